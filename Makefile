@@ -1,0 +1,55 @@
+# Each target sets up what it needs: a virtual environment in .venv and, as root on Debian, missing packages.
+
+PYTHON ?= python3
+ARGS ?=
+
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+GENERATORS := $(wildcard tools/gen_*.py)
+DOCS := $(filter-out tools/gen_proto.py,$(GENERATORS))
+LOCK := $(BIN)/uv pip compile --quiet --generate-hashes --no-header --universal --python-version 3.11
+
+.PHONY: help run test check fix proto docs requirements
+.DEFAULT_GOAL := help
+
+help: ## List the targets
+	@sed -nE 's/^([a-z]+):.*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
+
+run: $(READY) ## Start the exporter: make run ARGS="--once"
+	@$(BIN)/accelerator-exporter $(ARGS)
+
+test: $(READY) ## Run the tests: make test ARGS="tests/unit -k http"
+	@tools/require-command gcc gcc libc6-dev
+	@tools/require-command promtool prometheus
+	@tools/require-command prometheus prometheus
+	@$(BIN)/pytest $(ARGS)
+
+check: $(READY) ## Format, lint, types, import rules, generated files: changes nothing
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	@set -e; for generator in $(GENERATORS); do echo "$$generator --check"; $(BIN)/python "$$generator" --check; done
+
+fix: $(READY) ## Repair what ruff can repair
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+proto: $(READY) ## Generate the PodResources messages
+	$(BIN)/python tools/gen_proto.py
+
+docs: $(READY) ## Generate the reference pages
+	@set -e; for generator in $(DOCS); do echo "$$generator"; $(BIN)/python "$$generator"; done
+
+requirements: $(READY) ## Lock the dependencies: make requirements ARGS=--upgrade
+	$(LOCK) $(ARGS) pyproject.toml --output-file requirements/run.txt
+	$(LOCK) $(ARGS) --extra dev --constraints requirements/run.txt pyproject.toml requirements/build.in \
+		--output-file requirements/dev.txt
+
+$(READY): requirements/dev.txt pyproject.toml
+	@tools/require-python $(PYTHON)
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements/dev.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@

@@ -1,0 +1,1 @@
+"""Reads accelerator hardware; knows nothing of Kubernetes or Prometheus."""

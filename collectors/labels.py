@@ -1,0 +1,27 @@
+"""Labels of the device and partition families, with the closed lists of their values."""
+
+from collectors.metric import Label
+
+# The labels that name a subject. The exporter adds those of the container for allocations.
+DEVICE_LABELS = ("uuid", "device", "vendor", "model")
+PARTITION_LABELS = (*DEVICE_LABELS, "partition_uuid", "profile")
+
+SENSOR = Label("sensor", ("core", "memory", "hotspot", "board", "hbm0", "hbm1", "hbm2", "hbm3"))
+LIMIT = Label("limit", ("slowdown", "shutdown", "maximum"))
+DOMAIN = Label("domain", ("core", "sm", "memory", "video", "soc", "fabric", "display"))
+ENGINE = Label("engine", ("encoder", "decoder", "jpeg", "optical_flow", "copy", "video", "video_enhance", "render"))
+PIPE = Label("pipe", ("sm", "tensor", "fp64", "fp32", "fp16", "integer"))
+THROTTLE_REASON = Label("reason", ("power", "thermal", "reliability", "external"))
+DIRECTION = Label("direction", ("receive", "transmit"))
+FABRIC = Label("fabric", ("nvlink", "xgmi", "ici", "ethernet", "c2c", "xe_link", "neuronlink"))
+LINK_STATE = Label("state", ("up", "down"))
+FABRIC_STATE = Label("state", ("not_supported", "not_started", "in_progress", "completed", "failed"))
+LINK_ERROR = Label("kind", ("crc_flit", "crc_data", "replay", "recovery", "ecc"))
+MEMORY_ERROR = Label("kind", ("corrected", "uncorrected"))
+ERROR_SOURCE = Label("source", ("xid", "ras", "driver"))
+ERROR_CODE = Label("code")
+ERROR_CLASS = Label("class", ("hardware", "application"))
+STATUS = Label("state", ("ok", "degraded", "predicted_failure", "failed"))
+RECOVERY = Label("action", ("none", "reset", "reboot", "drain", "drain_and_reset"))
+MODE = Label("mode", ("partitioning", "ecc", "persistence", "exclusive", "confidential"))
+FAN = Label("fan")

@@ -1,0 +1,72 @@
+"""Finds the installed collectors by their entry points, so that a third party's package can add one."""
+
+from collections.abc import Callable, Iterable
+from importlib.metadata import entry_points
+from typing import Protocol
+
+from collectors.contract import CollectorSpec
+
+GROUP = "accelerator_exporter.collectors"
+
+
+class RegistryError(Exception):
+    """The installed collectors can't be used as they are. The text says which package to mend."""
+
+
+class EntryPoint(Protocol):
+    """What is used of `importlib.metadata.EntryPoint`."""
+
+    @property
+    def name(self) -> str:
+        """The name before the equals sign."""
+        ...
+
+    @property
+    def value(self) -> str:
+        """The object reference after it, `module:attribute`."""
+        ...
+
+    def load(self) -> object:
+        """Import the module and return the attribute."""
+        ...
+
+
+def installed() -> Iterable[EntryPoint]:
+    """The entry points of this group in every installed distribution."""
+    return entry_points(group=GROUP)
+
+
+def load(source: Callable[[], Iterable[EntryPoint]] = installed) -> tuple[CollectorSpec, ...]:
+    """Every installed collector, ordered by name. Loads code and touches no hardware.
+
+    Args:
+        source: Where entry points come from.
+
+    Raises:
+        RegistryError: An entry point can't be loaded, is not a collector, or takes a name that is taken.
+    """
+    taken: dict[str, str] = {}
+    specs = []
+    for entry in source():
+        if entry.name in taken:
+            raise RegistryError(
+                f"two installed packages have a collector named {entry.name!r} ({taken[entry.name]} and "
+                f"{entry.value}); remove one of them"
+            )
+        taken[entry.name] = entry.value
+        specs.append(_load(entry))
+    return tuple(sorted(specs, key=lambda spec: spec.name))
+
+
+def _load(entry: EntryPoint) -> CollectorSpec:
+    where = f"collector {entry.name!r} ({entry.value})"
+    try:
+        spec = entry.load()
+    except Exception as error:  # a third party's module may raise anything while it is imported
+        cause = f"{type(error).__name__}: {error}".splitlines()[0]
+        raise RegistryError(f"{where} cannot be loaded: {cause}; repair or remove the package that has it") from error
+    if not isinstance(spec, CollectorSpec):
+        raise RegistryError(f"{where} is a {type(spec).__name__}, expected a CollectorSpec; repair or remove it")
+    if spec.name != entry.name:
+        raise RegistryError(f"{where} calls itself {spec.name!r}; entry point and collector must have one name")
+    return spec

@@ -1,0 +1,50 @@
+"""Rooted reads of small kernel files: every path starts at a root that a fixture tree can stand in for."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+_LIMIT_BYTES = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Root:
+    """The mount point of a kernel file system, such as the host's `/sys`.
+
+    Attributes:
+        path: Where it is mounted in this process's view.
+    """
+
+    path: Path
+
+    def text(self, *parts: str) -> str | None:
+        """The stripped content of one attribute file, or None where it can't be read.
+
+        One raw read of at most 4 KiB: the size that stat tells of these files is wrong, and some drivers answer
+        EAGAIN for ever to a reader that polls.
+        """
+        try:
+            descriptor = os.open(self.path.joinpath(*parts), os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        except OSError:
+            return None
+        try:
+            content = os.read(descriptor, _LIMIT_BYTES)
+        except OSError:
+            return None
+        finally:
+            os.close(descriptor)
+        return content.decode("utf-8", "replace").strip("\0 \t\r\n") or None
+
+    def names(self, *parts: str) -> tuple[str, ...]:
+        """The sorted entries of a directory; none where it can't be listed."""
+        try:
+            return tuple(sorted(entry.name for entry in self.path.joinpath(*parts).iterdir()))
+        except OSError:
+            return ()
+
+    def link_name(self, *parts: str) -> str | None:
+        """The last component of a symbolic link's target, or None where there is no such link."""
+        try:
+            return self.path.joinpath(*parts).readlink().name or None
+        except OSError:
+            return None
