@@ -1,0 +1,15 @@
+"""NVIDIA GPUs, read through NVML. Importing this loads neither the library nor its binding."""
+
+import time
+
+from collectors.contract import Collector, CollectorSpec, Node
+from collectors.nvidia.collector import METRICS, NvidiaCollector
+from collectors.nvidia.identity import RESOURCE_PREFIX
+from collectors.nvidia.nvml import open_library
+
+
+def _create(node: Node) -> Collector:
+    return NvidiaCollector(node, open_library, time.monotonic)
+
+
+SPEC = CollectorSpec(name="nvidia", metrics=METRICS, resource_prefixes=(RESOURCE_PREFIX,), create=_create)

@@ -1,0 +1,142 @@
+"""NVML's return codes and what each means to us: the one table by which errors leave the border.
+
+Source: `nvmlReturn_t` in NVML's `nvml.h`.
+"""
+
+from collections.abc import Callable, Mapping
+from enum import IntEnum
+from functools import partial
+
+from collectors.contract import CollectorError, DeviceLostError, Fault, Reason, UnavailableError, UnsupportedError
+
+
+class Code(IntEnum):
+    """The return codes, by NVML's names without their prefix."""
+
+    SUCCESS = 0
+    UNINITIALIZED = 1
+    INVALID_ARGUMENT = 2
+    NOT_SUPPORTED = 3
+    NO_PERMISSION = 4
+    ALREADY_INITIALIZED = 5
+    NOT_FOUND = 6
+    INSUFFICIENT_SIZE = 7
+    INSUFFICIENT_POWER = 8
+    DRIVER_NOT_LOADED = 9
+    TIMEOUT = 10
+    IRQ_ISSUE = 11
+    LIBRARY_NOT_FOUND = 12
+    FUNCTION_NOT_FOUND = 13
+    CORRUPTED_INFOROM = 14
+    GPU_IS_LOST = 15
+    RESET_REQUIRED = 16
+    OPERATING_SYSTEM = 17
+    LIB_RM_VERSION_MISMATCH = 18
+    IN_USE = 19
+    MEMORY = 20
+    NO_DATA = 21
+    VGPU_ECC_NOT_SUPPORTED = 22
+    INSUFFICIENT_RESOURCES = 23
+    FREQ_NOT_SUPPORTED = 24
+    ARGUMENT_VERSION_MISMATCH = 25
+    DEPRECATED = 26
+    NOT_READY = 27
+    GPU_NOT_FOUND = 28
+    INVALID_STATE = 29
+    RESET_TYPE_NOT_SUPPORTED = 30
+    UNKNOWN = 999
+
+
+class SessionError(CollectorError):
+    """The session with the library is over: shut it down, wait, open a new one. Never a matter of one reading.
+
+    Args:
+        text: What happened, where, what to do.
+        reason: The member of the closed list that it counts as.
+    """
+
+    def __init__(self, text: str, reason: Reason) -> None:
+        super().__init__(text)
+        self.reason = reason
+
+
+class LibraryMissingError(SessionError):
+    """The library can't be loaded. Whether that is a fault depends on whether there is hardware for it."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text, Reason.LIBRARY_MISSING)
+
+
+class NothingError(CollectorError):
+    """The library has nothing to tell here just now: no sample and no fault."""
+
+
+class InvalidArgumentError(UnavailableError):
+    """The library refuses an argument; MIG handles beyond the last one are answered so."""
+
+
+class InsufficientSizeError(UnavailableError):
+    """More came than there was room for; asking again makes more room."""
+
+
+class InvalidValueError(UnavailableError):
+    """The library's answer can't be true, or is its mark for "not available"."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text, Reason.INVALID_VALUE)
+
+
+# Everything that one reading can raise and that leaves the session as it is.
+READING_ERRORS = (UnavailableError, UnsupportedError, NothingError, DeviceLostError)
+
+_DRIVER_GONE = partial(SessionError, reason=Reason.DRIVER_NOT_LOADED)
+
+# What a code means; every other one makes the reading unavailable for now.
+_MEANING: Mapping[Code, Callable[[str], CollectorError]] = {
+    Code.SUCCESS: NothingError,  # the binding raises it where a list of samples is empty
+    Code.UNINITIALIZED: _DRIVER_GONE,
+    Code.INVALID_ARGUMENT: InvalidArgumentError,
+    Code.NOT_SUPPORTED: UnsupportedError,
+    Code.NO_PERMISSION: partial(UnavailableError, reason=Reason.PERMISSION_DENIED),
+    Code.NOT_FOUND: NothingError,
+    Code.INSUFFICIENT_SIZE: InsufficientSizeError,
+    Code.DRIVER_NOT_LOADED: _DRIVER_GONE,
+    Code.LIBRARY_NOT_FOUND: LibraryMissingError,
+    Code.FUNCTION_NOT_FOUND: UnsupportedError,
+    Code.GPU_IS_LOST: DeviceLostError,
+    Code.RESET_REQUIRED: DeviceLostError,
+    Code.LIB_RM_VERSION_MISMATCH: partial(SessionError, reason=Reason.VERSION_MISMATCH),
+    Code.NO_DATA: NothingError,
+    Code.VGPU_ECC_NOT_SUPPORTED: UnsupportedError,
+    Code.FREQ_NOT_SUPPORTED: NothingError,
+    Code.ARGUMENT_VERSION_MISMATCH: UnsupportedError,
+    Code.DEPRECATED: UnsupportedError,
+    Code.GPU_NOT_FOUND: DeviceLostError,
+}
+_ADVICE: Mapping[Code, str] = {
+    Code.UNINITIALIZED: "the driver went away; a new session is opened when it is back",
+    Code.DRIVER_NOT_LOADED: "load the nvidia kernel module on the node",
+    Code.LIB_RM_VERSION_MISMATCH: "library and kernel module are of different driver versions; restart the container",
+    Code.OPERATING_SYSTEM: "device files are blocked, as after a lost device cgroup; restart the container",
+}
+
+
+def fault_of(error: CollectorError, where: str) -> Fault:
+    """How an error counts where the reading had to succeed, so that an unsupported one is a failure too."""
+    counts = isinstance(error, UnavailableError | DeviceLostError)
+    return Fault(error.reason if counts else Reason.UNAVAILABLE, where, str(error))
+
+
+def from_code(value: int, call: str) -> CollectorError:
+    """The contract's error for a return code.
+
+    Args:
+        value: What NVML returned; a code that NVML's header does not have counts as unavailable.
+        call: The NVML function, for the text.
+    """
+    try:
+        code = Code(value)
+    except ValueError:
+        return UnavailableError(f"{call}: unknown NVML error {value}")
+    advice = f": {_ADVICE[code]}" if code in _ADVICE else ""
+    return _MEANING.get(code, UnavailableError)(f"{call}: {code.name} ({value}){advice}")

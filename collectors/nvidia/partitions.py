@@ -1,0 +1,214 @@
+"""MIG devices: which exist just now, who they are, what part of their device they have."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from collectors.contract import (
+    Alias,
+    CollectorError,
+    Fault,
+    Partition,
+    Reason,
+    UnavailableError,
+    UnsupportedError,
+)
+from collectors.nvidia.errors import READING_ERRORS, InvalidValueError, NothingError, fault_of
+from collectors.nvidia.identity import RESOURCE_PREFIX, Identity
+from collectors.nvidia.nvml import Handle, Nvml
+
+_MOST_PARTITIONS = 64
+_PROFILE_MARK = " MIG "
+
+
+@dataclass(frozen=True, slots=True)
+class MigDevice:
+    """A compute instance of a GPU instance.
+
+    Attributes:
+        uuid: NVML's, `MIG-...`.
+        profile: `1g.10gb`, or `1c.3g.40gb` where it has only a part of its GPU instance; empty where unknown.
+        gpu_instance: Id of the GPU instance, which owns the memory.
+        compute_instance: Id of the compute instance within it.
+        compute_ratio: Its fraction of the device's compute slices; None where unknown.
+    """
+
+    uuid: str
+    profile: str
+    gpu_instance: int
+    compute_instance: int
+    compute_ratio: float | None
+
+
+class Found(NamedTuple):
+    """A MIG device and the handle by which it can be asked in this poll and no other.
+
+    Attributes:
+        mig: Who it is.
+        handle: Its handle.
+        tells_memory: True for one compute instance of each GPU instance. Memory belongs to the GPU instance and its
+            compute instances all tell the same figures, so only that with the lowest id gives them.
+    """
+
+    mig: MigDevice
+    handle: Handle
+    tells_memory: bool
+
+
+@dataclass(slots=True)
+class Partitioning:
+    """How a device is cut just now.
+
+    Attributes:
+        known: The partitions that exist; those of the last poll among them where this one could not tell.
+        found: Those that answered.
+        complete: Whether nothing failed, so that `found` is all there are.
+        changed: Whether the cut is another than at the last poll.
+        faults: What failed.
+    """
+
+    known: tuple[Partition, ...] = ()
+    found: tuple[Found, ...] = ()
+    complete: bool = True
+    changed: bool = False
+    faults: list[Fault] = field(default_factory=list)
+
+
+class PartitionTable:
+    """The MIG devices of all devices of one session.
+
+    Handles and instance ids are used again after a change, so every poll asks anew which uuid is behind which handle.
+
+    Args:
+        nvml: The open library.
+    """
+
+    def __init__(self, nvml: Nvml) -> None:
+        self._nvml = nvml
+        self._without_mig: set[str] = set()
+        self._denied: set[tuple[str, str]] = set()
+        self._fixed: dict[str, MigDevice] = {}
+        self._last: dict[str, tuple[Partition, ...]] = {}
+        self._shapes: dict[str, tuple[bool, frozenset[str]]] = {}
+
+    def known(self, device_uuid: str) -> tuple[Partition, ...]:
+        """The partitions a device had when it last told: a lost one keeps them, for whoever still holds them."""
+        return self._last.get(device_uuid, ())
+
+    def reread(self) -> None:
+        """Read the properties of every partition again at the next poll."""
+        self._fixed.clear()
+
+    def read(self, identity: Identity, handle: Handle) -> Partitioning:
+        """Find the partitions of one device.
+
+        Raises:
+            DeviceLostError: It does not answer.
+            SessionError: The session is over.
+        """
+        partitioning = Partitioning()
+        uuid = identity.device.uuid
+        enabled = self._is_enabled(uuid, handle, partitioning)
+        if enabled:
+            partitioning.found = self._find(uuid, handle, partitioning)
+        instances = Counter(found.mig.gpu_instance for found in partitioning.found)
+        partitioning.known = tuple(
+            _partition(identity, found.mig, instances[found.mig.gpu_instance]) for found in partitioning.found
+        )
+        answered = frozenset(partition.uuid for partition in partitioning.known)
+        if partitioning.complete:
+            shape = (enabled, answered)
+            partitioning.changed = self._shapes.get(uuid, shape) != shape
+            self._shapes[uuid] = shape
+        else:
+            partitioning.known += tuple(last for last in self.known(uuid) if last.uuid not in answered)
+        self._last[uuid] = partitioning.known
+        return partitioning
+
+    def _is_enabled(self, uuid: str, handle: Handle, partitioning: Partitioning) -> bool:
+        if uuid in self._without_mig:
+            return False
+        try:
+            return self._nvml.mig_mode(handle)
+        except UnsupportedError:
+            self._without_mig.add(uuid)
+        except (UnavailableError, NothingError) as error:
+            self._fail(uuid, error, partitioning)
+        return False
+
+    def _find(self, uuid: str, handle: Handle, partitioning: Partitioning) -> tuple[Found, ...]:
+        answered: dict[str, tuple[MigDevice, Handle]] = {}
+        try:
+            slices = self._slices(handle)
+        except (UnavailableError, UnsupportedError, NothingError) as error:
+            self._fail(uuid, error, partitioning)
+            return ()
+        for index in range(slices):
+            try:
+                mig_handle = self._nvml.mig_device(handle, index)
+                if mig_handle is not None:  # the list has holes
+                    mig = self._mig_device(mig_handle, slices)
+                    answered[mig.uuid] = (mig, mig_handle)
+            except READING_ERRORS as error:  # a lost MIG device is one just removed: the device tells if it is lost
+                self._fail(uuid, error, partitioning)
+        speakers = _lowest_of_each_gpu_instance([mig for mig, _ in answered.values()])
+        return tuple(Found(mig, mig_handle, mig.uuid in speakers) for mig, mig_handle in answered.values())
+
+    def _slices(self, handle: Handle) -> int:
+        """How many compute slices a device has: as many as the MIG devices it can be cut into."""
+        slices = self._nvml.max_mig_devices(handle)
+        if slices > _MOST_PARTITIONS:
+            raise InvalidValueError(f"nvmlDeviceGetMaxMigDeviceCount: {slices} partitions")
+        return slices
+
+    def _mig_device(self, handle: Handle, slices: int) -> MigDevice:
+        uuid = self._nvml.uuid(handle)
+        if uuid not in self._fixed:
+            _, _, profile = self._nvml.name(handle).rpartition(_PROFILE_MARK)
+            self._fixed[uuid] = MigDevice(
+                uuid,
+                profile.strip(),
+                self._nvml.gpu_instance_id(handle),
+                self._nvml.compute_instance_id(handle),
+                self._compute_ratio(handle, slices),
+            )
+        return self._fixed[uuid]
+
+    def _compute_ratio(self, handle: Handle, slices: int) -> float | None:
+        """Compute slices of the partition over those of the device.
+
+        Every partition has whole slices and no slice is in two of them, so the ratios never add up to more than 1.
+        Multiprocessors would be finer, but how many of them the whole has to give is told to privileged callers only.
+        """
+        try:
+            own = self._nvml.compute_slices(handle)
+        except (UnsupportedError, NothingError):
+            return None
+        if not 0 < own <= slices:
+            raise InvalidValueError(f"nvmlDeviceGetAttributes_v2: {own} of {slices} compute slices")
+        return own / slices
+
+    def _fail(self, uuid: str, error: CollectorError, partitioning: Partitioning) -> None:
+        """Note a failure; a missing permission once only, for it will not be granted while the process runs."""
+        partitioning.complete = False
+        if error.reason is Reason.PERMISSION_DENIED:
+            if (uuid, str(error)) in self._denied:
+                return
+            self._denied.add((uuid, str(error)))
+        partitioning.faults.append(fault_of(error, uuid))
+
+
+def _lowest_of_each_gpu_instance(devices: Sequence[MigDevice]) -> frozenset[str]:
+    lowest: dict[int, MigDevice] = {}
+    for mig in sorted(devices, key=lambda mig: mig.compute_instance):
+        lowest.setdefault(mig.gpu_instance, mig)
+    return frozenset(mig.uuid for mig in lowest.values())
+
+
+def _partition(identity: Identity, mig: MigDevice, of_same_gpu_instance: int) -> Partition:
+    """Its uuid, the name drivers before 470 gave it, and, where it is all of its GPU instance, the name GKE gives."""
+    names = {Alias(mig.uuid), Alias(f"MIG-{identity.device.uuid}/{mig.gpu_instance}/{mig.compute_instance}")}
+    if identity.minor is not None and of_same_gpu_instance == 1:
+        names.add(Alias(f"nvidia{identity.minor}/gi{mig.gpu_instance}", RESOURCE_PREFIX))
+    return Partition(mig.uuid, identity.device.uuid, mig.profile, frozenset(names))

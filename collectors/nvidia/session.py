@@ -1,0 +1,94 @@
+"""The life cycle of the library: opened once and kept, opened anew with back-off when the driver pulls it away."""
+
+from collections.abc import Callable, Sequence
+
+from collectors.contract import AbsentError, CollectorError, UnavailableError
+from collectors.nvidia.errors import LibraryMissingError, SessionError
+from collectors.nvidia.nvml import Nvml
+from collectors.pci import PciFunction
+
+_FIRST_PAUSE_SECONDS = 1.0
+_LONGEST_PAUSE_SECONDS = 30.0
+
+
+class Session:
+    """Hands out the open library. Initialising is what costs: on an idle GPU it can wake the whole device.
+
+    Args:
+        open_library: Loads and initialises it.
+        hardware: Lists NVIDIA's display functions on the PCI bus: without any, a missing library is no fault.
+        clock: Monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        open_library: Callable[[], Nvml],
+        hardware: Callable[[], Sequence[PciFunction]],
+        clock: Callable[[], float],
+    ) -> None:
+        self._open_library = open_library
+        self._hardware = hardware
+        self._clock = clock
+        self._nvml: Nvml | None = None
+        self._pause_seconds = _FIRST_PAUSE_SECONDS
+        self._failure: UnavailableError | None = None
+        self._retry_at = 0.0
+
+    def library(self) -> Nvml:
+        """The open library; a new object after every re-initialisation.
+
+        Raises:
+            AbsentError: There is neither a library nor a device for it.
+            UnavailableError: It can't be opened, or could not and the pause is not over.
+        """
+        if self._nvml is None:
+            self._nvml = self._open()
+        return self._nvml
+
+    def works(self) -> None:
+        """The session has answered: the next failure starts with the shortest pause again."""
+        self._pause_seconds = _FIRST_PAUSE_SECONDS
+
+    def fail(self, error: CollectorError) -> UnavailableError:
+        """The session is over: shut it down and pause before the next. Returns what to raise, now and meanwhile."""
+        self.close()
+        self._failure = UnavailableError(str(error), error.reason)
+        self._retry_at = self._clock() + self._pause_seconds
+        self._pause_seconds = min(self._pause_seconds * 2, _LONGEST_PAUSE_SECONDS)
+        return self._failure
+
+    def close(self) -> None:
+        """Shut the library down. Safe to call twice; `library` opens it again at once."""
+        nvml, self._nvml = self._nvml, None
+        self._failure = None
+        if nvml is None:
+            return
+        try:
+            nvml.shutdown()
+        except CollectorError:
+            return  # it was gone already, which is what was wanted
+
+    def _open(self) -> Nvml:
+        if self._failure is not None and self._clock() < self._retry_at:
+            raise self._failure.with_traceback(None)  # or it would grow with every raise
+        try:
+            return self._open_library()
+        except CollectorError as error:
+            explained = self._explained(error)
+        raise self.fail(explained)
+
+    def _explained(self, error: CollectorError) -> CollectorError:
+        """What a failure to open means on this machine.
+
+        Raises:
+            AbsentError: It has no NVIDIA device, or all of them are passed through to virtual machines.
+        """
+        here = [function for function in self._hardware() if not function.passed_through]
+        if isinstance(error, SessionError) and not here:
+            raise AbsentError(f"no NVIDIA device on this node ({error})")
+        if isinstance(error, LibraryMissingError):
+            return LibraryMissingError(
+                f"{error}, but the PCI bus has an NVIDIA device ({here[0].address}): run this container with "
+                "runtimeClassName nvidia and NVIDIA_VISIBLE_DEVICES=all"
+            )
+        return error

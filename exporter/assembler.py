@@ -1,0 +1,195 @@
+"""The one place where state meets: takes what collectors and the kubelet report and makes the next snapshot of it."""
+
+import logging
+import queue
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from collectors import catalog
+from collectors.metric import Cadence
+from exporter import holders
+from exporter.accounting import Accounting
+from exporter.attribution.device_ids import AliasTable
+from exporter.attribution.watcher import AttributionState
+from exporter.newest import Limits, NewestReadings
+from exporter.poller import CallEnded, CallStarted
+from exporter.snapshot import Allocation, AttributionHealth, Snapshot, SubjectKey
+
+_log = logging.getLogger(__name__)
+
+_TICK_SECONDS = 1.0
+
+Event = CallStarted | CallEnded | AttributionState
+
+
+@dataclass(frozen=True, slots=True)
+class Clocks:
+    """Time as the assembler sees it.
+
+    Attributes:
+        monotonic: Seconds that only rise; ages and integrals are of these.
+        wall: Unix seconds; only for timestamps that people read.
+    """
+
+    monotonic: Callable[[], float]
+    wall: Callable[[], float]
+
+
+class Assembler:
+    """Turns events into snapshots. Every method is called by one thread, which owns all state.
+
+    Args:
+        collectors: Names of the collectors whose calls will be reported.
+        resource_prefixes: Kubernetes resources whose ids ought to match a device.
+        limits: Deadline and ages of readings.
+        clocks: Time.
+    """
+
+    def __init__(
+        self, collectors: Sequence[str], resource_prefixes: tuple[str, ...], limits: Limits, clocks: Clocks
+    ) -> None:
+        self._newest = {name: NewestReadings(name, limits, clocks.wall) for name in sorted(collectors)}
+        self._resource_prefixes = resource_prefixes
+        self._accounting = Accounting(limits.max_age_seconds[Cadence.FAST], clocks.wall)
+        self._clocks = clocks
+        self._attribution: AttributionState | None = None
+        self._edges: tuple[Allocation, ...] | None = None
+        self._unmatched: dict[str, int] = {}
+
+    def take(self, event: Event) -> None:
+        """Take in one report."""
+        if isinstance(event, AttributionState):
+            self._attribution = event
+            self._match()
+        elif isinstance(event, CallStarted):
+            self._newest[event.collector].started(event)
+        else:
+            newest = self._newest[event.collector]
+            before = (newest.devices, newest.partitions)
+            newest.ended(event)
+            if (newest.devices, newest.partitions) != before or Cadence.SLOW in event.due:
+                self._match()
+            if event.reading is not None:
+                without_energy = frozenset(
+                    gap.device_uuid for gap in event.reading.unsupported if gap.metric is catalog.ENERGY
+                )
+                self._accounting.polled(event.ended, event.reading.samples, without_energy, self._edges)
+
+    def snapshot(self) -> Snapshot:
+        """Everything as it stands now."""
+        now = self._clocks.monotonic()
+        for newest in self._newest.values():
+            newest.check_deadline(now)
+        self._accounting.handed_out(now, self._edges)
+        self._accounting.forget(now)
+        devices = {device.uuid: device for newest in self._newest.values() for device in newest.devices}
+        partitions = {part.uuid: part for newest in self._newest.values() for part in newest.partitions}
+        live = [sample for newest in self._newest.values() for sample in newest.samples(now)]
+        live += self._accounting.samples(live)
+        occupancy = holders.occupancy(devices.values(), partitions.values(), self._edges)
+        return Snapshot(
+            devices=devices,
+            partitions=partitions,
+            samples=(*live, *occupancy),
+            allocations=self._edges,
+            holder_samples=holders.holder_samples(self._edges or (), live, self._accounting.held),
+            collectors=tuple(newest.health(now) for newest in self._newest.values()),
+            attribution=self._attribution_health(),
+            unmatched=dict(self._unmatched),
+            ready=all(newest.settled for newest in self._newest.values()),
+        )
+
+    def _attribution_health(self) -> tuple[AttributionHealth, ...]:
+        state = self._attribution
+        if state is None:
+            return ()
+        return (AttributionHealth(state.source, state.up, state.last_success_timestamp_seconds),)
+
+    def _match(self) -> None:
+        """Join the newest map with the newest devices; done when either changes, not at every poll."""
+        if self._attribution is None or self._attribution.holdings is None:
+            self._edges, self._unmatched = None, {}
+            return
+        every = self._newest.values()
+        table = AliasTable(
+            (device for newest in every for device in newest.devices),
+            (part for newest in every for part in newest.partitions),
+        )
+        edges, self._unmatched = holders.match(self._attribution.holdings, table.resolve, self._resource_prefixes)
+        self._edges = holders.with_shares(edges, self._compute_ratios())
+
+    def _compute_ratios(self) -> dict[SubjectKey, float]:
+        now = self._clocks.monotonic()
+        return {
+            SubjectKey(sample.device_uuid, sample.partition_uuid): sample.value
+            for newest in self._newest.values()
+            for sample in newest.samples(now)
+            if sample.metric is catalog.COMPUTE_RATIO
+        }
+
+
+@dataclass(slots=True)
+class Latest:
+    """Where the newest snapshot is found. Written by the assembler's thread, read by any.
+
+    Attributes:
+        snapshot: The newest one; replaced as a whole, never changed.
+        made_at: Monotonic seconds at which it was made: liveness is that this moves.
+    """
+
+    snapshot: Snapshot = field(default_factory=Snapshot)
+    made_at: float = 0.0
+
+
+class AssemblerThread:
+    """Runs an assembler: one snapshot after every report, and one a second besides, so that old readings age out.
+
+    Args:
+        assembler: Used by this thread only.
+        latest: Receives each snapshot.
+        clock: Monotonic seconds.
+    """
+
+    def __init__(self, assembler: Assembler, latest: Latest, clock: Callable[[], float]) -> None:
+        self._assembler = assembler
+        self._latest = latest
+        self._clock = clock
+        self._events: queue.SimpleQueue[Event | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._run, name="assembler", daemon=True)
+
+    def report(self, event: Event) -> None:
+        """Hand over an event; never blocks. Called from any thread."""
+        self._events.put(event)
+
+    def start(self) -> None:
+        """Begin to make snapshots."""
+        self._latest.made_at = self._clock()
+        self._thread.start()
+
+    def stop(self, timeout_seconds: float) -> None:
+        """End the thread."""
+        self._events.put(None)
+        self._thread.join(timeout_seconds)
+
+    def _run(self) -> None:
+        while True:
+            try:
+                event = self._events.get(timeout=_TICK_SECONDS)
+            except queue.Empty:
+                self._publish(None)
+                continue
+            if event is None:
+                return
+            self._publish(event)
+
+    def _publish(self, event: Event | None) -> None:
+        try:
+            if event is not None:
+                self._assembler.take(event)
+            if isinstance(event, CallStarted):
+                return  # tells nothing yet
+            self._latest.snapshot = self._assembler.snapshot()
+            self._latest.made_at = self._clock()
+        except Exception:  # noqa: BLE001 - a bug here must not stop the daemon; liveness tells if it lasts
+            _log.exception("snapshot failed: the last one is served until the next succeeds")

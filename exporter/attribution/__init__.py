@@ -1,0 +1,1 @@
+"""Finds out which container holds which device: one module per source of that knowledge."""

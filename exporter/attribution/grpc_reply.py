@@ -1,0 +1,123 @@
+"""Puts the answer to one unary gRPC call together from HTTP/2 events. No I/O."""
+
+from collections.abc import Iterable
+from urllib.parse import unquote
+
+from h2.events import DataReceived, Event, ResponseReceived, StreamEnded, StreamReset, TrailersReceived
+
+from exporter.attribution.rpc_error import RpcError, StatusError, TooLargeError
+
+_PREFIX_BYTES = 5  # one byte of flags, four of length, big endian
+_OK = 0
+_STATUS_NAMES = (
+    "OK",
+    "CANCELLED",
+    "UNKNOWN",
+    "INVALID_ARGUMENT",
+    "DEADLINE_EXCEEDED",
+    "NOT_FOUND",
+    "ALREADY_EXISTS",
+    "PERMISSION_DENIED",
+    "RESOURCE_EXHAUSTED",
+    "FAILED_PRECONDITION",
+    "ABORTED",
+    "OUT_OF_RANGE",
+    "UNIMPLEMENTED",
+    "INTERNAL",
+    "UNAVAILABLE",
+    "DATA_LOSS",
+    "UNAUTHENTICATED",
+)
+
+_Headers = Iterable[tuple[bytes | str, bytes | str]]
+
+
+class Reply:
+    """What has come of one answer so far.
+
+    Args:
+        max_message_bytes: Size of the largest message taken in.
+
+    Attributes:
+        begun: True once anything of the answer has come.
+        ended: True once all of it has.
+    """
+
+    def __init__(self, max_message_bytes: int) -> None:
+        self.begun = False
+        self.ended = False
+        self._max_message_bytes = max_message_bytes
+        self._body = bytearray()
+        self._http_status = ""
+        self._grpc_status: str | None = None
+        self._grpc_message = ""
+
+    def take(self, event: Event) -> None:
+        """Take in one event of the call's stream; events of no concern to an answer are ignored.
+
+        Raises:
+            TooLargeError: The message is announced as larger than allowed.
+            RpcError: The peer reset the call, or sends something other than one plain message.
+        """
+        if isinstance(event, ResponseReceived | TrailersReceived):
+            self.begun = True
+            self._take_headers(event.headers)
+        elif isinstance(event, DataReceived):
+            self._body += event.data
+            self._check_body()
+        elif isinstance(event, StreamEnded):
+            self.ended = True
+        elif isinstance(event, StreamReset):
+            raise RpcError(f"the call was reset (HTTP/2 error {int(event.error_code)})")
+
+    def message(self) -> bytes:
+        """The message of an answer that has ended.
+
+        Raises:
+            StatusError: The peer says that the call failed.
+            RpcError: The answer is not a whole message with a status.
+        """
+        if self._grpc_status is None:
+            raise RpcError(f"answer without a gRPC status (HTTP status {self._http_status or 'missing'})")
+        status = _status_number(self._grpc_status)
+        if status != _OK:
+            name = _STATUS_NAMES[status] if status < len(_STATUS_NAMES) else f"status {status}"
+            raise StatusError(f"{name}: {self._grpc_message}", status)
+        if len(self._body) < _PREFIX_BYTES or len(self._body) < self._whole_bytes():
+            raise RpcError("the answer ended before its message was whole")
+        return bytes(memoryview(self._body)[_PREFIX_BYTES:])
+
+    def _take_headers(self, headers: _Headers) -> None:
+        for raw_name, raw_value in headers:
+            name, value = _text(raw_name), _text(raw_value)
+            if name == ":status":
+                self._http_status = value
+            elif name == "grpc-status":
+                self._grpc_status = value
+            elif name == "grpc-message":
+                self._grpc_message = unquote(value, errors="replace")
+
+    def _whole_bytes(self) -> int:
+        return _PREFIX_BYTES + int.from_bytes(self._body[1:_PREFIX_BYTES])
+
+    def _check_body(self) -> None:
+        """Refuse what cannot become one plain message of allowed size, as soon as that can be seen."""
+        if len(self._body) < _PREFIX_BYTES:
+            return
+        if self._body[0]:
+            raise RpcError("the answer is compressed, which was not asked for")
+        size = self._whole_bytes() - _PREFIX_BYTES
+        if size > self._max_message_bytes:
+            raise TooLargeError(f"the answer has {size} bytes, more than the {self._max_message_bytes} allowed")
+        if len(self._body) > self._whole_bytes():
+            raise RpcError("the answer has more than one message")
+
+
+def _text(raw: bytes | str) -> str:
+    return raw if isinstance(raw, str) else raw.decode("utf-8", "replace")
+
+
+def _status_number(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) <= len("4294967295")):
+        raise RpcError(f"the gRPC status is not a number: {text!r}")
+    return int(text)

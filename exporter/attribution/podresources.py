@@ -1,0 +1,170 @@
+"""Asks the kubelet which container holds which device: the call List of the PodResources API, v1."""
+
+import errno
+import random
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from google.protobuf.message import DecodeError
+
+from exporter.attribution.grpc_unary import UnaryChannel
+from exporter.attribution.holding import Answer, Holding
+from exporter.attribution.proto.podresources_pb2 import ListPodResourcesRequest, ListPodResourcesResponse
+from exporter.attribution.rpc_error import ConnectError, DeadlineError, RpcError, StatusError, TooLargeError
+
+_LIST = "/v1.PodResourcesLister/List"
+_SOURCE = "device_plugin"
+_DEADLINE_EXCEEDED = 4  # the server enforces the deadline too, and may be the first to say so
+_RESOURCE_EXHAUSTED = 8
+_UNIMPLEMENTED = 12
+_RATE_LIMIT_TEXT = "rate limit"  # the same status also means an answer over some size
+_SHORTEST_WAIT_SECONDS = 0.05
+_LONGEST_WAIT_SECONDS = 0.2
+# A node has some hundred pods and its plugins some thousand ids; with this many the map takes about a second to make.
+_MOST_ENTRIES = 200_000
+
+
+class KubeletError(Exception):
+    """The kubelet gave no usable answer. The text is for people: what, where, what to do."""
+
+
+class SocketAbsentError(KubeletError):
+    """There is no socket: no kubelet on this machine, not yet, or not mounted."""
+
+
+class PodResourcesClient:
+    """The kubelet's PodResources API behind its unix socket. The socket need not exist yet.
+
+    Args:
+        socket_path: The kubelet's socket, usually `/var/lib/kubelet/pod-resources/kubelet.sock`.
+        timeout_seconds: For one `list`, whatever happens in it.
+        sleep: Waits before the one retry that the kubelet's rate limit gets.
+        uniform: (shortest, longest) to a random wait between them.
+        clock: Monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        socket_path: Path,
+        timeout_seconds: float,
+        *,
+        sleep: Callable[[float], None] = time.sleep,
+        uniform: Callable[[float, float], float] = random.uniform,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._path = socket_path
+        self._timeout_seconds = timeout_seconds
+        self._sleep = sleep
+        self._uniform = uniform
+        self._clock = clock
+        self._channel = UnaryChannel(socket_path, clock=clock)
+
+    @property
+    def connections(self) -> int:
+        """How many connections have been made so far: a `list` during which it rose may speak to a new kubelet."""
+        return self._channel.connections
+
+    def list(self) -> Answer:
+        """Every pod the kubelet lists, and what the containers hold of device plugins.
+
+        Raises:
+            SocketAbsentError: There is no socket at the path.
+            KubeletError: The kubelet can't be reached, refuses, is late, or its answer can't be used.
+        """
+        request = ListPodResourcesRequest().SerializeToString()
+        try:
+            message = self._call(request)
+        except RpcError as error:
+            raise self._explained(error) from error
+        try:
+            response = ListPodResourcesResponse.FromString(message)
+        except DecodeError as error:
+            raise KubeletError(
+                f"what {self._path} answers can't be decoded: see that it is the kubelet that listens there"
+            ) from error
+        return self._answer(response)
+
+    def close(self) -> None:
+        """End the connection and a call that is out. Safe to call twice, from any thread; later calls fail."""
+        self._channel.close()
+
+    def _call(self, request: bytes) -> bytes:
+        """One call, and one more after a short wait if the kubelet's rate limit refused it."""
+        ends = self._clock() + self._timeout_seconds
+        try:
+            return self._channel.call(_LIST, request, self._timeout_seconds)
+        except StatusError as error:
+            wait = self._uniform(_SHORTEST_WAIT_SECONDS, _LONGEST_WAIT_SECONDS)
+            if not _is_rate_limit(error) or self._clock() + wait >= ends:
+                raise
+        self._sleep(wait)
+        return self._channel.call(_LIST, request, ends - self._clock())
+
+    def _answer(self, response: ListPodResourcesResponse) -> Answer:
+        if _has_too_many_entries(response):
+            raise KubeletError(
+                f"{self._path} lists more than {_MOST_ENTRIES} pods, containers and device ids: "
+                "see that it is the kubelet that listens there"
+            )
+        pods = frozenset((pod.namespace, pod.name) for pod in response.pod_resources)
+        return Answer(pods, tuple(sorted(set(_holdings(response)))))
+
+    def _explained(self, error: RpcError) -> KubeletError:
+        if isinstance(error, ConnectError):
+            return _unreachable(self._path, error)
+        if isinstance(error, DeadlineError) or error.status == _DEADLINE_EXCEEDED:
+            return KubeletError(
+                f"the kubelet behind {self._path} gave no whole answer within {self._timeout_seconds:g} s: "
+                "see whether the node is overloaded, or allow more time"
+            )
+        if isinstance(error, TooLargeError):
+            return KubeletError(f"{self._path}: {error.text}: see that it is the kubelet that listens there")
+        if isinstance(error, StatusError) and _is_rate_limit(error):
+            return KubeletError(
+                f"the kubelet behind {self._path} refuses calls by its rate limit, which is one for the whole node: "
+                "find the client that calls it too often"
+            )
+        if error.status == _UNIMPLEMENTED:
+            return KubeletError(f"what listens on {self._path} has no PodResources API v1: Kubernetes 1.20 brought it")
+        return KubeletError(f"the kubelet behind {self._path} failed: {error.text}: see the kubelet's log")
+
+
+def _is_rate_limit(error: StatusError) -> bool:
+    return error.status == _RESOURCE_EXHAUSTED and _RATE_LIMIT_TEXT in error.text
+
+
+def _unreachable(path: Path, error: ConnectError) -> KubeletError:
+    if error.errno in (errno.ENOENT, errno.ENOTDIR):
+        return SocketAbsentError(
+            f"no kubelet socket at {path}: mount the kubelet's pod-resources directory (not the socket file), "
+            "or set its path"
+        )
+    if error.errno in (errno.EACCES, errno.EPERM):
+        return KubeletError(f"permission denied on {path}: the kubelet's socket needs uid 0 (but no capability)")
+    if error.errno == errno.ECONNREFUSED:
+        return KubeletError(
+            f"nobody listens on {path}: the kubelet is down, or its socket file is mounted instead of the directory"
+        )
+    return KubeletError(f"{error.text}: see that the path is the kubelet's socket")
+
+
+def _has_too_many_entries(response: ListPodResourcesResponse) -> bool:
+    entries = len(response.pod_resources)
+    for pod in response.pod_resources:
+        if entries > _MOST_ENTRIES:
+            break
+        entries += len(pod.containers)
+        entries += sum(len(devices.device_ids) for container in pod.containers for devices in container.devices)
+    return entries > _MOST_ENTRIES
+
+
+def _holdings(response: ListPodResourcesResponse) -> Iterator[Holding]:
+    """One for each id of each entry; a device on several NUMA nodes has an entry for each of them."""
+    for pod in response.pod_resources:
+        for container in pod.containers:
+            for devices in container.devices:
+                for device_id in devices.device_ids:
+                    yield Holding(
+                        pod.namespace, pod.name, container.name, devices.resource_name, device_id, source=_SOURCE
+                    )

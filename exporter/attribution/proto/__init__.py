@@ -1,0 +1,1 @@
+"""Messages of the kubelet's PodResources API, generated from `podresources.proto` by `make proto`."""

@@ -1,0 +1,52 @@
+"""Why a gRPC call failed: the only exceptions that leave `grpc_unary`."""
+
+_LONGEST_TEXT = 300
+
+
+class RpcError(Exception):
+    """A call failed.
+
+    Args:
+        text: What happened, one line.
+        status: The gRPC status code of the answer; None where no answer carried one.
+    """
+
+    def __init__(self, text: str, status: int | None = None) -> None:
+        # The text may come from the peer: it must stay one line of bearable length.
+        printable = "".join(char if char.isprintable() else " " for char in text[:_LONGEST_TEXT])
+        super().__init__(printable)
+        self.text = printable
+        self.status = status
+
+
+class ConnectError(RpcError):
+    """No connection could be made.
+
+    Args:
+        text: What happened.
+        errno: The system's error number; None where it gave none.
+    """
+
+    def __init__(self, text: str, errno: int | None) -> None:
+        super().__init__(text)
+        self.errno = errno
+
+
+class ConnectionLostError(RpcError):
+    """The connection ended, or what came over it is not HTTP/2, before the answer was whole."""
+
+
+class DeadlineError(RpcError):
+    """The answer was not whole within the call's time."""
+
+
+class TooLargeError(RpcError):
+    """The answer is larger than the channel takes in."""
+
+
+class StatusError(RpcError):
+    """The peer answered that the call failed; `status` says how."""
+
+
+class ChannelClosedError(RpcError):
+    """The channel was closed on this side, before or during the call."""

@@ -1,0 +1,196 @@
+"""Asks the kubelet again and again, and publishes who holds what whenever that changes."""
+
+import logging
+import queue
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import Protocol
+
+from exporter.attribution.held_map import HeldMap
+from exporter.attribution.holding import Answer, Holding
+from exporter.attribution.podresources import KubeletError, SocketAbsentError
+
+_log = logging.getLogger(__name__)
+
+_SHORTEST_PAUSE_SECONDS = 0.2
+_LONGEST_PAUSE_SECONDS = 5.0
+_STOP_SECONDS = 0.5  # for each of two threads
+
+
+@dataclass(frozen=True, slots=True)
+class AttributionState:
+    """What is known of who holds what.
+
+    Attributes:
+        holdings: Sorted; None while it is unknown.
+        up: True while the last call succeeded.
+        last_success_timestamp_seconds: Unix time; None before the first success.
+        source: The `source` label of the attribution's health.
+    """
+
+    holdings: tuple[Holding, ...] | None
+    up: bool
+    last_success_timestamp_seconds: float | None
+    source: str = "podresources"
+
+
+class Kubelet(Protocol):
+    """What the watcher needs of a client; `PodResourcesClient` is the real one."""
+
+    @property
+    def connections(self) -> int:
+        """How many connections have been made so far."""
+        ...
+
+    def list(self) -> Answer:
+        """One whole answer, within a bounded time.
+
+        Raises:
+            KubeletError: There is none.
+        """
+        ...
+
+    def close(self) -> None:
+        """End a call that is out. Called from another thread than `list`."""
+        ...
+
+
+class _Health(Enum):
+    UP = auto()
+    ABSENT = auto()
+    DOWN = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class _Outcome:
+    """How one call ended: with an answer or an error."""
+
+    at: float
+    connections: int
+    result: Answer | Exception
+
+
+class KubeletWatcher:
+    """Keeps the map of who holds what.
+
+    One thread calls the kubelet; another holds the map, so that a call that hangs does not keep an old map alive.
+
+    Args:
+        client: Called by one thread only; closed by `stop`.
+        interval_seconds: Between the end of a call and the next. After a failure 0.2 s, doubling up to 5 s.
+        hold_seconds: How long an answer is held when no newer one comes.
+        publish: Receives every new state, the first after the first call; must not block.
+        monotonic: Seconds that only rise.
+        wall: Unix seconds.
+    """
+
+    def __init__(
+        self,
+        client: Kubelet,
+        *,
+        interval_seconds: float,
+        hold_seconds: float,
+        publish: Callable[[AttributionState], None],
+        monotonic: Callable[[], float] = time.monotonic,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
+        self._client = client
+        self._interval_seconds = interval_seconds
+        self._publish = publish
+        self._monotonic = monotonic
+        self._wall = wall
+        self._held = HeldMap(hold_seconds)
+        self._connections = 0
+        self._health: _Health | None = None
+        self._published: AttributionState | None = None
+        self._last_success: float | None = None
+        self._stop = threading.Event()
+        self._outcomes: queue.SimpleQueue[_Outcome | None] = queue.SimpleQueue()
+        # Daemon threads: a call that never returns must not keep the process from ending.
+        self._caller = threading.Thread(target=self._call_repeatedly, name="kubelet-calls", daemon=True)
+        self._keeper = threading.Thread(target=self._keep_map, name="kubelet-map", daemon=True)
+
+    def start(self) -> None:
+        """Begin to ask and to publish."""
+        self._keeper.start()
+        self._caller.start()
+
+    def stop(self) -> None:
+        """End within a second, also during a call. Nothing is published afterwards. Safe to call twice."""
+        self._stop.set()
+        self._outcomes.put(None)
+        self._client.close()
+        for thread in (self._caller, self._keeper):
+            if thread.is_alive():
+                thread.join(_STOP_SECONDS)
+
+    def _call_repeatedly(self) -> None:
+        failures = 0
+        while not self._stop.is_set():
+            result = self._call()
+            self._outcomes.put(_Outcome(self._monotonic(), self._client.connections, result))
+            if isinstance(result, Answer):
+                failures = 0
+                pause = self._interval_seconds
+            else:
+                pause = min(_SHORTEST_PAUSE_SECONDS * 2**failures, _LONGEST_PAUSE_SECONDS)
+                failures = min(failures + 1, 16)
+            self._stop.wait(pause)
+
+    def _call(self) -> Answer | Exception:
+        try:
+            return self._client.list()
+        except Exception as error:  # noqa: BLE001 - a bug must cost one answer, not the thread; it is logged with its trace
+            return error
+
+    def _keep_map(self) -> None:
+        while not self._stop.is_set():
+            now = self._monotonic()
+            changes_at = self._held.changes_at(now)
+            try:
+                outcome = self._outcomes.get(timeout=None if changes_at is None else changes_at - now)
+            except queue.Empty:
+                pass  # time itself changed the map
+            else:
+                if outcome is None or self._stop.is_set():
+                    return
+                self._take(outcome)
+            self._publish_change()
+
+    def _take(self, outcome: _Outcome) -> None:
+        if isinstance(outcome.result, Answer):
+            reconnected = outcome.connections != self._connections
+            self._connections = outcome.connections
+            self._held.answered(outcome.result, outcome.at, reconnected=reconnected)
+            self._last_success = self._wall()
+            self._tell_success(outcome.result)
+        else:
+            self._tell_failure(outcome.result)
+
+    def _publish_change(self) -> None:
+        if self._health is None:
+            return
+        holdings = self._held.current(self._monotonic())
+        state = AttributionState(holdings, self._health is _Health.UP, self._last_success)
+        if state != self._published:
+            self._published = state
+            self._publish(state)
+
+    def _tell_success(self, answer: Answer) -> None:
+        if self._health is not _Health.UP:
+            _log.info("the kubelet answers: %d pods, %d device ids held", len(answer.pods), len(answer.holdings))
+        self._health = _Health.UP
+
+    def _tell_failure(self, error: Exception) -> None:
+        """One line for each change: also when a socket that was absent is there and fails, but not the reverse."""
+        before = self._health
+        if before is None and isinstance(error, SocketAbsentError):
+            self._health = _Health.ABSENT
+            _log.info("devices are served without pods for now: %s", error)
+        elif before is _Health.UP or (before is not _Health.DOWN and not isinstance(error, SocketAbsentError)):
+            self._health = _Health.DOWN
+            trace = None if isinstance(error, KubeletError) else error
+            _log.warning("the kubelet gives no answer: %s", error, exc_info=trace)

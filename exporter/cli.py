@@ -1,0 +1,99 @@
+"""The command. The only place that exits, and the only one that prints."""
+
+import os
+import platform
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TextIO
+
+from collectors import registry
+from collectors.registry import RegistryError
+from exporter import config, logs
+from exporter.config_error import ConfigError
+from exporter.daemon import Daemon
+from exporter.exposition import ROWS
+from exporter.flags import command_line_parser, parse_command_line
+from exporter.listen import ListenError
+from exporter.options import Action
+from exporter.selfmetrics import exporter_version
+
+EXIT_OK = 0
+EXIT_FAILED = 1
+EXIT_CONFIGURATION = 2
+
+
+def main() -> None:
+    """The entry point: run with the process's own arguments, environment and streams, and exit."""
+    sys.exit(run(sys.argv[1:], os.environ, sys.stdout, sys.stderr))
+
+
+def run(arguments: Sequence[str], environ: Mapping[str, str], output: TextIO, errors: TextIO) -> int:
+    """Do what the arguments ask for.
+
+    Args:
+        arguments: The command line without the command.
+        environ: The environment.
+        output: What was asked for goes here.
+        errors: Log lines and errors go here.
+
+    Returns:
+        The exit code: 0, 1 when it cannot run here, 2 when flags, environment or file are wrong.
+    """
+    try:
+        command = parse_command_line(arguments)
+        if command.action in _PRINTED:
+            output.write(_PRINTED[command.action]())
+            return EXIT_OK
+        settings = config.load(command.flags, environ, command.file)
+    except ConfigError as error:
+        errors.write(f"accelerator-exporter: {error}\n")
+        return EXIT_CONFIGURATION
+    if command.action is Action.CHECK_CONFIG:
+        output.write("configuration is valid\n")
+        return EXIT_OK
+    logs.configure(settings.log.level, settings.log.format, errors, time.monotonic)
+    try:
+        daemon = Daemon(settings, registry.load(), socket.gethostname())
+        if command.action is Action.ONCE:
+            output.write(daemon.once(_stop_signal()).decode())
+        else:
+            daemon.serve(_stop_signal())
+    except (ListenError, RegistryError) as error:
+        errors.write(f"accelerator-exporter: {error}\n")
+        return EXIT_FAILED
+    return EXIT_OK
+
+
+def _stop_signal() -> threading.Event:
+    """An event that SIGTERM and SIGINT set."""
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    return stop
+
+
+def _version() -> str:
+    return f"accelerator-exporter {exporter_version()} (Python {platform.python_version()})\n"
+
+
+def _metrics() -> str:
+    """Every family: name, type, help; one line each."""
+    families = [(row.name(subject), row.kind.value, row.help) for row in ROWS for subject in row.subjects]
+    width = max(len(name) for name, _, _ in families)
+    return "".join(_lines(families, width))
+
+
+def _lines(families: Sequence[tuple[str, str, str]], width: int) -> Iterator[str]:
+    for name, kind, text in families:
+        yield f"{name:<{width}}  {kind:<7}  {text}\n"
+
+
+_PRINTED = {
+    Action.HELP: lambda: command_line_parser().format_help(),
+    Action.VERSION: _version,
+    Action.LIST_METRICS: _metrics,
+}

@@ -1,0 +1,197 @@
+"""The settings of the exporter, and how flags, environment, file and defaults combine to them."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from exporter import options
+from exporter.config_environment import read_defaults, read_environment
+from exporter.config_error import ConfigError, shown
+from exporter.config_file import read_config_file
+from exporter.logs import Format, Level
+from exporter.options import Given, Option
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Web:
+    """The HTTP server.
+
+    Attributes:
+        listen_address: `host:port`, `[IPv6 address]:port` or `:port`, well-formed.
+        telemetry_path: The URL path of the metrics.
+    """
+
+    listen_address: str
+    telemetry_path: str
+
+
+@dataclass(frozen=True, slots=True)
+class Log:
+    """Log lines.
+
+    Attributes:
+        level: The lowest severity that is written.
+        format: How a line is written.
+    """
+
+    level: Level
+    format: Format
+
+
+@dataclass(frozen=True, slots=True)
+class Mounts:
+    """Where the host's kernel file systems are.
+
+    Attributes:
+        sysfs: An absolute path.
+        procfs: An absolute path.
+    """
+
+    sysfs: Path
+    procfs: Path
+
+
+@dataclass(frozen=True, slots=True)
+class NodeName:
+    """The machine.
+
+    Attributes:
+        name: Its name in the cluster; None where nobody told.
+    """
+
+    name: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Kubelet:
+    """The kubelet's PodResources API.
+
+    Attributes:
+        socket: An absolute path, short enough for a socket address.
+        interval: Seconds between two calls.
+        timeout: Seconds that one call may take.
+        hold: Seconds for which the last good answer is used.
+    """
+
+    socket: Path
+    interval: float
+    timeout: float
+    hold: float
+
+
+@dataclass(frozen=True, slots=True)
+class Poll:
+    """How the hardware is read.
+
+    Attributes:
+        fast_interval: Seconds between two readings of the fast cadence.
+        medium_interval: Seconds, the same for the medium cadence, not below the fast one.
+        slow_interval: Seconds, the same for the slow cadence, not below the medium one.
+        deadline: Seconds after which a call counts as late.
+        max_age: Seconds past its due time for which a reading is served.
+    """
+
+    fast_interval: float
+    medium_interval: float
+    slow_interval: float
+    deadline: float
+    max_age: float
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """All of them; a field for each section of the option table."""
+
+    web: Web
+    log: Log
+    path: Mounts
+    node: NodeName
+    kubelet: Kubelet
+    poll: Poll
+
+
+def load(flags: Mapping[str, str], environ: Mapping[str, str], file: Path | None) -> Settings:
+    """The settings that the four sources give together: flags before environment before file before defaults.
+
+    Every value is checked, also one that a stronger source overrules.
+
+    Args:
+        flags: Values of flags by option key.
+        environ: The environment of the process.
+        file: The configuration file, if there is one.
+
+    Raises:
+        ConfigError: Any of it is not as it should be.
+    """
+    given = _Sources(
+        (
+            read_defaults(environ),
+            {} if file is None else read_config_file(file),
+            read_environment(environ),
+            {option.key: Given(flags[option.key], option.flag) for option in options.OPTIONS if option.key in flags},
+        )
+    )
+    settings = _settings(given)
+    for shorter, longer in options.NOT_LONGER:
+        _check_order(given, shorter, longer)
+    return settings
+
+
+class _Sources:
+    """What was given, by key: the table's defaults, which have every key, and over them each stronger source."""
+
+    def __init__(self, stronger: Sequence[Mapping[str, Given]]) -> None:
+        self._defaults = {option.key: Given(option.default, f"default of {option.key}") for option in options.OPTIONS}
+        self._stronger = stronger
+
+    def value(self, option: Option[T]) -> T:
+        """The value of the strongest source, each source's value having been checked."""
+        return [option.value(given) for given in self._all(option.key)][-1]
+
+    def in_force(self, key: str) -> Given:
+        """What the strongest source gave."""
+        return self._all(key)[-1]
+
+    def is_default(self, key: str) -> bool:
+        """Whether nobody overrules the table."""
+        return len(self._all(key)) == 1
+
+    def _all(self, key: str) -> list[Given]:
+        return [self._defaults[key], *(source[key] for source in self._stronger if key in source)]
+
+
+def _settings(given: _Sources) -> Settings:
+    return Settings(
+        web=Web(given.value(options.LISTEN_ADDRESS), given.value(options.TELEMETRY_PATH)),
+        log=Log(given.value(options.LOG_LEVEL), given.value(options.LOG_FORMAT)),
+        path=Mounts(given.value(options.SYSFS), given.value(options.PROCFS)),
+        node=NodeName(given.value(options.NODE)),
+        kubelet=Kubelet(
+            socket=given.value(options.KUBELET_SOCKET),
+            interval=given.value(options.KUBELET_INTERVAL),
+            timeout=given.value(options.KUBELET_TIMEOUT),
+            hold=given.value(options.KUBELET_HOLD),
+        ),
+        poll=Poll(
+            fast_interval=given.value(options.FAST_INTERVAL),
+            medium_interval=given.value(options.MEDIUM_INTERVAL),
+            slow_interval=given.value(options.SLOW_INTERVAL),
+            deadline=given.value(options.DEADLINE),
+            max_age=given.value(options.MAX_AGE),
+        ),
+    )
+
+
+def _check_order(given: _Sources, shorter: Option[float], longer: Option[float]) -> None:
+    """Blames a value that somebody gave, the shorter one's first."""
+    if given.value(shorter) <= given.value(longer):
+        return
+    low, high = given.in_force(shorter.key), given.in_force(longer.key)
+    if given.is_default(shorter.key):
+        raise ConfigError(
+            f"{high.place}: found {shown(high.text)}, expected at least {shorter.key}, which is {low.text}"
+        )
+    raise ConfigError(f"{low.place}: found {shown(low.text)}, expected at most {longer.key}, which is {high.text}")

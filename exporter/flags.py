@@ -1,0 +1,108 @@
+"""The command line: an action, a configuration file, and a flag for each row of the option table."""
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NoReturn
+
+from exporter.config_error import ConfigError, shown, unknown
+from exporter.options import ACTIONS, CONFIG_FILE_FLAG, CONFIG_FILE_HELP, OPTIONS, SECTIONS, Action, Option
+
+_FILE = "config.file"
+_ACTIONS = "actions"
+
+
+@dataclass(frozen=True, slots=True)
+class CommandLine:
+    """What the command was asked to do.
+
+    Attributes:
+        action: One action; `Action.RUN` where no other was named.
+        flags: Values of option flags by option key, unchecked.
+        file: The configuration file, if one was named.
+    """
+
+    action: Action
+    flags: dict[str, str]
+    file: Path | None
+
+
+class FlagParser(argparse.ArgumentParser):
+    """An argument parser that raises ConfigError where argparse would print its usage and exit."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            prog="accelerator-exporter",
+            usage="%(prog)s [flags]",
+            description="Prometheus exporter for the accelerators of a Kubernetes node and the pods that hold them.",
+            epilog="A flag overrules its environment variable, which overrules the configuration file.",
+            add_help=False,
+            allow_abbrev=False,
+        )
+
+    def error(self, message: str) -> NoReturn:
+        """Raise what argparse has to say."""
+        raise ConfigError(message.removeprefix("argument "))
+
+
+def command_line_parser() -> FlagParser:
+    """The parser of every flag; `format_help()` of it is the text for `--help`."""
+    parser = FlagParser()
+    actions = parser.add_argument_group("instead of running")
+    for action, text in ACTIONS:
+        names = ("-h", f"--{action}") if action is Action.HELP else (f"--{action}",)
+        actions.add_argument(*names, dest=_ACTIONS, action="append_const", const=action, help=text)
+    file = parser.add_argument_group("configuration file")
+    file.add_argument(CONFIG_FILE_FLAG, dest=_FILE, action="append", metavar="FILE", help=CONFIG_FILE_HELP)
+    _add_option_flags(parser)
+    return parser
+
+
+def _add_option_flags(parser: FlagParser) -> None:
+    for section in SECTIONS:
+        group = parser.add_argument_group(section.name, section.help)
+        for option in OPTIONS:
+            if option.section == section.name:
+                metavar = option.kind.placeholder
+                group.add_argument(option.flag, dest=option.key, action="append", metavar=metavar, help=_help(option))
+
+
+def parse_command_line(arguments: Sequence[str]) -> CommandLine:
+    """Read the command line, without the name of the command.
+
+    Raises:
+        ConfigError: An argument is unknown, lacks its value or is given twice, or two actions are.
+    """
+    parsed, rest = command_line_parser().parse_known_args(arguments)
+    for argument in rest:
+        _refuse(argument)
+    given: dict[str, list[str]] = {key: texts for key, texts in vars(parsed).items() if texts is not None}
+    actions = [Action(text) for text in given.pop(_ACTIONS, [])]
+    for extra in actions[1:]:
+        raise ConfigError(f"--{extra}: given together with --{actions[0]}, expected one of them")
+    for key, texts in given.items():
+        if len(texts) > 1:
+            raise ConfigError(f"{_flag(key)}: given {len(texts)} times, expected once")
+    flags = {key: texts[0] for key, texts in given.items()}
+    file = flags.pop(_FILE, None)
+    if file == "":
+        raise ConfigError(f"{CONFIG_FILE_FLAG}: found nothing, expected the path of a YAML file")
+    return CommandLine(actions[0] if actions else Action.RUN, flags, None if file is None else Path(file))
+
+
+def _refuse(argument: str) -> NoReturn:
+    name = argument.partition("=")[0]
+    if not name.startswith("-"):
+        raise ConfigError(f"found {shown(argument)}, expected flags only; a value follows its flag's equals sign")
+    known = (*(f"--{action}" for action, _ in ACTIONS), CONFIG_FILE_FLAG, *(option.flag for option in OPTIONS))
+    raise ConfigError(unknown(name, "flag", known, prefix="--"))
+
+
+def _flag(key: str) -> str:
+    return next((option.flag for option in OPTIONS if option.key == key), CONFIG_FILE_FLAG)
+
+
+def _help(option: Option[object]) -> str:
+    default = option.default or f"the value of {option.default_variable}"
+    return f"{option.help} Default {default}. Environment: {option.variable}."

@@ -1,0 +1,148 @@
+"""Joins allocations with devices: who holds what, with what share, and what that container measurably uses."""
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+
+from collectors import catalog
+from collectors.contract import Device, Partition, Sample
+from collectors.metric import Metric
+from exporter import families
+from exporter.accounting import Held
+from exporter.attribution.holding import Holding
+from exporter.snapshot import Allocation, Container, HolderSample, SubjectKey
+
+Resolve = Callable[[str, str], tuple[str, str] | None]
+
+_MEASURED = {
+    catalog.UTILIZATION: families.CONTAINER_UTILIZATION,
+    catalog.MEMORY_USAGE: families.CONTAINER_MEMORY_USAGE,
+    catalog.MEMORY_LIMIT: families.CONTAINER_MEMORY_LIMIT,
+    catalog.POWER: families.CONTAINER_POWER,
+}
+
+
+def match(
+    holdings: Iterable[Holding], resolve: Resolve, resource_prefixes: tuple[str, ...]
+) -> tuple[list[Allocation], dict[str, int]]:
+    """Turn the kubelet's answer into edges to known devices.
+
+    Replicas, mirrored resources and repeated entries of one container and subject become one edge.
+
+    Args:
+        holdings: What the kubelet says, in any order.
+        resolve: (resource, device id) to (device uuid, partition uuid), or None.
+        resource_prefixes: Resources whose ids ought to match a device.
+
+    Returns:
+        The edges without their shares, and the number of unmatched ids by resource.
+    """
+    edges: dict[tuple[Container, SubjectKey], Allocation] = {}
+    unmatched: Counter[str] = Counter()
+    for holding in sorted(holdings, key=lambda h: (h.resource, h.device_id)):
+        found = resolve(holding.resource, holding.device_id)
+        if found is None:
+            if holding.resource.startswith(resource_prefixes):
+                unmatched[holding.resource] += 1
+            continue
+        container = Container(holding.namespace, holding.pod, holding.container)
+        subject = SubjectKey(*found)
+        edge = Allocation(container, subject, holding.resource, holding.source, holding.claim)
+        edges.setdefault((container, subject), edge)
+    return [edges[key] for key in sorted(edges)], dict(unmatched)
+
+
+def with_shares(edges: Sequence[Allocation], compute_ratio: Mapping[SubjectKey, float]) -> tuple[Allocation, ...]:
+    """Give every edge its share of the device, so that the shares of a device never exceed 1.
+
+    Args:
+        edges: Who holds what.
+        compute_ratio: Each partition's fraction of its device; where it is unknown, so are the shares.
+    """
+    holders = Counter(edge.subject for edge in edges)
+    parts = {subject: compute_ratio.get(subject) if subject.partition_uuid else 1.0 for subject in holders}
+    handed_out: defaultdict[str, float] = defaultdict(float)
+    for subject, part in parts.items():
+        handed_out[subject.device_uuid] += part or 0.0
+    shared: list[Allocation] = []
+    for edge in edges:
+        subject, part = edge.subject, parts[edge.subject]
+        share = None if part is None else part / max(1.0, handed_out[subject.device_uuid]) / holders[subject]
+        overlapped = any(other != subject and _overlap(other, subject) for other in holders)
+        shared.append(replace(edge, share_ratio=share, sole=holders[subject] == 1 and not overlapped))
+    return tuple(shared)
+
+
+def _overlap(one: SubjectKey, other: SubjectKey) -> bool:
+    """True for a whole device and a partition of it."""
+    return one.device_uuid == other.device_uuid and bool(one.partition_uuid) != bool(other.partition_uuid)
+
+
+def occupancy(
+    devices: Iterable[Device], partitions: Iterable[Partition], edges: Sequence[Allocation] | None
+) -> list[Sample]:
+    """`allocated` and `allocations` of every device and partition; nothing while allocations are unknown."""
+    if edges is None:
+        return []
+    holders = Counter(edge.subject for edge in edges)
+    taken = {edge.subject.device_uuid for edge in edges}
+    samples: list[Sample] = []
+    for device in devices:
+        count = holders[SubjectKey(device.uuid)]
+        samples += (
+            Sample(catalog.ALLOCATED, device.uuid, float(device.uuid in taken)),
+            Sample(catalog.ALLOCATIONS, device.uuid, count),
+        )
+    for partition in partitions:
+        count = holders[SubjectKey(partition.device_uuid, partition.uuid)]
+        samples += (
+            Sample(catalog.ALLOCATED, partition.device_uuid, float(count > 0), partition.uuid),
+            Sample(catalog.ALLOCATIONS, partition.device_uuid, count, partition.uuid),
+        )
+    return samples
+
+
+def holder_samples(
+    edges: Iterable[Allocation], live: Iterable[Sample], held: Callable[[Container, SubjectKey], Held]
+) -> tuple[HolderSample, ...]:
+    """Every value about containers and allocations.
+
+    Args:
+        edges: Who holds what, with shares.
+        live: The samples of devices and partitions that are served now, counters of ours included.
+        held: What a container has used of a subject so far.
+    """
+    by_subject: dict[SubjectKey, dict[Metric, float]] = defaultdict(dict)
+    for sample in live:
+        if not sample.labels:
+            by_subject[SubjectKey(sample.device_uuid, sample.partition_uuid)][sample.metric] = sample.value
+    samples: list[HolderSample] = []
+    for edge in edges:
+        usage = held(edge.container, edge.subject)
+        values: list[tuple[Metric, float, tuple[str, ...]]] = [
+            (families.ALLOCATION_INFO, 1.0, (edge.resource, edge.source, edge.claim)),
+        ]
+        if edge.share_ratio is not None:
+            values += (
+                (families.ALLOCATION_SHARE, edge.share_ratio, ()),
+                (families.ALLOCATION_DEVICE_SECONDS, usage.device_seconds, ()),
+            )
+        if edge.sole:
+            values += ((row, value, ()) for row, value in _used(by_subject.get(edge.subject, {}), usage))
+        samples += (HolderSample(row, edge.container, edge.subject, value, own) for row, value, own in values)
+    return tuple(samples)
+
+
+def _used(now: Mapping[Metric, float], usage: Held) -> list[tuple[Metric, float]]:
+    """What a sole holder uses: the subject's readings of now, and its own counters while their input is known."""
+    values = [(row, now[source]) for source, row in _MEASURED.items() if source in now]
+    if catalog.UTILIZATION in now:
+        values += (
+            (families.CONTAINER_BUSY_SECONDS, usage.busy_seconds),
+            (families.CONTAINER_OBSERVED_SECONDS, usage.observed_seconds),
+        )
+        if usage.last_active is not None:
+            values.append((families.CONTAINER_LAST_ACTIVE, usage.last_active))
+    if catalog.ENERGY in now:
+        values.append((families.CONTAINER_ENERGY, usage.energy_joules))
+    return values

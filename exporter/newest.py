@@ -1,0 +1,161 @@
+"""The newest result of one collector: what of it is still fresh enough to serve, and how the collector fares."""
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from collectors.contract import Device, Partition, Reading, Reason, Sample
+from collectors.metric import Cadence
+from exporter.poller import CallEnded, CallStarted
+from exporter.snapshot import CollectorHealth
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """When a collector is late and when its readings are too old.
+
+    Attributes:
+        deadline_seconds: A call that is out longer than this is late.
+        max_age_seconds: How long past its due time a reading may still be served, by cadence, interval included.
+    """
+
+    deadline_seconds: float
+    max_age_seconds: Mapping[Cadence, float]
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """The samples of one cadence and when they were read."""
+
+    at: float
+    samples: tuple[Sample, ...]
+
+
+class NewestReadings:
+    """What one collector said last. Used by one thread.
+
+    Args:
+        name: The collector's name.
+        limits: Deadline and ages.
+        wall_clock: Unix seconds, for the time of the last success.
+    """
+
+    def __init__(self, name: str, limits: Limits, wall_clock: Callable[[], float]) -> None:
+        self.name = name
+        self._limits = limits
+        self._wall_clock = wall_clock
+        self._kept: dict[Cadence, _Kept] = {}
+        self._persistent: dict[Cadence, tuple[Sample, ...]] = {}
+        self._out_since: float | None = None
+        self._late = False
+        self._answered = False
+        self._present = False
+        self._ok = False
+        self._duration_seconds: float | None = None
+        self._last_success: float | None = None
+        self._errors = dict.fromkeys(Reason, 0)
+        self.devices: tuple[Device, ...] = ()
+        self.partitions: tuple[Partition, ...] = ()
+
+    @property
+    def settled(self) -> bool:
+        """True once the collector has answered, failed or been late for the first time."""
+        return self._answered or self._late
+
+    def started(self, event: CallStarted) -> None:
+        """Note that a call is out."""
+        self._out_since = event.at
+
+    def ended(self, event: CallEnded) -> None:
+        """Take over what a call brought."""
+        self._out_since = None
+        self._answered = True
+        self._duration_seconds = event.ended - event.started
+        if self._late:
+            self._late = False
+            _log.info("collector answers again", extra={"fields": {"collector": self.name}})
+        if event.reading is not None:
+            self._accept(event, event.reading)
+        elif event.failure is not None:
+            self._fail(event.failure, event.text)
+        else:
+            self._leave(event.text)
+
+    def check_deadline(self, now: float) -> None:
+        """Count the collector as late, once, when its call is out past the deadline."""
+        if self._out_since is None or self._late:
+            return
+        if now - self._out_since > self._limits.deadline_seconds:
+            self._late = True
+            self._present = True
+            self._errors[Reason.LATE] += 1
+            fields = {"collector": self.name, "deadline_seconds": self._limits.deadline_seconds}
+            _log.warning(
+                "collector late: a call to the hardware does not return; its readings will age out, others go on",
+                extra={"fields": fields},
+            )
+
+    def samples(self, now: float) -> tuple[Sample, ...]:
+        """The samples that may be served now: fresh ones, and identity and state whatever their age."""
+        lost = {device.uuid for device in self.devices if device.lost}
+        known = {device.uuid for device in self.devices}
+        partitions = {partition.uuid for partition in self.partitions} | {""}
+        kept: list[Sample] = []
+        for cadence in Cadence:
+            kept += self._persistent.get(cadence, ())
+            newest = self._kept.get(cadence)
+            if newest is not None and now - newest.at <= self._limits.max_age_seconds[cadence]:
+                kept += (sample for sample in newest.samples if sample.device_uuid not in lost)
+        return tuple(s for s in kept if s.device_uuid in known and s.partition_uuid in partitions)
+
+    def health(self, now: float) -> CollectorHealth:
+        """How the collector fares at this moment."""
+        out_seconds = now - self._out_since if self._late and self._out_since is not None else None
+        return CollectorHealth(
+            name=self.name,
+            present=self._present,
+            up=self._ok and not self._late,
+            late=self._late,
+            devices=len(self.devices),
+            duration_seconds=out_seconds or self._duration_seconds,
+            last_success_timestamp_seconds=self._last_success,
+            errors=dict(self._errors),
+        )
+
+    def _accept(self, event: CallEnded, reading: Reading) -> None:
+        if not self._ok:
+            fields = {"collector": self.name, "devices": len(reading.devices)}
+            _log.info("collector up", extra={"fields": fields})
+        self._present = self._ok = True
+        self._last_success = self._wall_clock()
+        self.devices = reading.devices
+        self.partitions = reading.partitions
+        for cadence in event.due:
+            fresh = tuple(sample for sample in reading.samples if sample.metric.cadence is cadence)
+            self._kept[cadence] = _Kept(event.ended, tuple(s for s in fresh if not s.metric.persistent))
+            self._persistent[cadence] = tuple(s for s in fresh if s.metric.persistent)
+        for fault in reading.faults:
+            self._errors[fault.reason] += 1
+            fields = {"collector": self.name, "where": fault.where, "detail": fault.detail}
+            _log.warning("reading failed: %s", fault.reason.value, extra={"fields": fields})
+
+    def _fail(self, reason: Reason, text: str) -> None:
+        self._errors[reason] += 1
+        if self._ok or not self._present:
+            fields = {"collector": self.name, "reason": reason.value, "detail": text}
+            _log.error("collector down", extra={"fields": fields})
+        self._present = True
+        self._ok = False
+
+    def _leave(self, text: str) -> None:
+        if self._present:
+            _log.warning("collector gone: the vendor is no longer here", extra={"fields": {"collector": self.name}})
+        else:
+            _log.debug("collector absent", extra={"fields": {"collector": self.name, "detail": text}})
+        self._present = self._ok = False
+        self.devices = ()
+        self.partitions = ()
+        self._kept.clear()
+        self._persistent.clear()

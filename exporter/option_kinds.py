@@ -1,0 +1,142 @@
+"""What the values of options look like: one kind per shape, each with its parser and the words that describe it."""
+
+import ipaddress
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Generic, TypeVar
+
+from exporter.config_error import did_you_mean
+from exporter.durations import parse_duration, spell_duration
+from exporter.listen import ListenError
+from exporter.listen import parse as parse_listen_address
+
+T_co = TypeVar("T_co", covariant=True)
+E = TypeVar("E", bound=StrEnum)
+
+# Pages that the exporter serves besides the telemetry path.
+FIXED_PATHS = ("/", "/-/healthy", "/-/ready")
+
+_URL_PATH = re.compile(r"(?:/[A-Za-z0-9._~-]+)+/?")
+_NODE_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?")
+# sockaddr_un holds 108 bytes, the last of them zero.
+_SOCKET_PATH_BYTES = 107
+_PATH_BYTES = 4_095
+
+
+class RefusedError(Exception):
+    """A text is not of the kind. The error's own text is a proposal for people, or empty."""
+
+
+@dataclass(frozen=True, slots=True)
+class ValueKind(Generic[T_co]):
+    """One shape of value.
+
+    Attributes:
+        placeholder: What stands for a value in `--help`.
+        expected: What a value looks like, to follow the word "expected".
+        parse: Makes the value from text; raises RefusedError.
+    """
+
+    placeholder: str
+    expected: str
+    parse: Callable[[str], T_co]
+
+
+def _parse_address(text: str) -> str:
+    try:
+        parse_listen_address(text)
+    except ListenError:
+        raise RefusedError(_address_proposal(text)) from None
+    return text
+
+
+def _address_proposal(text: str) -> str:
+    if text.isascii() and text.isdigit():
+        return f"did you mean :{text}?"
+    host, _, port = text.rpartition(":")
+    proposal = f"[{host}]:{port}"
+    try:
+        ipaddress.IPv6Address(host)
+        parse_listen_address(proposal)
+    except (ValueError, ListenError):
+        return ""
+    return f"did you mean {proposal}?"
+
+
+def _parse_url_path(text: str) -> str:
+    segments = text.split("/")
+    if _URL_PATH.fullmatch(text) is None or text in FIXED_PATHS or "." in segments or ".." in segments:
+        raise RefusedError(f"did you mean /{text}?" if _URL_PATH.fullmatch(f"/{text}") else "")
+    return text
+
+
+def _parse_path(text: str) -> Path:
+    if not text.startswith("/") or not text.isprintable() or len(text.encode()) > _PATH_BYTES:
+        raise RefusedError
+    return Path(text)
+
+
+def _parse_socket(text: str) -> Path:
+    path = _parse_path(text)
+    if len(text.encode()) > _SOCKET_PATH_BYTES:
+        raise RefusedError
+    return path
+
+
+def _parse_node_name(text: str) -> str | None:
+    if text and _NODE_NAME.fullmatch(text) is None:
+        raise RefusedError
+    return text or None
+
+
+def choice(members: type[E]) -> ValueKind[E]:
+    """A member of a closed list."""
+    values = [member.value for member in members]
+
+    def parse(text: str) -> E:
+        if text not in values:
+            nearest = did_you_mean(text.lower(), values)
+            raise RefusedError(f"did you mean {nearest}?" if nearest else "")
+        return members(text)
+
+    return ValueKind("|".join(values), f"one of {', '.join(values)}", parse)
+
+
+def duration(shortest: str, longest: str) -> ValueKind[float]:
+    """Seconds between two bounds, both included, both spelled as durations."""
+    low, high = _seconds(shortest), _seconds(longest)
+
+    def parse(text: str) -> float:
+        seconds = parse_duration(text)
+        if seconds is None or not low <= seconds <= high:
+            raise RefusedError(_duration_proposal(text, low, high))
+        return seconds
+
+    return ValueKind("DURATION", f"a duration from {shortest} to {longest}", parse)
+
+
+def _seconds(bound: str) -> float:
+    seconds = parse_duration(bound)
+    if seconds is None:
+        raise ValueError(f"the bound {bound} is no duration")
+    return seconds
+
+
+def _duration_proposal(text: str, low: float, high: float) -> str:
+    """A spelling with a unit for a plain number, where it falls within the bounds."""
+    number = text.removesuffix("s")
+    if re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", number) is None:
+        return ""
+    proposals = [spell_duration(float(number))] if "." in number else [f"{number}s", f"{number}ms"]
+    within = [proposal for proposal in proposals if low <= _seconds(proposal) <= high]
+    return f"did you mean {within[0]}?" if within and within[0] != text else ""
+
+
+ADDRESS = ValueKind("ADDRESS", 'an address such as ":9410", "127.0.0.1:9410" or "[::1]:9410"', _parse_address)
+URL_PATH = ValueKind("PATH", f"a URL path such as /metrics, and none of {', '.join(FIXED_PATHS)}", _parse_url_path)
+DIRECTORY = ValueKind("DIRECTORY", "an absolute path", _parse_path)
+SOCKET = ValueKind("PATH", f"the absolute path of a socket, at most {_SOCKET_PATH_BYTES} bytes", _parse_socket)
+NODE_NAME = ValueKind("NAME", "a host name: letters, digits, dots and dashes, at most 253", _parse_node_name)

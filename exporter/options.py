@@ -1,0 +1,237 @@
+"""The table of options: the one list from which keys, flags, environment names and documentation follow."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Generic
+
+from exporter.config_error import ConfigError, shown
+from exporter.logs import Format, Level
+from exporter.option_kinds import (
+    ADDRESS,
+    DIRECTORY,
+    NODE_NAME,
+    SOCKET,
+    URL_PATH,
+    RefusedError,
+    T_co,
+    ValueKind,
+    choice,
+    duration,
+)
+
+ENVIRONMENT_PREFIX = "ACCELERATOR_EXPORTER_"
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """A value that somebody gave for an option.
+
+    Attributes:
+        text: The value as it was written.
+        place: Where it was written, to begin an error with: the flag, the variable, or the file, line and key.
+        misread: What YAML takes the text for where that is not text, such as "an integer"; else empty.
+    """
+
+    text: str
+    place: str
+    misread: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Option(Generic[T_co]):
+    """One option.
+
+    Attributes:
+        key: Section and name, `web.listen_address`.
+        kind: What its values look like.
+        default: The value where nobody gives one, as it would be written; empty for none.
+        help: One or two sentences for people.
+        default_variable: An environment variable, not one of ours, that supplies the default.
+        example: A value for the example file of an option without a default.
+    """
+
+    key: str
+    kind: ValueKind[T_co]
+    default: str
+    help: str
+    default_variable: str = ""
+    example: str = ""
+
+    @property
+    def section(self) -> str:
+        """The part of the key before the dot: a mapping in the file."""
+        return self.key.partition(".")[0]
+
+    @property
+    def name(self) -> str:
+        """The part of the key after the dot."""
+        return self.key.partition(".")[2]
+
+    @property
+    def flag(self) -> str:
+        """The flag, `--web.listen-address`."""
+        return f"--{self.key.replace('_', '-')}"
+
+    @property
+    def variable(self) -> str:
+        """The environment variable, `ACCELERATOR_EXPORTER_WEB_LISTEN_ADDRESS`."""
+        return ENVIRONMENT_PREFIX + self.key.replace(".", "_").upper()
+
+    def value(self, given: Given) -> T_co:
+        """The value that a given text stands for.
+
+        Raises:
+            ConfigError: The text is not of this option's kind.
+        """
+        try:
+            value = self.kind.parse(given.text)
+        except RefusedError as error:
+            problem = f"found {shown(given.text)}, expected {self.kind.expected}"
+            raise ConfigError(f"{given.place}: {problem}{f', {error}' if str(error) else ''}") from None
+        if given.misread:
+            problem = f"found {shown(given.text)}, {given.misread}, expected text: write it in quotes"
+            raise ConfigError(f"{given.place}: {problem}")
+        return value
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """A group of options: a mapping in the file, a heading elsewhere.
+
+    Attributes:
+        name: The first part of its options' keys.
+        help: What its options are about, as a sentence.
+    """
+
+    name: str
+    help: str
+
+
+class Action(StrEnum):
+    """What the command does; the value is its flag without the dashes."""
+
+    RUN = "run"
+    ONCE = "once"
+    CHECK_CONFIG = "check-config"
+    LIST_METRICS = "list-metrics"
+    VERSION = "version"
+    HELP = "help"
+
+
+SECTIONS = (
+    Section("web", "The HTTP server."),
+    Section(
+        "log",
+        "Log lines, on standard error. An event is written five times, then once a minute with the number of lines "
+        "suppressed in between; debug lines are all written.",
+    ),
+    Section("path", "Where the host's kernel file systems are mounted."),
+    Section("node", "The machine."),
+    Section("kubelet", "Which containers hold which devices, by the kubelet's PodResources API."),
+    Section("poll", "How the hardware is read."),
+)
+
+LISTEN_ADDRESS = Option(
+    "web.listen_address",
+    ADDRESS,
+    ":9410",
+    "Address to listen on. Without a host, every address of the machine; port 0 takes a free one.",
+)
+TELEMETRY_PATH = Option("web.telemetry_path", URL_PATH, "/metrics", "Path under which the metrics are served.")
+LOG_LEVEL = Option("log.level", choice(Level), "info", "Lines of this severity and above are written.")
+LOG_FORMAT = Option("log.format", choice(Format), "text", "text: one line of key=value. json: one object a line.")
+SYSFS = Option("path.sysfs", DIRECTORY, "/sys", "Where the host's sysfs is mounted.")
+PROCFS = Option("path.procfs", DIRECTORY, "/proc", "Where the host's procfs is mounted.")
+NODE = Option(
+    "node.name",
+    NODE_NAME,
+    "",
+    "The node's name in the cluster. Devices without an id of their own are named after it where the machine has no "
+    "product UUID.",
+    default_variable="NODE_NAME",
+    example="worker-1",
+)
+KUBELET_SOCKET = Option(
+    "kubelet.socket",
+    SOCKET,
+    "/var/lib/kubelet/pod-resources/kubelet.sock",
+    "The kubelet's socket. It need not exist when the exporter starts. In a container mount its directory: the "
+    "kubelet makes a new socket when it restarts.",
+)
+KUBELET_INTERVAL = Option("kubelet.interval", duration("500ms", "5m"), "5s", "Time between two calls.")
+KUBELET_TIMEOUT = Option("kubelet.timeout", duration("100ms", "1m"), "5s", "Deadline of one call.")
+KUBELET_HOLD = Option(
+    "kubelet.hold",
+    duration("1s", "1h"),
+    "60s",
+    "How long the last good answer is used while the kubelet does not answer.",
+)
+FAST_INTERVAL = Option(
+    "poll.fast_interval",
+    duration("100ms", "1m"),
+    "1s",
+    "Time between two readings of what changes fast: utilization, memory, power.",
+)
+MEDIUM_INTERVAL = Option(
+    "poll.medium_interval",
+    duration("100ms", "10m"),
+    "10s",
+    "Time between two readings of clocks, temperatures, links and processes.",
+)
+SLOW_INTERVAL = Option(
+    "poll.slow_interval",
+    duration("100ms", "1h"),
+    "60s",
+    "Time between two readings of fixed properties and error counts. Absent vendors are looked for as often.",
+)
+DEADLINE = Option(
+    "poll.deadline",
+    duration("100ms", "1m"),
+    "5s",
+    "A collector whose call takes longer counts as late. The call is not cut short; the other collectors go on.",
+)
+MAX_AGE = Option(
+    "poll.max_age",
+    duration("100ms", "10m"),
+    "10s",
+    "How long past the time its successor was due a reading may still be served.",
+)
+
+OPTIONS: tuple[Option[object], ...] = (
+    LISTEN_ADDRESS,
+    TELEMETRY_PATH,
+    LOG_LEVEL,
+    LOG_FORMAT,
+    SYSFS,
+    PROCFS,
+    NODE,
+    KUBELET_SOCKET,
+    KUBELET_INTERVAL,
+    KUBELET_TIMEOUT,
+    KUBELET_HOLD,
+    FAST_INTERVAL,
+    MEDIUM_INTERVAL,
+    SLOW_INTERVAL,
+    DEADLINE,
+    MAX_AGE,
+)
+
+# Pairs of durations of which the first may not be longer than the second.
+NOT_LONGER = (
+    (KUBELET_INTERVAL, KUBELET_HOLD),
+    (KUBELET_TIMEOUT, KUBELET_HOLD),
+    (FAST_INTERVAL, MEDIUM_INTERVAL),
+    (MEDIUM_INTERVAL, SLOW_INTERVAL),
+)
+
+CONFIG_FILE_FLAG = "--config.file"
+CONFIG_FILE_HELP = "A YAML file with the keys of the sections below. Without it, no file is read."
+
+# What the command does instead of running until it is told to stop.
+ACTIONS = (
+    (Action.ONCE, "Read the hardware and the kubelet once, print the metrics and exit."),
+    (Action.CHECK_CONFIG, "Check flags, environment and file, and exit."),
+    (Action.LIST_METRICS, "Print every metric the exporter knows, and exit."),
+    (Action.VERSION, "Print the version and exit."),
+    (Action.HELP, "Print this text and exit."),
+)

@@ -1,0 +1,166 @@
+"""Calls one collector on its cadences, from one thread, and reports each call. Never a second call while one is out."""
+
+import logging
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from collectors.contract import AbsentError, Collector, CollectorError, Reading, Reason
+from collectors.metric import Cadence
+
+_log = logging.getLogger(__name__)
+
+_ALL = frozenset(Cadence)
+_LONGEST_BACKOFF_SECONDS = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class CallStarted:
+    """A collector's `read` has been called.
+
+    Attributes:
+        collector: The collector's name.
+        at: Monotonic seconds.
+    """
+
+    collector: str
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class CallEnded:
+    """A collector's `read` has returned or raised.
+
+    Attributes:
+        collector: The collector's name.
+        started: Monotonic seconds.
+        ended: Monotonic seconds.
+        due: The cadences that were asked for.
+        reading: What it returned; None if it raised.
+        failure: Why it raised; None also when the vendor is absent.
+        text: The error's text for people.
+    """
+
+    collector: str
+    started: float
+    ended: float
+    due: frozenset[Cadence]
+    reading: Reading | None
+    failure: Reason | None = None
+    text: str = ""
+
+
+Report = Callable[[CallStarted | CallEnded], None]
+
+
+class Schedule:
+    """Which cadences are due. Missed turns are skipped, not made up for.
+
+    Args:
+        intervals: Seconds between two readings of each cadence.
+    """
+
+    def __init__(self, intervals: Mapping[Cadence, float]) -> None:
+        self._intervals = intervals
+        self._next: dict[Cadence, float] = {}
+        self._failures = 0
+
+    def due(self, now: float) -> frozenset[Cadence]:
+        """The cadences whose time has come; after an error or at the start, all of them."""
+        return frozenset(cadence for cadence in Cadence if self._next.get(cadence, now) <= now)
+
+    def done(self, due: frozenset[Cadence], now: float) -> None:
+        """These cadences were read; plan their next turn on their own grid."""
+        self._failures = 0
+        for cadence in due:
+            interval = self._intervals[cadence]
+            planned = self._next.get(cadence, now) + interval
+            self._next[cadence] = planned if planned > now else now + interval
+
+    def failed(self, now: float) -> None:
+        """The call failed: everything is due again, after a pause that doubles up to 10 s."""
+        pause = min(self._intervals[Cadence.FAST] * 2**self._failures, _LONGEST_BACKOFF_SECONDS)
+        self._failures = min(self._failures + 1, 16)
+        self._next = dict.fromkeys(Cadence, now + pause)
+
+    def absent(self, now: float) -> None:
+        """The vendor is not here: ask again at the slow cadence."""
+        self._next = dict.fromkeys(Cadence, now + self._intervals[Cadence.SLOW])
+
+    def wait_seconds(self, now: float) -> float:
+        """Seconds until something is due."""
+        return max(0.0, min(self._next.values(), default=now) - now)
+
+
+class Poller:
+    """The thread of one collector.
+
+    Args:
+        name: The collector's name.
+        collector: Called by this thread only, `close` included.
+        intervals: Seconds between two readings of each cadence.
+        clock: Monotonic seconds.
+        report: Receives every call's start and end; must not block.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        collector: Collector,
+        intervals: Mapping[Cadence, float],
+        clock: Callable[[], float],
+        report: Report,
+    ) -> None:
+        self._name = name
+        self._collector = collector
+        self._schedule = Schedule(intervals)
+        self._clock = clock
+        self._report = report
+        self._stop = threading.Event()
+        # A daemon thread: a call that never returns must not keep the process from ending.
+        self._thread = threading.Thread(target=self._run, name=f"collector-{name}", daemon=True)
+
+    def start(self) -> None:
+        """Begin to poll."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Ask the thread to close the collector and end. Returns at once."""
+        self._stop.set()
+
+    def join(self, timeout_seconds: float) -> bool:
+        """Wait for the thread to end; False when a call is still out by then and is left behind."""
+        self._thread.join(timeout_seconds)
+        return not self._thread.is_alive()
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            due = self._schedule.due(self._clock())
+            if due:
+                self._call(due)
+            self._stop.wait(self._schedule.wait_seconds(self._clock()))
+        self._collector.close()
+
+    def _call(self, due: frozenset[Cadence]) -> None:
+        started = self._clock()
+        self._report(CallStarted(self._name, started))
+        reading, failure, text = self._read(due)
+        ended = self._clock()
+        if reading is not None:
+            self._schedule.done(due, ended)
+        elif failure is not None:
+            self._schedule.failed(ended)
+        else:
+            self._schedule.absent(ended)
+        self._report(CallEnded(self._name, started, ended, due, reading, failure, text))
+
+    def _read(self, due: frozenset[Cadence]) -> tuple[Reading | None, Reason | None, str]:
+        try:
+            return self._collector.read(due), None, ""
+        except AbsentError as error:
+            return None, None, str(error)
+        except CollectorError as error:
+            return None, error.reason, str(error)
+        except Exception as error:  # noqa: BLE001 - a third party's bug must cost one reading, not the thread
+            _log.exception("collector broken", extra={"fields": {"collector": self._name}})
+            return None, Reason.BROKEN, f"{type(error).__name__}: {error}"

@@ -1,0 +1,95 @@
+"""The exporter's own health as samples: its collectors, its source of allocations, its process."""
+
+import platform
+import resource
+import threading
+from collections.abc import Callable
+from importlib.metadata import version
+
+import psutil
+
+from exporter import families
+from exporter.exposition import OwnSample
+from exporter.snapshot import CollectorHealth, Snapshot
+
+
+def exporter_version() -> str:
+    """The version of the installed distribution."""
+    return version("accelerator-exporter")
+
+
+def health_samples(snapshot: Snapshot) -> list[OwnSample]:
+    """Health of every collector and of every source of allocations, as the snapshot tells it."""
+    samples: list[OwnSample] = []
+    for health in snapshot.collectors:
+        samples += _collector(health)
+    for source in snapshot.attribution:
+        samples.append(OwnSample(families.ATTRIBUTION_UP, float(source.up), (source.source,)))
+        if source.last_success_timestamp_seconds is not None:
+            at = source.last_success_timestamp_seconds
+            samples.append(OwnSample(families.ATTRIBUTION_LAST_SUCCESS, at, (source.source,)))
+    samples += (OwnSample(families.UNMATCHED_DEVICES, count, (name,)) for name, count in snapshot.unmatched.items())
+    return samples
+
+
+def _collector(health: CollectorHealth) -> list[OwnSample]:
+    """A vendor that is absent costs one series: that it was looked for and has no devices."""
+    name = (health.name,)
+    samples = [OwnSample(families.COLLECTOR_DEVICES, health.devices, name)]
+    if not health.present:
+        return samples
+    samples.append(OwnSample(families.COLLECTOR_UP, float(health.up), name))
+    if health.duration_seconds is not None:
+        samples.append(OwnSample(families.COLLECTOR_DURATION, health.duration_seconds, name))
+    if health.last_success_timestamp_seconds is not None:
+        samples.append(OwnSample(families.COLLECTOR_LAST_SUCCESS, health.last_success_timestamp_seconds, name))
+    samples += (
+        OwnSample(families.COLLECTOR_ERRORS, count, (health.name, reason.value))
+        for reason, count in health.errors.items()
+    )
+    return samples
+
+
+def build_samples() -> list[OwnSample]:
+    """Version of the exporter and its Python."""
+    return [OwnSample(families.BUILD_INFO, 1, (exporter_version(), platform.python_version()))]
+
+
+def process_samples(process: psutil.Process) -> list[OwnSample]:
+    """CPU, memory and descriptors of a process, the standard `process_*` families. Source: /proc by psutil."""
+    with process.oneshot():
+        cpu, memory = process.cpu_times(), process.memory_info()
+        return [
+            OwnSample(families.PROCESS_CPU, cpu.user + cpu.system),
+            OwnSample(families.PROCESS_RESIDENT_MEMORY, memory.rss),
+            OwnSample(families.PROCESS_VIRTUAL_MEMORY, memory.vms),
+            OwnSample(families.PROCESS_START_TIME, process.create_time()),
+            OwnSample(families.PROCESS_OPEN_FDS, process.num_fds()),
+            OwnSample(families.PROCESS_MAX_FDS, resource.getrlimit(resource.RLIMIT_NOFILE)[0]),
+        ]
+
+
+class SelfMetrics:
+    """Everything about the exporter itself, scrape by scrape; safe from any thread.
+
+    Args:
+        process: The exporter's own process; a double in tests.
+    """
+
+    def __init__(self, process: Callable[[], list[OwnSample]]) -> None:
+        self._process = process
+        self._lock = threading.Lock()
+        self._scrapes = 0
+        self._build = build_samples()
+
+    def samples(self, snapshot: Snapshot) -> list[OwnSample]:
+        """Count the scrape and tell how the exporter fares."""
+        with self._lock:
+            self._scrapes += 1
+            scrapes = self._scrapes
+        return [
+            *self._build,
+            *health_samples(snapshot),
+            OwnSample(families.SCRAPES, scrapes),
+            *self._process(),
+        ]

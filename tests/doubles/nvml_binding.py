@@ -1,0 +1,182 @@
+"""NVML's binding in memory: it answers as the real one does, with the real one's error classes, from plain records."""
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from types import ModuleType, SimpleNamespace
+
+import pynvml
+
+from collectors.nvidia.nvml import Nvml
+
+UNSUPPORTED = 3
+NOT_FOUND = 6
+GPU_IS_LOST = 15
+
+
+@dataclass(eq=False)
+class FakeGpu:
+    """A GPU or MIG device; its fields are what the library answers, in the library's units."""
+
+    uuid: str = "GPU-0"
+    name: str = "NVIDIA H100 80GB HBM3"
+    bus_id: str = "00000000:3B:00.0"
+    minor: int = 0
+    serial: str = "1652823012345"
+    vbios: str = "96.00.89.00.01"
+    architecture: int = 9
+    utilization: tuple[int, int] = (50, 25)
+    memory: tuple[int, int, int] = (1000, 100, 300)  # total, reserved, used
+    milliwatts: int = 350_500
+    millijoules: int = 12_345_678
+    limit: int = 650_000
+    default_limit: int = 700_000
+    limits: tuple[int, int] = (200_000, 700_000)
+    celsius: int = 41
+    memory_celsius: float = 55
+    field_type: int = 1
+    field_code: int = 0
+    clocks: tuple[int, int, int, int] = (1980, 1979, 2619, 1500)
+    max_clocks: tuple[int, int, int, int] = (1981, 1982, 2620, 1545)
+    compute_pids: tuple[int, ...] = ()
+    graphics_pids: tuple[int, ...] = ()
+    mps_pids: tuple[int, ...] = ()
+    persistence: int = 1
+    ecc: tuple[int, int] = (1, 0)
+    mig: tuple[int, int] = (0, 0)
+    slices: int = 7
+    mig_devices: "dict[int, FakeGpu]" = field(default_factory=dict)
+    gpu_instance: int = 0
+    compute_instance: int = 0
+    compute_slices: int = 1
+    errors: dict[str, int | Exception] = field(default_factory=dict)
+    calls: Counter[str] = field(default_factory=Counter)
+
+
+def gpus(count: int) -> list[FakeGpu]:
+    """GPUs with different uuids, addresses and minors."""
+    return [FakeGpu(uuid=f"GPU-{n}", bus_id=f"00000000:{0x10 + n:02X}:00.0", minor=n) for n in range(count)]
+
+
+def mig_device(gpu_instance: int, compute_instance: int = 0, uuid: str = "", profile: str = "1g.10gb") -> FakeGpu:
+    """A MIG device of one slice."""
+    return FakeGpu(
+        uuid=uuid or f"MIG-{gpu_instance}-{compute_instance}",
+        name=f"NVIDIA H100 80GB HBM3 MIG {profile}",
+        gpu_instance=gpu_instance,
+        compute_instance=compute_instance,
+    )
+
+
+class FakeBinding(ModuleType):
+    """What `pynvml` is to the border.
+
+    Args:
+        devices: In the order of their indices.
+    """
+
+    NVMLError = pynvml.NVMLError
+    NVMLLibraryMismatchError = pynvml.NVMLLibraryMismatchError
+    nvmlMemory_v2 = pynvml.nvmlMemory_v2
+
+    def __init__(self, devices: list[FakeGpu]) -> None:
+        super().__init__("pynvml")
+        self.devices = devices
+        self.driver_version = "550.54.15"
+        self.errors: dict[str, int | Exception] = {}
+        self.handle_errors: dict[int, int] = {}
+        self.calls: Counter[str] = Counter()
+
+    def __getattr__(self, name: str) -> Callable[..., object]:
+        if name in _OF_LIBRARY:
+            return partial(self._answer_of_library, name)
+        if name in _OF_HANDLE:
+            return partial(self._answer_of_handle, name)
+        raise AttributeError(name)
+
+    def _answer_of_library(self, name: str, *arguments: int) -> object:
+        self.calls[name] += 1
+        _raise(self.errors.get(name))
+        if name == "nvmlDeviceGetHandleByIndex":
+            _raise(self.handle_errors.get(*arguments))
+        return _OF_LIBRARY[name](self, *arguments)
+
+    def _answer_of_handle(self, name: str, gpu: FakeGpu, *arguments: int) -> object:
+        call = f"{name}_v2" if name == "nvmlDeviceGetMemoryInfo" and arguments else name
+        gpu.calls[call] += 1
+        _raise(gpu.errors.get(call, gpu.errors.get("*")))
+        _raise(self.errors.get(call))
+        return _OF_HANDLE[name](gpu, *arguments)
+
+
+def _raise(error: int | Exception | None) -> None:
+    if error is not None:
+        raise error if isinstance(error, Exception) else pynvml.NVMLError(error)
+
+
+def _mig_handle(gpu: FakeGpu, index: int) -> FakeGpu:
+    if index not in gpu.mig_devices:
+        raise pynvml.NVMLError(NOT_FOUND)
+    return gpu.mig_devices[index]
+
+
+def _memory(gpu: FakeGpu, version: int = 0) -> SimpleNamespace:
+    total, reserved, used = gpu.memory
+    if version:
+        return SimpleNamespace(total=total, reserved=reserved, used=used)
+    return SimpleNamespace(total=total, used=used + reserved)
+
+
+def _field(gpu: FakeGpu, _: object) -> list[SimpleNamespace]:
+    value = SimpleNamespace(uiVal=gpu.memory_celsius, dVal=gpu.memory_celsius)
+    return [SimpleNamespace(nvmlReturn=gpu.field_code, valueType=gpu.field_type, value=value)]
+
+
+def _pids(pids: tuple[int, ...]) -> list[SimpleNamespace]:
+    return [SimpleNamespace(pid=pid) for pid in pids]
+
+
+_OF_LIBRARY: dict[str, Callable[..., object]] = {
+    "nvmlShutdown": lambda _: None,
+    "nvmlSystemGetDriverVersion": lambda library: library.driver_version,
+    "nvmlDeviceGetCount": lambda library: len(library.devices),
+    "nvmlDeviceGetHandleByIndex": lambda library, index: library.devices[index],
+}
+_OF_HANDLE: dict[str, Callable[..., object]] = {
+    "nvmlDeviceGetUUID": lambda gpu: gpu.uuid,
+    "nvmlDeviceGetName": lambda gpu: gpu.name,
+    "nvmlDeviceGetSerial": lambda gpu: gpu.serial,
+    "nvmlDeviceGetVbiosVersion": lambda gpu: gpu.vbios,
+    "nvmlDeviceGetMinorNumber": lambda gpu: gpu.minor,
+    "nvmlDeviceGetPciInfo": lambda gpu: SimpleNamespace(busId=gpu.bus_id),
+    "nvmlDeviceGetArchitecture": lambda gpu: gpu.architecture,
+    "nvmlDeviceGetUtilizationRates": lambda gpu: SimpleNamespace(gpu=gpu.utilization[0], memory=gpu.utilization[1]),
+    "nvmlDeviceGetMemoryInfo": _memory,
+    "nvmlDeviceGetPowerUsage": lambda gpu: gpu.milliwatts,
+    "nvmlDeviceGetTotalEnergyConsumption": lambda gpu: gpu.millijoules,
+    "nvmlDeviceGetEnforcedPowerLimit": lambda gpu: gpu.limit,
+    "nvmlDeviceGetPowerManagementDefaultLimit": lambda gpu: gpu.default_limit,
+    "nvmlDeviceGetPowerManagementLimitConstraints": lambda gpu: list(gpu.limits),
+    "nvmlDeviceGetTemperatureV": lambda gpu, _: gpu.celsius,
+    "nvmlDeviceGetTemperature": lambda gpu, _: gpu.celsius,
+    "nvmlDeviceGetFieldValues": _field,
+    "nvmlDeviceGetClockInfo": lambda gpu, clock: gpu.clocks[clock],
+    "nvmlDeviceGetMaxClockInfo": lambda gpu, clock: gpu.max_clocks[clock],
+    "nvmlDeviceGetPersistenceMode": lambda gpu: gpu.persistence,
+    "nvmlDeviceGetEccMode": lambda gpu: list(gpu.ecc),
+    "nvmlDeviceGetMigMode": lambda gpu: list(gpu.mig),
+    "nvmlDeviceGetMaxMigDeviceCount": lambda gpu: gpu.slices,
+    "nvmlDeviceGetMigDeviceHandleByIndex": _mig_handle,
+    "nvmlDeviceGetGpuInstanceId": lambda gpu: gpu.gpu_instance,
+    "nvmlDeviceGetComputeInstanceId": lambda gpu: gpu.compute_instance,
+    "nvmlDeviceGetAttributes_v2": lambda gpu: SimpleNamespace(computeInstanceSliceCount=gpu.compute_slices),
+    "nvmlDeviceGetComputeRunningProcesses_v3": lambda gpu: _pids(gpu.compute_pids),
+    "nvmlDeviceGetGraphicsRunningProcesses_v3": lambda gpu: _pids(gpu.graphics_pids),
+    "nvmlDeviceGetMPSComputeRunningProcesses_v3": lambda gpu: _pids(gpu.mps_pids),
+}
+
+
+def border(*devices: FakeGpu) -> Nvml:
+    """The real border over such a binding."""
+    return Nvml(FakeBinding(list(devices)))

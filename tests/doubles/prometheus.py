@@ -1,0 +1,100 @@
+"""A real Prometheus server (Debian package `prometheus`) that scrapes what a test starts."""
+
+import json
+import shutil
+import socket
+import subprocess
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+from tests.doubles.exporter_process import wait_until
+
+_CONFIGURATION = """\
+global: {{scrape_interval: 1s, scrape_timeout: 1s}}
+scrape_configs:
+- job_name: accelerator-exporter
+  honor_labels: true
+  static_configs: [{{targets: [{targets}]}}]
+"""
+
+
+def tool(name: str) -> str:
+    """The path of a program of the Debian package `prometheus`; its absence fails the test."""
+    path = shutil.which(name)
+    assert path is not None, f"{name} not found: apt-get install prometheus"
+    return path
+
+
+class Answer(NamedTuple):
+    """One element of an instant vector."""
+
+    labels: dict[str, str]
+    value: float
+
+
+class Prometheus:
+    """A running server.
+
+    Args:
+        port: Where it listens on the loopback interface.
+    """
+
+    def __init__(self, port: int) -> None:
+        self._base = f"http://127.0.0.1:{port}"
+
+    def ready(self) -> bool:
+        """True once it answers queries."""
+        try:
+            with urllib.request.urlopen(f"{self._base}/-/ready", timeout=5) as response:
+                return bool(response.status == 200)
+        except OSError:
+            return False
+
+    def query(self, expression: str) -> list[Answer]:
+        """An instant query; an error of the query language fails the test."""
+        body = urllib.parse.urlencode({"query": expression}).encode()
+        try:
+            with urllib.request.urlopen(f"{self._base}/api/v1/query", data=body, timeout=10) as response:
+                answer = json.load(response)
+        except urllib.error.HTTPError as error:
+            with error:
+                message = json.load(error)["error"]
+            raise AssertionError(f"{expression}: {message}") from error
+        return [Answer(row["metric"], float(row["value"][1])) for row in answer["data"]["result"]]
+
+    def value(self, expression: str) -> float | None:
+        """The value of a query with exactly one answer; None while there is none."""
+        answers = self.query(expression)
+        assert len(answers) <= 1, (expression, answers)
+        return answers[0].value if answers else None
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return int(probe.getsockname()[1])
+
+
+@contextmanager
+def prometheus(tmp_path: Path, *targets: str) -> Iterator[Prometheus]:
+    """Start a server that scrapes the targets every second; end it."""
+    port = _free_port()
+    configuration = tmp_path / "prometheus.yml"
+    configuration.write_text(_CONFIGURATION.format(targets=", ".join(f'"{target}"' for target in targets)))
+    command = [
+        tool("prometheus"),
+        f"--config.file={configuration}",
+        f"--storage.tsdb.path={tmp_path / 'tsdb'}",
+        f"--web.listen-address=127.0.0.1:{port}",
+    ]
+    with (tmp_path / "prometheus.log").open("wb") as log, subprocess.Popen(command, stdout=log, stderr=log) as process:
+        try:
+            server = Prometheus(port)
+            wait_until(server.ready)
+            yield server
+        finally:
+            process.kill()

@@ -1,0 +1,78 @@
+"""The command as a person meets it: exit codes, one line per mistake, nothing else on the terminal."""
+
+import io
+import json
+from pathlib import Path
+
+import pytest
+
+from exporter.cli import run
+from exporter.exposition import ROWS
+from tests.doubles.exporter_process import exporter, run_once
+
+_DATA = Path(__file__).parent.parent / "data" / "config"
+_EXPECTED: dict[str, str] = json.loads((_DATA / "expected.json").read_text())
+
+
+@pytest.mark.parametrize("name", sorted(_EXPECTED))
+def test_each_bad_file_is_one_line_and_exit_code_2(name: str) -> None:
+    output, errors = io.StringIO(), io.StringIO()
+    code = run(["--check-config", f"--config.file={_DATA / name}"], {}, output, errors)
+    assert code == 2
+    assert errors.getvalue() == f"accelerator-exporter: {_EXPECTED[name].format(file=_DATA / name)}\n"
+    assert output.getvalue() == ""
+
+
+def test_a_bad_file_stops_the_real_command_with_one_line() -> None:
+    file = _DATA / "unknown_key.yaml"
+    result = run_once([f"--config.file={file}"], {})
+    assert result.returncode == 2
+    assert result.stderr == f"accelerator-exporter: {_EXPECTED[file.name].format(file=file)}\n"
+    assert result.stdout == ""
+
+
+def test_a_mistyped_flag_is_one_line_with_a_proposal() -> None:
+    result = run_once(["--web.listen-adress=:1"], {})
+    assert result.returncode == 2
+    assert result.stderr == (
+        "accelerator-exporter: --web.listen-adress: unknown flag, did you mean --web.listen-address?\n"
+    )
+
+
+def test_a_bad_environment_variable_is_one_line() -> None:
+    result = run_once([], {"ACCELERATOR_EXPORTER_LOG_LEVEL": "loud"})
+    assert result.returncode == 2
+    assert result.stderr.startswith("accelerator-exporter: ACCELERATOR_EXPORTER_LOG_LEVEL: ")
+    assert result.stderr.count("\n") == 1
+
+
+def test_a_good_file_is_valid() -> None:
+    result = run_once(["--check-config", f"--config.file={_DATA / 'good' / 'everything.yaml'}"], {})
+    assert (result.returncode, result.stdout, result.stderr) == (0, "configuration is valid\n", "")
+
+
+def test_list_metrics_names_every_family() -> None:
+    result = run_once(["--list-metrics"], {})
+    listed = [line.split()[0] for line in result.stdout.splitlines()]
+    assert result.returncode == 0
+    assert listed == [row.name(subject) for row in ROWS for subject in row.subjects]
+
+
+def test_version() -> None:
+    result = run_once(["--version"], {})
+    assert result.returncode == 0
+    assert result.stdout.startswith("accelerator-exporter 0.1.0 (Python 3.")
+
+
+def test_an_address_in_use_is_one_line_and_exit_code_1(tmp_path: Path) -> None:
+    with exporter(tmp_path) as running:
+        result = run_once([f"--web.listen-address={running.address}"], {})
+    assert result.returncode == 1
+    assert result.stderr.count("\n") == 1
+    assert "Address already in use" in result.stderr
+
+
+def test_sigterm_ends_it_within_two_seconds_with_exit_code_0(tmp_path: Path) -> None:
+    with exporter(tmp_path) as running:
+        assert running.scrape().value("accelerator_exporter_collector_devices", collector="nvidia") == 0
+        assert running.terminate(within_seconds=2) == 0

@@ -1,0 +1,138 @@
+"""Writes docs/configuration.md from the option table. With --check only says whether it is up to date."""
+
+import argparse
+import json
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+from exporter.options import (
+    ACTIONS,
+    CONFIG_FILE_FLAG,
+    CONFIG_FILE_HELP,
+    ENVIRONMENT_PREFIX,
+    NOT_LONGER,
+    OPTIONS,
+    SECTIONS,
+    Option,
+    Section,
+)
+
+_DOCUMENT = Path(__file__).parent.parent / "docs" / "configuration.md"
+
+_INTRODUCTION = f"""\
+<!-- Written by tools/gen_configuration.py from exporter/options.py. Change the table there, then run `make docs`. -->
+
+# Configuration
+
+The exporter runs without any configuration. Each option can be set in three places, the strongest first:
+
+1. a flag, `--web.listen-address=:9410`
+2. an environment variable, `{ENVIRONMENT_PREFIX}WEB_LISTEN_ADDRESS=:9410`
+3. the YAML file that `{CONFIG_FILE_FLAG}` names
+
+An option that is set nowhere has its default. Every value is checked, also one that a stronger place overrules.
+
+A mistake ends the command with exit code 2 and one line that says where it is, what was found and what is expected:
+
+```
+config.yaml:3: web.listen_adress: unknown key, did you mean web.listen_address?
+```
+
+Unknown flags, keys and variables that begin with `{ENVIRONMENT_PREFIX}` are mistakes too. The variables that Kubernetes
+makes for a Service called `accelerator-exporter`, such as `{ENVIRONMENT_PREFIX}SERVICE_HOST`, are left alone. A flag
+may be given once, the file is at most 1 MiB of UTF-8 with one YAML document, and aliases are not accepted in it.
+
+Durations are whole numbers with units, the larger unit first: `250ms`, `5s`, `1m`, `1h30m`. A number without a unit is
+refused.
+"""
+
+
+def render() -> str:
+    """The whole document."""
+    parts = [_INTRODUCTION, "## Flags without a key\n", _actions()]
+    for section in SECTIONS:
+        parts += [f"## {section.name}\n", f"{section.help}\n", _options(section), *_relations(section)]
+    parts += ["## Example\n", f"A file with every option{_differing()}:\n", f"```yaml\n{example()}```\n"]
+    return "\n".join(parts)
+
+
+def example() -> str:
+    """A configuration file with every option: its default, or the row's example where there is none."""
+    return "".join(_example_lines())
+
+
+def _actions() -> str:
+    rows = [(f"`--{action}`", text) for action, text in ACTIONS]
+    return _table(("Flag", "Meaning"), [(f"`{CONFIG_FILE_FLAG}`", CONFIG_FILE_HELP), *rows])
+
+
+def _options(section: Section) -> str:
+    rows = [
+        (f"`{option.key}`", f"`{option.flag}`", f"`{option.variable}`", _default(option), _meaning(option))
+        for option in OPTIONS
+        if option.section == section.name
+    ]
+    return _table(("Key", "Flag", "Environment", "Default", "Meaning"), rows)
+
+
+def _default(option: Option[object]) -> str:
+    return f"`{option.default}`" if option.default else f"the value of `{option.default_variable}`, else none"
+
+
+def _meaning(option: Option[object]) -> str:
+    return f"{option.help} Takes {option.kind.expected}."
+
+
+def _relations(section: Section) -> Iterator[str]:
+    for shorter, longer in NOT_LONGER:
+        if shorter.section == section.name:
+            yield f"`{shorter.key}` may not be longer than `{longer.key}`.\n"
+
+
+def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
+    lines = [head, tuple("---" for _ in head), *rows]
+    return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
+
+
+def _differing() -> str:
+    names = [f"`{option.key}`" for option in OPTIONS if not option.default]
+    return f", at its default except for {', '.join(names)}" if names else ", at its default"
+
+
+def _example_lines() -> Iterator[str]:
+    for section in SECTIONS:
+        yield f"{section.name}:\n"
+        for option in OPTIONS:
+            if option.section == section.name:
+                yield f"  {option.name}: {_yaml(option.default or option.example)}\n"
+
+
+def _yaml(text: str) -> str:
+    """Quoted where a colon or bracket would make people wonder how YAML reads it."""
+    return json.dumps(text) if set(text) & set(":[]") else text
+
+
+def main(arguments: Sequence[str], path: Path) -> int:
+    """Write or check the document.
+
+    Args:
+        arguments: The command line without the command.
+        path: Where the document is.
+
+    Returns:
+        The exit code: 1 where the document is out of date and was only to be checked.
+    """
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--check", action="store_true", help="exit with 1 if the document is out of date")
+    document = render()
+    if not parser.parse_args(arguments).check:
+        path.write_text(document)
+    elif not path.exists() or path.read_text() != document:
+        print(f"docs/{path.name} is out of date: run make docs")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:], _DOCUMENT))

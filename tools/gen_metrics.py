@@ -1,0 +1,161 @@
+"""Generates docs/metrics.md from the catalogue, the installed collectors and the worked queries.
+
+`python tools/gen_metrics.py` writes it; with `--check` it writes nothing and ends with 1 if the file is not what the
+catalogue gives.
+"""
+
+import argparse
+import sys
+from collections.abc import Iterable, Sequence
+from itertools import chain
+from pathlib import Path
+
+from collectors import catalog, registry
+from collectors.contract import CollectorSpec
+from collectors.metric import Label, Metric, Origin, Subject, Unit
+from exporter import families, options
+from tools import metrics_text as text
+from tools.queries import QUERIES, Query
+
+_ROOT = Path(__file__).resolve().parent.parent
+_DOCUMENT = Path("docs/metrics.md")
+_ROWS = (*catalog.ROWS, *families.ROWS)
+
+# Cadence means nothing for what is made anew at every scrape, or follows another family's.
+_WITH_CADENCE = frozenset({Subject.DEVICE, Subject.PARTITION, Subject.PROCESS})
+_DEFAULTS = {
+    "fast": options.FAST_INTERVAL,
+    "medium": options.MEDIUM_INTERVAL,
+    "slow": options.SLOW_INTERVAL,
+    "kubelet": options.KUBELET_INTERVAL,
+}
+_OWN_WORDS = {Origin.ACCOUNTING: "accounting", Origin.ATTRIBUTION: "kubelet", Origin.EXPORTER: "exporter"}
+NOT_SUPPLIED = "not yet supplied"
+
+
+def document(specs: Sequence[CollectorSpec]) -> str:
+    """The whole of docs/metrics.md.
+
+    Args:
+        specs: The collectors that exist, for the column that says who supplies a family.
+    """
+    subjects = [subject for subject in text.SECTIONS if any(subject in row.subjects for row in _ROWS)]
+    parts = chain(
+        (text.HEAD, _contents(subjects), text.READING.format(persistent=_persistent()), text.COLUMNS, _cadences()),
+        *(_section(subject, specs) for subject in subjects),
+        (text.VALUES, _label_values()),
+        (text.QUERIES,),
+        map(_query, QUERIES),
+    )
+    return "\n\n".join(part.strip() for part in parts) + "\n"
+
+
+def _contents(subjects: Iterable[Subject]) -> str:
+    titles = ("How to read them", *(text.SECTIONS[subject].title for subject in subjects), "Label values", "Queries")
+    return "\n".join(f"- [{title}](#{_anchor(title)})" for title in titles)
+
+
+def _anchor(title: str) -> str:
+    return title.lower().replace(" ", "-").replace("'", "")
+
+
+def _persistent() -> str:
+    return ", ".join(_code(row.name(subject)) for row in _ROWS if row.persistent for subject in row.subjects)
+
+
+def _cadences() -> str:
+    rows = ((name, f"`{option.key}`", option.default) for name, option in _DEFAULTS.items())
+    return _table(("Cadence", "Option", "Default"), rows)
+
+
+def _section(subject: Subject, specs: Sequence[CollectorSpec]) -> Iterable[str]:
+    """The heading, what it is about, the labels every series has, and the table of one subject."""
+    section = text.SECTIONS[subject]
+    yield f"## {section.title}\n\n{section.about}"
+    labels = families.SUBJECT_LABELS[subject]
+    if labels:
+        yield f"Labels of every series: {', '.join(map(_code, labels))}.{section.labels_note}"
+    cadence = ("Cadence",) if subject in _WITH_CADENCE else ()
+    header = ("Metric", "Type", "Unit", "Own labels", *cadence, "Stability", "Supplied by", "Help")
+    yield _table(header, (_row(row, subject, specs) for row in _ROWS if subject in row.subjects))
+
+
+def _row(row: Metric, subject: Subject, specs: Sequence[CollectorSpec]) -> tuple[str, ...]:
+    return (
+        _code(row.name(subject)) + (" (opt-in)" if row.opt_in else ""),
+        row.kind.value,
+        row.unit.value if row.unit is not Unit.NONE else "",
+        "<br>".join(map(_label, row.labels)),
+        *((_cadence(row),) if subject in _WITH_CADENCE else ()),
+        row.stability.value,
+        _supplied_by(row, specs),
+        row.help,
+    )
+
+
+def _label(label: Label) -> str:
+    return f"`{label.name}`: {', '.join(label.values)}" if label.values else _code(label.name)
+
+
+def _cadence(row: Metric) -> str:
+    return "kubelet" if row.origin is Origin.ATTRIBUTION else row.cadence.value
+
+
+def _supplied_by(row: Metric, specs: Sequence[CollectorSpec]) -> str:
+    if row.origin is not Origin.COLLECTOR:
+        return _OWN_WORDS[row.origin]
+    names = sorted(spec.name for spec in specs if row in spec.metrics)
+    return ", ".join(names) or f"**{NOT_SUPPLIED}**"
+
+
+def _label_values() -> str:
+    """Every closed list once, with the families that use it."""
+    users: dict[Label, list[str]] = {}
+    for row in _ROWS:
+        for label in row.labels:
+            if label.values:
+                users.setdefault(label, []).extend(_code(row.name(subject)) for subject in row.subjects)
+    rows = (
+        (_code(label.name), ", ".join(label.values), ", ".join(users[label])) for label in sorted(users, key=_order)
+    )
+    return _table(("Label", "Values", "Families"), rows)
+
+
+def _order(label: Label) -> tuple[str, tuple[str, ...]]:
+    return label.name, label.values
+
+
+def _query(query: Query) -> str:
+    return f"### {query.name}\n\n```promql\n{query.expr}\n```\n\n{query.explanation}"
+
+
+def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = (header, ["---"] * len(header), *rows)
+    return "\n".join(f"| {' | '.join(map(_cell, line))} |" for line in lines)
+
+
+def _cell(content: str) -> str:
+    return content.replace("|", "\\|")
+
+
+def _code(name: str) -> str:
+    return f"`{name}`"
+
+
+def main(arguments: Sequence[str], root: Path = _ROOT) -> int:
+    """Generate or check; returns the exit status."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--check", action="store_true", help="compare instead of writing")
+    path = root / _DOCUMENT
+    fresh = document(registry.load())
+    if not parser.parse_args(arguments).check:
+        path.write_text(fresh, encoding="utf-8")
+        return 0
+    if path.is_file() and path.read_text(encoding="utf-8") == fresh:
+        return 0
+    print(f"{_DOCUMENT} not as the catalogue gives: run `make docs`", file=sys.stderr)
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
