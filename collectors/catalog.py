@@ -1,7 +1,6 @@
 """The catalogue of device and partition families: the one list from which everything else about them follows.
 
-Order here is the order of the exposition. Documentation, dashboards, views, contract tests and golden files are made
-from these rows, so a family is added, renamed or explained here and nowhere else.
+Order here is the order of the exposition. A family is added, renamed or explained here and nowhere else.
 """
 
 from collectors import labels as own
@@ -38,20 +37,9 @@ INFO = Metric(
     "info",
     Kind.INFO,
     Unit.NONE,
-    "Fixed properties of the subject as labels, always 1. A property that is unknown has no label.",
+    "Fixed properties of the device or partition as labels, always 1. A property that is unknown has no label.",
     _BOTH,
-    (
-        Label("index"),
-        Label("pci_bus_id"),
-        Label("serial"),
-        Label("driver_version"),
-        Label("firmware_version"),
-        Label("architecture"),
-        Label("numa_node"),
-        Label("class", ("gpu", "tpu", "npu", "accelerator")),
-        Label("gpu_instance_id"),
-        Label("compute_instance_id"),
-    ),
+    own.PROPERTIES,
     Cadence.SLOW,
     persistent=True,
 )
@@ -59,7 +47,7 @@ STATUS_STATE = Metric(
     "status",
     Kind.GAUGE,
     Unit.NONE,
-    "1 for the state the device is in, 0 for the others. failed: it no longer answers or must be reset.",
+    "1 for the state the device is in, 0 for the others; failed means that it no longer answers or must be reset.",
     _DEVICE,
     (own.STATUS,),
     persistent=True,
@@ -87,8 +75,8 @@ ALLOCATED = Metric(
     "allocated",
     Kind.GAUGE,
     Unit.NONE,
-    "1 while the subject is held by a container (a device also through a partition), 0 while it is free. Absent while "
-    "the kubelet's answer is unknown.",
+    "1 while a container holds the device or partition (a device also through one of its partitions), 0 while it "
+    "is free. Absent while allocations are unknown.",
     _BOTH,
     origin=Origin.ATTRIBUTION,
     persistent=True,
@@ -97,8 +85,8 @@ ALLOCATIONS = Metric(
     "allocations",
     Kind.GAUGE,
     Unit.NONE,
-    "Number of containers that hold the subject itself; more than 1 means it is shared. Absent while the kubelet's "
-    "answer is unknown.",
+    "Number of containers that hold the device or partition itself, not a part of it; more than 1 means that it is "
+    "shared. Absent while allocations are unknown.",
     _BOTH,
     origin=Origin.ATTRIBUTION,
     persistent=True,
@@ -106,14 +94,15 @@ ALLOCATIONS = Metric(
 UTILIZATION = _gauge(
     "utilization_ratio",
     Unit.RATIO,
-    "Fraction of the last sampling period in which the subject was executing, measured against its own capacity.",
+    "Fraction of the last sampling period in which the device or partition executed work; a partition is measured "
+    "against itself, not against its device.",
     _BOTH,
 )
 BUSY_SECONDS = Metric(
     "busy_seconds_total",
     Kind.COUNTER,
     Unit.SECONDS,
-    "Time the subject was executing: its utilization integrated at every poll. Divide its rate by that of "
+    "Time in which the device or partition executed work: its utilization, integrated. Divide its rate by that of "
     "observed_seconds_total.",
     _BOTH,
     origin=Origin.ACCOUNTING,
@@ -122,21 +111,28 @@ OBSERVED_SECONDS = Metric(
     "observed_seconds_total",
     Kind.COUNTER,
     Unit.SECONDS,
-    "Time over which the subject's utilization was known. Stands still over gaps, so that a gap does not look idle.",
+    "Time over which the utilization of the device or partition was known. Gaps in the readings are not part of it.",
     _BOTH,
     origin=Origin.ACCOUNTING,
 )
 MEMORY_USAGE = _gauge(
-    "memory_usage_bytes", Unit.BYTES, "Device memory in use, without what the driver reserves for itself.", _BOTH
+    "memory_usage_bytes",
+    Unit.BYTES,
+    "Device memory in use, without what the driver reserves for itself where it tells that apart.",
+    _BOTH,
 )
 MEMORY_LIMIT = Metric(
-    "memory_limit_bytes", Kind.GAUGE, Unit.BYTES, "Device memory in all, reserved memory included.", _BOTH
+    "memory_limit_bytes", Kind.GAUGE, Unit.BYTES, "Size of the device memory, reserved memory included.", _BOTH
 )
 MEMORY_RESERVED = _gauge(
     "memory_reserved_bytes", Unit.BYTES, "Device memory that driver and firmware keep for themselves.", _BOTH
 )
 HOST_MEMORY_USAGE = Metric(
-    "host_memory_usage_bytes", Kind.GAUGE, Unit.BYTES, "Host memory the subject uses: GTT, spilled or pinned.", _BOTH
+    "host_memory_usage_bytes",
+    Kind.GAUGE,
+    Unit.BYTES,
+    "Host memory that the device or partition uses: mapped for it (GTT), pinned or spilled to.",
+    _BOTH,
 )
 MEMORY_BANDWIDTH = _gauge(
     "memory_bandwidth_utilization_ratio",
@@ -162,7 +158,7 @@ PIPE_ACTIVITY = _gauge(
 SM_OCCUPANCY = _gauge(
     "sm_occupancy_ratio",
     Unit.RATIO,
-    "Resident warps on the multiprocessors, as a fraction of how many could be.",
+    "Warps resident on the multiprocessors, as a fraction of the most that fit.",
     _BOTH,
 )
 COMPUTE_RATIO = _gauge(
@@ -173,20 +169,30 @@ COMPUTE_RATIO = _gauge(
     cadence=Cadence.SLOW,
 )
 PROCESSES = Metric(
-    "processes", Kind.GAUGE, Unit.NONE, "Number of processes that use the subject.", _BOTH, cadence=Cadence.MEDIUM
+    "processes",
+    Kind.GAUGE,
+    Unit.NONE,
+    "Number of processes that use the device or partition.",
+    _BOTH,
+    cadence=Cadence.MEDIUM,
 )
 POWER = _gauge("power_watts", Unit.WATTS, "Power the device draws.", _DEVICE)
 ENERGY = _counter(
     "energy_joules_total",
     Unit.JOULES,
-    "Energy the device has used. A hardware counter, reset with the driver; integrated from power where there is none.",
+    "Energy the device has used, by its own counter, which starts again when the driver is loaded. Where it has "
+    "none, its power integrated since the exporter started.",
     _DEVICE,
 )
 POWER_LIMIT = Metric(
     "power_limit_watts", Kind.GAUGE, Unit.WATTS, "Power limit in force.", _DEVICE, cadence=Cadence.MEDIUM
 )
 POWER_DEFAULT_LIMIT = _gauge(
-    "power_default_limit_watts", Unit.WATTS, "Power limit after a driver reload.", _DEVICE, cadence=Cadence.SLOW
+    "power_default_limit_watts",
+    Unit.WATTS,
+    "Power limit in force after the driver is loaded anew.",
+    _DEVICE,
+    cadence=Cadence.SLOW,
 )
 POWER_MIN_LIMIT = _gauge(
     "power_min_limit_watts", Unit.WATTS, "Lowest power limit that can be set.", _DEVICE, cadence=Cadence.SLOW
@@ -200,7 +206,7 @@ TEMPERATURE = Metric(
 TEMPERATURE_LIMIT = _gauge(
     "temperature_limit_celsius",
     Unit.CELSIUS,
-    "Temperature at which the device slows down, shuts down, or that it should not pass.",
+    "Temperature at which the device slows down or shuts down, or that it should not exceed (maximum).",
     _DEVICE,
     (own.SENSOR, own.LIMIT),
     Cadence.SLOW,
@@ -208,7 +214,7 @@ TEMPERATURE_LIMIT = _gauge(
 TEMPERATURE_MARGIN = _gauge(
     "temperature_margin_celsius",
     Unit.CELSIUS,
-    "Degrees left until a limit; negative beyond it. Given where the device tells the distance and not the limit.",
+    "Degrees left until a limit; negative beyond it. Given where the device tells the distance but not the limit.",
     _DEVICE,
     (own.SENSOR, own.LIMIT),
     Cadence.MEDIUM,
@@ -243,7 +249,7 @@ THROTTLE_SECONDS = _counter(
 PCIE_GENERATION = _gauge(
     "pcie_link_generation",
     Unit.NONE,
-    "PCIe generation of the link now. Falls when the device idles; compare it under load.",
+    "PCIe generation of the link now. It falls while the device idles: compare it under load.",
     _DEVICE,
     cadence=Cadence.MEDIUM,
 )
@@ -296,7 +302,7 @@ INTERCONNECT_ERRORS = _counter(
 INTERCONNECT_BANDWIDTH_LIMIT = _gauge(
     "interconnect_bandwidth_limit_bytes_per_second",
     Unit.BYTES_PER_SECOND,
-    "Bandwidth of the links that are up, one direction.",
+    "Bandwidth of all links that are up together, in one direction.",
     _DEVICE,
     (own.FABRIC,),
     Cadence.SLOW,
@@ -344,14 +350,14 @@ MEMORY_REMAPPED_ROWS = _gauge(
 MEMORY_REPAIR_PENDING = _gauge(
     "memory_repair_pending",
     Unit.NONE,
-    "1 while a retired page or remapped row waits for a reset to take effect.",
+    "1 while a retired page or remapped row waits for a reset to take effect, else 0.",
     _DEVICE,
     cadence=Cadence.SLOW,
 )
 MEMORY_REPAIR_FAILED = _gauge(
     "memory_repair_failed",
     Unit.NONE,
-    "1 when the device has no spare memory left to repair itself.",
+    "1 when the device has no spare memory left to repair itself, else 0.",
     _DEVICE,
     cadence=Cadence.SLOW,
 )
@@ -365,7 +371,7 @@ ERRORS = _counter(
 ERROR_LAST_TIMESTAMP = _gauge(
     "error_last_timestamp_seconds",
     Unit.SECONDS,
-    "Unix time of the last such event.",
+    "Unix time of the last critical event the driver reported, by source and code.",
     _DEVICE,
     (own.ERROR_SOURCE, own.ERROR_CODE, own.ERROR_CLASS),
 )

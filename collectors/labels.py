@@ -25,3 +25,17 @@ STATUS = Label("state", ("ok", "degraded", "predicted_failure", "failed"))
 RECOVERY = Label("action", ("none", "reset", "reboot", "drain", "drain_and_reset"))
 MODE = Label("mode", ("partitioning", "ecc", "persistence", "exclusive", "confidential"))
 FAN = Label("fan")
+
+# Of the info families: what is fixed. Unknown ones are left empty.
+PROPERTIES = (
+    Label("index"),
+    Label("pci_bus_id"),
+    Label("serial"),
+    Label("driver_version"),
+    Label("firmware_version"),
+    Label("architecture"),
+    Label("numa_node"),
+    Label("class", ("gpu", "tpu", "npu", "accelerator")),
+    Label("gpu_instance_id"),
+    Label("compute_instance_id"),
+)

@@ -4,7 +4,7 @@ Every counter here is an integral over true elapsed monotonic time. A gap longer
 them; while the input of a counter is unknown the counter is not served, and then resumes where it stood.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from collectors import catalog
@@ -67,6 +67,7 @@ class Accounting:
         self._wall_clock = wall_clock
         self._busy: dict[SubjectKey, Integral] = {}
         self._power: dict[str, Integral] = {}
+        self._without_energy: set[str] = set()
         self._counter: dict[str, tuple[float, float]] = {}
         self._held: dict[tuple[Container, SubjectKey], Held] = {}
         self._handed_out_at: float | None = None
@@ -97,10 +98,13 @@ class Accounting:
                 if held is not None:
                     held.energy_joules += joules
             elif sample.metric is catalog.POWER and sample.device_uuid in without_energy:
+                self._without_energy.add(sample.device_uuid)
                 integral = self._power.setdefault(sample.device_uuid, Integral())
                 joules, _ = integral.add(at, sample.value, self._max_gap_seconds)
                 if held is not None:
                     held.energy_joules += joules
+            elif sample.metric is catalog.POWER:
+                self._without_energy.discard(sample.device_uuid)
 
     def handed_out(self, at: float, allocations: Sequence[Allocation] | None) -> None:
         """Integrate the shares handed out, and forget what containers that hold nothing any more have used.
@@ -121,10 +125,15 @@ class Accounting:
             if edge.share_ratio is not None and 0 < elapsed <= self._max_gap_seconds:
                 held.device_seconds += edge.share_ratio * elapsed
 
-    def forget(self, now: float) -> None:
-        """Let go of subjects without a reading for an hour, such as partitions long taken apart."""
+    def forget(self, now: float, known: Collection[SubjectKey]) -> None:
+        """Let go of what no collector knows any more, an hour after its last reading: partitions taken apart.
+
+        Args:
+            now: Monotonic seconds.
+            known: Every device and partition that exists, silent ones included: their counters resume one day.
+        """
         for key, integral in list(self._busy.items()):
-            if integral.last_at is not None and now - integral.last_at > _FORGET_AFTER_SECONDS:
+            if key not in known and integral.last_at is not None and now - integral.last_at > _FORGET_AFTER_SECONDS:
                 del self._busy[key]
 
     def held(self, container: Container, subject: SubjectKey) -> Held:
@@ -142,7 +151,7 @@ class Accounting:
                     Sample(catalog.BUSY_SECONDS, where[0], integral.total, where[1]),
                     Sample(catalog.OBSERVED_SECONDS, where[0], integral.covered_seconds, where[1]),
                 )
-            elif sample.metric is catalog.POWER and sample.device_uuid in self._power:
+            elif sample.metric is catalog.POWER and sample.device_uuid in self._without_energy:
                 counters.append(Sample(catalog.ENERGY, sample.device_uuid, self._power[sample.device_uuid].total))
         return counters
 

@@ -67,14 +67,14 @@ class Assembler:
         else:
             newest = self._newest[event.collector]
             before = (newest.devices, newest.partitions)
-            newest.ended(event)
+            samples = newest.ended(event)
             if (newest.devices, newest.partitions) != before or Cadence.SLOW in event.due:
                 self._match()
             if event.reading is not None:
                 without_energy = frozenset(
                     gap.device_uuid for gap in event.reading.unsupported if gap.metric is catalog.ENERGY
                 )
-                self._accounting.polled(event.ended, event.reading.samples, without_energy, self._edges)
+                self._accounting.polled(event.ended, samples, without_energy, self._edges)
 
     def snapshot(self) -> Snapshot:
         """Everything as it stands now."""
@@ -82,9 +82,12 @@ class Assembler:
         for newest in self._newest.values():
             newest.check_deadline(now)
         self._accounting.handed_out(now, self._edges)
-        self._accounting.forget(now)
         devices = {device.uuid: device for newest in self._newest.values() for device in newest.devices}
         partitions = {part.uuid: part for newest in self._newest.values() for part in newest.partitions}
+        known = {SubjectKey(uuid) for uuid in devices} | {
+            SubjectKey(p.device_uuid, p.uuid) for p in partitions.values()
+        }
+        self._accounting.forget(now, known)
         live = [sample for newest in self._newest.values() for sample in newest.samples(now)]
         live += self._accounting.samples(live)
         occupancy = holders.occupancy(devices.values(), partitions.values(), self._edges)

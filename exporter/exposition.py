@@ -51,7 +51,7 @@ def negotiate(accept: str) -> Format:
         weight = _weight(given.get("q", "1"))
         if media == "application/openmetrics-text" and given.get("version", "1.0.0") in ("1.0.0", "0.0.1"):
             weights[Format.OPENMETRICS] = max(weights[Format.OPENMETRICS], weight)
-        elif media == "text/plain":
+        elif media in ("text/plain", "text/*", "*/*"):
             weights[Format.TEXT] = max(weights[Format.TEXT], weight)
     wanted = weights[Format.OPENMETRICS]
     return Format.OPENMETRICS if 0 < wanted >= weights[Format.TEXT] else Format.TEXT
@@ -59,11 +59,11 @@ def negotiate(accept: str) -> Format:
 
 def accepts_gzip(accept_encoding: str) -> bool:
     """True when an `Accept-Encoding` header allows gzip."""
+    allowed: dict[str, bool] = {}
     for entry in accept_encoding.split(","):
         coding, *parameters = (part.strip().lower() for part in entry.split(";"))
-        if coding in ("gzip", "*"):
-            return all(_weight(p.partition("=")[2]) > 0 for p in parameters if p.startswith("q="))
-    return False
+        allowed[coding] = all(_weight(p.partition("=")[2]) > 0 for p in parameters if p.startswith("q="))
+    return allowed.get("gzip", allowed.get("*", False))
 
 
 def compress(body: bytes) -> bytes:

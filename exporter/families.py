@@ -30,8 +30,8 @@ CONTAINER_UTILIZATION = Metric(
     "utilization_ratio",
     Kind.GAUGE,
     Unit.RATIO,
-    "Fraction of the last sampling period in which the container was executing on the device or partition. Only where "
-    "it can be measured: as the sole holder.",
+    "Fraction of the last sampling period in which the container was executing on the device or partition. Only "
+    "for a sole holder: elsewhere it cannot be measured.",
     _CONTAINER,
     origin=Origin.ATTRIBUTION,
 )
@@ -47,7 +47,7 @@ CONTAINER_OBSERVED_SECONDS = Metric(
     "observed_seconds_total",
     Kind.COUNTER,
     Unit.SECONDS,
-    "Time over which the container's utilization was known. Stands still over gaps, so that a gap does not look idle.",
+    "Time over which the container's utilization was known. Gaps in the readings are not part of it.",
     _CONTAINER,
     origin=Origin.ACCOUNTING,
 )
@@ -55,7 +55,7 @@ CONTAINER_LAST_ACTIVE = Metric(
     "last_active_timestamp_seconds",
     Kind.GAUGE,
     Unit.SECONDS,
-    "Unix time of the last reading in which the container was executing. Absent until it has been.",
+    "Unix time of the last reading in which the container was executing. Absent until there is one.",
     _CONTAINER,
     origin=Origin.ACCOUNTING,
 )
@@ -63,7 +63,7 @@ CONTAINER_MEMORY_USAGE = Metric(
     "memory_usage_bytes",
     Kind.GAUGE,
     Unit.BYTES,
-    "Device memory in use by the container. Only where it can be measured: as the sole holder.",
+    "Device memory in use by the container. Only for a sole holder: elsewhere it cannot be measured.",
     _CONTAINER,
     origin=Origin.ATTRIBUTION,
 )
@@ -71,7 +71,7 @@ CONTAINER_MEMORY_LIMIT = Metric(
     "memory_limit_bytes",
     Kind.GAUGE,
     Unit.BYTES,
-    "Memory of the device or partition the container holds alone.",
+    "Size of the memory of the device or partition that the container holds alone.",
     _CONTAINER,
     origin=Origin.ATTRIBUTION,
 )
@@ -79,7 +79,7 @@ CONTAINER_POWER = Metric(
     "power_watts",
     Kind.GAUGE,
     Unit.WATTS,
-    "Power the device draws that the container holds alone.",
+    "Power drawn by the device that the container holds alone.",
     _CONTAINER,
     origin=Origin.ATTRIBUTION,
 )
@@ -105,8 +105,8 @@ ALLOCATION_SHARE = Metric(
     "share_ratio",
     Kind.GAUGE,
     Unit.RATIO,
-    "The container's part of the device: 1 for a sole holder, the partition's compute fraction, divided among the "
-    "holders when shared. The shares of a device never exceed 1.",
+    "The container's part of the whole device: 1 for its sole holder, the compute fraction for a partition, divided "
+    "evenly among holders that share. The shares of a device never exceed 1.",
     _ALLOCATION,
     origin=Origin.ATTRIBUTION,
 )
@@ -131,7 +131,8 @@ COLLECTOR_UP = Metric(
     "collector_up",
     Kind.GAUGE,
     Unit.NONE,
-    "1 while the collector's last call succeeded in time, 0 while it fails or is late. Absent where the vendor is.",
+    "1 while the collector's last call succeeded in time, 0 while it fails or is late. Absent while the vendor is "
+    "absent from the node.",
     _EXPORTER,
     (_COLLECTOR,),
     origin=Origin.EXPORTER,
@@ -204,14 +205,6 @@ SCRAPES = Metric(
     Kind.COUNTER,
     Unit.NONE,
     "Scrapes answered.",
-    _EXPORTER,
-    origin=Origin.EXPORTER,
-)
-CONFIG_RELOAD = Metric(
-    "config_last_reload_successful",
-    Kind.GAUGE,
-    Unit.NONE,
-    "1 while the configuration in force is the one last read, 0 after one that was refused.",
     _EXPORTER,
     origin=Origin.EXPORTER,
 )

@@ -9,6 +9,7 @@ from collectors.contract import Device, Partition, Sample
 from collectors.metric import Metric
 from exporter import families
 from exporter.accounting import Held
+from exporter.attribution.device_ids import only_monitors
 from exporter.attribution.holding import Holding
 from exporter.snapshot import Allocation, Container, HolderSample, SubjectKey
 
@@ -39,10 +40,10 @@ def match(
     """
     edges: dict[tuple[Container, SubjectKey], Allocation] = {}
     unmatched: Counter[str] = Counter()
-    for holding in sorted(holdings, key=lambda h: (h.resource, h.device_id)):
+    for holding in sorted(holdings):
         found = resolve(holding.resource, holding.device_id)
         if found is None:
-            if holding.resource.startswith(resource_prefixes):
+            if holding.resource.startswith(resource_prefixes) and not only_monitors(holding.resource):
                 unmatched[holding.resource] += 1
             continue
         container = Container(holding.namespace, holding.pod, holding.container)

@@ -1,11 +1,12 @@
 """The newest result of one collector: what of it is still fresh enough to serve, and how the collector fares."""
 
 import logging
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from collectors.contract import Device, Partition, Reading, Reason, Sample
-from collectors.metric import Cadence
+from collectors.contract import Device, Fault, Partition, Reading, Reason, Sample
+from collectors.metric import Cadence, Metric, Subject
 from exporter.poller import CallEnded, CallStarted
 from exporter.snapshot import CollectorHealth
 
@@ -53,6 +54,7 @@ class NewestReadings:
         self._answered = False
         self._present = False
         self._ok = False
+        self._down: Reason | None = None
         self._duration_seconds: float | None = None
         self._last_success: float | None = None
         self._errors = dict.fromkeys(Reason, 0)
@@ -68,20 +70,21 @@ class NewestReadings:
         """Note that a call is out."""
         self._out_since = event.at
 
-    def ended(self, event: CallEnded) -> None:
-        """Take over what a call brought."""
+    def ended(self, event: CallEnded) -> tuple[Sample, ...]:
+        """Take over what a call brought; return the samples that keep the contract."""
+        self.check_deadline(event.ended)
         self._out_since = None
         self._answered = True
         self._duration_seconds = event.ended - event.started
-        if self._late:
-            self._late = False
-            _log.info("collector answers again", extra={"fields": {"collector": self.name}})
+        samples: tuple[Sample, ...] = ()
         if event.reading is not None:
-            self._accept(event, event.reading)
+            samples = self._accept(event, event.reading)
         elif event.failure is not None:
             self._fail(event.failure, event.text)
         else:
             self._leave(event.text)
+        self._late = False
+        return samples
 
     def check_deadline(self, now: float) -> None:
         """Count the collector as late, once, when its call is out past the deadline."""
@@ -124,28 +127,51 @@ class NewestReadings:
             errors=dict(self._errors),
         )
 
-    def _accept(self, event: CallEnded, reading: Reading) -> None:
-        if not self._ok:
+    def _accept(self, event: CallEnded, reading: Reading) -> tuple[Sample, ...]:
+        if self._late:
+            _log.info("collector answers again", extra={"fields": {"collector": self.name}})
+        elif not self._ok:
             fields = {"collector": self.name, "devices": len(reading.devices)}
             _log.info("collector up", extra={"fields": fields})
         self._present = self._ok = True
+        self._down = None
         self._last_success = self._wall_clock()
         self.devices = reading.devices
-        self.partitions = reading.partitions
+        known = {device.uuid for device in reading.devices}
+        self.partitions = tuple(part for part in reading.partitions if part.device_uuid in known)
+        samples = self._sound(reading.samples)
         for cadence in event.due:
-            fresh = tuple(sample for sample in reading.samples if sample.metric.cadence is cadence)
+            fresh = tuple(sample for sample in samples if sample.metric.cadence is cadence)
             self._kept[cadence] = _Kept(event.ended, tuple(s for s in fresh if not s.metric.persistent))
             self._persistent[cadence] = tuple(s for s in fresh if s.metric.persistent)
         for fault in reading.faults:
-            self._errors[fault.reason] += 1
-            fields = {"collector": self.name, "where": fault.where, "detail": fault.detail}
-            _log.warning("reading failed: %s", fault.reason.value, extra={"fields": fields})
+            self._count(fault)
+        return samples
+
+    def _sound(self, samples: tuple[Sample, ...]) -> tuple[Sample, ...]:
+        """Leave out what breaks the contract: one such sample would spoil the exposition of all the others."""
+        sound: dict[tuple[Metric, str, str, tuple[str, ...]], Sample] = {}
+        for sample in samples:
+            key = (sample.metric, sample.device_uuid, sample.partition_uuid, sample.labels)
+            if key not in sound and _keeps_contract(sample):
+                sound[key] = sample
+            else:
+                where = f"{sample.metric.stem} of {sample.partition_uuid or sample.device_uuid}"
+                detail = f"a bug of the collector: {sample.value} with labels {sample.labels}"
+                self._count(Fault(Reason.INVALID_VALUE, where, detail))
+        return tuple(sound.values())
+
+    def _count(self, fault: Fault) -> None:
+        self._errors[fault.reason] += 1
+        fields = {"collector": self.name, "where": fault.where, "detail": fault.detail}
+        _log.warning("reading failed: %s", fault.reason.value, extra={"fields": fields})
 
     def _fail(self, reason: Reason, text: str) -> None:
         self._errors[reason] += 1
-        if self._ok or not self._present:
+        if reason is not self._down:
             fields = {"collector": self.name, "reason": reason.value, "detail": text}
             _log.error("collector down", extra={"fields": fields})
+        self._down = reason
         self._present = True
         self._ok = False
 
@@ -155,7 +181,14 @@ class NewestReadings:
         else:
             _log.debug("collector absent", extra={"fields": {"collector": self.name, "detail": text}})
         self._present = self._ok = False
+        self._down = None
         self.devices = ()
         self.partitions = ()
         self._kept.clear()
         self._persistent.clear()
+
+
+def _keeps_contract(sample: Sample) -> bool:
+    subject = Subject.PARTITION if sample.partition_uuid else Subject.DEVICE
+    right_labels = len(sample.labels) == len(sample.metric.labels)
+    return math.isfinite(sample.value) and right_labels and subject in sample.metric.subjects

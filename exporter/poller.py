@@ -75,7 +75,8 @@ class Schedule:
         for cadence in due:
             interval = self._intervals[cadence]
             planned = self._next.get(cadence, now) + interval
-            self._next[cadence] = planned if planned > now else now + interval
+            missed = (now - planned) // interval + 1 if planned <= now else 0
+            self._next[cadence] = planned + missed * interval
 
     def failed(self, now: float) -> None:
         """The call failed: everything is due again, after a pause that doubles up to 10 s."""
@@ -139,7 +140,7 @@ class Poller:
             if due:
                 self._call(due)
             self._stop.wait(self._schedule.wait_seconds(self._clock()))
-        self._collector.close()
+        self._close()
 
     def _call(self, due: frozenset[Cadence]) -> None:
         started = self._clock()
@@ -160,7 +161,18 @@ class Poller:
         except AbsentError as error:
             return None, None, str(error)
         except CollectorError as error:
+            if error.reason is Reason.BROKEN:
+                self._log_bug("collector broken")
             return None, error.reason, str(error)
         except Exception as error:  # noqa: BLE001 - a third party's bug must cost one reading, not the thread
-            _log.exception("collector broken", extra={"fields": {"collector": self._name}})
+            self._log_bug("collector broken")
             return None, Reason.BROKEN, f"{type(error).__name__}: {error}"
+
+    def _close(self) -> None:
+        try:
+            self._collector.close()
+        except Exception:  # noqa: BLE001 - a third party's bug must not keep the thread from ending in order
+            self._log_bug("collector not closed")
+
+    def _log_bug(self, what: str) -> None:
+        _log.exception(what, extra={"fields": {"collector": self._name}})

@@ -181,7 +181,7 @@ class KubeletWatcher:
 
     def _tell_success(self, answer: Answer) -> None:
         if self._health is not _Health.UP:
-            _log.info("the kubelet answers: %d pods, %d device ids held", len(answer.pods), len(answer.holdings))
+            _log.info("the kubelet answers: pods %d, held device ids %d", len(answer.pods), len(answer.holdings))
         self._health = _Health.UP
 
     def _tell_failure(self, error: Exception) -> None:

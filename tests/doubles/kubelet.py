@@ -102,14 +102,12 @@ class Kubelet:
         self._random = random.Random(1)  # noqa: S311 - an order that differs, not a secret
         self._server: grpc.Server | None = None
         self._workers: ThreadPoolExecutor | None = None
-        self._dying = threading.Event()
         self._starts = 0
 
     def start(self) -> None:
         """Listen on a temporary name, then rename it over the socket's path, as the kubelet does at its start."""
         self._starts += 1
         temporary = self.socket_path.with_name(f"{self._starts}.tmp")
-        self._dying = threading.Event()
         self._workers = ThreadPoolExecutor(_CALLS_AT_ONCE, thread_name_prefix="kubelet-double")
         self._server = grpc.server(self._workers)
         handler = grpc.unary_unary_rpc_method_handler(
@@ -128,7 +126,6 @@ class Kubelet:
         """End as a killed process does: connections break, calls that are out get no answer, the file stays."""
         if self._server is None or self._workers is None:
             return
-        self._dying.set()
         self._server.stop(grace=None).wait(_STOP_SECONDS)
         self._workers.shutdown()
         self._server = self._workers = None
@@ -154,7 +151,9 @@ class Kubelet:
             self.reject_next -= rejected
         if rejected:
             context.abort(*RATE_LIMIT)
-        self._dying.wait(self.delay_seconds)
+        over = threading.Event()
+        if context.add_callback(over.set):  # a call whose client is gone, or whose server dies, waits no longer
+            over.wait(self.delay_seconds)
         if self.status is not None:
             context.abort(*self.status)
         return ListPodResourcesResponse(pod_resources=self._shuffled())

@@ -1,0 +1,125 @@
+"""What runs where in a given second: loads, memory and processes of every device and partition. Pure functions."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import NamedTuple
+
+from collectors.simulated.scenario import PodPlan, Scenario, Slot, Work
+
+_FIRST_PID = 4_000
+_MOST_MEMORY = 0.98
+_IDLE_MEMORY = 0.9  # of what is taken under full load
+
+
+class Job(NamedTuple):
+    """Work on one slot while it lasts.
+
+    Attributes:
+        work: What it does.
+        position: Which of its like it is, for the stagger of loads.
+        pod: The pod that does it; None for what always runs.
+        pids: Of its processes.
+    """
+
+    work: Work
+    position: int
+    pod: PodPlan | None
+    pids: range
+
+    def runs_at(self, second: int) -> bool:
+        """True while it does; the second is within the scenario's cycle."""
+        return self.pod is None or self.pod.runs_at(second)
+
+
+class ProcessUse(NamedTuple):
+    """A process and its share of the slot."""
+
+    pid: int
+    memory_ratio: float
+    load: float
+
+
+@dataclass(frozen=True, slots=True)
+class Activity:
+    """What happens in one slot in one second.
+
+    Attributes:
+        load: Fraction of the second in which it was busy.
+        memory_ratio: Fraction of its usable memory that is taken.
+        processes: Who does that; their parts add up to the whole.
+    """
+
+    load: float = 0.0
+    memory_ratio: float = 0.0
+    processes: tuple[ProcessUse, ...] = ()
+
+
+IDLE = Activity()
+
+
+class Schedule:
+    """Everything that runs in a scenario, by slot.
+
+    Args:
+        scenario: What runs.
+    """
+
+    def __init__(self, scenario: Scenario) -> None:
+        self._scenario = scenario
+        self._jobs = _jobs(scenario)
+
+    def at(self, slot: Slot, second: int) -> Activity:
+        """What happens in a slot.
+
+        Args:
+            slot: A device that is not cut, or a partition.
+            second: Whole seconds since the scenario began.
+        """
+        in_cycle = self._scenario.in_cycle(second)
+        running = [job for job in self._jobs.get(slot, ()) if job.runs_at(in_cycle)]
+        if not running:
+            return IDLE
+        calm = 1 - self._scenario.noise_ratio * _noise(self._scenario.seed, slot, second)
+        loads = [job.work.load.at(in_cycle, job.position) * calm for job in running]
+        memories = [
+            job.work.memory_ratio * (_IDLE_MEMORY + (1 - _IDLE_MEMORY) * load)
+            for job, load in zip(running, loads, strict=True)
+        ]
+        # What asks for more than there is gets its part of what there is.
+        load_fit = 1 / max(1.0, sum(loads))
+        memory_fit = _MOST_MEMORY / max(_MOST_MEMORY, sum(memories))
+        processes = tuple(
+            ProcessUse(pid, memory * memory_fit / len(job.pids), load * load_fit / len(job.pids))
+            for job, load, memory in zip(running, loads, memories, strict=True)
+            for pid in job.pids
+        )
+        return Activity(min(1.0, sum(loads)), min(_MOST_MEMORY, sum(memories)), processes)
+
+
+def _jobs(scenario: Scenario) -> Mapping[Slot, tuple[Job, ...]]:
+    """All jobs; every process has a pid of its own, the same each time."""
+    jobs: dict[Slot, tuple[Job, ...]] = {}
+    next_pid = _FIRST_PID
+    for slot, work, position, pod in _work(scenario):
+        pids = range(next_pid, next_pid + work.processes)
+        next_pid += work.processes
+        jobs[slot] = (*jobs.get(slot, ()), Job(work, position, pod, pids))
+    return jobs
+
+
+def _work(scenario: Scenario) -> Iterator[tuple[Slot, Work, int, PodPlan | None]]:
+    for slot in scenario.slots():
+        plan = scenario.plan_of(slot)
+        if plan.work != Work():
+            yield slot, plan.work, plan.position, None
+    for pod in scenario.pods:
+        for container in pod.containers:
+            for position, slot in enumerate(container.slots):
+                yield slot, container.work, position, pod
+
+
+def _noise(seed: int, slot: Slot, second: int) -> float:
+    """A number from 0 to 1, without 1, that looks random and is always the same for the same arguments."""
+    key = f"{seed}/{slot.device}/{slot.partition}/{second}".encode()
+    return int.from_bytes(blake2b(key, digest_size=6).digest(), "big") / (1 << 48)

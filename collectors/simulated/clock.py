@@ -1,0 +1,29 @@
+"""The time of a scenario: seconds since it began, the same for its devices and its pods."""
+
+from collections.abc import Callable
+
+
+class ScenarioClock:
+    """A clock that starts at 0 when it is made.
+
+    Args:
+        monotonic: Seconds that only rise.
+        wall: Unix seconds.
+    """
+
+    def __init__(self, monotonic: Callable[[], float], wall: Callable[[], float]) -> None:
+        self._monotonic = monotonic
+        self._began = monotonic()
+        self._epoch = wall()
+
+    def seconds(self) -> float:
+        """Seconds since the scenario began."""
+        return self._monotonic() - self._began
+
+    def unix(self, seconds: float) -> float:
+        """The Unix time of a moment of the scenario.
+
+        Args:
+            seconds: Since the scenario began.
+        """
+        return self._epoch + seconds

@@ -1,0 +1,131 @@
+"""The devices and partitions of a scenario on one node: identities and the names by which pods hold them."""
+
+import uuid
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from collectors.contract import Alias, Device, Partition
+from collectors.simulated.profile import Profile, Scheme
+from collectors.simulated.scenario import DevicePlan, PartitionPlan, Scenario, Slot
+
+_FIRST_BUS = 0x04
+_BUS_STEP = 3
+_FIRST_RENDER_NODE = 128
+
+
+@dataclass(frozen=True, slots=True)
+class SimulatedPartition:
+    """A partition that exists.
+
+    Attributes:
+        slot: Its device's index and its own on that device.
+        plan: What the scenario says of it.
+        partition: Its identity.
+        plugin_id: How its device plugin calls it.
+    """
+
+    slot: Slot
+    plan: PartitionPlan
+    partition: Partition
+    plugin_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class SimulatedDevice:
+    """A device that exists.
+
+    Attributes:
+        index: Its place in the scenario.
+        plan: What the scenario says of it.
+        device: Its identity, while it answers.
+        partitions: Its slices, by index.
+        plugin_id: How its device plugin calls it.
+    """
+
+    index: int
+    plan: DevicePlan
+    device: Device
+    partitions: tuple[SimulatedPartition, ...]
+    plugin_id: str
+
+    @property
+    def profile(self) -> Profile:
+        """What it is."""
+        return self.plan.profile
+
+
+class _Drm(NamedTuple):
+    """The kernel's numbers of a card, and the number of a partition among those of the node."""
+
+    card: int
+    partition: int
+
+
+def inventory(scenario: Scenario, identity: str) -> tuple[SimulatedDevice, ...]:
+    """The scenario's devices on one node, by index.
+
+    Args:
+        scenario: What they are.
+        identity: The node's name, unlike any other node's: with the index it makes the uuids.
+    """
+    devices: list[SimulatedDevice] = []
+    cards = 0
+    sliced = 0
+    for index, plan in enumerate(scenario.devices):
+        devices.append(_device(index, plan, identity, _Drm(cards, sliced)))
+        cards += max(1, len(plan.partitions))
+        sliced += max(0, len(plan.partitions) - 1)
+    return tuple(devices)
+
+
+def _uuid(prefix: str, *parts: object) -> str:
+    return f"{prefix}{uuid.uuid5(uuid.NAMESPACE_OID, '/'.join(('simulated', *map(str, parts))))}"
+
+
+def _device(index: int, plan: DevicePlan, identity: str, drm: _Drm) -> SimulatedDevice:
+    naming = plan.profile.naming
+    own_uuid = _uuid(naming.uuid_prefix, identity, index)
+    address = f"0000:{_FIRST_BUS + _BUS_STEP * index:02x}:00.0"
+    aliases = {Alias(own_uuid)}
+    if naming.scheme is Scheme.MINOR:
+        aliases |= {Alias(f"nvidia{index}", "nvidia.com/"), Alias(f"gpu-{index}", "gpu.nvidia.com")}
+    if naming.scheme is Scheme.ADDRESS and not plan.partitions:
+        aliases |= {Alias(address), Alias(_drm_name(drm.card), "gpu.amd.com")}
+    partitions = tuple(
+        _partition(Slot(index, part), plan, own_uuid, address, _Drm(drm.card + part, drm.partition + part - 1))
+        for part in range(len(plan.partitions))
+    )
+    return SimulatedDevice(
+        index=index,
+        plan=plan,
+        device=Device(own_uuid, address, plan.profile.vendor, plan.profile.model, frozenset(aliases)),
+        partitions=partitions,
+        plugin_id=address if naming.scheme is Scheme.ADDRESS else own_uuid,
+    )
+
+
+def _partition(slot: Slot, plan: DevicePlan, device_uuid: str, address: str, drm: _Drm) -> SimulatedPartition:
+    """One slice. AMD's plugin calls the first by the card's address, the others by a number of the node."""
+    part = slot.partition or 0
+    naming = plan.profile.naming
+    own_uuid = _uuid(naming.partition_uuid_prefix, device_uuid, part)
+    plugin_id = own_uuid
+    aliases = {Alias(own_uuid)}
+    if naming.scheme is Scheme.MINOR:
+        aliases |= {Alias(f"nvidia{slot.device}/gi{gpu_instance(part)}", "nvidia.com/")}
+    if naming.scheme is Scheme.ADDRESS:
+        plugin_id = f"amdgpu_xcp_{drm.partition}" if part else address
+        # Addresses and these names are unique on a node, whatever resource they are handed out under.
+        aliases |= {Alias(plugin_id), Alias(_drm_name(drm.card), "gpu.amd.com")}
+    shape = plan.partitions[part]
+    partition = Partition(own_uuid, device_uuid, shape.profile, frozenset(aliases))
+    return SimulatedPartition(slot, shape, partition, plugin_id)
+
+
+def gpu_instance(part: int) -> int:
+    """The id of the instance that a slice is: from 1, for 0 is a whole device."""
+    return part + 1
+
+
+def _drm_name(card: int) -> str:
+    return f"gpu-{card}-{_FIRST_RENDER_NODE + card}"

@@ -1,0 +1,134 @@
+"""Reads the devices of a scenario and their partitions."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+
+from collectors import catalog
+from collectors.simulated import fields, profiles
+from collectors.simulated.document import Node
+from collectors.simulated.fields import Reader, Section
+from collectors.simulated.parse_load import WORK_KEYS, work_of
+from collectors.simulated.profile import Profile
+from collectors.simulated.scenario import DevicePlan, PartitionPlan, Work
+
+MOST_DEVICES = 64
+MOST_PARTITIONS = 64
+
+RESOURCE = fields.matching(
+    r"(?=.{3,200}\Z)[a-z0-9]([a-z0-9.-]*[a-z0-9])?/[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?",
+    "a resource such as nvidia.com/gpu",
+)
+
+_PROFILES: Mapping[str, Profile] = {profile.name: profile for profile in profiles.PROFILES}
+_CLASSES = next(label.values for label in catalog.INFO.labels if label.name == "class")
+_WATTS = fields.number(1, 10_000)
+# The key that overrides a property of the profile, the property, and its reader.
+_TEXTS: tuple[tuple[str, Reader[str]], ...] = (
+    ("vendor", fields.matching(r"[a-z][a-z0-9]{0,30}", "one word in lower case")),
+    ("model", fields.text),
+    ("architecture", fields.text),
+    ("driver_version", fields.text),
+)
+_DEVICE_KEYS = (
+    "profile",
+    "count",
+    *(key for key, _ in _TEXTS),
+    "class",
+    "memory",
+    "idle_watts",
+    "limit_watts",
+    "resource",
+    *WORK_KEYS,
+    "partitions",
+)
+_PARTITION_KEYS = ("profile", "count", "memory", "compute", "resource", *WORK_KEYS)
+
+
+def reader(folder: Path) -> Reader[tuple[DevicePlan, ...]]:
+    """Makes the devices of a list of groups, in order.
+
+    Args:
+        folder: Where traces lie.
+    """
+
+    def read(node: Node) -> tuple[DevicePlan, ...]:
+        groups = fields.items(lambda item: _group(item, folder), "groups of devices", 1, MOST_DEVICES)(node)
+        devices = tuple(device for group in groups for device in group)
+        if len(devices) > MOST_DEVICES:
+            raise fields.refused(node, f"at most {MOST_DEVICES} devices in all, not {len(devices)}")
+        return devices
+
+    return read
+
+
+def _group(node: Node, folder: Path) -> tuple[DevicePlan, ...]:
+    section = Section(node, _DEVICE_KEYS, "a group of like devices")
+    profile = _profile(section)
+    work = work_of(section, folder, Work())
+    groups = section.get(
+        "partitions",
+        fields.items(lambda item: _partitions(item, folder, profile), "groups of partitions", 1, MOST_PARTITIONS),
+        (),
+    )
+    partitions = tuple(partition for group in groups for partition, _ in group)
+    for key in WORK_KEYS:
+        if partitions and key in section:
+            raise section.complain(key, "a device that is cut does no work of its own, expected it at its partitions")
+    _check_partitions(section, profile, partitions, sum(compute for group in groups for _, compute in group))
+    count = section.get("count", fields.whole(1, MOST_DEVICES), 1)
+    return tuple(DevicePlan(profile, work, position, partitions) for position in range(count))
+
+
+def _profile(section: Section) -> Profile:
+    profile = _PROFILES[section.need("profile", fields.one_of("profile", _PROFILES))]
+    for key, read in _TEXTS:
+        if key in section:
+            profile = replace(profile, **{key: section.need(key, read)})
+    profile = replace(
+        profile,
+        device_class=section.get("class", fields.one_of("class", _CLASSES), profile.device_class),
+        memory_bytes=section.get("memory", fields.memory, profile.memory_bytes),
+        idle_watts=section.get("idle_watts", _WATTS, profile.idle_watts),
+        limit_watts=section.get("limit_watts", _WATTS, profile.limit_watts),
+        naming=profile.naming._replace(resource=section.get("resource", RESOURCE, profile.naming.resource)),
+    )
+    if "vendor" in section:
+        prefix = f"{profile.vendor}-"
+        naming = profile.naming._replace(uuid_prefix=prefix, partition_uuid_prefix=prefix)
+        profile = replace(profile, naming=naming)
+    if profile.idle_watts >= profile.limit_watts:
+        key = "idle_watts" if "idle_watts" in section else "limit_watts"
+        raise section.complain(key, f"idle {profile.idle_watts:g} W, expected less than the limit")
+    if profile.reserved_bytes >= profile.memory_bytes:
+        raise section.complain("memory", f"expected more than the {profile.reserved_bytes >> 20} MiB that are reserved")
+    return profile
+
+
+def _partitions(node: Node, folder: Path, profile: Profile) -> tuple[tuple[PartitionPlan, Fraction], ...]:
+    section = Section(node, _PARTITION_KEYS, "a group of like partitions")
+    name = section.need("profile", fields.matching(r"[a-z0-9][a-z0-9._+-]{0,40}", "a name such as 1g.10gb"))
+    compute = section.need("compute", fields.fraction)
+    resource = profile.naming.partition_resource.format(profile=name.replace("+", "."))
+    size = section.need("memory", fields.memory)
+    resource = section.get("resource", RESOURCE, resource)
+    work = work_of(section, folder, Work())
+    count = section.get("count", fields.whole(1, MOST_PARTITIONS), 1)
+    return tuple(
+        (PartitionPlan(name, size, float(compute), resource, work, position), compute) for position in range(count)
+    )
+
+
+def _check_partitions(
+    section: Section, profile: Profile, partitions: tuple[PartitionPlan, ...], compute: Fraction | int
+) -> None:
+    if len(partitions) > MOST_PARTITIONS:
+        raise section.complain("partitions", f"found {len(partitions)}, expected at most {MOST_PARTITIONS}")
+    if compute > 1:
+        raise section.complain("partitions", f"compute adds up to {compute}, expected at most 1")
+    size = sum(partition.memory_bytes for partition in partitions)
+    if size > profile.memory_bytes:
+        raise section.complain(
+            "partitions", f"memory adds up to {size >> 20} MiB, expected at most {profile.memory_bytes >> 20} MiB"
+        )

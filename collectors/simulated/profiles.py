@@ -1,0 +1,290 @@
+"""The models of accelerator that scenarios can ask for.
+
+Every figure here is assumed: plausible for such a card, near its data sheet where there is one, measured on none. What
+is meant to be true is which families exist: a device that is cut into partitions tells less than a whole one, an older
+card less than a newer one.
+"""
+
+from dataclasses import replace
+
+from collectors import catalog
+from collectors.simulated.profile import (
+    Activity,
+    Clock,
+    ErrorCode,
+    Fabric,
+    Naming,
+    Profile,
+    Scheme,
+    Sensor,
+    TemperatureLimit,
+)
+
+_MIB = 1 << 20
+_GIB = 1 << 30
+_MEGAHERTZ = 1e6
+
+_STATE = frozenset({catalog.INFO, catalog.STATUS_STATE, catalog.MODE_STATE, catalog.PARTITIONS, catalog.PROCESSES})
+_LOAD = frozenset({catalog.UTILIZATION, catalog.MEMORY_BANDWIDTH, catalog.ENGINE_UTILIZATION})
+_ACTIVITY = frozenset({catalog.PIPE_ACTIVITY, catalog.SM_OCCUPANCY})
+_MEMORY = frozenset({catalog.MEMORY_USAGE, catalog.MEMORY_LIMIT, catalog.MEMORY_RESERVED})
+_POWER = frozenset(
+    {
+        catalog.POWER,
+        catalog.ENERGY,
+        catalog.POWER_LIMIT,
+        catalog.POWER_DEFAULT_LIMIT,
+        catalog.POWER_MIN_LIMIT,
+        catalog.POWER_MAX_LIMIT,
+    }
+)
+_HEAT = frozenset({catalog.TEMPERATURE, catalog.TEMPERATURE_LIMIT, catalog.TEMPERATURE_MARGIN})
+_CLOCKS = frozenset({catalog.CLOCK, catalog.MAX_CLOCK, catalog.THROTTLE_ACTIVE, catalog.THROTTLE_SECONDS})
+_PCIE = frozenset(
+    {
+        catalog.PCIE_GENERATION,
+        catalog.PCIE_MAX_GENERATION,
+        catalog.PCIE_WIDTH,
+        catalog.PCIE_MAX_WIDTH,
+        catalog.PCIE_REPLAYS,
+    }
+)
+_LINKS = frozenset(
+    {
+        catalog.INTERCONNECT_BYTES,
+        catalog.INTERCONNECT_LINKS,
+        catalog.INTERCONNECT_ERRORS,
+        catalog.INTERCONNECT_BANDWIDTH_LIMIT,
+    }
+)
+_EVENTS = frozenset({catalog.ERRORS, catalog.ERROR_LAST_TIMESTAMP, catalog.MEMORY_ERRORS})
+_REPAIR = frozenset({catalog.MEMORY_REPAIR_PENDING, catalog.MEMORY_REPAIR_FAILED})
+_ROWS = frozenset({catalog.MEMORY_REMAPPED_ROWS}) | _REPAIR
+_SLICE = frozenset({catalog.INFO, catalog.COMPUTE_RATIO, catalog.MEMORY_USAGE, catalog.MEMORY_LIMIT, catalog.PROCESSES})
+
+# A MIG device keeps power, heat, clocks and errors and loses utilization, links and row remapping.
+_NVIDIA_CUT = (
+    _STATE | _MEMORY | _POWER | _HEAT | _CLOCKS | _PCIE | _EVENTS | {catalog.RECOVERY_ACTION, catalog.PCIE_BYTES}
+) | {catalog.MEMORY_LIFETIME_ERRORS}
+_NVIDIA = _NVIDIA_CUT | _LOAD | _ROWS
+_AMD = (_STATE | _LOAD | _MEMORY | _POWER | _HEAT | _CLOCKS | _PCIE | _LINKS | _EVENTS) | {
+    catalog.HOST_MEMORY_USAGE,
+    catalog.MEMORY_RETIRED_PAGES,
+}
+
+_XIDS = tuple(
+    ErrorCode("xid", code, error_class)
+    for error_class, codes in (
+        ("hardware", ("48", "63", "64", "74", "79", "94", "95", "119")),
+        ("application", ("13", "31", "43", "45")),
+    )
+    for code in codes
+)
+_RAS = tuple(ErrorCode("ras", block, "hardware") for block in ("umc", "sdma", "gfx", "mmhub", "xgmi_wafl"))
+_NVIDIA_NAMING = Naming("GPU-", "MIG-", "nvidia.com/gpu", "nvidia.com/mig-{profile}", Scheme.MINOR)
+_REASONS = ("power", "thermal", "reliability", "external")
+_NVLINK_ERRORS = ("crc_flit", "crc_data", "replay", "recovery")
+
+H100 = Profile(
+    name="h100",
+    vendor="nvidia",
+    model="NVIDIA H100 80GB HBM3",
+    device_class="gpu",
+    architecture="hopper",
+    driver_version="580.95.05",
+    firmware_version="96.00.99.00.01",
+    memory_bytes=80 * _GIB,
+    reserved_bytes=600 * _MIB,
+    idle_watts=70.0,
+    limit_watts=700.0,
+    full_celsius=68.0,
+    sensors=(Sensor("core", 0.0, 0.0), Sensor("memory", 8.0, 14.0)),
+    limits=(
+        TemperatureLimit("core", "slowdown", 87.0),
+        TemperatureLimit("core", "shutdown", 92.0),
+        TemperatureLimit("memory", "maximum", 95.0),
+    ),
+    clocks=(
+        Clock("core", 345 * _MEGAHERTZ, 1980 * _MEGAHERTZ),
+        Clock("sm", 345 * _MEGAHERTZ, 1980 * _MEGAHERTZ),
+        Clock("memory", 1593 * _MEGAHERTZ, 2619 * _MEGAHERTZ),
+        Clock("video", 765 * _MEGAHERTZ, 1545 * _MEGAHERTZ),
+    ),
+    fans=0,
+    engines=(
+        Activity("encoder", 0.0),
+        Activity("decoder", 0.08),
+        Activity("jpeg", 0.03),
+        Activity("optical_flow", 0.0),
+    ),
+    pipes=(
+        Activity("sm", 0.86),
+        Activity("tensor", 0.52),
+        Activity("fp64", 0.01),
+        Activity("fp32", 0.14),
+        Activity("fp16", 0.06),
+        Activity("integer", 0.11),
+    ),
+    throttle_reasons=_REASONS,
+    pcie_generation=5,
+    pcie_width=16,
+    fabric=Fabric("nvlink", 18, 450e9, _NVLINK_ERRORS, registers=True),
+    error_codes=_XIDS,
+    modes=(("ecc", True), ("persistence", True), ("exclusive", False), ("confidential", False)),
+    naming=_NVIDIA_NAMING,
+    whole=_NVIDIA | _ACTIVITY | _LINKS | {catalog.FABRIC_STATUS},
+    cut=_NVIDIA_CUT,
+    partition=_SLICE | _ACTIVITY | {catalog.UTILIZATION, catalog.MEMORY_BANDWIDTH},
+)
+# Partitions of this one tell memory and processes only: the counters behind utilization came with the next generation.
+A100 = replace(
+    H100,
+    name="a100",
+    model="NVIDIA A100-SXM4-80GB",
+    architecture="ampere",
+    firmware_version="92.00.45.00.03",
+    idle_watts=55.0,
+    limit_watts=400.0,
+    full_celsius=64.0,
+    clocks=(
+        Clock("core", 210 * _MEGAHERTZ, 1410 * _MEGAHERTZ),
+        Clock("sm", 210 * _MEGAHERTZ, 1410 * _MEGAHERTZ),
+        Clock("memory", 1593 * _MEGAHERTZ, 1593 * _MEGAHERTZ),
+        Clock("video", 585 * _MEGAHERTZ, 1290 * _MEGAHERTZ),
+    ),
+    pipes=(),
+    pcie_generation=4,
+    fabric=Fabric("nvlink", 12, 300e9, _NVLINK_ERRORS, registers=False),
+    modes=(("ecc", True), ("persistence", True), ("exclusive", False)),
+    whole=_NVIDIA | _LINKS,
+    partition=_SLICE,
+)
+L40S = replace(
+    H100,
+    name="l40s",
+    model="NVIDIA L40S",
+    architecture="ada",
+    firmware_version="95.02.66.00.02",
+    memory_bytes=48 * _GIB,
+    reserved_bytes=450 * _MIB,
+    idle_watts=35.0,
+    limit_watts=350.0,
+    full_celsius=66.0,
+    sensors=(Sensor("core", 0.0, 0.0),),
+    limits=(TemperatureLimit("core", "slowdown", 88.0), TemperatureLimit("core", "shutdown", 93.0)),
+    clocks=(
+        Clock("core", 210 * _MEGAHERTZ, 2520 * _MEGAHERTZ),
+        Clock("sm", 210 * _MEGAHERTZ, 2520 * _MEGAHERTZ),
+        Clock("memory", 405 * _MEGAHERTZ, 9001 * _MEGAHERTZ),
+        Clock("video", 1185 * _MEGAHERTZ, 1965 * _MEGAHERTZ),
+    ),
+    engines=(
+        Activity("encoder", 0.22),
+        Activity("decoder", 0.31),
+        Activity("jpeg", 0.05),
+        Activity("optical_flow", 0.0),
+    ),
+    pipes=(),
+    pcie_generation=4,
+    fabric=None,
+    modes=(("ecc", True), ("persistence", True), ("exclusive", False)),
+    whole=_NVIDIA,
+)
+RTX6000ADA = replace(
+    L40S,
+    name="rtx6000ada",
+    model="NVIDIA RTX 6000 Ada Generation",
+    firmware_version="95.02.1c.00.05",
+    idle_watts=20.0,
+    limit_watts=300.0,
+    full_celsius=74.0,
+    fans=1,
+    modes=(("ecc", False), ("persistence", True), ("exclusive", False)),
+    whole=_NVIDIA | {catalog.FAN_SPEED},
+)
+MI300X = Profile(
+    name="mi300x",
+    vendor="amd",
+    model="AMD Instinct MI300X",
+    device_class="gpu",
+    architecture="gfx942",
+    driver_version="6.12.12",
+    firmware_version="022.040.003.043.000001",
+    memory_bytes=192 * _GIB,
+    reserved_bytes=300 * _MIB,
+    idle_watts=130.0,
+    limit_watts=750.0,
+    full_celsius=72.0,
+    sensors=(Sensor("hotspot", 0.0, 0.0), Sensor("memory", -4.0, -9.0)),
+    limits=(
+        TemperatureLimit("hotspot", "slowdown", 100.0),
+        TemperatureLimit("hotspot", "shutdown", 110.0),
+        TemperatureLimit("memory", "slowdown", 105.0),
+    ),
+    clocks=(
+        Clock("core", 132 * _MEGAHERTZ, 2100 * _MEGAHERTZ),
+        Clock("memory", 900 * _MEGAHERTZ, 1300 * _MEGAHERTZ),
+        Clock("soc", 29 * _MEGAHERTZ, 1143 * _MEGAHERTZ),
+        Clock("fabric", 1200 * _MEGAHERTZ, 2000 * _MEGAHERTZ),
+    ),
+    fans=0,
+    engines=(Activity("video", 0.04), Activity("jpeg", 0.02)),
+    pipes=(),
+    throttle_reasons=("power", "thermal"),
+    pcie_generation=5,
+    pcie_width=16,
+    fabric=Fabric("xgmi", 7, 448e9, (), registers=False),
+    error_codes=_RAS,
+    modes=(("ecc", True),),
+    naming=Naming("amd-", "amd-", "amd.com/gpu", "amd.com/gpu", Scheme.ADDRESS),
+    whole=_AMD - {catalog.INTERCONNECT_ERRORS},
+    cut=_AMD - {catalog.INTERCONNECT_ERRORS},
+    partition=_SLICE | {catalog.UTILIZATION},
+)
+# Any other card: little is known of it, and its energy has to be integrated from its power.
+NPU = Profile(
+    name="npu",
+    vendor="generic",
+    model="Generic NPU 32GB",
+    device_class="npu",
+    architecture="",
+    driver_version="1.0.0",
+    firmware_version="",
+    memory_bytes=32 * _GIB,
+    reserved_bytes=0,
+    idle_watts=15.0,
+    limit_watts=150.0,
+    full_celsius=70.0,
+    sensors=(Sensor("board", 0.0, 0.0),),
+    limits=(),
+    clocks=(Clock("core", 200 * _MEGAHERTZ, 1600 * _MEGAHERTZ),),
+    fans=0,
+    engines=(),
+    pipes=(),
+    throttle_reasons=(),
+    pcie_generation=4,
+    pcie_width=8,
+    fabric=None,
+    error_codes=(),
+    modes=(),
+    naming=Naming("npu-", "npu-", "example.com/npu", "example.com/npu-{profile}", Scheme.UUID),
+    whole=frozenset(
+        {
+            catalog.INFO,
+            catalog.STATUS_STATE,
+            catalog.PARTITIONS,
+            catalog.UTILIZATION,
+            catalog.MEMORY_USAGE,
+            catalog.MEMORY_LIMIT,
+            catalog.PROCESSES,
+            catalog.POWER,
+            catalog.TEMPERATURE,
+            catalog.CLOCK,
+            catalog.MAX_CLOCK,
+        }
+    ),
+    cut=frozenset({catalog.INFO, catalog.STATUS_STATE, catalog.PARTITIONS, catalog.POWER, catalog.TEMPERATURE}),
+    partition=_SLICE | {catalog.UTILIZATION},
+)
+# By the names that scenarios use.
+PROFILES = (H100, A100, L40S, RTX6000ADA, MI300X, NPU)

@@ -1,0 +1,276 @@
+"""Clients that are slow, greedy or broken. After each of them a polite scrape is answered."""
+
+import contextlib
+import select
+import socket
+import threading
+from collections.abc import Callable, Iterator, Mapping
+
+import pytest
+
+from exporter.http import Limits, Response, Server
+from tests.doubles.exporter_process import wait_until
+from tests.doubles.http_client import BOUND_SECONDS, connect, many, read_to_end, request
+
+BIG = 10 * 1024 * 1024
+PATIENT = Limits()
+
+Start = Callable[[Limits], Server]
+
+
+def page(_headers: Mapping[str, str]) -> Response:
+    return Response(200, "text/plain", b"ok")
+
+
+def big_page(_headers: Mapping[str, str]) -> Response:
+    return Response(200, "text/plain", bytes(BIG))
+
+
+@pytest.fixture
+def start() -> Iterator[Start]:
+    with contextlib.ExitStack() as stack:
+
+        def start_with(limits: Limits) -> Server:
+            server = Server("127.0.0.1:0", {"/metrics": page, "/big": big_page}, limits)
+            stack.callback(server.close)
+            server.start()
+            return server
+
+        yield start_with
+
+
+def client_threads() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread.name == "http-client"]
+
+
+def assert_answers(server: Server) -> None:
+    assert request(server, "/metrics").body == b"ok"
+
+
+def test_a_client_that_drips_its_request_is_cut_off(start: Start) -> None:
+    server = start(Limits(request_seconds=0.5))
+
+    with connect(server) as client:
+        client.sendall(b"GET /metrics HTTP/1.1\r\nX-Long: ")
+        readable: list[socket.socket] = []
+        for _ in range(600):  # a byte each 50 ms would keep a timeout per read from ever passing
+            client.sendall(b"x")
+            readable, _, _ = select.select([client], [], [], 0.05)
+            if readable:
+                break
+
+        assert readable
+        assert read_to_end(client).startswith(b"HTTP/1.1 408 Request Timeout\r\n")
+    assert_answers(server)
+
+
+def test_a_client_that_never_sends_anything_is_let_go(start: Start) -> None:
+    server = start(Limits(request_seconds=0.2))
+
+    with connect(server) as client:
+        assert read_to_end(client) == b""
+    assert_answers(server)
+
+
+def test_a_connection_idle_after_its_answer_is_let_go(start: Start) -> None:
+    server = start(Limits(idle_seconds=0.2))
+
+    with connect(server) as client:
+        client.sendall(b"GET /metrics HTTP/1.1\r\n\r\n")
+        assert read_to_end(client).endswith(b"\r\n\r\nok")
+    assert_answers(server)
+
+
+@pytest.mark.parametrize(
+    ("sent", "status"),
+    [
+        (b"GET /" + b"x" * 9000 + b" HTTP/1.1\r\n\r\n", b"414"),
+        (b"GET /" + b"x" * 1_000_000, b"414"),
+        (b"GET /metrics HTTP/1.1\r\nX: " + b"x" * 1_000_000 + b"\r\n\r\n", b"431"),
+        (b"GET /metrics HTTP/1.1\r\n" + b"X: y\r\n" * 101 + b"\r\n", b"431"),
+        (b"GET /metrics HTTP/1.1\r\n" + (b"X: " + b"y" * 1000 + b"\r\n") * 90 + b"\r\n", b"431"),
+    ],
+    ids=["long line", "endless line", "long header", "many headers", "large headers"],
+)
+def test_a_request_that_is_too_large_is_refused(start: Start, sent: bytes, status: bytes) -> None:
+    server = start(PATIENT)
+
+    with connect(server) as client:
+        client.sendall(sent)
+
+        assert read_to_end(client).startswith(b"HTTP/1.1 " + status)
+    assert_answers(server)
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n",
+        b"\x00\xff\xfe\r\n\r\n",
+        b"GET\r\n\r\n",
+        b"GET / / / HTTP/1.1\r\n\r\n",
+        b"GET / HTTP/9\r\n\r\n",
+        b"GET / HTTP/\xb2.\xb2\r\n\r\n",
+        b"POST /metrics\r\n\r\n",
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+    ],
+)
+def test_garbage_gets_a_short_refusal_without_its_own_bytes(start: Start, sent: bytes) -> None:
+    server = start(PATIENT)
+
+    with connect(server) as client:
+        client.sendall(sent)
+        received = read_to_end(client)
+
+    head, _, body = received.partition(b"\r\n\r\n")
+    assert head.startswith((b"HTTP/1.1 400 Bad Request\r\n", b"HTTP/1.1 505 HTTP Version Not Supported\r\n"))
+    assert body in {b"400 Bad Request\n", b"505 HTTP Version Not Supported\n"}
+    assert_answers(server)
+
+
+@pytest.mark.parametrize("sent", [b"", b"\r\n", b"GET /metr", b"GET /metrics HTTP/1.1\r\nHo"])
+def test_a_client_that_leaves_in_the_middle_costs_nothing(start: Start, sent: bytes) -> None:
+    server = start(PATIENT)
+
+    with connect(server) as client:
+        client.sendall(sent)
+
+    assert server._listener.connections.wait_until_none(BOUND_SECONDS)
+    assert_answers(server)
+
+
+def test_a_client_that_resets_the_connection_costs_nothing(start: Start) -> None:
+    server = start(PATIENT)
+
+    with connect(server) as client:
+        client.sendall(b"GET /big HTTP/1.1\r\n\r\n")
+        assert client.recv(1) == b"H"
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")  # close by reset
+
+    assert server._listener.connections.wait_until_none(BOUND_SECONDS)
+    assert_answers(server)
+
+
+def test_a_half_closed_connection_still_gets_its_answer(start: Start) -> None:
+    server = start(PATIENT)
+
+    with connect(server) as client:
+        client.sendall(b"GET /metrics HTTP/1.1\r\n\r\n")
+        client.shutdown(socket.SHUT_WR)
+
+        assert read_to_end(client).endswith(b"\r\n\r\nok")
+
+
+def test_pipelined_requests_are_answered_in_order(start: Start) -> None:
+    server = start(PATIENT)
+
+    with connect(server) as client:
+        get, head = b"GET /metrics HTTP/1.1\r\n\r\n", b"HEAD /metrics HTTP/1.1\r\n\r\n"
+        client.sendall(get + head + b"GET /none HTTP/1.1\r\nConnection: close\r\n\r\n")
+        received = read_to_end(client)
+
+    assert [line.split()[1] for line in received.split(b"\n") if line.startswith((b"HTTP/", b"okHTTP/"))] == [
+        b"200",
+        b"200",
+        b"404",
+    ]
+
+
+@pytest.mark.parametrize(
+    "body", [b"Content-Length: 21\r\n\r\n", b"Transfer-Encoding: chunked\r\n\r\n", b"Content-Length: none\r\n\r\n"]
+)
+def test_a_body_is_never_taken_for_a_request(start: Start, body: bytes) -> None:
+    server = start(PATIENT)
+
+    with connect(server) as client:
+        client.sendall(b"GET /metrics HTTP/1.1\r\n" + body + b"GET /none HTTP/1.1\r\n\r\n")
+        client.shutdown(socket.SHUT_WR)
+        received = read_to_end(client)
+
+    assert received.count(b"HTTP/1.1") == 1
+    assert b"\r\nConnection: close\r\n" in received
+    assert received.endswith(b"\r\n\r\nok")
+
+
+def test_a_client_that_waits_for_leave_to_send_a_body_is_answered_at_once(start: Start) -> None:
+    server = start(PATIENT)
+
+    with connect(server) as client:
+        client.sendall(b"POST /metrics HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n")
+
+        assert client.recv(4096).startswith(b"HTTP/1.1 405 Method Not Allowed\r\n")
+
+
+def test_a_client_that_does_not_read_its_answer_is_let_go(start: Start) -> None:
+    server = start(Limits(answer_seconds=0.3))
+
+    with connect(server) as client:
+        client.sendall(b"GET /big HTTP/1.1\r\n\r\n")
+        assert client.recv(1) == b"H"
+        assert_answers(server)
+
+        assert server._listener.connections.wait_until_none(BOUND_SECONDS)
+        assert len(read_to_end(client)) < BIG
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [b"", b"GET /metrics HTTP/1.1\r\n", b"GET /metrics HTTP/1.1\r\n\r\n"],
+    ids=["silent", "half a request", "idle"],
+)
+def test_200_connections_that_stay_open_keep_nobody_out(start: Start, sent: bytes) -> None:
+    server = start(PATIENT)
+
+    with many(server, 200, sent):
+        assert_answers(server)
+        assert_answers(server)
+        wait_until(lambda: len(client_threads()) <= PATIENT.connections)
+
+
+def test_clients_that_do_not_read_keep_nobody_out(start: Start) -> None:
+    server = start(Limits(connections=4))
+
+    with many(server, 12, b"GET /big HTTP/1.1\r\n\r\n"):
+        assert_answers(server)
+
+
+def test_a_client_that_takes_its_answer_stays_while_an_idle_one_goes(start: Start) -> None:
+    server = start(Limits(connections=2))
+
+    with connect(server) as reading:
+        reading.sendall(b"GET /big HTTP/1.1\r\nConnection: close\r\n\r\n")
+        assert reading.recv(1) == b"H"
+        with connect(server) as idle:
+            assert_answers(server)
+
+            assert read_to_end(idle) == b""
+        assert len(read_to_end(reading)) > BIG
+
+
+def test_when_every_connection_waits_for_a_page_the_next_is_told_so() -> None:
+    began, release = threading.Semaphore(0), threading.Event()
+
+    def slow(_headers: Mapping[str, str]) -> Response:
+        began.release()
+        release.wait(BOUND_SECONDS)
+        return page({})
+
+    with contextlib.closing(Server("127.0.0.1:0", {"/slow": slow, "/metrics": page}, Limits(connections=2))) as server:
+        server.start()
+        with many(server, 2, b"GET /slow HTTP/1.1\r\nConnection: close\r\n\r\n") as waiting:
+            assert began.acquire(timeout=BOUND_SECONDS)
+            assert began.acquire(timeout=BOUND_SECONDS)
+
+            with connect(server) as refused:
+                assert read_to_end(refused).startswith(b"HTTP/1.1 503 Service Unavailable\r\n")
+            release.set()
+            assert [read_to_end(client)[-2:] for client in waiting] == [b"ok", b"ok"]
+        assert_answers(server)
+
+
+def test_no_connection_is_left_behind(start: Start) -> None:
+    server = start(PATIENT)
+    with many(server, 100, b"GET /metrics HTTP/1.1\r\n"):
+        assert_answers(server)
+
+    assert server._listener.connections.wait_until_none(BOUND_SECONDS)

@@ -1,0 +1,72 @@
+"""What holds of every device id, whatever a device plugin makes up."""
+
+from itertools import pairwise
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from collectors.contract import Alias, Device, Partition
+from exporter.attribution.device_ids import AliasTable, candidates, without_replica, without_virtual_share
+
+parts = st.sampled_from(["GPU-1", "MIG-2", "nvidia0", "/gi1", "/vgpu2", "::", "::3", "/", "0", "\n", "ẞ", "İ", ""])
+ids = st.text() | st.lists(parts, max_size=6).map("".join)
+resources = st.text() | st.sampled_from(["nvidia.com/gpu", "gpu.intel.com/monitoring", "amd.com/gpu", ""])
+scopes = st.sampled_from(["", "nvidia.com/", "amd.com/", "nvidia.com/gpu"])
+alias_sets = st.frozensets(st.builds(Alias, id=ids, scope=scopes), max_size=4)
+
+
+@given(resources, ids)
+def test_any_id_gives_distinct_names_in_folded_case(resource: str, device_id: str) -> None:
+    names = candidates(resource, device_id)
+    assert len(set(names)) == len(names)
+    assert all(name and name == name.casefold() for name in names)
+    assert not names or names[0] == device_id.casefold()
+
+
+@given(resources, ids)
+def test_each_name_is_a_shorter_beginning_of_the_one_before(resource: str, device_id: str) -> None:
+    names = candidates(resource, device_id)
+    for longer, shorter in pairwise(names):
+        assert longer.startswith(shorter)
+        assert len(shorter) < len(longer)
+
+
+@given(ids)
+def test_stripping_a_replica_twice_is_stripping_it_once(device_id: str) -> None:
+    assert without_replica(without_replica(device_id)) == without_replica(device_id)
+    assert "::" not in without_replica(device_id)
+
+
+@given(ids.filter(lambda device_id: "::" not in device_id and not device_id.endswith(":")), st.integers(min_value=0))
+def test_a_replica_is_a_replica_of_what_it_was_made_of(device_id: str, number: int) -> None:
+    assert without_replica(f"{device_id}::{number}") == device_id
+
+
+@given(ids.filter(bool), st.integers(min_value=0))
+def test_a_virtual_share_is_a_share_of_what_it_was_made_of(name: str, number: int) -> None:
+    assert without_virtual_share(f"{name}/vgpu{number}") == name
+
+
+@given(st.lists(alias_sets, max_size=4), st.lists(alias_sets, max_size=4), resources, ids)
+def test_an_id_resolves_only_to_a_subject_that_goes_by_one_of_its_names(
+    of_devices: list[frozenset[Alias]], of_partitions: list[frozenset[Alias]], resource: str, device_id: str
+) -> None:
+    devices = [Device(f"d{k}", f"d{k}", "vendor", "model", names) for k, names in enumerate(of_devices)]
+    partitions = [Partition(f"p{k}", "d0", "half", names) for k, names in enumerate(of_partitions)]
+    subject = AliasTable(devices, partitions).resolve(resource, device_id)
+    known = {(device.uuid, ""): device.aliases for device in devices}
+    known |= {(part.device_uuid, part.uuid): part.aliases for part in partitions}
+    if subject is not None:
+        assert any(
+            alias.id.casefold() in candidates(resource, device_id) and resource.startswith(alias.scope)
+            for alias in known[subject]
+        )
+
+
+@given(st.lists(alias_sets, min_size=2, max_size=4), resources)
+def test_a_name_that_two_devices_share_in_a_scope_resolves_to_neither_of_them(
+    of_devices: list[frozenset[Alias]], resource: str
+) -> None:
+    shared = Alias("shared-name", "")
+    devices = [Device(f"d{k}", f"d{k}", "vendor", "model", names | {shared}) for k, names in enumerate(of_devices)]
+    assert AliasTable(devices, []).resolve(resource, shared.id) is None

@@ -1,0 +1,211 @@
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from exporter.config import Kubelet, Log, Mounts, NodeName, Poll, Settings, Web, load
+from exporter.config_error import ConfigError
+from exporter.logs import Format, Level
+from tools.gen_configuration import example
+
+DATA = Path(__file__).parent.parent / "data" / "config"
+EXPECTED: dict[str, str] = json.loads((DATA / "expected.json").read_text())
+DEFAULTS = Settings(
+    web=Web(":9410", "/metrics"),
+    log=Log(Level.INFO, Format.TEXT),
+    path=Mounts(Path("/sys"), Path("/proc")),
+    node=NodeName(None),
+    kubelet=Kubelet(Path("/var/lib/kubelet/pod-resources/kubelet.sock"), 5.0, 5.0, 60.0),
+    poll=Poll(1.0, 10.0, 60.0, 5.0, 10.0),
+)
+LEVEL_VARIABLE = "ACCELERATOR_EXPORTER_LOG_LEVEL"
+
+
+def error_of(flags: dict[str, str], environ: dict[str, str], file: Path | None) -> str:
+    with pytest.raises(ConfigError) as caught:
+        load(flags, environ, file)
+    return str(caught.value)
+
+
+def written(folder: Path, content: str) -> Path:
+    file = folder / "config.yaml"
+    file.write_text(content)
+    return file
+
+
+def test_without_configuration_every_option_has_its_default() -> None:
+    assert load({}, {}, None) == DEFAULTS
+
+
+def test_a_file_can_set_everything() -> None:
+    assert load({}, {}, DATA / "good" / "everything.yaml") == Settings(
+        web=Web("[::1]:9411", "/accelerators/metrics"),
+        log=Log(Level.DEBUG, Format.JSON),
+        path=Mounts(Path("/host/sys"), Path("/host/proc")),
+        node=NodeName("worker-7.example"),
+        kubelet=Kubelet(Path("/run/kubelet/pod-resources.sock"), 10.0, 2.5, 90.0),
+        poll=Poll(0.5, 5.0, 120.0, 3.0, 15.0),
+    )
+
+
+def test_the_example_of_the_documentation_is_the_defaults_with_a_node_name(tmp_path: Path) -> None:
+    assert load({"node.name": ""}, {}, written(tmp_path, example())) == DEFAULTS
+    assert load({}, {}, written(tmp_path, example())).node.name == "worker-1"
+
+
+def test_every_bad_file_is_in_the_table() -> None:
+    assert {file.name for file in DATA.glob("*.yaml")} == set(EXPECTED)
+    assert len(EXPECTED) > 50
+
+
+@pytest.mark.parametrize(("name", "line"), EXPECTED.items(), ids=EXPECTED)
+def test_a_bad_file_gives_its_one_line(name: str, line: str) -> None:
+    file = DATA / name
+    assert error_of({}, {}, file) == line.replace("{file}", str(file))
+
+
+@pytest.mark.parametrize(
+    "content", ["", "\n\n", "# nothing\n", "---\n", "--- ~\n...\n", "web:\nlog:\n", "{}", "\ufeff"]
+)
+def test_a_file_that_sets_nothing_is_fine(tmp_path: Path, content: str) -> None:
+    assert load({}, {}, written(tmp_path, content)) == DEFAULTS
+
+
+def test_flags_overrule_the_environment_which_overrules_the_file(tmp_path: Path) -> None:
+    file = written(tmp_path, "log:\n  level: debug\n  format: json\nnode:\n  name: from-file\n")
+    environ = {LEVEL_VARIABLE: "warning", "ACCELERATOR_EXPORTER_LOG_FORMAT": "text", "NODE_NAME": "from-pod"}
+    assert load({}, {"NODE_NAME": "from-pod"}, None).node.name == "from-pod"
+    assert load({}, environ, file).node.name == "from-file"
+    assert load({}, {}, file).log == Log(Level.DEBUG, Format.JSON)
+    assert load({}, environ, file).log == Log(Level.WARNING, Format.TEXT)
+    assert load({"log.level": "error"}, environ, file).log == Log(Level.ERROR, Format.TEXT)
+
+
+def test_an_overruled_value_is_checked_all_the_same(tmp_path: Path) -> None:
+    file = written(tmp_path, "log:\n  level: loud\n")
+    wrong = "expected one of debug, info, warning, error"
+    assert error_of({"log.level": "info"}, {}, file) == f'{file}:2: log.level: found "loud", {wrong}'
+    assert error_of({"log.level": "info"}, {LEVEL_VARIABLE: "hush"}, None) == f'{LEVEL_VARIABLE}: found "hush", {wrong}'
+
+
+def test_order_is_checked_over_all_sources_and_blames_what_was_given(tmp_path: Path) -> None:
+    file = written(tmp_path, "poll:\n  medium_interval: 5s\n")
+    assert error_of({"poll.fast_interval": "6s"}, {}, file) == (
+        '--poll.fast-interval: found "6s", expected at most poll.medium_interval, which is 5s'
+    )
+    assert error_of({}, {"ACCELERATOR_EXPORTER_KUBELET_HOLD": "3s"}, None) == (
+        'ACCELERATOR_EXPORTER_KUBELET_HOLD: found "3s", expected at least kubelet.interval, which is 5s'
+    )
+    assert load({"poll.fast_interval": "5s"}, {}, file).poll.fast_interval == 5.0
+
+
+@pytest.mark.parametrize("name", ["", "worker-1", "a.b-c.D9", "x" * 253])
+def test_a_node_name_is_a_host_name_or_none(name: str) -> None:
+    assert load({"node.name": name}, {"NODE_NAME": "other"}, None).node.name == (name or None)
+
+
+def test_an_empty_node_name_of_the_pod_counts_as_none() -> None:
+    assert load({}, {"NODE_NAME": ""}, None).node.name is None
+
+
+def test_a_bad_node_name_of_the_pod_is_named_by_its_variable() -> None:
+    assert error_of({}, {"NODE_NAME": "$(NODE)"}, None) == (
+        'NODE_NAME: found "$(NODE)", expected a host name: letters, digits, dots and dashes, at most 253'
+    )
+
+
+@pytest.mark.parametrize(
+    "address", [":9410", ":0", "localhost:9410", "192.0.2.1:1", "[::1]:65535", "[2001:db8::1]:9410"]
+)
+def test_addresses_that_can_be_listened_on(address: str) -> None:
+    assert load({"web.listen_address": address}, {}, None).web.listen_address == address
+
+
+@pytest.mark.parametrize(
+    "address", ["", "9410", ":", "::1:9410", ":65536", ":-1", "[::1]", "a b:1", "http://x:1", ":9410\n"]
+)
+def test_addresses_that_cannot(address: str) -> None:
+    assert error_of({"web.listen_address": address}, {}, None).startswith("--web.listen-address: found ")
+
+
+@pytest.mark.parametrize("path", ["/metrics", "/a/b.c", "/metrics/", "/-/metrics"])
+def test_telemetry_paths(path: str) -> None:
+    assert load({"web.telemetry_path": path}, {}, None).web.telemetry_path == path
+
+
+@pytest.mark.parametrize("path", ["", "/", "//", "/-/ready", "/a//b", "/./a", "/a/..", "/a b", "/%61", "/metr\u00efcs"])
+def test_paths_under_which_metrics_cannot_be(path: str) -> None:
+    assert error_of({"web.telemetry_path": path}, {}, None).startswith("--web.telemetry-path: found ")
+
+
+def test_variables_that_kubernetes_makes_for_our_service_are_left_alone() -> None:
+    environ = {
+        "ACCELERATOR_EXPORTER_SERVICE_HOST": "10.0.0.11",
+        "ACCELERATOR_EXPORTER_SERVICE_PORT": "9410",
+        "ACCELERATOR_EXPORTER_SERVICE_PORT_METRICS": "9410",
+        "ACCELERATOR_EXPORTER_PORT": "tcp://10.0.0.11:9410",
+        "ACCELERATOR_EXPORTER_PORT_9410_TCP": "tcp://10.0.0.11:9410",
+        "ACCELERATOR_EXPORTER_PORT_9410_TCP_PROTO": "tcp",
+        "ACCELERATOR_EXPORTER_PORT_9410_TCP_PORT": "9410",
+        "ACCELERATOR_EXPORTER_PORT_9410_TCP_ADDR": "10.0.0.11",
+        "ACCELERATOR_EXPORTER_WEB_SERVICE_HOST": "10.0.0.12",
+        "ACCELERATOR_EXPORTER_WEB_PORT": "tcp://10.0.0.12:9410",
+        "ACCELERATOR_EXPORTER_WEB_PORT_9410_TCP_ADDR": "10.0.0.12",
+    }
+    assert load({}, environ, None) == DEFAULTS
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "advice"),
+    [
+        ("ACCELERATOR_EXPORTER_LOG_LEVL", "info", f"did you mean {LEVEL_VARIABLE}?"),
+        ("ACCELERATOR_EXPORTER_WEB_PORT", "9410", "expected one that --help shows"),
+        ("ACCELERATOR_EXPORTER_", "", "expected one that --help shows"),
+    ],
+)
+def test_an_unknown_variable_of_ours_is_an_error(name: str, text: str, advice: str) -> None:
+    assert error_of({}, {name: text}, None) == f"{name}: unknown environment variable, {advice}"
+
+
+def test_variables_of_others_are_not_ours_to_judge() -> None:
+    assert load({}, {"PATH": "/bin", "ACCELERATOR": "x", "accelerator_exporter_log_level": "y"}, None) == DEFAULTS
+
+
+def test_a_value_that_cannot_be_printed_is_escaped() -> None:
+    assert error_of({}, {LEVEL_VARIABLE: "a\nb\x1b\udcff"}, None) == (
+        f'{LEVEL_VARIABLE}: found "a\\nb\\x1b\\udcff", expected one of debug, info, warning, error'
+    )
+
+
+def test_a_file_that_is_not_there(tmp_path: Path) -> None:
+    file = tmp_path / "none.yaml"
+    assert error_of({}, {}, file) == f"{file}: cannot read the configuration file: No such file or directory"
+
+
+def test_a_directory_is_no_file(tmp_path: Path) -> None:
+    assert error_of({}, {}, tmp_path) == f"{tmp_path}: cannot read the configuration file: Is a directory"
+
+
+def test_a_pipe_is_refused_without_waiting_for_its_other_end(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    assert error_of({}, {}, pipe) == f"{pipe}: not a regular file, expected a YAML file"
+
+
+def test_a_file_over_the_limit_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "large.yaml"
+    file.write_bytes(b"#" * (1 << 20))
+    assert load({}, {}, file) == DEFAULTS
+    file.write_bytes(b"#" * ((1 << 20) + 1))
+    assert error_of({}, {}, file) == f"{file}: larger than 1 MiB, expected a configuration file"
+
+
+def test_nesting_without_end_is_refused_at_its_first_bracket(tmp_path: Path) -> None:
+    file = written(tmp_path, "node:\n  name: " + "[" * 100_000)
+    assert error_of({}, {}, file).startswith(f"{file}:2: node.name: found a list")
+
+
+def test_a_long_value_is_cut_short(tmp_path: Path) -> None:
+    file = written(tmp_path, f"log:\n  level: {'x' * 100_000}\n{'y' * 1000}: 1\n")
+    assert len(error_of({}, {}, file)) < len(str(file)) + 300

@@ -1,0 +1,257 @@
+"""The thread that asks the kubelet: what it publishes and says, with a client that does as it is told."""
+
+import logging
+import queue
+import threading
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from exporter.attribution.holding import Answer, Holding
+from exporter.attribution.podresources import KubeletError, SocketAbsentError
+from exporter.attribution.watcher import AttributionState, KubeletWatcher
+
+PATIENT_SECONDS = 15.0
+LONG = 3600.0
+
+HOLDING = Holding("ml", "a", "main", "nvidia.com/gpu", "GPU-1", "device_plugin")
+ANSWER = Answer(frozenset({("ml", "a")}), (HOLDING,))
+NOTHING = Answer(frozenset(), ())
+
+
+class ScriptedKubelet:
+    """Gives the next of the given results at each call, and blocks when there is none until it is closed."""
+
+    def __init__(self) -> None:
+        self.connections = 1
+        self.results: queue.SimpleQueue[Answer | Exception] = queue.SimpleQueue()
+        self.asked = threading.Event()
+        self.closed = False
+
+    def list(self) -> Answer:
+        self.asked.set()
+        result = self.results.get(timeout=PATIENT_SECONDS)
+        if isinstance(result, Exception):
+            raise result
+        return result
+
+    def close(self) -> None:
+        self.closed = True
+        self.results.put(KubeletError("closed"))
+
+
+class States:
+    """Every state published, in order."""
+
+    def __init__(self) -> None:
+        self._states: queue.SimpleQueue[AttributionState] = queue.SimpleQueue()
+        self.publish = self._states.put
+
+    def next(self) -> AttributionState:
+        return self._states.get(timeout=PATIENT_SECONDS)
+
+    def until(self, condition: Callable[[AttributionState], bool]) -> AttributionState:
+        while not condition(state := self.next()):
+            pass
+        return state
+
+    @property
+    def empty(self) -> bool:
+        return self._states.empty()
+
+
+@pytest.fixture
+def kubelet() -> ScriptedKubelet:
+    return ScriptedKubelet()
+
+
+@pytest.fixture
+def states() -> States:
+    return States()
+
+
+Watch = Callable[..., KubeletWatcher]
+
+
+@pytest.fixture
+def watch(kubelet: ScriptedKubelet, states: States) -> Iterator[Watch]:
+    watchers: list[KubeletWatcher] = []
+
+    def make(interval_seconds: float = 0.01, hold_seconds: float = LONG) -> KubeletWatcher:
+        watcher = KubeletWatcher(
+            kubelet,
+            interval_seconds=interval_seconds,
+            hold_seconds=hold_seconds,
+            publish=states.publish,
+            wall=lambda: 1_700_000_000.0,
+        )
+        watchers.append(watcher)
+        watcher.start()
+        return watcher
+
+    yield make
+    for watcher in watchers:
+        watcher.stop()
+
+
+class TestPublished:
+    def test_an_answer_is_published_with_its_time(self, watch: Watch, kubelet: ScriptedKubelet, states: States) -> None:
+        kubelet.results.put(ANSWER)
+        watch()
+        assert states.next() == AttributionState((HOLDING,), up=True, last_success_timestamp_seconds=1_700_000_000.0)
+
+    def test_nothing_is_published_before_the_first_call_ends(
+        self, watch: Watch, kubelet: ScriptedKubelet, states: States
+    ) -> None:
+        watch()
+        assert kubelet.asked.wait(PATIENT_SECONDS)
+        assert states.empty
+
+    def test_a_failure_from_the_start_is_published_as_unknown(
+        self, watch: Watch, kubelet: ScriptedKubelet, states: States
+    ) -> None:
+        kubelet.results.put(SocketAbsentError("no socket"))
+        watch()
+        assert states.next() == AttributionState(None, up=False, last_success_timestamp_seconds=None)
+
+    def test_a_failure_keeps_the_map_and_says_down_until_the_next_success(
+        self, watch: Watch, kubelet: ScriptedKubelet, states: States
+    ) -> None:
+        kubelet.results.put(ANSWER)
+        kubelet.results.put(KubeletError("down"))
+        kubelet.results.put(NOTHING)
+        watch()
+        assert [(state.holdings, state.up) for state in (states.next(), states.next(), states.next())] == [
+            ((HOLDING,), True),
+            ((HOLDING,), False),
+            ((), True),
+        ]
+
+    def test_a_bug_in_the_client_counts_as_a_failure_and_ends_nothing(
+        self, watch: Watch, kubelet: ScriptedKubelet, states: States
+    ) -> None:
+        kubelet.results.put(ZeroDivisionError("a bug"))
+        kubelet.results.put(ANSWER)
+        watch()
+        assert states.next().up is False
+        assert states.next().up is True
+
+    def test_the_map_ends_with_its_hold_while_a_call_is_out(
+        self, watch: Watch, kubelet: ScriptedKubelet, states: States
+    ) -> None:
+        kubelet.results.put(ANSWER)
+        watch(hold_seconds=0.2)
+        assert states.next().holdings == (HOLDING,)
+        ended = states.next()
+        assert ended.holdings is None
+        assert ended.last_success_timestamp_seconds == 1_700_000_000.0
+
+    def test_a_nearly_empty_answer_over_a_new_connection_keeps_the_map(
+        self, watch: Watch, kubelet: ScriptedKubelet, states: States
+    ) -> None:
+        kubelet.results.put(ANSWER)
+        watch()
+        assert states.next().holdings == (HOLDING,)
+        kubelet.connections = 2
+        kubelet.results.put(KubeletError("down"))
+        kubelet.results.put(NOTHING)
+        recovered = states.until(lambda state: not state.up), states.until(lambda state: state.up)
+        assert [state.holdings for state in recovered] == [(HOLDING,), (HOLDING,)]
+
+    def test_a_suspect_map_is_corrected_by_time_alone(
+        self, watch: Watch, kubelet: ScriptedKubelet, states: States
+    ) -> None:
+        kubelet.results.put(ANSWER)
+        watch(hold_seconds=1.0)
+        assert states.next().holdings == (HOLDING,)
+        kubelet.connections = 2
+        for _ in range(2000):  # more than fit into the hold: answers go on, suspicion ends
+            kubelet.results.put(NOTHING)
+        assert states.until(lambda state: state.holdings != (HOLDING,)).holdings == ()
+
+
+class TestStop:
+    def test_ends_both_threads_during_a_call_and_publishes_no_more(
+        self, watch: Watch, kubelet: ScriptedKubelet, states: States
+    ) -> None:
+        watcher = watch()
+        assert kubelet.asked.wait(PATIENT_SECONDS)
+        watcher.stop()
+        watcher.stop()
+        assert kubelet.closed
+        assert not {"kubelet-calls", "kubelet-map"} & {thread.name for thread in threading.enumerate()}
+        assert states.empty
+
+    def test_ends_a_pause(self, watch: Watch, kubelet: ScriptedKubelet, states: States) -> None:
+        kubelet.results.put(ANSWER)
+        watcher = watch(interval_seconds=LONG)
+        states.next()
+        watcher.stop()
+        assert not {"kubelet-calls", "kubelet-map"} & {thread.name for thread in threading.enumerate()}
+
+    def test_is_safe_before_start(self, kubelet: ScriptedKubelet, states: States) -> None:
+        KubeletWatcher(kubelet, interval_seconds=1, hold_seconds=1, publish=states.publish).stop()
+        assert kubelet.closed
+
+
+END = Answer(frozenset({("end", "of"), ("the", "script")}), (Holding("end", "of", "c", "r", "END", "device_plugin"),))
+UP = ("INFO", "the kubelet answers: pods 1, held device ids 1")
+UP_AT_THE_END = ("INFO", "the kubelet answers: pods 2, held device ids 1")
+
+
+class TestLog:
+    @pytest.mark.parametrize(
+        ("results", "lines"),
+        [
+            pytest.param([ANSWER, ANSWER], [UP], id="one line for success"),
+            pytest.param(
+                [SocketAbsentError("no socket at x: mount it")] * 3,
+                [("INFO", "devices are served without pods for now: no socket at x: mount it"), UP_AT_THE_END],
+                id="no socket from the start is no alarm",
+            ),
+            pytest.param(
+                [ANSWER, KubeletError("refused: why"), SocketAbsentError("no socket"), KubeletError("late"), ANSWER],
+                [UP, ("WARNING", "the kubelet gives no answer: refused: why"), UP],
+                id="one line each way for an outage",
+            ),
+            pytest.param(
+                [SocketAbsentError("no socket"), KubeletError("permission denied"), SocketAbsentError("no socket")],
+                [
+                    ("INFO", "devices are served without pods for now: no socket"),
+                    ("WARNING", "the kubelet gives no answer: permission denied"),
+                    UP_AT_THE_END,
+                ],
+                id="a socket that appears and fails is told",
+            ),
+            pytest.param(
+                [ANSWER, SocketAbsentError("no socket")],
+                [UP, ("WARNING", "the kubelet gives no answer: no socket"), UP_AT_THE_END],
+                id="a socket that goes is told",
+            ),
+        ],
+    )
+    def test_one_line_for_each_change(
+        self,
+        watch: Watch,
+        kubelet: ScriptedKubelet,
+        states: States,
+        caplog: pytest.LogCaptureFixture,
+        results: list[Answer | Exception],
+        lines: list[tuple[str, str]],
+    ) -> None:
+        caplog.set_level(logging.INFO)
+        for result in (*results, END):
+            kubelet.results.put(result)
+        watch()
+        states.until(lambda state: state.up and state.holdings == END.holdings)
+        assert [(record.levelname, record.getMessage()) for record in caplog.records] == lines
+        assert all(record.exc_info is None for record in caplog.records)
+
+    def test_only_a_bug_has_a_traceback(
+        self, watch: Watch, kubelet: ScriptedKubelet, states: States, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        kubelet.results.put(ZeroDivisionError("a bug"))
+        watch()
+        states.next()
+        assert [record.getMessage() for record in caplog.records] == ["the kubelet gives no answer: a bug"]
+        assert caplog.records[0].exc_info is not None

@@ -1,0 +1,221 @@
+import io
+import json
+import logging
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from exporter.logs import Format, JsonFormatter, Level, RateLimit, TextFormatter, configure
+
+LOGGER = "exporter.test"
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 1_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def root() -> Iterator[logging.Logger]:
+    """The root logger, given back as it was."""
+    logger = logging.getLogger()
+    handlers, level = logger.handlers[:], logger.level
+    logger.handlers[:] = []
+    yield logger
+    logger.handlers[:] = handlers
+    logger.setLevel(level)
+
+
+def record(message: str, *arguments: object, level: int = logging.INFO, **fields: object) -> logging.LogRecord:
+    made = logging.LogRecord(LOGGER, level, "", 0, message, arguments, None)
+    made.created = 1_767_323_045.678
+    made.fields = fields
+    return made
+
+
+def text(made: logging.LogRecord) -> str:
+    return TextFormatter().format(made)
+
+
+def failed() -> logging.LogRecord:
+    with pytest.raises(ValueError, match="invalid literal") as caught:
+        int("no such\nthing")
+    return logging.LogRecord(LOGGER, logging.ERROR, "", 0, "broken", (), (caught.type, caught.value, caught.tb))
+
+
+def test_a_text_line_has_time_level_logger_message_and_fields() -> None:
+    assert text(record("collector %s", "up", collector="nvidia", devices=8, seconds=0.25)) == (
+        'ts=2026-01-02T03:04:05.678Z level=info logger=exporter.test msg="collector up" '
+        "collector=nvidia devices=8 seconds=0.25"
+    )
+
+
+def test_a_json_line_has_the_same_entries_in_the_same_order() -> None:
+    line = JsonFormatter().format(record("collector %s", "up", collector="nvidia", devices=8, seconds=0.25))
+    assert list(json.loads(line).items()) == [
+        ("ts", "2026-01-02T03:04:05.678Z"),
+        ("level", "info"),
+        ("logger", "exporter.test"),
+        ("msg", "collector up"),
+        ("collector", "nvidia"),
+        ("devices", 8),
+        ("seconds", 0.25),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("value", "written"),
+    [
+        ("0000:3b:00.0", "0000:3b:00.0"),
+        ("/var/lib/kubelet.sock", "/var/lib/kubelet.sock"),
+        ("", '""'),
+        ("two words", '"two words"'),
+        ("a=b", '"a=b"'),
+        ('say "hi"', '"say \\"hi\\""'),
+        ("line\nlevel=error msg=forged", '"line\\nlevel=error msg=forged"'),
+        ("\x1b[31mred", '"\\u001b[31mred"'),
+        ("a\u2028b\u202e", '"a\\u2028b\\u202e"'),
+        ("K\u00f6ln\udcff", '"K\\u00f6ln\\udcff"'),
+        (True, "true"),
+        (None, "null"),
+        (float("nan"), "nan"),
+        (Level.INFO, "info"),
+        (b"\xff", "\"b'\\\\xff'\""),
+    ],
+)
+def test_a_value_in_a_text_line_is_plain_or_quoted_and_escaped(value: object, written: str) -> None:
+    assert text(record("event", value=value)).endswith(f" msg=event value={written}")
+
+
+def test_a_json_line_stays_json_with_a_number_that_json_has_not() -> None:
+    assert json.loads(JsonFormatter().format(record("event", value=float("inf"))))["value"] == "inf"
+
+
+def test_a_long_value_keeps_its_start_and_end() -> None:
+    value = json.loads(JsonFormatter().format(record("event", value="a" * 10_000 + "z" * 10_000)))["value"]
+    assert value == "a" * 4_096 + "..." + "z" * 4_096
+
+
+def test_a_field_cannot_take_the_place_of_the_line_s_own_entries() -> None:
+    assert text(record("event", logger="other", ts=0)) == (
+        "ts=2026-01-02T03:04:05.678Z level=info logger=exporter.test msg=event"
+    )
+
+
+def test_a_traceback_is_one_escaped_entry() -> None:
+    line = text(failed())
+    assert "\n" not in line
+    assert ' msg=broken traceback="Traceback (most recent call last):\\n' in line
+    assert line.endswith("no such\\\\nthing'\"")
+    assert json.loads(JsonFormatter().format(failed()))["traceback"].endswith("no such\\nthing'")
+
+
+def test_an_event_passes_five_times_then_once_a_minute_with_the_number_suppressed(clock: Clock) -> None:
+    limit = RateLimit(clock)
+    assert [limit.filter(record("event")) for _ in range(8)] == [True] * 5 + [False] * 3
+    clock.now += 59.0
+    assert not limit.filter(record("event"))
+    clock.now += 1.0
+    after = record("event")
+    assert limit.filter(after)
+    assert text(after).endswith(" msg=event suppressed=4")
+    assert not limit.filter(record("event"))
+
+
+def test_the_number_suppressed_starts_again_and_is_not_written_when_none_was(clock: Clock) -> None:
+    limit = RateLimit(clock)
+    for _ in range(6):
+        limit.filter(record("event"))
+    clock.now += 3_600.0
+    lines = [record("event") for _ in range(6)]
+    assert [limit.filter(line) for line in lines] == [True] * 5 + [False]
+    assert text(lines[0]).endswith(" suppressed=1")
+    assert all("suppressed" not in text(line) for line in lines[1:5])
+
+
+def test_events_are_told_apart_by_logger_and_template_not_by_arguments_and_fields(clock: Clock) -> None:
+    limit = RateLimit(clock)
+    assert [limit.filter(record("failed: %s", n, device=n)) for n in range(6)] == [True] * 5 + [False]
+    assert limit.filter(record("other: %s", 1))
+    other = record("failed: %s", 1)
+    other.name = "exporter.other"
+    assert limit.filter(other)
+
+
+def test_debug_lines_are_not_limited(clock: Clock) -> None:
+    limit = RateLimit(clock)
+    assert all(limit.filter(record("event", level=logging.DEBUG)) for _ in range(100))
+
+
+def test_events_without_end_are_forgotten_the_oldest_first(clock: Clock) -> None:
+    limit = RateLimit(clock)
+    for _ in range(6):
+        limit.filter(record("kept"))
+        limit.filter(record("forgotten"))
+    for number in range(1_023):
+        assert limit.filter(record(f"event {number}"))
+        assert not limit.filter(record("kept"))
+    assert limit.filter(record("forgotten"))
+
+
+def test_threads_share_one_allowance(clock: Clock) -> None:
+    limit = RateLimit(clock)
+    with ThreadPoolExecutor(8) as pool:
+        passed = list(pool.map(lambda _: limit.filter(record("event")), range(800)))
+    assert sum(passed) == 5
+
+
+def test_configured_lines_go_to_the_stream_from_the_level_up(root: logging.Logger, clock: Clock) -> None:
+    stream = io.StringIO()
+    configure(Level.WARNING, Format.TEXT, stream, clock)
+    logging.getLogger(LOGGER).info("quiet")
+    logging.getLogger(LOGGER).warning("loud", extra={"fields": {"device": "0000:3b:00.0"}})
+    assert stream.getvalue().endswith(" level=warning logger=exporter.test msg=loud device=0000:3b:00.0\n")
+    assert stream.getvalue().count("\n") == 1
+    assert len(root.handlers) == 1
+
+
+@pytest.mark.usefixtures("root")
+def test_configuring_again_replaces_what_was(clock: Clock) -> None:
+    first, second = io.StringIO(), io.StringIO()
+    configure(Level.INFO, Format.TEXT, first, clock)
+    configure(Level.DEBUG, Format.JSON, second, clock)
+    logging.getLogger(LOGGER).debug("event")
+    assert first.getvalue() == ""
+    assert json.loads(second.getvalue())["level"] == "debug"
+
+
+@pytest.mark.usefixtures("root")
+def test_a_flood_is_limited_where_it_is_written(clock: Clock) -> None:
+    stream = io.StringIO()
+    configure(Level.INFO, Format.TEXT, stream, clock)
+    for number in range(100):
+        logging.getLogger(LOGGER).error("failed: %s", number)
+    assert stream.getvalue().count("\n") == 5
+
+
+@pytest.mark.usefixtures("root")
+def test_the_header_codec_below_the_kubelet_client_stays_quiet_at_debug(clock: Clock) -> None:
+    stream = io.StringIO()
+    configure(Level.DEBUG, Format.TEXT, stream, clock)
+    logging.getLogger("hpack.hpack").debug("Encoding a header")
+    logging.getLogger("hpack.hpack").warning("worth a line")
+    assert stream.getvalue().count("\n") == 1
+    assert "worth a line" in stream.getvalue()
+
+
+@pytest.mark.usefixtures("root")
+def test_no_logger_writes_below_the_level(clock: Clock) -> None:
+    stream = io.StringIO()
+    configure(Level.ERROR, Format.TEXT, stream, clock)
+    logging.getLogger("hpack.hpack").warning("below")
+    assert stream.getvalue() == ""

@@ -1,0 +1,90 @@
+import pynvml
+import pytest
+
+from collectors.contract import CollectorError, DeviceLostError, Reason, UnavailableError, UnsupportedError
+from collectors.nvidia.errors import (
+    Code,
+    InsufficientSizeError,
+    InvalidArgumentError,
+    LibraryMissingError,
+    NothingError,
+    SessionError,
+    fault_of,
+    from_code,
+)
+
+UNAVAILABLE = (UnavailableError, Reason.UNAVAILABLE)
+EXPECTED: dict[int, tuple[type[CollectorError], Reason | None]] = {
+    0: (NothingError, None),
+    1: (SessionError, Reason.DRIVER_NOT_LOADED),
+    2: (InvalidArgumentError, Reason.UNAVAILABLE),
+    3: (UnsupportedError, None),
+    4: (UnavailableError, Reason.PERMISSION_DENIED),
+    5: UNAVAILABLE,
+    6: (NothingError, None),
+    7: (InsufficientSizeError, Reason.UNAVAILABLE),
+    8: UNAVAILABLE,
+    9: (SessionError, Reason.DRIVER_NOT_LOADED),
+    10: UNAVAILABLE,
+    11: UNAVAILABLE,
+    12: (LibraryMissingError, Reason.LIBRARY_MISSING),
+    13: (UnsupportedError, None),
+    14: UNAVAILABLE,
+    15: (DeviceLostError, Reason.DEVICE_LOST),
+    16: (DeviceLostError, Reason.DEVICE_LOST),
+    17: UNAVAILABLE,
+    18: (SessionError, Reason.VERSION_MISMATCH),
+    19: UNAVAILABLE,
+    20: UNAVAILABLE,
+    21: (NothingError, None),
+    22: (UnsupportedError, None),
+    23: UNAVAILABLE,
+    24: (NothingError, None),
+    25: (UnsupportedError, None),
+    26: (UnsupportedError, None),
+    27: UNAVAILABLE,
+    28: (DeviceLostError, Reason.DEVICE_LOST),
+    29: UNAVAILABLE,
+    30: UNAVAILABLE,
+    999: UNAVAILABLE,
+}
+
+
+@pytest.mark.parametrize("code", EXPECTED)
+def test_every_code_means_one_thing(code: int) -> None:
+    kind, reason = EXPECTED[code]
+    error = from_code(code, "nvmlDeviceGetPowerUsage")
+    assert type(error) is kind
+    if reason is not None:
+        assert error.reason is reason
+    assert str(error).startswith(f"nvmlDeviceGetPowerUsage: {Code(code).name} ({code})")
+
+
+def test_no_code_of_the_binding_is_missing_from_the_table() -> None:
+    of_binding = {
+        name.removeprefix("NVML_ERROR_"): value
+        for name, value in vars(pynvml).items()
+        if name.startswith("NVML_ERROR_")
+    }
+    assert of_binding == {code.name: code.value for code in Code if code is not Code.SUCCESS}
+    assert set(EXPECTED) == set(Code)
+
+
+def test_a_code_of_a_newer_library_is_unavailable() -> None:
+    error = from_code(4711, "nvmlDeviceGetPowerUsage")
+    assert type(error) is UnavailableError
+    assert str(error) == "nvmlDeviceGetPowerUsage: unknown NVML error 4711"
+
+
+@pytest.mark.parametrize("code", [1, 9, 17, 18])
+def test_what_an_operator_can_mend_comes_with_advice(code: int) -> None:
+    assert from_code(code, "nvmlInit").args[0].count(": ") == 2
+
+
+@pytest.mark.parametrize(
+    ("code", "reason"),
+    [(3, Reason.UNAVAILABLE), (6, Reason.UNAVAILABLE), (4, Reason.PERMISSION_DENIED), (15, Reason.DEVICE_LOST)],
+)
+def test_a_needed_reading_that_fails_counts_whatever_the_error(code: int, reason: Reason) -> None:
+    fault = fault_of(from_code(code, "call"), "0000:3b:00.0")
+    assert (fault.reason, fault.where) == (reason, "0000:3b:00.0")

@@ -1,0 +1,113 @@
+from types import SimpleNamespace
+
+import pynvml
+import pytest
+
+from collectors.contract import DeviceLostError, Reason, UnavailableError, UnsupportedError
+from collectors.nvidia.errors import InvalidValueError, NothingError, SessionError
+from collectors.nvidia.nvml import Handle, Nvml
+from tests.doubles.nvml_binding import FakeBinding, FakeGpu, border, mig_device
+
+PIDS = "nvmlDeviceGetComputeRunningProcesses_v3"
+
+
+def a_gpu(**values: object) -> tuple[Nvml, FakeGpu, Handle]:
+    gpu = FakeGpu(**values)  # type: ignore[arg-type]  # the dataclass checks its names itself
+    return border(gpu), gpu, Handle(gpu)
+
+
+@pytest.mark.parametrize(
+    ("code", "expected"),
+    [(3, UnsupportedError), (6, NothingError), (15, DeviceLostError), (1, SessionError), (999, UnavailableError)],
+)
+def test_the_bindings_error_leaves_as_the_contracts(code: int, expected: type[Exception]) -> None:
+    nvml, gpu, handle = a_gpu()
+    gpu.errors["nvmlDeviceGetPowerUsage"] = code
+    with pytest.raises(expected, match="nvmlDeviceGetPowerUsage"):
+        nvml.power(handle)
+
+
+def test_the_bindings_error_is_not_chained_for_it_can_be_neither_hashed_nor_compared() -> None:
+    nvml, gpu, handle = a_gpu()
+    gpu.errors["nvmlDeviceGetPowerUsage"] = 999
+    with pytest.raises(UnavailableError) as caught:
+        nvml.power(handle)
+    assert caught.value.__suppress_context__
+
+
+def test_a_function_the_library_does_not_have_is_unsupported() -> None:
+    nvml, gpu, handle = a_gpu()
+    gpu.errors[PIDS] = pynvml.NVMLLibraryMismatchError("versions differ")
+    with pytest.raises(UnsupportedError, match="versions differ"):
+        nvml.compute_pids(handle)
+
+
+def test_an_answer_that_is_no_text_is_an_invalid_value() -> None:
+    nvml, gpu, handle = a_gpu()
+    gpu.errors["nvmlDeviceGetName"] = UnicodeDecodeError("utf-8", b"\xff", 0, 1, "invalid start byte")
+    with pytest.raises(InvalidValueError) as caught:
+        nvml.name(handle)
+    assert caught.value.reason is Reason.INVALID_VALUE
+
+
+def test_an_empty_list_that_the_binding_raises_as_success_is_empty() -> None:
+    nvml, gpu, handle = a_gpu()
+    gpu.errors[PIDS] = 0
+    assert nvml.compute_pids(handle) == frozenset()
+
+
+def test_a_process_list_that_grew_meanwhile_is_asked_again() -> None:
+    gpu = FakeGpu(compute_pids=(11, 12))
+    nvml, handle = border(gpu), Handle(gpu)
+    answers = iter([7, 7])
+
+    class Growing(FakeBinding):
+        def nvmlDeviceGetComputeRunningProcesses_v3(self, _: FakeGpu) -> list[SimpleNamespace]:  # noqa: N802 - NVML's
+            code = next(answers, None)
+            if code is not None:
+                raise pynvml.NVMLError(code)
+            return [SimpleNamespace(pid=pid) for pid in gpu.compute_pids]
+
+    nvml = Nvml(Growing([gpu]))
+    assert nvml.compute_pids(handle) == {11, 12}
+
+
+def test_a_process_list_that_never_fits_is_given_up() -> None:
+    nvml, gpu, handle = a_gpu()
+    gpu.errors[PIDS] = 7
+    with pytest.raises(UnavailableError):
+        nvml.compute_pids(handle)
+    assert gpu.calls[PIDS] == 3
+
+
+def test_a_field_is_read_by_its_type() -> None:
+    nvml, gpu, handle = a_gpu(memory_celsius=63)
+    assert nvml.memory_temperature(handle) == 63
+    gpu.field_type, gpu.memory_celsius = 0, 63.5
+    assert nvml.memory_temperature(handle) == 63.5
+
+
+def test_a_field_of_unknown_type_is_an_invalid_value() -> None:
+    nvml, _, handle = a_gpu(field_type=99)
+    with pytest.raises(InvalidValueError):
+        nvml.memory_temperature(handle)
+
+
+def test_a_field_has_its_own_return_code() -> None:
+    nvml, _, handle = a_gpu(field_code=3)
+    with pytest.raises(UnsupportedError, match=r"nvmlDeviceGetFieldValues\(82\): NOT_SUPPORTED"):
+        nvml.memory_temperature(handle)
+
+
+@pytest.mark.parametrize("code", [2, 6])
+def test_a_hole_in_the_list_of_mig_devices_is_none(code: int) -> None:
+    nvml, gpu, handle = a_gpu(mig_devices={1: mig_device(1)})
+    assert nvml.mig_device(handle, 1) is gpu.mig_devices[1]
+    gpu.errors["nvmlDeviceGetMigDeviceHandleByIndex"] = code
+    assert nvml.mig_device(handle, 0) is None
+
+
+def test_both_versions_of_the_memory_call_are_told_apart() -> None:
+    nvml, _, handle = a_gpu(memory=(1000, 100, 300))
+    assert nvml.memory(handle) == (1000, 300, 100)
+    assert nvml.memory_with_reserved_as_used(handle) == (1000, 400, None)

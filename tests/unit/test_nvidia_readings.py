@@ -1,0 +1,222 @@
+import math
+
+import pytest
+
+from collectors import catalog
+from collectors.contract import DeviceLostError, Reason, Unsupported
+from collectors.metric import Cadence, Metric
+from collectors.nvidia.asking import Asker, Findings, Subject
+from collectors.nvidia.errors import SessionError
+from collectors.nvidia.nvml import Handle
+from collectors.nvidia.readings import DEVICE_QUERIES
+from tests.doubles.nvml_binding import FakeGpu, border
+
+ALL = frozenset(Cadence)
+SUBJECT = Subject("GPU-0")
+
+
+class Bench:
+    """One GPU and what asks it."""
+
+    def __init__(self, gpu: FakeGpu) -> None:
+        self.gpu = gpu
+        self.asker = Asker(border(gpu))
+
+    def ask(self, due: frozenset[Cadence] = ALL) -> Findings:
+        return self.asker.ask(SUBJECT, Handle(self.gpu), DEVICE_QUERIES, due)
+
+
+def values(findings: Findings) -> dict[tuple[str, ...], float]:
+    return {(sample.metric.stem, *sample.labels): sample.value for sample in findings.samples}
+
+
+def test_every_reading_arrives_in_base_units() -> None:
+    findings = Bench(FakeGpu(compute_pids=(7, 8), graphics_pids=(8, 9), mps_pids=(10,))).ask()
+    assert findings.faults == []
+    assert values(findings) == {
+        ("utilization_ratio",): 0.5,
+        ("memory_bandwidth_utilization_ratio",): 0.25,
+        ("memory_usage_bytes",): 300,
+        ("memory_limit_bytes",): 1000,
+        ("memory_reserved_bytes",): 100,
+        ("power_watts",): 350.5,
+        ("energy_joules_total",): 12_345.678,
+        ("power_limit_watts",): 650,
+        ("power_default_limit_watts",): 700,
+        ("power_min_limit_watts",): 200,
+        ("power_max_limit_watts",): 700,
+        ("temperature_celsius", "core"): 41,
+        ("temperature_celsius", "memory"): 55,
+        ("clock_hertz", "core"): 1_980_000_000,
+        ("clock_hertz", "sm"): 1_979_000_000,
+        ("clock_hertz", "memory"): 2_619_000_000,
+        ("clock_hertz", "video"): 1_500_000_000,
+        ("max_clock_hertz", "core"): 1_981_000_000,
+        ("max_clock_hertz", "sm"): 1_982_000_000,
+        ("max_clock_hertz", "memory"): 2_620_000_000,
+        ("max_clock_hertz", "video"): 1_545_000_000,
+        ("processes",): 4,
+        ("mode", "partitioning"): 0,
+        ("mode", "persistence"): 1,
+        ("mode", "ecc"): 1,
+    }
+
+
+def test_samples_name_their_subject() -> None:
+    asker = Asker(border(FakeGpu()))
+    findings = asker.ask(Subject("GPU-0", "MIG-1"), Handle(FakeGpu()), DEVICE_QUERIES, ALL)
+    assert {(sample.device_uuid, sample.partition_uuid) for sample in findings.samples} == {("GPU-0", "MIG-1")}
+
+
+@pytest.mark.parametrize("query", DEVICE_QUERIES, ids=lambda query: query.name)
+def test_the_rows_of_a_query_have_one_cadence(query: object) -> None:
+    assert {row.cadence for row in query.rows} == {query.cadence}  # type: ignore[attr-defined]  # ids= wants object
+
+
+def test_query_names_are_unique_and_stand_ins_come_after() -> None:
+    names = [query.name for query in DEVICE_QUERIES]
+    assert len(set(names)) == len(names)
+    for query in DEVICE_QUERIES:
+        if query.instead_of:
+            assert names.index(query.instead_of) < names.index(query.name)
+
+
+@pytest.mark.parametrize("cadence", Cadence)
+def test_only_what_is_due_is_asked(cadence: Cadence) -> None:
+    bench = Bench(FakeGpu())
+    findings = bench.ask(frozenset({cadence}))
+    assert {sample.metric.cadence for sample in findings.samples} == {cadence}
+    assert ("nvmlDeviceGetUtilizationRates" in bench.gpu.calls) is (cadence is Cadence.FAST)
+
+
+@pytest.mark.parametrize(
+    ("change", "rows"),
+    [
+        ({"utilization": (101, 25)}, {catalog.UTILIZATION}),
+        ({"utilization": (50, 0xFFFFFFFF)}, {catalog.MEMORY_BANDWIDTH}),
+        ({"milliwatts": 0xFFFFFFFF}, {catalog.POWER}),
+        ({"millijoules": 0xFFFFFFFFFFFFFFFF}, {catalog.ENERGY}),
+        ({"memory": (1000, 0xFFFFFFFFFFFFFFFF, 300)}, {catalog.MEMORY_RESERVED}),
+        ({"limits": (0xFFFFFFFF, 700_000)}, {catalog.POWER_MIN_LIMIT}),
+    ],
+)
+def test_a_value_that_cannot_be_true_is_told_and_costs_only_itself(
+    change: dict[str, object], rows: set[Metric]
+) -> None:
+    findings = Bench(FakeGpu(**change)).ask()  # type: ignore[arg-type]  # the dataclass checks its names itself
+    assert {fault.reason for fault in findings.faults} == {Reason.INVALID_VALUE}
+    assert len(findings.faults) == 1
+    complete = {sample.metric for sample in Bench(FakeGpu()).ask().samples}
+    assert complete - {sample.metric for sample in findings.samples} == rows
+
+
+@pytest.mark.parametrize("celsius", [math.nan, math.inf, 0xFFFFFFFF])
+def test_a_field_that_cannot_be_true_is_told(celsius: float) -> None:
+    findings = Bench(FakeGpu(memory_celsius=celsius, field_type=0)).ask()
+    assert [fault.reason for fault in findings.faults] == [Reason.INVALID_VALUE]
+    assert ("temperature_celsius", "memory") not in values(findings)
+
+
+def test_a_temperature_may_be_below_zero() -> None:
+    assert values(Bench(FakeGpu(celsius=-5)).ask())["temperature_celsius", "core"] == -5
+
+
+def test_zero_is_a_value() -> None:
+    found = values(Bench(FakeGpu(utilization=(0, 0), milliwatts=0, millijoules=0)).ask())
+    assert found["utilization_ratio",] == found["power_watts",] == found["energy_joules_total",] == 0
+
+
+def test_what_is_unsupported_is_silent_and_never_asked_again() -> None:
+    bench = Bench(FakeGpu(errors={"nvmlDeviceGetTotalEnergyConsumption": 3}))
+    for _ in range(3):
+        assert bench.ask().faults == []
+    assert bench.gpu.calls["nvmlDeviceGetTotalEnergyConsumption"] == 1
+    assert list(bench.asker.unsupported()) == [
+        Unsupported(catalog.ENERGY, "GPU-0", "nvmlDeviceGetTotalEnergyConsumption: NOT_SUPPORTED (3)")
+    ]
+
+
+def test_a_missing_permission_is_told_once_and_never_asked_again() -> None:
+    bench = Bench(FakeGpu(errors={"nvmlDeviceGetComputeRunningProcesses_v3": 4}))
+    faults = [fault for _ in range(3) for fault in bench.ask().faults]
+    assert [fault.reason for fault in faults] == [Reason.PERMISSION_DENIED]
+    assert bench.gpu.calls["nvmlDeviceGetComputeRunningProcesses_v3"] == 1
+    assert [gap.metric for gap in bench.asker.unsupported()] == [catalog.PROCESSES]
+
+
+def test_forgetting_a_device_asks_it_everything_again() -> None:
+    bench = Bench(FakeGpu(errors={"nvmlDeviceGetUtilizationRates": 3}))
+    bench.ask()
+    bench.asker.forget("GPU-other")
+    bench.ask()
+    bench.asker.forget("GPU-0")
+    assert list(bench.asker.unsupported()) == []
+    bench.ask()
+    assert bench.gpu.calls["nvmlDeviceGetUtilizationRates"] == 2
+
+
+def test_a_failed_reading_is_told_and_asked_again() -> None:
+    bench = Bench(FakeGpu(errors={"nvmlDeviceGetPowerUsage": 999}))
+    findings = bench.ask()
+    assert [(fault.reason, fault.where) for fault in findings.faults] == [(Reason.UNAVAILABLE, "GPU-0")]
+    assert ("power_watts",) not in values(findings)
+    bench.gpu.errors.clear()
+    assert values(bench.ask())["power_watts",] == 350.5
+
+
+@pytest.mark.parametrize("code", [6, 21])
+def test_nothing_to_tell_is_no_sample_and_no_fault(code: int) -> None:
+    bench = Bench(FakeGpu(errors={"nvmlDeviceGetPowerUsage": code}))
+    findings = bench.ask()
+    assert findings.faults == []
+    assert ("power_watts",) not in values(findings)
+    assert list(bench.asker.unsupported()) == []
+
+
+def test_old_memory_calls_give_usage_and_limit_but_no_reserve() -> None:
+    bench = Bench(FakeGpu(memory=(1000, 100, 300), errors={"nvmlDeviceGetMemoryInfo_v2": 13}))
+    for _ in range(2):
+        found = values(bench.ask())
+        assert (found["memory_usage_bytes",], found["memory_limit_bytes",]) == (400, 1000)
+        assert ("memory_reserved_bytes",) not in found
+    assert bench.gpu.calls["nvmlDeviceGetMemoryInfo_v2"] == 1
+    assert [gap.metric for gap in bench.asker.unsupported()] == [catalog.MEMORY_RESERVED]
+
+
+def test_the_old_memory_call_is_left_alone_where_the_new_one_works() -> None:
+    bench = Bench(FakeGpu())
+    bench.ask()
+    assert bench.gpu.calls["nvmlDeviceGetMemoryInfo"] == 0
+
+
+def test_memory_in_no_version_is_unsupported_as_a_whole() -> None:
+    bench = Bench(FakeGpu(errors={"nvmlDeviceGetMemoryInfo_v2": 3, "nvmlDeviceGetMemoryInfo": 3}))
+    bench.ask()
+    missing = {gap.metric for gap in bench.asker.unsupported()}
+    assert missing == {catalog.MEMORY_USAGE, catalog.MEMORY_LIMIT, catalog.MEMORY_RESERVED}
+
+
+def test_the_old_temperature_call_stands_in() -> None:
+    bench = Bench(FakeGpu(celsius=42, errors={"nvmlDeviceGetTemperatureV": 13}))
+    assert values(bench.ask())["temperature_celsius", "core"] == 42
+    assert list(bench.asker.unsupported()) == []
+
+
+def test_a_row_is_unsupported_only_when_no_query_gives_it() -> None:
+    bench = Bench(FakeGpu(field_code=3))
+    assert ("temperature_celsius", "memory") not in values(bench.ask())
+    assert list(bench.asker.unsupported()) == []
+
+
+@pytest.mark.parametrize(
+    "call", ["nvmlDeviceGetGraphicsRunningProcesses_v3", "nvmlDeviceGetMPSComputeRunningProcesses_v3"]
+)
+def test_processes_are_counted_without_the_lists_a_card_does_not_have(call: str) -> None:
+    bench = Bench(FakeGpu(compute_pids=(7,), errors={call: 3}))
+    assert values(bench.ask())["processes",] == 1
+
+
+@pytest.mark.parametrize(("code", "expected"), [(15, DeviceLostError), (16, DeviceLostError), (1, SessionError)])
+def test_what_concerns_more_than_the_reading_is_passed_on(code: int, expected: type[Exception]) -> None:
+    with pytest.raises(expected):
+        Bench(FakeGpu(errors={"nvmlDeviceGetPowerUsage": code})).ask()

@@ -1,0 +1,130 @@
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+from exporter import config, options, pages
+from exporter.config_error import ConfigError
+from exporter.flags import command_line_parser, parse_command_line
+from exporter.option_kinds import FIXED_PATHS, RefusedError, duration
+from exporter.options import ACTIONS, NOT_LONGER, OPTIONS, SECTIONS, Action, Option
+from tools.gen_configuration import example, main, render
+
+KEYS = [option.key for option in OPTIONS]
+EACH_OPTION = pytest.mark.parametrize("option", OPTIONS, ids=KEYS)
+
+
+def test_the_table_holds_these_options_and_defaults() -> None:
+    assert {option.key: option.default for option in OPTIONS} == {
+        "web.listen_address": ":9410",
+        "web.telemetry_path": "/metrics",
+        "log.level": "info",
+        "log.format": "text",
+        "path.sysfs": "/sys",
+        "path.procfs": "/proc",
+        "node.name": "",
+        "kubelet.socket": "/var/lib/kubelet/pod-resources/kubelet.sock",
+        "kubelet.interval": "5s",
+        "kubelet.timeout": "5s",
+        "kubelet.hold": "60s",
+        "poll.fast_interval": "1s",
+        "poll.medium_interval": "10s",
+        "poll.slow_interval": "60s",
+        "poll.deadline": "5s",
+        "poll.max_age": "10s",
+    }
+
+
+def test_keys_flags_and_variables_are_unique() -> None:
+    assert len(set(KEYS)) == len({option.flag for option in OPTIONS}) == len({o.variable for o in OPTIONS}) == 16
+
+
+def test_flag_and_variable_follow_from_the_key() -> None:
+    assert options.LISTEN_ADDRESS.flag == "--web.listen-address"
+    assert options.LISTEN_ADDRESS.variable == "ACCELERATOR_EXPORTER_WEB_LISTEN_ADDRESS"
+
+
+def test_settings_have_the_fields_of_the_table() -> None:
+    settings = config.load({}, {}, None)
+    sections = {field.name: getattr(settings, field.name) for field in fields(settings)}
+    assert list(sections) == [section.name for section in SECTIONS]
+    assert [f"{name}.{field.name}" for name, section in sections.items() for field in fields(section)] == KEYS
+
+
+@EACH_OPTION
+def test_help_is_whole_sentences(option: Option[object]) -> None:
+    assert option.help[0].isupper() or option.help.startswith("text:")
+    assert option.help.endswith(".")
+
+
+@EACH_OPTION
+def test_an_option_without_a_default_has_an_example(option: Option[object]) -> None:
+    assert bool(option.default) != bool(option.example)
+
+
+@EACH_OPTION
+def test_the_flag_of_every_option_reaches_the_settings(option: Option[object]) -> None:
+    text = option.default or option.example
+    command = parse_command_line([f"{option.flag}={text}"])
+    assert command.flags == {option.key: text}
+    assert command.action is Action.RUN
+    with pytest.raises(ConfigError, match=f"^{option.flag}: found "):
+        config.load({option.key: "\0"}, {}, None)
+
+
+@EACH_OPTION
+def test_help_names_every_flag_with_variable_and_default(option: Option[object]) -> None:
+    text = " ".join(command_line_parser().format_help().split())
+    assert f"{option.flag} {option.kind.placeholder}" in text
+    assert f"Environment: {option.variable}." in text
+    assert f"Default {option.default or 'the value of NODE_NAME'}." in text
+
+
+@pytest.mark.parametrize("action", [action for action in Action if action is not Action.RUN])
+def test_every_action_has_a_flag(action: Action) -> None:
+    assert parse_command_line([f"--{action.value}"]).action is action
+    assert action in [row for row, _ in ACTIONS]
+
+
+def test_the_fixed_paths_are_those_that_the_server_has() -> None:
+    assert FIXED_PATHS == ("/", pages.HEALTHY_PATH, pages.READY_PATH)
+
+
+def test_relations_are_between_options_of_one_section() -> None:
+    assert all(shorter.section == longer.section for shorter, longer in NOT_LONGER)
+
+
+def test_bounds_of_durations_are_included() -> None:
+    kind = duration("1s", "1m")
+    assert (kind.parse("1s"), kind.parse("60s")) == (1.0, 60.0)
+    for text in ("999ms", "1m1ms"):
+        with pytest.raises(RefusedError):
+            kind.parse(text)
+
+
+def test_a_bound_that_is_no_duration_is_a_mistake_of_the_table() -> None:
+    with pytest.raises(ValueError, match="the bound 5 is no duration"):
+        duration("5", "1m")
+
+
+@EACH_OPTION
+def test_the_document_has_a_row_for_every_option(option: Option[object]) -> None:
+    assert f"| `{option.key}` | `{option.flag}` | `{option.variable}` |" in render()
+
+
+def test_the_document_holds_the_example() -> None:
+    assert f"```yaml\n{example()}```" in render()
+
+
+def test_a_document_out_of_date_is_told_in_one_line_and_written_anew(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "configuration.md"
+    assert main(["--check"], path) == 1
+    path.write_text(render() + "by hand\n")
+    assert main(["--check"], path) == 1
+    assert path.read_text().endswith("by hand\n")
+    assert capsys.readouterr().out == "docs/configuration.md is out of date: run make docs\n" * 2
+    assert main([], path) == 0
+    assert main(["--check"], path) == 0
+    assert path.read_text() == render()

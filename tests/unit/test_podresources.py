@@ -1,0 +1,300 @@
+"""What the client makes of the kubelet's answers and failures."""
+
+import errno
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import grpc
+import pytest
+
+from exporter.attribution.holding import Holding
+from exporter.attribution.podresources import KubeletError, PodResourcesClient, SocketAbsentError
+from exporter.attribution.proto.podresources_pb2 import (
+    CDIDevice,
+    ClaimResource,
+    DynamicResource,
+    ListPodResourcesResponse,
+    PodResources,
+)
+from exporter.attribution.rpc_error import ConnectError
+from tests.doubles.http2_peer import Conversation, Peer, answering
+from tests.doubles.kubelet import RATE_LIMIT, Kubelet, container, device, grouped, pod
+
+PATIENT_SECONDS = 15.0
+GPU = "nvidia.com/gpu"
+
+
+class Naps:
+    """A sleep that only notes, with a wait that is always the longest allowed."""
+
+    def __init__(self) -> None:
+        self.slept: list[float] = []
+        self.bounds: list[tuple[float, float]] = []
+
+    def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+
+    def longest(self, low: float, high: float) -> float:
+        self.bounds.append((low, high))
+        return high
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "kubelet.sock"
+
+
+@pytest.fixture
+def naps() -> Naps:
+    return Naps()
+
+
+@pytest.fixture
+def client(path: Path, naps: Naps) -> Iterator[PodResourcesClient]:
+    client = PodResourcesClient(path, PATIENT_SECONDS, sleep=naps.sleep, uniform=naps.longest)
+    yield client
+    client.close()
+
+
+@pytest.fixture
+def kubelet(path: Path) -> Iterator[Kubelet]:
+    with Kubelet(path) as kubelet:
+        yield kubelet
+
+
+def held(name: str, owner: str, device_id: str, resource: str = GPU) -> Holding:
+    return Holding("ml", name, owner, resource, device_id, "device_plugin")
+
+
+class TestAnswer:
+    @pytest.mark.parametrize(
+        ("pods", "holdings"),
+        [
+            pytest.param([], [], id="nothing"),
+            pytest.param([pod("ml", "idle", container("main"))], [], id="a pod without devices"),
+            pytest.param([pod("ml", "empty")], [], id="a pod without containers"),
+            pytest.param(
+                [pod("ml", "a", container("main", device(GPU, "GPU-1")))], [held("a", "main", "GPU-1")], id="one device"
+            ),
+            pytest.param(
+                [pod("ml", "a", container("main", device(GPU, "GPU-2", "GPU-1")))],
+                [held("a", "main", "GPU-1"), held("a", "main", "GPU-2")],
+                id="several devices",
+            ),
+            pytest.param(
+                [pod("ml", "a", container("main", device(GPU, "GPU-1")), container("other", device(GPU, "GPU-2")))],
+                [held("a", "main", "GPU-1"), held("a", "other", "GPU-2")],
+                id="several containers",
+            ),
+            pytest.param(
+                [pod("ml", "a", container("main", device(GPU, "GPU-1", numa_nodes=(0, 1))))],
+                [held("a", "main", "GPU-1")],
+                id="one device on two NUMA nodes",
+            ),
+            pytest.param(
+                [pod("ml", "a", container("main", grouped(GPU, "GPU-1", "GPU-2")))],
+                [held("a", "main", "GPU-1"), held("a", "main", "GPU-2")],
+                id="several ids in one entry",
+            ),
+            pytest.param(
+                [
+                    pod("ml", "a", container("main", device(GPU, "GPU-1::0"))),
+                    pod("ml", "b", container("main", device(GPU, "GPU-1::1"))),
+                ],
+                [held("a", "main", "GPU-1::0"), held("b", "main", "GPU-1::1")],
+                id="replicas of one device",
+            ),
+            pytest.param(
+                [pod("ml", "a", container("main", device("nvidia.com/mig-1g.10gb", "MIG-1"), device(GPU, "GPU-2")))],
+                [held("a", "main", "GPU-2"), held("a", "main", "MIG-1", "nvidia.com/mig-1g.10gb")],
+                id="a partition and a device",
+            ),
+        ],
+    )
+    def test_lists_every_pod_and_each_held_device_once(
+        self, client: PodResourcesClient, kubelet: Kubelet, pods: Sequence[PodResources], holdings: list[Holding]
+    ) -> None:
+        kubelet.pods = pods
+        answer = client.list()
+        assert answer.pods == {(listed.namespace, listed.name) for listed in pods}
+        assert list(answer.holdings) == holdings
+
+    def test_is_the_same_whatever_the_order(self, client: PodResourcesClient, kubelet: Kubelet) -> None:
+        kubelet.pods = [
+            pod("ml", f"pod-{k}", container("main", device(GPU, f"GPU-{k}a", f"GPU-{k}b"))) for k in range(20)
+        ]
+        answers = [client.list() for _ in range(5)]
+        assert len(answers[0].holdings) == 40
+        assert all(answer == answers[0] for answer in answers)
+
+    def test_leaves_resource_claims_alone(self, client: PodResourcesClient, kubelet: Kubelet) -> None:
+        claiming = container("main", device(GPU, "GPU-1"))
+        claim = ClaimResource(
+            cdi_devices=[CDIDevice(name="vendor/gpu=gpu-0")], driver_name="gpu.example.com", device_name="gpu-0"
+        )
+        claiming.dynamic_resources.append(DynamicResource(claim_name="one-gpu", claim_resources=[claim]))
+        kubelet.pods = [pod("ml", "a", claiming)]
+        assert client.list().holdings == (held("a", "main", "GPU-1"),)
+
+    def test_skips_fields_of_later_kubelets(self, client: PodResourcesClient, path: Path) -> None:
+        listed = pod("ml", "a", container("main", device(GPU, "GPU-1"))).SerializeToString()
+        listed += b"\xfa\x01\x05later"  # field 31, which no version has yet
+        message = b"\x0a" + bytes([len(listed)]) + listed + b"\xf8\x01\x07"
+        with Peer(path, answering(message)):
+            assert client.list().holdings == (held("a", "main", "GPU-1"),)
+            client.close()
+
+    def test_calls_again_over_the_same_connection(self, client: PodResourcesClient, kubelet: Kubelet) -> None:
+        for _ in range(3):
+            client.list()
+        assert kubelet.calls == 3
+        assert client.connections == 1
+
+
+class TestUnusableAnswer:
+    @pytest.mark.parametrize(
+        "message", [b"\xff" * 20, b"\x0a\xff\x01", ListPodResourcesResponse().SerializeToString() + b"\x0a\x02\x0a\x05"]
+    )
+    def test_garbage_is_one_line(self, client: PodResourcesClient, path: Path, message: bytes) -> None:
+        with Peer(path, answering(message)):
+            with pytest.raises(KubeletError, match="can't be decoded: see that it is the kubelet"):
+                client.list()
+            client.close()
+
+    @pytest.mark.parametrize(
+        "message",
+        [
+            pytest.param(b"\x0a\x00" * 200_001, id="pods"),
+            pytest.param(
+                ListPodResourcesResponse(
+                    pod_resources=[pod("ml", "a", container("main", grouped(GPU, *map(str, range(200_000)))))]
+                ).SerializeToString(),
+                id="ids",
+            ),
+        ],
+    )
+    def test_far_more_than_a_node_can_have_is_refused(
+        self, client: PodResourcesClient, path: Path, message: bytes
+    ) -> None:
+        with Peer(path, answering(message)):
+            with pytest.raises(KubeletError, match="lists more than 200000 pods, containers and device ids"):
+                client.list()
+            client.close()
+
+    def test_more_than_16_mib_are_refused(self, client: PodResourcesClient, path: Path) -> None:
+        def script(peer: Conversation) -> None:
+            stream = peer.request()
+            peer.respond(stream)
+            peer.data(stream, b"\0" + (16 * 1024 * 1024 + 1).to_bytes(4))
+            peer.until_closed()
+
+        with Peer(path, script), pytest.raises(KubeletError, match="16777217 bytes, more than the 16777216 allowed"):
+            client.list()
+
+
+class TestRateLimit:
+    def test_one_refusal_is_tried_again_after_a_short_wait(
+        self, client: PodResourcesClient, kubelet: Kubelet, naps: Naps
+    ) -> None:
+        kubelet.pods = [pod("ml", "a")]
+        kubelet.reject_next = 1
+        assert client.list().pods == {("ml", "a")}
+        assert kubelet.calls == 2
+        assert naps.bounds == [(0.05, 0.2)]
+        assert naps.slept == [0.2]
+        assert client.connections == 1
+
+    def test_a_second_refusal_is_an_error(self, client: PodResourcesClient, kubelet: Kubelet, naps: Naps) -> None:
+        kubelet.status = RATE_LIMIT
+        with pytest.raises(KubeletError, match="rate limit, which is one for the whole node: find the client"):
+            client.list()
+        assert kubelet.calls == 2
+        assert naps.slept == [0.2]
+
+    def test_the_same_status_for_another_reason_is_not_tried_again(
+        self, client: PodResourcesClient, kubelet: Kubelet, naps: Naps
+    ) -> None:
+        kubelet.status = (grpc.StatusCode.RESOURCE_EXHAUSTED, "trying to send message larger than max")
+        with pytest.raises(KubeletError, match="RESOURCE_EXHAUSTED: trying to send message larger than max"):
+            client.list()
+        assert kubelet.calls == 1
+        assert naps.slept == []
+
+    def test_no_wait_goes_past_the_deadline(self, path: Path, kubelet: Kubelet, naps: Naps) -> None:
+        kubelet.status = RATE_LIMIT
+        client = PodResourcesClient(path, 2.0, sleep=naps.sleep, uniform=lambda _low, _high: 2.0)
+        with pytest.raises(KubeletError, match="rate limit"):
+            client.list()
+        client.close()
+        assert kubelet.calls == 1
+        assert naps.slept == []
+
+
+class TestFailure:
+    def test_no_socket_says_to_mount_the_directory(self, client: PodResourcesClient, path: Path) -> None:
+        with pytest.raises(SocketAbsentError) as caught:
+            client.list()
+        assert str(caught.value) == (
+            f"no kubelet socket at {path}: mount the kubelet's pod-resources directory (not the socket file), "
+            "or set its path"
+        )
+
+    def test_no_folder_is_no_socket_either(self, path: Path) -> None:
+        path.touch()
+        client = PodResourcesClient(path / "kubelet.sock", PATIENT_SECONDS)
+        with pytest.raises(SocketAbsentError):
+            client.list()
+        client.close()
+
+    def test_a_socket_left_by_a_dead_kubelet_says_so(
+        self, client: PodResourcesClient, kubelet: Kubelet, path: Path
+    ) -> None:
+        kubelet.kill()
+        with pytest.raises(KubeletError, match=f"nobody listens on {path}: the kubelet is down") as caught:
+            client.list()
+        assert not isinstance(caught.value, SocketAbsentError)
+
+    def test_a_refused_permission_says_what_is_needed(self, client: PodResourcesClient) -> None:
+        explained = client._explained(ConnectError("cannot connect", errno.EACCES))
+        assert "needs uid 0" in str(explained)
+
+    def test_a_path_that_cannot_be_a_socket_is_told(self, tmp_path: Path) -> None:
+        client = PodResourcesClient(tmp_path / ("x" * 200), PATIENT_SECONDS)
+        with pytest.raises(KubeletError, match="see that the path is the kubelet's socket"):
+            client.list()
+        client.close()
+
+    def test_a_slow_kubelet_is_late(self, path: Path, kubelet: Kubelet) -> None:
+        kubelet.delay_seconds = 3600
+        client = PodResourcesClient(path, 0.3)
+        with pytest.raises(KubeletError, match=r"gave no whole answer within 0\.3 s: see whether the node"):
+            client.list()
+        client.close()
+
+    @pytest.mark.parametrize(
+        ("code", "text"),
+        [
+            (grpc.StatusCode.UNIMPLEMENTED, "has no PodResources API v1: Kubernetes 1.20 brought it"),
+            (grpc.StatusCode.DEADLINE_EXCEEDED, "gave no whole answer within 15 s"),
+            (grpc.StatusCode.UNKNOWN, "failed: UNKNOWN: why: see the kubelet's log"),
+            (grpc.StatusCode.UNAVAILABLE, "failed: UNAVAILABLE: why: see the kubelet's log"),
+        ],
+    )
+    def test_a_status_is_told_and_the_connection_kept(
+        self, client: PodResourcesClient, kubelet: Kubelet, code: grpc.StatusCode, text: str
+    ) -> None:
+        kubelet.status = (code, "why")
+        with pytest.raises(KubeletError, match=text) as caught:
+            client.list()
+        assert str(caught.value).isprintable()
+        kubelet.status = None
+        client.list()
+        assert client.connections == 1
+
+    def test_a_closed_client_fails(self, client: PodResourcesClient, kubelet: Kubelet) -> None:
+        client.list()
+        client.close()
+        client.close()
+        with pytest.raises(KubeletError, match="closed"):
+            client.list()
+        assert kubelet.calls == 1

@@ -1,0 +1,46 @@
+"""Size limits of the source: one idea to a module, one page to a function."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+GENERATED = ROOT / "exporter" / "attribution" / "proto"
+MODULE_LINES = 400
+FUNCTION_LINES = 40
+MODULES = sorted(
+    path
+    for folder in ("exporter", "collectors", "tools", "tests")
+    for path in (ROOT / folder).rglob("*.py")
+    if GENERATED not in path.parents
+)
+
+
+def breaches(source: str) -> Iterator[str]:
+    """Say what in a module is longer than it may be."""
+    lines = len(source.splitlines())
+    if lines > MODULE_LINES:
+        yield f"the module has {lines} lines"
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.end_lineno is not None:
+            length = node.end_lineno - node.lineno + 1
+            if length > FUNCTION_LINES:
+                yield f"{node.name} has {length} lines"
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_modules_and_functions_are_short(path: Path) -> None:
+    assert list(breaches(path.read_text())) == []
+
+
+@pytest.mark.parametrize("folder", ["exporter", "collectors", "tools", "tests"])
+def test_every_folder_is_looked_at(folder: str) -> None:
+    assert any(ROOT / folder in path.parents for path in MODULES)
+
+
+def test_what_is_too_long_is_found() -> None:
+    assert list(breaches("x = 1\n" * 401)) == ["the module has 401 lines"]
+    assert list(breaches("def page():\n" + "    x = 1\n" * 40)) == ["page has 41 lines"]
+    assert list(breaches("x = 1\n" * 360 + "def page():\n" + "    x = 1\n" * 39)) == []

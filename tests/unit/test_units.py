@@ -1,0 +1,34 @@
+from collections.abc import Callable
+
+import pytest
+
+from collectors import units
+
+
+@pytest.mark.parametrize(
+    ("convert", "given", "expected"),
+    [
+        (units.ratio_from_percent, 0, 0),
+        (units.ratio_from_percent, 37, 0.37),
+        (units.ratio_from_percent, 100, 1),
+        (units.watts_from_milliwatts, 350_500, 350.5),
+        (units.joules_from_millijoules, 12_345_678, 12_345.678),
+        (units.hertz_from_megahertz, 1980, 1_980_000_000),
+        (units.bytes_from_kibibytes, 3, 3072),
+        (units.bytes_from_mebibytes, 80, 83_886_080),
+    ],
+)
+def test_values_arrive_in_base_units(convert: Callable[[float], float], given: float, expected: float) -> None:
+    assert convert(given) == expected
+
+
+def test_every_conversion_is_in_the_table_above() -> None:
+    public = {name for name in vars(units) if "_from_" in name}
+    assert public == {
+        "ratio_from_percent",
+        "watts_from_milliwatts",
+        "joules_from_millijoules",
+        "hertz_from_megahertz",
+        "bytes_from_kibibytes",
+        "bytes_from_mebibytes",
+    }
