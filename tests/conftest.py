@@ -1,6 +1,12 @@
 """Options of the test run, and the tests it leaves out."""
 
+from collections.abc import Iterator
+from pathlib import Path
+
 import pytest
+
+from tests.doubles.native_build import build_nvml
+from tests.doubles.node import Node, gpu_node
 
 _LEFT_OUT = pytest.StashKey[list[str]]()
 
@@ -27,3 +33,16 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
         terminalreporter.section("left out: need a real device, run with -m gpu")
         for name in left_out:
             terminalreporter.write_line(name)
+
+
+@pytest.fixture(scope="session")
+def nvml_library(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the NVML double, built once."""
+    return build_nvml(tmp_path_factory.mktemp("nvml-double"))
+
+
+@pytest.fixture
+def node(tmp_path: Path, nvml_library: Path) -> Iterator[Node]:
+    """A node without cards, its kubelet not started."""
+    with gpu_node(tmp_path, nvml_library) as made:
+        yield made

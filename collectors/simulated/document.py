@@ -64,14 +64,11 @@ def read_text(path: Path, what: str) -> str:
         ScenarioError: It cannot be read, is too large or is not UTF-8.
     """
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-        with open(descriptor, "rb") as file:  # noqa: PTH123 - a Path cannot open without blocking
-            regular = stat.S_ISREG(os.fstat(descriptor).st_mode)
-            content = file.read(_LIMIT_BYTES + 1) if regular else b""
+        content = _content(path)
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not a file name"
         raise ScenarioError(f"{path}: cannot read {what}: {reason}") from None
-    if not regular:
+    if content is None:
         raise ScenarioError(f"{path}: not a regular file, expected {what}")
     if len(content) > _LIMIT_BYTES:
         raise ScenarioError(f"{path}: larger than 1 MiB, expected {what}")
@@ -80,6 +77,18 @@ def read_text(path: Path, what: str) -> str:
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         raise ScenarioError(f"{path}:{line}: byte 0x{content[error.start]:02x} is not UTF-8, expected UTF-8") from None
+
+
+def _content(path: Path) -> bytes | None:
+    """At most one byte more than allowed; None where it is no regular file."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            return None
+        with open(descriptor, "rb", closefd=False) as file:
+            return file.read(_LIMIT_BYTES + 1)
+    finally:
+        os.close(descriptor)
 
 
 def read_document(text: str, name: str) -> Node:

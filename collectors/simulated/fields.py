@@ -9,6 +9,7 @@ from collectors.simulated.document import Entries, Items, Node, Scalar
 from collectors.simulated.error import ScenarioError, shown, unknown
 
 T = TypeVar("T")
+D = TypeVar("D")
 Reader = Callable[[Node], T]
 
 _NUMBER = re.compile(r"[0-9]{1,15}(\.[0-9]{1,12})?", re.ASCII)
@@ -49,7 +50,7 @@ class Section:
             raise ScenarioError(f"{self.place}: {key} is missing")
         return reader(self._node.nodes[key])
 
-    def get(self, key: str, reader: Reader[T], default: T) -> T:
+    def get(self, key: str, reader: Reader[T], default: D) -> T | D:
         """The value of a key, or the default where it is left out."""
         return reader(self._node.nodes[key]) if key in self._node.nodes else default
 
@@ -61,9 +62,8 @@ class Section:
 def refused(node: Node, expected: str) -> ScenarioError:
     """The error about a node that is not what it should be."""
     if isinstance(node, Scalar):
-        found = shown(node.text)
-    else:
-        found = "a list" if isinstance(node, Items) else "a mapping"
+        return ScenarioError(f"{node.place}: found {shown(node.text)}, expected {expected}")
+    found = "a list" if isinstance(node, Items) else "a mapping"
     return ScenarioError(f"{node.place}: found {found}, expected {expected}")
 
 

@@ -6,7 +6,6 @@ gauge it belongs to. The state at a time depends on the scenario and that time a
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
 
 from collectors import catalog, labels
 from collectors.metric import Metric
@@ -23,7 +22,7 @@ _THROTTLE_KELVIN = 16.0  # above the usual under full load, while a thermal thro
 _POWER_LIMITED_LOAD = 0.97
 _PCIE_LOADED_RATIO = 0.12  # of the link's bandwidth, under full load
 _FABRIC_LOADED_RATIO = 0.35  # same, of the links between devices
-_PCIE_LANE_BYTES = {3: 0.985e9, 4: 1.969e9, 5: 3.938e9}  # per second and direction
+_PCIE_LANE_BYTES = {4: 1.969e9, 5: 3.938e9}  # by generation, per second and direction
 _RESET_BY_DRIVER = frozenset(
     {
         catalog.ENERGY,
@@ -75,21 +74,35 @@ class Machine:
         self.device = device
         self._scenario = scenario
         self._schedule = schedule
+        self._befalling = _befalling(scenario, device.index)
         self._tick = 0
         self._part = 0.0
         self._now = self._second(0)
         self._totals = dict.fromkeys((count for count, _ in self._rates()), 0.0)
-        self._totals |= dict.fromkeys(
-            ((catalog.ERRORS, tuple(code)) for code in device.profile.error_codes), 0.0
-        )
-        self.core_celsius = self._final_celsius(device.profile.idle_watts)
-        self.last_events: dict[tuple[str, ...], int] = {}
-        self._meet(0)
+        self._events = dict.fromkeys((tuple(code) for code in device.profile.error_codes), 0)
+        self._last_events: dict[tuple[str, ...], int] = {}
+        self._core_celsius = _settled_celsius(device.profile, device.profile.idle_watts)
+        self._meet()
 
     @property
     def now(self) -> Second:
         """What it does in the current second."""
         return self._now
+
+    @property
+    def core_celsius(self) -> float:
+        """The temperature of its first sensor."""
+        return self._core_celsius
+
+    @property
+    def events(self) -> Mapping[tuple[str, ...], int]:
+        """How often each critical event has happened; those that have not are at 0."""
+        return self._events
+
+    @property
+    def last_events(self) -> Mapping[tuple[str, ...], int]:
+        """The second of the last of each; none of those that have not happened."""
+        return self._last_events
 
     def advance(self, seconds: float) -> None:
         """Go on to a time; an earlier one than before changes nothing.
@@ -97,22 +110,110 @@ class Machine:
         Args:
             seconds: Since the scenario began.
         """
-        tick = int(seconds)
-        while self._tick < tick:
+        if seconds <= self._tick + self._part:
+            return
+        while self._tick + 1 <= seconds:
             for count, rate in self._rates():
                 self._totals[count] += rate
-            final = self._final_celsius(self._now.watts)
-            self.core_celsius += (final - self.core_celsius) * _WARMING_RATIO
+            self._warm()
             self._tick += 1
             self._now = self._second(self._tick)
-            self._meet(self._tick)
-        if self._tick == tick:
-            self._part = max(self._part if self._part < 1 else 0.0, 0.0)
-            self._part = seconds - tick
+            self._meet()
+        self._part = seconds - self._tick
 
-    def totals(self) -> Mapping[Count, float]:
-        """Every counter now."""
-        current = dict(self._totals)
-        for count, rate in self._rates():
-            current[count] += rate * self._part
-        return MappingProxyType(current)
+    def totals(self, metric: Metric) -> Iterator[tuple[tuple[str, ...], float]]:
+        """The counters of one family, by their labels."""
+        rates = dict(self._rates())
+        for count, total in self._totals.items():
+            if count[0] is metric:
+                yield count[1], total + rates[count] * self._part
+
+    def _incidents(self, trouble: Trouble) -> Iterator[Incident]:
+        """What of one kind befalls this device now."""
+        second = self._scenario.in_cycle(self._tick)
+        return (incident for incident in self._befalling[trouble] if incident.acts_at(second))
+
+    def _second(self, tick: int) -> Second:
+        index, parts = self.device.index, self.device.partitions
+        lost = any(self._incidents(Trouble.DEVICE_LOST))
+        slices = tuple(IDLE if lost else self._schedule.at(part.slot, tick) for part in parts)
+        whole = _sum(self.device, slices) if parts else IDLE if lost else self._schedule.at(Slot(index), tick)
+        throttled = {incident.reason for incident in self._incidents(Trouble.THROTTLE)}
+        if whole.load >= _POWER_LIMITED_LOAD:
+            throttled.add("power")
+        profile = self.device.profile
+        errors = tuple(self._incidents(Trouble.MEMORY_ERRORS))
+        return Second(
+            lost=lost,
+            whole=whole,
+            partitions=slices,
+            watts=0.0 if lost else profile.idle_watts + (profile.limit_watts - profile.idle_watts) * whole.load,
+            throttled=frozenset(throttled),
+            corrected_per_second=sum(incident.corrected_per_second for incident in errors),
+            uncorrected_per_second=sum(incident.uncorrected_per_second for incident in errors),
+            garbled=any(self._incidents(Trouble.GARBAGE)),
+        )
+
+    def _warm(self) -> None:
+        """One second on the way to where the core's temperature would settle."""
+        hot = _THROTTLE_KELVIN if "thermal" in self._now.throttled else 0.0
+        final = _settled_celsius(self.device.profile, self._now.watts) + hot
+        self._core_celsius += (final - self._core_celsius) * _WARMING_RATIO
+
+    def _meet(self) -> None:
+        """What happens at once, at the beginning of a second."""
+        if any(self._incidents(Trouble.DRIVER_RELOAD)):
+            for count in self._totals:
+                if count[0] in _RESET_BY_DRIVER:
+                    self._totals[count] = 0.0
+        for incident in self._incidents(Trouble.CRITICAL_ERROR):
+            for code in self.device.profile.error_codes:
+                if code.code == incident.code:
+                    self._events[tuple(code)] += 1
+                    self._last_events[tuple(code)] = self._tick
+
+    def _rates(self) -> Iterator[tuple[Count, float]]:
+        """Every counter of the hardware and how fast it rises now, a second."""
+        profile, now = self.device.profile, self._now
+        yield (catalog.ENERGY, ()), now.watts
+        for reason in profile.throttle_reasons:
+            yield (catalog.THROTTLE_SECONDS, (reason,)), float(reason in now.throttled and not now.lost)
+        yield (catalog.PCIE_REPLAYS, ()), 0.0
+        for direction in labels.DIRECTION.values:
+            yield (catalog.PCIE_BYTES, (direction,)), _pcie_bytes(profile) * now.whole.load
+            if profile.fabric is not None:
+                moved = profile.fabric.bytes_per_second * _FABRIC_LOADED_RATIO * now.whole.load
+                yield (catalog.INTERCONNECT_BYTES, (profile.fabric.name, direction)), moved
+        if profile.fabric is not None:
+            for kind in profile.fabric.errors:
+                yield (catalog.INTERCONNECT_ERRORS, (profile.fabric.name, kind)), 0.0
+        for family in (catalog.MEMORY_ERRORS, catalog.MEMORY_LIFETIME_ERRORS):
+            yield (family, ("corrected",)), 0.0 if now.lost else now.corrected_per_second
+            yield (family, ("uncorrected",)), 0.0 if now.lost else now.uncorrected_per_second
+
+
+def _befalling(scenario: Scenario, index: int) -> Mapping[Trouble, tuple[Incident, ...]]:
+    """What befalls one device in all, by kind; a fault that names no device befalls every one."""
+    return {
+        trouble: tuple(i for i in scenario.incidents if i.trouble is trouble and (not i.devices or index in i.devices))
+        for trouble in Trouble
+    }
+
+
+def _settled_celsius(profile: Profile, watts: float) -> float:
+    """The core's temperature after drawing the same power for long."""
+    return _AMBIENT_CELSIUS + (profile.full_celsius - _AMBIENT_CELSIUS) * watts / profile.limit_watts
+
+
+def _pcie_bytes(profile: Profile) -> float:
+    """Bytes a second and direction under full load."""
+    return _PCIE_LANE_BYTES[profile.pcie_generation] * profile.pcie_width * _PCIE_LOADED_RATIO
+
+
+def _sum(device: SimulatedDevice, slices: tuple[Activity, ...]) -> Activity:
+    """The device as its partitions use it."""
+    usable = device.profile.memory_bytes - device.profile.reserved_bytes
+    pairs = tuple(zip(device.partitions, slices, strict=True))
+    load = sum(part.plan.compute_ratio * activity.load for part, activity in pairs)
+    memory = sum(part.plan.memory_bytes * activity.memory_ratio for part, activity in pairs)
+    return Activity(min(1.0, load), min(1.0, memory / usable))

@@ -49,7 +49,7 @@ def parse_scenario(text: str, name: str, folder: Path) -> Scenario:
     """
     section = Section(read_document(text, name), _KEYS, "a scenario")
     description = section.need("description", fields.text)
-    repeat: int | None = section.get("repeat", fields.whole(1, LONGEST_SECONDS), None)
+    repeat = section.get("repeat", fields.whole(1, LONGEST_SECONDS), None)
     devices = section.need("devices", parse_devices.reader(folder))
     frame = Frame(devices, repeat, folder)
     incident = partial(_incident, devices=devices, repeat=repeat)

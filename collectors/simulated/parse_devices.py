@@ -10,7 +10,7 @@ from collectors.simulated import fields, profiles
 from collectors.simulated.document import Node
 from collectors.simulated.fields import Reader, Section
 from collectors.simulated.parse_load import WORK_KEYS, work_of
-from collectors.simulated.profile import Profile
+from collectors.simulated.profile import Profile, Scheme
 from collectors.simulated.scenario import DevicePlan, PartitionPlan, Work
 
 MOST_DEVICES = 64
@@ -24,17 +24,14 @@ RESOURCE = fields.matching(
 _PROFILES: Mapping[str, Profile] = {profile.name: profile for profile in profiles.PROFILES}
 _CLASSES = next(label.values for label in catalog.INFO.labels if label.name == "class")
 _WATTS = fields.number(1, 10_000)
-# The key that overrides a property of the profile, the property, and its reader.
-_TEXTS: tuple[tuple[str, Reader[str]], ...] = (
-    ("vendor", fields.matching(r"[a-z][a-z0-9]{0,30}", "one word in lower case")),
-    ("model", fields.text),
-    ("architecture", fields.text),
-    ("driver_version", fields.text),
-)
+_VENDOR = fields.matching(r"[a-z][a-z0-9]{0,30}", "one word in lower case")
 _DEVICE_KEYS = (
     "profile",
     "count",
-    *(key for key, _ in _TEXTS),
+    "vendor",
+    "model",
+    "architecture",
+    "driver_version",
     "class",
     "memory",
     "idle_watts",
@@ -82,21 +79,22 @@ def _group(node: Node, folder: Path) -> tuple[DevicePlan, ...]:
 
 
 def _profile(section: Section) -> Profile:
-    profile = _PROFILES[section.need("profile", fields.one_of("profile", _PROFILES))]
-    for key, read in _TEXTS:
-        if key in section:
-            profile = replace(profile, **{key: section.need(key, read)})
+    base = _PROFILES[section.need("profile", fields.one_of("profile", _PROFILES))]
     profile = replace(
-        profile,
-        device_class=section.get("class", fields.one_of("class", _CLASSES), profile.device_class),
-        memory_bytes=section.get("memory", fields.memory, profile.memory_bytes),
-        idle_watts=section.get("idle_watts", _WATTS, profile.idle_watts),
-        limit_watts=section.get("limit_watts", _WATTS, profile.limit_watts),
-        naming=profile.naming._replace(resource=section.get("resource", RESOURCE, profile.naming.resource)),
+        base,
+        vendor=section.get("vendor", _VENDOR, base.vendor),
+        model=section.get("model", fields.text, base.model),
+        device_class=section.get("class", fields.one_of("class", _CLASSES), base.device_class),
+        architecture=section.get("architecture", fields.text, base.architecture),
+        driver_version=section.get("driver_version", fields.text, base.driver_version),
+        memory_bytes=section.get("memory", fields.memory, base.memory_bytes),
+        idle_watts=section.get("idle_watts", _WATTS, base.idle_watts),
+        limit_watts=section.get("limit_watts", _WATTS, base.limit_watts),
+        naming=base.naming._replace(resource=section.get("resource", RESOURCE, base.naming.resource)),
     )
     if "vendor" in section:
         prefix = f"{profile.vendor}-"
-        naming = profile.naming._replace(uuid_prefix=prefix, partition_uuid_prefix=prefix)
+        naming = profile.naming._replace(uuid_prefix=prefix, partition_uuid_prefix=prefix, scheme=Scheme.UUID)
         profile = replace(profile, naming=naming)
     if profile.idle_watts >= profile.limit_watts:
         key = "idle_watts" if "idle_watts" in section else "limit_watts"

@@ -77,7 +77,7 @@ def until_of(section: Section, since: int, until: int | None, key: str, repeat: 
 def _pods(node: Node, frame: Frame) -> tuple[PodPlan, ...]:
     section = Section(node, _POD_KEYS, "a pod")
     since = section.get("from", fields.whole(0, LONGEST_SECONDS), 0)
-    until: int | None = section.get("until", fields.whole(1, LONGEST_SECONDS), None)
+    until = section.get("until", fields.whole(1, LONGEST_SECONDS), None)
     until_of(section, since, until, "until" if until is not None else "from", frame.repeat)
     namespace, name = section.need("namespace", _NAME), section.need("name", _POD_NAME)
     containers = section.need(
@@ -107,7 +107,7 @@ def _container(node: Node, frame: Frame) -> ContainerPlan:
     slots = tuple(sorted({*devices, *partitions}))
     if not slots:
         raise ScenarioError(f"{section.place}: holds nothing, expected devices or partitions")
-    replica: int | None = section.get("replica", fields.whole(0, _MOST_REPLICAS), None)
+    replica = section.get("replica", fields.whole(0, _MOST_REPLICAS), None)
     return ContainerPlan(
         name=section.need("name", _NAME),
         slots=slots,

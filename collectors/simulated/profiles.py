@@ -189,6 +189,7 @@ L40S = replace(
     fabric=None,
     modes=(("ecc", True), ("persistence", True), ("exclusive", False)),
     whole=_NVIDIA,
+    partition=_SLICE,
 )
 RTX6000ADA = replace(
     L40S,

@@ -147,7 +147,7 @@ class KubeletWatcher:
             return error
 
     def _keep_map(self) -> None:
-        while not self._stop.is_set():
+        while True:
             now = self._monotonic()
             changes_at = self._held.changes_at(now)
             try:
@@ -155,7 +155,7 @@ class KubeletWatcher:
             except queue.Empty:
                 pass  # time itself changed the map
             else:
-                if outcome is None or self._stop.is_set():
+                if outcome is None:  # stopped
                     return
                 self._take(outcome)
             self._publish_change()

@@ -78,7 +78,7 @@ class FakeBinding(ModuleType):
 
     NVMLError = pynvml.NVMLError
     NVMLLibraryMismatchError = pynvml.NVMLLibraryMismatchError
-    nvmlMemory_v2 = pynvml.nvmlMemory_v2
+    nvmlMemory_v2 = pynvml.nvmlMemory_v2  # noqa: N815 - the binding's name
 
     def __init__(self, devices: list[FakeGpu]) -> None:
         super().__init__("pynvml")

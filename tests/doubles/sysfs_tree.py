@@ -19,7 +19,7 @@ class SysfsTree:
         self.path = path
         self.root = Root(path)
 
-    def add_pci(  # noqa: PLR0917 - the columns of one record
+    def add_pci(
         self,
         address: str,
         driver: str | None = "nvidia",

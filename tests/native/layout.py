@@ -4,7 +4,7 @@ Everything is made of 64-bit words, so that Python and C agree on offsets withou
 """
 
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, ClassVar, Generic, Protocol, Self, TypeVar, overload
 
@@ -37,14 +37,17 @@ class Record:
         changing: Called around every write.
     """
 
+    __slots__ = ("changing", "words")  # so that a misspelt field is an error
+
     WORDS: ClassVar[int] = 0
     FIELDS: ClassVar[dict[str, Field]] = {}
 
     def __init_subclass__(cls) -> None:
-        cls.FIELDS = {name: value for name, value in vars(cls).items() if isinstance(value, Number | Text | Many)}
-        for field in cls.FIELDS.values():
+        own = {name: value for name, value in vars(cls).items() if isinstance(value, Number | Text | Many)}
+        for field in own.values():
             field.offset = cls.WORDS
             cls.WORDS += field.words
+        cls.FIELDS = cls.FIELDS | own
 
     def __init__(
         self,
@@ -58,10 +61,6 @@ class Record:
         """Take over every field of another record of the same type."""
         with self.changing():
             self.words[:] = other.words
-
-    def clear(self) -> None:
-        """Set every word to 0."""
-        self.copy_from(type(self)())
 
 
 class Number:
@@ -188,6 +187,15 @@ class Many(Generic[_R]):
         if record is None:
             return self
         return Records(self._record, record.words[self.offset : self.offset + self.words], record.changing)
+
+    def __set__(self, record: Record, values: Iterable[_R | None]) -> None:
+        """Write records from the first place on; None and every place after the last is cleared."""
+        given = list(values)
+        assert len(given) <= self.count, f"{len(given)} {self._record.__name__} where there is room for {self.count}"
+        padded = [*given, *[None] * (self.count - len(given))]
+        with record.changing():
+            for place, value in zip(self.__get__(record, type(record)), padded, strict=True):
+                place.copy_from(self._record() if value is None else value)
 
 
 def c_name(record: type[Record]) -> str:

@@ -2,7 +2,6 @@
 
 SYSTEM_CALLS = (
     "nvmlInitWithFlags",
-    "nvmlInit_v2",
     "nvmlShutdown",
     "nvmlSystemGetDriverVersion",
     "nvmlSystemGetNVMLVersion",

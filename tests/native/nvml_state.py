@@ -1,8 +1,11 @@
 """The state file of the NVML double: what a test writes and the library answers, in NVML's own units."""
 
+import struct
 import zlib
+from collections.abc import Iterable
+from enum import IntEnum
 
-from tests.native.layout import UNSUPPORTED, Many, Number, Record, Text, structures
+from tests.native.layout import Many, Number, Record, Text, structures
 from tests.native.nvml_calls import CALLS
 
 MOST_DEVICES = 16
@@ -12,12 +15,37 @@ MOST_FIELDS = 64
 HANDLES_PER_DEVICE = 1 + MOST_MIG_DEVICES
 SYSTEM_ROW = MOST_DEVICES * HANDLES_PER_DEVICE
 
-COMPUTE, GRAPHICS, MPS = range(3)
+NOT_AVAILABLE = 2**64 - 1  # NVML's mark for a number of 64 bits that it does not know
+NO_INSTANCE = 2**32 - 1  # NVML's mark for a process outside MIG devices
+
+
+class ProcessKind(IntEnum):
+    """Which of NVML's process lists a process is in."""
+
+    COMPUTE = 0
+    GRAPHICS = 1
+    MPS = 2
+
+
+class ValueType(IntEnum):
+    """`nvmlValueType_t`."""
+
+    DOUBLE = 0
+    UNSIGNED_INT = 1
+    UNSIGNED_LONG = 2
+    UNSIGNED_LONG_LONG = 3
+    SIGNED_LONG_LONG = 4
+    SIGNED_INT = 5
+    UNSIGNED_SHORT = 6
+
+
+_PACKING = ("d", "I", "Q", "Q", "q", "i", "H")  # of `struct`, for each value type
 
 
 class Process(Record):
     """A process with a context on a device."""
 
+    __slots__ = ()
     present = Number()
     kind = Number()
     pid = Number()
@@ -29,6 +57,7 @@ class Process(Record):
 class FieldValue(Record):
     """What nvmlDeviceGetFieldValues says of one field in one scope."""
 
+    __slots__ = ()
     present = Number()
     field = Number()
     scope = Number()
@@ -40,6 +69,7 @@ class FieldValue(Record):
 class MigDevice(Record):
     """A compute instance of a GPU instance."""
 
+    __slots__ = ()
     present = Number()
     uuid = Text(96)
     name = Text(96)
@@ -60,9 +90,10 @@ class MigDevice(Record):
     compute_mode = Number()
 
 
-class DeviceRecord(Record):
+class Device(Record):
     """A GPU."""
 
+    __slots__ = ()
     present = Number()
     uuid = Text(96)
     name = Text(96)
@@ -128,10 +159,45 @@ class DeviceRecord(Record):
     processes = Many(Process, MOST_PROCESSES)
     fields = Many(FieldValue, MOST_FIELDS)
 
+    @property
+    def pci_address(self) -> str:
+        """As the kernel writes it: `0000:1b:00.0`."""
+        return f"{self.pci_domain:04x}:{self.pci_bus:02x}:{self.pci_slot:02x}.0"
+
+    @pci_address.setter
+    def pci_address(self, address: str) -> None:
+        domain, bus, slot = address.removesuffix(".0").split(":")
+        with self.changing():
+            self.pci_domain, self.pci_bus, self.pci_slot = int(domain, 16), int(bus, 16), int(slot, 16)
+
+    def partition(self, mig: Iterable[MigDevice | None]) -> None:
+        """Switch MIG mode on and cut the device; None leaves a hole in the numbering."""
+        places = list(mig)
+        assert len(places) <= self.most_mig_devices, f"{len(places)} places, the device has {self.most_mig_devices}"
+        with self.changing():
+            self.mig_mode = self.mig_mode_pending = 1
+            self.mig = places
+
+    def unpartition(self) -> None:
+        """Switch MIG mode off and remove every MIG device."""
+        with self.changing():
+            self.mig_mode = self.mig_mode_pending = 0
+            self.mig = ()
+
+    def set_field(self, field: int, value: float, value_type: ValueType, *, scope: int = 0, code: int = 0) -> None:
+        """Give a field a value and a return code of its own; fields not given are not supported."""
+        packed = struct.pack(_PACKING[value_type], value if value_type is ValueType.DOUBLE else int(value))
+        taken = [each for each in self.fields if each.present and (each.field, each.scope) == (field, scope)]
+        place = (taken or [each for each in self.fields if not each.present])[0]
+        with self.changing():
+            place.present, place.field, place.scope, place.code = 1, field, scope, code
+            place.value_type, place.bits = value_type, int.from_bytes(packed, "little")
+
 
 class Call(Record):
     """How one function behaves for one handle, and what became of it; the library writes the last two."""
 
+    __slots__ = ()
     error = Number()
     delay_milliseconds = Number()
     count = Number()
@@ -139,14 +205,15 @@ class Call(Record):
 
 
 class State(Record):
-    """All of it. `calls` has a row of functions for each handle and one for calls without any."""
+    """All of it. `cells` has a row of functions for each handle and one for calls without any."""
 
+    __slots__ = ()
     layout = Number()
     driver_version = Text(80)
     nvml_version = Text(80)
     cuda_driver_version = Number()
-    devices = Many(DeviceRecord, MOST_DEVICES)
-    calls = Many(Call, (SYSTEM_ROW + 1) * len(CALLS))
+    devices = Many(Device, MOST_DEVICES)
+    cells = Many(Call, (SYSTEM_ROW + 1) * len(CALLS))
 
 
 STRUCTURES = structures(State)
@@ -168,9 +235,9 @@ enum {{
     DOUBLE_MOST_FIELDS = {MOST_FIELDS},
     DOUBLE_HANDLES_PER_DEVICE = {HANDLES_PER_DEVICE},
     DOUBLE_SYSTEM_ROW = {SYSTEM_ROW},
-    DOUBLE_COMPUTE = {COMPUTE},
-    DOUBLE_GRAPHICS = {GRAPHICS},
-    DOUBLE_MPS = {MPS}
+    DOUBLE_COMPUTE = {ProcessKind.COMPUTE:d},
+    DOUBLE_GRAPHICS = {ProcessKind.GRAPHICS:d},
+    DOUBLE_MPS = {ProcessKind.MPS:d}
 }};
 
 enum double_call_number {{
@@ -185,5 +252,4 @@ enum double_call_number {{
 
 def header() -> str:
     """The C header that declares the state file."""
-    assert UNSUPPORTED == -(2**63)
     return _HEADER.replace("@calls@", "\n".join(f"    CALL_{name}," for name in CALLS))

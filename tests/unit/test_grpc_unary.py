@@ -140,6 +140,20 @@ class TestBrokenConnections:
             assert call(channel) == b"next"
             channel.close()
 
+    def test_an_answer_of_a_peer_that_reads_no_more_counts(self, path: Path, channel: UnaryChannel) -> None:
+        def script(peer: Conversation) -> None:
+            stream = peer.request()
+            peer.socket.shutdown(socket.SHUT_RD)
+            peer.http.ping(b"8 bytes!")  # the client can't acknowledge it
+            peer.respond(stream)
+            peer.data(stream, framed(b"pods"))
+            peer.trailers(stream, OK)
+
+        with Peer(path, script, answering(b"next")):
+            assert call(channel) == b"pods"
+            assert call(channel) == b"next"
+            channel.close()
+
     def test_any_garbage_is_one_of_our_errors(self, path: Path) -> None:
         generator = random.Random(7)  # noqa: S311 - the same garbage in every run
         settings = bytes.fromhex("000000040000000000")  # an empty SETTINGS frame: what follows is read as frames
@@ -234,15 +248,26 @@ class TestDeadline:
             assert call(channel) == b"pods"
             channel.close()
 
-    def test_the_second_try_has_no_new_deadline(self, path: Path, channel: UnaryChannel) -> None:
-        def script(peer: Conversation) -> None:
-            peer.answer(b"pods")
+    def test_the_second_try_has_only_the_time_that_is_left(self, path: Path) -> None:
+        now = [1000.0]
+        timeouts: list[str] = []
 
-        with Peer(path, script, self.silent):
-            call(channel)
-            with pytest.raises(DeadlineError):
-                channel.call(METHOD, b"", 0.3)
-            assert channel.connections == 2
+        def first(peer: Conversation) -> None:
+            peer.answer(b"before")
+            peer.request()
+            now[0] += 50
+
+        def second(peer: Conversation) -> None:
+            peer.answer(b"after")
+            timeouts.append(peer.headers["grpc-timeout"])
+            peer.until_closed()
+
+        channel = UnaryChannel(path, clock=lambda: now[0])
+        with Peer(path, first, second):
+            assert channel.call(METHOD, b"", 60) == b"before"
+            assert channel.call(METHOD, b"", 60) == b"after"
+            channel.close()
+        assert timeouts == ["10000m"]
 
     def test_the_deadline_is_of_the_given_clock(self, path: Path) -> None:
         times = iter([0.0, 0.0, 100.0])

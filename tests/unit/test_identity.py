@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from collectors.identity import made_uuid, machine_identity
+from collectors.identity import machine_identity, made_uuid
 from tests.doubles.sysfs_tree import SysfsTree
 
 PRODUCT_UUID = "4C4C4544-0042-3510-8051-B4C04F4D3233"

@@ -249,3 +249,13 @@ def test_the_end_of_the_session_ends_the_enumeration(tmp_path: Path) -> None:
     bench.binding.handle_errors[0] = 1
     with pytest.raises(SessionError):
         bench.enumerate()
+
+
+@pytest.mark.parametrize(("code", "reason"), [(4, Reason.PERMISSION_DENIED), (15, Reason.DEVICE_LOST)])
+def test_indices_of_an_earlier_session_name_nobody(tmp_path: Path, code: int, reason: Reason) -> None:
+    bench = Bench(tmp_path, gpus(2))
+    bench.enumerate()
+    bench.table.new_session()
+    bench.binding.handle_errors[1] = code
+    (fault,) = bench.enumerate()
+    assert (fault.reason, fault.where) == (reason, "device at index 1")

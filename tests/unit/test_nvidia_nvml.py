@@ -58,7 +58,6 @@ def test_an_empty_list_that_the_binding_raises_as_success_is_empty() -> None:
 
 def test_a_process_list_that_grew_meanwhile_is_asked_again() -> None:
     gpu = FakeGpu(compute_pids=(11, 12))
-    nvml, handle = border(gpu), Handle(gpu)
     answers = iter([7, 7])
 
     class Growing(FakeBinding):
@@ -68,8 +67,7 @@ def test_a_process_list_that_grew_meanwhile_is_asked_again() -> None:
                 raise pynvml.NVMLError(code)
             return [SimpleNamespace(pid=pid) for pid in gpu.compute_pids]
 
-    nvml = Nvml(Growing([gpu]))
-    assert nvml.compute_pids(handle) == {11, 12}
+    assert Nvml(Growing([gpu])).compute_pids(Handle(gpu)) == {11, 12}
 
 
 def test_a_process_list_that_never_fits_is_given_up() -> None:
@@ -102,7 +100,7 @@ def test_a_field_has_its_own_return_code() -> None:
 @pytest.mark.parametrize("code", [2, 6])
 def test_a_hole_in_the_list_of_mig_devices_is_none(code: int) -> None:
     nvml, gpu, handle = a_gpu(mig_devices={1: mig_device(1)})
-    assert nvml.mig_device(handle, 1) is gpu.mig_devices[1]
+    assert nvml.mig_device(handle, 1) == Handle(gpu.mig_devices[1])
     gpu.errors["nvmlDeviceGetMigDeviceHandleByIndex"] = code
     assert nvml.mig_device(handle, 0) is None
 

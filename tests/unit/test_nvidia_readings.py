@@ -8,7 +8,7 @@ from collectors.metric import Cadence, Metric
 from collectors.nvidia.asking import Asker, Findings, Subject
 from collectors.nvidia.errors import SessionError
 from collectors.nvidia.nvml import Handle
-from collectors.nvidia.readings import DEVICE_QUERIES
+from collectors.nvidia.readings import DEVICE_QUERIES, Query
 from tests.doubles.nvml_binding import FakeGpu, border
 
 ALL = frozenset(Cadence)
@@ -69,8 +69,8 @@ def test_samples_name_their_subject() -> None:
 
 
 @pytest.mark.parametrize("query", DEVICE_QUERIES, ids=lambda query: query.name)
-def test_the_rows_of_a_query_have_one_cadence(query: object) -> None:
-    assert {row.cadence for row in query.rows} == {query.cadence}  # type: ignore[attr-defined]  # ids= wants object
+def test_the_rows_of_a_query_have_one_cadence(query: Query) -> None:
+    assert {row.cadence for row in query.rows} == {query.cadence}
 
 
 def test_query_names_are_unique_and_stand_ins_come_after() -> None:

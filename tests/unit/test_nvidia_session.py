@@ -177,3 +177,12 @@ except LibraryMissingError as error:
     )
     assert done.stdout.startswith("cannot load libnvidia-ml.so.1: ")
     assert "invalid ELF header" in done.stdout
+
+
+def test_closing_ends_the_pause() -> None:
+    bench = Bench()
+    bench.session.library()
+    bench.session.fail(SessionError("driver gone", Reason.DRIVER_NOT_LOADED))
+    bench.session.close()
+    bench.session.library()
+    assert bench.opened == 2

@@ -167,6 +167,12 @@ class TestUnusableAnswer:
             pytest.param(b"\x0a\x00" * 200_001, id="pods"),
             pytest.param(
                 ListPodResourcesResponse(
+                    pod_resources=[pod("ml", "a", *[container("")] * 200_000)]
+                ).SerializeToString(),
+                id="containers",
+            ),
+            pytest.param(
+                ListPodResourcesResponse(
                     pod_resources=[pod("ml", "a", container("main", grouped(GPU, *map(str, range(200_000)))))]
                 ).SerializeToString(),
                 id="ids",

@@ -1,0 +1,202 @@
+"""A collector without hardware: reads a scenario as others read a vendor's library."""
+
+import threading
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+
+from collectors import catalog
+from collectors.contract import (
+    CollectorSpec,
+    Device,
+    Fault,
+    Node,
+    Process,
+    Reading,
+    Reason,
+    Sample,
+    UnavailableError,
+    Unsupported,
+)
+from collectors.metric import Cadence, Metric, Origin, Subject
+from collectors.simulated import device_rows, partition_rows
+from collectors.simulated.activity import Activity, Schedule
+from collectors.simulated.border import checked, garbled
+from collectors.simulated.clock import ScenarioClock
+from collectors.simulated.device_rows import Values, View, memory_used
+from collectors.simulated.inventory import SimulatedDevice, inventory
+from collectors.simulated.machine import Machine
+from collectors.simulated.partition_rows import PartitionView
+from collectors.simulated.scenario import Incident, Scenario, Trouble
+
+NAME = "simulated"
+
+# A lost device keeps its identity and state, and nothing else.
+_LEFT_OF_LOST = frozenset({catalog.INFO, catalog.STATUS_STATE})
+
+
+class SimulatedCollector:
+    """The devices of a scenario on one node. What a call returns depends on scenario, node and time alone.
+
+    Args:
+        scenario: What happens.
+        identity: The node's name, unlike any other node's.
+        clock: The scenario's time.
+        released: Ends a hang or a slow call when set; `close` sets it.
+    """
+
+    def __init__(self, scenario: Scenario, identity: str, clock: ScenarioClock, released: threading.Event) -> None:
+        self._scenario = scenario
+        self._clock = clock
+        self._released = released
+        schedule = Schedule(scenario)
+        self._machines = tuple(Machine(device, scenario, schedule) for device in inventory(scenario, identity))
+        asked = supplied_by(scenario)
+        self._unsupported = tuple(gap for machine in self._machines for gap in _gaps(machine.device, asked))
+
+    def read(self, due: frozenset[Cadence]) -> Reading:
+        """Read the rows whose cadence is due.
+
+        Raises:
+            UnavailableError: The scenario says so, or the collector was closed while the call hung.
+        """
+        self._released.clear()
+        self._suffer()
+        seconds = self._clock.seconds()
+        faults: list[Fault] = []
+        samples: list[Sample] = []
+        for machine in self._machines:
+            machine.advance(seconds)
+            where = machine.device.device.device
+            if machine.now.lost:
+                faults.append(Fault(Reason.DEVICE_LOST, where, "simulated fault: the device does not answer"))
+            raw = self._samples(machine, due)
+            samples += checked(map(garbled, raw) if machine.now.garbled else raw, where, faults)
+        return Reading(
+            devices=tuple(_identity(machine) for machine in self._machines),
+            partitions=tuple(part.partition for machine in self._machines for part in machine.device.partitions),
+            samples=tuple(samples),
+            processes=tuple(self._processes()) if catalog.PROCESSES.cadence in due else (),
+            faults=tuple(faults),
+            unsupported=self._unsupported,
+        )
+
+    def close(self) -> None:
+        """Let a call that hangs return. Safe to call twice and from any thread; a later `read` goes on."""
+        self._released.set()
+
+    def _suffer(self) -> None:
+        """What befalls the whole library now: delays first, then refusal."""
+        for incident in self._incidents(Trouble.HANG, Trouble.SLOW):
+            hangs = incident.trouble is Trouble.HANG
+            left = incident.until - self._in_cycle() if hangs else incident.delay_seconds
+            if self._released.wait(max(0.0, left)):
+                raise UnavailableError("simulated fault: closed during a call that did not return")
+        for incident in self._incidents(Trouble.RAISE):
+            raise UnavailableError(
+                f"simulated fault: the library gives no answer from second {incident.since} to {incident.until} of "
+                "the scenario; wait, or play another one"
+            )
+
+    def _incidents(self, *troubles: Trouble) -> list[Incident]:
+        second = int(self._in_cycle())
+        return [i for i in self._scenario.incidents if i.trouble in troubles and i.acts_at(second)]
+
+    def _in_cycle(self) -> float:
+        seconds = max(0.0, self._clock.seconds())
+        return self._scenario.in_cycle(int(seconds)) + seconds % 1
+
+    def _samples(self, machine: Machine, due: frozenset[Cadence]) -> Iterator[Sample]:
+        device, profile = machine.device, machine.device.profile
+        view = View(machine, self._clock.unix)
+        uuid = device.device.uuid
+        rows = _families(device) & _LEFT_OF_LOST if machine.now.lost else _families(device)
+        for metric, values in device_rows.ROWS.items():
+            if metric in rows and metric.cadence in due:
+                yield from _made(metric, values(view), uuid)
+        partition_families = profile.partition & _LEFT_OF_LOST if machine.now.lost else profile.partition
+        for part, activity in zip(device.partitions, machine.now.partitions, strict=True):
+            part_view = PartitionView(profile, part, activity)
+            for metric, part_values in partition_rows.ROWS.items():
+                if metric in partition_families and metric.cadence in due:
+                    yield from _made(metric, part_values(part_view), uuid, part.partition.uuid)
+
+    def _processes(self) -> Iterator[Process]:
+        for machine in self._machines:
+            device, profile = machine.device, machine.device.profile
+            usable = profile.memory_bytes - profile.reserved_bytes
+            if not device.partitions:
+                told = catalog.UTILIZATION in profile.whole
+                yield from _using(machine.now.whole, device.device.uuid, "", usable, told=told)
+            for part, activity in zip(device.partitions, machine.now.partitions, strict=True):
+                where = (part.partition.device_uuid, part.partition.uuid)
+                # No vendor tells how busy one process keeps a partition.
+                yield from _using(activity, *where, part.plan.memory_bytes, told=False)
+
+
+def simulated_spec(scenario: Scenario, clock: ScenarioClock) -> CollectorSpec:
+    """The collector that plays a scenario. It is in no registry: whoever wants it asks for it.
+
+    Args:
+        scenario: What happens.
+        clock: The scenario's time, the same as for its pods.
+    """
+
+    def create(node: Node) -> SimulatedCollector:
+        return SimulatedCollector(scenario, node.identity, clock, threading.Event())
+
+    supplied = supplied_by(scenario)
+    return CollectorSpec(
+        name=NAME,
+        metrics=tuple(metric for metric in catalog.ROWS if metric in supplied),
+        resource_prefixes=_resource_prefixes(scenario),
+        create=create,
+    )
+
+
+def supplied_by(scenario: Scenario) -> frozenset[Metric]:
+    """Every family that some device or partition of a scenario has."""
+    return frozenset(
+        metric
+        for plan in scenario.devices
+        for metric in (*(plan.profile.cut | plan.profile.partition if plan.partitions else plan.profile.whole),)
+    )
+
+
+def _resource_prefixes(scenario: Scenario) -> tuple[str, ...]:
+    """The domains of every resource that is handed out."""
+    resources = {plan.profile.naming.resource for plan in scenario.devices}
+    resources |= {part.resource for plan in scenario.devices for part in plan.partitions}
+    resources |= {container.resource for pod in scenario.pods for container in pod.containers if container.resource}
+    return tuple(sorted({f"{resource.partition('/')[0]}/" for resource in resources}))
+
+
+def _families(device: SimulatedDevice) -> frozenset[Metric]:
+    return device.profile.cut if device.partitions else device.profile.whole
+
+
+def _identity(machine: Machine) -> Device:
+    return replace(machine.device.device, lost=True) if machine.now.lost else machine.device.device
+
+
+def _made(metric: Metric, values: Values, device_uuid: str, partition_uuid: str = "") -> Iterator[Sample]:
+    for own, value in values:
+        yield Sample(metric, device_uuid, value, partition_uuid, own)
+
+
+def _using(activity: Activity, device_uuid: str, partition_uuid: str, usable: int, *, told: bool) -> Iterator[Process]:
+    for use in activity.processes:
+        utilization = use.load if told else None
+        yield Process(use.pid, device_uuid, partition_uuid, memory_used(usable, use.memory_ratio), utilization)
+
+
+def _gaps(device: SimulatedDevice, asked: Iterable[Metric]) -> Iterator[Unsupported]:
+    """The rows that were asked for and that this device cannot give."""
+    profile, uuid = device.profile, device.device.uuid
+    for metric in catalog.ROWS:
+        if metric.origin is not Origin.COLLECTOR or metric not in {*asked, catalog.ENERGY}:
+            continue
+        if Subject.DEVICE in metric.subjects and metric not in _families(device):
+            yield Unsupported(metric, uuid, f"profile {profile.name} has none")
+        if Subject.PARTITION in metric.subjects and metric not in profile.partition:
+            for part in device.partitions:
+                yield Unsupported(metric, uuid, f"partitions of profile {profile.name} have none", part.partition.uuid)

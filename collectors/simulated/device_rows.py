@@ -1,0 +1,260 @@
+"""From the simulated hardware to values: for each catalogue row of devices, the function that gives its series."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from collectors import catalog, labels
+from collectors.metric import Label, Metric
+from collectors.simulated.machine import Machine
+from collectors.simulated.profile import Profile
+from collectors.simulated.scenario import DevicePlan
+
+Values = Iterable[tuple[tuple[str, ...], float]]
+
+_IDLE_LOAD = 0.01
+_LEAST_POWER_LIMIT_RATIO = 0.3
+_BANDWIDTH_RATIO = 0.62  # under full load
+_OCCUPANCY_RATIO = 0.47  # same
+_HOST_BYTES = 96 << 20  # pinned by a driver without work
+_ERRORS_PER_ROW = 400  # corrected errors until a row is taken out of use
+_SPARE_ROWS = 512
+_COOL_CELSIUS, _HOT_CELSIUS, _LEAST_FAN_RATIO = 35.0, 85.0, 0.3
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """One device at one time, as the rows read it.
+
+    Attributes:
+        machine: Its hardware.
+        unix: Makes Unix time of a second of the scenario.
+    """
+
+    machine: Machine
+    unix: Callable[[float], float]
+
+    @property
+    def profile(self) -> Profile:
+        """What it is."""
+        return self.machine.device.profile
+
+    @property
+    def plan(self) -> DevicePlan:
+        """What the scenario says of it."""
+        return self.machine.device.plan
+
+    @property
+    def load(self) -> float:
+        """Fraction of the current second in which it was busy."""
+        return self.machine.now.whole.load
+
+    def total(self, metric: Metric, *own: str) -> float:
+        """One counter of the hardware."""
+        return dict(self.machine.totals(metric))[own]
+
+
+def one_of(label: Label, *active: str) -> Values:
+    """Each value of a closed list, 1 for the active ones."""
+    return (((value,), float(value in active)) for value in label.values)
+
+
+def memory_used(usable_bytes: int, memory_ratio: float) -> int:
+    """Bytes in use, on the 2 MiB grid of drivers."""
+    return int(usable_bytes * memory_ratio) >> 21 << 21
+
+
+def alone(value: float) -> Values:
+    """The one series of a family without labels of its own."""
+    return (((), value),)
+
+
+def _info(view: View) -> Values:
+    device, profile = view.machine.device, view.profile
+    serial = f"simulated-{device.index}"  # so that nobody takes it for a real card
+    instance = ("", "")
+    own = (str(device.index), device.device.device, serial, profile.driver_version, profile.firmware_version)
+    return (((*own, profile.architecture, str(device.index % 2), profile.device_class, *instance), 1.0),)
+
+
+def _status(view: View) -> Values:
+    now = view.machine.now
+    if now.lost:
+        return one_of(labels.STATUS, "failed")
+    if _rows_waiting(view):
+        return one_of(labels.STATUS, "predicted_failure")
+    troubled = now.corrected_per_second > 0 or bool(now.throttled & {"thermal", "reliability"})
+    return one_of(labels.STATUS, "degraded" if troubled else "ok")
+
+
+def _mode(view: View) -> Values:
+    return (
+        (("partitioning",), float(bool(view.plan.partitions))),
+        *(((m,), float(on)) for m, on in view.profile.modes),
+    )
+
+
+def _memory_usage(view: View) -> Values:
+    usable = view.profile.memory_bytes - view.profile.reserved_bytes
+    return alone(memory_used(usable, view.machine.now.whole.memory_ratio))
+
+
+def _processes(view: View) -> Values:
+    now = view.machine.now
+    return alone(sum(len(activity.processes) for activity in (now.whole, *now.partitions)))
+
+
+def _celsius(view: View) -> Iterator[tuple[str, float]]:
+    used = view.machine.now.watts / view.profile.limit_watts
+    for sensor in view.profile.sensors:
+        offset = sensor.idle_offset + (sensor.full_offset - sensor.idle_offset) * used
+        yield sensor.name, float(round(view.machine.core_celsius + offset))
+
+
+def _temperature(view: View) -> Values:
+    return (((sensor,), celsius) for sensor, celsius in _celsius(view))
+
+
+def _temperature_limit(view: View) -> Values:
+    return (((limit.sensor, limit.limit), limit.celsius) for limit in view.profile.limits)
+
+
+def _temperature_margin(view: View) -> Values:
+    now = dict(_celsius(view))
+    return (
+        ((limit.sensor, limit.limit), limit.celsius - now[limit.sensor])
+        for limit in view.profile.limits
+        if limit.limit == "slowdown"
+    )
+
+
+def _clock(view: View) -> Values:
+    slowed = 0.6 if view.machine.now.throttled & {"thermal", "reliability", "external"} else 1.0
+    for clock in view.profile.clocks:
+        if view.load < _IDLE_LOAD:
+            yield (clock.domain,), clock.idle_hertz
+        elif clock.domain == "memory":
+            yield (clock.domain,), clock.max_hertz
+        else:
+            # Clocks fall a little as power nears its limit.
+            hertz = clock.max_hertz * (1 - 0.12 * view.load**2) * slowed
+            yield (clock.domain,), max(clock.idle_hertz, hertz // 15e6 * 15e6)
+
+
+def _fan_speed(view: View) -> Values:
+    _, celsius = next(_celsius(view))
+    wanted = (celsius - _COOL_CELSIUS) / (_HOT_CELSIUS - _COOL_CELSIUS)
+    return (((str(fan),), min(1.0, max(_LEAST_FAN_RATIO, round(wanted, 2)))) for fan in range(view.profile.fans))
+
+
+def _throttle_active(view: View) -> Values:
+    throttled = view.machine.now.throttled
+    return (((reason,), float(reason in throttled)) for reason in view.profile.throttle_reasons)
+
+
+def _links(view: View) -> Values:
+    fabric = view.profile.fabric
+    return () if fabric is None else (((fabric.name, "up"), fabric.links), ((fabric.name, "down"), 0))
+
+
+def _bandwidth_limit(view: View) -> Values:
+    fabric = view.profile.fabric
+    return () if fabric is None else (((fabric.name,), fabric.bytes_per_second),)
+
+
+def _fabric_status(view: View) -> Values:
+    fabric = view.profile.fabric
+    if fabric is None or not fabric.registers:
+        return ()
+    return (((fabric.name, *state), value) for state, value in one_of(labels.FABRIC_STATE, "completed"))
+
+
+def _replaced_rows(view: View) -> tuple[int, int]:
+    """Rows or pages out of use because of corrected and of uncorrected errors."""
+    corrected = _whole(view.total(catalog.MEMORY_LIFETIME_ERRORS, "corrected")) // _ERRORS_PER_ROW
+    return corrected, _whole(view.total(catalog.MEMORY_LIFETIME_ERRORS, "uncorrected"))
+
+
+def _rows_waiting(view: View) -> bool:
+    """True while an uncorrected error since the driver's start waits for its row to be replaced."""
+    return _whole(view.total(catalog.MEMORY_ERRORS, "uncorrected")) >= 1
+
+
+def _rows(view: View) -> Values:
+    corrected, uncorrected = _replaced_rows(view)
+    return ((("corrected",), corrected), (("uncorrected",), uncorrected))
+
+
+def _whole(total: float) -> int:
+    """The events of a total that ten tenths bring to 1, in spite of rounding."""
+    return int(total + 1e-6)
+
+
+def _whole_counts(metric: Metric) -> Callable[[View], Values]:
+    """A counter of events or bytes: whole numbers."""
+    return lambda view: ((own, _whole(total)) for own, total in view.machine.totals(metric))
+
+
+def _exact(metric: Metric) -> Callable[[View], Values]:
+    """A counter of joules or seconds."""
+    return lambda view: view.machine.totals(metric)
+
+
+def _of_load(values: Callable[[Profile, float], Values]) -> Callable[[View], Values]:
+    return lambda view: values(view.profile, view.load)
+
+
+# The families that say how a device or partition is busy, from its profile and load.
+LOAD_ROWS: Mapping[Metric, Callable[[Profile, float], Values]] = {
+    catalog.UTILIZATION: lambda _, load: alone(load),
+    catalog.MEMORY_BANDWIDTH: lambda _, load: alone(load * _BANDWIDTH_RATIO),
+    catalog.PIPE_ACTIVITY: lambda profile, load: [((pipe.name,), pipe.full_ratio * load) for pipe in profile.pipes],
+    catalog.SM_OCCUPANCY: lambda _, load: alone(load * _OCCUPANCY_RATIO),
+    catalog.ENGINE_UTILIZATION: lambda profile, load: [((e.name,), e.full_ratio * load) for e in profile.engines],
+}
+
+ROWS: Mapping[Metric, Callable[[View], Values]] = {
+    catalog.INFO: _info,
+    catalog.STATUS_STATE: _status,
+    catalog.RECOVERY_ACTION: lambda view: one_of(labels.RECOVERY, "reset" if _rows_waiting(view) else "none"),
+    catalog.MODE_STATE: _mode,
+    catalog.PARTITIONS: lambda view: alone(len(view.plan.partitions)),
+    **{metric: _of_load(values) for metric, values in LOAD_ROWS.items()},
+    catalog.MEMORY_USAGE: _memory_usage,
+    catalog.MEMORY_LIMIT: lambda view: alone(view.profile.memory_bytes),
+    catalog.MEMORY_RESERVED: lambda view: alone(view.profile.reserved_bytes),
+    catalog.HOST_MEMORY_USAGE: lambda _: alone(_HOST_BYTES),
+    catalog.PROCESSES: _processes,
+    catalog.POWER: lambda view: alone(view.machine.now.watts),
+    catalog.ENERGY: _exact(catalog.ENERGY),
+    catalog.POWER_LIMIT: lambda view: alone(view.profile.limit_watts),
+    catalog.POWER_DEFAULT_LIMIT: lambda view: alone(view.profile.limit_watts),
+    catalog.POWER_MIN_LIMIT: lambda view: alone(view.profile.limit_watts * _LEAST_POWER_LIMIT_RATIO),
+    catalog.POWER_MAX_LIMIT: lambda view: alone(view.profile.limit_watts),
+    catalog.TEMPERATURE: _temperature,
+    catalog.TEMPERATURE_LIMIT: _temperature_limit,
+    catalog.TEMPERATURE_MARGIN: _temperature_margin,
+    catalog.CLOCK: _clock,
+    catalog.MAX_CLOCK: lambda view: [((clock.domain,), clock.max_hertz) for clock in view.profile.clocks],
+    catalog.FAN_SPEED: _fan_speed,
+    catalog.THROTTLE_ACTIVE: _throttle_active,
+    catalog.THROTTLE_SECONDS: _exact(catalog.THROTTLE_SECONDS),
+    catalog.PCIE_GENERATION: lambda view: alone(view.profile.pcie_generation if view.load >= _IDLE_LOAD else 1),
+    catalog.PCIE_MAX_GENERATION: lambda view: alone(view.profile.pcie_generation),
+    catalog.PCIE_WIDTH: lambda view: alone(view.profile.pcie_width),
+    catalog.PCIE_MAX_WIDTH: lambda view: alone(view.profile.pcie_width),
+    catalog.PCIE_BYTES: _whole_counts(catalog.PCIE_BYTES),
+    catalog.PCIE_REPLAYS: _whole_counts(catalog.PCIE_REPLAYS),
+    catalog.INTERCONNECT_BYTES: _whole_counts(catalog.INTERCONNECT_BYTES),
+    catalog.INTERCONNECT_LINKS: _links,
+    catalog.INTERCONNECT_ERRORS: _whole_counts(catalog.INTERCONNECT_ERRORS),
+    catalog.INTERCONNECT_BANDWIDTH_LIMIT: _bandwidth_limit,
+    catalog.FABRIC_STATUS: _fabric_status,
+    catalog.MEMORY_ERRORS: _whole_counts(catalog.MEMORY_ERRORS),
+    catalog.MEMORY_LIFETIME_ERRORS: _whole_counts(catalog.MEMORY_LIFETIME_ERRORS),
+    catalog.MEMORY_RETIRED_PAGES: _rows,
+    catalog.MEMORY_REMAPPED_ROWS: _rows,
+    catalog.MEMORY_REPAIR_PENDING: lambda view: alone(_rows_waiting(view)),
+    catalog.MEMORY_REPAIR_FAILED: lambda view: alone(sum(_replaced_rows(view)) > _SPARE_ROWS),
+    catalog.ERRORS: lambda view: view.machine.events.items(),
+    catalog.ERROR_LAST_TIMESTAMP: lambda view: [(c, view.unix(at)) for c, at in view.machine.last_events.items()],
+}

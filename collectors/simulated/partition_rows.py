@@ -1,0 +1,48 @@
+"""The same for partitions: for each catalogue row, the function that gives its series."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from collectors import catalog
+from collectors.metric import Metric
+from collectors.simulated.activity import Activity
+from collectors.simulated.device_rows import LOAD_ROWS, Values, alone, memory_used
+from collectors.simulated.inventory import SimulatedPartition, gpu_instance
+from collectors.simulated.profile import Profile, Scheme
+
+
+@dataclass(frozen=True, slots=True)
+class PartitionView:
+    """One partition at one time, as the rows read it.
+
+    Attributes:
+        profile: What its device is.
+        partition: Which one.
+        activity: What happens on it.
+    """
+
+    profile: Profile
+    partition: SimulatedPartition
+    activity: Activity
+
+
+def _info(view: PartitionView) -> Values:
+    part = view.partition.slot.partition or 0
+    mig = view.profile.naming.scheme is Scheme.MINOR
+    instances = (str(gpu_instance(part)), "0") if mig else ("", "")
+    unknown = ("",) * 6
+    return (((str(part), *unknown, view.profile.device_class, *instances), 1.0),)
+
+
+def _of_load(values: Callable[[Profile, float], Values]) -> Callable[[PartitionView], Values]:
+    return lambda view: values(view.profile, view.activity.load)
+
+
+ROWS: Mapping[Metric, Callable[[PartitionView], Values]] = {
+    catalog.INFO: _info,
+    **{metric: _of_load(values) for metric, values in LOAD_ROWS.items()},
+    catalog.MEMORY_USAGE: lambda view: alone(memory_used(view.partition.plan.memory_bytes, view.activity.memory_ratio)),
+    catalog.MEMORY_LIMIT: lambda view: alone(view.partition.plan.memory_bytes),
+    catalog.COMPUTE_RATIO: lambda view: alone(view.partition.plan.compute_ratio),
+    catalog.PROCESSES: lambda view: alone(len(view.activity.processes)),
+}

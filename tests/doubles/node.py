@@ -1,0 +1,117 @@
+"""A GPU node for the real exporter process: a PCI bus, an NVML, a kubelet; all of them change while it runs."""
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+
+from tests.doubles.exporter_process import ExporterProcess, exporter
+from tests.doubles.kubelet import Kubelet
+from tests.doubles.nvml import Device, MigDevice, NvmlState, h100, h100_mig
+from tests.doubles.sysfs_tree import SysfsTree
+
+_HANG_MILLISECONDS = 600_000
+_QUICK = (
+    "--poll.fast-interval=200ms",
+    "--poll.medium-interval=200ms",
+    "--poll.slow-interval=1s",
+    "--kubelet.interval=500ms",
+)
+
+
+class Node:
+    """The node.
+
+    Args:
+        path: Where its files go.
+        sockets: A folder with a short name, for the kubelet's socket.
+        library: The folder of the NVML double.
+        nvml: Its state.
+    """
+
+    def __init__(self, path: Path, sockets: Path, library: Path, nvml: NvmlState) -> None:
+        self.path = path
+        self.nvml = nvml
+        self.kubelet = Kubelet(sockets / "kubelet.sock")
+        self.sysfs = SysfsTree(path / "sys")
+        self.gpus: list[Device] = []
+        self._library = library
+        self._has_library = False
+
+    @property
+    def flags(self) -> tuple[str, ...]:
+        """What points the exporter at this node."""
+        return (f"--path.sysfs={self.sysfs.path}", f"--kubelet.socket={self.kubelet.socket_path}")
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What lets the exporter load the double, or no library where the node has none."""
+        if self._has_library:
+            return self.nvml.environment(self._library)
+        return {"LD_LIBRARY_PATH": os.devnull}
+
+    @property
+    def uuids(self) -> tuple[str, ...]:
+        """Of the GPUs, in the order of their PCI addresses."""
+        return tuple(gpu.uuid for gpu in self.gpus)
+
+    def add_h100s(self, count: int) -> None:
+        """Put cards in, with driver and library."""
+        self._has_library = True
+        for index in range(len(self.gpus), len(self.gpus) + count):
+            self.gpus.append(self.nvml.add(h100(index)))
+            self.sysfs.add_pci(self.gpus[-1].pci_address)
+
+    def remove_library(self) -> None:
+        """Take the library away and leave the cards."""
+        self._has_library = False
+
+    def cut(self, index: int, *profiles: str) -> None:
+        """Switch MIG mode on and make these instances, with a hole in the indices where there is room for one."""
+        holes = [None] if len(profiles) < self.gpus[index].most_mig_devices else []
+        self.gpus[index].partition([*holes, *(h100_mig(index, slot, p) for slot, p in enumerate(profiles))])
+
+    def mig(self, index: int) -> list[MigDevice]:
+        """The MIG devices of a GPU."""
+        return [mig for mig in self.gpus[index].mig if mig.present]
+
+    def mig_uuids(self, index: int) -> list[str]:
+        """Their uuids."""
+        return [mig.uuid for mig in self.mig(index)]
+
+    def set_utilization(self, index: int, percent: int) -> None:
+        """How busy a GPU is from now on."""
+        self.gpus[index].utilization_gpu_percent = percent
+
+    def lose(self, index: int) -> None:
+        """A GPU falls off the bus: every call about it says so."""
+        self.nvml.lose(index)
+
+    def fail_driver(self, code: int) -> None:
+        """The library can't be initialised."""
+        self.nvml.fail("nvmlInitWithFlags", code)
+
+    def hang(self, call: str, index: int) -> None:
+        """Calls of a function for one GPU don't return until released."""
+        self.nvml.delay(call, _HANG_MILLISECONDS, device=index)
+
+    def release(self) -> None:
+        """Hung calls return."""
+        self.nvml.release()
+
+
+@contextmanager
+def gpu_node(path: Path, library: Path) -> Iterator[Node]:
+    """A node without cards and with its kubelet not yet started."""
+    with tempfile.TemporaryDirectory(prefix="kubelet-") as sockets, NvmlState(path / "nvml.state") as nvml:
+        node = Node(path, Path(sockets), library, nvml)
+        try:
+            yield node
+        finally:
+            node.kubelet.stop()
+
+
+def running_exporter(node: Node, *arguments: str) -> AbstractContextManager[ExporterProcess]:
+    """The exporter on this node, polling quickly."""
+    return exporter(node.path, *node.flags, *_QUICK, *arguments, environment=node.environment)

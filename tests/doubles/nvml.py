@@ -1,0 +1,288 @@
+"""The test's hand on the NVML double: devices, readings, errors and delays, changed while a process uses them."""
+
+import fcntl
+import mmap
+import threading
+import uuid
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Self
+
+from tests.native.layout import WORD_BYTES
+from tests.native.nvml_calls import CALLS, DEVICE_CALLS, HANDLE_CALLS
+from tests.native.nvml_state import (
+    HANDLES_PER_DEVICE,
+    LAYOUT,
+    NO_INSTANCE,
+    NOT_AVAILABLE,
+    SYSTEM_ROW,
+    Call,
+    Device,
+    MigDevice,
+    Process,
+    ProcessKind,
+    State,
+    ValueType,
+)
+
+__all__ = [
+    "MEMORY_TEMPERATURE_FIELD",
+    "Device",
+    "MigDevice",
+    "NvmlState",
+    "Process",
+    "ProcessKind",
+    "ValueType",
+    "h100",
+    "h100_mig",
+    "process",
+]
+
+MEMORY_TEMPERATURE_FIELD = 82  # NVML_FI_DEV_MEMORY_TEMP
+_GPU_IS_LOST = 15
+_MIB = 1024 * 1024
+
+
+class NvmlState(State):
+    """The state file of a process under test, a context manager: at its end every held call is let go.
+
+    A device is named by its slot, which is its index as long as no device before it was removed.
+
+    Args:
+        path: The file to make.
+        devices: The first devices.
+    """
+
+    __slots__ = ("_depth", "_file", "_lock", "path")
+
+    def __init__(self, path: Path, devices: Iterable[Device] = ()) -> None:
+        self.path = path
+        self._lock = threading.RLock()
+        self._depth = 0
+        with path.open("xb") as new:
+            new.truncate(self.WORDS * WORD_BYTES)
+        self._file = path.open("r+b")
+        super().__init__(memoryview(mmap.mmap(self._file.fileno(), 0)).cast("q"), self.at_once)
+        with self.at_once():
+            self.layout = LAYOUT
+            self.driver_version = "570.124.06"
+            self.nvml_version = "12.570.124.06"
+            self.cuda_driver_version = 12080
+            self.devices = devices
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
+        self._file.close()
+
+    def environment(self, library: Path) -> dict[str, str]:
+        """The variables with which a process loads the double and reads this file.
+
+        Args:
+            library: The folder of the library, as `build_nvml` returns it.
+        """
+        return {"LD_LIBRARY_PATH": str(library), "NVML_DOUBLE_STATE": str(self.path)}
+
+    @contextmanager
+    def at_once(self) -> Iterator[None]:
+        """Several writes that the library sees together or not at all."""
+        with self._lock:
+            if self._depth == 0:
+                fcntl.flock(self._file, fcntl.LOCK_EX)
+            self._depth += 1
+            try:
+                yield
+            finally:
+                self._depth -= 1
+                if self._depth == 0:
+                    fcntl.flock(self._file, fcntl.LOCK_UN)
+
+    def add(self, device: Device) -> Device:
+        """Put a device into the first free slot; returns it there, where writing changes what the library says."""
+        with self.at_once():
+            place = next(each for each in self.devices if not each.present)
+            place.copy_from(device)
+        return place
+
+    def remove(self, device: int) -> None:
+        """Take a device out of the list: its handles answer GPU_IS_LOST, the devices after it move up."""
+        self.devices[device].present = 0
+
+    def fail(self, call: str, code: int, *, device: int | None = None, mig: int | None = None) -> None:
+        """Let a function return an error from now on; code 0 ends it.
+
+        Args:
+            call: A function by its exported name, such as nvmlDeviceGetMemoryInfo_v2.
+            code: `nvmlReturn_t`.
+            device: Only for this device; for all of them, their MIG devices and calls without a handle where omitted.
+            mig: Only for this MIG device of it.
+        """
+        with self.at_once():
+            for cell in self._cells(call, device, mig):
+                cell.error = code
+
+    def lose(self, device: int, code: int = _GPU_IS_LOST) -> None:
+        """Let everything that is asked of a device or its MIG devices fail, as when it falls off the bus."""
+        with self.at_once():
+            for row in range(device * HANDLES_PER_DEVICE, (device + 1) * HANDLES_PER_DEVICE):
+                for call in (*HANDLE_CALLS, *DEVICE_CALLS):
+                    self._cell(call, row).error = code
+
+    def heal(self) -> None:
+        """End every injected error and every delay."""
+        with self.at_once():
+            for cell in self.cells:
+                cell.error = cell.delay_milliseconds = 0
+
+    def delay(self, call: str, milliseconds: int, *, device: int | None = None, mig: int | None = None) -> None:
+        """Hold a function for a while; calls that are held now follow a new delay, so that 0 lets them go."""
+        with self.at_once():
+            for cell in self._cells(call, device, mig):
+                cell.delay_milliseconds = milliseconds
+
+    def release(self) -> None:
+        """End every delay."""
+        with self.at_once():
+            for cell in self.cells:
+                cell.delay_milliseconds = 0
+
+    def calls(self, call: str, *, device: int | None = None, mig: int | None = None) -> int:
+        """How often a function was called, finished or not."""
+        return sum(cell.count for cell in self._cells(call, device, mig))
+
+    def waiting(self, call: str, *, device: int | None = None, mig: int | None = None) -> int:
+        """How many calls of a function are held by a delay now."""
+        return sum(cell.waiting for cell in self._cells(call, device, mig))
+
+    def _cells(self, call: str, device: int | None, mig: int | None) -> list[Call]:
+        if device is None:
+            return [self._cell(call, row) for row in range(SYSTEM_ROW + 1)]
+        return [self._cell(call, device * HANDLES_PER_DEVICE + (0 if mig is None else 1 + mig))]
+
+    def _cell(self, call: str, row: int) -> Call:
+        return self.cells[row * len(CALLS) + CALLS.index(call)]
+
+
+# A plausible H100 80GB HBM3 in an idle server. No figure was recorded from a card: all are assumed, and the device
+# has every reading that the model is said to have.
+_H100: Mapping[str, int | str | None] = {
+    "present": 1,
+    "name": "NVIDIA H100 80GB HBM3",
+    "vbios_version": "96.00.61.00.01",
+    "gsp_firmware_version": "570.124.06",
+    "pci_device_id": 0x233010DE,
+    "pci_subsystem_id": 0x16C110DE,
+    "numa_node": None,  # the host's memory, not the card's: told on coherent platforms only
+    "architecture": 9,  # NVML_DEVICE_ARCH_HOPPER
+    "brand": 14,  # NVML_BRAND_NVIDIA
+    "cuda_capability_major": 9,
+    "cuda_capability_minor": 0,
+    "utilization_period_microseconds": 167_000,
+    "memory_total_bytes": 81_559 * _MIB,
+    "memory_reserved_bytes": 553 * _MIB,
+    "memory_used_bytes": 4 * _MIB,
+    "power_milliwatts": 71_000,
+    "power_enforced_limit_milliwatts": 700_000,
+    "power_limit_milliwatts": 700_000,
+    "power_default_limit_milliwatts": 700_000,
+    "power_min_limit_milliwatts": 200_000,
+    "power_max_limit_milliwatts": 700_000,
+    "energy_millijoules": 5_000_000_000,
+    "temperature_celsius": 31,
+    "threshold_shutdown_celsius": None,  # this generation tells distances to the limits, by field values
+    "threshold_slowdown_celsius": None,
+    "threshold_memory_celsius": None,
+    "threshold_gpu_celsius": None,
+    "clock_graphics_megahertz": 345,
+    "clock_sm_megahertz": 345,
+    "clock_memory_megahertz": 2_619,
+    "clock_video_megahertz": 765,
+    "max_clock_graphics_megahertz": 1_980,
+    "max_clock_sm_megahertz": 1_980,
+    "max_clock_memory_megahertz": 2_619,
+    "max_clock_video_megahertz": 1_545,
+    "clocks_event_reasons": 1,  # idle
+    "fan_speed_percent": None,  # no fan on the module
+    "persistence_mode": 1,
+    "ecc_mode": 1,
+    "ecc_mode_pending": 1,
+    "most_mig_devices": 7,
+    "pcie_link_generation": 5,
+    "pcie_link_width": 16,
+    "pcie_link_max_generation": 5,
+    "pcie_link_max_width": 16,
+}
+
+
+def h100(index: int) -> Device:
+    """An idle H100 80GB HBM3, not in MIG mode.
+
+    Args:
+        index: Makes its uuid, serial number, minor number and PCI address its own; up to 15.
+    """
+    device = Device()
+    for name, value in _H100.items():
+        setattr(device, name, value)
+    device.uuid = f"GPU-{uuid.uuid5(uuid.NAMESPACE_OID, f'device {index}')}"
+    device.serial = f"16536230{index:05d}"
+    device.minor_number = index
+    device.pci_address = f"0000:{0x1B + 0x0C * index:02x}:00.0"
+    device.set_field(MEMORY_TEMPERATURE_FIELD, 43, ValueType.UNSIGNED_INT)
+    return device
+
+
+# Of a MIG profile of this card, assumed: compute slices, multiprocessors, MiB.
+_PROFILES: Mapping[str, tuple[int, int, int]] = {
+    "1g.10gb": (1, 16, 9_984),
+    "2g.20gb": (2, 32, 20_096),
+    "3g.40gb": (3, 60, 40_320),
+    "4g.40gb": (4, 64, 40_320),
+    "7g.80gb": (7, 132, 81_024),
+}
+
+
+def h100_mig(device: int, index: int, profile: str = "1g.10gb") -> MigDevice:
+    """A MIG device that is the whole of its GPU instance.
+
+    Args:
+        device: Index of its H100.
+        index: Of the MIG device; makes its uuid and the id of its GPU instance.
+        profile: `1g.10gb`, `2g.20gb`, `3g.40gb`, `4g.40gb` or `7g.80gb`.
+    """
+    slices, multiprocessors, mebibytes = _PROFILES[profile]
+    mig = MigDevice()
+    mig.present = 1
+    mig.uuid = f"MIG-{uuid.uuid5(uuid.NAMESPACE_OID, f'device {device} part {index}')}"
+    mig.name = f"{_H100['name']} MIG {profile}"
+    mig.gpu_instance = 7 + index
+    mig.multiprocessors = multiprocessors
+    mig.copy_engines = mig.decoders = mig.jpeg_engines = slices
+    mig.gpu_instance_slices = mig.compute_instance_slices = slices
+    mig.memory_mebibytes = mebibytes
+    mig.memory_total_bytes = mebibytes * _MIB
+    mig.memory_used_bytes = 11 * _MIB
+    return mig
+
+
+def process(
+    pid: int, used_bytes: int | None, kind: ProcessKind = ProcessKind.COMPUTE, mig: MigDevice | None = None
+) -> Process:
+    """A process for a device's list.
+
+    Args:
+        pid: As NVML tells it.
+        used_bytes: Of frame buffer; None where the driver does not know.
+        kind: Which list it is in.
+        mig: The MIG device it runs on, if any.
+    """
+    entry = Process()
+    entry.present = 1
+    entry.kind = kind
+    entry.pid = pid
+    entry.used_bytes = NOT_AVAILABLE if used_bytes is None else used_bytes
+    entry.gpu_instance = NO_INSTANCE if mig is None else mig.gpu_instance
+    entry.compute_instance = NO_INSTANCE if mig is None else mig.compute_instance
+    return entry

@@ -1,0 +1,72 @@
+"""A call into the library that does not return: the collector is late, everything else goes on."""
+
+from tests.doubles.exporter_process import ExporterProcess, Scrape, wait_until
+from tests.doubles.kubelet import container, device, pod
+from tests.doubles.node import Node, running_exporter
+
+_AGES = ("--poll.deadline=500ms", "--poll.max-age=1s")
+_READINGS = ("accelerator_device_utilization_ratio", "accelerator_device_power_watts", "accelerator_device_clock_hertz")
+_COUNTERS = (
+    "accelerator_device_busy_seconds_total",
+    "accelerator_device_observed_seconds_total",
+    "accelerator_container_busy_seconds_total",
+    "accelerator_container_observed_seconds_total",
+)
+
+
+def _late(running: ExporterProcess) -> Scrape | None:
+    scrape = running.scrape()
+    return scrape if scrape.value("accelerator_exporter_collector_up", collector="nvidia") == 0 else None
+
+
+def _without_readings(running: ExporterProcess) -> Scrape | None:
+    scrape = running.scrape()
+    return None if any(scrape.find(name) for name in (*_READINGS, *_COUNTERS)) else scrape
+
+
+def _counting(running: ExporterProcess) -> Scrape | None:
+    scrape = running.scrape()
+    return scrape if (scrape.value("accelerator_container_busy_seconds_total") or 0) > 1 else None
+
+
+def test_hang_ages_out_and_recovery_resumes(node: Node) -> None:
+    node.add_h100s(2)
+    node.set_utilization(0, 60)
+    node.kubelet.pods = [pod("research", "train-0", container("main", device("nvidia.com/gpu", node.uuids[0])))]
+    with node.kubelet, running_exporter(node, *_AGES) as running:
+        before = wait_until(lambda: _counting(running))
+        node.hang("nvmlDeviceGetUtilizationRates", 0)
+        late = wait_until(lambda: _late(running))
+        assert late.value("accelerator_exporter_collector_errors_total", reason="late") == 1
+        hung = wait_until(lambda: _without_readings(running))
+        # Identity, state and holders are not readings: they stay.
+        assert len(hung.find("accelerator_device_info")) == 2
+        assert hung.value("accelerator_device_status", uuid=node.uuids[0], state="ok") == 1
+        assert hung.value("accelerator_device_allocated", uuid=node.uuids[0]) == 1
+        assert hung.value("accelerator_allocation_share_ratio", pod="train-0") == 1
+        assert running.get("/-/healthy")[0] == 200
+        handed_out = hung.value("accelerator_allocation_device_seconds_total") or 0
+        wait_until(
+            lambda: (running.scrape().value("accelerator_allocation_device_seconds_total") or 0) > handed_out + 3
+        )
+        node.release()
+        back = wait_until(lambda: _counting(running))
+        for name in _COUNTERS:
+            first, then = (scrape.value(name, uuid=node.uuids[0]) for scrape in (before, back))
+            assert first is not None
+            assert then is not None
+            # It goes on from where it stood: the gap of more than three seconds is not in it.
+            assert first <= then < first + 3, name
+        assert back.value("accelerator_exporter_collector_up", collector="nvidia") == 1
+        assert "collector late" in running.log.read_text()
+        assert running.log.read_text().count("collector late") == 1
+        assert "Traceback" not in running.log.read_text()
+
+
+def test_sigterm_during_a_hang_ends_it_within_two_seconds(node: Node) -> None:
+    node.add_h100s(1)
+    with running_exporter(node, *_AGES) as running:
+        wait_until(lambda: running.scrape().find("accelerator_device_utilization_ratio"))
+        node.hang("nvmlDeviceGetUtilizationRates", 0)
+        wait_until(lambda: _late(running))
+        assert running.terminate(within_seconds=2) == 0

@@ -1,0 +1,51 @@
+/* What every exported function does first and last. */
+#ifndef NVML_DOUBLE_CALL_H
+#define NVML_DOUBLE_CALL_H
+
+#include <stdbool.h>
+
+#include "abi.h"
+#include "state_layout.h"
+
+#define EXPORT __attribute__((visibility("default")))
+
+/* Which handles a function takes; it refuses the others as not supported. */
+enum takes {
+    TAKES_ANY,
+    TAKES_DEVICE,         /* no MIG handle */
+    TAKES_UNCUT_DEVICE,   /* no MIG handle and no device in MIG mode */
+    TAKES_MIG,            /* MIG handles only */
+    TAKES_MIG_OR_UNCUT    /* no device in MIG mode, but its MIG handles */
+};
+
+/* A copy of what a handle stands for, taken at one moment. */
+struct subject {
+    unsigned int slot;
+    bool is_mig;
+    unsigned int mig_index;
+    struct double_device device;
+    struct double_mig_device mig;
+};
+
+/* Enter a function that has a handle: count the call, wait out its delay, say its injected error, else copy the
+ * subject. The function goes on only if this returns NVML_SUCCESS. */
+nvmlReturn_t enter(enum double_call_number call, nvmlDevice_t handle, enum takes takes, struct subject *subject);
+
+/* The same for a function without a handle; `state_lock` gives it the state. */
+nvmlReturn_t enter_system(enum double_call_number call);
+
+/* The same for a function that looks for a handle: a device's own row applies once it is found. */
+nvmlReturn_t enter_found(enum double_call_number call, nvmlDevice_t handle);
+
+/* Count, wait and fail as told; for calls that need no session. */
+nvmlReturn_t control(enum double_call_number call, unsigned int row);
+
+/* A number of the state file as the value of a reading. */
+nvmlReturn_t answer_uint(int64_t number, unsigned int *value);
+nvmlReturn_t answer_int(int64_t number, int *value);
+nvmlReturn_t answer_ulonglong(int64_t number, unsigned long long *value);
+
+/* A text of the state file; an empty one is not supported. */
+nvmlReturn_t answer_text(const char *text, char *buffer, unsigned int size);
+
+#endif

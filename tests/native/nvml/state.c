@@ -1,0 +1,95 @@
+/* The state file: mapped once, locked while it is read.
+ *
+ * Readers and writers take the file's advisory lock, so a reader never sees half of a change, and the kernel lets
+ * go of it when a writer dies. One descriptor serves all threads, so a mutex keeps them apart. */
+#include "state.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+static struct double_state *state;
+static int descriptor = -1;
+static char *opened_path;
+
+static bool refuse(const char *path, const char *why)
+{
+    fprintf(stderr, "NVML double: NVML_DOUBLE_STATE=%s: %s\n", path, why);
+    return false;
+}
+
+static bool map(const char *path)
+{
+    int file = open(path, O_RDWR | O_CLOEXEC);
+    if (file < 0) {
+        return refuse(path, strerror(errno));
+    }
+    struct stat status;
+    if (fstat(file, &status) != 0 || status.st_size != (off_t)sizeof(struct double_state)) {
+        close(file);
+        return refuse(path, "not a state file of this size");
+    }
+    void *memory = mmap(NULL, sizeof(struct double_state), PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
+    if (memory == MAP_FAILED) {
+        close(file);
+        return refuse(path, strerror(errno));
+    }
+    if (((struct double_state *)memory)->layout != DOUBLE_LAYOUT) {
+        munmap(memory, sizeof(struct double_state));
+        close(file);
+        return refuse(path, "written for another layout");
+    }
+    /* An earlier mapping stays: a call may still be waiting in it. */
+    state = memory;
+    descriptor = file;
+    return true;
+}
+
+bool state_open(void)
+{
+    const char *path = getenv("NVML_DOUBLE_STATE");
+    if (path == NULL) {
+        return refuse("", "not set");
+    }
+    if (opened_path != NULL && strcmp(opened_path, path) == 0) {
+        return true;
+    }
+    pthread_mutex_lock(&mutex);
+    bool mapped = map(path);
+    if (mapped) {
+        free(opened_path);
+        opened_path = strdup(path);
+    }
+    pthread_mutex_unlock(&mutex);
+    return mapped;
+}
+
+const struct double_state *state_lock(void)
+{
+    pthread_mutex_lock(&mutex);
+    while (flock(descriptor, LOCK_SH) != 0 && errno == EINTR) {
+    }
+    return state;
+}
+
+void state_unlock(void)
+{
+    flock(descriptor, LOCK_UN);
+    pthread_mutex_unlock(&mutex);
+}
+
+struct double_call *state_call(enum double_call_number call, unsigned int row)
+{
+    pthread_mutex_lock(&mutex);
+    struct double_call *found = &state->cells[(size_t)row * DOUBLE_CALLS + call];
+    pthread_mutex_unlock(&mutex);
+    return found;
+}

@@ -1,0 +1,291 @@
+from dataclasses import replace
+
+import pytest
+
+from collectors import catalog
+from collectors.contract import Sample
+from exporter.accounting import Accounting, Integral
+from exporter.snapshot import Allocation, Container, SubjectKey
+from tests.doubles.collectors import Clock, energy, power, utilization
+
+MAX_GAP = 10.0
+NOBODY: tuple[Allocation, ...] = ()
+TRAIN = Container("ml", "train-0", "main")
+SERVE = Container("ml", "serve-0", "main")
+A, B = SubjectKey("gpu-a"), SubjectKey("gpu-b")
+SLICE = SubjectKey("gpu-a", "slice-0")
+
+
+@pytest.fixture
+def wall() -> Clock:
+    return Clock(1_700_000_000.0)
+
+
+@pytest.fixture
+def books(wall: Clock) -> Accounting:
+    return Accounting(MAX_GAP, wall)
+
+
+def sole(container: Container, subject: SubjectKey = A, share: float | None = 1.0) -> Allocation:
+    return Allocation(container, subject, "acme.example/gpu", "device_plugin", share_ratio=share, sole=True)
+
+
+def sharing(container: Container, subject: SubjectKey = A) -> Allocation:
+    return replace(sole(container, subject, 0.5), sole=False)
+
+
+def poll(
+    books: Accounting, at: float, *samples: Sample, held: tuple[Allocation, ...] | None = NOBODY, estimated: str = ""
+) -> None:
+    """One poll and the snapshot after it."""
+    books.polled(at, samples, frozenset({estimated} - {""}), held)
+    books.handed_out(at, held)
+
+
+def counters(books: Accounting, *live: Sample) -> dict[tuple[str, str, str], float]:
+    return {(s.metric.stem, s.device_uuid, s.partition_uuid): s.value for s in books.samples(live)}
+
+
+def busy_and_observed(books: Accounting, device: str = "gpu-a", partition: str = "") -> tuple[float, float]:
+    found = counters(books, utilization(device, 0, partition))
+    return found["busy_seconds_total", device, partition], found["observed_seconds_total", device, partition]
+
+
+def test_the_first_value_adds_nothing_and_the_next_adds_a_trapezoid() -> None:
+    integral = Integral()
+
+    assert integral.add(100.0, 0.2, MAX_GAP) == (0.0, 0.0)
+    assert integral.add(104.0, 0.7, MAX_GAP) == pytest.approx((1.8, 4.0))
+    assert (integral.total, integral.covered_seconds) == pytest.approx((1.8, 4.0))
+
+
+def test_a_gap_of_just_the_maximum_counts_and_a_longer_one_adds_nothing() -> None:
+    integral = Integral()
+    integral.add(0.0, 1.0, MAX_GAP)
+
+    assert integral.add(10.0, 1.0, MAX_GAP) == (10.0, 10.0)
+    assert integral.add(20.5, 1.0, MAX_GAP) == (0.0, 0.0)
+    assert (integral.total, integral.covered_seconds) == (10.0, 10.0)
+
+
+def test_after_a_gap_the_integral_goes_on_from_where_it_stood() -> None:
+    integral = Integral()
+    for at in (0.0, 1.0, 500.0, 502.0):
+        integral.add(at, 0.5, MAX_GAP)
+
+    assert (integral.total, integral.covered_seconds) == (1.5, 3.0)
+
+
+@pytest.mark.parametrize("back_to", [5.0, 4.0])
+def test_time_that_stands_still_or_goes_back_adds_nothing(back_to: float) -> None:
+    integral = Integral()
+    integral.add(5.0, 1.0, MAX_GAP)
+
+    assert integral.add(back_to, 1.0, MAX_GAP) == (0.0, 0.0)
+    assert integral.add(back_to + 1, 1.0, MAX_GAP) == (1.0, 1.0)
+
+
+def test_devices_and_partitions_are_counted_apart(books: Accounting) -> None:
+    for at in (0.0, 2.0):
+        poll(books, at, utilization("gpu-a", 0.5), utilization("gpu-a", 1.0, "slice-0"), utilization("gpu-b", 0.0))
+
+    assert busy_and_observed(books, "gpu-a") == (1.0, 2.0)
+    assert busy_and_observed(books, "gpu-a", "slice-0") == (2.0, 2.0)
+    assert busy_and_observed(books, "gpu-b") == (0.0, 2.0)
+
+
+def test_counters_are_served_only_while_their_input_is_live(books: Accounting) -> None:
+    for at in (0.0, 1.0):
+        poll(books, at, utilization("gpu-a", 1.0), power("gpu-a", 100), estimated="gpu-a")
+
+    assert counters(books) == {}
+    assert counters(books, utilization("gpu-a", 1.0)).keys() == {
+        ("busy_seconds_total", "gpu-a", ""),
+        ("observed_seconds_total", "gpu-a", ""),
+    }
+    assert counters(books, power("gpu-a", 100)) == {("energy_joules_total", "gpu-a", ""): 100.0}
+
+
+def test_a_device_seen_for_the_first_time_starts_at_zero(books: Accounting) -> None:
+    poll(books, 0.0, utilization("gpu-a", 1.0))
+
+    assert busy_and_observed(books) == (0.0, 0.0)
+
+
+def test_a_sole_holder_gets_what_the_device_does_while_it_holds_it(books: Accounting, wall: Clock) -> None:
+    poll(books, 0.0, utilization("gpu-a", 0.5), held=(sole(TRAIN),))
+    wall.now += 2
+    poll(books, 2.0, utilization("gpu-a", 0.5), held=(sole(TRAIN),))
+
+    held = books.held(TRAIN, A)
+    assert (held.busy_seconds, held.observed_seconds, held.last_active) == (1.0, 2.0, wall.now)
+
+
+def test_an_idle_holder_was_never_active(books: Accounting) -> None:
+    for at in (0.0, 1.0):
+        poll(books, at, utilization("gpu-a", 0.0), held=(sole(TRAIN),))
+
+    held = books.held(TRAIN, A)
+    assert (held.busy_seconds, held.observed_seconds, held.last_active) == (0.0, 1.0, None)
+
+
+def test_holders_that_share_are_credited_with_nothing_measured(books: Accounting) -> None:
+    both = (sharing(TRAIN), sharing(SERVE))
+    for at, joules in ((0.0, 500.0), (1.0, 600.0)):
+        poll(books, at, utilization("gpu-a", 1.0), energy("gpu-a", joules), held=both)
+
+    for container in (TRAIN, SERVE):
+        held = books.held(container, A)
+        assert (held.busy_seconds, held.observed_seconds, held.energy_joules) == (0.0, 0.0, 0.0)
+        assert held.last_active is None
+        assert held.device_seconds == 0.5
+
+
+def test_the_holder_of_a_partition_gets_the_partition_s_time_only(books: Accounting) -> None:
+    for at in (0.0, 2.0):
+        poll(
+            books,
+            at,
+            utilization("gpu-a", 1.0),
+            utilization("gpu-a", 0.25, "slice-0"),
+            energy("gpu-a", 100 * at),
+            held=(sole(TRAIN, SLICE, 0.5),),
+        )
+
+    held = books.held(TRAIN, SLICE)
+    assert (held.busy_seconds, held.observed_seconds, held.energy_joules) == (0.5, 2.0, 0.0)
+    assert held.device_seconds == 1.0
+
+
+def test_credit_goes_to_whoever_holds_the_device_now(books: Accounting) -> None:
+    poll(books, 0.0, utilization("gpu-a", 1.0), energy("gpu-a", 0), held=(sole(TRAIN),))
+    poll(books, 1.0, utilization("gpu-a", 1.0), energy("gpu-a", 100), held=(sole(TRAIN),))
+    poll(books, 3.0, utilization("gpu-a", 1.0), energy("gpu-a", 250), held=(sole(SERVE),))
+
+    held = books.held(SERVE, A)
+    assert (held.busy_seconds, held.observed_seconds, held.energy_joules) == (2.0, 2.0, 150.0)
+    assert held.device_seconds == 2.0
+    assert busy_and_observed(books) == (3.0, 3.0)
+
+
+def test_unknown_holders_are_credited_with_nothing_and_not_forgotten(books: Accounting) -> None:
+    mine = (sole(TRAIN),)
+    for at, held in ((0.0, mine), (1.0, mine), (2.0, None), (4.0, None), (5.0, mine), (6.0, mine)):
+        poll(books, at, utilization("gpu-a", 1.0), energy("gpu-a", 100 * at), held=held)
+
+    held_now = books.held(TRAIN, A)
+    assert held_now.device_seconds == 2.0  # from 0 to 1 and from 5 to 6
+    assert (held_now.busy_seconds, held_now.energy_joules) == (3.0, 300.0)  # the poll at 5 also ends the second from 4
+    assert busy_and_observed(books) == (6.0, 6.0)
+
+
+def test_a_container_that_left_is_forgotten_and_its_namesake_starts_anew(books: Accounting) -> None:
+    for at in (0.0, 1.0):
+        poll(books, at, utilization("gpu-a", 1.0), held=(sole(TRAIN),))
+    poll(books, 2.0, utilization("gpu-a", 1.0))
+
+    assert books.held(TRAIN, A).busy_seconds == 0.0
+
+    poll(books, 3.0, utilization("gpu-a", 1.0), held=(sole(TRAIN),))
+    held = books.held(TRAIN, A)
+    assert (held.busy_seconds, held.observed_seconds, held.device_seconds) == (1.0, 1.0, 1.0)
+
+
+def test_a_container_keeps_apart_what_it_used_of_each_device(books: Accounting) -> None:
+    both = (sole(TRAIN, A), sole(TRAIN, B))
+    for at in (0.0, 1.0):
+        poll(books, at, utilization("gpu-a", 1.0), utilization("gpu-b", 0.5), held=both)
+
+    assert (books.held(TRAIN, A).busy_seconds, books.held(TRAIN, B).busy_seconds) == (1.0, 0.5)
+
+
+def test_device_seconds_integrate_the_share(books: Accounting) -> None:
+    for at, share in ((0.0, 1.0), (2.0, 1.0), (4.0, 0.5), (5.0, 0.25)):
+        books.handed_out(at, (sole(TRAIN, A, share),))
+
+    assert books.held(TRAIN, A).device_seconds == pytest.approx(2.0 + 1.0 + 0.25)
+
+
+def test_device_seconds_stand_still_while_the_share_is_unknown(books: Accounting) -> None:
+    for at, share in ((0.0, 0.5), (2.0, 0.5), (4.0, None), (6.0, 0.5)):
+        books.handed_out(at, (sole(TRAIN, SLICE, share),))
+
+    assert books.held(TRAIN, SLICE).device_seconds == 2.0
+
+
+def test_device_seconds_do_not_count_a_gap(books: Accounting) -> None:
+    for at in (0.0, 1.0, 60.0, 61.0):
+        books.handed_out(at, (sole(TRAIN),))
+
+    assert books.held(TRAIN, A).device_seconds == 2.0
+
+
+def test_a_reset_of_the_hardware_s_energy_counter_is_survived(books: Accounting) -> None:
+    for at, joules in ((0.0, 9_000.0), (1.0, 9_100.0), (2.0, 30.0), (3.0, 130.0)):
+        poll(books, at, energy("gpu-a", joules), held=(sole(TRAIN),))
+
+    assert books.held(TRAIN, A).energy_joules == 100.0 + 30.0 + 100.0
+
+
+def test_energy_over_a_gap_is_nobody_s(books: Accounting) -> None:
+    for at, joules in ((0.0, 0.0), (60.0, 6_000.0), (61.0, 6_100.0)):
+        poll(books, at, energy("gpu-a", joules), held=(sole(TRAIN),))
+
+    assert books.held(TRAIN, A).energy_joules == 100.0
+
+
+def test_energy_from_before_a_container_came_is_not_its_own(books: Accounting) -> None:
+    poll(books, 0.0, energy("gpu-a", 1_000.0))
+    poll(books, 1.0, energy("gpu-a", 1_100.0))
+    poll(books, 2.0, energy("gpu-a", 1_150.0), held=(sole(TRAIN),))
+
+    assert books.held(TRAIN, A).energy_joules == 50.0
+
+
+def test_power_is_integrated_where_there_is_no_energy_counter(books: Accounting) -> None:
+    for at, watts in ((0.0, 100.0), (2.0, 200.0), (3.0, 200.0)):
+        poll(books, at, power("gpu-a", watts), power("gpu-b", watts), held=(sole(TRAIN),), estimated="gpu-a")
+
+    assert counters(books, power("gpu-a", 0), power("gpu-b", 0)) == {("energy_joules_total", "gpu-a", ""): 500.0}
+    assert books.held(TRAIN, A).energy_joules == 500.0
+
+
+def test_integrated_energy_gives_way_to_a_counter_of_the_hardware_and_resumes_after_it(books: Accounting) -> None:
+    for at in (0.0, 1.0):
+        poll(books, at, power("gpu-a", 100.0), estimated="gpu-a")
+    live = (power("gpu-a", 100.0), energy("gpu-a", 7_000.0))
+    poll(books, 2.0, *live)
+
+    assert counters(books, *live) == {}, "two energies of one device"
+
+    poll(books, 3.0, power("gpu-a", 100.0), estimated="gpu-a")
+    [total] = counters(books, power("gpu-a", 100.0)).values()
+    assert total >= 100.0
+
+
+def test_what_no_collector_knows_any_more_is_forgotten_after_an_hour(books: Accounting) -> None:
+    for at in (0.0, 1.0):
+        poll(books, at, utilization("gpu-a", 1.0), utilization("gpu-a", 1.0, "slice-0"))
+
+    books.forget(3600.0, {A})
+    assert busy_and_observed(books, "gpu-a", "slice-0") == (1.0, 1.0)
+    books.forget(3602.0, {A})
+    assert busy_and_observed(books, "gpu-a", "slice-0") == (0.0, 0.0)
+
+
+def test_a_device_that_is_known_resumes_after_any_silence(books: Accounting) -> None:
+    for at in (0.0, 1.0):
+        poll(books, at, utilization("gpu-a", 1.0))
+    books.forget(1e6, {A})
+    poll(books, 1e6, utilization("gpu-a", 1.0))
+    poll(books, 1e6 + 1, utilization("gpu-a", 1.0))
+
+    assert busy_and_observed(books) == (2.0, 2.0)
+
+
+def test_other_readings_count_for_nothing(books: Accounting) -> None:
+    for at in (0.0, 1.0):
+        poll(books, at, Sample(catalog.MEMORY_BANDWIDTH, "gpu-a", 1.0), held=(sole(TRAIN),))
+
+    held = books.held(TRAIN, A)
+    assert (held.busy_seconds, held.observed_seconds, held.energy_joules) == (0.0, 0.0, 0.0)

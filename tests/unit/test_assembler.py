@@ -1,0 +1,455 @@
+import logging
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from collectors.contract import Device, Partition, Reading, Reason, Sample, Unsupported
+from exporter.assembler import Assembler, AssemblerThread, Clocks, Event, Latest
+from exporter.attribution.holding import Holding
+from exporter.attribution.watcher import AttributionState
+from exporter.exposition import Format, render
+from exporter.poller import Poller
+from exporter.snapshot import Snapshot
+from tests.doubles.collectors import (
+    BOUND_SECONDS,
+    FAST,
+    INTERVALS,
+    LIMITS,
+    Clock,
+    Hang,
+    ScriptedCollector,
+    absent,
+    compute,
+    ended,
+    energy,
+    failed,
+    gpu,
+    info,
+    no_energy,
+    part,
+    power,
+    started,
+    status,
+    utilization,
+)
+from tests.doubles.exporter_process import wait_until
+from tests.doubles.expositions import parse
+
+GPU = "acme/gpu"
+BOTH = (gpu("gpu-a"), gpu("gpu-b"))
+UNKNOWN = AttributionState(None, up=False, last_success_timestamp_seconds=None)
+Series = dict[tuple[str, str], float]
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def assembler(clock: Clock) -> Assembler:
+    return Assembler(["acme"], ("acme/",), LIMITS, Clocks(clock, lambda: 1_700_000_000.0 + clock.now))
+
+
+def held(*pods: tuple[str, str]) -> AttributionState:
+    """Pods with the device ids they hold."""
+    holdings = tuple(Holding("ns", pod, "main", GPU, device, "device_plugin") for pod, device in pods)
+    return AttributionState(holdings, up=True, last_success_timestamp_seconds=5.0)
+
+
+def reading(
+    *samples: Sample,
+    devices: tuple[Device, ...] = BOTH,
+    partitions: tuple[Partition, ...] = (),
+    unsupported: tuple[Unsupported, ...] = (),
+) -> Reading:
+    return Reading(devices, partitions, samples, unsupported=unsupported)
+
+
+def poll(assembler: Assembler, clock: Clock, at: float, brought: Reading) -> Snapshot:
+    clock.now = at
+    assembler.take(ended(at, brought))
+    return assembler.snapshot()
+
+
+def series(snapshot: Snapshot) -> Series:
+    """Values by family and uuid, or pod where there is one."""
+    found: Series = {}
+    for family in parse(render(snapshot, (), Format.TEXT), Format.TEXT):
+        for sample in family.samples:
+            who = sample.labels.get("pod") or sample.labels.get("partition_uuid") or sample.labels["uuid"]
+            assert found.setdefault((sample.name, who), sample.value) == sample.value
+    return found
+
+
+def who_has(snapshot: Snapshot, name: str) -> dict[str, float]:
+    return {who: value for (family, who), value in series(snapshot).items() if family == name}
+
+
+A = 'device="dev-gpu-a",model="A1"'
+B = 'device="dev-gpu-b",model="A1"'
+A_END = 'uuid="gpu-a",vendor="acme"'
+B_END = 'uuid="gpu-b",vendor="acme"'
+SMALL = f"""\
+# TYPE accelerator_device_info gauge
+accelerator_device_info{{device="dev-gpu-a",index="0",model="A1",{A_END}}} 1.0
+accelerator_device_info{{device="dev-gpu-b",index="1",model="A1",{B_END}}} 1.0
+# TYPE accelerator_device_allocated gauge
+accelerator_device_allocated{{{A},{A_END}}} 1.0
+accelerator_device_allocated{{{B},{B_END}}} 1.0
+# TYPE accelerator_device_allocations gauge
+accelerator_device_allocations{{{A},{A_END}}} 1.0
+accelerator_device_allocations{{{B},{B_END}}} 2.0
+# TYPE accelerator_device_utilization_ratio gauge
+accelerator_device_utilization_ratio{{{A},{A_END}}} 1.0
+accelerator_device_utilization_ratio{{{B},{B_END}}} 0.25
+# TYPE accelerator_device_busy_seconds_total counter
+accelerator_device_busy_seconds_total{{{A},{A_END}}} 1.5
+accelerator_device_busy_seconds_total{{{B},{B_END}}} 0.5
+# TYPE accelerator_device_observed_seconds_total counter
+accelerator_device_observed_seconds_total{{{A},{A_END}}} 2.0
+accelerator_device_observed_seconds_total{{{B},{B_END}}} 2.0
+# TYPE accelerator_device_power_watts gauge
+accelerator_device_power_watts{{{A},{A_END}}} 100.0
+accelerator_device_power_watts{{{B},{B_END}}} 50.0
+# TYPE accelerator_device_energy_joules_total counter
+accelerator_device_energy_joules_total{{{A},{A_END}}} 1200.0
+accelerator_device_energy_joules_total{{{B},{B_END}}} 100.0
+# TYPE accelerator_container_utilization_ratio gauge
+accelerator_container_utilization_ratio{{container="main",{A},namespace="ns",pod="train",{A_END}}} 1.0
+# TYPE accelerator_container_busy_seconds_total counter
+accelerator_container_busy_seconds_total{{container="main",{A},namespace="ns",pod="train",{A_END}}} 1.5
+# TYPE accelerator_container_observed_seconds_total counter
+accelerator_container_observed_seconds_total{{container="main",{A},namespace="ns",pod="train",{A_END}}} 2.0
+# TYPE accelerator_container_last_active_timestamp_seconds gauge
+accelerator_container_last_active_timestamp_seconds\
+{{container="main",{A},namespace="ns",pod="train",{A_END}}} 1.700000002e+09
+# TYPE accelerator_container_power_watts gauge
+accelerator_container_power_watts{{container="main",{A},namespace="ns",pod="train",{A_END}}} 100.0
+# TYPE accelerator_container_energy_joules_total counter
+accelerator_container_energy_joules_total{{container="main",{A},namespace="ns",pod="train",{A_END}}} 200.0
+# TYPE accelerator_allocation_info gauge
+accelerator_allocation_info{{container="main",{A},namespace="ns",pod="train",resource="acme/gpu",\
+source="device_plugin",{A_END}}} 1.0
+accelerator_allocation_info{{container="main",{B},namespace="ns",pod="web-0",resource="acme/gpu",\
+source="device_plugin",{B_END}}} 1.0
+accelerator_allocation_info{{container="main",{B},namespace="ns",pod="web-1",resource="acme/gpu",\
+source="device_plugin",{B_END}}} 1.0
+# TYPE accelerator_allocation_share_ratio gauge
+accelerator_allocation_share_ratio{{container="main",{A},namespace="ns",pod="train",{A_END}}} 1.0
+accelerator_allocation_share_ratio{{container="main",{B},namespace="ns",pod="web-0",{B_END}}} 0.5
+accelerator_allocation_share_ratio{{container="main",{B},namespace="ns",pod="web-1",{B_END}}} 0.5
+# TYPE accelerator_allocation_device_seconds_total counter
+accelerator_allocation_device_seconds_total{{container="main",{A},namespace="ns",pod="train",{A_END}}} 2.0
+accelerator_allocation_device_seconds_total{{container="main",{B},namespace="ns",pod="web-0",{B_END}}} 1.0
+accelerator_allocation_device_seconds_total{{container="main",{B},namespace="ns",pod="web-1",{B_END}}} 1.0
+"""
+
+
+def test_two_devices_one_held_alone_and_one_shared(assembler: Assembler, clock: Clock) -> None:
+    def both(busy: float, joules: float) -> Reading:
+        return reading(
+            *(info("gpu-a"), info("gpu-b", index="1")),
+            *(utilization("gpu-a", busy), power("gpu-a", 100), energy("gpu-a", joules)),
+            *(utilization("gpu-b", 0.25), power("gpu-b", 50)),
+            unsupported=(no_energy("gpu-b"),),
+        )
+
+    assembler.take(held(("train", "gpu-a"), ("web-0", "gpu-b::0"), ("web-1", "gpu-b::1")))
+    poll(assembler, clock, 0.0, both(0.5, 1000))
+    snapshot = poll(assembler, clock, 2.0, both(1.0, 1200))
+
+    lines = render(snapshot, (), Format.TEXT).decode().splitlines(keepends=True)
+    assert "".join(line for line in lines if not line.startswith("# HELP")) == SMALL
+
+
+USED = reading(utilization("gpu-a", 0.5), status("gpu-a", "ok"), info("gpu-a"), devices=BOTH[:1])
+BUSY = "accelerator_device_busy_seconds_total"
+OBSERVED = "accelerator_device_observed_seconds_total"
+CONTAINER_BUSY = "accelerator_container_busy_seconds_total"
+
+
+def test_a_hung_collector_s_readings_go_and_its_counters_resume_where_they_stood(
+    assembler: Assembler, clock: Clock
+) -> None:
+    assembler.take(held(("train", "gpu-a")))
+    for at in (0.0, 1.0, 2.0):
+        poll(assembler, clock, at, USED)
+    assembler.take(started(3.0))
+
+    clock.now = 2.0 + 11.0
+    before = series(assembler.snapshot())
+    clock.now = 2.0 + 11.1
+    during = assembler.snapshot()
+
+    assert (before[BUSY, "gpu-a"], before[OBSERVED, "gpu-a"], before[CONTAINER_BUSY, "train"]) == (1.0, 2.0, 1.0)
+    assert series(during).keys() == {
+        ("accelerator_device_info", "gpu-a"),
+        ("accelerator_device_status", "gpu-a"),
+        ("accelerator_device_allocated", "gpu-a"),
+        ("accelerator_device_allocations", "gpu-a"),
+        ("accelerator_allocation_info", "train"),
+        ("accelerator_allocation_share_ratio", "train"),
+        ("accelerator_allocation_device_seconds_total", "train"),
+    }
+    assert (during.collectors[0].late, during.collectors[0].errors[Reason.LATE]) == (True, 1)
+
+    resumed = series(poll(assembler, clock, 500.0, USED))
+    after = series(poll(assembler, clock, 501.0, USED))
+    assert (resumed[BUSY, "gpu-a"], resumed[OBSERVED, "gpu-a"], resumed[CONTAINER_BUSY, "train"]) == (1.0, 2.0, 1.0)
+    assert (after[BUSY, "gpu-a"], after[OBSERVED, "gpu-a"], after[CONTAINER_BUSY, "train"]) == (1.5, 3.0, 1.5)
+
+
+def test_counters_resume_also_after_more_than_an_hour_of_silence(assembler: Assembler, clock: Clock) -> None:
+    for at in (0.0, 1.0):
+        poll(assembler, clock, at, USED)
+    clock.now = 7200.0
+    assembler.snapshot()
+
+    assert series(poll(assembler, clock, 7201.0, USED))[BUSY, "gpu-a"] == 0.5
+
+
+def test_one_collector_that_hangs_takes_nothing_from_another(clock: Clock) -> None:
+    assembler = Assembler(["acme", "bolt"], (), LIMITS, Clocks(clock, clock))
+    for name, device in (("acme", "gpu-a"), ("bolt", "gpu-b")):
+        brought = reading(utilization(device, 0.5), devices=(gpu(device),))
+        assembler.take(ended(0.0, brought, collector=name))
+    assembler.take(started(1.0, "acme"))
+    clock.now = 100.0
+    assembler.take(ended(100.0, reading(utilization("gpu-b", 0.7), devices=BOTH[1:]), collector="bolt"))
+
+    assert who_has(assembler.snapshot(), "accelerator_device_utilization_ratio") == {"gpu-b": 0.7}
+
+
+def test_a_device_s_series_do_not_change_when_a_pod_comes_or_goes(assembler: Assembler, clock: Clock) -> None:
+    def labels_of_devices() -> list[tuple[str, dict[str, str]]]:
+        families = parse(render(assembler.snapshot(), (), Format.TEXT), Format.TEXT)
+        found = [(sample.name, sample.labels) for family in families for sample in family.samples]
+        return [(name, labels) for name, labels in found if name.startswith("accelerator_device_")]
+
+    assembler.take(held())
+    poll(assembler, clock, 0.0, USED)
+    before = labels_of_devices()
+    assembler.take(held(("train", "gpu-a")))
+    during = labels_of_devices()
+    assembler.take(held())
+
+    assert before == during == labels_of_devices()
+
+
+def test_what_a_device_does_is_credited_to_the_pod_that_holds_it_then(assembler: Assembler, clock: Clock) -> None:
+    for at, pod in ((0.0, "one"), (1.0, "one"), (2.0, "two"), (4.0, "two")):
+        assembler.take(held((pod, "gpu-a")))
+        snapshot = poll(assembler, clock, at, USED)
+
+    assert who_has(snapshot, CONTAINER_BUSY) == {"two": 1.5}
+    assert who_has(snapshot, "accelerator_allocation_device_seconds_total") == {"two": 3.0}
+    assert who_has(snapshot, BUSY) == {"gpu-a": 2.0}
+
+
+def test_while_allocations_are_unknown_everything_about_holders_is_absent(assembler: Assembler, clock: Clock) -> None:
+    assembler.take(held(("train", "gpu-a"), ("lost", "gpu-z")))
+    poll(assembler, clock, 0.0, USED)
+    assembler.take(UNKNOWN)
+    snapshot = poll(assembler, clock, 1.0, USED)
+
+    assert (snapshot.allocations, snapshot.holder_samples, snapshot.unmatched) == (None, (), {})
+    assert {name for name, _ in series(snapshot)} == {
+        "accelerator_device_info",
+        "accelerator_device_status",
+        "accelerator_device_utilization_ratio",
+        BUSY,
+        OBSERVED,
+    }
+
+    assembler.take(held(("train", "gpu-a")))
+    assert who_has(poll(assembler, clock, 2.0, USED), "accelerator_allocation_device_seconds_total") == {"train": 0.0}
+
+
+def test_the_map_may_come_before_the_devices(assembler: Assembler, clock: Clock) -> None:
+    assembler.take(held(("train", "gpu-a")))
+    early = assembler.snapshot()
+    late = poll(assembler, clock, 1.0, USED)
+
+    assert (early.allocations, early.unmatched) == ((), {GPU: 1})
+    assert who_has(late, "accelerator_allocation_share_ratio") == {"train": 1.0}
+    assert late.unmatched == {}
+
+
+def test_a_device_that_is_lost_is_still_held(assembler: Assembler, clock: Clock) -> None:
+    assembler.take(held(("train", "gpu-a")))
+    poll(assembler, clock, 0.0, USED)
+    gone = reading(status("gpu-a", "failed"), utilization("gpu-a", 0.5), devices=(gpu("gpu-a", lost=True),))
+    clock.now = 1.0
+    assembler.take(ended(1.0, gone, FAST))
+    snapshot = assembler.snapshot()
+
+    assert who_has(snapshot, "accelerator_device_allocated") == {"gpu-a": 1.0}
+    assert who_has(snapshot, "accelerator_allocation_device_seconds_total") == {"train": 1.0}
+    assert {name for name, _ in series(snapshot)} & {
+        "accelerator_device_utilization_ratio",
+        BUSY,
+        CONTAINER_BUSY,
+    } == set()
+
+
+SLICED = reading(
+    *(compute("gpu-a", "s0", 0.5), compute("gpu-a", "s1", 0.25), info("gpu-a", "s0")),
+    devices=BOTH[:1],
+    partitions=(part("gpu-a", "s0"), part("gpu-a", "s1")),
+)
+
+
+def test_shares_follow_the_partitions_sizes(assembler: Assembler, clock: Clock) -> None:
+    assembler.take(held(("one", "s0"), ("two", "s1")))
+    snapshot = poll(assembler, clock, 0.0, SLICED)
+
+    assert who_has(snapshot, "accelerator_allocation_share_ratio") == {"one": 0.5, "two": 0.25}
+    assert who_has(snapshot, "accelerator_device_allocated") == {"gpu-a": 1.0}
+    assert who_has(snapshot, "accelerator_device_allocations") == {"gpu-a": 0.0}
+    assert who_has(snapshot, "accelerator_partition_allocations") == {"s0": 1.0, "s1": 1.0}
+
+
+def test_a_partition_that_is_taken_apart_takes_its_edges_along(assembler: Assembler, clock: Clock) -> None:
+    assembler.take(held(("one", "s0")))
+    poll(assembler, clock, 0.0, SLICED)
+    clock.now = 1.0
+    assembler.take(ended(1.0, reading(devices=BOTH[:1]), FAST))
+    snapshot = assembler.snapshot()
+
+    assert (snapshot.allocations, snapshot.holder_samples, snapshot.unmatched) == ((), (), {GPU: 1})
+
+
+def test_it_is_ready_when_every_collector_has_answered_failed_or_been_late(clock: Clock) -> None:
+    assembler = Assembler(["a", "b", "c", "d"], (), LIMITS, Clocks(clock, clock))
+    steps: list[Event] = [
+        ended(1.0, reading(), collector="a"),
+        failed(1.0, Reason.LIBRARY_MISSING, collector="b"),
+        absent(1.0, "c"),
+        started(1.0, "d"),
+    ]
+    for step in steps:
+        assert not assembler.snapshot().ready
+        assembler.take(step)
+    assert not assembler.snapshot().ready
+
+    clock.now = 10.0
+    assert assembler.snapshot().ready
+
+
+def test_without_collectors_it_is_ready_at_once(clock: Clock) -> None:
+    assert Assembler([], (), LIMITS, Clocks(clock, clock)).snapshot().ready
+
+
+def test_the_source_of_allocations_is_told_from_its_first_report_on(assembler: Assembler) -> None:
+    assert assembler.snapshot().attribution == ()
+    assembler.take(UNKNOWN)
+
+    [health] = assembler.snapshot().attribution
+    assert (health.source, health.up, health.last_success_timestamp_seconds) == ("podresources", False, None)
+
+
+@contextmanager
+def assembling(assembler: Assembler, latest: Latest) -> Iterator[AssemblerThread]:
+    thread = AssemblerThread(assembler, latest, time.monotonic)
+    thread.start()
+    try:
+        yield thread
+    finally:
+        thread.stop(BOUND_SECONDS)
+
+
+def real_time(*collectors: str) -> Assembler:
+    return Assembler(collectors, (), LIMITS, Clocks(time.monotonic, time.time))
+
+
+def test_a_snapshot_is_made_after_every_report() -> None:
+    latest = Latest()
+    with assembling(real_time("acme"), latest) as thread:
+        thread.report(ended(time.monotonic(), USED))
+        snapshot = wait_until(lambda: latest.snapshot if latest.snapshot.ready else None, BOUND_SECONDS)
+
+    assert list(snapshot.devices) == ["gpu-a"]
+
+
+def test_snapshots_are_made_also_when_nothing_is_reported() -> None:
+    latest = Latest()
+    with assembling(real_time("acme"), latest) as thread:
+        thread.report(started(time.monotonic() - 60))
+        wait_until(lambda: latest.snapshot.collectors and latest.snapshot.collectors[0].late, BOUND_SECONDS)
+        made_at = latest.made_at
+        wait_until(lambda: latest.made_at > made_at, BOUND_SECONDS)
+
+
+def test_what_was_reported_before_the_end_is_taken_in() -> None:
+    latest = Latest()
+    with assembling(real_time("acme"), latest) as thread:
+        for _ in range(50):
+            thread.report(ended(time.monotonic(), USED))
+
+    assert latest.snapshot.ready
+
+
+class BrokenOnce(Assembler):
+    """Breaks at the first snapshot, and works again from the second."""
+
+    broke = False
+
+    def snapshot(self) -> Snapshot:
+        if not self.broke:
+            self.broke = True
+            raise ZeroDivisionError
+        return super().snapshot()
+
+
+def test_a_bug_in_the_assembler_is_logged_and_does_not_end_its_thread(caplog: pytest.LogCaptureFixture) -> None:
+    latest = Latest()
+    clock = time.monotonic
+    with assembling(BrokenOnce(["acme"], (), LIMITS, Clocks(clock, time.time)), latest) as thread:
+        thread.report(ended(clock(), USED))
+        snapshot = wait_until(lambda: latest.snapshot if latest.snapshot.ready else None, BOUND_SECONDS)
+
+    assert list(snapshot.devices) == ["gpu-a"], "the event before the bug must not be lost"
+    [record] = [record for record in caplog.records if record.levelno >= logging.ERROR]
+    assert record.getMessage().startswith("snapshot failed")
+    assert record.exc_info is not None
+
+
+def test_a_collector_that_hangs_is_late_and_recovers_by_itself() -> None:
+    """Poller and assembler together, on real time."""
+    hang = Hang(USED)
+    collector = ScriptedCollector(USED, hang, USED)
+    latest = Latest()
+    limits = type(LIMITS)(0.2, LIMITS.max_age_seconds)
+    with assembling(Assembler(["acme"], (), limits, Clocks(time.monotonic, time.time)), latest) as thread:
+        intervals = dict.fromkeys(INTERVALS, 0.01)
+        poller = Poller("acme", collector, intervals, time.monotonic, thread.report)
+        poller.start()
+        wait_until(lambda: latest.snapshot.ready and latest.snapshot.collectors[0].late, BOUND_SECONDS)
+        hang.released.set()
+        wait_until(lambda: latest.snapshot.collectors[0].up, BOUND_SECONDS)
+        poller.stop()
+        assert poller.join(BOUND_SECONDS)
+
+    assert latest.snapshot.collectors[0].errors[Reason.LATE] >= 1
+    assert not collector.overlapped
+
+
+def test_only_its_own_thread_makes_snapshots() -> None:
+    threads: set[int] = set()
+
+    class Watched(Assembler):
+        def snapshot(self) -> Snapshot:
+            threads.add(threading.get_ident())
+            return super().snapshot()
+
+    latest = Latest()
+    with assembling(Watched(["acme"], (), LIMITS, Clocks(time.monotonic, time.time)), latest) as thread:
+        thread.report(ended(time.monotonic(), USED))
+        wait_until(lambda: latest.snapshot.ready, BOUND_SECONDS)
+
+    assert len(threads) == 1
+    assert threading.get_ident() not in threads

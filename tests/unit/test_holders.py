@@ -1,0 +1,248 @@
+import itertools
+from collections import Counter, defaultdict
+
+import pytest
+
+from collectors import catalog
+from collectors.contract import Sample
+from exporter import families
+from exporter.accounting import Held
+from exporter.attribution.device_ids import AliasTable
+from exporter.attribution.holding import Holding
+from exporter.holders import holder_samples, match, occupancy, with_shares
+from exporter.snapshot import Allocation, Container, SubjectKey
+from tests.doubles.collectors import energy, gpu, info, part, power, temperature, utilization
+
+GPU = "acme.example/gpu"
+DEVICES = (gpu("a"), gpu("b"))
+PARTITIONS = (part("b", "b0"), part("b", "b1"))
+TABLE = AliasTable(DEVICES, PARTITIONS)
+PREFIXES = ("acme.example/",)
+
+P = Container("ns", "p", "c")
+Q = Container("ns", "q", "c")
+R = Container("ns", "r", "c")
+A, B = SubjectKey("a"), SubjectKey("b")
+B0, B1 = SubjectKey("b", "b0"), SubjectKey("b", "b1")
+
+
+def holding(device_id: str, container: Container = P, resource: str = GPU, **more: str) -> Holding:
+    return Holding(*container, resource, device_id, more.get("source", "device_plugin"), more.get("claim", ""))
+
+
+def edge(container: Container, subject: SubjectKey) -> Allocation:
+    return Allocation(container, subject, GPU, "device_plugin")
+
+
+def shares(*edges: tuple[Container, SubjectKey], ratio: dict[SubjectKey, float] | None = None) -> list[float | None]:
+    return [found.share_ratio for found in with_shares([edge(*pair) for pair in edges], ratio or {})]
+
+
+def soles(*edges: tuple[Container, SubjectKey]) -> list[bool]:
+    return [found.sole for found in with_shares([edge(*pair) for pair in edges], {B0: 0.5, B1: 0.25})]
+
+
+def test_an_id_becomes_an_edge_to_its_device_or_partition() -> None:
+    edges, unmatched = match([holding("a"), holding("b1", Q, source="dra", claim="claim-1")], TABLE.resolve, PREFIXES)
+
+    assert edges == [
+        Allocation(P, A, GPU, "device_plugin"),
+        Allocation(Q, B1, GPU, "dra", "claim-1"),
+    ]
+    assert unmatched == {}
+
+
+def test_replicas_mirrored_resources_and_repeated_entries_are_one_edge() -> None:
+    held = [
+        holding("a::0"),
+        holding("a::1"),
+        holding("a"),
+        holding("a"),
+        holding("a", resource="acme.example/gpu.shared"),
+    ]
+
+    edges, _ = match(held, TABLE.resolve, PREFIXES)
+
+    assert edges == [Allocation(P, A, GPU, "device_plugin")]
+
+
+def test_edges_do_not_depend_on_the_order_of_the_answer() -> None:
+    held = [
+        holding("a", source="dra", claim="claim-2"),
+        holding("a", source="dra", claim="claim-1"),
+        holding("a::0", resource="acme.example/gpu.shared"),
+        holding("b0", Q),
+    ]
+
+    found = {tuple(match(order, TABLE.resolve, PREFIXES)[0]) for order in itertools.permutations(held)}
+
+    assert found == {(Allocation(P, A, GPU, "dra", "claim-1"), Allocation(Q, B0, GPU, "device_plugin"))}
+
+
+def test_each_container_of_a_pod_has_its_own_edge() -> None:
+    edges, _ = match([holding("a", P), holding("a", P._replace(container="sidecar"))], TABLE.resolve, PREFIXES)
+
+    assert [found.container.container for found in edges] == ["c", "sidecar"]
+
+
+def test_unmatched_ids_are_counted_by_resource_and_only_for_accelerators() -> None:
+    held = [
+        holding("z1"),
+        holding("z2", Q),
+        holding("z3", resource="acme.example/slice"),
+        holding("hugepage", resource="vendor.example/net"),
+        holding("a", resource="vendor.example/net"),
+    ]
+
+    edges, unmatched = match(held, TABLE.resolve, PREFIXES)
+
+    assert unmatched == {GPU: 2, "acme.example/slice": 1}
+    assert [found.subject for found in edges] == [A]
+
+
+def test_a_resource_that_only_monitors_is_neither_an_edge_nor_unmatched() -> None:
+    assert match([holding("a", resource="acme.example/gpu_monitoring")], TABLE.resolve, PREFIXES) == ([], {})
+
+
+def test_without_collectors_nothing_is_unmatched() -> None:
+    assert match([holding("z")], TABLE.resolve, ()) == ([], {})
+
+
+def test_a_sole_holder_has_the_whole_device() -> None:
+    assert shares((P, A), (Q, B)) == [1.0, 1.0]
+    assert soles((P, A), (Q, B)) == [True, True]
+
+
+def test_holders_that_share_a_device_have_equal_parts_of_it() -> None:
+    assert shares((P, A), (Q, A), (R, A)) == pytest.approx([1 / 3] * 3)
+    assert soles((P, A), (Q, A), (R, A)) == [False] * 3
+
+
+def test_the_holder_of_a_partition_has_its_fraction_of_the_device() -> None:
+    assert shares((P, B0), (Q, B1), ratio={B0: 0.5, B1: 0.25}) == [0.5, 0.25]
+    assert soles((P, B0), (Q, B1)) == [True, True]
+
+
+def test_holders_that_share_a_partition_have_equal_parts_of_its_fraction() -> None:
+    assert shares((P, B0), (Q, B0), (R, B1), ratio={B0: 0.5, B1: 0.25}) == [0.25, 0.25, 0.25]
+    assert soles((P, B0), (Q, B0), (R, B1)) == [False, False, True]
+
+
+def test_the_share_of_a_partition_of_unknown_size_is_unknown() -> None:
+    assert shares((P, B0), (Q, B1), ratio={B1: 0.25}) == [None, 0.25]
+    assert soles((P, B0)) == [True]
+
+
+def test_a_device_held_whole_and_in_part_is_nobody_s_alone_and_not_handed_out_twice() -> None:
+    found = shares((P, B), (Q, B0), (R, B1), ratio={B0: 0.5, B1: 0.25})
+
+    assert sum(share or 0 for share in found) == pytest.approx(1.0)
+    assert found == pytest.approx([1 / 1.75, 0.5 / 1.75, 0.25 / 1.75])
+    assert soles((P, B), (Q, B0)) == [False, False]
+
+
+def test_partitions_of_one_device_do_not_matter_to_another() -> None:
+    assert soles((P, A), (Q, B0)) == [True, True]
+
+
+def test_partitions_that_claim_more_than_their_device_get_no_more_than_it() -> None:
+    assert shares((P, B0), (Q, B1), ratio={B0: 1.0, B1: 0.6}) == pytest.approx([1 / 1.6, 0.6 / 1.6])
+
+
+def occupied(*edges: tuple[Container, SubjectKey]) -> dict[SubjectKey, tuple[float, float]]:
+    """(allocated, allocations) of every subject."""
+    found: defaultdict[SubjectKey, dict[str, float]] = defaultdict(dict)
+    for sample in occupancy(DEVICES, PARTITIONS, [edge(*pair) for pair in edges]):
+        found[SubjectKey(sample.device_uuid, sample.partition_uuid)][sample.metric.stem] = sample.value
+    return {subject: (values["allocated"], values["allocations"]) for subject, values in found.items()}
+
+
+def test_a_free_device_is_told_to_be_free() -> None:
+    assert occupied() == dict.fromkeys((A, B, B0, B1), (0, 0))
+
+
+def test_a_device_is_allocated_through_a_partition_but_not_held_itself() -> None:
+    assert occupied((P, B0), (Q, B0)) == {A: (0, 0), B: (1, 0), B0: (1, 2), B1: (0, 0)}
+
+
+def test_a_shared_device_counts_its_holders_and_its_partitions_stay_free() -> None:
+    assert occupied((P, B), (Q, B), (R, A)) == {A: (1, 1), B: (1, 2), B0: (0, 0), B1: (0, 0)}
+
+
+def test_occupancy_is_absent_while_allocations_are_unknown() -> None:
+    assert occupancy(DEVICES, PARTITIONS, None) == []
+
+
+LIVE = (
+    utilization("a", 0.5),
+    Sample(catalog.MEMORY_USAGE, "a", 4e9),
+    Sample(catalog.MEMORY_LIMIT, "a", 8e9),
+    power("a", 100),
+    energy("a", 5000),
+    temperature("a", 60),
+    info("a"),
+)
+USED = Held(busy_seconds=3, observed_seconds=4, energy_joules=50, device_seconds=6, last_active=7)
+
+
+def served(live: tuple[Sample, ...], *edges: tuple[Container, SubjectKey], used: Held = USED) -> dict[str, float]:
+    """Values of the holder P, by the family's name."""
+    shared = with_shares([edge(*pair) for pair in edges], {})
+    found = [s for s in holder_samples(shared, live, lambda *_: used) if s.container == P]
+    names = Counter(sample.metric.name(sample.metric.subjects[0]) for sample in found)
+    assert set(names.values()) == {1}
+    return {sample.metric.name(sample.metric.subjects[0]): sample.value for sample in found}
+
+
+ALLOCATION = {
+    "accelerator_allocation_info": 1,
+    "accelerator_allocation_share_ratio": 1,
+    "accelerator_allocation_device_seconds_total": 6,
+}
+
+
+def test_a_sole_holder_has_the_device_s_figures() -> None:
+    assert served(LIVE, (P, A)) == ALLOCATION | {
+        "accelerator_container_utilization_ratio": 0.5,
+        "accelerator_container_busy_seconds_total": 3,
+        "accelerator_container_observed_seconds_total": 4,
+        "accelerator_container_last_active_timestamp_seconds": 7,
+        "accelerator_container_memory_usage_bytes": 4e9,
+        "accelerator_container_memory_limit_bytes": 8e9,
+        "accelerator_container_power_watts": 100,
+        "accelerator_container_energy_joules_total": 50,
+    }
+
+
+def test_a_holder_that_shares_has_its_edge_and_no_figure_that_nobody_measured() -> None:
+    assert served(LIVE, (P, A), (Q, A)) == ALLOCATION | {"accelerator_allocation_share_ratio": 0.5}
+
+
+def test_container_figures_are_withdrawn_with_their_input() -> None:
+    assert served((), (P, A)) == ALLOCATION
+    assert served((power("a", 1),), (P, A)).keys() - ALLOCATION.keys() == {"accelerator_container_power_watts"}
+    assert served((energy("a", 1),), (P, A)).keys() - ALLOCATION.keys() == {"accelerator_container_energy_joules_total"}
+
+
+def test_last_active_is_absent_until_the_container_has_been() -> None:
+    found = served((utilization("a", 0),), (P, A), used=Held(observed_seconds=4))
+
+    assert found.keys() - ALLOCATION.keys() == {
+        "accelerator_container_utilization_ratio",
+        "accelerator_container_busy_seconds_total",
+        "accelerator_container_observed_seconds_total",
+    }
+
+
+def test_an_unknown_share_and_its_integral_are_absent() -> None:
+    assert served((), (P, B0)).keys() == {"accelerator_allocation_info"}
+
+
+def test_the_edge_says_how_the_device_was_asked_for() -> None:
+    [found] = holder_samples([Allocation(P, A, GPU, "dra", "claim-1")], (), lambda *_: USED)
+
+    assert (found.metric, found.labels) == (families.ALLOCATION_INFO, (GPU, "dra", "claim-1"))
+
+
+def test_readings_of_another_subject_are_not_taken_for_the_holder_s_own() -> None:
+    assert served((utilization("b", 0.9), utilization("b", 0.8, "b0")), (P, A)) == ALLOCATION

@@ -1,0 +1,295 @@
+import logging
+import math
+
+import pytest
+
+from collectors import catalog
+from collectors.contract import Reading, Reason, Sample
+from collectors.metric import Cadence
+from exporter.newest import NewestReadings
+from tests.doubles.collectors import (
+    EVERY,
+    FAST,
+    LIMITS,
+    Clock,
+    absent,
+    compute,
+    ended,
+    failed,
+    fault,
+    gpu,
+    info,
+    part,
+    started,
+    status,
+    temperature,
+    utilization,
+)
+
+A, B = gpu("gpu-a"), gpu("gpu-b")
+USED = utilization("gpu-a", 0.5)
+WARM = temperature("gpu-a", 60)
+KNOWN = info("gpu-a")
+WELL = status("gpu-a", "ok")
+READING = Reading((A,), samples=(USED, WARM, KNOWN, WELL))
+DEADLINE = LIMITS.deadline_seconds
+WALL = 1_700_000_000.0
+
+
+@pytest.fixture
+def newest() -> NewestReadings:
+    return NewestReadings("acme", LIMITS, Clock(WALL))
+
+
+@pytest.fixture
+def log(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
+    caplog.set_level(logging.INFO, "exporter.newest")
+    return caplog
+
+
+def test_everything_of_the_last_reading_is_served(newest: NewestReadings) -> None:
+    newest.ended(ended(10.0, READING))
+
+    assert set(newest.samples(10.0)) == {USED, WARM, KNOWN, WELL}
+
+
+def test_only_the_cadences_that_were_due_are_replaced(newest: NewestReadings) -> None:
+    newest.ended(ended(10.0, READING))
+    newer = utilization("gpu-a", 0.9)
+    newest.ended(ended(11.0, Reading((A,), samples=(newer,)), FAST))
+
+    assert set(newest.samples(11.0)) == {newer, WARM, KNOWN}  # the status is fast, and this reading has none
+
+
+def test_a_value_that_the_next_reading_lacks_is_gone(newest: NewestReadings) -> None:
+    newest.ended(ended(10.0, READING))
+    newest.ended(ended(11.0, Reading((A,), samples=(WELL,)), FAST))
+
+    assert USED not in newest.samples(11.0)
+
+
+@pytest.mark.parametrize(
+    ("sample", "cadence"),
+    [
+        (USED, Cadence.FAST),
+        (WARM, Cadence.MEDIUM),
+        (Sample(catalog.MAX_CLOCK, "gpu-a", 1e9, "", ("core",)), Cadence.SLOW),
+    ],
+    ids=["fast", "medium", "slow"],
+)
+def test_a_sample_is_served_until_the_age_of_its_cadence(
+    newest: NewestReadings, sample: Sample, cadence: Cadence
+) -> None:
+    newest.ended(ended(100.0, Reading((A,), samples=(sample,))))
+    oldest = 100.0 + LIMITS.max_age_seconds[cadence]
+
+    assert newest.samples(oldest) == (sample,)
+    assert newest.samples(oldest + 0.1) == ()
+
+
+def test_identity_and_state_do_not_age(newest: NewestReadings) -> None:
+    newest.ended(ended(0.0, READING))
+
+    assert set(newest.samples(1e6)) == {KNOWN, WELL}
+
+
+def test_a_lost_device_keeps_identity_and_state_and_nothing_else(newest: NewestReadings) -> None:
+    newest.ended(ended(0.0, Reading((A, B), samples=(USED, WARM, KNOWN, WELL, utilization("gpu-b", 0.1)))))
+    broken = status("gpu-a", "failed")
+    lost = Reading((gpu("gpu-a", lost=True), B), samples=(broken, utilization("gpu-b", 0.2)))
+    newest.ended(ended(1.0, lost, FAST))
+
+    assert set(newest.samples(1.0)) == {KNOWN, broken, utilization("gpu-b", 0.2)}
+    assert [device.uuid for device in newest.devices] == ["gpu-a", "gpu-b"]
+
+
+def test_what_is_taken_apart_or_taken_out_is_gone_at_once(newest: NewestReadings) -> None:
+    sliced = (compute("gpu-a", "s0", 0.5), info("gpu-a", "s0"), compute("gpu-b", "s1", 0.5))
+    newest.ended(ended(0.0, Reading((A, B), (part("gpu-a", "s0"), part("gpu-b", "s1")), (KNOWN, *sliced))))
+    newest.ended(ended(1.0, Reading((A,)), FAST))
+
+    assert newest.samples(1.0) == (KNOWN,)
+
+
+def test_a_failure_takes_away_neither_identity_nor_what_is_still_fresh(newest: NewestReadings) -> None:
+    newest.ended(ended(0.0, READING))
+    newest.ended(failed(1.0, Reason.UNAVAILABLE))
+
+    assert newest.devices == (A,)
+    assert set(newest.samples(1.0)) == {USED, WARM, KNOWN, WELL}
+    assert set(newest.samples(15.0)) == {WARM, KNOWN, WELL}
+
+
+def test_health_before_the_first_answer(newest: NewestReadings) -> None:
+    health = newest.health(0.0)
+
+    assert (health.present, health.up, health.late, health.devices) == (False, False, False, 0)
+    assert (health.duration_seconds, health.last_success_timestamp_seconds) == (None, None)
+    assert health.errors == dict.fromkeys(Reason, 0)
+    assert not newest.settled
+
+
+def test_health_after_a_reading(newest: NewestReadings) -> None:
+    newest.ended(ended(1.0, READING, took=0.25))
+
+    health = newest.health(1.0)
+    assert (health.present, health.up, health.late, health.devices) == (True, True, False, 1)
+    assert (health.duration_seconds, health.last_success_timestamp_seconds) == (0.25, WALL)
+    assert newest.settled
+
+
+def test_failures_are_counted_by_reason_and_the_last_success_stays(newest: NewestReadings) -> None:
+    newest.ended(ended(0.0, READING))
+    for at, reason in ((1.0, Reason.UNAVAILABLE), (2.0, Reason.BROKEN), (3.0, Reason.UNAVAILABLE)):
+        newest.ended(failed(at, reason))
+
+    health = newest.health(3.0)
+    assert (health.present, health.up, health.last_success_timestamp_seconds) == (True, False, WALL)
+    assert {r: n for r, n in health.errors.items() if n} == {Reason.UNAVAILABLE: 2, Reason.BROKEN: 1}
+    assert newest.settled
+
+
+def test_a_fault_within_a_reading_is_counted_and_does_not_bring_the_collector_down(newest: NewestReadings) -> None:
+    newest.ended(ended(0.0, Reading((A,), faults=(fault(Reason.PERMISSION_DENIED), fault(), fault()))))
+
+    health = newest.health(0.0)
+    assert health.up
+    assert {r: n for r, n in health.errors.items() if n} == {Reason.PERMISSION_DENIED: 1, Reason.UNAVAILABLE: 2}
+
+
+def test_a_call_within_its_deadline_is_not_late(newest: NewestReadings) -> None:
+    newest.started(started(10.0))
+    newest.check_deadline(10.0 + DEADLINE)
+
+    assert not newest.health(10.0 + DEADLINE).late
+    assert not newest.settled
+
+
+def test_a_call_past_its_deadline_is_late_and_counted_once(newest: NewestReadings) -> None:
+    newest.started(started(10.0))
+    for at in (12.5, 13.5, 14.5):
+        newest.check_deadline(at)
+
+    health = newest.health(14.5)
+    assert (health.present, health.up, health.late, health.duration_seconds) == (True, False, True, 4.5)
+    assert health.errors[Reason.LATE] == 1
+    assert newest.settled
+
+
+def test_a_late_call_that_returns_recovers_and_the_next_one_can_be_late_again(newest: NewestReadings) -> None:
+    newest.started(started(10.0))
+    newest.check_deadline(20.0)
+    newest.ended(ended(25.0, READING, took=15.0))
+    newest.check_deadline(26.0)
+
+    health = newest.health(26.0)
+    assert (health.up, health.late, health.duration_seconds, health.errors[Reason.LATE]) == (True, False, 15.0, 1)
+    assert set(newest.samples(26.0)) == {USED, WARM, KNOWN, WELL}
+
+    newest.started(started(30.0))
+    newest.check_deadline(40.0)
+    assert newest.health(40.0).errors[Reason.LATE] == 2
+
+
+def test_a_call_is_counted_as_late_also_when_nobody_looked_before_it_returned(newest: NewestReadings) -> None:
+    newest.started(started(10.0))
+    newest.ended(ended(13.0, READING, took=3.0))
+
+    health = newest.health(13.0)
+    assert (health.errors[Reason.LATE], health.late, health.up) == (1, False, True)
+
+
+def test_an_absent_vendor_is_quiet(newest: NewestReadings, log: pytest.LogCaptureFixture) -> None:
+    for at in (0.0, 60.0):
+        newest.ended(absent(at))
+
+    health = newest.health(60.0)
+    assert (health.present, health.devices, sum(health.errors.values())) == (False, 0, 0)
+    assert newest.settled
+    assert log.messages == []
+
+
+def test_a_vendor_that_goes_away_leaves_nothing_behind(newest: NewestReadings, log: pytest.LogCaptureFixture) -> None:
+    newest.ended(ended(0.0, READING))
+    log.clear()
+    for at in (1.0, 61.0):
+        newest.ended(absent(at))
+
+    assert (newest.devices, newest.partitions, newest.samples(1.0)) == ((), (), ())
+    assert not newest.health(1.0).present
+    assert log.messages == ["collector gone: the vendor is no longer here"]
+
+
+def test_each_change_of_state_is_one_line(newest: NewestReadings, log: pytest.LogCaptureFixture) -> None:
+    for at in (0.0, 1.0):
+        newest.ended(ended(at, READING))
+    for at in (2.0, 3.0):
+        newest.ended(failed(at, Reason.UNAVAILABLE))
+    newest.ended(ended(4.0, READING))
+    newest.started(started(5.0))
+    for at in (8.0, 9.0):
+        newest.check_deadline(at)
+    newest.ended(ended(10.0, READING, took=5.0))
+
+    assert [(record.levelname, record.getMessage().partition(":")[0]) for record in log.records] == [
+        ("INFO", "collector up"),
+        ("ERROR", "collector down"),
+        ("INFO", "collector up"),
+        ("WARNING", "collector late"),
+        ("INFO", "collector answers again"),
+    ]
+    assert all(record.exc_info is None for record in log.records)
+
+
+def test_a_collector_that_is_down_says_why_also_when_its_call_was_late(
+    newest: NewestReadings, log: pytest.LogCaptureFixture
+) -> None:
+    newest.started(started(0.0))
+    newest.check_deadline(5.0)
+    newest.ended(failed(6.0, Reason.DRIVER_NOT_LOADED, "load it"))
+
+    assert [record.getMessage().partition(":")[0] for record in log.records] == ["collector late", "collector down"]
+    [fields] = [record.__dict__["fields"] for record in log.records if record.levelno == logging.ERROR]
+    assert fields == {"collector": "acme", "reason": "driver_not_loaded", "detail": "load it"}
+
+
+def test_a_collector_that_is_down_for_another_reason_says_so(
+    newest: NewestReadings, log: pytest.LogCaptureFixture
+) -> None:
+    for at, reason in ((0.0, Reason.LIBRARY_MISSING), (1.0, Reason.VERSION_MISMATCH), (2.0, Reason.VERSION_MISMATCH)):
+        newest.ended(failed(at, reason))
+
+    assert [record.__dict__["fields"]["reason"] for record in log.records] == ["library_missing", "version_mismatch"]
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        utilization("gpu-a", math.nan),
+        utilization("gpu-a", math.inf),
+        utilization("gpu-a", 0.7),
+        Sample(catalog.TEMPERATURE, "gpu-a", 50),
+        Sample(catalog.POWER, "gpu-a", 50, "s0"),
+        Sample(catalog.COMPUTE_RATIO, "gpu-a", 1),
+    ],
+    ids=["nan", "infinite", "repeated", "label missing", "not of a partition", "not of a device"],
+)
+def test_a_sample_that_breaks_the_contract_is_left_out_and_counted(newest: NewestReadings, bad: Sample) -> None:
+    taken = newest.ended(ended(0.0, Reading((A,), (part("gpu-a", "s0"),), (USED, bad, WARM))))
+
+    assert taken == newest.samples(0.0) == (USED, WARM)
+    assert newest.health(0.0).errors[Reason.INVALID_VALUE] == 1
+    assert newest.health(0.0).up
+
+
+def test_a_partition_of_a_device_that_is_not_there_is_left_out(newest: NewestReadings) -> None:
+    newest.ended(ended(0.0, Reading((A,), (part("gpu-a", "s0"), part("gpu-z", "s1")), (compute("gpu-z", "s1", 1),))))
+
+    assert [partition.uuid for partition in newest.partitions] == ["s0"]
+    assert newest.samples(0.0) == ()
+
+
+def test_a_call_that_failed_brings_no_samples(newest: NewestReadings) -> None:
+    assert newest.ended(failed(0.0, Reason.UNAVAILABLE)) == ()
+    assert newest.ended(absent(1.0)) == ()
+    assert set(newest.ended(ended(2.0, READING, EVERY))) == set(READING.samples)

@@ -1,0 +1,209 @@
+"""The collector and the real binding over a shared library that answers as NVML does."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from collectors import catalog
+from collectors.metric import Cadence
+from tests.doubles.native_build import build_nvml
+from tests.doubles.nvidia_process import NvidiaProcess
+from tests.doubles.nvml import NvmlState, ProcessKind, h100, h100_mig, process
+from tests.doubles.sysfs_tree import SysfsTree
+
+
+@pytest.fixture
+def sysfs(tmp_path: Path) -> SysfsTree:
+    return SysfsTree(tmp_path / "sys")
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> Iterator[NvmlState]:
+    with NvmlState(tmp_path / "nvml-state") as made:
+        yield made
+
+
+@pytest.fixture
+def reader(state: NvmlState, sysfs: SysfsTree, nvml_library: Path) -> Iterator[NvidiaProcess]:
+    with NvidiaProcess(sysfs.path, state.environment(nvml_library)) as running:
+        yield running
+
+
+def test_every_reading_of_eight_devices_arrives_in_base_units(state: NvmlState, reader: NvidiaProcess) -> None:
+    state.devices = [h100(index) for index in range(8)]
+    for index in range(8):
+        device = state.devices[index]
+        device.utilization_gpu_percent = 10 + index
+        device.utilization_memory_percent = 20 + index
+        device.memory_used_bytes = 1_000_000 + index
+        device.power_milliwatts = 350_500 + index
+        device.energy_millijoules = 2**40 + index
+        device.temperature_celsius = 40 + index
+        device.max_clock_graphics_megahertz = 1_980 + index
+        device.processes = [
+            process(100, 5),
+            process(100, 5, ProcessKind.GRAPHICS),
+            process(101, None),
+            process(102, 7, ProcessKind.MPS),
+        ]
+    answer = reader.read()
+    assert answer.error == ""
+    assert answer.faults == []
+    for index in range(8):
+        device = state.devices[index]
+        assert answer.of(device.uuid) == {
+            ("utilization_ratio",): (10 + index) / 100,
+            ("memory_bandwidth_utilization_ratio",): (20 + index) / 100,
+            ("memory_usage_bytes",): 1_000_000 + index,
+            ("memory_limit_bytes",): device.memory_total_bytes,
+            ("memory_reserved_bytes",): device.memory_reserved_bytes,
+            ("power_watts",): (350_500 + index) / 1000,
+            ("energy_joules_total",): (2**40 + index) / 1000,
+            ("power_limit_watts",): 700,
+            ("power_default_limit_watts",): 700,
+            ("power_min_limit_watts",): 200,
+            ("power_max_limit_watts",): 700,
+            ("temperature_celsius", "core"): 40 + index,
+            ("temperature_celsius", "memory"): 43,
+            ("clock_hertz", "core"): 345e6,
+            ("clock_hertz", "sm"): 345e6,
+            ("clock_hertz", "memory"): 2_619e6,
+            ("clock_hertz", "video"): 765e6,
+            ("max_clock_hertz", "core"): (1_980 + index) * 1e6,
+            ("max_clock_hertz", "sm"): 1_980e6,
+            ("max_clock_hertz", "memory"): 2_619e6,
+            ("max_clock_hertz", "video"): 1_545e6,
+            ("processes",): 3,
+            ("partitions",): 0,
+            ("mode", "partitioning"): 0,
+            ("mode", "persistence"): 1,
+            ("mode", "ecc"): 1,
+        }
+
+
+def test_a_device_says_who_it_is(state: NvmlState, reader: NvidiaProcess, sysfs: SysfsTree) -> None:
+    state.devices = [h100(0)]
+    sysfs.add_pci(state.devices[0].pci_address, numa_node=1)
+    assert reader.read().labels(catalog.INFO, state.devices[0].uuid) == {
+        "index": "0",
+        "pci_bus_id": "0000:1b:00.0",
+        "serial": state.devices[0].serial,
+        "driver_version": "570.124.06",
+        "firmware_version": "96.00.61.00.01",
+        "architecture": "hopper",
+        "numa_node": "1",
+        "class": "gpu",
+    }
+
+
+def test_every_reading_of_seven_mig_devices_arrives(state: NvmlState, reader: NvidiaProcess) -> None:
+    device = h100(0)
+    device.mig_mode = 1
+    device.mig_devices = [h100_mig(0, index) for index in range(7)]
+    state.devices = [device]
+    placed = state.devices[0]
+    for index in range(7):
+        placed.mig_devices[index].memory_used_bytes = 1_000 + index
+    placed.processes = [process(7, 1, mig=placed.mig_devices[3])]
+    answer = reader.read()
+    uuids = [placed.mig_devices[index].uuid for index in range(7)]
+    assert answer.faults == []
+    assert answer.partitions == uuids
+    assert answer.value(catalog.PARTITIONS, placed.uuid) == 7
+    for index, uuid in enumerate(uuids):
+        assert answer.of(placed.uuid, uuid) == {
+            ("memory_usage_bytes",): 1_000 + index,
+            ("memory_limit_bytes",): placed.mig_devices[index].memory_total_bytes,
+            ("memory_reserved_bytes",): 0,
+            ("compute_ratio",): 1 / 7,
+            ("processes",): int(index == 3),
+        }
+        assert answer.labels(catalog.INFO, placed.uuid, uuid) == {
+            "gpu_instance_id": str(7 + index),
+            "compute_instance_id": "0",
+        }
+    assert "utilization_ratio" in answer.unsupported
+
+
+def test_a_lost_device_is_told_and_found_again(state: NvmlState, reader: NvidiaProcess) -> None:
+    state.devices = [h100(0), h100(1)]
+    first, second = state.devices[0].uuid, state.devices[1].uuid
+    assert reader.read().lost == {first: False, second: False}
+    state.lose(0)
+    answer = reader.read(Cadence.FAST)
+    assert answer.lost == {first: True, second: False}
+    assert answer.value(catalog.STATUS_STATE, first, "failed") == 1
+    assert answer.value(catalog.POWER, first) is None
+    assert answer.value(catalog.POWER, second) == 71
+    state.heal()
+    answer = reader.read()
+    assert answer.lost == {first: False, second: False}
+    assert answer.value(catalog.POWER, first) == 71
+
+
+def test_a_driver_that_goes_and_comes_is_taken_up_again(state: NvmlState, reader: NvidiaProcess) -> None:
+    state.devices = [h100(0)]
+    assert reader.read().error == ""
+    state.fail("nvmlDeviceGetCount_v2", 1)
+    state.fail("nvmlInitWithFlags", 9)
+    assert reader.read().reason == "driver_not_loaded"
+    assert state.calls("nvmlShutdown") == 1
+    state.heal()
+    assert reader.read(now=0.9).reason == "driver_not_loaded"
+    assert reader.read(now=1.1).value(catalog.POWER, state.devices[0].uuid) == 71
+    assert state.calls("nvmlInitWithFlags") == 2
+
+
+def test_values_that_are_marks_of_absence_are_no_samples(state: NvmlState, reader: NvidiaProcess) -> None:
+    state.devices = [h100(0)]
+    device = state.devices[0]
+    device.power_milliwatts = 0xFFFFFFFF
+    device.energy_millijoules = 2**64 - 1
+    device.utilization_gpu_percent = 250
+    answer = reader.read()
+    assert sorted(detail for reason, _, detail in answer.faults if reason == "invalid_value") == [
+        "energy: 18446744073709551615",
+        "power: 4294967295",
+        "utilization: 250",
+    ]
+    for metric in (catalog.POWER, catalog.ENERGY, catalog.UTILIZATION):
+        assert answer.value(metric, device.uuid) is None
+    assert answer.value(catalog.MEMORY_BANDWIDTH, device.uuid) == 0
+
+
+def test_text_that_is_no_text_costs_only_itself(state: NvmlState, reader: NvidiaProcess) -> None:
+    state.devices = [h100(0)]
+    state.devices[0].serial = b"\xff\xfe"  # type: ignore[assignment]  # mypy takes __get__'s type for __set__ too
+    answer = reader.read()
+    assert [reason for reason, _, _ in answer.faults] == ["invalid_value"]
+    assert "serial" not in answer.labels(catalog.INFO, state.devices[0].uuid)
+
+
+def test_an_old_driver_without_the_newer_functions_is_read_by_the_older_ones(
+    state: NvmlState, sysfs: SysfsTree, tmp_path: Path
+) -> None:
+    state.devices = [h100(0)]
+    device = state.devices[0]
+    old = ("nvmlDeviceGetMemoryInfo_v2", "nvmlDeviceGetTemperatureV", "nvmlDeviceGetMPSComputeRunningProcesses_v3")
+    with NvidiaProcess(sysfs.path, state.environment(build_nvml(tmp_path, without=old))) as reader:
+        answer = reader.read()
+    assert answer.faults == []
+    assert answer.unsupported == ["memory_reserved_bytes"]
+    used = device.memory_used_bytes + device.memory_reserved_bytes
+    assert answer.value(catalog.MEMORY_USAGE, device.uuid) == used
+    assert answer.value(catalog.TEMPERATURE, device.uuid, "core") == 31
+    assert answer.value(catalog.PROCESSES, device.uuid) == 0
+
+
+@pytest.mark.parametrize(("with_device", "reason"), [(False, "broken"), (True, "library_missing")])
+def test_without_a_library_the_bus_decides_whether_that_is_a_fault(
+    sysfs: SysfsTree, *, with_device: bool, reason: str
+) -> None:
+    if with_device:
+        sysfs.add_pci("0000:3b:00.0")
+    with NvidiaProcess(sysfs.path, {"LD_LIBRARY_PATH": os.devnull}) as reader:
+        answer = reader.read()
+    assert answer.reason == reason
+    assert "libnvidia-ml.so.1" in answer.error

@@ -1,0 +1,266 @@
+import logging
+import math
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+
+import pytest
+
+from collectors.contract import (
+    AbsentError,
+    BrokenError,
+    DeviceLostError,
+    Reading,
+    Reason,
+    UnavailableError,
+    UnsupportedError,
+)
+from collectors.metric import Cadence
+from exporter.poller import CallEnded, CallStarted, Poller, Schedule
+from tests.doubles.collectors import BOUND_SECONDS, EVERY, FAST, INTERVALS, Hang, ScriptedCollector, gpu
+from tests.doubles.exporter_process import wait_until
+
+FAST_AND_MEDIUM = FAST | {Cadence.MEDIUM}
+READING = Reading((gpu("gpu-a"),))
+# Nothing is due twice within a test, except what a test lets become due at once.
+ONCE = dict.fromkeys(Cadence, 3600.0)
+OFTEN = ONCE | {Cadence.FAST: 0.001}
+
+
+class Reports(list[CallStarted | CallEnded]):
+    """What a poller reported, and how often a call ended."""
+
+    @property
+    def ended(self) -> list[CallEnded]:
+        return [report for report in self if isinstance(report, CallEnded)]
+
+    def wait(self, count: int) -> list[CallEnded]:
+        return wait_until(lambda: self.ended if len(self.ended) >= count else None, BOUND_SECONDS)
+
+
+@contextmanager
+def polling(
+    collector: ScriptedCollector, intervals: Mapping[Cadence, float], clock: Callable[[], float] = time.monotonic
+) -> Iterator[tuple[Poller, Reports]]:
+    reports = Reports()
+    poller = Poller("acme", collector, intervals, clock, reports.append)
+    poller.start()
+    try:
+        yield poller, reports
+    finally:
+        poller.stop()
+        assert poller.join(BOUND_SECONDS)
+
+
+def test_every_cadence_is_due_at_first_and_then_each_in_its_turn() -> None:
+    schedule = Schedule(INTERVALS)
+    due_at: dict[Cadence, list[float]] = {cadence: [] for cadence in Cadence}
+    now = 0.0
+    while now <= 120:
+        due = schedule.due(now)
+        assert due, "woke for nothing"
+        for cadence in due:
+            due_at[cadence].append(now)
+        schedule.done(due, now)
+        now += schedule.wait_seconds(now)
+
+    assert due_at[Cadence.FAST] == [float(second) for second in range(121)]
+    assert due_at[Cadence.MEDIUM] == [float(second) for second in range(0, 121, 10)]
+    assert due_at[Cadence.SLOW] == [0.0, 60.0, 120.0]
+
+
+def test_a_call_that_takes_time_does_not_move_the_grid() -> None:
+    schedule = Schedule(INTERVALS)
+    schedule.done(EVERY, 0.0)
+
+    schedule.done(schedule.due(1.0), 1.4)
+
+    assert schedule.wait_seconds(1.4) == pytest.approx(0.6)
+
+
+@pytest.mark.parametrize("returned", [2.0, 2.3, 7.9, 9.0])
+def test_missed_turns_are_skipped_and_the_next_is_on_the_grid(returned: float) -> None:
+    schedule = Schedule(INTERVALS)
+    schedule.done(EVERY, 0.0)
+
+    schedule.done(schedule.due(1.0), returned)
+
+    assert schedule.due(returned) == frozenset()
+    assert returned + schedule.wait_seconds(returned) == pytest.approx(math.floor(returned) + 1)
+
+
+def test_after_a_missed_turn_cadences_still_fall_together() -> None:
+    schedule = Schedule(INTERVALS)
+    schedule.done(EVERY, 0.0)
+    schedule.done(schedule.due(1.0), 3.7)
+
+    calls = []
+    now = 3.7
+    while now < 10:
+        now += schedule.wait_seconds(now)
+        calls.append((now, schedule.due(now)))
+        schedule.done(schedule.due(now), now)
+
+    assert calls[-1] == (10.0, FAST_AND_MEDIUM)
+    assert [due for _, due in calls[:-1]] == [FAST] * 6
+
+
+def test_failures_are_retried_after_a_pause_that_doubles_up_to_ten_seconds() -> None:
+    schedule = Schedule(INTERVALS)
+    pauses = []
+    for _ in range(20):
+        schedule.failed(0.0)
+        assert schedule.due(0.0) == frozenset()
+        pauses.append(schedule.wait_seconds(0.0))
+
+    assert pauses[:6] == [1.0, 2.0, 4.0, 8.0, 10.0, 10.0]
+    assert set(pauses[6:]) == {10.0}
+
+
+def test_after_a_failure_everything_is_due_and_a_success_ends_the_pauses() -> None:
+    schedule = Schedule(INTERVALS)
+    schedule.done(EVERY, 0.0)
+    for at in (1.0, 2.0):
+        schedule.failed(at)
+
+    assert schedule.due(4.0) == EVERY
+    schedule.done(EVERY, 4.0)
+    schedule.failed(5.0)
+    assert schedule.wait_seconds(5.0) == 1.0
+
+
+def test_an_absent_vendor_is_asked_again_at_the_slow_cadence() -> None:
+    schedule = Schedule(INTERVALS)
+    schedule.absent(0.0)
+
+    assert schedule.wait_seconds(0.0) == 60.0
+    assert schedule.due(59.9) == frozenset()
+    assert schedule.due(60.0) == EVERY
+
+
+def test_a_reading_is_reported_with_its_times_and_what_was_due() -> None:
+    times = iter(range(100, 200))
+    with polling(ScriptedCollector(READING), ONCE, lambda: float(next(times))) as (_, reports):
+        reports.wait(1)
+
+    start, end = reports
+    assert start == CallStarted("acme", 101.0)
+    assert end == CallEnded("acme", 101.0, 102.0, EVERY, READING)
+
+
+def test_only_what_is_due_is_asked_for_after_the_first_call() -> None:
+    collector = ScriptedCollector(READING)
+    with polling(collector, OFTEN) as (_, reports):
+        reports.wait(4)
+
+    assert collector.calls[:4] == [EVERY, FAST, FAST, FAST]
+    assert [report.due for report in reports.ended] == collector.calls
+
+
+def test_an_absent_vendor_is_reported_without_failure() -> None:
+    collector = ScriptedCollector(AbsentError("no such device"), READING)
+    with polling(collector, ONCE | {Cadence.SLOW: 0.001}) as (_, reports):
+        first, second = reports.wait(2)[:2]
+
+    assert (first.reading, first.failure, first.text) == (None, None, "no such device")
+    assert (second.reading, second.due) == (READING, EVERY)
+
+
+@pytest.mark.parametrize(
+    ("error", "reason", "text"),
+    [
+        (UnavailableError("busy", Reason.PERMISSION_DENIED), Reason.PERMISSION_DENIED, "busy"),
+        (UnavailableError("busy"), Reason.UNAVAILABLE, "busy"),
+        (DeviceLostError("gone"), Reason.DEVICE_LOST, "gone"),
+        (BrokenError("odd"), Reason.BROKEN, "odd"),
+        (UnsupportedError("escaped"), Reason.BROKEN, "escaped"),
+        (ValueError("no number"), Reason.BROKEN, "ValueError: no number"),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, Exception) else "",
+)
+def test_an_error_is_reported_and_the_thread_goes_on(error: Exception, reason: Reason, text: str) -> None:
+    collector = ScriptedCollector(READING, error, READING)
+    with polling(collector, OFTEN) as (_, reports):
+        _, second, third = reports.wait(3)[:3]
+
+    assert (second.reading, second.failure, second.text) == (None, reason, text)
+    assert (third.reading, third.due) == (READING, EVERY)
+
+
+@pytest.mark.parametrize("error", [BrokenError("odd"), ValueError("no number")], ids=["declared", "unexpected"])
+def test_a_bug_is_logged_with_its_trace(error: Exception, caplog: pytest.LogCaptureFixture) -> None:
+    with polling(ScriptedCollector(error), ONCE) as (_, reports):
+        reports.wait(1)
+
+    [record] = caplog.records
+    assert (record.levelno, record.getMessage()) == (logging.ERROR, "collector broken")
+    assert record.exc_info is not None
+    assert record.exc_info[1] is error
+
+
+def test_an_expected_failure_has_no_trace(caplog: pytest.LogCaptureFixture) -> None:
+    with polling(ScriptedCollector(UnavailableError("busy")), ONCE) as (_, reports):
+        reports.wait(1)
+
+    assert [record for record in caplog.records if record.exc_info] == []
+
+
+def test_no_second_call_starts_while_one_is_out() -> None:
+    hang = Hang(READING)
+    collector = ScriptedCollector(hang, READING)
+    # Every look at the clock is an hour later: whatever might be due is long due.
+    hours = iter(range(0, 10**9, 3600))
+    with polling(collector, OFTEN, lambda: float(next(hours))) as (poller, reports):
+        wait_until(lambda: collector.calls, BOUND_SECONDS)
+        assert not poller.join(0.2), "the thread must still be in the call"
+        assert (reports, len(collector.calls)) == ([reports[0]], 1)
+        hang.released.set()
+        reports.wait(3)
+
+    assert not collector.overlapped
+    assert [type(report) for report in reports[:4]] == [CallStarted, CallEnded, CallStarted, CallEnded]
+
+
+def test_only_the_poller_s_own_thread_touches_the_collector() -> None:
+    collector = ScriptedCollector(READING)
+    with polling(collector, OFTEN) as (_, reports):
+        reports.wait(2)
+
+    assert collector.closed.is_set()
+    assert len(collector.threads) == 1
+    assert threading.get_ident() not in collector.threads
+
+
+def test_stopping_returns_at_once_while_a_call_hangs_and_closes_when_it_is_over() -> None:
+    hang = Hang(READING)
+    collector = ScriptedCollector(hang)
+    with polling(collector, OFTEN) as (poller, _):
+        wait_until(lambda: collector.calls, BOUND_SECONDS)
+        poller.stop()
+        assert not poller.join(0.01)
+        assert not collector.closed.is_set()
+        hang.released.set()
+        assert poller.join(BOUND_SECONDS)
+
+    assert collector.closed.is_set()
+    assert len(collector.calls) == 1
+
+
+def test_stopping_interrupts_the_wait_for_the_next_turn() -> None:
+    collector = ScriptedCollector(READING)
+    with polling(collector, ONCE) as (poller, reports):
+        reports.wait(1)
+        poller.stop()
+        assert poller.join(BOUND_SECONDS)
+
+    assert collector.calls == [EVERY]
+
+
+def test_an_error_at_closing_is_logged_and_the_thread_ends_in_order(caplog: pytest.LogCaptureFixture) -> None:
+    with polling(ScriptedCollector(READING, close_error=OSError("stuck")), ONCE) as (_, reports):
+        reports.wait(1)
+
+    assert [(record.getMessage(), bool(record.exc_info)) for record in caplog.records] == [
+        ("collector not closed", True)
+    ]

@@ -1,0 +1,133 @@
+import os
+import platform
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import psutil
+import pytest
+
+from collectors.contract import Reason
+from exporter import families
+from exporter.exposition import OwnSample
+from exporter.selfmetrics import SelfMetrics, build_samples, exporter_version, health_samples, process_samples
+from exporter.snapshot import AttributionHealth, CollectorHealth, Snapshot
+
+ERRORS = {**dict.fromkeys(Reason, 0), Reason.LATE: 2}
+WELL = CollectorHealth("acme", True, True, False, 8, 0.25, 1_700_000_000.0, ERRORS)  # noqa: FBT003 - present, up, late
+
+
+def by_row(samples: list[OwnSample]) -> dict[tuple[str, tuple[str, ...]], float]:
+    found = {(sample.metric.stem, sample.labels): sample.value for sample in samples}
+    assert len(found) == len(samples)
+    return found
+
+
+def test_a_collector_tells_how_it_fares_and_every_reason_from_the_start() -> None:
+    errors = {("collector_errors_total", ("acme", reason.value)): float(count) for reason, count in ERRORS.items()}
+
+    found = by_row(health_samples(Snapshot(collectors=(WELL,))))
+
+    assert found == errors | {
+        ("collector_up", ("acme",)): 1,
+        ("collector_devices", ("acme",)): 8,
+        ("collector_duration_seconds", ("acme",)): 0.25,
+        ("collector_last_success_timestamp_seconds", ("acme",)): 1_700_000_000,
+    }
+    assert {labels[1] for name, labels in found if name == "collector_errors_total"} == set(
+        families.COLLECTOR_ERRORS.labels[1].values
+    )
+
+
+def test_a_vendor_that_is_absent_is_one_series() -> None:
+    gone = CollectorHealth("acme", False, False, False, 0, 0.1, None, ERRORS)  # noqa: FBT003 - present, up, late
+
+    assert by_row(health_samples(Snapshot(collectors=(gone,)))) == {("collector_devices", ("acme",)): 0}
+
+
+def test_what_has_never_happened_has_no_time() -> None:
+    late = CollectorHealth("acme", True, False, True, 0, None, None, ERRORS)  # noqa: FBT003 - present, up, late
+
+    found = by_row(health_samples(Snapshot(collectors=(late,))))
+
+    assert found["collector_up", ("acme",)] == 0
+    assert {name for name, _ in found} == {"collector_up", "collector_devices", "collector_errors_total"}
+
+
+@pytest.mark.parametrize("up", [True, False])
+def test_the_source_of_allocations_tells_how_it_fares(up: bool) -> None:  # noqa: FBT001 - the two cases
+    health = AttributionHealth("podresources", up, 5.0)
+
+    assert by_row(health_samples(Snapshot(attribution=(health,)))) == {
+        ("attribution_up", ("podresources",)): up,
+        ("attribution_last_success_timestamp_seconds", ("podresources",)): 5.0,
+    }
+
+
+def test_a_source_that_never_answered_has_no_last_success() -> None:
+    found = by_row(
+        health_samples(
+            Snapshot(attribution=(AttributionHealth("podresources", up=False, last_success_timestamp_seconds=None),))
+        )
+    )
+
+    assert found == {("attribution_up", ("podresources",)): 0}
+
+
+def test_unmatched_ids_are_told_by_resource() -> None:
+    assert by_row(health_samples(Snapshot(unmatched={"acme/gpu": 2, "acme/slice": 1}))) == {
+        ("unmatched_devices", ("acme/gpu",)): 2,
+        ("unmatched_devices", ("acme/slice",)): 1,
+    }
+
+
+def test_the_build_has_its_versions() -> None:
+    assert by_row(build_samples()) == {("build_info", (exporter_version(), platform.python_version())): 1}
+    assert exporter_version()[0].isdigit()
+
+
+def test_the_process_series_are_those_of_the_process() -> None:
+    found = {
+        sample.metric.name(sample.metric.subjects[0]): sample.value for sample in process_samples(psutil.Process())
+    }
+
+    assert found.keys() == {
+        "process_cpu_seconds_total",
+        "process_resident_memory_bytes",
+        "process_virtual_memory_bytes",
+        "process_start_time_seconds",
+        "process_open_fds",
+        "process_max_fds",
+    }
+    assert 0 < found["process_resident_memory_bytes"] < found["process_virtual_memory_bytes"]
+    assert 0 < found["process_cpu_seconds_total"] <= sum(os.times()[:2])
+    assert time.time() - 86400 < found["process_start_time_seconds"] < time.time()
+    assert 3 <= found["process_open_fds"] < found["process_max_fds"]
+
+
+def scrapes(samples: list[OwnSample]) -> float:
+    [count] = [sample.value for sample in samples if sample.metric is families.SCRAPES]
+    return count
+
+
+def test_every_scrape_is_counted_also_from_many_threads() -> None:
+    together = threading.Barrier(4)
+
+    def scrape(own: SelfMetrics) -> list[float]:
+        together.wait()
+        return [scrapes(own.samples(Snapshot())) for _ in range(100)]
+
+    own = SelfMetrics(list)
+    with ThreadPoolExecutor(4) as pool:
+        counts = [count for counts in pool.map(scrape, [own] * 4) for count in counts]
+
+    assert sorted(counts) == list(range(1, 401))
+
+
+def test_everything_about_the_exporter_is_told_at_once() -> None:
+    cpu = OwnSample(families.PROCESS_CPU, 1.5)
+
+    found = SelfMetrics(lambda: [cpu]).samples(Snapshot(collectors=(WELL,)))
+
+    assert cpu in found
+    assert {sample.metric for sample in found} >= {families.BUILD_INFO, families.COLLECTOR_UP, families.SCRAPES}
