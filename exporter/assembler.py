@@ -90,7 +90,7 @@ class Assembler:
         self._accounting.forget(now, known)
         live = [sample for newest in self._newest.values() for sample in newest.samples(now)]
         live += self._accounting.samples(live)
-        occupancy = holders.occupancy(devices.values(), partitions.values(), self._edges)
+        occupancy = holders.occupancy(devices.values(), partitions.values(), self._edges, self._unmatched)
         return Snapshot(
             devices=devices,
             partitions=partitions,

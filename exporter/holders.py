@@ -80,15 +80,24 @@ def _overlap(one: SubjectKey, other: SubjectKey) -> bool:
 
 
 def occupancy(
-    devices: Iterable[Device], partitions: Iterable[Partition], edges: Sequence[Allocation] | None
+    devices: Iterable[Device],
+    partitions: Iterable[Partition],
+    edges: Sequence[Allocation] | None,
+    unmatched: Mapping[str, int],
 ) -> list[Sample]:
-    """`allocated` and `allocations` of every device and partition; nothing while allocations are unknown."""
+    """`allocated` and `allocations` of every device and partition; nothing while allocations are unknown.
+
+    A lost device that was never seen alive has none of the names by which it may be held: while there are allocated
+    ids that match no device, whether it is free is unknown.
+    """
     if edges is None:
         return []
     holders = Counter(edge.subject for edge in edges)
     taken = {edge.subject.device_uuid for edge in edges}
     samples: list[Sample] = []
     for device in devices:
+        if device.lost and device.uuid not in taken and unmatched:
+            continue
         count = holders[SubjectKey(device.uuid)]
         samples += (
             Sample(catalog.ALLOCATED, device.uuid, float(device.uuid in taken)),

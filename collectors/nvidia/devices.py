@@ -130,8 +130,9 @@ class DeviceTable:
     ) -> None:
         if not all(isinstance(error, DeviceLostError) for error in nameless):
             return  # a device that is listed but may not be opened would be taken for a lost one
+        missing = driven(functions) - found.keys()
         for function in functions:
-            if function.address in driven(functions) and function.address not in found:
+            if function.address in missing:
                 known = self._known.get(function.address) or identity.made(function, self._node)
                 found[function.address] = Entry(known, None, lost=True)
                 faults.append(

@@ -30,6 +30,7 @@ class Answer:
 
     def __init__(self, content: Mapping[str, Any]) -> None:
         self.error: str = content.get("error", "")
+        self.kind: str = content.get("kind", "")
         self.reason: str = content.get("reason", "")
         self.lost: dict[str, bool] = content.get("lost", {})
         self.partitions: list[str] = content.get("partitions", [])
@@ -118,7 +119,7 @@ def _main() -> None:
         try:
             answer = _told(collector.read(frozenset(Cadence(name) for name in asked["due"])))
         except CollectorError as error:
-            answer = {"error": str(error), "reason": error.reason}
+            answer = {"error": str(error), "kind": type(error).__name__, "reason": error.reason}
         print(json.dumps(answer), flush=True)  # noqa: T201 - the pipe
     collector.close()
 

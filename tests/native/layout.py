@@ -64,7 +64,7 @@ class Record:
 
 
 class Number:
-    """A whole number. None stands for a reading that the device does not have."""
+    """A whole number. Writing None marks a reading that the device does not have; it then reads as `UNSUPPORTED`."""
 
     words = 1
     offset = 0

@@ -70,8 +70,15 @@ def plain(value: Any) -> Any:  # noqa: ANN401 - the binding is untyped
         return [plain(each) for each in value]
     if isinstance(value, pynvml.nvmlFriendlyObject):
         return vars(value)
-    simple = getattr(value, "value", value)  # a ctypes number has it inside
-    return simple if isinstance(simple, int | str | float) else None
+    return simple(value)
+
+
+def simple(value: Any) -> int | float | str | None:  # noqa: ANN401 - the binding is untyped
+    """A number or a text; None for anything else, such as a handle."""
+    bare = getattr(value, "value", value)  # a ctypes number has it inside
+    if isinstance(bare, bytes):  # one of the binding's texts is not decoded
+        return bare.decode()
+    return bare if isinstance(bare, int | str | float) else None
 
 
 def main() -> None:

@@ -3,7 +3,8 @@
 import math
 from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from random import Random
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -36,100 +37,83 @@ from tests.doubles.collectors import (
 from tests.doubles.expositions import parse
 
 # A slow machine fails no property.
-UNHURRIED = settings(deadline=None, max_examples=60)
+UNHURRIED = settings(deadline=None, max_examples=50)
 
 # hw has an energy counter that may be reset, est has none, odd has one now and then.
 COLLECTORS = {"acme": ("hw", "odd"), "bolt": ("est",)}
 PARTITIONS = {"odd": ("s0", "s1"), "est": ("t0",)}
-PODS = ("p", "q", "r")
 IDS = ("hw", "hw::0", "hw::1", "odd", "s0", "s1", "s0::4", "est", "t0", "nobody")
-RATIOS = st.one_of(st.sampled_from([0.0, 1.0]), st.floats(0, 1))
+RESOURCES = ("acme/gpu", "acme/gpu.shared", "other/nic")
+KINDS = ("read", "read", "read", "read", "read", "read", "start", "fail", "absent", "held", "held", "unknown")
+GAPS = (0.0, 0.5, 1.0, 1.0, 1.0, 1.0, 5.0, 15.0, 4000.0)
+TURNS = st.lists(st.tuples(st.sampled_from(GAPS), st.sampled_from(KINDS)), min_size=10, max_size=25)
 
 
-@dataclass(frozen=True)
-class Turn:
-    """One thing that happens, some time after the one before."""
-
-    after_seconds: float
-    event: Event
+def ratio(random: Random) -> float:
+    return random.choice((0.0, 1.0, random.random()))
 
 
-def devices_of(draw: st.DrawFn, names: tuple[str, ...]) -> tuple[Device, ...]:
-    present = [name for name in names if draw(st.integers(0, 9))]
-    return tuple(gpu(name, lost=draw(st.integers(0, 4)) == 0) for name in present)
+def devices_of(random: Random, names: tuple[str, ...]) -> tuple[Device, ...]:
+    present = [name for name in names if random.random() < 0.95]
+    return tuple(gpu(name, lost=random.random() < 0.1) for name in present)
 
 
-def samples_of(draw: st.DrawFn, device: str, parts: tuple[Partition, ...]) -> Iterator[Sample]:
+def samples_of(random: Random, device: str, parts: tuple[Partition, ...]) -> Iterator[Sample]:
     yield info(device)
-    yield status(device, draw(st.sampled_from(["ok", "failed"])))
-    yield utilization(device, draw(RATIOS))
-    yield power(device, draw(st.floats(0, 700)))
-    yield temperature(device, draw(st.floats(-20, 120)))
-    yield Sample(catalog.MEMORY_USAGE, device, draw(st.integers(0, 2**40)))
-    if device == "hw" or (device == "odd" and draw(st.booleans())):
-        yield energy(device, draw(st.floats(0, 1e9)))
+    yield status(device, random.choice(("ok", "failed")))
+    yield utilization(device, ratio(random))
+    yield power(device, random.uniform(0, 700))
+    yield temperature(device, random.uniform(-20, 120))
+    yield Sample(catalog.MEMORY_USAGE, device, random.randrange(2**40))
+    if device == "hw" or (device == "odd" and random.random() < 0.3):
+        yield energy(device, random.uniform(0, 1e9))
     for partition in parts:
-        yield info(device, partition.uuid)
-        yield utilization(device, draw(RATIOS), partition.uuid)
-        yield compute(device, partition.uuid, draw(RATIOS))
+        if partition.device_uuid == device:
+            yield info(device, partition.uuid)
+            yield utilization(device, ratio(random), partition.uuid)
+            yield compute(device, partition.uuid, ratio(random))
 
 
-@st.composite
-def readings(draw: st.DrawFn, collector: str, due: frozenset[Cadence]) -> Reading:
+def reading(random: Random, collector: str, due: frozenset[Cadence]) -> Reading:
     """A reading as the contract allows it, with whatever may be missing missing now and then."""
-    devices = devices_of(draw, COLLECTORS[collector])
+    devices = devices_of(random, COLLECTORS[collector])
     parts = tuple(
-        part(device.uuid, name) for device in devices for name in PARTITIONS.get(device.uuid, ()) if draw(st.booleans())
+        part(device.uuid, name)
+        for device in devices
+        for name in PARTITIONS.get(device.uuid, ())
+        if random.random() < 0.9
     )
-    samples = [
+    samples = tuple(
         sample
         for device in devices
-        for sample in samples_of(draw, device.uuid, tuple(p for p in parts if p.device_uuid == device.uuid))
-        if sample.metric.cadence in due and draw(st.integers(0, 9))
-    ]
+        for sample in samples_of(random, device.uuid, parts)
+        if sample.metric.cadence in due and random.random() < 0.95
+    )
     counted = {sample.device_uuid for sample in samples if sample.metric is catalog.ENERGY}
-    faults = draw(st.lists(st.builds(Fault, st.sampled_from(Reason), st.just("x"), st.just("y")), max_size=1))
     without = tuple(no_energy(d.uuid) for d in devices if d.uuid != "hw" and d.uuid not in counted)
-    return Reading(devices, parts, tuple(samples), faults=tuple(faults), unsupported=without)
+    faults = (Fault(random.choice(list(Reason)), "here", "what"),) if random.random() < 0.1 else ()
+    return Reading(devices, parts, samples, faults=faults, unsupported=without)
 
 
-@st.composite
-def calls(draw: st.DrawFn) -> Event:
-    """Something a poller reports. Times are put in when it happens."""
-    collector = draw(st.sampled_from(sorted(COLLECTORS)))
-    due = draw(st.sampled_from([frozenset(Cadence), frozenset({Cadence.FAST}), frozenset({Cadence.MEDIUM})]))
-    kind = draw(st.sampled_from(["read", "read", "read", "read", "start", "fail", "absent"]))
+def holding(random: Random) -> Holding:
+    container = random.choice(("main", "sidecar"))
+    source = random.choice(("device_plugin", "dra"))
+    return Holding("ns", random.choice("pqr"), container, random.choice(RESOURCES), random.choice(IDS), source)
+
+
+def event(random: Random, kind: str, now: float) -> Event:
+    """What a poller or the kubelet's watcher reports."""
+    if kind in ("held", "unknown"):
+        holdings = tuple(holding(random) for _ in range(random.randrange(6)))
+        up = random.random() < 0.9
+        return AttributionState(holdings if kind == "held" else None, up, 5.0 if up else None)
+    collector = random.choice(sorted(COLLECTORS))
+    due = random.choice((frozenset(Cadence), frozenset({Cadence.FAST}), frozenset({Cadence.MEDIUM})))
     if kind == "start":
-        return CallStarted(collector, 0)
+        return CallStarted(collector, now)
     if kind == "read":
-        return CallEnded(collector, 0, 0, due, draw(readings(collector, due)))
-    return CallEnded(collector, 0, 0, due, None, draw(st.sampled_from(Reason)) if kind == "fail" else None)
-
-
-HOLDINGS = st.builds(
-    Holding,
-    st.just("ns"),
-    st.sampled_from(PODS),
-    st.sampled_from(["main", "sidecar"]),
-    st.sampled_from(["acme/gpu", "acme/gpu.shared", "other/nic"]),
-    st.sampled_from(IDS),
-    st.sampled_from(["device_plugin", "dra"]),
-)
-MAPS = st.builds(
-    AttributionState,
-    st.none() | st.lists(HOLDINGS, max_size=6).map(tuple),
-    st.booleans(),
-    st.none() | st.just(5.0),
-)
-TURNS = st.builds(
-    Turn, st.sampled_from([0.0, 0.5, 1.0, 1.0, 1.0, 5.0, 15.0, 4000.0]), st.one_of(calls(), calls(), MAPS)
-)
-
-
-def timed(event: Event, now: float) -> Event:
-    if isinstance(event, CallStarted):
-        return replace(event, at=now)
-    return replace(event, started=now, ended=now) if isinstance(event, CallEnded) else event
+        return CallEnded(collector, now, now, due, reading(random, collector, due))
+    return CallEnded(collector, now, now, due, None, random.choice(list(Reason)) if kind == "fail" else None)
 
 
 Series = tuple[str, frozenset[tuple[str, str]]]
@@ -218,16 +202,41 @@ def containers_have_no_more_than_what_they_hold(values: dict[Series, float]) -> 
                 assert busy <= values[f"accelerator_{kind}_observed_seconds_total", labels]
 
 
-@UNHURRIED
-@given(st.lists(TURNS, min_size=1, max_size=25))
-def test_whatever_happens_the_exposition_is_well_formed_and_adds_up(turns: list[Turn]) -> None:
+def happen(turns: list[tuple[float, str]], random: Random) -> Iterator[tuple[Snapshot, float]]:
+    """The snapshot after every turn, and the time that has passed since the first."""
     clock = Clock()
     assembler = Assembler(list(COLLECTORS), ("acme/",), LIMITS, Clocks(clock, lambda: 1e9 + clock.now))
+    for after_seconds, kind in turns:
+        clock.now += after_seconds
+        assembler.take(event(random, kind, clock.now))
+        yield assembler.snapshot(), clock.now
+
+
+@UNHURRIED
+@given(TURNS, st.randoms(use_true_random=True))
+def test_whatever_happens_the_exposition_is_well_formed_and_adds_up(
+    turns: list[tuple[float, str]], random: Random
+) -> None:
     watcher = Watcher()
-    for turn in turns:
-        clock.now += turn.after_seconds
-        assembler.take(timed(turn.event, clock.now))
-        watcher.look(assembler.snapshot(), clock.now)
+    for snapshot, elapsed_seconds in happen(turns, random):
+        watcher.look(snapshot, elapsed_seconds)
+
+
+def test_what_happens_there_is_what_the_rules_are_about() -> None:
+    random = Random(1)  # noqa: S311 - nothing is secret here, and the same things must happen every time
+    turns = [(random.choice(GAPS), random.choice(KINDS)) for _ in range(1000)]
+    positive: set[str] = set()
+    withdrawn = shared = lost = late = 0
+    for snapshot, _ in happen(turns, random):
+        positive |= {name for (name, _), value in series(snapshot, Format.TEXT)[0].items() if value > 0}
+        withdrawn += bool(snapshot.devices) and not sum(s.metric is catalog.BUSY_SECONDS for s in snapshot.samples)
+        shared += any(not edge.sole for edge in snapshot.allocations or ())
+        lost += any(device.lost for device in snapshot.devices.values())
+        late += any(health.late for health in snapshot.collectors)
+
+    assert positive >= {f"accelerator_container_{stem}" for stem in (*SPLIT, "energy_joules_total")}
+    assert positive >= {"accelerator_allocation_device_seconds_total", "accelerator_exporter_unmatched_devices"}
+    assert min(withdrawn, shared, lost, late) > 20
 
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1)

@@ -3,12 +3,15 @@
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from collectors import catalog
 from collectors.contract import UnavailableError
-from collectors.simulated import Scenario, ScenarioError, load_scenario
+from collectors.simulated import Scenario, ScenarioError, inventory, load_scenario
+from collectors.simulated.activity import Schedule
+from collectors.simulated.machine import Machine
 from collectors.simulated.parse import parse_scenario
 from collectors.simulated.parse_load import read_trace
 from collectors.simulated.profiles import PROFILES
@@ -163,3 +166,20 @@ def test_a_scenario_plays_the_same_twice_and_energy_rises_within_the_bounds_of_p
             assert reset or last <= energy
             assert energy <= profile.limit_watts * now * 1.000001
             last = energy
+
+
+@UNHURRIED
+@given(scenarios(), st.integers(1, 8 * 90))
+def test_energy_is_the_integral_of_power_since_the_driver_was_loaded(text: str, eighths: int) -> None:
+    scenario = parsed(text)
+    assert scenario is not None
+    machine = Machine(inventory(scenario, "node-1")[0], scenario, Schedule(scenario))
+    reloads = {incident.since for incident in scenario.incidents if incident.trouble is Trouble.DRIVER_RELOAD}
+    joules = 0.0
+    for eighth in range(eighths):
+        machine.advance(eighth / 8)
+        if eighth % 8 == 0 and scenario.in_cycle(eighth // 8) in reloads:
+            joules = 0.0
+        ((_, energy),) = machine.totals(catalog.ENERGY)
+        assert energy == pytest.approx(joules)
+        joules += machine.now.watts / 8

@@ -10,7 +10,7 @@ from collectors import catalog
 from collectors.metric import Cadence
 from tests.doubles.native_build import build_nvml
 from tests.doubles.nvidia_process import NvidiaProcess
-from tests.doubles.nvml import NvmlState, ProcessKind, h100, h100_mig, process
+from tests.doubles.nvml import Device, NvmlState, ProcessKind, h100, h100_mig, process
 from tests.doubles.sysfs_tree import SysfsTree
 
 
@@ -31,56 +31,65 @@ def reader(state: NvmlState, sysfs: SysfsTree, nvml_library: Path) -> Iterator[N
         yield running
 
 
+def filled(index: int) -> Device:
+    """A device whose every reading differs from that of its neighbours where it can."""
+    device = h100(index)
+    device.utilization_gpu_percent = 10 + index
+    device.utilization_memory_percent = 20 + index
+    device.memory_used_bytes = 1_000_000 + index
+    device.power_milliwatts = 350_500 + index
+    device.energy_millijoules = 2**40 + index
+    device.temperature_celsius = 40 + index
+    device.max_clock_graphics_megahertz = 1_980 + index
+    device.processes = [
+        process(100, 5),
+        process(100, 5, ProcessKind.GRAPHICS),
+        process(101, None),
+        process(102, 7, ProcessKind.MPS),
+    ]
+    return device
+
+
+def in_base_units(device: Device, index: int) -> dict[tuple[str, ...], float]:
+    """What has to come of it."""
+    return {
+        ("utilization_ratio",): (10 + index) / 100,
+        ("memory_bandwidth_utilization_ratio",): (20 + index) / 100,
+        ("memory_usage_bytes",): 1_000_000 + index,
+        ("memory_limit_bytes",): device.memory_total_bytes,
+        ("memory_reserved_bytes",): device.memory_reserved_bytes,
+        ("power_watts",): (350_500 + index) / 1000,
+        ("energy_joules_total",): (2**40 + index) / 1000,
+        ("power_limit_watts",): 700,
+        ("power_default_limit_watts",): 700,
+        ("power_min_limit_watts",): 200,
+        ("power_max_limit_watts",): 700,
+        ("temperature_celsius", "core"): 40 + index,
+        ("temperature_celsius", "memory"): 43,
+        ("clock_hertz", "core"): 345e6,
+        ("clock_hertz", "sm"): 345e6,
+        ("clock_hertz", "memory"): 2_619e6,
+        ("clock_hertz", "video"): 765e6,
+        ("max_clock_hertz", "core"): (1_980 + index) * 1e6,
+        ("max_clock_hertz", "sm"): 1_980e6,
+        ("max_clock_hertz", "memory"): 2_619e6,
+        ("max_clock_hertz", "video"): 1_545e6,
+        ("processes",): 3,
+        ("partitions",): 0,
+        ("mode", "partitioning"): 0,
+        ("mode", "persistence"): 1,
+        ("mode", "ecc"): 1,
+    }
+
+
 def test_every_reading_of_eight_devices_arrives_in_base_units(state: NvmlState, reader: NvidiaProcess) -> None:
-    state.devices = [h100(index) for index in range(8)]
-    for index in range(8):
-        device = state.devices[index]
-        device.utilization_gpu_percent = 10 + index
-        device.utilization_memory_percent = 20 + index
-        device.memory_used_bytes = 1_000_000 + index
-        device.power_milliwatts = 350_500 + index
-        device.energy_millijoules = 2**40 + index
-        device.temperature_celsius = 40 + index
-        device.max_clock_graphics_megahertz = 1_980 + index
-        device.processes = [
-            process(100, 5),
-            process(100, 5, ProcessKind.GRAPHICS),
-            process(101, None),
-            process(102, 7, ProcessKind.MPS),
-        ]
+    state.devices = [filled(index) for index in range(8)]
     answer = reader.read()
     assert answer.error == ""
     assert answer.faults == []
     for index in range(8):
         device = state.devices[index]
-        assert answer.of(device.uuid) == {
-            ("utilization_ratio",): (10 + index) / 100,
-            ("memory_bandwidth_utilization_ratio",): (20 + index) / 100,
-            ("memory_usage_bytes",): 1_000_000 + index,
-            ("memory_limit_bytes",): device.memory_total_bytes,
-            ("memory_reserved_bytes",): device.memory_reserved_bytes,
-            ("power_watts",): (350_500 + index) / 1000,
-            ("energy_joules_total",): (2**40 + index) / 1000,
-            ("power_limit_watts",): 700,
-            ("power_default_limit_watts",): 700,
-            ("power_min_limit_watts",): 200,
-            ("power_max_limit_watts",): 700,
-            ("temperature_celsius", "core"): 40 + index,
-            ("temperature_celsius", "memory"): 43,
-            ("clock_hertz", "core"): 345e6,
-            ("clock_hertz", "sm"): 345e6,
-            ("clock_hertz", "memory"): 2_619e6,
-            ("clock_hertz", "video"): 765e6,
-            ("max_clock_hertz", "core"): (1_980 + index) * 1e6,
-            ("max_clock_hertz", "sm"): 1_980e6,
-            ("max_clock_hertz", "memory"): 2_619e6,
-            ("max_clock_hertz", "video"): 1_545e6,
-            ("processes",): 3,
-            ("partitions",): 0,
-            ("mode", "partitioning"): 0,
-            ("mode", "persistence"): 1,
-            ("mode", "ecc"): 1,
-        }
+        assert answer.of(device.uuid) == in_base_units(device, index)
 
 
 def test_a_device_says_who_it_is(state: NvmlState, reader: NvidiaProcess, sysfs: SysfsTree) -> None:
@@ -99,23 +108,21 @@ def test_a_device_says_who_it_is(state: NvmlState, reader: NvidiaProcess, sysfs:
 
 
 def test_every_reading_of_seven_mig_devices_arrives(state: NvmlState, reader: NvidiaProcess) -> None:
-    device = h100(0)
-    device.mig_mode = 1
-    device.mig_devices = [h100_mig(0, index) for index in range(7)]
-    state.devices = [device]
+    state.devices = [h100(0)]
     placed = state.devices[0]
+    placed.partition(h100_mig(0, index) for index in range(7))
     for index in range(7):
-        placed.mig_devices[index].memory_used_bytes = 1_000 + index
-    placed.processes = [process(7, 1, mig=placed.mig_devices[3])]
+        placed.mig[index].memory_used_bytes = 1_000 + index
+    placed.processes = [process(7, 1, mig=placed.mig[3])]
     answer = reader.read()
-    uuids = [placed.mig_devices[index].uuid for index in range(7)]
+    uuids = [placed.mig[index].uuid for index in range(7)]
     assert answer.faults == []
     assert answer.partitions == uuids
     assert answer.value(catalog.PARTITIONS, placed.uuid) == 7
     for index, uuid in enumerate(uuids):
         assert answer.of(placed.uuid, uuid) == {
             ("memory_usage_bytes",): 1_000 + index,
-            ("memory_limit_bytes",): placed.mig_devices[index].memory_total_bytes,
+            ("memory_limit_bytes",): placed.mig[index].memory_total_bytes,
             ("memory_reserved_bytes",): 0,
             ("compute_ratio",): 1 / 7,
             ("processes",): int(index == 3),
@@ -125,6 +132,21 @@ def test_every_reading_of_seven_mig_devices_arrives(state: NvmlState, reader: Nv
             "compute_instance_id": "0",
         }
     assert "utilization_ratio" in answer.unsupported
+
+
+def test_a_new_cut_under_the_same_ids_is_named_right_in_the_next_fast_poll(
+    state: NvmlState, reader: NvidiaProcess
+) -> None:
+    state.devices = [h100(0)]
+    state.devices[0].partition([None, h100_mig(0, 1), None, h100_mig(0, 3)])
+    before = reader.read().partitions
+    assert before == [h100_mig(0, 1).uuid, h100_mig(0, 3).uuid]
+    state.devices[0].mig[1].uuid = "MIG-another"
+    assert reader.read(Cadence.FAST).partitions == ["MIG-another", before[1]]
+    state.devices[0].unpartition()
+    answer = reader.read(Cadence.FAST)
+    assert answer.partitions == []
+    assert answer.value(catalog.UTILIZATION, state.devices[0].uuid) == 0
 
 
 def test_a_lost_device_is_told_and_found_again(state: NvmlState, reader: NvidiaProcess) -> None:
@@ -175,7 +197,7 @@ def test_values_that_are_marks_of_absence_are_no_samples(state: NvmlState, reade
 
 def test_text_that_is_no_text_costs_only_itself(state: NvmlState, reader: NvidiaProcess) -> None:
     state.devices = [h100(0)]
-    state.devices[0].serial = b"\xff\xfe"  # type: ignore[assignment]  # mypy takes __get__'s type for __set__ too
+    state.devices[0].serial = b"\xff\xfe"
     answer = reader.read()
     assert [reason for reason, _, _ in answer.faults] == ["invalid_value"]
     assert "serial" not in answer.labels(catalog.INFO, state.devices[0].uuid)
@@ -197,13 +219,13 @@ def test_an_old_driver_without_the_newer_functions_is_read_by_the_older_ones(
     assert answer.value(catalog.PROCESSES, device.uuid) == 0
 
 
-@pytest.mark.parametrize(("with_device", "reason"), [(False, "broken"), (True, "library_missing")])
+@pytest.mark.parametrize(("with_device", "kind"), [(False, "AbsentError"), (True, "UnavailableError")])
 def test_without_a_library_the_bus_decides_whether_that_is_a_fault(
-    sysfs: SysfsTree, *, with_device: bool, reason: str
+    sysfs: SysfsTree, *, with_device: bool, kind: str
 ) -> None:
     if with_device:
         sysfs.add_pci("0000:3b:00.0")
     with NvidiaProcess(sysfs.path, {"LD_LIBRARY_PATH": os.devnull}) as reader:
         answer = reader.read()
-    assert answer.reason == reason
+    assert answer.kind == kind
     assert "libnvidia-ml.so.1" in answer.error

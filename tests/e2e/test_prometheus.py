@@ -1,0 +1,149 @@
+"""A real Prometheus scrapes the real process: what users will query is what they will get."""
+
+import math
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.doubles.exporter_process import wait_until
+from tests.doubles.kubelet import container, device, pod
+from tests.doubles.node import Node, running_exporter
+from tests.doubles.prometheus import Prometheus, prometheus
+from tools.queries import QUERIES
+
+GPU = "nvidia.com/gpu"
+_PERIOD_SECONDS = 5.0
+_RUN_SECONDS = 30.0
+_GAP_SECONDS = 5.0  # a whole period, so that what is not observed has the mean of what is
+_BUSY = "sum(rate(accelerator_container_busy_seconds_total[1m]))"
+_OBSERVED = "sum(rate(accelerator_container_observed_seconds_total[1m]))"
+
+
+class Curve:
+    """Drives a device's utilization along a sine of whole percents and keeps what it set."""
+
+    def __init__(self, node: Node) -> None:
+        self._node = node
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run)
+        self._area = 0.0
+        self._seconds = 0.0
+
+    @property
+    def mean_ratio(self) -> float:
+        """Time-weighted mean of what was set so far."""
+        return self._area / self._seconds
+
+    def _run(self) -> None:
+        start = before = time.monotonic()
+        while not self._stop.wait(0.02):
+            percent = round(45 + 35 * math.sin(2 * math.pi * (before - start) / _PERIOD_SECONDS))
+            self._node.set_utilization(0, percent)
+            now = time.monotonic()
+            self._area += percent / 100 * (now - before)
+            self._seconds += now - before
+            before = now
+
+    @contextmanager
+    def driving(self) -> Iterator[None]:
+        """Drive as long as the block runs."""
+        self._thread.start()
+        try:
+            yield
+        finally:
+            self._stop.set()
+            self._thread.join()
+
+
+@pytest.mark.parametrize("gap", [False, True], ids=["whole", "with a gap"])
+def test_busy_over_observed_is_the_true_mean(gap: bool, node: Node, tmp_path: Path) -> None:  # noqa: FBT001 - a parameter
+    node.add_h100s(1)
+    node.kubelet.pods = [pod("research", "train-0", container("main", device(GPU, node.uuids[0])))]
+    curve = Curve(node)
+    ages = ("--poll.deadline=500ms", "--poll.max-age=500ms")
+    with node.kubelet, curve.driving(), running_exporter(node, *ages) as running:
+        with prometheus(tmp_path, running.address) as server:
+            wait_until(lambda: server.value("up") == 1)
+            wait_until(lambda: server.value(_OBSERVED))
+            started = time.monotonic()
+            if gap:
+                wait_until(lambda: time.monotonic() - started > _RUN_SECONDS / 3)
+                node.hang("nvmlDeviceGetUtilizationRates", 0)
+                wait_until(lambda: running.scrape().value("accelerator_exporter_collector_up") == 0)
+                held = time.monotonic()
+                wait_until(lambda: time.monotonic() - held > _GAP_SECONDS)
+                assert running.scrape().find("accelerator_container_busy_seconds_total") == []
+                node.release()
+            wait_until(lambda: time.monotonic() - started > _RUN_SECONDS, 2 * _RUN_SECONDS)
+            measured = server.value(f"{_BUSY} / {_OBSERVED}")
+            assert server.value("min_over_time(up[30s])") == 1
+    assert measured == pytest.approx(curve.mean_ratio, rel=0.05)
+
+
+def _mixed(node: Node) -> None:
+    """One device held alone, one shared by two, one cut in two parts of which one is held, one free."""
+    node.add_h100s(4)
+    node.cut(2, "3g.40gb", "1g.10gb")
+    alone, shared, _, _ = node.uuids
+    for index in (0, 1, 3):
+        node.set_utilization(index, 50)
+    node.kubelet.pods = [
+        pod("research", "train-0", container("main", device(GPU, alone))),
+        pod("serving", "chat", container("server", device(f"{GPU}.shared", f"{shared}::0"))),
+        pod("serving", "embed", container("server", device(f"{GPU}.shared", f"{shared}::1"))),
+        pod("research", "notebook", container("lab", device("nvidia.com/mig-3g.40gb", node.mig_uuids(2)[0]))),
+    ]
+
+
+def _draw_power(node: Node) -> None:
+    """Ten joules of energy per device and step: a counter that moves."""
+    for gpu in node.gpus:
+        gpu.energy_millijoules += 10_000
+
+
+@pytest.fixture
+def mixed(node: Node, tmp_path: Path) -> Iterator[Prometheus]:
+    """A Prometheus that has scraped the mixed node for some seconds."""
+    _mixed(node)
+    with node.kubelet, running_exporter(node) as running, prometheus(tmp_path, running.address) as server:
+
+        def scraped() -> bool:
+            _draw_power(node)
+            return (server.value("count_over_time(up[1m])") or 0) >= 8
+
+        wait_until(scraped)
+        yield server
+
+
+def test_joins_from_the_edge_on_a_mixed_node(node: Node, mixed: Prometheus) -> None:
+    power = mixed.query(
+        "accelerator_allocation_share_ratio * on (uuid) group_left () rate(accelerator_device_energy_joules_total[1m])"
+    )
+    by_pod = {answer.labels["pod"]: answer.value for answer in power}
+    whole = by_pod["train-0"]
+    assert whole > 0
+    assert set(by_pod) == {"train-0", "chat", "embed", "notebook"}
+    assert by_pod["chat"] == by_pod["embed"] == pytest.approx(whole / 2, rel=0.2)
+    assert by_pod["notebook"] == pytest.approx(whole * 3 / 7, rel=0.2)
+    shares = {a.labels["uuid"]: a.value for a in mixed.query("sum by (uuid) (accelerator_allocation_share_ratio)")}
+    assert shares == {node.uuids[0]: 1, node.uuids[1]: 1, node.uuids[2]: pytest.approx(3 / 7)}
+    assert mixed.value("count(accelerator_device_info)") == 4
+    assert mixed.value("sum(accelerator_device_allocated)") == 3
+    assert mixed.value("count(accelerator_container_utilization_ratio)") == 1
+    assert mixed.value("avg(accelerator_container_utilization_ratio)") == 0.5
+
+
+def test_every_documented_query_is_answered_or_rightly_empty(mixed: Prometheus) -> None:
+    rightly_empty = {
+        # An hour of idleness can't have passed; nothing has failed.
+        "Devices that were held and idle for an hour",
+        "Containers that hold an idle device",
+        "Failed devices and the containers that hold them",
+        "Parts of the exporter that do not work",
+    }
+    silent = {query.name for query in QUERIES if not mixed.query(query.expr)}
+    assert silent == rightly_empty
