@@ -246,12 +246,14 @@ class CollectorSpec:
 
     Attributes:
         name: The `collector` label, unique among installed collectors.
-        metrics: The catalogue rows it can supply; documentation and contract tests are made from it.
+        metrics: The catalogue rows it can supply for whole devices; documentation and contract tests are made from it.
         resource_prefixes: Prefixes of the Kubernetes resources whose ids should resolve to its devices.
         create: Makes the collector. Must not touch hardware: the first `read` does.
+        partition_metrics: The rows it can supply for partitions.
     """
 
     name: str
     metrics: tuple[Metric, ...]
     resource_prefixes: tuple[str, ...]
     create: Callable[[Node], Collector]
+    partition_metrics: tuple[Metric, ...] = ()

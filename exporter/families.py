@@ -10,7 +10,7 @@ _EXPORTER = (Subject.EXPORTER,)
 _OWN_PROCESS = (Subject.OWN_PROCESS,)
 
 _COLLECTOR = Label("collector")
-_SOURCE = Label("source", ("podresources",))
+_SOURCE = Label("source", ("podresources", "simulated"))
 
 HOLDER_LABELS = ("namespace", "pod", "container")
 

@@ -58,6 +58,7 @@ class NewestReadings:
         self._duration_seconds: float | None = None
         self._last_success: float | None = None
         self._errors = dict.fromkeys(Reason, 0)
+        self._failing: dict[tuple[str, Reason], float] = {}
         self.devices: tuple[Device, ...] = ()
         self.partitions: tuple[Partition, ...] = ()
 
@@ -165,6 +166,14 @@ class NewestReadings:
         self._errors[fault.reason] += 1
         fields = {"collector": self.name, "where": fault.where, "detail": fault.detail}
         _log.warning("reading failed: %s", fault.reason.value, extra={"fields": fields})
+
+    def _tell(self, fault: Fault, now: float) -> None:
+        """One line when a reading begins to fail; no more until it has been well for a while."""
+        last = self._failing.get((fault.where, fault.reason))
+        self._failing[fault.where, fault.reason] = now
+        if last is None or now - last > self._limits.max_age_seconds[Cadence.SLOW]:
+            fields = {"collector": self.name, "where": fault.where, "detail": fault.detail}
+            _log.warning("reading failed: %s", fault.reason.value, extra={"fields": fields})
 
     def _fail(self, reason: Reason, text: str) -> None:
         self._errors[reason] += 1

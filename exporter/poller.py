@@ -78,6 +78,10 @@ class Schedule:
             missed = (now - planned) // interval + 1 if planned <= now else 0
             self._next[cadence] = planned + missed * interval
 
+    def everything(self, now: float) -> None:
+        """All cadences are due at once, as when there is something new to read."""
+        self._next = dict.fromkeys(Cadence, now)
+
     def failed(self, now: float) -> None:
         """The call failed: everything is due again, after a pause that doubles up to 10 s."""
         pause = min(self._intervals[Cadence.FAST] * 2**self._failures, _LONGEST_BACKOFF_SECONDS)
@@ -117,6 +121,7 @@ class Poller:
         self._schedule = Schedule(intervals)
         self._clock = clock
         self._report = report
+        self._known: frozenset[str] = frozenset()
         self._stop = threading.Event()
         # A daemon thread: a call that never returns must not keep the process from ending.
         self._thread = threading.Thread(target=self._run, name=f"collector-{name}", daemon=True)
@@ -149,11 +154,19 @@ class Poller:
         ended = self._clock()
         if reading is not None:
             self._schedule.done(due, ended)
+            self._look_at_news(reading, ended)
         elif failure is not None:
             self._schedule.failed(ended)
         else:
             self._schedule.absent(ended)
         self._report(CallEnded(self._name, started, ended, due, reading, failure, text))
+
+    def _look_at_news(self, reading: Reading, now: float) -> None:
+        """Read everything at once about devices and partitions that were not there before."""
+        known = frozenset(device.uuid for device in reading.devices) | frozenset(p.uuid for p in reading.partitions)
+        if known - self._known and self._known:
+            self._schedule.everything(now)
+        self._known = known
 
     def _read(self, due: frozenset[Cadence]) -> tuple[Reading | None, Reason | None, str]:
         try:

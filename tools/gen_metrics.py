@@ -88,7 +88,7 @@ def _row(row: Metric, subject: Subject, specs: Sequence[CollectorSpec]) -> tuple
         "<br>".join(map(_label, row.labels)),
         *((_cadence(row),) if subject in _WITH_CADENCE else ()),
         row.stability.value,
-        _supplied_by(row, specs),
+        _supplied_by(row, subject, specs),
         row.help,
     )
 
@@ -101,10 +101,11 @@ def _cadence(row: Metric) -> str:
     return "kubelet" if row.origin is Origin.ATTRIBUTION else row.cadence.value
 
 
-def _supplied_by(row: Metric, specs: Sequence[CollectorSpec]) -> str:
+def _supplied_by(row: Metric, subject: Subject, specs: Sequence[CollectorSpec]) -> str:
     if row.origin is not Origin.COLLECTOR:
         return _OWN_WORDS[row.origin]
-    names = sorted(spec.name for spec in specs if row in spec.metrics)
+    of_partitions = subject is Subject.PARTITION
+    names = sorted(spec.name for spec in specs if row in (spec.partition_metrics if of_partitions else spec.metrics))
     return ", ".join(names) or f"**{NOT_SUPPLIED}**"
 
 

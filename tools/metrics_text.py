@@ -60,8 +60,8 @@ last three arrive as `exported_namespace`, `exported_pod` and `exported_containe
 COLUMNS = """
 In the tables below, *Supplied by* is
 
-- the name of a collector: it reads the family from the hardware. A collector is named on every subject of a family, but
-  a device or partition whose hardware or driver cannot tell has no series;
+- the name of a collector: it reads the family from the hardware. A device or partition whose hardware or driver cannot
+  tell has no series;
 - *accounting*: the exporter integrates it over readings of a collector;
 - *kubelet*: it follows from the kubelet's answer, for containers joined with readings of a collector;
 - *exporter*: it is about the exporter itself;

@@ -3,7 +3,7 @@
 import time
 
 from collectors.contract import Collector, CollectorSpec, Node
-from collectors.nvidia.collector import METRICS, NvidiaCollector
+from collectors.nvidia.collector import METRICS, PARTITION_METRICS, NvidiaCollector
 from collectors.nvidia.identity import RESOURCE_PREFIX
 from collectors.nvidia.nvml import open_library
 
@@ -12,4 +12,10 @@ def _create(node: Node) -> Collector:
     return NvidiaCollector(node, open_library, time.monotonic)
 
 
-SPEC = CollectorSpec(name="nvidia", metrics=METRICS, resource_prefixes=(RESOURCE_PREFIX,), create=_create)
+SPEC = CollectorSpec(
+    name="nvidia",
+    metrics=METRICS,
+    resource_prefixes=(RESOURCE_PREFIX,),
+    create=_create,
+    partition_metrics=PARTITION_METRICS,
+)

@@ -19,10 +19,14 @@ from collectors.pci import PciFunction, functions_of
 _PCI_VENDOR = 0x10DE
 _MOST_DEVICES = 256
 
-_SUPPLIED = {catalog.INFO, catalog.STATUS_STATE, catalog.PARTITIONS, catalog.COMPUTE_RATIO} | {
+_OF_DEVICES = {catalog.INFO, catalog.STATUS_STATE, catalog.PARTITIONS} | {
     row for query in DEVICE_QUERIES for row in query.rows
 }
-METRICS: tuple[Metric, ...] = tuple(row for row in catalog.ROWS if row in _SUPPLIED)
+_OF_PARTITIONS = {catalog.INFO, catalog.COMPUTE_RATIO} | {
+    row for query in (*MEMORY_QUERIES, PROCESS_QUERY) for row in query.rows
+}
+METRICS: tuple[Metric, ...] = tuple(row for row in catalog.ROWS if row in _OF_DEVICES)
+PARTITION_METRICS: tuple[Metric, ...] = tuple(row for row in catalog.ROWS if row in _OF_PARTITIONS)
 
 
 @dataclass(slots=True)

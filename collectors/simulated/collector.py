@@ -144,22 +144,32 @@ def simulated_spec(scenario: Scenario, clock: ScenarioClock) -> CollectorSpec:
     def create(node: Node) -> SimulatedCollector:
         return SimulatedCollector(scenario, node.identity, clock, threading.Event())
 
-    supplied = supplied_by(scenario)
+    plans = scenario.devices
+    of_devices = frozenset(
+        row for plan in plans for row in (plan.profile.cut if plan.partitions else plan.profile.whole)
+    )
+    of_partitions = frozenset(row for plan in plans if plan.partitions for row in plan.profile.partition)
     return CollectorSpec(
         name=NAME,
-        metrics=tuple(metric for metric in catalog.ROWS if metric in supplied),
+        metrics=tuple(metric for metric in catalog.ROWS if metric in of_devices),
         resource_prefixes=_resource_prefixes(scenario),
         create=create,
+        partition_metrics=tuple(metric for metric in catalog.ROWS if metric in of_partitions),
     )
 
 
 def supplied_by(scenario: Scenario) -> frozenset[Metric]:
     """Every family that some device or partition of a scenario has."""
-    return frozenset(
-        metric
-        for plan in scenario.devices
-        for metric in (*(plan.profile.cut | plan.profile.partition if plan.partitions else plan.profile.whole),)
-    )
+    return _of_devices(scenario) | _of_partitions(scenario)
+
+
+def _of_devices(scenario: Scenario) -> frozenset[Metric]:
+    plans = scenario.devices
+    return frozenset(row for plan in plans for row in (plan.profile.cut if plan.partitions else plan.profile.whole))
+
+
+def _of_partitions(scenario: Scenario) -> frozenset[Metric]:
+    return frozenset(row for plan in scenario.devices if plan.partitions for row in plan.profile.partition)
 
 
 def _resource_prefixes(scenario: Scenario) -> tuple[str, ...]:

@@ -7,10 +7,10 @@ class HeldMap:
     """The map of who holds what, held for a bounded time through silence and through suspect answers.
 
     A restarted kubelet answers before it knows its pods again. An answer is therefore suspect if it comes within
-    `hold_seconds` of a reconnection, and it lists fewer than half of the pods of the last good answer. While
+    `suspect_seconds` of a reconnection, and it lists fewer than half of the pods of the last good answer. While
     suspect answers come, pods that they don't list keep what they held, unless a listed pod holds it now.
-    Suspicion ends with the first answer that lists at least half of those pods, and in any case `hold_seconds` after
-    the first suspect answer; then the newest answer is believed as it is.
+    Suspicion ends with the first answer that lists at least half of those pods, and in any case `suspect_seconds`
+    after the first suspect answer; then the newest answer is believed as it is.
 
     What was already given up as unknown is not brought back: if the first answer after a longer silence is suspect,
     the map stays unknown until suspicion ends.
@@ -18,11 +18,13 @@ class HeldMap:
     All times are monotonic seconds and must not go back.
 
     Args:
-        hold_seconds: How long an answer is held without a newer one, and how long answers may be suspect.
+        hold_seconds: How long an answer is held without a newer one.
+        suspect_seconds: How long answers may be suspect.
     """
 
-    def __init__(self, hold_seconds: float) -> None:
+    def __init__(self, hold_seconds: float, suspect_seconds: float) -> None:
         self._hold_seconds = hold_seconds
+        self._suspect_seconds = suspect_seconds
         self._newest: Answer | None = None
         self._answered_at = 0.0
         self._reconnected_at: float | None = None
@@ -51,7 +53,7 @@ class HeldMap:
         """Who holds what at this moment, sorted; None while that is unknown."""
         if self._newest is None or now - self._answered_at >= self._hold_seconds:
             return None
-        if self._suspect_since is None or now - self._suspect_since >= self._hold_seconds:
+        if self._suspect_since is None or now - self._suspect_since >= self._suspect_seconds:
             return self._newest.holdings
         return None if self._lapsed else _merged(self._good, self._newest)
 
@@ -59,14 +61,15 @@ class HeldMap:
         """When `current` next changes, or may change, by the passing of time alone; None if never."""
         if self._newest is None:
             return None
-        starts = (self._answered_at, self._suspect_since)
-        ends = [start + self._hold_seconds for start in starts if start is not None]
+        ends = [self._answered_at + self._hold_seconds]
+        if self._suspect_since is not None:
+            ends.append(self._suspect_since + self._suspect_seconds)
         return min((end for end in ends if end > now), default=None)
 
     def _is_suspect(self, answer: Answer, now: float) -> bool:
-        if self._reconnected_at is None or now - self._reconnected_at >= self._hold_seconds:
+        if self._reconnected_at is None or now - self._reconnected_at >= self._suspect_seconds:
             return False
-        if self._suspect_since is not None and now - self._suspect_since >= self._hold_seconds:
+        if self._suspect_since is not None and now - self._suspect_since >= self._suspect_seconds:
             return False
         known = self._good.pods
         return 2 * len(known & answer.pods) < len(known)

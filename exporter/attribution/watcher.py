@@ -18,6 +18,8 @@ _log = logging.getLogger(__name__)
 _SHORTEST_PAUSE_SECONDS = 0.2
 _LONGEST_PAUSE_SECONDS = 5.0
 _STOP_SECONDS = 0.5  # for each of two threads
+# A restarted kubelet knows its pods again within seconds. After this, what it says is what is so.
+_SUSPECT_SECONDS = 8.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +104,7 @@ class KubeletWatcher:
         self._publish = publish
         self._monotonic = monotonic
         self._wall = wall
-        self._held = HeldMap(hold_seconds)
+        self._held = HeldMap(hold_seconds, min(hold_seconds, _SUSPECT_SECONDS))
         self._connections = 0
         self._health: _Health | None = None
         self._published: AttributionState | None = None

@@ -65,22 +65,26 @@ def test_busy_over_observed_is_the_true_mean(gap: bool, node: Node, tmp_path: Pa
     node.kubelet.pods = [pod("research", "train-0", container("main", device(GPU, node.uuids[0])))]
     curve = Curve(node)
     ages = ("--poll.deadline=500ms", "--poll.max-age=500ms")
-    with node.kubelet, curve.driving(), running_exporter(node, *ages) as running:
-        with prometheus(tmp_path, running.address) as server:
-            wait_until(lambda: server.value("up") == 1)
-            wait_until(lambda: server.value(_OBSERVED))
-            started = time.monotonic()
-            if gap:
-                wait_until(lambda: time.monotonic() - started > _RUN_SECONDS / 3)
-                node.hang("nvmlDeviceGetUtilizationRates", 0)
-                wait_until(lambda: running.scrape().value("accelerator_exporter_collector_up") == 0)
-                held = time.monotonic()
-                wait_until(lambda: time.monotonic() - held > _GAP_SECONDS)
-                assert running.scrape().find("accelerator_container_busy_seconds_total") == []
-                node.release()
-            wait_until(lambda: time.monotonic() - started > _RUN_SECONDS, 2 * _RUN_SECONDS)
-            measured = server.value(f"{_BUSY} / {_OBSERVED}")
-            assert server.value("min_over_time(up[30s])") == 1
+    with (
+        node.kubelet,
+        curve.driving(),
+        running_exporter(node, *ages) as running,
+        prometheus(tmp_path, running.address) as server,
+    ):
+        wait_until(lambda: server.value("up") == 1)
+        wait_until(lambda: server.value(_OBSERVED))
+        started = time.monotonic()
+        if gap:
+            wait_until(lambda: time.monotonic() - started > _RUN_SECONDS / 3)
+            node.hang("nvmlDeviceGetUtilizationRates", 0)
+            wait_until(lambda: running.scrape().value("accelerator_exporter_collector_up") == 0)
+            held = time.monotonic()
+            wait_until(lambda: time.monotonic() - held > _GAP_SECONDS)
+            assert running.scrape().find("accelerator_container_busy_seconds_total") == []
+            node.release()
+        wait_until(lambda: time.monotonic() - started > _RUN_SECONDS, 2 * _RUN_SECONDS)
+        measured = server.value(f"{_BUSY} / {_OBSERVED}")
+        assert server.value("min_over_time(up[30s])") == 1
     assert measured == pytest.approx(curve.mean_ratio, rel=0.05)
 
 

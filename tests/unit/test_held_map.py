@@ -26,7 +26,7 @@ NOTHING = answer()
 
 @pytest.fixture
 def held() -> HeldMap:
-    return HeldMap(60)
+    return HeldMap(60, 60)
 
 
 @pytest.fixture
@@ -167,3 +167,11 @@ class TestSuspect:
         held.answered(answer(a="GPU-1"), 155, reconnected=False)
         assert held.current(159) is None
         assert held.current(160) == answer(a="GPU-1").holdings
+
+    def test_suspicion_can_be_shorter_than_the_hold(self) -> None:
+        held = HeldMap(60, 8)
+        held.answered(FOUR, 0, reconnected=True)
+        held.answered(NOTHING, 10, reconnected=True)
+        assert held.changes_at(10) == 18
+        assert held.current(17.9) == FOUR.holdings
+        assert held.current(18) == ()

@@ -152,7 +152,7 @@ def test_partitions_that_claim_more_than_their_device_get_no_more_than_it() -> N
 def occupied(*edges: tuple[Container, SubjectKey]) -> dict[SubjectKey, tuple[float, float]]:
     """(allocated, allocations) of every subject."""
     found: defaultdict[SubjectKey, dict[str, float]] = defaultdict(dict)
-    for sample in occupancy(DEVICES, PARTITIONS, [edge(*pair) for pair in edges]):
+    for sample in occupancy(DEVICES, PARTITIONS, [edge(*pair) for pair in edges], {}):
         found[SubjectKey(sample.device_uuid, sample.partition_uuid)][sample.metric.stem] = sample.value
     return {subject: (values["allocated"], values["allocations"]) for subject, values in found.items()}
 
@@ -170,7 +170,7 @@ def test_a_shared_device_counts_its_holders_and_its_partitions_stay_free() -> No
 
 
 def test_occupancy_is_absent_while_allocations_are_unknown() -> None:
-    assert occupancy(DEVICES, PARTITIONS, None) == []
+    assert occupancy(DEVICES, PARTITIONS, None, {}) == []
 
 
 LIVE = (

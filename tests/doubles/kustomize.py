@@ -1,0 +1,73 @@
+"""Builds a kustomization as `kubectl kustomize` does, for the few of its features that the manifests use."""
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+Manifest = dict[str, Any]
+
+_KNOWN = {"apiVersion", "kind", "resources", "patches", "images"}
+
+
+def read(path: Path) -> list[Any]:
+    """The documents of a YAML file."""
+    return list(yaml.safe_load_all(path.read_text()))
+
+
+def build(folder: Path) -> list[Manifest]:
+    """The manifests that applying a folder sends."""
+    (content,) = read(folder / "kustomization.yaml")
+    return apply(content, folder)
+
+
+def apply(kustomization: Manifest, folder: Path) -> list[Manifest]:
+    """The manifests of a kustomization whose paths are relative to a folder."""
+    assert set(kustomization) <= _KNOWN, f"not built here: {set(kustomization) - _KNOWN}"
+    manifests: list[Manifest] = []
+    for name in kustomization["resources"]:
+        path = (folder / name).resolve()
+        manifests += build(path) if path.is_dir() else read(path)
+    for patch in kustomization.get("patches", []):
+        _patch(manifests, patch, folder)
+    for image in kustomization.get("images", []):
+        _rename(manifests, image)
+    return manifests
+
+
+def _patch(manifests: list[Manifest], patch: Manifest, folder: Path) -> None:
+    operations = read(folder / patch["path"])[0] if "path" in patch else yaml.safe_load(patch["patch"])
+    target = patch["target"]
+    found = [m for m in manifests if m["kind"] == target["kind"] and m["metadata"]["name"] == target["name"]]
+    assert found, f"the patch has no target {target}"
+    for manifest in found:
+        for operation in operations:
+            _operate(manifest, **copy.deepcopy(operation))
+
+
+def _operate(manifest: Manifest, op: str, path: str, value: object) -> None:
+    """One operation of RFC 6902."""
+    *steps, last = [step.replace("~1", "/").replace("~0", "~") for step in path.split("/")[1:]]
+    place: Any = manifest
+    for step in steps:
+        place = place[int(step)] if isinstance(place, list) else place[step]
+    match op:
+        case "add" if isinstance(place, list):
+            place.insert(len(place) if last == "-" else int(last), value)
+        case "add":
+            assert last not in place, f"{path} is there already"
+            place[last] = value
+        case "replace":
+            assert last in place, f"{path} is not there"
+            place[last] = value
+        case _:
+            raise AssertionError(f"not built here: {op}")
+
+
+def _rename(manifests: list[Manifest], image: Manifest) -> None:
+    for manifest in manifests:
+        for container in manifest["spec"]["template"]["spec"]["containers"] if manifest["kind"] == "DaemonSet" else ():
+            name, _, tag = container["image"].partition(":")
+            if name == image["name"]:
+                container["image"] = f"{image['newName']}:{image.get('newTag', tag)}"

@@ -1,0 +1,55 @@
+"""A real Prometheus with scrape jobs of the test's own."""
+
+import socket
+import subprocess
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tests.doubles.exporter_process import wait_until
+from tests.doubles.prometheus import Prometheus, tool
+
+Job = dict[str, Any]
+
+
+def without_discovery(job: Job, *targets: tuple[str, dict[str, str]]) -> Job:
+    """The job as it is, with these targets in place of those that it would find in a cluster.
+
+    Debian builds Prometheus without the discovery of Kubernetes objects, so a test says what it would have found.
+
+    Args:
+        job: An element of `scrape_configs`.
+        targets: Address and labels of each; labels that begin with `__meta_` are what discovery tells.
+    """
+    kept = {key: value for key, value in job.items() if key != "kubernetes_sd_configs"}
+    found = [{"targets": [address], "labels": labels} for address, labels in targets]
+    return {**kept, "scrape_interval": "1s", "scrape_timeout": "1s", "static_configs": found}
+
+
+def write_configuration(path: Path, jobs: Sequence[Job]) -> Path:
+    """A whole configuration file."""
+    path.write_text(yaml.safe_dump({"scrape_configs": list(jobs)}))
+    return path
+
+
+@contextmanager
+def scraping(folder: Path, *jobs: Job) -> Iterator[Prometheus]:
+    """Start a server with these jobs; end it."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = int(probe.getsockname()[1])
+    command = [
+        tool("prometheus"),
+        f"--config.file={write_configuration(folder / 'scraping.yml', jobs)}",
+        f"--storage.tsdb.path={folder / 'tsdb'}",
+        f"--web.listen-address=127.0.0.1:{port}",
+    ]
+    with (folder / "scraping.log").open("wb") as log, subprocess.Popen(command, stdout=log, stderr=log) as process:
+        try:
+            server = Prometheus(port)
+            wait_until(server.ready)
+            yield server
+        finally:
+            process.kill()
