@@ -2,6 +2,7 @@
 
 PYTHON ?= python3
 ARGS ?=
+BUILDER ?= docker build
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -10,26 +11,36 @@ GENERATORS := $(wildcard tools/gen_*.py)
 DOCS := $(filter-out tools/gen_proto.py,$(GENERATORS))
 LOCK := $(BIN)/uv pip compile --quiet --generate-hashes --no-header --universal --python-version 3.11
 
-.PHONY: help run test check fix proto docs requirements
+.PHONY: help run test image-test check fix proto docs requirements image
 .DEFAULT_GOAL := help
 
 help: ## List the targets
-	@sed -nE 's/^([a-z]+):.*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
+	@sed -nE 's/^([a-z-]+):.*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
 
-run: $(READY) ## Start the exporter: make run ARGS="--once"
-	@$(BIN)/accelerator-exporter $(ARGS)
+run: $(READY) ## Start the exporter, or a simulated node where there is no accelerator: make run ARGS="--once"
+	@tools/run-exporter $(BIN)/accelerator-exporter $(ARGS)
 
 test: $(READY) ## Run the tests: make test ARGS="tests/unit -k http"
 	@tools/require-command gcc gcc libc6-dev
 	@tools/require-command promtool prometheus
 	@tools/require-command prometheus prometheus
+	@tools/require-command chromium chromium
 	@$(BIN)/pytest $(ARGS)
+
+image-test: $(READY) ## Build the image and run it as the manifests do: needs root
+	@tools/require-command debootstrap debootstrap
+	@tools/require-command buildah buildah
+	@tools/require-command podman podman
+	@tools/require-command runc runc
+	@tools/require-command gcc gcc libc6-dev
+	@$(BIN)/pytest -m image $(ARGS)
 
 check: $(READY) ## Format, lint, types, import rules, generated files: changes nothing
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/hadolint Dockerfile
 	@set -e; for generator in $(GENERATORS); do echo "$$generator --check"; $(BIN)/python "$$generator" --check; done
 
 fix: $(READY) ## Repair what ruff can repair
@@ -46,6 +57,9 @@ requirements: $(READY) ## Lock the dependencies: make requirements ARGS=--upgrad
 	$(LOCK) $(ARGS) pyproject.toml --output-file requirements/run.txt
 	$(LOCK) $(ARGS) --extra dev --constraints requirements/run.txt pyproject.toml requirements/build.in \
 		--output-file requirements/dev.txt
+
+image: $(READY) ## Build the container image: make image BUILDER="podman build" DIGEST=sha256:...
+	@tools/build-image $(BUILDER)
 
 $(READY): requirements/dev.txt pyproject.toml
 	@tools/require-python $(PYTHON)

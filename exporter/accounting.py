@@ -12,6 +12,7 @@ from collectors.contract import Sample
 from exporter.snapshot import Allocation, Container, SubjectKey
 
 _FORGET_AFTER_SECONDS = 3600.0
+_INTEGRATED = frozenset({catalog.UTILIZATION, catalog.ENERGY, catalog.POWER})
 
 
 @dataclass(slots=True)
@@ -63,7 +64,7 @@ class Accounting:
     """
 
     def __init__(self, max_gap_seconds: float, wall_clock: Callable[[], float]) -> None:
-        self._max_gap_seconds = max_gap_seconds
+        self.max_gap_seconds = max_gap_seconds
         self._wall_clock = wall_clock
         self._busy: dict[SubjectKey, Integral] = {}
         self._power: dict[str, Integral] = {}
@@ -89,6 +90,8 @@ class Accounting:
         """
         holders = {allocation.subject: allocation.container for allocation in allocations or () if allocation.sole}
         for sample in samples:
+            if sample.metric not in _INTEGRATED:
+                continue
             key = SubjectKey(sample.device_uuid, sample.partition_uuid)
             held = self._held.setdefault((holders[key], key), Held()) if key in holders else None
             if sample.metric is catalog.UTILIZATION:
@@ -100,7 +103,7 @@ class Accounting:
             elif sample.metric is catalog.POWER and sample.device_uuid in without_energy:
                 self._without_energy.add(sample.device_uuid)
                 integral = self._power.setdefault(sample.device_uuid, Integral())
-                joules, _ = integral.add(at, sample.value, self._max_gap_seconds)
+                joules, _ = integral.add(at, sample.value, self.max_gap_seconds)
                 if held is not None:
                     held.energy_joules += joules
             elif sample.metric is catalog.POWER:
@@ -122,7 +125,7 @@ class Accounting:
             del self._held[gone]
         for edge in allocations:
             held = self._held.setdefault((edge.container, edge.subject), Held())
-            if edge.share_ratio is not None and 0 < elapsed <= self._max_gap_seconds:
+            if edge.share_ratio is not None and 0 < elapsed <= self.max_gap_seconds:
                 held.device_seconds += edge.share_ratio * elapsed
 
     def forget(self, now: float, known: Collection[SubjectKey]) -> None:
@@ -157,7 +160,7 @@ class Accounting:
 
     def _credit_busy(self, at: float, key: SubjectKey, utilization_ratio: float, held: Held | None) -> None:
         integral = self._busy.setdefault(key, Integral())
-        busy_seconds, observed_seconds = integral.add(at, utilization_ratio, self._max_gap_seconds)
+        busy_seconds, observed_seconds = integral.add(at, utilization_ratio, self.max_gap_seconds)
         if held is None:
             return
         held.busy_seconds += busy_seconds
@@ -169,6 +172,6 @@ class Accounting:
         """Joules since the last reading of a hardware counter; after its reset, all it has counted since."""
         last_at, last_value = self._counter.get(sample.device_uuid, (at, sample.value))
         self._counter[sample.device_uuid] = (at, sample.value)
-        if not 0 < at - last_at <= self._max_gap_seconds:
+        if not 0 < at - last_at <= self.max_gap_seconds:
             return 0.0
         return sample.value - last_value if sample.value >= last_value else sample.value

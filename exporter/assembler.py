@@ -20,7 +20,7 @@ _log = logging.getLogger(__name__)
 
 _TICK_SECONDS = 1.0
 
-Event = CallStarted | CallEnded | AttributionState
+Event = CallStarted | CallEnded | AttributionState | Limits
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +58,12 @@ class Assembler:
         self._unmatched: dict[str, int] = {}
 
     def take(self, event: Event) -> None:
-        """Take in one report."""
-        if isinstance(event, AttributionState):
+        """Take in one report, or other limits from now on."""
+        if isinstance(event, Limits):
+            for newest in self._newest.values():
+                newest.limits = event
+            self._accounting.max_gap_seconds = event.max_age_seconds[Cadence.FAST]
+        elif isinstance(event, AttributionState):
             self._attribution = event
             self._match()
         elif isinstance(event, CallStarted):

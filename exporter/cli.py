@@ -12,14 +12,19 @@ from typing import TextIO
 
 from collectors import registry
 from collectors.registry import RegistryError
+from collectors.simulated import DEFAULT_SCENARIO, ScenarioError, load_scenario
 from exporter import config, logs
+from exporter.config import Settings
 from exporter.config_error import ConfigError
 from exporter.daemon import Daemon
+from exporter.doctor.check import run_check
 from exporter.exposition import ROWS
-from exporter.flags import command_line_parser, parse_command_line
+from exporter.flags import CommandLine, command_line_parser, parse_command_line
 from exporter.listen import ListenError
 from exporter.options import Action
+from exporter.reload import Reload
 from exporter.selfmetrics import exporter_version
+from exporter.sources import Hardware
 
 EXIT_OK = 0
 EXIT_FAILED = 1
@@ -41,7 +46,7 @@ def run(arguments: Sequence[str], environ: Mapping[str, str], output: TextIO, er
         errors: Log lines and errors go here.
 
     Returns:
-        The exit code: 0, 1 when it cannot run here, 2 when flags, environment or file are wrong.
+        The exit code: 0, 1 when it cannot run here or a check finds errors, 2 when the configuration is wrong.
     """
     try:
         command = parse_command_line(arguments)
@@ -49,7 +54,8 @@ def run(arguments: Sequence[str], environ: Mapping[str, str], output: TextIO, er
             output.write(_PRINTED[command.action]())
             return EXIT_OK
         settings = config.load(command.flags, environ, command.file)
-    except ConfigError as error:
+        scenario = None if command.simulate is None else load_scenario(command.simulate or DEFAULT_SCENARIO)
+    except (ConfigError, ScenarioError) as error:
         errors.write(f"accelerator-exporter: {error}\n")
         return EXIT_CONFIGURATION
     if command.action is Action.CHECK_CONFIG:
@@ -57,7 +63,11 @@ def run(arguments: Sequence[str], environ: Mapping[str, str], output: TextIO, er
         return EXIT_OK
     logs.configure(settings.log.level, settings.log.format, errors, time.monotonic)
     try:
-        daemon = Daemon(settings, registry.load(), socket.gethostname())
+        hardware = Hardware(registry.load(), socket.gethostname(), scenario)
+        if command.action is Action.CHECK:
+            signal.signal(signal.SIGINT, signal.SIG_DFL)  # ends at once: there is nothing to put in order
+            return run_check(settings, hardware, environ, output, as_json=command.as_json)
+        daemon = _daemon(command, settings, hardware, environ, errors)
         if command.action is Action.ONCE:
             output.write(daemon.once(_stop_signal()).decode())
         else:
@@ -66,6 +76,15 @@ def run(arguments: Sequence[str], environ: Mapping[str, str], output: TextIO, er
         errors.write(f"accelerator-exporter: {error}\n")
         return EXIT_FAILED
     return EXIT_OK
+
+
+def _daemon(
+    command: CommandLine, settings: Settings, hardware: Hardware, environ: Mapping[str, str], errors: TextIO
+) -> Daemon:
+    """The daemon, which SIGHUP makes read its configuration again."""
+    reload = Reload(lambda: config.load(command.flags, environ, command.file), command.file)
+    signal.signal(signal.SIGHUP, lambda *_: reload.told.set())
+    return Daemon(settings, hardware, reload, errors)
 
 
 def _stop_signal() -> threading.Event:

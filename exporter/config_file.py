@@ -4,20 +4,16 @@ Aliases, tags and nesting find nothing to work on: whatever is not a known secti
 the reading with an error at its line.
 """
 
-import os
-import stat
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import yaml
 
+from collectors.text_file import NotRegularError, TextError, read_text
+from collectors.yaml_events import children, line_of, one_document
 from exporter.config_error import ConfigError, shown, unknown
 from exporter.options import OPTIONS, SECTIONS, Given
 
-# The size limit of a ConfigMap.
-_LIMIT_BYTES = 1 << 20
-_LONGEST_PROBLEM = 200
 _TAG_PREFIX = "tag:yaml.org,2002:"
 _MISREAD = {
     "int": "an integer",
@@ -33,82 +29,37 @@ def read_config_file(path: Path) -> dict[str, Given]:
     Raises:
         ConfigError: It cannot be read, is not YAML, or holds what no option knows.
     """
-    text = _text(path)
-    with _one_line(path, text):
-        return _Document(path, text).values()
-
-
-def _text(path: Path) -> str:
     try:
-        content = _content(path)
+        with one_document(read_text(path, "a configuration file")) as events:
+            return _Walk(path, events).values()
     except OSError as error:
         raise ConfigError(f"{path}: cannot read the configuration file: {error.strerror}") from None
-    if len(content) > _LIMIT_BYTES:
-        raise ConfigError(f"{path}: larger than 1 MiB, expected a configuration file")
-    try:
-        return content.decode()
-    except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        raise ConfigError(f"{path}:{line}: byte 0x{content[error.start]:02x} is not UTF-8, expected UTF-8") from None
+    except NotRegularError:
+        raise ConfigError(f"{path}: not a regular file, expected a YAML file") from None
+    except TextError as error:
+        place = ":".join(str(part) for part in (path, *error.place))
+        advice = ", expected spaces for indentation" if "'\\t'" in error.problem else ""
+        raise ConfigError(f"{place}: {error.problem}{advice}") from None
 
 
-def _content(path: Path) -> bytes:
-    """At most one byte more than allowed. Never waits for the other end of a pipe."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-    with open(descriptor, "rb") as file:  # noqa: PTH123 - a Path cannot open without blocking
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise ConfigError(f"{path}: not a regular file, expected a YAML file")
-        return file.read(_LIMIT_BYTES + 1)
-
-
-@contextmanager
-def _one_line(path: Path, text: str) -> Iterator[None]:
-    """Turns what the YAML library raises into one line with the place."""
-    try:
-        yield
-    except yaml.reader.ReaderError as error:
-        line = text.count("\n", 0, error.position) + 1
-        raise ConfigError(f"{path}:{line}: not YAML: control character {ord(text[error.position]):#04x}") from None
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        place = f"{path}:{mark.line + 1}:{mark.column + 1}" if mark else f"{path}"
-        problem = str(error.problem)[:_LONGEST_PROBLEM]
-        advice = ", expected spaces for indentation" if "'\\t'" in problem else ""
-        raise ConfigError(f"{place}: not YAML: {problem}{advice}") from None
-    except (ValueError, OverflowError):
-        # The library lets chr() and int() raise on escapes past U+10FFFF and on endless version numbers.
-        raise ConfigError(f"{path}: not YAML: an escaped character or a version number out of range") from None
-
-
-class _Document:
+class _Walk:
     """One walk along the events of the file."""
 
-    def __init__(self, path: Path, text: str) -> None:
+    def __init__(self, path: Path, events: Iterator[yaml.Event]) -> None:
         self._path = path
-        self._events = yaml.parse(text, Loader=yaml.SafeLoader)
+        self._events = events
         self._resolver = yaml.resolver.Resolver()
 
     def values(self) -> dict[str, Given]:
-        self._next()  # the start of the stream
-        if isinstance(self._next(), yaml.StreamEndEvent):
-            return {}
-        event = self._next()
-        values = dict(self._sections(event)) if not self._is_empty(event) else {}
-        self._next()  # the end of the document
-        event = self._next()
-        if not isinstance(event, yaml.StreamEndEvent):
-            raise ConfigError(f"{self._place(event)}: a second document, expected one")
-        return values
-
-    def _next(self) -> yaml.Event:
-        return next(self._events)
+        root = next(self._events, None)
+        return {} if root is None or self._is_empty(root) else dict(self._sections(root))
 
     def _sections(self, event: yaml.Event) -> Iterator[tuple[str, Given]]:
         if not isinstance(event, yaml.MappingStartEvent):
             raise ConfigError(f"{self._place(event)}: found {_found(event)}, expected a mapping of sections")
         sections = [section.name for section in SECTIONS]
         for name, place in self._keys("", sections):
-            value = self._next()
+            value = next(self._events)
             if isinstance(value, yaml.MappingStartEvent):
                 yield from self._options(name)
             elif not self._is_empty(value):
@@ -117,7 +68,7 @@ class _Document:
     def _options(self, section: str) -> Iterator[tuple[str, Given]]:
         options = {option.key: option for option in OPTIONS if option.section == section}
         for key, place in self._keys(f"{section}.", options):
-            value = self._next()
+            value = next(self._events)
             if not isinstance(value, yaml.ScalarEvent) or self._is_empty(value):
                 found = "nothing" if self._is_empty(value) else _found(value)
                 raise ConfigError(f"{place}: found {found}, expected {options[key].kind.expected}")
@@ -126,7 +77,7 @@ class _Document:
     def _keys(self, prefix: str, known: Collection[str]) -> Iterator[tuple[str, str]]:
         """Each key of the mapping that has begun, prefixed, and its place. The value's events come next."""
         seen: dict[str, int] = {}
-        while not isinstance(event := self._next(), yaml.MappingEndEvent):
+        for event in children(self._events):
             if not isinstance(event, yaml.ScalarEvent):
                 raise ConfigError(f"{self._place(event)}: found {_found(event)} as a key, expected a name")
             key = f"{prefix}{event.value}"
@@ -134,11 +85,11 @@ class _Document:
                 raise ConfigError(f"{self._place(event)}: {_unknown_key(key, known, prefix)}")
             if key in seen:
                 raise ConfigError(f"{self._place(event)}: {key}: given twice, first in line {seen[key]}")
-            seen[key] = _line(event)
+            seen[key] = line_of(event)
             yield key, f"{self._place(event)}: {key}"
 
     def _place(self, event: yaml.Event) -> str:
-        return f"{self._path}:{_line(event)}"
+        return f"{self._path}:{line_of(event)}"
 
     def _is_empty(self, event: yaml.Event) -> bool:
         return isinstance(event, yaml.ScalarEvent) and self._tag(event) == "null"
@@ -154,11 +105,6 @@ class _Document:
                 yaml.ScalarNode, event.value, event.implicit
             )
         return str(tag).removeprefix(_TAG_PREFIX)
-
-
-def _line(event: yaml.Event) -> int:
-    """The line, from 1. Events of a parser always have a mark, which the stubs do not know."""
-    return event.start_mark.line + 1 if event.start_mark else 1
 
 
 def _unknown_key(key: str, known: Collection[str], prefix: str) -> str:

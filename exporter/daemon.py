@@ -3,28 +3,29 @@
 import logging
 import threading
 import time
-from collections.abc import Sequence
+from typing import TextIO
 
 import psutil
 
-from collectors.contract import CollectorSpec, Node
-from collectors.identity import machine_identity
-from collectors.metric import Cadence
-from collectors.sysfs import Root
-from exporter import exposition, pages
-from exporter.assembler import Assembler, AssemblerThread, Clocks, Latest
-from exporter.attribution.podresources import PodResourcesClient
-from exporter.attribution.watcher import KubeletWatcher
-from exporter.config import Settings
+from exporter import exposition, logs, pages
+from exporter.assembler import Assembler, AssemblerThread, Clocks, Event, Latest
+from exporter.config import Poll, Settings
 from exporter.http import Server
 from exporter.newest import Limits
-from exporter.poller import Poller
+from exporter.reload import Reload
 from exporter.selfmetrics import SelfMetrics, exporter_version, process_samples
+from exporter.sources import Hardware, Sources, intervals
 
 _log = logging.getLogger(__name__)
 
 _STOP_SECONDS = 0.5
 _LOOK_AGAIN_SECONDS = 0.02
+_LOOK_AT_CONFIGURATION_SECONDS = 0.5
+
+
+def _limits(poll: Poll) -> Limits:
+    ages = {cadence: every + poll.max_age for cadence, every in intervals(poll).items()}
+    return Limits(deadline_seconds=poll.deadline, max_age_seconds=ages)
 
 
 class Daemon:
@@ -32,38 +33,25 @@ class Daemon:
 
     Args:
         settings: What it is told to do.
-        specs: The collectors to run.
-        hostname: The machine's own name, the last resort for its identity.
+        hardware: What it looks at.
+        reload: Tells when the settings change.
+        errors: Where log lines go.
     """
 
-    def __init__(self, settings: Settings, specs: Sequence[CollectorSpec], hostname: str) -> None:
+    def __init__(self, settings: Settings, hardware: Hardware, reload: Reload, errors: TextIO) -> None:
         self._settings = settings
-        self._specs = specs
+        self._errors = errors
+        self._reload = reload
         self.latest = Latest()
-        self._own = SelfMetrics(lambda: process_samples(psutil.Process()))
-        intervals = {
-            Cadence.FAST: settings.poll.fast_interval,
-            Cadence.MEDIUM: settings.poll.medium_interval,
-            Cadence.SLOW: settings.poll.slow_interval,
-        }
-        limits = Limits(
-            deadline_seconds=settings.poll.deadline,
-            max_age_seconds={cadence: every + settings.poll.max_age for cadence, every in intervals.items()},
-        )
+        self._own = SelfMetrics(lambda: process_samples(psutil.Process()), lambda: reload.successful)
+        self._clocks = Clocks(time.monotonic, time.time)
+        self._node = settings.node.name or hardware.hostname
+        self._sources = Sources(settings, hardware, self._take)
+        specs = self._sources.specs
         prefixes = tuple(prefix for spec in specs for prefix in spec.resource_prefixes)
-        assembler = Assembler([spec.name for spec in specs], prefixes, limits, Clocks(time.monotonic, time.time))
+        names = [spec.name for spec in specs]
+        assembler = Assembler(names, prefixes, _limits(settings.poll), self._clocks)
         self._assembler = AssemblerThread(assembler, self.latest, time.monotonic)
-        self._pollers = [
-            Poller(spec.name, spec.create(_node(settings, hostname)), intervals, time.monotonic, self._assembler.report)
-            for spec in specs
-        ]
-        client = PodResourcesClient(settings.kubelet.socket, settings.kubelet.timeout)
-        self._kubelet = KubeletWatcher(
-            client,
-            interval_seconds=settings.kubelet.interval,
-            hold_seconds=settings.kubelet.hold,
-            publish=self._assembler.report,
-        )
 
     def serve(self, stop: threading.Event) -> None:
         """Serve until `stop` is set.
@@ -76,7 +64,7 @@ class Daemon:
             self._settings.web.listen_address,
             {
                 path: pages.metrics(self.latest, self._own),
-                "/": pages.entry(self.latest, path),
+                "/": pages.entry(self.latest, path, self._node, self._clocks),
                 pages.HEALTHY_PATH: pages.healthy(self.latest, time.monotonic),
                 pages.READY_PATH: pages.ready(self.latest),
             },
@@ -84,9 +72,10 @@ class Daemon:
         try:
             self._start()
             server.start()
-            fields = {"version": exporter_version(), "address": server.address, "collectors": len(self._pollers)}
+            fields = {"version": exporter_version(), "address": server.address}
             _log.info("accelerator-exporter serves", extra={"fields": fields})
-            stop.wait()
+            while not stop.wait(_LOOK_AT_CONFIGURATION_SECONDS):
+                self._adopt(self._reload.changed(self._settings))
             _log.info("accelerator-exporter stops")
         finally:
             server.close()
@@ -106,25 +95,26 @@ class Daemon:
     def _settled(self) -> bool:
         return self.latest.snapshot.ready and bool(self.latest.snapshot.attribution)
 
+    def _take(self, event: Event) -> None:
+        self._assembler.report(event)
+
     def _start(self) -> None:
         self._assembler.start()
-        self._kubelet.start()
-        for poller in self._pollers:
-            poller.start()
+        self._sources.start()
 
     def _stop(self) -> None:
-        """Stop every part, all of them within a second: a call that hangs in a driver is left behind."""
-        for poller in self._pollers:
-            poller.stop()
-        self._kubelet.stop()
-        deadline = time.monotonic() + _STOP_SECONDS
-        for spec, poller in zip(self._specs, self._pollers, strict=True):
-            if not poller.join(max(0.0, deadline - time.monotonic())):
-                fields = {"collector": spec.name}
-                _log.warning("collector left behind: its call has not returned", extra={"fields": fields})
+        self._sources.stop()
         self._assembler.stop(_STOP_SECONDS)
 
-
-def _node(settings: Settings, hostname: str) -> Node:
-    sysfs, procfs = Root(settings.path.sysfs), Root(settings.path.procfs)
-    return Node(sysfs, procfs, machine_identity(sysfs, settings.node.name, hostname))
+    def _adopt(self, settings: Settings | None) -> None:
+        """Change what has changed; the rest goes on undisturbed, with all its counters."""
+        if settings is None:
+            return
+        before, self._settings = self._settings, settings
+        if settings.log != before.log:
+            logs.configure(settings.log.level, settings.log.format, self._errors, time.monotonic)
+        if settings.poll != before.poll:
+            self._assembler.report(_limits(settings.poll))
+            self._sources.poll_at(settings.poll)
+        if settings.kubelet != before.kubelet:
+            self._sources.ask_kubelet(settings.kubelet)

@@ -8,10 +8,11 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
+from functools import partial
 
 from prometheus_client.core import Metric as Family
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
-from prometheus_client.openmetrics.exposition import CONTENT_TYPE_LATEST
+from prometheus_client.openmetrics.exposition import ALLOWUTF8, CONTENT_TYPE_LATEST
 from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
 
 from collectors import catalog
@@ -87,10 +88,11 @@ class _Once:
         return self._collected
 
 
-# The library's OpenMetrics writer has no annotations.
+# The library's OpenMetrics writer has no annotations. It checks a name character by character unless told that any
+# name will do; ours, all of them plain, come out the same either way.
 _WRITERS: dict[Format, Callable[[_Once], bytes]] = {
     Format.TEXT: generate_latest,
-    Format.OPENMETRICS: generate_openmetrics,
+    Format.OPENMETRICS: partial(generate_openmetrics, escaping=ALLOWUTF8),
 }
 
 

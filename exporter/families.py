@@ -208,6 +208,14 @@ SCRAPES = Metric(
     _EXPORTER,
     origin=Origin.EXPORTER,
 )
+CONFIG_RELOAD = Metric(
+    "config_last_reload_successful",
+    Kind.GAUGE,
+    Unit.NONE,
+    "1 while the configuration in force is the one last read, 0 after one that was refused.",
+    _EXPORTER,
+    origin=Origin.EXPORTER,
+)
 PROCESS_CPU = Metric(
     "cpu_seconds_total",
     Kind.COUNTER,

@@ -7,10 +7,25 @@ from pathlib import Path
 from typing import NoReturn
 
 from exporter.config_error import ConfigError, shown, unknown
-from exporter.options import ACTIONS, CONFIG_FILE_FLAG, CONFIG_FILE_HELP, OPTIONS, SECTIONS, Action, Option
+from exporter.options import (
+    ACTIONS,
+    CHECK_HELP,
+    CONFIG_FILE_FLAG,
+    CONFIG_FILE_HELP,
+    JSON_FLAG,
+    JSON_HELP,
+    OPTIONS,
+    SECTIONS,
+    SIMULATE_FLAG,
+    SIMULATE_HELP,
+    Action,
+    Option,
+)
 
 _FILE = "config.file"
+_SIMULATE = "simulate"
 _ACTIONS = "actions"
+_JSON = "json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,11 +36,15 @@ class CommandLine:
         action: One action; `Action.RUN` where no other was named.
         flags: Values of option flags by option key, unchecked.
         file: The configuration file, if one was named.
+        simulate: The scenario to play in place of the node's own hardware; empty for the default one.
+        as_json: True where `check` is to print JSON.
     """
 
     action: Action
     flags: dict[str, str]
     file: Path | None
+    simulate: str | None = None
+    as_json: bool = False
 
 
 class FlagParser(argparse.ArgumentParser):
@@ -34,7 +53,7 @@ class FlagParser(argparse.ArgumentParser):
     def __init__(self) -> None:
         super().__init__(
             prog="accelerator-exporter",
-            usage="%(prog)s [flags]",
+            usage="%(prog)s [check] [flags]",
             description="Prometheus exporter for the accelerators of a Kubernetes node and the pods that hold them.",
             epilog="A flag overrules its environment variable, which overrules the configuration file.",
             add_help=False,
@@ -53,8 +72,14 @@ def command_line_parser() -> FlagParser:
     for action, text in ACTIONS:
         names = ("-h", f"--{action}") if action is Action.HELP else (f"--{action}",)
         actions.add_argument(*names, dest=_ACTIONS, action="append_const", const=action, help=text)
+    check = parser.add_argument_group(Action.CHECK.value, CHECK_HELP)
+    check.add_argument(JSON_FLAG, dest=_JSON, action="append_const", const="", help=JSON_HELP)
     file = parser.add_argument_group("configuration file")
     file.add_argument(CONFIG_FILE_FLAG, dest=_FILE, action="append", metavar="FILE", help=CONFIG_FILE_HELP)
+    simulation = parser.add_argument_group("simulation")
+    simulation.add_argument(
+        SIMULATE_FLAG, dest=_SIMULATE, action="append", nargs="?", const="", metavar="SCENARIO", help=SIMULATE_HELP
+    )
     _add_option_flags(parser)
     return parser
 
@@ -76,11 +101,12 @@ def parse_command_line(arguments: Sequence[str]) -> CommandLine:
     """
     parsed, rest = command_line_parser().parse_known_args(arguments)
     for argument in rest:
-        _refuse(argument)
+        if argument != Action.CHECK:
+            _refuse(argument)
     given: dict[str, list[str]] = {key: texts for key, texts in vars(parsed).items() if texts is not None}
-    actions = [Action(text) for text in given.pop(_ACTIONS, [])]
+    actions = [Action(text) for text in (*rest, *given.pop(_ACTIONS, []))]
     for extra in actions[1:]:
-        raise ConfigError(f"--{extra}: given together with --{actions[0]}, expected one of them")
+        raise ConfigError(f"{_written(extra)}: given together with {_written(actions[0])}, expected one of them")
     for key, texts in given.items():
         if len(texts) > 1:
             raise ConfigError(f"{_flag(key)}: given {len(texts)} times, expected once")
@@ -88,19 +114,37 @@ def parse_command_line(arguments: Sequence[str]) -> CommandLine:
     file = flags.pop(_FILE, None)
     if file == "":
         raise ConfigError(f"{CONFIG_FILE_FLAG}: found nothing, expected the path of a YAML file")
-    return CommandLine(actions[0] if actions else Action.RUN, flags, None if file is None else Path(file))
+    simulate = flags.pop(_SIMULATE, None)
+    as_json = flags.pop(_JSON, None) is not None
+    action = actions[0] if actions else Action.RUN
+    if as_json and action is not Action.CHECK:
+        raise ConfigError(f"{JSON_FLAG}: given without {Action.CHECK}, which alone has JSON to print")
+    if simulate is not None and action is Action.CHECK:
+        raise ConfigError(f"{SIMULATE_FLAG}: given together with {Action.CHECK}, which looks at this node itself")
+    return CommandLine(action, flags, None if file is None else Path(file), simulate, as_json)
 
 
 def _refuse(argument: str) -> NoReturn:
     name = argument.partition("=")[0]
     if not name.startswith("-"):
-        raise ConfigError(f"found {shown(argument)}, expected flags only; a value follows its flag's equals sign")
-    known = (*(f"--{action}" for action, _ in ACTIONS), CONFIG_FILE_FLAG, *(option.flag for option in OPTIONS))
+        expected = f"expected {Action.CHECK} or flags; a value follows its flag's equals sign"
+        raise ConfigError(f"found {shown(argument)}, {expected}")
+    known = (
+        *(f"--{action}" for action, _ in ACTIONS),
+        JSON_FLAG,
+        CONFIG_FILE_FLAG,
+        SIMULATE_FLAG,
+        *(option.flag for option in OPTIONS),
+    )
     raise ConfigError(unknown(name, "flag", known, prefix="--"))
 
 
+def _written(action: Action) -> str:
+    return action.value if action is Action.CHECK else f"--{action}"
+
+
 def _flag(key: str) -> str:
-    return next((option.flag for option in OPTIONS if option.key == key), CONFIG_FILE_FLAG)
+    return next((option.flag for option in OPTIONS if option.key == key), f"--{key}")
 
 
 def _help(option: Option[object]) -> str:

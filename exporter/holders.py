@@ -65,18 +65,15 @@ def with_shares(edges: Sequence[Allocation], compute_ratio: Mapping[SubjectKey, 
     handed_out: defaultdict[str, float] = defaultdict(float)
     for subject, part in parts.items():
         handed_out[subject.device_uuid] += part or 0.0
+    held_whole = {subject.device_uuid for subject in holders if not subject.partition_uuid}
+    held_in_part = {subject.device_uuid for subject in holders if subject.partition_uuid}
     shared: list[Allocation] = []
     for edge in edges:
         subject, part = edge.subject, parts[edge.subject]
         share = None if part is None else part / max(1.0, handed_out[subject.device_uuid]) / holders[subject]
-        overlapped = any(other != subject and _overlap(other, subject) for other in holders)
+        overlapped = subject.device_uuid in (held_whole if subject.partition_uuid else held_in_part)
         shared.append(replace(edge, share_ratio=share, sole=holders[subject] == 1 and not overlapped))
     return tuple(shared)
-
-
-def _overlap(one: SubjectKey, other: SubjectKey) -> bool:
-    """True for a whole device and a partition of it."""
-    return one.device_uuid == other.device_uuid and bool(one.partition_uuid) != bool(other.partition_uuid)
 
 
 def occupancy(

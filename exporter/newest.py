@@ -45,7 +45,7 @@ class NewestReadings:
 
     def __init__(self, name: str, limits: Limits, wall_clock: Callable[[], float]) -> None:
         self.name = name
-        self._limits = limits
+        self.limits = limits
         self._wall_clock = wall_clock
         self._kept: dict[Cadence, _Kept] = {}
         self._persistent: dict[Cadence, tuple[Sample, ...]] = {}
@@ -91,11 +91,11 @@ class NewestReadings:
         """Count the collector as late, once, when its call is out past the deadline."""
         if self._out_since is None or self._late:
             return
-        if now - self._out_since > self._limits.deadline_seconds:
+        if now - self._out_since > self.limits.deadline_seconds:
             self._late = True
             self._present = True
             self._errors[Reason.LATE] += 1
-            fields = {"collector": self.name, "deadline_seconds": self._limits.deadline_seconds}
+            fields = {"collector": self.name, "deadline_seconds": self.limits.deadline_seconds}
             _log.warning(
                 "collector late: a call to the hardware does not return; its readings will age out, others go on",
                 extra={"fields": fields},
@@ -110,7 +110,7 @@ class NewestReadings:
         for cadence in Cadence:
             kept += self._persistent.get(cadence, ())
             newest = self._kept.get(cadence)
-            if newest is not None and now - newest.at <= self._limits.max_age_seconds[cadence]:
+            if newest is not None and now - newest.at <= self.limits.max_age_seconds[cadence]:
                 kept += (sample for sample in newest.samples if sample.device_uuid not in lost)
         return tuple(s for s in kept if s.device_uuid in known and s.partition_uuid in partitions)
 
@@ -140,16 +140,16 @@ class NewestReadings:
         self.devices = reading.devices
         known = {device.uuid for device in reading.devices}
         self.partitions = tuple(part for part in reading.partitions if part.device_uuid in known)
-        samples = self._sound(reading.samples)
+        samples = self._sound(reading.samples, event.ended)
         for cadence in event.due:
             fresh = tuple(sample for sample in samples if sample.metric.cadence is cadence)
             self._kept[cadence] = _Kept(event.ended, tuple(s for s in fresh if not s.metric.persistent))
             self._persistent[cadence] = tuple(s for s in fresh if s.metric.persistent)
         for fault in reading.faults:
-            self._count(fault)
+            self._count(fault, event.ended)
         return samples
 
-    def _sound(self, samples: tuple[Sample, ...]) -> tuple[Sample, ...]:
+    def _sound(self, samples: tuple[Sample, ...], at: float) -> tuple[Sample, ...]:
         """Leave out what breaks the contract: one such sample would spoil the exposition of all the others."""
         sound: dict[tuple[Metric, str, str, tuple[str, ...]], Sample] = {}
         for sample in samples:
@@ -159,19 +159,17 @@ class NewestReadings:
             else:
                 where = f"{sample.metric.stem} of {sample.partition_uuid or sample.device_uuid}"
                 detail = f"a bug of the collector: {sample.value} with labels {sample.labels}"
-                self._count(Fault(Reason.INVALID_VALUE, where, detail))
+                self._count(Fault(Reason.INVALID_VALUE, where, detail), at)
         return tuple(sound.values())
 
-    def _count(self, fault: Fault) -> None:
-        self._errors[fault.reason] += 1
-        fields = {"collector": self.name, "where": fault.where, "detail": fault.detail}
-        _log.warning("reading failed: %s", fault.reason.value, extra={"fields": fields})
-
-    def _tell(self, fault: Fault, now: float) -> None:
+    def _count(self, fault: Fault, at: float) -> None:
         """One line when a reading begins to fail; no more until it has been well for a while."""
-        last = self._failing.get((fault.where, fault.reason))
-        self._failing[fault.where, fault.reason] = now
-        if last is None or now - last > self._limits.max_age_seconds[Cadence.SLOW]:
+        self._errors[fault.reason] += 1
+        well_since = at - self.limits.max_age_seconds[Cadence.SLOW]
+        self._failing = {what: last for what, last in self._failing.items() if last >= well_since}
+        known = (fault.where, fault.reason) in self._failing
+        self._failing[fault.where, fault.reason] = at
+        if not known:
             fields = {"collector": self.name, "where": fault.where, "detail": fault.detail}
             _log.warning("reading failed: %s", fault.reason.value, extra={"fields": fields})
 

@@ -8,7 +8,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Generic, TypeVar
 
-from exporter.config_error import did_you_mean
+from collectors.wording import did_you_mean
 from exporter.durations import parse_duration, spell_duration
 from exporter.listen import ListenError
 from exporter.listen import parse as parse_listen_address

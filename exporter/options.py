@@ -48,6 +48,7 @@ class Option(Generic[T_co]):
         help: One or two sentences for people.
         default_variable: An environment variable, not one of ours, that supplies the default.
         example: A value for the example file of an option without a default.
+        reloadable: True where a new value takes effect without a restart.
     """
 
     key: str
@@ -56,6 +57,7 @@ class Option(Generic[T_co]):
     help: str
     default_variable: str = ""
     example: str = ""
+    reloadable: bool = False
 
     @property
     def section(self) -> str:
@@ -108,9 +110,10 @@ class Section:
 
 
 class Action(StrEnum):
-    """What the command does; the value is its flag without the dashes."""
+    """What the command does; the value is its flag without the dashes, for `CHECK` the word."""
 
     RUN = "run"
+    CHECK = "check"
     ONCE = "once"
     CHECK_CONFIG = "check-config"
     LIST_METRICS = "list-metrics"
@@ -138,8 +141,10 @@ LISTEN_ADDRESS = Option(
     "Address to listen on. Without a host, every address of the machine; port 0 takes a free one.",
 )
 TELEMETRY_PATH = Option("web.telemetry_path", URL_PATH, "/metrics", "Path under which the metrics are served.")
-LOG_LEVEL = Option("log.level", choice(Level), "info", "Lines of this severity and above are written.")
-LOG_FORMAT = Option("log.format", choice(Format), "text", "text: one line of key=value. json: one object a line.")
+LOG_LEVEL = Option("log.level", choice(Level), "info", "Lines of this severity and above are written.", reloadable=True)
+LOG_FORMAT = Option(
+    "log.format", choice(Format), "text", "text: one line of key=value. json: one object a line.", reloadable=True
+)
 SYSFS = Option("path.sysfs", DIRECTORY, "/sys", "Where the host's sysfs is mounted.")
 PROCFS = Option("path.procfs", DIRECTORY, "/proc", "Where the host's procfs is mounted.")
 NODE = Option(
@@ -157,44 +162,51 @@ KUBELET_SOCKET = Option(
     "/var/lib/kubelet/pod-resources/kubelet.sock",
     "The kubelet's socket. It need not exist when the exporter starts. In a container mount its directory: the "
     "kubelet makes a new socket when it restarts.",
+    reloadable=True,
 )
-KUBELET_INTERVAL = Option("kubelet.interval", duration("500ms", "5m"), "5s", "Time between two calls.")
-KUBELET_TIMEOUT = Option("kubelet.timeout", duration("100ms", "1m"), "5s", "Deadline of one call.")
+KUBELET_INTERVAL = Option("kubelet.interval", duration("500ms", "5m"), "5s", "Time between two calls.", reloadable=True)
+KUBELET_TIMEOUT = Option("kubelet.timeout", duration("100ms", "1m"), "5s", "Deadline of one call.", reloadable=True)
 KUBELET_HOLD = Option(
     "kubelet.hold",
     duration("1s", "1h"),
     "60s",
     "How long the last good answer is used while the kubelet does not answer.",
+    reloadable=True,
 )
 FAST_INTERVAL = Option(
     "poll.fast_interval",
     duration("100ms", "1m"),
     "1s",
     "Time between two readings of what changes fast: utilization, memory, power.",
+    reloadable=True,
 )
 MEDIUM_INTERVAL = Option(
     "poll.medium_interval",
     duration("100ms", "10m"),
     "10s",
     "Time between two readings of clocks, temperatures, links and processes.",
+    reloadable=True,
 )
 SLOW_INTERVAL = Option(
     "poll.slow_interval",
     duration("100ms", "1h"),
     "60s",
     "Time between two readings of fixed properties and error counts. Absent vendors are looked for as often.",
+    reloadable=True,
 )
 DEADLINE = Option(
     "poll.deadline",
     duration("100ms", "1m"),
     "5s",
     "A collector whose call takes longer counts as late. The call is not cut short; the other collectors go on.",
+    reloadable=True,
 )
 MAX_AGE = Option(
     "poll.max_age",
     duration("100ms", "10m"),
     "10s",
     "How long past the time its successor was due a reading may still be served.",
+    reloadable=True,
 )
 
 OPTIONS: tuple[Option[object], ...] = (
@@ -224,6 +236,16 @@ NOT_LONGER = (
     (MEDIUM_INTERVAL, SLOW_INTERVAL),
 )
 
+CHECK_HELP = (
+    "Look at the node once: print what is found, what is missing and what that costs, and exit with 1 if anything is "
+    "in error. See docs/check.md."
+)
+JSON_FLAG = "--json"
+JSON_HELP = "With check: print one JSON object instead of tables."
+SIMULATE_FLAG = "--simulate"
+SIMULATE_HELP = (
+    "Serve a simulated node instead of this one: a shipped scenario by name, or a file. See docs/simulation.md."
+)
 CONFIG_FILE_FLAG = "--config.file"
 CONFIG_FILE_HELP = "A YAML file with the keys of the sections below. Without it, no file is read."
 

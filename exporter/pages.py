@@ -1,33 +1,19 @@
 """The pages of the HTTP server: metrics, the entry page, liveness and readiness. All of them only read the snapshot."""
 
-import html
 from collections.abc import Callable, Mapping
 
-from exporter import exposition
-from exporter.assembler import Latest
+from exporter import exposition, status_page, status_view
+from exporter.assembler import Clocks, Latest
 from exporter.http import Page, Response
 from exporter.selfmetrics import SelfMetrics, exporter_version
+from exporter.status_page import About
+from exporter.status_view import StatusView
 
 HEALTHY_PATH = "/-/healthy"
 READY_PATH = "/-/ready"
 
 _STUCK_AFTER_SECONDS = 30.0
 _PLAIN = "text/plain; charset=utf-8"
-
-_ENTRY = """<!DOCTYPE html>
-<html lang="en">
-<head><meta charset="utf-8"><title>accelerator-exporter</title></head>
-<body>
-<h1>accelerator-exporter</h1>
-<p>Version {version}. {devices} devices, {partitions} partitions, {allocations} allocations.</p>
-<ul>
-<li><a href="{metrics}">Metrics</a></li>
-<li><a href="{healthy}">Liveness</a></li>
-<li><a href="{ready}">Readiness</a></li>
-</ul>
-</body>
-</html>
-"""
 
 
 def metrics(latest: Latest, own: SelfMetrics) -> Page:
@@ -45,23 +31,22 @@ def metrics(latest: Latest, own: SelfMetrics) -> Page:
     return answer
 
 
-def entry(latest: Latest, metrics_path: str) -> Page:
-    """`/`: what this is and where its metrics are."""
+def entry(latest: Latest, metrics_path: str, node: str, clocks: Clocks) -> Page:
+    """`/`: the status page, for people.
 
-    def answer(_headers: Mapping[str, str]) -> Response:
-        snapshot = latest.snapshot
-        body = _ENTRY.format(
-            version=html.escape(exporter_version()),
-            devices=len(snapshot.devices),
-            partitions=len(snapshot.partitions),
-            allocations="unknown" if snapshot.allocations is None else len(snapshot.allocations),
-            metrics=html.escape(metrics_path),
-            healthy=HEALTHY_PATH,
-            ready=READY_PATH,
-        )
-        return Response(200, "text/html; charset=utf-8", body.encode())
+    Args:
+        latest: Where the newest snapshot is found.
+        metrics_path: Where the metrics are served.
+        node: The node's name; empty where unknown.
+        clocks: For the ages of snapshot and readings.
+    """
+    links = (("Metrics", metrics_path), ("Liveness", HEALTHY_PATH), ("Readiness", READY_PATH))
 
-    return answer
+    def look() -> StatusView:
+        snapshot_age_seconds = clocks.monotonic() - latest.made_at
+        return status_view.view(latest.snapshot, clocks.wall(), snapshot_age_seconds)
+
+    return status_page.page(About(node, exporter_version(), links), look)
 
 
 def healthy(latest: Latest, clock: Callable[[], float]) -> Page:

@@ -65,6 +65,11 @@ class Schedule:
         self._next: dict[Cadence, float] = {}
         self._failures = 0
 
+    def change(self, intervals: Mapping[Cadence, float], now: float) -> None:
+        """Plan with other intervals; nothing is due later than it would be from now on."""
+        self._intervals = intervals
+        self._next = {cadence: min(at, now + intervals[cadence]) for cadence, at in self._next.items()}
+
     def due(self, now: float) -> frozenset[Cadence]:
         """The cadences whose time has come; after an error or at the start, all of them."""
         return frozenset(cadence for cadence in Cadence if self._next.get(cadence, now) <= now)
@@ -118,11 +123,13 @@ class Poller:
     ) -> None:
         self._name = name
         self._collector = collector
+        self._intervals = intervals
         self._schedule = Schedule(intervals)
         self._clock = clock
         self._report = report
         self._known: frozenset[str] = frozenset()
         self._stop = threading.Event()
+        self._wake = threading.Event()
         # A daemon thread: a call that never returns must not keep the process from ending.
         self._thread = threading.Thread(target=self._run, name=f"collector-{name}", daemon=True)
 
@@ -130,9 +137,15 @@ class Poller:
         """Begin to poll."""
         self._thread.start()
 
+    def set_intervals(self, intervals: Mapping[Cadence, float]) -> None:
+        """Poll at other intervals from now on. Called from another thread."""
+        self._intervals = intervals
+        self._wake.set()
+
     def stop(self) -> None:
         """Ask the thread to close the collector and end. Returns at once."""
         self._stop.set()
+        self._wake.set()
 
     def join(self, timeout_seconds: float) -> bool:
         """Wait for the thread to end; False when a call is still out by then and is left behind."""
@@ -140,11 +153,16 @@ class Poller:
         return not self._thread.is_alive()
 
     def _run(self) -> None:
+        intervals = self._intervals
         while not self._stop.is_set():
             due = self._schedule.due(self._clock())
             if due:
                 self._call(due)
-            self._stop.wait(self._schedule.wait_seconds(self._clock()))
+            self._wake.wait(self._schedule.wait_seconds(self._clock()))
+            self._wake.clear()
+            if self._intervals is not intervals:
+                intervals = self._intervals
+                self._schedule.change(intervals, self._clock())
         self._close()
 
     def _call(self, due: frozenset[Cadence]) -> None:
@@ -154,17 +172,17 @@ class Poller:
         ended = self._clock()
         if reading is not None:
             self._schedule.done(due, ended)
-            self._look_at_news(reading, ended)
+            self._look_at_news(due, reading, ended)
         elif failure is not None:
             self._schedule.failed(ended)
         else:
             self._schedule.absent(ended)
         self._report(CallEnded(self._name, started, ended, due, reading, failure, text))
 
-    def _look_at_news(self, reading: Reading, now: float) -> None:
-        """Read everything at once about devices and partitions that were not there before."""
+    def _look_at_news(self, due: frozenset[Cadence], reading: Reading, now: float) -> None:
+        """Devices and partitions that were not there before: unless everything has just been read, read it at once."""
         known = frozenset(device.uuid for device in reading.devices) | frozenset(p.uuid for p in reading.partitions)
-        if known - self._known and self._known:
+        if known - self._known and due != _ALL:
             self._schedule.everything(now)
         self._known = known
 

@@ -73,11 +73,13 @@ class SelfMetrics:
     """Everything about the exporter itself, scrape by scrape; safe from any thread.
 
     Args:
-        process: The exporter's own process; a double in tests.
+        process: Samples of the exporter's own process; a double in tests.
+        reloaded: True while the configuration in force is the one last read.
     """
 
-    def __init__(self, process: Callable[[], list[OwnSample]]) -> None:
+    def __init__(self, process: Callable[[], list[OwnSample]], reloaded: Callable[[], bool]) -> None:
         self._process = process
+        self._reloaded = reloaded
         self._lock = threading.Lock()
         self._scrapes = 0
         self._build = build_samples()
@@ -91,5 +93,6 @@ class SelfMetrics:
             *self._build,
             *health_samples(snapshot),
             OwnSample(families.SCRAPES, scrapes),
+            OwnSample(families.CONFIG_RELOAD, float(self._reloaded())),
             *self._process(),
         ]

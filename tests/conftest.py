@@ -9,6 +9,8 @@ from tests.doubles.native_build import build_nvml
 from tests.doubles.node import Node, gpu_node
 
 _LEFT_OUT = pytest.StashKey[list[str]]()
+# What a test needs that not every machine has, by marker.
+_NEEDS = {"gpu": "a real device, run with -m gpu", "image": "root and container tools, run make image-test"}
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -16,21 +18,25 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what needs real hardware, unless the marker expression speaks of it."""
-    if "gpu" in str(config.getoption("markexpr")):
-        return
-    left_out = [item for item in items if item.get_closest_marker("gpu")]
+    """Leave out what needs what not every machine has, unless the marker expression speaks of it."""
+    asked = str(config.getoption("markexpr"))
+    unasked = [marker for marker in _NEEDS if marker not in asked]
+    left_out = [item for item in items if any(item.get_closest_marker(marker) for marker in unasked)]
     if left_out:
         config.hook.pytest_deselected(items=left_out)
-        items[:] = [item for item in items if not item.get_closest_marker("gpu")]
-        config.stash[_LEFT_OUT] = [item.nodeid for item in left_out]
+        items[:] = [item for item in items if item not in left_out]
+        config.stash[_LEFT_OUT] = [f"{item.nodeid}: {_need(item)}" for item in left_out]
+
+
+def _need(item: pytest.Item) -> str:
+    return next(need for marker, need in _NEEDS.items() if item.get_closest_marker(marker))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     """Name what was left out: a green run must not hide what it did not look at."""
     left_out = config.stash.get(_LEFT_OUT, [])
     if left_out:
-        terminalreporter.section("left out: need a real device, run with -m gpu")
+        terminalreporter.section("left out, for what they need")
         for name in left_out:
             terminalreporter.write_line(name)
 

@@ -8,12 +8,18 @@ from pathlib import Path
 
 from exporter.options import (
     ACTIONS,
+    CHECK_HELP,
     CONFIG_FILE_FLAG,
     CONFIG_FILE_HELP,
     ENVIRONMENT_PREFIX,
+    JSON_FLAG,
+    JSON_HELP,
     NOT_LONGER,
     OPTIONS,
     SECTIONS,
+    SIMULATE_FLAG,
+    SIMULATE_HELP,
+    Action,
     Option,
     Section,
 )
@@ -43,6 +49,11 @@ Unknown flags, keys and variables that begin with `{ENVIRONMENT_PREFIX}` are mis
 makes for a Service called `accelerator-exporter`, such as `{ENVIRONMENT_PREFIX}SERVICE_HOST`, are left alone. A flag
 may be given once, the file is at most 1 MiB of UTF-8 with one YAML document, and aliases are not accepted in it.
 
+The file is read again when it changes, also when Kubernetes swaps the symbolic link of a mounted ConfigMap, and on
+SIGHUP. Options marked *reload* then take effect without a missed scrape. A file that changes any other option is
+refused, for that needs a restart. After a file that is refused the old configuration stays in force, the log says why,
+and `accelerator_exporter_config_last_reload_successful` is 0.
+
 Durations are whole numbers with units, the larger unit first: `250ms`, `5s`, `1m`, `1h30m`. A number without a unit is
 refused.
 """
@@ -64,7 +75,13 @@ def example() -> str:
 
 def _actions() -> str:
     rows = [(f"`--{action}`", text) for action, text in ACTIONS]
-    return _table(("Flag", "Meaning"), [(f"`{CONFIG_FILE_FLAG}`", CONFIG_FILE_HELP), *rows])
+    others = [
+        (f"`{CONFIG_FILE_FLAG}`", CONFIG_FILE_HELP),
+        (f"`{SIMULATE_FLAG}[=SCENARIO]`", SIMULATE_HELP),
+        (f"`{Action.CHECK}`", CHECK_HELP),
+        (f"`{JSON_FLAG}`", JSON_HELP),
+    ]
+    return _table(("Flag", "Meaning"), [*others, *rows])
 
 
 def _options(section: Section) -> str:
@@ -81,7 +98,7 @@ def _default(option: Option[object]) -> str:
 
 
 def _meaning(option: Option[object]) -> str:
-    return f"{option.help} Takes {option.kind.expected}."
+    return f"{option.help} Takes {option.kind.expected}.{' *reload*' if option.reloadable else ''}"
 
 
 def _relations(section: Section) -> Iterator[str]:

@@ -144,11 +144,7 @@ def simulated_spec(scenario: Scenario, clock: ScenarioClock) -> CollectorSpec:
     def create(node: Node) -> SimulatedCollector:
         return SimulatedCollector(scenario, node.identity, clock, threading.Event())
 
-    plans = scenario.devices
-    of_devices = frozenset(
-        row for plan in plans for row in (plan.profile.cut if plan.partitions else plan.profile.whole)
-    )
-    of_partitions = frozenset(row for plan in plans if plan.partitions for row in plan.profile.partition)
+    of_devices, of_partitions = _of_devices(scenario), _of_partitions(scenario)
     return CollectorSpec(
         name=NAME,
         metrics=tuple(metric for metric in catalog.ROWS if metric in of_devices),

@@ -30,6 +30,14 @@ def tool(name: str) -> str:
     return path
 
 
+def promtool_check(exposition: str) -> str:
+    """What `promtool check metrics` complains of; nothing where it is content."""
+    command = [tool("promtool"), "check", "metrics"]
+    result = subprocess.run(command, input=exposition, capture_output=True, text=True, check=False)
+    complaint = result.stdout + result.stderr
+    return complaint if complaint or result.returncode == 0 else f"exit code {result.returncode}"
+
+
 class Answer(NamedTuple):
     """One element of an instant vector."""
 

@@ -8,7 +8,7 @@ import pytest
 
 from exporter.cli import run
 from exporter.exposition import ROWS
-from tests.doubles.exporter_process import exporter, run_once
+from tests.doubles.exporter_process import exporter, run_once, wait_until
 
 _DATA = Path(__file__).parent.parent / "data" / "config"
 _EXPECTED: dict[str, str] = json.loads((_DATA / "expected.json").read_text())
@@ -76,3 +76,20 @@ def test_sigterm_ends_it_within_two_seconds_with_exit_code_0(tmp_path: Path) -> 
     with exporter(tmp_path) as running:
         assert running.scrape().value("accelerator_exporter_collector_devices", collector="nvidia") == 0
         assert running.terminate(within_seconds=2) == 0
+
+
+def test_a_mistyped_scenario_is_one_line_with_a_proposal() -> None:
+    result = run_once(["--simulate=trainin"], {})
+    assert result.returncode == 2
+    assert result.stderr.count("\n") == 1
+    assert "training" in result.stderr
+
+
+def test_the_simulated_node_has_devices_pods_and_figures_within_seconds(tmp_path: Path) -> None:
+    with exporter(tmp_path, "--simulate") as running:
+        scrape = wait_until(
+            lambda: s if (s := running.scrape()).find("accelerator_container_utilization_ratio") else None
+        )
+    assert (scrape.value("accelerator_exporter_collector_devices", collector="simulated") or 0) >= 4
+    assert scrape.value("accelerator_exporter_attribution_up", source="simulated") == 1
+    assert scrape.find("accelerator_exporter_unmatched_devices") == []

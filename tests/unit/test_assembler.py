@@ -1,26 +1,17 @@
-import logging
-import threading
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+import math
 
 import pytest
 
 from collectors.contract import Device, Partition, Reading, Reason, Sample, Unsupported
-from exporter.assembler import Assembler, AssemblerThread, Clocks, Event, Latest
+from exporter.assembler import Assembler, Clocks, Event
 from exporter.attribution.holding import Holding
 from exporter.attribution.watcher import AttributionState
 from exporter.exposition import Format, render
-from exporter.poller import Poller
 from exporter.snapshot import Snapshot
 from tests.doubles.collectors import (
-    BOUND_SECONDS,
     FAST,
-    INTERVALS,
     LIMITS,
     Clock,
-    Hang,
-    ScriptedCollector,
     absent,
     compute,
     ended,
@@ -35,7 +26,6 @@ from tests.doubles.collectors import (
     status,
     utilization,
 )
-from tests.doubles.exporter_process import wait_until
 from tests.doubles.expositions import parse
 
 GPU = "acme/gpu"
@@ -313,6 +303,23 @@ def test_shares_follow_the_partitions_sizes(assembler: Assembler, clock: Clock) 
     assert who_has(snapshot, "accelerator_partition_allocations") == {"s0": 1.0, "s1": 1.0}
 
 
+def test_a_share_is_known_as_soon_as_the_partition_s_size_is(assembler: Assembler, clock: Clock) -> None:
+    unsized = reading(devices=SLICED.devices, partitions=SLICED.partitions)
+    assembler.take(held(("one", "s0")))
+
+    assert who_has(poll(assembler, clock, 0.0, unsized), "accelerator_allocation_share_ratio") == {}
+    assert who_has(poll(assembler, clock, 60.0, SLICED), "accelerator_allocation_share_ratio") == {"one": 0.5}
+
+
+def test_a_value_that_is_no_number_spoils_no_counter(assembler: Assembler, clock: Clock) -> None:
+    assembler.take(held(("train", "gpu-a")))
+    for at, ratio in ((0.0, 0.5), (1.0, math.nan), (2.0, 0.5)):
+        snapshot = poll(assembler, clock, at, reading(utilization("gpu-a", ratio)))
+
+    assert who_has(snapshot, BUSY) == {"gpu-a": 1.0}
+    assert who_has(snapshot, CONTAINER_BUSY) == {"train": 1.0}
+
+
 def test_a_partition_that_is_taken_apart_takes_its_edges_along(assembler: Assembler, clock: Clock) -> None:
     assembler.take(held(("one", "s0")))
     poll(assembler, clock, 0.0, SLICED)
@@ -350,106 +357,3 @@ def test_the_source_of_allocations_is_told_from_its_first_report_on(assembler: A
 
     [health] = assembler.snapshot().attribution
     assert (health.source, health.up, health.last_success_timestamp_seconds) == ("podresources", False, None)
-
-
-@contextmanager
-def assembling(assembler: Assembler, latest: Latest) -> Iterator[AssemblerThread]:
-    thread = AssemblerThread(assembler, latest, time.monotonic)
-    thread.start()
-    try:
-        yield thread
-    finally:
-        thread.stop(BOUND_SECONDS)
-
-
-def real_time(*collectors: str) -> Assembler:
-    return Assembler(collectors, (), LIMITS, Clocks(time.monotonic, time.time))
-
-
-def test_a_snapshot_is_made_after_every_report() -> None:
-    latest = Latest()
-    with assembling(real_time("acme"), latest) as thread:
-        thread.report(ended(time.monotonic(), USED))
-        snapshot = wait_until(lambda: latest.snapshot if latest.snapshot.ready else None, BOUND_SECONDS)
-
-    assert list(snapshot.devices) == ["gpu-a"]
-
-
-def test_snapshots_are_made_also_when_nothing_is_reported() -> None:
-    latest = Latest()
-    with assembling(real_time("acme"), latest) as thread:
-        thread.report(started(time.monotonic() - 60))
-        wait_until(lambda: latest.snapshot.collectors and latest.snapshot.collectors[0].late, BOUND_SECONDS)
-        made_at = latest.made_at
-        wait_until(lambda: latest.made_at > made_at, BOUND_SECONDS)
-
-
-def test_what_was_reported_before_the_end_is_taken_in() -> None:
-    latest = Latest()
-    with assembling(real_time("acme"), latest) as thread:
-        for _ in range(50):
-            thread.report(ended(time.monotonic(), USED))
-
-    assert latest.snapshot.ready
-
-
-class BrokenOnce(Assembler):
-    """Breaks at the first snapshot, and works again from the second."""
-
-    broke = False
-
-    def snapshot(self) -> Snapshot:
-        if not self.broke:
-            self.broke = True
-            raise ZeroDivisionError
-        return super().snapshot()
-
-
-def test_a_bug_in_the_assembler_is_logged_and_does_not_end_its_thread(caplog: pytest.LogCaptureFixture) -> None:
-    latest = Latest()
-    clock = time.monotonic
-    with assembling(BrokenOnce(["acme"], (), LIMITS, Clocks(clock, time.time)), latest) as thread:
-        thread.report(ended(clock(), USED))
-        snapshot = wait_until(lambda: latest.snapshot if latest.snapshot.ready else None, BOUND_SECONDS)
-
-    assert list(snapshot.devices) == ["gpu-a"], "the event before the bug must not be lost"
-    [record] = [record for record in caplog.records if record.levelno >= logging.ERROR]
-    assert record.getMessage().startswith("snapshot failed")
-    assert record.exc_info is not None
-
-
-def test_a_collector_that_hangs_is_late_and_recovers_by_itself() -> None:
-    """Poller and assembler together, on real time."""
-    hang = Hang(USED)
-    collector = ScriptedCollector(USED, hang, USED)
-    latest = Latest()
-    limits = type(LIMITS)(0.2, LIMITS.max_age_seconds)
-    with assembling(Assembler(["acme"], (), limits, Clocks(time.monotonic, time.time)), latest) as thread:
-        intervals = dict.fromkeys(INTERVALS, 0.01)
-        poller = Poller("acme", collector, intervals, time.monotonic, thread.report)
-        poller.start()
-        wait_until(lambda: latest.snapshot.ready and latest.snapshot.collectors[0].late, BOUND_SECONDS)
-        hang.released.set()
-        wait_until(lambda: latest.snapshot.collectors[0].up, BOUND_SECONDS)
-        poller.stop()
-        assert poller.join(BOUND_SECONDS)
-
-    assert latest.snapshot.collectors[0].errors[Reason.LATE] >= 1
-    assert not collector.overlapped
-
-
-def test_only_its_own_thread_makes_snapshots() -> None:
-    threads: set[int] = set()
-
-    class Watched(Assembler):
-        def snapshot(self) -> Snapshot:
-            threads.add(threading.get_ident())
-            return super().snapshot()
-
-    latest = Latest()
-    with assembling(Watched(["acme"], (), LIMITS, Clocks(time.monotonic, time.time)), latest) as thread:
-        thread.report(ended(time.monotonic(), USED))
-        wait_until(lambda: latest.snapshot.ready, BOUND_SECONDS)
-
-    assert len(threads) == 1
-    assert threading.get_ident() not in threads

@@ -29,8 +29,8 @@ def test_tests_that_need_a_device_are_left_out_and_named(tmp_path: Path) -> None
     output = run_suite(tmp_path)
 
     assert "1 passed, 1 deselected" in output
-    named = output.partition("left out: need a real device, run with -m gpu")[2]
-    assert "test_suite.py::test_with_device\n" in named
+    named = output.partition("left out, for what they need")[2]
+    assert "test_suite.py::test_with_device: a real device, run with -m gpu\n" in named
     assert "test_without" not in named
 
 

@@ -22,7 +22,7 @@ PAGE_IDS = [page.name for page in PAGES]
 METRICS_PAGE = ROOT / "docs" / "metrics.md"
 
 # A name, or the beginning of names that a text speaks of as a whole: `accelerator_device_`, `accelerator_device_*`.
-NAME = re.compile(r"(?<![\w.])(?:accelerator|process)_[a-z0-9_]*")
+NAME = re.compile(r"(?<![\w.])(?:accelerator|process)_[a-z0-9_]*+(?!\.[a-z])")
 PREFIXES = {f"{subject.value}_" for subject in Subject} | {"accelerator_", "process_"}
 FLAG = re.compile(r"(?<![\w-])--[a-z]+\.[a-z-]+")
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")

@@ -16,6 +16,12 @@ def test_flags_action_and_file_are_told_apart() -> None:
     assert command == CommandLine(Action.ONCE, {"log.level": "debug", "node.name": ""}, Path("/etc/e.yaml"))
 
 
+@pytest.mark.parametrize("arguments", [["check", "--log.level=debug"], ["--log.level=debug", "check"]])
+def test_check_is_a_word_before_or_after_the_flags(arguments: list[str]) -> None:
+    assert parse_command_line(arguments) == CommandLine(Action.CHECK, {"log.level": "debug"}, None)
+    assert parse_command_line([*arguments, "--json"]).as_json
+
+
 def test_help_has_a_short_flag() -> None:
     assert parse_command_line(["-h"]).action is Action.HELP
 
@@ -31,8 +37,14 @@ def test_help_has_a_short_flag() -> None:
         (["--zzz"], "--zzz: unknown flag, expected one that --help shows"),
         (["-x"], "-x: unknown flag, expected one that --help shows"),
         (["--zz\nz"], "--zz\\nz: unknown flag, expected one that --help shows"),
-        (["debug"], 'found "debug", expected flags only; a value follows its flag\'s equals sign'),
-        ([""], "found nothing, expected flags only; a value follows its flag's equals sign"),
+        (["debug"], 'found "debug", expected check or flags; a value follows its flag\'s equals sign'),
+        ([""], "found nothing, expected check or flags; a value follows its flag's equals sign"),
+        (["check", "check"], "check: given together with check, expected one of them"),
+        (["check", "--once"], "--once: given together with check, expected one of them"),
+        (["check", "--simulate=mig"], "--simulate: given together with check, which looks at this node itself"),
+        (["--json"], "--json: given without check, which alone has JSON to print"),
+        (["check", "--json", "--json"], "--json: given 2 times, expected once"),
+        (["check", "--jsn"], "--jsn: unknown flag, did you mean --json?"),
         (["--log.level"], "--log.level: expected one argument"),
         (["--log.level", "--once"], "--log.level: expected one argument"),
         (["--once=yes"], "--once: ignored explicit argument 'yes'"),
@@ -46,3 +58,16 @@ def test_a_wrong_command_line_gives_one_line(arguments: list[str], line: str) ->
     with pytest.raises(ConfigError) as caught:
         parse_command_line(arguments)
     assert str(caught.value) == line
+
+
+@pytest.mark.parametrize(
+    ("arguments", "scenario"),
+    [
+        ([], None),
+        (["--simulate"], ""),
+        (["--simulate=mig"], "mig"),
+        (["--simulate", "--log.level=debug"], ""),
+    ],
+)
+def test_simulate_takes_a_scenario_or_none(arguments: list[str], scenario: str | None) -> None:
+    assert parse_command_line(arguments).simulate == scenario

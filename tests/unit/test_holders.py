@@ -169,6 +169,26 @@ def test_a_shared_device_counts_its_holders_and_its_partitions_stay_free() -> No
     assert occupied((P, B), (Q, B), (R, A)) == {A: (1, 1), B: (1, 2), B0: (0, 0), B1: (0, 0)}
 
 
+@pytest.mark.parametrize(
+    ("held", "unmatched", "told"),
+    [
+        ((), {}, {"b": (0, 0), "gone": (0, 0)}),
+        ((), {GPU: 1}, {"b": (0, 0)}),
+        ((P,), {GPU: 1}, {"b": (0, 0), "gone": (1, 1)}),
+    ],
+    ids=["nothing unmatched", "perhaps it is the one", "known to be held"],
+)
+def test_whether_a_lost_device_is_free_is_unknown_while_an_id_matches_no_device(
+    held: tuple[Container, ...], unmatched: dict[str, int], told: dict[str, tuple[float, float]]
+) -> None:
+    devices = (gpu("b"), gpu("gone", lost=True))
+    found: defaultdict[str, dict[str, float]] = defaultdict(dict)
+    for sample in occupancy(devices, (), [edge(who, SubjectKey("gone")) for who in held], unmatched):
+        found[sample.device_uuid][sample.metric.stem] = sample.value
+
+    assert {uuid: (values["allocated"], values["allocations"]) for uuid, values in found.items()} == told
+
+
 def test_occupancy_is_absent_while_allocations_are_unknown() -> None:
     assert occupancy(DEVICES, PARTITIONS, None, {}) == []
 

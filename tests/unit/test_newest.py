@@ -262,6 +262,26 @@ def test_a_collector_that_is_down_for_another_reason_says_so(
     assert [record.__dict__["fields"]["reason"] for record in log.records] == ["library_missing", "version_mismatch"]
 
 
+def test_a_reading_that_fails_for_long_is_one_line_and_every_failure_is_counted(
+    newest: NewestReadings, log: pytest.LogCaptureFixture
+) -> None:
+    failing = Reading((A,), faults=(fault(), fault(Reason.PERMISSION_DENIED)))
+    for second in range(300):
+        newest.ended(ended(float(second), failing))
+
+    assert log.messages == ["collector up", "reading failed: unavailable", "reading failed: permission_denied"]
+    assert newest.health(300.0).errors[Reason.UNAVAILABLE] == 300
+
+
+def test_a_reading_that_fails_again_after_it_was_well_is_another_line(
+    newest: NewestReadings, log: pytest.LogCaptureFixture
+) -> None:
+    for at in (0.0, 60.0, 60.0 + 70.0, 60.0 + 70.0 + 70.1):
+        newest.ended(ended(at, Reading((A,), faults=(fault(),))))
+
+    assert log.messages == ["collector up", *["reading failed: unavailable"] * 2]
+
+
 @pytest.mark.parametrize(
     "bad",
     [

@@ -65,7 +65,8 @@ def lost(reading: Reading) -> list[str]:
 def test_the_entry_point_names_every_row_it_supplies_and_no_other(tmp_path: Path) -> None:
     gpu = FakeGpu(mig=(1, 1), mig_devices={0: mig_device(1)})
     reading = Bench(tmp_path, [gpu, *gpus(1)]).read()
-    assert {sample.metric for sample in reading.samples} == set(SPEC.metrics)
+    assert {sample.metric for sample in reading.samples if not sample.partition_uuid} == set(SPEC.metrics)
+    assert {sample.metric for sample in reading.samples if sample.partition_uuid} == set(SPEC.partition_metrics)
     assert (SPEC.name, SPEC.resource_prefixes) == ("nvidia", ("nvidia.com/",))
     assert list(SPEC.metrics) == [row for row in catalog.ROWS if row in SPEC.metrics]
 

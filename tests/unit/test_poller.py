@@ -18,7 +18,7 @@ from collectors.contract import (
 )
 from collectors.metric import Cadence
 from exporter.poller import CallEnded, CallStarted, Poller, Schedule
-from tests.doubles.collectors import BOUND_SECONDS, EVERY, FAST, INTERVALS, Hang, ScriptedCollector, gpu
+from tests.doubles.collectors import BOUND_SECONDS, EVERY, FAST, INTERVALS, Hang, ScriptedCollector, gpu, part
 from tests.doubles.exporter_process import wait_until
 
 FAST_AND_MEDIUM = FAST | {Cadence.MEDIUM}
@@ -156,6 +156,27 @@ def test_only_what_is_due_is_asked_for_after_the_first_call() -> None:
 
     assert collector.calls[:4] == [EVERY, FAST, FAST, FAST]
     assert [report.due for report in reports.ended] == collector.calls
+
+
+@pytest.mark.parametrize(
+    "more",
+    [Reading((gpu("gpu-a"), gpu("gpu-b"))), Reading((gpu("gpu-a"),), (part("gpu-a", "s0"),))],
+    ids=["device", "partition"],
+)
+def test_everything_about_a_new_device_or_partition_is_read_at_once(more: Reading) -> None:
+    collector = ScriptedCollector(READING, READING, more, more)
+    with polling(collector, OFTEN) as (_, reports):
+        reports.wait(6)
+
+    assert collector.calls[:6] == [EVERY, FAST, FAST, EVERY, FAST, FAST]
+
+
+def test_a_collector_that_names_its_devices_anew_every_time_is_not_called_without_pause() -> None:
+    collector = ScriptedCollector(*(Reading((gpu(f"gpu-{turn}"),)) for turn in range(10)))
+    with polling(collector, OFTEN) as (_, reports):
+        reports.wait(6)
+
+    assert collector.calls[:6] == [EVERY, FAST, EVERY, FAST, EVERY, FAST]
 
 
 def test_an_absent_vendor_is_reported_without_failure() -> None:

@@ -117,7 +117,7 @@ def test_every_scrape_is_counted_also_from_many_threads() -> None:
         together.wait()
         return [scrapes(own.samples(Snapshot())) for _ in range(100)]
 
-    own = SelfMetrics(list)
+    own = SelfMetrics(list, lambda: True)
     with ThreadPoolExecutor(4) as pool:
         counts = [count for counts in pool.map(scrape, [own] * 4) for count in counts]
 
@@ -127,7 +127,13 @@ def test_every_scrape_is_counted_also_from_many_threads() -> None:
 def test_everything_about_the_exporter_is_told_at_once() -> None:
     cpu = OwnSample(families.PROCESS_CPU, 1.5)
 
-    found = SelfMetrics(lambda: [cpu]).samples(Snapshot(collectors=(WELL,)))
+    found = SelfMetrics(lambda: [cpu], lambda: True).samples(Snapshot(collectors=(WELL,)))
 
     assert cpu in found
     assert {sample.metric for sample in found} >= {families.BUILD_INFO, families.COLLECTOR_UP, families.SCRAPES}
+
+
+@pytest.mark.parametrize("reloaded", [True, False])
+def test_a_refused_configuration_shows(reloaded: bool) -> None:  # noqa: FBT001 - a parameter
+    found = SelfMetrics(list, lambda: reloaded).samples(Snapshot())
+    assert [s.value for s in found if s.metric is families.CONFIG_RELOAD] == [float(reloaded)]

@@ -1,0 +1,52 @@
+"""Reads a text file that a person named: of bounded size, and without waiting for whatever the path leads to."""
+
+import os
+import stat
+from pathlib import Path
+
+# The size limit of a ConfigMap.
+_LIMIT_BYTES = 1 << 20
+
+
+class NotRegularError(Exception):
+    """A pipe, a socket or a device stands where a file should be."""
+
+
+class TextError(Exception):
+    """A text is not what it should be: the problem, and line and column, from 1, as far as they are known."""
+
+    def __init__(self, problem: str, *place: int) -> None:
+        super().__init__(problem)
+        self.problem = problem
+        self.place = place
+
+
+def read_text(path: Path, what: str) -> str:
+    """The text of a regular file of at most 1 MiB.
+
+    Args:
+        path: The file.
+        what: What it ought to be, such as "a scenario".
+
+    Raises:
+        OSError, ValueError: It cannot be opened or read, or is a directory; no file can have such a name.
+        NotRegularError: It is neither a file nor a directory.
+        TextError: It is too large or not UTF-8.
+    """
+    # Opened by its path, not by a descriptor, the file is closed also where Python refuses it as a directory.
+    with open(path, "rb", opener=_open_at_once) as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise NotRegularError
+        content = file.read(_LIMIT_BYTES + 1)
+    if len(content) > _LIMIT_BYTES:
+        raise TextError(f"larger than 1 MiB, expected {what}")
+    try:
+        return content.decode()
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise TextError(f"byte 0x{content[error.start]:02x} is not UTF-8, expected UTF-8", line) from None
+
+
+def _open_at_once(path: str, flags: int) -> int:
+    """Never waits for the other end of a pipe."""
+    return os.open(path, flags | os.O_NONBLOCK)

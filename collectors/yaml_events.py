@@ -1,0 +1,56 @@
+"""The events of a YAML text, for readers that take it event by event: nothing in it is ever expanded or typed."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import yaml
+
+from collectors.text_file import TextError
+
+_LONGEST_PROBLEM = 200
+
+
+@contextmanager
+def one_document(text: str) -> Iterator[Iterator[yaml.Event]]:
+    """The events of the one document, from its first node on; none where the text holds no document.
+
+    The `with` block is to take that node's events, all of them and no more.
+
+    Raises:
+        TextError: The text is not YAML, at the event where that shows, or has a second document, at the block's end.
+    """
+    try:
+        events: Iterator[yaml.Event] = yaml.parse(text, Loader=yaml.SafeLoader)
+        next(events)  # the start of the stream
+        if isinstance(next(events), yaml.StreamEndEvent):
+            yield iter(())
+            return
+        yield events
+        next(events)  # the end of the document
+        event = next(events)
+    except yaml.reader.ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        raise TextError(f"not YAML: control character {ord(text[error.position]):#04x}", line) from None
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        place = (mark.line + 1, mark.column + 1) if mark else ()
+        raise TextError(f"not YAML: {str(error.problem)[:_LONGEST_PROBLEM]}", *place) from None
+    except (ValueError, OverflowError):
+        # The library lets chr() and int() raise on escapes past U+10FFFF and on endless version numbers.
+        raise TextError("not YAML: an escaped character or a version number out of range") from None
+    if not isinstance(event, yaml.StreamEndEvent):
+        raise TextError("a second document, expected one", line_of(event))
+
+
+def children(events: Iterator[yaml.Event]) -> Iterator[yaml.Event]:
+    """The first event of each item of the list, or of each key and value of the mapping, that has begun.
+
+    Before the next one is asked for, the node's other events are to be taken; a key's value may be.
+    """
+    while not isinstance(event := next(events), yaml.CollectionEndEvent):
+        yield event
+
+
+def line_of(event: yaml.Event) -> int:
+    """The line, from 1. Events of a parser always have a mark, which the stubs do not know."""
+    return event.start_mark.line + 1 if event.start_mark else 1

@@ -1,0 +1,73 @@
+"""Accelerators that the PCI bus shows, and whether a collector reads them."""
+
+from collections.abc import Collection, Iterable, Sequence
+from typing import NamedTuple
+
+from collectors.pci import PciFunction, functions_of
+from collectors.sysfs import Root
+from collectors.vendors import is_accelerator, vendor_of
+from exporter.doctor.facts import CollectorFacts, PciFacts, PciState
+
+_DEVICES = ("bus", "pci", "devices")
+
+
+class _Reader(NamedTuple):
+    """Who lists a device, and whether it still answers."""
+
+    collector: str
+    lost: bool
+
+
+def accelerators_on_bus(sysfs: Root) -> tuple[PciFunction, ...]:
+    """Every PCI function that is an accelerator, of any vendor, by address."""
+    found = {_vendor_id(sysfs, address) for address in sysfs.names(*_DEVICES)}
+    functions = [function for vendor in found if vendor is not None for function in functions_of(sysfs, vendor)]
+    return tuple(sorted(filter(is_accelerator, functions), key=lambda function: function.address))
+
+
+def pci_facts(functions: Iterable[PciFunction], collectors: Sequence[CollectorFacts]) -> tuple[PciFacts, ...]:
+    """Set the bus against what the collectors said.
+
+    Args:
+        functions: From `accelerators_on_bus`.
+        collectors: All that are installed.
+    """
+    readers = {
+        device.device: _Reader(collector.name, device.lost)
+        for collector in collectors
+        if collector.reading
+        for device in collector.reading.devices
+    }
+    names = {collector.name for collector in collectors}
+    return tuple(_facts(function, readers.get(function.address), names) for function in functions)
+
+
+def _facts(function: PciFunction, reader: _Reader | None, names: Collection[str]) -> PciFacts:
+    vendor = vendor_of(function.vendor)
+    collector = reader.collector if reader else (vendor.name if vendor is not None and vendor.name in names else "")
+    return PciFacts(
+        address=function.address,
+        vendor=vendor.title if vendor is not None else f"vendor 0x{function.vendor:04x}",
+        ids=f"{function.vendor:04x}:{function.device:04x}",
+        driver=function.driver,
+        state=_state(function, reader, collector),
+        collector=collector,
+    )
+
+
+def _state(function: PciFunction, reader: _Reader | None, collector: str) -> PciState:
+    if reader is not None:
+        return PciState.LOST if reader.lost else PciState.READ
+    if function.passed_through:
+        return PciState.PASSED_THROUGH
+    if function.virtual:
+        return PciState.VIRTUAL
+    return PciState.NOT_READ if collector else PciState.NO_COLLECTOR
+
+
+def _vendor_id(sysfs: Root, address: str) -> int | None:
+    text = sysfs.text(*_DEVICES, address, "vendor")
+    try:
+        return None if text is None else int(text, 16)
+    except ValueError:
+        return None

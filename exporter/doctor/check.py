@@ -1,0 +1,83 @@
+"""The command `check`: gather, judge, print. It ends in bounded time, whatever hangs."""
+
+import time
+from collections.abc import Mapping
+from functools import partial
+from typing import TextIO
+
+from collectors.vendors import vendor_of
+from exporter.config import Settings
+from exporter.doctor import report_json, report_text
+from exporter.doctor.address import look_at_address
+from exporter.doctor.bus import accelerators_on_bus, pci_facts
+from exporter.doctor.facts import AddressFacts, AddressState, Facts, KubeletFacts, KubeletState
+from exporter.doctor.finding import Severity, worst
+from exporter.doctor.hardware import CollectorCalls
+from exporter.doctor.judgement import judge
+from exporter.doctor.kubelet import KubeletReply, ask_kubelet
+from exporter.doctor.matching import match
+from exporter.doctor.mounts import mounts, socket_mount
+from exporter.doctor.probe import Probe
+from exporter.doctor.surroundings import surroundings
+from exporter.selfmetrics import exporter_version
+from exporter.sources import Hardware, node_of
+
+_NO_ERROR = 0
+_ERROR = 1
+_SLACK_SECONDS = 1.0
+_ADDRESS_SECONDS = 5.0
+
+
+def run_check(
+    settings: Settings, hardware: Hardware, environ: Mapping[str, str], output: TextIO, *, as_json: bool
+) -> int:
+    """Look at the node once and tell what is found, what is missing and what that costs.
+
+    It takes no longer than `poll.deadline` or `kubelet.timeout`, whichever is longer, and a few seconds.
+
+    Args:
+        settings: What the daemon would be told.
+        hardware: What it would look at; a scenario is not looked at.
+        environ: The environment of the process.
+        output: The report goes here.
+        as_json: One JSON object in place of tables.
+
+    Returns:
+        The exit code: 1 where there is an error among the findings, else 0.
+    """
+    facts = gather(settings, hardware, environ)
+    findings = judge(facts)
+    report = report_json if as_json else report_text
+    output.write(report.render(facts, findings))
+    return _ERROR if worst(findings) is Severity.ERROR else _NO_ERROR
+
+
+def gather(settings: Settings, hardware: Hardware, environ: Mapping[str, str]) -> Facts:
+    """Everything that can be found out; what takes its time is asked at once, and waited for together."""
+    started = time.monotonic()
+    node = node_of(settings, hardware.hostname)
+    calls = CollectorCalls(hardware.specs, node, settings.poll, time.monotonic)
+    kubelet = Probe("check-kubelet", partial(ask_kubelet, settings.kubelet.socket, settings.kubelet.timeout))
+    address = Probe("check-address", partial(look_at_address, settings.web))
+    functions = accelerators_on_bus(node.sysfs)
+    mounted = mounts(settings.path.procfs)
+    collectors = calls.results()
+    answered = kubelet.answer(started + settings.kubelet.timeout + _SLACK_SECONDS - time.monotonic())
+    reply = answered or KubeletReply(KubeletState.FAILED)
+    known = {vendor.name for vendor in map(vendor_of, {each.vendor for each in functions}) if vendor is not None}
+    known |= {device.vendor for each in collectors if each.reading for device in each.reading.devices}
+    return Facts(
+        version=exporter_version(),
+        collectors=collectors,
+        pci=pci_facts(functions, collectors),
+        kubelet=KubeletFacts(
+            socket=str(settings.kubelet.socket),
+            mount=socket_mount(mounted, settings.kubelet.socket),
+            state=reply.state,
+            text=reply.text,
+            allocations=match(reply.answer, reply.claim_devices, collectors) if reply.answer else None,
+        ),
+        address=address.answer(started + _ADDRESS_SECONDS - time.monotonic())
+        or AddressFacts(settings.web.listen_address, AddressState.LATE),
+        surroundings=surroundings(settings, hardware.hostname, environ, mounted, known),
+    )

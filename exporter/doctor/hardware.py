@@ -1,0 +1,87 @@
+"""Calls every collector once, all of them at the same time, and waits no longer than the deadline."""
+
+import queue
+from collections.abc import Callable, Sequence
+
+from collectors.contract import CollectorSpec, Node, Reason
+from exporter.config import Poll
+from exporter.doctor.facts import CollectorFacts, CollectorState
+from exporter.poller import CallEnded, CallStarted, Poller
+from exporter.sources import intervals
+
+_CLOSE_SECONDS = 0.5
+
+
+class CollectorCalls:
+    """One call of each collector, begun at once.
+
+    Args:
+        specs: The collectors.
+        node: The machine.
+        poll: Its deadline is the one of the daemon, so that what is late there is late here.
+        clock: Monotonic seconds.
+    """
+
+    def __init__(self, specs: Sequence[CollectorSpec], node: Node, poll: Poll, clock: Callable[[], float]) -> None:
+        self._specs = specs
+        self._clock = clock
+        self._deadline_seconds = poll.deadline
+        self._ended: queue.SimpleQueue[CallEnded] = queue.SimpleQueue()
+        self._unmade: dict[str, CollectorFacts] = {}
+        self._pollers: dict[str, Poller] = {}
+        for spec in specs:
+            self._make(spec, node, poll)
+        self._started = clock()
+        for poller in self._pollers.values():
+            poller.start()
+
+    def results(self) -> tuple[CollectorFacts, ...]:
+        """What each collector said, in the order of their specifications; late is who has not returned in time."""
+        ended = self._wait()
+        for name, poller in self._pollers.items():
+            poller.stop()
+            if name in ended:
+                poller.join(_CLOSE_SECONDS)
+        return tuple(self._unmade.get(spec.name) or self._facts(spec, ended.get(spec.name)) for spec in self._specs)
+
+    def _make(self, spec: CollectorSpec, node: Node, poll: Poll) -> None:
+        try:
+            collector = spec.create(node)
+        except Exception as error:  # noqa: BLE001 - a third party's bug is a finding, not the end of the check
+            text = f"cannot be made: {type(error).__name__}: {error}"
+            self._unmade[spec.name] = CollectorFacts(
+                spec.name, CollectorState.FAILED, spec.resource_prefixes, 0.0, reason=Reason.BROKEN, text=text
+            )
+        else:
+            self._pollers[spec.name] = Poller(spec.name, collector, intervals(poll), self._clock, self._take)
+
+    def _take(self, event: CallStarted | CallEnded) -> None:
+        """Called by the poller's own thread: one call is enough."""
+        if isinstance(event, CallEnded):
+            self._pollers[event.collector].stop()
+            self._ended.put(event)
+
+    def _wait(self) -> dict[str, CallEnded]:
+        ended: dict[str, CallEnded] = {}
+        while len(ended) < len(self._pollers):
+            left = self._started + self._deadline_seconds - self._clock()
+            try:
+                event = self._ended.get(timeout=max(0.0, left))
+            except queue.Empty:
+                break
+            ended[event.collector] = event
+        return ended
+
+    def _facts(self, spec: CollectorSpec, call: CallEnded | None) -> CollectorFacts:
+        if call is None:
+            return CollectorFacts(spec.name, CollectorState.LATE, spec.resource_prefixes, self._deadline_seconds)
+        state = CollectorState.FAILED if call.failure is not None else CollectorState.ABSENT
+        return CollectorFacts(
+            name=spec.name,
+            state=state if call.reading is None else CollectorState.OK,
+            resource_prefixes=spec.resource_prefixes,
+            seconds=call.ended - call.started,
+            reading=call.reading,
+            reason=call.failure,
+            text=call.text,
+        )

@@ -1,0 +1,116 @@
+"""Rights and mounts: which of them are here, and what is lost without each. No I/O."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+
+from exporter.doctor.facts import Facts, IdentitySource, KubeletFacts, SocketMount, Surroundings
+
+_SHOWN_CAPABILITIES = 3
+_NO_PODS = "nobody knows which pod holds a device"
+
+
+class PermissionState(StrEnum):
+    """Whether a right or mount is there."""
+
+    GIVEN = "given"
+    MISSING = "missing"
+    NOT_NEEDED = "not_needed"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Permission:
+    """A right or a mount.
+
+    Attributes:
+        name: For people.
+        state: Whether it is there; not needed where it is there and buys nothing, or is absent and nothing is lost.
+        found: What is so here.
+        cost: What is lost without it.
+    """
+
+    name: str
+    state: PermissionState
+    found: str
+    cost: str
+
+
+def permissions(facts: Facts) -> tuple[Permission, ...]:
+    """Each of them, the most needed first."""
+    here = facts.surroundings
+    rows = (_user(here), _socket(facts.kubelet), _sysfs(here), _node_name(here))
+    return (*rows, *_variables(here), _capabilities(here), _host_processes(here), _read_only_root(here))
+
+
+def _state(*, given: bool | None) -> PermissionState:
+    if given is None:
+        return PermissionState.UNKNOWN
+    return PermissionState.GIVEN if given else PermissionState.MISSING
+
+
+def _user(here: Surroundings) -> Permission:
+    given = None if here.uid is None else here.uid == 0 and here.own_user_namespace is not True
+    found = "not known" if here.uid is None else f"uid {here.uid}"
+    if here.own_user_namespace:
+        found += ", which is another user on the host (hostUsers: false)"
+    return Permission("uid 0 of the host", _state(given=given), found, f"the kubelet refuses: {_NO_PODS}")
+
+
+def _socket(kubelet: KubeletFacts) -> Permission:
+    mount = kubelet.mount
+    cost = _NO_PODS
+    if mount.kind is SocketMount.DIRECTORY:
+        state, found = PermissionState.GIVEN, mount.point
+    elif mount.kind is SocketMount.FILE:
+        state, found = PermissionState.MISSING, "the socket file alone"
+        cost = f"after the kubelet's next restart {_NO_PODS}"
+    elif mount.kind is SocketMount.NONE:
+        present = kubelet.allocations is not None
+        state = PermissionState.NOT_NEEDED if present else PermissionState.MISSING
+        found = "the path itself" if present else "not mounted"
+    else:
+        state, found = PermissionState.UNKNOWN, "not known"
+    return Permission("the kubelet's directory", state, found, cost)
+
+
+def _sysfs(here: Surroundings) -> Permission:
+    cost = "a missing library and a lost device look like a node without devices"
+    return Permission("/sys", _state(given=here.pci_bus), "PCI bus" if here.pci_bus else "no PCI bus", cost)
+
+
+def _node_name(here: Surroundings) -> Permission:
+    found = here.node_name or "not set"
+    cost = {
+        IdentitySource.PRODUCT_UUID: "nothing: made-up ids start from the machine's product UUID",
+        IdentitySource.NODE_NAME: "made-up ids would start from the host name, which may be the pod's",
+        IdentitySource.HOST_NAME: "made-up ids start from the host name, which may be the pod's",
+    }[here.identity]
+    return Permission("NODE_NAME", _state(given=bool(here.node_name)), found, cost)
+
+
+def _variables(here: Surroundings) -> Iterator[Permission]:
+    for variable in here.variables:
+        if variable.value is not None or here.in_kubernetes:
+            given = variable.value == variable.shows_all
+            cost = f"the container runtime may hide {variable.shows}"
+            yield Permission(variable.name, _state(given=given), variable.value or "not set", cost)
+
+
+def _capabilities(here: Surroundings) -> Permission:
+    name, cost = "capabilities", "nothing: none is needed"
+    if here.capabilities is None:
+        return Permission(name, PermissionState.UNKNOWN, "not known", cost)
+    count = len(here.capabilities)
+    found = f"{count} of them" if count > _SHOWN_CAPABILITIES else ", ".join(here.capabilities) or "none"
+    return Permission(name, PermissionState.NOT_NEEDED, found, cost)
+
+
+def _host_processes(here: Surroundings) -> Permission:
+    found = "visible" if here.host_processes else "not visible"
+    return Permission("hostPID", PermissionState.NOT_NEEDED, found, "nothing in this version")
+
+
+def _read_only_root(here: Surroundings) -> Permission:
+    found = {None: "not known", True: "read-only", False: "writable"}[here.read_only_root]
+    return Permission("writable root", PermissionState.NOT_NEEDED, found, "nothing: no file is written")

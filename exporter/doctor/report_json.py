@@ -1,0 +1,156 @@
+"""The report for machines: one JSON object, described in `docs/check.md`."""
+
+import json
+from collections.abc import Sequence
+
+from collectors.contract import Device, Unsupported
+from collectors.metric import Subject
+from exporter.attribution.holding import Holding
+from exporter.doctor.facts import AllocationFacts, CollectorFacts, Facts, Holder, KubeletFacts, PciFacts
+from exporter.doctor.finding import Finding, worst
+from exporter.doctor.permissions import Permission, permissions
+from exporter.doctor.states import device_states
+
+# Rises when a key is removed or changes its meaning; a new key leaves it as it is.
+SCHEMA_VERSION = 1
+
+_Json = dict[str, object]
+
+
+def render(facts: Facts, findings: Sequence[Finding]) -> str:
+    """The object, in ASCII, and a line end."""
+    document: _Json = {
+        "schema_version": SCHEMA_VERSION,
+        "exporter_version": facts.version,
+        "node": facts.node,
+        "verdict": worst(tuple(findings)).value,
+        "findings": [_finding(finding) for finding in findings],
+        "collectors": [_collector(collector) for collector in facts.collectors],
+        "devices": _devices(facts),
+        "unsupported": [_unsupported(gap) for gap in facts.unsupported],
+        "pci": [_pci(function) for function in facts.pci],
+        "kubelet": _kubelet(facts.kubelet),
+        "listen_address": {"address": facts.address.address, "state": facts.address.state.value},
+        "permissions": [_permission(permission) for permission in permissions(facts)],
+    }
+    return json.dumps(document, indent=2, allow_nan=False) + "\n"
+
+
+def _finding(finding: Finding) -> _Json:
+    return {
+        "severity": finding.severity.value,
+        "code": finding.code.value,
+        "subject": finding.subject,
+        "text": finding.text,
+        "do": finding.do,
+    }
+
+
+def _collector(collector: CollectorFacts) -> _Json:
+    return {
+        "name": collector.name,
+        "state": collector.state.value,
+        "reason": None if collector.reason is None else collector.reason.value,
+        "text": collector.text,
+        "seconds": round(collector.seconds, 3),
+    }
+
+
+def _devices(facts: Facts) -> list[_Json]:
+    states = device_states(facts)
+    allocations = facts.kubelet.allocations
+    held = allocations.held if allocations else ()
+    holders = {(each.device.uuid, each.partition.uuid if each.partition else ""): each.holders for each in held}
+    return [
+        {
+            **_device(device),
+            "status": states.get(device.uuid),
+            "holders": _holders(holders.get((device.uuid, ""))),
+            "partitions": [
+                {
+                    "uuid": part.uuid,
+                    "profile": part.profile,
+                    "holders": _holders(holders.get((device.uuid, part.uuid))),
+                }
+                for part in facts.partitions
+                if part.device_uuid == device.uuid
+            ],
+        }
+        for device in facts.devices
+    ]
+
+
+def _device(device: Device) -> _Json:
+    return {"uuid": device.uuid, "address": device.device, "vendor": device.vendor, "model": device.model}
+
+
+def _holders(holders: tuple[Holder, ...] | None) -> list[_Json] | None:
+    if holders is None:
+        return None
+    return [
+        {"namespace": each.namespace, "pod": each.pod, "container": each.container, "resource": each.resource}
+        for each in holders
+    ]
+
+
+def _unsupported(gap: Unsupported) -> _Json:
+    return {
+        "family": gap.metric.name(Subject.PARTITION if gap.partition_uuid else Subject.DEVICE),
+        "uuid": gap.device_uuid,
+        "partition_uuid": gap.partition_uuid,
+        "why": gap.detail,
+    }
+
+
+def _pci(function: PciFacts) -> _Json:
+    return {
+        "address": function.address,
+        "ids": function.ids,
+        "vendor": function.vendor,
+        "driver": function.driver,
+        "state": function.state.value,
+        "collector": function.collector or None,
+    }
+
+
+def _kubelet(kubelet: KubeletFacts) -> _Json:
+    return {
+        "socket": kubelet.socket,
+        "state": kubelet.state.value,
+        "text": kubelet.text,
+        "mounted": kubelet.mount.kind.value,
+        "mount_point": kubelet.mount.point or None,
+        "mount_replaced": kubelet.mount.replaced,
+        "answer": _answer(kubelet.allocations),
+    }
+
+
+def _answer(allocations: AllocationFacts | None) -> _Json | None:
+    if allocations is None:
+        return None
+    return {
+        "pods": allocations.pods,
+        "device_ids": allocations.device_ids,
+        "claim_devices": allocations.claim_devices,
+        "other_resources": dict(allocations.other_resources),
+        "unmatched": [_unmatched(holding) for holding in allocations.unmatched],
+    }
+
+
+def _unmatched(holding: Holding) -> _Json:
+    return {
+        "resource": holding.resource,
+        "id": holding.device_id,
+        "namespace": holding.namespace,
+        "pod": holding.pod,
+        "container": holding.container,
+    }
+
+
+def _permission(permission: Permission) -> _Json:
+    return {
+        "name": permission.name,
+        "state": permission.state.value,
+        "found": permission.found,
+        "cost": permission.cost,
+    }

@@ -1,0 +1,192 @@
+"""The report for people."""
+
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping, Sequence
+
+from collectors.contract import Unsupported
+from collectors.metric import Subject
+from exporter.doctor.facts import (
+    CollectorFacts,
+    CollectorState,
+    Facts,
+    Held,
+    Holder,
+    KubeletFacts,
+    PciFacts,
+    PciState,
+    SocketMount,
+)
+from exporter.doctor.finding import Finding, Severity, counted
+from exporter.doctor.layout import entries, paragraph, table
+from exporter.doctor.permissions import PermissionState, permissions
+from exporter.doctor.states import device_states
+
+_SHOWN = 20  # of lists that the kubelet makes long
+_HERE = {
+    PermissionState.GIVEN: "yes",
+    PermissionState.MISSING: "no",
+    PermissionState.NOT_NEEDED: "-",
+    PermissionState.UNKNOWN: "?",
+}
+_READ_BY = {
+    PciState.LOST: "nobody: it does not answer",
+    PciState.NOT_READ: "nobody: the collector {} does not list it",
+    PciState.NO_COLLECTOR: "nobody: no collector for it is installed",
+    PciState.PASSED_THROUGH: "nobody: kept for a virtual machine",
+    PciState.VIRTUAL: "nobody: a virtual function",
+}
+_COUNTED = (Severity.ERROR, Severity.WARNING, Severity.NOTE)
+
+
+def render(facts: Facts, findings: Sequence[Finding]) -> str:
+    """Sections of what was found, then the verdict, the gravest first."""
+    sections = (
+        ("COLLECTORS", _collectors(facts)),
+        ("DEVICES", _devices(facts)),
+        ("READINGS THAT CANNOT BE HAD", _unsupported(facts)),
+        ("PCI BUS", _pci(facts)),
+        ("KUBELET", _kubelet(facts.kubelet)),
+        ("WHO HOLDS WHAT", _held(facts)),
+        ("HELD IDS THAT MATCH NO DEVICE", _unmatched(facts)),
+        ("RIGHTS AND MOUNTS", _permissions(facts)),
+        ("VERDICT", list(_verdict(findings))),
+    )
+    lines = paragraph(f"accelerator-exporter {facts.version} on {facts.node}", "", "")
+    for title, content in sections:
+        if content:
+            lines += ["", title, *content]
+    return "\n".join((*lines, "", _summary(findings), ""))
+
+
+def _collectors(facts: Facts) -> list[str]:
+    return table(
+        ("NAME", "STATE", "DEVICES", "PARTITIONS", "TOOK"), [_collector(collector) for collector in facts.collectors]
+    )
+
+
+def _collector(collector: CollectorFacts) -> tuple[str, ...]:
+    reading = collector.reading
+    counts = ("-", "-") if reading is None else (str(len(reading.devices)), str(len(reading.partitions)))
+    return (collector.name, collector.state.value, *counts, f"{collector.seconds:.2f} s")
+
+
+def _devices(facts: Facts) -> list[str]:
+    """A line for each device, and below it one for each of its partitions."""
+    if not facts.devices:
+        return []
+    states = device_states(facts)
+    rows: list[tuple[str, ...]] = []
+    for device in facts.devices:
+        rows.append((device.device, device.uuid, states.get(device.uuid, "unknown"), device.model))
+        rows += (("", part.uuid, "", part.profile) for part in facts.partitions if part.device_uuid == device.uuid)
+    return table(("ADDRESS", "UUID", "STATUS", "MODEL OR PROFILE"), rows)
+
+
+def _unsupported(facts: Facts) -> list[str]:
+    """A line for each family and reason, however many devices it is about."""
+    counts = Counter((_family(gap), gap.detail) for gap in facts.unsupported)
+    rows = [(family, str(count), why) for (family, why), count in sorted(counts.items())]
+    return table(("FAMILY", "OF", "WHY"), rows) if rows else []
+
+
+def _family(gap: Unsupported) -> str:
+    return gap.metric.name(Subject.PARTITION if gap.partition_uuid else Subject.DEVICE)
+
+
+def _pci(facts: Facts) -> list[str]:
+    states = {collector.name: collector.state for collector in facts.collectors}
+    rows = [
+        (
+            function.address,
+            function.ids,
+            function.vendor,
+            function.driver or "none",
+            _read_by(function, states),
+        )
+        for function in facts.pci
+    ]
+    return table(("ADDRESS", "IDS", "VENDOR", "DRIVER", "READ BY"), rows) if rows else []
+
+
+def _read_by(function: PciFacts, states: Mapping[str, CollectorState]) -> str:
+    state = states.get(function.collector)
+    if function.state is PciState.NOT_READ and state in (CollectorState.FAILED, CollectorState.LATE):
+        return f"nobody: the collector {function.collector} is {'down' if state is CollectorState.FAILED else 'late'}"
+    return _READ_BY.get(function.state, "{}").format(function.collector)
+
+
+def _kubelet(kubelet: KubeletFacts) -> list[str]:
+    mount = {
+        SocketMount.DIRECTORY: f"the directory {kubelet.mount.point}",
+        SocketMount.FILE: "the socket file alone",
+        SocketMount.NONE: "no: the path is in the root file system",
+        SocketMount.UNKNOWN: "not known",
+    }[kubelet.mount.kind]
+    rows = [("socket", kubelet.socket), ("mounted", mount), ("state", kubelet.state.value)]
+    if kubelet.allocations is not None:
+        answer = kubelet.allocations
+        rows += (
+            ("pods", str(answer.pods)),
+            ("held device ids", str(answer.device_ids)),
+            ("of no device", str(len(answer.unmatched))),
+            ("of other resources", _counts(answer.other_resources)),
+            ("devices of claims", "not known" if answer.claim_devices is None else str(answer.claim_devices)),
+        )
+    return entries(rows)
+
+
+def _counts(by_resource: Mapping[str, int]) -> str:
+    return _shortened([f"{count} {name}" for name, count in by_resource.items()]) or "0"
+
+
+def _shortened(texts: Sequence[str]) -> str:
+    more = len(texts) - _SHOWN
+    return ", ".join(texts[:_SHOWN]) + (f" and {more} more" if more > 0 else "")
+
+
+def _held(facts: Facts) -> list[str]:
+    allocations = facts.kubelet.allocations
+    if allocations is None or not allocations.held:
+        return []
+    cut = {each.device.uuid for each in allocations.held if each.partition}
+    return table(("DEVICE", "PARTITION", "HELD BY"), [_held_by(held, cut) for held in allocations.held])
+
+
+def _held_by(held: Held, cut: Collection[str]) -> tuple[str, str, str]:
+    """A device that is cut is usually held by its partitions, which have lines of their own."""
+    partition = held.partition.uuid if held.partition else ""
+    if held.holders is None:
+        return held.device.device, partition, "not known"
+    nobody = "see its partitions" if held.partition is None and held.device.uuid in cut else "nobody"
+    return held.device.device, partition, _shortened([_holder(each) for each in held.holders]) or nobody
+
+
+def _holder(holder: Holder) -> str:
+    return f"{holder.namespace}/{holder.pod}/{holder.container} ({holder.resource})"
+
+
+def _unmatched(facts: Facts) -> list[str]:
+    unmatched = facts.kubelet.allocations.unmatched if facts.kubelet.allocations else ()
+    if not unmatched:
+        return []
+    rows = [(each.resource, each.device_id, f"{each.namespace}/{each.pod}/{each.container}") for each in unmatched]
+    more = len(rows) - _SHOWN
+    lines = table(("RESOURCE", "ID", "HELD BY"), rows[:_SHOWN])
+    return [*lines, f"  and {more} more, all of them in --json"] if more > 0 else lines
+
+
+def _permissions(facts: Facts) -> list[str]:
+    rows = [(each.name, _HERE[each.state], each.found, each.cost) for each in permissions(facts)]
+    return table(("WHAT", "HERE", "FOUND", "LOST WITHOUT IT"), rows)
+
+
+def _verdict(findings: Sequence[Finding]) -> Iterator[str]:
+    for finding in findings:
+        yield from paragraph(f"{finding.subject}: {finding.text}", f"  {finding.severity.value:<7}  ", " " * 11)
+        if finding.do:
+            yield from paragraph(finding.do, f"{' ' * 11}do: ", " " * 15)
+
+
+def _summary(findings: Sequence[Finding]) -> str:
+    counts = Counter(finding.severity for finding in findings)
+    return ", ".join(counted(counts[severity], severity.value) for severity in _COUNTED)

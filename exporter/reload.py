@@ -1,0 +1,85 @@
+"""Reads the configuration again: when its file changes, and when it is told to."""
+
+import logging
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+from exporter.config import Settings
+from exporter.config_error import ConfigError
+from exporter.options import OPTIONS
+
+_log = logging.getLogger(__name__)
+
+
+class _Signature(NamedTuple):
+    """What changes when a file is written or another is put in its place; Kubernetes swaps a link on the way to it."""
+
+    device: int
+    inode: int
+    modified_ns: int
+    size: int
+
+
+class Reload:
+    """Watches the configuration. Used by one thread, except for `told`.
+
+    Args:
+        load: Reads flags, environment and file as at the start.
+        file: The configuration file, if there is one.
+
+    Attributes:
+        told: Set by anybody to have the configuration read again.
+        successful: True while the configuration in force is the one last read.
+    """
+
+    def __init__(self, load: Callable[[], Settings], file: Path | None) -> None:
+        self._load = load
+        self._file = file
+        self._seen = self._signature()
+        self.told = threading.Event()
+        self.successful = True
+
+    def changed(self, current: Settings) -> Settings | None:
+        """The new settings, if the configuration was to be read again and can be taken over.
+
+        Args:
+            current: The settings in force.
+        """
+        signature = self._signature()
+        if signature == self._seen and not self.told.is_set():
+            return None
+        self._seen = signature
+        self.told.clear()
+        try:
+            settings = self._load()
+            _refuse_fixed(current, settings)
+        except ConfigError as error:
+            self.successful = False
+            _log.error("configuration not reloaded, the old one stays in force: %s", error)
+            return None
+        self.successful = True
+        _log.info("configuration reloaded")
+        return settings
+
+    def _signature(self) -> _Signature | None:
+        if self._file is None:
+            return None
+        try:
+            status = self._file.stat()
+        except OSError:
+            return None
+        return _Signature(status.st_dev, status.st_ino, status.st_mtime_ns, status.st_size)
+
+
+def _refuse_fixed(current: Settings, settings: Settings) -> None:
+    """Refuse a change of what can't change while the process runs.
+
+    Raises:
+        ConfigError: Such an option has changed.
+    """
+    for option in OPTIONS:
+        before, after = (getattr(getattr(each, option.section), option.name) for each in (current, settings))
+        if before != after and not option.reloadable:
+            raise ConfigError(f"{option.key}: changed from {before} to {after}, restart the exporter for it")

@@ -1,0 +1,271 @@
+"""The status page: a view as HTML, made on the server. It needs no script and nothing from anywhere else."""
+
+import base64
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib import resources
+
+from exporter import status_text
+from exporter.http import Page, Response
+from exporter.markup import Html, Node, element, group, void
+from exporter.snapshot import Container
+from exporter.status_table import bar, body, lines, row, table, tag
+from exporter.status_view import (
+    CollectorState,
+    CollectorView,
+    DeviceView,
+    Holders,
+    PartitionView,
+    Readings,
+    SourceView,
+    StatusView,
+)
+
+_REFRESH_SECONDS = 5
+_STALE_SECONDS = 10.0  # a snapshot is made every second
+# A data: image is only the empty icon, which keeps browsers from asking for another.
+_POLICY = "default-src 'none'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+_DOCUMENTS = "docs/metrics.md, docs/configuration.md, docs/troubleshooting.md and docs/simulation.md"
+
+_DEVICE_COLUMNS = ("Device", "Status", "Load", "Memory", "Power", "Temperature", "Held by")
+_COLLECTOR_COLUMNS = ("Collector", "State", "Devices", "Last success", "Failures since start")
+_SOURCE_COLUMNS = ("Source of allocations", "State", "Last answer")
+
+_STATE_TONES = {"ok": "good", "degraded": "warn", "predicted_failure": "warn", "failed": "bad"}
+_COLLECTOR_TONES = {CollectorState.UP: "good", CollectorState.LATE: "warn", CollectorState.DOWN: "bad"}
+
+_UNKNOWN = element("span", "unknown", class_="soft")
+_NO_READING = element("span", "no reading", class_="soft")
+_LOST = lines(tag("lost", "bad"), element("span", "no longer answers", class_="soft"))
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """What the page says of the exporter itself.
+
+    Attributes:
+        node: The node's name; empty where unknown.
+        version: The exporter's version.
+        links: Text and path of its other pages.
+    """
+
+    node: str
+    version: str
+    links: tuple[tuple[str, str], ...]
+
+
+def page(about: About, look: Callable[[], StatusView]) -> Page:
+    """The page as the server asks for it.
+
+    Args:
+        about: What does not change.
+        look: What is known now; called once for each request, by the client's thread.
+    """
+    style = resources.files("exporter").joinpath("status_page.css").read_text("utf-8")
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    headers = (
+        ("Content-Security-Policy", f"{_POLICY}; style-src 'sha256-{digest}'"),
+        ("Referrer-Policy", "no-referrer"),
+        ("Cache-Control", "no-store"),
+    )
+
+    def answer(_headers: Mapping[str, str]) -> Response:
+        text = render(about, look(), style)
+        # Names read from a machine may hold bytes that are no UTF-8.
+        return Response(200, "text/html; charset=utf-8", text.encode(errors="replace"), headers)
+
+    return answer
+
+
+def render(about: About, seen: StatusView, style: str) -> str:
+    """The whole document.
+
+    Args:
+        about: What does not change.
+        seen: What is known now.
+        style: The style sheet, trusted.
+    """
+    name = f"{about.node} · accelerator-exporter" if about.node else "accelerator-exporter"
+    head = element(
+        "head",
+        void("meta", charset="utf-8"),
+        void("meta", name="viewport", content="width=device-width, initial-scale=1"),
+        void("meta", http_equiv="refresh", content=str(_REFRESH_SECONDS)),
+        element("title", name),
+        void("link", rel="icon", href="data:,"),
+        element("style", Html(style)),
+    )
+    content = element("main", *_notices(seen), _devices(seen), *_health(seen))
+    document = element("html", head, element("body", _header(about, seen), content, _footer(about)), lang="en")
+    return f"<!DOCTYPE html>\n{document.text}\n"
+
+
+def _header(about: About, seen: StatusView) -> Html:
+    facts = [f"version {about.version}", f"snapshot made {status_text.ago(seen.snapshot_age_seconds)}"]
+    if about.node:
+        facts.insert(0, f"node {about.node}")
+    if seen.readings_age_seconds is not None:
+        facts.append(f"readings {status_text.duration(seen.readings_age_seconds)} old")
+    return element(
+        "header",
+        element("h1", "accelerator-exporter"),
+        element("ul", *(element("li", fact) for fact in facts), class_="facts"),
+    )
+
+
+def _footer(about: About) -> Html:
+    links = (element("li", element("a", text, href=path)) for text, path in about.links)
+    return element(
+        "footer",
+        element("nav", element("ul", *links, class_="facts"), aria_label="Other pages"),
+        element("p", f"Documentation comes with the source: {_DOCUMENTS}."),
+        element("p", f"This page renews itself every {_REFRESH_SECONDS} seconds."),
+    )
+
+
+def _notices(seen: StatusView) -> list[Html]:
+    notices: list[Html] = []
+    if seen.snapshot_age_seconds > _STALE_SECONDS:
+        age = status_text.duration(seen.snapshot_age_seconds)
+        notices.append(group(f"What you see is {age} old: the exporter no longer makes snapshots. Its log says why."))
+    if not seen.allocations_known:
+        silent = ", ".join(source.name for source in seen.sources if not source.up)
+        why = f"{silent} does not answer" if silent else "there is no answer yet"
+        notices.append(group(f"Who holds the devices is unknown: {why}."))
+    for resource, count in seen.unmatched:
+        ids = f"{status_text.counted(count, 'allocated id')} of {resource}"
+        match = "matches" if count == 1 else "match"
+        notices.append(group(f"{ids} {match} no known device: ", element("code", _command("check")), " tells which."))
+    return [element("p", notice, class_="notice") for notice in notices]
+
+
+def _devices(seen: StatusView) -> Html:
+    title = element("h2", "Devices", id="devices")
+    if not seen.devices:
+        return element("section", title, element("p", *_nothing(seen), class_="empty"))
+    bodies = (body(_device(device), *(_partition(part) for part in device.partitions)) for device in seen.devices)
+    return element(
+        "section", title, element("p", _summary(seen), class_="soft"), table("devices", _DEVICE_COLUMNS, *bodies)
+    )
+
+
+def _summary(seen: StatusView) -> str:
+    facts = [status_text.counted(len(seen.devices), "device")]
+    partitions = [part for device in seen.devices for part in device.partitions]
+    if partitions:
+        facts.append(status_text.counted(len(partitions), "partition"))
+    lost = sum(device.lost for device in seen.devices)
+    if lost:
+        facts.append(f"{status_text.counted(lost, 'device')} lost")
+    if seen.allocations_known:
+        facts.append(f"{status_text.counted(sum(device.free for device in seen.devices), 'device')} free")
+    return ", ".join(facts)
+
+
+def _nothing(seen: StatusView) -> tuple[Node, ...]:
+    check = element("code", _command("check"))
+    if not seen.ready:
+        return ("Waiting for the collectors' first readings.",)
+    if any(collector.state in {CollectorState.LATE, CollectorState.DOWN} for collector in seen.collectors):
+        return ("No device can be read: a collector below fails, ", check, " says what to do.")
+    simulate = element("code", _command("--simulate"))
+    return ("No accelerator found: ", check, " says what was looked for, ", simulate, " shows a simulated node.")
+
+
+def _command(argument: str) -> str:
+    return f"accelerator-exporter {argument}"
+
+
+def _device(device: DeviceView) -> Html:
+    name = lines(
+        element("strong", device.model),
+        element("span", device.address, class_="soft"),
+        element("span", status_text.short_uuid(device.uuid), class_="soft", title=device.uuid),
+    )
+    state = _LOST if device.lost else _state(device.state)
+    now = device.readings
+    power = _NO_READING if now.power_watts is None else status_text.watts(now.power_watts)
+    cells = (name, state, _load(now), _memory(now), power, _temperature(now), _device_holders(device))
+    return row(_DEVICE_COLUMNS, cells, "lost" if device.lost else "")
+
+
+def _partition(part: PartitionView) -> Html:
+    name = lines(part.profile, element("span", status_text.short_uuid(part.uuid), class_="soft", title=part.uuid))
+    holders = _UNKNOWN if part.holders is None else _holders(part.holders)
+    return row(_DEVICE_COLUMNS, (name, "", _load(part.readings), _memory(part.readings), "", "", holders), "part")
+
+
+def _state(state: str | None) -> Html:
+    return _UNKNOWN if state is None else tag(state.replace("_", " "), _STATE_TONES.get(state, "plain"))
+
+
+def _load(now: Readings) -> Html:
+    ratio = now.utilization_ratio
+    return _NO_READING if ratio is None else lines(status_text.percent(ratio), bar(ratio, "load"))
+
+
+def _memory(now: Readings) -> Html:
+    used, limit = now.memory_usage_bytes, now.memory_limit_bytes
+    if used is None:
+        return _NO_READING if limit is None else group(status_text.size(limit), " in all")
+    if not limit:
+        return group(status_text.size(used), " used")
+    return lines(f"{status_text.size(used)} of {status_text.size(limit)}", bar(used / limit, "memory in use"))
+
+
+def _temperature(now: Readings) -> Node:
+    if now.temperature is None:
+        return _NO_READING
+    value = status_text.celsius(now.temperature.celsius)
+    return value if now.temperature.sensor == "core" else f"{value} ({now.temperature.sensor})"
+
+
+def _device_holders(device: DeviceView) -> Html:
+    if device.holders is None:
+        return _UNKNOWN
+    if not device.partitions:
+        return _holders(device.holders)
+    parts = f"{device.partitions_held} of {status_text.counted(len(device.partitions), 'partition')} held"
+    return lines(_holders(device.holders), parts) if device.holders.count else group(parts)
+
+
+def _holders(holders: Holders) -> Html:
+    if not holders.count:
+        return tag("free", "plain")
+    named = [element("li", _container(container)) for container in holders.first]
+    more = holders.count - len(holders.first)
+    if more:
+        named.append(element("li", f"and {more} more", class_="soft"))
+    several = element("ul", *named, class_="holders")
+    return group(tag(f"shared by {holders.count}", "plain"), several) if holders.count > 1 else several
+
+
+def _container(container: Container) -> Html:
+    where = element("span", container.namespace, " / ", class_="soft")
+    return group(where, container.pod, element("span", " / ", container.container, class_="soft"))
+
+
+def _health(seen: StatusView) -> list[Html]:
+    collectors = body(*(_collector(collector) for collector in seen.collectors))
+    sources = body(*(_source(source) for source in seen.sources))
+    sections: list[Html] = []
+    if seen.collectors:
+        title = element("h2", "Collectors", id="collectors")
+        sections.append(element("section", title, table("collectors", _COLLECTOR_COLUMNS, collectors)))
+    if seen.sources:
+        title = element("h2", "Attribution", id="attribution")
+        sections.append(element("section", title, table("attribution", _SOURCE_COLUMNS, sources)))
+    return sections
+
+
+def _collector(collector: CollectorView) -> Html:
+    state = tag(collector.state, _COLLECTOR_TONES.get(collector.state, "plain"))
+    errors = ", ".join(f"{reason.replace('_', ' ')} {count}" for reason, count in collector.errors) or "none"
+    age = status_text.ago(collector.last_success_age_seconds)
+    return row(_COLLECTOR_COLUMNS, (collector.name, state, str(collector.devices), age, errors))
+
+
+def _source(source: SourceView) -> Html:
+    state = tag("up", "good") if source.up else tag("down", "bad")
+    return row(_SOURCE_COLUMNS, (source.name, state, status_text.ago(source.last_success_age_seconds)))

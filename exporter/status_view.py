@@ -1,0 +1,284 @@
+"""What the status page shows, as plain records: a pure function of the snapshot and two clocks."""
+
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from collectors import catalog
+from collectors.contract import Device, Partition
+from collectors.metric import Metric
+from exporter.snapshot import AttributionHealth, CollectorHealth, Container, Snapshot, SubjectKey
+
+SHOWN_HOLDERS = 5
+
+_CORE = "core"
+
+
+class CollectorState(StrEnum):
+    """How a collector fares, in words for people."""
+
+    WAITING = "waiting for its first answer"
+    ABSENT = "not on this node"
+    UP = "up"
+    LATE = "late"
+    DOWN = "down"
+
+
+@dataclass(frozen=True, slots=True)
+class Temperature:
+    """A device's temperature.
+
+    Attributes:
+        celsius: Degrees.
+        sensor: Where it was measured: the core, or the hottest sensor of a device that has none there.
+    """
+
+    celsius: float
+    sensor: str
+
+
+@dataclass(frozen=True, slots=True)
+class Readings:
+    """What a device or partition does now, in base units; None where there is no reading."""
+
+    utilization_ratio: float | None = None
+    memory_usage_bytes: float | None = None
+    memory_limit_bytes: float | None = None
+    power_watts: float | None = None
+    temperature: Temperature | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Holders:
+    """Who holds a device or partition itself, not a part of it.
+
+    Attributes:
+        first: The first of them, `SHOWN_HOLDERS` at most.
+        count: How many there are.
+    """
+
+    first: tuple[Container, ...] = ()
+    count: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class PartitionView:
+    """A partition; `holders` is None while allocations are unknown."""
+
+    uuid: str
+    profile: str
+    readings: Readings
+    holders: Holders | None
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceView:
+    """A device with its partitions.
+
+    Attributes:
+        uuid: Its identity.
+        address: PCI address or kernel name.
+        vendor: One word.
+        model: The vendor's product name.
+        lost: True when it no longer answers.
+        state: The state it is in, of the catalogue's closed list; None while unknown.
+        readings: What it does now.
+        holders: Who holds it as a whole; None while allocations are unknown.
+        partitions: In the collector's order.
+    """
+
+    uuid: str
+    address: str
+    vendor: str
+    model: str
+    lost: bool
+    state: str | None
+    readings: Readings
+    holders: Holders | None
+    partitions: tuple[PartitionView, ...]
+
+    @property
+    def partitions_held(self) -> int:
+        """How many of its partitions somebody holds."""
+        return sum(part.holders is not None and part.holders.count > 0 for part in self.partitions)
+
+    @property
+    def free(self) -> bool:
+        """True when it is known that nobody holds it or a part of it."""
+        return self.holders is not None and not self.holders.count and not self.partitions_held
+
+
+@dataclass(frozen=True, slots=True)
+class CollectorView:
+    """A collector.
+
+    Attributes:
+        name: Its name.
+        state: How it fares.
+        devices: How many it knows.
+        last_success_age_seconds: None before the first success.
+        errors: Reason and count of every reason that occurred.
+    """
+
+    name: str
+    state: CollectorState
+    devices: int
+    last_success_age_seconds: float | None
+    errors: tuple[tuple[str, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SourceView:
+    """A source of allocations; the age is None before its first answer."""
+
+    name: str
+    up: bool
+    last_success_age_seconds: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class StatusView:
+    """Everything the page shows.
+
+    Attributes:
+        devices: By vendor and address, so that a device keeps its place when it is lost.
+        collectors: By name.
+        sources: Sources of allocations; empty before the first was asked.
+        unmatched: Resource and count of allocated ids that match no device.
+        allocations_known: False while nobody can tell who holds what.
+        ready: True once every collector has answered, failed or been late.
+        snapshot_age_seconds: How long ago the snapshot was made.
+        readings_age_seconds: Age of the oldest collector's last success; None where none has devices.
+    """
+
+    devices: tuple[DeviceView, ...]
+    collectors: tuple[CollectorView, ...]
+    sources: tuple[SourceView, ...]
+    unmatched: tuple[tuple[str, int], ...]
+    allocations_known: bool
+    ready: bool
+    snapshot_age_seconds: float
+    readings_age_seconds: float | None
+
+
+def view(snapshot: Snapshot, unix_seconds: float, snapshot_age_seconds: float) -> StatusView:
+    """Pick out of a snapshot what the page shows.
+
+    Args:
+        snapshot: What is known.
+        unix_seconds: The time now.
+        snapshot_age_seconds: By a clock that is never set.
+    """
+    subjects = _Subjects(snapshot)
+    ordered = sorted(snapshot.devices.values(), key=lambda d: (d.vendor, len(d.device), d.device, d.uuid))
+    collectors = tuple(_collector(health, unix_seconds) for health in snapshot.collectors)
+    ages = [c.last_success_age_seconds for c in collectors if c.devices and c.last_success_age_seconds is not None]
+    return StatusView(
+        devices=tuple(subjects.device(device) for device in ordered),
+        collectors=collectors,
+        sources=tuple(_source(health, unix_seconds) for health in snapshot.attribution),
+        unmatched=tuple(sorted(snapshot.unmatched.items())),
+        allocations_known=snapshot.allocations is not None,
+        ready=snapshot.ready,
+        snapshot_age_seconds=snapshot_age_seconds,
+        readings_age_seconds=max(ages, default=None),
+    )
+
+
+class _Subjects:
+    """A snapshot's samples and allocations, by device and partition."""
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        self._plain: dict[SubjectKey, dict[Metric, float]] = defaultdict(dict)
+        self._temperatures: dict[str, dict[str, float]] = defaultdict(dict)
+        self._states: dict[str, str] = {}
+        for sample in snapshot.samples:
+            if not sample.labels:
+                key = SubjectKey(sample.device_uuid, sample.partition_uuid)
+                self._plain[key][sample.metric] = sample.value
+            elif sample.metric is catalog.TEMPERATURE:
+                self._temperatures[sample.device_uuid][sample.labels[0]] = sample.value
+            elif sample.metric is catalog.STATUS_STATE and sample.value:
+                self._states[sample.device_uuid] = sample.labels[0]
+        self._partitions: dict[str, list[Partition]] = defaultdict(list)
+        for partition in snapshot.partitions.values():
+            self._partitions[partition.device_uuid].append(partition)
+        self._holders = None if snapshot.allocations is None else _by_subject(snapshot)
+
+    def device(self, device: Device) -> DeviceView:
+        key = SubjectKey(device.uuid)
+        return DeviceView(
+            uuid=device.uuid,
+            address=device.device,
+            vendor=device.vendor,
+            model=device.model,
+            lost=device.lost,
+            state=self._states.get(device.uuid),
+            readings=self._readings(key),
+            holders=self._holders_of(key),
+            partitions=tuple(self._partition(part) for part in self._partitions.get(device.uuid, ())),
+        )
+
+    def _partition(self, partition: Partition) -> PartitionView:
+        key = SubjectKey(partition.device_uuid, partition.uuid)
+        return PartitionView(partition.uuid, partition.profile, self._readings(key), self._holders_of(key))
+
+    def _readings(self, key: SubjectKey) -> Readings:
+        now = self._plain.get(key, {})
+        return Readings(
+            utilization_ratio=now.get(catalog.UTILIZATION),
+            memory_usage_bytes=now.get(catalog.MEMORY_USAGE),
+            memory_limit_bytes=now.get(catalog.MEMORY_LIMIT),
+            power_watts=now.get(catalog.POWER),
+            temperature=None if key.partition_uuid else _temperature(self._temperatures.get(key.device_uuid, {})),
+        )
+
+    def _holders_of(self, key: SubjectKey) -> Holders | None:
+        if self._holders is None:
+            return None
+        containers = self._holders.get(key, [])
+        return Holders(tuple(containers[:SHOWN_HOLDERS]), len(containers))
+
+
+def _by_subject(snapshot: Snapshot) -> dict[SubjectKey, list[Container]]:
+    holders: dict[SubjectKey, list[Container]] = defaultdict(list)
+    for edge in snapshot.allocations or ():
+        holders[edge.subject].append(edge.container)
+    return {subject: sorted(containers) for subject, containers in holders.items()}
+
+
+def _temperature(by_sensor: Mapping[str, float]) -> Temperature | None:
+    if not by_sensor:
+        return None
+    sensor = _CORE if _CORE in by_sensor else max(by_sensor, key=by_sensor.__getitem__)
+    return Temperature(by_sensor[sensor], sensor)
+
+
+def _collector(health: CollectorHealth, unix_seconds: float) -> CollectorView:
+    return CollectorView(
+        name=health.name,
+        state=_collector_state(health),
+        devices=health.devices,
+        last_success_age_seconds=_age(health.last_success_timestamp_seconds, unix_seconds),
+        errors=tuple((reason.value, count) for reason, count in health.errors.items() if count),
+    )
+
+
+def _collector_state(health: CollectorHealth) -> CollectorState:
+    if health.late:
+        return CollectorState.LATE
+    if health.up:
+        return CollectorState.UP
+    if health.present:
+        return CollectorState.DOWN
+    return CollectorState.WAITING if health.duration_seconds is None else CollectorState.ABSENT
+
+
+def _source(health: AttributionHealth, unix_seconds: float) -> SourceView:
+    return SourceView(health.source, health.up, _age(health.last_success_timestamp_seconds, unix_seconds))
+
+
+def _age(timestamp_seconds: float | None, unix_seconds: float) -> float | None:
+    """Never negative: the wall clock may have been set back."""
+    return None if timestamp_seconds is None else max(0.0, unix_seconds - timestamp_seconds)

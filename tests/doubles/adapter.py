@@ -1,0 +1,25 @@
+"""What prometheus-adapter makes of its rules."""
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+
+def rule(path: Path) -> dict[str, Any]:
+    """The only rule of a file."""
+    (only,) = yaml.safe_load(path.read_text())["rules"]
+    found: dict[str, Any] = only
+    return found
+
+
+def expression(path: Path, *group_by: str, matchers: str = "") -> str:
+    """The PromQL that the rule's template becomes.
+
+    Args:
+        path: The file with the rule.
+        group_by: The labels of the resources that are asked for: namespace and pod.
+        matchers: What selects the objects that are asked for; empty for all.
+    """
+    query: str = rule(path)["metricsQuery"]
+    return query.replace("<<.GroupBy>>", ", ".join(group_by)).replace("<<.LabelMatchers>>", matchers)

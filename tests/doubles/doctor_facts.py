@@ -1,0 +1,139 @@
+"""What the doctor finds on a node that is well; a test changes what it is about."""
+
+from dataclasses import replace
+
+from collectors import catalog
+from collectors.contract import Alias, Device, Fault, Partition, Reading, Reason, Sample, Unsupported
+from exporter.attribution.holding import Answer, Holding
+from exporter.doctor.facts import (
+    AddressFacts,
+    AddressState,
+    CollectorFacts,
+    CollectorState,
+    Facts,
+    IdentitySource,
+    KubeletFacts,
+    KubeletState,
+    MountFacts,
+    PciFacts,
+    PciState,
+    SocketMount,
+    Surroundings,
+    VariableFacts,
+)
+from exporter.doctor.matching import match
+
+GPU = "nvidia.com/gpu"
+SOCKET = "/var/lib/kubelet/pod-resources/kubelet.sock"
+MOUNTED = MountFacts(SocketMount.DIRECTORY, SOCKET.rpartition("/")[0])
+NOT_MOUNTED = MountFacts(SocketMount.NONE)
+PREFIXES = ("nvidia.com/",)
+_MODEL = "NVIDIA H100 80GB HBM3"
+
+
+def h100(number: int, *, lost: bool = False) -> Device:
+    """A device; its PCI address and uuid come from the number, up to 9."""
+    uuid = f"GPU-{str(number) * 8}-0000-4000-8000-000000000000"
+    return Device(uuid, f"0000:{number}b:00.0", "nvidia", _MODEL, frozenset({Alias(uuid)}), lost)
+
+
+WHOLE, CUT = h100(1), h100(2)
+SLICE = Partition("MIG-22222222-0000-4000-8000-000000000001", CUT.uuid, "3g.40gb", frozenset({Alias("MIG-one")}))
+IDLE_SLICE = Partition("MIG-22222222-0000-4000-8000-000000000002", CUT.uuid, "1g.10gb", frozenset({Alias("MIG-two")}))
+TRAINING = Holding("research", "train-0", "main", GPU, WHOLE.uuid, "device_plugin")
+SERVING = Holding("serving", "chat-0", "server", "nvidia.com/mig-3g.40gb", "MIG-one", "device_plugin")
+NETWORK = Holding("network", "cni-0", "main", "example.com/rdma", "hca-0", "device_plugin")
+
+
+def stranger(number: int = 0) -> Holding:
+    """Somebody who holds an id that means no device."""
+    return Holding("lost", f"pod-{number}", "main", GPU, f"GPU-stranger-{number}", "device_plugin")
+
+
+def reading(*faults: Fault, devices: tuple[Device, ...] = (WHOLE, CUT)) -> Reading:
+    """What the collector returned: the second device is cut into partitions and has no utilization."""
+    states = [Sample(catalog.STATUS_STATE, each.uuid, 1, labels=("ok",)) for each in devices if not each.lost]
+    mode = Sample(catalog.MODE_STATE, CUT.uuid, 1, labels=("partitioning",))
+    return Reading(
+        devices=devices,
+        partitions=tuple(part for part in (SLICE, IDLE_SLICE) if CUT in devices),
+        samples=(*states, mode),
+        faults=faults,
+        unsupported=(Unsupported(catalog.UTILIZATION, CUT.uuid, "nvmlDeviceGetUtilizationRates: NOT_SUPPORTED (3)"),),
+    )
+
+
+def collector(found: Reading | None = None) -> CollectorFacts:
+    """A collector that works."""
+    return CollectorFacts("nvidia", CollectorState.OK, PREFIXES, 0.031, found or reading())
+
+
+def failed(state: CollectorState, reason: Reason | None = None, text: str = "it says why") -> CollectorFacts:
+    """A collector that brought nothing."""
+    return CollectorFacts("nvidia", state, PREFIXES, 5.0, reason=reason, text=text)
+
+
+def on_bus(device: Device, state: PciState = PciState.READ, driver: str | None = "nvidia") -> PciFacts:
+    """A device on the PCI bus."""
+    return PciFacts(device.device, "NVIDIA", "10de:2330", driver, state, "nvidia")
+
+
+def kubelet(
+    *holdings: Holding,
+    mount: MountFacts = MOUNTED,
+    claims: int | None = 0,
+    collectors: tuple[CollectorFacts, ...] | None = None,
+) -> KubeletFacts:
+    """A kubelet that answers."""
+    pods = frozenset((holding.namespace, holding.pod) for holding in holdings)
+    answer = match(Answer(pods, tuple(sorted(holdings))), claims, collectors or (collector(),))
+    return KubeletFacts(SOCKET, mount, KubeletState.ANSWERS, allocations=answer)
+
+
+def silent_kubelet(state: KubeletState, mount: MountFacts = NOT_MOUNTED, text: str = "it says why") -> KubeletFacts:
+    """A kubelet that does not answer."""
+    return KubeletFacts(SOCKET, mount, state, text)
+
+
+SURROUNDINGS = Surroundings(
+    uid=0,
+    own_user_namespace=False,
+    capabilities=(),
+    host_processes=False,
+    read_only_root=True,
+    pci_bus=True,
+    node_name="worker-1",
+    host_name="exporter-x7k2p",
+    identity=IdentitySource.NODE_NAME,
+    in_kubernetes=True,
+    variables=(VariableFacts("nvidia", "NVIDIA_VISIBLE_DEVICES", "all", "all", "devices of the node"),),
+)
+
+HEALTHY = Facts(
+    version="0.1.0",
+    collectors=(collector(),),
+    pci=(on_bus(WHOLE), on_bus(CUT)),
+    kubelet=kubelet(TRAINING, SERVING, NETWORK),
+    address=AddressFacts(":9410", AddressState.SERVED),
+    surroundings=SURROUNDINGS,
+)
+
+
+def _without_library() -> Facts:
+    text = (
+        "cannot load libnvidia-ml.so.1: libnvidia-ml.so.1: cannot open shared object file: No such file or directory, "
+        f"but the PCI bus has an NVIDIA device ({WHOLE.device}): run this container with runtimeClassName nvidia and "
+        "NVIDIA_VISIBLE_DEVICES=all"
+    )
+    down = replace(failed(CollectorState.FAILED, Reason.LIBRARY_MISSING, text), seconds=0.001)
+    hidden = replace(SURROUNDINGS.variables[0], value=None)
+    return replace(
+        HEALTHY,
+        collectors=(down,),
+        pci=(on_bus(WHOLE, PciState.NOT_READ), on_bus(CUT, PciState.NOT_READ)),
+        kubelet=kubelet(TRAINING, collectors=(down,)),
+        surroundings=replace(SURROUNDINGS, variables=(hidden,)),
+    )
+
+
+WITHOUT_LIBRARY = _without_library()

@@ -1,0 +1,168 @@
+"""Builds the container image and runs it, as root and without a daemon: debootstrap, buildah, podman and runc do it.
+
+The base image that the Dockerfile names can't be had without a registry, so one is made of Debian's packages. It has
+what the Dockerfile needs of a base: Python, with pip where the official images have it.
+"""
+
+import importlib.util
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[2]
+
+_BASE = "localhost/base:test"
+_SUITE, _PYTHON = "bookworm", "3.11"
+_SITE = f"usr/local/lib/python{_PYTHON}/dist-packages"
+# podman's own limits are above what a machine may allow.
+_LIMITS = ("--ulimit=nofile=1024:1024", "--ulimit=nproc=4096:4096")
+_BUILD_SECONDS = 600.0
+_RUN_SECONDS = 60.0
+
+
+class Engine:
+    """Images and containers in a folder of their own.
+
+    Args:
+        folder: Where they are; nothing of the machine's own is touched.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        storage = (f"--root={folder / 'storage'}", f"--runroot={folder / 'run'}", "--storage-driver=overlay")
+        # No systemd is asked for control groups; crun does not know version 1 of them.
+        runtime = (f"--runtime={_tool('runc')}", "--cgroup-manager=cgroupfs", "--events-backend=file")
+        self._buildah = [_tool("buildah"), *storage]
+        self._podman_command = [_tool("podman"), *storage, *runtime, f"--tmpdir={folder / 'tmp'}"]
+
+    def _podman(self, *arguments: str, seconds: float = _RUN_SECONDS) -> str:
+        return _run([*self._podman_command, *arguments], seconds).stdout
+
+    def make_base(self) -> None:
+        """Make a base image with Debian's Python and pip."""
+        base = self._folder / "base"
+        bootstrap = ["--variant=minbase", "--include=python3", _SUITE, str(base)]
+        _run([_tool("debootstrap"), *bootstrap], _BUILD_SECONDS)
+        pip = importlib.util.find_spec("pip")
+        assert pip is not None
+        assert pip.origin is not None
+        shutil.copytree(Path(pip.origin).parent, base / _SITE / "pip")
+        (base / _SITE / "pip-0.dist-info").mkdir()
+        shutil.rmtree(base / "var" / "cache" / "apt")
+        archive = self._folder / "base.tar"
+        _run([_tool("tar"), "-C", str(base), "-cf", str(archive), "."], _BUILD_SECONDS)
+        self._podman("import", "--quiet", str(archive), _BASE, seconds=_BUILD_SECONDS)
+        shutil.rmtree(base)
+        archive.unlink()
+
+    def build(self) -> str:
+        """Build the image with the project's own script; returns its name."""
+        command = [str(ROOT / "tools" / "build-image"), *self._buildah, "bud", "--isolation=chroot"]
+        return _run(command, _BUILD_SECONDS, {"BASE": _BASE, "PYTHON_VERSION": _PYTHON}).stdout.strip()
+
+    def inspect(self, name: str) -> dict[str, Any]:
+        """What is known of an image or a container."""
+        (found,) = json.loads(self._podman("inspect", name))
+        details: dict[str, Any] = found
+        return details
+
+    @contextmanager
+    def running(self, image: str, *arguments: str, options: Sequence[str] = ()) -> Iterator["Container"]:
+        """Start a container without a network; remove it.
+
+        Args:
+            image: Its image.
+            arguments: Arguments of the image's command.
+            options: What else podman is told.
+        """
+        identity = self._podman("run", "--detach", "--network=none", *_LIMITS, *options, image, *arguments).strip()
+        try:
+            yield Container(self, identity)
+        finally:
+            self._podman("rm", "--force", "--time=0", identity)
+
+    def execute(self, identity: str, *command: str) -> str:
+        """Run a command in a running container; its output."""
+        return self._podman("exec", identity, *command)
+
+    def logs(self, identity: str) -> str:
+        """What a container has written to its standard error."""
+        return _run([*self._podman_command, "logs", identity], _RUN_SECONDS).stderr
+
+    def stop(self, identity: str, within_seconds: int) -> None:
+        """Send the image's stop signal; kill it if it does not end in time."""
+        self._podman("stop", f"--time={within_seconds}", identity)
+
+
+class Container:
+    """A running container.
+
+    Args:
+        engine: Where it runs.
+        identity: Its id.
+    """
+
+    def __init__(self, engine: Engine, identity: str) -> None:
+        self._engine = engine
+        self._identity = identity
+
+    def execute(self, *command: str) -> str:
+        """Run a command in it; its output."""
+        return self._engine.execute(self._identity, *command)
+
+    def get(self, path: str) -> str:
+        """A page, asked for from inside at the default address; None of the host's ports is involved."""
+        fetch = (
+            "import http.client, sys\n"
+            "connection = http.client.HTTPConnection('127.0.0.1', 9410, timeout=10)\n"
+            "connection.request('GET', sys.argv[1])\n"
+            "sys.stdout.write(connection.getresponse().read().decode())"
+        )
+        return self.execute("python3", "-c", fetch, path)
+
+    def status(self) -> dict[str, str]:
+        """`/proc/PID/status` of its first process."""
+        process = self._engine.inspect(self._identity)["State"]["Pid"]
+        lines = Path(f"/proc/{process}/status").read_text().splitlines()
+        return {key: value.strip() for key, _, value in (line.partition(":") for line in lines)}
+
+    def logs(self) -> str:
+        """What it has written to its standard error."""
+        return self._engine.logs(self._identity)
+
+    def serves(self) -> bool:
+        """True once it has said so; a container that has ended fails the test with what it said."""
+        written = self.logs()
+        assert self._engine.inspect(self._identity)["State"]["Running"], written
+        return "accelerator-exporter serves" in written
+
+    def stop(self, within_seconds: int) -> int:
+        """End it as Kubernetes does; the exit code, 137 where it had to be killed."""
+        self._engine.stop(self._identity, within_seconds)
+        return int(self._engine.inspect(self._identity)["State"]["ExitCode"])
+
+
+def _tool(name: str) -> str:
+    path = shutil.which(name)
+    assert path is not None, f"{name} not found: apt-get install buildah debootstrap podman runc"
+    return path
+
+
+def _run(
+    command: Sequence[str], seconds: float, environment: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run(
+        command,
+        env={**os.environ, **(environment or {})},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=seconds,
+    )
+    assert done.returncode == 0, f"{' '.join(command)}\n{done.stdout}{done.stderr}"
+    return done

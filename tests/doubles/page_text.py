@@ -1,0 +1,66 @@
+"""What a page says, as Python's own HTML parser reads it."""
+
+from html.parser import HTMLParser
+
+_VOID = frozenset({"meta", "link"})
+
+
+class PageText(HTMLParser):
+    """Collects elements and text, and holds the page to proper nesting.
+
+    Attributes:
+        elements: Name and attributes of every element, in order.
+        cells: The text of every table row, cell by cell.
+        paragraphs: The text of every paragraph.
+        title: The document's title.
+    """
+
+    def __init__(self, page: str) -> None:
+        super().__init__(convert_charrefs=True)
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.cells: list[list[str]] = []
+        self.paragraphs: list[str] = []
+        self.title = ""
+        self._open: list[str] = []
+        self.feed(page)
+        self.close()
+        assert self._open == [], f"never closed: {self._open}"
+
+    def names(self) -> set[str]:
+        """Of all elements."""
+        return {name for name, _ in self.elements}
+
+    def row(self, line: str) -> list[str]:
+        """The only table row whose first cell has this line."""
+        (found,) = [cells for cells in self.cells if line in cells[0].split("\n")]
+        return found
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """Note an element."""
+        self.elements.append((tag, dict(attrs)))
+        if tag not in _VOID:
+            self._open.append(tag)
+        if tag == "tr":
+            self.cells.append([])
+        elif tag in {"td", "th"}:
+            self.cells[-1].append("")
+        elif tag in {"div", "li"} and {"td", "th"} & set(self._open) and self.cells[-1][-1]:
+            self.cells[-1][-1] += "\n"  # as a reader sees it
+        elif tag == "p":
+            self.paragraphs.append("")
+
+    def handle_endtag(self, tag: str) -> None:
+        """Check that the innermost element ends."""
+        assert self._open
+        assert self._open.pop() == tag
+        if tag in {"td", "th"}:
+            self.cells[-1][-1] = self.cells[-1][-1].rstrip("\n")  # a last line without text is a bar
+
+    def handle_data(self, data: str) -> None:
+        """Give text to what it stands in."""
+        if "title" in self._open:
+            self.title += data
+        if "p" in self._open:
+            self.paragraphs[-1] += data
+        if {"td", "th"} & set(self._open):
+            self.cells[-1][-1] += data

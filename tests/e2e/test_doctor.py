@@ -1,0 +1,260 @@
+"""The check as a real process on a node that is well, and on nodes with everything that can be amiss."""
+
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from exporter.attribution.proto.podresources_pb2 import ClaimResource, ContainerResources, DynamicResource
+from tests.doubles.exporter_process import exporter, run_once
+from tests.doubles.kubelet import container, device, pod
+from tests.doubles.node import Node
+from tests.doubles.nvml import h100
+from tests.doubles.procfs_tree import ProcfsTree, mount_line
+
+GPU = "nvidia.com/gpu"
+AMD = 0x1002
+PROCESSING_ACCELERATOR = 0x120000
+NO_PERMISSION = 4
+NOT_SUPPORTED = 3
+DRIVER_NOT_LOADED = 9
+ELSEWHERE = {"KUBERNETES_SERVICE_HOST": ""}
+IN_POD = {"KUBERNETES_SERVICE_HOST": "192.0.2.1", "NODE_NAME": "worker-1", "NVIDIA_VISIBLE_DEVICES": "all"}
+ANY_ADDRESS = "--web.listen-address=127.0.0.1:0"
+WELL_WITHIN_SECONDS = 20.0  # of deadlines that add up to 5
+
+
+class Checked(NamedTuple):
+    """What the command did."""
+
+    code: int
+    report: dict[str, Any]
+    errors: str
+
+    def codes(self, severity: str) -> list[str]:
+        """The findings of one severity."""
+        return [finding["code"] for finding in self.report["findings"] if finding["severity"] == severity]
+
+    def finding(self, code: str) -> dict[str, str]:
+        """The only finding of this code."""
+        (found,) = [finding for finding in self.report["findings"] if finding["code"] == code]
+        return dict(found)
+
+
+@pytest.fixture
+def procfs(node: Node, tmp_path: Path) -> ProcfsTree:
+    """Of a pod that has the kubelet's directory mounted."""
+    tree = ProcfsTree(tmp_path / "proc")
+    tree.set_mounts(mount_line("/pod-resources", str(node.kubelet.socket_path.parent)))
+    return tree
+
+
+@pytest.fixture
+def pods(node: Node, procfs: ProcfsTree) -> Iterator[Node]:
+    """The node with its kubelet running."""
+    assert procfs.path.exists()
+    with node.kubelet:
+        yield node
+
+
+def check(node: Node, *arguments: str, environment: dict[str, str] | None = None) -> Checked:
+    """Run it in a pod and read its JSON."""
+    place = f"--path.procfs={node.path / 'proc'}"
+    flags = ["check", "--json", *node.flags, place, ANY_ADDRESS, *arguments]
+    result = run_once(flags, {**node.environment, **(IN_POD if environment is None else environment)})
+    assert result.stdout, result.stderr
+    return Checked(result.returncode, json.loads(result.stdout), result.stderr)
+
+
+def test_a_node_that_is_well(pods: Node) -> None:
+    pods.add_h100s(2)
+    pods.cut(1, "3g.40gb", "1g.10gb")
+    (large, small) = pods.mig_uuids(1)
+    pods.kubelet.pods = [
+        pod("research", "train-0", container("main", device(GPU, pods.uuids[0]))),
+        pod("serving", "chat-0", container("server", device("nvidia.com/mig-3g.40gb", large))),
+        pod("network", "cni-0", container("main", device("example.com/rdma", "hca-0"))),
+    ]
+    checked = check(pods)
+    assert (checked.code, checked.errors) == (0, "")
+    assert {finding["severity"] for finding in checked.report["findings"]} == {"ok"}
+    assert (checked.report["node"], checked.report["verdict"]) == ("worker-1", "ok")
+    whole, cut = checked.report["devices"]
+    assert (whole["uuid"], whole["address"]) == (pods.uuids[0], pods.gpus[0].pci_address)
+    assert (whole["model"], whole["status"]) == ("NVIDIA H100 80GB HBM3", "ok")
+    assert whole["holders"] == [{"namespace": "research", "pod": "train-0", "container": "main", "resource": GPU}]
+    assert [(part["uuid"], len(part["holders"])) for part in cut["partitions"]] == [(large, 1), (small, 0)]
+    assert [function["state"] for function in checked.report["pci"]] == ["read", "read"]
+    kubelet = checked.report["kubelet"]
+    assert (kubelet["state"], kubelet["mounted"]) == ("answers", "directory")
+    assert kubelet["mount_point"] == str(pods.kubelet.socket_path.parent)
+    assert (kubelet["answer"]["pods"], kubelet["answer"]["unmatched"]) == (3, [])
+    assert kubelet["answer"]["other_resources"] == {"example.com/rdma": 1}
+
+
+def test_the_table_tells_a_person_the_same(pods: Node) -> None:
+    pods.add_h100s(1)
+    pods.kubelet.pods = [pod("research", "train-0", container("main", device(GPU, pods.uuids[0])))]
+    flags = ["check", *pods.flags, f"--path.procfs={pods.path / 'proc'}", ANY_ADDRESS]
+    result = run_once(flags, {**pods.environment, **IN_POD})
+    assert (result.returncode, result.stderr) == (0, "")
+    lines = result.stdout.splitlines()
+    assert lines[-1] == "0 errors, 0 warnings, 0 notes"
+    assert any(pods.uuids[0] in line and "NVIDIA H100 80GB HBM3" in line for line in lines)
+    assert any(line.endswith(f"research/train-0/main ({GPU})") for line in lines)
+    assert max(map(len, lines)) <= 100
+    assert "\x1b" not in result.stdout
+
+
+def test_a_node_without_accelerators_is_no_error(pods: Node) -> None:
+    pods.sysfs.add_pci("0000:01:00.0", "ast", 0x1A03, 0x2000, 0x030000)
+    checked = check(pods)
+    assert checked.code == 0
+    assert checked.report["verdict"] == "note"
+    assert sorted(checked.codes("note")) == ["collector_absent", "no_accelerator"]
+    assert (checked.report["devices"], checked.report["pci"]) == ([], [])
+
+
+def test_a_missing_library_is_an_error_and_its_consequence_a_note(pods: Node) -> None:
+    pods.add_h100s(2)
+    pods.remove_library()
+    pods.kubelet.pods = [pod("research", "train-0", container("main", device(GPU, pods.uuids[0])))]
+    checked = check(pods)
+    assert (checked.code, checked.codes("error"), checked.codes("note")) == (1, ["collector_failed"], ["unmatched_ids"])
+    text = checked.finding("collector_failed")["text"]
+    assert text.startswith("library_missing: ")
+    assert pods.gpus[0].pci_address in text
+    assert {function["state"] for function in checked.report["pci"]} == {"not_read"}
+
+
+def test_a_driver_that_is_not_loaded(pods: Node) -> None:
+    pods.add_h100s(1)
+    pods.fail_driver(DRIVER_NOT_LOADED)
+    checked = check(pods)
+    assert (checked.code, checked.codes("error")) == (1, ["collector_failed"])
+    assert checked.report["collectors"][0]["reason"] == "driver_not_loaded"
+
+
+def test_a_device_that_may_not_be_opened(pods: Node) -> None:
+    pods.add_h100s(2)
+    pods.nvml.fail("nvmlDeviceGetHandleByIndex_v2", NO_PERMISSION, device=1)
+    checked = check(pods)
+    assert checked.code == 1
+    refused, unlisted = (f for f in checked.report["findings"] if f["code"] == "device_not_read")
+    assert (refused["severity"], refused["text"].partition(":")[0]) == ("error", "permission_denied")
+    assert (unlisted["severity"], unlisted["subject"]) == ("warning", f"device {pods.gpus[1].pci_address}")
+    assert [each["uuid"] for each in checked.report["devices"]] == [pods.uuids[0]]
+
+
+def test_a_device_that_fell_off_its_bus(pods: Node) -> None:
+    pods.add_h100s(2)
+    pods.lose(1)
+    checked = check(pods)
+    assert checked.code == 1
+    assert checked.finding("device_lost")["subject"] == f"device {pods.gpus[1].pci_address}"
+    assert [each["status"] for each in checked.report["devices"]] == ["ok", "failed"]
+
+
+@pytest.mark.parametrize("call", ["nvmlDeviceGetUtilizationRates", "nvmlInitWithFlags"])
+def test_a_call_that_hangs_is_late_and_nothing_is_left_running(pods: Node, call: str) -> None:
+    pods.add_h100s(2)
+    pods.nvml.delay(call, 600_000)
+    pods.kubelet.pods = [pod("research", "train-0", container("main", device(GPU, pods.uuids[0])))]
+    began = time.monotonic()
+    checked = check(pods, "--poll.deadline=1s")
+    assert time.monotonic() - began < WELL_WITHIN_SECONDS
+    assert (checked.code, checked.codes("error")) == (1, ["collector_late"])
+    assert "within 1 s" in checked.finding("collector_late")["text"]
+    assert checked.report["kubelet"]["state"] == "answers"
+    assert pods.nvml.calls(call) >= 1
+
+
+def test_readings_that_cannot_be_had_are_listed_and_are_no_fault(pods: Node) -> None:
+    pods.add_h100s(1)
+    pods.nvml.fail("nvmlDeviceGetTotalEnergyConsumption", NOT_SUPPORTED)
+    checked = check(pods)
+    assert checked.code == 0
+    (gap,) = checked.report["unsupported"]
+    assert (gap["family"], gap["uuid"]) == ("accelerator_device_energy_joules_total", pods.uuids[0])
+    assert "nvmlDeviceGetTotalEnergyConsumption" in gap["why"]
+
+
+def test_an_accelerator_of_a_vendor_without_collector_is_named(pods: Node) -> None:
+    pods.add_h100s(1)
+    pods.sysfs.add_pci("0000:a1:00.0", "amdgpu", AMD, 0x74A1, PROCESSING_ACCELERATOR)
+    checked = check(pods)
+    assert (checked.code, checked.codes("warning")) == (0, ["no_collector"])
+    assert "AMD 1002:74a1" in checked.finding("no_collector")["text"]
+
+
+def test_held_ids_that_match_no_device_are_listed_with_their_holders(pods: Node) -> None:
+    pods.add_h100s(1)
+    stranger = h100(9).uuid
+    pods.kubelet.pods = [pod("lost", "pod-0", container("main", device(GPU, stranger)))]
+    checked = check(pods)
+    assert (checked.code, checked.codes("error")) == (1, ["unmatched_ids"])
+    assert checked.report["kubelet"]["answer"]["unmatched"] == [
+        {"resource": GPU, "id": stranger, "namespace": "lost", "pod": "pod-0", "container": "main"}
+    ]
+
+
+def test_devices_of_claims_are_counted_and_not_read(pods: Node) -> None:
+    pods.add_h100s(1)
+    resource = ClaimResource(driver_name="gpu.nvidia.com", pool_name="worker-1", device_name="gpu-0")
+    claim = DynamicResource(claim_name="c", claim_namespace="a", claim_resources=[resource])
+    pods.kubelet.pods = [pod("a", "claimant", ContainerResources(name="main", dynamic_resources=[claim]))]
+    checked = check(pods)
+    assert (checked.code, checked.codes("warning")) == (0, ["claims_not_read"])
+    assert checked.report["kubelet"]["answer"]["claim_devices"] == 1
+
+
+@pytest.mark.usefixtures("procfs")
+def test_an_absent_socket_is_an_error_in_a_pod_and_a_note_elsewhere(node: Node) -> None:
+    node.add_h100s(1)
+    in_pod = check(node)
+    assert (in_pod.code, in_pod.codes("error")) == (1, ["kubelet_absent"])
+    assert in_pod.report["devices"][0]["holders"] is None
+    elsewhere = check(node, environment=ELSEWHERE)
+    assert (elsewhere.code, elsewhere.codes("note")) == (0, ["kubelet_absent"])
+
+
+def test_the_socket_file_mounted_alone_is_a_warning_while_it_works(pods: Node, procfs: ProcfsTree) -> None:
+    pods.add_h100s(1)
+    socket = str(pods.kubelet.socket_path)
+    procfs.set_mounts(mount_line("/pod-resources/kubelet.sock", socket))
+    checked = check(pods)
+    assert (checked.code, checked.codes("warning")) == (0, ["socket_file_mounted"])
+    # The kubelet has been restarted, and the file that is mounted is the one of before.
+    procfs.set_mounts(mount_line("/pod-resources/kubelet.sock//deleted", socket))
+    pods.kubelet.kill()
+    checked = check(pods)
+    assert (checked.code, checked.codes("error")) == (1, ["kubelet_failed"])
+    assert checked.report["kubelet"]["mount_replaced"] is True
+
+
+def test_a_kubelet_that_takes_too_long(pods: Node) -> None:
+    pods.add_h100s(1)
+    pods.kubelet.delay_seconds = 600
+    began = time.monotonic()
+    checked = check(pods, "--kubelet.timeout=1s")
+    assert time.monotonic() - began < WELL_WITHIN_SECONDS
+    assert (checked.code, checked.codes("error")) == (1, ["kubelet_failed"])
+    assert len(checked.report["devices"]) == 1
+
+
+def test_beside_a_running_exporter_its_address_is_in_order(pods: Node) -> None:
+    pods.add_h100s(1)
+    with exporter(pods.path, *pods.flags, environment=pods.environment) as running:
+        place = [f"--path.procfs={pods.path / 'proc'}", f"--web.listen-address={running.address}"]
+        result = run_once(["check", "--json", *pods.flags, *place], {**pods.environment, **IN_POD})
+    assert result.returncode == 0, result.stdout
+    assert json.loads(result.stdout)["listen_address"] == {"address": running.address, "state": "served"}
+
+
+def test_a_configuration_mistake_is_exit_code_2_and_no_report() -> None:
+    for arguments in (["check", "--log.level=loud"], ["check", "--simulate"], ["--json"]):
+        result = run_once(arguments, {})
+        assert (result.returncode, result.stdout, result.stderr.count("\n")) == (2, "", 1)

@@ -1,0 +1,120 @@
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from collectors.contract import AbsentError, Collector, CollectorSpec, Node, Reading, Reason, UnavailableError
+from collectors.sysfs import Root
+from exporter import config
+from exporter.config import Poll
+from exporter.doctor.facts import CollectorFacts, CollectorState
+from exporter.doctor.hardware import CollectorCalls
+from exporter.doctor.probe import Probe
+from tests.doubles.collectors import BOUND_SECONDS, EVERY, Hang, ScriptedCollector, Step, gpu
+
+NODE = Node(Root(Path("/nonexistent")), Root(Path("/nonexistent")), "machine")
+READING = Reading((gpu("a"),))
+
+
+def poll(deadline: float = BOUND_SECONDS) -> Poll:
+    return replace(config.load({}, {}, None).poll, deadline=deadline)
+
+
+def spec(name: str, collector: Collector) -> CollectorSpec:
+    return CollectorSpec(name, (), (f"{name}.com/",), lambda _: collector)
+
+
+def asked(*specs: CollectorSpec, deadline: float = BOUND_SECONDS) -> tuple[CollectorFacts, ...]:
+    return CollectorCalls(specs, NODE, poll(deadline), time.monotonic).results()
+
+
+def one(step: Step) -> CollectorFacts:
+    (facts,) = asked(spec("acme", ScriptedCollector(step)))
+    return facts
+
+
+def test_a_reading_is_passed_on() -> None:
+    facts = one(READING)
+    assert (facts.name, facts.state, facts.reading, facts.reason) == ("acme", CollectorState.OK, READING, None)
+    assert facts.resource_prefixes == ("acme.com/",)
+
+
+def test_an_absent_vendor_is_no_failure() -> None:
+    facts = one(AbsentError("nothing here"))
+    assert (facts.state, facts.reason, facts.text) == (CollectorState.ABSENT, None, "nothing here")
+
+
+def test_a_failure_has_its_reason_and_text() -> None:
+    facts = one(UnavailableError("no library", Reason.LIBRARY_MISSING))
+    assert (facts.state, facts.reason, facts.text) == (CollectorState.FAILED, Reason.LIBRARY_MISSING, "no library")
+
+
+def test_a_bug_is_a_finding() -> None:
+    facts = one(ZeroDivisionError("oops"))
+    assert (facts.state, facts.reason, facts.text) == (
+        CollectorState.FAILED,
+        Reason.BROKEN,
+        "ZeroDivisionError: oops",
+    )
+
+
+def test_a_collector_that_cannot_be_made_does_not_hide_the_others() -> None:
+    def create(_: Node) -> Collector:
+        raise RuntimeError("no")
+
+    broken = CollectorSpec("acme", (), (), create)
+    first, second = asked(broken, spec("zeta", ScriptedCollector(READING)))
+    assert (first.state, first.reason) == (CollectorState.FAILED, Reason.BROKEN)
+    assert first.text == "cannot be made: RuntimeError: no"
+    assert second.state is CollectorState.OK
+
+
+def test_each_is_asked_once_for_everything_and_closed() -> None:
+    collectors = [ScriptedCollector(READING) for _ in range(3)]
+    asked(*(spec(f"c{number}", collector) for number, collector in enumerate(collectors)))
+    for collector in collectors:
+        assert collector.closed.wait(BOUND_SECONDS)
+        assert collector.calls == [EVERY]
+
+
+@pytest.fixture
+def hang() -> Iterator[Hang]:
+    step = Hang(READING)
+    yield step
+    step.released.set()
+
+
+def test_one_that_hangs_is_late_and_the_others_are_not(hang: Hang) -> None:
+    hung = ScriptedCollector(hang)
+    late, good = asked(spec("acme", hung), spec("zeta", ScriptedCollector(READING)), deadline=0.5)
+    assert (late.state, late.reading, late.seconds) == (CollectorState.LATE, None, 0.5)
+    assert good.state is CollectorState.OK
+    assert not hung.closed.is_set()
+    hang.released.set()
+    assert hung.closed.wait(BOUND_SECONDS)
+    assert hung.calls == [EVERY]
+
+
+def test_without_collectors_there_is_nothing_to_wait_for() -> None:
+    assert asked() == ()
+
+
+def test_a_probe_gives_its_answer_or_what_it_raised() -> None:
+    def fail() -> int:
+        raise ValueError("no")
+
+    assert Probe("test", lambda: 7).answer(BOUND_SECONDS) == 7
+    probe = Probe("test", fail)
+    with pytest.raises(ValueError, match="no"):
+        probe.answer(BOUND_SECONDS)
+
+
+def test_a_probe_that_hangs_is_left_behind() -> None:
+    released = threading.Event()
+    probe = Probe("test", lambda: released.wait(BOUND_SECONDS))
+    assert probe.answer(0) is None
+    released.set()
+    assert probe.answer(BOUND_SECONDS) is True

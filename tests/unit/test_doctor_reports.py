@@ -1,0 +1,229 @@
+"""What is printed: within 100 columns, on lines that hold, and as docs/check.md says."""
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from collectors.contract import Reason
+from exporter.doctor import report_json, report_text
+from exporter.doctor.facts import CollectorState, Facts, KubeletState, MountFacts, SocketMount
+from exporter.doctor.finding import Code, Severity
+from exporter.doctor.judgement import judge
+from exporter.doctor.layout import WIDTH, paragraph, printable, table
+from exporter.doctor.permissions import Permission, PermissionState, permissions
+from tests.doubles.doctor_facts import (
+    HEALTHY,
+    NOT_MOUNTED,
+    SERVING,
+    SOCKET,
+    SURROUNDINGS,
+    TRAINING,
+    WHOLE,
+    WITHOUT_LIBRARY,
+    collector,
+    failed,
+    h100,
+    kubelet,
+    reading,
+    silent_kubelet,
+    stranger,
+)
+
+PAGE = (Path(__file__).parents[2] / "docs" / "check.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"^```[a-z]*\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
+CELLS = st.text(max_size=120)
+FACTS = {
+    "healthy": HEALTHY,
+    "without library": WITHOUT_LIBRARY,
+    "late": replace(HEALTHY, collectors=(failed(CollectorState.LATE),)),
+    "lost": replace(HEALTHY, collectors=(collector(reading(devices=(WHOLE, h100(3, lost=True)))),)),
+    "without kubelet": replace(HEALTHY, kubelet=silent_kubelet(KubeletState.ABSENT)),
+    "strangers": replace(HEALTHY, kubelet=kubelet(*(stranger(number) for number in range(25)), claims=None)),
+    "nothing": replace(HEALTHY, collectors=(), pci=()),
+}
+
+
+def text(facts: Facts) -> str:
+    return report_text.render(facts, judge(facts))
+
+
+def document(facts: Facts) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(report_json.render(facts, judge(facts)))
+    return found
+
+
+@pytest.mark.parametrize("facts", FACTS.values(), ids=FACTS)
+def test_the_text_fits_a_terminal_and_has_no_codes_for_it(facts: Facts) -> None:
+    report = text(facts)
+    assert max(map(len, report.splitlines())) <= WIDTH
+    assert report.endswith("\n")
+    assert all(char.isprintable() or char == "\n" for char in report)
+
+
+@given(st.lists(st.tuples(CELLS, CELLS, CELLS, CELLS), min_size=1, max_size=4))
+def test_no_table_is_wider_than_the_terminal(rows: list[tuple[str, ...]]) -> None:
+    lines = table(("ONE", "TWO", "THREE", "FOUR"), rows)
+    assert max(map(len, lines)) <= WIDTH
+    assert all(printable(line) == line for line in lines)
+
+
+@given(st.lists(st.text(st.characters(categories=("L", "N")), min_size=1, max_size=40), min_size=3, max_size=3))
+def test_a_table_leaves_nothing_out(cells: list[str]) -> None:
+    squeezed = "".join("".join(table(("A", "B", "C"), [cells])[1:]).split())
+    assert sorted(squeezed) == sorted("".join(cells))
+
+
+def test_columns_are_aligned() -> None:
+    assert table(("A", "B"), [("long one", "x"), ("y", "z")]) == ["  A         B", "  long one  x", "  y         z"]
+
+
+def test_a_long_text_goes_on_below() -> None:
+    lines = paragraph("word " * 40, "* ", "  ")
+    assert len(lines) > 1
+    assert [line[:2] for line in lines] == ["* ", *["  "] * (len(lines) - 1)]
+
+
+def test_what_a_peer_says_cannot_steer_the_terminal() -> None:
+    evil = replace(stranger(), device_id="GPU-\x1b[31m\r\nerror  all is lost")
+    report = text(replace(HEALTHY, kubelet=kubelet(evil)))
+    assert "GPU-\\x1b[31m\\r\\nerror" in report
+    assert "\x1b" not in report
+
+
+def test_long_lists_are_cut_and_say_so() -> None:
+    assert "and 5 more, all of them in --json" in text(FACTS["strangers"])
+    assert len(document(FACTS["strangers"])["kubelet"]["answer"]["unmatched"]) == 25
+
+
+def test_equal_gaps_of_many_devices_are_one_line() -> None:
+    gap = reading().unsupported[0]
+    gaps = tuple(replace(gap, device_uuid=h100(number).uuid) for number in range(8))
+    found = replace(reading(), devices=tuple(map(h100, range(8))), unsupported=gaps)
+    report = text(replace(HEALTHY, collectors=(collector(found),)))
+    assert report.count("accelerator_device_utilization_ratio  8   nvmlDeviceGetUtilizationRates") == 1
+
+
+def test_the_summary_counts() -> None:
+    assert text(HEALTHY).splitlines()[-1] == "0 errors, 0 warnings, 0 notes"
+    assert text(WITHOUT_LIBRARY).splitlines()[-1] == "1 error, 0 warnings, 1 note"
+
+
+def keys(value: object, path: str = "") -> Iterator[str]:
+    """Every key with the keys above it; entries of a list count as one."""
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            if path == "kubelet.answer.other_resources":
+                continue
+            here = f"{path}.{key}" if path else key
+            yield here
+            yield from keys(inner, here)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from keys(inner, f"{path}[]")
+
+
+def test_every_key_of_the_object_is_documented_and_no_other() -> None:
+    full = document(replace(HEALTHY, kubelet=kubelet(TRAINING, SERVING, stranger())))
+    section = PAGE.partition("## The JSON object")[2]
+    documented = set(re.findall(r"^\| `([a-z_.\[\]]+)` \|", section, re.MULTILINE))
+    assert set(keys(full)) == documented
+
+
+def test_every_code_is_documented() -> None:
+    documented = set(re.findall(r"^\| `([a-z_]+)` \| (?:error|warning|note|ok)", PAGE, re.MULTILINE))
+    assert documented == {code.value for code in Code}
+
+
+@pytest.mark.parametrize("facts", [HEALTHY, WITHOUT_LIBRARY], ids=["healthy", "without library"])
+def test_the_examples_of_the_page_are_what_is_printed(facts: Facts) -> None:
+    assert text(facts) in BLOCKS
+
+
+@pytest.mark.parametrize(
+    ("facts", "verdict"),
+    [(HEALTHY, Severity.OK), (WITHOUT_LIBRARY, Severity.ERROR)],
+    ids=["healthy", "without library"],
+)
+def test_the_object_holds_the_verdict(facts: Facts, verdict: Severity) -> None:
+    found = document(facts)
+    assert (found["schema_version"], found["verdict"]) == (1, verdict)
+    assert [each["severity"] for each in found["findings"]] == [each.severity for each in judge(facts)]
+
+
+def test_holders_are_unknown_without_the_kubelets_answer_and_empty_for_nobody() -> None:
+    whole, cut = document(HEALTHY)["devices"]
+    assert whole["holders"] == [
+        {"namespace": "research", "pod": "train-0", "container": "main", "resource": "nvidia.com/gpu"}
+    ]
+    assert cut["holders"] == []
+    assert [len(part["holders"]) for part in cut["partitions"]] == [1, 0]
+    assert [each["holders"] for each in document(FACTS["without kubelet"])["devices"]] == [None, None]
+
+
+def test_states_are_the_collectors_word_and_failed_for_the_lost() -> None:
+    assert [each["status"] for each in document(FACTS["lost"])["devices"]] == ["ok", "failed"]
+    silent = replace(reading(), samples=())
+    assert document(replace(HEALTHY, collectors=(collector(silent),)))["devices"][0]["status"] is None
+
+
+def permission(name: str, facts: Facts) -> Permission:
+    (found,) = [each for each in permissions(facts) if each.name == name]
+    return found
+
+
+@pytest.mark.parametrize(
+    ("uid", "own_namespace", "state"),
+    [
+        (0, False, PermissionState.GIVEN),
+        (0, True, PermissionState.MISSING),
+        (1000, False, PermissionState.MISSING),
+        (None, None, PermissionState.UNKNOWN),
+    ],
+)
+def test_uid_0_must_be_the_hosts(uid: int | None, state: PermissionState, *, own_namespace: bool | None) -> None:
+    here = replace(SURROUNDINGS, uid=uid, own_user_namespace=own_namespace)
+    assert permission("uid 0 of the host", replace(HEALTHY, surroundings=here)).state is state
+
+
+@pytest.mark.parametrize(
+    ("kind", "answers", "state"),
+    [
+        (SocketMount.DIRECTORY, True, PermissionState.GIVEN),
+        (SocketMount.FILE, True, PermissionState.MISSING),
+        (SocketMount.NONE, True, PermissionState.NOT_NEEDED),
+        (SocketMount.NONE, False, PermissionState.MISSING),
+        (SocketMount.UNKNOWN, True, PermissionState.UNKNOWN),
+    ],
+)
+def test_the_directory_must_be_mounted(kind: SocketMount, state: PermissionState, *, answers: bool) -> None:
+    mount = MountFacts(kind, SOCKET)
+    here = kubelet(mount=mount) if answers else silent_kubelet(KubeletState.ABSENT, NOT_MOUNTED)
+    assert permission("the kubelet's directory", replace(HEALTHY, kubelet=here)).state is state
+
+
+@pytest.mark.parametrize(
+    ("capabilities", "found"),
+    [((), "none"), (("SYS_ADMIN",), "SYS_ADMIN"), (("A", "B", "C", "D"), "4 of them"), (None, "not known")],
+)
+def test_capabilities_are_named_or_counted(capabilities: tuple[str, ...] | None, found: str) -> None:
+    here = replace(SURROUNDINGS, capabilities=capabilities)
+    assert permission("capabilities", replace(HEALTHY, surroundings=here)).found == found
+
+
+def test_a_variable_that_is_not_set_matters_in_pods_only() -> None:
+    unset = replace(SURROUNDINGS, variables=(replace(SURROUNDINGS.variables[0], value=None),))
+    assert permission("NVIDIA_VISIBLE_DEVICES", replace(HEALTHY, surroundings=unset)).state is PermissionState.MISSING
+    bare = replace(HEALTHY, surroundings=replace(unset, in_kubernetes=False))
+    assert "NVIDIA_VISIBLE_DEVICES" not in [each.name for each in permissions(bare)]
+
+
+def test_a_failure_has_its_reason_in_the_object() -> None:
+    (found,) = document(WITHOUT_LIBRARY)["collectors"]
+    assert (found["state"], found["reason"]) == ("failed", Reason.LIBRARY_MISSING)

@@ -1,0 +1,322 @@
+import base64
+import hashlib
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from collectors import catalog
+from collectors.contract import Reason
+from collectors.metric import Metric
+from exporter import pages
+from exporter.assembler import Clocks, Latest
+from exporter.snapshot import AttributionHealth, Snapshot
+from exporter.status_page import About, render
+from exporter.status_view import view
+from tests.doubles.collectors import Clock, gpu, part, status, utilization
+from tests.doubles.page_text import PageText
+from tests.doubles.status_snapshot import LOST, NOW, QUOTES, SCRIPT, SHARED, WHOLE, collector, edge, rich, sample
+
+CLOCKS = Clocks(Clock(0), Clock(0))
+
+ROOT = Path(__file__).parents[2]
+ABOUT = About("node-7", "1.2.3", (("Metrics", "/metrics"),))
+
+
+def html(snapshot: Snapshot, age_seconds: float = 0.5) -> str:
+    return render(ABOUT, view(snapshot, NOW, age_seconds), "")
+
+
+def text(snapshot: Snapshot, age_seconds: float = 0.5) -> PageText:
+    return PageText(html(snapshot, age_seconds))
+
+
+def one(readings: Mapping[Metric, float]) -> PageText:
+    """The page of one device with these readings."""
+    samples = tuple(sample(metric, value, "g") for metric, value in readings.items())
+    return text(Snapshot({"g": gpu("g")}, samples=samples))
+
+
+def test_a_device_in_use() -> None:
+    assert text(rich()).row("0000:04:00.0") == [
+        "NVIDIA H100 80GB HBM3\n0000:04:00.0\nGPU-5f0c…000001",
+        "ok",
+        "93 %",
+        "71.2 GiB of 80.0 GiB",
+        "641 W",
+        "66 °C",
+        "ml / llama-finetune-0 / trainer",
+    ]
+
+
+def test_a_shared_device_names_the_first_holders_and_counts_the_others() -> None:
+    *_, held = text(rich()).row("0000:07:00.0")
+
+    first, *named, last = held.split("\n")
+    assert (first, len(named), last) == ("shared by 9", 5, "and 4 more")
+    assert f"lab / {SCRIPT} / main" in named
+    assert f"evil / {QUOTES} / main" in named
+
+
+def test_a_partitioned_device_is_followed_by_its_partitions() -> None:
+    page = text(rich())
+    device = page.row("0000:0a:00.0")
+    at = page.cells.index(device)
+
+    assert device[2] == "no reading"
+    assert device[-1] == "1 of 2 partitions held"
+    assert page.cells[at + 1] == [
+        "1g.10gb\nMIG-aaaa…000001",
+        "",
+        "50 %",
+        "3.0 GiB of 10.0 GiB",
+        "",
+        "",
+        "ml / embedder-7c9f5d6b8-x2x7k / main",
+    ]
+    assert page.cells[at + 2][2:4] == ["0 %", "0 MiB of 10.0 GiB"]
+    assert page.cells[at + 2][-1] == "free"
+
+
+def test_a_device_held_whole_and_in_part_says_both() -> None:
+    snapshot = Snapshot(
+        {"g": gpu("g")}, {"s": part("g", "s")}, allocations=(edge("g", "whole"), edge("g", "slice", "s"))
+    )
+    assert text(snapshot).row("dev-g")[-1] == "ml / whole / main\n1 of 1 partition held"
+
+
+def test_a_lost_device_is_marked_and_has_no_readings() -> None:
+    page = text(rich())
+
+    assert page.row("0000:0d:00.0")[1:] == [
+        "lost\nno longer answers",
+        "no reading",
+        "no reading",
+        "no reading",
+        "no reading",
+        "ml / llama-finetune-1 / trainer",
+    ]
+    assert [attributes["class"] for name, attributes in page.elements if name == "tr" and "class" in attributes] == [
+        "part",
+        "part",
+        "lost",
+    ]
+
+
+def test_a_free_device_whose_hottest_sensor_is_not_the_core() -> None:
+    assert text(rich()).row("0000:c3:00.0")[1:] == [
+        "predicted failure",
+        "0 %",
+        "no reading",
+        "no reading",
+        "45 °C (hotspot)",
+        "free",
+    ]
+
+
+def test_while_allocations_are_unknown_the_page_says_so_everywhere() -> None:
+    page = text(replace(rich(), allocations=None, unmatched={}))
+
+    assert {cells[-1] for cells in page.cells if len(cells) == 7} == {"Held by", "unknown"}
+    assert "Who holds the devices is unknown: there is no answer yet." in page.paragraphs
+    assert "5 devices, 2 partitions, 1 device lost" in page.paragraphs
+
+
+def test_a_source_that_does_not_answer_is_named() -> None:
+    silent = AttributionHealth("podresources", up=False, last_success_timestamp_seconds=None)
+    page = text(replace(rich(), allocations=None, attribution=(silent,)))
+
+    assert "Who holds the devices is unknown: podresources does not answer." in page.paragraphs
+    assert page.row("podresources") == ["podresources", "down", "never"]
+
+
+@pytest.mark.parametrize(
+    ("readings", "shown"),
+    [
+        ({}, "no reading"),
+        ({catalog.MEMORY_LIMIT: 2**30}, "1.0 GiB in all"),
+        ({catalog.MEMORY_USAGE: 2**30}, "1.0 GiB used"),
+        ({catalog.MEMORY_USAGE: 2**30, catalog.MEMORY_LIMIT: 0}, "1.0 GiB used"),
+    ],
+)
+def test_memory_of_which_only_a_part_is_known(readings: Mapping[Metric, float], shown: str) -> None:
+    assert one(readings).row("dev-g")[3] == shown
+
+
+def test_bars_have_a_name_a_range_and_the_value() -> None:
+    meters = [attributes for name, attributes in one({catalog.UTILIZATION: 0.63}).elements if name == "meter"]
+    assert meters == [{"min": "0", "max": "1", "value": "0.630", "aria-label": "load"}]
+
+
+def test_a_state_that_is_unknown_or_new_is_shown_as_such() -> None:
+    assert one({}).row("dev-g")[1] == "unknown"
+    assert text(Snapshot({"g": gpu("g")}, samples=(status("g", "odd_one"),))).row("dev-g")[1] == "odd one"
+
+
+def test_the_summary_counts() -> None:
+    assert "5 devices, 2 partitions, 1 device lost, 1 device free" in text(rich()).paragraphs
+    assert "1 device, 0 devices free" in text(Snapshot({"g": gpu("g")}, allocations=(edge("g", "p"),))).paragraphs
+
+
+def test_collectors_say_how_they_fare() -> None:
+    page = text(rich())
+
+    assert page.row("amd") == ["amd", "down", "1", "2s ago", "unavailable 3"]
+    assert page.row("nvidia") == ["nvidia", "late", "4", "2s ago", "device lost 12, late 1"]
+    assert page.row("tpu") == ["tpu", "not on this node", "0", "never", "none"]
+    assert page.row("podresources") == ["podresources", "up", "4s ago"]
+
+
+def test_unmatched_ids_are_named_with_what_to_do() -> None:
+    page = text(replace(rich(), unmatched={"a.com/gpu": 1, "b.com/gpu": 2}))
+
+    assert page.paragraphs[:2] == [
+        "1 allocated id of a.com/gpu matches no known device: accelerator-exporter check tells which.",
+        "2 allocated ids of b.com/gpu match no known device: accelerator-exporter check tells which.",
+    ]
+
+
+def test_the_header_tells_node_version_and_ages() -> None:
+    for fact in ("node node-7", "version 1.2.3", "snapshot made 1m15s ago", "readings 2s old"):
+        assert f"<li>{fact}</li>" in html(rich(), 75)
+
+
+def test_an_old_snapshot_is_pointed_out() -> None:
+    warning = "What you see is 11s old: the exporter no longer makes snapshots. Its log says why."
+
+    assert warning in text(rich(), 11).paragraphs
+    assert not [paragraph for paragraph in text(rich(), 10).paragraphs if paragraph.startswith("What you see")]
+
+
+def test_without_a_node_name_the_page_does_without() -> None:
+    page = render(replace(ABOUT, node=""), view(Snapshot(), NOW, 0), "")
+
+    assert PageText(page).title == "accelerator-exporter"
+    assert "<li>node" not in page
+    assert text(Snapshot()).title == "node-7 · accelerator-exporter"
+
+
+NOTHING = "No accelerator found: accelerator-exporter check says what was looked for, "
+NOTHING += "accelerator-exporter --simulate shows a simulated node."
+
+
+@pytest.mark.parametrize(
+    ("snapshot", "line"),
+    [
+        (Snapshot(), "Waiting for the collectors' first readings."),
+        (Snapshot(ready=True), NOTHING),
+        (Snapshot(collectors=(collector("amd", present=False, up=False),), ready=True), NOTHING),
+        (
+            Snapshot(collectors=(collector("amd", up=False, errors={Reason.LIBRARY_MISSING: 1}),), ready=True),
+            "No device can be read: a collector below fails, accelerator-exporter check says what to do.",
+        ),
+    ],
+)
+def test_without_devices_one_line_says_what_to_do(snapshot: Snapshot, line: str) -> None:
+    page = text(snapshot)
+
+    assert line in page.paragraphs
+    assert not page.cells or len(page.cells[0]) != 7
+
+
+def test_names_that_attack_stay_text() -> None:
+    page = html(rich())
+
+    assert "&lt;script&gt;document.title=&#x27;run&#x27;&lt;/script&gt;" in page
+    assert PageText(page).names().isdisjoint({"script", "img"})
+    assert "<script" not in page
+    assert "<img" not in page
+
+
+def test_names_that_are_no_unicode_do_not_break_the_page() -> None:
+    device = replace(gpu("g"), model="bad \udcff name")
+    latest = Latest(Snapshot({"g": device}))
+
+    assert b"bad ? name" in pages.entry(latest, "/metrics", "node-1", CLOCKS)({}).body
+
+
+def test_the_page_is_accessible() -> None:
+    page = text(rich())
+
+    assert ("html", {"lang": "en"}) in page.elements
+    assert {"header", "main", "footer", "nav", "h1", "h2"} <= page.names()
+    for name, attributes in page.elements:
+        if name == "th":
+            assert attributes["scope"] in {"col", "row"}
+        if name == "table":
+            assert ("h2", {"id": attributes["aria-labelledby"]}) in page.elements
+    ids = [attributes["id"] for _, attributes in page.elements if "id" in attributes]
+    assert len(set(ids)) == len(ids) == 3
+
+
+def test_every_cell_of_a_card_is_named_unless_it_is_empty() -> None:
+    labels = [attributes["data-label"] for name, attributes in text(rich()).elements if name == "td"]
+    assert set(labels) >= {"Status", "Load", "Memory", "Power", "Temperature", "Held by", ""}
+    assert labels.count("") == 3 * 2  # what a partition never has: state, power, temperature
+
+
+def test_a_uuid_can_be_read_in_full() -> None:
+    titles = {attributes["title"] for _, attributes in text(rich()).elements if "title" in attributes}
+    assert titles >= {WHOLE, SHARED, LOST}
+
+
+def test_the_documents_that_the_page_names_exist() -> None:
+    (paragraph,) = [words for words in text(Snapshot()).paragraphs if words.startswith("Documentation")]
+    documents = re.findall(r"docs/\w+\.md", paragraph)
+    assert len(documents) >= 3
+    assert [document for document in documents if not (ROOT / document).is_file()] == []
+
+
+def test_the_page_renews_itself_and_is_not_kept() -> None:
+    answer = pages.entry(Latest(rich()), "/metrics", "node-1", CLOCKS)({})
+
+    assert ("meta", {"http-equiv": "refresh", "content": "5"}) in PageText(answer.body.decode()).elements
+    assert ("Cache-Control", "no-store") in answer.headers
+
+
+def test_the_policy_allows_nothing_but_the_pages_own_style() -> None:
+    answer = pages.entry(Latest(rich()), "/metrics", "node-1", CLOCKS)({})
+
+    (style,) = re.findall("<style>(.*?)</style>", answer.body.decode(), re.DOTALL)
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    directives = dict(answer.headers)["Content-Security-Policy"].split("; ")
+    assert directives == [
+        "default-src 'none'",
+        "img-src data:",
+        "base-uri 'none'",
+        "form-action 'none'",
+        "frame-ancestors 'none'",
+        f"style-src 'sha256-{digest}'",
+    ]
+    assert len(style) > 1_000
+    assert "url(" not in style
+    assert "@import" not in style
+
+
+def test_the_entry_page_follows_the_snapshot_and_the_clocks() -> None:
+    latest = Latest(rich(), made_at=100)
+    monotonic, wall = Clock(103), Clock(NOW)
+    entry = pages.entry(latest, "/m", "node-7", Clocks(monotonic, wall))
+
+    first = entry({}).body.decode()
+    assert "<li>snapshot made 3s ago</li>" in first
+    assert "<li>readings 2s old</li>" in first
+    monotonic.now, wall.now = 160, NOW + 60
+    latest.made_at = 160
+    latest.snapshot = replace(rich(), samples=(utilization(WHOLE, 0.07),))
+    second = entry({}).body.decode()
+    assert "<li>snapshot made 0s ago</li>" in second
+    assert "<li>readings 1m2s old</li>" in second
+    assert PageText(second).row("0000:04:00.0")[2] == "7 %"
+
+
+def test_many_holders_make_no_long_page() -> None:
+    partitions = {f"s{n}": part("g", f"s{n}") for n in range(112)}
+    edges = tuple(edge("g", f"pod-{n}", f"s{n % 112}") for n in range(1_500))
+    snapshot = Snapshot({"g": gpu("g")}, partitions, allocations=edges)
+
+    page = text(snapshot)
+    assert sum(name == "li" for name, _ in page.elements) < 112 * 6 + 20
+    assert sum("and 8 more" in cells[-1] for cells in page.cells) == 112 - 1_500 % 112
