@@ -1,0 +1,101 @@
+"""What each shipped scenario serves at a chosen second, played through the real join and exposition on a still clock.
+
+`pytest tests/golden --update-golden` writes the files anew.
+"""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from collectors.metric import Cadence
+from collectors.simulated import Scenario, inventory, load_scenario, shipped_scenarios, simulated_spec
+from exporter import exposition
+from exporter.assembler import Assembler, Clocks
+from exporter.attribution.simulated import SOURCE, holdings_at
+from exporter.attribution.watcher import AttributionState
+from exporter.newest import Limits
+from exporter.poller import CallEnded
+from exporter.selfmetrics import health_samples
+from tests.doubles.prometheus import promtool_check
+from tests.doubles.simulated_node import EPOCH, SimulatedNode
+
+_FOLDER = Path(__file__).parent / "scenarios"
+_IDENTITY = "node-1"
+_MOST_LINES = 450
+
+
+class Scene(NamedTuple):
+    """Which devices of a scenario are shown, and at which second."""
+
+    devices: tuple[int, ...]
+    second: int
+
+
+_SCENES = {
+    "failing": Scene((1, 2), 115),  # memory errors, throttling and a critical error, just before the GPU is lost
+    "inference": Scene((0, 1), 250),  # MIG, and a device shared by three
+    "load": Scene((0,), 60),
+    "mi300x": Scene((0,), 60),
+    "mig": Scene((0,), 60),
+    "training": Scene((0, 1), 60),
+}
+
+
+def _only(scenario: Scenario, devices: tuple[int, ...]) -> Scenario:
+    """The scenario with some of its devices, what pods hold of them, and what befalls them."""
+    place = {old: new for new, old in enumerate(devices)}
+    pods = []
+    for pod in scenario.pods:
+        kept = [
+            replace(c, slots=tuple(s._replace(device=place[s.device]) for s in c.slots if s.device in place))
+            for c in pod.containers
+        ]
+        if any(container.slots for container in kept):
+            pods.append(replace(pod, containers=tuple(kept)))
+    incidents = tuple(
+        replace(incident, devices=tuple(place[d] for d in incident.devices if d in place))
+        for incident in scenario.incidents
+        if not incident.devices or set(incident.devices) & place.keys()
+    )
+    return replace(scenario, devices=tuple(scenario.devices[d] for d in devices), pods=tuple(pods), incidents=incidents)
+
+
+def _play(scenario: Scenario, until: int) -> str:
+    """Poll once a second up to a second of the scenario and render what is known then."""
+    node = SimulatedNode(scenario, _IDENTITY)
+    spec = simulated_spec(scenario, node.clock)
+    limits = Limits(5, {Cadence.FAST: 11, Cadence.MEDIUM: 20, Cadence.SLOW: 70})
+    clocks = Clocks(node.time, lambda: EPOCH + node.time.now)
+    assembler = Assembler([spec.name], spec.resource_prefixes, limits, clocks)
+    devices = inventory(scenario, _IDENTITY)
+    for second in range(until + 1):
+        due = frozenset(
+            c for c, every in ((Cadence.FAST, 1), (Cadence.MEDIUM, 10), (Cadence.SLOW, 60)) if second % every == 0
+        )
+        reading = node.read(second, due)
+        held = holdings_at(scenario, devices, second)
+        assembler.take(AttributionState(held, up=True, last_success_timestamp_seconds=EPOCH + second, source=SOURCE))
+        assembler.take(CallEnded(spec.name, second, second, due, reading))
+        snapshot = assembler.snapshot()
+    return exposition.render(snapshot, health_samples(snapshot), exposition.Format.TEXT).decode()
+
+
+@pytest.mark.parametrize("name", shipped_scenarios())
+def test_scenario(name: str, request: pytest.FixtureRequest) -> None:
+    scene = _SCENES[name]
+    found = _play(_only(load_scenario(name), scene.devices), scene.second)
+    golden = _FOLDER / f"{name}.prom"
+    if request.config.getoption("--update-golden"):
+        golden.write_text(found)
+    assert found == golden.read_text()
+
+
+@pytest.mark.parametrize("name", shipped_scenarios())
+def test_scenario_file_is_readable_and_valid(name: str) -> None:
+    text = (_FOLDER / f"{name}.prom").read_text()
+    assert text.count("\n") <= _MOST_LINES
+    assert list(text_string_to_metric_families(text))
+    assert promtool_check(text) == ""
