@@ -12,9 +12,11 @@ COPY requirements/run.txt build/wheels/ /tmp/wheels/
 RUN set -eu; \
     prefix=/opt/accelerator-exporter; \
     python3 -m venv --without-pip "$prefix"; \
-    install="python3 -m pip --python $prefix/bin/python install --no-cache-dir --no-compile --no-index"; \
-    $install --find-links=/tmp/wheels --require-hashes --requirement=/tmp/wheels/run.txt; \
-    $install --no-deps /tmp/wheels/accelerator_exporter-*.whl; \
+    pip() { python3 -m pip --python "$prefix/bin/python" "$@"; }; \
+    pip install --no-cache-dir --no-compile --no-index --find-links=/tmp/wheels --require-hashes \
+      --requirement=/tmp/wheels/run.txt; \
+    pip install --no-cache-dir --no-compile --no-index --no-deps /tmp/wheels/accelerator_exporter-*.whl; \
+    pip check; \
     python3 -c 'import sysconfig as s; print(s.get_path("purelib"), s.get_path("stdlib"), s.get_path("scripts"))' \
       >/tmp/paths; \
     read -r site stdlib scripts </tmp/paths; \

@@ -1,0 +1,181 @@
+"""The image, built and run: what the DaemonSet starts is what this starts, with the DaemonSet's own restrictions."""
+
+import json
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from tests.doubles.exporter_process import Scrape, parse, wait_until
+from tests.doubles.image import ROOT, Container, Engine
+from tests.doubles.kubelet import container, device, pod
+from tests.doubles.kustomize import build
+from tests.doubles.node import Node, gpu_node
+
+pytestmark = [pytest.mark.image, pytest.mark.timeout(1200)]
+
+_LIBRARY = "/usr/local/nvidia/lib64"
+_STATE = "/nvml.state"
+_SYSFS = "/host/sys"
+
+
+class Image(NamedTuple):
+    engine: Engine
+    name: str
+
+    def inspect(self) -> dict[str, Any]:
+        return self.engine.inspect(self.name)
+
+
+@pytest.fixture(scope="module")
+def image() -> Iterator[Image]:
+    with tempfile.TemporaryDirectory(prefix="image-") as folder:
+        engine = Engine(Path(folder))
+        engine.make_base()
+        yield Image(engine, engine.build())
+
+
+@pytest.fixture(scope="module")
+def manifest() -> dict[str, Any]:
+    """The pod of the DaemonSet."""
+    (daemon_set,) = (m for m in build(ROOT / "deploy" / "kubernetes" / "nvidia") if m["kind"] == "DaemonSet")
+    spec: dict[str, Any] = daemon_set["spec"]["template"]["spec"]
+    return spec
+
+
+@pytest.fixture(scope="module")
+def node(tmp_path_factory: pytest.TempPathFactory, nvml_library: Path) -> Iterator[Node]:
+    with gpu_node(tmp_path_factory.mktemp("node"), nvml_library) as made:
+        made.add_h100s(2)
+        made.kubelet.pods = [pod("serving", "chat-0", container("server", device("nvidia.com/gpu", made.uuids[0])))]
+        with made.kubelet:
+            yield made
+
+
+def restrictions(manifest: dict[str, Any]) -> list[str]:
+    """The manifest's security context as podman's options."""
+    (wanted,) = manifest["containers"]
+    context = wanted["securityContext"]
+    assert context["readOnlyRootFilesystem"]
+    assert not context["allowPrivilegeEscalation"]
+    return [
+        f"--user={context['runAsUser']}:{context['runAsGroup']}",
+        "--read-only",
+        "--read-only-tmpfs=false",
+        "--security-opt=no-new-privileges",
+        *(f"--cap-drop={name}" for name in context["capabilities"]["drop"]),
+    ]
+
+
+def mounts(manifest: dict[str, Any], node: Node, library: Path) -> list[str]:
+    """The manifest's volume from the node's kubelet, and what the NVIDIA runtime would put into the container."""
+    (wanted,) = manifest["containers"]
+    (mount,) = wanted["volumeMounts"]
+    return [
+        f"--volume={node.kubelet.socket_path.parent}:{mount['mountPath']}:{'ro' if mount['readOnly'] else 'rw'}",
+        f"--volume={library}:{_LIBRARY}:ro",
+        f"--volume={node.sysfs.path}:{_SYSFS}:ro",
+        f"--volume={node.nvml.path}:{_STATE}",
+        f"--env=LD_LIBRARY_PATH={_LIBRARY}",
+        f"--env=NVML_DOUBLE_STATE={_STATE}",
+        "--env=NODE_NAME=worker-1",
+    ]
+
+
+@pytest.fixture(scope="module")
+def running(image: Image, manifest: dict[str, Any], node: Node, nvml_library: Path) -> Iterator[Container]:
+    options = [*restrictions(manifest), *mounts(manifest, node, nvml_library)]
+    with image.engine.running(image.name, f"--path.sysfs={_SYSFS}", options=options) as started:
+        wait_until(started.serves)
+        wait_until(lambda: started.get("/-/ready") == "ready\n")
+        yield started
+
+
+def scrape(running: Container) -> Scrape:
+    return parse(running.get("/metrics"))
+
+
+def test_it_serves_the_devices_and_the_pods_that_hold_them(running: Container, node: Node) -> None:
+    wait_until(lambda: bool(scrape(running).find("accelerator_allocation_info")))
+    found = scrape(running)
+    assert {s.labels["uuid"] for s in found.find("accelerator_device_info")} == set(node.uuids)
+    (allocation,) = found.find("accelerator_allocation_info")
+    assert (allocation.labels["uuid"], allocation.labels["pod"]) == (node.uuids[0], "chat-0")
+    assert found.value("accelerator_exporter_collector_up", collector="nvidia") == 1
+    assert found.value("accelerator_exporter_attribution_up", source="podresources") == 1
+
+
+def test_the_probes_find_it_healthy_and_ready(running: Container, manifest: dict[str, Any]) -> None:
+    (wanted,) = manifest["containers"]
+    for probe in ("livenessProbe", "readinessProbe"):
+        assert running.get(wanted[probe]["httpGet"]["path"]) in {"healthy\n", "ready\n"}
+
+
+def test_it_has_uid_0_and_no_capability(running: Container) -> None:
+    status = running.status()
+    assert status["Uid"].split() == ["0"] * 4
+    for kind in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"):
+        assert int(status[kind], 16) == 0, kind
+    assert status["NoNewPrivs"] == "1"
+    assert status["Seccomp"] == "2"  # filtered
+
+
+def test_its_root_cannot_be_written_to(running: Container) -> None:
+    write = "import errno\ntry: open('/probe', 'w')\nexcept OSError as e: print(errno.errorcode[e.errno])"
+    assert running.execute("python3", "-c", write) == "EROFS\n"
+
+
+def test_there_is_neither_compiler_nor_installer_in_it(running: Container) -> None:
+    find = (
+        "import importlib.util, shutil\n"
+        "print([n for n in ('gcc', 'cc', 'ld', 'make', 'pip', 'pip3', 'uv') if shutil.which(n)],"
+        " [n for n in ('pip', 'ensurepip') if importlib.util.find_spec(n)])"
+    )
+    for python in ("python", "/usr/bin/python3"):  # the exporter's, and the one it is made from
+        assert running.execute(python, "-c", find) == "[] []\n"
+    assert running.execute("find", "/usr/local", "/opt", "-name", "pip*") == ""
+    assert running.execute("find", "/", "-xdev", "-name", "*.whl") == ""
+
+
+def test_everything_it_imports_is_compiled(running: Container) -> None:
+    listing = (
+        "import sys, os, json, exporter.cli, pynvml\n"
+        "modules = {n: m.__cached__ for n, m in list(sys.modules.items()) if getattr(m, '__cached__', None)}\n"
+        "print(json.dumps({n: os.path.exists(c) for n, c in modules.items()}))"
+    )
+    compiled = json.loads(running.execute("python", "-c", listing))
+    assert {"pynvml", "exporter.cli", "google.protobuf.message", "threading"} <= set(compiled)
+    assert [name for name, there in compiled.items() if not there] == []
+
+
+def test_it_says_what_it_is(image: Image) -> None:
+    config = image.inspect()["Config"]
+    assert config["Entrypoint"] == ["accelerator-exporter"]
+    assert config["StopSignal"] in {"SIGTERM", "15"}
+    assert set(config["ExposedPorts"]) == {"9410/tcp"}
+    assert config.get("User", "") in {"", "0"}
+    assert not [variable for variable in config["Env"] if "NVIDIA" in variable]
+    labels = {name.removeprefix("org.opencontainers.image."): value for name, value in config["Labels"].items()}
+    assert labels["title"] == "accelerator-exporter"
+    assert labels["version"] == image.name.partition(":")[2]
+    assert {"description", "licenses", "revision"} <= set(labels)
+
+
+def test_its_memory_is_within_the_manifests_request(running: Container, manifest: dict[str, Any]) -> None:
+    wait_until(lambda: bool(scrape(running).find("accelerator_allocation_info")))
+    (wanted,) = manifest["containers"]
+    request = int(wanted["resources"]["requests"]["memory"].removesuffix("Mi")) * 1024
+    resident = int(running.status()["VmRSS"].removesuffix(" kB"))
+    assert 0 < resident < request
+
+
+def test_sigterm_ends_it_within_the_grace_period(
+    image: Image, manifest: dict[str, Any], node: Node, nvml_library: Path
+) -> None:
+    options = [*restrictions(manifest), *mounts(manifest, node, nvml_library)]
+    with image.engine.running(image.name, f"--path.sysfs={_SYSFS}", options=options) as started:
+        wait_until(started.serves)
+        assert started.stop(manifest["terminationGracePeriodSeconds"]) == 0
+        assert "accelerator-exporter stops" in started.logs()

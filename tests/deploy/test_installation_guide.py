@@ -1,0 +1,114 @@
+"""The installation guide: what it tells the reader to write works, and what it names exists."""
+
+import re
+from pathlib import Path
+
+import kubernetes_validate  # type: ignore[import-untyped]  # it is typed and does not say so
+import pytest
+import yaml
+
+from tests.doubles.kustomize import Manifest, apply
+
+ROOT = Path(__file__).parents[2]
+GUIDES = (ROOT / "docs" / "installation.md", ROOT / "deploy" / "autoscaling" / "README.md")
+TEXT = GUIDES[0].read_text()
+HERE = ROOT / "deploy" / "kubernetes" / "mine"  # the reader's folder
+OLDEST, NEWEST = "1.29", "1.37"
+
+
+def blocks() -> list[Manifest]:
+    """The YAML of the guide, out of lists too."""
+    found = re.findall(r"^( *)```yaml\n(.*?)^\1```$", TEXT, re.MULTILINE | re.DOTALL)
+    return [yaml.safe_load(text) for _, text in found]
+
+
+KUSTOMIZATIONS = [block for block in blocks() if block["kind"] == "Kustomization"]
+OTHERS = [block for block in blocks() if block["kind"] != "Kustomization"]
+
+
+def test_the_blocks_are_found() -> None:
+    assert len(KUSTOMIZATIONS) == 5
+    assert [block["kind"] for block in OTHERS] == ["RuntimeClass", "ResourceQuota", "SecurityContextConstraints"]
+
+
+@pytest.mark.parametrize("version", [OLDEST, NEWEST])
+@pytest.mark.parametrize("kustomization", KUSTOMIZATIONS, ids=lambda k: "+".join(k["resources"]))
+def test_each_kustomization_makes_valid_manifests(kustomization: Manifest, version: str) -> None:
+    manifests = apply(kustomization, HERE)
+    for manifest in manifests:
+        if manifest["kind"] != "ServiceMonitor":
+            kubernetes_validate.validate(manifest, version, strict=True)
+    assert manifests != apply({"resources": kustomization["resources"]}, HERE)
+
+
+@pytest.mark.parametrize("version", [OLDEST, NEWEST])
+def test_each_other_object_is_valid(version: str) -> None:
+    for block in OTHERS:
+        if block["kind"] != "SecurityContextConstraints":
+            kubernetes_validate.validate(block, version, strict=True)
+
+
+def daemon_set(kustomization: Manifest) -> Manifest:
+    (found,) = (m for m in apply(kustomization, HERE) if m["kind"] == "DaemonSet")
+    return found
+
+
+def test_the_image_becomes_the_readers_own() -> None:
+    (with_image,) = (k for k in KUSTOMIZATIONS if "images" in k)
+    (container,) = daemon_set(with_image)["spec"]["template"]["spec"]["containers"]
+    assert container["image"] == "registry.example/platform/accelerator-exporter:0.1.0"
+
+
+def test_a_privileged_container_may_escalate() -> None:
+    """Kubernetes refuses privileged containers that may not, and no schema says so."""
+    privileged = [k for k in KUSTOMIZATIONS if "privileged" in str(k.get("patches"))]
+    assert len(privileged) == 1
+    (container,) = daemon_set(privileged[0])["spec"]["template"]["spec"]["containers"]
+    assert container["securityContext"]["privileged"] is True
+    assert container["securityContext"]["allowPrivilegeEscalation"] is True
+
+
+def test_the_constraints_allow_what_the_manifest_asks_for() -> None:
+    (constraints,) = (block for block in OTHERS if block["kind"] == "SecurityContextConstraints")
+    pod = daemon_set({"resources": ["../base"]})["spec"]["template"]["spec"]
+    context = pod["containers"][0]["securityContext"]
+    assert constraints["requiredDropCapabilities"] == context["capabilities"]["drop"]
+    assert constraints["readOnlyRootFilesystem"] == context["readOnlyRootFilesystem"]
+    assert constraints["allowPrivilegedContainer"] == context["privileged"]
+    assert [set(volume) - {"name"} for volume in pod["volumes"]] == [set(constraints["volumes"])]
+    assert constraints["users"] == [f"system:serviceaccount:accelerator-exporter:{pod['serviceAccountName']}"]
+
+
+@pytest.mark.parametrize("guide", GUIDES, ids=lambda guide: guide.name)
+def test_links_lead_somewhere(guide: Path) -> None:
+    links = re.findall(r"\]\(([^)#]+)(#[^)]+)?\)", guide.read_text())
+    assert links
+    for path, anchor in links:
+        if path.startswith("https://"):
+            continue
+        target = (guide.parent / path).resolve()
+        assert target.exists(), path
+        if anchor:
+            headings = re.findall(r"^#+ (.*)$", target.read_text(), re.MULTILINE)
+            assert anchor[1:] in {re.sub(r"[^\w\- ]", "", h.lower()).replace(" ", "-") for h in headings}
+
+
+def test_resources_are_those_of_the_manifest() -> None:
+    pod = daemon_set({"resources": ["../base"]})["spec"]["template"]["spec"]
+    resources = pod["containers"][0]["resources"]
+    assert resources == {"requests": {"cpu": "50m", "memory": "64Mi"}, "limits": {"memory": "192Mi"}}
+    assert "The request is 64 MiB and 50 millicores, the limit 192 MiB of memory." in TEXT
+
+
+def test_the_arithmetic_of_the_autoscaler_is_right() -> None:
+    rows = re.findall(
+        r"^\| (\d) \| ([\d., ]+) \| ([\d.]+) \| ([\d.]+) \| (\d) \|$", GUIDES[1].read_text(), re.MULTILINE
+    )
+    assert len(rows) == 4
+    for replicas, values, total, quotient, wanted in rows:
+        each = [float(value) for value in values.split(", ")]
+        assert len(each) == int(replicas)
+        assert sum(each) == pytest.approx(float(total))
+        assert sum(each) / 0.7 == pytest.approx(float(quotient), abs=0.005)
+        within_tolerance = abs(sum(each) / len(each) / 0.7 - 1) <= 0.1
+        assert int(wanted) == (int(replicas) if within_tolerance else -int(-sum(each) // 0.7))

@@ -1,0 +1,204 @@
+"""The manifests: valid for every supported Kubernetes, and in agreement with the exporter and with each other."""
+
+import copy
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import kubernetes_validate  # type: ignore[import-untyped]  # it is typed and does not say so
+import pytest
+
+from exporter.options import KUBELET_SOCKET, LISTEN_ADDRESS, NODE, TELEMETRY_PATH
+from exporter.pages import HEALTHY_PATH, READY_PATH
+from tests.doubles.kustomize import Manifest, build, read
+
+ROOT = Path(__file__).parents[2]
+DEPLOY = ROOT / "deploy"
+KUBERNETES = DEPLOY / "kubernetes"
+VARIANTS = ("base", "nvidia")
+VERSIONS = [f"1.{minor}" for minor in range(29, 38)]
+NAME = "accelerator-exporter"
+PORT = int(LISTEN_ADDRESS.default.removeprefix(":"))
+
+
+def of_kind(manifests: list[Manifest], kind: str) -> Manifest:
+    (found,) = (manifest for manifest in manifests if manifest["kind"] == kind)
+    return found
+
+
+def keys_and_values(content: object) -> Iterator[tuple[str, object]]:
+    """Every key of every mapping in it, however deep, with its value."""
+    if isinstance(content, dict):
+        for key, value in content.items():
+            yield key, value
+            yield from keys_and_values(value)
+    elif isinstance(content, list):
+        for element in content:
+            yield from keys_and_values(element)
+
+
+@pytest.fixture(params=VARIANTS)
+def manifests(request: pytest.FixtureRequest) -> list[Manifest]:
+    return build(KUBERNETES / request.param)
+
+
+@pytest.fixture
+def pod(manifests: list[Manifest]) -> dict[str, Any]:
+    spec: dict[str, Any] = of_kind(manifests, "DaemonSet")["spec"]["template"]["spec"]
+    return spec
+
+
+@pytest.fixture
+def container(pod: dict[str, Any]) -> dict[str, Any]:
+    (only,) = pod["containers"]
+    assert not set(pod) & {"initContainers", "ephemeralContainers"}
+    found: dict[str, Any] = only
+    return found
+
+
+@pytest.fixture
+def monitor() -> Manifest:
+    return of_kind(build(KUBERNETES / "monitor"), "ServiceMonitor")
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_every_object_is_known_to_kubernetes(manifests: list[Manifest], version: str) -> None:
+    kinds = [manifest["kind"] for manifest in manifests]
+    assert kinds == ["Namespace", "ServiceAccount", "DaemonSet", "Service"]
+    for manifest in manifests:
+        kubernetes_validate.validate(manifest, version, strict=True)
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_the_autoscaler_is_known_to_kubernetes(version: str) -> None:
+    (autoscaler,) = read(DEPLOY / "autoscaling" / "horizontalpodautoscaler.yaml")
+    assert autoscaler["apiVersion"] == "autoscaling/v2"
+    kubernetes_validate.validate(autoscaler, version, strict=True)
+
+
+def test_a_misspelt_key_is_noticed(manifests: list[Manifest]) -> None:
+    wrong = copy.deepcopy(of_kind(manifests, "DaemonSet"))
+    wrong["spec"]["template"]["spec"]["containers"][0]["securityContex"] = {}
+    with pytest.raises(kubernetes_validate.ValidationError):
+        kubernetes_validate.validate(wrong, VERSIONS[0], strict=True)
+
+
+def test_the_monitor_is_known_to_the_operator(monitor: Manifest) -> None:
+    (schema,) = read(Path(__file__).parent / "servicemonitor.schema.yaml")
+    validator = jsonschema.Draft202012Validator(schema)
+    validator.validate(monitor)
+    monitor["spec"]["endpoints"][0]["honorLabel"] = True
+    assert not validator.is_valid(monitor)
+
+
+def test_every_file_is_part_of_a_kustomization() -> None:
+    for folder in KUBERNETES.iterdir():
+        (content,) = read(folder / "kustomization.yaml")
+        named = {*content["resources"], *(patch["path"] for patch in content.get("patches", []))}
+        assert {path.name for path in folder.iterdir()} == {
+            *(name for name in named if not name.startswith("..")),
+            "kustomization.yaml",
+        }
+
+
+def test_the_container_has_uid_0_and_nothing_else(container: dict[str, Any], pod: dict[str, Any]) -> None:
+    assert container["securityContext"] == {
+        "runAsUser": 0,
+        "runAsGroup": 0,
+        "runAsNonRoot": False,
+        "privileged": False,
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "capabilities": {"drop": ["ALL"]},
+    }
+    assert pod["securityContext"] == {"seccompProfile": {"type": "RuntimeDefault"}}
+
+
+def test_nothing_of_the_host_but_the_directory_of_the_socket(container: dict[str, Any], pod: dict[str, Any]) -> None:
+    socket_directory = str(Path(KUBELET_SOCKET.default).parent)
+    (mount,) = container["volumeMounts"]
+    (volume,) = pod["volumes"]
+    assert mount == {"name": volume["name"], "mountPath": socket_directory, "readOnly": True}
+    assert volume["hostPath"] == {"path": socket_directory, "type": "Directory"}
+    # Each of these would give it more of the host; hostUsers false would take the socket from it.
+    assert not set(pod) & {"hostPID", "hostIPC", "hostNetwork", "hostUsers", "shareProcessNamespace"}
+    assert not [key for key, _ in keys_and_values(pod) if key in {"hostPort", "hostIP", "procMount"}]
+
+
+def test_no_token_and_no_right_in_the_cluster(manifests: list[Manifest], pod: dict[str, Any]) -> None:
+    account = of_kind(manifests, "ServiceAccount")
+    assert account["automountServiceAccountToken"] is False
+    assert pod["automountServiceAccountToken"] is False
+    assert pod["serviceAccountName"] == account["metadata"]["name"]
+    assert not [m for m in manifests if "Role" in m["kind"]]
+
+
+def test_the_namespace_lets_the_pod_in(manifests: list[Manifest]) -> None:
+    namespace = of_kind(manifests, "Namespace")
+    assert namespace["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] == "privileged"
+    in_it = [m for m in manifests if m["kind"] != "Namespace"]
+    assert {m["metadata"]["namespace"] for m in in_it} == {namespace["metadata"]["name"]} == {NAME}
+
+
+def test_one_exporter_on_every_node_and_never_two(manifests: list[Manifest], pod: dict[str, Any]) -> None:
+    strategy = of_kind(manifests, "DaemonSet")["spec"]["updateStrategy"]
+    assert strategy == {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": "10%", "maxSurge": 0}}
+    assert pod["tolerations"] == [{"operator": "Exists"}]
+    assert pod["priorityClassName"] == "system-node-critical"
+
+
+def test_ports_and_paths_are_those_of_the_exporter(
+    manifests: list[Manifest], container: dict[str, Any], monitor: Manifest
+) -> None:
+    assert container["ports"] == [{"name": "metrics", "containerPort": PORT, "protocol": "TCP"}]
+    service = of_kind(manifests, "Service")["spec"]
+    assert service["ports"] == [{"name": "metrics", "port": PORT, "targetPort": "metrics", "protocol": "TCP"}]
+    assert service["clusterIP"] == "None"
+    assert container["livenessProbe"]["httpGet"] == {"path": HEALTHY_PATH, "port": "metrics"}
+    assert container["readinessProbe"]["httpGet"] == {"path": READY_PATH, "port": "metrics"}
+    (endpoint,) = monitor["spec"]["endpoints"]
+    assert (endpoint["port"], endpoint["path"]) == ("metrics", TELEMETRY_PATH.default)
+    assert f"EXPOSE {PORT}\n" in (ROOT / "Dockerfile").read_text()
+
+
+def test_selectors_find_what_they_are_meant_for(manifests: list[Manifest], monitor: Manifest) -> None:
+    daemon_set = of_kind(manifests, "DaemonSet")
+    service = of_kind(manifests, "Service")
+    labels = daemon_set["spec"]["template"]["metadata"]["labels"]
+    selector = daemon_set["spec"]["selector"]["matchLabels"]
+    assert selector == service["spec"]["selector"] == monitor["spec"]["selector"]["matchLabels"]
+    assert selector.items() <= labels.items()
+    assert selector.items() <= service["metadata"]["labels"].items()
+    assert "app.kubernetes.io/version" not in selector
+    assert monitor["metadata"]["namespace"] == service["metadata"]["namespace"]
+    assert monitor["spec"]["jobLabel"] in service["metadata"]["labels"]
+
+
+def test_image_and_version_labels_are_those_of_the_project(
+    manifests: list[Manifest], container: dict[str, Any]
+) -> None:
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    assert container["image"] == f"{NAME}:{version}"
+    versions = {value for key, value in keys_and_values(manifests) if key == "app.kubernetes.io/version"}
+    assert versions == {version}
+
+
+def test_the_node_name_comes_from_where_the_pod_runs(container: dict[str, Any]) -> None:
+    by_name = {variable["name"]: variable for variable in container["env"]}
+    assert by_name[NODE.default_variable]["valueFrom"] == {"fieldRef": {"fieldPath": "spec.nodeName"}}
+
+
+def test_only_the_variant_for_nvidia_asks_for_devices() -> None:
+    base, nvidia = (
+        of_kind(build(KUBERNETES / variant), "DaemonSet")["spec"]["template"]["spec"] for variant in VARIANTS
+    )
+    env = {variable["name"]: variable.get("value") for variable in nvidia["containers"][0]["env"]}
+    assert env == {"NODE_NAME": None, "NVIDIA_VISIBLE_DEVICES": "all", "NVIDIA_DRIVER_CAPABILITIES": "utility"}
+    assert nvidia["runtimeClassName"] == "nvidia"
+    assert [variable["name"] for variable in base["containers"][0]["env"]] == ["NODE_NAME"]
+    assert not {"runtimeClassName", "affinity"} & set(base)
+    for each in (base, nvidia):
+        requested = {name for kind in each["containers"][0]["resources"].values() for name in kind}
+        assert requested == {"cpu", "memory"}
