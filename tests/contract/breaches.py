@@ -1,0 +1,161 @@
+"""Every way in which one reading can break the contract, each as a sentence."""
+
+import math
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+
+from collectors import catalog
+from collectors.contract import CollectorSpec, Device, Partition, Process, Reading, Sample
+from collectors.metric import Cadence, Kind, Metric, Subject, Unit
+
+# What a device can truly say, by unit: no accelerator is hotter, faster or larger.
+_BOUNDS: Mapping[Unit, tuple[float, float]] = {
+    Unit.NONE: (0, 2**32 - 2),
+    Unit.RATIO: (0, 1),
+    Unit.SECONDS: (0, 2**40),
+    Unit.BYTES: (0, 2**50),
+    Unit.WATTS: (0, 100_000),
+    Unit.JOULES: (0, 2**50),
+    Unit.CELSIUS: (-200, 500),
+    Unit.HERTZ: (0, 1e12),
+    Unit.BYTES_PER_SECOND: (0, 1e15),
+}
+_LARGEST_COUNTER = 2**63  # beyond it lie the marks for "not available"
+# 0 or 1 for each value of the last label.
+_FLAGS = frozenset(
+    {
+        catalog.STATUS_STATE,
+        catalog.RECOVERY_ACTION,
+        catalog.FABRIC_STATUS,
+        catalog.MODE_STATE,
+        catalog.THROTTLE_ACTIVE,
+        catalog.MEMORY_REPAIR_PENDING,
+        catalog.MEMORY_REPAIR_FAILED,
+    }
+)
+# Of these, every value of the last label is there and exactly one is 1.
+_STATES = frozenset({catalog.STATUS_STATE, catalog.RECOVERY_ACTION, catalog.FABRIC_STATUS})
+
+
+def breaches(spec: CollectorSpec, reading: Reading, due: frozenset[Cadence]) -> Iterator[str]:
+    """What is wrong with a reading.
+
+    Args:
+        spec: The collector that returned it.
+        reading: What it returned.
+        due: What it was asked for.
+    """
+    yield from _wrong_ids(reading)
+    lost = {device.uuid for device in reading.devices if device.lost}
+    for sample in reading.samples:
+        where = f"{sample.metric.stem} of {sample.partition_uuid or sample.device_uuid}"
+        yield from (f"{where}: {wrong}" for wrong in _wrong_row(spec, sample, due))
+        yield from (f"{where}: {wrong}" for wrong in _wrong_labels(sample))
+        yield from (f"{where}: {wrong}" for wrong in _wrong_value(sample))
+        if sample.device_uuid in lost and not sample.metric.persistent:
+            yield f"{where}: a reading of a lost device"
+    yield from _wrong_together(reading)
+    yield from _strangers(reading)
+    for process in reading.processes:
+        yield from _wrong_process(process)
+
+
+def _wrong_ids(reading: Reading) -> Iterator[str]:
+    subjects: list[Device | Partition] = [*reading.devices, *reading.partitions]
+    for uuid in _repeated(subject.uuid for subject in subjects):
+        yield f"uuid {uuid!r} is not unique"
+    for name in _repeated(device.device for device in reading.devices):
+        yield f"device {name!r} is not unique"
+    for alias in _repeated((a.id.lower(), a.scope) for subject in subjects for a in subject.aliases):
+        yield f"alias {alias} belongs to more than one"
+    for device in reading.devices:
+        for field, text in (("uuid", device.uuid), ("device", device.device), ("model", device.model)):
+            if not text.strip():
+                yield f"{field} of device {device.uuid!r} is empty"
+        if not device.vendor.isalnum() or device.vendor != device.vendor.lower():
+            yield f"vendor {device.vendor!r} is not one word in lower case"
+
+
+def _repeated(values: Iterable[object]) -> list[object]:
+    return [value for value, times in Counter(values).items() if times > 1]
+
+
+def _wrong_row(spec: CollectorSpec, sample: Sample, due: frozenset[Cadence]) -> Iterator[str]:
+    promised = spec.partition_metrics if sample.partition_uuid else spec.metrics
+    subject = Subject.PARTITION if sample.partition_uuid else Subject.DEVICE
+    if sample.metric not in promised:
+        yield "not among the rows of its specification"
+    if sample.metric not in catalog.ROWS or subject not in sample.metric.subjects:
+        yield f"not a row of the catalogue for {subject.name.lower()}s"
+    if sample.metric.cadence not in due:
+        yield f"{sample.metric.cadence} was not due"
+
+
+def _wrong_labels(sample: Sample) -> Iterator[str]:
+    names = [label.name for label in sample.metric.labels]
+    if len(sample.labels) != len(names):
+        yield f"labels {sample.labels}, expected {names}"
+        return
+    info = sample.metric.kind is Kind.INFO
+    for label, value in zip(sample.metric.labels, sample.labels, strict=True):
+        if not value and not info:
+            yield f"label {label.name} is empty"
+        if value and label.values and value not in label.values:
+            yield f"label {label.name} is {value!r}, expected one of {label.values}"
+
+
+def _wrong_value(sample: Sample) -> Iterator[str]:
+    low, high = _BOUNDS[sample.metric.unit]
+    if sample.metric.kind is Kind.COUNTER:
+        low, high = 0, _LARGEST_COUNTER
+    if not math.isfinite(sample.value) or not low <= sample.value <= high:
+        yield f"{sample.value} is not between {low} and {high}"
+    elif sample.metric.unit is Unit.NONE and sample.value != int(sample.value):
+        yield f"{sample.value} is not a whole number"
+    elif (sample.metric in _FLAGS and sample.value not in (0, 1)) or (
+        sample.metric.kind is Kind.INFO and sample.value != 1
+    ):
+        yield f"{sample.value}, expected {'1' if sample.metric.kind is Kind.INFO else '0 or 1'}"
+
+
+def _wrong_together(reading: Reading) -> Iterator[str]:
+    """What can be seen only in several samples: repetitions and states."""
+    keys = [(s.metric, s.device_uuid, s.partition_uuid, s.labels) for s in reading.samples]
+    for metric, device, partition, own in (key for key, times in Counter(keys).items() if times > 1):
+        yield f"{metric.stem} of {partition or device} twice with labels {own}"
+    states: defaultdict[tuple[Metric, str, tuple[str, ...]], dict[str, float]] = defaultdict(dict)
+    for sample in reading.samples:
+        if sample.metric in _STATES and sample.labels:
+            states[sample.metric, sample.device_uuid, sample.labels[:-1]][sample.labels[-1]] = sample.value
+    for (metric, device, _), values in states.items():
+        if set(values) != set(metric.labels[-1].values) or sum(values.values()) != 1:
+            yield f"{metric.stem} of {device}: {values}, expected every state and 1 for one of them"
+
+
+def _strangers(reading: Reading) -> Iterator[str]:
+    """References to what the reading does not list, and rows that are said to be missing and are there."""
+    known = {(device.uuid, "") for device in reading.devices}
+    known |= {(part.device_uuid, part.uuid) for part in reading.partitions}
+    for part in reading.partitions:
+        if (part.device_uuid, "") not in known:
+            yield f"partition {part.uuid} is of a device that is not listed"
+    given = set()
+    for sample in reading.samples:
+        given.add((sample.metric, sample.device_uuid, sample.partition_uuid))
+    for process in reading.processes:
+        given.add((catalog.PROCESSES, process.device_uuid, process.partition_uuid))
+    for metric, device, partition in given:
+        if (device, partition) not in known:
+            yield f"{metric.stem}: device {device!r} with partition {partition!r} is not listed"
+    for gap in reading.unsupported:
+        if (gap.metric, gap.device_uuid, gap.partition_uuid) in given:
+            yield f"{gap.metric.stem} of {gap.partition_uuid or gap.device_uuid} is there and said to be unsupported"
+
+
+def _wrong_process(process: Process) -> Iterator[str]:
+    if process.pid <= 0:
+        yield f"pid {process.pid} is not positive"
+    if process.utilization_ratio is not None and not 0 <= process.utilization_ratio <= 1:
+        yield f"process {process.pid} has a utilization of {process.utilization_ratio}"
+    if process.memory_usage_bytes is not None and not 0 <= process.memory_usage_bytes <= _BOUNDS[Unit.BYTES][1]:
+        yield f"process {process.pid} has {process.memory_usage_bytes} bytes"

@@ -1,0 +1,129 @@
+"""Rules for whatever is read: they hold on a bench and on real hardware.
+
+A test class inherits them and has a fixture `bench`.
+"""
+
+from collections.abc import Mapping
+from functools import partial
+from itertools import combinations
+
+from collectors.contract import Collector, CollectorError, Device, Partition, Reading
+from collectors.metric import Cadence, Kind, Metric
+from tests.contract.bench import Readable
+from tests.contract.breaches import breaches
+from tests.contract.hosted import HostedCollector, allocated_blocks
+from tests.doubles.exporter_process import wait_until
+
+ALL = frozenset(Cadence)
+MIXTURES = tuple(frozenset(some) for size in (1, 2, 3) for some in combinations(Cadence, size))
+WARM_UP_READS = 200
+READS = 1_000
+MOST_MORE_BLOCKS = READS // 4  # a single object kept at every fourth read would be more
+
+Key = tuple[Metric, str, str, tuple[str, ...]]
+
+
+class ReadingRules:
+    """What every collector owes for every reading."""
+
+    def test_every_reading_keeps_the_contract_and_brings_only_what_was_due(self, bench: Readable) -> None:
+        collector = bench.start()
+        promised = {row.cadence for row in (*bench.spec.metrics, *bench.spec.partition_metrics)}
+        for due in (ALL, *MIXTURES, ALL):
+            reading = collector.read(due)
+            assert list(breaches(bench.spec, reading, due)) == []
+            assert reading.devices
+            assert {sample.metric.cadence for sample in reading.samples} == promised & due
+            bench.pass_time(1)
+
+    def test_counters_rise_and_never_fall(self, bench: Readable) -> None:
+        collector = bench.start()
+        first = counters(collector.read(ALL))
+        before = dict(first)
+
+        def risen() -> bool:
+            nonlocal before
+            bench.pass_time(1)
+            now = counters(collector.read(ALL))
+            assert [key for key, value in before.items() if now.get(key, value) < value] == []
+            before |= now
+            return not first or any(before[key] > value for key, value in first.items())
+
+        for _ in range(20):
+            risen()
+        wait_until(risen)
+
+    def test_ids_stay_over_reads_and_restarts(self, bench: Readable) -> None:
+        collector = bench.start()
+        first = identities(collector.read(ALL))
+        for due in (*MIXTURES, ALL):
+            assert identities(collector.read(due)) == first
+        collector.close()
+        assert identities(eventually_read(collector)) == first
+        assert identities(bench.start().read(ALL)) == first
+
+    def test_it_closes_twice_and_can_be_read_again(self, bench: Readable) -> None:
+        collector = bench.start()
+        for _ in range(3):
+            collector.close()
+            collector.close()
+            reading = eventually_read(collector)
+            assert list(breaches(bench.spec, reading, ALL)) == []
+            assert reading.samples
+
+    def test_memory_does_not_grow(self, bench: Readable) -> None:
+        collector = bench.start()
+        assert collector.read(ALL).samples
+        assert more_blocks(bench, collector) < MOST_MORE_BLOCKS
+
+
+def counters(reading: Reading) -> dict[Key, float]:
+    """The values of all counters."""
+    return {
+        (s.metric, s.device_uuid, s.partition_uuid, s.labels): s.value
+        for s in reading.samples
+        if s.metric.kind is Kind.COUNTER
+    }
+
+
+def identities(reading: Reading) -> Mapping[str, Device | Partition]:
+    """Who everything is, by uuid. No device may be lost."""
+    assert not [device for device in reading.devices if device.lost]
+    subjects: list[Device | Partition] = [*reading.devices, *reading.partitions]
+    return {subject.uuid: subject for subject in subjects}
+
+
+def attempt(collector: Collector, due: frozenset[Cadence] = ALL) -> Reading | CollectorError:
+    """What a read brings; anything raised that is not in the contract fails the test."""
+    try:
+        return collector.read(due)
+    except CollectorError as error:
+        return error
+
+
+def eventually_read(collector: Collector) -> Reading:
+    """The first reading that succeeds."""
+
+    def ask() -> Reading | None:
+        outcome = attempt(collector)
+        return outcome if isinstance(outcome, Reading) else None
+
+    return wait_until(ask)
+
+
+def more_blocks(bench: Readable, collector: Collector) -> int:
+    """How many small pieces of memory more are in use after 1,000 reads, those before that fill caches not counted."""
+    if isinstance(collector, HostedCollector):
+        often, used = collector.read_often, collector.allocated_blocks
+    else:
+        often, used = partial(_read_often, bench, collector), allocated_blocks
+    often(ALL, WARM_UP_READS)
+    before = used()
+    often(ALL, READS)
+    return used() - before
+
+
+def _read_often(bench: Readable, collector: Collector, due: frozenset[Cadence], times: int) -> None:
+    for _ in range(times):
+        attempt(collector, due)
+        bench.pass_time(0.1)

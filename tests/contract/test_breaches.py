@@ -1,0 +1,116 @@
+"""Every breach of the contract is found in a reading, and nothing in one that keeps it."""
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
+from collectors import catalog, labels
+from collectors.contract import Alias, CollectorSpec, Device, Node, Partition, Process, Reading, Sample, Unsupported
+from collectors.metric import Cadence, Label, Metric
+from tests.contract.breaches import breaches
+from tests.doubles.collectors import ScriptedCollector, gpu, info, part
+
+MEMORY_AND_MORE = (catalog.INFO, catalog.STATUS_STATE, catalog.UTILIZATION, catalog.ENERGY, catalog.TEMPERATURE)
+STATES = tuple(Sample(catalog.STATUS_STATE, "a", float(s == "ok"), labels=(s,)) for s in labels.STATUS.values)
+USED = Sample(catalog.UTILIZATION, "a", 0.5)
+HOT = Sample(catalog.TEMPERATURE, "a", 40, labels=("core",))
+GOOD = Reading(
+    devices=(gpu("a"), gpu("b", lost=True)),
+    partitions=(part("a", "s0"), part("a", "s1")),
+    samples=(info("a"), *STATES, USED, Sample(catalog.ENERGY, "a", 7), HOT, Sample(catalog.UTILIZATION, "a", 1, "s0")),
+    processes=(Process(7, "a", "s0", 5, 0.5), Process(8, "a")),
+    unsupported=(Unsupported(catalog.POWER, "a", "has none"),),
+)
+ALL = frozenset(Cadence)
+
+
+def never(_: Node) -> ScriptedCollector:
+    raise AssertionError("a reading is judged without its collector")
+
+
+SPEC = CollectorSpec("acme", MEMORY_AND_MORE, (), never, (catalog.UTILIZATION,))
+
+
+def without(sample: Sample) -> Reading:
+    return replace(GOOD, samples=tuple(other for other in GOOD.samples if other != sample))
+
+
+def beside(*samples: Sample) -> Reading:
+    return replace(GOOD, samples=(*GOOD.samples, *samples))
+
+
+def of(**fields: object) -> Reading:
+    """The good reading whose first device differs."""
+    changed: Callable[..., Device] = replace
+    return replace(GOOD, devices=(changed(GOOD.devices[0], **fields), GOOD.devices[1]))
+
+
+def made_up(**fields: object) -> Sample:
+    """A utilization by a row that is not in the catalogue."""
+    changed: Callable[..., Metric] = replace
+    return Sample(changed(catalog.UTILIZATION, stem="sleep_ratio", **fields), "a", 0.5)
+
+
+def hot(value: float) -> Reading:
+    return beside(replace(HOT, labels=("board",), value=value))
+
+
+BAD = [
+    (replace(GOOD, devices=(*GOOD.devices, gpu("a"))), "uuid 'a' is not unique"),
+    (replace(GOOD, partitions=(*GOOD.partitions, part("b", "a"))), "uuid 'a' is not unique"),
+    (replace(GOOD, devices=(*GOOD.devices, replace(gpu("c"), device="dev-a"))), "device 'dev-a' is not unique"),
+    (of(aliases=frozenset({Alias("B")})), "alias ('b', '') belongs to more than one"),
+    (of(model=" "), "model of device 'a' is empty"),
+    (of(device=""), "device of device 'a' is empty"),
+    (of(vendor="Acme Inc"), "vendor 'Acme Inc' is not one word in lower case"),
+    (beside(Sample(catalog.POWER_LIMIT, "a", 1)), "power_limit_watts of a: not among the rows of its specification"),
+    (beside(Sample(catalog.TEMPERATURE, "a", 1, "s0", ("core",))), "temperature_celsius of s0: not a row of the"),
+    (beside(made_up()), "sleep_ratio of a: not a row of the catalogue for devices"),
+    (beside(replace(HOT, labels=())), "temperature_celsius of a: labels (), expected ['sensor']"),
+    (beside(replace(HOT, labels=("",))), "temperature_celsius of a: label sensor is empty"),
+    (beside(replace(HOT, labels=("nose",))), "temperature_celsius of a: label sensor is 'nose', expected one of"),
+    (beside(replace(info("a"), labels=("1", *[""] * 6, "toy", "", ""))), "info of a: label class is 'toy', expected"),
+    (beside(replace(info("a", index="1"), value=2)), "info of a: 2, expected 1"),
+    (hot(math.nan), "temperature_celsius of a: nan is not between"),
+    (hot(math.inf), "temperature_celsius of a: inf is not between"),
+    (hot(4e9), "temperature_celsius of a: 4000000000.0 is not between"),
+    (beside(Sample(catalog.UTILIZATION, "a", 55, "s1")), "utilization_ratio of s1: 55 is not between 0 and 1"),
+    (beside(Sample(catalog.ENERGY, "a", -1, labels=())), "energy_joules_total of a: -1 is not between"),
+    (beside(Sample(catalog.ENERGY, "a", 2.0**64)), "energy_joules_total of a: 1.8446744073709552e+19 is not between"),
+    (beside(Sample(catalog.ERRORS, "a", 0.5, labels=("xid", "79", "hardware"))), "0.5 is not a whole number"),
+    (beside(Sample(catalog.MODE_STATE, "a", 2, labels=("ecc",))), "mode of a: 2, expected 0 or 1"),
+    (beside(Sample(catalog.UTILIZATION, "b", 0.5)), "utilization_ratio of b: a reading of a lost device"),
+    (beside(replace(USED, value=0.6)), "utilization_ratio of a twice with labels ()"),
+    (without(STATES[1]), "expected every state and 1 for one of them"),
+    (beside(*(Sample(catalog.STATUS_STATE, "b", 0.0, labels=s.labels) for s in STATES)), "status of b: {"),
+    (beside(replace(USED, device_uuid="z")), "utilization_ratio: device 'z' with partition '' is not listed"),
+    (beside(replace(USED, partition_uuid="z")), "utilization_ratio: device 'a' with partition 'z' is not listed"),
+    (replace(GOOD, partitions=(*GOOD.partitions, Partition("s9", "z", "1g"))), "partition s9 is of a device that is"),
+    (replace(GOOD, processes=(Process(7, "z"),)), "processes: device 'z' with partition '' is not listed"),
+    (replace(GOOD, unsupported=(Unsupported(catalog.ENERGY, "a", ""),)), "energy_joules_total of a is there and said"),
+    (replace(GOOD, processes=(Process(0, "a"),)), "pid 0 is not positive"),
+    (replace(GOOD, processes=(Process(7, "a", utilization_ratio=1.5),)), "process 7 has a utilization of 1.5"),
+    (replace(GOOD, processes=(Process(7, "a", memory_usage_bytes=2**64 - 1),)), "process 7 has 18446744073709551615"),
+]
+
+
+def test_nothing_is_wrong_with_a_good_reading() -> None:
+    assert list(breaches(SPEC, GOOD, ALL)) == []
+
+
+@pytest.mark.parametrize(("reading", "sentence"), BAD, ids=[sentence for _, sentence in BAD])
+def test_a_breach_is_named(reading: Reading, sentence: str) -> None:
+    assert [found for found in breaches(SPEC, reading, ALL) if sentence in found]
+
+
+def test_what_was_not_due_is_named() -> None:
+    wrong = list(breaches(SPEC, GOOD, frozenset({Cadence.FAST, Cadence.MEDIUM})))
+    assert wrong == ["info of a: slow was not due"]
+
+
+def test_a_label_without_a_closed_list_may_have_any_value() -> None:
+    assert Label("code") in catalog.ERRORS.labels
+    reading = beside(Sample(catalog.ERRORS, "a", 3, labels=("xid", "any", "hardware")))
+    assert list(breaches(SPEC, reading, ALL)) == ["errors_total of a: not among the rows of its specification"]

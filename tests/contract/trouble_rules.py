@@ -1,0 +1,216 @@
+"""Rules for what goes wrong: a bench can break its hardware, heal it and take it away.
+
+A test class inherits `TroubleRules`, and `AbsenceRules` if its collector is installed, and has a fixture `bench`.
+"""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from collectors.contract import AbsentError, Collector, CollectorError, Reading, Reason
+from collectors.metric import Kind
+from tests.contract.bench import Bench, Trouble
+from tests.contract.breaches import breaches
+from tests.contract.hosted import HostedCollector
+from tests.contract.reading_rules import (
+    ALL,
+    MOST_MORE_BLOCKS,
+    Key,
+    ReadingRules,
+    attempt,
+    counters,
+    identities,
+    more_blocks,
+)
+from tests.doubles.exporter_process import wait_until
+
+_READS_IN_TROUBLE = 5
+
+
+class TroubleRules(ReadingRules):
+    """What every collector owes on a bench, beside the rules for readings."""
+
+    def test_the_bench_shows_every_row_or_the_collector_says_it_is_unsupported(self, bench: Bench) -> None:
+        reading = bench.start().read(ALL)
+        assert len(reading.devices) > 1
+        assert bool(reading.partitions) == bool(bench.spec.partition_metrics)
+        devices = {(device.uuid, "") for device in reading.devices}
+        partitions = {(partition.device_uuid, partition.uuid) for partition in reading.partitions}
+        for rows, subjects in ((bench.spec.metrics, devices), (bench.spec.partition_metrics, partitions)):
+            for row in rows:
+                given = {(s.device_uuid, s.partition_uuid) for s in reading.samples if s.metric == row}
+                said = {(gap.device_uuid, gap.partition_uuid) for gap in reading.unsupported if gap.metric == row}
+                assert given & subjects or said >= subjects, row.stem
+
+    def test_two_machines_share_no_id(self, bench: Bench) -> None:
+        bench.forget_ids()
+        one, same, other = (set(identities(bench.start(name).read(ALL))) for name in ("one", "one", "other"))
+        assert one == same
+        assert len(one) > 1
+        assert not one & other
+
+    @pytest.mark.parametrize("trouble", sorted(set(Trouble) - {Trouble.HANG}))
+    def test_it_survives_a_trouble_and_recovers(self, bench: Bench, trouble: Trouble) -> None:
+        skip_if_impossible(bench, trouble)
+        collector = bench.start()
+        healthy = collector.read(ALL)
+        bench.pass_time(1)
+        bench.inject(trouble)
+        outcomes = [attempt(collector) for _ in range(_READS_IN_TROUBLE)]
+        for reading in readings(outcomes):
+            assert list(breaches(bench.spec, reading, ALL)) == []
+        shows(trouble, bench, healthy, outcomes)
+        bench.heal()
+        recovered = recover(bench, collector, healthy)
+        if trouble is not Trouble.DRIVER_RELOAD:
+            assert fallen(counters(healthy), recovered) == []
+
+    def test_a_hung_call_ends_when_it_is_released_and_costs_nothing_else(self, bench: Bench) -> None:
+        skip_if_impossible(bench, Trouble.HANG)
+        collector = bench.start()
+        healthy = collector.read(ALL)
+        bench.inject(Trouble.HANG)
+        with reading_in_a_thread(collector, bench) as call:
+            wait_until(bench.met)
+            assert call.outcome is None
+        assert call.outcome is not None
+        for reading in readings([call.outcome]):
+            assert list(breaches(bench.spec, reading, ALL)) == []
+        assert fallen(counters(healthy), recover(bench, collector, healthy)) == []
+
+    def test_memory_does_not_grow_while_nothing_can_be_read(self, bench: Bench) -> None:
+        skip_if_impossible(bench, Trouble.RAISE)
+        collector = bench.start()
+        collector.read(ALL)
+        bench.inject(Trouble.RAISE)
+        assert isinstance(attempt(collector), CollectorError)
+        assert more_blocks(bench, collector) < MOST_MORE_BLOCKS
+        assert isinstance(attempt(collector), CollectorError)
+
+
+class AbsenceRules:
+    """What an installed collector owes on a machine without its vendor's hardware."""
+
+    def test_absent_hardware_is_silent(self, bench: Bench, tmp_path: Path) -> None:
+        told = tmp_path / "told"
+        nothing = tmp_path / "no-sysfs"
+        environment = bench.bare_environment
+        with HostedCollector(bench.spec.name, nothing, environment=environment, told=told) as collector:
+            for _ in range(3):
+                with pytest.raises(AbsentError, match=r"\w"):
+                    collector.read(ALL)
+            assert not collector.modules() & bench.library_modules
+            collector.close()
+        assert told.read_text() == ""
+
+
+@dataclass
+class Call:
+    """A read in a thread of its own.
+
+    Attributes:
+        outcome: What it brought; None while it is out.
+    """
+
+    outcome: Reading | CollectorError | None = None
+
+
+@contextmanager
+def reading_in_a_thread(collector: Collector, bench: Bench) -> Iterator[Call]:
+    """Start a read, and let go of it at the end."""
+    call = Call()
+
+    def read() -> None:
+        call.outcome = attempt(collector)
+
+    thread = threading.Thread(target=read, daemon=True)
+    thread.start()
+    try:
+        yield call
+    finally:
+        bench.heal()
+        thread.join(30)
+        assert not thread.is_alive()
+
+
+def skip_if_impossible(bench: Bench, trouble: Trouble) -> None:
+    """Leave out what a bench cannot make, and say why."""
+    if trouble in bench.impossible:
+        pytest.skip(bench.impossible[trouble])
+
+
+def readings(outcomes: list[Reading | CollectorError]) -> list[Reading]:
+    """Those that brought something."""
+    return [outcome for outcome in outcomes if isinstance(outcome, Reading)]
+
+
+def shows(trouble: Trouble, bench: Bench, healthy: Reading, outcomes: list[Reading | CollectorError]) -> None:
+    """Whoever reads the collector is told of the trouble, and of nothing but it."""
+    errors = [outcome for outcome in outcomes if isinstance(outcome, CollectorError)]
+    assert not [error for error in errors if isinstance(error, AbsentError)], "absent is who never was here"
+    if trouble is Trouble.RAISE:
+        assert len(errors) == len(outcomes)
+    elif trouble is Trouble.SLOW:
+        assert bench.met()
+        assert not errors
+        assert is_whole(readings(outcomes)[-1], healthy)
+    elif trouble is Trouble.DRIVER_RELOAD:
+        assert errors or fallen(counters(healthy), readings(outcomes)[-1])
+    else:
+        assert not errors
+        told = {fault.reason for reading in readings(outcomes) for fault in reading.faults}
+        assert (Reason.DEVICE_LOST if trouble is Trouble.DEVICE_LOST else Reason.INVALID_VALUE) in told
+        only_the_first_suffers(healthy, readings(outcomes)[-1], lost=trouble is Trouble.DEVICE_LOST)
+
+
+def only_the_first_suffers(healthy: Reading, now: Reading, *, lost: bool) -> None:
+    """The first device has lost something, the others nothing, and all are still the same."""
+    first = healthy.devices[0].uuid
+    assert [(device.uuid, device.lost) for device in now.devices] == [
+        (device.uuid, lost and device.uuid == first) for device in healthy.devices
+    ]
+    missing = keys(healthy) - keys(now)
+    assert missing
+    assert {device for _, device, _, _ in missing} == {first}
+
+
+def recover(bench: Bench, collector: Collector, healthy: Reading) -> Reading:
+    """Read until everything is back."""
+
+    def ask() -> Reading | None:
+        bench.pass_time(1)
+        outcome = attempt(collector)
+        if isinstance(outcome, CollectorError):
+            return None
+        assert list(breaches(bench.spec, outcome, ALL)) == []
+        return outcome if is_whole(outcome, healthy) else None
+
+    return wait_until(ask)
+
+
+def is_whole(reading: Reading, healthy: Reading) -> bool:
+    """Whether a reading has everything that a healthy one had, and no fault."""
+    return (
+        not reading.faults
+        and reading.devices == healthy.devices
+        and reading.partitions == healthy.partitions
+        and keys(reading) >= keys(healthy)
+    )
+
+
+def keys(reading: Reading) -> set[Key]:
+    """Which samples are there; the labels of an info are its content."""
+    return {
+        (s.metric, s.device_uuid, s.partition_uuid, () if s.metric.kind is Kind.INFO else s.labels)
+        for s in reading.samples
+    }
+
+
+def fallen(before: dict[Key, float], reading: Reading) -> list[Key]:
+    """The counters that are lower than before."""
+    now = counters(reading)
+    return [key for key, value in before.items() if now.get(key, value) < value]
