@@ -88,21 +88,29 @@ def _free_port() -> int:
 
 
 @contextmanager
-def prometheus(tmp_path: Path, *targets: str) -> Iterator[Prometheus]:
-    """Start a server that scrapes the targets every second; end it."""
+def serving(configuration: Path) -> Iterator[Prometheus]:
+    """Start a server with a configuration file, its data and log beside it; end it."""
     port = _free_port()
-    configuration = tmp_path / "prometheus.yml"
-    configuration.write_text(_CONFIGURATION.format(targets=", ".join(f'"{target}"' for target in targets)))
     command = [
         tool("prometheus"),
         f"--config.file={configuration}",
-        f"--storage.tsdb.path={tmp_path / 'tsdb'}",
+        f"--storage.tsdb.path={configuration.with_name('tsdb')}",
         f"--web.listen-address=127.0.0.1:{port}",
     ]
-    with (tmp_path / "prometheus.log").open("wb") as log, subprocess.Popen(command, stdout=log, stderr=log) as process:
+    log = configuration.with_suffix(".log").open("wb")
+    with log, subprocess.Popen(command, stdout=log, stderr=log) as process:
         try:
             server = Prometheus(port)
             wait_until(server.ready)
             yield server
         finally:
             process.kill()
+
+
+@contextmanager
+def prometheus(tmp_path: Path, *targets: str) -> Iterator[Prometheus]:
+    """Start a server that scrapes the targets every second; end it."""
+    configuration = tmp_path / "prometheus.yml"
+    configuration.write_text(_CONFIGURATION.format(targets=", ".join(f'"{target}"' for target in targets)))
+    with serving(configuration) as server:
+        yield server

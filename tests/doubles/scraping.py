@@ -1,7 +1,5 @@
 """A real Prometheus with scrape jobs of the test's own."""
 
-import socket
-import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,8 +7,7 @@ from typing import Any
 
 import yaml
 
-from tests.doubles.exporter_process import wait_until
-from tests.doubles.prometheus import Prometheus, tool
+from tests.doubles.prometheus import Prometheus, serving
 
 Job = dict[str, Any]
 
@@ -38,18 +35,5 @@ def write_configuration(path: Path, jobs: Sequence[Job]) -> Path:
 @contextmanager
 def scraping(folder: Path, *jobs: Job) -> Iterator[Prometheus]:
     """Start a server with these jobs; end it."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = int(probe.getsockname()[1])
-    command = [
-        tool("prometheus"),
-        f"--config.file={write_configuration(folder / 'scraping.yml', jobs)}",
-        f"--storage.tsdb.path={folder / 'tsdb'}",
-        f"--web.listen-address=127.0.0.1:{port}",
-    ]
-    with (folder / "scraping.log").open("wb") as log, subprocess.Popen(command, stdout=log, stderr=log) as process:
-        try:
-            server = Prometheus(port)
-            wait_until(server.ready)
-            yield server
-        finally:
-            process.kill()
+    with serving(write_configuration(folder / "scraping.yml", jobs)) as server:
+        yield server
