@@ -1,0 +1,85 @@
+"""The row about devices: their load, memory, power, heat and state."""
+
+from grafana_foundation_sdk.cog.builder import Builder
+from grafana_foundation_sdk.models.dashboard import Panel
+
+from collectors import catalog
+from collectors.metric import Subject
+from dashboards.src.measures import OF_DEVICE, memory_fullness, utilization
+from dashboards.src.panels import About, Query, lines
+from dashboards.src.promql import POINT, RANGE, largest, series
+from dashboards.src.tables import Column, rows
+
+_LEGEND = "{{instance}} {{device}}"
+
+STATUS_COLORS = {"ok": "green", "degraded": "yellow", "predicted_failure": "orange", "failed": "red"}
+
+
+def panels() -> tuple[Builder[Panel], ...]:
+    """The table first: it says which line of the graphs to look at."""
+    return (_table(), *_graphs())
+
+
+def _table() -> Builder[Panel]:
+    core = 'sensor="core"'
+    columns = (
+        Column("State", series(catalog.STATUS_STATE, Subject.DEVICE).where("== 1"), "state", STATUS_COLORS),
+        Column("Holders", series(catalog.ALLOCATIONS, Subject.DEVICE)),
+        Column("Utilization", utilization(Subject.DEVICE, RANGE)),
+        Column("Memory", memory_fullness(Subject.DEVICE)),
+        Column("Power", series(catalog.POWER, Subject.DEVICE)),
+        Column("Temperature", series(catalog.TEMPERATURE, Subject.DEVICE, core)),
+    )
+    about = About(
+        "Devices now",
+        "One line for each device. Utilization is the mean over the time range chosen above, all else is now. Holders "
+        "counts containers that hold the device itself: 0 is free or cut into partitions, more than 1 is shared. An "
+        "empty cell is a reading that the device does not give. A state other than ok: see the row Health.",
+        width=24,
+    )
+    return rows(
+        about, {"instance": "Node", "device": "Device", "model": "Model"}, tuple(map(_by_device, columns)), ("uuid",)
+    )
+
+
+def _by_device(column: Column) -> Column:
+    by = (*OF_DEVICE, column.label) if column.label else OF_DEVICE
+    return Column(column.title, largest(column.expression, *by), column.label, column.colors)
+
+
+def _graphs() -> tuple[Builder[Panel], ...]:
+    return (
+        lines(
+            About(
+                "Device utilization",
+                "Busy time over observed time: the true mean of each step, also of work between two scrapes. A gap is "
+                "time without readings, not idleness. A device cut into partitions may tell none: see Partitions.",
+            ),
+            Query(utilization(Subject.DEVICE, POINT), _LEGEND),
+        ),
+        lines(
+            About(
+                "Device memory in use",
+                "Device memory in use as a fraction of all of it. Near 100 % the next allocation of a program fails. "
+                "High memory without utilization is often a process left behind.",
+            ),
+            Query(memory_fullness(Subject.DEVICE), _LEGEND),
+        ),
+        lines(
+            About(
+                "Device power",
+                "What each device draws. A flat line at the power limit means that the limit holds the device back: "
+                "compare it with Throttled in the row Health.",
+            ),
+            Query(series(catalog.POWER, Subject.DEVICE), _LEGEND),
+        ),
+        lines(
+            About(
+                "Device temperature",
+                "At each sensor the device has. One device hotter than its neighbours under the same load: check air "
+                "flow and fans. "
+                f"The device's own limits are in {catalog.TEMPERATURE_LIMIT.name(Subject.DEVICE)}.",
+            ),
+            Query(series(catalog.TEMPERATURE, Subject.DEVICE), f"{_LEGEND} {{{{sensor}}}}"),
+        ),
+    )

@@ -1,0 +1,94 @@
+"""The row about health: of the devices, and of the exporter that tells about them."""
+
+from grafana_foundation_sdk.cog.builder import Builder
+from grafana_foundation_sdk.models.dashboard import Panel
+
+from collectors import catalog
+from collectors.metric import Subject
+from dashboards.src.panels import About, Query, lines, states
+from dashboards.src.promql import POINT, Expression, increase, rate, series
+from exporter import families
+
+_DEVICE = "{{instance}} {{device}}"
+
+
+def panels() -> tuple[Builder[Panel], ...]:
+    """What goes wrong on devices, then the exporter."""
+    return (*_of_devices(), *_of_exporters())
+
+
+def _of_devices() -> tuple[Builder[Panel], ...]:
+    return (
+        lines(
+            About(
+                "Throttled",
+                "Fraction of the time for which the device held its clocks down, by reason; devices that did not are "
+                "left out. power: the limit is low for the load. thermal: check cooling. external: the power supply "
+                "or the chassis asked for it.",
+                width=8,
+            ),
+            Query(
+                rate(series(catalog.THROTTLE_SECONDS, Subject.DEVICE), POINT).where("> 0"), f"{_DEVICE} {{{{reason}}}}"
+            ),
+        ),
+        lines(
+            About(
+                "Memory errors",
+                "New errors in the window before each point; devices without any are left out. Single corrected errors "
+                "are normal. Uncorrected ones end programs: reset the device when it is free, replace it when they "
+                "come back.",
+                width=8,
+            ),
+            Query(_new(series(catalog.MEMORY_ERRORS, Subject.DEVICE)), f"{_DEVICE} {{{{kind}}}}"),
+        ),
+        lines(
+            About(
+                "Critical events",
+                "Events the driver reported, by source and code (NVIDIA: XID). Class application is most often a fault "
+                "of the program; class hardware asks for a reset or a repair. Look the code up in the vendor's list.",
+                width=8,
+            ),
+            Query(_new(series(catalog.ERRORS, Subject.DEVICE)), f"{_DEVICE} {{{{source}}}} {{{{code}}}} {{{{class}}}}"),
+        ),
+    )
+
+
+def _of_exporters() -> tuple[Builder[Panel], ...]:
+    return (
+        states(
+            About(
+                "Collectors and attribution",
+                "up: the hardware library, or the source of who holds what, answers. down: its readings end and "
+                "nothing else. Run `accelerator-exporter check` on that node.",
+                width=8,
+            ),
+            Query(series(families.COLLECTOR_UP, Subject.EXPORTER), "{{instance}} {{collector}}"),
+            Query(series(families.ATTRIBUTION_UP, Subject.EXPORTER), "{{instance}} pods by {{source}}"),
+        ),
+        lines(
+            About(
+                "Exporter CPU",
+                "Of one core. It does not depend on how often it is scraped by much; a lasting rise is worth a report.",
+                width=8,
+            ),
+            Query(_own(rate(series(families.PROCESS_CPU, Subject.OWN_PROCESS), POINT)), "{{instance}}"),
+        ),
+        lines(
+            About(
+                "Exporter memory",
+                "Resident memory. It levels out within minutes; at the limit of its container the exporter is ended "
+                "and started again.",
+                width=8,
+            ),
+            Query(_own(series(families.PROCESS_RESIDENT_MEMORY, Subject.OWN_PROCESS)), "{{instance}}"),
+        ),
+    )
+
+
+def _new(counter: Expression) -> Expression:
+    return increase(counter, POINT).where("> 0")
+
+
+def _own(expression: Expression) -> Expression:
+    """Other programs have families of the same names: only those of the exporter's targets."""
+    return expression.those_in(series(families.BUILD_INFO, Subject.EXPORTER), "instance", "job")

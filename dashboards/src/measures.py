@@ -1,0 +1,68 @@
+"""What the dashboard shows of more than one family: quotients and joins that several panels need."""
+
+from collectors import catalog
+from collectors.metric import Subject
+from dashboards.src.promql import Expression, largest, rate, series, total
+from exporter import families
+
+# The labels of a panel's series: enough to tell them apart, and no more.
+OF_DEVICE = ("instance", "device", "model", "uuid")
+OF_PARTITION = ("instance", "device", "profile", "partition_uuid")
+OF_CONTAINER = ("namespace", "pod", "container")
+OF_EDGE = (*OF_CONTAINER, "instance", "device", "profile", "uuid", "partition_uuid")
+
+# A device or partition in joins.
+DEVICE_KEY = ("instance", "uuid")
+PARTITION_KEY = ("instance", "partition_uuid")
+
+_BUSY = {
+    Subject.DEVICE: catalog.BUSY_SECONDS,
+    Subject.PARTITION: catalog.BUSY_SECONDS,
+    Subject.CONTAINER: families.CONTAINER_BUSY_SECONDS,
+}
+_OBSERVED = {
+    Subject.DEVICE: catalog.OBSERVED_SECONDS,
+    Subject.PARTITION: catalog.OBSERVED_SECONDS,
+    Subject.CONTAINER: families.CONTAINER_OBSERVED_SECONDS,
+}
+
+
+def utilization(subject: Subject, window: str) -> Expression:
+    """Busy time as a fraction of observed time, each series by itself. Gaps in the readings are not idleness."""
+    return _busy(subject, window).over(_observed(subject, window))
+
+
+def mean_utilization(subject: Subject, window: str, *by: str) -> Expression:
+    """The same for several together: first the sums, then the quotient."""
+    return total(_busy(subject, window), *by).over(total(_observed(subject, window), *by))
+
+
+def memory_fullness(subject: Subject) -> Expression:
+    """Memory in use as a fraction of all of it."""
+    return series(catalog.MEMORY_USAGE, subject).over(series(catalog.MEMORY_LIMIT, subject))
+
+
+def numbered(expression: Expression) -> Expression:
+    """Partitions with their index on the device: several have one profile."""
+    info = series(catalog.INFO, Subject.PARTITION)
+    return expression.times_one_of(info, *PARTITION_KEY, adding=("index",))
+
+
+def power_by_pod(window: str) -> Expression:
+    """Power of the devices, each divided among its holders by the share they hold."""
+    share = series(families.ALLOCATION_SHARE, Subject.ALLOCATION)
+    power = rate(series(catalog.ENERGY, Subject.DEVICE), window)
+    return total(share.times_one_of(power, *DEVICE_KEY), "namespace", "pod")
+
+
+def edge(expression: Expression) -> Expression:
+    """One element for each container and device or partition, with the labels that the tables show."""
+    return largest(expression, *OF_EDGE)
+
+
+def _busy(subject: Subject, window: str) -> Expression:
+    return rate(series(_BUSY[subject], subject), window)
+
+
+def _observed(subject: Subject, window: str) -> Expression:
+    return rate(series(_OBSERVED[subject], subject), window)

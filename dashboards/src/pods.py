@@ -1,0 +1,145 @@
+"""The row about pods: who holds what, what they do with it, and who does nothing."""
+
+from grafana_foundation_sdk.cog.builder import Builder
+from grafana_foundation_sdk.models.dashboard import Panel
+
+from collectors import catalog
+from collectors.metric import Subject
+from dashboards.src.measures import (
+    DEVICE_KEY,
+    OF_CONTAINER,
+    OF_EDGE,
+    edge,
+    mean_utilization,
+    power_by_pod,
+    utilization,
+)
+from dashboards.src.panels import About, Query, Step, bars, lines
+from dashboards.src.promql import POINT, RANGE, Expression, increase, largest, series, since, total
+from dashboards.src.tables import Column, rows
+from exporter import families
+
+_POD = "{{namespace}}/{{pod}}"
+_CONTAINER = f"{_POD} {{{{container}}}}"
+_TITLES = {
+    "namespace": "Namespace",
+    "pod": "Pod",
+    "container": "Container",
+    "instance": "Node",
+    "device": "Device",
+    "profile": "Partition",
+}
+_HIDDEN = tuple(label for label in OF_EDGE if label not in _TITLES)
+_SHARE = series(families.ALLOCATION_SHARE, Subject.ALLOCATION)
+_LAST_ACTIVE = series(families.CONTAINER_LAST_ACTIVE, Subject.CONTAINER)
+
+_HALF_AN_HOUR = 1800
+_AN_HOUR = 3600
+# Below this fraction of busy time a holder counts as idle, if it was observed for at least half of the time range.
+_IDLE_RATIO = 0.01
+_LONG_ENOUGH = "> 0.5 * $__range_s"
+
+
+def panels() -> tuple[Builder[Panel], ...]:
+    """Tables of all holders and of the idle ones, then the graphs."""
+    return (_holders(), _idle(), *_use(), *_cost())
+
+
+def _holders() -> Builder[Panel]:
+    about = About(
+        "Who holds what",
+        "One line for each container and the device or partition it holds. Share is its part of the whole device. "
+        "Utilization is the mean over the time range; it is empty where several share a device, because their parts "
+        "cannot be measured.",
+        width=24,
+    )
+    columns = (
+        Column("Share", edge(_SHARE)),
+        Column("Utilization", edge(utilization(Subject.CONTAINER, RANGE))),
+        Column("Idle for", since(edge(_LAST_ACTIVE))),
+    )
+    return rows(about, _TITLES, columns, _HIDDEN)
+
+
+def _idle() -> Builder[Panel]:
+    about = About(
+        "Held and idle",
+        "Holders that were busy for less than 1 % of the time range and observed for at least half of it. Those that "
+        "share a device are listed when the whole device was idle. Choose a range of an hour or more, then ask the "
+        "owner whether the pod can go.",
+        width=24,
+        height=6,
+    )
+    return rows(about, _TITLES, (Column("Utilization", edge(_idle_alone().or_else(_idle_together()))),), _HIDDEN)
+
+
+def _idle_alone() -> Expression:
+    """Holders whose own use is measured."""
+    observed = increase(series(families.CONTAINER_OBSERVED_SECONDS, Subject.CONTAINER), RANGE)
+    idle = utilization(Subject.CONTAINER, RANGE).where(f"< {_IDLE_RATIO}")
+    return idle.those_in(observed.where(_LONG_ENOUGH), *OF_CONTAINER, "instance", "uuid", "partition_uuid")
+
+
+def _idle_together() -> Expression:
+    """Holders of a shared device, with the utilization of the device."""
+    observed = increase(series(catalog.OBSERVED_SECONDS, Subject.DEVICE), RANGE)
+    shared = series(catalog.ALLOCATIONS, Subject.DEVICE).where("> 1")
+    idle = utilization(Subject.DEVICE, RANGE).where(f"< {_IDLE_RATIO}")
+    device = idle.those_in(observed.where(_LONG_ENOUGH), *DEVICE_KEY).those_in(shared, *DEVICE_KEY)
+    return series(families.ALLOCATION_INFO, Subject.ALLOCATION).times_one_of(device, *DEVICE_KEY)
+
+
+def _use() -> tuple[Builder[Panel], ...]:
+    return (
+        lines(
+            About(
+                "Container utilization",
+                "Busy over observed time of each container; several devices of one are averaged. This is what an "
+                "autoscaler should follow. Absent for containers that share a device.",
+            ),
+            Query(mean_utilization(Subject.CONTAINER, POINT, *OF_CONTAINER), _CONTAINER),
+        ),
+        lines(
+            About(
+                "Container memory",
+                "Device memory in use by each container, all its devices together. A steady rise is a leak or a "
+                "growing cache. Absent for containers that share a device.",
+            ),
+            Query(total(series(families.CONTAINER_MEMORY_USAGE, Subject.CONTAINER), *OF_CONTAINER), _CONTAINER),
+        ),
+    )
+
+
+def _cost() -> tuple[Builder[Panel], ...]:
+    return (
+        bars(
+            About(
+                "Time since last active",
+                "How long ago each container was last seen executing, on any of its devices. A container that never "
+                "was has no bar: it is in the table of idle holders.",
+                width=8,
+            ),
+            Query(since(largest(_LAST_ACTIVE, *OF_CONTAINER)), _CONTAINER),
+            Step(0, "green"),
+            Step(_HALF_AN_HOUR, "yellow"),
+            Step(_AN_HOUR, "red"),
+        ),
+        lines(
+            About(
+                "Power by pod",
+                "Power of the devices, divided among their holders by the share they hold. It never adds up to more "
+                "than the devices draw; what nobody holds belongs to no pod.",
+                width=8,
+            ),
+            Query(power_by_pod(POINT), _POD),
+        ),
+        lines(
+            About(
+                "Devices held by pod",
+                "The shares of each pod, added up: 1 is a whole device, used or not. This is what a bill by time is "
+                "made of.",
+                width=8,
+            ),
+            Query(total(_SHARE, "namespace", "pod").as_count(), _POD),
+        ),
+    )

@@ -1,0 +1,71 @@
+"""What a generated dashboard asks for, with its variables filled in as Grafana would."""
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dashboards.src.variables import CHOICES
+
+Json = dict[str, Any]  # of a dashboard
+
+_VARIABLE = re.compile(r"\$\{?(\w+)\}?")
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One query of a panel.
+
+    Attributes:
+        panel: The panel's number.
+        title: The panel's title.
+        letter: The query's letter.
+        expr: The PromQL with variables.
+        legend: How a series is called; empty for tables.
+        instant: True where it is asked for now only.
+    """
+
+    panel: int
+    title: str
+    letter: str
+    expr: str
+    legend: str
+    instant: bool
+
+
+def read(path: Path) -> Json:
+    """A dashboard's file."""
+    dashboard: Json = json.loads(path.read_text(encoding="utf-8"))
+    return dashboard
+
+
+def panels(dashboard: Json) -> list[Json]:
+    """Its panels in order, without the heads of rows."""
+    return [panel for panel in dashboard["panels"] if panel["type"] != "row"]
+
+
+def targets(panel: Json) -> Iterator[Target]:
+    """The queries of a panel."""
+    for target in panel["targets"]:
+        legend = target.get("legendFormat", "")
+        yield Target(panel["id"], panel["title"], target["refId"], target["expr"], legend, target["instant"])
+
+
+def window_values(range_seconds: int, step_seconds: int) -> dict[str, str]:
+    """Grafana's own variables for a time range and the distance of two points."""
+    return {"__range": f"{range_seconds}s", "__range_s": str(range_seconds), "__rate_interval": f"{step_seconds}s"}
+
+
+def filled_in(expr: str, windows: Mapping[str, str], choices: Mapping[str, str] | None = None) -> str:
+    """The query with its variables replaced.
+
+    Args:
+        expr: PromQL with variables.
+        windows: What `window_values` gives.
+        choices: What is chosen by name; everything where nothing is.
+    """
+    everything = dict.fromkeys((choice.name for choice in CHOICES), ".*")
+    values = {**everything, **windows, **(choices or {})}
+    return _VARIABLE.sub(lambda found: values[found.group(1)], expr)
