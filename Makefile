@@ -11,7 +11,7 @@ GENERATORS := $(wildcard tools/gen_*.py)
 DOCS := $(filter-out tools/gen_proto.py,$(GENERATORS))
 LOCK := $(BIN)/uv pip compile --quiet --generate-hashes --no-header --universal --python-version 3.11
 
-.PHONY: help run test image-test check fix proto docs requirements image
+.PHONY: help run test image-test bench check fix proto docs requirements image
 .DEFAULT_GOAL := help
 
 help: ## List the targets
@@ -34,6 +34,10 @@ image-test: $(READY) ## Build the image and run it as the manifests do: needs ro
 	@tools/require-command runc runc
 	@tools/require-command gcc gcc libc6-dev
 	@$(BIN)/pytest -m image $(ARGS)
+
+bench: $(READY) ## Measure what the exporter costs: make bench ARGS=--write updates docs/performance.md
+	@tools/require-command gcc gcc libc6-dev
+	@$(BIN)/python -m bench $(ARGS)
 
 check: $(READY) ## Format, lint, types, import rules, generated files: changes nothing
 	$(BIN)/ruff format --check .

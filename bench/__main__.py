@@ -1,0 +1,68 @@
+"""Runs the whole bench: `python -m bench` prints the report, with `--write` it becomes docs/performance.md."""
+
+import argparse
+import logging
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from bench import budget, running
+from bench.figures import Table
+from bench.inside import inside
+from bench.machine import machine
+from bench.scrapes import scrapes
+from bench.series import series
+from bench.starting import starting
+from tests.doubles.native_build import build_nvml
+
+_DOCUMENT = Path(__file__).parents[1] / "docs" / "performance.md"
+
+_HEAD = """\
+# Performance
+
+What the exporter costs, as one run of `make bench ARGS=--write` measured it. `make bench` prints the same tables for
+the machine it runs on; it takes about ten minutes, and no test asserts any of these figures.
+
+{machine}
+The machine was shared with other work: figures are medians of repeated measurements, and CPU time rather than wall time
+wherever it can be. Expect them to differ by a tenth or two from one run to the next. There was no accelerator: NVML is
+a double that returns at once.
+"""
+
+
+def main() -> None:
+    """Run it."""
+    parser = argparse.ArgumentParser(prog="make bench")
+    parser.add_argument("--write", action="store_true", help="write docs/performance.md besides")
+    written = parser.parse_args().write
+    logging.disable()  # what the played faults would log
+    parts = [_HEAD.format(machine=machine())]
+    sys.stdout.write(f"{parts[0]}\n")
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+        for part in _parts(Path(folder)):
+            parts.append(part)
+            sys.stdout.write(f"{part}\n")
+            sys.stdout.flush()
+    if written:
+        _DOCUMENT.write_text("\n".join(parts), encoding="utf-8")
+
+
+def _parts(folder: Path) -> Iterator[str]:
+    """Each part of the report as soon as it is measured."""
+    library = build_nvml(folder)
+    tables: tuple[Callable[[], Table], ...] = (
+        series,
+        lambda: scrapes(folder),
+        inside,
+        lambda: starting(folder, library),
+    )
+    for table in tables:
+        yield table().markdown()
+    costs, beside = running.run(folder, library)
+    yield from (table.markdown() for table in budget.tables(costs))
+    yield budget.beside_text(beside)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,99 @@
+"""The tables made of what ran: its costs, and how they stand to the budget of the design."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from bench import running
+from bench.figures import Table, against, count, kilobytes, megabytes, milliseconds, with_scrapes
+from bench.nodes import SIMULATED
+from bench.running import Beside, Cost
+from bench.series import course
+from collectors.simulated.parse import parse_scenario
+
+_SCRAPE_INTERVAL_SECONDS = 15
+_SHORT_SECONDS = 20
+_RESIDENT_BYTES = (60e6, 80e6)
+_SERIES = {running.PLAIN: 900, running.SLICED: 2100}
+
+_COST = """\
+All of them ran beside each other as real processes: the exporter at its default cadences (readings every 1 s, 10 s and
+60 s, the kubelet every 5 s) and nvitop-exporter at its default interval of 1 s. The cards are those of the NVML double,
+whose calls return at once, and the kubelet is a gRPC server on a unix socket. On the simulated node the exporter makes
+up the readings itself, and that is counted too. CPU seconds per hour are scaled up from the median of {windows} windows
+of {seconds} s without a scrape; the next column adds a scrape every {interval} s. A real driver adds the time that it
+spends in each NVML call."""
+
+_MEMORY = """\
+Of the same processes: resident when ready, after {windows} minutes of polling, and after {scrapes} scrapes then, as
+Prometheus asks for them (OpenMetrics and gzip where the server has them). The CPU of a scrape is less what the process
+spends unasked."""
+
+_BUDGET = """\
+What the design sets out to cost, and what was found: memory after the scrapes above, series of the NVIDIA collector on
+the double and of the simulated cards, which supply more families. A figure over its budget is a miss; where the budget
+is a range, its upper end counts."""
+
+
+def tables(costs: Sequence[Cost]) -> list[Table]:
+    """CPU and calls, memory and scrapes, and the budget."""
+    return [_running(costs), _memory(costs), _budget({cost.name: cost for cost in costs})]
+
+
+def beside_text(beside: Beside) -> str:
+    """What has to be said about nvitop-exporter."""
+    if beside.problem:
+        return f"## nvitop-exporter\n\nIt could not be measured:\n\n```\n{beside.problem.strip()}\n```\n"
+    logged = "\n".join(beside.complaints) or "nothing"
+    return (
+        f"## nvitop-exporter\n\nInstalled for this run: {beside.versions}. It looks at the same double, reads no MIG "
+        "devices, joins no pods, and adds series about the host. The double lacks functions that it calls: it has no "
+        "`nvmlDeviceGetPcieThroughput`, so that its readings of PCIe throughput cost nothing here, where the real call "
+        f"samples for 20 ms. What it logged as errors, each kind once:\n\n```\n{logged}\n```\n"
+    )
+
+
+def _running(costs: Sequence[Cost]) -> Table:
+    rows = [
+        (
+            cost.name,
+            count(cost.series),
+            f"{cost.cpu_per_hour:.0f} s",
+            f"{with_scrapes(cost.cpu_per_hour, cost.scrape.cpu_seconds, _SCRAPE_INTERVAL_SECONDS):.0f} s",
+            "" if cost.calls_per_second is None else f"{cost.calls_per_second:.1f}",
+        )
+        for cost in costs
+    ]
+    about = _COST.format(windows=running.WINDOWS, seconds=running.WINDOW_SECONDS, interval=_SCRAPE_INTERVAL_SECONDS)
+    header = ("Node", "Series", "CPU per hour", "with scrapes", "NVML calls per second")
+    return Table("Running", about, header, rows)
+
+
+def _memory(costs: Sequence[Cost]) -> Table:
+    rows = [
+        (
+            cost.name,
+            megabytes(cost.ready_bytes),
+            megabytes(cost.polled_bytes),
+            megabytes(cost.scraped_bytes),
+            milliseconds(cost.scrape.cpu_seconds),
+            kilobytes(cost.scrape.size),
+        )
+        for cost in costs
+    ]
+    about = _MEMORY.format(windows=running.WINDOWS, scrapes=running.ROUNDS * running.SCRAPES)
+    header = ("Node", "Ready", "After polling", "After scrapes", "CPU of a scrape", "Bytes of it")
+    return Table("Memory", about, header, rows)
+
+
+def _budget(costs: dict[str, Cost]) -> Table:
+    rows: list[tuple[str, ...]] = []
+    for name, most in _SERIES.items():
+        simulated = max(course(parse_scenario(SIMULATED[name], "bench", Path()), _SHORT_SECONDS))
+        for what, found in ((name, costs[name].series), (f"{name}, simulated", simulated)):
+            rows.append((f"Series, {what}", f"about {count(most)}", count(found), against(found, most)))
+    low, high = _RESIDENT_BYTES
+    for name in (running.PLAIN, running.SLICED, running.SIMULATED):
+        resident = costs[name].scraped_bytes
+        budget = f"{megabytes(low)} to {megabytes(high)}"
+        rows.append((f"Resident, {name}", budget, megabytes(resident), against(resident, high)))
+    return Table("Budget", _BUDGET, ("What", "Budget", "Found", "Verdict"), rows)

@@ -1,0 +1,87 @@
+"""The arithmetic of the bench and the tables it prints."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+_SECONDS_PER_HOUR = 3600
+
+
+def per_hour(cpu_seconds: float, window_seconds: float) -> float:
+    """CPU seconds in an hour that goes on like the window."""
+    return cpu_seconds * _SECONDS_PER_HOUR / window_seconds
+
+
+def with_scrapes(cpu_per_hour: float, cpu_per_scrape: float, every_seconds: float) -> float:
+    """CPU seconds in an hour, scrapes at an interval included."""
+    return cpu_per_hour + cpu_per_scrape * _SECONDS_PER_HOUR / every_seconds
+
+
+def above_idle(cpu_seconds: float, elapsed_seconds: float, idle_rate: float) -> float:
+    """What was spent beyond what the process spends anyway.
+
+    Args:
+        cpu_seconds: Spent in all.
+        elapsed_seconds: In this time.
+        idle_rate: CPU seconds a second without the work that is measured.
+    """
+    return max(0.0, cpu_seconds - idle_rate * elapsed_seconds)
+
+
+def milliseconds(seconds: float) -> str:
+    """Seconds as milliseconds, with the digits that the measurement is good for."""
+    value = seconds * 1000
+    return f"{value:,.0f} ms" if value >= 100 else f"{value:.1f} ms"  # noqa: PLR2004 - three digits
+
+
+def megabytes(size: float) -> str:
+    """Bytes as MB of 10^6 bytes."""
+    return f"{size / 1e6:.1f} MB"
+
+
+def kilobytes(size: float) -> str:
+    """Bytes as kB of 10^3 bytes."""
+    return f"{size / 1e3:,.1f} kB"
+
+
+def count(number: float) -> str:
+    """A whole number, grouped by thousands."""
+    return f"{number:,.0f}"
+
+
+def against(found: float, budget: float) -> str:
+    """How a figure stands to its budget, which is a ceiling."""
+    percent = 100 * found / budget
+    return f"{'over' if found > budget else 'within'}, {percent:.0f}% of it"
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table of the report.
+
+    Attributes:
+        title: Its heading.
+        about: What was measured and how.
+        header: Of the columns.
+        rows: Cells by row; the first cell names the row, the others are set to the right.
+    """
+
+    title: str
+    about: str
+    header: tuple[str, ...]
+    rows: Sequence[tuple[str, ...]]
+
+    def markdown(self) -> str:
+        """Heading, text and table, padded so that it reads well without a renderer."""
+        lines = (self.header, *self.rows)
+        widths = [max(3, *(len(line[column]) for line in lines)) for column in range(len(self.header))]
+        rule = (f"{'-' * widths[0]}", *(f"{'-' * (width - 1)}:" for width in widths[1:]))
+        table = "\n".join(_line(line, widths) for line in (self.header, rule, *self.rows))
+        return f"## {self.title}\n\n{self.about}\n\n{table}\n"
+
+
+def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
+    first, *others = (
+        cell.ljust(width) if column == 0 else cell.rjust(width)
+        for column, (cell, width) in enumerate(zip(cells, widths, strict=True))
+    )
+    return f"| {' | '.join([first, *others])} |"

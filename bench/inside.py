@@ -1,0 +1,72 @@
+"""What each piece of the exporter's work costs alone, and what the same families cost with plain prometheus_client."""
+
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from statistics import median
+
+import psutil
+from prometheus_client import generate_latest
+
+from bench.figures import Table, count, kilobytes, milliseconds
+from bench.nodes import sliced
+from bench.plain import Direct, custom_registry
+from bench.played import FAST, Played
+from bench.process import series_of
+from collectors.simulated.parse import parse_scenario
+from exporter import exposition
+from exporter.exposition import Format
+from exporter.selfmetrics import SelfMetrics, process_samples
+
+_ROUNDS = 25
+_DEVICES = 16
+_WARM_UP_SECONDS = 3
+
+_ABOUT = """\
+CPU time of one thread in the bench's own process, for {devices} x 7 partitions with a pod on each: {series} series.
+Medians of {rounds} rounds. The rows that begin with `prometheus_client` are what an exporter costs that is written with
+it alone and has the same families: a custom collector makes them anew at each scrape; direct instrumentation sets a
+gauge for each series at each poll and writes them all at a scrape. Here neither of them reads hardware, joins pods or
+lets readings age out."""
+
+
+def inside() -> Table:
+    """The table."""
+    played = Played(parse_scenario(sliced(_DEVICES), "bench", Path()))
+    for second in range(_WARM_UP_SECONDS):
+        snapshot = played.at(second)
+    own = SelfMetrics(partial(process_samples, psutil.Process()), lambda: True).samples(snapshot)
+    bodies = {wanted: exposition.render(snapshot, own, wanted) for wanted in Format}
+    text = bodies[Format.TEXT].decode()
+    registry, direct = custom_registry(text), Direct(text)
+    held = played.held(_WARM_UP_SECONDS)
+    polls = [played.polled(_WARM_UP_SECONDS + round_, FAST) for round_ in range(_ROUNDS)]
+    direct.poll()
+    work: tuple[tuple[str, Callable[[int], object], bytes], ...] = (
+        ("Poll: take the readings in, make the snapshot", lambda n: played.take(polls[n]), b""),
+        ("Pods: take them in, make the snapshot", lambda _: played.take(held), b""),
+        ("Scrape, text", lambda _: exposition.render(snapshot, own, Format.TEXT), bodies[Format.TEXT]),
+        (
+            "Scrape, OpenMetrics",
+            lambda _: exposition.render(snapshot, own, Format.OPENMETRICS),
+            bodies[Format.OPENMETRICS],
+        ),
+        ("Gzip of it", lambda _: exposition.compress(bodies[Format.OPENMETRICS]), b""),
+        ("`prometheus_client` custom collector: scrape, text", lambda _: generate_latest(registry), b""),
+        ("`prometheus_client` direct: poll", lambda _: direct.poll(), b""),
+        ("`prometheus_client` direct: scrape, text", lambda _: generate_latest(direct.registry), b""),
+    )
+    rows = [(name, milliseconds(_cpu(what)), kilobytes(len(body)) if body else "") for name, what, body in work]
+    about = _ABOUT.format(devices=_DEVICES, series=count(series_of(bodies[Format.TEXT])), rounds=_ROUNDS)
+    return Table("One piece of work", about, ("Work", "CPU", "Bytes"), rows)
+
+
+def _cpu(work: Callable[[int], object]) -> float:
+    """CPU seconds of this thread for one round; the median."""
+    spent = []
+    for round_ in range(_ROUNDS):
+        before = time.thread_time()
+        work(round_)
+        spent.append(time.thread_time() - before)
+    return median(spent)

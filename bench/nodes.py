@@ -1,0 +1,80 @@
+"""The nodes that are measured: scenarios of the simulated backend, and cards of the NVML double with a kubelet."""
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests.doubles.kubelet import container, device, pod
+from tests.doubles.node import Node, gpu_node
+
+SLICES = 7
+_PROFILE = "1g.10gb"
+
+_WORKERS = """\
+pods:
+  - namespace: bench
+    name: worker
+    spread: true
+    containers:
+      - name: worker
+        {held}: all
+        load: {{ shape: sine, low: 0, high: 1, period: 300, stagger: 7 }}
+"""
+
+
+def whole(count: int) -> str:
+    """A scenario: H100s, each held by a pod of its own."""
+    devices = f"description: bench\ndevices:\n  - profile: h100\n    count: {count}\n"
+    return devices + _WORKERS.format(held="devices")
+
+
+def sliced(count: int) -> str:
+    """A scenario: H100s cut into seven slices each, each slice held by a pod of its own."""
+    parts = f"{{ profile: {_PROFILE}, count: {SLICES}, memory: 9856MiB, compute: 1/{SLICES} }}"
+    return _cut("h100", count, parts)
+
+
+def cpx(count: int) -> str:
+    """A scenario: MI300X cut into eight partitions each, each partition held by a pod of its own."""
+    return _cut("mi300x", count, "{ profile: cpx_nps1, count: 8, memory: 24GiB, compute: 1/8 }")
+
+
+def _cut(profile: str, count: int, parts: str) -> str:
+    devices = f"description: bench\ndevices:\n  - profile: {profile}\n    count: {count}\n"
+    return f"{devices}    partitions:\n      - {parts}\n" + _WORKERS.format(held="partitions")
+
+
+SIMULATED = {
+    "1 x H100, 1 pod": whole(1),
+    "8 x H100, 8 pods": whole(8),
+    "16 x H100, 16 pods": whole(16),
+    "8 x 7 MIG, 56 pods": sliced(8),
+    "16 x 7 MIG, 112 pods": sliced(16),
+}
+
+
+@contextmanager
+def doubled(library: Path, count: int, *, cut: bool) -> Iterator[Node]:
+    """H100s of the NVML double, and a kubelet that has a pod for each of them or for each of their slices.
+
+    Args:
+        library: The folder of the double.
+        count: Of cards.
+        cut: True to cut each card into seven slices.
+    """
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder, gpu_node(Path(folder), library) as node:
+        node.add_h100s(count)
+        for index in range(count):
+            if cut:
+                node.cut(index, *([_PROFILE] * SLICES))
+            else:
+                node.set_utilization(index, 10 * index)
+        resource = f"nvidia.com/mig-{_PROFILE}" if cut else "nvidia.com/gpu"
+        held = [uuid for index in range(count) for uuid in node.mig_uuids(index)] if cut else node.uuids
+        node.kubelet.pods = [
+            pod("bench", f"worker-{number}", container("worker", device(resource, uuid)))
+            for number, uuid in enumerate(held)
+        ]
+        node.kubelet.start()
+        yield node

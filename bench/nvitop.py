@@ -1,0 +1,61 @@
+"""Installs nvitop-exporter, in an environment of its own outside the tree, to measure it beside ours."""
+
+import os
+import subprocess
+import venv
+from collections.abc import Mapping
+from pathlib import Path
+
+from bench.process import BenchError, Process
+
+_PACKAGE = "nvitop-exporter"
+_INSTALL_SECONDS = 300
+
+
+def install(folder: Path) -> Path:
+    """Make the environment.
+
+    Returns:
+        Its folder of programs.
+
+    Raises:
+        BenchError: The installation failed; the text is what it printed.
+    """
+    venv.create(folder, with_pip=True)
+    programs = folder / "bin"
+    done = subprocess.run(  # noqa: S603 - the environment's own pip
+        [programs / "pip", "install", "--quiet", "--disable-pip-version-check", _PACKAGE],
+        capture_output=True,
+        text=True,
+        timeout=_INSTALL_SECONDS,
+        check=False,
+    )
+    if done.returncode != 0:
+        raise BenchError(f"{_PACKAGE} could not be installed:\n{done.stderr}")
+    return programs
+
+
+def versions(programs: Path) -> str:
+    """What was installed, for the report."""
+    names = (_PACKAGE, "nvidia-ml-py")
+    code = f"from importlib.metadata import version; print(', '.join(f'{{n}} {{version(n)}}' for n in {names!r}))"
+    done = subprocess.run(  # noqa: S603 - the environment's own interpreter
+        [programs / "python", "-c", code], capture_output=True, text=True, check=True
+    )
+    return done.stdout.strip()
+
+
+def start(programs: Path, environment: Mapping[str, str], log: Path) -> Process:
+    """Run it at its default interval of one second.
+
+    Raises:
+        BenchError: It ended or does not answer; the text is what it printed.
+    """
+    command = (str(programs / _PACKAGE), "--bind-address", "127.0.0.1", "--port", "{port}")
+    return Process(command, {**os.environ, **environment}, log, "/metrics")
+
+
+def complaints(log: Path) -> list[str]:
+    """The lines of its log that report an error, each kind once."""
+    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+    return list(dict.fromkeys(line for line in lines if line.startswith(("ERROR", "WARNING", "CRITICAL"))))

@@ -1,0 +1,60 @@
+"""A scenario played on a still clock through the real join, in this process: each piece of work stands alone."""
+
+from collectors.contract import CollectorError
+from collectors.metric import Cadence
+from collectors.simulated import Scenario, inventory, simulated_spec
+from exporter.assembler import Assembler, Clocks
+from exporter.attribution.simulated import SOURCE, holdings_at
+from exporter.attribution.watcher import AttributionState
+from exporter.newest import Limits
+from exporter.poller import CallEnded
+from exporter.snapshot import Snapshot
+from tests.doubles.simulated_node import EPOCH, SimulatedNode
+
+ALL = frozenset(Cadence)
+FAST = frozenset({Cadence.FAST})
+
+_IDENTITY = "bench-node"
+_LIMITS = Limits(5, {Cadence.FAST: 11, Cadence.MEDIUM: 20, Cadence.SLOW: 70})
+
+
+class Played:
+    """The simulated devices of a scenario and an assembler that gets their readings.
+
+    Args:
+        scenario: What is played.
+    """
+
+    def __init__(self, scenario: Scenario) -> None:
+        self._scenario = scenario
+        self._node = SimulatedNode(scenario, _IDENTITY)
+        self._devices = inventory(scenario, _IDENTITY)
+        self._spec = simulated_spec(scenario, self._node.clock)
+        clocks = Clocks(self._node.time, lambda: EPOCH + self._node.time.now)
+        self._assembler = Assembler([self._spec.name], self._spec.resource_prefixes, _LIMITS, clocks)
+
+    def polled(self, second: int, due: frozenset[Cadence]) -> CallEnded:
+        """What the poller reports of a call at a second."""
+        try:
+            reading = self._node.read(second, due)
+        except CollectorError as error:
+            return CallEnded(self._spec.name, second, second, due, None, error.reason, str(error))
+        return CallEnded(self._spec.name, second, second, due, reading)
+
+    def held(self, second: int) -> AttributionState:
+        """Who holds what at a second."""
+        holdings = holdings_at(self._scenario, self._devices, second)
+        return AttributionState(holdings, up=True, last_success_timestamp_seconds=EPOCH + second, source=SOURCE)
+
+    def take(self, event: CallEnded | AttributionState) -> Snapshot:
+        """What the assembler's thread does at a report."""
+        if isinstance(event, CallEnded):
+            self._node.time.now = event.ended
+        self._assembler.take(event)
+        return self._assembler.snapshot()
+
+    def at(self, second: int) -> Snapshot:
+        """Read everything at a second; the snapshot after it."""
+        self._node.time.now = second
+        self.take(self.held(second))
+        return self.take(self.polled(second, ALL))

@@ -1,0 +1,194 @@
+"""A real process under measurement: its CPU time, its memory, and what a scrape of it costs."""
+
+import http.client
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import Self
+
+import psutil
+
+from bench.figures import above_idle
+
+PROMETHEUS = {"Accept": "application/openmetrics-text;version=1.0.0,text/plain;q=0.5", "Accept-Encoding": "gzip"}
+
+_START_SECONDS = 60.0
+_LOOK_SECONDS = 0.002
+_STOP_SECONDS = 10.0
+_ANSWER_SECONDS = 30.0
+_OK = 200
+
+
+class BenchError(Exception):
+    """A process could not be measured. The text holds what it printed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A body and how long it took, from sending the request to the last byte."""
+
+    body: bytes
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class ScrapeCost:
+    """What a scrape costs.
+
+    Attributes:
+        cpu_seconds: Of the process, beyond what it spends anyway; the median of the rounds.
+        latency_seconds: The median of all scrapes.
+        size: Bytes of the body as sent.
+    """
+
+    cpu_seconds: float
+    latency_seconds: float
+    size: int
+
+
+class Process:
+    """Starts a server and waits until it answers 200.
+
+    Args:
+        command: What to run; `{port}` in it becomes the port.
+        environment: All of its variables.
+        log: Where its output goes.
+        ready_path: The page that answers 200 once it has its first readings.
+
+    Attributes:
+        ready_seconds: From its start to that answer.
+        ready_cpu_seconds: Its CPU time at that answer.
+        ready_resident_bytes: Its memory at that answer.
+    """
+
+    def __init__(self, command: Sequence[str], environment: Mapping[str, str], log: Path, ready_path: str) -> None:
+        self.log = log
+        self._port = _free_port()
+        started = time.monotonic()
+        with log.open("wb") as output:
+            self._process = subprocess.Popen(  # noqa: S603 - the commands of this package
+                [argument.format(port=self._port) for argument in command],
+                env=dict(environment),
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
+        self._connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=_ANSWER_SECONDS)
+        try:
+            self._wait(ready_path, started + _START_SECONDS)
+        except BenchError:
+            self._end()
+            raise
+        self.ready_seconds = time.monotonic() - started
+        self.ready_cpu_seconds = self.cpu_seconds()
+        self.ready_resident_bytes = self.resident_bytes()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._end()
+
+    def cpu_seconds(self) -> float:
+        """CPU time of all its threads so far, ended ones included, to the nanosecond."""
+        # The clock id of another process's CPU time, as clock_getcpuclockid(3) makes it: the standard library has none.
+        return time.clock_gettime((~self._process.pid << 3) | 2)
+
+    def resident_bytes(self) -> int:
+        """Memory of it that is in RAM, pages shared with other processes included."""
+        return int(psutil.Process(self._process.pid).memory_info().rss)
+
+    def idle_rate(self, seconds: float) -> float:
+        """CPU seconds a second that it spends when nobody asks it anything."""
+        before, started = self.cpu_seconds(), time.monotonic()
+        time.sleep(seconds)
+        return (self.cpu_seconds() - before) / (time.monotonic() - started)
+
+    def get(self, path: str, headers: Mapping[str, str]) -> Answer:
+        """A page; the connection is kept where the server allows it, as Prometheus does.
+
+        Raises:
+            BenchError: The status is not 200.
+        """
+        started = time.perf_counter()
+        self._connection.request("GET", path, headers=dict(headers))
+        response = self._connection.getresponse()
+        body = response.read()
+        seconds = time.perf_counter() - started
+        if response.status != _OK:
+            raise BenchError(f"{path} answered {response.status}")
+        return Answer(body, seconds)
+
+    def scrape_cost(self, headers: Mapping[str, str], idle_rate: float, rounds: int, scrapes: int) -> ScrapeCost:
+        """Scrape again and again.
+
+        Args:
+            headers: The format and coding to ask for.
+            idle_rate: CPU seconds a second that it spends anyway.
+            rounds: How many times the CPU time is taken.
+            scrapes: In each round.
+        """
+        costs, latencies, size = [], [], 0
+        for _ in range(rounds):
+            before, started = self.cpu_seconds(), time.monotonic()
+            for _ in range(scrapes):
+                answer = self.get("/metrics", headers)
+                latencies.append(answer.seconds)
+                size = len(answer.body)
+            spent, elapsed = self.cpu_seconds() - before, time.monotonic() - started
+            costs.append(above_idle(spent, elapsed, idle_rate) / scrapes)
+        return ScrapeCost(median(costs), median(latencies), size)
+
+    def series(self) -> int:
+        """Samples of a scrape."""
+        return series_of(self.get("/metrics", {}).body)
+
+    def _wait(self, path: str, deadline: float) -> None:
+        while not self._answers(path):
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                raise BenchError(f"does not answer:\n{self.log.read_text(encoding='utf-8', errors='replace')}")
+            time.sleep(_LOOK_SECONDS)
+
+    def _answers(self, path: str) -> bool:
+        try:
+            self.get(path, {})
+        except (OSError, http.client.HTTPException, BenchError):
+            self._connection.close()
+            return False
+        return True
+
+    def _end(self) -> None:
+        self._connection.close()
+        self._process.terminate()
+        try:
+            self._process.wait(_STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+
+def exporter(arguments: Sequence[str], environment: Mapping[str, str], log: Path) -> Process:
+    """The exporter of this tree as a process, at its default cadences unless the arguments say otherwise."""
+    command = (sys.executable, "-m", "exporter", "--web.listen-address=127.0.0.1:{port}", *arguments)
+    return Process(command, {**_environment(), **environment}, log, "/-/ready")
+
+
+def series_of(exposition: bytes) -> int:
+    """How many samples an exposition has."""
+    return sum(1 for line in exposition.splitlines() if line and not line.startswith(b"#"))
+
+
+def _environment() -> dict[str, str]:
+    """This process's variables without what would configure the exporter."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(("ACCELERATOR_", "NODE_NAME"))}
+
+
+def _free_port() -> int:
+    with socket.socket() as made:
+        made.bind(("127.0.0.1", 0))
+        return int(made.getsockname()[1])

@@ -1,0 +1,158 @@
+"""What runs beside each other at the default cadences, and what it costs: CPU, NVML calls, memory, scrapes."""
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import median
+
+from bench import nvitop
+from bench.figures import per_hour
+from bench.nodes import doubled, sliced
+from bench.process import PROMETHEUS, BenchError, Process, ScrapeCost, exporter
+from tests.doubles.nvml import NvmlState
+from tests.native.nvml_calls import CALLS
+
+PLAIN = "8 x H100, 8 pods"
+SLICED = "8 x 7 MIG, 56 pods"
+SIMULATED = "16 x 7 MIG, 112 pods, simulated"
+NVITOP = "nvitop-exporter, 8 x H100"
+WINDOWS = 3
+WINDOW_SECONDS = 60  # of the slow cadence: each window has one slow reading
+ROUNDS = 5
+SCRAPES = 20
+
+_SETTLE_SECONDS = 5.0
+_IDLE_SECONDS = 10.0
+
+
+@dataclass(slots=True)
+class Running:
+    """A process and the node it looks at.
+
+    Attributes:
+        name: For the report.
+        process: The process.
+        nvml: The library's state; None where there is no library.
+        cpu_per_hour: CPU seconds per hour in each window.
+        calls_per_second: NVML calls a second in each window.
+    """
+
+    name: str
+    process: Process
+    nvml: NvmlState | None = None
+    cpu_per_hour: list[float] = field(default_factory=list)
+    calls_per_second: list[float] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What one of them costs.
+
+    Attributes:
+        name: For the report.
+        series: Of a scrape.
+        cpu_per_hour: CPU seconds, without scrapes; the median of the windows.
+        calls_per_second: NVML calls, the median of the windows; None where there is no library.
+        ready_bytes: Resident memory when it is ready.
+        polled_bytes: After all windows.
+        scraped_bytes: After the scrapes that follow.
+        scrape: What one of these costs.
+    """
+
+    name: str
+    series: int
+    cpu_per_hour: float
+    calls_per_second: float | None
+    ready_bytes: int
+    polled_bytes: int
+    scraped_bytes: int
+    scrape: ScrapeCost
+
+
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """What is said of nvitop-exporter.
+
+    Attributes:
+        versions: What was installed.
+        problem: Why it could not be measured; empty where it was.
+        complaints: The errors it logged.
+    """
+
+    versions: str = ""
+    problem: str = ""
+    complaints: Sequence[str] = ()
+
+
+def run(folder: Path, library: Path) -> tuple[list[Cost], Beside]:
+    """Run them all at once, so that what disturbs one disturbs the others too.
+
+    Args:
+        folder: For scenarios, logs and the environment of nvitop-exporter.
+        library: The folder of the NVML double.
+    """
+    log = folder / "nvitop.log"
+    with _ours(folder, library) as ours, ExitStack() as stack:
+        other, beside = _theirs(stack, folder / "nvitop", library, log)
+        every = [*ours, *other]
+        time.sleep(_SETTLE_SECONDS)
+        for _ in range(WINDOWS):
+            _window(every)
+        costs = [_cost(each) for each in every]
+        complaints = nvitop.complaints(log) if other else ()
+    return costs, Beside(beside.versions, beside.problem, complaints)
+
+
+@contextmanager
+def _ours(folder: Path, library: Path) -> Iterator[list[Running]]:
+    scenario = folder / "running.yaml"
+    scenario.write_text(sliced(16), encoding="utf-8")
+    with (
+        doubled(library, 8, cut=False) as plain,
+        doubled(library, 8, cut=True) as cut,
+        exporter(plain.flags, plain.environment, folder / "plain.log") as first,
+        exporter(cut.flags, cut.environment, folder / "cut.log") as second,
+        exporter((f"--simulate={scenario}",), {}, folder / "simulated.log") as third,
+    ):
+        yield [Running(PLAIN, first, plain.nvml), Running(SLICED, second, cut.nvml), Running(SIMULATED, third)]
+
+
+def _theirs(stack: ExitStack, folder: Path, library: Path, log: Path) -> tuple[list[Running], Beside]:
+    try:
+        programs = nvitop.install(folder)
+        node = stack.enter_context(doubled(library, 8, cut=False))
+        process = stack.enter_context(nvitop.start(programs, node.environment, log))
+    except BenchError as error:
+        return [], Beside(problem=str(error))
+    return [Running(NVITOP, process, node.nvml)], Beside(versions=nvitop.versions(programs))
+
+
+def _window(every: Sequence[Running]) -> None:
+    before = [(each.process.cpu_seconds(), _calls(each.nvml), time.monotonic()) for each in every]
+    time.sleep(WINDOW_SECONDS)
+    for each, (cpu, calls, started) in zip(every, before, strict=True):
+        elapsed = time.monotonic() - started
+        each.cpu_per_hour.append(per_hour(each.process.cpu_seconds() - cpu, elapsed))
+        each.calls_per_second.append((_calls(each.nvml) - calls) / elapsed)
+
+
+def _calls(nvml: NvmlState | None) -> int:
+    return 0 if nvml is None else sum(nvml.calls(call) for call in CALLS)
+
+
+def _cost(running: Running) -> Cost:
+    process = running.process
+    polled_bytes = process.resident_bytes()
+    scrape = process.scrape_cost(PROMETHEUS, process.idle_rate(_IDLE_SECONDS), ROUNDS, SCRAPES)
+    return Cost(
+        name=running.name,
+        series=process.series(),
+        cpu_per_hour=median(running.cpu_per_hour),
+        calls_per_second=None if running.nvml is None else median(running.calls_per_second),
+        ready_bytes=process.ready_resident_bytes,
+        polled_bytes=polled_bytes,
+        scraped_bytes=process.resident_bytes(),
+        scrape=scrape,
+    )

@@ -1,0 +1,47 @@
+"""How many series a node has: every shipped scenario over its whole course, and the nodes that have a budget."""
+
+from functools import partial
+from pathlib import Path
+
+import psutil
+
+from bench.figures import Table, count
+from bench.nodes import SIMULATED, cpx
+from bench.played import Played
+from collectors.simulated import Scenario, load_scenario, shipped_scenarios
+from collectors.simulated.parse import parse_scenario
+from exporter.selfmetrics import SelfMetrics, process_samples
+
+_COURSE_SECONDS = 900
+_STEP_SECONDS = 10
+_SHORT_SECONDS = 20
+
+_ABOUT = """\
+Every sample of a scrape, the exporter's own included, counted each {step} simulated seconds over the first {minutes}
+minutes of each shipped scenario, and at the start of the other nodes, which do not change. The simulated cards supply
+more families than the NVIDIA collector does; the table of the real process below has its numbers."""
+
+
+def series() -> Table:
+    """The table."""
+    rows = [_row(f"`{name}`", load_scenario(name), _COURSE_SECONDS) for name in shipped_scenarios()]
+    others = {**SIMULATED, "8 x MI300X in 64 partitions, 64 pods": cpx(8)}
+    rows += [_row(name, parse_scenario(text, "bench", Path()), _SHORT_SECONDS) for name, text in others.items()]
+    about = _ABOUT.format(step=_STEP_SECONDS, minutes=_COURSE_SECONDS // 60)
+    return Table("Series of a node", about, ("Scenario", "Least", "Most"), rows)
+
+
+def course(scenario: Scenario, seconds: int) -> list[int]:
+    """The number of series at each step of a scenario's course."""
+    played = Played(scenario)
+    own = SelfMetrics(partial(process_samples, psutil.Process()), lambda: True)
+    numbers = []
+    for second in range(0, seconds, _STEP_SECONDS):
+        snapshot = played.at(second)
+        numbers.append(len(snapshot.samples) + len(snapshot.holder_samples) + len(own.samples(snapshot)))
+    return numbers
+
+
+def _row(name: str, scenario: Scenario, seconds: int) -> tuple[str, ...]:
+    numbers = course(scenario, seconds)
+    return name, count(min(numbers)), count(max(numbers))
