@@ -5,8 +5,8 @@ from grafana_foundation_sdk.models.dashboard import Panel
 
 from collectors import catalog
 from collectors.metric import Subject
-from dashboards.src.panels import About, Query, lines, states
-from dashboards.src.promql import POINT, Expression, increase, rate, series
+from dashboards.src.panels import About, Query, events, lines, states
+from dashboards.src.promql import POINT, Expression, increase, part_of_time, rate, series
 from exporter import families
 
 _DEVICE = "{{instance}} {{device}}"
@@ -28,20 +28,21 @@ def _of_devices() -> tuple[Builder[Panel], ...]:
                 width=8,
             ),
             Query(
-                rate(series(catalog.THROTTLE_SECONDS, Subject.DEVICE), POINT).where("> 0"), f"{_DEVICE} {{{{reason}}}}"
+                part_of_time(series(catalog.THROTTLE_ACTIVE, Subject.DEVICE), POINT).where("> 0"),
+                f"{_DEVICE} {{{{reason}}}}",
             ),
         ),
-        lines(
+        events(
             About(
                 "Memory errors",
                 "New errors in the window before each point; devices without any are left out. Single corrected errors "
-                "are normal. Uncorrected ones end programs: reset the device when it is free, replace it when they "
+                "are normal. Uncorrected ones end programs: reset the device when it is free, and replace it when they "
                 "come back.",
                 width=8,
             ),
             Query(_new(series(catalog.MEMORY_ERRORS, Subject.DEVICE)), f"{_DEVICE} {{{{kind}}}}"),
         ),
-        lines(
+        events(
             About(
                 "Critical events",
                 "Events the driver reported, by source and code (NVIDIA: XID). Class application is most often a fault "
@@ -58,17 +59,17 @@ def _of_exporters() -> tuple[Builder[Panel], ...]:
         states(
             About(
                 "Collectors and attribution",
-                "up: the hardware library, or the source of who holds what, answers. down: its readings end and "
-                "nothing else. Run `accelerator-exporter check` on that node.",
+                "It is up while the hardware library, or the source of who holds what, answers. While it is down its "
+                "readings end and all others go on: run `accelerator-exporter check` on that node.",
                 width=8,
             ),
-            Query(series(families.COLLECTOR_UP, Subject.EXPORTER), "{{instance}} {{collector}}"),
+            Query(series(families.COLLECTOR_UP, Subject.EXPORTER), "{{instance}} collector {{collector}}"),
             Query(series(families.ATTRIBUTION_UP, Subject.EXPORTER), "{{instance}} pods by {{source}}"),
         ),
         lines(
             About(
                 "Exporter CPU",
-                "Of one core. It does not depend on how often it is scraped by much; a lasting rise is worth a report.",
+                "CPU time as a fraction of one core. A lasting rise without more devices or pods is worth a report.",
                 width=8,
             ),
             Query(_own(rate(series(families.PROCESS_CPU, Subject.OWN_PROCESS), POINT)), "{{instance}}"),

@@ -48,10 +48,13 @@ def numbered(expression: Expression) -> Expression:
     return expression.times_one_of(info, *PARTITION_KEY, adding=("index",))
 
 
-def power_by_pod(window: str) -> Expression:
-    """Power of the devices, each divided among its holders by the share they hold."""
+def power_by_pod() -> Expression:
+    """Power of the devices, each divided among its holders by the share they hold.
+
+    The gauge and not the rate of the energy: where a device's readings end, a rate sinks slowly to nothing.
+    """
     share = series(families.ALLOCATION_SHARE, Subject.ALLOCATION)
-    power = rate(series(catalog.ENERGY, Subject.DEVICE), window)
+    power = series(catalog.POWER, Subject.DEVICE)
     return total(share.times_one_of(power, *DEVICE_KEY), "namespace", "pod")
 
 

@@ -14,6 +14,11 @@ _ALLOCATED = series(catalog.ALLOCATED, Subject.DEVICE)
 
 def panels() -> tuple[Builder[Panel], ...]:
     """Devices, who holds them, what they do."""
+    return (*_held(), *_doing())
+
+
+def _held() -> tuple[Builder[Panel], ...]:
+    """How many there are, and whether somebody holds them."""
     return (
         number(
             _about(
@@ -39,6 +44,12 @@ def panels() -> tuple[Builder[Panel], ...]:
             ),
             total(complement(_ALLOCATED)),
         ),
+    )
+
+
+def _doing() -> tuple[Builder[Panel], ...]:
+    """Whether they work, how much, and what that draws."""
+    return (
         number(
             _about(
                 "Failed",

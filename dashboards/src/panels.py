@@ -10,6 +10,7 @@ from grafana_foundation_sdk.cog.builder import Builder
 from grafana_foundation_sdk.models.common import (
     BigValueColorMode,
     BigValueGraphMode,
+    GraphDrawStyle,
     LegendDisplayMode,
     LegendPlacement,
     SortOrder,
@@ -34,6 +35,7 @@ from dashboards.src.units import GRAFANA_UNITS
 from dashboards.src.variables import SOURCE
 
 NOTHING_REPORTED = "Nothing reported"
+_FEW = 4  # events for which an axis of whole numbers has room at least
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +128,11 @@ def lines(about: About, *queries: Query) -> timeseries.Panel:
     for letter, query in zip(ascii_uppercase, queries, strict=False):
         panel.with_target(_target(letter, query.expression).range().legend_format(query.legend))
     return introduced(panel, about, unit)
+
+
+def events(about: About, query: Query) -> timeseries.Panel:
+    """What happened now and then: a bar for each point at which something did, in whole numbers."""
+    return lines(about, query).draw_style(GraphDrawStyle.BARS).fill_opacity(60).decimals(0).axis_soft_max(_FEW)
 
 
 def bars(about: About, query: Query, *steps: Step) -> bargauge.Panel:

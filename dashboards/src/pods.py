@@ -115,8 +115,8 @@ def _cost() -> tuple[Builder[Panel], ...]:
         bars(
             About(
                 "Time since last active",
-                "How long ago each container was last seen executing, on any of its devices. A container that never "
-                "was has no bar: it is in the table of idle holders.",
+                "How long ago each container was last seen executing, on any of its devices. One that never was has no "
+                "bar: it is in the table of idle holders. Nor has one that shares its device.",
                 width=8,
             ),
             Query(since(largest(_LAST_ACTIVE, *OF_CONTAINER)), _CONTAINER),
@@ -131,7 +131,7 @@ def _cost() -> tuple[Builder[Panel], ...]:
                 "than the devices draw; what nobody holds belongs to no pod.",
                 width=8,
             ),
-            Query(power_by_pod(POINT), _POD),
+            Query(power_by_pod(), _POD),
         ),
         lines(
             About(

@@ -94,6 +94,11 @@ def increase(counter: Expression, window: str) -> Expression:
     return Expression(f"increase({counter.text}[{window}])", counter.unit)
 
 
+def part_of_time(states: Expression, window: str) -> Expression:
+    """The fraction of the window for which a state of 0 or 1 was 1."""
+    return Expression(f"avg_over_time({states.text}[{window}])", Unit.RATIO)
+
+
 def total(expression: Expression, *by: str) -> Expression:
     """The sum of all, or of those that agree in some labels."""
     return _aggregated("sum", expression, by)

@@ -17,7 +17,7 @@ from tools.queries import QUERIES, Query
 ROOT = Path(__file__).parent.parent.parent
 ROWS = (*catalog.ROWS, *families.ROWS)
 NAMES = {row.name(subject) for row in ROWS for subject in row.subjects}
-PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
+PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), ROOT / "dashboards" / "README.md")
 PAGE_IDS = [page.name for page in PAGES]
 METRICS_PAGE = ROOT / "docs" / "metrics.md"
 

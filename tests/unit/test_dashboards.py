@@ -1,0 +1,267 @@
+import json
+import re
+from collections import Counter
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import promql_parser
+import pytest
+from grafana_foundation_sdk.models.dashboard import Dashboard
+
+from collectors import catalog
+from collectors.labels import STATUS
+from collectors.metric import Kind, Metric, Subject, Unit
+from dashboards.src import devices, node_and_pods, promql
+from dashboards.src.units import GRAFANA_UNITS
+from dashboards.src.variables import CHOICES, SCOPES
+from exporter import families
+from tools import gen_dashboards
+from tools.dashboard_queries import Json, Target, filled_in, panels, read, targets, window_values
+
+ROOT = Path(__file__).parents[2]
+FOLDER = ROOT / "dashboards"
+DASHBOARD = read(FOLDER / "accelerators-node-and-pods.json")
+PANELS = panels(DASHBOARD)
+TARGETS = [target for panel in PANELS for target in targets(panel)]
+FAMILIES: dict[str, tuple[Metric, Subject]] = {
+    row.name(subject): (row, subject) for row in (*catalog.ROWS, *families.ROWS) for subject in row.subjects
+}
+ADDED_BY_PROMETHEUS = {"instance", "job", "cluster"}
+LEGEND_LABEL = re.compile(r"\{\{(\w+)\}\}")
+
+each_panel = pytest.mark.parametrize("panel", PANELS, ids=lambda panel: f"{panel['id']}-{panel['title']}")
+each_target = pytest.mark.parametrize("target", TARGETS, ids=lambda target: f"{target.panel}{target.letter}")
+
+
+def parsed(expr: str) -> promql_parser.Expr:
+    return promql_parser.parse(filled_in(expr, window_values(3600, 60)))
+
+
+def nodes(expr: promql_parser.Expr) -> list[promql_parser.Expr]:
+    found: list[promql_parser.Expr] = []
+    promql_parser.walk(expr, found.append)
+    return found
+
+
+def selectors(expr: str) -> list[promql_parser.VectorSelector]:
+    return [node for node in nodes(parsed(expr)) if isinstance(node, promql_parser.VectorSelector)]
+
+
+def labels_of(name: str) -> set[str]:
+    row, subject = FAMILIES[name]
+    return {*families.SUBJECT_LABELS[subject], *(label.name for label in row.labels), *ADDED_BY_PROMETHEUS}
+
+
+def boxes(items: list[Json]) -> list[tuple[int, int, int, int]]:
+    return [tuple(item["gridPos"][side] for side in "xywh") for item in items]
+
+
+def test_the_file_is_what_the_builders_give() -> None:
+    assert gen_dashboards.main(["--check"]) == 0
+    assert sorted(path.name for path in FOLDER.glob("*.json")) == sorted(p.name for p in gen_dashboards.documents())
+
+
+def test_the_builders_give_the_same_every_time() -> None:
+    assert gen_dashboards.documents() == gen_dashboards.documents()
+
+
+def test_the_check_passes_on_what_was_written_and_names_the_file_otherwise(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert gen_dashboards.main(["--check"], tmp_path) == 1
+    file = "dashboards/accelerators-node-and-pods.json"
+    assert capsys.readouterr().err == f"{file} is not what the builders give: run `make docs`\n"
+    assert gen_dashboards.main([], tmp_path) == 0
+    assert gen_dashboards.main(["--check"], tmp_path) == 0
+    (tmp_path / file).write_text((tmp_path / file).read_text() + "\n")
+    assert gen_dashboards.main(["--check"], tmp_path) == 1
+
+
+def test_the_types_of_the_library_read_it_and_write_it_again() -> None:
+    assert gen_dashboards.document(Dashboard.from_json(DASHBOARD)) == gen_dashboards.document(node_and_pods.dashboard())
+
+
+def test_it_keeps_its_address_and_its_numbers_are_unique() -> None:
+    assert DASHBOARD["uid"] == "accelerators-node-and-pods"
+    assert "id" not in DASHBOARD
+    numbers = [panel["id"] for panel in DASHBOARD["panels"]]
+    assert numbers == list(range(1, len(numbers) + 1))
+
+
+def test_the_rows_are_those_of_the_design() -> None:
+    heads = [panel["title"] for panel in DASHBOARD["panels"] if panel["type"] == "row"]
+    assert heads == ["Overview", "Devices", "Pods", "Partitions", "Health"]
+
+
+def test_panels_lie_side_by_side_within_the_page() -> None:
+    for (x, y, w, h), (other_x, other_y, other_w, other_h) in combinations(boxes(DASHBOARD["panels"]), 2):
+        assert x + w <= other_x or other_x + other_w <= x or y + h <= other_y or other_y + other_h <= y
+    assert all(x + w <= 24 for x, _, w, _ in boxes(DASHBOARD["panels"]))
+    widths = Counter({y: 0 for _, y, _, _ in boxes(DASHBOARD["panels"])})
+    for _, y, w, _ in boxes(DASHBOARD["panels"]):
+        widths[y] += w
+    assert set(widths.values()) == {24}
+
+
+def test_no_two_panels_have_one_title() -> None:
+    assert [title for title, count in Counter(panel["title"] for panel in PANELS).items() if count > 1] == []
+
+
+@each_panel
+def test_a_panel_says_how_to_read_it(panel: Json) -> None:
+    assert re.fullmatch(r"[A-Z].{40,}\.", panel["description"])
+    assert panel["fieldConfig"]["defaults"]["noValue"]
+
+
+@each_panel
+def test_a_panel_asks_the_chosen_data_source(panel: Json) -> None:
+    sources = [panel["datasource"], *(target["datasource"] for target in panel["targets"])]
+    assert all(source == {"type": "prometheus", "uid": "${datasource}"} for source in sources)
+    assert len(sources) > 1
+
+
+@each_panel
+def test_a_panel_has_a_unit(panel: Json) -> None:
+    assert panel["fieldConfig"]["defaults"]["unit"] in GRAFANA_UNITS.values()
+
+
+@each_target
+def test_a_series_is_named_by_labels_it_has(target: Target) -> None:
+    if target.legend:
+        known = set.union(*(labels_of(str(selector.name)) for selector in selectors(target.expr)))
+        assert set(LEGEND_LABEL.findall(target.legend)) <= known
+
+
+@each_panel
+def test_many_series_have_many_names(panel: Json) -> None:
+    for target in targets(panel):
+        assert bool(LEGEND_LABEL.search(target.legend)) == (panel["type"] not in ("stat", "table"))
+
+
+@each_target
+def test_a_query_asks_for_known_families_and_their_labels(target: Target) -> None:
+    assert selectors(target.expr)
+    for selector in selectors(target.expr):
+        name = str(selector.name)
+        assert name in FAMILIES
+        assert {matcher.name for matcher in selector.matchers.matchers} <= labels_of(name)
+
+
+@each_target
+def test_a_query_follows_the_variables_of_its_subject(target: Target) -> None:
+    names = {choice.label: choice.name for choice in CHOICES}
+    for selector in selectors(target.expr):
+        _, subject = FAMILIES[str(selector.name)]
+        followed = {str(matcher) for matcher in SCOPES[subject]}
+        assert {f'{m.name}=~"${names[m.name]}"' for m in selector.matchers.matchers if m.name in names} == followed
+
+
+@each_target
+def test_counters_are_asked_for_their_rise_and_nothing_else_is(target: Target) -> None:
+    raised = [
+        str(argument.vector_selector.name)
+        for node in nodes(parsed(target.expr))
+        if isinstance(node, promql_parser.Call) and node.func.name in ("rate", "increase")
+        for argument in node.args
+    ]
+    counters = [str(s.name) for s in selectors(target.expr) if FAMILIES[str(s.name)][0].kind is Kind.COUNTER]
+    assert sorted(raised) == sorted(counters)
+
+
+@each_target
+def test_what_is_read_as_it_is_has_the_unit_of_the_catalogue(target: Target) -> None:
+    expr = parsed(target.expr)
+    if isinstance(expr, promql_parser.VectorSelector):
+        (panel,) = (panel for panel in PANELS if panel["id"] == target.panel)
+        row, _ = FAMILIES[str(expr.name)]
+        assert panel["fieldConfig"]["defaults"]["unit"] == GRAFANA_UNITS[row.unit]
+
+
+def test_units_follow_from_what_is_done_with_them() -> None:
+    energy = promql.series(catalog.ENERGY, Subject.DEVICE)
+    usage = promql.series(catalog.MEMORY_USAGE, Subject.DEVICE)
+    share = promql.series(families.ALLOCATION_SHARE, Subject.ALLOCATION)
+    info = promql.series(catalog.INFO, Subject.DEVICE)
+    power = promql.rate(energy, promql.POINT)
+    assert power.unit is Unit.WATTS
+    assert promql.increase(energy, promql.RANGE).unit is Unit.JOULES
+    assert usage.over(usage).unit is Unit.RATIO
+    assert share.times_one_of(power, "uuid").unit is Unit.WATTS
+    assert power.times_one_of(info, "uuid").unit is Unit.WATTS
+    assert promql.since(promql.series(families.CONTAINER_LAST_ACTIVE, Subject.CONTAINER)).unit is Unit.SECONDS
+
+
+def test_grafana_knows_every_unit() -> None:
+    assert set(GRAFANA_UNITS) == set(Unit)
+
+
+def test_what_is_put_together_means_what_it_says() -> None:
+    one = promql.Expression("a", Unit.NONE)
+    both = promql.complement(one).over(promql.complement(one))
+    assert both.text == "(1 - a)\n/ (1 - a)"
+    assert both.where("> 0").text == f"({both.text}) > 0"
+    assert promql.total(both, "pod").text == f"sum by (cluster, pod) ({both.text})"
+    assert promql.largest(one, "pod").text == "max by (cluster, pod) (a)"
+
+
+def test_variables_narrow_each_other_in_order() -> None:
+    first, *others = DASHBOARD["templating"]["list"]
+    assert (first["name"], first["type"], first["query"]) == ("datasource", "datasource", "prometheus")
+    assert [variable["name"] for variable in others] == ["cluster", "node", "namespace", "pod", "device"]
+    before: set[str] = set()
+    for variable in others:
+        inner, label = re.fullmatch(r"label_values\((.+), (\w+)\)", variable["query"], re.DOTALL).groups()  # type: ignore[union-attr]  # an AttributeError fails the test as well
+        (selector,) = selectors(inner)
+        assert label in labels_of(str(selector.name))
+        assert set(re.findall(r"\$(\w+)", inner)) <= before
+        assert variable["allValue"] == ".*"  # fits series without the label, too
+        assert variable["current"]["value"] == ["$__all"]
+        before.add(variable["name"])
+
+
+def test_every_state_of_a_device_has_a_colour() -> None:
+    assert set(devices.STATUS_COLORS) == set(STATUS.values)
+
+
+TABLES = [panel for panel in PANELS if panel["type"] == "table"]
+
+
+@pytest.mark.parametrize("panel", TABLES, ids=lambda panel: panel["title"])
+def test_a_table_names_what_its_queries_give(panel: Json) -> None:
+    merge, organize = panel["transformations"]
+    assert (merge["id"], organize["id"]) == ("merge", "organize")
+    asked = list(targets(panel))
+    given = {f"Value #{t.letter}" for t in asked} if len(asked) > 1 else {"Value"}
+    for target in asked:
+        for node in nodes(parsed(target.expr)):
+            if isinstance(node, promql_parser.AggregateExpr):
+                assert node.modifier is not None
+                given |= set(node.modifier.labels)
+    options = organize["options"]
+    shown = set(options["renameByName"]) - set(options["excludeByName"])
+    assert set(options["excludeByName"]) - {"Time"} < given
+    assert given == shown | set(options["excludeByName"]) - {"Time"}
+    titles = {options["renameByName"][name] for name in shown}
+    assert {override["matcher"]["options"] for override in panel["fieldConfig"]["overrides"]} <= titles
+
+
+def test_tables_are_looked_at() -> None:
+    assert len(TABLES) == 4
+
+
+@pytest.mark.parametrize("path", sorted((FOLDER / "src").glob("*.py")), ids=lambda path: path.name)
+def test_builders_take_names_from_the_catalogue(path: Path) -> None:
+    assert re.findall(r"\b(?:accelerator|process)_\w+", path.read_text()) == []
+
+
+def test_the_guide_names_every_variable_and_the_file() -> None:
+    guide = (FOLDER / "README.md").read_text()
+    for name in ("datasource", *(choice.name for choice in CHOICES), "accelerators-node-and-pods.json"):
+        assert f"`{name}`" in guide
+
+
+def test_json_is_written_for_people_to_compare() -> None:
+    text = (FOLDER / "accelerators-node-and-pods.json").read_text()
+    content: dict[str, Any] = json.loads(text)
+    assert text == json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
