@@ -22,12 +22,14 @@ _HEAD = """\
 # Performance
 
 What the exporter costs, as one run of `make bench ARGS=--write` measured it. `make bench` prints the same tables for
-the machine it runs on; it takes about ten minutes, and no test asserts any of these figures.
+the machine it runs on; it takes about five minutes, and no test asserts any of these figures.
 
 {machine}
 The machine was shared with other work: figures are medians of repeated measurements, and CPU time rather than wall time
-wherever it can be. Expect them to differ by a tenth or two from one run to the next. There was no accelerator: NVML is
-a double that returns at once.
+wherever it can be. CPU time too depends on what else runs: the same row has come out up to 2.5 times as high in another
+run on this machine. Compare rows that were taken in turns or at the same time, as the tables say, rather than runs;
+where a row that does more work shows less time, that is the noise. There was no accelerator: NVML is a double that
+returns at once.
 """
 
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bench import running
-from bench.figures import Table, against, count, kilobytes, megabytes, milliseconds, with_scrapes
+from bench.figures import Table, against, count, kilobytes, megabytes, milliseconds, paragraph, with_scrapes
 from bench.nodes import SIMULATED
 from bench.running import Beside, Cost
 from bench.series import course
@@ -25,8 +25,14 @@ spends in each NVML call."""
 
 _MEMORY = """\
 Of the same processes: resident when ready, after {windows} minutes of polling, and after {scrapes} scrapes then, as
-Prometheus asks for them (OpenMetrics and gzip where the server has them). The CPU of a scrape is less what the process
-spends unasked."""
+Prometheus asks for them (OpenMetrics and gzip where the server has them), in rounds in which the processes take turns.
+The CPU of a scrape is less what the process spends unasked, the median of the rounds."""
+
+_BESIDE = """\
+Installed for this run: {versions}. It looks at the same double, joins no pods and adds series about the host; its
+families are not ours, so that series, bytes and CPU compare two products and not two ways to do one thing. The double
+has no `nvmlDeviceGetPcieThroughput`: these readings cost it nothing here, while NVML documents that the real call
+measures over 20 ms. What it logged as warnings and errors, each once:"""
 
 _BUDGET = """\
 What the design sets out to cost, and what was found: memory after the scrapes above, series of the NVIDIA collector on
@@ -44,12 +50,8 @@ def beside_text(beside: Beside) -> str:
     if beside.problem:
         return f"## nvitop-exporter\n\nIt could not be measured:\n\n```\n{beside.problem.strip()}\n```\n"
     logged = "\n".join(beside.complaints) or "nothing"
-    return (
-        f"## nvitop-exporter\n\nInstalled for this run: {beside.versions}. It looks at the same double, reads no MIG "
-        "devices, joins no pods, and adds series about the host. The double lacks functions that it calls: it has no "
-        "`nvmlDeviceGetPcieThroughput`, so that its readings of PCIe throughput cost nothing here, where the real call "
-        f"samples for 20 ms. What it logged as errors, each kind once:\n\n```\n{logged}\n```\n"
-    )
+    about = paragraph(_BESIDE.format(versions=beside.versions))
+    return f"## nvitop-exporter\n\n{about}\n\n```\n{logged}\n```\n"
 
 
 def _running(costs: Sequence[Cost]) -> Table:

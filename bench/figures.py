@@ -1,9 +1,11 @@
 """The arithmetic of the bench and the tables it prints."""
 
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 _SECONDS_PER_HOUR = 3600
+_LINE = 120
 
 
 def per_hour(cpu_seconds: float, window_seconds: float) -> float:
@@ -43,6 +45,11 @@ def kilobytes(size: float) -> str:
     return f"{size / 1e3:,.1f} kB"
 
 
+def paragraph(text: str) -> str:
+    """Running text, broken into lines anew."""
+    return textwrap.fill(text, _LINE, break_long_words=False, break_on_hyphens=False)
+
+
 def count(number: float) -> str:
     """A whole number, grouped by thousands."""
     return f"{number:,.0f}"
@@ -76,7 +83,7 @@ class Table:
         widths = [max(3, *(len(line[column]) for line in lines)) for column in range(len(self.header))]
         rule = (f"{'-' * widths[0]}", *(f"{'-' * (width - 1)}:" for width in widths[1:]))
         table = "\n".join(_line(line, widths) for line in (self.header, rule, *self.rows))
-        return f"## {self.title}\n\n{self.about}\n\n{table}\n"
+        return f"## {self.title}\n\n{paragraph(self.about)}\n\n{table}\n"
 
 
 def _line(cells: Sequence[str], widths: Sequence[int]) -> str:

@@ -1,7 +1,7 @@
 """What each piece of the exporter's work costs alone, and what the same families cost with plain prometheus_client."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from statistics import median
@@ -25,10 +25,10 @@ _WARM_UP_SECONDS = 3
 
 _ABOUT = """\
 CPU time of one thread in the bench's own process, for {devices} x 7 partitions with a pod on each: {series} series.
-Medians of {rounds} rounds. The rows that begin with `prometheus_client` are what an exporter costs that is written with
-it alone and has the same families: a custom collector makes them anew at each scrape; direct instrumentation sets a
-gauge for each series at each poll and writes them all at a scrape. Here neither of them reads hardware, joins pods or
-lets readings age out."""
+Medians of {rounds} rounds in which the rows take turns. The rows that begin with `prometheus_client` are what an
+exporter costs that is written with it alone and has the same families: a custom collector makes them anew at each
+scrape; direct instrumentation sets a gauge for each series at each poll and writes them all at a scrape. Here neither
+of them reads hardware, joins pods or lets readings age out."""
 
 
 def inside() -> Table:
@@ -57,16 +57,21 @@ def inside() -> Table:
         ("`prometheus_client` direct: poll", lambda _: direct.poll(), b""),
         ("`prometheus_client` direct: scrape, text", lambda _: generate_latest(direct.registry), b""),
     )
-    rows = [(name, milliseconds(_cpu(what)), kilobytes(len(body)) if body else "") for name, what, body in work]
+    costs = _cpu([what for _, what, _ in work])
+    rows = [
+        (name, milliseconds(cost), kilobytes(len(body)) if body else "")
+        for (name, _, body), cost in zip(work, costs, strict=True)
+    ]
     about = _ABOUT.format(devices=_DEVICES, series=count(series_of(bodies[Format.TEXT])), rounds=_ROUNDS)
     return Table("One piece of work", about, ("Work", "CPU", "Bytes"), rows)
 
 
-def _cpu(work: Callable[[int], object]) -> float:
-    """CPU seconds of this thread for one round; the median."""
-    spent = []
-    for round_ in range(_ROUNDS):
-        before = time.thread_time()
-        work(round_)
-        spent.append(time.thread_time() - before)
-    return median(spent)
+def _cpu(work: Sequence[Callable[[int], object]]) -> list[float]:
+    """CPU seconds of this thread for each piece of work, medians; they take turns, so that noise meets them all."""
+    return [median(spent) for spent in zip(*([_spent(what, n) for what in work] for n in range(_ROUNDS)), strict=True)]
+
+
+def _spent(what: Callable[[int], object], round_: int) -> float:
+    before = time.thread_time()
+    what(round_)
+    return time.thread_time() - before

@@ -8,15 +8,13 @@ from pathlib import Path
 
 import psutil
 
-from bench.figures import megabytes
-
 _PACKAGES = ("prometheus-client", "protobuf", "h2", "psutil", "nvidia-ml-py")
 
 
 def machine() -> str:
     """A list for the head of the report."""
     packages = ", ".join(f"{package} {version(package)}" for package in _PACKAGES)
-    cores = f"{os.cpu_count()} cores, {megabytes(psutil.virtual_memory().total)} of memory"
+    cores = f"{os.cpu_count()} cores, {psutil.virtual_memory().total / 1e9:.0f} GB of memory"
     return (
         f"- Date: {datetime.now(UTC):%Y-%m-%d}\n"
         f"- Machine: {_cpu_model()}, {cores}, Linux {platform.release()}\n"

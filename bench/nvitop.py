@@ -1,6 +1,7 @@
 """Installs nvitop-exporter, in an environment of its own outside the tree, to measure it beside ours."""
 
 import os
+import re
 import subprocess
 import venv
 from collections.abc import Mapping
@@ -56,6 +57,7 @@ def start(programs: Path, environment: Mapping[str, str], log: Path) -> Process:
 
 
 def complaints(log: Path) -> list[str]:
-    """The lines of its log that report an error, each kind once."""
+    """The lines of its log that report an error, each kind once, without addresses in memory."""
     lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
-    return list(dict.fromkeys(line for line in lines if line.startswith(("ERROR", "WARNING", "CRITICAL"))))
+    found = (line for line in lines if line.startswith(("ERROR", "WARNING", "CRITICAL")))
+    return list(dict.fromkeys(re.sub(r" at 0x[0-9a-f]+", "", line) for line in found))

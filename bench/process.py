@@ -42,8 +42,8 @@ class ScrapeCost:
     """What a scrape costs.
 
     Attributes:
-        cpu_seconds: Of the process, beyond what it spends anyway; the median of the rounds.
-        latency_seconds: The median of all scrapes.
+        cpu_seconds: Of the process, beyond what it spends anyway.
+        latency_seconds: From sending the request to the last byte, the median.
         size: Bytes of the body as sent.
     """
 
@@ -124,25 +124,23 @@ class Process:
             raise BenchError(f"{path} answered {response.status}")
         return Answer(body, seconds)
 
-    def scrape_cost(self, headers: Mapping[str, str], idle_rate: float, rounds: int, scrapes: int) -> ScrapeCost:
-        """Scrape again and again.
+    def scraped(self, headers: Mapping[str, str], idle_rate: float, scrapes: int) -> ScrapeCost:
+        """What one of several scrapes costs.
 
         Args:
             headers: The format and coding to ask for.
             idle_rate: CPU seconds a second that it spends anyway.
-            rounds: How many times the CPU time is taken.
-            scrapes: In each round.
+            scrapes: How many.
         """
-        costs, latencies, size = [], [], 0
-        for _ in range(rounds):
-            before, started = self.cpu_seconds(), time.monotonic()
-            for _ in range(scrapes):
-                answer = self.get("/metrics", headers)
-                latencies.append(answer.seconds)
-                size = len(answer.body)
-            spent, elapsed = self.cpu_seconds() - before, time.monotonic() - started
-            costs.append(above_idle(spent, elapsed, idle_rate) / scrapes)
-        return ScrapeCost(median(costs), median(latencies), size)
+        before, started = self.cpu_seconds(), time.monotonic()
+        answers = [self.get("/metrics", headers) for _ in range(scrapes)]
+        spent, elapsed = self.cpu_seconds() - before, time.monotonic() - started
+        latency_seconds = median(answer.seconds for answer in answers)
+        return ScrapeCost(above_idle(spent, elapsed, idle_rate) / scrapes, latency_seconds, len(answers[-1].body))
+
+    def reconnect(self) -> None:
+        """Use a new connection from now on: a server lets go of one that was idle for minutes."""
+        self._connection.close()
 
     def series(self) -> int:
         """Samples of a scrape."""
@@ -170,6 +168,41 @@ class Process:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A way to scrape a process.
+
+    Attributes:
+        process: The process.
+        headers: The format and coding to ask for.
+        idle_rate: CPU seconds a second that the process spends anyway.
+    """
+
+    process: Process
+    headers: Mapping[str, str]
+    idle_rate: float
+
+
+def scrape_costs(ways: Sequence[Asked], rounds: int, scrapes: int) -> list[ScrapeCost]:
+    """Scrape in every way in turn, round by round, so that what disturbs one disturbs the others too.
+
+    Args:
+        ways: What is scraped and how.
+        rounds: How many times the CPU time of each way is taken.
+        scrapes: In each round, for each way.
+
+    Returns:
+        The medians of the rounds, for each way.
+    """
+    for way in ways:
+        way.process.reconnect()
+    taken = [[way.process.scraped(way.headers, way.idle_rate, scrapes) for way in ways] for _ in range(rounds)]
+    return [
+        ScrapeCost(median(r.cpu_seconds for r in costs), median(r.latency_seconds for r in costs), costs[-1].size)
+        for costs in zip(*taken, strict=True)
+    ]
 
 
 def exporter(arguments: Sequence[str], environment: Mapping[str, str], log: Path) -> Process:

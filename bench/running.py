@@ -10,14 +10,14 @@ from statistics import median
 from bench import nvitop
 from bench.figures import per_hour
 from bench.nodes import doubled, sliced
-from bench.process import PROMETHEUS, BenchError, Process, ScrapeCost, exporter
+from bench.process import PROMETHEUS, Asked, BenchError, Process, ScrapeCost, exporter, scrape_costs
 from tests.doubles.nvml import NvmlState
 from tests.native.nvml_calls import CALLS
 
 PLAIN = "8 x H100, 8 pods"
 SLICED = "8 x 7 MIG, 56 pods"
 SIMULATED = "16 x 7 MIG, 112 pods, simulated"
-NVITOP = "nvitop-exporter, 8 x H100"
+NVITOP = "nvitop-exporter"
 WINDOWS = 3
 WINDOW_SECONDS = 60  # of the slow cadence: each window has one slow reading
 ROUNDS = 5
@@ -93,16 +93,15 @@ def run(folder: Path, library: Path) -> tuple[list[Cost], Beside]:
         folder: For scenarios, logs and the environment of nvitop-exporter.
         library: The folder of the NVML double.
     """
-    log = folder / "nvitop.log"
     with _ours(folder, library) as ours, ExitStack() as stack:
-        other, beside = _theirs(stack, folder / "nvitop", library, log)
+        other, beside = _theirs(stack, folder / "nvitop", library)
         every = [*ours, *other]
         time.sleep(_SETTLE_SECONDS)
         for _ in range(WINDOWS):
             _window(every)
-        costs = [_cost(each) for each in every]
-        complaints = nvitop.complaints(log) if other else ()
-    return costs, Beside(beside.versions, beside.problem, complaints)
+        costs = _costs(every)
+        complaints = [line for each in other for line in nvitop.complaints(each.process.log)]
+    return costs, Beside(beside.versions, beside.problem, list(dict.fromkeys(complaints)))
 
 
 @contextmanager
@@ -119,14 +118,18 @@ def _ours(folder: Path, library: Path) -> Iterator[list[Running]]:
         yield [Running(PLAIN, first, plain.nvml), Running(SLICED, second, cut.nvml), Running(SIMULATED, third)]
 
 
-def _theirs(stack: ExitStack, folder: Path, library: Path, log: Path) -> tuple[list[Running], Beside]:
+def _theirs(stack: ExitStack, folder: Path, library: Path) -> tuple[list[Running], Beside]:
+    running = []
     try:
         programs = nvitop.install(folder)
-        node = stack.enter_context(doubled(library, 8, cut=False))
-        process = stack.enter_context(nvitop.start(programs, node.environment, log))
+        for name, cut in (("8 x H100", False), ("8 x 7 MIG", True)):
+            node = stack.enter_context(doubled(library, 8, cut=cut))
+            log = folder / f"{name}.log"
+            process = stack.enter_context(nvitop.start(programs, node.environment, log))
+            running.append(Running(f"{NVITOP}, {name}", process, node.nvml))
     except BenchError as error:
-        return [], Beside(problem=str(error))
-    return [Running(NVITOP, process, node.nvml)], Beside(versions=nvitop.versions(programs))
+        return running, Beside(problem=str(error))
+    return running, Beside(versions=nvitop.versions(programs))
 
 
 def _window(every: Sequence[Running]) -> None:
@@ -142,10 +145,15 @@ def _calls(nvml: NvmlState | None) -> int:
     return 0 if nvml is None else sum(nvml.calls(call) for call in CALLS)
 
 
-def _cost(running: Running) -> Cost:
+def _costs(every: Sequence[Running]) -> list[Cost]:
+    polled_bytes = [each.process.resident_bytes() for each in every]
+    ways = [Asked(each.process, PROMETHEUS, each.process.idle_rate(_IDLE_SECONDS)) for each in every]
+    scrapes = scrape_costs(ways, ROUNDS, SCRAPES)
+    return [_cost(*each) for each in zip(every, polled_bytes, scrapes, strict=True)]
+
+
+def _cost(running: Running, polled_bytes: int, scrape: ScrapeCost) -> Cost:
     process = running.process
-    polled_bytes = process.resident_bytes()
-    scrape = process.scrape_cost(PROMETHEUS, process.idle_rate(_IDLE_SECONDS), ROUNDS, SCRAPES)
     return Cost(
         name=running.name,
         series=process.series(),

@@ -1,10 +1,12 @@
 """What a scrape of the real process costs, by size of the node, format and coding."""
 
+from contextlib import ExitStack
+from itertools import product
 from pathlib import Path
 
 from bench.figures import Table, count, kilobytes, milliseconds
 from bench.nodes import SIMULATED
-from bench.process import PROMETHEUS, exporter
+from bench.process import PROMETHEUS, Asked, Process, exporter, scrape_costs
 
 _TEXT = {"Accept": "text/plain;version=0.0.4"}
 _OPENMETRICS = {"Accept": PROMETHEUS["Accept"]}
@@ -16,10 +18,10 @@ _ROUNDS = 7
 _SCRAPES = 10
 
 _ABOUT = """\
-The real process plays a simulated node and is scraped over one kept connection on the loopback interface: {rounds}
-rounds of {scrapes} scrapes. CPU is the process's own CPU time for one scrape, the median of the rounds, less what it
-spends in the same time unasked. Latency is wall time from request to last byte, the median of all scrapes, on a machine
-that others use too. "OpenMetrics, gzip" is what Prometheus asks for."""
+Real processes, each of which plays a simulated node, are scraped over kept connections on the loopback interface:
+{rounds} rounds of {scrapes} scrapes for each row; the rows take turns in every round. CPU is the process's own CPU time
+for one scrape, less what it spends in the same time unasked. Latency is wall time from request to last byte, on a
+machine that others use too. Both are the medians of the rounds. "OpenMetrics, gzip" is what Prometheus asks for."""
 
 
 def scrapes(folder: Path) -> Table:
@@ -28,16 +30,22 @@ def scrapes(folder: Path) -> Table:
     Args:
         folder: For scenarios and logs.
     """
-    rows = []
-    for name, scenario in SIMULATED.items():
-        file = folder / "scrapes.yaml"
-        file.write_text(scenario, encoding="utf-8")
-        with exporter((f"--simulate={file}", *_SELDOM), {}, folder / "scrapes.log") as process:
-            number = count(process.series())
-            idle_rate = process.idle_rate(_IDLE_SECONDS)
-            for asked, headers in _ASKED.items():
-                cost = process.scrape_cost(headers, idle_rate, _ROUNDS, _SCRAPES)
-                figures = milliseconds(cost.cpu_seconds), milliseconds(cost.latency_seconds), kilobytes(cost.size)
-                rows.append((name, number, asked, *figures))
+    with ExitStack() as stack:
+        nodes = [_node(stack, folder, number) for number in range(len(SIMULATED))]
+        ways = [Asked(node, headers, idle_rate) for node, idle_rate in nodes for headers in _ASKED.values()]
+        costs = scrape_costs(ways, _ROUNDS, _SCRAPES)
+        names = [(name, count(node.series())) for name, (node, _) in zip(SIMULATED, nodes, strict=True)]
+    rows = [
+        (*node, asked, milliseconds(cost.cpu_seconds), milliseconds(cost.latency_seconds), kilobytes(cost.size))
+        for (node, asked), cost in zip(product(names, _ASKED), costs, strict=True)
+    ]
     header = ("Node", "Series", "Asked for", "CPU", "Latency", "Bytes")
     return Table("A scrape", _ABOUT.format(rounds=_ROUNDS, scrapes=_SCRAPES), header, rows)
+
+
+def _node(stack: ExitStack, folder: Path, number: int) -> tuple[Process, float]:
+    """A node that runs until the stack ends, and what it spends unasked."""
+    file = folder / f"scrapes-{number}.yaml"
+    file.write_text(list(SIMULATED.values())[number], encoding="utf-8")
+    process = stack.enter_context(exporter((f"--simulate={file}", *_SELDOM), {}, file.with_suffix(".log")))
+    return process, process.idle_rate(_IDLE_SECONDS)

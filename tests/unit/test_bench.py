@@ -89,5 +89,5 @@ def test_the_course_of_a_node_is_counted_as_a_scrape_is() -> None:
 
 def test_a_log_is_summed_up_by_its_kinds_of_errors(tmp_path: Path) -> None:
     log = tmp_path / "log"
-    log.write_text("INFO: fine\nERROR: a\nTraceback\nERROR: a\nWARNING: b\n")
-    assert complaints(log) == ["ERROR: a", "WARNING: b"]
+    log.write_text("INFO: fine\nERROR: <a at 0x7f01>\nTraceback\nERROR: <a at 0x7f02>\nWARNING: b\n")
+    assert complaints(log) == ["ERROR: <a>", "WARNING: b"]
