@@ -25,7 +25,7 @@ What the exporter costs, as one run of `make bench ARGS=--write` measured it. `m
 the machine it runs on; it takes about five minutes, and no test asserts any of these figures.
 
 {machine}
-The machine was shared with other work: figures are medians of repeated measurements, and CPU time rather than wall time
+The machine may be shared with others: figures are medians of repeated measurements, and CPU time rather than wall time
 wherever it can be. CPU time too depends on what else runs: the same row has come out up to 2.5 times as high in another
 run on this machine. Compare rows that were taken in turns or at the same time, as the tables say, rather than runs;
 where a row that does more work shows less time, that is the noise. There was no accelerator: NVML is a double that
