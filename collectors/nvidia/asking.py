@@ -1,15 +1,24 @@
 """Asks queries and remembers which ones a device can't answer, so that an unsupported reading costs one call ever."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from collectors.contract import Fault, Reason, Sample, UnavailableError, Unsupported, UnsupportedError
+from collectors.contract import (
+    CollectorError,
+    DeviceLostError,
+    Fault,
+    Reason,
+    Sample,
+    UnavailableError,
+    Unsupported,
+    UnsupportedError,
+)
 from collectors.metric import Cadence, Unit
-from collectors.nvidia.errors import NothingError
+from collectors.nvidia.errors import NothingError, SessionError
 from collectors.nvidia.nvml import Handle, Nvml
-from collectors.nvidia.readings import Answer, Query
+from collectors.nvidia.query import Answer, Batch, Part, Query, Questions, flat
 
 # NVML's marks for "not available", 32 and 64 bits wide.
 _NOT_AVAILABLE = frozenset({0xFFFFFFFF, 0xFFFFFFFFFFFFFFFF})
@@ -53,8 +62,13 @@ class Findings:
 class _Asked:
     """What one subject is asked, and why some of it is not asked again."""
 
-    queries: tuple[Query, ...]
+    questions: tuple[Query | Part, ...] = ()
     gaps: dict[str, str] = field(default_factory=dict)
+
+    def wants(self, question: Query | Part, due: frozenset[Cadence]) -> bool:
+        """Whether it is due, not known to be unsupported, and no stand-in for what is supported."""
+        wanted = not question.instead_of or question.instead_of in self.gaps
+        return question.cadence in due and wanted and question.name not in self.gaps
 
 
 class Asker:
@@ -68,37 +82,38 @@ class Asker:
         self._nvml = nvml
         self._asked: dict[Subject, _Asked] = {}
 
-    def ask(self, subject: Subject, handle: Handle, queries: tuple[Query, ...], due: frozenset[Cadence]) -> Findings:
-        """Ask the queries whose cadence is due, without those that this subject was found unable to answer.
+    def ask(self, subject: Subject, handle: Handle, questions: Questions, due: frozenset[Cadence]) -> Findings:
+        """Ask what is due, without what this subject was found unable to answer.
 
         Args:
             subject: Who is asked.
             handle: By which handle.
-            queries: All it may be asked, in order: a stand-in after what it stands in for.
+            questions: All it may be asked, in order: a stand-in after what it stands in for.
             due: The cadences to read.
 
         Raises:
             DeviceLostError: It does not answer any more.
             SessionError: The session is over.
         """
-        asked = self._asked.setdefault(subject, _Asked(queries))
-        asked.queries = queries
+        asked = self._asked.setdefault(subject, _Asked())
+        asked.questions = tuple(flat(questions))
         findings = Findings()
-        for query in queries:
-            wanted = not query.instead_of or query.instead_of in asked.gaps
-            if query.cadence in due and wanted and query.name not in asked.gaps:
-                self._ask_one(subject, handle, query, findings)
+        for question in questions:
+            if isinstance(question, Batch):
+                self._ask_batch(subject, handle, question, due, findings)
+            elif asked.wants(question, due):
+                self._ask_query(subject, handle, question, findings)
         return findings
 
     def unsupported(self) -> Iterator[Unsupported]:
         """Every row that was asked for and that no query can give."""
         for subject, asked in self._asked.items():
-            had = {row for query in asked.queries if query.name not in asked.gaps for row in query.rows}
+            had = {row for question in asked.questions if question.name not in asked.gaps for row in question.rows}
             missing = {
-                row: asked.gaps[query.name]
-                for query in asked.queries
-                if query.name in asked.gaps
-                for row in query.rows
+                row: asked.gaps[question.name]
+                for question in asked.questions
+                if question.name in asked.gaps
+                for row in question.rows
                 if row not in had
             }
             for row, detail in missing.items():
@@ -109,33 +124,72 @@ class Asker:
         for subject in [subject for subject in self._asked if subject.device_uuid == device_uuid]:
             del self._asked[subject]
 
-    def _ask_one(self, subject: Subject, handle: Handle, query: Query, findings: Findings) -> None:
+    def _ask_query(self, subject: Subject, handle: Handle, query: Query, findings: Findings) -> None:
         try:
             answers = tuple(query.ask(self._nvml, handle))
-        except NothingError:
-            findings.answered += 1
-        except UnsupportedError as error:
-            self._asked[subject].gaps[query.name] = str(error)
-            findings.answered += 1
-        except UnavailableError as error:
-            if error.reason is Reason.PERMISSION_DENIED:  # it will not be granted while the process runs
-                self._asked[subject].gaps[query.name] = str(error)
+        except (NothingError, UnsupportedError, UnavailableError) as error:
+            self._note(subject, query, error, findings)
+        else:
+            _accept(subject, query, answers, findings)
+
+    def _ask_batch(
+        self, subject: Subject, handle: Handle, batch: Batch, due: frozenset[Cadence], findings: Findings
+    ) -> None:
+        parts = [part for part in batch.parts if self._asked[subject].wants(part, due)]
+        if not parts:
+            return
+        results: Sequence[float | CollectorError]
+        try:
+            results = batch.ask(self._nvml, handle, [part.key for part in parts])
+        except (NothingError, UnsupportedError) as error:
+            results = [error] * len(parts)
+        except UnavailableError as error:  # one fault, not one for each part
+            for part in parts:
+                self._refuse(subject, part, error)
+            findings.refused += 1
+            findings.faults.append(Fault(error.reason, subject.where, str(error)))
+            return
+        for part, result in zip(parts, results, strict=True):
+            self._take(subject, part, result, findings)
+
+    def _take(self, subject: Subject, part: Part, result: float | CollectorError, findings: Findings) -> None:
+        if isinstance(result, DeviceLostError | SessionError):
+            raise result
+        try:
+            answers = () if isinstance(result, CollectorError) else tuple(part.read(result))
+        except (NothingError, UnsupportedError, UnavailableError) as error:
+            result = error
+        if isinstance(result, CollectorError):
+            self._note(subject, part, result, findings)
+        else:
+            _accept(subject, part, answers, findings)
+
+    def _note(self, subject: Subject, question: Query | Part, error: CollectorError, findings: Findings) -> None:
+        if isinstance(error, UnsupportedError):
+            self._asked[subject].gaps[question.name] = str(error)
+        if isinstance(error, UnavailableError):
+            self._refuse(subject, question, error)
             findings.refused += 1
             findings.faults.append(Fault(error.reason, subject.where, str(error)))
         else:
             findings.answered += 1
-            for answer in answers:
-                _accept(subject, query, answer, findings)
+
+    def _refuse(self, subject: Subject, question: Query | Part, error: UnavailableError) -> None:
+        """Remember a missing permission: it will not be granted while the process runs."""
+        if error.reason is Reason.PERMISSION_DENIED:
+            self._asked[subject].gaps[question.name] = str(error)
 
 
-def _accept(subject: Subject, query: Query, answer: Answer, findings: Findings) -> None:
-    value = answer.convert(answer.raw)
-    if _is_possible(answer, value):
-        findings.samples.append(
-            Sample(answer.metric, subject.device_uuid, value, subject.partition_uuid, answer.labels)
-        )
-    else:
-        findings.faults.append(Fault(Reason.INVALID_VALUE, subject.where, f"{query.name}: {answer.raw}"))
+def _accept(subject: Subject, question: Query | Part, answers: Iterable[Answer], findings: Findings) -> None:
+    findings.answered += 1
+    for answer in answers:
+        value = answer.convert(answer.raw)
+        if _is_possible(answer, value):
+            findings.samples.append(
+                Sample(answer.metric, subject.device_uuid, value, subject.partition_uuid, answer.labels)
+            )
+        else:
+            findings.faults.append(Fault(Reason.INVALID_VALUE, subject.where, f"{question.name}: {answer.raw}"))
 
 
 def _is_possible(answer: Answer, value: float) -> bool:

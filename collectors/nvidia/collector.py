@@ -12,6 +12,7 @@ from collectors.nvidia.errors import InvalidValueError, SessionError, fault_of
 from collectors.nvidia.identity import info_labels
 from collectors.nvidia.nvml import Handle, Nvml
 from collectors.nvidia.partitions import Found, PartitionTable
+from collectors.nvidia.query import rows_of
 from collectors.nvidia.readings import DEVICE_QUERIES, MEMORY_QUERIES, PROCESS_QUERY
 from collectors.nvidia.session import Session
 from collectors.pci import PciFunction, functions_of
@@ -19,12 +20,9 @@ from collectors.pci import PciFunction, functions_of
 _PCI_VENDOR = 0x10DE
 _MOST_DEVICES = 256
 
-_OF_DEVICES = {catalog.INFO, catalog.STATUS_STATE, catalog.PARTITIONS} | {
-    row for query in DEVICE_QUERIES for row in query.rows
-}
-_OF_PARTITIONS = {catalog.INFO, catalog.COMPUTE_RATIO} | {
-    row for query in (*MEMORY_QUERIES, PROCESS_QUERY) for row in query.rows
-}
+_PARTITION_QUERIES = (*MEMORY_QUERIES, PROCESS_QUERY)
+_OF_DEVICES = {catalog.INFO, catalog.STATUS_STATE, catalog.PARTITIONS} | rows_of(DEVICE_QUERIES)
+_OF_PARTITIONS = {catalog.INFO, catalog.COMPUTE_RATIO} | rows_of(_PARTITION_QUERIES)
 METRICS: tuple[Metric, ...] = tuple(row for row in catalog.ROWS if row in _OF_DEVICES)
 PARTITION_METRICS: tuple[Metric, ...] = tuple(row for row in catalog.ROWS if row in _OF_PARTITIONS)
 
@@ -169,7 +167,7 @@ def _ask_partition(sitting: _Sitting, uuid: str, found: Found, part: _Part, due:
     part.samples.append(Sample(catalog.INFO, uuid, 1, mig.uuid, instances))
     if mig.compute_ratio is not None:
         part.samples.append(Sample(catalog.COMPUTE_RATIO, uuid, mig.compute_ratio, mig.uuid))
-    queries = (*MEMORY_QUERIES, PROCESS_QUERY) if found.tells_memory else (PROCESS_QUERY,)
+    queries = _PARTITION_QUERIES if found.tells_memory else (PROCESS_QUERY,)
     try:
         findings = sitting.asker.ask(Subject(uuid, mig.uuid), found.handle, queries, due)
     except DeviceLostError as error:  # its device has just answered: this partition has just been removed

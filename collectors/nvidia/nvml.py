@@ -11,7 +11,6 @@ from typing import Any, NamedTuple, NewType, TypeVar
 
 from collectors.contract import UnsupportedError
 from collectors.nvidia.errors import (
-    Code,
     InsufficientSizeError,
     InvalidArgumentError,
     InvalidValueError,
@@ -24,12 +23,9 @@ Handle = NewType("Handle", object)
 _T = TypeVar("_T")
 
 _LIBRARY = "libnvidia-ml.so.1"
-_MEMORY_TEMPERATURE_FIELD = 82  # NVML_FI_DEV_MEMORY_TEMP
 _CORE_SENSOR = 0  # NVML_TEMPERATURE_GPU
 _ENABLED = 1  # NVML_FEATURE_ENABLED
 _PROCESS_LIST_TRIES = 3
-# The member of nvmlValue_t for each nvmlValueType_t, in its order.
-_VALUE_MEMBERS = ("dVal", "uiVal", "ulVal", "ullVal", "sllVal", "siVal", "usVal")
 
 
 class ClockType(IntEnum):
@@ -75,59 +71,63 @@ class Nvml:
     def __init__(self, binding: ModuleType) -> None:
         self._binding = binding
 
+    def structure(self, name: str) -> Any:  # noqa: ANN401 - the binding's structures have no types
+        """A new ctypes structure of the binding, for calls that fill one."""
+        return getattr(self._binding, name)()
+
     def shutdown(self) -> None:
         """End the session: nvmlShutdown."""
-        self._call("nvmlShutdown", read=_ignore)
+        self.call("nvmlShutdown", read=_ignore)
 
     def driver_version(self) -> str:
         """Version of the kernel driver: nvmlSystemGetDriverVersion."""
-        return self._call("nvmlSystemGetDriverVersion", read=str)
+        return self.call("nvmlSystemGetDriverVersion", read=str)
 
     def device_count(self) -> int:
         """How many devices are listed, those that can't be opened included: nvmlDeviceGetCount_v2."""
-        return self._call("nvmlDeviceGetCount", read=int)
+        return self.call("nvmlDeviceGetCount", read=int)
 
     def device(self, index: int) -> Handle:
         """The device at an index of this session: nvmlDeviceGetHandleByIndex_v2."""
-        return self._call("nvmlDeviceGetHandleByIndex", index, read=Handle)
+        return self.call("nvmlDeviceGetHandleByIndex", index, read=Handle)
 
     def uuid(self, handle: Handle) -> str:
         """The uuid of a device or MIG device: nvmlDeviceGetUUID."""
-        return self._call("nvmlDeviceGetUUID", handle, read=str)
+        return self.call("nvmlDeviceGetUUID", handle, read=str)
 
     def name(self, handle: Handle) -> str:
         """The product name; of a MIG device with its profile at the end: nvmlDeviceGetName."""
-        return self._call("nvmlDeviceGetName", handle, read=str)
+        return self.call("nvmlDeviceGetName", handle, read=str)
 
     def serial(self, handle: Handle) -> str:
         """The board's serial number: nvmlDeviceGetSerial."""
-        return self._call("nvmlDeviceGetSerial", handle, read=str)
+        return self.call("nvmlDeviceGetSerial", handle, read=str)
 
     def vbios_version(self, handle: Handle) -> str:
         """Version of the video BIOS: nvmlDeviceGetVbiosVersion."""
-        return self._call("nvmlDeviceGetVbiosVersion", handle, read=str)
+        return self.call("nvmlDeviceGetVbiosVersion", handle, read=str)
 
     def minor(self, handle: Handle) -> int:
         """N of the device file /dev/nvidiaN: nvmlDeviceGetMinorNumber."""
-        return self._call("nvmlDeviceGetMinorNumber", handle, read=int)
+        return self.call("nvmlDeviceGetMinorNumber", handle, read=int)
 
     def pci_bus_id(self, handle: Handle) -> str:
         """The PCI address in NVML's spelling, `00000000:3B:00.0`: nvmlDeviceGetPciInfo_v3."""
-        return self._call("nvmlDeviceGetPciInfo", handle, read=lambda info: str(info.busId))
+        return self.call("nvmlDeviceGetPciInfo", handle, read=lambda info: str(info.busId))
 
     def architecture(self, handle: Handle) -> int:
         """`nvmlDeviceArchitecture_t`: nvmlDeviceGetArchitecture."""
-        return self._call("nvmlDeviceGetArchitecture", handle, read=int)
+        return self.call("nvmlDeviceGetArchitecture", handle, read=int)
 
     def utilization(self, handle: Handle) -> Utilization:
         """Percent, not available while MIG is enabled: nvmlDeviceGetUtilizationRates."""
-        return self._call(
+        return self.call(
             "nvmlDeviceGetUtilizationRates", handle, read=lambda rates: Utilization(rates.gpu, rates.memory)
         )
 
     def memory(self, handle: Handle) -> Memory:
         """Bytes, used without reserved: nvmlDeviceGetMemoryInfo_v2, driver 515 or later."""
-        return self._call(
+        return self.call(
             "nvmlDeviceGetMemoryInfo",
             handle,
             self._binding.nvmlMemory_v2,
@@ -136,84 +136,80 @@ class Nvml:
 
     def memory_with_reserved_as_used(self, handle: Handle) -> Memory:
         """Bytes, used with reserved: nvmlDeviceGetMemoryInfo."""
-        return self._call("nvmlDeviceGetMemoryInfo", handle, read=lambda info: Memory(info.total, info.used, None))
+        return self.call("nvmlDeviceGetMemoryInfo", handle, read=lambda info: Memory(info.total, info.used, None))
 
     def power(self, handle: Handle) -> int:
         """Milliwatts: nvmlDeviceGetPowerUsage."""
-        return self._call("nvmlDeviceGetPowerUsage", handle, read=int)
+        return self.call("nvmlDeviceGetPowerUsage", handle, read=int)
 
     def energy(self, handle: Handle) -> int:
         """Millijoules since the driver was loaded: nvmlDeviceGetTotalEnergyConsumption, Volta or later."""
-        return self._call("nvmlDeviceGetTotalEnergyConsumption", handle, read=int)
+        return self.call("nvmlDeviceGetTotalEnergyConsumption", handle, read=int)
 
     def power_limit(self, handle: Handle) -> int:
         """Milliwatts, the lowest of all limits in force: nvmlDeviceGetEnforcedPowerLimit."""
-        return self._call("nvmlDeviceGetEnforcedPowerLimit", handle, read=int)
+        return self.call("nvmlDeviceGetEnforcedPowerLimit", handle, read=int)
 
     def power_default_limit(self, handle: Handle) -> int:
         """Milliwatts: nvmlDeviceGetPowerManagementDefaultLimit."""
-        return self._call("nvmlDeviceGetPowerManagementDefaultLimit", handle, read=int)
+        return self.call("nvmlDeviceGetPowerManagementDefaultLimit", handle, read=int)
 
     def power_range(self, handle: Handle) -> PowerRange:
         """Milliwatts: nvmlDeviceGetPowerManagementLimitConstraints."""
-        return self._call(
+        return self.call(
             "nvmlDeviceGetPowerManagementLimitConstraints", handle, read=lambda limits: PowerRange(*limits)
         )
 
     def temperature(self, handle: Handle) -> int:
         """Degrees Celsius of the core: nvmlDeviceGetTemperatureV, driver 570 or later."""
-        return self._call("nvmlDeviceGetTemperatureV", handle, _CORE_SENSOR, read=int)
+        return self.call("nvmlDeviceGetTemperatureV", handle, _CORE_SENSOR, read=int)
 
     def temperature_of_old_drivers(self, handle: Handle) -> int:
         """Degrees Celsius of the core: nvmlDeviceGetTemperature, deprecated in CUDA 13."""
-        return self._call("nvmlDeviceGetTemperature", handle, _CORE_SENSOR, read=int)
-
-    def memory_temperature(self, handle: Handle) -> float:
-        """Degrees Celsius, on cards with HBM: nvmlDeviceGetFieldValues of NVML_FI_DEV_MEMORY_TEMP."""
-        return self._field(handle, _MEMORY_TEMPERATURE_FIELD)
+        return self.call("nvmlDeviceGetTemperature", handle, _CORE_SENSOR, read=int)
 
     def clock(self, handle: Handle, clock: ClockType) -> int:
         """Megahertz now: nvmlDeviceGetClockInfo."""
-        return self._call("nvmlDeviceGetClockInfo", handle, int(clock), read=int)
+        return self.call("nvmlDeviceGetClockInfo", handle, int(clock), read=int)
 
     def max_clock(self, handle: Handle, clock: ClockType) -> int:
         """Megahertz at most: nvmlDeviceGetMaxClockInfo."""
-        return self._call("nvmlDeviceGetMaxClockInfo", handle, int(clock), read=int)
+        return self.call("nvmlDeviceGetMaxClockInfo", handle, int(clock), read=int)
 
     def persistence_mode(self, handle: Handle) -> bool:
         """Whether the driver stays loaded without clients: nvmlDeviceGetPersistenceMode."""
-        return self._call("nvmlDeviceGetPersistenceMode", handle, read=_is_enabled)
+        return self.call("nvmlDeviceGetPersistenceMode", handle, read=_is_enabled)
 
     def ecc_mode(self, handle: Handle) -> bool:
         """Whether error correction is in force: nvmlDeviceGetEccMode."""
-        return self._call("nvmlDeviceGetEccMode", handle, read=lambda modes: _is_enabled(modes[0]))
+        return self.call("nvmlDeviceGetEccMode", handle, read=lambda modes: _is_enabled(modes[0]))
 
     def mig_mode(self, handle: Handle) -> bool:
         """Whether the device is in MIG mode now: nvmlDeviceGetMigMode."""
-        return self._call("nvmlDeviceGetMigMode", handle, read=lambda modes: _is_enabled(modes[0]))
+        return self.call("nvmlDeviceGetMigMode", handle, read=lambda modes: _is_enabled(modes[0]))
 
     def max_mig_devices(self, handle: Handle) -> int:
         """How many MIG devices the device can be cut into at most: nvmlDeviceGetMaxMigDeviceCount."""
-        return self._call("nvmlDeviceGetMaxMigDeviceCount", handle, read=int)
+        return self.call("nvmlDeviceGetMaxMigDeviceCount", handle, read=int)
 
     def mig_device(self, handle: Handle, index: int) -> Handle | None:
         """The MIG device at an index: nvmlDeviceGetMigDeviceHandleByIndex. None at a hole; others may follow it."""
         try:
-            return self._call("nvmlDeviceGetMigDeviceHandleByIndex", handle, index, read=Handle)
+            return self.call("nvmlDeviceGetMigDeviceHandleByIndex", handle, index, read=Handle)
         except (NothingError, InvalidArgumentError):
             return None
 
     def gpu_instance_id(self, handle: Handle) -> int:
         """Of a MIG device: nvmlDeviceGetGpuInstanceId."""
-        return self._call("nvmlDeviceGetGpuInstanceId", handle, read=int)
+        return self.call("nvmlDeviceGetGpuInstanceId", handle, read=int)
 
     def compute_instance_id(self, handle: Handle) -> int:
         """Of a MIG device, unique within its GPU instance: nvmlDeviceGetComputeInstanceId."""
-        return self._call("nvmlDeviceGetComputeInstanceId", handle, read=int)
+        return self.call("nvmlDeviceGetComputeInstanceId", handle, read=int)
 
     def compute_slices(self, handle: Handle) -> int:
         """Compute slices of a MIG device: nvmlDeviceGetAttributes_v2."""
-        return self._call(
+        return self.call(
             "nvmlDeviceGetAttributes_v2", handle, read=lambda attributes: int(attributes.computeInstanceSliceCount)
         )
 
@@ -235,26 +231,22 @@ class Nvml:
         while True:
             tries -= 1
             try:
-                return self._call(call, handle, read=_pids)
+                return self.call(call, handle, read=_pids)
             except NothingError:
                 return frozenset()
             except InsufficientSizeError:
                 if tries == 0:
                     raise
 
-    def _field(self, handle: Handle, field: int) -> float:
-        call = f"nvmlDeviceGetFieldValues({field})"
-        code, value = self._call("nvmlDeviceGetFieldValues", handle, [field], read=_first_field)
-        if code != Code.SUCCESS:
-            raise from_code(code, call)
-        if value is None:
-            raise InvalidValueError(f"{call}: unknown value type")
-        return value
-
-    def _call(self, name: str, *arguments: object, read: Callable[[Any], _T]) -> _T:
+    def call(self, name: str, *arguments: object, read: Callable[[Any], _T]) -> _T:
         """One call of the binding; everything it can raise leaves as an error of the contract.
 
         Its NVMLError is mapped by number alone: it is unhashable, and comparing it with anything else raises.
+
+        Args:
+            name: The binding's function.
+            arguments: What it takes.
+            read: Makes of its answer what is wanted; an answer that is not text may break here.
         """
         try:
             return read(getattr(self._binding, name)(*arguments))
@@ -297,12 +289,3 @@ def _is_enabled(state: int) -> bool:
 
 def _pids(processes: Sequence[Any]) -> frozenset[int]:
     return frozenset(int(process.pid) for process in processes)
-
-
-def _first_field(values: Sequence[Any]) -> tuple[int, float | None]:
-    """The return code of a field and its value; None where its type is none of NVML's."""
-    field = values[0]
-    if field.valueType not in range(len(_VALUE_MEMBERS)):
-        return int(field.nvmlReturn), None
-    value: float = getattr(field.value, _VALUE_MEMBERS[field.valueType])
-    return int(field.nvmlReturn), value

@@ -1,59 +1,22 @@
 """The readings: which NVML call feeds which catalogue rows, and how an answer becomes samples in base units."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import partial
 
 from collectors import catalog
 from collectors.contract import UnsupportedError
-from collectors.metric import Cadence, Metric
+from collectors.metric import Metric
+from collectors.nvidia import field_values
+from collectors.nvidia.field_values import Field
 from collectors.nvidia.nvml import ClockType, Handle, Memory, Nvml
+from collectors.nvidia.query import Answer, Query, Questions
 from collectors.units import (
     hertz_from_megahertz,
     joules_from_millijoules,
     ratio_from_percent,
     watts_from_milliwatts,
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """One value as the library gave it.
-
-    Attributes:
-        metric: The row it is for.
-        raw: In NVML's unit.
-        convert: Makes the row's base unit of it.
-        labels: Values of the row's own labels.
-    """
-
-    metric: Metric
-    raw: float
-    convert: Callable[[float], float] = float
-    labels: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Query:
-    """One question to a device or MIG device, which it either supports or does not.
-
-    Attributes:
-        name: Unique; what is remembered as unsupported.
-        rows: The rows it feeds, all of one cadence.
-        ask: Asks it.
-        instead_of: The name of the query it stands in for; asked only once that one is unsupported.
-    """
-
-    name: str
-    rows: tuple[Metric, ...]
-    ask: Callable[[Nvml, Handle], Iterable[Answer]]
-    instead_of: str = ""
-
-    @property
-    def cadence(self) -> Cadence:
-        """How often it is asked."""
-        return self.rows[0].cadence
 
 
 def _utilization(nvml: Nvml, handle: Handle) -> Iterator[Answer]:
@@ -115,6 +78,7 @@ _CLOCKS = {
     "memory": ClockType.MEMORY,
     "video": ClockType.VIDEO,
 }
+_MEMORY_TEMPERATURE = Field(82)  # NVML_FI_DEV_MEMORY_TEMP, cards with HBM
 _MEMORY_ROWS = (catalog.MEMORY_USAGE, catalog.MEMORY_LIMIT, catalog.MEMORY_RESERVED)
 
 MEMORY_QUERIES: tuple[Query, ...] = (
@@ -129,7 +93,7 @@ MEMORY_QUERIES: tuple[Query, ...] = (
 )
 PROCESS_QUERY = Query("processes", (catalog.PROCESSES,), _processes)
 
-DEVICE_QUERIES: tuple[Query, ...] = (
+DEVICE_QUERIES: Questions = (
     Query("utilization", (catalog.UTILIZATION, catalog.MEMORY_BANDWIDTH), _utilization),
     *MEMORY_QUERIES,
     Query("power", (catalog.POWER,), partial(_milliwatts, catalog.POWER, Nvml.power)),
@@ -148,7 +112,6 @@ DEVICE_QUERIES: tuple[Query, ...] = (
         partial(_temperature, "core", Nvml.temperature_of_old_drivers),
         instead_of="temperature",
     ),
-    Query("memory temperature", (catalog.TEMPERATURE,), partial(_temperature, "memory", Nvml.memory_temperature)),
     *(Query(f"{domain} clock", (catalog.CLOCK,), partial(_clock, domain, clock)) for domain, clock in _CLOCKS.items()),
     *(
         Query(f"highest {domain} clock", (catalog.MAX_CLOCK,), partial(_max_clock, domain, clock))
@@ -158,4 +121,7 @@ DEVICE_QUERIES: tuple[Query, ...] = (
     Query("partitioning mode", (catalog.MODE_STATE,), partial(_mode, "partitioning", Nvml.mig_mode)),
     Query("persistence mode", (catalog.MODE_STATE,), partial(_mode, "persistence", Nvml.persistence_mode)),
     Query("ecc mode", (catalog.MODE_STATE,), partial(_mode, "ecc", Nvml.ecc_mode)),
+    field_values.batch(
+        field_values.part("memory temperature", catalog.TEMPERATURE, _MEMORY_TEMPERATURE, labels=("memory",)),
+    ),
 )

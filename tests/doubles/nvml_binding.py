@@ -13,6 +13,7 @@ from collectors.nvidia.nvml import Nvml
 UNSUPPORTED = 3
 NOT_FOUND = 6
 GPU_IS_LOST = 15
+FUNCTION_NOT_FOUND = 13
 
 
 @dataclass(eq=False)
@@ -37,6 +38,10 @@ class FakeGpu:
     memory_celsius: float = 55
     field_type: int = 1
     field_code: int = 0
+    # Further fields by id and scope: value, type, return code.
+    fields: dict[tuple[int, int], tuple[float, int, int]] = field(default_factory=dict)
+    # What further functions return, or what makes it of their arguments; a function without is not in the library.
+    answers: dict[str, object] = field(default_factory=dict)
     clocks: tuple[int, int, int, int] = (1980, 1979, 2619, 1500)
     max_clocks: tuple[int, int, int, int] = (1981, 1982, 2620, 1545)
     compute_pids: tuple[int, ...] = ()
@@ -93,6 +98,8 @@ class FakeBinding(ModuleType):
             return partial(self._answer_of_library, name)
         if name in _OF_HANDLE:
             return partial(self._answer_of_handle, name)
+        if name.startswith("nvmlDevice"):
+            return partial(self._further_answer, name)
         raise AttributeError(name)
 
     def _answer_of_library(self, name: str, *arguments: int) -> object:
@@ -108,6 +115,14 @@ class FakeBinding(ModuleType):
         _raise(gpu.errors.get(call, gpu.errors.get("*")))
         _raise(self.errors.get(call))
         return _OF_HANDLE[name](gpu, *arguments)
+
+    def _further_answer(self, name: str, gpu: FakeGpu, *arguments: object) -> object:
+        gpu.calls[name] += 1
+        _raise(gpu.errors.get(name, gpu.errors.get("*")))
+        if name not in gpu.answers:
+            raise pynvml.NVMLError(FUNCTION_NOT_FOUND)
+        answer = gpu.answers[name]
+        return answer(*arguments) if callable(answer) else answer
 
 
 def _raise(error: int | Exception | None) -> None:
@@ -128,9 +143,15 @@ def _memory(gpu: FakeGpu, version: int = 0) -> SimpleNamespace:
     return SimpleNamespace(total=total, used=used + reserved)
 
 
-def _field(gpu: FakeGpu, _: object) -> list[SimpleNamespace]:
-    value = SimpleNamespace(uiVal=gpu.memory_celsius, dVal=gpu.memory_celsius)
-    return [SimpleNamespace(nvmlReturn=gpu.field_code, valueType=gpu.field_type, value=value)]
+def _fields(gpu: FakeGpu, asked: list[tuple[int, int]]) -> list[SimpleNamespace]:
+    known = {(82, 0): (gpu.memory_celsius, gpu.field_type, gpu.field_code)} | gpu.fields
+    return [_field(*known.get(field, (0, 1, UNSUPPORTED))) for field in asked]
+
+
+def _field(number: float, value_type: int, code: int) -> SimpleNamespace:
+    members = ("dVal", "uiVal", "ulVal", "ullVal", "sllVal", "siVal", "usVal")
+    value = SimpleNamespace(**dict.fromkeys(members, number))
+    return SimpleNamespace(nvmlReturn=code, valueType=value_type, value=value)
 
 
 def _pids(pids: tuple[int, ...]) -> list[SimpleNamespace]:
@@ -160,7 +181,7 @@ _OF_HANDLE: dict[str, Callable[..., object]] = {
     "nvmlDeviceGetPowerManagementLimitConstraints": lambda gpu: list(gpu.limits),
     "nvmlDeviceGetTemperatureV": lambda gpu, _: gpu.celsius,
     "nvmlDeviceGetTemperature": lambda gpu, _: gpu.celsius,
-    "nvmlDeviceGetFieldValues": _field,
+    "nvmlDeviceGetFieldValues": _fields,
     "nvmlDeviceGetClockInfo": lambda gpu, clock: gpu.clocks[clock],
     "nvmlDeviceGetMaxClockInfo": lambda gpu, clock: gpu.max_clocks[clock],
     "nvmlDeviceGetPersistenceMode": lambda gpu: gpu.persistence,

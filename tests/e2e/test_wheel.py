@@ -49,7 +49,7 @@ def test_the_wheel_holds_both_packages_and_nothing_else(wheel: Path) -> None:
     tops = {name.partition("/")[0] for name in names}
     (metadata,) = (top for top in tops if top.endswith(".dist-info"))
     assert tops == {"exporter", "collectors", metadata}
-    assert {"exporter/py.typed", "collectors/py.typed", "exporter/cli.py", "collectors/catalog.py"} <= names
+    assert {"exporter/py.typed", "collectors/py.typed", "exporter/cli.py", "collectors/catalog/load.py"} <= names
     assert f"{metadata}/licenses/LICENSE" in names
     assert not [name for name in names if "test" in name.lower() or name.endswith((".pyc", ".c"))]
 

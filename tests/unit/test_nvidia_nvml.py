@@ -78,25 +78,6 @@ def test_a_process_list_that_never_fits_is_given_up() -> None:
     assert gpu.calls[PIDS] == 3
 
 
-def test_a_field_is_read_by_its_type() -> None:
-    nvml, gpu, handle = a_gpu(memory_celsius=63)
-    assert nvml.memory_temperature(handle) == 63
-    gpu.field_type, gpu.memory_celsius = 0, 63.5
-    assert nvml.memory_temperature(handle) == 63.5
-
-
-def test_a_field_of_unknown_type_is_an_invalid_value() -> None:
-    nvml, _, handle = a_gpu(field_type=99)
-    with pytest.raises(InvalidValueError):
-        nvml.memory_temperature(handle)
-
-
-def test_a_field_has_its_own_return_code() -> None:
-    nvml, _, handle = a_gpu(field_code=3)
-    with pytest.raises(UnsupportedError, match=r"nvmlDeviceGetFieldValues\(82\): NOT_SUPPORTED"):
-        nvml.memory_temperature(handle)
-
-
 @pytest.mark.parametrize("code", [2, 6])
 def test_a_hole_in_the_list_of_mig_devices_is_none(code: int) -> None:
     nvml, gpu, handle = a_gpu(mig_devices={1: mig_device(1)})

@@ -8,7 +8,8 @@ from collectors.metric import Cadence, Metric
 from collectors.nvidia.asking import Asker, Findings, Subject
 from collectors.nvidia.errors import SessionError
 from collectors.nvidia.nvml import Handle
-from collectors.nvidia.readings import DEVICE_QUERIES, Query
+from collectors.nvidia.query import Part, Query, flat
+from collectors.nvidia.readings import DEVICE_QUERIES
 from tests.doubles.nvml_binding import FakeGpu, border
 
 ALL = frozenset(Cadence)
@@ -68,15 +69,15 @@ def test_samples_name_their_subject() -> None:
     assert {(sample.device_uuid, sample.partition_uuid) for sample in findings.samples} == {("GPU-0", "MIG-1")}
 
 
-@pytest.mark.parametrize("query", DEVICE_QUERIES, ids=lambda query: query.name)
-def test_the_rows_of_a_query_have_one_cadence(query: Query) -> None:
-    assert {row.cadence for row in query.rows} == {query.cadence}
+@pytest.mark.parametrize("question", list(flat(DEVICE_QUERIES)), ids=lambda question: question.name)
+def test_the_rows_of_a_question_have_one_cadence(question: Query | Part) -> None:
+    assert {row.cadence for row in question.rows} == {question.cadence}
 
 
 def test_query_names_are_unique_and_stand_ins_come_after() -> None:
-    names = [query.name for query in DEVICE_QUERIES]
+    names = [question.name for question in flat(DEVICE_QUERIES)]
     assert len(set(names)) == len(names)
-    for query in DEVICE_QUERIES:
+    for query in flat(DEVICE_QUERIES):
         if query.instead_of:
             assert names.index(query.instead_of) < names.index(query.name)
 

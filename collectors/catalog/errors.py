@@ -1,0 +1,66 @@
+"""Errors: of memory, and critical events."""
+
+from collectors import labels as own
+from collectors.catalog.row import DEVICE, counter, gauge
+from collectors.metric import Cadence, Unit
+
+MEMORY_ERRORS = counter(
+    "memory_errors_total",
+    Unit.NONE,
+    "Memory errors since the driver was loaded.",
+    DEVICE,
+    (own.MEMORY_ERROR,),
+    Cadence.SLOW,
+)
+MEMORY_LIFETIME_ERRORS = counter(
+    "memory_lifetime_errors_total",
+    Unit.NONE,
+    "Memory errors over the device's life, as it stores them.",
+    DEVICE,
+    (own.MEMORY_ERROR,),
+    Cadence.SLOW,
+)
+MEMORY_RETIRED_PAGES = gauge(
+    "memory_retired_pages",
+    Unit.NONE,
+    "Memory pages taken out of use because of errors.",
+    DEVICE,
+    (own.MEMORY_ERROR,),
+    Cadence.SLOW,
+)
+MEMORY_REMAPPED_ROWS = gauge(
+    "memory_remapped_rows",
+    Unit.NONE,
+    "Memory rows replaced by spare ones because of errors.",
+    DEVICE,
+    (own.MEMORY_ERROR,),
+    Cadence.SLOW,
+)
+MEMORY_REPAIR_PENDING = gauge(
+    "memory_repair_pending",
+    Unit.NONE,
+    "1 while a retired page or remapped row waits for a reset to take effect, else 0.",
+    DEVICE,
+    cadence=Cadence.SLOW,
+)
+MEMORY_REPAIR_FAILED = gauge(
+    "memory_repair_failed",
+    Unit.NONE,
+    "1 when the device has no spare memory left to repair itself, else 0.",
+    DEVICE,
+    cadence=Cadence.SLOW,
+)
+ERRORS = counter(
+    "errors_total",
+    Unit.NONE,
+    "Critical events the driver reported. class tells a fault of the hardware from one of the program.",
+    DEVICE,
+    (own.ERROR_SOURCE, own.ERROR_CODE, own.ERROR_CLASS),
+)
+ERROR_LAST_TIMESTAMP = gauge(
+    "error_last_timestamp_seconds",
+    Unit.SECONDS,
+    "Unix time of the last critical event the driver reported, by source and code.",
+    DEVICE,
+    (own.ERROR_SOURCE, own.ERROR_CODE, own.ERROR_CLASS),
+)

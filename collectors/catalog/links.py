@@ -1,0 +1,75 @@
+"""Links: to the host, and between accelerators."""
+
+from collectors import labels as own
+from collectors.catalog.row import DEVICE, counter, gauge
+from collectors.metric import Cadence, Unit
+
+PCIE_GENERATION = gauge(
+    "pcie_link_generation",
+    Unit.NONE,
+    "PCIe generation of the link now. It falls while the device idles: compare it under load.",
+    DEVICE,
+    cadence=Cadence.MEDIUM,
+)
+PCIE_MAX_GENERATION = gauge(
+    "pcie_link_max_generation",
+    Unit.NONE,
+    "Highest PCIe generation that device and slot can run.",
+    DEVICE,
+    cadence=Cadence.SLOW,
+)
+PCIE_WIDTH = gauge("pcie_link_width", Unit.NONE, "PCIe lanes in use now.", DEVICE, cadence=Cadence.MEDIUM)
+PCIE_MAX_WIDTH = gauge(
+    "pcie_link_max_width", Unit.NONE, "PCIe lanes that device and slot can use.", DEVICE, cadence=Cadence.SLOW
+)
+PCIE_BYTES = counter(
+    "pcie_bytes_total",
+    Unit.BYTES,
+    "Bytes moved over PCIe, from hardware counters.",
+    DEVICE,
+    (own.DIRECTION,),
+    Cadence.MEDIUM,
+)
+PCIE_REPLAYS = counter(
+    "pcie_replays_total", Unit.NONE, "PCIe packets sent again because of link errors.", DEVICE, cadence=Cadence.MEDIUM
+)
+INTERCONNECT_BYTES = counter(
+    "interconnect_bytes_total",
+    Unit.BYTES,
+    "Bytes moved over the links between accelerators, all links of a fabric together.",
+    DEVICE,
+    (own.FABRIC, own.DIRECTION),
+    Cadence.MEDIUM,
+)
+INTERCONNECT_LINKS = gauge(
+    "interconnect_links",
+    Unit.NONE,
+    "Number of links between accelerators by state.",
+    DEVICE,
+    (own.FABRIC, own.LINK_STATE),
+    Cadence.MEDIUM,
+)
+INTERCONNECT_ERRORS = counter(
+    "interconnect_errors_total",
+    Unit.NONE,
+    "Errors on the links between accelerators.",
+    DEVICE,
+    (own.FABRIC, own.LINK_ERROR),
+    Cadence.MEDIUM,
+)
+INTERCONNECT_BANDWIDTH_LIMIT = gauge(
+    "interconnect_bandwidth_limit_bytes_per_second",
+    Unit.BYTES_PER_SECOND,
+    "Bandwidth of all links that are up together, in one direction.",
+    DEVICE,
+    (own.FABRIC,),
+    Cadence.SLOW,
+)
+FABRIC_STATUS = gauge(
+    "fabric_status",
+    Unit.NONE,
+    "1 for the state of the device's registration with its fabric, 0 for the others.",
+    DEVICE,
+    (own.FABRIC, own.FABRIC_STATE),
+    Cadence.SLOW,
+)

@@ -1,0 +1,24 @@
+"""Single processes."""
+
+from collectors.metric import Cadence, Kind, Label, Metric, Subject, Unit
+
+PROCESS_MEMORY_USAGE = Metric(
+    "memory_usage_bytes",
+    Kind.GAUGE,
+    Unit.BYTES,
+    "Device memory one process holds.",
+    (Subject.PROCESS,),
+    (Label("pid"), Label("name")),
+    Cadence.MEDIUM,
+    opt_in=True,
+)
+PROCESS_UTILIZATION = Metric(
+    "utilization_ratio",
+    Kind.GAUGE,
+    Unit.RATIO,
+    "Fraction of the last sampling period in which one process was executing.",
+    (Subject.PROCESS,),
+    (Label("pid"), Label("name")),
+    Cadence.MEDIUM,
+    opt_in=True,
+)

@@ -1,0 +1,86 @@
+"""Field values: readings that NVML gives by number, any of them in one call, each with its own return code."""
+
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from typing import NamedTuple, Protocol, cast
+
+from collectors.contract import CollectorError, UnsupportedError
+from collectors.metric import Metric
+from collectors.nvidia.errors import Code, InvalidValueError, from_code
+from collectors.nvidia.nvml import Handle, Nvml
+from collectors.nvidia.query import Answer, Batch, Part
+
+# The member of nvmlValue_t for each nvmlValueType_t, in its order.
+_VALUE_MEMBERS = ("dVal", "uiVal", "ulVal", "ullVal", "sllVal", "siVal", "usVal")
+_WIDE_MEMBERS = frozenset({"ulVal", "ullVal", "sllVal"})
+
+
+class Field(NamedTuple):
+    """A field in a scope.
+
+    Attributes:
+        id: `NVML_FI_...`.
+        scope: What of the device; its meaning depends on the field: a link, a power domain.
+        wide: Whether only a value of 64 bits will do, as for byte counters that would wrap in no time.
+    """
+
+    id: int
+    scope: int = 0
+    wide: bool = False
+
+
+class _FieldValue(Protocol):
+    """`nvmlFieldValue_t` as the binding shows it."""
+
+    nvmlReturn: int  # noqa: N815 - NVML's name
+    valueType: int  # noqa: N815 - NVML's name
+    value: object
+
+
+def part(
+    name: str,
+    metric: Metric,
+    field: Field,
+    convert: Callable[[float], float] = float,
+    labels: tuple[str, ...] = (),
+    instead_of: str = "",
+) -> Part:
+    """A field that is the value of one series."""
+
+    def read(raw: float) -> Iterable[Answer]:
+        return (Answer(metric, raw, convert, labels),)
+
+    return Part(name, (metric,), field, read, instead_of)
+
+
+def batch(*parts: Part) -> Batch:
+    """Parts whose keys are `Field`s, read by one call."""
+    return Batch(parts, _ask)
+
+
+def read_fields(nvml: Nvml, handle: Handle, fields: Sequence[Field]) -> list[float | CollectorError]:
+    """The value of each field or why there is none: nvmlDeviceGetFieldValues.
+
+    Raises:
+        CollectorError: The call as a whole failed.
+    """
+    asked = [(field.id, field.scope) for field in fields]
+    values = nvml.call("nvmlDeviceGetFieldValues", handle, asked, read=list)
+    return [_value(field, value) for field, value in zip(fields, values, strict=True)]
+
+
+def _ask(nvml: Nvml, handle: Handle, keys: Sequence[Hashable]) -> Sequence[float | CollectorError]:
+    return read_fields(nvml, handle, cast("Sequence[Field]", keys))
+
+
+def _value(field: Field, value: _FieldValue) -> float | CollectorError:
+    call = f"nvmlDeviceGetFieldValues({field.id})"
+    code = int(value.nvmlReturn)
+    if code != Code.SUCCESS:
+        return from_code(code, call)
+    if value.valueType not in range(len(_VALUE_MEMBERS)):
+        return InvalidValueError(f"{call}: unknown value type {value.valueType}")
+    member = _VALUE_MEMBERS[value.valueType]
+    if field.wide and member not in _WIDE_MEMBERS:
+        return UnsupportedError(f"{call}: the driver's counter has 32 bits and wraps within seconds")
+    number: float = getattr(value.value, member)
+    return number

@@ -1,0 +1,152 @@
+"""Questions that one call answers together, each with a fate of its own."""
+
+from collections.abc import Hashable, Iterable, Sequence
+
+import pytest
+
+from collectors import catalog
+from collectors.contract import CollectorError, DeviceLostError, Reason, UnavailableError, UnsupportedError
+from collectors.metric import Cadence, Metric
+from collectors.nvidia.asking import Asker, Findings, Subject
+from collectors.nvidia.errors import InvalidValueError, NothingError, SessionError
+from collectors.nvidia.nvml import Handle, Nvml
+from collectors.nvidia.query import Answer, Batch, Part
+from tests.doubles.nvml_binding import FakeGpu, border
+
+ALL = frozenset(Cadence)
+SUBJECT = Subject("GPU-0")
+DENIED = UnavailableError("no", Reason.PERMISSION_DENIED)
+
+
+class Library:
+    """What a batch asks; it answers by key and notes what it was asked."""
+
+    def __init__(self, **answers: float | CollectorError) -> None:
+        self.answers = answers
+        self.whole: CollectorError | None = None
+        self.asked: list[list[Hashable]] = []
+
+    def __call__(self, _: Nvml, __: Handle, keys: Sequence[Hashable]) -> Sequence[float | CollectorError]:
+        self.asked.append(list(keys))
+        if self.whole is not None:
+            raise self.whole
+        return [self.answers[str(key)] for key in keys]
+
+
+def part(key: str, metric: Metric, instead_of: str = "") -> Part:
+    def read(raw: float) -> Iterable[Answer]:
+        if raw < 0:
+            raise InvalidValueError(f"{key}: {raw}")
+        return (Answer(metric, raw),)
+
+    return Part(key, (metric,), key, read, instead_of)
+
+
+class Bench:
+    """A device that is asked one batch."""
+
+    def __init__(self, library: Library, *parts: Part) -> None:
+        self.library = library
+        self.batch = Batch(parts, library)
+        self.asker = Asker(border(FakeGpu()))
+
+    def ask(self, due: frozenset[Cadence] = ALL) -> Findings:
+        return self.asker.ask(SUBJECT, Handle(FakeGpu()), (self.batch,), due)
+
+    @property
+    def gaps(self) -> set[Metric]:
+        return {gap.metric for gap in self.asker.unsupported()}
+
+
+def power_and_energy(**answers: float | CollectorError) -> Bench:
+    return Bench(Library(**answers), part("power", catalog.POWER), part("energy", catalog.ENERGY))
+
+
+def values(findings: Findings) -> dict[Metric, float]:
+    return {sample.metric: sample.value for sample in findings.samples}
+
+
+def test_what_is_due_is_asked_in_one_call() -> None:
+    bench = Bench(Library(power=1, clock=2), part("power", catalog.POWER), part("clock", catalog.PCIE_WIDTH))
+    bench.ask(frozenset({Cadence.FAST}))
+    bench.ask()
+    assert bench.library.asked == [["power"], ["power", "clock"]]
+
+
+def test_nothing_due_is_no_call() -> None:
+    bench = power_and_energy(power=1, energy=2)
+    bench.ask(frozenset({Cadence.SLOW}))
+    assert bench.library.asked == []
+
+
+def test_an_unsupported_part_is_left_out_of_the_next_call() -> None:
+    bench = power_and_energy(power=UnsupportedError("too old"), energy=7)
+    assert values(bench.ask()) == values(bench.ask()) == {catalog.ENERGY: 7}
+    assert bench.library.asked == [["power", "energy"], ["energy"]]
+    assert bench.gaps == {catalog.POWER}
+
+
+@pytest.mark.parametrize("error", [UnavailableError("later"), InvalidValueError("garbage")])
+def test_a_part_that_fails_is_told_and_asked_again(error: UnavailableError) -> None:
+    bench = power_and_energy(power=error, energy=7)
+    findings = bench.ask()
+    bench.ask()
+    assert [fault.reason for fault in findings.faults] == [error.reason]
+    assert (findings.refused, findings.answered) == (1, 1)
+    assert bench.library.asked[1] == ["power", "energy"]
+    assert bench.gaps == set()
+
+
+def test_a_value_its_reader_refuses_is_a_fault() -> None:
+    findings = power_and_energy(power=-1, energy=7).ask()
+    assert values(findings) == {catalog.ENERGY: 7}
+    assert [fault.reason for fault in findings.faults] == [Reason.INVALID_VALUE]
+
+
+def test_nothing_to_tell_is_neither_a_value_nor_a_fault() -> None:
+    findings = power_and_energy(power=NothingError("none yet"), energy=7).ask()
+    assert values(findings) == {catalog.ENERGY: 7}
+    assert findings.faults == []
+    assert findings.answered == 2
+
+
+@pytest.mark.parametrize("error", [DeviceLostError("gone"), SessionError("over", Reason.DRIVER_NOT_LOADED)])
+def test_a_lost_device_and_a_lost_session_are_no_matter_of_one_part(error: CollectorError) -> None:
+    with pytest.raises(type(error)):
+        power_and_energy(power=1, energy=error).ask()
+
+
+def test_a_failure_of_the_whole_call_is_one_fault() -> None:
+    bench = power_and_energy(power=1, energy=2)
+    bench.library.whole = UnavailableError("busy")
+    findings = bench.ask()
+    assert [fault.reason for fault in findings.faults] == [Reason.UNAVAILABLE]
+    bench.library.whole = None
+    assert len(bench.ask().samples) == 2
+
+
+@pytest.mark.parametrize("error", [UnsupportedError("no such function"), DENIED])
+def test_a_whole_call_that_never_works_is_made_once(error: CollectorError) -> None:
+    bench = power_and_energy(power=1, energy=2)
+    bench.library.whole = error
+    bench.ask()
+    bench.ask()
+    assert len(bench.library.asked) == 1
+    assert bench.gaps == {catalog.POWER, catalog.ENERGY}
+
+
+def test_a_missing_permission_for_one_part_is_told_once() -> None:
+    bench = power_and_energy(power=DENIED, energy=2)
+    assert [fault.reason for fault in bench.ask().faults] == [Reason.PERMISSION_DENIED]
+    assert bench.ask().faults == []
+
+
+def test_a_stand_in_is_asked_once_the_other_is_known_to_be_unsupported() -> None:
+    bench = Bench(
+        Library(new=UnsupportedError("too old"), old=5),
+        part("new", catalog.POWER),
+        part("old", catalog.POWER, instead_of="new"),
+    )
+    assert values(bench.ask()) == {}
+    assert values(bench.ask()) == {catalog.POWER: 5}
+    assert bench.gaps == set()
