@@ -83,6 +83,8 @@ def _square(section: Section, _folder: Path) -> Shape:
 def _trace(section: Section, folder: Path) -> Shape:
     expected = "the name of a CSV file in the scenario's own folder"
     name = section.need("file", fields.matching(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}", expected))
+    if not (folder / name).exists():
+        raise section.complain("file", f"found no {name} beside the scenario; a copied scenario needs a copy of it")
     return read_trace(folder / name)
 
 

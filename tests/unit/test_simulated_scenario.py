@@ -79,6 +79,13 @@ def test_a_file_is_loaded_with_its_trace_beside_it(tmp_path: Path) -> None:
     assert device.work.load == Load(Trace((0.0, 60.0), (0.25, 0.75)), 5.0)
 
 
+def test_a_scenario_copied_without_its_trace_says_so(tmp_path: Path) -> None:
+    file = tmp_path / "s.yaml"
+    file.write_text("description: x\ndevices:\n- {profile: l40s, load: {shape: trace, file: day.csv}}\n")
+    with pytest.raises(ScenarioError, match=r"s\.yaml:3: devices\[0\]\.load\.file: found no day\.csv"):
+        load_scenario(str(file))
+
+
 def test_what_is_no_file_is_refused_in_one_line(tmp_path: Path) -> None:
     pipe = tmp_path / "pipe.yaml"
     os.mkfifo(pipe)
