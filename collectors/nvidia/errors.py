@@ -8,6 +8,20 @@ from enum import IntEnum
 from functools import partial
 
 from collectors.contract import CollectorError, DeviceLostError, Fault, Reason, UnavailableError, UnsupportedError
+from collectors.query import InvalidValueError, NothingError
+
+__all__ = [
+    "READING_ERRORS",
+    "Code",
+    "InsufficientSizeError",
+    "InvalidArgumentError",
+    "InvalidValueError",
+    "LibraryMissingError",
+    "NothingError",
+    "SessionError",
+    "fault_of",
+    "from_code",
+]
 
 
 class Code(IntEnum):
@@ -67,23 +81,12 @@ class LibraryMissingError(SessionError):
         super().__init__(text, Reason.LIBRARY_MISSING)
 
 
-class NothingError(CollectorError):
-    """The library has nothing to tell here just now: no sample and no fault."""
-
-
 class InvalidArgumentError(UnavailableError):
     """The library refuses an argument; MIG handles beyond the last one are answered so."""
 
 
 class InsufficientSizeError(UnavailableError):
     """More came than there was room for; asking again makes more room."""
-
-
-class InvalidValueError(UnavailableError):
-    """The library's answer can't be true, or is its mark for "not available"."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__(text, Reason.INVALID_VALUE)
 
 
 # Everything that one reading can raise and that leaves the session as it is.
