@@ -1,59 +1,23 @@
 """The collector: one session, the devices in it, their partitions, one reading after another."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 
-from collectors import catalog, labels
-from collectors.contract import AbsentError, Device, DeviceLostError, Fault, Node, Partition, Reading, Sample
+from collectors import catalog
+from collectors.contract import AbsentError, Fault, Node, Reading
 from collectors.metric import Cadence, Metric
-from collectors.nvidia.asking import Asker, Subject
-from collectors.nvidia.devices import DeviceTable, Entry, driven
-from collectors.nvidia.errors import InvalidValueError, SessionError, fault_of
-from collectors.nvidia.identity import info_labels
-from collectors.nvidia.nvml import Handle, Nvml
-from collectors.nvidia.partitions import Found, PartitionTable
-from collectors.nvidia.query import rows_of
-from collectors.nvidia.readings import DEVICE_QUERIES, MEMORY_QUERIES, PROCESS_QUERY
+from collectors.nvidia import sitting as sittings
+from collectors.nvidia.devices import DeviceTable, driven
+from collectors.nvidia.errors import InvalidValueError, SessionError
+from collectors.nvidia.nvml import Nvml
 from collectors.nvidia.session import Session
+from collectors.nvidia.sitting import Sitting
 from collectors.pci import PciFunction, functions_of
 
 _PCI_VENDOR = 0x10DE
 _MOST_DEVICES = 256
 
-_PARTITION_QUERIES = (*MEMORY_QUERIES, PROCESS_QUERY)
-_OF_DEVICES = {catalog.INFO, catalog.STATUS_STATE, catalog.PARTITIONS} | rows_of(DEVICE_QUERIES)
-_OF_PARTITIONS = {catalog.INFO, catalog.COMPUTE_RATIO} | rows_of(_PARTITION_QUERIES)
-METRICS: tuple[Metric, ...] = tuple(row for row in catalog.ROWS if row in _OF_DEVICES)
-PARTITION_METRICS: tuple[Metric, ...] = tuple(row for row in catalog.ROWS if row in _OF_PARTITIONS)
-
-
-@dataclass(slots=True)
-class _Sitting:
-    """What lives as long as one session.
-
-    Attributes:
-        nvml: The open library.
-        asker: Remembers what is unsupported.
-        partitions: The MIG devices.
-        driven: Addresses bound to NVIDIA's driver when the session was opened: the library fixes its list then.
-        count: How many devices it listed last; None before the first look.
-    """
-
-    nvml: Nvml
-    asker: Asker
-    partitions: PartitionTable
-    driven: frozenset[str]
-    count: int | None = None
-
-
-@dataclass(slots=True)
-class _Part:
-    """One device's part of a reading."""
-
-    device: Device
-    partitions: tuple[Partition, ...] = ()
-    samples: list[Sample] = field(default_factory=list)
-    faults: list[Fault] = field(default_factory=list)
+METRICS: tuple[Metric, ...] = tuple(row for row in catalog.ROWS if row in sittings.ROWS)
+PARTITION_METRICS: tuple[Metric, ...] = tuple(row for row in catalog.ROWS if row in sittings.PARTITION_ROWS)
 
 
 class NvidiaCollector:
@@ -69,7 +33,7 @@ class NvidiaCollector:
         self._node = node
         self._session = Session(open_library, self._hardware, clock)
         self._devices = DeviceTable(node)
-        self._sitting: _Sitting | None = None
+        self._sitting: Sitting | None = None
 
     def read(self, due: frozenset[Cadence]) -> Reading:
         """Read the rows whose cadence is due, on every device. See `Collector.read`."""
@@ -86,7 +50,7 @@ class NvidiaCollector:
         functions = functions_of(self._node.sysfs, _PCI_VENDOR)
         return tuple(function for function in functions if function.is_display)
 
-    def _open_sitting(self, due: frozenset[Cadence]) -> _Sitting:
+    def _open_sitting(self, due: frozenset[Cadence]) -> Sitting:
         """The running session, or a new one: after a failure, and when the bus has a device this one can't know."""
         nvml = self._session.library()
         sitting = self._sitting
@@ -96,14 +60,14 @@ class NvidiaCollector:
             self._session.close()
             nvml = self._session.library()
         self._devices.new_session()
-        self._sitting = _Sitting(nvml, Asker(nvml), PartitionTable(nvml), driven(self._hardware()))
+        self._sitting = Sitting(nvml, driven(self._hardware()))
         return self._sitting
 
-    def _read(self, sitting: _Sitting, due: frozenset[Cadence]) -> Reading:
+    def _read(self, sitting: Sitting, due: frozenset[Cadence]) -> Reading:
         faults = self._look_for_devices(sitting, due)
         if Cadence.SLOW in due:
             sitting.partitions.reread()
-        parts = [self._read_device(sitting, entry, due) for entry in self._devices.entries]
+        parts = [sitting.read(entry, due) for entry in self._devices.entries]
         self._session.works()
         return Reading(
             devices=tuple(part.device for part in parts),
@@ -113,7 +77,7 @@ class NvidiaCollector:
             unsupported=tuple(sitting.asker.unsupported()),
         )
 
-    def _look_for_devices(self, sitting: _Sitting, due: frozenset[Cadence]) -> list[Fault]:
+    def _look_for_devices(self, sitting: Sitting, due: frozenset[Cadence]) -> list[Fault]:
         """Enumerate where that can bring something new: at first, when the count changes, while a device is amiss."""
         count = sitting.nvml.device_count()
         if count > _MOST_DEVICES:
@@ -125,61 +89,3 @@ class NvidiaCollector:
         if count == 0 and self._devices.empty:
             raise AbsentError("the NVIDIA library lists no device")
         return faults
-
-    def _read_device(self, sitting: _Sitting, entry: Entry, due: frozenset[Cadence]) -> _Part:
-        partitions = sitting.partitions.known(entry.identity.device.uuid)
-        if entry.lost or entry.handle is None:
-            return _silent(entry, partitions)
-        try:
-            return _answering(sitting, entry, entry.handle, due)
-        except DeviceLostError as error:
-            entry.lost = True
-            part = _silent(entry, partitions)
-            part.faults.append(fault_of(error, entry.identity.device.device))
-            return part
-
-
-def _silent(entry: Entry, partitions: tuple[Partition, ...]) -> _Part:
-    """A device without readings: lost, or one that the library lists and does not let us open."""
-    states = _status(entry.device.uuid, "failed") if entry.lost else []
-    return _Part(entry.device, partitions, [_info(entry), *states])
-
-
-def _answering(sitting: _Sitting, entry: Entry, handle: Handle, due: frozenset[Cadence]) -> _Part:
-    uuid = entry.identity.device.uuid
-    cut = sitting.partitions.read(entry.identity, handle)
-    if cut.changed:
-        sitting.asker.forget(uuid)
-    findings = sitting.asker.ask(Subject(uuid), handle, DEVICE_QUERIES, due)
-    part = _Part(entry.device, cut.known, [_info(entry), *findings.samples], [*cut.faults, *findings.faults])
-    if findings.answered or not findings.refused:  # else nothing is known of its state
-        part.samples += _status(uuid, "ok")
-    if cut.complete:
-        part.samples.append(Sample(catalog.PARTITIONS, uuid, len(cut.found)))
-    for found in cut.found:
-        _ask_partition(sitting, uuid, found, part, due)
-    return part
-
-
-def _ask_partition(sitting: _Sitting, uuid: str, found: Found, part: _Part, due: frozenset[Cadence]) -> None:
-    mig = found.mig
-    instances = info_labels(gpu_instance_id=str(mig.gpu_instance), compute_instance_id=str(mig.compute_instance))
-    part.samples.append(Sample(catalog.INFO, uuid, 1, mig.uuid, instances))
-    if mig.compute_ratio is not None:
-        part.samples.append(Sample(catalog.COMPUTE_RATIO, uuid, mig.compute_ratio, mig.uuid))
-    queries = _PARTITION_QUERIES if found.tells_memory else (PROCESS_QUERY,)
-    try:
-        findings = sitting.asker.ask(Subject(uuid, mig.uuid), found.handle, queries, due)
-    except DeviceLostError as error:  # its device has just answered: this partition has just been removed
-        part.faults.append(fault_of(error, mig.uuid))
-        return
-    part.samples += findings.samples
-    part.faults += findings.faults
-
-
-def _info(entry: Entry) -> Sample:
-    return Sample(catalog.INFO, entry.identity.device.uuid, 1, labels=entry.identity.info)
-
-
-def _status(uuid: str, now: str) -> list[Sample]:
-    return [Sample(catalog.STATUS_STATE, uuid, float(state == now), labels=(state,)) for state in labels.STATUS.values]

@@ -316,6 +316,7 @@ def test_a_lost_device_keeps_its_partitions(tmp_path: Path) -> None:
         assert lost(reading) == ["GPU-0"]
         assert [partition.uuid for partition in reading.partitions] == ["MIG-1-0"]
         assert {sample.metric for sample in reading.samples} <= {catalog.STATUS_STATE, catalog.INFO}
+    assert value(reading, catalog.INFO, "GPU-0", "MIG-1-0") == 1
 
 
 def test_the_number_of_partitions_is_unknown_while_one_does_not_answer(tmp_path: Path) -> None:
