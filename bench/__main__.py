@@ -11,6 +11,7 @@ from bench import budget, running
 from bench.figures import Table
 from bench.inside import inside
 from bench.machine import machine
+from bench.polling import polling
 from bench.scrapes import scrapes
 from bench.series import series
 from bench.starting import starting
@@ -57,6 +58,7 @@ def _parts(folder: Path) -> Iterator[str]:
         series,
         lambda: scrapes(folder),
         inside,
+        lambda: polling(library),
         lambda: starting(folder, library),
     )
     for table in tables:

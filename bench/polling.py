@@ -1,0 +1,76 @@
+"""What polling NVIDIA GPUs at the default cadences asks of NVML, and how long it takes."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from statistics import median
+
+from bench.figures import Table, milliseconds
+from bench.nodes import doubled
+from collectors.metric import Cadence
+from tests.contract.hosted import HostedCollector
+from tests.doubles.nvml import NvmlState
+from tests.native.nvml_calls import CALLS
+
+_ROUNDS = 7
+_APART_SECONDS = 0.15  # two samples of the activity counters that are less than 0.1 s apart are refused
+_WARM_UP_POLLS = 3
+
+_FAST = frozenset({Cadence.FAST})
+_MEDIUM = frozenset({Cadence.FAST, Cadence.MEDIUM})
+_SLOW = frozenset(Cadence)
+# How many polls of each kind a minute has: one a second, every tenth of them medium, one slow.
+_PER_MINUTE = {_FAST: 54, _MEDIUM: 5, _SLOW: 1}
+_MINUTE_SECONDS = 60
+
+_ABOUT = f"""\
+The NVIDIA collector alone, over the NVML double: calls of the library and wall time of a poll that reads what is due
+every second, of one that also reads what is due every 10 s, and of one that reads everything; medians of {_ROUNDS}.
+From them, what an average second costs at these cadences. The double returns at once, so the time is that of this exporter
+and of nvidia-ml-py: a real driver adds what it spends in each call."""
+
+
+def polling(library: Path) -> Table:
+    """The table.
+
+    Args:
+        library: The folder of the NVML double.
+    """
+    header = ("Node", "Fast", "with medium", "with slow", "NVML calls per second", "Polling per second")
+    rows = [_row("8 x H100", library, cut=False), _row("8 x 7 MIG", library, cut=True)]
+    return Table("Polling", _ABOUT, header, rows)
+
+
+def _row(name: str, library: Path, *, cut: bool) -> tuple[str, ...]:
+    with _collector(library, cut=cut) as (collector, nvml):
+        for _ in range(_WARM_UP_POLLS):
+            _poll(collector, nvml, _SLOW)
+        polls = {due: _polls(collector, nvml, due) for due in _PER_MINUTE}
+    calls = sum(polls[due][0] * often for due, often in _PER_MINUTE.items()) / _MINUTE_SECONDS
+    seconds = sum(polls[due][1] * often for due, often in _PER_MINUTE.items()) / _MINUTE_SECONDS
+    kinds = (f"{asked:,.0f} calls, {milliseconds(taken)}" for asked, taken in polls.values())
+    return (name, *kinds, f"{calls:,.1f}", milliseconds(seconds))
+
+
+@contextmanager
+def _collector(library: Path, *, cut: bool) -> Iterator[tuple[HostedCollector, NvmlState]]:
+    with doubled(library, 8, cut=cut) as node:
+        environment = dict(node.environment)
+        with HostedCollector("nvidia", node.sysfs.path, environment=environment) as collector:
+            yield collector, node.nvml
+
+
+def _polls(collector: HostedCollector, nvml: NvmlState, due: frozenset[Cadence]) -> tuple[float, float]:
+    """Calls and seconds of one poll, the medians of several."""
+    found = [_poll(collector, nvml, due) for _ in range(_ROUNDS)]
+    return median(calls for calls, _ in found), median(seconds for _, seconds in found)
+
+
+def _poll(collector: HostedCollector, nvml: NvmlState, due: frozenset[Cadence]) -> tuple[int, float]:
+    time.sleep(_APART_SECONDS)
+    before = sum(nvml.calls(call) for call in CALLS)
+    started = time.perf_counter()
+    collector.read_often(due, 1)
+    seconds = time.perf_counter() - started
+    return sum(nvml.calls(call) for call in CALLS) - before, seconds
