@@ -27,8 +27,8 @@ _MINUTE_SECONDS = 60
 _ABOUT = f"""\
 The NVIDIA collector alone, over the NVML double: calls of the library and wall time of a poll that reads what is due
 every second, of one that also reads what is due every 10 s, and of one that reads everything; medians of {_ROUNDS}.
-From them, what an average second costs at these cadences. The double returns at once, so the time is that of this exporter
-and of nvidia-ml-py: a real driver adds what it spends in each call."""
+From them, what an average second costs at these cadences. The double returns at once, so the time is that of this
+exporter and of nvidia-ml-py: a real driver adds what it spends in each call."""
 
 
 def polling(library: Path) -> Table:
