@@ -141,7 +141,8 @@ class Sample:
         device_uuid: The device it is about, or the parent of the partition it is about.
         value: A finite number; 1 for an info.
         partition_uuid: The partition it is about; empty for the whole device.
-        labels: Values of the row's own labels, in the row's order. Only an info may leave one empty: unknown.
+        labels: Values of the row's own labels, in the row's order. Only an info may leave one empty: unknown; and an
+            optional one may be empty.
     """
 
     metric: Metric
@@ -226,18 +227,35 @@ class Collector(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Wishes:
+    """What the people of a node want beyond the usual readings. A collector without such a thing ignores the wish.
+
+    Attributes:
+        each_link: Interconnect series for each link instead of their sum.
+        pcie_throughput: Readings that block, as NVML's PCIe throughput does for 20 ms a direction.
+        wake_sleeping: Ask also devices that the kernel has put to sleep, which wakes them.
+    """
+
+    each_link: bool = False
+    pcie_throughput: bool = False
+    wake_sleeping: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Node:
-    """Where a collector finds the machine it runs on.
+    """Where a collector finds the machine it runs on, and what it is to do there.
 
     Attributes:
         sysfs: The root of the host's `/sys`.
         procfs: The root of the host's `/proc`.
         identity: A name of the machine that no other in the cluster has; made-up uuids start from it.
+        wishes: What is wanted beyond the usual readings.
     """
 
     sysfs: Root
     procfs: Root
     identity: str
+    wishes: Wishes = Wishes()
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,13 +16,33 @@ DIRECTION = Label("direction", ("receive", "transmit"))
 FABRIC = Label("fabric", ("nvlink", "xgmi", "ici", "ethernet", "c2c", "xe_link", "neuronlink"))
 LINK_STATE = Label("state", ("up", "down"))
 FABRIC_STATE = Label("state", ("not_supported", "not_started", "in_progress", "completed", "failed"))
-LINK_ERROR = Label("kind", ("crc_flit", "crc_data", "replay", "recovery", "ecc"))
+LINK_ERROR = Label(
+    "kind",
+    (
+        "crc",
+        "crc_flit",
+        "crc_data",
+        "replay",
+        "recovery",
+        "ecc",
+        "malformed_packet",
+        "buffer_overrun",
+        "receive",
+        "receive_remote",
+        "receive_general",
+        "link_integrity",
+        "transmit_discard",
+        "symbol",
+    ),
+)
+# Empty, and so left out, where all links of a fabric are summed up.
+LINK = Label("link", optional=True)
 MEMORY_ERROR = Label("kind", ("corrected", "uncorrected"))
 ERROR_SOURCE = Label("source", ("xid", "ras", "driver"))
 ERROR_CODE = Label("code")
 ERROR_CLASS = Label("class", ("hardware", "application"))
 STATUS = Label("state", ("ok", "degraded", "predicted_failure", "failed"))
-RECOVERY = Label("action", ("none", "reset", "reboot", "drain", "drain_and_reset"))
+RECOVERY = Label("action", ("none", "reset", "reboot", "drain", "drain_and_reset", "recover_fabric", "bus_reset"))
 MODE = Label("mode", ("partitioning", "ecc", "persistence", "exclusive", "confidential"))
 FAN = Label("fan")
 

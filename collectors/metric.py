@@ -70,10 +70,12 @@ class Label:
     Attributes:
         name: The label's name, snake_case.
         values: The closed list of its values; empty where values come from hardware or Kubernetes.
+        optional: True where it may be empty, and is then left out of the exposition.
     """
 
     name: str
     values: tuple[str, ...] = ()
+    optional: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +91,7 @@ class Metric:
         labels: Its own labels, beside those of the subject.
         cadence: How often it is read.
         origin: Who supplies it.
-        persistent: True for identity and state, which do not age out when readings stop.
+        persistent: True for identity, state and the record of events, which do not age out when readings stop.
         opt_in: True where it costs so many series that it is off unless asked for.
         stability: What its users may rely on.
     """

@@ -29,6 +29,16 @@ def bytes_from_kibibytes(kibibytes: float) -> float:
     return kibibytes * _KIB
 
 
+def bytes_from_kilobytes(kilobytes: float) -> float:
+    """KB of 1,000 bytes to bytes."""
+    return kilobytes * 1000
+
+
+def bytes_from_megabytes(megabytes: float) -> float:
+    """MB of 10^6 bytes to bytes."""
+    return megabytes * 1_000_000
+
+
 def bytes_from_mebibytes(mebibytes: float) -> float:
     """MiB to bytes."""
     return mebibytes * _MIB

@@ -13,14 +13,14 @@ from exporter.accounting import Accounting
 from exporter.attribution.device_ids import AliasTable
 from exporter.attribution.watcher import AttributionState
 from exporter.newest import Limits, NewestReadings
-from exporter.poller import CallEnded, CallStarted
+from exporter.poller import CallStarted, PollerEvent, Released
 from exporter.snapshot import Allocation, AttributionHealth, Snapshot, SubjectKey
 
 _log = logging.getLogger(__name__)
 
 _TICK_SECONDS = 1.0
 
-Event = CallStarted | CallEnded | AttributionState | Limits
+Event = PollerEvent | AttributionState | Limits
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +68,8 @@ class Assembler:
             self._match()
         elif isinstance(event, CallStarted):
             self._newest[event.collector].started(event)
+        elif isinstance(event, Released):
+            self._newest[event.collector].released()
         else:
             newest = self._newest[event.collector]
             before = (newest.devices, newest.partitions)

@@ -21,7 +21,9 @@ from exporter.doctor.check import run_check
 from exporter.exposition import ROWS
 from exporter.flags import CommandLine, command_line_parser, parse_command_line
 from exporter.listen import ListenError
+from exporter.mismatch import VersionMismatchError
 from exporter.options import Action
+from exporter.release import Release
 from exporter.reload import Reload
 from exporter.selfmetrics import exporter_version
 from exporter.sources import Hardware
@@ -29,6 +31,15 @@ from exporter.sources import Hardware
 EXIT_OK = 0
 EXIT_FAILED = 1
 EXIT_CONFIGURATION = 2
+EXIT_VERSION_MISMATCH = 4
+
+_EXIT_CODES: Mapping[type[Exception], int] = {
+    ConfigError: EXIT_CONFIGURATION,
+    ScenarioError: EXIT_CONFIGURATION,
+    ListenError: EXIT_FAILED,
+    RegistryError: EXIT_FAILED,
+    VersionMismatchError: EXIT_VERSION_MISMATCH,
+}
 
 
 def main() -> None:
@@ -46,7 +57,8 @@ def run(arguments: Sequence[str], environ: Mapping[str, str], output: TextIO, er
         errors: Log lines and errors go here.
 
     Returns:
-        The exit code: 0, 1 when it cannot run here or a check finds errors, 2 when the configuration is wrong.
+        The exit code: 0, 1 when it cannot run here or a check finds errors, 2 when the configuration is wrong, 4 when
+        a library stays of another version than its driver.
     """
     try:
         command = parse_command_line(arguments)
@@ -55,36 +67,50 @@ def run(arguments: Sequence[str], environ: Mapping[str, str], output: TextIO, er
             return EXIT_OK
         settings = config.load(command.flags, environ, command.file)
         scenario = None if command.simulate is None else load_scenario(command.simulate or DEFAULT_SCENARIO)
-    except (ConfigError, ScenarioError) as error:
-        errors.write(f"accelerator-exporter: {error}\n")
-        return EXIT_CONFIGURATION
-    if command.action is Action.CHECK_CONFIG:
-        output.write("configuration is valid\n")
-        return EXIT_OK
-    logs.configure(settings.log.level, settings.log.format, errors, time.monotonic)
-    try:
+        if command.action is Action.CHECK_CONFIG:
+            output.write("configuration is valid\n")
+            return EXIT_OK
+        logs.configure(settings.log.level, settings.log.format, errors, time.monotonic)
+        release = _release_signals()
         hardware = Hardware(registry.load(), socket.gethostname(), scenario)
         if command.action is Action.CHECK:
             signal.signal(signal.SIGINT, signal.SIG_DFL)  # ends at once: there is nothing to put in order
             return run_check(settings, hardware, environ, output, as_json=command.as_json)
-        daemon = _daemon(command, settings, hardware, environ, errors)
+        daemon = _daemon(command, settings, hardware, environ, release, errors)
         if command.action is Action.ONCE:
             output.write(daemon.once(_stop_signal()).decode())
         else:
             daemon.serve(_stop_signal())
-    except (ListenError, RegistryError) as error:
+    except tuple(_EXIT_CODES) as error:
         errors.write(f"accelerator-exporter: {error}\n")
-        return EXIT_FAILED
+        return _EXIT_CODES[type(error)]
     return EXIT_OK
 
 
 def _daemon(
-    command: CommandLine, settings: Settings, hardware: Hardware, environ: Mapping[str, str], errors: TextIO
+    command: CommandLine,
+    settings: Settings,
+    hardware: Hardware,
+    environ: Mapping[str, str],
+    release: Release,
+    errors: TextIO,
 ) -> Daemon:
     """The daemon, which SIGHUP makes read its configuration again."""
     reload = Reload(lambda: config.load(command.flags, environ, command.file), command.file)
     signal.signal(signal.SIGHUP, lambda *_: reload.told.set())
-    return Daemon(settings, hardware, reload, errors)
+    return Daemon(settings, hardware, reload, release, errors)
+
+
+def _release_signals() -> Release:
+    """What SIGUSR1 and SIGUSR2 ask for. Whoever holds no hardware for long does not look, and is not ended by them."""
+    release = Release()
+
+    def ask(number: int, _frame: object) -> None:
+        release.wanted = number == signal.SIGUSR1
+
+    signal.signal(signal.SIGUSR1, ask)
+    signal.signal(signal.SIGUSR2, ask)
+    return release
 
 
 def _stop_signal() -> threading.Event:

@@ -92,6 +92,7 @@ class Poll:
         slow_interval: Seconds, the same for the slow cadence, not below the medium one.
         deadline: Seconds after which a call counts as late.
         max_age: Seconds past its due time for which a reading is served.
+        version_mismatch_timeout: Seconds for which a library may be of another version than its driver.
     """
 
     fast_interval: float
@@ -99,6 +100,24 @@ class Poll:
     slow_interval: float
     deadline: float
     max_age: float
+    version_mismatch_timeout: float
+
+
+@dataclass(frozen=True, slots=True)
+class Collect:
+    """Readings beyond the usual ones.
+
+    Attributes:
+        each_link: Interconnect series for each link instead of their sum.
+        pcie_throughput: Readings that block while the device measures.
+        wake_sleeping: Read also devices that the kernel has put to sleep.
+        processes: Series for each process.
+    """
+
+    each_link: bool
+    pcie_throughput: bool
+    wake_sleeping: bool
+    processes: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +130,7 @@ class Settings:
     node: NodeName
     kubelet: Kubelet
     poll: Poll
+    collect: Collect
 
 
 def load(flags: Mapping[str, str], environ: Mapping[str, str], file: Path | None) -> Settings:
@@ -181,6 +201,13 @@ def _settings(given: _Sources) -> Settings:
             slow_interval=given.value(options.SLOW_INTERVAL),
             deadline=given.value(options.DEADLINE),
             max_age=given.value(options.MAX_AGE),
+            version_mismatch_timeout=given.value(options.VERSION_MISMATCH_TIMEOUT),
+        ),
+        collect=Collect(
+            each_link=given.value(options.EACH_LINK),
+            pcie_throughput=given.value(options.PCIE_THROUGHPUT),
+            wake_sleeping=given.value(options.WAKE_SLEEPING),
+            processes=given.value(options.PROCESSES),
         ),
     )
 

@@ -7,11 +7,12 @@ from typing import TextIO
 
 import psutil
 
-from exporter import exposition, logs, pages
+from exporter import exposition, logs, mismatch, pages
 from exporter.assembler import Assembler, AssemblerThread, Clocks, Event, Latest
 from exporter.config import Poll, Settings
 from exporter.http import Server
 from exporter.newest import Limits
+from exporter.release import Release
 from exporter.reload import Reload
 from exporter.selfmetrics import SelfMetrics, exporter_version, process_samples
 from exporter.sources import Hardware, Sources, intervals
@@ -35,13 +36,18 @@ class Daemon:
         settings: What it is told to do.
         hardware: What it looks at.
         reload: Tells when the settings change.
+        release: Tells whether to let go of the hardware while serving.
         errors: Where log lines go.
     """
 
-    def __init__(self, settings: Settings, hardware: Hardware, reload: Reload, errors: TextIO) -> None:
+    def __init__(
+        self, settings: Settings, hardware: Hardware, reload: Reload, release: Release, errors: TextIO
+    ) -> None:
         self._settings = settings
         self._errors = errors
         self._reload = reload
+        self._release = release
+        self._released = False
         self.latest = Latest()
         self._own = SelfMetrics(lambda: process_samples(psutil.Process()), lambda: reload.successful)
         self._clocks = Clocks(time.monotonic, time.time)
@@ -58,6 +64,7 @@ class Daemon:
 
         Raises:
             ListenError: The address cannot be listened on.
+            VersionMismatchError: A library has been of another version than its driver for too long.
         """
         path = self._settings.web.telemetry_path
         server = Server(
@@ -70,12 +77,16 @@ class Daemon:
             },
         )
         try:
+            self._follow_release()
             self._start()
             server.start()
             fields = {"version": exporter_version(), "address": server.address}
             _log.info("accelerator-exporter serves", extra={"fields": fields})
             while not stop.wait(_LOOK_AT_CONFIGURATION_SECONDS):
                 self._adopt(self._reload.changed(self._settings))
+                self._follow_release()
+                health = self.latest.snapshot.collectors
+                mismatch.refuse_lasting(health, time.monotonic(), self._settings.poll.version_mismatch_timeout)
             _log.info("accelerator-exporter stops")
         finally:
             server.close()
@@ -105,6 +116,16 @@ class Daemon:
     def _stop(self) -> None:
         self._sources.stop()
         self._assembler.stop(_STOP_SECONDS)
+
+    def _follow_release(self) -> None:
+        """Do what signals have asked for since the last look; a release that is taken back at once is none."""
+        if self._release.wanted == self._released:
+            return
+        self._released = self._release.wanted
+        if self._released:
+            self._sources.release()
+        else:
+            self._sources.resume()
 
     def _adopt(self, settings: Settings | None) -> None:
         """Change what has changed; the rest goes on undisturbed, with all its counters."""

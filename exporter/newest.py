@@ -3,12 +3,13 @@
 import logging
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from collectors import catalog
 from collectors.contract import Device, Fault, Partition, Reading, Reason, Sample
 from collectors.metric import Cadence, Metric, Subject
 from exporter.poller import CallEnded, CallStarted
-from exporter.snapshot import CollectorHealth
+from exporter.snapshot import CollectorHealth, Failure
 
 _log = logging.getLogger(__name__)
 
@@ -54,7 +55,8 @@ class NewestReadings:
         self._answered = False
         self._present = False
         self._ok = False
-        self._down: Reason | None = None
+        self._released = False
+        self._failure: Failure | None = None
         self._duration_seconds: float | None = None
         self._last_success: float | None = None
         self._errors = dict.fromkeys(Reason, 0)
@@ -64,8 +66,8 @@ class NewestReadings:
 
     @property
     def settled(self) -> bool:
-        """True once the collector has answered, failed or been late for the first time."""
-        return self._answered or self._late
+        """True once the collector has answered, failed, been late or been released for the first time."""
+        return self._answered or self._late or self._released
 
     def started(self, event: CallStarted) -> None:
         """Note that a call is out."""
@@ -76,16 +78,31 @@ class NewestReadings:
         self.check_deadline(event.ended)
         self._out_since = None
         self._answered = True
+        self._released = False
         self._duration_seconds = event.ended - event.started
         samples: tuple[Sample, ...] = ()
         if event.reading is not None:
             samples = self._accept(event, event.reading)
         elif event.failure is not None:
-            self._fail(event.failure, event.text)
+            self._fail(Failure(event.failure, event.text, event.ended))
         else:
             self._leave(event.text)
         self._late = False
         return samples
+
+    def released(self) -> None:
+        """Take note that nobody looks any more: what a look told is withdrawn, identity and past events stay."""
+        if self._present:
+            fields = {"collector": self.name}
+            _log.info("collector released: it holds nothing open until SIGUSR2", extra={"fields": fields})
+        self._released = True
+        self._ok = False
+        self._failure = None
+        self._kept.clear()
+        self._persistent = {
+            cadence: tuple(sample for sample in kept if sample.metric is not catalog.STATUS_STATE)
+            for cadence, kept in self._persistent.items()
+        }
 
     def check_deadline(self, now: float) -> None:
         """Count the collector as late, once, when its call is out past the deadline."""
@@ -126,6 +143,8 @@ class NewestReadings:
             duration_seconds=out_seconds or self._duration_seconds,
             last_success_timestamp_seconds=self._last_success,
             errors=dict(self._errors),
+            failure=self._failure,
+            released=self._released,
         )
 
     def _accept(self, event: CallEnded, reading: Reading) -> tuple[Sample, ...]:
@@ -135,7 +154,7 @@ class NewestReadings:
             fields = {"collector": self.name, "devices": len(reading.devices)}
             _log.info("collector up", extra={"fields": fields})
         self._present = self._ok = True
-        self._down = None
+        self._failure = None
         self._last_success = self._wall_clock()
         self.devices = reading.devices
         known = {device.uuid for device in reading.devices}
@@ -173,12 +192,15 @@ class NewestReadings:
             fields = {"collector": self.name, "where": fault.where, "detail": fault.detail}
             _log.warning("reading failed: %s", fault.reason.value, extra={"fields": fields})
 
-    def _fail(self, reason: Reason, text: str) -> None:
-        self._errors[reason] += 1
-        if reason is not self._down:
-            fields = {"collector": self.name, "reason": reason.value, "detail": text}
+    def _fail(self, failure: Failure) -> None:
+        self._errors[failure.reason] += 1
+        before = self._failure
+        if before is not None and before.reason is failure.reason:
+            failure = replace(failure, since=before.since)
+        else:
+            fields = {"collector": self.name, "reason": failure.reason.value, "detail": failure.text}
             _log.error("collector down", extra={"fields": fields})
-        self._down = reason
+        self._failure = failure
         self._present = True
         self._ok = False
 
@@ -188,7 +210,7 @@ class NewestReadings:
         else:
             _log.debug("collector absent", extra={"fields": {"collector": self.name, "detail": text}})
         self._present = self._ok = False
-        self._down = None
+        self._failure = None
         self.devices = ()
         self.partitions = ()
         self._kept.clear()

@@ -21,6 +21,11 @@ FIXED_PATHS = ("/", "/-/healthy", "/-/ready")
 
 _URL_PATH = re.compile(r"(?:/[A-Za-z0-9._~-]+)+/?")
 _NODE_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?")
+# How else people write a switch; YAML 1.1 takes most of these for booleans.
+_SPELLINGS = {
+    **dict.fromkeys(("true", "yes", "on", "y", "1", "enabled"), "true"),
+    **dict.fromkeys(("false", "no", "off", "n", "0", "disabled"), "false"),
+}
 # sockaddr_un holds 108 bytes, the last of them zero.
 _SOCKET_PATH_BYTES = 107
 _PATH_BYTES = 4_095
@@ -38,11 +43,13 @@ class ValueKind(Generic[T_co]):
         placeholder: What stands for a value in `--help`.
         expected: What a value looks like, to follow the word "expected".
         parse: Makes the value from text; raises RefusedError.
+        in_yaml: What YAML takes its values for where that is not text, such as "a boolean"; else empty.
     """
 
     placeholder: str
     expected: str
     parse: Callable[[str], T_co]
+    in_yaml: str = ""
 
 
 def _parse_address(text: str) -> str:
@@ -92,6 +99,12 @@ def _parse_node_name(text: str) -> str | None:
     return text or None
 
 
+def _parse_switch(text: str) -> bool:
+    if text not in ("true", "false"):
+        raise RefusedError(f"did you mean {_SPELLINGS[text.lower()]}?" if text.lower() in _SPELLINGS else "")
+    return text == "true"
+
+
 def choice(members: type[E]) -> ValueKind[E]:
     """A member of a closed list."""
     values = [member.value for member in members]
@@ -139,4 +152,5 @@ ADDRESS = ValueKind("ADDRESS", 'an address such as ":9410", "127.0.0.1:9410" or 
 URL_PATH = ValueKind("PATH", f"a URL path such as /metrics, and none of {', '.join(FIXED_PATHS)}", _parse_url_path)
 DIRECTORY = ValueKind("DIRECTORY", "an absolute path", _parse_path)
 SOCKET = ValueKind("PATH", f"the absolute path of a socket, at most {_SOCKET_PATH_BYTES} bytes", _parse_socket)
+SWITCH = ValueKind("true|false", "true or false", _parse_switch, in_yaml="a boolean")
 NODE_NAME = ValueKind("NAME", "a host name: letters, digits, dots and dashes, at most 253", _parse_node_name)

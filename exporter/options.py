@@ -11,6 +11,7 @@ from exporter.option_kinds import (
     DIRECTORY,
     NODE_NAME,
     SOCKET,
+    SWITCH,
     URL_PATH,
     RefusedError,
     T_co,
@@ -90,7 +91,7 @@ class Option(Generic[T_co]):
         except RefusedError as error:
             problem = f"found {shown(given.text)}, expected {self.kind.expected}"
             raise ConfigError(f"{given.place}: {problem}{f', {error}' if str(error) else ''}") from None
-        if given.misread:
+        if given.misread and given.misread != self.kind.in_yaml:
             problem = f"found {shown(given.text)}, {given.misread}, expected text: write it in quotes"
             raise ConfigError(f"{given.place}: {problem}")
         return value
@@ -132,6 +133,7 @@ SECTIONS = (
     Section("node", "The machine."),
     Section("kubelet", "Which containers hold which devices, by the kubelet's PodResources API."),
     Section("poll", "How the hardware is read."),
+    Section("collect", "Readings beyond the usual ones, and the care that is taken of the hardware."),
 )
 
 LISTEN_ADDRESS = Option(
@@ -208,6 +210,38 @@ MAX_AGE = Option(
     "How long past the time its successor was due a reading may still be served.",
     reloadable=True,
 )
+VERSION_MISMATCH_TIMEOUT = Option(
+    "poll.version_mismatch_timeout",
+    duration("100ms", "1h"),
+    "2m",
+    "How long library and driver of a vendor may be of different versions, as during a driver upgrade, before the "
+    "exporter ends with exit code 4: only a restarted container is given the new library.",
+    reloadable=True,
+)
+EACH_LINK = Option(
+    "collect.each_link",
+    SWITCH,
+    "false",
+    "Interconnect series for each link instead of their sum over all links of a device.",
+)
+PCIE_THROUGHPUT = Option(
+    "collect.pcie_throughput",
+    SWITCH,
+    "false",
+    "Readings that block while the device measures: NVML's PCIe throughput takes 20 ms a direction and device.",
+)
+WAKE_SLEEPING = Option(
+    "collect.wake_sleeping",
+    SWITCH,
+    "false",
+    "Read also devices that the kernel has put to sleep to save power. That wakes them and keeps them awake.",
+)
+PROCESSES = Option(
+    "collect.processes",
+    SWITCH,
+    "false",
+    "The families `accelerator_process_*`: series for each process on a device, new ones with each new process.",
+)
 
 OPTIONS: tuple[Option[object], ...] = (
     LISTEN_ADDRESS,
@@ -226,6 +260,11 @@ OPTIONS: tuple[Option[object], ...] = (
     SLOW_INTERVAL,
     DEADLINE,
     MAX_AGE,
+    VERSION_MISMATCH_TIMEOUT,
+    EACH_LINK,
+    PCIE_THROUGHPUT,
+    WAKE_SLEEPING,
+    PROCESSES,
 )
 
 # Pairs of durations of which the first may not be longer than the second.

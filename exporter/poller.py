@@ -50,7 +50,19 @@ class CallEnded:
     text: str = ""
 
 
-Report = Callable[[CallStarted | CallEnded], None]
+@dataclass(frozen=True, slots=True)
+class Released:
+    """A collector has been closed and is not called until its hardware is taken up again.
+
+    Attributes:
+        collector: The collector's name.
+    """
+
+    collector: str
+
+
+PollerEvent = CallStarted | CallEnded | Released
+Report = Callable[[PollerEvent], None]
 
 
 class Schedule:
@@ -110,7 +122,7 @@ class Poller:
         collector: Called by this thread only, `close` included.
         intervals: Seconds between two readings of each cadence.
         clock: Monotonic seconds.
-        report: Receives every call's start and end; must not block.
+        report: Receives every call's start and end, and every release; must not block.
     """
 
     def __init__(
@@ -128,6 +140,7 @@ class Poller:
         self._clock = clock
         self._report = report
         self._known: frozenset[str] = frozenset()
+        self._let_go = False
         self._stop = threading.Event()
         self._wake = threading.Event()
         # A daemon thread: a call that never returns must not keep the process from ending.
@@ -140,6 +153,16 @@ class Poller:
     def set_intervals(self, intervals: Mapping[Cadence, float]) -> None:
         """Poll at other intervals from now on. Called from another thread."""
         self._intervals = intervals
+        self._wake.set()
+
+    def release(self) -> None:
+        """Close the collector, once a call that is out has returned, and leave it so. Called from another thread."""
+        self._let_go = True
+        self._wake.set()
+
+    def resume(self) -> None:
+        """Take the hardware up again: everything is due at once. Called from another thread."""
+        self._let_go = False
         self._wake.set()
 
     def stop(self) -> None:
@@ -155,6 +178,9 @@ class Poller:
     def _run(self) -> None:
         intervals = self._intervals
         while not self._stop.is_set():
+            if self._let_go:
+                self._rest()
+                continue
             due = self._schedule.due(self._clock())
             if due:
                 self._call(due)
@@ -164,6 +190,15 @@ class Poller:
                 intervals = self._intervals
                 self._schedule.change(intervals, self._clock())
         self._close()
+
+    def _rest(self) -> None:
+        """Hold nothing open until told otherwise."""
+        self._close()
+        self._report(Released(self._name))
+        while self._let_go and not self._stop.is_set():
+            self._wake.wait()
+            self._wake.clear()
+        self._schedule = Schedule(self._intervals)
 
     def _call(self, due: frozenset[Cadence]) -> None:
         started = self._clock()

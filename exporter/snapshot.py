@@ -58,6 +58,21 @@ class HolderSample:
 
 
 @dataclass(frozen=True, slots=True)
+class Failure:
+    """Why a collector is down.
+
+    Attributes:
+        reason: The member of the closed list.
+        text: What its last call said, for people.
+        since: Monotonic seconds of the first call, in an unbroken row, that failed for this reason.
+    """
+
+    reason: Reason
+    text: str
+    since: float
+
+
+@dataclass(frozen=True, slots=True)
 class CollectorHealth:
     """How one collector fares.
 
@@ -70,6 +85,8 @@ class CollectorHealth:
         duration_seconds: Of the last call, or so far of the late one; None before the first.
         last_success_timestamp_seconds: Unix time; None before the first success.
         errors: Count by reason, every reason present.
+        failure: Why the last call failed; None where it did not.
+        released: True while it has let go of the hardware because it was told to.
     """
 
     name: str
@@ -80,6 +97,8 @@ class CollectorHealth:
     duration_seconds: float | None
     last_success_timestamp_seconds: float | None
     errors: Mapping[Reason, int]
+    failure: Failure | None = None
+    released: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from collectors.contract import CollectorSpec, Node
+from collectors.contract import CollectorSpec, Node, Wishes
 from collectors.identity import machine_identity
 from collectors.metric import Cadence
 from collectors.simulated import Scenario, ScenarioClock, simulated_spec
@@ -60,9 +60,11 @@ def intervals(poll: Poll) -> dict[Cadence, float]:
 
 
 def node_of(settings: Settings, hostname: str) -> Node:
-    """Where the collectors find the machine."""
+    """Where the collectors find the machine, and what they are to do there."""
     sysfs, procfs = Root(settings.path.sysfs), Root(settings.path.procfs)
-    return Node(sysfs, procfs, machine_identity(sysfs, settings.node.name, hostname))
+    collect = settings.collect
+    wishes = Wishes(collect.each_link, collect.pcie_throughput, collect.wake_sleeping)
+    return Node(sysfs, procfs, machine_identity(sysfs, settings.node.name, hostname), wishes)
 
 
 class Sources:
@@ -99,6 +101,16 @@ class Sources:
         """Poll at other intervals from now on."""
         for poller in self._pollers.values():
             poller.set_intervals(intervals(poll))
+
+    def release(self) -> None:
+        """Let go of the hardware; who holds it is still asked."""
+        for poller in self._pollers.values():
+            poller.release()
+
+    def resume(self) -> None:
+        """Take the hardware up again."""
+        for poller in self._pollers.values():
+            poller.resume()
 
     def ask_kubelet(self, kubelet: Kubelet) -> None:
         """Ask the kubelet in another way from now on; what is known stays until its first answer."""

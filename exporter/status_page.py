@@ -34,6 +34,7 @@ _SOURCE_COLUMNS = ("Source of allocations", "State", "Last answer")
 
 _STATE_TONES = {"ok": "good", "degraded": "warn", "predicted_failure": "warn", "failed": "bad"}
 _COLLECTOR_TONES = {CollectorState.UP: "good", CollectorState.LATE: "warn", CollectorState.DOWN: "bad"}
+_RELEASED = "The hardware is released: nothing is read until the exporter gets SIGUSR2."
 
 _UNKNOWN = element("span", "unknown", class_="soft")
 _NO_READING = element("span", "no reading", class_="soft")
@@ -129,6 +130,8 @@ def _notices(seen: StatusView) -> list[Html]:
     if seen.snapshot_age_seconds > _STALE_SECONDS:
         age = status_text.duration(seen.snapshot_age_seconds)
         notices.append(group(f"What you see is {age} old: the exporter no longer makes snapshots. Its log says why."))
+    if any(collector.state is CollectorState.RELEASED for collector in seen.collectors):
+        notices.append(group(_RELEASED))
     if not seen.allocations_known:
         silent = ", ".join(source.name for source in seen.sources if not source.up)
         why = f"{silent} does not answer" if silent else "there is no answer yet"
@@ -167,6 +170,8 @@ def _nothing(seen: StatusView) -> tuple[Node, ...]:
     check = element("code", _command("check"))
     if not seen.ready:
         return ("Waiting for the collectors' first readings.",)
+    if any(collector.state is CollectorState.RELEASED for collector in seen.collectors):
+        return ("No device is known, and none is looked for while the hardware is released.",)
     if any(collector.state in {CollectorState.LATE, CollectorState.DOWN} for collector in seen.collectors):
         return ("No device can be read: a collector below fails, ", check, " says what to do.")
     simulate = element("code", _command("--simulate"))

@@ -23,6 +23,7 @@ class CollectorState(StrEnum):
     UP = "up"
     LATE = "late"
     DOWN = "down"
+    RELEASED = "released"
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,6 +269,8 @@ def _collector(health: CollectorHealth, unix_seconds: float) -> CollectorView:
 def _collector_state(health: CollectorHealth) -> CollectorState:
     if health.late:
         return CollectorState.LATE
+    if health.released:
+        return CollectorState.RELEASED
     if health.up:
         return CollectorState.UP
     if health.present:

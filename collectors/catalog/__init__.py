@@ -26,6 +26,7 @@ from collectors.catalog.links import (
     PCIE_MAX_GENERATION,
     PCIE_MAX_WIDTH,
     PCIE_REPLAYS,
+    PCIE_THROUGHPUT,
     PCIE_WIDTH,
 )
 from collectors.catalog.load import (
@@ -38,7 +39,9 @@ from collectors.catalog.load import (
     MEMORY_RESERVED,
     MEMORY_USAGE,
     OBSERVED_SECONDS,
+    PIPE_ACTIVE_CYCLES,
     PIPE_ACTIVITY,
+    PIPE_ELAPSED_CYCLES,
     PROCESSES,
     SM_OCCUPANCY,
     UTILIZATION,

@@ -2,7 +2,7 @@
 
 from collectors import labels as own
 from collectors.catalog.row import DEVICE, counter, gauge
-from collectors.metric import Cadence, Unit
+from collectors.metric import Cadence, Kind, Metric, Unit
 
 MEMORY_ERRORS = counter(
     "memory_errors_total",
@@ -50,17 +50,23 @@ MEMORY_REPAIR_FAILED = gauge(
     DEVICE,
     cadence=Cadence.SLOW,
 )
-ERRORS = counter(
+# What happened to a device outlives its readings: the worst events are those after which it answers no more.
+ERRORS = Metric(
     "errors_total",
+    Kind.COUNTER,
     Unit.NONE,
-    "Critical events the driver reported. class tells a fault of the hardware from one of the program.",
+    "Critical events the driver reported since the exporter started. class is application where a program is most "
+    "often to blame, else hardware.",
     DEVICE,
     (own.ERROR_SOURCE, own.ERROR_CODE, own.ERROR_CLASS),
+    persistent=True,
 )
-ERROR_LAST_TIMESTAMP = gauge(
+ERROR_LAST_TIMESTAMP = Metric(
     "error_last_timestamp_seconds",
+    Kind.GAUGE,
     Unit.SECONDS,
     "Unix time of the last critical event the driver reported, by source and code.",
     DEVICE,
     (own.ERROR_SOURCE, own.ERROR_CODE, own.ERROR_CLASS),
+    persistent=True,
 )

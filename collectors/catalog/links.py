@@ -2,7 +2,7 @@
 
 from collectors import labels as own
 from collectors.catalog.row import DEVICE, counter, gauge
-from collectors.metric import Cadence, Unit
+from collectors.metric import Cadence, Kind, Metric, Unit
 
 PCIE_GENERATION = gauge(
     "pcie_link_generation",
@@ -30,15 +30,25 @@ PCIE_BYTES = counter(
     (own.DIRECTION,),
     Cadence.MEDIUM,
 )
+PCIE_THROUGHPUT = Metric(
+    "pcie_throughput_bytes_per_second",
+    Kind.GAUGE,
+    Unit.BYTES_PER_SECOND,
+    "Bytes moved over PCIe in a second, measured over some milliseconds. Asking blocks the device's driver meanwhile.",
+    DEVICE,
+    (own.DIRECTION,),
+    Cadence.MEDIUM,
+    opt_in=True,
+)
 PCIE_REPLAYS = counter(
     "pcie_replays_total", Unit.NONE, "PCIe packets sent again because of link errors.", DEVICE, cadence=Cadence.MEDIUM
 )
 INTERCONNECT_BYTES = counter(
     "interconnect_bytes_total",
     Unit.BYTES,
-    "Bytes moved over the links between accelerators, all links of a fabric together.",
+    "Bytes moved over the links between accelerators: of all links of a fabric together, or, if asked for, of each.",
     DEVICE,
-    (own.FABRIC, own.DIRECTION),
+    (own.FABRIC, own.DIRECTION, own.LINK),
     Cadence.MEDIUM,
 )
 INTERCONNECT_LINKS = gauge(
@@ -52,9 +62,9 @@ INTERCONNECT_LINKS = gauge(
 INTERCONNECT_ERRORS = counter(
     "interconnect_errors_total",
     Unit.NONE,
-    "Errors on the links between accelerators.",
+    "Errors on the links between accelerators: of all links of a fabric together, or, if asked for, of each.",
     DEVICE,
-    (own.FABRIC, own.LINK_ERROR),
+    (own.FABRIC, own.LINK_ERROR, own.LINK),
     Cadence.MEDIUM,
 )
 INTERCONNECT_BANDWIDTH_LIMIT = gauge(

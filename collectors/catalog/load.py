@@ -1,7 +1,7 @@
 """Load: how busy a device is, how full its memory, by how many processes."""
 
 from collectors import labels as own
-from collectors.catalog.row import BOTH, PARTITION, gauge
+from collectors.catalog.row import BOTH, PARTITION, counter, gauge
 from collectors.metric import Cadence, Kind, Metric, Origin, Unit
 
 UTILIZATION = gauge(
@@ -50,7 +50,8 @@ HOST_MEMORY_USAGE = Metric(
 MEMORY_BANDWIDTH = gauge(
     "memory_bandwidth_utilization_ratio",
     Unit.RATIO,
-    "Fraction of the last sampling period in which device memory was being read or written.",
+    "Fraction of the bandwidth of device memory that was used, where the hardware tells it (GPM), else of the last "
+    "sampling period in which memory was read or written.",
     BOTH,
 )
 ENGINE_UTILIZATION = gauge(
@@ -67,6 +68,22 @@ PIPE_ACTIVITY = gauge(
     "Fraction of cycles in which an execution pipe was active. Pipes overlap: do not add them up.",
     BOTH,
     (own.PIPE,),
+)
+PIPE_ACTIVE_CYCLES = counter(
+    "pipe_active_cycles_total",
+    Unit.NONE,
+    "Cycles in which an execution pipe was active, from hardware counters. Divide its rate by that of "
+    "pipe_elapsed_cycles_total. Pipes overlap.",
+    BOTH,
+    (own.PIPE,),
+    Cadence.MEDIUM,
+)
+PIPE_ELAPSED_CYCLES = counter(
+    "pipe_elapsed_cycles_total",
+    Unit.NONE,
+    "Cycles that the execution pipes had, active or not, from hardware counters.",
+    BOTH,
+    cadence=Cadence.MEDIUM,
 )
 SM_OCCUPANCY = gauge(
     "sm_occupancy_ratio",

@@ -9,7 +9,7 @@ from collectors.nvidia.nvml import open_library
 
 
 def _create(node: Node) -> Collector:
-    return NvidiaCollector(node, open_library, time.monotonic)
+    return NvidiaCollector(node, open_library, time.monotonic, time.time)
 
 
 SPEC = CollectorSpec(

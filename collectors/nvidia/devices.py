@@ -1,6 +1,6 @@
 """Which devices exist and who they are: what NVML lists, set against what the PCI bus shows."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from collectors.contract import CollectorError, Device, DeviceLostError, Fault, Node, Reason
@@ -21,11 +21,13 @@ class Entry:
         identity: Who it is.
         handle: For asking it; None where the library gave none.
         lost: True once it stops answering, until it is found again.
+        asleep: True while it is not to be asked, since that would wake it.
     """
 
     identity: Identity
     handle: Handle | None
     lost: bool = False
+    asleep: bool = False
 
     @property
     def device(self) -> Device:
@@ -69,6 +71,24 @@ class DeviceTable:
         """Handles and indices of before mean nothing any more."""
         self._address_at.clear()
         self.entries = ()
+
+    def note_asleep(self, addresses: Collection[str]) -> None:
+        """Mark the devices at these addresses as asleep, and all others as awake."""
+        for entry in self.entries:
+            entry.asleep = entry.identity.device.device in addresses
+
+    def unasked(self, functions: Sequence[PciFunction]) -> list[Entry]:
+        """The devices bound to NVIDIA's driver, without asking anybody: as they were known, else by their address.
+
+        Args:
+            functions: NVIDIA's display functions on the PCI bus.
+        """
+        here = driven(functions)
+        return [
+            Entry(self._known.get(function.address) or identity.made(function, self._node), None, asleep=True)
+            for function in functions
+            if function.address in here
+        ]
 
     def enumerate(self, nvml: Nvml, count: int, functions: Sequence[PciFunction]) -> list[Fault]:
         """Find every device again and read its fixed properties. One bad device never hides the others.

@@ -19,6 +19,7 @@ __all__ = [
     "LibraryMissingError",
     "NothingError",
     "SessionError",
+    "TimedOutError",
     "fault_of",
     "from_code",
 ]
@@ -89,6 +90,10 @@ class InsufficientSizeError(UnavailableError):
     """More came than there was room for; asking again makes more room."""
 
 
+class TimedOutError(UnavailableError):
+    """It took too long; of a wait for events, that none came."""
+
+
 # Everything that one reading can raise and that leaves the session as it is.
 READING_ERRORS = (UnavailableError, UnsupportedError, NothingError, DeviceLostError)
 
@@ -104,6 +109,7 @@ _MEANING: Mapping[Code, Callable[[str], CollectorError]] = {
     Code.NOT_FOUND: NothingError,
     Code.INSUFFICIENT_SIZE: InsufficientSizeError,
     Code.DRIVER_NOT_LOADED: _DRIVER_GONE,
+    Code.TIMEOUT: TimedOutError,
     Code.LIBRARY_NOT_FOUND: LibraryMissingError,
     Code.FUNCTION_NOT_FOUND: UnsupportedError,
     Code.GPU_IS_LOST: DeviceLostError,
@@ -117,6 +123,8 @@ _MEANING: Mapping[Code, Callable[[str], CollectorError]] = {
     Code.GPU_NOT_FOUND: DeviceLostError,
 }
 _ADVICE: Mapping[Code, str] = {
+    Code.NOT_SUPPORTED: "this device, or its present mode, does not have it",
+    Code.FUNCTION_NOT_FOUND: "the driver is too old for it",
     Code.UNINITIALIZED: "the driver went away; a new session is opened when it is back",
     Code.DRIVER_NOT_LOADED: "load the nvidia kernel module on the node",
     Code.LIB_RM_VERSION_MISMATCH: "library and kernel module are of different driver versions; restart the container",

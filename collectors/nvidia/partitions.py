@@ -49,11 +49,13 @@ class Found(NamedTuple):
         handle: Its handle.
         tells_memory: True for one compute instance of each GPU instance. Memory belongs to the GPU instance and its
             compute instances all tell the same figures, so only that with the lowest id gives them.
+        alone: Whether it is the only compute instance of its GPU instance.
     """
 
     mig: MigDevice
     handle: Handle
     tells_memory: bool
+    alone: bool
 
 
 @dataclass(slots=True)
@@ -112,10 +114,7 @@ class PartitionTable:
         enabled = self._is_enabled(uuid, handle, partitioning)
         if enabled:
             partitioning.found = self._find(uuid, handle, partitioning)
-        instances = Counter(found.mig.gpu_instance for found in partitioning.found)
-        partitioning.known = tuple(
-            _partition(identity, found.mig, instances[found.mig.gpu_instance]) for found in partitioning.found
-        )
+        partitioning.known = tuple(_partition(identity, found) for found in partitioning.found)
         answered = frozenset(partition.uuid for partition in partitioning.known)
         if partitioning.complete:
             shape = (enabled, answered)
@@ -153,7 +152,11 @@ class PartitionTable:
             except READING_ERRORS as error:  # a lost MIG device is one just removed: the device tells if it is lost
                 self._fail(uuid, error, partitioning)
         speakers = _lowest_of_each_gpu_instance([mig for mig, _ in answered.values()])
-        return tuple(Found(mig, mig_handle, mig.uuid in speakers) for mig, mig_handle in answered.values())
+        instances = Counter(mig.gpu_instance for mig, _ in answered.values())
+        return tuple(
+            Found(mig, mig_handle, mig.uuid in speakers, instances[mig.gpu_instance] == 1)
+            for mig, mig_handle in answered.values()
+        )
 
     def _slices(self, handle: Handle) -> int:
         """How many compute slices a device has: as many as the MIG devices it can be cut into."""
@@ -206,9 +209,10 @@ def _lowest_of_each_gpu_instance(devices: Sequence[MigDevice]) -> frozenset[str]
     return frozenset(mig.uuid for mig in lowest.values())
 
 
-def _partition(identity: Identity, mig: MigDevice, of_same_gpu_instance: int) -> Partition:
+def _partition(identity: Identity, found: Found) -> Partition:
     """Its uuid, the name drivers before 470 gave it, and, where it is all of its GPU instance, the name GKE gives."""
+    mig = found.mig
     names = {Alias(mig.uuid), Alias(f"MIG-{identity.device.uuid}/{mig.gpu_instance}/{mig.compute_instance}")}
-    if identity.minor is not None and of_same_gpu_instance == 1:
+    if identity.minor is not None and found.alone:
         names.add(Alias(f"nvidia{identity.minor}/gi{mig.gpu_instance}", RESOURCE_PREFIX))
     return Partition(mig.uuid, identity.device.uuid, mig.profile, frozenset(names))

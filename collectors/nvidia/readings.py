@@ -1,16 +1,15 @@
 """The readings: which NVML call feeds which catalogue rows, and how an answer becomes samples in base units."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from functools import partial
 
 from collectors import catalog
-from collectors.contract import UnsupportedError
+from collectors.contract import UnsupportedError, Wishes
 from collectors.metric import Metric
-from collectors.nvidia import field_values
-from collectors.nvidia.field_values import Field
+from collectors.nvidia import activity, engines, field_values, heat, interconnect, links, modes, reliability, throttling
 from collectors.nvidia.nvml import ClockType, Handle, Memory, Nvml
-from collectors.nvidia.query import Answer, Query, Questions
+from collectors.nvidia.query import Answer, Batch, Query, Questions, rows_of
 from collectors.units import (
     hertz_from_megahertz,
     joules_from_millijoules,
@@ -20,9 +19,12 @@ from collectors.units import (
 
 
 def _utilization(nvml: Nvml, handle: Handle) -> Iterator[Answer]:
-    rates = nvml.utilization(handle)
-    yield Answer(catalog.UTILIZATION, rates.gpu, ratio_from_percent)
-    yield Answer(catalog.MEMORY_BANDWIDTH, rates.memory, ratio_from_percent)
+    yield Answer(catalog.UTILIZATION, nvml.utilization(handle).gpu, ratio_from_percent)
+
+
+def _memory_activity(nvml: Nvml, handle: Handle) -> Iterator[Answer]:
+    """Fraction of time, not of bandwidth."""
+    yield Answer(catalog.MEMORY_BANDWIDTH, nvml.utilization(handle).memory, ratio_from_percent)
 
 
 def _memory(ask: Callable[[Nvml, Handle], Memory], nvml: Nvml, handle: Handle) -> Iterator[Answer]:
@@ -47,10 +49,6 @@ def _power_range(nvml: Nvml, handle: Handle) -> Iterator[Answer]:
     yield Answer(catalog.POWER_MAX_LIMIT, limits.highest, watts_from_milliwatts)
 
 
-def _temperature(sensor: str, ask: Callable[[Nvml, Handle], float], nvml: Nvml, handle: Handle) -> Iterator[Answer]:
-    yield Answer(catalog.TEMPERATURE, ask(nvml, handle), labels=(sensor,))
-
-
 def _clock(domain: str, clock: ClockType, nvml: Nvml, handle: Handle) -> Iterator[Answer]:
     yield Answer(catalog.CLOCK, nvml.clock(handle, clock), hertz_from_megahertz, (domain,))
 
@@ -68,17 +66,12 @@ def _processes(nvml: Nvml, handle: Handle) -> Iterator[Answer]:
     yield Answer(catalog.PROCESSES, len(pids))
 
 
-def _mode(mode: str, ask: Callable[[Nvml, Handle], bool], nvml: Nvml, handle: Handle) -> Iterator[Answer]:
-    yield Answer(catalog.MODE_STATE, ask(nvml, handle), labels=(mode,))
-
-
 _CLOCKS = {
     "core": ClockType.GRAPHICS,
     "sm": ClockType.SM,
     "memory": ClockType.MEMORY,
     "video": ClockType.VIDEO,
 }
-_MEMORY_TEMPERATURE = Field(82)  # NVML_FI_DEV_MEMORY_TEMP, cards with HBM
 _MEMORY_ROWS = (catalog.MEMORY_USAGE, catalog.MEMORY_LIMIT, catalog.MEMORY_RESERVED)
 
 MEMORY_QUERIES: tuple[Query, ...] = (
@@ -93,8 +86,7 @@ MEMORY_QUERIES: tuple[Query, ...] = (
 )
 PROCESS_QUERY = Query("processes", (catalog.PROCESSES,), _processes)
 
-DEVICE_QUERIES: Questions = (
-    Query("utilization", (catalog.UTILIZATION, catalog.MEMORY_BANDWIDTH), _utilization),
+_OWN_QUERIES: tuple[Query, ...] = (
     *MEMORY_QUERIES,
     Query("power", (catalog.POWER,), partial(_milliwatts, catalog.POWER, Nvml.power)),
     Query("energy", (catalog.ENERGY,), _energy),
@@ -105,23 +97,46 @@ DEVICE_QUERIES: Questions = (
         partial(_milliwatts, catalog.POWER_DEFAULT_LIMIT, Nvml.power_default_limit),
     ),
     Query("power range", (catalog.POWER_MIN_LIMIT, catalog.POWER_MAX_LIMIT), _power_range),
-    Query("temperature", (catalog.TEMPERATURE,), partial(_temperature, "core", Nvml.temperature)),
-    Query(
-        "temperature, old drivers",
-        (catalog.TEMPERATURE,),
-        partial(_temperature, "core", Nvml.temperature_of_old_drivers),
-        instead_of="temperature",
-    ),
     *(Query(f"{domain} clock", (catalog.CLOCK,), partial(_clock, domain, clock)) for domain, clock in _CLOCKS.items()),
     *(
         Query(f"highest {domain} clock", (catalog.MAX_CLOCK,), partial(_max_clock, domain, clock))
         for domain, clock in _CLOCKS.items()
     ),
     PROCESS_QUERY,
-    Query("partitioning mode", (catalog.MODE_STATE,), partial(_mode, "partitioning", Nvml.mig_mode)),
-    Query("persistence mode", (catalog.MODE_STATE,), partial(_mode, "persistence", Nvml.persistence_mode)),
-    Query("ecc mode", (catalog.MODE_STATE,), partial(_mode, "ecc", Nvml.ecc_mode)),
-    field_values.batch(
-        field_values.part("memory temperature", catalog.TEMPERATURE, _MEMORY_TEMPERATURE, labels=("memory",)),
-    ),
 )
+
+
+def device_questions(wishes: Wishes, activity_batches: Sequence[Batch] = ()) -> Questions:
+    """What a device is asked. All fields are in one batch, for one call answers any number of them.
+
+    Args:
+        wishes: What is to be read beyond the usual.
+        activity_batches: What it is asked about its activity, which tells the use of its memory's bandwidth.
+    """
+    each_link = wishes.each_link
+    better = activity.MEMORY_BANDWIDTH if activity_batches else ""
+    return (
+        Query(activity.UTILIZATION, (catalog.UTILIZATION,), _utilization),
+        *activity_batches,
+        Query("memory activity", (catalog.MEMORY_BANDWIDTH,), _memory_activity, instead_of=better),
+        *_OWN_QUERIES,
+        *throttling.QUERIES,
+        *engines.QUERIES,
+        *heat.QUERIES,
+        *modes.QUERIES,
+        *links.QUERIES,
+        *(links.BLOCKING_QUERIES if wishes.pcie_throughput else ()),
+        *(interconnect.QUERIES_OF_EACH_LINK if each_link else interconnect.QUERIES),
+        *reliability.QUERIES,
+        field_values.batch(
+            *heat.FIELDS,
+            *links.FIELDS,
+            *(() if each_link else interconnect.FIELDS),
+            *reliability.PARTS,
+        ),
+        *(() if each_link else interconnect.STAND_INS),
+    )
+
+
+# Every row that a device can be asked for.
+DEVICE_ROWS: frozenset[Metric] = rows_of(device_questions(Wishes(pcie_throughput=True))) | activity.ROWS

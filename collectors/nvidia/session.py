@@ -45,6 +45,11 @@ class Session:
             self._nvml = self._open()
         return self._nvml
 
+    @property
+    def is_open(self) -> bool:
+        """Whether the library is initialised now."""
+        return self._nvml is not None
+
     def works(self) -> None:
         """The session has answered: the next failure starts with the shortest pause again."""
         self._pause_seconds = _FIRST_PAUSE_SECONDS

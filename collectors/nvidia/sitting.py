@@ -1,23 +1,48 @@
 """One session's work: what is known as long as the library stays open, and how one device is read with it."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from collectors import catalog, labels
-from collectors.contract import Device, DeviceLostError, Fault, Partition, Sample
+from collectors import catalog
+from collectors.contract import Device, DeviceLostError, Fault, Partition, Sample, Unsupported, Wishes
 from collectors.metric import Cadence
+from collectors.nvidia import health as healths
+from collectors.nvidia.activity import ROWS as ACTIVITY_ROWS
+from collectors.nvidia.activity import Activity
 from collectors.nvidia.asking import Asker, Subject
 from collectors.nvidia.devices import Entry
 from collectors.nvidia.errors import fault_of
+from collectors.nvidia.events import EventWatch
+from collectors.nvidia.gpm import Gpm
+from collectors.nvidia.health import Health
 from collectors.nvidia.identity import info_labels
+from collectors.nvidia.links import RisingCounters
 from collectors.nvidia.nvml import Handle, Nvml
 from collectors.nvidia.partitions import Found, PartitionTable
-from collectors.nvidia.query import rows_of
-from collectors.nvidia.readings import DEVICE_QUERIES, MEMORY_QUERIES, PROCESS_QUERY
+from collectors.nvidia.query import Questions, rows_of
+from collectors.nvidia.readings import DEVICE_ROWS, MEMORY_QUERIES, PROCESS_QUERY, device_questions
 
 _PARTITION_QUERIES = (*MEMORY_QUERIES, PROCESS_QUERY)
 
-ROWS = {catalog.INFO, catalog.STATUS_STATE, catalog.PARTITIONS} | rows_of(DEVICE_QUERIES)
-PARTITION_ROWS = {catalog.INFO, catalog.COMPUTE_RATIO} | rows_of(_PARTITION_QUERIES)
+ROWS = {catalog.INFO, catalog.PARTITIONS} | DEVICE_ROWS | healths.ROWS
+PARTITION_ROWS = {catalog.INFO, catalog.COMPUTE_RATIO} | rows_of(_PARTITION_QUERIES) | ACTIVITY_ROWS
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What a session's work needs from outside.
+
+    Attributes:
+        health: Of all devices, over all sessions.
+        wishes: What is to be read beyond the usual.
+        clock: Monotonic seconds.
+        wall_clock: Unix time.
+    """
+
+    health: Health
+    wishes: Wishes
+    clock: Callable[[], float]
+    wall_clock: Callable[[], float]
 
 
 @dataclass(slots=True)
@@ -43,24 +68,63 @@ class Sitting:
     Args:
         nvml: The open library.
         driven: Addresses bound to NVIDIA's driver when the session was opened: the library fixes its list then.
+        setting: What it needs from outside.
     """
 
-    def __init__(self, nvml: Nvml, driven: frozenset[str]) -> None:
+    def __init__(self, nvml: Nvml, driven: frozenset[str], setting: Setting) -> None:
         self.nvml = nvml
         self.driven = driven
         self.count: int | None = None  # of devices listed last; None before the first look
-        self.asker = Asker(nvml)
-        self.partitions = PartitionTable(nvml)
+        self._health = setting.health
+        self._wishes = setting.wishes
+        self._events = EventWatch(nvml, setting.clock, setting.wall_clock)
+        self._gpm = Gpm(nvml, setting.clock)
+        self._activity = Activity(self._gpm)
+        self._asker = Asker(nvml)
+        self._partitions = PartitionTable(nvml)
+        self._rising = RisingCounters()
+        self._questions: dict[str, Questions] = {}
         self._partition_infos: dict[str, list[Sample]] = {}
+        setting.health.new_session()
 
-    def read(self, entry: Entry, due: frozenset[Cadence]) -> DeviceReading:
-        """Read the rows of one device and its partitions whose cadence is due.
+    def read(self, entries: tuple[Entry, ...], due: frozenset[Cadence]) -> tuple[list[DeviceReading], list[Fault]]:
+        """Read the rows of all devices and their partitions whose cadence is due.
+
+        Returns:
+            What each device gave, and what failed besides.
 
         Raises:
             SessionError: The session is over.
         """
-        partitions = self.partitions.known(entry.identity.device.uuid)
-        if entry.lost or entry.handle is None:
+        if Cadence.SLOW in due:
+            self._partitions.reread()
+        self._events.watch(
+            {entry.device.uuid: entry.handle for entry in entries if entry.handle is not None and not entry.lost}
+        )
+        faults = self._health.take(self._events.drain())
+        readings = [self._read_device(entry, due) for entry in entries]
+        self._gpm.keep(
+            [each.device.uuid for each in readings] + [part.uuid for each in readings for part in each.partitions]
+        )
+        return readings, faults
+
+    def unsupported(self) -> tuple[Unsupported, ...]:
+        """Every row that was asked for so far and can't be had."""
+        return (*self._asker.unsupported(), *self._health.unsupported(self._events.refused))
+
+    def close(self) -> list[Fault]:
+        """Let go of what the library holds for this session, which has to be done before it is shut down.
+
+        Returns:
+            What failed since the last read.
+        """
+        faults = self._health.take(self._events.close())
+        self._gpm.close()
+        return faults
+
+    def _read_device(self, entry: Entry, due: frozenset[Cadence]) -> DeviceReading:
+        partitions = self._partitions.known(entry.device.uuid)
+        if entry.lost or entry.asleep or entry.handle is None:
             return self._silent(entry, partitions)
         try:
             return self._answering(entry, entry.handle, due)
@@ -71,37 +135,47 @@ class Sitting:
             return reading
 
     def _answering(self, entry: Entry, handle: Handle, due: frozenset[Cadence]) -> DeviceReading:
-        uuid = entry.identity.device.uuid
-        cut = self.partitions.read(entry.identity, handle)
+        uuid = entry.device.uuid
+        cut = self._partitions.read(entry.identity, handle)
         if cut.changed:
-            self.asker.forget(uuid)
-        findings = self.asker.ask(Subject(uuid), handle, DEVICE_QUERIES, due)
+            self._asker.forget(uuid)
+        findings = self._asker.ask(Subject(uuid), handle, self._questions_for(uuid), due)
         faults = [*cut.faults, *findings.faults]
-        reading = DeviceReading(entry.device, cut.known, [_info(entry), *findings.samples], faults)
+        reading = DeviceReading(entry.device, cut.known, [_info(entry), *self._rising.only(findings.samples)], faults)
         if findings.answered or not findings.refused:  # else nothing is known of its state
-            reading.samples += _status(uuid, "ok")
+            reading.samples += self._health.answering(uuid, findings.samples)
+        else:
+            reading.samples += self._health.silent(uuid)
         if cut.complete:
             reading.samples.append(Sample(catalog.PARTITIONS, uuid, len(cut.found)))
         self._partition_infos[uuid] = [_partition_info(uuid, found) for found in cut.found]
         reading.samples += self._partition_infos[uuid]
         for found in cut.found:
-            self._ask_partition(uuid, found, reading, due)
+            self._ask_partition(Subject(uuid, found.mig.uuid), handle, found, reading, due)
         return reading
+
+    def _questions_for(self, uuid: str) -> Questions:
+        if uuid not in self._questions:
+            self._questions[uuid] = device_questions(self._wishes, self._activity.of_device(uuid))
+        return self._questions[uuid]
 
     def _silent(self, entry: Entry, partitions: tuple[Partition, ...]) -> DeviceReading:
         """A device without readings: lost, or one that the library lists and does not let us open."""
         uuid = entry.device.uuid
-        states = _status(uuid, "failed") if entry.lost else []
+        told = self._health.lost(uuid) if entry.lost else self._health.silent(uuid)
         infos = self._partition_infos.get(uuid, ())
-        return DeviceReading(entry.device, partitions, [_info(entry), *infos, *states])
+        return DeviceReading(entry.device, partitions, [_info(entry), *infos, *told])
 
-    def _ask_partition(self, uuid: str, found: Found, reading: DeviceReading, due: frozenset[Cadence]) -> None:
+    def _ask_partition(
+        self, subject: Subject, parent: Handle, found: Found, reading: DeviceReading, due: frozenset[Cadence]
+    ) -> None:
         mig = found.mig
         if mig.compute_ratio is not None:
-            reading.samples.append(Sample(catalog.COMPUTE_RATIO, uuid, mig.compute_ratio, mig.uuid))
+            reading.samples.append(Sample(catalog.COMPUTE_RATIO, subject.device_uuid, mig.compute_ratio, mig.uuid))
+        activity = self._activity.of_partition(mig.uuid, parent, mig.gpu_instance, alone=found.alone)
         queries = _PARTITION_QUERIES if found.tells_memory else (PROCESS_QUERY,)
         try:
-            findings = self.asker.ask(Subject(uuid, mig.uuid), found.handle, queries, due)
+            findings = self._asker.ask(subject, found.handle, (*queries, *activity), due)
         except DeviceLostError as error:  # its device has just answered: this partition has just been removed
             reading.faults.append(fault_of(error, mig.uuid))
             return
@@ -117,7 +191,3 @@ def _partition_info(uuid: str, found: Found) -> Sample:
     mig = found.mig
     instances = info_labels(gpu_instance_id=str(mig.gpu_instance), compute_instance_id=str(mig.compute_instance))
     return Sample(catalog.INFO, uuid, 1, mig.uuid, instances)
-
-
-def _status(uuid: str, now: str) -> list[Sample]:
-    return [Sample(catalog.STATUS_STATE, uuid, float(state == now), labels=(state,)) for state in labels.STATUS.values]

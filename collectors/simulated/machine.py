@@ -183,10 +183,10 @@ class Machine:
             yield (catalog.PCIE_BYTES, (direction,)), _pcie_bytes(profile) * now.whole.load
             if profile.fabric is not None:
                 moved = profile.fabric.bytes_per_second * _FABRIC_LOADED_RATIO * now.whole.load
-                yield (catalog.INTERCONNECT_BYTES, (profile.fabric.name, direction)), moved
+                yield (catalog.INTERCONNECT_BYTES, (profile.fabric.name, direction, "")), moved
         if profile.fabric is not None:
             for kind in profile.fabric.errors:
-                yield (catalog.INTERCONNECT_ERRORS, (profile.fabric.name, kind)), 0.0
+                yield (catalog.INTERCONNECT_ERRORS, (profile.fabric.name, kind, "")), 0.0
         for family in (catalog.MEMORY_ERRORS, catalog.MEMORY_LIFETIME_ERRORS):
             yield (family, ("corrected",)), 0.0 if now.lost else now.corrected_per_second
             yield (family, ("uncorrected",)), 0.0 if now.lost else now.uncorrected_per_second

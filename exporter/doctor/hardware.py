@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from collectors.contract import CollectorSpec, Node, Reason
 from exporter.config import Poll
 from exporter.doctor.facts import CollectorFacts, CollectorState
-from exporter.poller import CallEnded, CallStarted, Poller
+from exporter.poller import CallEnded, Poller, PollerEvent
 from exporter.sources import intervals
 
 _CLOSE_SECONDS = 0.5
@@ -55,7 +55,7 @@ class CollectorCalls:
         else:
             self._pollers[spec.name] = Poller(spec.name, collector, intervals(poll), self._clock, self._take)
 
-    def _take(self, event: CallStarted | CallEnded) -> None:
+    def _take(self, event: PollerEvent) -> None:
         """Called by the poller's own thread: one call is enough."""
         if isinstance(event, CallEnded):
             self._pollers[event.collector].stop()

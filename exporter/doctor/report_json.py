@@ -4,10 +4,10 @@ import json
 from collections.abc import Sequence
 
 from collectors.contract import Device, Unsupported
-from collectors.metric import Subject
 from exporter.attribution.holding import Holding
 from exporter.doctor.facts import AllocationFacts, CollectorFacts, Facts, Holder, KubeletFacts, PciFacts
 from exporter.doctor.finding import Finding, worst
+from exporter.doctor.gaps import family_of
 from exporter.doctor.permissions import Permission, permissions
 from exporter.doctor.states import device_states
 
@@ -95,7 +95,7 @@ def _holders(holders: tuple[Holder, ...] | None) -> list[_Json] | None:
 
 def _unsupported(gap: Unsupported) -> _Json:
     return {
-        "family": gap.metric.name(Subject.PARTITION if gap.partition_uuid else Subject.DEVICE),
+        "family": family_of(gap),
         "uuid": gap.device_uuid,
         "partition_uuid": gap.partition_uuid,
         "why": gap.detail,

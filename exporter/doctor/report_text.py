@@ -3,8 +3,7 @@
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
-from collectors.contract import Unsupported
-from collectors.metric import Subject
+from exporter.doctor import gaps
 from exporter.doctor.facts import (
     CollectorFacts,
     CollectorState,
@@ -83,14 +82,12 @@ def _devices(facts: Facts) -> list[str]:
 
 
 def _unsupported(facts: Facts) -> list[str]:
-    """A line for each family and reason, however many devices it is about."""
-    counts = Counter((_family(gap), gap.detail) for gap in facts.unsupported)
-    rows = [(family, str(count), why) for (family, why), count in sorted(counts.items())]
-    return table(("FAMILY", "OF", "WHY"), rows) if rows else []
-
-
-def _family(gap: Unsupported) -> str:
-    return gap.metric.name(Subject.PARTITION if gap.partition_uuid else Subject.DEVICE)
+    """A table for all devices that lack the same."""
+    lines: list[str] = []
+    for group in gaps.groups(facts):
+        whose = paragraph(f"of {_shortened(group.of)}:", "  ", "  ")
+        lines += [*([""] if lines else []), *whose, *table(("FAMILY", "WHY"), group.gaps)]
+    return lines
 
 
 def _pci(facts: Facts) -> list[str]:

@@ -98,7 +98,7 @@ def _wrong_labels(sample: Sample) -> Iterator[str]:
         return
     info = sample.metric.kind is Kind.INFO
     for label, value in zip(sample.metric.labels, sample.labels, strict=True):
-        if not value and not info:
+        if not value and not info and not label.optional:
             yield f"label {label.name} is empty"
         if value and label.values and value not in label.values:
             yield f"label {label.name} is {value!r}, expected one of {label.values}"

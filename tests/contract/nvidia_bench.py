@@ -21,13 +21,15 @@ _HANG_MILLISECONDS = 600_000
 _SLOW_MILLISECONDS = 50
 _NOT_SUPPORTED, _TIMEOUT, _UNINITIALIZED, _DRIVER_NOT_LOADED = 3, 10, 1, 9
 _HEALTHY_PERCENT, _IMPOSSIBLE_PERCENT = 60, 8_083_344
-_CARDS, _FIRST, _CUT = 3, 0, 2
+_CARDS, _FIRST, _OLDER, _CUT = 3, 0, 1, 2
+_PROGRAM_FAULT = 13  # a XID that says nothing against the card
 
 
 class NvidiaBench:
     """See `Bench`. The collector as its entry point gives it, over the real binding and a libnvidia-ml built with gcc.
 
-    Two whole H100 and one with three MIG devices. A context manager.
+    Two whole H100, one of which retires pages as cards before Ampere do,
+    and one with three MIG devices. A context manager.
 
     Args:
         path: Where its files go.
@@ -50,6 +52,9 @@ class NvidiaBench:
             self._sysfs.add_pci(device.pci_address)
             device.utilization_gpu_percent = _HEALTHY_PERCENT
             device.processes = [process(100, 2**20), process(101, None, ProcessKind.GRAPHICS)]
+        older = self._cards[_OLDER]
+        older.remapped_rows_corrected = None
+        older.retired_pages_corrected = older.retired_pages_uncorrected = older.retirement_pending = 0
         self._cards[_CUT].partition([None, *(h100_mig(_CUT, slot) for slot in range(3))])
 
     def __enter__(self) -> Self:
@@ -67,7 +72,8 @@ class NvidiaBench:
         return self._hosted.enter_context(hosted)
 
     def pass_time(self, seconds: float) -> None:
-        """The cards use energy."""
+        """The cards use energy, and a program on one of them fails."""
+        self._state.happen(_FIRST, _PROGRAM_FAULT)
         with self._state.at_once():
             for device in self._cards:
                 device.energy_millijoules += round(device.power_milliwatts * seconds)

@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
@@ -112,7 +113,7 @@ def _told(reading: Reading) -> dict[str, object]:
 def _main() -> None:
     now = [0.0]
     node = Node(Root(Path(sys.argv[1])), Root(Path(os.devnull)), "machine")
-    collector = NvidiaCollector(node, open_library, lambda: now[0])
+    collector = NvidiaCollector(node, open_library, lambda: now[0], time.time)
     for line in sys.stdin:
         asked = json.loads(line)
         now[0] = asked["now"]

@@ -14,6 +14,7 @@ from tests.native.nvml_calls import CALLS, DEVICE_CALLS, HANDLE_CALLS
 from tests.native.nvml_state import (
     HANDLES_PER_DEVICE,
     LAYOUT,
+    MOST_EVENTS,
     NO_INSTANCE,
     NOT_AVAILABLE,
     SYSTEM_ROW,
@@ -27,7 +28,10 @@ from tests.native.nvml_state import (
 )
 
 __all__ = [
+    "GPM_METRICS",
     "MEMORY_TEMPERATURE_FIELD",
+    "RECOVERY_ACTION_FIELD",
+    "XID_EVENT",
     "Device",
     "MigDevice",
     "NvmlState",
@@ -40,8 +44,12 @@ __all__ = [
 ]
 
 MEMORY_TEMPERATURE_FIELD = 82  # NVML_FI_DEV_MEMORY_TEMP
+RECOVERY_ACTION_FIELD = 230  # NVML_FI_DEV_GET_GPU_RECOVERY_ACTION
+GPM_METRICS = (1, 2, 3, 4, 5, 10, 11, 12, 13)  # NVML_GPM_METRIC_*, those without the cycles of driver 595
+XID_EVENT = 0x8  # nvmlEventTypeXidCriticalError
 _GPU_IS_LOST = 15
 _MIB = 1024 * 1024
+_LINKS, _ALL_LINKS = 18, 0xFFFFFFFF
 
 
 class NvmlState(State):
@@ -131,6 +139,22 @@ class NvmlState(State):
                 for call in (*HANDLE_CALLS, *DEVICE_CALLS):
                     self._cell(call, row).error = code
 
+    def happen(self, device: int, data: int, event_type: int = XID_EVENT, mig: MigDevice | None = None) -> None:
+        """Let an event happen to a device; nobody hears it who has not registered for it by now.
+
+        Args:
+            device: Its slot.
+            data: What comes with it: the number of a XID.
+            event_type: One of NVML's bits.
+            mig: The MIG device it is about, if any.
+        """
+        with self.at_once():
+            event = self.events[self.event_count % MOST_EVENTS]
+            event.device, event.type, event.data = device, event_type, data
+            event.gpu_instance = NO_INSTANCE if mig is None else mig.gpu_instance
+            event.compute_instance = NO_INSTANCE if mig is None else mig.compute_instance
+            self.event_count += 1
+
     def heal(self) -> None:
         """End every injected error and every delay."""
         with self.at_once():
@@ -214,6 +238,13 @@ _H100: Mapping[str, int | str | None] = {
     "pcie_link_width": 16,
     "pcie_link_max_generation": 5,
     "pcie_link_max_width": 16,
+    "fans": None,  # passive
+    "temperature_margin_celsius": 46,
+    "fabric_state": 3,
+    "supported_event_types": 0xC10B,  # uncorrectable and corrected errors, XID, MIG, unavailable, recovery action
+    "retired_pages_corrected": None,  # this generation replaces rows instead
+    "retired_pages_uncorrected": None,
+    "retirement_pending": None,
 }
 
 
@@ -231,7 +262,25 @@ def h100(index: int) -> Device:
     device.minor_number = index
     device.pci_address = f"0000:{0x1B + 0x0C * index:02x}:00.0"
     device.set_field(MEMORY_TEMPERATURE_FIELD, 43, ValueType.UNSIGNED_INT)
+    device.set_field(RECOVERY_ACTION_FIELD, 0, ValueType.UNSIGNED_INT)
+    _add_links(device)
+    device.gpm_supported = 1
+    device.set_gpm(dict.fromkeys(GPM_METRICS, 0.0))
     return device
+
+
+def _add_links(device: Device) -> None:
+    """18 NVLinks, all up, idle since the driver was loaded."""
+    device.set_field(91, _LINKS, ValueType.UNSIGNED_INT)
+    for link in range(_LINKS):
+        device.set_field(165, 1, ValueType.UNSIGNED_INT, scope=link)
+        device.set_field(164, 26_562, ValueType.UNSIGNED_INT, scope=link)
+    for field in (138, 139):
+        device.set_field(field, 0, ValueType.UNSIGNED_LONG_LONG, scope=_ALL_LINKS)
+    for field in (38, 45, 52, 59):
+        device.set_field(field, 0, ValueType.UNSIGNED_LONG_LONG)
+    for field in (197, 198):
+        device.set_field(field, 0, ValueType.UNSIGNED_LONG_LONG)
 
 
 # Of a MIG profile of this card, assumed: compute slices, multiprocessors, MiB.
@@ -264,6 +313,7 @@ def h100_mig(device: int, index: int, profile: str = "1g.10gb") -> MigDevice:
     mig.memory_mebibytes = mebibytes
     mig.memory_total_bytes = mebibytes * _MIB
     mig.memory_used_bytes = 11 * _MIB
+    mig.set_gpm(dict.fromkeys(GPM_METRICS, 0.0))
     return mig
 
 

@@ -16,6 +16,60 @@ GPU_IS_LOST = 15
 FUNCTION_NOT_FOUND = 13
 
 
+_UINT, _ULONGLONG = 1, 3  # nvmlValueType_t
+_ALL_LINKS = 0xFFFFFFFF
+# What a device with everything answers to further questions; two links, one of them down.
+_FIELDS = {
+    (91, 0): (2, _UINT, 0),
+    (165, 0): (1, _UINT, 0),
+    (165, 1): (0, _UINT, 0),
+    (164, 0): (26_562, _UINT, 0),
+    (138, _ALL_LINKS): (4, _ULONGLONG, 0),
+    (139, _ALL_LINKS): (3, _ULONGLONG, 0),
+    (38, 0): (1, _ULONGLONG, 0),
+    (45, 0): (2, _ULONGLONG, 0),
+    (52, 0): (3, _ULONGLONG, 0),
+    (59, 0): (4, _ULONGLONG, 0),
+    (170, 0): (1, _UINT, 0),
+    (171, 0): (1, _UINT, 0),
+    (172, 0): (900_000, _UINT, 0),
+    (197, 0): (5_000, _ULONGLONG, 0),
+    (198, 0): (6_000, _ULONGLONG, 0),
+    (230, 0): (0, _UINT, 0),
+}
+
+
+def _fabric(reference: object) -> int:
+    """A device that is registered with its fabric."""
+    info = reference._obj  # type: ignore[attr-defined]  # what ctypes.byref points to
+    info.state, info.status = 3, 0
+    return 0
+
+
+_ANSWERS: dict[str, object] = {
+    "nvmlDeviceGetEncoderUtilization": [10, 20_000],
+    "nvmlDeviceGetDecoderUtilization": [20, 20_000],
+    "nvmlDeviceGetJpgUtilization": [30, 20_000],
+    "nvmlDeviceGetOfaUtilization": [40, 20_000],
+    "nvmlDeviceGetCurrentClocksEventReasons": 0x4,
+    "nvmlDeviceGetTemperatureThreshold": (92, 89, 95, 87).__getitem__,
+    "nvmlDeviceGetMarginTemperature": 46,
+    "nvmlDeviceGetNumFans": 2,
+    "nvmlDeviceGetFanSpeed_v2": (30, 60).__getitem__,
+    "nvmlDeviceGetComputeMode": 3,
+    "nvmlDeviceGetCurrPcieLinkGeneration": 4,
+    "nvmlDeviceGetCurrPcieLinkWidth": 16,
+    "nvmlDeviceGetMaxPcieLinkGeneration": 5,
+    "nvmlDeviceGetMaxPcieLinkWidth": 16,
+    "nvmlDeviceGetPcieReplayCounter": 7,
+    "nvmlDeviceGetPcieThroughput": (800, 900).__getitem__,
+    "nvmlDeviceGetGpuFabricInfoV": _fabric,
+    # None since the driver was loaded that was not corrected: that would make its status degraded.
+    "nvmlDeviceGetTotalEccErrors": lambda kind, counter: 101 + 10 * kind if counter else 1 - kind,
+    "nvmlDeviceGetRemappedRows": (1, 2, 0, 0),
+}
+
+
 @dataclass(eq=False)
 class FakeGpu:
     """A GPU or MIG device; its fields are what the library answers, in the library's units."""
@@ -39,9 +93,9 @@ class FakeGpu:
     field_type: int = 1
     field_code: int = 0
     # Further fields by id and scope: value, type, return code.
-    fields: dict[tuple[int, int], tuple[float, int, int]] = field(default_factory=dict)
+    fields: dict[tuple[int, int], tuple[float, int, int]] = field(default_factory=lambda: dict(_FIELDS))
     # What further functions return, or what makes it of their arguments; a function without is not in the library.
-    answers: dict[str, object] = field(default_factory=dict)
+    answers: dict[str, object] = field(default_factory=lambda: dict(_ANSWERS))
     clocks: tuple[int, int, int, int] = (1980, 1979, 2619, 1500)
     max_clocks: tuple[int, int, int, int] = (1981, 1982, 2620, 1545)
     compute_pids: tuple[int, ...] = ()
@@ -91,6 +145,8 @@ class FakeBinding(ModuleType):
         self.driver_version = "550.54.15"
         self.errors: dict[str, int | Exception] = {}
         self.handle_errors: dict[int, int] = {}
+        # Of further functions of the system.
+        self.answers: dict[str, object] = {"nvmlSystemGetConfComputeState": SimpleNamespace(ccFeature=0)}
         self.calls: Counter[str] = Counter()
 
     def __getattr__(self, name: str) -> Callable[..., object]:
@@ -98,8 +154,12 @@ class FakeBinding(ModuleType):
             return partial(self._answer_of_library, name)
         if name in _OF_HANDLE:
             return partial(self._answer_of_handle, name)
-        if name.startswith("nvmlDevice"):
+        if name.startswith(("nvmlDevice", "nvmlGpmQuery")):
             return partial(self._further_answer, name)
+        if name.startswith("nvmlSystem"):
+            return partial(self._answer_of_system, name)
+        if name.startswith("c_nvml"):
+            return getattr(pynvml, name)  # type: ignore[no-any-return]  # a structure class, called like a function
         raise AttributeError(name)
 
     def _answer_of_library(self, name: str, *arguments: int) -> object:
@@ -115,6 +175,13 @@ class FakeBinding(ModuleType):
         _raise(gpu.errors.get(call, gpu.errors.get("*")))
         _raise(self.errors.get(call))
         return _OF_HANDLE[name](gpu, *arguments)
+
+    def _answer_of_system(self, name: str) -> object:
+        self.calls[name] += 1
+        _raise(self.errors.get(name))
+        if name not in self.answers:
+            raise pynvml.NVMLError(FUNCTION_NOT_FOUND)
+        return self.answers[name]
 
     def _further_answer(self, name: str, gpu: FakeGpu, *arguments: object) -> object:
         gpu.calls[name] += 1

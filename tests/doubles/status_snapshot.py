@@ -38,10 +38,13 @@ def collector(
     name: str, devices: int = 0, errors: Mapping[Reason, int] | None = None, **state: bool
 ) -> CollectorHealth:
     """A collector's health; it has answered 2 s before `NOW` if it is or was up."""
-    asked = {"present": True, "up": True, "late": False, **state}
+    asked = {"present": True, "up": True, "late": False, "released": False, **state}
     return CollectorHealth(
         name=name,
-        **asked,
+        present=asked["present"],
+        up=asked["up"],
+        late=asked["late"],
+        released=asked["released"],
         devices=devices,
         duration_seconds=0.012,
         last_success_timestamp_seconds=NOW - 2 if devices else None,

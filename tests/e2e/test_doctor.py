@@ -173,13 +173,20 @@ def test_a_call_that_hangs_is_late_and_nothing_is_left_running(pods: Node, call:
 
 
 def test_readings_that_cannot_be_had_are_listed_and_are_no_fault(pods: Node) -> None:
-    pods.add_h100s(1)
-    pods.nvml.fail("nvmlDeviceGetTotalEnergyConsumption", NOT_SUPPORTED)
+    pods.add_h100s(3)
+    for index in (0, 2):
+        pods.nvml.fail("nvmlDeviceGetTotalEnergyConsumption", NOT_SUPPORTED, device=index)
     checked = check(pods)
     assert checked.code == 0
-    (gap,) = checked.report["unsupported"]
-    assert (gap["family"], gap["uuid"]) == ("accelerator_device_energy_joules_total", pods.uuids[0])
-    assert "nvmlDeviceGetTotalEnergyConsumption" in gap["why"]
+    family = "accelerator_device_energy_joules_total"
+    found = [gap for gap in checked.report["unsupported"] if gap["family"] == family]
+    assert [gap["uuid"] for gap in found] == [pods.uuids[0], pods.uuids[2]]
+    assert all("nvmlDeviceGetTotalEnergyConsumption" in gap["why"] for gap in found)
+
+    printed = run_once(["check", *pods.flags, ANY_ADDRESS], {**pods.environment, **IN_POD}).stdout
+    section = printed.partition("READINGS THAT CANNOT BE HAD\n")[2].partition("\n\nPCI BUS")[0]
+    assert f"  of {pods.gpus[0].pci_address}, {pods.gpus[2].pci_address}:\n" in section
+    assert section.count(family) == 1
 
 
 def test_an_accelerator_of_a_vendor_without_collector_is_named(pods: Node) -> None:

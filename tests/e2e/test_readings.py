@@ -10,7 +10,7 @@ def test_eight_devices_each_with_its_own_values(node: Node) -> None:
     node.add_h100s(8)
     for index, gpu in enumerate(node.gpus):
         gpu.utilization_gpu_percent = 10 * index
-        gpu.utilization_memory_percent = 5 * index
+        gpu.set_gpm({10: 5.0 * index})  # the use of the memory's bandwidth
         gpu.memory_used_bytes = (index + 1) * 2**30
         gpu.power_milliwatts = 100_000 + index
         gpu.energy_millijoules = 1_000_000 * (index + 1)
@@ -18,7 +18,11 @@ def test_eight_devices_each_with_its_own_values(node: Node) -> None:
         gpu.clock_sm_megahertz = 1_000 + index
     with running_exporter(node) as running:
         scrape = wait_until(
-            lambda: s if len((s := running.scrape()).find("accelerator_device_clock_hertz", domain="sm")) == 8 else None
+            lambda: (
+                s
+                if len((s := running.scrape()).find("accelerator_device_memory_bandwidth_utilization_ratio")) == 8
+                else None
+            )
         )
     for index, uuid in enumerate(node.uuids):
         expected = {

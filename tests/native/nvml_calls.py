@@ -8,6 +8,13 @@ SYSTEM_CALLS = (
     "nvmlSystemGetCudaDriverVersion",
     "nvmlSystemGetCudaDriverVersion_v2",
     "nvmlDeviceGetCount_v2",
+    "nvmlSystemGetConfComputeState",
+    "nvmlGpmSampleAlloc",
+    "nvmlGpmSampleFree",
+    "nvmlGpmMetricsGet",
+    "nvmlEventSetCreate",
+    "nvmlEventSetWait_v2",
+    "nvmlEventSetFree",
 )
 HANDLE_CALLS = (
     "nvmlDeviceGetHandleByIndex_v2",
@@ -68,6 +75,20 @@ DEVICE_CALLS = (
     "nvmlDeviceGetMaxPcieLinkWidth",
     "nvmlDeviceGetPcieReplayCounter",
     "nvmlDeviceGetFanSpeed",
+    "nvmlDeviceGetNumFans",
+    "nvmlDeviceGetFanSpeed_v2",
+    "nvmlDeviceGetMarginTemperature",
+    "nvmlDeviceGetPcieThroughput",
+    "nvmlDeviceGetGpuFabricInfoV",
+    "nvmlGpmQueryDeviceSupport",
+    "nvmlGpmSampleGet",
+    "nvmlGpmMigSampleGet",
+    "nvmlDeviceGetSupportedEventTypes",
+    "nvmlDeviceRegisterEvents",
+    "nvmlDeviceGetTotalEccErrors",
+    "nvmlDeviceGetRemappedRows",
+    "nvmlDeviceGetRetiredPages",
+    "nvmlDeviceGetRetiredPagesPendingStatus",
 )
 CALLS = SYSTEM_CALLS + HANDLE_CALLS + DEVICE_CALLS
 # Exported too, but never counted, delayed or failed: the first is a pure function, the others belong to the double.

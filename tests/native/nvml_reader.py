@@ -30,6 +30,8 @@ class Reader:
                 return {"value": exported()}
             if function == "changing_rates":
                 return {"value": self._changing_rates(place, *arguments)}
+            if function == "nvmlGpmMetricsGet":  # wants a structure, which JSON has not
+                arguments = [pynvml.c_nvmlGpmMetricsGet_t()]
             handle = [self._handle(tuple(place))] if place else []
             return {"value": plain(getattr(pynvml, function)(*handle, *arguments))}
         except pynvml.NVMLError as error:

@@ -2,16 +2,19 @@
 
 import struct
 import zlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager
 from enum import IntEnum
 
-from tests.native.layout import Many, Number, Record, Text, structures
+from tests.native.layout import Many, Number, Record, Records, Text, structures
 from tests.native.nvml_calls import CALLS
 
 MOST_DEVICES = 16
 MOST_MIG_DEVICES = 8
 MOST_PROCESSES = 64
-MOST_FIELDS = 64
+MOST_FIELDS = 128
+MOST_EVENTS = 64
+MOST_GPM_METRICS = 24
 HANDLES_PER_DEVICE = 1 + MOST_MIG_DEVICES
 SYSTEM_ROW = MOST_DEVICES * HANDLES_PER_DEVICE
 
@@ -66,6 +69,16 @@ class FieldValue(Record):
     bits = Number()
 
 
+class GpmMetric(Record):
+    """What nvmlGpmMetricsGet says of one metric of one device or GPU instance."""
+
+    __slots__ = ()
+    present = Number()
+    id = Number()
+    code = Number()
+    bits = Number()
+
+
 class MigDevice(Record):
     """A compute instance of a GPU instance."""
 
@@ -88,6 +101,11 @@ class MigDevice(Record):
     memory_reserved_bytes = Number()
     memory_used_bytes = Number()
     compute_mode = Number()
+    gpm = Many(GpmMetric, MOST_GPM_METRICS)
+
+    def set_gpm(self, values: Mapping[int, float], code: int = 0) -> None:
+        """Give metrics values of its GPU instance, all with one return code."""
+        _set_gpm(self.gpm, values, code, self.changing)
 
 
 class Device(Record):
@@ -155,9 +173,33 @@ class Device(Record):
     pcie_link_max_generation = Number()
     pcie_link_max_width = Number()
     pcie_replays = Number()
+    pcie_transmit_kilobytes_per_second = Number()
+    pcie_receive_kilobytes_per_second = Number()
+    temperature_margin_celsius = Number()
+    fans = Number()
+    fabric_state = Number()
+    fabric_status = Number()
+    supported_event_types = Number()
+    ecc_volatile_corrected = Number()
+    ecc_volatile_uncorrected = Number()
+    ecc_lifetime_corrected = Number()
+    ecc_lifetime_uncorrected = Number()
+    remapped_rows_corrected = Number()
+    remapped_rows_uncorrected = Number()
+    remapping_pending = Number()
+    remapping_failed = Number()
+    retired_pages_corrected = Number()
+    retired_pages_uncorrected = Number()
+    retirement_pending = Number()
     mig = Many(MigDevice, MOST_MIG_DEVICES)
     processes = Many(Process, MOST_PROCESSES)
     fields = Many(FieldValue, MOST_FIELDS)
+    gpm_supported = Number()
+    gpm = Many(GpmMetric, MOST_GPM_METRICS)
+
+    def set_gpm(self, values: Mapping[int, float], code: int = 0) -> None:
+        """Give metrics values, all with one return code; metrics not given are not supported."""
+        _set_gpm(self.gpm, values, code, self.changing)
 
     @property
     def pci_address(self) -> str:
@@ -194,6 +236,31 @@ class Device(Record):
             place.value_type, place.bits = value_type, int.from_bytes(packed, "little")
 
 
+def _set_gpm(
+    places: Records[GpmMetric],
+    values: Mapping[int, float],
+    code: int,
+    changing: Callable[[], AbstractContextManager[object]],
+) -> None:
+    with changing():
+        for metric, value in values.items():
+            taken = [each for each in places if each.present and each.id == metric]
+            place = (taken or [each for each in places if not each.present])[0]
+            place.present, place.id, place.code = 1, metric, code
+            place.bits = int.from_bytes(struct.pack("d", value), "little")
+
+
+class Event(Record):
+    """Something that happened to a device, told to every event set that was registered for it by then."""
+
+    __slots__ = ()
+    device = Number()
+    type = Number()
+    data = Number()
+    gpu_instance = Number()
+    compute_instance = Number()
+
+
 class Call(Record):
     """How one function behaves for one handle, and what became of it; the library writes the last two."""
 
@@ -205,14 +272,20 @@ class Call(Record):
 
 
 class State(Record):
-    """All of it. `cells` has a row of functions for each handle and one for calls without any."""
+    """All of it. `cells` has a row of functions for each handle and one for calls without any.
+
+    `events` is a ring: the place of an event is its number, of which there were `event_count`, modulo its size.
+    """
 
     __slots__ = ()
     layout = Number()
     driver_version = Text(80)
     nvml_version = Text(80)
     cuda_driver_version = Number()
+    confidential_computing = Number()
     devices = Many(Device, MOST_DEVICES)
+    event_count = Number()
+    events = Many(Event, MOST_EVENTS)
     cells = Many(Call, (SYSTEM_ROW + 1) * len(CALLS))
 
 
@@ -233,6 +306,8 @@ enum {{
     DOUBLE_MOST_MIG_DEVICES = {MOST_MIG_DEVICES},
     DOUBLE_MOST_PROCESSES = {MOST_PROCESSES},
     DOUBLE_MOST_FIELDS = {MOST_FIELDS},
+    DOUBLE_MOST_EVENTS = {MOST_EVENTS},
+    DOUBLE_MOST_GPM_METRICS = {MOST_GPM_METRICS},
     DOUBLE_HANDLES_PER_DEVICE = {HANDLES_PER_DEVICE},
     DOUBLE_SYSTEM_ROW = {SYSTEM_ROW},
     DOUBLE_COMPUTE = {ProcessKind.COMPUTE:d},

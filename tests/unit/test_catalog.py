@@ -60,6 +60,7 @@ OPEN_LABELS = frozenset(
         "gpu_instance_id",
         "compute_instance_id",
         "fan",
+        "link",
         "code",
         "pid",
         "name",
@@ -93,7 +94,7 @@ CLOSED_LABELS = frozenset(
 TAKEN_LABELS = frozenset(
     {"instance", "job", "node", "cluster", "region", "zone", "service", "env", "type", "le", "quantile"}
 )
-PERSISTENT = frozenset({"info", "status", "allocated", "allocations"})
+PERSISTENT = frozenset({"info", "status", "allocated", "allocations", "errors_total", "error_last_timestamp_seconds"})
 SNAKE = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
 LONGEST_HELP = 199
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from exporter.config import Kubelet, Log, Mounts, NodeName, Poll, Settings, Web, load
+from exporter.config import Collect, Kubelet, Log, Mounts, NodeName, Poll, Settings, Web, load
 from exporter.config_error import ConfigError
 from exporter.logs import Format, Level
 from tools.gen_configuration import example
@@ -17,7 +17,8 @@ DEFAULTS = Settings(
     path=Mounts(Path("/sys"), Path("/proc")),
     node=NodeName(None),
     kubelet=Kubelet(Path("/var/lib/kubelet/pod-resources/kubelet.sock"), 5.0, 5.0, 60.0),
-    poll=Poll(1.0, 10.0, 60.0, 5.0, 10.0),
+    poll=Poll(1.0, 10.0, 60.0, 5.0, 10.0, 120.0),
+    collect=Collect(each_link=False, pcie_throughput=False, wake_sleeping=False, processes=False),
 )
 LEVEL_VARIABLE = "ACCELERATOR_EXPORTER_LOG_LEVEL"
 
@@ -45,7 +46,8 @@ def test_a_file_can_set_everything() -> None:
         path=Mounts(Path("/host/sys"), Path("/host/proc")),
         node=NodeName("worker-7.example"),
         kubelet=Kubelet(Path("/run/kubelet/pod-resources.sock"), 10.0, 2.5, 90.0),
-        poll=Poll(0.5, 5.0, 120.0, 3.0, 15.0),
+        poll=Poll(0.5, 5.0, 120.0, 3.0, 15.0, 90.0),
+        collect=Collect(each_link=True, pcie_throughput=True, wake_sleeping=True, processes=True),
     )
 
 
@@ -98,6 +100,19 @@ def test_order_is_checked_over_all_sources_and_blames_what_was_given(tmp_path: P
         'ACCELERATOR_EXPORTER_KUBELET_HOLD: found "3s", expected at least kubelet.interval, which is 5s'
     )
     assert load({"poll.fast_interval": "5s"}, {}, file).poll.fast_interval == 5.0
+
+
+@pytest.mark.parametrize("text", ["true", '"true"', "'true'", "!!bool true"])
+def test_a_switch_is_written_with_or_without_quotes(tmp_path: Path, text: str) -> None:
+    assert load({}, {}, written(tmp_path, f"collect:\n  each_link: {text}\n")).collect.each_link is True
+    assert load({}, {}, written(tmp_path, "collect:\n  each_link: false\n")).collect.each_link is False
+
+
+@pytest.mark.parametrize("text", ["True", "yes", "ON", "1", "enabled"])
+def test_another_word_for_true_is_refused_with_a_proposal(text: str) -> None:
+    assert error_of({"collect.processes": text}, {}, None) == (
+        f'--collect.processes: found "{text}", expected true or false, did you mean true?'
+    )
 
 
 @pytest.mark.parametrize("name", ["", "worker-1", "a.b-c.D9", "x" * 253])

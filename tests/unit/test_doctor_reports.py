@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collectors.contract import Reason
+from collectors import catalog
+from collectors.contract import Reason, Unsupported
 from exporter.doctor import report_json, report_text
 from exporter.doctor.facts import CollectorState, Facts, KubeletState, MountFacts, SocketMount
 from exporter.doctor.finding import Code, Severity
@@ -20,8 +21,10 @@ from exporter.doctor.layout import WIDTH, paragraph, printable, table
 from exporter.doctor.permissions import Permission, PermissionState, permissions
 from tests.doubles.doctor_facts import (
     HEALTHY,
+    IDLE_SLICE,
     NOT_MOUNTED,
     SERVING,
+    SLICE,
     SOCKET,
     SURROUNDINGS,
     TRAINING,
@@ -102,12 +105,62 @@ def test_long_lists_are_cut_and_say_so() -> None:
     assert len(document(FACTS["strangers"])["kubelet"]["answer"]["unmatched"]) == 25
 
 
-def test_equal_gaps_of_many_devices_are_one_line() -> None:
-    gap = reading().unsupported[0]
-    gaps = tuple(replace(gap, device_uuid=h100(number).uuid) for number in range(8))
-    found = replace(reading(), devices=tuple(map(h100, range(8))), unsupported=gaps)
+def lacking(*gaps: Unsupported) -> str:
+    """What is printed of the readings that cannot be had."""
+    found = replace(reading(), devices=tuple(map(h100, range(8))), partitions=(SLICE, IDLE_SLICE), unsupported=gaps)
     report = text(replace(HEALTHY, collectors=(collector(found),)))
-    assert report.count("accelerator_device_utilization_ratio  8   nvmlDeviceGetUtilizationRates") == 1
+    return report.partition("READINGS THAT CANNOT BE HAD\n")[2].partition("\n\nPCI BUS")[0]
+
+
+def test_devices_that_lack_the_same_are_told_together() -> None:
+    energy = replace(reading().unsupported[0], metric=catalog.ENERGY, detail="has no counter")
+    gaps = [replace(energy, device_uuid=h100(number).uuid) for number in range(8)]
+    load = replace(reading().unsupported[0], device_uuid=h100(3).uuid)
+
+    assert (
+        lacking(*gaps, load)
+        == """\
+  of 0000:0b:00.0, 0000:1b:00.0, 0000:2b:00.0, 0000:4b:00.0, 0000:5b:00.0, 0000:6b:00.0,
+  0000:7b:00.0:
+  FAMILY                                  WHY
+  accelerator_device_energy_joules_total  has no counter
+
+  of 0000:3b:00.0:
+  FAMILY                                  WHY
+  accelerator_device_energy_joules_total  has no counter
+  accelerator_device_utilization_ratio    nvmlDeviceGetUtilizationRates: NOT_SUPPORTED (3)"""
+    )
+
+
+def test_the_same_gap_for_another_reason_is_told_apart() -> None:
+    gap = reading().unsupported[0]
+    old = replace(gap, device_uuid=WHOLE.uuid, detail="the driver is too old")
+
+    assert lacking(gap, old).count("accelerator_device_utilization_ratio") == 2
+
+
+def test_partitions_are_named_by_profile_and_device() -> None:
+    gap = replace(reading().unsupported[0], detail="has none")
+    parts = [replace(gap, partition_uuid=part.uuid) for part in (SLICE, IDLE_SLICE)]
+    unknown = replace(gap, device_uuid="GPU-gone", partition_uuid="MIG-gone")
+
+    assert (
+        lacking(*parts, unknown)
+        == """\
+  of 3g.40gb of 0000:2b:00.0, 1g.10gb of 0000:2b:00.0, MIG-gone of GPU-gone:
+  FAMILY                                   WHY
+  accelerator_partition_utilization_ratio  has none"""
+    )
+
+
+def test_equal_partitions_are_counted() -> None:
+    gap = replace(reading().unsupported[0], detail="has none")
+    twins = (SLICE, replace(IDLE_SLICE, profile=SLICE.profile))
+    found = replace(
+        reading(), partitions=twins, unsupported=tuple(replace(gap, partition_uuid=part.uuid) for part in twins)
+    )
+
+    assert "of 2 times 3g.40gb of 0000:2b:00.0:" in text(replace(HEALTHY, collectors=(collector(found),)))
 
 
 def test_the_summary_counts() -> None:

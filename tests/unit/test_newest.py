@@ -7,6 +7,7 @@ from collectors import catalog
 from collectors.contract import Reading, Reason, Sample
 from collectors.metric import Cadence
 from exporter.newest import NewestReadings
+from exporter.snapshot import Failure
 from tests.doubles.collectors import (
     EVERY,
     FAST,
@@ -313,3 +314,66 @@ def test_a_call_that_failed_brings_no_samples(newest: NewestReadings) -> None:
     assert newest.ended(failed(0.0, Reason.UNAVAILABLE)) == ()
     assert newest.ended(absent(1.0)) == ()
     assert set(newest.ended(ended(2.0, READING, EVERY))) == set(READING.samples)
+
+
+def test_a_released_collector_keeps_identity_and_past_events_and_nothing_else(newest: NewestReadings) -> None:
+    happened = Sample(catalog.ERRORS, "gpu-a", 3, "", ("xid", "79", "hardware"))
+    newest.ended(ended(10.0, Reading((A,), samples=(USED, WARM, KNOWN, WELL, happened))))
+    newest.released()
+
+    assert set(newest.samples(10.0)) == {KNOWN, happened}
+    assert newest.devices == (A,)
+
+
+def test_health_of_a_released_collector(newest: NewestReadings) -> None:
+    newest.ended(ended(10.0, READING))
+    newest.released()
+
+    health = newest.health(11.0)
+    assert (health.present, health.up, health.released, health.devices) == (True, False, True, 1)
+    assert (health.failure, sum(health.errors.values())) == (None, 0)
+
+
+def test_a_call_after_a_release_ends_it(newest: NewestReadings, log: pytest.LogCaptureFixture) -> None:
+    newest.ended(ended(10.0, READING))
+    newest.released()
+    newest.ended(ended(20.0, READING))
+
+    assert (newest.health(20.0).up, newest.health(20.0).released) == (True, False)
+    assert set(newest.samples(20.0)) == {USED, WARM, KNOWN, WELL}
+    assert [message.partition(":")[0] for message in log.messages] == [
+        "collector up",
+        "collector released",
+        *log.messages[:1],
+    ]
+
+
+def test_a_failure_after_a_release_is_told_even_if_it_was_told_before(
+    newest: NewestReadings, log: pytest.LogCaptureFixture
+) -> None:
+    newest.ended(failed(10.0, Reason.DRIVER_NOT_LOADED))
+    newest.released()
+    newest.ended(failed(20.0, Reason.DRIVER_NOT_LOADED))
+
+    assert [message.partition(":")[0] for message in log.messages] == [
+        "collector down",
+        "collector released",
+        "collector down",
+    ]
+    assert not newest.health(20.0).released
+
+
+def test_a_release_before_the_first_answer_settles_it_quietly(
+    newest: NewestReadings, log: pytest.LogCaptureFixture
+) -> None:
+    newest.released()
+
+    assert newest.settled
+    assert (newest.health(0.0).present, log.messages) == (False, [])
+
+
+def test_a_failure_is_told_with_its_newest_text_and_its_beginning(newest: NewestReadings) -> None:
+    for at, text in ((1.0, "first"), (2.0, "second")):
+        newest.ended(failed(at, Reason.VERSION_MISMATCH, text))
+
+    assert newest.health(2.0).failure == Failure(Reason.VERSION_MISMATCH, "second", 1.0)

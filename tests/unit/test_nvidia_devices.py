@@ -259,3 +259,34 @@ def test_indices_of_an_earlier_session_name_nobody(tmp_path: Path, code: int, re
     bench.binding.handle_errors[1] = code
     (fault,) = bench.enumerate()
     assert (fault.reason, fault.where) == (reason, "device at index 1")
+
+
+def test_devices_that_are_not_asked_are_as_they_were_known(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, [FakeGpu(uuid="GPU-abc")])
+    bench.tree.add_pci("0000:3b:00.0")
+    bench.tree.add_pci("0000:86:00.0")
+    bench.tree.add_pci("0000:d8:00.0", driver="vfio-pci")
+    bench.enumerate()
+    known, made = bench.table.unasked(functions_of(bench.tree.root, NVIDIA))
+    assert (known.device, known.identity) == (bench.table.entries[0].device, bench.table.entries[0].identity)
+    assert made.device.uuid == made_uuid("nvidia", "machine", "0000:86:00.0")
+    assert [(entry.handle, entry.asleep, entry.device.lost) for entry in (known, made)] == [(None, True, False)] * 2
+
+
+def test_a_device_that_was_never_asked_gets_its_own_uuid_when_it_is(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, [FakeGpu(uuid="GPU-abc")])
+    bench.tree.add_pci("0000:3b:00.0")
+    functions = functions_of(bench.tree.root, NVIDIA)
+    assert bench.table.unasked(functions)[0].device.uuid == made_uuid("nvidia", "machine", "0000:3b:00.0")
+    assert bench.enumerate() == []
+    assert bench.table.unasked(functions)[0].device.uuid == "GPU-abc"
+
+
+def test_who_is_asleep_is_marked_anew_each_time(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, gpus(2))
+    bench.enumerate()
+    first, second = bench.table.entries
+    bench.table.note_asleep({first.device.device})
+    assert (first.asleep, second.asleep) == (True, False)
+    bench.table.note_asleep({second.device.device})
+    assert (first.asleep, second.asleep) == (False, True)

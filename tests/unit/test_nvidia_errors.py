@@ -9,6 +9,7 @@ from collectors.nvidia.errors import (
     LibraryMissingError,
     NothingError,
     SessionError,
+    TimedOutError,
     fault_of,
     from_code,
 )
@@ -25,7 +26,7 @@ EXPECTED: dict[int, tuple[type[CollectorError], Reason | None]] = {
     7: (InsufficientSizeError, Reason.UNAVAILABLE),
     8: UNAVAILABLE,
     9: (SessionError, Reason.DRIVER_NOT_LOADED),
-    10: UNAVAILABLE,
+    10: (TimedOutError, Reason.UNAVAILABLE),
     11: UNAVAILABLE,
     12: (LibraryMissingError, Reason.LIBRARY_MISSING),
     13: (UnsupportedError, None),

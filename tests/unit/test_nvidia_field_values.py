@@ -26,7 +26,7 @@ def test_a_field_of_unknown_type_is_an_invalid_value() -> None:
 def test_a_field_has_its_own_return_code() -> None:
     error = read(FakeGpu(field_code=3))
     assert isinstance(error, UnsupportedError)
-    assert str(error) == "nvmlDeviceGetFieldValues(82): NOT_SUPPORTED (3)"
+    assert str(error).startswith("nvmlDeviceGetFieldValues(82): NOT_SUPPORTED (3): ")
 
 
 def test_a_counter_of_32_bits_will_not_do_where_it_would_wrap() -> None:

@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from collectors import catalog
+from collectors import catalog, labels
 from collectors.metric import Cadence
+from collectors.nvidia import xid
 from tests.doubles.native_build import build_nvml
 from tests.doubles.nvidia_process import NvidiaProcess
-from tests.doubles.nvml import Device, NvmlState, ProcessKind, h100, h100_mig, process
+from tests.doubles.nvml import Device, NvmlState, ProcessKind, ValueType, h100, h100_mig, process
 from tests.doubles.sysfs_tree import SysfsTree
 
 
@@ -41,6 +42,15 @@ def filled(index: int) -> Device:
     device.energy_millijoules = 2**40 + index
     device.temperature_celsius = 40 + index
     device.max_clock_graphics_megahertz = 1_980 + index
+    device.gpm_supported = 0  # test_nvidia_activity.py has it
+    device.clocks_event_reasons = 0x68  # hardware slowdown for heat
+    device.temperature_margin_celsius = 46 - index
+    device.threshold_slowdown_celsius, device.threshold_shutdown_celsius = 89, 92 + index
+    device.pcie_replays = index
+    device.ecc_volatile_corrected = 5 + index
+    device.set_field(197, 2**40 + index, ValueType.UNSIGNED_LONG_LONG)
+    device.set_field(138, index, ValueType.UNSIGNED_LONG_LONG, scope=0xFFFFFFFF)
+    device.set_field(165, 0, ValueType.UNSIGNED_INT, scope=3)
     device.processes = [
         process(100, 5),
         process(100, 5, ProcessKind.GRAPHICS),
@@ -79,6 +89,50 @@ def in_base_units(device: Device, index: int) -> dict[tuple[str, ...], float]:
         ("mode", "partitioning"): 0,
         ("mode", "persistence"): 1,
         ("mode", "ecc"): 1,
+        ("mode", "exclusive"): 0,
+        ("mode", "confidential"): 0,
+        **links_in_base_units(device, index),
+        **errors_in_base_units(index),
+        **{("throttle_active", reason): float(reason == "thermal") for reason in labels.THROTTLE_REASON.values},
+        **{("engine_utilization_ratio", engine): 0 for engine in ("encoder", "decoder", "jpeg", "optical_flow")},
+        ("temperature_limit_celsius", "core", "slowdown"): device.threshold_slowdown_celsius,
+        ("temperature_limit_celsius", "core", "shutdown"): device.threshold_shutdown_celsius,
+        ("temperature_margin_celsius", "core", "slowdown"): 46 - index,
+    }
+
+
+def links_in_base_units(device: Device, index: int) -> dict[tuple[str, ...], float]:
+    return {
+        ("pcie_link_generation",): device.pcie_link_generation,
+        ("pcie_link_width",): 16,
+        ("pcie_link_max_generation",): 5,
+        ("pcie_link_max_width",): 16,
+        ("pcie_replays_total",): index,
+        ("pcie_bytes_total", "transmit"): 2**40 + index,
+        ("pcie_bytes_total", "receive"): 0,
+        ("interconnect_bytes_total", "nvlink", "transmit", ""): 1024 * index,
+        ("interconnect_bytes_total", "nvlink", "receive", ""): 0,
+        ("interconnect_links", "nvlink", "up"): 17,
+        ("interconnect_links", "nvlink", "down"): 1,
+        ("interconnect_bandwidth_limit_bytes_per_second", "nvlink"): 17 * 26_562e6,
+        **{("interconnect_errors_total", "nvlink", k, ""): 0 for k in ("crc_flit", "crc_data", "replay", "recovery")},
+        **{("fabric_status", "nvlink", state): float(state == "completed") for state in labels.FABRIC_STATE.values},
+    }
+
+
+def errors_in_base_units(index: int) -> dict[tuple[str, ...], float]:
+    return {
+        ("memory_errors_total", "corrected"): 5 + index,
+        ("memory_errors_total", "uncorrected"): 0,
+        ("memory_lifetime_errors_total", "corrected"): 0,
+        ("memory_lifetime_errors_total", "uncorrected"): 0,
+        ("memory_remapped_rows", "corrected"): 0,
+        ("memory_remapped_rows", "uncorrected"): 0,
+        ("memory_repair_pending",): 0,
+        ("memory_repair_failed",): 0,
+        **{("errors_total", "xid", code, "hardware"): 0 for code in xid.FROM_START},
+        ("errors_total", "driver", "gpu_unavailable", "hardware"): 0,
+        **{("recovery_action", action): float(action == "none") for action in labels.RECOVERY.values},
     }
 
 
@@ -131,7 +185,7 @@ def test_every_reading_of_seven_mig_devices_arrives(state: NvmlState, reader: Nv
             "gpu_instance_id": str(7 + index),
             "compute_instance_id": "0",
         }
-    assert "utilization_ratio" in answer.unsupported
+    assert "engine_utilization_ratio" in answer.unsupported
 
 
 def test_a_new_cut_under_the_same_ids_is_named_right_in_the_next_fast_poll(
@@ -184,6 +238,7 @@ def test_values_that_are_marks_of_absence_are_no_samples(state: NvmlState, reade
     device.power_milliwatts = 0xFFFFFFFF
     device.energy_millijoules = 2**64 - 1
     device.utilization_gpu_percent = 250
+    device.gpm_supported = 0
     answer = reader.read()
     assert sorted(detail for reason, _, detail in answer.faults if reason == "invalid_value") == [
         "energy: 18446744073709551615",
@@ -212,7 +267,7 @@ def test_an_old_driver_without_the_newer_functions_is_read_by_the_older_ones(
     with NvidiaProcess(sysfs.path, state.environment(build_nvml(tmp_path, without=old))) as reader:
         answer = reader.read()
     assert answer.faults == []
-    assert answer.unsupported == ["memory_reserved_bytes"]
+    assert answer.unsupported == ["memory_reserved_bytes", "temperature_limit_celsius", "fan_speed_ratio"]
     used = device.memory_used_bytes + device.memory_reserved_bytes
     assert answer.value(catalog.MEMORY_USAGE, device.uuid) == used
     assert answer.value(catalog.TEMPERATURE, device.uuid, "core") == 31

@@ -3,16 +3,19 @@ import math
 import pytest
 
 from collectors import catalog
-from collectors.contract import DeviceLostError, Reason, Unsupported
+from collectors.contract import DeviceLostError, Reason, Unsupported, Wishes
 from collectors.metric import Cadence, Metric
+from collectors.nvidia import activity
 from collectors.nvidia.asking import Asker, Findings, Subject
 from collectors.nvidia.errors import SessionError
 from collectors.nvidia.nvml import Handle
-from collectors.nvidia.query import Part, Query, flat
-from collectors.nvidia.readings import DEVICE_QUERIES
+from collectors.nvidia.query import Part, Query, Questions, flat, rows_of
+from collectors.nvidia.readings import DEVICE_ROWS, device_questions
 from tests.doubles.nvml_binding import FakeGpu, border
 
 ALL = frozenset(Cadence)
+QUESTIONS = device_questions(Wishes())
+EVERY_WISH = device_questions(Wishes(each_link=True, pcie_throughput=True))
 SUBJECT = Subject("GPU-0")
 
 
@@ -24,60 +27,121 @@ class Bench:
         self.asker = Asker(border(gpu))
 
     def ask(self, due: frozenset[Cadence] = ALL) -> Findings:
-        return self.asker.ask(SUBJECT, Handle(self.gpu), DEVICE_QUERIES, due)
+        return self.asker.ask(SUBJECT, Handle(self.gpu), QUESTIONS, due)
 
 
 def values(findings: Findings) -> dict[tuple[str, ...], float]:
     return {(sample.metric.stem, *sample.labels): sample.value for sample in findings.samples}
 
 
+# What a device with everything tells.
+EVERYTHING: dict[tuple[str, ...], float] = {
+    ("utilization_ratio",): 0.5,
+    ("memory_bandwidth_utilization_ratio",): 0.25,
+    ("memory_usage_bytes",): 300,
+    ("memory_limit_bytes",): 1_000,
+    ("memory_reserved_bytes",): 100,
+    ("power_watts",): 350.5,
+    ("energy_joules_total",): 12345.678,
+    ("power_limit_watts",): 650,
+    ("power_default_limit_watts",): 700,
+    ("power_min_limit_watts",): 200,
+    ("power_max_limit_watts",): 700,
+    ("clock_hertz", "core"): 1_980_000_000,
+    ("clock_hertz", "sm"): 1_979_000_000,
+    ("clock_hertz", "memory"): 2_619_000_000,
+    ("clock_hertz", "video"): 1_500_000_000,
+    ("max_clock_hertz", "core"): 1_981_000_000,
+    ("max_clock_hertz", "sm"): 1_982_000_000,
+    ("max_clock_hertz", "memory"): 2_620_000_000,
+    ("max_clock_hertz", "video"): 1_545_000_000,
+    ("processes",): 4,
+    ("throttle_active", "power"): 1,
+    ("throttle_active", "thermal"): 0,
+    ("throttle_active", "external"): 0,
+    ("throttle_active", "reliability"): 0,
+    ("engine_utilization_ratio", "encoder"): 0.1,
+    ("engine_utilization_ratio", "decoder"): 0.2,
+    ("engine_utilization_ratio", "jpeg"): 0.3,
+    ("engine_utilization_ratio", "optical_flow"): 0.4,
+    ("temperature_celsius", "core"): 41,
+    ("temperature_limit_celsius", "core", "shutdown"): 92,
+    ("temperature_limit_celsius", "core", "slowdown"): 89,
+    ("temperature_limit_celsius", "memory", "maximum"): 95,
+    ("temperature_limit_celsius", "core", "maximum"): 87,
+    ("temperature_margin_celsius", "core", "slowdown"): 46,
+    ("fan_speed_ratio", "0"): 0.3,
+    ("fan_speed_ratio", "1"): 0.6,
+    ("mode", "partitioning"): 0,
+    ("mode", "persistence"): 1,
+    ("mode", "ecc"): 1,
+    ("mode", "exclusive"): 1,
+    ("mode", "confidential"): 0,
+    ("pcie_link_generation",): 4,
+    ("pcie_link_width",): 16,
+    ("pcie_replays_total",): 7,
+    ("pcie_link_max_generation",): 5,
+    ("pcie_link_max_width",): 16,
+    ("interconnect_links", "nvlink", "up"): 1,
+    ("interconnect_links", "nvlink", "down"): 1,
+    ("interconnect_links", "c2c", "up"): 1,
+    ("interconnect_links", "c2c", "down"): 0,
+    ("interconnect_bandwidth_limit_bytes_per_second", "nvlink"): 26_562_000_000,
+    ("interconnect_bandwidth_limit_bytes_per_second", "c2c"): 900_000_000_000,
+    ("fabric_status", "nvlink", "not_supported"): 0,
+    ("fabric_status", "nvlink", "not_started"): 0,
+    ("fabric_status", "nvlink", "in_progress"): 0,
+    ("fabric_status", "nvlink", "completed"): 1,
+    ("fabric_status", "nvlink", "failed"): 0,
+    ("memory_errors_total", "corrected"): 1,
+    ("memory_errors_total", "uncorrected"): 0,
+    ("memory_lifetime_errors_total", "corrected"): 101,
+    ("memory_lifetime_errors_total", "uncorrected"): 111,
+    ("memory_remapped_rows", "corrected"): 1,
+    ("memory_remapped_rows", "uncorrected"): 2,
+    ("memory_repair_pending",): 0,
+    ("memory_repair_failed",): 0,
+    ("temperature_celsius", "memory"): 55,
+    ("pcie_bytes_total", "transmit"): 5_000,
+    ("pcie_bytes_total", "receive"): 6_000,
+    ("interconnect_bytes_total", "nvlink", "transmit", ""): 4_096,
+    ("interconnect_bytes_total", "nvlink", "receive", ""): 3_072,
+    ("interconnect_errors_total", "nvlink", "crc_flit", ""): 1,
+    ("interconnect_errors_total", "nvlink", "crc_data", ""): 2,
+    ("interconnect_errors_total", "nvlink", "replay", ""): 3,
+    ("interconnect_errors_total", "nvlink", "recovery", ""): 4,
+    ("recovery_action", "none"): 1,
+    ("recovery_action", "reset"): 0,
+    ("recovery_action", "reboot"): 0,
+    ("recovery_action", "drain"): 0,
+    ("recovery_action", "drain_and_reset"): 0,
+    ("recovery_action", "recover_fabric"): 0,
+    ("recovery_action", "bus_reset"): 0,
+}
+
+
 def test_every_reading_arrives_in_base_units() -> None:
     findings = Bench(FakeGpu(compute_pids=(7, 8), graphics_pids=(8, 9), mps_pids=(10,))).ask()
     assert findings.faults == []
-    assert values(findings) == {
-        ("utilization_ratio",): 0.5,
-        ("memory_bandwidth_utilization_ratio",): 0.25,
-        ("memory_usage_bytes",): 300,
-        ("memory_limit_bytes",): 1000,
-        ("memory_reserved_bytes",): 100,
-        ("power_watts",): 350.5,
-        ("energy_joules_total",): 12_345.678,
-        ("power_limit_watts",): 650,
-        ("power_default_limit_watts",): 700,
-        ("power_min_limit_watts",): 200,
-        ("power_max_limit_watts",): 700,
-        ("temperature_celsius", "core"): 41,
-        ("temperature_celsius", "memory"): 55,
-        ("clock_hertz", "core"): 1_980_000_000,
-        ("clock_hertz", "sm"): 1_979_000_000,
-        ("clock_hertz", "memory"): 2_619_000_000,
-        ("clock_hertz", "video"): 1_500_000_000,
-        ("max_clock_hertz", "core"): 1_981_000_000,
-        ("max_clock_hertz", "sm"): 1_982_000_000,
-        ("max_clock_hertz", "memory"): 2_620_000_000,
-        ("max_clock_hertz", "video"): 1_545_000_000,
-        ("processes",): 4,
-        ("mode", "partitioning"): 0,
-        ("mode", "persistence"): 1,
-        ("mode", "ecc"): 1,
-    }
+    assert values(findings) == EVERYTHING
 
 
 def test_samples_name_their_subject() -> None:
     asker = Asker(border(FakeGpu()))
-    findings = asker.ask(Subject("GPU-0", "MIG-1"), Handle(FakeGpu()), DEVICE_QUERIES, ALL)
+    findings = asker.ask(Subject("GPU-0", "MIG-1"), Handle(FakeGpu()), QUESTIONS, ALL)
     assert {(sample.device_uuid, sample.partition_uuid) for sample in findings.samples} == {("GPU-0", "MIG-1")}
 
 
-@pytest.mark.parametrize("question", list(flat(DEVICE_QUERIES)), ids=lambda question: question.name)
+@pytest.mark.parametrize("question", [*flat(QUESTIONS), *flat(EVERY_WISH)], ids=lambda question: question.name)
 def test_the_rows_of_a_question_have_one_cadence(question: Query | Part) -> None:
     assert {row.cadence for row in question.rows} == {question.cadence}
 
 
-def test_query_names_are_unique_and_stand_ins_come_after() -> None:
-    names = [question.name for question in flat(DEVICE_QUERIES)]
+@pytest.mark.parametrize("questions", [QUESTIONS, EVERY_WISH])
+def test_query_names_are_unique_and_stand_ins_come_after(questions: Questions) -> None:
+    names = [question.name for question in flat(questions)]
     assert len(set(names)) == len(names)
-    for query in flat(DEVICE_QUERIES):
+    for query in flat(questions):
         if query.instead_of:
             assert names.index(query.instead_of) < names.index(query.name)
 
@@ -132,9 +196,8 @@ def test_what_is_unsupported_is_silent_and_never_asked_again() -> None:
     for _ in range(3):
         assert bench.ask().faults == []
     assert bench.gpu.calls["nvmlDeviceGetTotalEnergyConsumption"] == 1
-    assert list(bench.asker.unsupported()) == [
-        Unsupported(catalog.ENERGY, "GPU-0", "nvmlDeviceGetTotalEnergyConsumption: NOT_SUPPORTED (3)")
-    ]
+    why = "nvmlDeviceGetTotalEnergyConsumption: NOT_SUPPORTED (3): this device, or its present mode, does not have it"
+    assert list(bench.asker.unsupported()) == [Unsupported(catalog.ENERGY, "GPU-0", why)]
 
 
 def test_a_missing_permission_is_told_once_and_never_asked_again() -> None:
@@ -146,14 +209,14 @@ def test_a_missing_permission_is_told_once_and_never_asked_again() -> None:
 
 
 def test_forgetting_a_device_asks_it_everything_again() -> None:
-    bench = Bench(FakeGpu(errors={"nvmlDeviceGetUtilizationRates": 3}))
+    bench = Bench(FakeGpu(errors={"nvmlDeviceGetPowerUsage": 3}))
     bench.ask()
     bench.asker.forget("GPU-other")
     bench.ask()
     bench.asker.forget("GPU-0")
     assert list(bench.asker.unsupported()) == []
     bench.ask()
-    assert bench.gpu.calls["nvmlDeviceGetUtilizationRates"] == 2
+    assert bench.gpu.calls["nvmlDeviceGetPowerUsage"] == 2
 
 
 def test_a_failed_reading_is_told_and_asked_again() -> None:
@@ -221,3 +284,7 @@ def test_processes_are_counted_without_the_lists_a_card_does_not_have(call: str)
 def test_what_concerns_more_than_the_reading_is_passed_on(code: int, expected: type[Exception]) -> None:
     with pytest.raises(expected):
         Bench(FakeGpu(errors={"nvmlDeviceGetPowerUsage": code})).ask()
+
+
+def test_the_rows_that_can_be_had_are_those_of_the_questions() -> None:
+    assert rows_of(QUESTIONS) | rows_of(EVERY_WISH) | activity.ROWS == DEVICE_ROWS

@@ -148,6 +148,15 @@ def test_closing_twice_shuts_down_once_and_never_raises(code: int | None) -> Non
     assert bench.binding.calls["nvmlShutdown"] == 1
 
 
+def test_it_is_open_from_its_first_use_to_its_closing() -> None:
+    bench = Bench()
+    assert not bench.session.is_open
+    bench.session.library()
+    assert bench.session.is_open
+    bench.session.close()
+    assert not bench.session.is_open
+
+
 def test_after_closing_it_opens_again_at_once() -> None:
     bench = Bench()
     first = bench.session.library()

@@ -274,6 +274,17 @@ BINDING = {
     "nvmlDeviceGetClockInfo": ("nvmlDeviceGetClockInfo", 0),
     "nvmlDeviceGetMaxClockInfo": ("nvmlDeviceGetMaxClockInfo", 0),
     "nvmlDeviceGetMigDeviceHandleByIndex": ("nvmlDeviceGetMigDeviceHandleByIndex", 0),
+    "nvmlDeviceGetFanSpeed_v2": ("nvmlDeviceGetFanSpeed_v2", 0),
+    "nvmlDeviceGetPcieThroughput": ("nvmlDeviceGetPcieThroughput", 0),
+    "nvmlDeviceGetGpuFabricInfoV": ("nvmlDeviceGetGpuFabricInfoV", None),
+    "nvmlGpmSampleFree": ("nvmlGpmSampleFree", None),
+    "nvmlGpmSampleGet": ("nvmlGpmSampleGet", None),
+    "nvmlGpmMigSampleGet": ("nvmlGpmMigSampleGet", 1, None),
+    "nvmlEventSetWait_v2": ("nvmlEventSetWait_v2", None, 0),
+    "nvmlEventSetFree": ("nvmlEventSetFree", None),
+    "nvmlDeviceRegisterEvents": ("nvmlDeviceRegisterEvents", 8, None),
+    "nvmlDeviceGetTotalEccErrors": ("nvmlDeviceGetTotalEccErrors", 0, 0),
+    "nvmlDeviceGetRetiredPages": ("nvmlDeviceGetRetiredPages", 0),
 }
 
 

@@ -32,11 +32,16 @@ def test_the_table_holds_these_options_and_defaults() -> None:
         "poll.slow_interval": "60s",
         "poll.deadline": "5s",
         "poll.max_age": "10s",
+        "poll.version_mismatch_timeout": "2m",
+        "collect.each_link": "false",
+        "collect.pcie_throughput": "false",
+        "collect.wake_sleeping": "false",
+        "collect.processes": "false",
     }
 
 
 def test_keys_flags_and_variables_are_unique() -> None:
-    assert len(set(KEYS)) == len({option.flag for option in OPTIONS}) == len({o.variable for o in OPTIONS}) == 16
+    assert len(set(KEYS)) == len({option.flag for option in OPTIONS}) == len({o.variable for o in OPTIONS}) == 21
 
 
 def test_flag_and_variable_follow_from_the_key() -> None:

@@ -17,7 +17,7 @@ from collectors.contract import (
     UnsupportedError,
 )
 from collectors.metric import Cadence
-from exporter.poller import CallEnded, CallStarted, Poller, Schedule
+from exporter.poller import CallEnded, CallStarted, Poller, PollerEvent, Released, Schedule
 from tests.doubles.collectors import BOUND_SECONDS, EVERY, FAST, INTERVALS, Hang, ScriptedCollector, gpu, part
 from tests.doubles.exporter_process import wait_until
 
@@ -28,7 +28,7 @@ ONCE = dict.fromkeys(Cadence, 3600.0)
 OFTEN = ONCE | {Cadence.FAST: 0.001}
 
 
-class Reports(list[CallStarted | CallEnded]):
+class Reports(list[PollerEvent]):
     """What a poller reported, and how often a call ended."""
 
     @property
@@ -233,7 +233,7 @@ def test_no_second_call_starts_while_one_is_out() -> None:
     # Every look at the clock is an hour later: whatever might be due is long due.
     hours = iter(range(0, 10**9, 3600))
     with polling(collector, OFTEN, lambda: float(next(hours))) as (poller, reports):
-        wait_until(lambda: collector.calls, BOUND_SECONDS)
+        wait_until(lambda: len(collector.calls) == 1, BOUND_SECONDS)
         assert not poller.join(0.2), "the thread must still be in the call"
         assert (reports, len(collector.calls)) == ([reports[0]], 1)
         hang.released.set()
@@ -257,7 +257,7 @@ def test_stopping_returns_at_once_while_a_call_hangs_and_closes_when_it_is_over(
     hang = Hang(READING)
     collector = ScriptedCollector(hang)
     with polling(collector, OFTEN) as (poller, _):
-        wait_until(lambda: collector.calls, BOUND_SECONDS)
+        wait_until(lambda: len(collector.calls) == 1, BOUND_SECONDS)
         poller.stop()
         assert not poller.join(0.01)
         assert not collector.closed.is_set()
@@ -285,3 +285,72 @@ def test_an_error_at_closing_is_logged_and_the_thread_ends_in_order(caplog: pyte
     assert [(record.getMessage(), bool(record.exc_info)) for record in caplog.records] == [
         ("collector not closed", True)
     ]
+
+
+def released(reports: Reports) -> int:
+    return reports.count(Released("acme"))
+
+
+def test_a_released_collector_is_closed_by_its_own_thread_and_called_no_more() -> None:
+    collector = ScriptedCollector(READING)
+    with polling(collector, OFTEN) as (poller, reports):
+        reports.wait(2)
+        poller.release()
+        wait_until(lambda: released(reports) == 1, BOUND_SECONDS)
+        assert collector.closed.is_set()
+        calls = len(collector.calls)
+        poller.set_intervals(OFTEN)  # wakes the thread, which has to go back to rest
+        assert not poller.join(0.2), "the thread must be at rest"
+        assert (len(collector.calls), released(reports)) == (calls, 1)
+        assert reports[-1] == Released("acme")
+
+    assert len(collector.threads) == 1
+
+
+def test_everything_is_due_when_the_hardware_is_taken_up_again() -> None:
+    collector = ScriptedCollector(READING)
+    with polling(collector, ONCE) as (poller, reports):
+        reports.wait(1)
+        poller.release()
+        wait_until(lambda: released(reports) == 1, BOUND_SECONDS)
+        poller.resume()
+        reports.wait(2)
+
+    assert collector.calls == [EVERY, EVERY]
+    assert [type(report) for report in reports] == [CallStarted, CallEnded, Released, CallStarted, CallEnded]
+
+
+def test_pauses_after_failures_are_over_when_the_hardware_is_taken_up_again() -> None:
+    collector = ScriptedCollector(UnavailableError("busy"))
+    with polling(collector, ONCE) as (poller, reports):
+        reports.wait(1)
+        poller.release()
+        wait_until(lambda: released(reports) == 1, BOUND_SECONDS)
+        poller.resume()
+        reports.wait(2)
+
+
+def test_a_call_that_is_out_returns_before_its_collector_is_closed() -> None:
+    hang = Hang(READING)
+    collector = ScriptedCollector(hang)
+    with polling(collector, OFTEN) as (poller, reports):
+        wait_until(lambda: len(collector.calls) == 1, BOUND_SECONDS)
+        poller.release()
+        assert not poller.join(0.2), "the thread must still be in the call"
+        assert not collector.closed.is_set()
+        hang.released.set()
+        wait_until(lambda: released(reports) == 1, BOUND_SECONDS)
+
+    assert [type(report) for report in reports] == [CallStarted, CallEnded, Released]
+
+
+def test_a_poller_can_be_released_before_it_starts_and_stopped_at_rest() -> None:
+    collector = ScriptedCollector(READING)
+    reports = Reports()
+    poller = Poller("acme", collector, OFTEN, time.monotonic, reports.append)
+    poller.release()
+    poller.start()
+    wait_until(lambda: released(reports) == 1, BOUND_SECONDS)
+    poller.stop()
+    assert poller.join(BOUND_SECONDS)
+    assert (collector.calls, reports) == ([], [Released("acme")])

@@ -190,6 +190,15 @@ def test_an_old_snapshot_is_pointed_out() -> None:
     assert not [paragraph for paragraph in text(rich(), 10).paragraphs if paragraph.startswith("What you see")]
 
 
+def test_a_release_is_pointed_out() -> None:
+    released = replace(rich(), collectors=(collector("nvidia", 4, up=False, released=True),))
+    notice = "The hardware is released: nothing is read until the exporter gets SIGUSR2."
+
+    assert notice in text(released).paragraphs
+    assert "released" in [cell for row in text(released).cells for cell in row]
+    assert notice not in text(rich()).paragraphs
+
+
 def test_without_a_node_name_the_page_does_without() -> None:
     page = render(replace(ABOUT, node=""), view(Snapshot(), NOW, 0), "")
 
@@ -208,6 +217,10 @@ NOTHING += "accelerator-exporter --simulate shows a simulated node."
         (Snapshot(), "Waiting for the collectors' first readings."),
         (Snapshot(ready=True), NOTHING),
         (Snapshot(collectors=(collector("amd", present=False, up=False),), ready=True), NOTHING),
+        (
+            Snapshot(collectors=(collector("amd", present=False, up=False, released=True),), ready=True),
+            "No device is known, and none is looked for while the hardware is released.",
+        ),
         (
             Snapshot(collectors=(collector("amd", up=False, errors={Reason.LIBRARY_MISSING: 1}),), ready=True),
             "No device can be read: a collector below fails, accelerator-exporter check says what to do.",

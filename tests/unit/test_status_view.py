@@ -150,6 +150,8 @@ UNASKED = CollectorHealth("x", False, False, False, 0, None, None, dict.fromkeys
         (collector("x"), CollectorState.UP),
         (collector("x", up=False), CollectorState.DOWN),
         (collector("x", up=False, late=True), CollectorState.LATE),
+        (collector("x", up=False, released=True), CollectorState.RELEASED),
+        (collector("x", up=False, late=True, released=True), CollectorState.LATE),
         (replace(UNASKED, present=True, late=True, duration_seconds=3.0), CollectorState.LATE),
     ],
 )

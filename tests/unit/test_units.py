@@ -15,6 +15,8 @@ from collectors import units
         (units.joules_from_millijoules, 12_345_678, 12_345.678),
         (units.hertz_from_megahertz, 1980, 1_980_000_000),
         (units.bytes_from_kibibytes, 3, 3072),
+        (units.bytes_from_kilobytes, 3, 3000),
+        (units.bytes_from_megabytes, 26_562, 26_562_000_000),
         (units.bytes_from_mebibytes, 80, 83_886_080),
     ],
 )
@@ -30,5 +32,7 @@ def test_every_conversion_is_in_the_table_above() -> None:
         "joules_from_millijoules",
         "hertz_from_megahertz",
         "bytes_from_kibibytes",
+        "bytes_from_kilobytes",
+        "bytes_from_megabytes",
         "bytes_from_mebibytes",
     }

@@ -1,0 +1,131 @@
+"""How busy the parts of a device were, by GPM: of whole devices, and of MIG devices, which have no other utilization.
+
+A MIG device's figures are those of its GPU instance, taken to be relative to the instance and not to the device. Where
+several compute instances share a GPU instance they belong to none of them.
+"""
+
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from functools import partial
+from typing import cast
+
+from collectors import catalog
+from collectors.contract import CollectorError, UnsupportedError
+from collectors.metric import Metric
+from collectors.nvidia.gpm import Gpm, Take
+from collectors.nvidia.nvml import Handle, Nvml
+from collectors.nvidia.query import Answer, Batch, Part
+from collectors.units import ratio_from_percent
+
+# What the utilization of a device and its memory's is called among its other questions.
+UTILIZATION, MEMORY_BANDWIDTH = "utilization", "gpm memory bandwidth"
+
+# NVML_GPM_METRIC_*: percent between two samples.
+_GRAPHICS, _OCCUPANCY, _DRAM = 1, 3, 10
+_PIPES = {"sm": 2, "tensor": 5, "fp64": 11, "fp32": 12, "fp16": 13, "integer": 4}
+# Cycles since the node was booted, driver 595. The traffic over PCIe (255, 256) is left out: its unit is not stated.
+_ELAPSED_CYCLES = 248
+_ACTIVE_CYCLES = {"sm": 249, "tensor": 250, "fp64": 258, "fp32": 259, "fp16": 260, "integer": 257}
+
+
+def _part(
+    name: str,
+    metric: Metric,
+    number: int,
+    labels: tuple[str, ...] = (),
+    convert: Callable[[float], float] = ratio_from_percent,
+    instead_of: str = "",
+) -> Part:
+    def read(raw: float) -> Iterable[Answer]:
+        return (Answer(metric, raw, convert, labels),)
+
+    return Part(name, (metric,), number, read, instead_of)
+
+
+_BOTH: tuple[Part, ...] = (
+    *(_part(f"gpm {pipe} activity", catalog.PIPE_ACTIVITY, number, (pipe,)) for pipe, number in _PIPES.items()),
+    _part("gpm occupancy", catalog.SM_OCCUPANCY, _OCCUPANCY),
+    _part(MEMORY_BANDWIDTH, catalog.MEMORY_BANDWIDTH, _DRAM),
+)
+# NVML tells the utilization of a device that is not cut by a call of its own, over a period of its own.
+DEVICE_PARTS: tuple[Part, ...] = (
+    _part("gpm utilization", catalog.UTILIZATION, _GRAPHICS, instead_of=UTILIZATION),
+    *_BOTH,
+)
+PARTITION_PARTS: tuple[Part, ...] = (_part("gpm utilization", catalog.UTILIZATION, _GRAPHICS), *_BOTH)
+# In a call of their own: an older driver that refuses their numbers shall not refuse the others with them.
+CYCLE_PARTS: tuple[Part, ...] = (
+    _part("gpm elapsed cycles", catalog.PIPE_ELAPSED_CYCLES, _ELAPSED_CYCLES, convert=float),
+    *(
+        _part(f"gpm {pipe} cycles", catalog.PIPE_ACTIVE_CYCLES, number, (pipe,), float)
+        for pipe, number in _ACTIVE_CYCLES.items()
+    ),
+)
+# Every row it can feed, of devices and of partitions.
+ROWS: frozenset[Metric] = frozenset(row for part in (*DEVICE_PARTS, *CYCLE_PARTS) for row in part.rows)
+
+
+class Activity:
+    """Makes the questions about activity of one session's devices and partitions.
+
+    Args:
+        gpm: Their samples.
+    """
+
+    def __init__(self, gpm: Gpm) -> None:
+        self._gpm = gpm
+        self._found: set[str] = set()
+
+    def of_device(self, uuid: str) -> tuple[Batch, ...]:
+        """What to ask a device."""
+
+        def take(handle: Handle) -> Take:
+            return self._gpm.of_device(handle)
+
+        return self._batches(uuid, DEVICE_PARTS, take)
+
+    def of_partition(self, uuid: str, parent: Handle, gpu_instance: int, *, alone: bool) -> tuple[Batch, ...]:
+        """What to ask a MIG device.
+
+        Args:
+            uuid: Its uuid, which no other MIG device ever has: samples of different ones are never compared.
+            parent: Its device.
+            gpu_instance: Its GPU instance.
+            alone: Whether it is the only compute instance there.
+        """
+        if not alone:
+            return (Batch((*PARTITION_PARTS, *CYCLE_PARTS), _shared),)
+
+        def take(_: Handle) -> Take:
+            return self._gpm.of_gpu_instance(parent, gpu_instance)
+
+        return self._batches(uuid, PARTITION_PARTS, take, parent)
+
+    def _batches(
+        self, uuid: str, parts: tuple[Part, ...], take: Callable[[Handle], Take], parent: Handle | None = None
+    ) -> tuple[Batch, ...]:
+        return Batch(parts, partial(self._sampled, uuid, take, parent)), Batch(CYCLE_PARTS, partial(self._last, uuid))
+
+    def _sampled(
+        self,
+        uuid: str,
+        take: Callable[[Handle], Take],
+        parent: Handle | None,
+        _: Nvml,
+        handle: Handle,
+        keys: Sequence[Hashable],
+    ) -> Sequence[float | CollectorError]:
+        if uuid not in self._found:
+            self._gpm.require(parent or handle)
+            self._found.add(uuid)
+        self._gpm.sample(uuid, take(handle))
+        return self._gpm.metrics(uuid, cast("Sequence[int]", keys))
+
+    def _last(self, uuid: str, _: Nvml, __: Handle, keys: Sequence[Hashable]) -> Sequence[float | CollectorError]:
+        """Of the samples that were just taken. A subject without any is not asked."""
+        if uuid not in self._found:
+            raise UnsupportedError("nvmlGpmMetricsGet: no GPM")
+        return self._gpm.metrics(uuid, cast("Sequence[int]", keys))
+
+
+def _shared(_: Nvml, __: Handle, ___: Sequence[Hashable]) -> Sequence[float | CollectorError]:
+    raise UnsupportedError("its GPU instance has several compute instances, and GPM tells only the sum of them")

@@ -1,0 +1,135 @@
+"""Critical events of one session's devices, as the collector's thread sees them; `listener` is the other side."""
+
+import threading
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from queue import Empty, SimpleQueue
+
+from collectors.contract import CollectorError, DeviceLostError, Fault, Reason, UnavailableError, UnsupportedError
+from collectors.nvidia.errors import NothingError, fault_of
+from collectors.nvidia.listener import (
+    WANTED_EVENTS,
+    XID_EVENT,
+    Command,
+    Ended,
+    Event,
+    Listener,
+    Listening,
+    Report,
+    Watched,
+    address_of,
+)
+from collectors.nvidia.nvml import Handle, Nvml
+
+# How long the first poll waits for its thread to have registered, so that counters start in it at 0.
+_FIRST_REPORT_SECONDS = 1.0
+# Longer than one wait for events. A thread that takes longer hangs in the library and is left behind.
+_END_SECONDS = 2.0
+
+
+class EventWatch:
+    """Listens to the devices of one session. There is no thread as long as no device supports critical events.
+
+    Args:
+        nvml: The open library.
+        clock: Monotonic seconds.
+        wall_clock: Unix time.
+    """
+
+    def __init__(self, nvml: Nvml, clock: Callable[[], float], wall_clock: Callable[[], float]) -> None:
+        self._nvml = nvml
+        self._commands: SimpleQueue[Command] = SimpleQueue()
+        self._reports: SimpleQueue[Report] = SimpleQueue()
+        self._listener = Listener(nvml, self._commands, self._reports, clock, wall_clock)
+        self._thread: threading.Thread | None = None
+        self._types: dict[str, int] = {}
+        self._told: dict[str, int | None] = {}
+        self._unread: list[Report] = []
+        self.refused: dict[str, str] = {}  # by uuid, why a device's events can't be had in this session
+
+    def watch(self, devices: Mapping[str, Handle]) -> None:
+        """Listen to these devices. Cheap while they are the same.
+
+        Args:
+            devices: All that answer, by uuid.
+
+        Raises:
+            SessionError: The session is over.
+        """
+        watched: dict[str, Watched] = {}
+        for uuid, handle in devices.items():
+            types = self._supported(uuid, handle)
+            if types:
+                watched[uuid] = Watched(handle, address_of(handle), types)
+        told = {uuid: device.address for uuid, device in watched.items()}
+        if told != self._told:
+            self._told = told
+            self._commands.put(watched)
+            self._start()
+
+    def drain(self) -> list[Event | Listening | Fault]:
+        """What was heard since the last call. Never waits."""
+        return [report for report in self._all() if not isinstance(report, Ended)]
+
+    def close(self) -> list[Event | Listening | Fault]:
+        """End the thread and free what it holds in the library, which may then be shut down. Safe to call twice.
+
+        Returns:
+            What was heard last.
+        """
+        thread, self._thread = self._thread, None
+        if thread is None:
+            return []
+        self._commands.put(None)
+        thread.join(_END_SECONDS)
+        reports = self._all()
+        for report in reports:
+            if isinstance(report, Ended) and report.event_set is not None:
+                with suppress(CollectorError):  # gone with the driver, which is as good
+                    self._nvml.call("nvmlEventSetFree", report.event_set, read=_ignore)
+        return [report for report in reports if not isinstance(report, Ended)]
+
+    def _supported(self, uuid: str, handle: Handle) -> int:
+        """The wanted types of event a device supports: nvmlDeviceGetSupportedEventTypes, asked once."""
+        if uuid in self._types or uuid in self.refused:
+            return self._types.get(uuid, 0)
+        call = "nvmlDeviceGetSupportedEventTypes"
+        try:
+            types = self._nvml.call(call, handle, read=int) & WANTED_EVENTS
+        except UnsupportedError as error:
+            self.refused[uuid] = str(error)
+        except (UnavailableError, NothingError) as error:
+            if error.reason is Reason.PERMISSION_DENIED:
+                self.refused[uuid] = str(error)
+            self._unread.append(fault_of(error, uuid))
+        except DeviceLostError:
+            return 0  # its readings tell
+        else:
+            if types & XID_EVENT:
+                self._types[uuid] = types
+            else:
+                self.refused[uuid] = f"{call}: no critical events"
+        return self._types.get(uuid, 0)
+
+    def _start(self) -> None:
+        if self._thread is not None:
+            return
+        # A daemon thread: a wait that never returns must not keep the process from ending.
+        self._thread = threading.Thread(target=self._listener.run, name="nvidia-events", daemon=True)
+        self._thread.start()
+        with suppress(Empty):
+            self._unread.append(self._reports.get(timeout=_FIRST_REPORT_SECONDS))
+
+    def _all(self) -> list[Report]:
+        reports, self._unread = self._unread, []
+        with suppress(Empty):
+            while True:
+                reports.append(self._reports.get_nowait())
+        for report in reports:
+            if isinstance(report, Listening):
+                self.refused |= report.refused
+        return reports
+
+
+def _ignore(_: object) -> None:
+    pass

@@ -1,0 +1,141 @@
+"""The border to GPM, the performance metrics of Hopper and later: pairs of samples, and what lies between them.
+
+A metric is what happened between two samples of the same subject, which are buffers of the library's. Source: nvmlGpm*
+of `nvml.h`, driver 520 or later, for MIG devices 525.
+"""
+
+import math
+from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, NewType
+
+from collectors.contract import CollectorError, UnsupportedError
+from collectors.nvidia.errors import Code, InvalidValueError, NothingError, from_code
+from collectors.nvidia.nvml import Handle, Nvml
+
+Sample = NewType("Sample", object)
+Take = Callable[[Sample], None]
+
+# Closer samples are refused by the library; farther ones would tell of times long past as if it were now.
+_LEAST_SECONDS = 0.1
+_MOST_SECONDS = 15.0
+_VERSION = 1  # NVML_GPM_METRICS_GET_VERSION
+
+
+@dataclass(slots=True)
+class _Pair:
+    """The two buffers of a subject, taken in turns.
+
+    Attributes:
+        newer: The last sample; None before the first and after a failure.
+        older: The one before it; None while there is none to compare with.
+        spare: A buffer to take the next sample into.
+        at: Monotonic seconds of `newer`.
+    """
+
+    newer: Sample | None = None
+    older: Sample | None = None
+    spare: Sample | None = None
+    at: float = -math.inf
+
+
+class Gpm:
+    """Samples of one session's devices and MIG devices.
+
+    Args:
+        nvml: The open library.
+        clock: Monotonic seconds.
+    """
+
+    def __init__(self, nvml: Nvml, clock: Callable[[], float]) -> None:
+        self._nvml = nvml
+        self._clock = clock
+        self._pairs: dict[str, _Pair] = {}
+        self._question: Any = None
+
+    def require(self, handle: Handle) -> None:
+        """Make sure that a device has it: nvmlGpmQueryDeviceSupport.
+
+        Raises:
+            UnsupportedError: It is older than Hopper, or a fraction of a device in a virtual machine.
+        """
+        call = "nvmlGpmQueryDeviceSupport"
+        if not self._nvml.call(call, handle, read=lambda support: bool(support.isSupportedDevice)):
+            raise UnsupportedError(f"{call}: the device has no GPM, which came with Hopper")
+
+    def of_device(self, handle: Handle) -> Take:
+        """Takes samples of a whole device: nvmlGpmSampleGet."""
+        return lambda sample: self._nvml.call("nvmlGpmSampleGet", handle, sample, read=_ignore)
+
+    def of_gpu_instance(self, parent: Handle, gpu_instance: int) -> Take:
+        """Takes samples of a GPU instance: nvmlGpmMigSampleGet."""
+        return lambda sample: self._nvml.call("nvmlGpmMigSampleGet", parent, gpu_instance, sample, read=_ignore)
+
+    def sample(self, uuid: str, take: Take) -> None:
+        """Take a sample of a subject, to be compared with the one before.
+
+        Raises:
+            NothingError: There is none to compare with: it is the first, or the one before is too close or too old.
+            CollectorError: It can't be taken.
+        """
+        pair = self._pairs.setdefault(uuid, _Pair())
+        now = self._clock()
+        apart = now - pair.at
+        if apart < _LEAST_SECONDS:
+            raise NothingError("nvmlGpmSampleGet: the last sample is too close")
+        buffer = pair.spare or pair.older or self._nvml.call("nvmlGpmSampleAlloc", read=Sample)
+        pair.spare, pair.older = buffer, None
+        take(buffer)
+        comparable = pair.newer is not None and apart <= _MOST_SECONDS
+        pair.older, pair.spare = (pair.newer, None) if comparable else (None, pair.newer)
+        pair.newer, pair.at = buffer, now
+        if not comparable:
+            raise NothingError("nvmlGpmSampleGet: the first sample, with nothing to compare it with")
+
+    def metrics(self, uuid: str, ids: Sequence[int]) -> list[float | CollectorError]:
+        """Metrics between the last two samples of a subject, or why there are none: nvmlGpmMetricsGet.
+
+        Raises:
+            NothingError: There are no two samples.
+            CollectorError: The call as a whole failed.
+        """
+        pair = self._pairs.get(uuid)
+        if pair is None or pair.older is None:
+            raise NothingError("nvmlGpmMetricsGet: no two samples")
+        question = self._question = self._question or self._nvml.structure("c_nvmlGpmMetricsGet_t")
+        question.version, question.numMetrics = _VERSION, len(ids)
+        question.sample1, question.sample2 = pair.older, pair.newer
+        for place, metric in enumerate(ids):
+            question.metrics[place].metricId = metric
+        self._nvml.call("nvmlGpmMetricsGet", question, read=_ignore)
+        return [_value(question.metrics[place]) for place in range(len(ids))]
+
+    def keep(self, uuids: Collection[str]) -> None:
+        """Free the samples of every other subject."""
+        for uuid in self._pairs.keys() - set(uuids):
+            self._free(self._pairs.pop(uuid))
+
+    def close(self) -> None:
+        """Free all samples, which has to be done before the library is shut down. Safe to call twice."""
+        self.keep(())
+
+    def _free(self, pair: _Pair) -> None:
+        for sample in (pair.newer, pair.older, pair.spare):
+            if sample is not None:
+                with suppress(CollectorError):  # gone with the driver, which is as good
+                    self._nvml.call("nvmlGpmSampleFree", sample, read=_ignore)
+
+
+def _value(metric: Any) -> float | CollectorError:  # noqa: ANN401 - a structure of the binding
+    call = f"nvmlGpmMetricsGet({metric.metricId})"
+    code, value = int(metric.nvmlReturn), float(metric.value)
+    if code != Code.SUCCESS:
+        return from_code(code, call)
+    if math.isnan(value):
+        return InvalidValueError(f"{call}: not a number")
+    return value
+
+
+def _ignore(_: object) -> None:
+    pass

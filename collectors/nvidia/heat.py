@@ -1,0 +1,73 @@
+"""Temperatures, their limits and the fans.
+
+Up to Ampere the limits are absolute. From Ada on there are none: the driver gives the margin, the degrees that are left
+until the device slows down, and refuses or keeps at 0 what it gave before. Fields 193 to 196 are where slowdown,
+shutdown and the memory's maximum lie on the scale of that margin, no margins themselves, so no family fits them.
+"""
+
+from collections.abc import Callable, Iterator
+from functools import partial
+
+from collectors import catalog
+from collectors.contract import UnsupportedError
+from collectors.nvidia import field_values
+from collectors.nvidia.errors import InvalidValueError, NothingError
+from collectors.nvidia.field_values import Field
+from collectors.nvidia.nvml import Handle, Nvml
+from collectors.nvidia.query import Answer, Part, Query
+from collectors.units import ratio_from_percent
+
+_MEMORY_TEMPERATURE = Field(82)  # NVML_FI_DEV_MEMORY_TEMP, cards with HBM
+# nvmlTemperatureThresholds_t.
+_THRESHOLDS = {("core", "shutdown"): 0, ("core", "slowdown"): 1, ("memory", "maximum"): 2, ("core", "maximum"): 3}
+_MOST_FANS = 16
+
+
+def _temperature(sensor: str, ask: Callable[[Nvml, Handle], float], nvml: Nvml, handle: Handle) -> Iterator[Answer]:
+    yield Answer(catalog.TEMPERATURE, ask(nvml, handle), labels=(sensor,))
+
+
+def _threshold(sensor: str, limit: str, nvml: Nvml, handle: Handle) -> Iterator[Answer]:
+    """nvmlDeviceGetTemperatureThreshold; 0 is how some devices say that they have none."""
+    celsius = nvml.call("nvmlDeviceGetTemperatureThreshold", handle, _THRESHOLDS[sensor, limit], read=int)
+    if celsius == 0:
+        raise NothingError(f"nvmlDeviceGetTemperatureThreshold: no {limit} temperature of the {sensor}")
+    yield Answer(catalog.TEMPERATURE_LIMIT, celsius, labels=(sensor, limit))
+
+
+def _margin(nvml: Nvml, handle: Handle) -> Iterator[Answer]:
+    """nvmlDeviceGetMarginTemperature, driver 570: signed, below zero while the device slows down."""
+    celsius = nvml.call("nvmlDeviceGetMarginTemperature", handle, read=int)
+    yield Answer(catalog.TEMPERATURE_MARGIN, celsius, labels=("core", "slowdown"))
+
+
+def _fans(nvml: Nvml, handle: Handle) -> Iterator[Answer]:
+    """Each fan's intended speed: nvmlDeviceGetFanSpeed_v2."""
+    count = nvml.call("nvmlDeviceGetNumFans", handle, read=int)
+    if count == 0:
+        raise UnsupportedError("nvmlDeviceGetNumFans: the device has no fan of its own")
+    if count > _MOST_FANS:
+        raise InvalidValueError(f"nvmlDeviceGetNumFans: {count}")
+    for fan in range(count):
+        percent = nvml.call("nvmlDeviceGetFanSpeed_v2", handle, fan, read=int)
+        yield Answer(catalog.FAN_SPEED, percent, ratio_from_percent, (str(fan),))
+
+
+QUERIES: tuple[Query, ...] = (
+    Query("temperature", (catalog.TEMPERATURE,), partial(_temperature, "core", Nvml.temperature)),
+    Query(
+        "temperature, old drivers",
+        (catalog.TEMPERATURE,),
+        partial(_temperature, "core", Nvml.temperature_of_old_drivers),
+        instead_of="temperature",
+    ),
+    *(
+        Query(f"{limit} temperature of {sensor}", (catalog.TEMPERATURE_LIMIT,), partial(_threshold, sensor, limit))
+        for sensor, limit in _THRESHOLDS
+    ),
+    Query("temperature margin", (catalog.TEMPERATURE_MARGIN,), _margin),
+    Query("fan speed", (catalog.FAN_SPEED,), _fans),
+)
+FIELDS: tuple[Part, ...] = (
+    field_values.part("memory temperature", catalog.TEMPERATURE, _MEMORY_TEMPERATURE, labels=("memory",)),
+)

@@ -1,0 +1,189 @@
+"""Links between accelerators, and between a GPU and its CPU: NVLink, C2C, and the fabric that NVLink makes.
+
+There is none of it while the device is cut by MIG. Bytes are without protocol overhead. Links that do not tell are left
+out of a sum; one that can't tell just now fails it, for the sum of the others would look like a counter that fell.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from ctypes import byref
+from functools import partial
+
+from collectors import catalog
+from collectors.contract import CollectorError, UnsupportedError
+from collectors.labels import FABRIC_STATE
+from collectors.nvidia import field_values
+from collectors.nvidia.errors import Code, InvalidValueError
+from collectors.nvidia.field_values import Field, read_fields
+from collectors.nvidia.nvml import Handle, Nvml
+from collectors.nvidia.query import Answer, Part, Query
+from collectors.units import bytes_from_kibibytes, bytes_from_megabytes
+
+_NVLINK, _C2C = "nvlink", "c2c"
+_ALL_LINKS = 0xFFFFFFFF
+_MOST_LINKS = 36  # NVML_NVLINK_MAX_LINKS
+
+# By fabric: fields with the number of links, and of a link its state (1 is active) and its speed in MB/s, taken to be
+# of 10^6 bytes. NVLink: driver 520, C2C: GH200 and later.
+_COUNT = {_NVLINK: 91, _C2C: 170}
+_STATE = {_NVLINK: 165, _C2C: 171}
+_SPEED = {_NVLINK: 164, _C2C: 172}
+_ACTIVE = 1
+
+# NVML_FI_DEV_NVLINK_THROUGHPUT_DATA_TX and _RX: KiB, of a link or of all.
+_THROUGHPUT = {"transmit": 138, "receive": 139}
+# NVML_FI_DEV_NVLINK_*_ERROR_COUNT_TOTAL, up to Hopper: of all links.
+_TOTALS = {"crc_flit": 38, "crc_data": 45, "replay": 52, "recovery": 59}
+# NVML_FI_DEV_NVLINK_ERROR_DL_*, up to Hopper: of a link. CRC errors are not told apart here.
+_OF_LINK = {"replay": 161, "recovery": 162, "crc": 163}
+# NVML_FI_DEV_NVLINK_COUNT_*, fifth generation: of a link. Bit error rates are left out, they are packed floats.
+_OF_LINK_5 = {
+    "malformed_packet": 206,
+    "buffer_overrun": 207,
+    "receive": 208,
+    "receive_remote": 209,
+    "receive_general": 210,
+    "link_integrity": 211,
+    "transmit_discard": 212,
+    "recovery": 215,
+    "symbol": 221,
+}
+# nvmlGpuFabricState_t.
+_FABRIC_STATES = ("not_supported", "not_started", "in_progress", "completed")
+
+
+def _links(fabric: str, nvml: Nvml, handle: Handle) -> range:
+    """The device's links, active or not.
+
+    Raises:
+        UnsupportedError: It has none.
+    """
+    [count] = read_fields(nvml, handle, [Field(_COUNT[fabric])])
+    if isinstance(count, CollectorError):
+        raise count
+    if not 0 <= count <= _MOST_LINKS:
+        raise InvalidValueError(f"nvmlDeviceGetFieldValues({_COUNT[fabric]}): {count} links")
+    if count == 0:
+        raise UnsupportedError(f"the device has no {fabric} link")
+    return range(int(count))
+
+
+def _of_links(nvml: Nvml, handle: Handle, field: int, links: Sequence[int]) -> dict[int, float]:
+    """The value of a field for each link that has it; one that fails for now fails them all."""
+    found: dict[int, float] = {}
+    for link, value in zip(links, read_fields(nvml, handle, [Field(field, link) for link in links]), strict=True):
+        if isinstance(value, UnsupportedError):
+            continue
+        if isinstance(value, CollectorError):
+            raise value
+        found[link] = value
+    if not found:
+        raise UnsupportedError(f"nvmlDeviceGetFieldValues({field}): on no link")
+    return found
+
+
+def _active(fabric: str, nvml: Nvml, handle: Handle) -> tuple[Sequence[int], int]:
+    """The links that are up, and how many there are."""
+    states = _of_links(nvml, handle, _STATE[fabric], _links(fabric, nvml, handle))
+    return [link for link, state in states.items() if state == _ACTIVE], len(states)
+
+
+def _states(fabric: str, nvml: Nvml, handle: Handle) -> Iterator[Answer]:
+    active, count = _active(fabric, nvml, handle)
+    yield Answer(catalog.INTERCONNECT_LINKS, len(active), labels=(fabric, "up"))
+    yield Answer(catalog.INTERCONNECT_LINKS, count - len(active), labels=(fabric, "down"))
+
+
+def _bandwidth(fabric: str, nvml: Nvml, handle: Handle) -> Iterator[Answer]:
+    """Of all links that are up. With none up it is 0."""
+    active, _ = _active(fabric, nvml, handle)
+    speeds = _of_links(nvml, handle, _SPEED[fabric], active) if active else {}
+    total = sum(speeds.values())
+    yield Answer(catalog.INTERCONNECT_BANDWIDTH_LIMIT, total, bytes_from_megabytes, (fabric,))
+
+
+def _bytes_of_links(direction: str, nvml: Nvml, handle: Handle) -> Iterator[Answer]:
+    links = _links(_NVLINK, nvml, handle)
+    for link, kibibytes in _of_links(nvml, handle, _THROUGHPUT[direction], links).items():
+        labels = (_NVLINK, direction, str(link))
+        yield Answer(catalog.INTERCONNECT_BYTES, kibibytes, bytes_from_kibibytes, labels)
+
+
+def _errors_of_links(kinds: Mapping[str, int], kind: str, nvml: Nvml, handle: Handle) -> Iterator[Answer]:
+    for link, count in _of_links(nvml, handle, kinds[kind], _links(_NVLINK, nvml, handle)).items():
+        yield Answer(catalog.INTERCONNECT_ERRORS, count, labels=(_NVLINK, kind, str(link)))
+
+
+def _errors_of_all_links(kinds: Mapping[str, int], kind: str, nvml: Nvml, handle: Handle) -> Iterator[Answer]:
+    counts = _of_links(nvml, handle, kinds[kind], _links(_NVLINK, nvml, handle))
+    yield Answer(catalog.INTERCONNECT_ERRORS, sum(counts.values()), labels=(_NVLINK, kind, ""))
+
+
+def _fabric(structure: str, nvml: Nvml, handle: Handle) -> Iterator[Answer]:
+    """nvmlDeviceGetGpuFabricInfoV: version 3 from driver 580 on, version 2 from 550, Hopper or later."""
+    call = "nvmlDeviceGetGpuFabricInfoV"
+    info = nvml.structure(structure)
+    nvml.call(call, handle, byref(info), read=int)
+    state, status = int(info.state), int(info.status)
+    if state not in range(len(_FABRIC_STATES)):
+        raise InvalidValueError(f"{call}: state {state}")
+    if state == 0:
+        raise UnsupportedError(f"{call}: the device is in no fabric")
+    told = "failed" if _FABRIC_STATES[state] == "completed" and status != Code.SUCCESS else _FABRIC_STATES[state]
+    for value in FABRIC_STATE.values:
+        yield Answer(catalog.FABRIC_STATUS, value == told, labels=(_NVLINK, value))
+
+
+_ERRORS = (catalog.INTERCONNECT_ERRORS,)
+
+
+def _errors_5(
+    ask: Callable[[Mapping[str, int], str, Nvml, Handle], Iterator[Answer]], before: str
+) -> tuple[Query, ...]:
+    """Of the fifth generation, in place of those before."""
+    return tuple(
+        Query(f"nvlink {kind} errors, generation 5", _ERRORS, partial(ask, _OF_LINK_5, kind), instead_of=before)
+        for kind in _OF_LINK_5
+    )
+
+
+_FABRIC_ROWS = (catalog.FABRIC_STATUS,)
+_ALWAYS: tuple[Query, ...] = (
+    *(Query(f"{fabric} links", (catalog.INTERCONNECT_LINKS,), partial(_states, fabric)) for fabric in _COUNT),
+    *(
+        Query(f"{fabric} bandwidth", (catalog.INTERCONNECT_BANDWIDTH_LIMIT,), partial(_bandwidth, fabric))
+        for fabric in _COUNT
+    ),
+    Query("fabric", _FABRIC_ROWS, partial(_fabric, "c_nvmlGpuFabricInfo_v3_t")),
+    Query("fabric, second version", _FABRIC_ROWS, partial(_fabric, "c_nvmlGpuFabricInfo_v2_t"), instead_of="fabric"),
+)
+# Sums over all links. Those of the fifth generation stand in for fields, so they come after them.
+QUERIES: tuple[Query, ...] = _ALWAYS
+STAND_INS: tuple[Query, ...] = _errors_5(_errors_of_all_links, "nvlink crc_flit errors")
+FIELDS: tuple[Part, ...] = (
+    *(
+        field_values.part(
+            f"nvlink bytes, {direction}",
+            catalog.INTERCONNECT_BYTES,
+            Field(field, _ALL_LINKS),
+            bytes_from_kibibytes,
+            (_NVLINK, direction, ""),
+        )
+        for direction, field in _THROUGHPUT.items()
+    ),
+    *(
+        field_values.part(
+            f"nvlink {kind} errors", catalog.INTERCONNECT_ERRORS, Field(field), labels=(_NVLINK, kind, "")
+        )
+        for kind, field in _TOTALS.items()
+    ),
+)
+# Each link by itself, instead of the sums.
+QUERIES_OF_EACH_LINK: tuple[Query, ...] = (
+    *_ALWAYS,
+    *(
+        Query(f"nvlink bytes of links, {direction}", (catalog.INTERCONNECT_BYTES,), partial(_bytes_of_links, direction))
+        for direction in _THROUGHPUT
+    ),
+    *(Query(f"nvlink {kind} errors of links", _ERRORS, partial(_errors_of_links, _OF_LINK, kind)) for kind in _OF_LINK),
+    *_errors_5(_errors_of_links, "nvlink crc errors of links"),
+)

@@ -1,0 +1,72 @@
+"""Links to the host: PCIe.
+
+The byte counters (fields 197 and 198) may wrap at 32 bits on some drivers, at full speed many times between two
+readings. `RisingCounters` withdraws one that was seen to fall.
+"""
+
+from collections.abc import Iterable, Iterator
+from functools import partial
+
+from collectors import catalog
+from collectors.contract import Sample
+from collectors.metric import Metric
+from collectors.nvidia import field_values
+from collectors.nvidia.field_values import Field
+from collectors.nvidia.nvml import Handle, Nvml
+from collectors.nvidia.query import Answer, Part, Query
+from collectors.units import bytes_from_kilobytes
+
+_ROWS = {
+    "nvmlDeviceGetCurrPcieLinkGeneration": ("pcie generation", catalog.PCIE_GENERATION),
+    "nvmlDeviceGetCurrPcieLinkWidth": ("pcie width", catalog.PCIE_WIDTH),
+    "nvmlDeviceGetPcieReplayCounter": ("pcie replays", catalog.PCIE_REPLAYS),
+    "nvmlDeviceGetMaxPcieLinkGeneration": ("highest pcie generation", catalog.PCIE_MAX_GENERATION),
+    "nvmlDeviceGetMaxPcieLinkWidth": ("highest pcie width", catalog.PCIE_MAX_WIDTH),
+}
+# NVML_FI_DEV_PCIE_COUNT_TX_BYTES and _RX_BYTES, driver 555. As seen from the device.
+_BYTES = {"transmit": Field(197, wide=True), "receive": Field(198, wide=True)}
+# nvmlPcieUtilCounter_t.
+_THROUGHPUT = {"transmit": 0, "receive": 1}
+
+
+def _number(call: str, metric: Metric, nvml: Nvml, handle: Handle) -> Iterator[Answer]:
+    yield Answer(metric, nvml.call(call, handle, read=int))
+
+
+def _throughput(direction: str, nvml: Nvml, handle: Handle) -> Iterator[Answer]:
+    """nvmlDeviceGetPcieThroughput: KB/s, taken to be of 1,000 bytes, over 20 ms in which the call blocks."""
+    kilobytes = nvml.call("nvmlDeviceGetPcieThroughput", handle, _THROUGHPUT[direction], read=int)
+    yield Answer(catalog.PCIE_THROUGHPUT, kilobytes, bytes_from_kilobytes, (direction,))
+
+
+QUERIES: tuple[Query, ...] = tuple(
+    Query(name, (metric,), partial(_number, call, metric)) for call, (name, metric) in _ROWS.items()
+)
+# Only for whoever asks for it: 40 ms a device.
+BLOCKING_QUERIES: tuple[Query, ...] = tuple(
+    Query(f"pcie throughput, {direction}", (catalog.PCIE_THROUGHPUT,), partial(_throughput, direction))
+    for direction in _THROUGHPUT
+)
+FIELDS: tuple[Part, ...] = tuple(
+    field_values.part(f"pcie bytes, {direction}", catalog.PCIE_BYTES, field, labels=(direction,))
+    for direction, field in _BYTES.items()
+)
+
+
+class RisingCounters:
+    """Knows the byte counters of one session, in which they can't fall unless they wrap."""
+
+    def __init__(self) -> None:
+        self._last: dict[tuple[str, tuple[str, ...]], float] = {}
+        self._wrapping: set[tuple[str, tuple[str, ...]]] = set()
+
+    def only(self, samples: Iterable[Sample]) -> list[Sample]:
+        """The samples without those of counters that were seen to fall."""
+        return [sample for sample in samples if sample.metric is not catalog.PCIE_BYTES or self._rises(sample)]
+
+    def _rises(self, sample: Sample) -> bool:
+        counter = (sample.device_uuid, sample.labels)
+        if sample.value < self._last.get(counter, 0):
+            self._wrapping.add(counter)
+        self._last[counter] = sample.value
+        return counter not in self._wrapping

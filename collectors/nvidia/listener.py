@@ -1,0 +1,264 @@
+"""The thread that waits for a session's events. It shares nothing with the rest but two queues."""
+
+import ctypes
+import math
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from queue import Empty, SimpleQueue
+from typing import Any, NamedTuple, NewType, TypeVar
+
+from collectors.contract import CollectorError, DeviceLostError, Fault, Reason, UnavailableError, UnsupportedError
+from collectors.nvidia.errors import NothingError, TimedOutError, fault_of
+from collectors.nvidia.nvml import Handle, Nvml
+from collectors.nvidia.xid import DRIVER_SOURCE, GPU_UNAVAILABLE, XID_SOURCE
+
+EventSet = NewType("EventSet", object)
+_T = TypeVar("_T")
+
+XID_EVENT = 0x8  # nvmlEventTypeXidCriticalError
+UNAVAILABLE_EVENT = 0x4000  # nvmlEventTypeGpuUnavailableError, driver 565 or later
+# Every other critical event (uncorrectable error, retired memory, poison, recovery action) comes as a XID too: to
+# listen to both would count it twice.
+WANTED_EVENTS = XID_EVENT | UNAVAILABLE_EVENT
+
+_WHERE = "events"
+_WAIT_MILLISECONDS = 500  # as long may the end of a session take
+_MOST_LEFT_OVER = 256
+_MOST_UNREAD = 10_000
+_FIRST_PAUSE_SECONDS = 1.0
+_LONGEST_PAUSE_SECONDS = 30.0
+
+
+class Watched(NamedTuple):
+    """A device to listen to.
+
+    Attributes:
+        handle: The device.
+        address: Of what the handle points to: by it an event names its device.
+        types: The wanted events that it supports.
+    """
+
+    handle: Handle
+    address: int | None
+    types: int
+
+
+class Event(NamedTuple):
+    """A critical event.
+
+    Attributes:
+        uuid: The device.
+        source: Who told: `xid` or `driver`.
+        code: The XID, or the name of the driver's event.
+        at: Unix time at which it was heard of.
+    """
+
+    uuid: str
+    source: str
+    code: str
+    at: float
+
+
+class Listening(NamedTuple):
+    """From now on events are heard.
+
+    Attributes:
+        types: By uuid, the types that are listened to.
+        refused: By uuid, why there is nothing to listen to and will not be in this session.
+    """
+
+    types: Mapping[str, int]
+    refused: Mapping[str, str]
+
+
+class Ended(NamedTuple):
+    """The last report.
+
+    Attributes:
+        event_set: What is still open, for the owner of the session to free; None where nothing is.
+    """
+
+    event_set: EventSet | None
+
+
+Report = Event | Listening | Fault | Ended
+# The devices by uuid; None ends the thread.
+Command = Mapping[str, Watched] | None
+
+
+class _EndedError(Exception):
+    """The session is being closed: no further call may be made."""
+
+
+class Listener:
+    """What the thread does.
+
+    A library call can hang for minutes and return when its session is long closed. So every call first looks whether
+    the end was asked for, and what is open at the end is freed by the session's owner, if the thread ends in time.
+
+    Args:
+        nvml: The open library.
+        commands: What it is told.
+        reports: What it tells.
+        clock: Monotonic seconds.
+        wall_clock: Unix time.
+    """
+
+    def __init__(
+        self,
+        nvml: Nvml,
+        commands: "SimpleQueue[Command]",
+        reports: "SimpleQueue[Report]",
+        clock: Callable[[], float],
+        wall_clock: Callable[[], float],
+    ) -> None:
+        self._nvml = nvml
+        self._commands = commands
+        self._reports = reports
+        self._clock = clock
+        self._wall_clock = wall_clock
+        self._devices: Mapping[str, Watched] = {}
+        self._changed = False
+        self._set: EventSet | None = None
+        self._uuid_at: dict[int | None, str] = {}
+        self._pause_seconds = _FIRST_PAUSE_SECONDS
+
+    def run(self) -> None:
+        """Listen until the end is commanded."""
+        try:
+            while True:
+                self._turn()
+        except _EndedError:
+            self._reports.put(Ended(self._set))
+
+    def _turn(self) -> None:
+        """Listen with one event set, until there are other devices or it fails."""
+        try:
+            complete = self._open()
+            again_at = math.inf if complete else self._clock() + self._longer_pause()
+            while self._goes_on(again_at):
+                if self._uuid_at:
+                    self._wait()
+                    if complete:
+                        self._pause_seconds = _FIRST_PAUSE_SECONDS
+                else:
+                    self._rest(None if complete else max(0.0, again_at - self._clock()))
+        except CollectorError as error:
+            self._fail(fault_of(error, _WHERE))
+        except _EndedError:
+            raise
+        except Exception as error:  # noqa: BLE001 - a bug here must cost the events, not the thread in silence
+            self._fail(Fault(Reason.BROKEN, _WHERE, f"{type(error).__name__}: {error}"))
+
+    def _goes_on(self, again_at: float) -> bool:
+        self._obey_all()
+        return not self._changed and self._clock() < again_at
+
+    def _fail(self, fault: Fault) -> None:
+        self._reports.put(fault)
+        self._rest(self._longer_pause())
+
+    def _longer_pause(self) -> float:
+        pause = self._pause_seconds
+        self._pause_seconds = min(pause * 2, _LONGEST_PAUSE_SECONDS)
+        return pause
+
+    def _open(self) -> bool:
+        """Make an event set for all devices. Returns whether all are in it that ever can be."""
+        self._obey_all()
+        self._close()
+        self._changed = False
+        if not self._devices:
+            return True
+        types: dict[str, int] = {}
+        refused: dict[str, str] = {}
+        complete = True
+        self._set = self._call("nvmlEventSetCreate", read=EventSet)
+        for uuid, watched in self._devices.items():
+            try:
+                self._register(watched)
+            except (UnsupportedError, NothingError, UnavailableError, DeviceLostError) as error:
+                if isinstance(error, UnsupportedError) or error.reason is Reason.PERMISSION_DENIED:
+                    refused[uuid] = str(error)
+                else:
+                    complete = False
+                    self._reports.put(fault_of(error, uuid))
+            else:
+                self._uuid_at[watched.address] = uuid
+                types[uuid] = watched.types
+        self._reports.put(Listening(types, refused))
+        return complete
+
+    def _register(self, watched: Watched) -> None:
+        self._call("nvmlDeviceRegisterEvents", watched.handle, watched.types, self._set, read=_ignore)
+
+    def _close(self) -> None:
+        """Free the event set, what it still holds being told first."""
+        if self._set is None:
+            return
+        with suppress(CollectorError):  # that nothing is left, or nothing can be had
+            for _ in range(_MOST_LEFT_OVER):
+                self._tell(self._call("nvmlEventSetWait_v2", self._set, 0, read=_parts))
+        with suppress(CollectorError):
+            self._call("nvmlEventSetFree", self._set, read=_ignore)
+        self._set = None
+        self._uuid_at.clear()
+
+    def _wait(self) -> None:
+        try:
+            event = self._call("nvmlEventSetWait_v2", self._set, _WAIT_MILLISECONDS, read=_parts)
+        except TimedOutError:
+            return
+        self._tell(event)
+
+    def _tell(self, event: tuple[int | None, int, int]) -> None:
+        address, kind, data = event
+        uuid = self._uuid_at.get(address)
+        if self._reports.qsize() >= _MOST_UNREAD:
+            return  # nobody reads: a call hangs over there while events come in floods
+        if uuid is None:
+            self._reports.put(Fault(Reason.INVALID_VALUE, _WHERE, f"event {kind:#x} ({data}) of an unknown device"))
+        elif kind == XID_EVENT:
+            self._reports.put(Event(uuid, XID_SOURCE, str(data), self._wall_clock()))
+        elif kind == UNAVAILABLE_EVENT:
+            self._reports.put(Event(uuid, DRIVER_SOURCE, GPU_UNAVAILABLE, self._wall_clock()))
+
+    def _call(self, name: str, *arguments: object, read: Callable[[Any], _T]) -> _T:
+        self._obey_all()
+        return self._nvml.call(name, *arguments, read=read)
+
+    def _obey_all(self) -> None:
+        try:
+            while True:
+                self._obey(self._commands.get_nowait())
+        except Empty:
+            return
+
+    def _rest(self, seconds: float | None) -> None:
+        """Wait for a command, at most so long."""
+        try:
+            self._obey(self._commands.get(timeout=seconds))
+        except Empty:
+            return
+
+    def _obey(self, command: Command) -> None:
+        """Take over new devices. One that is gone is left in the event set, for its last events may be in it."""
+        if command is None:
+            raise _EndedError
+        for uuid, watched in command.items():
+            known = self._devices.get(uuid)
+            self._changed |= known is None or known.address != watched.address
+        self._devices = command
+
+
+def address_of(handle: Any) -> int | None:  # noqa: ANN401 - a ctypes pointer of the binding
+    """Where a handle points to: the same device is given by different objects that point to the same place."""
+    return ctypes.cast(handle, ctypes.c_void_p).value
+
+
+def _parts(data: Any) -> tuple[int | None, int, int]:  # noqa: ANN401 - nvmlEventData_t of the binding
+    return address_of(data.device), int(data.eventType), int(data.eventData)
+
+
+def _ignore(_: object) -> None:
+    pass

@@ -1,0 +1,99 @@
+"""Reliability: errors of the memory, what the device did about them, what the driver says must be done.
+
+A device whose ECC is off or that has none answers NOT_SUPPORTED: then there are no counts, which is not the same as 0.
+"""
+
+from collections.abc import Iterable, Iterator
+from functools import partial
+
+from collectors import catalog
+from collectors.labels import RECOVERY
+from collectors.metric import Metric
+from collectors.nvidia.errors import InvalidValueError
+from collectors.nvidia.field_values import Field
+from collectors.nvidia.nvml import Handle, Nvml
+from collectors.nvidia.query import Answer, Part, Query
+
+# nvmlMemoryErrorType_t.
+_ERROR_TYPES = {"corrected": 0, "uncorrected": 1}
+# nvmlEccCounterType_t, with the row that counts so far back.
+_COUNTERS = (("volatile", catalog.MEMORY_ERRORS, 0), ("lifetime", catalog.MEMORY_LIFETIME_ERRORS, 1))
+# nvmlPageRetirementCause_t. Several corrected errors in one page, or one that could not be corrected.
+_RETIREMENT_CAUSES = {"corrected": 0, "uncorrected": 1}
+
+_RECOVERY_ACTION = Field(230)  # NVML_FI_DEV_GET_GPU_RECOVERY_ACTION, driver 570 or later
+# nvmlDeviceGpuRecoveryAction_t by its numbers. Both reboots, of the node and of the system, ask the same of people.
+_ACTIONS = (
+    "none",
+    "reset",
+    "reboot",
+    "drain",
+    "drain_and_reset",
+    "recover_fabric",
+    "bus_reset",
+    "reboot",
+)
+
+
+def _ecc_errors(metric: Metric, kind: str, counter: int, nvml: Nvml, handle: Handle) -> Iterator[Answer]:
+    """nvmlDeviceGetTotalEccErrors, since the driver was loaded or over the device's life."""
+    count = nvml.call("nvmlDeviceGetTotalEccErrors", handle, _ERROR_TYPES[kind], counter, read=int)
+    yield Answer(metric, count, labels=(kind,))
+
+
+def _remapped_rows(nvml: Nvml, handle: Handle) -> Iterator[Answer]:
+    """nvmlDeviceGetRemappedRows, Ampere or later; not while there are MIG devices."""
+    call = "nvmlDeviceGetRemappedRows"
+    corrected, uncorrected, pending, failed = nvml.call(call, handle, read=tuple)
+    yield Answer(catalog.MEMORY_REMAPPED_ROWS, corrected, labels=("corrected",))
+    yield Answer(catalog.MEMORY_REMAPPED_ROWS, uncorrected, labels=("uncorrected",))
+    yield Answer(catalog.MEMORY_REPAIR_PENDING, _flag(call, pending))
+    yield Answer(catalog.MEMORY_REPAIR_FAILED, _flag(call, failed))
+
+
+def _retired_pages(kind: str, nvml: Nvml, handle: Handle) -> Iterator[Answer]:
+    """nvmlDeviceGetRetiredPages, before Ampere."""
+    count = nvml.call("nvmlDeviceGetRetiredPages", handle, _RETIREMENT_CAUSES[kind], read=len)
+    yield Answer(catalog.MEMORY_RETIRED_PAGES, count, labels=(kind,))
+
+
+def _retirement_pending(nvml: Nvml, handle: Handle) -> Iterator[Answer]:
+    """nvmlDeviceGetRetiredPagesPendingStatus, before Ampere."""
+    call = "nvmlDeviceGetRetiredPagesPendingStatus"
+    yield Answer(catalog.MEMORY_REPAIR_PENDING, _flag(call, nvml.call(call, handle, read=int)))
+
+
+def _recovery_action(raw: float) -> Iterable[Answer]:
+    if raw not in range(len(_ACTIONS)):
+        raise InvalidValueError(f"recovery action: {raw}")
+    action = _ACTIONS[int(raw)]
+    return [Answer(catalog.RECOVERY_ACTION, value == action, labels=(value,)) for value in RECOVERY.values]
+
+
+def _flag(call: str, raw: int) -> int:
+    if raw not in (0, 1):
+        raise InvalidValueError(f"{call}: {raw} where 0 or 1 was expected")
+    return raw
+
+
+_ROWS = (catalog.MEMORY_REMAPPED_ROWS, catalog.MEMORY_REPAIR_PENDING, catalog.MEMORY_REPAIR_FAILED)
+
+QUERIES: tuple[Query, ...] = (
+    *(
+        Query(f"{kind} memory errors, {since}", (metric,), partial(_ecc_errors, metric, kind, counter))
+        for since, metric, counter in _COUNTERS
+        for kind in _ERROR_TYPES
+    ),
+    Query("remapped rows", _ROWS, _remapped_rows),
+    *(
+        Query(
+            f"retired pages, {kind}",
+            (catalog.MEMORY_RETIRED_PAGES,),
+            partial(_retired_pages, kind),
+            instead_of="remapped rows",
+        )
+        for kind in _RETIREMENT_CAUSES
+    ),
+    Query("retirement pending", (catalog.MEMORY_REPAIR_PENDING,), _retirement_pending, instead_of="remapped rows"),
+)
+PARTS: tuple[Part, ...] = (Part("recovery action", (catalog.RECOVERY_ACTION,), _RECOVERY_ACTION, _recovery_action),)

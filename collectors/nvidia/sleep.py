@@ -1,0 +1,134 @@
+"""Devices that the kernel puts to sleep: when to leave them alone, and when to let go so that they can fall asleep.
+
+A device with runtime power management sleeps while nobody has it open. Opening the library wakes it, and an open
+library keeps it awake: see "PCI-Express Runtime D3 (RTD3) Power Management" in the driver's README. The driver enables
+this by itself on notebooks only. Its file `information` in procfs, which has the uuid, wakes the device too.
+Source: the kernel's `Documentation/ABI/testing/sysfs-devices-power`.
+"""
+
+from collections.abc import Callable, Collection, Iterable, Mapping
+
+from collectors import catalog
+from collectors.contract import Node, Reading, Sample
+from collectors.metric import Cadence, Metric
+from collectors.nvidia.devices import Entry
+
+_DEVICES = ("bus", "pci", "devices")
+_ASLEEP = frozenset({"suspending", "suspended"})
+_AUTOMATIC = "auto"
+_RUNTIME_D3 = "Runtime D3 status"
+_ENABLED = "Enabled"
+_QUIET_SECONDS = 30.0
+_FALLING_ASLEEP_SECONDS = 60.0
+_WORK = (catalog.UTILIZATION, catalog.PROCESSES)
+
+
+def asleep(node: Node, addresses: Iterable[str]) -> dict[str, bool]:
+    """Whether the kernel has suspended each device, or is about to. Wakes none.
+
+    Args:
+        node: The machine.
+        addresses: PCI addresses in the kernel's spelling, of functions bound to NVIDIA's driver.
+    """
+    states = {address: node.sysfs.text(*_DEVICES, address, "power", "runtime_status") for address in addresses}
+    return {address: state in _ASLEEP for address, state in states.items()}
+
+
+def can_sleep(node: Node, address: str) -> bool:
+    """Whether kernel and driver let a device sleep as soon as nobody has it open.
+
+    Distributions set `control` to `auto` for cards of any kind; whether that has an effect is the driver's choice.
+
+    Args:
+        node: The machine.
+        address: As above.
+    """
+    if node.sysfs.text(*_DEVICES, address, "power", "control") != _AUTOMATIC:
+        return False
+    told = node.procfs.text("driver", "nvidia", "gpus", address, "power") or ""
+    fields = (line.partition(":") for line in told.splitlines())
+    return any(name == _RUNTIME_D3 and value.strip().startswith(_ENABLED) for name, _, value in fields)
+
+
+class SleepPolicy:
+    """Decides when the library may be open. Does no I/O.
+
+    Args:
+        can_sleep: Whether the device at an address would fall asleep if nobody had it open.
+        clock: Monotonic seconds.
+
+    Attributes:
+        asleep: Addresses of the devices that were asleep at the last look: an open library is not to ask them.
+    """
+
+    def __init__(self, can_sleep: Callable[[str], bool], clock: Callable[[], float]) -> None:
+        self._can_sleep = can_sleep
+        self._clock = clock
+        self._quiet_since: dict[Metric, float] = {}
+        self._let_go_at: float | None = None
+        self._in_vain = False
+        self.asleep: frozenset[str] = frozenset()
+
+    def saw(self, samples: Collection[Sample]) -> None:
+        """Take note of what an open library told: whether any process or load is on any device."""
+        for metric in _WORK:
+            values = [sample.value for sample in samples if sample.metric is metric]
+            if any(values):
+                self._quiet_since.pop(metric, None)
+                self._in_vain = False
+            elif values:
+                self._quiet_since.setdefault(metric, self._clock())
+
+    def may_be_open(self, seen: Mapping[str, bool], *, is_open: bool) -> bool:
+        """Whether the library may be open now.
+
+        Args:
+            seen: Whether each device is asleep, by address.
+            is_open: Whether it is.
+
+        Returns:
+            False while all devices sleep, once none of them has had work for a while and all of them could sleep, and
+            from then on until one is awake that was asleep: somebody has work for it. If they don't fall asleep,
+            something else keeps them awake; then they are read again, and not let go before they have had work.
+        """
+        self.asleep = frozenset(address for address, sleeps in seen.items() if sleeps)
+        if self.asleep:
+            self._in_vain = False
+        if seen and len(self.asleep) == len(seen):
+            self._let_go_at = None
+            self._quiet_since.clear()
+            return False
+        if is_open:
+            return not self._lets_go(seen.keys())
+        if self._let_go_at is None:
+            return True
+        if self._clock() - self._let_go_at < _FALLING_ASLEEP_SECONDS:
+            return False
+        self._let_go_at = None
+        self._in_vain = True
+        return True
+
+    def _lets_go(self, addresses: Collection[str]) -> bool:
+        now = self._clock()
+        quiet = len(self._quiet_since) == len(_WORK) and now - max(self._quiet_since.values()) >= _QUIET_SECONDS
+        if self._in_vain or not quiet or not addresses or not all(map(self._can_sleep, addresses)):
+            return False
+        self._let_go_at = now
+        self._quiet_since.clear()
+        return True
+
+
+def resting(entries: Collection[Entry], told: Callable[[str], Iterable[Sample]], due: frozenset[Cadence]) -> Reading:
+    """A reading while the library is closed: who the devices are and what happened to them, not how they are.
+
+    Args:
+        entries: The devices.
+        told: What is known of the past of the device with a uuid.
+        due: The cadences to read.
+    """
+    samples = [Sample(catalog.INFO, entry.device.uuid, 1, labels=entry.identity.info) for entry in entries]
+    samples += (sample for entry in entries for sample in told(entry.device.uuid))
+    return Reading(
+        devices=tuple(entry.device for entry in entries),
+        samples=tuple(sample for sample in samples if sample.metric.cadence in due),
+    )

@@ -1,0 +1,165 @@
+"""The state of a device, by rules: which facts make it degraded, soon to fail, or failed. No I/O."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+from collectors import catalog
+from collectors.contract import Sample
+from collectors.nvidia.xid import Effect, effect
+
+OK = "ok"
+_DEGRADED, _PREDICTED, _FAILED = "degraded", "predicted_failure", "failed"
+
+# Of the recovery actions: no work can be done before, and work goes on but the device should be freed for it.
+_MUST = frozenset({"reset", "bus_reset", "reboot"})
+_SHOULD = frozenset({"drain", "drain_and_reset", "recover_fabric"})
+
+
+@dataclass(slots=True)
+class Facts:
+    """What is known of one device. Readings keep their last value until the next one.
+
+    Attributes:
+        lost: It does not answer.
+        recovery: What the driver says must be done; empty where it does not say.
+        repair_failed: It has no spare memory left.
+        repair_pending: Bad memory waits for a reset.
+        uncorrected_errors: Since the driver was loaded.
+        effects: Of the events since the device was last known to work.
+        news: Whether one of them came since the last reading.
+    """
+
+    lost: bool = False
+    recovery: str = ""
+    repair_failed: bool = False
+    repair_pending: bool = False
+    uncorrected_errors: float = 0
+    effects: set[Effect] = field(default_factory=set)
+    news: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A reason for a state.
+
+    Attributes:
+        name: For people who ask why.
+        state: The state it puts the device into.
+        holds: Whether the facts are so.
+        text: When it holds, for the documentation.
+    """
+
+    name: str
+    state: str
+    holds: Callable[[Facts], bool]
+    text: str
+
+
+# The first that holds decides; the worst state comes first.
+RULES: tuple[Rule, ...] = (
+    Rule("lost", _FAILED, lambda facts: facts.lost, "The device no longer answers, or is on the bus but not listed"),
+    Rule(
+        "recovery_required",
+        _FAILED,
+        lambda facts: facts.recovery in _MUST,
+        "The driver asks for a reset of the device or its bus, or for a reboot",
+    ),
+    Rule(
+        "fatal_event",
+        _FAILED,
+        lambda facts: Effect.FAILED in facts.effects,
+        "A critical event after which the device must be reset",
+    ),
+    Rule(
+        "repair_failed",
+        _PREDICTED,
+        lambda facts: facts.repair_failed,
+        "The device has no spare memory left where it needs it: replace it",
+    ),
+    Rule(
+        "recovery_advised",
+        _DEGRADED,
+        lambda facts: facts.recovery in _SHOULD,
+        "The driver asks to drain the device, to reset it when it is free, or to recover the fabric it is part of",
+    ),
+    Rule(
+        "repair_pending",
+        _DEGRADED,
+        lambda facts: facts.repair_pending,
+        "Bad memory waits for the next reset to be replaced",
+    ),
+    Rule(
+        "hardware_event",
+        _DEGRADED,
+        lambda facts: Effect.DEGRADED in facts.effects,
+        "A critical event that a device survives, of those listed below as degraded",
+    ),
+    Rule(
+        "uncorrected_errors",
+        _DEGRADED,
+        lambda facts: facts.uncorrected_errors > 0,
+        "Memory errors since the driver was loaded could not be corrected",
+    ),
+)
+
+
+def state_of(facts: Facts) -> str:
+    """The state by the first rule that holds."""
+    return next((rule.state for rule in RULES if rule.holds(facts)), OK)
+
+
+class StatusTable:
+    """The facts about all devices of one session.
+
+    Events are forgotten when the driver says that nothing has to be done, which it does by its recovery action, driver
+    570 or later; else when the device is lost and found again, and with the session, that is with the driver.
+    """
+
+    def __init__(self) -> None:
+        self._facts: dict[str, Facts] = {}
+
+    def event(self, uuid: str, source: str, code: str) -> None:
+        """A critical event happened to a device."""
+        what = effect(source, code)
+        if what is not Effect.NONE:
+            facts = self._of(uuid)
+            facts.effects.add(what)
+            facts.news = True
+
+    def note(self, uuid: str, samples: Iterable[Sample]) -> None:
+        """Take over what was read of a device in one poll, of whatever cadences."""
+        facts = self._of(uuid)
+        facts.lost = False
+        for sample in samples:
+            if not sample.partition_uuid:
+                _note(facts, sample)
+        facts.news = False
+
+    def lose(self, uuid: str) -> None:
+        """A device does not answer: what was known of it is of no use any more."""
+        self._facts[uuid] = Facts(lost=True)
+
+    def samples(self, uuid: str) -> list[Sample]:
+        """`status` of one device: 1 for its state, 0 for the others."""
+        now = state_of(self._of(uuid))
+        return [
+            Sample(catalog.STATUS_STATE, uuid, float(state == now), labels=(state,))
+            for state in catalog.STATUS_STATE.labels[0].values
+        ]
+
+    def _of(self, uuid: str) -> Facts:
+        return self._facts.setdefault(uuid, Facts())
+
+
+def _note(facts: Facts, sample: Sample) -> None:
+    if sample.metric is catalog.RECOVERY_ACTION:
+        if sample.value:
+            facts.recovery = sample.labels[0]
+            if facts.recovery == "none" and not facts.news:  # an answer of the poll of an event may be older than it
+                facts.effects.clear()
+    elif sample.metric is catalog.MEMORY_REPAIR_FAILED:
+        facts.repair_failed = bool(sample.value)
+    elif sample.metric is catalog.MEMORY_REPAIR_PENDING:
+        facts.repair_pending = bool(sample.value)
+    elif sample.metric is catalog.MEMORY_ERRORS and sample.labels == ("uncorrected",):
+        facts.uncorrected_errors = sample.value

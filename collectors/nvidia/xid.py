@@ -1,0 +1,122 @@
+"""What the driver's error codes (XID) mean to us: whose fault, what it does to the device's status. No I/O.
+
+Meanings follow NVIDIA's public catalogue of XIDs, in words of our own. A code that is not here counts as the hardware's
+and does not touch the status: the catalogue grows with every driver.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+HARDWARE = "hardware"
+APPLICATION = "application"
+
+XID_SOURCE = "xid"
+DRIVER_SOURCE = "driver"
+GPU_UNAVAILABLE = "gpu_unavailable"
+
+
+class Effect(StrEnum):
+    """What an event does to the status of its device, until the device is known to work again."""
+
+    NONE = "none"
+    DEGRADED = "degraded"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Xids:
+    """Codes of one meaning.
+
+    Attributes:
+        codes: The numbers.
+        error_class: `application` where a program is most often to blame and its owner acts; `hardware` where whoever
+            runs the node acts: on the device, its links, its firmware or its driver.
+        effect: On the device's status.
+        meaning: For people.
+        from_start: Whether it is counted from 0 on every device, so that `increase()` sees the first one. Each such
+            code costs a series per device, so only what should wake somebody has it.
+    """
+
+    codes: tuple[int, ...]
+    error_class: str
+    effect: Effect
+    meaning: str
+    from_start: bool = False
+
+
+_COPY_ENGINES = (39, 40, 41, 70, 71, 72, 75, 76, 77, 85, *range(126, 136))
+_VIDEO_ENGINES = (60, 68, 82, 83, 84, 86, 88, 89, *range(96, 106), 139)
+_NVLINK_5 = tuple(range(144, 151))
+
+TABLE: tuple[Xids, ...] = (
+    Xids((8, 43), APPLICATION, Effect.NONE, "The work of a program stopped; the program is ended, the device goes on"),
+    Xids((11, 25, 32, 80), APPLICATION, Effect.NONE, "A program sent commands that are invalid or arrived damaged"),
+    Xids((13, 69), APPLICATION, Effect.NONE, "A program made the compute engine fail, as by an illegal address"),
+    Xids((31,), APPLICATION, Effect.NONE, "A program used memory that is not mapped"),
+    Xids((37,), APPLICATION, Effect.NONE, "A program asked an engine's firmware for what it does not do"),
+    Xids(_COPY_ENGINES, APPLICATION, Effect.NONE, "A copy engine failed at a program's work"),
+    Xids((141,), APPLICATION, Effect.NONE, "A program's work failed on CUDA's fast path"),
+    Xids((44,), APPLICATION, Effect.NONE, "The compute engine failed at a change of programs"),
+    Xids(
+        (45,), APPLICATION, Effect.NONE, "A program's channels were removed: it was killed, or another error came first"
+    ),
+    Xids(_VIDEO_ENGINES, APPLICATION, Effect.NONE, "A video, image or optical flow engine failed at a program's work"),
+    Xids((46,), HARDWARE, Effect.DEGRADED, "The device did not answer the driver in time"),
+    Xids((48,), HARDWARE, Effect.DEGRADED, "Memory error of two bits, not corrected", from_start=True),
+    Xids((54,), HARDWARE, Effect.DEGRADED, "Auxiliary power is not connected"),
+    Xids((62,), HARDWARE, Effect.FAILED, "The controller of power and clocks has halted", from_start=True),
+    Xids((63, 160), HARDWARE, Effect.NONE, "Bad memory is marked for repair, done at the next reset"),
+    Xids((64,), HARDWARE, Effect.FAILED, "Bad memory could not be marked for repair", from_start=True),
+    Xids((74,), HARDWARE, Effect.DEGRADED, "An NVLink failed", from_start=True),
+    Xids((79,), HARDWARE, Effect.FAILED, "The device has fallen off the bus", from_start=True),
+    Xids((92,), HARDWARE, Effect.NONE, "Corrected memory errors come at a high rate"),
+    Xids(
+        (94,),
+        HARDWARE,
+        Effect.DEGRADED,
+        "Memory error that could not be corrected; only the program that met it has ended",
+        from_start=True,
+    ),
+    Xids(
+        (95,),
+        HARDWARE,
+        Effect.FAILED,
+        "Memory error that could not be corrected and may have spoilt any program's work",
+        from_start=True,
+    ),
+    Xids((109,), HARDWARE, Effect.DEGRADED, "A change of programs did not end in time; often a program that hangs"),
+    Xids((110,), HARDWARE, Effect.DEGRADED, "The device's security unit failed"),
+    Xids((119,), HARDWARE, Effect.FAILED, "The device's system processor (GSP) does not answer", from_start=True),
+    Xids((120,), HARDWARE, Effect.FAILED, "The device's system processor (GSP) failed", from_start=True),
+    Xids((121,), HARDWARE, Effect.NONE, "Error on the link from chip to chip (C2C)"),
+    Xids((136,), HARDWARE, Effect.DEGRADED, "An NVLink could not be trained"),
+    Xids((140,), HARDWARE, Effect.FAILED, "Memory error without recovery", from_start=True),
+    Xids((143,), HARDWARE, Effect.FAILED, "The device could not be initialised", from_start=True),
+    Xids(_NVLINK_5, HARDWARE, Effect.NONE, "NVLink error of Blackwell or later; the recovery action tells how bad"),
+    Xids((154,), HARDWARE, Effect.NONE, "The recovery action changed: a notice about another error"),
+    Xids((155,), HARDWARE, Effect.DEGRADED, "NVLink error that software found"),
+    Xids((156,), HARDWARE, Effect.DEGRADED, "A part of the device is retired from the next reset on"),
+    Xids((157, 161), HARDWARE, Effect.NONE, "A part of the device could not be retired"),
+    Xids((158,), HARDWARE, Effect.FAILED, "A timeout from which the device does not recover", from_start=True),
+    Xids((167,), HARDWARE, Effect.DEGRADED, "Fatal timeout on the PCIe link"),
+    Xids((171, 172), HARDWARE, Effect.NONE, "Where an uncorrectable memory error was: DRAM (171) or SRAM (172)"),
+)
+
+_BY_CODE = {str(code): xids for xids in TABLE for code in xids.codes}
+
+# Counted from 0.
+FROM_START: tuple[str, ...] = tuple(code for code, xids in _BY_CODE.items() if xids.from_start)
+
+
+def error_class(source: str, code: str) -> str:
+    """The class of an event: hardware unless it is a code that is known to be a program's fault."""
+    known = _BY_CODE.get(code) if source == XID_SOURCE else None
+    return HARDWARE if known is None else known.error_class
+
+
+def effect(source: str, code: str) -> Effect:
+    """What an event does to the status of its device."""
+    if source == DRIVER_SOURCE:
+        return Effect.FAILED if code == GPU_UNAVAILABLE else Effect.NONE
+    known = _BY_CODE.get(code)
+    return Effect.NONE if known is None else known.effect

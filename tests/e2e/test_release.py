@@ -1,0 +1,174 @@
+"""SIGUSR1 makes the real process let go of the hardware, SIGUSR2 makes it take it up again; it serves all the time."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.doubles.exporter_process import ExporterProcess, Scrape, clean_environment, exporter, parse, wait_until
+from tests.doubles.kubelet import container, device, pod
+from tests.doubles.node import Node, running_exporter
+from tests.native.nvml_calls import CALLS
+
+_UP = "accelerator_exporter_collector_up"
+_UTILIZATION = "accelerator_device_utilization_ratio"
+_HELD_SECONDS = "accelerator_allocation_device_seconds_total"
+_RELEASED = "collector released: it holds nothing open until SIGUSR2"
+
+
+def _is_up(running: ExporterProcess, value: int) -> Scrape | None:
+    scrape = running.scrape()
+    return scrape if scrape.value(_UP) == value else None
+
+
+def _release(running: ExporterProcess) -> Scrape:
+    os.kill(running.process.pid, signal.SIGUSR1)
+    return wait_until(lambda: _is_up(running, 0))
+
+
+def _resume(running: ExporterProcess) -> Scrape:
+    os.kill(running.process.pid, signal.SIGUSR2)
+    return wait_until(lambda: _is_up(running, 1))
+
+
+def _errors(scrape: Scrape) -> dict[str, float]:
+    return {s.labels["reason"]: s.value for s in scrape.find("accelerator_exporter_collector_errors_total")}
+
+
+def _calls(node: Node) -> dict[str, int]:
+    return {call: node.nvml.calls(call) for call in CALLS}
+
+
+def _sessions(node: Node) -> tuple[int, int]:
+    return node.nvml.calls("nvmlInitWithFlags"), node.nvml.calls("nvmlShutdown")
+
+
+def _has_waited(running: ExporterProcess, seconds: float) -> None:
+    """Time passes, by the clock of a counter that goes on while the hardware is released."""
+    end = (running.scrape().value(_HELD_SECONDS) or 0) + seconds
+    wait_until(lambda: (running.scrape().value(_HELD_SECONDS) or 0) > end)
+
+
+def test_nothing_is_open_or_asked_between_the_signals(node: Node) -> None:
+    node.add_h100s(1)
+    node.kubelet.pods = [pod("ml", "train-0", container("main", device("nvidia.com/gpu", node.uuids[0])))]
+    with node.kubelet, running_exporter(node) as running:
+        before = wait_until(lambda: s if (s := running.scrape()).find(_HELD_SECONDS) and s.find(_UTILIZATION) else None)
+        assert _sessions(node) == (1, 0)
+        _release(running)
+        assert _sessions(node) == (1, 1)
+        calls = _calls(node)
+        _has_waited(running, seconds=3)  # three turns of the slowest cadence
+        released = running.scrape()
+        assert _calls(node) == calls
+        assert released.value(_UP, collector="nvidia") == 0
+        assert _errors(released) == _errors(before)
+        assert set(_errors(released).values()) == {0}
+        assert _sessions(node) == (1, 1)
+        _resume(running)
+        assert _sessions(node) == (2, 1)
+        assert running.terminate(within_seconds=10) == 0
+    assert _sessions(node) == (2, 2)
+    assert running.log.read_text().count(_RELEASED) == 1
+    assert running.log.read_text().count('msg="collector up"') == 2
+    assert "level=error" not in running.log.read_text()
+
+
+def test_what_a_look_told_is_withdrawn_and_who_holds_what_stays(node: Node) -> None:
+    node.add_h100s(1)
+    node.kubelet.pods = [pod("ml", "train-0", container("main", device("nvidia.com/gpu", node.uuids[0])))]
+    with node.kubelet, running_exporter(node, "--poll.max-age=10m") as running:
+        before = wait_until(lambda: s if (s := running.scrape()).find(_HELD_SECONDS) and s.find(_UTILIZATION) else None)
+        released = _release(running)
+        gone = {s.name for s in before} - {s.name for s in released}
+        assert {_UTILIZATION, "accelerator_device_status", "accelerator_device_busy_seconds_total"} <= gone
+        left = {s.name for s in released if s.name.startswith("accelerator_device_")}
+        assert left == {f"accelerator_device_{stem}" for stem in ("info", "allocated", "allocations", "errors_total")}
+        assert released.value("accelerator_device_allocated", uuid=node.uuids[0]) == 1
+        assert released.value("accelerator_exporter_collector_devices") == 1
+        assert len(released.find("accelerator_allocation_info", pod="train-0")) == 1
+        assert [running.get(path)[0] for path in ("/-/healthy", "/-/ready", "/")] == [200, 200, 200]
+        page = running.get("/")[2].decode()
+        assert "nothing is read until the exporter gets SIGUSR2" in page
+        assert ">released<" in page
+        again = _resume(running)
+        assert {s.name for s in before} <= {s.name for s in again}
+        assert "SIGUSR2" not in running.get("/")[2].decode()
+
+
+def test_each_signal_may_come_twice(node: Node) -> None:
+    node.add_h100s(1)
+    node.kubelet.pods = [pod("ml", "train-0", container("main", device("nvidia.com/gpu", node.uuids[0])))]
+    with node.kubelet, running_exporter(node) as running:
+        wait_until(lambda: running.scrape().find(_HELD_SECONDS) != [])
+        _release(running)
+        _release(running)
+        _has_waited(running, seconds=1)  # longer than the daemon takes to look at what signals have asked for
+        assert _sessions(node) == (1, 1)
+        _resume(running)
+        _resume(running)
+        _has_waited(running, seconds=1)
+        assert _sessions(node) == (2, 1)
+    assert running.log.read_text().count(_RELEASED) == 1
+
+
+def test_a_driver_that_went_meanwhile_is_told_of_when_it_is_missed(node: Node) -> None:
+    node.add_h100s(1)
+    with running_exporter(node) as running:
+        wait_until(lambda: _is_up(running, 1))
+        _release(running)
+        node.fail_driver(9)
+        os.kill(running.process.pid, signal.SIGUSR2)
+        wait_until(lambda: _errors(running.scrape())["driver_not_loaded"] >= 1)
+        assert _is_up(running, 0)
+        node.nvml.heal()
+        wait_until(lambda: _is_up(running, 1))
+
+
+def test_the_simulated_node_can_be_released_too(tmp_path: Path) -> None:
+    with exporter(tmp_path, "--simulate") as running:
+        wait_until(lambda: running.scrape().find(_UTILIZATION) != [])
+        released = _release(running)
+        assert released.find(_UTILIZATION) == []
+        assert released.find("accelerator_device_info")
+        assert released.find("accelerator_allocation_info")
+        assert _resume(running).find(_UTILIZATION)
+
+
+def test_a_node_without_accelerators_has_nothing_to_release(node: Node) -> None:
+    with running_exporter(node) as running:
+        wait_until(lambda: running.get("/-/ready")[0] == 200)
+        os.kill(running.process.pid, signal.SIGUSR1)
+        wait_until(lambda: ">released<" in running.get("/")[2].decode())
+        assert running.scrape().find(_UP) == []
+        assert running.terminate(within_seconds=10) == 0
+
+
+def test_a_call_that_is_out_returns_before_the_library_is_closed(node: Node) -> None:
+    node.add_h100s(1)
+    node.nvml.delay("nvmlDeviceGetPowerUsage", 600_000)
+    with running_exporter(node, "--poll.deadline=1m") as running:
+        wait_until(lambda: node.nvml.waiting("nvmlDeviceGetPowerUsage") == 1)
+        os.kill(running.process.pid, signal.SIGUSR1)
+        seen = running.scrape().value("accelerator_exporter_scrapes_total") or 0
+        wait_until(lambda: (running.scrape().value("accelerator_exporter_scrapes_total") or 0) > seen + 20)
+        assert _sessions(node) == (1, 0)
+        node.nvml.release()
+        assert wait_until(lambda: _is_up(running, 0)).find(_UTILIZATION) == []
+        assert _sessions(node) == (1, 1)
+
+
+def test_a_single_look_is_not_ended_by_the_signals(node: Node) -> None:
+    node.add_h100s(1)
+    node.nvml.delay("nvmlDeviceGetPowerUsage", 600_000)
+    command = [sys.executable, "-m", "exporter", "--once", "--poll.deadline=1m", *node.flags]
+    environment = {**clean_environment(), **node.environment}
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as once:
+        wait_until(lambda: node.nvml.waiting("nvmlDeviceGetPowerUsage") == 1)
+        once.send_signal(signal.SIGUSR1)
+        once.send_signal(signal.SIGUSR2)
+        node.nvml.release()
+        printed, _ = once.communicate(timeout=30)
+    assert once.returncode == 0
+    assert parse(printed).find(_UTILIZATION)

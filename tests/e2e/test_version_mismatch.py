@@ -1,0 +1,38 @@
+"""A library of another version than its driver: put up with for a while, then the end of the process."""
+
+from tests.doubles.exporter_process import wait_until
+from tests.doubles.kubelet import container, device, pod
+from tests.doubles.node import Node, running_exporter
+
+_LIB_RM_VERSION_MISMATCH = 18
+_UP = "accelerator_exporter_collector_up"
+
+
+def test_a_mismatch_that_lasts_ends_the_process_with_one_line(node: Node) -> None:
+    node.add_h100s(1)
+    with running_exporter(node, "--poll.version-mismatch-timeout=1s") as running:
+        wait_until(lambda: running.scrape().value(_UP) == 1)
+        node.fail_driver(_LIB_RM_VERSION_MISMATCH)
+        node.nvml.fail("nvmlDeviceGetCount_v2", _LIB_RM_VERSION_MISMATCH)
+        assert running.process.wait(30) == 4
+    lines = [line for line in running.log.read_text().splitlines() if line.startswith("accelerator-exporter: ")]
+    assert len(lines) == 1
+    assert lines[0].startswith("accelerator-exporter: collector nvidia: nvml")
+    assert "library and kernel module are of different driver versions" in lines[0]
+    assert "more than 1s (poll.version_mismatch_timeout)" in lines[0]
+    assert "until the container is restarted" in lines[0]
+    assert "Traceback" not in running.log.read_text()
+
+
+def test_a_mismatch_that_heals_in_time_is_survived(node: Node) -> None:
+    node.add_h100s(1)
+    node.kubelet.pods = [pod("ml", "train-0", container("main", device("nvidia.com/gpu", node.uuids[0])))]
+    node.fail_driver(_LIB_RM_VERSION_MISMATCH)
+    with node.kubelet, running_exporter(node, "--poll.version-mismatch-timeout=8s") as running:
+        wait_until(lambda: running.scrape().value(_UP) == 0)
+        node.nvml.heal()
+        wait_until(lambda: running.scrape().value(_UP) == 1)
+        held = "accelerator_allocation_device_seconds_total"
+        wait_until(lambda: (running.scrape().value(held) or 0) > 9)  # seconds: the timeout is over
+        assert running.process.poll() is None
+        assert "different driver versions" in running.log.read_text()

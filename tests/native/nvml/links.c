@@ -1,0 +1,123 @@
+/* Links, the fabric, fans, the temperature margin and confidential computing. */
+#include <stddef.h>
+
+#include "call.h"
+#include "state.h"
+
+typedef struct {
+    unsigned int version;
+    int margin;
+} nvmlMarginTemperature_t;
+
+typedef struct {
+    unsigned int version;
+    unsigned char clusterUuid[16];
+    nvmlReturn_t status;
+    unsigned int cliqueId;
+    unsigned char state;
+    unsigned int healthMask;
+} nvmlGpuFabricInfo_v2_t;
+
+typedef struct {
+    unsigned int version;
+    unsigned char clusterUuid[16];
+    nvmlReturn_t status;
+    unsigned int cliqueId;
+    unsigned char state;
+    unsigned int healthMask;
+    unsigned char healthSummary;
+} nvmlGpuFabricInfo_v3_t;
+
+typedef struct {
+    unsigned int environment;
+    unsigned int ccFeature;
+    unsigned int devToolsMode;
+} nvmlConfComputeSystemState_t;
+
+enum { PCIE_TRANSMIT = 0, PCIE_RECEIVE = 1 };
+
+EXPORT nvmlReturn_t nvmlDeviceGetMarginTemperature(nvmlDevice_t device, nvmlMarginTemperature_t *temperature)
+{
+    struct subject subject;
+    nvmlReturn_t result = enter(CALL_nvmlDeviceGetMarginTemperature, device, TAKES_DEVICE, &subject);
+    if (result != NVML_SUCCESS) {
+        return result;
+    }
+    if (temperature == NULL) {
+        return NVML_ERROR_INVALID_ARGUMENT;
+    }
+    if (temperature->version != NVML_STRUCT_VERSION(nvmlMarginTemperature_t, 1)) {
+        return NVML_ERROR_ARGUMENT_VERSION_MISMATCH;
+    }
+    return answer_int(subject.device.temperature_margin_celsius, &temperature->margin);
+}
+
+EXPORT nvmlReturn_t nvmlDeviceGetNumFans(nvmlDevice_t device, unsigned int *count)
+{
+    struct subject subject;
+    nvmlReturn_t result = enter(CALL_nvmlDeviceGetNumFans, device, TAKES_DEVICE, &subject);
+    return result == NVML_SUCCESS ? answer_uint(subject.device.fans, count) : result;
+}
+
+EXPORT nvmlReturn_t nvmlDeviceGetFanSpeed_v2(nvmlDevice_t device, unsigned int fan, unsigned int *percent)
+{
+    struct subject subject;
+    nvmlReturn_t result = enter(CALL_nvmlDeviceGetFanSpeed_v2, device, TAKES_DEVICE, &subject);
+    if (result == NVML_SUCCESS && (subject.device.fans < 0 || fan >= (unsigned long long)subject.device.fans)) {
+        result = NVML_ERROR_INVALID_ARGUMENT;
+    }
+    return result == NVML_SUCCESS ? answer_uint(subject.device.fan_speed_percent, percent) : result;
+}
+
+EXPORT nvmlReturn_t nvmlDeviceGetPcieThroughput(nvmlDevice_t device, unsigned int counter, unsigned int *kilobytes)
+{
+    struct subject subject;
+    nvmlReturn_t result = enter(CALL_nvmlDeviceGetPcieThroughput, device, TAKES_DEVICE, &subject);
+    if (result == NVML_SUCCESS && counter > PCIE_RECEIVE) {
+        result = NVML_ERROR_INVALID_ARGUMENT;
+    }
+    if (result != NVML_SUCCESS) {
+        return result;
+    }
+    return answer_uint(counter == PCIE_TRANSMIT ? subject.device.pcie_transmit_kilobytes_per_second
+                                                : subject.device.pcie_receive_kilobytes_per_second,
+        kilobytes);
+}
+
+/* Version 3 begins with the members of version 2. */
+EXPORT nvmlReturn_t nvmlDeviceGetGpuFabricInfoV(nvmlDevice_t device, nvmlGpuFabricInfo_v2_t *info)
+{
+    struct subject subject;
+    nvmlReturn_t result = enter(CALL_nvmlDeviceGetGpuFabricInfoV, device, TAKES_DEVICE, &subject);
+    if (result != NVML_SUCCESS) {
+        return result;
+    }
+    if (info == NULL) {
+        return NVML_ERROR_INVALID_ARGUMENT;
+    }
+    if (subject.device.fabric_state == DOUBLE_UNSUPPORTED) {
+        return NVML_ERROR_NOT_SUPPORTED;
+    }
+    if (info->version != NVML_STRUCT_VERSION(nvmlGpuFabricInfo_v2_t, 2)
+        && info->version != NVML_STRUCT_VERSION(nvmlGpuFabricInfo_v3_t, 3)) {
+        return NVML_ERROR_ARGUMENT_VERSION_MISMATCH;
+    }
+    info->state = (unsigned char)subject.device.fabric_state;
+    info->status = (nvmlReturn_t)subject.device.fabric_status;
+    return NVML_SUCCESS;
+}
+
+EXPORT nvmlReturn_t nvmlSystemGetConfComputeState(nvmlConfComputeSystemState_t *state)
+{
+    nvmlReturn_t result = enter_system(CALL_nvmlSystemGetConfComputeState);
+    if (result != NVML_SUCCESS) {
+        return result;
+    }
+    if (state == NULL) {
+        return NVML_ERROR_INVALID_ARGUMENT;
+    }
+    *state = (nvmlConfComputeSystemState_t){0};
+    result = answer_uint(state_lock()->confidential_computing, &state->ccFeature);
+    state_unlock();
+    return result;
+}

@@ -1,0 +1,225 @@
+"""Activity by GPM: the collector and the real binding over a library that refuses samples as the real one may."""
+
+import math
+import time
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from collectors import catalog
+from collectors.metric import Cadence, Metric
+from tests.doubles.exporter_process import wait_until
+from tests.doubles.nvidia_process import Answer, NvidiaProcess
+from tests.doubles.nvml import Device, NvmlState, h100, h100_mig
+from tests.doubles.sysfs_tree import SysfsTree
+
+BUSY = {1: 95.0, 2: 90.0, 3: 45.0, 4: 10.0, 5: 60.0, 10: 70.0, 11: 1.0, 12: 20.0, 13: 30.0}
+CYCLES = {248: 2.0**50, 249: 2.0**49, 250: 7.0, 257: 4.0, 258: 1.0, 259: 2.0, 260: 3.0}
+NOT_SUPPORTED = 3
+APART_SECONDS = 0.12  # the library refuses to compare samples that are closer than 0.1 s
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> Iterator[NvmlState]:
+    with NvmlState(tmp_path / "nvml-state", [h100(0)]) as made:
+        yield made
+
+
+@pytest.fixture
+def reader(state: NvmlState, tmp_path: Path, nvml_library: Path) -> Iterator[NvidiaProcess]:
+    with NvidiaProcess(SysfsTree(tmp_path / "sys").path, state.environment(nvml_library)) as running:
+        yield running
+    assert state.calls("nvmlGpmSampleAlloc") == state.calls("nvmlGpmSampleFree")
+
+
+class Polling:
+    """Polls once a second by the collector's clock, until the samples are far enough apart by the library's."""
+
+    def __init__(self, reader: NvidiaProcess) -> None:
+        self.reader = reader
+        self.now = 0.0
+
+    def poll(self, *due: Cadence) -> Answer:
+        self.now += 1
+        answer = self.reader.read(*due, now=self.now)
+        assert answer.error == ""
+        return answer
+
+    def until(self, metric: Metric, *own: str, of: str, mig: str = "") -> Answer:
+        """The first poll that tells a value of a device or MIG device."""
+
+        def ask() -> Answer | None:
+            time.sleep(APART_SECONDS)
+            answer = self.poll()
+            return answer if (metric.stem, *own) in answer.of(of, mig) else None
+
+        return wait_until(ask)
+
+
+def activity(answer: Answer, uuid: str, partition_uuid: str = "") -> dict[tuple[str, ...], float]:
+    families = ("pipe_", "sm_", "memory_bandwidth", "utilization")
+    return {key: value for key, value in answer.of(uuid, partition_uuid).items() if key[0].startswith(families)}
+
+
+EXPECTED = {
+    ("memory_bandwidth_utilization_ratio",): 0.7,
+    ("sm_occupancy_ratio",): 0.45,
+    ("pipe_activity_ratio", "sm"): 0.9,
+    ("pipe_activity_ratio", "tensor"): 0.6,
+    ("pipe_activity_ratio", "fp64"): 0.01,
+    ("pipe_activity_ratio", "fp32"): 0.2,
+    ("pipe_activity_ratio", "fp16"): 0.3,
+    ("pipe_activity_ratio", "integer"): 0.1,
+}
+
+
+def test_the_first_sample_only_seeds_and_the_next_tells(state: NvmlState, reader: NvidiaProcess) -> None:
+    device = state.devices[0]
+    device.set_gpm(BUSY)
+    device.utilization_gpu_percent, device.utilization_memory_percent = 50, 25
+    polling = Polling(reader)
+    assert activity(polling.poll(), device.uuid) == {("utilization_ratio",): 0.5}
+    answer = polling.until(catalog.SM_OCCUPANCY, of=device.uuid)
+    # Utilization is the driver's own; the use of the memory's bandwidth is better than the time it was in use.
+    assert activity(answer, device.uuid) == EXPECTED | {("utilization_ratio",): 0.5}
+
+
+def test_a_device_before_hopper_has_none_and_is_asked_once(state: NvmlState, reader: NvidiaProcess) -> None:
+    device = state.devices[0]
+    device.gpm_supported = 0
+    device.utilization_gpu_percent, device.utilization_memory_percent = 50, 25
+    polling = Polling(reader)
+    for _ in range(3):
+        answer = polling.poll()
+        assert activity(answer, device.uuid) == {
+            ("utilization_ratio",): 0.5,
+            ("memory_bandwidth_utilization_ratio",): 0.25,
+        }
+    assert {"pipe_activity_ratio", "sm_occupancy_ratio", "pipe_active_cycles_total"} <= set(answer.unsupported)
+    assert state.calls("nvmlGpmQueryDeviceSupport") == 1
+    assert state.calls("nvmlGpmSampleAlloc") == state.calls("nvmlGpmMetricsGet") == 0
+
+
+def test_mig_devices_get_utilization_each_its_own_and_the_cut_device_too(
+    state: NvmlState, reader: NvidiaProcess
+) -> None:
+    device = state.devices[0]
+    device.set_gpm(BUSY)
+    device.partition([None, h100_mig(0, 0), h100_mig(0, 1)])
+    first, second = device.mig[1], device.mig[2]
+    first.set_gpm(BUSY)
+    second.set_gpm(dict.fromkeys(BUSY, 0.0))
+    answer = Polling(reader).until(catalog.UTILIZATION, of=device.uuid, mig=second.uuid)
+    assert activity(answer, device.uuid, first.uuid) == EXPECTED | {("utilization_ratio",): 0.95}
+    assert set(activity(answer, device.uuid, second.uuid).values()) == {0.0}
+    assert activity(answer, device.uuid) == EXPECTED | {("utilization_ratio",): 0.95}
+
+
+def test_compute_instances_that_share_a_gpu_instance_have_no_activity(state: NvmlState, reader: NvidiaProcess) -> None:
+    device = state.devices[0]
+    device.partition([h100_mig(0, 0), h100_mig(0, 1), h100_mig(0, 2)])
+    device.mig[1].gpu_instance, device.mig[1].compute_instance = device.mig[0].gpu_instance, 1
+    answer = Polling(reader).until(catalog.UTILIZATION, of=device.uuid, mig=device.mig[2].uuid)
+    assert activity(answer, device.uuid, device.mig[0].uuid) == activity(answer, device.uuid, device.mig[1].uuid) == {}
+    assert answer.faults == []
+
+
+def test_a_new_mig_device_under_an_old_id_starts_anew(state: NvmlState, reader: NvidiaProcess) -> None:
+    device = state.devices[0]
+    device.partition([h100_mig(0, 0)])
+    device.mig[0].set_gpm(BUSY)
+    polling = Polling(reader)
+    polling.until(catalog.UTILIZATION, of=device.uuid, mig=device.mig[0].uuid)
+    with state.at_once():
+        device.mig[0].uuid = "MIG-another"
+        device.mig[0].set_gpm(dict.fromkeys(BUSY, 5.0))
+    answer = polling.poll()
+    assert answer.partitions == ["MIG-another"]
+    assert activity(answer, device.uuid, "MIG-another") == {}
+    answer = polling.until(catalog.UTILIZATION, of=device.uuid, mig="MIG-another")
+    assert set(activity(answer, device.uuid, "MIG-another").values()) == {0.05}
+
+
+def test_a_gap_is_not_told_as_if_it_were_now(state: NvmlState, reader: NvidiaProcess) -> None:
+    uuid = state.devices[0].uuid
+    polling = Polling(reader)
+    polling.until(catalog.SM_OCCUPANCY, of=uuid)
+    polling.now += 60
+    assert polling.poll().value(catalog.SM_OCCUPANCY, uuid) is None
+    polling.until(catalog.SM_OCCUPANCY, of=uuid)
+
+
+def test_two_polls_in_a_moment_take_one_sample(state: NvmlState, reader: NvidiaProcess) -> None:
+    reader.read(now=1.0)
+    taken = state.calls("nvmlGpmSampleGet")
+    assert reader.read(now=1.05).faults == []
+    assert state.calls("nvmlGpmSampleGet") == taken
+
+
+def test_each_metric_has_a_fate_of_its_own(state: NvmlState, reader: NvidiaProcess) -> None:
+    device = state.devices[0]
+    device.set_gpm(BUSY)
+    device.set_gpm({3: math.nan, 5: 120.0})
+    device.set_gpm({11: 0.0}, code=NOT_SUPPORTED)
+    answer = Polling(reader).until(catalog.PIPE_ACTIVITY, "sm", of=device.uuid)
+    told = activity(answer, device.uuid)
+    missing = {("sm_occupancy_ratio",), ("pipe_activity_ratio", "tensor"), ("pipe_activity_ratio", "fp64")}
+    assert told.keys() - {("utilization_ratio",)} == EXPECTED.keys() - missing
+    assert {reason for reason, _, _ in answer.faults} == {"invalid_value"}
+    assert len(answer.faults) == 2
+
+
+def test_cycles_are_counters_where_the_driver_has_them(state: NvmlState, reader: NvidiaProcess) -> None:
+    device = state.devices[0]
+    device.set_gpm(CYCLES)
+    answer = Polling(reader).until(catalog.PIPE_ELAPSED_CYCLES, of=device.uuid)
+    assert answer.value(catalog.PIPE_ELAPSED_CYCLES, device.uuid) == 2**50
+    pipes = {"sm": 2**49, "tensor": 7, "fp64": 1, "fp32": 2, "fp16": 3, "integer": 4}
+    told = activity(answer, device.uuid)
+    assert {key[1]: value for key, value in told.items() if key[0] == "pipe_active_cycles_total"} == pipes
+
+
+def test_without_them_they_are_asked_for_once(state: NvmlState, reader: NvidiaProcess) -> None:
+    uuid = state.devices[0].uuid
+    polling = Polling(reader)
+    answer = polling.until(catalog.SM_OCCUPANCY, of=uuid)
+    assert {"pipe_active_cycles_total", "pipe_elapsed_cycles_total"} <= set(answer.unsupported)
+    asked = state.calls("nvmlGpmMetricsGet")
+    polling.until(catalog.SM_OCCUPANCY, of=uuid)
+    polls = state.calls("nvmlGpmSampleGet")
+    polling.poll()
+    assert state.calls("nvmlGpmMetricsGet") - asked <= state.calls("nvmlGpmSampleGet") - polls + 1
+
+
+def test_a_sample_that_fails_costs_only_what_comes_of_it(state: NvmlState, reader: NvidiaProcess) -> None:
+    uuid = state.devices[0].uuid
+    polling = Polling(reader)
+    polling.until(catalog.SM_OCCUPANCY, of=uuid)
+    state.fail("nvmlGpmSampleGet", 999)
+    answer = polling.poll(Cadence.FAST)
+    assert answer.value(catalog.SM_OCCUPANCY, uuid) is None
+    assert answer.value(catalog.POWER, uuid) == 71
+    assert [reason for reason, _, _ in answer.faults] == ["unavailable"]
+    state.heal()
+    polling.until(catalog.SM_OCCUPANCY, of=uuid)
+
+
+def test_samples_are_freed_with_the_session_and_with_their_subject(state: NvmlState, reader: NvidiaProcess) -> None:
+    device: Device = state.devices[0]
+    device.partition([h100_mig(0, 0), h100_mig(0, 1)])
+    polling = Polling(reader)
+    polling.until(catalog.UTILIZATION, of=device.uuid, mig=device.mig[1].uuid)
+    in_use = partial(lambda: state.calls("nvmlGpmSampleAlloc") - state.calls("nvmlGpmSampleFree"))
+    assert in_use() == 6
+    device.mig[1].present = 0
+    polling.poll()
+    assert in_use() == 4
+    for _ in range(10):
+        polling.poll()
+    assert in_use() == 4
+    state.fail("nvmlDeviceGetCount_v2", 1)
+    assert reader.read(now=polling.now + 1).reason == "driver_not_loaded"
+    assert in_use() == 0
+    state.heal()

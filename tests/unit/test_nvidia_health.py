@@ -1,0 +1,143 @@
+import pytest
+
+from collectors import catalog, labels
+from collectors.contract import Fault, Reason, Sample
+from collectors.metric import Metric
+from collectors.nvidia.error_counts import ErrorCounts
+from collectors.nvidia.health import ROWS, Health
+from collectors.nvidia.listener import UNAVAILABLE_EVENT, XID_EVENT, Event, Listening
+from collectors.nvidia.xid import FROM_START
+
+GPU = "GPU-0"
+LISTENING = Listening({GPU: XID_EVENT}, {})
+
+
+def xid(code: int, at: float = 1000.0, uuid: str = GPU) -> Event:
+    return Event(uuid, "xid", str(code), at)
+
+
+def values(samples: list[Sample], metric: Metric = catalog.ERRORS) -> dict[tuple[str, ...], float]:
+    found = [sample for sample in samples if sample.metric is metric]
+    told = {sample.labels: sample.value for sample in found}
+    assert len(told) == len(found)
+    return told
+
+
+def counted(samples: list[Sample]) -> dict[str, float]:
+    """By code, what is not 0."""
+    return {code: value for (_, code, _), value in values(samples).items() if value}
+
+
+def state(samples: list[Sample]) -> str | None:
+    return next((s.labels[0] for s in samples if s.metric is catalog.STATUS_STATE and s.value), None)
+
+
+def test_what_must_not_be_missed_is_counted_from_0() -> None:
+    counts = ErrorCounts()
+    assert GPU not in counts
+    assert counts.samples(GPU) == []
+    counts.start(LISTENING)
+    told = values(counts.samples(GPU))
+    assert {code for _, code, _ in told} == set(FROM_START)
+    assert set(told.values()) == {0}
+    assert values(counts.samples(GPU), catalog.ERROR_LAST_TIMESTAMP) == {}
+
+
+def test_a_device_that_tells_that_it_is_unavailable_counts_that_from_0_too() -> None:
+    counts = ErrorCounts()
+    counts.start(Listening({GPU: XID_EVENT | UNAVAILABLE_EVENT}, {}))
+    assert values(counts.samples(GPU))["driver", "gpu_unavailable", "hardware"] == 0
+
+
+def test_events_are_counted_by_code_with_the_time_of_the_last() -> None:
+    counts = ErrorCounts()
+    counts.start(LISTENING)
+    for event in (xid(79, 1.5), xid(13, 2.5), xid(13, 3.5), xid(31, uuid="GPU-1")):
+        counts.take(event)
+    assert counted(counts.samples(GPU)) == {"79": 1, "13": 2}
+    assert values(counts.samples(GPU), catalog.ERROR_LAST_TIMESTAMP) == {
+        ("xid", "79", "hardware"): 1.5,
+        ("xid", "13", "application"): 3.5,
+    }
+    assert counted(counts.samples("GPU-1")) == {"31": 1}
+
+
+def test_listening_anew_does_not_start_anew() -> None:
+    counts = ErrorCounts()
+    counts.start(LISTENING)
+    counts.take(xid(79))
+    counts.start(LISTENING)
+    assert counted(counts.samples(GPU)) == {"79": 1}
+
+
+def test_however_many_codes_there_are_the_series_stay_few() -> None:
+    counts = ErrorCounts()
+    counts.start(LISTENING)
+    for code in range(1000, 2000):
+        counts.take(xid(code))
+    told = counted(counts.samples(GPU))
+    assert len(values(counts.samples(GPU))) == 65
+    assert told["other"] == 1000 - (len(told) - 1)
+    counts.take(xid(1000))
+    assert counted(counts.samples(GPU))["1000"] == 2
+
+
+def test_events_and_readings_come_to_a_status_beside_the_counts() -> None:
+    health = Health()
+    assert health.take([LISTENING]) == []
+    samples = health.answering(GPU, [])
+    assert state(samples) == "ok"
+    assert {sample.metric for sample in samples} == ROWS - {catalog.ERROR_LAST_TIMESTAMP}
+    health.take([xid(119)])
+    samples = health.answering(GPU, [])
+    assert (state(samples), counted(samples)) == ("failed", {"119": 1})
+    assert {sample.metric for sample in samples} == ROWS
+
+
+def test_a_lost_device_still_tells_what_happened_to_it() -> None:
+    health = Health()
+    health.take([LISTENING, xid(79)])
+    samples = health.lost(GPU)
+    assert (state(samples), counted(samples)) == ("failed", {"79": 1})
+    assert all(sample.metric.persistent for sample in samples)
+
+
+def test_of_a_device_that_answers_nothing_only_the_events_are_known() -> None:
+    health = Health()
+    health.take([LISTENING, xid(13)])
+    samples = health.silent(GPU)
+    assert (state(samples), counted(samples)) == (None, {"13": 1})
+
+
+def test_a_new_session_forgets_the_status_and_keeps_the_counts() -> None:
+    health = Health()
+    health.take([LISTENING, xid(79)])
+    health.new_session()
+    samples = health.answering(GPU, [])
+    assert (state(samples), counted(samples)) == ("ok", {"79": 1})
+
+
+def test_what_failed_is_handed_on() -> None:
+    fault = Fault(Reason.UNAVAILABLE, "events", "nvmlEventSetWait_v2: UNKNOWN (999)")
+    assert Health().take([LISTENING, fault, xid(13)]) == [fault]
+
+
+@pytest.mark.parametrize("heard_before", [False, True])
+def test_events_that_cannot_be_had_are_unsupported_unless_there_are_some(*, heard_before: bool) -> None:
+    health = Health()
+    if heard_before:
+        health.take([LISTENING])
+    gaps = [(gap.metric, gap.device_uuid, gap.detail) for gap in health.unsupported({GPU: "why"})]
+    expected = [(catalog.ERRORS, GPU, "why"), (catalog.ERROR_LAST_TIMESTAMP, GPU, "why")]
+    assert gaps == ([] if heard_before else expected)
+
+
+def test_labels_are_of_the_closed_lists() -> None:
+    counts = ErrorCounts()
+    counts.start(Listening({GPU: XID_EVENT | UNAVAILABLE_EVENT}, {}))
+    for code in range(200):
+        counts.take(xid(code))
+    for sample in counts.samples(GPU):
+        source, _, error_class = sample.labels
+        assert source in labels.ERROR_SOURCE.values
+        assert error_class in labels.ERROR_CLASS.values

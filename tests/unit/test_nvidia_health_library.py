@@ -1,0 +1,255 @@
+"""Events, reliability and status with the real binding over a shared library that answers as NVML does."""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from collectors import catalog
+from collectors.metric import Cadence
+from collectors.nvidia.xid import FROM_START
+from tests.doubles.exporter_process import wait_until
+from tests.doubles.native_build import build_nvml
+from tests.doubles.nvidia_health_process import HealthProcess, Told
+from tests.doubles.nvml import RECOVERY_ACTION_FIELD, Device, NvmlState, ValueType, h100, h100_mig
+
+UNAVAILABLE_EVENT = 0x4000
+MIG_EVENT = 0x100
+FAST, MEDIUM = Cadence.FAST, Cadence.MEDIUM
+WAIT = "nvmlEventSetWait_v2"
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> Iterator[NvmlState]:
+    with NvmlState(tmp_path / "nvml-state", [h100(0), h100(1)]) as made:
+        yield made
+
+
+@pytest.fixture
+def exporter(state: NvmlState, nvml_library: Path) -> Iterator[HealthProcess]:
+    with HealthProcess(state.environment(nvml_library)) as running:
+        yield running
+
+
+def status(told: Told, uuid: str) -> str:
+    (now,) = [name for name, value in told.values(catalog.STATUS_STATE, uuid).items() if value]
+    return now
+
+
+def counted(told: Told, uuid: str) -> dict[str, float]:
+    return {labels: value for labels, value in told.values(catalog.ERRORS, uuid).items() if value}
+
+
+def poll_until_counted(exporter: HealthProcess, uuid: str, labels: str, times: float = 1) -> Told:
+    def seen() -> Told | None:
+        told = exporter.poll(FAST)
+        return told if counted(told, uuid).get(labels) == times else None
+
+    return wait_until(seen)
+
+
+def registrations(state: NvmlState, device: int) -> int:
+    return state.calls("nvmlDeviceRegisterEvents", device=device)
+
+
+def wait_for_registration(state: NvmlState, device: int, before: int) -> None:
+    """Until a device was registered more often than before, and that is done: its set is waited on."""
+    wait_until(lambda: registrations(state, device) > before)
+    waits = state.calls(WAIT)
+    wait_until(lambda: state.calls(WAIT) > waits)
+
+
+def test_from_the_first_poll_on_the_worst_events_are_counted_from_0(state: NvmlState, exporter: HealthProcess) -> None:
+    told = exporter.poll()
+    for device in (state.devices[0], state.devices[1]):
+        zeros = told.values(catalog.ERRORS, device.uuid)
+        assert set(zeros) == {*(f"xid {code} hardware" for code in FROM_START), "driver gpu_unavailable hardware"}
+        assert set(zeros.values()) == {0}
+        assert status(told, device.uuid) == "ok"
+    assert (told.faults, told.refused) == ([], {})
+
+
+def test_events_are_counted_for_the_device_they_happened_to(state: NvmlState, exporter: HealthProcess) -> None:
+    first, second = state.devices[0].uuid, state.devices[1].uuid
+    exporter.poll()
+    before = time.time()
+    state.devices[1].partition([h100_mig(1, 0)])
+    state.happen(0, 0, MIG_EVENT)
+    state.happen(0, 31)
+    state.happen(1, 48, mig=state.devices[1].mig[0])
+    state.happen(1, 0, UNAVAILABLE_EVENT)
+    told = poll_until_counted(exporter, second, "driver gpu_unavailable hardware")
+    assert counted(told, first) == {"xid 31 application": 1}
+    assert counted(told, second) == {"xid 48 hardware": 1, "driver gpu_unavailable hardware": 1}
+    assert (status(told, first), status(told, second)) == ("ok", "failed")
+    (at,) = told.values(catalog.ERROR_LAST_TIMESTAMP, first).values()
+    assert before <= at <= time.time()
+    assert told.faults == []
+
+
+def test_what_happens_before_anybody_listens_is_not_counted(state: NvmlState, exporter: HealthProcess) -> None:
+    uuid = state.devices[0].uuid
+    state.happen(0, 79)
+    exporter.poll()
+    state.happen(0, 74)
+    assert counted(poll_until_counted(exporter, uuid, "xid 74 hardware"), uuid) == {"xid 74 hardware": 1}
+
+
+def test_the_driver_ends_what_an_event_began(state: NvmlState, exporter: HealthProcess) -> None:
+    device = state.devices[0]
+    exporter.poll()
+    device.set_field(RECOVERY_ACTION_FIELD, 1, ValueType.UNSIGNED_INT)
+    state.happen(0, 119)
+    poll_until_counted(exporter, device.uuid, "xid 119 hardware")
+    told = exporter.poll(FAST, MEDIUM)
+    assert (status(told, device.uuid), told.value(catalog.RECOVERY_ACTION, device.uuid, "reset")) == ("failed", 1)
+    device.set_field(RECOVERY_ACTION_FIELD, 0, ValueType.UNSIGNED_INT)
+    assert status(exporter.poll(FAST), device.uuid) == "failed"
+    told = exporter.poll(FAST, MEDIUM)
+    assert (status(told, device.uuid), told.value(catalog.RECOVERY_ACTION, device.uuid, "none")) == ("ok", 1)
+
+
+def test_a_card_that_falls_off_the_bus_tells_why_and_does_not_silence_the_other(
+    state: NvmlState, exporter: HealthProcess
+) -> None:
+    first, second = state.devices[0].uuid, state.devices[1].uuid
+    exporter.poll()
+    with state.at_once():
+        state.happen(0, 79)
+        state.lose(0)
+    told = poll_until_counted(exporter, first, "xid 79 hardware")
+    assert status(told, first) == "failed"
+    wait_for_registration(state, 1, before=1)
+    state.happen(1, 63)
+    told = poll_until_counted(exporter, second, "xid 63 hardware")
+    assert counted(told, first) == {"xid 79 hardware": 1}
+    assert (status(told, first), status(told, second)) == ("failed", "ok")
+
+
+def test_a_card_that_is_found_again_is_heard_again(state: NvmlState, exporter: HealthProcess) -> None:
+    uuid = state.devices[0].uuid
+    exporter.poll()
+    state.lose(0)
+    wait_until(lambda: status(exporter.poll(FAST), uuid) == "failed")
+    state.heal()
+    assert status(exporter.poll(FAST), uuid) == "ok"
+    before = registrations(state, 0)
+    exporter.poll(FAST)
+    wait_for_registration(state, 0, before)
+    state.happen(0, 94)
+    poll_until_counted(exporter, uuid, "xid 94 hardware")
+
+
+def test_a_wait_that_fails_is_told_and_taken_up_again(state: NvmlState, exporter: HealthProcess) -> None:
+    uuid = state.devices[0].uuid
+    exporter.poll()
+    state.fail(WAIT, 999)
+    wait_until(lambda: ["unavailable", "events", f"{WAIT}: UNKNOWN (999)"] in exporter.poll(FAST).faults)
+    state.heal()
+    wait_for_registration(state, 0, registrations(state, 0))
+    state.happen(0, 140)
+    poll_until_counted(exporter, uuid, "xid 140 hardware")
+
+
+def test_a_session_ends_with_all_sets_free_and_the_next_counts_on(state: NvmlState, exporter: HealthProcess) -> None:
+    uuid = state.devices[0].uuid
+    exporter.poll()
+    state.happen(0, 95)
+    assert status(poll_until_counted(exporter, uuid, "xid 95 hardware"), uuid) == "failed"
+    exporter.close()
+    assert state.calls("nvmlEventSetFree") == state.calls("nvmlEventSetCreate") == 1
+    assert state.calls("nvmlShutdown") == 1
+    told = exporter.poll()
+    assert (counted(told, uuid), status(told, uuid)) == ({"xid 95 hardware": 1}, "ok")
+    state.happen(0, 95)
+    poll_until_counted(exporter, uuid, "xid 95 hardware", times=2)
+
+
+def test_a_wait_that_hangs_does_not_keep_the_session_open(state: NvmlState, exporter: HealthProcess) -> None:
+    exporter.poll()
+    state.delay(WAIT, 600_000)
+    wait_until(lambda: state.waiting(WAIT) == 1)
+    exporter.close()
+    assert (state.calls("nvmlShutdown"), state.calls("nvmlEventSetFree")) == (1, 0)
+    state.release()
+    wait_until(lambda: state.waiting(WAIT) == 0)
+    uuid = state.devices[0].uuid
+    exporter.poll()
+    state.happen(0, 62)
+    poll_until_counted(exporter, uuid, "xid 62 hardware")
+    assert state.calls("nvmlEventSetFree") == 0
+
+
+@pytest.mark.parametrize("types", [None, 0x10])
+def test_a_card_without_critical_events_has_no_counts(
+    state: NvmlState, exporter: HealthProcess, types: int | None
+) -> None:
+    state.devices[0].supported_event_types = types
+    told = exporter.poll()
+    assert set(told.refused) == {state.devices[0].uuid}
+    assert told.values(catalog.ERRORS, state.devices[0].uuid) == {}
+    assert told.values(catalog.ERRORS, state.devices[1].uuid) != {}
+
+
+def test_a_driver_without_events_or_reliability_is_quiet(state: NvmlState, tmp_path: Path) -> None:
+    old = (
+        "nvmlDeviceGetSupportedEventTypes",
+        "nvmlDeviceGetTotalEccErrors",
+        "nvmlDeviceGetRemappedRows",
+        "nvmlDeviceGetRetiredPages",
+        "nvmlDeviceGetRetiredPagesPendingStatus",
+    )
+    with HealthProcess(state.environment(build_nvml(tmp_path, without=old))) as exporter:
+        told = exporter.poll()
+    assert told.faults == []
+    assert status(told, state.devices[0].uuid) == "ok"
+    assert state.calls("nvmlEventSetCreate") == 0
+
+
+def ampere(device: Device) -> None:
+    """Numbers by which everything can be told apart."""
+    device.ecc_volatile_corrected, device.ecc_volatile_uncorrected = 11, 2**40
+    device.ecc_lifetime_corrected, device.ecc_lifetime_uncorrected = 2**41, 14
+    device.remapped_rows_corrected, device.remapped_rows_uncorrected = 15, 16
+    device.remapping_pending, device.remapping_failed = 1, 0
+
+
+def test_memory_errors_and_remapped_rows_arrive(state: NvmlState, exporter: HealthProcess) -> None:
+    ampere(state.devices[1])
+    uuid = state.devices[1].uuid
+    told = exporter.poll()
+    assert told.values(catalog.MEMORY_ERRORS, uuid) == {"corrected": 11, "uncorrected": 2**40}
+    assert told.values(catalog.MEMORY_LIFETIME_ERRORS, uuid) == {"corrected": 2**41, "uncorrected": 14}
+    assert told.values(catalog.MEMORY_REMAPPED_ROWS, uuid) == {"corrected": 15, "uncorrected": 16}
+    assert told.value(catalog.MEMORY_REPAIR_PENDING, uuid) == 1
+    assert told.value(catalog.MEMORY_REPAIR_FAILED, uuid) == 0
+    assert told.values(catalog.MEMORY_RETIRED_PAGES, uuid) == {}
+    assert (status(told, uuid), status(told, state.devices[0].uuid)) == ("degraded", "ok")
+    state.devices[1].remapping_failed = 1
+    assert status(exporter.poll(), uuid) == "predicted_failure"
+
+
+def test_a_card_that_is_cut_does_not_tell_its_rows_and_one_without_ecc_no_errors(
+    state: NvmlState, exporter: HealthProcess
+) -> None:
+    state.devices[0].partition([h100_mig(0, 0)])
+    state.devices[1].ecc_mode = 0
+    told = exporter.poll()
+    first, second = state.devices[0].uuid, state.devices[1].uuid
+    assert told.values(catalog.MEMORY_REMAPPED_ROWS, first) == {}
+    assert told.values(catalog.MEMORY_ERRORS, first) == {"corrected": 0, "uncorrected": 0}
+    assert told.values(catalog.MEMORY_ERRORS, second) == {}
+    assert told.faults == []
+
+
+@pytest.mark.parametrize("pages", [(0, 0), (3, 60)])
+def test_retired_pages_arrive(state: NvmlState, exporter: HealthProcess, pages: tuple[int, int]) -> None:
+    device = state.devices[0]
+    device.remapped_rows_corrected = None
+    device.retired_pages_corrected, device.retired_pages_uncorrected = pages
+    device.retirement_pending = 1
+    told = exporter.poll()
+    assert told.values(catalog.MEMORY_RETIRED_PAGES, device.uuid) == {"corrected": pages[0], "uncorrected": pages[1]}
+    assert told.value(catalog.MEMORY_REPAIR_PENDING, device.uuid) == 1
+    assert status(told, device.uuid) == "degraded"

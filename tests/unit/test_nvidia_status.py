@@ -1,0 +1,165 @@
+from collections.abc import Callable
+
+import pytest
+
+from collectors import catalog, labels
+from collectors.contract import Sample
+from collectors.metric import Metric
+from collectors.nvidia.status import RULES, Facts, StatusTable, state_of
+from collectors.nvidia.xid import Effect
+
+GPU = "GPU-0"
+# For each rule, facts by which it alone holds.
+FACTS: dict[str, Callable[[], Facts]] = {
+    "lost": lambda: Facts(lost=True),
+    "recovery_required": lambda: Facts(recovery="reset"),
+    "fatal_event": lambda: Facts(effects={Effect.FAILED}),
+    "repair_failed": lambda: Facts(repair_failed=True),
+    "recovery_advised": lambda: Facts(recovery="drain_and_reset"),
+    "repair_pending": lambda: Facts(repair_pending=True),
+    "hardware_event": lambda: Facts(effects={Effect.DEGRADED}),
+    "uncorrected_errors": lambda: Facts(uncorrected_errors=1),
+}
+STATES = {
+    "lost": "failed",
+    "recovery_required": "failed",
+    "fatal_event": "failed",
+    "repair_failed": "predicted_failure",
+    "recovery_advised": "degraded",
+    "repair_pending": "degraded",
+    "hardware_event": "degraded",
+    "uncorrected_errors": "degraded",
+}
+
+
+def sample(metric: Metric, value: float, *own: str, partition: str = "") -> Sample:
+    return Sample(metric, GPU, value, partition, own)
+
+
+def recovery(action: str) -> list[Sample]:
+    return [sample(catalog.RECOVERY_ACTION, value == action, value) for value in labels.RECOVERY.values]
+
+
+def state(table: StatusTable, uuid: str = GPU) -> str:
+    samples = table.samples(uuid)
+    assert tuple(sample.labels[0] for sample in samples) == labels.STATUS.values
+    assert sorted(sample.value for sample in samples) == [0, 0, 0, 1]
+    assert {(sample.metric, sample.device_uuid) for sample in samples} == {(catalog.STATUS_STATE, uuid)}
+    return next(sample.labels[0] for sample in samples if sample.value)
+
+
+def test_every_rule_is_looked_at_here() -> None:
+    assert [rule.name for rule in RULES] == list(FACTS) == list(STATES)
+
+
+@pytest.mark.parametrize("name", FACTS)
+def test_each_rule_alone_decides_the_state(name: str) -> None:
+    facts = FACTS[name]()
+    assert [rule.name for rule in RULES if rule.holds(facts)] == [name]
+    assert state_of(facts) == STATES[name]
+
+
+def test_no_rule_no_trouble() -> None:
+    assert state_of(Facts(recovery="none")) == state_of(Facts()) == "ok"
+
+
+def test_the_worst_state_wins() -> None:
+    severity = {state: place for place, state in enumerate(labels.STATUS.values)}
+    ranks = [severity[rule.state] for rule in RULES]
+    assert ranks == sorted(ranks, reverse=True)
+    assert state_of(Facts(repair_pending=True, repair_failed=True, recovery="drain")) == "predicted_failure"
+    assert state_of(Facts(repair_failed=True, effects={Effect.DEGRADED, Effect.FAILED})) == "failed"
+
+
+@pytest.mark.parametrize("action", labels.RECOVERY.values)
+def test_every_recovery_action_has_a_state(action: str) -> None:
+    table = StatusTable()
+    table.note(GPU, recovery(action))
+    expected = {"none": "ok", "reset": "failed", "reboot": "failed", "bus_reset": "failed"}
+    assert state(table) == expected.get(action, "degraded")
+
+
+@pytest.mark.parametrize(
+    ("samples", "expected"),
+    [
+        ([sample(catalog.MEMORY_REPAIR_PENDING, 1)], "degraded"),
+        ([sample(catalog.MEMORY_REPAIR_FAILED, 1)], "predicted_failure"),
+        ([sample(catalog.MEMORY_ERRORS, 1, "uncorrected")], "degraded"),
+        ([sample(catalog.MEMORY_ERRORS, 1, "corrected")], "ok"),
+        ([sample(catalog.MEMORY_REMAPPED_ROWS, 5, "uncorrected")], "ok"),
+        ([sample(catalog.MEMORY_REPAIR_FAILED, 1, partition="MIG-0")], "ok"),
+    ],
+)
+def test_readings_come_to_a_state(samples: list[Sample], expected: str) -> None:
+    table = StatusTable()
+    table.note(GPU, samples)
+    assert state(table) == expected
+
+
+def test_a_reading_keeps_its_value_until_the_next() -> None:
+    table = StatusTable()
+    table.note(GPU, [sample(catalog.MEMORY_REPAIR_PENDING, 1)])
+    table.note(GPU, [])
+    assert state(table) == "degraded"
+    table.note(GPU, [sample(catalog.MEMORY_REPAIR_PENDING, 0)])
+    assert state(table) == "ok"
+
+
+def test_devices_do_not_share_a_state() -> None:
+    table = StatusTable()
+    table.event(GPU, "xid", "79")
+    assert (state(table), state(table, "GPU-1")) == ("failed", "ok")
+
+
+@pytest.mark.parametrize(
+    ("source", "code", "expected"),
+    [
+        ("xid", "79", "failed"),
+        ("xid", "48", "degraded"),
+        ("xid", "31", "ok"),
+        ("xid", "9999", "ok"),
+        ("driver", "gpu_unavailable", "failed"),
+        ("driver", "79", "ok"),
+    ],
+)
+def test_events_come_to_a_state(source: str, code: str, expected: str) -> None:
+    table = StatusTable()
+    table.event(GPU, source, code)
+    assert state(table) == expected
+
+
+def test_an_event_lasts_without_a_word_of_the_driver() -> None:
+    table = StatusTable()
+    table.event(GPU, "xid", "119")
+    for _ in range(100):
+        table.note(GPU, [])
+    assert state(table) == "failed"
+
+
+def test_the_driver_ends_an_event_by_saying_that_nothing_need_be_done() -> None:
+    table = StatusTable()
+    table.event(GPU, "xid", "119")
+    table.note(GPU, recovery("reset"))
+    table.note(GPU, [])
+    assert state(table) == "failed"
+    table.note(GPU, recovery("none"))
+    assert state(table) == "ok"
+
+
+def test_an_answer_from_the_very_poll_of_the_event_does_not_end_it() -> None:
+    table = StatusTable()
+    table.event(GPU, "xid", "95")
+    table.note(GPU, recovery("none"))
+    assert state(table) == "failed"
+    table.note(GPU, recovery("none"))
+    assert state(table) == "ok"
+
+
+def test_a_device_that_is_found_again_starts_anew() -> None:
+    table = StatusTable()
+    table.note(GPU, [*recovery("reset"), sample(catalog.MEMORY_REPAIR_FAILED, 1)])
+    table.event(GPU, "xid", "79")
+    table.lose(GPU)
+    assert state(table) == "failed"
+    table.note(GPU, [])
+    assert state(table) == "ok"

@@ -1,0 +1,71 @@
+"""The table of codes, and the page that explains it and the rules of status."""
+
+from collections import Counter
+from itertools import groupby
+from pathlib import Path
+
+import pytest
+
+from collectors import labels
+from collectors.nvidia.status import RULES
+from collectors.nvidia.xid import FROM_START, TABLE, Effect, effect, error_class
+
+PAGE = Path(__file__).parents[2] / "docs" / "nvidia-health.md"
+
+
+def section(title: str) -> list[str]:
+    """The lines of the table of a section, without its heads."""
+    _, _, rest = PAGE.read_text(encoding="utf-8").partition(f"\n## {title}\n")
+    lines = rest.partition("\n## ")[0].splitlines()
+    return [line for line in lines if line.startswith("| ")][2:]
+
+
+def spans(codes: tuple[int, ...]) -> str:
+    """Numbers in order, three or more in a row as a span: `1, 2, 5-9`."""
+    runs = groupby(enumerate(sorted(codes)), lambda pair: pair[1] - pair[0])
+    found = [[code for _, code in run] for _, run in runs]
+    return ", ".join(f"{run[0]}-{run[-1]}" if len(run) > 2 else ", ".join(map(str, run)) for run in found)
+
+
+def test_no_code_is_in_the_table_twice() -> None:
+    codes = Counter(code for xids in TABLE for code in xids.codes)
+    assert [code for code, times in codes.items() if times > 1] == []
+
+
+def test_classes_are_of_the_closed_list() -> None:
+    assert {xids.error_class for xids in TABLE} == set(labels.ERROR_CLASS.values)
+
+
+def test_a_programs_fault_says_nothing_about_the_device() -> None:
+    assert {xids.effect for xids in TABLE if xids.error_class == "application"} == {Effect.NONE}
+    assert not [xids for xids in TABLE if xids.error_class == "application" and xids.from_start]
+
+
+def test_every_fatal_code_is_counted_from_0_and_they_are_few() -> None:
+    fatal = {str(code) for xids in TABLE if xids.effect is Effect.FAILED for code in xids.codes}
+    assert fatal <= set(FROM_START)
+    assert len(FROM_START) == len(set(FROM_START)) == 12
+
+
+@pytest.mark.parametrize("code", ["13", "31", "43", "45"])
+def test_what_programs_do_is_told_from_hardware(code: str) -> None:
+    assert error_class("xid", code) == "application"
+
+
+@pytest.mark.parametrize("source_and_code", [("xid", "4711"), ("xid", "other"), ("driver", "13")])
+def test_what_is_not_known_is_the_hardwares_and_harmless(source_and_code: tuple[str, str]) -> None:
+    assert error_class(*source_and_code) == "hardware"
+    assert effect(*source_and_code) is Effect.NONE
+
+
+def test_the_page_has_every_rule_in_its_order() -> None:
+    assert section("Status") == [f"| `{rule.name}` | `{rule.state}` | {rule.text} |" for rule in RULES]
+
+
+def test_the_page_has_every_code() -> None:
+    lines = []
+    for xids in sorted(TABLE, key=lambda xids: min(xids.codes)):
+        status = "" if xids.effect is Effect.NONE else xids.effect.value
+        from_start = "yes" if xids.from_start else ""
+        lines.append(f"| {spans(xids.codes)} | {xids.error_class} | {status} | {from_start} | {xids.meaning} |")
+    assert section("Codes") == lines
