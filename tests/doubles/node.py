@@ -63,6 +63,12 @@ class Node:
             self.gpus.append(self.nvml.add(h100(index)))
             self.sysfs.add_pci(self.gpus[-1].pci_address)
 
+    def add(self, device: Device) -> None:
+        """Put in one card, with driver and library."""
+        self._has_library = True
+        self.gpus.append(self.nvml.add(device))
+        self.sysfs.add_pci(self.gpus[-1].pci_address)
+
     def remove_library(self) -> None:
         """Take the library away and leave the cards."""
         self._has_library = False

@@ -31,6 +31,7 @@ _VOLATILE = (
     families.ALLOCATION_DEVICE_SECONDS.name(families.ALLOCATION_DEVICE_SECONDS.subjects[0]),
     families.CONTAINER_LAST_ACTIVE.name(families.CONTAINER_LAST_ACTIVE.subjects[0]),
     families.SCRAPES.name(families.SCRAPES.subjects[0]),
+    *(row.name(subject) for row in (catalog.BUSY_SECONDS, catalog.OBSERVED_SECONDS) for subject in row.subjects),
 )
 _BUILD = "accelerator_exporter_build_info{"
 
@@ -96,7 +97,7 @@ _SCENES: dict[str, Callable[[Node], None]] = {
 }
 
 
-def _steady(text: str) -> str:
+def steady(text: str) -> str:
     """The exposition without what differs from run to run."""
     lines = []
     for line in text.splitlines(keepends=True):
@@ -119,7 +120,7 @@ def _scrape(node: Node, accept: str) -> str:
 @pytest.mark.parametrize("name", _SCENES)
 def test_exposition(name: str, node: Node, request: pytest.FixtureRequest) -> None:
     _SCENES[name](node)
-    found = _steady(_scrape(node, "text/plain"))
+    found = steady(_scrape(node, "text/plain"))
     golden = _FOLDER / f"{name}.prom"
     if request.config.getoption("--update-golden"):
         golden.write_text(found)

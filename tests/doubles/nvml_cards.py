@@ -1,0 +1,143 @@
+"""Cards of the NVML double, read from data files: what each answers, where that is known from, what it does not tell.
+
+Whatever a file does not state, the card does not support.
+"""
+
+import uuid
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tests.doubles.nvml import GPM_METRICS
+from tests.native.layout import Number
+from tests.native.nvml_state import Device, MigDevice, ValueType
+
+FOLDER = Path(__file__).parents[1] / "data" / "nvidia"
+CARDS = tuple(sorted(path.stem for path in FOLDER.glob("*.yaml")))
+
+_MIB = 1 << 20
+_ALL_LINKS = 0xFFFFFFFF
+_ADDRESS = "0000:3b:00.0"
+_CYCLES = (248, 249, 250, 257, 258, 259, 260)
+_OLDER_ERRORS, _NEWER_ERRORS = (38, 45, 52, 59), (206, 207, 208, 209, 210, 211, 212, 215, 221)
+_UINT, _WIDE = ValueType.UNSIGNED_INT, ValueType.UNSIGNED_LONG_LONG
+
+
+@dataclass(frozen=True)
+class Card:
+    """One data file.
+
+    Attributes:
+        title: For people.
+        generation: The same.
+        driver: Its version.
+        absent: Why there is no series of a device family, by the family's stem.
+        source: Where the recorded values are from; empty where there are none.
+        recorded: Members of `Device` with what a real card answered.
+        recorded_fields: Field values, by id, of which the same is true.
+        assumed: Members that nobody recorded.
+        assumed_fields: Field values of which the same is true.
+        partition_absent: Why there is no series of a partition family.
+        nvlinks: Links, all up.
+        nvlink_speed: MB/s of each.
+        nvlink5: Whether they count errors as the fifth generation does.
+        c2c: Links to the CPU.
+        gpm: Whether it has activity counters.
+        cycles: Whether these count cycles.
+        pcie_bytes: Whether the driver counts the bytes of PCIe.
+        mig: How it is cut.
+    """
+
+    title: str
+    generation: str
+    driver: str
+    absent: dict[str, str]
+    source: str = ""
+    recorded: dict[str, Any] = field(default_factory=dict)
+    recorded_fields: dict[int, float] = field(default_factory=dict)
+    assumed: dict[str, Any] = field(default_factory=dict)
+    assumed_fields: dict[int, float] = field(default_factory=dict)
+    partition_absent: dict[str, str] = field(default_factory=dict)
+    nvlinks: int = 0
+    nvlink_speed: int = 0
+    nvlink5: bool = False
+    c2c: int = 0
+    gpm: bool = False
+    cycles: bool = False
+    pcie_bytes: bool = False
+    mig: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        twice = (self.recorded.keys() & self.assumed.keys()) | (
+            self.recorded_fields.keys() & self.assumed_fields.keys()
+        )
+        assert not twice, f"{self.title}: both recorded and assumed: {twice}"
+        assert bool(self.source) == bool(self.recorded), f"{self.title}: recorded values need a source"
+
+    def device(self) -> Device:
+        """The card, as the double has it."""
+        device = Device()
+        for name, member in Device.FIELDS.items():
+            if isinstance(member, Number):
+                setattr(device, name, None)
+        device.present, device.minor_number, device.pci_address = 1, 0, _ADDRESS
+        device.pci_device_id = device.pci_subsystem_id = 0
+        device.uuid = f"GPU-{uuid.uuid5(uuid.NAMESPACE_OID, self.title)}"
+        for name, value in {**self.recorded, **self.assumed}.items():
+            setattr(device, name, value)
+        for number, value in {**self.recorded_fields, **self.assumed_fields}.items():
+            device.set_field(number, value, _UINT)
+        self._add_links(device)
+        device.gpm_supported = int(self.gpm)
+        if self.gpm:
+            device.set_gpm(dict.fromkeys((*GPM_METRICS, *(_CYCLES if self.cycles else ())), 0.0))
+        if self.mig:
+            device.mig = [self._mig_device(index) for index in range(self.mig["count"])]
+        return device
+
+    def _add_links(self, device: Device) -> None:
+        for count, count_field, state, speed, rate in (
+            (self.nvlinks, 91, 165, 164, self.nvlink_speed),
+            (self.c2c, 170, 171, 172, 40_000),  # of a C2C link, assumed
+        ):
+            if count:
+                device.set_field(count_field, count, _UINT)
+            for link in range(count):
+                device.set_field(state, 1, _UINT, scope=link)
+                device.set_field(speed, rate, _UINT, scope=link)
+        if self.nvlinks:
+            for number in (138, 139):
+                device.set_field(number, 0, _WIDE, scope=_ALL_LINKS)
+        for link in range(self.nvlinks if self.nvlink5 else 0):
+            for number in _NEWER_ERRORS:
+                device.set_field(number, 0, _WIDE, scope=link)
+        for number in _OLDER_ERRORS if self.nvlinks and not self.nvlink5 else ():
+            device.set_field(number, 0, _WIDE)
+        for number in (197, 198) if self.pcie_bytes else ():
+            device.set_field(number, 0, _WIDE)
+
+    def _mig_device(self, index: int) -> MigDevice:
+        mig = MigDevice()
+        mig.present, mig.gpu_instance, mig.compute_instance = 1, 7 + index, 0
+        mig.uuid = f"MIG-{uuid.uuid5(uuid.NAMESPACE_OID, f'{self.title} {index}')}"
+        mig.name = f"{self.recorded.get('name', self.assumed.get('name'))} MIG {self.mig['profile']}"
+        mig.gpu_instance_slices = mig.compute_instance_slices = self.mig["slices"]
+        mig.memory_mebibytes = self.mig["memory_mebibytes"]
+        mig.memory_total_bytes = mig.memory_mebibytes * _MIB
+        if self.gpm:
+            mig.set_gpm(dict.fromkeys(GPM_METRICS, 0.0))
+        return mig
+
+
+def card(name: str) -> Card:
+    """The card of a data file; a key that is none fails.
+
+    Args:
+        name: Of the file, without its ending.
+    """
+    content = yaml.safe_load((FOLDER / f"{name}.yaml").read_text(encoding="utf-8"))
+    unknown = content.keys() - {each.name for each in fields(Card)}
+    assert not unknown, f"{name}.yaml: unknown keys {sorted(unknown)}"
+    return Card(**content)

@@ -1,0 +1,121 @@
+"""Generates docs/nvidia-support.md: which family each generation of NVIDIA cards has, and why it lacks the others.
+
+From the catalogue, from the cards that the tests play and from what the exporter exposed of them. `python
+tools/gen_nvidia_support.py` writes it; with `--check` it writes nothing and ends with 1 if the file is another.
+"""
+
+import argparse
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from collectors.metric import Metric, Subject
+from collectors.nvidia import SPEC
+from tests.doubles.nvml_cards import CARDS, Card, card
+
+_ROOT = Path(__file__).resolve().parent.parent
+_DOCUMENT = Path("docs/nvidia-support.md")
+
+_HEAD = """\
+# NVIDIA: what each generation tells
+
+Generated from the catalogue, from the cards that the tests play, and from what the exporter exposed of them: a cell is
+"yes" where the [golden file](../tests/golden/nvidia) of the card has the family. A number is the reason why it has not,
+listed below the table. What a family means is in [metrics](metrics.md), what `status` and the error codes mean in
+[NVIDIA health](nvidia-health.md), and `accelerator-exporter check` says the same of the devices of a node.
+
+The cards are played by a library built for the tests, under the real `nvidia-ml-py`. What they answer was recorded on
+real hardware where the last table says so, and is assumed elsewhere. No card has been read by this exporter itself yet.
+Readings that block, asked for by `collect.pcie_throughput`, are left out.
+"""
+_NOTES = """\
+- Time in throttling (`throttle_seconds_total`) is supplied by no NVIDIA collector: the driver's header says that its
+  counters are in nanoseconds, its own tool prints the same numbers as microseconds.
+- Fields 193 to 196 (T.Limit of slowdown, shutdown and maximum) say where these lie on the scale of the margin, and are
+  neither limits nor margins.
+- The PCIe bytes of GPM (255, 256) are left out, for their unit is not stated; those of fields 197 and 198 are used
+  where they have 64 bits, and withdrawn for good when one is seen to fall, which only a counter that wraps does.
+- The frame buffer's aperture (BAR1) is left out: nobody was found who acts on it.
+- GPM's figures of a MIG device are those of its GPU instance, taken to be relative to the instance. Where several
+  compute instances share one, they have none.
+- The first sample of GPM only seeds, so that activity begins with the second poll and `--once` never shows it.
+"""
+
+
+def document() -> str:
+    """The whole of docs/nvidia-support.md."""
+    cards = {name: card(name) for name in CARDS}
+    reasons: dict[str, int] = {}
+    devices = _table("Device family", SPEC.metrics, Subject.DEVICE, cards, reasons)
+    cut = {name: each for name, each in cards.items() if each.mig}
+    partitions = _table("Partition family", SPEC.partition_metrics, Subject.PARTITION, cut, reasons)
+    listed = "\n".join(f"{number}. {reason}" for reason, number in reasons.items())
+    parts = (
+        _HEAD,
+        "## Devices\n",
+        devices,
+        "## MIG devices\n",
+        partitions,
+        "## Reasons\n",
+        f"{listed}\n",
+        "## Notes\n",
+        _NOTES,
+        "## Where the values are from\n",
+        _origins(cards.values()),
+    )
+    return "\n".join(parts)
+
+
+def _table(
+    title: str, rows: Sequence[Metric], subject: Subject, cards: Mapping[str, Card], reasons: dict[str, int]
+) -> str:
+    lines = [(title, *(f"{name}: {each.generation}" for name, each in cards.items()))]
+    for row in rows:
+        if not row.opt_in:
+            family = row.name(subject)
+            cells = (_cell(name, each, row, subject, reasons) for name, each in cards.items())
+            lines.append((f"`{family}`", *cells))
+    return _markdown(lines)
+
+
+def _cell(name: str, of_card: Card, row: Metric, subject: Subject, reasons: dict[str, int]) -> str:
+    text = (_ROOT / "tests" / "golden" / "nvidia" / f"{name}.prom").read_text(encoding="utf-8")
+    if f"\n{row.name(subject)}{{" in text:
+        return "yes"
+    absent = of_card.absent if subject is Subject.DEVICE else of_card.partition_absent
+    return str(reasons.setdefault(absent[row.stem], len(reasons) + 1))
+
+
+def _origins(cards: Iterable[Card]) -> str:
+    lines = [("Card", "Driver", "Recorded", "Assumed", "Source")]
+    lines += (
+        (
+            each.title,
+            each.driver,
+            str(len(each.recorded) + len(each.recorded_fields)),
+            str(len(each.assumed) + len(each.assumed_fields)),
+            " ".join(each.source.split()) or "none: all assumed",
+        )
+        for each in cards
+    )
+    return _markdown(lines)
+
+
+def _markdown(lines: Sequence[tuple[str, ...]]) -> str:
+    head, *rest = (f"| {' | '.join(line)} |" for line in lines)
+    return "\n".join((head, f"|{' --- |' * len(lines[0])}", *rest)) + "\n"
+
+
+def main() -> None:
+    """Write or check."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--check", action="store_true", help="write nothing, fail if the file is another")
+    path, content = _ROOT / _DOCUMENT, document()
+    if not parser.parse_args().check:
+        path.write_text(content, encoding="utf-8")
+    elif not path.exists() or path.read_text(encoding="utf-8") != content:
+        sys.exit(f"{_DOCUMENT} is not what the cards give: run make docs")
+
+
+if __name__ == "__main__":
+    main()
