@@ -95,6 +95,9 @@ def _mixed(node: Node) -> None:
     alone, shared, _, _ = node.uuids
     for index in (0, 1, 3):
         node.set_utilization(index, 50)
+    node.gpus[2].set_gpm({1: 50.0})  # the utilization of a device that is cut, and of its parts
+    for part in node.mig(2):
+        part.set_gpm({1: 50.0})
     node.kubelet.pods = [
         pod("research", "train-0", container("main", device(GPU, alone))),
         pod("serving", "chat", container("server", device(f"{GPU}.shared", f"{shared}::0"))),
@@ -137,7 +140,7 @@ def test_joins_from_the_edge_on_a_mixed_node(node: Node, mixed: Prometheus) -> N
     assert shares == {node.uuids[0]: 1, node.uuids[1]: 1, node.uuids[2]: pytest.approx(3 / 7)}
     assert mixed.value("count(accelerator_device_info)") == 4
     assert mixed.value("sum(accelerator_device_allocated)") == 3
-    assert mixed.value("count(accelerator_container_utilization_ratio)") == 1
+    assert mixed.value("count(accelerator_container_utilization_ratio)") == 2
     assert mixed.value("avg(accelerator_container_utilization_ratio)") == 0.5
 
 
