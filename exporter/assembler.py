@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from collectors import catalog
+from collectors.contract import Process, Sample
 from collectors.metric import Cadence
 from exporter import holders
 from exporter.accounting import Accounting
@@ -14,6 +15,7 @@ from exporter.attribution.device_ids import AliasTable
 from exporter.attribution.watcher import AttributionState
 from exporter.newest import Limits, NewestReadings
 from exporter.poller import CallStarted, PollerEvent, Released
+from exporter.process_rows import no_rows
 from exporter.snapshot import Allocation, AttributionHealth, Snapshot, SubjectKey
 
 _log = logging.getLogger(__name__)
@@ -44,15 +46,22 @@ class Assembler:
         resource_prefixes: Kubernetes resources whose ids ought to match a device.
         limits: Deadline and ages of readings.
         clocks: Time.
+        process_rows: Makes the values about single processes that were asked for.
     """
 
     def __init__(
-        self, collectors: Sequence[str], resource_prefixes: tuple[str, ...], limits: Limits, clocks: Clocks
+        self,
+        collectors: Sequence[str],
+        resource_prefixes: tuple[str, ...],
+        limits: Limits,
+        clocks: Clocks,
+        process_rows: Callable[[Sequence[Process]], tuple[Sample, ...]] = no_rows,
     ) -> None:
         self._newest = {name: NewestReadings(name, limits, clocks.wall) for name in sorted(collectors)}
         self._resource_prefixes = resource_prefixes
         self._accounting = Accounting(limits.max_age_seconds[Cadence.FAST], clocks.wall)
         self._clocks = clocks
+        self._process_rows = process_rows
         self._attribution: AttributionState | None = None
         self._edges: tuple[Allocation, ...] | None = None
         self._unmatched: dict[str, int] = {}
@@ -96,6 +105,7 @@ class Assembler:
         self._accounting.forget(now, known)
         live = [sample for newest in self._newest.values() for sample in newest.samples(now)]
         live += self._accounting.samples(live)
+        processes = tuple(process for newest in self._newest.values() for process in newest.processes(now))
         occupancy = holders.occupancy(devices.values(), partitions.values(), self._edges, self._unmatched)
         return Snapshot(
             devices=devices,
@@ -103,6 +113,8 @@ class Assembler:
             samples=(*live, *occupancy),
             allocations=self._edges,
             holder_samples=holders.holder_samples(self._edges or (), live, self._accounting.held),
+            processes=processes,
+            process_samples=self._process_rows(processes),
             collectors=tuple(newest.health(now) for newest in self._newest.values()),
             attribution=self._attribution_health(),
             unmatched=dict(self._unmatched),

@@ -7,11 +7,13 @@ from typing import TextIO
 
 import psutil
 
+from collectors.sysfs import Root
 from exporter import exposition, logs, mismatch, pages
 from exporter.assembler import Assembler, AssemblerThread, Clocks, Event, Latest
 from exporter.config import Poll, Settings
 from exporter.http import Server
 from exporter.newest import Limits
+from exporter.process_rows import ProcessRows, no_rows
 from exporter.release import Release
 from exporter.reload import Reload
 from exporter.selfmetrics import SelfMetrics, exporter_version, process_samples
@@ -56,7 +58,8 @@ class Daemon:
         specs = self._sources.specs
         prefixes = tuple(prefix for spec in specs for prefix in spec.resource_prefixes)
         names = [spec.name for spec in specs]
-        assembler = Assembler(names, prefixes, _limits(settings.poll), self._clocks)
+        rows = ProcessRows(Root(settings.path.procfs)).samples if settings.collect.processes else no_rows
+        assembler = Assembler(names, prefixes, _limits(settings.poll), self._clocks, rows)
         self._assembler = AssemblerThread(assembler, self.latest, time.monotonic)
 
     def serve(self, stop: threading.Event) -> None:

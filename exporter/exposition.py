@@ -111,6 +111,9 @@ def _families(snapshot: Snapshot, own: Iterable[OwnSample]) -> Iterator[Family]:
         subject = Subject.PARTITION if sample.partition_uuid else Subject.DEVICE
         labels = naming.of(SubjectKey(sample.device_uuid, sample.partition_uuid))
         points[sample.metric, subject].append((_with_own(labels, sample.metric, sample.labels), sample.value))
+    for sample in snapshot.process_samples:
+        labels = naming.of(SubjectKey(sample.device_uuid, sample.partition_uuid))
+        points[sample.metric, Subject.PROCESS].append((_with_own(labels, sample.metric, sample.labels), sample.value))
     for held in snapshot.holder_samples:
         labels = naming.of(held.subject) | naming.holder(held.container)
         points[held.metric, held.metric.subjects[0]].append((_with_own(labels, held.metric, held.labels), held.value))

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from collectors import catalog
-from collectors.contract import Device, Fault, Partition, Reading, Reason, Sample
+from collectors.contract import Device, Fault, Partition, Process, Reading, Reason, Sample
 from collectors.metric import Cadence, Metric, Subject
 from exporter.poller import CallEnded, CallStarted
 from exporter.snapshot import CollectorHealth, Failure
@@ -50,6 +50,8 @@ class NewestReadings:
         self._wall_clock = wall_clock
         self._kept: dict[Cadence, _Kept] = {}
         self._persistent: dict[Cadence, tuple[Sample, ...]] = {}
+        self._processes: tuple[Process, ...] = ()
+        self._processes_at = -math.inf
         self._out_since: float | None = None
         self._late = False
         self._answered = False
@@ -99,6 +101,7 @@ class NewestReadings:
         self._ok = False
         self._failure = None
         self._kept.clear()
+        self._processes = ()
         self._persistent = {
             cadence: tuple(sample for sample in kept if sample.metric is not catalog.STATUS_STATE)
             for cadence, kept in self._persistent.items()
@@ -130,6 +133,14 @@ class NewestReadings:
             if newest is not None and now - newest.at <= self.limits.max_age_seconds[cadence]:
                 kept += (sample for sample in newest.samples if sample.device_uuid not in lost)
         return tuple(s for s in kept if s.device_uuid in known and s.partition_uuid in partitions)
+
+    def processes(self, now: float) -> tuple[Process, ...]:
+        """The processes that may be served now: fresh, and on devices and partitions that are there."""
+        if now - self._processes_at > self.limits.max_age_seconds[Cadence.MEDIUM]:
+            return ()
+        known = {device.uuid for device in self.devices if not device.lost}
+        partitions = {partition.uuid for partition in self.partitions} | {""}
+        return tuple(p for p in self._processes if p.device_uuid in known and p.partition_uuid in partitions)
 
     def health(self, now: float) -> CollectorHealth:
         """How the collector fares at this moment."""
@@ -164,6 +175,8 @@ class NewestReadings:
             fresh = tuple(sample for sample in samples if sample.metric.cadence is cadence)
             self._kept[cadence] = _Kept(event.ended, tuple(s for s in fresh if not s.metric.persistent))
             self._persistent[cadence] = tuple(s for s in fresh if s.metric.persistent)
+        if Cadence.MEDIUM in event.due:
+            self._processes, self._processes_at = reading.processes, event.ended
         for fault in reading.faults:
             self._count(fault, event.ended)
         return samples
@@ -214,6 +227,7 @@ class NewestReadings:
         self.devices = ()
         self.partitions = ()
         self._kept.clear()
+        self._processes = ()
         self._persistent.clear()
 
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from collectors.contract import Device, Partition, Reason, Sample
+from collectors.contract import Device, Partition, Process, Reason, Sample
 from collectors.metric import Metric
 
 
@@ -120,6 +120,8 @@ class Snapshot:
         samples: Values about devices and partitions, ours and the collectors'.
         allocations: Who holds what; None while the kubelet's answer is unknown.
         holder_samples: Values about containers and allocations.
+        processes: Processes that use devices or partitions, as the collectors tell them.
+        process_samples: Values about single processes; empty unless asked for.
         collectors: Health of each collector, by name.
         attribution: Health of each source of allocations.
         unmatched: Allocated ids that match no device, counted by resource; empty while unknown.
@@ -131,6 +133,8 @@ class Snapshot:
     samples: tuple[Sample, ...] = ()
     allocations: tuple[Allocation, ...] | None = None
     holder_samples: tuple[HolderSample, ...] = ()
+    processes: tuple[Process, ...] = ()
+    process_samples: tuple[Sample, ...] = ()
     collectors: tuple[CollectorHealth, ...] = ()
     attribution: tuple[AttributionHealth, ...] = ()
     unmatched: Mapping[str, int] = field(default_factory=dict)

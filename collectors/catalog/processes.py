@@ -1,15 +1,16 @@
 """Single processes."""
 
-from collectors.metric import Cadence, Kind, Label, Metric, Subject, Unit
+from collectors.metric import Cadence, Kind, Label, Metric, Origin, Subject, Unit
 
 PROCESS_MEMORY_USAGE = Metric(
     "memory_usage_bytes",
     Kind.GAUGE,
     Unit.BYTES,
-    "Device memory one process holds.",
+    "Device memory one process holds. name is its command, absent where its number is of another namespace.",
     (Subject.PROCESS,),
-    (Label("pid"), Label("name")),
+    (Label("pid"), Label("name", optional=True)),
     Cadence.MEDIUM,
+    Origin.EXPORTER,
     opt_in=True,
 )
 PROCESS_UTILIZATION = Metric(
@@ -18,7 +19,8 @@ PROCESS_UTILIZATION = Metric(
     Unit.RATIO,
     "Fraction of the last sampling period in which one process was executing.",
     (Subject.PROCESS,),
-    (Label("pid"), Label("name")),
+    (Label("pid"), Label("name", optional=True)),
     Cadence.MEDIUM,
+    Origin.EXPORTER,
     opt_in=True,
 )

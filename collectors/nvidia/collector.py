@@ -106,6 +106,7 @@ class NvidiaCollector:
             devices=tuple(part.device for part in parts),
             partitions=tuple(partition for part in parts for partition in part.partitions),
             samples=tuple(sample for part in parts for sample in part.samples if sample.metric.cadence in due),
+            processes=sitting.processes(),
             faults=(*faults, *(fault for part in parts for fault in part.faults)),
             unsupported=sitting.unsupported(),
         )

@@ -4,14 +4,13 @@ Answers are as NVML gives them, in its units and unchecked; `readings` makes bas
 """
 
 import ctypes
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from enum import IntEnum
 from types import ModuleType
 from typing import Any, NamedTuple, NewType, TypeVar
 
 from collectors.contract import UnsupportedError
 from collectors.nvidia.errors import (
-    InsufficientSizeError,
     InvalidArgumentError,
     InvalidValueError,
     LibraryMissingError,
@@ -25,7 +24,6 @@ _T = TypeVar("_T")
 _LIBRARY = "libnvidia-ml.so.1"
 _CORE_SENSOR = 0  # NVML_TEMPERATURE_GPU
 _ENABLED = 1  # NVML_FEATURE_ENABLED
-_PROCESS_LIST_TRIES = 3
 
 
 class ClockType(IntEnum):
@@ -213,31 +211,6 @@ class Nvml:
             "nvmlDeviceGetAttributes_v2", handle, read=lambda attributes: int(attributes.computeInstanceSliceCount)
         )
 
-    def compute_pids(self, handle: Handle) -> frozenset[int]:
-        """Processes with a compute context: nvmlDeviceGetComputeRunningProcesses_v3."""
-        return self._pids("nvmlDeviceGetComputeRunningProcesses_v3", handle)
-
-    def graphics_pids(self, handle: Handle) -> frozenset[int]:
-        """Processes with a graphics context: nvmlDeviceGetGraphicsRunningProcesses_v3."""
-        return self._pids("nvmlDeviceGetGraphicsRunningProcesses_v3", handle)
-
-    def mps_pids(self, handle: Handle) -> frozenset[int]:
-        """Clients of the multi-process service: nvmlDeviceGetMPSComputeRunningProcesses_v3."""
-        return self._pids("nvmlDeviceGetMPSComputeRunningProcesses_v3", handle)
-
-    def _pids(self, call: str, handle: Handle) -> frozenset[int]:
-        """One process list. The binding sizes it before it asks, so a burst of new processes needs another try."""
-        tries = _PROCESS_LIST_TRIES
-        while True:
-            tries -= 1
-            try:
-                return self.call(call, handle, read=_pids)
-            except NothingError:
-                return frozenset()
-            except InsufficientSizeError:
-                if tries == 0:
-                    raise
-
     def call(self, name: str, *arguments: object, read: Callable[[Any], _T]) -> _T:
         """One call of the binding; everything it can raise leaves as an error of the contract.
 
@@ -285,7 +258,3 @@ def _ignore(_: object) -> None:
 
 def _is_enabled(state: int) -> bool:
     return state == _ENABLED
-
-
-def _pids(processes: Sequence[Any]) -> frozenset[int]:
-    return frozenset(int(process.pid) for process in processes)

@@ -1,11 +1,10 @@
 """The readings: which NVML call feeds which catalogue rows, and how an answer becomes samples in base units."""
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
 from functools import partial
 
 from collectors import catalog
-from collectors.contract import UnsupportedError, Wishes
+from collectors.contract import Wishes
 from collectors.metric import Metric
 from collectors.nvidia import activity, engines, field_values, heat, interconnect, links, modes, reliability, throttling
 from collectors.nvidia.nvml import ClockType, Handle, Memory, Nvml
@@ -57,15 +56,6 @@ def _max_clock(domain: str, clock: ClockType, nvml: Nvml, handle: Handle) -> Ite
     yield Answer(catalog.MAX_CLOCK, nvml.max_clock(handle, clock), hertz_from_megahertz, (domain,))
 
 
-def _processes(nvml: Nvml, handle: Handle) -> Iterator[Answer]:
-    """Distinct processes: one with a compute and a graphics context is in both lists."""
-    pids = nvml.compute_pids(handle)
-    for ask in (nvml.graphics_pids, nvml.mps_pids):
-        with suppress(UnsupportedError):  # data centre cards do without graphics, old drivers without MPS
-            pids |= ask(handle)
-    yield Answer(catalog.PROCESSES, len(pids))
-
-
 _CLOCKS = {
     "core": ClockType.GRAPHICS,
     "sm": ClockType.SM,
@@ -84,8 +74,6 @@ MEMORY_QUERIES: tuple[Query, ...] = (
         instead_of="memory",
     ),
 )
-PROCESS_QUERY = Query("processes", (catalog.PROCESSES,), _processes)
-
 _OWN_QUERIES: tuple[Query, ...] = (
     *MEMORY_QUERIES,
     Query("power", (catalog.POWER,), partial(_milliwatts, catalog.POWER, Nvml.power)),
@@ -102,7 +90,6 @@ _OWN_QUERIES: tuple[Query, ...] = (
         Query(f"highest {domain} clock", (catalog.MAX_CLOCK,), partial(_max_clock, domain, clock))
         for domain, clock in _CLOCKS.items()
     ),
-    PROCESS_QUERY,
 )
 
 
@@ -139,4 +126,6 @@ def device_questions(wishes: Wishes, activity_batches: Sequence[Batch] = ()) -> 
 
 
 # Every row that a device can be asked for.
-DEVICE_ROWS: frozenset[Metric] = rows_of(device_questions(Wishes(pcie_throughput=True))) | activity.ROWS
+DEVICE_ROWS: frozenset[Metric] = (
+    rows_of(device_questions(Wishes(pcie_throughput=True))) | activity.ROWS | {catalog.PROCESSES}
+)

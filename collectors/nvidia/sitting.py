@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from collectors import catalog
-from collectors.contract import Device, DeviceLostError, Fault, Partition, Sample, Unsupported, Wishes
+from collectors.contract import Device, DeviceLostError, Fault, Partition, Process, Sample, Unsupported, Wishes
 from collectors.metric import Cadence
 from collectors.nvidia import health as healths
 from collectors.nvidia.activity import ROWS as ACTIVITY_ROWS
@@ -19,13 +19,12 @@ from collectors.nvidia.identity import info_labels
 from collectors.nvidia.links import RisingCounters
 from collectors.nvidia.nvml import Handle, Nvml
 from collectors.nvidia.partitions import Found, PartitionTable
+from collectors.nvidia.processes import Processes
 from collectors.nvidia.query import Questions, rows_of
-from collectors.nvidia.readings import DEVICE_ROWS, MEMORY_QUERIES, PROCESS_QUERY, device_questions
-
-_PARTITION_QUERIES = (*MEMORY_QUERIES, PROCESS_QUERY)
+from collectors.nvidia.readings import DEVICE_ROWS, MEMORY_QUERIES, device_questions
 
 ROWS = {catalog.INFO, catalog.PARTITIONS} | DEVICE_ROWS | healths.ROWS
-PARTITION_ROWS = {catalog.INFO, catalog.COMPUTE_RATIO} | rows_of(_PARTITION_QUERIES) | ACTIVITY_ROWS
+PARTITION_ROWS = {catalog.INFO, catalog.COMPUTE_RATIO} | rows_of(MEMORY_QUERIES) | ACTIVITY_ROWS | {catalog.PROCESSES}
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +79,7 @@ class Sitting:
         self._events = EventWatch(nvml, setting.clock, setting.wall_clock)
         self._gpm = Gpm(nvml, setting.clock)
         self._activity = Activity(self._gpm)
+        self._processes = Processes()
         self._asker = Asker(nvml)
         self._partitions = PartitionTable(nvml)
         self._rising = RisingCounters()
@@ -107,6 +107,10 @@ class Sitting:
             [each.device.uuid for each in readings] + [part.uuid for each in readings for part in each.partitions]
         )
         return readings, faults
+
+    def processes(self) -> tuple[Process, ...]:
+        """Those that were found since the last call."""
+        return self._processes.take()
 
     def unsupported(self) -> tuple[Unsupported, ...]:
         """Every row that was asked for so far and can't be had."""
@@ -156,7 +160,8 @@ class Sitting:
 
     def _questions_for(self, uuid: str) -> Questions:
         if uuid not in self._questions:
-            self._questions[uuid] = device_questions(self._wishes, self._activity.of_device(uuid))
+            questions = device_questions(self._wishes, self._activity.of_device(uuid))
+            self._questions[uuid] = (*questions, *self._processes.of_device(uuid))
         return self._questions[uuid]
 
     def _silent(self, entry: Entry, partitions: tuple[Partition, ...]) -> DeviceReading:
@@ -173,9 +178,10 @@ class Sitting:
         if mig.compute_ratio is not None:
             reading.samples.append(Sample(catalog.COMPUTE_RATIO, subject.device_uuid, mig.compute_ratio, mig.uuid))
         activity = self._activity.of_partition(mig.uuid, parent, mig.gpu_instance, alone=found.alone)
-        queries = _PARTITION_QUERIES if found.tells_memory else (PROCESS_QUERY,)
+        memory = MEMORY_QUERIES if found.tells_memory else ()
+        questions: Questions = (*memory, *self._processes.of_partition(subject), *activity)
         try:
-            findings = self._asker.ask(subject, found.handle, (*queries, *activity), due)
+            findings = self._asker.ask(subject, found.handle, questions, due)
         except DeviceLostError as error:  # its device has just answered: this partition has just been removed
             reading.faults.append(fault_of(error, mig.uuid))
             return

@@ -332,6 +332,7 @@ def process(
     entry.present = 1
     entry.kind = kind
     entry.pid = pid
+    entry.utilization_percent = None
     entry.used_bytes = NOT_AVAILABLE if used_bytes is None else used_bytes
     entry.gpu_instance = NO_INSTANCE if mig is None else mig.gpu_instance
     entry.compute_instance = NO_INSTANCE if mig is None else mig.compute_instance

@@ -222,7 +222,7 @@ def _field(number: float, value_type: int, code: int) -> SimpleNamespace:
 
 
 def _pids(pids: tuple[int, ...]) -> list[SimpleNamespace]:
-    return [SimpleNamespace(pid=pid) for pid in pids]
+    return [SimpleNamespace(pid=pid, usedGpuMemory=None, gpuInstanceId=0xFFFFFFFF) for pid in pids]
 
 
 _OF_LIBRARY: dict[str, Callable[..., object]] = {

@@ -55,6 +55,7 @@ class Process(Record):
     used_bytes = Number()
     gpu_instance = Number()
     compute_instance = Number()
+    utilization_percent = Number()
 
 
 class FieldValue(Record):

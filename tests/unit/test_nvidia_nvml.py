@@ -1,14 +1,10 @@
-from types import SimpleNamespace
-
 import pynvml
 import pytest
 
 from collectors.contract import DeviceLostError, Reason, UnavailableError, UnsupportedError
 from collectors.nvidia.errors import InvalidValueError, NothingError, SessionError
 from collectors.nvidia.nvml import Handle, Nvml
-from tests.doubles.nvml_binding import FakeBinding, FakeGpu, border, mig_device
-
-PIDS = "nvmlDeviceGetComputeRunningProcesses_v3"
+from tests.doubles.nvml_binding import FakeGpu, border, mig_device
 
 
 def a_gpu(**values: object) -> tuple[Nvml, FakeGpu, Handle]:
@@ -37,9 +33,9 @@ def test_the_bindings_error_is_not_chained_for_it_can_be_neither_hashed_nor_comp
 
 def test_a_function_the_library_does_not_have_is_unsupported() -> None:
     nvml, gpu, handle = a_gpu()
-    gpu.errors[PIDS] = pynvml.NVMLLibraryMismatchError("versions differ")
+    gpu.errors["nvmlDeviceGetPowerUsage"] = pynvml.NVMLLibraryMismatchError("versions differ")
     with pytest.raises(UnsupportedError, match="versions differ"):
-        nvml.compute_pids(handle)
+        nvml.power(handle)
 
 
 def test_an_answer_that_is_no_text_is_an_invalid_value() -> None:
@@ -48,34 +44,6 @@ def test_an_answer_that_is_no_text_is_an_invalid_value() -> None:
     with pytest.raises(InvalidValueError) as caught:
         nvml.name(handle)
     assert caught.value.reason is Reason.INVALID_VALUE
-
-
-def test_an_empty_list_that_the_binding_raises_as_success_is_empty() -> None:
-    nvml, gpu, handle = a_gpu()
-    gpu.errors[PIDS] = 0
-    assert nvml.compute_pids(handle) == frozenset()
-
-
-def test_a_process_list_that_grew_meanwhile_is_asked_again() -> None:
-    gpu = FakeGpu(compute_pids=(11, 12))
-    answers = iter([7, 7])
-
-    class Growing(FakeBinding):
-        def nvmlDeviceGetComputeRunningProcesses_v3(self, _: FakeGpu) -> list[SimpleNamespace]:  # noqa: N802 - NVML's
-            code = next(answers, None)
-            if code is not None:
-                raise pynvml.NVMLError(code)
-            return [SimpleNamespace(pid=pid) for pid in gpu.compute_pids]
-
-    assert Nvml(Growing([gpu])).compute_pids(Handle(gpu)) == {11, 12}
-
-
-def test_a_process_list_that_never_fits_is_given_up() -> None:
-    nvml, gpu, handle = a_gpu()
-    gpu.errors[PIDS] = 7
-    with pytest.raises(UnavailableError):
-        nvml.compute_pids(handle)
-    assert gpu.calls[PIDS] == 3
 
 
 @pytest.mark.parametrize("code", [2, 6])

@@ -9,12 +9,13 @@ from collectors.nvidia import activity
 from collectors.nvidia.asking import Asker, Findings, Subject
 from collectors.nvidia.errors import SessionError
 from collectors.nvidia.nvml import Handle
+from collectors.nvidia.processes import Processes
 from collectors.nvidia.query import Part, Query, Questions, flat, rows_of
 from collectors.nvidia.readings import DEVICE_ROWS, device_questions
 from tests.doubles.nvml_binding import FakeGpu, border
 
 ALL = frozenset(Cadence)
-QUESTIONS = device_questions(Wishes())
+QUESTIONS = (*device_questions(Wishes()), *Processes().of_device("GPU-0"))
 EVERY_WISH = device_questions(Wishes(each_link=True, pcie_throughput=True))
 SUBJECT = Subject("GPU-0")
 

@@ -280,6 +280,7 @@ BINDING = {
     "nvmlGpmSampleFree": ("nvmlGpmSampleFree", None),
     "nvmlGpmSampleGet": ("nvmlGpmSampleGet", None),
     "nvmlGpmMigSampleGet": ("nvmlGpmMigSampleGet", 1, None),
+    "nvmlDeviceGetProcessUtilization": ("nvmlDeviceGetProcessUtilization", 0),
     "nvmlEventSetWait_v2": ("nvmlEventSetWait_v2", None, 0),
     "nvmlEventSetFree": ("nvmlEventSetFree", None),
     "nvmlDeviceRegisterEvents": ("nvmlDeviceRegisterEvents", 8, None),

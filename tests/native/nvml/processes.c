@@ -1,5 +1,6 @@
 /* Processes on a device: all of them, or those of one MIG device. */
 #include <stddef.h>
+#include <time.h>
 
 #include "call.h"
 
@@ -59,4 +60,51 @@ EXPORT nvmlReturn_t nvmlDeviceGetMPSComputeRunningProcesses_v3(
     nvmlDevice_t device, unsigned int *count, nvmlProcessInfo_t *processes)
 {
     return list(CALL_nvmlDeviceGetMPSComputeRunningProcesses_v3, DOUBLE_MPS, device, count, processes);
+}
+
+typedef struct {
+    unsigned int pid;
+    unsigned long long timeStamp;
+    unsigned int smUtil;
+    unsigned int memUtil;
+    unsigned int encUtil;
+    unsigned int decUtil;
+} nvmlProcessUtilizationSample_t;
+
+static unsigned long long microseconds_now(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    return (unsigned long long)now.tv_sec * 1000000 + (unsigned long long)now.tv_nsec / 1000;
+}
+
+/* One sample of each process that has any, always of now, whatever was seen last. */
+EXPORT nvmlReturn_t nvmlDeviceGetProcessUtilization(nvmlDevice_t device, nvmlProcessUtilizationSample_t *samples,
+    unsigned int *count, unsigned long long last_seen)
+{
+    struct subject subject;
+    nvmlReturn_t result = enter(CALL_nvmlDeviceGetProcessUtilization, device, TAKES_UNCUT_DEVICE, &subject);
+    (void)last_seen;
+    if (result != NVML_SUCCESS) {
+        return result;
+    }
+    if (count == NULL || (*count > 0 && samples == NULL)) {
+        return NVML_ERROR_INVALID_ARGUMENT;
+    }
+    unsigned int room = *count;
+    unsigned int needed = 0;
+    for (unsigned int index = 0; index < DOUBLE_MOST_PROCESSES; index++) {
+        const struct double_process *process = &subject.device.processes[index];
+        if (!process->present || process->utilization_percent == DOUBLE_UNSUPPORTED) {
+            continue;
+        }
+        if (needed < room) {
+            samples[needed] = (nvmlProcessUtilizationSample_t){.pid = (unsigned int)process->pid,
+                .timeStamp = microseconds_now(),
+                .smUtil = (unsigned int)process->utilization_percent};
+        }
+        needed++;
+    }
+    *count = needed;
+    return needed == 0 ? NVML_ERROR_NOT_FOUND : needed > room ? NVML_ERROR_INSUFFICIENT_SIZE : NVML_SUCCESS;
 }

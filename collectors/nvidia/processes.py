@@ -1,0 +1,149 @@
+"""Processes: how many use a device or MIG device, and a record of each.
+
+Which processes are listed, and by which number, depends on the namespace: some drivers translate the numbers of the
+lists into that of the caller, and give those of utilization as the host has them. Only a process of the host's
+namespace sees both alike.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from functools import partial
+from typing import Any, NamedTuple
+
+from collectors import catalog
+from collectors.contract import Process, UnsupportedError
+from collectors.nvidia.asking import Subject
+from collectors.nvidia.errors import InsufficientSizeError, InvalidValueError, NothingError
+from collectors.nvidia.nvml import Handle, Nvml
+from collectors.nvidia.query import Answer, Query
+from collectors.units import ratio_from_percent
+
+_COMPUTE = "nvmlDeviceGetComputeRunningProcesses"
+# Data centre cards do without graphics, old drivers without the multi-process service.
+_OTHERS = ("nvmlDeviceGetGraphicsRunningProcesses", "nvmlDeviceGetMPSComputeRunningProcesses")
+_NEW, _OLD = "_v3", "_v2"  # driver 515, driver 455
+
+_LARGEST_PID = 1 << 22  # of Linux
+_MOST_PROCESSES = 4096
+_NO_INSTANCE, _LARGEST_INSTANCE = 0xFFFFFFFF, 64
+_TRIES = 3
+_FULL_PERCENT = 100
+
+_ROWS = (catalog.PROCESSES,)
+
+
+class _Running(NamedTuple):
+    """An entry of a list.
+
+    Attributes:
+        pid: The process.
+        used_bytes: Of device memory; None where the driver can't tell.
+        in_partition: Whether it runs on a MIG device.
+    """
+
+    pid: int
+    used_bytes: int | None
+    in_partition: bool
+
+
+class Processes:
+    """The processes of one session's devices. Those of a poll are collected while its questions are asked."""
+
+    def __init__(self) -> None:
+        self._running: dict[Subject, list[_Running]] = {}
+        self._busy: dict[Subject, dict[int, float]] = {}
+        self._last_seen: dict[str, int] = {}
+
+    def of_device(self, uuid: str) -> tuple[Query, ...]:
+        """What to ask a device."""
+        subject = Subject(uuid)
+        return (*self._lists(subject), Query("process utilization", _ROWS, partial(self._utilization, subject)))
+
+    def of_partition(self, subject: Subject) -> tuple[Query, ...]:
+        """What to ask a MIG device, which NVML tells no utilization of processes for."""
+        return self._lists(subject)
+
+    def take(self) -> tuple[Process, ...]:
+        """A record of every process found since the last call; one on a MIG device is that partition's alone."""
+        records = tuple(self._records())
+        self._running.clear()
+        self._busy.clear()
+        return records
+
+    def _records(self) -> Iterator[Process]:
+        for subject, running in self._running.items():
+            busy = self._busy.get(subject, {})
+            for each in running:
+                if subject.partition_uuid or not each.in_partition:
+                    where = (subject.device_uuid, subject.partition_uuid)
+                    yield Process(each.pid, *where, each.used_bytes, busy.get(each.pid))
+
+    def _lists(self, subject: Subject) -> tuple[Query, ...]:
+        return (
+            Query("processes", _ROWS, partial(self._count, subject, _NEW)),
+            Query("processes, second version", _ROWS, partial(self._count, subject, _OLD), instead_of="processes"),
+        )
+
+    def _count(self, subject: Subject, version: str, nvml: Nvml, handle: Handle) -> Iterator[Answer]:
+        """Distinct processes: one with a compute and a graphics context is in both lists."""
+        found: dict[int, _Running] = {}
+        entries = _list(nvml, handle, f"{_COMPUTE}{version}")
+        for call in _OTHERS:
+            with suppress(UnsupportedError):
+                entries += _list(nvml, handle, f"{call}{version}")
+        for each in entries:
+            known = found.get(each.pid)
+            if known is None or (each.used_bytes or 0) > (known.used_bytes or 0):
+                found[each.pid] = each
+        self._running[subject] = list(found.values())
+        yield Answer(catalog.PROCESSES, len(found))
+
+    def _utilization(self, subject: Subject, nvml: Nvml, handle: Handle) -> Iterator[Answer]:
+        """Percent by process since the last look: nvmlDeviceGetProcessUtilization, not while MIG is on."""
+        call = "nvmlDeviceGetProcessUtilization"
+        since = self._last_seen.get(subject.device_uuid, 0)
+        samples: Sequence[Any] = nvml.call(call, handle, since, read=list)
+        newest: dict[int, tuple[int, int]] = {}
+        for sample in samples[:_MOST_PROCESSES]:
+            pid, at, percent = int(sample.pid), int(sample.timeStamp), int(sample.smUtil)
+            if percent <= _FULL_PERCENT and at >= newest.get(pid, (0, 0))[0]:  # garbage has been seen, above 100
+                newest[pid] = (at, percent)
+        self._last_seen[subject.device_uuid] = max([since, *(at for at, _ in newest.values())])
+        self._busy[subject] = {pid: ratio_from_percent(percent) for pid, (_, percent) in newest.items()}
+        yield from ()
+
+
+def _list(nvml: Nvml, handle: Handle, call: str) -> list[_Running]:
+    """One list. The binding sizes it before it asks, so a burst of new processes needs another try."""
+    tries = _TRIES
+    while True:
+        tries -= 1
+        try:
+            return nvml.call(call, handle, read=partial(_running, call))
+        except NothingError:
+            return []
+        except InsufficientSizeError:
+            if tries == 0:
+                raise
+
+
+def _running(call: str, entries: Sequence[Any]) -> list[_Running]:
+    """The entries as they are told.
+
+    Raises:
+        InvalidValueError: They can't be true. Drivers 530 and 535.54 to 535.98 wrote larger entries than this and every
+            other driver, so that all but the first are read in the wrong places.
+    """
+    if len(entries) > _MOST_PROCESSES:
+        raise InvalidValueError(f"{call}: {len(entries)} processes")
+    found = []
+    for entry in entries:
+        instance = int(entry.gpuInstanceId)
+        in_partition = instance != _NO_INSTANCE
+        if not 0 < entry.pid <= _LARGEST_PID or (in_partition and instance > _LARGEST_INSTANCE):
+            raise InvalidValueError(
+                f"{call}: process {entry.pid} in instance {instance}, as some drivers 530 and 535 have it"
+            )
+        used = None if entry.usedGpuMemory is None else int(entry.usedGpuMemory)
+        found.append(_Running(int(entry.pid), used, in_partition))
+    return found

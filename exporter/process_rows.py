@@ -1,0 +1,66 @@
+"""Values about single processes, for whoever asks for them: a series for each process costs.
+
+What `comm` in the host's procfs says is their name. A number that is of another namespace has none there, or another's;
+so the host's namespace is wanted for these series (hostPID).
+"""
+
+import logging
+from collections.abc import Iterable, Iterator
+
+from collectors import catalog
+from collectors.contract import Process, Sample
+from collectors.sysfs import Root
+
+_log = logging.getLogger(__name__)
+
+_MOST_PROCESSES = 1000
+_MOST_REMEMBERED = 4096
+
+
+def no_rows(_: Iterable[Process]) -> tuple[Sample, ...]:
+    """None: nobody asked for them."""
+    return ()
+
+
+class ProcessRows:
+    """Makes samples of processes. Used by one thread.
+
+    Args:
+        procfs: The root of the host's `/proc`.
+    """
+
+    def __init__(self, procfs: Root) -> None:
+        self._procfs = procfs
+        self._names: dict[int, str] = {}
+        self._too_many = False
+
+    def samples(self, processes: Iterable[Process]) -> tuple[Sample, ...]:
+        """Memory and utilization of each process, as far as they are known; of the first 1,000 processes."""
+        every = list(processes)
+        if (len(every) > _MOST_PROCESSES) != self._too_many:
+            self._too_many = not self._too_many
+            if self._too_many:
+                fields = {"processes": len(every), "served": _MOST_PROCESSES}
+                _log.warning("too many processes: not all of them are served", extra={"fields": fields})
+        self._forget({process.pid for process in every})
+        return tuple(sample for process in every[:_MOST_PROCESSES] for sample in self._of(process))
+
+    def _of(self, process: Process) -> Iterator[Sample]:
+        labels = (str(process.pid), self._name(process.pid))
+        values = (
+            (catalog.PROCESS_MEMORY_USAGE, process.memory_usage_bytes),
+            (catalog.PROCESS_UTILIZATION, process.utilization_ratio),
+        )
+        for row, value in values:
+            if value is not None:
+                yield Sample(row, process.device_uuid, value, process.partition_uuid, labels)
+
+    def _name(self, pid: int) -> str:
+        """Read once for as long as the process is seen; numbers are given again only after a while."""
+        if pid not in self._names:
+            self._names[pid] = self._procfs.text(f"{pid}/comm") or ""
+        return self._names[pid]
+
+    def _forget(self, seen: set[int]) -> None:
+        if len(self._names) > _MOST_REMEMBERED or not self._names.keys() <= seen:
+            self._names = {pid: name for pid, name in self._names.items() if pid in seen}

@@ -1,0 +1,56 @@
+import logging
+from pathlib import Path
+
+import pytest
+
+from collectors import catalog
+from collectors.contract import Process, Sample
+from collectors.sysfs import Root
+from exporter.process_rows import ProcessRows, no_rows
+
+
+def named(path: Path, **names: str) -> Root:
+    """A `/proc` in which `pid_7="python"` is so called."""
+    for pid, name in names.items():
+        folder = path / pid.removeprefix("pid_")
+        folder.mkdir()
+        (folder / "comm").write_text(f"{name}\n")
+    return Root(path)
+
+
+def test_what_is_known_of_a_process_is_a_series_each(tmp_path: Path) -> None:
+    rows = ProcessRows(named(tmp_path, pid_7="python", pid_8='a "b"'))
+    assert rows.samples([Process(7, "GPU-0", "", 100, 0.5), Process(8, "GPU-0", "MIG-1", 5), Process(9, "GPU-1")]) == (
+        Sample(catalog.PROCESS_MEMORY_USAGE, "GPU-0", 100, labels=("7", "python")),
+        Sample(catalog.PROCESS_UTILIZATION, "GPU-0", 0.5, labels=("7", "python")),
+        Sample(catalog.PROCESS_MEMORY_USAGE, "GPU-0", 5, "MIG-1", ("8", 'a "b"')),
+    )
+
+
+def test_a_process_of_another_namespace_has_no_name(tmp_path: Path) -> None:
+    [sample] = ProcessRows(Root(tmp_path)).samples([Process(7, "GPU-0", memory_usage_bytes=1)])
+    assert sample.labels == ("7", "")
+
+
+def test_a_name_is_read_once_and_again_when_the_number_was_away(tmp_path: Path) -> None:
+    rows = ProcessRows(named(tmp_path, pid_7="first"))
+    process = Process(7, "GPU-0", memory_usage_bytes=1)
+    rows.samples([process])
+    (tmp_path / "7" / "comm").write_text("second\n")
+    assert rows.samples([process])[0].labels == ("7", "first")
+    rows.samples([])
+    assert rows.samples([process])[0].labels == ("7", "second")
+
+
+def test_not_more_than_a_thousand_are_served_and_that_is_said_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    rows = ProcessRows(Root(tmp_path))
+    many = [Process(pid, "GPU-0", memory_usage_bytes=1) for pid in range(1, 1501)]
+    with caplog.at_level(logging.WARNING):
+        assert len(rows.samples(many)) == len(rows.samples(many)) == 1000
+    assert len(caplog.records) == 1
+
+
+def test_unasked_there_is_none() -> None:
+    assert no_rows([Process(7, "GPU-0", memory_usage_bytes=1)]) == ()
