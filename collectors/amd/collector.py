@@ -1,0 +1,185 @@
+"""The collector: the GPUs that amdgpu drives, their partitions, one reading after another."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+from collectors import catalog
+from collectors.amd import health, readings, slices
+from collectors.amd.devices import DeviceTable, Entry
+from collectors.amd.health import Health
+from collectors.amd.identity import info_labels
+from collectors.amd.layout import Layout
+from collectors.amd.metrics import Parse
+from collectors.amd.partitions import Cut, Found, PartitionTable
+from collectors.amd.slices import Slice
+from collectors.amd.visit import Visit
+from collectors.asking import Asker, Subject
+from collectors.contract import Device, Fault, Node, Partition, Reading, Sample
+from collectors.metric import Cadence, Metric
+from collectors.sysfs import Root
+
+_CUT_ROWS = {catalog.PARTITIONS, catalog.MODE_STATE}
+_ROWS = {catalog.INFO} | _CUT_ROWS | health.ROWS | readings.DEVICE_ROWS
+_PARTITION_ROWS = {catalog.INFO, catalog.COMPUTE_RATIO} | slices.ROWS
+METRICS: tuple[Metric, ...] = tuple(row for row in catalog.ROWS if row in _ROWS)
+PARTITION_METRICS: tuple[Metric, ...] = tuple(row for row in catalog.ROWS if row in _PARTITION_ROWS)
+
+
+@dataclass(slots=True)
+class _Part:
+    """One GPU's part of a reading.
+
+    Attributes:
+        entry: The GPU.
+        cut: How it is cut.
+        samples: Of the GPU, whatever their cadence.
+        partition_samples: Of its partitions.
+        faults: What failed.
+    """
+
+    entry: Entry
+    cut: Cut
+    samples: list[Sample]
+    partition_samples: list[Sample] = field(default_factory=list)
+    faults: list[Fault] = field(default_factory=list)
+
+    @property
+    def uuid(self) -> str:
+        return self.entry.identity.device.uuid
+
+    @property
+    def device(self) -> Device:
+        """With the names that mean the whole of it."""
+        return replace(self.cut.device(self.entry.identity), lost=self.entry.layout is None)
+
+    @property
+    def partitions(self) -> tuple[Partition, ...]:
+        return tuple(found.partition for found in self.cut.found)
+
+
+class AmdCollector:
+    """Reads AMD GPUs through the files of the kernel's amdgpu and amdkfd drivers.
+
+    Args:
+        node: The machine.
+        wall_clock: Unix time in seconds, for the times of events.
+        parse: Understands the table `gpu_metrics`.
+    """
+
+    def __init__(self, node: Node, wall_clock: Callable[[], float], parse: Parse) -> None:
+        self._node = node
+        self._parse = parse
+        self._devices = DeviceTable(node)
+        self._partitions = PartitionTable(node.sysfs)
+        self._health = Health(node.sysfs, wall_clock)
+        self._asker: Asker[Root, Visit] = Asker(node.sysfs)
+        self._partition_asker: Asker[Root, Slice] = Asker(node.sysfs)
+        self._cuts: dict[str, Cut] = {}
+
+    def read(self, due: frozenset[Cadence]) -> Reading:
+        """Read the rows whose cadence is due, on every device. See `Collector.read`."""
+        again = Cadence.MEDIUM in due
+        layouts = self._devices.locate(again=again)
+        self._partitions.begin(layouts, again=again)
+        faults = self._devices.identify(self._partitions.topology, again=again)
+        for uuid in self._devices.renewed():
+            self._forget(uuid)
+        parts = [self._read(entry, due) for entry in self._devices.entries]
+        if not self._partitions.unchanged():
+            self._withdraw(parts)
+        samples = [sample for part in parts for sample in (*part.samples, *part.partition_samples)]
+        return Reading(
+            devices=tuple(part.device for part in parts),
+            partitions=tuple(partition for part in parts for partition in part.partitions),
+            samples=tuple(sample for sample in samples if sample.metric.cadence in due),
+            faults=(*faults, *(fault for part in parts for fault in part.faults)),
+            unsupported=(*self._asker.unsupported(), *self._partition_asker.unsupported()),
+        )
+
+    def close(self) -> None:
+        """Nothing is held open between two reads."""
+
+    def _read(self, entry: Entry, due: frozenset[Cadence]) -> _Part:
+        uuid = entry.identity.device.uuid
+        if entry.layout is None:
+            self._health.lose(uuid)
+            part = self._listed(entry, self._cuts.get(uuid, Cut()))
+            part.samples += self._health.status(uuid)
+            return part
+        cut = self._partitions.read(entry.identity, entry.layout)
+        if cut.known:
+            self._note_cut(uuid, cut)
+        part = self._listed(entry, cut)
+        part.faults += cut.faults
+        if self._node.wishes.wake_sleeping or not _sleeps(entry.layout):
+            self._ask(entry.layout, part, due)
+        return part
+
+    def _listed(self, entry: Entry, cut: Cut) -> _Part:
+        """What is told of a GPU without asking it."""
+        uuid = entry.identity.device.uuid
+        infos = [Sample(catalog.INFO, uuid, 1, labels=entry.identity.info)]
+        for found in cut.found:
+            labels = info_labels(index=str(found.node.partition), pci_bus_id=entry.identity.device.device)
+            infos.append(Sample(catalog.INFO, uuid, 1, found.partition.uuid, labels))
+        return _Part(entry, cut, [infos[0], *self._health.events(uuid)], infos[1:])
+
+    def _ask(self, layout: Layout, part: _Part, due: frozenset[Cadence]) -> None:
+        uuid, visit = part.uuid, Visit(layout, self._parse)
+        findings = self._asker.ask(Subject(uuid), visit, readings.DEVICE_QUESTIONS, due)
+        part.faults += findings.faults
+        memory = (sample.value for sample in findings.samples if sample.metric is catalog.MEMORY_LIMIT)
+        self._health.note(uuid, visit, next(memory, None))
+        part.samples = [part.samples[0], *findings.samples, *_cut_samples(uuid, part.cut), *self._health.events(uuid)]
+        if findings.answered or not findings.refused:  # else nothing is known of its state
+            part.samples += self._health.status(uuid)
+        for found in part.cut.found:
+            self._ask_partition(part, found, visit, due)
+
+    def _ask_partition(self, part: _Part, found: Found, visit: Visit, due: frozenset[Cadence]) -> None:
+        device, partition = part.uuid, found.partition.uuid
+        asked = Slice(found.node, len(part.cut.found), visit)
+        findings = self._partition_asker.ask(Subject(device, partition), asked, slices.QUESTIONS, due)
+        part.partition_samples.append(Sample(catalog.COMPUTE_RATIO, device, found.compute_ratio, partition))
+        part.partition_samples += findings.samples
+        part.faults += findings.faults
+
+    def _note_cut(self, uuid: str, cut: Cut) -> None:
+        if uuid in self._cuts and _names(self._cuts[uuid]) != _names(cut):
+            self._forget(uuid)
+        self._cuts[uuid] = cut
+
+    def _forget(self, uuid: str) -> None:
+        """Ask a GPU and its partitions everything again."""
+        self._asker.forget(uuid)
+        self._partition_asker.forget(uuid)
+
+    def _withdraw(self, parts: list[_Part]) -> None:
+        """Partitions have changed while they were read: names and values may be another's."""
+        for part in parts:
+            layout = part.entry.layout
+            if layout is None or not part.cut.partitionable:
+                continue
+            if part.cut.found or not self._partitions.still_whole(layout):
+                part.cut = Cut(known=False)
+                part.partition_samples = []
+                part.samples = [sample for sample in part.samples if sample.metric not in _CUT_ROWS]
+                self._partition_asker.forget(part.uuid)
+
+
+def _names(cut: Cut) -> frozenset[str]:
+    return frozenset(found.partition.uuid for found in cut.found)
+
+
+def _cut_samples(uuid: str, cut: Cut) -> list[Sample]:
+    if not cut.known:
+        return []
+    samples = [Sample(catalog.PARTITIONS, uuid, len(cut.found))]
+    if cut.partitionable:
+        samples.append(Sample(catalog.MODE_STATE, uuid, float(bool(cut.found)), labels=("partitioning",)))
+    return samples
+
+
+def _sleeps(layout: Layout) -> bool:
+    """Whether the kernel has switched a GPU off for lack of work: asking it would wake it."""
+    return Root(layout.folder).text("power", "runtime_status") == "suspended"

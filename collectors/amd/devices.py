@@ -1,0 +1,119 @@
+"""Which GPUs exist: what amdgpu drives, set against what it has driven before and what the PCI bus shows."""
+
+from dataclasses import dataclass
+
+from collectors.amd import identity, layout
+from collectors.amd.identity import Identity, Names
+from collectors.amd.kfd import Topology
+from collectors.amd.layout import DRIVER, PCI_DEVICES, Layout
+from collectors.contract import AbsentError, Fault, Node, Reason, UnavailableError
+from collectors.pci import functions_of
+from collectors.vendors import is_accelerator
+
+_PCI_VENDOR = 0x1002
+_MODULE = ("module", DRIVER)
+
+
+@dataclass(slots=True)
+class Entry:
+    """A GPU that exists.
+
+    Attributes:
+        identity: Who it is.
+        layout: Where its files are; None once it is lost, until it is found again.
+    """
+
+    identity: Identity
+    layout: Layout | None
+
+
+class DeviceTable:
+    """The GPUs of a node. One keeps its identity when the driver lets go of it.
+
+    Args:
+        node: The machine.
+    """
+
+    def __init__(self, node: Node) -> None:
+        self._node = node
+        self._known: dict[str, Identity] = {}
+        self._layouts: dict[str, Layout] = {}
+        self._changed: frozenset[str] = frozenset()
+        self.entries: tuple[Entry, ...] = ()
+
+    def locate(self, *, again: bool) -> tuple[Layout, ...]:
+        """Find the GPUs that amdgpu drives.
+
+        Args:
+            again: Look also for what may have changed about GPUs that were there before.
+
+        Raises:
+            AbsentError: This node has none.
+            UnavailableError: It has, and no driver for them.
+        """
+        bound = layout.bound(self._node.sysfs)
+        if not bound:
+            self._explain()
+        before = self._layouts
+        self._layouts = {
+            address: layout.locate(self._node.sysfs, address) if again or address not in before else before[address]
+            for address in sorted(bound)
+        }
+        self._changed = frozenset(
+            address for address in before.keys() | bound if before.get(address) != self._layouts.get(address)
+        )
+        return tuple(self._layouts.values())
+
+    def identify(self, topology: Topology | None, *, again: bool) -> list[Fault]:
+        """List the GPUs just located, and those that amdgpu has let go of.
+
+        Args:
+            topology: The nodes of the compute driver; None where unknown.
+            again: Tell once more what is lost or has vanished.
+        """
+        faults: list[Fault] = []
+        for address, where in self._layouts.items():
+            known = self._known.get(address)
+            if known is None or address in self._changed or (again and not known.architecture):
+                self._known[address] = self._read(where, known, topology, faults)
+        entries = [Entry(self._known[address], where) for address, where in self._layouts.items()]
+        missing = sorted(self._known.keys() - self._layouts.keys())
+        amiss = [(address, self._amiss(address)) for address in missing]
+        entries += [Entry(self._known[address], None) for address, reason in amiss if reason is Reason.DEVICE_LOST]
+        self.entries = tuple(sorted(entries, key=lambda entry: entry.identity.device.device))
+        told = [(address, reason) for address, reason in amiss if again or address in self._changed]
+        return faults + [Fault(reason, address, _DETAILS[reason]) for address, reason in told if reason is not None]
+
+    def renewed(self) -> tuple[str, ...]:
+        """Uuids of the GPUs that have come, gone or changed, and are to be asked everything anew."""
+        return tuple(self._known[address].device.uuid for address in self._changed if address in self._known)
+
+    def _read(self, where: Layout, known: Identity | None, topology: Topology | None, faults: list[Fault]) -> Identity:
+        taken = {each.device.uuid for address, each in self._known.items() if address != where.address}
+        uuid = "" if known is None else known.device.uuid
+        return identity.read(where, self._node, topology, Names(uuid, taken), faults)
+
+    def _amiss(self, address: str) -> Reason | None:
+        """What is wrong with a GPU that amdgpu drives no more; nothing where another driver was given it."""
+        if self._node.sysfs.text(*PCI_DEVICES, address, "vendor") is None:
+            return Reason.DEVICES_VANISHED
+        return Reason.DEVICE_LOST if self._node.sysfs.link_name(*PCI_DEVICES, address, "driver") is None else None
+
+    def _explain(self) -> None:
+        """Say why amdgpu drives nothing, unless it has just lost all it had."""
+        loaded = bool(self._node.sysfs.names(*_MODULE))
+        if self._known and loaded:
+            return
+        functions = [each for each in functions_of(self._node.sysfs, _PCI_VENDOR) if is_accelerator(each)]
+        idle = [each for each in functions if each.driver is None and not each.virtual]
+        if idle:
+            advice = "unbind and bind it" if loaded else "load the amdgpu kernel module on the node"
+            detail = f"the PCI bus has an AMD GPU without a driver ({idle[0].address}): {advice}"
+            raise UnavailableError(detail, Reason.DRIVER_NOT_LOADED)
+        raise AbsentError("no AMD GPU that amdgpu drives")
+
+
+_DETAILS = {
+    Reason.DEVICE_LOST: "on the PCI bus, but amdgpu has let go of it; the kernel's log says why",
+    Reason.DEVICES_VANISHED: "gone from the PCI bus; if it was taken out, restart the exporter",
+}

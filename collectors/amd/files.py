@@ -1,0 +1,128 @@
+"""Reads one file of the amdgpu or amdkfd driver, and says truthfully why it could not.
+
+These drivers pad with NUL, leave a file empty where they hide its content, and answer a read with an error where the
+hardware can't. None of that is a 0.
+"""
+
+import errno
+import os
+from pathlib import Path
+
+from collectors.contract import CollectorError, Reason, UnavailableError, UnsupportedError
+from collectors.query import InvalidValueError
+
+# What a text attribute can hold: the kernel gives it one page.
+_PAGE_BYTES = 4096
+# Of a list that grows, such as that of bad pages: some ten thousand lines.
+_LONGEST_BYTES = 1 << 20
+
+# The file is not there, or its function is not: the device can't give this reading.
+_UNSUPPORTED = frozenset({errno.ENOENT, errno.ENOTDIR, errno.EOPNOTSUPP, errno.EINVAL, errno.ENODATA, errno.ENOSYS})
+_DENIED = frozenset({errno.EACCES, errno.EPERM})
+
+
+class RefusedError(UnavailableError):
+    """The file could be opened and the driver refused to read it.
+
+    Of a device's file it is what amdgpu does while the device is reset or asleep, so it is asked again; of a KFD node's
+    file it is the device cgroup, which does not change while the process runs.
+    """
+
+
+def read_bytes(path: Path, limit: int = _PAGE_BYTES) -> bytes:
+    """The content of a file, by raw reads: the size that stat tells of these files is wrong.
+
+    Args:
+        path: The file.
+        limit: The most bytes it may have.
+
+    Raises:
+        UnsupportedError: There is no such file, or the driver says that the device has no such reading.
+        UnavailableError: It can't be read, or not now.
+        InvalidValueError: It is longer than the limit.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    except OSError as error:
+        raise meaning(path, error, opened=False) from None
+    try:
+        content = _read_up_to(descriptor, limit + 1)
+    except OSError as error:
+        raise meaning(path, error, opened=True) from None
+    finally:
+        os.close(descriptor)
+    if len(content) > limit:
+        raise InvalidValueError(f"{path.name}: longer than {limit} bytes")
+    return content
+
+
+def read_text(path: Path) -> str:
+    """The text of an attribute without its padding.
+
+    Raises:
+        UnsupportedError, UnavailableError: As `read_bytes`.
+        InvalidValueError: It is empty, or no text.
+    """
+    return _text(path, read_bytes(path))
+
+
+def read_long_text(path: Path) -> str:
+    """The text of a list, which may be empty.
+
+    Raises:
+        UnsupportedError, UnavailableError: As `read_bytes`.
+        InvalidValueError: It is no text, or longer than 1 MiB.
+    """
+    content = read_bytes(path, _LONGEST_BYTES)
+    return _text(path, content) if content.strip(b"\0 \n") else ""
+
+
+def read_number(path: Path) -> int:
+    """The decimal number an attribute holds.
+
+    Raises:
+        UnsupportedError, UnavailableError: As `read_bytes`.
+        InvalidValueError: It is empty, or anything else than a number.
+    """
+    text = read_text(path)
+    digits = text.removeprefix("-")
+    if not (digits.isascii() and digits.isdigit()):  # int() takes more, such as 1_000
+        raise InvalidValueError(f"{path.name}: {text[:40]!r} where a number was expected")
+    return int(text)
+
+
+def meaning(path: Path, error: OSError, *, opened: bool) -> CollectorError:
+    """What an error of the kernel means for the reading.
+
+    Args:
+        path: The file.
+        error: What `open` or `read` raised.
+        opened: Whether it could be opened.
+    """
+    said = f"{path.name}: {error.strerror}"
+    if error.errno in _UNSUPPORTED:
+        return UnsupportedError(said)
+    if error.errno not in _DENIED:
+        return UnavailableError(said)
+    return RefusedError(said) if opened else UnavailableError(said, Reason.PERMISSION_DENIED)
+
+
+def _read_up_to(descriptor: int, limit: int) -> bytes:
+    content = os.read(descriptor, limit)
+    if len(content) < _PAGE_BYTES:  # a text attribute comes whole with the first read
+        return content
+    while len(content) < limit and (more := os.read(descriptor, limit - len(content))):
+        content += more
+    return content
+
+
+def _text(path: Path, content: bytes) -> str:
+    text = content.split(b"\0", 1)[0].decode("utf-8", "replace").strip()
+    if not text:
+        raise InvalidValueError(f"{path.name}: empty")
+    if (
+        not all(character.isprintable() or character.isspace() for character in text)
+        or "\N{REPLACEMENT CHARACTER}" in text
+    ):
+        raise InvalidValueError(f"{path.name}: {text[:40]!r} where a text was expected")
+    return text

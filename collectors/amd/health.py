@@ -1,0 +1,92 @@
+"""Health of all GPUs over the collector's life: what their reliability counts come to, as states and as events."""
+
+from collections.abc import Callable, Mapping
+
+from collectors import catalog
+from collectors.amd import ras, status
+from collectors.amd.ras import BadPages, ErrorCount
+from collectors.amd.status import Facts
+from collectors.amd.visit import Visit
+from collectors.contract import Sample
+from collectors.metric import Metric
+from collectors.sysfs import Root
+
+_SOURCE, _CLASS = "ras", "hardware"
+
+ROWS: frozenset[Metric] = frozenset({catalog.STATUS_STATE, catalog.ERRORS, catalog.ERROR_LAST_TIMESTAMP})
+
+
+class _Events:
+    """Uncorrected errors of one GPU by block, since the exporter started."""
+
+    def __init__(self) -> None:
+        self._seen: dict[str, int] = {}
+        self._counts: dict[str, int] = {}
+        self._last: dict[str, float] = {}
+
+    def take(self, counts: Mapping[str, ErrorCount], now: float) -> None:
+        """Add what is new. A count that has fallen began again with the driver."""
+        for block, count in counts.items():
+            before = self._seen.get(block, count.uncorrected)
+            new = count.uncorrected - before if count.uncorrected >= before else count.uncorrected
+            self._seen[block] = count.uncorrected
+            self._counts[block] = self._counts.get(block, 0) + new
+            if new:
+                self._last[block] = now
+
+    def samples(self, uuid: str) -> list[Sample]:
+        """`errors_total` and, for what has happened, its time."""
+        labels = {block: (_SOURCE, block, _CLASS) for block in self._counts}
+        counts = [Sample(catalog.ERRORS, uuid, count, labels=labels[block]) for block, count in self._counts.items()]
+        times = [Sample(catalog.ERROR_LAST_TIMESTAMP, uuid, at, labels=labels[b]) for b, at in self._last.items()]
+        return counts + times
+
+
+class Health:
+    """Lives as long as the collector.
+
+    Args:
+        sysfs: The root of the host's `/sys`.
+        wall_clock: Unix time in seconds.
+    """
+
+    def __init__(self, sysfs: Root, wall_clock: Callable[[], float]) -> None:
+        self._sysfs = sysfs
+        self._wall_clock = wall_clock
+        self._facts: dict[str, Facts] = {}
+        self._events: dict[str, _Events] = {}
+
+    def note(self, uuid: str, visit: Visit, memory_bytes: float | None) -> None:
+        """Take over what was read of a GPU in one poll.
+
+        Args:
+            uuid: Of the GPU.
+            visit: The poll.
+            memory_bytes: The size of its memory; None where unknown.
+        """
+        facts = self._facts.setdefault(uuid, Facts())
+        facts.lost = False
+        counts = visit.told(ras.read_counts)
+        if counts is not None:
+            facts.uncorrected_errors = sum(count.uncorrected for count in counts.values())
+            self._events.setdefault(uuid, _Events()).take(counts, self._wall_clock())
+        pages = visit.told(ras.read_bad_pages)
+        if pages is not None:
+            self._note_pages(facts, pages, memory_bytes)
+
+    def lose(self, uuid: str) -> None:
+        """The driver has let go of a GPU: what was known of it is of no use any more, what happened stays counted."""
+        self._facts[uuid] = Facts(lost=True)
+
+    def status(self, uuid: str) -> list[Sample]:
+        """`status` of one GPU."""
+        return status.samples(uuid, self._facts.setdefault(uuid, Facts()))
+
+    def events(self, uuid: str) -> list[Sample]:
+        """Its events."""
+        return self._events[uuid].samples(uuid) if uuid in self._events else []
+
+    def _note_pages(self, facts: Facts, pages: BadPages, memory_bytes: float | None) -> None:
+        facts.bad_pages = pages.retired + pages.pending
+        facts.repair_pending = pages.pending > 0
+        facts.bad_page_threshold = None if memory_bytes is None else ras.bad_page_threshold(self._sysfs, memory_bytes)

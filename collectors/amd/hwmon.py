@@ -1,0 +1,114 @@
+"""Sensors of a GPU by the kernel's hwmon interface: power and its limits, temperatures, clocks, fan.
+
+Source: the kernel's `Documentation/gpu/amdgpu/thermal.rst` and `drivers/gpu/drm/amd/pm/amdgpu_pm.c`.
+"""
+
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+from collectors import catalog
+from collectors.amd.base_units import celsius_from_millicelsius, watts_from_microwatts
+from collectors.amd.files import read_number
+from collectors.amd.query import Query
+from collectors.amd.visit import Visit
+from collectors.contract import UnsupportedError
+from collectors.metric import Metric
+from collectors.query import Answer, InvalidValueError, NothingError
+from collectors.sysfs import Root
+
+# The die's own sensors: at its edge, at its hottest point, in its memory.
+_SENSORS = {"edge": "core", "junction": "hotspot", "mem": "memory"}
+# crit is where the firmware begins to slow down, emergency where it switches off.
+_LIMITS = {"crit": "slowdown", "emergency": "shutdown"}
+_CLOCKS = {"sclk": "core", "mclk": "memory"}
+_FULL_SPEED = 255
+
+
+def _folder(visit: Visit) -> Path:
+    if visit.layout.hwmon is None:
+        raise UnsupportedError("no hwmon folder of amdgpu")
+    return visit.layout.hwmon
+
+
+def _sensor(visit: Visit, kind: str, label: str, suffix: str) -> int:
+    folder = _folder(visit)
+    stem = visit.layout.sensors.get(f"{kind} {label}")
+    if stem is None:
+        raise UnsupportedError(f"hwmon: no {kind} sensor labelled {label}")
+    return read_number(folder / f"{stem}_{suffix}")
+
+
+def _power(name: str, metric: Metric, _: Root, visit: Visit) -> Iterator[Answer]:
+    """Microwatts. The second die of an MI250X says 0: its package's power is told by the first."""
+    microwatts = read_number(_folder(visit) / name)
+    if microwatts == 0:
+        raise NothingError(f"{name}: 0")
+    yield Answer(metric, microwatts, watts_from_microwatts)
+
+
+def _lowest_limit(_: Root, visit: Visit) -> Iterator[Answer]:
+    """power1_cap_min, which may be 0."""
+    yield Answer(catalog.POWER_MIN_LIMIT, read_number(_folder(visit) / "power1_cap_min"), watts_from_microwatts)
+
+
+def _temperature(label: str, _: Root, visit: Visit) -> Iterator[Answer]:
+    millicelsius = _sensor(visit, "temp", label, "input")
+    yield Answer(catalog.TEMPERATURE, millicelsius, celsius_from_millicelsius, (_SENSORS[label],))
+
+
+def _threshold(label: str, limit: str, _: Root, visit: Visit) -> Iterator[Answer]:
+    """0 is how the driver says that it knows no such limit."""
+    millicelsius = _sensor(visit, "temp", label, limit)
+    if millicelsius == 0:
+        raise NothingError(f"{limit} temperature of {label}: 0")
+    yield Answer(catalog.TEMPERATURE_LIMIT, millicelsius, celsius_from_millicelsius, (_SENSORS[label], _LIMITS[limit]))
+
+
+def _clock(label: str, _: Root, visit: Visit) -> Iterator[Answer]:
+    """Hertz. Of a GPU of several compute dies it is the first one's."""
+    yield Answer(catalog.CLOCK, _sensor(visit, "freq", label, "input"), labels=(_CLOCKS[label],))
+
+
+def _fan(_: Root, visit: Visit) -> Iterator[Answer]:
+    """fan1_input over fan1_max: revolutions per minute as they are, over the most that can be."""
+    most = read_number(_folder(visit) / "fan1_max")
+    if most <= 0:
+        raise InvalidValueError(f"fan1_max: {most}")
+    # A fan may turn a little faster than its nominal maximum.
+    yield Answer(catalog.FAN_SPEED, min(read_number(_folder(visit) / "fan1_input"), most) / most, labels=("0",))
+
+
+def _fan_duty(_: Root, visit: Visit) -> Iterator[Answer]:
+    """pwm1: 0 to 255."""
+    yield Answer(catalog.FAN_SPEED, read_number(_folder(visit) / "pwm1") / _FULL_SPEED, labels=("0",))
+
+
+POWER = "power, average"
+POWER_NOW = "power, now"
+TEMPERATURE = "temperature"
+
+QUERIES: tuple[Query, ...] = (
+    # A GPU has the first or the second; an APU may have both.
+    Query(POWER, (catalog.POWER,), partial(_power, "power1_average", catalog.POWER)),
+    Query(POWER_NOW, (catalog.POWER,), partial(_power, "power1_input", catalog.POWER), instead_of=POWER),
+    Query("power limit", (catalog.POWER_LIMIT,), partial(_power, "power1_cap", catalog.POWER_LIMIT)),
+    Query(
+        "default power limit",
+        (catalog.POWER_DEFAULT_LIMIT,),
+        partial(_power, "power1_cap_default", catalog.POWER_DEFAULT_LIMIT),
+    ),
+    Query("lowest power limit", (catalog.POWER_MIN_LIMIT,), _lowest_limit),
+    Query(
+        "highest power limit", (catalog.POWER_MAX_LIMIT,), partial(_power, "power1_cap_max", catalog.POWER_MAX_LIMIT)
+    ),
+    *(Query(f"{TEMPERATURE}, {label}", (catalog.TEMPERATURE,), partial(_temperature, label)) for label in _SENSORS),
+    *(
+        Query(f"{limit} temperature, {label}", (catalog.TEMPERATURE_LIMIT,), partial(_threshold, label, limit))
+        for label in _SENSORS
+        for limit in _LIMITS
+    ),
+    *(Query(f"clock, {label}", (catalog.CLOCK,), partial(_clock, label)) for label in _CLOCKS),
+    Query("fan speed", (catalog.FAN_SPEED,), _fan),
+    Query("fan duty", (catalog.FAN_SPEED,), _fan_duty, instead_of="fan speed"),
+)

@@ -1,0 +1,135 @@
+"""Who a GPU is: its uuid, its names, its fixed properties."""
+
+import re
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from collectors.amd.files import read_text
+from collectors.amd.kfd import Topology, slot_of
+from collectors.amd.layout import DrmNodes, Layout
+from collectors.catalog import INFO
+from collectors.contract import Alias, Device, Fault, Node, UnavailableError, UnsupportedError
+from collectors.identity import made_uuid
+from collectors.pci import numa_node
+from collectors.query import InvalidValueError
+
+VENDOR = "amd"
+RESOURCE_PREFIX = "amd.com/"
+DRA_DRIVER = "gpu.amd.com"
+
+_UNIQUE_ID = re.compile(r"[0-9a-f]{16}")
+_NO_UNIQUE_IDS = frozenset({"0" * 16, "f" * 16})
+# Of cards whose inventory chip tells no name, virtual functions above all. Source: the registry `pci.ids`.
+_MODELS = {
+    "0x7408": "AMD Instinct MI250X",
+    "0x740c": "AMD Instinct MI250X/MI250",
+    "0x740f": "AMD Instinct MI210",
+    "0x74a0": "AMD Instinct MI300A",
+    "0x74a1": "AMD Instinct MI300X",
+    "0x74a5": "AMD Instinct MI325X",
+    "0x74b5": "AMD Instinct MI300X VF",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What does not change while a GPU is in its slot.
+
+    Attributes:
+        device: As the contract knows it, neither lost nor partitioned: with the names that mean the whole GPU.
+        placed: The names that mean the whole GPU while it is not partitioned, and its first partition while it is.
+        info: Values of the info row's labels, in its order; empty where unknown.
+        architecture: Such as `gfx942`; empty where unknown.
+    """
+
+    device: Device
+    placed: frozenset[Alias]
+    info: tuple[str, ...]
+    architecture: str
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """Uuids that were given before.
+
+    Attributes:
+        own: To this GPU, which keeps it; empty for a new one.
+        taken: To others; one of these is not accepted again.
+    """
+
+    own: str
+    taken: Collection[str]
+
+
+def info_labels(**known: str) -> tuple[str, ...]:
+    """Values for the info row's labels, in its order; empty where not given. `class` is written `class_`."""
+    return tuple(known.get(label.name, known.get(f"{label.name}_", "")) for label in INFO.labels)
+
+
+def drm_aliases(drm: DrmNodes) -> frozenset[Alias]:
+    """The name that AMD's DRA driver makes of the DRM nodes, as `gpu-0-128`."""
+    if drm.card is None or drm.render is None:
+        return frozenset()
+    return frozenset({Alias(f"gpu-{drm.card}-{drm.render}", DRA_DRIVER)})
+
+
+def read(layout: Layout, node: Node, topology: Topology | None, names: Names, faults: list[Fault]) -> Identity:
+    """Read who a GPU is. What can't be read is left out.
+
+    Args:
+        layout: Where its files are.
+        node: The machine.
+        topology: The nodes of the compute driver, for the architecture; None where unknown.
+        names: Uuids that were given before.
+        faults: Receives what failed.
+    """
+    address = layout.address
+    uuid = names.own or _uuid(_text(layout, "unique_id", faults))
+    if not uuid or uuid in names.taken:
+        uuid = made_uuid(VENDOR, node.identity, address)
+    numa = numa_node(node.sysfs, address)
+    architecture = _architecture(address, topology)
+    info = info_labels(
+        pci_bus_id=address,
+        serial=_text(layout, "serial_number", faults),
+        driver_version=node.sysfs.text("module", "amdgpu", "version") or "",  # only of a driver built out of the tree
+        firmware_version=_text(layout, "vbios_version", faults),
+        architecture=architecture,
+        numa_node="" if numa is None else str(numa),
+        class_="gpu",
+    )
+    domain, rest = address.split(":", 1)
+    placed = frozenset({Alias(address), Alias(f"{domain:0>8}:{rest}")}) | drm_aliases(layout.drm)
+    device = Device(uuid, address, VENDOR, _model(layout, faults), frozenset({Alias(uuid)}) | placed)
+    return Identity(device, placed, info, architecture)
+
+
+def _uuid(unique_id: str) -> str:
+    """As ROCm writes it; empty where the GPU has no id of its own, or where the driver gives none to a guest."""
+    text = unique_id.lower().removeprefix("0x")
+    return f"GPU-{text}" if _UNIQUE_ID.fullmatch(text) and text not in _NO_UNIQUE_IDS else ""
+
+
+def _architecture(address: str, topology: Topology | None) -> str:
+    slot = slot_of(address)
+    nodes = () if topology is None else topology.nodes
+    return next((node.architecture for node in nodes if node.slot == slot), "")
+
+
+def _model(layout: Layout, faults: list[Fault]) -> str:
+    """The name its inventory chip tells, else one for its PCI id, else that id."""
+    name = _text(layout, "product_name", faults)
+    device = _text(layout, "device", faults)
+    return name or _MODELS.get(device, f"1002:{device.removeprefix('0x')}")
+
+
+def _text(layout: Layout, name: str, faults: list[Fault]) -> str:
+    try:
+        text = read_text(layout.folder / name)
+    except UnsupportedError:
+        return ""
+    except UnavailableError as error:
+        if not isinstance(error, InvalidValueError):  # what the card was never told is empty
+            faults.append(Fault(error.reason, layout.address, str(error)))
+        return ""
+    return "" if text.lower() in ("n/a", "unknown") else text

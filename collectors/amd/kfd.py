@@ -1,0 +1,158 @@
+"""The topology of the compute driver (KFD): one node for each GPU, or for each partition of one.
+
+Source: the kernel's `drivers/gpu/drm/amd/amdkfd/kfd_topology.c`. A container whose device cgroup lacks a GPU's render
+node is refused the files of its KFD node, or finds them empty.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from collectors.amd.files import RefusedError, read_number, read_text
+from collectors.contract import CollectorError, Fault, Reason, UnavailableError, UnsupportedError
+from collectors.query import InvalidValueError
+from collectors.sysfs import Root
+
+_TOPOLOGY = ("class", "kfd", "kfd", "topology")
+_SLOT_MASK = 0xFFF8  # bus and device; the function's bits hold the partition on older drivers
+_PARTITION_SHIFT = 28
+_FUNCTION_MASK = 0x7
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """A place on the PCI bus, whatever its function.
+
+    Attributes:
+        domain: PCI domain.
+        bus_and_device: As the upper 13 bits of 16.
+    """
+
+    domain: int
+    bus_and_device: int
+
+
+@dataclass(frozen=True, slots=True)
+class KfdNode:
+    """A GPU, or a partition of one.
+
+    Attributes:
+        folder: Of its files.
+        slot: Where its GPU is.
+        partition: Its number within the GPU; 0 also for a whole one.
+        render: The minor number of its render node.
+        simd_count: How many SIMD units it has.
+        architecture: Such as `gfx942`; empty where unknown.
+    """
+
+    folder: Path
+    slot: Slot
+    partition: int
+    render: int
+    simd_count: int
+    architecture: str
+
+
+@dataclass(frozen=True, slots=True)
+class Topology:
+    """All nodes at one moment.
+
+    Attributes:
+        generation: The driver's count of changes.
+        nodes: Of GPUs, those that could be read.
+        refused: Why another could not; None where all could.
+    """
+
+    generation: int
+    nodes: tuple[KfdNode, ...] = ()
+    refused: Fault | None = None
+
+
+def slot_of(address: str) -> Slot:
+    """The slot of a PCI address in the kernel's spelling."""
+    domain, bus, rest = address.split(":")
+    return Slot(int(domain, 16), int(bus, 16) << 8 | int(rest.split(".")[0], 16) << 3)
+
+
+def generation(sysfs: Root) -> int | None:
+    """The driver's count of changes to its nodes; None where there is no KFD."""
+    try:
+        return read_number(sysfs.path.joinpath(*_TOPOLOGY, "generation_id"))
+    except CollectorError:
+        return None
+
+
+def read_topology(sysfs: Root) -> Topology | None:
+    """Every GPU node.
+
+    Returns:
+        None where there is no KFD, and while the nodes change.
+    """
+    before = generation(sysfs)
+    if before is None:
+        return None
+    nodes, refused = [], None
+    for name in sysfs.names(*_TOPOLOGY, "nodes"):
+        try:
+            node = _node(sysfs.path.joinpath(*_TOPOLOGY, "nodes", name))
+        except (UnavailableError, UnsupportedError) as error:
+            refused = Fault(_reason(error), f"KFD node {name}", str(error))
+        else:
+            nodes += [] if node is None else [node]
+    return Topology(before, tuple(nodes), refused) if generation(sysfs) == before else None
+
+
+def memory_limit(node: KfdNode) -> int:
+    """Bytes of device memory that a partition has: mem_banks/0/properties, size_in_bytes.
+
+    Raises:
+        UnsupportedError, UnavailableError: It can't be read.
+    """
+    sizes = _properties(node.folder / "mem_banks" / "0" / "properties")
+    if "size_in_bytes" not in sizes:
+        raise UnsupportedError("mem_banks/0/properties: no size_in_bytes")
+    return sizes["size_in_bytes"]
+
+
+def memory_usage(node: KfdNode) -> int:
+    """Bytes of device memory in use in a partition: mem_banks/0/used_memory. Not every driver has it.
+
+    Raises:
+        UnsupportedError, UnavailableError: It can't be read.
+    """
+    return read_number(node.folder / "mem_banks" / "0" / "used_memory")
+
+
+def _reason(error: CollectorError) -> Reason:
+    """A node that is refused or empty is kept from this container: its device cgroup lacks the render node."""
+    kept = isinstance(error, RefusedError | InvalidValueError)
+    return Reason.PERMISSION_DENIED if kept else Reason.UNAVAILABLE
+
+
+def _node(folder: Path) -> KfdNode | None:
+    """One node; None for a processor's."""
+    known = _properties(folder / "properties")
+    simd_count = known.get("simd_count", 0)
+    if not simd_count:
+        return None
+    location = known.get("location_id", 0)
+    return KfdNode(
+        folder,
+        Slot(known.get("domain", 0), location & _SLOT_MASK),
+        location >> _PARTITION_SHIFT or location & _FUNCTION_MASK,
+        known.get("drm_render_minor", -1),
+        simd_count,
+        _architecture(known.get("gfx_target_version", 0)),
+    )
+
+
+def _properties(path: Path) -> Mapping[str, int]:
+    """Lines of a name and a number; others are left out."""
+    fields = (line.split() for line in read_text(path).splitlines())
+    return {words[0]: int(words[1]) for words in fields if len(words) == 2 and words[1].isdigit()}  # noqa: PLR2004, name and number
+
+
+def _architecture(version: int) -> str:
+    """The compiler's name of a target: major and minor decimal and hexadecimal, stepping hexadecimal."""
+    major, minor, stepping = version // 10000, version // 100 % 100, version % 100
+    return f"gfx{major}{minor:x}{stepping:x}" if major else ""

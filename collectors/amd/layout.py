@@ -1,0 +1,88 @@
+"""Where the files of one GPU are: its PCI function, the numbers of its DRM nodes, its sensors by their labels.
+
+Everything is found by name. The numbers of cards and of hwmon folders have gaps and change with every start.
+"""
+
+import re
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from collectors.amd.files import read_text
+from collectors.contract import CollectorError
+from collectors.sysfs import Root
+
+DRIVER = "amdgpu"
+PCI_DEVICES = ("bus", "pci", "devices")
+_PCI_DRIVER = ("bus", "pci", "drivers", DRIVER)
+_ADDRESS = re.compile(r"[0-9a-f]{4,8}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]")
+_DRM = re.compile(r"(card|renderD)(\d+)")
+_LABEL = re.compile(r"((?:temp|freq)\d+)_label")
+
+
+@dataclass(frozen=True, slots=True)
+class DrmNodes:
+    """The numbers of a DRM device's nodes.
+
+    Attributes:
+        card: N of /dev/dri/cardN; None where there is none.
+        render: N of /dev/dri/renderDN; None where there is none.
+    """
+
+    card: int | None
+    render: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Where to read one GPU. Two that are equal are read in the same way.
+
+    Attributes:
+        address: Of its PCI function, in the kernel's spelling.
+        folder: Of its PCI function.
+        drm: Its DRM nodes.
+        hwmon: The folder of its sensors; None where it has none.
+        sensors: The stem of a sensor's files, such as `temp2`, by its kind and label, such as `temp junction`.
+    """
+
+    address: str
+    folder: Path
+    drm: DrmNodes
+    hwmon: Path | None = None
+    sensors: Mapping[str, str] = field(default_factory=dict)
+
+
+def bound(sysfs: Root) -> frozenset[str]:
+    """Addresses of the PCI functions that amdgpu drives."""
+    return frozenset(name for name in sysfs.names(*_PCI_DRIVER) if _ADDRESS.fullmatch(name))
+
+
+def locate(sysfs: Root, address: str) -> Layout:
+    """Find the files of one GPU. What can't be found is left out."""
+    parts = (*PCI_DEVICES, address)
+    hwmon = _hwmon(sysfs, parts)
+    sensors = {} if hwmon is None else _sensors(hwmon)
+    return Layout(address, sysfs.path.joinpath(*parts), drm_nodes(sysfs, *parts), hwmon, sensors)
+
+
+def drm_nodes(sysfs: Root, *device: str) -> DrmNodes:
+    """The DRM nodes of a device's folder."""
+    found = {match[1]: int(match[2]) for name in sysfs.names(*device, "drm") if (match := _DRM.fullmatch(name))}
+    return DrmNodes(found.get("card"), found.get("renderD"))
+
+
+def _hwmon(sysfs: Root, device: tuple[str, ...]) -> Path | None:
+    for name in sysfs.names(*device, "hwmon"):
+        if sysfs.text(*device, "hwmon", name, "name") == DRIVER:
+            return sysfs.path.joinpath(*device, "hwmon", name)
+    return None
+
+
+def _sensors(hwmon: Path) -> dict[str, str]:
+    found = {}
+    for name in Root(hwmon).names():
+        if match := _LABEL.fullmatch(name):
+            with suppress(CollectorError):
+                found[f"{match[1].rstrip('0123456789')} {read_text(hwmon / name)}"] = match[1]
+    return found

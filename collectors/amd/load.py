@@ -1,0 +1,96 @@
+"""How busy a GPU is and how full its memory, by the files of its PCI function.
+
+Source: the kernel's `Documentation/gpu/amdgpu/thermal.rst` and `driver-misc.rst`. Never read: `pcie_bw`, which blocks a
+second.
+"""
+
+from collections.abc import Iterator
+from functools import partial
+
+from collectors import catalog
+from collectors.amd.files import read_long_text, read_number
+from collectors.amd.query import Query
+from collectors.amd.visit import Visit
+from collectors.metric import Metric
+from collectors.query import Answer, InvalidValueError, NothingError
+from collectors.sysfs import Root
+from collectors.units import hertz_from_megahertz, ratio_from_percent
+
+# Tables of clocks, by domain: lines such as `1: 1200Mhz *`, with a star at the level in force.
+_LEVELS = {
+    "core": "pp_dpm_sclk",
+    "memory": "pp_dpm_mclk",
+    "soc": "pp_dpm_socclk",
+    "fabric": "pp_dpm_fclk",
+    "video": "pp_dpm_vclk",
+    "display": "pp_dpm_dcefclk",
+}
+# The others have a sensor, which is finer than a table.
+_NOW_BY_TABLE = ("soc", "fabric", "video", "display")
+
+
+def _percent(name: str, metric: Metric, _: Root, visit: Visit) -> Iterator[Answer]:
+    yield Answer(metric, read_number(visit.layout.folder / name), ratio_from_percent)
+
+
+def _video_percent(_: Root, visit: Visit) -> Iterator[Answer]:
+    """vcn_busy_percent: the video engines decode and encode, and don't tell which."""
+    percent = read_number(visit.layout.folder / "vcn_busy_percent")
+    yield Answer(catalog.ENGINE_UTILIZATION, percent, ratio_from_percent, ("video",))
+
+
+def _bytes(name: str, metric: Metric, _: Root, visit: Visit) -> Iterator[Answer]:
+    yield Answer(metric, read_number(visit.layout.folder / name))
+
+
+def _levels(domain: str, visit: Visit) -> tuple[list[int], list[int]]:
+    """Megahertz of every level, and of those in force.
+
+    Raises:
+        NothingError: The table is empty.
+        InvalidValueError: A line is no level.
+    """
+    name = _LEVELS[domain]
+    levels, now = [], []
+    for line in read_long_text(visit.layout.folder / name).splitlines():
+        words = line.lower().replace("*", " *").split()
+        try:
+            megahertz = int(words[1].removesuffix("mhz"))
+        except (IndexError, ValueError):
+            raise InvalidValueError(f"{name}: {line[:40]!r}") from None
+        levels.append(megahertz)
+        now += [megahertz] if words[-1] == "*" else []
+    if not levels:
+        raise NothingError(f"{name}: empty")
+    return levels, now
+
+
+def _clock(domain: str, _: Root, visit: Visit) -> Iterator[Answer]:
+    now = _levels(domain, visit)[1]
+    if len(now) != 1:
+        raise NothingError(f"{_LEVELS[domain]}: no level in force")
+    yield Answer(catalog.CLOCK, now[0], hertz_from_megahertz, (domain,))
+
+
+def _max_clock(domain: str, _: Root, visit: Visit) -> Iterator[Answer]:
+    yield Answer(catalog.MAX_CLOCK, max(_levels(domain, visit)[0]), hertz_from_megahertz, (domain,))
+
+
+UTILIZATION = "utilization"
+MEMORY_BANDWIDTH = "memory bandwidth"
+VIDEO = "video engines"
+
+QUERIES: tuple[Query, ...] = (
+    Query(UTILIZATION, (catalog.UTILIZATION,), partial(_percent, "gpu_busy_percent", catalog.UTILIZATION)),
+    Query(
+        MEMORY_BANDWIDTH,
+        (catalog.MEMORY_BANDWIDTH,),
+        partial(_percent, "mem_busy_percent", catalog.MEMORY_BANDWIDTH),
+    ),
+    Query(VIDEO, (catalog.ENGINE_UTILIZATION,), _video_percent),
+    Query("memory usage", (catalog.MEMORY_USAGE,), partial(_bytes, "mem_info_vram_used", catalog.MEMORY_USAGE)),
+    Query("memory limit", (catalog.MEMORY_LIMIT,), partial(_bytes, "mem_info_vram_total", catalog.MEMORY_LIMIT)),
+    Query("host memory", (catalog.HOST_MEMORY_USAGE,), partial(_bytes, "mem_info_gtt_used", catalog.HOST_MEMORY_USAGE)),
+    *(Query(f"clock, {domain}", (catalog.CLOCK,), partial(_clock, domain)) for domain in _NOW_BY_TABLE),
+    *(Query(f"highest clock, {domain}", (catalog.MAX_CLOCK,), partial(_max_clock, domain)) for domain in _LEVELS),
+)

@@ -1,0 +1,206 @@
+"""Compute partitions: which exist just now, who they are, what part of their GPU they have.
+
+The first partition keeps the PCI function of the GPU and its DRM nodes, and with them its names; the others have
+platform devices of their own. A platform device exists for every partition the GPU could ever be cut into, so only
+those count whose render node the compute driver (KFD) lists. While the nodes change, a name could mean the wrong
+partition: then there are no partitions, and the names that depend on the cut mean nothing.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from collectors.amd import kfd
+from collectors.amd.files import read_text
+from collectors.amd.identity import RESOURCE_PREFIX, Identity, drm_aliases
+from collectors.amd.kfd import KfdNode, Slot, Topology
+from collectors.amd.layout import DrmNodes, Layout, drm_nodes
+from collectors.contract import (
+    Alias,
+    CollectorError,
+    Device,
+    Fault,
+    Partition,
+    Reason,
+    UnavailableError,
+    UnsupportedError,
+)
+from collectors.query import InvalidValueError
+from collectors.sysfs import Root
+
+_PLATFORM = ("devices", "platform")
+_XCP = re.compile(r"amdgpu_xcp[_.](\d+)")
+_WHOLE = "SPX"
+# Partitions of the modes that tell; CPX makes one of each compute die.
+_COUNTS = {"DPX": 2, "TPX": 3, "QPX": 4}
+_MODE = re.compile(r"[A-Z]+[0-9]*")
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A partition that exists in this poll.
+
+    Attributes:
+        partition: As the contract knows it.
+        node: Its node.
+        compute_ratio: Its fraction of the GPU's compute units.
+    """
+
+    partition: Partition
+    node: KfdNode
+    compute_ratio: float
+
+
+@dataclass(slots=True)
+class Cut:
+    """How a GPU is cut just now.
+
+    Attributes:
+        found: Its partitions; none while it is whole, or while that is unknown.
+        known: Whether it is known.
+        partitionable: Whether the GPU has the mode at all.
+        faults: Why it is not known.
+    """
+
+    found: tuple[Found, ...] = ()
+    known: bool = True
+    partitionable: bool = True
+    faults: list[Fault] = field(default_factory=list)
+
+    def device(self, identity: Identity) -> Device:
+        """The device with the names that mean the whole of it while it is so cut."""
+        if self.known and not self.found:
+            return identity.device
+        return replace(identity.device, aliases=identity.device.aliases - identity.placed)
+
+
+class PartitionTable:
+    """The partitions of all GPUs.
+
+    Args:
+        sysfs: The root of the host's `/sys`.
+    """
+
+    def __init__(self, sysfs: Root) -> None:
+        self._sysfs = sysfs
+        self._crowded: frozenset[Slot] = frozenset()
+        self._xcp: Mapping[int, tuple[str, DrmNodes]] = {}
+        self._generation: int | None = None
+        self._settled = True
+        self.topology: Topology | None = None
+
+    def begin(self, layouts: Sequence[Layout], *, again: bool) -> None:
+        """Look whether the nodes have changed since the last poll, and read them again if so.
+
+        Args:
+            layouts: Of all GPUs.
+            again: Also where something did not fit.
+        """
+        slots = [kfd.slot_of(layout.address) for layout in layouts]
+        self._crowded = frozenset(slot for slot in slots if slots.count(slot) > 1)
+        self._generation = kfd.generation(self._sysfs)
+        known = self.topology
+        if known is None or known.generation != self._generation or (again and not self._settled):
+            self.topology = kfd.read_topology(self._sysfs)
+            self._xcp = _platform_devices(self._sysfs)
+            self._settled = True
+
+    def unchanged(self) -> bool:
+        """Whether the nodes are still those of the beginning."""
+        return kfd.generation(self._sysfs) == self._generation
+
+    def still_whole(self, layout: Layout) -> bool:
+        """Whether a GPU that was whole is so now, after the nodes have changed."""
+        try:
+            return _mode(layout, "current_compute_partition") == _WHOLE
+        except CollectorError:
+            return False
+
+    def read(self, identity: Identity, layout: Layout) -> Cut:
+        """Find the partitions of one GPU."""
+        try:
+            mode = _mode(layout, "current_compute_partition")
+        except UnsupportedError:
+            return Cut(partitionable=False)
+        except UnavailableError as error:
+            return self._unknown(layout, error.reason, str(error))
+        slot = kfd.slot_of(layout.address)
+        nodes = [node for node in self._nodes() if node.slot == slot]
+        if mode == _WHOLE:
+            # More nodes than one: the mode is new and the nodes are old.
+            return Cut() if len(nodes) <= 1 or slot in self._crowded else self._changing(layout, mode, nodes)
+        return self._cut(identity, layout, mode, sorted(nodes, key=lambda node: node.partition))
+
+    def _nodes(self) -> tuple[KfdNode, ...]:
+        return () if self.topology is None else self.topology.nodes
+
+    def _cut(self, identity: Identity, layout: Layout, mode: str, nodes: Sequence[KfdNode]) -> Cut:
+        refused = None if self.topology is None else self.topology.refused
+        if refused is not None:
+            advice = f"; {_ADVICE}" if refused.reason is Reason.PERMISSION_DENIED else ""
+            return self._unknown(layout, refused.reason, f"{refused.where}: {refused.detail}{advice}")
+        if kfd.slot_of(layout.address) in self._crowded:
+            return self._unknown(layout, Reason.UNAVAILABLE, "several GPUs in one PCI slot, partitions can't be told")
+        if [node.partition for node in nodes] != list(range(_COUNTS.get(mode, max(len(nodes), 2)))):
+            return self._changing(layout, mode, nodes)
+        if nodes[0].render != layout.drm.render or any(node.render not in self._xcp for node in nodes[1:]):
+            return self._changing(layout, mode, nodes)
+        try:
+            profile = _profile(mode, layout)
+        except UnavailableError as error:
+            return self._unknown(layout, error.reason, str(error))
+        total = sum(node.simd_count for node in nodes)
+        return Cut(tuple(self._found(identity, profile, node, node.simd_count / total) for node in nodes))
+
+    def _found(self, identity: Identity, profile: str, node: KfdNode, ratio: float) -> Found:
+        uuid = f"{identity.device.uuid}-{profile}-{node.partition}"
+        if node.partition == 0:
+            aliases = identity.placed
+        else:
+            name, drm = self._xcp[node.render]
+            aliases = frozenset(Alias(each, RESOURCE_PREFIX) for each in _spellings(name)) | drm_aliases(drm)
+        partition = Partition(uuid, identity.device.uuid, profile, aliases | {Alias(uuid)})
+        return Found(partition, node, ratio)
+
+    def _changing(self, layout: Layout, mode: str, nodes: Sequence[KfdNode]) -> Cut:
+        detail = f"mode {mode}, and {len(nodes)} nodes of the compute driver that don't fit it"
+        return self._unknown(layout, Reason.UNAVAILABLE, detail)
+
+    def _unknown(self, layout: Layout, reason: Reason, detail: str) -> Cut:
+        self._settled = False
+        return Cut(known=False, faults=[Fault(reason, layout.address, f"partitions: {detail}")])
+
+
+_ADVICE = "to see partitions, show this container the render nodes (/dev/dri) or run it privileged"
+
+
+def _mode(layout: Layout, name: str) -> str:
+    mode = read_text(layout.folder / name)
+    if not _MODE.fullmatch(mode) or mode == "UNKNOWN":
+        raise InvalidValueError(f"{name}: {mode[:40]!r}")
+    return mode
+
+
+def _profile(mode: str, layout: Layout) -> str:
+    """As AMD's device plugin writes it, `cpx_nps4`; without the memory's part where the driver does not tell it."""
+    try:
+        return f"{mode}_{_mode(layout, 'current_memory_partition')}".lower()
+    except UnsupportedError:
+        return mode.lower()
+
+
+def _platform_devices(sysfs: Root) -> Mapping[int, tuple[str, DrmNodes]]:
+    """Names and DRM nodes of the platform devices, by their render nodes."""
+    found = {}
+    for name in sysfs.names(*_PLATFORM):
+        if _XCP.fullmatch(name):
+            drm = drm_nodes(sysfs, *_PLATFORM, name)
+            if drm.render is not None:
+                found[drm.render] = (name, drm)
+    return found
+
+
+def _spellings(name: str) -> tuple[str, str]:
+    """Kernels write a point or an underscore before the number."""
+    number = name.removeprefix("amdgpu_xcp")[1:]
+    return (f"amdgpu_xcp_{number}", f"amdgpu_xcp.{number}")

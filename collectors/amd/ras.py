@@ -1,0 +1,135 @@
+"""Reliability (RAS): errors counted by the blocks of a GPU, and pages of its memory taken out of use.
+
+Source: the kernel's `Documentation/gpu/amdgpu/ras.rst` and `drivers/gpu/drm/amd/amdgpu/amdgpu_ras.c`. Counts begin when
+the driver is loaded. Deferred errors, which newer drivers count as well, are found and not yet met by anybody: they are
+neither corrected nor uncorrected, so they are in no count here.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from collectors import catalog
+from collectors.amd.files import read_long_text, read_number, read_text
+from collectors.amd.query import Query
+from collectors.amd.visit import Visit
+from collectors.contract import CollectorError, UnsupportedError
+from collectors.query import Answer, InvalidValueError
+from collectors.sysfs import Root
+
+_FOLDER = "ras"
+_SUFFIX = "_err_count"
+_COUNT = re.compile(r"(\w+):\s*(\d+)")
+_PAGE = re.compile(r"0x[0-9a-fA-F]+\s*:\s*0x[0-9a-fA-F]+\s*:\s*([RPF])")
+_THRESHOLD = ("module", "amdgpu", "parameters", "bad_page_threshold")
+_OFF = 0
+# What the driver takes for typical: one bad page in so much memory.
+_BYTES_OF_A_BAD_PAGE = 100 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorCount:
+    """Errors of one block since the driver was loaded.
+
+    Attributes:
+        corrected: By hardware, without loss.
+        uncorrected: Data was lost.
+    """
+
+    corrected: int
+    uncorrected: int
+
+
+@dataclass(frozen=True, slots=True)
+class BadPages:
+    """Pages of device memory with errors.
+
+    Attributes:
+        retired: Out of use.
+        pending: Not yet, or not before the next reset.
+    """
+
+    retired: int
+    pending: int
+
+
+def read_counts(device: Path) -> Mapping[str, ErrorCount]:
+    """Errors by block, such as `umc` (the memory) or `gfx`: ras/<block>_err_count. All of them, or it fails.
+
+    Raises:
+        UnsupportedError: The GPU has no such counts.
+        UnavailableError: One of them can't be read.
+        InvalidValueError: One is no count.
+    """
+    names = [name for name in Root(device).names(_FOLDER) if name.endswith(_SUFFIX)]
+    counts = {}
+    for name in names:
+        try:
+            counts[name.removesuffix(_SUFFIX)] = _count(device / _FOLDER / name)
+        except UnsupportedError:  # a block that is listed and not watched
+            continue
+    if not counts:
+        raise UnsupportedError("ras: no error counts")
+    return counts
+
+
+def read_bad_pages(device: Path) -> BadPages:
+    """Bad pages: ras/gpu_vram_bad_pages, lines of page, size and R(eserved), P(ending) or F(ailed).
+
+    Raises:
+        UnsupportedError: The GPU has no such list.
+        UnavailableError: It can't be read.
+        InvalidValueError: A line is something else.
+    """
+    lines = read_long_text(device / _FOLDER / "gpu_vram_bad_pages").splitlines()
+    pages = [_PAGE.fullmatch(line.strip()) for line in lines]
+    if None in pages:
+        raise InvalidValueError("gpu_vram_bad_pages: a line is no page")
+    flags = Counter(page[1] for page in pages if page is not None)
+    return BadPages(retired=flags["R"], pending=flags["P"] + flags["F"])
+
+
+def bad_page_threshold(sysfs: Root, memory_bytes: float) -> int | None:
+    """From how many bad pages on a GPU ought to be replaced; None where the driver is told not to care.
+
+    The driver's parameter where an administrator has set one, else its rule of one in 100 MiB.
+
+    Args:
+        sysfs: The root of the host's `/sys`.
+        memory_bytes: Size of the device memory.
+    """
+    try:
+        told = read_number(sysfs.path.joinpath(*_THRESHOLD))
+    except CollectorError:
+        told = -1
+    if told == _OFF:
+        return None
+    return told if told > 0 else int(memory_bytes) // _BYTES_OF_A_BAD_PAGE or None
+
+
+def _count(path: Path) -> ErrorCount:
+    counts = dict(_COUNT.findall(read_text(path)))
+    if not {"ue", "ce"} <= counts.keys():
+        raise InvalidValueError(f"{path.name}: no counts of ue and ce")
+    return ErrorCount(corrected=int(counts["ce"]), uncorrected=int(counts["ue"]))
+
+
+def _errors(_: Root, visit: Visit) -> Iterator[Answer]:
+    counts = visit.once(read_counts).values()
+    yield Answer(catalog.MEMORY_ERRORS, sum(count.corrected for count in counts), labels=("corrected",))
+    yield Answer(catalog.MEMORY_ERRORS, sum(count.uncorrected for count in counts), labels=("uncorrected",))
+
+
+def _bad_pages(_: Root, visit: Visit) -> Iterator[Answer]:
+    """Only an error that could not be corrected takes a page out of use."""
+    pages = visit.once(read_bad_pages)
+    yield Answer(catalog.MEMORY_RETIRED_PAGES, pages.retired, labels=("uncorrected",))
+    yield Answer(catalog.MEMORY_REPAIR_PENDING, pages.pending > 0)
+
+
+QUERIES: tuple[Query, ...] = (
+    Query("memory errors", (catalog.MEMORY_ERRORS,), _errors),
+    Query("bad pages", (catalog.MEMORY_RETIRED_PAGES, catalog.MEMORY_REPAIR_PENDING), _bad_pages),
+)

@@ -1,0 +1,106 @@
+"""Readings of one device through the child process, with the library's known lies sorted out."""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Protocol
+
+from collectors.amd.rocm_smi.child import DiedError
+from collectors.contract import CollectorError, Reason, UnavailableError, UnsupportedError
+from collectors.query import InvalidValueError, NothingError
+
+# Deaths of the child within one question; each takes one reading out, so that the others are had.
+_MOST_DEATHS = 8
+_ALL_ONES = 0xFFFFFFFFFFFFFFFF
+
+
+class Asked(Protocol):
+    """The child process."""
+
+    def ask(self, question: bytes) -> bytes:
+        """The line that answers a line."""
+        ...
+
+    def start_anew(self) -> None:
+        """Do not pause before the next question."""
+        ...
+
+
+class RocmSmiBackend:
+    """Asks for readings of devices by their PCI addresses.
+
+    Args:
+        child: The process that asks the library.
+        kernel_says: Reads the kernel file behind a reading, where there is one, and raises what it raises. The library
+            makes a silent zero of an unreadable, empty or garbled file, so a zero is believed only after that.
+    """
+
+    def __init__(self, child: Asked, kernel_says: Callable[[str, str], None]) -> None:
+        self._child = child
+        self._kernel_says = kernel_says
+        self._deadly: dict[tuple[str, str], str] = {}
+
+    def ask(self, address: str, names: Sequence[str]) -> list[float | CollectorError]:
+        """The value of each reading, or why there is none.
+
+        Args:
+            address: Of the device, in the kernel's spelling.
+            names: Keys of `library.READINGS`.
+
+        Raises:
+            UnavailableError: The library or its process does not answer at all.
+            UnsupportedError: The library does not list the device.
+        """
+        for _ in range(_MOST_DEATHS):
+            harmless = [name for name in names if (address, name) not in self._deadly]
+            try:
+                values = self._values(address, harmless)
+            except DiedError as error:
+                if error.mark not in harmless:
+                    raise
+                self._deadly[address, error.mark] = str(error)
+                self._child.start_anew()
+            else:
+                return [self._judged(address, name, values) for name in names]
+        raise UnavailableError(f"{address}: the process that asks the library died {_MOST_DEATHS} times in a row")
+
+    def _values(self, address: str, names: Sequence[str]) -> Mapping[str, object]:
+        answer = json.loads(self._child.ask(json.dumps({"address": address, "read": list(names)}).encode()))
+        if "failed" in answer:
+            raise UnavailableError(f"librocm_smi64: {answer['failed']}", Reason.LIBRARY_MISSING)
+        if "values" not in answer:
+            raise UnsupportedError(f"librocm_smi64 {answer['version']} does not list {address}")
+        values: Mapping[str, object] = answer["values"]
+        return values
+
+    def _judged(self, address: str, name: str, values: Mapping[str, object]) -> float | CollectorError:
+        if (address, name) in self._deadly:
+            return UnsupportedError(self._deadly[address, name])
+        value = values.get(name)
+        if isinstance(value, dict):
+            return _error(int(value["status"]), str(value["call"]))
+        if not isinstance(value, int | float):
+            return InvalidValueError(f"{name}: {value!r}")
+        if value == _ALL_ONES:
+            return UnsupportedError(f"{name}: the library has no value")
+        if value == 0:
+            try:
+                self._kernel_says(address, name)
+            except CollectorError as error:
+                return error
+        return value
+
+
+# rsmi_status_t; every other one makes the reading unavailable for now.
+_MEANING: Mapping[int, Callable[[str], CollectorError]] = {
+    2: UnsupportedError,  # NOT_SUPPORTED
+    4: partial(UnavailableError, reason=Reason.PERMISSION_DENIED),  # PERMISSION
+    10: NothingError,  # NOT_FOUND
+    13: InvalidValueError,  # UNEXPECTED_SIZE
+    14: NothingError,  # NO_DATA
+    15: InvalidValueError,  # UNEXPECTED_DATA
+}
+
+
+def _error(status: int, call: str) -> CollectorError:
+    return _MEANING.get(status, UnavailableError)(f"{call}: status {status}")

@@ -1,0 +1,147 @@
+"""A process that answers lines with lines, within a deadline or not at all; replaced, with back-off, when it ends."""
+
+import os
+import select
+import signal
+import subprocess
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import IO, cast
+
+from collectors.contract import UnavailableError
+
+_FIRST_PAUSE_SECONDS = 1.0
+_LONGEST_PAUSE_SECONDS = 30.0
+_MOST_ANSWER_BYTES = 4 << 20
+_MOST_WORDS_BYTES = 4096
+_CHUNK_BYTES = 1 << 16
+_ENDING_SECONDS = 1.0
+
+
+class DiedError(UnavailableError):
+    """The process died or had to be killed while it worked on a question.
+
+    Args:
+        text: How, and its last words.
+        mark: What it was about to do.
+    """
+
+    def __init__(self, text: str, mark: str) -> None:
+        super().__init__(text)
+        self.mark = mark
+
+
+class Child:
+    """Starts the process at the first question.
+
+    Args:
+        command: Its program and arguments; the number of the file descriptor for its marks is added to them.
+        clock: Monotonic seconds.
+        deadline_seconds: An answer that takes longer is given up, and the process with it.
+    """
+
+    def __init__(self, command: Sequence[str], clock: Callable[[], float], deadline_seconds: float) -> None:
+        self._command = tuple(command)
+        self._clock = clock
+        self._deadline_seconds = deadline_seconds
+        self._process: subprocess.Popen[bytes] | None = None
+        self._words = self._marks = -1
+        self._pause_seconds = _FIRST_PAUSE_SECONDS
+        self._failure = ""
+        self._retry_at = 0.0
+
+    def ask(self, question: bytes) -> bytes:
+        """The line that answers a line.
+
+        Raises:
+            DiedError: It died, or was ended because it did not answer in time or answered too much.
+            UnavailableError: That was a moment ago, or it can't be started.
+        """
+        if self._failure and self._clock() < self._retry_at:
+            raise UnavailableError(self._failure)
+        process = self._process or self._start()
+        try:
+            answer = self._exchange(process, question)
+        except (OSError, EOFError) as error:
+            raise self._fail(process, str(error)) from None
+        self._failure, self._pause_seconds = "", _FIRST_PAUSE_SECONDS
+        return answer
+
+    def start_anew(self) -> None:
+        """Do not pause before the next question: why the last one failed is understood."""
+        self._failure, self._pause_seconds = "", _FIRST_PAUSE_SECONDS
+
+    def close(self) -> None:
+        """End the process; a later question starts another. Safe to call twice."""
+        process, self._process = self._process, None
+        self._failure = ""
+        if process is not None:
+            self._end(process)
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        # What it says and is about to do before it dies; no file system need be writable for that.
+        self._words, self._marks = os.memfd_create("words"), os.memfd_create("marks")
+        command = (*self._command, str(self._marks))
+        pipe = subprocess.PIPE
+        try:
+            self._process = subprocess.Popen(  # noqa: S603 - a module of ours under the running interpreter
+                command, stdin=pipe, stdout=pipe, stderr=self._words, pass_fds=(self._marks,)
+            )
+        except OSError as error:
+            self._close_files()
+            raise self._pause(f"cannot start {self._command[0]}: {error.strerror}") from None
+        return self._process
+
+    def _exchange(self, process: subprocess.Popen[bytes], question: bytes) -> bytes:
+        asking, answering = cast("IO[bytes]", process.stdin).fileno(), cast("IO[bytes]", process.stdout).fileno()
+        os.write(asking, question + b"\n")
+        end = self._clock() + self._deadline_seconds
+        answer = b""
+        while not answer.endswith(b"\n"):
+            ready, _, _ = select.select([answering], [], [], max(0.0, end - self._clock()))
+            if not ready:
+                raise TimeoutError(f"no answer within {self._deadline_seconds:g} s")
+            chunk = os.read(answering, _CHUNK_BYTES)
+            if not chunk:
+                raise EOFError
+            answer += chunk
+            if len(answer) > _MOST_ANSWER_BYTES:
+                raise OSError(f"an answer of more than {_MOST_ANSWER_BYTES} bytes")
+        return answer
+
+    def _fail(self, process: subprocess.Popen[bytes], why: str) -> DiedError:
+        self._process = None
+        words, mark = self._end(process)
+        code = process.returncode
+        ended = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with {code}"
+        text = why or f"the process that asks the library {ended}{words}"
+        self._pause(text)
+        return DiedError(f"{text} (at {mark})", mark)
+
+    def _pause(self, text: str) -> UnavailableError:
+        self._failure = text
+        self._retry_at = self._clock() + self._pause_seconds
+        self._pause_seconds = min(self._pause_seconds * 2, _LONGEST_PAUSE_SECONDS)
+        return UnavailableError(text)
+
+    def _end(self, process: subprocess.Popen[bytes]) -> tuple[str, str]:
+        """Reap it, by force where it does not go by itself; returns the end of what it said, and its last mark."""
+        for pipe in (process.stdin, process.stdout):
+            if pipe is not None:
+                with suppress(OSError):
+                    pipe.close()
+        try:
+            process.wait(_ENDING_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        size = os.lseek(self._words, 0, os.SEEK_END)
+        said = os.pread(self._words, _MOST_WORDS_BYTES, max(0, size - _MOST_WORDS_BYTES))
+        mark = os.pread(self._marks, _MOST_WORDS_BYTES, 0).decode(errors="replace")
+        self._close_files()
+        lines = said.decode(errors="replace").strip().splitlines()
+        return f": {lines[-1]}" if lines else "", mark
+
+    def _close_files(self) -> None:
+        os.close(self._words)
+        os.close(self._marks)

@@ -1,0 +1,92 @@
+"""The child process: asks the library what it is told to ask and answers in lines of JSON, until its input ends.
+
+A request is `{"address": ADDRESS, "read": [NAME, ...]}`. An answer is `{"version": VERSION, "values": {NAME: NUMBER or
+{"status": STATUS, "call": FUNCTION}}}`, without `values` where the library lists no such device, or `{"failed": TEXT}`.
+Before each call its name is written to the file descriptor that is given as the argument, for the library may end this
+process at any of them. The library is opened at the first request and stays open.
+"""
+
+import json
+import os
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from typing import BinaryIO
+
+from collectors.amd.rocm_smi.library import LibraryError, RocmSmi
+
+_Answer = dict[str, object]
+Mark = Callable[[str], None]
+
+
+class Worker:
+    """Answers requests.
+
+    Args:
+        mark: Is told what is called next.
+    """
+
+    def __init__(self, mark: Mark) -> None:
+        self._mark = mark
+        self._library: RocmSmi | None = None
+        self._devices: Mapping[str, int] = {}
+
+    def answer(self, address: str, names: Iterable[str]) -> _Answer:
+        """The named readings of the device at a PCI address, or why there are none."""
+        try:
+            library = self._opened()
+        except OSError as error:
+            return {"failed": str(error)}
+        except LibraryError as error:
+            return {"failed": str(error)}
+        told: _Answer = {"version": library.version()}
+        device = self._devices.get(address)
+        if device is not None:
+            told["values"] = {name: self._value(library, name, device) for name in names}
+        return told
+
+    def _opened(self) -> RocmSmi:
+        if self._library is None:
+            self._mark("rsmi_init")
+            library = RocmSmi()
+            self._devices = _whole_devices(library)
+            self._library = library
+        return self._library
+
+    def _value(self, library: RocmSmi, name: str, device: int) -> object:
+        self._mark(name)
+        try:
+            return library.read(name, device)
+        except LibraryError as error:
+            return {"status": error.status, "call": error.call}
+
+
+def _whole_devices(library: RocmSmi) -> dict[str, int]:
+    """Index by address. One that is listed once for each of its partitions repeats its figures: the first counts."""
+    devices: dict[str, int] = {}
+    for device in range(library.count()):
+        place = library.place(device)
+        if place.partition == 0:
+            devices.setdefault(place.address, device)
+    return devices
+
+
+def serve(worker: Worker, requests: BinaryIO, answers: BinaryIO) -> None:
+    """Answer requests until there are no more."""
+    for line in requests:
+        request = json.loads(line)
+        answers.write(json.dumps(worker.answer(request["address"], request["read"])).encode() + b"\n")
+        answers.flush()
+
+
+def _mark_in(file: int) -> Mark:
+    def mark(name: str) -> None:
+        os.ftruncate(file, 0)
+        os.pwrite(file, name.encode(), 0)
+
+    return mark
+
+
+if __name__ == "__main__":
+    with os.fdopen(os.dup(sys.stdout.fileno()), "wb") as out:
+        os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # the library prints; that shall not disturb the answers
+        serve(Worker(_mark_in(int(sys.argv[1]))), sys.stdin.buffer, out)

@@ -1,0 +1,112 @@
+"""What the table `gpu_metrics` answers: alone, or for files that a GPU does not have."""
+
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from functools import partial
+from typing import cast
+
+from collectors import catalog
+from collectors.amd import hwmon, load
+from collectors.amd.metrics import Metrics
+from collectors.amd.query import Batch
+from collectors.amd.visit import Visit
+from collectors.contract import CollectorError, UnsupportedError
+from collectors.metric import Metric
+from collectors.query import Answer, NothingError, Part
+from collectors.sysfs import Root
+
+_STACKS = range(4)
+
+
+def mean(ratios: Sequence[float | None]) -> float | None:
+    """Of those that are told; None where none is."""
+    told = [ratio for ratio in ratios if ratio is not None]
+    return sum(told) / len(told) if told else None
+
+
+def _energy(metrics: Metrics) -> float | None:
+    """A counter that says 0 does not count: it rises with every 15 millionth of a joule.
+
+    Raises:
+        UnsupportedError: There is none, so the power is integrated instead.
+    """
+    if not metrics.energy_joules:
+        raise UnsupportedError("gpu_metrics: no energy counter")
+    return metrics.energy_joules
+
+
+def _stack(number: int, metrics: Metrics) -> float | None:
+    return metrics.hbm_celsius[number] if number < len(metrics.hbm_celsius) else None
+
+
+def _answer(metric: Metric, labels: tuple[str, ...], value: float) -> Iterable[Answer]:
+    return [Answer(metric, value, labels=labels)]
+
+
+def _part(
+    name: str, metric: Metric, take: Callable[[Metrics], float | None], label: str = "", instead_of: str = ""
+) -> Part:
+    labels = (label,) if label else ()
+    return Part(name, (metric,), take, partial(_answer, metric, labels), instead_of)
+
+
+def _taken(take: Callable[[Metrics], float | None], metrics: Metrics) -> float | CollectorError:
+    try:
+        value = take(metrics)
+    except UnsupportedError as error:
+        return error
+    # What is not told now may be told later: the firmware fills some fields only under load.
+    return NothingError("gpu_metrics: not told") if value is None else value
+
+
+def _ask(_: Root, visit: Visit, keys: Sequence[Hashable]) -> Sequence[float | CollectorError]:
+    metrics = visit.metrics()
+    return [_taken(cast("Callable[[Metrics], float | None]", take), metrics) for take in keys]
+
+
+BATCH = Batch(
+    (
+        _part("energy", catalog.ENERGY, _energy),
+        _part("utilization, table", catalog.UTILIZATION, lambda it: it.gfx_ratio, instead_of=load.UTILIZATION),
+        _part(
+            "memory bandwidth, table",
+            catalog.MEMORY_BANDWIDTH,
+            lambda it: it.umc_ratio,
+            instead_of=load.MEMORY_BANDWIDTH,
+        ),
+        _part("power, table", catalog.POWER, lambda it: it.power_watts, instead_of=hwmon.POWER_NOW),
+        _part(
+            "video engines, table",
+            catalog.ENGINE_UTILIZATION,
+            lambda it: mean(it.vcn_ratios),
+            "video",
+            instead_of=load.VIDEO,
+        ),
+        _part("jpeg engines", catalog.ENGINE_UTILIZATION, lambda it: mean(it.jpeg_ratios), "jpeg"),
+        _part(
+            "temperature, edge, table",
+            catalog.TEMPERATURE,
+            lambda it: it.edge_celsius,
+            "core",
+            instead_of=f"{hwmon.TEMPERATURE}, edge",
+        ),
+        _part(
+            "temperature, hotspot, table",
+            catalog.TEMPERATURE,
+            lambda it: it.hotspot_celsius,
+            "hotspot",
+            instead_of=f"{hwmon.TEMPERATURE}, junction",
+        ),
+        _part(
+            "temperature, memory, table",
+            catalog.TEMPERATURE,
+            lambda it: it.memory_celsius,
+            "memory",
+            instead_of=f"{hwmon.TEMPERATURE}, mem",
+        ),
+        *(
+            _part(f"temperature, stack {number}", catalog.TEMPERATURE, partial(_stack, number), f"hbm{number}")
+            for number in _STACKS
+        ),
+    ),
+    _ask,
+)

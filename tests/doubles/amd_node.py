@@ -1,0 +1,56 @@
+"""The AMD collector over a tree of files, and its readings by row, subject and labels."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from collectors.amd.collector import AmdCollector
+from collectors.amd.metrics import Metrics, Parse
+from collectors.contract import Alias, Device, Node, Partition, Reading, UnsupportedError, Wishes
+from collectors.metric import Cadence, Metric
+from collectors.sysfs import Root
+from tests.doubles.amd_tree import AmdTree
+
+ALL = frozenset(Cadence)
+FAST = frozenset({Cadence.FAST})
+MACHINE = "a machine"
+NOW = 1_700_000_000.0
+
+
+def no_table(_: bytes) -> Metrics:
+    """A parser of `gpu_metrics` that knows no version."""
+    raise UnsupportedError("gpu_metrics: unknown version")
+
+
+def collector_of(
+    tree: AmdTree,
+    wishes: Wishes | None = None,
+    wall_clock: Callable[[], float] = lambda: NOW,
+    parse: Parse = no_table,
+) -> AmdCollector:
+    """A collector that reads the tree."""
+    return AmdCollector(Node(tree.root, Root(Path("/nonexistent")), MACHINE, wishes or Wishes()), wall_clock, parse)
+
+
+def values(reading: Reading, metric: Metric, uuid: str, partition: str = "") -> dict[tuple[str, ...], float]:
+    """Values of one row for one subject, by labels."""
+    return {
+        sample.labels: sample.value
+        for sample in reading.samples
+        if (sample.metric, sample.device_uuid, sample.partition_uuid) == (metric, uuid, partition)
+    }
+
+
+def value(reading: Reading, metric: Metric, uuid: str, *labels: str, partition: str = "") -> float | None:
+    """One value; None where there is none."""
+    return values(reading, metric, uuid, partition).get(labels)
+
+
+def meaning(reading: Reading, name: str, scope: str = "amd.com/") -> set[str]:
+    """Uuids of what a name means."""
+    subjects: tuple[Device | Partition, ...] = (*reading.devices, *reading.partitions)
+    return {each.uuid for each in subjects if {Alias(name), Alias(name, scope)} & each.aliases}
+
+
+def reasons(reading: Reading) -> set[tuple[str, str]]:
+    """Where something failed and as what it counts."""
+    return {(fault.where, str(fault.reason)) for fault in reading.faults}

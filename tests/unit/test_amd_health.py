@@ -1,0 +1,190 @@
+from pathlib import Path
+
+import pytest
+
+from collectors import catalog
+from collectors.amd.status import RULES, Facts, state_of
+from tests.doubles.amd_cards import MI210, MI300X, RX_7900_XTX
+from tests.doubles.amd_node import ALL, FAST, NOW, collector_of, reasons, value, values
+from tests.doubles.amd_tree import AmdTree, Gpu
+
+_ADDRESS = "0000:63:00.0"
+_PAGE = "0x{page:08x} : 0x00001000 : {flag}"
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> AmdTree:
+    return AmdTree(tmp_path / "sys")
+
+
+@pytest.fixture
+def gpu(tree: AmdTree) -> Gpu:
+    return tree.add(MI210, _ADDRESS)
+
+
+def state(tree: AmdTree, gpu: Gpu) -> str:
+    states = values(collector_of(tree).read(ALL), catalog.STATUS_STATE, gpu.uuid)
+    assert sorted(states.values()) == [0, 0, 0, 1]
+    return next(labels[0] for labels, now in states.items() if now)
+
+
+def bad_pages(flags: str) -> str:
+    return "\n".join(_PAGE.format(page=page, flag=flag) for page, flag in enumerate(flags))
+
+
+def test_errors_of_all_blocks_are_added_up(tree: AmdTree, gpu: Gpu) -> None:
+    gpu.write("ras/umc_err_count", "ue: 2\nce: 40")
+    gpu.write("ras/gfx_err_count", "ue: 1\nce: 2\nde: 9")
+    reading = collector_of(tree).read(ALL)
+    assert values(reading, catalog.MEMORY_ERRORS, gpu.uuid) == {("corrected",): 42, ("uncorrected",): 3}
+
+
+@pytest.mark.parametrize("content", ["", "ue: 1", "ce: 1", "ue: x\nce: 1", "garbage"])
+def test_a_torn_count_spoils_the_sum_and_is_no_0(tree: AmdTree, gpu: Gpu, content: str) -> None:
+    gpu.write("ras/sdma_err_count", content)
+    reading = collector_of(tree).read(ALL)
+    assert values(reading, catalog.MEMORY_ERRORS, gpu.uuid) == {}
+    assert reasons(reading) == {(gpu.uuid, "invalid_value")}
+
+
+def test_a_card_without_counts_has_no_errors_and_no_events(tree: AmdTree) -> None:
+    radeon = tree.add(RX_7900_XTX, "0000:43:00.0")
+    reading = collector_of(tree).read(ALL)
+    assert values(reading, catalog.MEMORY_ERRORS, radeon.uuid) == {}
+    assert values(reading, catalog.ERRORS, radeon.uuid) == {}
+    assert value(reading, catalog.STATUS_STATE, radeon.uuid, "ok") == 1
+
+
+def test_events_are_counted_by_block_from_0_on(tree: AmdTree, gpu: Gpu) -> None:
+    gpu.write("ras/gfx_err_count", "ue: 5\nce: 0")  # before the exporter started
+    times = iter((NOW, NOW + 60, NOW + 120, NOW + 180))
+    collector = collector_of(tree, wall_clock=lambda: next(times))
+    reading = collector.read(ALL)
+    assert set(values(reading, catalog.ERRORS, gpu.uuid).values()) == {0}
+    assert values(reading, catalog.ERROR_LAST_TIMESTAMP, gpu.uuid) == {}
+    gpu.write("ras/gfx_err_count", "ue: 7\nce: 0")
+    reading = collector.read(ALL)
+    label = ("ras", "gfx", "hardware")
+    assert value(reading, catalog.ERRORS, gpu.uuid, *label) == 2
+    assert value(reading, catalog.ERROR_LAST_TIMESTAMP, gpu.uuid, *label) == NOW + 60
+    gpu.write("ras/gfx_err_count", "ue: 1\nce: 0")  # the driver was loaded anew and counts from 0
+    reading = collector.read(ALL)
+    assert value(reading, catalog.ERRORS, gpu.uuid, *label) == 3
+    assert value(collector.read(FAST), catalog.ERRORS, gpu.uuid, *label) == 3
+
+
+def test_events_outlive_the_card(tree: AmdTree, gpu: Gpu) -> None:
+    collector = collector_of(tree)
+    collector.read(ALL)
+    gpu.write("ras/umc_err_count", "ue: 1\nce: 0")
+    collector.read(ALL)
+    gpu.unbind()
+    reading = collector.read(ALL)
+    assert value(reading, catalog.ERRORS, gpu.uuid, "ras", "umc", "hardware") == 1
+    assert value(reading, catalog.STATUS_STATE, gpu.uuid, "failed") == 1
+
+
+def test_bad_pages_are_retired_or_wait(tree: AmdTree, gpu: Gpu) -> None:
+    gpu.write("ras/gpu_vram_bad_pages", bad_pages("RRRPF"))
+    reading = collector_of(tree).read(ALL)
+    assert value(reading, catalog.MEMORY_RETIRED_PAGES, gpu.uuid, "uncorrected") == 3
+    assert value(reading, catalog.MEMORY_REPAIR_PENDING, gpu.uuid) == 1
+
+
+def test_more_bad_pages_than_fit_into_a_page_are_counted(tree: AmdTree, gpu: Gpu) -> None:
+    gpu.write("ras/gpu_vram_bad_pages", bad_pages("R" * 500))
+    reading = collector_of(tree).read(ALL)
+    assert value(reading, catalog.MEMORY_RETIRED_PAGES, gpu.uuid, "uncorrected") == 500
+
+
+@pytest.mark.parametrize("content", ["garbage", "0x1 : 0x1000 : X", bad_pages("RR")[:-3]])
+def test_a_torn_list_of_bad_pages_is_absent(tree: AmdTree, gpu: Gpu, content: str) -> None:
+    gpu.write("ras/gpu_vram_bad_pages", content)
+    reading = collector_of(tree).read(ALL)
+    assert values(reading, catalog.MEMORY_RETIRED_PAGES, gpu.uuid) == {}
+    assert reasons(reading) == {(gpu.uuid, "invalid_value")}
+
+
+# 64 GiB at one page in 100 MiB.
+@pytest.mark.parametrize(
+    ("pages", "parameter", "expected"),
+    [
+        (0, "-1", "ok"),
+        (654, "-1", "ok"),
+        (655, "-1", "predicted_failure"),
+        (655, "-2", "predicted_failure"),
+        (655, "garbage", "predicted_failure"),
+        (9, "10", "ok"),
+        (10, "10", "predicted_failure"),
+        (1000, "0", "ok"),
+    ],
+)
+def test_too_many_bad_pages_foretell_failure(
+    tree: AmdTree, gpu: Gpu, pages: int, parameter: str, expected: str
+) -> None:
+    gpu.write("ras/gpu_vram_bad_pages", bad_pages("R" * pages))
+    (tree.path / "module" / "amdgpu" / "parameters" / "bad_page_threshold").write_text(f"{parameter}\n")
+    assert state(tree, gpu) == expected
+
+
+def test_an_uncorrected_error_degrades(tree: AmdTree, gpu: Gpu) -> None:
+    gpu.write("ras/sdma_err_count", "ue: 1\nce: 0")
+    assert state(tree, gpu) == "degraded"
+
+
+def test_corrected_errors_do_not(tree: AmdTree, gpu: Gpu) -> None:
+    gpu.write("ras/umc_err_count", "ue: 0\nce: 99999")
+    assert state(tree, gpu) == "ok"
+
+
+def test_a_bad_page_in_use_degrades(tree: AmdTree, gpu: Gpu) -> None:
+    gpu.write("ras/gpu_vram_bad_pages", bad_pages("RP"))
+    assert state(tree, gpu) == "degraded"
+
+
+def test_the_state_stays_between_two_looks_and_heals_with_the_next(tree: AmdTree) -> None:
+    gpu = tree.add(MI300X, "0000:05:00.0")
+    gpu.write("ras/umc_err_count", "ue: 1\nce: 0")
+    collector = collector_of(tree)
+    collector.read(ALL)
+    gpu.write("ras/umc_err_count", "ue: 0\nce: 0")  # the driver was loaded anew
+    assert value(collector.read(FAST), catalog.STATUS_STATE, gpu.uuid, "degraded") == 1
+    assert value(collector.read(ALL), catalog.STATUS_STATE, gpu.uuid, "ok") == 1
+
+
+def test_a_card_that_answers_nothing_has_no_state(tree: AmdTree, gpu: Gpu) -> None:
+    for name in ("gpu_busy_percent", "mem_busy_percent", "mem_info_vram_used", "mem_info_vram_total"):
+        gpu.fail(name)
+    gpu.fail("mem_info_gtt_used")
+    gpu.fail("hwmon/power1_average")
+    collector = collector_of(tree)
+    collector.read(ALL)
+    assert values(collector.read(FAST), catalog.STATUS_STATE, gpu.uuid) == {}
+
+
+@pytest.mark.parametrize(
+    ("facts", "expected"),
+    [
+        (Facts(), "ok"),
+        (Facts(lost=True, uncorrected_errors=1), "failed"),
+        (Facts(bad_pages=5, bad_page_threshold=5, repair_pending=True), "predicted_failure"),
+        (Facts(bad_pages=5), "ok"),
+        (Facts(repair_pending=True), "degraded"),
+        (Facts(uncorrected_errors=1), "degraded"),
+    ],
+)
+def test_the_worst_rule_decides(facts: Facts, expected: str) -> None:
+    assert state_of(facts) == expected
+
+
+def test_rules_go_from_the_worst_to_the_mildest() -> None:
+    order = ("failed", "predicted_failure", "degraded")
+    states = [order.index(rule.state) for rule in RULES]
+    assert states == sorted(states)
+
+
+def test_the_page_has_every_rule_in_order() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "amd.md").read_text(encoding="utf-8")
+    rows = [f"| `{rule.name}` | `{rule.state}` | {rule.text} |" for rule in RULES]
+    assert "\n".join(rows) in page
+    assert sum(page.count(f"| `{state}` |") for state in ("failed", "degraded", "predicted_failure")) == len(RULES)

@@ -1,0 +1,88 @@
+from pathlib import Path
+
+import pytest
+
+from collectors.amd.kfd import Slot, generation, memory_limit, memory_usage, read_topology, slot_of
+from collectors.contract import Reason, UnsupportedError
+from collectors.sysfs import Root
+from tests.doubles.amd_cards import GIB, MI210, MI300X
+from tests.doubles.amd_tree import AmdTree
+
+
+class ChangingRoot(Root):
+    """A `/sys` whose nodes are laid out anew whenever somebody lists them."""
+
+    def names(self, *parts: str) -> tuple[str, ...]:
+        path = self.path.joinpath("class", "kfd", "kfd", "topology", "generation_id")
+        path.write_text(f"{int(path.read_text()) + 1}\n")
+        return super(ChangingRoot, self).names(*parts)  # noqa: UP008, slots make another class of this one
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> AmdTree:
+    return AmdTree(tmp_path / "sys")
+
+
+def test_a_slot_is_known_without_its_function() -> None:
+    assert slot_of("0000:c6:00.0") == Slot(0, 0xC600)
+    assert slot_of("0001:05:1f.7") == Slot(1, 0x05F8)
+
+
+@pytest.mark.parametrize("in_function", [True, False])
+def test_nodes_are_placed_by_the_bits_of_either_driver(tmp_path: Path, *, in_function: bool) -> None:
+    tree = AmdTree(tmp_path / "sys", partition_in_function=in_function)
+    tree.add(MI210, "0000:63:00.0")
+    tree.add(MI300X, "0001:05:00.0").cut("QPX")
+    topology = read_topology(tree.root)
+    assert topology is not None
+    assert [(node.slot, node.partition) for node in topology.nodes] == [
+        (Slot(0, 0x6300), 0),
+        *((Slot(1, 0x0500), number) for number in range(4)),
+    ]
+    assert {node.architecture for node in topology.nodes} == {"gfx90a", "gfx942"}
+    assert topology.refused is None
+
+
+def test_processors_are_no_gpus(tree: AmdTree) -> None:
+    topology = read_topology(tree.root)
+    assert topology is not None
+    assert topology.nodes == ()
+
+
+def test_without_the_driver_there_is_no_topology(tmp_path: Path) -> None:
+    assert generation(Root(tmp_path)) is None
+    assert read_topology(Root(tmp_path)) is None
+
+
+def test_nodes_that_change_while_they_are_read_are_not_believed(tree: AmdTree) -> None:
+    tree.add(MI210, "0000:63:00.0")
+    assert read_topology(ChangingRoot(tree.path)) is None
+    assert read_topology(tree.root) is not None
+
+
+def test_an_empty_node_is_kept_from_this_container(tree: AmdTree) -> None:
+    first, second = tree.add(MI210, "0000:63:00.0"), tree.add(MI210, "0000:83:00.0")
+    (tree.node(first) / "properties").write_bytes(b"")
+    topology = read_topology(tree.root)
+    assert topology is not None
+    assert [node.slot for node in topology.nodes] == [slot_of(second.address)]
+    assert topology.refused is not None
+    assert topology.refused.reason is Reason.PERMISSION_DENIED
+
+
+def test_memory_is_that_of_the_node(tree: AmdTree) -> None:
+    gpu = tree.add(MI300X, "0000:05:00.0")
+    gpu.cut("CPX")
+    topology = read_topology(tree.root)
+    assert topology is not None
+    assert [memory_limit(node) for node in topology.nodes] == [24 * GIB] * 8
+    assert [memory_usage(node) for node in topology.nodes] == [2_907_979_776 + number for number in range(8)]
+
+
+def test_a_bank_without_a_size_is_unsupported(tree: AmdTree) -> None:
+    gpu = tree.add(MI210, "0000:63:00.0")
+    (tree.node(gpu) / "mem_banks" / "0" / "properties").write_text("heap_type 1\n")
+    topology = read_topology(tree.root)
+    assert topology is not None
+    with pytest.raises(UnsupportedError, match="size_in_bytes"):
+        memory_limit(topology.nodes[0])

@@ -1,0 +1,274 @@
+import os
+import re
+from pathlib import Path
+
+import pytest
+
+from collectors import catalog
+from collectors.contract import Reading
+from tests.doubles.amd_cards import GIB, MI210, MI300X
+from tests.doubles.amd_node import ALL, FAST, collector_of, meaning, reasons, value, values
+from tests.doubles.amd_tree import AmdTree, Gpu, eight_of
+
+_ADDRESS = "0000:05:00.0"
+_UUID = "GPU-9246000000005000"
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> AmdTree:
+    return AmdTree(tmp_path / "sys")
+
+
+@pytest.fixture
+def gpu(tree: AmdTree) -> Gpu:
+    return tree.add(MI300X, _ADDRESS)
+
+
+def profiles(reading: Reading) -> set[str]:
+    return {partition.profile for partition in reading.partitions}
+
+
+def test_a_whole_gpu_has_no_partitions(tree: AmdTree, gpu: Gpu) -> None:
+    reading = collector_of(tree).read(ALL)
+    assert reading.partitions == ()
+    assert value(reading, catalog.PARTITIONS, gpu.uuid) == 0
+    assert value(reading, catalog.MODE_STATE, gpu.uuid, "partitioning") == 0
+    assert meaning(reading, _ADDRESS) == {gpu.uuid}
+
+
+def test_a_gpu_that_cannot_be_cut_has_none_and_no_mode(tree: AmdTree) -> None:
+    whole = tree.add(MI210, "0000:63:00.0")
+    reading = collector_of(tree).read(ALL)
+    assert value(reading, catalog.PARTITIONS, whole.uuid) == 0
+    assert values(reading, catalog.MODE_STATE, whole.uuid) == {}
+
+
+@pytest.mark.parametrize(("mode", "memory", "count"), [("DPX", "NPS1", 2), ("QPX", "NPS1", 4), ("CPX", "NPS4", 8)])
+def test_a_cut_gpu_has_as_many_as_its_mode_makes(tree: AmdTree, gpu: Gpu, mode: str, memory: str, count: int) -> None:
+    gpu.cut(mode, memory)
+    reading = collector_of(tree).read(ALL)
+    profile = f"{mode}_{memory}".lower()
+    assert [each.uuid for each in reading.partitions] == [f"{_UUID}-{profile}-{number}" for number in range(count)]
+    assert profiles(reading) == {profile}
+    assert value(reading, catalog.PARTITIONS, gpu.uuid) == count
+    assert value(reading, catalog.MODE_STATE, gpu.uuid, "partitioning") == 1
+    for partition in reading.partitions:
+        assert value(reading, catalog.COMPUTE_RATIO, gpu.uuid, partition=partition.uuid) == 1 / count
+    assert reading.faults == ()
+
+
+def test_the_first_partition_takes_over_the_names_of_the_gpu(tree: AmdTree, gpu: Gpu) -> None:
+    gpu.cut("CPX", "NPS4")
+    reading = collector_of(tree).read(ALL)
+    first = f"{_UUID}-cpx_nps4-0"
+    assert meaning(reading, _ADDRESS) == {first}
+    assert meaning(reading, f"gpu-{gpu.number}-{gpu.render}", "gpu.amd.com") == {first}
+    assert meaning(reading, gpu.uuid) == {gpu.uuid}
+
+
+@pytest.mark.parametrize("mark", ["_", "."])
+@pytest.mark.parametrize("in_function", [True, False])
+def test_the_others_are_known_by_their_own_render_nodes(tmp_path: Path, mark: str, *, in_function: bool) -> None:
+    tree = AmdTree(tmp_path / "sys", xcp_mark=mark, partition_in_function=in_function)
+    gpus = eight_of(tree, MI300X)
+    for gpu in gpus:
+        gpu.cut("CPX", "NPS4")
+    reading = collector_of(tree).read(ALL)
+    assert len(reading.partitions) == 64
+    for gpu in gpus:
+        for partition, (number, card, render) in enumerate(gpu.xcp, start=1):
+            expected = {f"{gpu.uuid}-cpx_nps4-{partition}"}
+            assert meaning(reading, f"amdgpu_xcp_{number}") == expected
+            assert meaning(reading, f"amdgpu_xcp.{number}") == expected
+            assert meaning(reading, f"gpu-{card}-{render}", "gpu.amd.com") == expected
+    assert reading.faults == ()
+
+
+def test_platform_devices_of_a_smaller_cut_mean_nothing(tree: AmdTree, gpu: Gpu) -> None:
+    gpu.cut("DPX")
+    reading = collector_of(tree).read(ALL)
+    assert meaning(reading, f"amdgpu_xcp_{gpu.xcp[0][0]}") == {f"{_UUID}-dpx_nps1-1"}
+    assert meaning(reading, f"amdgpu_xcp_{gpu.xcp[1][0]}") == set()
+
+
+def test_memory_is_told_for_each_and_the_figures_of_the_gpu_for_none(tree: AmdTree, gpu: Gpu) -> None:
+    gpu.cut("CPX", "NPS4")
+    reading = collector_of(tree).read(ALL)
+    third = f"{_UUID}-cpx_nps4-3"
+    assert value(reading, catalog.MEMORY_LIMIT, gpu.uuid, partition=third) == 24 * GIB
+    assert value(reading, catalog.MEMORY_USAGE, gpu.uuid, partition=third) == 2_907_979_779
+    assert value(reading, catalog.MEMORY_LIMIT, gpu.uuid) == 192 * GIB
+    rows = {sample.metric for sample in reading.samples if sample.partition_uuid}
+    assert rows == {catalog.INFO, catalog.COMPUTE_RATIO, catalog.MEMORY_LIMIT, catalog.MEMORY_USAGE}
+
+
+def test_a_driver_that_does_not_tell_usage_is_no_fault(tree: AmdTree, gpu: Gpu) -> None:
+    gpu.cut("DPX")
+    (tree.node(gpu, 1) / "mem_banks" / "0" / "used_memory").unlink()
+    collector = collector_of(tree)
+    reading = collector.read(ALL)
+    second = f"{_UUID}-dpx_nps1-1"
+    assert value(reading, catalog.MEMORY_USAGE, gpu.uuid, partition=second) is None
+    missing = [each for each in reading.unsupported if each.metric is catalog.MEMORY_USAGE]
+    assert [each.partition_uuid for each in missing] == [second]
+    assert reading.faults == ()
+    gpu.cut("SPX")
+    assert [each for each in collector.read(ALL).unsupported if each.partition_uuid] == []
+
+
+def test_repartitioning_changes_every_name_at_once(tree: AmdTree, gpu: Gpu) -> None:
+    collector = collector_of(tree)
+    gpu.cut("CPX", "NPS4")
+    collector.read(ALL)
+    gpu.cut("DPX", "NPS1")
+    reading = collector.read(FAST)
+    assert profiles(reading) == {"dpx_nps1"}
+    assert meaning(reading, _ADDRESS) == {f"{_UUID}-dpx_nps1-0"}
+    gpu.cut("SPX", "NPS1")
+    reading = collector.read(FAST)
+    assert reading.partitions == ()
+    assert meaning(reading, _ADDRESS) == {gpu.uuid}
+
+
+def test_nodes_are_numbered_anew_when_another_gpu_is_cut(tree: AmdTree) -> None:
+    first, second = eight_of(tree, MI300X)[:2]
+    second.cut("DPX")
+    collector = collector_of(tree)
+    collector.read(ALL)
+    first.cut("CPX", "NPS4")
+    (tree.node(second, 1) / "mem_banks" / "0" / "used_memory").write_text("77\n")
+    reading = collector.read(FAST)
+    partition = f"{second.uuid}-dpx_nps1-1"
+    assert value(reading, catalog.MEMORY_USAGE, second.uuid, partition=partition) == 77
+
+
+def test_a_cut_in_the_middle_of_a_poll_gives_nobody_a_wrong_name(tree: AmdTree) -> None:
+    gpu, whole, cut = eight_of(tree, MI300X)[:3]
+    cut.cut("DPX")
+    changes = [lambda: gpu.cut("CPX", "NPS4")]
+
+    def meanwhile() -> float:
+        """The time is asked for between the first look at the nodes and the last."""
+        if changes:
+            changes.pop()()
+        return 0.0
+
+    collector = collector_of(tree, wall_clock=meanwhile)
+    reading = collector.read(ALL)
+    assert changes == []
+    assert reading.partitions == ()
+    assert [sample for sample in reading.samples if sample.partition_uuid] == []
+    assert meaning(reading, gpu.address) == set()
+    assert meaning(reading, cut.address) == set()
+    assert meaning(reading, whole.address) == {whole.uuid}
+    assert value(reading, catalog.PARTITIONS, gpu.uuid) is None
+    assert value(reading, catalog.UTILIZATION, gpu.uuid) == 0.88
+    reading = collector.read(ALL)
+    assert meaning(reading, gpu.address) == {f"{gpu.uuid}-cpx_nps4-0"}
+    assert meaning(reading, cut.address) == {f"{cut.uuid}-dpx_nps1-0"}
+
+
+@pytest.mark.parametrize(("old", "new"), [("SPX", "CPX"), ("CPX", "SPX"), ("CPX", "DPX"), ("DPX", "QPX")])
+def test_a_mode_that_does_not_fit_its_nodes_is_unknown(tree: AmdTree, gpu: Gpu, old: str, new: str) -> None:
+    gpu.cut(old)
+    gpu.write("current_compute_partition", new)  # the nodes follow later
+    reading = collector_of(tree).read(ALL)
+    assert reading.partitions == ()
+    assert meaning(reading, _ADDRESS) == set()
+    assert value(reading, catalog.PARTITIONS, gpu.uuid) is None
+    assert reasons(reading) == {(_ADDRESS, "unavailable")}
+
+
+@pytest.mark.parametrize("content", [b"", b"\0" * 4096, b"UNKNOWN\n", b"garbage!\n", b"\xff\n"])
+@pytest.mark.parametrize("name", ["current_compute_partition", "current_memory_partition"])
+def test_an_unreadable_mode_is_unknown_and_not_whole(tree: AmdTree, gpu: Gpu, content: bytes, name: str) -> None:
+    gpu.cut("CPX")
+    gpu.write_bytes(name, content)
+    reading = collector_of(tree).read(ALL)
+    assert reading.partitions == ()
+    assert meaning(reading, _ADDRESS) == set()
+    assert reasons(reading) == {(_ADDRESS, "invalid_value")}
+    assert value(reading, catalog.POWER, gpu.uuid) == 611
+
+
+def test_a_driver_without_memory_modes_names_the_compute_mode_alone(tree: AmdTree, gpu: Gpu) -> None:
+    gpu.cut("CPX")
+    gpu.remove("current_memory_partition")
+    assert profiles(collector_of(tree).read(ALL)) == {"cpx"}
+
+
+@pytest.mark.parametrize(("broken", "reason"), [(False, "permission_denied"), (True, "unavailable")])
+def test_nodes_kept_from_the_container_are_said_to_be(tree: AmdTree, gpu: Gpu, reason: str, *, broken: bool) -> None:
+    gpu.cut("DPX")
+    whole = tree.add(MI300X, "0000:26:00.0")
+    path = tree.node(gpu, 1) / "properties"
+    path.write_bytes(b"")
+    if broken:
+        path.unlink()
+        path.symlink_to("/proc/self/mem")
+    reading = collector_of(tree).read(ALL)
+    assert reasons(reading) == {(_ADDRESS, reason)}
+    assert ("render nodes" in reading.faults[0].detail) is not broken
+    assert reading.partitions == ()
+    assert meaning(reading, _ADDRESS) == set()
+    assert meaning(reading, whole.address) == {whole.uuid}
+
+
+def test_nodes_that_may_be_read_later_are_found_with_the_next_look(tree: AmdTree, gpu: Gpu) -> None:
+    gpu.cut("DPX")
+    path = tree.node(gpu, 1) / "properties"
+    content = path.read_bytes()
+    path.write_bytes(b"")
+    collector = collector_of(tree)
+    assert collector.read(ALL).partitions == ()
+    path.write_bytes(content)
+    assert collector.read(FAST).partitions == ()  # a node for each of 64 partitions is not read every second
+    assert len(collector.read(ALL).partitions) == 2
+
+
+def test_without_the_compute_driver_a_cut_gpu_has_unknown_partitions(tree: AmdTree, gpu: Gpu) -> None:
+    gpu.cut("CPX")
+    (tree.kfd / "topology" / "generation_id").unlink()
+    reading = collector_of(tree).read(ALL)
+    assert reading.partitions == ()
+    assert meaning(reading, _ADDRESS) == set()
+    assert value(reading, catalog.UTILIZATION, gpu.uuid) == 0.88
+
+
+def test_a_lost_gpu_keeps_its_partitions_for_who_holds_them(tree: AmdTree, gpu: Gpu) -> None:
+    gpu.cut("DPX")
+    tree.add(MI210, "0000:63:00.0")
+    collector = collector_of(tree)
+    collector.read(ALL)
+    gpu.unbind()
+    reading = collector.read(ALL)
+    assert profiles(reading) == {"dpx_nps1"}
+    assert meaning(reading, _ADDRESS) == {f"{_UUID}-dpx_nps1-0"}
+    assert {sample.metric for sample in reading.samples if sample.partition_uuid} == {catalog.INFO}
+
+
+def test_gpus_that_share_a_slot_are_not_guessed_about(tree: AmdTree, gpu: Gpu) -> None:
+    other = tree.add(MI300X, "0000:05:00.1")
+    other.cut("DPX")
+    reading = collector_of(tree).read(ALL)
+    assert reading.partitions == ()
+    assert meaning(reading, gpu.address) == {gpu.uuid}
+    assert meaning(reading, other.address) == set()
+    assert reasons(reading) == {(other.address, "unavailable")}
+
+
+@pytest.mark.parametrize("partition", [0, 1])
+def test_a_render_node_that_is_nobodys_is_not_guessed_about(tree: AmdTree, gpu: Gpu, partition: int) -> None:
+    gpu.cut("DPX")
+    path = tree.node(gpu, partition) / "properties"
+    path.write_text(re.sub(r"drm_render_minor \d+", "drm_render_minor 999", path.read_text()))
+    reading = collector_of(tree).read(ALL)
+    assert reading.partitions == ()
+    assert reasons(reading) == {(_ADDRESS, "unavailable")}
+
+
+def test_a_tree_is_left_as_it_was(tree: AmdTree, gpu: Gpu) -> None:
+    gpu.cut("CPX")
+    before = sorted(os.walk(tree.path))
+    collector_of(tree).read(ALL)
+    assert sorted(os.walk(tree.path)) == before

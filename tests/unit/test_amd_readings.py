@@ -1,0 +1,293 @@
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from collectors import catalog
+from collectors.amd import SPEC
+from collectors.contract import Wishes
+from collectors.metric import Cadence, Metric
+from tests.doubles.amd_cards import APU, GIB, MI210, MI300X, MI355X, MIB, RX_7900_XTX, AmdCard
+from tests.doubles.amd_node import ALL, FAST, collector_of, reasons, value, values
+from tests.doubles.amd_tree import AmdTree
+
+_ADDRESS = "0000:63:00.0"
+_MHZ = 1_000_000
+
+# Every value by hand from the files of the card.
+_EXPECTED: list[tuple[AmdCard, Mapping[Metric, Mapping[tuple[str, ...], float]]]] = [
+    (
+        MI210,
+        {
+            catalog.UTILIZATION: {(): 0.37},
+            catalog.MEMORY_BANDWIDTH: {(): 0.12},
+            catalog.ENGINE_UTILIZATION: {},
+            catalog.MEMORY_USAGE: {(): 16 * GIB},
+            catalog.MEMORY_LIMIT: {(): 64 * GIB},
+            catalog.HOST_MEMORY_USAGE: {(): 1 * GIB},
+            catalog.POWER: {(): 96.0},
+            catalog.POWER_LIMIT: {(): 300.0},
+            catalog.POWER_DEFAULT_LIMIT: {(): 300.0},
+            catalog.POWER_MIN_LIMIT: {(): 0.0},
+            catalog.POWER_MAX_LIMIT: {(): 300.0},
+            catalog.TEMPERATURE: {("core",): 41.0, ("hotspot",): 48.0, ("memory",): 52.0},
+            catalog.TEMPERATURE_LIMIT: {
+                ("core", "slowdown"): 100.0,
+                ("core", "shutdown"): 105.0,
+                ("hotspot", "slowdown"): 110.0,
+                ("hotspot", "shutdown"): 115.0,
+                ("memory", "slowdown"): 94.0,
+                ("memory", "shutdown"): 99.0,
+            },
+            catalog.CLOCK: {
+                ("core",): 1700 * _MHZ,
+                ("memory",): 1600 * _MHZ,
+                ("soc",): 1090 * _MHZ,
+                ("fabric",): 1400 * _MHZ,
+            },
+            catalog.MAX_CLOCK: {
+                ("core",): 1700 * _MHZ,
+                ("memory",): 1600 * _MHZ,
+                ("soc",): 1090 * _MHZ,
+                ("fabric",): 1400 * _MHZ,
+            },
+            catalog.FAN_SPEED: {},
+            catalog.MEMORY_ERRORS: {("corrected",): 0, ("uncorrected",): 0},
+            catalog.MEMORY_RETIRED_PAGES: {("uncorrected",): 0},
+            catalog.MEMORY_REPAIR_PENDING: {(): 0},
+        },
+    ),
+    (
+        MI300X,
+        {
+            catalog.UTILIZATION: {(): 0.88},
+            catalog.POWER: {(): 611.0},
+            catalog.TEMPERATURE: {("hotspot",): 61.0, ("memory",): 47.0},
+            catalog.FAN_SPEED: {},
+        },
+    ),
+    (MI355X, {catalog.POWER: {(): 1120.0}, catalog.MEMORY_LIMIT: {(): 288 * GIB}}),
+    (
+        RX_7900_XTX,
+        {
+            catalog.UTILIZATION: {(): 0.81},
+            catalog.ENGINE_UTILIZATION: {("video",): 0.07},
+            catalog.POWER: {(): 287.5},
+            catalog.CLOCK: {
+                ("core",): 2304 * _MHZ,
+                ("memory",): 1249 * _MHZ,
+                ("soc",): 1200 * _MHZ,
+                ("fabric",): 1800 * _MHZ,
+                ("video",): 500 * _MHZ,
+                ("display",): 417 * _MHZ,
+            },
+            catalog.FAN_SPEED: {("0",): 0.5},
+            catalog.MEMORY_ERRORS: {},
+        },
+    ),
+    (
+        APU,
+        {
+            catalog.UTILIZATION: {(): 0.05},
+            catalog.MEMORY_BANDWIDTH: {},
+            catalog.MEMORY_LIMIT: {(): 512 * MIB},
+            catalog.POWER: {(): 4.037},
+            catalog.POWER_LIMIT: {},
+            catalog.TEMPERATURE: {("core",): 39.0},
+            catalog.TEMPERATURE_LIMIT: {},
+            catalog.CLOCK: {("core",): 800 * _MHZ},
+        },
+    ),
+]
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> AmdTree:
+    return AmdTree(tmp_path / "sys")
+
+
+@pytest.mark.parametrize(("kind", "expected"), _EXPECTED, ids=["mi210", "mi300x", "mi355x", "rx7900xtx", "apu"])
+def test_a_card_tells_what_its_files_say(
+    tree: AmdTree, kind: AmdCard, expected: Mapping[Metric, Mapping[tuple[str, ...], float]]
+) -> None:
+    tree.add(kind, _ADDRESS)
+    reading = collector_of(tree).read(ALL)
+    uuid = reading.devices[0].uuid
+    assert {metric.stem: values(reading, metric, uuid) for metric in expected} == {
+        metric.stem: pytest.approx(wanted) for metric, wanted in expected.items()
+    }
+    assert reading.faults == ()
+
+
+def test_only_what_is_due_is_told(tree: AmdTree) -> None:
+    tree.add(MI300X, _ADDRESS).cut("CPX")
+    collector = collector_of(tree)
+    collector.read(ALL)
+    for cadence in Cadence:
+        assert {sample.metric.cadence for sample in collector.read(frozenset({cadence})).samples} <= {cadence}
+
+
+def test_every_row_is_declared(tree: AmdTree) -> None:
+    for number, kind in enumerate((MI210, MI300X, RX_7900_XTX, APU)):
+        tree.add(kind, f"0000:{number:02x}:00.0")
+    tree.gpus[1].cut("CPX")
+    reading = collector_of(tree).read(ALL)
+    whole = {sample.metric for sample in reading.samples if not sample.partition_uuid}
+    partitions = {sample.metric for sample in reading.samples if sample.partition_uuid}
+    assert whole <= set(SPEC.metrics)
+    assert partitions <= set(SPEC.partition_metrics)
+
+
+def test_a_value_is_read_anew_every_time(tree: AmdTree) -> None:
+    gpu = tree.add(MI210, _ADDRESS)
+    collector = collector_of(tree)
+    for percent in (0, 100, 37):
+        gpu.write("gpu_busy_percent", str(percent))
+        assert value(collector.read(FAST), catalog.UTILIZATION, gpu.uuid) == percent / 100
+
+
+def test_padding_is_no_part_of_a_value(tree: AmdTree) -> None:
+    gpu = tree.add(RX_7900_XTX, _ADDRESS)
+    for name, text in {**gpu.kind.files, **{f"hwmon/{key}": text for key, text in gpu.kind.hwmon.items()}}.items():
+        gpu.write(name, text, padded=True)
+    padded = collector_of(tree).read(ALL)
+    for name, text in {**gpu.kind.files, **{f"hwmon/{key}": text for key, text in gpu.kind.hwmon.items()}}.items():
+        gpu.write(name, text)
+    assert padded == collector_of(tree).read(ALL)
+
+
+@pytest.mark.parametrize("content", [b"", b"\0" * 4096, b"garbage\n", b"101\n", b"-1\n", b"255\n", b"65535\n"])
+def test_what_cannot_be_true_is_absent_and_counted(tree: AmdTree, content: bytes) -> None:
+    gpu = tree.add(MI210, _ADDRESS)
+    gpu.write_bytes("gpu_busy_percent", content)
+    reading = collector_of(tree).read(ALL)
+    assert value(reading, catalog.UTILIZATION, gpu.uuid) is None
+    assert reasons(reading) == {(gpu.uuid, "invalid_value")}
+    assert value(reading, catalog.MEMORY_BANDWIDTH, gpu.uuid) == 0.12
+
+
+@pytest.mark.parametrize("number", [255, 65535, 2**31 - 1, 2**32 - 1])
+def test_no_value_is_masked_for_looking_like_a_sentinel_of_another_width(tree: AmdTree, number: int) -> None:
+    gpu = tree.add(MI210, _ADDRESS)
+    gpu.write("mem_info_vram_used", str(number))
+    assert value(collector_of(tree).read(ALL), catalog.MEMORY_USAGE, gpu.uuid) == number
+
+
+@pytest.mark.parametrize(
+    ("name", "metric"),
+    [
+        ("gpu_busy_percent", catalog.UTILIZATION),
+        ("mem_info_vram_used", catalog.MEMORY_USAGE),
+        ("hwmon/power1_average", catalog.POWER),
+        ("pp_dpm_socclk", catalog.MAX_CLOCK),
+        ("ras/umc_err_count", catalog.MEMORY_ERRORS),
+        ("ras/gpu_vram_bad_pages", catalog.MEMORY_RETIRED_PAGES),
+    ],
+)
+def test_an_input_error_is_absent_counted_and_asked_again(tree: AmdTree, name: str, metric: Metric) -> None:
+    gpu = tree.add(MI210, _ADDRESS)
+    whole = collector_of(tree).read(ALL)
+    content = gpu.path(name).read_bytes()
+    gpu.fail(name)
+    collector = collector_of(tree)
+    reading = collector.read(ALL)
+    assert len(values(reading, metric, gpu.uuid)) < len(values(whole, metric, gpu.uuid))
+    assert reasons(reading) == {(gpu.uuid, "unavailable")}
+    gpu.write_bytes(name, content)
+    assert values(collector.read(ALL), metric, gpu.uuid) == values(whole, metric, gpu.uuid)
+
+
+def test_a_file_that_is_missing_is_silent_and_said_to_be_unsupported(tree: AmdTree) -> None:
+    gpu = tree.add(MI210, _ADDRESS)
+    gpu.remove("mem_busy_percent")
+    reading = collector_of(tree).read(ALL)
+    assert reading.faults == ()
+    assert catalog.MEMORY_BANDWIDTH in {each.metric for each in reading.unsupported}
+
+
+def test_without_sensors_the_rest_is_told(tree: AmdTree) -> None:
+    gpu = tree.add(MI210, _ADDRESS)
+    gpu.remove("hwmon/name")
+    reading = collector_of(tree).read(ALL)
+    assert value(reading, catalog.POWER, gpu.uuid) is None
+    assert value(reading, catalog.UTILIZATION, gpu.uuid) == 0.37
+    assert catalog.POWER in {each.metric for each in reading.unsupported}
+
+
+def test_sensors_that_come_later_are_found(tree: AmdTree) -> None:
+    gpu = tree.add(MI210, _ADDRESS)
+    gpu.remove("hwmon/name")
+    collector = collector_of(tree)
+    collector.read(ALL)
+    gpu.write("hwmon/name", "amdgpu")
+    assert value(collector.read(ALL), catalog.POWER, gpu.uuid) == 96
+
+
+def test_sensors_are_known_by_their_labels_and_not_by_their_numbers(tree: AmdTree) -> None:
+    gpu = tree.add(MI210, _ADDRESS)
+    gpu.write("hwmon/temp1_label", "mem")
+    gpu.write("hwmon/temp3_label", "edge")
+    reading = collector_of(tree).read(ALL)
+    assert values(reading, catalog.TEMPERATURE, gpu.uuid) == {("core",): 52, ("hotspot",): 48, ("memory",): 41}
+
+
+def test_freezing_is_a_temperature_and_no_limit_is_no_limit(tree: AmdTree) -> None:
+    gpu = tree.add(MI210, _ADDRESS)
+    gpu.write("hwmon/temp1_input", "-5000")
+    gpu.write("hwmon/temp1_crit", "0")
+    reading = collector_of(tree).read(ALL)
+    assert value(reading, catalog.TEMPERATURE, gpu.uuid, "core") == -5
+    assert value(reading, catalog.TEMPERATURE_LIMIT, gpu.uuid, "core", "slowdown") is None
+    assert reading.faults == ()
+
+
+@pytest.mark.parametrize(
+    ("table", "now", "highest"),
+    [
+        ("S: 19Mhz *\n0: 500Mhz\n1: 1200Mhz", 19, 1200),
+        ("0: 500Mhz\n1: 1200Mhz*", 1200, 1200),
+        ("0: 500Mhz\n1: 1200Mhz", None, 1200),
+        ("0: 500Mhz *\n1: 1200Mhz *", None, 1200),
+        ("0: garbage", None, None),
+        ("0:", None, None),
+        ("", None, None),
+    ],
+)
+def test_a_table_of_clocks_tells_the_level_in_force_and_the_highest(
+    tree: AmdTree, table: str, now: int | None, highest: int | None
+) -> None:
+    gpu = tree.add(RX_7900_XTX, _ADDRESS)
+    gpu.write("pp_dpm_socclk", table)
+    reading = collector_of(tree).read(ALL)
+    assert value(reading, catalog.CLOCK, gpu.uuid, "soc") == (None if now is None else now * _MHZ)
+    assert value(reading, catalog.MAX_CLOCK, gpu.uuid, "soc") == (None if highest is None else highest * _MHZ)
+
+
+def test_a_fan_without_a_speed_is_known_by_its_duty(tree: AmdTree) -> None:
+    gpu = tree.add(RX_7900_XTX, _ADDRESS)
+    gpu.remove("hwmon/fan1_max")
+    reading = collector_of(tree).read(ALL)
+    assert value(reading, catalog.FAN_SPEED, gpu.uuid, "0") == 127 / 255
+
+
+def test_a_fan_faster_than_its_nominal_maximum_runs_full(tree: AmdTree) -> None:
+    gpu = tree.add(RX_7900_XTX, _ADDRESS)
+    gpu.write("hwmon/fan1_input", "3410")
+    assert value(collector_of(tree).read(ALL), catalog.FAN_SPEED, gpu.uuid, "0") == 1
+
+
+def test_a_sleeping_card_is_not_asked_and_not_judged(tree: AmdTree) -> None:
+    gpu = tree.add(RX_7900_XTX, _ADDRESS)
+    gpu.write("power/runtime_status", "suspended")
+    reading = collector_of(tree).read(ALL)
+    assert [device.lost for device in reading.devices] == [False]
+    assert {sample.metric for sample in reading.samples} == {catalog.INFO}
+    assert reading.faults == ()
+    asked = collector_of(tree, Wishes(wake_sleeping=True)).read(ALL)
+    assert value(asked, catalog.UTILIZATION, gpu.uuid) == 0.81
+
+
+def test_the_file_that_blocks_is_never_read(tree: AmdTree) -> None:
+    gpu = tree.add(RX_7900_XTX, _ADDRESS)
+    gpu.fail("pcie_bw")
+    assert collector_of(tree, Wishes(pcie_throughput=True)).read(ALL).faults == ()

@@ -1,0 +1,139 @@
+import json
+from collections.abc import Mapping
+
+import pytest
+
+from collectors.amd.rocm_smi.backend import RocmSmiBackend
+from collectors.amd.rocm_smi.child import DiedError
+from collectors.contract import CollectorError, Reason, UnavailableError, UnsupportedError
+from collectors.query import InvalidValueError, NothingError
+
+ADDRESS = "0000:63:00.0"
+
+
+class FakeChild:
+    """Answers from a table; some readings kill it."""
+
+    def __init__(self, values: Mapping[str, object], deadly: frozenset[str] = frozenset()) -> None:
+        self.values = values
+        self.deadly = deadly
+        self.answer: object = None
+        self.asked: list[list[str]] = []
+        self.started_anew = 0
+
+    def ask(self, question: bytes) -> bytes:
+        request = json.loads(question)
+        names: list[str] = request["read"]
+        self.asked.append(names)
+        for name in names:
+            if name in self.deadly:
+                raise DiedError("aborted", name)
+        values = {name: self.values[name] for name in names}
+        return json.dumps(self.answer or {"version": "5.2.3", "values": values}).encode()
+
+    def start_anew(self) -> None:
+        self.started_anew += 1
+
+
+def nothing_against(_: str, __: str) -> None:
+    pass
+
+
+def ask(child: FakeChild, *names: str) -> list[float | CollectorError]:
+    return RocmSmiBackend(child, nothing_against).ask(ADDRESS, names)
+
+
+def test_values_come_in_the_order_of_the_names() -> None:
+    assert ask(FakeChild({"a": 1, "b": 2.5}), "b", "a") == [2.5, 1]
+
+
+@pytest.mark.parametrize(
+    ("status", "expected", "reason"),
+    [
+        (2, UnsupportedError, None),
+        (4, UnavailableError, Reason.PERMISSION_DENIED),
+        (3, UnavailableError, Reason.UNAVAILABLE),
+        (16, UnavailableError, Reason.UNAVAILABLE),
+        (10, NothingError, None),
+        (14, NothingError, None),
+        (13, InvalidValueError, Reason.INVALID_VALUE),
+        (15, InvalidValueError, Reason.INVALID_VALUE),
+        (0xFFFFFFFF, UnavailableError, Reason.UNAVAILABLE),
+    ],
+)
+def test_a_status_is_an_error_of_the_contract(
+    status: int, expected: type[CollectorError], reason: Reason | None
+) -> None:
+    [error, fine] = ask(FakeChild({"a": {"status": status, "call": "rsmi_a"}, "b": 1}), "a", "b")
+    assert type(error) is expected
+    assert str(error) == f"rsmi_a: status {status}"
+    assert reason is None or (isinstance(error, CollectorError) and error.reason is reason)
+    assert fine == 1
+
+
+@pytest.mark.parametrize("value", [None, "many", [1]])
+def test_what_is_no_number_is_an_invalid_value(value: object) -> None:
+    [error] = ask(FakeChild({"a": value}), "a")
+    assert isinstance(error, InvalidValueError)
+
+
+def test_all_ones_are_no_value() -> None:
+    [error] = ask(FakeChild({"energy_count": 2**64 - 1}), "energy_count")
+    assert isinstance(error, UnsupportedError)
+
+
+def test_a_zero_is_believed_only_if_the_kernel_file_can_be_read() -> None:
+    def kernel_says(address: str, name: str) -> None:
+        assert address == ADDRESS
+        if name == "garbled":
+            raise InvalidValueError("gpu_busy_percent: garbage")
+
+    backend = RocmSmiBackend(FakeChild({"garbled": 0, "idle": 0}), kernel_says)
+    [garbled, idle] = backend.ask(ADDRESS, ["garbled", "idle"])
+    assert isinstance(garbled, InvalidValueError)
+    assert idle == 0
+
+
+def test_a_reading_that_kills_is_left_out_from_then_on_and_costs_no_other() -> None:
+    child = FakeChild({"a": 1, "b": 2, "c": 3}, frozenset({"b"}))
+    backend = RocmSmiBackend(child, nothing_against)
+    [first, deadly, last] = backend.ask(ADDRESS, ["a", "b", "c"])
+    assert (first, last) == (1, 3)
+    assert isinstance(deadly, UnsupportedError)
+    backend.ask(ADDRESS, ["a", "b", "c"])
+    assert child.asked == [["a", "b", "c"], ["a", "c"], ["a", "c"]]
+    assert child.started_anew == 1
+
+
+def test_what_kills_at_one_device_is_still_asked_of_another() -> None:
+    child = FakeChild({"a": 1, "b": 2}, frozenset({"b"}))
+    backend = RocmSmiBackend(child, nothing_against)
+    backend.ask(ADDRESS, ["b"])
+    child.deadly = frozenset()
+    assert backend.ask("0000:43:00.0", ["b"]) == [2]
+
+
+def test_a_death_that_no_reading_explains_is_no_matter_of_one_reading() -> None:
+    class Dies(FakeChild):
+        def ask(self, question: bytes) -> bytes:
+            self.asked.append([question.decode()])
+            raise DiedError("aborted", "rsmi_init")
+
+    child = Dies({})
+    with pytest.raises(DiedError):
+        ask(child, "a")
+    assert len(child.asked) == 1
+
+
+def test_a_device_the_library_does_not_list_is_unsupported() -> None:
+    child = FakeChild({"a": 1})
+    child.answer = {"version": "5.2.3"}
+    with pytest.raises(UnsupportedError, match=r"librocm_smi64 5\.2\.3 does not list 0000:63:00\.0"):
+        ask(child, "a")
+
+
+def test_a_library_that_cannot_be_opened_is_unavailable() -> None:
+    child = FakeChild({"a": 1})
+    child.answer = {"failed": "rsmi_init: status 8"}
+    with pytest.raises(UnavailableError, match="rsmi_init: status 8"):
+        ask(child, "a")

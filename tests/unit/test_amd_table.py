@@ -1,0 +1,152 @@
+from pathlib import Path
+
+import pytest
+
+from collectors import catalog
+from collectors.contract import UnsupportedError
+from collectors.query import InvalidValueError
+from tests.doubles.amd_cards import MI210, MI300X
+from tests.doubles.amd_node import ALL, FAST, collector_of, reasons, value, values
+from tests.doubles.amd_table import PartitionTable, Table
+from tests.doubles.amd_tree import AmdTree, Gpu
+
+_ADDRESS = "0000:05:00.0"
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> AmdTree:
+    return AmdTree(tmp_path / "sys")
+
+
+@pytest.fixture
+def gpu(tree: AmdTree) -> Gpu:
+    card = tree.add(MI300X, _ADDRESS)
+    card.write_bytes("gpu_metrics", b"\0")
+    return card
+
+
+def test_what_only_the_table_tells(tree: AmdTree, gpu: Gpu) -> None:
+    table = Table(energy_joules=1234.5, vcn_ratios=(0.2, 0.4, None), jpeg_ratios=(0.5,), hbm_celsius=(40, None, 42))
+    reading = collector_of(tree, parse=table.parse).read(ALL)
+    assert value(reading, catalog.ENERGY, gpu.uuid) == 1234.5
+    assert values(reading, catalog.ENGINE_UTILIZATION, gpu.uuid) == pytest.approx({("video",): 0.3, ("jpeg",): 0.5})
+    assert values(reading, catalog.TEMPERATURE, gpu.uuid) == {
+        ("hotspot",): 61,
+        ("memory",): 47,
+        ("hbm0",): 40,
+        ("hbm2",): 42,
+    }
+
+
+def test_files_come_first_and_the_table_stands_in(tree: AmdTree, gpu: Gpu) -> None:
+    table = Table(
+        power_watts=600.0,
+        gfx_ratio=0.5,
+        umc_ratio=0.25,
+        edge_celsius=50,
+        hotspot_celsius=60,
+        memory_celsius=45,
+    )
+    reading = collector_of(tree, parse=table.parse).read(ALL)
+    assert value(reading, catalog.UTILIZATION, gpu.uuid) == 0.88
+    assert value(reading, catalog.POWER, gpu.uuid) == 611
+    # This card has no sensor at the edge of the die.
+    assert values(reading, catalog.TEMPERATURE, gpu.uuid) == {("core",): 50, ("hotspot",): 61, ("memory",): 47}
+    for name in ("gpu_busy_percent", "mem_busy_percent", "hwmon/name"):
+        gpu.remove(name)
+    reading = collector_of(tree, parse=table.parse).read(ALL)
+    assert value(reading, catalog.UTILIZATION, gpu.uuid) == 0.5
+    assert value(reading, catalog.MEMORY_BANDWIDTH, gpu.uuid) == 0.25
+    assert value(reading, catalog.POWER, gpu.uuid) == 600
+    assert values(reading, catalog.TEMPERATURE, gpu.uuid) == {("core",): 50, ("hotspot",): 60, ("memory",): 45}
+
+
+@pytest.mark.parametrize("joules", [None, 0.0])
+def test_a_card_that_does_not_count_energy_says_so(tree: AmdTree, gpu: Gpu, joules: float | None) -> None:
+    reading = collector_of(tree, parse=Table(energy_joules=joules).parse).read(ALL)
+    assert value(reading, catalog.ENERGY, gpu.uuid) is None
+    assert catalog.ENERGY in {each.metric for each in reading.unsupported}
+    assert reading.faults == ()
+
+
+def test_a_value_that_is_not_told_at_first_is_not_masked_for_ever(tree: AmdTree, gpu: Gpu) -> None:
+    table = Table(jpeg_ratios=(None,))
+    collector = collector_of(tree, parse=table.parse)
+    assert value(collector.read(ALL), catalog.ENGINE_UTILIZATION, gpu.uuid, "jpeg") is None
+    table.jpeg_ratios = (0.75,)
+    assert value(collector.read(ALL), catalog.ENGINE_UTILIZATION, gpu.uuid, "jpeg") == 0.75
+
+
+def test_the_table_is_read_once_in_a_poll_for_all_who_ask(tree: AmdTree, gpu: Gpu) -> None:
+    gpu.cut("CPX")
+    table = Table(energy_joules=1.0, partitions=[PartitionTable((0.1 * number,)) for number in range(8)])
+    collector = collector_of(tree, parse=table.parse)
+    collector.read(ALL)
+    assert table.asked == 1
+    collector.read(FAST)
+    assert table.asked == 2
+
+
+def test_a_partition_is_as_busy_as_its_dies_on_average(tree: AmdTree, gpu: Gpu) -> None:
+    gpu.cut("DPX")
+    table = Table(partitions=[PartitionTable((0.5, 1.0, None, 0.0)), PartitionTable((None, None))])
+    reading = collector_of(tree, parse=table.parse).read(ALL)
+    first, second = (partition.uuid for partition in reading.partitions)
+    assert value(reading, catalog.UTILIZATION, gpu.uuid, partition=first) == 0.5
+    assert value(reading, catalog.UTILIZATION, gpu.uuid, partition=second) is None
+    assert value(reading, catalog.UTILIZATION, gpu.uuid) == 0.88
+    assert reading.faults == ()
+
+
+def test_a_table_of_another_cut_is_not_taken(tree: AmdTree, gpu: Gpu) -> None:
+    gpu.cut("DPX")
+    table = Table(partitions=[PartitionTable((0.5,))] * 8)
+    collector = collector_of(tree, parse=table.parse)
+    reading = collector.read(ALL)
+    assert [s for s in reading.samples if s.metric is catalog.UTILIZATION and s.partition_uuid] == []
+    table.partitions = [PartitionTable((0.5,))] * 2
+    reading = collector.read(FAST)
+    assert len([s for s in reading.samples if s.metric is catalog.UTILIZATION and s.partition_uuid]) == 2
+
+
+def test_a_table_of_an_unknown_version_is_unsupported(tree: AmdTree, gpu: Gpu) -> None:
+    table = Table(error=lambda: UnsupportedError("gpu_metrics 1.9: unknown version"))
+    reading = collector_of(tree, parse=table.parse).read(ALL)
+    assert reading.faults == ()
+    assert {each.detail for each in reading.unsupported if each.metric is catalog.ENERGY} == {
+        "gpu_metrics 1.9: unknown version"
+    }
+    assert value(reading, catalog.UTILIZATION, gpu.uuid) == 0.88
+
+
+def test_a_table_that_cannot_be_understood_is_one_fault(tree: AmdTree, gpu: Gpu) -> None:
+    table = Table(error=lambda: InvalidValueError("gpu_metrics: truncated"))
+    collector = collector_of(tree, parse=table.parse)
+    reading = collector.read(ALL)
+    assert [(fault.where, fault.reason.value) for fault in reading.faults] == [(gpu.uuid, "invalid_value")]
+    table.error = None
+    table.energy_joules = 7.0
+    assert value(collector.read(ALL), catalog.ENERGY, gpu.uuid) == 7
+
+
+def test_a_table_that_cannot_be_read_is_one_fault_and_asked_again(tree: AmdTree, gpu: Gpu) -> None:
+    gpu.fail("gpu_metrics")
+    collector = collector_of(tree, parse=Table(energy_joules=7.0).parse)
+    assert reasons(collector.read(ALL)) == {(gpu.uuid, "unavailable")}
+    gpu.write_bytes("gpu_metrics", b"\0")
+    assert value(collector.read(ALL), catalog.ENERGY, gpu.uuid) == 7
+
+
+def test_a_card_without_the_table_is_read_by_its_files(tree: AmdTree) -> None:
+    card = tree.add(MI210, "0000:63:00.0")
+    table = Table(energy_joules=7.0)
+    reading = collector_of(tree, parse=table.parse).read(ALL)
+    assert table.asked == 0
+    assert value(reading, catalog.UTILIZATION, card.uuid) == 0.37
+
+
+@pytest.mark.parametrize("ratio", [1.01, -0.1, 655.35])
+def test_a_ratio_that_cannot_be_true_is_refused(tree: AmdTree, gpu: Gpu, ratio: float) -> None:
+    reading = collector_of(tree, parse=Table(jpeg_ratios=(ratio,)).parse).read(ALL)
+    assert value(reading, catalog.ENGINE_UTILIZATION, gpu.uuid, "jpeg") is None
+    assert reasons(reading) == {(gpu.uuid, "invalid_value")}
