@@ -1,8 +1,10 @@
 """Wires the parts together, runs them until it is told to stop, and stops them in order."""
 
 import logging
+import os
 import threading
 import time
+from pathlib import Path
 from typing import TextIO
 
 import psutil
@@ -58,7 +60,9 @@ class Daemon:
         specs = self._sources.specs
         prefixes = tuple(prefix for spec in specs for prefix in spec.resource_prefixes)
         names = [spec.name for spec in specs]
-        rows = ProcessRows(Root(settings.path.procfs)).samples if settings.collect.processes else no_rows
+        # The processes of a scenario are nobody's here.
+        procfs = settings.path.procfs if hardware.scenario is None else Path(os.devnull)
+        rows = ProcessRows(Root(procfs)).samples if settings.collect.processes else no_rows
         assembler = Assembler(names, prefixes, _limits(settings.poll), self._clocks, rows)
         self._assembler = AssemblerThread(assembler, self.latest, time.monotonic)
 

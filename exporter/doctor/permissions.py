@@ -108,7 +108,7 @@ def _capabilities(here: Surroundings) -> Permission:
 
 def _host_processes(here: Surroundings) -> Permission:
     found = "visible" if here.host_processes else "not visible"
-    return Permission("hostPID", PermissionState.NOT_NEEDED, found, "nothing in this version")
+    return Permission("hostPID", PermissionState.NOT_NEEDED, found, "names of single processes")
 
 
 def _read_only_root(here: Surroundings) -> Permission:
