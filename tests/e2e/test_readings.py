@@ -4,6 +4,7 @@ from functools import partial
 
 from tests.doubles.exporter_process import ExporterProcess, wait_until
 from tests.doubles.node import Node, running_exporter
+from tests.doubles.nvml import ValueType
 
 
 def test_eight_devices_each_with_its_own_values(node: Node) -> None:
@@ -117,3 +118,25 @@ def test_a_node_without_gpus_is_quiet(node: Node) -> None:
         assert scrape.find("accelerator_exporter_collector_up") == []
         assert "level=warning" not in running.log.read_text()
         assert "level=error" not in running.log.read_text()
+
+
+def test_what_costs_more_is_read_on_request(node: Node) -> None:
+    node.add_h100s(1)
+    gpu = node.gpus[0]
+    gpu.pcie_transmit_kilobytes_per_second, gpu.pcie_receive_kilobytes_per_second = 1_000, 2_000
+    for link in range(2):
+        for field in (138, 139):
+            gpu.set_field(field, 3 + link, ValueType.UNSIGNED_LONG_LONG, scope=link)
+    throughput = "accelerator_device_pcie_throughput_bytes_per_second"
+    moved = "accelerator_device_interconnect_bytes_total"
+    with running_exporter(node) as running:
+        scrape = wait_until(lambda: s if (s := running.scrape()).find(moved) else None)
+        assert not [series for series in scrape.find(moved) if "link" in series.labels]
+        assert scrape.find(throughput) == []
+    assert node.nvml.calls("nvmlDeviceGetPcieThroughput") == 0
+    with running_exporter(node, "--collect.pcie-throughput=true", "--collect.each-link=true") as running:
+        scrape = wait_until(lambda: s if (s := running.scrape()).find(throughput) else None)
+        assert scrape.value(throughput, direction="transmit") == 1_000_000
+        assert scrape.value(throughput, direction="receive") == 2_000_000
+        links = {(series.labels["link"], series.value) for series in scrape.find(moved, direction="receive")}
+        assert links == {("0", 3 * 1024), ("1", 4 * 1024)}
