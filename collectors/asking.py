@@ -14,7 +14,7 @@ from collectors.contract import (
     Unsupported,
     UnsupportedError,
 )
-from collectors.metric import Cadence, Unit
+from collectors.metric import Cadence, Metric, Unit
 from collectors.query import Answer, Batch, H, L, NothingError, Part, Query, Questions, flat
 
 # Errors that leave the other questions alone.
@@ -57,10 +57,42 @@ class Findings:
 
 @dataclass(slots=True)
 class _Asked(Generic[L, H]):
-    """What one subject is asked, and why some of it is not asked again."""
+    """What one subject is asked, and why some of it is not asked again.
 
+    Attributes:
+        source: The questions as they were given last.
+        questions: Each of them by itself.
+        gaps: Why a question is not asked any more, by its name.
+        missing: The rows that none of them can give; None until somebody wants to know.
+    """
+
+    source: Questions[L, H] = ()
     questions: tuple[Query[L, H] | Part, ...] = ()
     gaps: dict[str, str] = field(default_factory=dict)
+    missing: dict[Metric, str] | None = None
+
+    def take(self, questions: Questions[L, H]) -> None:
+        """Note what is asked; cheap where it is what was asked before."""
+        if questions is not self.source:
+            self.source, self.questions, self.missing = questions, tuple(flat(questions)), None
+
+    def give_up(self, question: Query[L, H] | Part, why: str) -> None:
+        """Do not ask it again."""
+        self.gaps[question.name] = why
+        self.missing = None
+
+    def missing_rows(self) -> dict[Metric, str]:
+        """The rows that were asked for and that no question can give, and why."""
+        if self.missing is None:
+            had = {row for question in self.questions if question.name not in self.gaps for row in question.rows}
+            self.missing = {
+                row: self.gaps[question.name]
+                for question in self.questions
+                if question.name in self.gaps
+                for row in question.rows
+                if row not in had
+            }
+        return self.missing
 
     def wants(self, question: Query[L, H] | Part, due: frozenset[Cadence]) -> bool:
         """Whether it is due, not known to be unsupported, and no stand-in for what is supported."""
@@ -94,7 +126,7 @@ class Asker(Generic[L, H]):
             CollectorError: It does not answer any more, or none does.
         """
         asked = self._asked.setdefault(subject, _Asked())
-        asked.questions = tuple(flat(questions))
+        asked.take(questions)
         findings = Findings()
         for question in questions:
             if isinstance(question, Batch):
@@ -106,15 +138,7 @@ class Asker(Generic[L, H]):
     def unsupported(self) -> Iterator[Unsupported]:
         """Every row that was asked for and that no query can give."""
         for subject, asked in self._asked.items():
-            had = {row for question in asked.questions if question.name not in asked.gaps for row in question.rows}
-            missing = {
-                row: asked.gaps[question.name]
-                for question in asked.questions
-                if question.name in asked.gaps
-                for row in question.rows
-                if row not in had
-            }
-            for row, detail in missing.items():
+            for row, detail in asked.missing_rows().items():
                 yield Unsupported(row, subject.device_uuid, detail, subject.partition_uuid)
 
     def forget(self, device_uuid: str) -> None:
@@ -164,7 +188,7 @@ class Asker(Generic[L, H]):
 
     def _note(self, subject: Subject, question: Query[L, H] | Part, error: CollectorError, findings: Findings) -> None:
         if isinstance(error, UnsupportedError):
-            self._asked[subject].gaps[question.name] = str(error)
+            self._asked[subject].give_up(question, str(error))
         if isinstance(error, UnavailableError):
             self._refuse(subject, question, error)
             findings.refused += 1
@@ -175,7 +199,7 @@ class Asker(Generic[L, H]):
     def _refuse(self, subject: Subject, question: Query[L, H] | Part, error: UnavailableError) -> None:
         """Remember a missing permission: it will not be granted while the process runs."""
         if error.reason is Reason.PERMISSION_DENIED:
-            self._asked[subject].gaps[question.name] = str(error)
+            self._asked[subject].give_up(question, str(error))
 
     def _accept(
         self, subject: Subject, question: Query[L, H] | Part, answers: Iterable[Answer], findings: Findings

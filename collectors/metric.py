@@ -108,6 +108,10 @@ class Metric:
     opt_in: bool = False
     stability: Stability = Stability.ALPHA
 
+    def __hash__(self) -> int:
+        """By its stem alone: rows are keys in every poll, and few of them share one."""
+        return hash(self.stem)
+
     def name(self, subject: Subject) -> str:
         """The full name of this metric's family for one subject, as it is scraped."""
         return f"{subject.value}_{self.stem}"

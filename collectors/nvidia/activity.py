@@ -9,7 +9,7 @@ from functools import partial
 from typing import cast
 
 from collectors import catalog
-from collectors.contract import CollectorError, UnsupportedError
+from collectors.contract import CollectorError, Reason, UnavailableError, UnsupportedError
 from collectors.metric import Metric
 from collectors.nvidia.gpm import Gpm, Take
 from collectors.nvidia.nvml import Handle, Nvml
@@ -74,6 +74,7 @@ class Activity:
     def __init__(self, gpm: Gpm) -> None:
         self._gpm = gpm
         self._found: set[str] = set()
+        self._lacking: dict[str, str] = {}  # why
 
     def of_device(self, uuid: str) -> tuple[Batch, ...]:
         """What to ask a device."""
@@ -93,6 +94,7 @@ class Activity:
             alone: Whether it is the only compute instance there.
         """
         if not alone:
+            self._gpm.drop(uuid)  # it may be alone again, and the time between is not its own
             return (Batch((*PARTITION_PARTS, *CYCLE_PARTS), _shared),)
 
         def take(_: Handle) -> Take:
@@ -114,16 +116,22 @@ class Activity:
         handle: Handle,
         keys: Sequence[Hashable],
     ) -> Sequence[float | CollectorError]:
-        if uuid not in self._found:
-            self._gpm.require(parent or handle)
-            self._found.add(uuid)
-        self._gpm.sample(uuid, take(handle))
-        return self._gpm.metrics(uuid, cast("Sequence[int]", keys))
+        self._lacking.pop(uuid, None)
+        try:
+            if uuid not in self._found:
+                self._gpm.require(parent or handle)
+                self._found.add(uuid)
+            self._gpm.sample(uuid, take(handle))
+            return self._gpm.metrics(uuid, cast("Sequence[int]", keys))
+        except (UnsupportedError, UnavailableError) as error:
+            if isinstance(error, UnsupportedError) or error.reason is Reason.PERMISSION_DENIED:
+                self._lacking[uuid] = str(error)
+            raise
 
     def _last(self, uuid: str, _: Nvml, __: Handle, keys: Sequence[Hashable]) -> Sequence[float | CollectorError]:
-        """Of the samples that were just taken. A subject without any is not asked."""
-        if uuid not in self._found:
-            raise UnsupportedError("nvmlGpmMetricsGet: no GPM")
+        """Of the samples that were just taken. A subject that can't have any is not asked."""
+        if uuid in self._lacking:
+            raise UnsupportedError(self._lacking[uuid])
         return self._gpm.metrics(uuid, cast("Sequence[int]", keys))
 
 

@@ -11,15 +11,17 @@ from dataclasses import dataclass
 from typing import Any, NewType
 
 from collectors.contract import CollectorError, UnsupportedError
-from collectors.nvidia.errors import Code, InvalidValueError, NothingError, from_code
+from collectors.nvidia.errors import Code, InvalidArgumentError, InvalidValueError, NothingError, from_code
 from collectors.nvidia.nvml import Handle, Nvml
 
 Sample = NewType("Sample", object)
 Take = Callable[[Sample], None]
 
-# Closer samples are refused by the library; farther ones would tell of times long past as if it were now.
+# Closer samples are refused by the library; farther ones would tell of times long past as if it were now, unless
+# they always are so far apart.
 _LEAST_SECONDS = 0.1
 _MOST_SECONDS = 15.0
+_MOST_OF_LAST_GAP = 2
 _VERSION = 1  # NVML_GPM_METRICS_GET_VERSION
 
 
@@ -32,12 +34,16 @@ class _Pair:
         older: The one before it; None while there is none to compare with.
         spare: A buffer to take the next sample into.
         at: Monotonic seconds of `newer`.
+        gap: Seconds between it and the sample before, compared or not; 0 where there was none.
+        served: Whether a question about the two was answered since `sample` was last called.
     """
 
     newer: Sample | None = None
     older: Sample | None = None
     spare: Sample | None = None
     at: float = -math.inf
+    gap: float = 0.0
+    served: bool = False
 
 
 class Gpm:
@@ -73,24 +79,18 @@ class Gpm:
         return lambda sample: self._nvml.call("nvmlGpmMigSampleGet", parent, gpu_instance, sample, read=_ignore)
 
     def sample(self, uuid: str, take: Take) -> None:
-        """Take a sample of a subject, to be compared with the one before.
+        """Take a sample of a subject, to be compared with the one before. Right after another, the last two stay.
 
         Raises:
-            NothingError: There is none to compare with: it is the first, or the one before is too close or too old.
+            NothingError: There are no two to compare: it is the first, or the one before is too old.
             CollectorError: It can't be taken.
         """
         pair = self._pairs.setdefault(uuid, _Pair())
-        now = self._clock()
-        apart = now - pair.at
-        if apart < _LEAST_SECONDS:
-            raise NothingError("nvmlGpmSampleGet: the last sample is too close")
-        buffer = pair.spare or pair.older or self._nvml.call("nvmlGpmSampleAlloc", read=Sample)
-        pair.spare, pair.older = buffer, None
-        take(buffer)
-        comparable = pair.newer is not None and apart <= _MOST_SECONDS
-        pair.older, pair.spare = (pair.newer, None) if comparable else (None, pair.newer)
-        pair.newer, pair.at = buffer, now
-        if not comparable:
+        pair.served = False
+        gap = self._clock() - pair.at
+        if gap >= _LEAST_SECONDS:
+            self._take(pair, take, gap)
+        if pair.older is None:
             raise NothingError("nvmlGpmSampleGet: the first sample, with nothing to compare it with")
 
     def metrics(self, uuid: str, ids: Sequence[int]) -> list[float | CollectorError]:
@@ -98,6 +98,7 @@ class Gpm:
 
         Raises:
             NothingError: There are no two samples.
+            UnsupportedError: The driver refuses the call for these metrics, having answered others of the same samples.
             CollectorError: The call as a whole failed.
         """
         pair = self._pairs.get(uuid)
@@ -106,19 +107,43 @@ class Gpm:
         question = self._question = self._question or self._nvml.structure("c_nvmlGpmMetricsGet_t")
         question.version, question.numMetrics = _VERSION, len(ids)
         question.sample1, question.sample2 = pair.older, pair.newer
-        for place, metric in enumerate(ids):
-            question.metrics[place].metricId = metric
-        self._nvml.call("nvmlGpmMetricsGet", question, read=_ignore)
-        return [_value(question.metrics[place]) for place in range(len(ids))]
+        metrics = [question.metrics[place] for place in range(len(ids))]
+        for metric, number in zip(metrics, ids, strict=True):
+            # The answer, should the library pass the metric over: not what the last question left there.
+            metric.metricId, metric.nvmlReturn, metric.value = number, Code.NOT_SUPPORTED, math.nan
+        try:
+            self._nvml.call("nvmlGpmMetricsGet", question, read=_ignore)
+        except InvalidArgumentError as error:
+            if pair.served:
+                raise UnsupportedError(f"{error}: the driver does not know some of {ids}") from None
+            raise
+        pair.served = True
+        return [_value(metric) for metric in metrics]
+
+    def drop(self, uuid: str) -> None:
+        """Free the samples of a subject, if there are any: whatever comes is not to be compared with them."""
+        pair = self._pairs.pop(uuid, None)
+        if pair is not None:
+            self._free(pair)
 
     def keep(self, uuids: Collection[str]) -> None:
         """Free the samples of every other subject."""
         for uuid in self._pairs.keys() - set(uuids):
-            self._free(self._pairs.pop(uuid))
+            self.drop(uuid)
 
     def close(self) -> None:
         """Free all samples, which has to be done before the library is shut down. Safe to call twice."""
         self.keep(())
+
+    def _take(self, pair: _Pair, take: Take, gap: float) -> None:
+        buffer = pair.spare or pair.older or self._nvml.call("nvmlGpmSampleAlloc", read=Sample)
+        pair.spare, pair.older = buffer, None
+        take(buffer)
+        first = pair.newer is None
+        comparable = not first and gap <= max(_MOST_SECONDS, _MOST_OF_LAST_GAP * pair.gap)
+        pair.older, pair.spare = (pair.newer, None) if comparable else (None, pair.newer)
+        # As late as can be: the library may have looked at the device at any moment of the call.
+        pair.newer, pair.at, pair.gap = buffer, self._clock(), 0.0 if first else gap
 
     def _free(self, pair: _Pair) -> None:
         for sample in (pair.newer, pair.older, pair.spare):
@@ -130,6 +155,8 @@ class Gpm:
 def _value(metric: Any) -> float | CollectorError:  # noqa: ANN401 - a structure of the binding
     call = f"nvmlGpmMetricsGet({metric.metricId})"
     code, value = int(metric.nvmlReturn), float(metric.value)
+    if code == Code.INVALID_ARGUMENT:  # its number is the only argument
+        return UnsupportedError(f"{call}: the driver does not know it")
     if code != Code.SUCCESS:
         return from_code(code, call)
     if math.isnan(value):

@@ -84,6 +84,7 @@ class Sitting:
         self._partitions = PartitionTable(nvml)
         self._rising = RisingCounters()
         self._questions: dict[str, Questions] = {}
+        self._partition_questions: dict[str, tuple[tuple[object, ...], Questions]] = {}
         self._partition_infos: dict[str, list[Sample]] = {}
         setting.health.new_session()
 
@@ -143,6 +144,7 @@ class Sitting:
         cut = self._partitions.read(entry.identity, handle)
         if cut.changed:
             self._asker.forget(uuid)
+            self._partition_questions.clear()
         findings = self._asker.ask(Subject(uuid), handle, self._questions_for(uuid), due)
         faults = [*cut.faults, *findings.faults]
         reading = DeviceReading(entry.device, cut.known, [_info(entry), *self._rising.only(findings.samples)], faults)
@@ -164,6 +166,18 @@ class Sitting:
             self._questions[uuid] = (*questions, *self._processes.of_device(uuid))
         return self._questions[uuid]
 
+    def _questions_for_partition(self, subject: Subject, parent: Handle, found: Found) -> Questions:
+        """The same object as long as nothing about it changes, by which it is known again."""
+        uuid, instance = subject.partition_uuid, found.mig.gpu_instance
+        now = (parent, instance, found.tells_memory, found.alone)
+        known, questions = self._partition_questions.get(uuid, ((), ()))
+        if known != now:
+            activity = self._activity.of_partition(uuid, parent, instance, alone=found.alone)
+            memory = MEMORY_QUERIES if found.tells_memory else ()
+            questions = (*memory, *self._processes.of_partition(subject), *activity)
+            self._partition_questions[uuid] = (now, questions)
+        return questions
+
     def _silent(self, entry: Entry, partitions: tuple[Partition, ...]) -> DeviceReading:
         """A device without readings: lost, or one that the library lists and does not let us open."""
         uuid = entry.device.uuid
@@ -177,9 +191,7 @@ class Sitting:
         mig = found.mig
         if mig.compute_ratio is not None:
             reading.samples.append(Sample(catalog.COMPUTE_RATIO, subject.device_uuid, mig.compute_ratio, mig.uuid))
-        activity = self._activity.of_partition(mig.uuid, parent, mig.gpu_instance, alone=found.alone)
-        memory = MEMORY_QUERIES if found.tells_memory else ()
-        questions: Questions = (*memory, *self._processes.of_partition(subject), *activity)
+        questions = self._questions_for_partition(subject, parent, found)
         try:
             findings = self._asker.ask(subject, found.handle, questions, due)
         except DeviceLostError as error:  # its device has just answered: this partition has just been removed

@@ -181,16 +181,18 @@ def test_cycles_are_counters_where_the_driver_has_them(state: NvmlState, reader:
     assert {key[1]: value for key, value in told.items() if key[0] == "pipe_active_cycles_total"} == pipes
 
 
-def test_without_them_they_are_asked_for_once(state: NvmlState, reader: NvidiaProcess) -> None:
-    uuid = state.devices[0].uuid
+def test_without_them_a_poll_costs_two_calls_for_a_device_and_two_for_a_gpu_instance(
+    state: NvmlState, reader: NvidiaProcess
+) -> None:
+    device = state.devices[0]
+    device.partition([h100_mig(0, 0), h100_mig(0, 1)])
     polling = Polling(reader)
-    answer = polling.until(catalog.SM_OCCUPANCY, of=uuid)
+    answer = polling.until(catalog.UTILIZATION, of=device.uuid, mig=device.mig[1].uuid)
     assert {"pipe_active_cycles_total", "pipe_elapsed_cycles_total"} <= set(answer.unsupported)
-    asked = state.calls("nvmlGpmMetricsGet")
-    polling.until(catalog.SM_OCCUPANCY, of=uuid)
-    polls = state.calls("nvmlGpmSampleGet")
+    calls = ("nvmlGpmSampleGet", "nvmlGpmMigSampleGet", "nvmlGpmMetricsGet", "nvmlGpmQueryDeviceSupport")
+    before = [state.calls(call) for call in calls]
     polling.poll()
-    assert state.calls("nvmlGpmMetricsGet") - asked <= state.calls("nvmlGpmSampleGet") - polls + 1
+    assert [state.calls(call) - count for call, count in zip(calls, before, strict=True)] == [1, 2, 3, 0]
 
 
 def test_a_sample_that_fails_costs_only_what_comes_of_it(state: NvmlState, reader: NvidiaProcess) -> None:
