@@ -9,6 +9,16 @@ def ratio_from_percent(percent: float) -> float:
     return percent / 100
 
 
+def ratio_from_centipercent(centipercent: float) -> float:
+    """Hundredths of a percent to ratio 0-1."""
+    return centipercent / 10_000
+
+
+def watts_from_microwatts(microwatts: float) -> float:
+    """Microwatts to watts."""
+    return microwatts / 1_000_000
+
+
 def watts_from_milliwatts(milliwatts: float) -> float:
     """Milliwatts to watts."""
     return milliwatts / 1000
@@ -19,9 +29,29 @@ def joules_from_millijoules(millijoules: float) -> float:
     return millijoules / 1000
 
 
+def celsius_from_millicelsius(millicelsius: float) -> float:
+    """Thousandths of a degree Celsius to degrees."""
+    return millicelsius / 1000
+
+
+def celsius_from_centicelsius(centicelsius: float) -> float:
+    """Hundredths of a degree Celsius to degrees."""
+    return centicelsius / 100
+
+
+def seconds_from_nanoseconds(nanoseconds: float) -> float:
+    """Nanoseconds to seconds."""
+    return nanoseconds / 1_000_000_000
+
+
 def hertz_from_megahertz(megahertz: float) -> float:
     """Megahertz to hertz."""
     return megahertz * 1_000_000
+
+
+def bytes_from_gigabits(gigabits: float) -> float:
+    """Gigabits of 10^9 to bytes."""
+    return gigabits * 1_000_000_000 / 8
 
 
 def bytes_from_kibibytes(kibibytes: float) -> float:

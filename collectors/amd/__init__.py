@@ -4,16 +4,12 @@ import time
 
 from collectors.amd.collector import METRICS, PARTITION_METRICS, AmdCollector
 from collectors.amd.identity import DRA_DRIVER, RESOURCE_PREFIX
-from collectors.amd.metrics import Metrics
-from collectors.contract import Collector, CollectorSpec, Node, UnsupportedError
-
-
-def _parse(_: bytes) -> Metrics:
-    raise UnsupportedError("gpu_metrics: no version of it is understood")
+from collectors.amd.metrics_blob import parse
+from collectors.contract import Collector, CollectorSpec, Node
 
 
 def _create(node: Node) -> Collector:
-    return AmdCollector(node, time.time, _parse)
+    return AmdCollector(node, time.time, parse)
 
 
 SPEC = CollectorSpec(

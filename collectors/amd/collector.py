@@ -1,25 +1,25 @@
 """The collector: the GPUs that amdgpu drives, their partitions, one reading after another."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 
 from collectors import catalog
-from collectors.amd import health, readings, slices
+from collectors.amd import health, modes, readings, slices
 from collectors.amd.devices import DeviceTable, Entry
 from collectors.amd.health import Health
 from collectors.amd.identity import info_labels
 from collectors.amd.layout import Layout
 from collectors.amd.metrics import Parse
 from collectors.amd.partitions import Cut, Found, PartitionTable
+from collectors.amd.residency import HeldTime
 from collectors.amd.slices import Slice
 from collectors.amd.visit import Visit
 from collectors.asking import Asker, Subject
-from collectors.contract import Device, Fault, Node, Partition, Reading, Sample
+from collectors.contract import Device, Fault, Node, Partition, Reading, Reason, Sample
 from collectors.metric import Cadence, Metric
 from collectors.sysfs import Root
 
-_CUT_ROWS = {catalog.PARTITIONS, catalog.MODE_STATE}
-_ROWS = {catalog.INFO} | _CUT_ROWS | health.ROWS | readings.DEVICE_ROWS
+_ROWS = {catalog.INFO} | health.ROWS | readings.DEVICE_ROWS
 _PARTITION_ROWS = {catalog.INFO, catalog.COMPUTE_RATIO} | slices.ROWS
 METRICS: tuple[Metric, ...] = tuple(row for row in catalog.ROWS if row in _ROWS)
 PARTITION_METRICS: tuple[Metric, ...] = tuple(row for row in catalog.ROWS if row in _PARTITION_ROWS)
@@ -75,6 +75,9 @@ class AmdCollector:
         self._asker: Asker[Root, Visit] = Asker(node.sysfs)
         self._partition_asker: Asker[Root, Slice] = Asker(node.sysfs)
         self._cuts: dict[str, Cut] = {}
+        self._held_times: dict[str, HeldTime] = {}
+        self._questions = readings.device_questions(node.wishes)
+        self._unknown_tables: set[str] = set()
 
     def read(self, due: frozenset[Cadence]) -> Reading:
         """Read the rows whose cadence is due, on every device. See `Collector.read`."""
@@ -125,16 +128,25 @@ class AmdCollector:
         return _Part(entry, cut, [infos[0], *self._health.events(uuid)], infos[1:])
 
     def _ask(self, layout: Layout, part: _Part, due: frozenset[Cadence]) -> None:
-        uuid, visit = part.uuid, Visit(layout, self._parse)
-        findings = self._asker.ask(Subject(uuid), visit, readings.DEVICE_QUESTIONS, due)
-        part.faults += findings.faults
+        uuid = part.uuid
+        visit = Visit(layout, part.cut, self._parse, self._held_times.setdefault(uuid, HeldTime()))
+        findings = self._asker.ask(Subject(uuid), visit, self._questions, due)
+        part.faults += dict.fromkeys(findings.faults)  # a file that fails does so for all who need it
+        part.faults += self._unknown_table(uuid, visit)
         memory = (sample.value for sample in findings.samples if sample.metric is catalog.MEMORY_LIMIT)
         self._health.note(uuid, visit, next(memory, None))
-        part.samples = [part.samples[0], *findings.samples, *_cut_samples(uuid, part.cut), *self._health.events(uuid)]
-        if findings.answered or not findings.refused:  # else nothing is known of its state
+        part.samples = [part.samples[0], *findings.samples, *self._health.events(uuid)]
+        if not findings.refused or not all(map(_is_of_cut, findings.samples)):  # else nothing is known of its state
             part.samples += self._health.status(uuid)
         for found in part.cut.found:
             self._ask_partition(part, found, visit, due)
+
+    def _unknown_table(self, uuid: str, visit: Visit) -> Iterator[Fault]:
+        """Counted once: what it would tell is absent for as long as this driver is loaded, which is no news."""
+        error = visit.unknown_table()
+        if error is not None and uuid not in self._unknown_tables:
+            self._unknown_tables.add(uuid)
+            yield Fault(Reason.INVALID_VALUE, uuid, str(error))
 
     def _ask_partition(self, part: _Part, found: Found, visit: Visit, due: frozenset[Cadence]) -> None:
         device, partition = part.uuid, found.partition.uuid
@@ -151,6 +163,7 @@ class AmdCollector:
 
     def _forget(self, uuid: str) -> None:
         """Ask a GPU and its partitions everything again."""
+        self._unknown_tables.discard(uuid)
         self._asker.forget(uuid)
         self._partition_asker.forget(uuid)
 
@@ -163,7 +176,7 @@ class AmdCollector:
             if part.cut.found or not self._partitions.still_whole(layout):
                 part.cut = Cut(known=False)
                 part.partition_samples = []
-                part.samples = [sample for sample in part.samples if sample.metric not in _CUT_ROWS]
+                part.samples = [sample for sample in part.samples if not _is_of_cut(sample)]
                 self._partition_asker.forget(part.uuid)
 
 
@@ -171,13 +184,8 @@ def _names(cut: Cut) -> frozenset[str]:
     return frozenset(found.partition.uuid for found in cut.found)
 
 
-def _cut_samples(uuid: str, cut: Cut) -> list[Sample]:
-    if not cut.known:
-        return []
-    samples = [Sample(catalog.PARTITIONS, uuid, len(cut.found))]
-    if cut.partitionable:
-        samples.append(Sample(catalog.MODE_STATE, uuid, float(bool(cut.found)), labels=("partitioning",)))
-    return samples
+def _is_of_cut(sample: Sample) -> bool:
+    return sample.metric is catalog.PARTITIONS or sample.labels == modes.PARTITIONING
 
 
 def _sleeps(layout: Layout) -> bool:

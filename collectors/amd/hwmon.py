@@ -8,7 +8,6 @@ from functools import partial
 from pathlib import Path
 
 from collectors import catalog
-from collectors.amd.base_units import celsius_from_millicelsius, watts_from_microwatts
 from collectors.amd.files import read_number
 from collectors.amd.query import Query
 from collectors.amd.visit import Visit
@@ -16,6 +15,7 @@ from collectors.contract import UnsupportedError
 from collectors.metric import Metric
 from collectors.query import Answer, InvalidValueError, NothingError
 from collectors.sysfs import Root
+from collectors.units import celsius_from_millicelsius, watts_from_microwatts
 
 # The die's own sensors: at its edge, at its hottest point, in its memory.
 _SENSORS = {"edge": "core", "junction": "hotspot", "mem": "memory"}

@@ -11,15 +11,22 @@ from collectors.amd.query import Batch
 from collectors.amd.visit import Visit
 from collectors.contract import CollectorError, UnsupportedError
 from collectors.metric import Metric
-from collectors.query import Answer, NothingError, Part
+from collectors.query import Answer, InvalidValueError, NothingError, Part
 from collectors.sysfs import Root
 
 _STACKS = range(4)
 
 
 def mean(ratios: Sequence[float | None]) -> float | None:
-    """Of those that are told; None where none is."""
+    """Of those that are told; None where none is.
+
+    Raises:
+        InvalidValueError: One of them can't be true, which their mean might hide.
+    """
     told = [ratio for ratio in ratios if ratio is not None]
+    impossible = [ratio for ratio in told if not 0 <= ratio <= 1]
+    if impossible:
+        raise InvalidValueError(f"gpu_metrics: a ratio of {impossible[0]:g}")
     return sum(told) / len(told) if told else None
 
 
@@ -52,7 +59,7 @@ def _part(
 def _taken(take: Callable[[Metrics], float | None], metrics: Metrics) -> float | CollectorError:
     try:
         value = take(metrics)
-    except UnsupportedError as error:
+    except CollectorError as error:
         return error
     # What is not told now may be told later: the firmware fills some fields only under load.
     return NothingError("gpu_metrics: not told") if value is None else value

@@ -6,10 +6,15 @@ from typing import Any, TypeVar, cast
 
 from collectors.amd.files import read_bytes
 from collectors.amd.layout import Layout
-from collectors.amd.metrics import Metrics, Parse
+from collectors.amd.metrics import Metrics, Parse, UnknownTableError
+from collectors.amd.partitions import Cut
+from collectors.amd.residency import HeldTime
 from collectors.contract import CollectorError
 
 T = TypeVar("T")
+
+# Twice the largest that is known, so that a new version can be told by its name.
+_LONGEST_TABLE_BYTES = 8192
 
 
 class Visit:
@@ -17,11 +22,15 @@ class Visit:
 
     Args:
         layout: Where its files are.
+        cut: How it is cut.
         parse: Understands `gpu_metrics`.
+        held_time: What is kept of the GPU's throttling from poll to poll.
     """
 
-    def __init__(self, layout: Layout, parse: Parse) -> None:
+    def __init__(self, layout: Layout, cut: Cut, parse: Parse, held_time: HeldTime) -> None:
         self.layout = layout
+        self.cut = cut
+        self.held_time = held_time
         self._parse = parse
         self._told: dict[Callable[[Path], Any], Any] = {}
 
@@ -29,7 +38,8 @@ class Visit:
         """Its table `gpu_metrics`.
 
         Raises:
-            UnsupportedError: It has none, or one of an unknown version.
+            UnsupportedError: It has none.
+            UnknownTableError: It has one of an unknown version.
             UnavailableError: It can't be read.
             InvalidValueError: It is no such table.
         """
@@ -56,5 +66,10 @@ class Visit:
         told = self._told.get(read)
         return None if isinstance(told, CollectorError) else cast("T | None", told)
 
+    def unknown_table(self) -> UnknownTableError | None:
+        """That its table was asked for in this poll and is of an unknown version."""
+        told = self._told.get(self._read_metrics)
+        return told if isinstance(told, UnknownTableError) else None
+
     def _read_metrics(self, folder: Path) -> Metrics:
-        return self._parse(read_bytes(folder / "gpu_metrics"))
+        return self._parse(read_bytes(folder / "gpu_metrics", _LONGEST_TABLE_BYTES))

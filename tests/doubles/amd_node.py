@@ -17,8 +17,8 @@ NOW = 1_700_000_000.0
 
 
 def no_table(_: bytes) -> Metrics:
-    """A parser of `gpu_metrics` that knows no version."""
-    raise UnsupportedError("gpu_metrics: unknown version")
+    """As of a GPU that has no `gpu_metrics`."""
+    raise UnsupportedError("gpu_metrics: no such file")
 
 
 def collector_of(

@@ -1,44 +1,32 @@
 """A `gpu_metrics` that needs no bytes: what a parser would have made of them."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import replace
 
+from collectors.amd.metrics import Metrics
 from collectors.contract import CollectorError
 
 
-@dataclass
-class PartitionTable:
-    """See `PartitionMetrics`."""
-
-    gfx_ratios: Sequence[float | None] = ()
-
-
-@dataclass
 class Table:
-    """See `Metrics`; tells nothing until it is told to. It is also the parser, and counts how often it is asked.
+    """Stands for the parser, and counts how often it is asked.
 
-    Attributes:
-        error: Raised instead of an answer.
-        asked: How often it was parsed.
+    Args:
+        told: What it makes of any bytes.
+        error: Raised instead.
     """
 
-    power_watts: float | None = None
-    energy_joules: float | None = None
-    gfx_ratio: float | None = None
-    umc_ratio: float | None = None
-    vcn_ratios: Sequence[float | None] = ()
-    jpeg_ratios: Sequence[float | None] = ()
-    edge_celsius: float | None = None
-    hotspot_celsius: float | None = None
-    memory_celsius: float | None = None
-    hbm_celsius: Sequence[float | None] = ()
-    partitions: Sequence[PartitionTable] = ()
-    error: Callable[[], CollectorError] | None = None
-    asked: int = 0
+    def __init__(self, told: Metrics | None = None, error: Callable[[], CollectorError] | None = None) -> None:
+        self.told = told or Metrics()
+        self.error = error
+        self.asked = 0
 
-    def parse(self, _: bytes) -> "Table":
+    def tell(self, **fields: object) -> None:
+        """Change what it makes of them."""
+        self.told = replace(self.told, **fields)  # type: ignore[arg-type]
+
+    def parse(self, _: bytes) -> Metrics:
         """Whatever the bytes are."""
         self.asked += 1
         if self.error is not None:
             raise self.error()
-        return self
+        return self.told

@@ -3,11 +3,11 @@ from pathlib import Path
 import pytest
 
 from collectors import catalog
-from collectors.contract import UnsupportedError
+from collectors.amd.metrics import Metrics, PartitionMetrics, UnknownTableError
 from collectors.query import InvalidValueError
 from tests.doubles.amd_cards import MI210, MI300X
 from tests.doubles.amd_node import ALL, FAST, collector_of, reasons, value, values
-from tests.doubles.amd_table import PartitionTable, Table
+from tests.doubles.amd_table import Table
 from tests.doubles.amd_tree import AmdTree, Gpu
 
 _ADDRESS = "0000:05:00.0"
@@ -26,7 +26,9 @@ def gpu(tree: AmdTree) -> Gpu:
 
 
 def test_what_only_the_table_tells(tree: AmdTree, gpu: Gpu) -> None:
-    table = Table(energy_joules=1234.5, vcn_ratios=(0.2, 0.4, None), jpeg_ratios=(0.5,), hbm_celsius=(40, None, 42))
+    table = Table(
+        Metrics(energy_joules=1234.5, vcn_ratios=(0.2, 0.4, None), jpeg_ratios=(0.5,), hbm_celsius=(40, None, 42))
+    )
     reading = collector_of(tree, parse=table.parse).read(ALL)
     assert value(reading, catalog.ENERGY, gpu.uuid) == 1234.5
     assert values(reading, catalog.ENGINE_UTILIZATION, gpu.uuid) == pytest.approx({("video",): 0.3, ("jpeg",): 0.5})
@@ -40,12 +42,14 @@ def test_what_only_the_table_tells(tree: AmdTree, gpu: Gpu) -> None:
 
 def test_files_come_first_and_the_table_stands_in(tree: AmdTree, gpu: Gpu) -> None:
     table = Table(
-        power_watts=600.0,
-        gfx_ratio=0.5,
-        umc_ratio=0.25,
-        edge_celsius=50,
-        hotspot_celsius=60,
-        memory_celsius=45,
+        Metrics(
+            power_watts=600.0,
+            gfx_ratio=0.5,
+            umc_ratio=0.25,
+            edge_celsius=50,
+            hotspot_celsius=60,
+            memory_celsius=45,
+        )
     )
     reading = collector_of(tree, parse=table.parse).read(ALL)
     assert value(reading, catalog.UTILIZATION, gpu.uuid) == 0.88
@@ -63,23 +67,23 @@ def test_files_come_first_and_the_table_stands_in(tree: AmdTree, gpu: Gpu) -> No
 
 @pytest.mark.parametrize("joules", [None, 0.0])
 def test_a_card_that_does_not_count_energy_says_so(tree: AmdTree, gpu: Gpu, joules: float | None) -> None:
-    reading = collector_of(tree, parse=Table(energy_joules=joules).parse).read(ALL)
+    reading = collector_of(tree, parse=Table(Metrics(energy_joules=joules)).parse).read(ALL)
     assert value(reading, catalog.ENERGY, gpu.uuid) is None
     assert catalog.ENERGY in {each.metric for each in reading.unsupported}
     assert reading.faults == ()
 
 
 def test_a_value_that_is_not_told_at_first_is_not_masked_for_ever(tree: AmdTree, gpu: Gpu) -> None:
-    table = Table(jpeg_ratios=(None,))
+    table = Table(Metrics(jpeg_ratios=(None,)))
     collector = collector_of(tree, parse=table.parse)
     assert value(collector.read(ALL), catalog.ENGINE_UTILIZATION, gpu.uuid, "jpeg") is None
-    table.jpeg_ratios = (0.75,)
+    table.tell(jpeg_ratios=(0.75,))
     assert value(collector.read(ALL), catalog.ENGINE_UTILIZATION, gpu.uuid, "jpeg") == 0.75
 
 
 def test_the_table_is_read_once_in_a_poll_for_all_who_ask(tree: AmdTree, gpu: Gpu) -> None:
     gpu.cut("CPX")
-    table = Table(energy_joules=1.0, partitions=[PartitionTable((0.1 * number,)) for number in range(8)])
+    table = Table(Metrics(energy_joules=1.0, partitions=[PartitionMetrics((0.1 * number,)) for number in range(8)]))
     collector = collector_of(tree, parse=table.parse)
     collector.read(ALL)
     assert table.asked == 1
@@ -89,7 +93,7 @@ def test_the_table_is_read_once_in_a_poll_for_all_who_ask(tree: AmdTree, gpu: Gp
 
 def test_a_partition_is_as_busy_as_its_dies_on_average(tree: AmdTree, gpu: Gpu) -> None:
     gpu.cut("DPX")
-    table = Table(partitions=[PartitionTable((0.5, 1.0, None, 0.0)), PartitionTable((None, None))])
+    table = Table(Metrics(partitions=[PartitionMetrics((0.5, 1.0, None, 0.0)), PartitionMetrics((None, None))]))
     reading = collector_of(tree, parse=table.parse).read(ALL)
     first, second = (partition.uuid for partition in reading.partitions)
     assert value(reading, catalog.UTILIZATION, gpu.uuid, partition=first) == 0.5
@@ -100,19 +104,21 @@ def test_a_partition_is_as_busy_as_its_dies_on_average(tree: AmdTree, gpu: Gpu) 
 
 def test_a_table_of_another_cut_is_not_taken(tree: AmdTree, gpu: Gpu) -> None:
     gpu.cut("DPX")
-    table = Table(partitions=[PartitionTable((0.5,))] * 8)
+    table = Table(Metrics(partitions=[PartitionMetrics((0.5,))] * 8))
     collector = collector_of(tree, parse=table.parse)
     reading = collector.read(ALL)
     assert [s for s in reading.samples if s.metric is catalog.UTILIZATION and s.partition_uuid] == []
-    table.partitions = [PartitionTable((0.5,))] * 2
+    table.tell(partitions=[PartitionMetrics((0.5,))] * 2)
     reading = collector.read(FAST)
     assert len([s for s in reading.samples if s.metric is catalog.UTILIZATION and s.partition_uuid]) == 2
 
 
 def test_a_table_of_an_unknown_version_is_unsupported(tree: AmdTree, gpu: Gpu) -> None:
-    table = Table(error=lambda: UnsupportedError("gpu_metrics 1.9: unknown version"))
-    reading = collector_of(tree, parse=table.parse).read(ALL)
-    assert reading.faults == ()
+    table = Table(error=lambda: UnknownTableError("gpu_metrics 1.9: unknown version"))
+    collector = collector_of(tree, parse=table.parse)
+    reading = collector.read(ALL)
+    assert [(fault.where, fault.detail) for fault in reading.faults] == [(gpu.uuid, "gpu_metrics 1.9: unknown version")]
+    assert collector.read(ALL).faults == ()
     assert {each.detail for each in reading.unsupported if each.metric is catalog.ENERGY} == {
         "gpu_metrics 1.9: unknown version"
     }
@@ -125,13 +131,13 @@ def test_a_table_that_cannot_be_understood_is_one_fault(tree: AmdTree, gpu: Gpu)
     reading = collector.read(ALL)
     assert [(fault.where, fault.reason.value) for fault in reading.faults] == [(gpu.uuid, "invalid_value")]
     table.error = None
-    table.energy_joules = 7.0
+    table.tell(energy_joules=7.0)
     assert value(collector.read(ALL), catalog.ENERGY, gpu.uuid) == 7
 
 
 def test_a_table_that_cannot_be_read_is_one_fault_and_asked_again(tree: AmdTree, gpu: Gpu) -> None:
     gpu.fail("gpu_metrics")
-    collector = collector_of(tree, parse=Table(energy_joules=7.0).parse)
+    collector = collector_of(tree, parse=Table(Metrics(energy_joules=7.0)).parse)
     assert reasons(collector.read(ALL)) == {(gpu.uuid, "unavailable")}
     gpu.write_bytes("gpu_metrics", b"\0")
     assert value(collector.read(ALL), catalog.ENERGY, gpu.uuid) == 7
@@ -139,7 +145,7 @@ def test_a_table_that_cannot_be_read_is_one_fault_and_asked_again(tree: AmdTree,
 
 def test_a_card_without_the_table_is_read_by_its_files(tree: AmdTree) -> None:
     card = tree.add(MI210, "0000:63:00.0")
-    table = Table(energy_joules=7.0)
+    table = Table(Metrics(energy_joules=7.0))
     reading = collector_of(tree, parse=table.parse).read(ALL)
     assert table.asked == 0
     assert value(reading, catalog.UTILIZATION, card.uuid) == 0.37
@@ -147,6 +153,6 @@ def test_a_card_without_the_table_is_read_by_its_files(tree: AmdTree) -> None:
 
 @pytest.mark.parametrize("ratio", [1.01, -0.1, 655.35])
 def test_a_ratio_that_cannot_be_true_is_refused(tree: AmdTree, gpu: Gpu, ratio: float) -> None:
-    reading = collector_of(tree, parse=Table(jpeg_ratios=(ratio,)).parse).read(ALL)
+    reading = collector_of(tree, parse=Table(Metrics(jpeg_ratios=(ratio,))).parse).read(ALL)
     assert value(reading, catalog.ENGINE_UTILIZATION, gpu.uuid, "jpeg") is None
     assert reasons(reading) == {(gpu.uuid, "invalid_value")}

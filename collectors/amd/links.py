@@ -1,0 +1,166 @@
+"""Links: PCIe to the host, XGMI to other GPUs.
+
+Many Radeon and some Instinct cards have a PCIe switch of their own; the link of the GPU behind it is inside the card
+and always fast. What counts is the link of the card: that of the outermost bridge of the same vendor.
+
+Source: the kernel's `Documentation/ABI/testing/sysfs-bus-pci` and `kgd_pp_interface.h`. Bytes over PCIe are left out:
+`pcie_bw` blocks for a second, and the table's sum is in whole gigabytes of no stated size.
+"""
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+from pathlib import Path
+
+from collectors import catalog
+from collectors.amd.files import read_number, read_text
+from collectors.amd.metrics import XgmiLinks
+from collectors.amd.query import Query
+from collectors.amd.visit import Visit
+from collectors.contract import CollectorError, UnsupportedError
+from collectors.metric import Metric
+from collectors.query import Answer, InvalidValueError, NothingError
+from collectors.sysfs import Root
+
+_VENDOR = "0x1002"
+_UNKNOWN = "Unknown"
+# Gigatransfers a second, by PCIe generation.
+_GENERATIONS = {
+    "2.5": 1,
+    "5.0": 2,
+    "5": 2,
+    "8.0": 3,
+    "8": 3,
+    "16.0": 4,
+    "16": 4,
+    "32.0": 5,
+    "32": 5,
+    "64.0": 6,
+    "64": 6,
+}
+_MOST_LANES = 32
+_XGMI = "xgmi"
+
+
+def _card(folder: Path) -> Path:
+    """The outermost PCI function of the card that a GPU is on."""
+    card = folder.resolve()
+    while _is_same_vendor(card.parent):
+        card = card.parent
+    return card
+
+
+def _is_same_vendor(folder: Path) -> bool:
+    try:
+        return read_text(folder / "vendor") == _VENDOR
+    except CollectorError:
+        return False
+
+
+def _generation(name: str, metric: Metric, _: Root, visit: Visit) -> Iterator[Answer]:
+    text = read_text(visit.once(_card) / name)
+    speed = text.split()[0]
+    if speed == _UNKNOWN:
+        raise NothingError(f"{name}: unknown")
+    if speed not in _GENERATIONS:
+        raise InvalidValueError(f"{name}: {text[:40]!r}")
+    yield Answer(metric, _GENERATIONS[speed])
+
+
+def _width(name: str, metric: Metric, _: Root, visit: Visit) -> Iterator[Answer]:
+    """Lanes; 0 and 255 are how the kernel says that it does not know."""
+    lanes = read_number(visit.once(_card) / name)
+    if lanes in {0, 255}:
+        raise NothingError(f"{name}: {lanes}")
+    if lanes > _MOST_LANES:
+        raise InvalidValueError(f"{name}: {lanes}")
+    yield Answer(metric, lanes)
+
+
+def _replays(_: Root, visit: Visit) -> Iterator[Answer]:
+    yield Answer(catalog.PCIE_REPLAYS, read_number(visit.layout.folder / "pcie_replay_count"))
+
+
+def _replays_of_table(_: Root, visit: Visit) -> Iterator[Answer]:
+    replays = visit.metrics().pcie_replays
+    if replays is None:
+        raise UnsupportedError("gpu_metrics: no count of PCIe replays")
+    yield Answer(catalog.PCIE_REPLAYS, replays)
+
+
+def _links(visit: Visit) -> XgmiLinks:
+    return visit.metrics().xgmi
+
+
+def _moved(visit: Visit) -> Iterator[tuple[str, Sequence[float | None]]]:
+    """Bytes of each link, by direction.
+
+    Raises:
+        UnsupportedError: No link counts.
+    """
+    links = _links(visit)
+    moved = {"receive": links.received_bytes, "transmit": links.sent_bytes}
+    if not any(count is not None for counts in moved.values() for count in counts):
+        raise UnsupportedError("gpu_metrics: no XGMI link")
+    yield from moved.items()
+
+
+def _bytes(_: Root, visit: Visit) -> Iterator[Answer]:
+    for direction, counts in _moved(visit):
+        told = [count for count in counts if count is not None]
+        if told:
+            yield Answer(catalog.INTERCONNECT_BYTES, sum(told), labels=(_XGMI, direction, ""))
+
+
+def _bytes_of_each(_: Root, visit: Visit) -> Iterator[Answer]:
+    for direction, counts in _moved(visit):
+        for link, count in enumerate(counts):
+            if count is not None:
+                yield Answer(catalog.INTERCONNECT_BYTES, count, labels=(_XGMI, direction, str(link)))
+
+
+def _states(visit: Visit) -> list[bool]:
+    up = [state for state in _links(visit).up if state is not None]
+    if not up:
+        raise UnsupportedError("gpu_metrics: no state of XGMI links")
+    return up
+
+
+def _counts(_: Root, visit: Visit) -> Iterator[Answer]:
+    up = _states(visit)
+    yield Answer(catalog.INTERCONNECT_LINKS, sum(up), labels=(_XGMI, "up"))
+    yield Answer(catalog.INTERCONNECT_LINKS, len(up) - sum(up), labels=(_XGMI, "down"))
+
+
+def _bandwidth(_: Root, visit: Visit) -> Iterator[Answer]:
+    of_one = _links(visit).link_bytes_per_second
+    up = sum(_states(visit))
+    if not of_one:
+        raise NothingError("gpu_metrics: no bandwidth of XGMI links")
+    yield Answer(catalog.INTERCONNECT_BANDWIDTH_LIMIT, of_one * up, labels=(_XGMI,))
+
+
+_REPLAYS = "pcie replays"
+_ALWAYS: tuple[Query, ...] = (
+    *(
+        Query(name, (metric,), partial(_generation, name, metric))
+        for name, metric in (
+            ("current_link_speed", catalog.PCIE_GENERATION),
+            ("max_link_speed", catalog.PCIE_MAX_GENERATION),
+        )
+    ),
+    *(
+        Query(name, (metric,), partial(_width, name, metric))
+        for name, metric in (("current_link_width", catalog.PCIE_WIDTH), ("max_link_width", catalog.PCIE_MAX_WIDTH))
+    ),
+    Query(_REPLAYS, (catalog.PCIE_REPLAYS,), _replays),
+    Query("pcie replays, table", (catalog.PCIE_REPLAYS,), _replays_of_table, instead_of=_REPLAYS),
+    Query("xgmi links", (catalog.INTERCONNECT_LINKS,), _counts),
+    Query("xgmi bandwidth", (catalog.INTERCONNECT_BANDWIDTH_LIMIT,), _bandwidth),
+)
+# All links together.
+QUERIES: tuple[Query, ...] = (*_ALWAYS, Query("xgmi bytes", (catalog.INTERCONNECT_BYTES,), _bytes))
+# Each link by itself.
+QUERIES_OF_EACH_LINK: tuple[Query, ...] = (
+    *_ALWAYS,
+    Query("xgmi bytes of links", (catalog.INTERCONNECT_BYTES,), _bytes_of_each),
+)

@@ -1,0 +1,56 @@
+"""Time for which a GPU's clocks were held down, out of counters of the firmware's cycles.
+
+The firmware counts its cycles and, for each cause, those in which the cause held the clocks down. How long a cycle is
+it does not say; so the fraction of the cycles between two readings is taken of the time between them.
+"""
+
+from collections.abc import Mapping
+
+from collectors.amd.metrics import Residencies
+
+# Reasons of the catalogue by the firmware's causes. Those of one reason may hold at once, so the longest counts.
+CAUSES: Mapping[str, tuple[str, ...]] = {
+    "power": ("ppt",),
+    "thermal": ("socket_thm", "vr_thm", "hbm_thm"),
+    "external": ("prochot",),
+}
+
+
+class HeldTime:
+    """Of one GPU, since the exporter first read it."""
+
+    def __init__(self) -> None:
+        self._last: Residencies | None = None
+        self._seconds = dict.fromkeys(CAUSES, 0.0)
+        self._active: dict[str, bool] = {}
+
+    def take(self, now: Residencies) -> None:
+        """Add what was counted since the last reading.
+
+        Counters that fell have started again, and tell nothing of the time between.
+        """
+        last, self._last = self._last, now
+        if last is None or now is last:
+            return
+        cycles, seconds = now.cycles - last.cycles, now.seconds - last.seconds
+        fell = any(count < last.held.get(cause, 0) for cause, count in now.held.items())
+        if cycles <= 0 or seconds <= 0 or fell:
+            self._active = {}
+            return
+        for reason, causes in CAUSES.items():
+            risen = [now.held[cause] - last.held[cause] for cause in causes if cause in now.held and cause in last.held]
+            if risen:
+                self._active[reason] = any(risen)
+                self._seconds[reason] += min(max(risen) / cycles, 1.0) * seconds
+
+    def active(self) -> Mapping[str, bool]:
+        """Whether each reason held between the last two readings; empty while that is not known."""
+        return self._active
+
+    def seconds(self) -> Mapping[str, float]:
+        """For how long each of them did."""
+        return {} if self._last is None else {reason: self._seconds[reason] for reason in self._told(self._last)}
+
+    @staticmethod
+    def _told(now: Residencies) -> list[str]:
+        return [reason for reason, causes in CAUSES.items() if any(cause in now.held for cause in causes)]

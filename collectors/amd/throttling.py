@@ -1,0 +1,69 @@
+"""What holds the clocks down: by bits that are the same for every card, or by counters of the firmware's cycles.
+
+Source of the bits: the kernel's `drivers/gpu/drm/amd/pm/swsmu/inc/amdgpu_smu.h`. The MI300 before version 1.6 of the
+table tells in bits of its own, which are left out.
+"""
+
+from collections.abc import Iterator
+
+from collectors import catalog
+from collectors.amd.query import Query
+from collectors.amd.visit import Visit
+from collectors.contract import UnsupportedError
+from collectors.query import Answer
+from collectors.sysfs import Root
+
+# Limits of power and of current, and FIT, by which the firmware saves the silicon from wear.
+_POWER = range(32)
+_THERMAL = range(32, 46)
+_PROCHOT = range(46, 48)
+_PACKAGE_POWER = range(56, 57)
+_FIT = range(57, 58)
+_REASONS = {
+    "power": (*_POWER, *_PACKAGE_POWER),
+    "thermal": tuple(_THERMAL),
+    "reliability": tuple(_FIT),
+    "external": tuple(_PROCHOT),
+}
+_MASKS = {reason: sum(1 << bit for bit in bits) for reason, bits in _REASONS.items()}
+
+
+def _by_bits(_: Root, visit: Visit) -> Iterator[Answer]:
+    bits = visit.metrics().throttle_bits
+    if bits is None:
+        raise UnsupportedError("gpu_metrics: no bits for what throttles")
+    for reason, mask in _MASKS.items():
+        yield Answer(catalog.THROTTLE_ACTIVE, bool(bits & mask), labels=(reason,))
+
+
+def _by_cycles(_: Root, visit: Visit) -> Iterator[Answer]:
+    _note(visit)
+    for reason, active in visit.held_time.active().items():
+        yield Answer(catalog.THROTTLE_ACTIVE, active, labels=(reason,))
+
+
+def _seconds(_: Root, visit: Visit) -> Iterator[Answer]:
+    _note(visit)
+    for reason, seconds in visit.held_time.seconds().items():
+        yield Answer(catalog.THROTTLE_SECONDS, seconds, labels=(reason,))
+
+
+def _note(visit: Visit) -> None:
+    """Take the table's counters over; a second time in a poll changes nothing.
+
+    Raises:
+        UnsupportedError: This version of the table has none.
+    """
+    metrics = visit.metrics()
+    if metrics.residencies is None:
+        raise UnsupportedError("gpu_metrics: no cycles for what throttles")
+    visit.held_time.take(metrics.residencies)
+
+
+_BITS = "throttle reasons"
+
+QUERIES: tuple[Query, ...] = (
+    Query(_BITS, (catalog.THROTTLE_ACTIVE,), _by_bits),
+    Query("throttle reasons, by cycles", (catalog.THROTTLE_ACTIVE,), _by_cycles, instead_of=_BITS),
+    Query("throttle time", (catalog.THROTTLE_SECONDS,), _seconds),
+)

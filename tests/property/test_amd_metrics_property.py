@@ -1,0 +1,74 @@
+"""Tables `gpu_metrics` as no driver writes them."""
+
+import struct
+from collections.abc import Iterator
+from dataclasses import fields, is_dataclass
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from collectors.amd.metrics import Metrics, UnknownTableError
+from collectors.amd.metrics_blob import parse
+from collectors.query import InvalidValueError
+from tests.doubles.amd_metrics import PLACES, SIZES, table
+
+_VERSIONS = st.sampled_from(sorted(SIZES))
+
+
+def _numbers(value: object) -> Iterator[float]:
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        yield value
+    elif isinstance(value, dict):
+        yield from (number for each in value.values() for number in _numbers(each))
+    elif isinstance(value, list | tuple):
+        yield from (number for each in value for number in _numbers(each))
+    elif is_dataclass(value):
+        yield from (number for each in fields(value) for number in _numbers(getattr(value, each.name)))
+
+
+def _parsed(blob: bytes) -> Metrics | None:
+    try:
+        return parse(blob)
+    except (UnknownTableError, InvalidValueError):
+        return None
+
+
+@given(st.binary(max_size=4096))
+def test_any_bytes_are_a_table_or_refused(blob: bytes) -> None:
+    _parsed(blob)
+
+
+@given(_VERSIONS, st.data())
+def test_whatever_fills_a_table_is_told_as_finite_numbers(version: tuple[int, int], data: st.DataObject) -> None:
+    size = SIZES[version]
+    filling = data.draw(st.binary(min_size=size - 4, max_size=size - 4))
+    told = parse(struct.pack("<HBB", size, *version) + filling)
+    assert all(0 <= number < 2**75 for number in _numbers(told))
+
+
+@given(_VERSIONS, st.data())
+def test_a_truncated_table_is_refused(version: tuple[int, int], data: st.DataObject) -> None:
+    blob = table(version, {})
+    assert _parsed(blob[: data.draw(st.integers(0, len(blob) - 1))]) is None
+
+
+@given(_VERSIONS, st.data())
+def test_a_mark_is_never_told(version: tuple[int, int], data: st.DataObject) -> None:
+    """Fill it at random and then mark one field as unknown: what it told is gone, and nothing else has changed."""
+    size = SIZES[version]
+    filling = data.draw(st.binary(min_size=size - 4, max_size=size - 4))
+    blob = bytearray(struct.pack("<HBB", size, *version) + filling)
+    name = data.draw(st.sampled_from(sorted(PLACES[version])))
+    offset, width, count = PLACES[version][name]
+    length = struct.calcsize(f"<{width}") * count
+    before = list(_numbers(parse(bytes(blob))))
+    blob[offset : offset + length] = b"\xff" * length
+    after = list(_numbers(parse(bytes(blob))))
+    assert len(after) <= len(before)
+    assert set(after) <= set(before)
+
+
+@given(_VERSIONS, st.binary(max_size=512))
+def test_nothing_beyond_the_table_is_read(version: tuple[int, int], rest: bytes) -> None:
+    blob = table(version, {})
+    assert parse(blob + rest) == parse(blob)
