@@ -5,7 +5,9 @@ them is assumed: no public capture of an Instinct card has all of its files.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+
+from tests.doubles.amd_metrics import Fields, Value, Version
 
 MIB = 1024 * 1024
 GIB = 1024 * MIB
@@ -30,6 +32,9 @@ class AmdCard:
         ras: Blocks whose errors are counted.
         modes: Compute partition modes with their counts; empty where it can't be cut.
         unique: Whether it has a unique id and a serial number.
+        table: The version of its `gpu_metrics`.
+        table_fields: What the driver fills in it.
+        dies: How busy each compute die is, in percent, in versions that tell partitions apart.
     """
 
     name: str
@@ -43,6 +48,9 @@ class AmdCard:
     ras: tuple[str, ...] = ()
     modes: Mapping[str, int] = field(default_factory=dict)
     unique: bool = True
+    table: Version = (1, 3)
+    table_fields: Fields = field(default_factory=dict)
+    dies: tuple[int, ...] = ()
 
 
 def _power(average: int, cap: int, name: str = "power1_average") -> dict[str, str]:
@@ -72,6 +80,22 @@ def _clocks(core: int, memory: int) -> dict[str, str]:
     return {"freq1_label": "sclk", "freq1_input": str(core), "freq2_label": "mclk", "freq2_input": str(memory)}
 
 
+def _link(speed: str, width: int = 16) -> dict[str, str]:
+    """A PCIe link that runs as fast as it can."""
+    return {
+        "current_link_speed": f"{speed} GT/s PCIe",
+        "current_link_width": str(width),
+        "max_link_speed": f"{speed} GT/s PCIe",
+        "max_link_width": str(width),
+    }
+
+
+def _heat_and_load(edge: int, hotspot: int, memory: int, gfx: int, umc: int) -> dict[str, Value]:
+    """Degrees Celsius and percent."""
+    return {"edge": edge, "hotspot": hotspot, "memory": memory, "gfx": gfx, "umc": umc}
+
+
+_ECC = {"ras/features": "feature mask: 0x3f"}
 _VOLTAGE = {"in0_label": "vddgfx", "in0_input": "862"}
 
 MI210 = AmdCard(
@@ -89,6 +113,8 @@ MI210 = AmdCard(
         "pp_dpm_mclk": "0: 400Mhz\n1: 1600Mhz *",
         "pp_dpm_socclk": "0: 1090Mhz *",
         "pp_dpm_fclk": "0: 400Mhz\n1: 1400Mhz *",
+        **_link("16.0"),
+        **_ECC,
     },
     {
         **_VOLTAGE,
@@ -99,29 +125,30 @@ MI210 = AmdCard(
         **_clocks(1_700_000_000, 1_600_000_000),
     },
     _RAS_OF_MI200,
+    table_fields={
+        **_heat_and_load(41, 48, 52, 37, 12),
+        "power": 96,
+        "energy": 6_553_600_000,  # 100,000 J
+        "clock": 3_600_000_000_000,
+        "hbm": (50, 51, 52, 53),
+        "throttle_bits": 1,  # package power
+    },
 )
 # One of the two dies of a package; each is a PCI device. Power is told by the first die only.
-MI250X = AmdCard(
-    "AMD Instinct MI250X",
-    0x7408,
-    DISPLAY,
-    90010,
-    440,
-    64 * GIB,
-    {**MI210.files, "gpu_busy_percent": "64"},
-    {**MI210.hwmon, **_power(412_000_000, 560_000_000)},
-    _RAS_OF_MI200,
+MI250X = replace(
+    MI210,
+    name="AMD Instinct MI250X",
+    device=0x7408,
+    simd_count=440,
+    files={**MI210.files, "gpu_busy_percent": "64"},
+    hwmon={**MI210.hwmon, **_power(412_000_000, 560_000_000)},
+    table_fields={**MI210.table_fields, "gfx": 64, "power": 412, "energy": 13_107_200_000},  # 200,000 J
 )
-MI250X_SECOND_DIE = AmdCard(
-    "AMD Instinct MI250X",
-    0x7408,
-    DISPLAY,
-    90010,
-    440,
-    64 * GIB,
-    {**MI210.files, "gpu_busy_percent": "63"},
-    {**MI210.hwmon, **_power(0, 0)},
-    _RAS_OF_MI200,
+MI250X_SECOND_DIE = replace(
+    MI250X,
+    files={**MI210.files, "gpu_busy_percent": "63"},
+    hwmon={**MI210.hwmon, **_power(0, 0)},
+    table_fields={**MI210.table_fields, "gfx": 63, "power": 0, "energy": 0},
 )
 MI300X = AmdCard(
     "AMD Instinct MI300X OAM",
@@ -137,6 +164,8 @@ MI300X = AmdCard(
         "pp_dpm_mclk": "0: 900Mhz\n1: 1300Mhz *",
         "pp_dpm_socclk": "0: 1143Mhz *",
         "pp_dpm_fclk": "0: 1200Mhz\n1: 2000Mhz *",
+        **_link("32.0"),
+        **_ECC,
     },
     {
         **_power(611_000_000, 750_000_000, "power1_input"),
@@ -146,18 +175,44 @@ MI300X = AmdCard(
     },
     _RAS_OF_MI300,
     {"SPX": 1, "DPX": 2, "QPX": 4, "CPX": 8},
+    table=(1, 7),
+    table_fields={
+        "hotspot": 61,
+        "memory": 47,
+        "power": 611,
+        "gfx": 88,
+        "umc": 31,
+        "energy": 65_536_000_000,  # 1,000,000 J
+        "clock": 3_600_000_000_000,
+        "cycles": 3_600_000,
+        "prochot": 0,
+        "ppt": 36_000,
+        "socket_thm": 0,
+        "vr_thm": 0,
+        "hbm_thm": 1_800,
+        "pcie_width": 16,
+        "pcie_speed": 320,
+        "xgmi_width": 16,
+        "xgmi_speed": 32,
+        "replays": 4,
+        "xgmi_read": tuple(1_000_000 + link for link in range(7)),
+        "xgmi_written": tuple(2_000_000 + link for link in range(7)),
+        "xgmi_status": (1, 1, 1, 1, 1, 1, 0),
+    },
+    dies=(81, 83, 85, 87, 89, 91, 93, 95),
 )
-MI355X = AmdCard(
-    "AMD Instinct MI355X",
-    0x75A3,
-    PROCESSING,
-    90500,
-    1024,
-    288 * GIB,
-    {**MI300X.files, "pp_dpm_sclk": "0: 500Mhz\n1: 2400Mhz *"},
-    {**MI300X.hwmon, **_power(1_120_000_000, 1_400_000_000, "power1_input")},
-    _RAS_OF_MI300,
-    {"SPX": 1, "DPX": 2, "CPX": 8},
+MI355X = replace(
+    MI300X,
+    name="AMD Instinct MI355X",
+    device=0x75A3,
+    gfx_target_version=90500,
+    simd_count=1024,
+    vram_bytes=288 * GIB,
+    files={**MI300X.files, "pp_dpm_sclk": "0: 500Mhz\n1: 2400Mhz *"},
+    hwmon={**MI300X.hwmon, **_power(1_120_000_000, 1_400_000_000, "power1_input")},
+    modes={"SPX": 1, "DPX": 2, "CPX": 8},
+    table=(1, 8),
+    table_fields={**MI300X.table_fields, "power": 1120},
 )
 RX_7900_XTX = AmdCard(
     "",
@@ -177,6 +232,7 @@ RX_7900_XTX = AmdCard(
         "pp_dpm_fclk": "0: 500Mhz\n1: 1800Mhz *",
         "pp_dpm_vclk": "0: 500Mhz *\n1: 2200Mhz",
         "pp_dpm_dcefclk": "0: 417Mhz *\n1: 1334Mhz",
+        **_link("16.0"),
     },
     {
         **_VOLTAGE,
@@ -189,6 +245,15 @@ RX_7900_XTX = AmdCard(
         "fan1_min": "0",
         "fan1_max": "3300",
         "pwm1": "127",
+    },
+    # The energy counter of this generation stays at 0.
+    table_fields={
+        **_heat_and_load(55, 72, 78, 81, 64),
+        "mm": 7,
+        "power": 287,
+        "energy": 0,
+        "clock": 3_600_000_000_000,
+        "throttle_bits": 0,
     },
 )
 # A Phoenix laptop's graphics: no unique id, memory that is the host's, no limits.
@@ -210,4 +275,6 @@ APU = AmdCard(
         "freq1_input": "800000000",
     },
     unique=False,
+    table=(2, 1),
+    table_fields={"gfx": 5, "gfx_temperature": 39, "power": 4},
 )

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from collectors.sysfs import Root
 from tests.doubles.amd_cards import DISPLAY, AmdCard
+from tests.doubles.amd_metrics import Value, table
 
 _VENDOR = 0x1002
 _BUS = "pci0000:00"
@@ -106,7 +107,20 @@ class Gpu:
         self.mode, self.memory_mode = mode, memory_mode
         self.write("current_compute_partition", mode)
         self.write("current_memory_partition", memory_mode)
+        self.write_table()
         self.tree.write_topology()
+
+    def write_table(self, **fields: Value) -> None:
+        """Let `gpu_metrics` say what the card's kind says, and something else in the given fields."""
+        kind, count = self.kind, self.partitions
+        filled, parts = {**kind.table_fields, **fields}, []
+        if kind.dies:
+            each = len(kind.dies) // count
+            parts = [
+                {"gfx": kind.dies[part * each : (part + 1) * each], "vcn": (5,), "jpeg": (3,)} for part in range(count)
+            ]
+            filled.setdefault("partitions", count)
+        self.write_bytes("gpu_metrics", table(kind.table, filled, parts))
 
 
 class AmdTree:
@@ -212,6 +226,7 @@ class AmdTree:
         }
         for name, text in files.items():
             gpu.write(name, text)
+        gpu.write_table()
         if kind.ras:
             gpu.write_bytes("ras/gpu_vram_bad_pages", b"")
 

@@ -40,7 +40,7 @@ def test_a_gpu_that_cannot_be_cut_has_none_and_no_mode(tree: AmdTree) -> None:
     whole = tree.add(MI210, "0000:63:00.0")
     reading = collector_of(tree).read(ALL)
     assert value(reading, catalog.PARTITIONS, whole.uuid) == 0
-    assert values(reading, catalog.MODE_STATE, whole.uuid) == {}
+    assert values(reading, catalog.MODE_STATE, whole.uuid) == {("ecc",): 1}
 
 
 @pytest.mark.parametrize(("mode", "memory", "count"), [("DPX", "NPS1", 2), ("QPX", "NPS1", 4), ("CPX", "NPS4", 8)])

@@ -291,3 +291,23 @@ def test_the_file_that_blocks_is_never_read(tree: AmdTree) -> None:
     gpu = tree.add(RX_7900_XTX, _ADDRESS)
     gpu.fail("pcie_bw")
     assert collector_of(tree, Wishes(pcie_throughput=True)).read(ALL).faults == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "on"), [("feature mask: 0x3f", 1), ("feature mask: 0x3e", 0), ("feature mask: 0x0", 0)]
+)
+def test_ecc_is_the_lowest_bit_of_the_watched_blocks(tmp_path: Path, text: str, on: int) -> None:
+    tree = AmdTree(tmp_path / "sys")
+    gpu = tree.add(MI210, _ADDRESS)
+    gpu.write("ras/features", text)
+    assert value(collector_of(tree).read(ALL), catalog.MODE_STATE, gpu.uuid, "ecc") == on
+
+
+@pytest.mark.parametrize("text", ["feature mask: 63", "0x3f", "feature mask: 0x"])
+def test_features_that_are_no_mask_are_a_fault(tmp_path: Path, text: str) -> None:
+    tree = AmdTree(tmp_path / "sys")
+    gpu = tree.add(MI210, _ADDRESS)
+    gpu.write("ras/features", text)
+    reading = collector_of(tree).read(ALL)
+    assert value(reading, catalog.MODE_STATE, gpu.uuid, "ecc") is None
+    assert reasons(reading) == {(gpu.uuid, "invalid_value")}

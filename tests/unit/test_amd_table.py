@@ -145,6 +145,7 @@ def test_a_table_that_cannot_be_read_is_one_fault_and_asked_again(tree: AmdTree,
 
 def test_a_card_without_the_table_is_read_by_its_files(tree: AmdTree) -> None:
     card = tree.add(MI210, "0000:63:00.0")
+    card.remove("gpu_metrics")
     table = Table(Metrics(energy_joules=7.0))
     reading = collector_of(tree, parse=table.parse).read(ALL)
     assert table.asked == 0

@@ -1,0 +1,133 @@
+from pathlib import Path
+
+import pytest
+
+from collectors import catalog
+from collectors.amd.metrics import Residencies
+from collectors.amd.metrics_blob import parse
+from collectors.amd.residency import HeldTime
+from tests.doubles.amd_cards import APU, MI210, MI300X, AmdCard
+from tests.doubles.amd_node import ALL, FAST, collector_of, values
+from tests.doubles.amd_tree import AmdTree, Gpu
+
+_SECOND = 1_000_000_000
+NONE = {("power",): 0, ("thermal",): 0, ("reliability",): 0, ("external",): 0}
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> AmdTree:
+    return AmdTree(tmp_path / "sys")
+
+
+def _card(tree: AmdTree, kind: AmdCard) -> Gpu:
+    return tree.add(kind, "0000:05:00.0")
+
+
+@pytest.mark.parametrize(
+    ("bits", "reasons"),
+    [
+        ([], ()),
+        ([0], ("power",)),
+        ([7], ("power",)),
+        ([22], ("power",)),
+        ([56], ("power",)),
+        ([32], ("thermal",)),
+        ([45], ("thermal",)),
+        ([46], ("external",)),
+        ([47], ("external",)),
+        ([57], ("reliability",)),
+        ([0, 36, 47, 57], ("power", "thermal", "external", "reliability")),
+        ([48, 58, 63], ()),  # no such reasons
+    ],
+)
+def test_a_card_with_bits_tells_what_holds_now(tree: AmdTree, bits: list[int], reasons: tuple[str, ...]) -> None:
+    gpu = _card(tree, MI210)
+    gpu.write_table(throttle_bits=sum(1 << bit for bit in bits))
+    reading = collector_of(tree, parse=parse).read(ALL)
+    expected = NONE | {(reason,): 1 for reason in reasons}
+    assert values(reading, catalog.THROTTLE_ACTIVE, gpu.uuid) == expected
+    assert catalog.THROTTLE_SECONDS in {each.metric for each in reading.unsupported}
+
+
+def test_a_card_with_cycles_tells_what_held_between_two_readings(tree: AmdTree) -> None:
+    gpu = _card(tree, MI300X)
+    collector = collector_of(tree, parse=parse)
+    first = collector.read(ALL)
+    assert values(first, catalog.THROTTLE_ACTIVE, gpu.uuid) == {}
+    assert values(first, catalog.THROTTLE_SECONDS, gpu.uuid) == {("power",): 0, ("thermal",): 0, ("external",): 0}
+    gpu.write_table(cycles=3_610_000, clock=3_610 * _SECOND, ppt=36_000 + 2_500)
+    assert values(collector.read(FAST), catalog.THROTTLE_ACTIVE, gpu.uuid) == {
+        ("power",): 1,
+        ("thermal",): 0,
+        ("external",): 0,
+    }
+    gpu.write_table(cycles=3_620_000, clock=3_620 * _SECOND, ppt=36_000 + 2_500, vr_thm=5_000, hbm_thm=2_800)
+    last = collector.read(ALL)
+    assert values(last, catalog.THROTTLE_ACTIVE, gpu.uuid) == {("power",): 0, ("thermal",): 1, ("external",): 0}
+    # A quarter of ten seconds; of two causes of one reason the longer: half of ten seconds.
+    assert values(last, catalog.THROTTLE_SECONDS, gpu.uuid) == pytest.approx(
+        {("power",): 2.5, ("thermal",): 5.0, ("external",): 0}
+    )
+
+
+def test_the_rows_agree_within_a_poll(tree: AmdTree) -> None:
+    """Both ask for the same cycles, of which the second must not make an interval of no length."""
+    gpu = _card(tree, MI300X)
+    collector = collector_of(tree, parse=parse)
+    collector.read(ALL)
+    gpu.write_table(cycles=3_610_000, clock=3_610 * _SECOND, prochot=10_000)
+    reading = collector.read(ALL)
+    assert values(reading, catalog.THROTTLE_ACTIVE, gpu.uuid)["external",] == 1
+    assert values(reading, catalog.THROTTLE_SECONDS, gpu.uuid)["external",] == pytest.approx(10)
+
+
+def test_a_processor_before_version_two_two_tells_nothing_of_it(tree: AmdTree) -> None:
+    _card(tree, APU)
+    reading = collector_of(tree, parse=parse).read(ALL)
+    missing = {each.metric for each in reading.unsupported}
+    assert {catalog.THROTTLE_ACTIVE, catalog.THROTTLE_SECONDS} <= missing
+    assert reading.faults == ()
+
+
+def _at(cycles: int, seconds: float, **held: int) -> Residencies:
+    return Residencies(cycles, held, seconds)
+
+
+def test_counters_that_fell_tell_nothing_of_the_time_between() -> None:
+    time = HeldTime()
+    time.take(_at(1000, 10.0, ppt=500))
+    time.take(_at(2000, 11.0, ppt=1000))
+    assert time.seconds() == pytest.approx({"power": 0.5})
+    assert time.active() == {"power": True}
+    time.take(_at(100, 12.0, ppt=50))
+    assert time.active() == {}
+    assert time.seconds() == pytest.approx({"power": 0.5})
+    time.take(_at(1100, 13.0, ppt=1050))
+    assert time.seconds() == pytest.approx({"power": 1.5})
+
+
+@pytest.mark.parametrize(
+    ("cycles", "seconds", "ppt"),
+    [(1000, 11.0, 600), (2000, 10.0, 600), (2000, 9.0, 600), (2000, 11.0, 400)],
+)
+def test_an_interval_that_makes_no_sense_adds_nothing(cycles: int, seconds: float, ppt: int) -> None:
+    time = HeldTime()
+    time.take(_at(1000, 10.0, ppt=500))
+    time.take(_at(cycles, seconds, ppt=ppt))
+    assert time.seconds() == {"power": 0}
+    assert time.active() == {}
+
+
+def test_no_reason_holds_for_longer_than_the_time_that_passed() -> None:
+    time = HeldTime()
+    time.take(_at(1000, 10.0, ppt=0))
+    time.take(_at(1001, 11.0, ppt=5000))
+    assert time.seconds() == {"power": 1.0}
+
+
+def test_a_cause_that_is_not_counted_is_no_reason() -> None:
+    time = HeldTime()
+    assert time.seconds() == {}
+    time.take(_at(1000, 10.0, hbm_thm=1))
+    time.take(_at(2000, 11.0, hbm_thm=1, ppt=7))
+    assert time.active() == {"thermal": False}
