@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.contract.amd_bench import AmdBench
 from tests.contract.bench import Bench
 from tests.contract.nvidia_bench import NvidiaBench
 
@@ -14,7 +15,12 @@ def _nvidia(request: pytest.FixtureRequest, path: Path) -> AbstractContextManage
     return NvidiaBench(path, request.getfixturevalue("nvml_library"))
 
 
+def _amd(_: pytest.FixtureRequest, path: Path) -> AbstractContextManager[Bench]:
+    return AmdBench(path)
+
+
 _BENCHES: Mapping[str, Callable[[pytest.FixtureRequest, Path], AbstractContextManager[Bench]]] = {
+    "amd": _amd,
     "nvidia": _nvidia,
 }
 

@@ -37,8 +37,8 @@ class TestRealNvidia(ReadingRules):
             yield made
 
 
-def test_the_nvidia_collector_is_among_those_that_are_looked_at() -> None:
-    assert "nvidia" in REGISTERED
+def test_the_collectors_of_this_package_are_among_those_that_are_looked_at() -> None:
+    assert {"amd", "nvidia"} <= set(REGISTERED)
 
 
 def test_a_collector_without_a_bench_fails_with_what_to_add(request: pytest.FixtureRequest, tmp_path: Path) -> None:

@@ -3,67 +3,33 @@ from pathlib import Path
 
 import pytest
 
-from collectors.amd import SPEC
-from collectors.contract import Collector, CollectorSpec, Node, Reason, UnavailableError
+from collectors.contract import Reason, UnavailableError
 from collectors.metric import Cadence
-from collectors.sysfs import Root
-from tests.contract.bench import FIRST_MACHINE
+from tests.contract.amd_bench import KINDS, AmdBench
 from tests.contract.breaches import breaches
-from tests.contract.reading_rules import MIXTURES, ReadingRules
-from tests.doubles.amd_cards import APU, MI210, MI250X, MI250X_SECOND_DIE, MI300X, MI355X, RX_7900_XTX
+from tests.contract.reading_rules import MIXTURES
+from tests.doubles.amd_cards import MI210, MI300X
 from tests.doubles.amd_node import ALL, collector_of
 from tests.doubles.amd_tree import AmdTree
 
-KINDS = (MI210, MI250X, MI250X_SECOND_DIE, MI300X, MI355X, RX_7900_XTX, APU)
-
-
-class TreeBench:
-    """See `Readable`: a card of every kind, one of them cut into eight."""
-
-    spec: CollectorSpec = SPEC
-
-    def __init__(self, path: Path) -> None:
-        self.tree = AmdTree(path / "sys")
-        for bus, kind in enumerate(KINDS, start=1):
-            self.tree.add(kind, f"0000:{bus:02x}:00.0")
-        self.tree.gpus[KINDS.index(MI300X)].cut("CPX", "NPS4")
-        self._seconds = 0.0
-
-    def start(self, machine: str = FIRST_MACHINE) -> Collector:
-        """As the entry point does."""
-        return SPEC.create(Node(self.tree.root, Root(self.tree.path / "proc"), machine))
-
-    def pass_time(self, seconds: float) -> None:
-        """Every block errs twice a second."""
-        before, self._seconds = int(self._seconds), self._seconds + seconds
-        if int(self._seconds) == before:
-            return
-        for gpu in self.tree.gpus:
-            for block in gpu.kind.ras:
-                gpu.write(f"ras/{block}_err_count", f"ue: {int(self._seconds)}\nce: {int(self._seconds)}")
-
 
 @pytest.fixture
-def bench(tmp_path: Path) -> TreeBench:
-    return TreeBench(tmp_path)
+def bench(tmp_path: Path) -> AmdBench:
+    return AmdBench(tmp_path)
 
 
-class TestRules(ReadingRules):
-    """The contract's rules, over the tree."""
-
-
-def test_a_cut_card_under_changing_load_keeps_the_contract(bench: TreeBench) -> None:
+def test_a_cut_card_under_changing_load_keeps_the_contract(bench: AmdBench) -> None:
     gpu = bench.tree.gpus[KINDS.index(MI300X)]
     collector = bench.start()
     for mode in ("SPX", "CPX", "DPX", "SPX", "QPX"):
         gpu.cut(mode)
         for due in MIXTURES:
-            assert list(breaches(SPEC, collector.read(due), due)) == []
+            assert list(breaches(bench.spec, collector.read(due), due)) == []
 
 
-def test_the_first_reading_may_be_of_any_cadence(bench: TreeBench) -> None:
+def test_the_first_reading_may_be_of_any_cadence(bench: AmdBench) -> None:
     for due in MIXTURES:
-        assert list(breaches(SPEC, bench.start().read(due), due)) == []
+        assert list(breaches(bench.spec, bench.start().read(due), due)) == []
 
 
 def test_a_driver_that_goes_away_is_said_to_and_taken_up_again(tmp_path: Path) -> None:

@@ -1,0 +1,102 @@
+"""The bench of the AMD collector: a tree of files with a card of every kind."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Self
+
+from collectors import registry
+from collectors.contract import Collector, Node
+from collectors.sysfs import Root
+from tests.contract.bench import FIRST_MACHINE, Trouble
+from tests.doubles.amd_cards import APU, MI210, MI250X, MI250X_SECOND_DIE, MI300X, MI355X, RX_7900_XTX
+from tests.doubles.amd_tree import AmdTree, Gpu
+
+KINDS = (MI210, MI250X, MI250X_SECOND_DIE, MI300X, MI355X, RX_7900_XTX, APU)
+_NO_SLOW_FILE = "a file of a plain directory answers at once"
+_CYCLES_PER_SECOND = 1000
+_JOULES = 2**16  # in the units of the table
+
+
+class AmdBench:
+    """See `Bench`: a card of every kind, one of them cut into eight. A context manager.
+
+    Args:
+        path: Where its files go.
+    """
+
+    impossible: Mapping[Trouble, str] = MappingProxyType({Trouble.HANG: _NO_SLOW_FILE, Trouble.SLOW: _NO_SLOW_FILE})
+    library_modules: frozenset[str] = frozenset()
+    bare_environment: Mapping[str, str] = {"LD_LIBRARY_PATH": os.devnull}
+
+    def __init__(self, path: Path) -> None:
+        self.spec = next(spec for spec in registry.load() if spec.name == "amd")
+        self.tree = AmdTree(path / "sys")
+        for bus, kind in enumerate(KINDS, start=1):
+            self.tree.add(kind, f"0000:{bus:02x}:00.0")
+        self.tree.gpus[KINDS.index(MI300X)].cut("CPX", "NPS4")
+        self._module = self.tree.path / "module" / "amdgpu"
+        self._unloaded = path / "unloaded"
+        self._seconds = 0.0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Nothing but files was made."""
+
+    def start(self, machine: str = FIRST_MACHINE) -> Collector:
+        """As the entry point does."""
+        return self.spec.create(Node(self.tree.root, Root(self.tree.path / "proc"), machine))
+
+    def pass_time(self, seconds: float) -> None:
+        """Cards use energy and are held down now and then; every block errs twice a second."""
+        before, self._seconds = int(self._seconds), self._seconds + seconds
+        now = int(self._seconds)
+        if now == before:
+            return
+        for gpu in self.tree.gpus:
+            for block in gpu.kind.ras:
+                gpu.write(f"ras/{block}_err_count", f"ue: {now}\nce: {now}")
+            if gpu.kind.table_fields.get("energy"):
+                gpu.write_table(**_used(gpu, now))
+
+    def forget_ids(self) -> None:
+        """Cards that don't tell their ids, as a guest sees them."""
+        for gpu in self.tree.gpus:
+            if gpu.kind.unique:
+                gpu.remove("unique_id")
+                gpu.remove("serial_number")
+
+    def inject(self, trouble: Trouble) -> None:
+        """Let the driver misbehave."""
+        match trouble:
+            case Trouble.RAISE | Trouble.DRIVER_RELOAD:
+                for gpu in self.tree.gpus:
+                    gpu.unbind()
+                self._module.rename(self._unloaded)
+            case Trouble.DEVICE_LOST:
+                self.tree.gpus[0].unbind()
+            case Trouble.GARBAGE:
+                self.tree.gpus[0].write("gpu_busy_percent", "8083344")
+
+    def met(self) -> bool:
+        """Nothing here waits."""
+        return True
+
+    def heal(self) -> None:
+        """Everything as at first."""
+        if self._unloaded.exists():
+            self._unloaded.rename(self._module)
+        for gpu in self.tree.gpus:
+            if not gpu.present:
+                gpu.bind()
+        self.tree.gpus[0].write("gpu_busy_percent", MI210.files["gpu_busy_percent"])
+
+
+def _used(gpu: Gpu, seconds: int) -> dict[str, int]:
+    """What the fields of a table have come to after some seconds."""
+    per_second = {"energy": _JOULES, "clock": 10**9, "cycles": _CYCLES_PER_SECOND, "ppt": _CYCLES_PER_SECOND // 2}
+    filled = {name: value for name, value in gpu.kind.table_fields.items() if isinstance(value, int)}
+    return {name: filled[name] + rate * seconds for name, rate in per_second.items() if name in filled}
