@@ -43,6 +43,7 @@ class KfdNode:
         render: The minor number of its render node.
         simd_count: How many SIMD units it has.
         architecture: Such as `gfx942`; empty where unknown.
+        gpu_id: By what the driver's files about processes call it; None where unknown.
     """
 
     folder: Path
@@ -51,6 +52,7 @@ class KfdNode:
     render: int
     simd_count: int
     architecture: str
+    gpu_id: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +145,15 @@ def _node(folder: Path) -> KfdNode | None:
         known.get("drm_render_minor", -1),
         simd_count,
         _architecture(known.get("gfx_target_version", 0)),
+        _gpu_id(folder),
     )
+
+
+def _gpu_id(folder: Path) -> int | None:
+    try:
+        return read_number(folder / "gpu_id") or None  # 0 is a processor's
+    except CollectorError:
+        return None
 
 
 def _properties(path: Path) -> Mapping[str, int]:

@@ -79,6 +79,17 @@ def test_memory_is_that_of_the_node(tree: AmdTree) -> None:
     assert [memory_usage(node) for node in topology.nodes] == [2_907_979_776 + number for number in range(8)]
 
 
+@pytest.mark.parametrize("content", ["", "0\n", "x\n"])
+def test_a_node_may_be_without_its_id(tree: AmdTree, content: str) -> None:
+    gpu = tree.add(MI210, "0000:63:00.0")
+    before = read_topology(tree.root)
+    (tree.node(gpu) / "gpu_id").write_text(content)
+    after = read_topology(tree.root)
+    assert before is not None
+    assert after is not None
+    assert [node.gpu_id for node in (*before.nodes, *after.nodes)] == [1001, None]
+
+
 def test_a_bank_without_a_size_is_unsupported(tree: AmdTree) -> None:
     gpu = tree.add(MI210, "0000:63:00.0")
     (tree.node(gpu) / "mem_banks" / "0" / "properties").write_text("heap_type 1\n")

@@ -1,0 +1,153 @@
+"""Finds the clients of the graphics driver among the open files of all processes.
+
+To see them takes the host's process namespace and the right to look into other processes (CAP_SYS_PTRACE). Without
+either, fewer processes are found or none, which is no fault of the node.
+
+Every open file costs a look at its link, some 6 us each, and no file is opened but those that lead to a DRM device. So
+the files of a process are looked through while it is new, while it has a GPU open, and else in every eighth look: one
+that opens a GPU late is found by then.
+"""
+
+import os
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import islice
+
+from collectors.amd.fdinfo import Client, ClientKey, parse
+from collectors.amd.files import read_bytes
+from collectors.amd.kfd_processes import pids
+from collectors.contract import CollectorError
+from collectors.sysfs import Root
+
+_DRM = "/dev/dri/"
+# The kernel's own thread, which is process 2 of the machine and of no container.
+_KERNEL_THREAD = ("2", "comm")
+_KERNEL_THREAD_NAME = "kthreadd"
+_LONGEST_BYTES = 16 << 10
+_MOST_PROCESSES, _MOST_FDS, _MOST_READS = 32768, 4096, 4096
+_NEW_LOOKS, _ROUNDS = 3, 8
+_NS = 1_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A client in one look.
+
+    Attributes:
+        client: What was told of it.
+        at: When, in seconds of the clock.
+        busy: What share of the time since the last look it had each engine; empty where unknown.
+    """
+
+    client: Client
+    at: float
+    busy: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What one look has found.
+
+    Attributes:
+        clients: By process number. A client that several processes have open is given to one of them.
+        complete: Whether every process of the machine could be looked into.
+    """
+
+    clients: Mapping[int, tuple[Seen, ...]] = field(default_factory=dict)
+    complete: bool = False
+
+
+class Clients:
+    """Looks for clients, again and again.
+
+    Args:
+        procfs: The root of the host's `/proc`.
+        clock: Seconds of a clock that only rises.
+    """
+
+    def __init__(self, procfs: Root, clock: Callable[[], float]) -> None:
+        self._procfs = procfs
+        self._clock = clock
+        self._round = 0
+        self._looks: dict[int, int] = {}
+        self._holders: set[int] = set()
+        self._denied: set[int] = set()
+        self._last: dict[ClientKey, Seen] = {}
+        self._reads_left = 0
+
+    def look(self, first: Collection[int]) -> Look:
+        """Find the clients there are now.
+
+        Args:
+            first: Processes that are known to use a GPU. They are looked into in every look, and before others: a
+                client that their children have inherited is theirs.
+        """
+        self._round = (self._round + 1) % _ROUNDS
+        self._reads_left = _MOST_READS
+        running = pids(self._procfs.names())[:_MOST_PROCESSES]
+        worth = [pid for pid in running if pid in first or self._is_worth(pid)]
+        self._looks = {pid: min(self._looks.get(pid, 0) + 1, _NEW_LOOKS) for pid in running}
+        self._holders.intersection_update(running)
+        self._denied.intersection_update(running)
+        now: dict[ClientKey, Seen] = {}
+        found = {pid: tuple(self._clients(pid, now)) for pid in sorted(worth, key=lambda pid: (pid not in first, pid))}
+        self._last = now
+        of_host = self._procfs.text(*_KERNEL_THREAD) == _KERNEL_THREAD_NAME
+        return Look({pid: seen for pid, seen in found.items() if seen}, of_host and not self._denied)
+
+    def _is_worth(self, pid: int) -> bool:
+        is_new = self._looks.get(pid, 0) < _NEW_LOOKS
+        return is_new or pid in self._holders or pid % _ROUNDS == self._round
+
+    def _clients(self, pid: int, now: dict[ClientKey, Seen]) -> Iterator[Seen]:
+        """The clients of one process that no process before it has."""
+        names = self._drm_files(pid)
+        (self._holders.add if names else self._holders.discard)(pid)
+        for name in names:
+            client = self._read(pid, name)
+            if client is not None and client.key not in now:
+                now[client.key] = self._seen(client)
+                yield now[client.key]
+
+    def _drm_files(self, pid: int) -> list[str]:
+        """The descriptors that lead to a DRM device; none where the process has ended or may not be looked into."""
+        self._denied.discard(pid)
+        try:
+            with os.scandir(self._procfs.path / str(pid) / "fd") as entries:
+                return [entry.name for entry in islice(entries, _MOST_FDS) if _leads_to_drm(entry.path)]
+        except PermissionError:
+            self._denied.add(pid)
+        except OSError:
+            pass
+        return []
+
+    def _read(self, pid: int, name: str) -> Client | None:
+        if self._reads_left == 0:
+            return None
+        self._reads_left -= 1
+        try:
+            return parse(read_bytes(self._procfs.path / str(pid) / "fdinfo" / name, _LONGEST_BYTES))
+        except CollectorError:
+            return None
+
+    def _seen(self, client: Client) -> Seen:
+        at, last = self._clock(), self._last.get(client.key)
+        if last is None or at <= last.at:
+            return Seen(client, at, {})
+        before = last.client.engine_ns  # where an engine is missing, the client had not yet had it
+        spent = {engine: time - before.get(engine, 0) for engine, time in client.engine_ns.items()}
+        return Seen(client, at, {name: ns / _NS / (at - last.at) for name, ns in spent.items() if ns >= 0})
+
+
+def _leads_to_drm(link: str) -> bool:
+    """Whether a descriptor leads to a DRM device, by the link's text: to follow it could wait for a lost file server.
+
+    Raises:
+        PermissionError: Its process may not be looked into.
+    """
+    try:
+        return os.readlink(link).startswith(_DRM)  # noqa: PTH115, there are thousands of them in every look
+    except PermissionError:
+        raise
+    except OSError:
+        return False  # closed meanwhile

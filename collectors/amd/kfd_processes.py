@@ -1,0 +1,93 @@
+"""What the compute driver (KFD) tells of the processes that have opened it.
+
+Source: the kernel's `drivers/gpu/drm/amd/amdkfd/kfd_process.c`. A process has files for every GPU it may use from the
+moment it opens the driver, whether it uses them or not. So it counts for a GPU on which it holds memory or has a queue.
+
+`cu_occupancy` and `sdma_*` are not read. The first is the waves in flight at this moment, as a number of compute units:
+no share of time, and the driver reads registers of the GPU to count them. The second is about copies only.
+"""
+
+import re
+from collections.abc import Collection, Iterator, Mapping
+from pathlib import Path
+
+from collectors.amd.files import read_number
+from collectors.contract import CollectorError
+from collectors.sysfs import Root
+
+LARGEST_PID = 1 << 22  # of Linux
+# More than any card has: the driver counts up and down, and prints a count below zero as 2^64 less it.
+LARGEST_MEMORY_BYTES = 1 << 50
+
+_FOLDER = ("class", "kfd", "kfd", "proc")
+_NUMBER = re.compile(r"[0-9]{1,10}")
+_MEMORY = re.compile(r"vram_([0-9]{1,10})")
+# Newer kernels: of a process that opens the driver more than once, in its folder.
+_CONTEXT = re.compile(r"context_[0-9]{1,5}")
+_MOST_PROCESSES, _MOST_CONTEXTS, _MOST_QUEUES = 4096, 64, 1024
+
+
+def pids(names: Collection[str]) -> list[int]:
+    """The names of a folder that are numbers of processes, in order."""
+    numbers = (int(name) for name in names if _NUMBER.fullmatch(name))
+    return sorted(number for number in numbers if 0 < number <= LARGEST_PID)
+
+
+def read(sysfs: Root, gpu_ids: Collection[int]) -> Mapping[int, Mapping[int, int | None]] | None:
+    """Who uses which GPU. A process that ends meanwhile is left out.
+
+    Args:
+        sysfs: The root of the host's `/sys`.
+        gpu_ids: Of the nodes that matter.
+
+    Returns:
+        Bytes of device memory, None where that is unknown, by gpu_id, by process number of the host. None where the
+        driver does not tell.
+    """
+    if _FOLDER[-1] not in sysfs.names(*_FOLDER[:-1]):
+        return None
+    listed = pids(sysfs.names(*_FOLDER))[:_MOST_PROCESSES]
+    used = {pid: _used(Root(sysfs.path.joinpath(*_FOLDER, str(pid))), gpu_ids) for pid in listed}
+    return {pid: nodes for pid, nodes in used.items() if nodes}
+
+
+def _used(process: Root, gpu_ids: Collection[int]) -> Mapping[int, int | None]:
+    memory: dict[int, int] = {}
+    queued: set[int] = set()
+    for context in _contexts(process):
+        for gpu_id, used in _memory(context, gpu_ids):
+            memory[gpu_id] = memory.get(gpu_id, 0) + used
+        queued.update(_queued(context))
+    in_use = {gpu_id for gpu_id, used in memory.items() if used} | (queued & set(gpu_ids))
+    return {gpu_id: memory.get(gpu_id) for gpu_id in in_use}
+
+
+def _contexts(process: Root) -> Iterator[Root]:
+    yield process
+    for name in [name for name in process.names() if _CONTEXT.fullmatch(name)][:_MOST_CONTEXTS]:
+        yield Root(process.path / name)
+
+
+def _memory(context: Root, gpu_ids: Collection[int]) -> Iterator[tuple[int, int]]:
+    for name in context.names():
+        match = _MEMORY.fullmatch(name)
+        if match and int(match[1]) in gpu_ids:
+            used = _number(context.path / name)
+            if used is not None and 0 <= used <= LARGEST_MEMORY_BYTES:
+                yield int(match[1]), used
+
+
+def _queued(context: Root) -> Iterator[int]:
+    """The GPUs on which it has queues. An APU's memory is the host's, so that a queue may be all there is."""
+    for name in context.names("queues")[:_MOST_QUEUES]:
+        gpu_id = _number(context.path / "queues" / name / "gpuid")
+        if gpu_id is not None:
+            yield gpu_id
+
+
+def _number(path: Path) -> int | None:
+    """None also where the process has just ended."""
+    try:
+        return read_number(path)
+    except CollectorError:
+        return None
