@@ -9,7 +9,7 @@ from collectors.contract import Collector, CollectorSpec, Node
 
 
 def _create(node: Node) -> Collector:
-    return AmdCollector(node, time.time, parse)
+    return AmdCollector(node, time.time, parse, time.monotonic)
 
 
 SPEC = CollectorSpec(

@@ -11,16 +11,17 @@ from collectors.amd.identity import info_labels
 from collectors.amd.layout import Layout
 from collectors.amd.metrics import Parse
 from collectors.amd.partitions import Cut, Found, PartitionTable
+from collectors.amd.processes import Processes, Using, places_of
 from collectors.amd.residency import HeldTime
 from collectors.amd.slices import Slice
 from collectors.amd.visit import Visit
 from collectors.asking import Asker, Subject
-from collectors.contract import Device, Fault, Node, Partition, Reading, Reason, Sample
+from collectors.contract import Device, Fault, Node, Partition, Process, Reading, Reason, Sample
 from collectors.metric import Cadence, Metric
 from collectors.sysfs import Root
 
-_ROWS = {catalog.INFO} | health.ROWS | readings.DEVICE_ROWS
-_PARTITION_ROWS = {catalog.INFO, catalog.COMPUTE_RATIO} | slices.ROWS
+_ROWS = {catalog.INFO, catalog.PROCESSES} | health.ROWS | readings.DEVICE_ROWS
+_PARTITION_ROWS = {catalog.INFO, catalog.COMPUTE_RATIO, catalog.PROCESSES} | slices.ROWS
 METRICS: tuple[Metric, ...] = tuple(row for row in catalog.ROWS if row in _ROWS)
 PARTITION_METRICS: tuple[Metric, ...] = tuple(row for row in catalog.ROWS if row in _PARTITION_ROWS)
 
@@ -34,14 +35,18 @@ class _Part:
         cut: How it is cut.
         samples: Of the GPU, whatever their cadence.
         partition_samples: Of its partitions.
+        processes: On it.
         faults: What failed.
+        asked: Whether it was asked: it is there, and awake.
     """
 
     entry: Entry
     cut: Cut
     samples: list[Sample]
     partition_samples: list[Sample] = field(default_factory=list)
+    processes: list[Process] = field(default_factory=list)
     faults: list[Fault] = field(default_factory=list)
+    asked: bool = False
 
     @property
     def uuid(self) -> str:
@@ -56,6 +61,14 @@ class _Part:
     def partitions(self) -> tuple[Partition, ...]:
         return tuple(found.partition for found in self.cut.found)
 
+    def take(self, using: Using) -> None:
+        """Add who uses it."""
+        for (device, partition), count in using.counts.items():
+            if device == self.uuid:
+                samples = self.partition_samples if partition else self.samples
+                samples.append(Sample(catalog.PROCESSES, device, count, partition))
+        self.processes = [process for process in using.records if process.device_uuid == self.uuid]
+
 
 class AmdCollector:
     """Reads AMD GPUs through the files of the kernel's amdgpu and amdkfd drivers.
@@ -64,9 +77,10 @@ class AmdCollector:
         node: The machine.
         wall_clock: Unix time in seconds, for the times of events.
         parse: Understands the table `gpu_metrics`.
+        clock: Seconds of a clock that only rises.
     """
 
-    def __init__(self, node: Node, wall_clock: Callable[[], float], parse: Parse) -> None:
+    def __init__(self, node: Node, wall_clock: Callable[[], float], parse: Parse, clock: Callable[[], float]) -> None:
         self._node = node
         self._parse = parse
         self._devices = DeviceTable(node)
@@ -74,6 +88,7 @@ class AmdCollector:
         self._health = Health(node.sysfs, wall_clock)
         self._asker: Asker[Root, Visit] = Asker(node.sysfs)
         self._partition_asker: Asker[Root, Slice] = Asker(node.sysfs)
+        self._processes = Processes(node, clock)
         self._cuts: dict[str, Cut] = {}
         self._held_times: dict[str, HeldTime] = {}
         self._questions = readings.device_questions(node.wishes)
@@ -88,6 +103,8 @@ class AmdCollector:
         for uuid in self._devices.renewed():
             self._forget(uuid)
         parts = [self._read(entry, due) for entry in self._devices.entries]
+        if catalog.PROCESSES.cadence in due:
+            self._read_processes([part for part in parts if part.asked])
         if not self._partitions.unchanged():
             self._withdraw(parts)
         samples = [sample for part in parts for sample in (*part.samples, *part.partition_samples)]
@@ -95,6 +112,7 @@ class AmdCollector:
             devices=tuple(part.device for part in parts),
             partitions=tuple(partition for part in parts for partition in part.partitions),
             samples=tuple(sample for sample in samples if sample.metric.cadence in due),
+            processes=tuple(process for part in parts for process in part.processes),
             faults=(*faults, *(fault for part in parts for fault in part.faults)),
             unsupported=(*self._asker.unsupported(), *self._partition_asker.unsupported()),
         )
@@ -128,6 +146,7 @@ class AmdCollector:
         return _Part(entry, cut, [infos[0], *self._health.events(uuid)], infos[1:])
 
     def _ask(self, layout: Layout, part: _Part, due: frozenset[Cadence]) -> None:
+        part.asked = True
         uuid = part.uuid
         visit = Visit(layout, part.cut, self._parse, self._held_times.setdefault(uuid, HeldTime()))
         findings = self._asker.ask(Subject(uuid), visit, self._questions, due)
@@ -156,6 +175,17 @@ class AmdCollector:
         part.partition_samples += findings.samples
         part.faults += findings.faults
 
+    def _read_processes(self, parts: list[_Part]) -> None:
+        places = [
+            place
+            for part in parts
+            if part.entry.layout is not None
+            for place in places_of(part.uuid, part.entry.layout, part.cut, self._partitions.topology)
+        ]
+        using = self._processes.read(places)
+        for part in parts:
+            part.take(using)
+
     def _note_cut(self, uuid: str, cut: Cut) -> None:
         if uuid in self._cuts and _names(self._cuts[uuid]) != _names(cut):
             self._forget(uuid)
@@ -176,6 +206,7 @@ class AmdCollector:
             if part.cut.found or not self._partitions.still_whole(layout):
                 part.cut = Cut(known=False)
                 part.partition_samples = []
+                part.processes = []
                 part.samples = [sample for sample in part.samples if not _is_of_cut(sample)]
                 self._partition_asker.forget(part.uuid)
 
@@ -185,7 +216,8 @@ def _names(cut: Cut) -> frozenset[str]:
 
 
 def _is_of_cut(sample: Sample) -> bool:
-    return sample.metric is catalog.PARTITIONS or sample.labels == modes.PARTITIONING
+    of_cut = sample.metric in (catalog.PARTITIONS, catalog.PROCESSES)
+    return of_cut or sample.labels == modes.PARTITIONING
 
 
 def _sleeps(layout: Layout) -> bool:

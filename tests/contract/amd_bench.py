@@ -8,9 +8,9 @@ from typing import Self
 
 from collectors import registry
 from collectors.contract import Collector, Node
-from collectors.sysfs import Root
 from tests.contract.bench import FIRST_MACHINE, Trouble
 from tests.doubles.amd_cards import APU, MI210, MI250X, MI250X_SECOND_DIE, MI300X, MI355X, RX_7900_XTX
+from tests.doubles.amd_processes import AmdProcesses, engine, vram
 from tests.doubles.amd_tree import AmdTree, Gpu
 
 KINDS = (MI210, MI250X, MI250X_SECOND_DIE, MI300X, MI355X, RX_7900_XTX, APU)
@@ -36,9 +36,12 @@ class AmdBench:
         for bus, kind in enumerate(KINDS, start=1):
             self.tree.add(kind, f"0000:{bus:02x}:00.0")
         self.tree.gpus[KINDS.index(MI300X)].cut("CPX", "NPS4")
+        self.processes = AmdProcesses(self.tree, path / "proc")
+        self.processes.compute(10, self.tree.gpus[KINDS.index(MI300X)], 3, memory=5, queues=1)
         self._module = self.tree.path / "module" / "amdgpu"
         self._unloaded = path / "unloaded"
         self._seconds = 0.0
+        self._draw()
 
     def __enter__(self) -> Self:
         return self
@@ -48,7 +51,7 @@ class AmdBench:
 
     def start(self, machine: str = FIRST_MACHINE) -> Collector:
         """As the entry point does."""
-        return self.spec.create(Node(self.tree.root, Root(self.tree.path / "proc"), machine))
+        return self.spec.create(Node(self.tree.root, self.processes.root, machine))
 
     def pass_time(self, seconds: float) -> None:
         """Cards use energy and are held down now and then; every block errs twice a second."""
@@ -61,6 +64,7 @@ class AmdBench:
                 gpu.write(f"ras/{block}_err_count", f"ue: {now}\nce: {now}")
             if gpu.kind.table_fields.get("energy"):
                 gpu.write_table(**_used(gpu, now))
+        self._draw()
 
     def forget_ids(self) -> None:
         """Cards that don't tell their ids, as a guest sees them."""
@@ -93,6 +97,11 @@ class AmdBench:
             if not gpu.present:
                 gpu.bind()
         self.tree.gpus[0].write("gpu_busy_percent", MI210.files["gpu_busy_percent"])
+
+    def _draw(self) -> None:
+        """A program draws on one of the cards all the time."""
+        gpu = self.tree.gpus[KINDS.index(RX_7900_XTX)]
+        self.processes.open(20, 5, gpu, 7, vram(4), engine("gfx", int(self._seconds * 1e9)))
 
 
 def _used(gpu: Gpu, seconds: int) -> dict[str, int]:

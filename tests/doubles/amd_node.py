@@ -14,6 +14,7 @@ ALL = frozenset(Cadence)
 FAST = frozenset({Cadence.FAST})
 MACHINE = "a machine"
 NOW = 1_700_000_000.0
+NOWHERE = Root(Path("/nonexistent"))
 
 
 def no_table(_: bytes) -> Metrics:
@@ -26,9 +27,11 @@ def collector_of(
     wishes: Wishes | None = None,
     wall_clock: Callable[[], float] = lambda: NOW,
     parse: Parse = no_table,
+    procfs: Root = NOWHERE,
+    clock: Callable[[], float] = lambda: 0.0,
 ) -> AmdCollector:
     """A collector that reads the tree."""
-    return AmdCollector(Node(tree.root, Root(Path("/nonexistent")), MACHINE, wishes or Wishes()), wall_clock, parse)
+    return AmdCollector(Node(tree.root, procfs, MACHINE, wishes or Wishes()), wall_clock, parse, clock)
 
 
 def values(reading: Reading, metric: Metric, uuid: str, partition: str = "") -> dict[tuple[str, ...], float]:
