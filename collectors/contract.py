@@ -234,11 +234,13 @@ class Wishes:
         each_link: Interconnect series for each link instead of their sum.
         pcie_throughput: Readings that block, as NVML's PCIe throughput does for 20 ms a direction.
         wake_sleeping: Ask also devices that the kernel has put to sleep, which wakes them.
+        by_library: Names of collectors that are to read by their vendor's library what the kernel's files tell too.
     """
 
     each_link: bool = False
     pcie_throughput: bool = False
     wake_sleeping: bool = False
+    by_library: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from exporter.config_environment import read_defaults, read_environment
 from exporter.config_error import ConfigError, shown
 from exporter.config_file import read_config_file
 from exporter.logs import Format, Level
-from exporter.options import Given, Option
+from exporter.options import AmdBackend, Given, Option
 
 T = TypeVar("T")
 
@@ -104,6 +104,17 @@ class Poll:
 
 
 @dataclass(frozen=True, slots=True)
+class Amd:
+    """How AMD GPUs are read.
+
+    Attributes:
+        backend: By what.
+    """
+
+    backend: AmdBackend
+
+
+@dataclass(frozen=True, slots=True)
 class Collect:
     """Readings beyond the usual ones.
 
@@ -130,6 +141,7 @@ class Settings:
     node: NodeName
     kubelet: Kubelet
     poll: Poll
+    amd: Amd
     collect: Collect
 
 
@@ -203,6 +215,7 @@ def _settings(given: _Sources) -> Settings:
             max_age=given.value(options.MAX_AGE),
             version_mismatch_timeout=given.value(options.VERSION_MISMATCH_TIMEOUT),
         ),
+        amd=Amd(given.value(options.AMD_BACKEND)),
         collect=Collect(
             each_link=given.value(options.EACH_LINK),
             pcie_throughput=given.value(options.PCIE_THROUGHPUT),

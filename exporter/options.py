@@ -110,6 +110,14 @@ class Section:
     help: str
 
 
+class AmdBackend(StrEnum):
+    """By what AMD GPUs are read."""
+
+    AUTO = "auto"
+    KERNEL = "kernel"
+    ROCM_SMI = "rocm-smi"
+
+
 class Action(StrEnum):
     """What the command does; the value is its flag without the dashes, for `CHECK` the word."""
 
@@ -133,6 +141,7 @@ SECTIONS = (
     Section("node", "The machine."),
     Section("kubelet", "Which containers hold which devices, by the kubelet's PodResources API."),
     Section("poll", "How the hardware is read."),
+    Section("amd", "AMD GPUs."),
     Section("collect", "Readings beyond the usual ones, and the care that is taken of the hardware."),
 )
 
@@ -218,6 +227,13 @@ VERSION_MISMATCH_TIMEOUT = Option(
     "exporter ends with exit code 4: only a restarted container is given the new library.",
     reloadable=True,
 )
+AMD_BACKEND = Option(
+    "amd.backend",
+    choice(AmdBackend),
+    "auto",
+    "By what AMD GPUs are read: the kernel's files, or rocm-smi, AMD's library, for what it can tell. With auto it is "
+    "the files wherever they exist, which is wherever amdgpu drives a GPU. See docs/amd.md.",
+)
 EACH_LINK = Option(
     "collect.each_link",
     SWITCH,
@@ -261,6 +277,7 @@ OPTIONS: tuple[Option[object], ...] = (
     DEADLINE,
     MAX_AGE,
     VERSION_MISMATCH_TIMEOUT,
+    AMD_BACKEND,
     EACH_LINK,
     PCIE_THROUGHPUT,
     WAKE_SLEEPING,

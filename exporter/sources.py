@@ -16,6 +16,7 @@ from exporter.attribution.podresources import PodResourcesClient
 from exporter.attribution.simulated import SimulatedPods
 from exporter.attribution.watcher import KubeletWatcher
 from exporter.config import Kubelet, Poll, Settings
+from exporter.options import AmdBackend
 from exporter.poller import Poller
 
 _log = logging.getLogger(__name__)
@@ -63,7 +64,8 @@ def node_of(settings: Settings, hostname: str) -> Node:
     """Where the collectors find the machine, and what they are to do there."""
     sysfs, procfs = Root(settings.path.sysfs), Root(settings.path.procfs)
     collect = settings.collect
-    wishes = Wishes(collect.each_link, collect.pcie_throughput, collect.wake_sleeping)
+    by_library = frozenset({"amd"} if settings.amd.backend is AmdBackend.ROCM_SMI else ())
+    wishes = Wishes(collect.each_link, collect.pcie_throughput, collect.wake_sleeping, by_library)
     return Node(sysfs, procfs, machine_identity(sysfs, settings.node.name, hostname), wishes)
 
 

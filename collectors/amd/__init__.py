@@ -1,19 +1,34 @@
 """AMD GPUs, read through the kernel's files. Importing this touches no hardware."""
 
+import sys
 import time
 
 from collectors.amd.collector import METRICS, PARTITION_METRICS, AmdCollector
 from collectors.amd.identity import DRA_DRIVER, RESOURCE_PREFIX
 from collectors.amd.metrics_blob import parse
+from collectors.amd.rocm_smi import worker
+from collectors.amd.rocm_smi.backend import RocmSmiBackend
+from collectors.amd.rocm_smi.child import Child
+from collectors.amd.rocm_smi.cross_check import KernelFiles
 from collectors.contract import Collector, CollectorSpec, Node
+
+_NAME = "amd"
+# Long for a library that reads files, short enough for a poll that is late to be over soon.
+_DEADLINE_SECONDS = 5.0
 
 
 def _create(node: Node) -> Collector:
-    return AmdCollector(node, time.time, parse, time.monotonic)
+    library = _library(node) if _NAME in node.wishes.by_library else None
+    return AmdCollector(node, time.time, parse, time.monotonic, library)
+
+
+def _library(node: Node) -> RocmSmiBackend:
+    command = (sys.executable, "-m", worker.__name__)
+    return RocmSmiBackend(Child(command, time.monotonic, _DEADLINE_SECONDS), KernelFiles(node.sysfs))
 
 
 SPEC = CollectorSpec(
-    name="amd",
+    name=_NAME,
     metrics=METRICS,
     resource_prefixes=(RESOURCE_PREFIX, DRA_DRIVER),
     create=_create,

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from typing import Protocol
 
 from collectors import catalog
 from collectors.amd import health, modes, readings, slices
@@ -13,6 +14,7 @@ from collectors.amd.metrics import Parse
 from collectors.amd.partitions import Cut, Found, PartitionTable
 from collectors.amd.processes import Processes, Using, places_of
 from collectors.amd.residency import HeldTime
+from collectors.amd.rocm_smi.questions import Backend
 from collectors.amd.slices import Slice
 from collectors.amd.visit import Visit
 from collectors.asking import Asker, Subject
@@ -24,6 +26,14 @@ _ROWS = {catalog.INFO, catalog.PROCESSES} | health.ROWS | readings.DEVICE_ROWS
 _PARTITION_ROWS = {catalog.INFO, catalog.COMPUTE_RATIO, catalog.PROCESSES} | slices.ROWS
 METRICS: tuple[Metric, ...] = tuple(row for row in catalog.ROWS if row in _ROWS)
 PARTITION_METRICS: tuple[Metric, ...] = tuple(row for row in catalog.ROWS if row in _PARTITION_ROWS)
+
+
+class Library(Backend, Protocol):
+    """Asks the vendor's library."""
+
+    def close(self) -> None:
+        """Let go of it; a later question takes it up again."""
+        ...
 
 
 @dataclass(slots=True)
@@ -78,10 +88,19 @@ class AmdCollector:
         wall_clock: Unix time in seconds, for the times of events.
         parse: Understands the table `gpu_metrics`.
         clock: Seconds of a clock that only rises.
+        library: Asked in place of the files what it may know; None for files alone.
     """
 
-    def __init__(self, node: Node, wall_clock: Callable[[], float], parse: Parse, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        node: Node,
+        wall_clock: Callable[[], float],
+        parse: Parse,
+        clock: Callable[[], float],
+        library: Library | None = None,
+    ) -> None:
         self._node = node
+        self._library = library
         self._parse = parse
         self._devices = DeviceTable(node)
         self._partitions = PartitionTable(node.sysfs)
@@ -91,7 +110,7 @@ class AmdCollector:
         self._processes = Processes(node, clock)
         self._cuts: dict[str, Cut] = {}
         self._held_times: dict[str, HeldTime] = {}
-        self._questions = readings.device_questions(node.wishes)
+        self._questions = readings.device_questions(node.wishes, library)
         self._unknown_tables: set[str] = set()
 
     def read(self, due: frozenset[Cadence]) -> Reading:
@@ -118,7 +137,9 @@ class AmdCollector:
         )
 
     def close(self) -> None:
-        """Nothing is held open between two reads."""
+        """End the process that asks the library; nothing else is held open between two reads."""
+        if self._library is not None:
+            self._library.close()
 
     def _read(self, entry: Entry, due: frozenset[Cadence]) -> _Part:
         uuid = entry.identity.device.uuid

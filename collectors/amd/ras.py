@@ -67,12 +67,23 @@ def read_counts(device: Path) -> Mapping[str, ErrorCount]:
     counts = {}
     for name in names:
         try:
-            counts[name.removesuffix(_SUFFIX)] = _count(device / _FOLDER / name)
+            counts[name.removesuffix(_SUFFIX)] = read_count(device, name.removesuffix(_SUFFIX))
         except UnsupportedError:  # a block that is listed and not watched
             continue
     if not counts:
         raise UnsupportedError("ras: no error counts")
     return counts
+
+
+def read_count(device: Path, block: str) -> ErrorCount:
+    """Errors of one block: ras/<block>_err_count.
+
+    Raises:
+        UnsupportedError: The block has no such count.
+        UnavailableError: It can't be read.
+        InvalidValueError: It is no count.
+    """
+    return _count(device / _FOLDER / f"{block}{_SUFFIX}")
 
 
 def read_bad_pages(device: Path) -> BadPages:

@@ -1,20 +1,49 @@
-"""What a GPU is asked: the files behind each row of the catalogue."""
+"""What a GPU is asked: the files behind each row of the catalogue, or the library in their place."""
 
+from collections.abc import Iterator
+from dataclasses import replace
+
+from collectors import query
 from collectors.amd import hwmon, links, load, modes, ras, table, throttling
 from collectors.amd.query import Questions
+from collectors.amd.rocm_smi import questions
+from collectors.amd.rocm_smi.questions import Backend
+from collectors.amd.visit import Visit
 from collectors.contract import Wishes
 from collectors.metric import Metric
 from collectors.query import rows_of
+from collectors.sysfs import Root
 
 
-def device_questions(wishes: Wishes) -> Questions:
+def device_questions(wishes: Wishes, library: Backend | None = None) -> Questions:
     """What a GPU is asked.
 
     Args:
         wishes: What is to be read beyond the usual.
+        library: Asked in place of the files what it may know; None for files alone.
     """
     of_links = links.QUERIES_OF_EACH_LINK if wishes.each_link else links.QUERIES
-    return (*modes.QUERIES, *load.QUERIES, *hwmon.QUERIES, *of_links, *ras.QUERIES, table.BATCH, *throttling.QUERIES)
+    files: Questions = (
+        *modes.QUERIES,
+        *load.QUERIES,
+        *hwmon.QUERIES,
+        *of_links,
+        *ras.QUERIES,
+        table.BATCH,
+        *throttling.QUERIES,
+    )
+    return files if library is None else (*_without(files, questions.ROWS), *questions.batches(library))
+
+
+def _without(
+    asked: Questions, rows: frozenset[Metric]
+) -> Iterator[query.Query[Root, Visit] | query.Batch[Root, Visit]]:
+    """The questions that feed other rows."""
+    for question in asked:
+        if isinstance(question, query.Batch):
+            yield replace(question, parts=tuple(part for part in question.parts if not rows & {*part.rows}))
+        elif not rows & {*question.rows}:
+            yield question
 
 
 # Every row that a device can be asked for.

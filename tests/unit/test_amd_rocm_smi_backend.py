@@ -20,6 +20,7 @@ class FakeChild:
         self.answer: object = None
         self.asked: list[list[str]] = []
         self.started_anew = 0
+        self.closed = 0
 
     def ask(self, question: bytes) -> bytes:
         request = json.loads(question)
@@ -33,6 +34,9 @@ class FakeChild:
 
     def start_anew(self) -> None:
         self.started_anew += 1
+
+    def close(self) -> None:
+        self.closed += 1
 
 
 def nothing_against(_: str, __: str) -> None:

@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from exporter.config import Collect, Kubelet, Log, Mounts, NodeName, Poll, Settings, Web, load
+from exporter.config import Amd, Collect, Kubelet, Log, Mounts, NodeName, Poll, Settings, Web, load
 from exporter.config_error import ConfigError
 from exporter.logs import Format, Level
+from exporter.options import AmdBackend
 from tools.gen_configuration import example
 
 DATA = Path(__file__).parent.parent / "data" / "config"
@@ -18,6 +19,7 @@ DEFAULTS = Settings(
     node=NodeName(None),
     kubelet=Kubelet(Path("/var/lib/kubelet/pod-resources/kubelet.sock"), 5.0, 5.0, 60.0),
     poll=Poll(1.0, 10.0, 60.0, 5.0, 10.0, 120.0),
+    amd=Amd(AmdBackend.AUTO),
     collect=Collect(each_link=False, pcie_throughput=False, wake_sleeping=False, processes=False),
 )
 LEVEL_VARIABLE = "ACCELERATOR_EXPORTER_LOG_LEVEL"
@@ -47,6 +49,7 @@ def test_a_file_can_set_everything() -> None:
         node=NodeName("worker-7.example"),
         kubelet=Kubelet(Path("/run/kubelet/pod-resources.sock"), 10.0, 2.5, 90.0),
         poll=Poll(0.5, 5.0, 120.0, 3.0, 15.0, 90.0),
+        amd=Amd(AmdBackend.ROCM_SMI),
         collect=Collect(each_link=True, pcie_throughput=True, wake_sleeping=True, processes=True),
     )
 

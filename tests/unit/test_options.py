@@ -33,6 +33,7 @@ def test_the_table_holds_these_options_and_defaults() -> None:
         "poll.deadline": "5s",
         "poll.max_age": "10s",
         "poll.version_mismatch_timeout": "2m",
+        "amd.backend": "auto",
         "collect.each_link": "false",
         "collect.pcie_throughput": "false",
         "collect.wake_sleeping": "false",
@@ -41,7 +42,7 @@ def test_the_table_holds_these_options_and_defaults() -> None:
 
 
 def test_keys_flags_and_variables_are_unique() -> None:
-    assert len(set(KEYS)) == len({option.flag for option in OPTIONS}) == len({o.variable for o in OPTIONS}) == 21
+    assert len(set(KEYS)) == len({option.flag for option in OPTIONS}) == len({o.variable for o in OPTIONS}) == 22
 
 
 def test_flag_and_variable_follow_from_the_key() -> None:

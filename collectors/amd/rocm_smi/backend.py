@@ -25,6 +25,10 @@ class Asked(Protocol):
         """Do not pause before the next question."""
         ...
 
+    def close(self) -> None:
+        """End the process."""
+        ...
+
 
 class RocmSmiBackend:
     """Asks for readings of devices by their PCI addresses.
@@ -63,6 +67,10 @@ class RocmSmiBackend:
             else:
                 return [self._judged(address, name, values) for name in names]
         raise UnavailableError(f"{address}: the process that asks the library died {_MOST_DEATHS} times in a row")
+
+    def close(self) -> None:
+        """End the process; a later question starts another."""
+        self._child.close()
 
     def _values(self, address: str, names: Sequence[str]) -> Mapping[str, object]:
         answer = json.loads(self._child.ask(json.dumps({"address": address, "read": list(names)}).encode()))

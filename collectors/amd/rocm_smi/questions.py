@@ -1,0 +1,90 @@
+"""What the library is asked in place of the kernel's files."""
+
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from functools import partial
+from typing import Protocol, cast
+
+from collectors import catalog
+from collectors.amd.query import Batch
+from collectors.amd.visit import Visit
+from collectors.contract import CollectorError, UnsupportedError
+from collectors.metric import Metric
+from collectors.query import Answer, NothingError, Part
+from collectors.sysfs import Root
+from collectors.units import celsius_from_millicelsius, ratio_from_percent, watts_from_microwatts
+
+_JOULES_PER_COUNT = 2**-16
+_SENSORS = {"edge": "core", "junction": "hotspot", "memory": "memory", **{f"hbm{n}": f"hbm{n}" for n in range(4)}}
+_AVERAGE, _CURRENT = "power_average_microwatts", "power_current_microwatts"
+
+
+class Backend(Protocol):
+    """Asks the library."""
+
+    def ask(self, address: str, names: Sequence[str]) -> Sequence[float | CollectorError]:
+        """The value of each reading of the device at a PCI address, or why there is none."""
+        ...
+
+
+def _joules(count: float) -> float:
+    return count * _JOULES_PER_COUNT
+
+
+def _answer(
+    metric: Metric, convert: Callable[[float], float], labels: tuple[str, ...], value: float
+) -> Iterable[Answer]:
+    return [Answer(metric, value, convert, labels)]
+
+
+def _power(value: float) -> Iterable[Answer]:
+    """A card whose package's power is told by another die says 0."""
+    if value == 0:
+        raise NothingError("power: 0")
+    return [Answer(catalog.POWER, value, watts_from_microwatts)]
+
+
+def _energy(count: float) -> Iterable[Answer]:
+    """A counter that says 0 does not count; then the power is integrated instead."""
+    if count == 0:
+        raise UnsupportedError("energy: 0")
+    return [Answer(catalog.ENERGY, count, _joules)]
+
+
+def _part(name: str, metric: Metric, convert: Callable[[float], float] = float, labels: tuple[str, ...] = ()) -> Part:
+    return Part(f"library, {name}", (metric,), name, partial(_answer, metric, convert, labels))
+
+
+PARTS: tuple[Part, ...] = (
+    _part("utilization_percent", catalog.UTILIZATION, ratio_from_percent),
+    _part("memory_activity_percent", catalog.MEMORY_BANDWIDTH, ratio_from_percent),
+    _part("vram_used_bytes", catalog.MEMORY_USAGE),
+    _part("vram_total_bytes", catalog.MEMORY_LIMIT),
+    _part("gtt_used_bytes", catalog.HOST_MEMORY_USAGE),
+    Part(f"library, {_AVERAGE}", (catalog.POWER,), _AVERAGE, _power),
+    _part("power_cap_microwatts", catalog.POWER_LIMIT, watts_from_microwatts),
+    Part("library, energy_count", (catalog.ENERGY,), "energy_count", _energy),
+    _part("pcie_replays", catalog.PCIE_REPLAYS),
+    *(
+        _part(f"{sensor}_millidegrees", catalog.TEMPERATURE, celsius_from_millicelsius, (label,))
+        for sensor, label in _SENSORS.items()
+    ),
+)
+# Asked after those for which they stand in, so that they come with the first reading.
+STAND_INS: tuple[Part, ...] = (
+    Part(f"library, {_CURRENT}", (catalog.POWER,), _CURRENT, _power, instead_of=f"library, {_AVERAGE}"),
+)
+# Rows that are the library's where it is asked at all: what it can't tell of them is absent.
+ROWS: frozenset[Metric] = frozenset(row for part in PARTS for row in part.rows)
+
+
+def batches(backend: Backend) -> tuple[Batch, ...]:
+    """All of it, for each GPU.
+
+    Args:
+        backend: Asks the library.
+    """
+
+    def ask(_: Root, visit: Visit, keys: Sequence[Hashable]) -> Sequence[float | CollectorError]:
+        return backend.ask(visit.layout.address, cast("Sequence[str]", keys))
+
+    return Batch(PARTS, ask), Batch(STAND_INS, ask)

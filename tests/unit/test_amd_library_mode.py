@@ -1,0 +1,194 @@
+"""The collector where the vendor's library is asked in place of the kernel's files."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import pytest
+
+from collectors import catalog
+from collectors.amd import SPEC
+from collectors.amd.collector import AmdCollector
+from collectors.amd.metrics_blob import parse
+from collectors.amd.rocm_smi.cross_check import UNCHECKED, KernelFiles
+from collectors.amd.rocm_smi.library import READINGS
+from collectors.amd.rocm_smi.questions import PARTS, ROWS, STAND_INS
+from collectors.contract import CollectorError, Node, Reason, UnavailableError, UnsupportedError, Wishes
+from collectors.query import InvalidValueError
+from collectors.sysfs import Root
+from tests.doubles.amd_cards import MI210, MI300X, RX_7900_XTX
+from tests.doubles.amd_node import ALL, FAST, MACHINE, NOW, reasons, value, values
+from tests.doubles.amd_tree import AmdTree
+
+_ADDRESS = "0000:63:00.0"
+# None of them is what the files of the card say.
+_TOLD: Mapping[str, float] = {
+    "utilization_percent": 5,
+    "memory_activity_percent": 6,
+    "vram_used_bytes": 7,
+    "vram_total_bytes": 8,
+    "gtt_used_bytes": 9,
+    "power_average_microwatts": 10_000_000,
+    "power_current_microwatts": 11_000_000,
+    "power_cap_microwatts": 12_000_000,
+    "energy_count": 13 << 16,
+    "pcie_replays": 14,
+    "edge_millidegrees": 15_000,
+    "junction_millidegrees": 16_000,
+    "memory_millidegrees": 17_000,
+    "hbm0_millidegrees": 18_000,
+    "hbm1_millidegrees": 19_000,
+    "hbm2_millidegrees": 20_000,
+    "hbm3_millidegrees": 21_000,
+}
+
+
+class FakeLibrary:
+    """Tells what it is given."""
+
+    def __init__(self, told: Mapping[str, float | CollectorError]) -> None:
+        self.told = dict(told)
+        self.failure: CollectorError | None = None
+        self.asked: list[tuple[str, tuple[str, ...]]] = []
+        self.closed = 0
+
+    def ask(self, address: str, names: Sequence[str]) -> Sequence[float | CollectorError]:
+        self.asked.append((address, tuple(names)))
+        if self.failure is not None:
+            raise self.failure
+        return [self.told[name] for name in names]
+
+    def close(self) -> None:
+        self.closed += 1
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> AmdTree:
+    return AmdTree(tmp_path / "sys")
+
+
+def _collector(tree: AmdTree, library: FakeLibrary) -> AmdCollector:
+    node = Node(tree.root, Root(Path("/nonexistent")), MACHINE)
+    return AmdCollector(node, lambda: NOW, parse, lambda: 0.0, library)
+
+
+def test_what_the_library_tells_is_taken_and_the_rest_comes_from_files(tree: AmdTree) -> None:
+    gpu = tree.add(MI210, _ADDRESS)
+    reading = _collector(tree, FakeLibrary(_TOLD)).read(ALL)
+    assert value(reading, catalog.UTILIZATION, gpu.uuid) == 0.05
+    assert value(reading, catalog.MEMORY_BANDWIDTH, gpu.uuid) == 0.06
+    assert value(reading, catalog.MEMORY_USAGE, gpu.uuid) == 7
+    assert value(reading, catalog.MEMORY_LIMIT, gpu.uuid) == 8
+    assert value(reading, catalog.HOST_MEMORY_USAGE, gpu.uuid) == 9
+    assert value(reading, catalog.POWER, gpu.uuid) == 10
+    assert value(reading, catalog.POWER_LIMIT, gpu.uuid) == 12
+    assert value(reading, catalog.ENERGY, gpu.uuid) == 13
+    assert value(reading, catalog.PCIE_REPLAYS, gpu.uuid) == 14
+    assert values(reading, catalog.TEMPERATURE, gpu.uuid) == {
+        ("core",): 15,
+        ("hotspot",): 16,
+        ("memory",): 17,
+        ("hbm0",): 18,
+        ("hbm1",): 19,
+        ("hbm2",): 20,
+        ("hbm3",): 21,
+    }
+    assert value(reading, catalog.CLOCK, gpu.uuid, "core") == 1_700_000_000
+    assert value(reading, catalog.THROTTLE_ACTIVE, gpu.uuid, "power") == 1
+    assert value(reading, catalog.STATUS_STATE, gpu.uuid, "ok") == 1
+    assert reading.faults == ()
+
+
+def test_no_file_is_told_in_the_place_of_the_library(tree: AmdTree) -> None:
+    gpu = tree.add(MI210, _ADDRESS)
+    library = FakeLibrary(dict.fromkeys(_TOLD, 0) | {name: UnsupportedError("not in this release") for name in _TOLD})
+    reading = _collector(tree, library).read(ALL)
+    assert not ROWS & {sample.metric for sample in reading.samples}
+    assert {each.metric: each.detail for each in reading.unsupported if each.metric in ROWS} == dict.fromkeys(
+        ROWS, "not in this release"
+    )
+    assert value(reading, catalog.CLOCK, gpu.uuid, "core") == 1_700_000_000
+
+
+def test_a_gpu_is_asked_once_in_a_poll_and_for_what_is_due(tree: AmdTree) -> None:
+    tree.add(MI210, _ADDRESS)
+    tree.add(RX_7900_XTX, "0000:03:00.0")
+    library = FakeLibrary(_TOLD)
+    collector = _collector(tree, library)
+    collector.read(FAST)
+    assert [address for address, _ in library.asked] == ["0000:03:00.0", _ADDRESS]
+    assert set(library.asked[0][1]) == {part.key for part in PARTS if part.cadence in FAST}
+
+
+def test_the_power_of_now_stands_in_for_that_of_a_while(tree: AmdTree) -> None:
+    gpu = tree.add(MI300X, _ADDRESS)
+    library = FakeLibrary({**_TOLD, "power_average_microwatts": UnsupportedError("power_ave")})
+    assert value(_collector(tree, library).read(ALL), catalog.POWER, gpu.uuid) == 11
+
+
+def test_a_counter_that_stays_at_zero_is_none(tree: AmdTree) -> None:
+    tree.add(RX_7900_XTX, _ADDRESS)
+    reading = _collector(tree, FakeLibrary({**_TOLD, "energy_count": 0, "power_average_microwatts": 0})).read(ALL)
+    assert not {catalog.ENERGY, catalog.POWER} & {sample.metric for sample in reading.samples}
+    assert catalog.ENERGY in {each.metric for each in reading.unsupported}
+
+
+def test_partitions_are_told_by_files_for_the_library_repeats_the_whole(tree: AmdTree) -> None:
+    gpu = tree.add(MI300X, _ADDRESS)
+    gpu.cut("CPX", "NPS4")
+    reading = _collector(tree, FakeLibrary(_TOLD)).read(ALL)
+    ratios = [s.value for s in reading.samples if s.metric is catalog.UTILIZATION and s.partition_uuid]
+    assert ratios == [0.81, 0.83, 0.85, 0.87, 0.89, 0.91, 0.93, 0.95]
+
+
+def test_a_library_that_does_not_answer_is_one_fault_and_asked_again(tree: AmdTree) -> None:
+    gpu = tree.add(MI210, _ADDRESS)
+    library = FakeLibrary(_TOLD)
+    library.failure = UnavailableError("librocm_smi64: not there", Reason.LIBRARY_MISSING)
+    collector = _collector(tree, library)
+    reading = collector.read(ALL)
+    assert reasons(reading) == {(gpu.uuid, "library_missing")}
+    assert value(reading, catalog.CLOCK, gpu.uuid, "core") == 1_700_000_000
+    library.failure = None
+    assert value(collector.read(ALL), catalog.UTILIZATION, gpu.uuid) == 0.05
+
+
+def test_closing_lets_go_of_the_library(tree: AmdTree) -> None:
+    tree.add(MI210, _ADDRESS)
+    library = FakeLibrary(_TOLD)
+    _collector(tree, library).close()
+    assert library.closed == 1
+
+
+def test_every_part_is_a_reading_of_the_library() -> None:
+    assert {part.key for part in (*PARTS, *STAND_INS)} <= READINGS.keys()
+
+
+def test_the_library_is_asked_only_where_it_is_wished(tree: AmdTree, tmp_path: Path) -> None:
+    gpu = tree.add(MI210, _ADDRESS)
+    for wishes in (Wishes(), Wishes(by_library=frozenset({"nvidia"}))):
+        collector = SPEC.create(Node(tree.root, Root(tmp_path), MACHINE, wishes))
+        assert value(collector.read(ALL), catalog.UTILIZATION, gpu.uuid) == 0.37
+
+
+@pytest.mark.parametrize("name", sorted(READINGS.keys() - UNCHECKED))
+def test_a_zero_has_a_file_behind_it(tree: AmdTree, name: str) -> None:
+    """Readable, it says nothing against the zero; empty, it does."""
+    gpu = tree.add(MI210, _ADDRESS)
+    gpu.write("hwmon/power1_input", "0")
+    files = KernelFiles(tree.root)
+    files(_ADDRESS, name)
+    for path in gpu.folder.rglob("*"):
+        if path.is_file() and not path.is_symlink() and path.name != "name" and "_label" not in path.name:
+            path.write_bytes(b"")
+    with pytest.raises(InvalidValueError, match="empty"):
+        files(_ADDRESS, name)
+
+
+@pytest.mark.parametrize("name", sorted(UNCHECKED))
+def test_what_comes_from_the_table_is_taken_at_its_word(tree: AmdTree, name: str) -> None:
+    KernelFiles(tree.root)(_ADDRESS, name)
+
+
+def test_a_zero_of_a_card_that_is_not_there_is_not_believed(tree: AmdTree) -> None:
+    with pytest.raises(UnsupportedError):
+        KernelFiles(tree.root)(_ADDRESS, "utilization_percent")
