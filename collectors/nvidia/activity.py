@@ -1,7 +1,7 @@
 """How busy the parts of a device were, by GPM: of whole devices, and of MIG devices, which have no other utilization.
 
-A MIG device's figures are those of its GPU instance, taken to be relative to the instance and not to the device. Where
-several compute instances share a GPU instance they belong to none of them.
+A MIG device's figures are those of its GPU instance, taken to be relative to the instance and not to the device. A
+compute instance that has only a part of its GPU instance, shared with others or not, has none.
 """
 
 from collections.abc import Callable, Hashable, Iterable, Sequence
@@ -84,18 +84,18 @@ class Activity:
 
         return self._batches(uuid, DEVICE_PARTS, take)
 
-    def of_partition(self, uuid: str, parent: Handle, gpu_instance: int, *, alone: bool) -> tuple[Batch, ...]:
+    def of_partition(self, uuid: str, parent: Handle, gpu_instance: int, *, whole: bool) -> tuple[Batch, ...]:
         """What to ask a MIG device.
 
         Args:
             uuid: Its uuid, which no other MIG device ever has: samples of different ones are never compared.
             parent: Its device.
             gpu_instance: Its GPU instance.
-            alone: Whether it is the only compute instance there.
+            whole: Whether it is all of that.
         """
-        if not alone:
-            self._gpm.drop(uuid)  # it may be alone again, and the time between is not its own
-            return (Batch((*PARTITION_PARTS, *CYCLE_PARTS), _shared),)
+        if not whole:
+            self._gpm.drop(uuid)  # it may be alone there again, and the time between is not its own
+            return (Batch((*PARTITION_PARTS, *CYCLE_PARTS), _in_part),)
 
         def take(_: Handle) -> Take:
             return self._gpm.of_gpu_instance(parent, gpu_instance)
@@ -135,5 +135,5 @@ class Activity:
         return self._gpm.metrics(uuid, cast("Sequence[int]", keys))
 
 
-def _shared(_: Nvml, __: Handle, ___: Sequence[Hashable]) -> Sequence[float | CollectorError]:
-    raise UnsupportedError("its GPU instance has several compute instances, and GPM tells only the sum of them")
+def _in_part(_: Nvml, __: Handle, ___: Sequence[Hashable]) -> Sequence[float | CollectorError]:
+    raise UnsupportedError("GPM tells of whole GPU instances only, and this compute instance has not all of its own")

@@ -57,6 +57,13 @@ class PowerRange(NamedTuple):
     highest: int
 
 
+class MigSlices(NamedTuple):
+    """Compute slices of a MIG device, and of the GPU instance that it is in."""
+
+    own: int
+    of_gpu_instance: int
+
+
 class Nvml:
     """An open session with the library.
 
@@ -205,10 +212,12 @@ class Nvml:
         """Of a MIG device, unique within its GPU instance: nvmlDeviceGetComputeInstanceId."""
         return self.call("nvmlDeviceGetComputeInstanceId", handle, read=int)
 
-    def compute_slices(self, handle: Handle) -> int:
-        """Compute slices of a MIG device: nvmlDeviceGetAttributes_v2."""
+    def mig_slices(self, handle: Handle) -> MigSlices:
+        """The size of a MIG device: nvmlDeviceGetAttributes_v2."""
         return self.call(
-            "nvmlDeviceGetAttributes_v2", handle, read=lambda attributes: int(attributes.computeInstanceSliceCount)
+            "nvmlDeviceGetAttributes_v2",
+            handle,
+            read=lambda attributes: MigSlices(attributes.computeInstanceSliceCount, attributes.gpuInstanceSliceCount),
         )
 
     def call(self, name: str, *arguments: object, read: Callable[[Any], _T]) -> _T:

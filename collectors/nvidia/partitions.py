@@ -32,6 +32,7 @@ class MigDevice:
         gpu_instance: Id of the GPU instance, which owns the memory.
         compute_instance: Id of the compute instance within it.
         compute_ratio: Its fraction of the device's compute slices; None where unknown.
+        fills: Whether it is known to have every slice of its GPU instance.
     """
 
     uuid: str
@@ -39,6 +40,7 @@ class MigDevice:
     gpu_instance: int
     compute_instance: int
     compute_ratio: float | None
+    fills: bool
 
 
 class Found(NamedTuple):
@@ -56,6 +58,11 @@ class Found(NamedTuple):
     handle: Handle
     tells_memory: bool
     alone: bool
+
+    @property
+    def whole(self) -> bool:
+        """Whether it is all of its GPU instance, so that what is told of one is true of the other."""
+        return self.alone and self.mig.fills
 
 
 @dataclass(slots=True)
@@ -169,28 +176,30 @@ class PartitionTable:
         uuid = self._nvml.uuid(handle)
         if uuid not in self._fixed:
             _, _, profile = self._nvml.name(handle).rpartition(_PROFILE_MARK)
+            compute_ratio, fills = self._size(handle, slices)
             self._fixed[uuid] = MigDevice(
                 uuid,
                 profile.strip(),
                 self._nvml.gpu_instance_id(handle),
                 self._nvml.compute_instance_id(handle),
-                self._compute_ratio(handle, slices),
+                compute_ratio,
+                fills,
             )
         return self._fixed[uuid]
 
-    def _compute_ratio(self, handle: Handle, slices: int) -> float | None:
-        """Compute slices of the partition over those of the device.
+    def _size(self, handle: Handle, slices: int) -> tuple[float | None, bool]:
+        """Compute slices of the partition over those of the device, and whether it has all of its GPU instance.
 
         Every partition has whole slices and no slice is in two of them, so the ratios never add up to more than 1.
         Multiprocessors would be finer, but how many of them the whole has to give is told to privileged callers only.
         """
         try:
-            own = self._nvml.compute_slices(handle)
+            own, of_gpu_instance = self._nvml.mig_slices(handle)
         except (UnsupportedError, NothingError):
-            return None
+            return None, False
         if not 0 < own <= slices:
             raise InvalidValueError(f"nvmlDeviceGetAttributes_v2: {own} of {slices} compute slices")
-        return own / slices
+        return own / slices, own >= of_gpu_instance
 
     def _fail(self, uuid: str, error: CollectorError, partitioning: Partitioning) -> None:
         """Note a failure; a missing permission once only, for it will not be granted while the process runs."""
@@ -210,7 +219,7 @@ def _lowest_of_each_gpu_instance(devices: Sequence[MigDevice]) -> frozenset[str]
 
 
 def _partition(identity: Identity, found: Found) -> Partition:
-    """Its uuid, the name drivers before 470 gave it, and, where it is all of its GPU instance, the name GKE gives."""
+    """Its uuid, the name drivers before 470 gave it, and, where it is alone in its GPU instance, the name GKE gives."""
     mig = found.mig
     names = {Alias(mig.uuid), Alias(f"MIG-{identity.device.uuid}/{mig.gpu_instance}/{mig.compute_instance}")}
     if identity.minor is not None and found.alone:

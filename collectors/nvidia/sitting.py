@@ -169,10 +169,10 @@ class Sitting:
     def _questions_for_partition(self, subject: Subject, parent: Handle, found: Found) -> Questions:
         """The same object as long as nothing about it changes, by which it is known again."""
         uuid, instance = subject.partition_uuid, found.mig.gpu_instance
-        now = (parent, instance, found.tells_memory, found.alone)
+        now = (parent, instance, found.tells_memory, found.whole)
         known, questions = self._partition_questions.get(uuid, ((), ()))
         if known != now:
-            activity = self._activity.of_partition(uuid, parent, instance, alone=found.alone)
+            activity = self._activity.of_partition(uuid, parent, instance, whole=found.whole)
             memory = MEMORY_QUERIES if found.tells_memory else ()
             questions = (*memory, *self._processes.of_partition(subject), *activity)
             self._partition_questions[uuid] = (now, questions)

@@ -109,6 +109,7 @@ class FakeGpu:
     gpu_instance: int = 0
     compute_instance: int = 0
     compute_slices: int = 1
+    gpu_instance_slices: int = 0  # 0 is as many as it has itself
     errors: dict[str, int | Exception] = field(default_factory=dict)
     calls: Counter[str] = field(default_factory=Counter)
 
@@ -258,7 +259,10 @@ _OF_HANDLE: dict[str, Callable[..., object]] = {
     "nvmlDeviceGetMigDeviceHandleByIndex": _mig_handle,
     "nvmlDeviceGetGpuInstanceId": lambda gpu: gpu.gpu_instance,
     "nvmlDeviceGetComputeInstanceId": lambda gpu: gpu.compute_instance,
-    "nvmlDeviceGetAttributes_v2": lambda gpu: SimpleNamespace(computeInstanceSliceCount=gpu.compute_slices),
+    "nvmlDeviceGetAttributes_v2": lambda gpu: SimpleNamespace(
+        computeInstanceSliceCount=gpu.compute_slices,
+        gpuInstanceSliceCount=gpu.gpu_instance_slices or gpu.compute_slices,
+    ),
     "nvmlDeviceGetComputeRunningProcesses_v3": lambda gpu: _pids(gpu.compute_pids),
     "nvmlDeviceGetGraphicsRunningProcesses_v3": lambda gpu: _pids(gpu.graphics_pids),
     "nvmlDeviceGetMPSComputeRunningProcesses_v3": lambda gpu: _pids(gpu.mps_pids),

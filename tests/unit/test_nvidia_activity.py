@@ -126,6 +126,21 @@ def test_compute_instances_that_share_a_gpu_instance_have_no_activity(state: Nvm
     assert answer.faults == []
 
 
+def test_a_compute_instance_alone_in_a_part_of_its_gpu_instance_has_no_activity(
+    state: NvmlState, reader: NvidiaProcess
+) -> None:
+    """GPM's figures are relative to the whole instance: 1 of 3 slices, all busy, would be told as a third."""
+    device = state.devices[0]
+    device.partition([h100_mig(0, 0, "3g.40gb"), h100_mig(0, 1, "3g.40gb")])
+    part, whole = device.mig[0], device.mig[1]
+    part.name, part.compute_instance_slices = part.name.replace("3g.40gb", "1c.3g.40gb"), 1
+    part.set_gpm(BUSY)
+    answer = Polling(reader).until(catalog.UTILIZATION, of=device.uuid, mig=whole.uuid)
+    assert activity(answer, device.uuid, part.uuid) == {}
+    assert answer.value(catalog.MEMORY_LIMIT, device.uuid, partition=part.uuid) is not None
+    assert answer.faults == []
+
+
 def test_a_new_mig_device_under_an_old_id_starts_anew(state: NvmlState, reader: NvidiaProcess) -> None:
     device = state.devices[0]
     device.partition([h100_mig(0, 0)])

@@ -390,8 +390,8 @@ def test_what_was_ruled_out_is_tried_again_once_it_is_forgotten(binding: GpmBind
 def test_no_pair_spans_the_time_in_which_a_gpu_instance_was_shared(binding: GpmBinding, gpm: Gpm, clock: Clock) -> None:
     activity, subject = Activity(gpm), Subject(UUID, "MIG-0")
     told = []
-    for alone in (True, True, False, True, True):
-        questions = activity.of_partition("MIG-0", HANDLE, 5, alone=alone)
+    for whole in (True, True, False, True, True):
+        questions = activity.of_partition("MIG-0", HANDLE, 5, whole=whole)
         findings = Asker(Nvml(binding)).ask(subject, HANDLE, questions, EVERY_CADENCE)
         told.append(catalog.PIPE_ACTIVITY.stem in stems(findings))
         clock.now += 1

@@ -99,7 +99,21 @@ def test_compute_instances_that_share_a_gpu_instance_give_its_memory_once() -> N
     assert telling == {"MIG-1-1": False, "MIG-1-0": True, "MIG-2-0": True}
 
 
-def test_only_a_partition_that_is_all_of_its_gpu_instance_goes_by_its_name() -> None:
+def test_only_a_partition_with_every_slice_of_its_gpu_instance_is_all_of_it() -> None:
+    bench = Bench(mig_device(1, 0), mig_device(1, 1), mig_device(2), mig_device(3), mig_device(4))
+    bench.gpu.mig_devices[3].gpu_instance_slices = 3  # a 1c.3g.40gb, alone there
+    bench.gpu.mig_devices[4].errors["nvmlDeviceGetAttributes_v2"] = 3
+    whole = {found.mig.uuid: (found.alone, found.whole) for found in bench.read().found}
+    assert whole == {
+        "MIG-1-0": (False, False),
+        "MIG-1-1": (False, False),
+        "MIG-2-0": (True, True),
+        "MIG-3-0": (True, False),
+        "MIG-4-0": (True, False),
+    }
+
+
+def test_only_a_partition_alone_in_its_gpu_instance_goes_by_its_name() -> None:
     partitioning = Bench(mig_device(1, 0), mig_device(1, 1), mig_device(2, 0)).read()
     named = {
         partition.uuid for partition in partitioning.known if Alias("nvidia0/gi2", "nvidia.com/") in partition.aliases
