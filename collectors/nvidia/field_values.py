@@ -75,6 +75,8 @@ def _ask(nvml: Nvml, handle: Handle, keys: Sequence[Hashable]) -> Sequence[float
 def _value(field: Field, value: _FieldValue) -> float | CollectorError:
     call = f"nvmlDeviceGetFieldValues({field.id})"
     code = int(value.nvmlReturn)
+    if code == Code.INVALID_ARGUMENT:  # the field and its scope are the only arguments
+        return UnsupportedError(f"{call}: the driver does not know it in scope {field.scope:#x}")
     if code != Code.SUCCESS:
         return from_code(code, call)
     if value.valueType not in range(len(_VALUE_MEMBERS)):

@@ -29,6 +29,15 @@ def test_a_field_has_its_own_return_code() -> None:
     assert str(error).startswith("nvmlDeviceGetFieldValues(82): NOT_SUPPORTED (3): ")
 
 
+def test_a_field_that_the_driver_does_not_know_is_unsupported() -> None:
+    """A driver older than a field refuses its number, and any driver a scope that the field does not have."""
+    gpu = FakeGpu()
+    gpu.fields[208, 0xFFFFFFFF] = (0, 1, 2)
+    error = read(gpu, Field(208, 0xFFFFFFFF))
+    assert isinstance(error, UnsupportedError)
+    assert str(error) == "nvmlDeviceGetFieldValues(208): the driver does not know it in scope 0xffffffff"
+
+
 def test_a_counter_of_32_bits_will_not_do_where_it_would_wrap() -> None:
     assert isinstance(read(FakeGpu(field_type=1), Field(82, wide=True)), UnsupportedError)
     assert read(FakeGpu(memory_celsius=5, field_type=3), Field(82, wide=True)) == 5
