@@ -34,7 +34,8 @@ _NOTES = """\
 - Fields 193 to 196 (T.Limit of slowdown, shutdown and maximum) say where these lie on the scale of the margin, and are
   neither limits nor margins.
 - The PCIe bytes of GPM (255, 256) are left out, for their unit is not stated; those of fields 197 and 198 are used
-  where they have 64 bits, and withdrawn for good when one is seen to fall, which only a counter that wraps does.
+  where they have 64 bits. When one is seen to fall, which only a counter that wraps does, both directions of the device
+  are withdrawn for good and listed as unsupported.
 - The frame buffer's aperture (BAR1) is left out: nobody was found who acts on it.
 - GPM's figures of a MIG device are those of its GPU instance, taken to be relative to the instance. A compute
   instance with only a part of its GPU instance (profiles such as `1c.3g.40gb`) has none, even where it is alone there.

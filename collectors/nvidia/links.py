@@ -1,14 +1,14 @@
 """Links to the host: PCIe.
 
 The byte counters (fields 197 and 198) may wrap at 32 bits on some drivers, at full speed many times between two
-readings. `RisingCounters` withdraws one that was seen to fall.
+readings. `RisingCounters` withdraws those of a device of which one was seen to fall.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 
 from collectors import catalog
-from collectors.contract import Sample
+from collectors.contract import Sample, Unsupported
 from collectors.metric import Metric
 from collectors.nvidia import field_values
 from collectors.nvidia.field_values import Field
@@ -58,15 +58,26 @@ class RisingCounters:
 
     def __init__(self) -> None:
         self._last: dict[tuple[str, tuple[str, ...]], float] = {}
-        self._wrapping: set[tuple[str, tuple[str, ...]]] = set()
+        self._wrapping: set[str] = set()
 
-    def only(self, samples: Iterable[Sample]) -> list[Sample]:
-        """The samples without those of counters that were seen to fall."""
-        return [sample for sample in samples if sample.metric is not catalog.PCIE_BYTES or self._rises(sample)]
+    def only(self, samples: Sequence[Sample]) -> list[Sample]:
+        """The samples without the byte counters of devices of which one was seen to fall."""
+        for sample in samples:
+            if sample.metric is catalog.PCIE_BYTES:
+                self._note(sample)
+        return [
+            sample
+            for sample in samples
+            if sample.metric is not catalog.PCIE_BYTES or sample.device_uuid not in self._wrapping
+        ]
 
-    def _rises(self, sample: Sample) -> bool:
+    def unsupported(self) -> Iterator[Unsupported]:
+        """The row that was withdrawn, for each such device."""
+        for uuid in sorted(self._wrapping):
+            yield Unsupported(catalog.PCIE_BYTES, uuid, "the driver's counter fell, so it wraps between readings")
+
+    def _note(self, sample: Sample) -> None:
         counter = (sample.device_uuid, sample.labels)
         if sample.value < self._last.get(counter, 0):
-            self._wrapping.add(counter)
+            self._wrapping.add(sample.device_uuid)
         self._last[counter] = sample.value
-        return counter not in self._wrapping

@@ -115,7 +115,11 @@ class Sitting:
 
     def unsupported(self) -> tuple[Unsupported, ...]:
         """Every row that was asked for so far and can't be had."""
-        return (*self._asker.unsupported(), *self._health.unsupported(self._events.refused))
+        return (
+            *self._asker.unsupported(),
+            *self._rising.unsupported(),
+            *self._health.unsupported(self._events.refused),
+        )
 
     def close(self) -> list[Fault]:
         """Let go of what the library holds for this session, which has to be done before it is shut down.

@@ -215,6 +215,15 @@ def test_the_end_of_the_session_is_followed_by_a_new_one_after_a_pause(tmp_path:
     assert states(reading) == {"GPU-0": "ok", "GPU-1": "ok"}
 
 
+def test_pcie_bytes_that_were_withdrawn_are_listed_as_unsupported(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, gpus(2))
+    assert catalog.PCIE_BYTES not in {gap.metric for gap in bench.read().unsupported}
+    bench.binding.devices[1].fields[197, 0] = (0, 3, 0)
+    reading = bench.read()
+    assert {s.device_uuid for s in reading.samples if s.metric is catalog.PCIE_BYTES} == {"GPU-0"}
+    assert [gap.device_uuid for gap in reading.unsupported if gap.metric is catalog.PCIE_BYTES] == ["GPU-1"]
+
+
 def test_a_new_session_asks_again_what_was_unsupported(tmp_path: Path) -> None:
     bench = Bench(tmp_path, gpus(1))
     bench.binding.errors["nvmlDeviceGetTotalEnergyConsumption"] = 13

@@ -214,12 +214,14 @@ def sample(value: float, direction: str = "receive", uuid: str = "GPU-0") -> Sam
     return Sample(catalog.PCIE_BYTES, uuid, value, labels=(direction,))
 
 
-def test_a_byte_counter_that_falls_wraps_and_is_withdrawn_for_good() -> None:
+def test_a_byte_counter_that_falls_wraps_and_both_directions_are_withdrawn_for_good() -> None:
     rising = RisingCounters()
-    assert rising.only([sample(5), sample(9, "transmit"), sample(1, uuid="GPU-1")]) != []
-    after = rising.only([sample(4), sample(9, "transmit"), sample(2, uuid="GPU-1")])
-    assert after == [sample(9, "transmit"), sample(2, uuid="GPU-1")]
-    assert rising.only([sample(100)]) == []
+    assert rising.only([sample(9, "transmit"), sample(5), sample(1, uuid="GPU-1")]) != []
+    assert list(rising.unsupported()) == []
+    after = rising.only([sample(10, "transmit"), sample(4), sample(2, uuid="GPU-1")])
+    assert after == [sample(2, uuid="GPU-1")]
+    assert rising.only([sample(100), sample(100, "transmit")]) == []
+    assert [(gap.metric, gap.device_uuid) for gap in rising.unsupported()] == [(catalog.PCIE_BYTES, "GPU-0")]
 
 
 def test_other_samples_may_fall() -> None:
