@@ -25,8 +25,6 @@ LINK_ERROR = Label(
         "replay",
         "recovery",
         "ecc",
-        "malformed_packet",
-        "buffer_overrun",
         "receive",
         "receive_remote",
         "receive_general",

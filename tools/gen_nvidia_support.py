@@ -36,6 +36,9 @@ _NOTES = """\
 - The PCIe bytes of GPM (255, 256) are left out, for their unit is not stated; those of fields 197 and 198 are used
   where they have 64 bits. When one is seen to fall, which only a counter that wraps does, both directions of the device
   are withdrawn for good and listed as unsupported.
+- Errors of NVLinks of generation 5 are those that do not count the same again: malformed packets and buffer overruns
+  (206, 207) are taken to be among the receive errors (208). Sums over all links are the driver's own.
+- Errors of C2C (231 to 233) are left out: nobody was found to say whether they are of a link or of all.
 - The frame buffer's aperture (BAR1) is left out: nobody was found who acts on it.
 - GPM's figures of a MIG device are those of its GPU instance, taken to be relative to the instance. A compute
   instance with only a part of its GPU instance (profiles such as `1c.3g.40gb`) has none, even where it is alone there.

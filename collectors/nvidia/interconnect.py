@@ -1,10 +1,11 @@
 """Links between accelerators, and between a GPU and its CPU: NVLink, C2C, and the fabric that NVLink makes.
 
-There is none of it while the device is cut by MIG. Bytes are without protocol overhead. Links that do not tell are left
-out of a sum; one that can't tell just now fails it, for the sum of the others would look like a counter that fell.
+There is none of it while the device is cut by MIG. Bytes are without protocol overhead. Sums of bytes and errors are
+the driver's own. Where links are asked one by one, those that do not tell are left out; one that can't tell just now
+fails them all.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from ctypes import byref
 from functools import partial
 
@@ -35,10 +36,12 @@ _THROUGHPUT = {"transmit": 138, "receive": 139}
 _TOTALS = {"crc_flit": 38, "crc_data": 45, "replay": 52, "recovery": 59}
 # NVML_FI_DEV_NVLINK_ERROR_DL_*, up to Hopper: of a link. CRC errors are not told apart here.
 _OF_LINK = {"replay": 161, "recovery": 162, "crc": 163}
-# NVML_FI_DEV_NVLINK_COUNT_*, fifth generation: of a link. Bit error rates are left out, they are packed floats.
+# NVML_FI_DEV_NVLINK_COUNT_*, fifth generation, driver 560: of a link or of all. Left out is what counts the same again:
+# malformed packets and buffer overruns (206, 207), which the receive errors (208), a total by NVML's own words, are
+# taken to include as those of InfiniBand do, where the names are from; how recoveries ended (213, 214); what is left of
+# the errors of symbols (219). So are the rates of bit errors, which are packed floats. The errors of C2C (231 to 233)
+# are left out because nobody was found to say whether they are of a link or of all.
 _OF_LINK_5 = {
-    "malformed_packet": 206,
-    "buffer_overrun": 207,
     "receive": 208,
     "receive_remote": 209,
     "receive_general": 210,
@@ -108,14 +111,9 @@ def _bytes_of_links(direction: str, nvml: Nvml, handle: Handle) -> Iterator[Answ
         yield Answer(catalog.INTERCONNECT_BYTES, kibibytes, bytes_from_kibibytes, labels)
 
 
-def _errors_of_links(kinds: Mapping[str, int], kind: str, nvml: Nvml, handle: Handle) -> Iterator[Answer]:
-    for link, count in _of_links(nvml, handle, kinds[kind], _links(_NVLINK, nvml, handle)).items():
+def _errors_of_links(kind: str, field: int, nvml: Nvml, handle: Handle) -> Iterator[Answer]:
+    for link, count in _of_links(nvml, handle, field, _links(_NVLINK, nvml, handle)).items():
         yield Answer(catalog.INTERCONNECT_ERRORS, count, labels=(_NVLINK, kind, str(link)))
-
-
-def _errors_of_all_links(kinds: Mapping[str, int], kind: str, nvml: Nvml, handle: Handle) -> Iterator[Answer]:
-    counts = _of_links(nvml, handle, kinds[kind], _links(_NVLINK, nvml, handle))
-    yield Answer(catalog.INTERCONNECT_ERRORS, sum(counts.values()), labels=(_NVLINK, kind, ""))
 
 
 def _fabric(structure: str, nvml: Nvml, handle: Handle) -> Iterator[Answer]:
@@ -136,14 +134,9 @@ def _fabric(structure: str, nvml: Nvml, handle: Handle) -> Iterator[Answer]:
 _ERRORS = (catalog.INTERCONNECT_ERRORS,)
 
 
-def _errors_5(
-    ask: Callable[[Mapping[str, int], str, Nvml, Handle], Iterator[Answer]], before: str
-) -> tuple[Query, ...]:
-    """Of the fifth generation, in place of those before."""
-    return tuple(
-        Query(f"nvlink {kind} errors, generation 5", _ERRORS, partial(ask, _OF_LINK_5, kind), instead_of=before)
-        for kind in _OF_LINK_5
-    )
+def _of_all_links(name: str, kind: str, field: Field, instead_of: str = "") -> Part:
+    labels = (_NVLINK, kind, "")
+    return field_values.part(name, catalog.INTERCONNECT_ERRORS, field, labels=labels, instead_of=instead_of)
 
 
 _FABRIC_ROWS = (catalog.FABRIC_STATUS,)
@@ -156,9 +149,8 @@ _ALWAYS: tuple[Query, ...] = (
     Query("fabric", _FABRIC_ROWS, partial(_fabric, "c_nvmlGpuFabricInfo_v3_t")),
     Query("fabric, second version", _FABRIC_ROWS, partial(_fabric, "c_nvmlGpuFabricInfo_v2_t"), instead_of="fabric"),
 )
-# Sums over all links. Those of the fifth generation stand in for fields, so they come after them.
+# Sums over all links.
 QUERIES: tuple[Query, ...] = _ALWAYS
-STAND_INS: tuple[Query, ...] = _errors_5(_errors_of_all_links, "nvlink crc_flit errors")
 FIELDS: tuple[Part, ...] = (
     *(
         field_values.part(
@@ -170,12 +162,15 @@ FIELDS: tuple[Part, ...] = (
         )
         for direction, field in _THROUGHPUT.items()
     ),
-    *(
-        field_values.part(
-            f"nvlink {kind} errors", catalog.INTERCONNECT_ERRORS, Field(field), labels=(_NVLINK, kind, "")
-        )
-        for kind, field in _TOTALS.items()
-    ),
+    *(_of_all_links(f"nvlink {kind} errors", kind, Field(field)) for kind, field in _TOTALS.items()),
+)
+# Of the fifth generation. In a batch of their own, after that of the fields for which they stand in: so they come with
+# the first reading.
+STAND_INS: tuple[Part, ...] = tuple(
+    _of_all_links(
+        f"nvlink {kind} errors, generation 5", kind, Field(field, _ALL_LINKS), instead_of="nvlink crc_flit errors"
+    )
+    for kind, field in _OF_LINK_5.items()
 )
 # Each link by itself, instead of the sums.
 QUERIES_OF_EACH_LINK: tuple[Query, ...] = (
@@ -184,6 +179,17 @@ QUERIES_OF_EACH_LINK: tuple[Query, ...] = (
         Query(f"nvlink bytes of links, {direction}", (catalog.INTERCONNECT_BYTES,), partial(_bytes_of_links, direction))
         for direction in _THROUGHPUT
     ),
-    *(Query(f"nvlink {kind} errors of links", _ERRORS, partial(_errors_of_links, _OF_LINK, kind)) for kind in _OF_LINK),
-    *_errors_5(_errors_of_links, "nvlink crc errors of links"),
+    *(
+        Query(f"nvlink {kind} errors of links", _ERRORS, partial(_errors_of_links, kind, field))
+        for kind, field in _OF_LINK.items()
+    ),
+    *(
+        Query(
+            f"nvlink {kind} errors of links, generation 5",
+            _ERRORS,
+            partial(_errors_of_links, kind, field),
+            instead_of="nvlink crc errors of links",
+        )
+        for kind, field in _OF_LINK_5.items()
+    ),
 )

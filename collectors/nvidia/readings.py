@@ -94,7 +94,7 @@ _OWN_QUERIES: tuple[Query, ...] = (
 
 
 def device_questions(wishes: Wishes, activity_batches: Sequence[Batch] = ()) -> Questions:
-    """What a device is asked. All fields are in one batch, for one call answers any number of them.
+    """What a device is asked. Fields are in one batch, for one call answers any number of them, stand-ins in a second.
 
     Args:
         wishes: What is to be read beyond the usual.
@@ -121,7 +121,7 @@ def device_questions(wishes: Wishes, activity_batches: Sequence[Batch] = ()) -> 
             *(() if each_link else interconnect.FIELDS),
             *reliability.PARTS,
         ),
-        *(() if each_link else interconnect.STAND_INS),
+        *(() if each_link else (field_values.batch(*interconnect.STAND_INS),)),
     )
 
 

@@ -110,9 +110,9 @@ class Card:
         if self.nvlinks:
             for number in (138, 139):
                 device.set_field(number, 0, _WIDE, scope=_ALL_LINKS)
-        for link in range(self.nvlinks if self.nvlink5 else 0):
+        for scope in (*range(self.nvlinks), _ALL_LINKS) if self.nvlink5 else ():
             for number in _NEWER_ERRORS:
-                device.set_field(number, 0, _WIDE, scope=link)
+                device.set_field(number, 0, _WIDE, scope=scope)
         for number in _OLDER_ERRORS if self.nvlinks and not self.nvlink5 else ():
             device.set_field(number, 0, _WIDE)
         for number in (197, 198) if self.pcie_bytes else ():

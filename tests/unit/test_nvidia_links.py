@@ -15,7 +15,7 @@ from tests.doubles.nvml_binding import FakeGpu, border
 ALL = frozenset(Cadence)
 SUBJECT = Subject("GPU-0")
 UINT, ULONGLONG = 1, 3
-UNSUPPORTED, ARGUMENT_VERSION_MISMATCH, NOT_READY = 3, 25, 27
+INVALID_ARGUMENT, UNSUPPORTED, ARGUMENT_VERSION_MISMATCH, NOT_READY = 2, 3, 25, 27
 ALL_LINKS = 0xFFFFFFFF
 NO_WISHES, EACH_LINK = Wishes(), Wishes(each_link=True)
 
@@ -54,8 +54,11 @@ def links(count: int, **fields: float) -> FakeGpu:
 
 
 def blackwell(count: int) -> FakeGpu:
-    """A GPU without the older error counters, and with the newer ones on each link."""
-    gpu = links(count, field_206=10, field_207=20, field_208=30, field_215=40, field_221=50)
+    """A GPU without the older error counters, and with the newer ones on each link and on all."""
+    newer = {206: 10, 207: 20, 208: 30, 215: 40, 221: 50}
+    gpu = links(count, **{f"field_{field}": value for field, value in newer.items()})
+    for field, value in newer.items():
+        gpu.fields[field, ALL_LINKS] = (1000 + value, ULONGLONG, 0)
     for field in (38, 45, 52, 59):
         gpu.fields.pop((field, 0), None)
     return gpu
@@ -101,14 +104,25 @@ def test_a_link_that_does_not_tell_is_left_out() -> None:
     assert Bench(gpu).values("interconnect_links")["interconnect_links", "nvlink", "up"] == 2
 
 
-def test_a_sum_fails_as_a_whole_while_a_link_can_not_tell() -> None:
+def test_links_asked_one_by_one_fail_together_while_one_can_not_tell() -> None:
     gpu = blackwell(3)
-    bench = Bench(gpu)
-    assert bench.values("interconnect_errors")["interconnect_errors_total", "nvlink", "symbol", ""] == 50 + 51 + 52
+    bench = Bench(gpu, EACH_LINK)
+    assert bench.values("interconnect_errors")["interconnect_errors_total", "nvlink", "symbol", "2"] == 52
     gpu.fields[221, 1] = (0, ULONGLONG, NOT_READY)
     findings = bench.ask()
     kinds = {s.labels[1] for s in findings.samples if s.metric is catalog.INTERCONNECT_ERRORS}
-    assert kinds == {"malformed_packet", "buffer_overrun", "receive", "recovery"}
+    assert kinds == {"receive", "recovery"}
+    assert [fault.reason for fault in findings.faults] == [Reason.UNAVAILABLE]
+
+
+def test_a_sum_that_can_not_be_told_costs_no_other() -> None:
+    gpu = blackwell(3)
+    bench = Bench(gpu)
+    bench.ask()
+    gpu.fields[221, ALL_LINKS] = (0, ULONGLONG, NOT_READY)
+    findings = bench.ask()
+    kinds = {s.labels[1] for s in findings.samples if s.metric is catalog.INTERCONNECT_ERRORS}
+    assert kinds == {"receive", "recovery"}
     assert [fault.reason for fault in findings.faults] == [Reason.UNAVAILABLE]
 
 
@@ -121,13 +135,12 @@ def test_an_impossible_number_of_links_is_refused() -> None:
 
 
 def test_errors_of_the_fifth_generation_stand_in_for_those_before() -> None:
+    """As the driver sums them up, and without malformed packets and overruns, which the receive errors include."""
     values = Bench(blackwell(2)).values("interconnect_errors")
     assert values == {
-        ("interconnect_errors_total", "nvlink", "malformed_packet", ""): 21,
-        ("interconnect_errors_total", "nvlink", "buffer_overrun", ""): 41,
-        ("interconnect_errors_total", "nvlink", "receive", ""): 61,
-        ("interconnect_errors_total", "nvlink", "recovery", ""): 81,
-        ("interconnect_errors_total", "nvlink", "symbol", ""): 101,
+        ("interconnect_errors_total", "nvlink", "receive", ""): 1030,
+        ("interconnect_errors_total", "nvlink", "recovery", ""): 1040,
+        ("interconnect_errors_total", "nvlink", "symbol", ""): 1050,
     }
     assert {kind for _, _, kind, _ in Bench(FakeGpu()).values("interconnect_errors")} == {
         "crc_flit",
@@ -135,6 +148,28 @@ def test_errors_of_the_fifth_generation_stand_in_for_those_before() -> None:
         "replay",
         "recovery",
     }
+
+
+def test_errors_of_the_fifth_generation_come_with_the_first_reading_and_in_one_call() -> None:
+    gpu = blackwell(18)
+    bench = Bench(gpu)
+    findings = bench.ask()
+    kinds = {s.labels[1] for s in findings.samples if s.metric is catalog.INTERCONNECT_ERRORS}
+    assert kinds == {"receive", "recovery", "symbol"}
+    before = gpu.calls["nvmlDeviceGetFieldValues"]
+    bench.asker.ask(SUBJECT, Handle(gpu), bench.questions, frozenset({Cadence.MEDIUM}))
+    of_the_links = 4  # of each fabric how many there are, and their states
+    assert gpu.calls["nvmlDeviceGetFieldValues"] - before == of_the_links + 2
+
+
+def test_a_driver_that_knows_errors_of_neither_generation_has_none() -> None:
+    gpu = links(2)
+    gpu.fields |= {(field, 0): (0, ULONGLONG, UNSUPPORTED) for field in (38, 45, 52, 59)}
+    for field in (208, 209, 210, 211, 212, 215, 221):
+        gpu.fields[field, ALL_LINKS] = (0, ULONGLONG, INVALID_ARGUMENT)
+    bench = Bench(gpu)
+    assert bench.values("interconnect_errors") == {}
+    assert catalog.INTERCONNECT_ERRORS in {gap.metric for gap in bench.asker.unsupported()}
 
 
 def test_each_link_on_request_and_then_no_sum() -> None:
