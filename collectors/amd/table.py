@@ -1,5 +1,6 @@
 """What the table `gpu_metrics` answers: alone, or for files that a GPU does not have."""
 
+import math
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from functools import partial
 from typing import cast
@@ -27,7 +28,7 @@ def mean(ratios: Sequence[float | None]) -> float | None:
     impossible = [ratio for ratio in told if not 0 <= ratio <= 1]
     if impossible:
         raise InvalidValueError(f"gpu_metrics: a ratio of {impossible[0]:g}")
-    return sum(told) / len(told) if told else None
+    return math.fsum(told) / len(told) if told else None
 
 
 def _energy(metrics: Metrics) -> float | None:

@@ -12,7 +12,7 @@ from tests.doubles.nvml import Device, MigDevice, NvmlState, h100, h100_mig
 from tests.doubles.sysfs_tree import SysfsTree
 
 _HANG_MILLISECONDS = 600_000
-_QUICK = (
+QUICK = (
     "--poll.fast-interval=200ms",
     "--poll.medium-interval=200ms",
     "--poll.slow-interval=1s",
@@ -120,4 +120,4 @@ def gpu_node(path: Path, library: Path) -> Iterator[Node]:
 
 def running_exporter(node: Node, *arguments: str) -> AbstractContextManager[ExporterProcess]:
     """The exporter on this node, polling quickly."""
-    return exporter(node.path, *node.flags, *_QUICK, *arguments, environment=node.environment)
+    return exporter(node.path, *node.flags, *QUICK, *arguments, environment=node.environment)

@@ -1,0 +1,57 @@
+"""An AMD node for the real exporter process: kernel files, processes, a kubelet; all of them change while it runs."""
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+
+from tests.doubles.amd_processes import AmdProcesses
+from tests.doubles.amd_tree import AmdTree, Gpu
+from tests.doubles.exporter_process import ExporterProcess, exporter
+from tests.doubles.kubelet import Kubelet
+from tests.doubles.node import QUICK
+
+
+class AmdHost:
+    """The node.
+
+    Args:
+        path: Where its files go.
+        sockets: A folder with a short name, for the kubelet's socket.
+    """
+
+    def __init__(self, path: Path, sockets: Path) -> None:
+        self.path = path
+        self.tree = AmdTree(path / "sys")
+        self.processes = AmdProcesses(self.tree, path / "proc")
+        self.kubelet = Kubelet(sockets / "kubelet.sock")
+
+    @property
+    def flags(self) -> tuple[str, ...]:
+        """What points the exporter at this node."""
+        return (
+            f"--path.sysfs={self.tree.path}",
+            f"--path.procfs={self.processes.root.path}",
+            f"--kubelet.socket={self.kubelet.socket_path}",
+        )
+
+    def running(self, *arguments: str) -> AbstractContextManager[ExporterProcess]:
+        """The exporter on this node, polling quickly."""
+        return exporter(self.path, *self.flags, *QUICK, *arguments, environment={"LD_LIBRARY_PATH": os.devnull})
+
+
+@contextmanager
+def amd_host(path: Path) -> Iterator[AmdHost]:
+    """A node without cards and with its kubelet not yet started."""
+    with tempfile.TemporaryDirectory(prefix="kubelet-") as sockets:
+        host = AmdHost(path, Path(sockets))
+        try:
+            yield host
+        finally:
+            host.kubelet.stop()
+
+
+def partition_ids(gpu: Gpu) -> list[str]:
+    """What AMD's device plugin calls the partitions of a card."""
+    return [gpu.address, *(f"amdgpu_xcp_{number}" for number, _, _ in gpu.xcp[: gpu.partitions - 1])]
