@@ -2,14 +2,16 @@
 
 import sys
 import time
+from functools import partial
 
 from collectors.amd.collector import METRICS, PARTITION_METRICS, AmdCollector
 from collectors.amd.identity import DRA_DRIVER, RESOURCE_PREFIX
+from collectors.amd.layout import locate
 from collectors.amd.metrics_blob import parse
 from collectors.amd.rocm_smi import worker
 from collectors.amd.rocm_smi.backend import RocmSmiBackend
 from collectors.amd.rocm_smi.child import Child
-from collectors.amd.rocm_smi.cross_check import KernelFiles
+from collectors.amd.rocm_smi.cross_check import CrossCheck
 from collectors.contract import Collector, CollectorSpec, Node
 
 _NAME = "amd"
@@ -24,7 +26,8 @@ def _create(node: Node) -> Collector:
 
 def _library(node: Node) -> RocmSmiBackend:
     command = (sys.executable, "-m", worker.__name__)
-    return RocmSmiBackend(Child(command, time.monotonic, _DEADLINE_SECONDS), KernelFiles(node.sysfs))
+    check = CrossCheck(node.sysfs, partial(locate, node.sysfs), parse)
+    return RocmSmiBackend(Child(command, time.monotonic, _DEADLINE_SECONDS), check.kernel_says)
 
 
 SPEC = CollectorSpec(

@@ -63,11 +63,11 @@ def read_counts(device: Path) -> Mapping[str, ErrorCount]:
         UnavailableError: One of them can't be read.
         InvalidValueError: One is no count.
     """
-    names = [name for name in Root(device).names(_FOLDER) if name.endswith(_SUFFIX)]
+    names = Root(device).names(_FOLDER)
     counts = {}
-    for name in names:
+    for block in [name.removesuffix(_SUFFIX) for name in names if name.endswith(_SUFFIX)]:
         try:
-            counts[name.removesuffix(_SUFFIX)] = read_count(device, name.removesuffix(_SUFFIX))
+            counts[block] = read_count(device, block)
         except UnsupportedError:  # a block that is listed and not watched
             continue
     if not counts:
@@ -79,11 +79,15 @@ def read_count(device: Path, block: str) -> ErrorCount:
     """Errors of one block: ras/<block>_err_count.
 
     Raises:
-        UnsupportedError: The block has no such count.
-        UnavailableError: It can't be read.
+        UnsupportedError: The GPU does not count them.
+        UnavailableError: The file can't be read.
         InvalidValueError: It is no count.
     """
-    return _count(device / _FOLDER / f"{block}{_SUFFIX}")
+    path = device / _FOLDER / f"{block}{_SUFFIX}"
+    counts = dict(_COUNT.findall(read_text(path)))
+    if not {"ue", "ce"} <= counts.keys():
+        raise InvalidValueError(f"{path.name}: no counts of ue and ce")
+    return ErrorCount(corrected=int(counts["ce"]), uncorrected=int(counts["ue"]))
 
 
 def read_bad_pages(device: Path) -> BadPages:
@@ -118,13 +122,6 @@ def bad_page_threshold(sysfs: Root, memory_bytes: float) -> int | None:
     if told == _OFF:
         return None
     return told if told > 0 else int(memory_bytes) // _BYTES_OF_A_BAD_PAGE or None
-
-
-def _count(path: Path) -> ErrorCount:
-    counts = dict(_COUNT.findall(read_text(path)))
-    if not {"ue", "ce"} <= counts.keys():
-        raise InvalidValueError(f"{path.name}: no counts of ue and ce")
-    return ErrorCount(corrected=int(counts["ce"]), uncorrected=int(counts["ue"]))
 
 
 def _errors(_: Root, visit: Visit) -> Iterator[Answer]:

@@ -9,11 +9,9 @@ from collectors import catalog
 from collectors.amd import SPEC
 from collectors.amd.collector import AmdCollector
 from collectors.amd.metrics_blob import parse
-from collectors.amd.rocm_smi.cross_check import UNCHECKED, KernelFiles
 from collectors.amd.rocm_smi.library import READINGS
 from collectors.amd.rocm_smi.questions import PARTS, ROWS, STAND_INS
 from collectors.contract import CollectorError, Node, Reason, UnavailableError, UnsupportedError, Wishes
-from collectors.query import InvalidValueError
 from collectors.sysfs import Root
 from tests.doubles.amd_cards import MI210, MI300X, RX_7900_XTX
 from tests.doubles.amd_node import ALL, FAST, MACHINE, NOW, reasons, value, values
@@ -168,27 +166,3 @@ def test_the_library_is_asked_only_where_it_is_wished(tree: AmdTree, tmp_path: P
     for wishes in (Wishes(), Wishes(by_library=frozenset({"nvidia"}))):
         collector = SPEC.create(Node(tree.root, Root(tmp_path), MACHINE, wishes))
         assert value(collector.read(ALL), catalog.UTILIZATION, gpu.uuid) == 0.37
-
-
-@pytest.mark.parametrize("name", sorted(READINGS.keys() - UNCHECKED))
-def test_a_zero_has_a_file_behind_it(tree: AmdTree, name: str) -> None:
-    """Readable, it says nothing against the zero; empty, it does."""
-    gpu = tree.add(MI210, _ADDRESS)
-    gpu.write("hwmon/power1_input", "0")
-    files = KernelFiles(tree.root)
-    files(_ADDRESS, name)
-    for path in gpu.folder.rglob("*"):
-        if path.is_file() and not path.is_symlink() and path.name != "name" and "_label" not in path.name:
-            path.write_bytes(b"")
-    with pytest.raises(InvalidValueError, match="empty"):
-        files(_ADDRESS, name)
-
-
-@pytest.mark.parametrize("name", sorted(UNCHECKED))
-def test_what_comes_from_the_table_is_taken_at_its_word(tree: AmdTree, name: str) -> None:
-    KernelFiles(tree.root)(_ADDRESS, name)
-
-
-def test_a_zero_of_a_card_that_is_not_there_is_not_believed(tree: AmdTree) -> None:
-    with pytest.raises(UnsupportedError):
-        KernelFiles(tree.root)(_ADDRESS, "utilization_percent")

@@ -35,8 +35,8 @@ class RocmSmiBackend:
 
     Args:
         child: The process that asks the library.
-        kernel_says: Reads the kernel file behind a reading, where there is one, and raises what it raises. The library
-            makes a silent zero of an unreadable, empty or garbled file, so a zero is believed only after that.
+        kernel_says: Reads the kernel file behind a reading and raises what it raises, as `CrossCheck.kernel_says`. The
+            library makes a silent zero of an unreadable, empty or garbled file, so a zero is believed only after that.
     """
 
     def __init__(self, child: Asked, kernel_says: Callable[[str, str], None]) -> None:

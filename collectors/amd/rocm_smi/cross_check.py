@@ -1,86 +1,90 @@
-"""The kernel file behind each reading of the library, for zeros that are not to be believed on the library's word.
+"""What the kernel's own files say to a zero of the library.
 
-A file that is empty, garbled or answered with an error is a 0 with "success" to the library.
+Where `gpu_busy_percent` is empty, garbled or refused, the library tells success and 0. The collector that reads the
+kernel's files knows better, and its rules are used here: a zero is believed where that collector would have told one.
 """
 
 from collections.abc import Callable, Mapping
-from functools import partial
-from pathlib import Path
 
-from collectors.amd import layout, ras
+from collectors.amd import hwmon, load, ras, table
 from collectors.amd.files import read_number
 from collectors.amd.layout import Layout
+from collectors.amd.metrics import Parse
+from collectors.amd.partitions import Cut
+from collectors.amd.residency import HeldTime
 from collectors.amd.rocm_smi.library import BLOCKS
-from collectors.contract import UnsupportedError
+from collectors.amd.visit import Visit
+from collectors.contract import CollectorError
 from collectors.sysfs import Root
 
-_Read = Callable[[Layout], object]
 
-
-def _number(name: str, where: Layout) -> int:
-    return read_number(where.folder / name)
-
-
-def _sensors(where: Layout) -> Path:
-    if where.hwmon is None:
-        raise UnsupportedError("no hwmon folder of amdgpu")
-    return where.hwmon
-
-
-def _of_sensors(name: str, where: Layout) -> int:
-    return read_number(_sensors(where) / name)
-
-
-def _temperature(label: str, where: Layout) -> int:
-    stem = where.sensors.get(f"temp {label}")
-    if stem is None:
-        raise UnsupportedError(f"hwmon: no temp sensor labelled {label}")
-    return read_number(_sensors(where) / f"{stem}_input")
-
-
-def _errors(block: str, where: Layout) -> object:
-    return ras.read_count(where.folder, block)
-
-
-_FILES: Mapping[str, _Read] = {
-    "utilization_percent": partial(_number, "gpu_busy_percent"),
-    "memory_activity_percent": partial(_number, "mem_busy_percent"),
-    "vram_total_bytes": partial(_number, "mem_info_vram_total"),
-    "vram_used_bytes": partial(_number, "mem_info_vram_used"),
-    "gtt_used_bytes": partial(_number, "mem_info_gtt_used"),
-    "power_average_microwatts": partial(_of_sensors, "power1_average"),
-    "power_current_microwatts": partial(_of_sensors, "power1_input"),
-    "power_cap_microwatts": partial(_of_sensors, "power1_cap"),
-    "pcie_replays": partial(_number, "pcie_replay_count"),
-    "edge_millidegrees": partial(_temperature, "edge"),
-    "junction_millidegrees": partial(_temperature, "junction"),
-    "memory_millidegrees": partial(_temperature, "mem"),
-    **{f"{block}_{kind}": partial(_errors, block) for block in BLOCKS for kind in ("corrected", "uncorrected")},
-}
-# They come from `gpu_metrics`, which the library checks, and are not asked for twice.
-UNCHECKED = frozenset({"energy_count", *(f"hbm{stack}_millidegrees" for stack in range(4))})
-
-
-class KernelFiles:
-    """Reads them.
+class CrossCheck:
+    """Reads the kernel file behind a reading.
 
     Args:
         sysfs: The root of the host's `/sys`.
+        layout_of: Finds the files of the device at a PCI address.
+        parse: Understands the table `gpu_metrics`.
     """
 
-    def __init__(self, sysfs: Root) -> None:
+    def __init__(self, sysfs: Root, layout_of: Callable[[str], Layout], parse: Parse) -> None:
         self._sysfs = sysfs
+        self._layout_of = layout_of
+        self._parse = parse
 
-    def __call__(self, address: str, name: str) -> None:
-        """Read the file behind a reading.
+    def kernel_says(self, address: str, name: str) -> None:
+        """Ask the kernel for a reading that the library says is 0.
 
         Args:
-            address: Of the device, in the kernel's spelling.
+            address: Of the device.
             name: A key of `library.READINGS`.
 
         Raises:
-            CollectorError: There is no such file, it can't be read, or it says nothing.
+            CollectorError: The kernel has no value for it, or none that can be read, or its 0 stands for nothing.
         """
-        read = _FILES.get(name)
-        if read is not None:
-            read(layout.locate(self._sysfs, address))
+        READERS[name](self._sysfs, Visit(self._layout_of(address), Cut(known=False), self._parse, HeldTime()))
+
+
+_Reader = Callable[[Root, Visit], object]
+_QUERIES = {query.name: query for query in (*load.QUERIES, *hwmon.QUERIES)}
+_PARTS = {part.name: part for part in table.BATCH.parts}
+
+
+def _query(name: str) -> _Reader:
+    return lambda sysfs, visit: tuple(_QUERIES[name].ask(sysfs, visit))
+
+
+def _part(name: str) -> _Reader:
+    def read(sysfs: Root, visit: Visit) -> None:
+        [told] = table.BATCH.ask(sysfs, visit, [_PARTS[name].key])
+        if isinstance(told, CollectorError):
+            raise told
+
+    return read
+
+
+def _replays(_: Root, visit: Visit) -> int:
+    return read_number(visit.layout.folder / "pcie_replay_count")
+
+
+def _block(name: str) -> _Reader:
+    return lambda _, visit: ras.read_count(visit.layout.folder, name)
+
+
+READERS: Mapping[str, _Reader] = {
+    "utilization_percent": _query(load.UTILIZATION),
+    "memory_activity_percent": _query(load.MEMORY_BANDWIDTH),
+    "vram_total_bytes": _query("memory limit"),
+    "vram_used_bytes": _query("memory usage"),
+    "gtt_used_bytes": _query("host memory"),
+    "power_average_microwatts": _query(hwmon.POWER),
+    "power_current_microwatts": _query(hwmon.POWER_NOW),
+    "power_cap_microwatts": _query("power limit"),
+    "energy_count": _part("energy"),
+    "pcie_replays": _replays,
+    "edge_millidegrees": _query(f"{hwmon.TEMPERATURE}, edge"),
+    "junction_millidegrees": _query(f"{hwmon.TEMPERATURE}, junction"),
+    "memory_millidegrees": _query(f"{hwmon.TEMPERATURE}, mem"),
+    **{f"hbm{number}_millidegrees": _part(f"temperature, stack {number}") for number in range(4)},
+    **{f"{block}_{kind}": _block(block) for block in BLOCKS for kind in ("corrected", "uncorrected")},
+}
