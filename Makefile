@@ -25,6 +25,8 @@ test: $(READY) ## Run the tests: make test ARGS="tests/unit -k http"
 	@tools/require-command promtool prometheus
 	@tools/require-command prometheus prometheus
 	@tools/require-command chromium chromium
+	@tools/require-command mount mount
+	@tools/require-library librocm_smi64.so.1 librocm-smi64-1
 	@$(BIN)/pytest $(ARGS)
 
 image-test: $(READY) ## Build the image and run it as the manifests do: needs root

@@ -1,0 +1,61 @@
+"""The real `librocm_smi64` (Debian package `librocm-smi64-1`) in a process whose `/sys` is a tree of files.
+
+A mount namespace of its own gives it the tree; nothing of that is seen outside. The library shares locks by /dev/shm
+with every other process that has it open, and waits for those of dead ones: it gets one of its own.
+"""
+
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from ctypes.util import find_library
+from functools import partial
+from typing import NamedTuple
+
+from collectors.amd.layout import locate
+from collectors.amd.metrics import Parse
+from collectors.amd.rocm_smi.backend import RocmSmiBackend
+from collectors.amd.rocm_smi.child import Child
+from collectors.amd.rocm_smi.cross_check import CrossCheck
+from tests.doubles.amd_node import no_table
+from tests.doubles.amd_tree import AmdTree
+
+_DEADLINE_SECONDS = 60.0
+# $0 is the tree, $1 the interpreter, $2 what the child adds. An abort is expected and shall leave no core file.
+_SCRIPT = """\
+ulimit -c 0
+mount --bind "$0" /sys && mount -t tmpfs none /dev/shm && exec "$1" -m collectors.amd.rocm_smi.worker "$2"
+"""
+
+
+class Mounted(NamedTuple):
+    """The real library over a tree.
+
+    Attributes:
+        child: The process that has it open.
+        backend: Asks that.
+    """
+
+    child: Child
+    backend: RocmSmiBackend
+
+
+@contextmanager
+def mounted(tree: AmdTree, parse: Parse = no_table, clock: Callable[[], float] = time.monotonic) -> Iterator[Mounted]:
+    """Open the library at the first question and end its process; its absence fails the test.
+
+    Args:
+        tree: Stands for `/sys`.
+        parse: Understands `gpu_metrics` where a zero is cross-checked.
+        clock: Of the child.
+    """
+    assert find_library("rocm_smi64"), "librocm_smi64 not found: apt-get install librocm-smi64-1"
+    namespaces = ["--mount"] if os.geteuid() == 0 else ["--user", "--map-root-user", "--mount"]
+    command = ["unshare", *namespaces, "sh", "-c", _SCRIPT, str(tree.path), sys.executable]
+    child = Child(command, clock, _DEADLINE_SECONDS)
+    check = CrossCheck(tree.root, partial(locate, tree.root), parse)
+    try:
+        yield Mounted(child, RocmSmiBackend(child, check.kernel_says))
+    finally:
+        child.close()

@@ -1,0 +1,220 @@
+"""The real `librocm_smi64` of Debian 12 (ROCm 5.2.3) tells what the kernel's files tell, reading by reading."""
+
+import struct
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from collectors import catalog
+from collectors.amd import ras
+from collectors.amd.files import read_number
+from collectors.amd.metrics import Metrics
+from collectors.amd.rocm_smi.library import BLOCKS, READINGS
+from collectors.contract import CollectorError, Reading, UnsupportedError
+from collectors.metric import Metric
+from tests.doubles.amd_cards import MI210, MI250X, MI250X_SECOND_DIE, RX_7900_XTX
+from tests.doubles.amd_node import ALL, collector_of, value
+from tests.doubles.amd_table import Table
+from tests.doubles.amd_tree import AmdTree, Gpu
+from tests.doubles.mounted import mounted
+
+
+class Same(NamedTuple):
+    """The series that tells what a reading of the library tells.
+
+    Attributes:
+        metric: The row of the catalogue.
+        unit: Of the reading, in the row's base unit.
+        labels: Values of the row's labels.
+    """
+
+    metric: Metric
+    unit: float = 1
+    labels: tuple[str, ...] = ()
+
+
+SERIES: Mapping[str, Same] = {
+    "utilization_percent": Same(catalog.UTILIZATION, 0.01),
+    "memory_activity_percent": Same(catalog.MEMORY_BANDWIDTH, 0.01),
+    "vram_total_bytes": Same(catalog.MEMORY_LIMIT),
+    "vram_used_bytes": Same(catalog.MEMORY_USAGE),
+    "gtt_used_bytes": Same(catalog.HOST_MEMORY_USAGE),
+    "power_average_microwatts": Same(catalog.POWER, 1e-6),
+    "power_cap_microwatts": Same(catalog.POWER_LIMIT, 1e-6),
+    "energy_count": Same(catalog.ENERGY, 2**-16),
+    "edge_millidegrees": Same(catalog.TEMPERATURE, 1e-3, ("core",)),
+    "junction_millidegrees": Same(catalog.TEMPERATURE, 1e-3, ("hotspot",)),
+    "memory_millidegrees": Same(catalog.TEMPERATURE, 1e-3, ("memory",)),
+    **{f"hbm{n}_millidegrees": Same(catalog.TEMPERATURE, 1e-3, (f"hbm{n}",)) for n in range(4)},
+}
+# Nobody has a series of each block; by their sum `MEMORY_ERRORS` is compared below.
+KINDS = ("corrected", "uncorrected")
+ERRORS = {f"{block}_{kind}": (block, kind) for block in BLOCKS for kind in KINDS}
+# A defect of this release: it answers NOT_SUPPORTED for two blocks whose files are there.
+UNKNOWN_BLOCKS = ("athub", "df")
+
+CARDS = {
+    "MI210": MI210,
+    "MI250X": MI250X,
+    "MI250X, second die": MI250X_SECOND_DIE,
+    "RX 7900 XTX": RX_7900_XTX,
+}
+# What a card does not tell by its files; the library must not tell it either.
+NOT_TOLD = {
+    "MI250X, second die": {"power_average_microwatts", "power_cap_microwatts"},
+    "RX 7900 XTX": {"energy_count", *(f"hbm{n}_millidegrees" for n in range(4)), *ERRORS},
+}
+NO_COUNTER = 0
+UNSET = 0xFFFF
+
+
+def table_1_3(energy: int, stacks: tuple[int, ...]) -> bytes:
+    """A `gpu_metrics` of version 1.3 that tells an energy and temperatures of HBM.
+
+    Source of the layout: the kernel's `drivers/gpu/drm/amd/include/kgd_pp_interface.h`.
+    """
+    content = bytearray(b"\xff" * 120)
+    struct.pack_into("<HBB", content, 0, len(content), 1, 3)
+    struct.pack_into("<Q", content, 24, energy)
+    struct.pack_into("<4H", content, 88, *stacks)
+    return bytes(content)
+
+
+class Speaking:
+    """A node of all cards whose files all say something else; also what a parser makes of their tables."""
+
+    def __init__(self, path: Path) -> None:
+        self.tree = AmdTree(path)
+        self.tables: dict[bytes, Table] = {}
+        buses = ("63", "43", "53", "54")
+        added = zip(CARDS.items(), buses, strict=True)
+        self.gpus = {name: self.tree.add(card, f"0000:{bus}:00.0") for (name, card), bus in added}
+        for number, (name, gpu) in enumerate(self.gpus.items(), 1):
+            self._speak(number, gpu, NOT_TOLD.get(name, set()))
+
+    def parse(self, content: bytes) -> Metrics:
+        """Of a table that was written here."""
+        return self.tables[content]
+
+    def _speak(self, number: int, gpu: Gpu, silent: set[str]) -> None:
+        told = {
+            "gpu_busy_percent": 10 + number,
+            "mem_busy_percent": 20 + number,
+            "mem_info_vram_total": gpu.kind.vram_bytes + 4096 * number,
+            "mem_info_vram_used": (5 << 30) + 4096 * number,
+            "mem_info_gtt_used": (7 << 20) + 4096 * number,
+            "pcie_replay_count": 300 + number,
+            **{f"hwmon/temp{n}_input": 30_000 + 1000 * number + n for n in (1, 2, 3)},
+        }
+        if "power_average_microwatts" not in silent:
+            told |= {"hwmon/power1_average": 90_000_000 + number, "hwmon/power1_cap": 400_000_000 + number}
+        for name, now in told.items():
+            gpu.write(name, str(now))
+        for n, block in enumerate(gpu.kind.ras):
+            gpu.write(f"ras/{block}_err_count", f"ue: {5000 * number + n}\nce: {5100 * number + n}")
+        tells = "energy_count" not in silent
+        energy = 1_000_000 * number + 1 if tells else NO_COUNTER
+        stacks = tuple(50 + 10 * number + n for n in range(4))
+        content = table_1_3(energy, stacks if tells else (UNSET,) * 4)
+        gpu.write_bytes("gpu_metrics", content)
+        self.tables[content] = Table(energy_joules=energy * 2**-16, hbm_celsius=stacks if tells else ())
+
+
+class Said(NamedTuple):
+    """What is told of one node.
+
+    Attributes:
+        node: The node.
+        kernel: By the collector that reads the kernel's files.
+        library: By the library, for each card.
+    """
+
+    node: Speaking
+    kernel: Reading
+    library: Mapping[str, Mapping[str, float | CollectorError]]
+
+
+@pytest.fixture(scope="module")
+def said(tmp_path_factory: pytest.TempPathFactory) -> Said:
+    node = Speaking(tmp_path_factory.mktemp("node") / "sys")
+    names = list(READINGS)
+    with mounted(node.tree, node.parse) as asked:
+        library = {
+            card: dict(zip(names, asked.backend.ask(gpu.address, names), strict=True))
+            for card, gpu in node.gpus.items()
+        }
+    return Said(node, collector_of(node.tree, parse=node.parse).read(ALL), library)
+
+
+def number(told: float | CollectorError) -> float:
+    """A reading that has to be one."""
+    assert not isinstance(told, CollectorError), told
+    return told
+
+
+def test_every_reading_is_compared() -> None:
+    assert {*SERIES, *ERRORS, "power_current_microwatts", "pcie_replays"} == READINGS.keys()
+
+
+def test_no_two_readings_are_alike(said: Said) -> None:
+    told = [value for card in said.library.values() for value in card.values() if not isinstance(value, CollectorError)]
+    assert len(told) == len(set(told)) > 80
+
+
+@pytest.mark.parametrize("name", SERIES)
+@pytest.mark.parametrize("card", CARDS)
+def test_both_tell_the_same(card: str, name: str, said: Said) -> None:
+    same = SERIES[name]
+    kernel = value(said.kernel, same.metric, said.node.gpus[card].uuid, *same.labels)
+    library = said.library[card][name]
+    if name in NOT_TOLD.get(card, ()):
+        assert kernel is None
+        assert isinstance(library, CollectorError)
+    else:
+        assert kernel == pytest.approx(number(library) * same.unit, rel=1e-12)
+
+
+@pytest.mark.parametrize("name", ERRORS)
+@pytest.mark.parametrize("card", CARDS)
+def test_both_count_the_same_errors(card: str, name: str, said: Said) -> None:
+    block, kind = ERRORS[name]
+    library = said.library[card][name]
+    if name in NOT_TOLD.get(card, ()) or block in UNKNOWN_BLOCKS:
+        assert isinstance(library, UnsupportedError)
+    else:
+        assert number(library) == getattr(ras.read_count(said.node.gpus[card].folder, block), kind)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("card", [card for card in CARDS if CARDS[card].ras])
+def test_the_library_lacks_the_errors_of_two_blocks(card: str, kind: str, said: Said) -> None:
+    gpu = said.node.gpus[card]
+    lacking = [getattr(ras.read_count(gpu.folder, block), kind) for block in UNKNOWN_BLOCKS]
+    assert all(lacking)
+    counted = [number(said.library[card][f"{block}_{kind}"]) for block in BLOCKS if block not in UNKNOWN_BLOCKS]
+    assert value(said.kernel, catalog.MEMORY_ERRORS, gpu.uuid, kind) == sum(counted) + sum(lacking)
+
+
+@pytest.mark.parametrize("card", CARDS)
+def test_replays_are_those_of_the_file(card: str, said: Said) -> None:
+    replays = read_number(said.node.gpus[card].path("pcie_replay_count"))
+    assert number(said.library[card]["pcie_replays"]) == replays
+
+
+@pytest.mark.parametrize("card", CARDS)
+def test_a_function_the_library_lacks_is_unsupported(card: str, said: Said) -> None:
+    error = said.library[card]["power_current_microwatts"]
+    assert isinstance(error, UnsupportedError)
+    assert str(error) == "rsmi_dev_current_socket_power_get: status 2"
+
+
+def test_a_change_of_a_file_is_seen_by_the_next_question(tmp_path: Path) -> None:
+    gpu = AmdTree(tmp_path / "sys").add(MI210, "0000:63:00.0")
+    with mounted(gpu.tree) as asked:
+        assert asked.backend.ask(gpu.address, ["utilization_percent"]) == [37]
+        gpu.write("gpu_busy_percent", "99")
+        assert asked.backend.ask(gpu.address, ["utilization_percent"]) == [99]
+        gpu.write("gpu_busy_percent", "0")
+        assert asked.backend.ask(gpu.address, ["utilization_percent"]) == [0]

@@ -1,0 +1,177 @@
+"""What the real `librocm_smi64` of Debian 12 gets wrong, refuses and dies of, and that all of it costs only itself.
+
+It is of ROCm 5.2.3, calls itself 1.0.0 and is built with its assertions on.
+"""
+
+import json
+import shutil
+import struct
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from collectors.amd.rocm_smi.child import DiedError
+from collectors.amd.rocm_smi.library import READINGS
+from collectors.contract import CollectorError, UnavailableError, UnsupportedError
+from collectors.query import InvalidValueError
+from tests.doubles.amd_cards import MI210, MI250X, MI300X
+from tests.doubles.amd_node import ALL, collector_of
+from tests.doubles.amd_tree import AmdTree, Gpu
+from tests.doubles.mounted import Mounted, mounted
+
+ADDRESS, OTHER = "0000:63:00.0", "0000:43:00.0"
+BUSY = "utilization_percent"
+TROUBLES: Mapping[str, bytes | None] = {"empty": b"", "garbled": b"garbage\n", "refused": None}
+# Files that the library does refuse, by a status, when there is such trouble with them.
+FILES = {
+    "memory_activity_percent": "mem_busy_percent",
+    "vram_total_bytes": "mem_info_vram_total",
+    "vram_used_bytes": "mem_info_vram_used",
+    "gtt_used_bytes": "mem_info_gtt_used",
+    "power_average_microwatts": "hwmon/power1_average",
+    "power_cap_microwatts": "hwmon/power1_cap",
+    "pcie_replays": "pcie_replay_count",
+    "edge_millidegrees": "hwmon/temp1_input",
+    "junction_millidegrees": "hwmon/temp2_input",
+    "memory_millidegrees": "hwmon/temp3_input",
+}
+OF_SENSORS = {name for name, file in FILES.items() if file.startswith("hwmon/")}
+
+
+@pytest.fixture
+def gpu(tmp_path: Path) -> Gpu:
+    return AmdTree(tmp_path / "sys").add(MI210, ADDRESS)
+
+
+def trouble(gpu: Gpu, file: str, kind: str) -> None:
+    """A file gives no number any more."""
+    content = TROUBLES[kind]
+    if content is None:
+        gpu.fail(file)
+    else:
+        gpu.write_bytes(file, content)
+
+
+def answers(asked: Mounted, address: str, *names: str) -> dict[str, float | CollectorError]:
+    return dict(zip(names, asked.backend.ask(address, names), strict=True))
+
+
+def process(asked: Mounted) -> int:
+    assert asked.child._process is not None
+    return asked.child._process.pid
+
+
+@pytest.mark.parametrize("kind", TROUBLES)
+def test_a_silent_zero_is_not_believed(kind: str, gpu: Gpu) -> None:
+    trouble(gpu, "gpu_busy_percent", kind)
+    [fault] = collector_of(gpu.tree).read(ALL).faults
+    with mounted(gpu.tree) as asked:
+        raw = json.loads(asked.child.ask(json.dumps({"address": ADDRESS, "read": [BUSY]}).encode()))
+        told = answers(asked, ADDRESS, BUSY)[BUSY]
+    assert raw["values"] == {BUSY: 0}  # success, says the library
+    assert type(told) is (UnavailableError if kind == "refused" else InvalidValueError)
+    assert (told.reason, str(told)) == (fault.reason, fault.detail)
+
+
+@pytest.mark.parametrize("kind", TROUBLES)
+def test_other_files_in_trouble_give_no_number(kind: str, gpu: Gpu) -> None:
+    for file in FILES.values():
+        trouble(gpu, file, kind)
+    with mounted(gpu.tree) as asked:
+        told = answers(asked, ADDRESS, *FILES)
+    assert {name for name, each in told.items() if not isinstance(each, UnavailableError)} == set()
+
+
+def test_a_number_with_something_behind_it_is_believed(gpu: Gpu) -> None:
+    gpu.write("gpu_busy_percent", "7 garbage")
+    with mounted(gpu.tree) as asked:
+        assert answers(asked, ADDRESS, BUSY) == {BUSY: 7}  # a defect no zero betrays; the kernel's files tell none
+    assert [fault.detail for fault in collector_of(gpu.tree).read(ALL).faults] == [
+        "gpu_busy_percent: '7 garbage' where a number was expected"
+    ]
+
+
+def test_a_table_newer_than_the_library_aborts(gpu: Gpu) -> None:
+    gpu.write_bytes("gpu_metrics", struct.pack("<HBB", 288, 1, 4).ljust(288, b"\xff"))
+    with mounted(gpu.tree) as asked:
+        told = answers(asked, ADDRESS, "hbm0_millidegrees", "energy_count", BUSY)
+    for name in ("hbm0_millidegrees", "energy_count"):
+        assert isinstance(told[name], UnsupportedError)
+    assert "was killed by SIGABRT" in str(told["hbm0_millidegrees"])
+    assert told[BUSY] == 37
+
+
+def test_an_mi300_is_refused(tmp_path: Path) -> None:
+    """The library will not start without a voltage's label, and the kernel hides voltages on those."""
+    gpu = AmdTree(tmp_path / "sys").add(MI300X, ADDRESS)
+    with mounted(gpu.tree) as asked:
+        with pytest.raises(UnavailableError, match=r"rsmi_init: status 8"):
+            answers(asked, ADDRESS, BUSY)
+        gpu.write("hwmon/in0_label", "vddgfx")
+        assert answers(asked, ADDRESS, BUSY) == {BUSY: 88}
+
+
+def test_readings_that_abort_are_left_out_and_cost_nothing_else(gpu: Gpu) -> None:
+    other = gpu.tree.add(MI250X, OTHER)
+    before = AmdTree(gpu.tree.path.with_name("whole")).add(MI210, ADDRESS)
+    shutil.rmtree(gpu.path("hwmon/").parent)
+    with mounted(gpu.tree) as asked:
+        told = answers(asked, ADDRESS, *READINGS)
+        survivor = process(asked)
+        again = answers(asked, ADDRESS, *READINGS)
+        assert process(asked) == survivor
+        assert answers(asked, other.address, "power_average_microwatts") == {"power_average_microwatts": 412_000_000}
+    with mounted(before.tree) as asked:
+        whole = answers(asked, ADDRESS, *READINGS)
+    for name in OF_SENSORS:
+        assert isinstance(told[name], UnsupportedError)
+        assert "was killed by SIGABRT" in str(told[name])
+        assert f"(at {name})" in str(told[name])
+    rest = [name for name in READINGS if name not in OF_SENSORS]
+    assert [str(told[name]) for name in rest] == [str(whole[name]) for name in rest]
+    assert {name: str(each) for name, each in again.items()} == {name: str(each) for name, each in told.items()}
+
+
+@pytest.mark.parametrize("kind", TROUBLES)
+def test_errors_that_cannot_be_read_abort_too(kind: str, gpu: Gpu) -> None:
+    trouble(gpu, "ras/umc_err_count", kind)
+    with mounted(gpu.tree) as asked:
+        told = answers(asked, ADDRESS, "umc_corrected", "gfx_corrected", BUSY)
+    assert isinstance(told["umc_corrected"], UnsupportedError)
+    assert "was killed by SIGABRT" in str(told["umc_corrected"])
+    assert (told["gfx_corrected"], told[BUSY]) == (0, 37)
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.ahead = 0.0
+
+    def __call__(self) -> float:
+        return time.monotonic() + self.ahead
+
+
+def test_a_death_at_the_start_is_told_and_tried_again_later(gpu: Gpu) -> None:
+    links = gpu.tree.node(gpu) / "io_links"
+    links.rmdir()
+    clock = Clock()
+    with mounted(gpu.tree, clock=clock) as asked:
+        with pytest.raises(DiedError, match=r"was killed by SIGABRT: .*io_link_dir.* \(at rsmi_init\)"):
+            answers(asked, ADDRESS, BUSY)
+        links.mkdir()
+        with pytest.raises(UnavailableError, match="was killed by SIGABRT") as caught:
+            answers(asked, ADDRESS, BUSY)
+        assert not isinstance(caught.value, DiedError)  # it was not started: it waits
+        clock.ahead += 3600
+        assert answers(asked, ADDRESS, BUSY) == {BUSY: 37}
+
+
+def test_a_gpu_behind_a_gap_in_the_numbers_is_not_listed(gpu: Gpu) -> None:
+    other = gpu.tree.add(MI250X, OTHER, card=8)
+    with mounted(gpu.tree) as asked:
+        assert answers(asked, ADDRESS, BUSY) == {BUSY: 37}
+        with pytest.raises(UnsupportedError, match=rf"^librocm_smi64 1\.0\.0 does not list {other.address}$"):
+            answers(asked, other.address, BUSY)
+    listed = {device.device for device in collector_of(gpu.tree).read(ALL).devices}
+    assert listed == {gpu.address, other.address}
