@@ -14,11 +14,10 @@ from functools import partial
 from typing import NamedTuple
 
 from collectors.amd.layout import locate
-from collectors.amd.metrics import Parse
+from collectors.amd.metrics_blob import parse
 from collectors.amd.rocm_smi.backend import RocmSmiBackend
 from collectors.amd.rocm_smi.child import Child
 from collectors.amd.rocm_smi.cross_check import CrossCheck
-from tests.doubles.amd_node import no_table
 from tests.doubles.amd_tree import AmdTree
 
 _DEADLINE_SECONDS = 60.0
@@ -42,12 +41,11 @@ class Mounted(NamedTuple):
 
 
 @contextmanager
-def mounted(tree: AmdTree, parse: Parse = no_table, clock: Callable[[], float] = time.monotonic) -> Iterator[Mounted]:
+def mounted(tree: AmdTree, clock: Callable[[], float] = time.monotonic) -> Iterator[Mounted]:
     """Open the library at the first question and end its process; its absence fails the test.
 
     Args:
         tree: Stands for `/sys`.
-        parse: Understands `gpu_metrics` where a zero is cross-checked.
         clock: Of the child.
     """
     assert find_library("rocm_smi64"), "librocm_smi64 not found: apt-get install librocm-smi64-1"

@@ -1,6 +1,5 @@
 """The real `librocm_smi64` of Debian 12 (ROCm 5.2.3) tells what the kernel's files tell, reading by reading."""
 
-import struct
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -9,14 +8,13 @@ import pytest
 
 from collectors import catalog
 from collectors.amd import ras
-from collectors.amd.files import read_number
-from collectors.amd.metrics import Metrics
+from collectors.amd.metrics_blob import parse
 from collectors.amd.rocm_smi.library import BLOCKS, READINGS
 from collectors.contract import CollectorError, Reading, UnsupportedError
 from collectors.metric import Metric
 from tests.doubles.amd_cards import MI210, MI250X, MI250X_SECOND_DIE, RX_7900_XTX
+from tests.doubles.amd_metrics import table
 from tests.doubles.amd_node import ALL, collector_of, value
-from tests.doubles.amd_table import Table
 from tests.doubles.amd_tree import AmdTree, Gpu
 from tests.doubles.mounted import mounted
 
@@ -43,6 +41,7 @@ SERIES: Mapping[str, Same] = {
     "gtt_used_bytes": Same(catalog.HOST_MEMORY_USAGE),
     "power_average_microwatts": Same(catalog.POWER, 1e-6),
     "power_cap_microwatts": Same(catalog.POWER_LIMIT, 1e-6),
+    "pcie_replays": Same(catalog.PCIE_REPLAYS),
     "energy_count": Same(catalog.ENERGY, 2**-16),
     "edge_millidegrees": Same(catalog.TEMPERATURE, 1e-3, ("core",)),
     "junction_millidegrees": Same(catalog.TEMPERATURE, 1e-3, ("hotspot",)),
@@ -70,33 +69,16 @@ NO_COUNTER = 0
 UNSET = 0xFFFF
 
 
-def table_1_3(energy: int, stacks: tuple[int, ...]) -> bytes:
-    """A `gpu_metrics` of version 1.3 that tells an energy and temperatures of HBM.
-
-    Source of the layout: the kernel's `drivers/gpu/drm/amd/include/kgd_pp_interface.h`.
-    """
-    content = bytearray(b"\xff" * 120)
-    struct.pack_into("<HBB", content, 0, len(content), 1, 3)
-    struct.pack_into("<Q", content, 24, energy)
-    struct.pack_into("<4H", content, 88, *stacks)
-    return bytes(content)
-
-
 class Speaking:
-    """A node of all cards whose files all say something else; also what a parser makes of their tables."""
+    """A node of all cards whose files all say something else."""
 
     def __init__(self, path: Path) -> None:
         self.tree = AmdTree(path)
-        self.tables: dict[bytes, Table] = {}
         buses = ("63", "43", "53", "54")
         added = zip(CARDS.items(), buses, strict=True)
         self.gpus = {name: self.tree.add(card, f"0000:{bus}:00.0") for (name, card), bus in added}
         for number, (name, gpu) in enumerate(self.gpus.items(), 1):
             self._speak(number, gpu, NOT_TOLD.get(name, set()))
-
-    def parse(self, content: bytes) -> Metrics:
-        """Of a table that was written here."""
-        return self.tables[content]
 
     def _speak(self, number: int, gpu: Gpu, silent: set[str]) -> None:
         told = {
@@ -117,9 +99,7 @@ class Speaking:
         tells = "energy_count" not in silent
         energy = 1_000_000 * number + 1 if tells else NO_COUNTER
         stacks = tuple(50 + 10 * number + n for n in range(4))
-        content = table_1_3(energy, stacks if tells else (UNSET,) * 4)
-        gpu.write_bytes("gpu_metrics", content)
-        self.tables[content] = Table(energy_joules=energy * 2**-16, hbm_celsius=stacks if tells else ())
+        gpu.write_bytes("gpu_metrics", table((1, 3), {"energy": energy, "hbm": stacks if tells else (UNSET,) * 4}))
 
 
 class Said(NamedTuple):
@@ -140,12 +120,12 @@ class Said(NamedTuple):
 def said(tmp_path_factory: pytest.TempPathFactory) -> Said:
     node = Speaking(tmp_path_factory.mktemp("node") / "sys")
     names = list(READINGS)
-    with mounted(node.tree, node.parse) as asked:
+    with mounted(node.tree) as asked:
         library = {
             card: dict(zip(names, asked.backend.ask(gpu.address, names), strict=True))
             for card, gpu in node.gpus.items()
         }
-    return Said(node, collector_of(node.tree, parse=node.parse).read(ALL), library)
+    return Said(node, collector_of(node.tree, parse=parse).read(ALL), library)
 
 
 def number(told: float | CollectorError) -> float:
@@ -155,7 +135,7 @@ def number(told: float | CollectorError) -> float:
 
 
 def test_every_reading_is_compared() -> None:
-    assert {*SERIES, *ERRORS, "power_current_microwatts", "pcie_replays"} == READINGS.keys()
+    assert {*SERIES, *ERRORS, "power_current_microwatts"} == READINGS.keys()
 
 
 def test_no_two_readings_are_alike(said: Said) -> None:
@@ -195,12 +175,6 @@ def test_the_library_lacks_the_errors_of_two_blocks(card: str, kind: str, said: 
     assert all(lacking)
     counted = [number(said.library[card][f"{block}_{kind}"]) for block in BLOCKS if block not in UNKNOWN_BLOCKS]
     assert value(said.kernel, catalog.MEMORY_ERRORS, gpu.uuid, kind) == sum(counted) + sum(lacking)
-
-
-@pytest.mark.parametrize("card", CARDS)
-def test_replays_are_those_of_the_file(card: str, said: Said) -> None:
-    replays = read_number(said.node.gpus[card].path("pcie_replay_count"))
-    assert number(said.library[card]["pcie_replays"]) == replays
 
 
 @pytest.mark.parametrize("card", CARDS)

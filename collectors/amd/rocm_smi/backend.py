@@ -10,7 +10,7 @@ from collectors.contract import CollectorError, Reason, UnavailableError, Unsupp
 from collectors.query import InvalidValueError, NothingError
 
 # Deaths of the child within one question; each takes one reading out, so that the others are had.
-_MOST_DEATHS = 8
+_MOST_DEATHS = 32
 _ALL_ONES = 0xFFFFFFFFFFFFFFFF
 
 

@@ -8,6 +8,7 @@ process at any of them. The library is opened at the first request and stays ope
 
 import json
 import os
+import resource
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from typing import BinaryIO
@@ -87,6 +88,7 @@ def _mark_in(file: int) -> Mark:
 
 
 if __name__ == "__main__":
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a library that aborts at every poll would fill the disk
     with os.fdopen(os.dup(sys.stdout.fileno()), "wb") as out:
         os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # the library prints; that shall not disturb the answers
         serve(Worker(_mark_in(int(sys.argv[1]))), sys.stdin.buffer, out)
