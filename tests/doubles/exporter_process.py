@@ -8,7 +8,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple, Self, TypeVar
@@ -60,13 +60,16 @@ class ExporterProcess:
         arguments: Flags beside the listen address.
         environment: Variables beside the test's own.
         log: Where its standard error goes.
+        within: A command that runs it, such as one that gives it a namespace of its own.
     """
 
-    def __init__(self, arguments: list[str], environment: Mapping[str, str], log: Path) -> None:
+    def __init__(
+        self, arguments: list[str], environment: Mapping[str, str], log: Path, within: Sequence[str] = ()
+    ) -> None:
         self.log = log
         with log.open("wb") as stderr:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "exporter", "--web.listen-address=127.0.0.1:0", *arguments],
+                [*within, sys.executable, "-m", "exporter", "--web.listen-address=127.0.0.1:0", *arguments],
                 env={**clean_environment(), **environment},
                 stderr=stderr,
                 stdout=subprocess.DEVNULL,
@@ -145,8 +148,8 @@ def run_once(arguments: list[str], environment: Mapping[str, str]) -> subprocess
 
 @contextmanager
 def exporter(
-    tmp_path: Path, *arguments: str, environment: Mapping[str, str] | None = None
+    tmp_path: Path, *arguments: str, environment: Mapping[str, str] | None = None, within: Sequence[str] = ()
 ) -> Iterator[ExporterProcess]:
     """Start the exporter, hand it over, end it."""
-    with ExporterProcess(list(arguments), environment or {}, tmp_path / "exporter.log") as process:
+    with ExporterProcess(list(arguments), environment or {}, tmp_path / "exporter.log", within) as process:
         yield process

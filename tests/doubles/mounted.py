@@ -15,17 +15,15 @@ from typing import NamedTuple
 
 from collectors.amd.layout import locate
 from collectors.amd.metrics_blob import parse
+from collectors.amd.rocm_smi import worker
 from collectors.amd.rocm_smi.backend import RocmSmiBackend
 from collectors.amd.rocm_smi.child import Child
 from collectors.amd.rocm_smi.cross_check import CrossCheck
 from tests.doubles.amd_tree import AmdTree
 
 _DEADLINE_SECONDS = 60.0
-# $0 is the tree, $1 the interpreter, $2 what the child adds. An abort is expected and shall leave no core file.
-_SCRIPT = """\
-ulimit -c 0
-mount --bind "$0" /sys && mount -t tmpfs none /dev/shm && exec "$1" -m collectors.amd.rocm_smi.worker "$2"
-"""
+# $0 is the tree; what follows is run.
+_SCRIPT = 'mount --bind "$0" /sys && mount -t tmpfs none /dev/shm && exec "$@"'
 
 
 class Mounted(NamedTuple):
@@ -40,6 +38,13 @@ class Mounted(NamedTuple):
     backend: RocmSmiBackend
 
 
+def within(tree: AmdTree) -> tuple[str, ...]:
+    """A command that runs another one with a tree as its `/sys`; without the library it fails the test."""
+    assert find_library("rocm_smi64"), "librocm_smi64 not found: apt-get install librocm-smi64-1"
+    namespaces = ("--mount",) if os.geteuid() == 0 else ("--user", "--map-root-user", "--mount")
+    return ("unshare", *namespaces, "sh", "-c", _SCRIPT, str(tree.path))
+
+
 @contextmanager
 def mounted(tree: AmdTree, clock: Callable[[], float] = time.monotonic) -> Iterator[Mounted]:
     """Open the library at the first question and end its process; its absence fails the test.
@@ -48,9 +53,7 @@ def mounted(tree: AmdTree, clock: Callable[[], float] = time.monotonic) -> Itera
         tree: Stands for `/sys`.
         clock: Of the child.
     """
-    assert find_library("rocm_smi64"), "librocm_smi64 not found: apt-get install librocm-smi64-1"
-    namespaces = ["--mount"] if os.geteuid() == 0 else ["--user", "--map-root-user", "--mount"]
-    command = ["unshare", *namespaces, "sh", "-c", _SCRIPT, str(tree.path), sys.executable]
+    command = (*within(tree), sys.executable, "-m", worker.__name__)
     child = Child(command, clock, _DEADLINE_SECONDS)
     check = CrossCheck(tree.root, partial(locate, tree.root), parse)
     try:
