@@ -21,20 +21,21 @@ def panels() -> tuple[Builder[Panel], ...]:
 
 
 def _table() -> Builder[Panel]:
-    core = 'sensor="core"'
+    of_die = 'sensor=~"core|hotspot|board"'  # MI300 tell no other than that of the hottest spot
     columns = (
         Column("State", series(catalog.STATUS_STATE, Subject.DEVICE).where("== 1"), "state", STATUS_COLORS),
         Column("Holders", series(catalog.ALLOCATIONS, Subject.DEVICE)),
         Column("Utilization", utilization(Subject.DEVICE, RANGE)),
         Column("Memory", memory_fullness(Subject.DEVICE)),
         Column("Power", series(catalog.POWER, Subject.DEVICE)),
-        Column("Temperature", series(catalog.TEMPERATURE, Subject.DEVICE, core)),
+        Column("Temperature", series(catalog.TEMPERATURE, Subject.DEVICE, of_die)),
     )
     about = About(
         "Devices now",
         "One line for each device. Utilization is the mean over the time range chosen above, all else is now. Holders "
         "counts containers that hold the device itself: 0 is free or cut into partitions, more than 1 is shared. An "
-        "empty cell is a reading that the device does not give. A state other than ok: see the row Health.",
+        "empty cell is a reading that the device does not give. Temperature is the core's, "
+        "or the hottest spot's where the device tells that. A state other than ok: see the row Health.",
         width=24,
     )
     return rows(

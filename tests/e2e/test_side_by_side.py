@@ -1,0 +1,95 @@
+"""An MI300X node and an H100 node in one Prometheus: the same queries and the same panels work for both."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from exporter.attribution.proto.podresources_pb2 import PodResources
+from tests.doubles.amd_cards import GIB, MI300X
+from tests.doubles.amd_host import amd_host
+from tests.doubles.exporter_process import wait_until
+from tests.doubles.kubelet import container, device, pod
+from tests.doubles.node import gpu_node, running_exporter
+from tests.doubles.nvml import process
+from tests.doubles.prometheus import Answer, Prometheus
+from tests.doubles.scraping import scraping
+from tools.dashboard_queries import Target, filled_in, panels, read, targets, window_values
+
+AMD, NVIDIA = "mi300x", "h100"
+DASHBOARD = read(Path(__file__).parents[2] / "dashboards" / "accelerators-node-and-pods.json")
+TARGETS = [target for panel in panels(DASHBOARD) for target in targets(panel)]
+WINDOWS = window_values(30, 120)
+# Panels that show what is wrong, or a device that nobody uses: nothing of that is so here.
+RIGHTLY_EMPTY = {"Throttled", "Memory errors", "Critical events", "Held and idle"}
+QUERIES = {
+    "utilization of devices": "avg by (vendor) (accelerator_device_utilization_ratio)",
+    "memory by pod": "sum by (namespace, pod) (accelerator_container_memory_usage_bytes)",
+    "watts": "sum by (vendor) (accelerator_device_power_watts)",
+    "watts from the energy counter": "sum by (vendor) (rate(accelerator_device_energy_joules_total[30s]))",
+    "hottest": "max by (vendor, sensor) (accelerator_device_temperature_celsius)",
+    "devices not ok": "count by (vendor) (accelerator_device_status{state='ok'} == 1)",
+    "who scales on this": "avg by (pod) (accelerator_container_utilization_ratio)",
+}
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory, nvml_library: Path) -> Iterator[Prometheus]:
+    with ExitStack() as running:
+        amd = running.enter_context(amd_host(tmp_path_factory.mktemp(AMD)))
+        for bus in ("05", "26"):
+            gpu = amd.tree.add(MI300X, f"0000:{bus}:00.0")
+            amd.processes.compute(int(bus), gpu, 0, memory=GIB, queues=1)
+        amd.tree.gpus[1].cut("CPX", "NPS4")
+        amd.kubelet.pods = [_pod("amd.com/gpu", amd.tree.gpus[0].address, "llama")]
+        nvidia = running.enter_context(gpu_node(tmp_path_factory.mktemp(NVIDIA), nvml_library))
+        nvidia.add_h100s(2)
+        nvidia.cut(1, "3g.40gb", "3g.40gb")
+        nvidia.set_utilization(0, 60)
+        nvidia.gpus[0].processes = [process(41, GIB)]
+        nvidia.kubelet.pods = [_pod("nvidia.com/gpu", nvidia.uuids[0], "mistral")]
+        for node in (amd, nvidia):
+            running.enter_context(node.kubelet)
+        exporters = {
+            AMD: running.enter_context(amd.running()),
+            NVIDIA: running.enter_context(running_exporter(nvidia)),
+        }
+        found = [{"targets": [each.address], "labels": {"instance": name}} for name, each in exporters.items()]
+        job = {
+            "job_name": "accelerator-exporter",
+            "honor_labels": True,
+            "scrape_interval": "1s",
+            "scrape_timeout": "1s",
+            "static_configs": found,
+        }
+        started = running.enter_context(scraping(tmp_path_factory.mktemp("prometheus"), job))
+        wait_until(lambda: started.value("count(count_over_time(up[1m]) >= 8)") == len(exporters))
+        yield started
+
+
+def _pod(resource: str, held: str, name: str) -> PodResources:
+    return pod("serving", name, container("server", device(resource, held)))
+
+
+def _asked(server: Prometheus, target: Target, node: str) -> list[Answer]:
+    return server.query(filled_in(target.expr, WINDOWS, {"node": node}))
+
+
+@pytest.mark.parametrize("target", TARGETS, ids=lambda target: f"{target.title}-{target.letter}")
+def test_every_panel_shows_both(server: Prometheus, target: Target) -> None:
+    for node in (AMD, NVIDIA):
+        if target.title in RIGHTLY_EMPTY:
+            assert _asked(server, target, node) == []
+        else:
+            wait_until(lambda: _asked(server, target, node) or None)  # noqa: B023 - waited for within the loop
+
+
+@pytest.mark.parametrize("query", QUERIES.values(), ids=QUERIES)
+def test_one_query_answers_for_both(server: Prometheus, query: str) -> None:
+    def of_both() -> list[Answer] | None:
+        answers = server.query(query)
+        told = {answer.labels.get("vendor") or answer.labels["pod"] for answer in answers}
+        return answers if told in ({"amd", "nvidia"}, {"llama", "mistral"}) else None
+
+    wait_until(of_both)
