@@ -12,6 +12,7 @@ from bench.figures import Table
 from bench.inside import inside
 from bench.machine import machine
 from bench.polling import polling
+from bench.reading_files import reading_files
 from bench.scrapes import scrapes
 from bench.series import series
 from bench.starting import starting
@@ -59,6 +60,7 @@ def _parts(folder: Path) -> Iterator[str]:
         lambda: scrapes(folder),
         inside,
         lambda: polling(library),
+        reading_files,
         lambda: starting(folder, library),
     )
     for table in tables:

@@ -3,9 +3,10 @@
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from statistics import median
 
+from bench.cadences import ROUNDS, SLOW, measured, per_second
 from bench.figures import Table, milliseconds
 from bench.nodes import doubled
 from collectors.metric import Cadence
@@ -13,20 +14,12 @@ from tests.contract.hosted import HostedCollector
 from tests.doubles.nvml import NvmlState
 from tests.native.nvml_calls import CALLS
 
-_ROUNDS = 7
 _APART_SECONDS = 0.15  # two samples of the activity counters that are less than 0.1 s apart are refused
 _WARM_UP_POLLS = 3
 
-_FAST = frozenset({Cadence.FAST})
-_MEDIUM = frozenset({Cadence.FAST, Cadence.MEDIUM})
-_SLOW = frozenset(Cadence)
-# How many polls of each kind a minute has: one a second, every tenth of them medium, one slow.
-_PER_MINUTE = {_FAST: 54, _MEDIUM: 5, _SLOW: 1}
-_MINUTE_SECONDS = 60
-
 _ABOUT = f"""\
 The NVIDIA collector alone, over the NVML double: calls of the library and wall time of a poll that reads what is due
-every second, of one that also reads what is due every 10 s, and of one that reads everything; medians of {_ROUNDS}.
+every second, of one that also reads what is due every 10 s, and of one that reads everything; medians of {ROUNDS}.
 From them, what an average second costs at these cadences. The double returns at once, so the time is that of this
 exporter and of nvidia-ml-py: a real driver adds what it spends in each call."""
 
@@ -45,10 +38,9 @@ def polling(library: Path) -> Table:
 def _row(name: str, library: Path, *, cut: bool) -> tuple[str, ...]:
     with _collector(library, cut=cut) as (collector, nvml):
         for _ in range(_WARM_UP_POLLS):
-            _poll(collector, nvml, _SLOW)
-        polls = {due: _polls(collector, nvml, due) for due in _PER_MINUTE}
-    calls = sum(polls[due][0] * often for due, often in _PER_MINUTE.items()) / _MINUTE_SECONDS
-    seconds = sum(polls[due][1] * often for due, often in _PER_MINUTE.items()) / _MINUTE_SECONDS
+            _poll(collector, nvml, SLOW)
+        polls = measured(partial(_poll, collector, nvml))
+    calls, seconds = per_second(polls)
     kinds = (f"{asked:,.0f} calls, {milliseconds(taken)}" for asked, taken in polls.values())
     return (name, *kinds, f"{calls:,.1f}", milliseconds(seconds))
 
@@ -59,12 +51,6 @@ def _collector(library: Path, *, cut: bool) -> Iterator[tuple[HostedCollector, N
         environment = dict(node.environment)
         with HostedCollector("nvidia", node.sysfs.path, environment=environment) as collector:
             yield collector, node.nvml
-
-
-def _polls(collector: HostedCollector, nvml: NvmlState, due: frozenset[Cadence]) -> tuple[float, float]:
-    """Calls and seconds of one poll, the medians of several."""
-    found = [_poll(collector, nvml, due) for _ in range(_ROUNDS)]
-    return median(calls for calls, _ in found), median(seconds for _, seconds in found)
 
 
 def _poll(collector: HostedCollector, nvml: NvmlState, due: frozenset[Cadence]) -> tuple[int, float]:
