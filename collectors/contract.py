@@ -123,6 +123,8 @@ class Process:
         partition_uuid: The partition it runs on; empty for the whole device.
         memory_usage_bytes: Device memory it holds; None where the library cannot tell.
         utilization_ratio: Its share of the subject's time, 0 to 1; None where the library cannot tell.
+        occupancy_ratio: The share of the subject's compute units on which it has work now; None where nobody can tell.
+        copy_seconds: For how long copy engines have worked for it; None where nobody can tell.
     """
 
     pid: int
@@ -130,6 +132,8 @@ class Process:
     partition_uuid: str = ""
     memory_usage_bytes: int | None = None
     utilization_ratio: float | None = None
+    occupancy_ratio: float | None = None
+    copy_seconds: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,12 +238,14 @@ class Wishes:
         each_link: Interconnect series for each link instead of their sum.
         pcie_throughput: Readings that block, as NVML's PCIe throughput does for 20 ms a direction.
         wake_sleeping: Ask also devices that the kernel has put to sleep, which wakes them.
+        processes: Of single processes also what costs more to read.
         by_library: Names of collectors that are to read by their vendor's library what the kernel's files tell too.
     """
 
     each_link: bool = False
     pcie_throughput: bool = False
     wake_sleeping: bool = False
+    processes: bool = False
     by_library: frozenset[str] = frozenset()
 
 

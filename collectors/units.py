@@ -39,6 +39,11 @@ def celsius_from_centicelsius(centicelsius: float) -> float:
     return centicelsius / 100
 
 
+def seconds_from_microseconds(microseconds: float) -> float:
+    """Microseconds to seconds."""
+    return microseconds / 1_000_000
+
+
 def seconds_from_nanoseconds(nanoseconds: float) -> float:
     """Nanoseconds to seconds."""
     return nanoseconds / 1_000_000_000

@@ -35,7 +35,7 @@ class ProcessRows:
         self._too_many = False
 
     def samples(self, processes: Iterable[Process]) -> tuple[Sample, ...]:
-        """Memory and utilization of each process, as far as they are known; of the first 1,000 processes."""
+        """What is known of each process; of the first 1,000 processes."""
         every = list(processes)
         if (len(every) > _MOST_PROCESSES) != self._too_many:
             self._too_many = not self._too_many
@@ -50,6 +50,8 @@ class ProcessRows:
         values = (
             (catalog.PROCESS_MEMORY_USAGE, process.memory_usage_bytes),
             (catalog.PROCESS_UTILIZATION, process.utilization_ratio),
+            (catalog.PROCESS_OCCUPANCY, process.occupancy_ratio),
+            (catalog.PROCESS_COPY_SECONDS, process.copy_seconds),
         )
         for row, value in values:
             if value is not None:

@@ -65,7 +65,7 @@ def node_of(settings: Settings, hostname: str) -> Node:
     sysfs, procfs = Root(settings.path.sysfs), Root(settings.path.procfs)
     collect = settings.collect
     by_library = frozenset({"amd"} if settings.amd.backend is AmdBackend.ROCM_SMI else ())
-    wishes = Wishes(collect.each_link, collect.pcie_throughput, collect.wake_sleeping, by_library)
+    wishes = Wishes(collect.each_link, collect.pcie_throughput, collect.wake_sleeping, collect.processes, by_library)
     return Node(sysfs, procfs, machine_identity(sysfs, settings.node.name, hostname), wishes)
 
 

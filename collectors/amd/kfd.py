@@ -42,6 +42,7 @@ class KfdNode:
         partition: Its number within the GPU; 0 also for a whole one.
         render: The minor number of its render node.
         simd_count: How many SIMD units it has.
+        compute_units: How many compute units they make; None where unknown.
         architecture: Such as `gfx942`; empty where unknown.
         gpu_id: By what the driver's files about processes call it; None where unknown.
     """
@@ -51,6 +52,7 @@ class KfdNode:
     partition: int
     render: int
     simd_count: int
+    compute_units: int | None
     architecture: str
     gpu_id: int | None
 
@@ -144,6 +146,7 @@ def _node(folder: Path) -> KfdNode | None:
         location >> _PARTITION_SHIFT or location & _FUNCTION_MASK,
         known.get("drm_render_minor", -1),
         simd_count,
+        simd_count // known["simd_per_cu"] if known.get("simd_per_cu") else None,
         _architecture(known.get("gfx_target_version", 0)),
         _gpu_id(folder),
     )

@@ -3,21 +3,25 @@
 Source: the kernel's `drivers/gpu/drm/amd/amdkfd/kfd_process.c`. A process has files for every GPU it may use from the
 moment it opens the driver, whether it uses them or not. So it counts for a GPU on which it holds memory or has a queue.
 
-`cu_occupancy` and `sdma_*` are not read. The first is the waves in flight at this moment, as a number of compute units:
-no share of time, and the driver reads registers of the GPU to count them. The second is about copies only.
+`cu_occupancy` is the waves in flight at this moment, as a number of compute units: no share of time. To count them the
+driver reads registers of the GPU, and for `sdma_*` it reads counters from the memory of the process. So both are read
+only where somebody wants them.
 """
 
 import re
 from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from collectors.amd.files import read_number
 from collectors.contract import CollectorError
 from collectors.sysfs import Root
+from collectors.units import seconds_from_microseconds
 
 LARGEST_PID = 1 << 22  # of Linux
 # More than any card has: the driver counts up and down, and prints a count below zero as 2^64 less it.
 LARGEST_MEMORY_BYTES = 1 << 50
+_LARGEST_COUNT = 1 << 53
 
 _FOLDER = ("class", "kfd", "kfd", "proc")
 _NUMBER = re.compile(r"[0-9]{1,10}")
@@ -33,33 +37,62 @@ def pids(names: Collection[str]) -> list[int]:
     return sorted(number for number in numbers if 0 < number <= LARGEST_PID)
 
 
-def read(sysfs: Root, gpu_ids: Collection[int]) -> Mapping[int, Mapping[int, int | None]] | None:
+@dataclass(frozen=True, slots=True)
+class Use:
+    """What one process does on one GPU; None for what is unknown or was not asked for.
+
+    Attributes:
+        memory_bytes: Device memory it holds.
+        compute_units: On how many of them it has work now.
+        copy_seconds: For how long copy engines have worked for it.
+    """
+
+    memory_bytes: int | None = None
+    compute_units: int | None = None
+    copy_seconds: float | None = None
+
+
+def read(sysfs: Root, gpu_ids: Collection[int], *, closely: bool) -> Mapping[int, Mapping[int, Use]] | None:
     """Who uses which GPU. A process that ends meanwhile is left out.
 
     Args:
         sysfs: The root of the host's `/sys`.
         gpu_ids: Of the nodes that matter.
+        closely: Read also what the driver has to find out first.
 
     Returns:
-        Bytes of device memory, None where that is unknown, by gpu_id, by process number of the host. None where the
-        driver does not tell.
+        By gpu_id, by process number of the host. None where the driver does not tell.
     """
     if _FOLDER[-1] not in sysfs.names(*_FOLDER[:-1]):
         return None
     listed = pids(sysfs.names(*_FOLDER))[:_MOST_PROCESSES]
-    used = {pid: _used(Root(sysfs.path.joinpath(*_FOLDER, str(pid))), gpu_ids) for pid in listed}
+    used = {pid: _used(Root(sysfs.path.joinpath(*_FOLDER, str(pid))), gpu_ids, closely=closely) for pid in listed}
     return {pid: nodes for pid, nodes in used.items() if nodes}
 
 
-def _used(process: Root, gpu_ids: Collection[int]) -> Mapping[int, int | None]:
+def _used(process: Root, gpu_ids: Collection[int], *, closely: bool) -> Mapping[int, Use]:
+    contexts = tuple(_contexts(process))
     memory: dict[int, int] = {}
     queued: set[int] = set()
-    for context in _contexts(process):
+    for context in contexts:
         for gpu_id, used in _memory(context, gpu_ids):
             memory[gpu_id] = memory.get(gpu_id, 0) + used
         queued.update(_queued(context))
     in_use = {gpu_id for gpu_id, used in memory.items() if used} | (queued & set(gpu_ids))
-    return {gpu_id: memory.get(gpu_id) for gpu_id in in_use}
+    return {gpu_id: _use(contexts if closely else (), gpu_id, memory.get(gpu_id)) for gpu_id in in_use}
+
+
+def _use(contexts: Collection[Root], gpu_id: int, memory_bytes: int | None) -> Use:
+    units = _sum(context.path / f"stats_{gpu_id}" / "cu_occupancy" for context in contexts)
+    microseconds = _sum(context.path / f"sdma_{gpu_id}" for context in contexts)
+    copying = None if microseconds is None else seconds_from_microseconds(microseconds)
+    return Use(memory_bytes, units, copying)
+
+
+def _sum(files: Iterator[Path]) -> int | None:
+    """Of the files that say something true; None where none does."""
+    told = [number for number in map(_number, files) if number is not None and 0 <= number <= _LARGEST_COUNT]
+    return sum(told) if told else None
 
 
 def _contexts(process: Root) -> Iterator[Root]:

@@ -11,13 +11,14 @@ from collectors.amd import kfd, kfd_processes
 from collectors.amd.clients import Clients, Look, Seen
 from collectors.amd.fdinfo import ENGINES
 from collectors.amd.kfd import Topology
+from collectors.amd.kfd_processes import Use
 from collectors.amd.layout import Layout
 from collectors.amd.partitions import Cut
 from collectors.asking import Subject
 from collectors.contract import Node, Process
 
-# By process number and gpu_id: bytes.
-_Compute = Mapping[int, Mapping[int, int | None]]
+# By process number and gpu_id.
+_Compute = Mapping[int, Mapping[int, Use]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,11 +28,13 @@ class Place:
     Attributes:
         subject: A whole GPU, or a partition.
         gpu_id: By what the compute driver calls it; None where unknown.
+        compute_units: How many it has; None where unknown.
         address: By what the graphics driver calls it; empty for a partition, which it can't name.
     """
 
     subject: Subject
     gpu_id: int | None
+    compute_units: int | None
     address: str = ""
 
 
@@ -53,11 +56,15 @@ def places_of(device_uuid: str, layout: Layout, cut: Cut, topology: Topology | N
     if not cut.known:
         return []
     if cut.found:
-        return [Place(Subject(device_uuid, found.partition.uuid), found.node.gpu_id) for found in cut.found]
+        return [
+            Place(Subject(device_uuid, found.partition.uuid), found.node.gpu_id, found.node.compute_units)
+            for found in cut.found
+        ]
     slot, render = kfd.slot_of(layout.address), layout.drm.render
     nodes = () if topology is None else topology.nodes
-    gpu_id = next((node.gpu_id for node in nodes if (node.slot, node.render) == (slot, render)), None)
-    return [Place(Subject(device_uuid), gpu_id, layout.address)]
+    own = next((node for node in nodes if (node.slot, node.render) == (slot, render)), None)
+    known = (None, None) if own is None else (own.gpu_id, own.compute_units)
+    return [Place(Subject(device_uuid), *known, layout.address)]
 
 
 class Processes:
@@ -70,6 +77,7 @@ class Processes:
 
     def __init__(self, node: Node, clock: Callable[[], float]) -> None:
         self._sysfs = node.sysfs
+        self._closely = node.wishes.processes
         self._clients = Clients(node.procfs, clock)
 
     def read(self, places: Sequence[Place]) -> Using:
@@ -78,7 +86,8 @@ class Processes:
         Args:
             places: Where to look.
         """
-        compute = kfd_processes.read(self._sysfs, {place.gpu_id for place in places if place.gpu_id is not None})
+        gpu_ids = {place.gpu_id for place in places if place.gpu_id is not None}
+        compute = kfd_processes.read(self._sysfs, gpu_ids, closely=self._closely)
         look = self._clients.look((compute or {}).keys()) if any(place.address for place in places) else Look()
         told = {place.subject: _at(place, compute, look) for place in places}
         counts = {subject: len(records) for subject, records in told.items() if records is not None}
@@ -92,14 +101,14 @@ class Processes:
 
 def _at(place: Place, compute: _Compute | None, look: Look) -> list[Process] | None:
     """The processes at one place; None where neither driver tells."""
-    by_compute: Mapping[int, int | None] | None = None
+    by_compute: Mapping[int, Use] | None = None
     if compute is not None and place.gpu_id is not None:
         by_compute = {pid: nodes[place.gpu_id] for pid, nodes in compute.items() if place.gpu_id in nodes}
     if by_compute is None and not (place.address and look.complete):
         return None
     opened = _opened(place.address, look) if place.address else {}
     computing = by_compute or {}
-    return [_process(pid, place.subject, computing, opened.get(pid, ())) for pid in sorted({*computing, *opened})]
+    return [_process(pid, place, computing.get(pid), opened.get(pid, ())) for pid in sorted({*computing, *opened})]
 
 
 def _opened(address: str, look: Look) -> dict[int, tuple[Seen, ...]]:
@@ -111,7 +120,7 @@ def _opened(address: str, look: Look) -> dict[int, tuple[Seen, ...]]:
     return {pid: clients for pid, clients in at.items() if any(seen.client.uses for seen in clients)}
 
 
-def _process(pid: int, subject: Subject, computing: Mapping[int, int | None], clients: Sequence[Seen]) -> Process:
+def _process(pid: int, place: Place, computing: Use | None, clients: Sequence[Seen]) -> Process:
     """One process at one place.
 
     What it holds by the compute driver is in the graphics driver's figure too, which has page tables besides; but not
@@ -119,10 +128,13 @@ def _process(pid: int, subject: Subject, computing: Mapping[int, int | None], cl
 
     Queues of the compute driver are in no engine's time: of a process that has them, the share is unknown.
     """
-    held = [computing.get(pid), _memory(clients)]
-    known = [used for used in held if used is not None]
-    busy = None if pid in computing else _busy(clients)
-    return Process(pid, *subject, max(known, default=None), busy)
+    use = computing or Use()
+    known = [used for used in (use.memory_bytes, _memory(clients)) if used is not None]
+    busy = None if computing else _busy(clients)
+    occupied = None
+    if use.compute_units is not None and place.compute_units:
+        occupied = min(use.compute_units / place.compute_units, 1.0)
+    return Process(pid, *place.subject, max(known, default=None), busy, occupied, use.copy_seconds)
 
 
 def _memory(clients: Sequence[Seen]) -> int | None:

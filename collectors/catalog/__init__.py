@@ -63,7 +63,9 @@ from collectors.catalog.power import (
     THROTTLE_SECONDS,
 )
 from collectors.catalog.processes import (
+    PROCESS_COPY_SECONDS,
     PROCESS_MEMORY_USAGE,
+    PROCESS_OCCUPANCY,
     PROCESS_UTILIZATION,
 )
 from collectors.catalog.state import (

@@ -24,3 +24,25 @@ PROCESS_UTILIZATION = Metric(
     Origin.EXPORTER,
     opt_in=True,
 )
+PROCESS_OCCUPANCY = Metric(
+    "occupancy_ratio",
+    Kind.GAUGE,
+    Unit.RATIO,
+    "Fraction of the compute units on which one process had work at the moment of the reading.",
+    (Subject.PROCESS,),
+    (Label("pid"), Label("name", optional=True)),
+    Cadence.MEDIUM,
+    Origin.EXPORTER,
+    opt_in=True,
+)
+PROCESS_COPY_SECONDS = Metric(
+    "copy_seconds_total",
+    Kind.COUNTER,
+    Unit.SECONDS,
+    "Time for which copy engines have worked for one process.",
+    (Subject.PROCESS,),
+    (Label("pid"), Label("name", optional=True)),
+    Cadence.MEDIUM,
+    Origin.EXPORTER,
+    opt_in=True,
+)

@@ -34,6 +34,7 @@ class AmdCard:
         unique: Whether it has a unique id and a serial number.
         table: The version of its `gpu_metrics`.
         table_fields: What the driver fills in it.
+        simd_per_cu: How many SIMD units make a compute unit.
         dies: How busy each compute die is, in percent, in versions that tell partitions apart.
     """
 
@@ -51,6 +52,7 @@ class AmdCard:
     table: Version = (1, 3)
     table_fields: Fields = field(default_factory=dict)
     dies: tuple[int, ...] = ()
+    simd_per_cu: int = 4
 
 
 def _power(average: int, cap: int, name: str = "power1_average") -> dict[str, str]:
@@ -247,6 +249,7 @@ RX_7900_XTX = AmdCard(
         "pwm1": "127",
     },
     # The energy counter of this generation stays at 0.
+    simd_per_cu=2,
     table_fields={
         **_heat_and_load(55, 72, 78, 81, 64),
         "mm": 7,
@@ -275,6 +278,7 @@ APU = AmdCard(
         "freq1_input": "800000000",
     },
     unique=False,
+    simd_per_cu=2,
     table=(2, 1),
     table_fields={"gfx": 5, "gfx_temperature": 39, "power": 4},
 )

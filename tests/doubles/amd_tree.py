@@ -247,6 +247,7 @@ class AmdTree:
         properties = {
             "cpu_cores_count": 0,
             "simd_count": gpu.kind.simd_count // count,
+            "simd_per_cu": gpu.kind.simd_per_cu,
             "mem_banks_count": 1,
             "array_count": 4,
             "simd_arrays_per_engine": 1,

@@ -59,6 +59,7 @@ def test_whole_gpus_and_the_pods_on_them(host: AmdHost) -> None:
         assert scrape.value("accelerator_device_partitions", uuid=gpu.uuid) == 0
         assert scrape.value(_UTILIZATION, uuid=gpu.uuid) == index / 10
         assert scrape.value("accelerator_process_memory_usage_bytes", pid=str(100 + index)) == index * GIB
+        assert scrape.value("accelerator_process_occupancy_ratio", pid=str(100 + index)) == 7 / 304
     assert {series.labels["pod"] for series in scrape.find(_UTILIZATION)} == {*(f"llm-{n}" for n in range(6)), "pair"}
     assert scrape.find("accelerator_exporter_unmatched_devices") == []
 

@@ -5,7 +5,7 @@ import pytest
 from collectors import catalog
 from collectors.amd import kfd_processes
 from collectors.amd.collector import AmdCollector
-from collectors.contract import Process, Reading
+from collectors.contract import Process, Reading, Wishes
 from tests.doubles.amd_cards import GIB, MI210, MI300X
 from tests.doubles.amd_node import ALL, FAST, collector_of, value, values
 from tests.doubles.amd_processes import AmdProcesses, engine, vram
@@ -293,3 +293,58 @@ def test_a_process_that_ends_is_gone(collector: AmdCollector, processes: AmdProc
     assert count(collector.read(ALL), gpu) == 1
     processes.end(10)
     assert count(collector.read(ALL), gpu) == 0
+
+
+@pytest.fixture
+def curious(tree: AmdTree, processes: AmdProcesses, clock: Clock) -> AmdCollector:
+    """A collector that is wished to tell what costs more."""
+    return collector_of(tree, Wishes(processes=True), procfs=processes.root, clock=clock)
+
+
+def test_what_costs_more_is_read_on_request_only(
+    collector: AmdCollector, curious: AmdCollector, processes: AmdProcesses, gpu: Gpu
+) -> None:
+    processes.compute(10, gpu, memory=GIB)
+    [told] = collector.read(ALL).processes
+    assert (told.occupancy_ratio, told.copy_seconds) == (None, None)
+    [told] = curious.read(ALL).processes
+    # 7 of 304 compute units, 1,200 microseconds.
+    assert (told.occupancy_ratio, told.copy_seconds) == (7 / 304, 0.0012)
+
+
+def test_a_partition_is_occupied_as_far_as_its_own_units_are(
+    curious: AmdCollector, processes: AmdProcesses, gpu: Gpu
+) -> None:
+    gpu.cut("CPX")
+    processes.compute(10, gpu, 3, memory=GIB)
+    [told] = curious.read(ALL).processes
+    assert told.occupancy_ratio == 7 / 38
+
+
+def test_what_a_process_does_in_several_openings_is_added_up(
+    curious: AmdCollector, processes: AmdProcesses, gpu: Gpu
+) -> None:
+    for context in ("", "context_0"):
+        processes.compute(10, gpu, memory=GIB, context=context)
+    [told] = curious.read(ALL).processes
+    assert (told.occupancy_ratio, told.copy_seconds) == (14 / 304, 0.0024)
+
+
+@pytest.mark.parametrize("text", ["", "garbage", "-1", str(2**64 - 1)])
+def test_what_cannot_be_true_is_not_told(
+    curious: AmdCollector, processes: AmdProcesses, gpu: Gpu, tree: AmdTree, text: str
+) -> None:
+    processes.compute(10, gpu, memory=GIB)
+    gpu_id = (tree.node(gpu) / "gpu_id").read_text().strip()
+    (processes.kfd / "10" / f"stats_{gpu_id}" / "cu_occupancy").write_text(text)
+    (processes.kfd / "10" / f"sdma_{gpu_id}").write_text(text)
+    [told] = curious.read(ALL).processes
+    assert (told.occupancy_ratio, told.copy_seconds) == (None, None)
+    assert told.memory_usage_bytes == GIB
+
+
+def test_more_than_all_units_are_all(curious: AmdCollector, processes: AmdProcesses, gpu: Gpu, tree: AmdTree) -> None:
+    processes.compute(10, gpu, memory=GIB)
+    gpu_id = (tree.node(gpu) / "gpu_id").read_text().strip()
+    (processes.kfd / "10" / f"stats_{gpu_id}" / "cu_occupancy").write_text("305")
+    assert curious.read(ALL).processes[0].occupancy_ratio == 1

@@ -27,6 +27,14 @@ def test_what_is_known_of_a_process_is_a_series_each(tmp_path: Path) -> None:
     )
 
 
+def test_what_it_occupies_and_copies_are_series_too(tmp_path: Path) -> None:
+    rows = ProcessRows(named(tmp_path, pid_7="python"))
+    assert rows.samples([Process(7, "GPU-0", occupancy_ratio=0.25, copy_seconds=1.5)]) == (
+        Sample(catalog.PROCESS_OCCUPANCY, "GPU-0", 0.25, labels=("7", "python")),
+        Sample(catalog.PROCESS_COPY_SECONDS, "GPU-0", 1.5, labels=("7", "python")),
+    )
+
+
 def test_a_process_of_another_namespace_has_no_name(tmp_path: Path) -> None:
     [sample] = ProcessRows(Root(tmp_path)).samples([Process(7, "GPU-0", memory_usage_bytes=1)])
     assert sample.labels == ("7", "")
