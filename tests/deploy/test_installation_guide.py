@@ -27,7 +27,7 @@ OTHERS = [block for block in blocks() if block["kind"] != "Kustomization"]
 
 
 def test_the_blocks_are_found() -> None:
-    assert len(KUSTOMIZATIONS) == 5
+    assert len(KUSTOMIZATIONS) == 7
     assert [block["kind"] for block in OTHERS] == ["RuntimeClass", "ResourceQuota", "SecurityContextConstraints"]
 
 
@@ -62,10 +62,11 @@ def test_the_image_becomes_the_readers_own() -> None:
 def test_a_privileged_container_may_escalate() -> None:
     """Kubernetes refuses privileged containers that may not, and no schema says so."""
     privileged = [k for k in KUSTOMIZATIONS if "privileged" in str(k.get("patches"))]
-    assert len(privileged) == 1
-    (container,) = daemon_set(privileged[0])["spec"]["template"]["spec"]["containers"]
-    assert container["securityContext"]["privileged"] is True
-    assert container["securityContext"]["allowPrivilegeEscalation"] is True
+    assert len(privileged) == 2
+    for kustomization in privileged:
+        (container,) = daemon_set(kustomization)["spec"]["template"]["spec"]["containers"]
+        assert container["securityContext"]["privileged"] is True
+        assert container["securityContext"]["allowPrivilegeEscalation"] is True
 
 
 def test_the_constraints_allow_what_the_manifest_asks_for() -> None:

@@ -17,7 +17,7 @@ from tests.doubles.kustomize import Manifest, build, read
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"
 KUBERNETES = DEPLOY / "kubernetes"
-VARIANTS = ("base", "nvidia")
+VARIANTS = ("base", "nvidia", "amd")
 VERSIONS = [f"1.{minor}" for minor in range(29, 38)]
 NAME = "accelerator-exporter"
 PORT = int(LISTEN_ADDRESS.default.removeprefix(":"))
@@ -192,7 +192,7 @@ def test_the_node_name_comes_from_where_the_pod_runs(container: dict[str, Any]) 
 
 def test_only_the_variant_for_nvidia_asks_for_devices() -> None:
     base, nvidia = (
-        of_kind(build(KUBERNETES / variant), "DaemonSet")["spec"]["template"]["spec"] for variant in VARIANTS
+        of_kind(build(KUBERNETES / variant), "DaemonSet")["spec"]["template"]["spec"] for variant in ("base", "nvidia")
     )
     env = {variable["name"]: variable.get("value") for variable in nvidia["containers"][0]["env"]}
     assert env == {"NODE_NAME": None, "NVIDIA_VISIBLE_DEVICES": "all", "NVIDIA_DRIVER_CAPABILITIES": "utility"}
@@ -202,3 +202,13 @@ def test_only_the_variant_for_nvidia_asks_for_devices() -> None:
     for each in (base, nvidia):
         requested = {name for kind in each["containers"][0]["resources"].values() for name in kind}
         assert requested == {"cpu", "memory"}
+
+
+def test_the_variant_for_amd_is_the_base_on_fewer_nodes() -> None:
+    base, amd = (build(KUBERNETES / variant) for variant in ("base", "amd"))
+    affinity = of_kind(amd, "DaemonSet")["spec"]["template"]["spec"].pop("affinity")
+    assert amd == base
+    terms = affinity["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]["nodeSelectorTerms"]
+    assert all(
+        "1002" in term["matchExpressions"][0]["key"] or "amd" in term["matchExpressions"][0]["key"] for term in terms
+    )
