@@ -27,12 +27,17 @@ class HeldTime:
     def take(self, now: Residencies) -> None:
         """Add what was counted since the last reading.
 
-        Counters that fell have started again, and tell nothing of the time between.
+        The firmware may not have counted on since, which is no news. Counters that fell have started again, and tell
+        nothing of the time between.
         """
-        last, self._last = self._last, now
-        if last is None or now is last:
+        last = self._last
+        if last is None:
+            self._last = now
             return
         cycles, seconds = now.cycles - last.cycles, now.seconds - last.seconds
+        if cycles == 0:
+            return
+        self._last = now
         fell = any(count < last.held.get(cause, 0) for cause, count in now.held.items())
         if cycles <= 0 or seconds <= 0 or fell:
             self._active = {}

@@ -150,3 +150,44 @@ def test_a_radeon_beside_an_instinct(host: AmdHost) -> None:
     assert scrape.value("accelerator_device_fan_speed_ratio", uuid=radeon.uuid) == 0.5
     assert scrape.find("accelerator_device_fan_speed_ratio", uuid=instinct.uuid) == []
     assert scrape.value("accelerator_device_info", uuid=radeon.uuid, architecture="gfx1100") == 1
+
+
+def test_a_gpu_that_the_driver_lets_go_of_keeps_its_name_and_costs_the_others_nothing(host: AmdHost) -> None:
+    lost, other = host.tree.add(MI300X, "0000:05:00.0"), host.tree.add(MI300X, "0000:26:00.0")
+    with host.running() as running:
+        wait_until(lambda: _with(running, "accelerator_device_utilization_ratio", 2))
+        lost.unbind()
+        scrape = wait_until(
+            lambda: (
+                s
+                if (s := running.scrape()).value("accelerator_device_status", uuid=lost.uuid, state="failed")
+                else None
+            )
+        )
+        assert len(scrape.find("accelerator_device_info", uuid=lost.uuid)) == 1
+        assert scrape.find("accelerator_device_power_watts", uuid=lost.uuid) == []
+        assert scrape.value("accelerator_device_power_watts", uuid=other.uuid) == 611
+        lost.bind()
+        scrape = wait_until(lambda: _with(running, "accelerator_device_utilization_ratio", 2))
+        assert scrape.value("accelerator_device_status", uuid=lost.uuid, state="ok") == 1
+
+
+def test_files_that_can_not_be_read_cost_only_themselves(host: AmdHost) -> None:
+    gpu = host.tree.add(MI300X, "0000:05:00.0")
+    with host.running() as running:
+        wait_until(lambda: _with(running, "accelerator_device_utilization_ratio", 1))
+        for name in ("gpu_busy_percent", "hwmon/power1_input", "gpu_metrics"):
+            gpu.fail(name)
+        gpu.write_bytes("mem_info_vram_used", b"")
+        gone = ("utilization_ratio", "power_watts", "memory_usage_bytes", "interconnect_links")
+        scrape = wait_until(
+            lambda: None if any((s := running.scrape()).find(f"accelerator_device_{stem}") for stem in gone) else s
+        )
+        reasons = {
+            series.labels["reason"]
+            for series in scrape.find("accelerator_exporter_collector_errors_total", collector="amd")
+            if series.value
+        }
+        assert reasons == {"unavailable", "invalid_value"}
+        assert scrape.value("accelerator_device_temperature_celsius", uuid=gpu.uuid, sensor="hotspot") == 61
+        assert scrape.value("accelerator_exporter_collector_up", collector="amd") == 1

@@ -108,7 +108,7 @@ def test_counters_that_fell_tell_nothing_of_the_time_between() -> None:
 
 @pytest.mark.parametrize(
     ("cycles", "seconds", "ppt"),
-    [(1000, 11.0, 600), (2000, 10.0, 600), (2000, 9.0, 600), (2000, 11.0, 400)],
+    [(999, 11.0, 600), (2000, 10.0, 600), (2000, 9.0, 600), (2000, 11.0, 400)],
 )
 def test_an_interval_that_makes_no_sense_adds_nothing(cycles: int, seconds: float, ppt: int) -> None:
     time = HeldTime()
@@ -131,3 +131,13 @@ def test_a_cause_that_is_not_counted_is_no_reason() -> None:
     time.take(_at(1000, 10.0, hbm_thm=1))
     time.take(_at(2000, 11.0, hbm_thm=1, ppt=7))
     assert time.active() == {"thermal": False}
+
+
+def test_what_has_not_been_counted_on_is_no_news() -> None:
+    time = HeldTime()
+    time.take(_at(1000, 10.0, ppt=0))
+    time.take(_at(2000, 11.0, ppt=1000))
+    time.take(_at(2000, 12.0, ppt=1000))
+    assert time.active() == {"power": True}
+    time.take(_at(4000, 13.0, ppt=2000))  # half of the two seconds since the last news
+    assert time.seconds() == {"power": 2.0}

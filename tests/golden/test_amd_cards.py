@@ -1,0 +1,134 @@
+"""The exposition of one AMD card of each kind, whole and cut, read by the real collector from a tree of files.
+
+`pytest tests/golden --update-golden` writes the files anew.
+"""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from collectors.amd import SPEC
+from collectors.metric import Metric, Subject
+from tests.doubles.amd_cards import APU, MI210, MI250X, MI250X_SECOND_DIE, MI300X, MI355X, RX_7900_XTX, AmdCard
+from tests.doubles.amd_host import AmdHost, amd_host
+from tests.doubles.exporter_process import ExporterProcess, parse, wait_until
+from tests.doubles.prometheus import promtool_check
+from tests.golden.test_golden import steady
+
+FOLDER = Path(__file__).parent / "amd"
+_ADDRESS = "0000:05:00.0"
+# Of these the exporter integrates the power, from the moment it started.
+_WITHOUT_COUNTER = ("apu", "rx7900xtx")
+_ENERGY = re.compile(r"^(accelerator_device_energy_joules_total\{.*\}) .*$", re.MULTILINE)
+_LATER = {"cycles": 3_610_000, "clock": 3_610_000_000_000, "ppt": 36_500}
+
+
+class Kind(NamedTuple):
+    """A card and how it is cut."""
+
+    card: AmdCard
+    mode: tuple[str, str] = ("", "")
+
+
+KINDS = {
+    "apu": Kind(APU),
+    "mi210": Kind(MI210),
+    "mi250x": Kind(MI250X),
+    "mi250x-second-die": Kind(MI250X_SECOND_DIE),
+    "mi300x": Kind(MI300X),
+    "mi300x-cpx-nps4": Kind(MI300X, ("CPX", "NPS4")),
+    "mi355x": Kind(MI355X),
+    "rx7900xtx": Kind(RX_7900_XTX),
+}
+# What a card does not tell. The APU is that of a laptop.
+_NO_RAS = {"memory_errors_total", "memory_repair_pending", "memory_retired_pages", "errors_total"}
+_NO_XGMI = {"interconnect_bytes_total", "interconnect_links", "interconnect_bandwidth_limit_bytes_per_second"}
+_NO_FAN = {"fan_speed_ratio"}
+_NO_CYCLES = {"throttle_seconds_total"}
+_NO_MI200 = {"engine_utilization_ratio"} | _NO_XGMI | _NO_FAN | _NO_CYCLES
+_POWER = {"power_watts", "power_limit_watts", "power_default_limit_watts", "power_max_limit_watts"}
+_ALWAYS = {"error_last_timestamp_seconds"}  # nothing has happened
+ABSENT = {
+    "apu": _NO_RAS
+    | _NO_XGMI
+    | _NO_FAN
+    | _NO_CYCLES
+    | {"throttle_active", "mode", "pcie_replays_total", "memory_bandwidth_utilization_ratio"}
+    | {"engine_utilization_ratio", "temperature_limit_celsius", "power_min_limit_watts"}
+    | (_POWER - {"power_watts"})
+    | {"pcie_link_generation", "pcie_link_width", "pcie_link_max_generation", "pcie_link_max_width"},
+    "mi210": _NO_MI200,
+    "mi250x": _NO_MI200,
+    # Its package's power is told by the first; without it there is nothing to integrate either.
+    "mi250x-second-die": _NO_MI200 | _POWER | {"energy_joules_total"},
+    "mi300x": _NO_FAN,
+    "mi300x-cpx-nps4": _NO_FAN,
+    "mi355x": _NO_FAN,
+    "rx7900xtx": _NO_RAS | _NO_XGMI | _NO_CYCLES | {"mode"},
+}
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> Iterator[AmdHost]:
+    with amd_host(tmp_path) as made:
+        yield made
+
+
+def _settled(running: ExporterProcess, *, by_cycles: bool) -> str | None:
+    """The exposition once everything is there: 500 of 10,000 cycles in ten seconds, where there are such."""
+    body = running.get("/metrics")[2].decode()
+    scrape = parse(body)
+    held = scrape.value("accelerator_device_throttle_seconds_total", reason="power")
+    complete = not by_cycles or (held == pytest.approx(0.5) and scrape.find("accelerator_device_throttle_active"))
+    return body if complete and scrape.find("accelerator_device_info") else None
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_exposition(name: str, host: AmdHost, request: pytest.FixtureRequest) -> None:
+    kind = KINDS[name]
+    gpu = host.tree.add(kind.card, _ADDRESS)
+    if kind.mode != ("", ""):
+        gpu.cut(*kind.mode)
+    host.processes.compute(10, gpu, gpu.partitions - 1, memory=1 << 30, queues=1)
+    with host.running() as running:
+        by_cycles = "cycles" in kind.card.table_fields
+        wait_until(lambda: _settled(running, by_cycles=False))
+        if by_cycles:
+            gpu.write_table(**_LATER)
+        found = steady(wait_until(lambda: _settled(running, by_cycles=by_cycles)))
+    if name in _WITHOUT_COUNTER:
+        found = _ENERGY.sub(r"\1 0.0", found)
+    golden = FOLDER / f"{name}.prom"
+    if request.config.getoption("--update-golden"):
+        golden.write_text(found)
+    assert found == golden.read_text()
+
+
+def _stems(text: str, subject: Subject) -> set[str]:
+    """The families of a subject, without its prefix."""
+    prefix = f"{subject.value}_"
+    return {series.name.removeprefix(prefix) for series in parse(text) if series.name.startswith(prefix)}
+
+
+def _supplied(rows: tuple[Metric, ...]) -> set[str]:
+    return {row.stem for row in rows if not row.opt_in}
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_a_card_lacks_what_it_is_known_to_lack(name: str) -> None:
+    text = (FOLDER / f"{name}.prom").read_text()
+    assert _supplied(SPEC.metrics) - _stems(text, Subject.DEVICE) - _ALWAYS == ABSENT[name]
+    if KINDS[name].mode != ("", ""):
+        assert _supplied(SPEC.partition_metrics) - _stems(text, Subject.PARTITION) == set()
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_golden_file_passes_promtool(name: str) -> None:
+    assert promtool_check((FOLDER / f"{name}.prom").read_text()) == ""
+
+
+def test_no_golden_file_is_left_over() -> None:
+    assert {file.stem for file in FOLDER.glob("*.prom")} == set(KINDS)
