@@ -3,10 +3,12 @@
 Many Radeon and some Instinct cards have a PCIe switch of their own; the link of the GPU behind it is inside the card
 and always fast. What counts is the link of the card: that of the outermost bridge of the same vendor.
 
-Source: the kernel's `Documentation/ABI/testing/sysfs-bus-pci` and `kgd_pp_interface.h`. Bytes over PCIe are left out:
+Source: the kernel's `Documentation/ABI/testing/sysfs-bus-pci`, `kgd_pp_interface.h` and `amdgpu_xgmi.c`, of which
+`xgmi_error` is never read, for that clears it. Bytes over PCIe are left out:
 `pcie_bw` blocks for a second, and the table's sum is in whole gigabytes of no stated size.
 """
 
+import re
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -39,6 +41,7 @@ _GENERATIONS = {
 }
 _MOST_LANES = 32
 _XGMI = "xgmi"
+_HEXADECIMAL = re.compile(r"[0-9a-f]{2}")
 
 
 def _card(folder: Path) -> Path:
@@ -131,6 +134,18 @@ def _counts(_: Root, visit: Visit) -> Iterator[Answer]:
     yield Answer(catalog.INTERCONNECT_LINKS, len(up) - sum(up), labels=(_XGMI, "down"))
 
 
+def _trained(_: Root, visit: Visit) -> Iterator[Answer]:
+    """xgmi_num_links: links to each GPU of the hive, as two hexadecimal digits each; those that were trained at start."""
+    text = read_text(visit.layout.folder / "xgmi_num_links")
+    numbers = text.split()
+    if not all(_HEXADECIMAL.fullmatch(number) for number in numbers):
+        raise InvalidValueError(f"xgmi_num_links: {text[:40]!r}")
+    links = sum(int(number, 16) for number in numbers)
+    if not links:
+        raise UnsupportedError("xgmi_num_links: none")
+    yield Answer(catalog.INTERCONNECT_LINKS, links, labels=(_XGMI, "up"))
+
+
 def _bandwidth(_: Root, visit: Visit) -> Iterator[Answer]:
     of_one = _links(visit).link_bytes_per_second
     up = sum(_states(visit))
@@ -140,6 +155,7 @@ def _bandwidth(_: Root, visit: Visit) -> Iterator[Answer]:
 
 
 _REPLAYS = "pcie replays"
+_LINKS = "xgmi links"
 _ALWAYS: tuple[Query, ...] = (
     *(
         Query(name, (metric,), partial(_generation, name, metric))
@@ -154,7 +170,8 @@ _ALWAYS: tuple[Query, ...] = (
     ),
     Query(_REPLAYS, (catalog.PCIE_REPLAYS,), _replays),
     Query("pcie replays, table", (catalog.PCIE_REPLAYS,), _replays_of_table, instead_of=_REPLAYS),
-    Query("xgmi links", (catalog.INTERCONNECT_LINKS,), _counts),
+    Query(_LINKS, (catalog.INTERCONNECT_LINKS,), _counts),
+    Query("xgmi links, trained", (catalog.INTERCONNECT_LINKS,), _trained, instead_of=_LINKS),
     Query("xgmi bandwidth", (catalog.INTERCONNECT_BANDWIDTH_LIMIT,), _bandwidth),
 )
 # All links together.

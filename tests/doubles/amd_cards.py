@@ -117,6 +117,7 @@ MI210 = AmdCard(
         "pp_dpm_fclk": "0: 400Mhz\n1: 1400Mhz *",
         **_link("16.0"),
         **_ECC,
+        "xgmi_num_links": "00 01 01 01",
     },
     {
         **_VOLTAGE,

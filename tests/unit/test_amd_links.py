@@ -138,6 +138,28 @@ def test_a_card_without_such_links_says_so(tree: AmdTree) -> None:
     assert reading.faults == ()
 
 
+def test_a_card_whose_table_does_not_tell_counts_the_links_that_were_trained(tree: AmdTree) -> None:
+    older = tree.add(MI210, "0000:63:00.0")
+    reading = collector_of(tree, parse=parse).read(ALL)
+    assert values(reading, catalog.INTERCONNECT_LINKS, older.uuid) == {("xgmi", "up"): 3}
+
+
+@pytest.mark.parametrize(("text", "links"), [("00 0a 10", 26), ("02", 2)])
+def test_their_numbers_are_hexadecimal(tree: AmdTree, text: str, links: int) -> None:
+    older = tree.add(MI210, "0000:63:00.0")
+    older.write("xgmi_num_links", text)
+    assert value(collector_of(tree).read(ALL), catalog.INTERCONNECT_LINKS, older.uuid, "xgmi", "up") == links
+
+
+@pytest.mark.parametrize(("text", "told"), [("00 00", set()), ("zz", {"invalid_value"}), ("", {"invalid_value"})])
+def test_no_such_link_is_none(tree: AmdTree, text: str, told: set[str]) -> None:
+    older = tree.add(MI210, "0000:63:00.0")
+    older.write("xgmi_num_links", text)
+    reading = collector_of(tree).read(ALL)
+    assert values(reading, catalog.INTERCONNECT_LINKS, older.uuid) == {}
+    assert {reason for _, reason in reasons(reading)} == told
+
+
 def test_a_link_without_a_stated_width_has_no_bandwidth(tree: AmdTree, gpu: Gpu) -> None:
     gpu.write_table(xgmi_width=0xFFFF)
     reading = collector_of(tree, parse=parse).read(ALL)
