@@ -135,7 +135,7 @@ def _counts(_: Root, visit: Visit) -> Iterator[Answer]:
 
 
 def _trained(_: Root, visit: Visit) -> Iterator[Answer]:
-    """xgmi_num_links: links to each GPU of the hive, as two hexadecimal digits each; those that were trained at start."""
+    """xgmi_num_links: those to each GPU of the hive that were trained at start, in two hexadecimal digits each."""
     text = read_text(visit.layout.folder / "xgmi_num_links")
     numbers = text.split()
     if not all(_HEXADECIMAL.fullmatch(number) for number in numbers):
