@@ -28,6 +28,9 @@ _MODELS = {
     "0x74a1": "AMD Instinct MI300X",
     "0x74a5": "AMD Instinct MI325X",
     "0x74b5": "AMD Instinct MI300X VF",
+    "0x75a0": "AMD Instinct MI350X",
+    "0x75a3": "AMD Instinct MI355X",
+    "0x744c": "AMD Radeon RX 7900 XT/XTX/GRE",
 }
 
 

@@ -8,6 +8,7 @@ card less than a newer one.
 from dataclasses import replace
 
 from collectors import catalog
+from collectors.simulated import amd_profiles, families
 from collectors.simulated.profile import (
     Activity,
     Clock,
@@ -24,54 +25,18 @@ _MIB = 1 << 20
 _GIB = 1 << 30
 _MEGAHERTZ = 1e6
 
-_STATE = frozenset({catalog.INFO, catalog.STATUS_STATE, catalog.MODE_STATE, catalog.PARTITIONS, catalog.PROCESSES})
-_LOAD = frozenset({catalog.UTILIZATION, catalog.MEMORY_BANDWIDTH, catalog.ENGINE_UTILIZATION})
-_ACTIVITY = frozenset({catalog.PIPE_ACTIVITY, catalog.SM_OCCUPANCY})
-_MEMORY = frozenset({catalog.MEMORY_USAGE, catalog.MEMORY_LIMIT, catalog.MEMORY_RESERVED})
-_POWER = frozenset(
-    {
-        catalog.POWER,
-        catalog.ENERGY,
-        catalog.POWER_LIMIT,
-        catalog.POWER_DEFAULT_LIMIT,
-        catalog.POWER_MIN_LIMIT,
-        catalog.POWER_MAX_LIMIT,
-    }
-)
-_HEAT = frozenset({catalog.TEMPERATURE, catalog.TEMPERATURE_LIMIT, catalog.TEMPERATURE_MARGIN})
-_CLOCKS = frozenset({catalog.CLOCK, catalog.MAX_CLOCK, catalog.THROTTLE_ACTIVE, catalog.THROTTLE_SECONDS})
-_PCIE = frozenset(
-    {
-        catalog.PCIE_GENERATION,
-        catalog.PCIE_MAX_GENERATION,
-        catalog.PCIE_WIDTH,
-        catalog.PCIE_MAX_WIDTH,
-        catalog.PCIE_REPLAYS,
-    }
-)
-_LINKS = frozenset(
-    {
-        catalog.INTERCONNECT_BYTES,
-        catalog.INTERCONNECT_LINKS,
-        catalog.INTERCONNECT_ERRORS,
-        catalog.INTERCONNECT_BANDWIDTH_LIMIT,
-    }
-)
-_EVENTS = frozenset({catalog.ERRORS, catalog.ERROR_LAST_TIMESTAMP, catalog.MEMORY_ERRORS})
-_REPAIR = frozenset({catalog.MEMORY_REPAIR_PENDING, catalog.MEMORY_REPAIR_FAILED})
-_ROWS = frozenset({catalog.MEMORY_REMAPPED_ROWS}) | _REPAIR
-_SLICE = frozenset({catalog.INFO, catalog.COMPUTE_RATIO, catalog.MEMORY_USAGE, catalog.MEMORY_LIMIT, catalog.PROCESSES})
-
 # A MIG device keeps power, heat, clocks and errors and loses utilization, links and row remapping.
 _NVIDIA_CUT = (
-    _STATE | _MEMORY | _POWER | _HEAT | _CLOCKS | _PCIE | _EVENTS | {catalog.RECOVERY_ACTION, catalog.PCIE_BYTES}
-) | {catalog.MEMORY_LIFETIME_ERRORS}
-_NVIDIA = _NVIDIA_CUT | _LOAD | _ROWS
-_AMD = (_STATE | _LOAD | _MEMORY | _POWER | _HEAT | _CLOCKS | _PCIE | _LINKS | _EVENTS) | {
-    catalog.HOST_MEMORY_USAGE,
-    catalog.MEMORY_RETIRED_PAGES,
-}
-
+    families.STATE
+    | families.MEMORY
+    | families.POWER
+    | families.HEAT
+    | families.CLOCKS
+    | families.PCIE
+    | families.EVENTS
+    | {catalog.RECOVERY_ACTION, catalog.PCIE_BYTES, catalog.MEMORY_LIFETIME_ERRORS}
+)
+_NVIDIA = _NVIDIA_CUT | families.LOAD | families.ROWS
 _XIDS = tuple(
     ErrorCode("xid", code, error_class)
     for error_class, codes in (
@@ -80,7 +45,6 @@ _XIDS = tuple(
     )
     for code in codes
 )
-_RAS = tuple(ErrorCode("ras", block, "hardware") for block in ("umc", "sdma", "gfx", "mmhub", "xgmi_wafl"))
 _NVIDIA_NAMING = Naming("GPU-", "MIG-", "nvidia.com/gpu", "nvidia.com/mig-{profile}", Scheme.MINOR)
 _REASONS = ("power", "thermal", "reliability", "external")
 _NVLINK_ERRORS = ("crc_flit", "crc_data", "replay", "recovery")
@@ -132,9 +96,9 @@ H100 = Profile(
     error_codes=_XIDS,
     modes=(("ecc", True), ("persistence", True), ("exclusive", False), ("confidential", False)),
     naming=_NVIDIA_NAMING,
-    whole=_NVIDIA | _ACTIVITY | _LINKS | {catalog.FABRIC_STATUS},
+    whole=_NVIDIA | families.ACTIVITY | families.LINKS | {catalog.FABRIC_STATUS},
     cut=_NVIDIA_CUT,
-    partition=_SLICE | _ACTIVITY | {catalog.UTILIZATION, catalog.MEMORY_BANDWIDTH},
+    partition=families.SLICE | families.ACTIVITY | {catalog.UTILIZATION, catalog.MEMORY_BANDWIDTH},
 )
 # Partitions of this one tell memory and processes only: the counters behind utilization came with the next generation.
 A100 = replace(
@@ -156,8 +120,8 @@ A100 = replace(
     pcie_generation=4,
     fabric=Fabric("nvlink", 12, 300e9, _NVLINK_ERRORS, registers=False),
     modes=(("ecc", True), ("persistence", True), ("exclusive", False)),
-    whole=_NVIDIA | _LINKS,
-    partition=_SLICE,
+    whole=_NVIDIA | families.LINKS,
+    partition=families.SLICE,
 )
 L40S = replace(
     H100,
@@ -189,7 +153,7 @@ L40S = replace(
     fabric=None,
     modes=(("ecc", True), ("persistence", True), ("exclusive", False)),
     whole=_NVIDIA,
-    partition=_SLICE,
+    partition=families.SLICE,
 )
 RTX6000ADA = replace(
     L40S,
@@ -202,45 +166,6 @@ RTX6000ADA = replace(
     fans=1,
     modes=(("ecc", False), ("persistence", True), ("exclusive", False)),
     whole=_NVIDIA | {catalog.FAN_SPEED},
-)
-MI300X = Profile(
-    name="mi300x",
-    vendor="amd",
-    model="AMD Instinct MI300X",
-    device_class="gpu",
-    architecture="gfx942",
-    driver_version="6.12.12",
-    firmware_version="022.040.003.043.000001",
-    memory_bytes=192 * _GIB,
-    reserved_bytes=300 * _MIB,
-    idle_watts=130.0,
-    limit_watts=750.0,
-    full_celsius=72.0,
-    sensors=(Sensor("hotspot", 0.0, 0.0), Sensor("memory", -4.0, -9.0)),
-    limits=(
-        TemperatureLimit("hotspot", "slowdown", 100.0),
-        TemperatureLimit("hotspot", "shutdown", 110.0),
-        TemperatureLimit("memory", "slowdown", 105.0),
-    ),
-    clocks=(
-        Clock("core", 132 * _MEGAHERTZ, 2100 * _MEGAHERTZ),
-        Clock("memory", 900 * _MEGAHERTZ, 1300 * _MEGAHERTZ),
-        Clock("soc", 29 * _MEGAHERTZ, 1143 * _MEGAHERTZ),
-        Clock("fabric", 1200 * _MEGAHERTZ, 2000 * _MEGAHERTZ),
-    ),
-    fans=0,
-    engines=(Activity("video", 0.04), Activity("jpeg", 0.02)),
-    pipes=(),
-    throttle_reasons=("power", "thermal"),
-    pcie_generation=5,
-    pcie_width=16,
-    fabric=Fabric("xgmi", 7, 448e9, (), registers=False),
-    error_codes=_RAS,
-    modes=(("ecc", True),),
-    naming=Naming("amd-", "amd-", "amd.com/gpu", "amd.com/gpu", Scheme.ADDRESS),
-    whole=_AMD - {catalog.INTERCONNECT_ERRORS},
-    cut=_AMD - {catalog.INTERCONNECT_ERRORS},
-    partition=_SLICE | {catalog.UTILIZATION},
 )
 # Any other card: little is known of it, and its energy has to be integrated from its power.
 NPU = Profile(
@@ -285,7 +210,7 @@ NPU = Profile(
         }
     ),
     cut=frozenset({catalog.INFO, catalog.STATUS_STATE, catalog.PARTITIONS, catalog.POWER, catalog.TEMPERATURE}),
-    partition=_SLICE | {catalog.UTILIZATION},
+    partition=families.SLICE | {catalog.UTILIZATION},
 )
 # By the names that scenarios use.
-PROFILES = (H100, A100, L40S, RTX6000ADA, MI300X, NPU)
+PROFILES = (H100, A100, L40S, RTX6000ADA, *amd_profiles.PROFILES, NPU)

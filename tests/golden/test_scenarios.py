@@ -63,7 +63,7 @@ def _only(scenario: Scenario, devices: tuple[int, ...]) -> Scenario:
     return replace(scenario, devices=tuple(scenario.devices[d] for d in devices), pods=tuple(pods), incidents=incidents)
 
 
-def _play(scenario: Scenario, until: int) -> str:
+def play(scenario: Scenario, until: int) -> str:
     """Poll once a second up to a second of the scenario and render what is known then."""
     node = SimulatedNode(scenario, _IDENTITY)
     spec = simulated_spec(scenario, node.clock)
@@ -86,7 +86,7 @@ def _play(scenario: Scenario, until: int) -> str:
 @pytest.mark.parametrize("name", shipped_scenarios())
 def test_scenario(name: str, request: pytest.FixtureRequest) -> None:
     scene = _SCENES[name]
-    found = _play(_only(load_scenario(name), scene.devices), scene.second)
+    found = play(_only(load_scenario(name), scene.devices), scene.second)
     golden = _FOLDER / f"{name}.prom"
     if request.config.getoption("--update-golden"):
         golden.write_text(found)
