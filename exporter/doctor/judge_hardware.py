@@ -26,11 +26,14 @@ _DO: Mapping[Reason, str] = {
 
 def judge_hardware(facts: Facts) -> Iterator[Finding]:
     """Everything about collectors, devices and the bus."""
+    bare = not facts.pci and all(c.state is CollectorState.ABSENT for c in facts.collectors)
     for collector in facts.collectors:
-        yield from _collector(collector)
+        # A vendor that is not here is worth a word only where nobody is.
+        if bare or collector.state is not CollectorState.ABSENT:
+            yield from _collector(collector)
     yield from _bus(facts)
     yield from _hidden_partitions(facts)
-    if not facts.devices and not facts.pci and all(c.state is CollectorState.ABSENT for c in facts.collectors):
+    if bare and not facts.devices:
         text = "no accelerator here: the exporter serves its own health and nothing else"
         yield Finding(Severity.NOTE, Code.NO_ACCELERATOR, "node", text)
 

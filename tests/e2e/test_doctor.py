@@ -16,7 +16,7 @@ from tests.doubles.nvml import h100
 from tests.doubles.procfs_tree import ProcfsTree, mount_line
 
 GPU = "nvidia.com/gpu"
-AMD = 0x1002
+HABANA = 0x1DA3
 PROCESSING_ACCELERATOR = 0x120000
 NO_PERMISSION = 4
 NOT_SUPPORTED = 3
@@ -114,7 +114,7 @@ def test_a_node_without_accelerators_is_no_error(pods: Node) -> None:
     checked = check(pods)
     assert checked.code == 0
     assert checked.report["verdict"] == "note"
-    assert sorted(checked.codes("note")) == ["collector_absent", "no_accelerator"]
+    assert sorted(checked.codes("note")) == ["collector_absent", "collector_absent", "no_accelerator"]
     assert (checked.report["devices"], checked.report["pci"]) == ([], [])
 
 
@@ -135,7 +135,8 @@ def test_a_driver_that_is_not_loaded(pods: Node) -> None:
     pods.fail_driver(DRIVER_NOT_LOADED)
     checked = check(pods)
     assert (checked.code, checked.codes("error")) == (1, ["collector_failed"])
-    assert checked.report["collectors"][0]["reason"] == "driver_not_loaded"
+    [nvidia] = [each for each in checked.report["collectors"] if each["name"] == "nvidia"]
+    assert nvidia["reason"] == "driver_not_loaded"
 
 
 def test_a_device_that_may_not_be_opened(pods: Node) -> None:
@@ -191,10 +192,10 @@ def test_readings_that_cannot_be_had_are_listed_and_are_no_fault(pods: Node) -> 
 
 def test_an_accelerator_of_a_vendor_without_collector_is_named(pods: Node) -> None:
     pods.add_h100s(1)
-    pods.sysfs.add_pci("0000:a1:00.0", "amdgpu", AMD, 0x74A1, PROCESSING_ACCELERATOR)
+    pods.sysfs.add_pci("0000:a1:00.0", "habanalabs", HABANA, 0x1020, PROCESSING_ACCELERATOR)
     checked = check(pods)
     assert (checked.code, checked.codes("warning")) == (0, ["no_collector"])
-    assert "AMD 1002:74a1" in checked.finding("no_collector")["text"]
+    assert "1da3:1020" in checked.finding("no_collector")["text"]
 
 
 def test_held_ids_that_match_no_device_are_listed_with_their_holders(pods: Node) -> None:

@@ -86,7 +86,7 @@ def test_what_a_look_told_is_withdrawn_and_who_holds_what_stays(node: Node) -> N
         left = {s.name for s in released if s.name.startswith("accelerator_device_")}
         assert left == {f"accelerator_device_{stem}" for stem in ("info", "allocated", "allocations", "errors_total")}
         assert released.value("accelerator_device_allocated", uuid=node.uuids[0]) == 1
-        assert released.value("accelerator_exporter_collector_devices") == 1
+        assert released.value("accelerator_exporter_collector_devices", collector="nvidia") == 1
         assert len(released.find("accelerator_allocation_info", pod="train-0")) == 1
         assert [running.get(path)[0] for path in ("/-/healthy", "/-/ready", "/")] == [200, 200, 200]
         page = running.get("/")[2].decode()

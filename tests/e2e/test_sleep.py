@@ -47,7 +47,7 @@ def test_a_sleeping_gpu_is_there_and_not_touched(laptop: Node) -> None:
     assert _calls(laptop) == 0
     (info,) = scrape.find("accelerator_device_info")
     assert info.labels["device"] == laptop.gpus[0].pci_address
-    assert scrape.value("accelerator_exporter_collector_devices") == 1
+    assert scrape.value("accelerator_exporter_collector_devices", collector="nvidia") == 1
     assert scrape.find("accelerator_device_status") == []
     assert scrape.find(_UTILIZATION) == []
     assert {s.value for s in scrape.find("accelerator_exporter_collector_errors_total")} == {0}

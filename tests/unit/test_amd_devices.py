@@ -33,7 +33,7 @@ def test_cards_are_listed_by_address_whatever_their_numbers(tree: AmdTree) -> No
     reading = collector_of(tree).read(ALL)
     assert [(device.device, device.model) for device in reading.devices] == [
         ("0000:23:00.0", "AMD Instinct MI210"),
-        ("0000:43:00.0", "1002:744c"),
+        ("0000:43:00.0", "AMD Radeon RX 7900 XT/XTX/GRE"),
         ("0001:03:00.0", "1002:15bf"),
     ]
     assert reading.faults == ()
