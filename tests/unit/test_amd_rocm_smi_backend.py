@@ -4,6 +4,7 @@ from collections.abc import Mapping
 import pytest
 
 from collectors.amd.rocm_smi.backend import RocmSmiBackend
+from collectors.amd.rocm_smi.border import Meaning
 from collectors.amd.rocm_smi.child import DiedError
 from collectors.contract import CollectorError, Reason, UnavailableError, UnsupportedError
 from collectors.query import InvalidValueError, NothingError
@@ -30,7 +31,7 @@ class FakeChild:
             if name in self.deadly:
                 raise DiedError("aborted", name)
         values = {name: self.values[name] for name in names}
-        return json.dumps(self.answer or {"version": "5.2.3", "values": values}).encode()
+        return json.dumps(self.answer or {"library": "librocm_smi64", "version": "5.2.3", "values": values}).encode()
 
     def start_anew(self) -> None:
         self.started_anew += 1
@@ -52,25 +53,21 @@ def test_values_come_in_the_order_of_the_names() -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "expected", "reason"),
+    ("meaning", "expected", "reason"),
     [
-        (2, UnsupportedError, None),
-        (4, UnavailableError, Reason.PERMISSION_DENIED),
-        (3, UnavailableError, Reason.UNAVAILABLE),
-        (16, UnavailableError, Reason.UNAVAILABLE),
-        (10, NothingError, None),
-        (14, NothingError, None),
-        (13, InvalidValueError, Reason.INVALID_VALUE),
-        (15, InvalidValueError, Reason.INVALID_VALUE),
-        (0xFFFFFFFF, UnavailableError, Reason.UNAVAILABLE),
+        (Meaning.UNSUPPORTED, UnsupportedError, None),
+        (Meaning.DENIED, UnavailableError, Reason.PERMISSION_DENIED),
+        (Meaning.UNAVAILABLE, UnavailableError, Reason.UNAVAILABLE),
+        (Meaning.NOTHING, NothingError, None),
+        (Meaning.INVALID, InvalidValueError, Reason.INVALID_VALUE),
     ],
 )
 def test_a_status_is_an_error_of_the_contract(
-    status: int, expected: type[CollectorError], reason: Reason | None
+    meaning: Meaning, expected: type[CollectorError], reason: Reason | None
 ) -> None:
-    [error, fine] = ask(FakeChild({"a": {"status": status, "call": "rsmi_a"}, "b": 1}), "a", "b")
+    [error, fine] = ask(FakeChild({"a": {"status": 7, "call": "rsmi_a", "meaning": meaning}, "b": 1}), "a", "b")
     assert type(error) is expected
-    assert str(error) == f"rsmi_a: status {status}"
+    assert str(error) == "rsmi_a: status 7"
     assert reason is None or (isinstance(error, CollectorError) and error.reason is reason)
     assert fine == 1
 
@@ -131,7 +128,7 @@ def test_a_death_that_no_reading_explains_is_no_matter_of_one_reading() -> None:
 
 def test_a_device_the_library_does_not_list_is_unsupported() -> None:
     child = FakeChild({"a": 1})
-    child.answer = {"version": "5.2.3"}
+    child.answer = {"library": "librocm_smi64", "version": "5.2.3"}
     with pytest.raises(UnsupportedError, match=r"librocm_smi64 5\.2\.3 does not list 0000:63:00\.0"):
         ask(child, "a")
 

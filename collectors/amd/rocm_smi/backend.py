@@ -5,12 +5,14 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Protocol
 
+from collectors.amd.rocm_smi.border import Meaning
 from collectors.amd.rocm_smi.child import DiedError
 from collectors.contract import CollectorError, Reason, UnavailableError, UnsupportedError
 from collectors.query import InvalidValueError, NothingError
 
 # Deaths of the child within one question; each takes one reading out, so that the others are had.
 _MOST_DEATHS = 32
+_ADVICE = "install ROCm SMI or AMD SMI in the image, or leave amd.backend at auto"
 _ALL_ONES = 0xFFFFFFFFFFFFFFFF
 
 
@@ -75,9 +77,9 @@ class RocmSmiBackend:
     def _values(self, address: str, names: Sequence[str]) -> Mapping[str, object]:
         answer = json.loads(self._child.ask(json.dumps({"address": address, "read": list(names)}).encode()))
         if "failed" in answer:
-            raise UnavailableError(f"librocm_smi64: {answer['failed']}", Reason.LIBRARY_MISSING)
+            raise UnavailableError(f"{answer['failed']}; {_ADVICE}", Reason.LIBRARY_MISSING)
         if "values" not in answer:
-            raise UnsupportedError(f"librocm_smi64 {answer['version']} does not list {address}")
+            raise UnsupportedError(f"{answer['library']} {answer['version']} does not list {address}")
         values: Mapping[str, object] = answer["values"]
         return values
 
@@ -86,7 +88,7 @@ class RocmSmiBackend:
             return UnsupportedError(self._deadly[address, name])
         value = values.get(name)
         if isinstance(value, dict):
-            return _error(int(value["status"]), str(value["call"]))
+            return _ERRORS[Meaning(value["meaning"])](f"{value['call']}: status {value['status']}")
         if not isinstance(value, int | float):
             return InvalidValueError(f"{name}: {value!r}")
         if value == _ALL_ONES:
@@ -99,16 +101,10 @@ class RocmSmiBackend:
         return value
 
 
-# rsmi_status_t; every other one makes the reading unavailable for now.
-_MEANING: Mapping[int, Callable[[str], CollectorError]] = {
-    2: UnsupportedError,  # NOT_SUPPORTED
-    4: partial(UnavailableError, reason=Reason.PERMISSION_DENIED),  # PERMISSION
-    10: NothingError,  # NOT_FOUND
-    13: InvalidValueError,  # UNEXPECTED_SIZE
-    14: NothingError,  # NO_DATA
-    15: InvalidValueError,  # UNEXPECTED_DATA
+_ERRORS: Mapping[Meaning, Callable[[str], CollectorError]] = {
+    Meaning.UNSUPPORTED: UnsupportedError,
+    Meaning.DENIED: partial(UnavailableError, reason=Reason.PERMISSION_DENIED),
+    Meaning.NOTHING: NothingError,
+    Meaning.INVALID: InvalidValueError,
+    Meaning.UNAVAILABLE: UnavailableError,
 }
-
-
-def _error(status: int, call: str) -> CollectorError:
-    return _MEANING.get(status, UnavailableError)(f"{call}: status {status}")

@@ -8,7 +8,8 @@ Source: `rocm_smi.h`, the prototypes that are the same from 5.2 to 7.2.
 import ctypes
 from collections.abc import Callable, Mapping
 from ctypes import byref, c_char_p, c_float, c_int64, c_uint32, c_uint64
-from typing import NamedTuple
+
+from collectors.amd.rocm_smi.border import Calls, Meaning, Place, address_of, load
 
 NAMES = (
     "librocm_smi64.so.7",
@@ -16,35 +17,16 @@ NAMES = (
     "librocm_smi64.so",
     "/opt/rocm/lib/librocm_smi64.so",
 )
-SUCCESS = 0
-NOT_SUPPORTED = 2
 _PARTITION_SHIFT, _PARTITION_MASK = 28, 0xF
-
-
-class LibraryError(Exception):
-    """A call failed.
-
-    Args:
-        status: `rsmi_status_t`; `NOT_SUPPORTED` also where the library lacks the function.
-        call: The function.
-    """
-
-    def __init__(self, status: int, call: str) -> None:
-        super().__init__(f"{call}: status {status}")
-        self.status = status
-        self.call = call
-
-
-class Place(NamedTuple):
-    """Where a monitored device is.
-
-    Attributes:
-        address: As the kernel writes it, `0000:63:00.0`.
-        partition: Which partition of the device it stands for; 0 also for a whole one.
-    """
-
-    address: str
-    partition: int
+# rsmi_status_t.
+_MEANINGS = {
+    2: Meaning.UNSUPPORTED,  # NOT_SUPPORTED
+    4: Meaning.DENIED,  # PERMISSION
+    10: Meaning.NOTHING,  # NOT_FOUND
+    13: Meaning.INVALID,  # UNEXPECTED_SIZE
+    14: Meaning.NOTHING,  # NO_DATA
+    15: Meaning.INVALID,  # UNEXPECTED_DATA
+}
 
 
 class _Version(ctypes.Structure):
@@ -63,13 +45,11 @@ class RocmSmi:
         OSError: None of its names can be loaded; the text is the loader's.
     """
 
-    def __init__(self) -> None:
-        self._library = _load()
-        self._call("rsmi_init", c_uint64(0))
+    name = "librocm_smi64"
 
-    def close(self) -> None:
-        """Let go of the devices: rsmi_shut_down."""
-        self._call("rsmi_shut_down")
+    def __init__(self) -> None:
+        self._call = Calls(load(NAMES), _MEANINGS)
+        self._call("rsmi_init", c_uint64(0))
 
     def version(self) -> str:
         """Of the library: rsmi_version_get."""
@@ -87,8 +67,7 @@ class RocmSmi:
         self._call("rsmi_dev_pci_id_get", c_uint32(device), byref(found))
         domain, rest = found.value >> 32, found.value & 0xFFFFFFFF
         bus, slot, function = rest >> 8 & 0xFF, rest >> 3 & 0x1F, rest & 0x7
-        address = f"{domain:04x}:{bus:02x}:{slot:02x}.{function}"
-        return Place(address, rest >> _PARTITION_SHIFT & _PARTITION_MASK)
+        return Place(address_of(domain, bus, slot, function), rest >> _PARTITION_SHIFT & _PARTITION_MASK)
 
     def read(self, name: str, device: int) -> float:
         """One reading, a key of `READINGS`."""
@@ -127,21 +106,11 @@ class RocmSmi:
         count: int = getattr(found, kind)
         return count
 
-    def _call(self, name: str, *arguments: object) -> None:
-        try:
-            function = getattr(self._library, name)
-        except AttributeError:
-            raise LibraryError(NOT_SUPPORTED, name) from None
-        function.restype = c_uint32
-        status: int = function(*arguments)
-        if status != SUCCESS:
-            raise LibraryError(status, name)
-
 
 _CURRENT = 0  # RSMI_TEMP_CURRENT
 _VRAM, _GTT = 0, 2  # rsmi_memory_type_t
 # rsmi_temperature_type_t.
-_SENSORS = {"edge": 0, "junction": 1, "memory": 2, "hbm0": 3, "hbm1": 4, "hbm2": 5, "hbm3": 6}
+SENSORS = {"edge": 0, "junction": 1, "memory": 2, "hbm0": 3, "hbm1": 4, "hbm2": 5, "hbm3": 6}
 # rsmi_gpu_block_t.
 BLOCKS: Mapping[str, int] = {
     "umc": 0x1,
@@ -185,17 +154,7 @@ READINGS: Mapping[str, _Read] = {
     "power_cap_microwatts": _large("rsmi_dev_power_cap_get", 0),
     "energy_count": RocmSmi.energy_count,
     "pcie_replays": _large("rsmi_dev_pci_replay_counter_get"),
-    **{f"{name}_millidegrees": _sensor(number) for name, number in _SENSORS.items()},
+    **{f"{name}_millidegrees": _sensor(number) for name, number in SENSORS.items()},
     **{f"{name}_corrected": _errors(block, "corrected") for name, block in BLOCKS.items()},
     **{f"{name}_uncorrected": _errors(block, "uncorrected") for name, block in BLOCKS.items()},
 }
-
-
-def _load() -> ctypes.CDLL:
-    told = ""
-    for name in NAMES:
-        try:
-            return ctypes.CDLL(name)
-        except OSError as error:
-            told = told or str(error)
-    raise OSError(told)

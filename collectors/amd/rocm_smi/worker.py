@@ -1,7 +1,8 @@
 """The child process: asks the library what it is told to ask and answers in lines of JSON, until its input ends.
 
-A request is `{"address": ADDRESS, "read": [NAME, ...]}`. An answer is `{"version": VERSION, "values": {NAME: NUMBER or
-{"status": STATUS, "call": FUNCTION}}}`, without `values` where the library lists no such device, or `{"failed": TEXT}`.
+A request is `{"address": ADDRESS, "read": [NAME, ...]}`. An answer is `{"library": NAME, "version": VERSION, "values":
+{NAME: NUMBER or {"status": STATUS, "call": FUNCTION, "meaning": MEANING}}}`, without `values` where the library lists
+no such device, or `{"failed": TEXT}`.
 Before each call its name is written to the file descriptor that is given as the argument, for the library may end this
 process at any of them. The library is opened at the first request and stays open.
 """
@@ -13,10 +14,14 @@ import sys
 from collections.abc import Callable, Iterable, Mapping
 from typing import BinaryIO
 
-from collectors.amd.rocm_smi.library import LibraryError, RocmSmi
+from collectors.amd.rocm_smi.amd_smi import AmdSmi
+from collectors.amd.rocm_smi.border import LibraryError, Smi
+from collectors.amd.rocm_smi.library import RocmSmi
 
 _Answer = dict[str, object]
 Mark = Callable[[str], None]
+# ROCm SMI where it is; releases from 10 on have AMD SMI alone.
+LIBRARIES: Mapping[str, Callable[[], Smi]] = {"rsmi_init": RocmSmi, "amdsmi_init": AmdSmi}
 
 
 class Worker:
@@ -24,11 +29,13 @@ class Worker:
 
     Args:
         mark: Is told what is called next.
+        libraries: What opens each library, the one that is preferred first, by the call that does it.
     """
 
-    def __init__(self, mark: Mark) -> None:
+    def __init__(self, mark: Mark, libraries: Mapping[str, Callable[[], Smi]]) -> None:
         self._mark = mark
-        self._library: RocmSmi | None = None
+        self._libraries = libraries
+        self._library: Smi | None = None
         self._devices: Mapping[str, int] = {}
 
     def answer(self, address: str, names: Iterable[str]) -> _Answer:
@@ -37,31 +44,42 @@ class Worker:
             library = self._opened()
         except OSError as error:
             return {"failed": str(error)}
-        except LibraryError as error:
-            return {"failed": str(error)}
-        told: _Answer = {"version": library.version()}
+        told: _Answer = {"library": library.name, "version": library.version()}
         device = self._devices.get(address)
         if device is not None:
             told["values"] = {name: self._value(library, name, device) for name in names}
         return told
 
-    def _opened(self) -> RocmSmi:
-        if self._library is None:
-            self._mark("rsmi_init")
-            library = RocmSmi()
-            self._devices = _whole_devices(library)
-            self._library = library
-        return self._library
+    def _opened(self) -> Smi:
+        """The first library that can be had.
 
-    def _value(self, library: RocmSmi, name: str, device: int) -> object:
+        Raises:
+            OSError: None can; why each.
+        """
+        if self._library is not None:
+            return self._library
+        why = []
+        for call, opened in self._libraries.items():
+            self._mark(call)
+            try:
+                library = opened()
+                self._devices = _whole_devices(library)
+            except (OSError, LibraryError) as error:
+                why.append(str(error))
+            else:
+                self._library = library
+                return library
+        raise OSError("; ".join(why))
+
+    def _value(self, library: Smi, name: str, device: int) -> object:
         self._mark(name)
         try:
             return library.read(name, device)
         except LibraryError as error:
-            return {"status": error.status, "call": error.call}
+            return {"status": error.status, "call": error.call, "meaning": error.meaning}
 
 
-def _whole_devices(library: RocmSmi) -> dict[str, int]:
+def _whole_devices(library: Smi) -> dict[str, int]:
     """Index by address. One that is listed once for each of its partitions repeats its figures: the first counts."""
     devices: dict[str, int] = {}
     for device in range(library.count()):
@@ -79,7 +97,9 @@ def serve(worker: Worker, requests: BinaryIO, answers: BinaryIO) -> None:
         answers.flush()
 
 
-def _mark_in(file: int) -> Mark:
+def mark_in(file: int) -> Mark:
+    """What writes marks into a file descriptor."""
+
     def mark(name: str) -> None:
         os.ftruncate(file, 0)
         os.pwrite(file, name.encode(), 0)
@@ -91,4 +111,4 @@ if __name__ == "__main__":
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a library that aborts at every poll would fill the disk
     with os.fdopen(os.dup(sys.stdout.fileno()), "wb") as out:
         os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # the library prints; that shall not disturb the answers
-        serve(Worker(_mark_in(int(sys.argv[1]))), sys.stdin.buffer, out)
+        serve(Worker(mark_in(int(sys.argv[1])), LIBRARIES), sys.stdin.buffer, out)

@@ -1,0 +1,220 @@
+"""The border to `libamd_smi`, in the real worker process, over a library built with gcc."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from collectors.amd.rocm_smi import amd_smi
+from collectors.amd.rocm_smi.backend import RocmSmiBackend
+from collectors.amd.rocm_smi.child import DiedError
+from collectors.amd.rocm_smi.library import BLOCKS, READINGS
+from collectors.contract import CollectorError, Reason, UnavailableError, UnsupportedError
+from collectors.query import InvalidValueError, NothingError
+from tests.doubles.amd_smi import AmdSmiState, asked_by_amd_smi, build_amd_smi
+
+ADDRESS, OTHER, THIRD = "0000:63:00.0", "0001:43:02.1", "0000:05:00.0"
+TOLD = {
+    "gfx_activity": 37,
+    "umc_activity": 12,
+    "vram_total": 68_702_699_520,
+    "vram_used": 17_175_674_880,
+    "gtt_used": 1_073_741_824,
+    "power_now": 611,
+    "power_average": 96,
+    "energy": 6_553_600_000,
+    "edge": 41,
+    "junction": 48,
+    "vram": 52,
+    "hbm0": 50,
+    "hbm1": 51,
+    "hbm2": 53,
+    "hbm3": 54,
+    **{f"corrected_{block:x}": 1000 + block for block in BLOCKS.values()},
+    **{f"uncorrected_{block:x}": 2000 + block for block in BLOCKS.values()},
+}
+# In the units that the names of the readings give.
+EXPECTED = {
+    "utilization_percent": 37,
+    "memory_activity_percent": 12,
+    "vram_total_bytes": 68_702_699_520,
+    "vram_used_bytes": 17_175_674_880,
+    "gtt_used_bytes": 1_073_741_824,
+    "power_average_microwatts": 96_000_000,
+    "power_current_microwatts": 611_000_000,
+    "energy_count": 6_553_600_000,
+    "edge_millidegrees": 41_000,
+    "junction_millidegrees": 48_000,
+    "memory_millidegrees": 52_000,
+    "hbm0_millidegrees": 50_000,
+    "hbm1_millidegrees": 51_000,
+    "hbm2_millidegrees": 53_000,
+    "hbm3_millidegrees": 54_000,
+    **{f"{name}_corrected": 1000 + block for name, block in BLOCKS.items()},
+    **{f"{name}_uncorrected": 2000 + block for name, block in BLOCKS.items()},
+}
+
+
+@pytest.fixture(scope="module")
+def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build_amd_smi(tmp_path_factory.mktemp("amd-smi"))
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> AmdSmiState:
+    made = AmdSmiState(tmp_path / "state")
+    made.add(ADDRESS, **TOLD)
+    return made
+
+
+@pytest.fixture
+def backend(library: Path, state: AmdSmiState) -> Iterator[RocmSmiBackend]:
+    with asked_by_amd_smi(library, state) as made:
+        yield made
+
+
+def told(backend: RocmSmiBackend, name: str, address: str = ADDRESS) -> float | CollectorError:
+    [value] = backend.ask(address, [name])
+    return value
+
+
+def test_every_reading_arrives_in_the_unit_of_its_name(backend: RocmSmiBackend) -> None:
+    names = list(EXPECTED)
+    assert dict(zip(names, backend.ask(ADDRESS, names), strict=True)) == EXPECTED
+
+
+def test_readings_are_those_of_rocm_smi_but_one() -> None:
+    assert amd_smi.READINGS.keys() == READINGS.keys() - {"power_cap_microwatts"}
+    assert amd_smi.READINGS.keys() == EXPECTED.keys() | {"pcie_replays"}
+
+
+def test_a_reading_that_only_rocm_smi_has_is_unsupported(backend: RocmSmiBackend) -> None:
+    error = told(backend, "power_cap_microwatts")
+    assert isinstance(error, UnsupportedError)
+    assert str(error).startswith("libamd_smi: power_cap_microwatts")
+
+
+def test_devices_are_known_by_their_addresses(backend: RocmSmiBackend, state: AmdSmiState) -> None:
+    state.add(OTHER, gfx_activity=81)
+    state.add(THIRD, gfx_activity=5)
+    asked = {address: told(backend, "utilization_percent", address) for address in (THIRD, OTHER, ADDRESS)}
+    assert asked == {THIRD: 5, OTHER: 81, ADDRESS: 37}
+
+
+def test_a_device_that_is_not_listed_is_unsupported(backend: RocmSmiBackend) -> None:
+    with pytest.raises(UnsupportedError, match=r"^libamd_smi 26\.1\.0 does not list 0000:99:00\.0$"):
+        backend.ask("0000:99:00.0", ["utilization_percent"])
+
+
+def test_values_are_read_anew_at_each_question(backend: RocmSmiBackend, state: AmdSmiState) -> None:
+    assert told(backend, "utilization_percent") == 37
+    state.tell(ADDRESS, gfx_activity=99)
+    assert told(backend, "utilization_percent") == 99
+
+
+@pytest.mark.parametrize("cleared", [False, True])
+@pytest.mark.parametrize(
+    ("release", "now", "average"),
+    [(23, None, 96_000_000), (24, 611_000_000, 96_000_000), (25, 611_000_000, 96_000_000)],
+)
+def test_power_is_found_in_the_structure_of_each_release(
+    backend: RocmSmiBackend, state: AmdSmiState, release: int, now: int | None, average: int, *, cleared: bool
+) -> None:
+    state.lay_out(release, cleared=cleared)
+    assert told(backend, "power_average_microwatts") == average
+    found = told(backend, "power_current_microwatts")
+    assert isinstance(found, UnsupportedError) if now is None else found == now
+
+
+def test_a_structure_that_was_not_written_is_no_power(backend: RocmSmiBackend, state: AmdSmiState) -> None:
+    state.lay_out("none", cleared=False)
+    assert isinstance(told(backend, "power_current_microwatts"), UnsupportedError)
+    assert isinstance(told(backend, "power_average_microwatts"), UnsupportedError)
+
+
+@pytest.mark.parametrize("mark", [0xFFFF, 0xFFFFFFFF])
+@pytest.mark.parametrize(
+    ("name", "figure"),
+    [
+        ("utilization_percent", "gfx_activity"),
+        ("memory_activity_percent", "umc_activity"),
+        ("power_current_microwatts", "power_now"),
+        ("power_average_microwatts", "power_average"),
+    ],
+)
+def test_a_mark_is_no_value(backend: RocmSmiBackend, state: AmdSmiState, name: str, figure: str, mark: int) -> None:
+    state.tell(ADDRESS, **{figure: mark})
+    assert isinstance(told(backend, name), NothingError)
+
+
+def test_more_than_all_of_the_time_is_an_invalid_value(backend: RocmSmiBackend, state: AmdSmiState) -> None:
+    state.tell(ADDRESS, gfx_activity=101)
+    assert isinstance(told(backend, "utilization_percent"), InvalidValueError)
+
+
+@pytest.mark.parametrize(
+    ("status", "expected", "reason"),
+    [
+        (2, UnsupportedError, None),
+        (3, UnsupportedError, None),
+        (10, UnavailableError, Reason.PERMISSION_DENIED),
+        (31, NothingError, None),
+        (40, NothingError, None),
+        (43, InvalidValueError, Reason.INVALID_VALUE),
+        (30, UnavailableError, Reason.UNAVAILABLE),
+        (0xFFFFFFFF, UnavailableError, Reason.UNAVAILABLE),
+    ],
+)
+def test_a_status_is_an_error_of_the_contract(
+    backend: RocmSmiBackend,
+    state: AmdSmiState,
+    status: int,
+    expected: type[CollectorError],
+    reason: Reason | None,
+) -> None:
+    state.fail("amdsmi_get_energy_count", status)
+    error, fine = backend.ask(ADDRESS, ["energy_count", "utilization_percent"])
+    assert type(error) is expected
+    assert str(error) == f"amdsmi_get_energy_count: status {status}"
+    assert reason is None or (isinstance(error, CollectorError) and error.reason is reason)
+    assert fine == 37
+
+
+def test_a_function_that_the_release_lacks_is_unsupported(backend: RocmSmiBackend) -> None:
+    error = told(backend, "pcie_replays")  # the double exports no such function
+    assert isinstance(error, UnsupportedError)
+    assert "amdsmi_get_gpu_pci_replay_counter" in str(error)
+
+
+def test_an_abort_costs_the_reading_it_happened_at(backend: RocmSmiBackend, state: AmdSmiState) -> None:
+    state.add(OTHER, energy=7)
+    state.abort("amdsmi_get_energy_count", ADDRESS)
+    busy, deadly, hot = backend.ask(ADDRESS, ["utilization_percent", "energy_count", "edge_millidegrees"])
+    assert (busy, hot) == (37, 41_000)
+    assert isinstance(deadly, UnsupportedError)
+    assert "SIGABRT" in str(deadly)
+    assert told(backend, "energy_count", OTHER) == 7
+
+
+def test_an_abort_at_the_start_is_told_as_such(backend: RocmSmiBackend, state: AmdSmiState) -> None:
+    state.abort("amdsmi_init")
+    with pytest.raises(DiedError, match=r"SIGABRT.*\(at amdsmi_init\)"):
+        backend.ask(ADDRESS, ["energy_count"])
+
+
+def test_a_library_that_does_not_start_is_missing_with_what_both_say(
+    backend: RocmSmiBackend, state: AmdSmiState
+) -> None:
+    state.fail("amdsmi_init", 34)
+    with pytest.raises(UnavailableError, match=r"librocm_smi64.*; amdsmi_init: status 34; install") as caught:
+        backend.ask(ADDRESS, ["energy_count"])
+    assert caught.value.reason is Reason.LIBRARY_MISSING
+
+
+def test_neither_library_is_one_error_that_says_what_to_do(tmp_path: Path, state: AmdSmiState) -> None:
+    with asked_by_amd_smi(tmp_path, state) as backend, pytest.raises(UnavailableError) as caught:
+        backend.ask(ADDRESS, ["energy_count"])
+    assert caught.value.reason is Reason.LIBRARY_MISSING
+    assert "librocm_smi64" in str(caught.value)
+    assert "libamd_smi" in str(caught.value)
+    assert str(caught.value).endswith("install ROCm SMI or AMD SMI in the image, or leave amd.backend at auto")
