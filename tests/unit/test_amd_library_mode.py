@@ -1,6 +1,7 @@
 """The collector where the vendor's library is asked in place of the kernel's files."""
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -9,9 +10,11 @@ from collectors import catalog
 from collectors.amd import SPEC
 from collectors.amd.collector import AmdCollector
 from collectors.amd.metrics_blob import parse
+from collectors.amd.rocm_smi import amd_smi
 from collectors.amd.rocm_smi.library import READINGS
 from collectors.amd.rocm_smi.questions import PARTS, ROWS, STAND_INS
 from collectors.contract import CollectorError, Node, Reason, UnavailableError, UnsupportedError, Wishes
+from collectors.metric import Subject
 from collectors.sysfs import Root
 from tests.doubles.amd_cards import MI210, MI300X, RX_7900_XTX
 from tests.doubles.amd_node import ALL, FAST, MACHINE, NOW, reasons, value, values
@@ -166,3 +169,17 @@ def test_the_library_is_asked_only_where_it_is_wished(tree: AmdTree, tmp_path: P
     for wishes in (Wishes(), Wishes(by_library=frozenset({"nvidia"}))):
         collector = SPEC.create(Node(tree.root, Root(tmp_path), MACHINE, wishes))
         assert value(collector.read(ALL), catalog.UTILIZATION, gpu.uuid) == 0.37
+
+
+def _told_by(readings: Collection[str]) -> set[str]:
+    rows = {row for part in (*PARTS, *STAND_INS) if part.key in readings for row in part.rows}
+    return {row.name(Subject.DEVICE) for row in rows}
+
+
+def test_the_page_says_what_each_backend_can_tell() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "amd.md").read_text(encoding="utf-8")
+    section = page.partition("## Backends")[2].partition("## Status")[0]
+    table = re.findall(r"^\| `(accelerator_\w+)` \| yes \| (yes|no) \| (yes|no) \|$", section, re.MULTILINE)
+    assert {family for family, _, _ in table} == {row.name(Subject.DEVICE) for row in ROWS}
+    assert {family for family, rocm, _ in table if rocm == "yes"} == _told_by(READINGS)
+    assert {family for family, _, amd in table if amd == "yes"} == _told_by(amd_smi.READINGS)
