@@ -184,6 +184,11 @@ def _rows(view: View) -> Values:
     return ((("corrected",), corrected), (("uncorrected",), uncorrected))
 
 
+def _retired_pages(view: View) -> Values:
+    """Those of uncorrected errors: no others take a page out of use."""
+    return ((("uncorrected",), _replaced_rows(view)[1]),)
+
+
 def _whole(total: float) -> int:
     """The events of a total that ten tenths bring to 1, in spite of rounding."""
     return int(total + 1e-6)
@@ -251,7 +256,7 @@ ROWS: Mapping[Metric, Callable[[View], Values]] = {
     catalog.FABRIC_STATUS: _fabric_status,
     catalog.MEMORY_ERRORS: _whole_counts(catalog.MEMORY_ERRORS),
     catalog.MEMORY_LIFETIME_ERRORS: _whole_counts(catalog.MEMORY_LIFETIME_ERRORS),
-    catalog.MEMORY_RETIRED_PAGES: _rows,
+    catalog.MEMORY_RETIRED_PAGES: _retired_pages,
     catalog.MEMORY_REMAPPED_ROWS: _rows,
     catalog.MEMORY_REPAIR_PENDING: lambda view: alone(_rows_waiting(view)),
     catalog.MEMORY_REPAIR_FAILED: lambda view: alone(sum(_replaced_rows(view)) > _SPARE_ROWS),

@@ -5,12 +5,13 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from collectors.contract import Alias, Device, Partition
-from collectors.simulated.profile import Profile, Scheme
+from collectors.simulated.profile import Naming, Profile, Scheme
 from collectors.simulated.scenario import DevicePlan, PartitionPlan, Scenario, Slot
 
 _FIRST_BUS = 0x04
 _BUS_STEP = 3
 _FIRST_RENDER_NODE = 128
+_UNIQUE_ID_DIGITS = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,13 +79,25 @@ def inventory(scenario: Scenario, identity: str) -> tuple[SimulatedDevice, ...]:
     return tuple(devices)
 
 
-def _uuid(prefix: str, *parts: object) -> str:
-    return f"{prefix}{uuid.uuid5(uuid.NAMESPACE_OID, '/'.join(('simulated', *map(str, parts))))}"
+def _made(*parts: object) -> uuid.UUID:
+    return uuid.uuid5(uuid.NAMESPACE_OID, "/".join(("simulated", *map(str, parts))))
+
+
+def _device_uuid(naming: Naming, identity: str, index: int) -> str:
+    made = _made(identity, index)
+    own = made.hex[:_UNIQUE_ID_DIGITS] if naming.scheme is Scheme.ADDRESS else str(made)
+    return f"{naming.uuid_prefix}{own}"
+
+
+def _partition_uuid(naming: Naming, device_uuid: str, profile: str, part: int) -> str:
+    if naming.scheme is Scheme.ADDRESS:
+        return f"{device_uuid}-{profile}-{part}"
+    return f"{naming.partition_uuid_prefix}{_made(device_uuid, part)}"
 
 
 def _device(index: int, plan: DevicePlan, identity: str, drm: _Drm) -> SimulatedDevice:
     naming = plan.profile.naming
-    own_uuid = _uuid(naming.uuid_prefix, identity, index)
+    own_uuid = _device_uuid(naming, identity, index)
     address = f"0000:{_FIRST_BUS + _BUS_STEP * index:02x}:00.0"
     aliases = {Alias(own_uuid)}
     if naming.scheme is Scheme.MINOR:
@@ -108,7 +121,7 @@ def _partition(slot: Slot, plan: DevicePlan, device_uuid: str, address: str, drm
     """One slice. AMD's plugin calls the first by the card's address, the others by a number of the node."""
     part = slot.partition or 0
     naming = plan.profile.naming
-    own_uuid = _uuid(naming.partition_uuid_prefix, device_uuid, part)
+    own_uuid = _partition_uuid(naming, device_uuid, plan.partitions[part].profile, part)
     plugin_id = own_uuid
     aliases = {Alias(own_uuid)}
     if naming.scheme is Scheme.MINOR:

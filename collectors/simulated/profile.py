@@ -69,7 +69,9 @@ class Scheme(Enum):
 
     UUID = auto()
     MINOR = auto()  # by uuid too, and by the device node: nvidia0, nvidia0/gi1
-    ADDRESS = auto()  # by PCI address, slices by amdgpu_xcp_N
+    ADDRESS = (
+        auto()
+    )  # by PCI address, slices by amdgpu_xcp_N; uuids have 16 digits, those of slices go on with profile and number
 
 
 class Naming(NamedTuple):
