@@ -159,27 +159,21 @@ def _with_jpeg(table: _Table) -> Metrics:
     )
 
 
-def _with_partitions(table: _Table) -> Metrics:
+def _with_partitions(table: _Table, links_up: Sequence[bool | None] = ()) -> Metrics:
     partitions = _partitions(table)
     return _socket(
         table,
         vcn_ratios=[ratio for partition in partitions for ratio in partition.vcn_ratios],
         jpeg_ratios=[ratio for partition in partitions for ratio in partition.jpeg_ratios],
         residencies=_residencies(table),
+        links_up=links_up,
         partitions=partitions,
     )
 
 
 def _with_link_status(table: _Table) -> Metrics:
-    partitions = _partitions(table)
-    return _socket(
-        table,
-        vcn_ratios=[ratio for partition in partitions for ratio in partition.vcn_ratios],
-        jpeg_ratios=[ratio for partition in partitions for ratio in partition.jpeg_ratios],
-        residencies=_residencies(table),
-        links_up=[None if status is None else status != 0 for status in table.numbers("xgmi_link_status")],
-        partitions=partitions,
-    )
+    up = [None if status is None else status != 0 for status in table.numbers("xgmi_link_status")]
+    return _with_partitions(table, up)
 
 
 def _partitions(table: _Table) -> list[PartitionMetrics]:

@@ -12,7 +12,7 @@ from tests.native.nvml_state import header
 
 _SOURCES = Path(__file__).parents[1] / "native" / "nvml"
 _LIBRARY = "libnvidia-ml.so.1"
-_FLAGS = (
+FLAGS = (
     "-std=c11",
     "-D_GNU_SOURCE",
     "-O1",
@@ -57,7 +57,7 @@ def _exports(without: Sequence[str]) -> str:
 
 def _digest(sources: Sequence[Path], generated: dict[str, str]) -> str:
     content = [source.read_bytes() for source in sources] + [text.encode() for text in generated.values()]
-    flags = " ".join((*_FLAGS, *_LINK)).encode()
+    flags = " ".join((*FLAGS, *_LINK)).encode()
     return hashlib.sha256(b"\0".join([*content, flags])).hexdigest()[:16]
 
 
@@ -71,7 +71,7 @@ def _compile(work: Path, sources: Sequence[Path], generated: dict[str, str], com
     script = f"-Wl,--version-script={work / 'exports.map'}"
     output = str(work / "out" / _LIBRARY)
     done = subprocess.run(
-        [path, *_FLAGS, f"-I{work}", *files, *_LINK, script, "-o", output], capture_output=True, text=True, check=False
+        [path, *FLAGS, f"-I{work}", *files, *_LINK, script, "-o", output], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
 

@@ -26,6 +26,17 @@ def without_discovery(job: Job, *targets: tuple[str, dict[str, str]]) -> Job:
     return {**kept, "scrape_interval": "1s", "scrape_timeout": "1s", "static_configs": found}
 
 
+def often(targets: list[dict[str, Any]]) -> Job:
+    """A job that asks exporters every second and takes their labels as they are."""
+    return {
+        "job_name": "accelerator-exporter",
+        "honor_labels": True,
+        "scrape_interval": "1s",
+        "scrape_timeout": "1s",
+        "static_configs": targets,
+    }
+
+
 def write_configuration(path: Path, jobs: Sequence[Job]) -> Path:
     """A whole configuration file."""
     path.write_text(yaml.safe_dump({"scrape_configs": list(jobs)}))

@@ -11,7 +11,7 @@ import pytest
 
 from tests.doubles.exporter_process import exporter, wait_until
 from tests.doubles.prometheus import Answer, Prometheus
-from tests.doubles.scraping import scraping
+from tests.doubles.scraping import often, scraping
 from tools.dashboard_queries import Target, filled_in, panels, read, targets, window_values
 
 FOLDER = Path(__file__).parents[2] / "dashboards"
@@ -47,13 +47,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
             process = running.enter_context(exporter(tmp_path_factory.mktemp(node), f"--simulate={scenario}", *EAGER))
             cluster = {"cluster": CLUSTER} if node == IN_A_CLUSTER else {}
             found.append({"targets": [process.address], "labels": {"instance": node, **cluster}})
-        job = {
-            "job_name": "accelerator-exporter",
-            "honor_labels": True,
-            "scrape_interval": "1s",
-            "scrape_timeout": "1s",
-            "static_configs": found,
-        }
+        job = often(found)
         started = running.enter_context(scraping(tmp_path_factory.mktemp("prometheus"), job))
         scraped = "count(count_over_time(up[1m]) >= 8)"  # then what is empty is so for another reason
         wait_until(lambda: started.value(scraped) == len(NODES))

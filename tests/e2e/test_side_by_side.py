@@ -14,7 +14,7 @@ from tests.doubles.kubelet import container, device, pod
 from tests.doubles.node import gpu_node, running_exporter
 from tests.doubles.nvml import process
 from tests.doubles.prometheus import Answer, Prometheus
-from tests.doubles.scraping import scraping
+from tests.doubles.scraping import often, scraping
 from tools.dashboard_queries import Target, filled_in, panels, read, targets, window_values
 
 AMD, NVIDIA = "mi300x", "h100"
@@ -56,13 +56,7 @@ def server(tmp_path_factory: pytest.TempPathFactory, nvml_library: Path) -> Iter
             NVIDIA: running.enter_context(running_exporter(nvidia)),
         }
         found = [{"targets": [each.address], "labels": {"instance": name}} for name, each in exporters.items()]
-        job = {
-            "job_name": "accelerator-exporter",
-            "honor_labels": True,
-            "scrape_interval": "1s",
-            "scrape_timeout": "1s",
-            "static_configs": found,
-        }
+        job = often(found)
         started = running.enter_context(scraping(tmp_path_factory.mktemp("prometheus"), job))
         wait_until(lambda: started.value("count(count_over_time(up[1m]) >= 8)") == len(exporters))
         yield started
