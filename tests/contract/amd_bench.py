@@ -2,36 +2,43 @@
 
 import os
 from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from types import MappingProxyType
 from typing import Self
 
 from collectors import registry
-from collectors.contract import Collector, Node
+from collectors.contract import Collector
 from tests.contract.bench import FIRST_MACHINE, Trouble
+from tests.contract.hosted import HostedCollector
 from tests.doubles.amd_cards import APU, MI210, MI250X, MI250X_SECOND_DIE, MI300X, MI355X, RX_7900_XTX
 from tests.doubles.amd_processes import AmdProcesses, engine, vram
 from tests.doubles.amd_tree import AmdTree, Gpu
+from tests.doubles.native_build import build_one
 
+_NAME = "amd"
 KINDS = (MI210, MI250X, MI250X_SECOND_DIE, MI300X, MI355X, RX_7900_XTX, APU)
-_NO_SLOW_FILE = "a file of a plain directory answers at once"
+_SLOW_FILES = Path(__file__).parents[1] / "native" / "slow_files" / "slow_files.c"
+_HANG_MILLISECONDS, _SLOW_MILLISECONDS = 600_000, 50
 _CYCLES_PER_SECOND = 1000
 _JOULES = 2**16  # in the units of the table
 
 
 class AmdBench:
-    """See `Bench`: a card of every kind, one of them cut into eight. A context manager.
+    """See `Bench`: a card of every kind, one of them cut into eight, in a process for which files can be slow.
+
+    A context manager.
 
     Args:
         path: Where its files go.
     """
 
-    impossible: Mapping[Trouble, str] = MappingProxyType({Trouble.HANG: _NO_SLOW_FILE, Trouble.SLOW: _NO_SLOW_FILE})
+    impossible: Mapping[Trouble, str] = MappingProxyType({})
     library_modules: frozenset[str] = frozenset()
     bare_environment: Mapping[str, str] = {"LD_LIBRARY_PATH": os.devnull}
 
     def __init__(self, path: Path) -> None:
-        self.spec = next(spec for spec in registry.load() if spec.name == "amd")
+        self.spec = next(spec for spec in registry.load() if spec.name == _NAME)
         self.tree = AmdTree(path / "sys")
         for bus, kind in enumerate(KINDS, start=1):
             self.tree.add(kind, f"0000:{bus:02x}:00.0")
@@ -41,17 +48,25 @@ class AmdBench:
         self._module = self.tree.path / "module" / "amdgpu"
         self._unloaded = path / "unloaded"
         self._seconds = 0.0
+        self._slow = path / "slow"
+        self._met_after = 0
+        self._library = build_one(_SLOW_FILES, path, "slow_files.so")
+        self._hosted = ExitStack()
         self._draw()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Nothing but files was made."""
+        self.heal()
+        self._hosted.close()
 
     def start(self, machine: str = FIRST_MACHINE) -> Collector:
-        """As the entry point does."""
-        return self.spec.create(Node(self.tree.root, self.processes.root, machine))
+        """The collector in a process of its own."""
+        environment = {"LD_PRELOAD": str(self._library), "SLOW_FILES": str(self._slow)}
+        paths = {"sysfs": self.tree.path, "procfs": self.processes.path}
+        hosted = HostedCollector(_NAME, machine=machine, environment=environment, **paths)
+        return self._hosted.enter_context(hosted)
 
     def pass_time(self, seconds: float) -> None:
         """Cards use energy and are held down now and then; every block errs twice a second."""
@@ -75,7 +90,12 @@ class AmdBench:
 
     def inject(self, trouble: Trouble) -> None:
         """Let the driver misbehave."""
+        self._met_after = self._waits()
         match trouble:
+            case Trouble.HANG:
+                self._slow_down(_HANG_MILLISECONDS)
+            case Trouble.SLOW:
+                self._slow_down(_SLOW_MILLISECONDS)
             case Trouble.RAISE | Trouble.DRIVER_RELOAD:
                 for gpu in self.tree.gpus:
                     gpu.unbind()
@@ -86,17 +106,25 @@ class AmdBench:
                 self.tree.gpus[0].write("gpu_busy_percent", "8083344")
 
     def met(self) -> bool:
-        """Nothing here waits."""
-        return True
+        """Whether a file was slow since the trouble began; one that has not been opened yet counts, too."""
+        return self._waits() > self._met_after
 
     def heal(self) -> None:
         """Everything as at first."""
+        self._slow.unlink(missing_ok=True)
         if self._unloaded.exists():
             self._unloaded.rename(self._module)
         for gpu in self.tree.gpus:
             if not gpu.present:
                 gpu.bind()
         self.tree.gpus[0].write("gpu_busy_percent", MI210.files["gpu_busy_percent"])
+
+    def _slow_down(self, milliseconds: int) -> None:
+        self._slow.write_text(f"{self.tree.gpus[0].address}/gpu_busy_percent {milliseconds}\n")
+
+    def _waits(self) -> int:
+        met = self._slow.with_suffix(".met")
+        return met.stat().st_size if met.exists() else 0
 
     def _draw(self) -> None:
         """A program draws on one of the cards all the time."""

@@ -35,6 +35,7 @@ class HostedCollector:
         machine: The machine's identity.
         environment: Variables beside the test's own.
         told: A file for what it logs or prints; None for the test's standard error.
+        procfs: Stands for `/proc`.
     """
 
     def __init__(
@@ -44,11 +45,12 @@ class HostedCollector:
         machine: str = FIRST_MACHINE,
         environment: Mapping[str, str] = NOTHING,
         told: Path | None = None,
+        procfs: Path = Path(os.devnull),
     ) -> None:
         stderr = None if told is None else told.open("wb")
         try:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "tests.contract.hosted", name, str(sysfs), machine],
+                [sys.executable, "-m", "tests.contract.hosted", name, str(sysfs), str(procfs), machine],
                 cwd=_ROOT,
                 env={**os.environ, **environment},
                 stdin=subprocess.PIPE,
@@ -140,12 +142,12 @@ def _serve(actions: Mapping[str, Callable[..., object]], requests: BinaryIO, ans
 
 
 def _main() -> None:
-    name, sysfs, machine = sys.argv[1:]
+    name, sysfs, procfs, machine = sys.argv[1:]
     with os.fdopen(os.dup(sys.stdout.fileno()), "wb") as answers:
         os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # whoever prints shall not disturb the answers
         logging.basicConfig(level=logging.NOTSET)
         spec = next(spec for spec in registry.load() if spec.name == name)
-        collector: Collector = spec.create(Node(Root(Path(sysfs)), Root(Path(os.devnull)), machine))
+        collector: Collector = spec.create(Node(Root(Path(sysfs)), Root(Path(procfs)), machine))
         actions: dict[str, Callable[..., object]] = {
             "read": collector.read,
             "read_often": partial(read_often, collector),

@@ -1,7 +1,6 @@
 """A `libamd_smi` built with gcc, in the worker process that the collector starts, and nothing of ROCm SMI."""
 
 import shutil
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -10,7 +9,7 @@ from pathlib import Path
 
 from collectors.amd.rocm_smi.backend import RocmSmiBackend
 from collectors.amd.rocm_smi.child import Child
-from tests.doubles.native_build import FLAGS
+from tests.doubles.native_build import build_one
 
 _SOURCE = Path(__file__).parents[1] / "native" / "amd_smi" / "amd_smi.c"
 _DEADLINE_SECONDS = 60.0
@@ -25,22 +24,9 @@ with os.fdopen(os.dup(sys.stdout.fileno()), "wb") as out:
 """
 
 
-def build_amd_smi(folder: Path, *, without: str = "") -> Path:
-    """Build it; returns the folder it is in.
-
-    Args:
-        folder: Where to.
-        without: A function to leave out, as an older release does.
-    """
-    compiler = shutil.which("gcc")
-    assert compiler is not None, "gcc not found: apt-get install gcc libc6-dev"
-    folder.mkdir(parents=True, exist_ok=True)
-    left_out = (f"-D{without}=left_out", "-Wno-unused-function") if without else ()
-    output = str(folder / "libamd_smi.so")
-    command = [compiler, *FLAGS, "-Wno-conversion", "-shared", *left_out, str(_SOURCE), "-o", output]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return folder
+def build_amd_smi(folder: Path) -> Path:
+    """Build it; returns the folder it is in."""
+    return build_one(_SOURCE, folder, "libamd_smi.so").parent
 
 
 class AmdSmiState:

@@ -12,7 +12,7 @@ from tests.native.nvml_state import header
 
 _SOURCES = Path(__file__).parents[1] / "native" / "nvml"
 _LIBRARY = "libnvidia-ml.so.1"
-FLAGS = (
+_FLAGS = (
     "-std=c11",
     "-D_GNU_SOURCE",
     "-O1",
@@ -50,6 +50,24 @@ def build_nvml(directory: Path, *, without: Sequence[str] = (), compiler: str = 
     return wanted
 
 
+def build_one(source: Path, folder: Path, name: str, compiler: str = "gcc") -> Path:
+    """Build a small library of one source.
+
+    Args:
+        source: The C file.
+        folder: Where to build.
+        name: Of the library.
+        compiler: The C compiler.
+    """
+    path = shutil.which(compiler)
+    assert path is not None, f"{compiler} not found: apt-get install gcc libc6-dev"
+    output = folder / name
+    command = [path, *_FLAGS, "-shared", str(source), "-o", str(output), "-ldl"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return output
+
+
 def _exports(without: Sequence[str]) -> str:
     names = "".join(f" {name};" for name in (*CALLS, *UNCONTROLLED) if name not in without)
     return f"{{ global:{names} local: *; }};\n"
@@ -57,7 +75,7 @@ def _exports(without: Sequence[str]) -> str:
 
 def _digest(sources: Sequence[Path], generated: dict[str, str]) -> str:
     content = [source.read_bytes() for source in sources] + [text.encode() for text in generated.values()]
-    flags = " ".join((*FLAGS, *_LINK)).encode()
+    flags = " ".join((*_FLAGS, *_LINK)).encode()
     return hashlib.sha256(b"\0".join([*content, flags])).hexdigest()[:16]
 
 
@@ -71,7 +89,7 @@ def _compile(work: Path, sources: Sequence[Path], generated: dict[str, str], com
     script = f"-Wl,--version-script={work / 'exports.map'}"
     output = str(work / "out" / _LIBRARY)
     done = subprocess.run(
-        [path, *FLAGS, f"-I{work}", *files, *_LINK, script, "-o", output], capture_output=True, text=True, check=False
+        [path, *_FLAGS, f"-I{work}", *files, *_LINK, script, "-o", output], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
 

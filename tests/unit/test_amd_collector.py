@@ -1,4 +1,5 @@
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,8 +15,9 @@ from tests.doubles.amd_tree import AmdTree
 
 
 @pytest.fixture
-def bench(tmp_path: Path) -> AmdBench:
-    return AmdBench(tmp_path)
+def bench(tmp_path: Path) -> Iterator[AmdBench]:
+    with AmdBench(tmp_path) as made:
+        yield made
 
 
 def test_a_cut_card_under_changing_load_keeps_the_contract(bench: AmdBench) -> None:

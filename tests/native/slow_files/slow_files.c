@@ -1,0 +1,71 @@
+/* Preloaded into a process, it makes the opening of one file slow, as a driver does that waits for its device.
+ * SLOW_FILES names a file with the end of the path and how many milliseconds it takes; while it is not there, nothing is
+ * slow, and what waits goes on. Every wait adds a byte to that name with `.met` behind it.
+ */
+#include <dlfcn.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#define EXPORT __attribute__((visibility("default")))
+
+typedef int (*opening)(const char *, int, ...);
+
+static opening real(const char *name) {
+  opening found;
+  *(void **)&found = dlsym(RTLD_NEXT, name);
+  return found;
+}
+
+/* Milliseconds that a path takes now; 0 for one that is not slow. */
+static long slowness(const char *path) {
+  char content[512] = "", end[400] = "";
+  long milliseconds = 0;
+  const char *control = getenv("SLOW_FILES");
+  int file = control ? real("open")(control, O_RDONLY) : -1;
+  if (file < 0) return 0;
+  ssize_t length = read(file, content, sizeof content - 1);
+  close(file);
+  if (length <= 0 || sscanf(content, "%399s %ld", end, &milliseconds) != 2) return 0;
+  size_t all = strlen(path), part = strlen(end);
+  return all >= part && strcmp(path + all - part, end) == 0 ? milliseconds : 0;
+}
+
+static void wait_for(const char *path) {
+  const struct timespec moment = {0, 5000000};
+  long waited = 0, milliseconds = slowness(path);
+  char met[600];
+  if (milliseconds == 0) return;
+  snprintf(met, sizeof met, "%s.met", getenv("SLOW_FILES"));
+  int file = real("open")(met, O_WRONLY | O_CREAT | O_APPEND, 0600);
+  if (file >= 0) {
+    if (write(file, "!", 1) != 1) abort();
+    close(file);
+  }
+  for (; waited < milliseconds && slowness(path) > 0; waited += 5) nanosleep(&moment, NULL);
+}
+
+static int open_slowly(const char *name, const char *path, int flags, mode_t mode) {
+  wait_for(path);
+  return real(name)(path, flags, mode);
+}
+
+EXPORT int open(const char *path, int flags, ...) {
+  va_list rest;
+  va_start(rest, flags);
+  mode_t mode = flags & O_CREAT ? va_arg(rest, mode_t) : 0;
+  va_end(rest);
+  return open_slowly("open", path, flags, mode);
+}
+
+EXPORT int open64(const char *path, int flags, ...) {
+  va_list rest;
+  va_start(rest, flags);
+  mode_t mode = flags & O_CREAT ? va_arg(rest, mode_t) : 0;
+  va_end(rest);
+  return open_slowly("open64", path, flags, mode);
+}
