@@ -171,7 +171,7 @@ class PartitionTable:
         return Cut(known=False, faults=[Fault(reason, layout.address, f"partitions: {detail}")])
 
 
-_ADVICE = "to see partitions, show this container the render nodes (/dev/dri) or run it privileged"
+_ADVICE = "to see partitions, run the container privileged"
 
 
 def _mode(layout: Layout, name: str) -> str:
