@@ -1,13 +1,16 @@
 import math
+import struct
 import tempfile
 from pathlib import Path
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from collectors.contract import Reading
+from collectors.amd.metrics_blob import parse
+from collectors.contract import Reading, Wishes
 from collectors.metric import Unit
 from tests.doubles.amd_cards import MI210, MI300X, RX_7900_XTX
+from tests.doubles.amd_metrics import SIZES
 from tests.doubles.amd_node import ALL, collector_of
 from tests.doubles.amd_tree import AmdTree
 
@@ -18,6 +21,13 @@ _CONTENTS = st.one_of(
     st.binary(max_size=64),
     st.integers(-(2**70), 2**70).map(lambda number: f"{number}\n".encode()),
     st.text("0123456789abcdefxMhzuec: *\n\0RPF", max_size=64).map(str.encode),
+    st.text("0123456789.GT/s PCIeUnkow", max_size=20).map(str.encode),
+)
+# Nearly no other bytes are a table at all.
+_TABLES = st.sampled_from(sorted(SIZES)).flatmap(
+    lambda version: st.binary(min_size=SIZES[version] - 4, max_size=SIZES[version] - 4).map(
+        lambda filling: struct.pack("<HBB", SIZES[version], *version) + filling
+    )
 )
 
 
@@ -37,8 +47,10 @@ def test_no_content_of_any_file_raises_or_becomes_an_impossible_value(data: st.D
         )
         for path in data.draw(st.lists(st.sampled_from(files), min_size=1, max_size=12, unique=True)):
             path.write_bytes(data.draw(_CONTENTS))
-        collector = collector_of(tree)
+        collector = collector_of(tree, Wishes(each_link=data.draw(st.booleans())), parse=parse)
         for _ in range(2):
+            if data.draw(st.booleans()):
+                gpu.write_bytes("gpu_metrics", data.draw(_TABLES))
             check(collector.read(ALL), other.uuid)
 
 
