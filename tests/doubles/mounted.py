@@ -4,13 +4,13 @@ A mount namespace of its own gives it the tree; nothing of that is seen outside.
 with every other process that has it open, and waits for those of dead ones: it gets one of its own.
 """
 
-import os
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from ctypes.util import find_library
-from functools import partial
+from functools import cache, partial
 from typing import NamedTuple
 
 from collectors.amd.layout import locate
@@ -41,8 +41,24 @@ class Mounted(NamedTuple):
 def within(tree: AmdTree) -> tuple[str, ...]:
     """A command that runs another one with a tree as its `/sys`; without the library it fails the test."""
     assert find_library("rocm_smi64"), "librocm_smi64 not found: apt-get install librocm-smi64-1"
-    namespaces = ("--mount",) if os.geteuid() == 0 else ("--user", "--map-root-user", "--mount")
-    return ("unshare", *namespaces, "sh", "-c", _SCRIPT, str(tree.path))
+    return ("unshare", *_namespaces(), "sh", "-c", _SCRIPT, str(tree.path))
+
+
+@cache
+def _namespaces() -> tuple[str, ...]:
+    """What gives a process mounts of its own: the first is for root, unless it is root of a container only."""
+    told = []
+    for namespaces in (("--mount",), ("--user", "--map-root-user", "--mount")):
+        tried = subprocess.run(
+            ["unshare", *namespaces, "mount", "-t", "tmpfs", "none", "/dev/shm"],  # noqa: S108 - of its own
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if tried.returncode == 0:
+            return namespaces
+        told.append(tried.stderr.strip())
+    raise AssertionError(f"this machine lets nobody mount: {'; '.join(told)}")
 
 
 @contextmanager
