@@ -60,9 +60,9 @@ class AmdSmiState:
         """A function ends the process."""
         self._fate(f"abort {function}", address)
 
-    def lay_out(self, release: int | str, *, cleared: bool) -> None:
-        """The structure of the power as a release has it."""
-        self.facts.append(f"layout {release} {'cleared' if cleared else 'left'}")
+    def release(self, first: int, second: int) -> None:
+        """Be of a release."""
+        self.facts.append(f"release {first} {second}")
         self.write()
 
     def write(self) -> None:
@@ -86,7 +86,7 @@ class AmdSmiState:
 def _packed(address: str) -> int:
     domain, bus, rest = address.split(":")
     slot, function = rest.split(".")
-    return int(domain, 16) << 16 | int(bus, 16) << 8 | int(slot, 16) << 3 | int(function)
+    return int(domain, 16) << 32 | int(bus, 16) << 8 | int(slot, 16) << 3 | int(function)
 
 
 def believe(_: str, __: str) -> None:

@@ -65,7 +65,7 @@ def test_values_come_in_the_order_of_the_names() -> None:
 def test_a_status_is_an_error_of_the_contract(
     meaning: Meaning, expected: type[CollectorError], reason: Reason | None
 ) -> None:
-    [error, fine] = ask(FakeChild({"a": {"status": 7, "call": "rsmi_a", "meaning": meaning}, "b": 1}), "a", "b")
+    [error, fine] = ask(FakeChild({"a": {"text": "rsmi_a: status 7", "meaning": meaning}, "b": 1}), "a", "b")
     assert type(error) is expected
     assert str(error) == "rsmi_a: status 7"
     assert reason is None or (isinstance(error, CollectorError) and error.reason is reason)

@@ -22,6 +22,7 @@ TOLD = {
     "gtt_used": 1_073_741_824,
     "power_now": 611,
     "power_average": 96,
+    "power_cap": 750_000_000,
     "energy": 6_553_600_000,
     "edge": 41,
     "junction": 48,
@@ -42,6 +43,7 @@ EXPECTED = {
     "gtt_used_bytes": 1_073_741_824,
     "power_average_microwatts": 96_000_000,
     "power_current_microwatts": 611_000_000,
+    "power_cap_microwatts": 750_000_000,
     "energy_count": 6_553_600_000,
     "edge_millidegrees": 41_000,
     "junction_millidegrees": 48_000,
@@ -83,15 +85,8 @@ def test_every_reading_arrives_in_the_unit_of_its_name(backend: RocmSmiBackend) 
     assert dict(zip(names, backend.ask(ADDRESS, names), strict=True)) == EXPECTED
 
 
-def test_readings_are_those_of_rocm_smi_but_one() -> None:
-    assert amd_smi.READINGS.keys() == READINGS.keys() - {"power_cap_microwatts"}
-    assert amd_smi.READINGS.keys() == EXPECTED.keys() | {"pcie_replays"}
-
-
-def test_a_reading_that_only_rocm_smi_has_is_unsupported(backend: RocmSmiBackend) -> None:
-    error = told(backend, "power_cap_microwatts")
-    assert isinstance(error, UnsupportedError)
-    assert str(error).startswith("libamd_smi: power_cap_microwatts")
+def test_readings_are_those_of_rocm_smi() -> None:
+    assert amd_smi.READINGS.keys() == READINGS.keys() == EXPECTED.keys() | {"pcie_replays"}
 
 
 def test_devices_are_known_by_their_addresses(backend: RocmSmiBackend, state: AmdSmiState) -> None:
@@ -102,7 +97,7 @@ def test_devices_are_known_by_their_addresses(backend: RocmSmiBackend, state: Am
 
 
 def test_a_device_that_is_not_listed_is_unsupported(backend: RocmSmiBackend) -> None:
-    with pytest.raises(UnsupportedError, match=r"^libamd_smi 26\.1\.0 does not list 0000:99:00\.0$"):
+    with pytest.raises(UnsupportedError, match=r"^libamd_smi 26\.1\.3 does not list 0000:99:00\.0$"):
         backend.ask("0000:99:00.0", ["utilization_percent"])
 
 
@@ -112,39 +107,53 @@ def test_values_are_read_anew_at_each_question(backend: RocmSmiBackend, state: A
     assert told(backend, "utilization_percent") == 99
 
 
-@pytest.mark.parametrize("cleared", [False, True])
-@pytest.mark.parametrize(
-    ("release", "now", "average"),
-    [(23, None, 96_000_000), (24, 611_000_000, 96_000_000), (25, 611_000_000, 96_000_000)],
-)
+@pytest.mark.parametrize(("first", "second"), [(24, 6), (24, 7), (25, 3), (26, 0), (27, 0)])
 def test_power_is_found_in_the_structure_of_each_release(
-    backend: RocmSmiBackend, state: AmdSmiState, release: int, now: int | None, average: int, *, cleared: bool
+    backend: RocmSmiBackend, state: AmdSmiState, first: int, second: int
 ) -> None:
-    state.lay_out(release, cleared=cleared)
-    assert told(backend, "power_average_microwatts") == average
-    found = told(backend, "power_current_microwatts")
-    assert isinstance(found, UnsupportedError) if now is None else found == now
+    state.release(first, second)
+    assert told(backend, "power_average_microwatts") == 96_000_000
+    assert told(backend, "power_current_microwatts") == 611_000_000
 
 
-def test_a_structure_that_was_not_written_is_no_power(backend: RocmSmiBackend, state: AmdSmiState) -> None:
-    state.lay_out("none", cleared=False)
-    assert isinstance(told(backend, "power_current_microwatts"), UnsupportedError)
-    assert isinstance(told(backend, "power_average_microwatts"), UnsupportedError)
+def test_power_of_a_release_that_is_not_known_is_unsupported(backend: RocmSmiBackend, state: AmdSmiState) -> None:
+    state.release(28, 0)
+    error = told(backend, "power_current_microwatts")
+    assert isinstance(error, UnsupportedError)
+    assert str(error) == "amdsmi_get_power_info: not known where 28.0.3 has the power"
+    assert told(backend, "utilization_percent") == 37
+
+
+@pytest.mark.parametrize(("first", "second"), [(23, 4), (24, 5)])
+def test_a_release_whose_units_were_others_is_not_asked(
+    backend: RocmSmiBackend, state: AmdSmiState, first: int, second: int
+) -> None:
+    state.release(first, second)
+    with pytest.raises(UnavailableError, match=rf"libamd_smi {first}\.{second}\.3 is too old"):
+        backend.ask(ADDRESS, ["utilization_percent"])
 
 
 @pytest.mark.parametrize("mark", [0xFFFF, 0xFFFFFFFF])
 @pytest.mark.parametrize(
-    ("name", "figure"),
+    ("name", "figure", "expected"),
     [
-        ("utilization_percent", "gfx_activity"),
-        ("memory_activity_percent", "umc_activity"),
-        ("power_current_microwatts", "power_now"),
-        ("power_average_microwatts", "power_average"),
+        ("utilization_percent", "gfx_activity", NothingError),
+        ("memory_activity_percent", "umc_activity", NothingError),
+        # Of the two a card has one and never the other, for which it stands in then.
+        ("power_current_microwatts", "power_now", UnsupportedError),
+        ("power_average_microwatts", "power_average", UnsupportedError),
     ],
 )
-def test_a_mark_is_no_value(backend: RocmSmiBackend, state: AmdSmiState, name: str, figure: str, mark: int) -> None:
+def test_a_mark_is_no_value(
+    backend: RocmSmiBackend,
+    state: AmdSmiState,
+    name: str,
+    figure: str,
+    expected: type[CollectorError],
+    mark: int,
+) -> None:
     state.tell(ADDRESS, **{figure: mark})
-    assert isinstance(told(backend, name), NothingError)
+    assert isinstance(told(backend, name), expected)
 
 
 def test_more_than_all_of_the_time_is_an_invalid_value(backend: RocmSmiBackend, state: AmdSmiState) -> None:

@@ -1,30 +1,28 @@
-"""The typed border to `libamd_smi`, which follows ROCm SMI: the same readings in the same units.
+"""The typed border to `libamd_smi`, the successor of `librocm_smi64`: the same readings in the same units.
 
-Source: `amdsmi.h`, of releases 23 to 26. Not read are the limit of the power, whose unit changed between releases, and
-errors that are `deferred`.
+Runs in the child process only; nothing here raises but `LibraryError`, and the library itself may abort. It gives whole
+degrees and watts, which are multiplied, so that a name means the same whichever library answers.
+
+Source: `amdsmi.h` and the wrappers of the releases 24.6 (ROCm 6.2) to 26 (ROCm 7); that 27 is like them is assumed.
+Before 24.6 it told power limits in watts.
 """
 
 import ctypes
 from collections.abc import Callable, Mapping
-from ctypes import Structure, byref, c_char, c_float, c_int, c_int64, c_uint32, c_uint64, c_void_p
+from ctypes import byref, c_char_p, c_float, c_int64, c_uint32, c_uint64, c_void_p
+from typing import NamedTuple
 
-from collectors.amd.rocm_smi.border import Calls, LibraryError, Meaning, Place, address_of, load
+from collectors.amd.rocm_smi.border import SUCCESS, Calls, LibraryError, Meaning, Place, load, place_of
 from collectors.amd.rocm_smi.library import BLOCKS, SENSORS
 
 NAMES = (
+    "libamd_smi.so.27",
     "libamd_smi.so.26",
     "libamd_smi.so.25",
     "libamd_smi.so.24",
     "libamd_smi.so",
     "/opt/rocm/lib/libamd_smi.so",
 )
-_GPUS = 1 << 1  # AMDSMI_INIT_AMD_GPUS
-_MOST_SOCKETS, _MOST_PROCESSORS = 64, 128
-_VRAM, _GTT = 0, 2  # amdsmi_memory_type_t
-_CURRENT = 0  # AMDSMI_TEMP_CURRENT
-_MICRO, _MILLI = 1_000_000, 1000
-_MOST_PERCENT = 100
-_NONE = frozenset({0xFFFF, 0xFFFFFFFF})
 # amdsmi_status_t.
 _MEANINGS = {
     2: Meaning.UNSUPPORTED,  # NOT_SUPPORTED
@@ -35,34 +33,40 @@ _MEANINGS = {
     42: Meaning.INVALID,  # UNEXPECTED_SIZE
     43: Meaning.INVALID,  # UNEXPECTED_DATA
 }
-# The library's structures grow from release to release; each buffer is larger than any of them.
-_ROOM_BYTES = 1024
-_UNTOUCHED = 0xA5
-# How far the library wrote at most of amdsmi_power_info_t, and where it then has the power of now and that of a while.
-_POWER_LAYOUTS: tuple[tuple[int, int | None, int | None], ...] = (
-    (0, None, None),
-    (20, None, 0),  # release 23
-    (24, 0, 4),  # release 24
-    (44, 8, 12),  # later ones
-    (64, None, 0),  # release 23, with its reserve
-    (68, 0, 4),  # release 24, with its reserve
-    (_ROOM_BYTES, 8, 12),
-)
 
 
-class _EngineUsage(Structure):
-    _fields_ = (("gfx", c_uint32), ("umc", c_uint32), ("mm", c_uint32), ("room", c_char * _ROOM_BYTES))
+class _Version(ctypes.Structure):
+    # Year, major, minor and release up to 25; major, minor, release and padding since 26. The text follows in both.
+    _fields_ = (("numbers", c_uint32 * 4), ("text", c_char_p))
 
 
-class _ErrorCount(Structure):
-    _fields_ = (("corrected", c_uint64), ("uncorrected", c_uint64), ("room", c_char * _ROOM_BYTES))
+class _Power(NamedTuple):
+    """Where amdsmi_power_info_t has what it tells, in numbers of 32 bits."""
+
+    current: int
+    average: int
+
+
+_GPUS = 2  # AMDSMI_INIT_AMD_GPUS
+_MOST_HANDLES = 1024  # of one kind; a library that speaks of more is not believed
+_OLDEST = (24, 6)
+# By the first number of the version: 25 put 64 bits in front. Of a release that is not here the place is not known.
+_POWER: Mapping[int, _Power] = {24: _Power(0, 1), 25: _Power(2, 3), 26: _Power(2, 3), 27: _Power(2, 3)}
+_GFX, _MEMORY = 0, 1  # of amdsmi_engine_usage_t
+_NONE = (0xFFFF, 0xFFFFFFFF)  # "no value" in a number of 32 bits; the shorter one comes from the driver's table
+_MOST_PERCENT = 100
+_CURRENT = 0  # AMDSMI_TEMP_CURRENT
+_VRAM, _GTT = 0, 2  # amdsmi_memory_type_t
+_CORRECTED, _UNCORRECTED = 0, 1  # of amdsmi_error_count_t
+_RECORD_BYTES = 1024  # several times the longest record of any release
+_MILLI, _MICRO = 1000, 1_000_000
 
 
 class AmdSmi:
     """The open library.
 
     Raises:
-        LibraryError: It does not initialise.
+        LibraryError: It does not initialise, or its units are not known because it is too old.
         OSError: None of its names can be loaded; the text is the loader's.
     """
 
@@ -71,149 +75,153 @@ class AmdSmi:
     def __init__(self) -> None:
         self._call = Calls(load(NAMES), _MEANINGS)
         self._call("amdsmi_init", c_uint64(_GPUS))
-        self._handles = self._processors()
+        self._version, self._release = self._versions()
+        self._devices = self._handles()
 
     def version(self) -> str:
-        """Of the library: amdsmi_get_lib_version, whose structure begins with numbers."""
-        found = ctypes.create_string_buffer(_ROOM_BYTES)
-        self._call("amdsmi_get_lib_version", byref(found))
-        numbers = [int.from_bytes(found.raw[place : place + 4], "little") for place in (0, 4, 8)]
-        return ".".join(map(str, numbers))
+        """Of the library: amdsmi_get_lib_version."""
+        return self._version
 
     def count(self) -> int:
-        """How many GPUs it lists: amdsmi_get_socket_handles, amdsmi_get_processor_handles."""
-        return len(self._handles)
+        """How many devices it monitors: amdsmi_get_socket_handles, amdsmi_get_processor_handles."""
+        return len(self._devices)
 
     def place(self, device: int) -> Place:
-        """Where a GPU is: amdsmi_get_gpu_device_bdf. Those at one address after the first are its partitions."""
-        found = c_uint64()
-        self._call("amdsmi_get_gpu_device_bdf", self._handles[device], byref(found))
-        function, slot = found.value & 0x7, found.value >> 3 & 0x1F
-        bus, domain = found.value >> 8 & 0xFF, found.value >> 16
-        return Place(address_of(domain, bus, slot, function), 0)
+        """Where a device is: amdsmi_get_gpu_bdf_id. amdsmi_get_gpu_device_bdf tells nonsense without /dev/dri."""
+        return place_of(self.uint64("amdsmi_get_gpu_bdf_id", device))
 
     def read(self, name: str, device: int) -> float:
-        """One reading, by the names of `library.READINGS`.
+        """One reading, a key of `READINGS`."""
+        return READINGS[name](self, device)
 
-        Raises:
-            LibraryError: It failed, or this library has no such reading.
-        """
-        if name not in READINGS:
-            raise LibraryError(0, f"libamd_smi: {name}", Meaning.UNSUPPORTED)
-        return READINGS[name](self, self._handles[device])
-
-    def activity(self, engine: str, handle: c_void_p) -> float:
-        """Percent of time: amdsmi_get_gpu_activity."""
-        found, call = _EngineUsage(), "amdsmi_get_gpu_activity"
-        self._call(call, handle, byref(found))
-        percent: int = getattr(found, engine)
-        return _told(percent, call) if percent <= _MOST_PERCENT else _refuse(percent, call)
-
-    def memory(self, call: str, kind: int, handle: c_void_p) -> float:
-        """Bytes: amdsmi_get_gpu_memory_total, amdsmi_get_gpu_memory_usage."""
+    def uint64(self, call: str, device: int, *arguments: c_uint32) -> int:
+        """A call that gives a number of 64 bits."""
         found = c_uint64()
-        self._call(call, handle, c_int(kind), byref(found))
+        self._call(call, self._handle(device), *arguments, byref(found))
         return found.value
 
-    def power(self, *, average: bool, handle: c_void_p) -> float:
-        """Microwatts, of watts: amdsmi_get_power_info.
+    def activity(self, device: int, place: int) -> float:
+        """Percent of time that an engine was busy: amdsmi_get_gpu_activity."""
+        call = "amdsmi_get_gpu_activity"
+        percent = self._number(call, device, place, Meaning.NOTHING)
+        if percent > _MOST_PERCENT:
+            raise LibraryError(SUCCESS, f"{call}: {percent} %", Meaning.INVALID)
+        return percent
 
-        Its structure changed with releases, and the library does not say how large its own is; but how far it wrote
-        tells.
-        """
-        call = "amdsmi_get_power_info"
-        found = ctypes.create_string_buffer(bytes([_UNTOUCHED]) * _ROOM_BYTES, _ROOM_BYTES)
-        self._call(call, handle, byref(found))
-        written = len(found.raw.rstrip(bytes([_UNTOUCHED])))
-        now, mean = next((now, mean) for size, now, mean in _POWER_LAYOUTS if written <= size)
-        place = mean if average else now
-        if place is None:
-            raise LibraryError(0, call, Meaning.UNSUPPORTED)
-        return _told(int.from_bytes(found.raw[place : place + 4], "little"), call) * _MICRO
+    def current_power(self, device: int) -> float:
+        """Microwatts now, MI300 and later: amdsmi_get_power_info."""
+        return self._power_of(device, self._power().current)
 
-    def energy_count(self, handle: c_void_p) -> float:
+    def average_power(self, device: int) -> float:
+        """Microwatts over a while, the cards before MI300: amdsmi_get_power_info."""
+        return self._power_of(device, self._power().average)
+
+    def power_cap(self, device: int) -> float:
+        """Microwatts that the card may take: amdsmi_get_power_cap_info."""
+        record = (c_uint64 * (_RECORD_BYTES // 8))()
+        self._call("amdsmi_get_power_cap_info", self._handle(device), c_uint32(0), byref(record))
+        return record[0]
+
+    def energy_count(self, device: int) -> float:
         """Units of 2^-16 J since the driver was loaded: amdsmi_get_energy_count, whose resolution is rounded."""
         counter, resolution, timestamp = c_uint64(), c_float(), c_uint64()
-        self._call("amdsmi_get_energy_count", handle, byref(counter), byref(resolution), byref(timestamp))
+        call = "amdsmi_get_energy_count"
+        self._call(call, self._handle(device), byref(counter), byref(resolution), byref(timestamp))
         return counter.value
 
-    def replays(self, handle: c_void_p) -> float:
-        """PCIe packets sent again: amdsmi_get_gpu_pci_replay_counter."""
-        found = c_uint64()
-        self._call("amdsmi_get_gpu_pci_replay_counter", handle, byref(found))
-        return found.value
-
-    def temperature(self, sensor: int, handle: c_void_p) -> float:
-        """Thousandths of a degree Celsius, of degrees: amdsmi_get_temp_metric."""
+    def temperature(self, device: int, sensor: int) -> float:
+        """Thousandths of a degree Celsius now: amdsmi_get_temp_metric."""
         found = c_int64()
-        self._call("amdsmi_get_temp_metric", handle, c_int(sensor), c_int(_CURRENT), byref(found))
+        call = "amdsmi_get_temp_metric"
+        self._call(call, self._handle(device), c_uint32(sensor), c_uint32(_CURRENT), byref(found))
         return found.value * _MILLI
 
-    def error_count(self, block: int, kind: str, handle: c_void_p) -> float:
-        """Errors of a block since the driver was loaded: amdsmi_get_gpu_ecc_count."""
-        found = _ErrorCount()
-        self._call("amdsmi_get_gpu_ecc_count", handle, c_uint64(block), byref(found))
-        count: int = getattr(found, kind)
-        return count
+    def error_count(self, device: int, block: int, kind: int) -> float:
+        """Memory errors of a block since the driver was loaded: amdsmi_get_gpu_ecc_count."""
+        record = (c_uint64 * (_RECORD_BYTES // 8))()
+        self._call("amdsmi_get_gpu_ecc_count", self._handle(device), c_uint64(block), byref(record))
+        return record[kind]
 
-    def _processors(self) -> list[c_void_p]:
-        sockets = (c_void_p * _MOST_SOCKETS)()
-        count = c_uint32(_MOST_SOCKETS)
-        self._call("amdsmi_get_socket_handles", byref(count), sockets)
-        return [handle for socket in sockets[: count.value] for handle in self._of_socket(c_void_p(socket))]
+    def _power_of(self, device: int, place: int) -> float:
+        """A card that does not fill one of the two never does."""
+        return self._number("amdsmi_get_power_info", device, place, Meaning.UNSUPPORTED) * _MICRO
 
-    def _of_socket(self, socket: c_void_p) -> list[c_void_p]:
-        found = (c_void_p * _MOST_PROCESSORS)()
-        count = c_uint32(_MOST_PROCESSORS)
-        self._call("amdsmi_get_processor_handles", socket, byref(count), found)
-        return [c_void_p(handle) for handle in found[: count.value]]
+    def _number(self, call: str, device: int, place: int, none: Meaning) -> int:
+        """A number of 32 bits in the record that a call fills."""
+        record = (c_uint32 * (_RECORD_BYTES // 4))(*[0xFFFFFFFF] * (_RECORD_BYTES // 4))  # what it leaves out is none
+        self._call(call, self._handle(device), byref(record))
+        number = record[place]
+        if number in _NONE:
+            raise LibraryError(SUCCESS, f"{call}: no value", none)
+        return number
+
+    def _power(self) -> _Power:
+        try:
+            return _POWER[self._release]
+        except KeyError:
+            text = f"amdsmi_get_power_info: not known where {self._version} has the power"
+            raise LibraryError(SUCCESS, text, Meaning.UNSUPPORTED) from None
+
+    def _versions(self) -> tuple[str, int]:
+        """Its version, and the first number of it."""
+        found = _Version()
+        self._call("amdsmi_get_lib_version", byref(found))
+        first, second, third, _ = found.numbers
+        text = found.text.decode(errors="replace") if found.text else f"{first}.{second}.{third}"
+        if (first, second) < _OLDEST:
+            too_old = f"libamd_smi {text} is too old, 24.6 of ROCm 6.2 is the oldest that is known"
+            raise LibraryError(SUCCESS, too_old, Meaning.UNSUPPORTED)
+        return text, first
+
+    def _handles(self) -> list[int]:
+        sockets = self._list("amdsmi_get_socket_handles")
+        return [each for socket in sockets for each in self._list("amdsmi_get_processor_handles", c_void_p(socket))]
+
+    def _list(self, call: str, *arguments: c_void_p) -> list[int]:
+        count = c_uint32()
+        self._call(call, *arguments, byref(count), None)
+        if count.value > _MOST_HANDLES:
+            raise LibraryError(SUCCESS, f"{call}: {count.value} handles", Meaning.INVALID)
+        found = (c_void_p * count.value)()
+        self._call(call, *arguments, byref(count), found)
+        return [each for each in found if each]
+
+    def _handle(self, device: int) -> c_void_p:
+        return c_void_p(self._devices[device])
 
 
-def _told(value: int, call: str) -> int:
-    """What is not the mark of a value that is none."""
-    return _refuse(value, call) if value in _NONE else value
+_Read = Callable[[AmdSmi, int], float]
 
 
-def _refuse(value: int, call: str) -> int:
-    meaning = Meaning.NOTHING if value in _NONE else Meaning.INVALID
-    raise LibraryError(value, call, meaning)
+def _activity(place: int) -> _Read:
+    return lambda library, device: library.activity(device, place)
 
 
-_Read = Callable[[AmdSmi, c_void_p], float]
-
-
-def _memory(call: str, kind: int) -> _Read:
-    return lambda library, handle: library.memory(call, kind, handle)
-
-
-def _activity(engine: str) -> _Read:
-    return lambda library, handle: library.activity(engine, handle)
-
-
-def _power(*, average: bool) -> _Read:
-    return lambda library, handle: library.power(average=average, handle=handle)
+def _large(call: str, *arguments: int) -> _Read:
+    return lambda library, device: library.uint64(call, device, *(c_uint32(each) for each in arguments))
 
 
 def _sensor(number: int) -> _Read:
-    return lambda library, handle: library.temperature(number, handle)
+    return lambda library, device: library.temperature(device, number)
 
 
-def _errors(block: int, kind: str) -> _Read:
-    return lambda library, handle: library.error_count(block, kind, handle)
+def _errors(block: int, kind: int) -> _Read:
+    return lambda library, device: library.error_count(device, block, kind)
 
 
-# amdsmi_get_gpu_pci_throughput is not among them: it blocks for a second per GPU.
+# amdsmi_get_gpu_pci_throughput is not among them: it blocks for a second per device.
 READINGS: Mapping[str, _Read] = {
-    "utilization_percent": _activity("gfx"),
-    "memory_activity_percent": _activity("umc"),
-    "vram_total_bytes": _memory("amdsmi_get_gpu_memory_total", _VRAM),
-    "vram_used_bytes": _memory("amdsmi_get_gpu_memory_usage", _VRAM),
-    "gtt_used_bytes": _memory("amdsmi_get_gpu_memory_usage", _GTT),
-    "power_average_microwatts": _power(average=True),
-    "power_current_microwatts": _power(average=False),
+    "utilization_percent": _activity(_GFX),
+    "memory_activity_percent": _activity(_MEMORY),
+    "vram_total_bytes": _large("amdsmi_get_gpu_memory_total", _VRAM),
+    "vram_used_bytes": _large("amdsmi_get_gpu_memory_usage", _VRAM),
+    "gtt_used_bytes": _large("amdsmi_get_gpu_memory_usage", _GTT),
+    "power_average_microwatts": AmdSmi.average_power,
+    "power_current_microwatts": AmdSmi.current_power,
+    "power_cap_microwatts": AmdSmi.power_cap,
     "energy_count": AmdSmi.energy_count,
-    "pcie_replays": AmdSmi.replays,
+    "pcie_replays": _large("amdsmi_get_gpu_pci_replay_counter"),
     **{f"{name}_millidegrees": _sensor(number) for name, number in SENSORS.items()},
-    **{f"{name}_corrected": _errors(block, "corrected") for name, block in BLOCKS.items()},
-    **{f"{name}_uncorrected": _errors(block, "uncorrected") for name, block in BLOCKS.items()},
+    **{f"{name}_corrected": _errors(block, _CORRECTED) for name, block in BLOCKS.items()},
+    **{f"{name}_uncorrected": _errors(block, _UNCORRECTED) for name, block in BLOCKS.items()},
 }

@@ -88,7 +88,7 @@ class RocmSmiBackend:
             return UnsupportedError(self._deadly[address, name])
         value = values.get(name)
         if isinstance(value, dict):
-            return _ERRORS[Meaning(value["meaning"])](f"{value['call']}: status {value['status']}")
+            return _ERRORS[Meaning(value["meaning"])](str(value["text"]))
         if not isinstance(value, int | float):
             return InvalidValueError(f"{name}: {value!r}")
         if value == _ALL_ONES:

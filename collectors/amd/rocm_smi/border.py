@@ -8,6 +8,7 @@ from typing import NamedTuple, Protocol
 
 SUCCESS = 0
 _NOT_SUPPORTED = 2  # in both libraries
+_PARTITION_SHIFT, _PARTITION_MASK = 28, 0xF
 
 
 class Meaning(StrEnum):
@@ -24,13 +25,13 @@ class LibraryError(Exception):
     """A call failed, or the library lacks it.
 
     Args:
-        status: What it returned.
-        call: The function.
-        meaning: Of the status.
+        status: What it returned; `SUCCESS` where what it told is no answer.
+        call: The function, and what is wrong with what it told.
+        meaning: For the reading.
     """
 
     def __init__(self, status: int, call: str, meaning: Meaning) -> None:
-        super().__init__(f"{call}: status {status}")
+        super().__init__(f"{call}: status {status}" if status != SUCCESS else call)
         self.status = status
         self.call = call
         self.meaning = meaning
@@ -113,6 +114,8 @@ def load(names: Sequence[str]) -> ctypes.CDLL:
     raise OSError(told)
 
 
-def address_of(domain: int, bus: int, slot: int, function: int) -> str:
-    """A PCI address as the kernel writes it."""
-    return f"{domain:04x}:{bus:02x}:{slot:02x}.{function}"
+def place_of(packed: int) -> Place:
+    """A place as both libraries pack it: domain, partition, bus, slot and function, from the top."""
+    domain, rest = packed >> 32, packed & 0xFFFFFFFF
+    bus, slot, function = rest >> 8 & 0xFF, rest >> 3 & 0x1F, rest & 0x7
+    return Place(f"{domain:04x}:{bus:02x}:{slot:02x}.{function}", rest >> _PARTITION_SHIFT & _PARTITION_MASK)

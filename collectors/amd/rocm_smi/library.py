@@ -9,7 +9,7 @@ import ctypes
 from collections.abc import Callable, Mapping
 from ctypes import byref, c_char_p, c_float, c_int64, c_uint32, c_uint64
 
-from collectors.amd.rocm_smi.border import Calls, Meaning, Place, address_of, load
+from collectors.amd.rocm_smi.border import Calls, Meaning, Place, load, place_of
 
 NAMES = (
     "librocm_smi64.so.7",
@@ -17,7 +17,6 @@ NAMES = (
     "librocm_smi64.so",
     "/opt/rocm/lib/librocm_smi64.so",
 )
-_PARTITION_SHIFT, _PARTITION_MASK = 28, 0xF
 # rsmi_status_t.
 _MEANINGS = {
     2: Meaning.UNSUPPORTED,  # NOT_SUPPORTED
@@ -65,9 +64,7 @@ class RocmSmi:
         """Where a device is: rsmi_dev_pci_id_get; indices mean nothing, releases order them differently."""
         found = c_uint64()
         self._call("rsmi_dev_pci_id_get", c_uint32(device), byref(found))
-        domain, rest = found.value >> 32, found.value & 0xFFFFFFFF
-        bus, slot, function = rest >> 8 & 0xFF, rest >> 3 & 0x1F, rest & 0x7
-        return Place(address_of(domain, bus, slot, function), rest >> _PARTITION_SHIFT & _PARTITION_MASK)
+        return place_of(found.value)
 
     def read(self, name: str, device: int) -> float:
         """One reading, a key of `READINGS`."""

@@ -1,7 +1,7 @@
 """The child process: asks the library what it is told to ask and answers in lines of JSON, until its input ends.
 
 A request is `{"address": ADDRESS, "read": [NAME, ...]}`. An answer is `{"library": NAME, "version": VERSION, "values":
-{NAME: NUMBER or {"status": STATUS, "call": FUNCTION, "meaning": MEANING}}}`, without `values` where the library lists
+{NAME: NUMBER or {"text": TEXT, "meaning": MEANING}}}`, without `values` where the library lists
 no such device, or `{"failed": TEXT}`.
 Before each call its name is written to the file descriptor that is given as the argument, for the library may end this
 process at any of them. The library is opened at the first request and stays open.
@@ -76,7 +76,7 @@ class Worker:
         try:
             return library.read(name, device)
         except LibraryError as error:
-            return {"status": error.status, "call": error.call, "meaning": error.meaning}
+            return {"text": str(error), "meaning": error.meaning}
 
 
 def _whole_devices(library: Smi) -> dict[str, int]:

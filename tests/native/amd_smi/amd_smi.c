@@ -3,7 +3,7 @@
  *   NAME VALUE               a figure
  *   fail FUNCTION STATUS     the function fails from now on; of all GPUs if before the first one
  *   abort FUNCTION           the function ends the process
- *   layout RELEASE CLEARED   of the structure of the power: 23, 24 or 25; whether its reserve is cleared
+ *   release FIRST SECOND     of the library; its first number decides on the structure of the power
  */
 #include <stdint.h>
 #include <stdio.h>
@@ -18,6 +18,27 @@
 typedef struct {
   uint32_t gfx, umc, mm, reserved[13];
 } engine_usage;
+
+typedef struct {
+  uint32_t numbers[4];
+  const char *text;
+} version_info;
+
+typedef struct {
+  uint32_t current, average, gfx_voltage, soc_voltage, mem_voltage, limit, reserved[11];
+} power_24;
+
+typedef struct {
+  uint64_t socket;
+  uint32_t current, average;
+  uint64_t gfx_voltage, soc_voltage, mem_voltage;
+  uint32_t limit;
+  uint64_t reserved[18];
+} power_25;
+
+typedef struct {
+  uint64_t cap, standard, dpm, least, most, reserved[3];
+} power_cap;
 
 typedef struct {
   uint64_t corrected, uncorrected, deferred, reserved[5];
@@ -69,9 +90,26 @@ static uint32_t gpus(void) {
 
 EXPORT uint32_t amdsmi_init(uint64_t flags) { return flags == 2 ? fate(0, __func__) : 1u; }
 
-EXPORT uint32_t amdsmi_get_lib_version(void *version) {
-  const uint32_t numbers[] = {26, 1, 0};
-  memcpy(version, numbers, sizeof numbers);
+static void release(uint32_t *first, uint32_t *second) {
+  char value[128];
+  *first = 26;
+  *second = 1;
+  for (uint32_t each = 23; each < 40; each++) {
+    char name[8];
+    snprintf(name, sizeof name, "%u", each);
+    if (!find(0, "release", name, value, sizeof value)) continue;
+    *first = each;
+    *second = (uint32_t)strtoul(value, NULL, 10);
+  }
+}
+
+EXPORT uint32_t amdsmi_get_lib_version(version_info *version) {
+  static char text[32];
+  release(&version->numbers[0], &version->numbers[1]);
+  version->numbers[2] = 3;
+  version->numbers[3] = 0;
+  snprintf(text, sizeof text, "%u.%u.3", version->numbers[0], version->numbers[1]);
+  version->text = text;
   return fate(0, __func__);
 }
 
@@ -89,7 +127,7 @@ EXPORT uint32_t amdsmi_get_processor_handles(uintptr_t socket, uint32_t *count, 
   return fate(0, __func__);
 }
 
-EXPORT uint32_t amdsmi_get_gpu_device_bdf(uintptr_t gpu, uint64_t *bdf) {
+EXPORT uint32_t amdsmi_get_gpu_bdf_id(uintptr_t gpu, uint64_t *bdf) {
   char text[128];
   uint32_t status = fate(gpu, __func__);
   if (status == SUCCESS && find(gpu, "gpu", NULL, text, sizeof text)) *bdf = strtoull(text, NULL, 16);
@@ -116,38 +154,26 @@ EXPORT uint32_t amdsmi_get_gpu_memory_usage(uintptr_t gpu, int kind, uint64_t *b
   return figure(gpu, __func__, kind == 0 ? "vram_used" : "gtt_used", bytes);
 }
 
-EXPORT uint32_t amdsmi_get_power_info(uintptr_t gpu, unsigned char *info) {
-  char cleared[128] = "";
-  uint64_t now = 0xFFFFFFFF, mean = 0xFFFFFFFF, release = 25;
-  uint32_t status = fate(gpu, __func__), numbers[6] = {0, 0, 862, 0, 0, 300};
-  uint64_t voltages[3] = {862, 0, 0};
+EXPORT uint32_t amdsmi_get_power_info(uintptr_t gpu, void *info) {
+  uint64_t now = 0xFFFFFFFF, average = 0xFFFFFFFF;
+  uint32_t status = fate(gpu, __func__), first, second;
   figure(gpu, __func__, "power_now", &now);
-  figure(gpu, __func__, "power_average", &mean);
+  figure(gpu, __func__, "power_average", &average);
   if (status != SUCCESS) return status;
-  if (find(0, "layout", "23", cleared, sizeof cleared)) release = 23;
-  if (find(0, "layout", "24", cleared, sizeof cleared)) release = 24;
-  if (find(0, "layout", "25", cleared, sizeof cleared)) release = 25;
-  if (find(0, "layout", "none", cleared, sizeof cleared)) return SUCCESS;
-  if (release == 23) {
-    uint32_t older[5] = {(uint32_t)mean, 862, 0, 0, 300};
-    if (strcmp(cleared, "cleared") == 0) memset(info, 0, 64);
-    memcpy(info, older, sizeof older);
-    return SUCCESS;
+  release(&first, &second);
+  if (first < 25) {
+    power_24 told = {(uint32_t)now, (uint32_t)average, 862, 0, 0, 300, {0}};
+    memcpy(info, &told, sizeof told);
+  } else {
+    power_25 told = {now, (uint32_t)now, (uint32_t)average, 862, 0, 0, 300, {0}};
+    memcpy(info, &told, sizeof told);
   }
-  numbers[0] = (uint32_t)now;
-  numbers[1] = (uint32_t)mean;
-  if (release == 24) {
-    if (strcmp(cleared, "cleared") == 0) memset(info, 0, 68);
-    memcpy(info, numbers, sizeof numbers);
-    return SUCCESS;
-  }
-  if (strcmp(cleared, "cleared") == 0) memset(info, 0, 192);
-  uint64_t socket = now == 0xFFFFFFFF ? mean : now;
-  memcpy(info, &socket, 8);
-  memcpy(info + 8, numbers, 8);
-  memcpy(info + 16, voltages, sizeof voltages);
-  memcpy(info + 40, numbers + 5, 4);
   return SUCCESS;
+}
+
+EXPORT uint32_t amdsmi_get_power_cap_info(uintptr_t gpu, uint32_t sensor, power_cap *info) {
+  memset(info, 0, sizeof *info);
+  return sensor == 0 ? figure(gpu, __func__, "power_cap", &info->cap) : 1u;
 }
 
 EXPORT uint32_t amdsmi_get_energy_count(uintptr_t gpu, uint64_t *counter, float *resolution, uint64_t *timestamp) {
