@@ -13,18 +13,18 @@ from typing import TextIO
 from collectors import registry
 from collectors.registry import RegistryError
 from collectors.simulated import DEFAULT_SCENARIO, ScenarioError, load_scenario
-from exporter import config, logs
-from exporter.config import Settings
-from exporter.config_error import ConfigError
+from exporter import logs
+from exporter.configuration.errors import ConfigError
+from exporter.configuration.flags import CommandLine, command_line_parser, parse_command_line
+from exporter.configuration.options import Action
+from exporter.configuration.reload import Reload
+from exporter.configuration.settings import Settings, load_settings
 from exporter.daemon import Daemon
 from exporter.doctor.check import run_check
 from exporter.exposition import ROWS
-from exporter.flags import CommandLine, command_line_parser, parse_command_line
 from exporter.listen import ListenError
 from exporter.mismatch import VersionMismatchError
-from exporter.options import Action
 from exporter.release import Release
-from exporter.reload import Reload
 from exporter.selfmetrics import exporter_version
 from exporter.sources import Hardware
 
@@ -65,7 +65,7 @@ def run(arguments: Sequence[str], environ: Mapping[str, str], output: TextIO, er
         if command.action in _PRINTED:
             output.write(_PRINTED[command.action]())
             return EXIT_OK
-        settings = config.load(command.flags, environ, command.file)
+        settings = load_settings(command.flags, environ, command.file)
         scenario = None if command.simulate is None else load_scenario(command.simulate or DEFAULT_SCENARIO)
         if command.action is Action.CHECK_CONFIG:
             output.write("configuration is valid\n")
@@ -96,7 +96,7 @@ def _daemon(
     errors: TextIO,
 ) -> Daemon:
     """The daemon, which SIGHUP makes read its configuration again."""
-    reload = Reload(lambda: config.load(command.flags, environ, command.file), command.file)
+    reload = Reload(lambda: load_settings(command.flags, environ, command.file), command.file)
     signal.signal(signal.SIGHUP, lambda *_: reload.told.set())
     return Daemon(settings, hardware, reload, release, errors)
 

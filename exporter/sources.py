@@ -15,8 +15,8 @@ from exporter.assembler import Event
 from exporter.attribution.podresources import PodResourcesClient
 from exporter.attribution.simulated import SimulatedPods
 from exporter.attribution.watcher import KubeletWatcher
-from exporter.config import Kubelet, Poll, Settings
-from exporter.options import AmdBackend
+from exporter.configuration.options import AmdBackend
+from exporter.configuration.settings import Kubelet, Poll, Settings
 from exporter.poller import Poller
 
 _log = logging.getLogger(__name__)

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from exporter.options import (
+from exporter.configuration.options import (
     ACTIONS,
     CHECK_HELP,
     CONFIG_FILE_FLAG,
@@ -27,7 +27,8 @@ from exporter.options import (
 _DOCUMENT = Path(__file__).parent.parent / "docs" / "configuration.md"
 
 _INTRODUCTION = f"""\
-<!-- Written by tools/gen_configuration.py from exporter/options.py. Change the table there, then run `make docs`. -->
+<!-- Written by tools/gen_configuration.py from exporter/configuration/options.py. Change the table there, then run
+`make docs`. -->
 
 # Configuration
 

@@ -13,7 +13,8 @@ from pathlib import Path
 from collectors import catalog, registry
 from collectors.contract import CollectorSpec
 from collectors.metric import Label, Metric, Origin, Subject, Unit
-from exporter import families, options
+from exporter import families
+from exporter.configuration import options
 from tools import metrics_text as text
 from tools.queries import QUERIES, Query
 

@@ -6,7 +6,7 @@ from contextlib import closing
 
 from collectors.metric import Subject
 from exporter import families, listen
-from exporter.config import Web
+from exporter.configuration.settings import Web
 from exporter.doctor.facts import AddressFacts, AddressState
 from exporter.listen import ListenError
 

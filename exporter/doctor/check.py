@@ -6,7 +6,7 @@ from functools import partial
 from typing import TextIO
 
 from collectors.vendors import vendor_of
-from exporter.config import Settings
+from exporter.configuration.settings import Settings
 from exporter.doctor import report_json, report_text
 from exporter.doctor.address import look_at_address
 from exporter.doctor.bus import accelerators_on_bus, pci_facts

@@ -4,7 +4,7 @@ import queue
 from collections.abc import Callable, Sequence
 
 from collectors.contract import CollectorSpec, Node, Reason
-from exporter.config import Poll
+from exporter.configuration.settings import Poll
 from exporter.doctor.facts import CollectorFacts, CollectorState
 from exporter.poller import CallEnded, Poller, PollerEvent
 from exporter.sources import intervals

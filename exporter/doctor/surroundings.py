@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from collectors.identity import machine_identity
 from collectors.sysfs import Root
 from collectors.vendors import VENDORS
-from exporter.config import Settings
+from exporter.configuration.settings import Settings
 from exporter.doctor.facts import IdentitySource, Surroundings, VariableFacts
 from exporter.doctor.mounts import Mount, read_only_root
 

@@ -10,7 +10,7 @@ import jsonschema
 import kubernetes_validate  # type: ignore[import-untyped]  # it is typed and does not say so
 import pytest
 
-from exporter.options import KUBELET_SOCKET, LISTEN_ADDRESS, NODE, TELEMETRY_PATH
+from exporter.configuration.options import KUBELET_SOCKET, LISTEN_ADDRESS, NODE, TELEMETRY_PATH
 from exporter.pages import HEALTHY_PATH, READY_PATH
 from tests.doubles.kustomize import Manifest, build, read
 

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from exporter.config import Web
+from exporter.configuration.settings import Web
 from exporter.doctor.address import look_at_address
 from exporter.doctor.facts import AddressState
 from exporter.listen import ListenError, listen

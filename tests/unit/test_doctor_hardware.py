@@ -8,8 +8,7 @@ import pytest
 
 from collectors.contract import AbsentError, Collector, CollectorSpec, Node, Reading, Reason, UnavailableError
 from collectors.sysfs import Root
-from exporter import config
-from exporter.config import Poll
+from exporter.configuration.settings import Poll, load_settings
 from exporter.doctor.facts import CollectorFacts, CollectorState
 from exporter.doctor.hardware import CollectorCalls
 from exporter.doctor.probe import Probe
@@ -20,7 +19,7 @@ READING = Reading((gpu("a"),))
 
 
 def poll(deadline: float = BOUND_SECONDS) -> Poll:
-    return replace(config.load({}, {}, None).poll, deadline=deadline)
+    return replace(load_settings({}, {}, None).poll, deadline=deadline)
 
 
 def spec(name: str, collector: Collector) -> CollectorSpec:

@@ -3,8 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from exporter import config
-from exporter.config import Settings
+from exporter.configuration.settings import Settings, load_settings
 from exporter.doctor.facts import IdentitySource, Surroundings
 from exporter.doctor.mounts import mounts
 from exporter.doctor.surroundings import surroundings
@@ -24,7 +23,7 @@ def sysfs(tmp_path: Path) -> SysfsTree:
 
 @pytest.fixture
 def settings(procfs: ProcfsTree, sysfs: SysfsTree) -> Settings:
-    return config.load({"path.procfs": str(procfs.path), "path.sysfs": str(sysfs.path)}, {}, None)
+    return load_settings({"path.procfs": str(procfs.path), "path.sysfs": str(sysfs.path)}, {}, None)
 
 
 def look(settings: Settings, environ: dict[str, str] | None = None, *vendors: str) -> Surroundings:

@@ -2,9 +2,9 @@ from pathlib import Path
 
 import pytest
 
-from exporter.config_error import ConfigError
-from exporter.flags import CommandLine, parse_command_line
-from exporter.options import Action
+from exporter.configuration.errors import ConfigError
+from exporter.configuration.flags import CommandLine, parse_command_line
+from exporter.configuration.options import Action
 
 
 def test_without_arguments_the_exporter_runs() -> None:

@@ -3,11 +3,13 @@ from pathlib import Path
 
 import pytest
 
-from exporter import config, options, pages
-from exporter.config_error import ConfigError
-from exporter.flags import command_line_parser, parse_command_line
-from exporter.option_kinds import FIXED_PATHS, RefusedError, duration
-from exporter.options import ACTIONS, NOT_LONGER, OPTIONS, SECTIONS, Action, Option
+from exporter import pages
+from exporter.configuration import options
+from exporter.configuration.errors import ConfigError
+from exporter.configuration.flags import command_line_parser, parse_command_line
+from exporter.configuration.options import ACTIONS, NOT_LONGER, OPTIONS, SECTIONS, Action, Option
+from exporter.configuration.settings import load_settings
+from exporter.configuration.value_types import FIXED_PATHS, RefusedError, duration
 from tools.gen_configuration import example, main, render
 
 KEYS = [option.key for option in OPTIONS]
@@ -51,7 +53,7 @@ def test_flag_and_variable_follow_from_the_key() -> None:
 
 
 def test_settings_have_the_fields_of_the_table() -> None:
-    settings = config.load({}, {}, None)
+    settings = load_settings({}, {}, None)
     sections = {field.name: getattr(settings, field.name) for field in fields(settings)}
     assert list(sections) == [section.name for section in SECTIONS]
     assert [f"{name}.{field.name}" for name, section in sections.items() for field in fields(section)] == KEYS
@@ -75,7 +77,7 @@ def test_the_flag_of_every_option_reaches_the_settings(option: Option[object]) -
     assert command.flags == {option.key: text}
     assert command.action is Action.RUN
     with pytest.raises(ConfigError, match=f"^{option.flag}: found "):
-        config.load({option.key: "\0"}, {}, None)
+        load_settings({option.key: "\0"}, {}, None)
 
 
 @EACH_OPTION

@@ -4,9 +4,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Generic
 
-from exporter.config_error import ConfigError, shown
-from exporter.logs import Format, Level
-from exporter.option_kinds import (
+from exporter.configuration.errors import ConfigError, shown
+from exporter.configuration.value_types import (
     ADDRESS,
     DIRECTORY,
     NODE_NAME,
@@ -19,6 +18,7 @@ from exporter.option_kinds import (
     choice,
     duration,
 )
+from exporter.logs import Format, Level
 
 ENVIRONMENT_PREFIX = "ACCELERATOR_EXPORTER_"
 

@@ -4,10 +4,21 @@ from pathlib import Path
 
 import pytest
 
-from exporter.config import Amd, Collect, Kubelet, Log, Mounts, NodeName, Poll, Settings, Web, load
-from exporter.config_error import ConfigError
+from exporter.configuration.errors import ConfigError
+from exporter.configuration.options import AmdBackend
+from exporter.configuration.settings import (
+    Amd,
+    Collect,
+    Kubelet,
+    Log,
+    Mounts,
+    NodeName,
+    Poll,
+    Settings,
+    Web,
+    load_settings,
+)
 from exporter.logs import Format, Level
-from exporter.options import AmdBackend
 from tools.gen_configuration import example
 
 DATA = Path(__file__).parent.parent / "data" / "config"
@@ -27,7 +38,7 @@ LEVEL_VARIABLE = "ACCELERATOR_EXPORTER_LOG_LEVEL"
 
 def error_of(flags: dict[str, str], environ: dict[str, str], file: Path | None) -> str:
     with pytest.raises(ConfigError) as caught:
-        load(flags, environ, file)
+        load_settings(flags, environ, file)
     return str(caught.value)
 
 
@@ -38,11 +49,11 @@ def written(folder: Path, content: str) -> Path:
 
 
 def test_without_configuration_every_option_has_its_default() -> None:
-    assert load({}, {}, None) == DEFAULTS
+    assert load_settings({}, {}, None) == DEFAULTS
 
 
 def test_a_file_can_set_everything() -> None:
-    assert load({}, {}, DATA / "good" / "everything.yaml") == Settings(
+    assert load_settings({}, {}, DATA / "good" / "everything.yaml") == Settings(
         web=Web("[::1]:9411", "/accelerators/metrics"),
         log=Log(Level.DEBUG, Format.JSON),
         path=Mounts(Path("/host/sys"), Path("/host/proc")),
@@ -55,8 +66,8 @@ def test_a_file_can_set_everything() -> None:
 
 
 def test_the_example_of_the_documentation_is_the_defaults_with_a_node_name(tmp_path: Path) -> None:
-    assert load({"node.name": ""}, {}, written(tmp_path, example())) == DEFAULTS
-    assert load({}, {}, written(tmp_path, example())).node.name == "worker-1"
+    assert load_settings({"node.name": ""}, {}, written(tmp_path, example())) == DEFAULTS
+    assert load_settings({}, {}, written(tmp_path, example())).node.name == "worker-1"
 
 
 def test_every_bad_file_is_in_the_table() -> None:
@@ -74,17 +85,17 @@ def test_a_bad_file_gives_its_one_line(name: str, line: str) -> None:
     "content", ["", "\n\n", "# nothing\n", "---\n", "--- ~\n...\n", "web:\nlog:\n", "{}", "\ufeff"]
 )
 def test_a_file_that_sets_nothing_is_fine(tmp_path: Path, content: str) -> None:
-    assert load({}, {}, written(tmp_path, content)) == DEFAULTS
+    assert load_settings({}, {}, written(tmp_path, content)) == DEFAULTS
 
 
 def test_flags_overrule_the_environment_which_overrules_the_file(tmp_path: Path) -> None:
     file = written(tmp_path, "log:\n  level: debug\n  format: json\nnode:\n  name: from-file\n")
     environ = {LEVEL_VARIABLE: "warning", "ACCELERATOR_EXPORTER_LOG_FORMAT": "text", "NODE_NAME": "from-pod"}
-    assert load({}, {"NODE_NAME": "from-pod"}, None).node.name == "from-pod"
-    assert load({}, environ, file).node.name == "from-file"
-    assert load({}, {}, file).log == Log(Level.DEBUG, Format.JSON)
-    assert load({}, environ, file).log == Log(Level.WARNING, Format.TEXT)
-    assert load({"log.level": "error"}, environ, file).log == Log(Level.ERROR, Format.TEXT)
+    assert load_settings({}, {"NODE_NAME": "from-pod"}, None).node.name == "from-pod"
+    assert load_settings({}, environ, file).node.name == "from-file"
+    assert load_settings({}, {}, file).log == Log(Level.DEBUG, Format.JSON)
+    assert load_settings({}, environ, file).log == Log(Level.WARNING, Format.TEXT)
+    assert load_settings({"log.level": "error"}, environ, file).log == Log(Level.ERROR, Format.TEXT)
 
 
 def test_an_overruled_value_is_checked_all_the_same(tmp_path: Path) -> None:
@@ -102,13 +113,13 @@ def test_order_is_checked_over_all_sources_and_blames_what_was_given(tmp_path: P
     assert error_of({}, {"ACCELERATOR_EXPORTER_KUBELET_HOLD": "3s"}, None) == (
         'ACCELERATOR_EXPORTER_KUBELET_HOLD: found "3s", expected at least kubelet.interval, which is 5s'
     )
-    assert load({"poll.fast_interval": "5s"}, {}, file).poll.fast_interval == 5.0
+    assert load_settings({"poll.fast_interval": "5s"}, {}, file).poll.fast_interval == 5.0
 
 
 @pytest.mark.parametrize("text", ["true", '"true"', "'true'", "!!bool true"])
 def test_a_switch_is_written_with_or_without_quotes(tmp_path: Path, text: str) -> None:
-    assert load({}, {}, written(tmp_path, f"collect:\n  each_link: {text}\n")).collect.each_link is True
-    assert load({}, {}, written(tmp_path, "collect:\n  each_link: false\n")).collect.each_link is False
+    assert load_settings({}, {}, written(tmp_path, f"collect:\n  each_link: {text}\n")).collect.each_link is True
+    assert load_settings({}, {}, written(tmp_path, "collect:\n  each_link: false\n")).collect.each_link is False
 
 
 @pytest.mark.parametrize("text", ["True", "yes", "ON", "1", "enabled"])
@@ -120,11 +131,11 @@ def test_another_word_for_true_is_refused_with_a_proposal(text: str) -> None:
 
 @pytest.mark.parametrize("name", ["", "worker-1", "a.b-c.D9", "x" * 253])
 def test_a_node_name_is_a_host_name_or_none(name: str) -> None:
-    assert load({"node.name": name}, {"NODE_NAME": "other"}, None).node.name == (name or None)
+    assert load_settings({"node.name": name}, {"NODE_NAME": "other"}, None).node.name == (name or None)
 
 
 def test_an_empty_node_name_of_the_pod_counts_as_none() -> None:
-    assert load({}, {"NODE_NAME": ""}, None).node.name is None
+    assert load_settings({}, {"NODE_NAME": ""}, None).node.name is None
 
 
 def test_a_bad_node_name_of_the_pod_is_named_by_its_variable() -> None:
@@ -137,7 +148,7 @@ def test_a_bad_node_name_of_the_pod_is_named_by_its_variable() -> None:
     "address", [":9410", ":0", "localhost:9410", "192.0.2.1:1", "[::1]:65535", "[2001:db8::1]:9410"]
 )
 def test_addresses_that_can_be_listened_on(address: str) -> None:
-    assert load({"web.listen_address": address}, {}, None).web.listen_address == address
+    assert load_settings({"web.listen_address": address}, {}, None).web.listen_address == address
 
 
 @pytest.mark.parametrize(
@@ -149,7 +160,7 @@ def test_addresses_that_cannot(address: str) -> None:
 
 @pytest.mark.parametrize("path", ["/metrics", "/a/b.c", "/metrics/", "/-/metrics"])
 def test_telemetry_paths(path: str) -> None:
-    assert load({"web.telemetry_path": path}, {}, None).web.telemetry_path == path
+    assert load_settings({"web.telemetry_path": path}, {}, None).web.telemetry_path == path
 
 
 @pytest.mark.parametrize("path", ["", "/", "//", "/-/ready", "/a//b", "/./a", "/a/..", "/a b", "/%61", "/metr\u00efcs"])
@@ -171,7 +182,7 @@ def test_variables_that_kubernetes_makes_for_our_service_are_left_alone() -> Non
         "ACCELERATOR_EXPORTER_WEB_PORT": "tcp://10.0.0.12:9410",
         "ACCELERATOR_EXPORTER_WEB_PORT_9410_TCP_ADDR": "10.0.0.12",
     }
-    assert load({}, environ, None) == DEFAULTS
+    assert load_settings({}, environ, None) == DEFAULTS
 
 
 @pytest.mark.parametrize(
@@ -187,7 +198,9 @@ def test_an_unknown_variable_of_ours_is_an_error(name: str, text: str, advice: s
 
 
 def test_variables_of_others_are_not_ours_to_judge() -> None:
-    assert load({}, {"PATH": "/bin", "ACCELERATOR": "x", "accelerator_exporter_log_level": "y"}, None) == DEFAULTS
+    assert (
+        load_settings({}, {"PATH": "/bin", "ACCELERATOR": "x", "accelerator_exporter_log_level": "y"}, None) == DEFAULTS
+    )
 
 
 def test_a_value_that_cannot_be_printed_is_escaped() -> None:
@@ -214,7 +227,7 @@ def test_a_pipe_is_refused_without_waiting_for_its_other_end(tmp_path: Path) -> 
 def test_a_file_over_the_limit_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "large.yaml"
     file.write_bytes(b"#" * (1 << 20))
-    assert load({}, {}, file) == DEFAULTS
+    assert load_settings({}, {}, file) == DEFAULTS
     file.write_bytes(b"#" * ((1 << 20) + 1))
     assert error_of({}, {}, file) == f"{file}: larger than 1 MiB, expected a configuration file"
 

@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from exporter import options
-from exporter.config_environment import read_defaults, read_environment
-from exporter.config_error import ConfigError, shown
-from exporter.config_file import read_config_file
+from exporter.configuration import options
+from exporter.configuration.environment import read_defaults, read_environment
+from exporter.configuration.errors import ConfigError, shown
+from exporter.configuration.file import read_config_file
+from exporter.configuration.options import AmdBackend, Given, Option
 from exporter.logs import Format, Level
-from exporter.options import AmdBackend, Given, Option
 
 T = TypeVar("T")
 
@@ -145,7 +145,7 @@ class Settings:
     collect: Collect
 
 
-def load(flags: Mapping[str, str], environ: Mapping[str, str], file: Path | None) -> Settings:
+def load_settings(flags: Mapping[str, str], environ: Mapping[str, str], file: Path | None) -> Settings:
     """The settings that the four sources give together: flags before environment before file before defaults.
 
     Every value is checked, also one that a stronger source overrules.

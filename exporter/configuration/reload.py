@@ -6,9 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from exporter.config import Settings
-from exporter.config_error import ConfigError
-from exporter.options import OPTIONS
+from exporter.configuration.errors import ConfigError
+from exporter.configuration.options import OPTIONS
+from exporter.configuration.settings import Settings
 
 _log = logging.getLogger(__name__)
 

@@ -11,8 +11,8 @@ import yaml
 
 from collectors.text_file import NotRegularError, TextError, read_text
 from collectors.yaml_events import children, line_of, one_document
-from exporter.config_error import ConfigError, shown, unknown
-from exporter.options import OPTIONS, SECTIONS, Given
+from exporter.configuration.errors import ConfigError, shown, unknown
+from exporter.configuration.options import OPTIONS, SECTIONS, Given
 
 _TAG_PREFIX = "tag:yaml.org,2002:"
 _MISREAD = {

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
-from exporter.config_error import ConfigError, shown, unknown
-from exporter.options import (
+from exporter.configuration.errors import ConfigError, shown, unknown
+from exporter.configuration.options import (
     ACTIONS,
     CHECK_HELP,
     CONFIG_FILE_FLAG,

@@ -5,11 +5,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from exporter.config import load
-from exporter.config_error import ConfigError
+from exporter.configuration.errors import ConfigError
+from exporter.configuration.flags import parse_command_line
+from exporter.configuration.options import ACTIONS, OPTIONS
+from exporter.configuration.settings import load_settings
 from exporter.durations import parse_duration, spell_duration
-from exporter.flags import parse_command_line
-from exporter.options import ACTIONS, OPTIONS
 
 KEYS = st.sampled_from([option.key for option in OPTIONS])
 VARIABLES = st.sampled_from([option.variable for option in OPTIONS])
@@ -42,7 +42,7 @@ def load_content(content: bytes) -> None:
         file.write(content)
         file.flush()
         try:
-            load({}, {}, Path(file.name))
+            load_settings({}, {}, Path(file.name))
         except ConfigError as error:
             assert_one_line(error, f"{file.name}:")
 
@@ -64,7 +64,7 @@ def test_any_text_like_yaml_is_accepted_or_refused_in_one_line(content: str) -> 
 def test_any_values_in_known_keys_are_accepted_or_refused_in_one_line(values: dict[str, str]) -> None:
     flags = {option.key: option.flag for option in OPTIONS}
     try:
-        load(values, {}, None)
+        load_settings(values, {}, None)
     except ConfigError as error:
         assert_one_line(error, *(f"{flags[key]}: found " for key in values))
 
@@ -73,7 +73,7 @@ def test_any_values_in_known_keys_are_accepted_or_refused_in_one_line(values: di
 @given(st.dictionaries(st.one_of(VARIABLES, TEXTS, TEXTS.map("ACCELERATOR_EXPORTER_".__add__)), TEXTS, max_size=4))
 def test_any_environment_is_accepted_or_refused_in_one_line(environ: dict[str, str]) -> None:
     try:
-        load({}, environ, None)
+        load_settings({}, environ, None)
     except ConfigError as error:
         assert_one_line(error, "ACCELERATOR_EXPORTER_")
 
