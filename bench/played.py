@@ -6,7 +6,7 @@ from collectors.simulated import Scenario, inventory, simulated_spec
 from exporter.assembler import Assembler, Clocks
 from exporter.attribution.simulated import SOURCE, holdings_at
 from exporter.attribution.watcher import AttributionState
-from exporter.newest import Limits
+from exporter.collector_state import Limits
 from exporter.poller import CallEnded
 from exporter.snapshot import Snapshot
 from tests.doubles.simulated_node import EPOCH, SimulatedNode

@@ -9,13 +9,13 @@ from dataclasses import dataclass, field
 from collectors import catalog
 from collectors.contract import Process, Sample
 from collectors.metric import Cadence
-from exporter import holders
 from exporter.accounting import Accounting
+from exporter.attribution import join
 from exporter.attribution.device_ids import AliasTable
 from exporter.attribution.watcher import AttributionState
-from exporter.newest import Limits, NewestReadings
+from exporter.collector_state import Limits, NewestReadings
 from exporter.poller import CallStarted, PollerEvent, Released
-from exporter.process_rows import no_rows
+from exporter.process_metrics import no_rows
 from exporter.snapshot import Allocation, AttributionHealth, Snapshot, SubjectKey
 
 _log = logging.getLogger(__name__)
@@ -106,13 +106,13 @@ class Assembler:
         live = [sample for newest in self._newest.values() for sample in newest.samples(now)]
         live += self._accounting.samples(live)
         processes = tuple(process for newest in self._newest.values() for process in newest.processes(now))
-        occupancy = holders.occupancy(devices.values(), partitions.values(), self._edges, self._unmatched)
+        occupancy = join.occupancy(devices.values(), partitions.values(), self._edges, self._unmatched)
         return Snapshot(
             devices=devices,
             partitions=partitions,
             samples=(*live, *occupancy),
             allocations=self._edges,
-            holder_samples=holders.holder_samples(self._edges or (), live, self._accounting.held),
+            holder_samples=join.holder_samples(self._edges or (), live, self._accounting.held),
             processes=processes,
             process_samples=self._process_rows(processes),
             collectors=tuple(newest.health(now) for newest in self._newest.values()),
@@ -137,8 +137,8 @@ class Assembler:
             (device for newest in every for device in newest.devices),
             (part for newest in every for part in newest.partitions),
         )
-        edges, self._unmatched = holders.match(self._attribution.holdings, table.resolve, self._resource_prefixes)
-        self._edges = holders.with_shares(edges, self._compute_ratios())
+        edges, self._unmatched = join.match(self._attribution.holdings, table.resolve, self._resource_prefixes)
+        self._edges = join.with_shares(edges, self._compute_ratios())
 
     def _compute_ratios(self) -> dict[SubjectKey, float]:
         now = self._clocks.monotonic()

@@ -22,11 +22,11 @@ from exporter.configuration.settings import Settings, load_settings
 from exporter.daemon import Daemon
 from exporter.doctor.check import run_check
 from exporter.exposition import ROWS
+from exporter.inputs import Hardware
 from exporter.listen import ListenError
 from exporter.mismatch import VersionMismatchError
 from exporter.release import Release
 from exporter.selfmetrics import exporter_version
-from exporter.sources import Hardware
 
 EXIT_OK = 0
 EXIT_FAILED = 1

@@ -12,14 +12,14 @@ import psutil
 from collectors.sysfs import Root
 from exporter import exposition, logs, mismatch, pages
 from exporter.assembler import Assembler, AssemblerThread, Clocks, Event, Latest
+from exporter.collector_state import Limits
 from exporter.configuration.reload import Reload
 from exporter.configuration.settings import Poll, Settings
 from exporter.http import Server
-from exporter.newest import Limits
-from exporter.process_rows import ProcessRows, no_rows
+from exporter.inputs import Hardware, Sources, intervals
+from exporter.process_metrics import ProcessRows, no_rows
 from exporter.release import Release
 from exporter.selfmetrics import SelfMetrics, exporter_version, process_samples
-from exporter.sources import Hardware, Sources, intervals
 
 _log = logging.getLogger(__name__)
 

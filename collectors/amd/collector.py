@@ -17,9 +17,9 @@ from collectors.amd.residency import HeldTime
 from collectors.amd.rocm_smi.questions import Backend
 from collectors.amd.slices import Slice
 from collectors.amd.visit import Visit
-from collectors.asking import Asker, Subject
 from collectors.contract import Device, Fault, Node, Partition, Process, Reading, Reason, Sample
 from collectors.metric import Cadence, Metric
+from collectors.query_runner import Asker, Subject
 from collectors.sysfs import Root
 
 _ROWS = {catalog.INFO, catalog.PROCESSES} | health.ROWS | readings.DEVICE_ROWS

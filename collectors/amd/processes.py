@@ -14,8 +14,8 @@ from collectors.amd.kfd import Topology
 from collectors.amd.kfd_processes import Use
 from collectors.amd.layout import Layout
 from collectors.amd.partitions import Cut
-from collectors.asking import Subject
 from collectors.contract import Node, Process
+from collectors.query_runner import Subject
 
 # By process number and gpu_id.
 _Compute = Mapping[int, Mapping[int, Use]]

@@ -1,8 +1,8 @@
-"""Asks NVML: `collectors.asking` with NVML's marks for "not available"."""
+"""Asks NVML: `collectors.query_runner` with NVML's marks for "not available"."""
 
-from collectors import asking
-from collectors.asking import Findings, Subject
+from collectors import query_runner
 from collectors.nvidia.nvml import Handle, Nvml
+from collectors.query_runner import Findings, Subject
 
 # 32 and 64 bits wide.
 _ABSENT_MARKS = frozenset({0xFFFFFFFF, 0xFFFFFFFFFFFFFFFF})
@@ -10,7 +10,7 @@ _ABSENT_MARKS = frozenset({0xFFFFFFFF, 0xFFFFFFFFFFFFFFFF})
 __all__ = ["Asker", "Findings", "Subject"]
 
 
-class Asker(asking.Asker[Nvml, Handle]):
+class Asker(query_runner.Asker[Nvml, Handle]):
     """Asks the devices of one session.
 
     Args:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Protocol
 
-from exporter.attribution.held_map import HeldMap
+from exporter.attribution.allocation_cache import HeldMap
 from exporter.attribution.holding import Answer, Holding
 from exporter.attribution.podresources import KubeletError, SocketAbsentError
 

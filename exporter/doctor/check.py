@@ -19,8 +19,8 @@ from exporter.doctor.matching import match
 from exporter.doctor.mounts import mounts, socket_mount
 from exporter.doctor.probe import Probe
 from exporter.doctor.surroundings import surroundings
+from exporter.inputs import Hardware, node_of
 from exporter.selfmetrics import exporter_version
-from exporter.sources import Hardware, node_of
 
 _NO_ERROR = 0
 _ERROR = 1

@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from collectors.contract import CollectorSpec, Node, Reason
 from exporter.configuration.settings import Poll
 from exporter.doctor.facts import CollectorFacts, CollectorState
+from exporter.inputs import intervals
 from exporter.poller import CallEnded, Poller, PollerEvent
-from exporter.sources import intervals
 
 _CLOSE_SECONDS = 0.5
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from collectors import catalog
 from collectors.contract import Alias, Device, Fault, Partition, Reading, Reason, Sample, Unsupported
 from collectors.metric import Cadence
-from exporter.newest import Limits
+from exporter.collector_state import Limits
 from exporter.poller import CallEnded, CallStarted
 
 EVERY = frozenset(Cadence)

@@ -16,7 +16,7 @@ from exporter import exposition
 from exporter.assembler import Assembler, Clocks
 from exporter.attribution.simulated import SOURCE, holdings_at
 from exporter.attribution.watcher import AttributionState
-from exporter.newest import Limits
+from exporter.collector_state import Limits
 from exporter.poller import CallEnded
 from exporter.selfmetrics import health_samples
 from tests.doubles.prometheus import promtool_check

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from collectors.contract import Sample
 from exporter.accounting import Accounting, Integral
-from exporter.holders import with_shares
+from exporter.attribution.join import with_shares
 from exporter.snapshot import Allocation, Container, SubjectKey
 from tests.doubles.collectors import Clock, power, utilization
 

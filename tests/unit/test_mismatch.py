@@ -1,8 +1,8 @@
 import pytest
 
 from collectors.contract import Reading, Reason
+from exporter.collector_state import NewestReadings
 from exporter.mismatch import VersionMismatchError, refuse_lasting
-from exporter.newest import NewestReadings
 from exporter.poller import CallEnded
 from tests.doubles.collectors import LIMITS, Clock, absent, ended, failed, gpu
 

@@ -9,7 +9,7 @@ from exporter import families
 from exporter.accounting import Held
 from exporter.attribution.device_ids import AliasTable
 from exporter.attribution.holding import Holding
-from exporter.holders import holder_samples, match, occupancy, with_shares
+from exporter.attribution.join import holder_samples, match, occupancy, with_shares
 from exporter.snapshot import Allocation, Container, SubjectKey
 from tests.doubles.collectors import energy, gpu, info, part, power, temperature, utilization
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from exporter.attribution.held_map import HeldMap
+from exporter.attribution.allocation_cache import HeldMap
 from exporter.attribution.holding import Answer, Holding
 
 GPU = "nvidia.com/gpu"

@@ -6,7 +6,7 @@ import pytest
 from collectors import catalog
 from collectors.contract import Reading, Reason, Sample
 from collectors.metric import Cadence
-from exporter.newest import NewestReadings
+from exporter.collector_state import NewestReadings
 from exporter.snapshot import Failure
 from tests.doubles.collectors import (
     EVERY,
@@ -44,7 +44,7 @@ def newest() -> NewestReadings:
 
 @pytest.fixture
 def log(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
-    caplog.set_level(logging.INFO, "exporter.newest")
+    caplog.set_level(logging.INFO, "exporter.collector_state")
     return caplog
 
 

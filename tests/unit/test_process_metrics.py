@@ -6,7 +6,7 @@ import pytest
 from collectors import catalog
 from collectors.contract import Process, Sample
 from collectors.sysfs import Root
-from exporter.process_rows import ProcessRows, no_rows
+from exporter.process_metrics import ProcessRows, no_rows
 
 
 def named(path: Path, **names: str) -> Root:
