@@ -19,13 +19,11 @@ from exporter.configuration.flags import CommandLine, command_line_parser, parse
 from exporter.configuration.options import Action
 from exporter.configuration.reload import Reload
 from exporter.configuration.settings import Settings, load_settings
-from exporter.daemon import Daemon
+from exporter.daemon import Daemon, Release, VersionMismatchError
 from exporter.doctor.check import run_check
 from exporter.exposition import ROWS
 from exporter.inputs import Hardware
 from exporter.listen import ListenError
-from exporter.mismatch import VersionMismatchError
-from exporter.release import Release
 from exporter.selfmetrics import exporter_version
 
 EXIT_OK = 0

@@ -4,28 +4,72 @@ import logging
 import os
 import threading
 import time
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
 import psutil
 
+from collectors.contract import Reason
 from collectors.sysfs import Root
-from exporter import exposition, logs, mismatch, pages
+from exporter import exposition, logs, pages
 from exporter.assembler import Assembler, AssemblerThread, Clocks, Event, Latest
 from exporter.collector_state import Limits
 from exporter.configuration.reload import Reload
 from exporter.configuration.settings import Poll, Settings
+from exporter.durations import spell_duration
 from exporter.http import Server
 from exporter.inputs import Hardware, Sources, intervals
 from exporter.process_metrics import ProcessRows, no_rows
-from exporter.release import Release
 from exporter.selfmetrics import SelfMetrics, exporter_version, process_samples
+from exporter.snapshot import CollectorHealth
 
 _log = logging.getLogger(__name__)
 
 _STOP_SECONDS = 0.5
 _LOOK_AGAIN_SECONDS = 0.02
 _LOOK_AT_CONFIGURATION_SECONDS = 0.5
+
+
+@dataclass(slots=True)
+class Release:
+    """Whether the hardware is released, so that a driver can be upgraded or a device unbound while the exporter runs.
+
+    A plain flag: signal handlers write it, and they may interrupt the holder of any lock.
+
+    Attributes:
+        wanted: True from SIGUSR1 until SIGUSR2.
+    """
+
+    wanted: bool = False
+
+
+class VersionMismatchError(Exception):
+    """A mismatch has lasted too long. The text is for people: what, where, what to do."""
+
+
+def check_version_mismatch(collectors: Iterable[CollectorHealth], now: float, timeout_seconds: float) -> None:
+    """Accept that a library differs from its driver for a while, as during a driver upgrade; only a restart fixes it.
+
+    Args:
+        collectors: The health of each.
+        now: Monotonic seconds.
+        timeout_seconds: How long a mismatch may last.
+
+    Raises:
+        VersionMismatchError: One has lasted longer.
+    """
+    for health in collectors:
+        failure = health.failure
+        if failure is None or failure.reason is not Reason.VERSION_MISMATCH:
+            continue
+        if now - failure.since > timeout_seconds:
+            raise VersionMismatchError(
+                f"collector {health.name}: {failure.text}. This has lasted for more than "
+                f"{spell_duration(timeout_seconds)} (poll.version_mismatch_timeout) and will last until the "
+                "container is restarted: only then is it given the driver's present library"
+            )
 
 
 def _limits(poll: Poll) -> Limits:
@@ -93,7 +137,7 @@ class Daemon:
                 self._adopt(self._reload.changed(self._settings))
                 self._follow_release()
                 health = self.latest.snapshot.collectors
-                mismatch.refuse_lasting(health, time.monotonic(), self._settings.poll.version_mismatch_timeout)
+                check_version_mismatch(health, time.monotonic(), self._settings.poll.version_mismatch_timeout)
             _log.info("accelerator-exporter stops")
         finally:
             server.close()

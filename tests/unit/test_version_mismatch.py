@@ -2,7 +2,7 @@ import pytest
 
 from collectors.contract import Reading, Reason
 from exporter.collector_state import NewestReadings
-from exporter.mismatch import VersionMismatchError, refuse_lasting
+from exporter.daemon import VersionMismatchError, check_version_mismatch
 from exporter.poller import CallEnded
 from tests.doubles.collectors import LIMITS, Clock, absent, ended, failed, gpu
 
@@ -20,7 +20,7 @@ def mismatch(at: float, text: str = "acmeInit: library 1.2, driver 1.3") -> Call
 
 def complaint(newest: NewestReadings, now: float) -> str:
     try:
-        refuse_lasting((newest.health(now),), now, TIMEOUT)
+        check_version_mismatch((newest.health(now),), now, TIMEOUT)
     except VersionMismatchError as error:
         return str(error)
     return ""
