@@ -50,7 +50,7 @@ class Played:
         """What the assembler's thread does at a report."""
         if isinstance(event, CallEnded):
             self._node.time.now = event.ended
-        self._assembler.take(event)
+        self._assembler.apply(event)
         return self._assembler.snapshot()
 
     def at(self, second: int) -> Snapshot:

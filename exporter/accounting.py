@@ -37,7 +37,7 @@ class Integral:
 
 
 @dataclass(slots=True)
-class Held:
+class UsageCounters:
     """What one container has used of one device or partition since it got it.
 
     Attributes:
@@ -70,10 +70,10 @@ class Accounting:
         self._power: dict[str, Integral] = {}
         self._without_energy: set[str] = set()
         self._counter: dict[str, tuple[float, float]] = {}
-        self._held: dict[tuple[Container, SubjectKey], Held] = {}
-        self._handed_out_at: float | None = None
+        self._usage: dict[tuple[Container, SubjectKey], UsageCounters] = {}
+        self._allocations_at: float | None = None
 
-    def polled(
+    def add_readings(
         self,
         at: float,
         samples: Iterable[Sample],
@@ -93,23 +93,23 @@ class Accounting:
             if sample.metric not in _INTEGRATED:
                 continue
             key = SubjectKey(sample.device_uuid, sample.partition_uuid)
-            held = self._held.setdefault((holders[key], key), Held()) if key in holders else None
+            usage = self._usage.setdefault((holders[key], key), UsageCounters()) if key in holders else None
             if sample.metric is catalog.UTILIZATION:
-                self._credit_busy(at, key, sample.value, held)
+                self._credit_busy(at, key, sample.value, usage)
             elif sample.metric is catalog.ENERGY:
                 joules = self._risen(at, sample)
-                if held is not None:
-                    held.energy_joules += joules
+                if usage is not None:
+                    usage.energy_joules += joules
             elif sample.metric is catalog.POWER and sample.device_uuid in without_energy:
                 self._without_energy.add(sample.device_uuid)
                 integral = self._power.setdefault(sample.device_uuid, Integral())
                 joules, _ = integral.add(at, sample.value, self.max_gap_seconds)
-                if held is not None:
-                    held.energy_joules += joules
+                if usage is not None:
+                    usage.energy_joules += joules
             elif sample.metric is catalog.POWER:
                 self._without_energy.discard(sample.device_uuid)
 
-    def handed_out(self, at: float, allocations: Sequence[Allocation] | None) -> None:
+    def add_allocations(self, at: float, allocations: Sequence[Allocation] | None) -> None:
         """Integrate the shares handed out, and forget what containers that hold nothing any more have used.
 
         Args:
@@ -117,16 +117,16 @@ class Accounting:
             allocations: Who holds what; None while unknown: time stands still and nothing is forgotten.
         """
         if allocations is None:
-            self._handed_out_at = None
+            self._allocations_at = None
             return
-        elapsed = 0.0 if self._handed_out_at is None else at - self._handed_out_at
-        self._handed_out_at = at
-        for gone in self._held.keys() - {(edge.container, edge.subject) for edge in allocations}:
-            del self._held[gone]
+        elapsed = 0.0 if self._allocations_at is None else at - self._allocations_at
+        self._allocations_at = at
+        for gone in self._usage.keys() - {(edge.container, edge.subject) for edge in allocations}:
+            del self._usage[gone]
         for edge in allocations:
-            held = self._held.setdefault((edge.container, edge.subject), Held())
+            usage = self._usage.setdefault((edge.container, edge.subject), UsageCounters())
             if edge.share_ratio is not None and 0 < elapsed <= self.max_gap_seconds:
-                held.device_seconds += edge.share_ratio * elapsed
+                usage.device_seconds += edge.share_ratio * elapsed
 
     def forget(self, now: float, known: Collection[SubjectKey]) -> None:
         """Let go of what no collector knows any more, an hour after its last reading: partitions taken apart.
@@ -139,9 +139,9 @@ class Accounting:
             if key not in known and integral.last_at is not None and now - integral.last_at > _FORGET_AFTER_SECONDS:
                 del self._busy[key]
 
-    def held(self, container: Container, subject: SubjectKey) -> Held:
+    def usage(self, container: Container, subject: SubjectKey) -> UsageCounters:
         """What the container has used of the subject so far."""
-        return self._held.get((container, subject)) or Held()
+        return self._usage.get((container, subject)) or UsageCounters()
 
     def samples(self, live: Iterable[Sample]) -> list[Sample]:
         """The counters of every device and partition whose input is among the live samples."""
@@ -158,15 +158,15 @@ class Accounting:
                 counters.append(Sample(catalog.ENERGY, sample.device_uuid, self._power[sample.device_uuid].total))
         return counters
 
-    def _credit_busy(self, at: float, key: SubjectKey, utilization_ratio: float, held: Held | None) -> None:
+    def _credit_busy(self, at: float, key: SubjectKey, utilization_ratio: float, usage: UsageCounters | None) -> None:
         integral = self._busy.setdefault(key, Integral())
         busy_seconds, observed_seconds = integral.add(at, utilization_ratio, self.max_gap_seconds)
-        if held is None:
+        if usage is None:
             return
-        held.busy_seconds += busy_seconds
-        held.observed_seconds += observed_seconds
+        usage.busy_seconds += busy_seconds
+        usage.observed_seconds += observed_seconds
         if utilization_ratio > 0:
-            held.last_active = self._wall_clock()
+            usage.last_active = self._wall_clock()
 
     def _risen(self, at: float, sample: Sample) -> float:
         """Joules since the last reading of a hardware counter; after its reset, all it has counted since."""

@@ -13,7 +13,7 @@ from exporter.accounting import Accounting
 from exporter.attribution import join
 from exporter.attribution.device_ids import AliasTable
 from exporter.attribution.watcher import AttributionState
-from exporter.collector_state import Limits, NewestReadings
+from exporter.collector_state import CollectorState, Limits
 from exporter.poller import CallStarted, PollerEvent, Released
 from exporter.process_metrics import no_rows
 from exporter.snapshot import Allocation, AttributionHealth, Snapshot, SubjectKey
@@ -57,7 +57,7 @@ class Assembler:
         clocks: Clocks,
         process_rows: Callable[[Sequence[Process]], tuple[Sample, ...]] = no_rows,
     ) -> None:
-        self._newest = {name: NewestReadings(name, limits, clocks.wall) for name in sorted(collectors)}
+        self._states = {name: CollectorState(name, limits, clocks.wall) for name in sorted(collectors)}
         self._resource_prefixes = resource_prefixes
         self._accounting = Accounting(limits.max_age_seconds[Cadence.FAST], clocks.wall)
         self._clocks = clocks
@@ -66,59 +66,59 @@ class Assembler:
         self._edges: tuple[Allocation, ...] | None = None
         self._unmatched: dict[str, int] = {}
 
-    def take(self, event: Event) -> None:
-        """Take in one report, or other limits from now on."""
+    def apply(self, event: Event) -> None:
+        """Apply one report, or other limits from now on."""
         if isinstance(event, Limits):
-            for newest in self._newest.values():
-                newest.limits = event
+            for state in self._states.values():
+                state.limits = event
             self._accounting.max_gap_seconds = event.max_age_seconds[Cadence.FAST]
         elif isinstance(event, AttributionState):
             self._attribution = event
             self._match()
         elif isinstance(event, CallStarted):
-            self._newest[event.collector].started(event)
+            self._states[event.collector].started(event)
         elif isinstance(event, Released):
-            self._newest[event.collector].released()
+            self._states[event.collector].released()
         else:
-            newest = self._newest[event.collector]
-            before = (newest.devices, newest.partitions)
-            samples = newest.ended(event)
-            if (newest.devices, newest.partitions) != before or Cadence.SLOW in event.due:
+            state = self._states[event.collector]
+            before = (state.devices, state.partitions)
+            samples = state.ended(event)
+            if (state.devices, state.partitions) != before or Cadence.SLOW in event.due:
                 self._match()
             if event.reading is not None:
                 without_energy = frozenset(
                     gap.device_uuid for gap in event.reading.unsupported if gap.metric is catalog.ENERGY
                 )
-                self._accounting.polled(event.ended, samples, without_energy, self._edges)
+                self._accounting.add_readings(event.ended, samples, without_energy, self._edges)
 
     def snapshot(self) -> Snapshot:
         """Everything as it stands now."""
         now = self._clocks.monotonic()
-        for newest in self._newest.values():
-            newest.check_deadline(now)
-        self._accounting.handed_out(now, self._edges)
-        devices = {device.uuid: device for newest in self._newest.values() for device in newest.devices}
-        partitions = {part.uuid: part for newest in self._newest.values() for part in newest.partitions}
+        for state in self._states.values():
+            state.check_deadline(now)
+        self._accounting.add_allocations(now, self._edges)
+        devices = {device.uuid: device for state in self._states.values() for device in state.devices}
+        partitions = {part.uuid: part for state in self._states.values() for part in state.partitions}
         known = {SubjectKey(uuid) for uuid in devices} | {
             SubjectKey(p.device_uuid, p.uuid) for p in partitions.values()
         }
         self._accounting.forget(now, known)
-        live = [sample for newest in self._newest.values() for sample in newest.samples(now)]
+        live = [sample for state in self._states.values() for sample in state.samples(now)]
         live += self._accounting.samples(live)
-        processes = tuple(process for newest in self._newest.values() for process in newest.processes(now))
+        processes = tuple(process for state in self._states.values() for process in state.processes(now))
         occupancy = join.occupancy(devices.values(), partitions.values(), self._edges, self._unmatched)
         return Snapshot(
             devices=devices,
             partitions=partitions,
             samples=(*live, *occupancy),
             allocations=self._edges,
-            holder_samples=join.holder_samples(self._edges or (), live, self._accounting.held),
+            holder_samples=join.holder_samples(self._edges or (), live, self._accounting.usage),
             processes=processes,
             process_samples=self._process_rows(processes),
-            collectors=tuple(newest.health(now) for newest in self._newest.values()),
+            collectors=tuple(state.health(now) for state in self._states.values()),
             attribution=self._attribution_health(),
             unmatched=dict(self._unmatched),
-            ready=all(newest.settled for newest in self._newest.values()),
+            ready=all(state.settled for state in self._states.values()),
         )
 
     def _attribution_health(self) -> tuple[AttributionHealth, ...]:
@@ -132,10 +132,10 @@ class Assembler:
         if self._attribution is None or self._attribution.holdings is None:
             self._edges, self._unmatched = None, {}
             return
-        every = self._newest.values()
+        every = self._states.values()
         table = AliasTable(
-            (device for newest in every for device in newest.devices),
-            (part for newest in every for part in newest.partitions),
+            (device for state in every for device in state.devices),
+            (part for state in every for part in state.partitions),
         )
         edges, self._unmatched = join.match(self._attribution.holdings, table.resolve, self._resource_prefixes)
         self._edges = join.with_shares(edges, self._compute_ratios())
@@ -144,8 +144,8 @@ class Assembler:
         now = self._clocks.monotonic()
         return {
             SubjectKey(sample.device_uuid, sample.partition_uuid): sample.value
-            for newest in self._newest.values()
-            for sample in newest.samples(now)
+            for state in self._states.values()
+            for sample in state.samples(now)
             if sample.metric is catalog.COMPUTE_RATIO
         }
 
@@ -207,7 +207,7 @@ class AssemblerThread:
     def _publish(self, event: Event | None) -> None:
         try:
             if event is not None:
-                self._assembler.take(event)
+                self._assembler.apply(event)
             if isinstance(event, CallStarted):
                 return  # tells nothing yet
             self._latest.snapshot = self._assembler.snapshot()

@@ -95,7 +95,7 @@ def _daemon(
 ) -> Daemon:
     """The daemon, which SIGHUP makes read its configuration again."""
     reload = Reload(lambda: load_settings(command.flags, environ, command.file), command.file)
-    signal.signal(signal.SIGHUP, lambda *_: reload.told.set())
+    signal.signal(signal.SIGHUP, lambda *_: reload.reload_requested.set())
     return Daemon(settings, hardware, reload, release, errors)
 
 

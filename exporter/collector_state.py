@@ -35,7 +35,7 @@ class _Kept:
     samples: tuple[Sample, ...]
 
 
-class NewestReadings:
+class CollectorState:
     """What one collector said last. Used by one thread.
 
     Args:

@@ -17,10 +17,10 @@ from exporter import exposition, logs, pages
 from exporter.assembler import Assembler, AssemblerThread, Clocks, Event, Latest
 from exporter.collector_state import Limits
 from exporter.configuration.reload import Reload
-from exporter.configuration.settings import Poll, Settings
+from exporter.configuration.settings import PollSettings, Settings
 from exporter.durations import spell_duration
 from exporter.http import Server
-from exporter.inputs import Hardware, Sources, intervals
+from exporter.inputs import Hardware, Inputs, intervals
 from exporter.process_metrics import ProcessRows, no_rows
 from exporter.selfmetrics import SelfMetrics, exporter_version, process_samples
 from exporter.snapshot import CollectorHealth
@@ -28,8 +28,8 @@ from exporter.snapshot import CollectorHealth
 _log = logging.getLogger(__name__)
 
 _STOP_SECONDS = 0.5
-_LOOK_AGAIN_SECONDS = 0.02
-_LOOK_AT_CONFIGURATION_SECONDS = 0.5
+_SETTLED_CHECK_SECONDS = 0.02
+_CONFIGURATION_CHECK_SECONDS = 0.5
 
 
 @dataclass(slots=True)
@@ -72,7 +72,7 @@ def check_version_mismatch(collectors: Iterable[CollectorHealth], now: float, ti
             )
 
 
-def _limits(poll: Poll) -> Limits:
+def _limits(poll: PollSettings) -> Limits:
     ages = {cadence: every + poll.max_age for cadence, every in intervals(poll).items()}
     return Limits(deadline_seconds=poll.deadline, max_age_seconds=ages)
 
@@ -100,8 +100,8 @@ class Daemon:
         self._own = SelfMetrics(lambda: process_samples(psutil.Process()), lambda: reload.successful)
         self._clocks = Clocks(time.monotonic, time.time)
         self._node = settings.node.name or hardware.hostname
-        self._sources = Sources(settings, hardware, self._take)
-        specs = self._sources.specs
+        self._inputs = Inputs(settings, hardware, self._report)
+        specs = self._inputs.specs
         prefixes = tuple(prefix for spec in specs for prefix in spec.resource_prefixes)
         names = [spec.name for spec in specs]
         # The processes of a scenario are nobody's here.
@@ -133,8 +133,8 @@ class Daemon:
             server.start()
             fields = {"version": exporter_version(), "address": server.address}
             _log.info("accelerator-exporter serves", extra={"fields": fields})
-            while not stop.wait(_LOOK_AT_CONFIGURATION_SECONDS):
-                self._adopt(self._reload.changed(self._settings))
+            while not stop.wait(_CONFIGURATION_CHECK_SECONDS):
+                self._apply_settings(self._reload.changed(self._settings))
                 self._follow_release()
                 health = self.latest.snapshot.collectors
                 check_version_mismatch(health, time.monotonic(), self._settings.poll.version_mismatch_timeout)
@@ -147,7 +147,7 @@ class Daemon:
         """One exposition, made as soon as every collector and the kubelet have answered, failed or been late."""
         self._start()
         try:
-            while not self._settled() and not stop.wait(_LOOK_AGAIN_SECONDS):
+            while not self._settled() and not stop.wait(_SETTLED_CHECK_SECONDS):
                 pass
             snapshot = self.latest.snapshot
             return exposition.render(snapshot, self._own.samples(snapshot), exposition.Format.TEXT)
@@ -157,15 +157,15 @@ class Daemon:
     def _settled(self) -> bool:
         return self.latest.snapshot.ready and bool(self.latest.snapshot.attribution)
 
-    def _take(self, event: Event) -> None:
+    def _report(self, event: Event) -> None:
         self._assembler.report(event)
 
     def _start(self) -> None:
         self._assembler.start()
-        self._sources.start()
+        self._inputs.start()
 
     def _stop(self) -> None:
-        self._sources.stop()
+        self._inputs.stop()
         self._assembler.stop(_STOP_SECONDS)
 
     def _follow_release(self) -> None:
@@ -174,11 +174,11 @@ class Daemon:
             return
         self._released = self._release.wanted
         if self._released:
-            self._sources.release()
+            self._inputs.release()
         else:
-            self._sources.resume()
+            self._inputs.resume()
 
-    def _adopt(self, settings: Settings | None) -> None:
+    def _apply_settings(self, settings: Settings | None) -> None:
         """Change what has changed; the rest goes on undisturbed, with all its counters."""
         if settings is None:
             return
@@ -187,6 +187,6 @@ class Daemon:
             logs.configure(settings.log.level, settings.log.format, self._errors, time.monotonic)
         if settings.poll != before.poll:
             self._assembler.report(_limits(settings.poll))
-            self._sources.poll_at(settings.poll)
+            self._inputs.set_intervals(settings.poll)
         if settings.kubelet != before.kubelet:
-            self._sources.ask_kubelet(settings.kubelet)
+            self._inputs.set_kubelet(settings.kubelet)

@@ -16,7 +16,7 @@ from exporter.attribution.podresources import PodResourcesClient
 from exporter.attribution.simulated import SimulatedPods
 from exporter.attribution.watcher import KubeletWatcher
 from exporter.configuration.options import AmdBackend
-from exporter.configuration.settings import Kubelet, Poll, Settings
+from exporter.configuration.settings import KubeletSettings, PollSettings, Settings
 from exporter.poller import Poller
 
 _log = logging.getLogger(__name__)
@@ -51,7 +51,7 @@ class Hardware:
     scenario: Scenario | None = None
 
 
-def intervals(poll: Poll) -> dict[Cadence, float]:
+def intervals(poll: PollSettings) -> dict[Cadence, float]:
     """Seconds between two readings of each cadence."""
     return {
         Cadence.FAST: poll.fast_interval,
@@ -69,7 +69,7 @@ def node_of(settings: Settings, hostname: str) -> Node:
     return Node(sysfs, procfs, machine_identity(sysfs, settings.node.name, hostname), wishes)
 
 
-class Sources:
+class Inputs:
     """The pollers and the source of allocations.
 
     Args:
@@ -99,7 +99,7 @@ class Sources:
         for poller in self._pollers.values():
             poller.start()
 
-    def poll_at(self, poll: Poll) -> None:
+    def set_intervals(self, poll: PollSettings) -> None:
         """Poll at other intervals from now on."""
         for poller in self._pollers.values():
             poller.set_intervals(intervals(poll))
@@ -114,7 +114,7 @@ class Sources:
         for poller in self._pollers.values():
             poller.resume()
 
-    def ask_kubelet(self, kubelet: Kubelet) -> None:
+    def set_kubelet(self, kubelet: KubeletSettings) -> None:
         """Ask the kubelet in another way from now on; what is known stays until its first answer."""
         if self._simulated is None:
             self._allocations.stop()
@@ -132,7 +132,7 @@ class Sources:
                 fields = {"collector": name}
                 _log.warning("collector left behind: its call has not returned", extra={"fields": fields})
 
-    def _watcher(self, kubelet: Kubelet) -> KubeletWatcher:
+    def _watcher(self, kubelet: KubeletSettings) -> KubeletWatcher:
         client = PodResourcesClient(kubelet.socket, kubelet.timeout)
         return KubeletWatcher(
             client, interval_seconds=kubelet.interval, hold_seconds=kubelet.hold, publish=self._report

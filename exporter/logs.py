@@ -24,7 +24,7 @@ _SUPPRESSED = "suppressed"
 Scalar = str | int | float | bool | None
 
 
-class Level(StrEnum):
+class LogLevel(StrEnum):
     """Severities, the lowest first."""
 
     DEBUG = "debug"
@@ -33,7 +33,7 @@ class Level(StrEnum):
     ERROR = "error"
 
 
-class Format(StrEnum):
+class LogFormat(StrEnum):
     """How a line is written."""
 
     TEXT = "text"
@@ -106,7 +106,7 @@ class RateLimit(logging.Filter):
         return allowance
 
 
-def configure(level: Level, form: Format, stream: TextIO, clock: Callable[[], float]) -> None:
+def configure(level: LogLevel, form: LogFormat, stream: TextIO, clock: Callable[[], float]) -> None:
     """Send every logger's lines to one stream, in place of where they went before.
 
     Args:
@@ -117,7 +117,7 @@ def configure(level: Level, form: Format, stream: TextIO, clock: Callable[[], fl
     """
     handler = logging.StreamHandler(stream)
     handler.setLevel(level.upper())
-    handler.setFormatter(JsonFormatter() if form is Format.JSON else TextFormatter())
+    handler.setFormatter(JsonFormatter() if form is LogFormat.JSON else TextFormatter())
     handler.addFilter(RateLimit(clock))
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     logging.getLogger(_CHATTY_LOGGER).setLevel(logging.INFO)

@@ -145,7 +145,7 @@ class StatusView:
     Attributes:
         devices: By vendor and address, so that a device keeps its place when it is lost.
         collectors: By name.
-        sources: Sources of allocations; empty before the first was asked.
+        sources: Inputs of allocations; empty before the first was asked.
         unmatched: Resource and count of allocated ids that match no device.
         allocations_known: False while nobody can tell who holds what.
         ready: True once every collector has answered, failed or been late.

@@ -41,7 +41,7 @@ class ProcessUse(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Activity:
+class SlotActivity:
     """What happens in one slot in one second.
 
     Attributes:
@@ -55,10 +55,10 @@ class Activity:
     processes: tuple[ProcessUse, ...] = ()
 
 
-IDLE = Activity()
+IDLE = SlotActivity()
 
 
-class Schedule:
+class ActivitySchedule:
     """Everything that runs in a scenario, by slot.
 
     Args:
@@ -69,7 +69,7 @@ class Schedule:
         self._scenario = scenario
         self._jobs = _jobs(scenario)
 
-    def at(self, slot: Slot, second: int) -> Activity:
+    def at(self, slot: Slot, second: int) -> SlotActivity:
         """What happens in a slot.
 
         Args:
@@ -94,7 +94,7 @@ class Schedule:
             for job, load, memory in zip(running, loads, memories, strict=True)
             for pid in job.pids
         )
-        return Activity(min(1.0, sum(loads)), min(_MOST_MEMORY, sum(memories)), processes)
+        return SlotActivity(min(1.0, sum(loads)), min(_MOST_MEMORY, sum(memories)), processes)
 
 
 def _jobs(scenario: Scenario) -> Mapping[Slot, tuple[Job, ...]]:

@@ -5,8 +5,8 @@ from dataclasses import replace
 from collectors import catalog
 from collectors.simulated import families
 from collectors.simulated.profile import (
-    Activity,
     Clock,
+    EngineLoad,
     ErrorCode,
     Fabric,
     Naming,
@@ -75,7 +75,7 @@ MI300X = Profile(
         Clock("fabric", 1200 * _MEGAHERTZ, 2000 * _MEGAHERTZ),
     ),
     fans=0,
-    engines=(Activity("video", 0.04), Activity("jpeg", 0.02)),
+    engines=(EngineLoad("video", 0.04), EngineLoad("jpeg", 0.02)),
     pipes=(),
     throttle_reasons=("power", "thermal", "external"),
     pcie_generation=5,
@@ -181,7 +181,7 @@ RX7900XTX = replace(
         Clock("display", 417 * _MEGAHERTZ, 1334 * _MEGAHERTZ),
     ),
     fans=1,
-    engines=(Activity("video", 0.07),),
+    engines=(EngineLoad("video", 0.07),),
     fabric=None,
     error_codes=(),
     modes=(),

@@ -19,7 +19,7 @@ from collectors.contract import (
 )
 from collectors.metric import Cadence, Metric, Origin, Subject
 from collectors.simulated import device_rows, partition_rows
-from collectors.simulated.activity import Activity, Schedule
+from collectors.simulated.activity import ActivitySchedule, SlotActivity
 from collectors.simulated.border import checked, garbled
 from collectors.simulated.clock import ScenarioClock
 from collectors.simulated.device_rows import Values, View, memory_used
@@ -48,7 +48,7 @@ class SimulatedCollector:
         self._scenario = scenario
         self._clock = clock
         self._released = released
-        schedule = Schedule(scenario)
+        schedule = ActivitySchedule(scenario)
         self._machines = tuple(Machine(device, scenario, schedule) for device in inventory(scenario, identity))
         asked = supplied_by(scenario)
         self._unsupported = tuple(gap for machine in self._machines for gap in _gaps(machine.device, asked))
@@ -189,7 +189,9 @@ def _made(metric: Metric, values: Values, device_uuid: str, partition_uuid: str 
         yield Sample(metric, device_uuid, value, partition_uuid, own)
 
 
-def _using(activity: Activity, device_uuid: str, partition_uuid: str, usable: int, *, told: bool) -> Iterator[Process]:
+def _using(
+    activity: SlotActivity, device_uuid: str, partition_uuid: str, usable: int, *, told: bool
+) -> Iterator[Process]:
     for use in activity.processes:
         utilization = use.load if told else None
         yield Process(use.pid, device_uuid, partition_uuid, memory_used(usable, use.memory_ratio), utilization)

@@ -20,7 +20,7 @@ _BYTES = {"MiB": 1 << 20, "GiB": 1 << 30}
 _LONGEST_TEXT = 200
 
 
-class Section:
+class ScenarioSection:
     """A mapping whose keys are all known.
 
     Args:

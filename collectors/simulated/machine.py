@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from collectors import catalog, labels
 from collectors.metric import Metric
-from collectors.simulated.activity import IDLE, Activity, Schedule
+from collectors.simulated.activity import IDLE, ActivitySchedule, SlotActivity
 from collectors.simulated.inventory import SimulatedDevice
 from collectors.simulated.profile import Profile
 from collectors.simulated.scenario import Incident, Scenario, Slot, Trouble
@@ -52,8 +52,8 @@ class Second:
     """
 
     lost: bool
-    whole: Activity
-    partitions: tuple[Activity, ...]
+    whole: SlotActivity
+    partitions: tuple[SlotActivity, ...]
     watts: float
     throttled: frozenset[str]
     corrected_per_second: float
@@ -70,7 +70,7 @@ class Machine:
         schedule: What runs on it.
     """
 
-    def __init__(self, device: SimulatedDevice, scenario: Scenario, schedule: Schedule) -> None:
+    def __init__(self, device: SimulatedDevice, scenario: Scenario, schedule: ActivitySchedule) -> None:
         self.device = device
         self._scenario = scenario
         self._schedule = schedule
@@ -210,10 +210,10 @@ def _pcie_bytes(profile: Profile) -> float:
     return _PCIE_LANE_BYTES[profile.pcie_generation] * profile.pcie_width * _PCIE_LOADED_RATIO
 
 
-def _sum(device: SimulatedDevice, slices: tuple[Activity, ...]) -> Activity:
+def _sum(device: SimulatedDevice, slices: tuple[SlotActivity, ...]) -> SlotActivity:
     """The device as its partitions use it."""
     usable = device.profile.memory_bytes - device.profile.reserved_bytes
     pairs = tuple(zip(device.partitions, slices, strict=True))
     load = sum(part.plan.compute_ratio * activity.load for part, activity in pairs)
     memory = sum(part.plan.memory_bytes * activity.memory_ratio for part, activity in pairs)
-    return Activity(min(1.0, load), min(1.0, memory / usable))
+    return SlotActivity(min(1.0, load), min(1.0, memory / usable))

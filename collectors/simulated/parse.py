@@ -7,7 +7,7 @@ from pathlib import Path
 from collectors import labels
 from collectors.simulated import fields, parse_devices
 from collectors.simulated.document import Node, read_document
-from collectors.simulated.fields import Section
+from collectors.simulated.fields import ScenarioSection
 from collectors.simulated.parse_load import LONGEST_SECONDS
 from collectors.simulated.parse_pods import Frame, pods_of, until_of
 from collectors.simulated.scenario import DevicePlan, Incident, Scenario, Trouble
@@ -47,7 +47,7 @@ def parse_scenario(text: str, name: str, folder: Path) -> Scenario:
     Raises:
         ScenarioError: Any of it is not as it should be.
     """
-    section = Section(read_document(text, name), _KEYS, "a scenario")
+    section = ScenarioSection(read_document(text, name), _KEYS, "a scenario")
     description = section.need("description", fields.text)
     repeat = section.get("repeat", fields.whole(1, LONGEST_SECONDS), None)
     devices = section.need("devices", parse_devices.reader(folder))
@@ -66,7 +66,7 @@ def parse_scenario(text: str, name: str, folder: Path) -> Scenario:
 
 def _incident(node: Node, devices: tuple[DevicePlan, ...], repeat: int | None) -> Incident:
     every = dict.fromkeys(key for keys in _FAULT_KEYS.values() for key in keys)
-    section = Section(node, ("kind", "at", *every), "a fault")
+    section = ScenarioSection(node, ("kind", "at", *every), "a fault")
     trouble = Trouble(section.need("kind", fields.one_of("kind", [trouble.value for trouble in Trouble])))
     _check_keys(section, trouble, tuple(every))
     since = section.need("at", fields.whole(0, LONGEST_SECONDS))
@@ -90,7 +90,7 @@ def _incident(node: Node, devices: tuple[DevicePlan, ...], repeat: int | None) -
     )
 
 
-def _check_keys(section: Section, trouble: Trouble, every: tuple[str, ...]) -> None:
+def _check_keys(section: ScenarioSection, trouble: Trouble, every: tuple[str, ...]) -> None:
     known = _FAULT_KEYS[trouble]
     for key in every:
         if key in section and key not in known:
@@ -99,7 +99,7 @@ def _check_keys(section: Section, trouble: Trouble, every: tuple[str, ...]) -> N
             raise section.complain("kind", f"{trouble} needs {key}")
 
 
-def _check_code(section: Section, code: str, befallen: list[DevicePlan]) -> None:
+def _check_code(section: ScenarioSection, code: str, befallen: list[DevicePlan]) -> None:
     for device in befallen:
         codes = [known.code for known in device.profile.error_codes]
         if code not in codes:

@@ -8,7 +8,7 @@ from pathlib import Path
 from collectors import catalog
 from collectors.simulated import fields, profiles
 from collectors.simulated.document import Node
-from collectors.simulated.fields import Reader, Section
+from collectors.simulated.fields import Reader, ScenarioSection
 from collectors.simulated.parse_load import WORK_KEYS, work_of
 from collectors.simulated.profile import Profile, Scheme
 from collectors.simulated.scenario import DevicePlan, PartitionPlan, Work
@@ -61,7 +61,7 @@ def reader(folder: Path) -> Reader[tuple[DevicePlan, ...]]:
 
 
 def _group(node: Node, folder: Path) -> tuple[DevicePlan, ...]:
-    section = Section(node, _DEVICE_KEYS, "a group of like devices")
+    section = ScenarioSection(node, _DEVICE_KEYS, "a group of like devices")
     profile = _profile(section)
     work = work_of(section, folder, Work())
     groups = section.get(
@@ -78,7 +78,7 @@ def _group(node: Node, folder: Path) -> tuple[DevicePlan, ...]:
     return tuple(DevicePlan(profile, work, position, partitions) for position in range(count))
 
 
-def _profile(section: Section) -> Profile:
+def _profile(section: ScenarioSection) -> Profile:
     base = _PROFILES[section.need("profile", fields.one_of("profile", _PROFILES))]
     profile = replace(
         base,
@@ -105,7 +105,7 @@ def _profile(section: Section) -> Profile:
 
 
 def _partitions(node: Node, folder: Path, profile: Profile) -> tuple[tuple[PartitionPlan, Fraction], ...]:
-    section = Section(node, _PARTITION_KEYS, "a group of like partitions")
+    section = ScenarioSection(node, _PARTITION_KEYS, "a group of like partitions")
     name = section.need("profile", fields.matching(r"[a-z0-9][a-z0-9._+-]{0,40}", "a name such as 1g.10gb"))
     compute = section.need("compute", fields.fraction)
     resource = profile.naming.partition_resource.format(profile=name.replace("+", "."))
@@ -119,7 +119,7 @@ def _partitions(node: Node, folder: Path, profile: Profile) -> tuple[tuple[Parti
 
 
 def _check_partitions(
-    section: Section, profile: Profile, partitions: tuple[PartitionPlan, ...], compute: Fraction | int
+    section: ScenarioSection, profile: Profile, partitions: tuple[PartitionPlan, ...], compute: Fraction | int
 ) -> None:
     if len(partitions) > MOST_PARTITIONS:
         raise section.complain("partitions", f"found {len(partitions)}, expected at most {MOST_PARTITIONS}")

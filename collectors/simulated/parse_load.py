@@ -8,7 +8,7 @@ from pathlib import Path
 from collectors.simulated import fields
 from collectors.simulated.document import Node, Scalar, read_text
 from collectors.simulated.error import ScenarioError, shown
-from collectors.simulated.fields import Reader, Section
+from collectors.simulated.fields import Reader, ScenarioSection
 from collectors.simulated.load import Constant, Load, Shape, Sine, Square, Trace
 from collectors.simulated.scenario import Work
 
@@ -29,7 +29,7 @@ _KEYS: Mapping[str, tuple[str, ...]] = {
 }
 
 
-def work_of(section: Section, folder: Path, default: Work) -> Work:
+def work_of(section: ScenarioSection, folder: Path, default: Work) -> Work:
     """What the keys of `WORK_KEYS` in a section say.
 
     Args:
@@ -55,7 +55,7 @@ def reader(folder: Path) -> Reader[Load]:
         if isinstance(node, Scalar):
             return Load(Constant(_RATIO(node)))
         every = ("shape", "stagger", *dict.fromkeys(key for keys in _KEYS.values() for key in keys))
-        section = Section(node, every, "a number from 0 to 1, or a shape with its keys")
+        section = ScenarioSection(node, every, "a number from 0 to 1, or a shape with its keys")
         shape = section.need("shape", fields.one_of("shape", _KEYS))
         for key in every[2:]:
             if key in section and key not in _KEYS[shape]:
@@ -65,22 +65,22 @@ def reader(folder: Path) -> Reader[Load]:
     return read
 
 
-def _low_and_high(section: Section) -> tuple[float, float]:
+def _low_and_high(section: ScenarioSection) -> tuple[float, float]:
     low, high = section.need("low", _RATIO), section.need("high", _RATIO)
     if low > high:
         raise section.complain("low", f"found {low:g}, expected at most high, which is {high:g}")
     return low, high
 
 
-def _sine(section: Section, _folder: Path) -> Shape:
+def _sine(section: ScenarioSection, _folder: Path) -> Shape:
     return Sine(*_low_and_high(section), section.need("period", _PERIOD))
 
 
-def _square(section: Section, _folder: Path) -> Shape:
+def _square(section: ScenarioSection, _folder: Path) -> Shape:
     return Square(*_low_and_high(section), section.need("period", _PERIOD), section.get("duty", _RATIO, 0.5))
 
 
-def _trace(section: Section, folder: Path) -> Shape:
+def _trace(section: ScenarioSection, folder: Path) -> Shape:
     expected = "the name of a CSV file in the scenario's own folder"
     name = section.need("file", fields.matching(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}", expected))
     if not (folder / name).exists():
@@ -88,7 +88,7 @@ def _trace(section: Section, folder: Path) -> Shape:
     return read_trace(folder / name)
 
 
-_SHAPES: Mapping[str, Callable[[Section, Path], Shape]] = {"sine": _sine, "square": _square, "trace": _trace}
+_SHAPES: Mapping[str, Callable[[ScenarioSection, Path], Shape]] = {"sine": _sine, "square": _square, "trace": _trace}
 
 
 def read_trace(path: Path) -> Trace:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from collectors.simulated import fields
 from collectors.simulated.document import Items, Node, Scalar
 from collectors.simulated.error import ScenarioError, shown
-from collectors.simulated.fields import Section
+from collectors.simulated.fields import ScenarioSection
 from collectors.simulated.load import Constant, Load
 from collectors.simulated.parse_devices import RESOURCE
 from collectors.simulated.parse_load import LONGEST_SECONDS, WORK_KEYS, work_of
@@ -57,7 +57,7 @@ def pods_of(node: Node, frame: Frame) -> tuple[PodPlan, ...]:
     return pods
 
 
-def until_of(section: Section, since: int, until: int | None, key: str, repeat: int | None) -> int | None:
+def until_of(section: ScenarioSection, since: int, until: int | None, key: str, repeat: int | None) -> int | None:
     """Check that something begins before it ends, and within the period that is repeated.
 
     Args:
@@ -75,7 +75,7 @@ def until_of(section: Section, since: int, until: int | None, key: str, repeat: 
 
 
 def _pods(node: Node, frame: Frame) -> tuple[PodPlan, ...]:
-    section = Section(node, _POD_KEYS, "a pod")
+    section = ScenarioSection(node, _POD_KEYS, "a pod")
     since = section.get("from", fields.whole(0, LONGEST_SECONDS), 0)
     until = section.get("until", fields.whole(1, LONGEST_SECONDS), None)
     until_of(section, since, until, "until" if until is not None else "from", frame.repeat)
@@ -101,7 +101,7 @@ def _narrowed(container: ContainerPlan, slot: Slot) -> ContainerPlan:
 
 
 def _container(node: Node, frame: Frame) -> ContainerPlan:
-    section = Section(node, _CONTAINER_KEYS, "a container")
+    section = ScenarioSection(node, _CONTAINER_KEYS, "a container")
     devices = section.get("devices", lambda item: _devices(item, frame.devices), ())
     partitions = section.get("partitions", lambda item: _partitions(item, frame.devices), ())
     slots = tuple(sorted({*devices, *partitions}))

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from collectors import catalog
 from collectors.metric import Metric
-from collectors.simulated.activity import Activity
+from collectors.simulated.activity import SlotActivity
 from collectors.simulated.device_rows import LOAD_ROWS, Values, alone, memory_used
 from collectors.simulated.inventory import SimulatedPartition, gpu_instance
 from collectors.simulated.profile import Profile, Scheme
@@ -23,7 +23,7 @@ class PartitionView:
 
     profile: Profile
     partition: SimulatedPartition
-    activity: Activity
+    activity: SlotActivity
 
 
 def _info(view: PartitionView) -> Values:

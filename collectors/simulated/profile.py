@@ -31,7 +31,7 @@ class Clock(NamedTuple):
     max_hertz: float
 
 
-class Activity(NamedTuple):
+class EngineLoad(NamedTuple):
     """An engine or pipe, and how active it is under full load, 0 to 1."""
 
     name: str
@@ -143,8 +143,8 @@ class Profile:
     limits: tuple[TemperatureLimit, ...]
     clocks: tuple[Clock, ...]
     fans: int
-    engines: tuple[Activity, ...]
-    pipes: tuple[Activity, ...]
+    engines: tuple[EngineLoad, ...]
+    pipes: tuple[EngineLoad, ...]
     throttle_reasons: tuple[str, ...]
     pcie_generation: int
     pcie_width: int

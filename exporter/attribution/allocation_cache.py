@@ -1,9 +1,9 @@
 """Which of the kubelet's answers to believe, and for how long. No I/O, no clock of its own."""
 
-from exporter.attribution.holding import Answer, Holding
+from exporter.attribution.holding import Holding, PodResourcesList
 
 
-class HeldMap:
+class AllocationCache:
     """The map of who holds what, held for a bounded time through silence and through suspect answers.
 
     A restarted kubelet answers before it knows its pods again. An answer is therefore suspect if it comes within
@@ -25,14 +25,14 @@ class HeldMap:
     def __init__(self, hold_seconds: float, suspect_seconds: float) -> None:
         self._hold_seconds = hold_seconds
         self._suspect_seconds = suspect_seconds
-        self._newest: Answer | None = None
+        self._newest: PodResourcesList | None = None
         self._answered_at = 0.0
         self._reconnected_at: float | None = None
-        self._good = Answer(frozenset(), ())
+        self._good = PodResourcesList(frozenset(), ())
         self._suspect_since: float | None = None
         self._lapsed = False  # the good answer was given up before the first suspect one came
 
-    def answered(self, answer: Answer, now: float, *, reconnected: bool) -> None:
+    def answered(self, answer: PodResourcesList, now: float, *, reconnected: bool) -> None:
         """Take in an answer.
 
         Args:
@@ -66,7 +66,7 @@ class HeldMap:
             ends.append(self._suspect_since + self._suspect_seconds)
         return min((end for end in ends if end > now), default=None)
 
-    def _is_suspect(self, answer: Answer, now: float) -> bool:
+    def _is_suspect(self, answer: PodResourcesList, now: float) -> bool:
         if self._reconnected_at is None or now - self._reconnected_at >= self._suspect_seconds:
             return False
         if self._suspect_since is not None and now - self._suspect_since >= self._suspect_seconds:
@@ -75,7 +75,7 @@ class HeldMap:
         return 2 * len(known & answer.pods) < len(known)
 
 
-def _merged(good: Answer, suspect: Answer) -> tuple[Holding, ...]:
+def _merged(good: PodResourcesList, suspect: PodResourcesList) -> tuple[Holding, ...]:
     """What the listed pods hold, and what the others held that is not in other hands now."""
     taken = {(holding.resource, holding.device_id) for holding in suspect.holdings}
     kept = (

@@ -52,7 +52,7 @@ class Reply:
         self._grpc_status: str | None = None
         self._grpc_message = ""
 
-    def take(self, event: Event) -> None:
+    def receive(self, event: Event) -> None:
         """Take in one event of the call's stream; events of no concern to an answer are ignored.
 
         Raises:

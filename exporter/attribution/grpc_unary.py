@@ -229,7 +229,7 @@ class UnaryChannel:
                 if isinstance(event, ConnectionTerminated) and not reply.ended:
                     raise ConnectionLostError("the peer is closing the connection")
                 if getattr(event, "stream_id", None) == stream and not reply.ended:
-                    reply.take(event)
+                    reply.receive(event)
         return reply.message()
 
     def _connected(self, limit: _Limit) -> _Connection:

@@ -27,7 +27,7 @@ class Holding:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class PodResourcesList:
     """One whole answer of the kubelet.
 
     Attributes:

@@ -8,7 +8,7 @@ from collectors import catalog
 from collectors.contract import Device, Partition, Sample
 from collectors.metric import Metric
 from exporter import families
-from exporter.accounting import Held
+from exporter.accounting import UsageCounters
 from exporter.attribution.device_ids import only_monitors
 from exporter.attribution.holding import Holding
 from exporter.snapshot import Allocation, Container, HolderSample, SubjectKey
@@ -110,14 +110,14 @@ def occupancy(
 
 
 def holder_samples(
-    edges: Iterable[Allocation], live: Iterable[Sample], held: Callable[[Container, SubjectKey], Held]
+    edges: Iterable[Allocation], live: Iterable[Sample], usage: Callable[[Container, SubjectKey], UsageCounters]
 ) -> tuple[HolderSample, ...]:
     """Every value about containers and allocations.
 
     Args:
         edges: Who holds what, with shares.
         live: The samples of devices and partitions that are served now, counters of ours included.
-        held: What a container has used of a subject so far.
+        usage: What a container has used of a subject so far.
     """
     by_subject: dict[SubjectKey, dict[Metric, float]] = defaultdict(dict)
     for sample in live:
@@ -125,31 +125,31 @@ def holder_samples(
             by_subject[SubjectKey(sample.device_uuid, sample.partition_uuid)][sample.metric] = sample.value
     samples: list[HolderSample] = []
     for edge in edges:
-        usage = held(edge.container, edge.subject)
+        counters = usage(edge.container, edge.subject)
         values: list[tuple[Metric, float, tuple[str, ...]]] = [
             (families.ALLOCATION_INFO, 1.0, (edge.resource, edge.source, edge.claim)),
         ]
         if edge.share_ratio is not None:
             values += (
                 (families.ALLOCATION_SHARE, edge.share_ratio, ()),
-                (families.ALLOCATION_DEVICE_SECONDS, usage.device_seconds, ()),
+                (families.ALLOCATION_DEVICE_SECONDS, counters.device_seconds, ()),
             )
         if edge.sole:
-            values += ((row, value, ()) for row, value in _used(by_subject.get(edge.subject, {}), usage))
+            values += ((row, value, ()) for row, value in _used(by_subject.get(edge.subject, {}), counters))
         samples += (HolderSample(row, edge.container, edge.subject, value, own) for row, value, own in values)
     return tuple(samples)
 
 
-def _used(now: Mapping[Metric, float], usage: Held) -> list[tuple[Metric, float]]:
+def _used(now: Mapping[Metric, float], counters: UsageCounters) -> list[tuple[Metric, float]]:
     """What a sole holder uses: the subject's readings of now, and its own counters while their input is known."""
     values = [(row, now[source]) for source, row in _MEASURED.items() if source in now]
     if catalog.UTILIZATION in now:
         values += (
-            (families.CONTAINER_BUSY_SECONDS, usage.busy_seconds),
-            (families.CONTAINER_OBSERVED_SECONDS, usage.observed_seconds),
+            (families.CONTAINER_BUSY_SECONDS, counters.busy_seconds),
+            (families.CONTAINER_OBSERVED_SECONDS, counters.observed_seconds),
         )
-        if usage.last_active is not None:
-            values.append((families.CONTAINER_LAST_ACTIVE, usage.last_active))
+        if counters.last_active is not None:
+            values.append((families.CONTAINER_LAST_ACTIVE, counters.last_active))
     if catalog.ENERGY in now:
-        values.append((families.CONTAINER_ENERGY, usage.energy_joules))
+        values.append((families.CONTAINER_ENERGY, counters.energy_joules))
     return values

@@ -9,7 +9,7 @@ from pathlib import Path
 from google.protobuf.message import DecodeError
 
 from exporter.attribution.grpc_unary import UnaryChannel
-from exporter.attribution.holding import Answer, Holding
+from exporter.attribution.holding import Holding, PodResourcesList
 from exporter.attribution.proto.podresources_pb2 import ListPodResourcesRequest, ListPodResourcesResponse
 from exporter.attribution.rpc_error import ConnectError, DeadlineError, RpcError, StatusError, TooLargeError
 
@@ -65,7 +65,7 @@ class PodResourcesClient:
         """How many connections have been made so far: a `list` during which it rose may speak to a new kubelet."""
         return self._channel.connections
 
-    def list(self) -> Answer:
+    def list(self) -> PodResourcesList:
         """Every pod the kubelet lists, and what the containers hold of device plugins.
 
         Raises:
@@ -101,14 +101,14 @@ class PodResourcesClient:
         self._sleep(wait)
         return self._channel.call(_LIST, request, ends - self._clock())
 
-    def _answer(self, response: ListPodResourcesResponse) -> Answer:
+    def _answer(self, response: ListPodResourcesResponse) -> PodResourcesList:
         if _has_too_many_entries(response):
             raise KubeletError(
                 f"{self._path} lists more than {_MOST_ENTRIES} pods, containers and device ids: "
                 "see that it is the kubelet that listens there"
             )
         pods = frozenset((pod.namespace, pod.name) for pod in response.pod_resources)
-        return Answer(pods, tuple(sorted(set(_holdings(response)))))
+        return PodResourcesList(pods, tuple(sorted(set(_holdings(response)))))
 
     def _explained(self, error: RpcError) -> KubeletError:
         if isinstance(error, ConnectError):

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Protocol
 
-from exporter.attribution.allocation_cache import HeldMap
-from exporter.attribution.holding import Answer, Holding
+from exporter.attribution.allocation_cache import AllocationCache
+from exporter.attribution.holding import Holding, PodResourcesList
 from exporter.attribution.podresources import KubeletError, SocketAbsentError
 
 _log = logging.getLogger(__name__)
@@ -39,7 +39,7 @@ class AttributionState:
     source: str = "podresources"
 
 
-class Kubelet(Protocol):
+class KubeletClient(Protocol):
     """What the watcher needs of a client; `PodResourcesClient` is the real one."""
 
     @property
@@ -47,7 +47,7 @@ class Kubelet(Protocol):
         """How many connections have been made so far."""
         ...
 
-    def list(self) -> Answer:
+    def list(self) -> PodResourcesList:
         """One whole answer, within a bounded time.
 
         Raises:
@@ -72,7 +72,7 @@ class _Outcome:
 
     at: float
     connections: int
-    result: Answer | Exception
+    result: PodResourcesList | Exception
 
 
 class KubeletWatcher:
@@ -91,7 +91,7 @@ class KubeletWatcher:
 
     def __init__(
         self,
-        client: Kubelet,
+        client: KubeletClient,
         *,
         interval_seconds: float,
         hold_seconds: float,
@@ -104,7 +104,7 @@ class KubeletWatcher:
         self._publish = publish
         self._monotonic = monotonic
         self._wall = wall
-        self._held = HeldMap(hold_seconds, min(hold_seconds, _SUSPECT_SECONDS))
+        self._cache = AllocationCache(hold_seconds, min(hold_seconds, _SUSPECT_SECONDS))
         self._connections = 0
         self._health: _Health | None = None
         self._published: AttributionState | None = None
@@ -134,7 +134,7 @@ class KubeletWatcher:
         while not self._stop.is_set():
             result = self._call()
             self._outcomes.put(_Outcome(self._monotonic(), self._client.connections, result))
-            if isinstance(result, Answer):
+            if isinstance(result, PodResourcesList):
                 failures = 0
                 pause = self._interval_seconds
             else:
@@ -142,7 +142,7 @@ class KubeletWatcher:
                 failures = min(failures + 1, 16)
             self._stop.wait(pause)
 
-    def _call(self) -> Answer | Exception:
+    def _call(self) -> PodResourcesList | Exception:
         try:
             return self._client.list()
         except Exception as error:  # noqa: BLE001 - a bug must cost one answer, not the thread; it is logged with its trace
@@ -151,7 +151,7 @@ class KubeletWatcher:
     def _keep_map(self) -> None:
         while True:
             now = self._monotonic()
-            changes_at = self._held.changes_at(now)
+            changes_at = self._cache.changes_at(now)
             try:
                 outcome = self._outcomes.get(timeout=None if changes_at is None else changes_at - now)
             except queue.Empty:
@@ -159,34 +159,34 @@ class KubeletWatcher:
             else:
                 if outcome is None:  # stopped
                     return
-                self._take(outcome)
+                self._record(outcome)
             self._publish_change()
 
-    def _take(self, outcome: _Outcome) -> None:
-        if isinstance(outcome.result, Answer):
+    def _record(self, outcome: _Outcome) -> None:
+        if isinstance(outcome.result, PodResourcesList):
             reconnected = outcome.connections != self._connections
             self._connections = outcome.connections
-            self._held.answered(outcome.result, outcome.at, reconnected=reconnected)
+            self._cache.answered(outcome.result, outcome.at, reconnected=reconnected)
             self._last_success = self._wall()
-            self._tell_success(outcome.result)
+            self._record_success(outcome.result)
         else:
-            self._tell_failure(outcome.result)
+            self._record_failure(outcome.result)
 
     def _publish_change(self) -> None:
         if self._health is None:
             return
-        holdings = self._held.current(self._monotonic())
+        holdings = self._cache.current(self._monotonic())
         state = AttributionState(holdings, self._health is _Health.UP, self._last_success)
         if state != self._published:
             self._published = state
             self._publish(state)
 
-    def _tell_success(self, answer: Answer) -> None:
+    def _record_success(self, answer: PodResourcesList) -> None:
         if self._health is not _Health.UP:
             _log.info("the kubelet answers: pods %d, held device ids %d", len(answer.pods), len(answer.holdings))
         self._health = _Health.UP
 
-    def _tell_failure(self, error: Exception) -> None:
+    def _record_failure(self, error: Exception) -> None:
         """One line for each change: also when a socket that was absent is there and fails, but not the reverse."""
         before = self._health
         if before is None and isinstance(error, SocketAbsentError):

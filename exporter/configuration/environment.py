@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 
 from exporter.configuration.errors import ConfigError, unknown
-from exporter.configuration.options import ENVIRONMENT_PREFIX, OPTIONS, Given
+from exporter.configuration.options import ENVIRONMENT_PREFIX, OPTIONS, RawOption
 
 # A Service called accelerator-exporter, or accelerator-exporter-anything, gives every container of its namespace
 # variables under our own prefix: _SERVICE_HOST, _SERVICE_PORT, _SERVICE_PORT_METRICS, _PORT, _PORT_9410_TCP ...
@@ -15,7 +15,7 @@ _SERVICE_VARIABLE = re.compile(
 _SERVICE_URL = re.compile(r"(tcp|udp|sctp)://.*")
 
 
-def read_environment(environ: Mapping[str, str]) -> dict[str, Given]:
+def read_environment(environ: Mapping[str, str]) -> dict[str, RawOption]:
     """The values that the exporter's own environment variables give, by key.
 
     Raises:
@@ -25,16 +25,16 @@ def read_environment(environ: Mapping[str, str]) -> dict[str, Given]:
     values = {}
     for name, text in environ.items():
         if name in options:
-            values[options[name].key] = Given(text, name)
+            values[options[name].key] = RawOption(text, name)
         elif name.startswith(ENVIRONMENT_PREFIX) and not _is_of_a_service(name, text):
             raise ConfigError(unknown(name, "environment variable", options, ENVIRONMENT_PREFIX))
     return values
 
 
-def read_defaults(environ: Mapping[str, str]) -> dict[str, Given]:
+def read_defaults(environ: Mapping[str, str]) -> dict[str, RawOption]:
     """The defaults that variables of other owners supply, such as the node's name, by key; not those left empty."""
     return {
-        option.key: Given(environ[option.default_variable], option.default_variable)
+        option.key: RawOption(environ[option.default_variable], option.default_variable)
         for option in OPTIONS
         if option.default_variable and environ.get(option.default_variable)
     }

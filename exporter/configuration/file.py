@@ -12,7 +12,7 @@ import yaml
 from collectors.text_file import NotRegularError, TextError, read_text
 from collectors.yaml_events import children, line_of, one_document
 from exporter.configuration.errors import ConfigError, shown, unknown
-from exporter.configuration.options import OPTIONS, SECTIONS, Given
+from exporter.configuration.options import OPTIONS, SECTIONS, RawOption
 
 _TAG_PREFIX = "tag:yaml.org,2002:"
 _MISREAD = {
@@ -23,7 +23,7 @@ _MISREAD = {
 }
 
 
-def read_config_file(path: Path) -> dict[str, Given]:
+def read_config_file(path: Path) -> dict[str, RawOption]:
     """The values in a configuration file, by key.
 
     Raises:
@@ -50,11 +50,11 @@ class _Walk:
         self._events = events
         self._resolver = yaml.resolver.Resolver()
 
-    def values(self) -> dict[str, Given]:
+    def values(self) -> dict[str, RawOption]:
         root = next(self._events, None)
         return {} if root is None or self._is_empty(root) else dict(self._sections(root))
 
-    def _sections(self, event: yaml.Event) -> Iterator[tuple[str, Given]]:
+    def _sections(self, event: yaml.Event) -> Iterator[tuple[str, RawOption]]:
         if not isinstance(event, yaml.MappingStartEvent):
             raise ConfigError(f"{self._place(event)}: found {_found(event)}, expected a mapping of sections")
         sections = [section.name for section in SECTIONS]
@@ -65,14 +65,14 @@ class _Walk:
             elif not self._is_empty(value):
                 raise ConfigError(f"{place}: found {_found(value)}, expected a mapping of its options")
 
-    def _options(self, section: str) -> Iterator[tuple[str, Given]]:
+    def _options(self, section: str) -> Iterator[tuple[str, RawOption]]:
         options = {option.key: option for option in OPTIONS if option.section == section}
         for key, place in self._keys(f"{section}.", options):
             value = next(self._events)
             if not isinstance(value, yaml.ScalarEvent) or self._is_empty(value):
                 found = "nothing" if self._is_empty(value) else _found(value)
                 raise ConfigError(f"{place}: found {found}, expected {options[key].kind.expected}")
-            yield key, Given(value.value, place, self._misread(value))
+            yield key, RawOption(value.value, place, self._misread(value))
 
     def _keys(self, prefix: str, known: Collection[str]) -> Iterator[tuple[str, str]]:
         """Each key of the mapping that has begun, prefixed, and its place. The value's events come next."""

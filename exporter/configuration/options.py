@@ -18,13 +18,13 @@ from exporter.configuration.value_types import (
     choice,
     duration,
 )
-from exporter.logs import Format, Level
+from exporter.logs import LogFormat, LogLevel
 
 ENVIRONMENT_PREFIX = "ACCELERATOR_EXPORTER_"
 
 
 @dataclass(frozen=True, slots=True)
-class Given:
+class RawOption:
     """A value that somebody gave for an option.
 
     Attributes:
@@ -80,7 +80,7 @@ class Option(Generic[T_co]):
         """The environment variable, `ACCELERATOR_EXPORTER_WEB_LISTEN_ADDRESS`."""
         return ENVIRONMENT_PREFIX + self.key.replace(".", "_").upper()
 
-    def value(self, given: Given) -> T_co:
+    def value(self, given: RawOption) -> T_co:
         """The value that a given text stands for.
 
         Raises:
@@ -152,9 +152,11 @@ LISTEN_ADDRESS = Option(
     "Address to listen on. Without a host, every address of the machine; port 0 takes a free one.",
 )
 TELEMETRY_PATH = Option("web.telemetry_path", URL_PATH, "/metrics", "Path under which the metrics are served.")
-LOG_LEVEL = Option("log.level", choice(Level), "info", "Lines of this severity and above are written.", reloadable=True)
+LOG_LEVEL = Option(
+    "log.level", choice(LogLevel), "info", "Lines of this severity and above are written.", reloadable=True
+)
 LOG_FORMAT = Option(
-    "log.format", choice(Format), "text", "text: one line of key=value. json: one object a line.", reloadable=True
+    "log.format", choice(LogFormat), "text", "text: one line of key=value. json: one object a line.", reloadable=True
 )
 SYSFS = Option("path.sysfs", DIRECTORY, "/sys", "Where the host's sysfs is mounted.")
 PROCFS = Option("path.procfs", DIRECTORY, "/proc", "Where the host's procfs is mounted.")

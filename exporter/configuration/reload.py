@@ -23,14 +23,14 @@ class _Signature(NamedTuple):
 
 
 class Reload:
-    """Watches the configuration. Used by one thread, except for `told`.
+    """Watches the configuration. Used by one thread, except for `reload_requested`.
 
     Args:
         load: Reads flags, environment and file as at the start.
         file: The configuration file, if there is one.
 
     Attributes:
-        told: Set by anybody to have the configuration read again.
+        reload_requested: Set by anybody to have the configuration read again.
         successful: True while the configuration in force is the one last read.
     """
 
@@ -38,7 +38,7 @@ class Reload:
         self._load = load
         self._file = file
         self._seen = self._signature()
-        self.told = threading.Event()
+        self.reload_requested = threading.Event()
         self.successful = True
 
     def changed(self, current: Settings) -> Settings | None:
@@ -48,10 +48,10 @@ class Reload:
             current: The settings in force.
         """
         signature = self._signature()
-        if signature == self._seen and not self.told.is_set():
+        if signature == self._seen and not self.reload_requested.is_set():
             return None
         self._seen = signature
-        self.told.clear()
+        self.reload_requested.clear()
         try:
             settings = self._load()
             _refuse_fixed(current, settings)

@@ -9,14 +9,14 @@ from exporter.configuration import options
 from exporter.configuration.environment import read_defaults, read_environment
 from exporter.configuration.errors import ConfigError, shown
 from exporter.configuration.file import read_config_file
-from exporter.configuration.options import AmdBackend, Given, Option
-from exporter.logs import Format, Level
+from exporter.configuration.options import AmdBackend, Option, RawOption
+from exporter.logs import LogFormat, LogLevel
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class Web:
+class WebSettings:
     """The HTTP server.
 
     Attributes:
@@ -29,7 +29,7 @@ class Web:
 
 
 @dataclass(frozen=True, slots=True)
-class Log:
+class LogSettings:
     """Log lines.
 
     Attributes:
@@ -37,12 +37,12 @@ class Log:
         format: How a line is written.
     """
 
-    level: Level
-    format: Format
+    level: LogLevel
+    format: LogFormat
 
 
 @dataclass(frozen=True, slots=True)
-class Mounts:
+class PathSettings:
     """Where the host's kernel file systems are.
 
     Attributes:
@@ -55,7 +55,7 @@ class Mounts:
 
 
 @dataclass(frozen=True, slots=True)
-class NodeName:
+class NodeSettings:
     """The machine.
 
     Attributes:
@@ -66,7 +66,7 @@ class NodeName:
 
 
 @dataclass(frozen=True, slots=True)
-class Kubelet:
+class KubeletSettings:
     """The kubelet's PodResources API.
 
     Attributes:
@@ -83,7 +83,7 @@ class Kubelet:
 
 
 @dataclass(frozen=True, slots=True)
-class Poll:
+class PollSettings:
     """How the hardware is read.
 
     Attributes:
@@ -104,7 +104,7 @@ class Poll:
 
 
 @dataclass(frozen=True, slots=True)
-class Amd:
+class AmdSettings:
     """How AMD GPUs are read.
 
     Attributes:
@@ -115,7 +115,7 @@ class Amd:
 
 
 @dataclass(frozen=True, slots=True)
-class Collect:
+class CollectSettings:
     """Readings beyond the usual ones.
 
     Attributes:
@@ -135,14 +135,14 @@ class Collect:
 class Settings:
     """All of them; a field for each section of the option table."""
 
-    web: Web
-    log: Log
-    path: Mounts
-    node: NodeName
-    kubelet: Kubelet
-    poll: Poll
-    amd: Amd
-    collect: Collect
+    web: WebSettings
+    log: LogSettings
+    path: PathSettings
+    node: NodeSettings
+    kubelet: KubeletSettings
+    poll: PollSettings
+    amd: AmdSettings
+    collect: CollectSettings
 
 
 def load_settings(flags: Mapping[str, str], environ: Mapping[str, str], file: Path | None) -> Settings:
@@ -163,7 +163,11 @@ def load_settings(flags: Mapping[str, str], environ: Mapping[str, str], file: Pa
             read_defaults(environ),
             {} if file is None else read_config_file(file),
             read_environment(environ),
-            {option.key: Given(flags[option.key], option.flag) for option in options.OPTIONS if option.key in flags},
+            {
+                option.key: RawOption(flags[option.key], option.flag)
+                for option in options.OPTIONS
+                if option.key in flags
+            },
         )
     )
     settings = _settings(given)
@@ -175,15 +179,17 @@ def load_settings(flags: Mapping[str, str], environ: Mapping[str, str], file: Pa
 class _Sources:
     """What was given, by key: the table's defaults, which have every key, and over them each stronger source."""
 
-    def __init__(self, stronger: Sequence[Mapping[str, Given]]) -> None:
-        self._defaults = {option.key: Given(option.default, f"default of {option.key}") for option in options.OPTIONS}
+    def __init__(self, stronger: Sequence[Mapping[str, RawOption]]) -> None:
+        self._defaults = {
+            option.key: RawOption(option.default, f"default of {option.key}") for option in options.OPTIONS
+        }
         self._stronger = stronger
 
     def value(self, option: Option[T]) -> T:
         """The value of the strongest source, each source's value having been checked."""
         return [option.value(given) for given in self._all(option.key)][-1]
 
-    def in_force(self, key: str) -> Given:
+    def in_force(self, key: str) -> RawOption:
         """What the strongest source gave."""
         return self._all(key)[-1]
 
@@ -191,23 +197,23 @@ class _Sources:
         """Whether nobody overrules the table."""
         return len(self._all(key)) == 1
 
-    def _all(self, key: str) -> list[Given]:
+    def _all(self, key: str) -> list[RawOption]:
         return [self._defaults[key], *(source[key] for source in self._stronger if key in source)]
 
 
 def _settings(given: _Sources) -> Settings:
     return Settings(
-        web=Web(given.value(options.LISTEN_ADDRESS), given.value(options.TELEMETRY_PATH)),
-        log=Log(given.value(options.LOG_LEVEL), given.value(options.LOG_FORMAT)),
-        path=Mounts(given.value(options.SYSFS), given.value(options.PROCFS)),
-        node=NodeName(given.value(options.NODE)),
-        kubelet=Kubelet(
+        web=WebSettings(given.value(options.LISTEN_ADDRESS), given.value(options.TELEMETRY_PATH)),
+        log=LogSettings(given.value(options.LOG_LEVEL), given.value(options.LOG_FORMAT)),
+        path=PathSettings(given.value(options.SYSFS), given.value(options.PROCFS)),
+        node=NodeSettings(given.value(options.NODE)),
+        kubelet=KubeletSettings(
             socket=given.value(options.KUBELET_SOCKET),
             interval=given.value(options.KUBELET_INTERVAL),
             timeout=given.value(options.KUBELET_TIMEOUT),
             hold=given.value(options.KUBELET_HOLD),
         ),
-        poll=Poll(
+        poll=PollSettings(
             fast_interval=given.value(options.FAST_INTERVAL),
             medium_interval=given.value(options.MEDIUM_INTERVAL),
             slow_interval=given.value(options.SLOW_INTERVAL),
@@ -215,8 +221,8 @@ def _settings(given: _Sources) -> Settings:
             max_age=given.value(options.MAX_AGE),
             version_mismatch_timeout=given.value(options.VERSION_MISMATCH_TIMEOUT),
         ),
-        amd=Amd(given.value(options.AMD_BACKEND)),
-        collect=Collect(
+        amd=AmdSettings(given.value(options.AMD_BACKEND)),
+        collect=CollectSettings(
             each_link=given.value(options.EACH_LINK),
             pcie_throughput=given.value(options.PCIE_THROUGHPUT),
             wake_sleeping=given.value(options.WAKE_SLEEPING),

@@ -6,7 +6,7 @@ from contextlib import closing
 
 from collectors.metric import Subject
 from exporter import families, listen
-from exporter.configuration.settings import Web
+from exporter.configuration.settings import WebSettings
 from exporter.doctor.facts import AddressFacts, AddressState
 from exporter.listen import ListenError
 
@@ -15,7 +15,7 @@ _LIMIT_BYTES = 16 << 20
 _SIGN = families.BUILD_INFO.name(Subject.EXPORTER).encode()
 
 
-def look_at_address(web: Web) -> AddressFacts:
+def look_at_address(web: WebSettings) -> AddressFacts:
     """Listen for a moment; where the address is in use, ask there for an exporter's metrics."""
     address = web.listen_address
     try:
@@ -29,7 +29,7 @@ def look_at_address(web: Web) -> AddressFacts:
     return AddressFacts(address, AddressState.FREE)
 
 
-def _exporter_serves(web: Web) -> bool:
+def _exporter_serves(web: WebSettings) -> bool:
     parsed = listen.parse(web.listen_address)
     connection = http.client.HTTPConnection(parsed.host or "localhost", parsed.port, timeout=_TIMEOUT_SECONDS)
     with closing(connection):

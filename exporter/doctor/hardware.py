@@ -4,7 +4,7 @@ import queue
 from collections.abc import Callable, Sequence
 
 from collectors.contract import CollectorSpec, Node, Reason
-from exporter.configuration.settings import Poll
+from exporter.configuration.settings import PollSettings
 from exporter.doctor.facts import CollectorFacts, CollectorState
 from exporter.inputs import intervals
 from exporter.poller import CallEnded, Poller, PollerEvent
@@ -22,7 +22,9 @@ class CollectorCalls:
         clock: Monotonic seconds.
     """
 
-    def __init__(self, specs: Sequence[CollectorSpec], node: Node, poll: Poll, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, specs: Sequence[CollectorSpec], node: Node, poll: PollSettings, clock: Callable[[], float]
+    ) -> None:
         self._specs = specs
         self._clock = clock
         self._deadline_seconds = poll.deadline
@@ -44,7 +46,7 @@ class CollectorCalls:
                 poller.join(_CLOSE_SECONDS)
         return tuple(self._unmade.get(spec.name) or self._facts(spec, ended.get(spec.name)) for spec in self._specs)
 
-    def _make(self, spec: CollectorSpec, node: Node, poll: Poll) -> None:
+    def _make(self, spec: CollectorSpec, node: Node, poll: PollSettings) -> None:
         try:
             collector = spec.create(node)
         except Exception as error:  # noqa: BLE001 - a third party's bug is a finding, not the end of the check

@@ -7,7 +7,7 @@ from pathlib import Path
 from google.protobuf.message import DecodeError
 
 from exporter.attribution.grpc_unary import UnaryChannel
-from exporter.attribution.holding import Answer
+from exporter.attribution.holding import PodResourcesList
 from exporter.attribution.podresources import KubeletError, PodResourcesClient, SocketAbsentError
 from exporter.attribution.proto.podresources_pb2 import ListPodResourcesRequest, ListPodResourcesResponse
 from exporter.attribution.rpc_error import RpcError
@@ -29,7 +29,7 @@ class KubeletReply:
 
     state: KubeletState
     text: str = ""
-    answer: Answer | None = None
+    answer: PodResourcesList | None = None
     claim_devices: int | None = None
 
 
@@ -51,7 +51,7 @@ def ask_kubelet(socket: Path, timeout_seconds: float) -> KubeletReply:
 
 
 def _count_claim_devices(socket: Path, timeout_seconds: float) -> int | None:
-    """Devices of resource claims, each of them once for each container that has it. `Answer` leaves them out."""
+    """Devices of resource claims, once for each container that has one. `PodResourcesList` leaves them out."""
     channel = UnaryChannel(socket)
     try:
         message = channel.call(_LIST, ListPodResourcesRequest().SerializeToString(), timeout_seconds)

@@ -5,12 +5,12 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from collectors.contract import Device, Partition
 from exporter.attribution.device_ids import AliasTable, only_monitors
-from exporter.attribution.holding import Answer, Holding
+from exporter.attribution.holding import Holding, PodResourcesList
 from exporter.doctor.facts import AllocationFacts, CollectorFacts, Held, Holder
 from exporter.snapshot import SubjectKey
 
 
-def match(answer: Answer, claim_devices: int | None, collectors: Sequence[CollectorFacts]) -> AllocationFacts:
+def match(answer: PodResourcesList, claim_devices: int | None, collectors: Sequence[CollectorFacts]) -> AllocationFacts:
     """Look every id up.
 
     Args:

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from collectors import catalog
 from collectors.contract import Alias, Device, Fault, Partition, Reading, Reason, Sample, Unsupported
-from exporter.attribution.holding import Answer, Holding
+from exporter.attribution.holding import Holding, PodResourcesList
 from exporter.doctor.facts import (
     AddressFacts,
     AddressState,
@@ -86,7 +86,7 @@ def kubelet(
 ) -> KubeletFacts:
     """A kubelet that answers."""
     pods = frozenset((holding.namespace, holding.pod) for holding in holdings)
-    answer = match(Answer(pods, tuple(sorted(holdings))), claims, collectors or (collector(),))
+    answer = match(PodResourcesList(pods, tuple(sorted(holdings))), claims, collectors or (collector(),))
     return KubeletFacts(SOCKET, mount, KubeletState.ANSWERS, allocations=answer)
 
 

@@ -77,8 +77,8 @@ def play(scenario: Scenario, until: int) -> str:
         )
         reading = node.read(second, due)
         held = holdings_at(scenario, devices, second)
-        assembler.take(AttributionState(held, up=True, last_success_timestamp_seconds=EPOCH + second, source=SOURCE))
-        assembler.take(CallEnded(spec.name, second, second, due, reading))
+        assembler.apply(AttributionState(held, up=True, last_success_timestamp_seconds=EPOCH + second, source=SOURCE))
+        assembler.apply(CallEnded(spec.name, second, second, due, reading))
         snapshot = assembler.snapshot()
     return exposition.render(snapshot, health_samples(snapshot), exposition.Format.TEXT).decode()
 

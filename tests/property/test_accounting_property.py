@@ -107,10 +107,10 @@ def test_holders_together_never_have_more_than_there_was(
         now += step
         held = None if pairs is None else edges(pairs, compute)
         live = readings(load, watts)
-        books.polled(now, live, frozenset({"a"}), held)
-        books.handed_out(now, held)
+        books.add_readings(now, live, frozenset({"a"}), held)
+        books.add_allocations(now, held)
         totals = {(s.metric.stem, SubjectKey(s.device_uuid, s.partition_uuid)): s.value for s in books.samples(live)}
-        used = {(who, key): books.held(who, key) for who in CONTAINERS for key in SUBJECTS}
+        used = {(who, key): books.usage(who, key) for who in CONTAINERS for key in SUBJECTS}
         for key in SUBJECTS:
             mine = [found for (_, subject), found in used.items() if subject == key]
             assert sum(found.busy_seconds for found in mine) <= totals["busy_seconds_total", key] + 1e-6

@@ -231,7 +231,7 @@ def happen(turns: list[tuple[float, str]], random: Random) -> Iterator[tuple[Sna
     assembler = Assembler(list(COLLECTORS), ("acme/",), LIMITS, Clocks(clock, lambda: 1e9 + clock.now))
     for after_seconds, kind in turns:
         clock.now += after_seconds
-        assembler.take(event(random, kind, clock.now))
+        assembler.apply(event(random, kind, clock.now))
         yield assembler.snapshot(), clock.now
 
 

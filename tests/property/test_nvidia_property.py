@@ -67,7 +67,7 @@ class Bench:
         try:
             for due in (ALL, FAST, ALL):
                 clock.now += 1
-                assembler.take(self._poll(clock.now, due))
+                assembler.apply(self._poll(clock.now, due))
         finally:
             self.state.heal()
         return valid(assembler)

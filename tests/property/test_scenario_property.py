@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from collectors import catalog
 from collectors.contract import UnavailableError
 from collectors.simulated import Scenario, ScenarioError, inventory, load_scenario
-from collectors.simulated.activity import Schedule
+from collectors.simulated.activity import ActivitySchedule
 from collectors.simulated.machine import Machine
 from collectors.simulated.parse import parse_scenario
 from collectors.simulated.parse_load import read_trace
@@ -173,7 +173,7 @@ def test_a_scenario_plays_the_same_twice_and_energy_rises_within_the_bounds_of_p
 def test_energy_is_the_integral_of_power_since_the_driver_was_loaded(text: str, eighths: int) -> None:
     scenario = parsed(text)
     assert scenario is not None
-    machine = Machine(inventory(scenario, "node-1")[0], scenario, Schedule(scenario))
+    machine = Machine(inventory(scenario, "node-1")[0], scenario, ActivitySchedule(scenario))
     reloads = {incident.since for incident in scenario.incidents if incident.trouble is Trouble.DRIVER_RELOAD}
     joules = 0.0
     for eighth in range(eighths):

@@ -38,8 +38,8 @@ def poll(
     books: Accounting, at: float, *samples: Sample, held: tuple[Allocation, ...] | None = NOBODY, estimated: str = ""
 ) -> None:
     """One poll and the snapshot after it."""
-    books.polled(at, samples, frozenset({estimated} - {""}), held)
-    books.handed_out(at, held)
+    books.add_readings(at, samples, frozenset({estimated} - {""}), held)
+    books.add_allocations(at, held)
 
 
 def counters(books: Accounting, *live: Sample) -> dict[tuple[str, str, str], float]:
@@ -117,7 +117,7 @@ def test_a_sole_holder_gets_what_the_device_does_while_it_holds_it(books: Accoun
     wall.now += 2
     poll(books, 2.0, utilization("gpu-a", 0.5), held=(sole(TRAIN),))
 
-    held = books.held(TRAIN, A)
+    held = books.usage(TRAIN, A)
     assert (held.busy_seconds, held.observed_seconds, held.last_active) == (1.0, 2.0, wall.now)
 
 
@@ -125,7 +125,7 @@ def test_an_idle_holder_was_never_active(books: Accounting) -> None:
     for at in (0.0, 1.0):
         poll(books, at, utilization("gpu-a", 0.0), held=(sole(TRAIN),))
 
-    held = books.held(TRAIN, A)
+    held = books.usage(TRAIN, A)
     assert (held.busy_seconds, held.observed_seconds, held.last_active) == (0.0, 1.0, None)
 
 
@@ -135,7 +135,7 @@ def test_holders_that_share_are_credited_with_nothing_measured(books: Accounting
         poll(books, at, utilization("gpu-a", 1.0), energy("gpu-a", joules), held=both)
 
     for container in (TRAIN, SERVE):
-        held = books.held(container, A)
+        held = books.usage(container, A)
         assert (held.busy_seconds, held.observed_seconds, held.energy_joules) == (0.0, 0.0, 0.0)
         assert held.last_active is None
         assert held.device_seconds == 0.5
@@ -152,7 +152,7 @@ def test_the_holder_of_a_partition_gets_the_partition_s_time_only(books: Account
             held=(sole(TRAIN, SLICE, 0.5),),
         )
 
-    held = books.held(TRAIN, SLICE)
+    held = books.usage(TRAIN, SLICE)
     assert (held.busy_seconds, held.observed_seconds, held.energy_joules) == (0.5, 2.0, 0.0)
     assert held.device_seconds == 1.0
 
@@ -162,7 +162,7 @@ def test_credit_goes_to_whoever_holds_the_device_now(books: Accounting) -> None:
     poll(books, 1.0, utilization("gpu-a", 1.0), energy("gpu-a", 100), held=(sole(TRAIN),))
     poll(books, 3.0, utilization("gpu-a", 1.0), energy("gpu-a", 250), held=(sole(SERVE),))
 
-    held = books.held(SERVE, A)
+    held = books.usage(SERVE, A)
     assert (held.busy_seconds, held.observed_seconds, held.energy_joules) == (2.0, 2.0, 150.0)
     assert held.device_seconds == 2.0
     assert busy_and_observed(books) == (3.0, 3.0)
@@ -173,7 +173,7 @@ def test_unknown_holders_are_credited_with_nothing_and_not_forgotten(books: Acco
     for at, held in ((0.0, mine), (1.0, mine), (2.0, None), (4.0, None), (5.0, mine), (6.0, mine)):
         poll(books, at, utilization("gpu-a", 1.0), energy("gpu-a", 100 * at), held=held)
 
-    held_now = books.held(TRAIN, A)
+    held_now = books.usage(TRAIN, A)
     assert held_now.device_seconds == 2.0  # from 0 to 1 and from 5 to 6
     assert (held_now.busy_seconds, held_now.energy_joules) == (3.0, 300.0)  # the poll at 5 also ends the second from 4
     assert busy_and_observed(books) == (6.0, 6.0)
@@ -184,10 +184,10 @@ def test_a_container_that_left_is_forgotten_and_its_namesake_starts_anew(books: 
         poll(books, at, utilization("gpu-a", 1.0), held=(sole(TRAIN),))
     poll(books, 2.0, utilization("gpu-a", 1.0))
 
-    assert books.held(TRAIN, A).busy_seconds == 0.0
+    assert books.usage(TRAIN, A).busy_seconds == 0.0
 
     poll(books, 3.0, utilization("gpu-a", 1.0), held=(sole(TRAIN),))
-    held = books.held(TRAIN, A)
+    held = books.usage(TRAIN, A)
     assert (held.busy_seconds, held.observed_seconds, held.device_seconds) == (1.0, 1.0, 1.0)
 
 
@@ -196,42 +196,42 @@ def test_a_container_keeps_apart_what_it_used_of_each_device(books: Accounting) 
     for at in (0.0, 1.0):
         poll(books, at, utilization("gpu-a", 1.0), utilization("gpu-b", 0.5), held=both)
 
-    assert (books.held(TRAIN, A).busy_seconds, books.held(TRAIN, B).busy_seconds) == (1.0, 0.5)
+    assert (books.usage(TRAIN, A).busy_seconds, books.usage(TRAIN, B).busy_seconds) == (1.0, 0.5)
 
 
 def test_device_seconds_integrate_the_share(books: Accounting) -> None:
     for at, share in ((0.0, 1.0), (2.0, 1.0), (4.0, 0.5), (5.0, 0.25)):
-        books.handed_out(at, (sole(TRAIN, A, share),))
+        books.add_allocations(at, (sole(TRAIN, A, share),))
 
-    assert books.held(TRAIN, A).device_seconds == pytest.approx(2.0 + 1.0 + 0.25)
+    assert books.usage(TRAIN, A).device_seconds == pytest.approx(2.0 + 1.0 + 0.25)
 
 
 def test_device_seconds_stand_still_while_the_share_is_unknown(books: Accounting) -> None:
     for at, share in ((0.0, 0.5), (2.0, 0.5), (4.0, None), (6.0, 0.5)):
-        books.handed_out(at, (sole(TRAIN, SLICE, share),))
+        books.add_allocations(at, (sole(TRAIN, SLICE, share),))
 
-    assert books.held(TRAIN, SLICE).device_seconds == 2.0
+    assert books.usage(TRAIN, SLICE).device_seconds == 2.0
 
 
 def test_device_seconds_do_not_count_a_gap(books: Accounting) -> None:
     for at in (0.0, 1.0, 60.0, 61.0):
-        books.handed_out(at, (sole(TRAIN),))
+        books.add_allocations(at, (sole(TRAIN),))
 
-    assert books.held(TRAIN, A).device_seconds == 2.0
+    assert books.usage(TRAIN, A).device_seconds == 2.0
 
 
 def test_a_reset_of_the_hardware_s_energy_counter_is_survived(books: Accounting) -> None:
     for at, joules in ((0.0, 9_000.0), (1.0, 9_100.0), (2.0, 30.0), (3.0, 130.0)):
         poll(books, at, energy("gpu-a", joules), held=(sole(TRAIN),))
 
-    assert books.held(TRAIN, A).energy_joules == 100.0 + 30.0 + 100.0
+    assert books.usage(TRAIN, A).energy_joules == 100.0 + 30.0 + 100.0
 
 
 def test_energy_over_a_gap_is_nobody_s(books: Accounting) -> None:
     for at, joules in ((0.0, 0.0), (60.0, 6_000.0), (61.0, 6_100.0)):
         poll(books, at, energy("gpu-a", joules), held=(sole(TRAIN),))
 
-    assert books.held(TRAIN, A).energy_joules == 100.0
+    assert books.usage(TRAIN, A).energy_joules == 100.0
 
 
 def test_energy_from_before_a_container_came_is_not_its_own(books: Accounting) -> None:
@@ -239,7 +239,7 @@ def test_energy_from_before_a_container_came_is_not_its_own(books: Accounting) -
     poll(books, 1.0, energy("gpu-a", 1_100.0))
     poll(books, 2.0, energy("gpu-a", 1_150.0), held=(sole(TRAIN),))
 
-    assert books.held(TRAIN, A).energy_joules == 50.0
+    assert books.usage(TRAIN, A).energy_joules == 50.0
 
 
 def test_power_is_integrated_where_there_is_no_energy_counter(books: Accounting) -> None:
@@ -247,7 +247,7 @@ def test_power_is_integrated_where_there_is_no_energy_counter(books: Accounting)
         poll(books, at, power("gpu-a", watts), power("gpu-b", watts), held=(sole(TRAIN),), estimated="gpu-a")
 
     assert counters(books, power("gpu-a", 0), power("gpu-b", 0)) == {("energy_joules_total", "gpu-a", ""): 500.0}
-    assert books.held(TRAIN, A).energy_joules == 500.0
+    assert books.usage(TRAIN, A).energy_joules == 500.0
 
 
 def test_integrated_energy_gives_way_to_a_counter_of_the_hardware_and_resumes_after_it(books: Accounting) -> None:
@@ -287,5 +287,5 @@ def test_other_readings_count_for_nothing(books: Accounting) -> None:
     for at in (0.0, 1.0):
         poll(books, at, Sample(catalog.MEMORY_BANDWIDTH, "gpu-a", 1.0), held=(sole(TRAIN),))
 
-    held = books.held(TRAIN, A)
+    held = books.usage(TRAIN, A)
     assert (held.busy_seconds, held.observed_seconds, held.energy_joules) == (0.0, 0.0, 0.0)

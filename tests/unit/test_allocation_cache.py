@@ -2,8 +2,8 @@
 
 import pytest
 
-from exporter.attribution.allocation_cache import HeldMap
-from exporter.attribution.holding import Answer, Holding
+from exporter.attribution.allocation_cache import AllocationCache
+from exporter.attribution.holding import Holding, PodResourcesList
 
 GPU = "nvidia.com/gpu"
 
@@ -12,9 +12,9 @@ def holding(pod: str, device_id: str) -> Holding:
     return Holding("ml", pod, "main", GPU, device_id, "device_plugin")
 
 
-def answer(**pods: str) -> Answer:
+def answer(**pods: str) -> PodResourcesList:
     """Pods by name with the one device each holds; an empty id for a pod without."""
-    return Answer(
+    return PodResourcesList(
         frozenset(("ml", pod) for pod in pods),
         tuple(sorted(holding(pod, device_id) for pod, device_id in pods.items() if device_id)),
     )
@@ -25,12 +25,12 @@ NOTHING = answer()
 
 
 @pytest.fixture
-def held() -> HeldMap:
-    return HeldMap(60, 60)
+def held() -> AllocationCache:
+    return AllocationCache(60, 60)
 
 
 @pytest.fixture
-def restarted(held: HeldMap) -> HeldMap:
+def restarted(held: AllocationCache) -> AllocationCache:
     """Four pods known at 0; at 10 a new connection lists none of them."""
     held.answered(FOUR, 0, reconnected=True)
     held.answered(NOTHING, 10, reconnected=True)
@@ -38,62 +38,62 @@ def restarted(held: HeldMap) -> HeldMap:
 
 
 class TestHold:
-    def test_unknown_before_the_first_answer(self, held: HeldMap) -> None:
+    def test_unknown_before_the_first_answer(self, held: AllocationCache) -> None:
         assert held.current(0) is None
         assert held.changes_at(0) is None
 
-    def test_the_first_answer_is_believed_however_little_it_lists(self, held: HeldMap) -> None:
+    def test_the_first_answer_is_believed_however_little_it_lists(self, held: AllocationCache) -> None:
         held.answered(NOTHING, 0, reconnected=True)
         assert held.current(0) == ()
 
-    def test_an_answer_is_held_for_the_hold_and_not_longer(self, held: HeldMap) -> None:
+    def test_an_answer_is_held_for_the_hold_and_not_longer(self, held: AllocationCache) -> None:
         held.answered(FOUR, 100, reconnected=True)
         assert held.changes_at(100) == 160
         assert held.current(159.9) == FOUR.holdings
         assert held.current(160) is None
         assert held.changes_at(160) is None
 
-    def test_each_answer_is_held_anew(self, held: HeldMap) -> None:
+    def test_each_answer_is_held_anew(self, held: AllocationCache) -> None:
         held.answered(FOUR, 0, reconnected=True)
         held.answered(FOUR, 50, reconnected=False)
         assert held.current(109) == FOUR.holdings
 
-    def test_an_answer_after_a_long_silence_is_believed(self, held: HeldMap) -> None:
+    def test_an_answer_after_a_long_silence_is_believed(self, held: AllocationCache) -> None:
         held.answered(FOUR, 0, reconnected=True)
         held.answered(FOUR, 1000, reconnected=True)
         assert held.current(1000) == FOUR.holdings
 
 
 class TestBelieved:
-    def test_pods_that_go_on_an_unbroken_connection_are_gone_at_once(self, held: HeldMap) -> None:
+    def test_pods_that_go_on_an_unbroken_connection_are_gone_at_once(self, held: AllocationCache) -> None:
         held.answered(FOUR, 0, reconnected=True)
         held.answered(NOTHING, 5, reconnected=False)
         assert held.current(5) == ()
 
-    def test_a_pod_that_finished_during_an_outage_is_gone_at_the_first_answer(self, held: HeldMap) -> None:
+    def test_a_pod_that_finished_during_an_outage_is_gone_at_the_first_answer(self, held: AllocationCache) -> None:
         held.answered(FOUR, 0, reconnected=True)
         half = answer(a="GPU-1", b="GPU-2")
         held.answered(half, 30, reconnected=True)
         assert held.current(30) == half.holdings
 
-    def test_a_drop_later_than_the_hold_after_a_reconnection_is_believed(self, held: HeldMap) -> None:
+    def test_a_drop_later_than_the_hold_after_a_reconnection_is_believed(self, held: AllocationCache) -> None:
         held.answered(FOUR, 0, reconnected=True)
         held.answered(FOUR, 10, reconnected=True)
         held.answered(NOTHING, 70, reconnected=False)
         assert held.current(70) == ()
 
-    def test_a_drop_after_a_good_answer_of_the_restarted_kubelet_is_believed(self, held: HeldMap) -> None:
+    def test_a_drop_after_a_good_answer_of_the_restarted_kubelet_is_believed(self, held: AllocationCache) -> None:
         held.answered(FOUR, 0, reconnected=True)
         held.answered(FOUR, 10, reconnected=True)
         held.answered(NOTHING, 15, reconnected=False)
         assert held.current(15) == ()
 
-    def test_new_pods_do_not_make_up_for_the_missing_ones(self, held: HeldMap) -> None:
+    def test_new_pods_do_not_make_up_for_the_missing_ones(self, held: AllocationCache) -> None:
         held.answered(FOUR, 0, reconnected=True)
         held.answered(answer(e="", f="", g="", h="", a="GPU-1"), 10, reconnected=True)
         assert held.current(10) == FOUR.holdings
 
-    def test_a_node_that_had_no_pods_makes_nothing_suspect(self, held: HeldMap) -> None:
+    def test_a_node_that_had_no_pods_makes_nothing_suspect(self, held: AllocationCache) -> None:
         held.answered(NOTHING, 0, reconnected=True)
         held.answered(NOTHING, 10, reconnected=True)
         held.answered(FOUR, 15, reconnected=False)
@@ -101,38 +101,38 @@ class TestBelieved:
 
 
 class TestSuspect:
-    def test_pods_that_are_not_listed_keep_what_they_held(self, restarted: HeldMap) -> None:
+    def test_pods_that_are_not_listed_keep_what_they_held(self, restarted: AllocationCache) -> None:
         assert restarted.current(10) == FOUR.holdings
 
-    def test_listed_pods_hold_what_the_new_answer_says(self, held: HeldMap) -> None:
+    def test_listed_pods_hold_what_the_new_answer_says(self, held: AllocationCache) -> None:
         held.answered(FOUR, 0, reconnected=True)
         held.answered(answer(a="GPU-9"), 10, reconnected=True)
         assert held.current(10) == answer(a="GPU-9", b="GPU-2", c="GPU-3", d="GPU-4").holdings
 
-    def test_a_listed_pod_without_devices_holds_none(self, held: HeldMap) -> None:
+    def test_a_listed_pod_without_devices_holds_none(self, held: AllocationCache) -> None:
         held.answered(FOUR, 0, reconnected=True)
         held.answered(answer(a=""), 10, reconnected=True)
         assert held.current(10) == answer(b="GPU-2", c="GPU-3", d="GPU-4").holdings
 
-    def test_a_device_in_the_hands_of_a_listed_pod_is_in_no_other(self, held: HeldMap) -> None:
+    def test_a_device_in_the_hands_of_a_listed_pod_is_in_no_other(self, held: AllocationCache) -> None:
         held.answered(FOUR, 0, reconnected=True)
         held.answered(answer(new="GPU-3"), 10, reconnected=True)
         assert held.current(10) == answer(a="GPU-1", b="GPU-2", d="GPU-4", new="GPU-3").holdings
 
-    def test_the_last_good_answer_stays_the_one_to_compare_with(self, restarted: HeldMap) -> None:
+    def test_the_last_good_answer_stays_the_one_to_compare_with(self, restarted: AllocationCache) -> None:
         restarted.answered(answer(a="GPU-1"), 15, reconnected=False)
         assert restarted.current(15) == FOUR.holdings
         restarted.answered(NOTHING, 20, reconnected=False)
         assert restarted.current(20) == FOUR.holdings
 
-    def test_half_of_the_pods_end_it(self, restarted: HeldMap) -> None:
+    def test_half_of_the_pods_end_it(self, restarted: AllocationCache) -> None:
         half = answer(c="GPU-3", d="GPU-4")
         restarted.answered(half, 15, reconnected=False)
         assert restarted.current(15) == half.holdings
         restarted.answered(NOTHING, 20, reconnected=False)
         assert restarted.current(20) == ()
 
-    def test_time_ends_it_and_the_newest_answer_is_believed(self, restarted: HeldMap) -> None:
+    def test_time_ends_it_and_the_newest_answer_is_believed(self, restarted: AllocationCache) -> None:
         newest = answer(d="GPU-4")
         restarted.answered(newest, 65, reconnected=False)
         assert restarted.changes_at(65) == 70
@@ -141,18 +141,18 @@ class TestSuspect:
         restarted.answered(NOTHING, 75, reconnected=False)
         assert restarted.current(75) == ()
 
-    def test_restarts_again_and_again_do_not_draw_it_out(self, restarted: HeldMap) -> None:
+    def test_restarts_again_and_again_do_not_draw_it_out(self, restarted: AllocationCache) -> None:
         for now in (30, 50, 69):
             restarted.answered(NOTHING, now, reconnected=True)
             assert restarted.current(now) == FOUR.holdings
         restarted.answered(NOTHING, 71, reconnected=True)
         assert restarted.current(71) == ()
 
-    def test_silence_during_it_is_bounded_too(self, restarted: HeldMap) -> None:
+    def test_silence_during_it_is_bounded_too(self, restarted: AllocationCache) -> None:
         assert restarted.current(69) == FOUR.holdings
         assert restarted.current(70) is None
 
-    def test_what_was_given_up_is_not_brought_back(self, held: HeldMap) -> None:
+    def test_what_was_given_up_is_not_brought_back(self, held: AllocationCache) -> None:
         held.answered(FOUR, 0, reconnected=True)
         held.answered(NOTHING, 100, reconnected=True)
         assert held.current(100) is None
@@ -161,7 +161,7 @@ class TestSuspect:
         held.answered(FOUR, 110, reconnected=False)
         assert held.current(110) == FOUR.holdings
 
-    def test_a_map_that_was_given_up_is_known_again_when_suspicion_ends(self, held: HeldMap) -> None:
+    def test_a_map_that_was_given_up_is_known_again_when_suspicion_ends(self, held: AllocationCache) -> None:
         held.answered(FOUR, 0, reconnected=True)
         held.answered(NOTHING, 100, reconnected=True)
         held.answered(answer(a="GPU-1"), 155, reconnected=False)
@@ -169,7 +169,7 @@ class TestSuspect:
         assert held.current(160) == answer(a="GPU-1").holdings
 
     def test_suspicion_can_be_shorter_than_the_hold(self) -> None:
-        held = HeldMap(60, 8)
+        held = AllocationCache(60, 8)
         held.answered(FOUR, 0, reconnected=True)
         held.answered(NOTHING, 10, reconnected=True)
         assert held.changes_at(10) == 18

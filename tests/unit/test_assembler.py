@@ -61,7 +61,7 @@ def reading(
 
 def poll(assembler: Assembler, clock: Clock, at: float, brought: Reading) -> Snapshot:
     clock.now = at
-    assembler.take(ended(at, brought))
+    assembler.apply(ended(at, brought))
     return assembler.snapshot()
 
 
@@ -148,7 +148,7 @@ def test_two_devices_one_held_alone_and_one_shared(assembler: Assembler, clock: 
             unsupported=(no_energy("gpu-b"),),
         )
 
-    assembler.take(held(("train", "gpu-a"), ("web-0", "gpu-b::0"), ("web-1", "gpu-b::1")))
+    assembler.apply(held(("train", "gpu-a"), ("web-0", "gpu-b::0"), ("web-1", "gpu-b::1")))
     poll(assembler, clock, 0.0, both(0.5, 1000))
     snapshot = poll(assembler, clock, 2.0, both(1.0, 1200))
 
@@ -165,10 +165,10 @@ CONTAINER_BUSY = "accelerator_container_busy_seconds_total"
 def test_a_hung_collector_s_readings_go_and_its_counters_resume_where_they_stood(
     assembler: Assembler, clock: Clock
 ) -> None:
-    assembler.take(held(("train", "gpu-a")))
+    assembler.apply(held(("train", "gpu-a")))
     for at in (0.0, 1.0, 2.0):
         poll(assembler, clock, at, USED)
-    assembler.take(started(3.0))
+    assembler.apply(started(3.0))
 
     clock.now = 2.0 + 11.0
     before = series(assembler.snapshot())
@@ -206,10 +206,10 @@ def test_one_collector_that_hangs_takes_nothing_from_another(clock: Clock) -> No
     assembler = Assembler(["acme", "bolt"], (), LIMITS, Clocks(clock, clock))
     for name, device in (("acme", "gpu-a"), ("bolt", "gpu-b")):
         brought = reading(utilization(device, 0.5), devices=(gpu(device),))
-        assembler.take(ended(0.0, brought, collector=name))
-    assembler.take(started(1.0, "acme"))
+        assembler.apply(ended(0.0, brought, collector=name))
+    assembler.apply(started(1.0, "acme"))
     clock.now = 100.0
-    assembler.take(ended(100.0, reading(utilization("gpu-b", 0.7), devices=BOTH[1:]), collector="bolt"))
+    assembler.apply(ended(100.0, reading(utilization("gpu-b", 0.7), devices=BOTH[1:]), collector="bolt"))
 
     assert who_has(assembler.snapshot(), "accelerator_device_utilization_ratio") == {"gpu-b": 0.7}
 
@@ -220,19 +220,19 @@ def test_a_device_s_series_do_not_change_when_a_pod_comes_or_goes(assembler: Ass
         found = [(sample.name, sample.labels) for family in families for sample in family.samples]
         return [(name, labels) for name, labels in found if name.startswith("accelerator_device_")]
 
-    assembler.take(held())
+    assembler.apply(held())
     poll(assembler, clock, 0.0, USED)
     before = labels_of_devices()
-    assembler.take(held(("train", "gpu-a")))
+    assembler.apply(held(("train", "gpu-a")))
     during = labels_of_devices()
-    assembler.take(held())
+    assembler.apply(held())
 
     assert before == during == labels_of_devices()
 
 
 def test_what_a_device_does_is_credited_to_the_pod_that_holds_it_then(assembler: Assembler, clock: Clock) -> None:
     for at, pod in ((0.0, "one"), (1.0, "one"), (2.0, "two"), (4.0, "two")):
-        assembler.take(held((pod, "gpu-a")))
+        assembler.apply(held((pod, "gpu-a")))
         snapshot = poll(assembler, clock, at, USED)
 
     assert who_has(snapshot, CONTAINER_BUSY) == {"two": 1.5}
@@ -241,9 +241,9 @@ def test_what_a_device_does_is_credited_to_the_pod_that_holds_it_then(assembler:
 
 
 def test_while_allocations_are_unknown_everything_about_holders_is_absent(assembler: Assembler, clock: Clock) -> None:
-    assembler.take(held(("train", "gpu-a"), ("lost", "gpu-z")))
+    assembler.apply(held(("train", "gpu-a"), ("lost", "gpu-z")))
     poll(assembler, clock, 0.0, USED)
-    assembler.take(UNKNOWN)
+    assembler.apply(UNKNOWN)
     snapshot = poll(assembler, clock, 1.0, USED)
 
     assert (snapshot.allocations, snapshot.holder_samples, snapshot.unmatched) == (None, (), {})
@@ -255,12 +255,12 @@ def test_while_allocations_are_unknown_everything_about_holders_is_absent(assemb
         OBSERVED,
     }
 
-    assembler.take(held(("train", "gpu-a")))
+    assembler.apply(held(("train", "gpu-a")))
     assert who_has(poll(assembler, clock, 2.0, USED), "accelerator_allocation_device_seconds_total") == {"train": 0.0}
 
 
 def test_the_map_may_come_before_the_devices(assembler: Assembler, clock: Clock) -> None:
-    assembler.take(held(("train", "gpu-a")))
+    assembler.apply(held(("train", "gpu-a")))
     early = assembler.snapshot()
     late = poll(assembler, clock, 1.0, USED)
 
@@ -270,11 +270,11 @@ def test_the_map_may_come_before_the_devices(assembler: Assembler, clock: Clock)
 
 
 def test_a_device_that_is_lost_is_still_held(assembler: Assembler, clock: Clock) -> None:
-    assembler.take(held(("train", "gpu-a")))
+    assembler.apply(held(("train", "gpu-a")))
     poll(assembler, clock, 0.0, USED)
     gone = reading(status("gpu-a", "failed"), utilization("gpu-a", 0.5), devices=(gpu("gpu-a", lost=True),))
     clock.now = 1.0
-    assembler.take(ended(1.0, gone, FAST))
+    assembler.apply(ended(1.0, gone, FAST))
     snapshot = assembler.snapshot()
 
     assert who_has(snapshot, "accelerator_device_allocated") == {"gpu-a": 1.0}
@@ -294,7 +294,7 @@ SLICED = reading(
 
 
 def test_shares_follow_the_partitions_sizes(assembler: Assembler, clock: Clock) -> None:
-    assembler.take(held(("one", "s0"), ("two", "s1")))
+    assembler.apply(held(("one", "s0"), ("two", "s1")))
     snapshot = poll(assembler, clock, 0.0, SLICED)
 
     assert who_has(snapshot, "accelerator_allocation_share_ratio") == {"one": 0.5, "two": 0.25}
@@ -305,14 +305,14 @@ def test_shares_follow_the_partitions_sizes(assembler: Assembler, clock: Clock) 
 
 def test_a_share_is_known_as_soon_as_the_partition_s_size_is(assembler: Assembler, clock: Clock) -> None:
     unsized = reading(devices=SLICED.devices, partitions=SLICED.partitions)
-    assembler.take(held(("one", "s0")))
+    assembler.apply(held(("one", "s0")))
 
     assert who_has(poll(assembler, clock, 0.0, unsized), "accelerator_allocation_share_ratio") == {}
     assert who_has(poll(assembler, clock, 60.0, SLICED), "accelerator_allocation_share_ratio") == {"one": 0.5}
 
 
 def test_a_value_that_is_no_number_spoils_no_counter(assembler: Assembler, clock: Clock) -> None:
-    assembler.take(held(("train", "gpu-a")))
+    assembler.apply(held(("train", "gpu-a")))
     for at, ratio in ((0.0, 0.5), (1.0, math.nan), (2.0, 0.5)):
         snapshot = poll(assembler, clock, at, reading(utilization("gpu-a", ratio)))
 
@@ -321,10 +321,10 @@ def test_a_value_that_is_no_number_spoils_no_counter(assembler: Assembler, clock
 
 
 def test_a_partition_that_is_taken_apart_takes_its_edges_along(assembler: Assembler, clock: Clock) -> None:
-    assembler.take(held(("one", "s0")))
+    assembler.apply(held(("one", "s0")))
     poll(assembler, clock, 0.0, SLICED)
     clock.now = 1.0
-    assembler.take(ended(1.0, reading(devices=BOTH[:1]), FAST))
+    assembler.apply(ended(1.0, reading(devices=BOTH[:1]), FAST))
     snapshot = assembler.snapshot()
 
     assert (snapshot.allocations, snapshot.holder_samples, snapshot.unmatched) == ((), (), {GPU: 1})
@@ -340,7 +340,7 @@ def test_it_is_ready_when_every_collector_has_answered_failed_or_been_late(clock
     ]
     for step in steps:
         assert not assembler.snapshot().ready
-        assembler.take(step)
+        assembler.apply(step)
     assert not assembler.snapshot().ready
 
     clock.now = 10.0
@@ -353,7 +353,7 @@ def test_without_collectors_it_is_ready_at_once(clock: Clock) -> None:
 
 def test_the_source_of_allocations_is_told_from_its_first_report_on(assembler: Assembler) -> None:
     assert assembler.snapshot().attribution == ()
-    assembler.take(UNKNOWN)
+    assembler.apply(UNKNOWN)
 
     [health] = assembler.snapshot().attribution
     assert (health.source, health.up, health.last_success_timestamp_seconds) == ("podresources", False, None)

@@ -6,7 +6,7 @@ import pytest
 from collectors import catalog
 from collectors.contract import Reading, Reason, Sample
 from collectors.metric import Cadence
-from exporter.collector_state import NewestReadings
+from exporter.collector_state import CollectorState
 from exporter.snapshot import Failure
 from tests.doubles.collectors import (
     EVERY,
@@ -38,8 +38,8 @@ WALL = 1_700_000_000.0
 
 
 @pytest.fixture
-def newest() -> NewestReadings:
-    return NewestReadings("acme", LIMITS, Clock(WALL))
+def newest() -> CollectorState:
+    return CollectorState("acme", LIMITS, Clock(WALL))
 
 
 @pytest.fixture
@@ -48,13 +48,13 @@ def log(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
     return caplog
 
 
-def test_everything_of_the_last_reading_is_served(newest: NewestReadings) -> None:
+def test_everything_of_the_last_reading_is_served(newest: CollectorState) -> None:
     newest.ended(ended(10.0, READING))
 
     assert set(newest.samples(10.0)) == {USED, WARM, KNOWN, WELL}
 
 
-def test_only_the_cadences_that_were_due_are_replaced(newest: NewestReadings) -> None:
+def test_only_the_cadences_that_were_due_are_replaced(newest: CollectorState) -> None:
     newest.ended(ended(10.0, READING))
     newer = utilization("gpu-a", 0.9)
     newest.ended(ended(11.0, Reading((A,), samples=(newer,)), FAST))
@@ -62,7 +62,7 @@ def test_only_the_cadences_that_were_due_are_replaced(newest: NewestReadings) ->
     assert set(newest.samples(11.0)) == {newer, WARM, KNOWN}  # the status is fast, and this reading has none
 
 
-def test_a_value_that_the_next_reading_lacks_is_gone(newest: NewestReadings) -> None:
+def test_a_value_that_the_next_reading_lacks_is_gone(newest: CollectorState) -> None:
     newest.ended(ended(10.0, READING))
     newest.ended(ended(11.0, Reading((A,), samples=(WELL,)), FAST))
 
@@ -79,7 +79,7 @@ def test_a_value_that_the_next_reading_lacks_is_gone(newest: NewestReadings) -> 
     ids=["fast", "medium", "slow"],
 )
 def test_a_sample_is_served_until_the_age_of_its_cadence(
-    newest: NewestReadings, sample: Sample, cadence: Cadence
+    newest: CollectorState, sample: Sample, cadence: Cadence
 ) -> None:
     newest.ended(ended(100.0, Reading((A,), samples=(sample,))))
     oldest = 100.0 + LIMITS.max_age_seconds[cadence]
@@ -88,13 +88,13 @@ def test_a_sample_is_served_until_the_age_of_its_cadence(
     assert newest.samples(oldest + 0.1) == ()
 
 
-def test_identity_and_state_do_not_age(newest: NewestReadings) -> None:
+def test_identity_and_state_do_not_age(newest: CollectorState) -> None:
     newest.ended(ended(0.0, READING))
 
     assert set(newest.samples(1e6)) == {KNOWN, WELL}
 
 
-def test_a_lost_device_keeps_identity_and_state_and_nothing_else(newest: NewestReadings) -> None:
+def test_a_lost_device_keeps_identity_and_state_and_nothing_else(newest: CollectorState) -> None:
     newest.ended(ended(0.0, Reading((A, B), samples=(USED, WARM, KNOWN, WELL, utilization("gpu-b", 0.1)))))
     broken = status("gpu-a", "failed")
     lost = Reading((gpu("gpu-a", lost=True), B), samples=(broken, utilization("gpu-b", 0.2)))
@@ -104,7 +104,7 @@ def test_a_lost_device_keeps_identity_and_state_and_nothing_else(newest: NewestR
     assert [device.uuid for device in newest.devices] == ["gpu-a", "gpu-b"]
 
 
-def test_what_is_taken_apart_or_taken_out_is_gone_at_once(newest: NewestReadings) -> None:
+def test_what_is_taken_apart_or_taken_out_is_gone_at_once(newest: CollectorState) -> None:
     sliced = (compute("gpu-a", "s0", 0.5), info("gpu-a", "s0"), compute("gpu-b", "s1", 0.5))
     newest.ended(ended(0.0, Reading((A, B), (part("gpu-a", "s0"), part("gpu-b", "s1")), (KNOWN, *sliced))))
     newest.ended(ended(1.0, Reading((A,)), FAST))
@@ -112,7 +112,7 @@ def test_what_is_taken_apart_or_taken_out_is_gone_at_once(newest: NewestReadings
     assert newest.samples(1.0) == (KNOWN,)
 
 
-def test_a_failure_takes_away_neither_identity_nor_what_is_still_fresh(newest: NewestReadings) -> None:
+def test_a_failure_takes_away_neither_identity_nor_what_is_still_fresh(newest: CollectorState) -> None:
     newest.ended(ended(0.0, READING))
     newest.ended(failed(1.0, Reason.UNAVAILABLE))
 
@@ -121,7 +121,7 @@ def test_a_failure_takes_away_neither_identity_nor_what_is_still_fresh(newest: N
     assert set(newest.samples(15.0)) == {WARM, KNOWN, WELL}
 
 
-def test_health_before_the_first_answer(newest: NewestReadings) -> None:
+def test_health_before_the_first_answer(newest: CollectorState) -> None:
     health = newest.health(0.0)
 
     assert (health.present, health.up, health.late, health.devices) == (False, False, False, 0)
@@ -130,7 +130,7 @@ def test_health_before_the_first_answer(newest: NewestReadings) -> None:
     assert not newest.settled
 
 
-def test_health_after_a_reading(newest: NewestReadings) -> None:
+def test_health_after_a_reading(newest: CollectorState) -> None:
     newest.ended(ended(1.0, READING, took=0.25))
 
     health = newest.health(1.0)
@@ -139,7 +139,7 @@ def test_health_after_a_reading(newest: NewestReadings) -> None:
     assert newest.settled
 
 
-def test_failures_are_counted_by_reason_and_the_last_success_stays(newest: NewestReadings) -> None:
+def test_failures_are_counted_by_reason_and_the_last_success_stays(newest: CollectorState) -> None:
     newest.ended(ended(0.0, READING))
     for at, reason in ((1.0, Reason.UNAVAILABLE), (2.0, Reason.BROKEN), (3.0, Reason.UNAVAILABLE)):
         newest.ended(failed(at, reason))
@@ -150,7 +150,7 @@ def test_failures_are_counted_by_reason_and_the_last_success_stays(newest: Newes
     assert newest.settled
 
 
-def test_a_fault_within_a_reading_is_counted_and_does_not_bring_the_collector_down(newest: NewestReadings) -> None:
+def test_a_fault_within_a_reading_is_counted_and_does_not_bring_the_collector_down(newest: CollectorState) -> None:
     newest.ended(ended(0.0, Reading((A,), faults=(fault(Reason.PERMISSION_DENIED), fault(), fault()))))
 
     health = newest.health(0.0)
@@ -158,7 +158,7 @@ def test_a_fault_within_a_reading_is_counted_and_does_not_bring_the_collector_do
     assert {r: n for r, n in health.errors.items() if n} == {Reason.PERMISSION_DENIED: 1, Reason.UNAVAILABLE: 2}
 
 
-def test_a_call_within_its_deadline_is_not_late(newest: NewestReadings) -> None:
+def test_a_call_within_its_deadline_is_not_late(newest: CollectorState) -> None:
     newest.started(started(10.0))
     newest.check_deadline(10.0 + DEADLINE)
 
@@ -166,7 +166,7 @@ def test_a_call_within_its_deadline_is_not_late(newest: NewestReadings) -> None:
     assert not newest.settled
 
 
-def test_a_call_past_its_deadline_is_late_and_counted_once(newest: NewestReadings) -> None:
+def test_a_call_past_its_deadline_is_late_and_counted_once(newest: CollectorState) -> None:
     newest.started(started(10.0))
     for at in (12.5, 13.5, 14.5):
         newest.check_deadline(at)
@@ -177,7 +177,7 @@ def test_a_call_past_its_deadline_is_late_and_counted_once(newest: NewestReading
     assert newest.settled
 
 
-def test_a_late_call_that_returns_recovers_and_the_next_one_can_be_late_again(newest: NewestReadings) -> None:
+def test_a_late_call_that_returns_recovers_and_the_next_one_can_be_late_again(newest: CollectorState) -> None:
     newest.started(started(10.0))
     newest.check_deadline(20.0)
     newest.ended(ended(25.0, READING, took=15.0))
@@ -192,7 +192,7 @@ def test_a_late_call_that_returns_recovers_and_the_next_one_can_be_late_again(ne
     assert newest.health(40.0).errors[Reason.LATE] == 2
 
 
-def test_a_call_is_counted_as_late_also_when_nobody_looked_before_it_returned(newest: NewestReadings) -> None:
+def test_a_call_is_counted_as_late_also_when_nobody_looked_before_it_returned(newest: CollectorState) -> None:
     newest.started(started(10.0))
     newest.ended(ended(13.0, READING, took=3.0))
 
@@ -200,7 +200,7 @@ def test_a_call_is_counted_as_late_also_when_nobody_looked_before_it_returned(ne
     assert (health.errors[Reason.LATE], health.late, health.up) == (1, False, True)
 
 
-def test_an_absent_vendor_is_quiet(newest: NewestReadings, log: pytest.LogCaptureFixture) -> None:
+def test_an_absent_vendor_is_quiet(newest: CollectorState, log: pytest.LogCaptureFixture) -> None:
     for at in (0.0, 60.0):
         newest.ended(absent(at))
 
@@ -210,7 +210,7 @@ def test_an_absent_vendor_is_quiet(newest: NewestReadings, log: pytest.LogCaptur
     assert log.messages == []
 
 
-def test_a_vendor_that_goes_away_leaves_nothing_behind(newest: NewestReadings, log: pytest.LogCaptureFixture) -> None:
+def test_a_vendor_that_goes_away_leaves_nothing_behind(newest: CollectorState, log: pytest.LogCaptureFixture) -> None:
     newest.ended(ended(0.0, READING))
     log.clear()
     for at in (1.0, 61.0):
@@ -221,7 +221,7 @@ def test_a_vendor_that_goes_away_leaves_nothing_behind(newest: NewestReadings, l
     assert log.messages == ["collector gone: the vendor is no longer here"]
 
 
-def test_each_change_of_state_is_one_line(newest: NewestReadings, log: pytest.LogCaptureFixture) -> None:
+def test_each_change_of_state_is_one_line(newest: CollectorState, log: pytest.LogCaptureFixture) -> None:
     for at in (0.0, 1.0):
         newest.ended(ended(at, READING))
     for at in (2.0, 3.0):
@@ -243,7 +243,7 @@ def test_each_change_of_state_is_one_line(newest: NewestReadings, log: pytest.Lo
 
 
 def test_a_collector_that_is_down_says_why_also_when_its_call_was_late(
-    newest: NewestReadings, log: pytest.LogCaptureFixture
+    newest: CollectorState, log: pytest.LogCaptureFixture
 ) -> None:
     newest.started(started(0.0))
     newest.check_deadline(5.0)
@@ -255,7 +255,7 @@ def test_a_collector_that_is_down_says_why_also_when_its_call_was_late(
 
 
 def test_a_collector_that_is_down_for_another_reason_says_so(
-    newest: NewestReadings, log: pytest.LogCaptureFixture
+    newest: CollectorState, log: pytest.LogCaptureFixture
 ) -> None:
     for at, reason in ((0.0, Reason.LIBRARY_MISSING), (1.0, Reason.VERSION_MISMATCH), (2.0, Reason.VERSION_MISMATCH)):
         newest.ended(failed(at, reason))
@@ -264,7 +264,7 @@ def test_a_collector_that_is_down_for_another_reason_says_so(
 
 
 def test_a_reading_that_fails_for_long_is_one_line_and_every_failure_is_counted(
-    newest: NewestReadings, log: pytest.LogCaptureFixture
+    newest: CollectorState, log: pytest.LogCaptureFixture
 ) -> None:
     failing = Reading((A,), faults=(fault(), fault(Reason.PERMISSION_DENIED)))
     for second in range(300):
@@ -275,7 +275,7 @@ def test_a_reading_that_fails_for_long_is_one_line_and_every_failure_is_counted(
 
 
 def test_a_reading_that_fails_again_after_it_was_well_is_another_line(
-    newest: NewestReadings, log: pytest.LogCaptureFixture
+    newest: CollectorState, log: pytest.LogCaptureFixture
 ) -> None:
     for at in (0.0, 60.0, 60.0 + 70.0, 60.0 + 70.0 + 70.1):
         newest.ended(ended(at, Reading((A,), faults=(fault(),))))
@@ -295,7 +295,7 @@ def test_a_reading_that_fails_again_after_it_was_well_is_another_line(
     ],
     ids=["nan", "infinite", "repeated", "label missing", "not of a partition", "not of a device"],
 )
-def test_a_sample_that_breaks_the_contract_is_left_out_and_counted(newest: NewestReadings, bad: Sample) -> None:
+def test_a_sample_that_breaks_the_contract_is_left_out_and_counted(newest: CollectorState, bad: Sample) -> None:
     taken = newest.ended(ended(0.0, Reading((A,), (part("gpu-a", "s0"),), (USED, bad, WARM))))
 
     assert taken == newest.samples(0.0) == (USED, WARM)
@@ -303,20 +303,20 @@ def test_a_sample_that_breaks_the_contract_is_left_out_and_counted(newest: Newes
     assert newest.health(0.0).up
 
 
-def test_a_partition_of_a_device_that_is_not_there_is_left_out(newest: NewestReadings) -> None:
+def test_a_partition_of_a_device_that_is_not_there_is_left_out(newest: CollectorState) -> None:
     newest.ended(ended(0.0, Reading((A,), (part("gpu-a", "s0"), part("gpu-z", "s1")), (compute("gpu-z", "s1", 1),))))
 
     assert [partition.uuid for partition in newest.partitions] == ["s0"]
     assert newest.samples(0.0) == ()
 
 
-def test_a_call_that_failed_brings_no_samples(newest: NewestReadings) -> None:
+def test_a_call_that_failed_brings_no_samples(newest: CollectorState) -> None:
     assert newest.ended(failed(0.0, Reason.UNAVAILABLE)) == ()
     assert newest.ended(absent(1.0)) == ()
     assert set(newest.ended(ended(2.0, READING, EVERY))) == set(READING.samples)
 
 
-def test_a_released_collector_keeps_identity_and_past_events_and_nothing_else(newest: NewestReadings) -> None:
+def test_a_released_collector_keeps_identity_and_past_events_and_nothing_else(newest: CollectorState) -> None:
     happened = Sample(catalog.ERRORS, "gpu-a", 3, "", ("xid", "79", "hardware"))
     newest.ended(ended(10.0, Reading((A,), samples=(USED, WARM, KNOWN, WELL, happened))))
     newest.released()
@@ -325,7 +325,7 @@ def test_a_released_collector_keeps_identity_and_past_events_and_nothing_else(ne
     assert newest.devices == (A,)
 
 
-def test_health_of_a_released_collector(newest: NewestReadings) -> None:
+def test_health_of_a_released_collector(newest: CollectorState) -> None:
     newest.ended(ended(10.0, READING))
     newest.released()
 
@@ -334,7 +334,7 @@ def test_health_of_a_released_collector(newest: NewestReadings) -> None:
     assert (health.failure, sum(health.errors.values())) == (None, 0)
 
 
-def test_a_call_after_a_release_ends_it(newest: NewestReadings, log: pytest.LogCaptureFixture) -> None:
+def test_a_call_after_a_release_ends_it(newest: CollectorState, log: pytest.LogCaptureFixture) -> None:
     newest.ended(ended(10.0, READING))
     newest.released()
     newest.ended(ended(20.0, READING))
@@ -349,7 +349,7 @@ def test_a_call_after_a_release_ends_it(newest: NewestReadings, log: pytest.LogC
 
 
 def test_a_failure_after_a_release_is_told_even_if_it_was_told_before(
-    newest: NewestReadings, log: pytest.LogCaptureFixture
+    newest: CollectorState, log: pytest.LogCaptureFixture
 ) -> None:
     newest.ended(failed(10.0, Reason.DRIVER_NOT_LOADED))
     newest.released()
@@ -364,7 +364,7 @@ def test_a_failure_after_a_release_is_told_even_if_it_was_told_before(
 
 
 def test_a_release_before_the_first_answer_settles_it_quietly(
-    newest: NewestReadings, log: pytest.LogCaptureFixture
+    newest: CollectorState, log: pytest.LogCaptureFixture
 ) -> None:
     newest.released()
 
@@ -372,7 +372,7 @@ def test_a_release_before_the_first_answer_settles_it_quietly(
     assert (newest.health(0.0).present, log.messages) == (False, [])
 
 
-def test_a_failure_is_told_with_its_newest_text_and_its_beginning(newest: NewestReadings) -> None:
+def test_a_failure_is_told_with_its_newest_text_and_its_beginning(newest: CollectorState) -> None:
     for at, text in ((1.0, "first"), (2.0, "second")):
         newest.ended(failed(at, Reason.VERSION_MISMATCH, text))
 

@@ -8,7 +8,7 @@ import pytest
 
 from collectors.contract import AbsentError, Collector, CollectorSpec, Node, Reading, Reason, UnavailableError
 from collectors.sysfs import Root
-from exporter.configuration.settings import Poll, load_settings
+from exporter.configuration.settings import PollSettings, load_settings
 from exporter.doctor.facts import CollectorFacts, CollectorState
 from exporter.doctor.hardware import CollectorCalls
 from exporter.doctor.probe import Probe
@@ -18,7 +18,7 @@ NODE = Node(Root(Path("/nonexistent")), Root(Path("/nonexistent")), "machine")
 READING = Reading((gpu("a"),))
 
 
-def poll(deadline: float = BOUND_SECONDS) -> Poll:
+def poll(deadline: float = BOUND_SECONDS) -> PollSettings:
     return replace(load_settings({}, {}, None).poll, deadline=deadline)
 
 

@@ -1,5 +1,5 @@
 from collectors.contract import Reading
-from exporter.attribution.holding import Answer, Holding
+from exporter.attribution.holding import Holding, PodResourcesList
 from exporter.doctor.facts import CollectorFacts, CollectorState, Held, Holder
 from exporter.doctor.matching import match
 from tests.doubles.collectors import gpu, part
@@ -16,8 +16,8 @@ def holding(device_id: str, resource: str = GPU, pod: str = "p") -> Holding:
     return Holding("ns", pod, "main", resource, device_id, "device_plugin")
 
 
-def answer(*holdings: Holding) -> Answer:
-    return Answer(frozenset((each.namespace, each.pod) for each in holdings), tuple(sorted(holdings)))
+def answer(*holdings: Holding) -> PodResourcesList:
+    return PodResourcesList(frozenset((each.namespace, each.pod) for each in holdings), tuple(sorted(holdings)))
 
 
 def test_devices_and_partitions_come_with_their_holders() -> None:

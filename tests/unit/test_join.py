@@ -6,7 +6,7 @@ import pytest
 from collectors import catalog
 from collectors.contract import Sample
 from exporter import families
-from exporter.accounting import Held
+from exporter.accounting import UsageCounters
 from exporter.attribution.device_ids import AliasTable
 from exporter.attribution.holding import Holding
 from exporter.attribution.join import holder_samples, match, occupancy, with_shares
@@ -202,10 +202,12 @@ LIVE = (
     temperature("a", 60),
     info("a"),
 )
-USED = Held(busy_seconds=3, observed_seconds=4, energy_joules=50, device_seconds=6, last_active=7)
+USED = UsageCounters(busy_seconds=3, observed_seconds=4, energy_joules=50, device_seconds=6, last_active=7)
 
 
-def served(live: tuple[Sample, ...], *edges: tuple[Container, SubjectKey], used: Held = USED) -> dict[str, float]:
+def served(
+    live: tuple[Sample, ...], *edges: tuple[Container, SubjectKey], used: UsageCounters = USED
+) -> dict[str, float]:
     """Values of the holder P, by the family's name."""
     shared = with_shares([edge(*pair) for pair in edges], {})
     found = [s for s in holder_samples(shared, live, lambda *_: used) if s.container == P]
@@ -245,7 +247,7 @@ def test_container_figures_are_withdrawn_with_their_input() -> None:
 
 
 def test_last_active_is_absent_until_the_container_has_been() -> None:
-    found = served((utilization("a", 0),), (P, A), used=Held(observed_seconds=4))
+    found = served((utilization("a", 0),), (P, A), used=UsageCounters(observed_seconds=4))
 
     assert found.keys() - ALLOCATION.keys() == {
         "accelerator_container_utilization_ratio",

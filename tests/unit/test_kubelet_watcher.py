@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from exporter.attribution.holding import Answer, Holding
+from exporter.attribution.holding import Holding, PodResourcesList
 from exporter.attribution.podresources import KubeletError, SocketAbsentError
 from exporter.attribution.watcher import AttributionState, KubeletWatcher
 
@@ -15,8 +15,8 @@ PATIENT_SECONDS = 15.0
 LONG = 3600.0
 
 HOLDING = Holding("ml", "a", "main", "nvidia.com/gpu", "GPU-1", "device_plugin")
-ANSWER = Answer(frozenset({("ml", "a")}), (HOLDING,))
-NOTHING = Answer(frozenset(), ())
+ANSWER = PodResourcesList(frozenset({("ml", "a")}), (HOLDING,))
+NOTHING = PodResourcesList(frozenset(), ())
 
 
 class ScriptedKubelet:
@@ -24,11 +24,11 @@ class ScriptedKubelet:
 
     def __init__(self) -> None:
         self.connections = 1
-        self.results: queue.SimpleQueue[Answer | Exception] = queue.SimpleQueue()
+        self.results: queue.SimpleQueue[PodResourcesList | Exception] = queue.SimpleQueue()
         self.asked = threading.Event()
         self.closed = False
 
-    def list(self) -> Answer:
+    def list(self) -> PodResourcesList:
         self.asked.set()
         result = self.results.get(timeout=PATIENT_SECONDS)
         if isinstance(result, Exception):
@@ -194,7 +194,9 @@ class TestStop:
         assert kubelet.closed
 
 
-END = Answer(frozenset({("end", "of"), ("the", "script")}), (Holding("end", "of", "c", "r", "END", "device_plugin"),))
+END = PodResourcesList(
+    frozenset({("end", "of"), ("the", "script")}), (Holding("end", "of", "c", "r", "END", "device_plugin"),)
+)
 UP = ("INFO", "the kubelet answers: pods 1, held device ids 1")
 UP_AT_THE_END = ("INFO", "the kubelet answers: pods 2, held device ids 1")
 
@@ -236,7 +238,7 @@ class TestLog:
         kubelet: ScriptedKubelet,
         states: States,
         caplog: pytest.LogCaptureFixture,
-        results: list[Answer | Exception],
+        results: list[PodResourcesList | Exception],
         lines: list[tuple[str, str]],
     ) -> None:
         caplog.set_level(logging.INFO)

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from exporter.logs import Format, JsonFormatter, Level, RateLimit, TextFormatter, configure
+from exporter.logs import JsonFormatter, LogFormat, LogLevel, RateLimit, TextFormatter, configure
 
 LOGGER = "exporter.test"
 
@@ -88,7 +88,7 @@ def test_a_json_line_has_the_same_entries_in_the_same_order() -> None:
         (True, "true"),
         (None, "null"),
         (float("nan"), "nan"),
-        (Level.INFO, "info"),
+        (LogLevel.INFO, "info"),
         (b"\xff", "\"b'\\\\xff'\""),
     ],
 )
@@ -176,7 +176,7 @@ def test_threads_share_one_allowance(clock: Clock) -> None:
 
 def test_configured_lines_go_to_the_stream_from_the_level_up(root: logging.Logger, clock: Clock) -> None:
     stream = io.StringIO()
-    configure(Level.WARNING, Format.TEXT, stream, clock)
+    configure(LogLevel.WARNING, LogFormat.TEXT, stream, clock)
     logging.getLogger(LOGGER).info("quiet")
     logging.getLogger(LOGGER).warning("loud", extra={"fields": {"device": "0000:3b:00.0"}})
     assert stream.getvalue().endswith(" level=warning logger=exporter.test msg=loud device=0000:3b:00.0\n")
@@ -187,8 +187,8 @@ def test_configured_lines_go_to_the_stream_from_the_level_up(root: logging.Logge
 @pytest.mark.usefixtures("root")
 def test_configuring_again_replaces_what_was(clock: Clock) -> None:
     first, second = io.StringIO(), io.StringIO()
-    configure(Level.INFO, Format.TEXT, first, clock)
-    configure(Level.DEBUG, Format.JSON, second, clock)
+    configure(LogLevel.INFO, LogFormat.TEXT, first, clock)
+    configure(LogLevel.DEBUG, LogFormat.JSON, second, clock)
     logging.getLogger(LOGGER).debug("event")
     assert first.getvalue() == ""
     assert json.loads(second.getvalue())["level"] == "debug"
@@ -197,7 +197,7 @@ def test_configuring_again_replaces_what_was(clock: Clock) -> None:
 @pytest.mark.usefixtures("root")
 def test_a_flood_is_limited_where_it_is_written(clock: Clock) -> None:
     stream = io.StringIO()
-    configure(Level.INFO, Format.TEXT, stream, clock)
+    configure(LogLevel.INFO, LogFormat.TEXT, stream, clock)
     for number in range(100):
         logging.getLogger(LOGGER).error("failed: %s", number)
     assert stream.getvalue().count("\n") == 5
@@ -206,7 +206,7 @@ def test_a_flood_is_limited_where_it_is_written(clock: Clock) -> None:
 @pytest.mark.usefixtures("root")
 def test_the_header_codec_below_the_kubelet_client_stays_quiet_at_debug(clock: Clock) -> None:
     stream = io.StringIO()
-    configure(Level.DEBUG, Format.TEXT, stream, clock)
+    configure(LogLevel.DEBUG, LogFormat.TEXT, stream, clock)
     logging.getLogger("hpack.hpack").debug("Encoding a header")
     logging.getLogger("hpack.hpack").warning("worth a line")
     assert stream.getvalue().count("\n") == 1
@@ -216,6 +216,6 @@ def test_the_header_codec_below_the_kubelet_client_stays_quiet_at_debug(clock: C
 @pytest.mark.usefixtures("root")
 def test_no_logger_writes_below_the_level(clock: Clock) -> None:
     stream = io.StringIO()
-    configure(Level.ERROR, Format.TEXT, stream, clock)
+    configure(LogLevel.ERROR, LogFormat.TEXT, stream, clock)
     logging.getLogger("hpack.hpack").warning("below")
     assert stream.getvalue() == ""

@@ -7,31 +7,31 @@ import pytest
 from exporter.configuration.errors import ConfigError
 from exporter.configuration.options import AmdBackend
 from exporter.configuration.settings import (
-    Amd,
-    Collect,
-    Kubelet,
-    Log,
-    Mounts,
-    NodeName,
-    Poll,
+    AmdSettings,
+    CollectSettings,
+    KubeletSettings,
+    LogSettings,
+    NodeSettings,
+    PathSettings,
+    PollSettings,
     Settings,
-    Web,
+    WebSettings,
     load_settings,
 )
-from exporter.logs import Format, Level
+from exporter.logs import LogFormat, LogLevel
 from tools.gen_configuration import example
 
 DATA = Path(__file__).parent.parent / "data" / "config"
 EXPECTED: dict[str, str] = json.loads((DATA / "expected.json").read_text())
 DEFAULTS = Settings(
-    web=Web(":9410", "/metrics"),
-    log=Log(Level.INFO, Format.TEXT),
-    path=Mounts(Path("/sys"), Path("/proc")),
-    node=NodeName(None),
-    kubelet=Kubelet(Path("/var/lib/kubelet/pod-resources/kubelet.sock"), 5.0, 5.0, 60.0),
-    poll=Poll(1.0, 10.0, 60.0, 5.0, 10.0, 120.0),
-    amd=Amd(AmdBackend.AUTO),
-    collect=Collect(each_link=False, pcie_throughput=False, wake_sleeping=False, processes=False),
+    web=WebSettings(":9410", "/metrics"),
+    log=LogSettings(LogLevel.INFO, LogFormat.TEXT),
+    path=PathSettings(Path("/sys"), Path("/proc")),
+    node=NodeSettings(None),
+    kubelet=KubeletSettings(Path("/var/lib/kubelet/pod-resources/kubelet.sock"), 5.0, 5.0, 60.0),
+    poll=PollSettings(1.0, 10.0, 60.0, 5.0, 10.0, 120.0),
+    amd=AmdSettings(AmdBackend.AUTO),
+    collect=CollectSettings(each_link=False, pcie_throughput=False, wake_sleeping=False, processes=False),
 )
 LEVEL_VARIABLE = "ACCELERATOR_EXPORTER_LOG_LEVEL"
 
@@ -54,14 +54,14 @@ def test_without_configuration_every_option_has_its_default() -> None:
 
 def test_a_file_can_set_everything() -> None:
     assert load_settings({}, {}, DATA / "good" / "everything.yaml") == Settings(
-        web=Web("[::1]:9411", "/accelerators/metrics"),
-        log=Log(Level.DEBUG, Format.JSON),
-        path=Mounts(Path("/host/sys"), Path("/host/proc")),
-        node=NodeName("worker-7.example"),
-        kubelet=Kubelet(Path("/run/kubelet/pod-resources.sock"), 10.0, 2.5, 90.0),
-        poll=Poll(0.5, 5.0, 120.0, 3.0, 15.0, 90.0),
-        amd=Amd(AmdBackend.ROCM_SMI),
-        collect=Collect(each_link=True, pcie_throughput=True, wake_sleeping=True, processes=True),
+        web=WebSettings("[::1]:9411", "/accelerators/metrics"),
+        log=LogSettings(LogLevel.DEBUG, LogFormat.JSON),
+        path=PathSettings(Path("/host/sys"), Path("/host/proc")),
+        node=NodeSettings("worker-7.example"),
+        kubelet=KubeletSettings(Path("/run/kubelet/pod-resources.sock"), 10.0, 2.5, 90.0),
+        poll=PollSettings(0.5, 5.0, 120.0, 3.0, 15.0, 90.0),
+        amd=AmdSettings(AmdBackend.ROCM_SMI),
+        collect=CollectSettings(each_link=True, pcie_throughput=True, wake_sleeping=True, processes=True),
     )
 
 
@@ -93,9 +93,9 @@ def test_flags_overrule_the_environment_which_overrules_the_file(tmp_path: Path)
     environ = {LEVEL_VARIABLE: "warning", "ACCELERATOR_EXPORTER_LOG_FORMAT": "text", "NODE_NAME": "from-pod"}
     assert load_settings({}, {"NODE_NAME": "from-pod"}, None).node.name == "from-pod"
     assert load_settings({}, environ, file).node.name == "from-file"
-    assert load_settings({}, {}, file).log == Log(Level.DEBUG, Format.JSON)
-    assert load_settings({}, environ, file).log == Log(Level.WARNING, Format.TEXT)
-    assert load_settings({"log.level": "error"}, environ, file).log == Log(Level.ERROR, Format.TEXT)
+    assert load_settings({}, {}, file).log == LogSettings(LogLevel.DEBUG, LogFormat.JSON)
+    assert load_settings({}, environ, file).log == LogSettings(LogLevel.WARNING, LogFormat.TEXT)
+    assert load_settings({"log.level": "error"}, environ, file).log == LogSettings(LogLevel.ERROR, LogFormat.TEXT)
 
 
 def test_an_overruled_value_is_checked_all_the_same(tmp_path: Path) -> None:

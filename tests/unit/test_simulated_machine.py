@@ -2,7 +2,7 @@ import pytest
 
 from collectors import catalog
 from collectors.simulated import inventory
-from collectors.simulated.activity import Schedule
+from collectors.simulated.activity import ActivitySchedule
 from collectors.simulated.machine import Machine
 from tests.doubles.simulated_node import scenario
 
@@ -10,7 +10,7 @@ from tests.doubles.simulated_node import scenario
 def machine(text: str) -> Machine:
     played = scenario(text)
     (device,) = inventory(played, "node-1")
-    return Machine(device, played, Schedule(played))
+    return Machine(device, played, ActivitySchedule(played))
 
 
 def energy(one: Machine) -> float:

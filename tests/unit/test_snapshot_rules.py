@@ -71,14 +71,14 @@ def changes() -> Iterator[Event]:
 
 
 def test_a_snapshot_does_not_change_with_what_happens_after_it(assembler: Assembler, clock: Clock) -> None:
-    assembler.take(ended(10.0, READING))
-    assembler.take(HELD)
+    assembler.apply(ended(10.0, READING))
+    assembler.apply(HELD)
     before = assembler.snapshot()
     copy = deepcopy(before)
 
     for event in changes():
         clock.now += 1
-        assembler.take(event)
+        assembler.apply(event)
         assert assembler.snapshot() != before
 
     assert before == copy

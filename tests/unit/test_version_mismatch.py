@@ -1,7 +1,7 @@
 import pytest
 
 from collectors.contract import Reading, Reason
-from exporter.collector_state import NewestReadings
+from exporter.collector_state import CollectorState
 from exporter.daemon import VersionMismatchError, check_version_mismatch
 from exporter.poller import CallEnded
 from tests.doubles.collectors import LIMITS, Clock, absent, ended, failed, gpu
@@ -10,35 +10,35 @@ TIMEOUT = 120.0
 
 
 @pytest.fixture
-def newest() -> NewestReadings:
-    return NewestReadings("acme", LIMITS, Clock())
+def state() -> CollectorState:
+    return CollectorState("acme", LIMITS, Clock())
 
 
 def mismatch(at: float, text: str = "acmeInit: library 1.2, driver 1.3") -> CallEnded:
     return failed(at, Reason.VERSION_MISMATCH, text)
 
 
-def complaint(newest: NewestReadings, now: float) -> str:
+def complaint(state: CollectorState, now: float) -> str:
     try:
-        check_version_mismatch((newest.health(now),), now, TIMEOUT)
+        check_version_mismatch((state.health(now),), now, TIMEOUT)
     except VersionMismatchError as error:
         return str(error)
     return ""
 
 
-def test_a_mismatch_is_put_up_with_for_the_whole_timeout(newest: NewestReadings) -> None:
+def test_a_mismatch_is_put_up_with_for_the_whole_timeout(state: CollectorState) -> None:
     for at in (10.0, 40.0, 100.0):
-        newest.ended(mismatch(at))
+        state.ended(mismatch(at))
 
-    assert complaint(newest, 10.0 + TIMEOUT) == ""
-    assert complaint(newest, 10.1 + TIMEOUT) != ""
+    assert complaint(state, 10.0 + TIMEOUT) == ""
+    assert complaint(state, 10.1 + TIMEOUT) != ""
 
 
-def test_the_complaint_says_what_where_and_what_to_do(newest: NewestReadings) -> None:
-    newest.ended(mismatch(0.0, "acmeInit: library 1.2, driver 1.2"))
-    newest.ended(mismatch(100.0))
+def test_the_complaint_says_what_where_and_what_to_do(state: CollectorState) -> None:
+    state.ended(mismatch(0.0, "acmeInit: library 1.2, driver 1.2"))
+    state.ended(mismatch(100.0))
 
-    assert complaint(newest, 121.0) == (
+    assert complaint(state, 121.0) == (
         "collector acme: acmeInit: library 1.2, driver 1.3. This has lasted for more than 2m "
         "(poll.version_mismatch_timeout) and will last until the container is restarted: only then is it given the "
         "driver's present library"
@@ -50,25 +50,25 @@ def test_the_complaint_says_what_where_and_what_to_do(newest: NewestReadings) ->
     [ended(100.0, Reading((gpu("gpu-a"),))), failed(100.0, Reason.DRIVER_NOT_LOADED), absent(100.0)],
     ids=["up", "down for another reason", "gone"],
 )
-def test_a_mismatch_that_heals_counts_from_its_next_beginning(newest: NewestReadings, healed: CallEnded) -> None:
-    newest.ended(mismatch(0.0))
-    newest.ended(healed)
-    assert complaint(newest, 200.0) == ""
+def test_a_mismatch_that_heals_counts_from_its_next_beginning(state: CollectorState, healed: CallEnded) -> None:
+    state.ended(mismatch(0.0))
+    state.ended(healed)
+    assert complaint(state, 200.0) == ""
 
-    newest.ended(mismatch(200.0))
-    assert complaint(newest, 200.0 + TIMEOUT) == ""
-    assert complaint(newest, 200.1 + TIMEOUT) != ""
+    state.ended(mismatch(200.0))
+    assert complaint(state, 200.0 + TIMEOUT) == ""
+    assert complaint(state, 200.1 + TIMEOUT) != ""
 
 
-def test_a_release_ends_the_count(newest: NewestReadings) -> None:
-    newest.ended(mismatch(0.0))
-    newest.released()
+def test_a_release_ends_the_count(state: CollectorState) -> None:
+    state.ended(mismatch(0.0))
+    state.released()
 
-    assert complaint(newest, 500.0) == ""
+    assert complaint(state, 500.0) == ""
 
 
 @pytest.mark.parametrize("reason", [reason for reason in Reason if reason is not Reason.VERSION_MISMATCH])
-def test_any_other_failure_may_last(newest: NewestReadings, reason: Reason) -> None:
-    newest.ended(failed(0.0, reason))
+def test_any_other_failure_may_last(state: CollectorState, reason: Reason) -> None:
+    state.ended(failed(0.0, reason))
 
-    assert complaint(newest, 1e6) == ""
+    assert complaint(state, 1e6) == ""
