@@ -5,9 +5,9 @@ from contextlib import contextmanager
 
 import pytest
 
+from exporter.check.address import look_at_address
+from exporter.check.facts import AddressState
 from exporter.configuration.settings import WebSettings
-from exporter.doctor.address import look_at_address
-from exporter.doctor.facts import AddressState
 from exporter.listen import ListenError, listen
 
 BOUND_SECONDS = 30.0

@@ -6,8 +6,8 @@ import grpc
 import pytest
 
 from exporter.attribution.proto.podresources_pb2 import ClaimResource, ContainerResources, DynamicResource
-from exporter.doctor.facts import KubeletState
-from exporter.doctor.kubelet import ask_kubelet
+from exporter.check.facts import KubeletState
+from exporter.check.kubelet import ask_kubelet
 from tests.doubles.kubelet import Kubelet, container, device, pod
 
 BOUND_SECONDS = 30.0

@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from exporter.doctor.facts import MountFacts, SocketMount
-from exporter.doctor.mounts import mounts, read_only_root, socket_mount
+from exporter.check.facts import MountFacts, SocketMount
+from exporter.check.mounts import mounts, read_only_root, socket_mount
 from tests.doubles.procfs_tree import ROOT_MOUNT, WRITABLE_ROOT_MOUNT, ProcfsTree, mount_line
 
 

@@ -6,8 +6,8 @@ from contextlib import closing
 
 from collectors.metric import Subject
 from exporter import families, listen
+from exporter.check.facts import AddressFacts, AddressState
 from exporter.configuration.settings import WebSettings
-from exporter.doctor.facts import AddressFacts, AddressState
 from exporter.listen import ListenError
 
 _TIMEOUT_SECONDS = 2.0

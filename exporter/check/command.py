@@ -6,19 +6,19 @@ from functools import partial
 from typing import TextIO
 
 from collectors.vendors import vendor_of
+from exporter.check import report_json, report_text
+from exporter.check.address import look_at_address
+from exporter.check.environment import surroundings
+from exporter.check.facts import AddressFacts, AddressState, Facts, KubeletFacts, KubeletState
+from exporter.check.finding import Severity, worst
+from exporter.check.hardware import CollectorCalls
+from exporter.check.judgement import judge
+from exporter.check.kubelet import KubeletReply, ask_kubelet
+from exporter.check.matching import match
+from exporter.check.mounts import mounts, socket_mount
+from exporter.check.pci_bus import accelerators_on_bus, pci_facts
+from exporter.check.probe import Probe
 from exporter.configuration.settings import Settings
-from exporter.doctor import report_json, report_text
-from exporter.doctor.address import look_at_address
-from exporter.doctor.bus import accelerators_on_bus, pci_facts
-from exporter.doctor.facts import AddressFacts, AddressState, Facts, KubeletFacts, KubeletState
-from exporter.doctor.finding import Severity, worst
-from exporter.doctor.hardware import CollectorCalls
-from exporter.doctor.judgement import judge
-from exporter.doctor.kubelet import KubeletReply, ask_kubelet
-from exporter.doctor.matching import match
-from exporter.doctor.mounts import mounts, socket_mount
-from exporter.doctor.probe import Probe
-from exporter.doctor.surroundings import surroundings
 from exporter.inputs import Hardware, node_of
 from exporter.selfmetrics import exporter_version
 

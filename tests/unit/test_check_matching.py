@@ -1,7 +1,7 @@
 from collectors.contract import Reading
 from exporter.attribution.holding import Holding, PodResourcesList
-from exporter.doctor.facts import CollectorFacts, CollectorState, Held, Holder
-from exporter.doctor.matching import match
+from exporter.check.facts import CollectorFacts, CollectorState, Held, Holder
+from exporter.check.matching import match
 from tests.doubles.collectors import gpu, part
 
 GPU = "acme.com/gpu"

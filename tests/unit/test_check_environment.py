@@ -3,10 +3,10 @@ from pathlib import Path
 
 import pytest
 
+from exporter.check.environment import surroundings
+from exporter.check.facts import IdentitySource, Surroundings
+from exporter.check.mounts import mounts
 from exporter.configuration.settings import Settings, load_settings
-from exporter.doctor.facts import IdentitySource, Surroundings
-from exporter.doctor.mounts import mounts
-from exporter.doctor.surroundings import surroundings
 from tests.doubles.procfs_tree import ProcfsTree
 from tests.doubles.sysfs_tree import SysfsTree
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from collectors.contract import Device, Partition
 from exporter.attribution.device_ids import AliasTable, only_monitors
 from exporter.attribution.holding import Holding, PodResourcesList
-from exporter.doctor.facts import AllocationFacts, CollectorFacts, Held, Holder
+from exporter.check.facts import AllocationFacts, CollectorFacts, Held, Holder
 from exporter.snapshot import SubjectKey
 
 

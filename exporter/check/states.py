@@ -1,7 +1,7 @@
 """The state that each device is in, by the collectors' own word. No I/O."""
 
 from collectors import catalog
-from exporter.doctor.facts import Facts
+from exporter.check.facts import Facts
 
 _FAILED = "failed"
 

@@ -6,7 +6,7 @@ from typing import NamedTuple
 from collectors.pci import PciFunction, functions_of
 from collectors.sysfs import Root
 from collectors.vendors import is_accelerator, vendor_of
-from exporter.doctor.facts import CollectorFacts, PciFacts, PciState
+from exporter.check.facts import CollectorFacts, PciFacts, PciState
 
 _DEVICES = ("bus", "pci", "devices")
 

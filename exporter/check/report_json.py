@@ -5,11 +5,11 @@ from collections.abc import Sequence
 
 from collectors.contract import Device, Unsupported
 from exporter.attribution.holding import Holding
-from exporter.doctor.facts import AllocationFacts, CollectorFacts, Facts, Holder, KubeletFacts, PciFacts
-from exporter.doctor.finding import Finding, worst
-from exporter.doctor.gaps import family_of
-from exporter.doctor.permissions import Permission, permissions
-from exporter.doctor.states import device_states
+from exporter.check.facts import AllocationFacts, CollectorFacts, Facts, Holder, KubeletFacts, PciFacts
+from exporter.check.finding import Finding, worst
+from exporter.check.gaps import family_of
+from exporter.check.permissions import Permission, permissions
+from exporter.check.states import device_states
 
 # Rises when a key is removed or changes its meaning; a new key leaves it as it is.
 SCHEMA_VERSION = 1

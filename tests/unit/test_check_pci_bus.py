@@ -4,8 +4,8 @@ import pytest
 
 from collectors.contract import Device, Reading
 from collectors.vendors import VENDORS, vendor_of
-from exporter.doctor.bus import accelerators_on_bus, pci_facts
-from exporter.doctor.facts import CollectorFacts, CollectorState, PciFacts, PciState
+from exporter.check.facts import CollectorFacts, CollectorState, PciFacts, PciState
+from exporter.check.pci_bus import accelerators_on_bus, pci_facts
 from tests.doubles.sysfs_tree import SysfsTree
 
 ADDRESS = "0000:1b:00.0"

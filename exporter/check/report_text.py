@@ -3,8 +3,8 @@
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
-from exporter.doctor import gaps
-from exporter.doctor.facts import (
+from exporter.check import gaps
+from exporter.check.facts import (
     CollectorFacts,
     CollectorState,
     Facts,
@@ -15,10 +15,10 @@ from exporter.doctor.facts import (
     PciState,
     SocketMount,
 )
-from exporter.doctor.finding import Finding, Severity, counted
-from exporter.doctor.layout import entries, paragraph, table
-from exporter.doctor.permissions import PermissionState, permissions
-from exporter.doctor.states import device_states
+from exporter.check.finding import Finding, Severity, counted
+from exporter.check.permissions import PermissionState, permissions
+from exporter.check.states import device_states
+from exporter.check.text_table import entries, paragraph, table
 
 _SHOWN = 20  # of lists that the kubelet makes long
 _HERE = {

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from collectors.contract import Unsupported
 from collectors.metric import Subject
-from exporter.doctor.facts import Facts
+from exporter.check.facts import Facts
 
 
 class Gap(NamedTuple):

@@ -4,8 +4,8 @@ import queue
 from collections.abc import Callable, Sequence
 
 from collectors.contract import CollectorSpec, Node, Reason
+from exporter.check.facts import CollectorFacts, CollectorState
 from exporter.configuration.settings import PollSettings
-from exporter.doctor.facts import CollectorFacts, CollectorState
 from exporter.inputs import intervals
 from exporter.poller import CallEnded, Poller, PollerEvent
 

@@ -13,13 +13,13 @@ from hypothesis import strategies as st
 
 from collectors import catalog
 from collectors.contract import Reason, Unsupported
-from exporter.doctor import report_json, report_text
-from exporter.doctor.facts import CollectorState, Facts, KubeletState, MountFacts, SocketMount
-from exporter.doctor.finding import Code, Severity
-from exporter.doctor.judgement import judge
-from exporter.doctor.layout import WIDTH, paragraph, printable, table
-from exporter.doctor.permissions import Permission, PermissionState, permissions
-from tests.doubles.doctor_facts import (
+from exporter.check import report_json, report_text
+from exporter.check.facts import CollectorState, Facts, KubeletState, MountFacts, SocketMount
+from exporter.check.finding import Code, Severity
+from exporter.check.judgement import judge
+from exporter.check.permissions import Permission, PermissionState, permissions
+from exporter.check.text_table import WIDTH, paragraph, printable, table
+from tests.doubles.check_facts import (
     HEALTHY,
     IDLE_SLICE,
     NOT_MOUNTED,

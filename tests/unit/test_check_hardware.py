@@ -8,10 +8,10 @@ import pytest
 
 from collectors.contract import AbsentError, Collector, CollectorSpec, Node, Reading, Reason, UnavailableError
 from collectors.sysfs import Root
+from exporter.check.facts import CollectorFacts, CollectorState
+from exporter.check.hardware import CollectorCalls
+from exporter.check.probe import Probe
 from exporter.configuration.settings import PollSettings, load_settings
-from exporter.doctor.facts import CollectorFacts, CollectorState
-from exporter.doctor.hardware import CollectorCalls
-from exporter.doctor.probe import Probe
 from tests.doubles.collectors import BOUND_SECONDS, EVERY, Hang, ScriptedCollector, Step, gpu
 
 NODE = Node(Root(Path("/nonexistent")), Root(Path("/nonexistent")), "machine")

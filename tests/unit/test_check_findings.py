@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from collectors.contract import Fault, Reading, Reason
-from exporter.doctor.facts import (
+from exporter.check.facts import (
     AddressFacts,
     AddressState,
     CollectorState,
@@ -18,9 +18,9 @@ from exporter.doctor.facts import (
     PciState,
     SocketMount,
 )
-from exporter.doctor.finding import Code, Finding, Severity, ordered, worst
-from exporter.doctor.judgement import judge
-from tests.doubles.doctor_facts import (
+from exporter.check.finding import Code, Finding, Severity, ordered, worst
+from exporter.check.judgement import judge
+from tests.doubles.check_facts import (
     CUT,
     GPU,
     HEALTHY,

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 
-from exporter.doctor.facts import MountFacts, SocketMount
+from exporter.check.facts import MountFacts, SocketMount
 
 _LIMIT_BYTES = 1 << 20
 _OCTAL = re.compile(r"\\([0-7]{3})")

@@ -4,8 +4,8 @@ from collections.abc import Iterator, Mapping
 
 from collectors import catalog
 from collectors.contract import Device, Fault, Reading, Reason
-from exporter.doctor.facts import CollectorFacts, CollectorState, Facts, PciFacts, PciState, VariableFacts
-from exporter.doctor.finding import Code, Finding, Severity, counted
+from exporter.check.facts import CollectorFacts, CollectorState, Facts, PciFacts, PciState, VariableFacts
+from exporter.check.finding import Code, Finding, Severity, counted
 
 _PARTITIONING = ("partitioning",)
 _OF_ONE_READING = frozenset({Reason.PERMISSION_DENIED, Reason.UNAVAILABLE, Reason.INVALID_VALUE})

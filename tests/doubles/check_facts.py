@@ -1,11 +1,11 @@
-"""What the doctor finds on a node that is well; a test changes what it is about."""
+"""What the check finds on a node that is well; a test changes what it is about."""
 
 from dataclasses import replace
 
 from collectors import catalog
 from collectors.contract import Alias, Device, Fault, Partition, Reading, Reason, Sample, Unsupported
 from exporter.attribution.holding import Holding, PodResourcesList
-from exporter.doctor.facts import (
+from exporter.check.facts import (
     AddressFacts,
     AddressState,
     CollectorFacts,
@@ -21,7 +21,7 @@ from exporter.doctor.facts import (
     Surroundings,
     VariableFacts,
 )
-from exporter.doctor.matching import match
+from exporter.check.matching import match
 
 GPU = "nvidia.com/gpu"
 SOCKET = "/var/lib/kubelet/pod-resources/kubelet.sock"

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
-from exporter.doctor.facts import Facts, IdentitySource, KubeletFacts, SocketMount, Surroundings
+from exporter.check.facts import Facts, IdentitySource, KubeletFacts, SocketMount, Surroundings
 
 _SHOWN_CAPABILITIES = 3
 _NO_PODS = "nobody knows which pod holds a device"

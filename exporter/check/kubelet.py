@@ -11,7 +11,7 @@ from exporter.attribution.holding import PodResourcesList
 from exporter.attribution.podresources import KubeletError, PodResourcesClient, SocketAbsentError
 from exporter.attribution.proto.podresources_pb2 import ListPodResourcesRequest, ListPodResourcesResponse
 from exporter.attribution.rpc_error import RpcError
-from exporter.doctor.facts import KubeletState
+from exporter.check.facts import KubeletState
 
 _LIST = "/v1.PodResourcesLister/List"
 

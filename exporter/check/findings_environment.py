@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator
 
-from exporter.doctor.facts import AddressFacts, AddressState, Facts, IdentitySource, Surroundings
-from exporter.doctor.finding import Code, Finding, Severity
+from exporter.check.facts import AddressFacts, AddressState, Facts, IdentitySource, Surroundings
+from exporter.check.finding import Code, Finding, Severity
 
 _NODE = "node"
 _PROCESS = "process"

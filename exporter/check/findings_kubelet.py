@@ -3,8 +3,8 @@
 from collections import Counter
 from collections.abc import Iterator
 
-from exporter.doctor.facts import AllocationFacts, CollectorState, Facts, KubeletFacts, KubeletState, SocketMount
-from exporter.doctor.finding import Code, Finding, Severity, counted
+from exporter.check.facts import AllocationFacts, CollectorState, Facts, KubeletFacts, KubeletState, SocketMount
+from exporter.check.finding import Code, Finding, Severity, counted
 
 _SUBJECT = "kubelet"
 _WITHOUT = "devices are served without pods, and no container or allocation family is served"

@@ -8,9 +8,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from collectors.identity import machine_identity
 from collectors.sysfs import Root
 from collectors.vendors import VENDORS
+from exporter.check.facts import IdentitySource, Surroundings, VariableFacts
+from exporter.check.mounts import Mount, read_only_root
 from exporter.configuration.settings import Settings
-from exporter.doctor.facts import IdentitySource, Surroundings, VariableFacts
-from exporter.doctor.mounts import Mount, read_only_root
 
 _CAPABILITIES = (
     *("CHOWN", "DAC_OVERRIDE", "DAC_READ_SEARCH", "FOWNER", "FSETID", "KILL", "SETGID", "SETUID", "SETPCAP"),

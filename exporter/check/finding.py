@@ -1,4 +1,4 @@
-"""One thing that the doctor says: how grave, about what, what it is, what to do."""
+"""One thing that the check reports: how grave, about what, what it is, what to do."""
 
 from dataclasses import dataclass
 from enum import StrEnum

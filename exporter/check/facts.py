@@ -1,4 +1,4 @@
-"""What the doctor finds, before anybody judges it: plain records. No I/O."""
+"""What the check finds, before anybody judges it: plain records. No I/O."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
