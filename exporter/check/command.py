@@ -1,31 +1,66 @@
 """The command `check`: gather, judge, print. It ends in bounded time, whatever hangs."""
 
+import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
-from typing import TextIO
+from typing import Generic, TextIO, TypeVar
 
 from collectors.vendors import vendor_of
 from exporter.check import report_json, report_text
-from exporter.check.address import look_at_address
-from exporter.check.environment import surroundings
+from exporter.check.environment import look_at_address, mounts, socket_mount, surroundings
 from exporter.check.facts import AddressFacts, AddressState, Facts, KubeletFacts, KubeletState
-from exporter.check.finding import Severity, worst
+from exporter.check.finding import Finding, Severity, ordered, worst
+from exporter.check.findings_environment import judge_surroundings
+from exporter.check.findings_hardware import judge_hardware
+from exporter.check.findings_kubelet import judge_kubelet
 from exporter.check.hardware import CollectorCalls
-from exporter.check.judgement import judge
 from exporter.check.kubelet import KubeletReply, ask_kubelet
 from exporter.check.matching import match
-from exporter.check.mounts import mounts, socket_mount
 from exporter.check.pci_bus import accelerators_on_bus, pci_facts
-from exporter.check.probe import Probe
 from exporter.configuration.settings import Settings
 from exporter.inputs import Hardware, node_of
 from exporter.selfmetrics import exporter_version
+
+T = TypeVar("T")
 
 _NO_ERROR = 0
 _ERROR = 1
 _SLACK_SECONDS = 1.0
 _ADDRESS_SECONDS = 5.0
+
+
+class Probe(Generic[T]):
+    """Makes one call in a thread of its own, begun at once. One that hangs is left behind, and ends with the process.
+
+    Args:
+        name: Of the thread.
+        ask: The call.
+    """
+
+    def __init__(self, name: str, ask: Callable[[], T]) -> None:
+        self._ask = ask
+        self._answers: list[T] = []
+        self._errors: list[Exception] = []
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._thread.start()
+
+    def answer(self, within_seconds: float) -> T | None:
+        """What the call returned; None if it has not returned in time.
+
+        Raises:
+            Exception: What the call raised.
+        """
+        self._thread.join(max(0.0, within_seconds))
+        if self._errors:
+            raise self._errors[0]
+        return self._answers[0] if self._answers else None
+
+    def _run(self) -> None:
+        try:
+            self._answers.append(self._ask())
+        except Exception as error:  # noqa: BLE001 - handed over to the thread that asks for the answer
+            self._errors.append(error)
 
 
 def run_check(
@@ -81,3 +116,8 @@ def gather(settings: Settings, hardware: Hardware, environ: Mapping[str, str]) -
         or AddressFacts(settings.web.listen_address, AddressState.LATE),
         surroundings=surroundings(settings, hardware.hostname, environ, mounted, known),
     )
+
+
+def judge(facts: Facts) -> tuple[Finding, ...]:
+    """Everything there is to say about the facts."""
+    return ordered([*judge_hardware(facts), *judge_kubelet(facts), *judge_surroundings(facts)])

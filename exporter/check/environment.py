@@ -1,16 +1,32 @@
-"""What this process may do and what it can see: user, capabilities, mounts, names, variables.
+"""What this process may do and what it can see: user, capabilities, mounts, names, variables, listen address.
 
 Source: the kernel's `Documentation/filesystems/proc.rst` and `include/uapi/linux/capability.h`.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+import errno
+import http.client
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path, PurePath
 
 from collectors.identity import machine_identity
+from collectors.metric import Subject
 from collectors.sysfs import Root
 from collectors.vendors import VENDORS
-from exporter.check.facts import IdentitySource, Surroundings, VariableFacts
-from exporter.check.mounts import Mount, read_only_root
-from exporter.configuration.settings import Settings
+from exporter import families, listen
+from exporter.check.facts import (
+    AddressFacts,
+    AddressState,
+    IdentitySource,
+    MountFacts,
+    SocketMount,
+    Surroundings,
+    VariableFacts,
+)
+from exporter.configuration.settings import Settings, WebSettings
+from exporter.listen import ListenError
 
 _CAPABILITIES = (
     *("CHOWN", "DAC_OVERRIDE", "DAC_READ_SEARCH", "FOWNER", "FSETID", "KILL", "SETGID", "SETUID", "SETPCAP"),
@@ -25,6 +41,28 @@ _WHOLE_RANGE = ["0", "0", "4294967295"]
 _KERNEL_THREAD = ("2", "comm")
 _KERNEL_THREAD_NAME = "kthreadd"
 _IN_KUBERNETES = "KUBERNETES_SERVICE_HOST"
+_MOUNTINFO_LIMIT_BYTES = 1 << 20
+_OCTAL_ESCAPE = re.compile(r"\\([0-7]{3})")
+_REMOVED_SUFFIX = "//deleted"
+_MOUNT_FIELDS = 6  # id, parent, device, root, mount point, options; what follows is not read
+_SCRAPE_TIMEOUT_SECONDS = 2.0
+_SCRAPE_LIMIT_BYTES = 16 << 20
+_OWN_FAMILY = families.BUILD_INFO.name(Subject.EXPORTER).encode()
+
+
+@dataclass(frozen=True, slots=True)
+class Mount:
+    """One line of the kernel's list of mounts.
+
+    Attributes:
+        source: What of the mounted file system is visible, as a path in it; ends in `//deleted` once removed there.
+        point: Where.
+        read_only: Whether nothing can be written through this mount.
+    """
+
+    source: str
+    point: PurePath
+    read_only: bool
 
 
 def surroundings(
@@ -94,3 +132,77 @@ def _variables(environ: Mapping[str, str], vendors: frozenset[str]) -> Iterator[
         if vendor.name in vendors:
             for each in vendor.variables:
                 yield VariableFacts(vendor.name, each.name, environ.get(each.name), each.shows_all, each.shows)
+
+
+def mounts(procfs: Path) -> tuple[Mount, ...]:
+    """The mounts of this process, in the order in which they cover each other; none where they can't be read."""
+    try:
+        with (procfs / "self" / "mountinfo").open("rb") as file:
+            content = file.read(_MOUNTINFO_LIMIT_BYTES)
+    except OSError:
+        return ()
+    return tuple(_parse_mounts(content.decode("utf-8", "replace")))
+
+
+def socket_mount(found: Sequence[Mount], socket: Path) -> MountFacts:
+    """How a socket came to its path: the last mount on the way there decides.
+
+    Args:
+        found: From `mounts`.
+        socket: The socket's path, whether or not there is one.
+    """
+    if not found:
+        return MountFacts(SocketMount.UNKNOWN)
+    path = socket.parent.resolve() / socket.name
+    way = [mount for mount in found if path == mount.point or mount.point in path.parents]
+    if not way:
+        return MountFacts(SocketMount.UNKNOWN)
+    nearest = max(reversed(way), key=lambda mount: len(mount.point.parts))
+    if len(nearest.point.parts) == 1:
+        return MountFacts(SocketMount.NONE)
+    kind = SocketMount.FILE if nearest.point == path else SocketMount.DIRECTORY
+    return MountFacts(kind, str(nearest.point), replaced=nearest.source.endswith(_REMOVED_SUFFIX))
+
+
+def read_only_root(found: Sequence[Mount]) -> bool | None:
+    """Whether the root file system is mounted read-only; None where that is not known."""
+    roots = [mount.read_only for mount in found if len(mount.point.parts) == 1]
+    return roots[-1] if roots else None
+
+
+def _parse_mounts(text: str) -> Iterator[Mount]:
+    for line in text.splitlines():
+        fields = line.split(" ")
+        if len(fields) >= _MOUNT_FIELDS:
+            source, point, options = (_unescaped(field) for field in fields[3:_MOUNT_FIELDS])
+            yield Mount(source, PurePath(point), "ro" in options.split(","))
+
+
+def _unescaped(field: str) -> str:
+    """Blanks and backslashes are written as three octal digits."""
+    return _OCTAL_ESCAPE.sub(lambda found: chr(int(found[1], 8)), field)
+
+
+def look_at_address(web: WebSettings) -> AddressFacts:
+    """Listen for a moment; where the address is in use, ask there for an exporter's metrics."""
+    address = web.listen_address
+    try:
+        listen.listen(address).close()
+    except ListenError as error:
+        if getattr(error.__cause__, "errno", None) != errno.EADDRINUSE:
+            return AddressFacts(address, AddressState.REFUSED, str(error))
+        if _exporter_serves(web):
+            return AddressFacts(address, AddressState.SERVED)
+        return AddressFacts(address, AddressState.TAKEN, str(error))
+    return AddressFacts(address, AddressState.FREE)
+
+
+def _exporter_serves(web: WebSettings) -> bool:
+    parsed = listen.parse(web.listen_address)
+    connection = http.client.HTTPConnection(parsed.host or "localhost", parsed.port, timeout=_SCRAPE_TIMEOUT_SECONDS)
+    with closing(connection):
+        try:
+            connection.request("GET", web.telemetry_path)
+            return _OWN_FAMILY in connection.getresponse().read(_SCRAPE_LIMIT_BYTES)
+        except (OSError, http.client.HTTPException):
+            return False

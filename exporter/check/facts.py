@@ -4,8 +4,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
+from collectors import catalog
 from collectors.contract import Device, Partition, Reading, Reason, Unsupported
+from collectors.metric import Subject
 from exporter.attribution.holding import Holding
+
+_FAILED = "failed"
 
 
 class CollectorState(StrEnum):
@@ -295,3 +299,18 @@ class Facts:
     def unsupported(self) -> tuple[Unsupported, ...]:
         """Every reading that cannot be had."""
         return tuple(gap for collector in self.collectors if collector.reading for gap in collector.reading.unsupported)
+
+    @property
+    def device_states(self) -> dict[str, str]:
+        """State by device uuid, of the catalogue's closed list; a device whose state no collector reports is absent."""
+        states = {device.uuid: _FAILED for device in self.devices if device.lost}
+        for collector in self.collectors:
+            for sample in collector.reading.samples if collector.reading else ():
+                if sample.metric is catalog.STATUS_STATE and sample.value:
+                    states[sample.device_uuid] = sample.labels[0]
+        return states
+
+
+def family_of(gap: Unsupported) -> str:
+    """The name of the family that is absent."""
+    return gap.metric.name(Subject.PARTITION if gap.partition_uuid else Subject.DEVICE)

@@ -5,11 +5,9 @@ from collections.abc import Sequence
 
 from collectors.contract import Device, Unsupported
 from exporter.attribution.holding import Holding
-from exporter.check.facts import AllocationFacts, CollectorFacts, Facts, Holder, KubeletFacts, PciFacts
+from exporter.check.facts import AllocationFacts, CollectorFacts, Facts, Holder, KubeletFacts, PciFacts, family_of
 from exporter.check.finding import Finding, worst
-from exporter.check.gaps import family_of
 from exporter.check.permissions import Permission, permissions
-from exporter.check.states import device_states
 
 # Rises when a key is removed or changes its meaning; a new key leaves it as it is.
 SCHEMA_VERSION = 1
@@ -57,7 +55,7 @@ def _collector(collector: CollectorFacts) -> _Json:
 
 
 def _devices(facts: Facts) -> list[_Json]:
-    states = device_states(facts)
+    states = facts.device_states
     allocations = facts.kubelet.allocations
     held = allocations.held if allocations else ()
     holders = {(each.device.uuid, each.partition.uuid if each.partition else ""): each.holders for each in held}

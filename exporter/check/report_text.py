@@ -1,9 +1,9 @@
 """The report for people."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import NamedTuple
 
-from exporter.check import gaps
 from exporter.check.facts import (
     CollectorFacts,
     CollectorState,
@@ -14,10 +14,10 @@ from exporter.check.facts import (
     PciFacts,
     PciState,
     SocketMount,
+    family_of,
 )
 from exporter.check.finding import Finding, Severity, counted
 from exporter.check.permissions import PermissionState, permissions
-from exporter.check.states import device_states
 from exporter.check.text_table import entries, paragraph, table
 
 _SHOWN = 20  # of lists that the kubelet makes long
@@ -35,6 +35,25 @@ _READ_BY = {
     PciState.VIRTUAL: "nobody: a virtual function",
 }
 _COUNTED = (Severity.ERROR, Severity.WARNING, Severity.NOTE)
+
+
+class _Gap(NamedTuple):
+    """A family that is absent, and why."""
+
+    family: str
+    why: str
+
+
+class _GapGroup(NamedTuple):
+    """Devices or partitions that lack the same.
+
+    Attributes:
+        of: Who they are, for people: a device by its address, partitions by profile, device and number.
+        gaps: What they lack, by family.
+    """
+
+    of: tuple[str, ...]
+    gaps: tuple[_Gap, ...]
 
 
 def render(facts: Facts, findings: Sequence[Finding]) -> str:
@@ -73,7 +92,7 @@ def _devices(facts: Facts) -> list[str]:
     """A line for each device, and below it one for each of its partitions."""
     if not facts.devices:
         return []
-    states = device_states(facts)
+    states = facts.device_states
     rows: list[tuple[str, ...]] = []
     for device in facts.devices:
         rows.append((device.device, device.uuid, states.get(device.uuid, "unknown"), device.model))
@@ -84,10 +103,31 @@ def _devices(facts: Facts) -> list[str]:
 def _unsupported(facts: Facts) -> list[str]:
     """A table for all devices that lack the same."""
     lines: list[str] = []
-    for group in gaps.groups(facts):
+    for group in _gap_groups(facts):
         whose = paragraph(f"of {_shortened(group.of)}:", "  ", "  ")
         lines += [*([""] if lines else []), *whose, *table(("FAMILY", "WHY"), group.gaps)]
     return lines
+
+
+def _gap_groups(facts: Facts) -> list[_GapGroup]:
+    """Every device and partition that lacks something, in the order of the collectors' devices."""
+    lacking: dict[tuple[str, str], set[_Gap]] = defaultdict(set)
+    for gap in facts.unsupported:
+        lacking[gap.device_uuid, gap.partition_uuid].add(_Gap(family_of(gap), gap.detail))
+    alike: dict[tuple[_Gap, ...], list[tuple[str, str]]] = defaultdict(list)
+    for subject, gaps in lacking.items():
+        alike[tuple(sorted(gaps))].append(subject)
+    return [_GapGroup(_subject_names(subjects, facts), gaps) for gaps, subjects in alike.items()]
+
+
+def _subject_names(subjects: Sequence[tuple[str, str]], facts: Facts) -> tuple[str, ...]:
+    addresses = {device.uuid: device.device for device in facts.devices}
+    profiles = {part.uuid: part.profile for part in facts.partitions}
+    counts = Counter(
+        f"{profiles.get(part, part)} of {addresses.get(device, device)}" if part else addresses.get(device, device)
+        for device, part in subjects
+    )
+    return tuple(name if count == 1 else f"{count} times {name}" for name, count in counts.items())
 
 
 def _pci(facts: Facts) -> list[str]:

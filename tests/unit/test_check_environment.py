@@ -1,14 +1,21 @@
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from exporter.check.environment import surroundings
-from exporter.check.facts import IdentitySource, Surroundings
-from exporter.check.mounts import mounts
-from exporter.configuration.settings import Settings, load_settings
-from tests.doubles.procfs_tree import ProcfsTree
+from exporter.check.environment import look_at_address, mounts, read_only_root, socket_mount, surroundings
+from exporter.check.facts import AddressState, IdentitySource, MountFacts, SocketMount, Surroundings
+from exporter.configuration.settings import Settings, WebSettings, load_settings
+from exporter.listen import ListenError, listen
+from tests.doubles.procfs_tree import ROOT_MOUNT, WRITABLE_ROOT_MOUNT, ProcfsTree, mount_line
 from tests.doubles.sysfs_tree import SysfsTree
+
+BOUND_SECONDS = 30.0
+METRICS = b'# TYPE accelerator_exporter_build_info gauge\naccelerator_exporter_build_info{version="1"} 1\n'
 
 
 @pytest.fixture
@@ -97,3 +104,124 @@ def test_only_variables_of_vendors_that_are_here_are_told(settings: Settings) ->
         ("NVIDIA_VISIBLE_DEVICES", "0"),
         ("NVIDIA_MIG_MONITOR_DEVICES", None),
     ]
+
+
+@pytest.fixture
+def socket_path(tmp_path: Path) -> Path:
+    folder = tmp_path / "kubelet dir" / "pod-resources"
+    folder.mkdir(parents=True)
+    return folder / "kubelet.sock"
+
+
+def escaped(path: Path) -> str:
+    return str(path).replace(" ", "\\040")
+
+
+def test_a_mounted_directory_is_told_with_its_place(procfs: ProcfsTree, socket_path: Path) -> None:
+    procfs.set_mounts(mount_line("/pod-resources", escaped(socket_path.parent)))
+    found = socket_mount(mounts(procfs.path), socket_path)
+    assert found == MountFacts(SocketMount.DIRECTORY, str(socket_path.parent))
+
+
+def test_a_directory_above_counts_as_one(procfs: ProcfsTree, socket_path: Path) -> None:
+    procfs.set_mounts(mount_line("/kubelet", escaped(socket_path.parent.parent)))
+    found = socket_mount(mounts(procfs.path), socket_path)
+    assert found == MountFacts(SocketMount.DIRECTORY, str(socket_path.parent.parent))
+
+
+def test_the_socket_file_alone_is_told_from_its_directory(procfs: ProcfsTree, socket_path: Path) -> None:
+    directory = mount_line("/pod-resources", escaped(socket_path.parent))
+    procfs.set_mounts(directory, mount_line("/pod-resources/kubelet.sock", escaped(socket_path)))
+    found = socket_mount(mounts(procfs.path), socket_path)
+    assert found == MountFacts(SocketMount.FILE, str(socket_path))
+
+
+def test_a_file_that_was_replaced_on_the_host_is_noticed(procfs: ProcfsTree, socket_path: Path) -> None:
+    procfs.set_mounts(mount_line("/pod-resources/kubelet.sock//deleted", escaped(socket_path)))
+    assert socket_mount(mounts(procfs.path), socket_path) == MountFacts(
+        SocketMount.FILE, str(socket_path), replaced=True
+    )
+
+
+def test_the_last_mount_at_a_place_covers_those_before(procfs: ProcfsTree, socket_path: Path) -> None:
+    procfs.set_mounts(
+        mount_line("/old//deleted", escaped(socket_path.parent)),
+        mount_line("/pod-resources", escaped(socket_path.parent)),
+    )
+    assert socket_mount(mounts(procfs.path), socket_path) == MountFacts(SocketMount.DIRECTORY, str(socket_path.parent))
+
+
+def test_a_link_on_the_way_is_followed(procfs: ProcfsTree, socket_path: Path, tmp_path: Path) -> None:
+    link = tmp_path / "run"
+    link.symlink_to(socket_path.parent)
+    procfs.set_mounts(mount_line("/pod-resources", escaped(socket_path.parent)))
+    assert socket_mount(mounts(procfs.path), link / socket_path.name).kind is SocketMount.DIRECTORY
+
+
+def test_a_neighbour_with_the_same_beginning_is_no_mount_of_it(procfs: ProcfsTree, socket_path: Path) -> None:
+    procfs.set_mounts(mount_line("/x", escaped(socket_path.parent.with_name("pod"))))
+    assert socket_mount(mounts(procfs.path), socket_path) == MountFacts(SocketMount.NONE)
+
+
+def test_without_a_list_of_mounts_nothing_is_known(procfs: ProcfsTree, socket_path: Path, tmp_path: Path) -> None:
+    assert socket_mount(mounts(tmp_path / "nothing"), socket_path) == MountFacts(SocketMount.UNKNOWN)
+    procfs.set_mounts("not a line", root=())
+    assert socket_mount(mounts(procfs.path), socket_path) == MountFacts(SocketMount.UNKNOWN)
+    assert read_only_root(mounts(procfs.path)) is None
+
+
+@pytest.mark.parametrize(
+    ("root", "read_only"),
+    [((ROOT_MOUNT,), True), ((WRITABLE_ROOT_MOUNT,), False), ((WRITABLE_ROOT_MOUNT, ROOT_MOUNT), True)],
+)
+def test_the_mount_options_of_the_root_decide(procfs: ProcfsTree, root: tuple[str, ...], *, read_only: bool) -> None:
+    procfs.set_mounts(mount_line("/x", "/data", "rw"), root=root)
+    assert read_only_root(mounts(procfs.path)) is read_only
+
+
+@contextmanager
+def server(body: bytes, head: bytes = b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n") -> Iterator[str]:
+    """Gives one connection an answer; its address."""
+    with listen("127.0.0.1:0") as listening:
+        listening.settimeout(BOUND_SECONDS)
+
+        def answer() -> None:
+            connection, _ = listening.accept()
+            with connection:
+                connection.settimeout(BOUND_SECONDS)
+                connection.recv(4096)
+                connection.sendall(head + body)
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        yield f"127.0.0.1:{listening.getsockname()[1]}"
+        thread.join(BOUND_SECONDS)
+
+
+def test_a_free_address_is_free_and_stays_so() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as once:
+        address = f"127.0.0.1:{once.getsockname()[1]}"
+    assert look_at_address(WebSettings(address, "/metrics")).state is AddressState.FREE
+    listen(address).close()
+
+
+def test_an_exporter_that_serves_there_is_recognized() -> None:
+    with server(METRICS) as address:
+        facts = look_at_address(WebSettings(address, "/metrics"))
+    assert (facts.address, facts.state, facts.text) == (address, AddressState.SERVED, "")
+
+
+@pytest.mark.parametrize("head", [b"HTTP/1.1 404 Not Found\r\n\r\n", b"220 mail ready\r\n"])
+def test_anybody_else_who_listens_there_is_told(head: bytes) -> None:
+    with server(b"hello", head) as address:
+        facts = look_at_address(WebSettings(address, "/metrics"))
+    assert facts.state is AddressState.TAKEN
+    assert "Address already in use" in facts.text
+
+
+def test_an_address_of_another_machine_is_refused() -> None:
+    facts = look_at_address(WebSettings("192.0.2.1:9410", "/metrics"))
+    assert facts.state is AddressState.REFUSED
+    with pytest.raises(ListenError) as caught:
+        listen("192.0.2.1:9410")
+    assert facts.text == str(caught.value)

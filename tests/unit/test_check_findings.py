@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 
 from collectors.contract import Fault, Reading, Reason
+from exporter.check.command import judge
 from exporter.check.facts import (
     AddressFacts,
     AddressState,
@@ -19,7 +20,6 @@ from exporter.check.facts import (
     SocketMount,
 )
 from exporter.check.finding import Code, Finding, Severity, ordered, worst
-from exporter.check.judgement import judge
 from tests.doubles.check_facts import (
     CUT,
     GPU,

@@ -1,4 +1,3 @@
-import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -10,7 +9,6 @@ from collectors.contract import AbsentError, Collector, CollectorSpec, Node, Rea
 from collectors.sysfs import Root
 from exporter.check.facts import CollectorFacts, CollectorState
 from exporter.check.hardware import CollectorCalls
-from exporter.check.probe import Probe
 from exporter.configuration.settings import PollSettings, load_settings
 from tests.doubles.collectors import BOUND_SECONDS, EVERY, Hang, ScriptedCollector, Step, gpu
 
@@ -99,21 +97,3 @@ def test_one_that_hangs_is_late_and_the_others_are_not(hang: Hang) -> None:
 
 def test_without_collectors_there_is_nothing_to_wait_for() -> None:
     assert asked() == ()
-
-
-def test_a_probe_gives_its_answer_or_what_it_raised() -> None:
-    def fail() -> int:
-        raise ValueError("no")
-
-    assert Probe("test", lambda: 7).answer(BOUND_SECONDS) == 7
-    probe = Probe("test", fail)
-    with pytest.raises(ValueError, match="no"):
-        probe.answer(BOUND_SECONDS)
-
-
-def test_a_probe_that_hangs_is_left_behind() -> None:
-    released = threading.Event()
-    probe = Probe("test", lambda: released.wait(BOUND_SECONDS))
-    assert probe.answer(0) is None
-    released.set()
-    assert probe.answer(BOUND_SECONDS) is True

@@ -8,25 +8,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from collectors import catalog
 from collectors.contract import Reason, Unsupported
 from exporter.check import report_json, report_text
-from exporter.check.facts import CollectorState, Facts, KubeletState, MountFacts, SocketMount
+from exporter.check.command import judge
+from exporter.check.facts import CollectorState, Facts, KubeletState
 from exporter.check.finding import Code, Severity
-from exporter.check.judgement import judge
-from exporter.check.permissions import Permission, PermissionState, permissions
-from exporter.check.text_table import WIDTH, paragraph, printable, table
+from exporter.check.text_table import WIDTH
 from tests.doubles.check_facts import (
     HEALTHY,
     IDLE_SLICE,
-    NOT_MOUNTED,
     SERVING,
     SLICE,
-    SOCKET,
-    SURROUNDINGS,
     TRAINING,
     WHOLE,
     WITHOUT_LIBRARY,
@@ -41,7 +35,6 @@ from tests.doubles.check_facts import (
 
 PAGE = (Path(__file__).parents[2] / "docs" / "check.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```[a-z]*\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
-CELLS = st.text(max_size=120)
 FACTS = {
     "healthy": HEALTHY,
     "without library": WITHOUT_LIBRARY,
@@ -68,29 +61,6 @@ def test_the_text_fits_a_terminal_and_has_no_codes_for_it(facts: Facts) -> None:
     assert max(map(len, report.splitlines())) <= WIDTH
     assert report.endswith("\n")
     assert all(char.isprintable() or char == "\n" for char in report)
-
-
-@given(st.lists(st.tuples(CELLS, CELLS, CELLS, CELLS), min_size=1, max_size=4))
-def test_no_table_is_wider_than_the_terminal(rows: list[tuple[str, ...]]) -> None:
-    lines = table(("ONE", "TWO", "THREE", "FOUR"), rows)
-    assert max(map(len, lines)) <= WIDTH
-    assert all(printable(line) == line for line in lines)
-
-
-@given(st.lists(st.text(st.characters(categories=("L", "N")), min_size=1, max_size=40), min_size=3, max_size=3))
-def test_a_table_leaves_nothing_out(cells: list[str]) -> None:
-    squeezed = "".join("".join(table(("A", "B", "C"), [cells])[1:]).split())
-    assert sorted(squeezed) == sorted("".join(cells))
-
-
-def test_columns_are_aligned() -> None:
-    assert table(("A", "B"), [("long one", "x"), ("y", "z")]) == ["  A         B", "  long one  x", "  y         z"]
-
-
-def test_a_long_text_goes_on_below() -> None:
-    lines = paragraph("word " * 40, "* ", "  ")
-    assert len(lines) > 1
-    assert [line[:2] for line in lines] == ["* ", *["  "] * (len(lines) - 1)]
 
 
 def test_what_a_peer_says_cannot_steer_the_terminal() -> None:
@@ -224,57 +194,6 @@ def test_states_are_the_collectors_word_and_failed_for_the_lost() -> None:
     assert [each["status"] for each in document(FACTS["lost"])["devices"]] == ["ok", "failed"]
     silent = replace(reading(), samples=())
     assert document(replace(HEALTHY, collectors=(collector(silent),)))["devices"][0]["status"] is None
-
-
-def permission(name: str, facts: Facts) -> Permission:
-    (found,) = [each for each in permissions(facts) if each.name == name]
-    return found
-
-
-@pytest.mark.parametrize(
-    ("uid", "own_namespace", "state"),
-    [
-        (0, False, PermissionState.GIVEN),
-        (0, True, PermissionState.MISSING),
-        (1000, False, PermissionState.MISSING),
-        (None, None, PermissionState.UNKNOWN),
-    ],
-)
-def test_uid_0_must_be_the_hosts(uid: int | None, state: PermissionState, *, own_namespace: bool | None) -> None:
-    here = replace(SURROUNDINGS, uid=uid, own_user_namespace=own_namespace)
-    assert permission("uid 0 of the host", replace(HEALTHY, surroundings=here)).state is state
-
-
-@pytest.mark.parametrize(
-    ("kind", "answers", "state"),
-    [
-        (SocketMount.DIRECTORY, True, PermissionState.GIVEN),
-        (SocketMount.FILE, True, PermissionState.MISSING),
-        (SocketMount.NONE, True, PermissionState.NOT_NEEDED),
-        (SocketMount.NONE, False, PermissionState.MISSING),
-        (SocketMount.UNKNOWN, True, PermissionState.UNKNOWN),
-    ],
-)
-def test_the_directory_must_be_mounted(kind: SocketMount, state: PermissionState, *, answers: bool) -> None:
-    mount = MountFacts(kind, SOCKET)
-    here = kubelet(mount=mount) if answers else silent_kubelet(KubeletState.ABSENT, NOT_MOUNTED)
-    assert permission("the kubelet's directory", replace(HEALTHY, kubelet=here)).state is state
-
-
-@pytest.mark.parametrize(
-    ("capabilities", "found"),
-    [((), "none"), (("SYS_ADMIN",), "SYS_ADMIN"), (("A", "B", "C", "D"), "4 of them"), (None, "not known")],
-)
-def test_capabilities_are_named_or_counted(capabilities: tuple[str, ...] | None, found: str) -> None:
-    here = replace(SURROUNDINGS, capabilities=capabilities)
-    assert permission("capabilities", replace(HEALTHY, surroundings=here)).found == found
-
-
-def test_a_variable_that_is_not_set_matters_in_pods_only() -> None:
-    unset = replace(SURROUNDINGS, variables=(replace(SURROUNDINGS.variables[0], value=None),))
-    assert permission("NVIDIA_VISIBLE_DEVICES", replace(HEALTHY, surroundings=unset)).state is PermissionState.MISSING
-    bare = replace(HEALTHY, surroundings=replace(unset, in_kubernetes=False))
-    assert "NVIDIA_VISIBLE_DEVICES" not in [each.name for each in permissions(bare)]
 
 
 def test_a_failure_has_its_reason_in_the_object() -> None:
