@@ -9,7 +9,7 @@ from typing import Generic, TextIO, TypeVar
 from collectors.vendors import vendor_of
 from exporter.check import report_json, report_text
 from exporter.check.environment import look_at_address, mounts, socket_mount, surroundings
-from exporter.check.facts import AddressFacts, AddressState, Facts, KubeletFacts, KubeletState
+from exporter.check.facts import AddressFacts, AddressState, KubeletFacts, KubeletState, NodeFacts
 from exporter.check.finding import Finding, Severity, ordered, worst
 from exporter.check.findings_environment import judge_surroundings
 from exporter.check.findings_hardware import judge_hardware
@@ -87,7 +87,7 @@ def run_check(
     return _ERROR if worst(findings) is Severity.ERROR else _NO_ERROR
 
 
-def gather(settings: Settings, hardware: Hardware, environ: Mapping[str, str]) -> Facts:
+def gather(settings: Settings, hardware: Hardware, environ: Mapping[str, str]) -> NodeFacts:
     """Everything that can be found out; what takes its time is asked at once, and waited for together."""
     started = time.monotonic()
     node = node_of(settings, hardware.hostname)
@@ -101,7 +101,7 @@ def gather(settings: Settings, hardware: Hardware, environ: Mapping[str, str]) -
     reply = answered or KubeletReply(KubeletState.FAILED)
     known = {vendor.name for vendor in map(vendor_of, {each.vendor for each in functions}) if vendor is not None}
     known |= {device.vendor for each in collectors if each.reading for device in each.reading.devices}
-    return Facts(
+    return NodeFacts(
         version=exporter_version(),
         collectors=collectors,
         pci=pci_facts(functions, collectors),
@@ -114,10 +114,10 @@ def gather(settings: Settings, hardware: Hardware, environ: Mapping[str, str]) -
         ),
         address=address.answer(started + _ADDRESS_SECONDS - time.monotonic())
         or AddressFacts(settings.web.listen_address, AddressState.LATE),
-        surroundings=surroundings(settings, hardware.hostname, environ, mounted, known),
+        environment=surroundings(settings, hardware.hostname, environ, mounted, known),
     )
 
 
-def judge(facts: Facts) -> tuple[Finding, ...]:
+def judge(facts: NodeFacts) -> tuple[Finding, ...]:
     """Everything there is to say about the facts."""
     return ordered([*judge_hardware(facts), *judge_kubelet(facts), *judge_surroundings(facts)])

@@ -19,10 +19,10 @@ from exporter import families, listen
 from exporter.check.facts import (
     AddressFacts,
     AddressState,
+    Environment,
     IdentitySource,
     MountFacts,
     SocketMount,
-    Surroundings,
     VariableFacts,
 )
 from exporter.configuration.settings import Settings, WebSettings
@@ -67,7 +67,7 @@ class Mount:
 
 def surroundings(
     settings: Settings, host_name: str, environ: Mapping[str, str], mounts: Iterable[Mount], vendors: Iterable[str]
-) -> Surroundings:
+) -> Environment:
     """Look around.
 
     Args:
@@ -79,7 +79,7 @@ def surroundings(
     """
     sysfs, procfs = Root(settings.path.sysfs), Root(settings.path.procfs)
     status = _status(procfs)
-    return Surroundings(
+    return Environment(
         uid=_effective_uid(status),
         own_user_namespace=_own_user_namespace(procfs),
         capabilities=_capabilities(status),

@@ -12,7 +12,7 @@ from exporter.attribution.holding import Holding
 _FAILED = "failed"
 
 
-class CollectorState(StrEnum):
+class CollectorStatus(StrEnum):
     """How a collector's one call ended."""
 
     OK = "ok"
@@ -36,7 +36,7 @@ class CollectorFacts:
     """
 
     name: str
-    state: CollectorState
+    state: CollectorStatus
     resource_prefixes: tuple[str, ...]
     seconds: float
     reading: Reading | None = None
@@ -119,7 +119,7 @@ class Holder:
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class DeviceHolders:
     """A device or partition and who holds it itself, not a part of it.
 
     Attributes:
@@ -140,7 +140,7 @@ class AllocationFacts:
     Attributes:
         pods: How many pods it lists.
         device_ids: How many (container, resource, id) it lists, each once.
-        held: Every known device and partition with its holders.
+        device_holders: Every known device and partition with its holders.
         unmatched: Ids of resources that a collector is responsible for, which mean no known device.
         other_resources: Count of ids by resource, for resources that no collector is responsible for.
         claim_devices: How many devices of resource claims it lists; None where that could not be counted.
@@ -148,7 +148,7 @@ class AllocationFacts:
 
     pods: int
     device_ids: int
-    held: tuple[Held, ...]
+    device_holders: tuple[DeviceHolders, ...]
     unmatched: tuple[Holding, ...]
     other_resources: Mapping[str, int]
     claim_devices: int | None
@@ -226,7 +226,7 @@ class VariableFacts:
 
 
 @dataclass(frozen=True, slots=True)
-class Surroundings:
+class Environment:
     """What this process may do and what it can see. None where that can't be found out.
 
     Attributes:
@@ -257,7 +257,7 @@ class Surroundings:
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
+class NodeFacts:
     """Everything that was found.
 
     Attributes:
@@ -266,7 +266,7 @@ class Facts:
         pci: Accelerators on the PCI bus, by address.
         kubelet: Its socket.
         address: The listen address.
-        surroundings: The process's own.
+        environment: The process's own.
     """
 
     version: str
@@ -274,12 +274,12 @@ class Facts:
     pci: tuple[PciFacts, ...]
     kubelet: KubeletFacts
     address: AddressFacts
-    surroundings: Surroundings
+    environment: Environment
 
     @property
     def node(self) -> str:
         """The node's name in the cluster, else the machine's own."""
-        return self.surroundings.node_name or self.surroundings.host_name
+        return self.environment.node_name or self.environment.host_name
 
     @property
     def devices(self) -> tuple[Device, ...]:

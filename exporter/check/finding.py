@@ -13,7 +13,7 @@ class Severity(StrEnum):
     OK = "ok"
 
 
-class Code(StrEnum):
+class FindingCode(StrEnum):
     """The closed list of findings, for machines; see `docs/check.md`."""
 
     COLLECTOR_OK = "collector_ok"
@@ -54,7 +54,7 @@ class Finding:
     """
 
     severity: Severity
-    code: Code
+    code: FindingCode
     subject: str
     text: str
     do: str = ""

@@ -2,29 +2,29 @@
 
 from collections.abc import Iterator
 
-from exporter.check.facts import AddressFacts, AddressState, Facts, IdentitySource, Surroundings
-from exporter.check.finding import Code, Finding, Severity
+from exporter.check.facts import AddressFacts, AddressState, Environment, IdentitySource, NodeFacts
+from exporter.check.finding import Finding, FindingCode, Severity
 
 _NODE = "node"
 _PROCESS = "process"
 
 
-def judge_surroundings(facts: Facts) -> Iterator[Finding]:
+def judge_surroundings(facts: NodeFacts) -> Iterator[Finding]:
     """Everything that is neither hardware nor the kubelet."""
     yield _address(facts.address)
-    here = facts.surroundings
+    here = facts.environment
     if not here.pci_bus:
         text = (
             "sysfs shows no PCI bus: a missing library and a device that fell off its bus look like a node without "
             "devices"
         )
         do = "mount the host's /sys and name it by --path.sysfs, unless this machine has no PCI bus"
-        yield Finding(Severity.WARNING, Code.NO_PCI_BUS, _NODE, text, do)
+        yield Finding(Severity.WARNING, FindingCode.NO_PCI_BUS, _NODE, text, do)
     if here.in_kubernetes:
         yield from _in_kubernetes(here)
 
 
-def _in_kubernetes(here: Surroundings) -> Iterator[Finding]:
+def _in_kubernetes(here: Environment) -> Iterator[Finding]:
     if not here.node_name:
         made = here.identity is IdentitySource.HOST_NAME
         text = "the node's name is not known: the exporter cannot name it"
@@ -34,27 +34,27 @@ def _in_kubernetes(here: Surroundings) -> Iterator[Finding]:
                 f"their own are made from the host name {here.host_name}, which may be the pod's and change with it"
             )
         do = "set NODE_NAME from the field spec.nodeName"
-        yield Finding(Severity.WARNING if made else Severity.NOTE, Code.NODE_NAME_MISSING, _NODE, text, do)
+        yield Finding(Severity.WARNING if made else Severity.NOTE, FindingCode.NODE_NAME_MISSING, _NODE, text, do)
     if here.capabilities:
         text = f"it needs no capability and has {len(here.capabilities)}"
-        yield Finding(Severity.NOTE, Code.MORE_RIGHTS_THAN_NEEDED, _PROCESS, text, "drop: [ALL]")
+        yield Finding(Severity.NOTE, FindingCode.MORE_RIGHTS_THAN_NEEDED, _PROCESS, text, "drop: [ALL]")
     if here.read_only_root is False:
         text = "its root file system can be written to, and it writes no file"
         do = "readOnlyRootFilesystem: true"
-        yield Finding(Severity.NOTE, Code.MORE_RIGHTS_THAN_NEEDED, _PROCESS, text, do)
+        yield Finding(Severity.NOTE, FindingCode.MORE_RIGHTS_THAN_NEEDED, _PROCESS, text, do)
 
 
 def _address(address: AddressFacts) -> Finding:
     subject = f"address {address.address}"
     if address.state is AddressState.FREE:
-        return Finding(Severity.OK, Code.ADDRESS_OK, subject, "free")
+        return Finding(Severity.OK, FindingCode.ADDRESS_OK, subject, "free")
     if address.state is AddressState.SERVED:
-        return Finding(Severity.OK, Code.ADDRESS_OK, subject, "an exporter serves there")
+        return Finding(Severity.OK, FindingCode.ADDRESS_OK, subject, "an exporter serves there")
     if address.state is AddressState.TAKEN:
         text = f"{address.text}; what listens there is no accelerator-exporter"
-        return Finding(Severity.ERROR, Code.ADDRESS_TAKEN, subject, text)
+        return Finding(Severity.ERROR, FindingCode.ADDRESS_TAKEN, subject, text)
     if address.state is AddressState.LATE:
         text = "it could not be found out in time whether it can be listened on"
         do = "see that its host name resolves"
-        return Finding(Severity.WARNING, Code.ADDRESS_LATE, subject, text, do)
-    return Finding(Severity.ERROR, Code.ADDRESS_REFUSED, subject, address.text)
+        return Finding(Severity.WARNING, FindingCode.ADDRESS_LATE, subject, text, do)
+    return Finding(Severity.ERROR, FindingCode.ADDRESS_REFUSED, subject, address.text)

@@ -4,8 +4,8 @@ from collections.abc import Iterator, Mapping
 
 from collectors import catalog
 from collectors.contract import Device, Fault, Reading, Reason
-from exporter.check.facts import CollectorFacts, CollectorState, Facts, PciFacts, PciState, VariableFacts
-from exporter.check.finding import Code, Finding, Severity, counted
+from exporter.check.facts import CollectorFacts, CollectorStatus, NodeFacts, PciFacts, PciState, VariableFacts
+from exporter.check.finding import Finding, FindingCode, Severity, counted
 
 _PARTITIONING = ("partitioning",)
 _OF_ONE_READING = frozenset({Reason.PERMISSION_DENIED, Reason.UNAVAILABLE, Reason.INVALID_VALUE})
@@ -24,38 +24,38 @@ _DO: Mapping[Reason, str] = {
 }
 
 
-def judge_hardware(facts: Facts) -> Iterator[Finding]:
+def judge_hardware(facts: NodeFacts) -> Iterator[Finding]:
     """Everything about collectors, devices and the bus."""
-    bare = not facts.pci and all(c.state is CollectorState.ABSENT for c in facts.collectors)
+    bare = not facts.pci and all(c.state is CollectorStatus.ABSENT for c in facts.collectors)
     for collector in facts.collectors:
         # A vendor that is not here is worth a word only where nobody is.
-        if bare or collector.state is not CollectorState.ABSENT:
+        if bare or collector.state is not CollectorStatus.ABSENT:
             yield from _collector(collector)
     yield from _bus(facts)
     yield from _hidden_partitions(facts)
     if bare and not facts.devices:
         text = "no accelerator here: the exporter serves its own health and nothing else"
-        yield Finding(Severity.NOTE, Code.NO_ACCELERATOR, "node", text)
+        yield Finding(Severity.NOTE, FindingCode.NO_ACCELERATOR, "node", text)
 
 
 def _collector(collector: CollectorFacts) -> Iterator[Finding]:
     subject = f"collector {collector.name}"
     if collector.reading is not None:
         yield from _reading(subject, collector, collector.reading)
-    elif collector.state is CollectorState.ABSENT:
+    elif collector.state is CollectorStatus.ABSENT:
         text = collector.text or "its vendor has no device here"
-        yield Finding(Severity.NOTE, Code.COLLECTOR_ABSENT, subject, text)
-    elif collector.state is CollectorState.LATE:
+        yield Finding(Severity.NOTE, FindingCode.COLLECTOR_ABSENT, subject, text)
+    elif collector.state is CollectorStatus.LATE:
         text = (
             f"a call to the hardware has not returned within {collector.seconds:g} s: until it does, its devices "
             "are not served"
         )
         do = "see dmesg on the node: drivers do hang; to tell slow from hung, check with a longer --poll.deadline"
-        yield Finding(Severity.ERROR, Code.COLLECTOR_LATE, subject, text, do)
+        yield Finding(Severity.ERROR, FindingCode.COLLECTOR_LATE, subject, text, do)
     else:
         reason = collector.reason or Reason.BROKEN
         text = f"{reason.value}: {collector.text}"
-        yield Finding(Severity.ERROR, Code.COLLECTOR_FAILED, subject, text, _DO[reason])
+        yield Finding(Severity.ERROR, FindingCode.COLLECTOR_FAILED, subject, text, _DO[reason])
 
 
 def _reading(subject: str, collector: CollectorFacts, reading: Reading) -> Iterator[Finding]:
@@ -64,7 +64,7 @@ def _reading(subject: str, collector: CollectorFacts, reading: Reading) -> Itera
     if answering or not lost:
         text = f"{counted(len(answering), 'device')} and {counted(len(reading.partitions), 'partition')} answer"
         text += f", read in {collector.seconds:.2f} s"
-        yield Finding(Severity.OK, Code.COLLECTOR_OK, subject, text)
+        yield Finding(Severity.OK, FindingCode.COLLECTOR_OK, subject, text)
     reasons = {fault.where: fault for fault in reading.faults if fault.reason is Reason.DEVICE_LOST}
     for device in lost:
         yield _lost(device, reasons.get(device.device))
@@ -84,19 +84,21 @@ def _subjects(reading: Reading) -> dict[str, str]:
 def _lost(device: Device, fault: Fault | None) -> Finding:
     text = f"{device.model} does not answer: it is served as failed, without readings"
     detail = f" ({fault.detail})" if fault is not None else ""
-    return Finding(Severity.ERROR, Code.DEVICE_LOST, f"device {device.device}", text + detail, _DO[Reason.DEVICE_LOST])
+    return Finding(
+        Severity.ERROR, FindingCode.DEVICE_LOST, f"device {device.device}", text + detail, _DO[Reason.DEVICE_LOST]
+    )
 
 
 def _fault(fault: Fault, subjects: Mapping[str, str]) -> Finding:
     """A failure of one reading of a device that is there is a gap; anything else is a device that is not."""
     gap = fault.where in subjects and fault.reason in _OF_ONE_READING
     severity = Severity.WARNING if gap else Severity.ERROR
-    code = Code.READING_FAILED if gap else Code.DEVICE_NOT_READ
+    code = FindingCode.READING_FAILED if gap else FindingCode.DEVICE_NOT_READ
     subject = subjects.get(fault.where, fault.where)
     return Finding(severity, code, subject, f"{fault.reason.value}: {fault.detail}", _DO[fault.reason])
 
 
-def _bus(facts: Facts) -> Iterator[Finding]:
+def _bus(facts: NodeFacts) -> Iterator[Finding]:
     works = {collector.name for collector in facts.collectors if collector.reading is not None}
     for function in facts.pci:
         subject = f"device {function.address}"
@@ -104,7 +106,7 @@ def _bus(facts: Facts) -> Iterator[Finding]:
         if function.state is PciState.NO_COLLECTOR:
             text = f"{name} is on the PCI bus, and no installed collector reads it"
             do = f"install a collector for {function.vendor} if it is to be served"
-            yield Finding(Severity.WARNING, Code.NO_COLLECTOR, subject, text, do)
+            yield Finding(Severity.WARNING, FindingCode.NO_COLLECTOR, subject, text, do)
         elif function.state is PciState.NOT_READ and function.collector in works:
             yield _not_read(function, subject, name)
 
@@ -114,16 +116,16 @@ def _not_read(function: PciFacts, subject: str, name: str) -> Finding:
         text = (
             f"{name} is on the PCI bus and no driver is bound to it: the collector {function.collector} cannot see it"
         )
-        return Finding(Severity.WARNING, Code.DEVICE_NOT_READ, subject, text, "see dmesg on the node")
+        return Finding(Severity.WARNING, FindingCode.DEVICE_NOT_READ, subject, text, "see dmesg on the node")
     text = (
         f"{name} is on the PCI bus, bound to the driver {function.driver}, and the collector {function.collector} "
         "does not list it"
     )
     do = "see that the container is given every device, and that the driver is the vendor's"
-    return Finding(Severity.WARNING, Code.DEVICE_NOT_READ, subject, text, do)
+    return Finding(Severity.WARNING, FindingCode.DEVICE_NOT_READ, subject, text, do)
 
 
-def _hidden_partitions(facts: Facts) -> Iterator[Finding]:
+def _hidden_partitions(facts: NodeFacts) -> Iterator[Finding]:
     """A device that is switched to partitions and shows none may have none, or they are hidden from this container."""
     cut = {part.device_uuid for part in facts.partitions}
     for collector in facts.collectors:
@@ -132,11 +134,11 @@ def _hidden_partitions(facts: Facts) -> Iterator[Finding]:
             s.device_uuid for s in samples if s.metric is catalog.MODE_STATE and s.labels == _PARTITIONING and s.value
         }
         for device in collector.reading.devices if collector.reading else ():
-            hiding = [v for v in facts.surroundings.variables if v.vendor == device.vendor and v.value != v.shows_all]
-            if device.uuid in on - cut and not device.lost and facts.surroundings.in_kubernetes and hiding:
+            hiding = [v for v in facts.environment.variables if v.vendor == device.vendor and v.value != v.shows_all]
+            if device.uuid in on - cut and not device.lost and facts.environment.in_kubernetes and hiding:
                 yield Finding(
                     Severity.WARNING,
-                    Code.PARTITIONS_HIDDEN,
+                    FindingCode.PARTITIONS_HIDDEN,
                     f"device {device.device}",
                     "it is switched to partitions and shows none: there are none, or they are hidden from here",
                     f"if the node has some, set {_settings(hiding)}, which can need the capability SYS_ADMIN",

@@ -4,7 +4,7 @@ import queue
 from collections.abc import Callable, Sequence
 
 from collectors.contract import CollectorSpec, Node, Reason
-from exporter.check.facts import CollectorFacts, CollectorState
+from exporter.check.facts import CollectorFacts, CollectorStatus
 from exporter.configuration.settings import PollSettings
 from exporter.inputs import intervals
 from exporter.poller import CallEnded, Poller, PollerEvent
@@ -52,7 +52,7 @@ class CollectorCalls:
         except Exception as error:  # noqa: BLE001 - a third party's bug is a finding, not the end of the check
             text = f"cannot be made: {type(error).__name__}: {error}"
             self._unmade[spec.name] = CollectorFacts(
-                spec.name, CollectorState.FAILED, spec.resource_prefixes, 0.0, reason=Reason.BROKEN, text=text
+                spec.name, CollectorStatus.FAILED, spec.resource_prefixes, 0.0, reason=Reason.BROKEN, text=text
             )
         else:
             self._pollers[spec.name] = Poller(spec.name, collector, intervals(poll), self._clock, self._take)
@@ -76,11 +76,11 @@ class CollectorCalls:
 
     def _facts(self, spec: CollectorSpec, call: CallEnded | None) -> CollectorFacts:
         if call is None:
-            return CollectorFacts(spec.name, CollectorState.LATE, spec.resource_prefixes, self._deadline_seconds)
-        state = CollectorState.FAILED if call.failure is not None else CollectorState.ABSENT
+            return CollectorFacts(spec.name, CollectorStatus.LATE, spec.resource_prefixes, self._deadline_seconds)
+        state = CollectorStatus.FAILED if call.failure is not None else CollectorStatus.ABSENT
         return CollectorFacts(
             name=spec.name,
-            state=state if call.reading is None else CollectorState.OK,
+            state=state if call.reading is None else CollectorStatus.OK,
             resource_prefixes=spec.resource_prefixes,
             seconds=call.ended - call.started,
             reading=call.reading,

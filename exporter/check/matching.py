@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from collectors.contract import Device, Partition
 from exporter.attribution.device_ids import AliasTable, only_monitors
 from exporter.attribution.holding import Holding, PodResourcesList
-from exporter.check.facts import AllocationFacts, CollectorFacts, Held, Holder
+from exporter.check.facts import AllocationFacts, CollectorFacts, DeviceHolders, Holder
 from exporter.snapshot import SubjectKey
 
 
@@ -37,7 +37,7 @@ def match(answer: PodResourcesList, claim_devices: int | None, collectors: Seque
     return AllocationFacts(
         pods=len(answer.pods),
         device_ids=len(answer.holdings),
-        held=tuple(_held(devices, partitions, holders, some_unmatched=bool(unmatched))),
+        device_holders=tuple(_held(devices, partitions, holders, some_unmatched=bool(unmatched))),
         unmatched=tuple(unmatched),
         other_resources=dict(sorted(others.items())),
         claim_devices=claim_devices,
@@ -50,12 +50,12 @@ def _held(
     holders: Mapping[SubjectKey, set[Holder]],
     *,
     some_unmatched: bool,
-) -> Iterator[Held]:
+) -> Iterator[DeviceHolders]:
     """Each device, and after it its partitions."""
     for device in devices:
         found = tuple(sorted(holders.get(SubjectKey(device.uuid), ())))
         # Of a lost device the names by which it is held may not be known: it may be what an unmatched id means.
-        yield Held(device, None, None if device.lost and some_unmatched and not found else found)
+        yield DeviceHolders(device, None, None if device.lost and some_unmatched and not found else found)
         for part in partitions:
             if part.device_uuid == device.uuid:
-                yield Held(device, part, tuple(sorted(holders.get(SubjectKey(device.uuid, part.uuid), ()))))
+                yield DeviceHolders(device, part, tuple(sorted(holders.get(SubjectKey(device.uuid, part.uuid), ()))))

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
-from exporter.check.facts import Facts, IdentitySource, KubeletFacts, SocketMount, Surroundings
+from exporter.check.facts import Environment, IdentitySource, KubeletFacts, NodeFacts, SocketMount
 
 _SHOWN_CAPABILITIES = 3
 _NO_PODS = "nobody knows which pod holds a device"
@@ -36,9 +36,9 @@ class Permission:
     cost: str
 
 
-def permissions(facts: Facts) -> tuple[Permission, ...]:
+def permissions(facts: NodeFacts) -> tuple[Permission, ...]:
     """Each of them, the most needed first."""
-    here = facts.surroundings
+    here = facts.environment
     rows = (_user(here), _socket(facts.kubelet), _sysfs(here), _node_name(here))
     return (*rows, *_variables(here), _capabilities(here), _host_processes(here), _read_only_root(here))
 
@@ -49,7 +49,7 @@ def _state(*, given: bool | None) -> PermissionState:
     return PermissionState.GIVEN if given else PermissionState.MISSING
 
 
-def _user(here: Surroundings) -> Permission:
+def _user(here: Environment) -> Permission:
     given = None if here.uid is None else here.uid == 0 and here.own_user_namespace is not True
     found = "not known" if here.uid is None else f"uid {here.uid}"
     if here.own_user_namespace:
@@ -74,12 +74,12 @@ def _socket(kubelet: KubeletFacts) -> Permission:
     return Permission("the kubelet's directory", state, found, cost)
 
 
-def _sysfs(here: Surroundings) -> Permission:
+def _sysfs(here: Environment) -> Permission:
     cost = "a missing library and a lost device look like a node without devices"
     return Permission("/sys", _state(given=here.pci_bus), "PCI bus" if here.pci_bus else "no PCI bus", cost)
 
 
-def _node_name(here: Surroundings) -> Permission:
+def _node_name(here: Environment) -> Permission:
     found = here.node_name or "not set"
     cost = {
         IdentitySource.PRODUCT_UUID: "nothing: made-up ids start from the machine's product UUID",
@@ -89,7 +89,7 @@ def _node_name(here: Surroundings) -> Permission:
     return Permission("NODE_NAME", _state(given=bool(here.node_name)), found, cost)
 
 
-def _variables(here: Surroundings) -> Iterator[Permission]:
+def _variables(here: Environment) -> Iterator[Permission]:
     for variable in here.variables:
         if variable.value is not None or here.in_kubernetes:
             given = variable.value == variable.shows_all
@@ -97,7 +97,7 @@ def _variables(here: Surroundings) -> Iterator[Permission]:
             yield Permission(variable.name, _state(given=given), variable.value or "not set", cost)
 
 
-def _capabilities(here: Surroundings) -> Permission:
+def _capabilities(here: Environment) -> Permission:
     name, cost = "capabilities", "nothing: none is needed"
     if here.capabilities is None:
         return Permission(name, PermissionState.UNKNOWN, "not known", cost)
@@ -106,11 +106,11 @@ def _capabilities(here: Surroundings) -> Permission:
     return Permission(name, PermissionState.NOT_NEEDED, found, cost)
 
 
-def _host_processes(here: Surroundings) -> Permission:
+def _host_processes(here: Environment) -> Permission:
     found = "visible" if here.host_processes else "not visible"
     return Permission("hostPID", PermissionState.NOT_NEEDED, found, "names of single processes")
 
 
-def _read_only_root(here: Surroundings) -> Permission:
+def _read_only_root(here: Environment) -> Permission:
     found = {None: "not known", True: "read-only", False: "writable"}[here.read_only_root]
     return Permission("writable root", PermissionState.NOT_NEEDED, found, "nothing: no file is written")

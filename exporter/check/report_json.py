@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from collectors.contract import Device, Unsupported
 from exporter.attribution.holding import Holding
-from exporter.check.facts import AllocationFacts, CollectorFacts, Facts, Holder, KubeletFacts, PciFacts, family_of
+from exporter.check.facts import AllocationFacts, CollectorFacts, Holder, KubeletFacts, NodeFacts, PciFacts, family_of
 from exporter.check.finding import Finding, worst
 from exporter.check.permissions import Permission, permissions
 
@@ -15,7 +15,7 @@ SCHEMA_VERSION = 1
 _Json = dict[str, object]
 
 
-def render(facts: Facts, findings: Sequence[Finding]) -> str:
+def render(facts: NodeFacts, findings: Sequence[Finding]) -> str:
     """The object, in ASCII, and a line end."""
     document: _Json = {
         "schema_version": SCHEMA_VERSION,
@@ -54,10 +54,10 @@ def _collector(collector: CollectorFacts) -> _Json:
     }
 
 
-def _devices(facts: Facts) -> list[_Json]:
+def _devices(facts: NodeFacts) -> list[_Json]:
     states = facts.device_states
     allocations = facts.kubelet.allocations
-    held = allocations.held if allocations else ()
+    held = allocations.device_holders if allocations else ()
     holders = {(each.device.uuid, each.partition.uuid if each.partition else ""): each.holders for each in held}
     return [
         {

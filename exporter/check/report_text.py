@@ -6,11 +6,11 @@ from typing import NamedTuple
 
 from exporter.check.facts import (
     CollectorFacts,
-    CollectorState,
-    Facts,
-    Held,
+    CollectorStatus,
+    DeviceHolders,
     Holder,
     KubeletFacts,
+    NodeFacts,
     PciFacts,
     PciState,
     SocketMount,
@@ -56,7 +56,7 @@ class _GapGroup(NamedTuple):
     gaps: tuple[_Gap, ...]
 
 
-def render(facts: Facts, findings: Sequence[Finding]) -> str:
+def render(facts: NodeFacts, findings: Sequence[Finding]) -> str:
     """Sections of what was found, then the verdict, the gravest first."""
     sections = (
         ("COLLECTORS", _collectors(facts)),
@@ -76,7 +76,7 @@ def render(facts: Facts, findings: Sequence[Finding]) -> str:
     return "\n".join((*lines, "", _summary(findings), ""))
 
 
-def _collectors(facts: Facts) -> list[str]:
+def _collectors(facts: NodeFacts) -> list[str]:
     return table(
         ("NAME", "STATE", "DEVICES", "PARTITIONS", "TOOK"), [_collector(collector) for collector in facts.collectors]
     )
@@ -88,7 +88,7 @@ def _collector(collector: CollectorFacts) -> tuple[str, ...]:
     return (collector.name, collector.state.value, *counts, f"{collector.seconds:.2f} s")
 
 
-def _devices(facts: Facts) -> list[str]:
+def _devices(facts: NodeFacts) -> list[str]:
     """A line for each device, and below it one for each of its partitions."""
     if not facts.devices:
         return []
@@ -100,7 +100,7 @@ def _devices(facts: Facts) -> list[str]:
     return table(("ADDRESS", "UUID", "STATUS", "MODEL OR PROFILE"), rows)
 
 
-def _unsupported(facts: Facts) -> list[str]:
+def _unsupported(facts: NodeFacts) -> list[str]:
     """A table for all devices that lack the same."""
     lines: list[str] = []
     for group in _gap_groups(facts):
@@ -109,7 +109,7 @@ def _unsupported(facts: Facts) -> list[str]:
     return lines
 
 
-def _gap_groups(facts: Facts) -> list[_GapGroup]:
+def _gap_groups(facts: NodeFacts) -> list[_GapGroup]:
     """Every device and partition that lacks something, in the order of the collectors' devices."""
     lacking: dict[tuple[str, str], set[_Gap]] = defaultdict(set)
     for gap in facts.unsupported:
@@ -120,7 +120,7 @@ def _gap_groups(facts: Facts) -> list[_GapGroup]:
     return [_GapGroup(_subject_names(subjects, facts), gaps) for gaps, subjects in alike.items()]
 
 
-def _subject_names(subjects: Sequence[tuple[str, str]], facts: Facts) -> tuple[str, ...]:
+def _subject_names(subjects: Sequence[tuple[str, str]], facts: NodeFacts) -> tuple[str, ...]:
     addresses = {device.uuid: device.device for device in facts.devices}
     profiles = {part.uuid: part.profile for part in facts.partitions}
     counts = Counter(
@@ -130,7 +130,7 @@ def _subject_names(subjects: Sequence[tuple[str, str]], facts: Facts) -> tuple[s
     return tuple(name if count == 1 else f"{count} times {name}" for name, count in counts.items())
 
 
-def _pci(facts: Facts) -> list[str]:
+def _pci(facts: NodeFacts) -> list[str]:
     states = {collector.name: collector.state for collector in facts.collectors}
     rows = [
         (
@@ -145,10 +145,10 @@ def _pci(facts: Facts) -> list[str]:
     return table(("ADDRESS", "IDS", "VENDOR", "DRIVER", "READ BY"), rows) if rows else []
 
 
-def _read_by(function: PciFacts, states: Mapping[str, CollectorState]) -> str:
+def _read_by(function: PciFacts, states: Mapping[str, CollectorStatus]) -> str:
     state = states.get(function.collector)
-    if function.state is PciState.NOT_READ and state in (CollectorState.FAILED, CollectorState.LATE):
-        return f"nobody: the collector {function.collector} is {'down' if state is CollectorState.FAILED else 'late'}"
+    if function.state is PciState.NOT_READ and state in (CollectorStatus.FAILED, CollectorStatus.LATE):
+        return f"nobody: the collector {function.collector} is {'down' if state is CollectorStatus.FAILED else 'late'}"
     return _READ_BY.get(function.state, "{}").format(function.collector)
 
 
@@ -181,15 +181,15 @@ def _shortened(texts: Sequence[str]) -> str:
     return ", ".join(texts[:_SHOWN]) + (f" and {more} more" if more > 0 else "")
 
 
-def _held(facts: Facts) -> list[str]:
+def _held(facts: NodeFacts) -> list[str]:
     allocations = facts.kubelet.allocations
-    if allocations is None or not allocations.held:
+    if allocations is None or not allocations.device_holders:
         return []
-    cut = {each.device.uuid for each in allocations.held if each.partition}
-    return table(("DEVICE", "PARTITION", "HELD BY"), [_held_by(held, cut) for held in allocations.held])
+    cut = {each.device.uuid for each in allocations.device_holders if each.partition}
+    return table(("DEVICE", "PARTITION", "HELD BY"), [_held_by(held, cut) for held in allocations.device_holders])
 
 
-def _held_by(held: Held, cut: Collection[str]) -> tuple[str, str, str]:
+def _held_by(held: DeviceHolders, cut: Collection[str]) -> tuple[str, str, str]:
     """A device that is cut is usually held by its partitions, which have lines of their own."""
     partition = held.partition.uuid if held.partition else ""
     if held.holders is None:
@@ -202,7 +202,7 @@ def _holder(holder: Holder) -> str:
     return f"{holder.namespace}/{holder.pod}/{holder.container} ({holder.resource})"
 
 
-def _unmatched(facts: Facts) -> list[str]:
+def _unmatched(facts: NodeFacts) -> list[str]:
     unmatched = facts.kubelet.allocations.unmatched if facts.kubelet.allocations else ()
     if not unmatched:
         return []
@@ -212,7 +212,7 @@ def _unmatched(facts: Facts) -> list[str]:
     return [*lines, f"  and {more} more, all of them in --json"] if more > 0 else lines
 
 
-def _permissions(facts: Facts) -> list[str]:
+def _permissions(facts: NodeFacts) -> list[str]:
     rows = [(each.name, _HERE[each.state], each.found, each.cost) for each in permissions(facts)]
     return table(("WHAT", "HERE", "FOUND", "LOST WITHOUT IT"), rows)
 

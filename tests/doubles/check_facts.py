@@ -9,16 +9,16 @@ from exporter.check.facts import (
     AddressFacts,
     AddressState,
     CollectorFacts,
-    CollectorState,
-    Facts,
+    CollectorStatus,
+    Environment,
     IdentitySource,
     KubeletFacts,
     KubeletState,
     MountFacts,
+    NodeFacts,
     PciFacts,
     PciState,
     SocketMount,
-    Surroundings,
     VariableFacts,
 )
 from exporter.check.matching import match
@@ -65,10 +65,10 @@ def reading(*faults: Fault, devices: tuple[Device, ...] = (WHOLE, CUT)) -> Readi
 
 def collector(found: Reading | None = None) -> CollectorFacts:
     """A collector that works."""
-    return CollectorFacts("nvidia", CollectorState.OK, PREFIXES, 0.031, found or reading())
+    return CollectorFacts("nvidia", CollectorStatus.OK, PREFIXES, 0.031, found or reading())
 
 
-def failed(state: CollectorState, reason: Reason | None = None, text: str = "it says why") -> CollectorFacts:
+def failed(state: CollectorStatus, reason: Reason | None = None, text: str = "it says why") -> CollectorFacts:
     """A collector that brought nothing."""
     return CollectorFacts("nvidia", state, PREFIXES, 5.0, reason=reason, text=text)
 
@@ -95,7 +95,7 @@ def silent_kubelet(state: KubeletState, mount: MountFacts = NOT_MOUNTED, text: s
     return KubeletFacts(SOCKET, mount, state, text)
 
 
-SURROUNDINGS = Surroundings(
+ENVIRONMENT = Environment(
     uid=0,
     own_user_namespace=False,
     capabilities=(),
@@ -109,30 +109,30 @@ SURROUNDINGS = Surroundings(
     variables=(VariableFacts("nvidia", "NVIDIA_VISIBLE_DEVICES", "all", "all", "devices of the node"),),
 )
 
-HEALTHY = Facts(
+HEALTHY = NodeFacts(
     version="0.1.0",
     collectors=(collector(),),
     pci=(on_bus(WHOLE), on_bus(CUT)),
     kubelet=kubelet(TRAINING, SERVING, NETWORK),
     address=AddressFacts(":9410", AddressState.SERVED),
-    surroundings=SURROUNDINGS,
+    environment=ENVIRONMENT,
 )
 
 
-def _without_library() -> Facts:
+def _without_library() -> NodeFacts:
     text = (
         "cannot load libnvidia-ml.so.1: libnvidia-ml.so.1: cannot open shared object file: No such file or directory, "
         f"but the PCI bus has an NVIDIA device ({WHOLE.device}): run this container with runtimeClassName nvidia and "
         "NVIDIA_VISIBLE_DEVICES=all"
     )
-    down = replace(failed(CollectorState.FAILED, Reason.LIBRARY_MISSING, text), seconds=0.001)
-    hidden = replace(SURROUNDINGS.variables[0], value=None)
+    down = replace(failed(CollectorStatus.FAILED, Reason.LIBRARY_MISSING, text), seconds=0.001)
+    hidden = replace(ENVIRONMENT.variables[0], value=None)
     return replace(
         HEALTHY,
         collectors=(down,),
         pci=(on_bus(WHOLE, PciState.NOT_READ), on_bus(CUT, PciState.NOT_READ)),
         kubelet=kubelet(TRAINING, collectors=(down,)),
-        surroundings=replace(SURROUNDINGS, variables=(hidden,)),
+        environment=replace(ENVIRONMENT, variables=(hidden,)),
     )
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from exporter.check.environment import look_at_address, mounts, read_only_root, socket_mount, surroundings
-from exporter.check.facts import AddressState, IdentitySource, MountFacts, SocketMount, Surroundings
+from exporter.check.facts import AddressState, Environment, IdentitySource, MountFacts, SocketMount
 from exporter.configuration.settings import Settings, WebSettings, load_settings
 from exporter.listen import ListenError, listen
 from tests.doubles.procfs_tree import ROOT_MOUNT, WRITABLE_ROOT_MOUNT, ProcfsTree, mount_line
@@ -33,14 +33,14 @@ def settings(procfs: ProcfsTree, sysfs: SysfsTree) -> Settings:
     return load_settings({"path.procfs": str(procfs.path), "path.sysfs": str(sysfs.path)}, {}, None)
 
 
-def look(settings: Settings, environ: dict[str, str] | None = None, *vendors: str) -> Surroundings:
+def look(settings: Settings, environ: dict[str, str] | None = None, *vendors: str) -> Environment:
     return surroundings(settings, "pod-x", environ or {}, mounts(settings.path.procfs), vendors)
 
 
 def test_a_container_as_the_manifests_make_it(settings: Settings, sysfs: SysfsTree) -> None:
     sysfs.add_pci("0000:1b:00.0")
     named = replace(settings, node=replace(settings.node, name="worker-1"))
-    assert look(named, {"KUBERNETES_SERVICE_HOST": "192.0.2.1"}) == Surroundings(
+    assert look(named, {"KUBERNETES_SERVICE_HOST": "192.0.2.1"}) == Environment(
         uid=0,
         own_user_namespace=False,
         capabilities=(),

@@ -10,24 +10,24 @@ from exporter.check.command import judge
 from exporter.check.facts import (
     AddressFacts,
     AddressState,
-    CollectorState,
-    Facts,
+    CollectorStatus,
     IdentitySource,
     KubeletState,
     MountFacts,
+    NodeFacts,
     PciFacts,
     PciState,
     SocketMount,
 )
-from exporter.check.finding import Code, Finding, Severity, ordered, worst
+from exporter.check.finding import Finding, FindingCode, Severity, ordered, worst
 from tests.doubles.check_facts import (
     CUT,
+    ENVIRONMENT,
     GPU,
     HEALTHY,
     MOUNTED,
     NOT_MOUNTED,
     SOCKET,
-    SURROUNDINGS,
     TRAINING,
     WHOLE,
     collector,
@@ -41,28 +41,28 @@ from tests.doubles.check_facts import (
 )
 
 ERROR, WARNING, NOTE, OK = Severity
-ABSENT = failed(CollectorState.ABSENT, text="no NVIDIA device on this node")
+ABSENT = failed(CollectorStatus.ABSENT, text="no NVIDIA device on this node")
 NOTHING = replace(HEALTHY, collectors=(ABSENT,), pci=(), kubelet=kubelet(collectors=(ABSENT,)))
 FILE = MountFacts(SocketMount.FILE, SOCKET)
-OUTSIDE = replace(SURROUNDINGS, in_kubernetes=False)
+OUTSIDE = replace(ENVIRONMENT, in_kubernetes=False)
 UNCUT = Reading((CUT,), samples=reading().samples)
-HIDING = replace(SURROUNDINGS, variables=(replace(SURROUNDINGS.variables[0], value=None),))
+HIDING = replace(ENVIRONMENT, variables=(replace(ENVIRONMENT.variables[0], value=None),))
 
 
-def with_collector(*, state: CollectorState, reason: Reason | None = None) -> Facts:
+def with_collector(*, state: CollectorStatus, reason: Reason | None = None) -> NodeFacts:
     return replace(HEALTHY, collectors=(failed(state, reason),))
 
 
-def with_faults(*faults: Fault) -> Facts:
+def with_faults(*faults: Fault) -> NodeFacts:
     return replace(HEALTHY, collectors=(collector(reading(*faults)),))
 
 
-def with_address(state: AddressState) -> Facts:
+def with_address(state: AddressState) -> NodeFacts:
     return replace(HEALTHY, address=AddressFacts(":9410", state, "why it cannot be had"))
 
 
-def without_name(identity: IdentitySource) -> Facts:
-    return replace(HEALTHY, surroundings=replace(SURROUNDINGS, node_name=None, identity=identity))
+def without_name(identity: IdentitySource) -> NodeFacts:
+    return replace(HEALTHY, environment=replace(ENVIRONMENT, node_name=None, identity=identity))
 
 
 LOST = h100(3, lost=True)
@@ -70,152 +70,158 @@ LOST_FAULT = Fault(Reason.DEVICE_LOST, LOST.device, "fell off the bus")
 AMD_CARD = PciFacts("0000:a1:00.0", "AMD", "1002:74a1", "amdgpu", PciState.NO_COLLECTOR)
 STRANGE = replace(HEALTHY, kubelet=kubelet(TRAINING, stranger(), stranger(1)))
 
-CASES: tuple[tuple[Facts, Severity, Code, str, str], ...] = (
-    (HEALTHY, OK, Code.COLLECTOR_OK, "collector nvidia", "2 devices and 2 partitions answer"),
-    (NOTHING, NOTE, Code.COLLECTOR_ABSENT, "collector nvidia", "no NVIDIA device on this node"),
-    (NOTHING, NOTE, Code.NO_ACCELERATOR, "node", "no accelerator here"),
+CASES: tuple[tuple[NodeFacts, Severity, FindingCode, str, str], ...] = (
+    (HEALTHY, OK, FindingCode.COLLECTOR_OK, "collector nvidia", "2 devices and 2 partitions answer"),
+    (NOTHING, NOTE, FindingCode.COLLECTOR_ABSENT, "collector nvidia", "no NVIDIA device on this node"),
+    (NOTHING, NOTE, FindingCode.NO_ACCELERATOR, "node", "no accelerator here"),
     (
-        with_collector(state=CollectorState.FAILED, reason=Reason.LIBRARY_MISSING),
+        with_collector(state=CollectorStatus.FAILED, reason=Reason.LIBRARY_MISSING),
         ERROR,
-        Code.COLLECTOR_FAILED,
+        FindingCode.COLLECTOR_FAILED,
         "collector nvidia",
         "library_missing: it says why",
     ),
-    (with_collector(state=CollectorState.LATE), ERROR, Code.COLLECTOR_LATE, "collector nvidia", "within 5 s"),
+    (with_collector(state=CollectorStatus.LATE), ERROR, FindingCode.COLLECTOR_LATE, "collector nvidia", "within 5 s"),
     (
         replace(HEALTHY, collectors=(collector(reading(LOST_FAULT, devices=(WHOLE, LOST))),)),
         ERROR,
-        Code.DEVICE_LOST,
+        FindingCode.DEVICE_LOST,
         f"device {LOST.device}",
         "(fell off the bus)",
     ),
     (
         with_faults(Fault(Reason.PERMISSION_DENIED, "device at index 2", "NO_PERMISSION (4)")),
         ERROR,
-        Code.DEVICE_NOT_READ,
+        FindingCode.DEVICE_NOT_READ,
         "device at index 2",
         "permission_denied: NO_PERMISSION (4)",
     ),
     (
         replace(HEALTHY, pci=(on_bus(h100(3), PciState.NOT_READ),)),
         WARNING,
-        Code.DEVICE_NOT_READ,
+        FindingCode.DEVICE_NOT_READ,
         "device 0000:3b:00.0",
         "bound to the driver nvidia",
     ),
     (
         replace(HEALTHY, pci=(on_bus(h100(3), PciState.NOT_READ, driver=None),)),
         WARNING,
-        Code.DEVICE_NOT_READ,
+        FindingCode.DEVICE_NOT_READ,
         "device 0000:3b:00.0",
         "no driver is bound to it",
     ),
     (
         with_faults(Fault(Reason.PERMISSION_DENIED, WHOLE.uuid, "nvmlDeviceGetPowerUsage: NO_PERMISSION (4)")),
         WARNING,
-        Code.READING_FAILED,
+        FindingCode.READING_FAILED,
         f"device {WHOLE.device}",
         "nvmlDeviceGetPowerUsage",
     ),
     (
         replace(HEALTHY, pci=(AMD_CARD,)),
         WARNING,
-        Code.NO_COLLECTOR,
+        FindingCode.NO_COLLECTOR,
         "device 0000:a1:00.0",
         "AMD 1002:74a1 is on the PCI bus",
     ),
     (
-        replace(HEALTHY, collectors=(collector(UNCUT),), surroundings=HIDING),
+        replace(HEALTHY, collectors=(collector(UNCUT),), environment=HIDING),
         WARNING,
-        Code.PARTITIONS_HIDDEN,
+        FindingCode.PARTITIONS_HIDDEN,
         f"device {CUT.device}",
         "switched to partitions",
     ),
-    (HEALTHY, OK, Code.KUBELET_OK, "kubelet", "3 pods, 3 held device ids"),
+    (HEALTHY, OK, FindingCode.KUBELET_OK, "kubelet", "3 pods, 3 held device ids"),
     (
         replace(HEALTHY, kubelet=silent_kubelet(KubeletState.ABSENT)),
         ERROR,
-        Code.KUBELET_ABSENT,
+        FindingCode.KUBELET_ABSENT,
         "kubelet",
         f"no socket at {SOCKET}",
     ),
     (
-        replace(HEALTHY, kubelet=silent_kubelet(KubeletState.ABSENT), surroundings=OUTSIDE),
+        replace(HEALTHY, kubelet=silent_kubelet(KubeletState.ABSENT), environment=OUTSIDE),
         NOTE,
-        Code.KUBELET_ABSENT,
+        FindingCode.KUBELET_ABSENT,
         "kubelet",
         "no Kubernetes node",
     ),
     (
         replace(HEALTHY, kubelet=silent_kubelet(KubeletState.FAILED)),
         ERROR,
-        Code.KUBELET_FAILED,
+        FindingCode.KUBELET_FAILED,
         "kubelet",
         "it says why; until it answers, devices are served without pods",
     ),
     (
         replace(HEALTHY, kubelet=silent_kubelet(KubeletState.FAILED, text="")),
         ERROR,
-        Code.KUBELET_FAILED,
+        FindingCode.KUBELET_FAILED,
         "kubelet",
         "no answer in time",
     ),
-    (replace(HEALTHY, kubelet=kubelet(mount=FILE)), WARNING, Code.SOCKET_FILE_MOUNTED, "kubelet", "the next restart"),
+    (
+        replace(HEALTHY, kubelet=kubelet(mount=FILE)),
+        WARNING,
+        FindingCode.SOCKET_FILE_MOUNTED,
+        "kubelet",
+        "the next restart",
+    ),
     (
         replace(HEALTHY, kubelet=kubelet(mount=replace(FILE, replaced=True))),
         WARNING,
-        Code.SOCKET_FILE_MOUNTED,
+        FindingCode.SOCKET_FILE_MOUNTED,
         "kubelet",
         "replaced on the node already",
     ),
-    (STRANGE, ERROR, Code.UNMATCHED_IDS, "kubelet", f"{GPU}: 2 held ids mean no known device"),
+    (STRANGE, ERROR, FindingCode.UNMATCHED_IDS, "kubelet", f"{GPU}: 2 held ids mean no known device"),
     (
         replace(NOTHING, kubelet=kubelet(TRAINING, collectors=(ABSENT,))),
         ERROR,
-        Code.UNMATCHED_IDS,
+        FindingCode.UNMATCHED_IDS,
         "kubelet",
         "1 held id means no known device",
     ),
     (
-        replace(STRANGE, collectors=(failed(CollectorState.LATE),)),
+        replace(STRANGE, collectors=(failed(CollectorStatus.LATE),)),
         NOTE,
-        Code.UNMATCHED_IDS,
+        FindingCode.UNMATCHED_IDS,
         "kubelet",
         "2 held ids mean no known device",
     ),
-    (replace(HEALTHY, kubelet=kubelet(claims=3)), WARNING, Code.CLAIMS_NOT_READ, "kubelet", "hold 3 devices"),
-    (with_address(AddressState.FREE), OK, Code.ADDRESS_OK, "address :9410", "free"),
-    (with_address(AddressState.SERVED), OK, Code.ADDRESS_OK, "address :9410", "an exporter serves there"),
-    (with_address(AddressState.TAKEN), ERROR, Code.ADDRESS_TAKEN, "address :9410", "no accelerator-exporter"),
-    (with_address(AddressState.REFUSED), ERROR, Code.ADDRESS_REFUSED, "address :9410", "why it cannot be had"),
-    (with_address(AddressState.LATE), WARNING, Code.ADDRESS_LATE, "address :9410", "in time"),
+    (replace(HEALTHY, kubelet=kubelet(claims=3)), WARNING, FindingCode.CLAIMS_NOT_READ, "kubelet", "hold 3 devices"),
+    (with_address(AddressState.FREE), OK, FindingCode.ADDRESS_OK, "address :9410", "free"),
+    (with_address(AddressState.SERVED), OK, FindingCode.ADDRESS_OK, "address :9410", "an exporter serves there"),
+    (with_address(AddressState.TAKEN), ERROR, FindingCode.ADDRESS_TAKEN, "address :9410", "no accelerator-exporter"),
+    (with_address(AddressState.REFUSED), ERROR, FindingCode.ADDRESS_REFUSED, "address :9410", "why it cannot be had"),
+    (with_address(AddressState.LATE), WARNING, FindingCode.ADDRESS_LATE, "address :9410", "in time"),
     (
-        replace(HEALTHY, surroundings=replace(SURROUNDINGS, pci_bus=False)),
+        replace(HEALTHY, environment=replace(ENVIRONMENT, pci_bus=False)),
         WARNING,
-        Code.NO_PCI_BUS,
+        FindingCode.NO_PCI_BUS,
         "node",
         "sysfs shows no PCI bus",
     ),
-    (without_name(IdentitySource.HOST_NAME), WARNING, Code.NODE_NAME_MISSING, "node", "exporter-x7k2p"),
-    (without_name(IdentitySource.PRODUCT_UUID), NOTE, Code.NODE_NAME_MISSING, "node", "cannot name it"),
+    (without_name(IdentitySource.HOST_NAME), WARNING, FindingCode.NODE_NAME_MISSING, "node", "exporter-x7k2p"),
+    (without_name(IdentitySource.PRODUCT_UUID), NOTE, FindingCode.NODE_NAME_MISSING, "node", "cannot name it"),
     (
-        replace(HEALTHY, surroundings=replace(SURROUNDINGS, capabilities=("SYS_ADMIN",))),
+        replace(HEALTHY, environment=replace(ENVIRONMENT, capabilities=("SYS_ADMIN",))),
         NOTE,
-        Code.MORE_RIGHTS_THAN_NEEDED,
+        FindingCode.MORE_RIGHTS_THAN_NEEDED,
         "process",
         "needs no capability and has 1",
     ),
     (
-        replace(HEALTHY, surroundings=replace(SURROUNDINGS, read_only_root=False)),
+        replace(HEALTHY, environment=replace(ENVIRONMENT, read_only_root=False)),
         NOTE,
-        Code.MORE_RIGHTS_THAN_NEEDED,
+        FindingCode.MORE_RIGHTS_THAN_NEEDED,
         "process",
         "root file system",
     ),
 )
 
 
-def found(facts: Facts, code: Code) -> list[Finding]:
+def found(facts: NodeFacts, code: FindingCode) -> list[Finding]:
     return [finding for finding in judge(facts) if finding.code is code]
 
 
@@ -228,14 +234,14 @@ def severities(findings: Iterable[Finding]) -> list[Severity]:
     CASES,
     ids=[f"{code}-{severity}-{number}" for number, (_, severity, code, _, _) in enumerate(CASES)],
 )
-def test_each_finding(facts: Facts, severity: Severity, code: Code, subject: str, words: str) -> None:
+def test_each_finding(facts: NodeFacts, severity: Severity, code: FindingCode, subject: str, words: str) -> None:
     (finding,) = found(facts, code)
     assert (finding.severity, finding.subject) == (severity, subject)
     assert words in finding.text
 
 
 def test_every_code_has_a_case() -> None:
-    assert {case[2] for case in CASES} == set(Code)
+    assert {case[2] for case in CASES} == set(FindingCode)
 
 
 def test_a_node_that_is_well_has_nothing_but_ok() -> None:
@@ -247,8 +253,13 @@ def test_an_empty_node_is_no_error_and_no_warning() -> None:
 
 
 @pytest.mark.parametrize("case", CASES, ids=[f"{case[2]}-{number}" for number, case in enumerate(CASES)])
-def test_errors_and_warnings_say_what_to_do(case: tuple[Facts, Severity, Code, str, str]) -> None:
-    told_by_the_text = {Code.KUBELET_FAILED, Code.ADDRESS_TAKEN, Code.ADDRESS_REFUSED, Code.CLAIMS_NOT_READ}
+def test_errors_and_warnings_say_what_to_do(case: tuple[NodeFacts, Severity, FindingCode, str, str]) -> None:
+    told_by_the_text = {
+        FindingCode.KUBELET_FAILED,
+        FindingCode.ADDRESS_TAKEN,
+        FindingCode.ADDRESS_REFUSED,
+        FindingCode.CLAIMS_NOT_READ,
+    }
     (finding,) = found(case[0], case[2])
     if finding.severity in (ERROR, WARNING) and finding.code not in told_by_the_text:
         assert finding.do
@@ -256,13 +267,13 @@ def test_errors_and_warnings_say_what_to_do(case: tuple[Facts, Severity, Code, s
 
 @pytest.mark.parametrize("reason", list(Reason))
 def test_every_reason_of_a_failure_has_advice(reason: Reason) -> None:
-    facts = with_collector(state=CollectorState.FAILED, reason=reason)
-    assert found(facts, Code.COLLECTOR_FAILED)[0].do
+    facts = with_collector(state=CollectorStatus.FAILED, reason=reason)
+    assert found(facts, FindingCode.COLLECTOR_FAILED)[0].do
 
 
 def test_a_device_of_a_collector_that_is_down_is_not_told_twice() -> None:
-    facts = replace(with_collector(state=CollectorState.LATE), pci=(on_bus(WHOLE, PciState.NOT_READ),))
-    assert found(facts, Code.DEVICE_NOT_READ) == []
+    facts = replace(with_collector(state=CollectorStatus.LATE), pci=(on_bus(WHOLE, PciState.NOT_READ),))
+    assert found(facts, FindingCode.DEVICE_NOT_READ) == []
 
 
 def test_devices_that_nobody_can_read_from_here_are_no_finding() -> None:
@@ -272,13 +283,13 @@ def test_devices_that_nobody_can_read_from_here_are_no_finding() -> None:
 
 def test_partitions_are_not_called_hidden_where_nothing_hides_them() -> None:
     facts = replace(HEALTHY, collectors=(collector(UNCUT),))
-    assert found(facts, Code.PARTITIONS_HIDDEN) == []
-    assert found(replace(HEALTHY, surroundings=HIDING), Code.PARTITIONS_HIDDEN) == []
+    assert found(facts, FindingCode.PARTITIONS_HIDDEN) == []
+    assert found(replace(HEALTHY, environment=HIDING), FindingCode.PARTITIONS_HIDDEN) == []
 
 
 def test_a_socket_that_is_missing_from_a_mounted_directory_is_looked_for_elsewhere() -> None:
     mounted, unmounted = (
-        found(replace(HEALTHY, kubelet=silent_kubelet(KubeletState.ABSENT, mount)), Code.KUBELET_ABSENT)[0].do
+        found(replace(HEALTHY, kubelet=silent_kubelet(KubeletState.ABSENT, mount)), FindingCode.KUBELET_ABSENT)[0].do
         for mount in (MOUNTED, NOT_MOUNTED)
     )
     assert mounted.startswith(f"{MOUNTED.point} is mounted: see that the kubelet runs")
@@ -287,22 +298,22 @@ def test_a_socket_that_is_missing_from_a_mounted_directory_is_looked_for_elsewhe
 
 def test_a_mounted_directory_that_was_replaced_needs_a_new_pod() -> None:
     facts = replace(HEALTHY, kubelet=silent_kubelet(KubeletState.FAILED, replace(MOUNTED, replaced=True)))
-    assert found(facts, Code.KUBELET_FAILED)[0].do.startswith("restart the pod")
+    assert found(facts, FindingCode.KUBELET_FAILED)[0].do.startswith("restart the pod")
 
 
 def test_what_hides_devices_is_named_where_ids_match_none() -> None:
-    do = found(replace(STRANGE, surroundings=HIDING), Code.UNMATCHED_IDS)[0].do
+    do = found(replace(STRANGE, environment=HIDING), FindingCode.UNMATCHED_IDS)[0].do
     assert "NVIDIA_VISIBLE_DEVICES=all" in do
-    assert "NVIDIA_VISIBLE_DEVICES" not in found(STRANGE, Code.UNMATCHED_IDS)[0].do
+    assert "NVIDIA_VISIBLE_DEVICES" not in found(STRANGE, FindingCode.UNMATCHED_IDS)[0].do
 
 
 def test_rights_and_names_are_judged_in_pods_only() -> None:
     bare = replace(OUTSIDE, node_name=None, capabilities=("SYS_ADMIN",), read_only_root=False)
-    assert set(severities(judge(replace(HEALTHY, surroundings=bare)))) == {OK}
+    assert set(severities(judge(replace(HEALTHY, environment=bare)))) == {OK}
 
 
 def test_the_gravest_comes_first_and_decides() -> None:
-    findings = [Finding(severity, Code.KUBELET_OK, "x", "y") for severity in (OK, WARNING, ERROR, NOTE, WARNING)]
+    findings = [Finding(severity, FindingCode.KUBELET_OK, "x", "y") for severity in (OK, WARNING, ERROR, NOTE, WARNING)]
     assert severities(ordered(findings)) == [ERROR, WARNING, WARNING, NOTE, OK]
     assert worst(tuple(findings)) is ERROR
     assert worst(tuple(findings[:2])) is WARNING

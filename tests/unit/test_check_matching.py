@@ -1,6 +1,6 @@
 from collectors.contract import Reading
 from exporter.attribution.holding import Holding, PodResourcesList
-from exporter.check.facts import CollectorFacts, CollectorState, Held, Holder
+from exporter.check.facts import CollectorFacts, CollectorStatus, DeviceHolders, Holder
 from exporter.check.matching import match
 from tests.doubles.collectors import gpu, part
 
@@ -8,7 +8,7 @@ GPU = "acme.com/gpu"
 
 
 def acme(reading: Reading | None) -> CollectorFacts:
-    state = CollectorState.OK if reading else CollectorState.LATE
+    state = CollectorStatus.OK if reading else CollectorStatus.LATE
     return CollectorFacts("acme", state, ("acme.com/",), 0.0, reading)
 
 
@@ -25,17 +25,17 @@ def test_devices_and_partitions_come_with_their_holders() -> None:
     found = match(
         answer(holding("a"), holding("a", pod="q"), holding("b-1")), 0, [acme(Reading((a, b), (slice_of_b,)))]
     )
-    assert found.held == (
-        Held(a, None, (Holder("ns", "p", "main", GPU), Holder("ns", "q", "main", GPU))),
-        Held(b, None, ()),
-        Held(b, slice_of_b, (Holder("ns", "p", "main", GPU),)),
+    assert found.device_holders == (
+        DeviceHolders(a, None, (Holder("ns", "p", "main", GPU), Holder("ns", "q", "main", GPU))),
+        DeviceHolders(b, None, ()),
+        DeviceHolders(b, slice_of_b, (Holder("ns", "p", "main", GPU),)),
     )
     assert (found.pods, found.device_ids, found.unmatched) == (2, 3, ())
 
 
 def test_replicas_of_one_container_are_one_holder() -> None:
     found = match(answer(holding("a::0"), holding("a::1")), 0, [acme(Reading((gpu("a"),)))])
-    assert found.held[0].holders == (Holder("ns", "p", "main", GPU),)
+    assert found.device_holders[0].holders == (Holder("ns", "p", "main", GPU),)
 
 
 def test_unmatched_ids_are_those_of_resources_that_a_collector_is_responsible_for() -> None:
@@ -48,12 +48,12 @@ def test_unmatched_ids_are_those_of_resources_that_a_collector_is_responsible_fo
 
 def test_a_collector_that_says_nothing_knows_no_device() -> None:
     found = match(answer(holding("a")), 0, [acme(None)])
-    assert (found.held, found.unmatched) == ((), (holding("a"),))
+    assert (found.device_holders, found.unmatched) == ((), (holding("a"),))
 
 
 def test_a_lost_device_may_be_what_an_unmatched_id_means() -> None:
     reading = Reading((gpu("a", lost=True), gpu("b")))
-    assert [each.holders for each in match(answer(holding("x")), 0, [acme(reading)]).held] == [None, ()]
-    assert [each.holders for each in match(answer(), 0, [acme(reading)]).held] == [(), ()]
-    known = match(answer(holding("a"), holding("x")), 0, [acme(reading)]).held
+    assert [each.holders for each in match(answer(holding("x")), 0, [acme(reading)]).device_holders] == [None, ()]
+    assert [each.holders for each in match(answer(), 0, [acme(reading)]).device_holders] == [(), ()]
+    known = match(answer(holding("a"), holding("x")), 0, [acme(reading)]).device_holders
     assert known[0].holders == (Holder("ns", "p", "main", GPU),)

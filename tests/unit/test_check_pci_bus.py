@@ -4,7 +4,7 @@ import pytest
 
 from collectors.contract import Device, Reading
 from collectors.vendors import VENDORS, vendor_of
-from exporter.check.facts import CollectorFacts, CollectorState, PciFacts, PciState
+from exporter.check.facts import CollectorFacts, CollectorStatus, PciFacts, PciState
 from exporter.check.pci_bus import accelerators_on_bus, pci_facts
 from tests.doubles.sysfs_tree import SysfsTree
 
@@ -18,8 +18,8 @@ def sysfs(tmp_path: Path) -> SysfsTree:
     return SysfsTree(tmp_path / "sys")
 
 
-def collector(name: str, *devices: Device, state: CollectorState = CollectorState.OK) -> CollectorFacts:
-    reading = Reading(devices) if state is CollectorState.OK else None
+def collector(name: str, *devices: Device, state: CollectorStatus = CollectorStatus.OK) -> CollectorFacts:
+    reading = Reading(devices) if state is CollectorStatus.OK else None
     return CollectorFacts(name, state, (), 0.0, reading)
 
 
@@ -86,7 +86,7 @@ def test_a_third_partys_collector_covers_what_it_lists(sysfs: SysfsTree) -> None
 
 def test_one_whose_collector_is_down_or_does_not_list_it_is_not_read(sysfs: SysfsTree) -> None:
     sysfs.add_pci(ADDRESS)
-    for state in (CollectorState.OK, CollectorState.FAILED, CollectorState.LATE):
+    for state in (CollectorStatus.OK, CollectorStatus.FAILED, CollectorStatus.LATE):
         facts = found(sysfs, collector("nvidia", state=state))
         assert (facts.state, facts.collector) == (PciState.NOT_READ, "nvidia")
 

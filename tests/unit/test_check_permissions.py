@@ -2,12 +2,12 @@ from dataclasses import replace
 
 import pytest
 
-from exporter.check.facts import Facts, KubeletState, MountFacts, SocketMount
+from exporter.check.facts import KubeletState, MountFacts, NodeFacts, SocketMount
 from exporter.check.permissions import Permission, PermissionState, permissions
-from tests.doubles.check_facts import HEALTHY, NOT_MOUNTED, SOCKET, SURROUNDINGS, kubelet, silent_kubelet
+from tests.doubles.check_facts import ENVIRONMENT, HEALTHY, NOT_MOUNTED, SOCKET, kubelet, silent_kubelet
 
 
-def permission(name: str, facts: Facts) -> Permission:
+def permission(name: str, facts: NodeFacts) -> Permission:
     (found,) = [each for each in permissions(facts) if each.name == name]
     return found
 
@@ -22,8 +22,8 @@ def permission(name: str, facts: Facts) -> Permission:
     ],
 )
 def test_uid_0_must_be_the_hosts(uid: int | None, state: PermissionState, *, own_namespace: bool | None) -> None:
-    here = replace(SURROUNDINGS, uid=uid, own_user_namespace=own_namespace)
-    assert permission("uid 0 of the host", replace(HEALTHY, surroundings=here)).state is state
+    here = replace(ENVIRONMENT, uid=uid, own_user_namespace=own_namespace)
+    assert permission("uid 0 of the host", replace(HEALTHY, environment=here)).state is state
 
 
 @pytest.mark.parametrize(
@@ -47,12 +47,12 @@ def test_the_directory_must_be_mounted(kind: SocketMount, state: PermissionState
     [((), "none"), (("SYS_ADMIN",), "SYS_ADMIN"), (("A", "B", "C", "D"), "4 of them"), (None, "not known")],
 )
 def test_capabilities_are_named_or_counted(capabilities: tuple[str, ...] | None, found: str) -> None:
-    here = replace(SURROUNDINGS, capabilities=capabilities)
-    assert permission("capabilities", replace(HEALTHY, surroundings=here)).found == found
+    here = replace(ENVIRONMENT, capabilities=capabilities)
+    assert permission("capabilities", replace(HEALTHY, environment=here)).found == found
 
 
 def test_a_variable_that_is_not_set_matters_in_pods_only() -> None:
-    unset = replace(SURROUNDINGS, variables=(replace(SURROUNDINGS.variables[0], value=None),))
-    assert permission("NVIDIA_VISIBLE_DEVICES", replace(HEALTHY, surroundings=unset)).state is PermissionState.MISSING
-    bare = replace(HEALTHY, surroundings=replace(unset, in_kubernetes=False))
+    unset = replace(ENVIRONMENT, variables=(replace(ENVIRONMENT.variables[0], value=None),))
+    assert permission("NVIDIA_VISIBLE_DEVICES", replace(HEALTHY, environment=unset)).state is PermissionState.MISSING
+    bare = replace(HEALTHY, environment=replace(unset, in_kubernetes=False))
     assert "NVIDIA_VISIBLE_DEVICES" not in [each.name for each in permissions(bare)]

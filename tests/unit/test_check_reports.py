@@ -13,8 +13,8 @@ from collectors import catalog
 from collectors.contract import Reason, Unsupported
 from exporter.check import report_json, report_text
 from exporter.check.command import judge
-from exporter.check.facts import CollectorState, Facts, KubeletState
-from exporter.check.finding import Code, Severity
+from exporter.check.facts import CollectorStatus, KubeletState, NodeFacts
+from exporter.check.finding import FindingCode, Severity
 from exporter.check.text_table import WIDTH
 from tests.doubles.check_facts import (
     HEALTHY,
@@ -38,7 +38,7 @@ BLOCKS = re.findall(r"^```[a-z]*\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
 FACTS = {
     "healthy": HEALTHY,
     "without library": WITHOUT_LIBRARY,
-    "late": replace(HEALTHY, collectors=(failed(CollectorState.LATE),)),
+    "late": replace(HEALTHY, collectors=(failed(CollectorStatus.LATE),)),
     "lost": replace(HEALTHY, collectors=(collector(reading(devices=(WHOLE, h100(3, lost=True)))),)),
     "without kubelet": replace(HEALTHY, kubelet=silent_kubelet(KubeletState.ABSENT)),
     "strangers": replace(HEALTHY, kubelet=kubelet(*(stranger(number) for number in range(25)), claims=None)),
@@ -46,17 +46,17 @@ FACTS = {
 }
 
 
-def text(facts: Facts) -> str:
+def text(facts: NodeFacts) -> str:
     return report_text.render(facts, judge(facts))
 
 
-def document(facts: Facts) -> dict[str, Any]:
+def document(facts: NodeFacts) -> dict[str, Any]:
     found: dict[str, Any] = json.loads(report_json.render(facts, judge(facts)))
     return found
 
 
 @pytest.mark.parametrize("facts", FACTS.values(), ids=FACTS)
-def test_the_text_fits_a_terminal_and_has_no_codes_for_it(facts: Facts) -> None:
+def test_the_text_fits_a_terminal_and_has_no_codes_for_it(facts: NodeFacts) -> None:
     report = text(facts)
     assert max(map(len, report.splitlines())) <= WIDTH
     assert report.endswith("\n")
@@ -161,11 +161,11 @@ def test_every_key_of_the_object_is_documented_and_no_other() -> None:
 
 def test_every_code_is_documented() -> None:
     documented = set(re.findall(r"^\| `([a-z_]+)` \| (?:error|warning|note|ok)", PAGE, re.MULTILINE))
-    assert documented == {code.value for code in Code}
+    assert documented == {code.value for code in FindingCode}
 
 
 @pytest.mark.parametrize("facts", [HEALTHY, WITHOUT_LIBRARY], ids=["healthy", "without library"])
-def test_the_examples_of_the_page_are_what_is_printed(facts: Facts) -> None:
+def test_the_examples_of_the_page_are_what_is_printed(facts: NodeFacts) -> None:
     assert text(facts) in BLOCKS
 
 
@@ -174,7 +174,7 @@ def test_the_examples_of_the_page_are_what_is_printed(facts: Facts) -> None:
     [(HEALTHY, Severity.OK), (WITHOUT_LIBRARY, Severity.ERROR)],
     ids=["healthy", "without library"],
 )
-def test_the_object_holds_the_verdict(facts: Facts, verdict: Severity) -> None:
+def test_the_object_holds_the_verdict(facts: NodeFacts, verdict: Severity) -> None:
     found = document(facts)
     assert (found["schema_version"], found["verdict"]) == (1, verdict)
     assert [each["severity"] for each in found["findings"]] == [each.severity for each in judge(facts)]
