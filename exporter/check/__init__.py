@@ -1,1 +1,1 @@
-"""`accelerator-exporter check`: one look at the node, what is missing there, and what that costs."""
+"""`accelerator-exporter check`: reads the node once, reports what is missing there and what that costs."""

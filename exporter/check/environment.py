@@ -37,7 +37,7 @@ _CAPABILITIES = (
     "CHECKPOINT_RESTORE",
 )
 _WHOLE_RANGE = ["0", "0", "4294967295"]
-# The kernel's own thread, which is process 2 of the machine and of no container.
+# The kernel's own thread is process 2 of the machine, never of a container.
 _KERNEL_THREAD = ("2", "comm")
 _KERNEL_THREAD_NAME = "kthreadd"
 _IN_KUBERNETES = "KUBERNETES_SERVICE_HOST"
@@ -65,10 +65,10 @@ class Mount:
     read_only: bool
 
 
-def surroundings(
+def read_environment(
     settings: Settings, host_name: str, environ: Mapping[str, str], mounts: Iterable[Mount], vendors: Iterable[str]
 ) -> Environment:
-    """Look around.
+    """Read what procfs, sysfs and the environment variables show of this process.
 
     Args:
         settings: Where procfs and sysfs are, and the node's name.
@@ -134,7 +134,7 @@ def _variables(environ: Mapping[str, str], vendors: frozenset[str]) -> Iterator[
                 yield VariableFacts(vendor.name, each.name, environ.get(each.name), each.shows_all, each.shows)
 
 
-def mounts(procfs: Path) -> tuple[Mount, ...]:
+def read_mounts(procfs: Path) -> tuple[Mount, ...]:
     """The mounts of this process, in the order in which they cover each other; none where they can't be read."""
     try:
         with (procfs / "self" / "mountinfo").open("rb") as file:
@@ -148,7 +148,7 @@ def socket_mount(found: Sequence[Mount], socket: Path) -> MountFacts:
     """How a socket came to its path: the last mount on the way there decides.
 
     Args:
-        found: From `mounts`.
+        found: From `read_mounts`.
         socket: The socket's path, whether or not there is one.
     """
     if not found:
@@ -183,7 +183,7 @@ def _unescaped(field: str) -> str:
     return _OCTAL_ESCAPE.sub(lambda found: chr(int(found[1], 8)), field)
 
 
-def look_at_address(web: WebSettings) -> AddressFacts:
+def try_listen_address(web: WebSettings) -> AddressFacts:
     """Listen for a moment; where the address is in use, ask there for an exporter's metrics."""
     address = web.listen_address
     try:

@@ -1,4 +1,4 @@
-"""What the check finds, before anybody judges it: plain records. No I/O."""
+"""The facts that findings and reports are made from: plain records. No I/O."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ class CollectorStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class CollectorFacts:
-    """What one collector said.
+    """How one collector's call ended, and what it returned.
 
     Attributes:
         name: The collector's name.
@@ -32,7 +32,7 @@ class CollectorFacts:
         seconds: How long the call took; for a late one, how long it was waited for.
         reading: What it returned; None unless it is ok.
         reason: Why it failed; None unless it did.
-        text: What it said when it raised: what, where, what to do.
+        text: The message of the error it raised: what, where, what to do.
     """
 
     name: str
@@ -110,7 +110,7 @@ class KubeletState(StrEnum):
 
 @dataclass(frozen=True, slots=True, order=True)
 class Holder:
-    """A container that holds something, and the resource by which it asked for it."""
+    """A container that holds something, and the resource it requested it by."""
 
     namespace: str
     pod: str
@@ -266,7 +266,7 @@ class NodeFacts:
         pci: Accelerators on the PCI bus, by address.
         kubelet: Its socket.
         address: The listen address.
-        environment: The process's own.
+        environment: What the process may do and can see.
     """
 
     version: str

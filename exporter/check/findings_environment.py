@@ -1,4 +1,4 @@
-"""Judges the process's own place: listen address, mounts, names, rights. No I/O."""
+"""Findings about the process's environment: listen address, mounts, names, rights. No I/O."""
 
 from collections.abc import Iterator
 
@@ -9,7 +9,7 @@ _NODE = "node"
 _PROCESS = "process"
 
 
-def judge_surroundings(facts: NodeFacts) -> Iterator[Finding]:
+def environment_findings(facts: NodeFacts) -> Iterator[Finding]:
     """Everything that is neither hardware nor the kubelet."""
     yield _address(facts.address)
     here = facts.environment

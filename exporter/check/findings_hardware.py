@@ -1,4 +1,4 @@
-"""Judges collectors, devices and the PCI bus. No I/O."""
+"""Findings about collectors, devices and the PCI bus. No I/O."""
 
 from collections.abc import Iterator, Mapping
 
@@ -24,11 +24,11 @@ _DO: Mapping[Reason, str] = {
 }
 
 
-def judge_hardware(facts: NodeFacts) -> Iterator[Finding]:
+def hardware_findings(facts: NodeFacts) -> Iterator[Finding]:
     """Everything about collectors, devices and the bus."""
     bare = not facts.pci and all(c.state is CollectorStatus.ABSENT for c in facts.collectors)
     for collector in facts.collectors:
-        # A vendor that is not here is worth a word only where nobody is.
+        # An absent vendor is worth a finding only where every vendor is absent.
         if bare or collector.state is not CollectorStatus.ABSENT:
             yield from _collector(collector)
     yield from _bus(facts)
@@ -127,7 +127,7 @@ def _not_read(function: PciFacts, subject: str, name: str) -> Finding:
 
 def _hidden_partitions(facts: NodeFacts) -> Iterator[Finding]:
     """A device that is switched to partitions and shows none may have none, or they are hidden from this container."""
-    cut = {part.device_uuid for part in facts.partitions}
+    partitioned = {part.device_uuid for part in facts.partitions}
     for collector in facts.collectors:
         samples = collector.reading.samples if collector.reading else ()
         on = {
@@ -135,7 +135,7 @@ def _hidden_partitions(facts: NodeFacts) -> Iterator[Finding]:
         }
         for device in collector.reading.devices if collector.reading else ():
             hiding = [v for v in facts.environment.variables if v.vendor == device.vendor and v.value != v.shows_all]
-            if device.uuid in on - cut and not device.lost and facts.environment.in_kubernetes and hiding:
+            if device.uuid in on - partitioned and not device.lost and facts.environment.in_kubernetes and hiding:
                 yield Finding(
                     Severity.WARNING,
                     FindingCode.PARTITIONS_HIDDEN,

@@ -1,4 +1,4 @@
-"""Judges the kubelet's socket and what came out of it. No I/O."""
+"""Findings about the kubelet's socket and its answer. No I/O."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ _WITHOUT = "devices are served without pods, and no container or allocation fami
 _MOUNT_DIRECTORY = "mount the kubelet's pod-resources directory, read-only, in place of the socket in it"
 
 
-def judge_kubelet(facts: NodeFacts) -> Iterator[Finding]:
+def kubelet_findings(facts: NodeFacts) -> Iterator[Finding]:
     """Everything about who holds what."""
     kubelet = facts.kubelet
     if kubelet.allocations is not None:

@@ -29,35 +29,37 @@ class CollectorCalls:
         self._clock = clock
         self._deadline_seconds = poll.deadline
         self._ended: queue.SimpleQueue[CallEnded] = queue.SimpleQueue()
-        self._unmade: dict[str, CollectorFacts] = {}
+        self._failed_to_create: dict[str, CollectorFacts] = {}
         self._pollers: dict[str, Poller] = {}
         for spec in specs:
-            self._make(spec, node, poll)
+            self._create(spec, node, poll)
         self._started = clock()
         for poller in self._pollers.values():
             poller.start()
 
     def results(self) -> tuple[CollectorFacts, ...]:
-        """What each collector said, in the order of their specifications; late is who has not returned in time."""
+        """How each collector's call ended, in the order of the specifications; late if not returned in time."""
         ended = self._wait()
         for name, poller in self._pollers.items():
             poller.stop()
             if name in ended:
                 poller.join(_CLOSE_SECONDS)
-        return tuple(self._unmade.get(spec.name) or self._facts(spec, ended.get(spec.name)) for spec in self._specs)
+        return tuple(
+            self._failed_to_create.get(spec.name) or self._facts(spec, ended.get(spec.name)) for spec in self._specs
+        )
 
-    def _make(self, spec: CollectorSpec, node: Node, poll: PollSettings) -> None:
+    def _create(self, spec: CollectorSpec, node: Node, poll: PollSettings) -> None:
         try:
             collector = spec.create(node)
         except Exception as error:  # noqa: BLE001 - a third party's bug is a finding, not the end of the check
             text = f"cannot be made: {type(error).__name__}: {error}"
-            self._unmade[spec.name] = CollectorFacts(
+            self._failed_to_create[spec.name] = CollectorFacts(
                 spec.name, CollectorStatus.FAILED, spec.resource_prefixes, 0.0, reason=Reason.BROKEN, text=text
             )
         else:
-            self._pollers[spec.name] = Poller(spec.name, collector, intervals(poll), self._clock, self._take)
+            self._pollers[spec.name] = Poller(spec.name, collector, intervals(poll), self._clock, self._on_event)
 
-    def _take(self, event: PollerEvent) -> None:
+    def _on_event(self, event: PollerEvent) -> None:
         """Called by the poller's own thread: one call is enough."""
         if isinstance(event, CallEnded):
             self._pollers[event.collector].stop()

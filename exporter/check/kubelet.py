@@ -1,4 +1,4 @@
-"""Asks the kubelet once: what it says of device plugins, and how much it says of resource claims."""
+"""Queries the kubelet once: the allocations of device plugins, and how many devices of resource claims."""
 
 import time
 from dataclasses import dataclass
@@ -33,8 +33,8 @@ class KubeletReply:
     claim_devices: int | None = None
 
 
-def ask_kubelet(socket: Path, timeout_seconds: float) -> KubeletReply:
-    """Ask, within the time that the daemon allows for a call."""
+def query_kubelet(socket: Path, timeout_seconds: float) -> KubeletReply:
+    """List the allocations, within the time that the daemon allows for a call."""
     ends = time.monotonic() + timeout_seconds
     client = PodResourcesClient(socket, timeout_seconds)
     try:

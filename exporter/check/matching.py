@@ -14,7 +14,7 @@ def match(answer: PodResourcesList, claim_devices: int | None, collectors: Seque
     """Look every id up.
 
     Args:
-        answer: What the kubelet says.
+        answer: Of the kubelet.
         claim_devices: Passed on.
         collectors: All that are installed; those that failed know no device.
     """
@@ -37,14 +37,14 @@ def match(answer: PodResourcesList, claim_devices: int | None, collectors: Seque
     return AllocationFacts(
         pods=len(answer.pods),
         device_ids=len(answer.holdings),
-        device_holders=tuple(_held(devices, partitions, holders, some_unmatched=bool(unmatched))),
+        device_holders=tuple(_device_holders(devices, partitions, holders, some_unmatched=bool(unmatched))),
         unmatched=tuple(unmatched),
         other_resources=dict(sorted(others.items())),
         claim_devices=claim_devices,
     )
 
 
-def _held(
+def _device_holders(
     devices: Sequence[Device],
     partitions: Sequence[Partition],
     holders: Mapping[SubjectKey, set[Holder]],

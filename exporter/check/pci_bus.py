@@ -26,7 +26,7 @@ def accelerators_on_bus(sysfs: Root) -> tuple[PciFunction, ...]:
 
 
 def pci_facts(functions: Iterable[PciFunction], collectors: Sequence[CollectorFacts]) -> tuple[PciFacts, ...]:
-    """Set the bus against what the collectors said.
+    """Match the bus against the devices that collectors read.
 
     Args:
         functions: From `accelerators_on_bus`.

@@ -57,8 +57,8 @@ def _collector(collector: CollectorFacts) -> _Json:
 def _devices(facts: NodeFacts) -> list[_Json]:
     states = facts.device_states
     allocations = facts.kubelet.allocations
-    held = allocations.device_holders if allocations else ()
-    holders = {(each.device.uuid, each.partition.uuid if each.partition else ""): each.holders for each in held}
+    rows = allocations.device_holders if allocations else ()
+    holders = {(each.device.uuid, each.partition.uuid if each.partition else ""): each.holders for each in rows}
     return [
         {
             **_device(device),

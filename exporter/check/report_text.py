@@ -64,7 +64,7 @@ def render(facts: NodeFacts, findings: Sequence[Finding]) -> str:
         ("READINGS THAT CANNOT BE HAD", _unsupported(facts)),
         ("PCI BUS", _pci(facts)),
         ("KUBELET", _kubelet(facts.kubelet)),
-        ("WHO HOLDS WHAT", _held(facts)),
+        ("WHO HOLDS WHAT", _device_holders(facts)),
         ("HELD IDS THAT MATCH NO DEVICE", _unmatched(facts)),
         ("RIGHTS AND MOUNTS", _permissions(facts)),
         ("VERDICT", list(_verdict(findings))),
@@ -181,21 +181,23 @@ def _shortened(texts: Sequence[str]) -> str:
     return ", ".join(texts[:_SHOWN]) + (f" and {more} more" if more > 0 else "")
 
 
-def _held(facts: NodeFacts) -> list[str]:
+def _device_holders(facts: NodeFacts) -> list[str]:
     allocations = facts.kubelet.allocations
     if allocations is None or not allocations.device_holders:
         return []
-    cut = {each.device.uuid for each in allocations.device_holders if each.partition}
-    return table(("DEVICE", "PARTITION", "HELD BY"), [_held_by(held, cut) for held in allocations.device_holders])
+    partitioned = {each.device.uuid for each in allocations.device_holders if each.partition}
+    return table(
+        ("DEVICE", "PARTITION", "HELD BY"), [_holders_row(row, partitioned) for row in allocations.device_holders]
+    )
 
 
-def _held_by(held: DeviceHolders, cut: Collection[str]) -> tuple[str, str, str]:
-    """A device that is cut is usually held by its partitions, which have lines of their own."""
-    partition = held.partition.uuid if held.partition else ""
-    if held.holders is None:
-        return held.device.device, partition, "not known"
-    nobody = "see its partitions" if held.partition is None and held.device.uuid in cut else "nobody"
-    return held.device.device, partition, _shortened([_holder(each) for each in held.holders]) or nobody
+def _holders_row(row: DeviceHolders, partitioned: Collection[str]) -> tuple[str, str, str]:
+    """A partitioned device is usually held by its partitions, which have lines of their own."""
+    partition = row.partition.uuid if row.partition else ""
+    if row.holders is None:
+        return row.device.device, partition, "not known"
+    nobody = "see its partitions" if row.partition is None and row.device.uuid in partitioned else "nobody"
+    return row.device.device, partition, _shortened([_holder(each) for each in row.holders]) or nobody
 
 
 def _holder(holder: Holder) -> str:

@@ -37,9 +37,13 @@ def h100(number: int, *, lost: bool = False) -> Device:
     return Device(uuid, f"0000:{number}b:00.0", "nvidia", _MODEL, frozenset({Alias(uuid)}), lost)
 
 
-WHOLE, CUT = h100(1), h100(2)
-SLICE = Partition("MIG-22222222-0000-4000-8000-000000000001", CUT.uuid, "3g.40gb", frozenset({Alias("MIG-one")}))
-IDLE_SLICE = Partition("MIG-22222222-0000-4000-8000-000000000002", CUT.uuid, "1g.10gb", frozenset({Alias("MIG-two")}))
+WHOLE, PARTITIONED = h100(1), h100(2)
+SLICE = Partition(
+    "MIG-22222222-0000-4000-8000-000000000001", PARTITIONED.uuid, "3g.40gb", frozenset({Alias("MIG-one")})
+)
+IDLE_SLICE = Partition(
+    "MIG-22222222-0000-4000-8000-000000000002", PARTITIONED.uuid, "1g.10gb", frozenset({Alias("MIG-two")})
+)
 TRAINING = Holding("research", "train-0", "main", GPU, WHOLE.uuid, "device_plugin")
 SERVING = Holding("serving", "chat-0", "server", "nvidia.com/mig-3g.40gb", "MIG-one", "device_plugin")
 NETWORK = Holding("network", "cni-0", "main", "example.com/rdma", "hca-0", "device_plugin")
@@ -50,16 +54,18 @@ def stranger(number: int = 0) -> Holding:
     return Holding("lost", f"pod-{number}", "main", GPU, f"GPU-stranger-{number}", "device_plugin")
 
 
-def reading(*faults: Fault, devices: tuple[Device, ...] = (WHOLE, CUT)) -> Reading:
-    """What the collector returned: the second device is cut into partitions and has no utilization."""
+def reading(*faults: Fault, devices: tuple[Device, ...] = (WHOLE, PARTITIONED)) -> Reading:
+    """What the collector returned: the second device is partitioned and has no utilization."""
     states = [Sample(catalog.STATUS_STATE, each.uuid, 1, labels=("ok",)) for each in devices if not each.lost]
-    mode = Sample(catalog.MODE_STATE, CUT.uuid, 1, labels=("partitioning",))
+    mode = Sample(catalog.MODE_STATE, PARTITIONED.uuid, 1, labels=("partitioning",))
     return Reading(
         devices=devices,
-        partitions=tuple(part for part in (SLICE, IDLE_SLICE) if CUT in devices),
+        partitions=tuple(part for part in (SLICE, IDLE_SLICE) if PARTITIONED in devices),
         samples=(*states, mode),
         faults=faults,
-        unsupported=(Unsupported(catalog.UTILIZATION, CUT.uuid, "nvmlDeviceGetUtilizationRates: NOT_SUPPORTED (3)"),),
+        unsupported=(
+            Unsupported(catalog.UTILIZATION, PARTITIONED.uuid, "nvmlDeviceGetUtilizationRates: NOT_SUPPORTED (3)"),
+        ),
     )
 
 
@@ -112,7 +118,7 @@ ENVIRONMENT = Environment(
 HEALTHY = NodeFacts(
     version="0.1.0",
     collectors=(collector(),),
-    pci=(on_bus(WHOLE), on_bus(CUT)),
+    pci=(on_bus(WHOLE), on_bus(PARTITIONED)),
     kubelet=kubelet(TRAINING, SERVING, NETWORK),
     address=AddressFacts(":9410", AddressState.SERVED),
     environment=ENVIRONMENT,
@@ -130,7 +136,7 @@ def _without_library() -> NodeFacts:
     return replace(
         HEALTHY,
         collectors=(down,),
-        pci=(on_bus(WHOLE, PciState.NOT_READ), on_bus(CUT, PciState.NOT_READ)),
+        pci=(on_bus(WHOLE, PciState.NOT_READ), on_bus(PARTITIONED, PciState.NOT_READ)),
         kubelet=kubelet(TRAINING, collectors=(down,)),
         environment=replace(ENVIRONMENT, variables=(hidden,)),
     )

@@ -2,23 +2,23 @@ import threading
 
 import pytest
 
-from exporter.check.command import Probe
+from exporter.check.command import BackgroundCall
 from tests.doubles.collectors import BOUND_SECONDS
 
 
-def test_a_probe_gives_its_answer_or_what_it_raised() -> None:
+def test_a_background_call_gives_its_result_or_raises_its_error() -> None:
     def fail() -> int:
         raise ValueError("no")
 
-    assert Probe("test", lambda: 7).answer(BOUND_SECONDS) == 7
-    probe = Probe("test", fail)
+    assert BackgroundCall("test", lambda: 7).result(BOUND_SECONDS) == 7
+    call = BackgroundCall("test", fail)
     with pytest.raises(ValueError, match="no"):
-        probe.answer(BOUND_SECONDS)
+        call.result(BOUND_SECONDS)
 
 
-def test_a_probe_that_hangs_is_left_behind() -> None:
+def test_a_background_call_that_hangs_is_left_behind() -> None:
     released = threading.Event()
-    probe = Probe("test", lambda: released.wait(BOUND_SECONDS))
-    assert probe.answer(0) is None
+    call = BackgroundCall("test", lambda: released.wait(BOUND_SECONDS))
+    assert call.result(0) is None
     released.set()
-    assert probe.answer(BOUND_SECONDS) is True
+    assert call.result(BOUND_SECONDS) is True

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from exporter.check.environment import look_at_address, mounts, read_only_root, socket_mount, surroundings
+from exporter.check.environment import read_environment, read_mounts, read_only_root, socket_mount, try_listen_address
 from exporter.check.facts import AddressState, Environment, IdentitySource, MountFacts, SocketMount
 from exporter.configuration.settings import Settings, WebSettings, load_settings
 from exporter.listen import ListenError, listen
@@ -33,14 +33,14 @@ def settings(procfs: ProcfsTree, sysfs: SysfsTree) -> Settings:
     return load_settings({"path.procfs": str(procfs.path), "path.sysfs": str(sysfs.path)}, {}, None)
 
 
-def look(settings: Settings, environ: dict[str, str] | None = None, *vendors: str) -> Environment:
-    return surroundings(settings, "pod-x", environ or {}, mounts(settings.path.procfs), vendors)
+def environment_of(settings: Settings, environ: dict[str, str] | None = None, *vendors: str) -> Environment:
+    return read_environment(settings, "pod-x", environ or {}, read_mounts(settings.path.procfs), vendors)
 
 
 def test_a_container_as_the_manifests_make_it(settings: Settings, sysfs: SysfsTree) -> None:
     sysfs.add_pci("0000:1b:00.0")
     named = replace(settings, node=replace(settings.node, name="worker-1"))
-    assert look(named, {"KUBERNETES_SERVICE_HOST": "192.0.2.1"}) == Environment(
+    assert environment_of(named, {"KUBERNETES_SERVICE_HOST": "192.0.2.1"}) == Environment(
         uid=0,
         own_user_namespace=False,
         capabilities=(),
@@ -56,7 +56,7 @@ def test_a_container_as_the_manifests_make_it(settings: Settings, sysfs: SysfsTr
 
 def test_the_effective_user_counts(settings: Settings, procfs: ProcfsTree) -> None:
     procfs.set_status(uid=1000)
-    assert look(settings).uid == 1000
+    assert environment_of(settings).uid == 1000
 
 
 @pytest.mark.parametrize(
@@ -72,34 +72,34 @@ def test_capabilities_have_the_kernels_names(
     settings: Settings, procfs: ProcfsTree, mask: int, names: tuple[str, ...]
 ) -> None:
     procfs.set_status(capabilities=mask)
-    assert look(settings).capabilities == names
+    assert environment_of(settings).capabilities == names
 
 
 def test_a_user_namespace_of_its_own_is_noticed(settings: Settings, procfs: ProcfsTree) -> None:
     procfs.set_uid_map("0 3000000 65536\n")
-    assert look(settings).own_user_namespace is True
+    assert environment_of(settings).own_user_namespace is True
 
 
 def test_the_kernels_own_thread_tells_that_host_processes_are_visible(settings: Settings, procfs: ProcfsTree) -> None:
     procfs.show_host_processes()
-    assert look(settings).host_processes is True
+    assert environment_of(settings).host_processes is True
 
 
 def test_without_procfs_little_is_known(settings: Settings, tmp_path: Path) -> None:
     nowhere = replace(settings, path=replace(settings.path, procfs=tmp_path / "nothing"))
-    found = look(nowhere)
+    found = environment_of(nowhere)
     assert (found.uid, found.own_user_namespace, found.capabilities, found.read_only_root) == (None, None, None, None)
 
 
 def test_made_up_ids_start_from_the_product_uuid_where_it_can_be_read(settings: Settings, sysfs: SysfsTree) -> None:
-    assert look(settings).identity is IdentitySource.HOST_NAME
+    assert environment_of(settings).identity is IdentitySource.HOST_NAME
     sysfs.write(b"4c4c4544-0043-3510-8052-b4c04f4d3633\n", "class", "dmi", "id", "product_uuid")
-    assert look(settings).identity is IdentitySource.PRODUCT_UUID
+    assert environment_of(settings).identity is IdentitySource.PRODUCT_UUID
 
 
 def test_only_variables_of_vendors_that_are_here_are_told(settings: Settings) -> None:
-    assert look(settings, {"NVIDIA_VISIBLE_DEVICES": "0"}).variables == ()
-    found = look(settings, {"NVIDIA_VISIBLE_DEVICES": "0"}, "nvidia", "amd").variables
+    assert environment_of(settings, {"NVIDIA_VISIBLE_DEVICES": "0"}).variables == ()
+    found = environment_of(settings, {"NVIDIA_VISIBLE_DEVICES": "0"}, "nvidia", "amd").variables
     assert [(variable.name, variable.value) for variable in found] == [
         ("NVIDIA_VISIBLE_DEVICES", "0"),
         ("NVIDIA_MIG_MONITOR_DEVICES", None),
@@ -119,26 +119,26 @@ def escaped(path: Path) -> str:
 
 def test_a_mounted_directory_is_told_with_its_place(procfs: ProcfsTree, socket_path: Path) -> None:
     procfs.set_mounts(mount_line("/pod-resources", escaped(socket_path.parent)))
-    found = socket_mount(mounts(procfs.path), socket_path)
+    found = socket_mount(read_mounts(procfs.path), socket_path)
     assert found == MountFacts(SocketMount.DIRECTORY, str(socket_path.parent))
 
 
 def test_a_directory_above_counts_as_one(procfs: ProcfsTree, socket_path: Path) -> None:
     procfs.set_mounts(mount_line("/kubelet", escaped(socket_path.parent.parent)))
-    found = socket_mount(mounts(procfs.path), socket_path)
+    found = socket_mount(read_mounts(procfs.path), socket_path)
     assert found == MountFacts(SocketMount.DIRECTORY, str(socket_path.parent.parent))
 
 
 def test_the_socket_file_alone_is_told_from_its_directory(procfs: ProcfsTree, socket_path: Path) -> None:
     directory = mount_line("/pod-resources", escaped(socket_path.parent))
     procfs.set_mounts(directory, mount_line("/pod-resources/kubelet.sock", escaped(socket_path)))
-    found = socket_mount(mounts(procfs.path), socket_path)
+    found = socket_mount(read_mounts(procfs.path), socket_path)
     assert found == MountFacts(SocketMount.FILE, str(socket_path))
 
 
 def test_a_file_that_was_replaced_on_the_host_is_noticed(procfs: ProcfsTree, socket_path: Path) -> None:
     procfs.set_mounts(mount_line("/pod-resources/kubelet.sock//deleted", escaped(socket_path)))
-    assert socket_mount(mounts(procfs.path), socket_path) == MountFacts(
+    assert socket_mount(read_mounts(procfs.path), socket_path) == MountFacts(
         SocketMount.FILE, str(socket_path), replaced=True
     )
 
@@ -148,26 +148,28 @@ def test_the_last_mount_at_a_place_covers_those_before(procfs: ProcfsTree, socke
         mount_line("/old//deleted", escaped(socket_path.parent)),
         mount_line("/pod-resources", escaped(socket_path.parent)),
     )
-    assert socket_mount(mounts(procfs.path), socket_path) == MountFacts(SocketMount.DIRECTORY, str(socket_path.parent))
+    assert socket_mount(read_mounts(procfs.path), socket_path) == MountFacts(
+        SocketMount.DIRECTORY, str(socket_path.parent)
+    )
 
 
 def test_a_link_on_the_way_is_followed(procfs: ProcfsTree, socket_path: Path, tmp_path: Path) -> None:
     link = tmp_path / "run"
     link.symlink_to(socket_path.parent)
     procfs.set_mounts(mount_line("/pod-resources", escaped(socket_path.parent)))
-    assert socket_mount(mounts(procfs.path), link / socket_path.name).kind is SocketMount.DIRECTORY
+    assert socket_mount(read_mounts(procfs.path), link / socket_path.name).kind is SocketMount.DIRECTORY
 
 
 def test_a_neighbour_with_the_same_beginning_is_no_mount_of_it(procfs: ProcfsTree, socket_path: Path) -> None:
     procfs.set_mounts(mount_line("/x", escaped(socket_path.parent.with_name("pod"))))
-    assert socket_mount(mounts(procfs.path), socket_path) == MountFacts(SocketMount.NONE)
+    assert socket_mount(read_mounts(procfs.path), socket_path) == MountFacts(SocketMount.NONE)
 
 
 def test_without_a_list_of_mounts_nothing_is_known(procfs: ProcfsTree, socket_path: Path, tmp_path: Path) -> None:
-    assert socket_mount(mounts(tmp_path / "nothing"), socket_path) == MountFacts(SocketMount.UNKNOWN)
+    assert socket_mount(read_mounts(tmp_path / "nothing"), socket_path) == MountFacts(SocketMount.UNKNOWN)
     procfs.set_mounts("not a line", root=())
-    assert socket_mount(mounts(procfs.path), socket_path) == MountFacts(SocketMount.UNKNOWN)
-    assert read_only_root(mounts(procfs.path)) is None
+    assert socket_mount(read_mounts(procfs.path), socket_path) == MountFacts(SocketMount.UNKNOWN)
+    assert read_only_root(read_mounts(procfs.path)) is None
 
 
 @pytest.mark.parametrize(
@@ -176,7 +178,7 @@ def test_without_a_list_of_mounts_nothing_is_known(procfs: ProcfsTree, socket_pa
 )
 def test_the_mount_options_of_the_root_decide(procfs: ProcfsTree, root: tuple[str, ...], *, read_only: bool) -> None:
     procfs.set_mounts(mount_line("/x", "/data", "rw"), root=root)
-    assert read_only_root(mounts(procfs.path)) is read_only
+    assert read_only_root(read_mounts(procfs.path)) is read_only
 
 
 @contextmanager
@@ -201,26 +203,26 @@ def server(body: bytes, head: bytes = b"HTTP/1.1 200 OK\r\nConnection: close\r\n
 def test_a_free_address_is_free_and_stays_so() -> None:
     with socket.create_server(("127.0.0.1", 0)) as once:
         address = f"127.0.0.1:{once.getsockname()[1]}"
-    assert look_at_address(WebSettings(address, "/metrics")).state is AddressState.FREE
+    assert try_listen_address(WebSettings(address, "/metrics")).state is AddressState.FREE
     listen(address).close()
 
 
 def test_an_exporter_that_serves_there_is_recognized() -> None:
     with server(METRICS) as address:
-        facts = look_at_address(WebSettings(address, "/metrics"))
+        facts = try_listen_address(WebSettings(address, "/metrics"))
     assert (facts.address, facts.state, facts.text) == (address, AddressState.SERVED, "")
 
 
 @pytest.mark.parametrize("head", [b"HTTP/1.1 404 Not Found\r\n\r\n", b"220 mail ready\r\n"])
 def test_anybody_else_who_listens_there_is_told(head: bytes) -> None:
     with server(b"hello", head) as address:
-        facts = look_at_address(WebSettings(address, "/metrics"))
+        facts = try_listen_address(WebSettings(address, "/metrics"))
     assert facts.state is AddressState.TAKEN
     assert "Address already in use" in facts.text
 
 
 def test_an_address_of_another_machine_is_refused() -> None:
-    facts = look_at_address(WebSettings("192.0.2.1:9410", "/metrics"))
+    facts = try_listen_address(WebSettings("192.0.2.1:9410", "/metrics"))
     assert facts.state is AddressState.REFUSED
     with pytest.raises(ListenError) as caught:
         listen("192.0.2.1:9410")

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from collectors.contract import Fault, Reading, Reason
-from exporter.check.command import judge
+from exporter.check.command import all_findings
 from exporter.check.facts import (
     AddressFacts,
     AddressState,
@@ -21,12 +21,12 @@ from exporter.check.facts import (
 )
 from exporter.check.finding import Finding, FindingCode, Severity, ordered, worst
 from tests.doubles.check_facts import (
-    CUT,
     ENVIRONMENT,
     GPU,
     HEALTHY,
     MOUNTED,
     NOT_MOUNTED,
+    PARTITIONED,
     SOCKET,
     TRAINING,
     WHOLE,
@@ -45,7 +45,7 @@ ABSENT = failed(CollectorStatus.ABSENT, text="no NVIDIA device on this node")
 NOTHING = replace(HEALTHY, collectors=(ABSENT,), pci=(), kubelet=kubelet(collectors=(ABSENT,)))
 FILE = MountFacts(SocketMount.FILE, SOCKET)
 OUTSIDE = replace(ENVIRONMENT, in_kubernetes=False)
-UNCUT = Reading((CUT,), samples=reading().samples)
+UNPARTITIONED = Reading((PARTITIONED,), samples=reading().samples)
 HIDING = replace(ENVIRONMENT, variables=(replace(ENVIRONMENT.variables[0], value=None),))
 
 
@@ -125,10 +125,10 @@ CASES: tuple[tuple[NodeFacts, Severity, FindingCode, str, str], ...] = (
         "AMD 1002:74a1 is on the PCI bus",
     ),
     (
-        replace(HEALTHY, collectors=(collector(UNCUT),), environment=HIDING),
+        replace(HEALTHY, collectors=(collector(UNPARTITIONED),), environment=HIDING),
         WARNING,
         FindingCode.PARTITIONS_HIDDEN,
-        f"device {CUT.device}",
+        f"device {PARTITIONED.device}",
         "switched to partitions",
     ),
     (HEALTHY, OK, FindingCode.KUBELET_OK, "kubelet", "3 pods, 3 held device ids"),
@@ -222,7 +222,7 @@ CASES: tuple[tuple[NodeFacts, Severity, FindingCode, str, str], ...] = (
 
 
 def found(facts: NodeFacts, code: FindingCode) -> list[Finding]:
-    return [finding for finding in judge(facts) if finding.code is code]
+    return [finding for finding in all_findings(facts) if finding.code is code]
 
 
 def severities(findings: Iterable[Finding]) -> list[Severity]:
@@ -245,11 +245,11 @@ def test_every_code_has_a_case() -> None:
 
 
 def test_a_node_that_is_well_has_nothing_but_ok() -> None:
-    assert set(severities(judge(HEALTHY))) == {OK}
+    assert set(severities(all_findings(HEALTHY))) == {OK}
 
 
 def test_an_empty_node_is_no_error_and_no_warning() -> None:
-    assert set(severities(judge(NOTHING))) == {NOTE, OK}
+    assert set(severities(all_findings(NOTHING))) == {NOTE, OK}
 
 
 @pytest.mark.parametrize("case", CASES, ids=[f"{case[2]}-{number}" for number, case in enumerate(CASES)])
@@ -278,11 +278,11 @@ def test_a_device_of_a_collector_that_is_down_is_not_told_twice() -> None:
 
 def test_devices_that_nobody_can_read_from_here_are_no_finding() -> None:
     pci = (on_bus(h100(3), PciState.PASSED_THROUGH), on_bus(h100(4), PciState.VIRTUAL))
-    assert set(severities(judge(replace(HEALTHY, pci=pci)))) == {OK}
+    assert set(severities(all_findings(replace(HEALTHY, pci=pci)))) == {OK}
 
 
 def test_partitions_are_not_called_hidden_where_nothing_hides_them() -> None:
-    facts = replace(HEALTHY, collectors=(collector(UNCUT),))
+    facts = replace(HEALTHY, collectors=(collector(UNPARTITIONED),))
     assert found(facts, FindingCode.PARTITIONS_HIDDEN) == []
     assert found(replace(HEALTHY, environment=HIDING), FindingCode.PARTITIONS_HIDDEN) == []
 
@@ -307,9 +307,9 @@ def test_what_hides_devices_is_named_where_ids_match_none() -> None:
     assert "NVIDIA_VISIBLE_DEVICES" not in found(STRANGE, FindingCode.UNMATCHED_IDS)[0].do
 
 
-def test_rights_and_names_are_judged_in_pods_only() -> None:
+def test_rights_and_names_are_findings_in_pods_only() -> None:
     bare = replace(OUTSIDE, node_name=None, capabilities=("SYS_ADMIN",), read_only_root=False)
-    assert set(severities(judge(replace(HEALTHY, environment=bare)))) == {OK}
+    assert set(severities(all_findings(replace(HEALTHY, environment=bare)))) == {OK}
 
 
 def test_the_gravest_comes_first_and_decides() -> None:

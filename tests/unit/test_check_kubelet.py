@@ -7,7 +7,7 @@ import pytest
 
 from exporter.attribution.proto.podresources_pb2 import ClaimResource, ContainerResources, DynamicResource
 from exporter.check.facts import KubeletState
-from exporter.check.kubelet import ask_kubelet
+from exporter.check.kubelet import query_kubelet
 from tests.doubles.kubelet import Kubelet, container, device, pod
 
 BOUND_SECONDS = 30.0
@@ -36,28 +36,28 @@ def test_pods_ids_and_claims_are_told(kubelet: Kubelet) -> None:
         pod("a", "claims", claimant),
     ]
     kubelet.start()
-    reply = ask_kubelet(kubelet.socket_path, BOUND_SECONDS)
+    reply = query_kubelet(kubelet.socket_path, BOUND_SECONDS)
     assert reply.state is KubeletState.ANSWERS
     assert reply.answer is not None
     assert (len(reply.answer.pods), len(reply.answer.holdings), reply.claim_devices) == (3, 1, 3)
 
 
 def test_no_socket_is_told_apart_from_one_that_fails(kubelet: Kubelet) -> None:
-    reply = ask_kubelet(kubelet.socket_path, BOUND_SECONDS)
+    reply = query_kubelet(kubelet.socket_path, BOUND_SECONDS)
     assert (reply.state, reply.answer) == (KubeletState.ABSENT, None)
     assert str(kubelet.socket_path) in reply.text
     kubelet.start()
     kubelet.status = (grpc.StatusCode.INTERNAL, "no")
-    reply = ask_kubelet(kubelet.socket_path, BOUND_SECONDS)
+    reply = query_kubelet(kubelet.socket_path, BOUND_SECONDS)
     assert (reply.state, reply.answer) == (KubeletState.FAILED, None)
     assert str(kubelet.socket_path) in reply.text
     kubelet.kill()
-    assert "nobody listens" in ask_kubelet(kubelet.socket_path, BOUND_SECONDS).text
+    assert "nobody listens" in query_kubelet(kubelet.socket_path, BOUND_SECONDS).text
 
 
 def test_a_kubelet_that_takes_too_long_has_failed(kubelet: Kubelet) -> None:
     kubelet.start()
     kubelet.delay_seconds = BOUND_SECONDS
-    reply = ask_kubelet(kubelet.socket_path, 0.3)
+    reply = query_kubelet(kubelet.socket_path, 0.3)
     assert reply.state is KubeletState.FAILED
     assert "no whole answer within 0.3 s" in reply.text

@@ -12,7 +12,7 @@ import pytest
 from collectors import catalog
 from collectors.contract import Reason, Unsupported
 from exporter.check import report_json, report_text
-from exporter.check.command import judge
+from exporter.check.command import all_findings
 from exporter.check.facts import CollectorStatus, KubeletState, NodeFacts
 from exporter.check.finding import FindingCode, Severity
 from exporter.check.text_table import WIDTH
@@ -47,11 +47,11 @@ FACTS = {
 
 
 def text(facts: NodeFacts) -> str:
-    return report_text.render(facts, judge(facts))
+    return report_text.render(facts, all_findings(facts))
 
 
 def document(facts: NodeFacts) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(report_json.render(facts, judge(facts)))
+    found: dict[str, Any] = json.loads(report_json.render(facts, all_findings(facts)))
     return found
 
 
@@ -177,7 +177,7 @@ def test_the_examples_of_the_page_are_what_is_printed(facts: NodeFacts) -> None:
 def test_the_object_holds_the_verdict(facts: NodeFacts, verdict: Severity) -> None:
     found = document(facts)
     assert (found["schema_version"], found["verdict"]) == (1, verdict)
-    assert [each["severity"] for each in found["findings"]] == [each.severity for each in judge(facts)]
+    assert [each["severity"] for each in found["findings"]] == [each.severity for each in all_findings(facts)]
 
 
 def test_holders_are_unknown_without_the_kubelets_answer_and_empty_for_nobody() -> None:
