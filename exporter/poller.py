@@ -5,6 +5,7 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from collectors.backoff import Backoff
 from collectors.contract import AbsentError, Collector, CollectorError, Reading, Reason
 from collectors.metric import Cadence
 
@@ -75,11 +76,12 @@ class Schedule:
     def __init__(self, intervals: Mapping[Cadence, float]) -> None:
         self._intervals = intervals
         self._next: dict[Cadence, float] = {}
-        self._failures = 0
+        self._backoff = Backoff(intervals[Cadence.FAST], _LONGEST_BACKOFF_SECONDS)
 
     def change(self, intervals: Mapping[Cadence, float], now: float) -> None:
         """Plan with other intervals; nothing is due later than it would be from now on."""
         self._intervals = intervals
+        self._backoff.first_seconds = intervals[Cadence.FAST]
         self._next = {cadence: min(at, now + intervals[cadence]) for cadence, at in self._next.items()}
 
     def due(self, now: float) -> frozenset[Cadence]:
@@ -88,7 +90,7 @@ class Schedule:
 
     def done(self, due: frozenset[Cadence], now: float) -> None:
         """These cadences were read; plan their next turn on their own grid."""
-        self._failures = 0
+        self._backoff.succeeded()
         for cadence in due:
             interval = self._intervals[cadence]
             planned = self._next.get(cadence, now) + interval
@@ -101,9 +103,7 @@ class Schedule:
 
     def failed(self, now: float) -> None:
         """The call failed: everything is due again, after a pause that doubles up to 10 s."""
-        pause = min(self._intervals[Cadence.FAST] * 2**self._failures, _LONGEST_BACKOFF_SECONDS)
-        self._failures = min(self._failures + 1, 16)
-        self._next = dict.fromkeys(Cadence, now + pause)
+        self._next = dict.fromkeys(Cadence, now + self._backoff.failed())
 
     def absent(self, now: float) -> None:
         """The vendor is not here: ask again at the slow cadence."""

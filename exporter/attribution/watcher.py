@@ -9,13 +9,14 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Protocol
 
+from collectors.backoff import Backoff
 from exporter.attribution.allocation_cache import AllocationCache
 from exporter.attribution.holding import Holding, PodResourcesList
 from exporter.attribution.podresources import KubeletError, SocketAbsentError
 
 _log = logging.getLogger(__name__)
 
-_SHORTEST_PAUSE_SECONDS = 0.2
+_FIRST_PAUSE_SECONDS = 0.2
 _LONGEST_PAUSE_SECONDS = 5.0
 _STOP_SECONDS = 0.5  # for each of two threads
 # A restarted kubelet knows its pods again within seconds. After this, what it says is what is so.
@@ -130,16 +131,15 @@ class KubeletWatcher:
                 thread.join(_STOP_SECONDS)
 
     def _call_repeatedly(self) -> None:
-        failures = 0
+        backoff = Backoff(_FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS)
         while not self._stop.is_set():
             result = self._call()
             self._outcomes.put(_Outcome(self._monotonic(), self._client.connections, result))
             if isinstance(result, PodResourcesList):
-                failures = 0
+                backoff.succeeded()
                 pause = self._interval_seconds
             else:
-                pause = min(_SHORTEST_PAUSE_SECONDS * 2**failures, _LONGEST_PAUSE_SECONDS)
-                failures = min(failures + 1, 16)
+                pause = backoff.failed()
             self._stop.wait(pause)
 
     def _call(self) -> PodResourcesList | Exception:
