@@ -12,8 +12,8 @@ from collectors import catalog
 from collectors.contract import CollectorError, Reason, UnavailableError, UnsupportedError
 from collectors.metric import Metric
 from collectors.nvidia.gpm import Gpm, Take
-from collectors.nvidia.nvml import Handle, Nvml
-from collectors.nvidia.query import Answer, Batch, Part
+from collectors.nvidia.nvml import Batch, Handle, Nvml
+from collectors.query import Answer, Part
 from collectors.units import ratio_from_percent
 
 # What the utilization of a device and its memory's is called among its other questions.

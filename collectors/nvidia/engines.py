@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from functools import partial
 
 from collectors import catalog
-from collectors.nvidia.nvml import Handle, Nvml
-from collectors.nvidia.query import Answer, Query
+from collectors.nvidia.nvml import Handle, Nvml, Query
+from collectors.query import Answer
 from collectors.units import ratio_from_percent
 
 # JPEG and optical flow: driver 535 or later, Turing or later.

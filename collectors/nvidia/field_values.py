@@ -6,8 +6,8 @@ from typing import NamedTuple, Protocol, cast
 from collectors.contract import CollectorError, UnsupportedError
 from collectors.metric import Metric
 from collectors.nvidia.errors import Code, InvalidValueError, from_code
-from collectors.nvidia.nvml import Handle, Nvml
-from collectors.nvidia.query import Answer, Batch, Part
+from collectors.nvidia.nvml import Batch, Handle, Nvml
+from collectors.query import Answer, Part
 
 # The member of nvmlValue_t for each nvmlValueType_t, in its order.
 _VALUE_MEMBERS = ("dVal", "uiVal", "ulVal", "ullVal", "sllVal", "siVal", "usVal")

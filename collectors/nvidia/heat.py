@@ -13,8 +13,8 @@ from collectors.contract import UnsupportedError
 from collectors.nvidia import field_values
 from collectors.nvidia.errors import InvalidValueError, NothingError
 from collectors.nvidia.field_values import Field
-from collectors.nvidia.nvml import Handle, Nvml
-from collectors.nvidia.query import Answer, Part, Query
+from collectors.nvidia.nvml import Handle, Nvml, Query
+from collectors.query import Answer, Part
 from collectors.units import ratio_from_percent
 
 _MEMORY_TEMPERATURE = Field(82)  # NVML_FI_DEV_MEMORY_TEMP, cards with HBM

@@ -15,8 +15,8 @@ from collectors.labels import FABRIC_STATE
 from collectors.nvidia import field_values
 from collectors.nvidia.errors import Code, InvalidValueError
 from collectors.nvidia.field_values import Field, read_fields
-from collectors.nvidia.nvml import Handle, Nvml
-from collectors.nvidia.query import Answer, Part, Query
+from collectors.nvidia.nvml import Handle, Nvml, Query
+from collectors.query import Answer, Part
 from collectors.units import bytes_from_kibibytes, bytes_from_megabytes
 
 _NVLINK, _C2C = "nvlink", "c2c"

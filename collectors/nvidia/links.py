@@ -12,8 +12,8 @@ from collectors.contract import Sample, Unsupported
 from collectors.metric import Metric
 from collectors.nvidia import field_values
 from collectors.nvidia.field_values import Field
-from collectors.nvidia.nvml import Handle, Nvml
-from collectors.nvidia.query import Answer, Part, Query
+from collectors.nvidia.nvml import Handle, Nvml, Query
+from collectors.query import Answer, Part
 from collectors.units import bytes_from_kilobytes
 
 _ROWS = {

@@ -5,8 +5,8 @@ from functools import partial
 
 from collectors import catalog
 from collectors.nvidia.errors import InvalidValueError
-from collectors.nvidia.nvml import Handle, Nvml
-from collectors.nvidia.query import Answer, Query
+from collectors.nvidia.nvml import Handle, Nvml, Query
+from collectors.query import Answer
 
 # nvmlComputeMode_t: default, exclusive thread (no longer there), prohibited, exclusive process.
 _COMPUTE_MODES = range(4)

@@ -1,14 +1,16 @@
 """The border to NVML: the only module that imports its binding, and where its errors become ours.
 
-Answers are as NVML gives them, in its units and unchecked; `readings` makes base units of them.
+Answers are as NVML gives them, in its units and unchecked; `readings` makes base units of them. At the end are the
+queries of `collectors.query` and their runner, typed for NVML.
 """
 
 import ctypes
 from collections.abc import Callable
 from enum import IntEnum
 from types import ModuleType
-from typing import Any, NamedTuple, NewType, TypeVar
+from typing import Any, NamedTuple, NewType, TypeAlias, TypeVar
 
+from collectors import query, query_runner
 from collectors.contract import UnsupportedError
 from collectors.nvidia.errors import (
     InvalidArgumentError,
@@ -24,6 +26,8 @@ _T = TypeVar("_T")
 _LIBRARY = "libnvidia-ml.so.1"
 _CORE_SENSOR = 0  # NVML_TEMPERATURE_GPU
 _ENABLED = 1  # NVML_FEATURE_ENABLED
+# By which NVML says "not available", 32 and 64 bits wide.
+_ABSENT_MARKS = frozenset({0xFFFFFFFF, 0xFFFFFFFFFFFFFFFF})
 
 
 class ClockType(IntEnum):
@@ -238,6 +242,33 @@ class Nvml:
             raise UnsupportedError(f"{name}: {error}") from None
         except UnicodeDecodeError:
             raise InvalidValueError(f"{name}: the answer is not text") from None
+
+
+# Classes, not aliases: called by an alias, a frozen class with slots can't be made in Python 3.11.
+class Query(query.Query[Nvml, Handle]):
+    """One query by calls of its own."""
+
+    __slots__ = ()
+
+
+class Batch(query.Batch[Nvml, Handle]):
+    """Queries that one call answers together."""
+
+    __slots__ = ()
+
+
+Questions: TypeAlias = query.Questions[Nvml, Handle]
+
+
+class Asker(query_runner.Asker[Nvml, Handle]):
+    """Runs queries on the devices of one session.
+
+    Args:
+        nvml: The open library.
+    """
+
+    def __init__(self, nvml: Nvml) -> None:
+        super().__init__(nvml, _ABSENT_MARKS)
 
 
 def open_library() -> Nvml:

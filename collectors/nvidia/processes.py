@@ -12,10 +12,10 @@ from typing import Any, NamedTuple
 
 from collectors import catalog
 from collectors.contract import Process, UnsupportedError
-from collectors.nvidia.asking import Subject
 from collectors.nvidia.errors import InsufficientSizeError, InvalidValueError, NothingError
-from collectors.nvidia.nvml import Handle, Nvml
-from collectors.nvidia.query import Answer, Query
+from collectors.nvidia.nvml import Handle, Nvml, Query
+from collectors.query import Answer
+from collectors.query_runner import Subject
 from collectors.units import ratio_from_percent
 
 _COMPUTE = "nvmlDeviceGetComputeRunningProcesses"

@@ -7,8 +7,8 @@ from collectors import catalog
 from collectors.contract import Wishes
 from collectors.metric import Metric
 from collectors.nvidia import activity, engines, field_values, heat, interconnect, links, modes, reliability, throttling
-from collectors.nvidia.nvml import ClockType, Handle, Memory, Nvml
-from collectors.nvidia.query import Answer, Batch, Query, Questions, rows_of
+from collectors.nvidia.nvml import Batch, ClockType, Handle, Memory, Nvml, Query, Questions
+from collectors.query import Answer, rows_of
 from collectors.units import (
     hertz_from_megahertz,
     joules_from_millijoules,

@@ -11,8 +11,8 @@ from collectors.labels import RECOVERY
 from collectors.metric import Metric
 from collectors.nvidia.errors import InvalidValueError
 from collectors.nvidia.field_values import Field
-from collectors.nvidia.nvml import Handle, Nvml
-from collectors.nvidia.query import Answer, Part, Query
+from collectors.nvidia.nvml import Handle, Nvml, Query
+from collectors.query import Answer, Part
 
 # nvmlMemoryErrorType_t.
 _ERROR_TYPES = {"corrected": 0, "uncorrected": 1}

@@ -9,7 +9,6 @@ from collectors.metric import Cadence
 from collectors.nvidia import health as healths
 from collectors.nvidia.activity import ROWS as ACTIVITY_ROWS
 from collectors.nvidia.activity import Activity
-from collectors.nvidia.asking import Asker, Subject
 from collectors.nvidia.devices import Entry
 from collectors.nvidia.errors import fault_of
 from collectors.nvidia.events import EventWatch
@@ -17,11 +16,12 @@ from collectors.nvidia.gpm import Gpm
 from collectors.nvidia.health import Health
 from collectors.nvidia.identity import info_labels
 from collectors.nvidia.links import RisingCounters
-from collectors.nvidia.nvml import Handle, Nvml
+from collectors.nvidia.nvml import Asker, Handle, Nvml, Questions
 from collectors.nvidia.partitions import Found, PartitionTable
 from collectors.nvidia.processes import Processes
-from collectors.nvidia.query import Questions, rows_of
 from collectors.nvidia.readings import DEVICE_ROWS, MEMORY_QUERIES, device_questions
+from collectors.query import rows_of
+from collectors.query_runner import Subject
 
 ROWS = {catalog.INFO, catalog.PARTITIONS} | DEVICE_ROWS | healths.ROWS
 PARTITION_ROWS = {catalog.INFO, catalog.COMPUTE_RATIO} | rows_of(MEMORY_QUERIES) | ACTIVITY_ROWS | {catalog.PROCESSES}

@@ -10,8 +10,8 @@ from functools import partial
 
 from collectors import catalog
 from collectors.nvidia.errors import InvalidValueError
-from collectors.nvidia.nvml import Handle, Nvml
-from collectors.nvidia.query import Answer, Query
+from collectors.nvidia.nvml import Handle, Nvml, Query
+from collectors.query import Answer
 
 _NOT_AVAILABLE = 0xFFFFFFFFFFFFFFFF
 

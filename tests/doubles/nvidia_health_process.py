@@ -15,11 +15,10 @@ from typing import Any, Self
 from collectors.contract import CollectorError, DeviceLostError, Fault, Sample
 from collectors.metric import Cadence, Metric
 from collectors.nvidia import field_values, reliability
-from collectors.nvidia.asking import Asker, Subject
 from collectors.nvidia.events import EventWatch
 from collectors.nvidia.health import Health
-from collectors.nvidia.nvml import Handle, open_library
-from collectors.nvidia.query import Questions
+from collectors.nvidia.nvml import Asker, Handle, Questions, open_library
+from collectors.query_runner import Subject
 
 _ROOT = Path(__file__).parents[2]
 _QUESTIONS: Questions = (*reliability.QUERIES, field_values.batch(*reliability.PARTS))

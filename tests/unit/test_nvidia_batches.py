@@ -7,10 +7,10 @@ import pytest
 from collectors import catalog
 from collectors.contract import CollectorError, DeviceLostError, Reason, UnavailableError, UnsupportedError
 from collectors.metric import Cadence, Metric
-from collectors.nvidia.asking import Asker, Findings, Subject
 from collectors.nvidia.errors import InvalidValueError, NothingError, SessionError
-from collectors.nvidia.nvml import Handle, Nvml
-from collectors.nvidia.query import Answer, Batch, Part
+from collectors.nvidia.nvml import Asker, Batch, Handle, Nvml
+from collectors.query import Answer, Part
+from collectors.query_runner import Findings, Subject
 from tests.doubles.nvml_binding import FakeGpu, border
 
 ALL = frozenset(Cadence)

@@ -11,10 +11,10 @@ from collectors import catalog
 from collectors.contract import CollectorError, UnavailableError, UnsupportedError
 from collectors.metric import Cadence
 from collectors.nvidia.activity import CYCLE_PARTS, DEVICE_PARTS, Activity
-from collectors.nvidia.asking import Asker, Findings, Subject
 from collectors.nvidia.errors import InvalidArgumentError, NothingError
 from collectors.nvidia.gpm import Gpm
-from collectors.nvidia.nvml import Handle, Nvml
+from collectors.nvidia.nvml import Asker, Handle, Nvml
+from collectors.query_runner import Findings, Subject
 from tests.doubles.nvml_binding import FakeBinding
 
 INVALID_ARGUMENT, NOT_SUPPORTED, NO_PERMISSION, GPU_IS_LOST, UNKNOWN = 2, 3, 4, 15, 999

@@ -6,10 +6,10 @@ import pytest
 from collectors import catalog
 from collectors.contract import Reason, Sample, Wishes
 from collectors.metric import Cadence
-from collectors.nvidia.asking import Asker, Findings, Subject
 from collectors.nvidia.links import RisingCounters
-from collectors.nvidia.nvml import Handle
+from collectors.nvidia.nvml import Asker, Handle
 from collectors.nvidia.readings import device_questions
+from collectors.query_runner import Findings, Subject
 from tests.doubles.nvml_binding import FakeGpu, border
 
 ALL = frozenset(Cadence)

@@ -9,9 +9,9 @@ import pytest
 from collectors import catalog
 from collectors.contract import Process, Reason
 from collectors.metric import Cadence
-from collectors.nvidia.asking import Asker, Findings, Subject
-from collectors.nvidia.nvml import Handle, Nvml
+from collectors.nvidia.nvml import Asker, Handle, Nvml
 from collectors.nvidia.processes import Processes
+from collectors.query_runner import Findings, Subject
 from tests.doubles.nvml_binding import FakeBinding, FakeGpu, border
 
 MEDIUM = frozenset({Cadence.MEDIUM})

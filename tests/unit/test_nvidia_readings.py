@@ -6,12 +6,12 @@ from collectors import catalog
 from collectors.contract import DeviceLostError, Reason, Unsupported, Wishes
 from collectors.metric import Cadence, Metric
 from collectors.nvidia import activity
-from collectors.nvidia.asking import Asker, Findings, Subject
 from collectors.nvidia.errors import SessionError
-from collectors.nvidia.nvml import Handle
+from collectors.nvidia.nvml import Asker, Handle, Query, Questions
 from collectors.nvidia.processes import Processes
-from collectors.nvidia.query import Part, Query, Questions, flat, rows_of
 from collectors.nvidia.readings import DEVICE_ROWS, device_questions
+from collectors.query import Part, flat, rows_of
+from collectors.query_runner import Findings, Subject
 from tests.doubles.nvml_binding import FakeGpu, border
 
 ALL = frozenset(Cadence)

@@ -4,9 +4,8 @@ from collectors import catalog
 from collectors.contract import Reason
 from collectors.metric import Cadence, Metric
 from collectors.nvidia import field_values, reliability
-from collectors.nvidia.asking import Asker, Findings, Subject
-from collectors.nvidia.nvml import Handle
-from collectors.nvidia.query import Questions
+from collectors.nvidia.nvml import Asker, Handle, Questions
+from collectors.query_runner import Findings, Subject
 from tests.doubles.nvml_binding import FakeGpu, border
 
 ECC, ROWS, PAGES = "nvmlDeviceGetTotalEccErrors", "nvmlDeviceGetRemappedRows", "nvmlDeviceGetRetiredPages"

@@ -7,9 +7,9 @@ import pytest
 from collectors import catalog
 from collectors.contract import Reason, Wishes
 from collectors.metric import Cadence, Metric
-from collectors.nvidia.asking import Asker, Findings, Subject
-from collectors.nvidia.nvml import Handle, Nvml
+from collectors.nvidia.nvml import Asker, Handle, Nvml
 from collectors.nvidia.readings import device_questions
+from collectors.query_runner import Findings, Subject
 from tests.doubles.nvml_binding import FakeBinding, FakeGpu
 
 ALL = frozenset(Cadence)
