@@ -1,10 +1,13 @@
-"""How busy the parts of a device were, by GPM: of whole devices, and of MIG devices, which have no other utilization.
+"""How busy the parts of a device were: the fixed-function engines, and by GPM the compute pipes and the memory.
+
+GPM reports whole devices, and MIG devices, which have no other utilization. There is no utilization of engines while
+the device is in MIG mode.
 
 A MIG device's figures are those of its GPU instance, taken to be relative to the instance and not to the device. A
 compute instance that has only a part of its GPU instance, shared with others or not, has none.
 """
 
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from functools import partial
 from typing import cast
 
@@ -12,7 +15,7 @@ from collectors import catalog
 from collectors.contract import CollectorError, Reason, UnavailableError, UnsupportedError
 from collectors.metric import Metric
 from collectors.nvidia.gpm import Gpm, Take
-from collectors.nvidia.nvml import Batch, Handle, Nvml
+from collectors.nvidia.nvml import Batch, Handle, Nvml, Query
 from collectors.query import Answer, Part
 from collectors.units import ratio_from_percent
 
@@ -25,6 +28,24 @@ _PIPES = {"sm": 2, "tensor": 5, "fp64": 11, "fp32": 12, "fp16": 13, "integer": 4
 # Cycles since the node was booted, driver 595. The traffic over PCIe (255, 256) is left out: its unit is not stated.
 _ELAPSED_CYCLES = 248
 _ACTIVE_CYCLES = {"sm": 249, "tensor": 250, "fp64": 258, "fp32": 259, "fp16": 260, "integer": 257}
+# JPEG and optical flow: driver 535 or later, Turing or later.
+_ENGINE_CALLS = {
+    "encoder": "nvmlDeviceGetEncoderUtilization",
+    "decoder": "nvmlDeviceGetDecoderUtilization",
+    "jpeg": "nvmlDeviceGetJpgUtilization",
+    "optical_flow": "nvmlDeviceGetOfaUtilization",
+}
+
+
+def _engine(engine: str, nvml: Nvml, handle: Handle) -> Iterator[Answer]:
+    """Percent of the last sampling period; the period itself, in microseconds, comes second."""
+    percent, _ = nvml.call(_ENGINE_CALLS[engine], handle, read=tuple)
+    yield Answer(catalog.ENGINE_UTILIZATION, percent, ratio_from_percent, (engine,))
+
+
+ENGINE_QUERIES: tuple[Query, ...] = tuple(
+    Query(f"{engine} utilization", (catalog.ENGINE_UTILIZATION,), partial(_engine, engine)) for engine in _ENGINE_CALLS
+)
 
 
 def _part(
@@ -60,8 +81,8 @@ CYCLE_PARTS: tuple[Part, ...] = (
         for pipe, number in _ACTIVE_CYCLES.items()
     ),
 )
-# Every row it can feed, of devices and of partitions.
-ROWS: frozenset[Metric] = frozenset(row for part in (*DEVICE_PARTS, *CYCLE_PARTS) for row in part.rows)
+# Every row GPM can feed, of devices and of partitions.
+GPM_ROWS: frozenset[Metric] = frozenset(row for part in (*DEVICE_PARTS, *CYCLE_PARTS) for row in part.rows)
 
 
 class Activity:

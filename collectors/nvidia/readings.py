@@ -6,7 +6,7 @@ from functools import partial
 from collectors import catalog
 from collectors.contract import Wishes
 from collectors.metric import Metric
-from collectors.nvidia import activity, engines, field_values, heat, interconnect, links, modes, reliability, throttling
+from collectors.nvidia import activity, field_values, heat, interconnect, links, modes, reliability, throttling
 from collectors.nvidia.nvml import Batch, ClockType, Handle, Memory, Nvml, Query, Questions
 from collectors.query import Answer, rows_of
 from collectors.units import (
@@ -108,7 +108,7 @@ def device_questions(wishes: Wishes, activity_batches: Sequence[Batch] = ()) -> 
         Query("memory activity", (catalog.MEMORY_BANDWIDTH,), _memory_activity, instead_of=better),
         *_OWN_QUERIES,
         *throttling.QUERIES,
-        *engines.QUERIES,
+        *activity.ENGINE_QUERIES,
         *heat.QUERIES,
         *modes.QUERIES,
         *links.QUERIES,
@@ -127,5 +127,5 @@ def device_questions(wishes: Wishes, activity_batches: Sequence[Batch] = ()) -> 
 
 # Every row that a device can be asked for.
 DEVICE_ROWS: frozenset[Metric] = (
-    rows_of(device_questions(Wishes(pcie_throughput=True))) | activity.ROWS | {catalog.PROCESSES}
+    rows_of(device_questions(Wishes(pcie_throughput=True))) | activity.GPM_ROWS | {catalog.PROCESSES}
 )

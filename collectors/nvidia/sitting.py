@@ -7,8 +7,7 @@ from collectors import catalog
 from collectors.contract import Device, DeviceLostError, Fault, Partition, Process, Sample, Unsupported, Wishes
 from collectors.metric import Cadence
 from collectors.nvidia import health as healths
-from collectors.nvidia.activity import ROWS as ACTIVITY_ROWS
-from collectors.nvidia.activity import Activity
+from collectors.nvidia.activity import GPM_ROWS, Activity
 from collectors.nvidia.devices import Entry
 from collectors.nvidia.errors import fault_of
 from collectors.nvidia.events import EventWatch
@@ -24,7 +23,7 @@ from collectors.query import rows_of
 from collectors.query_runner import Subject
 
 ROWS = {catalog.INFO, catalog.PARTITIONS} | DEVICE_ROWS | healths.ROWS
-PARTITION_ROWS = {catalog.INFO, catalog.COMPUTE_RATIO} | rows_of(MEMORY_QUERIES) | ACTIVITY_ROWS | {catalog.PROCESSES}
+PARTITION_ROWS = {catalog.INFO, catalog.COMPUTE_RATIO} | rows_of(MEMORY_QUERIES) | GPM_ROWS | {catalog.PROCESSES}
 
 
 @dataclass(frozen=True, slots=True)

@@ -73,10 +73,10 @@ def test_the_entry_point_names_every_row_it_supplies_and_no_other(tmp_path: Path
     assert reading.faults == ()
     told = {sample.metric for sample in reading.samples if not sample.partition_uuid}
     # These devices have neither activity counters nor events; test_nvidia_library.py has.
-    rest = {*activity.ROWS, catalog.ERRORS, catalog.ERROR_LAST_TIMESTAMP} - {catalog.UTILIZATION}
+    rest = {*activity.GPM_ROWS, catalog.ERRORS, catalog.ERROR_LAST_TIMESTAMP} - {catalog.UTILIZATION}
     assert told | rest == set(SPEC.metrics)
     of_partitions = {sample.metric for sample in reading.samples if sample.partition_uuid}
-    assert of_partitions | activity.ROWS == set(SPEC.partition_metrics)
+    assert of_partitions | activity.GPM_ROWS == set(SPEC.partition_metrics)
     assert (SPEC.name, SPEC.resource_prefixes) == ("nvidia", ("nvidia.com/",))
     assert list(SPEC.metrics) == [row for row in catalog.ROWS if row in SPEC.metrics]
 

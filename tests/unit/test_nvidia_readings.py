@@ -288,4 +288,4 @@ def test_what_concerns_more_than_the_reading_is_passed_on(code: int, expected: t
 
 
 def test_the_rows_that_can_be_had_are_those_of_the_questions() -> None:
-    assert rows_of(QUESTIONS) | rows_of(EVERY_WISH) | activity.ROWS == DEVICE_ROWS
+    assert rows_of(QUESTIONS) | rows_of(EVERY_WISH) | activity.GPM_ROWS == DEVICE_ROWS
