@@ -6,7 +6,7 @@ from functools import partial
 from collectors import catalog
 from collectors.contract import Wishes
 from collectors.metric import Metric
-from collectors.nvidia import activity, field_values, heat, interconnect, links, modes, reliability, throttling
+from collectors.nvidia import activity, field_values, interconnect, links, modes, reliability, thermal
 from collectors.nvidia.nvml import Batch, ClockType, Handle, Memory, Nvml, Query, Questions
 from collectors.query import Answer, rows_of
 from collectors.units import (
@@ -107,16 +107,16 @@ def device_questions(wishes: Wishes, activity_batches: Sequence[Batch] = ()) -> 
         *activity_batches,
         Query("memory activity", (catalog.MEMORY_BANDWIDTH,), _memory_activity, instead_of=better),
         *_OWN_QUERIES,
-        *throttling.QUERIES,
+        *thermal.THROTTLE_QUERIES,
         *activity.ENGINE_QUERIES,
-        *heat.QUERIES,
+        *thermal.QUERIES,
         *modes.QUERIES,
         *links.QUERIES,
         *(links.BLOCKING_QUERIES if wishes.pcie_throughput else ()),
         *(interconnect.QUERIES_OF_EACH_LINK if each_link else interconnect.QUERIES),
         *reliability.QUERIES,
         field_values.batch(
-            *heat.FIELDS,
+            *thermal.FIELDS,
             *links.FIELDS,
             *(() if each_link else interconnect.FIELDS),
             *reliability.PARTS,

@@ -1,8 +1,12 @@
-"""Temperatures, their limits and the fans.
+"""Temperatures, their limits, the fans, and what holds the clocks down just now.
 
 Up to Ampere the limits are absolute. From Ada on there are none: the driver gives the margin, the degrees that are left
 until the device slows down, and refuses or keeps at 0 what it gave before. Fields 193 to 196 are where slowdown,
 shutdown and the memory's maximum lie on the scale of that margin, no margins themselves, so no family fits them.
+
+The driver also counts the time for some of the reasons to throttle (fields 74, 76 and 269 to 271). Its header says
+nanoseconds and its own tool prints the same numbers as microseconds; until that is measured on a device there is no
+`throttle_seconds_total` from NVIDIA, for a counter in the wrong unit is worse than none.
 """
 
 from collections.abc import Callable, Iterator
@@ -22,9 +26,26 @@ _MEMORY_TEMPERATURE = Field(82)  # NVML_FI_DEV_MEMORY_TEMP, cards with HBM
 _THRESHOLDS = {("core", "shutdown"): 0, ("core", "slowdown"): 1, ("memory", "maximum"): 2, ("core", "maximum"): 3}
 _MOST_FANS = 16
 
+_NO_REASONS = 0xFFFFFFFFFFFFFFFF  # not available
+# nvmlClocksEventReasons. The bits of idling, of clocks that somebody has set (application clocks, sync boost, display
+# clocks) and of no reason at all are no throttling.
+_POWER_CAP = 0x4
+_HARDWARE_SLOWDOWN = 0x8
+_SOFTWARE_THERMAL = 0x20
+_HARDWARE_THERMAL = 0x40
+_POWER_BRAKE = 0x80
+# The slowdown bit is set together with that of its cause, hardware thermal or power brake. Alone it says that the
+# hardware protects itself for a reason it does not tell.
+_THROTTLE_REASONS = {
+    "power": _POWER_CAP,
+    "thermal": _SOFTWARE_THERMAL | _HARDWARE_THERMAL,
+    "external": _POWER_BRAKE,
+}
+_CAUSES_OF_SLOWDOWN = _HARDWARE_THERMAL | _POWER_BRAKE
 
-def _temperature(sensor: str, ask: Callable[[Nvml, Handle], float], nvml: Nvml, handle: Handle) -> Iterator[Answer]:
-    yield Answer(catalog.TEMPERATURE, ask(nvml, handle), labels=(sensor,))
+
+def _temperature(sensor: str, read: Callable[[Nvml, Handle], float], nvml: Nvml, handle: Handle) -> Iterator[Answer]:
+    yield Answer(catalog.TEMPERATURE, read(nvml, handle), labels=(sensor,))
 
 
 def _threshold(sensor: str, limit: str, nvml: Nvml, handle: Handle) -> Iterator[Answer]:
@@ -53,6 +74,29 @@ def _fans(nvml: Nvml, handle: Handle) -> Iterator[Answer]:
         yield Answer(catalog.FAN_SPEED, percent, ratio_from_percent, (str(fan),))
 
 
+def _throttle_reasons(call: str, nvml: Nvml, handle: Handle) -> Iterator[Answer]:
+    bits = nvml.call(call, handle, read=int)
+    if bits == _NO_REASONS:
+        raise InvalidValueError(f"{call}: {bits:#x}")
+    for reason, mask in _THROTTLE_REASONS.items():
+        yield Answer(catalog.THROTTLE_ACTIVE, bool(bits & mask), labels=(reason,))
+    unexplained = bool(bits & _HARDWARE_SLOWDOWN) and not bits & _CAUSES_OF_SLOWDOWN
+    yield Answer(catalog.THROTTLE_ACTIVE, unexplained, labels=("reliability",))
+
+
+THROTTLE_QUERIES: tuple[Query, ...] = (
+    Query(
+        "throttle reasons",  # driver 535
+        (catalog.THROTTLE_ACTIVE,),
+        partial(_throttle_reasons, "nvmlDeviceGetCurrentClocksEventReasons"),
+    ),
+    Query(
+        "throttle reasons, old drivers",
+        (catalog.THROTTLE_ACTIVE,),
+        partial(_throttle_reasons, "nvmlDeviceGetCurrentClocksThrottleReasons"),
+        instead_of="throttle reasons",
+    ),
+)
 QUERIES: tuple[Query, ...] = (
     Query("temperature", (catalog.TEMPERATURE,), partial(_temperature, "core", Nvml.temperature)),
     Query(
