@@ -6,7 +6,8 @@ from functools import partial
 from collectors import catalog
 from collectors.contract import Wishes
 from collectors.metric import Metric
-from collectors.nvidia import activity, field_values, interconnect, links, modes, reliability, thermal
+from collectors.nvidia import activity, field_values, interconnect, links, reliability, thermal
+from collectors.nvidia.errors import InvalidValueError
 from collectors.nvidia.nvml import Batch, ClockType, Handle, Memory, Nvml, Query, Questions
 from collectors.query import Answer, rows_of
 from collectors.units import (
@@ -15,6 +16,11 @@ from collectors.units import (
     ratio_from_percent,
     watts_from_milliwatts,
 )
+
+# nvmlComputeMode_t: default, exclusive thread (no longer there), prohibited, exclusive process.
+_COMPUTE_MODES = range(4)
+_EXCLUSIVE = (1, 3)
+_CONFIDENTIAL = 1  # NVML_CC_SYSTEM_FEATURE_ENABLED
 
 
 def _utilization(nvml: Nvml, handle: Handle) -> Iterator[Answer]:
@@ -26,16 +32,16 @@ def _memory_activity(nvml: Nvml, handle: Handle) -> Iterator[Answer]:
     yield Answer(catalog.MEMORY_BANDWIDTH, nvml.utilization(handle).memory, ratio_from_percent)
 
 
-def _memory(ask: Callable[[Nvml, Handle], Memory], nvml: Nvml, handle: Handle) -> Iterator[Answer]:
-    memory = ask(nvml, handle)
+def _memory(read: Callable[[Nvml, Handle], Memory], nvml: Nvml, handle: Handle) -> Iterator[Answer]:
+    memory = read(nvml, handle)
     yield Answer(catalog.MEMORY_USAGE, memory.used)
     yield Answer(catalog.MEMORY_LIMIT, memory.total)
     if memory.reserved is not None:
         yield Answer(catalog.MEMORY_RESERVED, memory.reserved)
 
 
-def _milliwatts(metric: Metric, ask: Callable[[Nvml, Handle], int], nvml: Nvml, handle: Handle) -> Iterator[Answer]:
-    yield Answer(metric, ask(nvml, handle), watts_from_milliwatts)
+def _milliwatts(metric: Metric, read: Callable[[Nvml, Handle], int], nvml: Nvml, handle: Handle) -> Iterator[Answer]:
+    yield Answer(metric, read(nvml, handle), watts_from_milliwatts)
 
 
 def _energy(nvml: Nvml, handle: Handle) -> Iterator[Answer]:
@@ -56,11 +62,35 @@ def _max_clock(domain: str, clock: ClockType, nvml: Nvml, handle: Handle) -> Ite
     yield Answer(catalog.MAX_CLOCK, nvml.max_clock(handle, clock), hertz_from_megahertz, (domain,))
 
 
+def _mode(mode: str, read: Callable[[Nvml, Handle], bool], nvml: Nvml, handle: Handle) -> Iterator[Answer]:
+    yield Answer(catalog.MODE_STATE, read(nvml, handle), labels=(mode,))
+
+
+def _exclusive(nvml: Nvml, handle: Handle) -> bool:
+    """Whether one process at a time may use it: nvmlDeviceGetComputeMode, refused while the device is in MIG mode."""
+    mode = nvml.call("nvmlDeviceGetComputeMode", handle, read=int)
+    if mode not in _COMPUTE_MODES:
+        raise InvalidValueError(f"nvmlDeviceGetComputeMode: {mode}")
+    return mode in _EXCLUSIVE
+
+
+def _confidential(nvml: Nvml, _: Handle) -> bool:
+    """Whether the node's GPUs are in confidential computing mode: nvmlSystemGetConfComputeState, driver 535."""
+    return nvml.call("nvmlSystemGetConfComputeState", read=lambda state: int(state.ccFeature) == _CONFIDENTIAL)
+
+
 _CLOCKS = {
     "core": ClockType.GRAPHICS,
     "sm": ClockType.SM,
     "memory": ClockType.MEMORY,
     "video": ClockType.VIDEO,
+}
+_MODES: dict[str, Callable[[Nvml, Handle], bool]] = {
+    "partitioning": Nvml.mig_mode,
+    "persistence": Nvml.persistence_mode,
+    "ecc": Nvml.ecc_mode,
+    "exclusive": _exclusive,
+    "confidential": _confidential,
 }
 _MEMORY_ROWS = (catalog.MEMORY_USAGE, catalog.MEMORY_LIMIT, catalog.MEMORY_RESERVED)
 
@@ -91,6 +121,9 @@ _OWN_QUERIES: tuple[Query, ...] = (
         for domain, clock in _CLOCKS.items()
     ),
 )
+_MODE_QUERIES: tuple[Query, ...] = tuple(
+    Query(f"{mode} mode", (catalog.MODE_STATE,), partial(_mode, mode, read)) for mode, read in _MODES.items()
+)
 
 
 def device_questions(wishes: Wishes, activity_batches: Sequence[Batch] = ()) -> Questions:
@@ -110,7 +143,7 @@ def device_questions(wishes: Wishes, activity_batches: Sequence[Batch] = ()) -> 
         *thermal.THROTTLE_QUERIES,
         *activity.ENGINE_QUERIES,
         *thermal.QUERIES,
-        *modes.QUERIES,
+        *_MODE_QUERIES,
         *links.QUERIES,
         *(links.BLOCKING_QUERIES if wishes.pcie_throughput else ()),
         *(interconnect.QUERIES_OF_EACH_LINK if each_link else interconnect.QUERIES),
