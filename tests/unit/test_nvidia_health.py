@@ -3,8 +3,7 @@ import pytest
 from collectors import catalog, labels
 from collectors.contract import Fault, Reason, Sample
 from collectors.metric import Metric
-from collectors.nvidia.error_counts import ErrorCounts
-from collectors.nvidia.health import ROWS, Health
+from collectors.nvidia.health import ROWS, ErrorCounts, Health
 from collectors.nvidia.listener import UNAVAILABLE_EVENT, XID_EVENT, Event, Listening
 from collectors.nvidia.xid import FROM_START
 
