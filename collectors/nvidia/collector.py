@@ -6,21 +6,21 @@ from functools import partial
 from collectors import catalog
 from collectors.contract import AbsentError, Fault, Node, Reading
 from collectors.metric import Cadence, Metric
-from collectors.nvidia import sitting as sittings
+from collectors.nvidia import session_reader
 from collectors.nvidia.devices import DeviceTable, driven
 from collectors.nvidia.errors import InvalidValueError, SessionError
 from collectors.nvidia.health import Health
 from collectors.nvidia.nvml import Nvml
 from collectors.nvidia.session import Session
-from collectors.nvidia.sitting import Setting, Sitting
+from collectors.nvidia.session_reader import Setting, Sitting
 from collectors.nvidia.sleep import SleepPolicy, asleep, can_sleep, resting
 from collectors.pci import PciFunction, functions_of
 
 _PCI_VENDOR = 0x10DE
 _MOST_DEVICES = 256
 
-METRICS: tuple[Metric, ...] = tuple(row for row in catalog.ROWS if row in sittings.ROWS)
-PARTITION_METRICS: tuple[Metric, ...] = tuple(row for row in catalog.ROWS if row in sittings.PARTITION_ROWS)
+METRICS: tuple[Metric, ...] = tuple(row for row in catalog.ROWS if row in session_reader.ROWS)
+PARTITION_METRICS: tuple[Metric, ...] = tuple(row for row in catalog.ROWS if row in session_reader.PARTITION_ROWS)
 
 
 class NvidiaCollector:
