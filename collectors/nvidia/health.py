@@ -11,7 +11,7 @@ from collectors.nvidia.status import StatusTable
 from collectors.nvidia.xid import DRIVER_SOURCE, FROM_START, GPU_UNAVAILABLE, XID_SOURCE, error_class
 
 _EVENT_ROWS = (catalog.ERRORS, catalog.ERROR_LAST_TIMESTAMP)
-ROWS: frozenset[Metric] = frozenset({catalog.STATUS_STATE, *_EVENT_ROWS})
+HEALTH_ROWS: frozenset[Metric] = frozenset({catalog.STATUS_STATE, *_EVENT_ROWS})
 
 # Of one device. Codes that come after the last place is taken are counted together.
 _MOST_CODES = 64

@@ -1,4 +1,4 @@
-"""One session's work: what is known as long as the library stays open, and how one device is read with it."""
+"""Reads the devices of one session: what is kept while the library stays open, and how one device is read."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -6,13 +6,12 @@ from dataclasses import dataclass, field
 from collectors import catalog
 from collectors.contract import Device, DeviceLostError, Fault, Partition, Process, Sample, Unsupported, Wishes
 from collectors.metric import Cadence
-from collectors.nvidia import health as healths
 from collectors.nvidia.activity import GPM_ROWS, Activity
 from collectors.nvidia.devices import Entry
 from collectors.nvidia.errors import fault_of
 from collectors.nvidia.events import EventWatch
 from collectors.nvidia.gpm import Gpm
-from collectors.nvidia.health import Health
+from collectors.nvidia.health import HEALTH_ROWS, Health
 from collectors.nvidia.identity import info_labels
 from collectors.nvidia.links import RisingCounters
 from collectors.nvidia.nvml import Asker, Handle, Nvml, Questions
@@ -22,13 +21,15 @@ from collectors.nvidia.readings import DEVICE_ROWS, MEMORY_QUERIES, device_quest
 from collectors.query import rows_of
 from collectors.query_runner import Subject
 
-ROWS = {catalog.INFO, catalog.PARTITIONS} | DEVICE_ROWS | healths.ROWS
-PARTITION_ROWS = {catalog.INFO, catalog.COMPUTE_RATIO} | rows_of(MEMORY_QUERIES) | GPM_ROWS | {catalog.PROCESSES}
+SUPPLIED_ROWS = {catalog.INFO, catalog.PARTITIONS} | DEVICE_ROWS | HEALTH_ROWS
+SUPPLIED_PARTITION_ROWS = (
+    {catalog.INFO, catalog.COMPUTE_RATIO} | rows_of(MEMORY_QUERIES) | GPM_ROWS | {catalog.PROCESSES}
+)
 
 
 @dataclass(frozen=True, slots=True)
-class Setting:
-    """What a session's work needs from outside.
+class SessionContext:
+    """What a session's reader needs from outside.
 
     Attributes:
         health: Of all devices, over all sessions.
@@ -49,7 +50,7 @@ class DeviceReading:
 
     Attributes:
         device: Who it is, and whether it is lost.
-        partitions: How it is cut.
+        partitions: Those it has.
         samples: Values, whatever their cadence.
         faults: What failed.
     """
@@ -60,32 +61,32 @@ class DeviceReading:
     faults: list[Fault] = field(default_factory=list)
 
 
-class Sitting:
-    """What lives as long as one session.
+class SessionReader:
+    """Reads the devices of one session, and lives as long.
 
     Args:
         nvml: The open library.
         driven: Addresses bound to NVIDIA's driver when the session was opened: the library fixes its list then.
-        setting: What it needs from outside.
+        context: What it needs from outside.
     """
 
-    def __init__(self, nvml: Nvml, driven: frozenset[str], setting: Setting) -> None:
+    def __init__(self, nvml: Nvml, driven: frozenset[str], context: SessionContext) -> None:
         self.nvml = nvml
         self.driven = driven
-        self.count: int | None = None  # of devices listed last; None before the first look
-        self._health = setting.health
-        self._wishes = setting.wishes
-        self._events = EventWatch(nvml, setting.clock, setting.wall_clock)
-        self._gpm = Gpm(nvml, setting.clock)
+        self.listed_count: int | None = None  # of devices, at the last enumeration; None before the first
+        self._health = context.health
+        self._wishes = context.wishes
+        self._events = EventWatch(nvml, context.clock, context.wall_clock)
+        self._gpm = Gpm(nvml, context.clock)
         self._activity = Activity(self._gpm)
         self._processes = Processes()
-        self._asker = Asker(nvml)
+        self._query_runner = Asker(nvml)
         self._partitions = PartitionTable(nvml)
-        self._rising = RisingCounters()
+        self._rising_counters = RisingCounters()
         self._questions: dict[str, Questions] = {}
         self._partition_questions: dict[str, tuple[tuple[object, ...], Questions]] = {}
         self._partition_infos: dict[str, list[Sample]] = {}
-        setting.health.new_session()
+        context.health.new_session()
 
     def read(self, entries: tuple[Entry, ...], due: frozenset[Cadence]) -> tuple[list[DeviceReading], list[Fault]]:
         """Read the rows of all devices and their partitions whose cadence is due.
@@ -115,8 +116,8 @@ class Sitting:
     def unsupported(self) -> tuple[Unsupported, ...]:
         """Every row that was asked for so far and can't be had."""
         return (
-            *self._asker.unsupported(),
-            *self._rising.unsupported(),
+            *self._query_runner.unsupported(),
+            *self._rising_counters.unsupported(),
             *self._health.unsupported(self._events.refused),
         )
 
@@ -133,24 +134,26 @@ class Sitting:
     def _read_device(self, entry: Entry, due: frozenset[Cadence]) -> DeviceReading:
         partitions = self._partitions.known(entry.device.uuid)
         if entry.lost or entry.asleep or entry.handle is None:
-            return self._silent(entry, partitions)
+            return self._report_unreadable(entry, partitions)
         try:
-            return self._answering(entry, entry.handle, due)
+            return self._query_device(entry, entry.handle, due)
         except DeviceLostError as error:
             entry.lost = True
-            reading = self._silent(entry, partitions)
+            reading = self._report_unreadable(entry, partitions)
             reading.faults.append(fault_of(error, entry.identity.device.device))
             return reading
 
-    def _answering(self, entry: Entry, handle: Handle, due: frozenset[Cadence]) -> DeviceReading:
+    def _query_device(self, entry: Entry, handle: Handle, due: frozenset[Cadence]) -> DeviceReading:
         uuid = entry.device.uuid
         cut = self._partitions.read(entry.identity, handle)
         if cut.changed:
-            self._asker.forget(uuid)
+            self._query_runner.forget(uuid)
             self._partition_questions.clear()
-        findings = self._asker.ask(Subject(uuid), handle, self._questions_for(uuid), due)
+        findings = self._query_runner.ask(Subject(uuid), handle, self._questions_for(uuid), due)
         faults = [*cut.faults, *findings.faults]
-        reading = DeviceReading(entry.device, cut.known, [_info(entry), *self._rising.only(findings.samples)], faults)
+        reading = DeviceReading(
+            entry.device, cut.known, [_info(entry), *self._rising_counters.only(findings.samples)], faults
+        )
         if findings.answered or not findings.refused:  # else nothing is known of its state
             reading.samples += self._health.answering(uuid, findings.samples)
         else:
@@ -160,7 +163,7 @@ class Sitting:
         self._partition_infos[uuid] = [_partition_info(uuid, found) for found in cut.found]
         reading.samples += self._partition_infos[uuid]
         for found in cut.found:
-            self._ask_partition(Subject(uuid, found.mig.uuid), handle, found, reading, due)
+            self._query_partition(Subject(uuid, found.mig.uuid), handle, found, reading, due)
         return reading
 
     def _questions_for(self, uuid: str) -> Questions:
@@ -181,14 +184,14 @@ class Sitting:
             self._partition_questions[uuid] = (now, questions)
         return questions
 
-    def _silent(self, entry: Entry, partitions: tuple[Partition, ...]) -> DeviceReading:
+    def _report_unreadable(self, entry: Entry, partitions: tuple[Partition, ...]) -> DeviceReading:
         """A device without readings: lost, or one that the library lists and does not let us open."""
         uuid = entry.device.uuid
-        told = self._health.lost(uuid) if entry.lost else self._health.silent(uuid)
+        health = self._health.lost(uuid) if entry.lost else self._health.silent(uuid)
         infos = self._partition_infos.get(uuid, ())
-        return DeviceReading(entry.device, partitions, [_info(entry), *infos, *told])
+        return DeviceReading(entry.device, partitions, [_info(entry), *infos, *health])
 
-    def _ask_partition(
+    def _query_partition(
         self, subject: Subject, parent: Handle, found: Found, reading: DeviceReading, due: frozenset[Cadence]
     ) -> None:
         mig = found.mig
@@ -196,7 +199,7 @@ class Sitting:
             reading.samples.append(Sample(catalog.COMPUTE_RATIO, subject.device_uuid, mig.compute_ratio, mig.uuid))
         questions = self._questions_for_partition(subject, parent, found)
         try:
-            findings = self._asker.ask(subject, found.handle, questions, due)
+            findings = self._query_runner.ask(subject, found.handle, questions, due)
         except DeviceLostError as error:  # its device has just answered: this partition has just been removed
             reading.faults.append(fault_of(error, mig.uuid))
             return

@@ -3,7 +3,7 @@ import pytest
 from collectors import catalog, labels
 from collectors.contract import Fault, Reason, Sample
 from collectors.metric import Metric
-from collectors.nvidia.health import ROWS, ErrorCounts, Health
+from collectors.nvidia.health import HEALTH_ROWS, ErrorCounts, Health
 from collectors.nvidia.listener import UNAVAILABLE_EVENT, XID_EVENT, Event, Listening
 from collectors.nvidia.xid import FROM_START
 
@@ -86,11 +86,11 @@ def test_events_and_readings_come_to_a_status_beside_the_counts() -> None:
     assert health.take([LISTENING]) == []
     samples = health.answering(GPU, [])
     assert state(samples) == "ok"
-    assert {sample.metric for sample in samples} == ROWS - {catalog.ERROR_LAST_TIMESTAMP}
+    assert {sample.metric for sample in samples} == HEALTH_ROWS - {catalog.ERROR_LAST_TIMESTAMP}
     health.take([xid(119)])
     samples = health.answering(GPU, [])
     assert (state(samples), counted(samples)) == ("failed", {"119": 1})
-    assert {sample.metric for sample in samples} == ROWS
+    assert {sample.metric for sample in samples} == HEALTH_ROWS
 
 
 def test_a_lost_device_still_tells_what_happened_to_it() -> None:
