@@ -32,7 +32,7 @@ class MigDevice:
         gpu_instance: Id of the GPU instance, which owns the memory.
         compute_instance: Id of the compute instance within it.
         compute_ratio: Its fraction of the device's compute slices; None where unknown.
-        fills: Whether it is known to have every slice of its GPU instance.
+        fills_gpu_instance: Whether it is known to have every slice of its GPU instance.
     """
 
     uuid: str
@@ -40,45 +40,45 @@ class MigDevice:
     gpu_instance: int
     compute_instance: int
     compute_ratio: float | None
-    fills: bool
+    fills_gpu_instance: bool
 
 
-class Found(NamedTuple):
+class PartitionInfo(NamedTuple):
     """A MIG device and the handle by which it can be asked in this poll and no other.
 
     Attributes:
         mig: Who it is.
         handle: Its handle.
-        tells_memory: True for one compute instance of each GPU instance. Memory belongs to the GPU instance and its
-            compute instances all tell the same figures, so only that with the lowest id gives them.
-        alone: Whether it is the only compute instance of its GPU instance.
+        reports_memory: True for one compute instance of each GPU instance. Memory belongs to the GPU instance and its
+            compute instances all report the same figures, so only that with the lowest id is read.
+        is_only_instance: Whether it is the only compute instance of its GPU instance.
     """
 
     mig: MigDevice
     handle: Handle
-    tells_memory: bool
-    alone: bool
+    reports_memory: bool
+    is_only_instance: bool
 
     @property
-    def whole(self) -> bool:
-        """Whether it is all of its GPU instance, so that what is told of one is true of the other."""
-        return self.alone and self.mig.fills
+    def is_whole_instance(self) -> bool:
+        """Whether it is all of its GPU instance, so that what is reported of one is true of the other."""
+        return self.is_only_instance and self.mig.fills_gpu_instance
 
 
 @dataclass(slots=True)
-class Partitioning:
-    """How a device is cut just now.
+class PartitionLayout:
+    """How a device is partitioned now.
 
     Attributes:
-        known: The partitions that exist; those of the last poll among them where this one could not tell.
-        found: Those that answered.
-        complete: Whether nothing failed, so that `found` is all there are.
-        changed: Whether the cut is another than at the last poll.
+        partitions: The partitions that exist; with those of the last poll where this one failed.
+        infos: Those that answered.
+        complete: Whether nothing failed, so that `infos` is all there are.
+        changed: Whether the partitioning is another than at the last poll.
         faults: What failed.
     """
 
-    known: tuple[Partition, ...] = ()
-    found: tuple[Found, ...] = ()
+    partitions: tuple[Partition, ...] = ()
+    infos: tuple[PartitionInfo, ...] = ()
     complete: bool = True
     changed: bool = False
     faults: list[Fault] = field(default_factory=list)
@@ -95,60 +95,60 @@ class PartitionTable:
 
     def __init__(self, nvml: Nvml) -> None:
         self._nvml = nvml
-        self._without_mig: set[str] = set()
+        self._mig_unsupported: set[str] = set()
         self._denied: set[tuple[str, str]] = set()
-        self._fixed: dict[str, MigDevice] = {}
-        self._last: dict[str, tuple[Partition, ...]] = {}
+        self._properties: dict[str, MigDevice] = {}
+        self._last_partitions: dict[str, tuple[Partition, ...]] = {}
         self._shapes: dict[str, tuple[bool, frozenset[str]]] = {}
 
-    def known(self, device_uuid: str) -> tuple[Partition, ...]:
-        """The partitions a device had when it last told: a lost one keeps them, for whoever still holds them."""
-        return self._last.get(device_uuid, ())
+    def last_partitions(self, device_uuid: str) -> tuple[Partition, ...]:
+        """The partitions a device had at its last reading: a lost one keeps them, for those who still hold them."""
+        return self._last_partitions.get(device_uuid, ())
 
-    def reread(self) -> None:
+    def forget_properties(self) -> None:
         """Read the properties of every partition again at the next poll."""
-        self._fixed.clear()
+        self._properties.clear()
 
-    def read(self, identity: Identity, handle: Handle) -> Partitioning:
+    def read(self, identity: Identity, handle: Handle) -> PartitionLayout:
         """Find the partitions of one device.
 
         Raises:
             DeviceLostError: It does not answer.
             SessionError: The session is over.
         """
-        partitioning = Partitioning()
+        layout = PartitionLayout()
         uuid = identity.device.uuid
-        enabled = self._is_enabled(uuid, handle, partitioning)
+        enabled = self._is_mig_enabled(uuid, handle, layout)
         if enabled:
-            partitioning.found = self._find(uuid, handle, partitioning)
-        partitioning.known = tuple(_partition(identity, found) for found in partitioning.found)
-        answered = frozenset(partition.uuid for partition in partitioning.known)
-        if partitioning.complete:
+            layout.infos = self._read_partitions(uuid, handle, layout)
+        layout.partitions = tuple(_partition(identity, info) for info in layout.infos)
+        answered = frozenset(partition.uuid for partition in layout.partitions)
+        if layout.complete:
             shape = (enabled, answered)
-            partitioning.changed = self._shapes.get(uuid, shape) != shape
+            layout.changed = self._shapes.get(uuid, shape) != shape
             self._shapes[uuid] = shape
         else:
-            partitioning.known += tuple(last for last in self.known(uuid) if last.uuid not in answered)
-        self._last[uuid] = partitioning.known
-        return partitioning
+            layout.partitions += tuple(last for last in self.last_partitions(uuid) if last.uuid not in answered)
+        self._last_partitions[uuid] = layout.partitions
+        return layout
 
-    def _is_enabled(self, uuid: str, handle: Handle, partitioning: Partitioning) -> bool:
-        if uuid in self._without_mig:
+    def _is_mig_enabled(self, uuid: str, handle: Handle, layout: PartitionLayout) -> bool:
+        if uuid in self._mig_unsupported:
             return False
         try:
             return self._nvml.mig_mode(handle)
         except UnsupportedError:
-            self._without_mig.add(uuid)
+            self._mig_unsupported.add(uuid)
         except (UnavailableError, NothingError) as error:
-            self._fail(uuid, error, partitioning)
+            self._record_failure(uuid, error, layout)
         return False
 
-    def _find(self, uuid: str, handle: Handle, partitioning: Partitioning) -> tuple[Found, ...]:
+    def _read_partitions(self, uuid: str, handle: Handle, layout: PartitionLayout) -> tuple[PartitionInfo, ...]:
         answered: dict[str, tuple[MigDevice, Handle]] = {}
         try:
-            slices = self._slices(handle)
+            slices = self._slice_count(handle)
         except (UnavailableError, UnsupportedError, NothingError) as error:
-            self._fail(uuid, error, partitioning)
+            self._record_failure(uuid, error, layout)
             return ()
         for index in range(slices):
             try:
@@ -156,17 +156,17 @@ class PartitionTable:
                 if mig_handle is not None:  # the list has holes
                     mig = self._mig_device(mig_handle, slices)
                     answered[mig.uuid] = (mig, mig_handle)
-            except READING_ERRORS as error:  # a lost MIG device is one just removed: the device tells if it is lost
-                self._fail(uuid, error, partitioning)
-        speakers = _lowest_of_each_gpu_instance([mig for mig, _ in answered.values()])
+            except READING_ERRORS as error:  # a lost MIG device has just been removed: its device may be well
+                self._record_failure(uuid, error, layout)
+        reporting = _lowest_of_each_gpu_instance([mig for mig, _ in answered.values()])
         instances = Counter(mig.gpu_instance for mig, _ in answered.values())
         return tuple(
-            Found(mig, mig_handle, mig.uuid in speakers, instances[mig.gpu_instance] == 1)
+            PartitionInfo(mig, mig_handle, mig.uuid in reporting, instances[mig.gpu_instance] == 1)
             for mig, mig_handle in answered.values()
         )
 
-    def _slices(self, handle: Handle) -> int:
-        """How many compute slices a device has: as many as the MIG devices it can be cut into."""
+    def _slice_count(self, handle: Handle) -> int:
+        """How many compute slices a device has: as many as the MIG devices it can have."""
         slices = self._nvml.max_mig_devices(handle)
         if slices > _MOST_PARTITIONS:
             raise InvalidValueError(f"nvmlDeviceGetMaxMigDeviceCount: {slices} partitions")
@@ -174,24 +174,24 @@ class PartitionTable:
 
     def _mig_device(self, handle: Handle, slices: int) -> MigDevice:
         uuid = self._nvml.uuid(handle)
-        if uuid not in self._fixed:
+        if uuid not in self._properties:
             _, _, profile = self._nvml.name(handle).rpartition(_PROFILE_MARK)
-            compute_ratio, fills = self._size(handle, slices)
-            self._fixed[uuid] = MigDevice(
+            compute_ratio, fills_gpu_instance = self._read_size(handle, slices)
+            self._properties[uuid] = MigDevice(
                 uuid,
                 profile.strip(),
                 self._nvml.gpu_instance_id(handle),
                 self._nvml.compute_instance_id(handle),
                 compute_ratio,
-                fills,
+                fills_gpu_instance,
             )
-        return self._fixed[uuid]
+        return self._properties[uuid]
 
-    def _size(self, handle: Handle, slices: int) -> tuple[float | None, bool]:
+    def _read_size(self, handle: Handle, slices: int) -> tuple[float | None, bool]:
         """Compute slices of the partition over those of the device, and whether it has all of its GPU instance.
 
         Every partition has whole slices and no slice is in two of them, so the ratios never add up to more than 1.
-        Multiprocessors would be finer, but how many of them the whole has to give is told to privileged callers only.
+        Multiprocessors would be finer, but how many of them the whole has is reported to privileged callers only.
         """
         try:
             own, of_gpu_instance = self._nvml.mig_slices(handle)
@@ -201,14 +201,14 @@ class PartitionTable:
             raise InvalidValueError(f"nvmlDeviceGetAttributes_v2: {own} of {slices} compute slices")
         return own / slices, own >= of_gpu_instance
 
-    def _fail(self, uuid: str, error: CollectorError, partitioning: Partitioning) -> None:
+    def _record_failure(self, uuid: str, error: CollectorError, layout: PartitionLayout) -> None:
         """Note a failure; a missing permission once only, for it will not be granted while the process runs."""
-        partitioning.complete = False
+        layout.complete = False
         if error.reason is Reason.PERMISSION_DENIED:
             if (uuid, str(error)) in self._denied:
                 return
             self._denied.add((uuid, str(error)))
-        partitioning.faults.append(fault_of(error, uuid))
+        layout.faults.append(fault_of(error, uuid))
 
 
 def _lowest_of_each_gpu_instance(devices: Sequence[MigDevice]) -> frozenset[str]:
@@ -218,10 +218,10 @@ def _lowest_of_each_gpu_instance(devices: Sequence[MigDevice]) -> frozenset[str]
     return frozenset(mig.uuid for mig in lowest.values())
 
 
-def _partition(identity: Identity, found: Found) -> Partition:
+def _partition(identity: Identity, info: PartitionInfo) -> Partition:
     """Its uuid, the name drivers before 470 gave it, and, where it is alone in its GPU instance, the name GKE gives."""
-    mig = found.mig
+    mig = info.mig
     names = {Alias(mig.uuid), Alias(f"MIG-{identity.device.uuid}/{mig.gpu_instance}/{mig.compute_instance}")}
-    if identity.minor is not None and found.alone:
+    if identity.minor is not None and info.is_only_instance:
         names.add(Alias(f"nvidia{identity.minor}/gi{mig.gpu_instance}", RESOURCE_PREFIX))
     return Partition(mig.uuid, identity.device.uuid, mig.profile, frozenset(names))

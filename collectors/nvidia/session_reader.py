@@ -15,7 +15,7 @@ from collectors.nvidia.health import HEALTH_ROWS, Health
 from collectors.nvidia.identity import info_labels
 from collectors.nvidia.links import RisingCounters
 from collectors.nvidia.nvml import Asker, Handle, Nvml, Questions
-from collectors.nvidia.partitions import Found, PartitionTable
+from collectors.nvidia.partitions import PartitionInfo, PartitionTable
 from collectors.nvidia.processes import Processes
 from collectors.nvidia.readings import DEVICE_ROWS, MEMORY_QUERIES, device_questions
 from collectors.query import rows_of
@@ -85,7 +85,7 @@ class SessionReader:
         self._rising_counters = RisingCounters()
         self._questions: dict[str, Questions] = {}
         self._partition_questions: dict[str, tuple[tuple[object, ...], Questions]] = {}
-        self._partition_infos: dict[str, list[Sample]] = {}
+        self._partition_info_samples: dict[str, list[Sample]] = {}
         context.health.new_session()
 
     def read(self, entries: tuple[Entry, ...], due: frozenset[Cadence]) -> tuple[list[DeviceReading], list[Fault]]:
@@ -98,7 +98,7 @@ class SessionReader:
             SessionError: The session is over.
         """
         if Cadence.SLOW in due:
-            self._partitions.reread()
+            self._partitions.forget_properties()
         self._events.watch(
             {entry.device.uuid: entry.handle for entry in entries if entry.handle is not None and not entry.lost}
         )
@@ -132,7 +132,7 @@ class SessionReader:
         return faults
 
     def _read_device(self, entry: Entry, due: frozenset[Cadence]) -> DeviceReading:
-        partitions = self._partitions.known(entry.device.uuid)
+        partitions = self._partitions.last_partitions(entry.device.uuid)
         if entry.lost or entry.asleep or entry.handle is None:
             return self._report_unreadable(entry, partitions)
         try:
@@ -145,25 +145,23 @@ class SessionReader:
 
     def _query_device(self, entry: Entry, handle: Handle, due: frozenset[Cadence]) -> DeviceReading:
         uuid = entry.device.uuid
-        cut = self._partitions.read(entry.identity, handle)
-        if cut.changed:
+        layout = self._partitions.read(entry.identity, handle)
+        if layout.changed:
             self._query_runner.forget(uuid)
             self._partition_questions.clear()
         findings = self._query_runner.ask(Subject(uuid), handle, self._questions_for(uuid), due)
-        faults = [*cut.faults, *findings.faults]
-        reading = DeviceReading(
-            entry.device, cut.known, [_info(entry), *self._rising_counters.only(findings.samples)], faults
-        )
+        samples = [_info_sample(entry), *self._rising_counters.only(findings.samples)]
+        reading = DeviceReading(entry.device, layout.partitions, samples, [*layout.faults, *findings.faults])
         if findings.answered or not findings.refused:  # else nothing is known of its state
             reading.samples += self._health.answering(uuid, findings.samples)
         else:
             reading.samples += self._health.silent(uuid)
-        if cut.complete:
-            reading.samples.append(Sample(catalog.PARTITIONS, uuid, len(cut.found)))
-        self._partition_infos[uuid] = [_partition_info(uuid, found) for found in cut.found]
-        reading.samples += self._partition_infos[uuid]
-        for found in cut.found:
-            self._query_partition(Subject(uuid, found.mig.uuid), handle, found, reading, due)
+        if layout.complete:
+            reading.samples.append(Sample(catalog.PARTITIONS, uuid, len(layout.infos)))
+        self._partition_info_samples[uuid] = [_partition_info_sample(uuid, info) for info in layout.infos]
+        reading.samples += self._partition_info_samples[uuid]
+        for info in layout.infos:
+            self._query_partition(Subject(uuid, info.mig.uuid), handle, info, reading, due)
         return reading
 
     def _questions_for(self, uuid: str) -> Questions:
@@ -172,14 +170,14 @@ class SessionReader:
             self._questions[uuid] = (*questions, *self._processes.of_device(uuid))
         return self._questions[uuid]
 
-    def _questions_for_partition(self, subject: Subject, parent: Handle, found: Found) -> Questions:
+    def _questions_for_partition(self, subject: Subject, parent: Handle, info: PartitionInfo) -> Questions:
         """The same object as long as nothing about it changes, by which it is known again."""
-        uuid, instance = subject.partition_uuid, found.mig.gpu_instance
-        now = (parent, instance, found.tells_memory, found.whole)
+        uuid, instance = subject.partition_uuid, info.mig.gpu_instance
+        now = (parent, instance, info.reports_memory, info.is_whole_instance)
         known, questions = self._partition_questions.get(uuid, ((), ()))
         if known != now:
-            activity = self._activity.of_partition(uuid, parent, instance, whole=found.whole)
-            memory = MEMORY_QUERIES if found.tells_memory else ()
+            activity = self._activity.of_partition(uuid, parent, instance, whole=info.is_whole_instance)
+            memory = MEMORY_QUERIES if info.reports_memory else ()
             questions = (*memory, *self._processes.of_partition(subject), *activity)
             self._partition_questions[uuid] = (now, questions)
         return questions
@@ -188,18 +186,18 @@ class SessionReader:
         """A device without readings: lost, or one that the library lists and does not let us open."""
         uuid = entry.device.uuid
         health = self._health.lost(uuid) if entry.lost else self._health.silent(uuid)
-        infos = self._partition_infos.get(uuid, ())
-        return DeviceReading(entry.device, partitions, [_info(entry), *infos, *health])
+        infos = self._partition_info_samples.get(uuid, ())
+        return DeviceReading(entry.device, partitions, [_info_sample(entry), *infos, *health])
 
     def _query_partition(
-        self, subject: Subject, parent: Handle, found: Found, reading: DeviceReading, due: frozenset[Cadence]
+        self, subject: Subject, parent: Handle, info: PartitionInfo, reading: DeviceReading, due: frozenset[Cadence]
     ) -> None:
-        mig = found.mig
+        mig = info.mig
         if mig.compute_ratio is not None:
             reading.samples.append(Sample(catalog.COMPUTE_RATIO, subject.device_uuid, mig.compute_ratio, mig.uuid))
-        questions = self._questions_for_partition(subject, parent, found)
+        questions = self._questions_for_partition(subject, parent, info)
         try:
-            findings = self._query_runner.ask(subject, found.handle, questions, due)
+            findings = self._query_runner.ask(subject, info.handle, questions, due)
         except DeviceLostError as error:  # its device has just answered: this partition has just been removed
             reading.faults.append(fault_of(error, mig.uuid))
             return
@@ -207,11 +205,11 @@ class SessionReader:
         reading.faults += findings.faults
 
 
-def _info(entry: Entry) -> Sample:
+def _info_sample(entry: Entry) -> Sample:
     return Sample(catalog.INFO, entry.identity.device.uuid, 1, labels=entry.identity.info)
 
 
-def _partition_info(uuid: str, found: Found) -> Sample:
-    mig = found.mig
+def _partition_info_sample(uuid: str, info: PartitionInfo) -> Sample:
+    mig = info.mig
     instances = info_labels(gpu_instance_id=str(mig.gpu_instance), compute_instance_id=str(mig.compute_instance))
     return Sample(catalog.INFO, uuid, 1, mig.uuid, instances)

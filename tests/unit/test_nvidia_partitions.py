@@ -4,7 +4,7 @@ from collectors.contract import Alias, Device, DeviceLostError, Reason
 from collectors.nvidia.errors import SessionError
 from collectors.nvidia.identity import Identity
 from collectors.nvidia.nvml import Handle
-from collectors.nvidia.partitions import Partitioning, PartitionTable
+from collectors.nvidia.partitions import PartitionLayout, PartitionTable
 from tests.doubles.nvml_binding import FakeGpu, border, mig_device
 
 ENABLED = (1, 1)
@@ -18,33 +18,33 @@ class Bench:
         self.identity = Identity(Device("GPU-abc", "0000:3b:00.0", "nvidia", "H100"), (), minor)
         self.table = PartitionTable(border(self.gpu))
 
-    def read(self) -> Partitioning:
+    def read(self) -> PartitionLayout:
         return self.table.read(self.identity, Handle(self.gpu))
 
 
-def uuids(partitioning: Partitioning) -> list[str]:
-    return [partition.uuid for partition in partitioning.known]
+def uuids(layout: PartitionLayout) -> list[str]:
+    return [partition.uuid for partition in layout.partitions]
 
 
 def test_a_device_without_mig_is_whole_and_asked_once() -> None:
     bench = Bench()
     bench.gpu.errors["nvmlDeviceGetMigMode"] = 3
     for _ in range(3):
-        partitioning = bench.read()
-        assert (partitioning.known, partitioning.complete, partitioning.faults) == ((), True, [])
+        layout = bench.read()
+        assert (layout.partitions, layout.complete, layout.faults) == ((), True, [])
     assert bench.gpu.calls["nvmlDeviceGetMigMode"] == 1
 
 
 def test_a_device_out_of_mig_mode_is_not_searched_for_partitions() -> None:
     bench = Bench(mig_device(1))
     bench.gpu.mig = (0, 1)
-    assert bench.read().known == ()
+    assert bench.read().partitions == ()
     assert bench.gpu.calls["nvmlDeviceGetMigDeviceHandleByIndex"] == 0
 
 
 def test_a_partition_says_who_it_is() -> None:
-    partitioning = Bench(mig_device(7, 0, uuid="MIG-x", profile="1g.10gb+me"), minor=4).read()
-    (partition,) = partitioning.known
+    layout = Bench(mig_device(7, 0, uuid="MIG-x", profile="1g.10gb+me"), minor=4).read()
+    (partition,) = layout.partitions
     assert (partition.uuid, partition.device_uuid, partition.profile) == ("MIG-x", "GPU-abc", "1g.10gb+me")
     assert partition.aliases == {
         Alias("MIG-x"),
@@ -67,7 +67,7 @@ def test_a_reused_handle_with_reused_ids_is_known_by_its_new_uuid_at_once() -> N
     reused.uuid, reused.name = "MIG-new", "NVIDIA H100 80GB HBM3 MIG 1g.20gb"
     second = bench.read()
     assert (uuids(first), uuids(second)) == (["MIG-old", "MIG-same"], ["MIG-new", "MIG-same"])
-    assert second.known[0].profile == "1g.20gb"
+    assert second.partitions[0].profile == "1g.20gb"
     assert (first.changed, second.changed, bench.read().changed) == (False, True, False)
 
 
@@ -84,18 +84,18 @@ def test_properties_are_read_once_until_they_are_to_be_read_again() -> None:
     bench.read()
     assert bench.gpu.mig_devices[0].calls["nvmlDeviceGetUUID"] == 2
     assert bench.gpu.mig_devices[0].calls["nvmlDeviceGetName"] == 1
-    bench.table.reread()
+    bench.table.forget_properties()
     bench.read()
     assert bench.gpu.mig_devices[0].calls["nvmlDeviceGetName"] == 2
 
 
 def test_compute_instances_that_share_a_gpu_instance_give_its_memory_once() -> None:
-    partitioning = Bench(
+    layout = Bench(
         mig_device(1, 1, profile="1c.3g.40gb"),
         mig_device(1, 0, profile="2c.3g.40gb"),
         mig_device(2, 0, profile="3g.40gb"),
     ).read()
-    telling = {found.mig.uuid: found.tells_memory for found in partitioning.found}
+    telling = {found.mig.uuid: found.reports_memory for found in layout.infos}
     assert telling == {"MIG-1-1": False, "MIG-1-0": True, "MIG-2-0": True}
 
 
@@ -103,7 +103,7 @@ def test_only_a_partition_with_every_slice_of_its_gpu_instance_is_all_of_it() ->
     bench = Bench(mig_device(1, 0), mig_device(1, 1), mig_device(2), mig_device(3), mig_device(4))
     bench.gpu.mig_devices[3].gpu_instance_slices = 3  # a 1c.3g.40gb, alone there
     bench.gpu.mig_devices[4].errors["nvmlDeviceGetAttributes_v2"] = 3
-    whole = {found.mig.uuid: (found.alone, found.whole) for found in bench.read().found}
+    whole = {found.mig.uuid: (found.is_only_instance, found.is_whole_instance) for found in bench.read().infos}
     assert whole == {
         "MIG-1-0": (False, False),
         "MIG-1-1": (False, False),
@@ -114,16 +114,16 @@ def test_only_a_partition_with_every_slice_of_its_gpu_instance_is_all_of_it() ->
 
 
 def test_only_a_partition_alone_in_its_gpu_instance_goes_by_its_name() -> None:
-    partitioning = Bench(mig_device(1, 0), mig_device(1, 1), mig_device(2, 0)).read()
+    layout = Bench(mig_device(1, 0), mig_device(1, 1), mig_device(2, 0)).read()
     named = {
-        partition.uuid for partition in partitioning.known if Alias("nvidia0/gi2", "nvidia.com/") in partition.aliases
+        partition.uuid for partition in layout.partitions if Alias("nvidia0/gi2", "nvidia.com/") in partition.aliases
     }
-    shared = [alias for partition in partitioning.known for alias in partition.aliases if alias.id == "nvidia0/gi1"]
+    shared = [alias for partition in layout.partitions for alias in partition.aliases if alias.id == "nvidia0/gi1"]
     assert (named, shared) == ({"MIG-2-0"}, [])
 
 
 def test_without_a_minor_number_there_is_no_such_name() -> None:
-    (partition,) = Bench(mig_device(1), minor=None).read().known
+    (partition,) = Bench(mig_device(1), minor=None).read().partitions
     assert {alias.scope for alias in partition.aliases} == {""}
 
 
@@ -136,7 +136,7 @@ def test_compute_ratios_never_add_up_to_more_than_the_device(slices: int, cut: l
     bench.gpu.slices = slices
     for instance, own in enumerate(cut):
         bench.gpu.mig_devices[instance].compute_slices = own
-    ratios = [found.mig.compute_ratio for found in bench.read().found]
+    ratios = [found.mig.compute_ratio for found in bench.read().infos]
     assert ratios == [own / slices for own in cut]
     assert sum(own / slices for own in cut) <= 1 + 1e-9
 
@@ -144,7 +144,7 @@ def test_compute_ratios_never_add_up_to_more_than_the_device(slices: int, cut: l
 def test_a_partition_whose_size_is_unknown_has_no_compute_ratio() -> None:
     bench = Bench(mig_device(1))
     bench.gpu.mig_devices[0].errors["nvmlDeviceGetAttributes_v2"] = 3
-    (found,) = bench.read().found
+    (found,) = bench.read().infos
     assert found.mig.compute_ratio is None
 
 
@@ -158,9 +158,9 @@ def test_a_size_that_cannot_be_true_is_told(own: int) -> None:
 def test_a_count_that_cannot_be_true_is_told() -> None:
     bench = Bench(mig_device(1))
     bench.gpu.slices = 0xFFFFFFFF
-    partitioning = bench.read()
-    assert [fault.reason for fault in partitioning.faults] == [Reason.INVALID_VALUE]
-    assert partitioning.found == ()
+    layout = bench.read()
+    assert [fault.reason for fault in layout.faults] == [Reason.INVALID_VALUE]
+    assert layout.infos == ()
 
 
 @pytest.mark.parametrize("code", [28, 999])
@@ -168,10 +168,10 @@ def test_a_partition_that_fails_keeps_its_name_and_gives_no_handle(code: int) ->
     bench = Bench(mig_device(1), mig_device(2))
     bench.read()
     bench.gpu.mig_devices[1].errors["nvmlDeviceGetUUID"] = code
-    partitioning = bench.read()
-    assert uuids(partitioning) == ["MIG-1-0", "MIG-2-0"]
-    assert [found.mig.uuid for found in partitioning.found] == ["MIG-1-0"]
-    assert (partitioning.complete, partitioning.changed, len(partitioning.faults)) == (False, False, 1)
+    layout = bench.read()
+    assert uuids(layout) == ["MIG-1-0", "MIG-2-0"]
+    assert [found.mig.uuid for found in layout.infos] == ["MIG-1-0"]
+    assert (layout.complete, layout.changed, len(layout.faults)) == (False, False, 1)
 
 
 @pytest.mark.parametrize("call", ["nvmlDeviceGetMigMode", "nvmlDeviceGetMaxMigDeviceCount"])
@@ -179,9 +179,9 @@ def test_a_device_that_does_not_tell_how_it_is_cut_keeps_its_partitions(call: st
     bench = Bench(mig_device(1))
     bench.read()
     bench.gpu.errors[call] = 999
-    partitioning = bench.read()
-    assert (uuids(partitioning), partitioning.found, partitioning.complete) == (["MIG-1-0"], (), False)
-    assert uuids(Partitioning(known=bench.table.known("GPU-abc"))) == ["MIG-1-0"]
+    layout = bench.read()
+    assert (uuids(layout), layout.infos, layout.complete) == (["MIG-1-0"], (), False)
+    assert uuids(PartitionLayout(partitions=bench.table.last_partitions("GPU-abc"))) == ["MIG-1-0"]
 
 
 def test_a_missing_permission_is_told_once() -> None:
