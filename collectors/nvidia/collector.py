@@ -6,7 +6,7 @@ from functools import partial
 from collectors import catalog
 from collectors.contract import AbsentError, Fault, Node, Reading
 from collectors.metric import Cadence, Metric
-from collectors.nvidia.devices import DeviceTable, driven
+from collectors.nvidia.devices import DeviceTable, bound_addresses
 from collectors.nvidia.errors import InvalidValueError, SessionError
 from collectors.nvidia.health import Health
 from collectors.nvidia.nvml import Nvml
@@ -51,7 +51,7 @@ class NvidiaCollector:
         """Read the rows whose cadence is due, on every device. See `Collector.read`."""
         if not self._may_be_open(due):
             self.close()
-            return resting(self._devices.unasked(self._hardware()), self._context.health.silent, due)
+            return resting(self._devices.bound_entries(self._hardware()), self._context.health.silent, due)
         try:
             reading = self._read(self._open_reader(due), due)
         except SessionError as error:
@@ -74,7 +74,7 @@ class NvidiaCollector:
         """Whether the library may be open, which wakes devices that are asleep and keeps them awake."""
         if self._node.wishes.wake_sleeping or (self._session.is_open and Cadence.MEDIUM not in due):
             return True
-        seen = asleep(self._node, driven(self._hardware()))
+        seen = asleep(self._node, bound_addresses(self._hardware()))
         return self._sleep.may_be_open(seen, is_open=self._session.is_open)
 
     def _hardware(self) -> tuple[PciFunction, ...]:
@@ -86,17 +86,17 @@ class NvidiaCollector:
         nvml = self._session.library()
         reader = self._reader
         if reader is not None:
-            if Cadence.MEDIUM not in due or not driven(self._hardware()) - reader.driven:
+            if Cadence.MEDIUM not in due or not bound_addresses(self._hardware()) - reader.bound_addresses:
                 return reader
             self.close()
             nvml = self._session.library()
         self._devices.new_session()
-        self._reader = SessionReader(nvml, driven(self._hardware()), self._context)
+        self._reader = SessionReader(nvml, bound_addresses(self._hardware()), self._context)
         return self._reader
 
     def _read(self, reader: SessionReader, due: frozenset[Cadence]) -> Reading:
         faults = self._enumerate_devices(reader, due)
-        self._devices.note_asleep(self._sleep.asleep)
+        self._devices.set_asleep(self._sleep.asleep)
         readings, more = reader.read(self._devices.entries, due)
         faults += [*more, *self._late_faults]
         self._late_faults.clear()
@@ -116,7 +116,7 @@ class NvidiaCollector:
         if count > _MOST_DEVICES:
             raise InvalidValueError(f"nvmlDeviceGetCount: {count} devices")
         faults: list[Fault] = []
-        rescan = Cadence.MEDIUM in due and self._devices.unsettled and not self._sleep.asleep
+        rescan = Cadence.MEDIUM in due and self._devices.needs_rescan and not self._sleep.asleep
         if count != reader.listed_count or rescan:
             reader.listed_count = count
             faults = self._devices.enumerate(reader.nvml, count, self._hardware())

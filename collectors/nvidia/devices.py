@@ -1,4 +1,4 @@
-"""Which devices exist and who they are: what NVML lists, set against what the PCI bus shows."""
+"""Which devices exist and who they are: what NVML lists, compared with what the PCI bus shows."""
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -14,14 +14,14 @@ _DRIVER = "nvidia"
 
 
 @dataclass(slots=True)
-class Entry:
+class DeviceEntry:
     """A device that exists.
 
     Attributes:
         identity: Who it is.
-        handle: For asking it; None where the library gave none.
+        handle: For calls to it; None where the library gave none.
         lost: True once it stops answering, until it is found again.
-        asleep: True while it is not to be asked, since that would wake it.
+        asleep: True while it is not to be read, since that would wake it.
     """
 
     identity: Identity
@@ -35,7 +35,7 @@ class Entry:
         return replace(self.identity.device, lost=self.lost)
 
 
-def driven(functions: Iterable[PciFunction]) -> frozenset[str]:
+def bound_addresses(functions: Iterable[PciFunction]) -> frozenset[str]:
     """Addresses of the functions bound to NVIDIA's driver, which the library therefore ought to list.
 
     Virtual functions of a vGPU host are bound to it too, but belong to virtual machines.
@@ -53,9 +53,9 @@ class DeviceTable:
     def __init__(self, node: Node) -> None:
         self._node = node
         self._known: dict[str, Identity] = {}
-        self._address_at: dict[int, str] = {}
-        self._settled = True
-        self.entries: tuple[Entry, ...] = ()
+        self._address_by_index: dict[int, str] = {}
+        self._complete = True
+        self.entries: tuple[DeviceEntry, ...] = ()
 
     @property
     def empty(self) -> bool:
@@ -63,31 +63,31 @@ class DeviceTable:
         return not self._known
 
     @property
-    def unsettled(self) -> bool:
-        """True while something is amiss, so that it pays to look again."""
-        return not self._settled or any(entry.lost for entry in self.entries)
+    def needs_rescan(self) -> bool:
+        """True while something is amiss, so that enumerating again can find a change."""
+        return not self._complete or any(entry.lost for entry in self.entries)
 
     def new_session(self) -> None:
-        """Handles and indices of before mean nothing any more."""
-        self._address_at.clear()
+        """Forget handles and indices: those of an older session are invalid."""
+        self._address_by_index.clear()
         self.entries = ()
 
-    def note_asleep(self, addresses: Collection[str]) -> None:
+    def set_asleep(self, addresses: Collection[str]) -> None:
         """Mark the devices at these addresses as asleep, and all others as awake."""
         for entry in self.entries:
             entry.asleep = entry.identity.device.device in addresses
 
-    def unasked(self, functions: Sequence[PciFunction]) -> list[Entry]:
-        """The devices bound to NVIDIA's driver, without asking anybody: as they were known, else by their address.
+    def bound_entries(self, functions: Sequence[PciFunction]) -> list[DeviceEntry]:
+        """The devices bound to NVIDIA's driver, without any call to NVML: as last identified, else by their address.
 
         Args:
             functions: NVIDIA's display functions on the PCI bus.
         """
-        here = driven(functions)
+        bound = bound_addresses(functions)
         return [
-            Entry(self._known.get(function.address) or identity.made(function, self._node), None, asleep=True)
+            DeviceEntry(self._known.get(function.address) or identity.from_pci(function, self._node), None, asleep=True)
             for function in functions
-            if function.address in here
+            if function.address in bound
         ]
 
     def enumerate(self, nvml: Nvml, count: int, functions: Sequence[PciFunction]) -> list[Fault]:
@@ -105,56 +105,56 @@ class DeviceTable:
             SessionError: The session is over.
         """
         faults: list[Fault] = []
-        found: dict[str, Entry] = {}
-        refused: dict[int, CollectorError] = {}
+        entries: dict[str, DeviceEntry] = {}
+        errors: dict[int, CollectorError] = {}
         for index in range(count):
             try:
-                entry = self._ask(nvml, index, found, faults)
+                entry = self._read_entry(nvml, index, entries, faults)
             except READING_ERRORS as error:
-                refused[index] = error
+                errors[index] = error
             else:
-                found[entry.identity.device.device] = entry
-                self._address_at[index] = entry.identity.device.device
-        nameless = self._place_refused(refused, found, faults)
-        self._place_unlisted(nameless, functions, found, faults)
-        self._known |= {address: entry.identity for address, entry in found.items()}
-        self.entries = tuple(found[address] for address in sorted(found))
-        self._settled = not faults
+                entries[entry.identity.device.device] = entry
+                self._address_by_index[index] = entry.identity.device.device
+        unlocated = self._add_failed(errors, entries, faults)
+        self._add_unlisted(unlocated, functions, entries, faults)
+        self._known |= {address: entry.identity for address, entry in entries.items()}
+        self.entries = tuple(entries[address] for address in sorted(entries))
+        self._complete = not faults
         return faults
 
-    def _ask(self, nvml: Nvml, index: int, found: dict[str, Entry], faults: list[Fault]) -> Entry:
+    def _read_entry(self, nvml: Nvml, index: int, entries: dict[str, DeviceEntry], faults: list[Fault]) -> DeviceEntry:
         handle = nvml.device(index)
-        taken = {entry.identity.device.uuid for entry in found.values()}
-        return Entry(identity.read(nvml, handle, index, self._node, taken, faults), handle)
+        used_uuids = {entry.identity.device.uuid for entry in entries.values()}
+        return DeviceEntry(identity.read(nvml, handle, index, self._node, used_uuids, faults), handle)
 
-    def _place_refused(
-        self, refused: dict[int, CollectorError], found: dict[str, Entry], faults: list[Fault]
+    def _add_failed(
+        self, errors: dict[int, CollectorError], entries: dict[str, DeviceEntry], faults: list[Fault]
     ) -> list[CollectorError]:
         """Keep the devices that were at these indices before in this session; return the errors of the others."""
-        nameless = []
-        for index, error in refused.items():
-            address = self._address_at.get(index)
+        unlocated = []
+        for index, error in errors.items():
+            address = self._address_by_index.get(index)
             faults.append(fault_of(error, address or f"device at index {index}"))
             if address is None:
-                nameless.append(error)
-            elif address not in found:
-                found[address] = Entry(self._known[address], None, lost=isinstance(error, DeviceLostError))
-        return nameless
+                unlocated.append(error)
+            elif address not in entries:
+                entries[address] = DeviceEntry(self._known[address], None, lost=isinstance(error, DeviceLostError))
+        return unlocated
 
-    def _place_unlisted(
+    def _add_unlisted(
         self,
-        nameless: Sequence[CollectorError],
+        unlocated: Sequence[CollectorError],
         functions: Sequence[PciFunction],
-        found: dict[str, Entry],
+        entries: dict[str, DeviceEntry],
         faults: list[Fault],
     ) -> None:
-        if not all(isinstance(error, DeviceLostError) for error in nameless):
+        if not all(isinstance(error, DeviceLostError) for error in unlocated):
             return  # a device that is listed but may not be opened would be taken for a lost one
-        missing = driven(functions) - found.keys()
+        missing = bound_addresses(functions) - entries.keys()
         for function in functions:
             if function.address in missing:
-                known = self._known.get(function.address) or identity.made(function, self._node)
-                found[function.address] = Entry(known, None, lost=True)
+                known = self._known.get(function.address) or identity.from_pci(function, self._node)
+                entries[function.address] = DeviceEntry(known, None, lost=True)
                 faults.append(
                     Fault(
                         Reason.DEVICE_LOST,
@@ -163,10 +163,12 @@ class DeviceTable:
                         "container all devices by NVIDIA_VISIBLE_DEVICES=all",
                     )
                 )
-        if not nameless:
-            self._tell_vanished(functions, found, faults)
+        if not unlocated:
+            self._report_vanished(functions, entries, faults)
 
-    def _tell_vanished(self, functions: Sequence[PciFunction], found: dict[str, Entry], faults: list[Fault]) -> None:
-        for address in self._known.keys() - found.keys() - {function.address for function in functions}:
+    def _report_vanished(
+        self, functions: Sequence[PciFunction], entries: dict[str, DeviceEntry], faults: list[Fault]
+    ) -> None:
+        for address in self._known.keys() - entries.keys() - {function.address for function in functions}:
             detail = "gone from the library and from the PCI bus; if it was taken out, restart the exporter"
             faults.append(Fault(Reason.DEVICES_VANISHED, address, detail))

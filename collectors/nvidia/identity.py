@@ -27,7 +27,7 @@ _ARCHITECTURES = {
     10: "blackwell",
     13: "rubin",
 }
-_NOT_A_TEXT = frozenset({"", "n/a", "[n/a]", "unknown", "unknown error"})
+_ABSENT_TEXTS = frozenset({"", "n/a", "[n/a]", "unknown", "unknown error"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,15 +50,17 @@ def info_labels(**known: str) -> tuple[str, ...]:
     return tuple(known.get(label.name, known.get(f"{label.name}_", "")) for label in INFO.labels)
 
 
-def read(nvml: Nvml, handle: Handle, index: int, node: Node, taken: Collection[str], faults: list[Fault]) -> Identity:
-    """Ask a device who it is. Only its PCI address has to be known; what else fails is left out.
+def read(
+    nvml: Nvml, handle: Handle, index: int, node: Node, used_uuids: Collection[str], faults: list[Fault]
+) -> Identity:
+    """Read who a device is. Only its PCI address has to be known; what else fails is left out.
 
     Args:
         nvml: The open library.
         handle: The device.
         index: Where the library lists it.
         node: The machine, for NUMA nodes and made-up uuids.
-        taken: The uuids of other devices; one of these is not accepted again.
+        used_uuids: The uuids of other devices; one of these is not accepted again.
         faults: Receives what failed.
 
     Raises:
@@ -72,7 +74,7 @@ def read(nvml: Nvml, handle: Handle, index: int, node: Node, taken: Collection[s
 
     text = partial(_text, handle, address, faults)
     uuid = text(nvml.uuid)
-    if not uuid or uuid in taken:
+    if not uuid or uuid in used_uuids:
         uuid = made_uuid(VENDOR, node.identity, address)
     minor = text(lambda it: str(nvml.minor(it)))
     numa = numa_node(node.sysfs, address)
@@ -90,8 +92,8 @@ def read(nvml: Nvml, handle: Handle, index: int, node: Node, taken: Collection[s
     return Identity(device, info, int(minor) if minor else None)
 
 
-def made(function: PciFunction, node: Node) -> Identity:
-    """The identity of a device the library has never told about, made from its place in the machine."""
+def from_pci(function: PciFunction, node: Node) -> Identity:
+    """The identity of a device the library has never listed, made from its place in the machine."""
     uuid = made_uuid(VENDOR, node.identity, function.address)
     model = f"{function.vendor:04x}:{function.device:04x}"
     numa = numa_node(node.sysfs, function.address)
@@ -99,15 +101,15 @@ def made(function: PciFunction, node: Node) -> Identity:
     return Identity(Device(uuid, function.address, VENDOR, model, _aliases(uuid, function.address, "")), info)
 
 
-def _text(handle: Handle, address: str, faults: list[Fault], ask: Callable[[Handle], str]) -> str:
+def _text(handle: Handle, address: str, faults: list[Fault], read: Callable[[Handle], str]) -> str:
     try:
-        answer = ask(handle).strip()
+        answer = read(handle).strip()
     except (UnsupportedError, NothingError):
         return ""
     except UnavailableError as error:
         faults.append(Fault(error.reason, address, str(error)))
         return ""
-    return "" if answer.lower() in _NOT_A_TEXT else answer
+    return "" if answer.lower() in _ABSENT_TEXTS else answer
 
 
 def _aliases(uuid: str, address: str, minor: str) -> frozenset[Alias]:

@@ -7,7 +7,7 @@ from collectors import catalog
 from collectors.contract import Device, DeviceLostError, Fault, Partition, Process, Sample, Unsupported, Wishes
 from collectors.metric import Cadence
 from collectors.nvidia.activity import GPM_ROWS, Activity
-from collectors.nvidia.devices import Entry
+from collectors.nvidia.devices import DeviceEntry
 from collectors.nvidia.errors import fault_of
 from collectors.nvidia.events import EventWatch
 from collectors.nvidia.gpm import Gpm
@@ -66,13 +66,13 @@ class SessionReader:
 
     Args:
         nvml: The open library.
-        driven: Addresses bound to NVIDIA's driver when the session was opened: the library fixes its list then.
+        bound_addresses: Those bound to NVIDIA's driver when the session was opened: the library fixes its list then.
         context: What it needs from outside.
     """
 
-    def __init__(self, nvml: Nvml, driven: frozenset[str], context: SessionContext) -> None:
+    def __init__(self, nvml: Nvml, bound_addresses: frozenset[str], context: SessionContext) -> None:
         self.nvml = nvml
-        self.driven = driven
+        self.bound_addresses = bound_addresses
         self.listed_count: int | None = None  # of devices, at the last enumeration; None before the first
         self._health = context.health
         self._wishes = context.wishes
@@ -88,7 +88,9 @@ class SessionReader:
         self._partition_info_samples: dict[str, list[Sample]] = {}
         context.health.new_session()
 
-    def read(self, entries: tuple[Entry, ...], due: frozenset[Cadence]) -> tuple[list[DeviceReading], list[Fault]]:
+    def read(
+        self, entries: tuple[DeviceEntry, ...], due: frozenset[Cadence]
+    ) -> tuple[list[DeviceReading], list[Fault]]:
         """Read the rows of all devices and their partitions whose cadence is due.
 
         Returns:
@@ -131,7 +133,7 @@ class SessionReader:
         self._gpm.close()
         return faults
 
-    def _read_device(self, entry: Entry, due: frozenset[Cadence]) -> DeviceReading:
+    def _read_device(self, entry: DeviceEntry, due: frozenset[Cadence]) -> DeviceReading:
         partitions = self._partitions.last_partitions(entry.device.uuid)
         if entry.lost or entry.asleep or entry.handle is None:
             return self._report_unreadable(entry, partitions)
@@ -143,7 +145,7 @@ class SessionReader:
             reading.faults.append(fault_of(error, entry.identity.device.device))
             return reading
 
-    def _query_device(self, entry: Entry, handle: Handle, due: frozenset[Cadence]) -> DeviceReading:
+    def _query_device(self, entry: DeviceEntry, handle: Handle, due: frozenset[Cadence]) -> DeviceReading:
         uuid = entry.device.uuid
         layout = self._partitions.read(entry.identity, handle)
         if layout.changed:
@@ -182,7 +184,7 @@ class SessionReader:
             self._partition_questions[uuid] = (now, questions)
         return questions
 
-    def _report_unreadable(self, entry: Entry, partitions: tuple[Partition, ...]) -> DeviceReading:
+    def _report_unreadable(self, entry: DeviceEntry, partitions: tuple[Partition, ...]) -> DeviceReading:
         """A device without readings: lost, or one that the library lists and does not let us open."""
         uuid = entry.device.uuid
         health = self._health.lost(uuid) if entry.lost else self._health.silent(uuid)
@@ -205,7 +207,7 @@ class SessionReader:
         reading.faults += findings.faults
 
 
-def _info_sample(entry: Entry) -> Sample:
+def _info_sample(entry: DeviceEntry) -> Sample:
     return Sample(catalog.INFO, entry.identity.device.uuid, 1, labels=entry.identity.info)
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from collectors import catalog
 from collectors.contract import Node, Reading, Sample
 from collectors.metric import Cadence, Metric
-from collectors.nvidia.devices import Entry
+from collectors.nvidia.devices import DeviceEntry
 
 _DEVICES = ("bus", "pci", "devices")
 _ASLEEP = frozenset({"suspending", "suspended"})
@@ -118,7 +118,9 @@ class SleepPolicy:
         return True
 
 
-def resting(entries: Collection[Entry], told: Callable[[str], Iterable[Sample]], due: frozenset[Cadence]) -> Reading:
+def resting(
+    entries: Collection[DeviceEntry], told: Callable[[str], Iterable[Sample]], due: frozenset[Cadence]
+) -> Reading:
     """A reading while the library is closed: who the devices are and what happened to them, not how they are.
 
     Args:

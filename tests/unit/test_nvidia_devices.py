@@ -5,7 +5,7 @@ import pytest
 from collectors.catalog import INFO
 from collectors.contract import Alias, Fault, Node, Reason
 from collectors.identity import made_uuid
-from collectors.nvidia.devices import DeviceTable, driven
+from collectors.nvidia.devices import DeviceTable, bound_addresses
 from collectors.nvidia.errors import SessionError
 from collectors.nvidia.nvml import Nvml
 from collectors.pci import functions_of
@@ -144,7 +144,7 @@ def test_a_lost_device_keeps_the_identity_it_had(tmp_path: Path) -> None:
     assert (fault.reason, fault.where) == (Reason.DEVICE_LOST, "0000:10:00.0")
     assert bench.lost() == {"0000:10:00.0": True, "0000:11:00.0": False}
     assert bench.uuids() == ["GPU-0", "GPU-1"]
-    assert bench.table.unsettled
+    assert bench.table.needs_rescan
 
 
 def test_a_lost_device_that_answers_again_is_no_longer_lost(tmp_path: Path) -> None:
@@ -156,7 +156,7 @@ def test_a_lost_device_that_answers_again_is_no_longer_lost(tmp_path: Path) -> N
     bench.binding.devices[0].errors.clear()
     assert bench.enumerate() == []
     assert bench.lost() == {"0000:10:00.0": False, "0000:11:00.0": False}
-    assert not bench.table.unsettled
+    assert not bench.table.needs_rescan
 
 
 def test_a_known_device_that_may_not_be_opened_is_not_called_lost(tmp_path: Path) -> None:
@@ -215,7 +215,7 @@ def test_virtual_functions_are_not_devices_of_this_node(tmp_path: Path) -> None:
     tree = SysfsTree(tmp_path)
     tree.add_pci("0000:10:00.0")
     (tree.add_pci("0000:10:00.4") / "physfn").symlink_to("../0000:10:00.0")
-    assert driven(functions_of(tree.root, NVIDIA)) == {"0000:10:00.0"}
+    assert bound_addresses(functions_of(tree.root, NVIDIA)) == {"0000:10:00.0"}
 
 
 def test_devices_that_vanish_altogether_are_told_loudly_until_they_are_back(tmp_path: Path) -> None:
@@ -228,7 +228,7 @@ def test_devices_that_vanish_altogether_are_told_loudly_until_they_are_back(tmp_
         assert {fault.where for fault in faults} == {"0000:10:00.0", "0000:11:00.0"}
         assert {fault.reason for fault in faults} == {Reason.DEVICES_VANISHED}
         assert bench.table.entries == ()
-        assert bench.table.unsettled
+        assert bench.table.needs_rescan
     bench.binding.devices.extend(devices)
     assert bench.enumerate() == []
     assert bench.uuids() == ["GPU-0", "GPU-1"]
@@ -267,7 +267,7 @@ def test_devices_that_are_not_asked_are_as_they_were_known(tmp_path: Path) -> No
     bench.tree.add_pci("0000:86:00.0")
     bench.tree.add_pci("0000:d8:00.0", driver="vfio-pci")
     bench.enumerate()
-    known, made = bench.table.unasked(functions_of(bench.tree.root, NVIDIA))
+    known, made = bench.table.bound_entries(functions_of(bench.tree.root, NVIDIA))
     assert (known.device, known.identity) == (bench.table.entries[0].device, bench.table.entries[0].identity)
     assert made.device.uuid == made_uuid("nvidia", "machine", "0000:86:00.0")
     assert [(entry.handle, entry.asleep, entry.device.lost) for entry in (known, made)] == [(None, True, False)] * 2
@@ -277,16 +277,16 @@ def test_a_device_that_was_never_asked_gets_its_own_uuid_when_it_is(tmp_path: Pa
     bench = Bench(tmp_path, [FakeGpu(uuid="GPU-abc")])
     bench.tree.add_pci("0000:3b:00.0")
     functions = functions_of(bench.tree.root, NVIDIA)
-    assert bench.table.unasked(functions)[0].device.uuid == made_uuid("nvidia", "machine", "0000:3b:00.0")
+    assert bench.table.bound_entries(functions)[0].device.uuid == made_uuid("nvidia", "machine", "0000:3b:00.0")
     assert bench.enumerate() == []
-    assert bench.table.unasked(functions)[0].device.uuid == "GPU-abc"
+    assert bench.table.bound_entries(functions)[0].device.uuid == "GPU-abc"
 
 
 def test_who_is_asleep_is_marked_anew_each_time(tmp_path: Path) -> None:
     bench = Bench(tmp_path, gpus(2))
     bench.enumerate()
     first, second = bench.table.entries
-    bench.table.note_asleep({first.device.device})
+    bench.table.set_asleep({first.device.device})
     assert (first.asleep, second.asleep) == (True, False)
-    bench.table.note_asleep({second.device.device})
+    bench.table.set_asleep({second.device.device})
     assert (first.asleep, second.asleep) == (False, True)

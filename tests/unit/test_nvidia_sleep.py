@@ -9,7 +9,7 @@ from collectors import catalog
 from collectors.contract import Node, Sample
 from collectors.metric import Cadence
 from collectors.nvidia import identity
-from collectors.nvidia.devices import Entry
+from collectors.nvidia.devices import DeviceEntry
 from collectors.nvidia.sleep import SleepPolicy, asleep, can_sleep, resting
 from collectors.pci import functions_of
 from collectors.sysfs import Root
@@ -215,7 +215,7 @@ def test_without_the_drivers_word_it_cannot_sleep(machine: Machine) -> None:
 
 def test_a_resting_device_has_its_identity_and_its_past_and_no_state(machine: Machine) -> None:
     [function] = functions_of(machine.node.sysfs, NVIDIA)
-    entry = Entry(identity.made(function, machine.node), None, asleep=True)
+    entry = DeviceEntry(identity.from_pci(function, machine.node), None, asleep=True)
     uuid = entry.device.uuid
     past = Sample(catalog.ERRORS, uuid, 3, labels=("xid", "79", "hardware"))
 
