@@ -51,7 +51,7 @@ class NvidiaCollector:
         """Read the rows whose cadence is due, on every device. See `Collector.read`."""
         if not self._may_be_open(due):
             self.close()
-            return resting(self._devices.bound_entries(self._hardware()), self._context.health.silent, due)
+            return resting(self._devices.bound_entries(self._hardware()), self._context.health.event_samples, due)
         try:
             reading = self._read(self._open_reader(due), due)
         except SessionError as error:

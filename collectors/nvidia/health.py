@@ -34,7 +34,7 @@ class ErrorCounts:
         self._counts: dict[str, dict[tuple[str, str], _ErrorCount]] = {}
 
     def __contains__(self, uuid: str) -> bool:
-        """Whether there is anything to tell of a device."""
+        """Whether a device has any count."""
         return uuid in self._counts
 
     def start(self, listening: Listening) -> None:
@@ -47,7 +47,7 @@ class ErrorCounts:
             if types & UNAVAILABLE_EVENT:
                 counts.setdefault((DRIVER_SOURCE, GPU_UNAVAILABLE), _ErrorCount())
 
-    def take(self, event: Event) -> None:
+    def count(self, event: Event) -> None:
         """Count an event."""
         counts = self._counts.setdefault(event.uuid, {})
         key = (event.source, event.code)
@@ -79,39 +79,39 @@ class Health:
         """The library was opened anew: what was wrong is read again, what happened stays counted."""
         self._status = StatusTable()
 
-    def take(self, reports: Iterable[Event | Listening | Fault]) -> list[Fault]:
-        """Take over what was heard, before the devices are read. Returns what failed."""
+    def apply_reports(self, reports: Iterable[Event | Listening | Fault]) -> list[Fault]:
+        """Apply what the listener reported, before the devices are read. Returns what failed."""
         faults = []
         for report in reports:
             if isinstance(report, Event):
-                self._counts.take(report)
-                self._status.event(report.uuid, report.source, report.code)
+                self._counts.count(report)
+                self._status.apply_event(report.uuid, report.source, report.code)
             elif isinstance(report, Listening):
                 self._counts.start(report)
             else:
                 faults.append(report)
         return faults
 
-    def answering(self, uuid: str, samples: Iterable[Sample]) -> list[Sample]:
-        """Status and events of a device, after a poll in which it gave these samples."""
-        self._status.note(uuid, samples)
+    def update(self, uuid: str, samples: Iterable[Sample]) -> list[Sample]:
+        """Update a device from the samples of one poll. Returns its status and events."""
+        self._status.update(uuid, samples)
         return [*self._status.samples(uuid), *self._counts.samples(uuid)]
 
-    def lost(self, uuid: str) -> list[Sample]:
-        """Status and events of a device that does not answer."""
-        self._status.lose(uuid)
+    def mark_lost(self, uuid: str) -> list[Sample]:
+        """Mark a device that does not answer. Returns its status and events."""
+        self._status.mark_lost(uuid)
         return [*self._status.samples(uuid), *self._counts.samples(uuid)]
 
-    def silent(self, uuid: str) -> list[Sample]:
-        """Events of a device of which nothing else is known in this poll."""
+    def event_samples(self, uuid: str) -> list[Sample]:
+        """Events of a device: all that is known of one without readings in this poll."""
         return self._counts.samples(uuid)
 
-    def unsupported(self, refused: Mapping[str, str]) -> Iterator[Unsupported]:
-        """The rows that devices can't give whose events can't be had.
+    def unsupported(self, reasons: Mapping[str, str]) -> Iterator[Unsupported]:
+        """The rows of devices whose events are unavailable.
 
         Args:
-            refused: Why, by uuid.
+            reasons: Why, by uuid.
         """
-        for uuid, detail in refused.items():
+        for uuid, detail in reasons.items():
             if uuid not in self._counts:
                 yield from (Unsupported(row, uuid, detail) for row in _EVENT_ROWS)

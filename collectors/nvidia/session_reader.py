@@ -104,7 +104,7 @@ class SessionReader:
         self._events.watch(
             {entry.device.uuid: entry.handle for entry in entries if entry.handle is not None and not entry.lost}
         )
-        faults = self._health.take(self._events.drain())
+        faults = self._health.apply_reports(self._events.drain())
         readings = [self._read_device(entry, due) for entry in entries]
         self._gpm.keep(
             [each.device.uuid for each in readings] + [part.uuid for each in readings for part in each.partitions]
@@ -129,7 +129,7 @@ class SessionReader:
         Returns:
             What failed since the last read.
         """
-        faults = self._health.take(self._events.close())
+        faults = self._health.apply_reports(self._events.close())
         self._gpm.close()
         return faults
 
@@ -155,9 +155,9 @@ class SessionReader:
         samples = [_info_sample(entry), *self._rising_counters.only(findings.samples)]
         reading = DeviceReading(entry.device, layout.partitions, samples, [*layout.faults, *findings.faults])
         if findings.answered or not findings.refused:  # else nothing is known of its state
-            reading.samples += self._health.answering(uuid, findings.samples)
+            reading.samples += self._health.update(uuid, findings.samples)
         else:
-            reading.samples += self._health.silent(uuid)
+            reading.samples += self._health.event_samples(uuid)
         if layout.complete:
             reading.samples.append(Sample(catalog.PARTITIONS, uuid, len(layout.infos)))
         self._partition_info_samples[uuid] = [_partition_info_sample(uuid, info) for info in layout.infos]
@@ -187,7 +187,7 @@ class SessionReader:
     def _report_unreadable(self, entry: DeviceEntry, partitions: tuple[Partition, ...]) -> DeviceReading:
         """A device without readings: lost, or one that the library lists and does not let us open."""
         uuid = entry.device.uuid
-        health = self._health.lost(uuid) if entry.lost else self._health.silent(uuid)
+        health = self._health.mark_lost(uuid) if entry.lost else self._health.event_samples(uuid)
         infos = self._partition_info_samples.get(uuid, ())
         return DeviceReading(entry.device, partitions, [_info_sample(entry), *infos, *health])
 

@@ -16,7 +16,7 @@ _SHOULD = frozenset({"drain", "drain_and_reset", "recover_fabric"})
 
 
 @dataclass(slots=True)
-class Facts:
+class HealthFacts:
     """What is known of one device. Readings keep their last value until the next one.
 
     Attributes:
@@ -26,7 +26,7 @@ class Facts:
         repair_pending: Bad memory waits for a reset.
         uncorrected_errors: Since the driver was loaded.
         effects: Of the events since the device was last known to work.
-        news: Whether one of them came since the last reading.
+        new_event: Whether one of them came since the last reading.
     """
 
     lost: bool = False
@@ -35,11 +35,11 @@ class Facts:
     repair_pending: bool = False
     uncorrected_errors: float = 0
     effects: set[Effect] = field(default_factory=set)
-    news: bool = False
+    new_event: bool = False
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
+class StatusRule:
     """A reason for a state.
 
     Attributes:
@@ -51,50 +51,52 @@ class Rule:
 
     name: str
     state: str
-    holds: Callable[[Facts], bool]
+    holds: Callable[[HealthFacts], bool]
     text: str
 
 
 # The first that holds decides; the worst state comes first.
-RULES: tuple[Rule, ...] = (
-    Rule("lost", _FAILED, lambda facts: facts.lost, "The device no longer answers, or is on the bus but not listed"),
-    Rule(
+RULES: tuple[StatusRule, ...] = (
+    StatusRule(
+        "lost", _FAILED, lambda facts: facts.lost, "The device no longer answers, or is on the bus but not listed"
+    ),
+    StatusRule(
         "recovery_required",
         _FAILED,
         lambda facts: facts.recovery in _MUST,
         "The driver asks for a reset of the device or its bus, or for a reboot",
     ),
-    Rule(
+    StatusRule(
         "fatal_event",
         _FAILED,
         lambda facts: Effect.FAILED in facts.effects,
         "A critical event after which the device must be reset",
     ),
-    Rule(
+    StatusRule(
         "repair_failed",
         _PREDICTED,
         lambda facts: facts.repair_failed,
         "The device has no spare memory left where it needs it: replace it",
     ),
-    Rule(
+    StatusRule(
         "recovery_advised",
         _DEGRADED,
         lambda facts: facts.recovery in _SHOULD,
         "The driver asks to drain the device, to reset it when it is free, or to recover the fabric it is part of",
     ),
-    Rule(
+    StatusRule(
         "repair_pending",
         _DEGRADED,
         lambda facts: facts.repair_pending,
         "Bad memory waits for the next reset to be replaced",
     ),
-    Rule(
+    StatusRule(
         "hardware_event",
         _DEGRADED,
         lambda facts: Effect.DEGRADED in facts.effects,
         "A critical event that a device survives, of those listed below as degraded",
     ),
-    Rule(
+    StatusRule(
         "uncorrected_errors",
         _DEGRADED,
         lambda facts: facts.uncorrected_errors > 0,
@@ -103,7 +105,7 @@ RULES: tuple[Rule, ...] = (
 )
 
 
-def state_of(facts: Facts) -> str:
+def state_of(facts: HealthFacts) -> str:
     """The state by the first rule that holds."""
     return next((rule.state for rule in RULES if rule.holds(facts)), OK)
 
@@ -116,46 +118,47 @@ class StatusTable:
     """
 
     def __init__(self) -> None:
-        self._facts: dict[str, Facts] = {}
+        self._facts: dict[str, HealthFacts] = {}
 
-    def event(self, uuid: str, source: str, code: str) -> None:
-        """A critical event happened to a device."""
-        what = effect(source, code)
-        if what is not Effect.NONE:
-            facts = self._of(uuid)
-            facts.effects.add(what)
-            facts.news = True
+    def apply_event(self, uuid: str, source: str, code: str) -> None:
+        """Apply a critical event of a device."""
+        event_effect = effect(source, code)
+        if event_effect is not Effect.NONE:
+            facts = self._facts_of(uuid)
+            facts.effects.add(event_effect)
+            facts.new_event = True
 
-    def note(self, uuid: str, samples: Iterable[Sample]) -> None:
-        """Take over what was read of a device in one poll, of whatever cadences."""
-        facts = self._of(uuid)
+    def update(self, uuid: str, samples: Iterable[Sample]) -> None:
+        """Update the facts about a device from the samples of one poll, of any cadence."""
+        facts = self._facts_of(uuid)
         facts.lost = False
         for sample in samples:
             if not sample.partition_uuid:
-                _note(facts, sample)
-        facts.news = False
+                _apply_sample(facts, sample)
+        facts.new_event = False
 
-    def lose(self, uuid: str) -> None:
-        """A device does not answer: what was known of it is of no use any more."""
-        self._facts[uuid] = Facts(lost=True)
+    def mark_lost(self, uuid: str) -> None:
+        """Mark a device that does not answer: its facts are no longer valid."""
+        self._facts[uuid] = HealthFacts(lost=True)
 
     def samples(self, uuid: str) -> list[Sample]:
         """`status` of one device: 1 for its state, 0 for the others."""
-        now = state_of(self._of(uuid))
+        now = state_of(self._facts_of(uuid))
         return [
             Sample(catalog.STATUS_STATE, uuid, float(state == now), labels=(state,))
             for state in catalog.STATUS_STATE.labels[0].values
         ]
 
-    def _of(self, uuid: str) -> Facts:
-        return self._facts.setdefault(uuid, Facts())
+    def _facts_of(self, uuid: str) -> HealthFacts:
+        return self._facts.setdefault(uuid, HealthFacts())
 
 
-def _note(facts: Facts, sample: Sample) -> None:
+def _apply_sample(facts: HealthFacts, sample: Sample) -> None:
     if sample.metric is catalog.RECOVERY_ACTION:
         if sample.value:
             facts.recovery = sample.labels[0]
-            if facts.recovery == "none" and not facts.news:  # an answer of the poll of an event may be older than it
+            # An answer of the poll in which an event came may be older than the event.
+            if facts.recovery == "none" and not facts.new_event:
                 facts.effects.clear()
     elif sample.metric is catalog.MEMORY_REPAIR_FAILED:
         facts.repair_failed = bool(sample.value)

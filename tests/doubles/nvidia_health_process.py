@@ -96,7 +96,7 @@ class _Session:
     def poll(self, due: frozenset[Cadence]) -> dict[str, object]:
         devices = {uuid: h for uuid, h in zip(self._uuids, self._handles, strict=True) if uuid not in self._lost}
         self._events.watch(devices)
-        faults = self._health.take(self._events.drain())
+        faults = self._health.apply_reports(self._events.drain())
         samples: list[Sample] = []
         for uuid, handle in zip(self._uuids, self._handles, strict=True):
             samples += self._device(uuid, handle, due, faults)
@@ -107,7 +107,7 @@ class _Session:
         }
 
     def close(self) -> None:
-        self._health.take(self._events.close())
+        self._health.apply_reports(self._events.close())
         self._nvml.shutdown()
 
     def _device(self, uuid: str, handle: Handle, due: frozenset[Cadence], faults: list[Fault]) -> list[Sample]:
@@ -116,13 +116,13 @@ class _Session:
             findings = self._asker.ask(Subject(uuid), handle, _QUESTIONS, due)
         except DeviceLostError:
             self._lost.add(uuid)
-            return self._health.lost(uuid)
+            return self._health.mark_lost(uuid)
         except CollectorError as error:
             faults.append(Fault(error.reason, uuid, str(error)))
-            return self._health.silent(uuid)
+            return self._health.event_samples(uuid)
         self._lost.discard(uuid)
         faults += findings.faults
-        return [*findings.samples, *self._health.answering(uuid, findings.samples)]
+        return [*findings.samples, *self._health.update(uuid, findings.samples)]
 
 
 def _main() -> None:

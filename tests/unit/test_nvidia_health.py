@@ -52,7 +52,7 @@ def test_events_are_counted_by_code_with_the_time_of_the_last() -> None:
     counts = ErrorCounts()
     counts.start(LISTENING)
     for event in (xid(79, 1.5), xid(13, 2.5), xid(13, 3.5), xid(31, uuid="GPU-1")):
-        counts.take(event)
+        counts.count(event)
     assert counted(counts.samples(GPU)) == {"79": 1, "13": 2}
     assert values(counts.samples(GPU), catalog.ERROR_LAST_TIMESTAMP) == {
         ("xid", "79", "hardware"): 1.5,
@@ -64,7 +64,7 @@ def test_events_are_counted_by_code_with_the_time_of_the_last() -> None:
 def test_listening_anew_does_not_start_anew() -> None:
     counts = ErrorCounts()
     counts.start(LISTENING)
-    counts.take(xid(79))
+    counts.count(xid(79))
     counts.start(LISTENING)
     assert counted(counts.samples(GPU)) == {"79": 1}
 
@@ -73,59 +73,59 @@ def test_however_many_codes_there_are_the_series_stay_few() -> None:
     counts = ErrorCounts()
     counts.start(LISTENING)
     for code in range(1000, 2000):
-        counts.take(xid(code))
+        counts.count(xid(code))
     told = counted(counts.samples(GPU))
     assert len(values(counts.samples(GPU))) == 65
     assert told["other"] == 1000 - (len(told) - 1)
-    counts.take(xid(1000))
+    counts.count(xid(1000))
     assert counted(counts.samples(GPU))["1000"] == 2
 
 
 def test_events_and_readings_come_to_a_status_beside_the_counts() -> None:
     health = Health()
-    assert health.take([LISTENING]) == []
-    samples = health.answering(GPU, [])
+    assert health.apply_reports([LISTENING]) == []
+    samples = health.update(GPU, [])
     assert state(samples) == "ok"
     assert {sample.metric for sample in samples} == HEALTH_ROWS - {catalog.ERROR_LAST_TIMESTAMP}
-    health.take([xid(119)])
-    samples = health.answering(GPU, [])
+    health.apply_reports([xid(119)])
+    samples = health.update(GPU, [])
     assert (state(samples), counted(samples)) == ("failed", {"119": 1})
     assert {sample.metric for sample in samples} == HEALTH_ROWS
 
 
 def test_a_lost_device_still_tells_what_happened_to_it() -> None:
     health = Health()
-    health.take([LISTENING, xid(79)])
-    samples = health.lost(GPU)
+    health.apply_reports([LISTENING, xid(79)])
+    samples = health.mark_lost(GPU)
     assert (state(samples), counted(samples)) == ("failed", {"79": 1})
     assert all(sample.metric.persistent for sample in samples)
 
 
 def test_of_a_device_that_answers_nothing_only_the_events_are_known() -> None:
     health = Health()
-    health.take([LISTENING, xid(13)])
-    samples = health.silent(GPU)
+    health.apply_reports([LISTENING, xid(13)])
+    samples = health.event_samples(GPU)
     assert (state(samples), counted(samples)) == (None, {"13": 1})
 
 
 def test_a_new_session_forgets_the_status_and_keeps_the_counts() -> None:
     health = Health()
-    health.take([LISTENING, xid(79)])
+    health.apply_reports([LISTENING, xid(79)])
     health.new_session()
-    samples = health.answering(GPU, [])
+    samples = health.update(GPU, [])
     assert (state(samples), counted(samples)) == ("ok", {"79": 1})
 
 
 def test_what_failed_is_handed_on() -> None:
     fault = Fault(Reason.UNAVAILABLE, "events", "nvmlEventSetWait_v2: UNKNOWN (999)")
-    assert Health().take([LISTENING, fault, xid(13)]) == [fault]
+    assert Health().apply_reports([LISTENING, fault, xid(13)]) == [fault]
 
 
 @pytest.mark.parametrize("heard_before", [False, True])
 def test_events_that_cannot_be_had_are_unsupported_unless_there_are_some(*, heard_before: bool) -> None:
     health = Health()
     if heard_before:
-        health.take([LISTENING])
+        health.apply_reports([LISTENING])
     gaps = [(gap.metric, gap.device_uuid, gap.detail) for gap in health.unsupported({GPU: "why"})]
     expected = [(catalog.ERRORS, GPU, "why"), (catalog.ERROR_LAST_TIMESTAMP, GPU, "why")]
     assert gaps == ([] if heard_before else expected)
@@ -135,7 +135,7 @@ def test_labels_are_of_the_closed_lists() -> None:
     counts = ErrorCounts()
     counts.start(Listening({GPU: XID_EVENT | UNAVAILABLE_EVENT}, {}))
     for code in range(200):
-        counts.take(xid(code))
+        counts.count(xid(code))
     for sample in counts.samples(GPU):
         source, _, error_class = sample.labels
         assert source in labels.ERROR_SOURCE.values

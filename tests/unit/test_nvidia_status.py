@@ -5,20 +5,20 @@ import pytest
 from collectors import catalog, labels
 from collectors.contract import Sample
 from collectors.metric import Metric
-from collectors.nvidia.status import RULES, Facts, StatusTable, state_of
+from collectors.nvidia.status import RULES, HealthFacts, StatusTable, state_of
 from collectors.nvidia.xid import Effect
 
 GPU = "GPU-0"
 # For each rule, facts by which it alone holds.
-FACTS: dict[str, Callable[[], Facts]] = {
-    "lost": lambda: Facts(lost=True),
-    "recovery_required": lambda: Facts(recovery="reset"),
-    "fatal_event": lambda: Facts(effects={Effect.FAILED}),
-    "repair_failed": lambda: Facts(repair_failed=True),
-    "recovery_advised": lambda: Facts(recovery="drain_and_reset"),
-    "repair_pending": lambda: Facts(repair_pending=True),
-    "hardware_event": lambda: Facts(effects={Effect.DEGRADED}),
-    "uncorrected_errors": lambda: Facts(uncorrected_errors=1),
+FACTS: dict[str, Callable[[], HealthFacts]] = {
+    "lost": lambda: HealthFacts(lost=True),
+    "recovery_required": lambda: HealthFacts(recovery="reset"),
+    "fatal_event": lambda: HealthFacts(effects={Effect.FAILED}),
+    "repair_failed": lambda: HealthFacts(repair_failed=True),
+    "recovery_advised": lambda: HealthFacts(recovery="drain_and_reset"),
+    "repair_pending": lambda: HealthFacts(repair_pending=True),
+    "hardware_event": lambda: HealthFacts(effects={Effect.DEGRADED}),
+    "uncorrected_errors": lambda: HealthFacts(uncorrected_errors=1),
 }
 STATES = {
     "lost": "failed",
@@ -60,21 +60,21 @@ def test_each_rule_alone_decides_the_state(name: str) -> None:
 
 
 def test_no_rule_no_trouble() -> None:
-    assert state_of(Facts(recovery="none")) == state_of(Facts()) == "ok"
+    assert state_of(HealthFacts(recovery="none")) == state_of(HealthFacts()) == "ok"
 
 
 def test_the_worst_state_wins() -> None:
     severity = {state: place for place, state in enumerate(labels.STATUS.values)}
     ranks = [severity[rule.state] for rule in RULES]
     assert ranks == sorted(ranks, reverse=True)
-    assert state_of(Facts(repair_pending=True, repair_failed=True, recovery="drain")) == "predicted_failure"
-    assert state_of(Facts(repair_failed=True, effects={Effect.DEGRADED, Effect.FAILED})) == "failed"
+    assert state_of(HealthFacts(repair_pending=True, repair_failed=True, recovery="drain")) == "predicted_failure"
+    assert state_of(HealthFacts(repair_failed=True, effects={Effect.DEGRADED, Effect.FAILED})) == "failed"
 
 
 @pytest.mark.parametrize("action", labels.RECOVERY.values)
 def test_every_recovery_action_has_a_state(action: str) -> None:
     table = StatusTable()
-    table.note(GPU, recovery(action))
+    table.update(GPU, recovery(action))
     expected = {"none": "ok", "reset": "failed", "reboot": "failed", "bus_reset": "failed"}
     assert state(table) == expected.get(action, "degraded")
 
@@ -92,22 +92,22 @@ def test_every_recovery_action_has_a_state(action: str) -> None:
 )
 def test_readings_come_to_a_state(samples: list[Sample], expected: str) -> None:
     table = StatusTable()
-    table.note(GPU, samples)
+    table.update(GPU, samples)
     assert state(table) == expected
 
 
 def test_a_reading_keeps_its_value_until_the_next() -> None:
     table = StatusTable()
-    table.note(GPU, [sample(catalog.MEMORY_REPAIR_PENDING, 1)])
-    table.note(GPU, [])
+    table.update(GPU, [sample(catalog.MEMORY_REPAIR_PENDING, 1)])
+    table.update(GPU, [])
     assert state(table) == "degraded"
-    table.note(GPU, [sample(catalog.MEMORY_REPAIR_PENDING, 0)])
+    table.update(GPU, [sample(catalog.MEMORY_REPAIR_PENDING, 0)])
     assert state(table) == "ok"
 
 
 def test_devices_do_not_share_a_state() -> None:
     table = StatusTable()
-    table.event(GPU, "xid", "79")
+    table.apply_event(GPU, "xid", "79")
     assert (state(table), state(table, "GPU-1")) == ("failed", "ok")
 
 
@@ -124,42 +124,42 @@ def test_devices_do_not_share_a_state() -> None:
 )
 def test_events_come_to_a_state(source: str, code: str, expected: str) -> None:
     table = StatusTable()
-    table.event(GPU, source, code)
+    table.apply_event(GPU, source, code)
     assert state(table) == expected
 
 
 def test_an_event_lasts_without_a_word_of_the_driver() -> None:
     table = StatusTable()
-    table.event(GPU, "xid", "119")
+    table.apply_event(GPU, "xid", "119")
     for _ in range(100):
-        table.note(GPU, [])
+        table.update(GPU, [])
     assert state(table) == "failed"
 
 
 def test_the_driver_ends_an_event_by_saying_that_nothing_need_be_done() -> None:
     table = StatusTable()
-    table.event(GPU, "xid", "119")
-    table.note(GPU, recovery("reset"))
-    table.note(GPU, [])
+    table.apply_event(GPU, "xid", "119")
+    table.update(GPU, recovery("reset"))
+    table.update(GPU, [])
     assert state(table) == "failed"
-    table.note(GPU, recovery("none"))
+    table.update(GPU, recovery("none"))
     assert state(table) == "ok"
 
 
 def test_an_answer_from_the_very_poll_of_the_event_does_not_end_it() -> None:
     table = StatusTable()
-    table.event(GPU, "xid", "95")
-    table.note(GPU, recovery("none"))
+    table.apply_event(GPU, "xid", "95")
+    table.update(GPU, recovery("none"))
     assert state(table) == "failed"
-    table.note(GPU, recovery("none"))
+    table.update(GPU, recovery("none"))
     assert state(table) == "ok"
 
 
 def test_a_device_that_is_found_again_starts_anew() -> None:
     table = StatusTable()
-    table.note(GPU, [*recovery("reset"), sample(catalog.MEMORY_REPAIR_FAILED, 1)])
-    table.event(GPU, "xid", "79")
-    table.lose(GPU)
+    table.update(GPU, [*recovery("reset"), sample(catalog.MEMORY_REPAIR_FAILED, 1)])
+    table.apply_event(GPU, "xid", "79")
+    table.mark_lost(GPU)
     assert state(table) == "failed"
-    table.note(GPU, [])
+    table.update(GPU, [])
     assert state(table) == "ok"
