@@ -12,12 +12,12 @@ from collectors.query import InvalidValueError, NothingError
 
 __all__ = [
     "READING_ERRORS",
-    "Code",
     "InsufficientSizeError",
     "InvalidArgumentError",
     "InvalidValueError",
     "LibraryMissingError",
     "NothingError",
+    "NvmlCode",
     "SessionError",
     "TimedOutError",
     "fault_of",
@@ -25,7 +25,7 @@ __all__ = [
 ]
 
 
-class Code(IntEnum):
+class NvmlCode(IntEnum):
     """The return codes, by NVML's names without their prefix."""
 
     SUCCESS = 0
@@ -100,35 +100,37 @@ READING_ERRORS = (UnavailableError, UnsupportedError, NothingError, DeviceLostEr
 _DRIVER_GONE = partial(SessionError, reason=Reason.DRIVER_NOT_LOADED)
 
 # What a code means; every other one makes the reading unavailable for now.
-_MEANING: Mapping[Code, Callable[[str], CollectorError]] = {
-    Code.SUCCESS: NothingError,  # the binding raises it where a list of samples is empty
-    Code.UNINITIALIZED: _DRIVER_GONE,
-    Code.INVALID_ARGUMENT: InvalidArgumentError,
-    Code.NOT_SUPPORTED: UnsupportedError,
-    Code.NO_PERMISSION: partial(UnavailableError, reason=Reason.PERMISSION_DENIED),
-    Code.NOT_FOUND: NothingError,
-    Code.INSUFFICIENT_SIZE: InsufficientSizeError,
-    Code.DRIVER_NOT_LOADED: _DRIVER_GONE,
-    Code.TIMEOUT: TimedOutError,
-    Code.LIBRARY_NOT_FOUND: LibraryMissingError,
-    Code.FUNCTION_NOT_FOUND: UnsupportedError,
-    Code.GPU_IS_LOST: DeviceLostError,
-    Code.RESET_REQUIRED: DeviceLostError,
-    Code.LIB_RM_VERSION_MISMATCH: partial(SessionError, reason=Reason.VERSION_MISMATCH),
-    Code.NO_DATA: NothingError,
-    Code.VGPU_ECC_NOT_SUPPORTED: UnsupportedError,
-    Code.FREQ_NOT_SUPPORTED: NothingError,
-    Code.ARGUMENT_VERSION_MISMATCH: UnsupportedError,
-    Code.DEPRECATED: UnsupportedError,
-    Code.GPU_NOT_FOUND: DeviceLostError,
+_MEANING: Mapping[NvmlCode, Callable[[str], CollectorError]] = {
+    NvmlCode.SUCCESS: NothingError,  # the binding raises it where a list of samples is empty
+    NvmlCode.UNINITIALIZED: _DRIVER_GONE,
+    NvmlCode.INVALID_ARGUMENT: InvalidArgumentError,
+    NvmlCode.NOT_SUPPORTED: UnsupportedError,
+    NvmlCode.NO_PERMISSION: partial(UnavailableError, reason=Reason.PERMISSION_DENIED),
+    NvmlCode.NOT_FOUND: NothingError,
+    NvmlCode.INSUFFICIENT_SIZE: InsufficientSizeError,
+    NvmlCode.DRIVER_NOT_LOADED: _DRIVER_GONE,
+    NvmlCode.TIMEOUT: TimedOutError,
+    NvmlCode.LIBRARY_NOT_FOUND: LibraryMissingError,
+    NvmlCode.FUNCTION_NOT_FOUND: UnsupportedError,
+    NvmlCode.GPU_IS_LOST: DeviceLostError,
+    NvmlCode.RESET_REQUIRED: DeviceLostError,
+    NvmlCode.LIB_RM_VERSION_MISMATCH: partial(SessionError, reason=Reason.VERSION_MISMATCH),
+    NvmlCode.NO_DATA: NothingError,
+    NvmlCode.VGPU_ECC_NOT_SUPPORTED: UnsupportedError,
+    NvmlCode.FREQ_NOT_SUPPORTED: NothingError,
+    NvmlCode.ARGUMENT_VERSION_MISMATCH: UnsupportedError,
+    NvmlCode.DEPRECATED: UnsupportedError,
+    NvmlCode.GPU_NOT_FOUND: DeviceLostError,
 }
-_ADVICE: Mapping[Code, str] = {
-    Code.NOT_SUPPORTED: "this device, or its present mode, does not have it",
-    Code.FUNCTION_NOT_FOUND: "the driver is too old for it",
-    Code.UNINITIALIZED: "the driver went away; a new session is opened when it is back",
-    Code.DRIVER_NOT_LOADED: "load the nvidia kernel module on the node",
-    Code.LIB_RM_VERSION_MISMATCH: "library and kernel module are of different driver versions; restart the container",
-    Code.OPERATING_SYSTEM: "device files are blocked, as after a lost device cgroup; restart the container",
+_ADVICE: Mapping[NvmlCode, str] = {
+    NvmlCode.NOT_SUPPORTED: "this device, or its present mode, does not have it",
+    NvmlCode.FUNCTION_NOT_FOUND: "the driver is too old for it",
+    NvmlCode.UNINITIALIZED: "the driver went away; a new session is opened when it is back",
+    NvmlCode.DRIVER_NOT_LOADED: "load the nvidia kernel module on the node",
+    NvmlCode.LIB_RM_VERSION_MISMATCH: (
+        "library and kernel module are of different driver versions; restart the container"
+    ),
+    NvmlCode.OPERATING_SYSTEM: "device files are blocked, as after a lost device cgroup; restart the container",
 }
 
 
@@ -146,7 +148,7 @@ def from_code(value: int, call: str) -> CollectorError:
         call: The NVML function, for the text.
     """
     try:
-        code = Code(value)
+        code = NvmlCode(value)
     except ValueError:
         return UnavailableError(f"{call}: unknown NVML error {value}")
     advice = f": {_ADVICE[code]}" if code in _ADVICE else ""

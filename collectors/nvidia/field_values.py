@@ -5,7 +5,7 @@ from typing import NamedTuple, Protocol, cast
 
 from collectors.contract import CollectorError, UnsupportedError
 from collectors.metric import Metric
-from collectors.nvidia.errors import Code, InvalidValueError, from_code
+from collectors.nvidia.errors import InvalidValueError, NvmlCode, from_code
 from collectors.nvidia.nvml import Batch, Handle, Nvml
 from collectors.query import Answer, Part
 
@@ -75,9 +75,9 @@ def _ask(nvml: Nvml, handle: Handle, keys: Sequence[Hashable]) -> Sequence[float
 def _value(field: Field, value: _FieldValue) -> float | CollectorError:
     call = f"nvmlDeviceGetFieldValues({field.id})"
     code = int(value.nvmlReturn)
-    if code == Code.INVALID_ARGUMENT:  # the field and its scope are the only arguments
+    if code == NvmlCode.INVALID_ARGUMENT:  # the field and its scope are the only arguments
         return UnsupportedError(f"{call}: the driver does not know it in scope {field.scope:#x}")
-    if code != Code.SUCCESS:
+    if code != NvmlCode.SUCCESS:
         return from_code(code, call)
     if value.valueType not in range(len(_VALUE_MEMBERS)):
         return InvalidValueError(f"{call}: unknown value type {value.valueType}")

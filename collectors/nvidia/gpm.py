@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, NewType
 
 from collectors.contract import CollectorError, UnsupportedError
-from collectors.nvidia.errors import Code, InvalidArgumentError, InvalidValueError, NothingError, from_code
+from collectors.nvidia.errors import InvalidArgumentError, InvalidValueError, NothingError, NvmlCode, from_code
 from collectors.nvidia.nvml import Handle, Nvml
 
 Sample = NewType("Sample", object)
@@ -110,7 +110,7 @@ class Gpm:
         metrics = [question.metrics[place] for place in range(len(ids))]
         for metric, number in zip(metrics, ids, strict=True):
             # The answer, should the library pass the metric over: not what the last question left there.
-            metric.metricId, metric.nvmlReturn, metric.value = number, Code.NOT_SUPPORTED, math.nan
+            metric.metricId, metric.nvmlReturn, metric.value = number, NvmlCode.NOT_SUPPORTED, math.nan
         try:
             self._nvml.call("nvmlGpmMetricsGet", question, read=_ignore)
         except InvalidArgumentError as error:
@@ -155,9 +155,9 @@ class Gpm:
 def _value(metric: Any) -> float | CollectorError:  # noqa: ANN401 - a structure of the binding
     call = f"nvmlGpmMetricsGet({metric.metricId})"
     code, value = int(metric.nvmlReturn), float(metric.value)
-    if code == Code.INVALID_ARGUMENT:  # its number is the only argument
+    if code == NvmlCode.INVALID_ARGUMENT:  # its number is the only argument
         return UnsupportedError(f"{call}: the driver does not know it")
-    if code != Code.SUCCESS:
+    if code != NvmlCode.SUCCESS:
         return from_code(code, call)
     if math.isnan(value):
         return InvalidValueError(f"{call}: not a number")

@@ -13,7 +13,7 @@ from collectors import catalog
 from collectors.contract import CollectorError, UnsupportedError
 from collectors.labels import FABRIC_STATE
 from collectors.nvidia import field_values
-from collectors.nvidia.errors import Code, InvalidValueError
+from collectors.nvidia.errors import InvalidValueError, NvmlCode
 from collectors.nvidia.field_values import Field, read_fields
 from collectors.nvidia.nvml import Handle, Nvml, Query
 from collectors.query import Answer, Part
@@ -126,7 +126,7 @@ def _fabric(structure: str, nvml: Nvml, handle: Handle) -> Iterator[Answer]:
         raise InvalidValueError(f"{call}: state {state}")
     if state == 0:
         raise UnsupportedError(f"{call}: the device is in no fabric")
-    told = "failed" if _FABRIC_STATES[state] == "completed" and status != Code.SUCCESS else _FABRIC_STATES[state]
+    told = "failed" if _FABRIC_STATES[state] == "completed" and status != NvmlCode.SUCCESS else _FABRIC_STATES[state]
     for value in FABRIC_STATE.values:
         yield Answer(catalog.FABRIC_STATUS, value == told, labels=(_NVLINK, value))
 

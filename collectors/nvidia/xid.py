@@ -24,7 +24,7 @@ class Effect(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Xids:
+class XidGroup:
     """Codes of one meaning.
 
     Attributes:
@@ -48,64 +48,68 @@ _COPY_ENGINES = (39, 40, 41, 70, 71, 72, 75, 76, 77, 85, *range(126, 136))
 _VIDEO_ENGINES = (60, 68, 82, 83, 84, 86, 88, 89, *range(96, 106), 139)
 _NVLINK_5 = tuple(range(144, 151))
 
-TABLE: tuple[Xids, ...] = (
-    Xids((8, 43), APPLICATION, Effect.NONE, "The work of a program stopped; the program is ended, the device goes on"),
-    Xids((11, 25, 32, 80), APPLICATION, Effect.NONE, "A program sent commands that are invalid or arrived damaged"),
-    Xids((13, 69), APPLICATION, Effect.NONE, "A program made the compute engine fail, as by an illegal address"),
-    Xids((31,), APPLICATION, Effect.NONE, "A program used memory that is not mapped"),
-    Xids((37,), APPLICATION, Effect.NONE, "A program asked an engine's firmware for what it does not do"),
-    Xids(_COPY_ENGINES, APPLICATION, Effect.NONE, "A copy engine failed at a program's work"),
-    Xids((141,), APPLICATION, Effect.NONE, "A program's work failed on CUDA's fast path"),
-    Xids((44,), APPLICATION, Effect.NONE, "The compute engine failed at a change of programs"),
-    Xids(
+TABLE: tuple[XidGroup, ...] = (
+    XidGroup(
+        (8, 43), APPLICATION, Effect.NONE, "The work of a program stopped; the program is ended, the device goes on"
+    ),
+    XidGroup((11, 25, 32, 80), APPLICATION, Effect.NONE, "A program sent commands that are invalid or arrived damaged"),
+    XidGroup((13, 69), APPLICATION, Effect.NONE, "A program made the compute engine fail, as by an illegal address"),
+    XidGroup((31,), APPLICATION, Effect.NONE, "A program used memory that is not mapped"),
+    XidGroup((37,), APPLICATION, Effect.NONE, "A program asked an engine's firmware for what it does not do"),
+    XidGroup(_COPY_ENGINES, APPLICATION, Effect.NONE, "A copy engine failed at a program's work"),
+    XidGroup((141,), APPLICATION, Effect.NONE, "A program's work failed on CUDA's fast path"),
+    XidGroup((44,), APPLICATION, Effect.NONE, "The compute engine failed at a change of programs"),
+    XidGroup(
         (45,), APPLICATION, Effect.NONE, "A program's channels were removed: it was killed, or another error came first"
     ),
-    Xids(_VIDEO_ENGINES, APPLICATION, Effect.NONE, "A video, image or optical flow engine failed at a program's work"),
-    Xids((46,), HARDWARE, Effect.DEGRADED, "The device did not answer the driver in time"),
-    Xids((48,), HARDWARE, Effect.DEGRADED, "Memory error of two bits, not corrected", from_start=True),
-    Xids((54,), HARDWARE, Effect.DEGRADED, "Auxiliary power is not connected"),
-    Xids((62,), HARDWARE, Effect.FAILED, "The controller of power and clocks has halted", from_start=True),
-    Xids((63, 160), HARDWARE, Effect.NONE, "Bad memory is marked for repair, done at the next reset"),
-    Xids((64,), HARDWARE, Effect.FAILED, "Bad memory could not be marked for repair", from_start=True),
-    Xids((74,), HARDWARE, Effect.DEGRADED, "An NVLink failed", from_start=True),
-    Xids((79,), HARDWARE, Effect.FAILED, "The device has fallen off the bus", from_start=True),
-    Xids((92,), HARDWARE, Effect.NONE, "Corrected memory errors come at a high rate"),
-    Xids(
+    XidGroup(
+        _VIDEO_ENGINES, APPLICATION, Effect.NONE, "A video, image or optical flow engine failed at a program's work"
+    ),
+    XidGroup((46,), HARDWARE, Effect.DEGRADED, "The device did not answer the driver in time"),
+    XidGroup((48,), HARDWARE, Effect.DEGRADED, "Memory error of two bits, not corrected", from_start=True),
+    XidGroup((54,), HARDWARE, Effect.DEGRADED, "Auxiliary power is not connected"),
+    XidGroup((62,), HARDWARE, Effect.FAILED, "The controller of power and clocks has halted", from_start=True),
+    XidGroup((63, 160), HARDWARE, Effect.NONE, "Bad memory is marked for repair, done at the next reset"),
+    XidGroup((64,), HARDWARE, Effect.FAILED, "Bad memory could not be marked for repair", from_start=True),
+    XidGroup((74,), HARDWARE, Effect.DEGRADED, "An NVLink failed", from_start=True),
+    XidGroup((79,), HARDWARE, Effect.FAILED, "The device has fallen off the bus", from_start=True),
+    XidGroup((92,), HARDWARE, Effect.NONE, "Corrected memory errors come at a high rate"),
+    XidGroup(
         (94,),
         HARDWARE,
         Effect.DEGRADED,
         "Memory error that could not be corrected; only the program that met it has ended",
         from_start=True,
     ),
-    Xids(
+    XidGroup(
         (95,),
         HARDWARE,
         Effect.FAILED,
         "Memory error that could not be corrected and may have spoilt any program's work",
         from_start=True,
     ),
-    Xids((109,), HARDWARE, Effect.DEGRADED, "A change of programs did not end in time; often a program that hangs"),
-    Xids((110,), HARDWARE, Effect.DEGRADED, "The device's security unit failed"),
-    Xids((119,), HARDWARE, Effect.FAILED, "The device's system processor (GSP) does not answer", from_start=True),
-    Xids((120,), HARDWARE, Effect.FAILED, "The device's system processor (GSP) failed", from_start=True),
-    Xids((121,), HARDWARE, Effect.NONE, "Error on the link from chip to chip (C2C)"),
-    Xids((136,), HARDWARE, Effect.DEGRADED, "An NVLink could not be trained"),
-    Xids((140,), HARDWARE, Effect.FAILED, "Memory error without recovery", from_start=True),
-    Xids((143,), HARDWARE, Effect.FAILED, "The device could not be initialised", from_start=True),
-    Xids(_NVLINK_5, HARDWARE, Effect.NONE, "NVLink error of Blackwell or later; the recovery action tells how bad"),
-    Xids((154,), HARDWARE, Effect.NONE, "The recovery action changed: a notice about another error"),
-    Xids((155,), HARDWARE, Effect.DEGRADED, "NVLink error that software found"),
-    Xids((156,), HARDWARE, Effect.DEGRADED, "A part of the device is retired from the next reset on"),
-    Xids((157, 161), HARDWARE, Effect.NONE, "A part of the device could not be retired"),
-    Xids((158,), HARDWARE, Effect.FAILED, "A timeout from which the device does not recover", from_start=True),
-    Xids((167,), HARDWARE, Effect.DEGRADED, "Fatal timeout on the PCIe link"),
-    Xids((171, 172), HARDWARE, Effect.NONE, "Where an uncorrectable memory error was: DRAM (171) or SRAM (172)"),
+    XidGroup((109,), HARDWARE, Effect.DEGRADED, "A change of programs did not end in time; often a program that hangs"),
+    XidGroup((110,), HARDWARE, Effect.DEGRADED, "The device's security unit failed"),
+    XidGroup((119,), HARDWARE, Effect.FAILED, "The device's system processor (GSP) does not answer", from_start=True),
+    XidGroup((120,), HARDWARE, Effect.FAILED, "The device's system processor (GSP) failed", from_start=True),
+    XidGroup((121,), HARDWARE, Effect.NONE, "Error on the link from chip to chip (C2C)"),
+    XidGroup((136,), HARDWARE, Effect.DEGRADED, "An NVLink could not be trained"),
+    XidGroup((140,), HARDWARE, Effect.FAILED, "Memory error without recovery", from_start=True),
+    XidGroup((143,), HARDWARE, Effect.FAILED, "The device could not be initialised", from_start=True),
+    XidGroup(_NVLINK_5, HARDWARE, Effect.NONE, "NVLink error of Blackwell or later; the recovery action tells how bad"),
+    XidGroup((154,), HARDWARE, Effect.NONE, "The recovery action changed: a notice about another error"),
+    XidGroup((155,), HARDWARE, Effect.DEGRADED, "NVLink error that software found"),
+    XidGroup((156,), HARDWARE, Effect.DEGRADED, "A part of the device is retired from the next reset on"),
+    XidGroup((157, 161), HARDWARE, Effect.NONE, "A part of the device could not be retired"),
+    XidGroup((158,), HARDWARE, Effect.FAILED, "A timeout from which the device does not recover", from_start=True),
+    XidGroup((167,), HARDWARE, Effect.DEGRADED, "Fatal timeout on the PCIe link"),
+    XidGroup((171, 172), HARDWARE, Effect.NONE, "Where an uncorrectable memory error was: DRAM (171) or SRAM (172)"),
 )
 
-_BY_CODE = {str(code): xids for xids in TABLE for code in xids.codes}
+_BY_CODE = {str(code): group for group in TABLE for code in group.codes}
 
 # Counted from 0.
-FROM_START: tuple[str, ...] = tuple(code for code, xids in _BY_CODE.items() if xids.from_start)
+FROM_START: tuple[str, ...] = tuple(code for code, group in _BY_CODE.items() if group.from_start)
 
 
 def error_class(source: str, code: str) -> str:

@@ -3,11 +3,11 @@ import pytest
 
 from collectors.contract import CollectorError, DeviceLostError, Reason, UnavailableError, UnsupportedError
 from collectors.nvidia.errors import (
-    Code,
     InsufficientSizeError,
     InvalidArgumentError,
     LibraryMissingError,
     NothingError,
+    NvmlCode,
     SessionError,
     TimedOutError,
     fault_of,
@@ -58,7 +58,7 @@ def test_every_code_means_one_thing(code: int) -> None:
     assert type(error) is kind
     if reason is not None:
         assert error.reason is reason
-    assert str(error).startswith(f"nvmlDeviceGetPowerUsage: {Code(code).name} ({code})")
+    assert str(error).startswith(f"nvmlDeviceGetPowerUsage: {NvmlCode(code).name} ({code})")
 
 
 def test_no_code_of_the_binding_is_missing_from_the_table() -> None:
@@ -67,8 +67,8 @@ def test_no_code_of_the_binding_is_missing_from_the_table() -> None:
         for name, value in vars(pynvml).items()
         if name.startswith("NVML_ERROR_")
     }
-    assert of_binding == {code.name: code.value for code in Code if code is not Code.SUCCESS}
-    assert set(EXPECTED) == set(Code)
+    assert of_binding == {code.name: code.value for code in NvmlCode if code is not NvmlCode.SUCCESS}
+    assert set(EXPECTED) == set(NvmlCode)
 
 
 def test_a_code_of_a_newer_library_is_unavailable() -> None:

@@ -28,21 +28,21 @@ def spans(codes: tuple[int, ...]) -> str:
 
 
 def test_no_code_is_in_the_table_twice() -> None:
-    codes = Counter(code for xids in TABLE for code in xids.codes)
+    codes = Counter(code for group in TABLE for code in group.codes)
     assert [code for code, times in codes.items() if times > 1] == []
 
 
 def test_classes_are_of_the_closed_list() -> None:
-    assert {xids.error_class for xids in TABLE} == set(labels.ERROR_CLASS.values)
+    assert {group.error_class for group in TABLE} == set(labels.ERROR_CLASS.values)
 
 
 def test_a_programs_fault_says_nothing_about_the_device() -> None:
-    assert {xids.effect for xids in TABLE if xids.error_class == "application"} == {Effect.NONE}
-    assert not [xids for xids in TABLE if xids.error_class == "application" and xids.from_start]
+    assert {group.effect for group in TABLE if group.error_class == "application"} == {Effect.NONE}
+    assert not [group for group in TABLE if group.error_class == "application" and group.from_start]
 
 
 def test_every_fatal_code_is_counted_from_0_and_they_are_few() -> None:
-    fatal = {str(code) for xids in TABLE if xids.effect is Effect.FAILED for code in xids.codes}
+    fatal = {str(code) for group in TABLE if group.effect is Effect.FAILED for code in group.codes}
     assert fatal <= set(FROM_START)
     assert len(FROM_START) == len(set(FROM_START)) == 12
 
@@ -64,8 +64,8 @@ def test_the_page_has_every_rule_in_its_order() -> None:
 
 def test_the_page_has_every_code() -> None:
     lines = []
-    for xids in sorted(TABLE, key=lambda xids: min(xids.codes)):
-        status = "" if xids.effect is Effect.NONE else xids.effect.value
-        from_start = "yes" if xids.from_start else ""
-        lines.append(f"| {spans(xids.codes)} | {xids.error_class} | {status} | {from_start} | {xids.meaning} |")
+    for group in sorted(TABLE, key=lambda group: min(group.codes)):
+        status = "" if group.effect is Effect.NONE else group.effect.value
+        from_start = "yes" if group.from_start else ""
+        lines.append(f"| {spans(group.codes)} | {group.error_class} | {status} | {from_start} | {group.meaning} |")
     assert section("Codes") == lines
