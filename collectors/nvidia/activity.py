@@ -14,12 +14,12 @@ from typing import cast
 from collectors import catalog
 from collectors.contract import CollectorError, Reason, UnavailableError, UnsupportedError
 from collectors.metric import Metric
-from collectors.nvidia.gpm import Gpm, Take
+from collectors.nvidia.gpm import Gpm, Sampler
 from collectors.nvidia.nvml import Batch, Handle, Nvml, Query
 from collectors.query import Answer, Part
 from collectors.units import ratio_from_percent
 
-# What the utilization of a device and its memory's is called among its other questions.
+# Names of the queries for the utilization of a device and of its memory.
 UTILIZATION, MEMORY_BANDWIDTH = "utilization", "gpm memory bandwidth"
 
 # NVML_GPM_METRIC_*: percent between two samples.
@@ -48,7 +48,7 @@ ENGINE_QUERIES: tuple[Query, ...] = tuple(
 )
 
 
-def _part(
+def _item(
     name: str,
     metric: Metric,
     number: int,
@@ -62,31 +62,31 @@ def _part(
     return Part(name, (metric,), number, read, instead_of)
 
 
-_BOTH: tuple[Part, ...] = (
-    *(_part(f"gpm {pipe} activity", catalog.PIPE_ACTIVITY, number, (pipe,)) for pipe, number in _PIPES.items()),
-    _part("gpm occupancy", catalog.SM_OCCUPANCY, _OCCUPANCY),
-    _part(MEMORY_BANDWIDTH, catalog.MEMORY_BANDWIDTH, _DRAM),
+_COMMON_ITEMS: tuple[Part, ...] = (
+    *(_item(f"gpm {pipe} activity", catalog.PIPE_ACTIVITY, number, (pipe,)) for pipe, number in _PIPES.items()),
+    _item("gpm occupancy", catalog.SM_OCCUPANCY, _OCCUPANCY),
+    _item(MEMORY_BANDWIDTH, catalog.MEMORY_BANDWIDTH, _DRAM),
 )
-# NVML tells the utilization of a device that is not cut by a call of its own, over a period of its own.
-DEVICE_PARTS: tuple[Part, ...] = (
-    _part("gpm utilization", catalog.UTILIZATION, _GRAPHICS, instead_of=UTILIZATION),
-    *_BOTH,
+# NVML reports the utilization of a device without MIG by a call of its own, over a period of its own.
+DEVICE_ITEMS: tuple[Part, ...] = (
+    _item("gpm utilization", catalog.UTILIZATION, _GRAPHICS, instead_of=UTILIZATION),
+    *_COMMON_ITEMS,
 )
-PARTITION_PARTS: tuple[Part, ...] = (_part("gpm utilization", catalog.UTILIZATION, _GRAPHICS), *_BOTH)
+PARTITION_ITEMS: tuple[Part, ...] = (_item("gpm utilization", catalog.UTILIZATION, _GRAPHICS), *_COMMON_ITEMS)
 # In a call of their own: an older driver that refuses their numbers shall not refuse the others with them.
-CYCLE_PARTS: tuple[Part, ...] = (
-    _part("gpm elapsed cycles", catalog.PIPE_ELAPSED_CYCLES, _ELAPSED_CYCLES, convert=float),
+CYCLE_ITEMS: tuple[Part, ...] = (
+    _item("gpm elapsed cycles", catalog.PIPE_ELAPSED_CYCLES, _ELAPSED_CYCLES, convert=float),
     *(
-        _part(f"gpm {pipe} cycles", catalog.PIPE_ACTIVE_CYCLES, number, (pipe,), float)
+        _item(f"gpm {pipe} cycles", catalog.PIPE_ACTIVE_CYCLES, number, (pipe,), float)
         for pipe, number in _ACTIVE_CYCLES.items()
     ),
 )
 # Every row GPM can feed, of devices and of partitions.
-GPM_ROWS: frozenset[Metric] = frozenset(row for part in (*DEVICE_PARTS, *CYCLE_PARTS) for row in part.rows)
+GPM_ROWS: frozenset[Metric] = frozenset(row for item in (*DEVICE_ITEMS, *CYCLE_ITEMS) for row in item.rows)
 
 
 class Activity:
-    """Makes the questions about activity of one session's devices and partitions.
+    """Makes the queries for activity of one session's devices and partitions.
 
     Args:
         gpm: Their samples.
@@ -94,19 +94,19 @@ class Activity:
 
     def __init__(self, gpm: Gpm) -> None:
         self._gpm = gpm
-        self._found: set[str] = set()
-        self._lacking: dict[str, str] = {}  # why
+        self._supported: set[str] = set()
+        self._unsupported: dict[str, str] = {}  # why, by uuid
 
     def of_device(self, uuid: str) -> tuple[Batch, ...]:
-        """What to ask a device."""
+        """The queries for a device."""
 
-        def take(handle: Handle) -> Take:
+        def sampler_for(handle: Handle) -> Sampler:
             return self._gpm.of_device(handle)
 
-        return self._batches(uuid, DEVICE_PARTS, take)
+        return self._batches(uuid, DEVICE_ITEMS, sampler_for)
 
     def of_partition(self, uuid: str, parent: Handle, gpu_instance: int, *, whole: bool) -> tuple[Batch, ...]:
-        """What to ask a MIG device.
+        """The queries for a MIG device.
 
         Args:
             uuid: Its uuid, which no other MIG device ever has: samples of different ones are never compared.
@@ -116,45 +116,48 @@ class Activity:
         """
         if not whole:
             self._gpm.drop(uuid)  # it may be alone there again, and the time between is not its own
-            return (Batch((*PARTITION_PARTS, *CYCLE_PARTS), _in_part),)
+            return (Batch((*PARTITION_ITEMS, *CYCLE_ITEMS), _refuse_partial_instance),)
 
-        def take(_: Handle) -> Take:
+        def sampler_for(_: Handle) -> Sampler:
             return self._gpm.of_gpu_instance(parent, gpu_instance)
 
-        return self._batches(uuid, PARTITION_PARTS, take, parent)
+        return self._batches(uuid, PARTITION_ITEMS, sampler_for, parent)
 
     def _batches(
-        self, uuid: str, parts: tuple[Part, ...], take: Callable[[Handle], Take], parent: Handle | None = None
+        self, uuid: str, items: tuple[Part, ...], sampler_for: Callable[[Handle], Sampler], parent: Handle | None = None
     ) -> tuple[Batch, ...]:
-        return Batch(parts, partial(self._sampled, uuid, take, parent)), Batch(CYCLE_PARTS, partial(self._last, uuid))
+        new, last = partial(self._read_new_sample, uuid, sampler_for, parent), partial(self._read_last_sample, uuid)
+        return Batch(items, new), Batch(CYCLE_ITEMS, last)
 
-    def _sampled(
+    def _read_new_sample(
         self,
         uuid: str,
-        take: Callable[[Handle], Take],
+        sampler_for: Callable[[Handle], Sampler],
         parent: Handle | None,
         _: Nvml,
         handle: Handle,
         keys: Sequence[Hashable],
     ) -> Sequence[float | CollectorError]:
-        self._lacking.pop(uuid, None)
+        self._unsupported.pop(uuid, None)
         try:
-            if uuid not in self._found:
+            if uuid not in self._supported:
                 self._gpm.require(parent or handle)
-                self._found.add(uuid)
-            self._gpm.sample(uuid, take(handle))
+                self._supported.add(uuid)
+            self._gpm.sample(uuid, sampler_for(handle))
             return self._gpm.metrics(uuid, cast("Sequence[int]", keys))
         except (UnsupportedError, UnavailableError) as error:
             if isinstance(error, UnsupportedError) or error.reason is Reason.PERMISSION_DENIED:
-                self._lacking[uuid] = str(error)
+                self._unsupported[uuid] = str(error)
             raise
 
-    def _last(self, uuid: str, _: Nvml, __: Handle, keys: Sequence[Hashable]) -> Sequence[float | CollectorError]:
+    def _read_last_sample(
+        self, uuid: str, _: Nvml, __: Handle, keys: Sequence[Hashable]
+    ) -> Sequence[float | CollectorError]:
         """Of the samples that were just taken. A subject that can't have any is not asked."""
-        if uuid in self._lacking:
-            raise UnsupportedError(self._lacking[uuid])
+        if uuid in self._unsupported:
+            raise UnsupportedError(self._unsupported[uuid])
         return self._gpm.metrics(uuid, cast("Sequence[int]", keys))
 
 
-def _in_part(_: Nvml, __: Handle, ___: Sequence[Hashable]) -> Sequence[float | CollectorError]:
+def _refuse_partial_instance(_: Nvml, __: Handle, ___: Sequence[Hashable]) -> Sequence[float | CollectorError]:
     raise UnsupportedError("GPM tells of whole GPU instances only, and this compute instance has not all of its own")

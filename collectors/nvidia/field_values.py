@@ -36,7 +36,7 @@ class _FieldValue(Protocol):
     value: object
 
 
-def part(
+def item(
     name: str,
     metric: Metric,
     field: Field,
@@ -52,9 +52,9 @@ def part(
     return Part(name, (metric,), field, read, instead_of)
 
 
-def batch(*parts: Part) -> Batch:
-    """Parts whose keys are `Field`s, read by one call."""
-    return Batch(parts, _ask)
+def batch(*items: Part) -> Batch:
+    """Items whose keys are `Field`s, read by one call."""
+    return Batch(items, _read_values)
 
 
 def read_fields(nvml: Nvml, handle: Handle, fields: Sequence[Field]) -> list[float | CollectorError]:
@@ -63,12 +63,12 @@ def read_fields(nvml: Nvml, handle: Handle, fields: Sequence[Field]) -> list[flo
     Raises:
         CollectorError: The call as a whole failed.
     """
-    asked = [(field.id, field.scope) for field in fields]
-    values = nvml.call("nvmlDeviceGetFieldValues", handle, asked, read=list)
+    requested = [(field.id, field.scope) for field in fields]
+    values = nvml.call("nvmlDeviceGetFieldValues", handle, requested, read=list)
     return [_value(field, value) for field, value in zip(fields, values, strict=True)]
 
 
-def _ask(nvml: Nvml, handle: Handle, keys: Sequence[Hashable]) -> Sequence[float | CollectorError]:
+def _read_values(nvml: Nvml, handle: Handle, keys: Sequence[Hashable]) -> Sequence[float | CollectorError]:
     return read_fields(nvml, handle, cast("Sequence[Field]", keys))
 
 

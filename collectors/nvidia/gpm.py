@@ -14,8 +14,8 @@ from collectors.contract import CollectorError, UnsupportedError
 from collectors.nvidia.errors import InvalidArgumentError, InvalidValueError, NothingError, NvmlCode, from_code
 from collectors.nvidia.nvml import Handle, Nvml
 
-Sample = NewType("Sample", object)
-Take = Callable[[Sample], None]
+GpmSample = NewType("GpmSample", object)
+Sampler = Callable[[GpmSample], None]
 
 # Closer samples are refused by the library; farther ones would tell of times long past as if it were now, unless
 # they always are so far apart.
@@ -26,7 +26,7 @@ _VERSION = 1  # NVML_GPM_METRICS_GET_VERSION
 
 
 @dataclass(slots=True)
-class _Pair:
+class _SamplePair:
     """The two buffers of a subject, taken in turns.
 
     Attributes:
@@ -35,12 +35,12 @@ class _Pair:
         spare: A buffer to take the next sample into.
         at: Monotonic seconds of `newer`.
         gap: Seconds between it and the sample before, compared or not; 0 where there was none.
-        served: Whether a question about the two was answered since `sample` was last called.
+        served: Whether a request about the two was answered since `sample` was last called.
     """
 
-    newer: Sample | None = None
-    older: Sample | None = None
-    spare: Sample | None = None
+    newer: GpmSample | None = None
+    older: GpmSample | None = None
+    spare: GpmSample | None = None
     at: float = -math.inf
     gap: float = 0.0
     served: bool = False
@@ -57,8 +57,8 @@ class Gpm:
     def __init__(self, nvml: Nvml, clock: Callable[[], float]) -> None:
         self._nvml = nvml
         self._clock = clock
-        self._pairs: dict[str, _Pair] = {}
-        self._question: Any = None
+        self._pairs: dict[str, _SamplePair] = {}
+        self._request: Any = None
 
     def require(self, handle: Handle) -> None:
         """Make sure that a device has it: nvmlGpmQueryDeviceSupport.
@@ -70,26 +70,26 @@ class Gpm:
         if not self._nvml.call(call, handle, read=lambda support: bool(support.isSupportedDevice)):
             raise UnsupportedError(f"{call}: the device has no GPM, which came with Hopper")
 
-    def of_device(self, handle: Handle) -> Take:
+    def of_device(self, handle: Handle) -> Sampler:
         """Takes samples of a whole device: nvmlGpmSampleGet."""
         return lambda sample: self._nvml.call("nvmlGpmSampleGet", handle, sample, read=_ignore)
 
-    def of_gpu_instance(self, parent: Handle, gpu_instance: int) -> Take:
+    def of_gpu_instance(self, parent: Handle, gpu_instance: int) -> Sampler:
         """Takes samples of a GPU instance: nvmlGpmMigSampleGet."""
         return lambda sample: self._nvml.call("nvmlGpmMigSampleGet", parent, gpu_instance, sample, read=_ignore)
 
-    def sample(self, uuid: str, take: Take) -> None:
+    def sample(self, uuid: str, sampler: Sampler) -> None:
         """Take a sample of a subject, to be compared with the one before. Right after another, the last two stay.
 
         Raises:
             NothingError: There are no two to compare: it is the first, or the one before is too old.
             CollectorError: It can't be taken.
         """
-        pair = self._pairs.setdefault(uuid, _Pair())
+        pair = self._pairs.setdefault(uuid, _SamplePair())
         pair.served = False
         gap = self._clock() - pair.at
         if gap >= _LEAST_SECONDS:
-            self._take(pair, take, gap)
+            self._take_sample(pair, sampler, gap)
         if pair.older is None:
             raise NothingError("nvmlGpmSampleGet: the first sample, with nothing to compare it with")
 
@@ -104,15 +104,15 @@ class Gpm:
         pair = self._pairs.get(uuid)
         if pair is None or pair.older is None:
             raise NothingError("nvmlGpmMetricsGet: no two samples")
-        question = self._question = self._question or self._nvml.structure("c_nvmlGpmMetricsGet_t")
-        question.version, question.numMetrics = _VERSION, len(ids)
-        question.sample1, question.sample2 = pair.older, pair.newer
-        metrics = [question.metrics[place] for place in range(len(ids))]
+        request = self._request = self._request or self._nvml.structure("c_nvmlGpmMetricsGet_t")
+        request.version, request.numMetrics = _VERSION, len(ids)
+        request.sample1, request.sample2 = pair.older, pair.newer
+        metrics = [request.metrics[place] for place in range(len(ids))]
         for metric, number in zip(metrics, ids, strict=True):
-            # The answer, should the library pass the metric over: not what the last question left there.
+            # The answer, should the library pass the metric over: not what the last request left there.
             metric.metricId, metric.nvmlReturn, metric.value = number, NvmlCode.NOT_SUPPORTED, math.nan
         try:
-            self._nvml.call("nvmlGpmMetricsGet", question, read=_ignore)
+            self._nvml.call("nvmlGpmMetricsGet", request, read=_ignore)
         except InvalidArgumentError as error:
             if pair.served:
                 raise UnsupportedError(f"{error}: the driver does not know some of {ids}") from None
@@ -135,17 +135,17 @@ class Gpm:
         """Free all samples, which has to be done before the library is shut down. Safe to call twice."""
         self.keep(())
 
-    def _take(self, pair: _Pair, take: Take, gap: float) -> None:
-        buffer = pair.spare or pair.older or self._nvml.call("nvmlGpmSampleAlloc", read=Sample)
+    def _take_sample(self, pair: _SamplePair, sampler: Sampler, gap: float) -> None:
+        buffer = pair.spare or pair.older or self._nvml.call("nvmlGpmSampleAlloc", read=GpmSample)
         pair.spare, pair.older = buffer, None
-        take(buffer)
+        sampler(buffer)
         first = pair.newer is None
         comparable = not first and gap <= max(_MOST_SECONDS, _MOST_OF_LAST_GAP * pair.gap)
         pair.older, pair.spare = (pair.newer, None) if comparable else (None, pair.newer)
         # As late as can be: the library may have looked at the device at any moment of the call.
         pair.newer, pair.at, pair.gap = buffer, self._clock(), 0.0 if first else gap
 
-    def _free(self, pair: _Pair) -> None:
+    def _free(self, pair: _SamplePair) -> None:
         for sample in (pair.newer, pair.older, pair.spare):
             if sample is not None:
                 with suppress(CollectorError):  # gone with the driver, which is as good

@@ -34,7 +34,7 @@ _ACTIVE = 1
 _THROUGHPUT = {"transmit": 138, "receive": 139}
 # NVML_FI_DEV_NVLINK_*_ERROR_COUNT_TOTAL, up to Hopper: of all links.
 _TOTALS = {"crc_flit": 38, "crc_data": 45, "replay": 52, "recovery": 59}
-# NVML_FI_DEV_NVLINK_ERROR_DL_*, up to Hopper: of a link. CRC errors are not told apart here.
+# NVML_FI_DEV_NVLINK_ERROR_DL_*, up to Hopper: of a link. CRC errors are not reported apart here.
 _OF_LINK = {"replay": 161, "recovery": 162, "crc": 163}
 # NVML_FI_DEV_NVLINK_COUNT_*, fifth generation, driver 560: of a link or of all. Left out is what counts the same again:
 # malformed packets and buffer overruns (206, 207), which the receive errors (208), a total by NVML's own words, are
@@ -126,17 +126,19 @@ def _fabric(structure: str, nvml: Nvml, handle: Handle) -> Iterator[Answer]:
         raise InvalidValueError(f"{call}: state {state}")
     if state == 0:
         raise UnsupportedError(f"{call}: the device is in no fabric")
-    told = "failed" if _FABRIC_STATES[state] == "completed" and status != NvmlCode.SUCCESS else _FABRIC_STATES[state]
+    reported = (
+        "failed" if _FABRIC_STATES[state] == "completed" and status != NvmlCode.SUCCESS else _FABRIC_STATES[state]
+    )
     for value in FABRIC_STATE.values:
-        yield Answer(catalog.FABRIC_STATUS, value == told, labels=(_NVLINK, value))
+        yield Answer(catalog.FABRIC_STATUS, value == reported, labels=(_NVLINK, value))
 
 
 _ERRORS = (catalog.INTERCONNECT_ERRORS,)
 
 
-def _of_all_links(name: str, kind: str, field: Field, instead_of: str = "") -> Part:
+def _item_of_all_links(name: str, kind: str, field: Field, instead_of: str = "") -> Part:
     labels = (_NVLINK, kind, "")
-    return field_values.part(name, catalog.INTERCONNECT_ERRORS, field, labels=labels, instead_of=instead_of)
+    return field_values.item(name, catalog.INTERCONNECT_ERRORS, field, labels=labels, instead_of=instead_of)
 
 
 _FABRIC_ROWS = (catalog.FABRIC_STATUS,)
@@ -153,7 +155,7 @@ _ALWAYS: tuple[Query, ...] = (
 QUERIES: tuple[Query, ...] = _ALWAYS
 FIELDS: tuple[Part, ...] = (
     *(
-        field_values.part(
+        field_values.item(
             f"nvlink bytes, {direction}",
             catalog.INTERCONNECT_BYTES,
             Field(field, _ALL_LINKS),
@@ -162,12 +164,12 @@ FIELDS: tuple[Part, ...] = (
         )
         for direction, field in _THROUGHPUT.items()
     ),
-    *(_of_all_links(f"nvlink {kind} errors", kind, Field(field)) for kind, field in _TOTALS.items()),
+    *(_item_of_all_links(f"nvlink {kind} errors", kind, Field(field)) for kind, field in _TOTALS.items()),
 )
 # Of the fifth generation. In a batch of their own, after that of the fields for which they stand in: so they come with
 # the first reading.
-STAND_INS: tuple[Part, ...] = tuple(
-    _of_all_links(
+FALLBACK_FIELDS: tuple[Part, ...] = tuple(
+    _item_of_all_links(
         f"nvlink {kind} errors, generation 5", kind, Field(field, _ALL_LINKS), instead_of="nvlink crc_flit errors"
     )
     for kind, field in _OF_LINK_5.items()

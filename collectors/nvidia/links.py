@@ -42,13 +42,13 @@ def _throughput(direction: str, nvml: Nvml, handle: Handle) -> Iterator[Answer]:
 QUERIES: tuple[Query, ...] = tuple(
     Query(name, (metric,), partial(_number, call, metric)) for call, (name, metric) in _ROWS.items()
 )
-# Only for whoever asks for it: 40 ms a device.
+# Off unless asked for: 40 ms a device.
 BLOCKING_QUERIES: tuple[Query, ...] = tuple(
     Query(f"pcie throughput, {direction}", (catalog.PCIE_THROUGHPUT,), partial(_throughput, direction))
     for direction in _THROUGHPUT
 )
 FIELDS: tuple[Part, ...] = tuple(
-    field_values.part(f"pcie bytes, {direction}", catalog.PCIE_BYTES, field, labels=(direction,))
+    field_values.item(f"pcie bytes, {direction}", catalog.PCIE_BYTES, field, labels=(direction,))
     for direction, field in _BYTES.items()
 )
 
@@ -60,11 +60,11 @@ class RisingCounters:
         self._last: dict[tuple[str, tuple[str, ...]], float] = {}
         self._wrapping: set[str] = set()
 
-    def only(self, samples: Sequence[Sample]) -> list[Sample]:
+    def drop_wrapped(self, samples: Sequence[Sample]) -> list[Sample]:
         """The samples without the byte counters of devices of which one was seen to fall."""
         for sample in samples:
             if sample.metric is catalog.PCIE_BYTES:
-                self._note(sample)
+                self._compare(sample)
         return [
             sample
             for sample in samples
@@ -76,7 +76,7 @@ class RisingCounters:
         for uuid in sorted(self._wrapping):
             yield Unsupported(catalog.PCIE_BYTES, uuid, "the driver's counter fell, so it wraps between readings")
 
-    def _note(self, sample: Sample) -> None:
+    def _compare(self, sample: Sample) -> None:
         counter = (sample.device_uuid, sample.labels)
         if sample.value < self._last.get(counter, 0):
             self._wrapping.add(sample.device_uuid)

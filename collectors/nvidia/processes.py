@@ -32,12 +32,12 @@ _FULL_PERCENT = 100
 _ROWS = (catalog.PROCESSES,)
 
 
-class _Running(NamedTuple):
+class _RunningProcess(NamedTuple):
     """An entry of a list.
 
     Attributes:
         pid: The process.
-        used_bytes: Of device memory; None where the driver can't tell.
+        used_bytes: Of device memory; None where the driver does not report it.
         in_partition: Whether it runs on a MIG device.
     """
 
@@ -47,36 +47,36 @@ class _Running(NamedTuple):
 
 
 class Processes:
-    """The processes of one session's devices. Those of a poll are collected while its questions are asked."""
+    """The processes of one session's devices. Those of a poll are collected while its queries run."""
 
     def __init__(self) -> None:
-        self._running: dict[Subject, list[_Running]] = {}
-        self._busy: dict[Subject, dict[int, float]] = {}
+        self._running: dict[Subject, list[_RunningProcess]] = {}
+        self._utilizations: dict[Subject, dict[int, float]] = {}
         self._last_seen: dict[str, int] = {}
 
     def of_device(self, uuid: str) -> tuple[Query, ...]:
-        """What to ask a device."""
+        """The queries for a device."""
         subject = Subject(uuid)
         return (*self._lists(subject), Query("process utilization", _ROWS, partial(self._utilization, subject)))
 
     def of_partition(self, subject: Subject) -> tuple[Query, ...]:
-        """What to ask a MIG device, which NVML tells no utilization of processes for."""
+        """The queries for a MIG device; NVML reports no utilization of its processes."""
         return self._lists(subject)
 
-    def take(self) -> tuple[Process, ...]:
+    def drain(self) -> tuple[Process, ...]:
         """A record of every process found since the last call; one on a MIG device is that partition's alone."""
         records = tuple(self._records())
         self._running.clear()
-        self._busy.clear()
+        self._utilizations.clear()
         return records
 
     def _records(self) -> Iterator[Process]:
         for subject, running in self._running.items():
-            busy = self._busy.get(subject, {})
+            utilizations = self._utilizations.get(subject, {})
             for each in running:
                 if subject.partition_uuid or not each.in_partition:
                     where = (subject.device_uuid, subject.partition_uuid)
-                    yield Process(each.pid, *where, each.used_bytes, busy.get(each.pid))
+                    yield Process(each.pid, *where, each.used_bytes, utilizations.get(each.pid))
 
     def _lists(self, subject: Subject) -> tuple[Query, ...]:
         return (
@@ -86,7 +86,7 @@ class Processes:
 
     def _count(self, subject: Subject, version: str, nvml: Nvml, handle: Handle) -> Iterator[Answer]:
         """Distinct processes: one with a compute and a graphics context is in both lists."""
-        found: dict[int, _Running] = {}
+        found: dict[int, _RunningProcess] = {}
         entries = _list(nvml, handle, f"{_COMPUTE}{version}")
         for call in _OTHERS:
             with suppress(UnsupportedError):
@@ -109,11 +109,11 @@ class Processes:
             if percent <= _FULL_PERCENT and at >= newest.get(pid, (0, 0))[0]:  # garbage has been seen, above 100
                 newest[pid] = (at, percent)
         self._last_seen[subject.device_uuid] = max([since, *(at for at, _ in newest.values())])
-        self._busy[subject] = {pid: ratio_from_percent(percent) for pid, (_, percent) in newest.items()}
+        self._utilizations[subject] = {pid: ratio_from_percent(percent) for pid, (_, percent) in newest.items()}
         yield from ()
 
 
-def _list(nvml: Nvml, handle: Handle, call: str) -> list[_Running]:
+def _list(nvml: Nvml, handle: Handle, call: str) -> list[_RunningProcess]:
     """One list. The binding sizes it before it asks, so a burst of new processes needs another try."""
     tries = _TRIES
     while True:
@@ -127,8 +127,8 @@ def _list(nvml: Nvml, handle: Handle, call: str) -> list[_Running]:
                 raise
 
 
-def _running(call: str, entries: Sequence[Any]) -> list[_Running]:
-    """The entries as they are told.
+def _running(call: str, entries: Sequence[Any]) -> list[_RunningProcess]:
+    """The entries as NVML reports them.
 
     Raises:
         InvalidValueError: They can't be true. Drivers 530 and 535.54 to 535.98 wrote larger entries than this and every
@@ -145,5 +145,5 @@ def _running(call: str, entries: Sequence[Any]) -> list[_Running]:
                 f"{call}: process {entry.pid} in instance {instance}, as some drivers 530 and 535 have it"
             )
         used = None if entry.usedGpuMemory is None else int(entry.usedGpuMemory)
-        found.append(_Running(int(entry.pid), used, in_partition))
+        found.append(_RunningProcess(int(entry.pid), used, in_partition))
     return found

@@ -152,9 +152,9 @@ def device_questions(wishes: Wishes, activity_batches: Sequence[Batch] = ()) -> 
             *thermal.FIELDS,
             *links.FIELDS,
             *(() if each_link else interconnect.FIELDS),
-            *reliability.PARTS,
+            *reliability.ITEMS,
         ),
-        *(() if each_link else (field_values.batch(*interconnect.STAND_INS),)),
+        *(() if each_link else (field_values.batch(*interconnect.FALLBACK_FIELDS),)),
     )
 
 

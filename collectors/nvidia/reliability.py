@@ -96,4 +96,4 @@ QUERIES: tuple[Query, ...] = (
     ),
     Query("retirement pending", (catalog.MEMORY_REPAIR_PENDING,), _retirement_pending, instead_of="remapped rows"),
 )
-PARTS: tuple[Part, ...] = (Part("recovery action", (catalog.RECOVERY_ACTION,), _RECOVERY_ACTION, _recovery_action),)
+ITEMS: tuple[Part, ...] = (Part("recovery action", (catalog.RECOVERY_ACTION,), _RECOVERY_ACTION, _recovery_action),)

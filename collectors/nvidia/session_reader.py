@@ -113,7 +113,7 @@ class SessionReader:
 
     def processes(self) -> tuple[Process, ...]:
         """Those that were found since the last call."""
-        return self._processes.take()
+        return self._processes.drain()
 
     def unsupported(self) -> tuple[Unsupported, ...]:
         """Every row that was asked for so far and can't be had."""
@@ -152,7 +152,7 @@ class SessionReader:
             self._query_runner.forget(uuid)
             self._partition_questions.clear()
         findings = self._query_runner.ask(Subject(uuid), handle, self._questions_for(uuid), due)
-        samples = [_info_sample(entry), *self._rising_counters.only(findings.samples)]
+        samples = [_info_sample(entry), *self._rising_counters.drop_wrapped(findings.samples)]
         reading = DeviceReading(entry.device, layout.partitions, samples, [*layout.faults, *findings.faults])
         if findings.answered or not findings.refused:  # else nothing is known of its state
             reading.samples += self._health.update(uuid, findings.samples)

@@ -113,5 +113,5 @@ QUERIES: tuple[Query, ...] = (
     Query("fan speed", (catalog.FAN_SPEED,), _fans),
 )
 FIELDS: tuple[Part, ...] = (
-    field_values.part("memory temperature", catalog.TEMPERATURE, _MEMORY_TEMPERATURE, labels=("memory",)),
+    field_values.item("memory temperature", catalog.TEMPERATURE, _MEMORY_TEMPERATURE, labels=("memory",)),
 )

@@ -21,7 +21,7 @@ from collectors.nvidia.nvml import Asker, Handle, Questions, open_library
 from collectors.query_runner import Subject
 
 _ROOT = Path(__file__).parents[2]
-_QUESTIONS: Questions = (*reliability.QUERIES, field_values.batch(*reliability.PARTS))
+_QUESTIONS: Questions = (*reliability.QUERIES, field_values.batch(*reliability.ITEMS))
 
 
 class Told:

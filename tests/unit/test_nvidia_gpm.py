@@ -10,7 +10,7 @@ import pytest
 from collectors import catalog
 from collectors.contract import CollectorError, UnavailableError, UnsupportedError
 from collectors.metric import Cadence
-from collectors.nvidia.activity import CYCLE_PARTS, DEVICE_PARTS, Activity
+from collectors.nvidia.activity import CYCLE_ITEMS, DEVICE_ITEMS, Activity
 from collectors.nvidia.errors import InvalidArgumentError, NothingError
 from collectors.nvidia.gpm import Gpm
 from collectors.nvidia.nvml import Asker, Handle, Nvml
@@ -20,7 +20,7 @@ from tests.doubles.nvml_binding import FakeBinding
 INVALID_ARGUMENT, NOT_SUPPORTED, NO_PERMISSION, GPU_IS_LOST, UNKNOWN = 2, 3, 4, 15, 999
 UUID = "GPU-0"
 HANDLE = Handle("the device")
-CYCLES = frozenset(part.key for part in CYCLE_PARTS)
+CYCLES = frozenset(part.key for part in CYCLE_ITEMS)
 EVERY_CADENCE = frozenset(Cadence)
 
 
@@ -333,7 +333,7 @@ def test_a_driver_without_the_cycles_is_asked_for_them_once_and_tells_all_else(
     ask()
     clock.now += 1
     findings = ask()
-    assert stems(findings) == {row.stem for part in DEVICE_PARTS[1:] for row in part.rows}
+    assert stems(findings) == {row.stem for part in DEVICE_ITEMS[1:] for row in part.rows}
     assert findings.faults == []
     asked = binding.calls["nvmlGpmMetricsGet"]
     clock.now += 1

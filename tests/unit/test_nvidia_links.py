@@ -251,16 +251,16 @@ def sample(value: float, direction: str = "receive", uuid: str = "GPU-0") -> Sam
 
 def test_a_byte_counter_that_falls_wraps_and_both_directions_are_withdrawn_for_good() -> None:
     rising = RisingCounters()
-    assert rising.only([sample(9, "transmit"), sample(5), sample(1, uuid="GPU-1")]) != []
+    assert rising.drop_wrapped([sample(9, "transmit"), sample(5), sample(1, uuid="GPU-1")]) != []
     assert list(rising.unsupported()) == []
-    after = rising.only([sample(10, "transmit"), sample(4), sample(2, uuid="GPU-1")])
+    after = rising.drop_wrapped([sample(10, "transmit"), sample(4), sample(2, uuid="GPU-1")])
     assert after == [sample(2, uuid="GPU-1")]
-    assert rising.only([sample(100), sample(100, "transmit")]) == []
+    assert rising.drop_wrapped([sample(100), sample(100, "transmit")]) == []
     assert [(gap.metric, gap.device_uuid) for gap in rising.unsupported()] == [(catalog.PCIE_BYTES, "GPU-0")]
 
 
 def test_other_samples_may_fall() -> None:
     power = Sample(catalog.POWER, "GPU-0", 1)
     rising = RisingCounters()
-    rising.only([Sample(catalog.POWER, "GPU-0", 2)])
-    assert rising.only([power]) == [power]
+    rising.drop_wrapped([Sample(catalog.POWER, "GPU-0", 2)])
+    assert rising.drop_wrapped([power]) == [power]

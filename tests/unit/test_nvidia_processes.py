@@ -71,21 +71,21 @@ def count(findings: Findings) -> float | None:
 def test_a_process_in_several_lists_is_one_with_the_most_that_is_known_of_it() -> None:
     bench = Bench({COMPUTE: [entry(7, None), entry(8, 100)], GRAPHICS: [entry(7, 50), entry(9)]})
     assert count(bench.ask()) == 3
-    assert bench.processes.take() == (
+    assert bench.processes.drain() == (
         Process(7, "GPU-0", memory_usage_bytes=50),
         Process(8, "GPU-0", memory_usage_bytes=100),
         Process(9, "GPU-0"),
     )
-    assert bench.processes.take() == ()
+    assert bench.processes.drain() == ()
 
 
 def test_a_process_on_a_mig_device_is_counted_for_the_device_and_recorded_for_the_partition() -> None:
     device = Bench({COMPUTE: [entry(7, 1, instance=3), entry(8, 2)]})
     assert count(device.ask()) == 2
-    assert [record.pid for record in device.processes.take()] == [8]
+    assert [record.pid for record in device.processes.drain()] == [8]
     part = Bench({COMPUTE: [entry(7, 1, instance=3)]}, Subject("GPU-0", "MIG-1"))
     assert count(part.ask()) == 1
-    assert part.processes.take() == (Process(7, "GPU-0", "MIG-1", 1),)
+    assert part.processes.drain() == (Process(7, "GPU-0", "MIG-1", 1),)
     assert part.binding.calls[UTILIZATION] == 0
 
 
@@ -105,7 +105,7 @@ def test_utilization_is_the_newest_sample_of_each_process_and_asked_from_the_las
 
     bench = Bench({COMPUTE: [entry(7), entry(8), entry(9)], UTILIZATION: utilization})
     assert bench.ask().faults == []
-    assert {record.pid: record.utilization_ratio for record in bench.processes.take()} == {7: 0.5, 8: 0.0, 9: None}
+    assert {record.pid: record.utilization_ratio for record in bench.processes.drain()} == {7: 0.5, 8: 0.0, 9: None}
     bench.ask()
     assert since == [0, 20]
 
@@ -114,7 +114,7 @@ def test_utilization_is_the_newest_sample_of_each_process_and_asked_from_the_las
 def test_no_sample_of_utilization_is_no_fault(code: int) -> None:
     bench = Bench({COMPUTE: [entry(7)], UTILIZATION: code})
     assert bench.ask().faults == []
-    assert [record.utilization_ratio for record in bench.processes.take()] == [None]
+    assert [record.utilization_ratio for record in bench.processes.drain()] == [None]
 
 
 def test_utilization_that_is_not_supported_is_asked_once_and_the_count_is_not_missing() -> None:
@@ -128,7 +128,7 @@ def test_utilization_that_is_not_supported_is_asked_once_and_the_count_is_not_mi
 def test_an_old_driver_is_asked_by_the_second_version() -> None:
     bench = Bench({COMPUTE: FUNCTION_NOT_FOUND, OLD_COMPUTE: [entry(7, 5)]})
     assert count(bench.ask()) == 1
-    assert bench.processes.take() == (Process(7, "GPU-0", memory_usage_bytes=5),)
+    assert bench.processes.drain() == (Process(7, "GPU-0", memory_usage_bytes=5),)
 
 
 @pytest.mark.parametrize("wrong", [entry(0, 4096), entry(1 << 30), entry(7, 1, instance=4711)])
@@ -137,7 +137,7 @@ def test_entries_read_in_the_wrong_places_are_refused_as_a_whole(wrong: SimpleNa
     findings = bench.ask()
     assert count(findings) is None
     assert [fault.reason for fault in findings.faults] == [Reason.INVALID_VALUE]
-    assert bench.processes.take() == ()
+    assert bench.processes.drain() == ()
 
 
 def test_more_processes_than_a_node_can_have_are_refused() -> None:

@@ -11,7 +11,7 @@ from tests.doubles.nvml_binding import FakeGpu, border
 ECC, ROWS, PAGES = "nvmlDeviceGetTotalEccErrors", "nvmlDeviceGetRemappedRows", "nvmlDeviceGetRetiredPages"
 PENDING = "nvmlDeviceGetRetiredPagesPendingStatus"
 RECOVERY = 230
-QUESTIONS: Questions = (*reliability.QUERIES, field_values.batch(*reliability.PARTS))
+QUESTIONS: Questions = (*reliability.QUERIES, field_values.batch(*reliability.ITEMS))
 ALL = frozenset(Cadence)
 
 
