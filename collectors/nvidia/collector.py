@@ -12,7 +12,7 @@ from collectors.nvidia.health import Health
 from collectors.nvidia.nvml import Nvml
 from collectors.nvidia.session import Session
 from collectors.nvidia.session_reader import SUPPLIED_PARTITION_ROWS, SUPPLIED_ROWS, SessionContext, SessionReader
-from collectors.nvidia.sleep import SleepPolicy, asleep, can_sleep, resting
+from collectors.nvidia.sleep import SleepPolicy, can_sleep, closed_reading, sleep_states
 from collectors.pci import PciFunction, functions_of
 
 _PCI_VENDOR = 0x10DE
@@ -51,13 +51,15 @@ class NvidiaCollector:
         """Read the rows whose cadence is due, on every device. See `Collector.read`."""
         if not self._may_be_open(due):
             self.close()
-            return resting(self._devices.bound_entries(self._hardware()), self._context.health.event_samples, due)
+            return closed_reading(
+                self._devices.bound_entries(self._hardware()), self._context.health.event_samples, due
+            )
         try:
             reading = self._read(self._open_reader(due), due)
         except SessionError as error:
             self._close_reader()
             raise self._session.fail(error) from None
-        self._sleep.saw(reading.samples)
+        self._sleep.record_work(reading.samples)
         return reading
 
     def close(self) -> None:
@@ -74,8 +76,8 @@ class NvidiaCollector:
         """Whether the library may be open, which wakes devices that are asleep and keeps them awake."""
         if self._node.wishes.wake_sleeping or (self._session.is_open and Cadence.MEDIUM not in due):
             return True
-        seen = asleep(self._node, bound_addresses(self._hardware()))
-        return self._sleep.may_be_open(seen, is_open=self._session.is_open)
+        states = sleep_states(self._node, bound_addresses(self._hardware()))
+        return self._sleep.may_be_open(states, is_open=self._session.is_open)
 
     def _hardware(self) -> tuple[PciFunction, ...]:
         functions = functions_of(self._node.sysfs, _PCI_VENDOR)
@@ -100,7 +102,7 @@ class NvidiaCollector:
         readings, more = reader.read(self._devices.entries, due)
         faults += [*more, *self._late_faults]
         self._late_faults.clear()
-        self._session.works()
+        self._session.reset_backoff()
         return Reading(
             devices=tuple(each.device for each in readings),
             partitions=tuple(partition for each in readings for partition in each.partitions),

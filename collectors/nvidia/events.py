@@ -43,9 +43,9 @@ class EventWatch:
         self._listener = Listener(nvml, self._commands, self._reports, clock, wall_clock)
         self._thread: threading.Thread | None = None
         self._types: dict[str, int] = {}
-        self._told: dict[str, int | None] = {}
+        self._sent_addresses: dict[str, int | None] = {}
         self._unread: list[Report] = []
-        self.refused: dict[str, str] = {}  # by uuid, why a device's events can't be had in this session
+        self.refused: dict[str, str] = {}  # by uuid, why a device's events are unavailable in this session
 
     def watch(self, devices: Mapping[str, Handle]) -> None:
         """Listen to these devices. Cheap while they are the same.
@@ -61,9 +61,9 @@ class EventWatch:
             types = self._supported(uuid, handle)
             if types:
                 watched[uuid] = Watched(handle, address_of(handle), types)
-        told = {uuid: device.address for uuid, device in watched.items()}
-        if told != self._told:
-            self._told = told
+        addresses = {uuid: device.address for uuid, device in watched.items()}
+        if addresses != self._sent_addresses:
+            self._sent_addresses = addresses
             self._commands.put(watched)
             self._start()
 
@@ -103,7 +103,7 @@ class EventWatch:
                 self.refused[uuid] = str(error)
             self._unread.append(fault_of(error, uuid))
         except DeviceLostError:
-            return 0  # its readings tell
+            return 0  # its readings show it
         else:
             if types & XID_EVENT:
                 self._types[uuid] = types

@@ -1,8 +1,8 @@
 """Links between accelerators, and between a GPU and its CPU: NVLink, C2C, and the fabric that NVLink makes.
 
-There is none of it while the device is cut by MIG. Bytes are without protocol overhead. Sums of bytes and errors are
-the driver's own. Where links are asked one by one, those that do not tell are left out; one that can't tell just now
-fails them all.
+There is none of it while the device is in MIG mode. Bytes are without protocol overhead. Sums of bytes and errors are
+the driver's own. Where links are read one by one, those that do not report are left out; one that is unavailable fails
+them all.
 """
 
 from collections.abc import Iterator, Sequence

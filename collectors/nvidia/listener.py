@@ -48,7 +48,7 @@ class Event(NamedTuple):
 
     Attributes:
         uuid: The device.
-        source: Who told: `xid` or `driver`.
+        source: What reported it: `xid` or `driver`.
         code: The XID, or the name of the driver's event.
         at: Unix time at which it was heard of.
     """
@@ -98,8 +98,8 @@ class Listener:
 
     Args:
         nvml: The open library.
-        commands: What it is told.
-        reports: What it tells.
+        commands: The devices to listen to, or None to end.
+        reports: What it reports to the collector's thread.
         clock: Monotonic seconds.
         wall_clock: Unix time.
     """
@@ -127,22 +127,22 @@ class Listener:
         """Listen until the end is commanded."""
         try:
             while True:
-                self._turn()
+                self._listen()
         except _EndedError:
             self._reports.put(Ended(self._set))
 
-    def _turn(self) -> None:
+    def _listen(self) -> None:
         """Listen with one event set, until there are other devices or it fails."""
         try:
             complete = self._open()
-            again_at = math.inf if complete else self._clock() + self._longer_pause()
-            while self._goes_on(again_at):
+            again_at = math.inf if complete else self._clock() + self._next_pause()
+            while self._may_continue(again_at):
                 if self._uuid_at:
                     self._wait()
                     if complete:
                         self._pause_seconds = _FIRST_PAUSE_SECONDS
                 else:
-                    self._rest(None if complete else max(0.0, again_at - self._clock()))
+                    self._wait_for_command(None if complete else max(0.0, again_at - self._clock()))
         except CollectorError as error:
             self._fail(fault_of(error, _WHERE))
         except _EndedError:
@@ -150,22 +150,22 @@ class Listener:
         except Exception as error:  # noqa: BLE001 - a bug here must cost the events, not the thread in silence
             self._fail(Fault(Reason.BROKEN, _WHERE, f"{type(error).__name__}: {error}"))
 
-    def _goes_on(self, again_at: float) -> bool:
-        self._obey_all()
+    def _may_continue(self, again_at: float) -> bool:
+        self._apply_commands()
         return not self._changed and self._clock() < again_at
 
     def _fail(self, fault: Fault) -> None:
         self._reports.put(fault)
-        self._rest(self._longer_pause())
+        self._wait_for_command(self._next_pause())
 
-    def _longer_pause(self) -> float:
+    def _next_pause(self) -> float:
         pause = self._pause_seconds
         self._pause_seconds = min(pause * 2, _LONGEST_PAUSE_SECONDS)
         return pause
 
     def _open(self) -> bool:
         """Make an event set for all devices. Returns whether all are in it that ever can be."""
-        self._obey_all()
+        self._apply_commands()
         self._close()
         self._changed = False
         if not self._devices:
@@ -193,12 +193,12 @@ class Listener:
         self._call("nvmlDeviceRegisterEvents", watched.handle, watched.types, self._set, read=_ignore)
 
     def _close(self) -> None:
-        """Free the event set, what it still holds being told first."""
+        """Free the event set after reporting the events it still holds."""
         if self._set is None:
             return
-        with suppress(CollectorError):  # that nothing is left, or nothing can be had
+        with suppress(CollectorError):  # nothing is left, or nothing can be read
             for _ in range(_MOST_LEFT_OVER):
-                self._tell(self._call("nvmlEventSetWait_v2", self._set, 0, read=_parts))
+                self._report_event(self._call("nvmlEventSetWait_v2", self._set, 0, read=_event_fields))
         with suppress(CollectorError):
             self._call("nvmlEventSetFree", self._set, read=_ignore)
         self._set = None
@@ -206,12 +206,12 @@ class Listener:
 
     def _wait(self) -> None:
         try:
-            event = self._call("nvmlEventSetWait_v2", self._set, _WAIT_MILLISECONDS, read=_parts)
+            event = self._call("nvmlEventSetWait_v2", self._set, _WAIT_MILLISECONDS, read=_event_fields)
         except TimedOutError:
             return
-        self._tell(event)
+        self._report_event(event)
 
-    def _tell(self, event: tuple[int | None, int, int]) -> None:
+    def _report_event(self, event: tuple[int | None, int, int]) -> None:
         address, kind, data = event
         uuid = self._uuid_at.get(address)
         if self._reports.qsize() >= _MOST_UNREAD:
@@ -224,25 +224,25 @@ class Listener:
             self._reports.put(Event(uuid, DRIVER_SOURCE, GPU_UNAVAILABLE, self._wall_clock()))
 
     def _call(self, name: str, *arguments: object, read: Callable[[Any], _T]) -> _T:
-        self._obey_all()
+        self._apply_commands()
         return self._nvml.call(name, *arguments, read=read)
 
-    def _obey_all(self) -> None:
+    def _apply_commands(self) -> None:
         try:
             while True:
-                self._obey(self._commands.get_nowait())
+                self._apply(self._commands.get_nowait())
         except Empty:
             return
 
-    def _rest(self, seconds: float | None) -> None:
+    def _wait_for_command(self, seconds: float | None) -> None:
         """Wait for a command, at most so long."""
         try:
-            self._obey(self._commands.get(timeout=seconds))
+            self._apply(self._commands.get(timeout=seconds))
         except Empty:
             return
 
-    def _obey(self, command: Command) -> None:
-        """Take over new devices. One that is gone is left in the event set, for its last events may be in it."""
+    def _apply(self, command: Command) -> None:
+        """Apply new devices. One that is gone is left in the event set, for its last events may be in it."""
         if command is None:
             raise _EndedError
         for uuid, watched in command.items():
@@ -256,7 +256,7 @@ def address_of(handle: Any) -> int | None:  # noqa: ANN401 - a ctypes pointer of
     return ctypes.cast(handle, ctypes.c_void_p).value
 
 
-def _parts(data: Any) -> tuple[int | None, int, int]:  # noqa: ANN401 - nvmlEventData_t of the binding
+def _event_fields(data: Any) -> tuple[int | None, int, int]:  # noqa: ANN401 - nvmlEventData_t of the binding
     return address_of(data.device), int(data.eventType), int(data.eventData)
 
 

@@ -198,7 +198,7 @@ class Nvml:
         return self.call("nvmlDeviceGetMigMode", handle, read=lambda modes: _is_enabled(modes[0]))
 
     def max_mig_devices(self, handle: Handle) -> int:
-        """How many MIG devices the device can be cut into at most: nvmlDeviceGetMaxMigDeviceCount."""
+        """How many MIG devices the device can have at most: nvmlDeviceGetMaxMigDeviceCount."""
         return self.call("nvmlDeviceGetMaxMigDeviceCount", handle, read=int)
 
     def mig_device(self, handle: Handle, index: int) -> Handle | None:

@@ -50,8 +50,8 @@ class Session:
         """Whether the library is initialised now."""
         return self._nvml is not None
 
-    def works(self) -> None:
-        """The session has answered: the next failure starts with the shortest pause again."""
+    def reset_backoff(self) -> None:
+        """Start with the shortest pause again at the next failure: the session has answered."""
         self._pause_seconds = _FIRST_PAUSE_SECONDS
 
     def fail(self, error: CollectorError) -> UnavailableError:
@@ -79,10 +79,10 @@ class Session:
         try:
             return self._open_library()
         except CollectorError as error:
-            explained = self._explained(error)
+            explained = self._explain(error)
         raise self.fail(explained)
 
-    def _explained(self, error: CollectorError) -> CollectorError:
+    def _explain(self, error: CollectorError) -> CollectorError:
         """What a failure to open means on this machine.
 
         Raises:

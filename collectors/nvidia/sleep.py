@@ -23,7 +23,7 @@ _FALLING_ASLEEP_SECONDS = 60.0
 _WORK = (catalog.UTILIZATION, catalog.PROCESSES)
 
 
-def asleep(node: Node, addresses: Iterable[str]) -> dict[str, bool]:
+def sleep_states(node: Node, addresses: Iterable[str]) -> dict[str, bool]:
     """Whether the kernel has suspended each device, or is about to. Wakes none.
 
     Args:
@@ -45,8 +45,8 @@ def can_sleep(node: Node, address: str) -> bool:
     """
     if node.sysfs.text(*_DEVICES, address, "power", "control") != _AUTOMATIC:
         return False
-    told = node.procfs.text("driver", "nvidia", "gpus", address, "power") or ""
-    fields = (line.partition(":") for line in told.splitlines())
+    text = node.procfs.text("driver", "nvidia", "gpus", address, "power") or ""
+    fields = (line.partition(":") for line in text.splitlines())
     return any(name == _RUNTIME_D3 and value.strip().startswith(_ENABLED) for name, _, value in fields)
 
 
@@ -54,36 +54,36 @@ class SleepPolicy:
     """Decides when the library may be open. Does no I/O.
 
     Args:
-        can_sleep: Whether the device at an address would fall asleep if nobody had it open.
+        can_sleep: Whether the device at an address would fall asleep if no process had it open.
         clock: Monotonic seconds.
 
     Attributes:
-        asleep: Addresses of the devices that were asleep at the last look: an open library is not to ask them.
+        asleep: Addresses of the devices that were asleep at the last look: an open library must not read them.
     """
 
     def __init__(self, can_sleep: Callable[[str], bool], clock: Callable[[], float]) -> None:
         self._can_sleep = can_sleep
         self._clock = clock
         self._quiet_since: dict[Metric, float] = {}
-        self._let_go_at: float | None = None
-        self._in_vain = False
+        self._released_at: float | None = None
+        self._stayed_awake = False
         self.asleep: frozenset[str] = frozenset()
 
-    def saw(self, samples: Collection[Sample]) -> None:
-        """Take note of what an open library told: whether any process or load is on any device."""
+    def record_work(self, samples: Collection[Sample]) -> None:
+        """Record from the samples of an open library whether any process or load is on any device."""
         for metric in _WORK:
             values = [sample.value for sample in samples if sample.metric is metric]
             if any(values):
                 self._quiet_since.pop(metric, None)
-                self._in_vain = False
+                self._stayed_awake = False
             elif values:
                 self._quiet_since.setdefault(metric, self._clock())
 
-    def may_be_open(self, seen: Mapping[str, bool], *, is_open: bool) -> bool:
+    def may_be_open(self, states: Mapping[str, bool], *, is_open: bool) -> bool:
         """Whether the library may be open now.
 
         Args:
-            seen: Whether each device is asleep, by address.
+            states: Whether each device is asleep, by address.
             is_open: Whether it is.
 
         Returns:
@@ -91,45 +91,45 @@ class SleepPolicy:
             from then on until one is awake that was asleep: somebody has work for it. If they don't fall asleep,
             something else keeps them awake; then they are read again, and not let go before they have had work.
         """
-        self.asleep = frozenset(address for address, sleeps in seen.items() if sleeps)
+        self.asleep = frozenset(address for address, sleeps in states.items() if sleeps)
         if self.asleep:
-            self._in_vain = False
-        if seen and len(self.asleep) == len(seen):
-            self._let_go_at = None
+            self._stayed_awake = False
+        if states and len(self.asleep) == len(states):
+            self._released_at = None
             self._quiet_since.clear()
             return False
         if is_open:
-            return not self._lets_go(seen.keys())
-        if self._let_go_at is None:
+            return not self._release(states.keys())
+        if self._released_at is None:
             return True
-        if self._clock() - self._let_go_at < _FALLING_ASLEEP_SECONDS:
+        if self._clock() - self._released_at < _FALLING_ASLEEP_SECONDS:
             return False
-        self._let_go_at = None
-        self._in_vain = True
+        self._released_at = None
+        self._stayed_awake = True
         return True
 
-    def _lets_go(self, addresses: Collection[str]) -> bool:
+    def _release(self, addresses: Collection[str]) -> bool:
         now = self._clock()
         quiet = len(self._quiet_since) == len(_WORK) and now - max(self._quiet_since.values()) >= _QUIET_SECONDS
-        if self._in_vain or not quiet or not addresses or not all(map(self._can_sleep, addresses)):
+        if self._stayed_awake or not quiet or not addresses or not all(map(self._can_sleep, addresses)):
             return False
-        self._let_go_at = now
+        self._released_at = now
         self._quiet_since.clear()
         return True
 
 
-def resting(
-    entries: Collection[DeviceEntry], told: Callable[[str], Iterable[Sample]], due: frozenset[Cadence]
+def closed_reading(
+    entries: Collection[DeviceEntry], events: Callable[[str], Iterable[Sample]], due: frozenset[Cadence]
 ) -> Reading:
     """A reading while the library is closed: who the devices are and what happened to them, not how they are.
 
     Args:
         entries: The devices.
-        told: What is known of the past of the device with a uuid.
+        events: Returns the events of the device with a uuid.
         due: The cadences to read.
     """
     samples = [Sample(catalog.INFO, entry.device.uuid, 1, labels=entry.identity.info) for entry in entries]
-    samples += (sample for entry in entries for sample in told(entry.device.uuid))
+    samples += (sample for entry in entries for sample in events(entry.device.uuid))
     return Reading(
         devices=tuple(entry.device for entry in entries),
         samples=tuple(sample for sample in samples if sample.metric.cadence in due),

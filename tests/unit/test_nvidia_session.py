@@ -123,7 +123,7 @@ def test_a_session_that_opens_and_fails_at_once_does_not_start_the_pauses_again(
             bench.session.library()
         bench.now += 0.5
     bench.session.library()
-    bench.session.works()
+    bench.session.reset_backoff()
     bench.session.fail(gone)
     bench.now += 1
     bench.session.library()

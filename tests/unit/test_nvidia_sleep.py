@@ -10,7 +10,7 @@ from collectors.contract import Node, Sample
 from collectors.metric import Cadence
 from collectors.nvidia import identity
 from collectors.nvidia.devices import DeviceEntry
-from collectors.nvidia.sleep import SleepPolicy, asleep, can_sleep, resting
+from collectors.nvidia.sleep import SleepPolicy, can_sleep, closed_reading, sleep_states
 from collectors.pci import functions_of
 from collectors.sysfs import Root
 from tests.doubles.collectors import EVERY, FAST, Clock
@@ -47,7 +47,7 @@ class Bench:
         self.clock.now = at
         self.is_open = self.policy.may_be_open(seen, is_open=self.is_open)
         if self.is_open:
-            self.policy.saw(told() if samples is None else samples)
+            self.policy.record_work(told() if samples is None else samples)
         return self.is_open
 
     def times_open(self, begin: int, end: int, seen: Mapping[str, bool]) -> list[int]:
@@ -83,8 +83,8 @@ def test_an_idle_device_is_let_go_after_thirty_seconds_and_read_when_it_is_woken
 @pytest.mark.parametrize("work", [told(utilization=0.01), told(processes=1)], ids=["load", "process"])
 def test_work_begins_the_thirty_seconds_anew(bench: Bench, work: list[Sample]) -> None:
     assert bench.times_open(0, 30, AWAKE) == [0, 10, 20]
-    bench.policy.saw(work)
-    bench.policy.saw(told())
+    bench.policy.record_work(work)
+    bench.policy.record_work(told())
     assert bench.times_open(30, 70, AWAKE) == [30, 40]
 
 
@@ -126,7 +126,7 @@ def test_one_that_does_not_fall_asleep_within_a_minute_is_read_again_and_then_ke
 
 def test_it_is_let_go_again_after_it_had_work(bench: Bench) -> None:
     bench.times_open(0, 200, AWAKE)
-    bench.policy.saw(told(utilization=0.9))
+    bench.policy.record_work(told(utilization=0.9))
     assert bench.times_open(200, 240, AWAKE) == [200, 210, 220]
 
 
@@ -182,7 +182,7 @@ def machine(tmp_path: Path) -> Machine:
 )
 def test_what_the_kernel_says_of_it(machine: Machine, status: str, sleeps: bool) -> None:  # noqa: FBT001 - a table
     machine.power(runtime_status=status)
-    assert asleep(machine.node, [A, B]) == {A: sleeps, B: False}
+    assert sleep_states(machine.node, [A, B]) == {A: sleeps, B: False}
 
 
 @pytest.mark.parametrize(
@@ -219,10 +219,10 @@ def test_a_resting_device_has_its_identity_and_its_past_and_no_state(machine: Ma
     uuid = entry.device.uuid
     past = Sample(catalog.ERRORS, uuid, 3, labels=("xid", "79", "hardware"))
 
-    reading = resting([entry], {uuid: [past]}.__getitem__, EVERY)
+    reading = closed_reading([entry], {uuid: [past]}.__getitem__, EVERY)
     assert [(device.device, device.lost) for device in reading.devices] == [(A, False)]
     assert [sample.metric for sample in reading.samples] == [catalog.INFO, catalog.ERRORS]
     assert (reading.faults, reading.partitions) == ((), ())
 
-    assert resting([entry], {uuid: [past]}.__getitem__, FAST).samples == (past,)
+    assert closed_reading([entry], {uuid: [past]}.__getitem__, FAST).samples == (past,)
     assert Cadence.FAST is catalog.ERRORS.cadence
