@@ -23,8 +23,8 @@ from exporter.configuration.settings import Settings, load_settings
 from exporter.daemon import Daemon, Release, VersionMismatchError
 from exporter.exposition import ROWS
 from exporter.inputs import Hardware
-from exporter.listen import ListenError
 from exporter.selfmetrics import exporter_version
+from exporter.web.listen import ListenError
 
 EXIT_OK = 0
 EXIT_FAILED = 1

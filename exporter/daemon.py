@@ -13,17 +13,18 @@ import psutil
 
 from collectors.contract import Reason
 from collectors.sysfs import Root
-from exporter import exposition, logs, pages
+from exporter import exposition, logs
 from exporter.assembler import Assembler, AssemblerThread, Clocks, Event, Latest
 from exporter.collector_state import Limits
 from exporter.configuration.reload import Reload
 from exporter.configuration.settings import PollSettings, Settings
 from exporter.durations import spell_duration
-from exporter.http import Server
 from exporter.inputs import Hardware, Inputs, intervals
 from exporter.process_metrics import ProcessRows, no_rows
 from exporter.selfmetrics import SelfMetrics, exporter_version, process_samples
 from exporter.snapshot import CollectorHealth
+from exporter.web import handlers
+from exporter.web.server import Server
 
 _log = logging.getLogger(__name__)
 
@@ -121,10 +122,10 @@ class Daemon:
         server = Server(
             self._settings.web.listen_address,
             {
-                path: pages.metrics(self.latest, self._own),
-                "/": pages.entry(self.latest, path, self._node, self._clocks),
-                pages.HEALTHY_PATH: pages.healthy(self.latest, time.monotonic),
-                pages.READY_PATH: pages.ready(self.latest),
+                path: handlers.metrics(self.latest, self._own),
+                "/": handlers.entry(self.latest, path, self._node, self._clocks),
+                handlers.HEALTHY_PATH: handlers.healthy(self.latest, time.monotonic),
+                handlers.READY_PATH: handlers.ready(self.latest),
             },
         )
         try:

@@ -15,7 +15,7 @@ from collectors.identity import machine_identity
 from collectors.metric import Subject
 from collectors.sysfs import Root
 from collectors.vendors import VENDORS
-from exporter import families, listen
+from exporter import families
 from exporter.check.facts import (
     AddressFacts,
     AddressState,
@@ -26,7 +26,8 @@ from exporter.check.facts import (
     VariableFacts,
 )
 from exporter.configuration.settings import Settings, WebSettings
-from exporter.listen import ListenError
+from exporter.web import listen
+from exporter.web.listen import ListenError
 
 _CAPABILITIES = (
     *("CHOWN", "DAC_OVERRIDE", "DAC_READ_SEARCH", "FOWNER", "FSETID", "KILL", "SETGID", "SETUID", "SETPCAP"),

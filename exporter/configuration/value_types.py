@@ -10,8 +10,8 @@ from typing import Generic, TypeVar
 
 from collectors.wording import did_you_mean
 from exporter.durations import parse_duration, spell_duration
-from exporter.listen import ListenError
-from exporter.listen import parse as parse_listen_address
+from exporter.web.listen import ListenError
+from exporter.web.listen import parse as parse_listen_address
 
 T_co = TypeVar("T_co", covariant=True)
 E = TypeVar("E", bound=StrEnum)

@@ -11,7 +11,7 @@ import kubernetes_validate  # type: ignore[import-untyped]  # it is typed and do
 import pytest
 
 from exporter.configuration.options import KUBELET_SOCKET, LISTEN_ADDRESS, NODE, TELEMETRY_PATH
-from exporter.pages import HEALTHY_PATH, READY_PATH
+from exporter.web.handlers import HEALTHY_PATH, READY_PATH
 from tests.doubles.kustomize import Manifest, build, read
 
 ROOT = Path(__file__).parents[2]

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from http.client import HTTPConnection
 
-from exporter.http import Server
+from exporter.web.server import Server
 
 BOUND_SECONDS = 30.0  # generous: reached only when something is broken
 

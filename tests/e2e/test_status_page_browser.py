@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from exporter import pages
 from exporter.assembler import Clocks, Latest
-from exporter.http import Server
+from exporter.web import handlers
+from exporter.web.server import Server
 from tests.doubles.browser import Browser, Tab, chromium
 from tests.doubles.status_snapshot import LONG, NOW, QUOTES, SCRIPT, rich
 
@@ -54,9 +54,9 @@ def latest() -> Latest:
 
 @pytest.fixture
 def url(latest: Latest) -> Iterator[str]:
-    entry = pages.entry(latest, "/metrics", "gpu-node-17", Clocks(lambda: 100.4, lambda: NOW))
+    entry = handlers.entry(latest, "/metrics", "gpu-node-17", Clocks(lambda: 100.4, lambda: NOW))
     with closing(
-        Server("127.0.0.1:0", {"/": entry, pages.HEALTHY_PATH: pages.healthy(latest, lambda: 100.4)})
+        Server("127.0.0.1:0", {"/": entry, handlers.HEALTHY_PATH: handlers.healthy(latest, lambda: 100.4)})
     ) as server:
         server.start()
         yield f"http://{server.address}/"

@@ -50,6 +50,7 @@ def test_the_wheel_holds_both_packages_and_nothing_else(wheel: Path) -> None:
     (metadata,) = (top for top in tops if top.endswith(".dist-info"))
     assert tops == {"exporter", "collectors", metadata}
     assert {"exporter/py.typed", "collectors/py.typed", "exporter/cli.py", "collectors/catalog/load.py"} <= names
+    assert "exporter/web/status_page.css" in names
     assert f"{metadata}/licenses/LICENSE" in names
     assert not [name for name in names if "test" in name.lower() or name.endswith((".pyc", ".c"))]
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 import pytest
 
-from exporter.http import Limits, Response, Server
+from exporter.web.server import Limits, Response, Server
 from tests.doubles.exporter_process import wait_until
 from tests.doubles.http_client import BOUND_SECONDS, connect, many, read_to_end, request
 

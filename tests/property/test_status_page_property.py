@@ -4,8 +4,8 @@ from hypothesis import strategies as st
 from collectors import catalog
 from collectors.contract import Device, Partition
 from exporter.snapshot import Allocation, AttributionHealth, Container, Snapshot, SubjectKey
-from exporter.status_page import About, render
-from exporter.status_view import view
+from exporter.web.status_page import About, render
+from exporter.web.status_view import view
 from tests.doubles.page_text import PageText
 from tests.doubles.status_snapshot import NOW, collector, sample
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from exporter.http import Response, Server
-from exporter.listen import Address, ListenError, listen, open_socket, parse
+from exporter.web.listen import Address, ListenError, listen, open_socket, parse
+from exporter.web.server import Response, Server
 from tests.doubles.http_client import request
 
 NO_IPV6 = "IPv6 is off on this machine"

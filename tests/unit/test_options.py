@@ -3,13 +3,13 @@ from pathlib import Path
 
 import pytest
 
-from exporter import pages
 from exporter.configuration import options
 from exporter.configuration.errors import ConfigError
 from exporter.configuration.flags import command_line_parser, parse_command_line
 from exporter.configuration.options import ACTIONS, NOT_LONGER, OPTIONS, SECTIONS, Action, Option
 from exporter.configuration.settings import load_settings
 from exporter.configuration.value_types import FIXED_PATHS, RefusedError, duration
+from exporter.web import handlers
 from tools.gen_configuration import example, main, render
 
 KEYS = [option.key for option in OPTIONS]
@@ -95,7 +95,7 @@ def test_every_action_has_a_flag(action: Action) -> None:
 
 
 def test_the_fixed_paths_are_those_that_the_server_has() -> None:
-    assert FIXED_PATHS == ("/", pages.HEALTHY_PATH, pages.READY_PATH)
+    assert FIXED_PATHS == ("/", handlers.HEALTHY_PATH, handlers.READY_PATH)
 
 
 def test_relations_are_between_options_of_one_section() -> None:

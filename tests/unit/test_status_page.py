@@ -10,11 +10,11 @@ import pytest
 from collectors import catalog
 from collectors.contract import Reason
 from collectors.metric import Metric
-from exporter import pages
 from exporter.assembler import Clocks, Latest
 from exporter.snapshot import AttributionHealth, Snapshot
-from exporter.status_page import About, render
-from exporter.status_view import view
+from exporter.web import handlers
+from exporter.web.status_page import About, render
+from exporter.web.status_view import view
 from tests.doubles.collectors import Clock, gpu, part, status, utilization
 from tests.doubles.page_text import PageText
 from tests.doubles.status_snapshot import LOST, NOW, QUOTES, SCRIPT, SHARED, WHOLE, collector, edge, rich, sample
@@ -247,7 +247,7 @@ def test_names_that_are_no_unicode_do_not_break_the_page() -> None:
     device = replace(gpu("g"), model="bad \udcff name")
     latest = Latest(Snapshot({"g": device}))
 
-    assert b"bad ? name" in pages.entry(latest, "/metrics", "node-1", CLOCKS)({}).body
+    assert b"bad ? name" in handlers.entry(latest, "/metrics", "node-1", CLOCKS)({}).body
 
 
 def test_the_page_is_accessible() -> None:
@@ -283,14 +283,14 @@ def test_the_documents_that_the_page_names_exist() -> None:
 
 
 def test_the_page_renews_itself_and_is_not_kept() -> None:
-    answer = pages.entry(Latest(rich()), "/metrics", "node-1", CLOCKS)({})
+    answer = handlers.entry(Latest(rich()), "/metrics", "node-1", CLOCKS)({})
 
     assert ("meta", {"http-equiv": "refresh", "content": "5"}) in PageText(answer.body.decode()).elements
     assert ("Cache-Control", "no-store") in answer.headers
 
 
 def test_the_policy_allows_nothing_but_the_pages_own_style() -> None:
-    answer = pages.entry(Latest(rich()), "/metrics", "node-1", CLOCKS)({})
+    answer = handlers.entry(Latest(rich()), "/metrics", "node-1", CLOCKS)({})
 
     (style,) = re.findall("<style>(.*?)</style>", answer.body.decode(), re.DOTALL)
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
@@ -311,7 +311,7 @@ def test_the_policy_allows_nothing_but_the_pages_own_style() -> None:
 def test_the_entry_page_follows_the_snapshot_and_the_clocks() -> None:
     latest = Latest(rich(), made_at=100)
     monotonic, wall = Clock(103), Clock(NOW)
-    entry = pages.entry(latest, "/m", "node-7", Clocks(monotonic, wall))
+    entry = handlers.entry(latest, "/m", "node-7", Clocks(monotonic, wall))
 
     first = entry({}).body.decode()
     assert "<li>snapshot made 3s ago</li>" in first

@@ -1,6 +1,6 @@
 import pytest
 
-from exporter import status_text
+from exporter.web import status_text
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ import pytest
 from collectors import catalog
 from collectors.contract import Partition, Reason
 from exporter.snapshot import AttributionHealth, CollectorHealth, Container, Snapshot
-from exporter.status_view import (
+from exporter.web.status_view import (
     SHOWN_HOLDERS,
     CollectorState,
     DeviceView,

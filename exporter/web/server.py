@@ -13,8 +13,8 @@ from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler
 from urllib.parse import urlsplit
 
-from exporter.connections import Connection, Connections, Phase, RequestTooLargeError
-from exporter.listen import listen
+from exporter.web.connections import Connection, Connections, Phase, RequestTooLargeError
+from exporter.web.listen import listen
 
 _log = logging.getLogger(__name__)
 

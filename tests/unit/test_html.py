@@ -1,4 +1,4 @@
-from exporter.markup import Html, element, group, void
+from exporter.web.html import Html, element, group, void
 
 
 def test_text_is_escaped_and_markup_is_not() -> None:

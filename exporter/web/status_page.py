@@ -6,12 +6,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import resources
 
-from exporter import status_text
-from exporter.http import Page, Response
-from exporter.markup import Html, Node, element, group, void
 from exporter.snapshot import Container
-from exporter.status_table import bar, body, lines, row, table, tag
-from exporter.status_view import (
+from exporter.web import status_text
+from exporter.web.html import Html, Node, element, group, void
+from exporter.web.server import Page, Response
+from exporter.web.status_table import bar, body, lines, row, table, tag
+from exporter.web.status_view import (
     CollectorState,
     CollectorView,
     DeviceView,
@@ -63,7 +63,7 @@ def page(about: About, look: Callable[[], StatusView]) -> Page:
         about: What does not change.
         look: What is known now; called once for each request, by the client's thread.
     """
-    style = resources.files("exporter").joinpath("status_page.css").read_text("utf-8")
+    style = resources.files("exporter.web").joinpath("status_page.css").read_text("utf-8")
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
     headers = (
         ("Content-Security-Policy", f"{_POLICY}; style-src 'sha256-{digest}'"),

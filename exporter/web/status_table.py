@@ -1,6 +1,6 @@
 """Tables of the status page. On a narrow screen the style sheet turns each row into a card."""
 
-from exporter.markup import Html, Node, element, group
+from exporter.web.html import Html, Node, element, group
 
 
 def table(title_id: str, columns: tuple[str, ...], *bodies: Html) -> Html:

@@ -2,12 +2,13 @@
 
 from collections.abc import Callable, Mapping
 
-from exporter import exposition, status_page, status_view
+from exporter import exposition
 from exporter.assembler import Clocks, Latest
-from exporter.http import Page, Response
 from exporter.selfmetrics import SelfMetrics, exporter_version
-from exporter.status_page import About
-from exporter.status_view import StatusView
+from exporter.web import status_page, status_view
+from exporter.web.server import Page, Response
+from exporter.web.status_page import About
+from exporter.web.status_view import StatusView
 
 HEALTHY_PATH = "/-/healthy"
 READY_PATH = "/-/ready"

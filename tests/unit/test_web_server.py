@@ -7,7 +7,7 @@ from http.client import HTTPConnection
 
 import pytest
 
-from exporter.http import Limits, Response, Server
+from exporter.web.server import Limits, Response, Server
 from tests.doubles.http_client import BOUND_SECONDS, connect, read_to_end, request
 
 
@@ -115,7 +115,7 @@ def test_an_http_1_0_client_gets_its_answer_and_the_end(server: Server) -> None:
 
 
 def test_requests_are_logged_at_debug_and_not_above(server: Server, caplog: pytest.LogCaptureFixture) -> None:
-    with caplog.at_level(logging.DEBUG, "exporter.http"):
+    with caplog.at_level(logging.DEBUG, "exporter.web.server"):
         request(server, "/metrics")
         server.close()
 

@@ -6,11 +6,11 @@ from dataclasses import replace
 import pytest
 
 from collectors.contract import Reason
-from exporter import pages
 from exporter.assembler import Clocks, Latest
-from exporter.http import Response, Server
 from exporter.selfmetrics import SelfMetrics, exporter_version
 from exporter.snapshot import CollectorHealth, Snapshot
+from exporter.web import handlers
+from exporter.web.server import Response, Server
 from tests.doubles.collectors import Clock, gpu, part, power
 from tests.doubles.http_client import request
 
@@ -32,7 +32,7 @@ def own() -> SelfMetrics:
 
 
 def metrics(latest: Latest, own: SelfMetrics, headers: Mapping[str, str]) -> Response:
-    return pages.metrics(latest, own)(headers)
+    return handlers.metrics(latest, own)(headers)
 
 
 def test_metrics_are_text_unless_asked_otherwise(latest: Latest, own: SelfMetrics) -> None:
@@ -59,7 +59,7 @@ def test_metrics_are_compressed_for_who_takes_it(latest: Latest, own: SelfMetric
 
 
 def test_each_scrape_serves_the_newest_snapshot_and_is_counted(latest: Latest, own: SelfMetrics) -> None:
-    page = pages.metrics(latest, own)
+    page = handlers.metrics(latest, own)
 
     assert b"\naccelerator_exporter_scrapes_total 1.0\n" in page({}).body
     latest.snapshot = replace(READY, samples=())
@@ -75,7 +75,7 @@ def test_metrics_are_served_before_anything_is_known_and_while_a_collector_is_do
 
 
 def test_the_entry_page_says_what_is_here_and_where(latest: Latest) -> None:
-    answer = pages.entry(latest, "/metrics", "node-1", CLOCKS)({})
+    answer = handlers.entry(latest, "/metrics", "node-1", CLOCKS)({})
 
     text = answer.body.decode()
     assert (answer.status, answer.content_type) == (200, "text/html; charset=utf-8")
@@ -85,7 +85,7 @@ def test_the_entry_page_says_what_is_here_and_where(latest: Latest) -> None:
 
 
 def test_the_entry_page_escapes_the_path(latest: Latest) -> None:
-    body = pages.entry(latest, '/"><script>', "node-1", CLOCKS)({}).body
+    body = handlers.entry(latest, '/"><script>', "node-1", CLOCKS)({}).body
 
     assert b"<script>" not in body
     assert b'href="/&quot;&gt;&lt;script&gt;"' in body
@@ -93,7 +93,7 @@ def test_the_entry_page_escapes_the_path(latest: Latest) -> None:
 
 @pytest.mark.parametrize(("age", "status"), [(0.0, 200), (30.0, 200), (30.5, 503), (3600.0, 503)])
 def test_liveness_is_that_snapshots_are_made(latest: Latest, age: float, status: int) -> None:
-    answer = pages.healthy(latest, Clock(latest.made_at + age))({})
+    answer = handlers.healthy(latest, Clock(latest.made_at + age))({})
 
     assert answer.status == status
     assert answer.body == (b"healthy\n" if status == 200 else f"no snapshot for {age:.0f} s\n".encode())
@@ -101,7 +101,7 @@ def test_liveness_is_that_snapshots_are_made(latest: Latest, age: float, status:
 
 def test_liveness_recovers(latest: Latest) -> None:
     clock = Clock(latest.made_at + 60)
-    page = pages.healthy(latest, clock)
+    page = handlers.healthy(latest, clock)
 
     assert page({}).status == 503
     latest.made_at = clock.now
@@ -109,7 +109,7 @@ def test_liveness_recovers(latest: Latest) -> None:
 
 
 def test_readiness_waits_for_the_first_readings(latest: Latest) -> None:
-    page = pages.ready(latest)
+    page = handlers.ready(latest)
 
     assert page({}) == Response(200, "text/plain; charset=utf-8", b"ready\n")
     latest.snapshot = Snapshot()
@@ -117,7 +117,7 @@ def test_readiness_waits_for_the_first_readings(latest: Latest) -> None:
 
 
 def test_the_pages_are_served_over_http(latest: Latest, own: SelfMetrics) -> None:
-    routes = {"/metrics": pages.metrics(latest, own), "/": pages.entry(latest, "/metrics", "node-1", CLOCKS)}
+    routes = {"/metrics": handlers.metrics(latest, own), "/": handlers.entry(latest, "/metrics", "node-1", CLOCKS)}
     with closing(Server("127.0.0.1:0", routes)) as server:
         server.start()
         plain = request(server, "/metrics")

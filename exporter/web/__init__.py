@@ -1,0 +1,1 @@
+"""Serves metrics, the status page, liveness and readiness over HTTP."""
