@@ -6,11 +6,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import resources
 
+from exporter.durations import spell_duration
 from exporter.snapshot import Container
-from exporter.web import status_text
-from exporter.web.html import Html, Node, element, group, void
+from exporter.web.html import Html, Node, bar, body, element, group, lines, row, table, tag, void
 from exporter.web.server import Page, Response
-from exporter.web.status_table import bar, body, lines, row, table, tag
 from exporter.web.status_view import (
     CollectorState,
     CollectorView,
@@ -35,6 +34,11 @@ _SOURCE_COLUMNS = ("Source of allocations", "State", "Last answer")
 _STATE_TONES = {"ok": "good", "degraded": "warn", "predicted_failure": "warn", "failed": "bad"}
 _COLLECTOR_TONES = {CollectorState.UP: "good", CollectorState.LATE: "warn", CollectorState.DOWN: "bad"}
 _RELEASED = "The hardware is released: nothing is read until the exporter gets SIGUSR2."
+
+_KIB, _MIB, _GIB = 1 << 10, 1 << 20, 1 << 30
+_MINUTE, _HOUR = 60, 3600
+_LEAST_PERCENT = 0.01
+_LEADING, _TRAILING = 8, 6  # of a uuid: vendors put a prefix first, cards of one delivery differ last
 
 _UNKNOWN = element("span", "unknown", class_="soft")
 _NO_READING = element("span", "no reading", class_="soft")
@@ -103,11 +107,11 @@ def render(about: About, seen: StatusView, style: str) -> str:
 
 
 def _header(about: About, seen: StatusView) -> Html:
-    facts = [f"version {about.version}", f"snapshot made {status_text.ago(seen.snapshot_age_seconds)}"]
+    facts = [f"version {about.version}", f"snapshot made {ago(seen.snapshot_age_seconds)}"]
     if about.node:
         facts.insert(0, f"node {about.node}")
     if seen.readings_age_seconds is not None:
-        facts.append(f"readings {status_text.duration(seen.readings_age_seconds)} old")
+        facts.append(f"readings {duration(seen.readings_age_seconds)} old")
     return element(
         "header",
         element("h1", "accelerator-exporter"),
@@ -128,7 +132,7 @@ def _footer(about: About) -> Html:
 def _notices(seen: StatusView) -> list[Html]:
     notices: list[Html] = []
     if seen.snapshot_age_seconds > _STALE_SECONDS:
-        age = status_text.duration(seen.snapshot_age_seconds)
+        age = duration(seen.snapshot_age_seconds)
         notices.append(group(f"What you see is {age} old: the exporter no longer makes snapshots. Its log says why."))
     if any(collector.state is CollectorState.RELEASED for collector in seen.collectors):
         notices.append(group(_RELEASED))
@@ -137,7 +141,7 @@ def _notices(seen: StatusView) -> list[Html]:
         why = f"{silent} does not answer" if silent else "there is no answer yet"
         notices.append(group(f"Who holds the devices is unknown: {why}."))
     for resource, count in seen.unmatched:
-        ids = f"{status_text.counted(count, 'allocated id')} of {resource}"
+        ids = f"{counted(count, 'allocated id')} of {resource}"
         match = "matches" if count == 1 else "match"
         notices.append(group(f"{ids} {match} no known device: ", element("code", _command("check")), " tells which."))
     return [element("p", notice, class_="notice") for notice in notices]
@@ -154,15 +158,15 @@ def _devices(seen: StatusView) -> Html:
 
 
 def _summary(seen: StatusView) -> str:
-    facts = [status_text.counted(len(seen.devices), "device")]
+    facts = [counted(len(seen.devices), "device")]
     partitions = [part for device in seen.devices for part in device.partitions]
     if partitions:
-        facts.append(status_text.counted(len(partitions), "partition"))
+        facts.append(counted(len(partitions), "partition"))
     lost = sum(device.lost for device in seen.devices)
     if lost:
-        facts.append(f"{status_text.counted(lost, 'device')} lost")
+        facts.append(f"{counted(lost, 'device')} lost")
     if seen.allocations_known:
-        facts.append(f"{status_text.counted(sum(device.free for device in seen.devices), 'device')} free")
+        facts.append(f"{counted(sum(device.free for device in seen.devices), 'device')} free")
     return ", ".join(facts)
 
 
@@ -186,17 +190,17 @@ def _device(device: DeviceView) -> Html:
     name = lines(
         element("strong", device.model),
         element("span", device.address, class_="soft"),
-        element("span", status_text.short_uuid(device.uuid), class_="soft", title=device.uuid),
+        element("span", short_uuid(device.uuid), class_="soft", title=device.uuid),
     )
     state = _LOST if device.lost else _state(device.state)
     now = device.readings
-    power = _NO_READING if now.power_watts is None else status_text.watts(now.power_watts)
+    power = _NO_READING if now.power_watts is None else watts(now.power_watts)
     cells = (name, state, _load(now), _memory(now), power, _temperature(now), _device_holders(device))
     return row(_DEVICE_COLUMNS, cells, "lost" if device.lost else "")
 
 
 def _partition(part: PartitionView) -> Html:
-    name = lines(part.profile, element("span", status_text.short_uuid(part.uuid), class_="soft", title=part.uuid))
+    name = lines(part.profile, element("span", short_uuid(part.uuid), class_="soft", title=part.uuid))
     holders = _UNKNOWN if part.holders is None else _holders(part.holders)
     return row(_DEVICE_COLUMNS, (name, "", _load(part.readings), _memory(part.readings), "", "", holders), "part")
 
@@ -207,22 +211,22 @@ def _state(state: str | None) -> Html:
 
 def _load(now: Readings) -> Html:
     ratio = now.utilization_ratio
-    return _NO_READING if ratio is None else lines(status_text.percent(ratio), bar(ratio, "load"))
+    return _NO_READING if ratio is None else lines(percent(ratio), bar(ratio, "load"))
 
 
 def _memory(now: Readings) -> Html:
     used, limit = now.memory_usage_bytes, now.memory_limit_bytes
     if used is None:
-        return _NO_READING if limit is None else group(status_text.size(limit), " in all")
+        return _NO_READING if limit is None else group(size(limit), " in all")
     if not limit:
-        return group(status_text.size(used), " used")
-    return lines(f"{status_text.size(used)} of {status_text.size(limit)}", bar(used / limit, "memory in use"))
+        return group(size(used), " used")
+    return lines(f"{size(used)} of {size(limit)}", bar(used / limit, "memory in use"))
 
 
 def _temperature(now: Readings) -> Node:
     if now.temperature is None:
         return _NO_READING
-    value = status_text.celsius(now.temperature.celsius)
+    value = celsius(now.temperature.celsius)
     return value if now.temperature.sensor == "core" else f"{value} ({now.temperature.sensor})"
 
 
@@ -231,7 +235,7 @@ def _device_holders(device: DeviceView) -> Html:
         return _UNKNOWN
     if not device.partitions:
         return _holders(device.holders)
-    parts = f"{device.partitions_held} of {status_text.counted(len(device.partitions), 'partition')} held"
+    parts = f"{device.partitions_held} of {counted(len(device.partitions), 'partition')} held"
     return lines(_holders(device.holders), parts) if device.holders.count else group(parts)
 
 
@@ -267,10 +271,53 @@ def _health(seen: StatusView) -> list[Html]:
 def _collector(collector: CollectorView) -> Html:
     state = tag(collector.state, _COLLECTOR_TONES.get(collector.state, "plain"))
     errors = ", ".join(f"{reason.replace('_', ' ')} {count}" for reason, count in collector.errors) or "none"
-    age = status_text.ago(collector.last_success_age_seconds)
+    age = ago(collector.last_success_age_seconds)
     return row(_COLLECTOR_COLUMNS, (collector.name, state, str(collector.devices), age, errors))
 
 
 def _source(source: SourceView) -> Html:
     state = tag("up", "good") if source.up else tag("down", "bad")
-    return row(_SOURCE_COLUMNS, (source.name, state, status_text.ago(source.last_success_age_seconds)))
+    return row(_SOURCE_COLUMNS, (source.name, state, ago(source.last_success_age_seconds)))
+
+
+def percent(ratio: float) -> str:
+    """A ratio from 0 to 1 as a whole per cent; a trace of load is not shown as none."""
+    return "<1 %" if 0 < ratio < _LEAST_PERCENT else f"{ratio * 100:.0f} %"
+
+
+def size(count: float) -> str:
+    """Bytes as GiB, smaller amounts as MiB or KiB."""
+    if round(count / _MIB) >= _KIB:
+        return f"{count / _GIB:.1f} GiB"
+    return f"{count / _MIB:.0f} MiB" if count >= _MIB or not count else f"{count / _KIB:.0f} KiB"
+
+
+def watts(power: float) -> str:
+    """Power in whole watts."""
+    return f"{power:.0f} W"
+
+
+def celsius(temperature: float) -> str:
+    """A temperature in whole degrees."""
+    return f"{temperature:.0f} °C"
+
+
+def duration(seconds: float) -> str:
+    """A span of time, the coarser the longer; 0 for one before its beginning, as clocks are set back."""
+    whole = max(0, round(seconds))
+    return spell_duration(whole if whole < _HOUR else whole - whole % _MINUTE)
+
+
+def ago(seconds: float | None) -> str:
+    """How long since something; None where it never was."""
+    return "never" if seconds is None else f"{duration(seconds)} ago"
+
+
+def counted(number: int, noun: str) -> str:
+    """A number with its noun, which takes an s."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def short_uuid(uuid: str) -> str:
+    """A uuid's beginning and end, enough to tell the devices of a node apart."""
+    return uuid if len(uuid) <= _LEADING + _TRAILING + 2 else f"{uuid[:_LEADING]}…{uuid[-_TRAILING:]}"

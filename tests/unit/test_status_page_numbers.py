@@ -1,13 +1,13 @@
 import pytest
 
-from exporter.web import status_text
+from exporter.web import status_page
 
 
 @pytest.mark.parametrize(
     ("ratio", "text"), [(0, "0 %"), (0.0001, "<1 %"), (0.01, "1 %"), (0.634, "63 %"), (1, "100 %"), (1.02, "102 %")]
 )
 def test_ratios_are_per_cent(ratio: float, text: str) -> None:
-    assert status_text.percent(ratio) == text
+    assert status_page.percent(ratio) == text
 
 
 @pytest.mark.parametrize(
@@ -24,7 +24,7 @@ def test_ratios_are_per_cent(ratio: float, text: str) -> None:
     ],
 )
 def test_bytes_are_gibibytes_or_less(count: float, text: str) -> None:
-    assert status_text.size(count) == text
+    assert status_page.size(count) == text
 
 
 @pytest.mark.parametrize(
@@ -32,21 +32,21 @@ def test_bytes_are_gibibytes_or_less(count: float, text: str) -> None:
     [(-5, "0s"), (0.4, "0s"), (59.6, "1m"), (192, "3m12s"), (3599, "59m59s"), (3601, "1h"), (90_061, "25h1m")],
 )
 def test_durations_grow_coarser(seconds: float, text: str) -> None:
-    assert status_text.duration(seconds) == text
-    assert status_text.ago(seconds) == f"{text} ago"
+    assert status_page.duration(seconds) == text
+    assert status_page.ago(seconds) == f"{text} ago"
 
 
 def test_what_never_was_has_no_age() -> None:
-    assert status_text.ago(None) == "never"
+    assert status_page.ago(None) == "never"
 
 
 def test_watts_and_degrees_are_whole() -> None:
-    assert (status_text.watts(641.4), status_text.celsius(65.6)) == ("641 W", "66 °C")
+    assert (status_page.watts(641.4), status_page.celsius(65.6)) == ("641 W", "66 °C")
 
 
 @pytest.mark.parametrize(("number", "text"), [(0, "0 pods"), (1, "1 pod"), (2, "2 pods")])
 def test_a_noun_takes_an_s(number: int, text: str) -> None:
-    assert status_text.counted(number, "pod") == text
+    assert status_page.counted(number, "pod") == text
 
 
 @pytest.mark.parametrize(
@@ -59,4 +59,4 @@ def test_a_noun_takes_an_s(number: int, text: str) -> None:
     ],
 )
 def test_a_long_uuid_keeps_both_ends(uuid: str, text: str) -> None:
-    assert status_text.short_uuid(uuid) == text
+    assert status_page.short_uuid(uuid) == text
