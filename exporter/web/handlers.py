@@ -6,7 +6,7 @@ from exporter import exposition
 from exporter.assembler import Clocks, Latest
 from exporter.selfmetrics import SelfMetrics, exporter_version
 from exporter.web import status_page, status_view
-from exporter.web.server import Page, Response
+from exporter.web.server import Handler, Response
 from exporter.web.status_page import About
 from exporter.web.status_view import StatusView
 
@@ -17,7 +17,7 @@ _STUCK_AFTER_SECONDS = 30.0
 _PLAIN = "text/plain; charset=utf-8"
 
 
-def metrics(latest: Latest, own: SelfMetrics) -> Page:
+def metrics(latest: Latest, own: SelfMetrics) -> Handler:
     """`/metrics`: the newest snapshot in the format and coding the client asks for."""
 
     def answer(headers: Mapping[str, str]) -> Response:
@@ -32,7 +32,7 @@ def metrics(latest: Latest, own: SelfMetrics) -> Page:
     return answer
 
 
-def entry(latest: Latest, metrics_path: str, node: str, clocks: Clocks) -> Page:
+def entry(latest: Latest, metrics_path: str, node: str, clocks: Clocks) -> Handler:
     """`/`: the status page, for people.
 
     Args:
@@ -50,7 +50,7 @@ def entry(latest: Latest, metrics_path: str, node: str, clocks: Clocks) -> Page:
     return status_page.page(About(node, exporter_version(), links), look)
 
 
-def healthy(latest: Latest, clock: Callable[[], float]) -> Page:
+def healthy(latest: Latest, clock: Callable[[], float]) -> Handler:
     """`/-/healthy`: 200 while snapshots are made. Neither a dead driver nor a dead kubelet changes that."""
 
     def answer(_headers: Mapping[str, str]) -> Response:
@@ -62,7 +62,7 @@ def healthy(latest: Latest, clock: Callable[[], float]) -> Page:
     return answer
 
 
-def ready(latest: Latest) -> Page:
+def ready(latest: Latest) -> Handler:
     """`/-/ready`: 200 once every collector has answered, failed or been late for the first time."""
 
     def answer(_headers: Mapping[str, str]) -> Response:

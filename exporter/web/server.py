@@ -42,11 +42,11 @@ class Response:
 
 
 # Gets the request's headers, names in lower case, repeated ones joined by commas.
-Page = Callable[[Mapping[str, str]], Response]
+Handler = Callable[[Mapping[str, str]], Response]
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class ConnectionLimits:
     """What clients may take.
 
     Attributes:
@@ -66,7 +66,7 @@ class Limits:
     finish_seconds: float = 0.5
 
 
-_DEFAULT_LIMITS = Limits()
+_DEFAULT_LIMITS = ConnectionLimits()
 
 
 class Server:
@@ -81,7 +81,9 @@ class Server:
         ListenError: The address is malformed or cannot be had.
     """
 
-    def __init__(self, listen_address: str, pages: Mapping[str, Page], limits: Limits = _DEFAULT_LIMITS) -> None:
+    def __init__(
+        self, listen_address: str, pages: Mapping[str, Handler], limits: ConnectionLimits = _DEFAULT_LIMITS
+    ) -> None:
         self._listener = _Listener(listen(listen_address), pages, limits)
         self._thread: threading.Thread | None = None
 
@@ -115,9 +117,9 @@ class Server:
 class _Listener(socketserver.TCPServer):
     """Accepts connections and gives each a thread."""
 
-    def __init__(self, listening: socket.socket, pages: Mapping[str, Page], limits: Limits) -> None:
+    def __init__(self, listening: socket.socket, pages: Mapping[str, Handler], limits: ConnectionLimits) -> None:
         # TCPServer's own __init__ would open a second socket.
-        socketserver.BaseServer.__init__(self, listening.getsockname(), _Handler)
+        socketserver.BaseServer.__init__(self, listening.getsockname(), _RequestHandler)
         self.socket = listening
         self.pages = pages
         self.limits = limits
@@ -167,14 +169,14 @@ class _Listener(socketserver.TCPServer):
 
     def _serve(self, connection: Connection, client_address: object) -> None:
         try:
-            _Handler(connection, client_address, self)
+            _RequestHandler(connection, client_address, self)
         except Exception:  # noqa: BLE001  a bug in serving one client must not end its thread unlogged and unreleased
             _log.exception("serving %s failed; this is a bug of the exporter, please report it", client_address)
         finally:
             self.connections.release(connection)
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _RequestHandler(BaseHTTPRequestHandler):
     """One client's requests, one after the other. The base class parses them; the rest of it is not used."""
 
     protocol_version = "HTTP/1.1"

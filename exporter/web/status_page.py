@@ -9,15 +9,15 @@ from importlib import resources
 from exporter.durations import spell_duration
 from exporter.snapshot import Container
 from exporter.web.html import Html, Node, bar, body, element, group, lines, row, table, tag, void
-from exporter.web.server import Page, Response
+from exporter.web.server import Handler, Response
 from exporter.web.status_view import (
-    CollectorState,
-    CollectorView,
-    DeviceView,
+    CollectorRow,
+    CollectorStatus,
+    DeviceRow,
     Holders,
-    PartitionView,
+    PartitionRow,
     Readings,
-    SourceView,
+    SourceRow,
     StatusView,
 )
 
@@ -32,7 +32,7 @@ _COLLECTOR_COLUMNS = ("Collector", "State", "Devices", "Last success", "Failures
 _SOURCE_COLUMNS = ("Source of allocations", "State", "Last answer")
 
 _STATE_TONES = {"ok": "good", "degraded": "warn", "predicted_failure": "warn", "failed": "bad"}
-_COLLECTOR_TONES = {CollectorState.UP: "good", CollectorState.LATE: "warn", CollectorState.DOWN: "bad"}
+_COLLECTOR_TONES = {CollectorStatus.UP: "good", CollectorStatus.LATE: "warn", CollectorStatus.DOWN: "bad"}
 _RELEASED = "The hardware is released: nothing is read until the exporter gets SIGUSR2."
 
 _KIB, _MIB, _GIB = 1 << 10, 1 << 20, 1 << 30
@@ -60,7 +60,7 @@ class About:
     links: tuple[tuple[str, str], ...]
 
 
-def page(about: About, look: Callable[[], StatusView]) -> Page:
+def page(about: About, look: Callable[[], StatusView]) -> Handler:
     """The page as the server asks for it.
 
     Args:
@@ -134,7 +134,7 @@ def _notices(seen: StatusView) -> list[Html]:
     if seen.snapshot_age_seconds > _STALE_SECONDS:
         age = duration(seen.snapshot_age_seconds)
         notices.append(group(f"What you see is {age} old: the exporter no longer makes snapshots. Its log says why."))
-    if any(collector.state is CollectorState.RELEASED for collector in seen.collectors):
+    if any(collector.state is CollectorStatus.RELEASED for collector in seen.collectors):
         notices.append(group(_RELEASED))
     if not seen.allocations_known:
         silent = ", ".join(source.name for source in seen.sources if not source.up)
@@ -174,9 +174,9 @@ def _nothing(seen: StatusView) -> tuple[Node, ...]:
     check = element("code", _command("check"))
     if not seen.ready:
         return ("Waiting for the collectors' first readings.",)
-    if any(collector.state is CollectorState.RELEASED for collector in seen.collectors):
+    if any(collector.state is CollectorStatus.RELEASED for collector in seen.collectors):
         return ("No device is known, and none is looked for while the hardware is released.",)
-    if any(collector.state in {CollectorState.LATE, CollectorState.DOWN} for collector in seen.collectors):
+    if any(collector.state in {CollectorStatus.LATE, CollectorStatus.DOWN} for collector in seen.collectors):
         return ("No device can be read: a collector below fails, ", check, " says what to do.")
     simulate = element("code", _command("--simulate"))
     return ("No accelerator found: ", check, " says what was looked for, ", simulate, " shows a simulated node.")
@@ -186,7 +186,7 @@ def _command(argument: str) -> str:
     return f"accelerator-exporter {argument}"
 
 
-def _device(device: DeviceView) -> Html:
+def _device(device: DeviceRow) -> Html:
     name = lines(
         element("strong", device.model),
         element("span", device.address, class_="soft"),
@@ -199,7 +199,7 @@ def _device(device: DeviceView) -> Html:
     return row(_DEVICE_COLUMNS, cells, "lost" if device.lost else "")
 
 
-def _partition(part: PartitionView) -> Html:
+def _partition(part: PartitionRow) -> Html:
     name = lines(part.profile, element("span", short_uuid(part.uuid), class_="soft", title=part.uuid))
     holders = _UNKNOWN if part.holders is None else _holders(part.holders)
     return row(_DEVICE_COLUMNS, (name, "", _load(part.readings), _memory(part.readings), "", "", holders), "part")
@@ -230,7 +230,7 @@ def _temperature(now: Readings) -> Node:
     return value if now.temperature.sensor == "core" else f"{value} ({now.temperature.sensor})"
 
 
-def _device_holders(device: DeviceView) -> Html:
+def _device_holders(device: DeviceRow) -> Html:
     if device.holders is None:
         return _UNKNOWN
     if not device.partitions:
@@ -268,14 +268,14 @@ def _health(seen: StatusView) -> list[Html]:
     return sections
 
 
-def _collector(collector: CollectorView) -> Html:
+def _collector(collector: CollectorRow) -> Html:
     state = tag(collector.state, _COLLECTOR_TONES.get(collector.state, "plain"))
     errors = ", ".join(f"{reason.replace('_', ' ')} {count}" for reason, count in collector.errors) or "none"
     age = ago(collector.last_success_age_seconds)
     return row(_COLLECTOR_COLUMNS, (collector.name, state, str(collector.devices), age, errors))
 
 
-def _source(source: SourceView) -> Html:
+def _source(source: SourceRow) -> Html:
     state = tag("up", "good") if source.up else tag("down", "bad")
     return row(_SOURCE_COLUMNS, (source.name, state, ago(source.last_success_age_seconds)))
 

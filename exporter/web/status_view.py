@@ -15,7 +15,7 @@ SHOWN_HOLDERS = 5
 _CORE = "core"
 
 
-class CollectorState(StrEnum):
+class CollectorStatus(StrEnum):
     """How a collector fares, in words for people."""
 
     WAITING = "waiting for its first answer"
@@ -64,7 +64,7 @@ class Holders:
 
 
 @dataclass(frozen=True, slots=True)
-class PartitionView:
+class PartitionRow:
     """A partition; `holders` is None while allocations are unknown."""
 
     uuid: str
@@ -74,7 +74,7 @@ class PartitionView:
 
 
 @dataclass(frozen=True, slots=True)
-class DeviceView:
+class DeviceRow:
     """A device with its partitions.
 
     Attributes:
@@ -97,7 +97,7 @@ class DeviceView:
     state: str | None
     readings: Readings
     holders: Holders | None
-    partitions: tuple[PartitionView, ...]
+    partitions: tuple[PartitionRow, ...]
 
     @property
     def partitions_held(self) -> int:
@@ -111,7 +111,7 @@ class DeviceView:
 
 
 @dataclass(frozen=True, slots=True)
-class CollectorView:
+class CollectorRow:
     """A collector.
 
     Attributes:
@@ -123,14 +123,14 @@ class CollectorView:
     """
 
     name: str
-    state: CollectorState
+    state: CollectorStatus
     devices: int
     last_success_age_seconds: float | None
     errors: tuple[tuple[str, int], ...]
 
 
 @dataclass(frozen=True, slots=True)
-class SourceView:
+class SourceRow:
     """A source of allocations; the age is None before its first answer."""
 
     name: str
@@ -153,9 +153,9 @@ class StatusView:
         readings_age_seconds: Age of the oldest collector's last success; None where none has devices.
     """
 
-    devices: tuple[DeviceView, ...]
-    collectors: tuple[CollectorView, ...]
-    sources: tuple[SourceView, ...]
+    devices: tuple[DeviceRow, ...]
+    collectors: tuple[CollectorRow, ...]
+    sources: tuple[SourceRow, ...]
     unmatched: tuple[tuple[str, int], ...]
     allocations_known: bool
     ready: bool
@@ -207,9 +207,9 @@ class _Subjects:
             self._partitions[partition.device_uuid].append(partition)
         self._holders = None if snapshot.allocations is None else _by_subject(snapshot)
 
-    def device(self, device: Device) -> DeviceView:
+    def device(self, device: Device) -> DeviceRow:
         key = SubjectKey(device.uuid)
-        return DeviceView(
+        return DeviceRow(
             uuid=device.uuid,
             address=device.device,
             vendor=device.vendor,
@@ -221,9 +221,9 @@ class _Subjects:
             partitions=tuple(self._partition(part) for part in self._partitions.get(device.uuid, ())),
         )
 
-    def _partition(self, partition: Partition) -> PartitionView:
+    def _partition(self, partition: Partition) -> PartitionRow:
         key = SubjectKey(partition.device_uuid, partition.uuid)
-        return PartitionView(partition.uuid, partition.profile, self._readings(key), self._holders_of(key))
+        return PartitionRow(partition.uuid, partition.profile, self._readings(key), self._holders_of(key))
 
     def _readings(self, key: SubjectKey) -> Readings:
         now = self._plain.get(key, {})
@@ -256,30 +256,30 @@ def _temperature(by_sensor: Mapping[str, float]) -> Temperature | None:
     return Temperature(by_sensor[sensor], sensor)
 
 
-def _collector(health: CollectorHealth, unix_seconds: float) -> CollectorView:
-    return CollectorView(
+def _collector(health: CollectorHealth, unix_seconds: float) -> CollectorRow:
+    return CollectorRow(
         name=health.name,
-        state=_collector_state(health),
+        state=_collector_status(health),
         devices=health.devices,
         last_success_age_seconds=_age(health.last_success_timestamp_seconds, unix_seconds),
         errors=tuple((reason.value, count) for reason, count in health.errors.items() if count),
     )
 
 
-def _collector_state(health: CollectorHealth) -> CollectorState:
+def _collector_status(health: CollectorHealth) -> CollectorStatus:
     if health.late:
-        return CollectorState.LATE
+        return CollectorStatus.LATE
     if health.released:
-        return CollectorState.RELEASED
+        return CollectorStatus.RELEASED
     if health.up:
-        return CollectorState.UP
+        return CollectorStatus.UP
     if health.present:
-        return CollectorState.DOWN
-    return CollectorState.WAITING if health.duration_seconds is None else CollectorState.ABSENT
+        return CollectorStatus.DOWN
+    return CollectorStatus.WAITING if health.duration_seconds is None else CollectorStatus.ABSENT
 
 
-def _source(health: AttributionHealth, unix_seconds: float) -> SourceView:
-    return SourceView(health.source, health.up, _age(health.last_success_timestamp_seconds, unix_seconds))
+def _source(health: AttributionHealth, unix_seconds: float) -> SourceRow:
+    return SourceRow(health.source, health.up, _age(health.last_success_timestamp_seconds, unix_seconds))
 
 
 def _age(timestamp_seconds: float | None, unix_seconds: float) -> float | None:

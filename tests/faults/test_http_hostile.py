@@ -8,14 +8,14 @@ from collections.abc import Callable, Iterator, Mapping
 
 import pytest
 
-from exporter.web.server import Limits, Response, Server
+from exporter.web.server import ConnectionLimits, Response, Server
 from tests.doubles.exporter_process import wait_until
 from tests.doubles.http_client import BOUND_SECONDS, connect, many, read_to_end, request
 
 BIG = 10 * 1024 * 1024
-PATIENT = Limits()
+PATIENT = ConnectionLimits()
 
-Start = Callable[[Limits], Server]
+Start = Callable[[ConnectionLimits], Server]
 
 
 def page(_headers: Mapping[str, str]) -> Response:
@@ -30,7 +30,7 @@ def big_page(_headers: Mapping[str, str]) -> Response:
 def start() -> Iterator[Start]:
     with contextlib.ExitStack() as stack:
 
-        def start_with(limits: Limits) -> Server:
+        def start_with(limits: ConnectionLimits) -> Server:
             server = Server("127.0.0.1:0", {"/metrics": page, "/big": big_page}, limits)
             stack.callback(server.close)
             server.start()
@@ -48,7 +48,7 @@ def assert_answers(server: Server) -> None:
 
 
 def test_a_client_that_drips_its_request_is_cut_off(start: Start) -> None:
-    server = start(Limits(request_seconds=0.5))
+    server = start(ConnectionLimits(request_seconds=0.5))
 
     with connect(server) as client:
         client.sendall(b"GET /metrics HTTP/1.1\r\nX-Long: ")
@@ -65,7 +65,7 @@ def test_a_client_that_drips_its_request_is_cut_off(start: Start) -> None:
 
 
 def test_a_client_that_never_sends_anything_is_let_go(start: Start) -> None:
-    server = start(Limits(request_seconds=0.2))
+    server = start(ConnectionLimits(request_seconds=0.2))
 
     with connect(server) as client:
         assert read_to_end(client) == b""
@@ -73,7 +73,7 @@ def test_a_client_that_never_sends_anything_is_let_go(start: Start) -> None:
 
 
 def test_a_connection_idle_after_its_answer_is_let_go(start: Start) -> None:
-    server = start(Limits(idle_seconds=0.2))
+    server = start(ConnectionLimits(idle_seconds=0.2))
 
     with connect(server) as client:
         client.sendall(b"GET /metrics HTTP/1.1\r\n\r\n")
@@ -202,7 +202,7 @@ def test_a_client_that_waits_for_leave_to_send_a_body_is_answered_at_once(start:
 
 
 def test_a_client_that_does_not_read_its_answer_is_let_go(start: Start) -> None:
-    server = start(Limits(answer_seconds=0.3))
+    server = start(ConnectionLimits(answer_seconds=0.3))
 
     with connect(server) as client:
         client.sendall(b"GET /big HTTP/1.1\r\n\r\n")
@@ -228,14 +228,14 @@ def test_200_connections_that_stay_open_keep_nobody_out(start: Start, sent: byte
 
 
 def test_clients_that_do_not_read_keep_nobody_out(start: Start) -> None:
-    server = start(Limits(connections=4))
+    server = start(ConnectionLimits(connections=4))
 
     with many(server, 12, b"GET /big HTTP/1.1\r\n\r\n"):
         assert_answers(server)
 
 
 def test_a_client_that_takes_its_answer_stays_while_an_idle_one_goes(start: Start) -> None:
-    server = start(Limits(connections=2))
+    server = start(ConnectionLimits(connections=2))
 
     with connect(server) as reading:
         reading.sendall(b"GET /big HTTP/1.1\r\nConnection: close\r\n\r\n")
@@ -255,7 +255,9 @@ def test_when_every_connection_waits_for_a_page_the_next_is_told_so() -> None:
         release.wait(BOUND_SECONDS)
         return page({})
 
-    with contextlib.closing(Server("127.0.0.1:0", {"/slow": slow, "/metrics": page}, Limits(connections=2))) as server:
+    with contextlib.closing(
+        Server("127.0.0.1:0", {"/slow": slow, "/metrics": page}, ConnectionLimits(connections=2))
+    ) as server:
         server.start()
         with many(server, 2, b"GET /slow HTTP/1.1\r\nConnection: close\r\n\r\n") as waiting:
             assert began.acquire(timeout=BOUND_SECONDS)

@@ -7,10 +7,10 @@ from collectors.contract import Partition, Reason
 from exporter.snapshot import AttributionHealth, CollectorHealth, Container, Snapshot
 from exporter.web.status_view import (
     SHOWN_HOLDERS,
-    CollectorState,
-    DeviceView,
+    CollectorStatus,
+    DeviceRow,
     Holders,
-    PartitionView,
+    PartitionRow,
     Readings,
     StatusView,
     Temperature,
@@ -38,12 +38,12 @@ def seen(snapshot: Snapshot) -> StatusView:
     return view(snapshot, NOW, 0.5)
 
 
-def devices(snapshot: Snapshot) -> dict[str, DeviceView]:
+def devices(snapshot: Snapshot) -> dict[str, DeviceRow]:
     return {device.uuid: device for device in seen(snapshot).devices}
 
 
 def test_a_device_is_shown_whole() -> None:
-    assert devices(rich())[WHOLE] == DeviceView(
+    assert devices(rich())[WHOLE] == DeviceRow(
         uuid=WHOLE,
         address="0000:04:00.0",
         vendor="nvidia",
@@ -60,13 +60,13 @@ def test_partitions_are_shown_with_their_device_and_only_there() -> None:
     by_uuid = devices(rich())
 
     assert by_uuid[CUT].partitions == (
-        PartitionView(
+        PartitionRow(
             HELD_PART,
             "1g.10gb",
             Readings(0.5, 3 * GIB, 10 * GIB),
             Holders((Container("ml", "embedder-7c9f5d6b8-x2x7k", "main"),), 1),
         ),
-        PartitionView(FREE_PART, "1g.10gb", Readings(0, 0, 10 * GIB), Holders()),
+        PartitionRow(FREE_PART, "1g.10gb", Readings(0, 0, 10 * GIB), Holders()),
     )
     assert by_uuid[CUT].readings.utilization_ratio is None
     assert by_uuid[CUT].partitions_held == 1
@@ -145,17 +145,17 @@ UNASKED = CollectorHealth("x", False, False, False, 0, None, None, dict.fromkeys
 @pytest.mark.parametrize(
     ("health", "state"),
     [
-        (UNASKED, CollectorState.WAITING),
-        (collector("x", present=False, up=False), CollectorState.ABSENT),
-        (collector("x"), CollectorState.UP),
-        (collector("x", up=False), CollectorState.DOWN),
-        (collector("x", up=False, late=True), CollectorState.LATE),
-        (collector("x", up=False, released=True), CollectorState.RELEASED),
-        (collector("x", up=False, late=True, released=True), CollectorState.LATE),
-        (replace(UNASKED, present=True, late=True, duration_seconds=3.0), CollectorState.LATE),
+        (UNASKED, CollectorStatus.WAITING),
+        (collector("x", present=False, up=False), CollectorStatus.ABSENT),
+        (collector("x"), CollectorStatus.UP),
+        (collector("x", up=False), CollectorStatus.DOWN),
+        (collector("x", up=False, late=True), CollectorStatus.LATE),
+        (collector("x", up=False, released=True), CollectorStatus.RELEASED),
+        (collector("x", up=False, late=True, released=True), CollectorStatus.LATE),
+        (replace(UNASKED, present=True, late=True, duration_seconds=3.0), CollectorStatus.LATE),
     ],
 )
-def test_the_state_of_a_collector(health: CollectorHealth, state: CollectorState) -> None:
+def test_the_state_of_a_collector(health: CollectorHealth, state: CollectorStatus) -> None:
     (shown,) = seen(Snapshot(collectors=(health,))).collectors
     assert shown.state is state
 

@@ -7,7 +7,7 @@ from http.client import HTTPConnection
 
 import pytest
 
-from exporter.web.server import Limits, Response, Server
+from exporter.web.server import ConnectionLimits, Response, Server
 from tests.doubles.http_client import BOUND_SECONDS, connect, read_to_end, request
 
 
@@ -154,7 +154,7 @@ def test_an_answer_under_way_is_finished_when_the_server_closes() -> None:
         assert closing_began.wait(BOUND_SECONDS)
         return Response(200, "text/plain", b"done")
 
-    server = Server("127.0.0.1:0", {"/slow": slow}, Limits(finish_seconds=BOUND_SECONDS))
+    server = Server("127.0.0.1:0", {"/slow": slow}, ConnectionLimits(finish_seconds=BOUND_SECONDS))
     server.start()
     with ThreadPoolExecutor(2) as threads:
         answer = threads.submit(request, server, "/slow")
