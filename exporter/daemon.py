@@ -123,7 +123,7 @@ class Daemon:
             self._settings.web.listen_address,
             {
                 path: handlers.metrics(self.latest, self._own),
-                "/": handlers.entry(self.latest, path, self._node, self._clocks),
+                "/": handlers.index(self.latest, path, self._node, self._clocks),
                 handlers.HEALTHY_PATH: handlers.healthy(self.latest, time.monotonic),
                 handlers.READY_PATH: handlers.ready(self.latest),
             },

@@ -34,7 +34,7 @@ class Connection(io.RawIOBase):
 
     Attributes:
         phase: What it is doing.
-        since: Monotonic seconds at which the phase began.
+        phase_began: Monotonic seconds at which the phase began.
         dropped: True once it was told to end.
     """
 
@@ -42,12 +42,12 @@ class Connection(io.RawIOBase):
         super().__init__()
         self.sock = sock
         self.phase = Phase.RECEIVING
-        self.since = time.monotonic()
+        self.phase_began = time.monotonic()
         self.dropped = False
-        self._deadline = self.since
+        self._deadline = self.phase_began
         self._bytes_left: int | None = None
 
-    def allow(self, seconds: float, size: int | None = None) -> None:
+    def set_limits(self, seconds: float, size: int | None = None) -> None:
         """Set what the following reads or writes may take together.
 
         Args:
@@ -65,7 +65,7 @@ class Connection(io.RawIOBase):
         """Read what has arrived, or wait for something until the deadline. 0 is the end."""
         if self._bytes_left is not None and self._bytes_left <= 0:
             raise RequestTooLargeError
-        self._arm()
+        self._set_timeout()
         count = self.sock.recv_into(buffer)
         if self._bytes_left is not None:
             self._bytes_left -= count
@@ -73,7 +73,7 @@ class Connection(io.RawIOBase):
 
     def send(self, data: bytes) -> None:
         """Write all of it until the deadline."""
-        self._arm()
+        self._set_timeout()
         self.sock.sendall(data)
 
     def drain(self, seconds: float) -> None:
@@ -82,17 +82,17 @@ class Connection(io.RawIOBase):
         Closing with unread bytes makes the kernel reset the connection, which can take the answer with it.
         """
         discarded = bytearray(8192)
-        self.allow(seconds)
+        self.set_limits(seconds)
         with contextlib.suppress(OSError):
             self.sock.shutdown(socket.SHUT_WR)
             while self.readinto(discarded):
                 pass
 
-    def _arm(self) -> None:
-        left = self._deadline - time.monotonic()
-        if left <= 0:
+    def _set_timeout(self) -> None:
+        seconds_left = self._deadline - time.monotonic()
+        if seconds_left <= 0:
             raise TimeoutError("the client took too long")
-        self.sock.settimeout(left)
+        self.sock.settimeout(seconds_left)
 
 
 class Connections:
@@ -113,21 +113,21 @@ class Connections:
     def admit(self, sock: socket.socket) -> Connection | None:
         """Take in an accepted socket, dropping another if need be; None when none can be dropped."""
         with self._changed:
-            staying = [connection for connection in self._open if not connection.dropped]
-            if len(staying) >= self._limit:
-                waiting = [connection for connection in staying if connection.phase is not Phase.WORKING]
+            remaining = [connection for connection in self._open if not connection.dropped]
+            if len(remaining) >= self._limit:
+                waiting = [connection for connection in remaining if connection.phase is not Phase.WORKING]
                 if not waiting:
                     return None
-                _drop(min(waiting, key=lambda connection: (connection.phase, connection.since)))
+                _drop(min(waiting, key=lambda connection: (connection.phase, connection.phase_began)))
             connection = Connection(sock)
             self._open.add(connection)
             return connection
 
-    def enter(self, connection: Connection, phase: Phase) -> None:
+    def set_phase(self, connection: Connection, phase: Phase) -> None:
         """Note that a connection begins a phase, also when it is the same one again."""
         with self._changed:
             connection.phase = phase
-            connection.since = time.monotonic()
+            connection.phase_began = time.monotonic()
 
     def release(self, connection: Connection) -> None:
         """Close a connection and forget it."""
@@ -144,7 +144,7 @@ class Connections:
                 if connection.phase <= highest:
                     _drop(connection)
 
-    def wait_until_none(self, seconds: float) -> bool:
+    def wait_until_closed(self, seconds: float) -> bool:
         """Wait until all are released; False if some are not after that time."""
         with self._changed:
             return self._changed.wait_for(lambda: not self._open, seconds)

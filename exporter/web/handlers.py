@@ -20,19 +20,19 @@ _PLAIN = "text/plain; charset=utf-8"
 def metrics(latest: Latest, own: SelfMetrics) -> Handler:
     """`/metrics`: the newest snapshot in the format and coding the client asks for."""
 
-    def answer(headers: Mapping[str, str]) -> Response:
+    def respond(headers: Mapping[str, str]) -> Response:
         snapshot = latest.snapshot
-        wanted = exposition.negotiate(headers.get("accept", ""))
-        body = exposition.render(snapshot, own.samples(snapshot), wanted)
+        chosen = exposition.negotiate(headers.get("accept", ""))
+        body = exposition.render(snapshot, own.samples(snapshot), chosen)
         varies = ("Vary", "Accept, Accept-Encoding")
         if exposition.accepts_gzip(headers.get("accept-encoding", "")):
-            return Response(200, wanted.value, exposition.compress(body), (("Content-Encoding", "gzip"), varies))
-        return Response(200, wanted.value, body, (varies,))
+            return Response(200, chosen.value, exposition.compress(body), (("Content-Encoding", "gzip"), varies))
+        return Response(200, chosen.value, body, (varies,))
 
-    return answer
+    return respond
 
 
-def entry(latest: Latest, metrics_path: str, node: str, clocks: Clocks) -> Handler:
+def index(latest: Latest, metrics_path: str, node: str, clocks: Clocks) -> Handler:
     """`/`: the status page, for people.
 
     Args:
@@ -43,31 +43,31 @@ def entry(latest: Latest, metrics_path: str, node: str, clocks: Clocks) -> Handl
     """
     links = (("Metrics", metrics_path), ("Liveness", HEALTHY_PATH), ("Readiness", READY_PATH))
 
-    def look() -> StatusView:
+    def current_view() -> StatusView:
         snapshot_age_seconds = clocks.monotonic() - latest.made_at
-        return status_view.view(latest.snapshot, clocks.wall(), snapshot_age_seconds)
+        return status_view.build_view(latest.snapshot, clocks.wall(), snapshot_age_seconds)
 
-    return status_page.page(About(node, exporter_version(), links), look)
+    return status_page.handler(About(node, exporter_version(), links), current_view)
 
 
 def healthy(latest: Latest, clock: Callable[[], float]) -> Handler:
     """`/-/healthy`: 200 while snapshots are made. Neither a dead driver nor a dead kubelet changes that."""
 
-    def answer(_headers: Mapping[str, str]) -> Response:
+    def respond(_headers: Mapping[str, str]) -> Response:
         age_seconds = clock() - latest.made_at
         if age_seconds > _STUCK_AFTER_SECONDS:
             return Response(503, _PLAIN, f"no snapshot for {age_seconds:.0f} s\n".encode())
         return Response(200, _PLAIN, b"healthy\n")
 
-    return answer
+    return respond
 
 
 def ready(latest: Latest) -> Handler:
     """`/-/ready`: 200 once every collector has answered, failed or been late for the first time."""
 
-    def answer(_headers: Mapping[str, str]) -> Response:
+    def respond(_headers: Mapping[str, str]) -> Response:
         if latest.snapshot.ready:
             return Response(200, _PLAIN, b"ready\n")
         return Response(503, _PLAIN, b"waiting for the first readings\n")
 
-    return answer
+    return respond

@@ -21,7 +21,7 @@ _log = logging.getLogger(__name__)
 _LONGEST_REQUEST_LINE = 8192
 _DRAIN_SECONDS = 1.0
 _POLL_SECONDS = 0.1  # how late the accepting thread may notice that it shall end
-_END_SECONDS = 0.2
+_CLOSE_SECONDS = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,16 +54,16 @@ class ConnectionLimits:
         request_bytes: Size of a request's line and headers together.
         request_seconds: From a request's first byte to the end of its headers; also from connecting to the first byte.
         idle_seconds: From one request to the next. Longer than usual scrape intervals.
-        answer_seconds: For the client to take the whole answer.
-        finish_seconds: For answers under way when the server is closed.
+        send_seconds: For the client to take the whole answer.
+        shutdown_seconds: For answers under way when the server is closed.
     """
 
     connections: int = 64
     request_bytes: int = 64 * 1024
     request_seconds: float = 10.0
     idle_seconds: float = 150.0
-    answer_seconds: float = 30.0
-    finish_seconds: float = 0.5
+    send_seconds: float = 30.0
+    shutdown_seconds: float = 0.5
 
 
 _DEFAULT_LIMITS = ConnectionLimits()
@@ -74,7 +74,7 @@ class Server:
 
     Args:
         listen_address: `:9410`, `host:port` or `[IPv6 address]:port`; port 0 lets the kernel choose.
-        pages: Path to page. A page is called by the client's thread; several can run at once.
+        handlers: Path to handler. A handler is called by the client's thread; several can run at once.
         limits: What clients may take.
 
     Raises:
@@ -82,9 +82,9 @@ class Server:
     """
 
     def __init__(
-        self, listen_address: str, pages: Mapping[str, Handler], limits: ConnectionLimits = _DEFAULT_LIMITS
+        self, listen_address: str, handlers: Mapping[str, Handler], limits: ConnectionLimits = _DEFAULT_LIMITS
     ) -> None:
-        self._listener = _Listener(listen(listen_address), pages, limits)
+        self._listener = _Listener(listen(listen_address), handlers, limits)
         self._thread: threading.Thread | None = None
 
     @property
@@ -106,26 +106,26 @@ class Server:
         self._thread.start()
 
     def close(self) -> None:
-        """Stop within a second: answers under way get `finish_seconds` of it. Safe to call twice."""
+        """Stop within a second: answers under way get `shutdown_seconds` of it. Safe to call twice."""
         if self._thread is not None:
             self._listener.shutdown()
             self._thread.join()
             self._thread = None
-        self._listener.end()
+        self._listener.close_all()
 
 
 class _Listener(socketserver.TCPServer):
     """Accepts connections and gives each a thread."""
 
-    def __init__(self, listening: socket.socket, pages: Mapping[str, Handler], limits: ConnectionLimits) -> None:
+    def __init__(self, listening: socket.socket, handlers: Mapping[str, Handler], limits: ConnectionLimits) -> None:
         # TCPServer's own __init__ would open a second socket.
         socketserver.BaseServer.__init__(self, listening.getsockname(), _RequestHandler)
         self.socket = listening
-        self.pages = pages
+        self.handlers = handlers
         self.limits = limits
         self.connections = Connections(limits.connections)
-        self.ending = threading.Event()
-        self._failed_pages: set[str] = set()
+        self.closing = threading.Event()
+        self._failed_paths: set[str] = set()
 
     def process_request(self, request: object, client_address: object) -> None:
         """Serve an accepted socket in a thread, or turn it away."""
@@ -133,7 +133,7 @@ class _Listener(socketserver.TCPServer):
             raise TypeError(f"expected a socket, got {request!r}")
         connection = self.connections.admit(request)
         if connection is None:
-            _turn_away(request)
+            _reject(request)
             return
         try:
             threading.Thread(
@@ -148,24 +148,24 @@ class _Listener(socketserver.TCPServer):
         try:
             return super().get_request()
         except OSError:
-            self.ending.wait(_POLL_SECONDS)
+            self.closing.wait(_POLL_SECONDS)
             raise
 
-    def page_failed(self, path: str, error: Exception) -> None:
+    def log_failure(self, path: str, error: Exception) -> None:
         """Log that a page raised: a traceback the first time, one line each time after."""
-        first = path not in self._failed_pages
-        self._failed_pages.add(path)
+        first = path not in self._failed_paths
+        self._failed_paths.add(path)
         text = "page %s failed: %s: %s; this is a bug of the exporter, please report it"
         _log.error(text, path, type(error).__name__, error, exc_info=error if first else None)
 
-    def end(self) -> None:
+    def close_all(self) -> None:
         """Stop listening, let answers under way finish for a bounded time, end every connection."""
-        self.ending.set()
+        self.closing.set()
         self.server_close()
         self.connections.drop(Phase.RECEIVING)
-        if not self.connections.wait_until_none(self.limits.finish_seconds):
+        if not self.connections.wait_until_closed(self.limits.shutdown_seconds):
             self.connections.drop(Phase.WORKING)
-            self.connections.wait_until_none(_END_SECONDS)
+            self.connections.wait_until_closed(_CLOSE_SECONDS)
 
     def _serve(self, connection: Connection, client_address: object) -> None:
         try:
@@ -189,13 +189,13 @@ class _RequestHandler(BaseHTTPRequestHandler):
     def setup(self) -> None:
         """Read through a buffer, so that requests sent ahead of their answers are kept."""
         self.rfile = self._reader = io.BufferedReader(self._client)
-        self._wait_seconds = self.server.limits.request_seconds
+        self._receive_seconds = self.server.limits.request_seconds
         self._unread = False
 
     def finish(self) -> None:
         """Leave a client that may still be sending in a way that lets it read the answer."""
         if self._unread:
-            self.server.connections.enter(self._client, Phase.RECEIVING)
+            self.server.connections.set_phase(self._client, Phase.RECEIVING)
             self._client.drain(_DRAIN_SECONDS)
 
     def handle_one_request(self) -> None:
@@ -204,7 +204,7 @@ class _RequestHandler(BaseHTTPRequestHandler):
         try:
             if self._receive():
                 self._send(self._respond())
-                self._wait_seconds = self.server.limits.idle_seconds
+                self._receive_seconds = self.server.limits.idle_seconds
         except OSError as error:  # the client left, was too slow, or was dropped for another
             self.close_connection = True
             _log.debug("%s: connection ended: %s", self.client_address, error)
@@ -224,17 +224,17 @@ class _RequestHandler(BaseHTTPRequestHandler):
         _log.debug("%s: bad request: %s %s", self.client_address, message, explain)
         self.close_connection = True
         self._unread = True
-        self._send(_plain(HTTPStatus(code), HTTPStatus(code).phrase))
+        self._send(_plain_text(HTTPStatus(code), HTTPStatus(code).phrase))
 
     def _receive(self) -> bool:
         """Wait for a request and read it; False if there is none to answer."""
         limits = self.server.limits
-        self.server.connections.enter(self._client, Phase.RECEIVING)
-        self._client.allow(self._wait_seconds)
+        self.server.connections.set_phase(self._client, Phase.RECEIVING)
+        self._client.set_limits(self._receive_seconds)
         if not self._reader.peek(1):
             return False
-        self.server.connections.enter(self._client, Phase.RECEIVING)
-        self._client.allow(limits.request_seconds, limits.request_bytes)
+        self.server.connections.set_phase(self._client, Phase.RECEIVING)
+        self._client.set_limits(limits.request_seconds, limits.request_bytes)
         try:
             self.raw_requestline = self._reader.readline(_LONGEST_REQUEST_LINE + 1)
             if len(self.raw_requestline) <= _LONGEST_REQUEST_LINE:
@@ -247,31 +247,32 @@ class _RequestHandler(BaseHTTPRequestHandler):
         return False
 
     def _respond(self) -> Response:
-        self.server.connections.enter(self._client, Phase.WORKING)
+        self.server.connections.set_phase(self._client, Phase.WORKING)
         if "transfer-encoding" in self.headers or self.headers.get("content-length", "0") != "0":
             self.close_connection = self._unread = True
-        path = _path(self.path)
-        page = self.server.pages.get(path)
-        if page is None:
-            return _plain(HTTPStatus.NOT_FOUND, "there is no such page")
+        path = _request_path(self.path)
+        handler = self.server.handlers.get(path)
+        if handler is None:
+            return _plain_text(HTTPStatus.NOT_FOUND, "there is no such page")
         if self.command not in {"GET", "HEAD"}:
-            return _plain(HTTPStatus.METHOD_NOT_ALLOWED, "only GET and HEAD are answered", (("Allow", "GET, HEAD"),))
+            allow = (("Allow", "GET, HEAD"),)
+            return _plain_text(HTTPStatus.METHOD_NOT_ALLOWED, "only GET and HEAD are answered", allow)
         try:
-            return page(_lower_case(self.headers.items()))
+            return handler(_lower_case(self.headers.items()))
         except Exception as error:  # noqa: BLE001  whatever a page raises is one answer's failure, not the server's
-            self.server.page_failed(path, error)
-            return _plain(HTTPStatus.INTERNAL_SERVER_ERROR, "the page could not be made, see the exporter's log")
+            self.server.log_failure(path, error)
+            return _plain_text(HTTPStatus.INTERNAL_SERVER_ERROR, "the page could not be made, see the exporter's log")
 
     def _send(self, response: Response) -> None:
-        self.server.connections.enter(self._client, Phase.SENDING)
-        self.close_connection = self.close_connection or self.server.ending.is_set()
+        self.server.connections.set_phase(self._client, Phase.SENDING)
+        self.close_connection = self.close_connection or self.server.closing.is_set()
         head = _head(response, close=self.close_connection)
-        self._client.allow(self.server.limits.answer_seconds)
+        self._client.set_limits(self.server.limits.send_seconds)
         self._client.send(head if self.command == "HEAD" else head + response.body)
         _log.debug("%s: %r %d", self.client_address, self.requestline, response.status)
 
 
-def _path(target: str) -> str:
+def _request_path(target: str) -> str:
     """The path of a request's target, without its query; empty where it has none."""
     try:
         return urlsplit(target).path
@@ -287,7 +288,7 @@ def _lower_case(headers: list[tuple[str, str]]) -> dict[str, str]:
     return merged
 
 
-def _plain(status: HTTPStatus, text: str, headers: tuple[tuple[str, str], ...] = ()) -> Response:
+def _plain_text(status: HTTPStatus, text: str, headers: tuple[tuple[str, str], ...] = ()) -> Response:
     return Response(status, "text/plain; charset=utf-8", f"{status.value} {text}\n".encode(), headers)
 
 
@@ -305,9 +306,9 @@ def _head(response: Response, *, close: bool) -> bytes:
     return "\r\n".join((*lines, "", "")).encode("latin-1")
 
 
-def _turn_away(sock: socket.socket) -> None:
+def _reject(sock: socket.socket) -> None:
     """Tell a client that there are too many, without waiting for it."""
-    busy = _plain(HTTPStatus.SERVICE_UNAVAILABLE, "too many connections", (("Retry-After", "1"),))
+    busy = _plain_text(HTTPStatus.SERVICE_UNAVAILABLE, "too many connections", (("Retry-After", "1"),))
     with contextlib.suppress(OSError):
         sock.settimeout(0)
         sock.send(_head(busy, close=True) + busy.body)

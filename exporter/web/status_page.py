@@ -60,12 +60,12 @@ class About:
     links: tuple[tuple[str, str], ...]
 
 
-def page(about: About, look: Callable[[], StatusView]) -> Handler:
+def handler(about: About, current_view: Callable[[], StatusView]) -> Handler:
     """The page as the server asks for it.
 
     Args:
         about: What does not change.
-        look: What is known now; called once for each request, by the client's thread.
+        current_view: What is known now; called once for each request, by the client's thread.
     """
     style = resources.files("exporter.web").joinpath("status_page.css").read_text("utf-8")
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
@@ -75,20 +75,20 @@ def page(about: About, look: Callable[[], StatusView]) -> Handler:
         ("Cache-Control", "no-store"),
     )
 
-    def answer(_headers: Mapping[str, str]) -> Response:
-        text = render(about, look(), style)
+    def respond(_headers: Mapping[str, str]) -> Response:
+        text = render(about, current_view(), style)
         # Names read from a machine may hold bytes that are no UTF-8.
         return Response(200, "text/html; charset=utf-8", text.encode(errors="replace"), headers)
 
-    return answer
+    return respond
 
 
-def render(about: About, seen: StatusView, style: str) -> str:
+def render(about: About, view: StatusView, style: str) -> str:
     """The whole document.
 
     Args:
         about: What does not change.
-        seen: What is known now.
+        view: What is known now.
         style: The style sheet, trusted.
     """
     name = f"{about.node} · accelerator-exporter" if about.node else "accelerator-exporter"
@@ -101,17 +101,17 @@ def render(about: About, seen: StatusView, style: str) -> str:
         void("link", rel="icon", href="data:,"),
         element("style", Html(style)),
     )
-    content = element("main", *_notices(seen), _devices(seen), *_health(seen))
-    document = element("html", head, element("body", _header(about, seen), content, _footer(about)), lang="en")
+    content = element("main", *_notices(view), _devices(view), *_health(view))
+    document = element("html", head, element("body", _header(about, view), content, _footer(about)), lang="en")
     return f"<!DOCTYPE html>\n{document.text}\n"
 
 
-def _header(about: About, seen: StatusView) -> Html:
-    facts = [f"version {about.version}", f"snapshot made {ago(seen.snapshot_age_seconds)}"]
+def _header(about: About, view: StatusView) -> Html:
+    facts = [f"version {about.version}", f"snapshot made {ago(view.snapshot_age_seconds)}"]
     if about.node:
         facts.insert(0, f"node {about.node}")
-    if seen.readings_age_seconds is not None:
-        facts.append(f"readings {duration(seen.readings_age_seconds)} old")
+    if view.readings_age_seconds is not None:
+        facts.append(f"readings {duration(view.readings_age_seconds)} old")
     return element(
         "header",
         element("h1", "accelerator-exporter"),
@@ -129,54 +129,54 @@ def _footer(about: About) -> Html:
     )
 
 
-def _notices(seen: StatusView) -> list[Html]:
+def _notices(view: StatusView) -> list[Html]:
     notices: list[Html] = []
-    if seen.snapshot_age_seconds > _STALE_SECONDS:
-        age = duration(seen.snapshot_age_seconds)
+    if view.snapshot_age_seconds > _STALE_SECONDS:
+        age = duration(view.snapshot_age_seconds)
         notices.append(group(f"What you see is {age} old: the exporter no longer makes snapshots. Its log says why."))
-    if any(collector.state is CollectorStatus.RELEASED for collector in seen.collectors):
+    if any(collector.state is CollectorStatus.RELEASED for collector in view.collectors):
         notices.append(group(_RELEASED))
-    if not seen.allocations_known:
-        silent = ", ".join(source.name for source in seen.sources if not source.up)
+    if not view.allocations_known:
+        silent = ", ".join(source.name for source in view.sources if not source.up)
         why = f"{silent} does not answer" if silent else "there is no answer yet"
         notices.append(group(f"Who holds the devices is unknown: {why}."))
-    for resource, count in seen.unmatched:
+    for resource, count in view.unmatched:
         ids = f"{counted(count, 'allocated id')} of {resource}"
         match = "matches" if count == 1 else "match"
         notices.append(group(f"{ids} {match} no known device: ", element("code", _command("check")), " tells which."))
     return [element("p", notice, class_="notice") for notice in notices]
 
 
-def _devices(seen: StatusView) -> Html:
+def _devices(view: StatusView) -> Html:
     title = element("h2", "Devices", id="devices")
-    if not seen.devices:
-        return element("section", title, element("p", *_nothing(seen), class_="empty"))
-    bodies = (body(_device(device), *(_partition(part) for part in device.partitions)) for device in seen.devices)
+    if not view.devices:
+        return element("section", title, element("p", *_no_devices(view), class_="empty"))
+    bodies = (body(_device(device), *(_partition(part) for part in device.partitions)) for device in view.devices)
     return element(
-        "section", title, element("p", _summary(seen), class_="soft"), table("devices", _DEVICE_COLUMNS, *bodies)
+        "section", title, element("p", _summary(view), class_="soft"), table("devices", _DEVICE_COLUMNS, *bodies)
     )
 
 
-def _summary(seen: StatusView) -> str:
-    facts = [counted(len(seen.devices), "device")]
-    partitions = [part for device in seen.devices for part in device.partitions]
+def _summary(view: StatusView) -> str:
+    facts = [counted(len(view.devices), "device")]
+    partitions = [part for device in view.devices for part in device.partitions]
     if partitions:
         facts.append(counted(len(partitions), "partition"))
-    lost = sum(device.lost for device in seen.devices)
+    lost = sum(device.lost for device in view.devices)
     if lost:
         facts.append(f"{counted(lost, 'device')} lost")
-    if seen.allocations_known:
-        facts.append(f"{counted(sum(device.free for device in seen.devices), 'device')} free")
+    if view.allocations_known:
+        facts.append(f"{counted(sum(device.free for device in view.devices), 'device')} free")
     return ", ".join(facts)
 
 
-def _nothing(seen: StatusView) -> tuple[Node, ...]:
+def _no_devices(view: StatusView) -> tuple[Node, ...]:
     check = element("code", _command("check"))
-    if not seen.ready:
+    if not view.ready:
         return ("Waiting for the collectors' first readings.",)
-    if any(collector.state is CollectorStatus.RELEASED for collector in seen.collectors):
+    if any(collector.state is CollectorStatus.RELEASED for collector in view.collectors):
         return ("No device is known, and none is looked for while the hardware is released.",)
-    if any(collector.state in {CollectorStatus.LATE, CollectorStatus.DOWN} for collector in seen.collectors):
+    if any(collector.state in {CollectorStatus.LATE, CollectorStatus.DOWN} for collector in view.collectors):
         return ("No device can be read: a collector below fails, ", check, " says what to do.")
     simulate = element("code", _command("--simulate"))
     return ("No accelerator found: ", check, " says what was looked for, ", simulate, " shows a simulated node.")
@@ -235,7 +235,7 @@ def _device_holders(device: DeviceRow) -> Html:
         return _UNKNOWN
     if not device.partitions:
         return _holders(device.holders)
-    parts = f"{device.partitions_held} of {counted(len(device.partitions), 'partition')} held"
+    parts = f"{device.allocated_partitions} of {counted(len(device.partitions), 'partition')} held"
     return lines(_holders(device.holders), parts) if device.holders.count else group(parts)
 
 
@@ -255,14 +255,14 @@ def _container(container: Container) -> Html:
     return group(where, container.pod, element("span", " / ", container.container, class_="soft"))
 
 
-def _health(seen: StatusView) -> list[Html]:
-    collectors = body(*(_collector(collector) for collector in seen.collectors))
-    sources = body(*(_source(source) for source in seen.sources))
+def _health(view: StatusView) -> list[Html]:
+    collectors = body(*(_collector(collector) for collector in view.collectors))
+    sources = body(*(_source(source) for source in view.sources))
     sections: list[Html] = []
-    if seen.collectors:
+    if view.collectors:
         title = element("h2", "Collectors", id="collectors")
         sections.append(element("section", title, table("collectors", _COLLECTOR_COLUMNS, collectors)))
-    if seen.sources:
+    if view.sources:
         title = element("h2", "Attribution", id="attribution")
         sections.append(element("section", title, table("attribution", _SOURCE_COLUMNS, sources)))
     return sections

@@ -10,7 +10,7 @@ from collectors.contract import Device, Partition
 from collectors.metric import Metric
 from exporter.snapshot import AttributionHealth, CollectorHealth, Container, Snapshot, SubjectKey
 
-SHOWN_HOLDERS = 5
+MAX_SHOWN_HOLDERS = 5
 
 _CORE = "core"
 
@@ -55,7 +55,7 @@ class Holders:
     """Who holds a device or partition itself, not a part of it.
 
     Attributes:
-        first: The first of them, `SHOWN_HOLDERS` at most.
+        first: The first of them, `MAX_SHOWN_HOLDERS` at most.
         count: How many there are.
     """
 
@@ -100,14 +100,14 @@ class DeviceRow:
     partitions: tuple[PartitionRow, ...]
 
     @property
-    def partitions_held(self) -> int:
+    def allocated_partitions(self) -> int:
         """How many of its partitions somebody holds."""
         return sum(part.holders is not None and part.holders.count > 0 for part in self.partitions)
 
     @property
     def free(self) -> bool:
         """True when it is known that nobody holds it or a part of it."""
-        return self.holders is not None and not self.holders.count and not self.partitions_held
+        return self.holders is not None and not self.holders.count and not self.allocated_partitions
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +163,7 @@ class StatusView:
     readings_age_seconds: float | None
 
 
-def view(snapshot: Snapshot, unix_seconds: float, snapshot_age_seconds: float) -> StatusView:
+def build_view(snapshot: Snapshot, unix_seconds: float, snapshot_age_seconds: float) -> StatusView:
     """Pick out of a snapshot what the page shows.
 
     Args:
@@ -239,7 +239,7 @@ class _Subjects:
         if self._holders is None:
             return None
         containers = self._holders.get(key, [])
-        return Holders(tuple(containers[:SHOWN_HOLDERS]), len(containers))
+        return Holders(tuple(containers[:MAX_SHOWN_HOLDERS]), len(containers))
 
 
 def _by_subject(snapshot: Snapshot) -> dict[SubjectKey, list[Container]]:

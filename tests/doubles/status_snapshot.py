@@ -12,7 +12,7 @@ GIB = 1 << 30
 
 WHOLE = "GPU-5f0c1b7a-2f55-4c6e-9d1e-6a1f00000001"
 SHARED = "GPU-5f0c1b7a-2f55-4c6e-9d1e-6a1f00000002"
-CUT = "GPU-5f0c1b7a-2f55-4c6e-9d1e-6a1f00000003"
+PARTITIONED = "GPU-5f0c1b7a-2f55-4c6e-9d1e-6a1f00000003"
 LOST = "GPU-5f0c1b7a-2f55-4c6e-9d1e-6a1f00000004"
 FREE = "amd-41d1f3a2-8c60-5b1e-8a43-90ce00000005"
 HELD_PART = "MIG-aaaaaaaa-0000-4000-8000-000000000001"
@@ -72,9 +72,9 @@ def _readings(uuid: str, ratio: float, used_gib: float, watts: float, celsius: f
 
 def _part_readings(part: str, ratio: float, used_gib: float) -> list[Sample]:
     return [
-        sample(catalog.UTILIZATION, ratio, CUT, part),
-        sample(catalog.MEMORY_USAGE, used_gib * GIB, CUT, part),
-        sample(catalog.MEMORY_LIMIT, 10 * GIB, CUT, part),
+        sample(catalog.UTILIZATION, ratio, PARTITIONED, part),
+        sample(catalog.MEMORY_USAGE, used_gib * GIB, PARTITIONED, part),
+        sample(catalog.MEMORY_LIMIT, 10 * GIB, PARTITIONED, part),
     ]
 
 
@@ -85,7 +85,7 @@ def _allocations() -> tuple[Allocation, ...]:
         edge(SHARED, SCRIPT, namespace="lab"),
         edge(SHARED, QUOTES, namespace="evil"),
         edge(SHARED, LONG, namespace="evil"),
-        edge(CUT, "embedder-7c9f5d6b8-x2x7k", HELD_PART),
+        edge(PARTITIONED, "embedder-7c9f5d6b8-x2x7k", HELD_PART),
         edge(LOST, "llama-finetune-1", container="trainer"),
     )
 
@@ -96,16 +96,16 @@ def rich() -> Snapshot:
         _device(LOST, "0000:0d:00.0", lost=True),
         _device(WHOLE, "0000:04:00.0"),
         _device(SHARED, "0000:07:00.0"),
-        _device(CUT, "0000:0a:00.0"),
+        _device(PARTITIONED, "0000:0a:00.0"),
         _device(FREE, "0000:c3:00.0", model="AMD Instinct MI300X"),
     )
     return Snapshot(
         devices={device.uuid: device for device in devices},
-        partitions={part: Partition(part, CUT, "1g.10gb") for part in (HELD_PART, FREE_PART)},
+        partitions={part: Partition(part, PARTITIONED, "1g.10gb") for part in (HELD_PART, FREE_PART)},
         samples=(
             *_readings(WHOLE, 0.934, 71.25, 641.4, 66),
             *_readings(SHARED, 0.004, 12, 118, 41),
-            *(s for s in _readings(CUT, 0, 3, 180, 44) if s.metric is not catalog.UTILIZATION),
+            *(s for s in _readings(PARTITIONED, 0, 3, 180, 44) if s.metric is not catalog.UTILIZATION),
             *_part_readings(HELD_PART, 0.5, 3),
             *_part_readings(FREE_PART, 0, 0),
             sample(catalog.STATUS_STATE, 1, LOST, label="failed"),

@@ -54,9 +54,9 @@ def latest() -> Latest:
 
 @pytest.fixture
 def url(latest: Latest) -> Iterator[str]:
-    entry = handlers.entry(latest, "/metrics", "gpu-node-17", Clocks(lambda: 100.4, lambda: NOW))
+    index = handlers.index(latest, "/metrics", "gpu-node-17", Clocks(lambda: 100.4, lambda: NOW))
     with closing(
-        Server("127.0.0.1:0", {"/": entry, handlers.HEALTHY_PATH: handlers.healthy(latest, lambda: 100.4)})
+        Server("127.0.0.1:0", {"/": index, handlers.HEALTHY_PATH: handlers.healthy(latest, lambda: 100.4)})
     ) as server:
         server.start()
         yield f"http://{server.address}/"

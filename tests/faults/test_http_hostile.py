@@ -135,7 +135,7 @@ def test_a_client_that_leaves_in_the_middle_costs_nothing(start: Start, sent: by
     with connect(server) as client:
         client.sendall(sent)
 
-    assert server._listener.connections.wait_until_none(BOUND_SECONDS)
+    assert server._listener.connections.wait_until_closed(BOUND_SECONDS)
     assert_answers(server)
 
 
@@ -147,7 +147,7 @@ def test_a_client_that_resets_the_connection_costs_nothing(start: Start) -> None
         assert client.recv(1) == b"H"
         client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")  # close by reset
 
-    assert server._listener.connections.wait_until_none(BOUND_SECONDS)
+    assert server._listener.connections.wait_until_closed(BOUND_SECONDS)
     assert_answers(server)
 
 
@@ -202,14 +202,14 @@ def test_a_client_that_waits_for_leave_to_send_a_body_is_answered_at_once(start:
 
 
 def test_a_client_that_does_not_read_its_answer_is_let_go(start: Start) -> None:
-    server = start(ConnectionLimits(answer_seconds=0.3))
+    server = start(ConnectionLimits(send_seconds=0.3))
 
     with connect(server) as client:
         client.sendall(b"GET /big HTTP/1.1\r\n\r\n")
         assert client.recv(1) == b"H"
         assert_answers(server)
 
-        assert server._listener.connections.wait_until_none(BOUND_SECONDS)
+        assert server._listener.connections.wait_until_closed(BOUND_SECONDS)
         assert len(read_to_end(client)) < BIG
 
 
@@ -275,4 +275,4 @@ def test_no_connection_is_left_behind(start: Start) -> None:
     with many(server, 100, b"GET /metrics HTTP/1.1\r\n"):
         assert_answers(server)
 
-    assert server._listener.connections.wait_until_none(BOUND_SECONDS)
+    assert server._listener.connections.wait_until_closed(BOUND_SECONDS)

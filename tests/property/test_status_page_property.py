@@ -5,7 +5,7 @@ from collectors import catalog
 from collectors.contract import Device, Partition
 from exporter.snapshot import Allocation, AttributionHealth, Container, Snapshot, SubjectKey
 from exporter.web.status_page import About, render
-from exporter.web.status_view import view
+from exporter.web.status_view import build_view
 from tests.doubles.page_text import PageText
 from tests.doubles.status_snapshot import NOW, collector, sample
 
@@ -41,7 +41,7 @@ def page(names: list[str]) -> PageText:
         attribution=(AttributionHealth(source, up=True, last_success_timestamp_seconds=None),),
         unmatched={resource: 1},
     )
-    return PageText(render(About(node, node, ((node, node),)), view(snapshot, NOW, 0), ""))
+    return PageText(render(About(node, node, ((node, node),)), build_view(snapshot, NOW, 0), ""))
 
 
 def shape(read: PageText) -> list[tuple[str, list[str]]]:

@@ -74,8 +74,8 @@ def test_metrics_are_served_before_anything_is_known_and_while_a_collector_is_do
         assert metrics(Latest(snapshot), own, {}).status == 200
 
 
-def test_the_entry_page_says_what_is_here_and_where(latest: Latest) -> None:
-    answer = handlers.entry(latest, "/metrics", "node-1", CLOCKS)({})
+def test_the_status_page_says_what_is_here_and_where(latest: Latest) -> None:
+    answer = handlers.index(latest, "/metrics", "node-1", CLOCKS)({})
 
     text = answer.body.decode()
     assert (answer.status, answer.content_type) == (200, "text/html; charset=utf-8")
@@ -84,8 +84,8 @@ def test_the_entry_page_says_what_is_here_and_where(latest: Latest) -> None:
         assert f'<a href="{path}">' in text
 
 
-def test_the_entry_page_escapes_the_path(latest: Latest) -> None:
-    body = handlers.entry(latest, '/"><script>', "node-1", CLOCKS)({}).body
+def test_the_status_page_escapes_the_path(latest: Latest) -> None:
+    body = handlers.index(latest, '/"><script>', "node-1", CLOCKS)({}).body
 
     assert b"<script>" not in body
     assert b'href="/&quot;&gt;&lt;script&gt;"' in body
@@ -117,7 +117,7 @@ def test_readiness_waits_for_the_first_readings(latest: Latest) -> None:
 
 
 def test_the_pages_are_served_over_http(latest: Latest, own: SelfMetrics) -> None:
-    routes = {"/metrics": handlers.metrics(latest, own), "/": handlers.entry(latest, "/metrics", "node-1", CLOCKS)}
+    routes = {"/metrics": handlers.metrics(latest, own), "/": handlers.index(latest, "/metrics", "node-1", CLOCKS)}
     with closing(Server("127.0.0.1:0", routes)) as server:
         server.start()
         plain = request(server, "/metrics")

@@ -14,7 +14,7 @@ from exporter.assembler import Clocks, Latest
 from exporter.snapshot import AttributionHealth, Snapshot
 from exporter.web import handlers
 from exporter.web.status_page import About, render
-from exporter.web.status_view import view
+from exporter.web.status_view import build_view
 from tests.doubles.collectors import Clock, gpu, part, status, utilization
 from tests.doubles.page_text import PageText
 from tests.doubles.status_snapshot import LOST, NOW, QUOTES, SCRIPT, SHARED, WHOLE, collector, edge, rich, sample
@@ -26,7 +26,7 @@ ABOUT = About("node-7", "1.2.3", (("Metrics", "/metrics"),))
 
 
 def html(snapshot: Snapshot, age_seconds: float = 0.5) -> str:
-    return render(ABOUT, view(snapshot, NOW, age_seconds), "")
+    return render(ABOUT, build_view(snapshot, NOW, age_seconds), "")
 
 
 def text(snapshot: Snapshot, age_seconds: float = 0.5) -> PageText:
@@ -200,7 +200,7 @@ def test_a_release_is_pointed_out() -> None:
 
 
 def test_without_a_node_name_the_page_does_without() -> None:
-    page = render(replace(ABOUT, node=""), view(Snapshot(), NOW, 0), "")
+    page = render(replace(ABOUT, node=""), build_view(Snapshot(), NOW, 0), "")
 
     assert PageText(page).title == "accelerator-exporter"
     assert "<li>node" not in page
@@ -247,7 +247,7 @@ def test_names_that_are_no_unicode_do_not_break_the_page() -> None:
     device = replace(gpu("g"), model="bad \udcff name")
     latest = Latest(Snapshot({"g": device}))
 
-    assert b"bad ? name" in handlers.entry(latest, "/metrics", "node-1", CLOCKS)({}).body
+    assert b"bad ? name" in handlers.index(latest, "/metrics", "node-1", CLOCKS)({}).body
 
 
 def test_the_page_is_accessible() -> None:
@@ -283,14 +283,14 @@ def test_the_documents_that_the_page_names_exist() -> None:
 
 
 def test_the_page_renews_itself_and_is_not_kept() -> None:
-    answer = handlers.entry(Latest(rich()), "/metrics", "node-1", CLOCKS)({})
+    answer = handlers.index(Latest(rich()), "/metrics", "node-1", CLOCKS)({})
 
     assert ("meta", {"http-equiv": "refresh", "content": "5"}) in PageText(answer.body.decode()).elements
     assert ("Cache-Control", "no-store") in answer.headers
 
 
 def test_the_policy_allows_nothing_but_the_pages_own_style() -> None:
-    answer = handlers.entry(Latest(rich()), "/metrics", "node-1", CLOCKS)({})
+    answer = handlers.index(Latest(rich()), "/metrics", "node-1", CLOCKS)({})
 
     (style,) = re.findall("<style>(.*?)</style>", answer.body.decode(), re.DOTALL)
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
@@ -308,18 +308,18 @@ def test_the_policy_allows_nothing_but_the_pages_own_style() -> None:
     assert "@import" not in style
 
 
-def test_the_entry_page_follows_the_snapshot_and_the_clocks() -> None:
+def test_the_status_page_follows_the_snapshot_and_the_clocks() -> None:
     latest = Latest(rich(), made_at=100)
     monotonic, wall = Clock(103), Clock(NOW)
-    entry = handlers.entry(latest, "/m", "node-7", Clocks(monotonic, wall))
+    index = handlers.index(latest, "/m", "node-7", Clocks(monotonic, wall))
 
-    first = entry({}).body.decode()
+    first = index({}).body.decode()
     assert "<li>snapshot made 3s ago</li>" in first
     assert "<li>readings 2s old</li>" in first
     monotonic.now, wall.now = 160, NOW + 60
     latest.made_at = 160
     latest.snapshot = replace(rich(), samples=(utilization(WHOLE, 0.07),))
-    second = entry({}).body.decode()
+    second = index({}).body.decode()
     assert "<li>snapshot made 0s ago</li>" in second
     assert "<li>readings 1m2s old</li>" in second
     assert PageText(second).row("0000:04:00.0")[2] == "7 %"

@@ -6,7 +6,7 @@ from collectors import catalog
 from collectors.contract import Partition, Reason
 from exporter.snapshot import AttributionHealth, CollectorHealth, Container, Snapshot
 from exporter.web.status_view import (
-    SHOWN_HOLDERS,
+    MAX_SHOWN_HOLDERS,
     CollectorStatus,
     DeviceRow,
     Holders,
@@ -14,17 +14,17 @@ from exporter.web.status_view import (
     Readings,
     StatusView,
     Temperature,
-    view,
+    build_view,
 )
 from tests.doubles.collectors import gpu, temperature
 from tests.doubles.status_snapshot import (
-    CUT,
     FREE,
     FREE_PART,
     GIB,
     HELD_PART,
     LOST,
     NOW,
+    PARTITIONED,
     SHARED,
     WHOLE,
     collector,
@@ -35,7 +35,7 @@ from tests.doubles.status_snapshot import (
 
 
 def seen(snapshot: Snapshot) -> StatusView:
-    return view(snapshot, NOW, 0.5)
+    return build_view(snapshot, NOW, 0.5)
 
 
 def devices(snapshot: Snapshot) -> dict[str, DeviceRow]:
@@ -59,7 +59,7 @@ def test_a_device_is_shown_whole() -> None:
 def test_partitions_are_shown_with_their_device_and_only_there() -> None:
     by_uuid = devices(rich())
 
-    assert by_uuid[CUT].partitions == (
+    assert by_uuid[PARTITIONED].partitions == (
         PartitionRow(
             HELD_PART,
             "1g.10gb",
@@ -68,9 +68,9 @@ def test_partitions_are_shown_with_their_device_and_only_there() -> None:
         ),
         PartitionRow(FREE_PART, "1g.10gb", Readings(0, 0, 10 * GIB), Holders()),
     )
-    assert by_uuid[CUT].readings.utilization_ratio is None
-    assert by_uuid[CUT].partitions_held == 1
-    assert [uuid for uuid, device in by_uuid.items() if device.partitions] == [CUT]
+    assert by_uuid[PARTITIONED].readings.utilization_ratio is None
+    assert by_uuid[PARTITIONED].allocated_partitions == 1
+    assert [uuid for uuid, device in by_uuid.items() if device.partitions] == [PARTITIONED]
 
 
 def test_a_partition_of_an_unknown_device_is_left_out() -> None:
@@ -79,7 +79,7 @@ def test_a_partition_of_an_unknown_device_is_left_out() -> None:
 
 
 def test_devices_stand_in_the_order_of_vendor_and_address() -> None:
-    assert list(devices(rich())) == [FREE, WHOLE, SHARED, CUT, LOST]
+    assert list(devices(rich())) == [FREE, WHOLE, SHARED, PARTITIONED, LOST]
     named = (replace(gpu("a"), device="accel10"), replace(gpu("b"), device="accel2"))
     assert list(devices(Snapshot({device.uuid: device for device in named}))) == ["b", "a"]
 
@@ -104,7 +104,7 @@ def test_holders_are_sorted_counted_and_capped() -> None:
 
     assert device.holders is not None
     assert device.holders.count == 1_500
-    assert [holder.pod for holder in device.holders.first] == [f"pod-{n:04}" for n in range(SHOWN_HOLDERS)]
+    assert [holder.pod for holder in device.holders.first] == [f"pod-{n:04}" for n in range(MAX_SHOWN_HOLDERS)]
 
 
 def test_without_readings_nothing_is_made_up() -> None:

@@ -154,13 +154,13 @@ def test_an_answer_under_way_is_finished_when_the_server_closes() -> None:
         assert closing_began.wait(BOUND_SECONDS)
         return Response(200, "text/plain", b"done")
 
-    server = Server("127.0.0.1:0", {"/slow": slow}, ConnectionLimits(finish_seconds=BOUND_SECONDS))
+    server = Server("127.0.0.1:0", {"/slow": slow}, ConnectionLimits(shutdown_seconds=BOUND_SECONDS))
     server.start()
     with ThreadPoolExecutor(2) as threads:
         answer = threads.submit(request, server, "/slow")
         assert asked.wait(BOUND_SECONDS)
         closed = threads.submit(server.close)
-        assert server._listener.ending.wait(BOUND_SECONDS)
+        assert server._listener.closing.wait(BOUND_SECONDS)
         closing_began.set()
 
         assert answer.result(BOUND_SECONDS).body == b"done"
@@ -187,4 +187,4 @@ def test_closing_does_not_wait_for_a_page_that_hangs() -> None:
         assert not release.is_set()
         assert read_to_end(client) == b""
         release.set()
-        assert server._listener.connections.wait_until_none(BOUND_SECONDS)
+        assert server._listener.connections.wait_until_closed(BOUND_SECONDS)
