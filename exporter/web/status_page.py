@@ -27,13 +27,13 @@ _STALE_SECONDS = 10.0  # a snapshot is made every second
 _POLICY = "default-src 'none'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 _DOCUMENTS = "docs/metrics.md, docs/configuration.md, docs/troubleshooting.md and docs/simulation.md"
 
-_DEVICE_COLUMNS = ("Device", "Status", "Load", "Memory", "Power", "Temperature", "Held by")
-_COLLECTOR_COLUMNS = ("Collector", "State", "Devices", "Last success", "Failures since start")
-_SOURCE_COLUMNS = ("Source of allocations", "State", "Last answer")
+_DEVICE_COLUMNS = ("Device", "Status", "Utilization", "Memory", "Power", "Temperature", "Allocated to")
+_COLLECTOR_COLUMNS = ("Collector", "State", "Devices", "Last success", "Errors since start")
+_SOURCE_COLUMNS = ("Allocation source", "State", "Last success")
 
 _STATE_TONES = {"ok": "good", "degraded": "warn", "predicted_failure": "warn", "failed": "bad"}
 _COLLECTOR_TONES = {CollectorStatus.UP: "good", CollectorStatus.LATE: "warn", CollectorStatus.DOWN: "bad"}
-_RELEASED = "The hardware is released: nothing is read until the exporter gets SIGUSR2."
+_RELEASED = "The hardware is released: devices are not read until the exporter receives SIGUSR2."
 
 _KIB, _MIB, _GIB = 1 << 10, 1 << 20, 1 << 30
 _MINUTE, _HOUR = 60, 3600
@@ -42,7 +42,7 @@ _LEADING, _TRAILING = 8, 6  # of a uuid: vendors put a prefix first, cards of on
 
 _UNKNOWN = element("span", "unknown", class_="soft")
 _NO_READING = element("span", "no reading", class_="soft")
-_LOST = lines(tag("lost", "bad"), element("span", "no longer answers", class_="soft"))
+_LOST = lines(tag("lost", "bad"), element("span", "not responding", class_="soft"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +125,7 @@ def _footer(about: About) -> Html:
         "footer",
         element("nav", element("ul", *links, class_="facts"), aria_label="Other pages"),
         element("p", f"Documentation comes with the source: {_DOCUMENTS}."),
-        element("p", f"This page renews itself every {_REFRESH_SECONDS} seconds."),
+        element("p", f"This page refreshes every {_REFRESH_SECONDS} seconds."),
     )
 
 
@@ -133,17 +133,17 @@ def _notices(view: StatusView) -> list[Html]:
     notices: list[Html] = []
     if view.snapshot_age_seconds > _STALE_SECONDS:
         age = duration(view.snapshot_age_seconds)
-        notices.append(group(f"What you see is {age} old: the exporter no longer makes snapshots. Its log says why."))
+        notices.append(group(f"This page is out of date: the last snapshot is {age} old. See the exporter's log."))
     if any(collector.state is CollectorStatus.RELEASED for collector in view.collectors):
         notices.append(group(_RELEASED))
     if not view.allocations_known:
-        silent = ", ".join(source.name for source in view.sources if not source.up)
-        why = f"{silent} does not answer" if silent else "there is no answer yet"
-        notices.append(group(f"Who holds the devices is unknown: {why}."))
+        down = ", ".join(source.name for source in view.sources if not source.up)
+        reason = f"{down} does not respond" if down else "no response yet"
+        notices.append(group(f"Allocations are unknown: {reason}."))
     for resource, count in view.unmatched:
         ids = f"{counted(count, 'allocated id')} of {resource}"
         match = "matches" if count == 1 else "match"
-        notices.append(group(f"{ids} {match} no known device: ", element("code", _command("check")), " tells which."))
+        notices.append(group(f"{ids} {match} no device. Run ", element("code", _command("check")), " for details."))
     return [element("p", notice, class_="notice") for notice in notices]
 
 
@@ -175,11 +175,11 @@ def _no_devices(view: StatusView) -> tuple[Node, ...]:
     if not view.ready:
         return ("Waiting for the collectors' first readings.",)
     if any(collector.state is CollectorStatus.RELEASED for collector in view.collectors):
-        return ("No device is known, and none is looked for while the hardware is released.",)
+        return ("No devices: nothing is read while the hardware is released.",)
     if any(collector.state in {CollectorStatus.LATE, CollectorStatus.DOWN} for collector in view.collectors):
-        return ("No device can be read: a collector below fails, ", check, " says what to do.")
+        return ("No devices can be read: a collector below fails. Run ", check, " for the cause.")
     simulate = element("code", _command("--simulate"))
-    return ("No accelerator found: ", check, " says what was looked for, ", simulate, " shows a simulated node.")
+    return ("No accelerators found. Run ", check, " for the reason, or ", simulate, " for a simulated node.")
 
 
 def _command(argument: str) -> str:
@@ -195,29 +195,31 @@ def _device(device: DeviceRow) -> Html:
     state = _LOST if device.lost else _state(device.state)
     now = device.readings
     power = _NO_READING if now.power_watts is None else watts(now.power_watts)
-    cells = (name, state, _load(now), _memory(now), power, _temperature(now), _device_holders(device))
+    cells = (name, state, _utilization(now), _memory(now), power, _temperature(now), _device_holders(device))
     return row(_DEVICE_COLUMNS, cells, "lost" if device.lost else "")
 
 
 def _partition(part: PartitionRow) -> Html:
     name = lines(part.profile, element("span", short_uuid(part.uuid), class_="soft", title=part.uuid))
     holders = _UNKNOWN if part.holders is None else _holders(part.holders)
-    return row(_DEVICE_COLUMNS, (name, "", _load(part.readings), _memory(part.readings), "", "", holders), "part")
+    return row(
+        _DEVICE_COLUMNS, (name, "", _utilization(part.readings), _memory(part.readings), "", "", holders), "part"
+    )
 
 
 def _state(state: str | None) -> Html:
     return _UNKNOWN if state is None else tag(state.replace("_", " "), _STATE_TONES.get(state, "plain"))
 
 
-def _load(now: Readings) -> Html:
+def _utilization(now: Readings) -> Html:
     ratio = now.utilization_ratio
-    return _NO_READING if ratio is None else lines(percent(ratio), bar(ratio, "load"))
+    return _NO_READING if ratio is None else lines(percent(ratio), bar(ratio, "utilization"))
 
 
 def _memory(now: Readings) -> Html:
     used, limit = now.memory_usage_bytes, now.memory_limit_bytes
     if used is None:
-        return _NO_READING if limit is None else group(size(limit), " in all")
+        return _NO_READING if limit is None else group(size(limit), " total")
     if not limit:
         return group(size(used), " used")
     return lines(f"{size(used)} of {size(limit)}", bar(used / limit, "memory in use"))
@@ -235,7 +237,7 @@ def _device_holders(device: DeviceRow) -> Html:
         return _UNKNOWN
     if not device.partitions:
         return _holders(device.holders)
-    parts = f"{device.allocated_partitions} of {counted(len(device.partitions), 'partition')} held"
+    parts = f"{device.allocated_partitions} of {counted(len(device.partitions), 'partition')} allocated"
     return lines(_holders(device.holders), parts) if device.holders.count else group(parts)
 
 

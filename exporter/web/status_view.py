@@ -18,7 +18,7 @@ _CORE = "core"
 class CollectorStatus(StrEnum):
     """How a collector fares, in words for people."""
 
-    WAITING = "waiting for its first answer"
+    WAITING = "waiting for its first reading"
     ABSENT = "not on this node"
     UP = "up"
     LATE = "late"

@@ -90,7 +90,7 @@ def test_what_a_look_told_is_withdrawn_and_who_holds_what_stays(node: Node) -> N
         assert len(released.find("accelerator_allocation_info", pod="train-0")) == 1
         assert [running.get(path)[0] for path in ("/-/healthy", "/-/ready", "/")] == [200, 200, 200]
         page = running.get("/")[2].decode()
-        assert "nothing is read until the exporter gets SIGUSR2" in page
+        assert "devices are not read until the exporter receives SIGUSR2" in page
         assert ">released<" in page
         again = _resume(running)
         assert {s.name for s in before} <= {s.name for s in again}

@@ -66,7 +66,7 @@ def test_a_partitioned_device_is_followed_by_its_partitions() -> None:
     at = page.cells.index(device)
 
     assert device[2] == "no reading"
-    assert device[-1] == "1 of 2 partitions held"
+    assert device[-1] == "1 of 2 partitions allocated"
     assert page.cells[at + 1] == [
         "1g.10gb\nMIG-aaaa…000001",
         "",
@@ -84,14 +84,14 @@ def test_a_device_held_whole_and_in_part_says_both() -> None:
     snapshot = Snapshot(
         {"g": gpu("g")}, {"s": part("g", "s")}, allocations=(edge("g", "whole"), edge("g", "slice", "s"))
     )
-    assert text(snapshot).row("dev-g")[-1] == "ml / whole / main\n1 of 1 partition held"
+    assert text(snapshot).row("dev-g")[-1] == "ml / whole / main\n1 of 1 partition allocated"
 
 
 def test_a_lost_device_is_marked_and_has_no_readings() -> None:
     page = text(rich())
 
     assert page.row("0000:0d:00.0")[1:] == [
-        "lost\nno longer answers",
+        "lost\nnot responding",
         "no reading",
         "no reading",
         "no reading",
@@ -119,8 +119,8 @@ def test_a_free_device_whose_hottest_sensor_is_not_the_core() -> None:
 def test_while_allocations_are_unknown_the_page_says_so_everywhere() -> None:
     page = text(replace(rich(), allocations=None, unmatched={}))
 
-    assert {cells[-1] for cells in page.cells if len(cells) == 7} == {"Held by", "unknown"}
-    assert "Who holds the devices is unknown: there is no answer yet." in page.paragraphs
+    assert {cells[-1] for cells in page.cells if len(cells) == 7} == {"Allocated to", "unknown"}
+    assert "Allocations are unknown: no response yet." in page.paragraphs
     assert "5 devices, 2 partitions, 1 device lost" in page.paragraphs
 
 
@@ -128,7 +128,7 @@ def test_a_source_that_does_not_answer_is_named() -> None:
     silent = AttributionHealth("podresources", up=False, last_success_timestamp_seconds=None)
     page = text(replace(rich(), allocations=None, attribution=(silent,)))
 
-    assert "Who holds the devices is unknown: podresources does not answer." in page.paragraphs
+    assert "Allocations are unknown: podresources does not respond." in page.paragraphs
     assert page.row("podresources") == ["podresources", "down", "never"]
 
 
@@ -136,7 +136,7 @@ def test_a_source_that_does_not_answer_is_named() -> None:
     ("readings", "shown"),
     [
         ({}, "no reading"),
-        ({catalog.MEMORY_LIMIT: 2**30}, "1.0 GiB in all"),
+        ({catalog.MEMORY_LIMIT: 2**30}, "1.0 GiB total"),
         ({catalog.MEMORY_USAGE: 2**30}, "1.0 GiB used"),
         ({catalog.MEMORY_USAGE: 2**30, catalog.MEMORY_LIMIT: 0}, "1.0 GiB used"),
     ],
@@ -147,7 +147,7 @@ def test_memory_of_which_only_a_part_is_known(readings: Mapping[Metric, float], 
 
 def test_bars_have_a_name_a_range_and_the_value() -> None:
     meters = [attributes for name, attributes in one({catalog.UTILIZATION: 0.63}).elements if name == "meter"]
-    assert meters == [{"min": "0", "max": "1", "value": "0.630", "aria-label": "load"}]
+    assert meters == [{"min": "0", "max": "1", "value": "0.630", "aria-label": "utilization"}]
 
 
 def test_a_state_that_is_unknown_or_new_is_shown_as_such() -> None:
@@ -173,8 +173,8 @@ def test_unmatched_ids_are_named_with_what_to_do() -> None:
     page = text(replace(rich(), unmatched={"a.com/gpu": 1, "b.com/gpu": 2}))
 
     assert page.paragraphs[:2] == [
-        "1 allocated id of a.com/gpu matches no known device: accelerator-exporter check tells which.",
-        "2 allocated ids of b.com/gpu match no known device: accelerator-exporter check tells which.",
+        "1 allocated id of a.com/gpu matches no device. Run accelerator-exporter check for details.",
+        "2 allocated ids of b.com/gpu match no device. Run accelerator-exporter check for details.",
     ]
 
 
@@ -184,15 +184,17 @@ def test_the_header_tells_node_version_and_ages() -> None:
 
 
 def test_an_old_snapshot_is_pointed_out() -> None:
-    warning = "What you see is 11s old: the exporter no longer makes snapshots. Its log says why."
+    warning = "This page is out of date: the last snapshot is 11s old. See the exporter's log."
 
     assert warning in text(rich(), 11).paragraphs
-    assert not [paragraph for paragraph in text(rich(), 10).paragraphs if paragraph.startswith("What you see")]
+    assert not [
+        paragraph for paragraph in text(rich(), 10).paragraphs if paragraph.startswith("This page is out of date")
+    ]
 
 
 def test_a_release_is_pointed_out() -> None:
     released = replace(rich(), collectors=(collector("nvidia", 4, up=False, released=True),))
-    notice = "The hardware is released: nothing is read until the exporter gets SIGUSR2."
+    notice = "The hardware is released: devices are not read until the exporter receives SIGUSR2."
 
     assert notice in text(released).paragraphs
     assert "released" in [cell for row in text(released).cells for cell in row]
@@ -207,8 +209,8 @@ def test_without_a_node_name_the_page_does_without() -> None:
     assert text(Snapshot()).title == "node-7 · accelerator-exporter"
 
 
-NOTHING = "No accelerator found: accelerator-exporter check says what was looked for, "
-NOTHING += "accelerator-exporter --simulate shows a simulated node."
+NOTHING = "No accelerators found. Run accelerator-exporter check for the reason, "
+NOTHING += "or accelerator-exporter --simulate for a simulated node."
 
 
 @pytest.mark.parametrize(
@@ -219,11 +221,11 @@ NOTHING += "accelerator-exporter --simulate shows a simulated node."
         (Snapshot(collectors=(collector("amd", present=False, up=False),), ready=True), NOTHING),
         (
             Snapshot(collectors=(collector("amd", present=False, up=False, released=True),), ready=True),
-            "No device is known, and none is looked for while the hardware is released.",
+            "No devices: nothing is read while the hardware is released.",
         ),
         (
             Snapshot(collectors=(collector("amd", up=False, errors={Reason.LIBRARY_MISSING: 1}),), ready=True),
-            "No device can be read: a collector below fails, accelerator-exporter check says what to do.",
+            "No devices can be read: a collector below fails. Run accelerator-exporter check for the cause.",
         ),
     ],
 )
@@ -266,7 +268,7 @@ def test_the_page_is_accessible() -> None:
 
 def test_every_cell_of_a_card_is_named_unless_it_is_empty() -> None:
     labels = [attributes["data-label"] for name, attributes in text(rich()).elements if name == "td"]
-    assert set(labels) >= {"Status", "Load", "Memory", "Power", "Temperature", "Held by", ""}
+    assert set(labels) >= {"Status", "Utilization", "Memory", "Power", "Temperature", "Allocated to", ""}
     assert labels.count("") == 3 * 2  # what a partition never has: state, power, temperature
 
 
