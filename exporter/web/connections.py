@@ -91,7 +91,7 @@ class Connection(io.RawIOBase):
     def _set_timeout(self) -> None:
         seconds_left = self._deadline - time.monotonic()
         if seconds_left <= 0:
-            raise TimeoutError("the client took too long")
+            raise TimeoutError("the client was too slow")
         self.sock.settimeout(seconds_left)
 
 

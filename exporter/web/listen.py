@@ -11,8 +11,8 @@ _MAX_PORT = 65535
 _BACKLOG = 128
 _NO_IPV6 = frozenset({errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL})
 _ADVICE = {
-    errno.EADDRINUSE: "stop the process that has it or choose another address",
-    errno.EADDRNOTAVAIL: "choose an address that an interface of this machine has",
+    errno.EADDRINUSE: "stop the process that uses it or choose another address",
+    errno.EADDRNOTAVAIL: "choose an address of a network interface on this machine",
     errno.EACCES: "choose a port above 1023, or grant CAP_NET_BIND_SERVICE",
 }
 
@@ -44,10 +44,10 @@ def parse(text: str) -> Address:
     """
     match = _ADDRESS.fullmatch(text)
     if match is None:
-        raise ListenError(f"listen address {text!r} is malformed: write host:port, [IPv6 address]:port or :port")
+        raise ListenError(f"listen address {text!r} is invalid: expected host:port, [IPv6 address]:port or :port")
     port = int(match["port"])
     if port > _MAX_PORT:
-        raise ListenError(f"listen address {text!r} is malformed: write a port from 0 to {_MAX_PORT}")
+        raise ListenError(f"listen address {text!r} is invalid: expected a port from 0 to {_MAX_PORT}")
     return Address(match["literal"] or match["host"] or "", port)
 
 
@@ -85,7 +85,9 @@ def listen(text: str, opener: Open = open_socket) -> socket.socket:
     try:
         return _first_that_opens(address, opener)
     except socket.gaierror as error:
-        raise ListenError(f"cannot listen on {text!r}: {error.strerror}; choose a name that resolves here") from error
+        raise ListenError(
+            f"cannot listen on {text!r}: {error.strerror}; choose a name that this machine can resolve"
+        ) from error
     except OSError as error:
         advice = _ADVICE.get(error.errno or 0, "choose another address")
         raise ListenError(f"cannot listen on {text!r}: {error.strerror or error}; {advice}") from error

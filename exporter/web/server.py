@@ -140,7 +140,7 @@ class _Listener(socketserver.TCPServer):
                 target=self._serve, args=(connection, client_address), name="http-client", daemon=True
             ).start()
         except RuntimeError as error:
-            _log.error("no thread for an HTTP client: %s; raise the limit of processes", error)
+            _log.error("cannot start a thread for an HTTP client: %s; raise the process limit", error)
             self.connections.release(connection)
 
     def get_request(self) -> tuple[socket.socket, object]:
@@ -155,7 +155,7 @@ class _Listener(socketserver.TCPServer):
         """Log that a page raised: a traceback the first time, one line each time after."""
         first = path not in self._failed_paths
         self._failed_paths.add(path)
-        text = "page %s failed: %s: %s; this is a bug of the exporter, please report it"
+        text = "request for %s failed: %s: %s; this is a bug in the exporter, please report it"
         _log.error(text, path, type(error).__name__, error, exc_info=error if first else None)
 
     def close_all(self) -> None:
@@ -171,7 +171,7 @@ class _Listener(socketserver.TCPServer):
         try:
             _RequestHandler(connection, client_address, self)
         except Exception:  # noqa: BLE001  a bug in serving one client must not end its thread unlogged and unreleased
-            _log.exception("serving %s failed; this is a bug of the exporter, please report it", client_address)
+            _log.exception("connection from %s failed; this is a bug in the exporter, please report it", client_address)
         finally:
             self.connections.release(connection)
 
@@ -253,15 +253,15 @@ class _RequestHandler(BaseHTTPRequestHandler):
         path = _request_path(self.path)
         handler = self.server.handlers.get(path)
         if handler is None:
-            return _plain_text(HTTPStatus.NOT_FOUND, "there is no such page")
+            return _plain_text(HTTPStatus.NOT_FOUND, "page not found")
         if self.command not in {"GET", "HEAD"}:
             allow = (("Allow", "GET, HEAD"),)
-            return _plain_text(HTTPStatus.METHOD_NOT_ALLOWED, "only GET and HEAD are answered", allow)
+            return _plain_text(HTTPStatus.METHOD_NOT_ALLOWED, "method not allowed, use GET or HEAD", allow)
         try:
             return handler(_lower_case(self.headers.items()))
         except Exception as error:  # noqa: BLE001  whatever a page raises is one answer's failure, not the server's
             self.server.log_failure(path, error)
-            return _plain_text(HTTPStatus.INTERNAL_SERVER_ERROR, "the page could not be made, see the exporter's log")
+            return _plain_text(HTTPStatus.INTERNAL_SERVER_ERROR, "internal error, see the exporter's log")
 
     def _send(self, response: Response) -> None:
         self.server.connections.set_phase(self._client, Phase.SENDING)

@@ -34,7 +34,7 @@ def test_addresses_are_read_as_prometheus_exporters_take_them(text: str, address
     ["", "9410", "localhost", "::1:9410", "[::1]", "host:", "host:http", "host:-1", "a b:1", "http://x:1", ":65536"],
 )
 def test_a_malformed_address_is_refused_with_what_to_write(text: str) -> None:
-    with pytest.raises(ListenError, match=r"^listen address '.*' is malformed: write .*$"):
+    with pytest.raises(ListenError, match=r"^listen address '.*' is invalid: expected .*$"):
         parse(text)
 
 
@@ -46,17 +46,17 @@ def test_an_address_in_use_is_one_line_with_the_address_the_reason_and_what_to_d
             listen(text)
 
     assert str(caught.value) == (
-        f"cannot listen on '{text}': Address already in use; stop the process that has it or choose another address"
+        f"cannot listen on '{text}': Address already in use; stop the process that uses it or choose another address"
     )
 
 
 def test_an_address_of_another_machine_is_refused() -> None:
-    with pytest.raises(ListenError, match="choose an address that an interface of this machine has"):
+    with pytest.raises(ListenError, match="choose an address of a network interface on this machine"):
         listen("192.0.2.1:0")
 
 
 def test_a_name_that_does_not_resolve_is_refused() -> None:
-    with pytest.raises(ListenError, match="choose a name that resolves here"):
+    with pytest.raises(ListenError, match="choose a name that this machine can resolve"):
         listen("no-such-host.invalid:0")
 
 

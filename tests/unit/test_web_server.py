@@ -51,7 +51,7 @@ def test_query_and_authority_do_not_matter_for_the_page(server: Server, target: 
 def test_an_unknown_path_is_404(server: Server, target: str) -> None:
     answer = request(server, target)
 
-    assert (answer.status, answer.body) == (404, b"404 there is no such page\n")
+    assert (answer.status, answer.body) == (404, b"404 page not found\n")
 
 
 def test_a_target_that_is_no_address_is_404(server: Server) -> None:
@@ -73,6 +73,7 @@ def test_another_method_is_405(server: Server, method: str) -> None:
     answer = request(server, "/metrics", method)
 
     assert (answer.status, answer.headers["allow"]) == (405, "GET, HEAD")
+    assert answer.body == b"405 method not allowed, use GET or HEAD\n"
 
 
 def test_pages_get_header_names_in_lower_case_and_repeated_headers_joined(server: Server) -> None:
@@ -86,11 +87,11 @@ def test_a_page_that_raises_is_a_500_and_the_server_goes_on(server: Server, capl
     answers = [request(server, "/broken") for _ in range(2)]
 
     assert [answer.status for answer in answers] == [500, 500]
-    assert answers[0].body == b"500 the page could not be made, see the exporter's log\n"
+    assert answers[0].body == b"500 internal error, see the exporter's log\n"
     assert request(server, "/metrics").status == 200
     errors = [record for record in caplog.records if record.levelno == logging.ERROR]
     assert [bool(record.exc_info) for record in errors] == [True, False]
-    assert "page /broken failed: ValueError: a number was not a number" in errors[0].getMessage()
+    assert "request for /broken failed: ValueError: a number was not a number" in errors[0].getMessage()
 
 
 def test_a_connection_serves_several_requests(server: Server) -> None:
