@@ -1,4 +1,4 @@
-"""The clients that are connected: what each may take of time and bytes, and who goes when too many come."""
+"""Client connections: limits on time and bytes for each, and which one is closed when there are too many."""
 
 import contextlib
 import io
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class Phase(IntEnum):
-    """What a connection is doing. When there are too many, the lowest phase goes first."""
+    """What a connection is doing. When there are too many, one in the lowest phase is closed first."""
 
     RECEIVING = 0
     SENDING = 1
@@ -21,13 +21,13 @@ class Phase(IntEnum):
 
 
 class RequestTooLargeError(Exception):
-    """The client has sent more bytes than a request may have."""
+    """The client sent more bytes than a request may have."""
 
 
 class Connection(io.RawIOBase):
-    """One client's socket, read and written against a deadline and not merely a timeout per call.
+    """One client's socket, read and written with a deadline for the whole request or response.
 
-    A timeout per call lets a client that sends one byte a second hold a thread for ever.
+    A timeout per call would let a client that sends one byte per second occupy a thread forever.
 
     Args:
         sock: The accepted socket; closed by `release` of its `Connections`.
@@ -35,7 +35,7 @@ class Connection(io.RawIOBase):
     Attributes:
         phase: What it is doing.
         phase_began: Monotonic seconds at which the phase began.
-        dropped: True once it was told to end.
+        dropped: True once it has been shut down.
     """
 
     def __init__(self, sock: socket.socket) -> None:
@@ -48,21 +48,21 @@ class Connection(io.RawIOBase):
         self._bytes_left: int | None = None
 
     def set_limits(self, seconds: float, size: int | None = None) -> None:
-        """Set what the following reads or writes may take together.
+        """Limit the following reads or writes as a whole.
 
         Args:
-            seconds: Time from now; past it they raise TimeoutError.
-            size: Bytes to read; past them reading raises RequestTooLargeError. None for any number.
+            seconds: Time from now; after it they raise TimeoutError.
+            size: Bytes to read; beyond them reads raise RequestTooLargeError. None for no limit.
         """
         self._deadline = time.monotonic() + seconds
         self._bytes_left = size
 
     def readable(self) -> bool:
-        """Say that it can be read, as `io.BufferedReader` asks."""
+        """True, as `io.BufferedReader` requires."""
         return True
 
     def readinto(self, buffer: "WriteableBuffer", /) -> int:
-        """Read what has arrived, or wait for something until the deadline. 0 is the end."""
+        """Read what has arrived, or wait for data until the deadline. 0 means end of stream."""
         if self._bytes_left is not None and self._bytes_left <= 0:
             raise RequestTooLargeError
         self._set_timeout()
@@ -72,14 +72,14 @@ class Connection(io.RawIOBase):
         return count
 
     def send(self, data: bytes) -> None:
-        """Write all of it until the deadline."""
+        """Write all of the data before the deadline."""
         self._set_timeout()
         self.sock.sendall(data)
 
     def drain(self, seconds: float) -> None:
-        """End our side and discard what the client still sends, for a bounded time.
+        """Shut down our side and discard what the client still sends, for a bounded time.
 
-        Closing with unread bytes makes the kernel reset the connection, which can take the answer with it.
+        Closing with unread bytes makes the kernel reset the connection, and the client may lose the response.
         """
         discarded = bytearray(8192)
         self.set_limits(seconds)
@@ -96,13 +96,13 @@ class Connection(io.RawIOBase):
 
 
 class Connections:
-    """Every open connection, at most a fixed number of them.
+    """All open connections, up to a maximum number.
 
-    When they are too many, the one that has kept us waiting longest makes room: idle and slow clients do not keep a
-    scraper out. A client whose page is being made is never dropped for another.
+    At the maximum, a new connection replaces the one that has waited longest, so that idle and slow clients cannot lock
+    out a scraper. A connection whose response is being computed is never replaced.
 
     Args:
-        limit: How many may be open.
+        limit: Maximum number of open connections.
     """
 
     def __init__(self, limit: int) -> None:
@@ -111,7 +111,7 @@ class Connections:
         self._changed = threading.Condition()
 
     def admit(self, sock: socket.socket) -> Connection | None:
-        """Take in an accepted socket, dropping another if need be; None when none can be dropped."""
+        """Add an accepted socket, dropping another connection if necessary; None if none can be dropped."""
         with self._changed:
             remaining = [connection for connection in self._open if not connection.dropped]
             if len(remaining) >= self._limit:
@@ -124,13 +124,13 @@ class Connections:
             return connection
 
     def set_phase(self, connection: Connection, phase: Phase) -> None:
-        """Note that a connection begins a phase, also when it is the same one again."""
+        """Record that a connection begins a phase, even if it is the phase it was in before."""
         with self._changed:
             connection.phase = phase
             connection.phase_began = time.monotonic()
 
     def release(self, connection: Connection) -> None:
-        """Close a connection and forget it."""
+        """Close a connection and remove it."""
         with self._changed:
             self._open.discard(connection)
             connection.close()
@@ -138,19 +138,19 @@ class Connections:
             self._changed.notify_all()
 
     def drop(self, highest: Phase) -> None:
-        """Tell every connection in this phase or a lower one to end; its thread releases it."""
+        """Shut down every connection in this phase or a lower one; its thread then releases it."""
         with self._changed:
             for connection in self._open:
                 if connection.phase <= highest:
                     _drop(connection)
 
     def wait_until_closed(self, seconds: float) -> bool:
-        """Wait until all are released; False if some are not after that time."""
+        """Wait until all connections are released; False if the time runs out first."""
         with self._changed:
             return self._changed.wait_for(lambda: not self._open, seconds)
 
 
 def _drop(connection: Connection) -> None:
     connection.dropped = True
-    with contextlib.suppress(OSError):  # the client has ended it already
+    with contextlib.suppress(OSError):  # the client has already closed it
         connection.sock.shutdown(socket.SHUT_RDWR)

@@ -1,4 +1,4 @@
-"""The pages of the HTTP server: metrics, the entry page, liveness and readiness. All of them only read the snapshot."""
+"""HTTP handlers for metrics, the status page, liveness and readiness. They only read the newest snapshot."""
 
 from collections.abc import Callable, Mapping
 
@@ -18,7 +18,7 @@ _PLAIN = "text/plain; charset=utf-8"
 
 
 def metrics(latest: Latest, own: SelfMetrics) -> Handler:
-    """`/metrics`: the newest snapshot in the format and coding the client asks for."""
+    """`/metrics`: the newest snapshot in the format and encoding that the client accepts."""
 
     def respond(headers: Mapping[str, str]) -> Response:
         snapshot = latest.snapshot
@@ -36,10 +36,10 @@ def index(latest: Latest, metrics_path: str, node: str, clocks: Clocks) -> Handl
     """`/`: the status page, for people.
 
     Args:
-        latest: Where the newest snapshot is found.
-        metrics_path: Where the metrics are served.
-        node: The node's name; empty where unknown.
-        clocks: For the ages of snapshot and readings.
+        latest: Holds the newest snapshot.
+        metrics_path: Path of the metrics.
+        node: The node's name; empty if unknown.
+        clocks: Used for the ages of the snapshot and the readings.
     """
     links = (("Metrics", metrics_path), ("Liveness", HEALTHY_PATH), ("Readiness", READY_PATH))
 
@@ -51,7 +51,7 @@ def index(latest: Latest, metrics_path: str, node: str, clocks: Clocks) -> Handl
 
 
 def healthy(latest: Latest, clock: Callable[[], float]) -> Handler:
-    """`/-/healthy`: 200 while snapshots are made. Neither a dead driver nor a dead kubelet changes that."""
+    """`/-/healthy`: 200 while new snapshots are made. A failed driver or kubelet does not affect it."""
 
     def respond(_headers: Mapping[str, str]) -> Response:
         age_seconds = clock() - latest.made_at
@@ -63,7 +63,7 @@ def healthy(latest: Latest, clock: Callable[[], float]) -> Handler:
 
 
 def ready(latest: Latest) -> Handler:
-    """`/-/ready`: 200 once every collector has answered, failed or been late for the first time."""
+    """`/-/ready`: 200 once every collector has reported readings, failed or timed out for the first time."""
 
     def respond(_headers: Mapping[str, str]) -> Response:
         if latest.snapshot.ready:

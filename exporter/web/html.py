@@ -1,4 +1,4 @@
-"""HTML that escapes by itself: plain text becomes text, and only what was made here is markup.
+"""Building blocks of HTML that escape plain text: only what these functions return is markup.
 
 On a narrow screen the style sheet turns each row of a table into a card.
 """
@@ -9,10 +9,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Html:
-    """Finished markup. Made of text by hand only where that text is the project's own.
+    """Markup. Construct it from a string only if the string is part of the project.
 
     Attributes:
-        text: Goes into the page as it is.
+        text: Inserted into the page without escaping.
     """
 
     text: str
@@ -27,30 +27,30 @@ def element(name: str, /, *children: Node, **attributes: str) -> Html:
     Args:
         name: The element's name.
         children: Its content; a str is escaped.
-        attributes: Escaped too. An underscore stands for a hyphen, a last one for nothing: `class_`, `aria_label`.
+        attributes: Escaped too. An underscore becomes a hyphen, a trailing one is removed: `aria_label`, `class_`.
     """
     return Html(f"<{name}{_written(attributes)}>{group(*children).text}</{name}>")
 
 
 def void(name: str, /, **attributes: str) -> Html:
-    """An element that never has content and is never closed, such as `meta`."""
+    """An element without content and without an end tag, such as `meta`."""
     return Html(f"<{name}{_written(attributes)}>")
 
 
 def group(*children: Node) -> Html:
-    """Nodes one after the other, in no element."""
+    """Nodes in sequence, without an element around them."""
     return Html("".join(child.text if isinstance(child, Html) else html.escape(child) for child in children))
 
 
 def table(title_id: str, columns: tuple[str, ...], *bodies: Html) -> Html:
-    """A table with its headings.
+    """A table with column headings.
 
-    Roles are spelled out because a table that is laid out as cards loses its own.
+    Roles are explicit because browsers drop a table's own roles when the style sheet lays it out as cards.
 
     Args:
-        title_id: The id of the heading that names it.
-        columns: The headings.
-        bodies: Made by `body`.
+        title_id: The id of the heading that labels the table.
+        columns: The column headings.
+        bodies: Results of `body`.
     """
     headings = [element("th", name, scope="col", role="columnheader") for name in columns]
     head = element("thead", element("tr", *headings, role="row"), role="rowgroup")
@@ -58,7 +58,7 @@ def table(title_id: str, columns: tuple[str, ...], *bodies: Html) -> Html:
 
 
 def body(*rows: Html) -> Html:
-    """Rows that belong together."""
+    """A group of rows, such as a device and its partitions."""
     return element("tbody", *rows, role="rowgroup")
 
 
@@ -66,9 +66,9 @@ def row(columns: tuple[str, ...], cells: tuple[Node, ...], kind: str = "") -> Ht
     """One row.
 
     Args:
-        columns: The table's headings: a card names its values by them.
-        cells: One for each column, the first of which names the row; an empty text where the row never has a value.
-        kind: The row's class; of a row that belongs to the one above, `part`.
+        columns: The table's column headings; a card shows them beside its values.
+        cells: One per column, the first is the row's heading; an empty string where such a row never has a value.
+        kind: The row's class, such as `part` for a row that belongs to the one above.
     """
     head, *others = cells
     name, *names = columns
@@ -82,22 +82,22 @@ def row(columns: tuple[str, ...], cells: tuple[Node, ...], kind: str = "") -> Ht
 
 
 def tag(text: str, tone: str) -> Html:
-    """A word that says how something fares; the tone is a class: good, warn, bad or plain."""
+    """A short label for a state; the tone is a class: good, warn, bad or plain."""
     return element("span", text, class_=f"tag {tone}")
 
 
 def bar(ratio: float, label: str) -> Html:
-    """A bar from 0 to 1. What it shows stands beside it as text.
+    """A bar from 0 to 1, next to its value as text.
 
     Args:
-        ratio: How far it is filled.
-        label: What it measures, for those who don't see it.
+        ratio: The filled part.
+        label: What it measures, for screen readers.
     """
     return element("meter", min="0", max="1", value=f"{ratio:.3f}", aria_label=label)
 
 
 def lines(*nodes: Node) -> Html:
-    """Nodes below each other."""
+    """Nodes on separate lines."""
     return group(*(element("div", node) for node in nodes))
 
 

@@ -1,4 +1,4 @@
-"""Turns a listen address, written as every Prometheus exporter takes it, into a listening socket."""
+"""Opens a listening socket for an address in the form that Prometheus exporters use."""
 
 import errno
 import re
@@ -20,7 +20,7 @@ Open = Callable[[socket.AddressFamily, str, int], socket.socket]
 
 
 class ListenError(Exception):
-    """The listen address is malformed or cannot be had. The text is one line: address, reason, what to do."""
+    """The listen address is invalid or not available. The text is one line: address, reason, what to do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,7 @@ class Address:
     """A parsed listen address.
 
     Attributes:
-        host: A name or a literal address without brackets; empty for every interface, IPv6 and IPv4.
+        host: A name or a literal address without brackets; empty for all interfaces, IPv6 and IPv4.
         port: 0 to 65535; 0 lets the kernel choose.
     """
 
@@ -40,7 +40,7 @@ def parse(text: str) -> Address:
     """Parse `:9410`, `host:9410`, `192.0.2.1:9410` or `[2001:db8::1]:9410`.
 
     Raises:
-        ListenError: It is none of these.
+        ListenError: The text has another form.
     """
     match = _ADDRESS.fullmatch(text)
     if match is None:
@@ -52,10 +52,10 @@ def parse(text: str) -> Address:
 
 
 def open_socket(family: socket.AddressFamily, host: str, port: int) -> socket.socket:
-    """Open a listening socket; an IPv6 one on every interface takes IPv4 connections too.
+    """Open a listening socket; an IPv6 socket on all interfaces also accepts IPv4 connections.
 
     Raises:
-        OSError: The kernel or the resolver refused.
+        OSError: The address cannot be resolved or bound.
     """
     found = socket.getaddrinfo(host or None, port, family, socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     listening = socket.socket(family, socket.SOCK_STREAM)
@@ -72,14 +72,14 @@ def open_socket(family: socket.AddressFamily, host: str, port: int) -> socket.so
 
 
 def listen(text: str, opener: Open = open_socket) -> socket.socket:
-    """Listen on an address; `:port` means IPv6 and IPv4, or IPv4 alone where IPv6 is off.
+    """Listen on an address; `:port` means IPv6 and IPv4, or only IPv4 if IPv6 is disabled.
 
     Args:
-        text: The address, as `parse` takes it.
-        opener: Opens the socket; tests give one for a machine without IPv6.
+        text: The address, in a form that `parse` accepts.
+        opener: Opens the socket; tests pass one that simulates a machine without IPv6.
 
     Raises:
-        ListenError: The address is malformed, in use, not of this machine, or not permitted.
+        ListenError: The address is invalid, in use, not local, or not permitted.
     """
     address = parse(text)
     try:
@@ -105,6 +105,6 @@ def _first_that_opens(address: Address, opener: Open) -> socket.socket:
 
 
 def _family(address: Address) -> socket.AddressFamily:
-    """IPv4 where a name has both, as other exporters choose."""
+    """IPv4 if a name resolves to both families, as in other exporters."""
     found = {entry[0] for entry in socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)}
     return socket.AF_INET if socket.AF_INET in found else socket.AF_INET6

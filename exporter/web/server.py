@@ -1,4 +1,4 @@
-"""Serves pages over HTTP. A slow, hostile or broken client costs nobody else an answer."""
+"""HTTP server. A slow, hostile or broken client does not affect the responses to other clients."""
 
 import contextlib
 import io
@@ -20,19 +20,19 @@ _log = logging.getLogger(__name__)
 
 _LONGEST_REQUEST_LINE = 8192
 _DRAIN_SECONDS = 1.0
-_POLL_SECONDS = 0.1  # how late the accepting thread may notice that it shall end
+_POLL_SECONDS = 0.1  # how often the accepting thread checks whether to stop
 _CLOSE_SECONDS = 0.2
 
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """What a page answers.
+    """What a handler returns.
 
     Attributes:
         status: The HTTP status.
-        content_type: The media type, with its charset.
-        body: The bytes; left out for HEAD, their length is still told.
-        headers: Further headers, names and values.
+        content_type: The media type with its charset.
+        body: The bytes; a HEAD request gets only their length.
+        headers: Additional headers, names and values.
     """
 
     status: int
@@ -41,21 +41,21 @@ class Response:
     headers: tuple[tuple[str, str], ...] = ()
 
 
-# Gets the request's headers, names in lower case, repeated ones joined by commas.
+# Its argument is the request's headers: names in lower case, repeated headers joined by commas.
 Handler = Callable[[Mapping[str, str]], Response]
 
 
 @dataclass(frozen=True, slots=True)
 class ConnectionLimits:
-    """What clients may take.
+    """Limits on what clients may use.
 
     Attributes:
-        connections: Open at once; see `Connections` for who goes when more come.
-        request_bytes: Size of a request's line and headers together.
+        connections: Maximum number of open connections; `Connections` says which one is closed when more arrive.
+        request_bytes: Maximum size of the request line and headers together.
         request_seconds: From a request's first byte to the end of its headers; also from connecting to the first byte.
         idle_seconds: From one request to the next. Longer than usual scrape intervals.
-        send_seconds: For the client to take the whole answer.
-        shutdown_seconds: For answers under way when the server is closed.
+        send_seconds: For sending the whole response.
+        shutdown_seconds: For responses in progress when the server is closed.
     """
 
     connections: int = 64
@@ -70,15 +70,15 @@ _DEFAULT_LIMITS = ConnectionLimits()
 
 
 class Server:
-    """Listens from the moment it is made, answers from `start` to `close`.
+    """Listens as soon as it is constructed, answers requests between `start` and `close`.
 
     Args:
         listen_address: `:9410`, `host:port` or `[IPv6 address]:port`; port 0 lets the kernel choose.
-        handlers: Path to handler. A handler is called by the client's thread; several can run at once.
-        limits: What clients may take.
+        handlers: Path to handler. A handler is called in the client's thread; several can run at once.
+        limits: Limits on what clients may use.
 
     Raises:
-        ListenError: The address is malformed or cannot be had.
+        ListenError: The address is invalid or not available.
     """
 
     def __init__(
@@ -89,7 +89,7 @@ class Server:
 
     @property
     def port(self) -> int:
-        """The port it listens on, also when the kernel chose it."""
+        """The port it listens on, including one that the kernel chose."""
         return int(self._listener.server_address[1])
 
     @property
@@ -99,14 +99,14 @@ class Server:
         return f"[{host}]:{self.port}" if ":" in host else f"{host}:{self.port}"
 
     def start(self) -> None:
-        """Begin to answer, in a thread of its own."""
+        """Start answering requests, in a separate thread."""
         self._thread = threading.Thread(
             target=self._listener.serve_forever, args=(_POLL_SECONDS,), name="http", daemon=True
         )
         self._thread.start()
 
     def close(self) -> None:
-        """Stop within a second: answers under way get `shutdown_seconds` of it. Safe to call twice."""
+        """Stop within a second, `shutdown_seconds` of it for responses in progress. Safe to call twice."""
         if self._thread is not None:
             self._listener.shutdown()
             self._thread.join()
@@ -115,10 +115,10 @@ class Server:
 
 
 class _Listener(socketserver.TCPServer):
-    """Accepts connections and gives each a thread."""
+    """Accepts connections and starts a thread for each."""
 
     def __init__(self, listening: socket.socket, handlers: Mapping[str, Handler], limits: ConnectionLimits) -> None:
-        # TCPServer's own __init__ would open a second socket.
+        # TCPServer.__init__ would open a second socket.
         socketserver.BaseServer.__init__(self, listening.getsockname(), _RequestHandler)
         self.socket = listening
         self.handlers = handlers
@@ -128,7 +128,7 @@ class _Listener(socketserver.TCPServer):
         self._failed_paths: set[str] = set()
 
     def process_request(self, request: object, client_address: object) -> None:
-        """Serve an accepted socket in a thread, or turn it away."""
+        """Serve an accepted socket in a thread, or reject it."""
         if not isinstance(request, socket.socket):
             raise TypeError(f"expected a socket, got {request!r}")
         connection = self.connections.admit(request)
@@ -144,7 +144,7 @@ class _Listener(socketserver.TCPServer):
             self.connections.release(connection)
 
     def get_request(self) -> tuple[socket.socket, object]:
-        """Accept a connection; where that fails, wait a little so as not to fail again at once."""
+        """Accept a connection; after a failure, pause so that the thread does not spin."""
         try:
             return super().get_request()
         except OSError:
@@ -152,14 +152,14 @@ class _Listener(socketserver.TCPServer):
             raise
 
     def log_failure(self, path: str, error: Exception) -> None:
-        """Log that a page raised: a traceback the first time, one line each time after."""
+        """Log that a handler raised: with a traceback the first time for its path, one line after that."""
         first = path not in self._failed_paths
         self._failed_paths.add(path)
         text = "request for %s failed: %s: %s; this is a bug in the exporter, please report it"
         _log.error(text, path, type(error).__name__, error, exc_info=error if first else None)
 
     def close_all(self) -> None:
-        """Stop listening, let answers under way finish for a bounded time, end every connection."""
+        """Stop listening, wait a bounded time for responses in progress, close every connection."""
         self.closing.set()
         self.server_close()
         self.connections.drop(Phase.RECEIVING)
@@ -170,14 +170,14 @@ class _Listener(socketserver.TCPServer):
     def _serve(self, connection: Connection, client_address: object) -> None:
         try:
             _RequestHandler(connection, client_address, self)
-        except Exception:  # noqa: BLE001  a bug in serving one client must not end its thread unlogged and unreleased
+        except Exception:  # noqa: BLE001  a bug must be logged and the connection released
             _log.exception("connection from %s failed; this is a bug in the exporter, please report it", client_address)
         finally:
             self.connections.release(connection)
 
 
 class _RequestHandler(BaseHTTPRequestHandler):
-    """One client's requests, one after the other. The base class parses them; the rest of it is not used."""
+    """One client's requests, one after the other. Only the parsing of the base class is used."""
 
     protocol_version = "HTTP/1.1"
     server: _Listener
@@ -187,39 +187,39 @@ class _RequestHandler(BaseHTTPRequestHandler):
         super().__init__(connection.sock, client_address, server)
 
     def setup(self) -> None:
-        """Read through a buffer, so that requests sent ahead of their answers are kept."""
+        """Read through a buffer that keeps pipelined requests."""
         self.rfile = self._reader = io.BufferedReader(self._client)
         self._receive_seconds = self.server.limits.request_seconds
         self._unread = False
 
     def finish(self) -> None:
-        """Leave a client that may still be sending in a way that lets it read the answer."""
+        """Drain a client that may still be sending, so that it can read the response."""
         if self._unread:
             self.server.connections.set_phase(self._client, Phase.RECEIVING)
             self._client.drain(_DRAIN_SECONDS)
 
     def handle_one_request(self) -> None:
-        """Answer one request; sets `close_connection` unless another may follow."""
+        """Answer one request; sets `close_connection` unless another request may follow."""
         self.command, self.requestline, self.close_connection = "", "", True
         try:
             if self._receive():
                 self._send(self._respond())
                 self._receive_seconds = self.server.limits.idle_seconds
-        except OSError as error:  # the client left, was too slow, or was dropped for another
+        except OSError as error:  # the client disconnected, was too slow, or was dropped for another
             self.close_connection = True
             _log.debug("%s: connection ended: %s", self.client_address, error)
 
     def handle_expect_100(self) -> bool:
-        """Send no 100: no body is ever read."""
+        """Send no 100 Continue: request bodies are never read."""
         return True
 
     def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
-        """Refuse a request that cannot be read, and end the connection.
+        """Reject a request that cannot be parsed, and close the connection.
 
         Args:
             code: The status.
-            message: What the base class found; for the log, as it repeats the client's bytes.
-            explain: More of the same.
+            message: The base class's reason; only for the log, because it contains bytes from the client.
+            explain: More details, also only for the log.
         """
         _log.debug("%s: bad request: %s %s", self.client_address, message, explain)
         self.close_connection = True
@@ -227,7 +227,7 @@ class _RequestHandler(BaseHTTPRequestHandler):
         self._send(_plain_text(HTTPStatus(code), HTTPStatus(code).phrase))
 
     def _receive(self) -> bool:
-        """Wait for a request and read it; False if there is none to answer."""
+        """Wait for a request and read it; False if there is no request to answer."""
         limits = self.server.limits
         self.server.connections.set_phase(self._client, Phase.RECEIVING)
         self._client.set_limits(self._receive_seconds)
@@ -259,7 +259,7 @@ class _RequestHandler(BaseHTTPRequestHandler):
             return _plain_text(HTTPStatus.METHOD_NOT_ALLOWED, "method not allowed, use GET or HEAD", allow)
         try:
             return handler(_lower_case(self.headers.items()))
-        except Exception as error:  # noqa: BLE001  whatever a page raises is one answer's failure, not the server's
+        except Exception as error:  # noqa: BLE001  an error in a handler must fail one response, not the server
             self.server.log_failure(path, error)
             return _plain_text(HTTPStatus.INTERNAL_SERVER_ERROR, "internal error, see the exporter's log")
 
@@ -273,7 +273,7 @@ class _RequestHandler(BaseHTTPRequestHandler):
 
 
 def _request_path(target: str) -> str:
-    """The path of a request's target, without its query; empty where it has none."""
+    """The path of a request's target, without its query; empty if it has none."""
     try:
         return urlsplit(target).path
     except ValueError:
@@ -307,7 +307,7 @@ def _head(response: Response, *, close: bool) -> bytes:
 
 
 def _reject(sock: socket.socket) -> None:
-    """Tell a client that there are too many, without waiting for it."""
+    """Send 503 to a client, without waiting for it."""
     busy = _plain_text(HTTPStatus.SERVICE_UNAVAILABLE, "too many connections", (("Retry-After", "1"),))
     with contextlib.suppress(OSError):
         sock.settimeout(0)

@@ -1,4 +1,4 @@
-"""The status page: a view as HTML, made on the server. It needs no script and nothing from anywhere else."""
+"""The status page: a view rendered to HTML on the server, without scripts and external resources."""
 
 import base64
 import hashlib
@@ -23,7 +23,7 @@ from exporter.web.status_view import (
 
 _REFRESH_SECONDS = 5
 _STALE_SECONDS = 10.0  # a snapshot is made every second
-# A data: image is only the empty icon, which keeps browsers from asking for another.
+# The only data: image is the empty icon; without it browsers request /favicon.ico.
 _POLICY = "default-src 'none'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 _DOCUMENTS = "docs/metrics.md, docs/configuration.md, docs/troubleshooting.md and docs/simulation.md"
 
@@ -38,7 +38,7 @@ _RELEASED = "The hardware is released: devices are not read until the exporter r
 _KIB, _MIB, _GIB = 1 << 10, 1 << 20, 1 << 30
 _MINUTE, _HOUR = 60, 3600
 _LEAST_PERCENT = 0.01
-_LEADING, _TRAILING = 8, 6  # of a uuid: vendors put a prefix first, cards of one delivery differ last
+_LEADING, _TRAILING = 8, 6  # of a uuid: it starts with a vendor's prefix, and similar cards differ at the end
 
 _UNKNOWN = element("span", "unknown", class_="soft")
 _NO_READING = element("span", "no reading", class_="soft")
@@ -47,12 +47,12 @@ _LOST = lines(tag("lost", "bad"), element("span", "not responding", class_="soft
 
 @dataclass(frozen=True, slots=True)
 class About:
-    """What the page says of the exporter itself.
+    """Facts about the exporter itself.
 
     Attributes:
-        node: The node's name; empty where unknown.
+        node: The node's name; empty if unknown.
         version: The exporter's version.
-        links: Text and path of its other pages.
+        links: Text and path of the other pages.
     """
 
     node: str
@@ -61,11 +61,11 @@ class About:
 
 
 def handler(about: About, current_view: Callable[[], StatusView]) -> Handler:
-    """The page as the server asks for it.
+    """The HTTP handler of the page.
 
     Args:
-        about: What does not change.
-        current_view: What is known now; called once for each request, by the client's thread.
+        about: Facts that do not change.
+        current_view: Returns the view to render; called once per request, in the client's thread.
     """
     style = resources.files("exporter.web").joinpath("status_page.css").read_text("utf-8")
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
@@ -77,19 +77,19 @@ def handler(about: About, current_view: Callable[[], StatusView]) -> Handler:
 
     def respond(_headers: Mapping[str, str]) -> Response:
         text = render(about, current_view(), style)
-        # Names read from a machine may hold bytes that are no UTF-8.
+        # Names read from the system may contain bytes that are not UTF-8.
         return Response(200, "text/html; charset=utf-8", text.encode(errors="replace"), headers)
 
     return respond
 
 
 def render(about: About, view: StatusView, style: str) -> str:
-    """The whole document.
+    """The HTML document.
 
     Args:
-        about: What does not change.
-        view: What is known now.
-        style: The style sheet, trusted.
+        about: Facts that do not change.
+        view: The content.
+        style: The style sheet, inserted without escaping.
     """
     name = f"{about.node} · accelerator-exporter" if about.node else "accelerator-exporter"
     head = element(
@@ -283,12 +283,12 @@ def _source(source: SourceRow) -> Html:
 
 
 def percent(ratio: float) -> str:
-    """A ratio from 0 to 1 as a whole per cent; a trace of load is not shown as none."""
+    """A ratio from 0 to 1 in whole percent; a small utilization is not shown as zero."""
     return "<1 %" if 0 < ratio < _LEAST_PERCENT else f"{ratio * 100:.0f} %"
 
 
 def size(count: float) -> str:
-    """Bytes as GiB, smaller amounts as MiB or KiB."""
+    """Bytes in GiB, smaller amounts in MiB or KiB."""
     if round(count / _MIB) >= _KIB:
         return f"{count / _GIB:.1f} GiB"
     return f"{count / _MIB:.0f} MiB" if count >= _MIB or not count else f"{count / _KIB:.0f} KiB"
@@ -305,21 +305,21 @@ def celsius(temperature: float) -> str:
 
 
 def duration(seconds: float) -> str:
-    """A span of time, the coarser the longer; 0 for one before its beginning, as clocks are set back."""
+    """A duration, in minutes from one hour on; 0 for a negative one, as after the clock was set back."""
     whole = max(0, round(seconds))
     return spell_duration(whole if whole < _HOUR else whole - whole % _MINUTE)
 
 
 def ago(seconds: float | None) -> str:
-    """How long since something; None where it never was."""
+    """Time since an event; None if it never happened."""
     return "never" if seconds is None else f"{duration(seconds)} ago"
 
 
 def counted(number: int, noun: str) -> str:
-    """A number with its noun, which takes an s."""
+    """A number and a noun whose plural ends in s."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def short_uuid(uuid: str) -> str:
-    """A uuid's beginning and end, enough to tell the devices of a node apart."""
+    """A uuid's beginning and end, enough to distinguish the devices of a node."""
     return uuid if len(uuid) <= _LEADING + _TRAILING + 2 else f"{uuid[:_LEADING]}…{uuid[-_TRAILING:]}"

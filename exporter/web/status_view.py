@@ -1,4 +1,4 @@
-"""What the status page shows, as plain records: a pure function of the snapshot and two clocks."""
+"""The content of the status page as plain records, computed from a snapshot and two clocks."""
 
 from collections import defaultdict
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ _CORE = "core"
 
 
 class CollectorStatus(StrEnum):
-    """How a collector fares, in words for people."""
+    """State of a collector, as the page shows it."""
 
     WAITING = "waiting for its first reading"
     ABSENT = "not on this node"
@@ -32,7 +32,7 @@ class Temperature:
 
     Attributes:
         celsius: Degrees.
-        sensor: Where it was measured: the core, or the hottest sensor of a device that has none there.
+        sensor: The core, or the hottest sensor of a device without a core sensor.
     """
 
     celsius: float
@@ -41,7 +41,7 @@ class Temperature:
 
 @dataclass(frozen=True, slots=True)
 class Readings:
-    """What a device or partition does now, in base units; None where there is no reading."""
+    """Current readings of a device or partition, in base units; None where there is no reading."""
 
     utilization_ratio: float | None = None
     memory_usage_bytes: float | None = None
@@ -52,11 +52,11 @@ class Readings:
 
 @dataclass(frozen=True, slots=True)
 class Holders:
-    """Who holds a device or partition itself, not a part of it.
+    """Containers to which a device or partition is allocated, not counting allocations of its partitions.
 
     Attributes:
-        first: The first of them, `MAX_SHOWN_HOLDERS` at most.
-        count: How many there are.
+        first: The first of them in order of name, `MAX_SHOWN_HOLDERS` at most.
+        count: Number of containers.
     """
 
     first: tuple[Container, ...] = ()
@@ -82,10 +82,10 @@ class DeviceRow:
         address: PCI address or kernel name.
         vendor: One word.
         model: The vendor's product name.
-        lost: True when it no longer answers.
-        state: The state it is in, of the catalogue's closed list; None while unknown.
-        readings: What it does now.
-        holders: Who holds it as a whole; None while allocations are unknown.
+        lost: True if it does not respond.
+        state: One of the catalogue's device states; None while unknown.
+        readings: Current readings.
+        holders: Containers that the whole device is allocated to; None while allocations are unknown.
         partitions: In the collector's order.
     """
 
@@ -101,12 +101,12 @@ class DeviceRow:
 
     @property
     def allocated_partitions(self) -> int:
-        """How many of its partitions somebody holds."""
+        """Number of its partitions that are allocated."""
         return sum(part.holders is not None and part.holders.count > 0 for part in self.partitions)
 
     @property
     def free(self) -> bool:
-        """True when it is known that nobody holds it or a part of it."""
+        """True if neither the device nor any of its partitions is allocated; False while allocations are unknown."""
         return self.holders is not None and not self.holders.count and not self.allocated_partitions
 
 
@@ -116,10 +116,10 @@ class CollectorRow:
 
     Attributes:
         name: Its name.
-        state: How it fares.
-        devices: How many it knows.
+        state: Its state.
+        devices: Number of its devices.
         last_success_age_seconds: None before the first success.
-        errors: Reason and count of every reason that occurred.
+        errors: Reason and count of the errors that occurred.
     """
 
     name: str
@@ -131,7 +131,7 @@ class CollectorRow:
 
 @dataclass(frozen=True, slots=True)
 class SourceRow:
-    """A source of allocations; the age is None before its first answer."""
+    """A source of allocations; the age is None before its first success."""
 
     name: str
     up: bool
@@ -140,17 +140,17 @@ class SourceRow:
 
 @dataclass(frozen=True, slots=True)
 class StatusView:
-    """Everything the page shows.
+    """All content of the page.
 
     Attributes:
-        devices: By vendor and address, so that a device keeps its place when it is lost.
-        collectors: By name.
-        sources: Inputs of allocations; empty before the first was asked.
-        unmatched: Resource and count of allocated ids that match no device.
-        allocations_known: False while nobody can tell who holds what.
-        ready: True once every collector has answered, failed or been late.
-        snapshot_age_seconds: How long ago the snapshot was made.
-        readings_age_seconds: Age of the oldest collector's last success; None where none has devices.
+        devices: Sorted by vendor and address, so that a lost device keeps its place.
+        collectors: In the snapshot's order.
+        sources: Sources of allocations; empty before the first request.
+        unmatched: Resource and number of its allocated ids that match no device.
+        allocations_known: False while no source has reported allocations.
+        ready: True once every collector has reported readings, failed or timed out.
+        snapshot_age_seconds: Time since the snapshot was made.
+        readings_age_seconds: Longest time since a collector's last success; None if no collector has devices.
     """
 
     devices: tuple[DeviceRow, ...]
@@ -164,12 +164,12 @@ class StatusView:
 
 
 def build_view(snapshot: Snapshot, unix_seconds: float, snapshot_age_seconds: float) -> StatusView:
-    """Pick out of a snapshot what the page shows.
+    """The page's content for a snapshot.
 
     Args:
-        snapshot: What is known.
-        unix_seconds: The time now.
-        snapshot_age_seconds: By a clock that is never set.
+        snapshot: The newest snapshot.
+        unix_seconds: Current time.
+        snapshot_age_seconds: Age of the snapshot by a monotonic clock.
     """
     subjects = _Subjects(snapshot)
     ordered = sorted(snapshot.devices.values(), key=lambda d: (d.vendor, len(d.device), d.device, d.uuid))
@@ -188,7 +188,7 @@ def build_view(snapshot: Snapshot, unix_seconds: float, snapshot_age_seconds: fl
 
 
 class _Subjects:
-    """A snapshot's samples and allocations, by device and partition."""
+    """A snapshot's samples and allocations, indexed by device and partition."""
 
     def __init__(self, snapshot: Snapshot) -> None:
         self._plain: dict[SubjectKey, dict[Metric, float]] = defaultdict(dict)
