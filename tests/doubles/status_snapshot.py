@@ -1,4 +1,4 @@
-"""A snapshot with all that the status page can show: shared, free, cut and lost devices, faults, names that attack."""
+"""A snapshot with all that the status page shows: shared, free, partitioned and lost devices, faults, hostile names."""
 
 from collections.abc import Mapping
 
@@ -91,7 +91,7 @@ def _allocations() -> tuple[Allocation, ...]:
 
 
 def rich() -> Snapshot:
-    """Five devices of two vendors, one of them cut in two, one shared by nine, one free, one lost."""
+    """Five devices of two vendors, one of them with two partitions, one shared by nine, one free, one lost."""
     devices = (
         _device(LOST, "0000:0d:00.0", lost=True),
         _device(WHOLE, "0000:04:00.0"),

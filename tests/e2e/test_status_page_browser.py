@@ -129,7 +129,7 @@ def test_on_a_phone_each_value_has_its_name_beside_it(browser: Browser, url: str
 
 
 @pytest.mark.parametrize("width", [PHONE, DESKTOP])
-def test_a_screen_reader_is_told_of_tables_headings_and_bars(browser: Browser, url: str, width: int) -> None:
+def test_a_screen_reader_gets_tables_headings_and_bars(browser: Browser, url: str, width: int) -> None:
     tree = opened(browser, url, width).accessibility_tree()
 
     assert {("table", "Devices"), ("table", "Collectors"), ("table", "Attribution")} <= set(tree)

@@ -47,7 +47,7 @@ def assert_answers(server: Server) -> None:
     assert request(server, "/metrics").body == b"ok"
 
 
-def test_a_client_that_drips_its_request_is_cut_off(start: Start) -> None:
+def test_a_client_that_sends_its_request_byte_by_byte_is_closed(start: Start) -> None:
     server = start(ConnectionLimits(request_seconds=0.5))
 
     with connect(server) as client:
@@ -64,7 +64,7 @@ def test_a_client_that_drips_its_request_is_cut_off(start: Start) -> None:
     assert_answers(server)
 
 
-def test_a_client_that_never_sends_anything_is_let_go(start: Start) -> None:
+def test_a_client_that_never_sends_anything_is_closed(start: Start) -> None:
     server = start(ConnectionLimits(request_seconds=0.2))
 
     with connect(server) as client:
@@ -72,7 +72,7 @@ def test_a_client_that_never_sends_anything_is_let_go(start: Start) -> None:
     assert_answers(server)
 
 
-def test_a_connection_idle_after_its_answer_is_let_go(start: Start) -> None:
+def test_a_connection_idle_after_its_response_is_closed(start: Start) -> None:
     server = start(ConnectionLimits(idle_seconds=0.2))
 
     with connect(server) as client:
@@ -179,7 +179,7 @@ def test_pipelined_requests_are_answered_in_order(start: Start) -> None:
 @pytest.mark.parametrize(
     "body", [b"Content-Length: 21\r\n\r\n", b"Transfer-Encoding: chunked\r\n\r\n", b"Content-Length: none\r\n\r\n"]
 )
-def test_a_body_is_never_taken_for_a_request(start: Start, body: bytes) -> None:
+def test_a_body_is_never_parsed_as_a_request(start: Start, body: bytes) -> None:
     server = start(PATIENT)
 
     with connect(server) as client:
@@ -192,7 +192,7 @@ def test_a_body_is_never_taken_for_a_request(start: Start, body: bytes) -> None:
     assert received.endswith(b"\r\n\r\nok")
 
 
-def test_a_client_that_waits_for_leave_to_send_a_body_is_answered_at_once(start: Start) -> None:
+def test_a_client_that_expects_100_continue_is_answered_at_once(start: Start) -> None:
     server = start(PATIENT)
 
     with connect(server) as client:
@@ -201,7 +201,7 @@ def test_a_client_that_waits_for_leave_to_send_a_body_is_answered_at_once(start:
         assert client.recv(4096).startswith(b"HTTP/1.1 405 Method Not Allowed\r\n")
 
 
-def test_a_client_that_does_not_read_its_answer_is_let_go(start: Start) -> None:
+def test_a_client_that_does_not_read_its_response_is_closed(start: Start) -> None:
     server = start(ConnectionLimits(send_seconds=0.3))
 
     with connect(server) as client:
@@ -218,7 +218,7 @@ def test_a_client_that_does_not_read_its_answer_is_let_go(start: Start) -> None:
     [b"", b"GET /metrics HTTP/1.1\r\n", b"GET /metrics HTTP/1.1\r\n\r\n"],
     ids=["silent", "half a request", "idle"],
 )
-def test_200_connections_that_stay_open_keep_nobody_out(start: Start, sent: bytes) -> None:
+def test_200_connections_that_stay_open_do_not_block_others(start: Start, sent: bytes) -> None:
     server = start(PATIENT)
 
     with many(server, 200, sent):
@@ -227,14 +227,14 @@ def test_200_connections_that_stay_open_keep_nobody_out(start: Start, sent: byte
         wait_until(lambda: len(client_threads()) <= PATIENT.connections)
 
 
-def test_clients_that_do_not_read_keep_nobody_out(start: Start) -> None:
+def test_clients_that_do_not_read_do_not_block_others(start: Start) -> None:
     server = start(ConnectionLimits(connections=4))
 
     with many(server, 12, b"GET /big HTTP/1.1\r\n\r\n"):
         assert_answers(server)
 
 
-def test_a_client_that_takes_its_answer_stays_while_an_idle_one_goes(start: Start) -> None:
+def test_an_idle_client_is_closed_before_one_that_reads_its_response(start: Start) -> None:
     server = start(ConnectionLimits(connections=2))
 
     with connect(server) as reading:
@@ -247,7 +247,7 @@ def test_a_client_that_takes_its_answer_stays_while_an_idle_one_goes(start: Star
         assert len(read_to_end(reading)) > BIG
 
 
-def test_when_every_connection_waits_for_a_page_the_next_is_told_so() -> None:
+def test_when_every_connection_waits_for_a_handler_the_next_gets_503() -> None:
     began, release = threading.Semaphore(0), threading.Event()
 
     def slow(_headers: Mapping[str, str]) -> Response:

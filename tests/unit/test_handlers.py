@@ -43,7 +43,7 @@ def test_metrics_are_text_unless_asked_otherwise(latest: Latest, own: SelfMetric
     assert SERIES in answer.body
 
 
-def test_metrics_are_openmetrics_for_who_asks(latest: Latest, own: SelfMetrics) -> None:
+def test_metrics_are_openmetrics_if_accepted(latest: Latest, own: SelfMetrics) -> None:
     answer = metrics(latest, own, OPENMETRICS)
 
     assert answer.content_type == "application/openmetrics-text; version=1.0.0; charset=utf-8"
@@ -51,7 +51,7 @@ def test_metrics_are_openmetrics_for_who_asks(latest: Latest, own: SelfMetrics) 
     assert SERIES in answer.body
 
 
-def test_metrics_are_compressed_for_who_takes_it(latest: Latest, own: SelfMetrics) -> None:
+def test_metrics_are_compressed_if_accepted(latest: Latest, own: SelfMetrics) -> None:
     answer = metrics(latest, own, {**OPENMETRICS, "accept-encoding": "gzip"})
 
     assert dict(answer.headers) == {"Content-Encoding": "gzip", "Vary": "Accept, Accept-Encoding"}
@@ -74,7 +74,7 @@ def test_metrics_are_served_before_anything_is_known_and_while_a_collector_is_do
         assert metrics(Latest(snapshot), own, {}).status == 200
 
 
-def test_the_status_page_says_what_is_here_and_where(latest: Latest) -> None:
+def test_the_status_page_has_the_version_and_links(latest: Latest) -> None:
     answer = handlers.index(latest, "/metrics", "node-1", CLOCKS)({})
 
     text = answer.body.decode()

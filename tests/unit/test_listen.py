@@ -25,7 +25,7 @@ HAS_IPV6 = Path("/proc/net/if_inet6").exists()
         ("[fe80::1%eth0]:9410", Address("fe80::1%eth0", 9410)),
     ],
 )
-def test_addresses_are_read_as_prometheus_exporters_take_them(text: str, address: Address) -> None:
+def test_addresses_are_parsed_as_in_other_prometheus_exporters(text: str, address: Address) -> None:
     assert parse(text) == address
 
 
@@ -33,7 +33,7 @@ def test_addresses_are_read_as_prometheus_exporters_take_them(text: str, address
     "text",
     ["", "9410", "localhost", "::1:9410", "[::1]", "host:", "host:http", "host:-1", "a b:1", "http://x:1", ":65536"],
 )
-def test_a_malformed_address_is_refused_with_what_to_write(text: str) -> None:
+def test_an_invalid_address_is_rejected_with_the_expected_form(text: str) -> None:
     with pytest.raises(ListenError, match=r"^listen address '.*' is invalid: expected .*$"):
         parse(text)
 
@@ -99,7 +99,7 @@ def test_a_name_with_both_families_listens_on_ipv4() -> None:
         assert listening.getsockname()[0] == "127.0.0.1"
 
 
-def test_permission_denied_tells_what_to_do() -> None:
+def test_permission_denied_says_what_to_do() -> None:
     def refused(_family: socket.AddressFamily, _host: str, _port: int) -> socket.socket:
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
 

@@ -80,7 +80,7 @@ def test_a_partitioned_device_is_followed_by_its_partitions() -> None:
     assert page.cells[at + 2][-1] == "free"
 
 
-def test_a_device_held_whole_and_in_part_says_both() -> None:
+def test_a_device_allocated_whole_and_in_part_shows_both() -> None:
     snapshot = Snapshot(
         {"g": gpu("g")}, {"s": part("g", "s")}, allocations=(edge("g", "whole"), edge("g", "slice", "s"))
     )
@@ -160,7 +160,7 @@ def test_the_summary_counts() -> None:
     assert "1 device, 0 devices free" in text(Snapshot({"g": gpu("g")}, allocations=(edge("g", "p"),))).paragraphs
 
 
-def test_collectors_say_how_they_fare() -> None:
+def test_collectors_and_sources_show_their_state() -> None:
     page = text(rich())
 
     assert page.row("amd") == ["amd", "down", "1", "2s ago", "unavailable 3"]
@@ -178,7 +178,7 @@ def test_unmatched_ids_are_named_with_what_to_do() -> None:
     ]
 
 
-def test_the_header_tells_node_version_and_ages() -> None:
+def test_the_header_shows_node_version_and_ages() -> None:
     for fact in ("node node-7", "version 1.2.3", "snapshot made 1m15s ago", "readings 2s old"):
         assert f"<li>{fact}</li>" in html(rich(), 75)
 

@@ -84,7 +84,7 @@ def test_devices_stand_in_the_order_of_vendor_and_address() -> None:
     assert list(devices(Snapshot({device.uuid: device for device in named}))) == ["b", "a"]
 
 
-def test_only_a_device_that_nobody_holds_in_any_part_is_free() -> None:
+def test_only_a_device_without_any_allocation_is_free() -> None:
     assert [uuid for uuid, device in devices(rich()).items() if device.free] == [FREE]
 
 
