@@ -5,9 +5,9 @@ import time
 from functools import partial
 
 from collectors.amd.collector import METRICS, PARTITION_METRICS, AmdCollector
+from collectors.amd.gpu_metrics.parse import parse
+from collectors.amd.gpu_paths import locate
 from collectors.amd.identity import DRA_DRIVER, RESOURCE_PREFIX
-from collectors.amd.layout import locate
-from collectors.amd.metrics_blob import parse
 from collectors.amd.rocm_smi import worker
 from collectors.amd.rocm_smi.backend import RocmSmiBackend
 from collectors.amd.rocm_smi.child import Child

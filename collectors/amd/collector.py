@@ -7,16 +7,16 @@ from typing import Protocol
 from collectors import catalog
 from collectors.amd import health, modes, readings, slices
 from collectors.amd.devices import DeviceTable, Entry
+from collectors.amd.gpu_files import Visit
+from collectors.amd.gpu_metrics.model import Parse
+from collectors.amd.gpu_paths import Layout
 from collectors.amd.health import Health
 from collectors.amd.identity import info_labels
-from collectors.amd.layout import Layout
-from collectors.amd.metrics import Parse
 from collectors.amd.partitions import Cut, Found, PartitionTable
 from collectors.amd.processes import Processes, Using, places_of
-from collectors.amd.residency import HeldTime
-from collectors.amd.rocm_smi.questions import Backend
+from collectors.amd.rocm_smi.queries import Backend
 from collectors.amd.slices import Slice
-from collectors.amd.visit import Visit
+from collectors.amd.throttle_time import HeldTime
 from collectors.contract import Device, Fault, Node, Partition, Process, Reading, Reason, Sample
 from collectors.metric import Cadence, Metric
 from collectors.query_runner import Asker, Subject

@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass
 
-from collectors.amd import identity, layout
+from collectors.amd import gpu_paths, identity
+from collectors.amd.gpu_paths import DRIVER, PCI_DEVICES, Layout
 from collectors.amd.identity import Identity, Names
 from collectors.amd.kfd import Topology
-from collectors.amd.layout import DRIVER, PCI_DEVICES, Layout
 from collectors.contract import AbsentError, Fault, Node, Reason, UnavailableError
 from collectors.pci import functions_of
 from collectors.vendors import is_accelerator
@@ -51,12 +51,12 @@ class DeviceTable:
             AbsentError: This node has none.
             UnavailableError: It has, and no driver for them.
         """
-        bound = layout.bound(self._node.sysfs)
+        bound = gpu_paths.bound(self._node.sysfs)
         if not bound:
             self._explain()
         before = self._layouts
         self._layouts = {
-            address: layout.locate(self._node.sysfs, address) if again or address not in before else before[address]
+            address: gpu_paths.locate(self._node.sysfs, address) if again or address not in before else before[address]
             for address in sorted(bound)
         }
         self._changed = frozenset(

@@ -4,9 +4,9 @@ from collections.abc import Callable, Mapping
 
 from collectors import catalog
 from collectors.amd import ras, status
+from collectors.amd.gpu_files import Visit
 from collectors.amd.ras import BadPages, ErrorCount
 from collectors.amd.status import Facts
-from collectors.amd.visit import Visit
 from collectors.contract import Sample
 from collectors.metric import Metric
 from collectors.sysfs import Root

@@ -9,8 +9,7 @@ from pathlib import Path
 
 from collectors import catalog
 from collectors.amd.files import read_number
-from collectors.amd.query import Query
-from collectors.amd.visit import Visit
+from collectors.amd.gpu_files import Query, Visit
 from collectors.contract import UnsupportedError
 from collectors.metric import Metric
 from collectors.query import Answer, InvalidValueError, NothingError

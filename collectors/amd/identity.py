@@ -5,8 +5,8 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from collectors.amd.files import read_text
+from collectors.amd.gpu_paths import DrmNodes, Layout
 from collectors.amd.kfd import Topology, slot_of
-from collectors.amd.layout import DrmNodes, Layout
 from collectors.catalog import INFO
 from collectors.contract import Alias, Device, Fault, Node, UnavailableError, UnsupportedError
 from collectors.identity import made_uuid

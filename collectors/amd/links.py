@@ -15,9 +15,8 @@ from pathlib import Path
 
 from collectors import catalog
 from collectors.amd.files import read_number, read_text
-from collectors.amd.metrics import XgmiLinks
-from collectors.amd.query import Query
-from collectors.amd.visit import Visit
+from collectors.amd.gpu_files import Query, Visit
+from collectors.amd.gpu_metrics.model import XgmiLinks
 from collectors.contract import CollectorError, UnsupportedError
 from collectors.metric import Metric
 from collectors.query import Answer, InvalidValueError, NothingError

@@ -9,8 +9,7 @@ from functools import partial
 
 from collectors import catalog
 from collectors.amd.files import read_long_text, read_number
-from collectors.amd.query import Query
-from collectors.amd.visit import Visit
+from collectors.amd.gpu_files import Query, Visit
 from collectors.metric import Metric
 from collectors.query import Answer, InvalidValueError, NothingError
 from collectors.sysfs import Root

@@ -8,8 +8,7 @@ from collections.abc import Iterator
 
 from collectors import catalog
 from collectors.amd.files import read_text
-from collectors.amd.query import Query
-from collectors.amd.visit import Visit
+from collectors.amd.gpu_files import Query, Visit
 from collectors.contract import UnsupportedError
 from collectors.query import Answer, InvalidValueError, NothingError
 from collectors.sysfs import Root

@@ -12,9 +12,9 @@ from dataclasses import dataclass, field, replace
 
 from collectors.amd import kfd
 from collectors.amd.files import read_text
+from collectors.amd.gpu_paths import DrmNodes, Layout, drm_nodes
 from collectors.amd.identity import RESOURCE_PREFIX, Identity, drm_aliases
 from collectors.amd.kfd import KfdNode, Slot, Topology
-from collectors.amd.layout import DrmNodes, Layout, drm_nodes
 from collectors.contract import (
     Alias,
     CollectorError,

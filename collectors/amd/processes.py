@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from collectors.amd import kfd, kfd_processes
 from collectors.amd.clients import Clients, Look, Seen
 from collectors.amd.fdinfo import ENGINES
+from collectors.amd.gpu_paths import Layout
 from collectors.amd.kfd import Topology
 from collectors.amd.kfd_processes import Use
-from collectors.amd.layout import Layout
 from collectors.amd.partitions import Cut
 from collectors.contract import Node, Process
 from collectors.query_runner import Subject

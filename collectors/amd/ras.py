@@ -13,8 +13,7 @@ from pathlib import Path
 
 from collectors import catalog
 from collectors.amd.files import read_long_text, read_number, read_text
-from collectors.amd.query import Query
-from collectors.amd.visit import Visit
+from collectors.amd.gpu_files import Query, Visit
 from collectors.contract import CollectorError, UnsupportedError
 from collectors.query import Answer, InvalidValueError
 from collectors.sysfs import Root

@@ -4,11 +4,10 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from collectors import query
-from collectors.amd import hwmon, links, load, modes, ras, table, throttling
-from collectors.amd.query import Questions
-from collectors.amd.rocm_smi import questions
-from collectors.amd.rocm_smi.questions import Backend
-from collectors.amd.visit import Visit
+from collectors.amd import hwmon, links, load, modes, ras, throttling
+from collectors.amd.gpu_files import Questions, Visit
+from collectors.amd.gpu_metrics.queries import GPU_METRICS_BATCH
+from collectors.amd.rocm_smi.queries import LIBRARY_ROWS, Backend, library_batches
 from collectors.contract import Wishes
 from collectors.metric import Metric
 from collectors.query import rows_of
@@ -29,10 +28,10 @@ def device_questions(wishes: Wishes, library: Backend | None = None) -> Question
         *hwmon.QUERIES,
         *of_links,
         *ras.QUERIES,
-        table.BATCH,
+        GPU_METRICS_BATCH,
         *throttling.QUERIES,
     )
-    return files if library is None else (*_without(files, questions.ROWS), *questions.batches(library))
+    return files if library is None else (*_without(files, LIBRARY_ROWS), *library_batches(library))
 
 
 def _without(

@@ -6,9 +6,9 @@ from typing import TypeAlias
 
 from collectors import catalog, query
 from collectors.amd import kfd
+from collectors.amd.gpu_files import Visit
+from collectors.amd.gpu_metrics.queries import mean
 from collectors.amd.kfd import KfdNode
-from collectors.amd.table import mean
-from collectors.amd.visit import Visit
 from collectors.contract import UnsupportedError
 from collectors.metric import Metric
 from collectors.query import Answer, NothingError, rows_of

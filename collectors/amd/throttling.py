@@ -7,8 +7,7 @@ table tells in bits of its own, which are left out.
 from collections.abc import Iterator
 
 from collectors import catalog
-from collectors.amd.query import Query
-from collectors.amd.visit import Visit
+from collectors.amd.gpu_files import Query, Visit
 from collectors.contract import UnsupportedError
 from collectors.query import Answer
 from collectors.sysfs import Root

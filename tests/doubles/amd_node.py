@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from collectors.amd.collector import AmdCollector
-from collectors.amd.metrics import Metrics, Parse
+from collectors.amd.gpu_metrics.model import Metrics, Parse
 from collectors.contract import Alias, Device, Node, Partition, Reading, UnsupportedError, Wishes
 from collectors.metric import Cadence, Metric
 from collectors.sysfs import Root

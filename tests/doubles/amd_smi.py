@@ -16,8 +16,8 @@ _DEADLINE_SECONDS = 60.0
 # The machine may have the other library, which would be asked first.
 _PROGRAM = """
 import os, sys
-from collectors.amd.rocm_smi import library, worker
-library.NAMES = ("librocm_smi64.so.of-nobody",)
+from collectors.amd.rocm_smi import librocm_smi, worker
+librocm_smi.NAMES = ("librocm_smi64.so.of-nobody",)
 with os.fdopen(os.dup(sys.stdout.fileno()), "wb") as out:
     asked = worker.Worker(worker.mark_in(int(sys.argv[1])), worker.LIBRARIES)
     worker.serve(asked, sys.stdin.buffer, out)

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 
-from collectors.amd.metrics import Metrics
+from collectors.amd.gpu_metrics.model import Metrics
 from collectors.contract import CollectorError
 
 

@@ -13,8 +13,8 @@ from ctypes.util import find_library
 from functools import cache, partial
 from typing import NamedTuple
 
-from collectors.amd.layout import locate
-from collectors.amd.metrics_blob import parse
+from collectors.amd.gpu_metrics.parse import parse
+from collectors.amd.gpu_paths import locate
 from collectors.amd.rocm_smi import worker
 from collectors.amd.rocm_smi.backend import RocmSmiBackend
 from collectors.amd.rocm_smi.child import Child

@@ -8,8 +8,8 @@ import pytest
 
 from collectors import catalog
 from collectors.amd import ras
-from collectors.amd.metrics_blob import parse
-from collectors.amd.rocm_smi.library import BLOCKS, READINGS
+from collectors.amd.gpu_metrics.parse import parse
+from collectors.amd.rocm_smi.librocm_smi import BLOCKS, READINGS
 from collectors.contract import CollectorError, Reading, UnsupportedError
 from collectors.metric import Metric
 from tests.doubles.amd_cards import MI210, MI250X, MI250X_SECOND_DIE, RX_7900_XTX

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from collectors.amd.rocm_smi.child import DiedError
-from collectors.amd.rocm_smi.library import READINGS
+from collectors.amd.rocm_smi.librocm_smi import READINGS
 from collectors.contract import CollectorError, UnavailableError, UnsupportedError
 from collectors.query import InvalidValueError
 from tests.doubles.amd_cards import MI210, MI250X, MI300X

@@ -6,7 +6,7 @@ from pathlib import Path
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from collectors.amd.metrics_blob import parse
+from collectors.amd.gpu_metrics.parse import parse
 from collectors.contract import Reading, Wishes
 from collectors.metric import Unit
 from tests.doubles.amd_cards import MI210, MI300X, RX_7900_XTX

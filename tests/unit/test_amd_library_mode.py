@@ -9,10 +9,10 @@ import pytest
 from collectors import catalog
 from collectors.amd import SPEC
 from collectors.amd.collector import AmdCollector
-from collectors.amd.metrics_blob import parse
-from collectors.amd.rocm_smi import amd_smi
-from collectors.amd.rocm_smi.library import READINGS
-from collectors.amd.rocm_smi.questions import PARTS, ROWS, STAND_INS
+from collectors.amd.gpu_metrics.parse import parse
+from collectors.amd.rocm_smi import libamd_smi
+from collectors.amd.rocm_smi.librocm_smi import READINGS
+from collectors.amd.rocm_smi.queries import LIBRARY_FALLBACKS, LIBRARY_PARTS, LIBRARY_ROWS
 from collectors.contract import CollectorError, Node, Reason, UnavailableError, UnsupportedError, Wishes
 from collectors.metric import Subject
 from collectors.sysfs import Root
@@ -103,9 +103,9 @@ def test_no_file_is_told_in_the_place_of_the_library(tree: AmdTree) -> None:
     gpu = tree.add(MI210, _ADDRESS)
     library = FakeLibrary(dict.fromkeys(_TOLD, 0) | {name: UnsupportedError("not in this release") for name in _TOLD})
     reading = _collector(tree, library).read(ALL)
-    assert not ROWS & {sample.metric for sample in reading.samples}
-    assert {each.metric: each.detail for each in reading.unsupported if each.metric in ROWS} == dict.fromkeys(
-        ROWS, "not in this release"
+    assert not LIBRARY_ROWS & {sample.metric for sample in reading.samples}
+    assert {each.metric: each.detail for each in reading.unsupported if each.metric in LIBRARY_ROWS} == dict.fromkeys(
+        LIBRARY_ROWS, "not in this release"
     )
     assert value(reading, catalog.CLOCK, gpu.uuid, "core") == 1_700_000_000
 
@@ -117,7 +117,7 @@ def test_a_gpu_is_asked_once_in_a_poll_and_for_what_is_due(tree: AmdTree) -> Non
     collector = _collector(tree, library)
     collector.read(FAST)
     assert [address for address, _ in library.asked] == ["0000:03:00.0", _ADDRESS]
-    assert set(library.asked[0][1]) == {part.key for part in PARTS if part.cadence in FAST}
+    assert set(library.asked[0][1]) == {part.key for part in LIBRARY_PARTS if part.cadence in FAST}
 
 
 def test_the_power_of_now_stands_in_for_that_of_a_while(tree: AmdTree) -> None:
@@ -161,7 +161,7 @@ def test_closing_lets_go_of_the_library(tree: AmdTree) -> None:
 
 
 def test_every_part_is_a_reading_of_the_library() -> None:
-    assert {part.key for part in (*PARTS, *STAND_INS)} <= READINGS.keys()
+    assert {part.key for part in (*LIBRARY_PARTS, *LIBRARY_FALLBACKS)} <= READINGS.keys()
 
 
 def test_the_library_is_asked_only_where_it_is_wished(tree: AmdTree, tmp_path: Path) -> None:
@@ -172,7 +172,7 @@ def test_the_library_is_asked_only_where_it_is_wished(tree: AmdTree, tmp_path: P
 
 
 def _told_by(readings: Collection[str]) -> set[str]:
-    rows = {row for part in (*PARTS, *STAND_INS) if part.key in readings for row in part.rows}
+    rows = {row for part in (*LIBRARY_PARTS, *LIBRARY_FALLBACKS) if part.key in readings for row in part.rows}
     return {row.name(Subject.DEVICE) for row in rows}
 
 
@@ -180,6 +180,6 @@ def test_the_page_says_what_each_backend_can_tell() -> None:
     page = (Path(__file__).parents[2] / "docs" / "amd.md").read_text(encoding="utf-8")
     section = page.partition("## Backends")[2].partition("## Status")[0]
     table = re.findall(r"^\| `(accelerator_\w+)` \| yes \| (yes|no) \| (yes|no) \|$", section, re.MULTILINE)
-    assert {family for family, _, _ in table} == {row.name(Subject.DEVICE) for row in ROWS}
+    assert {family for family, _, _ in table} == {row.name(Subject.DEVICE) for row in LIBRARY_ROWS}
     assert {family for family, rocm, _ in table if rocm == "yes"} == _told_by(READINGS)
-    assert {family for family, _, amd in table if amd == "yes"} == _told_by(amd_smi.READINGS)
+    assert {family for family, _, amd in table if amd == "yes"} == _told_by(libamd_smi.READINGS)

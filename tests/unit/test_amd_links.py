@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from collectors import catalog
-from collectors.amd.metrics_blob import parse
+from collectors.amd.gpu_metrics.parse import parse
 from collectors.contract import Wishes
 from collectors.metric import Metric
 from tests.doubles.amd_cards import MI210, MI300X, RX_7900_XTX

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 import pytest
 
 from collectors.amd.rocm_smi.backend import RocmSmiBackend
-from collectors.amd.rocm_smi.border import Meaning
+from collectors.amd.rocm_smi.binding import Meaning
 from collectors.amd.rocm_smi.child import DiedError
 from collectors.contract import CollectorError, Reason, UnavailableError, UnsupportedError
 from collectors.query import InvalidValueError, NothingError

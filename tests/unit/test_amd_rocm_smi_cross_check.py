@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from collectors.amd.layout import locate
-from collectors.amd.metrics import Metrics, Parse
+from collectors.amd.gpu_metrics.model import Metrics, Parse
+from collectors.amd.gpu_paths import locate
 from collectors.amd.rocm_smi.cross_check import READERS, CrossCheck
-from collectors.amd.rocm_smi.library import BLOCKS, READINGS
+from collectors.amd.rocm_smi.librocm_smi import BLOCKS, READINGS
 from collectors.contract import CollectorError, Reason, UnavailableError, UnsupportedError
 from collectors.query import InvalidValueError, NothingError
 from tests.doubles.amd_cards import MI210, MI300X

@@ -3,9 +3,9 @@ from pathlib import Path
 import pytest
 
 from collectors import catalog
-from collectors.amd.metrics import Residencies
-from collectors.amd.metrics_blob import parse
-from collectors.amd.residency import HeldTime
+from collectors.amd.gpu_metrics.model import Residencies
+from collectors.amd.gpu_metrics.parse import parse
+from collectors.amd.throttle_time import HeldTime
 from tests.doubles.amd_cards import APU, MI210, MI300X, AmdCard
 from tests.doubles.amd_node import ALL, FAST, collector_of, values
 from tests.doubles.amd_tree import AmdTree, Gpu

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Protocol
 
-from collectors.amd.rocm_smi.border import Meaning
+from collectors.amd.rocm_smi.binding import Meaning
 from collectors.amd.rocm_smi.child import DiedError
 from collectors.contract import CollectorError, Reason, UnavailableError, UnsupportedError
 from collectors.query import InvalidValueError, NothingError
@@ -51,7 +51,7 @@ class RocmSmiBackend:
 
         Args:
             address: Of the device, in the kernel's spelling.
-            names: Keys of `library.READINGS`.
+            names: Keys of `librocm_smi.READINGS`.
 
         Raises:
             UnavailableError: The library or its process does not answer at all.

@@ -6,14 +6,15 @@ kernel's files knows better, and its rules are used here: a zero is believed whe
 
 from collections.abc import Callable, Mapping
 
-from collectors.amd import hwmon, load, ras, table
+from collectors.amd import hwmon, load, ras
 from collectors.amd.files import read_number
-from collectors.amd.layout import Layout
-from collectors.amd.metrics import Parse
+from collectors.amd.gpu_files import Visit
+from collectors.amd.gpu_metrics.model import Parse
+from collectors.amd.gpu_metrics.queries import GPU_METRICS_BATCH
+from collectors.amd.gpu_paths import Layout
 from collectors.amd.partitions import Cut
-from collectors.amd.residency import HeldTime
-from collectors.amd.rocm_smi.library import BLOCKS
-from collectors.amd.visit import Visit
+from collectors.amd.rocm_smi.librocm_smi import BLOCKS
+from collectors.amd.throttle_time import HeldTime
 from collectors.contract import CollectorError
 from collectors.sysfs import Root
 
@@ -37,7 +38,7 @@ class CrossCheck:
 
         Args:
             address: Of the device.
-            name: A key of `library.READINGS`.
+            name: A key of `librocm_smi.READINGS`.
 
         Raises:
             CollectorError: The kernel has no value for it, or none that can be read, or its 0 stands for nothing.
@@ -47,7 +48,7 @@ class CrossCheck:
 
 _Reader = Callable[[Root, Visit], object]
 _QUERIES = {query.name: query for query in (*load.QUERIES, *hwmon.QUERIES)}
-_PARTS = {part.name: part for part in table.BATCH.parts}
+_PARTS = {part.name: part for part in GPU_METRICS_BATCH.parts}
 
 
 def _query(name: str) -> _Reader:
@@ -56,7 +57,7 @@ def _query(name: str) -> _Reader:
 
 def _part(name: str) -> _Reader:
     def read(sysfs: Root, visit: Visit) -> None:
-        [told] = table.BATCH.ask(sysfs, visit, [_PARTS[name].key])
+        [told] = GPU_METRICS_BATCH.ask(sysfs, visit, [_PARTS[name].key])
         if isinstance(told, CollectorError):
             raise told
 

@@ -14,9 +14,9 @@ import sys
 from collections.abc import Callable, Iterable, Mapping
 from typing import BinaryIO
 
-from collectors.amd.rocm_smi.amd_smi import AmdSmi
-from collectors.amd.rocm_smi.border import LibraryError, Smi
-from collectors.amd.rocm_smi.library import RocmSmi
+from collectors.amd.rocm_smi.binding import LibraryError, Smi
+from collectors.amd.rocm_smi.libamd_smi import AmdSmi
+from collectors.amd.rocm_smi.librocm_smi import RocmSmi
 
 _Answer = dict[str, object]
 Mark = Callable[[str], None]

@@ -5,8 +5,7 @@ from functools import partial
 from typing import Protocol, cast
 
 from collectors import catalog
-from collectors.amd.query import Batch
-from collectors.amd.visit import Visit
+from collectors.amd.gpu_files import Batch, Visit
 from collectors.contract import CollectorError, UnsupportedError
 from collectors.metric import Metric
 from collectors.query import Answer, NothingError, Part
@@ -54,7 +53,7 @@ def _part(name: str, metric: Metric, convert: Callable[[float], float] = float, 
     return Part(f"library, {name}", (metric,), name, partial(_answer, metric, convert, labels))
 
 
-PARTS: tuple[Part, ...] = (
+LIBRARY_PARTS: tuple[Part, ...] = (
     _part("utilization_percent", catalog.UTILIZATION, ratio_from_percent),
     _part("memory_activity_percent", catalog.MEMORY_BANDWIDTH, ratio_from_percent),
     _part("vram_used_bytes", catalog.MEMORY_USAGE),
@@ -70,14 +69,14 @@ PARTS: tuple[Part, ...] = (
     ),
 )
 # Asked after those for which they stand in, so that they come with the first reading.
-STAND_INS: tuple[Part, ...] = (
+LIBRARY_FALLBACKS: tuple[Part, ...] = (
     Part(f"library, {_CURRENT}", (catalog.POWER,), _CURRENT, _power, instead_of=f"library, {_AVERAGE}"),
 )
 # Rows that are the library's where it is asked at all: what it can't tell of them is absent.
-ROWS: frozenset[Metric] = frozenset(row for part in PARTS for row in part.rows)
+LIBRARY_ROWS: frozenset[Metric] = frozenset(row for part in LIBRARY_PARTS for row in part.rows)
 
 
-def batches(backend: Backend) -> tuple[Batch, ...]:
+def library_batches(backend: Backend) -> tuple[Batch, ...]:
     """All of it, for each GPU.
 
     Args:
@@ -87,4 +86,4 @@ def batches(backend: Backend) -> tuple[Batch, ...]:
     def ask(_: Root, visit: Visit, keys: Sequence[Hashable]) -> Sequence[float | CollectorError]:
         return backend.ask(visit.layout.address, cast("Sequence[str]", keys))
 
-    return Batch(PARTS, ask), Batch(STAND_INS, ask)
+    return Batch(LIBRARY_PARTS, ask), Batch(LIBRARY_FALLBACKS, ask)

@@ -7,8 +7,8 @@ from dataclasses import fields, is_dataclass
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collectors.amd.metrics import Metrics, UnknownTableError
-from collectors.amd.metrics_blob import parse
+from collectors.amd.gpu_metrics.model import Metrics, UnknownTableError
+from collectors.amd.gpu_metrics.parse import parse
 from collectors.query import InvalidValueError
 from tests.doubles.amd_metrics import PLACES, SIZES, table
 

@@ -9,8 +9,8 @@ import ctypes
 from collections.abc import Callable, Mapping, Sequence
 from ctypes import LittleEndianStructure
 
-from collectors.amd.metrics import Metrics, PartitionMetrics, Residencies, UnknownTableError, XgmiLinks
-from collectors.amd.metrics_layouts import LAYOUTS, Header
+from collectors.amd.gpu_metrics.layouts import LAYOUTS, Header
+from collectors.amd.gpu_metrics.model import Metrics, PartitionMetrics, Residencies, UnknownTableError, XgmiLinks
 from collectors.query import InvalidValueError
 from collectors.units import (
     bytes_from_gigabits,

@@ -7,9 +7,8 @@ from typing import cast
 
 from collectors import catalog
 from collectors.amd import hwmon, load
-from collectors.amd.metrics import Metrics
-from collectors.amd.query import Batch
-from collectors.amd.visit import Visit
+from collectors.amd.gpu_files import Batch, Visit
+from collectors.amd.gpu_metrics.model import Metrics
 from collectors.contract import CollectorError, UnsupportedError
 from collectors.metric import Metric
 from collectors.query import Answer, InvalidValueError, NothingError, Part
@@ -71,7 +70,7 @@ def _ask(_: Root, visit: Visit, keys: Sequence[Hashable]) -> Sequence[float | Co
     return [_taken(cast("Callable[[Metrics], float | None]", take), metrics) for take in keys]
 
 
-BATCH = Batch(
+GPU_METRICS_BATCH = Batch(
     (
         _part("energy", catalog.ENERGY, _energy),
         _part("utilization, table", catalog.UTILIZATION, lambda it: it.gfx_ratio, instead_of=load.UTILIZATION),

@@ -2,14 +2,16 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, TypeAlias, TypeVar, cast
 
+from collectors import query
 from collectors.amd.files import read_bytes
-from collectors.amd.layout import Layout
-from collectors.amd.metrics import Metrics, Parse, UnknownTableError
+from collectors.amd.gpu_metrics.model import Metrics, Parse, UnknownTableError
+from collectors.amd.gpu_paths import Layout
 from collectors.amd.partitions import Cut
-from collectors.amd.residency import HeldTime
+from collectors.amd.throttle_time import HeldTime
 from collectors.contract import CollectorError
+from collectors.sysfs import Root
 
 T = TypeVar("T")
 
@@ -73,3 +75,19 @@ class Visit:
 
     def _read_metrics(self, folder: Path) -> Metrics:
         return self._parse(read_bytes(folder / "gpu_metrics", _LONGEST_TABLE_BYTES))
+
+
+# Classes, not aliases: called by an alias, a frozen class with slots can't be made in Python 3.11.
+class Query(query.Query[Root, Visit]):
+    """One question by files of its own."""
+
+    __slots__ = ()
+
+
+class Batch(query.Batch[Root, Visit]):
+    """Questions that one file answers together."""
+
+    __slots__ = ()
+
+
+Questions: TypeAlias = query.Questions[Root, Visit]

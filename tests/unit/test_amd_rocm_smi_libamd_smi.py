@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from collectors.amd.rocm_smi import amd_smi
+from collectors.amd.rocm_smi import libamd_smi
 from collectors.amd.rocm_smi.backend import RocmSmiBackend
 from collectors.amd.rocm_smi.child import DiedError
-from collectors.amd.rocm_smi.library import BLOCKS, READINGS
+from collectors.amd.rocm_smi.librocm_smi import BLOCKS, READINGS
 from collectors.contract import CollectorError, Reason, UnavailableError, UnsupportedError
 from collectors.query import InvalidValueError, NothingError
 from tests.doubles.amd_smi import AmdSmiState, asked_by_amd_smi, build_amd_smi
@@ -86,7 +86,7 @@ def test_every_reading_arrives_in_the_unit_of_its_name(backend: RocmSmiBackend) 
 
 
 def test_readings_are_those_of_rocm_smi() -> None:
-    assert amd_smi.READINGS.keys() == READINGS.keys() == EXPECTED.keys() | {"pcie_replays"}
+    assert libamd_smi.READINGS.keys() == READINGS.keys() == EXPECTED.keys() | {"pcie_replays"}
 
 
 def test_devices_are_known_by_their_addresses(backend: RocmSmiBackend, state: AmdSmiState) -> None:

@@ -9,7 +9,7 @@ import ctypes
 from collections.abc import Callable, Mapping
 from ctypes import byref, c_char_p, c_float, c_int64, c_uint32, c_uint64
 
-from collectors.amd.rocm_smi.border import Calls, Meaning, Place, load, place_of
+from collectors.amd.rocm_smi.binding import Calls, Meaning, Place, load, place_of
 
 NAMES = (
     "librocm_smi64.so.7",

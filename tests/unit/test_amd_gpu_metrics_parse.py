@@ -3,8 +3,8 @@ from dataclasses import fields
 
 import pytest
 
-from collectors.amd.metrics import Metrics, PartitionMetrics, Residencies, UnknownTableError
-from collectors.amd.metrics_blob import parse
+from collectors.amd.gpu_metrics.model import Metrics, PartitionMetrics, Residencies, UnknownTableError
+from collectors.amd.gpu_metrics.parse import parse
 from collectors.query import InvalidValueError
 from tests.doubles.amd_metrics import PLACES, SIZES, Fields, Value, Version, table
 

@@ -6,7 +6,7 @@ it does not say; so the fraction of the cycles between two readings is taken of 
 
 from collections.abc import Mapping
 
-from collectors.amd.metrics import Residencies
+from collectors.amd.gpu_metrics.model import Residencies
 
 # Reasons of the catalogue by the firmware's causes. Those of one reason may hold at once, so the longest counts.
 CAUSES: Mapping[str, tuple[str, ...]] = {

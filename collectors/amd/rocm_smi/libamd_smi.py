@@ -12,8 +12,8 @@ from collections.abc import Callable, Mapping
 from ctypes import byref, c_char_p, c_float, c_int64, c_uint32, c_uint64, c_void_p
 from typing import NamedTuple
 
-from collectors.amd.rocm_smi.border import SUCCESS, Calls, LibraryError, Meaning, Place, load, place_of
-from collectors.amd.rocm_smi.library import BLOCKS, SENSORS
+from collectors.amd.rocm_smi.binding import SUCCESS, Calls, LibraryError, Meaning, Place, load, place_of
+from collectors.amd.rocm_smi.librocm_smi import BLOCKS, SENSORS
 
 NAMES = (
     "libamd_smi.so.27",

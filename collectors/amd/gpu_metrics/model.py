@@ -28,7 +28,7 @@ class Residencies:
 
     Attributes:
         cycles: How many there were.
-        held: For how many of them, by cause; the causes are those of `throttling.CAUSES`.
+        held: For how many of them, by cause; the causes are those of `throttle_time.CAUSES`.
         seconds: When the driver read them, by its own clock.
     """
 

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from collectors import catalog
-from collectors.amd.metrics import Metrics, PartitionMetrics, UnknownTableError
+from collectors.amd.gpu_metrics.model import Metrics, PartitionMetrics, UnknownTableError
 from collectors.query import InvalidValueError
 from tests.doubles.amd_cards import MI210, MI300X
 from tests.doubles.amd_node import ALL, FAST, collector_of, reasons, value, values

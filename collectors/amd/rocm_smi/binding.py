@@ -67,7 +67,7 @@ class Smi(Protocol):
         ...
 
     def read(self, name: str, device: int) -> float:
-        """One reading, a key of `library.READINGS`."""
+        """One reading, a key of `librocm_smi.READINGS`."""
         ...
 
 
