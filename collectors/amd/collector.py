@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from collectors import catalog
-from collectors.amd import health, modes, readings, slices
+from collectors.amd import health, readings
 from collectors.amd.devices import DeviceTable, Entry
 from collectors.amd.gpu_files import Visit
 from collectors.amd.gpu_metrics.model import Parse
@@ -14,8 +14,8 @@ from collectors.amd.health import Health
 from collectors.amd.identity import info_labels
 from collectors.amd.partitions import Cut, Found, PartitionTable
 from collectors.amd.processes import Processes, Using, places_of
+from collectors.amd.readings import Slice
 from collectors.amd.rocm_smi.queries import Backend
-from collectors.amd.slices import Slice
 from collectors.amd.throttle_time import HeldTime
 from collectors.contract import Device, Fault, Node, Partition, Process, Reading, Reason, Sample
 from collectors.metric import Cadence, Metric
@@ -23,7 +23,7 @@ from collectors.query_runner import Asker, Subject
 from collectors.sysfs import Root
 
 _ROWS = {catalog.INFO, catalog.PROCESSES} | health.ROWS | readings.DEVICE_ROWS
-_PARTITION_ROWS = {catalog.INFO, catalog.COMPUTE_RATIO, catalog.PROCESSES} | slices.ROWS
+_PARTITION_ROWS = {catalog.INFO, catalog.COMPUTE_RATIO, catalog.PROCESSES} | readings.PARTITION_ROWS
 METRICS: tuple[Metric, ...] = tuple(row for row in catalog.ROWS if row in _ROWS)
 PARTITION_METRICS: tuple[Metric, ...] = tuple(row for row in catalog.ROWS if row in _PARTITION_ROWS)
 
@@ -191,7 +191,7 @@ class AmdCollector:
     def _ask_partition(self, part: _Part, found: Found, visit: Visit, due: frozenset[Cadence]) -> None:
         device, partition = part.uuid, found.partition.uuid
         asked = Slice(found.node, len(part.cut.found), visit)
-        findings = self._partition_asker.ask(Subject(device, partition), asked, slices.QUESTIONS, due)
+        findings = self._partition_asker.ask(Subject(device, partition), asked, readings.PARTITION_QUESTIONS, due)
         part.partition_samples.append(Sample(catalog.COMPUTE_RATIO, device, found.compute_ratio, partition))
         part.partition_samples += findings.samples
         part.faults += findings.faults
@@ -238,7 +238,7 @@ def _names(cut: Cut) -> frozenset[str]:
 
 def _is_of_cut(sample: Sample) -> bool:
     of_cut = sample.metric in (catalog.PARTITIONS, catalog.PROCESSES)
-    return of_cut or sample.labels == modes.PARTITIONING
+    return of_cut or sample.labels == readings.PARTITIONING
 
 
 def _sleeps(layout: Layout) -> bool:

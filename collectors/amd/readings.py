@@ -1,17 +1,59 @@
-"""What a GPU is asked: the files behind each row of the catalogue, or the library in their place."""
+"""What a GPU and a partition are asked: the files behind each row of the catalogue, or the library in their place.
 
+Source of `ras/features`: the kernel's `drivers/gpu/drm/amd/amdgpu/amdgpu_ras.c`.
+"""
+
+import re
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import TypeAlias
 
-from collectors import query
-from collectors.amd import hwmon, links, load, modes, ras, throttling
-from collectors.amd.gpu_files import Questions, Visit
-from collectors.amd.gpu_metrics.queries import GPU_METRICS_BATCH
+from collectors import catalog, query
+from collectors.amd import hwmon, kfd, links, load, ras, throttling
+from collectors.amd.files import read_text
+from collectors.amd.gpu_files import Query, Questions, Visit
+from collectors.amd.gpu_metrics.queries import GPU_METRICS_BATCH, mean
+from collectors.amd.kfd import KfdNode
 from collectors.amd.rocm_smi.queries import LIBRARY_ROWS, Backend, library_batches
-from collectors.contract import Wishes
+from collectors.contract import UnsupportedError, Wishes
 from collectors.metric import Metric
-from collectors.query import rows_of
+from collectors.query import Answer, InvalidValueError, NothingError, rows_of
 from collectors.sysfs import Root
+
+PARTITIONING = ("partitioning",)
+_ECC = ("ecc",)
+_FEATURES = re.compile(r"feature mask: 0x([0-9a-fA-F]{1,16})")
+_MEMORY_BLOCK = 1
+
+
+def _partitions(_: Root, visit: Visit) -> Iterator[Answer]:
+    if not visit.cut.known:
+        raise NothingError("partitions: not known just now")
+    yield Answer(catalog.PARTITIONS, len(visit.cut.found))
+
+
+def _partitioning(_: Root, visit: Visit) -> Iterator[Answer]:
+    if not visit.cut.partitionable:
+        raise UnsupportedError("current_compute_partition: no such file")
+    if not visit.cut.known:
+        raise NothingError("partitions: not known just now")
+    yield Answer(catalog.MODE_STATE, bool(visit.cut.found), labels=PARTITIONING)
+
+
+def _ecc(_: Root, visit: Visit) -> Iterator[Answer]:
+    """ras/features: a mask of the blocks that are watched, whose lowest bit is the memory's."""
+    text = read_text(visit.layout.folder / "ras" / "features")
+    found = _FEATURES.fullmatch(text.splitlines()[0])
+    if found is None:
+        raise InvalidValueError(f"ras/features: {text[:40]!r}")
+    yield Answer(catalog.MODE_STATE, int(found[1], 16) & _MEMORY_BLOCK, labels=_ECC)
+
+
+_MODES: tuple[Query, ...] = (
+    Query("partitions", (catalog.PARTITIONS,), _partitions),
+    Query("partitioning", (catalog.MODE_STATE,), _partitioning),
+    Query("ecc", (catalog.MODE_STATE,), _ecc),
+)
 
 
 def device_questions(wishes: Wishes, library: Backend | None = None) -> Questions:
@@ -23,7 +65,7 @@ def device_questions(wishes: Wishes, library: Backend | None = None) -> Question
     """
     of_links = links.QUERIES_OF_EACH_LINK if wishes.each_link else links.QUERIES
     files: Questions = (
-        *modes.QUERIES,
+        *_MODES,
         *load.QUERIES,
         *hwmon.QUERIES,
         *of_links,
@@ -47,3 +89,59 @@ def _without(
 
 # Every row that a device can be asked for.
 DEVICE_ROWS: frozenset[Metric] = rows_of(device_questions(Wishes()))
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """One partition in one poll.
+
+    Attributes:
+        node: Its node.
+        count: How many partitions its GPU has.
+        visit: To the GPU.
+    """
+
+    node: KfdNode
+    count: int
+    visit: Visit
+
+
+# A class, not an alias: called by an alias, a frozen class with slots can't be made in Python 3.11.
+class PartitionQuery(query.Query[Root, Slice]):
+    """One question to a partition."""
+
+    __slots__ = ()
+
+
+PartitionQuestions: TypeAlias = query.Questions[Root, Slice]
+
+
+def _utilization(_: Root, part: Slice) -> Iterator[Answer]:
+    """The mean of its compute dies."""
+    told = part.visit.metrics().partitions
+    if not told:
+        raise UnsupportedError("gpu_metrics: nothing about partitions")
+    if len(told) != part.count:
+        raise NothingError("gpu_metrics: of another cut")
+    ratio = mean(told[part.node.partition].gfx_ratios)
+    if ratio is None:
+        raise NothingError("gpu_metrics: not told")
+    yield Answer(catalog.UTILIZATION, ratio)
+
+
+def _memory_limit(_: Root, part: Slice) -> Iterator[Answer]:
+    yield Answer(catalog.MEMORY_LIMIT, kfd.memory_limit(part.node))
+
+
+def _memory_usage(_: Root, part: Slice) -> Iterator[Answer]:
+    yield Answer(catalog.MEMORY_USAGE, kfd.memory_usage(part.node))
+
+
+PARTITION_QUESTIONS: PartitionQuestions = (
+    PartitionQuery("utilization", (catalog.UTILIZATION,), _utilization),
+    PartitionQuery("memory limit", (catalog.MEMORY_LIMIT,), _memory_limit),
+    PartitionQuery("memory usage", (catalog.MEMORY_USAGE,), _memory_usage),
+)
+
+# Every row that a partition can be asked for.
+PARTITION_ROWS: frozenset[Metric] = rows_of(PARTITION_QUESTIONS)
