@@ -69,7 +69,7 @@ def _collector(mode: str, opened: _Opened) -> Iterator[Collector]:
         tree = AmdTree(Path(folder) / "sys")
         processes = AmdProcesses(tree, Path(folder) / "proc")
         for gpu in eight_of(tree, MI300X):
-            gpu.cut(mode)
+            gpu.set_partition_mode(mode)
             for partition in range(gpu.partitions):
                 processes.compute(1000 + 8 * gpu.number + partition, gpu, partition, memory=GIB, queues=1)
         opened.folder = folder

@@ -27,7 +27,7 @@ def _create(node: Node) -> Collector:
 def _library(node: Node) -> RocmSmiBackend:
     command = (sys.executable, "-m", worker.__name__)
     check = CrossCheck(node.sysfs, partial(locate, node.sysfs), parse)
-    return RocmSmiBackend(Child(command, time.monotonic, _DEADLINE_SECONDS), check.kernel_says)
+    return RocmSmiBackend(Child(command, time.monotonic, _DEADLINE_SECONDS), check.verify_zero)
 
 
 SPEC = CollectorSpec(

@@ -4,7 +4,7 @@ To see them takes the host's process namespace and the right to look into other 
 either, fewer processes are found or none, which is no fault of the node.
 
 Every open file costs a look at its link, some 6 us each, and no file is opened but those that lead to a DRM device. So
-the files of a process are looked through while it is new, while it has a GPU open, and else in every eighth look: one
+the files of a process are looked through while it is new, while it has a GPU open, and else in every eighth scan: one
 that opens a GPU late is found by then.
 """
 
@@ -25,18 +25,18 @@ _KERNEL_THREAD = ("2", "comm")
 _KERNEL_THREAD_NAME = "kthreadd"
 _LONGEST_BYTES = 16 << 10
 _MOST_PROCESSES, _MOST_FDS, _MOST_READS = 32768, 4096, 4096
-_NEW_LOOKS, _ROUNDS = 3, 8
+_NEW_SCANS, _ROUNDS = 3, 8
 _NS = 1_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
-    """A client in one look.
+class ClientSample:
+    """A client in one scan.
 
     Attributes:
         client: What was told of it.
         at: When, in seconds of the clock.
-        busy: What share of the time since the last look it had each engine; empty where unknown.
+        busy: What share of the time since the last scan it had each engine; empty where unknown.
     """
 
     client: Client
@@ -45,20 +45,20 @@ class Seen:
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
-    """What one look has found.
+class ClientScan:
+    """What one scan has found.
 
     Attributes:
         clients: By process number. A client that several processes have open is given to one of them.
         complete: Whether every process of the machine could be looked into.
     """
 
-    clients: Mapping[int, tuple[Seen, ...]] = field(default_factory=dict)
+    clients: Mapping[int, tuple[ClientSample, ...]] = field(default_factory=dict)
     complete: bool = False
 
 
 class Clients:
-    """Looks for clients, again and again.
+    """Scans for clients, again and again.
 
     Args:
         procfs: The root of the host's `/proc`.
@@ -69,44 +69,46 @@ class Clients:
         self._procfs = procfs
         self._clock = clock
         self._round = 0
-        self._looks: dict[int, int] = {}
+        self._scan_counts: dict[int, int] = {}
         self._holders: set[int] = set()
         self._denied: set[int] = set()
-        self._last: dict[ClientKey, Seen] = {}
+        self._last: dict[ClientKey, ClientSample] = {}
         self._reads_left = 0
 
-    def look(self, first: Collection[int]) -> Look:
+    def scan(self, first: Collection[int]) -> ClientScan:
         """Find the clients there are now.
 
         Args:
-            first: Processes that are known to use a GPU. They are looked into in every look, and before others: a
+            first: Processes that are known to use a GPU. They are looked into in every scan, and before others: a
                 client that their children have inherited is theirs.
         """
         self._round = (self._round + 1) % _ROUNDS
         self._reads_left = _MOST_READS
         running = pids(self._procfs.names())[:_MOST_PROCESSES]
-        worth = [pid for pid in running if pid in first or self._is_worth(pid)]
-        self._looks = {pid: min(self._looks.get(pid, 0) + 1, _NEW_LOOKS) for pid in running}
+        selected = [pid for pid in running if pid in first or self._is_selected(pid)]
+        self._scan_counts = {pid: min(self._scan_counts.get(pid, 0) + 1, _NEW_SCANS) for pid in running}
         self._holders.intersection_update(running)
         self._denied.intersection_update(running)
-        now: dict[ClientKey, Seen] = {}
-        found = {pid: tuple(self._clients(pid, now)) for pid in sorted(worth, key=lambda pid: (pid not in first, pid))}
+        now: dict[ClientKey, ClientSample] = {}
+        found = {
+            pid: tuple(self._clients(pid, now)) for pid in sorted(selected, key=lambda pid: (pid not in first, pid))
+        }
         self._last = now
         of_host = self._procfs.text(*_KERNEL_THREAD) == _KERNEL_THREAD_NAME
-        return Look({pid: seen for pid, seen in found.items() if seen}, of_host and not self._denied)
+        return ClientScan({pid: samples for pid, samples in found.items() if samples}, of_host and not self._denied)
 
-    def _is_worth(self, pid: int) -> bool:
-        is_new = self._looks.get(pid, 0) < _NEW_LOOKS
+    def _is_selected(self, pid: int) -> bool:
+        is_new = self._scan_counts.get(pid, 0) < _NEW_SCANS
         return is_new or pid in self._holders or pid % _ROUNDS == self._round
 
-    def _clients(self, pid: int, now: dict[ClientKey, Seen]) -> Iterator[Seen]:
+    def _clients(self, pid: int, now: dict[ClientKey, ClientSample]) -> Iterator[ClientSample]:
         """The clients of one process that no process before it has."""
         names = self._drm_files(pid)
         (self._holders.add if names else self._holders.discard)(pid)
         for name in names:
             client = self._read(pid, name)
             if client is not None and client.key not in now:
-                now[client.key] = self._seen(client)
+                now[client.key] = self._sample(client)
                 yield now[client.key]
 
     def _drm_files(self, pid: int) -> list[str]:
@@ -130,13 +132,13 @@ class Clients:
         except CollectorError:
             return None
 
-    def _seen(self, client: Client) -> Seen:
+    def _sample(self, client: Client) -> ClientSample:
         at, last = self._clock(), self._last.get(client.key)
         if last is None or at <= last.at:
-            return Seen(client, at, {})
+            return ClientSample(client, at, {})
         before = last.client.engine_ns  # where an engine is missing, the client had not yet had it
         spent = {engine: time - before.get(engine, 0) for engine, time in client.engine_ns.items()}
-        return Seen(client, at, {name: ns / _NS / (at - last.at) for name, ns in spent.items() if ns >= 0})
+        return ClientSample(client, at, {name: ns / _NS / (at - last.at) for name, ns in spent.items() if ns >= 0})
 
 
 def _leads_to_drm(link: str) -> bool:
@@ -146,7 +148,7 @@ def _leads_to_drm(link: str) -> bool:
         PermissionError: Its process may not be looked into.
     """
     try:
-        return os.readlink(link).startswith(_DRM)  # noqa: PTH115, there are thousands of them in every look
+        return os.readlink(link).startswith(_DRM)  # noqa: PTH115, there are thousands of them in every scan
     except PermissionError:
         raise
     except OSError:

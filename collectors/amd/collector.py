@@ -6,17 +6,17 @@ from typing import Protocol
 
 from collectors import catalog
 from collectors.amd import health, readings
-from collectors.amd.devices import DeviceTable, Entry
-from collectors.amd.gpu_files import Visit
+from collectors.amd.devices import DeviceEntry, DeviceTable
+from collectors.amd.gpu_files import GpuFiles
 from collectors.amd.gpu_metrics.model import Parse
-from collectors.amd.gpu_paths import Layout
+from collectors.amd.gpu_paths import GpuPaths
 from collectors.amd.health import Health
 from collectors.amd.identity import info_labels
-from collectors.amd.partitions import Cut, Found, PartitionTable
-from collectors.amd.processes import Processes, Using, places_of
-from collectors.amd.readings import Slice
+from collectors.amd.partitions import PartitionInfo, PartitionLayout, PartitionTable
+from collectors.amd.processes import Processes, ProcessUsage, scopes_of
+from collectors.amd.readings import PartitionFiles
 from collectors.amd.rocm_smi.queries import Backend
-from collectors.amd.throttle_time import HeldTime
+from collectors.amd.throttle_time import ThrottleTime
 from collectors.contract import Device, Fault, Node, Partition, Process, Reading, Reason, Sample
 from collectors.metric import Cadence, Metric
 from collectors.query_runner import Asker, Subject
@@ -37,26 +37,26 @@ class Library(Backend, Protocol):
 
 
 @dataclass(slots=True)
-class _Part:
+class _GpuReading:
     """One GPU's part of a reading.
 
     Attributes:
         entry: The GPU.
-        cut: How it is cut.
+        layout: Its partition layout.
         samples: Of the GPU, whatever their cadence.
         partition_samples: Of its partitions.
         processes: On it.
         faults: What failed.
-        asked: Whether it was asked: it is there, and awake.
+        queried: Whether it was queried: it is there, and awake.
     """
 
-    entry: Entry
-    cut: Cut
+    entry: DeviceEntry
+    layout: PartitionLayout
     samples: list[Sample]
     partition_samples: list[Sample] = field(default_factory=list)
     processes: list[Process] = field(default_factory=list)
     faults: list[Fault] = field(default_factory=list)
-    asked: bool = False
+    queried: bool = False
 
     @property
     def uuid(self) -> str:
@@ -65,19 +65,19 @@ class _Part:
     @property
     def device(self) -> Device:
         """With the names that mean the whole of it."""
-        return replace(self.cut.device(self.entry.identity), lost=self.entry.layout is None)
+        return replace(self.layout.device(self.entry.identity), lost=self.entry.paths is None)
 
     @property
     def partitions(self) -> tuple[Partition, ...]:
-        return tuple(found.partition for found in self.cut.found)
+        return tuple(info.partition for info in self.layout.partitions)
 
-    def take(self, using: Using) -> None:
+    def add_processes(self, usage: ProcessUsage) -> None:
         """Add who uses it."""
-        for (device, partition), count in using.counts.items():
+        for (device, partition), count in usage.counts.items():
             if device == self.uuid:
                 samples = self.partition_samples if partition else self.samples
                 samples.append(Sample(catalog.PROCESSES, device, count, partition))
-        self.processes = [process for process in using.records if process.device_uuid == self.uuid]
+        self.processes = [process for process in usage.records if process.device_uuid == self.uuid]
 
 
 class AmdCollector:
@@ -105,34 +105,34 @@ class AmdCollector:
         self._devices = DeviceTable(node)
         self._partitions = PartitionTable(node.sysfs)
         self._health = Health(node.sysfs, wall_clock)
-        self._asker: Asker[Root, Visit] = Asker(node.sysfs)
-        self._partition_asker: Asker[Root, Slice] = Asker(node.sysfs)
+        self._asker: Asker[Root, GpuFiles] = Asker(node.sysfs)
+        self._partition_asker: Asker[Root, PartitionFiles] = Asker(node.sysfs)
         self._processes = Processes(node, clock)
-        self._cuts: dict[str, Cut] = {}
-        self._held_times: dict[str, HeldTime] = {}
-        self._questions = readings.device_questions(node.wishes, library)
+        self._layouts: dict[str, PartitionLayout] = {}
+        self._throttle_times: dict[str, ThrottleTime] = {}
+        self._queries = readings.device_queries(node.wishes, library)
         self._unknown_tables: set[str] = set()
 
     def read(self, due: frozenset[Cadence]) -> Reading:
         """Read the rows whose cadence is due, on every device. See `Collector.read`."""
         again = Cadence.MEDIUM in due
-        layouts = self._devices.locate(again=again)
-        self._partitions.begin(layouts, again=again)
+        paths = self._devices.locate(again=again)
+        self._partitions.refresh(paths, again=again)
         faults = self._devices.identify(self._partitions.topology, again=again)
-        for uuid in self._devices.renewed():
+        for uuid in self._devices.changed():
             self._forget(uuid)
-        parts = [self._read(entry, due) for entry in self._devices.entries]
+        gpus = [self._read(entry, due) for entry in self._devices.entries]
         if catalog.PROCESSES.cadence in due:
-            self._read_processes([part for part in parts if part.asked])
+            self._read_processes([gpu for gpu in gpus if gpu.queried])
         if not self._partitions.unchanged():
-            self._withdraw(parts)
-        samples = [sample for part in parts for sample in (*part.samples, *part.partition_samples)]
+            self._withdraw(gpus)
+        samples = [sample for gpu in gpus for sample in (*gpu.samples, *gpu.partition_samples)]
         return Reading(
-            devices=tuple(part.device for part in parts),
-            partitions=tuple(partition for part in parts for partition in part.partitions),
+            devices=tuple(gpu.device for gpu in gpus),
+            partitions=tuple(partition for gpu in gpus for partition in gpu.partitions),
             samples=tuple(sample for sample in samples if sample.metric.cadence in due),
-            processes=tuple(process for part in parts for process in part.processes),
-            faults=(*faults, *(fault for part in parts for fault in part.faults)),
+            processes=tuple(process for gpu in gpus for process in gpu.processes),
+            faults=(*faults, *(fault for gpu in gpus for fault in gpu.faults)),
             unsupported=(*self._asker.unsupported(), *self._partition_asker.unsupported()),
         )
 
@@ -141,76 +141,78 @@ class AmdCollector:
         if self._library is not None:
             self._library.close()
 
-    def _read(self, entry: Entry, due: frozenset[Cadence]) -> _Part:
+    def _read(self, entry: DeviceEntry, due: frozenset[Cadence]) -> _GpuReading:
         uuid = entry.identity.device.uuid
-        if entry.layout is None:
-            self._health.lose(uuid)
-            part = self._listed(entry, self._cuts.get(uuid, Cut()))
-            part.samples += self._health.status(uuid)
-            return part
-        cut = self._partitions.read(entry.identity, entry.layout)
-        if cut.known:
-            self._note_cut(uuid, cut)
-        part = self._listed(entry, cut)
-        part.faults += cut.faults
-        if self._node.wishes.wake_sleeping or not _sleeps(entry.layout):
-            self._ask(entry.layout, part, due)
-        return part
+        if entry.paths is None:
+            self._health.mark_lost(uuid)
+            gpu = self._base_reading(entry, self._layouts.get(uuid, PartitionLayout()))
+            gpu.samples += self._health.status(uuid)
+            return gpu
+        layout = self._partitions.read(entry.identity, entry.paths)
+        if layout.known:
+            self._update_layout(uuid, layout)
+        gpu = self._base_reading(entry, layout)
+        gpu.faults += layout.faults
+        if self._node.wishes.wake_sleeping or not _sleeps(entry.paths):
+            self._query(entry.paths, gpu, due)
+        return gpu
 
-    def _listed(self, entry: Entry, cut: Cut) -> _Part:
-        """What is told of a GPU without asking it."""
+    def _base_reading(self, entry: DeviceEntry, layout: PartitionLayout) -> _GpuReading:
+        """What is reported of a GPU without querying it."""
         uuid = entry.identity.device.uuid
-        infos = [Sample(catalog.INFO, uuid, 1, labels=entry.identity.info)]
-        for found in cut.found:
-            labels = info_labels(index=str(found.node.partition), pci_bus_id=entry.identity.device.device)
-            infos.append(Sample(catalog.INFO, uuid, 1, found.partition.uuid, labels))
-        return _Part(entry, cut, [infos[0], *self._health.events(uuid)], infos[1:])
+        samples = [Sample(catalog.INFO, uuid, 1, labels=entry.identity.info)]
+        for info in layout.partitions:
+            labels = info_labels(index=str(info.node.partition), pci_bus_id=entry.identity.device.device)
+            samples.append(Sample(catalog.INFO, uuid, 1, info.partition.uuid, labels))
+        return _GpuReading(entry, layout, [samples[0], *self._health.events(uuid)], samples[1:])
 
-    def _ask(self, layout: Layout, part: _Part, due: frozenset[Cadence]) -> None:
-        part.asked = True
-        uuid = part.uuid
-        visit = Visit(layout, part.cut, self._parse, self._held_times.setdefault(uuid, HeldTime()))
-        findings = self._asker.ask(Subject(uuid), visit, self._questions, due)
-        part.faults += dict.fromkeys(findings.faults)  # a file that fails does so for all who need it
-        part.faults += self._unknown_table(uuid, visit)
+    def _query(self, paths: GpuPaths, gpu: _GpuReading, due: frozenset[Cadence]) -> None:
+        gpu.queried = True
+        uuid = gpu.uuid
+        files = GpuFiles(paths, gpu.layout, self._parse, self._throttle_times.setdefault(uuid, ThrottleTime()))
+        findings = self._asker.ask(Subject(uuid), files, self._queries, due)
+        gpu.faults += dict.fromkeys(findings.faults)  # a file that fails does so for all who need it
+        gpu.faults += self._unknown_table(uuid, files)
         memory = (sample.value for sample in findings.samples if sample.metric is catalog.MEMORY_LIMIT)
-        self._health.note(uuid, visit, next(memory, None))
-        part.samples = [part.samples[0], *findings.samples, *self._health.events(uuid)]
-        if not findings.refused or not all(map(_is_of_cut, findings.samples)):  # else nothing is known of its state
-            part.samples += self._health.status(uuid)
-        for found in part.cut.found:
-            self._ask_partition(part, found, visit, due)
+        self._health.update(uuid, files, next(memory, None))
+        gpu.samples = [gpu.samples[0], *findings.samples, *self._health.events(uuid)]
+        if not findings.refused or not all(
+            map(_depends_on_layout, findings.samples)
+        ):  # else nothing is known of its state
+            gpu.samples += self._health.status(uuid)
+        for info in gpu.layout.partitions:
+            self._query_partition(gpu, info, files, due)
 
-    def _unknown_table(self, uuid: str, visit: Visit) -> Iterator[Fault]:
+    def _unknown_table(self, uuid: str, files: GpuFiles) -> Iterator[Fault]:
         """Counted once: what it would tell is absent for as long as this driver is loaded, which is no news."""
-        error = visit.unknown_table()
+        error = files.unknown_table()
         if error is not None and uuid not in self._unknown_tables:
             self._unknown_tables.add(uuid)
             yield Fault(Reason.INVALID_VALUE, uuid, str(error))
 
-    def _ask_partition(self, part: _Part, found: Found, visit: Visit, due: frozenset[Cadence]) -> None:
-        device, partition = part.uuid, found.partition.uuid
-        asked = Slice(found.node, len(part.cut.found), visit)
-        findings = self._partition_asker.ask(Subject(device, partition), asked, readings.PARTITION_QUESTIONS, due)
-        part.partition_samples.append(Sample(catalog.COMPUTE_RATIO, device, found.compute_ratio, partition))
-        part.partition_samples += findings.samples
-        part.faults += findings.faults
+    def _query_partition(self, gpu: _GpuReading, info: PartitionInfo, files: GpuFiles, due: frozenset[Cadence]) -> None:
+        device, partition = gpu.uuid, info.partition.uuid
+        handle = PartitionFiles(info.node, len(gpu.layout.partitions), files)
+        findings = self._partition_asker.ask(Subject(device, partition), handle, readings.PARTITION_QUERIES, due)
+        gpu.partition_samples.append(Sample(catalog.COMPUTE_RATIO, device, info.compute_ratio, partition))
+        gpu.partition_samples += findings.samples
+        gpu.faults += findings.faults
 
-    def _read_processes(self, parts: list[_Part]) -> None:
-        places = [
-            place
-            for part in parts
-            if part.entry.layout is not None
-            for place in places_of(part.uuid, part.entry.layout, part.cut, self._partitions.topology)
+    def _read_processes(self, gpus: list[_GpuReading]) -> None:
+        scopes = [
+            scope
+            for gpu in gpus
+            if gpu.entry.paths is not None
+            for scope in scopes_of(gpu.uuid, gpu.entry.paths, gpu.layout, self._partitions.topology)
         ]
-        using = self._processes.read(places)
-        for part in parts:
-            part.take(using)
+        usage = self._processes.read(scopes)
+        for gpu in gpus:
+            gpu.add_processes(usage)
 
-    def _note_cut(self, uuid: str, cut: Cut) -> None:
-        if uuid in self._cuts and _names(self._cuts[uuid]) != _names(cut):
+    def _update_layout(self, uuid: str, layout: PartitionLayout) -> None:
+        if uuid in self._layouts and _partition_uuids(self._layouts[uuid]) != _partition_uuids(layout):
             self._forget(uuid)
-        self._cuts[uuid] = cut
+        self._layouts[uuid] = layout
 
     def _forget(self, uuid: str) -> None:
         """Ask a GPU and its partitions everything again."""
@@ -218,29 +220,29 @@ class AmdCollector:
         self._asker.forget(uuid)
         self._partition_asker.forget(uuid)
 
-    def _withdraw(self, parts: list[_Part]) -> None:
+    def _withdraw(self, gpus: list[_GpuReading]) -> None:
         """Partitions have changed while they were read: names and values may be another's."""
-        for part in parts:
-            layout = part.entry.layout
-            if layout is None or not part.cut.partitionable:
+        for gpu in gpus:
+            paths = gpu.entry.paths
+            if paths is None or not gpu.layout.partitionable:
                 continue
-            if part.cut.found or not self._partitions.still_whole(layout):
-                part.cut = Cut(known=False)
-                part.partition_samples = []
-                part.processes = []
-                part.samples = [sample for sample in part.samples if not _is_of_cut(sample)]
-                self._partition_asker.forget(part.uuid)
+            if gpu.layout.partitions or not self._partitions.still_whole(paths):
+                gpu.layout = PartitionLayout(known=False)
+                gpu.partition_samples = []
+                gpu.processes = []
+                gpu.samples = [sample for sample in gpu.samples if not _depends_on_layout(sample)]
+                self._partition_asker.forget(gpu.uuid)
 
 
-def _names(cut: Cut) -> frozenset[str]:
-    return frozenset(found.partition.uuid for found in cut.found)
+def _partition_uuids(layout: PartitionLayout) -> frozenset[str]:
+    return frozenset(info.partition.uuid for info in layout.partitions)
 
 
-def _is_of_cut(sample: Sample) -> bool:
-    of_cut = sample.metric in (catalog.PARTITIONS, catalog.PROCESSES)
-    return of_cut or sample.labels == readings.PARTITIONING
+def _depends_on_layout(sample: Sample) -> bool:
+    by_metric = sample.metric in (catalog.PARTITIONS, catalog.PROCESSES)
+    return by_metric or sample.labels == readings.PARTITIONING
 
 
-def _sleeps(layout: Layout) -> bool:
+def _sleeps(paths: GpuPaths) -> bool:
     """Whether the kernel has switched a GPU off for lack of work: asking it would wake it."""
-    return Root(layout.folder).text("power", "runtime_status") == "suspended"
+    return Root(paths.folder).text("power", "runtime_status") == "suspended"

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 
 from collectors.amd import gpu_paths, identity
-from collectors.amd.gpu_paths import DRIVER, PCI_DEVICES, Layout
-from collectors.amd.identity import Identity, Names
+from collectors.amd.gpu_paths import DRIVER, PCI_DEVICES, GpuPaths
+from collectors.amd.identity import Identity, KnownUuids
 from collectors.amd.kfd import Topology
 from collectors.contract import AbsentError, Fault, Node, Reason, UnavailableError
 from collectors.pci import functions_of
@@ -15,16 +15,16 @@ _MODULE = ("module", DRIVER)
 
 
 @dataclass(slots=True)
-class Entry:
+class DeviceEntry:
     """A GPU that exists.
 
     Attributes:
         identity: Who it is.
-        layout: Where its files are; None once it is lost, until it is found again.
+        paths: Where its files are; None once it is lost, until it is found again.
     """
 
     identity: Identity
-    layout: Layout | None
+    paths: GpuPaths | None
 
 
 class DeviceTable:
@@ -37,11 +37,11 @@ class DeviceTable:
     def __init__(self, node: Node) -> None:
         self._node = node
         self._known: dict[str, Identity] = {}
-        self._layouts: dict[str, Layout] = {}
+        self._paths: dict[str, GpuPaths] = {}
         self._changed: frozenset[str] = frozenset()
-        self.entries: tuple[Entry, ...] = ()
+        self.entries: tuple[DeviceEntry, ...] = ()
 
-    def locate(self, *, again: bool) -> tuple[Layout, ...]:
+    def locate(self, *, again: bool) -> tuple[GpuPaths, ...]:
         """Find the GPUs that amdgpu drives.
 
         Args:
@@ -51,18 +51,18 @@ class DeviceTable:
             AbsentError: This node has none.
             UnavailableError: It has, and no driver for them.
         """
-        bound = gpu_paths.bound(self._node.sysfs)
+        bound = gpu_paths.bound_addresses(self._node.sysfs)
         if not bound:
-            self._explain()
-        before = self._layouts
-        self._layouts = {
+            self._raise_absence()
+        before = self._paths
+        self._paths = {
             address: gpu_paths.locate(self._node.sysfs, address) if again or address not in before else before[address]
             for address in sorted(bound)
         }
         self._changed = frozenset(
-            address for address in before.keys() | bound if before.get(address) != self._layouts.get(address)
+            address for address in before.keys() | bound if before.get(address) != self._paths.get(address)
         )
-        return tuple(self._layouts.values())
+        return tuple(self._paths.values())
 
     def identify(self, topology: Topology | None, *, again: bool) -> list[Fault]:
         """List the GPUs just located, and those that amdgpu has let go of.
@@ -72,34 +72,38 @@ class DeviceTable:
             again: Tell once more what is lost or has vanished.
         """
         faults: list[Fault] = []
-        for address, where in self._layouts.items():
+        for address, paths in self._paths.items():
             known = self._known.get(address)
             if known is None or address in self._changed or (again and not known.architecture):
-                self._known[address] = self._read(where, known, topology, faults)
-        entries = [Entry(self._known[address], where) for address, where in self._layouts.items()]
-        missing = sorted(self._known.keys() - self._layouts.keys())
-        amiss = [(address, self._amiss(address)) for address in missing]
-        entries += [Entry(self._known[address], None) for address, reason in amiss if reason is Reason.DEVICE_LOST]
+                self._known[address] = self._read(paths, known, topology, faults)
+        entries = [DeviceEntry(self._known[address], paths) for address, paths in self._paths.items()]
+        missing = sorted(self._known.keys() - self._paths.keys())
+        reasons = [(address, self._missing_reason(address)) for address in missing]
+        entries += [
+            DeviceEntry(self._known[address], None) for address, reason in reasons if reason is Reason.DEVICE_LOST
+        ]
         self.entries = tuple(sorted(entries, key=lambda entry: entry.identity.device.device))
-        told = [(address, reason) for address, reason in amiss if again or address in self._changed]
-        return faults + [Fault(reason, address, _DETAILS[reason]) for address, reason in told if reason is not None]
+        reported = [(address, reason) for address, reason in reasons if again or address in self._changed]
+        return faults + [Fault(reason, address, _DETAILS[reason]) for address, reason in reported if reason is not None]
 
-    def renewed(self) -> tuple[str, ...]:
+    def changed(self) -> tuple[str, ...]:
         """Uuids of the GPUs that have come, gone or changed, and are to be asked everything anew."""
         return tuple(self._known[address].device.uuid for address in self._changed if address in self._known)
 
-    def _read(self, where: Layout, known: Identity | None, topology: Topology | None, faults: list[Fault]) -> Identity:
-        taken = {each.device.uuid for address, each in self._known.items() if address != where.address}
+    def _read(
+        self, paths: GpuPaths, known: Identity | None, topology: Topology | None, faults: list[Fault]
+    ) -> Identity:
+        taken = {each.device.uuid for address, each in self._known.items() if address != paths.address}
         uuid = "" if known is None else known.device.uuid
-        return identity.read(where, self._node, topology, Names(uuid, taken), faults)
+        return identity.read(paths, self._node, topology, KnownUuids(uuid, taken), faults)
 
-    def _amiss(self, address: str) -> Reason | None:
+    def _missing_reason(self, address: str) -> Reason | None:
         """What is wrong with a GPU that amdgpu drives no more; nothing where another driver was given it."""
         if self._node.sysfs.text(*PCI_DEVICES, address, "vendor") is None:
             return Reason.DEVICES_VANISHED
         return Reason.DEVICE_LOST if self._node.sysfs.link_name(*PCI_DEVICES, address, "driver") is None else None
 
-    def _explain(self) -> None:
+    def _raise_absence(self) -> None:
         """Say why amdgpu drives nothing, unless it has just lost all it had."""
         loaded = bool(self._node.sysfs.names(*_MODULE))
         if self._known and loaded:

@@ -53,7 +53,7 @@ class Client:
     engine_ns: Mapping[str, int]
 
     @property
-    def uses(self) -> bool:
+    def is_active(self) -> bool:
         """Whether it does more than to have the GPU open, as tools that watch it have."""
         return bool(self.memory_bytes) or any(self.engine_ns.values())
 
@@ -69,17 +69,17 @@ def parse(content: bytes) -> Client | None:
     """
     whole = content.rpartition(b"\n")[0]  # what follows the last end of a line was cut off
     lines = (line.partition(":") for line in whole.decode("utf-8", "replace").split("\n"))
-    told = {key.strip(): value.strip() for key, _, value in lines}
-    address, number = told.get("drm-pdev"), told.get("drm-client-id", "")
-    if told.get("drm-driver") != DRIVER or not address or not _CLIENT.fullmatch(number):
+    fields = {key.strip(): value.strip() for key, _, value in lines}
+    address, number = fields.get("drm-pdev"), fields.get("drm-client-id", "")
+    if fields.get("drm-driver") != DRIVER or not address or not _CLIENT.fullmatch(number):
         return None
-    engines = {engine: told[f"drm-engine-{engine}"] for engine in ENGINES if f"drm-engine-{engine}" in told}
+    engines = {engine: fields[f"drm-engine-{engine}"] for engine in ENGINES if f"drm-engine-{engine}" in fields}
     times = {engine: _time(text) for engine, text in engines.items()}
-    return Client(ClientKey(address, int(number)), _memory(told), times)
+    return Client(ClientKey(address, int(number)), _memory(fields), times)
 
 
-def _memory(told: Mapping[str, str]) -> int | None:
-    text = next((told[name] for name in _MEMORY if name in told), None)
+def _memory(fields: Mapping[str, str]) -> int | None:
+    text = next((fields[name] for name in _MEMORY if name in fields), None)
     if text is None:
         return None
     match = _AMOUNT.fullmatch(text)

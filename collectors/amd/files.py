@@ -21,7 +21,7 @@ _UNSUPPORTED = frozenset({errno.ENOENT, errno.ENOTDIR, errno.EOPNOTSUPP, errno.E
 _DENIED = frozenset({errno.EACCES, errno.EPERM})
 
 
-class RefusedError(UnavailableError):
+class ReadRefusedError(UnavailableError):
     """The file could be opened and the driver refused to read it.
 
     Of a device's file it is what amdgpu does while the device is reset or asleep, so it is asked again; of a KFD node's
@@ -44,11 +44,11 @@ def read_bytes(path: Path, limit: int = _PAGE_BYTES) -> bytes:
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except OSError as error:
-        raise meaning(path, error, opened=False) from None
+        raise error_of(path, error, opened=False) from None
     try:
         content = _read_up_to(descriptor, limit + 1)
     except OSError as error:
-        raise meaning(path, error, opened=True) from None
+        raise error_of(path, error, opened=True) from None
     finally:
         os.close(descriptor)
     if len(content) > limit:
@@ -91,7 +91,7 @@ def read_number(path: Path) -> int:
     return int(text)
 
 
-def meaning(path: Path, error: OSError, *, opened: bool) -> CollectorError:
+def error_of(path: Path, error: OSError, *, opened: bool) -> CollectorError:
     """What an error of the kernel means for the reading.
 
     Args:
@@ -104,7 +104,7 @@ def meaning(path: Path, error: OSError, *, opened: bool) -> CollectorError:
         return UnsupportedError(said)
     if error.errno not in _DENIED:
         return UnavailableError(said)
-    return RefusedError(said) if opened else UnavailableError(said, Reason.PERMISSION_DENIED)
+    return ReadRefusedError(said) if opened else UnavailableError(said, Reason.PERMISSION_DENIED)
 
 
 def _read_up_to(descriptor: int, limit: int) -> bytes:

@@ -35,7 +35,7 @@ class DrmNodes:
 
 
 @dataclass(frozen=True, slots=True)
-class Layout:
+class GpuPaths:
     """Where to read one GPU. Two that are equal are read in the same way.
 
     Attributes:
@@ -53,17 +53,17 @@ class Layout:
     sensors: Mapping[str, str] = field(default_factory=dict)
 
 
-def bound(sysfs: Root) -> frozenset[str]:
+def bound_addresses(sysfs: Root) -> frozenset[str]:
     """Addresses of the PCI functions that amdgpu drives."""
     return frozenset(name for name in sysfs.names(*_PCI_DRIVER) if _ADDRESS.fullmatch(name))
 
 
-def locate(sysfs: Root, address: str) -> Layout:
+def locate(sysfs: Root, address: str) -> GpuPaths:
     """Find the files of one GPU. What can't be found is left out."""
     parts = (*PCI_DEVICES, address)
     hwmon = _hwmon(sysfs, parts)
     sensors = {} if hwmon is None else _sensors(hwmon)
-    return Layout(address, sysfs.path.joinpath(*parts), drm_nodes(sysfs, *parts), hwmon, sensors)
+    return GpuPaths(address, sysfs.path.joinpath(*parts), drm_nodes(sysfs, *parts), hwmon, sensors)
 
 
 def drm_nodes(sysfs: Root, *device: str) -> DrmNodes:

@@ -4,9 +4,9 @@ from collections.abc import Callable, Mapping
 
 from collectors import catalog
 from collectors.amd import ras, status
-from collectors.amd.gpu_files import Visit
+from collectors.amd.gpu_files import GpuFiles
 from collectors.amd.ras import BadPages, ErrorCount
-from collectors.amd.status import Facts
+from collectors.amd.status import HealthFacts
 from collectors.contract import Sample
 from collectors.metric import Metric
 from collectors.sysfs import Root
@@ -20,16 +20,16 @@ class _Events:
     """Uncorrected errors of one GPU by block, since the exporter started."""
 
     def __init__(self) -> None:
-        self._seen: dict[str, int] = {}
+        self._last_counts: dict[str, int] = {}
         self._counts: dict[str, int] = {}
         self._last: dict[str, float] = {}
 
-    def take(self, counts: Mapping[str, ErrorCount], now: float) -> None:
+    def add(self, counts: Mapping[str, ErrorCount], now: float) -> None:
         """Add what is new. A count that has fallen began again with the driver."""
         for block, count in counts.items():
-            before = self._seen.get(block, count.uncorrected)
+            before = self._last_counts.get(block, count.uncorrected)
             new = count.uncorrected - before if count.uncorrected >= before else count.uncorrected
-            self._seen[block] = count.uncorrected
+            self._last_counts[block] = count.uncorrected
             self._counts[block] = self._counts.get(block, 0) + new
             if new:
                 self._last[block] = now
@@ -53,40 +53,40 @@ class Health:
     def __init__(self, sysfs: Root, wall_clock: Callable[[], float]) -> None:
         self._sysfs = sysfs
         self._wall_clock = wall_clock
-        self._facts: dict[str, Facts] = {}
+        self._facts: dict[str, HealthFacts] = {}
         self._events: dict[str, _Events] = {}
 
-    def note(self, uuid: str, visit: Visit, memory_bytes: float | None) -> None:
+    def update(self, uuid: str, files: GpuFiles, memory_bytes: float | None) -> None:
         """Take over what was read of a GPU in one poll.
 
         Args:
             uuid: Of the GPU.
-            visit: The poll.
+            files: The poll.
             memory_bytes: The size of its memory; None where unknown.
         """
-        facts = self._facts.setdefault(uuid, Facts())
+        facts = self._facts.setdefault(uuid, HealthFacts())
         facts.lost = False
-        counts = visit.told(ras.read_counts)
+        counts = files.cached(ras.read_counts)
         if counts is not None:
             facts.uncorrected_errors = sum(count.uncorrected for count in counts.values())
-            self._events.setdefault(uuid, _Events()).take(counts, self._wall_clock())
-        pages = visit.told(ras.read_bad_pages)
+            self._events.setdefault(uuid, _Events()).add(counts, self._wall_clock())
+        pages = files.cached(ras.read_bad_pages)
         if pages is not None:
-            self._note_pages(facts, pages, memory_bytes)
+            self._update_pages(facts, pages, memory_bytes)
 
-    def lose(self, uuid: str) -> None:
+    def mark_lost(self, uuid: str) -> None:
         """The driver has let go of a GPU: what was known of it is of no use any more, what happened stays counted."""
-        self._facts[uuid] = Facts(lost=True)
+        self._facts[uuid] = HealthFacts(lost=True)
 
     def status(self, uuid: str) -> list[Sample]:
         """`status` of one GPU."""
-        return status.samples(uuid, self._facts.setdefault(uuid, Facts()))
+        return status.samples(uuid, self._facts.setdefault(uuid, HealthFacts()))
 
     def events(self, uuid: str) -> list[Sample]:
         """Its events."""
         return self._events[uuid].samples(uuid) if uuid in self._events else []
 
-    def _note_pages(self, facts: Facts, pages: BadPages, memory_bytes: float | None) -> None:
+    def _update_pages(self, facts: HealthFacts, pages: BadPages, memory_bytes: float | None) -> None:
         facts.bad_pages = pages.retired + pages.pending
         facts.repair_pending = pages.pending > 0
         facts.bad_page_threshold = None if memory_bytes is None else ras.bad_page_threshold(self._sysfs, memory_bytes)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from collectors import catalog
 from collectors.amd.files import read_number
-from collectors.amd.gpu_files import Query, Visit
+from collectors.amd.gpu_files import GpuFiles, Query
 from collectors.contract import UnsupportedError
 from collectors.metric import Metric
 from collectors.query import Answer, InvalidValueError, NothingError
@@ -24,63 +24,63 @@ _CLOCKS = {"sclk": "core", "mclk": "memory"}
 _FULL_SPEED = 255
 
 
-def _folder(visit: Visit) -> Path:
-    if visit.layout.hwmon is None:
+def _folder(files: GpuFiles) -> Path:
+    if files.paths.hwmon is None:
         raise UnsupportedError("no hwmon folder of amdgpu")
-    return visit.layout.hwmon
+    return files.paths.hwmon
 
 
-def _sensor(visit: Visit, kind: str, label: str, suffix: str) -> int:
-    folder = _folder(visit)
-    stem = visit.layout.sensors.get(f"{kind} {label}")
+def _sensor(files: GpuFiles, kind: str, label: str, suffix: str) -> int:
+    folder = _folder(files)
+    stem = files.paths.sensors.get(f"{kind} {label}")
     if stem is None:
         raise UnsupportedError(f"hwmon: no {kind} sensor labelled {label}")
     return read_number(folder / f"{stem}_{suffix}")
 
 
-def _power(name: str, metric: Metric, _: Root, visit: Visit) -> Iterator[Answer]:
+def _power(name: str, metric: Metric, _: Root, files: GpuFiles) -> Iterator[Answer]:
     """Microwatts. The second die of an MI250X says 0: its package's power is told by the first."""
-    microwatts = read_number(_folder(visit) / name)
+    microwatts = read_number(_folder(files) / name)
     if microwatts == 0:
         raise NothingError(f"{name}: 0")
     yield Answer(metric, microwatts, watts_from_microwatts)
 
 
-def _lowest_limit(_: Root, visit: Visit) -> Iterator[Answer]:
+def _lowest_limit(_: Root, files: GpuFiles) -> Iterator[Answer]:
     """power1_cap_min, which may be 0."""
-    yield Answer(catalog.POWER_MIN_LIMIT, read_number(_folder(visit) / "power1_cap_min"), watts_from_microwatts)
+    yield Answer(catalog.POWER_MIN_LIMIT, read_number(_folder(files) / "power1_cap_min"), watts_from_microwatts)
 
 
-def _temperature(label: str, _: Root, visit: Visit) -> Iterator[Answer]:
-    millicelsius = _sensor(visit, "temp", label, "input")
+def _temperature(label: str, _: Root, files: GpuFiles) -> Iterator[Answer]:
+    millicelsius = _sensor(files, "temp", label, "input")
     yield Answer(catalog.TEMPERATURE, millicelsius, celsius_from_millicelsius, (_SENSORS[label],))
 
 
-def _threshold(label: str, limit: str, _: Root, visit: Visit) -> Iterator[Answer]:
+def _threshold(label: str, limit: str, _: Root, files: GpuFiles) -> Iterator[Answer]:
     """0 is how the driver says that it knows no such limit."""
-    millicelsius = _sensor(visit, "temp", label, limit)
+    millicelsius = _sensor(files, "temp", label, limit)
     if millicelsius == 0:
         raise NothingError(f"{limit} temperature of {label}: 0")
     yield Answer(catalog.TEMPERATURE_LIMIT, millicelsius, celsius_from_millicelsius, (_SENSORS[label], _LIMITS[limit]))
 
 
-def _clock(label: str, _: Root, visit: Visit) -> Iterator[Answer]:
+def _clock(label: str, _: Root, files: GpuFiles) -> Iterator[Answer]:
     """Hertz. Of a GPU of several compute dies it is the first one's."""
-    yield Answer(catalog.CLOCK, _sensor(visit, "freq", label, "input"), labels=(_CLOCKS[label],))
+    yield Answer(catalog.CLOCK, _sensor(files, "freq", label, "input"), labels=(_CLOCKS[label],))
 
 
-def _fan(_: Root, visit: Visit) -> Iterator[Answer]:
+def _fan(_: Root, files: GpuFiles) -> Iterator[Answer]:
     """fan1_input over fan1_max: revolutions per minute as they are, over the most that can be."""
-    most = read_number(_folder(visit) / "fan1_max")
+    most = read_number(_folder(files) / "fan1_max")
     if most <= 0:
         raise InvalidValueError(f"fan1_max: {most}")
     # A fan may turn a little faster than its nominal maximum.
-    yield Answer(catalog.FAN_SPEED, min(read_number(_folder(visit) / "fan1_input"), most) / most, labels=("0",))
+    yield Answer(catalog.FAN_SPEED, min(read_number(_folder(files) / "fan1_input"), most) / most, labels=("0",))
 
 
-def _fan_duty(_: Root, visit: Visit) -> Iterator[Answer]:
+def _fan_duty(_: Root, files: GpuFiles) -> Iterator[Answer]:
     """pwm1: 0 to 255."""
-    yield Answer(catalog.FAN_SPEED, read_number(_folder(visit) / "pwm1") / _FULL_SPEED, labels=("0",))
+    yield Answer(catalog.FAN_SPEED, read_number(_folder(files) / "pwm1") / _FULL_SPEED, labels=("0",))
 
 
 POWER = "power, average"

@@ -5,7 +5,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from collectors.amd.files import read_text
-from collectors.amd.gpu_paths import DrmNodes, Layout
+from collectors.amd.gpu_paths import DrmNodes, GpuPaths
 from collectors.amd.kfd import Topology, slot_of
 from collectors.catalog import INFO
 from collectors.contract import Alias, Device, Fault, Node, UnavailableError, UnsupportedError
@@ -40,19 +40,20 @@ class Identity:
 
     Attributes:
         device: As the contract knows it, neither lost nor partitioned: with the names that mean the whole GPU.
-        placed: The names that mean the whole GPU while it is not partitioned, and its first partition while it is.
+        location_aliases: The names that mean the whole GPU while it is not partitioned, and its first partition while
+            it is.
         info: Values of the info row's labels, in its order; empty where unknown.
         architecture: Such as `gfx942`; empty where unknown.
     """
 
     device: Device
-    placed: frozenset[Alias]
+    location_aliases: frozenset[Alias]
     info: tuple[str, ...]
     architecture: str
 
 
 @dataclass(frozen=True, slots=True)
-class Names:
+class KnownUuids:
     """Uuids that were given before.
 
     Attributes:
@@ -76,35 +77,35 @@ def drm_aliases(drm: DrmNodes) -> frozenset[Alias]:
     return frozenset({Alias(f"gpu-{drm.card}-{drm.render}", DRA_DRIVER)})
 
 
-def read(layout: Layout, node: Node, topology: Topology | None, names: Names, faults: list[Fault]) -> Identity:
+def read(paths: GpuPaths, node: Node, topology: Topology | None, uuids: KnownUuids, faults: list[Fault]) -> Identity:
     """Read who a GPU is. What can't be read is left out.
 
     Args:
-        layout: Where its files are.
+        paths: Where its files are.
         node: The machine.
         topology: The nodes of the compute driver, for the architecture; None where unknown.
-        names: Uuids that were given before.
+        uuids: Uuids that were given before.
         faults: Receives what failed.
     """
-    address = layout.address
-    uuid = names.own or _uuid(_text(layout, "unique_id", faults))
-    if not uuid or uuid in names.taken:
+    address = paths.address
+    uuid = uuids.own or _uuid(_text(paths, "unique_id", faults))
+    if not uuid or uuid in uuids.taken:
         uuid = made_uuid(VENDOR, node.identity, address)
     numa = numa_node(node.sysfs, address)
     architecture = _architecture(address, topology)
     info = info_labels(
         pci_bus_id=address,
-        serial=_text(layout, "serial_number", faults),
+        serial=_text(paths, "serial_number", faults),
         driver_version=node.sysfs.text("module", "amdgpu", "version") or "",  # only of a driver built out of the tree
-        firmware_version=_text(layout, "vbios_version", faults),
+        firmware_version=_text(paths, "vbios_version", faults),
         architecture=architecture,
         numa_node="" if numa is None else str(numa),
         class_="gpu",
     )
     domain, rest = address.split(":", 1)
-    placed = frozenset({Alias(address), Alias(f"{domain:0>8}:{rest}")}) | drm_aliases(layout.drm)
-    device = Device(uuid, address, VENDOR, _model(layout, faults), frozenset({Alias(uuid)}) | placed)
-    return Identity(device, placed, info, architecture)
+    location_aliases = frozenset({Alias(address), Alias(f"{domain:0>8}:{rest}")}) | drm_aliases(paths.drm)
+    device = Device(uuid, address, VENDOR, _model(paths, faults), frozenset({Alias(uuid)}) | location_aliases)
+    return Identity(device, location_aliases, info, architecture)
 
 
 def _uuid(unique_id: str) -> str:
@@ -119,20 +120,20 @@ def _architecture(address: str, topology: Topology | None) -> str:
     return next((node.architecture for node in nodes if node.slot == slot), "")
 
 
-def _model(layout: Layout, faults: list[Fault]) -> str:
+def _model(paths: GpuPaths, faults: list[Fault]) -> str:
     """The name its inventory chip tells, else one for its PCI id, else that id."""
-    name = _text(layout, "product_name", faults)
-    device = _text(layout, "device", faults)
+    name = _text(paths, "product_name", faults)
+    device = _text(paths, "device", faults)
     return name or _MODELS.get(device, f"1002:{device.removeprefix('0x')}")
 
 
-def _text(layout: Layout, name: str, faults: list[Fault]) -> str:
+def _text(paths: GpuPaths, name: str, faults: list[Fault]) -> str:
     try:
-        text = read_text(layout.folder / name)
+        text = read_text(paths.folder / name)
     except UnsupportedError:
         return ""
     except UnavailableError as error:
         if not isinstance(error, InvalidValueError):  # what the card was never told is empty
-            faults.append(Fault(error.reason, layout.address, str(error)))
+            faults.append(Fault(error.reason, paths.address, str(error)))
         return ""
     return "" if text.lower() in ("n/a", "unknown") else text

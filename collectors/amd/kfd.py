@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from collectors.amd.files import RefusedError, read_number, read_text
+from collectors.amd.files import ReadRefusedError, read_number, read_text
 from collectors.contract import CollectorError, Fault, Reason, UnavailableError, UnsupportedError
 from collectors.query import InvalidValueError
 from collectors.sysfs import Root
@@ -20,7 +20,7 @@ _FUNCTION_MASK = 0x7
 
 
 @dataclass(frozen=True, slots=True)
-class Slot:
+class PciSlot:
     """A place on the PCI bus, whatever its function.
 
     Attributes:
@@ -48,7 +48,7 @@ class KfdNode:
     """
 
     folder: Path
-    slot: Slot
+    slot: PciSlot
     partition: int
     render: int
     simd_count: int
@@ -64,18 +64,18 @@ class Topology:
     Attributes:
         generation: The driver's count of changes.
         nodes: Of GPUs, those that could be read.
-        refused: Why another could not; None where all could.
+        fault: Why another could not; None where all could.
     """
 
     generation: int
     nodes: tuple[KfdNode, ...] = ()
-    refused: Fault | None = None
+    fault: Fault | None = None
 
 
-def slot_of(address: str) -> Slot:
+def slot_of(address: str) -> PciSlot:
     """The slot of a PCI address in the kernel's spelling."""
     domain, bus, rest = address.split(":")
-    return Slot(int(domain, 16), int(bus, 16) << 8 | int(rest.split(".")[0], 16) << 3)
+    return PciSlot(int(domain, 16), int(bus, 16) << 8 | int(rest.split(".")[0], 16) << 3)
 
 
 def generation(sysfs: Root) -> int | None:
@@ -95,15 +95,15 @@ def read_topology(sysfs: Root) -> Topology | None:
     before = generation(sysfs)
     if before is None:
         return None
-    nodes, refused = [], None
+    nodes, fault = [], None
     for name in sysfs.names(*_TOPOLOGY, "nodes"):
         try:
             node = _node(sysfs.path.joinpath(*_TOPOLOGY, "nodes", name))
         except (UnavailableError, UnsupportedError) as error:
-            refused = Fault(_reason(error), f"KFD node {name}", str(error))
+            fault = Fault(_reason(error), f"KFD node {name}", str(error))
         else:
             nodes += [] if node is None else [node]
-    return Topology(before, tuple(nodes), refused) if generation(sysfs) == before else None
+    return Topology(before, tuple(nodes), fault) if generation(sysfs) == before else None
 
 
 def memory_limit(node: KfdNode) -> int:
@@ -129,7 +129,7 @@ def memory_usage(node: KfdNode) -> int:
 
 def _reason(error: CollectorError) -> Reason:
     """A node that is refused or empty is kept from this container: its device cgroup lacks the render node."""
-    kept = isinstance(error, RefusedError | InvalidValueError)
+    kept = isinstance(error, ReadRefusedError | InvalidValueError)
     return Reason.PERMISSION_DENIED if kept else Reason.UNAVAILABLE
 
 
@@ -142,7 +142,7 @@ def _node(folder: Path) -> KfdNode | None:
     location = known.get("location_id", 0)
     return KfdNode(
         folder,
-        Slot(known.get("domain", 0), location & _SLOT_MASK),
+        PciSlot(known.get("domain", 0), location & _SLOT_MASK),
         location >> _PARTITION_SHIFT or location & _FUNCTION_MASK,
         known.get("drm_render_minor", -1),
         simd_count,

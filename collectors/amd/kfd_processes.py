@@ -38,7 +38,7 @@ def pids(names: Collection[str]) -> list[int]:
 
 
 @dataclass(frozen=True, slots=True)
-class Use:
+class KfdUsage:
     """What one process does on one GPU; None for what is unknown or was not asked for.
 
     Attributes:
@@ -52,13 +52,13 @@ class Use:
     copy_seconds: float | None = None
 
 
-def read(sysfs: Root, gpu_ids: Collection[int], *, closely: bool) -> Mapping[int, Mapping[int, Use]] | None:
+def read(sysfs: Root, gpu_ids: Collection[int], *, detailed: bool) -> Mapping[int, Mapping[int, KfdUsage]] | None:
     """Who uses which GPU. A process that ends meanwhile is left out.
 
     Args:
         sysfs: The root of the host's `/sys`.
         gpu_ids: Of the nodes that matter.
-        closely: Read also what the driver has to find out first.
+        detailed: Read also what the driver has to find out first.
 
     Returns:
         By gpu_id, by process number of the host. None where the driver does not tell.
@@ -66,11 +66,11 @@ def read(sysfs: Root, gpu_ids: Collection[int], *, closely: bool) -> Mapping[int
     if _FOLDER[-1] not in sysfs.names(*_FOLDER[:-1]):
         return None
     listed = pids(sysfs.names(*_FOLDER))[:_MOST_PROCESSES]
-    used = {pid: _used(Root(sysfs.path.joinpath(*_FOLDER, str(pid))), gpu_ids, closely=closely) for pid in listed}
+    used = {pid: _used(Root(sysfs.path.joinpath(*_FOLDER, str(pid))), gpu_ids, detailed=detailed) for pid in listed}
     return {pid: nodes for pid, nodes in used.items() if nodes}
 
 
-def _used(process: Root, gpu_ids: Collection[int], *, closely: bool) -> Mapping[int, Use]:
+def _used(process: Root, gpu_ids: Collection[int], *, detailed: bool) -> Mapping[int, KfdUsage]:
     contexts = tuple(_contexts(process))
     memory: dict[int, int] = {}
     queued: set[int] = set()
@@ -79,20 +79,20 @@ def _used(process: Root, gpu_ids: Collection[int], *, closely: bool) -> Mapping[
             memory[gpu_id] = memory.get(gpu_id, 0) + used
         queued.update(_queued(context))
     in_use = {gpu_id for gpu_id, used in memory.items() if used} | (queued & set(gpu_ids))
-    return {gpu_id: _use(contexts if closely else (), gpu_id, memory.get(gpu_id)) for gpu_id in in_use}
+    return {gpu_id: _usage(contexts if detailed else (), gpu_id, memory.get(gpu_id)) for gpu_id in in_use}
 
 
-def _use(contexts: Collection[Root], gpu_id: int, memory_bytes: int | None) -> Use:
+def _usage(contexts: Collection[Root], gpu_id: int, memory_bytes: int | None) -> KfdUsage:
     units = _sum(context.path / f"stats_{gpu_id}" / "cu_occupancy" for context in contexts)
     microseconds = _sum(context.path / f"sdma_{gpu_id}" for context in contexts)
     copying = None if microseconds is None else seconds_from_microseconds(microseconds)
-    return Use(memory_bytes, units, copying)
+    return KfdUsage(memory_bytes, units, copying)
 
 
 def _sum(files: Iterator[Path]) -> int | None:
     """Of the files that say something true; None where none does."""
-    told = [number for number in map(_number, files) if number is not None and 0 <= number <= _LARGEST_COUNT]
-    return sum(told) if told else None
+    counts = [number for number in map(_number, files) if number is not None and 0 <= number <= _LARGEST_COUNT]
+    return sum(counts) if counts else None
 
 
 def _contexts(process: Root) -> Iterator[Root]:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from collectors import catalog
 from collectors.amd.files import read_number, read_text
-from collectors.amd.gpu_files import Query, Visit
+from collectors.amd.gpu_files import GpuFiles, Query
 from collectors.amd.gpu_metrics.model import XgmiLinks
 from collectors.contract import CollectorError, UnsupportedError
 from collectors.metric import Metric
@@ -58,8 +58,8 @@ def _is_same_vendor(folder: Path) -> bool:
         return False
 
 
-def _generation(name: str, metric: Metric, _: Root, visit: Visit) -> Iterator[Answer]:
-    text = read_text(visit.once(_card) / name)
+def _generation(name: str, metric: Metric, _: Root, files: GpuFiles) -> Iterator[Answer]:
+    text = read_text(files.read_once(_card) / name)
     speed = text.split()[0]
     if speed == _UNKNOWN:
         raise NothingError(f"{name}: unknown")
@@ -68,9 +68,9 @@ def _generation(name: str, metric: Metric, _: Root, visit: Visit) -> Iterator[An
     yield Answer(metric, _GENERATIONS[speed])
 
 
-def _width(name: str, metric: Metric, _: Root, visit: Visit) -> Iterator[Answer]:
+def _width(name: str, metric: Metric, _: Root, files: GpuFiles) -> Iterator[Answer]:
     """Lanes; 0 and 255 are how the kernel says that it does not know."""
-    lanes = read_number(visit.once(_card) / name)
+    lanes = read_number(files.read_once(_card) / name)
     if lanes in {0, 255}:
         raise NothingError(f"{name}: {lanes}")
     if lanes > _MOST_LANES:
@@ -78,64 +78,64 @@ def _width(name: str, metric: Metric, _: Root, visit: Visit) -> Iterator[Answer]
     yield Answer(metric, lanes)
 
 
-def _replays(_: Root, visit: Visit) -> Iterator[Answer]:
-    yield Answer(catalog.PCIE_REPLAYS, read_number(visit.layout.folder / "pcie_replay_count"))
+def _replays(_: Root, files: GpuFiles) -> Iterator[Answer]:
+    yield Answer(catalog.PCIE_REPLAYS, read_number(files.paths.folder / "pcie_replay_count"))
 
 
-def _replays_of_table(_: Root, visit: Visit) -> Iterator[Answer]:
-    replays = visit.metrics().pcie_replays
+def _replays_of_table(_: Root, files: GpuFiles) -> Iterator[Answer]:
+    replays = files.metrics().pcie_replays
     if replays is None:
         raise UnsupportedError("gpu_metrics: no count of PCIe replays")
     yield Answer(catalog.PCIE_REPLAYS, replays)
 
 
-def _links(visit: Visit) -> XgmiLinks:
-    return visit.metrics().xgmi
+def _links(files: GpuFiles) -> XgmiLinks:
+    return files.metrics().xgmi
 
 
-def _moved(visit: Visit) -> Iterator[tuple[str, Sequence[float | None]]]:
+def _moved(files: GpuFiles) -> Iterator[tuple[str, Sequence[float | None]]]:
     """Bytes of each link, by direction.
 
     Raises:
         UnsupportedError: No link counts.
     """
-    links = _links(visit)
+    links = _links(files)
     moved = {"receive": links.received_bytes, "transmit": links.sent_bytes}
     if not any(count is not None for counts in moved.values() for count in counts):
         raise UnsupportedError("gpu_metrics: no XGMI link")
     yield from moved.items()
 
 
-def _bytes(_: Root, visit: Visit) -> Iterator[Answer]:
-    for direction, counts in _moved(visit):
-        told = [count for count in counts if count is not None]
-        if told:
-            yield Answer(catalog.INTERCONNECT_BYTES, sum(told), labels=(_XGMI, direction, ""))
+def _bytes(_: Root, files: GpuFiles) -> Iterator[Answer]:
+    for direction, counts in _moved(files):
+        counted = [count for count in counts if count is not None]
+        if counted:
+            yield Answer(catalog.INTERCONNECT_BYTES, sum(counted), labels=(_XGMI, direction, ""))
 
 
-def _bytes_of_each(_: Root, visit: Visit) -> Iterator[Answer]:
-    for direction, counts in _moved(visit):
+def _bytes_of_each(_: Root, files: GpuFiles) -> Iterator[Answer]:
+    for direction, counts in _moved(files):
         for link, count in enumerate(counts):
             if count is not None:
                 yield Answer(catalog.INTERCONNECT_BYTES, count, labels=(_XGMI, direction, str(link)))
 
 
-def _states(visit: Visit) -> list[bool]:
-    up = [state for state in _links(visit).up if state is not None]
+def _states(files: GpuFiles) -> list[bool]:
+    up = [state for state in _links(files).up if state is not None]
     if not up:
         raise UnsupportedError("gpu_metrics: no state of XGMI links")
     return up
 
 
-def _counts(_: Root, visit: Visit) -> Iterator[Answer]:
-    up = _states(visit)
+def _counts(_: Root, files: GpuFiles) -> Iterator[Answer]:
+    up = _states(files)
     yield Answer(catalog.INTERCONNECT_LINKS, sum(up), labels=(_XGMI, "up"))
     yield Answer(catalog.INTERCONNECT_LINKS, len(up) - sum(up), labels=(_XGMI, "down"))
 
 
-def _trained(_: Root, visit: Visit) -> Iterator[Answer]:
+def _trained(_: Root, files: GpuFiles) -> Iterator[Answer]:
     """xgmi_num_links: those to each GPU of the hive that were trained at start, in two hexadecimal digits each."""
-    text = read_text(visit.layout.folder / "xgmi_num_links")
+    text = read_text(files.paths.folder / "xgmi_num_links")
     numbers = text.split()
     if not all(_HEXADECIMAL.fullmatch(number) for number in numbers):
         raise InvalidValueError(f"xgmi_num_links: {text[:40]!r}")
@@ -145,9 +145,9 @@ def _trained(_: Root, visit: Visit) -> Iterator[Answer]:
     yield Answer(catalog.INTERCONNECT_LINKS, links, labels=(_XGMI, "up"))
 
 
-def _bandwidth(_: Root, visit: Visit) -> Iterator[Answer]:
-    of_one = _links(visit).link_bytes_per_second
-    up = sum(_states(visit))
+def _bandwidth(_: Root, files: GpuFiles) -> Iterator[Answer]:
+    of_one = _links(files).link_bytes_per_second
+    up = sum(_states(files))
     if not of_one:
         raise NothingError("gpu_metrics: no bandwidth of XGMI links")
     yield Answer(catalog.INTERCONNECT_BANDWIDTH_LIMIT, of_one * up, labels=(_XGMI,))

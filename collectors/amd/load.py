@@ -9,7 +9,7 @@ from functools import partial
 
 from collectors import catalog
 from collectors.amd.files import read_long_text, read_number
-from collectors.amd.gpu_files import Query, Visit
+from collectors.amd.gpu_files import GpuFiles, Query
 from collectors.metric import Metric
 from collectors.query import Answer, InvalidValueError, NothingError
 from collectors.sysfs import Root
@@ -28,21 +28,21 @@ _LEVELS = {
 _NOW_BY_TABLE = ("soc", "fabric", "video", "display")
 
 
-def _percent(name: str, metric: Metric, _: Root, visit: Visit) -> Iterator[Answer]:
-    yield Answer(metric, read_number(visit.layout.folder / name), ratio_from_percent)
+def _percent(name: str, metric: Metric, _: Root, files: GpuFiles) -> Iterator[Answer]:
+    yield Answer(metric, read_number(files.paths.folder / name), ratio_from_percent)
 
 
-def _video_percent(_: Root, visit: Visit) -> Iterator[Answer]:
+def _video_percent(_: Root, files: GpuFiles) -> Iterator[Answer]:
     """vcn_busy_percent: the video engines decode and encode, and don't tell which."""
-    percent = read_number(visit.layout.folder / "vcn_busy_percent")
+    percent = read_number(files.paths.folder / "vcn_busy_percent")
     yield Answer(catalog.ENGINE_UTILIZATION, percent, ratio_from_percent, ("video",))
 
 
-def _bytes(name: str, metric: Metric, _: Root, visit: Visit) -> Iterator[Answer]:
-    yield Answer(metric, read_number(visit.layout.folder / name))
+def _bytes(name: str, metric: Metric, _: Root, files: GpuFiles) -> Iterator[Answer]:
+    yield Answer(metric, read_number(files.paths.folder / name))
 
 
-def _levels(domain: str, visit: Visit) -> tuple[list[int], list[int]]:
+def _levels(domain: str, files: GpuFiles) -> tuple[list[int], list[int]]:
     """Megahertz of every level, and of those in force.
 
     Raises:
@@ -51,7 +51,7 @@ def _levels(domain: str, visit: Visit) -> tuple[list[int], list[int]]:
     """
     name = _LEVELS[domain]
     levels, now = [], []
-    for line in read_long_text(visit.layout.folder / name).splitlines():
+    for line in read_long_text(files.paths.folder / name).splitlines():
         words = line.lower().replace("*", " *").split()
         try:
             megahertz = int(words[1].removesuffix("mhz"))
@@ -64,15 +64,15 @@ def _levels(domain: str, visit: Visit) -> tuple[list[int], list[int]]:
     return levels, now
 
 
-def _clock(domain: str, _: Root, visit: Visit) -> Iterator[Answer]:
-    now = _levels(domain, visit)[1]
+def _clock(domain: str, _: Root, files: GpuFiles) -> Iterator[Answer]:
+    now = _levels(domain, files)[1]
     if len(now) != 1:
         raise NothingError(f"{_LEVELS[domain]}: no level in force")
     yield Answer(catalog.CLOCK, now[0], hertz_from_megahertz, (domain,))
 
 
-def _max_clock(domain: str, _: Root, visit: Visit) -> Iterator[Answer]:
-    yield Answer(catalog.MAX_CLOCK, max(_levels(domain, visit)[0]), hertz_from_megahertz, (domain,))
+def _max_clock(domain: str, _: Root, files: GpuFiles) -> Iterator[Answer]:
+    yield Answer(catalog.MAX_CLOCK, max(_levels(domain, files)[0]), hertz_from_megahertz, (domain,))
 
 
 UTILIZATION = "utilization"

@@ -1,9 +1,9 @@
 """Compute partitions: which exist just now, who they are, what part of their GPU they have.
 
 The first partition keeps the PCI function of the GPU and its DRM nodes, and with them its names; the others have
-platform devices of their own. A platform device exists for every partition the GPU could ever be cut into, so only
+platform devices of their own. A platform device exists for every partition the GPU could ever have, so only
 those count whose render node the compute driver (KFD) lists. While the nodes change, a name could mean the wrong
-partition: then there are no partitions, and the names that depend on the cut mean nothing.
+partition: then there are no partitions, and the names that depend on the layout mean nothing.
 """
 
 import re
@@ -12,9 +12,9 @@ from dataclasses import dataclass, field, replace
 
 from collectors.amd import kfd
 from collectors.amd.files import read_text
-from collectors.amd.gpu_paths import DrmNodes, Layout, drm_nodes
+from collectors.amd.gpu_paths import DrmNodes, GpuPaths, drm_nodes
 from collectors.amd.identity import RESOURCE_PREFIX, Identity, drm_aliases
-from collectors.amd.kfd import KfdNode, Slot, Topology
+from collectors.amd.kfd import KfdNode, PciSlot, Topology
 from collectors.contract import (
     Alias,
     CollectorError,
@@ -37,7 +37,7 @@ _MODE = re.compile(r"[A-Z]+[0-9]*")
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class PartitionInfo:
     """A partition that exists in this poll.
 
     Attributes:
@@ -52,26 +52,26 @@ class Found:
 
 
 @dataclass(slots=True)
-class Cut:
-    """How a GPU is cut just now.
+class PartitionLayout:
+    """Into which partitions a GPU is divided now.
 
     Attributes:
-        found: Its partitions; none while it is whole, or while that is unknown.
+        partitions: Its partitions; none while it is whole, or while that is unknown.
         known: Whether it is known.
         partitionable: Whether the GPU has the mode at all.
         faults: Why it is not known.
     """
 
-    found: tuple[Found, ...] = ()
+    partitions: tuple[PartitionInfo, ...] = ()
     known: bool = True
     partitionable: bool = True
     faults: list[Fault] = field(default_factory=list)
 
     def device(self, identity: Identity) -> Device:
-        """The device with the names that mean the whole of it while it is so cut."""
-        if self.known and not self.found:
+        """The device with the names that mean the whole of it in this layout."""
+        if self.known and not self.partitions:
             return identity.device
-        return replace(identity.device, aliases=identity.device.aliases - identity.placed)
+        return replace(identity.device, aliases=identity.device.aliases - identity.location_aliases)
 
 
 class PartitionTable:
@@ -83,108 +83,111 @@ class PartitionTable:
 
     def __init__(self, sysfs: Root) -> None:
         self._sysfs = sysfs
-        self._crowded: frozenset[Slot] = frozenset()
+        self._shared_slots: frozenset[PciSlot] = frozenset()
         self._xcp: Mapping[int, tuple[str, DrmNodes]] = {}
         self._generation: int | None = None
-        self._settled = True
+        self._consistent = True
         self.topology: Topology | None = None
 
-    def begin(self, layouts: Sequence[Layout], *, again: bool) -> None:
+    def refresh(self, all_paths: Sequence[GpuPaths], *, again: bool) -> None:
         """Look whether the nodes have changed since the last poll, and read them again if so.
 
         Args:
-            layouts: Of all GPUs.
+            all_paths: Of all GPUs.
             again: Also where something did not fit.
         """
-        slots = [kfd.slot_of(layout.address) for layout in layouts]
-        self._crowded = frozenset(slot for slot in slots if slots.count(slot) > 1)
+        slots = [kfd.slot_of(paths.address) for paths in all_paths]
+        self._shared_slots = frozenset(slot for slot in slots if slots.count(slot) > 1)
         self._generation = kfd.generation(self._sysfs)
         known = self.topology
-        if known is None or known.generation != self._generation or (again and not self._settled):
+        if known is None or known.generation != self._generation or (again and not self._consistent):
             self.topology = kfd.read_topology(self._sysfs)
             self._xcp = _platform_devices(self._sysfs)
-            self._settled = True
+            self._consistent = True
 
     def unchanged(self) -> bool:
         """Whether the nodes are still those of the beginning."""
         return kfd.generation(self._sysfs) == self._generation
 
-    def still_whole(self, layout: Layout) -> bool:
+    def still_whole(self, paths: GpuPaths) -> bool:
         """Whether a GPU that was whole is so now, after the nodes have changed."""
         try:
-            return _mode(layout, "current_compute_partition") == _WHOLE
+            return _mode(paths, "current_compute_partition") == _WHOLE
         except CollectorError:
             return False
 
-    def read(self, identity: Identity, layout: Layout) -> Cut:
+    def read(self, identity: Identity, paths: GpuPaths) -> PartitionLayout:
         """Find the partitions of one GPU."""
         try:
-            mode = _mode(layout, "current_compute_partition")
+            mode = _mode(paths, "current_compute_partition")
         except UnsupportedError:
-            return Cut(partitionable=False)
+            return PartitionLayout(partitionable=False)
         except UnavailableError as error:
-            return self._unknown(layout, error.reason, str(error))
-        slot = kfd.slot_of(layout.address)
+            return self._unknown(paths, error.reason, str(error))
+        slot = kfd.slot_of(paths.address)
         nodes = [node for node in self._nodes() if node.slot == slot]
-        if mode == _WHOLE:
-            # More nodes than one: the mode is new and the nodes are old.
-            return Cut() if len(nodes) <= 1 or slot in self._crowded else self._changing(layout, mode, nodes)
-        return self._cut(identity, layout, mode, sorted(nodes, key=lambda node: node.partition))
+        if mode == _WHOLE and (len(nodes) <= 1 or slot in self._shared_slots):
+            return PartitionLayout()
+        if mode == _WHOLE:  # more nodes than one: the mode is new and the nodes are old
+            return self._changing(paths, mode, nodes)
+        return self._partitioned(identity, paths, mode, sorted(nodes, key=lambda node: node.partition))
 
     def _nodes(self) -> tuple[KfdNode, ...]:
         return () if self.topology is None else self.topology.nodes
 
-    def _cut(self, identity: Identity, layout: Layout, mode: str, nodes: Sequence[KfdNode]) -> Cut:
-        refused = None if self.topology is None else self.topology.refused
-        if refused is not None:
-            advice = f"; {_ADVICE}" if refused.reason is Reason.PERMISSION_DENIED else ""
-            return self._unknown(layout, refused.reason, f"{refused.where}: {refused.detail}{advice}")
-        if kfd.slot_of(layout.address) in self._crowded:
-            return self._unknown(layout, Reason.UNAVAILABLE, "several GPUs in one PCI slot, partitions can't be told")
+    def _partitioned(self, identity: Identity, paths: GpuPaths, mode: str, nodes: Sequence[KfdNode]) -> PartitionLayout:
+        fault = None if self.topology is None else self.topology.fault
+        if fault is not None:
+            advice = f"; {_ADVICE}" if fault.reason is Reason.PERMISSION_DENIED else ""
+            return self._unknown(paths, fault.reason, f"{fault.where}: {fault.detail}{advice}")
+        if kfd.slot_of(paths.address) in self._shared_slots:
+            return self._unknown(paths, Reason.UNAVAILABLE, "several GPUs in one PCI slot, partitions can't be told")
         if [node.partition for node in nodes] != list(range(_COUNTS.get(mode, max(len(nodes), 2)))):
-            return self._changing(layout, mode, nodes)
-        if nodes[0].render != layout.drm.render or any(node.render not in self._xcp for node in nodes[1:]):
-            return self._changing(layout, mode, nodes)
+            return self._changing(paths, mode, nodes)
+        if nodes[0].render != paths.drm.render or any(node.render not in self._xcp for node in nodes[1:]):
+            return self._changing(paths, mode, nodes)
         try:
-            profile = _profile(mode, layout)
+            profile = _profile(mode, paths)
         except UnavailableError as error:
-            return self._unknown(layout, error.reason, str(error))
+            return self._unknown(paths, error.reason, str(error))
         total = sum(node.simd_count for node in nodes)
-        return Cut(tuple(self._found(identity, profile, node, node.simd_count / total) for node in nodes))
+        return PartitionLayout(
+            tuple(self._partition_info(identity, profile, node, node.simd_count / total) for node in nodes)
+        )
 
-    def _found(self, identity: Identity, profile: str, node: KfdNode, ratio: float) -> Found:
+    def _partition_info(self, identity: Identity, profile: str, node: KfdNode, ratio: float) -> PartitionInfo:
         uuid = f"{identity.device.uuid}-{profile}-{node.partition}"
         if node.partition == 0:
-            aliases = identity.placed
+            aliases = identity.location_aliases
         else:
             name, drm = self._xcp[node.render]
             aliases = frozenset(Alias(each, RESOURCE_PREFIX) for each in _spellings(name)) | drm_aliases(drm)
         partition = Partition(uuid, identity.device.uuid, profile, aliases | {Alias(uuid)})
-        return Found(partition, node, ratio)
+        return PartitionInfo(partition, node, ratio)
 
-    def _changing(self, layout: Layout, mode: str, nodes: Sequence[KfdNode]) -> Cut:
+    def _changing(self, paths: GpuPaths, mode: str, nodes: Sequence[KfdNode]) -> PartitionLayout:
         detail = f"mode {mode}, and {len(nodes)} nodes of the compute driver that don't fit it"
-        return self._unknown(layout, Reason.UNAVAILABLE, detail)
+        return self._unknown(paths, Reason.UNAVAILABLE, detail)
 
-    def _unknown(self, layout: Layout, reason: Reason, detail: str) -> Cut:
-        self._settled = False
-        return Cut(known=False, faults=[Fault(reason, layout.address, f"partitions: {detail}")])
+    def _unknown(self, paths: GpuPaths, reason: Reason, detail: str) -> PartitionLayout:
+        self._consistent = False
+        return PartitionLayout(known=False, faults=[Fault(reason, paths.address, f"partitions: {detail}")])
 
 
 _ADVICE = "to see partitions, run the container privileged"
 
 
-def _mode(layout: Layout, name: str) -> str:
-    mode = read_text(layout.folder / name)
+def _mode(paths: GpuPaths, name: str) -> str:
+    mode = read_text(paths.folder / name)
     if not _MODE.fullmatch(mode) or mode == "UNKNOWN":
         raise InvalidValueError(f"{name}: {mode[:40]!r}")
     return mode
 
 
-def _profile(mode: str, layout: Layout) -> str:
+def _profile(mode: str, paths: GpuPaths) -> str:
     """As AMD's device plugin writes it, `cpx_nps4`; without the memory's part where the driver does not tell it."""
     try:
-        return f"{mode}_{_mode(layout, 'current_memory_partition')}".lower()
+        return f"{mode}_{_mode(paths, 'current_memory_partition')}".lower()
     except UnsupportedError:
         return mode.lower()
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from collectors import catalog
 from collectors.amd.files import read_long_text, read_number, read_text
-from collectors.amd.gpu_files import Query, Visit
+from collectors.amd.gpu_files import GpuFiles, Query
 from collectors.contract import CollectorError, UnsupportedError
 from collectors.query import Answer, InvalidValueError
 from collectors.sysfs import Root
@@ -115,23 +115,23 @@ def bad_page_threshold(sysfs: Root, memory_bytes: float) -> int | None:
         memory_bytes: Size of the device memory.
     """
     try:
-        told = read_number(sysfs.path.joinpath(*_THRESHOLD))
+        threshold = read_number(sysfs.path.joinpath(*_THRESHOLD))
     except CollectorError:
-        told = -1
-    if told == _OFF:
+        threshold = -1
+    if threshold == _OFF:
         return None
-    return told if told > 0 else int(memory_bytes) // _BYTES_OF_A_BAD_PAGE or None
+    return threshold if threshold > 0 else int(memory_bytes) // _BYTES_OF_A_BAD_PAGE or None
 
 
-def _errors(_: Root, visit: Visit) -> Iterator[Answer]:
-    counts = visit.once(read_counts).values()
+def _errors(_: Root, files: GpuFiles) -> Iterator[Answer]:
+    counts = files.read_once(read_counts).values()
     yield Answer(catalog.MEMORY_ERRORS, sum(count.corrected for count in counts), labels=("corrected",))
     yield Answer(catalog.MEMORY_ERRORS, sum(count.uncorrected for count in counts), labels=("uncorrected",))
 
 
-def _bad_pages(_: Root, visit: Visit) -> Iterator[Answer]:
+def _bad_pages(_: Root, files: GpuFiles) -> Iterator[Answer]:
     """Only an error that could not be corrected takes a page out of use."""
-    pages = visit.once(read_bad_pages)
+    pages = files.read_once(read_bad_pages)
     yield Answer(catalog.MEMORY_RETIRED_PAGES, pages.retired, labels=("uncorrected",))
     yield Answer(catalog.MEMORY_REPAIR_PENDING, pages.pending > 0)
 

@@ -11,7 +11,7 @@ from typing import TypeAlias
 from collectors import catalog, query
 from collectors.amd import hwmon, kfd, links, load, ras, throttling
 from collectors.amd.files import read_text
-from collectors.amd.gpu_files import Query, Questions, Visit
+from collectors.amd.gpu_files import GpuFiles, Query, Questions
 from collectors.amd.gpu_metrics.queries import GPU_METRICS_BATCH, mean
 from collectors.amd.kfd import KfdNode
 from collectors.amd.rocm_smi.queries import LIBRARY_ROWS, Backend, library_batches
@@ -26,23 +26,23 @@ _FEATURES = re.compile(r"feature mask: 0x([0-9a-fA-F]{1,16})")
 _MEMORY_BLOCK = 1
 
 
-def _partitions(_: Root, visit: Visit) -> Iterator[Answer]:
-    if not visit.cut.known:
+def _partitions(_: Root, files: GpuFiles) -> Iterator[Answer]:
+    if not files.layout.known:
         raise NothingError("partitions: not known just now")
-    yield Answer(catalog.PARTITIONS, len(visit.cut.found))
+    yield Answer(catalog.PARTITIONS, len(files.layout.partitions))
 
 
-def _partitioning(_: Root, visit: Visit) -> Iterator[Answer]:
-    if not visit.cut.partitionable:
+def _partitioning(_: Root, files: GpuFiles) -> Iterator[Answer]:
+    if not files.layout.partitionable:
         raise UnsupportedError("current_compute_partition: no such file")
-    if not visit.cut.known:
+    if not files.layout.known:
         raise NothingError("partitions: not known just now")
-    yield Answer(catalog.MODE_STATE, bool(visit.cut.found), labels=PARTITIONING)
+    yield Answer(catalog.MODE_STATE, bool(files.layout.partitions), labels=PARTITIONING)
 
 
-def _ecc(_: Root, visit: Visit) -> Iterator[Answer]:
+def _ecc(_: Root, files: GpuFiles) -> Iterator[Answer]:
     """ras/features: a mask of the blocks that are watched, whose lowest bit is the memory's."""
-    text = read_text(visit.layout.folder / "ras" / "features")
+    text = read_text(files.paths.folder / "ras" / "features")
     found = _FEATURES.fullmatch(text.splitlines()[0])
     if found is None:
         raise InvalidValueError(f"ras/features: {text[:40]!r}")
@@ -56,7 +56,7 @@ _MODES: tuple[Query, ...] = (
 )
 
 
-def device_questions(wishes: Wishes, library: Backend | None = None) -> Questions:
+def device_queries(wishes: Wishes, library: Backend | None = None) -> Questions:
     """What a GPU is asked.
 
     Args:
@@ -78,7 +78,7 @@ def device_questions(wishes: Wishes, library: Backend | None = None) -> Question
 
 def _without(
     asked: Questions, rows: frozenset[Metric]
-) -> Iterator[query.Query[Root, Visit] | query.Batch[Root, Visit]]:
+) -> Iterator[query.Query[Root, GpuFiles] | query.Batch[Root, GpuFiles]]:
     """The questions that feed other rows."""
     for question in asked:
         if isinstance(question, query.Batch):
@@ -88,60 +88,60 @@ def _without(
 
 
 # Every row that a device can be asked for.
-DEVICE_ROWS: frozenset[Metric] = rows_of(device_questions(Wishes()))
+DEVICE_ROWS: frozenset[Metric] = rows_of(device_queries(Wishes()))
 
 
 @dataclass(frozen=True, slots=True)
-class Slice:
-    """One partition in one poll.
+class PartitionFiles:
+    """The files of one partition in one poll.
 
     Attributes:
-        node: Its node.
+        node: Its KFD node, which has files of its own.
         count: How many partitions its GPU has.
-        visit: To the GPU.
+        gpu: The files of its GPU.
     """
 
     node: KfdNode
     count: int
-    visit: Visit
+    gpu: GpuFiles
 
 
 # A class, not an alias: called by an alias, a frozen class with slots can't be made in Python 3.11.
-class PartitionQuery(query.Query[Root, Slice]):
-    """One question to a partition."""
+class PartitionQuery(query.Query[Root, PartitionFiles]):
+    """One query to a partition."""
 
     __slots__ = ()
 
 
-PartitionQuestions: TypeAlias = query.Questions[Root, Slice]
+PartitionQuestions: TypeAlias = query.Questions[Root, PartitionFiles]
 
 
-def _utilization(_: Root, part: Slice) -> Iterator[Answer]:
+def _utilization(_: Root, files: PartitionFiles) -> Iterator[Answer]:
     """The mean of its compute dies."""
-    told = part.visit.metrics().partitions
-    if not told:
+    partitions = files.gpu.metrics().partitions
+    if not partitions:
         raise UnsupportedError("gpu_metrics: nothing about partitions")
-    if len(told) != part.count:
+    if len(partitions) != files.count:
         raise NothingError("gpu_metrics: of another cut")
-    ratio = mean(told[part.node.partition].gfx_ratios)
+    ratio = mean(partitions[files.node.partition].gfx_ratios)
     if ratio is None:
         raise NothingError("gpu_metrics: not told")
     yield Answer(catalog.UTILIZATION, ratio)
 
 
-def _memory_limit(_: Root, part: Slice) -> Iterator[Answer]:
-    yield Answer(catalog.MEMORY_LIMIT, kfd.memory_limit(part.node))
+def _memory_limit(_: Root, files: PartitionFiles) -> Iterator[Answer]:
+    yield Answer(catalog.MEMORY_LIMIT, kfd.memory_limit(files.node))
 
 
-def _memory_usage(_: Root, part: Slice) -> Iterator[Answer]:
-    yield Answer(catalog.MEMORY_USAGE, kfd.memory_usage(part.node))
+def _memory_usage(_: Root, files: PartitionFiles) -> Iterator[Answer]:
+    yield Answer(catalog.MEMORY_USAGE, kfd.memory_usage(files.node))
 
 
-PARTITION_QUESTIONS: PartitionQuestions = (
+PARTITION_QUERIES: PartitionQuestions = (
     PartitionQuery("utilization", (catalog.UTILIZATION,), _utilization),
     PartitionQuery("memory limit", (catalog.MEMORY_LIMIT,), _memory_limit),
     PartitionQuery("memory usage", (catalog.MEMORY_USAGE,), _memory_usage),
 )
 
 # Every row that a partition can be asked for.
-PARTITION_ROWS: frozenset[Metric] = rows_of(PARTITION_QUESTIONS)
+PARTITION_ROWS: frozenset[Metric] = rows_of(PARTITION_QUERIES)

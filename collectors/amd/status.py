@@ -11,7 +11,7 @@ _DEGRADED, _PREDICTED, _FAILED = "degraded", "predicted_failure", "failed"
 
 
 @dataclass(slots=True)
-class Facts:
+class HealthFacts:
     """What is known of one GPU. Readings keep their last value until the next one.
 
     Attributes:
@@ -30,7 +30,7 @@ class Facts:
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
+class StatusRule:
     """A reason for a state.
 
     Attributes:
@@ -42,35 +42,35 @@ class Rule:
 
     name: str
     state: str
-    holds: Callable[[Facts], bool]
+    holds: Callable[[HealthFacts], bool]
     text: str
 
 
-def _worn_out(facts: Facts) -> bool:
+def _worn_out(facts: HealthFacts) -> bool:
     return facts.bad_page_threshold is not None and facts.bad_pages >= facts.bad_page_threshold
 
 
 # The first that holds decides; the worst state comes first.
-RULES: tuple[Rule, ...] = (
-    Rule(
+RULES: tuple[StatusRule, ...] = (
+    StatusRule(
         "lost",
         _FAILED,
         lambda facts: facts.lost,
         "The GPU is on the bus and no driver has it any more, while amdgpu is still loaded",
     ),
-    Rule(
+    StatusRule(
         "bad_pages",
         _PREDICTED,
         _worn_out,
         "As many pages of its memory are bad as the driver's threshold allows, or one in 100 MiB: replace it",
     ),
-    Rule(
+    StatusRule(
         "repair_pending",
         _DEGRADED,
         lambda facts: facts.repair_pending,
         "A bad page of its memory is still in use, as it is until the next reset",
     ),
-    Rule(
+    StatusRule(
         "uncorrected_errors",
         _DEGRADED,
         lambda facts: facts.uncorrected_errors > 0,
@@ -79,12 +79,12 @@ RULES: tuple[Rule, ...] = (
 )
 
 
-def state_of(facts: Facts) -> str:
+def state_of(facts: HealthFacts) -> str:
     """The state by the first rule that holds."""
     return next((rule.state for rule in RULES if rule.holds(facts)), OK)
 
 
-def samples(uuid: str, facts: Facts) -> list[Sample]:
+def samples(uuid: str, facts: HealthFacts) -> list[Sample]:
     """`status` of one GPU: 1 for its state, 0 for the others."""
     now = state_of(facts)
     return [

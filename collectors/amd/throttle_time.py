@@ -16,7 +16,7 @@ CAUSES: Mapping[str, tuple[str, ...]] = {
 }
 
 
-class HeldTime:
+class ThrottleTime:
     """Of one GPU, since the exporter first read it."""
 
     def __init__(self) -> None:
@@ -24,7 +24,7 @@ class HeldTime:
         self._seconds = dict.fromkeys(CAUSES, 0.0)
         self._active: dict[str, bool] = {}
 
-    def take(self, now: Residencies) -> None:
+    def update(self, now: Residencies) -> None:
         """Add what was counted since the last reading.
 
         The firmware may not have counted on since, which is no news. Counters that fell have started again, and tell
@@ -38,12 +38,16 @@ class HeldTime:
         if cycles == 0:
             return
         self._last = now
-        fell = any(count < last.held.get(cause, 0) for cause, count in now.held.items())
+        fell = any(count < last.by_cause.get(cause, 0) for cause, count in now.by_cause.items())
         if cycles <= 0 or seconds <= 0 or fell:
             self._active = {}
             return
         for reason, causes in CAUSES.items():
-            risen = [now.held[cause] - last.held[cause] for cause in causes if cause in now.held and cause in last.held]
+            risen = [
+                now.by_cause[cause] - last.by_cause[cause]
+                for cause in causes
+                if cause in now.by_cause and cause in last.by_cause
+            ]
             if risen:
                 self._active[reason] = any(risen)
                 self._seconds[reason] += min(max(risen) / cycles, 1.0) * seconds
@@ -54,8 +58,8 @@ class HeldTime:
 
     def seconds(self) -> Mapping[str, float]:
         """For how long each of them did."""
-        return {} if self._last is None else {reason: self._seconds[reason] for reason in self._told(self._last)}
+        return {} if self._last is None else {reason: self._seconds[reason] for reason in self._counted(self._last)}
 
     @staticmethod
-    def _told(now: Residencies) -> list[str]:
-        return [reason for reason, causes in CAUSES.items() if any(cause in now.held for cause in causes)]
+    def _counted(now: Residencies) -> list[str]:
+        return [reason for reason, causes in CAUSES.items() if any(cause in now.by_cause for cause in causes)]

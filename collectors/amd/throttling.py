@@ -7,7 +7,7 @@ table tells in bits of its own, which are left out.
 from collections.abc import Iterator
 
 from collectors import catalog
-from collectors.amd.gpu_files import Query, Visit
+from collectors.amd.gpu_files import GpuFiles, Query
 from collectors.contract import UnsupportedError
 from collectors.query import Answer
 from collectors.sysfs import Root
@@ -27,36 +27,36 @@ _REASONS = {
 _MASKS = {reason: sum(1 << bit for bit in bits) for reason, bits in _REASONS.items()}
 
 
-def _by_bits(_: Root, visit: Visit) -> Iterator[Answer]:
-    bits = visit.metrics().throttle_bits
+def _by_bits(_: Root, files: GpuFiles) -> Iterator[Answer]:
+    bits = files.metrics().throttle_bits
     if bits is None:
         raise UnsupportedError("gpu_metrics: no bits for what throttles")
     for reason, mask in _MASKS.items():
         yield Answer(catalog.THROTTLE_ACTIVE, bool(bits & mask), labels=(reason,))
 
 
-def _by_cycles(_: Root, visit: Visit) -> Iterator[Answer]:
-    _note(visit)
-    for reason, active in visit.held_time.active().items():
+def _by_cycles(_: Root, files: GpuFiles) -> Iterator[Answer]:
+    _update(files)
+    for reason, active in files.throttle_time.active().items():
         yield Answer(catalog.THROTTLE_ACTIVE, active, labels=(reason,))
 
 
-def _seconds(_: Root, visit: Visit) -> Iterator[Answer]:
-    _note(visit)
-    for reason, seconds in visit.held_time.seconds().items():
+def _seconds(_: Root, files: GpuFiles) -> Iterator[Answer]:
+    _update(files)
+    for reason, seconds in files.throttle_time.seconds().items():
         yield Answer(catalog.THROTTLE_SECONDS, seconds, labels=(reason,))
 
 
-def _note(visit: Visit) -> None:
+def _update(files: GpuFiles) -> None:
     """Take the table's counters over; a second time in a poll changes nothing.
 
     Raises:
         UnsupportedError: This version of the table has none.
     """
-    metrics = visit.metrics()
+    metrics = files.metrics()
     if metrics.residencies is None:
         raise UnsupportedError("gpu_metrics: no cycles for what throttles")
-    visit.held_time.take(metrics.residencies)
+    files.throttle_time.update(metrics.residencies)
 
 
 _BITS = "throttle reasons"

@@ -42,7 +42,7 @@ class AmdBench:
         self.tree = AmdTree(path / "sys")
         for bus, kind in enumerate(KINDS, start=1):
             self.tree.add(kind, f"0000:{bus:02x}:00.0")
-        self.tree.gpus[KINDS.index(MI300X)].cut("CPX", "NPS4")
+        self.tree.gpus[KINDS.index(MI300X)].set_partition_mode("CPX", "NPS4")
         self.processes = AmdProcesses(self.tree, path / "proc")
         self.processes.compute(10, self.tree.gpus[KINDS.index(MI300X)], 3, memory=5, queues=1)
         self._module = self.tree.path / "module" / "amdgpu"

@@ -11,22 +11,22 @@ class Table:
     """Stands for the parser, and counts how often it is asked.
 
     Args:
-        told: What it makes of any bytes.
+        metrics: What it makes of any bytes.
         error: Raised instead.
     """
 
-    def __init__(self, told: Metrics | None = None, error: Callable[[], CollectorError] | None = None) -> None:
-        self.told = told or Metrics()
+    def __init__(self, metrics: Metrics | None = None, error: Callable[[], CollectorError] | None = None) -> None:
+        self.metrics = metrics or Metrics()
         self.error = error
         self.asked = 0
 
-    def tell(self, **fields: object) -> None:
+    def change(self, **fields: object) -> None:
         """Change what it makes of them."""
-        self.told = replace(self.told, **fields)  # type: ignore[arg-type]
+        self.metrics = replace(self.metrics, **fields)  # type: ignore[arg-type]
 
     def parse(self, _: bytes) -> Metrics:
         """Whatever the bytes are."""
         self.asked += 1
         if self.error is not None:
             raise self.error()
-        return self.told
+        return self.metrics

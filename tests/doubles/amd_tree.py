@@ -102,7 +102,7 @@ class Gpu:
             (self.tree.path / "class" / "drm" / name).unlink()
         shutil.rmtree(self.folder)
 
-    def cut(self, mode: str, memory_mode: str = "NPS1") -> None:
+    def set_partition_mode(self, mode: str, memory_mode: str = "NPS1") -> None:
         """Repartition it."""
         self.mode, self.memory_mode = mode, memory_mode
         self.write("current_compute_partition", mode)

@@ -73,6 +73,6 @@ def mounted(tree: AmdTree, clock: Callable[[], float] = time.monotonic) -> Itera
     child = Child(command, clock, _DEADLINE_SECONDS)
     check = CrossCheck(tree.root, partial(locate, tree.root), parse)
     try:
-        yield Mounted(child, RocmSmiBackend(child, check.kernel_says))
+        yield Mounted(child, RocmSmiBackend(child, check.verify_zero))
     finally:
         child.close()

@@ -69,7 +69,7 @@ def test_a_cut_gpu_and_the_pods_on_its_partitions(host: AmdHost) -> None:
     whole, cut = host.tree.add(MI300X, "0000:05:00.0"), host.tree.add(MI300X, "0000:26:00.0")
     with host.kubelet, host.running() as running:
         before = wait_until(lambda: _with(running, "accelerator_device_energy_joules_total", 2))
-        cut.cut("CPX", "NPS4")
+        cut.set_partition_mode("CPX", "NPS4")
         host.kubelet.pods = [
             pod("serving", f"small-{number}", container("server", device("amd.com/cpx_nps4", name)))
             for number, name in enumerate(partition_ids(cut))
@@ -99,7 +99,7 @@ def test_repartitioning_while_pods_run(host: AmdHost) -> None:
     gpu = host.tree.add(MI300X, "0000:05:00.0")
     with host.kubelet, host.running() as running:
         for mode, count in (("CPX", 8), ("DPX", 2), ("SPX", 0), ("QPX", 4)):
-            gpu.cut(mode)
+            gpu.set_partition_mode(mode)
             names = [f"{mode.lower()}-{number}" for number in range(count or 1)]
             held = zip(names, partition_ids(gpu), strict=True)
             host.kubelet.pods = [

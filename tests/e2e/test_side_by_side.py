@@ -41,7 +41,7 @@ def server(tmp_path_factory: pytest.TempPathFactory, nvml_library: Path) -> Iter
         for bus in ("05", "26"):
             gpu = amd.tree.add(MI300X, f"0000:{bus}:00.0")
             amd.processes.compute(int(bus), gpu, 0, memory=GIB, queues=1)
-        amd.tree.gpus[1].cut("CPX", "NPS4")
+        amd.tree.gpus[1].set_partition_mode("CPX", "NPS4")
         amd.kubelet.pods = [_pod("amd.com/gpu", amd.tree.gpus[0].address, "llama")]
         nvidia = running.enter_context(gpu_node(tmp_path_factory.mktemp(NVIDIA), nvml_library))
         nvidia.add_h100s(2)

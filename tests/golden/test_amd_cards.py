@@ -91,7 +91,7 @@ def test_exposition(name: str, host: AmdHost, request: pytest.FixtureRequest) ->
     kind = KINDS[name]
     gpu = host.tree.add(kind.card, _ADDRESS)
     if kind.mode != ("", ""):
-        gpu.cut(*kind.mode)
+        gpu.set_partition_mode(*kind.mode)
     host.processes.compute(10, gpu, gpu.partitions - 1, memory=1 << 30, queues=1)
     with host.running() as running:
         by_cycles = "cycles" in kind.card.table_fields

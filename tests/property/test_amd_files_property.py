@@ -38,7 +38,7 @@ def test_no_content_of_any_file_raises_or_becomes_an_impossible_value(data: st.D
         tree = AmdTree(Path(folder) / "sys")
         gpu, other = tree.add(data.draw(_KINDS), "0000:63:00.0"), tree.add(MI210, _SECOND)
         if gpu.kind.modes:
-            gpu.cut(data.draw(st.sampled_from(sorted(gpu.kind.modes))))
+            gpu.set_partition_mode(data.draw(st.sampled_from(sorted(gpu.kind.modes))))
         files = sorted(
             path
             for where in (gpu.folder, tree.kfd, tree.path / "module")

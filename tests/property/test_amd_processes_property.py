@@ -47,7 +47,7 @@ def test_no_content_of_any_file_raises_or_becomes_an_impossible_process(data: st
     with tempfile.TemporaryDirectory() as folder:
         tree = AmdTree(Path(folder) / "sys")
         gpu = tree.add(MI300X, ADDRESS)
-        gpu.cut(data.draw(st.sampled_from(("SPX", "DPX"))))
+        gpu.set_partition_mode(data.draw(st.sampled_from(("SPX", "DPX"))))
         processes = AmdProcesses(tree, Path(folder) / "proc")
         times = iter(data.draw(st.lists(st.floats(0, 1e9), min_size=64, max_size=64)))
         collector = collector_of(tree, procfs=processes.root, clock=lambda: next(times))

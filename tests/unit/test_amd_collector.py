@@ -24,7 +24,7 @@ def test_a_cut_card_under_changing_load_keeps_the_contract(bench: AmdBench) -> N
     gpu = bench.tree.gpus[KINDS.index(MI300X)]
     collector = bench.start()
     for mode in ("SPX", "CPX", "DPX", "SPX", "QPX"):
-        gpu.cut(mode)
+        gpu.set_partition_mode(mode)
         for due in MIXTURES:
             assert list(breaches(bench.spec, collector.read(due), due)) == []
 

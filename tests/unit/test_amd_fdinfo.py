@@ -88,4 +88,4 @@ def test_what_is_nobodys_is_nothing(content: str) -> None:
 def test_to_have_a_gpu_open_is_not_to_use_it(lines: str, uses: bool) -> None:  # noqa: FBT001, a row of the table
     told = client(lines)
     assert told is not None
-    assert told.uses is uses
+    assert told.is_active is uses

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from collectors.amd.files import RefusedError, meaning, read_bytes, read_long_text, read_number, read_text
+from collectors.amd.files import ReadRefusedError, error_of, read_bytes, read_long_text, read_number, read_text
 from collectors.contract import CollectorError, Reason, UnavailableError, UnsupportedError
 from collectors.query import InvalidValueError
 
@@ -74,7 +74,7 @@ def test_errors_that_pass_are_unavailable(number: int, *, opened: bool) -> None:
 @pytest.mark.parametrize("number", [errno.EPERM, errno.EACCES])
 def test_a_refused_read_passes_and_a_refused_open_lasts(number: int) -> None:
     refused = meaning_of(number, opened=True)
-    assert isinstance(refused, RefusedError)
+    assert isinstance(refused, ReadRefusedError)
     assert refused.reason is Reason.UNAVAILABLE  # so that it is asked again after the reset of the device
     denied = meaning_of(number, opened=False)
     assert isinstance(denied, UnavailableError)
@@ -82,7 +82,7 @@ def test_a_refused_read_passes_and_a_refused_open_lasts(number: int) -> None:
 
 
 def meaning_of(number: int, *, opened: bool) -> CollectorError:
-    return meaning(Path("gpu_busy_percent"), OSError(number, os.strerror(number)), opened=opened)
+    return error_of(Path("gpu_busy_percent"), OSError(number, os.strerror(number)), opened=opened)
 
 
 def test_a_folder_in_place_of_a_file_is_unavailable(tmp_path: Path) -> None:

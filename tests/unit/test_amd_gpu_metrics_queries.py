@@ -77,12 +77,12 @@ def test_a_value_that_is_not_told_at_first_is_not_masked_for_ever(tree: AmdTree,
     table = Table(Metrics(jpeg_ratios=(None,)))
     collector = collector_of(tree, parse=table.parse)
     assert value(collector.read(ALL), catalog.ENGINE_UTILIZATION, gpu.uuid, "jpeg") is None
-    table.tell(jpeg_ratios=(0.75,))
+    table.change(jpeg_ratios=(0.75,))
     assert value(collector.read(ALL), catalog.ENGINE_UTILIZATION, gpu.uuid, "jpeg") == 0.75
 
 
 def test_the_table_is_read_once_in_a_poll_for_all_who_ask(tree: AmdTree, gpu: Gpu) -> None:
-    gpu.cut("CPX")
+    gpu.set_partition_mode("CPX")
     table = Table(Metrics(energy_joules=1.0, partitions=[PartitionMetrics((0.1 * number,)) for number in range(8)]))
     collector = collector_of(tree, parse=table.parse)
     collector.read(ALL)
@@ -92,7 +92,7 @@ def test_the_table_is_read_once_in_a_poll_for_all_who_ask(tree: AmdTree, gpu: Gp
 
 
 def test_a_partition_is_as_busy_as_its_dies_on_average(tree: AmdTree, gpu: Gpu) -> None:
-    gpu.cut("DPX")
+    gpu.set_partition_mode("DPX")
     table = Table(Metrics(partitions=[PartitionMetrics((0.5, 1.0, None, 0.0)), PartitionMetrics((None, None))]))
     reading = collector_of(tree, parse=table.parse).read(ALL)
     first, second = (partition.uuid for partition in reading.partitions)
@@ -103,12 +103,12 @@ def test_a_partition_is_as_busy_as_its_dies_on_average(tree: AmdTree, gpu: Gpu) 
 
 
 def test_a_table_of_another_cut_is_not_taken(tree: AmdTree, gpu: Gpu) -> None:
-    gpu.cut("DPX")
+    gpu.set_partition_mode("DPX")
     table = Table(Metrics(partitions=[PartitionMetrics((0.5,))] * 8))
     collector = collector_of(tree, parse=table.parse)
     reading = collector.read(ALL)
     assert [s for s in reading.samples if s.metric is catalog.UTILIZATION and s.partition_uuid] == []
-    table.tell(partitions=[PartitionMetrics((0.5,))] * 2)
+    table.change(partitions=[PartitionMetrics((0.5,))] * 2)
     reading = collector.read(FAST)
     assert len([s for s in reading.samples if s.metric is catalog.UTILIZATION and s.partition_uuid]) == 2
 
@@ -131,7 +131,7 @@ def test_a_table_that_cannot_be_understood_is_one_fault(tree: AmdTree, gpu: Gpu)
     reading = collector.read(ALL)
     assert [(fault.where, fault.reason.value) for fault in reading.faults] == [(gpu.uuid, "invalid_value")]
     table.error = None
-    table.tell(energy_joules=7.0)
+    table.change(energy_joules=7.0)
     assert value(collector.read(ALL), catalog.ENERGY, gpu.uuid) == 7
 
 

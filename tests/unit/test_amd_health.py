@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from collectors import catalog
-from collectors.amd.status import RULES, Facts, state_of
+from collectors.amd.status import RULES, HealthFacts, state_of
 from tests.doubles.amd_cards import MI210, MI300X, RX_7900_XTX
 from tests.doubles.amd_node import ALL, FAST, NOW, collector_of, reasons, value, values
 from tests.doubles.amd_tree import AmdTree, Gpu
@@ -165,15 +165,15 @@ def test_a_card_that_answers_nothing_has_no_state(tree: AmdTree, gpu: Gpu) -> No
 @pytest.mark.parametrize(
     ("facts", "expected"),
     [
-        (Facts(), "ok"),
-        (Facts(lost=True, uncorrected_errors=1), "failed"),
-        (Facts(bad_pages=5, bad_page_threshold=5, repair_pending=True), "predicted_failure"),
-        (Facts(bad_pages=5), "ok"),
-        (Facts(repair_pending=True), "degraded"),
-        (Facts(uncorrected_errors=1), "degraded"),
+        (HealthFacts(), "ok"),
+        (HealthFacts(lost=True, uncorrected_errors=1), "failed"),
+        (HealthFacts(bad_pages=5, bad_page_threshold=5, repair_pending=True), "predicted_failure"),
+        (HealthFacts(bad_pages=5), "ok"),
+        (HealthFacts(repair_pending=True), "degraded"),
+        (HealthFacts(uncorrected_errors=1), "degraded"),
     ],
 )
-def test_the_worst_rule_decides(facts: Facts, expected: str) -> None:
+def test_the_worst_rule_decides(facts: HealthFacts, expected: str) -> None:
     assert state_of(facts) == expected
 
 

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from collectors.amd.kfd import Slot, generation, memory_limit, memory_usage, read_topology, slot_of
+from collectors.amd.kfd import PciSlot, generation, memory_limit, memory_usage, read_topology, slot_of
 from collectors.contract import Reason, UnsupportedError
 from collectors.sysfs import Root
 from tests.doubles.amd_cards import GIB, MI210, MI300X
@@ -24,23 +24,23 @@ def tree(tmp_path: Path) -> AmdTree:
 
 
 def test_a_slot_is_known_without_its_function() -> None:
-    assert slot_of("0000:c6:00.0") == Slot(0, 0xC600)
-    assert slot_of("0001:05:1f.7") == Slot(1, 0x05F8)
+    assert slot_of("0000:c6:00.0") == PciSlot(0, 0xC600)
+    assert slot_of("0001:05:1f.7") == PciSlot(1, 0x05F8)
 
 
 @pytest.mark.parametrize("in_function", [True, False])
 def test_nodes_are_placed_by_the_bits_of_either_driver(tmp_path: Path, *, in_function: bool) -> None:
     tree = AmdTree(tmp_path / "sys", partition_in_function=in_function)
     tree.add(MI210, "0000:63:00.0")
-    tree.add(MI300X, "0001:05:00.0").cut("QPX")
+    tree.add(MI300X, "0001:05:00.0").set_partition_mode("QPX")
     topology = read_topology(tree.root)
     assert topology is not None
     assert [(node.slot, node.partition) for node in topology.nodes] == [
-        (Slot(0, 0x6300), 0),
-        *((Slot(1, 0x0500), number) for number in range(4)),
+        (PciSlot(0, 0x6300), 0),
+        *((PciSlot(1, 0x0500), number) for number in range(4)),
     ]
     assert {node.architecture for node in topology.nodes} == {"gfx90a", "gfx942"}
-    assert topology.refused is None
+    assert topology.fault is None
 
 
 def test_processors_are_no_gpus(tree: AmdTree) -> None:
@@ -66,13 +66,13 @@ def test_an_empty_node_is_kept_from_this_container(tree: AmdTree) -> None:
     topology = read_topology(tree.root)
     assert topology is not None
     assert [node.slot for node in topology.nodes] == [slot_of(second.address)]
-    assert topology.refused is not None
-    assert topology.refused.reason is Reason.PERMISSION_DENIED
+    assert topology.fault is not None
+    assert topology.fault.reason is Reason.PERMISSION_DENIED
 
 
 def test_memory_is_that_of_the_node(tree: AmdTree) -> None:
     gpu = tree.add(MI300X, "0000:05:00.0")
-    gpu.cut("CPX")
+    gpu.set_partition_mode("CPX")
     topology = read_topology(tree.root)
     assert topology is not None
     assert [memory_limit(node) for node in topology.nodes] == [24 * GIB] * 8

@@ -135,7 +135,7 @@ def test_a_counter_that_stays_at_zero_is_none(tree: AmdTree) -> None:
 
 def test_partitions_are_told_by_files_for_the_library_repeats_the_whole(tree: AmdTree) -> None:
     gpu = tree.add(MI300X, _ADDRESS)
-    gpu.cut("CPX", "NPS4")
+    gpu.set_partition_mode("CPX", "NPS4")
     reading = _collector(tree, FakeLibrary(_TOLD)).read(ALL)
     ratios = [s.value for s in reading.samples if s.metric is catalog.UTILIZATION and s.partition_uuid]
     assert ratios == [0.81, 0.83, 0.85, 0.87, 0.89, 0.91, 0.93, 0.95]

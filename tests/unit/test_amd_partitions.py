@@ -45,7 +45,7 @@ def test_a_gpu_that_cannot_be_cut_has_none_and_no_mode(tree: AmdTree) -> None:
 
 @pytest.mark.parametrize(("mode", "memory", "count"), [("DPX", "NPS1", 2), ("QPX", "NPS1", 4), ("CPX", "NPS4", 8)])
 def test_a_cut_gpu_has_as_many_as_its_mode_makes(tree: AmdTree, gpu: Gpu, mode: str, memory: str, count: int) -> None:
-    gpu.cut(mode, memory)
+    gpu.set_partition_mode(mode, memory)
     reading = collector_of(tree).read(ALL)
     profile = f"{mode}_{memory}".lower()
     assert [each.uuid for each in reading.partitions] == [f"{_UUID}-{profile}-{number}" for number in range(count)]
@@ -58,7 +58,7 @@ def test_a_cut_gpu_has_as_many_as_its_mode_makes(tree: AmdTree, gpu: Gpu, mode: 
 
 
 def test_the_first_partition_takes_over_the_names_of_the_gpu(tree: AmdTree, gpu: Gpu) -> None:
-    gpu.cut("CPX", "NPS4")
+    gpu.set_partition_mode("CPX", "NPS4")
     reading = collector_of(tree).read(ALL)
     first = f"{_UUID}-cpx_nps4-0"
     assert meaning(reading, _ADDRESS) == {first}
@@ -72,7 +72,7 @@ def test_the_others_are_known_by_their_own_render_nodes(tmp_path: Path, mark: st
     tree = AmdTree(tmp_path / "sys", xcp_mark=mark, partition_in_function=in_function)
     gpus = eight_of(tree, MI300X)
     for gpu in gpus:
-        gpu.cut("CPX", "NPS4")
+        gpu.set_partition_mode("CPX", "NPS4")
     reading = collector_of(tree).read(ALL)
     assert len(reading.partitions) == 64
     for gpu in gpus:
@@ -85,14 +85,14 @@ def test_the_others_are_known_by_their_own_render_nodes(tmp_path: Path, mark: st
 
 
 def test_platform_devices_of_a_smaller_cut_mean_nothing(tree: AmdTree, gpu: Gpu) -> None:
-    gpu.cut("DPX")
+    gpu.set_partition_mode("DPX")
     reading = collector_of(tree).read(ALL)
     assert meaning(reading, f"amdgpu_xcp_{gpu.xcp[0][0]}") == {f"{_UUID}-dpx_nps1-1"}
     assert meaning(reading, f"amdgpu_xcp_{gpu.xcp[1][0]}") == set()
 
 
 def test_memory_is_told_for_each_and_the_figures_of_the_gpu_for_none(tree: AmdTree, gpu: Gpu) -> None:
-    gpu.cut("CPX", "NPS4")
+    gpu.set_partition_mode("CPX", "NPS4")
     reading = collector_of(tree).read(ALL)
     third = f"{_UUID}-cpx_nps4-3"
     assert value(reading, catalog.MEMORY_LIMIT, gpu.uuid, partition=third) == 24 * GIB
@@ -103,7 +103,7 @@ def test_memory_is_told_for_each_and_the_figures_of_the_gpu_for_none(tree: AmdTr
 
 
 def test_a_driver_that_does_not_tell_usage_is_no_fault(tree: AmdTree, gpu: Gpu) -> None:
-    gpu.cut("DPX")
+    gpu.set_partition_mode("DPX")
     (tree.node(gpu, 1) / "mem_banks" / "0" / "used_memory").unlink()
     collector = collector_of(tree)
     reading = collector.read(ALL)
@@ -112,19 +112,19 @@ def test_a_driver_that_does_not_tell_usage_is_no_fault(tree: AmdTree, gpu: Gpu) 
     missing = [each for each in reading.unsupported if each.metric is catalog.MEMORY_USAGE]
     assert [each.partition_uuid for each in missing] == [second]
     assert reading.faults == ()
-    gpu.cut("SPX")
+    gpu.set_partition_mode("SPX")
     assert [each for each in collector.read(ALL).unsupported if each.partition_uuid] == []
 
 
 def test_repartitioning_changes_every_name_at_once(tree: AmdTree, gpu: Gpu) -> None:
     collector = collector_of(tree)
-    gpu.cut("CPX", "NPS4")
+    gpu.set_partition_mode("CPX", "NPS4")
     collector.read(ALL)
-    gpu.cut("DPX", "NPS1")
+    gpu.set_partition_mode("DPX", "NPS1")
     reading = collector.read(FAST)
     assert profiles(reading) == {"dpx_nps1"}
     assert meaning(reading, _ADDRESS) == {f"{_UUID}-dpx_nps1-0"}
-    gpu.cut("SPX", "NPS1")
+    gpu.set_partition_mode("SPX", "NPS1")
     reading = collector.read(FAST)
     assert reading.partitions == ()
     assert meaning(reading, _ADDRESS) == {gpu.uuid}
@@ -132,10 +132,10 @@ def test_repartitioning_changes_every_name_at_once(tree: AmdTree, gpu: Gpu) -> N
 
 def test_nodes_are_numbered_anew_when_another_gpu_is_cut(tree: AmdTree) -> None:
     first, second = eight_of(tree, MI300X)[:2]
-    second.cut("DPX")
+    second.set_partition_mode("DPX")
     collector = collector_of(tree)
     collector.read(ALL)
-    first.cut("CPX", "NPS4")
+    first.set_partition_mode("CPX", "NPS4")
     (tree.node(second, 1) / "mem_banks" / "0" / "used_memory").write_text("77\n")
     reading = collector.read(FAST)
     partition = f"{second.uuid}-dpx_nps1-1"
@@ -144,8 +144,8 @@ def test_nodes_are_numbered_anew_when_another_gpu_is_cut(tree: AmdTree) -> None:
 
 def test_a_cut_in_the_middle_of_a_poll_gives_nobody_a_wrong_name(tree: AmdTree) -> None:
     gpu, whole, cut = eight_of(tree, MI300X)[:3]
-    cut.cut("DPX")
-    changes = [lambda: gpu.cut("CPX", "NPS4")]
+    cut.set_partition_mode("DPX")
+    changes = [lambda: gpu.set_partition_mode("CPX", "NPS4")]
 
     def meanwhile() -> float:
         """The time is asked for between the first look at the nodes and the last."""
@@ -170,7 +170,7 @@ def test_a_cut_in_the_middle_of_a_poll_gives_nobody_a_wrong_name(tree: AmdTree) 
 
 @pytest.mark.parametrize(("old", "new"), [("SPX", "CPX"), ("CPX", "SPX"), ("CPX", "DPX"), ("DPX", "QPX")])
 def test_a_mode_that_does_not_fit_its_nodes_is_unknown(tree: AmdTree, gpu: Gpu, old: str, new: str) -> None:
-    gpu.cut(old)
+    gpu.set_partition_mode(old)
     gpu.write("current_compute_partition", new)  # the nodes follow later
     reading = collector_of(tree).read(ALL)
     assert reading.partitions == ()
@@ -182,7 +182,7 @@ def test_a_mode_that_does_not_fit_its_nodes_is_unknown(tree: AmdTree, gpu: Gpu, 
 @pytest.mark.parametrize("content", [b"", b"\0" * 4096, b"UNKNOWN\n", b"garbage!\n", b"\xff\n"])
 @pytest.mark.parametrize("name", ["current_compute_partition", "current_memory_partition"])
 def test_an_unreadable_mode_is_unknown_and_not_whole(tree: AmdTree, gpu: Gpu, content: bytes, name: str) -> None:
-    gpu.cut("CPX")
+    gpu.set_partition_mode("CPX")
     gpu.write_bytes(name, content)
     reading = collector_of(tree).read(ALL)
     assert reading.partitions == ()
@@ -192,14 +192,14 @@ def test_an_unreadable_mode_is_unknown_and_not_whole(tree: AmdTree, gpu: Gpu, co
 
 
 def test_a_driver_without_memory_modes_names_the_compute_mode_alone(tree: AmdTree, gpu: Gpu) -> None:
-    gpu.cut("CPX")
+    gpu.set_partition_mode("CPX")
     gpu.remove("current_memory_partition")
     assert profiles(collector_of(tree).read(ALL)) == {"cpx"}
 
 
 @pytest.mark.parametrize(("broken", "reason"), [(False, "permission_denied"), (True, "unavailable")])
 def test_nodes_kept_from_the_container_are_said_to_be(tree: AmdTree, gpu: Gpu, reason: str, *, broken: bool) -> None:
-    gpu.cut("DPX")
+    gpu.set_partition_mode("DPX")
     whole = tree.add(MI300X, "0000:26:00.0")
     path = tree.node(gpu, 1) / "properties"
     path.write_bytes(b"")
@@ -215,7 +215,7 @@ def test_nodes_kept_from_the_container_are_said_to_be(tree: AmdTree, gpu: Gpu, r
 
 
 def test_nodes_that_may_be_read_later_are_found_with_the_next_look(tree: AmdTree, gpu: Gpu) -> None:
-    gpu.cut("DPX")
+    gpu.set_partition_mode("DPX")
     path = tree.node(gpu, 1) / "properties"
     content = path.read_bytes()
     path.write_bytes(b"")
@@ -227,7 +227,7 @@ def test_nodes_that_may_be_read_later_are_found_with_the_next_look(tree: AmdTree
 
 
 def test_without_the_compute_driver_a_cut_gpu_has_unknown_partitions(tree: AmdTree, gpu: Gpu) -> None:
-    gpu.cut("CPX")
+    gpu.set_partition_mode("CPX")
     (tree.kfd / "topology" / "generation_id").unlink()
     reading = collector_of(tree).read(ALL)
     assert reading.partitions == ()
@@ -236,7 +236,7 @@ def test_without_the_compute_driver_a_cut_gpu_has_unknown_partitions(tree: AmdTr
 
 
 def test_a_lost_gpu_keeps_its_partitions_for_who_holds_them(tree: AmdTree, gpu: Gpu) -> None:
-    gpu.cut("DPX")
+    gpu.set_partition_mode("DPX")
     tree.add(MI210, "0000:63:00.0")
     collector = collector_of(tree)
     collector.read(ALL)
@@ -249,7 +249,7 @@ def test_a_lost_gpu_keeps_its_partitions_for_who_holds_them(tree: AmdTree, gpu: 
 
 def test_gpus_that_share_a_slot_are_not_guessed_about(tree: AmdTree, gpu: Gpu) -> None:
     other = tree.add(MI300X, "0000:05:00.1")
-    other.cut("DPX")
+    other.set_partition_mode("DPX")
     reading = collector_of(tree).read(ALL)
     assert reading.partitions == ()
     assert meaning(reading, gpu.address) == {gpu.uuid}
@@ -259,7 +259,7 @@ def test_gpus_that_share_a_slot_are_not_guessed_about(tree: AmdTree, gpu: Gpu) -
 
 @pytest.mark.parametrize("partition", [0, 1])
 def test_a_render_node_that_is_nobodys_is_not_guessed_about(tree: AmdTree, gpu: Gpu, partition: int) -> None:
-    gpu.cut("DPX")
+    gpu.set_partition_mode("DPX")
     path = tree.node(gpu, partition) / "properties"
     path.write_text(re.sub(r"drm_render_minor \d+", "drm_render_minor 999", path.read_text()))
     reading = collector_of(tree).read(ALL)
@@ -268,7 +268,7 @@ def test_a_render_node_that_is_nobodys_is_not_guessed_about(tree: AmdTree, gpu: 
 
 
 def test_a_tree_is_left_as_it_was(tree: AmdTree, gpu: Gpu) -> None:
-    gpu.cut("CPX")
+    gpu.set_partition_mode("CPX")
     before = sorted(os.walk(tree.path))
     collector_of(tree).read(ALL)
     assert sorted(os.walk(tree.path)) == before

@@ -199,7 +199,7 @@ def test_memory_is_unknown_where_one_client_does_not_tell(
 def test_processes_of_a_cut_gpu_are_those_of_its_partitions(
     collector: AmdCollector, processes: AmdProcesses, gpu: Gpu, other: Gpu
 ) -> None:
-    gpu.cut("DPX")
+    gpu.set_partition_mode("DPX")
     processes.compute(10, gpu, 0, memory=3)
     processes.compute(10, gpu, 1, memory=4)
     processes.compute(11, gpu, 1, queues=1)
@@ -217,7 +217,7 @@ def test_processes_of_a_cut_gpu_are_those_of_its_partitions(
 
 
 def test_a_cut_that_is_not_known_has_no_processes(collector: AmdCollector, processes: AmdProcesses, gpu: Gpu) -> None:
-    gpu.cut("DPX")
+    gpu.set_partition_mode("DPX")
     processes.compute(10, gpu, 0, memory=3)
     gpu.write("current_compute_partition", "QPX")
     reading = collector.read(ALL)
@@ -228,7 +228,7 @@ def test_a_cut_that_is_not_known_has_no_processes(collector: AmdCollector, proce
 def test_partitions_that_change_while_they_are_read_have_no_processes(
     tree: AmdTree, processes: AmdProcesses, gpu: Gpu
 ) -> None:
-    gpu.cut("DPX")
+    gpu.set_partition_mode("DPX")
     processes.compute(10, gpu, 0, memory=3)
 
     def clock() -> float:
@@ -315,7 +315,7 @@ def test_what_costs_more_is_read_on_request_only(
 def test_a_partition_is_occupied_as_far_as_its_own_units_are(
     curious: AmdCollector, processes: AmdProcesses, gpu: Gpu
 ) -> None:
-    gpu.cut("CPX")
+    gpu.set_partition_mode("CPX")
     processes.compute(10, gpu, 3, memory=GIB)
     [told] = curious.read(ALL).processes
     assert told.occupancy_ratio == 7 / 38

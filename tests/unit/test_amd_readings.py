@@ -120,7 +120,7 @@ def test_a_card_tells_what_its_files_say(
 
 
 def test_only_what_is_due_is_told(tree: AmdTree) -> None:
-    tree.add(MI300X, _ADDRESS).cut("CPX")
+    tree.add(MI300X, _ADDRESS).set_partition_mode("CPX")
     collector = collector_of(tree)
     collector.read(ALL)
     for cadence in Cadence:
@@ -130,7 +130,7 @@ def test_only_what_is_due_is_told(tree: AmdTree) -> None:
 def test_every_row_is_declared(tree: AmdTree) -> None:
     for number, kind in enumerate((MI210, MI300X, RX_7900_XTX, APU)):
         tree.add(kind, f"0000:{number:02x}:00.0")
-    tree.gpus[1].cut("CPX")
+    tree.gpus[1].set_partition_mode("CPX")
     reading = collector_of(tree).read(ALL)
     whole = {sample.metric for sample in reading.samples if not sample.partition_uuid}
     partitions = {sample.metric for sample in reading.samples if sample.partition_uuid}

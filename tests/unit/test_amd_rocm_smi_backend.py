@@ -20,7 +20,7 @@ class FakeChild:
         self.deadly = deadly
         self.answer: object = None
         self.asked: list[list[str]] = []
-        self.started_anew = 0
+        self.backoff_resets = 0
         self.closed = 0
 
     def ask(self, question: bytes) -> bytes:
@@ -33,8 +33,8 @@ class FakeChild:
         values = {name: self.values[name] for name in names}
         return json.dumps(self.answer or {"library": "librocm_smi64", "version": "5.2.3", "values": values}).encode()
 
-    def start_anew(self) -> None:
-        self.started_anew += 1
+    def reset_backoff(self) -> None:
+        self.backoff_resets += 1
 
     def close(self) -> None:
         self.closed += 1
@@ -84,12 +84,12 @@ def test_all_ones_are_no_value() -> None:
 
 
 def test_a_zero_is_believed_only_if_the_kernel_file_can_be_read() -> None:
-    def kernel_says(address: str, name: str) -> None:
+    def verify_zero(address: str, name: str) -> None:
         assert address == ADDRESS
         if name == "garbled":
             raise InvalidValueError("gpu_busy_percent: garbage")
 
-    backend = RocmSmiBackend(FakeChild({"garbled": 0, "idle": 0}), kernel_says)
+    backend = RocmSmiBackend(FakeChild({"garbled": 0, "idle": 0}), verify_zero)
     [garbled, idle] = backend.ask(ADDRESS, ["garbled", "idle"])
     assert isinstance(garbled, InvalidValueError)
     assert idle == 0
@@ -103,7 +103,7 @@ def test_a_reading_that_kills_is_left_out_from_then_on_and_costs_no_other() -> N
     assert isinstance(deadly, UnsupportedError)
     backend.ask(ADDRESS, ["a", "b", "c"])
     assert child.asked == [["a", "b", "c"], ["a", "c"], ["a", "c"]]
-    assert child.started_anew == 1
+    assert child.backoff_resets == 1
 
 
 def test_what_kills_at_one_device_is_still_asked_of_another() -> None:

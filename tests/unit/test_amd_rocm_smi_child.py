@@ -101,7 +101,7 @@ def test_it_does_not_pause_when_told_so() -> None:
         for _ in range(3):
             with pytest.raises(DiedError):
                 asked.ask(QUESTION)
-            asked.start_anew()
+            asked.reset_backoff()
 
 
 def test_a_program_that_is_not_there_is_unavailable() -> None:
@@ -120,7 +120,7 @@ def test_deaths_leave_no_file_descriptors_behind() -> None:
         for _ in range(5):
             with pytest.raises(DiedError):
                 asked.ask(QUESTION)
-            asked.start_anew()
+            asked.reset_backoff()
     missing = Child(["/nowhere/at/all"], time.monotonic, 30)
     with pytest.raises(UnavailableError):
         missing.ask(QUESTION)

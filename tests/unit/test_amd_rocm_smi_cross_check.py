@@ -43,7 +43,7 @@ def gpu(tmp_path: Path) -> Gpu:
 def says(gpu: Gpu, name: str, parse: Parse = no_table) -> CollectorError | None:
     """What the kernel has against a zero."""
     try:
-        CrossCheck(gpu.tree.root, partial(locate, gpu.tree.root), parse).kernel_says(gpu.address, name)
+        CrossCheck(gpu.tree.root, partial(locate, gpu.tree.root), parse).verify_zero(gpu.address, name)
     except CollectorError as error:
         return error
     return None

@@ -5,7 +5,7 @@ import pytest
 from collectors import catalog
 from collectors.amd.gpu_metrics.model import Residencies
 from collectors.amd.gpu_metrics.parse import parse
-from collectors.amd.throttle_time import HeldTime
+from collectors.amd.throttle_time import ThrottleTime
 from tests.doubles.amd_cards import APU, MI210, MI300X, AmdCard
 from tests.doubles.amd_node import ALL, FAST, collector_of, values
 from tests.doubles.amd_tree import AmdTree, Gpu
@@ -89,20 +89,20 @@ def test_a_processor_before_version_two_two_tells_nothing_of_it(tree: AmdTree) -
     assert reading.faults == ()
 
 
-def _at(cycles: int, seconds: float, **held: int) -> Residencies:
-    return Residencies(cycles, held, seconds)
+def _at(cycles: int, seconds: float, **by_cause: int) -> Residencies:
+    return Residencies(cycles, by_cause, seconds)
 
 
 def test_counters_that_fell_tell_nothing_of_the_time_between() -> None:
-    time = HeldTime()
-    time.take(_at(1000, 10.0, ppt=500))
-    time.take(_at(2000, 11.0, ppt=1000))
+    time = ThrottleTime()
+    time.update(_at(1000, 10.0, ppt=500))
+    time.update(_at(2000, 11.0, ppt=1000))
     assert time.seconds() == pytest.approx({"power": 0.5})
     assert time.active() == {"power": True}
-    time.take(_at(100, 12.0, ppt=50))
+    time.update(_at(100, 12.0, ppt=50))
     assert time.active() == {}
     assert time.seconds() == pytest.approx({"power": 0.5})
-    time.take(_at(1100, 13.0, ppt=1050))
+    time.update(_at(1100, 13.0, ppt=1050))
     assert time.seconds() == pytest.approx({"power": 1.5})
 
 
@@ -111,33 +111,33 @@ def test_counters_that_fell_tell_nothing_of_the_time_between() -> None:
     [(999, 11.0, 600), (2000, 10.0, 600), (2000, 9.0, 600), (2000, 11.0, 400)],
 )
 def test_an_interval_that_makes_no_sense_adds_nothing(cycles: int, seconds: float, ppt: int) -> None:
-    time = HeldTime()
-    time.take(_at(1000, 10.0, ppt=500))
-    time.take(_at(cycles, seconds, ppt=ppt))
+    time = ThrottleTime()
+    time.update(_at(1000, 10.0, ppt=500))
+    time.update(_at(cycles, seconds, ppt=ppt))
     assert time.seconds() == {"power": 0}
     assert time.active() == {}
 
 
 def test_no_reason_holds_for_longer_than_the_time_that_passed() -> None:
-    time = HeldTime()
-    time.take(_at(1000, 10.0, ppt=0))
-    time.take(_at(1001, 11.0, ppt=5000))
+    time = ThrottleTime()
+    time.update(_at(1000, 10.0, ppt=0))
+    time.update(_at(1001, 11.0, ppt=5000))
     assert time.seconds() == {"power": 1.0}
 
 
 def test_a_cause_that_is_not_counted_is_no_reason() -> None:
-    time = HeldTime()
+    time = ThrottleTime()
     assert time.seconds() == {}
-    time.take(_at(1000, 10.0, hbm_thm=1))
-    time.take(_at(2000, 11.0, hbm_thm=1, ppt=7))
+    time.update(_at(1000, 10.0, hbm_thm=1))
+    time.update(_at(2000, 11.0, hbm_thm=1, ppt=7))
     assert time.active() == {"thermal": False}
 
 
 def test_what_has_not_been_counted_on_is_no_news() -> None:
-    time = HeldTime()
-    time.take(_at(1000, 10.0, ppt=0))
-    time.take(_at(2000, 11.0, ppt=1000))
-    time.take(_at(2000, 12.0, ppt=1000))
+    time = ThrottleTime()
+    time.update(_at(1000, 10.0, ppt=0))
+    time.update(_at(2000, 11.0, ppt=1000))
+    time.update(_at(2000, 12.0, ppt=1000))
     assert time.active() == {"power": True}
-    time.take(_at(4000, 13.0, ppt=2000))  # half of the two seconds since the last news
+    time.update(_at(4000, 13.0, ppt=2000))  # half of the two seconds since the last news
     assert time.seconds() == {"power": 2.0}

@@ -28,12 +28,12 @@ class Residencies:
 
     Attributes:
         cycles: How many there were.
-        held: For how many of them, by cause; the causes are those of `throttle_time.CAUSES`.
+        by_cause: For how many of them, by cause; the causes are those of `throttle_time.CAUSES`.
         seconds: When the driver read them, by its own clock.
     """
 
     cycles: int
-    held: Mapping[str, int]
+    by_cause: Mapping[str, int]
     seconds: float
 
 

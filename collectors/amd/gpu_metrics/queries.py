@@ -7,7 +7,7 @@ from typing import cast
 
 from collectors import catalog
 from collectors.amd import hwmon, load
-from collectors.amd.gpu_files import Batch, Visit
+from collectors.amd.gpu_files import Batch, GpuFiles
 from collectors.amd.gpu_metrics.model import Metrics
 from collectors.contract import CollectorError, UnsupportedError
 from collectors.metric import Metric
@@ -23,11 +23,11 @@ def mean(ratios: Sequence[float | None]) -> float | None:
     Raises:
         InvalidValueError: One of them can't be true, which their mean might hide.
     """
-    told = [ratio for ratio in ratios if ratio is not None]
-    impossible = [ratio for ratio in told if not 0 <= ratio <= 1]
+    known = [ratio for ratio in ratios if ratio is not None]
+    impossible = [ratio for ratio in known if not 0 <= ratio <= 1]
     if impossible:
         raise InvalidValueError(f"gpu_metrics: a ratio of {impossible[0]:g}")
-    return math.fsum(told) / len(told) if told else None
+    return math.fsum(known) / len(known) if known else None
 
 
 def _energy(metrics: Metrics) -> float | None:
@@ -50,24 +50,24 @@ def _answer(metric: Metric, labels: tuple[str, ...], value: float) -> Iterable[A
 
 
 def _part(
-    name: str, metric: Metric, take: Callable[[Metrics], float | None], label: str = "", instead_of: str = ""
+    name: str, metric: Metric, extract: Callable[[Metrics], float | None], label: str = "", instead_of: str = ""
 ) -> Part:
     labels = (label,) if label else ()
-    return Part(name, (metric,), take, partial(_answer, metric, labels), instead_of)
+    return Part(name, (metric,), extract, partial(_answer, metric, labels), instead_of)
 
 
-def _taken(take: Callable[[Metrics], float | None], metrics: Metrics) -> float | CollectorError:
+def _extracted(extract: Callable[[Metrics], float | None], metrics: Metrics) -> float | CollectorError:
     try:
-        value = take(metrics)
+        value = extract(metrics)
     except CollectorError as error:
         return error
     # What is not told now may be told later: the firmware fills some fields only under load.
     return NothingError("gpu_metrics: not told") if value is None else value
 
 
-def _ask(_: Root, visit: Visit, keys: Sequence[Hashable]) -> Sequence[float | CollectorError]:
-    metrics = visit.metrics()
-    return [_taken(cast("Callable[[Metrics], float | None]", take), metrics) for take in keys]
+def _ask(_: Root, files: GpuFiles, keys: Sequence[Hashable]) -> Sequence[float | CollectorError]:
+    metrics = files.metrics()
+    return [_extracted(cast("Callable[[Metrics], float | None]", extract), metrics) for extract in keys]
 
 
 GPU_METRICS_BATCH = Batch(

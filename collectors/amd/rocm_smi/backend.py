@@ -16,14 +16,14 @@ _ADVICE = "install ROCm SMI or AMD SMI in the image, or leave amd.backend at aut
 _ALL_ONES = 0xFFFFFFFFFFFFFFFF
 
 
-class Asked(Protocol):
+class ChildProcess(Protocol):
     """The child process."""
 
     def ask(self, question: bytes) -> bytes:
         """The line that answers a line."""
         ...
 
-    def start_anew(self) -> None:
+    def reset_backoff(self) -> None:
         """Do not pause before the next question."""
         ...
 
@@ -37,14 +37,14 @@ class RocmSmiBackend:
 
     Args:
         child: The process that asks the library.
-        kernel_says: Reads the kernel file behind a reading and raises what it raises, as `CrossCheck.kernel_says`. The
+        verify_zero: Reads the kernel file behind a reading and raises what it raises, as `CrossCheck.verify_zero`. The
             library makes a silent zero of an unreadable, empty or garbled file, so a zero is believed only after that.
     """
 
-    def __init__(self, child: Asked, kernel_says: Callable[[str, str], None]) -> None:
+    def __init__(self, child: ChildProcess, verify_zero: Callable[[str, str], None]) -> None:
         self._child = child
-        self._kernel_says = kernel_says
-        self._deadly: dict[tuple[str, str], str] = {}
+        self._verify_zero = verify_zero
+        self._fatal: dict[tuple[str, str], str] = {}
 
     def ask(self, address: str, names: Sequence[str]) -> list[float | CollectorError]:
         """The value of each reading, or why there is none.
@@ -58,16 +58,16 @@ class RocmSmiBackend:
             UnsupportedError: The library does not list the device.
         """
         for _ in range(_MOST_DEATHS):
-            harmless = [name for name in names if (address, name) not in self._deadly]
+            harmless = [name for name in names if (address, name) not in self._fatal]
             try:
                 values = self._values(address, harmless)
             except DiedError as error:
                 if error.mark not in harmless:
                     raise
-                self._deadly[address, error.mark] = str(error)
-                self._child.start_anew()
+                self._fatal[address, error.mark] = str(error)
+                self._child.reset_backoff()
             else:
-                return [self._judged(address, name, values) for name in names]
+                return [self._result(address, name, values) for name in names]
         raise UnavailableError(f"{address}: the process that asks the library died {_MOST_DEATHS} times in a row")
 
     def close(self) -> None:
@@ -83,9 +83,9 @@ class RocmSmiBackend:
         values: Mapping[str, object] = answer["values"]
         return values
 
-    def _judged(self, address: str, name: str, values: Mapping[str, object]) -> float | CollectorError:
-        if (address, name) in self._deadly:
-            return UnsupportedError(self._deadly[address, name])
+    def _result(self, address: str, name: str, values: Mapping[str, object]) -> float | CollectorError:
+        if (address, name) in self._fatal:
+            return UnsupportedError(self._fatal[address, name])
         value = values.get(name)
         if isinstance(value, dict):
             return _ERRORS[Meaning(value["meaning"])](str(value["text"]))
@@ -95,7 +95,7 @@ class RocmSmiBackend:
             return UnsupportedError(f"{name}: the library has no value")
         if value == 0:
             try:
-                self._kernel_says(address, name)
+                self._verify_zero(address, name)
             except CollectorError as error:
                 return error
         return value

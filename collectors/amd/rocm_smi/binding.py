@@ -37,7 +37,7 @@ class LibraryError(Exception):
         self.meaning = meaning
 
 
-class Place(NamedTuple):
+class PciLocation(NamedTuple):
     """Where a monitored device is.
 
     Attributes:
@@ -62,7 +62,7 @@ class Smi(Protocol):
         """How many devices it monitors."""
         ...
 
-    def place(self, device: int) -> Place:
+    def location(self, device: int) -> PciLocation:
         """Where one of them is."""
         ...
 
@@ -105,17 +105,17 @@ def load(names: Sequence[str]) -> ctypes.CDLL:
     Raises:
         OSError: None can; the text is the loader's, of the first.
     """
-    told = ""
+    error_text = ""
     for name in names:
         try:
             return ctypes.CDLL(name)
         except OSError as error:
-            told = told or str(error)
-    raise OSError(told)
+            error_text = error_text or str(error)
+    raise OSError(error_text)
 
 
-def place_of(packed: int) -> Place:
+def location_of(packed: int) -> PciLocation:
     """A place as both libraries pack it: domain, partition, bus, slot and function, from the top."""
     domain, rest = packed >> 32, packed & 0xFFFFFFFF
     bus, slot, function = rest >> 8 & 0xFF, rest >> 3 & 0x1F, rest & 0x7
-    return Place(f"{domain:04x}:{bus:02x}:{slot:02x}.{function}", rest >> _PARTITION_SHIFT & _PARTITION_MASK)
+    return PciLocation(f"{domain:04x}:{bus:02x}:{slot:02x}.{function}", rest >> _PARTITION_SHIFT & _PARTITION_MASK)

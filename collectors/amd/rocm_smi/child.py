@@ -45,7 +45,7 @@ class Child:
         self._clock = clock
         self._deadline_seconds = deadline_seconds
         self._process: subprocess.Popen[bytes] | None = None
-        self._words = self._marks = -1
+        self._stderr = self._marks = -1
         self._pause_seconds = _FIRST_PAUSE_SECONDS
         self._failure = ""
         self._retry_at = 0.0
@@ -67,7 +67,7 @@ class Child:
         self._failure, self._pause_seconds = "", _FIRST_PAUSE_SECONDS
         return answer
 
-    def start_anew(self) -> None:
+    def reset_backoff(self) -> None:
         """Do not pause before the next question: why the last one failed is understood."""
         self._failure, self._pause_seconds = "", _FIRST_PAUSE_SECONDS
 
@@ -80,12 +80,12 @@ class Child:
 
     def _start(self) -> subprocess.Popen[bytes]:
         # What it says and is about to do before it dies; no file system need be writable for that.
-        self._words, self._marks = os.memfd_create("words"), os.memfd_create("marks")
+        self._stderr, self._marks = os.memfd_create("stderr"), os.memfd_create("marks")
         command = (*self._command, str(self._marks))
         pipe = subprocess.PIPE
         try:
             self._process = subprocess.Popen(  # noqa: S603 - a module of ours under the running interpreter
-                command, stdin=pipe, stdout=pipe, stderr=self._words, pass_fds=(self._marks,)
+                command, stdin=pipe, stdout=pipe, stderr=self._stderr, pass_fds=(self._marks,)
             )
         except OSError as error:
             self._close_files()
@@ -111,10 +111,10 @@ class Child:
 
     def _fail(self, process: subprocess.Popen[bytes], why: str) -> DiedError:
         self._process = None
-        words, mark = self._end(process)
+        stderr, mark = self._end(process)
         code = process.returncode
         ended = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with {code}"
-        text = why or f"the process that asks the library {ended}{words}"
+        text = why or f"the process that asks the library {ended}{stderr}"
         self._pause(text)
         return DiedError(f"{text} (at {mark})", mark)
 
@@ -135,13 +135,13 @@ class Child:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-        size = os.lseek(self._words, 0, os.SEEK_END)
-        said = os.pread(self._words, _MOST_WORDS_BYTES, max(0, size - _MOST_WORDS_BYTES))
+        size = os.lseek(self._stderr, 0, os.SEEK_END)
+        said = os.pread(self._stderr, _MOST_WORDS_BYTES, max(0, size - _MOST_WORDS_BYTES))
         mark = os.pread(self._marks, _MOST_WORDS_BYTES, 0).decode(errors="replace")
         self._close_files()
         lines = said.decode(errors="replace").strip().splitlines()
         return f": {lines[-1]}" if lines else "", mark
 
     def _close_files(self) -> None:
-        os.close(self._words)
+        os.close(self._stderr)
         os.close(self._marks)

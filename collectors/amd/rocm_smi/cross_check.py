@@ -8,13 +8,13 @@ from collections.abc import Callable, Mapping
 
 from collectors.amd import hwmon, load, ras
 from collectors.amd.files import read_number
-from collectors.amd.gpu_files import Visit
+from collectors.amd.gpu_files import GpuFiles
 from collectors.amd.gpu_metrics.model import Parse
 from collectors.amd.gpu_metrics.queries import GPU_METRICS_BATCH
-from collectors.amd.gpu_paths import Layout
-from collectors.amd.partitions import Cut
+from collectors.amd.gpu_paths import GpuPaths
+from collectors.amd.partitions import PartitionLayout
 from collectors.amd.rocm_smi.librocm_smi import BLOCKS
-from collectors.amd.throttle_time import HeldTime
+from collectors.amd.throttle_time import ThrottleTime
 from collectors.contract import CollectorError
 from collectors.sysfs import Root
 
@@ -24,16 +24,16 @@ class CrossCheck:
 
     Args:
         sysfs: The root of the host's `/sys`.
-        layout_of: Finds the files of the device at a PCI address.
+        locate: Finds the files of the device at a PCI address.
         parse: Understands the table `gpu_metrics`.
     """
 
-    def __init__(self, sysfs: Root, layout_of: Callable[[str], Layout], parse: Parse) -> None:
+    def __init__(self, sysfs: Root, locate: Callable[[str], GpuPaths], parse: Parse) -> None:
         self._sysfs = sysfs
-        self._layout_of = layout_of
+        self._locate = locate
         self._parse = parse
 
-    def kernel_says(self, address: str, name: str) -> None:
+    def verify_zero(self, address: str, name: str) -> None:
         """Ask the kernel for a reading that the library says is 0.
 
         Args:
@@ -43,33 +43,35 @@ class CrossCheck:
         Raises:
             CollectorError: The kernel has no value for it, or none that can be read, or its 0 stands for nothing.
         """
-        READERS[name](self._sysfs, Visit(self._layout_of(address), Cut(known=False), self._parse, HeldTime()))
+        READERS[name](
+            self._sysfs, GpuFiles(self._locate(address), PartitionLayout(known=False), self._parse, ThrottleTime())
+        )
 
 
-_Reader = Callable[[Root, Visit], object]
+_Reader = Callable[[Root, GpuFiles], object]
 _QUERIES = {query.name: query for query in (*load.QUERIES, *hwmon.QUERIES)}
 _PARTS = {part.name: part for part in GPU_METRICS_BATCH.parts}
 
 
 def _query(name: str) -> _Reader:
-    return lambda sysfs, visit: tuple(_QUERIES[name].ask(sysfs, visit))
+    return lambda sysfs, files: tuple(_QUERIES[name].ask(sysfs, files))
 
 
 def _part(name: str) -> _Reader:
-    def read(sysfs: Root, visit: Visit) -> None:
-        [told] = GPU_METRICS_BATCH.ask(sysfs, visit, [_PARTS[name].key])
-        if isinstance(told, CollectorError):
-            raise told
+    def read(sysfs: Root, files: GpuFiles) -> None:
+        [result] = GPU_METRICS_BATCH.ask(sysfs, files, [_PARTS[name].key])
+        if isinstance(result, CollectorError):
+            raise result
 
     return read
 
 
-def _replays(_: Root, visit: Visit) -> int:
-    return read_number(visit.layout.folder / "pcie_replay_count")
+def _replays(_: Root, files: GpuFiles) -> int:
+    return read_number(files.paths.folder / "pcie_replay_count")
 
 
 def _block(name: str) -> _Reader:
-    return lambda _, visit: ras.read_count(visit.layout.folder, name)
+    return lambda _, files: ras.read_count(files.paths.folder, name)
 
 
 READERS: Mapping[str, _Reader] = {

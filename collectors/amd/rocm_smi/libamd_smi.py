@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from ctypes import byref, c_char_p, c_float, c_int64, c_uint32, c_uint64, c_void_p
 from typing import NamedTuple
 
-from collectors.amd.rocm_smi.binding import SUCCESS, Calls, LibraryError, Meaning, Place, load, place_of
+from collectors.amd.rocm_smi.binding import SUCCESS, Calls, LibraryError, Meaning, PciLocation, load, location_of
 from collectors.amd.rocm_smi.librocm_smi import BLOCKS, SENSORS
 
 NAMES = (
@@ -35,7 +35,7 @@ _MEANINGS = {
 }
 
 
-class _Version(ctypes.Structure):
+class _AmdSmiVersion(ctypes.Structure):
     # Year, major, minor and release up to 25; major, minor, release and padding since 26. The text follows in both.
     _fields_ = (("numbers", c_uint32 * 4), ("text", c_char_p))
 
@@ -86,9 +86,9 @@ class AmdSmi:
         """How many devices it monitors: amdsmi_get_socket_handles, amdsmi_get_processor_handles."""
         return len(self._devices)
 
-    def place(self, device: int) -> Place:
+    def location(self, device: int) -> PciLocation:
         """Where a device is: amdsmi_get_gpu_bdf_id. amdsmi_get_gpu_device_bdf tells nonsense without /dev/dri."""
-        return place_of(self.uint64("amdsmi_get_gpu_bdf_id", device))
+        return location_of(self.uint64("amdsmi_get_gpu_bdf_id", device))
 
     def read(self, name: str, device: int) -> float:
         """One reading, a key of `READINGS`."""
@@ -100,10 +100,10 @@ class AmdSmi:
         self._call(call, self._handle(device), *arguments, byref(found))
         return found.value
 
-    def activity(self, device: int, place: int) -> float:
+    def activity(self, device: int, index: int) -> float:
         """Percent of time that an engine was busy: amdsmi_get_gpu_activity."""
         call = "amdsmi_get_gpu_activity"
-        percent = self._number(call, device, place, Meaning.NOTHING)
+        percent = self._number(call, device, index, Meaning.NOTHING)
         if percent > _MOST_PERCENT:
             raise LibraryError(SUCCESS, f"{call}: {percent} %", Meaning.INVALID)
         return percent
@@ -142,15 +142,15 @@ class AmdSmi:
         self._call("amdsmi_get_gpu_ecc_count", self._handle(device), c_uint64(block), byref(record))
         return record[kind]
 
-    def _power_of(self, device: int, place: int) -> float:
+    def _power_of(self, device: int, index: int) -> float:
         """A card that does not fill one of the two never does."""
-        return self._number("amdsmi_get_power_info", device, place, Meaning.UNSUPPORTED) * _MICRO
+        return self._number("amdsmi_get_power_info", device, index, Meaning.UNSUPPORTED) * _MICRO
 
-    def _number(self, call: str, device: int, place: int, none: Meaning) -> int:
+    def _number(self, call: str, device: int, index: int, none: Meaning) -> int:
         """A number of 32 bits in the record that a call fills."""
         record = (c_uint32 * (_RECORD_BYTES // 4))(*[0xFFFFFFFF] * (_RECORD_BYTES // 4))  # what it leaves out is none
         self._call(call, self._handle(device), byref(record))
-        number = record[place]
+        number = record[index]
         if number in _NONE:
             raise LibraryError(SUCCESS, f"{call}: no value", none)
         return number
@@ -164,7 +164,7 @@ class AmdSmi:
 
     def _versions(self) -> tuple[str, int]:
         """Its version, and the first number of it."""
-        found = _Version()
+        found = _AmdSmiVersion()
         self._call("amdsmi_get_lib_version", byref(found))
         first, second, third, _ = found.numbers
         text = found.text.decode(errors="replace") if found.text else f"{first}.{second}.{third}"
@@ -193,8 +193,8 @@ class AmdSmi:
 _Read = Callable[[AmdSmi, int], float]
 
 
-def _activity(place: int) -> _Read:
-    return lambda library, device: library.activity(device, place)
+def _activity(index: int) -> _Read:
+    return lambda library, device: library.activity(device, index)
 
 
 def _large(call: str, *arguments: int) -> _Read:

@@ -9,7 +9,7 @@ import ctypes
 from collections.abc import Callable, Mapping
 from ctypes import byref, c_char_p, c_float, c_int64, c_uint32, c_uint64
 
-from collectors.amd.rocm_smi.binding import Calls, Meaning, Place, load, place_of
+from collectors.amd.rocm_smi.binding import Calls, Meaning, PciLocation, load, location_of
 
 NAMES = (
     "librocm_smi64.so.7",
@@ -28,7 +28,7 @@ _MEANINGS = {
 }
 
 
-class _Version(ctypes.Structure):
+class _RocmSmiVersion(ctypes.Structure):
     _fields_ = (("major", c_uint32), ("minor", c_uint32), ("patch", c_uint32), ("build", c_char_p))
 
 
@@ -52,7 +52,7 @@ class RocmSmi:
 
     def version(self) -> str:
         """Of the library: rsmi_version_get."""
-        found = _Version()
+        found = _RocmSmiVersion()
         self._call("rsmi_version_get", byref(found))
         return f"{found.major}.{found.minor}.{found.patch}"
 
@@ -60,11 +60,11 @@ class RocmSmi:
         """How many devices it monitors: rsmi_num_monitor_devices."""
         return self.uint32("rsmi_num_monitor_devices")
 
-    def place(self, device: int) -> Place:
+    def location(self, device: int) -> PciLocation:
         """Where a device is: rsmi_dev_pci_id_get; indices mean nothing, releases order them differently."""
         found = c_uint64()
         self._call("rsmi_dev_pci_id_get", c_uint32(device), byref(found))
-        return place_of(found.value)
+        return location_of(found.value)
 
     def read(self, name: str, device: int) -> float:
         """One reading, a key of `READINGS`."""

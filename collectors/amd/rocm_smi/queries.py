@@ -5,7 +5,7 @@ from functools import partial
 from typing import Protocol, cast
 
 from collectors import catalog
-from collectors.amd.gpu_files import Batch, Visit
+from collectors.amd.gpu_files import Batch, GpuFiles
 from collectors.contract import CollectorError, UnsupportedError
 from collectors.metric import Metric
 from collectors.query import Answer, NothingError, Part
@@ -83,7 +83,7 @@ def library_batches(backend: Backend) -> tuple[Batch, ...]:
         backend: Asks the library.
     """
 
-    def ask(_: Root, visit: Visit, keys: Sequence[Hashable]) -> Sequence[float | CollectorError]:
-        return backend.ask(visit.layout.address, cast("Sequence[str]", keys))
+    def ask(_: Root, files: GpuFiles, keys: Sequence[Hashable]) -> Sequence[float | CollectorError]:
+        return backend.ask(files.paths.address, cast("Sequence[str]", keys))
 
     return Batch(LIBRARY_PARTS, ask), Batch(LIBRARY_FALLBACKS, ask)

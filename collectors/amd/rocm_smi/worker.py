@@ -44,11 +44,11 @@ class Worker:
             library = self._opened()
         except OSError as error:
             return {"failed": str(error)}
-        told: _Answer = {"library": library.name, "version": library.version()}
+        answer: _Answer = {"library": library.name, "version": library.version()}
         device = self._devices.get(address)
         if device is not None:
-            told["values"] = {name: self._value(library, name, device) for name in names}
-        return told
+            answer["values"] = {name: self._value(library, name, device) for name in names}
+        return answer
 
     def _opened(self) -> Smi:
         """The first library that can be had.
@@ -83,9 +83,9 @@ def _whole_devices(library: Smi) -> dict[str, int]:
     """Index by address. One that is listed once for each of its partitions repeats its figures: the first counts."""
     devices: dict[str, int] = {}
     for device in range(library.count()):
-        place = library.place(device)
-        if place.partition == 0:
-            devices.setdefault(place.address, device)
+        location = library.location(device)
+        if location.partition == 0:
+            devices.setdefault(location.address, device)
     return devices
 
 
