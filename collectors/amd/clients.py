@@ -23,8 +23,8 @@ _DRM = "/dev/dri/"
 # The kernel's own thread, which is process 2 of the machine and of no container.
 _KERNEL_THREAD = ("2", "comm")
 _KERNEL_THREAD_NAME = "kthreadd"
-_LONGEST_BYTES = 16 << 10
-_MOST_PROCESSES, _MOST_FDS, _MOST_READS = 32768, 4096, 4096
+_MAX_FDINFO_BYTES = 16 << 10
+_MAX_PROCESSES, _MAX_FDS, _MAX_READS = 32768, 4096, 4096
 _NEW_SCANS, _ROUNDS = 3, 8
 _NS = 1_000_000_000
 
@@ -83,8 +83,8 @@ class Clients:
                 client that their children have inherited is theirs.
         """
         self._round = (self._round + 1) % _ROUNDS
-        self._reads_left = _MOST_READS
-        running = pids(self._procfs.names())[:_MOST_PROCESSES]
+        self._reads_left = _MAX_READS
+        running = pids(self._procfs.names())[:_MAX_PROCESSES]
         selected = [pid for pid in running if pid in first or self._is_selected(pid)]
         self._scan_counts = {pid: min(self._scan_counts.get(pid, 0) + 1, _NEW_SCANS) for pid in running}
         self._holders.intersection_update(running)
@@ -94,8 +94,10 @@ class Clients:
             pid: tuple(self._clients(pid, now)) for pid in sorted(selected, key=lambda pid: (pid not in first, pid))
         }
         self._last = now
-        of_host = self._procfs.text(*_KERNEL_THREAD) == _KERNEL_THREAD_NAME
-        return ClientScan({pid: samples for pid, samples in found.items() if samples}, of_host and not self._denied)
+        is_host_procfs = self._procfs.text(*_KERNEL_THREAD) == _KERNEL_THREAD_NAME
+        return ClientScan(
+            {pid: samples for pid, samples in found.items() if samples}, is_host_procfs and not self._denied
+        )
 
     def _is_selected(self, pid: int) -> bool:
         is_new = self._scan_counts.get(pid, 0) < _NEW_SCANS
@@ -116,7 +118,7 @@ class Clients:
         self._denied.discard(pid)
         try:
             with os.scandir(self._procfs.path / str(pid) / "fd") as entries:
-                return [entry.name for entry in islice(entries, _MOST_FDS) if _leads_to_drm(entry.path)]
+                return [entry.name for entry in islice(entries, _MAX_FDS) if _leads_to_drm(entry.path)]
         except PermissionError:
             self._denied.add(pid)
         except OSError:
@@ -128,7 +130,7 @@ class Clients:
             return None
         self._reads_left -= 1
         try:
-            return parse(read_bytes(self._procfs.path / str(pid) / "fdinfo" / name, _LONGEST_BYTES))
+            return parse(read_bytes(self._procfs.path / str(pid) / "fdinfo" / name, _MAX_FDINFO_BYTES))
         except CollectorError:
             return None
 

@@ -115,10 +115,10 @@ class AmdCollector:
 
     def read(self, due: frozenset[Cadence]) -> Reading:
         """Read the rows whose cadence is due, on every device. See `Collector.read`."""
-        again = Cadence.MEDIUM in due
-        paths = self._devices.locate(again=again)
-        self._partitions.refresh(paths, again=again)
-        faults = self._devices.identify(self._partitions.topology, again=again)
+        full = Cadence.MEDIUM in due
+        paths = self._devices.locate(full=full)
+        self._partitions.refresh(paths, full=full)
+        faults = self._devices.identify(self._partitions.topology, full=full)
         for uuid in self._devices.changed():
             self._forget(uuid)
         gpus = [self._read(entry, due) for entry in self._devices.entries]

@@ -41,11 +41,11 @@ class DeviceTable:
         self._changed: frozenset[str] = frozenset()
         self.entries: tuple[DeviceEntry, ...] = ()
 
-    def locate(self, *, again: bool) -> tuple[GpuPaths, ...]:
+    def locate(self, *, full: bool) -> tuple[GpuPaths, ...]:
         """Find the GPUs that amdgpu drives.
 
         Args:
-            again: Look also for what may have changed about GPUs that were there before.
+            full: Look also for changes of the GPUs that were there before.
 
         Raises:
             AbsentError: This node has none.
@@ -56,7 +56,7 @@ class DeviceTable:
             self._raise_absence()
         before = self._paths
         self._paths = {
-            address: gpu_paths.locate(self._node.sysfs, address) if again or address not in before else before[address]
+            address: gpu_paths.locate(self._node.sysfs, address) if full or address not in before else before[address]
             for address in sorted(bound)
         }
         self._changed = frozenset(
@@ -64,17 +64,17 @@ class DeviceTable:
         )
         return tuple(self._paths.values())
 
-    def identify(self, topology: Topology | None, *, again: bool) -> list[Fault]:
+    def identify(self, topology: Topology | None, *, full: bool) -> list[Fault]:
         """List the GPUs just located, and those that amdgpu has let go of.
 
         Args:
             topology: The nodes of the compute driver; None where unknown.
-            again: Tell once more what is lost or has vanished.
+            full: Report again what is lost or has vanished.
         """
         faults: list[Fault] = []
         for address, paths in self._paths.items():
             known = self._known.get(address)
-            if known is None or address in self._changed or (again and not known.architecture):
+            if known is None or address in self._changed or (full and not known.architecture):
                 self._known[address] = self._read(paths, known, topology, faults)
         entries = [DeviceEntry(self._known[address], paths) for address, paths in self._paths.items()]
         missing = sorted(self._known.keys() - self._paths.keys())
@@ -83,7 +83,7 @@ class DeviceTable:
             DeviceEntry(self._known[address], None) for address, reason in reasons if reason is Reason.DEVICE_LOST
         ]
         self.entries = tuple(sorted(entries, key=lambda entry: entry.identity.device.device))
-        reported = [(address, reason) for address, reason in reasons if again or address in self._changed]
+        reported = [(address, reason) for address, reason in reasons if full or address in self._changed]
         return faults + [Fault(reason, address, _DETAILS[reason]) for address, reason in reported if reason is not None]
 
     def changed(self) -> tuple[str, ...]:
@@ -93,9 +93,9 @@ class DeviceTable:
     def _read(
         self, paths: GpuPaths, known: Identity | None, topology: Topology | None, faults: list[Fault]
     ) -> Identity:
-        taken = {each.device.uuid for address, each in self._known.items() if address != paths.address}
+        others = {each.device.uuid for address, each in self._known.items() if address != paths.address}
         uuid = "" if known is None else known.device.uuid
-        return identity.read(paths, self._node, topology, KnownUuids(uuid, taken), faults)
+        return identity.read(paths, self._node, topology, KnownUuids(uuid, others), faults)
 
     def _missing_reason(self, address: str) -> Reason | None:
         """What is wrong with a GPU that amdgpu drives no more; nothing where another driver was given it."""

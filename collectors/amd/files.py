@@ -14,7 +14,7 @@ from collectors.query import InvalidValueError
 # What a text attribute can hold: the kernel gives it one page.
 _PAGE_BYTES = 4096
 # Of a list that grows, such as that of bad pages: some ten thousand lines.
-_LONGEST_BYTES = 1 << 20
+_MAX_LIST_BYTES = 1 << 20
 
 # The file is not there, or its function is not: the device can't give this reading.
 _UNSUPPORTED = frozenset({errno.ENOENT, errno.ENOTDIR, errno.EOPNOTSUPP, errno.EINVAL, errno.ENODATA, errno.ENOSYS})
@@ -73,7 +73,7 @@ def read_long_text(path: Path) -> str:
         UnsupportedError, UnavailableError: As `read_bytes`.
         InvalidValueError: It is no text, or longer than 1 MiB.
     """
-    content = read_bytes(path, _LONGEST_BYTES)
+    content = read_bytes(path, _MAX_LIST_BYTES)
     return _text(path, content) if content.strip(b"\0 \n") else ""
 
 
@@ -99,12 +99,12 @@ def error_of(path: Path, error: OSError, *, opened: bool) -> CollectorError:
         error: What `open` or `read` raised.
         opened: Whether it could be opened.
     """
-    said = f"{path.name}: {error.strerror}"
+    text = f"{path.name}: {error.strerror}"
     if error.errno in _UNSUPPORTED:
-        return UnsupportedError(said)
+        return UnsupportedError(text)
     if error.errno not in _DENIED:
-        return UnavailableError(said)
-    return ReadRefusedError(said) if opened else UnavailableError(said, Reason.PERMISSION_DENIED)
+        return UnavailableError(text)
+    return ReadRefusedError(text) if opened else UnavailableError(text, Reason.PERMISSION_DENIED)
 
 
 def _read_up_to(descriptor: int, limit: int) -> bytes:

@@ -16,7 +16,7 @@ from collectors.sysfs import Root
 T = TypeVar("T")
 
 # Twice the largest that is known, so that a new version can be told by its name.
-_LONGEST_TABLE_BYTES = 8192
+_MAX_TABLE_BYTES = 8192
 
 
 class GpuFiles:
@@ -74,7 +74,7 @@ class GpuFiles:
         return result if isinstance(result, UnknownTableError) else None
 
     def _read_metrics(self, folder: Path) -> Metrics:
-        return self._parse(read_bytes(folder / "gpu_metrics", _LONGEST_TABLE_BYTES))
+        return self._parse(read_bytes(folder / "gpu_metrics", _MAX_TABLE_BYTES))
 
 
 # Classes, not aliases: called by an alias, a frozen class with slots can't be made in Python 3.11.

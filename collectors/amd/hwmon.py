@@ -71,11 +71,11 @@ def _clock(label: str, _: Root, files: GpuFiles) -> Iterator[Answer]:
 
 def _fan(_: Root, files: GpuFiles) -> Iterator[Answer]:
     """fan1_input over fan1_max: revolutions per minute as they are, over the most that can be."""
-    most = read_number(_folder(files) / "fan1_max")
-    if most <= 0:
-        raise InvalidValueError(f"fan1_max: {most}")
+    maximum = read_number(_folder(files) / "fan1_max")
+    if maximum <= 0:
+        raise InvalidValueError(f"fan1_max: {maximum}")
     # A fan may turn a little faster than its nominal maximum.
-    yield Answer(catalog.FAN_SPEED, min(read_number(_folder(files) / "fan1_input"), most) / most, labels=("0",))
+    yield Answer(catalog.FAN_SPEED, min(read_number(_folder(files) / "fan1_input"), maximum) / maximum, labels=("0",))
 
 
 def _fan_duty(_: Root, files: GpuFiles) -> Iterator[Answer]:

@@ -58,11 +58,11 @@ class KnownUuids:
 
     Attributes:
         own: To this GPU, which keeps it; empty for a new one.
-        taken: To others; one of these is not accepted again.
+        others: To other GPUs; one of these is not accepted again.
     """
 
     own: str
-    taken: Collection[str]
+    others: Collection[str]
 
 
 def info_labels(**known: str) -> tuple[str, ...]:
@@ -89,7 +89,7 @@ def read(paths: GpuPaths, node: Node, topology: Topology | None, uuids: KnownUui
     """
     address = paths.address
     uuid = uuids.own or _uuid(_text(paths, "unique_id", faults))
-    if not uuid or uuid in uuids.taken:
+    if not uuid or uuid in uuids.others:
         uuid = made_uuid(VENDOR, node.identity, address)
     numa = numa_node(node.sysfs, address)
     architecture = _architecture(address, topology)

@@ -28,7 +28,7 @@ _NUMBER = re.compile(r"[0-9]{1,10}")
 _MEMORY = re.compile(r"vram_([0-9]{1,10})")
 # Newer kernels: of a process that opens the driver more than once, in its folder.
 _CONTEXT = re.compile(r"context_[0-9]{1,5}")
-_MOST_PROCESSES, _MOST_CONTEXTS, _MOST_QUEUES = 4096, 64, 1024
+_MAX_PROCESSES, _MAX_CONTEXTS, _MAX_QUEUES = 4096, 64, 1024
 
 
 def pids(names: Collection[str]) -> list[int]:
@@ -65,7 +65,7 @@ def read(sysfs: Root, gpu_ids: Collection[int], *, detailed: bool) -> Mapping[in
     """
     if _FOLDER[-1] not in sysfs.names(*_FOLDER[:-1]):
         return None
-    listed = pids(sysfs.names(*_FOLDER))[:_MOST_PROCESSES]
+    listed = pids(sysfs.names(*_FOLDER))[:_MAX_PROCESSES]
     used = {pid: _used(Root(sysfs.path.joinpath(*_FOLDER, str(pid))), gpu_ids, detailed=detailed) for pid in listed}
     return {pid: nodes for pid, nodes in used.items() if nodes}
 
@@ -97,7 +97,7 @@ def _sum(files: Iterator[Path]) -> int | None:
 
 def _contexts(process: Root) -> Iterator[Root]:
     yield process
-    for name in [name for name in process.names() if _CONTEXT.fullmatch(name)][:_MOST_CONTEXTS]:
+    for name in [name for name in process.names() if _CONTEXT.fullmatch(name)][:_MAX_CONTEXTS]:
         yield Root(process.path / name)
 
 
@@ -112,7 +112,7 @@ def _memory(context: Root, gpu_ids: Collection[int]) -> Iterator[tuple[int, int]
 
 def _queued(context: Root) -> Iterator[int]:
     """The GPUs on which it has queues. An APU's memory is the host's, so that a queue may be all there is."""
-    for name in context.names("queues")[:_MOST_QUEUES]:
+    for name in context.names("queues")[:_MAX_QUEUES]:
         gpu_id = _number(context.path / "queues" / name / "gpuid")
         if gpu_id is not None:
             yield gpu_id

@@ -38,7 +38,7 @@ _GENERATIONS = {
     "64.0": 6,
     "64": 6,
 }
-_MOST_LANES = 32
+_MAX_LANES = 32
 _XGMI = "xgmi"
 _HEXADECIMAL = re.compile(r"[0-9a-f]{2}")
 
@@ -73,7 +73,7 @@ def _width(name: str, metric: Metric, _: Root, files: GpuFiles) -> Iterator[Answ
     lanes = read_number(files.read_once(_card) / name)
     if lanes in {0, 255}:
         raise NothingError(f"{name}: {lanes}")
-    if lanes > _MOST_LANES:
+    if lanes > _MAX_LANES:
         raise InvalidValueError(f"{name}: {lanes}")
     yield Answer(metric, lanes)
 
@@ -82,7 +82,7 @@ def _replays(_: Root, files: GpuFiles) -> Iterator[Answer]:
     yield Answer(catalog.PCIE_REPLAYS, read_number(files.paths.folder / "pcie_replay_count"))
 
 
-def _replays_of_table(_: Root, files: GpuFiles) -> Iterator[Answer]:
+def _table_replays(_: Root, files: GpuFiles) -> Iterator[Answer]:
     replays = files.metrics().pcie_replays
     if replays is None:
         raise UnsupportedError("gpu_metrics: no count of PCIe replays")
@@ -113,7 +113,7 @@ def _bytes(_: Root, files: GpuFiles) -> Iterator[Answer]:
             yield Answer(catalog.INTERCONNECT_BYTES, sum(counted), labels=(_XGMI, direction, ""))
 
 
-def _bytes_of_each(_: Root, files: GpuFiles) -> Iterator[Answer]:
+def _bytes_per_link(_: Root, files: GpuFiles) -> Iterator[Answer]:
     for direction, counts in _moved(files):
         for link, count in enumerate(counts):
             if count is not None:
@@ -146,11 +146,11 @@ def _trained(_: Root, files: GpuFiles) -> Iterator[Answer]:
 
 
 def _bandwidth(_: Root, files: GpuFiles) -> Iterator[Answer]:
-    of_one = _links(files).link_bytes_per_second
+    bytes_per_second = _links(files).link_bytes_per_second
     up = sum(_states(files))
-    if not of_one:
+    if not bytes_per_second:
         raise NothingError("gpu_metrics: no bandwidth of XGMI links")
-    yield Answer(catalog.INTERCONNECT_BANDWIDTH_LIMIT, of_one * up, labels=(_XGMI,))
+    yield Answer(catalog.INTERCONNECT_BANDWIDTH_LIMIT, bytes_per_second * up, labels=(_XGMI,))
 
 
 _REPLAYS = "pcie replays"
@@ -168,7 +168,7 @@ _ALWAYS: tuple[Query, ...] = (
         for name, metric in (("current_link_width", catalog.PCIE_WIDTH), ("max_link_width", catalog.PCIE_MAX_WIDTH))
     ),
     Query(_REPLAYS, (catalog.PCIE_REPLAYS,), _replays),
-    Query("pcie replays, table", (catalog.PCIE_REPLAYS,), _replays_of_table, instead_of=_REPLAYS),
+    Query("pcie replays, table", (catalog.PCIE_REPLAYS,), _table_replays, instead_of=_REPLAYS),
     Query(_LINKS, (catalog.INTERCONNECT_LINKS,), _counts),
     Query("xgmi links, trained", (catalog.INTERCONNECT_LINKS,), _trained, instead_of=_LINKS),
     Query("xgmi bandwidth", (catalog.INTERCONNECT_BANDWIDTH_LIMIT,), _bandwidth),
@@ -176,7 +176,7 @@ _ALWAYS: tuple[Query, ...] = (
 # All links together.
 QUERIES: tuple[Query, ...] = (*_ALWAYS, Query("xgmi bytes", (catalog.INTERCONNECT_BYTES,), _bytes))
 # Each link by itself.
-QUERIES_OF_EACH_LINK: tuple[Query, ...] = (
+QUERIES_PER_LINK: tuple[Query, ...] = (
     *_ALWAYS,
-    Query("xgmi bytes of links", (catalog.INTERCONNECT_BYTES,), _bytes_of_each),
+    Query("xgmi bytes of links", (catalog.INTERCONNECT_BYTES,), _bytes_per_link),
 )

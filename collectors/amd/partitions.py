@@ -89,18 +89,18 @@ class PartitionTable:
         self._consistent = True
         self.topology: Topology | None = None
 
-    def refresh(self, all_paths: Sequence[GpuPaths], *, again: bool) -> None:
+    def refresh(self, all_paths: Sequence[GpuPaths], *, full: bool) -> None:
         """Look whether the nodes have changed since the last poll, and read them again if so.
 
         Args:
             all_paths: Of all GPUs.
-            again: Also where something did not fit.
+            full: Also where something did not fit.
         """
         slots = [kfd.slot_of(paths.address) for paths in all_paths]
         self._shared_slots = frozenset(slot for slot in slots if slots.count(slot) > 1)
         self._generation = kfd.generation(self._sysfs)
         known = self.topology
-        if known is None or known.generation != self._generation or (again and not self._consistent):
+        if known is None or known.generation != self._generation or (full and not self._consistent):
             self.topology = kfd.read_topology(self._sysfs)
             self._xcp = _platform_devices(self._sysfs)
             self._consistent = True

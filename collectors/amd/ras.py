@@ -25,7 +25,7 @@ _PAGE = re.compile(r"0x[0-9a-fA-F]+\s*:\s*0x[0-9a-fA-F]+\s*:\s*([RPF])")
 _THRESHOLD = ("module", "amdgpu", "parameters", "bad_page_threshold")
 _OFF = 0
 # What the driver takes for typical: one bad page in so much memory.
-_BYTES_OF_A_BAD_PAGE = 100 * 1024 * 1024
+_BYTES_PER_BAD_PAGE = 100 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +120,7 @@ def bad_page_threshold(sysfs: Root, memory_bytes: float) -> int | None:
         threshold = -1
     if threshold == _OFF:
         return None
-    return threshold if threshold > 0 else int(memory_bytes) // _BYTES_OF_A_BAD_PAGE or None
+    return threshold if threshold > 0 else int(memory_bytes) // _BYTES_PER_BAD_PAGE or None
 
 
 def _errors(_: Root, files: GpuFiles) -> Iterator[Answer]:

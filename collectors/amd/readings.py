@@ -63,12 +63,12 @@ def device_queries(wishes: Wishes, library: Backend | None = None) -> Questions:
         wishes: What is to be read beyond the usual.
         library: Asked in place of the files what it may know; None for files alone.
     """
-    of_links = links.QUERIES_OF_EACH_LINK if wishes.each_link else links.QUERIES
+    link_queries = links.QUERIES_PER_LINK if wishes.each_link else links.QUERIES
     files: Questions = (
         *_MODES,
         *load.QUERIES,
         *hwmon.QUERIES,
-        *of_links,
+        *link_queries,
         *ras.QUERIES,
         GPU_METRICS_BATCH,
         *throttling.QUERIES,
@@ -77,10 +77,10 @@ def device_queries(wishes: Wishes, library: Backend | None = None) -> Questions:
 
 
 def _without(
-    asked: Questions, rows: frozenset[Metric]
+    questions: Questions, rows: frozenset[Metric]
 ) -> Iterator[query.Query[Root, GpuFiles] | query.Batch[Root, GpuFiles]]:
     """The questions that feed other rows."""
-    for question in asked:
+    for question in questions:
         if isinstance(question, query.Batch):
             yield replace(question, parts=tuple(part for part in question.parts if not rows & {*part.rows}))
         elif not rows & {*question.rows}:

@@ -42,14 +42,14 @@ class AmdSmiState:
         self.gpus: dict[str, dict[str, int]] = {}
         self.fates: dict[str, list[str]] = {}
 
-    def add(self, address: str, **told: int) -> None:
+    def add(self, address: str, **figures: int) -> None:
         """A GPU and its figures."""
-        self.gpus[address] = told
+        self.gpus[address] = figures
         self.write()
 
-    def tell(self, address: str, **told: int) -> None:
+    def update(self, address: str, **figures: int) -> None:
         """Other figures."""
-        self.gpus[address] |= told
+        self.gpus[address] |= figures
         self.write()
 
     def fail(self, function: str, status: int, address: str = "") -> None:
@@ -68,8 +68,8 @@ class AmdSmiState:
     def write(self) -> None:
         """Into the file, at once."""
         lines = [*self.facts]
-        for address, told in self.gpus.items():
-            lines += [f"gpu {_packed(address):x}", *(f"{name} {value}" for name, value in told.items())]
+        for address, figures in self.gpus.items():
+            lines += [f"gpu {_packed(address):x}", *(f"{name} {value}" for name, value in figures.items())]
             lines += self.fates.get(address, [])
         new = self.path.with_suffix(".new")
         new.write_text("\n".join(lines) + "\n")

@@ -203,14 +203,14 @@ def test_a_folder_that_may_not_be_listed_is_no_fault(
     assert not scan.complete
 
 
-@pytest.mark.parametrize(("bound", "found"), [("_MOST_READS", 2), ("_MOST_FDS", 2), ("_MOST_PROCESSES", 1)])
+@pytest.mark.parametrize(("bound", "found"), [("_MAX_READS", 2), ("_MAX_FDS", 2), ("_MAX_PROCESSES", 1)])
 def test_there_is_an_end_to_everything(
     processes: AmdProcesses, gpu: Gpu, scanner: Clients, monkeypatch: pytest.MonkeyPatch, bound: str, found: int
 ) -> None:
     monkeypatch.setattr(clients, bound, 2)  # one process is the kernel's own
     for fd in range(4):
         processes.open(20, fd, gpu, 70 + fd, vram(1))
-    if bound == "_MOST_PROCESSES":
+    if bound == "_MAX_PROCESSES":
         processes.open(30, 0, gpu, 80)
     by_process = numbers(scanner)
-    assert (len(by_process) if bound == "_MOST_PROCESSES" else len(by_process[20])) == found
+    assert (len(by_process) if bound == "_MAX_PROCESSES" else len(by_process[20])) == found

@@ -122,7 +122,7 @@ def test_names_that_are_no_processes_are_passed_over(
 def test_there_is_an_end_to_processes(
     collector: AmdCollector, processes: AmdProcesses, gpu: Gpu, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(kfd_processes, "_MOST_PROCESSES", 2)
+    monkeypatch.setattr(kfd_processes, "_MAX_PROCESSES", 2)
     for pid in range(10, 15):
         processes.compute(pid, gpu, memory=1)
     assert count(collector.read(ALL), gpu) == 2

@@ -103,7 +103,7 @@ def test_a_device_that_is_not_listed_is_unsupported(backend: RocmSmiBackend) -> 
 
 def test_values_are_read_anew_at_each_question(backend: RocmSmiBackend, state: AmdSmiState) -> None:
     assert told(backend, "utilization_percent") == 37
-    state.tell(ADDRESS, gfx_activity=99)
+    state.update(ADDRESS, gfx_activity=99)
     assert told(backend, "utilization_percent") == 99
 
 
@@ -152,12 +152,12 @@ def test_a_mark_is_no_value(
     expected: type[CollectorError],
     mark: int,
 ) -> None:
-    state.tell(ADDRESS, **{figure: mark})
+    state.update(ADDRESS, **{figure: mark})
     assert isinstance(told(backend, name), expected)
 
 
 def test_more_than_all_of_the_time_is_an_invalid_value(backend: RocmSmiBackend, state: AmdSmiState) -> None:
-    state.tell(ADDRESS, gfx_activity=101)
+    state.update(ADDRESS, gfx_activity=101)
     assert isinstance(told(backend, "utilization_percent"), InvalidValueError)
 
 

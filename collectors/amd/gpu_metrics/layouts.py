@@ -38,7 +38,7 @@ _HEADER = (("common_header", Header),)
 
 # Graphics cards, format 1.
 _HEAT_AND_LOAD = _u16(
-    *(f"temperature_{place}" for place in ("edge", "hotspot", "mem", "vrgfx", "vrsoc", "vrmem")),
+    *(f"temperature_{sensor}" for sensor in ("edge", "hotspot", "mem", "vrgfx", "vrsoc", "vrmem")),
     "average_gfx_activity",
     "average_umc_activity",
     "average_mm_activity",

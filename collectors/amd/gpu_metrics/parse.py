@@ -197,8 +197,8 @@ def _residencies(table: _Table) -> Residencies | None:
     seconds = table.converted("system_clock_counter", seconds_from_nanoseconds)
     if cycles is None or seconds is None:
         return None
-    held = {cause: table.number(f"{cause}_residency_acc") for cause in _CAUSES}
-    return Residencies(cycles, {cause: count for cause, count in held.items() if count is not None}, seconds)
+    by_cause = {cause: table.number(f"{cause}_residency_acc") for cause in _CAUSES}
+    return Residencies(cycles, {cause: count for cause, count in by_cause.items() if count is not None}, seconds)
 
 
 def _apu(table: _Table) -> Metrics:

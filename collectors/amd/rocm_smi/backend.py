@@ -11,7 +11,7 @@ from collectors.contract import CollectorError, Reason, UnavailableError, Unsupp
 from collectors.query import InvalidValueError, NothingError
 
 # Deaths of the child within one question; each takes one reading out, so that the others are had.
-_MOST_DEATHS = 32
+_MAX_DEATHS = 32
 _ADVICE = "install ROCm SMI or AMD SMI in the image, or leave amd.backend at auto"
 _ALL_ONES = 0xFFFFFFFFFFFFFFFF
 
@@ -57,18 +57,18 @@ class RocmSmiBackend:
             UnavailableError: The library or its process does not answer at all.
             UnsupportedError: The library does not list the device.
         """
-        for _ in range(_MOST_DEATHS):
-            harmless = [name for name in names if (address, name) not in self._fatal]
+        for _ in range(_MAX_DEATHS):
+            safe = [name for name in names if (address, name) not in self._fatal]
             try:
-                values = self._values(address, harmless)
+                values = self._values(address, safe)
             except DiedError as error:
-                if error.mark not in harmless:
+                if error.mark not in safe:
                     raise
                 self._fatal[address, error.mark] = str(error)
                 self._child.reset_backoff()
             else:
                 return [self._result(address, name, values) for name in names]
-        raise UnavailableError(f"{address}: the process that asks the library died {_MOST_DEATHS} times in a row")
+        raise UnavailableError(f"{address}: the process that asks the library died {_MAX_DEATHS} times in a row")
 
     def close(self) -> None:
         """End the process; a later question starts another."""

@@ -11,9 +11,9 @@ from typing import IO, cast
 from collectors.contract import UnavailableError
 
 _FIRST_PAUSE_SECONDS = 1.0
-_LONGEST_PAUSE_SECONDS = 30.0
-_MOST_ANSWER_BYTES = 4 << 20
-_MOST_WORDS_BYTES = 4096
+_MAX_PAUSE_SECONDS = 30.0
+_MAX_ANSWER_BYTES = 4 << 20
+_MAX_STDERR_BYTES = 4096
 _CHUNK_BYTES = 1 << 16
 _ENDING_SECONDS = 1.0
 
@@ -93,20 +93,21 @@ class Child:
         return self._process
 
     def _exchange(self, process: subprocess.Popen[bytes], question: bytes) -> bytes:
-        asking, answering = cast("IO[bytes]", process.stdin).fileno(), cast("IO[bytes]", process.stdout).fileno()
-        os.write(asking, question + b"\n")
+        request_pipe = cast("IO[bytes]", process.stdin).fileno()
+        answer_pipe = cast("IO[bytes]", process.stdout).fileno()
+        os.write(request_pipe, question + b"\n")
         end = self._clock() + self._deadline_seconds
         answer = b""
         while not answer.endswith(b"\n"):
-            ready, _, _ = select.select([answering], [], [], max(0.0, end - self._clock()))
+            ready, _, _ = select.select([answer_pipe], [], [], max(0.0, end - self._clock()))
             if not ready:
                 raise TimeoutError(f"no answer within {self._deadline_seconds:g} s")
-            chunk = os.read(answering, _CHUNK_BYTES)
+            chunk = os.read(answer_pipe, _CHUNK_BYTES)
             if not chunk:
                 raise EOFError
             answer += chunk
-            if len(answer) > _MOST_ANSWER_BYTES:
-                raise OSError(f"an answer of more than {_MOST_ANSWER_BYTES} bytes")
+            if len(answer) > _MAX_ANSWER_BYTES:
+                raise OSError(f"an answer of more than {_MAX_ANSWER_BYTES} bytes")
         return answer
 
     def _fail(self, process: subprocess.Popen[bytes], why: str) -> DiedError:
@@ -121,7 +122,7 @@ class Child:
     def _pause(self, text: str) -> UnavailableError:
         self._failure = text
         self._retry_at = self._clock() + self._pause_seconds
-        self._pause_seconds = min(self._pause_seconds * 2, _LONGEST_PAUSE_SECONDS)
+        self._pause_seconds = min(self._pause_seconds * 2, _MAX_PAUSE_SECONDS)
         return UnavailableError(text)
 
     def _end(self, process: subprocess.Popen[bytes]) -> tuple[str, str]:
@@ -136,10 +137,10 @@ class Child:
             process.kill()
             process.wait()
         size = os.lseek(self._stderr, 0, os.SEEK_END)
-        said = os.pread(self._stderr, _MOST_WORDS_BYTES, max(0, size - _MOST_WORDS_BYTES))
-        mark = os.pread(self._marks, _MOST_WORDS_BYTES, 0).decode(errors="replace")
+        output = os.pread(self._stderr, _MAX_STDERR_BYTES, max(0, size - _MAX_STDERR_BYTES))
+        mark = os.pread(self._marks, _MAX_STDERR_BYTES, 0).decode(errors="replace")
         self._close_files()
-        lines = said.decode(errors="replace").strip().splitlines()
+        lines = output.decode(errors="replace").strip().splitlines()
         return f": {lines[-1]}" if lines else "", mark
 
     def _close_files(self) -> None:

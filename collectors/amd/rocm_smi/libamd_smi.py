@@ -48,13 +48,13 @@ class _Power(NamedTuple):
 
 
 _GPUS = 2  # AMDSMI_INIT_AMD_GPUS
-_MOST_HANDLES = 1024  # of one kind; a library that speaks of more is not believed
+_MAX_HANDLES = 1024  # of one kind; a library that speaks of more is not believed
 _OLDEST = (24, 6)
 # By the first number of the version: 25 put 64 bits in front. Of a release that is not here the place is not known.
 _POWER: Mapping[int, _Power] = {24: _Power(0, 1), 25: _Power(2, 3), 26: _Power(2, 3), 27: _Power(2, 3)}
 _GFX, _MEMORY = 0, 1  # of amdsmi_engine_usage_t
 _NONE = (0xFFFF, 0xFFFFFFFF)  # "no value" in a number of 32 bits; the shorter one comes from the driver's table
-_MOST_PERCENT = 100
+_MAX_PERCENT = 100
 _CURRENT = 0  # AMDSMI_TEMP_CURRENT
 _VRAM, _GTT = 0, 2  # amdsmi_memory_type_t
 _CORRECTED, _UNCORRECTED = 0, 1  # of amdsmi_error_count_t
@@ -104,7 +104,7 @@ class AmdSmi:
         """Percent of time that an engine was busy: amdsmi_get_gpu_activity."""
         call = "amdsmi_get_gpu_activity"
         percent = self._number(call, device, index, Meaning.NOTHING)
-        if percent > _MOST_PERCENT:
+        if percent > _MAX_PERCENT:
             raise LibraryError(SUCCESS, f"{call}: {percent} %", Meaning.INVALID)
         return percent
 
@@ -180,7 +180,7 @@ class AmdSmi:
     def _list(self, call: str, *arguments: c_void_p) -> list[int]:
         count = c_uint32()
         self._call(call, *arguments, byref(count), None)
-        if count.value > _MOST_HANDLES:
+        if count.value > _MAX_HANDLES:
             raise LibraryError(SUCCESS, f"{call}: {count.value} handles", Meaning.INVALID)
         found = (c_void_p * count.value)()
         self._call(call, *arguments, byref(count), found)
