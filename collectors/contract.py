@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from collectors.metric import Cadence, Metric
 from collectors.sysfs import Root
@@ -111,6 +111,23 @@ class Partition:
     device_uuid: str
     profile: str
     aliases: frozenset[Alias] = frozenset()
+
+
+class SubjectKey(NamedTuple):
+    """A device, or a partition of it.
+
+    Attributes:
+        device_uuid: The device, or the parent of the partition.
+        partition_uuid: The partition; empty for the whole device.
+    """
+
+    device_uuid: str
+    partition_uuid: str = ""
+
+    @property
+    def where(self) -> str:
+        """The uuid of the subject itself, for people."""
+        return self.partition_uuid or self.device_uuid
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
-"""Questions to a device: which call or file feeds which catalogue rows, and how an answer becomes samples.
+"""Queries of a device: which call or file supplies which catalogue rows.
 
-`L` is what the calls go through, a library or a tree of files; `H` is by what it knows a device.
+`L` is the type of what the calls go through, a library or a tree of files; `H` is the type of its device handles.
 """
 
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
@@ -14,25 +14,25 @@ L = TypeVar("L")
 H = TypeVar("H")
 
 
-class NothingError(CollectorError):
-    """There is nothing to tell just now: no value and no fault."""
+class NoDataError(CollectorError):
+    """The device reports no value at the moment, and that is no fault."""
 
 
 class InvalidValueError(UnavailableError):
-    """The answer can't be true, or is its mark for "not available"."""
+    """The value is impossible, or is the mark for "not available"."""
 
     def __init__(self, text: str) -> None:
         super().__init__(text, Reason.INVALID_VALUE)
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """One value as the library gave it.
+class RawValue:
+    """One value as the library reports it.
 
     Attributes:
         metric: The row it is for.
         raw: In the vendor's unit.
-        convert: Makes the row's base unit of it.
+        convert: Converts it to the row's base unit.
         labels: Values of the row's own labels.
     """
 
@@ -44,77 +44,77 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Query(Generic[L, H]):
-    """One question to a device or partition by calls of its own, which it either supports or does not.
+    """One reading of a device or partition by calls of its own, which the device either supports or does not.
 
     Attributes:
         name: Unique; what is remembered as unsupported.
-        rows: The rows it feeds, all of one cadence.
-        ask: Asks it.
-        instead_of: The name of the query it stands in for; asked only once that one is unsupported.
+        rows: The rows it supplies, all of one cadence.
+        read: Makes the calls.
+        fallback_for: The name of the query it replaces; run only once that one is unsupported.
     """
 
     name: str
     rows: tuple[Metric, ...]
-    ask: Callable[[L, H], Iterable[Answer]]
-    instead_of: str = ""
+    read: Callable[[L, H], Iterable[RawValue]]
+    fallback_for: str = ""
 
     @property
     def cadence(self) -> Cadence:
-        """How often it is asked."""
+        """How often it is run."""
         return self.rows[0].cadence
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
-    """One question that is asked together with others, and has a return code of its own.
+class BatchItem:
+    """One reading that is made together with others, and has a return code of its own.
 
     Attributes:
         name: Unique; what is remembered as unsupported.
-        rows: The rows it feeds, all of one cadence.
-        key: By what the batch asks for it.
-        read: Makes answers of the value.
-        instead_of: The name of the query or part it stands in for; asked only once that one is unsupported.
+        rows: The rows it supplies, all of one cadence.
+        key: What the batch reads it by.
+        raw_values: Makes the values of the rows from what the batch reports.
+        fallback_for: The name of the query or item it replaces; run only once that one is unsupported.
     """
 
     name: str
     rows: tuple[Metric, ...]
     key: Hashable
-    read: Callable[[float], Iterable[Answer]]
-    instead_of: str = ""
+    raw_values: Callable[[float], Iterable[RawValue]]
+    fallback_for: str = ""
 
     @property
     def cadence(self) -> Cadence:
-        """How often it is asked."""
+        """How often it is run."""
         return self.rows[0].cadence
 
 
 @dataclass(frozen=True, slots=True)
 class Batch(Generic[L, H]):
-    """Questions that one call answers together.
+    """Readings that one call makes together.
 
     Attributes:
-        parts: The questions.
-        ask: Asks for the values of the given keys, in their order. An error in place of a value concerns that key; one
+        items: The readings.
+        read: Reads the values of the given keys, in their order. An error in place of a value concerns that key; one
             that is raised concerns all of them.
     """
 
-    parts: tuple[Part, ...]
-    ask: Callable[[L, H, Sequence[Hashable]], Sequence[float | CollectorError]]
+    items: tuple[BatchItem, ...]
+    read: Callable[[L, H, Sequence[Hashable]], Sequence[float | CollectorError]]
 
 
-# What a device or partition is asked.
-Questions = Sequence[Query[L, H] | Batch[L, H]]
+# The queries of a device or partition.
+Queries = Sequence[Query[L, H] | Batch[L, H]]
 
 
-def flat(questions: Questions[L, H]) -> Iterator[Query[L, H] | Part]:
-    """Every question by itself, in order."""
-    for question in questions:
-        if isinstance(question, Batch):
-            yield from question.parts
+def flat(queries: Queries[L, H]) -> Iterator[Query[L, H] | BatchItem]:
+    """Every query and every item of a batch by itself, in order."""
+    for query in queries:
+        if isinstance(query, Batch):
+            yield from query.items
         else:
-            yield question
+            yield query
 
 
-def rows_of(questions: Questions[L, H]) -> frozenset[Metric]:
-    """The rows they can feed."""
-    return frozenset(row for question in flat(questions) for row in question.rows)
+def rows_of(queries: Queries[L, H]) -> frozenset[Metric]:
+    """The rows they can supply."""
+    return frozenset(row for query in flat(queries) for row in query.rows)

@@ -1,218 +1,206 @@
-"""Asks queries and remembers which ones a device can't answer, so that an unsupported reading costs one call ever."""
+"""Runs queries and remembers which ones a device does not support, so that these cost one call ever."""
 
 import math
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Generic, NamedTuple
+from typing import Generic
 
 from collectors.contract import (
     CollectorError,
     Fault,
     Reason,
     Sample,
+    SubjectKey,
     UnavailableError,
     Unsupported,
     UnsupportedError,
 )
 from collectors.metric import Cadence, Metric, Unit
-from collectors.query import Answer, Batch, H, L, NothingError, Part, Query, Questions, flat
+from collectors.query import Batch, BatchItem, H, L, NoDataError, Queries, Query, RawValue, flat
 
-# Errors that leave the other questions alone.
-_OF_ONE_QUESTION = (NothingError, UnsupportedError, UnavailableError)
-
-
-class Subject(NamedTuple):
-    """What is asked.
-
-    Attributes:
-        device_uuid: The device, or the parent of the partition.
-        partition_uuid: The partition; empty for the whole device.
-    """
-
-    device_uuid: str
-    partition_uuid: str = ""
-
-    @property
-    def where(self) -> str:
-        """For people."""
-        return self.partition_uuid or self.device_uuid
+# Errors that leave the other queries alone.
+_SINGLE_QUERY_ERRORS = (NoDataError, UnsupportedError, UnavailableError)
 
 
 @dataclass(slots=True)
-class Findings:
-    """What a subject answered.
+class QueryResult:
+    """What the queries of one subject returned.
 
     Attributes:
         samples: Valid values.
         faults: What failed.
-        refused: How many queries failed.
-        answered: How many were answered, an unsupported one included.
+        failed: How many queries failed.
+        succeeded: How many were answered, an unsupported one included.
     """
 
     samples: list[Sample] = field(default_factory=list)
     faults: list[Fault] = field(default_factory=list)
-    refused: int = 0
-    answered: int = 0
+    failed: int = 0
+    succeeded: int = 0
 
 
 @dataclass(slots=True)
-class _Asked(Generic[L, H]):
-    """What one subject is asked, and why some of it is not asked again.
+class _SubjectQueries(Generic[L, H]):
+    """The queries of one subject, and why some of them are not run again.
 
     Attributes:
-        source: The questions as they were given last.
-        questions: Each of them by itself.
-        gaps: Why a question is not asked any more, by its name.
-        missing: The rows that none of them can give; None until somebody wants to know.
+        source: The queries as they were passed last.
+        queries: Each query and each item of a batch by itself.
+        gaps: Why a query is not run any more, by its name.
+        missing: The rows that no query supplies; None until somebody asks for them.
     """
 
-    source: Questions[L, H] = ()
-    questions: tuple[Query[L, H] | Part, ...] = ()
+    source: Queries[L, H] = ()
+    queries: tuple[Query[L, H] | BatchItem, ...] = ()
     gaps: dict[str, str] = field(default_factory=dict)
     missing: dict[Metric, str] | None = None
 
-    def take(self, questions: Questions[L, H]) -> None:
-        """Note what is asked; cheap where it is what was asked before."""
-        if questions is not self.source:
-            self.source, self.questions, self.missing = questions, tuple(flat(questions)), None
+    def set_queries(self, queries: Queries[L, H]) -> None:
+        """Note what is to be run; cheap where it is what it was before."""
+        if queries is not self.source:
+            self.source, self.queries, self.missing = queries, tuple(flat(queries)), None
 
-    def give_up(self, question: Query[L, H] | Part, why: str) -> None:
-        """Do not ask it again."""
-        self.gaps[question.name] = why
+    def give_up(self, query: Query[L, H] | BatchItem, why: str) -> None:
+        """Do not run it again."""
+        self.gaps[query.name] = why
         self.missing = None
 
     def missing_rows(self) -> dict[Metric, str]:
-        """The rows that were asked for and that no question can give, and why."""
+        """The rows that were queried and that no query supplies, and why."""
         if self.missing is None:
-            had = {row for question in self.questions if question.name not in self.gaps for row in question.rows}
+            supplied = {row for query in self.queries if query.name not in self.gaps for row in query.rows}
             self.missing = {
-                row: self.gaps[question.name]
-                for question in self.questions
-                if question.name in self.gaps
-                for row in question.rows
-                if row not in had
+                row: self.gaps[query.name]
+                for query in self.queries
+                if query.name in self.gaps
+                for row in query.rows
+                if row not in supplied
             }
         return self.missing
 
-    def wants(self, question: Query[L, H] | Part, due: frozenset[Cadence]) -> bool:
-        """Whether it is due, not known to be unsupported, and no stand-in for what is supported."""
-        wanted = not question.instead_of or question.instead_of in self.gaps
-        return question.cadence in due and wanted and question.name not in self.gaps
+    def is_wanted(self, query: Query[L, H] | BatchItem, due: frozenset[Cadence]) -> bool:
+        """Whether it is due, not known to be unsupported, and no fallback for what is supported."""
+        wanted = not query.fallback_for or query.fallback_for in self.gaps
+        return query.cadence in due and wanted and query.name not in self.gaps
 
 
-class Asker(Generic[L, H]):
-    """Asks the devices of one session, or of one tree of files.
+class QueryRunner(Generic[L, H]):
+    """Runs the queries of the devices of one session, or of one tree of files.
 
     Args:
         library: What the calls go through.
-        absent_marks: Raw values by which it says that there is none.
+        absent_marks: Raw values that mean "not available".
     """
 
     def __init__(self, library: L, absent_marks: Collection[float] = ()) -> None:
         self._library = library
         self._absent_marks = absent_marks
-        self._asked: dict[Subject, _Asked[L, H]] = {}
+        self._subjects: dict[SubjectKey, _SubjectQueries[L, H]] = {}
 
-    def ask(self, subject: Subject, handle: H, questions: Questions[L, H], due: frozenset[Cadence]) -> Findings:
-        """Ask what is due, without what this subject was found unable to answer.
+    def run(self, subject: SubjectKey, handle: H, queries: Queries[L, H], due: frozenset[Cadence]) -> QueryResult:
+        """Run what is due, without what this subject does not support.
 
         Args:
-            subject: Who is asked.
-            handle: By which handle.
-            questions: All it may be asked, in order: a stand-in after what it stands in for.
+            subject: The device or partition.
+            handle: Its handle.
+            queries: All its queries, in order: a fallback after the query that it replaces.
             due: The cadences to read.
 
         Raises:
-            CollectorError: It does not answer any more, or none does.
+            CollectorError: It does not answer any more, or no device does.
         """
-        asked = self._asked.setdefault(subject, _Asked())
-        asked.take(questions)
-        findings = Findings()
-        for question in questions:
-            if isinstance(question, Batch):
-                self._ask_batch(subject, handle, question, due, findings)
-            elif asked.wants(question, due):
-                self._ask_query(subject, handle, question, findings)
-        return findings
+        known = self._subjects.setdefault(subject, _SubjectQueries())
+        known.set_queries(queries)
+        result = QueryResult()
+        for query in queries:
+            if isinstance(query, Batch):
+                self._run_batch(subject, handle, query, due, result)
+            elif known.is_wanted(query, due):
+                self._run_query(subject, handle, query, result)
+        return result
 
     def unsupported(self) -> Iterator[Unsupported]:
-        """Every row that was asked for and that no query can give."""
-        for subject, asked in self._asked.items():
-            for row, detail in asked.missing_rows().items():
+        """Every row that was queried and that no query supplies."""
+        for subject, known in self._subjects.items():
+            for row, detail in known.missing_rows().items():
                 yield Unsupported(row, subject.device_uuid, detail, subject.partition_uuid)
 
     def forget(self, device_uuid: str) -> None:
-        """Ask a device and its partitions everything again, as after a change of its partitioning."""
-        for subject in [subject for subject in self._asked if subject.device_uuid == device_uuid]:
-            del self._asked[subject]
+        """Run every query of a device and its partitions again, as after a change of its partitioning."""
+        for subject in [subject for subject in self._subjects if subject.device_uuid == device_uuid]:
+            del self._subjects[subject]
 
-    def _ask_query(self, subject: Subject, handle: H, query: Query[L, H], findings: Findings) -> None:
+    def _run_query(self, subject: SubjectKey, handle: H, query: Query[L, H], result: QueryResult) -> None:
         try:
-            answers = tuple(query.ask(self._library, handle))
-        except _OF_ONE_QUESTION as error:
-            self._note(subject, query, error, findings)
+            values = tuple(query.read(self._library, handle))
+        except _SINGLE_QUERY_ERRORS as error:
+            self._record_error(subject, query, error, result)
         else:
-            self._accept(subject, query, answers, findings)
+            self._accept(subject, query, values, result)
 
-    def _ask_batch(
-        self, subject: Subject, handle: H, batch: Batch[L, H], due: frozenset[Cadence], findings: Findings
+    def _run_batch(
+        self, subject: SubjectKey, handle: H, batch: Batch[L, H], due: frozenset[Cadence], result: QueryResult
     ) -> None:
-        parts = [part for part in batch.parts if self._asked[subject].wants(part, due)]
-        if not parts:
+        items = [item for item in batch.items if self._subjects[subject].is_wanted(item, due)]
+        if not items:
             return
-        results: Sequence[float | CollectorError]
+        outcomes: Sequence[float | CollectorError]
         try:
-            results = batch.ask(self._library, handle, [part.key for part in parts])
-        except (NothingError, UnsupportedError) as error:
-            results = [error] * len(parts)
-        except UnavailableError as error:  # one fault, not one for each part
-            for part in parts:
-                self._refuse(subject, part, error)
-            findings.refused += 1
-            findings.faults.append(Fault(error.reason, subject.where, str(error)))
+            outcomes = batch.read(self._library, handle, [item.key for item in items])
+        except (NoDataError, UnsupportedError) as error:
+            outcomes = [error] * len(items)
+        except UnavailableError as error:  # one fault, not one for each item
+            for item in items:
+                self._remember_denied(subject, item, error)
+            result.failed += 1
+            result.faults.append(Fault(error.reason, subject.where, str(error)))
             return
-        for part, result in zip(parts, results, strict=True):
-            self._take(subject, part, result, findings)
+        for item, outcome in zip(items, outcomes, strict=True):
+            self._accept_item(subject, item, outcome, result)
 
-    def _take(self, subject: Subject, part: Part, result: float | CollectorError, findings: Findings) -> None:
-        if isinstance(result, CollectorError) and not isinstance(result, _OF_ONE_QUESTION):
-            raise result
+    def _accept_item(
+        self, subject: SubjectKey, item: BatchItem, outcome: float | CollectorError, result: QueryResult
+    ) -> None:
+        if isinstance(outcome, CollectorError) and not isinstance(outcome, _SINGLE_QUERY_ERRORS):
+            raise outcome
         try:
-            answers = () if isinstance(result, CollectorError) else tuple(part.read(result))
-        except _OF_ONE_QUESTION as error:
-            result = error
-        if isinstance(result, CollectorError):
-            self._note(subject, part, result, findings)
+            values = () if isinstance(outcome, CollectorError) else tuple(item.raw_values(outcome))
+        except _SINGLE_QUERY_ERRORS as error:
+            outcome = error
+        if isinstance(outcome, CollectorError):
+            self._record_error(subject, item, outcome, result)
         else:
-            self._accept(subject, part, answers, findings)
+            self._accept(subject, item, values, result)
 
-    def _note(self, subject: Subject, question: Query[L, H] | Part, error: CollectorError, findings: Findings) -> None:
+    def _record_error(
+        self, subject: SubjectKey, query: Query[L, H] | BatchItem, error: CollectorError, result: QueryResult
+    ) -> None:
         if isinstance(error, UnsupportedError):
-            self._asked[subject].give_up(question, str(error))
+            self._subjects[subject].give_up(query, str(error))
         if isinstance(error, UnavailableError):
-            self._refuse(subject, question, error)
-            findings.refused += 1
-            findings.faults.append(Fault(error.reason, subject.where, str(error)))
+            self._remember_denied(subject, query, error)
+            result.failed += 1
+            result.faults.append(Fault(error.reason, subject.where, str(error)))
         else:
-            findings.answered += 1
+            result.succeeded += 1
 
-    def _refuse(self, subject: Subject, question: Query[L, H] | Part, error: UnavailableError) -> None:
+    def _remember_denied(self, subject: SubjectKey, query: Query[L, H] | BatchItem, error: UnavailableError) -> None:
         """Remember a missing permission: it will not be granted while the process runs."""
         if error.reason is Reason.PERMISSION_DENIED:
-            self._asked[subject].give_up(question, str(error))
+            self._subjects[subject].give_up(query, str(error))
 
     def _accept(
-        self, subject: Subject, question: Query[L, H] | Part, answers: Iterable[Answer], findings: Findings
+        self, subject: SubjectKey, query: Query[L, H] | BatchItem, values: Iterable[RawValue], result: QueryResult
     ) -> None:
-        findings.answered += 1
-        for answer in answers:
-            value = answer.convert(answer.raw)
-            if answer.raw not in self._absent_marks and _is_possible(answer.metric.unit, value):
-                findings.samples.append(
-                    Sample(answer.metric, subject.device_uuid, value, subject.partition_uuid, answer.labels)
+        result.succeeded += 1
+        for value in values:
+            converted = value.convert(value.raw)
+            if value.raw not in self._absent_marks and _is_possible(value.metric.unit, converted):
+                result.samples.append(
+                    Sample(value.metric, subject.device_uuid, converted, subject.partition_uuid, value.labels)
                 )
             else:
-                findings.faults.append(Fault(Reason.INVALID_VALUE, subject.where, f"{question.name}: {answer.raw}"))
+                result.faults.append(Fault(Reason.INVALID_VALUE, subject.where, f"{query.name}: {value.raw}"))
 
 
 def _is_possible(unit: Unit, value: float) -> bool:

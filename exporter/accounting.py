@@ -8,8 +8,8 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from collectors import catalog
-from collectors.contract import Sample
-from exporter.snapshot import Allocation, Container, SubjectKey
+from collectors.contract import Sample, SubjectKey
+from exporter.snapshot import Allocation, Container
 
 _FORGET_AFTER_SECONDS = 3600.0
 _INTEGRATED = frozenset({catalog.UTILIZATION, catalog.ENERGY, catalog.POWER})

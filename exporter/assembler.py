@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from collectors import catalog
-from collectors.contract import Process, Sample
+from collectors.contract import Process, Sample, SubjectKey
 from collectors.metric import Cadence
 from exporter.accounting import Accounting
 from exporter.attribution import join
@@ -16,7 +16,7 @@ from exporter.attribution.watcher import AttributionState
 from exporter.collector_state import CollectorState, Limits
 from exporter.poller import CallStarted, PollerEvent, Released
 from exporter.process_metrics import no_rows
-from exporter.snapshot import Allocation, AttributionHealth, Snapshot, SubjectKey
+from exporter.snapshot import Allocation, AttributionHealth, Snapshot
 
 _log = logging.getLogger(__name__)
 

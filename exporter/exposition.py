@@ -16,10 +16,10 @@ from prometheus_client.openmetrics.exposition import ALLOWUTF8, CONTENT_TYPE_LAT
 from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
 
 from collectors import catalog
-from collectors.contract import Device
+from collectors.contract import Device, SubjectKey
 from collectors.metric import Kind, Metric, Subject
 from exporter import families
-from exporter.snapshot import Container, Snapshot, SubjectKey
+from exporter.snapshot import Container, Snapshot
 
 ROWS = (*catalog.ROWS, *families.ROWS)
 

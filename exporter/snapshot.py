@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from collectors.contract import Device, Partition, Process, Reason, Sample
+from collectors.contract import Device, Partition, Process, Reason, Sample, SubjectKey
 from collectors.metric import Metric
 
 
@@ -14,13 +14,6 @@ class Container(NamedTuple):
     namespace: str
     pod: str
     container: str
-
-
-class SubjectKey(NamedTuple):
-    """A device, or a partition of it; `partition_uuid` is empty for the whole device."""
-
-    device_uuid: str
-    partition_uuid: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,9 +17,9 @@ from collectors.amd.processes import Processes, ProcessUsage, scopes_of
 from collectors.amd.readings import PartitionFiles
 from collectors.amd.rocm_smi.queries import Backend
 from collectors.amd.throttle_time import ThrottleTime
-from collectors.contract import Device, Fault, Node, Partition, Process, Reading, Reason, Sample
+from collectors.contract import Device, Fault, Node, Partition, Process, Reading, Reason, Sample, SubjectKey
 from collectors.metric import Cadence, Metric
-from collectors.query_runner import Asker, Subject
+from collectors.query_runner import QueryRunner
 from collectors.sysfs import Root
 
 _ROWS = {catalog.INFO, catalog.PROCESSES} | health.ROWS | readings.DEVICE_ROWS
@@ -32,7 +32,7 @@ class Library(Backend, Protocol):
     """Asks the vendor's library."""
 
     def close(self) -> None:
-        """Let go of it; a later question takes it up again."""
+        """Let go of it; a later query opens it again."""
         ...
 
 
@@ -105,8 +105,8 @@ class AmdCollector:
         self._devices = DeviceTable(node)
         self._partitions = PartitionTable(node.sysfs)
         self._health = Health(node.sysfs, wall_clock)
-        self._asker: Asker[Root, GpuFiles] = Asker(node.sysfs)
-        self._partition_asker: Asker[Root, PartitionFiles] = Asker(node.sysfs)
+        self._query_runner: QueryRunner[Root, GpuFiles] = QueryRunner(node.sysfs)
+        self._partition_query_runner: QueryRunner[Root, PartitionFiles] = QueryRunner(node.sysfs)
         self._processes = Processes(node, clock)
         self._layouts: dict[str, PartitionLayout] = {}
         self._throttle_times: dict[str, ThrottleTime] = {}
@@ -133,7 +133,7 @@ class AmdCollector:
             samples=tuple(sample for sample in samples if sample.metric.cadence in due),
             processes=tuple(process for gpu in gpus for process in gpu.processes),
             faults=(*faults, *(fault for gpu in gpus for fault in gpu.faults)),
-            unsupported=(*self._asker.unsupported(), *self._partition_asker.unsupported()),
+            unsupported=(*self._query_runner.unsupported(), *self._partition_query_runner.unsupported()),
         )
 
     def close(self) -> None:
@@ -170,15 +170,13 @@ class AmdCollector:
         gpu.queried = True
         uuid = gpu.uuid
         files = GpuFiles(paths, gpu.layout, self._parse, self._throttle_times.setdefault(uuid, ThrottleTime()))
-        findings = self._asker.ask(Subject(uuid), files, self._queries, due)
-        gpu.faults += dict.fromkeys(findings.faults)  # a file that fails does so for all who need it
+        result = self._query_runner.run(SubjectKey(uuid), files, self._queries, due)
+        gpu.faults += dict.fromkeys(result.faults)  # a file that fails does so for all who need it
         gpu.faults += self._unknown_table(uuid, files)
-        memory = (sample.value for sample in findings.samples if sample.metric is catalog.MEMORY_LIMIT)
+        memory = (sample.value for sample in result.samples if sample.metric is catalog.MEMORY_LIMIT)
         self._health.update(uuid, files, next(memory, None))
-        gpu.samples = [gpu.samples[0], *findings.samples, *self._health.events(uuid)]
-        if not findings.refused or not all(
-            map(_depends_on_layout, findings.samples)
-        ):  # else nothing is known of its state
+        gpu.samples = [gpu.samples[0], *result.samples, *self._health.events(uuid)]
+        if not result.failed or not all(map(_depends_on_layout, result.samples)):  # else nothing is known of its state
             gpu.samples += self._health.status(uuid)
         for info in gpu.layout.partitions:
             self._query_partition(gpu, info, files, due)
@@ -193,10 +191,12 @@ class AmdCollector:
     def _query_partition(self, gpu: _GpuReading, info: PartitionInfo, files: GpuFiles, due: frozenset[Cadence]) -> None:
         device, partition = gpu.uuid, info.partition.uuid
         handle = PartitionFiles(info.node, len(gpu.layout.partitions), files)
-        findings = self._partition_asker.ask(Subject(device, partition), handle, readings.PARTITION_QUERIES, due)
+        result = self._partition_query_runner.run(
+            SubjectKey(device, partition), handle, readings.PARTITION_QUERIES, due
+        )
         gpu.partition_samples.append(Sample(catalog.COMPUTE_RATIO, device, info.compute_ratio, partition))
-        gpu.partition_samples += findings.samples
-        gpu.faults += findings.faults
+        gpu.partition_samples += result.samples
+        gpu.faults += result.faults
 
     def _read_processes(self, gpus: list[_GpuReading]) -> None:
         scopes = [
@@ -217,8 +217,8 @@ class AmdCollector:
     def _forget(self, uuid: str) -> None:
         """Ask a GPU and its partitions everything again."""
         self._unknown_tables.discard(uuid)
-        self._asker.forget(uuid)
-        self._partition_asker.forget(uuid)
+        self._query_runner.forget(uuid)
+        self._partition_query_runner.forget(uuid)
 
     def _withdraw(self, gpus: list[_GpuReading]) -> None:
         """Partitions have changed while they were read: names and values may be another's."""
@@ -231,7 +231,7 @@ class AmdCollector:
                 gpu.partition_samples = []
                 gpu.processes = []
                 gpu.samples = [sample for sample in gpu.samples if not _depends_on_layout(sample)]
-                self._partition_asker.forget(gpu.uuid)
+                self._partition_query_runner.forget(gpu.uuid)
 
 
 def _partition_uuids(layout: PartitionLayout) -> frozenset[str]:

@@ -90,4 +90,4 @@ class Batch(query.Batch[Root, GpuFiles]):
     __slots__ = ()
 
 
-Questions: TypeAlias = query.Questions[Root, GpuFiles]
+Queries: TypeAlias = query.Queries[Root, GpuFiles]

@@ -12,7 +12,7 @@ from collectors.amd.files import read_number
 from collectors.amd.gpu_files import GpuFiles, Query
 from collectors.contract import UnsupportedError
 from collectors.metric import Metric
-from collectors.query import Answer, InvalidValueError, NothingError
+from collectors.query import InvalidValueError, NoDataError, RawValue
 from collectors.sysfs import Root
 from collectors.units import celsius_from_millicelsius, watts_from_microwatts
 
@@ -38,49 +38,51 @@ def _sensor(files: GpuFiles, kind: str, label: str, suffix: str) -> int:
     return read_number(folder / f"{stem}_{suffix}")
 
 
-def _power(name: str, metric: Metric, _: Root, files: GpuFiles) -> Iterator[Answer]:
+def _power(name: str, metric: Metric, _: Root, files: GpuFiles) -> Iterator[RawValue]:
     """Microwatts. The second die of an MI250X says 0: its package's power is told by the first."""
     microwatts = read_number(_folder(files) / name)
     if microwatts == 0:
-        raise NothingError(f"{name}: 0")
-    yield Answer(metric, microwatts, watts_from_microwatts)
+        raise NoDataError(f"{name}: 0")
+    yield RawValue(metric, microwatts, watts_from_microwatts)
 
 
-def _lowest_limit(_: Root, files: GpuFiles) -> Iterator[Answer]:
+def _lowest_limit(_: Root, files: GpuFiles) -> Iterator[RawValue]:
     """power1_cap_min, which may be 0."""
-    yield Answer(catalog.POWER_MIN_LIMIT, read_number(_folder(files) / "power1_cap_min"), watts_from_microwatts)
+    yield RawValue(catalog.POWER_MIN_LIMIT, read_number(_folder(files) / "power1_cap_min"), watts_from_microwatts)
 
 
-def _temperature(label: str, _: Root, files: GpuFiles) -> Iterator[Answer]:
+def _temperature(label: str, _: Root, files: GpuFiles) -> Iterator[RawValue]:
     millicelsius = _sensor(files, "temp", label, "input")
-    yield Answer(catalog.TEMPERATURE, millicelsius, celsius_from_millicelsius, (_SENSORS[label],))
+    yield RawValue(catalog.TEMPERATURE, millicelsius, celsius_from_millicelsius, (_SENSORS[label],))
 
 
-def _threshold(label: str, limit: str, _: Root, files: GpuFiles) -> Iterator[Answer]:
+def _threshold(label: str, limit: str, _: Root, files: GpuFiles) -> Iterator[RawValue]:
     """0 is how the driver says that it knows no such limit."""
     millicelsius = _sensor(files, "temp", label, limit)
     if millicelsius == 0:
-        raise NothingError(f"{limit} temperature of {label}: 0")
-    yield Answer(catalog.TEMPERATURE_LIMIT, millicelsius, celsius_from_millicelsius, (_SENSORS[label], _LIMITS[limit]))
+        raise NoDataError(f"{limit} temperature of {label}: 0")
+    yield RawValue(
+        catalog.TEMPERATURE_LIMIT, millicelsius, celsius_from_millicelsius, (_SENSORS[label], _LIMITS[limit])
+    )
 
 
-def _clock(label: str, _: Root, files: GpuFiles) -> Iterator[Answer]:
+def _clock(label: str, _: Root, files: GpuFiles) -> Iterator[RawValue]:
     """Hertz. Of a GPU of several compute dies it is the first one's."""
-    yield Answer(catalog.CLOCK, _sensor(files, "freq", label, "input"), labels=(_CLOCKS[label],))
+    yield RawValue(catalog.CLOCK, _sensor(files, "freq", label, "input"), labels=(_CLOCKS[label],))
 
 
-def _fan(_: Root, files: GpuFiles) -> Iterator[Answer]:
+def _fan(_: Root, files: GpuFiles) -> Iterator[RawValue]:
     """fan1_input over fan1_max: revolutions per minute as they are, over the most that can be."""
     maximum = read_number(_folder(files) / "fan1_max")
     if maximum <= 0:
         raise InvalidValueError(f"fan1_max: {maximum}")
     # A fan may turn a little faster than its nominal maximum.
-    yield Answer(catalog.FAN_SPEED, min(read_number(_folder(files) / "fan1_input"), maximum) / maximum, labels=("0",))
+    yield RawValue(catalog.FAN_SPEED, min(read_number(_folder(files) / "fan1_input"), maximum) / maximum, labels=("0",))
 
 
-def _fan_duty(_: Root, files: GpuFiles) -> Iterator[Answer]:
+def _fan_duty(_: Root, files: GpuFiles) -> Iterator[RawValue]:
     """pwm1: 0 to 255."""
-    yield Answer(catalog.FAN_SPEED, read_number(_folder(files) / "pwm1") / _FULL_SPEED, labels=("0",))
+    yield RawValue(catalog.FAN_SPEED, read_number(_folder(files) / "pwm1") / _FULL_SPEED, labels=("0",))
 
 
 POWER = "power, average"
@@ -90,7 +92,7 @@ TEMPERATURE = "temperature"
 QUERIES: tuple[Query, ...] = (
     # A GPU has the first or the second; an APU may have both.
     Query(POWER, (catalog.POWER,), partial(_power, "power1_average", catalog.POWER)),
-    Query(POWER_NOW, (catalog.POWER,), partial(_power, "power1_input", catalog.POWER), instead_of=POWER),
+    Query(POWER_NOW, (catalog.POWER,), partial(_power, "power1_input", catalog.POWER), fallback_for=POWER),
     Query("power limit", (catalog.POWER_LIMIT,), partial(_power, "power1_cap", catalog.POWER_LIMIT)),
     Query(
         "default power limit",
@@ -109,5 +111,5 @@ QUERIES: tuple[Query, ...] = (
     ),
     *(Query(f"clock, {label}", (catalog.CLOCK,), partial(_clock, label)) for label in _CLOCKS),
     Query("fan speed", (catalog.FAN_SPEED,), _fan),
-    Query("fan duty", (catalog.FAN_SPEED,), _fan_duty, instead_of="fan speed"),
+    Query("fan duty", (catalog.FAN_SPEED,), _fan_duty, fallback_for="fan speed"),
 )

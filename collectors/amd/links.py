@@ -19,7 +19,7 @@ from collectors.amd.gpu_files import GpuFiles, Query
 from collectors.amd.gpu_metrics.model import XgmiLinks
 from collectors.contract import CollectorError, UnsupportedError
 from collectors.metric import Metric
-from collectors.query import Answer, InvalidValueError, NothingError
+from collectors.query import InvalidValueError, NoDataError, RawValue
 from collectors.sysfs import Root
 
 _VENDOR = "0x1002"
@@ -58,35 +58,35 @@ def _is_same_vendor(folder: Path) -> bool:
         return False
 
 
-def _generation(name: str, metric: Metric, _: Root, files: GpuFiles) -> Iterator[Answer]:
+def _generation(name: str, metric: Metric, _: Root, files: GpuFiles) -> Iterator[RawValue]:
     text = read_text(files.read_once(_card) / name)
     speed = text.split()[0]
     if speed == _UNKNOWN:
-        raise NothingError(f"{name}: unknown")
+        raise NoDataError(f"{name}: unknown")
     if speed not in _GENERATIONS:
         raise InvalidValueError(f"{name}: {text[:40]!r}")
-    yield Answer(metric, _GENERATIONS[speed])
+    yield RawValue(metric, _GENERATIONS[speed])
 
 
-def _width(name: str, metric: Metric, _: Root, files: GpuFiles) -> Iterator[Answer]:
+def _width(name: str, metric: Metric, _: Root, files: GpuFiles) -> Iterator[RawValue]:
     """Lanes; 0 and 255 are how the kernel says that it does not know."""
     lanes = read_number(files.read_once(_card) / name)
     if lanes in {0, 255}:
-        raise NothingError(f"{name}: {lanes}")
+        raise NoDataError(f"{name}: {lanes}")
     if lanes > _MAX_LANES:
         raise InvalidValueError(f"{name}: {lanes}")
-    yield Answer(metric, lanes)
+    yield RawValue(metric, lanes)
 
 
-def _replays(_: Root, files: GpuFiles) -> Iterator[Answer]:
-    yield Answer(catalog.PCIE_REPLAYS, read_number(files.paths.folder / "pcie_replay_count"))
+def _replays(_: Root, files: GpuFiles) -> Iterator[RawValue]:
+    yield RawValue(catalog.PCIE_REPLAYS, read_number(files.paths.folder / "pcie_replay_count"))
 
 
-def _table_replays(_: Root, files: GpuFiles) -> Iterator[Answer]:
+def _table_replays(_: Root, files: GpuFiles) -> Iterator[RawValue]:
     replays = files.metrics().pcie_replays
     if replays is None:
         raise UnsupportedError("gpu_metrics: no count of PCIe replays")
-    yield Answer(catalog.PCIE_REPLAYS, replays)
+    yield RawValue(catalog.PCIE_REPLAYS, replays)
 
 
 def _links(files: GpuFiles) -> XgmiLinks:
@@ -106,18 +106,18 @@ def _moved(files: GpuFiles) -> Iterator[tuple[str, Sequence[float | None]]]:
     yield from moved.items()
 
 
-def _bytes(_: Root, files: GpuFiles) -> Iterator[Answer]:
+def _bytes(_: Root, files: GpuFiles) -> Iterator[RawValue]:
     for direction, counts in _moved(files):
         counted = [count for count in counts if count is not None]
         if counted:
-            yield Answer(catalog.INTERCONNECT_BYTES, sum(counted), labels=(_XGMI, direction, ""))
+            yield RawValue(catalog.INTERCONNECT_BYTES, sum(counted), labels=(_XGMI, direction, ""))
 
 
-def _bytes_per_link(_: Root, files: GpuFiles) -> Iterator[Answer]:
+def _bytes_per_link(_: Root, files: GpuFiles) -> Iterator[RawValue]:
     for direction, counts in _moved(files):
         for link, count in enumerate(counts):
             if count is not None:
-                yield Answer(catalog.INTERCONNECT_BYTES, count, labels=(_XGMI, direction, str(link)))
+                yield RawValue(catalog.INTERCONNECT_BYTES, count, labels=(_XGMI, direction, str(link)))
 
 
 def _states(files: GpuFiles) -> list[bool]:
@@ -127,13 +127,13 @@ def _states(files: GpuFiles) -> list[bool]:
     return up
 
 
-def _counts(_: Root, files: GpuFiles) -> Iterator[Answer]:
+def _counts(_: Root, files: GpuFiles) -> Iterator[RawValue]:
     up = _states(files)
-    yield Answer(catalog.INTERCONNECT_LINKS, sum(up), labels=(_XGMI, "up"))
-    yield Answer(catalog.INTERCONNECT_LINKS, len(up) - sum(up), labels=(_XGMI, "down"))
+    yield RawValue(catalog.INTERCONNECT_LINKS, sum(up), labels=(_XGMI, "up"))
+    yield RawValue(catalog.INTERCONNECT_LINKS, len(up) - sum(up), labels=(_XGMI, "down"))
 
 
-def _trained(_: Root, files: GpuFiles) -> Iterator[Answer]:
+def _trained(_: Root, files: GpuFiles) -> Iterator[RawValue]:
     """xgmi_num_links: those to each GPU of the hive that were trained at start, in two hexadecimal digits each."""
     text = read_text(files.paths.folder / "xgmi_num_links")
     numbers = text.split()
@@ -142,15 +142,15 @@ def _trained(_: Root, files: GpuFiles) -> Iterator[Answer]:
     links = sum(int(number, 16) for number in numbers)
     if not links:
         raise UnsupportedError("xgmi_num_links: none")
-    yield Answer(catalog.INTERCONNECT_LINKS, links, labels=(_XGMI, "up"))
+    yield RawValue(catalog.INTERCONNECT_LINKS, links, labels=(_XGMI, "up"))
 
 
-def _bandwidth(_: Root, files: GpuFiles) -> Iterator[Answer]:
+def _bandwidth(_: Root, files: GpuFiles) -> Iterator[RawValue]:
     bytes_per_second = _links(files).link_bytes_per_second
     up = sum(_states(files))
     if not bytes_per_second:
-        raise NothingError("gpu_metrics: no bandwidth of XGMI links")
-    yield Answer(catalog.INTERCONNECT_BANDWIDTH_LIMIT, bytes_per_second * up, labels=(_XGMI,))
+        raise NoDataError("gpu_metrics: no bandwidth of XGMI links")
+    yield RawValue(catalog.INTERCONNECT_BANDWIDTH_LIMIT, bytes_per_second * up, labels=(_XGMI,))
 
 
 _REPLAYS = "pcie replays"
@@ -168,9 +168,9 @@ _ALWAYS: tuple[Query, ...] = (
         for name, metric in (("current_link_width", catalog.PCIE_WIDTH), ("max_link_width", catalog.PCIE_MAX_WIDTH))
     ),
     Query(_REPLAYS, (catalog.PCIE_REPLAYS,), _replays),
-    Query("pcie replays, table", (catalog.PCIE_REPLAYS,), _table_replays, instead_of=_REPLAYS),
+    Query("pcie replays, table", (catalog.PCIE_REPLAYS,), _table_replays, fallback_for=_REPLAYS),
     Query(_LINKS, (catalog.INTERCONNECT_LINKS,), _counts),
-    Query("xgmi links, trained", (catalog.INTERCONNECT_LINKS,), _trained, instead_of=_LINKS),
+    Query("xgmi links, trained", (catalog.INTERCONNECT_LINKS,), _trained, fallback_for=_LINKS),
     Query("xgmi bandwidth", (catalog.INTERCONNECT_BANDWIDTH_LIMIT,), _bandwidth),
 )
 # All links together.

@@ -11,7 +11,7 @@ from collectors import catalog
 from collectors.amd.files import read_long_text, read_number
 from collectors.amd.gpu_files import GpuFiles, Query
 from collectors.metric import Metric
-from collectors.query import Answer, InvalidValueError, NothingError
+from collectors.query import InvalidValueError, NoDataError, RawValue
 from collectors.sysfs import Root
 from collectors.units import hertz_from_megahertz, ratio_from_percent
 
@@ -28,25 +28,25 @@ _LEVELS = {
 _NOW_BY_TABLE = ("soc", "fabric", "video", "display")
 
 
-def _percent(name: str, metric: Metric, _: Root, files: GpuFiles) -> Iterator[Answer]:
-    yield Answer(metric, read_number(files.paths.folder / name), ratio_from_percent)
+def _percent(name: str, metric: Metric, _: Root, files: GpuFiles) -> Iterator[RawValue]:
+    yield RawValue(metric, read_number(files.paths.folder / name), ratio_from_percent)
 
 
-def _video_percent(_: Root, files: GpuFiles) -> Iterator[Answer]:
+def _video_percent(_: Root, files: GpuFiles) -> Iterator[RawValue]:
     """vcn_busy_percent: the video engines decode and encode, and don't tell which."""
     percent = read_number(files.paths.folder / "vcn_busy_percent")
-    yield Answer(catalog.ENGINE_UTILIZATION, percent, ratio_from_percent, ("video",))
+    yield RawValue(catalog.ENGINE_UTILIZATION, percent, ratio_from_percent, ("video",))
 
 
-def _bytes(name: str, metric: Metric, _: Root, files: GpuFiles) -> Iterator[Answer]:
-    yield Answer(metric, read_number(files.paths.folder / name))
+def _bytes(name: str, metric: Metric, _: Root, files: GpuFiles) -> Iterator[RawValue]:
+    yield RawValue(metric, read_number(files.paths.folder / name))
 
 
 def _levels(domain: str, files: GpuFiles) -> tuple[list[int], list[int]]:
     """Megahertz of every level, and of those in force.
 
     Raises:
-        NothingError: The table is empty.
+        NoDataError: The table is empty.
         InvalidValueError: A line is no level.
     """
     name = _LEVELS[domain]
@@ -60,19 +60,19 @@ def _levels(domain: str, files: GpuFiles) -> tuple[list[int], list[int]]:
         levels.append(megahertz)
         now += [megahertz] if words[-1] == "*" else []
     if not levels:
-        raise NothingError(f"{name}: empty")
+        raise NoDataError(f"{name}: empty")
     return levels, now
 
 
-def _clock(domain: str, _: Root, files: GpuFiles) -> Iterator[Answer]:
+def _clock(domain: str, _: Root, files: GpuFiles) -> Iterator[RawValue]:
     now = _levels(domain, files)[1]
     if len(now) != 1:
-        raise NothingError(f"{_LEVELS[domain]}: no level in force")
-    yield Answer(catalog.CLOCK, now[0], hertz_from_megahertz, (domain,))
+        raise NoDataError(f"{_LEVELS[domain]}: no level in force")
+    yield RawValue(catalog.CLOCK, now[0], hertz_from_megahertz, (domain,))
 
 
-def _max_clock(domain: str, _: Root, files: GpuFiles) -> Iterator[Answer]:
-    yield Answer(catalog.MAX_CLOCK, max(_levels(domain, files)[0]), hertz_from_megahertz, (domain,))
+def _max_clock(domain: str, _: Root, files: GpuFiles) -> Iterator[RawValue]:
+    yield RawValue(catalog.MAX_CLOCK, max(_levels(domain, files)[0]), hertz_from_megahertz, (domain,))
 
 
 UTILIZATION = "utilization"

@@ -14,8 +14,7 @@ from collectors.amd.gpu_paths import GpuPaths
 from collectors.amd.kfd import Topology
 from collectors.amd.kfd_processes import KfdUsage
 from collectors.amd.partitions import PartitionLayout
-from collectors.contract import Node, Process
-from collectors.query_runner import Subject
+from collectors.contract import Node, Process, SubjectKey
 
 # By process number and gpu_id.
 _Compute = Mapping[int, Mapping[int, KfdUsage]]
@@ -32,7 +31,7 @@ class ProcessScope:
         address: By what the graphics driver calls it; empty for a partition, which it can't name.
     """
 
-    subject: Subject
+    subject: SubjectKey
     gpu_id: int | None
     compute_units: int | None
     address: str = ""
@@ -47,7 +46,7 @@ class ProcessUsage:
         records: Of each process. One on a partition is that partition's alone.
     """
 
-    counts: Mapping[Subject, int]
+    counts: Mapping[SubjectKey, int]
     records: tuple[Process, ...]
 
 
@@ -59,14 +58,14 @@ def scopes_of(
         return []
     if layout.partitions:
         return [
-            ProcessScope(Subject(device_uuid, info.partition.uuid), info.node.gpu_id, info.node.compute_units)
+            ProcessScope(SubjectKey(device_uuid, info.partition.uuid), info.node.gpu_id, info.node.compute_units)
             for info in layout.partitions
         ]
     slot, render = kfd.slot_of(paths.address), paths.drm.render
     nodes = () if topology is None else topology.nodes
     own = next((node for node in nodes if (node.slot, node.render) == (slot, render)), None)
     known = (None, None) if own is None else (own.gpu_id, own.compute_units)
-    return [ProcessScope(Subject(device_uuid), *known, paths.address)]
+    return [ProcessScope(SubjectKey(device_uuid), *known, paths.address)]
 
 
 class Processes:
@@ -97,7 +96,7 @@ class Processes:
         for device in {scope.subject.device_uuid for scope in scopes if scope.subject.partition_uuid}:
             parts = [each for subject, each in processes.items() if subject.device_uuid == device]
             if None not in parts:
-                counts[Subject(device)] = len({record.pid for record in records if record.device_uuid == device})
+                counts[SubjectKey(device)] = len({record.pid for record in records if record.device_uuid == device})
         return ProcessUsage(counts, records)
 
 

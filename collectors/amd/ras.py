@@ -15,7 +15,7 @@ from collectors import catalog
 from collectors.amd.files import read_long_text, read_number, read_text
 from collectors.amd.gpu_files import GpuFiles, Query
 from collectors.contract import CollectorError, UnsupportedError
-from collectors.query import Answer, InvalidValueError
+from collectors.query import InvalidValueError, RawValue
 from collectors.sysfs import Root
 
 _FOLDER = "ras"
@@ -123,17 +123,17 @@ def bad_page_threshold(sysfs: Root, memory_bytes: float) -> int | None:
     return threshold if threshold > 0 else int(memory_bytes) // _BYTES_PER_BAD_PAGE or None
 
 
-def _errors(_: Root, files: GpuFiles) -> Iterator[Answer]:
+def _errors(_: Root, files: GpuFiles) -> Iterator[RawValue]:
     counts = files.read_once(read_counts).values()
-    yield Answer(catalog.MEMORY_ERRORS, sum(count.corrected for count in counts), labels=("corrected",))
-    yield Answer(catalog.MEMORY_ERRORS, sum(count.uncorrected for count in counts), labels=("uncorrected",))
+    yield RawValue(catalog.MEMORY_ERRORS, sum(count.corrected for count in counts), labels=("corrected",))
+    yield RawValue(catalog.MEMORY_ERRORS, sum(count.uncorrected for count in counts), labels=("uncorrected",))
 
 
-def _bad_pages(_: Root, files: GpuFiles) -> Iterator[Answer]:
+def _bad_pages(_: Root, files: GpuFiles) -> Iterator[RawValue]:
     """Only an error that could not be corrected takes a page out of use."""
     pages = files.read_once(read_bad_pages)
-    yield Answer(catalog.MEMORY_RETIRED_PAGES, pages.retired, labels=("uncorrected",))
-    yield Answer(catalog.MEMORY_REPAIR_PENDING, pages.pending > 0)
+    yield RawValue(catalog.MEMORY_RETIRED_PAGES, pages.retired, labels=("uncorrected",))
+    yield RawValue(catalog.MEMORY_REPAIR_PENDING, pages.pending > 0)
 
 
 QUERIES: tuple[Query, ...] = (

@@ -11,13 +11,13 @@ from typing import TypeAlias
 from collectors import catalog, query
 from collectors.amd import hwmon, kfd, links, load, ras, throttling
 from collectors.amd.files import read_text
-from collectors.amd.gpu_files import GpuFiles, Query, Questions
+from collectors.amd.gpu_files import GpuFiles, Queries, Query
 from collectors.amd.gpu_metrics.queries import GPU_METRICS_BATCH, mean
 from collectors.amd.kfd import KfdNode
 from collectors.amd.rocm_smi.queries import LIBRARY_ROWS, Backend, library_batches
 from collectors.contract import UnsupportedError, Wishes
 from collectors.metric import Metric
-from collectors.query import Answer, InvalidValueError, NothingError, rows_of
+from collectors.query import InvalidValueError, NoDataError, RawValue, rows_of
 from collectors.sysfs import Root
 
 PARTITIONING = ("partitioning",)
@@ -26,27 +26,27 @@ _FEATURES = re.compile(r"feature mask: 0x([0-9a-fA-F]{1,16})")
 _MEMORY_BLOCK = 1
 
 
-def _partitions(_: Root, files: GpuFiles) -> Iterator[Answer]:
+def _partitions(_: Root, files: GpuFiles) -> Iterator[RawValue]:
     if not files.layout.known:
-        raise NothingError("partitions: not known just now")
-    yield Answer(catalog.PARTITIONS, len(files.layout.partitions))
+        raise NoDataError("partitions: not known just now")
+    yield RawValue(catalog.PARTITIONS, len(files.layout.partitions))
 
 
-def _partitioning(_: Root, files: GpuFiles) -> Iterator[Answer]:
+def _partitioning(_: Root, files: GpuFiles) -> Iterator[RawValue]:
     if not files.layout.partitionable:
         raise UnsupportedError("current_compute_partition: no such file")
     if not files.layout.known:
-        raise NothingError("partitions: not known just now")
-    yield Answer(catalog.MODE_STATE, bool(files.layout.partitions), labels=PARTITIONING)
+        raise NoDataError("partitions: not known just now")
+    yield RawValue(catalog.MODE_STATE, bool(files.layout.partitions), labels=PARTITIONING)
 
 
-def _ecc(_: Root, files: GpuFiles) -> Iterator[Answer]:
+def _ecc(_: Root, files: GpuFiles) -> Iterator[RawValue]:
     """ras/features: a mask of the blocks that are watched, whose lowest bit is the memory's."""
     text = read_text(files.paths.folder / "ras" / "features")
     found = _FEATURES.fullmatch(text.splitlines()[0])
     if found is None:
         raise InvalidValueError(f"ras/features: {text[:40]!r}")
-    yield Answer(catalog.MODE_STATE, int(found[1], 16) & _MEMORY_BLOCK, labels=_ECC)
+    yield RawValue(catalog.MODE_STATE, int(found[1], 16) & _MEMORY_BLOCK, labels=_ECC)
 
 
 _MODES: tuple[Query, ...] = (
@@ -56,7 +56,7 @@ _MODES: tuple[Query, ...] = (
 )
 
 
-def device_queries(wishes: Wishes, library: Backend | None = None) -> Questions:
+def device_queries(wishes: Wishes, library: Backend | None = None) -> Queries:
     """What a GPU is asked.
 
     Args:
@@ -64,7 +64,7 @@ def device_queries(wishes: Wishes, library: Backend | None = None) -> Questions:
         library: Asked in place of the files what it may know; None for files alone.
     """
     link_queries = links.QUERIES_PER_LINK if wishes.each_link else links.QUERIES
-    files: Questions = (
+    files: Queries = (
         *_MODES,
         *load.QUERIES,
         *hwmon.QUERIES,
@@ -77,14 +77,14 @@ def device_queries(wishes: Wishes, library: Backend | None = None) -> Questions:
 
 
 def _without(
-    questions: Questions, rows: frozenset[Metric]
+    queries: Queries, rows: frozenset[Metric]
 ) -> Iterator[query.Query[Root, GpuFiles] | query.Batch[Root, GpuFiles]]:
-    """The questions that feed other rows."""
-    for question in questions:
-        if isinstance(question, query.Batch):
-            yield replace(question, parts=tuple(part for part in question.parts if not rows & {*part.rows}))
-        elif not rows & {*question.rows}:
-            yield question
+    """The queries that feed other rows."""
+    for each in queries:
+        if isinstance(each, query.Batch):
+            yield replace(each, items=tuple(item for item in each.items if not rows & {*item.rows}))
+        elif not rows & {*each.rows}:
+            yield each
 
 
 # Every row that a device can be asked for.
@@ -113,28 +113,28 @@ class PartitionQuery(query.Query[Root, PartitionFiles]):
     __slots__ = ()
 
 
-PartitionQuestions: TypeAlias = query.Questions[Root, PartitionFiles]
+PartitionQuestions: TypeAlias = query.Queries[Root, PartitionFiles]
 
 
-def _utilization(_: Root, files: PartitionFiles) -> Iterator[Answer]:
+def _utilization(_: Root, files: PartitionFiles) -> Iterator[RawValue]:
     """The mean of its compute dies."""
     partitions = files.gpu.metrics().partitions
     if not partitions:
         raise UnsupportedError("gpu_metrics: nothing about partitions")
     if len(partitions) != files.count:
-        raise NothingError("gpu_metrics: of another cut")
+        raise NoDataError("gpu_metrics: of another cut")
     ratio = mean(partitions[files.node.partition].gfx_ratios)
     if ratio is None:
-        raise NothingError("gpu_metrics: not told")
-    yield Answer(catalog.UTILIZATION, ratio)
+        raise NoDataError("gpu_metrics: not told")
+    yield RawValue(catalog.UTILIZATION, ratio)
 
 
-def _memory_limit(_: Root, files: PartitionFiles) -> Iterator[Answer]:
-    yield Answer(catalog.MEMORY_LIMIT, kfd.memory_limit(files.node))
+def _memory_limit(_: Root, files: PartitionFiles) -> Iterator[RawValue]:
+    yield RawValue(catalog.MEMORY_LIMIT, kfd.memory_limit(files.node))
 
 
-def _memory_usage(_: Root, files: PartitionFiles) -> Iterator[Answer]:
-    yield Answer(catalog.MEMORY_USAGE, kfd.memory_usage(files.node))
+def _memory_usage(_: Root, files: PartitionFiles) -> Iterator[RawValue]:
+    yield RawValue(catalog.MEMORY_USAGE, kfd.memory_usage(files.node))
 
 
 PARTITION_QUERIES: PartitionQuestions = (

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from collectors import catalog
 from collectors.amd.gpu_files import GpuFiles, Query
 from collectors.contract import UnsupportedError
-from collectors.query import Answer
+from collectors.query import RawValue
 from collectors.sysfs import Root
 
 # Limits of power and of current, and FIT, by which the firmware saves the silicon from wear.
@@ -27,24 +27,24 @@ _REASONS = {
 _MASKS = {reason: sum(1 << bit for bit in bits) for reason, bits in _REASONS.items()}
 
 
-def _by_bits(_: Root, files: GpuFiles) -> Iterator[Answer]:
+def _by_bits(_: Root, files: GpuFiles) -> Iterator[RawValue]:
     bits = files.metrics().throttle_bits
     if bits is None:
         raise UnsupportedError("gpu_metrics: no bits for what throttles")
     for reason, mask in _MASKS.items():
-        yield Answer(catalog.THROTTLE_ACTIVE, bool(bits & mask), labels=(reason,))
+        yield RawValue(catalog.THROTTLE_ACTIVE, bool(bits & mask), labels=(reason,))
 
 
-def _by_cycles(_: Root, files: GpuFiles) -> Iterator[Answer]:
+def _by_cycles(_: Root, files: GpuFiles) -> Iterator[RawValue]:
     _update(files)
     for reason, active in files.throttle_time.active().items():
-        yield Answer(catalog.THROTTLE_ACTIVE, active, labels=(reason,))
+        yield RawValue(catalog.THROTTLE_ACTIVE, active, labels=(reason,))
 
 
-def _seconds(_: Root, files: GpuFiles) -> Iterator[Answer]:
+def _seconds(_: Root, files: GpuFiles) -> Iterator[RawValue]:
     _update(files)
     for reason, seconds in files.throttle_time.seconds().items():
-        yield Answer(catalog.THROTTLE_SECONDS, seconds, labels=(reason,))
+        yield RawValue(catalog.THROTTLE_SECONDS, seconds, labels=(reason,))
 
 
 def _update(files: GpuFiles) -> None:
@@ -63,6 +63,6 @@ _BITS = "throttle reasons"
 
 QUERIES: tuple[Query, ...] = (
     Query(_BITS, (catalog.THROTTLE_ACTIVE,), _by_bits),
-    Query("throttle reasons, by cycles", (catalog.THROTTLE_ACTIVE,), _by_cycles, instead_of=_BITS),
+    Query("throttle reasons, by cycles", (catalog.THROTTLE_ACTIVE,), _by_cycles, fallback_for=_BITS),
     Query("throttle time", (catalog.THROTTLE_SECONDS,), _seconds),
 )

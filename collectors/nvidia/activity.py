@@ -16,7 +16,7 @@ from collectors.contract import CollectorError, Reason, UnavailableError, Unsupp
 from collectors.metric import Metric
 from collectors.nvidia.gpm import Gpm, Sampler
 from collectors.nvidia.nvml import Batch, Handle, Nvml, Query
-from collectors.query import Answer, Part
+from collectors.query import BatchItem, RawValue
 from collectors.units import ratio_from_percent
 
 # Names of the queries for the utilization of a device and of its memory.
@@ -37,10 +37,10 @@ _ENGINE_CALLS = {
 }
 
 
-def _engine(engine: str, nvml: Nvml, handle: Handle) -> Iterator[Answer]:
+def _engine(engine: str, nvml: Nvml, handle: Handle) -> Iterator[RawValue]:
     """Percent of the last sampling period; the period itself, in microseconds, comes second."""
     percent, _ = nvml.call(_ENGINE_CALLS[engine], handle, read=tuple)
-    yield Answer(catalog.ENGINE_UTILIZATION, percent, ratio_from_percent, (engine,))
+    yield RawValue(catalog.ENGINE_UTILIZATION, percent, ratio_from_percent, (engine,))
 
 
 ENGINE_QUERIES: tuple[Query, ...] = tuple(
@@ -54,27 +54,27 @@ def _item(
     number: int,
     labels: tuple[str, ...] = (),
     convert: Callable[[float], float] = ratio_from_percent,
-    instead_of: str = "",
-) -> Part:
-    def read(raw: float) -> Iterable[Answer]:
-        return (Answer(metric, raw, convert, labels),)
+    fallback_for: str = "",
+) -> BatchItem:
+    def read(raw: float) -> Iterable[RawValue]:
+        return (RawValue(metric, raw, convert, labels),)
 
-    return Part(name, (metric,), number, read, instead_of)
+    return BatchItem(name, (metric,), number, read, fallback_for)
 
 
-_COMMON_ITEMS: tuple[Part, ...] = (
+_COMMON_ITEMS: tuple[BatchItem, ...] = (
     *(_item(f"gpm {pipe} activity", catalog.PIPE_ACTIVITY, number, (pipe,)) for pipe, number in _PIPES.items()),
     _item("gpm occupancy", catalog.SM_OCCUPANCY, _OCCUPANCY),
     _item(MEMORY_BANDWIDTH, catalog.MEMORY_BANDWIDTH, _DRAM),
 )
 # NVML reports the utilization of a device without MIG by a call of its own, over a period of its own.
-DEVICE_ITEMS: tuple[Part, ...] = (
-    _item("gpm utilization", catalog.UTILIZATION, _GRAPHICS, instead_of=UTILIZATION),
+DEVICE_ITEMS: tuple[BatchItem, ...] = (
+    _item("gpm utilization", catalog.UTILIZATION, _GRAPHICS, fallback_for=UTILIZATION),
     *_COMMON_ITEMS,
 )
-PARTITION_ITEMS: tuple[Part, ...] = (_item("gpm utilization", catalog.UTILIZATION, _GRAPHICS), *_COMMON_ITEMS)
+PARTITION_ITEMS: tuple[BatchItem, ...] = (_item("gpm utilization", catalog.UTILIZATION, _GRAPHICS), *_COMMON_ITEMS)
 # In a call of their own: an older driver that refuses their numbers shall not refuse the others with them.
-CYCLE_ITEMS: tuple[Part, ...] = (
+CYCLE_ITEMS: tuple[BatchItem, ...] = (
     _item("gpm elapsed cycles", catalog.PIPE_ELAPSED_CYCLES, _ELAPSED_CYCLES, convert=float),
     *(
         _item(f"gpm {pipe} cycles", catalog.PIPE_ACTIVE_CYCLES, number, (pipe,), float)
@@ -124,7 +124,11 @@ class Activity:
         return self._batches(uuid, PARTITION_ITEMS, sampler_for, parent)
 
     def _batches(
-        self, uuid: str, items: tuple[Part, ...], sampler_for: Callable[[Handle], Sampler], parent: Handle | None = None
+        self,
+        uuid: str,
+        items: tuple[BatchItem, ...],
+        sampler_for: Callable[[Handle], Sampler],
+        parent: Handle | None = None,
     ) -> tuple[Batch, ...]:
         new, last = partial(self._read_new_sample, uuid, sampler_for, parent), partial(self._read_last_sample, uuid)
         return Batch(items, new), Batch(CYCLE_ITEMS, last)

@@ -8,7 +8,7 @@ from enum import IntEnum
 from functools import partial
 
 from collectors.contract import CollectorError, DeviceLostError, Fault, Reason, UnavailableError, UnsupportedError
-from collectors.query import InvalidValueError, NothingError
+from collectors.query import InvalidValueError, NoDataError
 
 __all__ = [
     "READING_ERRORS",
@@ -16,7 +16,7 @@ __all__ = [
     "InvalidArgumentError",
     "InvalidValueError",
     "LibraryMissingError",
-    "NothingError",
+    "NoDataError",
     "NvmlCode",
     "SessionError",
     "TimedOutError",
@@ -95,18 +95,18 @@ class TimedOutError(UnavailableError):
 
 
 # Everything that one reading can raise and that leaves the session as it is.
-READING_ERRORS = (UnavailableError, UnsupportedError, NothingError, DeviceLostError)
+READING_ERRORS = (UnavailableError, UnsupportedError, NoDataError, DeviceLostError)
 
 _DRIVER_GONE = partial(SessionError, reason=Reason.DRIVER_NOT_LOADED)
 
 # What a code means; every other one makes the reading unavailable for now.
 _MEANING: Mapping[NvmlCode, Callable[[str], CollectorError]] = {
-    NvmlCode.SUCCESS: NothingError,  # the binding raises it where a list of samples is empty
+    NvmlCode.SUCCESS: NoDataError,  # the binding raises it where a list of samples is empty
     NvmlCode.UNINITIALIZED: _DRIVER_GONE,
     NvmlCode.INVALID_ARGUMENT: InvalidArgumentError,
     NvmlCode.NOT_SUPPORTED: UnsupportedError,
     NvmlCode.NO_PERMISSION: partial(UnavailableError, reason=Reason.PERMISSION_DENIED),
-    NvmlCode.NOT_FOUND: NothingError,
+    NvmlCode.NOT_FOUND: NoDataError,
     NvmlCode.INSUFFICIENT_SIZE: InsufficientSizeError,
     NvmlCode.DRIVER_NOT_LOADED: _DRIVER_GONE,
     NvmlCode.TIMEOUT: TimedOutError,
@@ -115,9 +115,9 @@ _MEANING: Mapping[NvmlCode, Callable[[str], CollectorError]] = {
     NvmlCode.GPU_IS_LOST: DeviceLostError,
     NvmlCode.RESET_REQUIRED: DeviceLostError,
     NvmlCode.LIB_RM_VERSION_MISMATCH: partial(SessionError, reason=Reason.VERSION_MISMATCH),
-    NvmlCode.NO_DATA: NothingError,
+    NvmlCode.NO_DATA: NoDataError,
     NvmlCode.VGPU_ECC_NOT_SUPPORTED: UnsupportedError,
-    NvmlCode.FREQ_NOT_SUPPORTED: NothingError,
+    NvmlCode.FREQ_NOT_SUPPORTED: NoDataError,
     NvmlCode.ARGUMENT_VERSION_MISMATCH: UnsupportedError,
     NvmlCode.DEPRECATED: UnsupportedError,
     NvmlCode.GPU_NOT_FOUND: DeviceLostError,

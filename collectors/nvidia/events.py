@@ -6,7 +6,7 @@ from contextlib import suppress
 from queue import Empty, SimpleQueue
 
 from collectors.contract import CollectorError, DeviceLostError, Fault, Reason, UnavailableError, UnsupportedError
-from collectors.nvidia.errors import NothingError, fault_of
+from collectors.nvidia.errors import NoDataError, fault_of
 from collectors.nvidia.listener import (
     WANTED_EVENTS,
     XID_EVENT,
@@ -98,7 +98,7 @@ class EventWatch:
             types = self._nvml.call(call, handle, read=int) & WANTED_EVENTS
         except UnsupportedError as error:
             self.refused[uuid] = str(error)
-        except (UnavailableError, NothingError) as error:
+        except (UnavailableError, NoDataError) as error:
             if error.reason is Reason.PERMISSION_DENIED:
                 self.refused[uuid] = str(error)
             self._unread.append(fault_of(error, uuid))

@@ -7,7 +7,7 @@ from collectors.contract import CollectorError, UnsupportedError
 from collectors.metric import Metric
 from collectors.nvidia.errors import InvalidValueError, NvmlCode, from_code
 from collectors.nvidia.nvml import Batch, Handle, Nvml
-from collectors.query import Answer, Part
+from collectors.query import BatchItem, RawValue
 
 # The member of nvmlValue_t for each nvmlValueType_t, in its order.
 _VALUE_MEMBERS = ("dVal", "uiVal", "ulVal", "ullVal", "sllVal", "siVal", "usVal")
@@ -42,17 +42,17 @@ def item(
     field: Field,
     convert: Callable[[float], float] = float,
     labels: tuple[str, ...] = (),
-    instead_of: str = "",
-) -> Part:
+    fallback_for: str = "",
+) -> BatchItem:
     """A field that is the value of one series."""
 
-    def read(raw: float) -> Iterable[Answer]:
-        return (Answer(metric, raw, convert, labels),)
+    def read(raw: float) -> Iterable[RawValue]:
+        return (RawValue(metric, raw, convert, labels),)
 
-    return Part(name, (metric,), field, read, instead_of)
+    return BatchItem(name, (metric,), field, read, fallback_for)
 
 
-def batch(*items: Part) -> Batch:
+def batch(*items: BatchItem) -> Batch:
     """Items whose keys are `Field`s, read by one call."""
     return Batch(items, _read_values)
 

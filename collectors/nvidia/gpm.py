@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, NewType
 
 from collectors.contract import CollectorError, UnsupportedError
-from collectors.nvidia.errors import InvalidArgumentError, InvalidValueError, NothingError, NvmlCode, from_code
+from collectors.nvidia.errors import InvalidArgumentError, InvalidValueError, NoDataError, NvmlCode, from_code
 from collectors.nvidia.nvml import Handle, Nvml
 
 GpmSample = NewType("GpmSample", object)
@@ -82,7 +82,7 @@ class Gpm:
         """Take a sample of a subject, to be compared with the one before. Right after another, the last two stay.
 
         Raises:
-            NothingError: There are no two to compare: it is the first, or the one before is too old.
+            NoDataError: There are no two to compare: it is the first, or the one before is too old.
             CollectorError: It can't be taken.
         """
         pair = self._pairs.setdefault(uuid, _SamplePair())
@@ -91,19 +91,19 @@ class Gpm:
         if gap >= _LEAST_SECONDS:
             self._take_sample(pair, sampler, gap)
         if pair.older is None:
-            raise NothingError("nvmlGpmSampleGet: the first sample, with nothing to compare it with")
+            raise NoDataError("nvmlGpmSampleGet: the first sample, with nothing to compare it with")
 
     def metrics(self, uuid: str, ids: Sequence[int]) -> list[float | CollectorError]:
         """Metrics between the last two samples of a subject, or why there are none: nvmlGpmMetricsGet.
 
         Raises:
-            NothingError: There are no two samples.
+            NoDataError: There are no two samples.
             UnsupportedError: The driver refuses the call for these metrics, having answered others of the same samples.
             CollectorError: The call as a whole failed.
         """
         pair = self._pairs.get(uuid)
         if pair is None or pair.older is None:
-            raise NothingError("nvmlGpmMetricsGet: no two samples")
+            raise NoDataError("nvmlGpmMetricsGet: no two samples")
         request = self._request = self._request or self._nvml.structure("c_nvmlGpmMetricsGet_t")
         request.version, request.numMetrics = _VERSION, len(ids)
         request.sample1, request.sample2 = pair.older, pair.newer

@@ -7,7 +7,7 @@ from functools import partial
 from collectors.catalog import INFO
 from collectors.contract import Alias, Device, Fault, Node, UnavailableError, UnsupportedError
 from collectors.identity import made_uuid
-from collectors.nvidia.errors import InvalidValueError, NothingError
+from collectors.nvidia.errors import InvalidValueError, NoDataError
 from collectors.nvidia.nvml import Handle, Nvml
 from collectors.pci import PciFunction, kernel_spelling, numa_node
 
@@ -104,7 +104,7 @@ def from_pci(function: PciFunction, node: Node) -> Identity:
 def _text(handle: Handle, address: str, faults: list[Fault], read: Callable[[Handle], str]) -> str:
     try:
         answer = read(handle).strip()
-    except (UnsupportedError, NothingError):
+    except (UnsupportedError, NoDataError):
         return ""
     except UnavailableError as error:
         faults.append(Fault(error.reason, address, str(error)))

@@ -16,7 +16,7 @@ from collectors.nvidia import field_values
 from collectors.nvidia.errors import InvalidValueError, NvmlCode
 from collectors.nvidia.field_values import Field, read_fields
 from collectors.nvidia.nvml import Handle, Nvml, Query
-from collectors.query import Answer, Part
+from collectors.query import BatchItem, RawValue
 from collectors.units import bytes_from_kibibytes, bytes_from_megabytes
 
 _NVLINK, _C2C = "nvlink", "c2c"
@@ -90,33 +90,33 @@ def _active(fabric: str, nvml: Nvml, handle: Handle) -> tuple[Sequence[int], int
     return [link for link, state in states.items() if state == _ACTIVE], len(states)
 
 
-def _states(fabric: str, nvml: Nvml, handle: Handle) -> Iterator[Answer]:
+def _states(fabric: str, nvml: Nvml, handle: Handle) -> Iterator[RawValue]:
     active, count = _active(fabric, nvml, handle)
-    yield Answer(catalog.INTERCONNECT_LINKS, len(active), labels=(fabric, "up"))
-    yield Answer(catalog.INTERCONNECT_LINKS, count - len(active), labels=(fabric, "down"))
+    yield RawValue(catalog.INTERCONNECT_LINKS, len(active), labels=(fabric, "up"))
+    yield RawValue(catalog.INTERCONNECT_LINKS, count - len(active), labels=(fabric, "down"))
 
 
-def _bandwidth(fabric: str, nvml: Nvml, handle: Handle) -> Iterator[Answer]:
+def _bandwidth(fabric: str, nvml: Nvml, handle: Handle) -> Iterator[RawValue]:
     """Of all links that are up. With none up it is 0."""
     active, _ = _active(fabric, nvml, handle)
     speeds = _of_links(nvml, handle, _SPEED[fabric], active) if active else {}
     total = sum(speeds.values())
-    yield Answer(catalog.INTERCONNECT_BANDWIDTH_LIMIT, total, bytes_from_megabytes, (fabric,))
+    yield RawValue(catalog.INTERCONNECT_BANDWIDTH_LIMIT, total, bytes_from_megabytes, (fabric,))
 
 
-def _bytes_of_links(direction: str, nvml: Nvml, handle: Handle) -> Iterator[Answer]:
+def _bytes_of_links(direction: str, nvml: Nvml, handle: Handle) -> Iterator[RawValue]:
     links = _links(_NVLINK, nvml, handle)
     for link, kibibytes in _of_links(nvml, handle, _THROUGHPUT[direction], links).items():
         labels = (_NVLINK, direction, str(link))
-        yield Answer(catalog.INTERCONNECT_BYTES, kibibytes, bytes_from_kibibytes, labels)
+        yield RawValue(catalog.INTERCONNECT_BYTES, kibibytes, bytes_from_kibibytes, labels)
 
 
-def _errors_of_links(kind: str, field: int, nvml: Nvml, handle: Handle) -> Iterator[Answer]:
+def _errors_of_links(kind: str, field: int, nvml: Nvml, handle: Handle) -> Iterator[RawValue]:
     for link, count in _of_links(nvml, handle, field, _links(_NVLINK, nvml, handle)).items():
-        yield Answer(catalog.INTERCONNECT_ERRORS, count, labels=(_NVLINK, kind, str(link)))
+        yield RawValue(catalog.INTERCONNECT_ERRORS, count, labels=(_NVLINK, kind, str(link)))
 
 
-def _fabric(structure: str, nvml: Nvml, handle: Handle) -> Iterator[Answer]:
+def _fabric(structure: str, nvml: Nvml, handle: Handle) -> Iterator[RawValue]:
     """nvmlDeviceGetGpuFabricInfoV: version 3 from driver 580 on, version 2 from 550, Hopper or later."""
     call = "nvmlDeviceGetGpuFabricInfoV"
     info = nvml.structure(structure)
@@ -130,15 +130,15 @@ def _fabric(structure: str, nvml: Nvml, handle: Handle) -> Iterator[Answer]:
         "failed" if _FABRIC_STATES[state] == "completed" and status != NvmlCode.SUCCESS else _FABRIC_STATES[state]
     )
     for value in FABRIC_STATE.values:
-        yield Answer(catalog.FABRIC_STATUS, value == reported, labels=(_NVLINK, value))
+        yield RawValue(catalog.FABRIC_STATUS, value == reported, labels=(_NVLINK, value))
 
 
 _ERRORS = (catalog.INTERCONNECT_ERRORS,)
 
 
-def _item_of_all_links(name: str, kind: str, field: Field, instead_of: str = "") -> Part:
+def _item_of_all_links(name: str, kind: str, field: Field, fallback_for: str = "") -> BatchItem:
     labels = (_NVLINK, kind, "")
-    return field_values.item(name, catalog.INTERCONNECT_ERRORS, field, labels=labels, instead_of=instead_of)
+    return field_values.item(name, catalog.INTERCONNECT_ERRORS, field, labels=labels, fallback_for=fallback_for)
 
 
 _FABRIC_ROWS = (catalog.FABRIC_STATUS,)
@@ -149,11 +149,11 @@ _ALWAYS: tuple[Query, ...] = (
         for fabric in _COUNT
     ),
     Query("fabric", _FABRIC_ROWS, partial(_fabric, "c_nvmlGpuFabricInfo_v3_t")),
-    Query("fabric, second version", _FABRIC_ROWS, partial(_fabric, "c_nvmlGpuFabricInfo_v2_t"), instead_of="fabric"),
+    Query("fabric, second version", _FABRIC_ROWS, partial(_fabric, "c_nvmlGpuFabricInfo_v2_t"), fallback_for="fabric"),
 )
 # Sums over all links.
 QUERIES: tuple[Query, ...] = _ALWAYS
-FIELDS: tuple[Part, ...] = (
+FIELDS: tuple[BatchItem, ...] = (
     *(
         field_values.item(
             f"nvlink bytes, {direction}",
@@ -168,9 +168,9 @@ FIELDS: tuple[Part, ...] = (
 )
 # Of the fifth generation. In a batch of their own, after that of the fields for which they stand in: so they come with
 # the first reading.
-FALLBACK_FIELDS: tuple[Part, ...] = tuple(
+FALLBACK_FIELDS: tuple[BatchItem, ...] = tuple(
     _item_of_all_links(
-        f"nvlink {kind} errors, generation 5", kind, Field(field, _ALL_LINKS), instead_of="nvlink crc_flit errors"
+        f"nvlink {kind} errors, generation 5", kind, Field(field, _ALL_LINKS), fallback_for="nvlink crc_flit errors"
     )
     for kind, field in _OF_LINK_5.items()
 )
@@ -190,7 +190,7 @@ QUERIES_OF_EACH_LINK: tuple[Query, ...] = (
             f"nvlink {kind} errors of links, generation 5",
             _ERRORS,
             partial(_errors_of_links, kind, field),
-            instead_of="nvlink crc errors of links",
+            fallback_for="nvlink crc errors of links",
         )
         for kind, field in _OF_LINK_5.items()
     ),

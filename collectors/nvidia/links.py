@@ -13,7 +13,7 @@ from collectors.metric import Metric
 from collectors.nvidia import field_values
 from collectors.nvidia.field_values import Field
 from collectors.nvidia.nvml import Handle, Nvml, Query
-from collectors.query import Answer, Part
+from collectors.query import BatchItem, RawValue
 from collectors.units import bytes_from_kilobytes
 
 _ROWS = {
@@ -29,14 +29,14 @@ _BYTES = {"transmit": Field(197, wide=True), "receive": Field(198, wide=True)}
 _THROUGHPUT = {"transmit": 0, "receive": 1}
 
 
-def _number(call: str, metric: Metric, nvml: Nvml, handle: Handle) -> Iterator[Answer]:
-    yield Answer(metric, nvml.call(call, handle, read=int))
+def _number(call: str, metric: Metric, nvml: Nvml, handle: Handle) -> Iterator[RawValue]:
+    yield RawValue(metric, nvml.call(call, handle, read=int))
 
 
-def _throughput(direction: str, nvml: Nvml, handle: Handle) -> Iterator[Answer]:
+def _throughput(direction: str, nvml: Nvml, handle: Handle) -> Iterator[RawValue]:
     """nvmlDeviceGetPcieThroughput: KB/s, taken to be of 1,000 bytes, over 20 ms in which the call blocks."""
     kilobytes = nvml.call("nvmlDeviceGetPcieThroughput", handle, _THROUGHPUT[direction], read=int)
-    yield Answer(catalog.PCIE_THROUGHPUT, kilobytes, bytes_from_kilobytes, (direction,))
+    yield RawValue(catalog.PCIE_THROUGHPUT, kilobytes, bytes_from_kilobytes, (direction,))
 
 
 QUERIES: tuple[Query, ...] = tuple(
@@ -47,7 +47,7 @@ BLOCKING_QUERIES: tuple[Query, ...] = tuple(
     Query(f"pcie throughput, {direction}", (catalog.PCIE_THROUGHPUT,), partial(_throughput, direction))
     for direction in _THROUGHPUT
 )
-FIELDS: tuple[Part, ...] = tuple(
+FIELDS: tuple[BatchItem, ...] = tuple(
     field_values.item(f"pcie bytes, {direction}", catalog.PCIE_BYTES, field, labels=(direction,))
     for direction, field in _BYTES.items()
 )

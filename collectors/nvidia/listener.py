@@ -8,7 +8,7 @@ from queue import Empty, SimpleQueue
 from typing import Any, NamedTuple, NewType, TypeVar
 
 from collectors.contract import CollectorError, DeviceLostError, Fault, Reason, UnavailableError, UnsupportedError
-from collectors.nvidia.errors import NothingError, TimedOutError, fault_of
+from collectors.nvidia.errors import NoDataError, TimedOutError, fault_of
 from collectors.nvidia.nvml import Handle, Nvml
 from collectors.nvidia.xid import DRIVER_SOURCE, GPU_UNAVAILABLE, XID_SOURCE
 
@@ -177,7 +177,7 @@ class Listener:
         for uuid, watched in self._devices.items():
             try:
                 self._register(watched)
-            except (UnsupportedError, NothingError, UnavailableError, DeviceLostError) as error:
+            except (UnsupportedError, NoDataError, UnavailableError, DeviceLostError) as error:
                 if isinstance(error, UnsupportedError) or error.reason is Reason.PERMISSION_DENIED:
                     refused[uuid] = str(error)
                 else:

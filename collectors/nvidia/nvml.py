@@ -16,7 +16,7 @@ from collectors.nvidia.errors import (
     InvalidArgumentError,
     InvalidValueError,
     LibraryMissingError,
-    NothingError,
+    NoDataError,
     from_code,
 )
 
@@ -71,7 +71,7 @@ class MigSlices(NamedTuple):
 class Nvml:
     """An open session with the library.
 
-    Every method raises `UnsupportedError`, `UnavailableError`, `DeviceLostError`, `NothingError` or `SessionError`.
+    Every method raises `UnsupportedError`, `UnavailableError`, `DeviceLostError`, `NoDataError` or `SessionError`.
 
     Args:
         binding: The module `pynvml` with the library loaded and initialised.
@@ -205,7 +205,7 @@ class Nvml:
         """The MIG device at an index: nvmlDeviceGetMigDeviceHandleByIndex. None at a hole; others may follow it."""
         try:
             return self.call("nvmlDeviceGetMigDeviceHandleByIndex", handle, index, read=Handle)
-        except (NothingError, InvalidArgumentError):
+        except (NoDataError, InvalidArgumentError):
             return None
 
     def gpu_instance_id(self, handle: Handle) -> int:
@@ -257,10 +257,10 @@ class Batch(query.Batch[Nvml, Handle]):
     __slots__ = ()
 
 
-Questions: TypeAlias = query.Questions[Nvml, Handle]
+Queries: TypeAlias = query.Queries[Nvml, Handle]
 
 
-class Asker(query_runner.Asker[Nvml, Handle]):
+class QueryRunner(query_runner.QueryRunner[Nvml, Handle]):
     """Runs queries on the devices of one session.
 
     Args:

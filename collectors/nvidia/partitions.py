@@ -14,7 +14,7 @@ from collectors.contract import (
     UnavailableError,
     UnsupportedError,
 )
-from collectors.nvidia.errors import READING_ERRORS, InvalidValueError, NothingError, fault_of
+from collectors.nvidia.errors import READING_ERRORS, InvalidValueError, NoDataError, fault_of
 from collectors.nvidia.identity import RESOURCE_PREFIX, Identity
 from collectors.nvidia.nvml import Handle, Nvml
 
@@ -139,7 +139,7 @@ class PartitionTable:
             return self._nvml.mig_mode(handle)
         except UnsupportedError:
             self._mig_unsupported.add(uuid)
-        except (UnavailableError, NothingError) as error:
+        except (UnavailableError, NoDataError) as error:
             self._record_failure(uuid, error, layout)
         return False
 
@@ -147,7 +147,7 @@ class PartitionTable:
         answered: dict[str, tuple[MigDevice, Handle]] = {}
         try:
             slices = self._slice_count(handle)
-        except (UnavailableError, UnsupportedError, NothingError) as error:
+        except (UnavailableError, UnsupportedError, NoDataError) as error:
             self._record_failure(uuid, error, layout)
             return ()
         for index in range(slices):
@@ -195,7 +195,7 @@ class PartitionTable:
         """
         try:
             own, of_gpu_instance = self._nvml.mig_slices(handle)
-        except (UnsupportedError, NothingError):
+        except (UnsupportedError, NoDataError):
             return None, False
         if not 0 < own <= slices:
             raise InvalidValueError(f"nvmlDeviceGetAttributes_v2: {own} of {slices} compute slices")

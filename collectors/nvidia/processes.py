@@ -11,11 +11,10 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from collectors import catalog
-from collectors.contract import Process, UnsupportedError
-from collectors.nvidia.errors import InsufficientSizeError, InvalidValueError, NothingError
+from collectors.contract import Process, SubjectKey, UnsupportedError
+from collectors.nvidia.errors import InsufficientSizeError, InvalidValueError, NoDataError
 from collectors.nvidia.nvml import Handle, Nvml, Query
-from collectors.query import Answer
-from collectors.query_runner import Subject
+from collectors.query import RawValue
 from collectors.units import ratio_from_percent
 
 _COMPUTE = "nvmlDeviceGetComputeRunningProcesses"
@@ -50,16 +49,16 @@ class Processes:
     """The processes of one session's devices. Those of a poll are collected while its queries run."""
 
     def __init__(self) -> None:
-        self._running: dict[Subject, list[_RunningProcess]] = {}
-        self._utilizations: dict[Subject, dict[int, float]] = {}
+        self._running: dict[SubjectKey, list[_RunningProcess]] = {}
+        self._utilizations: dict[SubjectKey, dict[int, float]] = {}
         self._last_seen: dict[str, int] = {}
 
     def of_device(self, uuid: str) -> tuple[Query, ...]:
         """The queries for a device."""
-        subject = Subject(uuid)
+        subject = SubjectKey(uuid)
         return (*self._lists(subject), Query("process utilization", _ROWS, partial(self._utilization, subject)))
 
-    def of_partition(self, subject: Subject) -> tuple[Query, ...]:
+    def of_partition(self, subject: SubjectKey) -> tuple[Query, ...]:
         """The queries for a MIG device; NVML reports no utilization of its processes."""
         return self._lists(subject)
 
@@ -78,13 +77,13 @@ class Processes:
                     where = (subject.device_uuid, subject.partition_uuid)
                     yield Process(each.pid, *where, each.used_bytes, utilizations.get(each.pid))
 
-    def _lists(self, subject: Subject) -> tuple[Query, ...]:
+    def _lists(self, subject: SubjectKey) -> tuple[Query, ...]:
         return (
             Query("processes", _ROWS, partial(self._count, subject, _NEW)),
-            Query("processes, second version", _ROWS, partial(self._count, subject, _OLD), instead_of="processes"),
+            Query("processes, second version", _ROWS, partial(self._count, subject, _OLD), fallback_for="processes"),
         )
 
-    def _count(self, subject: Subject, version: str, nvml: Nvml, handle: Handle) -> Iterator[Answer]:
+    def _count(self, subject: SubjectKey, version: str, nvml: Nvml, handle: Handle) -> Iterator[RawValue]:
         """Distinct processes: one with a compute and a graphics context is in both lists."""
         found: dict[int, _RunningProcess] = {}
         entries = _list(nvml, handle, f"{_COMPUTE}{version}")
@@ -96,9 +95,9 @@ class Processes:
             if known is None or (each.used_bytes or 0) > (known.used_bytes or 0):
                 found[each.pid] = each
         self._running[subject] = list(found.values())
-        yield Answer(catalog.PROCESSES, len(found))
+        yield RawValue(catalog.PROCESSES, len(found))
 
-    def _utilization(self, subject: Subject, nvml: Nvml, handle: Handle) -> Iterator[Answer]:
+    def _utilization(self, subject: SubjectKey, nvml: Nvml, handle: Handle) -> Iterator[RawValue]:
         """Percent by process since the last look: nvmlDeviceGetProcessUtilization, not while MIG is on."""
         call = "nvmlDeviceGetProcessUtilization"
         since = self._last_seen.get(subject.device_uuid, 0)
@@ -120,7 +119,7 @@ def _list(nvml: Nvml, handle: Handle, call: str) -> list[_RunningProcess]:
         tries -= 1
         try:
             return nvml.call(call, handle, read=partial(_running, call))
-        except NothingError:
+        except NoDataError:
             return []
         except InsufficientSizeError:
             if tries == 0:

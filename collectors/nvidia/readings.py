@@ -8,8 +8,8 @@ from collectors.contract import Wishes
 from collectors.metric import Metric
 from collectors.nvidia import activity, field_values, interconnect, links, reliability, thermal
 from collectors.nvidia.errors import InvalidValueError
-from collectors.nvidia.nvml import Batch, ClockType, Handle, Memory, Nvml, Query, Questions
-from collectors.query import Answer, rows_of
+from collectors.nvidia.nvml import Batch, ClockType, Handle, Memory, Nvml, Queries, Query
+from collectors.query import RawValue, rows_of
 from collectors.units import (
     hertz_from_megahertz,
     joules_from_millijoules,
@@ -23,47 +23,47 @@ _EXCLUSIVE = (1, 3)
 _CONFIDENTIAL = 1  # NVML_CC_SYSTEM_FEATURE_ENABLED
 
 
-def _utilization(nvml: Nvml, handle: Handle) -> Iterator[Answer]:
-    yield Answer(catalog.UTILIZATION, nvml.utilization(handle).gpu, ratio_from_percent)
+def _utilization(nvml: Nvml, handle: Handle) -> Iterator[RawValue]:
+    yield RawValue(catalog.UTILIZATION, nvml.utilization(handle).gpu, ratio_from_percent)
 
 
-def _memory_activity(nvml: Nvml, handle: Handle) -> Iterator[Answer]:
+def _memory_activity(nvml: Nvml, handle: Handle) -> Iterator[RawValue]:
     """Fraction of time, not of bandwidth."""
-    yield Answer(catalog.MEMORY_BANDWIDTH, nvml.utilization(handle).memory, ratio_from_percent)
+    yield RawValue(catalog.MEMORY_BANDWIDTH, nvml.utilization(handle).memory, ratio_from_percent)
 
 
-def _memory(read: Callable[[Nvml, Handle], Memory], nvml: Nvml, handle: Handle) -> Iterator[Answer]:
+def _memory(read: Callable[[Nvml, Handle], Memory], nvml: Nvml, handle: Handle) -> Iterator[RawValue]:
     memory = read(nvml, handle)
-    yield Answer(catalog.MEMORY_USAGE, memory.used)
-    yield Answer(catalog.MEMORY_LIMIT, memory.total)
+    yield RawValue(catalog.MEMORY_USAGE, memory.used)
+    yield RawValue(catalog.MEMORY_LIMIT, memory.total)
     if memory.reserved is not None:
-        yield Answer(catalog.MEMORY_RESERVED, memory.reserved)
+        yield RawValue(catalog.MEMORY_RESERVED, memory.reserved)
 
 
-def _milliwatts(metric: Metric, read: Callable[[Nvml, Handle], int], nvml: Nvml, handle: Handle) -> Iterator[Answer]:
-    yield Answer(metric, read(nvml, handle), watts_from_milliwatts)
+def _milliwatts(metric: Metric, read: Callable[[Nvml, Handle], int], nvml: Nvml, handle: Handle) -> Iterator[RawValue]:
+    yield RawValue(metric, read(nvml, handle), watts_from_milliwatts)
 
 
-def _energy(nvml: Nvml, handle: Handle) -> Iterator[Answer]:
-    yield Answer(catalog.ENERGY, nvml.energy(handle), joules_from_millijoules)
+def _energy(nvml: Nvml, handle: Handle) -> Iterator[RawValue]:
+    yield RawValue(catalog.ENERGY, nvml.energy(handle), joules_from_millijoules)
 
 
-def _power_range(nvml: Nvml, handle: Handle) -> Iterator[Answer]:
+def _power_range(nvml: Nvml, handle: Handle) -> Iterator[RawValue]:
     limits = nvml.power_range(handle)
-    yield Answer(catalog.POWER_MIN_LIMIT, limits.lowest, watts_from_milliwatts)
-    yield Answer(catalog.POWER_MAX_LIMIT, limits.highest, watts_from_milliwatts)
+    yield RawValue(catalog.POWER_MIN_LIMIT, limits.lowest, watts_from_milliwatts)
+    yield RawValue(catalog.POWER_MAX_LIMIT, limits.highest, watts_from_milliwatts)
 
 
-def _clock(domain: str, clock: ClockType, nvml: Nvml, handle: Handle) -> Iterator[Answer]:
-    yield Answer(catalog.CLOCK, nvml.clock(handle, clock), hertz_from_megahertz, (domain,))
+def _clock(domain: str, clock: ClockType, nvml: Nvml, handle: Handle) -> Iterator[RawValue]:
+    yield RawValue(catalog.CLOCK, nvml.clock(handle, clock), hertz_from_megahertz, (domain,))
 
 
-def _max_clock(domain: str, clock: ClockType, nvml: Nvml, handle: Handle) -> Iterator[Answer]:
-    yield Answer(catalog.MAX_CLOCK, nvml.max_clock(handle, clock), hertz_from_megahertz, (domain,))
+def _max_clock(domain: str, clock: ClockType, nvml: Nvml, handle: Handle) -> Iterator[RawValue]:
+    yield RawValue(catalog.MAX_CLOCK, nvml.max_clock(handle, clock), hertz_from_megahertz, (domain,))
 
 
-def _mode(mode: str, read: Callable[[Nvml, Handle], bool], nvml: Nvml, handle: Handle) -> Iterator[Answer]:
-    yield Answer(catalog.MODE_STATE, read(nvml, handle), labels=(mode,))
+def _mode(mode: str, read: Callable[[Nvml, Handle], bool], nvml: Nvml, handle: Handle) -> Iterator[RawValue]:
+    yield RawValue(catalog.MODE_STATE, read(nvml, handle), labels=(mode,))
 
 
 def _exclusive(nvml: Nvml, handle: Handle) -> bool:
@@ -101,7 +101,7 @@ MEMORY_QUERIES: tuple[Query, ...] = (
         "memory, first version",
         (catalog.MEMORY_USAGE, catalog.MEMORY_LIMIT),
         partial(_memory, Nvml.memory_with_reserved_as_used),
-        instead_of="memory",
+        fallback_for="memory",
     ),
 )
 _OWN_QUERIES: tuple[Query, ...] = (
@@ -126,7 +126,7 @@ _MODE_QUERIES: tuple[Query, ...] = tuple(
 )
 
 
-def device_questions(wishes: Wishes, activity_batches: Sequence[Batch] = ()) -> Questions:
+def device_queries(wishes: Wishes, activity_batches: Sequence[Batch] = ()) -> Queries:
     """What a device is asked. Fields are in one batch, for one call answers any number of them, stand-ins in a second.
 
     Args:
@@ -138,7 +138,7 @@ def device_questions(wishes: Wishes, activity_batches: Sequence[Batch] = ()) -> 
     return (
         Query(activity.UTILIZATION, (catalog.UTILIZATION,), _utilization),
         *activity_batches,
-        Query("memory activity", (catalog.MEMORY_BANDWIDTH,), _memory_activity, instead_of=better),
+        Query("memory activity", (catalog.MEMORY_BANDWIDTH,), _memory_activity, fallback_for=better),
         *_OWN_QUERIES,
         *thermal.THROTTLE_QUERIES,
         *activity.ENGINE_QUERIES,
@@ -160,5 +160,5 @@ def device_questions(wishes: Wishes, activity_batches: Sequence[Batch] = ()) -> 
 
 # Every row that a device can be asked for.
 DEVICE_ROWS: frozenset[Metric] = (
-    rows_of(device_questions(Wishes(pcie_throughput=True))) | activity.GPM_ROWS | {catalog.PROCESSES}
+    rows_of(device_queries(Wishes(pcie_throughput=True))) | activity.GPM_ROWS | {catalog.PROCESSES}
 )

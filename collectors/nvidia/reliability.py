@@ -12,7 +12,7 @@ from collectors.metric import Metric
 from collectors.nvidia.errors import InvalidValueError
 from collectors.nvidia.field_values import Field
 from collectors.nvidia.nvml import Handle, Nvml, Query
-from collectors.query import Answer, Part
+from collectors.query import BatchItem, RawValue
 
 # nvmlMemoryErrorType_t.
 _ERROR_TYPES = {"corrected": 0, "uncorrected": 1}
@@ -35,39 +35,39 @@ _ACTIONS = (
 )
 
 
-def _ecc_errors(metric: Metric, kind: str, counter: int, nvml: Nvml, handle: Handle) -> Iterator[Answer]:
+def _ecc_errors(metric: Metric, kind: str, counter: int, nvml: Nvml, handle: Handle) -> Iterator[RawValue]:
     """nvmlDeviceGetTotalEccErrors, since the driver was loaded or over the device's life."""
     count = nvml.call("nvmlDeviceGetTotalEccErrors", handle, _ERROR_TYPES[kind], counter, read=int)
-    yield Answer(metric, count, labels=(kind,))
+    yield RawValue(metric, count, labels=(kind,))
 
 
-def _remapped_rows(nvml: Nvml, handle: Handle) -> Iterator[Answer]:
+def _remapped_rows(nvml: Nvml, handle: Handle) -> Iterator[RawValue]:
     """nvmlDeviceGetRemappedRows, Ampere or later; not while there are MIG devices."""
     call = "nvmlDeviceGetRemappedRows"
     corrected, uncorrected, pending, failed = nvml.call(call, handle, read=tuple)
-    yield Answer(catalog.MEMORY_REMAPPED_ROWS, corrected, labels=("corrected",))
-    yield Answer(catalog.MEMORY_REMAPPED_ROWS, uncorrected, labels=("uncorrected",))
-    yield Answer(catalog.MEMORY_REPAIR_PENDING, _flag(call, pending))
-    yield Answer(catalog.MEMORY_REPAIR_FAILED, _flag(call, failed))
+    yield RawValue(catalog.MEMORY_REMAPPED_ROWS, corrected, labels=("corrected",))
+    yield RawValue(catalog.MEMORY_REMAPPED_ROWS, uncorrected, labels=("uncorrected",))
+    yield RawValue(catalog.MEMORY_REPAIR_PENDING, _flag(call, pending))
+    yield RawValue(catalog.MEMORY_REPAIR_FAILED, _flag(call, failed))
 
 
-def _retired_pages(kind: str, nvml: Nvml, handle: Handle) -> Iterator[Answer]:
+def _retired_pages(kind: str, nvml: Nvml, handle: Handle) -> Iterator[RawValue]:
     """nvmlDeviceGetRetiredPages, before Ampere."""
     count = nvml.call("nvmlDeviceGetRetiredPages", handle, _RETIREMENT_CAUSES[kind], read=len)
-    yield Answer(catalog.MEMORY_RETIRED_PAGES, count, labels=(kind,))
+    yield RawValue(catalog.MEMORY_RETIRED_PAGES, count, labels=(kind,))
 
 
-def _retirement_pending(nvml: Nvml, handle: Handle) -> Iterator[Answer]:
+def _retirement_pending(nvml: Nvml, handle: Handle) -> Iterator[RawValue]:
     """nvmlDeviceGetRetiredPagesPendingStatus, before Ampere."""
     call = "nvmlDeviceGetRetiredPagesPendingStatus"
-    yield Answer(catalog.MEMORY_REPAIR_PENDING, _flag(call, nvml.call(call, handle, read=int)))
+    yield RawValue(catalog.MEMORY_REPAIR_PENDING, _flag(call, nvml.call(call, handle, read=int)))
 
 
-def _recovery_action(raw: float) -> Iterable[Answer]:
+def _recovery_action(raw: float) -> Iterable[RawValue]:
     if raw not in range(len(_ACTIONS)):
         raise InvalidValueError(f"recovery action: {raw}")
     action = _ACTIONS[int(raw)]
-    return [Answer(catalog.RECOVERY_ACTION, value == action, labels=(value,)) for value in RECOVERY.values]
+    return [RawValue(catalog.RECOVERY_ACTION, value == action, labels=(value,)) for value in RECOVERY.values]
 
 
 def _flag(call: str, raw: int) -> int:
@@ -90,10 +90,12 @@ QUERIES: tuple[Query, ...] = (
             f"retired pages, {kind}",
             (catalog.MEMORY_RETIRED_PAGES,),
             partial(_retired_pages, kind),
-            instead_of="remapped rows",
+            fallback_for="remapped rows",
         )
         for kind in _RETIREMENT_CAUSES
     ),
-    Query("retirement pending", (catalog.MEMORY_REPAIR_PENDING,), _retirement_pending, instead_of="remapped rows"),
+    Query("retirement pending", (catalog.MEMORY_REPAIR_PENDING,), _retirement_pending, fallback_for="remapped rows"),
 )
-ITEMS: tuple[Part, ...] = (Part("recovery action", (catalog.RECOVERY_ACTION,), _RECOVERY_ACTION, _recovery_action),)
+ITEMS: tuple[BatchItem, ...] = (
+    BatchItem("recovery action", (catalog.RECOVERY_ACTION,), _RECOVERY_ACTION, _recovery_action),
+)

@@ -4,7 +4,17 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from collectors import catalog
-from collectors.contract import Device, DeviceLostError, Fault, Partition, Process, Sample, Unsupported, Wishes
+from collectors.contract import (
+    Device,
+    DeviceLostError,
+    Fault,
+    Partition,
+    Process,
+    Sample,
+    SubjectKey,
+    Unsupported,
+    Wishes,
+)
 from collectors.metric import Cadence
 from collectors.nvidia.activity import GPM_ROWS, Activity
 from collectors.nvidia.devices import DeviceEntry
@@ -14,12 +24,11 @@ from collectors.nvidia.gpm import Gpm
 from collectors.nvidia.health import HEALTH_ROWS, Health
 from collectors.nvidia.identity import info_labels
 from collectors.nvidia.links import RisingCounters
-from collectors.nvidia.nvml import Asker, Handle, Nvml, Questions
+from collectors.nvidia.nvml import Handle, Nvml, Queries, QueryRunner
 from collectors.nvidia.partitions import PartitionInfo, PartitionTable
 from collectors.nvidia.processes import Processes
-from collectors.nvidia.readings import DEVICE_ROWS, MEMORY_QUERIES, device_questions
+from collectors.nvidia.readings import DEVICE_ROWS, MEMORY_QUERIES, device_queries
 from collectors.query import rows_of
-from collectors.query_runner import Subject
 
 SUPPLIED_ROWS = {catalog.INFO, catalog.PARTITIONS} | DEVICE_ROWS | HEALTH_ROWS
 SUPPLIED_PARTITION_ROWS = (
@@ -80,11 +89,11 @@ class SessionReader:
         self._gpm = Gpm(nvml, context.clock)
         self._activity = Activity(self._gpm)
         self._processes = Processes()
-        self._query_runner = Asker(nvml)
+        self._query_runner = QueryRunner(nvml)
         self._partitions = PartitionTable(nvml)
         self._rising_counters = RisingCounters()
-        self._questions: dict[str, Questions] = {}
-        self._partition_questions: dict[str, tuple[tuple[object, ...], Questions]] = {}
+        self._queries: dict[str, Queries] = {}
+        self._partition_queries: dict[str, tuple[tuple[object, ...], Queries]] = {}
         self._partition_info_samples: dict[str, list[Sample]] = {}
         context.health.new_session()
 
@@ -150,12 +159,12 @@ class SessionReader:
         layout = self._partitions.read(entry.identity, handle)
         if layout.changed:
             self._query_runner.forget(uuid)
-            self._partition_questions.clear()
-        findings = self._query_runner.ask(Subject(uuid), handle, self._questions_for(uuid), due)
-        samples = [_info_sample(entry), *self._rising_counters.drop_wrapped(findings.samples)]
-        reading = DeviceReading(entry.device, layout.partitions, samples, [*layout.faults, *findings.faults])
-        if findings.answered or not findings.refused:  # else nothing is known of its state
-            reading.samples += self._health.update(uuid, findings.samples)
+            self._partition_queries.clear()
+        result = self._query_runner.run(SubjectKey(uuid), handle, self._queries_for(uuid), due)
+        samples = [_info_sample(entry), *self._rising_counters.drop_wrapped(result.samples)]
+        reading = DeviceReading(entry.device, layout.partitions, samples, [*layout.faults, *result.faults])
+        if result.succeeded or not result.failed:  # else nothing is known of its state
+            reading.samples += self._health.update(uuid, result.samples)
         else:
             reading.samples += self._health.event_samples(uuid)
         if layout.complete:
@@ -163,26 +172,26 @@ class SessionReader:
         self._partition_info_samples[uuid] = [_partition_info_sample(uuid, info) for info in layout.infos]
         reading.samples += self._partition_info_samples[uuid]
         for info in layout.infos:
-            self._query_partition(Subject(uuid, info.mig.uuid), handle, info, reading, due)
+            self._query_partition(SubjectKey(uuid, info.mig.uuid), handle, info, reading, due)
         return reading
 
-    def _questions_for(self, uuid: str) -> Questions:
-        if uuid not in self._questions:
-            questions = device_questions(self._wishes, self._activity.of_device(uuid))
-            self._questions[uuid] = (*questions, *self._processes.of_device(uuid))
-        return self._questions[uuid]
+    def _queries_for(self, uuid: str) -> Queries:
+        if uuid not in self._queries:
+            queries = device_queries(self._wishes, self._activity.of_device(uuid))
+            self._queries[uuid] = (*queries, *self._processes.of_device(uuid))
+        return self._queries[uuid]
 
-    def _questions_for_partition(self, subject: Subject, parent: Handle, info: PartitionInfo) -> Questions:
+    def _queries_for_partition(self, subject: SubjectKey, parent: Handle, info: PartitionInfo) -> Queries:
         """The same object as long as nothing about it changes, by which it is known again."""
         uuid, instance = subject.partition_uuid, info.mig.gpu_instance
         now = (parent, instance, info.reports_memory, info.is_whole_instance)
-        known, questions = self._partition_questions.get(uuid, ((), ()))
+        known, queries = self._partition_queries.get(uuid, ((), ()))
         if known != now:
             activity = self._activity.of_partition(uuid, parent, instance, whole=info.is_whole_instance)
             memory = MEMORY_QUERIES if info.reports_memory else ()
-            questions = (*memory, *self._processes.of_partition(subject), *activity)
-            self._partition_questions[uuid] = (now, questions)
-        return questions
+            queries = (*memory, *self._processes.of_partition(subject), *activity)
+            self._partition_queries[uuid] = (now, queries)
+        return queries
 
     def _report_unreadable(self, entry: DeviceEntry, partitions: tuple[Partition, ...]) -> DeviceReading:
         """A device without readings: lost, or one that the library lists and does not let us open."""
@@ -192,19 +201,19 @@ class SessionReader:
         return DeviceReading(entry.device, partitions, [_info_sample(entry), *infos, *health])
 
     def _query_partition(
-        self, subject: Subject, parent: Handle, info: PartitionInfo, reading: DeviceReading, due: frozenset[Cadence]
+        self, subject: SubjectKey, parent: Handle, info: PartitionInfo, reading: DeviceReading, due: frozenset[Cadence]
     ) -> None:
         mig = info.mig
         if mig.compute_ratio is not None:
             reading.samples.append(Sample(catalog.COMPUTE_RATIO, subject.device_uuid, mig.compute_ratio, mig.uuid))
-        questions = self._questions_for_partition(subject, parent, info)
+        queries = self._queries_for_partition(subject, parent, info)
         try:
-            findings = self._query_runner.ask(subject, info.handle, questions, due)
+            result = self._query_runner.run(subject, info.handle, queries, due)
         except DeviceLostError as error:  # its device has just answered: this partition has just been removed
             reading.faults.append(fault_of(error, mig.uuid))
             return
-        reading.samples += findings.samples
-        reading.faults += findings.faults
+        reading.samples += result.samples
+        reading.faults += result.faults
 
 
 def _info_sample(entry: DeviceEntry) -> Sample:

@@ -15,10 +15,10 @@ from functools import partial
 from collectors import catalog
 from collectors.contract import UnsupportedError
 from collectors.nvidia import field_values
-from collectors.nvidia.errors import InvalidValueError, NothingError
+from collectors.nvidia.errors import InvalidValueError, NoDataError
 from collectors.nvidia.field_values import Field
 from collectors.nvidia.nvml import Handle, Nvml, Query
-from collectors.query import Answer, Part
+from collectors.query import BatchItem, RawValue
 from collectors.units import ratio_from_percent
 
 _MEMORY_TEMPERATURE = Field(82)  # NVML_FI_DEV_MEMORY_TEMP, cards with HBM
@@ -44,25 +44,25 @@ _THROTTLE_REASONS = {
 _CAUSES_OF_SLOWDOWN = _HARDWARE_THERMAL | _POWER_BRAKE
 
 
-def _temperature(sensor: str, read: Callable[[Nvml, Handle], float], nvml: Nvml, handle: Handle) -> Iterator[Answer]:
-    yield Answer(catalog.TEMPERATURE, read(nvml, handle), labels=(sensor,))
+def _temperature(sensor: str, read: Callable[[Nvml, Handle], float], nvml: Nvml, handle: Handle) -> Iterator[RawValue]:
+    yield RawValue(catalog.TEMPERATURE, read(nvml, handle), labels=(sensor,))
 
 
-def _threshold(sensor: str, limit: str, nvml: Nvml, handle: Handle) -> Iterator[Answer]:
+def _threshold(sensor: str, limit: str, nvml: Nvml, handle: Handle) -> Iterator[RawValue]:
     """nvmlDeviceGetTemperatureThreshold; 0 is how some devices say that they have none."""
     celsius = nvml.call("nvmlDeviceGetTemperatureThreshold", handle, _THRESHOLDS[sensor, limit], read=int)
     if celsius == 0:
-        raise NothingError(f"nvmlDeviceGetTemperatureThreshold: no {limit} temperature of the {sensor}")
-    yield Answer(catalog.TEMPERATURE_LIMIT, celsius, labels=(sensor, limit))
+        raise NoDataError(f"nvmlDeviceGetTemperatureThreshold: no {limit} temperature of the {sensor}")
+    yield RawValue(catalog.TEMPERATURE_LIMIT, celsius, labels=(sensor, limit))
 
 
-def _margin(nvml: Nvml, handle: Handle) -> Iterator[Answer]:
+def _margin(nvml: Nvml, handle: Handle) -> Iterator[RawValue]:
     """nvmlDeviceGetMarginTemperature, driver 570: signed, below zero while the device slows down."""
     celsius = nvml.call("nvmlDeviceGetMarginTemperature", handle, read=int)
-    yield Answer(catalog.TEMPERATURE_MARGIN, celsius, labels=("core", "slowdown"))
+    yield RawValue(catalog.TEMPERATURE_MARGIN, celsius, labels=("core", "slowdown"))
 
 
-def _fans(nvml: Nvml, handle: Handle) -> Iterator[Answer]:
+def _fans(nvml: Nvml, handle: Handle) -> Iterator[RawValue]:
     """Each fan's intended speed: nvmlDeviceGetFanSpeed_v2."""
     count = nvml.call("nvmlDeviceGetNumFans", handle, read=int)
     if count == 0:
@@ -71,17 +71,17 @@ def _fans(nvml: Nvml, handle: Handle) -> Iterator[Answer]:
         raise InvalidValueError(f"nvmlDeviceGetNumFans: {count}")
     for fan in range(count):
         percent = nvml.call("nvmlDeviceGetFanSpeed_v2", handle, fan, read=int)
-        yield Answer(catalog.FAN_SPEED, percent, ratio_from_percent, (str(fan),))
+        yield RawValue(catalog.FAN_SPEED, percent, ratio_from_percent, (str(fan),))
 
 
-def _throttle_reasons(call: str, nvml: Nvml, handle: Handle) -> Iterator[Answer]:
+def _throttle_reasons(call: str, nvml: Nvml, handle: Handle) -> Iterator[RawValue]:
     bits = nvml.call(call, handle, read=int)
     if bits == _NO_REASONS:
         raise InvalidValueError(f"{call}: {bits:#x}")
     for reason, mask in _THROTTLE_REASONS.items():
-        yield Answer(catalog.THROTTLE_ACTIVE, bool(bits & mask), labels=(reason,))
+        yield RawValue(catalog.THROTTLE_ACTIVE, bool(bits & mask), labels=(reason,))
     unexplained = bool(bits & _HARDWARE_SLOWDOWN) and not bits & _CAUSES_OF_SLOWDOWN
-    yield Answer(catalog.THROTTLE_ACTIVE, unexplained, labels=("reliability",))
+    yield RawValue(catalog.THROTTLE_ACTIVE, unexplained, labels=("reliability",))
 
 
 THROTTLE_QUERIES: tuple[Query, ...] = (
@@ -94,7 +94,7 @@ THROTTLE_QUERIES: tuple[Query, ...] = (
         "throttle reasons, old drivers",
         (catalog.THROTTLE_ACTIVE,),
         partial(_throttle_reasons, "nvmlDeviceGetCurrentClocksThrottleReasons"),
-        instead_of="throttle reasons",
+        fallback_for="throttle reasons",
     ),
 )
 QUERIES: tuple[Query, ...] = (
@@ -103,7 +103,7 @@ QUERIES: tuple[Query, ...] = (
         "temperature, old drivers",
         (catalog.TEMPERATURE,),
         partial(_temperature, "core", Nvml.temperature_of_old_drivers),
-        instead_of="temperature",
+        fallback_for="temperature",
     ),
     *(
         Query(f"{limit} temperature of {sensor}", (catalog.TEMPERATURE_LIMIT,), partial(_threshold, sensor, limit))
@@ -112,6 +112,6 @@ QUERIES: tuple[Query, ...] = (
     Query("temperature margin", (catalog.TEMPERATURE_MARGIN,), _margin),
     Query("fan speed", (catalog.FAN_SPEED,), _fans),
 )
-FIELDS: tuple[Part, ...] = (
+FIELDS: tuple[BatchItem, ...] = (
     field_values.item("memory temperature", catalog.TEMPERATURE, _MEMORY_TEMPERATURE, labels=("memory",)),
 )

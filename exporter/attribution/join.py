@@ -5,13 +5,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from collectors import catalog
-from collectors.contract import Device, Partition, Sample
+from collectors.contract import Device, Partition, Sample, SubjectKey
 from collectors.metric import Metric
 from exporter import families
 from exporter.accounting import UsageCounters
 from exporter.attribution.device_ids import only_monitors
 from exporter.attribution.holding import Holding
-from exporter.snapshot import Allocation, Container, HolderSample, SubjectKey
+from exporter.snapshot import Allocation, Container, HolderSample
 
 Resolve = Callable[[str, str], tuple[str, str] | None]
 

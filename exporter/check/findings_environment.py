@@ -1,4 +1,4 @@
-"""Findings about the process's environment: listen address, mounts, names, rights. No I/O."""
+"""QueryResult about the process's environment: listen address, mounts, names, rights. No I/O."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""Findings about the kubelet's socket and its answer. No I/O."""
+"""QueryResult about the kubelet's socket and its answer. No I/O."""
 
 from collections import Counter
 from collections.abc import Iterator

@@ -3,11 +3,10 @@
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 
-from collectors.contract import Device, Partition
+from collectors.contract import Device, Partition, SubjectKey
 from exporter.attribution.device_ids import AliasTable, only_monitors
 from exporter.attribution.holding import Holding, PodResourcesList
 from exporter.check.facts import AllocationFacts, CollectorFacts, DeviceHolders, Holder
-from exporter.snapshot import SubjectKey
 
 
 def match(answer: PodResourcesList, claim_devices: int | None, collectors: Sequence[CollectorFacts]) -> AllocationFacts:

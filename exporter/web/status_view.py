@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from collectors import catalog
-from collectors.contract import Device, Partition
+from collectors.contract import Device, Partition, SubjectKey
 from collectors.metric import Metric
-from exporter.snapshot import AttributionHealth, CollectorHealth, Container, Snapshot, SubjectKey
+from exporter.snapshot import AttributionHealth, CollectorHealth, Container, Snapshot
 
 MAX_SHOWN_HOLDERS = 5
 

@@ -12,16 +12,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
 
-from collectors.contract import CollectorError, DeviceLostError, Fault, Sample
+from collectors.contract import CollectorError, DeviceLostError, Fault, Sample, SubjectKey
 from collectors.metric import Cadence, Metric
 from collectors.nvidia import field_values, reliability
 from collectors.nvidia.events import EventWatch
 from collectors.nvidia.health import Health
-from collectors.nvidia.nvml import Asker, Handle, Questions, open_library
-from collectors.query_runner import Subject
+from collectors.nvidia.nvml import Handle, Queries, QueryRunner, open_library
 
 _ROOT = Path(__file__).parents[2]
-_QUESTIONS: Questions = (*reliability.QUERIES, field_values.batch(*reliability.ITEMS))
+_QUESTIONS: Queries = (*reliability.QUERIES, field_values.batch(*reliability.ITEMS))
 
 
 class Told:
@@ -87,7 +86,7 @@ class _Session:
     def __init__(self, health: Health) -> None:
         self._nvml = open_library()
         self._health = health
-        self._asker = Asker(self._nvml)
+        self._query_runner = QueryRunner(self._nvml)
         self._events = EventWatch(self._nvml, time.monotonic, time.time)
         self._handles = [self._nvml.device(index) for index in range(self._nvml.device_count())]
         self._uuids = [self._nvml.uuid(handle) for handle in self._handles]
@@ -113,7 +112,7 @@ class _Session:
     def _device(self, uuid: str, handle: Handle, due: frozenset[Cadence], faults: list[Fault]) -> list[Sample]:
         try:
             self._nvml.uuid(handle)
-            findings = self._asker.ask(Subject(uuid), handle, _QUESTIONS, due)
+            result = self._query_runner.run(SubjectKey(uuid), handle, _QUESTIONS, due)
         except DeviceLostError:
             self._lost.add(uuid)
             return self._health.mark_lost(uuid)
@@ -121,8 +120,8 @@ class _Session:
             faults.append(Fault(error.reason, uuid, str(error)))
             return self._health.event_samples(uuid)
         self._lost.discard(uuid)
-        faults += findings.faults
-        return [*findings.samples, *self._health.update(uuid, findings.samples)]
+        faults += result.faults
+        return [*result.samples, *self._health.update(uuid, result.samples)]
 
 
 def _main() -> None:

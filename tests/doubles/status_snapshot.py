@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 
 from collectors import catalog
-from collectors.contract import Device, Partition, Reason, Sample
+from collectors.contract import Device, Partition, Reason, Sample, SubjectKey
 from collectors.metric import Metric
-from exporter.snapshot import Allocation, AttributionHealth, CollectorHealth, Container, Snapshot, SubjectKey
+from exporter.snapshot import Allocation, AttributionHealth, CollectorHealth, Container, Snapshot
 
 NOW = 1_700_000_000.0
 GIB = 1 << 30

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from collectors.contract import Sample
+from collectors.contract import Sample, SubjectKey
 from exporter.accounting import Accounting, Integral
 from exporter.attribution.join import with_shares
-from exporter.snapshot import Allocation, Container, SubjectKey
+from exporter.snapshot import Allocation, Container
 from tests.doubles.collectors import Clock, power, utilization
 
 # A slow machine fails no property.

@@ -11,7 +11,7 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from collectors import catalog
-from collectors.contract import Device, Fault, Partition, Reading, Reason, Sample
+from collectors.contract import Device, Fault, Partition, Reading, Reason, Sample, SubjectKey
 from collectors.metric import Cadence
 from exporter import families
 from exporter.assembler import Assembler, Clocks, Event
@@ -20,7 +20,7 @@ from exporter.attribution.watcher import AttributionState
 from exporter.exposition import Format, OwnSample, render
 from exporter.poller import CallEnded, CallStarted
 from exporter.selfmetrics import health_samples
-from exporter.snapshot import Container, HolderSample, Snapshot, SubjectKey
+from exporter.snapshot import Container, HolderSample, Snapshot
 from tests.doubles.collectors import (
     LIMITS,
     Clock,

@@ -2,8 +2,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from collectors import catalog
-from collectors.contract import Device, Partition
-from exporter.snapshot import Allocation, AttributionHealth, Container, Snapshot, SubjectKey
+from collectors.contract import Device, Partition, SubjectKey
+from exporter.snapshot import Allocation, AttributionHealth, Container, Snapshot
 from exporter.web.status_page import About, render
 from exporter.web.status_view import build_view
 from tests.doubles.page_text import PageText

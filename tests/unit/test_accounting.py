@@ -3,9 +3,9 @@ from dataclasses import replace
 import pytest
 
 from collectors import catalog
-from collectors.contract import Sample
+from collectors.contract import Sample, SubjectKey
 from exporter.accounting import Accounting, Integral
-from exporter.snapshot import Allocation, Container, SubjectKey
+from exporter.snapshot import Allocation, Container
 from tests.doubles.collectors import Clock, energy, power, utilization
 
 MAX_GAP = 10.0

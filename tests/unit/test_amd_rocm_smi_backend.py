@@ -7,7 +7,7 @@ from collectors.amd.rocm_smi.backend import RocmSmiBackend
 from collectors.amd.rocm_smi.binding import Meaning
 from collectors.amd.rocm_smi.child import DiedError
 from collectors.contract import CollectorError, Reason, UnavailableError, UnsupportedError
-from collectors.query import InvalidValueError, NothingError
+from collectors.query import InvalidValueError, NoDataError
 
 ADDRESS = "0000:63:00.0"
 
@@ -58,7 +58,7 @@ def test_values_come_in_the_order_of_the_names() -> None:
         (Meaning.UNSUPPORTED, UnsupportedError, None),
         (Meaning.DENIED, UnavailableError, Reason.PERMISSION_DENIED),
         (Meaning.UNAVAILABLE, UnavailableError, Reason.UNAVAILABLE),
-        (Meaning.NOTHING, NothingError, None),
+        (Meaning.NOTHING, NoDataError, None),
         (Meaning.INVALID, InvalidValueError, Reason.INVALID_VALUE),
     ],
 )

@@ -10,7 +10,7 @@ from collectors.amd.gpu_paths import locate
 from collectors.amd.rocm_smi.cross_check import READERS, CrossCheck
 from collectors.amd.rocm_smi.librocm_smi import BLOCKS, READINGS
 from collectors.contract import CollectorError, Reason, UnavailableError, UnsupportedError
-from collectors.query import InvalidValueError, NothingError
+from collectors.query import InvalidValueError, NoDataError
 from tests.doubles.amd_cards import MI210, MI300X
 from tests.doubles.amd_node import no_table
 from tests.doubles.amd_table import Table
@@ -62,7 +62,7 @@ def test_a_zero_of_the_kernel_confirms_that_of_the_library(name: str, gpu: Gpu) 
 @pytest.mark.parametrize("name", POWERS)
 def test_no_power_is_no_reading(name: str, gpu: Gpu) -> None:
     gpu.write(FILES[name], "0")
-    assert isinstance(says(gpu, name), NothingError)
+    assert isinstance(says(gpu, name), NoDataError)
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -104,5 +104,5 @@ def test_a_table_may_confirm_a_zero(gpu: Gpu) -> None:
     gpu.write_bytes("gpu_metrics", b"any")
     table = Table(Metrics(energy_joules=0.0, hbm_celsius=[0.0, None]))
     assert says(gpu, "hbm0_millidegrees", table.parse) is None
-    assert isinstance(says(gpu, "hbm1_millidegrees", table.parse), NothingError)
+    assert isinstance(says(gpu, "hbm1_millidegrees", table.parse), NoDataError)
     assert isinstance(says(gpu, "energy_count", table.parse), UnsupportedError)  # such a counter does not count

@@ -10,7 +10,7 @@ from collectors.amd.rocm_smi.backend import RocmSmiBackend
 from collectors.amd.rocm_smi.child import DiedError
 from collectors.amd.rocm_smi.librocm_smi import BLOCKS, READINGS
 from collectors.contract import CollectorError, Reason, UnavailableError, UnsupportedError
-from collectors.query import InvalidValueError, NothingError
+from collectors.query import InvalidValueError, NoDataError
 from tests.doubles.amd_smi import AmdSmiState, asked_by_amd_smi, build_amd_smi
 
 ADDRESS, OTHER, THIRD = "0000:63:00.0", "0001:43:02.1", "0000:05:00.0"
@@ -137,8 +137,8 @@ def test_a_release_whose_units_were_others_is_not_asked(
 @pytest.mark.parametrize(
     ("name", "figure", "expected"),
     [
-        ("utilization_percent", "gfx_activity", NothingError),
-        ("memory_activity_percent", "umc_activity", NothingError),
+        ("utilization_percent", "gfx_activity", NoDataError),
+        ("memory_activity_percent", "umc_activity", NoDataError),
         # Of the two a card has one and never the other, for which it stands in then.
         ("power_current_microwatts", "power_now", UnsupportedError),
         ("power_average_microwatts", "power_average", UnsupportedError),
@@ -167,8 +167,8 @@ def test_more_than_all_of_the_time_is_an_invalid_value(backend: RocmSmiBackend, 
         (2, UnsupportedError, None),
         (3, UnsupportedError, None),
         (10, UnavailableError, Reason.PERMISSION_DENIED),
-        (31, NothingError, None),
-        (40, NothingError, None),
+        (31, NoDataError, None),
+        (40, NoDataError, None),
         (43, InvalidValueError, Reason.INVALID_VALUE),
         (30, UnavailableError, Reason.UNAVAILABLE),
         (0xFFFFFFFF, UnavailableError, Reason.UNAVAILABLE),

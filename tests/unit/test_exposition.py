@@ -7,11 +7,11 @@ import pytest
 from prometheus_client.core import Metric as Family
 
 from collectors import catalog
-from collectors.contract import Sample
+from collectors.contract import Sample, SubjectKey
 from collectors.metric import Kind, Metric, Subject
 from exporter import families
 from exporter.exposition import ROWS, Format, OwnSample, accepts_gzip, compress, negotiate, render
-from exporter.snapshot import Container, HolderSample, Snapshot, SubjectKey
+from exporter.snapshot import Container, HolderSample, Snapshot
 from tests.doubles.collectors import gpu, info, part, power, temperature, utilization
 from tests.doubles.expositions import parse
 from tests.doubles.prometheus import tool

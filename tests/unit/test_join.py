@@ -4,13 +4,13 @@ from collections import Counter, defaultdict
 import pytest
 
 from collectors import catalog
-from collectors.contract import Sample
+from collectors.contract import Sample, SubjectKey
 from exporter import families
 from exporter.accounting import UsageCounters
 from exporter.attribution.device_ids import AliasTable
 from exporter.attribution.holding import Holding
 from exporter.attribution.join import holder_samples, match, occupancy, with_shares
-from exporter.snapshot import Allocation, Container, SubjectKey
+from exporter.snapshot import Allocation, Container
 from tests.doubles.collectors import energy, gpu, info, part, power, temperature, utilization
 
 GPU = "acme.example/gpu"

@@ -1,20 +1,20 @@
-"""Questions that one call answers together, each with a fate of its own."""
+"""Queries that one call answers together, each with a fate of its own."""
 
 from collections.abc import Hashable, Iterable, Sequence
 
 import pytest
 
 from collectors import catalog
-from collectors.contract import CollectorError, DeviceLostError, Reason, UnavailableError, UnsupportedError
+from collectors.contract import CollectorError, DeviceLostError, Reason, SubjectKey, UnavailableError, UnsupportedError
 from collectors.metric import Cadence, Metric
-from collectors.nvidia.errors import InvalidValueError, NothingError, SessionError
-from collectors.nvidia.nvml import Asker, Batch, Handle, Nvml
-from collectors.query import Answer, Part
-from collectors.query_runner import Findings, Subject
+from collectors.nvidia.errors import InvalidValueError, NoDataError, SessionError
+from collectors.nvidia.nvml import Batch, Handle, Nvml, QueryRunner
+from collectors.query import BatchItem, RawValue
+from collectors.query_runner import QueryResult
 from tests.doubles.nvml_binding import FakeGpu, border
 
 ALL = frozenset(Cadence)
-SUBJECT = Subject("GPU-0")
+SUBJECT = SubjectKey("GPU-0")
 DENIED = UnavailableError("no", Reason.PERMISSION_DENIED)
 
 
@@ -33,36 +33,36 @@ class Library:
         return [self.answers[str(key)] for key in keys]
 
 
-def part(key: str, metric: Metric, instead_of: str = "") -> Part:
-    def read(raw: float) -> Iterable[Answer]:
+def part(key: str, metric: Metric, fallback_for: str = "") -> BatchItem:
+    def read(raw: float) -> Iterable[RawValue]:
         if raw < 0:
             raise InvalidValueError(f"{key}: {raw}")
-        return (Answer(metric, raw),)
+        return (RawValue(metric, raw),)
 
-    return Part(key, (metric,), key, read, instead_of)
+    return BatchItem(key, (metric,), key, read, fallback_for)
 
 
 class Bench:
     """A device that is asked one batch."""
 
-    def __init__(self, library: Library, *parts: Part) -> None:
+    def __init__(self, library: Library, *parts: BatchItem) -> None:
         self.library = library
         self.batch = Batch(parts, library)
-        self.asker = Asker(border(FakeGpu()))
+        self.runner = QueryRunner(border(FakeGpu()))
 
-    def ask(self, due: frozenset[Cadence] = ALL) -> Findings:
-        return self.asker.ask(SUBJECT, Handle(FakeGpu()), (self.batch,), due)
+    def ask(self, due: frozenset[Cadence] = ALL) -> QueryResult:
+        return self.runner.run(SUBJECT, Handle(FakeGpu()), (self.batch,), due)
 
     @property
     def gaps(self) -> set[Metric]:
-        return {gap.metric for gap in self.asker.unsupported()}
+        return {gap.metric for gap in self.runner.unsupported()}
 
 
 def power_and_energy(**answers: float | CollectorError) -> Bench:
     return Bench(Library(**answers), part("power", catalog.POWER), part("energy", catalog.ENERGY))
 
 
-def values(findings: Findings) -> dict[Metric, float]:
+def values(findings: QueryResult) -> dict[Metric, float]:
     return {sample.metric: sample.value for sample in findings.samples}
 
 
@@ -92,7 +92,7 @@ def test_a_part_that_fails_is_told_and_asked_again(error: UnavailableError) -> N
     findings = bench.ask()
     bench.ask()
     assert [fault.reason for fault in findings.faults] == [error.reason]
-    assert (findings.refused, findings.answered) == (1, 1)
+    assert (findings.failed, findings.succeeded) == (1, 1)
     assert bench.library.asked[1] == ["power", "energy"]
     assert bench.gaps == set()
 
@@ -104,10 +104,10 @@ def test_a_value_its_reader_refuses_is_a_fault() -> None:
 
 
 def test_nothing_to_tell_is_neither_a_value_nor_a_fault() -> None:
-    findings = power_and_energy(power=NothingError("none yet"), energy=7).ask()
+    findings = power_and_energy(power=NoDataError("none yet"), energy=7).ask()
     assert values(findings) == {catalog.ENERGY: 7}
     assert findings.faults == []
-    assert findings.answered == 2
+    assert findings.succeeded == 2
 
 
 @pytest.mark.parametrize("error", [DeviceLostError("gone"), SessionError("over", Reason.DRIVER_NOT_LOADED)])
@@ -145,7 +145,7 @@ def test_a_stand_in_is_asked_once_the_other_is_known_to_be_unsupported() -> None
     bench = Bench(
         Library(new=UnsupportedError("too old"), old=5),
         part("new", catalog.POWER),
-        part("old", catalog.POWER, instead_of="new"),
+        part("old", catalog.POWER, fallback_for="new"),
     )
     assert values(bench.ask()) == {}
     assert values(bench.ask()) == {catalog.POWER: 5}

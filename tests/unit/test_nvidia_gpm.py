@@ -8,13 +8,13 @@ import pynvml
 import pytest
 
 from collectors import catalog
-from collectors.contract import CollectorError, UnavailableError, UnsupportedError
+from collectors.contract import CollectorError, SubjectKey, UnavailableError, UnsupportedError
 from collectors.metric import Cadence
 from collectors.nvidia.activity import CYCLE_ITEMS, DEVICE_ITEMS, Activity
-from collectors.nvidia.errors import InvalidArgumentError, NothingError
+from collectors.nvidia.errors import InvalidArgumentError, NoDataError
 from collectors.nvidia.gpm import Gpm
-from collectors.nvidia.nvml import Asker, Handle, Nvml
-from collectors.query_runner import Findings, Subject
+from collectors.nvidia.nvml import Handle, Nvml, QueryRunner
+from collectors.query_runner import QueryResult
 from tests.doubles.nvml_binding import FakeBinding
 
 INVALID_ARGUMENT, NOT_SUPPORTED, NO_PERMISSION, GPU_IS_LOST, UNKNOWN = 2, 3, 4, 15, 999
@@ -113,25 +113,25 @@ def gpm(binding: GpmBinding, clock: Clock) -> Gpm:
 
 
 @pytest.fixture
-def ask(binding: GpmBinding, gpm: Gpm) -> Callable[..., Findings]:
+def ask(binding: GpmBinding, gpm: Gpm) -> Callable[..., QueryResult]:
     """Asks a device for its activity, as a session does."""
-    asker, activity = Asker(Nvml(binding)), Activity(gpm)
+    runner, activity = QueryRunner(Nvml(binding)), Activity(gpm)
 
-    def asked(*due: Cadence) -> Findings:
-        return asker.ask(Subject(UUID), HANDLE, activity.of_device(UUID), frozenset(due) or EVERY_CADENCE)
+    def asked(*due: Cadence) -> QueryResult:
+        return runner.run(SubjectKey(UUID), HANDLE, activity.of_device(UUID), frozenset(due) or EVERY_CADENCE)
 
     return asked
 
 
 def sample_twice(gpm: Gpm, clock: Clock, apart: float = 1.0) -> None:
     take = gpm.of_device(HANDLE)
-    with pytest.raises(NothingError):
+    with pytest.raises(NoDataError):
         gpm.sample(UUID, take)
     clock.now += apart
     gpm.sample(UUID, take)
 
 
-def stems(findings: Findings) -> set[str]:
+def stems(findings: QueryResult) -> set[str]:
     return {sample.metric.stem for sample in findings.samples}
 
 
@@ -157,11 +157,11 @@ def test_samples_are_taken_a_tenth_of_a_second_apart_or_not_at_all(
     gpm: Gpm, binding: GpmBinding, clock: Clock, apart: float, taken: int
 ) -> None:
     take = gpm.of_device(HANDLE)
-    with pytest.raises(NothingError):
+    with pytest.raises(NoDataError):
         gpm.sample(UUID, take)
     clock.now += apart
     if taken == 1:
-        with pytest.raises(NothingError):
+        with pytest.raises(NoDataError):
             gpm.sample(UUID, take)
     else:
         gpm.sample(UUID, take)
@@ -171,10 +171,10 @@ def test_samples_are_taken_a_tenth_of_a_second_apart_or_not_at_all(
 def test_the_tenth_of_a_second_begins_when_a_sample_is_there(gpm: Gpm, binding: GpmBinding, clock: Clock) -> None:
     binding.take_seconds = 0.08
     take = gpm.of_device(HANDLE)
-    with pytest.raises(NothingError):
+    with pytest.raises(NoDataError):
         gpm.sample(UUID, take)
     clock.now += 0.05  # 0.13 s after the call began, 0.05 s after the library looked at the device
-    with pytest.raises(NothingError):
+    with pytest.raises(NoDataError):
         gpm.sample(UUID, take)
     assert len(binding.taken) == 1
 
@@ -191,9 +191,9 @@ def test_a_poll_that_comes_too_soon_tells_the_last_pair_again(gpm: Gpm, binding:
 def test_a_gap_seeds_anew(gpm: Gpm, binding: GpmBinding, clock: Clock) -> None:
     sample_twice(gpm, clock)
     clock.now += 60
-    with pytest.raises(NothingError):
+    with pytest.raises(NoDataError):
         gpm.sample(UUID, gpm.of_device(HANDLE))
-    with pytest.raises(NothingError):
+    with pytest.raises(NoDataError):
         gpm.metrics(UUID, [1])
     clock.now += 1
     gpm.sample(UUID, gpm.of_device(HANDLE))
@@ -203,7 +203,7 @@ def test_a_gap_seeds_anew(gpm: Gpm, binding: GpmBinding, clock: Clock) -> None:
 
 def test_polls_that_are_a_minute_apart_tell_of_that_minute(gpm: Gpm, clock: Clock) -> None:
     """The longest interval that can be configured."""
-    with pytest.raises(NothingError):
+    with pytest.raises(NoDataError):
         sample_twice(gpm, clock, apart=60)
     for _ in range(2):
         clock.now += 60
@@ -217,7 +217,7 @@ def test_a_sample_that_fails_ends_the_pair_and_leaks_nothing(gpm: Gpm, binding: 
     clock.now += 1
     with pytest.raises(UnavailableError):
         gpm.sample(UUID, gpm.of_device(HANDLE))
-    with pytest.raises(NothingError):
+    with pytest.raises(NoDataError):
         gpm.metrics(UUID, [1])
     binding.errors.clear()
     clock.now += 1
@@ -228,7 +228,7 @@ def test_a_sample_that_fails_ends_the_pair_and_leaks_nothing(gpm: Gpm, binding: 
 
 
 def test_mig_samples_name_the_parent_and_the_gpu_instance(gpm: Gpm, binding: GpmBinding) -> None:
-    with pytest.raises(NothingError):
+    with pytest.raises(NoDataError):
         gpm.sample("MIG-0", gpm.of_gpu_instance(HANDLE, 5))
     assert binding.taken == [(HANDLE, 5, 1)]
 
@@ -238,7 +238,7 @@ def test_mig_samples_name_the_parent_and_the_gpu_instance(gpm: Gpm, binding: Gpm
 
 def test_subjects_that_are_gone_give_their_buffers_back(gpm: Gpm, binding: GpmBinding, clock: Clock) -> None:
     sample_twice(gpm, clock)
-    with pytest.raises(NothingError):
+    with pytest.raises(NoDataError):
         gpm.sample("MIG-0", gpm.of_gpu_instance(HANDLE, 5))
     gpm.keep(["MIG-0"])
     assert binding.allocated == [3]
@@ -311,7 +311,7 @@ def test_a_value_that_is_no_number_is_refused(gpm: Gpm, binding: GpmBinding, clo
 
 
 def test_a_poll_costs_one_sample_and_one_question_and_a_slower_one_another(
-    ask: Callable[..., Findings], binding: GpmBinding, clock: Clock
+    ask: Callable[..., QueryResult], binding: GpmBinding, clock: Clock
 ) -> None:
     ask()
     before = binding.calls.copy()
@@ -327,7 +327,7 @@ def test_a_poll_costs_one_sample_and_one_question_and_a_slower_one_another(
 @pytest.mark.parametrize("code", [INVALID_ARGUMENT, NOT_SUPPORTED])
 @pytest.mark.parametrize("manner", ["unknown", "refusing"])
 def test_a_driver_without_the_cycles_is_asked_for_them_once_and_tells_all_else(
-    ask: Callable[..., Findings], binding: GpmBinding, clock: Clock, manner: str, code: int
+    ask: Callable[..., QueryResult], binding: GpmBinding, clock: Clock, manner: str, code: int
 ) -> None:
     setattr(binding, manner, dict.fromkeys(CYCLES, code))
     ask()
@@ -342,7 +342,7 @@ def test_a_driver_without_the_cycles_is_asked_for_them_once_and_tells_all_else(
 
 
 def test_a_passing_failure_to_tell_whether_there_is_gpm_costs_nothing_later(
-    ask: Callable[..., Findings], binding: GpmBinding, clock: Clock
+    ask: Callable[..., QueryResult], binding: GpmBinding, clock: Clock
 ) -> None:
     binding.errors["nvmlGpmQueryDeviceSupport"] = UNKNOWN
     assert len(ask().faults) == 1
@@ -365,12 +365,12 @@ def test_whatever_rules_gpm_out_rules_the_cycles_out_and_is_asked_once(
     binding: GpmBinding, gpm: Gpm, clock: Clock, call: str, code: int
 ) -> None:
     binding.errors[call] = code
-    asker, activity = Asker(Nvml(binding)), Activity(gpm)
+    runner, activity = QueryRunner(Nvml(binding)), Activity(gpm)
     for _ in range(3):
-        asker.ask(Subject(UUID), HANDLE, activity.of_device(UUID), EVERY_CADENCE)
+        runner.run(SubjectKey(UUID), HANDLE, activity.of_device(UUID), EVERY_CADENCE)
         clock.now += 1
     assert binding.calls[call] == 1
-    reasons = {gap.metric: gap.detail for gap in asker.unsupported()}
+    reasons = {gap.metric: gap.detail for gap in runner.unsupported()}
     assert reasons[catalog.PIPE_ACTIVE_CYCLES] == reasons[catalog.PIPE_ACTIVITY]
     assert call in reasons[catalog.PIPE_ACTIVE_CYCLES]
 
@@ -378,21 +378,21 @@ def test_whatever_rules_gpm_out_rules_the_cycles_out_and_is_asked_once(
 def test_what_was_ruled_out_is_tried_again_once_it_is_forgotten(binding: GpmBinding, gpm: Gpm, clock: Clock) -> None:
     """As when a device leaves MIG mode."""
     binding.errors["nvmlGpmSampleGet"] = NOT_SUPPORTED
-    asker, activity = Asker(Nvml(binding)), Activity(gpm)
+    runner, activity = QueryRunner(Nvml(binding)), Activity(gpm)
     for _ in range(3):
-        findings = asker.ask(Subject(UUID), HANDLE, activity.of_device(UUID), EVERY_CADENCE)
-        asker.forget(UUID)
+        findings = runner.run(SubjectKey(UUID), HANDLE, activity.of_device(UUID), EVERY_CADENCE)
+        runner.forget(UUID)
         binding.errors.clear()
         clock.now += 1
     assert {catalog.PIPE_ACTIVITY.stem, catalog.PIPE_ACTIVE_CYCLES.stem} <= stems(findings)
 
 
 def test_no_pair_spans_the_time_in_which_a_gpu_instance_was_shared(binding: GpmBinding, gpm: Gpm, clock: Clock) -> None:
-    activity, subject = Activity(gpm), Subject(UUID, "MIG-0")
+    activity, subject = Activity(gpm), SubjectKey(UUID, "MIG-0")
     told = []
     for whole in (True, True, False, True, True):
         questions = activity.of_partition("MIG-0", HANDLE, 5, whole=whole)
-        findings = Asker(Nvml(binding)).ask(subject, HANDLE, questions, EVERY_CADENCE)
+        findings = QueryRunner(Nvml(binding)).run(subject, HANDLE, questions, EVERY_CADENCE)
         told.append(catalog.PIPE_ACTIVITY.stem in stems(findings))
         clock.now += 1
     assert told == [False, True, False, False, True]

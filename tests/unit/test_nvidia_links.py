@@ -1,19 +1,19 @@
-"""PCIe, NVLink, C2C and the fabric, as the Asker gets them."""
+"""PCIe, NVLink, C2C and the fabric, as the QueryRunner gets them."""
 
 import pynvml
 import pytest
 
 from collectors import catalog
-from collectors.contract import Reason, Sample, Wishes
+from collectors.contract import Reason, Sample, SubjectKey, Wishes
 from collectors.metric import Cadence
 from collectors.nvidia.links import RisingCounters
-from collectors.nvidia.nvml import Asker, Handle
-from collectors.nvidia.readings import device_questions
-from collectors.query_runner import Findings, Subject
+from collectors.nvidia.nvml import Handle, QueryRunner
+from collectors.nvidia.readings import device_queries
+from collectors.query_runner import QueryResult
 from tests.doubles.nvml_binding import FakeGpu, border
 
 ALL = frozenset(Cadence)
-SUBJECT = Subject("GPU-0")
+SUBJECT = SubjectKey("GPU-0")
 UINT, ULONGLONG = 1, 3
 INVALID_ARGUMENT, UNSUPPORTED, ARGUMENT_VERSION_MISMATCH, NOT_READY = 2, 3, 25, 27
 ALL_LINKS = 0xFFFFFFFF
@@ -27,11 +27,11 @@ class Bench:
 
     def __init__(self, gpu: FakeGpu, wishes: Wishes = NO_WISHES) -> None:
         self.gpu = gpu
-        self.asker = Asker(border(gpu))
-        self.questions = device_questions(wishes)
+        self.runner = QueryRunner(border(gpu))
+        self.questions = device_queries(wishes)
 
-    def ask(self) -> Findings:
-        return self.asker.ask(SUBJECT, Handle(self.gpu), self.questions, ALL)
+    def ask(self) -> QueryResult:
+        return self.runner.run(SUBJECT, Handle(self.gpu), self.questions, ALL)
 
     def values(self, prefix: str) -> Values:
         """The series of the families that begin so, at the second asking, when stand-ins have been found out."""
@@ -94,7 +94,7 @@ def test_a_device_without_links_says_nothing_of_them_and_is_not_asked_again() ->
     bench.ask()
     # The memory temperature is in the batch; the questions about links are gone.
     assert gpu.calls["nvmlDeviceGetFieldValues"] == calls + 1
-    missing = {gap.metric for gap in bench.asker.unsupported()}
+    missing = {gap.metric for gap in bench.runner.unsupported()}
     assert {catalog.INTERCONNECT_LINKS, catalog.INTERCONNECT_BYTES, catalog.INTERCONNECT_ERRORS} <= missing
 
 
@@ -157,7 +157,7 @@ def test_errors_of_the_fifth_generation_come_with_the_first_reading_and_in_one_c
     kinds = {s.labels[1] for s in findings.samples if s.metric is catalog.INTERCONNECT_ERRORS}
     assert kinds == {"receive", "recovery", "symbol"}
     before = gpu.calls["nvmlDeviceGetFieldValues"]
-    bench.asker.ask(SUBJECT, Handle(gpu), bench.questions, frozenset({Cadence.MEDIUM}))
+    bench.runner.run(SUBJECT, Handle(gpu), bench.questions, frozenset({Cadence.MEDIUM}))
     of_the_links = 4  # of each fabric how many there are, and their states
     assert gpu.calls["nvmlDeviceGetFieldValues"] - before == of_the_links + 2
 
@@ -169,7 +169,7 @@ def test_a_driver_that_knows_errors_of_neither_generation_has_none() -> None:
         gpu.fields[field, ALL_LINKS] = (0, ULONGLONG, INVALID_ARGUMENT)
     bench = Bench(gpu)
     assert bench.values("interconnect_errors") == {}
-    assert catalog.INTERCONNECT_ERRORS in {gap.metric for gap in bench.asker.unsupported()}
+    assert catalog.INTERCONNECT_ERRORS in {gap.metric for gap in bench.runner.unsupported()}
 
 
 def test_each_link_on_request_and_then_no_sum() -> None:
@@ -220,7 +220,7 @@ def fabric(state: int, status: int = 0, newest: int = 3) -> FakeGpu:
 def test_a_device_outside_any_fabric_has_no_status() -> None:
     bench = Bench(fabric(0))
     assert bench.values("fabric_status") == {}
-    assert catalog.FABRIC_STATUS in {gap.metric for gap in bench.asker.unsupported()}
+    assert catalog.FABRIC_STATUS in {gap.metric for gap in bench.runner.unsupported()}
 
 
 def test_an_older_driver_is_asked_by_the_older_structure() -> None:

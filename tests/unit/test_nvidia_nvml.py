@@ -2,7 +2,7 @@ import pynvml
 import pytest
 
 from collectors.contract import DeviceLostError, Reason, UnavailableError, UnsupportedError
-from collectors.nvidia.errors import InvalidValueError, NothingError, SessionError
+from collectors.nvidia.errors import InvalidValueError, NoDataError, SessionError
 from collectors.nvidia.nvml import Handle, Nvml
 from tests.doubles.nvml_binding import FakeGpu, border, mig_device
 
@@ -14,7 +14,7 @@ def a_gpu(**values: object) -> tuple[Nvml, FakeGpu, Handle]:
 
 @pytest.mark.parametrize(
     ("code", "expected"),
-    [(3, UnsupportedError), (6, NothingError), (15, DeviceLostError), (1, SessionError), (999, UnavailableError)],
+    [(3, UnsupportedError), (6, NoDataError), (15, DeviceLostError), (1, SessionError), (999, UnavailableError)],
 )
 def test_the_bindings_error_leaves_as_the_contracts(code: int, expected: type[Exception]) -> None:
     nvml, gpu, handle = a_gpu()

@@ -7,11 +7,11 @@ import pynvml
 import pytest
 
 from collectors import catalog
-from collectors.contract import Process, Reason
+from collectors.contract import Process, Reason, SubjectKey
 from collectors.metric import Cadence
-from collectors.nvidia.nvml import Asker, Handle, Nvml
+from collectors.nvidia.nvml import Handle, Nvml, QueryRunner
 from collectors.nvidia.processes import Processes
-from collectors.query_runner import Findings, Subject
+from collectors.query_runner import QueryResult
 from tests.doubles.nvml_binding import FakeBinding, FakeGpu, border
 
 MEDIUM = frozenset({Cadence.MEDIUM})
@@ -51,19 +51,19 @@ class ListBinding(FakeBinding):
 class Bench:
     """A device that is asked about its processes."""
 
-    def __init__(self, lists: Mapping[str, object], subject: Subject = Subject("GPU-0")) -> None:  # noqa: B008 - fixed
+    def __init__(self, lists: Mapping[str, object], subject: SubjectKey = SubjectKey("GPU-0")) -> None:  # noqa: B008 - fixed
         self.binding = ListBinding(lists)
-        self.asker = Asker(Nvml(self.binding))
+        self.runner = QueryRunner(Nvml(self.binding))
         self.processes = Processes()
         self.subject = subject
 
-    def ask(self) -> Findings:
+    def ask(self) -> QueryResult:
         whole = self.processes.of_device(self.subject.device_uuid)
         questions = self.processes.of_partition(self.subject) if self.subject.partition_uuid else whole
-        return self.asker.ask(self.subject, Handle(FakeGpu()), questions, MEDIUM)
+        return self.runner.run(self.subject, Handle(FakeGpu()), questions, MEDIUM)
 
 
-def count(findings: Findings) -> float | None:
+def count(findings: QueryResult) -> float | None:
     values = [sample.value for sample in findings.samples if sample.metric is catalog.PROCESSES]
     return values[0] if values else None
 
@@ -83,7 +83,7 @@ def test_a_process_on_a_mig_device_is_counted_for_the_device_and_recorded_for_th
     device = Bench({COMPUTE: [entry(7, 1, instance=3), entry(8, 2)]})
     assert count(device.ask()) == 2
     assert [record.pid for record in device.processes.drain()] == [8]
-    part = Bench({COMPUTE: [entry(7, 1, instance=3)]}, Subject("GPU-0", "MIG-1"))
+    part = Bench({COMPUTE: [entry(7, 1, instance=3)]}, SubjectKey("GPU-0", "MIG-1"))
     assert count(part.ask()) == 1
     assert part.processes.drain() == (Process(7, "GPU-0", "MIG-1", 1),)
     assert part.binding.calls[UTILIZATION] == 0
@@ -122,7 +122,7 @@ def test_utilization_that_is_not_supported_is_asked_once_and_the_count_is_not_mi
     for _ in range(3):
         assert count(bench.ask()) == 1
     assert bench.binding.calls[UTILIZATION] == 1
-    assert list(bench.asker.unsupported()) == []
+    assert list(bench.runner.unsupported()) == []
 
 
 def test_an_old_driver_is_asked_by_the_second_version() -> None:
@@ -167,5 +167,5 @@ def test_a_missing_permission_is_told_once() -> None:
 
 def test_the_fake_card_of_other_tests_is_counted_too() -> None:
     gpu = FakeGpu(compute_pids=(7, 8), graphics_pids=(8, 9))
-    findings = Asker(border(gpu)).ask(Subject("GPU-0"), Handle(gpu), Processes().of_device("GPU-0"), MEDIUM)
+    findings = QueryRunner(border(gpu)).run(SubjectKey("GPU-0"), Handle(gpu), Processes().of_device("GPU-0"), MEDIUM)
     assert count(findings) == 3

@@ -3,21 +3,21 @@ import math
 import pytest
 
 from collectors import catalog
-from collectors.contract import DeviceLostError, Reason, Unsupported, Wishes
+from collectors.contract import DeviceLostError, Reason, SubjectKey, Unsupported, Wishes
 from collectors.metric import Cadence, Metric
 from collectors.nvidia import activity
 from collectors.nvidia.errors import SessionError
-from collectors.nvidia.nvml import Asker, Handle, Query, Questions
+from collectors.nvidia.nvml import Handle, Queries, Query, QueryRunner
 from collectors.nvidia.processes import Processes
-from collectors.nvidia.readings import DEVICE_ROWS, device_questions
-from collectors.query import Part, flat, rows_of
-from collectors.query_runner import Findings, Subject
+from collectors.nvidia.readings import DEVICE_ROWS, device_queries
+from collectors.query import BatchItem, flat, rows_of
+from collectors.query_runner import QueryResult
 from tests.doubles.nvml_binding import FakeGpu, border
 
 ALL = frozenset(Cadence)
-QUESTIONS = (*device_questions(Wishes()), *Processes().of_device("GPU-0"))
-EVERY_WISH = device_questions(Wishes(each_link=True, pcie_throughput=True))
-SUBJECT = Subject("GPU-0")
+QUESTIONS = (*device_queries(Wishes()), *Processes().of_device("GPU-0"))
+EVERY_WISH = device_queries(Wishes(each_link=True, pcie_throughput=True))
+SUBJECT = SubjectKey("GPU-0")
 
 
 class Bench:
@@ -25,13 +25,13 @@ class Bench:
 
     def __init__(self, gpu: FakeGpu) -> None:
         self.gpu = gpu
-        self.asker = Asker(border(gpu))
+        self.runner = QueryRunner(border(gpu))
 
-    def ask(self, due: frozenset[Cadence] = ALL) -> Findings:
-        return self.asker.ask(SUBJECT, Handle(self.gpu), QUESTIONS, due)
+    def ask(self, due: frozenset[Cadence] = ALL) -> QueryResult:
+        return self.runner.run(SUBJECT, Handle(self.gpu), QUESTIONS, due)
 
 
-def values(findings: Findings) -> dict[tuple[str, ...], float]:
+def values(findings: QueryResult) -> dict[tuple[str, ...], float]:
     return {(sample.metric.stem, *sample.labels): sample.value for sample in findings.samples}
 
 
@@ -128,23 +128,23 @@ def test_every_reading_arrives_in_base_units() -> None:
 
 
 def test_samples_name_their_subject() -> None:
-    asker = Asker(border(FakeGpu()))
-    findings = asker.ask(Subject("GPU-0", "MIG-1"), Handle(FakeGpu()), QUESTIONS, ALL)
+    runner = QueryRunner(border(FakeGpu()))
+    findings = runner.run(SubjectKey("GPU-0", "MIG-1"), Handle(FakeGpu()), QUESTIONS, ALL)
     assert {(sample.device_uuid, sample.partition_uuid) for sample in findings.samples} == {("GPU-0", "MIG-1")}
 
 
 @pytest.mark.parametrize("question", [*flat(QUESTIONS), *flat(EVERY_WISH)], ids=lambda question: question.name)
-def test_the_rows_of_a_question_have_one_cadence(question: Query | Part) -> None:
+def test_the_rows_of_a_question_have_one_cadence(question: Query | BatchItem) -> None:
     assert {row.cadence for row in question.rows} == {question.cadence}
 
 
 @pytest.mark.parametrize("questions", [QUESTIONS, EVERY_WISH])
-def test_query_names_are_unique_and_stand_ins_come_after(questions: Questions) -> None:
+def test_query_names_are_unique_and_stand_ins_come_after(questions: Queries) -> None:
     names = [question.name for question in flat(questions)]
     assert len(set(names)) == len(names)
     for query in flat(questions):
-        if query.instead_of:
-            assert names.index(query.instead_of) < names.index(query.name)
+        if query.fallback_for:
+            assert names.index(query.fallback_for) < names.index(query.name)
 
 
 @pytest.mark.parametrize("cadence", Cadence)
@@ -198,7 +198,7 @@ def test_what_is_unsupported_is_silent_and_never_asked_again() -> None:
         assert bench.ask().faults == []
     assert bench.gpu.calls["nvmlDeviceGetTotalEnergyConsumption"] == 1
     why = "nvmlDeviceGetTotalEnergyConsumption: NOT_SUPPORTED (3): this device, or its present mode, does not have it"
-    assert list(bench.asker.unsupported()) == [Unsupported(catalog.ENERGY, "GPU-0", why)]
+    assert list(bench.runner.unsupported()) == [Unsupported(catalog.ENERGY, "GPU-0", why)]
 
 
 def test_a_missing_permission_is_told_once_and_never_asked_again() -> None:
@@ -206,16 +206,16 @@ def test_a_missing_permission_is_told_once_and_never_asked_again() -> None:
     faults = [fault for _ in range(3) for fault in bench.ask().faults]
     assert [fault.reason for fault in faults] == [Reason.PERMISSION_DENIED]
     assert bench.gpu.calls["nvmlDeviceGetComputeRunningProcesses_v3"] == 1
-    assert [gap.metric for gap in bench.asker.unsupported()] == [catalog.PROCESSES]
+    assert [gap.metric for gap in bench.runner.unsupported()] == [catalog.PROCESSES]
 
 
 def test_forgetting_a_device_asks_it_everything_again() -> None:
     bench = Bench(FakeGpu(errors={"nvmlDeviceGetPowerUsage": 3}))
     bench.ask()
-    bench.asker.forget("GPU-other")
+    bench.runner.forget("GPU-other")
     bench.ask()
-    bench.asker.forget("GPU-0")
-    assert list(bench.asker.unsupported()) == []
+    bench.runner.forget("GPU-0")
+    assert list(bench.runner.unsupported()) == []
     bench.ask()
     assert bench.gpu.calls["nvmlDeviceGetPowerUsage"] == 2
 
@@ -235,7 +235,7 @@ def test_nothing_to_tell_is_no_sample_and_no_fault(code: int) -> None:
     findings = bench.ask()
     assert findings.faults == []
     assert ("power_watts",) not in values(findings)
-    assert list(bench.asker.unsupported()) == []
+    assert list(bench.runner.unsupported()) == []
 
 
 def test_old_memory_calls_give_usage_and_limit_but_no_reserve() -> None:
@@ -245,7 +245,7 @@ def test_old_memory_calls_give_usage_and_limit_but_no_reserve() -> None:
         assert (found["memory_usage_bytes",], found["memory_limit_bytes",]) == (400, 1000)
         assert ("memory_reserved_bytes",) not in found
     assert bench.gpu.calls["nvmlDeviceGetMemoryInfo_v2"] == 1
-    assert [gap.metric for gap in bench.asker.unsupported()] == [catalog.MEMORY_RESERVED]
+    assert [gap.metric for gap in bench.runner.unsupported()] == [catalog.MEMORY_RESERVED]
 
 
 def test_the_old_memory_call_is_left_alone_where_the_new_one_works() -> None:
@@ -257,20 +257,20 @@ def test_the_old_memory_call_is_left_alone_where_the_new_one_works() -> None:
 def test_memory_in_no_version_is_unsupported_as_a_whole() -> None:
     bench = Bench(FakeGpu(errors={"nvmlDeviceGetMemoryInfo_v2": 3, "nvmlDeviceGetMemoryInfo": 3}))
     bench.ask()
-    missing = {gap.metric for gap in bench.asker.unsupported()}
+    missing = {gap.metric for gap in bench.runner.unsupported()}
     assert missing == {catalog.MEMORY_USAGE, catalog.MEMORY_LIMIT, catalog.MEMORY_RESERVED}
 
 
 def test_the_old_temperature_call_stands_in() -> None:
     bench = Bench(FakeGpu(celsius=42, errors={"nvmlDeviceGetTemperatureV": 13}))
     assert values(bench.ask())["temperature_celsius", "core"] == 42
-    assert list(bench.asker.unsupported()) == []
+    assert list(bench.runner.unsupported()) == []
 
 
 def test_a_row_is_unsupported_only_when_no_query_gives_it() -> None:
     bench = Bench(FakeGpu(field_code=3))
     assert ("temperature_celsius", "memory") not in values(bench.ask())
-    assert list(bench.asker.unsupported()) == []
+    assert list(bench.runner.unsupported()) == []
 
 
 @pytest.mark.parametrize(

@@ -1,17 +1,17 @@
 import pytest
 
 from collectors import catalog
-from collectors.contract import Reason
+from collectors.contract import Reason, SubjectKey
 from collectors.metric import Cadence, Metric
 from collectors.nvidia import field_values, reliability
-from collectors.nvidia.nvml import Asker, Handle, Questions
-from collectors.query_runner import Findings, Subject
+from collectors.nvidia.nvml import Handle, Queries, QueryRunner
+from collectors.query_runner import QueryResult
 from tests.doubles.nvml_binding import FakeGpu, border
 
 ECC, ROWS, PAGES = "nvmlDeviceGetTotalEccErrors", "nvmlDeviceGetRemappedRows", "nvmlDeviceGetRetiredPages"
 PENDING = "nvmlDeviceGetRetiredPagesPendingStatus"
 RECOVERY = 230
-QUESTIONS: Questions = (*reliability.QUERIES, field_values.batch(*reliability.ITEMS))
+QUESTIONS: Queries = (*reliability.QUERIES, field_values.batch(*reliability.ITEMS))
 ALL = frozenset(Cadence)
 
 
@@ -37,11 +37,11 @@ def turing() -> FakeGpu:
     return gpu
 
 
-def ask(gpu: FakeGpu, asker: Asker | None = None, due: frozenset[Cadence] = ALL) -> Findings:
-    return (asker or Asker(border(gpu))).ask(Subject(gpu.uuid), Handle(gpu), QUESTIONS, due)
+def ask(gpu: FakeGpu, runner: QueryRunner | None = None, due: frozenset[Cadence] = ALL) -> QueryResult:
+    return (runner or QueryRunner(border(gpu))).run(SubjectKey(gpu.uuid), Handle(gpu), QUESTIONS, due)
 
 
-def values(findings: Findings, metric: Metric) -> dict[tuple[str, ...], float]:
+def values(findings: QueryResult, metric: Metric) -> dict[tuple[str, ...], float]:
     return {sample.labels: sample.value for sample in findings.samples if sample.metric is metric}
 
 
@@ -54,9 +54,9 @@ def test_memory_errors_since_the_driver_was_loaded_and_over_its_life() -> None:
 def test_without_ecc_there_are_no_counts_and_no_further_questions() -> None:
     gpu = hopper()
     gpu.errors[ECC] = 3
-    asker = Asker(border(gpu))
+    runner = QueryRunner(border(gpu))
     for _ in range(2):
-        findings = ask(gpu, asker)
+        findings = ask(gpu, runner)
         assert values(findings, catalog.MEMORY_ERRORS) == values(findings, catalog.MEMORY_LIFETIME_ERRORS) == {}
         assert findings.faults == []
     assert gpu.calls[ECC] == 4
@@ -125,9 +125,9 @@ def test_an_action_nobody_knows_is_an_invalid_value(number: int) -> None:
 def test_an_old_driver_does_not_say_what_must_be_done() -> None:
     gpu = hopper()
     gpu.fields.clear()
-    asker = Asker(border(gpu))
-    assert values(ask(gpu, asker), catalog.RECOVERY_ACTION) == {}
-    assert catalog.RECOVERY_ACTION in {gap.metric for gap in asker.unsupported()}
+    runner = QueryRunner(border(gpu))
+    assert values(ask(gpu, runner), catalog.RECOVERY_ACTION) == {}
+    assert catalog.RECOVERY_ACTION in {gap.metric for gap in runner.unsupported()}
 
 
 def test_only_the_recovery_action_is_asked_more_often_than_slowly() -> None:

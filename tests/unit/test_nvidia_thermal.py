@@ -1,31 +1,31 @@
-"""Throttling, temperatures, fans, engines and modes, as the Asker gets them."""
+"""Throttling, temperatures, fans, engines and modes, as the QueryRunner gets them."""
 
 from types import SimpleNamespace
 
 import pytest
 
 from collectors import catalog
-from collectors.contract import Reason, Wishes
+from collectors.contract import Reason, SubjectKey, Wishes
 from collectors.metric import Cadence, Metric
-from collectors.nvidia.nvml import Asker, Handle, Nvml
-from collectors.nvidia.readings import device_questions
-from collectors.query_runner import Findings, Subject
+from collectors.nvidia.nvml import Handle, Nvml, QueryRunner
+from collectors.nvidia.readings import device_queries
+from collectors.query_runner import QueryResult
 from tests.doubles.nvml_binding import FakeBinding, FakeGpu
 
 ALL = frozenset(Cadence)
-QUESTIONS = device_questions(Wishes())
+QUESTIONS = device_queries(Wishes())
 NOT_SUPPORTED, FUNCTION_NOT_FOUND = 3, 13
 
 
-def ask(gpu: FakeGpu, binding: FakeBinding | None = None, times: int = 1) -> tuple[Findings, set[Metric]]:
+def ask(gpu: FakeGpu, binding: FakeBinding | None = None, times: int = 1) -> tuple[QueryResult, set[Metric]]:
     """What the last asking brought, and the rows that can't be had."""
-    asker = Asker(Nvml(binding or FakeBinding([gpu])))
+    runner = QueryRunner(Nvml(binding or FakeBinding([gpu])))
     for _ in range(times):
-        findings = asker.ask(Subject("GPU-0"), Handle(gpu), QUESTIONS, ALL)
-    return findings, {gap.metric for gap in asker.unsupported()}
+        findings = runner.run(SubjectKey("GPU-0"), Handle(gpu), QUESTIONS, ALL)
+    return findings, {gap.metric for gap in runner.unsupported()}
 
 
-def values(findings: Findings, metric: Metric) -> dict[tuple[str, ...], float]:
+def values(findings: QueryResult, metric: Metric) -> dict[tuple[str, ...], float]:
     return {sample.labels: sample.value for sample in findings.samples if sample.metric is metric}
 
 

@@ -6,20 +6,12 @@ from dataclasses import FrozenInstanceError, fields, is_dataclass, replace
 
 import pytest
 
-from collectors.contract import Reading, Reason
+from collectors.contract import Reading, Reason, SubjectKey
 from exporter import snapshot as module
 from exporter.assembler import Assembler, Clocks, Event
 from exporter.attribution.holding import Holding
 from exporter.attribution.watcher import AttributionState
-from exporter.snapshot import (
-    Allocation,
-    AttributionHealth,
-    CollectorHealth,
-    Failure,
-    HolderSample,
-    Snapshot,
-    SubjectKey,
-)
+from exporter.snapshot import Allocation, AttributionHealth, CollectorHealth, Failure, HolderSample, Snapshot
 from tests.doubles.collectors import LIMITS, Clock, absent, ended, failed, gpu, power, started, utilization
 
 RECORDS = [Snapshot, Allocation, HolderSample, CollectorHealth, Failure, AttributionHealth]

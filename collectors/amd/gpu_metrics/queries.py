@@ -11,7 +11,7 @@ from collectors.amd.gpu_files import Batch, GpuFiles
 from collectors.amd.gpu_metrics.model import Metrics
 from collectors.contract import CollectorError, UnsupportedError
 from collectors.metric import Metric
-from collectors.query import Answer, InvalidValueError, NothingError, Part
+from collectors.query import BatchItem, InvalidValueError, NoDataError, RawValue
 from collectors.sysfs import Root
 
 _STACKS = range(4)
@@ -45,15 +45,15 @@ def _stack(number: int, metrics: Metrics) -> float | None:
     return metrics.hbm_celsius[number] if number < len(metrics.hbm_celsius) else None
 
 
-def _answer(metric: Metric, labels: tuple[str, ...], value: float) -> Iterable[Answer]:
-    return [Answer(metric, value, labels=labels)]
+def _answer(metric: Metric, labels: tuple[str, ...], value: float) -> Iterable[RawValue]:
+    return [RawValue(metric, value, labels=labels)]
 
 
 def _part(
-    name: str, metric: Metric, extract: Callable[[Metrics], float | None], label: str = "", instead_of: str = ""
-) -> Part:
+    name: str, metric: Metric, extract: Callable[[Metrics], float | None], label: str = "", fallback_for: str = ""
+) -> BatchItem:
     labels = (label,) if label else ()
-    return Part(name, (metric,), extract, partial(_answer, metric, labels), instead_of)
+    return BatchItem(name, (metric,), extract, partial(_answer, metric, labels), fallback_for)
 
 
 def _extracted(extract: Callable[[Metrics], float | None], metrics: Metrics) -> float | CollectorError:
@@ -62,7 +62,7 @@ def _extracted(extract: Callable[[Metrics], float | None], metrics: Metrics) -> 
     except CollectorError as error:
         return error
     # What is not told now may be told later: the firmware fills some fields only under load.
-    return NothingError("gpu_metrics: not told") if value is None else value
+    return NoDataError("gpu_metrics: not told") if value is None else value
 
 
 def _ask(_: Root, files: GpuFiles, keys: Sequence[Hashable]) -> Sequence[float | CollectorError]:
@@ -73,20 +73,20 @@ def _ask(_: Root, files: GpuFiles, keys: Sequence[Hashable]) -> Sequence[float |
 GPU_METRICS_BATCH = Batch(
     (
         _part("energy", catalog.ENERGY, _energy),
-        _part("utilization, table", catalog.UTILIZATION, lambda it: it.gfx_ratio, instead_of=load.UTILIZATION),
+        _part("utilization, table", catalog.UTILIZATION, lambda it: it.gfx_ratio, fallback_for=load.UTILIZATION),
         _part(
             "memory bandwidth, table",
             catalog.MEMORY_BANDWIDTH,
             lambda it: it.umc_ratio,
-            instead_of=load.MEMORY_BANDWIDTH,
+            fallback_for=load.MEMORY_BANDWIDTH,
         ),
-        _part("power, table", catalog.POWER, lambda it: it.power_watts, instead_of=hwmon.POWER_NOW),
+        _part("power, table", catalog.POWER, lambda it: it.power_watts, fallback_for=hwmon.POWER_NOW),
         _part(
             "video engines, table",
             catalog.ENGINE_UTILIZATION,
             lambda it: mean(it.vcn_ratios),
             "video",
-            instead_of=load.VIDEO,
+            fallback_for=load.VIDEO,
         ),
         _part("jpeg engines", catalog.ENGINE_UTILIZATION, lambda it: mean(it.jpeg_ratios), "jpeg"),
         _part(
@@ -94,21 +94,21 @@ GPU_METRICS_BATCH = Batch(
             catalog.TEMPERATURE,
             lambda it: it.edge_celsius,
             "core",
-            instead_of=f"{hwmon.TEMPERATURE}, edge",
+            fallback_for=f"{hwmon.TEMPERATURE}, edge",
         ),
         _part(
             "temperature, hotspot, table",
             catalog.TEMPERATURE,
             lambda it: it.hotspot_celsius,
             "hotspot",
-            instead_of=f"{hwmon.TEMPERATURE}, junction",
+            fallback_for=f"{hwmon.TEMPERATURE}, junction",
         ),
         _part(
             "temperature, memory, table",
             catalog.TEMPERATURE,
             lambda it: it.memory_celsius,
             "memory",
-            instead_of=f"{hwmon.TEMPERATURE}, mem",
+            fallback_for=f"{hwmon.TEMPERATURE}, mem",
         ),
         *(
             _part(f"temperature, stack {number}", catalog.TEMPERATURE, partial(_stack, number), f"hbm{number}")

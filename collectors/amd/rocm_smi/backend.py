@@ -8,9 +8,9 @@ from typing import Protocol
 from collectors.amd.rocm_smi.binding import Meaning
 from collectors.amd.rocm_smi.child import DiedError
 from collectors.contract import CollectorError, Reason, UnavailableError, UnsupportedError
-from collectors.query import InvalidValueError, NothingError
+from collectors.query import InvalidValueError, NoDataError
 
-# Deaths of the child within one question; each takes one reading out, so that the others are had.
+# Deaths of the child within one query; each takes one reading out, so that the others are had.
 _MAX_DEATHS = 32
 _ADVICE = "install ROCm SMI or AMD SMI in the image, or leave amd.backend at auto"
 _ALL_ONES = 0xFFFFFFFFFFFFFFFF
@@ -19,12 +19,12 @@ _ALL_ONES = 0xFFFFFFFFFFFFFFFF
 class ChildProcess(Protocol):
     """The child process."""
 
-    def ask(self, question: bytes) -> bytes:
+    def ask(self, query: bytes) -> bytes:
         """The line that answers a line."""
         ...
 
     def reset_backoff(self) -> None:
-        """Do not pause before the next question."""
+        """Do not pause before the next query."""
         ...
 
     def close(self) -> None:
@@ -71,7 +71,7 @@ class RocmSmiBackend:
         raise UnavailableError(f"{address}: the process that asks the library died {_MAX_DEATHS} times in a row")
 
     def close(self) -> None:
-        """End the process; a later question starts another."""
+        """End the process; a later query starts another."""
         self._child.close()
 
     def _values(self, address: str, names: Sequence[str]) -> Mapping[str, object]:
@@ -104,7 +104,7 @@ class RocmSmiBackend:
 _ERRORS: Mapping[Meaning, Callable[[str], CollectorError]] = {
     Meaning.UNSUPPORTED: UnsupportedError,
     Meaning.DENIED: partial(UnavailableError, reason=Reason.PERMISSION_DENIED),
-    Meaning.NOTHING: NothingError,
+    Meaning.NOTHING: NoDataError,
     Meaning.INVALID: InvalidValueError,
     Meaning.UNAVAILABLE: UnavailableError,
 }

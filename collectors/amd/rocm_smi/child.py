@@ -19,7 +19,7 @@ _ENDING_SECONDS = 1.0
 
 
 class DiedError(UnavailableError):
-    """The process died or had to be killed while it worked on a question.
+    """The process died or had to be killed while it worked on a request.
 
     Args:
         text: How, and its last words.
@@ -32,7 +32,7 @@ class DiedError(UnavailableError):
 
 
 class Child:
-    """Starts the process at the first question.
+    """Starts the process at the first request.
 
     Args:
         command: Its program and arguments; the number of the file descriptor for its marks is added to them.
@@ -50,7 +50,7 @@ class Child:
         self._failure = ""
         self._retry_at = 0.0
 
-    def ask(self, question: bytes) -> bytes:
+    def ask(self, request: bytes) -> bytes:
         """The line that answers a line.
 
         Raises:
@@ -61,18 +61,18 @@ class Child:
             raise UnavailableError(self._failure)
         process = self._process or self._start()
         try:
-            answer = self._exchange(process, question)
+            answer = self._exchange(process, request)
         except (OSError, EOFError) as error:
             raise self._fail(process, str(error)) from None
         self._failure, self._pause_seconds = "", _FIRST_PAUSE_SECONDS
         return answer
 
     def reset_backoff(self) -> None:
-        """Do not pause before the next question: why the last one failed is understood."""
+        """Do not pause before the next request: why the last one failed is understood."""
         self._failure, self._pause_seconds = "", _FIRST_PAUSE_SECONDS
 
     def close(self) -> None:
-        """End the process; a later question starts another. Safe to call twice."""
+        """End the process; a later request starts another. Safe to call twice."""
         process, self._process = self._process, None
         self._failure = ""
         if process is not None:
@@ -92,10 +92,10 @@ class Child:
             raise self._pause(f"cannot start {self._command[0]}: {error.strerror}") from None
         return self._process
 
-    def _exchange(self, process: subprocess.Popen[bytes], question: bytes) -> bytes:
+    def _exchange(self, process: subprocess.Popen[bytes], request: bytes) -> bytes:
         request_pipe = cast("IO[bytes]", process.stdin).fileno()
         answer_pipe = cast("IO[bytes]", process.stdout).fileno()
-        os.write(request_pipe, question + b"\n")
+        os.write(request_pipe, request + b"\n")
         end = self._clock() + self._deadline_seconds
         answer = b""
         while not answer.endswith(b"\n"):

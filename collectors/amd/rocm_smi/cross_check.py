@@ -50,16 +50,16 @@ class CrossCheck:
 
 _Reader = Callable[[Root, GpuFiles], object]
 _QUERIES = {query.name: query for query in (*load.QUERIES, *hwmon.QUERIES)}
-_PARTS = {part.name: part for part in GPU_METRICS_BATCH.parts}
+_PARTS = {part.name: part for part in GPU_METRICS_BATCH.items}
 
 
 def _query(name: str) -> _Reader:
-    return lambda sysfs, files: tuple(_QUERIES[name].ask(sysfs, files))
+    return lambda sysfs, files: tuple(_QUERIES[name].read(sysfs, files))
 
 
 def _part(name: str) -> _Reader:
     def read(sysfs: Root, files: GpuFiles) -> None:
-        [result] = GPU_METRICS_BATCH.ask(sysfs, files, [_PARTS[name].key])
+        [result] = GPU_METRICS_BATCH.read(sysfs, files, [_PARTS[name].key])
         if isinstance(result, CollectorError):
             raise result
 

@@ -8,7 +8,7 @@ from collectors import catalog
 from collectors.amd.gpu_files import Batch, GpuFiles
 from collectors.contract import CollectorError, UnsupportedError
 from collectors.metric import Metric
-from collectors.query import Answer, NothingError, Part
+from collectors.query import BatchItem, NoDataError, RawValue
 from collectors.sysfs import Root
 from collectors.units import celsius_from_millicelsius, ratio_from_percent, watts_from_microwatts
 
@@ -31,37 +31,39 @@ def _joules(count: float) -> float:
 
 def _answer(
     metric: Metric, convert: Callable[[float], float], labels: tuple[str, ...], value: float
-) -> Iterable[Answer]:
-    return [Answer(metric, value, convert, labels)]
+) -> Iterable[RawValue]:
+    return [RawValue(metric, value, convert, labels)]
 
 
-def _power(value: float) -> Iterable[Answer]:
+def _power(value: float) -> Iterable[RawValue]:
     """A card whose package's power is told by another die says 0."""
     if value == 0:
-        raise NothingError("power: 0")
-    return [Answer(catalog.POWER, value, watts_from_microwatts)]
+        raise NoDataError("power: 0")
+    return [RawValue(catalog.POWER, value, watts_from_microwatts)]
 
 
-def _energy(count: float) -> Iterable[Answer]:
+def _energy(count: float) -> Iterable[RawValue]:
     """A counter that says 0 does not count; then the power is integrated instead."""
     if count == 0:
         raise UnsupportedError("energy: 0")
-    return [Answer(catalog.ENERGY, count, _joules)]
+    return [RawValue(catalog.ENERGY, count, _joules)]
 
 
-def _part(name: str, metric: Metric, convert: Callable[[float], float] = float, labels: tuple[str, ...] = ()) -> Part:
-    return Part(f"library, {name}", (metric,), name, partial(_answer, metric, convert, labels))
+def _part(
+    name: str, metric: Metric, convert: Callable[[float], float] = float, labels: tuple[str, ...] = ()
+) -> BatchItem:
+    return BatchItem(f"library, {name}", (metric,), name, partial(_answer, metric, convert, labels))
 
 
-LIBRARY_PARTS: tuple[Part, ...] = (
+LIBRARY_PARTS: tuple[BatchItem, ...] = (
     _part("utilization_percent", catalog.UTILIZATION, ratio_from_percent),
     _part("memory_activity_percent", catalog.MEMORY_BANDWIDTH, ratio_from_percent),
     _part("vram_used_bytes", catalog.MEMORY_USAGE),
     _part("vram_total_bytes", catalog.MEMORY_LIMIT),
     _part("gtt_used_bytes", catalog.HOST_MEMORY_USAGE),
-    Part(f"library, {_AVERAGE}", (catalog.POWER,), _AVERAGE, _power),
+    BatchItem(f"library, {_AVERAGE}", (catalog.POWER,), _AVERAGE, _power),
     _part("power_cap_microwatts", catalog.POWER_LIMIT, watts_from_microwatts),
-    Part("library, energy_count", (catalog.ENERGY,), "energy_count", _energy),
+    BatchItem("library, energy_count", (catalog.ENERGY,), "energy_count", _energy),
     _part("pcie_replays", catalog.PCIE_REPLAYS),
     *(
         _part(f"{sensor}_millidegrees", catalog.TEMPERATURE, celsius_from_millicelsius, (label,))
@@ -69,8 +71,8 @@ LIBRARY_PARTS: tuple[Part, ...] = (
     ),
 )
 # Asked after those for which they stand in, so that they come with the first reading.
-LIBRARY_FALLBACKS: tuple[Part, ...] = (
-    Part(f"library, {_CURRENT}", (catalog.POWER,), _CURRENT, _power, instead_of=f"library, {_AVERAGE}"),
+LIBRARY_FALLBACKS: tuple[BatchItem, ...] = (
+    BatchItem(f"library, {_CURRENT}", (catalog.POWER,), _CURRENT, _power, fallback_for=f"library, {_AVERAGE}"),
 )
 # Rows that are the library's where it is asked at all: what it can't tell of them is absent.
 LIBRARY_ROWS: frozenset[Metric] = frozenset(row for part in LIBRARY_PARTS for row in part.rows)
