@@ -21,8 +21,8 @@ def panels() -> tuple[Builder[Panel], ...]:
         lines(
             About(
                 "Partition utilization",
-                "Busy over observed time of each partition, measured against the partition itself. MIG instances tell "
-                "none through NVML: then this is empty.",
+                "Busy over observed time of each partition, measured against the partition itself. MIG instances have "
+                "it from Hopper on; before Hopper this is empty.",
                 width=8,
             ),
             Query(numbered(utilization(Subject.PARTITION, POINT)), _LEGEND),
