@@ -15,7 +15,7 @@ Every family the exporter knows, and queries to begin with. `accelerator-exporte
 READING = """
 ## How to read them
 
-A series is about one of four subjects, and the subject is the prefix of its name:
+A series about hardware and its use has one of four subjects, and the subject is the prefix of its name:
 
 | Prefix | Subject | One series for each |
 | --- | --- | --- |
@@ -23,6 +23,9 @@ A series is about one of four subjects, and the subject is the prefix of its nam
 | `accelerator_partition_` | a hardware slice of a device, allocated by itself, such as a MIG instance | partition |
 | `accelerator_container_` | what one container measurably uses | container and device or partition |
 | `accelerator_allocation_` | what is handed out to a container, used or not | container and device or partition |
+
+Other prefixes are `accelerator_process_`, for single processes on devices (opt-in), and `accelerator_exporter_` and
+`process_`, for the exporter itself.
 
 One prefix for all of them would make every sum wrong: a device and its partitions are the same silicon, and a device
 that three containers share would count three times. With four prefixes **no sum over one family counts anything
@@ -64,7 +67,7 @@ In the tables below, *Supplied by* is
   tell has no series;
 - *accounting*: the exporter integrates it over readings of a collector;
 - *kubelet*: it follows from the kubelet's answer, for containers joined with readings of a collector;
-- *exporter*: it is about the exporter itself;
+- *exporter*: it is about the exporter itself, or about single processes that a collector lists;
 - *not yet supplied*: the name is reserved, and no collector of this version fills it. Do not look for it in `/metrics`.
 
 *Stability*: names and labels of *stable* families change only with a major version, of *alpha* ones with any version.
@@ -114,7 +117,7 @@ SECTIONS: dict[Subject, Section] = {
         "Partitions",
         "One series for each hardware slice. What exists only for the whole device, such as power and temperature, is "
         "found under the device: join it by `uuid`. "
-        "[MIG instances have no utilization](troubleshooting.md#a-mig-instance-has-no-utilization).",
+        "[Some MIG instances have no utilization](troubleshooting.md#a-mig-instance-has-no-utilization).",
     ),
     Subject.CONTAINER: Section(
         "Containers",
