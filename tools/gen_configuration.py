@@ -32,27 +32,28 @@ _INTRODUCTION = f"""\
 
 # Configuration
 
-The exporter runs without any configuration. Each option can be set in three places, the strongest first:
+The exporter runs without any configuration. Each option can be set in three places, highest priority first:
 
 1. a flag, `--web.listen-address=:9410`
 2. an environment variable, `{ENVIRONMENT_PREFIX}WEB_LISTEN_ADDRESS=:9410`
-3. the YAML file that `{CONFIG_FILE_FLAG}` names
+3. the YAML file given by `{CONFIG_FILE_FLAG}`
 
-An option that is set nowhere has its default. Every value is checked, also one that a stronger place overrules.
+An option that is not set has its default. Every value is checked, even if a place with higher priority overrides it.
 
-A mistake ends the command with exit code 2 and one line that says where it is, what was found and what is expected:
+With an invalid configuration the command ends with exit code 2 and one line: the place, the value found and the value
+expected:
 
 ```
 config.yaml:3: web.listen_adress: unknown key, did you mean web.listen_address?
 ```
 
-Unknown flags, keys and variables that begin with `{ENVIRONMENT_PREFIX}` are mistakes too. The variables that Kubernetes
-makes for a Service called `accelerator-exporter`, such as `{ENVIRONMENT_PREFIX}SERVICE_HOST`, are left alone. A flag
-may be given once, the file is at most 1 MiB of UTF-8 with one YAML document, and aliases are not accepted in it.
+Unknown flags, keys and variables that begin with `{ENVIRONMENT_PREFIX}` are errors too. The variables that Kubernetes
+sets for a Service called `accelerator-exporter`, such as `{ENVIRONMENT_PREFIX}SERVICE_HOST`, are ignored. Each flag may
+be given once. The file is at most 1 MiB of UTF-8 with one YAML document; aliases are refused.
 
-The file is read again when it changes, also when Kubernetes swaps the symbolic link of a mounted ConfigMap, and on
+The file is read again when it changes, also when Kubernetes replaces the symbolic link of a mounted ConfigMap, and on
 SIGHUP. Options marked *reload* then take effect without a missed scrape. A file that changes any other option is
-refused, for that needs a restart. After a file that is refused the old configuration stays in force, the log says why,
+refused, because that needs a restart. If a file is refused, the old configuration stays active, the log has the reason,
 and `accelerator_exporter_config_last_reload_successful` is 0.
 
 Durations are whole numbers with units, the larger unit first: `250ms`, `5s`, `1m`, `1h30m`. A number without a unit is

@@ -17,32 +17,32 @@ _ROOT = Path(__file__).resolve().parent.parent
 _DOCUMENT = Path("docs/nvidia-support.md")
 
 _HEAD = """\
-# NVIDIA: what each generation tells
+# NVIDIA: families of each generation
 
-Generated from the catalogue, from the cards that the tests play, and from what the exporter exposed of them: a cell is
-"yes" where the [golden file](../tests/golden/nvidia) of the card has the family. A number is the reason why it has not,
-listed below the table. What a family means is in [metrics](metrics.md), what `status` and the error codes mean in
-[NVIDIA health](nvidia-health.md), and `accelerator-exporter check` says the same of the devices of a node.
+Generated from the catalogue, from the simulated cards of the tests, and from what the exporter exported for them: a
+cell is "yes" if the [golden file](../tests/golden/nvidia) of the card has the family. Otherwise a number is the
+reason, listed below the tables. [metrics](metrics.md) explains the families, [NVIDIA health](nvidia-health.md) explains
+`status` and the error codes, and `accelerator-exporter check` reports the same for the devices of a node.
 
-The cards are played by a library built for the tests, under the real `nvidia-ml-py`. What they answer was recorded on
-real hardware where the last table says so, and is assumed elsewhere. No card has been read by this exporter itself yet.
-Readings that block, asked for by `collect.pcie_throughput`, are left out.
+The tests simulate the cards with a library of their own, below the real `nvidia-ml-py`. Its values were recorded on
+real hardware where the last table says so, and are assumed elsewhere. This exporter has not yet been run on a real
+card. The tables do not contain the blocking readings of `collect.pcie_throughput`.
 """
 _NOTES = """\
-- Time in throttling (`throttle_seconds_total`) is supplied by no NVIDIA collector: the driver's header says that its
-  counters are in nanoseconds, its own tool prints the same numbers as microseconds.
-- Fields 193 to 196 (T.Limit of slowdown, shutdown and maximum) say where these lie on the scale of the margin, and are
+- The NVIDIA collector does not supply the time in throttling (`throttle_seconds_total`): according to the driver's
+  header its counters are in nanoseconds, but its own tool prints the same numbers as microseconds.
+- Fields 193 to 196 (T.Limit of slowdown, shutdown and maximum) are positions on the scale of the margin; they are
   neither limits nor margins.
-- The PCIe bytes of GPM (255, 256) are left out, for their unit is not stated; those of fields 197 and 198 are used
-  where they have 64 bits. When one is seen to fall, which only a counter that wraps does, both directions of the device
-  are withdrawn for good and listed as unsupported.
-- Errors of NVLinks of generation 5 are those that do not count the same again: malformed packets and buffer overruns
-  (206, 207) are taken to be among the receive errors (208). Sums over all links are the driver's own.
-- Errors of C2C (231 to 233) are left out: nobody was found to say whether they are of a link or of all.
-- The frame buffer's aperture (BAR1) is left out: nobody was found who acts on it.
-- GPM's figures of a MIG device are those of its GPU instance, taken to be relative to the instance. A compute
-  instance with only a part of its GPU instance (profiles such as `1c.3g.40gb`) has none, even where it is alone there.
-- The first sample of GPM only seeds, so that activity begins with the second poll and `--once` never shows it.
+- The PCIe bytes of GPM (255, 256) are not used, because their unit is not stated; fields 197 and 198 are used where
+  they have 64 bits. If one of them falls, which happens only if the counter wraps, both directions of the device are
+  no longer exported and are listed as unsupported.
+- Errors of NVLinks of generation 5 do not count anything twice: malformed packets and buffer overruns (206, 207) are
+  assumed to be included in the receive errors (208). Sums over all links come from the driver.
+- Errors of C2C (231 to 233) are not used: no source states whether they are of one link or of all links.
+- The frame buffer's aperture (BAR1) is not used: no use for it was found.
+- GPM's values of a MIG device are those of its GPU instance, assumed to be relative to the instance. A compute instance
+  with only a part of its GPU instance (profiles such as `1c.3g.40gb`) has none, even if it is alone there.
+- GPM compares two samples, so activity begins with the second poll, and `--once` never shows it.
 """
 
 
@@ -64,7 +64,7 @@ def document() -> str:
         f"{listed}\n",
         "## Notes\n",
         _NOTES,
-        "## Where the values are from\n",
+        "## Sources of the values\n",
         _origins(cards.values()),
     )
     return "\n".join(parts)

@@ -1,4 +1,4 @@
-"""The prose of docs/metrics.md. Names, labels and tables are not here: they come from the catalogue."""
+"""The prose of docs/metrics.md. Names, labels and tables come from the catalogue."""
 
 from dataclasses import dataclass
 
@@ -9,42 +9,44 @@ HEAD = """
 
 # Metrics
 
-Every family the exporter knows, and queries to begin with. `accelerator-exporter --list-metrics` prints the list too.
+All families that the exporter can export, and example queries. `accelerator-exporter --list-metrics` prints the list
+too.
 """
 
 READING = """
 ## How to read them
 
-A series about hardware and its use has one of four subjects, and the subject is the prefix of its name:
+Each series about hardware and its use has one of four subjects. The prefix of its name is the subject:
 
 | Prefix | Subject | One series for each |
 | --- | --- | --- |
 | `accelerator_device_` | a physical accelerator, such as a GPU | device |
-| `accelerator_partition_` | a hardware slice of a device, allocated by itself, such as a MIG instance | partition |
-| `accelerator_container_` | what one container measurably uses | container and device or partition |
-| `accelerator_allocation_` | what is handed out to a container, used or not | container and device or partition |
+| `accelerator_partition_` | a hardware slice of a device, allocated separately, such as a MIG instance | partition |
+| `accelerator_container_` | what one container uses, where it can be measured | container and device or partition |
+| `accelerator_allocation_` | what is allocated to a container, used or not | container and device or partition |
 
 Other prefixes are `accelerator_process_`, for single processes on devices (opt-in), and `accelerator_exporter_` and
 `process_`, for the exporter itself.
 
-One prefix for all of them would make every sum wrong: a device and its partitions are the same silicon, and a device
-that three containers share would count three times. With four prefixes **no sum over one family counts anything
-twice**, whatever the sum is by. For the same reason pod names are not labels of device series: a device's series goes
-on when pods come and go. Join the two by `uuid` as in the [queries](#queries).
+With a single prefix every sum would be wrong: a device and its partitions are the same hardware, and a device that
+three containers share would count three times. With four prefixes **no sum over one family counts anything twice**,
+with any grouping. For the same reason pod names are not labels of device series: the series of a device continues when
+pods start and end. Join the two by `uuid` as in the [queries](#queries).
 
-- **Unknown is absent.** There is no 0, NaN or largest integer that stands for "unknown". 0 is a measured zero. A
-  reading that the hardware, the driver or the collector cannot give has no series.
-- **Old is absent too.** A reading is served until `poll.max_age` past the time its successor was due, then its series
-  ends. Identity and state do not age, as long as the collector knows the device and, for what is about holders, the
+- **Unknown is absent.** "Unknown" is never exported as 0, NaN or a largest integer. 0 is a measured zero. A reading
+  that the hardware, the driver or the collector does not support has no series.
+- **Too old is absent too.** A reading is exported until `poll.max_age` after the next one was due; then its series
+  ends. Identity and state do not age while the collector lists the device and, for families about allocations, the
   kubelet's answer is known: {persistent}.
-- **States are 0 and 1** for every value of a closed list, so that `avg_over_time` is the fraction of time spent in one.
-- **A gap does not look idle.** The exporter's own counters are integrals over the time between two readings. While
-  their input is unknown they are not served and do not rise; then they go on where they stood.
+- **States are 0 and 1** for every value of a closed list, so that `avg_over_time` is the fraction of time in a
+  state.
+- **A gap does not look like idle time.** The exporter's own counters are integrals over the time between two readings.
+  While their input is unknown they are absent and do not rise; later they continue from their last value.
   `observed_seconds_total` stops in the same gaps as `busy_seconds_total`, so the quotient of their rates is the true
   utilization over any window.
 - **Counters start again at 0** when the exporter starts; hardware counters when the driver or the device is reset.
-  `rate()` and `increase()` expect that.
-- **Units are base units** and end the name: watts, joules, bytes, hertz, seconds, celsius, ratios from 0 to 1.
+  `rate()` and `increase()` handle this.
+- **Units are base units** at the end of the name: watts, joules, bytes, hertz, seconds, celsius, ratios from 0 to 1.
 
 The labels that name a subject:
 
@@ -52,41 +54,42 @@ The labels that name a subject:
 | --- | --- |
 | `uuid` | The device, unique in the cluster and stable over reboots |
 | `device` | The device's PCI address as the kernel writes it, else the kernel's name: for legends |
-| `vendor`, `model` | Who made it, in lower case, and the product's name |
-| `partition_uuid`, `profile` | The partition, unique in the cluster, and the vendor's name of its shape |
-| `namespace`, `pod`, `container` | The Kubernetes container that holds the device or partition |
+| `vendor`, `model` | The manufacturer, in lower case, and the product's name |
+| `partition_uuid`, `profile` | The partition, unique in the cluster, and the vendor's name of its profile |
+| `namespace`, `pod`, `container` | The Kubernetes container that the device or partition is allocated to |
 
-Prometheus must keep these labels: set `honor_labels: true` (`honorLabels` in a ServiceMonitor or PodMonitor), or the
-last three arrive as `exported_namespace`, `exported_pod` and `exported_container`.
+Prometheus must keep these labels: set `honor_labels: true` (`honorLabels` in a ServiceMonitor or PodMonitor), or
+Prometheus renames the last three to `exported_namespace`, `exported_pod` and `exported_container`.
 """
 
 COLUMNS = """
 In the tables below, *Supplied by* is
 
-- the name of a collector: it reads the family from the hardware. A device or partition whose hardware or driver cannot
-  tell has no series;
-- *accounting*: the exporter integrates it over readings of a collector;
-- *kubelet*: it follows from the kubelet's answer, for containers joined with readings of a collector;
+- the name of a collector: it reads the family from the hardware. A device or partition whose hardware or driver does
+  not support it has no series;
+- *accounting*: the exporter integrates readings of a collector;
+- *kubelet*: it is derived from the kubelet's answer, for containers joined with readings of a collector;
 - *exporter*: it is about the exporter itself, or about single processes that a collector lists;
-- *not yet supplied*: the name is reserved, and no collector of this version fills it. Do not look for it in `/metrics`.
+- *not yet supplied*: the name is reserved, but no collector of this version supplies it, so it is not in `/metrics`.
 
-*Stability*: names and labels of *stable* families change only with a major version, of *alpha* ones with any version.
+*Stability*: names and labels of *stable* families change only in a major version, those of *alpha* families in any
+version.
 
-*Cadence* is how often the reading is renewed; the intervals are [options](configuration.md):
+*Cadence* is how often the reading is updated; the intervals are [options](configuration.md):
 """
 
 VALUES = """
 ## Label values
 
-Labels whose values form a closed list. All other labels hold what hardware or Kubernetes call themselves.
+Labels whose values form a closed list. All other labels have names from the hardware or from Kubernetes.
 """
 
 QUERIES = """
 ## Queries
 
-Each query runs as it stands. Joins start from the allocation, which may have many series for one device, and group
-left: written the other way round, one shared device makes the whole query an error. `instance` is part of every join
-because a device has two series for some minutes if the exporter's address changes with its pod.
+Each query can be used without changes. Joins start from the allocation, which may have many series for one device, and
+use `group_left`: in the other direction one shared device makes the whole query an error. `instance` is part of every
+join because a device has two series for some minutes if the exporter's address changes with its pod.
 """
 
 
@@ -96,8 +99,8 @@ class Section:
 
     Attributes:
         title: The heading.
-        about: What the subject's families tell.
-        labels_note: What to add to the list of its labels; starts with a space where there is any.
+        about: What the subject's families are about.
+        labels_note: What to add to the list of its labels; starts with a space if it is not empty.
     """
 
     title: str
@@ -105,38 +108,38 @@ class Section:
     labels_note: str = ""
 
 
-_HOLDER_NOTE = " `partition_uuid` and `profile` are absent where the container holds a whole device."
+_HOLDER_NOTE = " `partition_uuid` and `profile` are absent if a whole device is allocated to the container."
 
 # In the order of the document.
 SECTIONS: dict[Subject, Section] = {
     Subject.DEVICE: Section(
         "Devices",
-        "One series for each physical accelerator, held or not, shared or not, cut into partitions or not.",
+        "One series for each physical accelerator, allocated or free, shared or not, partitioned or not.",
     ),
     Subject.PARTITION: Section(
         "Partitions",
-        "One series for each hardware slice. What exists only for the whole device, such as power and temperature, is "
-        "found under the device: join it by `uuid`. "
+        "One series for each hardware slice. Readings that exist only for the whole device, such as power and "
+        "temperature, are in the device's series: join them by `uuid`. "
         "[Some MIG instances have no utilization](troubleshooting.md#a-mig-instance-has-no-utilization).",
     ),
     Subject.CONTAINER: Section(
         "Containers",
-        "What a container measurably uses of each device or partition it holds. Where several containers share one, "
-        "their parts cannot be measured and none of these series exists for them: "
-        "[why](troubleshooting.md#a-shared-device-has-no-container-utilization). They follow the readings of their "
-        "device or partition.",
+        "What a container uses of each device or partition that is allocated to it. If several containers share one, "
+        "their parts are not measured, and they have none of these series: "
+        "[why](troubleshooting.md#a-shared-device-has-no-container-utilization). These series are updated with the "
+        "readings of their device or partition.",
         _HOLDER_NOTE,
     ),
     Subject.ALLOCATION: Section(
         "Allocations",
-        "What is handed out: the edge from a container to a device or partition, one for each pair, however many "
-        "replicas or resource entries lead to it. They follow the kubelet's answer.",
+        "What is allocated: one series for each pair of a container and a device or partition, for any number of "
+        "replicas or resource entries. These series are updated with the kubelet's answer.",
         _HOLDER_NOTE,
     ),
     Subject.PROCESS: Section(
         "Processes on devices",
         "One series for each process and device: many, and short-lived.",
     ),
-    Subject.EXPORTER: Section("The exporter", "How the exporter itself fares."),
+    Subject.EXPORTER: Section("The exporter", "The health of the exporter itself."),
     Subject.OWN_PROCESS: Section("The exporter's process", "The usual families of a Prometheus client."),
 }
