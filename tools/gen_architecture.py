@@ -19,8 +19,8 @@ _LINE_HEIGHT = 17
 _ARROW_LENGTH = 8
 _TITLE = "accelerator-exporter: threads and data"
 _DESCRIPTION = (
-    "One thread for each collector asks a driver, two threads ask the kubelet. All of them report events to the "
-    "assembler, the one thread that owns state. It replaces the snapshot, which the threads of HTTP connections read."
+    "One thread for each collector calls a driver, two threads handle the kubelet. All of them send events to the "
+    "assembler, the only thread that owns state. It replaces the snapshot, which the threads of HTTP connections read."
 )
 _STYLE = """\
     svg { --ground: #ffffff; --ink: #1f2328; --soft: #59636e; --line: #59636e; --lane: #f6f8fa; --data: #ddf4ff; }
@@ -112,7 +112,7 @@ BOXES = (
     Box(Kind.THREAD, 230, 48, 175, 76, "collector nvidia", ("cadences, back-off,", "one call at a time")),
     Box(Kind.THREAD, 230, 138, 175, 76, "another collector", ("the same: each has", "a thread of its own")),
     Box(Kind.THREAD, 230, 283, 80, 76, "calls", ("List, with", "deadline")),
-    Box(Kind.THREAD, 325, 283, 80, 76, "map", ("how long", "believed")),
+    Box(Kind.THREAD, 325, 283, 80, 76, "cache", ("bounded", "age")),
     Box(
         Kind.THREAD,
         475,
@@ -126,11 +126,11 @@ BOXES = (
             "newest readings",
             "and their ages",
             "",
-            "who holds what",
+            "allocations",
             "",
             "integrated counters:",
             "busy, observed,",
-            "handed out, energy",
+            "allocated, energy",
             "",
             "health of collectors",
             "and of attribution",
@@ -143,9 +143,9 @@ BOXES = (
         155,
         110,
         "snapshot",
-        ("all that is known;", "never changed, only", "replaced as a whole"),
+        ("all current data;", "never changed, only", "replaced as a whole"),
     ),
-    Box(Kind.THREAD, 685, 268, 155, 91, "HTTP", ("a thread accepts,", "one for each client;", "they only read")),
+    Box(Kind.THREAD, 685, 268, 155, 91, "HTTP", ("one accepts, one", "for each client;", "they only read")),
     Box(Kind.OUTSIDE, 880, 262, 135, 44, "Prometheus"),
     Box(Kind.OUTSIDE, 880, 320, 135, 44, "people"),
 )
