@@ -7,6 +7,7 @@ from contextlib import suppress
 from queue import Empty, SimpleQueue
 from typing import Any, NamedTuple, NewType, TypeVar
 
+from collectors.backoff import Backoff
 from collectors.contract import CollectorError, DeviceLostError, Fault, Reason, UnavailableError, UnsupportedError
 from collectors.nvidia.errors import NoDataError, TimedOutError, fault_of
 from collectors.nvidia.nvml import Handle, Nvml
@@ -25,8 +26,6 @@ _WHERE = "events"
 _WAIT_MILLISECONDS = 500  # as long may the end of a session take
 _MOST_LEFT_OVER = 256
 _MOST_UNREAD = 10_000
-_FIRST_PAUSE_SECONDS = 1.0
-_LONGEST_PAUSE_SECONDS = 30.0
 
 
 class Watched(NamedTuple):
@@ -121,7 +120,7 @@ class Listener:
         self._changed = False
         self._set: EventSet | None = None
         self._uuid_at: dict[int | None, str] = {}
-        self._pause_seconds = _FIRST_PAUSE_SECONDS
+        self._backoff = Backoff()
 
     def run(self) -> None:
         """Listen until the end is commanded."""
@@ -135,12 +134,12 @@ class Listener:
         """Listen with one event set, until there are other devices or it fails."""
         try:
             complete = self._open()
-            again_at = math.inf if complete else self._clock() + self._next_pause()
+            again_at = math.inf if complete else self._clock() + self._backoff.failed()
             while self._may_continue(again_at):
                 if self._uuid_at:
                     self._wait()
                     if complete:
-                        self._pause_seconds = _FIRST_PAUSE_SECONDS
+                        self._backoff.succeeded()
                 else:
                     self._wait_for_command(None if complete else max(0.0, again_at - self._clock()))
         except CollectorError as error:
@@ -156,12 +155,7 @@ class Listener:
 
     def _fail(self, fault: Fault) -> None:
         self._reports.put(fault)
-        self._wait_for_command(self._next_pause())
-
-    def _next_pause(self) -> float:
-        pause = self._pause_seconds
-        self._pause_seconds = min(pause * 2, _LONGEST_PAUSE_SECONDS)
-        return pause
+        self._wait_for_command(self._backoff.failed())
 
     def _open(self) -> bool:
         """Make an event set for all devices. Returns whether all are in it that ever can be."""

@@ -2,13 +2,11 @@
 
 from collections.abc import Callable, Sequence
 
+from collectors.backoff import Backoff
 from collectors.contract import AbsentError, CollectorError, UnavailableError
 from collectors.nvidia.errors import LibraryMissingError, SessionError
 from collectors.nvidia.nvml import Nvml
 from collectors.pci import PciFunction
-
-_FIRST_PAUSE_SECONDS = 1.0
-_LONGEST_PAUSE_SECONDS = 30.0
 
 
 class Session:
@@ -30,7 +28,7 @@ class Session:
         self._hardware = hardware
         self._clock = clock
         self._nvml: Nvml | None = None
-        self._pause_seconds = _FIRST_PAUSE_SECONDS
+        self._backoff = Backoff()
         self._failure: UnavailableError | None = None
         self._retry_at = 0.0
 
@@ -52,14 +50,13 @@ class Session:
 
     def reset_backoff(self) -> None:
         """Start with the shortest pause again at the next failure: the session has answered."""
-        self._pause_seconds = _FIRST_PAUSE_SECONDS
+        self._backoff.succeeded()
 
     def fail(self, error: CollectorError) -> UnavailableError:
         """The session is over: shut it down and pause before the next. Returns what to raise, now and meanwhile."""
         self.close()
         self._failure = UnavailableError(str(error), error.reason)
-        self._retry_at = self._clock() + self._pause_seconds
-        self._pause_seconds = min(self._pause_seconds * 2, _LONGEST_PAUSE_SECONDS)
+        self._retry_at = self._clock() + self._backoff.failed()
         return self._failure
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""QueryResult about the process's environment: listen address, mounts, names, rights. No I/O."""
+"""Findings about the process's environment: listen address, mounts, names, rights. No I/O."""
 
 from collections.abc import Iterator
 

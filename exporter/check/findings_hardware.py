@@ -1,4 +1,4 @@
-"""QueryResult about collectors, devices and the PCI bus. No I/O."""
+"""Findings about collectors, devices and the PCI bus. No I/O."""
 
 from collections.abc import Iterator, Mapping
 

@@ -1,4 +1,4 @@
-"""QueryResult about the kubelet's socket and its answer. No I/O."""
+"""Findings about the kubelet's socket and its answer. No I/O."""
 
 from collections import Counter
 from collections.abc import Iterator

@@ -8,10 +8,9 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import IO, cast
 
+from collectors.backoff import Backoff
 from collectors.contract import UnavailableError
 
-_FIRST_PAUSE_SECONDS = 1.0
-_MAX_PAUSE_SECONDS = 30.0
 _MAX_ANSWER_BYTES = 4 << 20
 _MAX_STDERR_BYTES = 4096
 _CHUNK_BYTES = 1 << 16
@@ -46,7 +45,7 @@ class Child:
         self._deadline_seconds = deadline_seconds
         self._process: subprocess.Popen[bytes] | None = None
         self._stderr = self._marks = -1
-        self._pause_seconds = _FIRST_PAUSE_SECONDS
+        self._backoff = Backoff()
         self._failure = ""
         self._retry_at = 0.0
 
@@ -64,12 +63,14 @@ class Child:
             answer = self._exchange(process, request)
         except (OSError, EOFError) as error:
             raise self._fail(process, str(error)) from None
-        self._failure, self._pause_seconds = "", _FIRST_PAUSE_SECONDS
+        self._failure = ""
+        self._backoff.succeeded()
         return answer
 
     def reset_backoff(self) -> None:
         """Do not pause before the next request: why the last one failed is understood."""
-        self._failure, self._pause_seconds = "", _FIRST_PAUSE_SECONDS
+        self._failure = ""
+        self._backoff.succeeded()
 
     def close(self) -> None:
         """End the process; a later request starts another. Safe to call twice."""
@@ -121,8 +122,7 @@ class Child:
 
     def _pause(self, text: str) -> UnavailableError:
         self._failure = text
-        self._retry_at = self._clock() + self._pause_seconds
-        self._pause_seconds = min(self._pause_seconds * 2, _MAX_PAUSE_SECONDS)
+        self._retry_at = self._clock() + self._backoff.failed()
         return UnavailableError(text)
 
     def _end(self, process: subprocess.Popen[bytes]) -> tuple[str, str]:

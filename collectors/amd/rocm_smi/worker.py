@@ -90,7 +90,7 @@ def _whole_devices(library: Smi) -> dict[str, int]:
 
 
 def serve(worker: Worker, requests: BinaryIO, answers: BinaryIO) -> None:
-    """RawValue requests until there are no more."""
+    """Answer requests until there are no more."""
     for line in requests:
         request = json.loads(line)
         answers.write(json.dumps(worker.answer(request["address"], request["read"])).encode() + b"\n")
