@@ -7,6 +7,8 @@ import pytest
 
 from tests.doubles.native_build import build_nvml
 from tests.doubles.node import Node, gpu_node
+from tests.doubles.nvml import NvmlState
+from tests.doubles.nvml_loaded import loaded
 
 _LEFT_OUT = pytest.StashKey[list[str]]()
 # What a test needs that not every machine has, by marker.
@@ -45,6 +47,13 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 def nvml_library(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of the NVML double, built once."""
     return build_nvml(tmp_path_factory.mktemp("nvml-double"))
+
+
+@pytest.fixture
+def nvml(tmp_path: Path, nvml_library: Path) -> Iterator[NvmlState]:
+    """The NVML double in this very process, without devices: `open_nvml` opens a session with it."""
+    with NvmlState(tmp_path / "nvml-state") as state, loaded(nvml_library, state):
+        yield state
 
 
 @pytest.fixture

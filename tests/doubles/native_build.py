@@ -11,7 +11,7 @@ from tests.native.nvml_calls import CALLS, UNCONTROLLED
 from tests.native.nvml_state import header
 
 _SOURCES = Path(__file__).parents[1] / "native" / "nvml"
-_LIBRARY = "libnvidia-ml.so.1"
+LIBRARY = "libnvidia-ml.so.1"
 _FLAGS = (
     "-std=c11",
     "-D_GNU_SOURCE",
@@ -24,7 +24,8 @@ _FLAGS = (
     "-Wconversion",
     "-Werror",
 )
-_LINK = ("-shared", "-pthread", "-Wl,--no-undefined", "-Wl,--no-undefined-version", f"-Wl,-soname,{_LIBRARY}")
+# Without a name inside: where the tests' own process has loaded it, nothing else in there finds it by its file name.
+_LINK = ("-shared", "-pthread", "-Wl,--no-undefined", "-Wl,--no-undefined-version")
 
 
 def build_nvml(directory: Path, *, without: Sequence[str] = (), compiler: str = "gcc") -> Path:
@@ -87,7 +88,7 @@ def _compile(work: Path, sources: Sequence[Path], generated: dict[str, str], com
     (work / "out").mkdir()
     files = [str(source) for source in sources if source.suffix == ".c"]
     script = f"-Wl,--version-script={work / 'exports.map'}"
-    output = str(work / "out" / _LIBRARY)
+    output = str(work / "out" / LIBRARY)
     done = subprocess.run(
         [path, *_FLAGS, f"-I{work}", *files, *_LINK, script, "-o", output], capture_output=True, text=True, check=False
     )

@@ -6,10 +6,11 @@ import threading
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Self
 
-from tests.native.layout import WORD_BYTES
+from tests.native.layout import WORD_BYTES, Number
 from tests.native.nvml_calls import CALLS, DEVICE_CALLS, HANDLE_CALLS
 from tests.native.nvml_state import (
     HANDLES_PER_DEVICE,
@@ -119,7 +120,7 @@ class NvmlState(State):
         """Take a device out of the list: its handles answer GPU_IS_LOST, the devices after it move up."""
         self.devices[device].present = 0
 
-    def fail(self, call: str, code: int, *, device: int | None = None, mig: int | None = None) -> None:
+    def fail(self, call: str, code: int, *, device: int | None = None, mig: int | None = None, times: int = 0) -> None:
         """Let a function return an error from now on; code 0 ends it.
 
         Args:
@@ -127,10 +128,11 @@ class NvmlState(State):
             code: `nvmlReturn_t`.
             device: Only for this device; for all of them, their MIG devices and calls without a handle where omitted.
             mig: Only for this MIG device of it.
+            times: How often; without end where omitted. The binding asks twice for a list that is not empty.
         """
         with self.at_once():
             for cell in self._cells(call, device, mig):
-                cell.error = code
+                cell.error, cell.failures_left = code, times
 
     def lose(self, device: int, code: int = _GPU_IS_LOST) -> None:
         """Let everything that is asked of a device or its MIG devices fail, as when it falls off the bus."""
@@ -158,8 +160,8 @@ class NvmlState(State):
     def heal(self) -> None:
         """End every injected error and every delay."""
         with self.at_once():
-            for cell in self.cells:
-                cell.error = cell.delay_milliseconds = 0
+            for member in (Call.error, Call.failures_left, Call.delay_milliseconds):
+                self._clear(member)
 
     def delay(self, call: str, milliseconds: int, *, device: int | None = None, mig: int | None = None) -> None:
         """Hold a function for a while; calls that are held now follow a new delay, so that 0 lets them go."""
@@ -170,8 +172,7 @@ class NvmlState(State):
     def release(self) -> None:
         """End every delay."""
         with self.at_once():
-            for cell in self.cells:
-                cell.delay_milliseconds = 0
+            self._clear(Call.delay_milliseconds)
 
     def calls(self, call: str, *, device: int | None = None, mig: int | None = None) -> int:
         """How often a function was called, finished or not."""
@@ -180,6 +181,19 @@ class NvmlState(State):
     def waiting(self, call: str, *, device: int | None = None, mig: int | None = None) -> int:
         """How many calls of a function are held by a delay now."""
         return sum(cell.waiting for cell in self._cells(call, device, mig))
+
+    def all_calls(self, device: int) -> int:
+        """How often any function was called for a device."""
+        return sum(self.calls(call, device=device) for call in (*HANDLE_CALLS, *DEVICE_CALLS))
+
+    def pass_time(self, seconds: float) -> None:
+        """Let the samples of activity be taken so much later."""
+        self.passed_milliseconds += round(seconds * 1000)
+
+    def _clear(self, member: Number) -> None:
+        begin = State.cells.offset + member.offset
+        places = self.words[begin :: Call.WORDS]
+        places[:] = memoryview(bytearray(len(places) * WORD_BYTES)).cast("q")
 
     def _cells(self, call: str, device: int | None, mig: int | None) -> list[Call]:
         if device is None:
@@ -255,12 +269,19 @@ def h100(index: int) -> Device:
         index: Makes its uuid, serial number, minor number and PCI address its own; up to 15.
     """
     device = Device()
-    for name, value in _H100.items():
-        setattr(device, name, value)
+    device.copy_from(_any_h100())
     device.uuid = f"GPU-{uuid.uuid5(uuid.NAMESPACE_OID, f'device {index}')}"
     device.serial = f"16536230{index:05d}"
     device.minor_number = index
     device.pci_address = f"0000:{0x1B + 0x0C * index:02x}:00.0"
+    return device
+
+
+@cache
+def _any_h100() -> Device:
+    device = Device()
+    for name, value in _H100.items():
+        setattr(device, name, value)
     device.set_field(MEMORY_TEMPERATURE_FIELD, 43, ValueType.UNSIGNED_INT)
     device.set_field(RECOVERY_ACTION_FIELD, 0, ValueType.UNSIGNED_INT)
     _add_links(device)

@@ -28,6 +28,15 @@ class ProcessKind(IntEnum):
     COMPUTE = 0
     GRAPHICS = 1
     MPS = 2
+    NONE = 3  # in no list: only a sample of its utilization
+
+
+class GpmManner(IntEnum):
+    """What nvmlGpmMetricsGet does when it is asked for a metric."""
+
+    ANSWER = 0
+    LEAVE_ALONE = 1  # nothing is written to the entry
+    REFUSE_CALL = 2  # the whole call fails with the metric's code
 
 
 class ValueType(IntEnum):
@@ -46,7 +55,10 @@ _PACKING = ("d", "I", "Q", "Q", "q", "i", "H")  # of `struct`, for each value ty
 
 
 class Process(Record):
-    """A process with a context on a device."""
+    """A process with a context on a device. `present` of more than 1 is as many with pids one after the other.
+
+    `utilization_at_microseconds` is when its utilization was sampled: 0 is whenever it is read.
+    """
 
     __slots__ = ()
     present = Number()
@@ -56,6 +68,7 @@ class Process(Record):
     gpu_instance = Number()
     compute_instance = Number()
     utilization_percent = Number()
+    utilization_at_microseconds = Number()
 
 
 class FieldValue(Record):
@@ -76,6 +89,7 @@ class GpmMetric(Record):
     __slots__ = ()
     present = Number()
     id = Number()
+    manner = Number()
     code = Number()
     bits = Number()
 
@@ -104,9 +118,9 @@ class MigDevice(Record):
     compute_mode = Number()
     gpm = Many(GpmMetric, MOST_GPM_METRICS)
 
-    def set_gpm(self, values: Mapping[int, float], code: int = 0) -> None:
+    def set_gpm(self, values: Mapping[int, float], code: int = 0, manner: GpmManner = GpmManner.ANSWER) -> None:
         """Give metrics values of its GPU instance, all with one return code."""
-        _set_gpm(self.gpm, values, code, self.changing)
+        _set_gpm(self.gpm, values, (code, manner), self.changing)
 
 
 class Device(Record):
@@ -178,8 +192,10 @@ class Device(Record):
     pcie_receive_kilobytes_per_second = Number()
     temperature_margin_celsius = Number()
     fans = Number()
+    fan_step_percent = Number()  # by how much each fan is faster than the one before it
     fabric_state = Number()
     fabric_status = Number()
+    fabric_info_version = Number()  # newest version of the structure that the driver knows; 0 is all of them
     supported_event_types = Number()
     ecc_volatile_corrected = Number()
     ecc_volatile_uncorrected = Number()
@@ -198,9 +214,9 @@ class Device(Record):
     gpm_supported = Number()
     gpm = Many(GpmMetric, MOST_GPM_METRICS)
 
-    def set_gpm(self, values: Mapping[int, float], code: int = 0) -> None:
+    def set_gpm(self, values: Mapping[int, float], code: int = 0, manner: GpmManner = GpmManner.ANSWER) -> None:
         """Give metrics values, all with one return code; metrics not given are not supported."""
-        _set_gpm(self.gpm, values, code, self.changing)
+        _set_gpm(self.gpm, values, (code, manner), self.changing)
 
     @property
     def pci_address(self) -> str:
@@ -230,24 +246,29 @@ class Device(Record):
     def set_field(self, field: int, value: float, value_type: ValueType, *, scope: int = 0, code: int = 0) -> None:
         """Give a field a value and a return code of its own; fields not given are not supported."""
         packed = struct.pack(_PACKING[value_type], value if value_type is ValueType.DOUBLE else int(value))
-        taken = [each for each in self.fields if each.present and (each.field, each.scope) == (field, scope)]
-        place = (taken or [each for each in self.fields if not each.present])[0]
+        place = self.field(field, scope) or next(each for each in self.fields if not each.present)
         with self.changing():
             place.present, place.field, place.scope, place.code = 1, field, scope, code
             place.value_type, place.bits = value_type, int.from_bytes(packed, "little")
+
+    def field(self, field: int, scope: int = 0) -> FieldValue | None:
+        """Where the value of a field is kept; None where it is not supported."""
+        known = (each for each in self.fields if each.present)
+        return next((each for each in known if (each.field, each.scope) == (field, scope)), None)
 
 
 def _set_gpm(
     places: Records[GpmMetric],
     values: Mapping[int, float],
-    code: int,
+    code_and_manner: tuple[int, GpmManner],
     changing: Callable[[], AbstractContextManager[object]],
 ) -> None:
     with changing():
         for metric, value in values.items():
             taken = [each for each in places if each.present and each.id == metric]
             place = (taken or [each for each in places if not each.present])[0]
-            place.present, place.id, place.code = 1, metric, code
+            place.present, place.id = 1, metric
+            place.code, place.manner = code_and_manner
             place.bits = int.from_bytes(struct.pack("d", value), "little")
 
 
@@ -263,10 +284,14 @@ class Event(Record):
 
 
 class Call(Record):
-    """How one function behaves for one handle, and what became of it; the library writes the last two."""
+    """How one function behaves for one handle, and what became of it: the library writes the last two.
+
+    It fails `failures_left` times, where that is 0 until the error is taken away.
+    """
 
     __slots__ = ()
     error = Number()
+    failures_left = Number()
     delay_milliseconds = Number()
     count = Number()
     waiting = Number()
@@ -276,6 +301,7 @@ class State(Record):
     """All of it. `cells` has a row of functions for each handle and one for calls without any.
 
     `events` is a ring: the place of an event is its number, of which there were `event_count`, modulo its size.
+    `unreal_devices` are counted and can't be opened. By `passed_milliseconds` the time of activity samples is ahead.
     """
 
     __slots__ = ()
@@ -284,6 +310,8 @@ class State(Record):
     nvml_version = Text(80)
     cuda_driver_version = Number()
     confidential_computing = Number()
+    unreal_devices = Number()
+    passed_milliseconds = Number()
     devices = Many(Device, MOST_DEVICES)
     event_count = Number()
     events = Many(Event, MOST_EVENTS)
@@ -313,7 +341,9 @@ enum {{
     DOUBLE_SYSTEM_ROW = {SYSTEM_ROW},
     DOUBLE_COMPUTE = {ProcessKind.COMPUTE:d},
     DOUBLE_GRAPHICS = {ProcessKind.GRAPHICS:d},
-    DOUBLE_MPS = {ProcessKind.MPS:d}
+    DOUBLE_MPS = {ProcessKind.MPS:d},
+    DOUBLE_GPM_LEAVE_ALONE = {GpmManner.LEAVE_ALONE:d},
+    DOUBLE_GPM_REFUSE_CALL = {GpmManner.REFUSE_CALL:d}
 }};
 
 enum double_call_number {{

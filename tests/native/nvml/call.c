@@ -43,7 +43,12 @@ nvmlReturn_t control(enum double_call_number call, unsigned int row)
     struct double_call *cell = state_call(call, row);
     __atomic_add_fetch(&cell->count, 1, __ATOMIC_ACQ_REL);
     wait_out(cell);
-    return (nvmlReturn_t)__atomic_load_n(&cell->error, __ATOMIC_ACQUIRE);
+    nvmlReturn_t error = (nvmlReturn_t)__atomic_load_n(&cell->error, __ATOMIC_ACQUIRE);
+    if (error != NVML_SUCCESS && __atomic_load_n(&cell->failures_left, __ATOMIC_ACQUIRE) > 0
+        && __atomic_sub_fetch(&cell->failures_left, 1, __ATOMIC_ACQ_REL) == 0) {
+        __atomic_store_n(&cell->error, NVML_SUCCESS, __ATOMIC_RELEASE);
+    }
+    return error;
 }
 
 static nvmlReturn_t refusal(enum takes takes, const struct subject *subject)

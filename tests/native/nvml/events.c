@@ -35,6 +35,15 @@ static bool is_used(nvmlEventSet_t set)
     return false;
 }
 
+void free_event_sets(void)
+{
+    pthread_mutex_lock(&mutex);
+    for (unsigned int index = 0; index < MOST_SETS; index++) {
+        sets[index].used = false;
+    }
+    pthread_mutex_unlock(&mutex);
+}
+
 static int64_t events_so_far(void)
 {
     int64_t count = state_lock()->event_count;

@@ -5,6 +5,7 @@
 #include <time.h>
 
 #include "call.h"
+#include "state.h"
 
 enum { LEAST_MILLISECONDS = 100, VERSION = 1, METRIC_MAX = 477, WHOLE_DEVICE = -1 };
 
@@ -42,11 +43,14 @@ typedef struct {
     unsigned int isSupportedDevice;
 } nvmlGpmSupport_t;
 
+/* A test that has no time to wait moves it on. */
 static int64_t milliseconds_now(void)
 {
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+    int64_t passed = state_lock()->passed_milliseconds;
+    state_unlock();
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000 + passed;
 }
 
 EXPORT nvmlReturn_t nvmlGpmQueryDeviceSupport(nvmlDevice_t device, nvmlGpmSupport_t *support)
@@ -124,16 +128,24 @@ EXPORT nvmlReturn_t nvmlGpmMigSampleGet(nvmlDevice_t device, unsigned int gpu_in
     return result == NVML_SUCCESS ? take(&subject, gpu_instance, sample) : result;
 }
 
-static void fill(nvmlGpmSample_t sample, nvmlGpmMetric_t *metric)
+static const struct double_gpm_metric *find(const struct double_gpm_sample *sample, unsigned int id)
 {
-    metric->nvmlReturn = NVML_ERROR_NOT_SUPPORTED;
     for (unsigned int index = 0; index < DOUBLE_MOST_GPM_METRICS; index++) {
-        const struct double_gpm_metric *known = &sample->metrics[index];
-        if (known->present && known->id == metric->metricId) {
-            metric->nvmlReturn = (nvmlReturn_t)known->code;
-            _Static_assert(sizeof(metric->value) == sizeof(known->bits), "a value has the bits of one word");
-            memcpy(&metric->value, &known->bits, sizeof(known->bits));
+        if (sample->metrics[index].present && sample->metrics[index].id == id) {
+            return &sample->metrics[index];
         }
+    }
+    return NULL;
+}
+
+static void fill(const struct double_gpm_metric *known, nvmlGpmMetric_t *metric)
+{
+    if (known == NULL) {
+        metric->nvmlReturn = NVML_ERROR_NOT_SUPPORTED;
+    } else if (known->manner != DOUBLE_GPM_LEAVE_ALONE) {
+        metric->nvmlReturn = (nvmlReturn_t)known->code;
+        _Static_assert(sizeof(metric->value) == sizeof(known->bits), "a value has the bits of one word");
+        memcpy(&metric->value, &known->bits, sizeof(known->bits));
     }
 }
 
@@ -157,7 +169,13 @@ EXPORT nvmlReturn_t nvmlGpmMetricsGet(nvmlGpmMetricsGet_t *question)
         return NVML_ERROR_INVALID_ARGUMENT;
     }
     for (unsigned int index = 0; index < question->numMetrics; index++) {
-        fill(question->sample2, &question->metrics[index]);
+        const struct double_gpm_metric *known = find(second, question->metrics[index].metricId);
+        if (known != NULL && known->manner == DOUBLE_GPM_REFUSE_CALL) {
+            return (nvmlReturn_t)known->code;
+        }
+    }
+    for (unsigned int index = 0; index < question->numMetrics; index++) {
+        fill(find(second, question->metrics[index].metricId), &question->metrics[index]);
     }
     return NVML_SUCCESS;
 }

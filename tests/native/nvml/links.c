@@ -66,7 +66,12 @@ EXPORT nvmlReturn_t nvmlDeviceGetFanSpeed_v2(nvmlDevice_t device, unsigned int f
     if (result == NVML_SUCCESS && (subject.device.fans < 0 || fan >= (unsigned long long)subject.device.fans)) {
         result = NVML_ERROR_INVALID_ARGUMENT;
     }
-    return result == NVML_SUCCESS ? answer_uint(subject.device.fan_speed_percent, percent) : result;
+    if (result != NVML_SUCCESS) {
+        return result;
+    }
+    int64_t step = subject.device.fan_step_percent == DOUBLE_UNSUPPORTED ? 0 : subject.device.fan_step_percent;
+    int64_t first = subject.device.fan_speed_percent;
+    return answer_uint(first == DOUBLE_UNSUPPORTED ? first : first + step * fan, percent);
 }
 
 EXPORT nvmlReturn_t nvmlDeviceGetPcieThroughput(nvmlDevice_t device, unsigned int counter, unsigned int *kilobytes)
@@ -100,6 +105,9 @@ EXPORT nvmlReturn_t nvmlDeviceGetGpuFabricInfoV(nvmlDevice_t device, nvmlGpuFabr
     }
     if (info->version != NVML_STRUCT_VERSION(nvmlGpuFabricInfo_v2_t, 2)
         && info->version != NVML_STRUCT_VERSION(nvmlGpuFabricInfo_v3_t, 3)) {
+        return NVML_ERROR_ARGUMENT_VERSION_MISMATCH;
+    }
+    if (subject.device.fabric_info_version > 0 && info->version >> 24 > subject.device.fabric_info_version) {
         return NVML_ERROR_ARGUMENT_VERSION_MISMATCH;
     }
     info->state = (unsigned char)subject.device.fabric_state;

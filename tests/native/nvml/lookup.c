@@ -24,9 +24,10 @@ EXPORT nvmlReturn_t nvmlDeviceGetCount_v2(unsigned int *count)
     if (result != NVML_SUCCESS) {
         return result;
     }
-    unsigned int present = index_of(state_lock(), DOUBLE_MOST_DEVICES);
+    const struct double_state *state = state_lock();
+    int64_t listed = index_of(state, DOUBLE_MOST_DEVICES) + state->unreal_devices;
     state_unlock();
-    return answer_uint(present, count);
+    return answer_uint(listed, count);
 }
 
 /* The device's own row decides on a handle that was found, the system's row on one that was not. */

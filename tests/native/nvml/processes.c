@@ -32,35 +32,32 @@ static nvmlReturn_t list(enum double_call_number call, int64_t kind, nvmlDevice_
         if (!belongs(process, kind, &subject)) {
             continue;
         }
-        if (needed < room) {
-            processes[needed].pid = (unsigned int)process->pid;
-            processes[needed].usedGpuMemory = (unsigned long long)process->used_bytes;
-            processes[needed].gpuInstanceId = (unsigned int)process->gpu_instance;
-            processes[needed].computeInstanceId = (unsigned int)process->compute_instance;
+        for (unsigned int next = 0; next < process->present; next++, needed++) {
+            if (needed < room) {
+                processes[needed].pid = (unsigned int)process->pid + next;
+                processes[needed].usedGpuMemory = (unsigned long long)process->used_bytes;
+                processes[needed].gpuInstanceId = (unsigned int)process->gpu_instance;
+                processes[needed].computeInstanceId = (unsigned int)process->compute_instance;
+            }
         }
-        needed++;
     }
     *count = needed;
     return needed > room ? NVML_ERROR_INSUFFICIENT_SIZE : NVML_SUCCESS;
 }
 
-EXPORT nvmlReturn_t nvmlDeviceGetComputeRunningProcesses_v3(
-    nvmlDevice_t device, unsigned int *count, nvmlProcessInfo_t *processes)
-{
-    return list(CALL_nvmlDeviceGetComputeRunningProcesses_v3, DOUBLE_COMPUTE, device, count, processes);
-}
+/* Both versions have the same entries. */
+#define DEFINE_LIST(name, kind) \
+    EXPORT nvmlReturn_t name(nvmlDevice_t device, unsigned int *count, nvmlProcessInfo_t *processes) \
+    { \
+        return list(CALL_##name, kind, device, count, processes); \
+    }
 
-EXPORT nvmlReturn_t nvmlDeviceGetGraphicsRunningProcesses_v3(
-    nvmlDevice_t device, unsigned int *count, nvmlProcessInfo_t *processes)
-{
-    return list(CALL_nvmlDeviceGetGraphicsRunningProcesses_v3, DOUBLE_GRAPHICS, device, count, processes);
-}
-
-EXPORT nvmlReturn_t nvmlDeviceGetMPSComputeRunningProcesses_v3(
-    nvmlDevice_t device, unsigned int *count, nvmlProcessInfo_t *processes)
-{
-    return list(CALL_nvmlDeviceGetMPSComputeRunningProcesses_v3, DOUBLE_MPS, device, count, processes);
-}
+DEFINE_LIST(nvmlDeviceGetComputeRunningProcesses_v2, DOUBLE_COMPUTE)
+DEFINE_LIST(nvmlDeviceGetGraphicsRunningProcesses_v2, DOUBLE_GRAPHICS)
+DEFINE_LIST(nvmlDeviceGetMPSComputeRunningProcesses_v2, DOUBLE_MPS)
+DEFINE_LIST(nvmlDeviceGetComputeRunningProcesses_v3, DOUBLE_COMPUTE)
+DEFINE_LIST(nvmlDeviceGetGraphicsRunningProcesses_v3, DOUBLE_GRAPHICS)
+DEFINE_LIST(nvmlDeviceGetMPSComputeRunningProcesses_v3, DOUBLE_MPS)
 
 typedef struct {
     unsigned int pid;
@@ -78,13 +75,13 @@ static unsigned long long microseconds_now(void)
     return (unsigned long long)now.tv_sec * 1000000 + (unsigned long long)now.tv_nsec / 1000;
 }
 
-/* One sample of each process that has any, always of now, whatever was seen last. */
+/* One sample of each process that has any, unless it was seen. Assumed: without any there is none to be found, and
+ * where all were seen the list is empty. */
 EXPORT nvmlReturn_t nvmlDeviceGetProcessUtilization(nvmlDevice_t device, nvmlProcessUtilizationSample_t *samples,
     unsigned int *count, unsigned long long last_seen)
 {
     struct subject subject;
     nvmlReturn_t result = enter(CALL_nvmlDeviceGetProcessUtilization, device, TAKES_UNCUT_DEVICE, &subject);
-    (void)last_seen;
     if (result != NVML_SUCCESS) {
         return result;
     }
@@ -93,18 +90,24 @@ EXPORT nvmlReturn_t nvmlDeviceGetProcessUtilization(nvmlDevice_t device, nvmlPro
     }
     unsigned int room = *count;
     unsigned int needed = 0;
+    bool any = false;
     for (unsigned int index = 0; index < DOUBLE_MOST_PROCESSES; index++) {
         const struct double_process *process = &subject.device.processes[index];
         if (!process->present || process->utilization_percent == DOUBLE_UNSUPPORTED) {
             continue;
         }
+        unsigned long long at = (unsigned long long)process->utilization_at_microseconds;
+        any = true;
+        if (at != 0 && at <= last_seen) {
+            continue;
+        }
         if (needed < room) {
             samples[needed] = (nvmlProcessUtilizationSample_t){.pid = (unsigned int)process->pid,
-                .timeStamp = microseconds_now(),
+                .timeStamp = at == 0 ? microseconds_now() : at,
                 .smUtil = (unsigned int)process->utilization_percent};
         }
         needed++;
     }
     *count = needed;
-    return needed == 0 ? NVML_ERROR_NOT_FOUND : needed > room ? NVML_ERROR_INSUFFICIENT_SIZE : NVML_SUCCESS;
+    return !any ? NVML_ERROR_NOT_FOUND : needed > room ? NVML_ERROR_INSUFFICIENT_SIZE : NVML_SUCCESS;
 }

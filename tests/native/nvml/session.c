@@ -42,11 +42,15 @@ EXPORT nvmlReturn_t nvmlShutdown(void)
         return result;
     }
     pthread_mutex_lock(&mutex);
+    bool last = references == 1;
     if (references > 0) {
         references--;
     } else {
         result = NVML_ERROR_UNINITIALIZED;
     }
     pthread_mutex_unlock(&mutex);
+    if (last) {
+        free_event_sets();
+    }
     return result;
 }

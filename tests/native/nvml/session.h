@@ -6,4 +6,7 @@
 
 bool session_is_open(void);
 
+/* Free every event set: the last session has ended. */
+void free_event_sets(void);
+
 #endif

@@ -1,0 +1,48 @@
+"""The NVML double loaded into the process of the tests, under the real binding."""
+
+import ctypes
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import pynvml
+import pytest
+
+from collectors.nvidia.errors import from_code
+from collectors.nvidia.nvml import Nvml
+from tests.doubles.native_build import LIBRARY
+from tests.doubles.nvml import NvmlState
+
+
+@contextmanager
+def loaded(library: Path, state: NvmlState) -> Iterator[None]:
+    """Let the binding use the double as long as the context lasts; at its end every session is closed.
+
+    Args:
+        library: The folder of the library, as `build_nvml` returns it.
+        state: What it answers.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("NVML_DOUBLE_STATE", str(state.path))
+        patch.setattr(pynvml, "nvmlLib", ctypes.CDLL(str(library / LIBRARY)))
+        patch.setattr(pynvml, "_nvmlGetFunctionPointer_cache", {})
+        try:
+            yield
+        finally:
+            state.heal()
+            with suppress(pynvml.NVMLError):  # uninitialised: all are closed
+                while True:
+                    pynvml.nvmlShutdown()
+
+
+def open_nvml() -> Nvml:
+    """A session with the loaded double.
+
+    Raises:
+        CollectorError: It does not initialise.
+    """
+    try:
+        pynvml.nvmlInitWithFlags(0)
+    except pynvml.NVMLError as error:
+        raise from_code(error.value, "nvmlInitWithFlags") from None
+    return Nvml(pynvml)
