@@ -1,60 +1,70 @@
-import pynvml
 import pytest
 
 from collectors.contract import DeviceLostError, Reason, UnavailableError, UnsupportedError
 from collectors.nvidia.errors import InvalidValueError, NoDataError, SessionError
 from collectors.nvidia.nvml import Handle, Nvml
-from tests.doubles.nvml_binding import FakeGpu, border, mig_device
+from tests.doubles.nvml import NvmlState, h100, h100_mig
+from tests.doubles.nvml_loaded import open_nvml
+
+POWER = "nvmlDeviceGetPowerUsage"
 
 
-def a_gpu(**values: object) -> tuple[Nvml, FakeGpu, Handle]:
-    gpu = FakeGpu(**values)  # type: ignore[arg-type]  # the dataclass checks its names itself
-    return border(gpu), gpu, Handle(gpu)
+def a_gpu(state: NvmlState) -> tuple[Nvml, Handle]:
+    state.devices = [h100(0)]
+    library = open_nvml()
+    return library, library.device(0)
 
 
 @pytest.mark.parametrize(
     ("code", "expected"),
     [(3, UnsupportedError), (6, NoDataError), (15, DeviceLostError), (1, SessionError), (999, UnavailableError)],
 )
-def test_the_bindings_error_leaves_as_the_contracts(code: int, expected: type[Exception]) -> None:
-    nvml, gpu, handle = a_gpu()
-    gpu.errors["nvmlDeviceGetPowerUsage"] = code
-    with pytest.raises(expected, match="nvmlDeviceGetPowerUsage"):
-        nvml.power(handle)
+def test_the_bindings_error_leaves_as_the_contracts(nvml: NvmlState, code: int, expected: type[Exception]) -> None:
+    library, handle = a_gpu(nvml)
+    nvml.fail(POWER, code)
+    with pytest.raises(expected, match=POWER):
+        library.power(handle)
 
 
-def test_the_bindings_error_is_not_chained_for_it_can_be_neither_hashed_nor_compared() -> None:
-    nvml, gpu, handle = a_gpu()
-    gpu.errors["nvmlDeviceGetPowerUsage"] = 999
+def test_the_bindings_error_is_not_chained_for_it_can_be_neither_hashed_nor_compared(nvml: NvmlState) -> None:
+    library, handle = a_gpu(nvml)
+    nvml.fail(POWER, 999)
     with pytest.raises(UnavailableError) as caught:
-        nvml.power(handle)
+        library.power(handle)
     assert caught.value.__suppress_context__
 
 
-def test_a_function_the_library_does_not_have_is_unsupported() -> None:
-    nvml, gpu, handle = a_gpu()
-    gpu.errors["nvmlDeviceGetPowerUsage"] = pynvml.NVMLLibraryMismatchError("versions differ")
-    with pytest.raises(UnsupportedError, match="versions differ"):
-        nvml.power(handle)
+def test_a_function_the_library_does_not_have_is_unsupported(nvml: NvmlState) -> None:
+    """The binding has an error of its own for calls whose version it chooses."""
+    library, handle = a_gpu(nvml)
+    nvml.fail("nvmlDeviceGetComputeRunningProcesses_v3", 13)
+    with pytest.raises(UnsupportedError, match="does not match the NVML lib version"):
+        library.call("nvmlDeviceGetComputeRunningProcesses", handle, read=list)
 
 
-def test_an_answer_that_is_no_text_is_an_invalid_value() -> None:
-    nvml, gpu, handle = a_gpu()
-    gpu.errors["nvmlDeviceGetName"] = UnicodeDecodeError("utf-8", b"\xff", 0, 1, "invalid start byte")
+def test_an_answer_that_is_no_text_is_an_invalid_value(nvml: NvmlState) -> None:
+    library, handle = a_gpu(nvml)
+    nvml.devices[0].name = b"\xff"
     with pytest.raises(InvalidValueError) as caught:
-        nvml.name(handle)
+        library.name(handle)
     assert caught.value.reason is Reason.INVALID_VALUE
 
 
 @pytest.mark.parametrize("code", [2, 6])
-def test_a_hole_in_the_list_of_mig_devices_is_none(code: int) -> None:
-    nvml, gpu, handle = a_gpu(mig_devices={1: mig_device(1)})
-    assert nvml.mig_device(handle, 1) == Handle(gpu.mig_devices[1])
-    gpu.errors["nvmlDeviceGetMigDeviceHandleByIndex"] = code
-    assert nvml.mig_device(handle, 0) is None
+def test_a_hole_in_the_list_of_mig_devices_is_none(nvml: NvmlState, code: int) -> None:
+    library, handle = a_gpu(nvml)
+    nvml.devices[0].partition([None, h100_mig(0, 1)])
+    mig = library.mig_device(handle, 1)
+    assert mig is not None
+    assert library.uuid(mig) == h100_mig(0, 1).uuid
+    assert library.mig_device(handle, 0) is None
+    nvml.fail("nvmlDeviceGetMigDeviceHandleByIndex", code)
+    assert library.mig_device(handle, 1) is None
 
 
-def test_both_versions_of_the_memory_call_are_told_apart() -> None:
-    nvml, _, handle = a_gpu(memory=(1000, 100, 300))
-    assert nvml.memory(handle) == (1000, 300, 100)
-    assert nvml.memory_with_reserved_as_used(handle) == (1000, 400, None)
+def test_both_versions_of_the_memory_call_are_told_apart(nvml: NvmlState) -> None:
+    library, handle = a_gpu(nvml)
+    device = nvml.devices[0]
+    device.memory_total_bytes, device.memory_reserved_bytes, device.memory_used_bytes = 1000, 100, 300
+    assert library.memory(handle) == (1000, 300, 100)
+    assert library.memory_with_reserved_as_used(handle) == (1000, 400, None)

@@ -1,94 +1,87 @@
+from collections.abc import Callable
+
 import pytest
 
 from collectors import catalog
-from collectors.contract import Reason, SubjectKey
-from collectors.metric import Cadence, Metric
+from collectors.metric import Cadence
 from collectors.nvidia import field_values, reliability
-from collectors.nvidia.nvml import Handle, Queries, QueryRunner
-from collectors.query_runner import QueryResult
-from tests.doubles.nvml_binding import FakeGpu, border
+from collectors.nvidia.nvml import Queries
+from tests.doubles.nvidia_device import AskedDevice, reasons, values
+from tests.doubles.nvml import RECOVERY_ACTION_FIELD, Device, NvmlState, ValueType, h100
 
 ECC, ROWS, PAGES = "nvmlDeviceGetTotalEccErrors", "nvmlDeviceGetRemappedRows", "nvmlDeviceGetRetiredPages"
 PENDING = "nvmlDeviceGetRetiredPagesPendingStatus"
-RECOVERY = 230
 QUESTIONS: Queries = (*reliability.QUERIES, field_values.batch(*reliability.ITEMS))
-ALL = frozenset(Cadence)
+MEDIUM = frozenset({Cadence.MEDIUM})
 
 
-def ecc(error_type: int, counter: int) -> int:
-    """Different numbers: corrected 10 and 11, uncorrected 20 and 21, the latter of each over its life."""
-    return 10 * (error_type + 1) + counter
+def hopper() -> Device:
+    """Different numbers, the greater of each over its life."""
+    card = h100(0)
+    card.ecc_volatile_corrected, card.ecc_lifetime_corrected = 10, 11
+    card.ecc_volatile_uncorrected, card.ecc_lifetime_uncorrected = 20, 21
+    card.remapped_rows_corrected, card.remapped_rows_uncorrected = 3, 2
+    card.remapping_pending, card.remapping_failed = 1, 0
+    return card
 
 
-def pages(cause: int) -> list[int]:
-    """Five for corrected errors, two for others."""
-    return [0x1000] * (5 if cause == 0 else 2)
+def turing() -> Device:
+    card = hopper()
+    card.remapped_rows_corrected = None
+    card.retired_pages_corrected, card.retired_pages_uncorrected, card.retirement_pending = 5, 2, 1
+    return card
 
 
-def hopper() -> FakeGpu:
-    gpu = FakeGpu(answers={ECC: ecc, ROWS: (3, 2, 1, 0)}, fields={(RECOVERY, 0): (0, 1, 0)})
-    gpu.errors |= {PAGES: 3, PENDING: 3}
-    return gpu
+@pytest.fixture
+def asked(nvml: NvmlState) -> Callable[[Device], AskedDevice]:
+    def asked(card: Device) -> AskedDevice:
+        nvml.devices = [card]
+        return AskedDevice(nvml, QUESTIONS)
+
+    return asked
 
 
-def turing() -> FakeGpu:
-    gpu = FakeGpu(answers={ECC: ecc, PAGES: pages, PENDING: 1})
-    gpu.errors[ROWS] = 3
-    return gpu
+Asked = Callable[[Device], AskedDevice]
 
 
-def ask(gpu: FakeGpu, runner: QueryRunner | None = None, due: frozenset[Cadence] = ALL) -> QueryResult:
-    return (runner or QueryRunner(border(gpu))).run(SubjectKey(gpu.uuid), Handle(gpu), QUESTIONS, due)
-
-
-def values(findings: QueryResult, metric: Metric) -> dict[tuple[str, ...], float]:
-    return {sample.labels: sample.value for sample in findings.samples if sample.metric is metric}
-
-
-def test_memory_errors_since_the_driver_was_loaded_and_over_its_life() -> None:
-    findings = ask(hopper())
+def test_memory_errors_since_the_driver_was_loaded_and_over_its_life(asked: Asked) -> None:
+    findings = asked(hopper()).ask()
     assert values(findings, catalog.MEMORY_ERRORS) == {("corrected",): 10, ("uncorrected",): 20}
     assert values(findings, catalog.MEMORY_LIFETIME_ERRORS) == {("corrected",): 11, ("uncorrected",): 21}
 
 
-def test_without_ecc_there_are_no_counts_and_no_further_questions() -> None:
-    gpu = hopper()
-    gpu.errors[ECC] = 3
-    runner = QueryRunner(border(gpu))
+def test_without_ecc_there_are_no_counts_and_no_further_questions(asked: Asked, nvml: NvmlState) -> None:
+    bench = asked(hopper())
+    bench.card.ecc_mode = 0
     for _ in range(2):
-        findings = ask(gpu, runner)
+        findings = bench.ask()
         assert values(findings, catalog.MEMORY_ERRORS) == values(findings, catalog.MEMORY_LIFETIME_ERRORS) == {}
         assert findings.faults == []
-    assert gpu.calls[ECC] == 4
+    assert nvml.calls(ECC) == 4
 
 
-def test_remapped_rows() -> None:
-    findings = ask(hopper())
+def test_remapped_rows(asked: Asked, nvml: NvmlState) -> None:
+    findings = asked(hopper()).ask()
     assert values(findings, catalog.MEMORY_REMAPPED_ROWS) == {("corrected",): 3, ("uncorrected",): 2}
     assert values(findings, catalog.MEMORY_REPAIR_PENDING) == {(): 1}
     assert values(findings, catalog.MEMORY_REPAIR_FAILED) == {(): 0}
     assert values(findings, catalog.MEMORY_RETIRED_PAGES) == {}
+    assert (nvml.calls(PAGES), nvml.calls(PENDING)) == (0, 0)
 
 
-def test_a_device_that_remaps_rows_is_not_asked_for_retired_pages() -> None:
-    gpu = hopper()
-    ask(gpu)
-    assert (gpu.calls[PAGES], gpu.calls[PENDING]) == (0, 0)
-
-
-def test_retired_pages_of_older_devices() -> None:
-    findings = ask(turing())
+def test_retired_pages_of_older_devices(asked: Asked) -> None:
+    findings = asked(turing()).ask()
     assert values(findings, catalog.MEMORY_RETIRED_PAGES) == {("corrected",): 5, ("uncorrected",): 2}
     assert values(findings, catalog.MEMORY_REPAIR_PENDING) == {(): 1}
     assert values(findings, catalog.MEMORY_REMAPPED_ROWS) == values(findings, catalog.MEMORY_REPAIR_FAILED) == {}
 
 
-@pytest.mark.parametrize("rows", [(0, 0, 2, 0), (0, 0, 0, 0xFFFFFFFF)])
-def test_a_flag_is_0_or_1_or_invalid(rows: tuple[int, ...]) -> None:
-    gpu = hopper()
-    gpu.answers[ROWS] = rows
-    findings = ask(gpu)
-    assert [fault.reason for fault in findings.faults] == [Reason.INVALID_VALUE]
+@pytest.mark.parametrize(("pending", "failed"), [(2, 0), (0, 0xFFFFFFFF)])
+def test_a_flag_is_0_or_1_or_invalid(asked: Asked, pending: int, failed: int) -> None:
+    card = hopper()
+    card.remapping_pending, card.remapping_failed = pending, failed
+    findings = asked(card).ask()
+    assert reasons(findings) == ["invalid_value"]
     assert values(findings, catalog.MEMORY_REPAIR_PENDING) == {}
 
 
@@ -105,32 +98,32 @@ ACTIONS = {
 
 
 @pytest.mark.parametrize(("number", "action"), ACTIONS.items())
-def test_the_recovery_action_is_one_of_a_closed_list(number: int, action: str) -> None:
-    gpu = hopper()
-    gpu.fields[RECOVERY, 0] = (number, 1, 0)
-    told = values(ask(gpu, due=frozenset({Cadence.MEDIUM})), catalog.RECOVERY_ACTION)
+def test_the_recovery_action_is_one_of_a_closed_list(asked: Asked, number: int, action: str) -> None:
+    bench = asked(hopper())
+    bench.card.set_field(RECOVERY_ACTION_FIELD, number, ValueType.UNSIGNED_INT)
+    told = values(bench.ask(MEDIUM), catalog.RECOVERY_ACTION)
     assert tuple(label for (label,) in told) == catalog.RECOVERY_ACTION.labels[0].values
     assert [label for (label,), value in told.items() if value] == [action]
 
 
 @pytest.mark.parametrize("number", [8, 0xFFFFFFFF])
-def test_an_action_nobody_knows_is_an_invalid_value(number: int) -> None:
-    gpu = hopper()
-    gpu.fields[RECOVERY, 0] = (number, 1, 0)
-    findings = ask(gpu)
-    assert [fault.reason for fault in findings.faults] == [Reason.INVALID_VALUE]
+def test_an_action_nobody_knows_is_an_invalid_value(asked: Asked, number: int) -> None:
+    bench = asked(hopper())
+    bench.card.set_field(RECOVERY_ACTION_FIELD, number, ValueType.UNSIGNED_INT)
+    findings = bench.ask()
+    assert reasons(findings) == ["invalid_value"]
     assert values(findings, catalog.RECOVERY_ACTION) == {}
 
 
-def test_an_old_driver_does_not_say_what_must_be_done() -> None:
-    gpu = hopper()
-    gpu.fields.clear()
-    runner = QueryRunner(border(gpu))
-    assert values(ask(gpu, runner), catalog.RECOVERY_ACTION) == {}
-    assert catalog.RECOVERY_ACTION in {gap.metric for gap in runner.unsupported()}
+def test_an_old_driver_does_not_say_what_must_be_done(asked: Asked) -> None:
+    bench = asked(hopper())
+    bench.card.fields = ()
+    assert values(bench.ask(), catalog.RECOVERY_ACTION) == {}
+    assert catalog.RECOVERY_ACTION in bench.gaps()
 
 
-def test_only_the_recovery_action_is_asked_more_often_than_slowly() -> None:
-    gpu = hopper()
-    ask(gpu, due=frozenset({Cadence.FAST, Cadence.MEDIUM}))
-    assert gpu.calls == {"nvmlDeviceGetFieldValues": 1}
+def test_only_the_recovery_action_is_asked_more_often_than_slowly(asked: Asked, nvml: NvmlState) -> None:
+    bench = asked(hopper())
+    before = nvml.all_calls(device=0)
+    bench.ask(frozenset({Cadence.FAST, Cadence.MEDIUM}))
+    assert nvml.all_calls(device=0) - before == nvml.calls("nvmlDeviceGetFieldValues") == 1

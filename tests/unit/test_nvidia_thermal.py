@@ -1,32 +1,22 @@
 """Throttling, temperatures, fans, engines and modes, as the QueryRunner gets them."""
 
-from types import SimpleNamespace
-
 import pytest
 
 from collectors import catalog
-from collectors.contract import Reason, SubjectKey, Wishes
-from collectors.metric import Cadence, Metric
-from collectors.nvidia.nvml import Handle, Nvml, QueryRunner
+from collectors.contract import Wishes
 from collectors.nvidia.readings import device_queries
-from collectors.query_runner import QueryResult
-from tests.doubles.nvml_binding import FakeBinding, FakeGpu
+from tests.doubles.nvidia_device import AskedDevice, reasons, values
+from tests.doubles.nvml import NvmlState, h100
+from tests.native.nvml_state import NOT_AVAILABLE
 
-ALL = frozenset(Cadence)
 QUESTIONS = device_queries(Wishes())
-NOT_SUPPORTED, FUNCTION_NOT_FOUND = 3, 13
+FUNCTION_NOT_FOUND = 13
 
 
-def ask(gpu: FakeGpu, binding: FakeBinding | None = None, times: int = 1) -> tuple[QueryResult, set[Metric]]:
-    """What the last asking brought, and the rows that can't be had."""
-    runner = QueryRunner(Nvml(binding or FakeBinding([gpu])))
-    for _ in range(times):
-        findings = runner.run(SubjectKey("GPU-0"), Handle(gpu), QUESTIONS, ALL)
-    return findings, {gap.metric for gap in runner.unsupported()}
-
-
-def values(findings: QueryResult, metric: Metric) -> dict[tuple[str, ...], float]:
-    return {sample.labels: sample.value for sample in findings.samples if sample.metric is metric}
+@pytest.fixture
+def bench(nvml: NvmlState) -> AskedDevice:
+    nvml.devices = [h100(0)]
+    return AskedDevice(nvml, QUESTIONS)
 
 
 @pytest.mark.parametrize(
@@ -47,91 +37,91 @@ def values(findings: QueryResult, metric: Metric) -> dict[tuple[str, ...], float
         (0x4 | 0x8, {"power", "reliability"}),
     ],
 )
-def test_reasons_do_not_overlap_and_every_one_is_told(bits: int, active: set[str]) -> None:
-    gpu = FakeGpu()
-    gpu.answers["nvmlDeviceGetCurrentClocksEventReasons"] = bits
-    told = values(ask(gpu)[0], catalog.THROTTLE_ACTIVE)
+def test_reasons_do_not_overlap_and_every_one_is_told(bench: AskedDevice, bits: int, active: set[str]) -> None:
+    bench.card.clocks_event_reasons = bits
+    told = values(bench.ask(), catalog.THROTTLE_ACTIVE)
     assert set(told) == {("power",), ("thermal",), ("external",), ("reliability",)}
     assert {reason for (reason,), value in told.items() if value} == active
 
 
-def test_the_mark_for_not_available_is_no_set_of_reasons() -> None:
-    gpu = FakeGpu()
-    gpu.answers["nvmlDeviceGetCurrentClocksEventReasons"] = 2**64 - 1
-    findings, _ = ask(gpu)
+def test_the_mark_for_not_available_is_no_set_of_reasons(bench: AskedDevice) -> None:
+    bench.card.clocks_event_reasons = NOT_AVAILABLE
+    findings = bench.ask()
     assert values(findings, catalog.THROTTLE_ACTIVE) == {}
-    assert [fault.reason for fault in findings.faults] == [Reason.INVALID_VALUE]
+    assert reasons(findings) == ["invalid_value"]
 
 
-def test_an_old_driver_is_asked_by_the_old_name() -> None:
-    gpu = FakeGpu()
-    del gpu.answers["nvmlDeviceGetCurrentClocksEventReasons"]
-    gpu.answers["nvmlDeviceGetCurrentClocksThrottleReasons"] = 0x4
-    assert values(ask(gpu)[0], catalog.THROTTLE_ACTIVE)["power",] == 1
+def test_an_old_driver_is_asked_by_the_old_name(bench: AskedDevice, nvml: NvmlState) -> None:
+    bench.card.clocks_event_reasons = 0x4
+    nvml.fail("nvmlDeviceGetCurrentClocksEventReasons", FUNCTION_NOT_FOUND)
+    assert values(bench.ask(), catalog.THROTTLE_ACTIVE)["power",] == 1
+    assert nvml.calls("nvmlDeviceGetCurrentClocksThrottleReasons") == 1
 
 
-def test_a_limit_of_zero_is_none() -> None:
-    gpu = FakeGpu()
-    gpu.answers["nvmlDeviceGetTemperatureThreshold"] = (92, 0, 0, 87).__getitem__
-    findings, _ = ask(gpu)
-    assert values(findings, catalog.TEMPERATURE_LIMIT) == {("core", "shutdown"): 92, ("core", "maximum"): 87}
+@pytest.mark.parametrize(
+    ("thresholds", "limits"),
+    [
+        (
+            (92, 89, 95, 87),
+            {("core", "shutdown"): 92, ("core", "slowdown"): 89, ("memory", "maximum"): 95, ("core", "maximum"): 87},
+        ),
+        ((92, 0, 0, 87), {("core", "shutdown"): 92, ("core", "maximum"): 87}),  # a limit of zero is none
+    ],
+)
+def test_temperature_limits(
+    bench: AskedDevice, thresholds: tuple[int, ...], limits: dict[tuple[str, ...], float]
+) -> None:
+    card = bench.card
+    card.threshold_shutdown_celsius, card.threshold_slowdown_celsius = thresholds[:2]
+    card.threshold_memory_celsius, card.threshold_gpu_celsius = thresholds[2:]
+    findings = bench.ask()
+    assert values(findings, catalog.TEMPERATURE_LIMIT) == limits
     assert findings.faults == []
 
 
-def test_where_there_are_no_absolute_limits_the_margin_is_told() -> None:
-    gpu = FakeGpu()
-    del gpu.answers["nvmlDeviceGetTemperatureThreshold"]
-    gpu.answers["nvmlDeviceGetMarginTemperature"] = -3
-    findings, gaps = ask(gpu)
-    assert values(findings, catalog.TEMPERATURE_MARGIN) == {("core", "slowdown"): -3}
-    assert catalog.TEMPERATURE_LIMIT in gaps
+def test_where_there_are_no_absolute_limits_the_margin_is_told(bench: AskedDevice) -> None:
+    bench.card.temperature_margin_celsius = -3
+    assert values(bench.ask(), catalog.TEMPERATURE_MARGIN) == {("core", "slowdown"): -3}
+    assert catalog.TEMPERATURE_LIMIT in bench.gaps()
 
 
-def test_each_fan_is_a_series_and_a_passive_card_has_none() -> None:
-    gpu = FakeGpu()
-    assert values(ask(gpu)[0], catalog.FAN_SPEED) == {("0",): 0.3, ("1",): 0.6}
-    gpu.answers["nvmlDeviceGetNumFans"] = 0
-    findings, gaps = ask(gpu)
-    assert values(findings, catalog.FAN_SPEED) == {}
-    assert catalog.FAN_SPEED in gaps
+def test_each_fan_is_a_series_and_a_passive_card_has_none(bench: AskedDevice) -> None:
+    bench.card.fans, bench.card.fan_speed_percent, bench.card.fan_step_percent = 2, 30, 30
+    assert values(bench.ask(), catalog.FAN_SPEED) == {("0",): 0.3, ("1",): 0.6}
+    bench.card.fans = 0
+    assert values(bench.ask(), catalog.FAN_SPEED) == {}
+    assert catalog.FAN_SPEED in bench.gaps()
 
 
-def test_an_impossible_number_of_fans_is_refused() -> None:
-    gpu = FakeGpu()
-    gpu.answers["nvmlDeviceGetNumFans"] = 4_000_000_000
-    findings, _ = ask(gpu)
-    assert [fault.reason for fault in findings.faults] == [Reason.INVALID_VALUE]
-    assert gpu.calls["nvmlDeviceGetFanSpeed_v2"] == 0
+def test_an_impossible_number_of_fans_is_refused(bench: AskedDevice, nvml: NvmlState) -> None:
+    bench.card.fans = 4_000_000_000
+    assert reasons(bench.ask()) == ["invalid_value"]
+    assert nvml.calls("nvmlDeviceGetFanSpeed_v2") == 0
 
 
-def test_an_engine_that_is_missing_costs_no_other() -> None:
-    gpu = FakeGpu()
-    del gpu.answers["nvmlDeviceGetJpgUtilization"]
-    findings, gaps = ask(gpu, times=2)
-    assert set(values(findings, catalog.ENGINE_UTILIZATION)) == {("encoder",), ("decoder",), ("optical_flow",)}
-    assert catalog.ENGINE_UTILIZATION not in gaps
-    assert gpu.calls["nvmlDeviceGetJpgUtilization"] == 1
+def test_an_engine_that_is_missing_costs_no_other(bench: AskedDevice, nvml: NvmlState) -> None:
+    nvml.fail("nvmlDeviceGetJpgUtilization", FUNCTION_NOT_FOUND)
+    engines = set(values(bench.ask(times=2), catalog.ENGINE_UTILIZATION))
+    assert engines == {("encoder",), ("decoder",), ("optical_flow",)}
+    assert catalog.ENGINE_UTILIZATION not in bench.gaps()
+    assert nvml.calls("nvmlDeviceGetJpgUtilization") == 1
 
 
 @pytest.mark.parametrize(("mode", "exclusive"), [(0, 0), (1, 1), (2, 0), (3, 1)])
-def test_exclusive_is_one_process_at_a_time(mode: int, exclusive: int) -> None:
-    gpu = FakeGpu()
-    gpu.answers["nvmlDeviceGetComputeMode"] = mode
-    assert values(ask(gpu)[0], catalog.MODE_STATE)["exclusive",] == exclusive
+def test_exclusive_is_one_process_at_a_time(bench: AskedDevice, mode: int, exclusive: int) -> None:
+    bench.card.compute_mode = mode
+    assert values(bench.ask(), catalog.MODE_STATE)["exclusive",] == exclusive
 
 
-def test_a_compute_mode_that_is_none_is_refused() -> None:
-    gpu = FakeGpu()
-    gpu.answers["nvmlDeviceGetComputeMode"] = 99
-    findings, _ = ask(gpu)
+def test_a_compute_mode_that_is_none_is_refused(bench: AskedDevice) -> None:
+    bench.card.compute_mode = 99
+    findings = bench.ask()
     assert ("exclusive",) not in values(findings, catalog.MODE_STATE)
-    assert [fault.reason for fault in findings.faults] == [Reason.INVALID_VALUE]
+    assert reasons(findings) == ["invalid_value"]
 
 
-def test_confidential_computing_is_of_the_whole_node() -> None:
-    gpu = FakeGpu()
-    binding = FakeBinding([gpu])
-    binding.answers["nvmlSystemGetConfComputeState"] = SimpleNamespace(ccFeature=1)
-    assert values(ask(gpu, binding)[0], catalog.MODE_STATE)["confidential",] == 1
-    binding.errors["nvmlSystemGetConfComputeState"] = FUNCTION_NOT_FOUND
-    assert ("confidential",) not in values(ask(gpu, binding)[0], catalog.MODE_STATE)
+def test_confidential_computing_is_of_the_whole_node(bench: AskedDevice, nvml: NvmlState) -> None:
+    nvml.confidential_computing = 1
+    assert values(bench.ask(), catalog.MODE_STATE)["confidential",] == 1
+    nvml.fail("nvmlSystemGetConfComputeState", FUNCTION_NOT_FOUND)
+    assert ("confidential",) not in values(bench.ask(), catalog.MODE_STATE)
