@@ -1,171 +1,177 @@
 """Processes, as counts and as records."""
 
-from collections.abc import Mapping
-from types import SimpleNamespace
+from collections.abc import Callable
 
-import pynvml
 import pytest
 
 from collectors import catalog
-from collectors.contract import Process, Reason, SubjectKey
+from collectors.contract import Process, SubjectKey
 from collectors.metric import Cadence
-from collectors.nvidia.nvml import Handle, Nvml, QueryRunner
 from collectors.nvidia.processes import Processes
 from collectors.query_runner import QueryResult
-from tests.doubles.nvml_binding import FakeBinding, FakeGpu, border
+from tests.doubles.nvidia_device import AskedDevice, reasons, values
+from tests.doubles.nvml import NvmlState, ProcessKind, h100, process
+from tests.doubles.nvml import Process as Entry
 
 MEDIUM = frozenset({Cadence.MEDIUM})
 COMPUTE, GRAPHICS = "nvmlDeviceGetComputeRunningProcesses_v3", "nvmlDeviceGetGraphicsRunningProcesses_v3"
 MPS = "nvmlDeviceGetMPSComputeRunningProcesses_v3"
 OLD_COMPUTE = "nvmlDeviceGetComputeRunningProcesses_v2"
 UTILIZATION = "nvmlDeviceGetProcessUtilization"
-NO_INSTANCE = 0xFFFFFFFF
-SUCCESS, NOT_SUPPORTED, NO_PERMISSION, NOT_FOUND, INSUFFICIENT_SIZE, FUNCTION_NOT_FOUND = 0, 3, 4, 6, 7, 13
-
-
-def entry(pid: int, used: int | None = None, instance: int = NO_INSTANCE) -> SimpleNamespace:
-    return SimpleNamespace(pid=pid, usedGpuMemory=used, gpuInstanceId=instance)
-
-
-class ListBinding(FakeBinding):
-    """Lists by the function's name; a number is an error, a callable makes the list."""
-
-    def __init__(self, lists: Mapping[str, object]) -> None:
-        super().__init__([])
-        self.lists = {GRAPHICS: NOT_SUPPORTED, "nvmlDeviceGetMPSComputeRunningProcesses_v3": NOT_SUPPORTED} | dict(
-            lists
-        )
-
-    def __getattr__(self, name: str) -> object:  # type: ignore[override]  # whatever is asked for here is a list
-        def answer(*arguments: object) -> object:
-            self.calls[name] += 1
-            found = self.lists.get(name, FUNCTION_NOT_FOUND)
-            found = found(*arguments) if callable(found) else found
-            if isinstance(found, int):
-                raise pynvml.NVMLError(found)
-            return found
-
-        return answer
+NOT_SUPPORTED, NO_PERMISSION, INSUFFICIENT_SIZE, FUNCTION_NOT_FOUND = 3, 4, 7, 13
+OF_THE_DEVICE, OF_A_PARTITION = SubjectKey("GPU-0"), SubjectKey("GPU-0", "MIG-1")
 
 
 class Bench:
     """A device that is asked about its processes."""
 
-    def __init__(self, lists: Mapping[str, object], subject: SubjectKey = SubjectKey("GPU-0")) -> None:  # noqa: B008 - fixed
-        self.binding = ListBinding(lists)
-        self.runner = QueryRunner(Nvml(self.binding))
+    def __init__(self, state: NvmlState, subject: SubjectKey, *entries: Entry) -> None:
+        state.devices = [h100(0)]
+        state.devices[0].processes = entries
+        self.state = state
         self.processes = Processes()
-        self.subject = subject
+        of_device = self.processes.of_device(subject.device_uuid)
+        questions = self.processes.of_partition(subject) if subject.partition_uuid else of_device
+        self.device = AskedDevice(state, questions, subject)
 
     def ask(self) -> QueryResult:
-        whole = self.processes.of_device(self.subject.device_uuid)
-        questions = self.processes.of_partition(self.subject) if self.subject.partition_uuid else whole
-        return self.runner.run(self.subject, Handle(FakeGpu()), questions, MEDIUM)
+        return self.device.ask(MEDIUM)
+
+    def count(self) -> float | None:
+        return values(self.ask(), catalog.PROCESSES).get(())
+
+    def utilization(self) -> dict[int, float | None]:
+        """What is recorded of each process."""
+        assert self.ask().faults == []
+        return {record.pid: record.utilization_ratio for record in self.processes.drain()}
 
 
-def count(findings: QueryResult) -> float | None:
-    values = [sample.value for sample in findings.samples if sample.metric is catalog.PROCESSES]
-    return values[0] if values else None
+@pytest.fixture
+def bench(nvml: NvmlState) -> Callable[..., Bench]:
+    def bench(*entries: Entry, subject: SubjectKey = OF_THE_DEVICE) -> Bench:
+        return Bench(nvml, subject, *entries)
+
+    return bench
 
 
-def test_a_process_in_several_lists_is_one_with_the_most_that_is_known_of_it() -> None:
-    bench = Bench({COMPUTE: [entry(7, None), entry(8, 100)], GRAPHICS: [entry(7, 50), entry(9)]})
-    assert count(bench.ask()) == 3
-    assert bench.processes.drain() == (
+Benches = Callable[..., Bench]
+
+
+def entry(pid: int, used: int | None = None, kind: ProcessKind = ProcessKind.COMPUTE, instance: int = -1) -> Entry:
+    made = process(pid, used, kind)
+    if instance >= 0:
+        made.gpu_instance = instance
+    return made
+
+
+def sample(pid: int, at: int, percent: int) -> Entry:
+    made = entry(pid, kind=ProcessKind.NONE)
+    made.utilization_at_microseconds, made.utilization_percent = at, percent
+    return made
+
+
+def test_a_process_in_several_lists_is_one_with_the_most_that_is_known_of_it(bench: Benches) -> None:
+    graphics = ProcessKind.GRAPHICS
+    lists = bench(
+        entry(7), entry(8, 100), entry(7, 50, graphics), entry(9, kind=graphics), entry(10, 3, ProcessKind.MPS)
+    )
+    assert lists.count() == 4
+    assert lists.processes.drain() == (
         Process(7, "GPU-0", memory_usage_bytes=50),
         Process(8, "GPU-0", memory_usage_bytes=100),
         Process(9, "GPU-0"),
+        Process(10, "GPU-0", memory_usage_bytes=3),
     )
-    assert bench.processes.drain() == ()
+    assert lists.processes.drain() == ()
 
 
-def test_a_process_on_a_mig_device_is_counted_for_the_device_and_recorded_for_the_partition() -> None:
-    device = Bench({COMPUTE: [entry(7, 1, instance=3), entry(8, 2)]})
-    assert count(device.ask()) == 2
+def test_a_process_on_a_mig_device_is_counted_for_the_device_and_recorded_for_the_partition(bench: Benches) -> None:
+    device = bench(entry(7, 1, instance=3), entry(8, 2))
+    assert device.count() == 2
     assert [record.pid for record in device.processes.drain()] == [8]
-    part = Bench({COMPUTE: [entry(7, 1, instance=3)]}, SubjectKey("GPU-0", "MIG-1"))
-    assert count(part.ask()) == 1
+    asked = device.state.calls(UTILIZATION)
+    part = bench(entry(7, 1, instance=3), subject=OF_A_PARTITION)
+    assert part.count() == 1
     assert part.processes.drain() == (Process(7, "GPU-0", "MIG-1", 1),)
-    assert part.binding.calls[UTILIZATION] == 0
+    assert part.state.calls(UTILIZATION) == asked
 
 
-def test_utilization_is_the_newest_sample_of_each_process_and_asked_from_the_last_on() -> None:
-    samples = [
-        SimpleNamespace(pid=7, timeStamp=10, smUtil=30),
-        SimpleNamespace(pid=7, timeStamp=20, smUtil=50),
-        SimpleNamespace(pid=7, timeStamp=15, smUtil=90),
-        SimpleNamespace(pid=8, timeStamp=12, smUtil=0),
-        SimpleNamespace(pid=9, timeStamp=99, smUtil=808_334_905),
-    ]
-    since: list[int] = []
-
-    def utilization(_: object, last: int) -> object:
-        since.append(last)
-        return samples
-
-    bench = Bench({COMPUTE: [entry(7), entry(8), entry(9)], UTILIZATION: utilization})
-    assert bench.ask().faults == []
-    assert {record.pid: record.utilization_ratio for record in bench.processes.drain()} == {7: 0.5, 8: 0.0, 9: None}
-    bench.ask()
-    assert since == [0, 20]
+def test_utilization_is_the_newest_sample_of_each_process_and_asked_from_the_last_on(bench: Benches) -> None:
+    garbage = sample(9, 99, 808_334_905)
+    told = bench(
+        entry(7), entry(8), entry(9), sample(7, 10, 30), sample(7, 20, 50), sample(7, 15, 90), sample(8, 12, 0), garbage
+    )
+    assert told.utilization() == {7: 0.5, 8: 0.0, 9: None}
+    assert told.utilization() == {7: None, 8: None, 9: None}  # the last sample is older than 20, but for the garbage
+    told.device.card.processes = [entry(7), sample(7, 20, 60), sample(7, 21, 70)]
+    assert told.utilization() == {7: 0.7}
 
 
-@pytest.mark.parametrize("code", [SUCCESS, NOT_FOUND])
-def test_no_sample_of_utilization_is_no_fault(code: int) -> None:
-    bench = Bench({COMPUTE: [entry(7)], UTILIZATION: code})
-    assert bench.ask().faults == []
-    assert [record.utilization_ratio for record in bench.processes.drain()] == [None]
+def test_no_sample_of_utilization_is_no_fault(bench: Benches) -> None:
+    assert bench(entry(7)).utilization() == {7: None}
 
 
-def test_utilization_that_is_not_supported_is_asked_once_and_the_count_is_not_missing() -> None:
-    bench = Bench({COMPUTE: [entry(7)], UTILIZATION: NOT_SUPPORTED})
-    for _ in range(3):
-        assert count(bench.ask()) == 1
-    assert bench.binding.calls[UTILIZATION] == 1
-    assert list(bench.runner.unsupported()) == []
+def test_utilization_that_is_not_supported_is_asked_once_and_the_count_is_not_missing(bench: Benches) -> None:
+    asked = bench(entry(7))
+    asked.state.fail(UTILIZATION, NOT_SUPPORTED)
+    assert [asked.count() for _ in range(3)] == [1, 1, 1]
+    assert asked.state.calls(UTILIZATION) == 1
+    assert asked.device.gaps() == {}
 
 
-def test_an_old_driver_is_asked_by_the_second_version() -> None:
-    bench = Bench({COMPUTE: FUNCTION_NOT_FOUND, OLD_COMPUTE: [entry(7, 5)]})
-    assert count(bench.ask()) == 1
-    assert bench.processes.drain() == (Process(7, "GPU-0", memory_usage_bytes=5),)
+@pytest.mark.parametrize("call", [GRAPHICS, MPS])
+def test_processes_are_counted_without_the_lists_a_card_does_not_have(bench: Benches, call: str) -> None:
+    asked = bench(entry(7), entry(8, kind=ProcessKind.GRAPHICS), entry(9, kind=ProcessKind.MPS))
+    asked.state.fail(call, NOT_SUPPORTED)
+    assert asked.count() == 2
+
+
+def test_an_old_driver_is_asked_by_the_second_version(bench: Benches) -> None:
+    asked = bench(entry(7, 5))
+    for call in (COMPUTE, GRAPHICS, MPS):
+        asked.state.fail(call, FUNCTION_NOT_FOUND)
+    assert asked.count() == 1
+    assert asked.processes.drain() == (Process(7, "GPU-0", memory_usage_bytes=5),)
 
 
 @pytest.mark.parametrize("wrong", [entry(0, 4096), entry(1 << 30), entry(7, 1, instance=4711)])
-def test_entries_read_in_the_wrong_places_are_refused_as_a_whole(wrong: SimpleNamespace) -> None:
-    bench = Bench({COMPUTE: [entry(7, 5), wrong]})
-    findings = bench.ask()
-    assert count(findings) is None
-    assert [fault.reason for fault in findings.faults] == [Reason.INVALID_VALUE]
-    assert bench.processes.drain() == ()
+def test_entries_read_in_the_wrong_places_are_refused_as_a_whole(bench: Benches, wrong: Entry) -> None:
+    asked = bench(entry(7, 5), wrong)
+    findings = asked.ask()
+    assert values(findings, catalog.PROCESSES) == {}
+    assert reasons(findings) == ["invalid_value"]
+    assert asked.processes.drain() == ()
 
 
-def test_more_processes_than_a_node_can_have_are_refused() -> None:
-    findings = Bench({COMPUTE: [entry(pid) for pid in range(1, 5000)]}).ask()
-    assert [fault.reason for fault in findings.faults] == [Reason.INVALID_VALUE]
+@pytest.mark.parametrize(("processes", "counted"), [(4096, 4096), (4097, None)])
+def test_more_processes_than_a_node_can_have_are_refused(bench: Benches, processes: int, counted: int | None) -> None:
+    many = entry(1)
+    many.present = processes
+    asked = bench(many)
+    findings = asked.ask()
+    assert values(findings, catalog.PROCESSES).get(()) == counted
+    assert reasons(findings) == ([] if counted else ["invalid_value"])
 
 
-def test_an_empty_list_that_the_binding_raises_as_success_is_empty() -> None:
-    assert count(Bench({COMPUTE: SUCCESS}).ask()) == 0
+def test_an_empty_list_is_no_process(bench: Benches) -> None:
+    assert bench().count() == 0
 
 
-def test_a_list_that_grew_meanwhile_is_asked_again() -> None:
-    answers = iter([INSUFFICIENT_SIZE, INSUFFICIENT_SIZE, [entry(7)]])
-    assert count(Bench({COMPUTE: lambda _: next(answers)}).ask()) == 1
+@pytest.mark.parametrize(("times", "counted", "calls"), [(4, 1, 6), (6, None, 6)])
+def test_a_list_that_grew_meanwhile_is_asked_three_times(
+    bench: Benches, times: int, counted: int | None, calls: int
+) -> None:
+    """Each time takes the binding two calls."""
+    asked = bench(entry(7))
+    asked.state.fail(COMPUTE, INSUFFICIENT_SIZE, times=times)
+    findings = asked.ask()
+    assert values(findings, catalog.PROCESSES).get(()) == counted
+    assert reasons(findings) == ([] if counted else ["unavailable"])
+    assert asked.state.calls(COMPUTE) == calls
 
 
-def test_a_list_that_never_fits_is_given_up() -> None:
-    bench = Bench({COMPUTE: INSUFFICIENT_SIZE})
-    assert [fault.reason for fault in bench.ask().faults] == [Reason.UNAVAILABLE]
-    assert bench.binding.calls[COMPUTE] == 3
-
-
-def test_a_missing_permission_is_told_once() -> None:
-    bench = Bench({COMPUTE: NO_PERMISSION})
-    assert [fault.reason for _ in range(3) for fault in bench.ask().faults] == [Reason.PERMISSION_DENIED]
-
-
-def test_the_fake_card_of_other_tests_is_counted_too() -> None:
-    gpu = FakeGpu(compute_pids=(7, 8), graphics_pids=(8, 9))
-    findings = QueryRunner(border(gpu)).run(SubjectKey("GPU-0"), Handle(gpu), Processes().of_device("GPU-0"), MEDIUM)
-    assert count(findings) == 3
+def test_a_missing_permission_is_told_once_for_each_version_of_the_call(bench: Benches) -> None:
+    asked = bench(entry(7))
+    asked.state.fail(COMPUTE, NO_PERMISSION)
+    asked.state.fail(OLD_COMPUTE, NO_PERMISSION)
+    assert [reason for _ in range(3) for reason in reasons(asked.ask())] == ["permission_denied"] * 2

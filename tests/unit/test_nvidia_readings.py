@@ -3,39 +3,97 @@ import math
 import pytest
 
 from collectors import catalog
-from collectors.contract import DeviceLostError, Reason, SubjectKey, Unsupported, Wishes
+from collectors.contract import DeviceLostError, Reason, SubjectKey, Wishes
 from collectors.metric import Cadence, Metric
 from collectors.nvidia import activity
 from collectors.nvidia.errors import SessionError
-from collectors.nvidia.nvml import Handle, Queries, Query, QueryRunner
+from collectors.nvidia.nvml import Queries
 from collectors.nvidia.processes import Processes
 from collectors.nvidia.readings import DEVICE_ROWS, device_queries
-from collectors.query import BatchItem, flat, rows_of
-from collectors.query_runner import QueryResult
-from tests.doubles.nvml_binding import FakeGpu, border
+from collectors.query import flat, rows_of
+from tests.doubles.nvidia_device import AskedDevice, reasons, series
+from tests.doubles.nvml import (
+    MEMORY_TEMPERATURE_FIELD,
+    Device,
+    NvmlState,
+    ProcessKind,
+    ValueType,
+    h100,
+    process,
+)
+from tests.native.nvml_state import NOT_AVAILABLE
 
-ALL = frozenset(Cadence)
 QUESTIONS = (*device_queries(Wishes()), *Processes().of_device("GPU-0"))
 EVERY_WISH = device_queries(Wishes(each_link=True, pcie_throughput=True))
-SUBJECT = SubjectKey("GPU-0")
+UTILIZATION, POWER = "nvmlDeviceGetUtilizationRates", "nvmlDeviceGetPowerUsage"
+ENERGY = "nvmlDeviceGetTotalEnergyConsumption"
+MEMORY, OLD_MEMORY = "nvmlDeviceGetMemoryInfo_v2", "nvmlDeviceGetMemoryInfo"
+NOT_SUPPORTED, NO_PERMISSION, NOT_FOUND, FUNCTION_NOT_FOUND, NO_DATA, UNKNOWN = 3, 4, 6, 13, 21, 999
+MARK = 0xFFFFFFFF
 
 
-class Bench:
-    """One GPU and what asks it."""
-
-    def __init__(self, gpu: FakeGpu) -> None:
-        self.gpu = gpu
-        self.runner = QueryRunner(border(gpu))
-
-    def ask(self, due: frozenset[Cadence] = ALL) -> QueryResult:
-        return self.runner.run(SUBJECT, Handle(self.gpu), QUESTIONS, due)
+@pytest.fixture
+def bench(nvml: NvmlState) -> AskedDevice:
+    nvml.devices = [full(h100(0))]
+    return AskedDevice(nvml, QUESTIONS)
 
 
-def values(findings: QueryResult) -> dict[tuple[str, ...], float]:
-    return {(sample.metric.stem, *sample.labels): sample.value for sample in findings.samples}
+def full(card: Device) -> Device:
+    """A card that tells everything, no two readings the same where that can be; two links, one of them down."""
+    numbers = {
+        "utilization_gpu_percent": 50,
+        "utilization_memory_percent": 25,
+        "utilization_encoder_percent": 10,
+        "utilization_decoder_percent": 20,
+        "utilization_jpeg_percent": 30,
+        "utilization_ofa_percent": 40,
+        "memory_total_bytes": 1000,
+        "memory_reserved_bytes": 100,
+        "memory_used_bytes": 300,
+        "power_milliwatts": 350_500,
+        "power_enforced_limit_milliwatts": 650_000,
+        "energy_millijoules": 12_345_678,
+        "temperature_celsius": 41,
+        "threshold_shutdown_celsius": 92,
+        "threshold_slowdown_celsius": 89,
+        "threshold_memory_celsius": 95,
+        "threshold_gpu_celsius": 87,
+        "clock_graphics_megahertz": 1980,
+        "clock_sm_megahertz": 1979,
+        "clock_video_megahertz": 1500,
+        "max_clock_graphics_megahertz": 1981,
+        "max_clock_sm_megahertz": 1982,
+        "max_clock_memory_megahertz": 2620,
+        "clocks_event_reasons": 0x4,
+        "fans": 2,
+        "fan_speed_percent": 30,
+        "fan_step_percent": 30,
+        "compute_mode": 3,
+        "pcie_link_generation": 4,
+        "pcie_replays": 7,
+        "ecc_volatile_corrected": 1,
+        "ecc_lifetime_corrected": 101,
+        "ecc_lifetime_uncorrected": 111,
+        "remapped_rows_corrected": 1,
+        "remapped_rows_uncorrected": 2,
+    }
+    for name, number in numbers.items():
+        setattr(card, name, number)
+    fields = {91: 2, 170: 1, 171: 1, 172: 900_000, MEMORY_TEMPERATURE_FIELD: 55}
+    counters = {38: 1, 45: 2, 52: 3, 59: 4, 197: 5_000, 198: 6_000}
+    for number, value in fields.items():
+        card.set_field(number, value, ValueType.UNSIGNED_INT)
+    for number, value in counters.items():
+        card.set_field(number, value, ValueType.UNSIGNED_LONG_LONG)
+    for number, value in {138: 4, 139: 3}.items():
+        card.set_field(number, value, ValueType.UNSIGNED_LONG_LONG, scope=MARK)
+    card.set_field(165, 0, ValueType.UNSIGNED_INT, scope=1)
+    kinds = {7: ProcessKind.COMPUTE, 8: ProcessKind.COMPUTE, 9: ProcessKind.GRAPHICS, 10: ProcessKind.MPS}
+    card.processes = [*(process(pid, None, kind) for pid, kind in kinds.items()), process(8, 1, ProcessKind.GRAPHICS)]
+    return card
 
 
-# What a device with everything tells.
+# What comes of it.
 EVERYTHING: dict[tuple[str, ...], float] = {
     ("utilization_ratio",): 0.5,
     ("memory_bandwidth_utilization_ratio",): 0.25,
@@ -121,24 +179,23 @@ EVERYTHING: dict[tuple[str, ...], float] = {
 }
 
 
-def test_every_reading_arrives_in_base_units() -> None:
-    findings = Bench(FakeGpu(compute_pids=(7, 8), graphics_pids=(8, 9), mps_pids=(10,))).ask()
+def test_every_reading_arrives_in_base_units(bench: AskedDevice) -> None:
+    findings = bench.ask()
     assert findings.faults == []
-    assert values(findings) == EVERYTHING
+    assert series(findings) == EVERYTHING
 
 
-def test_samples_name_their_subject() -> None:
-    runner = QueryRunner(border(FakeGpu()))
-    findings = runner.run(SubjectKey("GPU-0", "MIG-1"), Handle(FakeGpu()), QUESTIONS, ALL)
+def test_samples_name_their_subject(bench: AskedDevice, nvml: NvmlState) -> None:
+    findings = AskedDevice(nvml, QUESTIONS, SubjectKey("GPU-0", "MIG-1")).ask()
     assert {(sample.device_uuid, sample.partition_uuid) for sample in findings.samples} == {("GPU-0", "MIG-1")}
 
 
-@pytest.mark.parametrize("question", [*flat(QUESTIONS), *flat(EVERY_WISH)], ids=lambda question: question.name)
-def test_the_rows_of_a_question_have_one_cadence(question: Query | BatchItem) -> None:
-    assert {row.cadence for row in question.rows} == {question.cadence}
+def test_the_rows_of_a_question_have_one_cadence() -> None:
+    for question in (*flat(QUESTIONS), *flat(EVERY_WISH)):
+        assert {row.cadence for row in question.rows} == {question.cadence}, question.name
 
 
-@pytest.mark.parametrize("questions", [QUESTIONS, EVERY_WISH])
+@pytest.mark.parametrize("questions", [QUESTIONS, EVERY_WISH], ids=["usual", "every wish"])
 def test_query_names_are_unique_and_stand_ins_come_after(questions: Queries) -> None:
     names = [question.name for question in flat(questions)]
     assert len(set(names)) == len(names)
@@ -148,143 +205,137 @@ def test_query_names_are_unique_and_stand_ins_come_after(questions: Queries) -> 
 
 
 @pytest.mark.parametrize("cadence", Cadence)
-def test_only_what_is_due_is_asked(cadence: Cadence) -> None:
-    bench = Bench(FakeGpu())
+def test_only_what_is_due_is_asked(bench: AskedDevice, nvml: NvmlState, cadence: Cadence) -> None:
     findings = bench.ask(frozenset({cadence}))
     assert {sample.metric.cadence for sample in findings.samples} == {cadence}
-    assert ("nvmlDeviceGetUtilizationRates" in bench.gpu.calls) is (cadence is Cadence.FAST)
+    assert nvml.calls(UTILIZATION) == (2 if cadence is Cadence.FAST else 0)
 
 
 @pytest.mark.parametrize(
-    ("change", "rows"),
+    ("member", "number", "row"),
     [
-        ({"utilization": (101, 25)}, {catalog.UTILIZATION}),
-        ({"utilization": (50, 0xFFFFFFFF)}, {catalog.MEMORY_BANDWIDTH}),
-        ({"milliwatts": 0xFFFFFFFF}, {catalog.POWER}),
-        ({"millijoules": 0xFFFFFFFFFFFFFFFF}, {catalog.ENERGY}),
-        ({"memory": (1000, 0xFFFFFFFFFFFFFFFF, 300)}, {catalog.MEMORY_RESERVED}),
-        ({"limits": (0xFFFFFFFF, 700_000)}, {catalog.POWER_MIN_LIMIT}),
+        ("utilization_gpu_percent", 101, catalog.UTILIZATION),
+        ("utilization_memory_percent", MARK, catalog.MEMORY_BANDWIDTH),
+        ("power_milliwatts", MARK, catalog.POWER),
+        ("energy_millijoules", NOT_AVAILABLE, catalog.ENERGY),
+        ("memory_reserved_bytes", NOT_AVAILABLE, catalog.MEMORY_RESERVED),
+        ("power_min_limit_milliwatts", MARK, catalog.POWER_MIN_LIMIT),
     ],
 )
 def test_a_value_that_cannot_be_true_is_told_and_costs_only_itself(
-    change: dict[str, object], rows: set[Metric]
+    bench: AskedDevice, member: str, number: int, row: Metric
 ) -> None:
-    findings = Bench(FakeGpu(**change)).ask()  # type: ignore[arg-type]  # the dataclass checks its names itself
-    assert {fault.reason for fault in findings.faults} == {Reason.INVALID_VALUE}
-    assert len(findings.faults) == 1
-    complete = {sample.metric for sample in Bench(FakeGpu()).ask().samples}
-    assert complete - {sample.metric for sample in findings.samples} == rows
+    setattr(bench.card, member, number)
+    findings = bench.ask()
+    assert reasons(findings) == ["invalid_value"]
+    assert set(EVERYTHING) - set(series(findings)) == {(row.stem,)}
 
 
-@pytest.mark.parametrize("celsius", [math.nan, math.inf, 0xFFFFFFFF])
-def test_a_field_that_cannot_be_true_is_told(celsius: float) -> None:
-    findings = Bench(FakeGpu(memory_celsius=celsius, field_type=0)).ask()
-    assert [fault.reason for fault in findings.faults] == [Reason.INVALID_VALUE]
-    assert ("temperature_celsius", "memory") not in values(findings)
+@pytest.mark.parametrize("celsius", [math.nan, math.inf, MARK])
+def test_a_field_that_cannot_be_true_is_told(bench: AskedDevice, celsius: float) -> None:
+    bench.card.set_field(MEMORY_TEMPERATURE_FIELD, celsius, ValueType.DOUBLE)
+    findings = bench.ask()
+    assert reasons(findings) == ["invalid_value"]
+    assert ("temperature_celsius", "memory") not in series(findings)
 
 
-def test_a_temperature_may_be_below_zero() -> None:
-    assert values(Bench(FakeGpu(celsius=-5)).ask())["temperature_celsius", "core"] == -5
+def test_a_temperature_may_be_below_zero(bench: AskedDevice) -> None:
+    bench.card.temperature_celsius = -5
+    assert series(bench.ask())["temperature_celsius", "core"] == -5
 
 
-def test_zero_is_a_value() -> None:
-    found = values(Bench(FakeGpu(utilization=(0, 0), milliwatts=0, millijoules=0)).ask())
+def test_zero_is_a_value(bench: AskedDevice) -> None:
+    bench.card.utilization_gpu_percent = bench.card.power_milliwatts = bench.card.energy_millijoules = 0
+    found = series(bench.ask())
     assert found["utilization_ratio",] == found["power_watts",] == found["energy_joules_total",] == 0
 
 
-def test_what_is_unsupported_is_silent_and_never_asked_again() -> None:
-    bench = Bench(FakeGpu(errors={"nvmlDeviceGetTotalEnergyConsumption": 3}))
+def test_what_is_unsupported_is_silent_and_never_asked_again(bench: AskedDevice, nvml: NvmlState) -> None:
+    nvml.fail(ENERGY, NOT_SUPPORTED)
     for _ in range(3):
         assert bench.ask().faults == []
-    assert bench.gpu.calls["nvmlDeviceGetTotalEnergyConsumption"] == 1
+    assert nvml.calls(ENERGY) == 1
     why = "nvmlDeviceGetTotalEnergyConsumption: NOT_SUPPORTED (3): this device, or its present mode, does not have it"
-    assert list(bench.runner.unsupported()) == [Unsupported(catalog.ENERGY, "GPU-0", why)]
+    assert bench.gaps() == {catalog.ENERGY: why}
 
 
-def test_a_missing_permission_is_told_once_and_never_asked_again() -> None:
-    bench = Bench(FakeGpu(errors={"nvmlDeviceGetComputeRunningProcesses_v3": 4}))
-    faults = [fault for _ in range(3) for fault in bench.ask().faults]
-    assert [fault.reason for fault in faults] == [Reason.PERMISSION_DENIED]
-    assert bench.gpu.calls["nvmlDeviceGetComputeRunningProcesses_v3"] == 1
-    assert [gap.metric for gap in bench.runner.unsupported()] == [catalog.PROCESSES]
+def test_a_missing_permission_is_told_once_and_never_asked_again(bench: AskedDevice, nvml: NvmlState) -> None:
+    nvml.fail(POWER, NO_PERMISSION)
+    assert [reason for _ in range(3) for reason in reasons(bench.ask())] == ["permission_denied"]
+    assert nvml.calls(POWER) == 1
+    assert list(bench.gaps()) == [catalog.POWER]
 
 
-def test_forgetting_a_device_asks_it_everything_again() -> None:
-    bench = Bench(FakeGpu(errors={"nvmlDeviceGetPowerUsage": 3}))
+def test_forgetting_a_device_asks_it_everything_again(bench: AskedDevice, nvml: NvmlState) -> None:
+    nvml.fail(POWER, NOT_SUPPORTED)
     bench.ask()
-    bench.runner.forget("GPU-other")
+    bench.forget("GPU-other")
     bench.ask()
-    bench.runner.forget("GPU-0")
-    assert list(bench.runner.unsupported()) == []
+    bench.forget("GPU-0")
+    assert bench.gaps() == {}
     bench.ask()
-    assert bench.gpu.calls["nvmlDeviceGetPowerUsage"] == 2
+    assert nvml.calls(POWER) == 2
 
 
-def test_a_failed_reading_is_told_and_asked_again() -> None:
-    bench = Bench(FakeGpu(errors={"nvmlDeviceGetPowerUsage": 999}))
+def test_a_failed_reading_is_told_and_asked_again(bench: AskedDevice, nvml: NvmlState) -> None:
+    nvml.fail(POWER, UNKNOWN)
     findings = bench.ask()
     assert [(fault.reason, fault.where) for fault in findings.faults] == [(Reason.UNAVAILABLE, "GPU-0")]
-    assert ("power_watts",) not in values(findings)
-    bench.gpu.errors.clear()
-    assert values(bench.ask())["power_watts",] == 350.5
+    assert ("power_watts",) not in series(findings)
+    nvml.heal()
+    assert series(bench.ask())["power_watts",] == 350.5
 
 
-@pytest.mark.parametrize("code", [6, 21])
-def test_nothing_to_tell_is_no_sample_and_no_fault(code: int) -> None:
-    bench = Bench(FakeGpu(errors={"nvmlDeviceGetPowerUsage": code}))
+@pytest.mark.parametrize("code", [NOT_FOUND, NO_DATA])
+def test_nothing_to_tell_is_no_sample_and_no_fault(bench: AskedDevice, nvml: NvmlState, code: int) -> None:
+    nvml.fail(POWER, code)
     findings = bench.ask()
     assert findings.faults == []
-    assert ("power_watts",) not in values(findings)
-    assert list(bench.runner.unsupported()) == []
+    assert set(EVERYTHING) - set(series(findings)) == {("power_watts",)}
+    assert bench.gaps() == {}
 
 
-def test_old_memory_calls_give_usage_and_limit_but_no_reserve() -> None:
-    bench = Bench(FakeGpu(memory=(1000, 100, 300), errors={"nvmlDeviceGetMemoryInfo_v2": 13}))
+def test_old_memory_calls_give_usage_and_limit_but_no_reserve(bench: AskedDevice, nvml: NvmlState) -> None:
+    nvml.fail(MEMORY, FUNCTION_NOT_FOUND)
     for _ in range(2):
-        found = values(bench.ask())
+        found = series(bench.ask())
         assert (found["memory_usage_bytes",], found["memory_limit_bytes",]) == (400, 1000)
         assert ("memory_reserved_bytes",) not in found
-    assert bench.gpu.calls["nvmlDeviceGetMemoryInfo_v2"] == 1
-    assert [gap.metric for gap in bench.runner.unsupported()] == [catalog.MEMORY_RESERVED]
+    assert nvml.calls(MEMORY) == 1
+    assert list(bench.gaps()) == [catalog.MEMORY_RESERVED]
 
 
-def test_the_old_memory_call_is_left_alone_where_the_new_one_works() -> None:
-    bench = Bench(FakeGpu())
+def test_the_old_memory_call_is_left_alone_where_the_new_one_works(bench: AskedDevice, nvml: NvmlState) -> None:
     bench.ask()
-    assert bench.gpu.calls["nvmlDeviceGetMemoryInfo"] == 0
+    assert (nvml.calls(MEMORY), nvml.calls(OLD_MEMORY)) == (1, 0)
 
 
-def test_memory_in_no_version_is_unsupported_as_a_whole() -> None:
-    bench = Bench(FakeGpu(errors={"nvmlDeviceGetMemoryInfo_v2": 3, "nvmlDeviceGetMemoryInfo": 3}))
+def test_memory_in_no_version_is_unsupported_as_a_whole(bench: AskedDevice, nvml: NvmlState) -> None:
+    nvml.fail(MEMORY, NOT_SUPPORTED)
+    nvml.fail(OLD_MEMORY, NOT_SUPPORTED)
     bench.ask()
-    missing = {gap.metric for gap in bench.runner.unsupported()}
-    assert missing == {catalog.MEMORY_USAGE, catalog.MEMORY_LIMIT, catalog.MEMORY_RESERVED}
+    assert set(bench.gaps()) == {catalog.MEMORY_USAGE, catalog.MEMORY_LIMIT, catalog.MEMORY_RESERVED}
 
 
-def test_the_old_temperature_call_stands_in() -> None:
-    bench = Bench(FakeGpu(celsius=42, errors={"nvmlDeviceGetTemperatureV": 13}))
-    assert values(bench.ask())["temperature_celsius", "core"] == 42
-    assert list(bench.runner.unsupported()) == []
+def test_the_old_temperature_call_stands_in(bench: AskedDevice, nvml: NvmlState) -> None:
+    nvml.fail("nvmlDeviceGetTemperatureV", FUNCTION_NOT_FOUND)
+    assert series(bench.ask())["temperature_celsius", "core"] == 41
+    assert bench.gaps() == {}
 
 
-def test_a_row_is_unsupported_only_when_no_query_gives_it() -> None:
-    bench = Bench(FakeGpu(field_code=3))
-    assert ("temperature_celsius", "memory") not in values(bench.ask())
-    assert list(bench.runner.unsupported()) == []
-
-
-@pytest.mark.parametrize(
-    "call", ["nvmlDeviceGetGraphicsRunningProcesses_v3", "nvmlDeviceGetMPSComputeRunningProcesses_v3"]
-)
-def test_processes_are_counted_without_the_lists_a_card_does_not_have(call: str) -> None:
-    bench = Bench(FakeGpu(compute_pids=(7,), errors={call: 3}))
-    assert values(bench.ask())["processes",] == 1
+def test_a_row_is_unsupported_only_when_no_query_gives_it(bench: AskedDevice) -> None:
+    bench.card.set_field(MEMORY_TEMPERATURE_FIELD, 0, ValueType.UNSIGNED_INT, code=NOT_SUPPORTED)
+    assert ("temperature_celsius", "memory") not in series(bench.ask())
+    assert bench.gaps() == {}
 
 
 @pytest.mark.parametrize(("code", "expected"), [(15, DeviceLostError), (16, DeviceLostError), (1, SessionError)])
-def test_what_concerns_more_than_the_reading_is_passed_on(code: int, expected: type[Exception]) -> None:
+def test_what_concerns_more_than_the_reading_is_passed_on(
+    bench: AskedDevice, nvml: NvmlState, code: int, expected: type[Exception]
+) -> None:
+    nvml.fail(POWER, code)
     with pytest.raises(expected):
-        Bench(FakeGpu(errors={"nvmlDeviceGetPowerUsage": code})).ask()
+        bench.ask()
 
 
 def test_the_rows_that_can_be_had_are_those_of_the_questions() -> None:
