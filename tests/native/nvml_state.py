@@ -253,8 +253,12 @@ class Device(Record):
 
     def field(self, field: int, scope: int = 0) -> FieldValue | None:
         """Where the value of a field is kept; None where it is not supported."""
-        known = (each for each in self.fields if each.present)
-        return next((each for each in known if (each.field, each.scope) == (field, scope)), None)
+        members = (FieldValue.present, FieldValue.field, FieldValue.scope)
+        words = self.words[Device.fields.offset : Device.fields.offset + Device.fields.words]
+        present, fields, scopes = (words[member.offset :: FieldValue.WORDS] for member in members)
+        places = zip(present, fields, scopes, strict=True)
+        place = next((number for number, found in enumerate(places) if found == (1, field, scope)), None)
+        return None if place is None else self.fields[place]
 
 
 def _set_gpm(

@@ -1,188 +1,197 @@
 """PCIe, NVLink, C2C and the fabric, as the QueryRunner gets them."""
 
-import pynvml
+from collections.abc import Callable
+
 import pytest
 
 from collectors import catalog
-from collectors.contract import Reason, Sample, SubjectKey, Wishes
+from collectors.contract import Sample, Wishes
 from collectors.metric import Cadence
 from collectors.nvidia.links import RisingCounters
-from collectors.nvidia.nvml import Handle, QueryRunner
 from collectors.nvidia.readings import device_queries
 from collectors.query_runner import QueryResult
-from tests.doubles.nvml_binding import FakeGpu, border
+from tests.doubles.nvidia_device import AskedDevice, reasons, series
+from tests.doubles.nvml import Device, NvmlState, ValueType, h100
 
-ALL = frozenset(Cadence)
-SUBJECT = SubjectKey("GPU-0")
-UINT, ULONGLONG = 1, 3
-INVALID_ARGUMENT, UNSUPPORTED, ARGUMENT_VERSION_MISMATCH, NOT_READY = 2, 3, 25, 27
+FIELDS, THROUGHPUT = "nvmlDeviceGetFieldValues", "nvmlDeviceGetPcieThroughput"
+UINT, ULONGLONG = ValueType.UNSIGNED_INT, ValueType.UNSIGNED_LONG_LONG
+INVALID_ARGUMENT, UNSUPPORTED, NOT_READY = 2, 3, 27
 ALL_LINKS = 0xFFFFFFFF
+COUNT, SPEED, STATE = 91, 164, 165
+OLDER_ERRORS = (38, 45, 52, 59)
 NO_WISHES, EACH_LINK = Wishes(), Wishes(each_link=True)
 
 Values = dict[tuple[str, ...], float]
 
 
 class Bench:
-    """One GPU that is asked everything, again and again."""
+    """A card that is asked everything, again and again."""
 
-    def __init__(self, gpu: FakeGpu, wishes: Wishes = NO_WISHES) -> None:
-        self.gpu = gpu
-        self.runner = QueryRunner(border(gpu))
-        self.questions = device_queries(wishes)
+    def __init__(self, state: NvmlState, card: Device, wishes: Wishes = NO_WISHES) -> None:
+        state.devices = [card]
+        self.state = state
+        self.device = AskedDevice(state, device_queries(wishes))
+        self.card = self.device.card
 
     def ask(self) -> QueryResult:
-        return self.runner.run(SUBJECT, Handle(self.gpu), self.questions, ALL)
+        return self.device.ask()
 
     def values(self, prefix: str) -> Values:
         """The series of the families that begin so, at the second asking, when stand-ins have been found out."""
-        self.ask()
-        findings = self.ask()
+        findings = self.device.ask(times=2)
         assert findings.faults == []
-        return {(s.metric.stem, *s.labels): s.value for s in findings.samples if s.metric.stem.startswith(prefix)}
+        return {key: value for key, value in series(findings).items() if key[0].startswith(prefix)}
+
+    def error_kinds(self) -> tuple[set[str], list[str]]:
+        """The kinds of errors that are counted, and what failed."""
+        findings = self.ask()
+        kinds = {key[2] for key in series(findings) if key[0] == "interconnect_errors_total"}
+        return kinds, reasons(findings)
 
 
-def links(count: int, **fields: float) -> FakeGpu:
-    """A GPU with so many NVLinks, all up, and these fields on each of them."""
-    gpu = FakeGpu()
-    gpu.fields[91, 0] = (count, UINT, 0)
+Benches = Callable[..., Bench]
+
+
+@pytest.fixture
+def bench(nvml: NvmlState) -> Benches:
+    def bench(card: Device, wishes: Wishes = NO_WISHES) -> Bench:
+        return Bench(nvml, card, wishes)
+
+    return bench
+
+
+def links(count: int, of_each: dict[int, float] | None = None) -> Device:
+    """A card with so many NVLinks, all up, and one C2C link; fields of each link rise by 1 from link to link."""
+    card = h100(0)
+    card.fields = ()
+    for field, value in {82: 40, COUNT: count, 170: 1, 171: 1, 172: 900_000}.items():
+        card.set_field(field, value, UINT)
+    for field in OLDER_ERRORS:
+        card.set_field(field, 0, ULONGLONG)
     for link in range(count):
-        gpu.fields[165, link] = (1, UINT, 0)
-        gpu.fields[164, link] = (25_000, UINT, 0)
-        for name, value in fields.items():
-            gpu.fields[int(name.removeprefix("field_")), link] = (value + link, ULONGLONG, 0)
-    return gpu
+        card.set_field(STATE, 1, UINT, scope=link)
+        card.set_field(SPEED, 25_000, UINT, scope=link)
+        for field, value in (of_each or {}).items():
+            card.set_field(field, value + link, ULONGLONG, scope=link)
+    return card
 
 
-def blackwell(count: int) -> FakeGpu:
-    """A GPU without the older error counters, and with the newer ones on each link and on all."""
+def blackwell(count: int) -> Device:
+    """A card without the older error counters, and with the newer ones on each link and on all."""
     newer = {206: 10, 207: 20, 208: 30, 215: 40, 221: 50}
-    gpu = links(count, **{f"field_{field}": value for field, value in newer.items()})
+    card = links(count, newer)
     for field, value in newer.items():
-        gpu.fields[field, ALL_LINKS] = (1000 + value, ULONGLONG, 0)
-    for field in (38, 45, 52, 59):
-        gpu.fields.pop((field, 0), None)
-    return gpu
+        card.set_field(field, 1000 + value, ULONGLONG, scope=ALL_LINKS)
+    for field in OLDER_ERRORS:
+        card.set_field(field, 0, ULONGLONG, code=UNSUPPORTED)
+    return card
 
 
-def test_links_are_counted_by_state_and_only_those_that_are_up_have_bandwidth() -> None:
-    gpu = links(18)
-    gpu.fields[165, 3] = (0, UINT, 0)
-    gpu.fields[165, 4] = (2, UINT, 0)  # asleep
-    assert Bench(gpu).values("interconnect_links") == {
+def test_links_are_counted_by_state_and_only_those_that_are_up_have_bandwidth(bench: Benches) -> None:
+    card = links(18)
+    card.set_field(STATE, 0, UINT, scope=3)
+    card.set_field(STATE, 2, UINT, scope=4)  # asleep
+    asked = bench(card)
+    assert asked.values("interconnect_links") == {
         ("interconnect_links", "nvlink", "up"): 16,
         ("interconnect_links", "nvlink", "down"): 2,
         ("interconnect_links", "c2c", "up"): 1,
         ("interconnect_links", "c2c", "down"): 0,
     }
-    limits = Bench(gpu).values("interconnect_bandwidth")
-    assert limits["interconnect_bandwidth_limit_bytes_per_second", "nvlink"] == 16 * 25e9
+    assert asked.values("interconnect_bandwidth") == {
+        ("interconnect_bandwidth_limit_bytes_per_second", "nvlink"): 16 * 25e9,
+        ("interconnect_bandwidth_limit_bytes_per_second", "c2c"): 900e9,
+    }
 
 
-def test_with_every_link_down_there_is_no_bandwidth() -> None:
-    gpu = links(2)
-    gpu.fields[165, 0] = gpu.fields[165, 1] = (0, UINT, 0)
-    limits = Bench(gpu).values("interconnect_bandwidth")
+def test_with_every_link_down_there_is_no_bandwidth(bench: Benches) -> None:
+    card = links(2)
+    for link in range(2):
+        card.set_field(STATE, 0, UINT, scope=link)
+    limits = bench(card).values("interconnect_bandwidth")
     assert limits["interconnect_bandwidth_limit_bytes_per_second", "nvlink"] == 0
 
 
-def test_a_device_without_links_says_nothing_of_them_and_is_not_asked_again() -> None:
-    gpu = FakeGpu()
-    gpu.fields.clear()
-    bench = Bench(gpu)
-    assert bench.values("interconnect") == {}
-    calls = gpu.calls["nvmlDeviceGetFieldValues"]
-    bench.ask()
+def test_a_device_without_links_says_nothing_of_them_and_is_not_asked_again(bench: Benches) -> None:
+    card = h100(0)
+    card.fields = ()
+    asked = bench(card)
+    asked.card.set_field(82, 40, UINT)
+    assert asked.values("interconnect") == {}
+    calls = asked.state.calls(FIELDS)
+    asked.ask()
     # The memory temperature is in the batch; the questions about links are gone.
-    assert gpu.calls["nvmlDeviceGetFieldValues"] == calls + 1
-    missing = {gap.metric for gap in bench.runner.unsupported()}
-    assert {catalog.INTERCONNECT_LINKS, catalog.INTERCONNECT_BYTES, catalog.INTERCONNECT_ERRORS} <= missing
+    assert asked.state.calls(FIELDS) == calls + 1
+    assert {catalog.INTERCONNECT_LINKS, catalog.INTERCONNECT_BYTES, catalog.INTERCONNECT_ERRORS} <= set(
+        asked.device.gaps()
+    )
 
 
-def test_a_link_that_does_not_tell_is_left_out() -> None:
-    gpu = links(3)
-    gpu.fields[165, 1] = (0, UINT, UNSUPPORTED)
-    assert Bench(gpu).values("interconnect_links")["interconnect_links", "nvlink", "up"] == 2
+def test_a_link_that_does_not_tell_is_left_out(bench: Benches) -> None:
+    card = links(3)
+    card.set_field(STATE, 0, UINT, scope=1, code=UNSUPPORTED)
+    assert bench(card).values("interconnect_links")["interconnect_links", "nvlink", "up"] == 2
 
 
-def test_links_asked_one_by_one_fail_together_while_one_can_not_tell() -> None:
-    gpu = blackwell(3)
-    bench = Bench(gpu, EACH_LINK)
-    assert bench.values("interconnect_errors")["interconnect_errors_total", "nvlink", "symbol", "2"] == 52
-    gpu.fields[221, 1] = (0, ULONGLONG, NOT_READY)
-    findings = bench.ask()
-    kinds = {s.labels[1] for s in findings.samples if s.metric is catalog.INTERCONNECT_ERRORS}
-    assert kinds == {"receive", "recovery"}
-    assert [fault.reason for fault in findings.faults] == [Reason.UNAVAILABLE]
+@pytest.mark.parametrize(("wishes", "scope"), [(EACH_LINK, 1), (NO_WISHES, ALL_LINKS)], ids=["each link", "sums"])
+def test_what_can_not_be_told_just_now_costs_no_other(bench: Benches, wishes: Wishes, scope: int) -> None:
+    """Links asked one by one fail together."""
+    asked = bench(blackwell(3), wishes)
+    asked.device.ask()
+    assert asked.error_kinds() == ({"receive", "recovery", "symbol"}, [])
+    asked.card.set_field(221, 0, ULONGLONG, scope=scope, code=NOT_READY)
+    assert asked.error_kinds() == ({"receive", "recovery"}, ["unavailable"])
 
 
-def test_a_sum_that_can_not_be_told_costs_no_other() -> None:
-    gpu = blackwell(3)
-    bench = Bench(gpu)
-    bench.ask()
-    gpu.fields[221, ALL_LINKS] = (0, ULONGLONG, NOT_READY)
-    findings = bench.ask()
-    kinds = {s.labels[1] for s in findings.samples if s.metric is catalog.INTERCONNECT_ERRORS}
-    assert kinds == {"receive", "recovery"}
-    assert [fault.reason for fault in findings.faults] == [Reason.UNAVAILABLE]
+def test_an_impossible_number_of_links_is_refused(bench: Benches) -> None:
+    card = links(2)
+    card.set_field(COUNT, 4_000_000, UINT)
+    assert reasons(bench(card).ask()) == ["invalid_value"] * 2  # links and bandwidth
 
 
-def test_an_impossible_number_of_links_is_refused() -> None:
-    gpu = links(2)
-    gpu.fields[91, 0] = (4_000_000, UINT, 0)
-    faults = Bench(gpu).ask().faults
-    assert {fault.reason for fault in faults} == {Reason.INVALID_VALUE}
-    assert len(faults) == 2  # links and bandwidth
-
-
-def test_errors_of_the_fifth_generation_stand_in_for_those_before() -> None:
+def test_errors_of_the_fifth_generation_stand_in_for_those_before(bench: Benches) -> None:
     """As the driver sums them up, and without malformed packets and overruns, which the receive errors include."""
-    values = Bench(blackwell(2)).values("interconnect_errors")
-    assert values == {
+    assert bench(blackwell(2)).values("interconnect_errors") == {
         ("interconnect_errors_total", "nvlink", "receive", ""): 1030,
         ("interconnect_errors_total", "nvlink", "recovery", ""): 1040,
         ("interconnect_errors_total", "nvlink", "symbol", ""): 1050,
     }
-    assert {kind for _, _, kind, _ in Bench(FakeGpu()).values("interconnect_errors")} == {
-        "crc_flit",
-        "crc_data",
-        "replay",
-        "recovery",
-    }
+    assert bench(links(2)).error_kinds() == ({"crc_flit", "crc_data", "replay", "recovery"}, [])
 
 
-def test_errors_of_the_fifth_generation_come_with_the_first_reading_and_in_one_call() -> None:
-    gpu = blackwell(18)
-    bench = Bench(gpu)
-    findings = bench.ask()
-    kinds = {s.labels[1] for s in findings.samples if s.metric is catalog.INTERCONNECT_ERRORS}
-    assert kinds == {"receive", "recovery", "symbol"}
-    before = gpu.calls["nvmlDeviceGetFieldValues"]
-    bench.runner.run(SUBJECT, Handle(gpu), bench.questions, frozenset({Cadence.MEDIUM}))
+def test_errors_of_the_fifth_generation_come_with_the_first_reading_and_in_one_call(bench: Benches) -> None:
+    asked = bench(blackwell(18))
+    assert asked.error_kinds() == ({"receive", "recovery", "symbol"}, [])
+    before = asked.state.calls(FIELDS)
+    asked.device.ask(frozenset({Cadence.MEDIUM}))
     of_the_links = 4  # of each fabric how many there are, and their states
-    assert gpu.calls["nvmlDeviceGetFieldValues"] - before == of_the_links + 2
+    # The fields of the device and the errors of the fifth generation.
+    assert asked.state.calls(FIELDS) - before == of_the_links + 2
 
 
-def test_a_driver_that_knows_errors_of_neither_generation_has_none() -> None:
-    gpu = links(2)
-    gpu.fields |= {(field, 0): (0, ULONGLONG, UNSUPPORTED) for field in (38, 45, 52, 59)}
+def test_a_driver_that_knows_errors_of_neither_generation_has_none(bench: Benches) -> None:
+    card = links(2)
+    for field in OLDER_ERRORS:
+        card.set_field(field, 0, ULONGLONG, code=UNSUPPORTED)
     for field in (208, 209, 210, 211, 212, 215, 221):
-        gpu.fields[field, ALL_LINKS] = (0, ULONGLONG, INVALID_ARGUMENT)
-    bench = Bench(gpu)
-    assert bench.values("interconnect_errors") == {}
-    assert catalog.INTERCONNECT_ERRORS in {gap.metric for gap in bench.runner.unsupported()}
+        card.set_field(field, 0, ULONGLONG, scope=ALL_LINKS, code=INVALID_ARGUMENT)
+    asked = bench(card)
+    assert asked.values("interconnect_errors") == {}
+    assert catalog.INTERCONNECT_ERRORS in asked.device.gaps()
 
 
-def test_each_link_on_request_and_then_no_sum() -> None:
-    gpu = links(2, field_138=5, field_139=7, field_161=1, field_162=3, field_163=8)
-    gpu.fields[138, ALL_LINKS] = gpu.fields[139, ALL_LINKS] = (99, ULONGLONG, 0)
-    values = Bench(gpu, EACH_LINK).values("interconnect")
-    assert {key: value for key, value in values.items() if key[0] == "interconnect_bytes_total"} == {
+def test_each_link_on_request_and_then_no_sum(bench: Benches) -> None:
+    card = links(2, {138: 5, 139: 7, 161: 1, 162: 3, 163: 8})
+    for field in (138, 139):
+        card.set_field(field, 99, ULONGLONG, scope=ALL_LINKS)
+    asked = bench(card, EACH_LINK)
+    assert asked.values("interconnect_bytes") == {
         ("interconnect_bytes_total", "nvlink", "transmit", "0"): 5 * 1024,
         ("interconnect_bytes_total", "nvlink", "transmit", "1"): 6 * 1024,
         ("interconnect_bytes_total", "nvlink", "receive", "0"): 7 * 1024,
         ("interconnect_bytes_total", "nvlink", "receive", "1"): 8 * 1024,
     }
-    assert {key: value for key, value in values.items() if key[0] == "interconnect_errors_total"} == {
+    assert asked.values("interconnect_errors") == {
         ("interconnect_errors_total", "nvlink", "replay", "0"): 1,
         ("interconnect_errors_total", "nvlink", "replay", "1"): 2,
         ("interconnect_errors_total", "nvlink", "recovery", "0"): 3,
@@ -192,54 +201,51 @@ def test_each_link_on_request_and_then_no_sum() -> None:
     }
 
 
+def fabric(state: int, status: int = 0, newest: int = 3) -> Device:
+    """A card in a fabric, under a driver that knows the structure up to a version."""
+    card = h100(0)
+    card.fabric_state, card.fabric_status, card.fabric_info_version = state, status, newest
+    return card
+
+
 @pytest.mark.parametrize(
-    ("state", "status", "told"),
-    [(1, 0, "not_started"), (2, 0, "in_progress"), (3, 0, "completed"), (3, 999, "failed")],
+    ("card", "told"),
+    [
+        (fabric(1), "not_started"),
+        (fabric(2), "in_progress"),
+        (fabric(3), "completed"),
+        (fabric(3, 999), "failed"),
+        (fabric(3, newest=2), "completed"),  # an older driver is asked by the older structure
+    ],
 )
-def test_the_fabric_is_in_one_state(state: int, status: int, told: str) -> None:
-    values = Bench(fabric(state, status)).values("fabric_status")
-    assert [key[2] for key, value in values.items() if value] == [told]
-    assert len(values) == 5
+def test_the_fabric_is_in_one_state(bench: Benches, card: Device, told: str) -> None:
+    values = bench(card).values("fabric_status")
+    assert values == {
+        ("fabric_status", "nvlink", state): float(state == told)
+        for state in ("not_supported", "not_started", "in_progress", "completed", "failed")
+    }
 
 
-def fabric(state: int, status: int = 0, newest: int = 3) -> FakeGpu:
-    """A GPU in a fabric, under a driver that knows the structure up to a version."""
-    gpu = FakeGpu()
-
-    def answer(reference: object) -> int:
-        info = reference._obj  # type: ignore[attr-defined]  # what ctypes.byref points to
-        if info.version >> 24 > newest:
-            raise pynvml.NVMLError(ARGUMENT_VERSION_MISMATCH)
-        info.state, info.status = state, status
-        return 0
-
-    gpu.answers["nvmlDeviceGetGpuFabricInfoV"] = answer
-    return gpu
+def test_a_device_outside_any_fabric_has_no_status(bench: Benches) -> None:
+    asked = bench(fabric(0))
+    assert asked.values("fabric_status") == {}
+    assert catalog.FABRIC_STATUS in asked.device.gaps()
 
 
-def test_a_device_outside_any_fabric_has_no_status() -> None:
-    bench = Bench(fabric(0))
-    assert bench.values("fabric_status") == {}
-    assert catalog.FABRIC_STATUS in {gap.metric for gap in bench.runner.unsupported()}
+def test_pcie_bytes_of_32_bits_are_refused(bench: Benches) -> None:
+    card = h100(0)
+    card.set_field(197, 5, UINT)
+    card.set_field(198, 6000, ULONGLONG)
+    assert bench(card).values("pcie_bytes") == {("pcie_bytes_total", "receive"): 6000}
 
 
-def test_an_older_driver_is_asked_by_the_older_structure() -> None:
-    values = Bench(fabric(3, newest=2)).values("fabric_status")
-    assert values["fabric_status", "nvlink", "completed"] == 1
-
-
-def test_pcie_bytes_of_32_bits_are_refused() -> None:
-    gpu = FakeGpu()
-    gpu.fields[197, 0] = (5, UINT, 0)
-    bench = Bench(gpu)
-    assert bench.values("pcie_bytes") == {("pcie_bytes_total", "receive"): 6000}
-
-
-def test_pcie_throughput_blocks_and_is_asked_only_on_request() -> None:
-    gpu = FakeGpu()
-    assert Bench(gpu).values("pcie_throughput") == {}
-    assert gpu.calls["nvmlDeviceGetPcieThroughput"] == 0
-    assert Bench(gpu, Wishes(pcie_throughput=True)).values("pcie_throughput") == {
+def test_pcie_throughput_blocks_and_is_asked_only_on_request(bench: Benches) -> None:
+    card = h100(0)
+    card.pcie_transmit_kilobytes_per_second, card.pcie_receive_kilobytes_per_second = 800, 900
+    usual = bench(card)
+    assert usual.values("pcie_throughput") == {}
+    assert usual.state.calls(THROUGHPUT) == 0
+    assert bench(card, Wishes(pcie_throughput=True)).values("pcie_throughput") == {
         ("pcie_throughput_bytes_per_second", "transmit"): 800_000,
         ("pcie_throughput_bytes_per_second", "receive"): 900_000,
     }
