@@ -7,25 +7,44 @@ from collectors.contract import Alias, Fault, Node, Reason
 from collectors.identity import made_uuid
 from collectors.nvidia.devices import DeviceTable, bound_addresses
 from collectors.nvidia.errors import SessionError
-from collectors.nvidia.nvml import Nvml
 from collectors.pci import functions_of
 from collectors.sysfs import Root
-from tests.doubles.nvml_binding import GPU_IS_LOST, FakeBinding, FakeGpu, gpus
+from tests.doubles.nvml import Device, NvmlState, h100
+from tests.doubles.nvml_loaded import open_nvml
 from tests.doubles.sysfs_tree import NVIDIA, SysfsTree
+
+HANDLE, UUID, SERIAL = "nvmlDeviceGetHandleByIndex_v2", "nvmlDeviceGetUUID", "nvmlDeviceGetSerial"
+UNINITIALIZED, NOT_SUPPORTED, NO_PERMISSION, GPU_IS_LOST, UNKNOWN = 1, 3, 4, 15, 999
+
+
+def gpus(count: int) -> list[Device]:
+    """Cards named by their number, at 0000:10:00.0 and after it."""
+    cards = [h100(index) for index in range(count)]
+    for index, card in enumerate(cards):
+        card.uuid, card.pci_address = f"GPU-{index}", f"0000:{0x10 + index:02x}:00.0"
+    return cards
+
+
+def a_gpu() -> list[Device]:
+    """The card GPU-abc at 0000:3b:00.0, which is nvidia3."""
+    card = h100(3)
+    card.uuid, card.pci_address, card.serial = "GPU-abc", "0000:3b:00.0", "1652823012345"
+    return [card]
 
 
 class Bench:
     """A device table over a library and a PCI bus that the test sets."""
 
-    def __init__(self, path: Path, devices: list[FakeGpu]) -> None:
-        self.tree = SysfsTree(path)
+    def __init__(self, path: Path, state: NvmlState) -> None:
+        self.tree = SysfsTree(path / "sys")
         self.node = Node(self.tree.root, Root(path / "no-proc"), "machine")
         self.table = DeviceTable(self.node)
-        self.binding = FakeBinding(devices)
+        self.state = state
+        self.library = open_nvml()
 
     def enumerate(self) -> list[Fault]:
         functions = functions_of(self.tree.root, NVIDIA)
-        return self.table.enumerate(Nvml(self.binding), len(self.binding.devices), functions)
+        return self.table.enumerate(self.library, self.library.device_count(), functions)
 
     def lost(self) -> dict[str, bool]:
         return {entry.device.device: entry.device.lost for entry in self.table.entries}
@@ -34,13 +53,18 @@ class Bench:
         return [entry.device.uuid for entry in self.table.entries]
 
 
+@pytest.fixture
+def bench(tmp_path: Path, nvml: NvmlState) -> Bench:
+    return Bench(tmp_path, nvml)
+
+
 def info(bench: Bench) -> dict[str, str]:
     (entry,) = bench.table.entries
     return {label.name: value for label, value in zip(INFO.labels, entry.identity.info, strict=True) if value}
 
 
-def test_a_device_says_who_it_is(tmp_path: Path) -> None:
-    bench = Bench(tmp_path, [FakeGpu(uuid="GPU-abc", minor=3)])
+def test_a_device_says_who_it_is(bench: Bench) -> None:
+    bench.state.devices = a_gpu()
     bench.tree.add_pci("0000:3b:00.0", numa_node=1)
     assert bench.enumerate() == []
     (entry,) = bench.table.entries
@@ -50,16 +74,16 @@ def test_a_device_says_who_it_is(tmp_path: Path) -> None:
         "index": "0",
         "pci_bus_id": "0000:3b:00.0",
         "serial": "1652823012345",
-        "driver_version": "550.54.15",
-        "firmware_version": "96.00.89.00.01",
+        "driver_version": "570.124.06",
+        "firmware_version": "96.00.61.00.01",
         "architecture": "hopper",
         "numa_node": "1",
         "class": "gpu",
     }
 
 
-def test_a_device_is_found_by_every_name_but_its_index(tmp_path: Path) -> None:
-    bench = Bench(tmp_path, [FakeGpu(uuid="GPU-abc", minor=3)])
+def test_a_device_is_found_by_every_name_but_its_index(bench: Bench) -> None:
+    bench.state.devices = a_gpu()
     bench.enumerate()
     assert bench.table.entries[0].device.aliases == {
         Alias("GPU-abc"),
@@ -72,74 +96,77 @@ def test_a_device_is_found_by_every_name_but_its_index(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("call", "label"),
     [
-        ("nvmlDeviceGetSerial", "serial"),
+        (SERIAL, "serial"),
         ("nvmlDeviceGetVbiosVersion", "firmware_version"),
         ("nvmlDeviceGetArchitecture", "architecture"),
     ],
 )
-def test_an_unsupported_property_is_left_out_in_silence(tmp_path: Path, call: str, label: str) -> None:
-    bench = Bench(tmp_path, [FakeGpu(errors={call: 3})])
+def test_an_unsupported_property_is_left_out_in_silence(bench: Bench, call: str, label: str) -> None:
+    bench.state.devices = a_gpu()
+    bench.state.fail(call, NOT_SUPPORTED)
     assert bench.enumerate() == []
     assert label not in info(bench)
 
 
-def test_a_property_that_fails_is_left_out_and_told(tmp_path: Path) -> None:
-    bench = Bench(tmp_path, [FakeGpu(errors={"nvmlDeviceGetSerial": 4})])
+def test_a_property_that_fails_is_left_out_and_told(bench: Bench) -> None:
+    bench.state.devices = a_gpu()
+    bench.state.fail(SERIAL, NO_PERMISSION)
     (fault,) = bench.enumerate()
     assert (fault.reason, fault.where) == (Reason.PERMISSION_DENIED, "0000:3b:00.0")
     assert "serial" not in info(bench)
 
 
-@pytest.mark.parametrize("serial", ["", "[N/A]", "N/A", "Unknown Error", " "])
-def test_text_that_says_nothing_is_left_out(tmp_path: Path, serial: str) -> None:
-    bench = Bench(tmp_path, [FakeGpu(serial=serial, architecture=0xFFFFFFFF)])
+@pytest.mark.parametrize("serial", ["[N/A]", "N/A", "Unknown Error", " "])
+def test_text_that_says_nothing_is_left_out(bench: Bench, serial: str) -> None:
+    bench.state.devices = a_gpu()
+    bench.state.devices[0].serial, bench.state.devices[0].architecture = serial, 0xFFFFFFFF
     bench.enumerate()
     assert info(bench).keys() == {"index", "pci_bus_id", "driver_version", "firmware_version", "class"}
 
 
-def test_without_a_minor_number_there_is_no_such_alias(tmp_path: Path) -> None:
-    bench = Bench(tmp_path, [FakeGpu(errors={"nvmlDeviceGetMinorNumber": 3})])
+def test_without_a_minor_number_there_is_no_such_alias(bench: Bench) -> None:
+    bench.state.devices = a_gpu()
+    bench.state.fail("nvmlDeviceGetMinorNumber", NOT_SUPPORTED)
     bench.enumerate()
     assert bench.table.entries[0].identity.minor is None
     assert {alias.scope for alias in bench.table.entries[0].device.aliases} == {""}
 
 
-def test_without_a_uuid_one_is_made(tmp_path: Path) -> None:
-    bench = Bench(tmp_path, [FakeGpu(errors={"nvmlDeviceGetUUID": 3})])
+def test_without_a_uuid_one_is_made(bench: Bench) -> None:
+    bench.state.devices = a_gpu()
+    bench.state.fail(UUID, NOT_SUPPORTED)
     bench.enumerate()
     assert bench.uuids() == [made_uuid("nvidia", "machine", "0000:3b:00.0")]
 
 
-def test_a_uuid_told_twice_is_accepted_once(tmp_path: Path) -> None:
-    first, second = gpus(2)
-    second.uuid = first.uuid
-    bench = Bench(tmp_path, [first, second])
+def test_a_uuid_told_twice_is_accepted_once(bench: Bench) -> None:
+    bench.state.devices = gpus(2)
+    bench.state.devices[1].uuid = "GPU-0"
     bench.enumerate()
-    assert bench.uuids() == [first.uuid, made_uuid("nvidia", "machine", "0000:11:00.0")]
+    assert bench.uuids() == ["GPU-0", made_uuid("nvidia", "machine", "0000:11:00.0")]
 
 
-@pytest.mark.parametrize("code", [4, 15, 999])
-def test_one_bad_handle_does_not_hide_the_others(tmp_path: Path, code: int) -> None:
-    bench = Bench(tmp_path, gpus(4))
-    bench.binding.handle_errors[1] = code
+@pytest.mark.parametrize("code", [NO_PERMISSION, GPU_IS_LOST, UNKNOWN])
+def test_one_bad_handle_does_not_hide_the_others(bench: Bench, code: int) -> None:
+    bench.state.devices = gpus(4)
+    bench.state.fail(HANDLE, code, device=1)
     faults = bench.enumerate()
     assert bench.uuids() == ["GPU-0", "GPU-2", "GPU-3"]
     assert [fault.where for fault in faults] == ["device at index 1"]
 
 
-def test_a_device_whose_address_is_no_address_is_left_out(tmp_path: Path) -> None:
-    first, second = gpus(2)
-    first.bus_id = "[N/A]"
-    bench = Bench(tmp_path, [first, second])
+def test_a_device_whose_address_is_no_address_is_left_out(bench: Bench) -> None:
+    bench.state.devices = gpus(2)
+    bench.state.devices[0].pci_bus = 0x1000  # 00000000:1000:00.0
     (fault,) = bench.enumerate()
     assert fault.reason is Reason.INVALID_VALUE
     assert bench.uuids() == ["GPU-1"]
 
 
-def test_a_lost_device_keeps_the_identity_it_had(tmp_path: Path) -> None:
-    bench = Bench(tmp_path, gpus(2))
+def test_a_lost_device_keeps_the_identity_it_had(bench: Bench) -> None:
+    bench.state.devices = gpus(2)
     bench.enumerate()
-    bench.binding.handle_errors[0] = GPU_IS_LOST
+    bench.state.fail(HANDLE, GPU_IS_LOST, device=0)
     (fault,) = bench.enumerate()
     assert (fault.reason, fault.where) == (Reason.DEVICE_LOST, "0000:10:00.0")
     assert bench.lost() == {"0000:10:00.0": True, "0000:11:00.0": False}
@@ -147,29 +174,29 @@ def test_a_lost_device_keeps_the_identity_it_had(tmp_path: Path) -> None:
     assert bench.table.needs_rescan
 
 
-def test_a_lost_device_that_answers_again_is_no_longer_lost(tmp_path: Path) -> None:
-    bench = Bench(tmp_path, gpus(2))
-    bench.binding.devices[0].errors["*"] = GPU_IS_LOST
+def test_a_lost_device_that_answers_again_is_no_longer_lost(bench: Bench) -> None:
+    bench.state.devices = gpus(2)
+    bench.state.fail("nvmlDeviceGetPciInfo_v3", GPU_IS_LOST, device=0)
     bench.tree.add_pci("0000:10:00.0")
     bench.enumerate()
     assert bench.lost() == {"0000:10:00.0": True, "0000:11:00.0": False}
-    bench.binding.devices[0].errors.clear()
+    bench.state.heal()
     assert bench.enumerate() == []
     assert bench.lost() == {"0000:10:00.0": False, "0000:11:00.0": False}
     assert not bench.table.needs_rescan
 
 
-def test_a_known_device_that_may_not_be_opened_is_not_called_lost(tmp_path: Path) -> None:
-    bench = Bench(tmp_path, gpus(1))
+def test_a_known_device_that_may_not_be_opened_is_not_called_lost(bench: Bench) -> None:
+    bench.state.devices = gpus(1)
     bench.enumerate()
-    bench.binding.handle_errors[0] = 4
+    bench.state.fail(HANDLE, NO_PERMISSION, device=0)
     bench.enumerate()
     assert bench.lost() == {"0000:10:00.0": False}
     assert bench.table.entries[0].handle is None
 
 
-def test_a_device_on_the_bus_that_the_library_never_listed_is_lost_and_named_by_its_place(tmp_path: Path) -> None:
-    bench = Bench(tmp_path, gpus(1))
+def test_a_device_on_the_bus_that_the_library_never_listed_is_lost_and_named_by_its_place(bench: Bench) -> None:
+    bench.state.devices = gpus(1)
     bench.tree.add_pci("0000:10:00.0")
     bench.tree.add_pci("0000:99:00.0", device=0x2330, numa_node=1)
     (fault,) = bench.enumerate()
@@ -181,12 +208,12 @@ def test_a_device_on_the_bus_that_the_library_never_listed_is_lost_and_named_by_
     assert Alias("0000:99:00.0") in missing.device.aliases
 
 
-def test_a_device_the_library_forgot_over_a_new_session_keeps_its_identity(tmp_path: Path) -> None:
-    bench = Bench(tmp_path, gpus(2))
+def test_a_device_the_library_forgot_over_a_new_session_keeps_its_identity(bench: Bench) -> None:
+    bench.state.devices = gpus(2)
     bench.tree.add_pci("0000:10:00.0")
     bench.tree.add_pci("0000:11:00.0")
     bench.enumerate()
-    del bench.binding.devices[0]
+    bench.state.remove(0)
     bench.table.new_session()
     bench.enumerate()
     assert bench.uuids() == ["GPU-0", "GPU-1"]
@@ -194,18 +221,18 @@ def test_a_device_the_library_forgot_over_a_new_session_keeps_its_identity(tmp_p
 
 
 @pytest.mark.parametrize("driver", ["vfio-pci", "nouveau", None])
-def test_a_device_that_is_not_the_drivers_is_not_lost(tmp_path: Path, driver: str | None) -> None:
-    bench = Bench(tmp_path, gpus(1))
+def test_a_device_that_is_not_the_drivers_is_not_lost(bench: Bench, driver: str | None) -> None:
+    bench.state.devices = gpus(1)
     bench.tree.add_pci("0000:99:00.0", driver=driver)
     assert bench.enumerate() == []
     assert bench.uuids() == ["GPU-0"]
 
 
-def test_a_device_handed_to_a_virtual_machine_leaves_in_silence(tmp_path: Path) -> None:
-    bench = Bench(tmp_path, gpus(1))
+def test_a_device_handed_to_a_virtual_machine_leaves_in_silence(bench: Bench) -> None:
+    bench.state.devices = gpus(1)
     bench.tree.add_pci("0000:10:00.0")
     bench.enumerate()
-    bench.binding.devices.clear()
+    bench.state.devices = ()
     bench.tree.bind("0000:10:00.0", "vfio-pci")
     assert bench.enumerate() == []
     assert bench.uuids() == []
@@ -218,51 +245,52 @@ def test_virtual_functions_are_not_devices_of_this_node(tmp_path: Path) -> None:
     assert bound_addresses(functions_of(tree.root, NVIDIA)) == {"0000:10:00.0"}
 
 
-def test_devices_that_vanish_altogether_are_told_loudly_until_they_are_back(tmp_path: Path) -> None:
-    bench = Bench(tmp_path, gpus(2))
+def test_devices_that_vanish_altogether_are_told_loudly_until_they_are_back(bench: Bench) -> None:
+    bench.state.devices = gpus(2)
     bench.enumerate()
-    devices = list(bench.binding.devices)
-    bench.binding.devices.clear()
+    bench.state.devices = ()
     for _ in range(2):
         faults = bench.enumerate()
         assert {fault.where for fault in faults} == {"0000:10:00.0", "0000:11:00.0"}
         assert {fault.reason for fault in faults} == {Reason.DEVICES_VANISHED}
         assert bench.table.entries == ()
         assert bench.table.needs_rescan
-    bench.binding.devices.extend(devices)
+    bench.state.devices = gpus(2)
     assert bench.enumerate() == []
     assert bench.uuids() == ["GPU-0", "GPU-1"]
 
 
-def test_a_device_listed_but_unnamed_is_not_taken_for_a_lost_or_vanished_one(tmp_path: Path) -> None:
-    bench = Bench(tmp_path, gpus(2))
+def test_a_device_listed_but_unnamed_is_not_taken_for_a_lost_or_vanished_one(bench: Bench) -> None:
+    bench.state.devices = gpus(2)
     bench.tree.add_pci("0000:10:00.0")
     bench.tree.add_pci("0000:11:00.0")
-    bench.binding.handle_errors[0] = 4
+    bench.state.fail(HANDLE, NO_PERMISSION, device=0)
     faults = bench.enumerate()
     assert [fault.reason for fault in faults] == [Reason.PERMISSION_DENIED]
     assert bench.lost() == {"0000:11:00.0": False}
 
 
-def test_the_end_of_the_session_ends_the_enumeration(tmp_path: Path) -> None:
-    bench = Bench(tmp_path, gpus(2))
-    bench.binding.handle_errors[0] = 1
+def test_the_end_of_the_session_ends_the_enumeration(bench: Bench) -> None:
+    bench.state.devices = gpus(2)
+    bench.state.fail(HANDLE, UNINITIALIZED, device=0)
     with pytest.raises(SessionError):
         bench.enumerate()
 
 
-@pytest.mark.parametrize(("code", "reason"), [(4, Reason.PERMISSION_DENIED), (15, Reason.DEVICE_LOST)])
-def test_indices_of_an_earlier_session_name_nobody(tmp_path: Path, code: int, reason: Reason) -> None:
-    bench = Bench(tmp_path, gpus(2))
+@pytest.mark.parametrize(
+    ("code", "reason"), [(NO_PERMISSION, Reason.PERMISSION_DENIED), (GPU_IS_LOST, Reason.DEVICE_LOST)]
+)
+def test_indices_of_an_earlier_session_name_nobody(bench: Bench, code: int, reason: Reason) -> None:
+    bench.state.devices = gpus(2)
     bench.enumerate()
     bench.table.new_session()
-    bench.binding.handle_errors[1] = code
+    bench.state.fail(HANDLE, code, device=1)
     (fault,) = bench.enumerate()
     assert (fault.reason, fault.where) == (reason, "device at index 1")
 
 
-def test_devices_that_are_not_asked_are_as_they_were_known(tmp_path: Path) -> None:
-    bench = Bench(tmp_path, [FakeGpu(uuid="GPU-abc")])
+def test_devices_that_are_not_asked_are_as_they_were_known(bench: Bench) -> None:
+    bench.state.devices = a_gpu()
     bench.tree.add_pci("0000:3b:00.0")
     bench.tree.add_pci("0000:86:00.0")
     bench.tree.add_pci("0000:d8:00.0", driver="vfio-pci")
@@ -273,8 +301,8 @@ def test_devices_that_are_not_asked_are_as_they_were_known(tmp_path: Path) -> No
     assert [(entry.handle, entry.asleep, entry.device.lost) for entry in (known, made)] == [(None, True, False)] * 2
 
 
-def test_a_device_that_was_never_asked_gets_its_own_uuid_when_it_is(tmp_path: Path) -> None:
-    bench = Bench(tmp_path, [FakeGpu(uuid="GPU-abc")])
+def test_a_device_that_was_never_asked_gets_its_own_uuid_when_it_is(bench: Bench) -> None:
+    bench.state.devices = a_gpu()
     bench.tree.add_pci("0000:3b:00.0")
     functions = functions_of(bench.tree.root, NVIDIA)
     assert bench.table.bound_entries(functions)[0].device.uuid == made_uuid("nvidia", "machine", "0000:3b:00.0")
@@ -282,8 +310,8 @@ def test_a_device_that_was_never_asked_gets_its_own_uuid_when_it_is(tmp_path: Pa
     assert bench.table.bound_entries(functions)[0].device.uuid == "GPU-abc"
 
 
-def test_who_is_asleep_is_marked_anew_each_time(tmp_path: Path) -> None:
-    bench = Bench(tmp_path, gpus(2))
+def test_who_is_asleep_is_marked_anew_each_time(bench: Bench) -> None:
+    bench.state.devices = gpus(2)
     bench.enumerate()
     first, second = bench.table.entries
     bench.table.set_asleep({first.device.device})

@@ -1,50 +1,82 @@
+from collections.abc import Callable
+
 import pytest
 
 from collectors.contract import Alias, Device, DeviceLostError, Reason
 from collectors.nvidia.errors import SessionError
 from collectors.nvidia.identity import Identity
-from collectors.nvidia.nvml import Handle
 from collectors.nvidia.partitions import PartitionLayout, PartitionTable
-from tests.doubles.nvml_binding import FakeGpu, border, mig_device
+from tests.doubles.nvml import MigDevice, NvmlState, h100, h100_mig
+from tests.doubles.nvml_loaded import open_nvml
 
-ENABLED = (1, 1)
+MODE, COUNT, HANDLE = "nvmlDeviceGetMigMode", "nvmlDeviceGetMaxMigDeviceCount", "nvmlDeviceGetMigDeviceHandleByIndex"
+UUID, NAME, ATTRIBUTES = "nvmlDeviceGetUUID", "nvmlDeviceGetName", "nvmlDeviceGetAttributes_v2"
+NOT_SUPPORTED, NO_PERMISSION, GPU_NOT_FOUND, UNKNOWN = 3, 4, 28, 999
+
+
+def mig_device(gpu_instance: int, compute_instance: int = 0, uuid: str = "", profile: str = "1g.10gb") -> MigDevice:
+    """A MIG device of one slice that is all of its GPU instance."""
+    mig = h100_mig(0, 0)
+    mig.uuid = uuid or f"MIG-{gpu_instance}-{compute_instance}"
+    mig.name = f"NVIDIA H100 80GB HBM3 MIG {profile}"
+    mig.gpu_instance, mig.compute_instance = gpu_instance, compute_instance
+    return mig
 
 
 class Bench:
-    """One GPU and the table of its partitions."""
+    """One GPU in MIG mode and the table of its partitions."""
 
-    def __init__(self, *mig_devices: FakeGpu, minor: int | None = 0) -> None:
-        self.gpu = FakeGpu(uuid="GPU-abc", mig=ENABLED, mig_devices=dict(enumerate(mig_devices)))
+    def __init__(self, state: NvmlState, mig_devices: tuple[MigDevice | None, ...], minor: int | None) -> None:
+        state.devices = [h100(0)]
+        self.state = state
+        self.card = state.devices[0]
+        self.card.partition(mig_devices)
         self.identity = Identity(Device("GPU-abc", "0000:3b:00.0", "nvidia", "H100"), (), minor)
-        self.table = PartitionTable(border(self.gpu))
+        library = open_nvml()
+        self.handle = library.device(0)
+        self.table = PartitionTable(library)
 
     def read(self) -> PartitionLayout:
-        return self.table.read(self.identity, Handle(self.gpu))
+        return self.table.read(self.identity, self.handle)
+
+
+Benches = Callable[..., Bench]
+
+
+@pytest.fixture
+def bench(nvml: NvmlState) -> Benches:
+    def bench(*mig_devices: MigDevice | None, minor: int | None = 0) -> Bench:
+        return Bench(nvml, mig_devices, minor)
+
+    return bench
 
 
 def uuids(layout: PartitionLayout) -> list[str]:
     return [partition.uuid for partition in layout.partitions]
 
 
-def test_a_device_without_mig_is_whole_and_asked_once() -> None:
-    bench = Bench()
-    bench.gpu.errors["nvmlDeviceGetMigMode"] = 3
+def reasons(layout: PartitionLayout) -> list[Reason]:
+    return [fault.reason for fault in layout.faults]
+
+
+def test_a_device_without_mig_is_whole_and_asked_once(bench: Benches) -> None:
+    whole = bench()
+    whole.card.mig_mode = None
     for _ in range(3):
-        layout = bench.read()
+        layout = whole.read()
         assert (layout.partitions, layout.complete, layout.faults) == ((), True, [])
-    assert bench.gpu.calls["nvmlDeviceGetMigMode"] == 1
+    assert whole.state.calls(MODE) == 1
 
 
-def test_a_device_out_of_mig_mode_is_not_searched_for_partitions() -> None:
-    bench = Bench(mig_device(1))
-    bench.gpu.mig = (0, 1)
-    assert bench.read().partitions == ()
-    assert bench.gpu.calls["nvmlDeviceGetMigDeviceHandleByIndex"] == 0
+def test_a_device_out_of_mig_mode_is_not_searched_for_partitions(bench: Benches) -> None:
+    whole = bench(mig_device(1))
+    whole.card.mig_mode = 0  # and 1 after the next reset
+    assert whole.read().partitions == ()
+    assert whole.state.calls(HANDLE) == 0
 
 
-def test_a_partition_says_who_it_is() -> None:
-    layout = Bench(mig_device(7, 0, uuid="MIG-x", profile="1g.10gb+me"), minor=4).read()
-    (partition,) = layout.partitions
+def test_a_partition_says_who_it_is(bench: Benches) -> None:
+    (partition,) = bench(mig_device(7, 0, uuid="MIG-x", profile="1g.10gb+me"), minor=4).read().partitions
     assert (partition.uuid, partition.device_uuid, partition.profile) == ("MIG-x", "GPU-abc", "1g.10gb+me")
     assert partition.aliases == {
         Alias("MIG-x"),
@@ -53,44 +85,42 @@ def test_a_partition_says_who_it_is() -> None:
     }
 
 
-def test_the_list_of_partitions_has_holes() -> None:
-    bench = Bench()
-    bench.gpu.mig_devices = {0: mig_device(1), 3: mig_device(4), 6: mig_device(9)}
-    assert uuids(bench.read()) == ["MIG-1-0", "MIG-4-0", "MIG-9-0"]
-    assert bench.gpu.calls["nvmlDeviceGetMigDeviceHandleByIndex"] == 7
+def test_the_list_of_partitions_has_holes(bench: Benches) -> None:
+    cut = bench(mig_device(1), None, None, mig_device(4), None, None, mig_device(9))
+    assert uuids(cut.read()) == ["MIG-1-0", "MIG-4-0", "MIG-9-0"]
+    assert cut.state.calls(HANDLE) == 7
 
 
-def test_a_reused_handle_with_reused_ids_is_known_by_its_new_uuid_at_once() -> None:
-    bench = Bench(mig_device(1, uuid="MIG-old"), mig_device(2, uuid="MIG-same"))
-    first = bench.read()
-    reused = bench.gpu.mig_devices[0]
+def test_a_reused_handle_with_reused_ids_is_known_by_its_new_uuid_at_once(bench: Benches) -> None:
+    cut = bench(mig_device(1, uuid="MIG-old"), mig_device(2, uuid="MIG-same"))
+    first = cut.read()
+    reused = cut.card.mig[0]
     reused.uuid, reused.name = "MIG-new", "NVIDIA H100 80GB HBM3 MIG 1g.20gb"
-    second = bench.read()
+    second = cut.read()
     assert (uuids(first), uuids(second)) == (["MIG-old", "MIG-same"], ["MIG-new", "MIG-same"])
     assert second.partitions[0].profile == "1g.20gb"
-    assert (first.changed, second.changed, bench.read().changed) == (False, True, False)
+    assert (first.changed, second.changed, cut.read().changed) == (False, True, False)
 
 
-def test_leaving_mig_mode_is_a_change() -> None:
-    bench = Bench()
-    assert not bench.read().changed
-    bench.gpu.mig = (0, 0)
-    assert bench.read().changed
+def test_leaving_mig_mode_is_a_change(bench: Benches) -> None:
+    cut = bench()
+    assert not cut.read().changed
+    cut.card.unpartition()
+    assert cut.read().changed
 
 
-def test_properties_are_read_once_until_they_are_to_be_read_again() -> None:
-    bench = Bench(mig_device(1))
-    bench.read()
-    bench.read()
-    assert bench.gpu.mig_devices[0].calls["nvmlDeviceGetUUID"] == 2
-    assert bench.gpu.mig_devices[0].calls["nvmlDeviceGetName"] == 1
-    bench.table.forget_properties()
-    bench.read()
-    assert bench.gpu.mig_devices[0].calls["nvmlDeviceGetName"] == 2
+def test_properties_are_read_once_until_they_are_to_be_read_again(bench: Benches) -> None:
+    cut = bench(mig_device(1))
+    cut.read()
+    cut.read()
+    assert [cut.state.calls(call, device=0, mig=0) for call in (UUID, NAME)] == [2, 1]
+    cut.table.forget_properties()
+    cut.read()
+    assert [cut.state.calls(call, device=0, mig=0) for call in (UUID, NAME)] == [3, 2]
 
 
-def test_compute_instances_that_share_a_gpu_instance_give_its_memory_once() -> None:
-    layout = Bench(
+def test_compute_instances_that_share_a_gpu_instance_give_its_memory_once(bench: Benches) -> None:
+    layout = bench(
         mig_device(1, 1, profile="1c.3g.40gb"),
         mig_device(1, 0, profile="2c.3g.40gb"),
         mig_device(2, 0, profile="3g.40gb"),
@@ -99,11 +129,11 @@ def test_compute_instances_that_share_a_gpu_instance_give_its_memory_once() -> N
     assert telling == {"MIG-1-1": False, "MIG-1-0": True, "MIG-2-0": True}
 
 
-def test_only_a_partition_with_every_slice_of_its_gpu_instance_is_all_of_it() -> None:
-    bench = Bench(mig_device(1, 0), mig_device(1, 1), mig_device(2), mig_device(3), mig_device(4))
-    bench.gpu.mig_devices[3].gpu_instance_slices = 3  # a 1c.3g.40gb, alone there
-    bench.gpu.mig_devices[4].errors["nvmlDeviceGetAttributes_v2"] = 3
-    whole = {found.mig.uuid: (found.is_only_instance, found.is_whole_instance) for found in bench.read().infos}
+def test_only_a_partition_with_every_slice_of_its_gpu_instance_is_all_of_it(bench: Benches) -> None:
+    cut = bench(mig_device(1, 0), mig_device(1, 1), mig_device(2), mig_device(3), mig_device(4))
+    cut.card.mig[3].gpu_instance_slices = 3  # a 1c.3g.40gb, alone there
+    cut.state.fail(ATTRIBUTES, NOT_SUPPORTED, device=0, mig=4)
+    whole = {found.mig.uuid: (found.is_only_instance, found.is_whole_instance) for found in cut.read().infos}
     assert whole == {
         "MIG-1-0": (False, False),
         "MIG-1-1": (False, False),
@@ -113,8 +143,8 @@ def test_only_a_partition_with_every_slice_of_its_gpu_instance_is_all_of_it() ->
     }
 
 
-def test_only_a_partition_alone_in_its_gpu_instance_goes_by_its_name() -> None:
-    layout = Bench(mig_device(1, 0), mig_device(1, 1), mig_device(2, 0)).read()
+def test_only_a_partition_alone_in_its_gpu_instance_goes_by_its_name(bench: Benches) -> None:
+    layout = bench(mig_device(1, 0), mig_device(1, 1), mig_device(2, 0)).read()
     named = {
         partition.uuid for partition in layout.partitions if Alias("nvidia0/gi2", "nvidia.com/") in partition.aliases
     }
@@ -122,8 +152,8 @@ def test_only_a_partition_alone_in_its_gpu_instance_goes_by_its_name() -> None:
     assert (named, shared) == ({"MIG-2-0"}, [])
 
 
-def test_without_a_minor_number_there_is_no_such_name() -> None:
-    (partition,) = Bench(mig_device(1), minor=None).read().partitions
+def test_without_a_minor_number_there_is_no_such_name(bench: Benches) -> None:
+    (partition,) = bench(mig_device(1), minor=None).read().partitions
     assert {alias.scope for alias in partition.aliases} == {""}
 
 
@@ -131,74 +161,73 @@ def test_without_a_minor_number_there_is_no_such_name() -> None:
     ("slices", "cut"),
     [(7, [1] * 7), (7, [3, 3, 1]), (7, [4, 2, 1]), (7, [7]), (4, [1, 1, 2]), (7, [3, 1, 1])],
 )
-def test_compute_ratios_never_add_up_to_more_than_the_device(slices: int, cut: list[int]) -> None:
-    bench = Bench(*(mig_device(instance) for instance in range(len(cut))))
-    bench.gpu.slices = slices
+def test_compute_ratios_never_add_up_to_more_than_the_device(bench: Benches, slices: int, cut: list[int]) -> None:
+    gpu = bench(*(mig_device(instance) for instance in range(len(cut))))
+    gpu.card.most_mig_devices = slices
     for instance, own in enumerate(cut):
-        bench.gpu.mig_devices[instance].compute_slices = own
-    ratios = [found.mig.compute_ratio for found in bench.read().infos]
+        gpu.card.mig[instance].compute_instance_slices = own
+    ratios = [found.mig.compute_ratio for found in gpu.read().infos]
     assert ratios == [own / slices for own in cut]
     assert sum(own / slices for own in cut) <= 1 + 1e-9
 
 
-def test_a_partition_whose_size_is_unknown_has_no_compute_ratio() -> None:
-    bench = Bench(mig_device(1))
-    bench.gpu.mig_devices[0].errors["nvmlDeviceGetAttributes_v2"] = 3
-    (found,) = bench.read().infos
+def test_a_partition_whose_size_is_unknown_has_no_compute_ratio(bench: Benches) -> None:
+    cut = bench(mig_device(1))
+    cut.state.fail(ATTRIBUTES, NOT_SUPPORTED)
+    (found,) = cut.read().infos
     assert found.mig.compute_ratio is None
 
 
 @pytest.mark.parametrize("own", [0, 8, 0xFFFFFFFF])
-def test_a_size_that_cannot_be_true_is_told(own: int) -> None:
-    bench = Bench(mig_device(1))
-    bench.gpu.mig_devices[0].compute_slices = own
-    assert [fault.reason for fault in bench.read().faults] == [Reason.INVALID_VALUE]
+def test_a_size_that_cannot_be_true_is_told(bench: Benches, own: int) -> None:
+    cut = bench(mig_device(1))
+    cut.card.mig[0].compute_instance_slices = own
+    assert reasons(cut.read()) == [Reason.INVALID_VALUE]
 
 
-def test_a_count_that_cannot_be_true_is_told() -> None:
-    bench = Bench(mig_device(1))
-    bench.gpu.slices = 0xFFFFFFFF
-    layout = bench.read()
-    assert [fault.reason for fault in layout.faults] == [Reason.INVALID_VALUE]
-    assert layout.infos == ()
+def test_a_count_that_cannot_be_true_is_told(bench: Benches) -> None:
+    cut = bench(mig_device(1))
+    cut.card.most_mig_devices = 0xFFFFFFFF
+    layout = cut.read()
+    assert (reasons(layout), layout.infos) == ([Reason.INVALID_VALUE], ())
 
 
-@pytest.mark.parametrize("code", [28, 999])
-def test_a_partition_that_fails_keeps_its_name_and_gives_no_handle(code: int) -> None:
-    bench = Bench(mig_device(1), mig_device(2))
-    bench.read()
-    bench.gpu.mig_devices[1].errors["nvmlDeviceGetUUID"] = code
-    layout = bench.read()
+@pytest.mark.parametrize("code", [GPU_NOT_FOUND, UNKNOWN])
+def test_a_partition_that_fails_keeps_its_name_and_gives_no_handle(bench: Benches, code: int) -> None:
+    cut = bench(mig_device(1), mig_device(2))
+    cut.read()
+    cut.state.fail(UUID, code, device=0, mig=1)
+    layout = cut.read()
     assert uuids(layout) == ["MIG-1-0", "MIG-2-0"]
     assert [found.mig.uuid for found in layout.infos] == ["MIG-1-0"]
     assert (layout.complete, layout.changed, len(layout.faults)) == (False, False, 1)
 
 
-@pytest.mark.parametrize("call", ["nvmlDeviceGetMigMode", "nvmlDeviceGetMaxMigDeviceCount"])
-def test_a_device_that_does_not_tell_how_it_is_cut_keeps_its_partitions(call: str) -> None:
-    bench = Bench(mig_device(1))
-    bench.read()
-    bench.gpu.errors[call] = 999
-    layout = bench.read()
+@pytest.mark.parametrize("call", [MODE, COUNT])
+def test_a_device_that_does_not_tell_how_it_is_cut_keeps_its_partitions(bench: Benches, call: str) -> None:
+    cut = bench(mig_device(1))
+    cut.read()
+    cut.state.fail(call, UNKNOWN)
+    layout = cut.read()
     assert (uuids(layout), layout.infos, layout.complete) == (["MIG-1-0"], (), False)
-    assert uuids(PartitionLayout(partitions=bench.table.last_partitions("GPU-abc"))) == ["MIG-1-0"]
+    assert uuids(PartitionLayout(partitions=cut.table.last_partitions("GPU-abc"))) == ["MIG-1-0"]
 
 
-def test_a_missing_permission_is_told_once() -> None:
-    bench = Bench(mig_device(1), mig_device(2))
-    bench.gpu.errors["nvmlDeviceGetMigDeviceHandleByIndex"] = 4
-    faults = [fault for _ in range(3) for fault in bench.read().faults]
-    assert [fault.reason for fault in faults] == [Reason.PERMISSION_DENIED]
+def test_a_missing_permission_is_told_once(bench: Benches) -> None:
+    cut = bench(mig_device(1), mig_device(2))
+    cut.state.fail(HANDLE, NO_PERMISSION)
+    assert [reason for _ in range(3) for reason in reasons(cut.read())] == [Reason.PERMISSION_DENIED]
 
 
-def test_a_partition_listed_twice_counts_once() -> None:
-    twice = mig_device(1)
-    assert uuids(Bench(twice, twice).read()) == ["MIG-1-0"]
+def test_a_partition_listed_twice_counts_once(bench: Benches) -> None:
+    assert uuids(bench(mig_device(1), mig_device(1)).read()) == ["MIG-1-0"]
 
 
 @pytest.mark.parametrize(("code", "expected"), [(15, DeviceLostError), (1, SessionError)])
-def test_what_concerns_more_than_the_partitions_is_passed_on(code: int, expected: type[Exception]) -> None:
-    bench = Bench(mig_device(1))
-    bench.gpu.errors["nvmlDeviceGetMigMode"] = code
+def test_what_concerns_more_than_the_partitions_is_passed_on(
+    bench: Benches, code: int, expected: type[Exception]
+) -> None:
+    cut = bench(mig_device(1))
+    cut.state.fail(MODE, code)
     with pytest.raises(expected):
-        bench.read()
+        cut.read()

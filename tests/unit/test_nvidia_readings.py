@@ -185,7 +185,8 @@ def test_every_reading_arrives_in_base_units(bench: AskedDevice) -> None:
     assert series(findings) == EVERYTHING
 
 
-def test_samples_name_their_subject(bench: AskedDevice, nvml: NvmlState) -> None:
+def test_samples_name_their_subject(nvml: NvmlState) -> None:
+    nvml.devices = [h100(0)]
     findings = AskedDevice(nvml, QUESTIONS, SubjectKey("GPU-0", "MIG-1")).ask()
     assert {(sample.device_uuid, sample.partition_uuid) for sample in findings.samples} == {("GPU-0", "MIG-1")}
 
