@@ -1,14 +1,32 @@
-"""A card of the loaded NVML double that is asked questions as a session asks them."""
+"""Cards of the loaded NVML double with short names, and one that is asked questions as a session asks them."""
 
 from collectors.contract import SubjectKey
 from collectors.metric import Cadence, Metric
 from collectors.nvidia.nvml import Queries, QueryRunner
 from collectors.query_runner import QueryResult
-from tests.doubles.nvml import NvmlState
+from tests.doubles.nvml import Device, MigDevice, NvmlState, h100, h100_mig
 from tests.doubles.nvml_loaded import open_nvml
 
 ALL = frozenset(Cadence)
 _GPU = SubjectKey("GPU-0")
+
+
+def gpus(count: int) -> list[Device]:
+    """Cards named by their number, `GPU-0` at `0000:10:00.0` and so on. Without events and activity counters."""
+    cards = [h100(index) for index in range(count)]
+    for index, card in enumerate(cards):
+        card.uuid, card.pci_address = f"GPU-{index}", f"0000:{0x10 + index:02x}:00.0"
+        card.supported_event_types, card.gpm_supported = None, 0
+    return cards
+
+
+def mig_device(gpu_instance: int, compute_instance: int = 0, uuid: str = "", profile: str = "1g.10gb") -> MigDevice:
+    """A MIG device of one slice that is all of its GPU instance, `MIG-1-0` where nothing else is said."""
+    mig = h100_mig(0, 0)
+    mig.uuid = uuid or f"MIG-{gpu_instance}-{compute_instance}"
+    mig.name = f"NVIDIA H100 80GB HBM3 MIG {profile}"
+    mig.gpu_instance, mig.compute_instance = gpu_instance, compute_instance
+    return mig
 
 
 class AskedDevice:

@@ -9,20 +9,13 @@ from collectors.nvidia.devices import DeviceTable, bound_addresses
 from collectors.nvidia.errors import SessionError
 from collectors.pci import functions_of
 from collectors.sysfs import Root
+from tests.doubles.nvidia_device import gpus
 from tests.doubles.nvml import Device, NvmlState, h100
 from tests.doubles.nvml_loaded import open_nvml
 from tests.doubles.sysfs_tree import NVIDIA, SysfsTree
 
 HANDLE, UUID, SERIAL = "nvmlDeviceGetHandleByIndex_v2", "nvmlDeviceGetUUID", "nvmlDeviceGetSerial"
 UNINITIALIZED, NOT_SUPPORTED, NO_PERMISSION, GPU_IS_LOST, UNKNOWN = 1, 3, 4, 15, 999
-
-
-def gpus(count: int) -> list[Device]:
-    """Cards named by their number, at 0000:10:00.0 and after it."""
-    cards = [h100(index) for index in range(count)]
-    for index, card in enumerate(cards):
-        card.uuid, card.pci_address = f"GPU-{index}", f"0000:{0x10 + index:02x}:00.0"
-    return cards
 
 
 def a_gpu() -> list[Device]:

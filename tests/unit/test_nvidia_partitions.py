@@ -6,21 +6,13 @@ from collectors.contract import Alias, Device, DeviceLostError, Reason
 from collectors.nvidia.errors import SessionError
 from collectors.nvidia.identity import Identity
 from collectors.nvidia.partitions import PartitionLayout, PartitionTable
-from tests.doubles.nvml import MigDevice, NvmlState, h100, h100_mig
+from tests.doubles.nvidia_device import mig_device
+from tests.doubles.nvml import MigDevice, NvmlState, h100
 from tests.doubles.nvml_loaded import open_nvml
 
 MODE, COUNT, HANDLE = "nvmlDeviceGetMigMode", "nvmlDeviceGetMaxMigDeviceCount", "nvmlDeviceGetMigDeviceHandleByIndex"
 UUID, NAME, ATTRIBUTES = "nvmlDeviceGetUUID", "nvmlDeviceGetName", "nvmlDeviceGetAttributes_v2"
 NOT_SUPPORTED, NO_PERMISSION, GPU_NOT_FOUND, UNKNOWN = 3, 4, 28, 999
-
-
-def mig_device(gpu_instance: int, compute_instance: int = 0, uuid: str = "", profile: str = "1g.10gb") -> MigDevice:
-    """A MIG device of one slice that is all of its GPU instance."""
-    mig = h100_mig(0, 0)
-    mig.uuid = uuid or f"MIG-{gpu_instance}-{compute_instance}"
-    mig.name = f"NVIDIA H100 80GB HBM3 MIG {profile}"
-    mig.gpu_instance, mig.compute_instance = gpu_instance, compute_instance
-    return mig
 
 
 class Bench:
