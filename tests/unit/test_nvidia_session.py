@@ -1,6 +1,7 @@
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,8 @@ from collectors.nvidia.errors import LibraryMissingError, SessionError, from_cod
 from collectors.nvidia.nvml import Nvml
 from collectors.nvidia.session import Session
 from collectors.pci import PciFunction
-from tests.doubles.nvml_binding import FakeBinding
+from tests.doubles.nvml import NvmlState
+from tests.doubles.nvml_loaded import open_nvml
 
 GPU = PciFunction("0000:3b:00.0", 0x10DE, 0x2330, 0x030200, "nvidia", virtual=False)
 PASSED_THROUGH = PciFunction("0000:86:00.0", 0x10DE, 0x2330, 0x030200, "vfio-pci", virtual=False)
@@ -21,46 +23,59 @@ UNLOADED = from_code(9, "nvmlInitWithFlags")
 class Bench:
     """A session whose library, hardware and clock the test sets."""
 
-    def __init__(self, failure: CollectorError | None = None, hardware: tuple[PciFunction, ...] = (GPU,)) -> None:
+    def __init__(self, state: NvmlState, failure: CollectorError | None, hardware: tuple[PciFunction, ...]) -> None:
         self.failure = failure
         self.now = 100.0
         self.opened = 0
-        self.binding = FakeBinding([])
+        self.state = state
         self.session = Session(self.open, lambda: hardware, lambda: self.now)
 
     def open(self) -> Nvml:
         self.opened += 1
         if self.failure is not None:
             raise self.failure
-        return Nvml(self.binding)
+        return open_nvml()
 
 
-def test_the_library_is_opened_once_and_kept() -> None:
-    bench = Bench()
-    assert bench.session.library() is bench.session.library()
-    assert bench.opened == 1
+Benches = Callable[..., Bench]
+
+
+@pytest.fixture
+def bench(nvml: NvmlState) -> Benches:
+    def bench(failure: CollectorError | None = None, hardware: tuple[PciFunction, ...] = (GPU,)) -> Bench:
+        return Bench(nvml, failure, hardware)
+
+    return bench
+
+
+def test_the_library_is_opened_once_and_kept(bench: Benches) -> None:
+    made = bench()
+    assert made.session.library() is made.session.library()
+    assert made.opened == 1
 
 
 @pytest.mark.parametrize("failure", [MISSING, UNLOADED, from_code(18, "nvmlInitWithFlags")])
 @pytest.mark.parametrize("hardware", [(), (PASSED_THROUGH,)])
-def test_without_hardware_the_vendor_is_absent(failure: CollectorError, hardware: tuple[PciFunction, ...]) -> None:
-    bench = Bench(failure, hardware)
+def test_without_hardware_the_vendor_is_absent(
+    bench: Benches, failure: CollectorError, hardware: tuple[PciFunction, ...]
+) -> None:
+    made = bench(failure, hardware)
     with pytest.raises(AbsentError, match="no NVIDIA device on this node"):
-        bench.session.library()
+        made.session.library()
 
 
-def test_absence_is_looked_at_again_at_once() -> None:
-    bench = Bench(MISSING, ())
+def test_absence_is_looked_at_again_at_once(bench: Benches) -> None:
+    made = bench(MISSING, ())
     for _ in range(2):
         with pytest.raises(AbsentError):
-            bench.session.library()
-    assert bench.opened == 2
+            made.session.library()
+    assert made.opened == 2
 
 
-def test_a_missing_library_beside_hardware_says_what_to_do() -> None:
-    bench = Bench(MISSING, (PASSED_THROUGH, GPU))
+def test_a_missing_library_beside_hardware_says_what_to_do(bench: Benches) -> None:
+    made = bench(MISSING, (PASSED_THROUGH, GPU))
     with pytest.raises(UnavailableError) as caught:
-        bench.session.library()
+        made.session.library()
     assert caught.value.reason is Reason.LIBRARY_MISSING
     assert str(caught.value) == (
         "cannot load libnvidia-ml.so.1: no such file, but the PCI bus has an NVIDIA device (0000:3b:00.0): "
@@ -77,96 +92,96 @@ def test_a_missing_library_beside_hardware_says_what_to_do() -> None:
         (4, Reason.PERMISSION_DENIED),
     ],
 )
-def test_why_it_does_not_open_is_kept(code: int, reason: Reason) -> None:
-    bench = Bench(from_code(code, "nvmlInitWithFlags"))
+def test_why_it_does_not_open_is_kept(bench: Benches, code: int, reason: Reason) -> None:
+    made = bench(from_code(code, "nvmlInitWithFlags"))
     with pytest.raises(UnavailableError) as caught:
-        bench.session.library()
+        made.session.library()
     assert caught.value.reason is reason
 
 
-def test_pauses_double_from_one_second_to_thirty() -> None:
-    bench = Bench(UNLOADED)
+def test_pauses_double_from_one_second_to_thirty(bench: Benches) -> None:
+    made = bench(UNLOADED)
     pauses = []
     for _ in range(8):
-        began, tries = bench.now, bench.opened
-        while bench.opened == tries:
+        began, tries = made.now, made.opened
+        while made.opened == tries:
             with pytest.raises(UnavailableError):
-                bench.session.library()
-            bench.now += 0.5
-        pauses.append(bench.now - 0.5 - began)
-        bench.now -= 0.5
+                made.session.library()
+            made.now += 0.5
+        pauses.append(made.now - 0.5 - began)
+        made.now -= 0.5
     assert pauses == [0, 1, 2, 4, 8, 16, 30, 30]
 
 
-def test_during_a_pause_the_library_is_left_alone_and_the_reason_told() -> None:
-    bench = Bench()
-    bench.session.library()
-    bench.session.fail(SessionError("driver gone", Reason.DRIVER_NOT_LOADED))
-    bench.now += 0.9
+def test_during_a_pause_the_library_is_left_alone_and_the_reason_told(bench: Benches) -> None:
+    made = bench()
+    made.session.library()
+    made.session.fail(SessionError("driver gone", Reason.DRIVER_NOT_LOADED))
+    made.now += 0.9
     with pytest.raises(UnavailableError, match="driver gone") as caught:
-        bench.session.library()
+        made.session.library()
     assert caught.value.reason is Reason.DRIVER_NOT_LOADED
-    assert bench.opened == 1
-    bench.now += 0.1
-    bench.session.library()
-    assert bench.opened == 2
+    assert made.opened == 1
+    made.now += 0.1
+    made.session.library()
+    assert made.opened == 2
 
 
-def test_a_session_that_opens_and_fails_at_once_does_not_start_the_pauses_again() -> None:
-    bench = Bench()
+def test_a_session_that_opens_and_fails_at_once_does_not_start_the_pauses_again(bench: Benches) -> None:
+    made = bench()
     gone = SessionError("driver gone", Reason.DRIVER_NOT_LOADED)
     for pause in (1, 2, 4):
-        bench.session.library()
-        bench.session.fail(gone)
-        bench.now += pause - 0.5
+        made.session.library()
+        made.session.fail(gone)
+        made.now += pause - 0.5
         with pytest.raises(UnavailableError):
-            bench.session.library()
-        bench.now += 0.5
-    bench.session.library()
-    bench.session.reset_backoff()
-    bench.session.fail(gone)
-    bench.now += 1
-    bench.session.library()
+            made.session.library()
+        made.now += 0.5
+    made.session.library()
+    made.session.reset_backoff()
+    made.session.fail(gone)
+    made.now += 1
+    made.session.library()
 
 
-def test_a_session_that_is_over_is_shut_down() -> None:
-    bench = Bench()
-    bench.session.library()
-    bench.session.fail(SessionError("driver gone", Reason.DRIVER_NOT_LOADED))
-    assert bench.binding.calls["nvmlShutdown"] == 1
+def test_a_session_that_is_over_is_shut_down(bench: Benches) -> None:
+    made = bench()
+    made.session.library()
+    made.session.fail(SessionError("driver gone", Reason.DRIVER_NOT_LOADED))
+    assert made.state.calls("nvmlShutdown") == 1
 
 
 @pytest.mark.parametrize("code", [None, 1, 999])
-def test_closing_twice_shuts_down_once_and_never_raises(code: int | None) -> None:
-    bench = Bench()
-    bench.session.close()
-    bench.session.library()
+def test_closing_twice_shuts_down_once_and_never_raises(bench: Benches, code: int | None) -> None:
+    made = bench()
+    made.session.close()
+    made.session.library()
     if code is not None:
-        bench.binding.errors["nvmlShutdown"] = code
-    bench.session.close()
-    bench.session.close()
-    assert bench.binding.calls["nvmlShutdown"] == 1
+        made.state.fail("nvmlShutdown", code)
+    made.session.close()
+    made.session.close()
+    assert made.state.calls("nvmlShutdown") == 1
 
 
-def test_it_is_open_from_its_first_use_to_its_closing() -> None:
-    bench = Bench()
-    assert not bench.session.is_open
-    bench.session.library()
-    assert bench.session.is_open
-    bench.session.close()
-    assert not bench.session.is_open
+def test_it_is_open_from_its_first_use_to_its_closing(bench: Benches) -> None:
+    made = bench()
+    assert not made.session.is_open
+    made.session.library()
+    assert made.session.is_open
+    made.session.close()
+    assert not made.session.is_open
 
 
-def test_after_closing_it_opens_again_at_once() -> None:
-    bench = Bench()
-    first = bench.session.library()
-    bench.session.close()
-    assert bench.session.library() is not first
+def test_after_closing_it_opens_again_at_once(bench: Benches) -> None:
+    made = bench()
+    first = made.session.library()
+    made.session.close()
+    assert made.session.library() is not first
 
 
-def test_a_lost_device_at_the_start_is_not_the_end_of_the_process() -> None:
+def test_a_lost_device_at_the_start_is_not_the_end_of_the_process(bench: Benches) -> None:
     with pytest.raises(UnavailableError) as caught:
-        Bench(DeviceLostError("nvmlInitWithFlags: GPU_IS_LOST (15)")).session.library()
+        bench(DeviceLostError("nvmlInitWithFlags: GPU_IS_LOST (15)")).session.library()
     assert caught.value.reason is Reason.DEVICE_LOST
 
 
@@ -188,10 +203,10 @@ except LibraryMissingError as error:
     assert "invalid ELF header" in done.stdout
 
 
-def test_closing_ends_the_pause() -> None:
-    bench = Bench()
-    bench.session.library()
-    bench.session.fail(SessionError("driver gone", Reason.DRIVER_NOT_LOADED))
-    bench.session.close()
-    bench.session.library()
-    assert bench.opened == 2
+def test_closing_ends_the_pause(bench: Benches) -> None:
+    made = bench()
+    made.session.library()
+    made.session.fail(SessionError("driver gone", Reason.DRIVER_NOT_LOADED))
+    made.session.close()
+    made.session.library()
+    assert made.opened == 2
