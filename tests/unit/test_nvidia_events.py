@@ -5,40 +5,64 @@ from collections.abc import Iterator
 import pytest
 
 from collectors.contract import Fault, Reason
+from collectors.nvidia import events, listener
 from collectors.nvidia.errors import SessionError
 from collectors.nvidia.events import EventWatch
 from collectors.nvidia.listener import WANTED_EVENTS, Event, Listening
-from collectors.nvidia.nvml import Handle, Nvml
+from collectors.nvidia.nvml import Handle
 from tests.doubles.exporter_process import wait_until
-from tests.doubles.nvml_binding import GPU_IS_LOST
-from tests.doubles.nvml_event_binding import TIMEOUT, EventBinding, EventGpu, event, event_gpus
+from tests.doubles.nvidia_device import gpus
+from tests.doubles.nvml import NvmlState
+from tests.doubles.nvml_loaded import open_nvml
+from tests.native.nvml_calls import CALLS
 
-ASK = "nvmlDeviceGetSupportedEventTypes"
+ASK, REGISTER = "nvmlDeviceGetSupportedEventTypes", "nvmlDeviceRegisterEvents"
+CREATE, FREE, WAIT = "nvmlEventSetCreate", "nvmlEventSetFree", "nvmlEventSetWait_v2"
+UNINITIALIZED, NOT_SUPPORTED, NO_PERMISSION, GPU_IS_LOST, UNKNOWN = 1, 3, 4, 15, 999
+ALL_TYPES, WITHOUT_XID = 0xC10B, 0x10
+HANG_MILLISECONDS = 600_000
 
 
 class Bench:
-    """A watch over a library in memory."""
+    """A watch over two cards."""
 
-    def __init__(self, count: int) -> None:
-        self.gpus = event_gpus(count)
-        self.binding = EventBinding(self.gpus)
-        self.watch = EventWatch(Nvml(self.binding), time.monotonic, time.time)
+    def __init__(self, state: NvmlState) -> None:
+        self.state = state
+        self.library = open_nvml()
+        self.watcher = EventWatch(self.library, time.monotonic, time.time)
 
     def devices(self) -> dict[str, Handle]:
-        return {gpu.uuid: gpu.handle for gpu in self.gpus}
+        return {f"GPU-{index}": self.library.device(index) for index in range(self.library.device_count())}
+
+    def watch(self) -> None:
+        self.watcher.watch(self.devices())
+
+    def told(self) -> list[Listening]:
+        return [report for report in self.watcher.drain() if isinstance(report, Listening)]
+
+    def faults(self) -> list[tuple[Reason, str]]:
+        return [(report.reason, report.where) for report in self.watcher.drain() if isinstance(report, Fault)]
 
     def next_event(self) -> Event:
         def heard() -> Event | None:
-            return next((report for report in self.watch.drain() if isinstance(report, Event)), None)
+            return next((report for report in self.watcher.drain() if isinstance(report, Event)), None)
 
         return wait_until(heard)
 
+    def asked(self) -> list[int]:
+        return [self.state.calls(ASK, device=slot) for slot in (0, 1)]
+
 
 @pytest.fixture
-def bench() -> Iterator[Bench]:
-    made = Bench(2)
+def bench(nvml: NvmlState, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
+    monkeypatch.setattr(listener, "_WAIT_MILLISECONDS", 10)  # as long takes the end of a test
+    monkeypatch.setattr(events, "_END_SECONDS", 0.2)
+    nvml.devices = gpus(2)
+    for slot in (0, 1):
+        nvml.devices[slot].supported_event_types = ALL_TYPES
+    made = Bench(nvml)
     yield made
-    made.watch.close()
+    made.watcher.close()
 
 
 def threads() -> list[threading.Thread]:
@@ -46,15 +70,15 @@ def threads() -> list[threading.Thread]:
 
 
 def test_the_first_poll_knows_already_who_is_listened_to(bench: Bench) -> None:
-    bench.watch.watch(bench.devices())
-    assert bench.watch.drain() == [Listening(dict.fromkeys(bench.devices(), WANTED_EVENTS), {})]
-    assert [gpu.registered for gpu in bench.gpus] == [[WANTED_EVENTS]] * 2
+    bench.watch()
+    assert bench.watcher.drain() == [Listening({"GPU-0": WANTED_EVENTS, "GPU-1": WANTED_EVENTS}, {})]
+    assert bench.state.calls(REGISTER) == 2
 
 
 def test_an_event_arrives_at_the_next_poll_after_it(bench: Bench) -> None:
-    bench.watch.watch(bench.devices())
+    bench.watch()
     before = time.time()
-    bench.binding.coming.put(event(bench.gpus[1], 79))
+    bench.state.happen(1, 79)
     heard = bench.next_event()
     assert heard[:3] == ("GPU-1", "xid", "79")
     assert before <= heard.at <= time.time()
@@ -62,112 +86,102 @@ def test_an_event_arrives_at_the_next_poll_after_it(bench: Bench) -> None:
 
 def test_the_same_devices_are_told_once(bench: Bench) -> None:
     for _ in range(5):
-        bench.watch.watch(bench.devices())
-    assert [gpu.calls[ASK] for gpu in bench.gpus] == [1, 1]
-    bench.binding.coming.put(event(bench.gpus[0], 31))
+        bench.watch()
+    assert bench.asked() == [1, 1]
+    bench.state.happen(0, 31)
     bench.next_event()
-    assert bench.binding.calls["nvmlEventSetCreate"] == 1
+    assert bench.state.calls(CREATE) == 1
 
 
 def test_without_a_device_that_supports_events_there_is_no_thread(bench: Bench) -> None:
-    bench.gpus[0].answers[ASK] = 0x10
-    bench.gpus[1].errors[ASK] = 3
+    bench.state.devices[0].supported_event_types = WITHOUT_XID
+    bench.state.fail(ASK, NOT_SUPPORTED, device=1)
     for _ in range(3):
-        bench.watch.watch(bench.devices())
+        bench.watch()
     assert threads() == []
-    assert set(bench.watch.refused) == {"GPU-0", "GPU-1"}
-    assert bench.watch.drain() == []
-    assert [gpu.calls[ASK] for gpu in bench.gpus] == [1, 1]
+    assert set(bench.watcher.refused) == {"GPU-0", "GPU-1"}
+    assert bench.watcher.drain() == []
+    assert bench.asked() == [1, 1]
 
 
 def test_a_missing_permission_is_told_once_and_remembered(bench: Bench) -> None:
-    bench.gpus[0].errors[ASK] = 4
-    bench.watch.watch(bench.devices())
-    bench.watch.watch(bench.devices())
-    (fault,) = [report for report in bench.watch.drain() if isinstance(report, Fault)]
-    assert (fault.reason, fault.where) == (Reason.PERMISSION_DENIED, "GPU-0")
-    assert set(bench.watch.refused) == {"GPU-0"}
+    bench.state.fail(ASK, NO_PERMISSION, device=0)
+    bench.watch()
+    bench.watch()
+    assert bench.faults() == [(Reason.PERMISSION_DENIED, "GPU-0")]
+    assert set(bench.watcher.refused) == {"GPU-0"}
 
 
 def test_what_the_thread_was_refused_is_known_here(bench: Bench) -> None:
-    bench.gpus[0].errors["nvmlDeviceRegisterEvents"] = 4
-    bench.watch.watch(bench.devices())
-    bench.watch.drain()
-    assert set(bench.watch.refused) == {"GPU-0"}
+    bench.state.fail(REGISTER, NO_PERMISSION, device=0)
+    bench.watch()
+    bench.watcher.drain()
+    assert set(bench.watcher.refused) == {"GPU-0"}
 
 
 def test_a_device_that_cannot_say_what_it_supports_is_asked_again(bench: Bench) -> None:
-    bench.gpus[0].errors[ASK] = 999
-    bench.gpus[1].errors[ASK] = GPU_IS_LOST
-    bench.watch.watch(bench.devices())
-    assert [report.where for report in bench.watch.drain() if isinstance(report, Fault)] == ["GPU-0"]
-    for gpu in bench.gpus:
-        gpu.errors.clear()
-    bench.watch.watch(bench.devices())
-    assert [set(report.types) for report in bench.watch.drain() if isinstance(report, Listening)] == [
-        {"GPU-0", "GPU-1"}
-    ]
+    bench.state.fail(ASK, UNKNOWN, device=0)
+    bench.state.fail(ASK, GPU_IS_LOST, device=1)
+    bench.watch()
+    assert bench.faults() == [(Reason.UNAVAILABLE, "GPU-0")]
+    bench.state.heal()
+    bench.watch()
+    assert [set(report.types) for report in bench.told()] == [{"GPU-0", "GPU-1"}]
 
 
 def test_the_end_of_the_session_is_not_swallowed(bench: Bench) -> None:
-    bench.gpus[0].errors[ASK] = 1
+    bench.state.fail(ASK, UNINITIALIZED, device=0)
     with pytest.raises(SessionError):
-        bench.watch.watch(bench.devices())
+        bench.watch()
 
 
 def test_closing_frees_everything_and_tells_what_was_heard_last(bench: Bench) -> None:
-    bench.watch.watch(bench.devices())
-    bench.watch.drain()
-    bench.binding.coming.put(event(bench.gpus[0], 119))
-    wait_until(lambda: bench.binding.calls["nvmlEventSetWait_v2"] > 1)
-    (last,) = bench.watch.close()
+    bench.watch()
+    bench.watcher.drain()
+    bench.state.happen(0, 119)
+    waits = bench.state.calls(WAIT)
+    wait_until(lambda: bench.state.calls(WAIT) > waits)
+    (last,) = bench.watcher.close()
     assert isinstance(last, Event)
     assert last.code == "119"
-    assert (bench.binding.open, threads()) == ([], [])
-    assert bench.watch.close() == []
+    assert (bench.state.calls(CREATE), bench.state.calls(FREE), threads()) == (1, 1, [])
+    assert bench.watcher.close() == []
 
 
 def test_a_library_that_is_gone_at_the_close_is_no_trouble(bench: Bench) -> None:
-    bench.watch.watch(bench.devices())
-    bench.binding.errors["nvmlEventSetFree"] = 1
-    bench.watch.close()
-    assert threads() == []
+    bench.watch()
+    bench.state.fail(FREE, UNINITIALIZED)
+    bench.watcher.close()
+    assert (bench.state.calls(FREE), threads()) == (1, [])
 
 
-def test_closing_what_never_listened_does_nothing() -> None:
-    bench = Bench(0)
-    bench.watch.watch({})
-    assert bench.watch.close() == []
-    assert bench.binding.calls == {}
+def test_closing_what_never_listened_does_nothing(bench: Bench) -> None:
+    bench.watcher.watch({})
+    assert bench.watcher.close() == []
+    assert [bench.state.calls(call) for call in (ASK, CREATE, WAIT, FREE)] == [0, 0, 0, 0]
 
 
-def test_a_wait_that_hangs_is_left_behind_and_touches_nothing_when_it_returns() -> None:
-    bench = Bench(1)
-    let_go = threading.Event()
-
-    def hang() -> None:
-        let_go.wait(60)
-
-    bench.binding.coming.put(hang)
-    bench.watch.watch(bench.devices())
-    wait_until(bench.binding.coming.empty)
-    bench.watch.close()
+def test_a_wait_that_hangs_is_left_behind_and_touches_nothing_when_it_returns(bench: Bench) -> None:
+    bench.state.delay(WAIT, HANG_MILLISECONDS)
+    bench.watch()
+    wait_until(lambda: bench.state.waiting(WAIT) == 1)
+    bench.watcher.close()
     (left,) = threads()
-    assert len(bench.binding.open) == 1
-    calls = bench.binding.calls.total()
-    let_go.set()
+    assert bench.state.calls(FREE) == 0
+    calls = [bench.state.calls(call) for call in CALLS]
+    bench.state.release()
     left.join(60)
     assert not left.is_alive()
-    assert bench.binding.calls.total() == calls
+    assert [bench.state.calls(call) for call in CALLS] == calls
 
 
-def test_a_device_that_comes_is_listened_to() -> None:
-    bench = Bench(1)
-    bench.watch.watch(bench.devices())
-    bench.gpus.append(EventGpu(uuid="GPU-new", place=0x2000))
-    bench.watch.watch(bench.devices())
-    bench.binding.coming.put(TIMEOUT)  # the wait that runs ends now, not after its second
-    wait_until(lambda: bench.gpus[1].registered)
-    bench.binding.coming.put(event(bench.gpus[1], 48))
-    assert bench.next_event().uuid == "GPU-new"
-    bench.watch.close()
+def test_a_device_that_comes_is_listened_to(bench: Bench) -> None:
+    bench.state.devices = [bench.state.devices[0]]
+    bench.watch()
+    assert [set(report.types) for report in bench.told()] == [{"GPU-0"}]
+    bench.state.add(bench.state.devices[0]).uuid = "GPU-1"
+    bench.watch()
+    [now] = wait_until(lambda: bench.told() or None)
+    assert set(now.types) == {"GPU-0", "GPU-1"}
+    bench.state.happen(1, 48)
+    assert bench.next_event().uuid == "GPU-1"

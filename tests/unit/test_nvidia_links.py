@@ -60,7 +60,7 @@ def bench(nvml: NvmlState) -> Benches:
     return bench
 
 
-def links(count: int, of_each: dict[int, float] | None = None) -> Device:
+def links(count: int, of_each: dict[int, int] | None = None) -> Device:
     """A card with so many NVLinks, all up, and one C2C link; fields of each link rise by 1 from link to link."""
     card = h100(0)
     card.fields = ()

@@ -1,8 +1,12 @@
-"""The listener's thread, without the thread: its commands end it when the test has seen enough."""
+"""The listener's thread, without the thread: what happens before each of its waits is written down beforehand."""
 
-from collections.abc import Mapping
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from queue import Empty, SimpleQueue
+from typing import Any, TypeVar
 
+import pynvml
 import pytest
 
 from collectors.contract import Fault, Reason
@@ -12,7 +16,6 @@ from collectors.nvidia.listener import (
     Command,
     Ended,
     Event,
-    EventSet,
     Listener,
     Listening,
     Report,
@@ -20,20 +23,27 @@ from collectors.nvidia.listener import (
     address_of,
 )
 from collectors.nvidia.nvml import Nvml
-from tests.doubles.nvml_binding import GPU_IS_LOST
-from tests.doubles.nvml_event_binding import TIMEOUT, UNAVAILABLE, EventBinding, EventGpu, event, event_gpus
+from tests.doubles.nvidia_device import gpus
+from tests.doubles.nvml import XID_EVENT, NvmlState
+from tests.doubles.nvml_loaded import open_nvml
 
-NO_PERMISSION, UNKNOWN = 4, 999
+CREATE, FREE, WAIT = "nvmlEventSetCreate", "nvmlEventSetFree", "nvmlEventSetWait_v2"
+REGISTER = "nvmlDeviceRegisterEvents"
+NO_PERMISSION, TIMEOUT, GPU_IS_LOST, UNKNOWN = 4, 10, 15, 999
+ALL_TYPES, MIG_EVENT = 0xC10B, 0x100
 WALL_TIME = 1_700_000_000.0
+
+Step = Callable[[], object]
+T = TypeVar("T")
 
 
 class Commands(SimpleQueue[Command]):
     """Commands put by the test; instead of pausing, the pause is noted. After so many pauses comes the end."""
 
-    def __init__(self, most_pauses: int) -> None:
+    def __init__(self) -> None:
         super().__init__()
         self.pauses: list[float | None] = []
-        self.most_pauses = most_pauses
+        self.most_pauses = 0
 
     def get(self, block: bool = True, timeout: float | None = None) -> Command:  # noqa: ARG002, FBT001, FBT002 - as is
         try:
@@ -45,30 +55,97 @@ class Commands(SimpleQueue[Command]):
             raise
 
 
-class Desk:
-    """A listener, and what it was told and tells."""
+class Watching(Nvml):
+    """The border, which says beforehand when it makes a call."""
 
-    def __init__(self, binding: EventBinding, most_pauses: int = 0) -> None:
-        self.binding = binding
-        self.commands = Commands(most_pauses)
+    def __init__(self, before: Callable[[str, tuple[object, ...]], None]) -> None:
+        super().__init__(pynvml)
+        self._before = before
+
+    def call(self, name: str, *arguments: object, read: Callable[[Any], T]) -> T:
+        self._before(name, arguments)
+        return super().call(name, *arguments, read=read)
+
+
+class Desk:
+    """A listener, what it is told and tells, and the steps: one is taken before each wait, then comes the end."""
+
+    def __init__(self, state: NvmlState) -> None:
+        self.state = state
+        self.library = open_nvml()
+        self.commands = Commands()
         self.queue: SimpleQueue[Report] = SimpleQueue()
         self.now = 0.0
-        self.listener = Listener(Nvml(binding), self.commands, self.queue, lambda: self.now, lambda: WALL_TIME)
+        self.steps: deque[Step] = deque()
+        self.at_registration: deque[Step] = deque()
+        border = Watching(self._before)
+        self.listener = Listener(border, self.commands, self.queue, lambda: self.now, lambda: WALL_TIME)
+
+    def watched(self, *slots: int, types: int = WANTED_EVENTS) -> Mapping[str, Watched]:
+        handles = {slot: self.library.device(slot) for slot in slots}
+        return {f"GPU-{slot}": Watched(handle, address_of(handle), types) for slot, handle in handles.items()}
+
+    def watch(self, *slots: int) -> None:
+        """The command to listen to these devices."""
+        self.commands.put(self.watched(*slots))
 
     def end(self) -> None:
         """The command to end."""
         self.commands.put(None)
 
-    def run(self) -> list[Report]:
+    def run(self, *steps: Step) -> list[Report]:
+        self.steps.extend(steps)
         self.listener.run()
         reports = []
         while not self.queue.empty():
             reports.append(self.queue.get_nowait())
         return reports
 
+    # Steps
 
-def watched(*gpus: EventGpu) -> Mapping[str, Watched]:
-    return {gpu.uuid: Watched(gpu.handle, address_of(gpu.handle), WANTED_EVENTS) for gpu in gpus}
+    def nothing(self) -> None:
+        """The wait ends, and nothing has happened."""
+        self.state.fail(WAIT, TIMEOUT, times=1)
+
+    def does(self, *actions: Step) -> Step:
+        """Something is done while the wait goes on, which then ends."""
+
+        def step() -> None:
+            for action in actions:
+                action()
+            self.nothing()
+
+        return step
+
+    def happens(self, slot: int, data: int, kind: int = XID_EVENT) -> Step:
+        """An event ends the wait."""
+        return partial(self.state.happen, slot, data, kind)
+
+    def fails(self, code: int) -> Step:
+        """The wait fails."""
+        return partial(self.state.fail, WAIT, code, times=1)
+
+    def _before(self, name: str, arguments: tuple[object, ...]) -> None:
+        if name == CREATE:
+            assert open_sets(self.state) == 0
+        if name == REGISTER and self.at_registration:
+            self.at_registration.popleft()()
+        if name == WAIT and arguments[1] != 0:
+            step = self.steps.popleft() if self.steps else self.does(self.end)
+            step()
+
+
+def open_sets(state: NvmlState) -> int:
+    return state.calls(CREATE) - state.calls(FREE)
+
+
+@pytest.fixture
+def desk(nvml: NvmlState) -> Iterator[Desk]:
+    nvml.devices = gpus(2)
+    for slot in range(2):
+        nvml.devices[slot].supported_event_types = ALL_TYPES
+    yield Desk(nvml)
+    assert open_sets(nvml) <= 1  # the owner of the session frees the last
 
 
 def events(reports: list[Report]) -> list[tuple[str, str, str]]:
@@ -83,13 +160,18 @@ def listening(reports: list[Report]) -> list[set[str]]:
     return [set(report.types) for report in reports if isinstance(report, Listening)]
 
 
-def test_an_event_has_the_name_of_its_device_and_its_time() -> None:
-    first, second = event_gpus(2)
-    desk = Desk(EventBinding([first, second]))
-    desk.commands.put(watched(first, second))
-    for outcome in (event(second, 79), TIMEOUT, event(first, 13), event(first, 0, UNAVAILABLE), desk.end):
-        desk.binding.coming.put(outcome)
-    reports = desk.run()
+def leaves_its_set_open(desk: Desk, reports: list[Report]) -> bool:
+    """Whether the last report has the one set that is open, for its owner to free."""
+    ended = reports[-1]
+    assert isinstance(ended, Ended)
+    assert open_sets(desk.state) == 1
+    desk.library.call(FREE, ended.event_set, read=lambda _: None)
+    return open_sets(desk.state) == 0
+
+
+def test_an_event_has_the_name_of_its_device_and_its_time(desk: Desk) -> None:
+    desk.watch(0, 1)
+    reports = desk.run(desk.happens(1, 79), desk.nothing, desk.happens(0, 13), desk.happens(0, 0, UNAVAILABLE_EVENT))
     assert [report for report in reports if isinstance(report, Event)] == [
         Event("GPU-1", "xid", "79", WALL_TIME),
         Event("GPU-0", "xid", "13", WALL_TIME),
@@ -98,144 +180,104 @@ def test_an_event_has_the_name_of_its_device_and_its_time() -> None:
     assert faults(reports) == []
 
 
-def test_only_wanted_events_are_registered_and_told_before_any_of_them() -> None:
-    (gpu,) = event_gpus(1)
-    desk = Desk(EventBinding([gpu]))
-    desk.commands.put({gpu.uuid: Watched(gpu.handle, gpu.place, UNAVAILABLE_EVENT)})
-    for outcome in (event(gpu, 0, 0x100), event(gpu, 0, UNAVAILABLE), desk.end):
-        desk.binding.coming.put(outcome)
-    reports = desk.run()
-    assert gpu.registered == [UNAVAILABLE_EVENT]
+def test_only_wanted_events_are_registered_and_told_before_any_of_them(desk: Desk) -> None:
+    desk.commands.put(desk.watched(0, types=UNAVAILABLE_EVENT))
+    others = desk.does(desk.happens(0, 0, MIG_EVENT), desk.happens(0, 31))
+    reports = desk.run(others, desk.happens(0, 0, UNAVAILABLE_EVENT))
     assert reports[0] == Listening({"GPU-0": UNAVAILABLE_EVENT}, {})
     assert events(reports) == [("GPU-0", "driver", "gpu_unavailable")]
 
 
-def test_an_event_of_no_known_device_is_an_invalid_value() -> None:
-    (gpu,) = event_gpus(1)
-    desk = Desk(EventBinding([gpu]))
-    desk.commands.put(watched(gpu))
-    desk.binding.coming.put(event(EventGpu(place=7), 79))
-    desk.binding.coming.put(desk.end)
-    reports = desk.run()
+def test_an_event_of_no_known_device_is_an_invalid_value(desk: Desk) -> None:
+    elsewhere = Watched(desk.library.device(0), 7, WANTED_EVENTS)
+    desk.commands.put({"GPU-0": elsewhere})
+    reports = desk.run(desk.happens(0, 79))
     assert (events(reports), faults(reports)) == ([], [(Reason.INVALID_VALUE, "events")])
 
 
-def test_the_end_leaves_the_set_to_its_owner_and_makes_no_further_call() -> None:
-    (gpu,) = event_gpus(1)
-    desk = Desk(EventBinding([gpu]))
-    desk.commands.put(watched(gpu))
-    desk.binding.coming.put(desk.end)
+def test_the_end_leaves_the_set_to_its_owner_and_makes_no_further_call(desk: Desk) -> None:
+    desk.watch(0)
     reports = desk.run()
-    assert reports[-1] == Ended(EventSet(desk.binding.open[0]))
-    assert desk.binding.calls == {"nvmlEventSetCreate": 1, "nvmlEventSetWait_v2": 1}
+    assert [desk.state.calls(call) for call in (CREATE, REGISTER, WAIT, FREE)] == [1, 1, 1, 0]
+    assert leaves_its_set_open(desk, reports)
 
 
-def test_an_end_that_comes_while_a_set_is_made_lets_nothing_follow() -> None:
-    first, second = event_gpus(2)
-    desk = Desk(EventBinding([first, second]))
-    first.answers["nvmlDeviceRegisterEvents"] = lambda *_: desk.end()
-    desk.commands.put(watched(first, second))
-    assert desk.run()[-1] == Ended(EventSet(desk.binding.open[0]))
-    assert second.registered == []
-    assert desk.binding.waits == []
+def test_an_end_that_comes_while_a_set_is_made_lets_nothing_follow(desk: Desk) -> None:
+    desk.at_registration.append(desk.end)
+    desk.watch(0, 1)
+    reports = desk.run()
+    assert [desk.state.calls(call) for call in (CREATE, REGISTER, WAIT, FREE)] == [1, 1, 0, 0]
+    assert leaves_its_set_open(desk, reports)
 
 
-def test_an_end_that_comes_while_a_set_is_renewed_does_not_lose_the_set() -> None:
-    first, second = event_gpus(2)
-    desk = Desk(EventBinding([first, second]))
-
-    def renew_and_end() -> None:
-        desk.commands.put(watched(first, second))
-        desk.end()
-
-    desk.commands.put(watched(first))
-    desk.binding.coming.put(renew_and_end)
-    assert desk.run()[-1] == Ended(EventSet(desk.binding.open[0]))
+def test_an_end_that_comes_while_a_set_is_renewed_does_not_lose_the_set(desk: Desk) -> None:
+    desk.watch(0)
+    reports = desk.run(desk.does(partial(desk.watch, 0, 1), desk.end))
+    assert leaves_its_set_open(desk, reports)
 
 
-def test_without_devices_nothing_is_asked_of_the_library() -> None:
-    desk = Desk(EventBinding([]))
+def test_without_devices_nothing_is_asked_of_the_library(desk: Desk) -> None:
     desk.run()
     assert desk.commands.pauses == [None]
-    assert desk.binding.calls == {}
+    assert [desk.state.calls(call) for call in (CREATE, REGISTER, WAIT, FREE)] == [0, 0, 0, 0]
 
 
-def test_failing_waits_are_tried_again_after_pauses_that_double_up_to_half_a_minute() -> None:
-    (gpu,) = event_gpus(1)
-    desk = Desk(EventBinding([gpu]), most_pauses=7)
-    desk.commands.put(watched(gpu))
-    for _ in range(8):
-        desk.binding.coming.put(UNKNOWN)
-    reports = desk.run()
+def test_failing_waits_are_tried_again_after_pauses_that_double_up_to_half_a_minute(desk: Desk) -> None:
+    desk.commands.most_pauses = 7
+    desk.watch(0)
+    reports = desk.run(*[desk.fails(UNKNOWN)] * 8)
     assert desk.commands.pauses == [1, 2, 4, 8, 16, 30, 30, 30]
     assert faults(reports) == [(Reason.UNAVAILABLE, "events")] * 8
-    assert desk.binding.most_open == 1
 
 
-def test_a_wait_that_works_makes_the_next_pause_short_again() -> None:
-    (gpu,) = event_gpus(1)
-    desk = Desk(EventBinding([gpu]), most_pauses=3)
-    desk.commands.put(watched(gpu))
-    for outcome in (UNKNOWN, UNKNOWN, TIMEOUT, UNKNOWN, UNKNOWN):
-        desk.binding.coming.put(outcome)
-    desk.run()
+def test_a_wait_that_works_makes_the_next_pause_short_again(desk: Desk) -> None:
+    desk.commands.most_pauses = 3
+    desk.watch(0)
+    failing = desk.fails(UNKNOWN)
+    desk.run(failing, failing, desk.nothing, failing, failing)
     assert desk.commands.pauses == [1, 2, 1, 2]
 
 
 @pytest.mark.parametrize("code", [GPU_IS_LOST, UNKNOWN])
-def test_a_device_that_fails_does_not_stop_the_events_of_the_others(code: int) -> None:
-    first, second = event_gpus(2)
-    desk = Desk(EventBinding([first, second]))
-    first.errors["nvmlDeviceRegisterEvents"] = code
-    desk.commands.put(watched(first, second))
-    desk.binding.coming.put(event(second, 31))
-    desk.binding.coming.put(desk.end)
-    reports = desk.run()
+def test_a_device_that_fails_does_not_stop_the_events_of_the_others(desk: Desk, code: int) -> None:
+    desk.state.fail(REGISTER, code, device=0)
+    desk.watch(0, 1)
+    reports = desk.run(desk.happens(1, 31))
     assert listening(reports) == [{"GPU-1"}]
     assert events(reports) == [("GPU-1", "xid", "31")]
     assert [where for _, where in faults(reports)] == ["GPU-0"]
 
 
-def test_a_device_that_failed_is_tried_again_after_a_pause() -> None:
-    first, second = event_gpus(2)
-    desk = Desk(EventBinding([first, second]))
-    first.errors["nvmlDeviceRegisterEvents"] = UNKNOWN
+def test_a_device_that_failed_is_tried_again_after_a_pause(desk: Desk) -> None:
+    desk.state.fail(REGISTER, UNKNOWN, device=0, times=1)
 
     def a_second_later() -> None:
         desk.now += 1
-        first.errors.clear()
 
-    desk.commands.put(watched(first, second))
-    for outcome in (TIMEOUT, a_second_later, event(first, 8), desk.end):
-        desk.binding.coming.put(outcome)
-    reports = desk.run()
+    desk.watch(0, 1)
+    reports = desk.run(desk.nothing, desk.does(a_second_later), desk.happens(0, 8))
     assert listening(reports) == [{"GPU-1"}, {"GPU-0", "GPU-1"}]
     assert events(reports) == [("GPU-0", "xid", "8")]
 
 
-def test_a_lost_device_ends_every_wait_until_it_is_taken_out() -> None:
-    first, second = event_gpus(2)
-    desk = Desk(EventBinding([first, second]), most_pauses=1)
-    desk.commands.put(watched(first, second))
+def test_a_lost_device_ends_every_wait_until_it_is_taken_out(desk: Desk) -> None:
+    desk.commands.most_pauses = 1
+    desk.watch(0, 1)
 
     def lose() -> None:
-        desk.commands.put(watched(second))
-        raise desk.binding.NVMLError(GPU_IS_LOST)
+        desk.state.lose(0)
+        desk.watch(1)
 
-    for outcome in (lose, event(second, 43), desk.end):
-        desk.binding.coming.put(outcome)
-    reports = desk.run()
+    reports = desk.run(lose, desk.happens(1, 43))
     assert listening(reports) == [{"GPU-0", "GPU-1"}, {"GPU-1"}]
     assert events(reports) == [("GPU-1", "xid", "43")]
     assert faults(reports) == [(Reason.DEVICE_LOST, "events")]
 
 
 @pytest.mark.parametrize("code", [3, 13, NO_PERMISSION])
-def test_what_is_not_supported_or_permitted_is_not_tried_again(code: int) -> None:
-    (gpu,) = event_gpus(1)
-    gpu.errors["nvmlDeviceRegisterEvents"] = code
-    desk = Desk(EventBinding([gpu]))
-    desk.commands.put(watched(gpu))
+def test_what_is_not_supported_or_permitted_is_not_tried_again(desk: Desk, code: int) -> None:
+    desk.state.fail(REGISTER, code)
+    desk.watch(0)
     reports = desk.run()
     (told,) = [report for report in reports if isinstance(report, Listening)]
     assert (list(told.types), list(told.refused)) == ([], ["GPU-0"])
@@ -243,67 +285,42 @@ def test_what_is_not_supported_or_permitted_is_not_tried_again(code: int) -> Non
     assert desk.commands.pauses == [None]
 
 
-def test_with_a_new_device_all_are_listened_to_and_nothing_is_lost() -> None:
-    first, second = event_gpus(2)
-    desk = Desk(EventBinding([first, second]))
-
-    def arrives() -> None:
-        desk.binding.left_over.extend([event(first, 48), event(first, 63)])
-        desk.commands.put(watched(first, second))
-
-    desk.commands.put(watched(first))
-    for outcome in (arrives, event(second, 79), desk.end):
-        desk.binding.coming.put(outcome)
-    reports = desk.run()
+def test_with_a_new_device_all_are_listened_to_and_nothing_is_lost(desk: Desk) -> None:
+    desk.watch(0)
+    arrives = desk.does(desk.happens(0, 48), desk.happens(0, 63), partial(desk.watch, 0, 1))
+    reports = desk.run(arrives, desk.happens(1, 79))
     assert listening(reports) == [{"GPU-0"}, {"GPU-0", "GPU-1"}]
     assert events(reports) == [("GPU-0", "xid", "48"), ("GPU-0", "xid", "63"), ("GPU-1", "xid", "79")]
-    assert desk.binding.most_open == 1
 
 
-def test_a_device_that_goes_is_heard_to_the_last_and_one_that_comes_back_is_registered_anew() -> None:
-    first, second = event_gpus(2)
-    desk = Desk(EventBinding([first, second]))
-    for outcome in (
-        lambda: desk.commands.put(watched(second)),
-        event(first, 79),
-        lambda: desk.commands.put(watched(first, second)),
-        desk.end,
-    ):
-        desk.binding.coming.put(outcome)
-    desk.commands.put(watched(first, second))
-    reports = desk.run()
+def test_a_device_that_goes_is_heard_to_the_last_and_one_that_comes_back_is_registered_anew(desk: Desk) -> None:
+    desk.watch(0, 1)
+    reports = desk.run(
+        desk.does(partial(desk.watch, 1)), desk.happens(0, 79), desk.does(partial(desk.watch, 0, 1)), desk.nothing
+    )
     assert events(reports) == [("GPU-0", "xid", "79")]
-    assert len(first.registered) == len(second.registered) == 2
+    assert [desk.state.calls(REGISTER, device=slot) for slot in (0, 1)] == [2, 2]
 
 
-def test_another_object_for_the_same_handle_changes_nothing() -> None:
-    (gpu,) = event_gpus(1)
-    again = EventGpu(uuid=gpu.uuid, place=gpu.place)
-    desk = Desk(EventBinding([gpu]))
-    desk.commands.put(watched(gpu))
-    for outcome in (lambda: desk.commands.put(watched(again)), TIMEOUT, desk.end):
-        desk.binding.coming.put(outcome)
-    desk.run()
-    assert (len(gpu.registered), again.registered) == (1, [])
+def test_another_object_for_the_same_handle_changes_nothing(desk: Desk) -> None:
+    assert desk.library.device(0) is not desk.library.device(0)
+    desk.watch(0)
+    desk.run(desk.does(partial(desk.watch, 0)), desk.nothing)
+    assert desk.state.calls(REGISTER) == 1
 
 
-def test_a_bug_costs_a_pause_and_not_the_thread() -> None:
-    (gpu,) = event_gpus(1)
-    desk = Desk(EventBinding([gpu]), most_pauses=1)
-    desk.commands.put(watched(gpu))
-    for outcome in (ZeroDivisionError("a bug"), event(gpu, 31), desk.end):
-        desk.binding.coming.put(outcome)
-    reports = desk.run()
+def test_a_bug_costs_a_pause_and_not_the_thread(desk: Desk) -> None:
+    def bug() -> None:
+        raise ZeroDivisionError("a bug")
+
+    desk.commands.most_pauses = 1
+    desk.watch(0)
+    reports = desk.run(bug, desk.happens(0, 31))
     (fault,) = [report for report in reports if isinstance(report, Fault)]
     assert (fault.reason, fault.detail) == (Reason.BROKEN, "ZeroDivisionError: a bug")
     assert events(reports) == [("GPU-0", "xid", "31")]
 
 
-def test_a_flood_that_nobody_reads_is_kept_within_bounds() -> None:
-    (gpu,) = event_gpus(1)
-    desk = Desk(EventBinding([gpu]))
-    desk.commands.put(watched(gpu))
-    for _ in range(10_100):
-        desk.binding.coming.put(event(gpu, 31))
-    desk.binding.coming.put(desk.end)
-    assert len(events(desk.run())) == 9_999  # with the first report 10,000
+def test_a_flood_that_nobody_reads_is_kept_within_bounds(desk: Desk) -> None:
+    desk.watch(0)
+    assert len(events(desk.run(*[desk.happens(0, 31)] * 10_100))) == 9_999  # with the first report 10,000
