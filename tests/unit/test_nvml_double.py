@@ -1,272 +1,82 @@
+"""The NVML double: that its interface is the binding's, and what other tests build on without looking at it."""
+
+import ctypes
+import struct
+import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import pynvml
 import pytest
 
-from tests.doubles.nvml import (
-    MEMORY_TEMPERATURE_FIELD,
-    Device,
-    NvmlState,
-    ProcessKind,
-    ValueType,
-    h100,
-    h100_mig,
-    process,
-)
+from collectors.contract import UnavailableError
+from tests.doubles.native_build import build_nvml, build_one
+from tests.doubles.nvidia_device import gpus, mig_device
+from tests.doubles.nvml import Device, NvmlState
+from tests.doubles.nvml_loaded import open_nvml
+from tests.native.layout import WORD_BYTES
 from tests.native.nvml_calls import CALLS, DEVICE_CALLS
-from tests.native.nvml_process import Reader, started
 
-INVALID_ARGUMENT, NOT_SUPPORTED, NOT_FOUND, GPU_IS_LOST, VERSION_MISMATCH = 2, 3, 6, 15, 25
+ABI = Path(__file__).parents[1] / "native" / "nvml" / "abi.h"
+INVALID_ARGUMENT, NOT_SUPPORTED, GPU_IS_LOST, UNKNOWN = 2, 3, 15, 999
 
-
-@pytest.fixture
-def state(tmp_path: Path) -> Iterator[NvmlState]:
-    with NvmlState(tmp_path / "nvml.state", [h100(0), h100(1)]) as made:
-        yield made
-
-
-@pytest.fixture
-def reader(state: NvmlState, nvml_library: Path) -> Iterator[Reader]:
-    with started(state.environment(nvml_library)) as running:
-        running.value("nvmlInitWithFlags", (), 0)
-        yield running
-
-
-# What the binding's functions say, and to which fields of the double.
-ONE_NUMBER = {
-    "nvmlDeviceGetMinorNumber": "minor_number",
-    "nvmlDeviceGetArchitecture": "architecture",
-    "nvmlDeviceGetBrand": "brand",
-    "nvmlDeviceGetNumaNodeId": "numa_node",
-    "nvmlDeviceGetPowerUsage": "power_milliwatts",
-    "nvmlDeviceGetEnforcedPowerLimit": "power_enforced_limit_milliwatts",
-    "nvmlDeviceGetPowerManagementLimit": "power_limit_milliwatts",
-    "nvmlDeviceGetPowerManagementDefaultLimit": "power_default_limit_milliwatts",
-    "nvmlDeviceGetTotalEnergyConsumption": "energy_millijoules",
-    "nvmlDeviceGetPersistenceMode": "persistence_mode",
-    "nvmlDeviceGetComputeMode": "compute_mode",
-    "nvmlDeviceGetCurrentClocksEventReasons": "clocks_event_reasons",
-    "nvmlDeviceGetCurrentClocksThrottleReasons": "clocks_event_reasons",
-    "nvmlDeviceGetCurrPcieLinkGeneration": "pcie_link_generation",
-    "nvmlDeviceGetCurrPcieLinkWidth": "pcie_link_width",
-    "nvmlDeviceGetMaxPcieLinkGeneration": "pcie_link_max_generation",
-    "nvmlDeviceGetMaxPcieLinkWidth": "pcie_link_max_width",
-    "nvmlDeviceGetPcieReplayCounter": "pcie_replays",
-    "nvmlDeviceGetFanSpeed": "fan_speed_percent",
+STRUCTURES = {
+    "nvmlPciInfo_t": pynvml.nvmlPciInfo_t,
+    "nvmlUtilization_t": pynvml.c_nvmlUtilization_t,
+    "nvmlMemory_t": pynvml.c_nvmlMemory_t,
+    "nvmlMemory_v2_t": pynvml.c_nvmlMemory_v2_t,
+    "nvmlTemperature_t": pynvml.c_nvmlTemperature_v1_t,
+    "nvmlProcessInfo_t": pynvml.c_nvmlProcessInfo_v3_t,
+    "nvmlProcessUtilizationSample_t": pynvml.c_nvmlProcessUtilizationSample_t,
+    "nvmlValue_t": pynvml.c_nvmlValue_t,
+    "nvmlFieldValue_t": pynvml.c_nvmlFieldValue_t,
+    "nvmlDeviceAttributes_t": pynvml.c_nvmlDeviceAttributes,
+    "nvmlEventData_t": pynvml.c_nvmlEventData_t,
+    "nvmlMarginTemperature_t": pynvml.c_nvmlMarginTemperature_v1_t,
+    "nvmlGpuFabricInfo_v2_t": pynvml.c_nvmlGpuFabricInfo_v2_t,
+    "nvmlGpuFabricInfo_v3_t": pynvml.c_nvmlGpuFabricInfo_v3_t,
+    "nvmlConfComputeSystemState_t": pynvml.c_nvmlConfComputeSystemState_t,
+    "nvmlGpmMetric_t": pynvml.c_nvmlGpmMetric_t,
+    "nvmlGpmMetricsGet_t": pynvml.c_nvmlGpmMetricsGet_t,
+    "nvmlGpmSupport_t": pynvml.c_nvmlGpmSupport_t,
 }
-TWO_NUMBERS = {
-    "nvmlDeviceGetEncoderUtilization": ("utilization_encoder_percent", "utilization_period_microseconds"),
-    "nvmlDeviceGetDecoderUtilization": ("utilization_decoder_percent", "utilization_period_microseconds"),
-    "nvmlDeviceGetJpgUtilization": ("utilization_jpeg_percent", "utilization_period_microseconds"),
-    "nvmlDeviceGetOfaUtilization": ("utilization_ofa_percent", "utilization_period_microseconds"),
-    "nvmlDeviceGetPowerManagementLimitConstraints": ("power_min_limit_milliwatts", "power_max_limit_milliwatts"),
-    "nvmlDeviceGetEccMode": ("ecc_mode", "ecc_mode_pending"),
-    "nvmlDeviceGetMigMode": ("mig_mode", "mig_mode_pending"),
-    "nvmlDeviceGetCudaComputeCapability": ("cuda_capability_major", "cuda_capability_minor"),
+VERSIONS = {
+    "NVML_STRUCT_VERSION(nvmlMemory_v2_t, 2)": pynvml.nvmlMemory_v2,
+    "NVML_STRUCT_VERSION(nvmlTemperature_t, 1)": pynvml.nvmlTemperature_v1,
+    "NVML_STRUCT_VERSION(nvmlMarginTemperature_t, 1)": pynvml.nvmlMarginTemperature_v1,
+    "NVML_STRUCT_VERSION(nvmlGpuFabricInfo_v2_t, 2)": pynvml.nvmlGpuFabricInfo_v2,
+    "NVML_STRUCT_VERSION(nvmlGpuFabricInfo_v3_t, 3)": pynvml.nvmlGpuFabricInfo_v3,
+    "NVML_GPM_METRICS_GET_VERSION": pynvml.NVML_GPM_METRICS_GET_VERSION,
 }
-CHOSEN = {
-    ("nvmlDeviceGetTemperature", 0): "temperature_celsius",
-    ("nvmlDeviceGetTemperatureV", 0): "temperature_celsius",
-    ("nvmlDeviceGetTemperatureThreshold", 0): "threshold_shutdown_celsius",
-    ("nvmlDeviceGetTemperatureThreshold", 1): "threshold_slowdown_celsius",
-    ("nvmlDeviceGetTemperatureThreshold", 2): "threshold_memory_celsius",
-    ("nvmlDeviceGetTemperatureThreshold", 3): "threshold_gpu_celsius",
-    ("nvmlDeviceGetClockInfo", 0): "clock_graphics_megahertz",
-    ("nvmlDeviceGetClockInfo", 1): "clock_sm_megahertz",
-    ("nvmlDeviceGetClockInfo", 2): "clock_memory_megahertz",
-    ("nvmlDeviceGetClockInfo", 3): "clock_video_megahertz",
-    ("nvmlDeviceGetMaxClockInfo", 0): "max_clock_graphics_megahertz",
-    ("nvmlDeviceGetMaxClockInfo", 1): "max_clock_sm_megahertz",
-    ("nvmlDeviceGetMaxClockInfo", 2): "max_clock_memory_megahertz",
-    ("nvmlDeviceGetMaxClockInfo", 3): "max_clock_video_megahertz",
-}
-MODES = {"mig_mode": 0, "mig_mode_pending": 1, "compute_mode": 3}
 
 
-def number_all(device: Device) -> dict[str, int]:
-    """Give every reading a number of its own."""
-    names = {*ONE_NUMBER.values(), *CHOSEN.values()}.union(*TWO_NUMBERS.values())
-    numbers = dict(zip(sorted(names), range(21, 200), strict=False)) | MODES
-    for name, number in numbers.items():
-        setattr(device, name, number)
-    return numbers
+def layout() -> Iterator[str]:
+    """The sizes, offsets and versions of the binding's structures, as C states them."""
+    for name, structure in STRUCTURES.items():
+        yield f"sizeof({name}) == {ctypes.sizeof(structure)}"
+        for member, *_ in structure._fields_:
+            yield f"offsetof({name}, {member}) == {getattr(structure, member).offset}"
+    for macro, version in VERSIONS.items():
+        yield f"{macro} == {version}"
 
 
-def test_every_number_is_read_where_it_was_written(state: NvmlState, reader: Reader) -> None:
-    numbers = number_all(state.devices[1])
-    for function, name in ONE_NUMBER.items():
-        assert reader.value(function, (1,)) == numbers[name], function
-    for function, pair in TWO_NUMBERS.items():
-        assert reader.value(function, (1,)) == [numbers[name] for name in pair], function
-    for (function, argument), name in CHOSEN.items():
-        assert reader.value(function, (1,), argument) == numbers[name], (function, argument)
-
-
-def test_a_reading_that_a_device_does_not_have(state: NvmlState, reader: Reader) -> None:
-    number_all(state.devices[0])
-    for name in {*ONE_NUMBER.values(), *CHOSEN.values()}:
-        setattr(state.devices[0], name, None)
-    for function in ONE_NUMBER:
-        assert reader.error(function, (0,)) == NOT_SUPPORTED, function
-    for function, argument in CHOSEN:
-        assert reader.error(function, (0,), argument) == NOT_SUPPORTED, (function, argument)
-
-
-def test_identity(state: NvmlState, reader: Reader) -> None:
-    gpu = state.devices[1]
-    assert reader.value("nvmlDeviceGetCount") == 2
-    assert reader.value("nvmlDeviceGetIndex", (1,)) == 1
-    assert reader.value("nvmlDeviceGetUUID", (1,)) == gpu.uuid == h100(1).uuid != h100(0).uuid
-    assert reader.value("nvmlDeviceGetName", (1,)) == "NVIDIA H100 80GB HBM3"
-    assert reader.value("nvmlDeviceGetSerial", (1,)) == gpu.serial
-    assert reader.value("nvmlDeviceGetVbiosVersion", (1,)) == "96.00.61.00.01"
-    assert reader.value("nvmlDeviceGetGspFirmwareVersion", (1,)) == "570.124.06"
-    assert reader.value("nvmlDeviceGetPciInfo", (1,)) == {
-        "busIdLegacy": "0000:27:00.0",
-        "busId": "00000000:27:00.0",
-        "domain": 0,
-        "bus": 0x27,
-        "device": 0,
-        "pciDeviceId": 0x233010DE,
-        "pciSubSystemId": 0x16C110DE,
-    }
-    gpu.serial = ""
-    assert reader.error("nvmlDeviceGetSerial", (1,)) == NOT_SUPPORTED
-
-
-def test_versions(state: NvmlState, reader: Reader) -> None:
-    state.driver_version, state.nvml_version, state.cuda_driver_version = "580.1", "13.580.1", 13010
-    assert reader.value("nvmlSystemGetDriverVersion") == "580.1"
-    assert reader.value("nvmlSystemGetNVMLVersion") == "13.580.1"
-    assert reader.value("nvmlSystemGetCudaDriverVersion") == 13010
-    assert reader.value("nvmlSystemGetCudaDriverVersion_v2") == 13010
-
-
-def test_handles_are_found(state: NvmlState, reader: Reader) -> None:
-    state.devices[1].partition([None, h100_mig(1, 1)])
-    reader.value("nvmlDeviceGetHandleByUUID", (), h100(0).uuid)
-    reader.value("nvmlDeviceGetHandleByUUID", (), h100_mig(1, 1).uuid)
-    for spelling in ("0000:1b:00.0", "00000000:1B:00.0"):
-        reader.value("nvmlDeviceGetHandleByPciBusId", (), spelling)
-    assert state.calls("nvmlDeviceGetHandleByUUID", device=0) == 1
-    assert state.calls("nvmlDeviceGetHandleByUUID", device=1, mig=1) == 1
-    assert state.calls("nvmlDeviceGetHandleByPciBusId_v2", device=0) == 2
-    assert reader.error("nvmlDeviceGetHandleByUUID", (), h100(7).uuid) == NOT_FOUND
-    assert reader.error("nvmlDeviceGetHandleByPciBusId", (), "0000:ff:00.0") == NOT_FOUND
-    assert reader.error("nvmlDeviceGetHandleByIndex", (), 2) == INVALID_ARGUMENT
-
-
-def test_utilization_and_memory(state: NvmlState, reader: Reader) -> None:
-    gpu = state.devices[0]
-    gpu.utilization_gpu_percent, gpu.utilization_memory_percent = 73, 41
-    gpu.memory_total_bytes, gpu.memory_reserved_bytes, gpu.memory_used_bytes = 1000, 10, 200
-    version = 0x02000028
-    assert reader.value("nvmlDeviceGetUtilizationRates", (0,)) == {"gpu": 73, "memory": 41}
-    assert reader.value("nvmlDeviceGetMemoryInfo", (0,)) == {"total": 1000, "free": 790, "used": 210}
-    assert reader.value("nvmlDeviceGetMemoryInfo", (0,), version) == {
-        "version": version,
-        "total": 1000,
-        "reserved": 10,
-        "free": 790,
-        "used": 200,
-    }
-    assert reader.error("nvmlDeviceGetMemoryInfo", (0,), version + 1) == VERSION_MISMATCH
-
-
-def test_field_values(state: NvmlState, reader: Reader) -> None:
-    gpu = state.devices[0]
-    gpu.set_field(MEMORY_TEMPERATURE_FIELD, 55, ValueType.UNSIGNED_INT)
-    gpu.set_field(193, -7, ValueType.SIGNED_INT)
-    gpu.set_field(191, 1.5, ValueType.DOUBLE, scope=1)
-    gpu.set_field(138, 2**40, ValueType.UNSIGNED_LONG_LONG, code=GPU_IS_LOST)
-    asked = [MEMORY_TEMPERATURE_FIELD, 193, [191, 1], 191, 138]
-    values = reader.value("nvmlDeviceGetFieldValues", (0,), asked)
-    assert values == [[0, 55], [0, -7], [0, 1.5], [NOT_SUPPORTED, 0.0], [GPU_IS_LOST, 2**40]]
-
-
-def test_process_lists(state: NvmlState, reader: Reader) -> None:
-    mig = h100_mig(0, 2)
-    state.devices[0].partition([None, None, mig])
-    state.devices[0].processes = [
-        process(11, 4096),
-        process(12, None, ProcessKind.GRAPHICS),
-        process(13, 2**33, mig=mig),
-        process(14, 0, ProcessKind.MPS),
-    ]
-    compute = reader.value("nvmlDeviceGetComputeRunningProcesses_v3", (0,))
-    assert [each["pid"] for each in compute] == [11, 13]
-    assert compute[0] == {
-        "pid": 11,
-        "usedGpuMemory": 4096,
-        "gpuInstanceId": 2**32 - 1,
-        "computeInstanceId": 2**32 - 1,
-    }
-    assert reader.value("nvmlDeviceGetComputeRunningProcesses_v3", (0, 2)) == [
-        {"pid": 13, "usedGpuMemory": 2**33, "gpuInstanceId": 9, "computeInstanceId": 0}
-    ]
-    graphics = reader.value("nvmlDeviceGetGraphicsRunningProcesses_v3", (0,))
-    assert [(each["pid"], each["usedGpuMemory"]) for each in graphics] == [(12, None)]
-    assert [each["pid"] for each in reader.value("nvmlDeviceGetMPSComputeRunningProcesses_v3", (0,))] == [14]
-    assert reader.value("nvmlDeviceGetComputeRunningProcesses_v3", (1,)) == []
-
-
-def test_mig_devices_have_holes_in_their_numbering(state: NvmlState, reader: Reader) -> None:
-    state.devices[0].partition([h100_mig(0, 0), None, None, h100_mig(0, 3, "3g.40gb")])
-    assert reader.value("nvmlDeviceGetMigMode", (0,)) == [1, 1]
-    assert reader.value("nvmlDeviceGetMaxMigDeviceCount", (0,)) == 7
-    assert reader.value("nvmlDeviceGetMaxMigDeviceCount", (1,)) == 0
-    for hole in (1, 2, 4, 5, 6):
-        assert reader.error("nvmlDeviceGetMigDeviceHandleByIndex", (0,), hole) == NOT_FOUND
-    assert reader.error("nvmlDeviceGetMigDeviceHandleByIndex", (0,), 7) == INVALID_ARGUMENT
-    assert reader.error("nvmlDeviceGetMigDeviceHandleByIndex", (1,), 0) == NOT_SUPPORTED
-    assert reader.value("nvmlDeviceGetUUID", (0, 3)) == h100_mig(0, 3).uuid != h100_mig(0, 0).uuid
-    assert reader.value("nvmlDeviceGetName", (0, 3)) == "NVIDIA H100 80GB HBM3 MIG 3g.40gb"
-    assert reader.value("nvmlDeviceGetIndex", (0, 3)) == 3
-    assert reader.value("nvmlDeviceGetGpuInstanceId", (0, 3)) == 10
-    assert reader.value("nvmlDeviceGetComputeInstanceId", (0, 3)) == 0
-    assert reader.value("nvmlDeviceGetComputeMode", (0, 3)) == 0
-    assert reader.value("nvmlDeviceGetMemoryInfo", (0, 3))["total"] == 40_320 * 2**20
-    attributes = reader.value("nvmlDeviceGetAttributes_v2", (0, 3))
-    assert (attributes["multiprocessorCount"], attributes["computeInstanceSliceCount"]) == (60, 3)
-    assert (attributes["gpuInstanceSliceCount"], attributes["memorySizeMB"]) == (3, 40_320)
-    assert [reader.value("nvmlDeviceIsMigDeviceHandle", place) for place in ((0,), (0, 3))] == [0, 1]
-    reader.value("nvmlDeviceGetDeviceHandleFromMigDeviceHandle", (0, 3))
-
-
-WITHOUT_PARTITIONS = ("UtilizationRates", "EncoderUtilization", "DecoderUtilization", "JpgUtilization", "ComputeMode")
-OF_WHOLE_DEVICES = ("UtilizationRates", "PowerUsage", "TotalEnergyConsumption", "PciInfo", "MigMode", "FanSpeed")
-OF_PARTITIONS = ("GpuInstanceId", "ComputeInstanceId", "Attributes_v2", "DeviceHandleFromMigDeviceHandle")
-
-
-def test_what_is_refused_in_mig_mode(state: NvmlState, reader: Reader) -> None:
-    assert reader.value("nvmlDeviceGetUtilizationRates", (0,)) == {"gpu": 0, "memory": 0}
-    state.devices[0].partition([h100_mig(0, 0)])
-    for call in WITHOUT_PARTITIONS:
-        assert reader.error(f"nvmlDeviceGet{call}", (0,)) == NOT_SUPPORTED, call
-    for call in OF_WHOLE_DEVICES:
-        assert reader.error(f"nvmlDeviceGet{call}", (0, 0)) == NOT_SUPPORTED, call
-    for call in OF_PARTITIONS:
-        assert reader.error(f"nvmlDeviceGet{call}", (0,)) == NOT_SUPPORTED, call
-    assert reader.value("nvmlDeviceGetPowerUsage", (0,)) == 71_000
-
-
-def test_a_handle_outlives_its_mig_device(state: NvmlState, reader: Reader) -> None:
-    state.devices[0].partition([h100_mig(0, 0)])
-    assert reader.value("nvmlDeviceGetUUID", (0, 0)) == h100_mig(0, 0).uuid
-    state.devices[0].unpartition()
-    assert reader.error("nvmlDeviceGetUUID", (0, 0)) == INVALID_ARGUMENT
-    assert reader.value("nvmlDeviceGetUtilizationRates", (0,)) == {"gpu": 0, "memory": 0}
+def test_structures_are_laid_out_as_the_binding_has_them(tmp_path: Path) -> None:
+    source = tmp_path / "layout.c"
+    checks = "\n".join(f'_Static_assert({fact}, "{fact}");' for fact in layout())
+    source.write_text(f'#include <stddef.h>\n#include "{ABI}"\n{checks}\n')
+    build_one(source, tmp_path, "layout.so")
 
 
 # Functions that the binding reaches under another name, and those that want arguments.
-BINDING = {
+BINDING: dict[str, tuple[Any, ...]] = {
     "nvmlInitWithFlags": ("nvmlInitWithFlags", 0),
     "nvmlDeviceGetCount_v2": ("nvmlDeviceGetCount",),
     "nvmlDeviceGetHandleByIndex_v2": ("nvmlDeviceGetHandleByIndex", 0),
     "nvmlDeviceGetHandleByUUID": ("nvmlDeviceGetHandleByUUID", "GPU-0"),
     "nvmlDeviceGetHandleByPciBusId_v2": ("nvmlDeviceGetHandleByPciBusId", "0:0:0"),
     "nvmlDeviceGetPciInfo_v3": ("nvmlDeviceGetPciInfo",),
-    "nvmlDeviceGetMemoryInfo_v2": ("nvmlDeviceGetMemoryInfo", 0x02000028),
+    "nvmlDeviceGetMemoryInfo_v2": ("nvmlDeviceGetMemoryInfo", pynvml.nvmlMemory_v2),
     "nvmlDeviceGetTemperature": ("nvmlDeviceGetTemperature", 0),
     "nvmlDeviceGetTemperatureV": ("nvmlDeviceGetTemperatureV", 0),
     "nvmlDeviceGetTemperatureThreshold": ("nvmlDeviceGetTemperatureThreshold", 0),
@@ -278,6 +88,7 @@ BINDING = {
     "nvmlDeviceGetPcieThroughput": ("nvmlDeviceGetPcieThroughput", 0),
     "nvmlDeviceGetGpuFabricInfoV": ("nvmlDeviceGetGpuFabricInfoV", None),
     "nvmlGpmSampleFree": ("nvmlGpmSampleFree", None),
+    "nvmlGpmMetricsGet": ("nvmlGpmMetricsGet", pynvml.c_nvmlGpmMetricsGet_t()),
     "nvmlGpmSampleGet": ("nvmlGpmSampleGet", None),
     "nvmlGpmMigSampleGet": ("nvmlGpmMigSampleGet", 1, None),
     "nvmlDeviceGetProcessUtilization": ("nvmlDeviceGetProcessUtilization", 0),
@@ -289,11 +100,128 @@ BINDING = {
 }
 
 
-@pytest.mark.parametrize("call", CALLS)
-def test_every_function_is_the_one_that_the_binding_asks_for(call: str, state: NvmlState, reader: Reader) -> None:
-    before = state.calls(call)
-    state.fail(call, GPU_IS_LOST)
-    function, *arguments = BINDING.get(call, (call,))
-    place = (0,) if call in DEVICE_CALLS else ()
-    assert reader.error(str(function), place, *arguments) == GPU_IS_LOST
-    assert state.calls(call) == before + 1
+def code_of(function: str, *arguments: object) -> int:
+    """What a call of the binding ends with."""
+    try:
+        getattr(pynvml, function)(*arguments)
+    except pynvml.NVMLError as error:
+        return int(error.value)
+    return 0
+
+
+@pytest.fixture
+def state(nvml: NvmlState) -> NvmlState:
+    """Two cards and an open session."""
+    nvml.devices = gpus(2)
+    open_nvml()
+    return nvml
+
+
+def test_every_function_is_one_that_the_binding_asks_for_and_is_counted_and_can_fail(state: NvmlState) -> None:
+    handle = pynvml.nvmlDeviceGetHandleByIndex(0)
+    for call in CALLS:
+        before = state.calls(call)
+        state.fail(call, GPU_IS_LOST)
+        function, *arguments = BINDING.get(call, (call,))
+        assert code_of(function, *([handle] if call in DEVICE_CALLS else []), *arguments) == GPU_IS_LOST, call
+        assert state.calls(call) == before + 1, call
+
+
+def test_errors_are_where_and_as_long_as_they_are_wanted(state: NvmlState) -> None:
+    state.devices[0].partition([mig_device(1), mig_device(2)])
+    first, second = (pynvml.nvmlDeviceGetHandleByIndex(index) for index in (0, 1))
+    handles = [first, *(pynvml.nvmlDeviceGetMigDeviceHandleByIndex(first, index) for index in (0, 1)), second]
+    codes: list[list[int]] = []
+
+    def ask() -> None:
+        codes.append([code_of("nvmlDeviceGetName", handle) for handle in handles])
+
+    state.fail("nvmlDeviceGetName", 4, device=1)
+    state.fail("nvmlDeviceGetName", 20, device=0, mig=1, times=1)
+    ask()
+    ask()
+    state.fail("nvmlDeviceGetName", UNKNOWN)
+    ask()
+    state.heal()
+    ask()
+    assert codes == [[0, 0, 20, 4], [0, 0, 0, 4], [UNKNOWN] * 4, [0] * 4]
+    assert [state.calls("nvmlDeviceGetName", device=device) for device in (0, 1)] == [4, 4]
+
+
+WITHOUT_PARTITIONS = ("UtilizationRates", "EncoderUtilization", "DecoderUtilization", "JpgUtilization", "ComputeMode")
+OF_WHOLE_DEVICES = ("UtilizationRates", "PowerUsage", "TotalEnergyConsumption", "PciInfo", "MigMode", "FanSpeed")
+OF_PARTITIONS = ("GpuInstanceId", "ComputeInstanceId", "Attributes_v2", "DeviceHandleFromMigDeviceHandle")
+
+
+def test_what_a_real_driver_refuses_in_mig_mode_is_refused(state: NvmlState) -> None:
+    state.devices[0].partition([mig_device(1)])
+    device = pynvml.nvmlDeviceGetHandleByIndex(0)
+    mig = pynvml.nvmlDeviceGetMigDeviceHandleByIndex(device, 0)
+    calls = ((device, WITHOUT_PARTITIONS), (mig, OF_WHOLE_DEVICES), (device, OF_PARTITIONS))
+    for handle, names in calls:
+        assert [code_of(f"nvmlDeviceGet{name}", handle) for name in names] == [NOT_SUPPORTED] * len(names)
+    assert code_of("nvmlDeviceGetPowerUsage", device) == code_of("nvmlDeviceGetUUID", mig) == 0
+    state.devices[0].unpartition()
+    assert code_of("nvmlDeviceGetUUID", mig) == INVALID_ARGUMENT  # its handle is still there
+    assert code_of("nvmlDeviceGetUtilizationRates", device) == 0
+
+
+def test_changes_made_at_once_are_seen_at_once(state: NvmlState) -> None:
+    card = state.devices[0]
+    handle = pynvml.nvmlDeviceGetHandleByIndex(0)
+    seen: list[tuple[int, int]] = []
+
+    def read() -> None:
+        rates = pynvml.nvmlDeviceGetUtilizationRates(handle)
+        seen.append((rates.gpu, rates.memory))
+
+    reading = threading.Thread(target=read)
+    with state.at_once():
+        card.utilization_gpu_percent = 90
+        reading.start()
+        reading.join(0.05)
+        assert reading.is_alive()
+        card.utilization_memory_percent = 80
+    reading.join(30)
+    assert seen == [(90, 80)]
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        (None, "No such file"),
+        (b"short", "not a state file of this size"),
+        (struct.pack("<q", 1) + bytes((NvmlState.WORDS - 1) * WORD_BYTES), "written for another layout"),
+    ],
+)
+@pytest.mark.usefixtures("nvml")
+def test_a_wrong_state_file_is_refused(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    content: bytes | None,
+    why: str,
+) -> None:
+    path = tmp_path / "wrong"
+    if content is not None:
+        path.write_bytes(content)
+    monkeypatch.setenv("NVML_DOUBLE_STATE", str(path))
+    with pytest.raises(UnavailableError, match="UNKNOWN"):
+        open_nvml()
+    assert f"NVML_DOUBLE_STATE={path}: {why}" in capfd.readouterr().err
+
+
+def test_the_library_is_built_once(nvml_library: Path, tmp_path: Path) -> None:
+    assert build_nvml(nvml_library.parent, compiler="no-such-compiler") == nvml_library
+    with pytest.raises(AssertionError, match=r"^no-such-compiler not found: apt-get install gcc libc6-dev$"):
+        build_nvml(tmp_path, compiler="no-such-compiler")
+
+
+def test_only_known_functions_can_be_left_out(tmp_path: Path) -> None:
+    with pytest.raises(AssertionError, match="not exported anyway: nvmlDeviceGetNmae"):
+        build_nvml(tmp_path, without=["nvmlDeviceGetNmae"])
+
+
+def test_a_misspelt_field_is_an_error() -> None:
+    with pytest.raises(AttributeError):
+        setattr(Device(), "power_miliwatts", 1)  # noqa: B010 - written out, mypy would find it first

@@ -7,41 +7,14 @@
 #include "call.h"
 #include "state.h"
 
-enum { LEAST_MILLISECONDS = 100, VERSION = 1, METRIC_MAX = 477, WHOLE_DEVICE = -1 };
+enum { LEAST_MILLISECONDS = 100, WHOLE_DEVICE = -1 };
 
-typedef struct double_gpm_sample {
+struct double_gpm_sample {
     int64_t at_milliseconds;
     int64_t device; /* its slot, and the GPU instance or WHOLE_DEVICE; at 0 nothing has been taken */
     int64_t gpu_instance;
     struct double_gpm_metric metrics[DOUBLE_MOST_GPM_METRICS];
-} *nvmlGpmSample_t;
-
-typedef struct {
-    char *shortName;
-    char *longName;
-    char *unit;
-} metricInfo_t;
-
-typedef struct {
-    unsigned int metricId;
-    nvmlReturn_t nvmlReturn;
-    double value;
-    metricInfo_t metricInfo;
-} nvmlGpmMetric_t;
-
-typedef struct {
-    unsigned int version;
-    unsigned int numMetrics;
-    nvmlGpmSample_t sample1;
-    nvmlGpmSample_t sample2;
-    nvmlGpmMetric_t metrics[METRIC_MAX];
-} nvmlGpmMetricsGet_t;
-_Static_assert(sizeof(nvmlGpmMetricsGet_t) == 19104, "the size that the binding's structure has");
-
-typedef struct {
-    unsigned int version;
-    unsigned int isSupportedDevice;
-} nvmlGpmSupport_t;
+};
 
 /* A test that has no time to wait moves it on. */
 static int64_t milliseconds_now(void)
@@ -157,10 +130,10 @@ EXPORT nvmlReturn_t nvmlGpmMetricsGet(nvmlGpmMetricsGet_t *question)
         return result;
     }
     if (question == NULL || question->sample1 == NULL || question->sample2 == NULL
-        || question->numMetrics > METRIC_MAX) {
+        || question->numMetrics > NVML_GPM_METRIC_MAX) {
         return NVML_ERROR_INVALID_ARGUMENT;
     }
-    if (question->version != VERSION) {
+    if (question->version != NVML_GPM_METRICS_GET_VERSION) {
         return NVML_ERROR_ARGUMENT_VERSION_MISMATCH;
     }
     const struct double_gpm_sample *first = question->sample1, *second = question->sample2;

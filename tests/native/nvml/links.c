@@ -4,36 +4,6 @@
 #include "call.h"
 #include "state.h"
 
-typedef struct {
-    unsigned int version;
-    int margin;
-} nvmlMarginTemperature_t;
-
-typedef struct {
-    unsigned int version;
-    unsigned char clusterUuid[16];
-    nvmlReturn_t status;
-    unsigned int cliqueId;
-    unsigned char state;
-    unsigned int healthMask;
-} nvmlGpuFabricInfo_v2_t;
-
-typedef struct {
-    unsigned int version;
-    unsigned char clusterUuid[16];
-    nvmlReturn_t status;
-    unsigned int cliqueId;
-    unsigned char state;
-    unsigned int healthMask;
-    unsigned char healthSummary;
-} nvmlGpuFabricInfo_v3_t;
-
-typedef struct {
-    unsigned int environment;
-    unsigned int ccFeature;
-    unsigned int devToolsMode;
-} nvmlConfComputeSystemState_t;
-
 enum { PCIE_TRANSMIT = 0, PCIE_RECEIVE = 1 };
 
 EXPORT nvmlReturn_t nvmlDeviceGetMarginTemperature(nvmlDevice_t device, nvmlMarginTemperature_t *temperature)
@@ -49,7 +19,7 @@ EXPORT nvmlReturn_t nvmlDeviceGetMarginTemperature(nvmlDevice_t device, nvmlMarg
     if (temperature->version != NVML_STRUCT_VERSION(nvmlMarginTemperature_t, 1)) {
         return NVML_ERROR_ARGUMENT_VERSION_MISMATCH;
     }
-    return answer_int(subject.device.temperature_margin_celsius, &temperature->margin);
+    return answer_int(subject.device.temperature_margin_celsius, &temperature->marginTemperature);
 }
 
 EXPORT nvmlReturn_t nvmlDeviceGetNumFans(nvmlDevice_t device, unsigned int *count)

@@ -59,15 +59,6 @@ DEFINE_LIST(nvmlDeviceGetComputeRunningProcesses_v3, DOUBLE_COMPUTE)
 DEFINE_LIST(nvmlDeviceGetGraphicsRunningProcesses_v3, DOUBLE_GRAPHICS)
 DEFINE_LIST(nvmlDeviceGetMPSComputeRunningProcesses_v3, DOUBLE_MPS)
 
-typedef struct {
-    unsigned int pid;
-    unsigned long long timeStamp;
-    unsigned int smUtil;
-    unsigned int memUtil;
-    unsigned int encUtil;
-    unsigned int decUtil;
-} nvmlProcessUtilizationSample_t;
-
 static unsigned long long microseconds_now(void)
 {
     struct timespec now;

@@ -1,4 +1,4 @@
-/* The driver's own properties, and the double's. */
+/* The driver's own properties. */
 #include <stddef.h>
 
 #include "call.h"
@@ -51,14 +51,4 @@ EXPORT nvmlReturn_t nvmlSystemGetCudaDriverVersion(int *version)
 EXPORT nvmlReturn_t nvmlSystemGetCudaDriverVersion_v2(int *version)
 {
     return cuda_version(CALL_nvmlSystemGetCudaDriverVersion_v2, version);
-}
-
-EXPORT unsigned long long nvml_double_state_size(void)
-{
-    return sizeof(struct double_state);
-}
-
-EXPORT unsigned long long nvml_double_layout(void)
-{
-    return DOUBLE_LAYOUT;
 }
