@@ -1,7 +1,6 @@
 """Activity by GPM: the collector and the real binding over a library that refuses samples as the real one may."""
 
 import math
-import time
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -10,7 +9,6 @@ import pytest
 
 from collectors import catalog
 from collectors.metric import Cadence, Metric
-from tests.doubles.exporter_process import wait_until
 from tests.doubles.nvidia_process import Answer, NvidiaProcess
 from tests.doubles.nvml import Device, NvmlState, h100, h100_mig
 from tests.doubles.sysfs_tree import SysfsTree
@@ -18,7 +16,6 @@ from tests.doubles.sysfs_tree import SysfsTree
 BUSY = {1: 95.0, 2: 90.0, 3: 45.0, 4: 10.0, 5: 60.0, 10: 70.0, 11: 1.0, 12: 20.0, 13: 30.0}
 CYCLES = {248: 2.0**50, 249: 2.0**49, 250: 7.0, 257: 4.0, 258: 1.0, 259: 2.0, 260: 3.0}
 NOT_SUPPORTED = 3
-APART_SECONDS = 0.12  # the library refuses to compare samples that are closer than 0.1 s
 
 
 @pytest.fixture
@@ -35,27 +32,28 @@ def reader(state: NvmlState, tmp_path: Path, nvml_library: Path) -> Iterator[Nvi
 
 
 class Polling:
-    """Polls once a second by the collector's clock, until the samples are far enough apart by the library's."""
+    """Polls once a second by the clocks of the collector and of the library, which refuses samples that are close."""
 
-    def __init__(self, reader: NvidiaProcess) -> None:
+    def __init__(self, state: NvmlState, reader: NvidiaProcess) -> None:
+        self.state = state
         self.reader = reader
         self.now = 0.0
 
     def poll(self, *due: Cadence) -> Answer:
         self.now += 1
+        self.state.pass_time(1)
         answer = self.reader.read(*due, now=self.now)
         assert answer.error == ""
         return answer
 
     def until(self, metric: Metric, *own: str, of: str, mig: str = "") -> Answer:
-        """The first poll that tells a value of a device or MIG device."""
-
-        def ask() -> Answer | None:
-            time.sleep(APART_SECONDS)
+        """The first poll that tells a value of a device or MIG device, which is the second at the latest."""
+        for _ in range(2):
             answer = self.poll()
-            return answer if (metric.stem, *own) in answer.of(of, mig) else None
-
-        return wait_until(ask)
+            if (metric.stem, *own) in answer.of(of, mig):
+                break
+        assert (metric.stem, *own) in answer.of(of, mig)
+        return answer
 
 
 def activity(answer: Answer, uuid: str, partition_uuid: str = "") -> dict[tuple[str, ...], float]:
@@ -79,7 +77,7 @@ def test_the_first_sample_only_seeds_and_the_next_tells(state: NvmlState, reader
     device = state.devices[0]
     device.set_gpm(BUSY)
     device.utilization_gpu_percent, device.utilization_memory_percent = 50, 25
-    polling = Polling(reader)
+    polling = Polling(state, reader)
     assert activity(polling.poll(), device.uuid) == {("utilization_ratio",): 0.5}
     answer = polling.until(catalog.SM_OCCUPANCY, of=device.uuid)
     # Utilization is the driver's own; the use of the memory's bandwidth is better than the time it was in use.
@@ -90,7 +88,7 @@ def test_a_device_before_hopper_has_none_and_is_asked_once(state: NvmlState, rea
     device = state.devices[0]
     device.gpm_supported = 0
     device.utilization_gpu_percent, device.utilization_memory_percent = 50, 25
-    polling = Polling(reader)
+    polling = Polling(state, reader)
     for _ in range(3):
         answer = polling.poll()
         assert activity(answer, device.uuid) == {
@@ -111,7 +109,7 @@ def test_mig_devices_get_utilization_each_its_own_and_the_cut_device_too(
     first, second = device.mig[1], device.mig[2]
     first.set_gpm(BUSY)
     second.set_gpm(dict.fromkeys(BUSY, 0.0))
-    answer = Polling(reader).until(catalog.UTILIZATION, of=device.uuid, mig=second.uuid)
+    answer = Polling(state, reader).until(catalog.UTILIZATION, of=device.uuid, mig=second.uuid)
     assert activity(answer, device.uuid, first.uuid) == EXPECTED | {("utilization_ratio",): 0.95}
     assert set(activity(answer, device.uuid, second.uuid).values()) == {0.0}
     assert activity(answer, device.uuid) == EXPECTED | {("utilization_ratio",): 0.95}
@@ -121,7 +119,7 @@ def test_compute_instances_that_share_a_gpu_instance_have_no_activity(state: Nvm
     device = state.devices[0]
     device.partition([h100_mig(0, 0), h100_mig(0, 1), h100_mig(0, 2)])
     device.mig[1].gpu_instance, device.mig[1].compute_instance = device.mig[0].gpu_instance, 1
-    answer = Polling(reader).until(catalog.UTILIZATION, of=device.uuid, mig=device.mig[2].uuid)
+    answer = Polling(state, reader).until(catalog.UTILIZATION, of=device.uuid, mig=device.mig[2].uuid)
     assert activity(answer, device.uuid, device.mig[0].uuid) == activity(answer, device.uuid, device.mig[1].uuid) == {}
     assert answer.faults == []
 
@@ -135,7 +133,7 @@ def test_a_compute_instance_alone_in_a_part_of_its_gpu_instance_has_no_activity(
     part, whole = device.mig[0], device.mig[1]
     part.name, part.compute_instance_slices = part.name.replace("3g.40gb", "1c.3g.40gb"), 1
     part.set_gpm(BUSY)
-    answer = Polling(reader).until(catalog.UTILIZATION, of=device.uuid, mig=whole.uuid)
+    answer = Polling(state, reader).until(catalog.UTILIZATION, of=device.uuid, mig=whole.uuid)
     assert activity(answer, device.uuid, part.uuid) == {}
     assert answer.value(catalog.MEMORY_LIMIT, device.uuid, partition=part.uuid) is not None
     assert answer.faults == []
@@ -145,7 +143,7 @@ def test_a_new_mig_device_under_an_old_id_starts_anew(state: NvmlState, reader: 
     device = state.devices[0]
     device.partition([h100_mig(0, 0)])
     device.mig[0].set_gpm(BUSY)
-    polling = Polling(reader)
+    polling = Polling(state, reader)
     polling.until(catalog.UTILIZATION, of=device.uuid, mig=device.mig[0].uuid)
     with state.at_once():
         device.mig[0].uuid = "MIG-another"
@@ -159,7 +157,7 @@ def test_a_new_mig_device_under_an_old_id_starts_anew(state: NvmlState, reader: 
 
 def test_a_gap_is_not_told_as_if_it_were_now(state: NvmlState, reader: NvidiaProcess) -> None:
     uuid = state.devices[0].uuid
-    polling = Polling(reader)
+    polling = Polling(state, reader)
     polling.until(catalog.SM_OCCUPANCY, of=uuid)
     polling.now += 60
     assert polling.poll().value(catalog.SM_OCCUPANCY, uuid) is None
@@ -178,7 +176,7 @@ def test_each_metric_has_a_fate_of_its_own(state: NvmlState, reader: NvidiaProce
     device.set_gpm(BUSY)
     device.set_gpm({3: math.nan, 5: 120.0})
     device.set_gpm({11: 0.0}, code=NOT_SUPPORTED)
-    answer = Polling(reader).until(catalog.PIPE_ACTIVITY, "sm", of=device.uuid)
+    answer = Polling(state, reader).until(catalog.PIPE_ACTIVITY, "sm", of=device.uuid)
     told = activity(answer, device.uuid)
     missing = {("sm_occupancy_ratio",), ("pipe_activity_ratio", "tensor"), ("pipe_activity_ratio", "fp64")}
     assert told.keys() - {("utilization_ratio",)} == EXPECTED.keys() - missing
@@ -189,7 +187,7 @@ def test_each_metric_has_a_fate_of_its_own(state: NvmlState, reader: NvidiaProce
 def test_cycles_are_counters_where_the_driver_has_them(state: NvmlState, reader: NvidiaProcess) -> None:
     device = state.devices[0]
     device.set_gpm(CYCLES)
-    answer = Polling(reader).until(catalog.PIPE_ELAPSED_CYCLES, of=device.uuid)
+    answer = Polling(state, reader).until(catalog.PIPE_ELAPSED_CYCLES, of=device.uuid)
     assert answer.value(catalog.PIPE_ELAPSED_CYCLES, device.uuid) == 2**50
     pipes = {"sm": 2**49, "tensor": 7, "fp64": 1, "fp32": 2, "fp16": 3, "integer": 4}
     told = activity(answer, device.uuid)
@@ -201,7 +199,7 @@ def test_without_them_a_poll_costs_two_calls_for_a_device_and_two_for_a_gpu_inst
 ) -> None:
     device = state.devices[0]
     device.partition([h100_mig(0, 0), h100_mig(0, 1)])
-    polling = Polling(reader)
+    polling = Polling(state, reader)
     answer = polling.until(catalog.UTILIZATION, of=device.uuid, mig=device.mig[1].uuid)
     assert {"pipe_active_cycles_total", "pipe_elapsed_cycles_total"} <= set(answer.unsupported)
     calls = ("nvmlGpmSampleGet", "nvmlGpmMigSampleGet", "nvmlGpmMetricsGet", "nvmlGpmQueryDeviceSupport")
@@ -212,7 +210,7 @@ def test_without_them_a_poll_costs_two_calls_for_a_device_and_two_for_a_gpu_inst
 
 def test_a_sample_that_fails_costs_only_what_comes_of_it(state: NvmlState, reader: NvidiaProcess) -> None:
     uuid = state.devices[0].uuid
-    polling = Polling(reader)
+    polling = Polling(state, reader)
     polling.until(catalog.SM_OCCUPANCY, of=uuid)
     state.fail("nvmlGpmSampleGet", 999)
     answer = polling.poll(Cadence.FAST)
@@ -226,7 +224,7 @@ def test_a_sample_that_fails_costs_only_what_comes_of_it(state: NvmlState, reade
 def test_samples_are_freed_with_the_session_and_with_their_subject(state: NvmlState, reader: NvidiaProcess) -> None:
     device: Device = state.devices[0]
     device.partition([h100_mig(0, 0), h100_mig(0, 1)])
-    polling = Polling(reader)
+    polling = Polling(state, reader)
     polling.until(catalog.UTILIZATION, of=device.uuid, mig=device.mig[1].uuid)
     in_use = partial(lambda: state.calls("nvmlGpmSampleAlloc") - state.calls("nvmlGpmSampleFree"))
     assert in_use() == 6
