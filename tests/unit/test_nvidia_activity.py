@@ -2,16 +2,15 @@
 
 import math
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 
 import pytest
 
 from collectors import catalog
+from collectors.contract import Reason, UnavailableError
 from collectors.metric import Cadence, Metric
-from tests.doubles.nvidia_process import Answer, NvidiaProcess
+from tests.doubles.nvidia_collector import CollectorBench, Told, collector_bench
 from tests.doubles.nvml import Device, NvmlState, h100, h100_mig
-from tests.doubles.sysfs_tree import SysfsTree
 
 BUSY = {1: 95.0, 2: 90.0, 3: 45.0, 4: 10.0, 5: 60.0, 10: 70.0, 11: 1.0, 12: 20.0, 13: 30.0}
 CYCLES = {248: 2.0**50, 249: 2.0**49, 250: 7.0, 257: 4.0, 258: 1.0, 259: 2.0, 260: 3.0}
@@ -19,35 +18,34 @@ NOT_SUPPORTED = 3
 
 
 @pytest.fixture
-def state(tmp_path: Path) -> Iterator[NvmlState]:
-    with NvmlState(tmp_path / "nvml-state", [h100(0)]) as made:
-        yield made
+def state(nvml: NvmlState) -> NvmlState:
+    nvml.devices = [h100(0)]
+    return nvml
 
 
 @pytest.fixture
-def reader(state: NvmlState, tmp_path: Path, nvml_library: Path) -> Iterator[NvidiaProcess]:
-    with NvidiaProcess(SysfsTree(tmp_path / "sys").path, state.environment(nvml_library)) as running:
-        yield running
-    assert state.calls("nvmlGpmSampleAlloc") == state.calls("nvmlGpmSampleFree")
+def polling(state: NvmlState, tmp_path: Path) -> Iterator["Polling"]:
+    with collector_bench(tmp_path, state) as bench:
+        yield Polling(bench)
+    assert samples_in_use(state) == 0
+
+
+def samples_in_use(state: NvmlState) -> int:
+    return state.calls("nvmlGpmSampleAlloc") - state.calls("nvmlGpmSampleFree")
 
 
 class Polling:
-    """Polls once a second by the clocks of the collector and of the library, which refuses samples that are close."""
+    """Polls once a second."""
 
-    def __init__(self, state: NvmlState, reader: NvidiaProcess) -> None:
-        self.state = state
-        self.reader = reader
-        self.now = 0.0
+    def __init__(self, bench: CollectorBench) -> None:
+        self.bench = bench
 
-    def poll(self, *due: Cadence) -> Answer:
-        self.now += 1
-        self.state.pass_time(1)
-        answer = self.reader.read(*due, now=self.now)
-        assert answer.error == ""
-        return answer
+    def poll(self, *due: Cadence) -> Told:
+        self.bench.pass_time(1)
+        return self.bench.poll(*due)
 
-    def until(self, metric: Metric, *own: str, of: str, mig: str = "") -> Answer:
-        """The first poll that tells a value of a device or MIG device, which is the second at the latest."""
+    def until(self, metric: Metric, *own: str, of: str, mig: str = "") -> Told:
+        """The first poll that has a value of a device or MIG device, which is the second at the latest."""
         for _ in range(2):
             answer = self.poll()
             if (metric.stem, *own) in answer.of(of, mig):
@@ -56,7 +54,7 @@ class Polling:
         return answer
 
 
-def activity(answer: Answer, uuid: str, partition_uuid: str = "") -> dict[tuple[str, ...], float]:
+def activity(answer: Told, uuid: str, partition_uuid: str = "") -> dict[tuple[str, ...], float]:
     families = ("pipe_", "sm_", "memory_bandwidth", "utilization")
     return {key: value for key, value in answer.of(uuid, partition_uuid).items() if key[0].startswith(families)}
 
@@ -73,22 +71,20 @@ EXPECTED = {
 }
 
 
-def test_the_first_sample_only_seeds_and_the_next_tells(state: NvmlState, reader: NvidiaProcess) -> None:
+def test_the_first_sample_only_seeds_and_the_next_tells(state: NvmlState, polling: Polling) -> None:
     device = state.devices[0]
     device.set_gpm(BUSY)
     device.utilization_gpu_percent, device.utilization_memory_percent = 50, 25
-    polling = Polling(state, reader)
     assert activity(polling.poll(), device.uuid) == {("utilization_ratio",): 0.5}
     answer = polling.until(catalog.SM_OCCUPANCY, of=device.uuid)
     # Utilization is the driver's own; the use of the memory's bandwidth is better than the time it was in use.
     assert activity(answer, device.uuid) == EXPECTED | {("utilization_ratio",): 0.5}
 
 
-def test_a_device_before_hopper_has_none_and_is_asked_once(state: NvmlState, reader: NvidiaProcess) -> None:
+def test_a_device_before_hopper_has_none_and_is_asked_once(state: NvmlState, polling: Polling) -> None:
     device = state.devices[0]
     device.gpm_supported = 0
     device.utilization_gpu_percent, device.utilization_memory_percent = 50, 25
-    polling = Polling(state, reader)
     for _ in range(3):
         answer = polling.poll()
         assert activity(answer, device.uuid) == {
@@ -100,32 +96,30 @@ def test_a_device_before_hopper_has_none_and_is_asked_once(state: NvmlState, rea
     assert state.calls("nvmlGpmSampleAlloc") == state.calls("nvmlGpmMetricsGet") == 0
 
 
-def test_mig_devices_get_utilization_each_its_own_and_the_cut_device_too(
-    state: NvmlState, reader: NvidiaProcess
-) -> None:
+def test_mig_devices_get_utilization_each_its_own_and_the_cut_device_too(state: NvmlState, polling: Polling) -> None:
     device = state.devices[0]
     device.set_gpm(BUSY)
     device.partition([None, h100_mig(0, 0), h100_mig(0, 1)])
     first, second = device.mig[1], device.mig[2]
     first.set_gpm(BUSY)
     second.set_gpm(dict.fromkeys(BUSY, 0.0))
-    answer = Polling(state, reader).until(catalog.UTILIZATION, of=device.uuid, mig=second.uuid)
+    answer = polling.until(catalog.UTILIZATION, of=device.uuid, mig=second.uuid)
     assert activity(answer, device.uuid, first.uuid) == EXPECTED | {("utilization_ratio",): 0.95}
     assert set(activity(answer, device.uuid, second.uuid).values()) == {0.0}
     assert activity(answer, device.uuid) == EXPECTED | {("utilization_ratio",): 0.95}
 
 
-def test_compute_instances_that_share_a_gpu_instance_have_no_activity(state: NvmlState, reader: NvidiaProcess) -> None:
+def test_compute_instances_that_share_a_gpu_instance_have_no_activity(state: NvmlState, polling: Polling) -> None:
     device = state.devices[0]
     device.partition([h100_mig(0, 0), h100_mig(0, 1), h100_mig(0, 2)])
     device.mig[1].gpu_instance, device.mig[1].compute_instance = device.mig[0].gpu_instance, 1
-    answer = Polling(state, reader).until(catalog.UTILIZATION, of=device.uuid, mig=device.mig[2].uuid)
+    answer = polling.until(catalog.UTILIZATION, of=device.uuid, mig=device.mig[2].uuid)
     assert activity(answer, device.uuid, device.mig[0].uuid) == activity(answer, device.uuid, device.mig[1].uuid) == {}
     assert answer.faults == []
 
 
 def test_a_compute_instance_alone_in_a_part_of_its_gpu_instance_has_no_activity(
-    state: NvmlState, reader: NvidiaProcess
+    state: NvmlState, polling: Polling
 ) -> None:
     """GPM's figures are relative to the whole instance: 1 of 3 slices, all busy, would be told as a third."""
     device = state.devices[0]
@@ -133,17 +127,16 @@ def test_a_compute_instance_alone_in_a_part_of_its_gpu_instance_has_no_activity(
     part, whole = device.mig[0], device.mig[1]
     part.name, part.compute_instance_slices = part.name.replace("3g.40gb", "1c.3g.40gb"), 1
     part.set_gpm(BUSY)
-    answer = Polling(state, reader).until(catalog.UTILIZATION, of=device.uuid, mig=whole.uuid)
+    answer = polling.until(catalog.UTILIZATION, of=device.uuid, mig=whole.uuid)
     assert activity(answer, device.uuid, part.uuid) == {}
     assert answer.value(catalog.MEMORY_LIMIT, device.uuid, partition=part.uuid) is not None
     assert answer.faults == []
 
 
-def test_a_new_mig_device_under_an_old_id_starts_anew(state: NvmlState, reader: NvidiaProcess) -> None:
+def test_a_new_mig_device_under_an_old_id_starts_anew(state: NvmlState, polling: Polling) -> None:
     device = state.devices[0]
     device.partition([h100_mig(0, 0)])
     device.mig[0].set_gpm(BUSY)
-    polling = Polling(state, reader)
     polling.until(catalog.UTILIZATION, of=device.uuid, mig=device.mig[0].uuid)
     with state.at_once():
         device.mig[0].uuid = "MIG-another"
@@ -155,28 +148,28 @@ def test_a_new_mig_device_under_an_old_id_starts_anew(state: NvmlState, reader: 
     assert set(activity(answer, device.uuid, "MIG-another").values()) == {0.05}
 
 
-def test_a_gap_is_not_told_as_if_it_were_now(state: NvmlState, reader: NvidiaProcess) -> None:
+def test_a_gap_is_not_told_as_if_it_were_now(state: NvmlState, polling: Polling) -> None:
     uuid = state.devices[0].uuid
-    polling = Polling(state, reader)
     polling.until(catalog.SM_OCCUPANCY, of=uuid)
-    polling.now += 60
+    polling.bench.pass_time(60)
     assert polling.poll().value(catalog.SM_OCCUPANCY, uuid) is None
     polling.until(catalog.SM_OCCUPANCY, of=uuid)
 
 
-def test_two_polls_in_a_moment_take_one_sample(state: NvmlState, reader: NvidiaProcess) -> None:
-    reader.read(now=1.0)
+def test_two_polls_in_a_moment_take_one_sample(state: NvmlState, polling: Polling) -> None:
+    polling.poll()
     taken = state.calls("nvmlGpmSampleGet")
-    assert reader.read(now=1.05).faults == []
+    polling.bench.pass_time(0.05)
+    assert polling.bench.poll().faults == []
     assert state.calls("nvmlGpmSampleGet") == taken
 
 
-def test_each_metric_has_a_fate_of_its_own(state: NvmlState, reader: NvidiaProcess) -> None:
+def test_each_metric_has_a_fate_of_its_own(state: NvmlState, polling: Polling) -> None:
     device = state.devices[0]
     device.set_gpm(BUSY)
     device.set_gpm({3: math.nan, 5: 120.0})
     device.set_gpm({11: 0.0}, code=NOT_SUPPORTED)
-    answer = Polling(state, reader).until(catalog.PIPE_ACTIVITY, "sm", of=device.uuid)
+    answer = polling.until(catalog.PIPE_ACTIVITY, "sm", of=device.uuid)
     told = activity(answer, device.uuid)
     missing = {("sm_occupancy_ratio",), ("pipe_activity_ratio", "tensor"), ("pipe_activity_ratio", "fp64")}
     assert told.keys() - {("utilization_ratio",)} == EXPECTED.keys() - missing
@@ -184,10 +177,10 @@ def test_each_metric_has_a_fate_of_its_own(state: NvmlState, reader: NvidiaProce
     assert len(answer.faults) == 2
 
 
-def test_cycles_are_counters_where_the_driver_has_them(state: NvmlState, reader: NvidiaProcess) -> None:
+def test_cycles_are_counters_where_the_driver_has_them(state: NvmlState, polling: Polling) -> None:
     device = state.devices[0]
     device.set_gpm(CYCLES)
-    answer = Polling(state, reader).until(catalog.PIPE_ELAPSED_CYCLES, of=device.uuid)
+    answer = polling.until(catalog.PIPE_ELAPSED_CYCLES, of=device.uuid)
     assert answer.value(catalog.PIPE_ELAPSED_CYCLES, device.uuid) == 2**50
     pipes = {"sm": 2**49, "tensor": 7, "fp64": 1, "fp32": 2, "fp16": 3, "integer": 4}
     told = activity(answer, device.uuid)
@@ -195,11 +188,10 @@ def test_cycles_are_counters_where_the_driver_has_them(state: NvmlState, reader:
 
 
 def test_without_them_a_poll_costs_two_calls_for_a_device_and_two_for_a_gpu_instance(
-    state: NvmlState, reader: NvidiaProcess
+    state: NvmlState, polling: Polling
 ) -> None:
     device = state.devices[0]
     device.partition([h100_mig(0, 0), h100_mig(0, 1)])
-    polling = Polling(state, reader)
     answer = polling.until(catalog.UTILIZATION, of=device.uuid, mig=device.mig[1].uuid)
     assert {"pipe_active_cycles_total", "pipe_elapsed_cycles_total"} <= set(answer.unsupported)
     calls = ("nvmlGpmSampleGet", "nvmlGpmMigSampleGet", "nvmlGpmMetricsGet", "nvmlGpmQueryDeviceSupport")
@@ -208,9 +200,8 @@ def test_without_them_a_poll_costs_two_calls_for_a_device_and_two_for_a_gpu_inst
     assert [state.calls(call) - count for call, count in zip(calls, before, strict=True)] == [1, 2, 3, 0]
 
 
-def test_a_sample_that_fails_costs_only_what_comes_of_it(state: NvmlState, reader: NvidiaProcess) -> None:
+def test_a_sample_that_fails_costs_only_what_comes_of_it(state: NvmlState, polling: Polling) -> None:
     uuid = state.devices[0].uuid
-    polling = Polling(state, reader)
     polling.until(catalog.SM_OCCUPANCY, of=uuid)
     state.fail("nvmlGpmSampleGet", 999)
     answer = polling.poll(Cadence.FAST)
@@ -221,20 +212,20 @@ def test_a_sample_that_fails_costs_only_what_comes_of_it(state: NvmlState, reade
     polling.until(catalog.SM_OCCUPANCY, of=uuid)
 
 
-def test_samples_are_freed_with_the_session_and_with_their_subject(state: NvmlState, reader: NvidiaProcess) -> None:
+def test_samples_are_freed_with_the_session_and_with_their_subject(state: NvmlState, polling: Polling) -> None:
     device: Device = state.devices[0]
     device.partition([h100_mig(0, 0), h100_mig(0, 1)])
-    polling = Polling(state, reader)
     polling.until(catalog.UTILIZATION, of=device.uuid, mig=device.mig[1].uuid)
-    in_use = partial(lambda: state.calls("nvmlGpmSampleAlloc") - state.calls("nvmlGpmSampleFree"))
-    assert in_use() == 6
+    assert samples_in_use(state) == 6
     device.mig[1].present = 0
     polling.poll()
-    assert in_use() == 4
+    assert samples_in_use(state) == 4
     for _ in range(10):
         polling.poll()
-    assert in_use() == 4
+    assert samples_in_use(state) == 4
     state.fail("nvmlDeviceGetCount_v2", 1)
-    assert reader.read(now=polling.now + 1).reason == "driver_not_loaded"
-    assert in_use() == 0
+    with pytest.raises(UnavailableError) as caught:
+        polling.poll()
+    assert caught.value.reason is Reason.DRIVER_NOT_LOADED
+    assert samples_in_use(state) == 0
     state.heal()

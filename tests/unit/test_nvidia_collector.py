@@ -5,17 +5,13 @@ from pathlib import Path
 import pytest
 
 from collectors import catalog, labels
-from collectors.contract import AbsentError, Node, Reading, Reason, UnavailableError, Wishes
+from collectors.contract import AbsentError, Reading, Reason, UnavailableError, Wishes
 from collectors.metric import Cadence, Metric
 from collectors.nvidia import SPEC
-from collectors.nvidia.collector import NvidiaCollector
-from collectors.nvidia.nvml import Nvml
-from collectors.sysfs import Root
 from tests.doubles.exporter_process import wait_until
+from tests.doubles.nvidia_collector import CollectorBench, collector_bench
 from tests.doubles.nvidia_device import gpus, mig_device
 from tests.doubles.nvml import XID_EVENT, Device, MigDevice, NvmlState, ValueType, process
-from tests.doubles.nvml_loaded import open_nvml
-from tests.doubles.sysfs_tree import SysfsTree
 
 ALL = frozenset(Cadence)
 NO_WISHES = Wishes()
@@ -28,38 +24,16 @@ GPU_NOT_FOUND, UNKNOWN = 28, 999
 CYCLES = (248, 249, 250, 257, 258, 259, 260)
 
 
-class Bench:
-    """The collector over a library, a PCI bus and a clock that the test sets."""
-
-    def __init__(self, path: Path, state: NvmlState, wishes: Wishes) -> None:
-        self.tree = SysfsTree(path / "sys")
-        self.state = state
-        self.opened = 0
-        self.now = 0.0
-        node = Node(self.tree.root, Root(path / "no-proc"), "machine", wishes)
-        self.card = state.devices[0]
-        self.collector = NvidiaCollector(node, self.open, lambda: self.now, lambda: 1e9 + self.now)
-
-    def open(self) -> Nvml:
-        self.opened += 1
-        return open_nvml()
-
-    def read(self, due: frozenset[Cadence] = ALL) -> Reading:
-        return self.collector.read(due)
-
-
-Benches = Callable[..., Bench]
+Benches = Callable[..., CollectorBench]
 
 
 @pytest.fixture
 def bench(tmp_path: Path, nvml: NvmlState) -> Iterator[Benches]:
     with ExitStack() as closing:
 
-        def bench(devices: Iterable[Device], wishes: Wishes = NO_WISHES) -> Bench:
+        def bench(devices: Iterable[Device], wishes: Wishes = NO_WISHES) -> CollectorBench:
             nvml.devices = devices
-            made = Bench(tmp_path, nvml, wishes)
-            closing.callback(made.collector.close)
-            return made
+            return closing.enter_context(collector_bench(tmp_path, nvml, wishes))
 
         yield bench
 
@@ -113,8 +87,7 @@ def test_the_entry_point_names_every_row_it_supplies_and_no_other(bench: Benches
     nvml.happen(0, 31)
 
     def heard() -> Reading | None:
-        asked.now += 1
-        nvml.pass_time(1)
+        asked.pass_time(1)
         reading = asked.read()
         assert reading.faults == ()
         told = {sample.metric for sample in reading.samples}

@@ -5,12 +5,12 @@ from collections.abc import Iterator
 import pytest
 
 from collectors.contract import Fault, Reason
-from collectors.nvidia import events, listener
 from collectors.nvidia.errors import SessionError
 from collectors.nvidia.events import EventWatch
 from collectors.nvidia.listener import WANTED_EVENTS, Event, Listening
 from collectors.nvidia.nvml import Handle
 from tests.doubles.exporter_process import wait_until
+from tests.doubles.nvidia_collector import shorten_waits
 from tests.doubles.nvidia_device import gpus
 from tests.doubles.nvml import NvmlState
 from tests.doubles.nvml_loaded import open_nvml
@@ -55,8 +55,7 @@ class Bench:
 
 @pytest.fixture
 def bench(nvml: NvmlState, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
-    monkeypatch.setattr(listener, "_WAIT_MILLISECONDS", 10)  # as long takes the end of a test
-    monkeypatch.setattr(events, "_END_SECONDS", 0.2)
+    shorten_waits(monkeypatch)
     nvml.devices = gpus(2)
     for slot in (0, 1):
         nvml.devices[slot].supported_event_types = ALL_TYPES

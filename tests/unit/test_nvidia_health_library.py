@@ -1,6 +1,5 @@
-"""Events, reliability and status with the real binding over a shared library that answers as NVML does."""
+"""Events, reliability and status, as the collector reports them over the C library."""
 
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,26 +9,26 @@ from collectors import catalog
 from collectors.metric import Cadence
 from collectors.nvidia.xid import FROM_START
 from tests.doubles.exporter_process import wait_until
-from tests.doubles.native_build import build_nvml
-from tests.doubles.nvidia_health_process import HealthProcess, Told
+from tests.doubles.nvidia_collector import CollectorBench, Told, collector_bench
 from tests.doubles.nvml import RECOVERY_ACTION_FIELD, Device, NvmlState, ValueType, h100, h100_mig
 
 UNAVAILABLE_EVENT = 0x4000
 MIG_EVENT = 0x100
 FAST, MEDIUM = Cadence.FAST, Cadence.MEDIUM
 WAIT = "nvmlEventSetWait_v2"
+FUNCTION_NOT_FOUND = 13
 
 
 @pytest.fixture
-def state(tmp_path: Path) -> Iterator[NvmlState]:
-    with NvmlState(tmp_path / "nvml-state", [h100(0), h100(1)]) as made:
+def state(nvml: NvmlState) -> NvmlState:
+    nvml.devices = [h100(0), h100(1)]
+    return nvml
+
+
+@pytest.fixture
+def exporter(state: NvmlState, tmp_path: Path) -> Iterator[CollectorBench]:
+    with collector_bench(tmp_path, state) as made:
         yield made
-
-
-@pytest.fixture
-def exporter(state: NvmlState, nvml_library: Path) -> Iterator[HealthProcess]:
-    with HealthProcess(state.environment(nvml_library)) as running:
-        yield running
 
 
 def status(told: Told, uuid: str) -> str:
@@ -41,7 +40,7 @@ def counted(told: Told, uuid: str) -> dict[str, float]:
     return {labels: value for labels, value in told.values(catalog.ERRORS, uuid).items() if value}
 
 
-def poll_until_counted(exporter: HealthProcess, uuid: str, labels: str, times: float = 1) -> Told:
+def poll_until_counted(exporter: CollectorBench, uuid: str, labels: str, times: float = 1) -> Told:
     def seen() -> Told | None:
         told = exporter.poll(FAST)
         return told if counted(told, uuid).get(labels) == times else None
@@ -60,20 +59,20 @@ def wait_for_registration(state: NvmlState, device: int, before: int) -> None:
     wait_until(lambda: state.calls(WAIT) > waits)
 
 
-def test_from_the_first_poll_on_the_worst_events_are_counted_from_0(state: NvmlState, exporter: HealthProcess) -> None:
+def test_from_the_first_poll_on_the_worst_events_are_counted_from_0(state: NvmlState, exporter: CollectorBench) -> None:
     told = exporter.poll()
     for device in (state.devices[0], state.devices[1]):
         zeros = told.values(catalog.ERRORS, device.uuid)
         assert set(zeros) == {*(f"xid {code} hardware" for code in FROM_START), "driver gpu_unavailable hardware"}
         assert set(zeros.values()) == {0}
         assert status(told, device.uuid) == "ok"
-    assert (told.faults, told.refused) == ([], {})
+    assert (told.faults, told.without_counts) == ([], set())
 
 
-def test_events_are_counted_for_the_device_they_happened_to(state: NvmlState, exporter: HealthProcess) -> None:
+def test_events_are_counted_for_the_device_they_happened_to(state: NvmlState, exporter: CollectorBench) -> None:
     first, second = state.devices[0].uuid, state.devices[1].uuid
     exporter.poll()
-    before = time.time()
+    exporter.pass_time(2.5)
     state.devices[1].partition([h100_mig(1, 0)])
     state.happen(0, 0, MIG_EVENT)
     state.happen(0, 31)
@@ -83,12 +82,11 @@ def test_events_are_counted_for_the_device_they_happened_to(state: NvmlState, ex
     assert counted(told, first) == {"xid 31 application": 1}
     assert counted(told, second) == {"xid 48 hardware": 1, "driver gpu_unavailable hardware": 1}
     assert (status(told, first), status(told, second)) == ("ok", "failed")
-    (at,) = told.values(catalog.ERROR_LAST_TIMESTAMP, first).values()
-    assert before <= at <= time.time()
+    assert told.values(catalog.ERROR_LAST_TIMESTAMP, first) == {"xid 31 application": 1e9 + 2.5}
     assert told.faults == []
 
 
-def test_what_happens_before_anybody_listens_is_not_counted(state: NvmlState, exporter: HealthProcess) -> None:
+def test_what_happens_before_anybody_listens_is_not_counted(state: NvmlState, exporter: CollectorBench) -> None:
     uuid = state.devices[0].uuid
     state.happen(0, 79)
     exporter.poll()
@@ -96,7 +94,7 @@ def test_what_happens_before_anybody_listens_is_not_counted(state: NvmlState, ex
     assert counted(poll_until_counted(exporter, uuid, "xid 74 hardware"), uuid) == {"xid 74 hardware": 1}
 
 
-def test_the_driver_ends_what_an_event_began(state: NvmlState, exporter: HealthProcess) -> None:
+def test_the_driver_ends_what_an_event_began(state: NvmlState, exporter: CollectorBench) -> None:
     device = state.devices[0]
     exporter.poll()
     device.set_field(RECOVERY_ACTION_FIELD, 1, ValueType.UNSIGNED_INT)
@@ -111,7 +109,7 @@ def test_the_driver_ends_what_an_event_began(state: NvmlState, exporter: HealthP
 
 
 def test_a_card_that_falls_off_the_bus_tells_why_and_does_not_silence_the_other(
-    state: NvmlState, exporter: HealthProcess
+    state: NvmlState, exporter: CollectorBench
 ) -> None:
     first, second = state.devices[0].uuid, state.devices[1].uuid
     exporter.poll()
@@ -127,13 +125,13 @@ def test_a_card_that_falls_off_the_bus_tells_why_and_does_not_silence_the_other(
     assert (status(told, first), status(told, second)) == ("failed", "ok")
 
 
-def test_a_card_that_is_found_again_is_heard_again(state: NvmlState, exporter: HealthProcess) -> None:
+def test_a_card_that_is_found_again_is_heard_again(state: NvmlState, exporter: CollectorBench) -> None:
     uuid = state.devices[0].uuid
     exporter.poll()
     state.lose(0)
     wait_until(lambda: status(exporter.poll(FAST), uuid) == "failed")
     state.heal()
-    assert status(exporter.poll(FAST), uuid) == "ok"
+    assert status(exporter.poll(FAST, MEDIUM), uuid) == "ok"
     before = registrations(state, 0)
     exporter.poll(FAST)
     wait_for_registration(state, 0, before)
@@ -141,23 +139,23 @@ def test_a_card_that_is_found_again_is_heard_again(state: NvmlState, exporter: H
     poll_until_counted(exporter, uuid, "xid 94 hardware")
 
 
-def test_a_wait_that_fails_is_told_and_taken_up_again(state: NvmlState, exporter: HealthProcess) -> None:
+def test_a_wait_that_fails_is_told_and_taken_up_again(state: NvmlState, exporter: CollectorBench) -> None:
     uuid = state.devices[0].uuid
     exporter.poll()
     state.fail(WAIT, 999)
-    wait_until(lambda: ["unavailable", "events", f"{WAIT}: UNKNOWN (999)"] in exporter.poll(FAST).faults)
+    wait_until(lambda: ("unavailable", "events", f"{WAIT}: UNKNOWN (999)") in exporter.poll(FAST).faults)
     state.heal()
     wait_for_registration(state, 0, registrations(state, 0))
     state.happen(0, 140)
     poll_until_counted(exporter, uuid, "xid 140 hardware")
 
 
-def test_a_session_ends_with_all_sets_free_and_the_next_counts_on(state: NvmlState, exporter: HealthProcess) -> None:
+def test_a_session_ends_with_all_sets_free_and_the_next_counts_on(state: NvmlState, exporter: CollectorBench) -> None:
     uuid = state.devices[0].uuid
     exporter.poll()
     state.happen(0, 95)
     assert status(poll_until_counted(exporter, uuid, "xid 95 hardware"), uuid) == "failed"
-    exporter.close()
+    exporter.collector.close()
     assert state.calls("nvmlEventSetFree") == state.calls("nvmlEventSetCreate") == 1
     assert state.calls("nvmlShutdown") == 1
     told = exporter.poll()
@@ -166,11 +164,11 @@ def test_a_session_ends_with_all_sets_free_and_the_next_counts_on(state: NvmlSta
     poll_until_counted(exporter, uuid, "xid 95 hardware", times=2)
 
 
-def test_a_wait_that_hangs_does_not_keep_the_session_open(state: NvmlState, exporter: HealthProcess) -> None:
+def test_a_wait_that_hangs_does_not_keep_the_session_open(state: NvmlState, exporter: CollectorBench) -> None:
     exporter.poll()
     state.delay(WAIT, 600_000)
     wait_until(lambda: state.waiting(WAIT) == 1)
-    exporter.close()
+    exporter.collector.close()
     assert (state.calls("nvmlShutdown"), state.calls("nvmlEventSetFree")) == (1, 0)
     state.release()
     wait_until(lambda: state.waiting(WAIT) == 0)
@@ -183,25 +181,25 @@ def test_a_wait_that_hangs_does_not_keep_the_session_open(state: NvmlState, expo
 
 @pytest.mark.parametrize("types", [None, 0x10])
 def test_a_card_without_critical_events_has_no_counts(
-    state: NvmlState, exporter: HealthProcess, types: int | None
+    state: NvmlState, exporter: CollectorBench, types: int | None
 ) -> None:
     state.devices[0].supported_event_types = types
     told = exporter.poll()
-    assert set(told.refused) == {state.devices[0].uuid}
+    assert told.without_counts == {state.devices[0].uuid}
     assert told.values(catalog.ERRORS, state.devices[0].uuid) == {}
     assert told.values(catalog.ERRORS, state.devices[1].uuid) != {}
 
 
-def test_a_driver_without_events_or_reliability_is_quiet(state: NvmlState, tmp_path: Path) -> None:
-    old = (
+def test_a_driver_without_events_or_reliability_is_quiet(state: NvmlState, exporter: CollectorBench) -> None:
+    for call in (
         "nvmlDeviceGetSupportedEventTypes",
         "nvmlDeviceGetTotalEccErrors",
         "nvmlDeviceGetRemappedRows",
         "nvmlDeviceGetRetiredPages",
         "nvmlDeviceGetRetiredPagesPendingStatus",
-    )
-    with HealthProcess(state.environment(build_nvml(tmp_path, without=old))) as exporter:
-        told = exporter.poll()
+    ):
+        state.fail(call, FUNCTION_NOT_FOUND)
+    told = exporter.poll()
     assert told.faults == []
     assert status(told, state.devices[0].uuid) == "ok"
     assert state.calls("nvmlEventSetCreate") == 0
@@ -215,7 +213,7 @@ def ampere(device: Device) -> None:
     device.remapping_pending, device.remapping_failed = 1, 0
 
 
-def test_memory_errors_and_remapped_rows_arrive(state: NvmlState, exporter: HealthProcess) -> None:
+def test_memory_errors_and_remapped_rows_arrive(state: NvmlState, exporter: CollectorBench) -> None:
     ampere(state.devices[1])
     uuid = state.devices[1].uuid
     told = exporter.poll()
@@ -231,7 +229,7 @@ def test_memory_errors_and_remapped_rows_arrive(state: NvmlState, exporter: Heal
 
 
 def test_a_card_that_is_cut_does_not_tell_its_rows_and_one_without_ecc_no_errors(
-    state: NvmlState, exporter: HealthProcess
+    state: NvmlState, exporter: CollectorBench
 ) -> None:
     state.devices[0].partition([h100_mig(0, 0)])
     state.devices[1].ecc_mode = 0
@@ -244,7 +242,7 @@ def test_a_card_that_is_cut_does_not_tell_its_rows_and_one_without_ecc_no_errors
 
 
 @pytest.mark.parametrize("pages", [(0, 0), (3, 60)])
-def test_retired_pages_arrive(state: NvmlState, exporter: HealthProcess, pages: tuple[int, int]) -> None:
+def test_retired_pages_arrive(state: NvmlState, exporter: CollectorBench, pages: tuple[int, int]) -> None:
     device = state.devices[0]
     device.remapped_rows_corrected = None
     device.retired_pages_corrected, device.retired_pages_uncorrected = pages

@@ -1,35 +1,34 @@
 """The collector and the real binding over a shared library that answers as NVML does."""
 
-import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from collectors import catalog, labels
+from collectors.contract import AbsentError, CollectorError, Node, Reason, UnavailableError
 from collectors.metric import Cadence
 from collectors.nvidia import xid
+from collectors.nvidia.collector import NvidiaCollector
+from collectors.nvidia.nvml import open_library
+from collectors.sysfs import Root
 from tests.doubles.native_build import build_nvml
-from tests.doubles.nvidia_process import NvidiaProcess
+from tests.doubles.nvidia_collector import CollectorBench, collector_bench
 from tests.doubles.nvml import Device, NvmlState, ProcessKind, ValueType, h100, h100_mig, process
+from tests.doubles.nvml_loaded import loaded
 from tests.doubles.sysfs_tree import SysfsTree
 
 
 @pytest.fixture
-def sysfs(tmp_path: Path) -> SysfsTree:
-    return SysfsTree(tmp_path / "sys")
+def state(nvml: NvmlState) -> NvmlState:
+    return nvml
 
 
 @pytest.fixture
-def state(tmp_path: Path) -> Iterator[NvmlState]:
-    with NvmlState(tmp_path / "nvml-state") as made:
-        yield made
-
-
-@pytest.fixture
-def reader(state: NvmlState, sysfs: SysfsTree, nvml_library: Path) -> Iterator[NvidiaProcess]:
-    with NvidiaProcess(sysfs.path, state.environment(nvml_library)) as running:
-        yield running
+def reader(state: NvmlState, tmp_path: Path) -> Iterator[CollectorBench]:
+    with collector_bench(tmp_path, state) as bench:
+        yield bench
 
 
 def filled(index: int) -> Device:
@@ -136,20 +135,19 @@ def errors_in_base_units(index: int) -> dict[tuple[str, ...], float]:
     }
 
 
-def test_every_reading_of_eight_devices_arrives_in_base_units(state: NvmlState, reader: NvidiaProcess) -> None:
+def test_every_reading_of_eight_devices_arrives_in_base_units(state: NvmlState, reader: CollectorBench) -> None:
     state.devices = [filled(index) for index in range(8)]
-    answer = reader.read()
-    assert answer.error == ""
+    answer = reader.poll()
     assert answer.faults == []
     for index in range(8):
         device = state.devices[index]
         assert answer.of(device.uuid) == in_base_units(device, index)
 
 
-def test_a_device_says_who_it_is(state: NvmlState, reader: NvidiaProcess, sysfs: SysfsTree) -> None:
+def test_a_device_says_who_it_is(state: NvmlState, reader: CollectorBench) -> None:
     state.devices = [h100(0)]
-    sysfs.add_pci(state.devices[0].pci_address, numa_node=1)
-    assert reader.read().labels(catalog.INFO, state.devices[0].uuid) == {
+    reader.tree.add_pci(state.devices[0].pci_address, numa_node=1)
+    assert reader.poll().labels(catalog.INFO, state.devices[0].uuid) == {
         "index": "0",
         "pci_bus_id": "0000:1b:00.0",
         "serial": state.devices[0].serial,
@@ -161,14 +159,14 @@ def test_a_device_says_who_it_is(state: NvmlState, reader: NvidiaProcess, sysfs:
     }
 
 
-def test_every_reading_of_seven_mig_devices_arrives(state: NvmlState, reader: NvidiaProcess) -> None:
+def test_every_reading_of_seven_mig_devices_arrives(state: NvmlState, reader: CollectorBench) -> None:
     state.devices = [h100(0)]
     placed = state.devices[0]
     placed.partition(h100_mig(0, index) for index in range(7))
     for index in range(7):
         placed.mig[index].memory_used_bytes = 1_000 + index
     placed.processes = [process(7, 1, mig=placed.mig[3])]
-    answer = reader.read()
+    answer = reader.poll()
     uuids = [placed.mig[index].uuid for index in range(7)]
     assert answer.faults == []
     assert answer.partitions == uuids
@@ -189,57 +187,62 @@ def test_every_reading_of_seven_mig_devices_arrives(state: NvmlState, reader: Nv
 
 
 def test_a_new_cut_under_the_same_ids_is_named_right_in_the_next_fast_poll(
-    state: NvmlState, reader: NvidiaProcess
+    state: NvmlState, reader: CollectorBench
 ) -> None:
     state.devices = [h100(0)]
     state.devices[0].partition([None, h100_mig(0, 1), None, h100_mig(0, 3)])
-    before = reader.read().partitions
+    before = reader.poll().partitions
     assert before == [h100_mig(0, 1).uuid, h100_mig(0, 3).uuid]
     state.devices[0].mig[1].uuid = "MIG-another"
-    assert reader.read(Cadence.FAST).partitions == ["MIG-another", before[1]]
+    assert reader.poll(Cadence.FAST).partitions == ["MIG-another", before[1]]
     state.devices[0].unpartition()
-    answer = reader.read(Cadence.FAST)
+    answer = reader.poll(Cadence.FAST)
     assert answer.partitions == []
     assert answer.value(catalog.UTILIZATION, state.devices[0].uuid) == 0
 
 
-def test_a_lost_device_is_told_and_found_again(state: NvmlState, reader: NvidiaProcess) -> None:
+def test_a_lost_device_is_told_and_found_again(state: NvmlState, reader: CollectorBench) -> None:
     state.devices = [h100(0), h100(1)]
     first, second = state.devices[0].uuid, state.devices[1].uuid
-    assert reader.read().lost == {first: False, second: False}
+    assert reader.poll().lost == {first: False, second: False}
     state.lose(0)
-    answer = reader.read(Cadence.FAST)
+    answer = reader.poll(Cadence.FAST)
     assert answer.lost == {first: True, second: False}
     assert answer.value(catalog.STATUS_STATE, first, "failed") == 1
     assert answer.value(catalog.POWER, first) is None
     assert answer.value(catalog.POWER, second) == 71
     state.heal()
-    answer = reader.read()
+    answer = reader.poll()
     assert answer.lost == {first: False, second: False}
     assert answer.value(catalog.POWER, first) == 71
 
 
-def test_a_driver_that_goes_and_comes_is_taken_up_again(state: NvmlState, reader: NvidiaProcess) -> None:
+def test_a_driver_that_goes_and_comes_is_taken_up_again(state: NvmlState, reader: CollectorBench) -> None:
     state.devices = [h100(0)]
-    assert reader.read().error == ""
+    reader.poll()
     state.fail("nvmlDeviceGetCount_v2", 1)
     state.fail("nvmlInitWithFlags", 9)
-    assert reader.read().reason == "driver_not_loaded"
+    with pytest.raises(UnavailableError) as caught:
+        reader.poll()
+    assert caught.value.reason is Reason.DRIVER_NOT_LOADED
     assert state.calls("nvmlShutdown") == 1
     state.heal()
-    assert reader.read(now=0.9).reason == "driver_not_loaded"
-    assert reader.read(now=1.1).value(catalog.POWER, state.devices[0].uuid) == 71
+    reader.now = 0.9
+    with pytest.raises(UnavailableError):
+        reader.poll()
+    reader.now = 1.1
+    assert reader.poll().value(catalog.POWER, state.devices[0].uuid) == 71
     assert state.calls("nvmlInitWithFlags") == 2
 
 
-def test_values_that_are_marks_of_absence_are_no_samples(state: NvmlState, reader: NvidiaProcess) -> None:
+def test_values_that_are_marks_of_absence_are_no_samples(state: NvmlState, reader: CollectorBench) -> None:
     state.devices = [h100(0)]
     device = state.devices[0]
     device.power_milliwatts = 0xFFFFFFFF
     device.energy_millijoules = 2**64 - 1
     device.utilization_gpu_percent = 250
     device.gpm_supported = 0
-    answer = reader.read()
+    answer = reader.poll()
     assert sorted(detail for reason, _, detail in answer.faults if reason == "invalid_value") == [
         "energy: 18446744073709551615",
         "power: 4294967295",
@@ -250,37 +253,41 @@ def test_values_that_are_marks_of_absence_are_no_samples(state: NvmlState, reade
     assert answer.value(catalog.MEMORY_BANDWIDTH, device.uuid) == 0
 
 
-def test_text_that_is_no_text_costs_only_itself(state: NvmlState, reader: NvidiaProcess) -> None:
+def test_text_that_is_no_text_costs_only_itself(state: NvmlState, reader: CollectorBench) -> None:
     state.devices = [h100(0)]
     state.devices[0].serial = b"\xff\xfe"
-    answer = reader.read()
+    answer = reader.poll()
     assert [reason for reason, _, _ in answer.faults] == ["invalid_value"]
     assert "serial" not in answer.labels(catalog.INFO, state.devices[0].uuid)
 
 
-def test_an_old_driver_without_the_newer_functions_is_read_by_the_older_ones(
-    state: NvmlState, sysfs: SysfsTree, tmp_path: Path
-) -> None:
-    state.devices = [h100(0)]
-    device = state.devices[0]
+def test_an_old_driver_without_the_newer_functions_is_read_by_the_older_ones(tmp_path: Path) -> None:
     old = ("nvmlDeviceGetMemoryInfo_v2", "nvmlDeviceGetTemperatureV", "nvmlDeviceGetMPSComputeRunningProcesses_v3")
-    with NvidiaProcess(sysfs.path, state.environment(build_nvml(tmp_path, without=old))) as reader:
-        answer = reader.read()
-    assert answer.faults == []
-    assert answer.unsupported == ["memory_reserved_bytes", "temperature_limit_celsius", "fan_speed_ratio"]
-    used = device.memory_used_bytes + device.memory_reserved_bytes
-    assert answer.value(catalog.MEMORY_USAGE, device.uuid) == used
-    assert answer.value(catalog.TEMPERATURE, device.uuid, "core") == 31
-    assert answer.value(catalog.PROCESSES, device.uuid) == 0
+    library = build_nvml(tmp_path, without=old)
+    with (
+        NvmlState(tmp_path / "state", [h100(0)]) as state,
+        loaded(library, state),
+        collector_bench(tmp_path, state) as reader,
+    ):
+        device = state.devices[0]
+        answer = reader.poll()
+        used = device.memory_used_bytes + device.memory_reserved_bytes
+        assert answer.faults == []
+        assert answer.unsupported == ["memory_reserved_bytes", "temperature_limit_celsius", "fan_speed_ratio"]
+        assert answer.value(catalog.MEMORY_USAGE, device.uuid) == used
+        assert answer.value(catalog.TEMPERATURE, device.uuid, "core") == 31
+        assert answer.value(catalog.PROCESSES, device.uuid) == 0
 
 
-@pytest.mark.parametrize(("with_device", "kind"), [(False, "AbsentError"), (True, "UnavailableError")])
+@pytest.mark.parametrize(("with_device", "error"), [(False, AbsentError), (True, UnavailableError)])
 def test_without_a_library_the_bus_decides_whether_that_is_a_fault(
-    sysfs: SysfsTree, *, with_device: bool, kind: str
+    tmp_path: Path, *, with_device: bool, error: type[CollectorError]
 ) -> None:
+    """The dynamic loader finds none here."""
+    tree = SysfsTree(tmp_path)
     if with_device:
-        sysfs.add_pci("0000:3b:00.0")
-    with NvidiaProcess(sysfs.path, {"LD_LIBRARY_PATH": os.devnull}) as reader:
-        answer = reader.read()
-    assert answer.kind == kind
-    assert "libnvidia-ml.so.1" in answer.error
+        tree.add_pci("0000:3b:00.0")
+    node = Node(tree.root, Root(tmp_path / "no-proc"), "machine")
+    collector = NvidiaCollector(node, open_library, time.monotonic, time.time)
+    with pytest.raises(error, match=r"libnvidia-ml\.so\.1"):
+        collector.read(frozenset(Cadence))

@@ -1,0 +1,117 @@
+"""The NVIDIA collector over the NVML double that this process has loaded, and what its readings say."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from collectors import catalog
+from collectors.contract import Node, Reading, Wishes
+from collectors.metric import Cadence, Metric
+from collectors.nvidia import events, listener
+from collectors.nvidia.collector import NvidiaCollector
+from collectors.nvidia.nvml import Nvml
+from collectors.sysfs import Root
+from tests.doubles.nvml import NvmlState
+from tests.doubles.nvml_loaded import open_nvml
+from tests.doubles.sysfs_tree import SysfsTree
+
+_NO_WISHES = Wishes()
+
+
+class Told:
+    """What one reading reports.
+
+    Args:
+        reading: The reading.
+    """
+
+    def __init__(self, reading: Reading) -> None:
+        self.lost = {device.uuid: device.lost for device in reading.devices}
+        self.partitions = [partition.uuid for partition in reading.partitions]
+        self.faults = [(fault.reason, fault.where, fault.detail) for fault in reading.faults]
+        self.unsupported = [gap.metric.stem for gap in reading.unsupported]
+        self.without_counts = {gap.device_uuid for gap in reading.unsupported if gap.metric is catalog.ERRORS}
+        self._samples = {
+            (sample.metric.stem, sample.device_uuid, sample.partition_uuid, *sample.labels): sample.value
+            for sample in reading.samples
+        }
+        assert len(self._samples) == len(reading.samples), "a series is reported twice"
+
+    def value(self, metric: Metric, uuid: str, *labels: str, partition: str = "") -> float | None:
+        """One value, None where it is absent."""
+        return self._samples.get((metric.stem, uuid, partition, *labels))
+
+    def values(self, metric: Metric, uuid: str) -> dict[str, float]:
+        """The values of one family of one device by all its labels, with spaces between."""
+        found = {key[3:]: value for key, value in self._samples.items() if key[:3] == (metric.stem, uuid, "")}
+        return {" ".join(labels): value for labels, value in found.items()}
+
+    def of(self, uuid: str, partition: str = "") -> dict[tuple[str, ...], float]:
+        """All values of one subject, by stem and labels; infos and states are left out."""
+        beside = (catalog.INFO.stem, catalog.STATUS_STATE.stem)
+        return {
+            (key[0], *key[3:]): value
+            for key, value in self._samples.items()
+            if key[1:3] == (uuid, partition) and key[0] not in beside
+        }
+
+    def labels(self, metric: Metric, uuid: str, partition: str = "") -> dict[str, str]:
+        """The labels of the only sample of an info that are not empty."""
+        [found] = [key[3:] for key in self._samples if key[:3] == (metric.stem, uuid, partition)]
+        return {label.name: text for label, text in zip(metric.labels, found, strict=True) if text}
+
+
+class CollectorBench:
+    """A collector over a library, a PCI bus and a clock that the test sets.
+
+    Args:
+        path: Where its files go.
+        state: Of the loaded double.
+        wishes: What is to be read beyond the usual.
+    """
+
+    def __init__(self, path: Path, state: NvmlState, wishes: Wishes = _NO_WISHES) -> None:
+        self.tree = SysfsTree(path / "sys")
+        self.state = state
+        self.card = state.devices[0]
+        self.opened = 0
+        self.now = 0.0
+        node = Node(self.tree.root, Root(Path(os.devnull)), "machine", wishes)
+        self.collector = NvidiaCollector(node, self._open, lambda: self.now, lambda: 1e9 + self.now)
+
+    def read(self, due: frozenset[Cadence] = frozenset(Cadence)) -> Reading:
+        """One reading of these cadences."""
+        return self.collector.read(due)
+
+    def poll(self, *due: Cadence) -> Told:
+        """One reading of these cadences, of all where none is named, as it can be looked into."""
+        return Told(self.read(frozenset(due or Cadence)))
+
+    def pass_time(self, seconds: float) -> None:
+        """Let time go by, for the collector and for the library."""
+        self.now += seconds
+        self.state.pass_time(seconds)
+
+    def _open(self) -> Nvml:
+        self.opened += 1
+        return open_nvml()
+
+
+def shorten_waits(patch: pytest.MonkeyPatch) -> None:
+    """Let a wait for events take a moment only: as long takes the end of a session."""
+    patch.setattr(listener, "_WAIT_MILLISECONDS", 10)
+    patch.setattr(events, "_END_SECONDS", 0.2)
+
+
+@contextmanager
+def collector_bench(path: Path, state: NvmlState, wishes: Wishes = _NO_WISHES) -> Iterator[CollectorBench]:
+    """A collector that is closed at the end. See `CollectorBench`."""
+    with pytest.MonkeyPatch.context() as patch:
+        shorten_waits(patch)
+        bench = CollectorBench(path, state, wishes)
+        yield bench
+        state.release()
+        bench.collector.close()
