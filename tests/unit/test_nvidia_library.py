@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from collectors import catalog, labels
-from collectors.contract import AbsentError, CollectorError, Node, Reason, UnavailableError
+from collectors.contract import AbsentError, CollectorError, Node, UnavailableError
 from collectors.metric import Cadence
 from collectors.nvidia import xid
 from collectors.nvidia.collector import NvidiaCollector
@@ -144,21 +144,6 @@ def test_every_reading_of_eight_devices_arrives_in_base_units(state: NvmlState, 
         assert answer.of(device.uuid) == in_base_units(device, index)
 
 
-def test_a_device_says_who_it_is(state: NvmlState, reader: CollectorBench) -> None:
-    state.devices = [h100(0)]
-    reader.tree.add_pci(state.devices[0].pci_address, numa_node=1)
-    assert reader.poll().labels(catalog.INFO, state.devices[0].uuid) == {
-        "index": "0",
-        "pci_bus_id": "0000:1b:00.0",
-        "serial": state.devices[0].serial,
-        "driver_version": "570.124.06",
-        "firmware_version": "96.00.61.00.01",
-        "architecture": "hopper",
-        "numa_node": "1",
-        "class": "gpu",
-    }
-
-
 def test_every_reading_of_seven_mig_devices_arrives(state: NvmlState, reader: CollectorBench) -> None:
     state.devices = [h100(0)]
     placed = state.devices[0]
@@ -184,81 +169,6 @@ def test_every_reading_of_seven_mig_devices_arrives(state: NvmlState, reader: Co
             "compute_instance_id": "0",
         }
     assert "engine_utilization_ratio" in answer.unsupported
-
-
-def test_a_new_cut_under_the_same_ids_is_named_right_in_the_next_fast_poll(
-    state: NvmlState, reader: CollectorBench
-) -> None:
-    state.devices = [h100(0)]
-    state.devices[0].partition([None, h100_mig(0, 1), None, h100_mig(0, 3)])
-    before = reader.poll().partitions
-    assert before == [h100_mig(0, 1).uuid, h100_mig(0, 3).uuid]
-    state.devices[0].mig[1].uuid = "MIG-another"
-    assert reader.poll(Cadence.FAST).partitions == ["MIG-another", before[1]]
-    state.devices[0].unpartition()
-    answer = reader.poll(Cadence.FAST)
-    assert answer.partitions == []
-    assert answer.value(catalog.UTILIZATION, state.devices[0].uuid) == 0
-
-
-def test_a_lost_device_is_told_and_found_again(state: NvmlState, reader: CollectorBench) -> None:
-    state.devices = [h100(0), h100(1)]
-    first, second = state.devices[0].uuid, state.devices[1].uuid
-    assert reader.poll().lost == {first: False, second: False}
-    state.lose(0)
-    answer = reader.poll(Cadence.FAST)
-    assert answer.lost == {first: True, second: False}
-    assert answer.value(catalog.STATUS_STATE, first, "failed") == 1
-    assert answer.value(catalog.POWER, first) is None
-    assert answer.value(catalog.POWER, second) == 71
-    state.heal()
-    answer = reader.poll()
-    assert answer.lost == {first: False, second: False}
-    assert answer.value(catalog.POWER, first) == 71
-
-
-def test_a_driver_that_goes_and_comes_is_taken_up_again(state: NvmlState, reader: CollectorBench) -> None:
-    state.devices = [h100(0)]
-    reader.poll()
-    state.fail("nvmlDeviceGetCount_v2", 1)
-    state.fail("nvmlInitWithFlags", 9)
-    with pytest.raises(UnavailableError) as caught:
-        reader.poll()
-    assert caught.value.reason is Reason.DRIVER_NOT_LOADED
-    assert state.calls("nvmlShutdown") == 1
-    state.heal()
-    reader.now = 0.9
-    with pytest.raises(UnavailableError):
-        reader.poll()
-    reader.now = 1.1
-    assert reader.poll().value(catalog.POWER, state.devices[0].uuid) == 71
-    assert state.calls("nvmlInitWithFlags") == 2
-
-
-def test_values_that_are_marks_of_absence_are_no_samples(state: NvmlState, reader: CollectorBench) -> None:
-    state.devices = [h100(0)]
-    device = state.devices[0]
-    device.power_milliwatts = 0xFFFFFFFF
-    device.energy_millijoules = 2**64 - 1
-    device.utilization_gpu_percent = 250
-    device.gpm_supported = 0
-    answer = reader.poll()
-    assert sorted(detail for reason, _, detail in answer.faults if reason == "invalid_value") == [
-        "energy: 18446744073709551615",
-        "power: 4294967295",
-        "utilization: 250",
-    ]
-    for metric in (catalog.POWER, catalog.ENERGY, catalog.UTILIZATION):
-        assert answer.value(metric, device.uuid) is None
-    assert answer.value(catalog.MEMORY_BANDWIDTH, device.uuid) == 0
-
-
-def test_text_that_is_no_text_costs_only_itself(state: NvmlState, reader: CollectorBench) -> None:
-    state.devices = [h100(0)]
-    state.devices[0].serial = b"\xff\xfe"
-    answer = reader.poll()
-    assert [reason for reason, _, _ in answer.faults] == ["invalid_value"]
-    assert "serial" not in answer.labels(catalog.INFO, state.devices[0].uuid)
 
 
 def test_an_old_driver_without_the_newer_functions_is_read_by_the_older_ones(tmp_path: Path) -> None:

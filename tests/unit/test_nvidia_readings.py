@@ -3,7 +3,7 @@ import math
 import pytest
 
 from collectors import catalog
-from collectors.contract import DeviceLostError, Reason, SubjectKey, Wishes
+from collectors.contract import DeviceLostError, Fault, Reason, SubjectKey, Wishes
 from collectors.metric import Cadence, Metric
 from collectors.nvidia import activity
 from collectors.nvidia.errors import SessionError
@@ -213,22 +213,22 @@ def test_only_what_is_due_is_asked(bench: AskedDevice, nvml: NvmlState, cadence:
 
 
 @pytest.mark.parametrize(
-    ("member", "number", "row"),
+    ("member", "number", "query", "row"),
     [
-        ("utilization_gpu_percent", 101, catalog.UTILIZATION),
-        ("utilization_memory_percent", MARK, catalog.MEMORY_BANDWIDTH),
-        ("power_milliwatts", MARK, catalog.POWER),
-        ("energy_millijoules", NOT_AVAILABLE, catalog.ENERGY),
-        ("memory_reserved_bytes", NOT_AVAILABLE, catalog.MEMORY_RESERVED),
-        ("power_min_limit_milliwatts", MARK, catalog.POWER_MIN_LIMIT),
+        ("utilization_gpu_percent", 101, "utilization", catalog.UTILIZATION),
+        ("utilization_memory_percent", MARK, "memory activity", catalog.MEMORY_BANDWIDTH),
+        ("power_milliwatts", MARK, "power", catalog.POWER),
+        ("energy_millijoules", NOT_AVAILABLE, "energy", catalog.ENERGY),
+        ("memory_reserved_bytes", NOT_AVAILABLE, "memory", catalog.MEMORY_RESERVED),
+        ("power_min_limit_milliwatts", MARK, "power range", catalog.POWER_MIN_LIMIT),
     ],
 )
 def test_a_value_that_cannot_be_true_is_told_and_costs_only_itself(
-    bench: AskedDevice, member: str, number: int, row: Metric
+    bench: AskedDevice, member: str, number: int, query: str, row: Metric
 ) -> None:
     setattr(bench.card, member, number)
     findings = bench.ask()
-    assert reasons(findings) == ["invalid_value"]
+    assert findings.faults == [Fault(Reason.INVALID_VALUE, "GPU-0", f"{query}: {number}")]
     assert set(EVERYTHING) - set(series(findings)) == {(row.stem,)}
 
 
