@@ -285,6 +285,14 @@ def test_what_is_not_supported_or_permitted_is_not_tried_again(desk: Desk, code:
     assert desk.commands.pauses == [None]
 
 
+def test_without_a_device_left_to_listen_to_there_is_no_wait(desk: Desk) -> None:
+    desk.watch(0)
+    refuse = partial(desk.state.fail, REGISTER, NO_PERMISSION)
+    desk.run(desk.does(refuse, partial(desk.watch, 0, 1)))
+    assert desk.commands.pauses == [None]
+    assert desk.state.calls(WAIT) == 2  # and one of no time, for what was left
+
+
 def test_with_a_new_device_all_are_listened_to_and_nothing_is_lost(desk: Desk) -> None:
     desk.watch(0)
     arrives = desk.does(desk.happens(0, 48), desk.happens(0, 63), partial(desk.watch, 0, 1))
