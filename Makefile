@@ -49,9 +49,8 @@ check: $(READY) ## Format, lint, types, import rules, generated files: changes n
 	$(BIN)/hadolint Dockerfile
 	@set -e; for generator in $(GENERATORS); do echo "$$generator --check"; $(BIN)/python "$$generator" --check; done
 
-fix: $(READY) ## Repair what ruff can repair
-	$(BIN)/ruff check --fix .
-	$(BIN)/ruff format .
+fix: $(READY) ## Repair what ruff can repair, and format; fails where something is left to repair by hand
+	$(BIN)/ruff check --fix . && repaired=true; $(BIN)/ruff format . && $${repaired:-false}
 
 proto: $(READY) ## Generate the PodResources messages
 	$(BIN)/python tools/gen_proto.py
