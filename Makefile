@@ -11,6 +11,12 @@ GENERATORS := $(wildcard tools/gen_*.py)
 DOCS := $(filter-out tools/gen_proto.py,$(GENERATORS))
 LOCK := $(BIN)/uv pip compile --quiet --generate-hashes --no-header --universal --python-version 3.11
 
+# What a target needs of the machine, each with the Debian packages that bring it.
+COMPILER := gcc=gcc,libc6-dev
+TEST_NEEDS := $(COMPILER) promtool=prometheus prometheus=prometheus chromium=chromium mount=mount \
+	librocm_smi64.so.1=librocm-smi64-1
+IMAGE_TEST_NEEDS := $(COMPILER) debootstrap=debootstrap buildah=buildah podman=podman runc=runc
+
 .PHONY: help run test image-test bench check fix proto docs requirements image
 .DEFAULT_GOAL := help
 
@@ -21,24 +27,15 @@ run: $(READY) ## Start the exporter, or a simulated node where there is no accel
 	@tools/run-exporter $(BIN)/accelerator-exporter $(ARGS)
 
 test: $(READY) ## Run the tests: make test ARGS="tests/unit -k http"
-	@tools/require-command gcc gcc libc6-dev
-	@tools/require-command promtool prometheus
-	@tools/require-command prometheus prometheus
-	@tools/require-command chromium chromium
-	@tools/require-command mount mount
-	@tools/require-library librocm_smi64.so.1 librocm-smi64-1
+	@tools/require-packages $(TEST_NEEDS)
 	@$(BIN)/pytest $(ARGS)
 
 image-test: $(READY) ## Build the image and run it as the manifests do: needs root
-	@tools/require-command debootstrap debootstrap
-	@tools/require-command buildah buildah
-	@tools/require-command podman podman
-	@tools/require-command runc runc
-	@tools/require-command gcc gcc libc6-dev
+	@tools/require-packages $(IMAGE_TEST_NEEDS)
 	@$(BIN)/pytest -m image $(ARGS)
 
 bench: $(READY) ## Measure what the exporter costs: make bench ARGS=--write updates docs/performance.md
-	@tools/require-command gcc gcc libc6-dev
+	@tools/require-packages $(COMPILER)
 	@$(BIN)/python -m bench $(ARGS)
 
 check: $(READY) ## Format, lint, types, import rules, generated files: changes nothing
