@@ -1,4 +1,5 @@
-# Each target sets up what it needs: a virtual environment in .venv and, as root on Debian, missing packages.
+# Each target sets up what it needs: a virtual environment in .venv and, as root on Debian, missing packages. Each says so
+# first. `make run` installs only what the exporter needs to run; the others add the tools for development.
 
 PYTHON ?= python3
 ARGS ?=
@@ -6,6 +7,9 @@ BUILDER ?= docker build
 
 VENV := .venv
 BIN := $(VENV)/bin
+PIP := $(BIN)/pip install --quiet --disable-pip-version-check
+MADE_BY := $(VENV)/.python
+RUNNABLE := $(VENV)/.runnable
 READY := $(VENV)/.ready
 GENERATORS := $(wildcard tools/gen_*.py)
 DOCS := $(filter-out tools/gen_proto.py,$(GENERATORS))
@@ -17,13 +21,13 @@ TEST_NEEDS := $(COMPILER) promtool=prometheus prometheus=prometheus chromium=chr
 	librocm_smi64.so.1=librocm-smi64-1
 IMAGE_TEST_NEEDS := $(COMPILER) debootstrap=debootstrap buildah=buildah podman=podman runc=runc
 
-.PHONY: help run test image-test bench check fix proto docs requirements image
+.PHONY: help run test image-test bench check fix proto docs requirements image FORCE
 .DEFAULT_GOAL := help
 
 help: ## List the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
 
-run: $(READY) ## Start the exporter, or a simulated node where there is no accelerator: make run ARGS="--once"
+run: $(RUNNABLE) ## Start the exporter, or a simulated node where there is no accelerator: make run ARGS="--once"
 	@tools/run-exporter $(BIN)/accelerator-exporter $(ARGS)
 
 test: $(READY) ## Run the tests: make test ARGS="tests/unit -k http"
@@ -57,15 +61,24 @@ docs: $(READY) ## Generate the reference pages
 
 requirements: $(READY) ## Lock the dependencies: make requirements ARGS=--upgrade
 	$(LOCK) $(ARGS) pyproject.toml --output-file requirements/run.txt
-	$(LOCK) $(ARGS) --extra dev --constraints requirements/run.txt pyproject.toml requirements/build.in \
-		--output-file requirements/dev.txt
+	$(LOCK) $(ARGS) requirements/build.in --output-file requirements/build.txt
+	$(LOCK) $(ARGS) --extra dev --constraints requirements/run.txt --constraints requirements/build.txt pyproject.toml \
+		requirements/build.in --output-file requirements/dev.txt
 
 image: $(READY) ## Build the container image: make image BUILDER="podman build" DIGEST=sha256:...
 	@tools/build-image $(BUILDER)
 
-$(READY): requirements/dev.txt pyproject.toml
-	@tools/require-python $(PYTHON)
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements/dev.txt
-	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+$(READY): requirements/dev.txt pyproject.toml $(MADE_BY)
+	@echo "Installing the exporter with the tools for development (requirements/dev.txt) in $(VENV)"
+	@$(PIP) --require-hashes --requirement requirements/dev.txt
+	@$(PIP) --no-deps --no-build-isolation --editable .
+	@touch $(RUNNABLE) $@
+
+$(RUNNABLE): requirements/run.txt requirements/build.txt pyproject.toml $(MADE_BY)
+	@echo "Installing the exporter with what it needs to run (requirements/run.txt) in $(VENV)"
+	@$(PIP) --require-hashes --requirement requirements/run.txt --requirement requirements/build.txt
+	@$(PIP) --no-deps --no-build-isolation --editable .
 	@touch $@
+
+$(MADE_BY): FORCE
+	@tools/make-venv $(PYTHON) $(VENV)
