@@ -3,9 +3,11 @@ import math
 import pytest
 
 from collectors.contract import Device, Partition, Reading, Reason, Sample, Unsupported
+from collectors.metric import Cadence
 from exporter.assembler import Assembler, Clocks, Event
 from exporter.attribution.holding import Holding
 from exporter.attribution.watcher import AttributionState
+from exporter.collector_state import Limits
 from exporter.exposition import Format, render
 from exporter.snapshot import Snapshot
 from tests.doubles.collectors import (
@@ -160,6 +162,7 @@ USED = reading(utilization("gpu-a", 0.5), status("gpu-a", "ok"), info("gpu-a"), 
 BUSY = "accelerator_device_busy_seconds_total"
 OBSERVED = "accelerator_device_observed_seconds_total"
 CONTAINER_BUSY = "accelerator_container_busy_seconds_total"
+PARTITION_BUSY = "accelerator_partition_busy_seconds_total"
 
 
 def test_a_hung_collector_s_readings_go_and_its_counters_resume_where_they_stood(
@@ -284,6 +287,34 @@ def test_a_device_that_is_lost_is_still_held(assembler: Assembler, clock: Clock)
         BUSY,
         CONTAINER_BUSY,
     } == set()
+
+
+def test_counters_of_what_no_collector_knew_for_an_hour_start_anew(assembler: Assembler, clock: Clock) -> None:
+    in_use = reading(utilization("gpu-a", 0.5, "s0"), devices=BOTH[:1], partitions=(part("gpu-a", "s0"),))
+    for at in (0.0, 10.0):
+        poll(assembler, clock, at, in_use)
+    taken_apart = reading(devices=BOTH[:1])
+    poll(assembler, clock, 11.0, taken_apart)
+
+    clock.now = 10.0 + 3600.0
+    assembler.snapshot()
+    kept = who_has(poll(assembler, clock, clock.now, in_use), PARTITION_BUSY)
+    poll(assembler, clock, 3612.0, taken_apart)
+    clock.now = 3610.0 + 3601.0
+    assembler.snapshot()
+    forgotten = who_has(poll(assembler, clock, clock.now, in_use), PARTITION_BUSY)
+
+    assert (kept, forgotten) == ({"s0": 5.0}, {"s0": 0.0})
+
+
+def test_another_maximum_age_is_also_the_longest_gap_that_counters_bridge(assembler: Assembler, clock: Clock) -> None:
+    assembler.apply(Limits(2.0, {**LIMITS.max_age_seconds, Cadence.FAST: 3.0}))
+    for at in (0.0, 3.0, 7.0):
+        shorter = poll(assembler, clock, at, USED)
+    assembler.apply(Limits(2.0, {**LIMITS.max_age_seconds, Cadence.FAST: 4.0}))
+    longer = poll(assembler, clock, 11.0, USED)
+
+    assert (who_has(shorter, BUSY), who_has(longer, BUSY)) == ({"gpu-a": 1.5}, {"gpu-a": 3.5})
 
 
 SLICED = reading(

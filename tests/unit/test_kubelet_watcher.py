@@ -170,6 +170,34 @@ class TestPublished:
         assert states.until(lambda state: state.holdings != (HOLDING,)).holdings == ()
 
 
+class HurriedStop(threading.Event):
+    """Keeps how long it would have been waited for, and does not wait."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pauses: list[float | None] = []
+
+    def wait(self, timeout: float | None = None) -> bool:
+        self.pauses.append(timeout)
+        return super().wait(0)
+
+
+class TestPauses:
+    def test_they_double_up_to_five_seconds_and_start_anew_after_an_answer(
+        self, kubelet: ScriptedKubelet, states: States
+    ) -> None:
+        failures: list[PodResourcesList | Exception] = [KubeletError("down")] * 7
+        for result in (*failures, ANSWER, KubeletError("down"), NOTHING):
+            kubelet.results.put(result)
+        watcher = KubeletWatcher(kubelet, interval_seconds=7.0, hold_seconds=LONG, publish=states.publish)
+        stop = HurriedStop()
+        watcher._stop = stop
+        watcher.start()
+        states.until(lambda state: state.holdings == ())
+        watcher.stop()
+        assert stop.pauses[:9] == [0.2, 0.4, 0.8, 1.6, 3.2, 5.0, 5.0, 7.0, 0.2]
+
+
 class TestStop:
     def test_ends_both_threads_during_a_call_and_publishes_no_more(
         self, watch: Watch, kubelet: ScriptedKubelet, states: States

@@ -118,6 +118,14 @@ def test_failures_are_retried_after_a_pause_that_doubles_up_to_ten_seconds() -> 
     assert set(pauses[6:]) == {10.0}
 
 
+def test_the_first_pause_follows_another_interval() -> None:
+    schedule = Schedule(INTERVALS)
+    schedule.change(INTERVALS | {Cadence.FAST: 3.0}, 0.0)
+    schedule.failed(0.0)
+
+    assert schedule.wait_seconds(0.0) == 3.0
+
+
 def test_after_a_failure_everything_is_due_and_a_success_ends_the_pauses() -> None:
     schedule = Schedule(INTERVALS)
     schedule.done(EVERY, 0.0)
