@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 
 from collectors import catalog
 from collectors.contract import CollectorSpec, Device, Partition, Process, Reading, Sample
@@ -55,6 +55,8 @@ def breaches(spec: CollectorSpec, reading: Reading, due: frozenset[Cadence]) -> 
         if sample.device_uuid in lost and not sample.metric.persistent:
             yield f"{where}: a reading of a lost device"
     yield from _wrong_together(reading)
+    if catalog.INFO.cadence in due:
+        yield from _without_info(reading, lost)
     yield from _strangers(reading)
     for process in reading.processes:
         yield from _wrong_process(process)
@@ -130,6 +132,16 @@ def _wrong_together(reading: Reading) -> Iterator[str]:
     for (metric, device, _), values in states.items():
         if set(values) != set(metric.labels[-1].values) or sum(values.values()) != 1:
             yield f"{metric.stem} of {device}: {values}, expected every state and 1 for one of them"
+
+
+def _without_info(reading: Reading, lost: Collection[str]) -> Iterator[str]:
+    """Devices that answer, and their partitions, of which no info is given: by it they are joined and listed."""
+    given = {(s.device_uuid, s.partition_uuid) for s in reading.samples if s.metric == catalog.INFO}
+    expected = [(device.uuid, "") for device in reading.devices]
+    expected += [(part.device_uuid, part.uuid) for part in reading.partitions]
+    for device, partition in expected:
+        if device not in lost and (device, partition) not in given:
+            yield f"info of {partition or device} is missing: every device and partition has one, also without labels"
 
 
 def _strangers(reading: Reading) -> Iterator[str]:

@@ -19,7 +19,10 @@ HOT = Sample(catalog.TEMPERATURE, "a", 40, labels=("core",))
 GOOD = Reading(
     devices=(gpu("a"), gpu("b", lost=True)),
     partitions=(part("a", "s0"), part("a", "s1")),
-    samples=(info("a"), *STATES, USED, Sample(catalog.ENERGY, "a", 7), HOT, Sample(catalog.UTILIZATION, "a", 1, "s0")),
+    samples=(
+        *(info("a"), info("a", "s0"), info("a", "s1"), *STATES),
+        *(USED, Sample(catalog.ENERGY, "a", 7), HOT, Sample(catalog.UTILIZATION, "a", 1, "s0")),
+    ),
     processes=(Process(7, "a", "s0", 5, 0.5), Process(8, "a")),
     unsupported=(Unsupported(catalog.POWER, "a", "has none"),),
 )
@@ -30,7 +33,7 @@ def never(_: Node) -> ScriptedCollector:
     raise AssertionError("a reading is judged without its collector")
 
 
-SPEC = CollectorSpec("acme", MEMORY_AND_MORE, (), never, (catalog.UTILIZATION,))
+SPEC = CollectorSpec("acme", MEMORY_AND_MORE, (), never, (catalog.INFO, catalog.UTILIZATION))
 
 
 def without(sample: Sample) -> Reading:
@@ -83,6 +86,8 @@ BAD = [
     (beside(Sample(catalog.MODE_STATE, "a", 2, labels=("ecc",))), "mode of a: 2, expected 0 or 1"),
     (beside(Sample(catalog.UTILIZATION, "b", 0.5)), "utilization_ratio of b: a reading of a lost device"),
     (beside(replace(USED, value=0.6)), "utilization_ratio of a twice with labels ()"),
+    (without(info("a")), "info of a is missing"),
+    (without(info("a", "s1")), "info of s1 is missing"),
     (without(STATES[1]), "expected every state and 1 for one of them"),
     (beside(*(Sample(catalog.STATUS_STATE, "b", 0.0, labels=s.labels) for s in STATES)), "status of b: {"),
     (beside(replace(USED, device_uuid="z")), "utilization_ratio: device 'z' with partition '' is not listed"),
@@ -107,7 +112,14 @@ def test_a_breach_is_named(reading: Reading, sentence: str) -> None:
 
 def test_what_was_not_due_is_named() -> None:
     wrong = list(breaches(SPEC, GOOD, frozenset({Cadence.FAST, Cadence.MEDIUM})))
-    assert wrong == ["info of a: slow was not due"]
+    assert wrong == [f"info of {subject}: slow was not due" for subject in ("a", "s0", "s1")]
+
+
+def test_info_is_expected_only_where_it_is_due_and_of_none_that_is_lost() -> None:
+    medium = replace(GOOD, samples=(HOT,))
+    assert list(breaches(SPEC, medium, frozenset({Cadence.MEDIUM}))) == []
+    gone = replace(GOOD, devices=(gpu("a", lost=True),), samples=(), processes=(), unsupported=())
+    assert list(breaches(SPEC, gone, ALL)) == []
 
 
 def test_a_label_without_a_closed_list_may_have_any_value() -> None:
