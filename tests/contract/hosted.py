@@ -71,12 +71,12 @@ class HostedCollector:
             self._process.kill()
             self._process.communicate()
             raise
-        assert self._process.returncode == 0
+        assert self._process.returncode == 0, f"the collector's process ended with {self._process.returncode}"
 
     def read(self, due: frozenset[Cadence]) -> Reading:
         """See `Collector.read`."""
         reading = self._ask("read", due)
-        assert isinstance(reading, Reading)
+        assert isinstance(reading, Reading), f"read returned {reading!r}, expected a Reading"
         return reading
 
     def read_often(self, due: frozenset[Cadence], times: int) -> None:
@@ -90,23 +90,23 @@ class HostedCollector:
     def modules(self) -> frozenset[str]:
         """The modules that are imported where the collector runs."""
         names = self._ask("modules")
-        assert isinstance(names, frozenset)
+        assert isinstance(names, frozenset), f"modules answered {names!r}"
         return names
 
     def allocated_blocks(self) -> int:
         """How many small pieces of memory Python has in use there."""
         count = self._ask("allocated_blocks")
-        assert isinstance(count, int)
+        assert isinstance(count, int), f"allocated_blocks answered {count!r}"
         return count
 
     def _ask(self, action: str, *arguments: object) -> object:
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
+        assert self._process.stdin is not None, "started with a pipe"
+        assert self._process.stdout is not None, "started with a pipe"
         pickle.dump((action, arguments), self._process.stdin)
         self._process.stdin.flush()
         answer, error = pickle.load(self._process.stdout)  # noqa: S301 - from a process of our own
         if error is not None:
-            assert isinstance(error, Exception)
+            assert isinstance(error, Exception), f"{action} failed with {error!r}, no exception"
             raise error
         return answer
 

@@ -31,9 +31,10 @@ class ReadingRules:
         promised = {row.cadence for row in (*bench.spec.metrics, *bench.spec.partition_metrics)}
         for due in (ALL, *MIXTURES, ALL):
             reading = collector.read(due)
-            assert list(breaches(bench.spec, reading, due)) == []
-            assert reading.devices
-            assert {sample.metric.cadence for sample in reading.samples} == promised & due
+            keeps_the_contract(bench, reading, due)
+            assert reading.devices, "the bench has devices, but the reading lists none"
+            brought = {sample.metric.cadence for sample in reading.samples}
+            assert brought == promised & due, f"samples of other cadences than the promised ones among {sorted(due)}"
             bench.pass_time(1)
 
     def test_counters_rise_and_never_fall(self, bench: Readable) -> None:
@@ -45,7 +46,8 @@ class ReadingRules:
             nonlocal before
             bench.pass_time(1)
             now = counters(collector.read(ALL))
-            assert [key for key, value in before.items() if now.get(key, value) < value] == []
+            lower = [key for key, value in before.items() if now.get(key, value) < value]
+            assert lower == [], "counters fell while nothing was wrong"
             before |= now
             return not first or any(before[key] > value for key, value in first.items())
 
@@ -57,10 +59,10 @@ class ReadingRules:
         collector = bench.start()
         first = identities(collector.read(ALL))
         for due in (*MIXTURES, ALL):
-            assert identities(collector.read(due)) == first
+            assert identities(collector.read(due)) == first, "ids, aliases or properties changed from read to read"
         collector.close()
-        assert identities(eventually_read(collector)) == first
-        assert identities(bench.start().read(ALL)) == first
+        assert identities(eventually_read(collector)) == first, "ids, aliases or properties changed by closing"
+        assert identities(bench.start().read(ALL)) == first, "ids, aliases or properties changed by a restart"
 
     def test_it_closes_twice_and_can_be_read_again(self, bench: Readable) -> None:
         collector = bench.start()
@@ -68,13 +70,25 @@ class ReadingRules:
             collector.close()
             collector.close()
             reading = eventually_read(collector)
-            assert list(breaches(bench.spec, reading, ALL)) == []
-            assert reading.samples
+            keeps_the_contract(bench, reading)
+            assert reading.samples, "no samples after it was closed"
 
     def test_memory_does_not_grow(self, bench: Readable) -> None:
         collector = bench.start()
-        assert collector.read(ALL).samples
-        assert more_blocks(bench, collector) < MOST_MORE_BLOCKS
+        assert collector.read(ALL).samples, "no samples: nothing that could need memory"
+        keeps_no_memory(bench, collector)
+
+
+def keeps_the_contract(bench: Readable, reading: Reading, due: frozenset[Cadence] = ALL) -> None:
+    """Every breach by its sentence; there should be none."""
+    found = list(breaches(bench.spec, reading, due))
+    assert found == [], "\n".join(("a reading breaks the contract:", *found))
+
+
+def keeps_no_memory(bench: Readable, collector: Collector) -> None:
+    """The same number of small objects after many reads, but for a few."""
+    more = more_blocks(bench, collector)
+    assert more < MOST_MORE_BLOCKS, f"{more} more objects in memory after {READS} reads"
 
 
 def counters(reading: Reading) -> dict[Key, float]:
@@ -88,7 +102,8 @@ def counters(reading: Reading) -> dict[Key, float]:
 
 def identities(reading: Reading) -> Mapping[str, Device | Partition]:
     """Who everything is, by uuid. No device may be lost."""
-    assert not [device for device in reading.devices if device.lost]
+    lost = [device.uuid for device in reading.devices if device.lost]
+    assert lost == [], "devices are lost while nothing is wrong"
     subjects: list[Device | Partition] = [*reading.devices, *reading.partitions]
     return {subject.uuid: subject for subject in subjects}
 

@@ -1,7 +1,11 @@
 """The rules find what they are there to find: each flaw that a collector can have fails its rule."""
 
+import ast
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -102,6 +106,11 @@ class HidesFaults(Sound):
         return replace(reading, faults=())
 
 
+class LeavesInfoOut(Sound):
+    def changed(self, reading: Reading) -> Reading:
+        return replace(reading, samples=tuple(s for s in reading.samples if s.metric is not catalog.INFO))
+
+
 class DropsLostDevices(Sound):
     def changed(self, reading: Reading) -> Reading:
         there = {device.uuid for device in reading.devices if not device.lost}
@@ -139,6 +148,7 @@ def survives(trouble: Trouble) -> Callable[[SimulatedBench], None]:
 
 
 JUDGED = [
+    (LeavesInfoOut, RULES.test_it_closes_twice_and_can_be_read_again),
     (IgnoresWhatIsDue, RULES.test_every_reading_keeps_the_contract_and_brings_only_what_was_due),
     (CountsDown, RULES.test_counters_rise_and_never_fall),
     (RenamesDevices, RULES.test_ids_stay_over_reads_and_restarts),
@@ -181,3 +191,39 @@ def test_a_row_that_nobody_ever_sees_fails() -> None:
     bench.spec = replace(bench.spec, partition_metrics=(*bench.spec.partition_metrics, catalog.POWER))
     with pytest.raises(AssertionError, match="power_watts"):
         rule(bench)
+
+
+FOREIGN_TESTS = """
+import pytest
+from tests.contract.trouble_rules import TroubleRules
+from tests.contract.test_rules_bite import CountsDown, FlawedBench, LeavesInfoOut
+
+class TestForeign(TroubleRules):
+    @pytest.fixture(params=[CountsDown, LeavesInfoOut])
+    def bench(self, request):
+        return FlawedBench(request.param)
+"""
+
+
+def test_the_tests_of_another_package_are_told_what_is_wrong(tmp_path: Path) -> None:
+    (tmp_path / "test_foreign.py").write_text(FOREIGN_TESTS)
+    options = ["-p", "no:cacheprovider", "-c", "pyproject.toml", "-k", "counters_rise or closes_twice"]
+    command = [sys.executable, "-m", "pytest", *options, str(tmp_path / "test_foreign.py")]
+
+    done = subprocess.run(
+        command, cwd=Path(__file__).parents[2], capture_output=True, text=True, check=False, timeout=120
+    )
+
+    explained = [line[1:].strip() for line in done.stdout.splitlines() if line.startswith("E ")]
+    assert "AssertionError: counters fell while nothing was wrong" in explained
+    assert any(line.startswith("assert [(Metric(") for line in explained), "without pytest's own explanation"
+    assert "AssertionError: a reading breaks the contract:" in explained
+    assert any(line.startswith("info of ") for line in explained)
+    assert "2 failed, 2 passed" in done.stdout.splitlines()[-1]
+
+
+def test_every_assertion_of_the_suite_says_what_is_wrong() -> None:
+    for name in ("hosted", "reading_rules", "trouble_rules"):
+        tree = ast.parse((Path(__file__).parent / f"{name}.py").read_text())
+        asserts = [node for node in ast.walk(tree) if isinstance(node, ast.Assert)]
+        assert [f"{name}.py:{node.lineno}" for node in asserts if node.msg is None] == []

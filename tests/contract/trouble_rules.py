@@ -15,17 +15,16 @@ import pytest
 from collectors.contract import AbsentError, Collector, CollectorError, CollectorSpec, Reading, Reason
 from collectors.metric import Kind, Metric
 from tests.contract.bench import Bench, Trouble
-from tests.contract.breaches import breaches
 from tests.contract.hosted import HostedCollector
 from tests.contract.reading_rules import (
     ALL,
-    MOST_MORE_BLOCKS,
     Key,
     ReadingRules,
     attempt,
     counters,
     identities,
-    more_blocks,
+    keeps_no_memory,
+    keeps_the_contract,
 )
 from tests.doubles.exporter_process import wait_until
 
@@ -57,8 +56,9 @@ class TroubleRules(ReadingRules):
         collector = bench.start()
         missing = unshown(bench.spec)
         first = collector.read(ALL)
-        assert len(first.devices) > 1
-        assert bool(first.partitions) == bool(bench.spec.partition_metrics)
+        assert len(first.devices) > 1, "a bench has at least two devices"
+        has, promises = bool(first.partitions), bool(bench.spec.partition_metrics)
+        assert has == promises, f"partitions on the bench: {has}, rows of partitions in the specification: {promises}"
         missing -= shown(first)
 
         def nothing_is_missing() -> bool:
@@ -75,9 +75,9 @@ class TroubleRules(ReadingRules):
     def test_two_machines_share_no_id(self, bench: Bench) -> None:
         bench.forget_ids()
         one, same, other = (set(identities(bench.start(name).read(ALL))) for name in ("one", "one", "other"))
-        assert one == same
-        assert len(one) > 1
-        assert not one & other
+        assert one == same, "other ids on the same machine after a restart"
+        assert len(one) > 1, "a bench has at least two devices"
+        assert one & other == set(), "two machines have an id in common"
 
     @pytest.mark.parametrize("trouble", sorted(set(Trouble) - {Trouble.HANG}))
     def test_it_survives_a_trouble_and_recovers(self, bench: Bench, trouble: Trouble) -> None:
@@ -88,12 +88,12 @@ class TroubleRules(ReadingRules):
         bench.inject(trouble)
         outcomes = [attempt(collector) for _ in range(_READS_IN_TROUBLE)]
         for reading in readings(outcomes):
-            assert list(breaches(bench.spec, reading, ALL)) == []
+            keeps_the_contract(bench, reading)
         shows(trouble, bench, healthy, outcomes)
         bench.heal()
         recovered = recover(bench, collector, healthy)
         if trouble is not Trouble.DRIVER_RELOAD:
-            assert fallen(counters(healthy), recovered) == []
+            assert fallen(counters(healthy), recovered) == [], f"counters are lower after {trouble}"
 
     def test_a_hung_call_ends_when_it_is_released_and_costs_nothing_else(self, bench: Bench) -> None:
         skip_if_impossible(bench, Trouble.HANG)
@@ -102,20 +102,21 @@ class TroubleRules(ReadingRules):
         bench.inject(Trouble.HANG)
         with reading_in_a_thread(collector, bench) as call:
             wait_until(bench.met)
-            assert call.outcome is None
-        assert call.outcome is not None
+            assert call.outcome is None, "the call returned while the hardware hangs"
+        assert call.outcome is not None, "the call did not return when the hardware answered"
         for reading in readings([call.outcome]):
-            assert list(breaches(bench.spec, reading, ALL)) == []
-        assert fallen(counters(healthy), recover(bench, collector, healthy)) == []
+            keeps_the_contract(bench, reading)
+        recovered = recover(bench, collector, healthy)
+        assert fallen(counters(healthy), recovered) == [], "counters are lower after a hang"
 
     def test_memory_does_not_grow_while_nothing_can_be_read(self, bench: Bench) -> None:
         skip_if_impossible(bench, Trouble.RAISE)
         collector = bench.start()
         collector.read(ALL)
         bench.inject(Trouble.RAISE)
-        assert isinstance(attempt(collector), CollectorError)
-        assert more_blocks(bench, collector) < MOST_MORE_BLOCKS
-        assert isinstance(attempt(collector), CollectorError)
+        assert isinstance(attempt(collector), CollectorError), "a read succeeded while nothing can be read"
+        keeps_no_memory(bench, collector)
+        assert isinstance(attempt(collector), CollectorError), "a read succeeded while nothing can be read"
 
 
 class AbsenceRules:
@@ -129,9 +130,10 @@ class AbsenceRules:
             for _ in range(3):
                 with pytest.raises(AbsentError, match=r"\w"):
                     collector.read(ALL)
-            assert not collector.modules() & bench.library_modules
+            imported = collector.modules() & bench.library_modules
+            assert imported == set(), "the vendor's library is imported where there is no hardware of it"
             collector.close()
-        assert told.read_text() == ""
+        assert told.read_text() == "", "absent hardware is no news, but something was logged or printed"
 
 
 @dataclass
@@ -160,7 +162,7 @@ def reading_in_a_thread(collector: Collector, bench: Bench) -> Iterator[Call]:
     finally:
         bench.heal()
         thread.join(30)
-        assert not thread.is_alive()
+        assert not thread.is_alive(), "a call did not return within 30 s of the hardware answering again"
 
 
 def skip_if_impossible(bench: Bench, trouble: Trouble) -> None:
@@ -177,31 +179,34 @@ def readings(outcomes: list[Reading | CollectorError]) -> list[Reading]:
 def shows(trouble: Trouble, bench: Bench, healthy: Reading, outcomes: list[Reading | CollectorError]) -> None:
     """Whoever reads the collector is told of the trouble, and of nothing but it."""
     errors = [outcome for outcome in outcomes if isinstance(outcome, CollectorError)]
-    assert not [error for error in errors if isinstance(error, AbsentError)], "absent is who never was here"
+    absent = [error for error in errors if isinstance(error, AbsentError)]
+    assert absent == [], "a vendor whose devices were read is reported as absent"
     if trouble is Trouble.RAISE:
-        assert len(errors) == len(outcomes)
+        assert len(errors) == len(outcomes), "a read succeeded while nothing can be read"
     elif trouble is Trouble.SLOW:
-        assert bench.met()
-        assert not errors
-        assert is_whole(readings(outcomes)[-1], healthy)
+        assert bench.met(), "no call was slow: the bench delays something that is not read"
+        assert errors == [], "slow answers failed a whole read"
+        assert is_whole(readings(outcomes)[-1], healthy), "slow answers cost devices or samples, or are a fault"
     elif trouble is Trouble.DRIVER_RELOAD:
-        assert errors or fallen(counters(healthy), readings(outcomes)[-1])
+        noticed = errors or fallen(counters(healthy), readings(outcomes)[-1])
+        assert noticed, "the driver was gone, but no read failed and no counter started anew"
     else:
-        assert not errors
+        assert errors == [], "what befell one device failed a whole read"
         told = {fault.reason for reading in readings(outcomes) for fault in reading.faults}
-        assert (Reason.DEVICE_LOST if trouble is Trouble.DEVICE_LOST else Reason.INVALID_VALUE) in told
+        expected = Reason.DEVICE_LOST if trouble is Trouble.DEVICE_LOST else Reason.INVALID_VALUE
+        assert expected in told, f"no fault {expected.value!r} for {trouble}"
         only_the_first_suffers(healthy, readings(outcomes)[-1], lost=trouble is Trouble.DEVICE_LOST)
 
 
 def only_the_first_suffers(healthy: Reading, now: Reading, *, lost: bool) -> None:
     """The first device has lost something, the others nothing, and all are still the same."""
     first = healthy.devices[0].uuid
-    assert [(device.uuid, device.lost) for device in now.devices] == [
-        (device.uuid, lost and device.uuid == first) for device in healthy.devices
-    ]
+    expected = [(device.uuid, lost and device.uuid == first) for device in healthy.devices]
+    listed = [(device.uuid, device.lost) for device in now.devices]
+    assert listed == expected, "not the same devices as before, or not marked as lost as they should be"
     missing = keys(healthy) - keys(now)
-    assert missing
-    assert {device for _, device, _, _ in missing} == {first}
+    assert missing, "the first device lost no sample: what cannot be read or be true is absent"
+    assert {device for _, device, _, _ in missing} == {first}, "other devices lost samples, too"
 
 
 def recover(bench: Bench, collector: Collector, healthy: Reading) -> Reading:
@@ -212,7 +217,7 @@ def recover(bench: Bench, collector: Collector, healthy: Reading) -> Reading:
         outcome = attempt(collector)
         if isinstance(outcome, CollectorError):
             return None
-        assert list(breaches(bench.spec, outcome, ALL)) == []
+        keeps_the_contract(bench, outcome)
         return outcome if is_whole(outcome, healthy) else None
 
     return wait_until(ask)

@@ -1,0 +1,6 @@
+"""The contract suite. Whoever imports from it, also from another package, has its failures explained by pytest."""
+
+import sys
+
+if "pytest" in sys.modules:  # not in the process of `hosted`
+    sys.modules["pytest"].register_assert_rewrite(f"{__name__}.reading_rules", f"{__name__}.trouble_rules")
