@@ -4,16 +4,18 @@ import json
 import shutil
 import socket
 import subprocess
+import time
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
 from tests.doubles.exporter_process import wait_until
 
+_GENEROUS_SECONDS = 30.0
 _CONFIGURATION = """\
 global: {{scrape_interval: 1s, scrape_timeout: 1s}}
 scrape_configs:
@@ -74,6 +76,14 @@ class Prometheus:
                 message = json.load(error)["error"]
             raise AssertionError(f"{expression}: {message}") from error
         return [Answer(row["metric"], float(row["value"][1])) for row in answer["data"]["result"]]
+
+    def wait_for_all(self, queries: Mapping[str, str]) -> None:
+        """Wait until each query has an answer; those that get none fail the test by their names."""
+        deadline = time.monotonic() + _GENEROUS_SECONDS
+        missing = dict(queries)
+        while missing := {name: expression for name, expression in missing.items() if not self.query(expression)}:
+            assert time.monotonic() < deadline, f"not answered within {_GENEROUS_SECONDS} s: {sorted(missing)}"
+            time.sleep(0.05)
 
     def value(self, expression: str) -> float | None:
         """The value of a query with exactly one answer; None while there is none."""

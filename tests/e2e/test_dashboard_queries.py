@@ -34,9 +34,6 @@ EAGER = ("--poll.medium-interval=1s", "--poll.slow-interval=1s")
 IN_A_CLUSTER = "preview"
 CLUSTER = "east"
 
-each_node = pytest.mark.parametrize("node", NODES)
-each_target = pytest.mark.parametrize("target", TARGETS, ids=lambda target: f"{target.title}-{target.letter}")
-
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
@@ -63,19 +60,26 @@ def answered(server: Prometheus, target: Target, **choices: str) -> list[Answer]
     return wait_until(lambda: asked(server, target, **choices) or None)
 
 
-@each_node
-@each_target
-def test_every_query_is_answered_or_rightly_empty(server: Prometheus, target: Target, node: str) -> None:
+def named(wanted: list[Target], **choices: str) -> dict[str, str]:
+    """The queries of panels by the panels' titles."""
+    return {f"{target.title}-{target.letter}": filled_in(target.expr, WINDOWS, choices) for target in wanted}
+
+
+@pytest.mark.parametrize("node", NODES)
+def test_every_query_is_answered_or_rightly_empty(server: Prometheus, node: str) -> None:
     _, rightly_empty = NODES[node]
-    if target.title in rightly_empty:
-        assert asked(server, target, node=node) == []
-    elif target.title != IDLE:
-        answered(server, target, node=node)
+
+    server.wait_for_all(named([t for t in TARGETS if t.title not in {*rightly_empty, IDLE}], node=node))
+
+    empty = [target for target in TARGETS if target.title in rightly_empty]
+    assert [target.title for target in empty if asked(server, target, node=node)] == []
 
 
-@each_target
-def test_every_query_is_answered_for_all_nodes_together(server: Prometheus, target: Target) -> None:
-    assert [answer for answer in answered(server, target) if not math.isfinite(answer.value)] == []
+def test_every_query_is_answered_for_all_nodes_together_and_with_numbers(server: Prometheus) -> None:
+    server.wait_for_all(named(TARGETS))
+
+    answers = [(target.title, answer.value) for target in TARGETS for answer in asked(server, target)]
+    assert [(title, value) for title, value in answers if not math.isfinite(value)] == []
 
 
 def test_a_cluster_can_be_chosen_where_there_is_one(server: Prometheus) -> None:

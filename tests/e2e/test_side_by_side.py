@@ -15,7 +15,7 @@ from tests.doubles.node import gpu_node, running_exporter
 from tests.doubles.nvml import process
 from tests.doubles.prometheus import Answer, Prometheus
 from tests.doubles.scraping import often, scraping
-from tools.dashboard_queries import Target, filled_in, panels, read, targets, window_values
+from tools.dashboard_queries import filled_in, panels, read, targets, window_values
 
 AMD, NVIDIA = "mi300x", "h100"
 DASHBOARD = read(Path(__file__).parents[2] / "dashboards" / "accelerators-node-and-pods.json")
@@ -66,17 +66,14 @@ def _pod(resource: str, held: str, name: str) -> PodResources:
     return pod("serving", name, container("server", device(resource, held)))
 
 
-def _asked(server: Prometheus, target: Target, node: str) -> list[Answer]:
-    return server.query(filled_in(target.expr, WINDOWS, {"node": node}))
+@pytest.mark.parametrize("node", [AMD, NVIDIA])
+def test_every_panel_shows_both(server: Prometheus, node: str) -> None:
+    queries = {f"{target.title}-{target.letter}": filled_in(target.expr, WINDOWS, {"node": node}) for target in TARGETS}
+    empty = {name: query for name, query in queries.items() if name.rpartition("-")[0] in RIGHTLY_EMPTY}
 
+    server.wait_for_all({name: query for name, query in queries.items() if name not in empty})
 
-@pytest.mark.parametrize("target", TARGETS, ids=lambda target: f"{target.title}-{target.letter}")
-def test_every_panel_shows_both(server: Prometheus, target: Target) -> None:
-    for node in (AMD, NVIDIA):
-        if target.title in RIGHTLY_EMPTY:
-            assert _asked(server, target, node) == []
-        else:
-            wait_until(lambda: _asked(server, target, node) or None)  # noqa: B023 - waited for within the loop
+    assert [name for name, query in empty.items() if server.query(query)] == []
 
 
 @pytest.mark.parametrize("query", QUERIES.values(), ids=QUERIES)
