@@ -3,11 +3,10 @@
 import re
 from pathlib import Path
 
-import kubernetes_validate  # type: ignore[import-untyped]  # it is typed and does not say so
 import pytest
 import yaml
 
-from tests.doubles.kustomize import Manifest, apply
+from tests.doubles.kustomize import Manifest, apply, refused
 
 ROOT = Path(__file__).parents[2]
 GUIDES = (ROOT / "docs" / "installation.md", ROOT / "deploy" / "autoscaling" / "README.md")
@@ -31,21 +30,16 @@ def test_the_blocks_are_found() -> None:
     assert [block["kind"] for block in OTHERS] == ["RuntimeClass", "ResourceQuota", "SecurityContextConstraints"]
 
 
-@pytest.mark.parametrize("version", [OLDEST, NEWEST])
 @pytest.mark.parametrize("kustomization", KUSTOMIZATIONS, ids=lambda k: "+".join(k["resources"]))
-def test_each_kustomization_makes_valid_manifests(kustomization: Manifest, version: str) -> None:
+def test_each_kustomization_makes_valid_manifests(kustomization: Manifest) -> None:
     manifests = apply(kustomization, HERE)
-    for manifest in manifests:
-        if manifest["kind"] != "ServiceMonitor":
-            kubernetes_validate.validate(manifest, version, strict=True)
+    assert refused([m for m in manifests if m["kind"] != "ServiceMonitor"], [OLDEST, NEWEST]) == []
     assert manifests != apply({"resources": kustomization["resources"]}, HERE)
 
 
-@pytest.mark.parametrize("version", [OLDEST, NEWEST])
-def test_each_other_object_is_valid(version: str) -> None:
-    for block in OTHERS:
-        if block["kind"] != "SecurityContextConstraints":
-            kubernetes_validate.validate(block, version, strict=True)
+def test_each_other_object_is_valid() -> None:
+    known = [block for block in OTHERS if block["kind"] != "SecurityContextConstraints"]
+    assert refused(known, [OLDEST, NEWEST]) == []
 
 
 def daemon_set(kustomization: Manifest) -> Manifest:

@@ -1,9 +1,11 @@
 """Builds a kustomization as `kubectl kustomize` does, for the few of its features that the manifests use."""
 
 import copy
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import kubernetes_validate  # type: ignore[import-untyped]  # it is typed and does not say so
 import yaml
 
 Manifest = dict[str, Any]
@@ -34,6 +36,18 @@ def apply(kustomization: Manifest, folder: Path) -> list[Manifest]:
     for image in kustomization.get("images", []):
         _rename(manifests, image)
     return manifests
+
+
+def refused(manifests: Sequence[Manifest], versions: Sequence[str]) -> list[str]:
+    """What versions of Kubernetes complain of in manifests; nothing where all of them are valid in all versions."""
+    complaints = []
+    for version in versions:
+        for manifest in manifests:
+            try:
+                kubernetes_validate.validate(manifest, version, strict=True)
+            except kubernetes_validate.ValidationError as error:
+                complaints.append(f"{manifest['kind']} in {version}: {error.message}")
+    return complaints
 
 
 def _patch(manifests: list[Manifest], patch: Manifest, folder: Path) -> None:
