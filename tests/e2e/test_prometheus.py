@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.doubles.exporter_process import wait_until
+from tests.doubles.exporter_process import ExporterProcess, wait_until
 from tests.doubles.kubelet import container, device, pod
-from tests.doubles.node import Node, running_exporter
+from tests.doubles.node import Node, gpu_node, running_exporter
 from tests.doubles.prometheus import Prometheus, prometheus
 from tools.queries import QUERIES
 
@@ -19,8 +19,8 @@ GPU = "nvidia.com/gpu"
 _PERIOD_SECONDS = 5.0
 _RUN_SECONDS = 30.0
 _GAP_SECONDS = 5.0  # a whole period, so that what is not observed has the mean of what is
-_BUSY = "sum(rate(accelerator_container_busy_seconds_total[1m]))"
-_OBSERVED = "sum(rate(accelerator_container_observed_seconds_total[1m]))"
+_BUSY = "sum by (instance) (rate(accelerator_container_busy_seconds_total[1m]))"
+_OBSERVED = "sum by (instance) (rate(accelerator_container_observed_seconds_total[1m]))"
 
 
 class Curve:
@@ -59,33 +59,40 @@ class Curve:
             self._thread.join()
 
 
-@pytest.mark.parametrize("gap", [False, True], ids=["whole", "with a gap"])
-def test_busy_over_observed_is_the_true_mean(gap: bool, node: Node, tmp_path: Path) -> None:  # noqa: FBT001 - a parameter
-    node.add_h100s(1)
-    node.kubelet.pods = [pod("research", "train-0", container("main", device(GPU, node.uuids[0])))]
-    curve = Curve(node)
-    ages = ("--poll.deadline=500ms", "--poll.max-age=500ms")
+@contextmanager
+def _driven(folder: Path, nvml_library: Path) -> Iterator[tuple[Node, ExporterProcess, Curve]]:
+    """A node whose device follows a curve, held by one pod, and its exporter, which keeps no reading for long."""
+    folder.mkdir()
+    with gpu_node(folder, nvml_library) as node:
+        node.add_h100s(1)
+        node.kubelet.pods = [pod("research", "train-0", container("main", device(GPU, node.uuids[0])))]
+        curve = Curve(node)
+        ages = ("--poll.deadline=500ms", "--poll.max-age=500ms")
+        with node.kubelet, curve.driving(), running_exporter(node, *ages) as running:
+            yield node, running, curve
+
+
+def test_busy_over_observed_is_the_true_mean_also_with_a_gap(nvml_library: Path, tmp_path: Path) -> None:
     with (
-        node.kubelet,
-        curve.driving(),
-        running_exporter(node, *ages) as running,
-        prometheus(tmp_path, running.address) as server,
+        _driven(tmp_path / "whole", nvml_library) as (_, whole, whole_curve),
+        _driven(tmp_path / "gap", nvml_library) as (node, gap, gap_curve),
+        prometheus(tmp_path, whole.address, gap.address) as server,
     ):
-        wait_until(lambda: server.value("up") == 1)
-        wait_until(lambda: server.value(_OBSERVED))
+        curves = {whole.address: whole_curve, gap.address: gap_curve}
+        wait_until(lambda: server.value("sum(up)") == len(curves))
+        wait_until(lambda: len(server.query(_OBSERVED)) == len(curves))
         started = time.monotonic()
-        if gap:
-            wait_until(lambda: time.monotonic() - started > _RUN_SECONDS / 3)
-            node.hang("nvmlDeviceGetUtilizationRates", 0)
-            wait_until(lambda: running.scrape().value("accelerator_exporter_collector_up") == 0)
-            held = time.monotonic()
-            wait_until(lambda: time.monotonic() - held > _GAP_SECONDS)
-            assert running.scrape().find("accelerator_container_busy_seconds_total") == []
-            node.release()
+        wait_until(lambda: time.monotonic() - started > _RUN_SECONDS / 3)
+        node.hang("nvmlDeviceGetUtilizationRates", 0)
+        wait_until(lambda: gap.scrape().value("accelerator_exporter_collector_up") == 0)
+        held = time.monotonic()
+        wait_until(lambda: time.monotonic() - held > _GAP_SECONDS)
+        assert gap.scrape().find("accelerator_container_busy_seconds_total") == []
+        node.release()
         wait_until(lambda: time.monotonic() - started > _RUN_SECONDS, 2 * _RUN_SECONDS)
-        measured = server.value(f"{_BUSY} / {_OBSERVED}")
-        assert server.value("min_over_time(up[30s])") == 1
-    assert measured == pytest.approx(curve.mean_ratio, rel=0.05)
+        measured = {answer.labels["instance"]: answer.value for answer in server.query(f"{_BUSY} / {_OBSERVED}")}
+        assert server.value("min(min_over_time(up[30s]))") == 1
+    assert measured == {address: pytest.approx(curve.mean_ratio, rel=0.05) for address, curve in curves.items()}
 
 
 def _mixed(node: Node) -> None:
@@ -112,22 +119,25 @@ def _draw_power(node: Node) -> None:
         gpu.energy_millijoules += 10_000
 
 
-@pytest.fixture
-def mixed(node: Node, tmp_path: Path) -> Iterator[Prometheus]:
-    """A Prometheus that has scraped the mixed node for some seconds."""
-    _mixed(node)
-    with node.kubelet, running_exporter(node) as running, prometheus(tmp_path, running.address) as server:
+@pytest.fixture(scope="module")
+def mixed(tmp_path_factory: pytest.TempPathFactory, nvml_library: Path) -> Iterator[tuple[Node, Prometheus]]:
+    """A mixed node and a Prometheus that has scraped it for some seconds."""
+    folder = tmp_path_factory.mktemp("mixed")
+    with gpu_node(folder, nvml_library) as node:
+        _mixed(node)
+        with node.kubelet, running_exporter(node) as running, prometheus(folder, running.address) as server:
 
-        def scraped() -> bool:
-            _draw_power(node)
-            return (server.value("count_over_time(up[1m])") or 0) >= 8
+            def scraped() -> bool:
+                _draw_power(node)
+                return (server.value("count_over_time(up[1m])") or 0) >= 8
 
-        wait_until(scraped)
-        yield server
+            wait_until(scraped)
+            yield node, server
 
 
-def test_joins_from_the_edge_on_a_mixed_node(node: Node, mixed: Prometheus) -> None:
-    power = mixed.query(
+def test_joins_from_the_edge_on_a_mixed_node(mixed: tuple[Node, Prometheus]) -> None:
+    node, server = mixed
+    power = server.query(
         "accelerator_allocation_share_ratio * on (uuid) group_left () rate(accelerator_device_energy_joules_total[1m])"
     )
     by_pod = {answer.labels["pod"]: answer.value for answer in power}
@@ -136,15 +146,16 @@ def test_joins_from_the_edge_on_a_mixed_node(node: Node, mixed: Prometheus) -> N
     assert set(by_pod) == {"train-0", "chat", "embed", "notebook"}
     assert by_pod["chat"] == by_pod["embed"] == pytest.approx(whole / 2, rel=0.2)
     assert by_pod["notebook"] == pytest.approx(whole * 3 / 7, rel=0.2)
-    shares = {a.labels["uuid"]: a.value for a in mixed.query("sum by (uuid) (accelerator_allocation_share_ratio)")}
+    shares = {a.labels["uuid"]: a.value for a in server.query("sum by (uuid) (accelerator_allocation_share_ratio)")}
     assert shares == {node.uuids[0]: 1, node.uuids[1]: 1, node.uuids[2]: pytest.approx(3 / 7)}
-    assert mixed.value("count(accelerator_device_info)") == 4
-    assert mixed.value("sum(accelerator_device_allocated)") == 3
-    assert mixed.value("count(accelerator_container_utilization_ratio)") == 2
-    assert mixed.value("avg(accelerator_container_utilization_ratio)") == 0.5
+    assert server.value("count(accelerator_device_info)") == 4
+    assert server.value("sum(accelerator_device_allocated)") == 3
+    assert server.value("count(accelerator_container_utilization_ratio)") == 2
+    assert server.value("avg(accelerator_container_utilization_ratio)") == 0.5
 
 
-def test_every_documented_query_is_answered_or_rightly_empty(mixed: Prometheus) -> None:
+def test_every_documented_query_is_answered_or_rightly_empty(mixed: tuple[Node, Prometheus]) -> None:
+    _, server = mixed
     rightly_empty = {
         # An hour of idleness can't have passed; nothing has failed.
         "Devices that were held and idle for an hour",
@@ -152,5 +163,5 @@ def test_every_documented_query_is_answered_or_rightly_empty(mixed: Prometheus) 
         "Failed devices and the containers that hold them",
         "Parts of the exporter that do not work",
     }
-    silent = {query.name for query in QUERIES if not mixed.query(query.expr)}
+    silent = {query.name for query in QUERIES if not server.query(query.expr)}
     assert silent == rightly_empty
