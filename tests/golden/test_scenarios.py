@@ -97,5 +97,5 @@ def test_scenario(name: str, request: pytest.FixtureRequest) -> None:
 def test_scenario_file_is_readable_and_valid(name: str) -> None:
     text = (_FOLDER / f"{name}.prom").read_text()
     assert text.count("\n") <= _MOST_LINES
-    assert list(text_string_to_metric_families(text))
+    assert len(list(text_string_to_metric_families(text))) == text.count("# TYPE ")
     assert promtool_check(text) == ""

@@ -21,7 +21,7 @@ def apart(one: Box, other: Box) -> bool:
 
 def test_every_module_on_the_page_exists() -> None:
     named = set(re.findall(r"`((?:collectors|exporter|tools|tests)/[\w/.]*)`", PAGE))
-    assert len(named) > 20
+    assert {"collectors/contract.py", "exporter/daemon.py"} <= named
     assert [path for path in named if not (ROOT / path).exists()] == []
 
 
