@@ -207,3 +207,9 @@ def test_a_good_row_is_not_complained_of() -> None:
 )
 def test_a_bad_row_is_found(row: Metric, problem: str) -> None:
     assert problem in problems(row)
+
+
+def test_every_row_is_known_by_its_own_name() -> None:
+    """Two modules that give one name to two rows would hide one of them."""
+    named = [row for row in vars(catalog).values() if isinstance(row, Metric)]
+    assert Counter(named) == Counter(catalog.ROWS)
