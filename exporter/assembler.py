@@ -3,6 +3,7 @@
 import logging
 import queue
 import threading
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -11,7 +12,6 @@ from collectors.contract import Process, Sample, SubjectKey
 from collectors.metric import Cadence
 from exporter.accounting import Accounting
 from exporter.attribution import join
-from exporter.attribution.device_ids import AliasTable
 from exporter.attribution.watcher import AttributionState
 from exporter.collector_state import CollectorState, Limits
 from exporter.poller import CallStarted, PollerEvent, Released
@@ -64,7 +64,7 @@ class Assembler:
         self._process_rows = process_rows
         self._attribution: AttributionState | None = None
         self._edges: tuple[Allocation, ...] | None = None
-        self._unmatched: dict[str, int] = {}
+        self._joined: join.JoinResult | None = None
 
     def apply(self, event: Event) -> None:
         """Apply one report, or other limits from now on."""
@@ -106,7 +106,7 @@ class Assembler:
         live = [sample for state in self._states.values() for sample in state.samples(now)]
         live += self._accounting.samples(live)
         processes = tuple(process for state in self._states.values() for process in state.processes(now))
-        occupancy = join.occupancy(devices.values(), partitions.values(), self._edges, self._unmatched)
+        occupancy = join.occupancy(devices.values(), partitions.values(), self._joined)
         return Snapshot(
             devices=devices,
             partitions=partitions,
@@ -117,7 +117,7 @@ class Assembler:
             process_samples=self._process_rows(processes),
             collectors=tuple(state.health(now) for state in self._states.values()),
             attribution=self._attribution_health(),
-            unmatched=dict(self._unmatched),
+            unmatched=Counter(holding.resource for holding in self._joined.unmatched) if self._joined else {},
             ready=all(state.settled for state in self._states.values()),
         )
 
@@ -130,15 +130,13 @@ class Assembler:
     def _match(self) -> None:
         """Join the newest map with the newest devices; done when either changes, not at every poll."""
         if self._attribution is None or self._attribution.holdings is None:
-            self._edges, self._unmatched = None, {}
+            self._edges = self._joined = None
             return
         every = self._states.values()
-        table = AliasTable(
-            (device for state in every for device in state.devices),
-            (part for state in every for part in state.partitions),
-        )
-        edges, self._unmatched = join.match(self._attribution.holdings, table.resolve, self._resource_prefixes)
-        self._edges = join.with_shares(edges, self._compute_ratios())
+        devices = (device for state in every for device in state.devices)
+        partitions = (part for state in every for part in state.partitions)
+        self._joined = join.join(self._attribution.holdings, devices, partitions, self._resource_prefixes)
+        self._edges = join.with_shares(self._joined.allocations, self._compute_ratios())
 
     def _compute_ratios(self) -> dict[SubjectKey, float]:
         now = self._clocks.monotonic()

@@ -2,18 +2,16 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from collectors import catalog
 from collectors.contract import Device, Partition, Sample, SubjectKey
 from collectors.metric import Metric
 from exporter import families
 from exporter.accounting import UsageCounters
-from exporter.attribution.device_ids import only_monitors
+from exporter.attribution.device_ids import AliasTable, only_monitors
 from exporter.attribution.holding import Holding
 from exporter.snapshot import Allocation, Container, HolderSample
-
-Resolve = Callable[[str, str], tuple[str, str] | None]
 
 _MEASURED = {
     catalog.UTILIZATION: families.CONTAINER_UTILIZATION,
@@ -23,34 +21,84 @@ _MEASURED = {
 }
 
 
-def match(
-    holdings: Iterable[Holding], resolve: Resolve, resource_prefixes: tuple[str, ...]
-) -> tuple[list[Allocation], dict[str, int]]:
-    """Turn the kubelet's answer into edges to known devices.
+@dataclass(frozen=True, slots=True)
+class JoinResult:
+    """Who holds which device. The daemon's series and the report of `check` both follow from it.
 
-    Replicas, mirrored resources and repeated entries of one container and subject become one edge.
+    Attributes:
+        allocations: One for each container and subject, sorted by both, without their shares.
+        unmatched: Ids that match no known device, of resources whose ids ought to.
+        other_resources: Number of ids by resource, for every other resource.
+        by_subject: The allocations of each subject that is held.
+        held_devices: Uuids of the devices that are held, whole or in part.
+    """
+
+    allocations: tuple[Allocation, ...]
+    unmatched: tuple[Holding, ...]
+    other_resources: Mapping[str, int]
+    by_subject: Mapping[SubjectKey, tuple[Allocation, ...]]
+    held_devices: frozenset[str]
+
+    def holders(self, subject: Device | Partition) -> tuple[Allocation, ...] | None:
+        """Who holds a device or partition itself, not a part of it; empty for nobody.
+
+        A lost device that was never seen alive has none of the names by which it may be held. While no container is
+        known to hold it or a part of it, an id that matches no device may be its own.
+
+        Returns:
+            None where it is unknown.
+        """
+        if isinstance(subject, Partition):
+            return self.by_subject.get(SubjectKey(subject.device_uuid, subject.uuid), ())
+        if subject.lost and self.unmatched and subject.uuid not in self.held_devices:
+            return None
+        return self.by_subject.get(SubjectKey(subject.uuid), ())
+
+
+def join(
+    holdings: Iterable[Holding],
+    devices: Iterable[Device],
+    partitions: Iterable[Partition],
+    resource_prefixes: tuple[str, ...],
+) -> JoinResult:
+    """Match allocated ids with the known devices.
+
+    Replicas, mirrored resources and repeated entries of one container and subject become one allocation.
 
     Args:
-        holdings: What the kubelet says, in any order.
-        resolve: (resource, device id) to (device uuid, partition uuid), or None.
+        holdings: What the kubelet reports, in any order.
+        devices: Every known device.
+        partitions: Every known partition.
         resource_prefixes: Resources whose ids ought to match a device.
-
-    Returns:
-        The edges without their shares, and the number of unmatched ids by resource.
     """
-    edges: dict[tuple[Container, SubjectKey], Allocation] = {}
-    unmatched: Counter[str] = Counter()
+    table = AliasTable(devices, partitions)
+    found: dict[tuple[Container, SubjectKey], Allocation] = {}
+    unmatched: list[Holding] = []
+    others: Counter[str] = Counter()
     for holding in sorted(holdings):
-        found = resolve(holding.resource, holding.device_id)
-        if found is None:
-            if holding.resource.startswith(resource_prefixes) and not only_monitors(holding.resource):
-                unmatched[holding.resource] += 1
-            continue
-        container = Container(holding.namespace, holding.pod, holding.container)
-        subject = SubjectKey(*found)
-        edge = Allocation(container, subject, holding.resource, holding.source, holding.claim)
-        edges.setdefault((container, subject), edge)
-    return [edges[key] for key in sorted(edges)], dict(unmatched)
+        match = table.resolve(holding.resource, holding.device_id)
+        if match is not None:
+            container, subject = Container(holding.namespace, holding.pod, holding.container), SubjectKey(*match)
+            allocation = Allocation(container, subject, holding.resource, holding.source, holding.claim)
+            found.setdefault((container, subject), allocation)
+        elif holding.resource.startswith(resource_prefixes) and not only_monitors(holding.resource):
+            unmatched.append(holding)
+        else:
+            others[holding.resource] += 1
+    return _result([found[key] for key in sorted(found)], unmatched, others)
+
+
+def _result(allocations: Sequence[Allocation], unmatched: Sequence[Holding], others: Mapping[str, int]) -> JoinResult:
+    by_subject: defaultdict[SubjectKey, list[Allocation]] = defaultdict(list)
+    for allocation in allocations:
+        by_subject[allocation.subject].append(allocation)
+    return JoinResult(
+        tuple(allocations),
+        tuple(unmatched),
+        dict(sorted(others.items())),
+        {subject: tuple(held) for subject, held in by_subject.items()},
+        frozenset(subject.device_uuid for subject in by_subject),
+    )
 
 
 def with_shares(edges: Sequence[Allocation], compute_ratio: Mapping[SubjectKey, float]) -> tuple[Allocation, ...]:
@@ -76,32 +124,26 @@ def with_shares(edges: Sequence[Allocation], compute_ratio: Mapping[SubjectKey, 
     return tuple(shared)
 
 
-def occupancy(
-    devices: Iterable[Device],
-    partitions: Iterable[Partition],
-    edges: Sequence[Allocation] | None,
-    unmatched: Mapping[str, int],
-) -> list[Sample]:
-    """`allocated` and `allocations` of every device and partition; nothing while allocations are unknown.
+def occupancy(devices: Iterable[Device], partitions: Iterable[Partition], joined: JoinResult | None) -> list[Sample]:
+    """`allocated` and `allocations` of every device and partition, where they are known.
 
-    A lost device that was never seen alive has none of the names by which it may be held: while there are allocated
-    ids that match no device, whether it is free is unknown.
+    Args:
+        devices: Every known device.
+        partitions: Every known partition.
+        joined: Who holds them; None while that is unknown.
     """
-    if edges is None:
+    if joined is None:
         return []
-    holders = Counter(edge.subject for edge in edges)
-    taken = {edge.subject.device_uuid for edge in edges}
     samples: list[Sample] = []
     for device in devices:
-        if device.lost and device.uuid not in taken and unmatched:
-            continue
-        count = holders[SubjectKey(device.uuid)]
-        samples += (
-            Sample(catalog.ALLOCATED, device.uuid, float(device.uuid in taken)),
-            Sample(catalog.ALLOCATIONS, device.uuid, count),
-        )
+        holders = joined.holders(device)
+        if holders is not None:
+            samples += (
+                Sample(catalog.ALLOCATED, device.uuid, float(device.uuid in joined.held_devices)),
+                Sample(catalog.ALLOCATIONS, device.uuid, len(holders)),
+            )
     for partition in partitions:
-        count = holders[SubjectKey(partition.device_uuid, partition.uuid)]
+        count = len(joined.holders(partition) or ())
         samples += (
             Sample(catalog.ALLOCATED, partition.device_uuid, float(count > 0), partition.uuid),
             Sample(catalog.ALLOCATIONS, partition.device_uuid, count, partition.uuid),

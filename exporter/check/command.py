@@ -15,8 +15,7 @@ from exporter.check.findings_environment import environment_findings
 from exporter.check.findings_hardware import hardware_findings
 from exporter.check.findings_kubelet import kubelet_findings
 from exporter.check.hardware import CollectorCalls
-from exporter.check.kubelet import KubeletReply, query_kubelet
-from exporter.check.matching import match
+from exporter.check.kubelet import KubeletReply, allocation_facts, query_kubelet
 from exporter.check.pci_bus import accelerators_on_bus, pci_facts
 from exporter.configuration.settings import Settings
 from exporter.inputs import Hardware, node_of
@@ -110,7 +109,7 @@ def gather(settings: Settings, hardware: Hardware, environ: Mapping[str, str]) -
             mount=socket_mount(mounted, settings.kubelet.socket),
             state=reply.state,
             text=reply.text,
-            allocations=match(reply.answer, reply.claim_devices, collectors) if reply.answer else None,
+            allocations=allocation_facts(reply.answer, reply.claim_devices, collectors) if reply.answer else None,
         ),
         address=address.result(started + _ADDRESS_SECONDS - time.monotonic())
         or AddressFacts(settings.web.listen_address, AddressState.LATE),

@@ -8,6 +8,7 @@ from collectors import catalog
 from collectors.contract import Device, Partition, Reading, Reason, Unsupported
 from collectors.metric import Subject
 from exporter.attribution.holding import Holding
+from exporter.snapshot import Allocation
 
 _FAILED = "failed"
 
@@ -108,16 +109,6 @@ class KubeletState(StrEnum):
     FAILED = "failed"
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Holder:
-    """A container that holds something, and the resource it requested it by."""
-
-    namespace: str
-    pod: str
-    container: str
-    resource: str
-
-
 @dataclass(frozen=True, slots=True)
 class DeviceHolders:
     """A device or partition and who holds it itself, not a part of it.
@@ -125,12 +116,12 @@ class DeviceHolders:
     Attributes:
         device: The device.
         partition: The partition; None for the whole device.
-        holders: Sorted; empty for nobody; None where that is unknown: a lost device may have names nobody knows.
+        holders: Sorted; empty for nobody; None where that is unknown, see `JoinResult.holders`.
     """
 
     device: Device
     partition: Partition | None
-    holders: tuple[Holder, ...] | None
+    holders: tuple[Allocation, ...] | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,9 +5,10 @@ from collections.abc import Sequence
 
 from collectors.contract import Device, Unsupported
 from exporter.attribution.holding import Holding
-from exporter.check.facts import AllocationFacts, CollectorFacts, Holder, KubeletFacts, NodeFacts, PciFacts, family_of
+from exporter.check.facts import AllocationFacts, CollectorFacts, KubeletFacts, NodeFacts, PciFacts, family_of
 from exporter.check.finding import Finding, worst
 from exporter.check.permissions import Permission, permissions
+from exporter.snapshot import Allocation
 
 # Rises when a key is removed or changes its meaning; a new key leaves it as it is.
 SCHEMA_VERSION = 1
@@ -82,13 +83,8 @@ def _device(device: Device) -> _Json:
     return {"uuid": device.uuid, "address": device.device, "vendor": device.vendor, "model": device.model}
 
 
-def _holders(holders: tuple[Holder, ...] | None) -> list[_Json] | None:
-    if holders is None:
-        return None
-    return [
-        {"namespace": each.namespace, "pod": each.pod, "container": each.container, "resource": each.resource}
-        for each in holders
-    ]
+def _holders(holders: tuple[Allocation, ...] | None) -> list[_Json] | None:
+    return None if holders is None else [{**each.container._asdict(), "resource": each.resource} for each in holders]
 
 
 def _unsupported(gap: Unsupported) -> _Json:

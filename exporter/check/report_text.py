@@ -8,7 +8,6 @@ from exporter.check.facts import (
     CollectorFacts,
     CollectorStatus,
     DeviceHolders,
-    Holder,
     KubeletFacts,
     NodeFacts,
     PciFacts,
@@ -19,6 +18,7 @@ from exporter.check.facts import (
 from exporter.check.finding import Finding, Severity, counted
 from exporter.check.permissions import PermissionState, permissions
 from exporter.check.text_table import entries, paragraph, table
+from exporter.snapshot import Allocation
 
 _SHOWN = 20  # of lists that the kubelet makes long
 _HERE = {
@@ -200,8 +200,8 @@ def _holders_row(row: DeviceHolders, partitioned: Collection[str]) -> tuple[str,
     return row.device.device, partition, _shortened([_holder(each) for each in row.holders]) or nobody
 
 
-def _holder(holder: Holder) -> str:
-    return f"{holder.namespace}/{holder.pod}/{holder.container} ({holder.resource})"
+def _holder(holder: Allocation) -> str:
+    return f"{'/'.join(holder.container)} ({holder.resource})"
 
 
 def _unmatched(facts: NodeFacts) -> list[str]:

@@ -21,7 +21,7 @@ from exporter.check.facts import (
     SocketMount,
     VariableFacts,
 )
-from exporter.check.matching import match
+from exporter.check.kubelet import allocation_facts
 
 GPU = "nvidia.com/gpu"
 SOCKET = "/var/lib/kubelet/pod-resources/kubelet.sock"
@@ -92,7 +92,7 @@ def kubelet(
 ) -> KubeletFacts:
     """A kubelet that answers."""
     pods = frozenset((holding.namespace, holding.pod) for holding in holdings)
-    answer = match(PodResourcesList(pods, tuple(sorted(holdings))), claims, collectors or (collector(),))
+    answer = allocation_facts(PodResourcesList(pods, tuple(sorted(holdings))), claims, collectors or (collector(),))
     return KubeletFacts(SOCKET, mount, KubeletState.ANSWERS, allocations=answer)
 
 

@@ -5,12 +5,18 @@ from tempfile import TemporaryDirectory
 import grpc
 import pytest
 
+from collectors.contract import Device, Partition, Reading, SubjectKey
+from exporter.attribution.holding import Holding, PodResourcesList
 from exporter.attribution.proto.podresources_pb2 import ClaimResource, ContainerResources, DynamicResource
-from exporter.check.facts import KubeletState
-from exporter.check.kubelet import query_kubelet
+from exporter.check.facts import AllocationFacts, CollectorFacts, CollectorStatus, DeviceHolders, KubeletState
+from exporter.check.kubelet import allocation_facts, query_kubelet
+from exporter.snapshot import Allocation, Container
+from tests.doubles.collectors import gpu, part
 from tests.doubles.kubelet import Kubelet, container, device, pod
 
 BOUND_SECONDS = 30.0
+GPU = "acme.com/gpu"
+A, B, SLICE_OF_B = gpu("a"), gpu("b"), part("b", "b-1")
 
 
 @pytest.fixture
@@ -61,3 +67,47 @@ def test_a_kubelet_that_takes_too_long_has_failed(kubelet: Kubelet) -> None:
     reply = query_kubelet(kubelet.socket_path, 0.3)
     assert reply.state is KubeletState.FAILED
     assert "no whole answer within 0.3 s" in reply.text
+
+
+def holding(device_id: str, resource: str = GPU, pod: str = "p") -> Holding:
+    return Holding("ns", pod, "main", resource, device_id, "device_plugin")
+
+
+def held_by(pod: str, subject: Device | Partition) -> Allocation:
+    key = SubjectKey(subject.device_uuid, subject.uuid) if isinstance(subject, Partition) else SubjectKey(subject.uuid)
+    return Allocation(Container("ns", pod, "main"), key, GPU, "device_plugin")
+
+
+def joined(*holdings: Holding, reading: Reading | None) -> AllocationFacts:
+    state = CollectorStatus.OK if reading else CollectorStatus.LATE
+    acme = CollectorFacts("acme", state, ("acme.com/",), 0.0, reading)
+    pods = frozenset((each.namespace, each.pod) for each in holdings)
+    return allocation_facts(PodResourcesList(pods, tuple(sorted(holdings))), 0, [acme])
+
+
+def test_devices_and_partitions_come_with_their_holders() -> None:
+    held = (holding("a"), holding("a", pod="q"), holding("b-1"))
+    found = joined(*held, reading=Reading((A, B), (SLICE_OF_B,)))
+    assert found.device_holders == (
+        DeviceHolders(A, None, (held_by("p", A), held_by("q", A))),
+        DeviceHolders(B, None, ()),
+        DeviceHolders(B, SLICE_OF_B, (held_by("p", SLICE_OF_B),)),
+    )
+    assert (found.pods, found.device_ids, found.unmatched) == (2, 3, ())
+
+
+def test_a_container_that_holds_a_device_by_two_resources_is_one_holder() -> None:
+    found = joined(holding("a"), holding("a", "acme.com/gpu.shared"), reading=Reading((A,)))
+    assert found.device_holders == (DeviceHolders(A, None, (held_by("p", A),)),)
+
+
+def test_unmatched_ids_are_those_of_resources_that_a_collector_is_responsible_for() -> None:
+    strange, foreign, monitor = holding("x"), holding("hca", "example.com/rdma"), holding("all", "acme.com/monitoring")
+    found = joined(strange, foreign, monitor, reading=Reading((A,)))
+    assert found.unmatched == (strange,)
+    assert found.other_resources == {"acme.com/monitoring": 1, "example.com/rdma": 1}
+
+
+def test_a_collector_that_reports_nothing_knows_no_device() -> None:
+    found = joined(holding("a"), reading=None)
+    assert (found.device_holders, found.unmatched) == ((), (holding("a"),))

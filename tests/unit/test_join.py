@@ -1,22 +1,21 @@
 import itertools
 from collections import Counter, defaultdict
+from collections.abc import Sequence
 
 import pytest
 
 from collectors import catalog
-from collectors.contract import Sample, SubjectKey
+from collectors.contract import Device, Partition, Sample, SubjectKey
 from exporter import families
 from exporter.accounting import UsageCounters
-from exporter.attribution.device_ids import AliasTable
 from exporter.attribution.holding import Holding
-from exporter.attribution.join import holder_samples, match, occupancy, with_shares
+from exporter.attribution.join import JoinResult, holder_samples, join, occupancy, with_shares
 from exporter.snapshot import Allocation, Container
 from tests.doubles.collectors import energy, gpu, info, part, power, temperature, utilization
 
 GPU = "acme.example/gpu"
 DEVICES = (gpu("a"), gpu("b"))
 PARTITIONS = (part("b", "b0"), part("b", "b1"))
-TABLE = AliasTable(DEVICES, PARTITIONS)
 PREFIXES = ("acme.example/",)
 
 P = Container("ns", "p", "c")
@@ -28,6 +27,10 @@ B0, B1 = SubjectKey("b", "b0"), SubjectKey("b", "b1")
 
 def holding(device_id: str, container: Container = P, resource: str = GPU, **more: str) -> Holding:
     return Holding(*container, resource, device_id, more.get("source", "device_plugin"), more.get("claim", ""))
+
+
+def joined(*held: Holding, prefixes: tuple[str, ...] = PREFIXES) -> JoinResult:
+    return join(held, DEVICES, PARTITIONS, prefixes)
 
 
 def edge(container: Container, subject: SubjectKey) -> Allocation:
@@ -43,13 +46,13 @@ def soles(*edges: tuple[Container, SubjectKey]) -> list[bool]:
 
 
 def test_an_id_becomes_an_edge_to_its_device_or_partition() -> None:
-    edges, unmatched = match([holding("a"), holding("b1", Q, source="dra", claim="claim-1")], TABLE.resolve, PREFIXES)
+    found = joined(holding("a"), holding("b1", Q, source="dra", claim="claim-1"))
 
-    assert edges == [
+    assert found.allocations == (
         Allocation(P, A, GPU, "device_plugin"),
         Allocation(Q, B1, GPU, "dra", "claim-1"),
-    ]
-    assert unmatched == {}
+    )
+    assert (found.unmatched, found.other_resources) == ((), {})
 
 
 def test_replicas_mirrored_resources_and_repeated_entries_are_one_edge() -> None:
@@ -61,9 +64,7 @@ def test_replicas_mirrored_resources_and_repeated_entries_are_one_edge() -> None
         holding("a", resource="acme.example/gpu.shared"),
     ]
 
-    edges, _ = match(held, TABLE.resolve, PREFIXES)
-
-    assert edges == [Allocation(P, A, GPU, "device_plugin")]
+    assert joined(*held).allocations == (Allocation(P, A, GPU, "device_plugin"),)
 
 
 def test_edges_do_not_depend_on_the_order_of_the_answer() -> None:
@@ -74,38 +75,37 @@ def test_edges_do_not_depend_on_the_order_of_the_answer() -> None:
         holding("b0", Q),
     ]
 
-    found = {tuple(match(order, TABLE.resolve, PREFIXES)[0]) for order in itertools.permutations(held)}
+    found = {joined(*order).allocations for order in itertools.permutations(held)}
 
     assert found == {(Allocation(P, A, GPU, "dra", "claim-1"), Allocation(Q, B0, GPU, "device_plugin"))}
 
 
 def test_each_container_of_a_pod_has_its_own_edge() -> None:
-    edges, _ = match([holding("a", P), holding("a", P._replace(container="sidecar"))], TABLE.resolve, PREFIXES)
+    found = joined(holding("a", P), holding("a", P._replace(container="sidecar")))
 
-    assert [found.container.container for found in edges] == ["c", "sidecar"]
+    assert [each.container.container for each in found.allocations] == ["c", "sidecar"]
 
 
-def test_unmatched_ids_are_counted_by_resource_and_only_for_accelerators() -> None:
-    held = [
-        holding("z1"),
-        holding("z2", Q),
-        holding("z3", resource="acme.example/slice"),
-        holding("hugepage", resource="vendor.example/net"),
-        holding("a", resource="vendor.example/net"),
-    ]
+def test_an_id_of_an_accelerator_resource_that_matches_no_device_is_unmatched_and_other_ids_are_counted() -> None:
+    strange = [holding("z1"), holding("z2", Q), holding("z3", resource="acme.example/slice")]
+    other = [holding("hugepage", resource="vendor.example/net"), holding("a", resource="vendor.example/net")]
 
-    edges, unmatched = match(held, TABLE.resolve, PREFIXES)
+    found = joined(*other, *strange)
 
-    assert unmatched == {GPU: 2, "acme.example/slice": 1}
-    assert [found.subject for found in edges] == [A]
+    assert found.unmatched == tuple(sorted(strange))
+    assert found.other_resources == {"vendor.example/net": 1}
+    assert [each.subject for each in found.allocations] == [A]
 
 
 def test_a_resource_that_only_monitors_is_neither_an_edge_nor_unmatched() -> None:
-    assert match([holding("a", resource="acme.example/gpu_monitoring")], TABLE.resolve, PREFIXES) == ([], {})
+    monitoring = "acme.example/gpu_monitoring"
+    found = joined(holding("a", resource=monitoring))
+    assert (found.allocations, found.unmatched, found.other_resources) == ((), (), {monitoring: 1})
 
 
 def test_without_collectors_nothing_is_unmatched() -> None:
-    assert match([holding("z")], TABLE.resolve, ()) == ([], {})
+    found = joined(holding("z"), prefixes=())
+    assert (found.allocations, found.unmatched, found.other_resources) == ((), (), {GPU: 1})
 
 
 def test_a_sole_holder_has_the_whole_device() -> None:
@@ -149,48 +149,51 @@ def test_partitions_that_claim_more_than_their_device_get_no_more_than_it() -> N
     assert shares((P, B0), (Q, B1), ratio={B0: 1.0, B1: 0.6}) == pytest.approx([1 / 1.6, 0.6 / 1.6])
 
 
-def occupied(*edges: tuple[Container, SubjectKey]) -> dict[SubjectKey, tuple[float, float]]:
-    """(allocated, allocations) of every subject."""
+Occupancy = dict[SubjectKey, tuple[float, float]]
+
+
+def occupied(devices: Sequence[Device], partitions: Sequence[Partition], *held: Holding) -> Occupancy:
+    """(allocated, allocations) of every subject for which they are known."""
+    result = join(held, devices, partitions, PREFIXES)
     found: defaultdict[SubjectKey, dict[str, float]] = defaultdict(dict)
-    for sample in occupancy(DEVICES, PARTITIONS, [edge(*pair) for pair in edges], {}):
+    for sample in occupancy(devices, partitions, result):
         found[SubjectKey(sample.device_uuid, sample.partition_uuid)][sample.metric.stem] = sample.value
     return {subject: (values["allocated"], values["allocations"]) for subject, values in found.items()}
 
 
 def test_a_free_device_is_told_to_be_free() -> None:
-    assert occupied() == dict.fromkeys((A, B, B0, B1), (0, 0))
+    assert occupied(DEVICES, PARTITIONS) == dict.fromkeys((A, B, B0, B1), (0, 0))
 
 
 def test_a_device_is_allocated_through_a_partition_but_not_held_itself() -> None:
-    assert occupied((P, B0), (Q, B0)) == {A: (0, 0), B: (1, 0), B0: (1, 2), B1: (0, 0)}
+    held = (holding("b0"), holding("b0", Q))
+    assert occupied(DEVICES, PARTITIONS, *held) == {A: (0, 0), B: (1, 0), B0: (1, 2), B1: (0, 0)}
 
 
 def test_a_shared_device_counts_its_holders_and_its_partitions_stay_free() -> None:
-    assert occupied((P, B), (Q, B), (R, A)) == {A: (1, 1), B: (1, 2), B0: (0, 0), B1: (0, 0)}
+    held = (holding("b"), holding("b", Q), holding("a", R))
+    assert occupied(DEVICES, PARTITIONS, *held) == {A: (1, 1), B: (1, 2), B0: (0, 0), B1: (0, 0)}
 
 
 @pytest.mark.parametrize(
-    ("held", "unmatched", "told"),
+    ("held", "known"),
     [
-        ((), {}, {"b": (0, 0), "gone": (0, 0)}),
-        ((), {GPU: 1}, {"b": (0, 0)}),
-        ((P,), {GPU: 1}, {"b": (0, 0), "gone": (1, 1)}),
+        ((), {A: (0, 0), B: (0, 0), B0: (0, 0)}),
+        (("z",), {A: (0, 0), B0: (0, 0)}),
+        (("b", "z"), {A: (0, 0), B: (1, 1), B0: (0, 0)}),
+        (("b0", "z"), {A: (0, 0), B: (1, 0), B0: (1, 1)}),
     ],
-    ids=["nothing unmatched", "perhaps it is the one", "known to be held"],
+    ids=["nothing unmatched", "perhaps it is the one", "known to be held", "known to be held in part"],
 )
 def test_whether_a_lost_device_is_free_is_unknown_while_an_id_matches_no_device(
-    held: tuple[Container, ...], unmatched: dict[str, int], told: dict[str, tuple[float, float]]
+    held: tuple[str, ...], known: Occupancy
 ) -> None:
-    devices = (gpu("b"), gpu("gone", lost=True))
-    found: defaultdict[str, dict[str, float]] = defaultdict(dict)
-    for sample in occupancy(devices, (), [edge(who, SubjectKey("gone")) for who in held], unmatched):
-        found[sample.device_uuid][sample.metric.stem] = sample.value
-
-    assert {uuid: (values["allocated"], values["allocations"]) for uuid, values in found.items()} == told
+    devices, partitions = (gpu("a"), gpu("b", lost=True)), (part("b", "b0"),)
+    assert occupied(devices, partitions, *(holding(each) for each in held)) == known
 
 
 def test_occupancy_is_absent_while_allocations_are_unknown() -> None:
-    assert occupancy(DEVICES, PARTITIONS, None, {}) == []
+    assert occupancy(DEVICES, PARTITIONS, None) == []
 
 
 LIVE = (

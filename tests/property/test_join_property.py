@@ -1,0 +1,92 @@
+"""The daemon and `check` join allocations with devices alike: what one exports as allocated, the other lists."""
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from collectors import catalog
+from collectors.contract import Alias, Device, Partition, Reading, SubjectKey
+from collectors.metric import Metric
+from exporter.assembler import Assembler, Clocks
+from exporter.attribution.holding import Holding, PodResourcesList
+from exporter.attribution.watcher import AttributionState
+from exporter.check.facts import AllocationFacts, CollectorFacts, CollectorStatus
+from exporter.check.kubelet import allocation_facts
+from exporter.snapshot import Snapshot
+from tests.doubles.collectors import LIMITS, Clock, ended
+
+# A slow machine fails no property.
+UNHURRIED = settings(deadline=None)
+PREFIXES = ("acme.com/",)
+DEVICES = ("a", "b", "c")
+IDS = (*DEVICES, "a0", "b0", "b1", "c0", "a::0", "a::1", "b0::0", "shared", "stranger", "")
+RESOURCES = ("acme.com/gpu", "acme.com/gpu.shared", "acme.com/monitoring", "example.com/net")
+NAMES = st.sampled_from(("p", "q"))
+
+holdings = st.frozensets(
+    st.builds(Holding, NAMES, NAMES, NAMES, st.sampled_from(RESOURCES), st.sampled_from(IDS), st.just("device_plugin")),
+    max_size=8,
+)
+
+
+@st.composite
+def readings(draw: st.DrawFn) -> Reading:
+    """Some devices, each lost or not, known by its names or not, whole or with partitions."""
+    devices: list[Device] = []
+    partitions: list[Partition] = []
+    for uuid in draw(st.sets(st.sampled_from(DEVICES))):
+        names = draw(st.frozensets(st.sampled_from((Alias(uuid), Alias("shared")))))
+        devices.append(Device(uuid, f"dev-{uuid}", "acme", "A1", names, draw(st.booleans())))
+        parts = draw(st.sets(st.sampled_from((f"{uuid}0", f"{uuid}1"))))
+        partitions += (Partition(part, uuid, "1g", frozenset({Alias(part)})) for part in parts)
+    return Reading(tuple(devices), tuple(partitions))
+
+
+def served(held: frozenset[Holding], reading: Reading) -> Snapshot:
+    """The daemon's snapshot."""
+    clock = Clock()
+    assembler = Assembler(["acme"], PREFIXES, LIMITS, Clocks(clock, clock))
+    assembler.apply(ended(1.0, reading))
+    assembler.apply(AttributionState(tuple(sorted(held)), up=True, last_success_timestamp_seconds=1.0))
+    return assembler.snapshot()
+
+
+def values(snapshot: Snapshot, metric: Metric) -> dict[SubjectKey, float]:
+    return {SubjectKey(s.device_uuid, s.partition_uuid): s.value for s in snapshot.samples if s.metric is metric}
+
+
+def checked(held: frozenset[Holding], reading: Reading) -> AllocationFacts:
+    """What `check` reports of the same."""
+    pods = frozenset((each.namespace, each.pod) for each in held)
+    acme = CollectorFacts("acme", CollectorStatus.OK, PREFIXES, 0.0, reading)
+    return allocation_facts(PodResourcesList(pods, tuple(sorted(held))), 0, [acme])
+
+
+@UNHURRIED
+@given(holdings, readings())
+def test_the_daemon_exports_as_allocated_what_the_check_lists_as_held(
+    held: frozenset[Holding], reading: Reading
+) -> None:
+    snapshot, report = served(held, reading), checked(held, reading)
+    holders = {
+        SubjectKey(row.device.uuid, row.partition.uuid if row.partition else ""): row.holders
+        for row in report.device_holders
+    }
+    known = {subject: found for subject, found in holders.items() if found is not None}
+    held_devices = {subject.device_uuid for subject, found in known.items() if found}
+
+    assert values(snapshot, catalog.ALLOCATIONS) == {subject: len(found) for subject, found in known.items()}
+    assert values(snapshot, catalog.ALLOCATED) == {
+        subject: float(bool(found) or (not subject.partition_uuid and subject.device_uuid in held_devices))
+        for subject, found in known.items()
+    }
+    assert sum(snapshot.unmatched.values()) == len(report.unmatched)
+
+
+@UNHURRIED
+@given(holdings, readings())
+def test_only_a_lost_device_that_nobody_is_known_to_hold_is_unknown(held: frozenset[Holding], reading: Reading) -> None:
+    report = checked(held, reading)
+    held_devices = {row.device.uuid for row in report.device_holders if row.holders}
+    for row in report.device_holders:
+        unknown = row.partition is None and row.device.lost and row.device.uuid not in held_devices
+        assert (row.holders is None) is (unknown and bool(report.unmatched))
