@@ -32,8 +32,10 @@ class PodResourcesList:
 
     Attributes:
         pods: (namespace, name) of every pod listed, also of those that hold nothing.
-        holdings: What they hold, sorted, each once.
+        holdings: What they hold by device plugins, sorted, each once.
+        claim_devices: How many devices of resource claims (DRA) are listed, once for each container that has one.
     """
 
     pods: frozenset[tuple[str, str]]
     holdings: tuple[Holding, ...]
+    claim_devices: int = 0

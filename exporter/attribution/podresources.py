@@ -66,7 +66,7 @@ class PodResourcesClient:
         return self._channel.connections
 
     def list(self) -> PodResourcesList:
-        """Every pod the kubelet lists, and what the containers hold of device plugins.
+        """Every pod the kubelet lists, what its containers hold by device plugins, and how many devices by claims.
 
         Raises:
             SocketAbsentError: There is no socket at the path.
@@ -108,7 +108,7 @@ class PodResourcesClient:
                 "see that it is the kubelet that listens there"
             )
         pods = frozenset((pod.namespace, pod.name) for pod in response.pod_resources)
-        return PodResourcesList(pods, tuple(sorted(set(_holdings(response)))))
+        return PodResourcesList(pods, tuple(sorted(set(_holdings(response)))), _count_claim_devices(response))
 
     def _explained(self, error: RpcError) -> KubeletError:
         if isinstance(error, ConnectError):
@@ -168,3 +168,12 @@ def _holdings(response: ListPodResourcesResponse) -> Iterator[Holding]:
                     yield Holding(
                         pod.namespace, pod.name, container.name, devices.resource_name, device_id, source=_SOURCE
                     )
+
+
+def _count_claim_devices(response: ListPodResourcesResponse) -> int:
+    return sum(
+        len(claim.claim_resources)
+        for pod in response.pod_resources
+        for container in pod.containers
+        for claim in container.dynamic_resources
+    )

@@ -109,7 +109,7 @@ def gather(settings: Settings, hardware: Hardware, environ: Mapping[str, str]) -
             mount=socket_mount(mounted, settings.kubelet.socket),
             state=reply.state,
             text=reply.text,
-            allocations=allocation_facts(reply.answer, reply.claim_devices, collectors) if reply.answer else None,
+            allocations=allocation_facts(reply.answer, collectors) if reply.answer else None,
         ),
         address=address.result(started + _ADDRESS_SECONDS - time.monotonic())
         or AddressFacts(settings.web.listen_address, AddressState.LATE),

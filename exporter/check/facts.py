@@ -134,7 +134,7 @@ class AllocationFacts:
         device_holders: Every known device and partition with its holders.
         unmatched: Ids of resources that a collector is responsible for, which mean no known device.
         other_resources: Count of ids by resource, for resources that no collector is responsible for.
-        claim_devices: How many devices of resource claims it lists; None where that could not be counted.
+        claim_devices: How many devices of resource claims it lists.
     """
 
     pods: int
@@ -142,7 +142,7 @@ class AllocationFacts:
     device_holders: tuple[DeviceHolders, ...]
     unmatched: tuple[Holding, ...]
     other_resources: Mapping[str, int]
-    claim_devices: int | None
+    claim_devices: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -167,7 +167,7 @@ def _kubelet(kubelet: KubeletFacts) -> list[str]:
             ("held device ids", str(answer.device_ids)),
             ("of no device", str(len(answer.unmatched))),
             ("of other resources", _counts(answer.other_resources)),
-            ("devices of claims", "not known" if answer.claim_devices is None else str(answer.claim_devices)),
+            ("devices of claims", str(answer.claim_devices)),
         )
     return entries(rows)
 

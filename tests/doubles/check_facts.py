@@ -87,12 +87,12 @@ def on_bus(device: Device, state: PciState = PciState.READ, driver: str | None =
 def kubelet(
     *holdings: Holding,
     mount: MountFacts = MOUNTED,
-    claims: int | None = 0,
+    claims: int = 0,
     collectors: tuple[CollectorFacts, ...] | None = None,
 ) -> KubeletFacts:
     """A kubelet that answers."""
     pods = frozenset((holding.namespace, holding.pod) for holding in holdings)
-    answer = allocation_facts(PodResourcesList(pods, tuple(sorted(holdings))), claims, collectors or (collector(),))
+    answer = allocation_facts(PodResourcesList(pods, tuple(sorted(holdings)), claims), collectors or (collector(),))
     return KubeletFacts(SOCKET, mount, KubeletState.ANSWERS, allocations=answer)
 
 

@@ -58,7 +58,7 @@ def checked(held: frozenset[Holding], reading: Reading) -> AllocationFacts:
     """What `check` reports of the same."""
     pods = frozenset((each.namespace, each.pod) for each in held)
     acme = CollectorFacts("acme", CollectorStatus.OK, PREFIXES, 0.0, reading)
-    return allocation_facts(PodResourcesList(pods, tuple(sorted(held))), 0, [acme])
+    return allocation_facts(PodResourcesList(pods, tuple(sorted(held))), [acme])
 
 
 @UNHURRIED

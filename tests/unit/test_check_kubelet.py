@@ -45,7 +45,8 @@ def test_pods_ids_and_claims_are_told(kubelet: Kubelet) -> None:
     reply = query_kubelet(kubelet.socket_path, BOUND_SECONDS)
     assert reply.state is KubeletState.ANSWERS
     assert reply.answer is not None
-    assert (len(reply.answer.pods), len(reply.answer.holdings), reply.claim_devices) == (3, 1, 3)
+    assert (len(reply.answer.pods), len(reply.answer.holdings), reply.answer.claim_devices) == (3, 1, 3)
+    assert kubelet.calls == 1
 
 
 def test_no_socket_is_told_apart_from_one_that_fails(kubelet: Kubelet) -> None:
@@ -82,7 +83,7 @@ def joined(*holdings: Holding, reading: Reading | None) -> AllocationFacts:
     state = CollectorStatus.OK if reading else CollectorStatus.LATE
     acme = CollectorFacts("acme", state, ("acme.com/",), 0.0, reading)
     pods = frozenset((each.namespace, each.pod) for each in holdings)
-    return allocation_facts(PodResourcesList(pods, tuple(sorted(holdings))), 0, [acme])
+    return allocation_facts(PodResourcesList(pods, tuple(sorted(holdings))), [acme])
 
 
 def test_devices_and_partitions_come_with_their_holders() -> None:

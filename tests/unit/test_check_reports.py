@@ -41,7 +41,7 @@ FACTS = {
     "late": replace(HEALTHY, collectors=(failed(CollectorStatus.LATE),)),
     "lost": replace(HEALTHY, collectors=(collector(reading(devices=(WHOLE, h100(3, lost=True)))),)),
     "without kubelet": replace(HEALTHY, kubelet=silent_kubelet(KubeletState.ABSENT)),
-    "strangers": replace(HEALTHY, kubelet=kubelet(*(stranger(number) for number in range(25)), claims=None)),
+    "strangers": replace(HEALTHY, kubelet=kubelet(*(stranger(number) for number in range(25)))),
     "nothing": replace(HEALTHY, collectors=(), pci=()),
 }
 

@@ -127,14 +127,15 @@ class TestAnswer:
         assert len(answers[0].holdings) == 40
         assert all(answer == answers[0] for answer in answers)
 
-    def test_leaves_resource_claims_alone(self, client: PodResourcesClient, kubelet: Kubelet) -> None:
+    def test_only_counts_the_devices_of_resource_claims(self, client: PodResourcesClient, kubelet: Kubelet) -> None:
         claiming = container("main", device(GPU, "GPU-1"))
         claim = ClaimResource(
             cdi_devices=[CDIDevice(name="vendor/gpu=gpu-0")], driver_name="gpu.example.com", device_name="gpu-0"
         )
         claiming.dynamic_resources.append(DynamicResource(claim_name="one-gpu", claim_resources=[claim]))
         kubelet.pods = [pod("ml", "a", claiming)]
-        assert client.list().holdings == (held("a", "main", "GPU-1"),)
+        answer = client.list()
+        assert (answer.holdings, answer.claim_devices) == ((held("a", "main", "GPU-1"),), 1)
 
     def test_skips_fields_of_later_kubelets(self, client: PodResourcesClient, path: Path) -> None:
         listed = pod("ml", "a", container("main", device(GPU, "GPU-1"))).SerializeToString()
