@@ -1,4 +1,4 @@
-"""The words that complaints about files, flags and names have in common: short enough for one line, and printable."""
+"""Wording that messages, reports and pages have in common."""
 
 import difflib
 from collections.abc import Iterable
@@ -10,6 +10,17 @@ class OneLineError(Exception):
     def __init__(self, text: str) -> None:
         # Line ends, control characters and lone surrogates would break the line or its writing.
         super().__init__("".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text))
+
+
+def counted(number: int, one: str, more: str = "") -> str:
+    """A number and what it is a number of: `1 pod`, `2 pods`.
+
+    Args:
+        number: How many.
+        one: The words that follow 1.
+        more: The words that follow any other number; by default the same with an s.
+    """
+    return f"{number} {one if number == 1 else more or f'{one}s'}"
 
 
 def shown(text: str) -> str:

@@ -60,11 +60,6 @@ class Finding:
     do: str = ""
 
 
-def counted(number: int, noun: str) -> str:
-    """`1 pod`, `2 pods`."""
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
-
-
 def ordered(findings: list[Finding]) -> tuple[Finding, ...]:
     """The gravest first; those of one severity as they were."""
     grades = list(Severity)

@@ -4,8 +4,9 @@ from collections.abc import Iterator, Mapping
 
 from collectors import catalog
 from collectors.contract import Device, Fault, Reading, Reason
+from collectors.wording import counted
 from exporter.check.facts import CollectorFacts, CollectorStatus, NodeFacts, PciFacts, PciState, VariableFacts
-from exporter.check.finding import Finding, FindingCode, Severity, counted
+from exporter.check.finding import Finding, FindingCode, Severity
 
 _PARTITIONING = ("partitioning",)
 _OF_ONE_READING = frozenset({Reason.PERMISSION_DENIED, Reason.UNAVAILABLE, Reason.INVALID_VALUE})

@@ -3,8 +3,9 @@
 from collections import Counter
 from collections.abc import Iterator
 
+from collectors.wording import counted
 from exporter.check.facts import AllocationFacts, CollectorStatus, KubeletFacts, KubeletState, NodeFacts, SocketMount
-from exporter.check.finding import Finding, FindingCode, Severity, counted
+from exporter.check.finding import Finding, FindingCode, Severity
 
 _SUBJECT = "kubelet"
 _WITHOUT = "devices are served without pods, and no container or allocation family is served"
@@ -61,8 +62,8 @@ def _unmatched(facts: NodeFacts, allocations: AllocationFacts) -> Iterator[Findi
     down = (CollectorStatus.FAILED, CollectorStatus.LATE)
     silent = tuple(prefix for c in facts.collectors if c.state in down for prefix in c.resource_prefixes)
     for resource, count in sorted(counts.items()):
-        ids = "id means" if count == 1 else "ids mean"
-        text = f"{resource}: {count} held {ids} no known device: whoever holds that has no series"
+        ids = counted(count, "held id means", "held ids mean")
+        text = f"{resource}: {ids} no known device: whoever holds that has no series"
         if resource.startswith(silent):
             do = "see to the collector first"
             yield Finding(Severity.NOTE, FindingCode.UNMATCHED_IDS, _SUBJECT, text, do)

@@ -4,6 +4,7 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
+from collectors.wording import counted
 from exporter.check.facts import (
     CollectorFacts,
     CollectorStatus,
@@ -15,7 +16,7 @@ from exporter.check.facts import (
     SocketMount,
     family_of,
 )
-from exporter.check.finding import Finding, Severity, counted
+from exporter.check.finding import Finding, Severity
 from exporter.check.permissions import PermissionState, permissions
 from exporter.check.text_table import entries, paragraph, table
 from exporter.snapshot import Allocation

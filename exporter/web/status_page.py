@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import resources
 
+from collectors.wording import counted
 from exporter.durations import spell_duration
 from exporter.snapshot import Container
 from exporter.web.html import Html, Node, bar, body, element, group, lines, row, table, tag, void
@@ -141,9 +142,8 @@ def _notices(view: StatusView) -> list[Html]:
         reason = f"{down} does not respond" if down else "no response yet"
         notices.append(group(f"Allocations are unknown: {reason}."))
     for resource, count in view.unmatched:
-        ids = f"{counted(count, 'allocated id')} of {resource}"
-        match = "matches" if count == 1 else "match"
-        notices.append(group(f"{ids} {match} no device. Run ", element("code", _command("check")), " for details."))
+        ids = counted(count, f"allocated id of {resource} matches", f"allocated ids of {resource} match")
+        notices.append(group(f"{ids} no device. Run ", element("code", _command("check")), " for details."))
     return [element("p", notice, class_="notice") for notice in notices]
 
 
@@ -313,11 +313,6 @@ def duration(seconds: float) -> str:
 def ago(seconds: float | None) -> str:
     """Time since an event; None if it never happened."""
     return "never" if seconds is None else f"{duration(seconds)} ago"
-
-
-def counted(number: int, noun: str) -> str:
-    """A number and a noun whose plural ends in s."""
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def short_uuid(uuid: str) -> str:

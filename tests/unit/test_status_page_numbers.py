@@ -44,11 +44,6 @@ def test_watts_and_degrees_are_whole() -> None:
     assert (status_page.watts(641.4), status_page.celsius(65.6)) == ("641 W", "66 °C")
 
 
-@pytest.mark.parametrize(("number", "text"), [(0, "0 pods"), (1, "1 pod"), (2, "2 pods")])
-def test_a_noun_takes_an_s(number: int, text: str) -> None:
-    assert status_page.counted(number, "pod") == text
-
-
 @pytest.mark.parametrize(
     ("uuid", "text"),
     [

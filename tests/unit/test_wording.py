@@ -1,6 +1,6 @@
 import pytest
 
-from collectors.wording import OneLineError, did_you_mean, shortened, shown
+from collectors.wording import OneLineError, counted, did_you_mean, shortened, shown
 
 
 @pytest.mark.parametrize(
@@ -26,3 +26,13 @@ def test_what_was_found_is_quoted_and_cut() -> None:
 @pytest.mark.parametrize(("text", "nearest"), [("levl", "level"), ("zzz", None), ("", None)])
 def test_the_nearest_name_is_proposed_if_one_is_alike(text: str, nearest: str | None) -> None:
     assert did_you_mean(text, ("format", "level")) == nearest
+
+
+@pytest.mark.parametrize(("number", "text"), [(0, "0 pods"), (1, "1 pod"), (2, "2 pods")])
+def test_a_noun_takes_an_s(number: int, text: str) -> None:
+    assert counted(number, "pod") == text
+
+
+@pytest.mark.parametrize(("number", "text"), [(0, "0 ids match"), (1, "1 id matches"), (2, "2 ids match")])
+def test_other_words_follow_another_number_than_1(number: int, text: str) -> None:
+    assert counted(number, "id matches", "ids match") == text
