@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 
 from collectors import catalog
 from collectors.contract import Process, Sample
+from collectors.procfs import process_name
 from collectors.sysfs import Root
 
 _log = logging.getLogger(__name__)
@@ -60,7 +61,7 @@ class ProcessRows:
     def _name(self, pid: int) -> str:
         """Read once for as long as the process is seen; numbers are given again only after a while."""
         if pid not in self._names:
-            self._names[pid] = self._procfs.text(f"{pid}/comm") or ""
+            self._names[pid] = process_name(self._procfs, pid) or ""
         return self._names[pid]
 
     def _forget(self, seen: set[int]) -> None:

@@ -17,12 +17,10 @@ from collectors.amd.fdinfo import Client, ClientKey, parse
 from collectors.amd.files import read_bytes
 from collectors.amd.kfd_processes import pids
 from collectors.contract import CollectorError
+from collectors.procfs import host_processes_visible
 from collectors.sysfs import Root
 
 _DRM = "/dev/dri/"
-# The kernel's own thread, which is process 2 of the machine and of no container.
-_KERNEL_THREAD = ("2", "comm")
-_KERNEL_THREAD_NAME = "kthreadd"
 _MAX_FDINFO_BYTES = 16 << 10
 _MAX_PROCESSES, _MAX_FDS, _MAX_READS = 32768, 4096, 4096
 _NEW_SCANS, _ROUNDS = 3, 8
@@ -94,7 +92,7 @@ class Clients:
             pid: tuple(self._clients(pid, now)) for pid in sorted(selected, key=lambda pid: (pid not in first, pid))
         }
         self._last = now
-        is_host_procfs = self._procfs.text(*_KERNEL_THREAD) == _KERNEL_THREAD_NAME
+        is_host_procfs = host_processes_visible(self._procfs)
         return ClientScan(
             {pid: samples for pid, samples in found.items() if samples}, is_host_procfs and not self._denied
         )

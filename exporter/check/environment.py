@@ -13,6 +13,7 @@ from pathlib import Path, PurePath
 
 from collectors.identity import machine_identity
 from collectors.metric import Subject
+from collectors.procfs import host_processes_visible
 from collectors.sysfs import Root
 from collectors.vendors import VENDORS
 from exporter import families
@@ -38,9 +39,6 @@ _CAPABILITIES = (
     "CHECKPOINT_RESTORE",
 )
 _WHOLE_RANGE = ["0", "0", "4294967295"]
-# The kernel's own thread is process 2 of the machine, never of a container.
-_KERNEL_THREAD = ("2", "comm")
-_KERNEL_THREAD_NAME = "kthreadd"
 _IN_KUBERNETES = "KUBERNETES_SERVICE_HOST"
 _MOUNTINFO_LIMIT_BYTES = 1 << 20
 _OCTAL_ESCAPE = re.compile(r"\\([0-7]{3})")
@@ -84,7 +82,7 @@ def read_environment(
         uid=_effective_uid(status),
         own_user_namespace=_own_user_namespace(procfs),
         capabilities=_capabilities(status),
-        host_processes=procfs.text(*_KERNEL_THREAD) == _KERNEL_THREAD_NAME,
+        host_processes=host_processes_visible(procfs),
         read_only_root=read_only_root(tuple(mounts)),
         pci_bus=bool(sysfs.names("bus", "pci", "devices")),
         node_name=settings.node.name,
