@@ -1,16 +1,34 @@
-"""PCI functions as the kernel lists them in sysfs: what sits in the machine, whether or not a library sees it.
+"""PCI functions: their addresses, and what the kernel lists in sysfs, whether or not a library sees it.
 
 Source: the kernel's `Documentation/ABI/testing/sysfs-bus-pci`.
 """
 
 import re
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from collectors.sysfs import Root
 
 _DEVICES = ("bus", "pci", "devices")
 _DISPLAY_CLASS = 0x03
-_PARTS = re.compile(r"([0-9a-fA-F]{4,8}):([0-9a-fA-F]{2}):([0-9a-fA-F]{2})\.([0-7])")
+_ADDRESS = re.compile(r"([0-9a-fA-F]{4,8}):([0-9a-fA-F]{2}):([0-9a-fA-F]{2})\.([0-7])")
+
+
+class PciAddress(NamedTuple):
+    """Where a PCI function is. As text it is in the kernel's spelling, `0000:3b:00.0`."""
+
+    domain: int
+    bus: int
+    device: int
+    function: int
+
+    def __str__(self) -> str:
+        return f"{self.domain:04x}:{self.in_domain}"
+
+    @property
+    def in_domain(self) -> str:
+        """The address without its domain, `3b:00.0`."""
+        return f"{self.bus:02x}:{self.device:02x}.{self.function}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,12 +62,28 @@ class PciFunction:
         return self.driver is not None and "vfio" in self.driver
 
 
-def functions_of(sysfs: Root, vendor: int) -> tuple[PciFunction, ...]:
-    """The PCI functions of one vendor, ordered by address; none where sysfs has no PCI bus.
+def parse_address(text: str) -> PciAddress | None:
+    """A PCI address in any spelling, such as NVML's `00000000:3B:00.0`; None if it is none."""
+    parts = _ADDRESS.fullmatch(text.strip())
+    return None if parts is None else PciAddress(*(int(part, 16) for part in parts.groups()))
+
+
+def spellings(address: str) -> frozenset[str]:
+    """A PCI address in the kernel's spelling, and with the eight digits that NVML gives a domain.
+
+    Args:
+        address: In the kernel's spelling.
+    """
+    parsed = parse_address(address)
+    return frozenset({address} if parsed is None else {address, f"{parsed.domain:08x}:{parsed.in_domain}"})
+
+
+def functions_of(sysfs: Root, vendor: int | None = None) -> tuple[PciFunction, ...]:
+    """PCI functions, ordered by address; none where sysfs has no PCI bus.
 
     Args:
         sysfs: The root of the host's `/sys`.
-        vendor: PCI vendor id, such as 0x10de.
+        vendor: PCI vendor id, such as 0x10de; None for the functions of every vendor.
     """
     listed = (_function(sysfs, address, vendor) for address in sysfs.names(*_DEVICES))
     return tuple(function for function in listed if function is not None)
@@ -61,21 +95,9 @@ def numa_node(sysfs: Root, address: str) -> int | None:
     return node if node is not None and node >= 0 else None
 
 
-def kernel_spelling(address: str) -> str | None:
-    """A PCI address as sysfs spells it: lower case, a domain of at least four digits; None if it is none.
-
-    Args:
-        address: In any spelling, such as NVML's `00000000:3B:00.0`.
-    """
-    parts = _PARTS.fullmatch(address.strip())
-    if parts is None:
-        return None
-    domain, bus, device, function = parts.groups()
-    return f"{int(domain, 16):04x}:{bus}:{device}.{function}".lower()
-
-
-def _function(sysfs: Root, address: str, vendor: int) -> PciFunction | None:
-    if _number(sysfs.text(*_DEVICES, address, "vendor")) != vendor:
+def _function(sysfs: Root, address: str, wanted: int | None) -> PciFunction | None:
+    vendor = _number(sysfs.text(*_DEVICES, address, "vendor"))
+    if vendor is None or wanted not in (None, vendor):
         return None
     device = _number(sysfs.text(*_DEVICES, address, "device"))
     pci_class = _number(sysfs.text(*_DEVICES, address, "class"))

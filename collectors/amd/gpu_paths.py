@@ -11,12 +11,12 @@ from pathlib import Path
 
 from collectors.amd.files import read_text
 from collectors.contract import CollectorError
+from collectors.pci import parse_address
 from collectors.sysfs import Root
 
 DRIVER = "amdgpu"
 PCI_DEVICES = ("bus", "pci", "devices")
 _PCI_DRIVER = ("bus", "pci", "drivers", DRIVER)
-_ADDRESS = re.compile(r"[0-9a-f]{4,8}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]")
 _DRM = re.compile(r"(card|renderD)(\d+)")
 _LABEL = re.compile(r"((?:temp|freq)\d+)_label")
 
@@ -55,7 +55,7 @@ class GpuPaths:
 
 def bound_addresses(sysfs: Root) -> frozenset[str]:
     """Addresses of the PCI functions that amdgpu drives."""
-    return frozenset(name for name in sysfs.names(*_PCI_DRIVER) if _ADDRESS.fullmatch(name))
+    return frozenset(name for name in sysfs.names(*_PCI_DRIVER) if parse_address(name))
 
 
 def locate(sysfs: Root, address: str) -> GpuPaths:

@@ -10,7 +10,7 @@ from collectors.amd.kfd import Topology, slot_of
 from collectors.catalog import INFO
 from collectors.contract import Alias, Device, Fault, Node, UnavailableError, UnsupportedError
 from collectors.identity import made_uuid
-from collectors.pci import numa_node
+from collectors.pci import numa_node, spellings
 from collectors.query import InvalidValueError
 
 VENDOR = "amd"
@@ -102,8 +102,7 @@ def read(paths: GpuPaths, node: Node, topology: Topology | None, uuids: KnownUui
         numa_node="" if numa is None else str(numa),
         class_="gpu",
     )
-    domain, rest = address.split(":", 1)
-    location_aliases = frozenset({Alias(address), Alias(f"{domain:0>8}:{rest}")}) | drm_aliases(paths.drm)
+    location_aliases = frozenset(map(Alias, spellings(address))) | drm_aliases(paths.drm)
     device = Device(uuid, address, VENDOR, _model(paths, faults), frozenset({Alias(uuid)}) | location_aliases)
     return Identity(device, location_aliases, info, architecture)
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from collectors.amd.files import ReadRefusedError, read_number, read_text
 from collectors.contract import CollectorError, Fault, Reason, UnavailableError, UnsupportedError
+from collectors.pci import parse_address
 from collectors.query import InvalidValueError
 from collectors.sysfs import Root
 
@@ -73,9 +74,15 @@ class Topology:
 
 
 def slot_of(address: str) -> PciSlot:
-    """The slot of a PCI address in the kernel's spelling."""
-    domain, bus, rest = address.split(":")
-    return PciSlot(int(domain, 16), int(bus, 16) << 8 | int(rest.split(".")[0], 16) << 3)
+    """The slot of a PCI address.
+
+    Raises:
+        ValueError: It is none.
+    """
+    parsed = parse_address(address)
+    if parsed is None:
+        raise ValueError(f"no PCI address: {address!r}")
+    return PciSlot(parsed.domain, parsed.bus << 8 | parsed.device << 3)
 
 
 def generation(sysfs: Root) -> int | None:

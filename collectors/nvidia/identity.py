@@ -9,7 +9,7 @@ from collectors.contract import Alias, Device, Fault, Node, UnavailableError, Un
 from collectors.identity import made_uuid
 from collectors.nvidia.errors import InvalidValueError, NoDataError
 from collectors.nvidia.nvml import Handle, Nvml
-from collectors.pci import PciFunction, kernel_spelling, numa_node
+from collectors.pci import PciFunction, numa_node, parse_address, spellings
 
 VENDOR = "nvidia"
 RESOURCE_PREFIX = "nvidia.com/"
@@ -68,9 +68,9 @@ def read(
         UnavailableError: Its address is unknown.
         SessionError: The session is over.
     """
-    address = kernel_spelling(nvml.pci_bus_id(handle))
-    if address is None:
+    if (location := parse_address(nvml.pci_bus_id(handle))) is None:
         raise InvalidValueError("nvmlDeviceGetPciInfo: the answer is no PCI address")
+    address = str(location)
 
     text = partial(_text, handle, address, faults)
     uuid = text(nvml.uuid)
@@ -117,8 +117,7 @@ def _aliases(uuid: str, address: str, minor: str) -> frozenset[Alias]:
 
     The index is not among them: drivers renumber it.
     """
-    domain, rest = address.split(":", 1)
-    names = {Alias(uuid), Alias(address), Alias(f"{domain:0>8}:{rest}")}
+    names = {Alias(name) for name in (uuid, *spellings(address))}
     if minor:
         names.add(Alias(f"nvidia{minor}", RESOURCE_PREFIX))
     return frozenset(names)

@@ -8,8 +8,6 @@ from collectors.sysfs import Root
 from collectors.vendors import is_accelerator, vendor_of
 from exporter.check.facts import CollectorFacts, PciFacts, PciState
 
-_DEVICES = ("bus", "pci", "devices")
-
 
 class _Reader(NamedTuple):
     """Who lists a device, and whether it still answers."""
@@ -20,9 +18,7 @@ class _Reader(NamedTuple):
 
 def accelerators_on_bus(sysfs: Root) -> tuple[PciFunction, ...]:
     """Every PCI function that is an accelerator, of any vendor, by address."""
-    found = {_vendor_id(sysfs, address) for address in sysfs.names(*_DEVICES)}
-    functions = [function for vendor in found if vendor is not None for function in functions_of(sysfs, vendor)]
-    return tuple(sorted(filter(is_accelerator, functions), key=lambda function: function.address))
+    return tuple(filter(is_accelerator, functions_of(sysfs)))
 
 
 def pci_facts(functions: Iterable[PciFunction], collectors: Sequence[CollectorFacts]) -> tuple[PciFacts, ...]:
@@ -63,11 +59,3 @@ def _state(function: PciFunction, reader: _Reader | None, collector: str) -> Pci
     if function.virtual:
         return PciState.VIRTUAL
     return PciState.NOT_READ if collector else PciState.NO_COLLECTOR
-
-
-def _vendor_id(sysfs: Root, address: str) -> int | None:
-    text = sysfs.text(*_DEVICES, address, "vendor")
-    try:
-        return None if text is None else int(text, 16)
-    except ValueError:
-        return None

@@ -26,6 +26,8 @@ def tree(tmp_path: Path) -> AmdTree:
 def test_a_slot_is_known_without_its_function() -> None:
     assert slot_of("0000:c6:00.0") == PciSlot(0, 0xC600)
     assert slot_of("0001:05:1f.7") == PciSlot(1, 0x05F8)
+    with pytest.raises(ValueError, match="no PCI address"):
+        slot_of("card0")
 
 
 @pytest.mark.parametrize("in_function", [True, False])

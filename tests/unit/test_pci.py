@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from collectors.pci import PciFunction, functions_of, kernel_spelling, numa_node
+from collectors.pci import PciAddress, PciFunction, functions_of, numa_node, parse_address, spellings
 from tests.doubles.sysfs_tree import COMPUTE_CARD, NVIDIA, SysfsTree
 
 
@@ -28,6 +28,7 @@ def test_functions_are_ordered_by_address(tree: SysfsTree) -> None:
 def test_other_vendors_are_left_out(tree: SysfsTree) -> None:
     tree.add_pci("0000:03:00.0", vendor=0x1002)
     assert functions_of(tree.root, NVIDIA) == ()
+    assert [function.vendor for function in functions_of(tree.root)] == [0x1002]
 
 
 def test_without_a_pci_bus_there_is_nothing(tree: SysfsTree) -> None:
@@ -99,4 +100,15 @@ def test_an_unknown_address_has_no_numa_node(tree: SysfsTree) -> None:
     ],
 )
 def test_addresses_are_spelled_as_the_kernel_does(given: str, expected: str | None) -> None:
-    assert kernel_spelling(given) == expected
+    parsed = parse_address(given)
+    assert (None if parsed is None else str(parsed)) == expected
+
+
+def test_an_address_is_read_by_its_parts() -> None:
+    assert parse_address("00010000:AF:1F.7") == PciAddress(0x10000, 0xAF, 0x1F, 7)
+
+
+def test_a_device_may_be_called_by_its_address_in_two_spellings() -> None:
+    assert spellings("0000:3b:00.0") == {"0000:3b:00.0", "00000000:3b:00.0"}
+    assert spellings("10000:e1:1f.7") == {"10000:e1:1f.7", "00010000:e1:1f.7"}
+    assert spellings("card0") == {"card0"}
