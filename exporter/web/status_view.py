@@ -217,7 +217,7 @@ class _Subjects:
             lost=device.lost,
             state=self._states.get(device.uuid),
             readings=self._readings(key),
-            holders=self._holders_of(key),
+            holders=self._holders_of(key, lost=device.lost),
             partitions=tuple(self._partition(part) for part in self._partitions.get(device.uuid, ())),
         )
 
@@ -235,8 +235,9 @@ class _Subjects:
             temperature=None if key.partition_uuid else _temperature(self._temperatures.get(key.device_uuid, {})),
         )
 
-    def _holders_of(self, key: SubjectKey) -> Holders | None:
-        if self._holders is None:
+    def _holders_of(self, key: SubjectKey, *, lost: bool = False) -> Holders | None:
+        """None while unknown: of a lost device also where `allocated` is absent, see `JoinResult.holders`."""
+        if self._holders is None or (lost and catalog.ALLOCATED not in self._plain.get(key, {})):
             return None
         containers = self._holders.get(key, [])
         return Holders(tuple(containers[:MAX_SHOWN_HOLDERS]), len(containers))

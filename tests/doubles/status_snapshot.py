@@ -109,6 +109,7 @@ def rich() -> Snapshot:
             *_part_readings(HELD_PART, 0.5, 3),
             *_part_readings(FREE_PART, 0, 0),
             sample(catalog.STATUS_STATE, 1, LOST, label="failed"),
+            sample(catalog.ALLOCATED, 1, LOST),
             sample(catalog.STATUS_STATE, 1, FREE, label="predicted_failure"),
             sample(catalog.UTILIZATION, 0, FREE),
             sample(catalog.TEMPERATURE, 38, FREE, label="memory"),

@@ -139,6 +139,15 @@ def test_a_lost_device_keeps_its_state_and_holders() -> None:
     assert lost.holders.count == 1
 
 
+def test_a_lost_device_without_a_known_allocation_is_not_free() -> None:
+    lost = Snapshot({"g": gpu("g", lost=True)}, allocations=(), unmatched={"acme.example/gpu": 1})
+    (unknown,) = seen(lost).devices
+    assert (unknown.holders, unknown.free) == (None, False)
+
+    (known,) = seen(replace(lost, samples=(sample(catalog.ALLOCATED, 0, "g"),), unmatched={})).devices
+    assert (known.holders, known.free) == (Holders(), True)
+
+
 UNASKED = CollectorHealth("x", False, False, False, 0, None, None, dict.fromkeys(Reason, 0))  # noqa: FBT003 - present, up, late
 
 
