@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from collectors import catalog, labels
 from collectors.metric import Label, Metric
@@ -208,58 +209,96 @@ def _of_load(values: Callable[[Profile, float], Values]) -> Callable[[View], Val
     return lambda view: values(view.profile, view.load)
 
 
-# The families that say how a device or partition is busy, from its profile and load.
-LOAD_ROWS: Mapping[Metric, Callable[[Profile, float], Values]] = {
-    catalog.UTILIZATION: lambda _, load: alone(load),
-    catalog.MEMORY_BANDWIDTH: lambda _, load: alone(load * _BANDWIDTH_RATIO),
-    catalog.PIPE_ACTIVITY: lambda profile, load: [((pipe.name,), pipe.full_ratio * load) for pipe in profile.pipes],
-    catalog.SM_OCCUPANCY: lambda _, load: alone(load * _OCCUPANCY_RATIO),
-    catalog.ENGINE_UTILIZATION: lambda profile, load: [((e.name,), e.full_ratio * load) for e in profile.engines],
-}
+_Rows: TypeAlias = Mapping[Metric, Callable[[View], Values]]
+_LoadRows: TypeAlias = Mapping[Metric, Callable[[Profile, float], Values]]
 
-ROWS: Mapping[Metric, Callable[[View], Values]] = {
+# Families that go together: a profile that has a group has each of its families, see `families`.
+STATE_ROWS: _Rows = {
     catalog.INFO: _info,
     catalog.STATUS_STATE: _status,
-    catalog.RECOVERY_ACTION: lambda view: one_of(labels.RECOVERY, "reset" if _rows_waiting(view) else "none"),
     catalog.MODE_STATE: _mode,
     catalog.PARTITIONS: lambda view: alone(len(view.plan.partitions)),
-    **{metric: _of_load(values) for metric, values in LOAD_ROWS.items()},
+    catalog.PROCESSES: _processes,
+}
+# How busy a device or partition is, from its profile and load.
+LOAD_ROWS: _LoadRows = {
+    catalog.UTILIZATION: lambda _, load: alone(load),
+    catalog.MEMORY_BANDWIDTH: lambda _, load: alone(load * _BANDWIDTH_RATIO),
+    catalog.ENGINE_UTILIZATION: lambda profile, load: [((e.name,), e.full_ratio * load) for e in profile.engines],
+}
+ACTIVITY_ROWS: _LoadRows = {
+    catalog.PIPE_ACTIVITY: lambda profile, load: [((pipe.name,), pipe.full_ratio * load) for pipe in profile.pipes],
+    catalog.SM_OCCUPANCY: lambda _, load: alone(load * _OCCUPANCY_RATIO),
+}
+MEMORY_ROWS: _Rows = {
     catalog.MEMORY_USAGE: _memory_usage,
     catalog.MEMORY_LIMIT: lambda view: alone(view.profile.memory_bytes),
     catalog.MEMORY_RESERVED: lambda view: alone(view.profile.reserved_bytes),
-    catalog.HOST_MEMORY_USAGE: lambda _: alone(_HOST_BYTES),
-    catalog.PROCESSES: _processes,
+}
+POWER_ROWS: _Rows = {
     catalog.POWER: lambda view: alone(view.machine.now.watts),
     catalog.ENERGY: _exact(catalog.ENERGY),
     catalog.POWER_LIMIT: lambda view: alone(view.profile.limit_watts),
     catalog.POWER_DEFAULT_LIMIT: lambda view: alone(view.profile.limit_watts),
     catalog.POWER_MIN_LIMIT: lambda view: alone(view.profile.limit_watts * _LEAST_POWER_LIMIT_RATIO),
     catalog.POWER_MAX_LIMIT: lambda view: alone(view.profile.limit_watts),
+}
+HEAT_ROWS: _Rows = {
     catalog.TEMPERATURE: _temperature,
     catalog.TEMPERATURE_LIMIT: _temperature_limit,
     catalog.TEMPERATURE_MARGIN: _temperature_margin,
+}
+CLOCK_ROWS: _Rows = {
     catalog.CLOCK: _clock,
     catalog.MAX_CLOCK: lambda view: [((clock.domain,), clock.max_hertz) for clock in view.profile.clocks],
-    catalog.FAN_SPEED: _fan_speed,
     catalog.THROTTLE_ACTIVE: _throttle_active,
     catalog.THROTTLE_SECONDS: _exact(catalog.THROTTLE_SECONDS),
+}
+PCIE_ROWS: _Rows = {
     catalog.PCIE_GENERATION: lambda view: alone(view.profile.pcie_generation if view.load >= _IDLE_LOAD else 1),
     catalog.PCIE_MAX_GENERATION: lambda view: alone(view.profile.pcie_generation),
     catalog.PCIE_WIDTH: lambda view: alone(view.profile.pcie_width),
     catalog.PCIE_MAX_WIDTH: lambda view: alone(view.profile.pcie_width),
-    catalog.PCIE_BYTES: _whole_counts(catalog.PCIE_BYTES),
     catalog.PCIE_REPLAYS: _whole_counts(catalog.PCIE_REPLAYS),
+}
+LINK_ROWS: _Rows = {
     catalog.INTERCONNECT_BYTES: _whole_counts(catalog.INTERCONNECT_BYTES),
     catalog.INTERCONNECT_LINKS: _links,
     catalog.INTERCONNECT_ERRORS: _whole_counts(catalog.INTERCONNECT_ERRORS),
     catalog.INTERCONNECT_BANDWIDTH_LIMIT: _bandwidth_limit,
-    catalog.FABRIC_STATUS: _fabric_status,
+}
+EVENT_ROWS: _Rows = {
     catalog.MEMORY_ERRORS: _whole_counts(catalog.MEMORY_ERRORS),
-    catalog.MEMORY_LIFETIME_ERRORS: _whole_counts(catalog.MEMORY_LIFETIME_ERRORS),
-    catalog.MEMORY_RETIRED_PAGES: _retired_pages,
-    catalog.MEMORY_REMAPPED_ROWS: _rows,
-    catalog.MEMORY_REPAIR_PENDING: lambda view: alone(_rows_waiting(view)),
-    catalog.MEMORY_REPAIR_FAILED: lambda view: alone(sum(_replaced_rows(view)) > _SPARE_ROWS),
     catalog.ERRORS: lambda view: view.machine.events.items(),
     catalog.ERROR_LAST_TIMESTAMP: lambda view: [(c, view.unix(at)) for c, at in view.machine.last_events.items()],
+}
+REPAIR_ROWS: _Rows = {
+    catalog.MEMORY_REPAIR_PENDING: lambda view: alone(_rows_waiting(view)),
+    catalog.MEMORY_REPAIR_FAILED: lambda view: alone(sum(_replaced_rows(view)) > _SPARE_ROWS),
+}
+# What all NVIDIA cards have, also when they are partitioned, and no card of another vendor.
+NVIDIA_ROWS: _Rows = {
+    catalog.RECOVERY_ACTION: lambda view: one_of(labels.RECOVERY, "reset" if _rows_waiting(view) else "none"),
+    catalog.PCIE_BYTES: _whole_counts(catalog.PCIE_BYTES),
+    catalog.MEMORY_LIFETIME_ERRORS: _whole_counts(catalog.MEMORY_LIFETIME_ERRORS),
+}
+
+ROWS: _Rows = {
+    **STATE_ROWS,
+    **{metric: _of_load(values) for metric, values in {**LOAD_ROWS, **ACTIVITY_ROWS}.items()},
+    **MEMORY_ROWS,
+    **POWER_ROWS,
+    **HEAT_ROWS,
+    **CLOCK_ROWS,
+    **PCIE_ROWS,
+    **LINK_ROWS,
+    **EVENT_ROWS,
+    **REPAIR_ROWS,
+    **NVIDIA_ROWS,
+    # In no group: a profile names each that it has.
+    catalog.HOST_MEMORY_USAGE: lambda _: alone(_HOST_BYTES),
+    catalog.FAN_SPEED: _fan_speed,
+    catalog.FABRIC_STATUS: _fabric_status,
+    catalog.MEMORY_RETIRED_PAGES: _retired_pages,
+    catalog.MEMORY_REMAPPED_ROWS: _rows,
 }

@@ -1,41 +1,19 @@
-"""Families that go together: what a profile tells is made of these."""
+"""Families that go together: the parts of a profile. A value that is added to a group is in every profile with it."""
 
 from collectors import catalog
+from collectors.simulated import device_rows, partition_rows
 
-STATE = frozenset({catalog.INFO, catalog.STATUS_STATE, catalog.MODE_STATE, catalog.PARTITIONS, catalog.PROCESSES})
-LOAD = frozenset({catalog.UTILIZATION, catalog.MEMORY_BANDWIDTH, catalog.ENGINE_UTILIZATION})
-ACTIVITY = frozenset({catalog.PIPE_ACTIVITY, catalog.SM_OCCUPANCY})
-MEMORY = frozenset({catalog.MEMORY_USAGE, catalog.MEMORY_LIMIT, catalog.MEMORY_RESERVED})
-POWER = frozenset(
-    {
-        catalog.POWER,
-        catalog.ENERGY,
-        catalog.POWER_LIMIT,
-        catalog.POWER_DEFAULT_LIMIT,
-        catalog.POWER_MIN_LIMIT,
-        catalog.POWER_MAX_LIMIT,
-    }
-)
-HEAT = frozenset({catalog.TEMPERATURE, catalog.TEMPERATURE_LIMIT, catalog.TEMPERATURE_MARGIN})
-CLOCKS = frozenset({catalog.CLOCK, catalog.MAX_CLOCK, catalog.THROTTLE_ACTIVE, catalog.THROTTLE_SECONDS})
-PCIE = frozenset(
-    {
-        catalog.PCIE_GENERATION,
-        catalog.PCIE_MAX_GENERATION,
-        catalog.PCIE_WIDTH,
-        catalog.PCIE_MAX_WIDTH,
-        catalog.PCIE_REPLAYS,
-    }
-)
-LINKS = frozenset(
-    {
-        catalog.INTERCONNECT_BYTES,
-        catalog.INTERCONNECT_LINKS,
-        catalog.INTERCONNECT_ERRORS,
-        catalog.INTERCONNECT_BANDWIDTH_LIMIT,
-    }
-)
-EVENTS = frozenset({catalog.ERRORS, catalog.ERROR_LAST_TIMESTAMP, catalog.MEMORY_ERRORS})
-REPAIR = frozenset({catalog.MEMORY_REPAIR_PENDING, catalog.MEMORY_REPAIR_FAILED})
-ROWS = frozenset({catalog.MEMORY_REMAPPED_ROWS}) | REPAIR
-SLICE = frozenset({catalog.INFO, catalog.COMPUTE_RATIO, catalog.MEMORY_USAGE, catalog.MEMORY_LIMIT, catalog.PROCESSES})
+STATE = frozenset(device_rows.STATE_ROWS)
+LOAD = frozenset(device_rows.LOAD_ROWS)
+ACTIVITY = frozenset(device_rows.ACTIVITY_ROWS)
+MEMORY = frozenset(device_rows.MEMORY_ROWS)
+POWER = frozenset(device_rows.POWER_ROWS)
+HEAT = frozenset(device_rows.HEAT_ROWS)
+CLOCKS = frozenset(device_rows.CLOCK_ROWS)
+PCIE = frozenset(device_rows.PCIE_ROWS)
+LINKS = frozenset(device_rows.LINK_ROWS)
+EVENTS = frozenset(device_rows.EVENT_ROWS)
+REPAIR = frozenset(device_rows.REPAIR_ROWS)
+NVIDIA = frozenset(device_rows.NVIDIA_ROWS)
+ROWS = REPAIR | {catalog.MEMORY_REMAPPED_ROWS}
+SLICE = frozenset(partition_rows.SLICE_ROWS)

@@ -2,11 +2,12 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from collectors import catalog
 from collectors.metric import Metric
 from collectors.simulated.activity import SlotActivity
-from collectors.simulated.device_rows import LOAD_ROWS, Values, alone, memory_used
+from collectors.simulated.device_rows import ACTIVITY_ROWS, LOAD_ROWS, Values, alone, memory_used
 from collectors.simulated.inventory import SimulatedPartition, gpu_instance
 from collectors.simulated.profile import Profile, Scheme
 
@@ -38,11 +39,18 @@ def _of_load(values: Callable[[Profile, float], Values]) -> Callable[[PartitionV
     return lambda view: values(view.profile, view.activity.load)
 
 
-ROWS: Mapping[Metric, Callable[[PartitionView], Values]] = {
+_Rows: TypeAlias = Mapping[Metric, Callable[[PartitionView], Values]]
+
+# What every partition has.
+SLICE_ROWS: _Rows = {
     catalog.INFO: _info,
-    **{metric: _of_load(values) for metric, values in LOAD_ROWS.items()},
     catalog.MEMORY_USAGE: lambda view: alone(memory_used(view.partition.plan.memory_bytes, view.activity.memory_ratio)),
     catalog.MEMORY_LIMIT: lambda view: alone(view.partition.plan.memory_bytes),
     catalog.COMPUTE_RATIO: lambda view: alone(view.partition.plan.compute_ratio),
     catalog.PROCESSES: lambda view: alone(len(view.activity.processes)),
+}
+
+ROWS: _Rows = {
+    **SLICE_ROWS,
+    **{metric: _of_load(values) for metric, values in {**LOAD_ROWS, **ACTIVITY_ROWS}.items()},
 }

@@ -34,7 +34,7 @@ _NVIDIA_CUT = (
     | families.CLOCKS
     | families.PCIE
     | families.EVENTS
-    | {catalog.RECOVERY_ACTION, catalog.PCIE_BYTES, catalog.MEMORY_LIFETIME_ERRORS}
+    | families.NVIDIA
 )
 _NVIDIA = _NVIDIA_CUT | families.LOAD | families.ROWS
 _XIDS = tuple(
