@@ -38,46 +38,49 @@ def bench(nvml: NvmlState) -> AskedDevice:
     return AskedDevice(nvml, QUESTIONS)
 
 
+# In the library's units.
+NUMBERS = {
+    "utilization_gpu_percent": 50,
+    "utilization_memory_percent": 25,
+    "utilization_encoder_percent": 10,
+    "utilization_decoder_percent": 20,
+    "utilization_jpeg_percent": 30,
+    "utilization_ofa_percent": 40,
+    "memory_total_bytes": 1000,
+    "memory_reserved_bytes": 100,
+    "memory_used_bytes": 300,
+    "power_milliwatts": 350_500,
+    "power_enforced_limit_milliwatts": 650_000,
+    "energy_millijoules": 12_345_678,
+    "temperature_celsius": 41,
+    "threshold_shutdown_celsius": 92,
+    "threshold_slowdown_celsius": 89,
+    "threshold_memory_celsius": 95,
+    "threshold_gpu_celsius": 87,
+    "clock_graphics_megahertz": 1980,
+    "clock_sm_megahertz": 1979,
+    "clock_video_megahertz": 1500,
+    "max_clock_graphics_megahertz": 1981,
+    "max_clock_sm_megahertz": 1982,
+    "max_clock_memory_megahertz": 2620,
+    "clocks_event_reasons": 0x4,
+    "fans": 2,
+    "fan_speed_percent": 30,
+    "fan_step_percent": 30,
+    "compute_mode": 3,
+    "pcie_link_generation": 4,
+    "pcie_replays": 7,
+    "ecc_volatile_corrected": 1,
+    "ecc_lifetime_corrected": 101,
+    "ecc_lifetime_uncorrected": 111,
+    "remapped_rows_corrected": 1,
+    "remapped_rows_uncorrected": 2,
+}
+
+
 def full(card: Device) -> Device:
     """A card that tells everything, no two readings the same where that can be; two links, one of them down."""
-    numbers = {
-        "utilization_gpu_percent": 50,
-        "utilization_memory_percent": 25,
-        "utilization_encoder_percent": 10,
-        "utilization_decoder_percent": 20,
-        "utilization_jpeg_percent": 30,
-        "utilization_ofa_percent": 40,
-        "memory_total_bytes": 1000,
-        "memory_reserved_bytes": 100,
-        "memory_used_bytes": 300,
-        "power_milliwatts": 350_500,
-        "power_enforced_limit_milliwatts": 650_000,
-        "energy_millijoules": 12_345_678,
-        "temperature_celsius": 41,
-        "threshold_shutdown_celsius": 92,
-        "threshold_slowdown_celsius": 89,
-        "threshold_memory_celsius": 95,
-        "threshold_gpu_celsius": 87,
-        "clock_graphics_megahertz": 1980,
-        "clock_sm_megahertz": 1979,
-        "clock_video_megahertz": 1500,
-        "max_clock_graphics_megahertz": 1981,
-        "max_clock_sm_megahertz": 1982,
-        "max_clock_memory_megahertz": 2620,
-        "clocks_event_reasons": 0x4,
-        "fans": 2,
-        "fan_speed_percent": 30,
-        "fan_step_percent": 30,
-        "compute_mode": 3,
-        "pcie_link_generation": 4,
-        "pcie_replays": 7,
-        "ecc_volatile_corrected": 1,
-        "ecc_lifetime_corrected": 101,
-        "ecc_lifetime_uncorrected": 111,
-        "remapped_rows_corrected": 1,
-        "remapped_rows_uncorrected": 2,
-    }
-    for name, number in numbers.items():
+    for name, number in NUMBERS.items():
         setattr(card, name, number)
     fields = {91: 2, 170: 1, 171: 1, 172: 900_000, MEMORY_TEMPERATURE_FIELD: 55}
     counters = {38: 1, 45: 2, 52: 3, 59: 4, 197: 5_000, 198: 6_000}
