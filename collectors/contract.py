@@ -248,8 +248,8 @@ class Collector(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Wishes:
-    """What the people of a node want beyond the usual readings. A collector without such a thing ignores the wish.
+class CollectOptions:
+    """What a node is to be read for beyond the usual readings. A collector without such a reading ignores the option.
 
     Attributes:
         each_link: Interconnect series for each link instead of their sum.
@@ -274,13 +274,13 @@ class Node:
         sysfs: The root of the host's `/sys`.
         procfs: The root of the host's `/proc`.
         identity: A name of the machine that no other in the cluster has; made-up uuids start from it.
-        wishes: What is wanted beyond the usual readings.
+        options: What is wanted beyond the usual readings.
     """
 
     sysfs: Root
     procfs: Root
     identity: str
-    wishes: Wishes = Wishes()
+    options: CollectOptions = CollectOptions()
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from collectors.contract import CollectorSpec, Node, Wishes
+from collectors.contract import CollectOptions, CollectorSpec, Node
 from collectors.identity import machine_identity
 from collectors.metric import Cadence
 from collectors.simulated import Scenario, ScenarioClock, simulated_spec
@@ -65,8 +65,10 @@ def node_of(settings: Settings, hostname: str) -> Node:
     sysfs, procfs = Root(settings.path.sysfs), Root(settings.path.procfs)
     collect = settings.collect
     by_library = frozenset({"amd"} if settings.amd.backend is AmdBackend.ROCM_SMI else ())
-    wishes = Wishes(collect.each_link, collect.pcie_throughput, collect.wake_sleeping, collect.processes, by_library)
-    return Node(sysfs, procfs, machine_identity(sysfs, settings.node.name, hostname), wishes)
+    options = CollectOptions(
+        collect.each_link, collect.pcie_throughput, collect.wake_sleeping, collect.processes, by_library
+    )
+    return Node(sysfs, procfs, machine_identity(sysfs, settings.node.name, hostname), options)
 
 
 class Inputs:

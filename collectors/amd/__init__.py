@@ -20,7 +20,7 @@ _DEADLINE_SECONDS = 5.0
 
 
 def _create(node: Node) -> Collector:
-    library = _library(node) if _NAME in node.wishes.by_library else None
+    library = _library(node) if _NAME in node.options.by_library else None
     return AmdCollector(node, time.time, parse, time.monotonic, library)
 
 

@@ -110,7 +110,7 @@ class AmdCollector:
         self._processes = Processes(node, clock)
         self._layouts: dict[str, PartitionLayout] = {}
         self._throttle_times: dict[str, ThrottleTime] = {}
-        self._queries = readings.device_queries(node.wishes, library)
+        self._queries = readings.device_queries(node.options, library)
         self._unknown_tables: set[str] = set()
 
     def read(self, due: frozenset[Cadence]) -> Reading:
@@ -153,7 +153,7 @@ class AmdCollector:
             self._update_layout(uuid, layout)
         gpu = self._base_reading(entry, layout)
         gpu.faults += layout.faults
-        if self._node.wishes.wake_sleeping or not _sleeps(entry.paths):
+        if self._node.options.wake_sleeping or not _sleeps(entry.paths):
             self._query(entry.paths, gpu, due)
         return gpu
 

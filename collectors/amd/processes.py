@@ -78,7 +78,7 @@ class Processes:
 
     def __init__(self, node: Node, clock: Callable[[], float]) -> None:
         self._sysfs = node.sysfs
-        self._detailed = node.wishes.processes
+        self._detailed = node.options.processes
         self._clients = Clients(node.procfs, clock)
 
     def read(self, scopes: Sequence[ProcessScope]) -> ProcessUsage:

@@ -15,7 +15,7 @@ from collectors.amd.gpu_files import GpuFiles, Queries, Query
 from collectors.amd.gpu_metrics.queries import GPU_METRICS_BATCH, mean
 from collectors.amd.kfd import KfdNode
 from collectors.amd.rocm_smi.queries import LIBRARY_ROWS, Backend, library_batches
-from collectors.contract import UnsupportedError, Wishes
+from collectors.contract import CollectOptions, UnsupportedError
 from collectors.metric import Metric
 from collectors.query import InvalidValueError, NoDataError, RawValue, rows_of
 from collectors.sysfs import Root
@@ -56,14 +56,14 @@ _MODES: tuple[Query, ...] = (
 )
 
 
-def device_queries(wishes: Wishes, library: Backend | None = None) -> Queries:
+def device_queries(options: CollectOptions, library: Backend | None = None) -> Queries:
     """What a GPU is asked.
 
     Args:
-        wishes: What is to be read beyond the usual.
+        options: What is to be read beyond the usual.
         library: Asked in place of the files what it may know; None for files alone.
     """
-    link_queries = links.QUERIES_PER_LINK if wishes.each_link else links.QUERIES
+    link_queries = links.QUERIES_PER_LINK if options.each_link else links.QUERIES
     files: Queries = (
         *_MODES,
         *load.QUERIES,
@@ -88,7 +88,7 @@ def _without(
 
 
 # Every row that a device can be asked for.
-DEVICE_ROWS: frozenset[Metric] = rows_of(device_queries(Wishes()))
+DEVICE_ROWS: frozenset[Metric] = rows_of(device_queries(CollectOptions()))
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,7 +42,7 @@ class NvidiaCollector:
         self._node = node
         self._session = Session(open_library, self._hardware, clock)
         self._devices = DeviceTable(node)
-        self._context = SessionContext(Health(), node.wishes, clock, wall_clock)
+        self._context = SessionContext(Health(), node.options, clock, wall_clock)
         self._sleep = SleepPolicy(partial(can_sleep, node), clock)
         self._reader: SessionReader | None = None
         self._late_faults: list[Fault] = []
@@ -74,7 +74,7 @@ class NvidiaCollector:
 
     def _may_be_open(self, due: frozenset[Cadence]) -> bool:
         """Whether the library may be open, which wakes devices that are asleep and keeps them awake."""
-        if self._node.wishes.wake_sleeping or (self._session.is_open and Cadence.MEDIUM not in due):
+        if self._node.options.wake_sleeping or (self._session.is_open and Cadence.MEDIUM not in due):
             return True
         states = sleep_states(self._node, bound_addresses(self._hardware()))
         return self._sleep.may_be_open(states, is_open=self._session.is_open)

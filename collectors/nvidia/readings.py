@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
 from collectors import catalog
-from collectors.contract import Wishes
+from collectors.contract import CollectOptions
 from collectors.metric import Metric
 from collectors.nvidia import activity, field_values, interconnect, links, reliability, thermal
 from collectors.nvidia.errors import InvalidValueError
@@ -126,14 +126,14 @@ _MODE_QUERIES: tuple[Query, ...] = tuple(
 )
 
 
-def device_queries(wishes: Wishes, activity_batches: Sequence[Batch] = ()) -> Queries:
+def device_queries(options: CollectOptions, activity_batches: Sequence[Batch] = ()) -> Queries:
     """What a device is asked. Fields are in one batch, for one call answers any number of them, stand-ins in a second.
 
     Args:
-        wishes: What is to be read beyond the usual.
+        options: What is to be read beyond the usual.
         activity_batches: What it is asked about its activity, which tells the use of its memory's bandwidth.
     """
-    each_link = wishes.each_link
+    each_link = options.each_link
     better = activity.MEMORY_BANDWIDTH if activity_batches else ""
     return (
         Query(activity.UTILIZATION, (catalog.UTILIZATION,), _utilization),
@@ -145,7 +145,7 @@ def device_queries(wishes: Wishes, activity_batches: Sequence[Batch] = ()) -> Qu
         *thermal.QUERIES,
         *_MODE_QUERIES,
         *links.QUERIES,
-        *(links.BLOCKING_QUERIES if wishes.pcie_throughput else ()),
+        *(links.BLOCKING_QUERIES if options.pcie_throughput else ()),
         *(interconnect.QUERIES_OF_EACH_LINK if each_link else interconnect.QUERIES),
         *reliability.QUERIES,
         field_values.batch(
@@ -160,5 +160,5 @@ def device_queries(wishes: Wishes, activity_batches: Sequence[Batch] = ()) -> Qu
 
 # Every row that a device can be asked for.
 DEVICE_ROWS: frozenset[Metric] = (
-    rows_of(device_queries(Wishes(pcie_throughput=True))) | activity.GPM_ROWS | {catalog.PROCESSES}
+    rows_of(device_queries(CollectOptions(pcie_throughput=True))) | activity.GPM_ROWS | {catalog.PROCESSES}
 )

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from collectors import catalog
 from collectors.contract import (
+    CollectOptions,
     Device,
     DeviceLostError,
     Fault,
@@ -13,7 +14,6 @@ from collectors.contract import (
     Sample,
     SubjectKey,
     Unsupported,
-    Wishes,
 )
 from collectors.metric import Cadence
 from collectors.nvidia.activity import GPM_ROWS, Activity
@@ -42,13 +42,13 @@ class SessionContext:
 
     Attributes:
         health: Of all devices, over all sessions.
-        wishes: What is to be read beyond the usual.
+        options: What is to be read beyond the usual.
         clock: Monotonic seconds.
         wall_clock: Unix time.
     """
 
     health: Health
-    wishes: Wishes
+    options: CollectOptions
     clock: Callable[[], float]
     wall_clock: Callable[[], float]
 
@@ -84,7 +84,7 @@ class SessionReader:
         self.bound_addresses = bound_addresses
         self.listed_count: int | None = None  # of devices, at the last enumeration; None before the first
         self._health = context.health
-        self._wishes = context.wishes
+        self._options = context.options
         self._events = EventWatch(nvml, context.clock, context.wall_clock)
         self._gpm = Gpm(nvml, context.clock)
         self._activity = Activity(self._gpm)
@@ -177,7 +177,7 @@ class SessionReader:
 
     def _queries_for(self, uuid: str) -> Queries:
         if uuid not in self._queries:
-            queries = device_queries(self._wishes, self._activity.of_device(uuid))
+            queries = device_queries(self._options, self._activity.of_device(uuid))
             self._queries[uuid] = (*queries, *self._processes.of_device(uuid))
         return self._queries[uuid]
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from collectors.amd.collector import AmdCollector
 from collectors.amd.gpu_metrics.model import Metrics, Parse
-from collectors.contract import Alias, Device, Node, Partition, Reading, UnsupportedError, Wishes
+from collectors.contract import Alias, CollectOptions, Device, Node, Partition, Reading, UnsupportedError
 from collectors.metric import Cadence, Metric
 from collectors.sysfs import Root
 from tests.doubles.amd_tree import AmdTree
@@ -24,14 +24,14 @@ def no_table(_: bytes) -> Metrics:
 
 def collector_of(
     tree: AmdTree,
-    wishes: Wishes | None = None,
+    options: CollectOptions | None = None,
     wall_clock: Callable[[], float] = lambda: NOW,
     parse: Parse = no_table,
     procfs: Root = NOWHERE,
     clock: Callable[[], float] = lambda: 0.0,
 ) -> AmdCollector:
     """A collector that reads the tree."""
-    return AmdCollector(Node(tree.root, procfs, MACHINE, wishes or Wishes()), wall_clock, parse, clock)
+    return AmdCollector(Node(tree.root, procfs, MACHINE, options or CollectOptions()), wall_clock, parse, clock)
 
 
 def values(reading: Reading, metric: Metric, uuid: str, partition: str = "") -> dict[tuple[str, ...], float]:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from collectors import catalog
-from collectors.contract import Node, Reading, Wishes
+from collectors.contract import CollectOptions, Node, Reading
 from collectors.metric import Cadence, Metric
 from collectors.nvidia import events, listener
 from collectors.nvidia.collector import NvidiaCollector
@@ -18,7 +18,7 @@ from tests.doubles.nvml import NvmlState
 from tests.doubles.nvml_loaded import open_nvml
 from tests.doubles.sysfs_tree import SysfsTree
 
-_NO_WISHES = Wishes()
+_NO_WISHES = CollectOptions()
 
 
 class Told:
@@ -70,16 +70,16 @@ class CollectorBench:
     Args:
         path: Where its files go.
         state: Of the loaded double.
-        wishes: What is to be read beyond the usual.
+        options: What is to be read beyond the usual.
     """
 
-    def __init__(self, path: Path, state: NvmlState, wishes: Wishes = _NO_WISHES) -> None:
+    def __init__(self, path: Path, state: NvmlState, options: CollectOptions = _NO_WISHES) -> None:
         self.tree = SysfsTree(path / "sys")
         self.state = state
         self.card = state.devices[0]
         self.opened = 0
         self.now = 0.0
-        node = Node(self.tree.root, Root(Path(os.devnull)), "machine", wishes)
+        node = Node(self.tree.root, Root(Path(os.devnull)), "machine", options)
         self.collector = NvidiaCollector(node, self._open, lambda: self.now, lambda: 1e9 + self.now)
 
     def read(self, due: frozenset[Cadence] = frozenset(Cadence)) -> Reading:
@@ -107,11 +107,11 @@ def shorten_waits(patch: pytest.MonkeyPatch) -> None:
 
 
 @contextmanager
-def collector_bench(path: Path, state: NvmlState, wishes: Wishes = _NO_WISHES) -> Iterator[CollectorBench]:
+def collector_bench(path: Path, state: NvmlState, options: CollectOptions = _NO_WISHES) -> Iterator[CollectorBench]:
     """A collector that is closed at the end. See `CollectorBench`."""
     with pytest.MonkeyPatch.context() as patch:
         shorten_waits(patch)
-        bench = CollectorBench(path, state, wishes)
+        bench = CollectorBench(path, state, options)
         yield bench
         state.release()
         bench.collector.close()

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from collectors.amd.gpu_metrics.parse import parse
-from collectors.contract import Reading, Wishes
+from collectors.contract import CollectOptions, Reading
 from collectors.metric import Unit
 from tests.doubles.amd_cards import MI210, MI300X, RX_7900_XTX
 from tests.doubles.amd_metrics import SIZES
@@ -47,7 +47,7 @@ def test_no_content_of_any_file_raises_or_becomes_an_impossible_value(data: st.D
         )
         for path in data.draw(st.lists(st.sampled_from(files), min_size=1, max_size=12, unique=True)):
             path.write_bytes(data.draw(_CONTENTS))
-        collector = collector_of(tree, Wishes(each_link=data.draw(st.booleans())), parse=parse)
+        collector = collector_of(tree, CollectOptions(each_link=data.draw(st.booleans())), parse=parse)
         for _ in range(2):
             if data.draw(st.booleans()):
                 gpu.write_bytes("gpu_metrics", data.draw(_TABLES))

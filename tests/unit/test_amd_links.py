@@ -5,7 +5,7 @@ import pytest
 
 from collectors import catalog
 from collectors.amd.gpu_metrics.parse import parse
-from collectors.contract import Wishes
+from collectors.contract import CollectOptions
 from collectors.metric import Metric
 from tests.doubles.amd_cards import MI210, MI300X, RX_7900_XTX
 from tests.doubles.amd_node import ALL, collector_of, reasons, value, values
@@ -116,7 +116,7 @@ def test_links_to_other_gpus_are_summed_up(tree: AmdTree, gpu: Gpu) -> None:
 
 
 def test_each_link_is_told_where_that_is_wished(tree: AmdTree, gpu: Gpu) -> None:
-    reading = collector_of(tree, Wishes(each_link=True), parse=parse).read(ALL)
+    reading = collector_of(tree, CollectOptions(each_link=True), parse=parse).read(ALL)
     assert values(reading, catalog.INTERCONNECT_BYTES, gpu.uuid) == {
         ("xgmi", direction, str(link)): (first + link) * _KIB
         for direction, first in (("receive", 1_000_000), ("transmit", 2_000_000))

@@ -5,7 +5,7 @@ import pytest
 from collectors import catalog
 from collectors.amd import kfd_processes
 from collectors.amd.collector import AmdCollector
-from collectors.contract import Process, Reading, Wishes
+from collectors.contract import CollectOptions, Process, Reading
 from tests.doubles.amd_cards import GIB, MI210, MI300X
 from tests.doubles.amd_node import ALL, FAST, collector_of, value, values
 from tests.doubles.amd_processes import AmdProcesses, engine, vram
@@ -297,8 +297,8 @@ def test_a_process_that_ends_is_gone(collector: AmdCollector, processes: AmdProc
 
 @pytest.fixture
 def curious(tree: AmdTree, processes: AmdProcesses, clock: Clock) -> AmdCollector:
-    """A collector that is wished to tell what costs more."""
-    return collector_of(tree, Wishes(processes=True), procfs=processes.root, clock=clock)
+    """A collector with the option to read also what costs more."""
+    return collector_of(tree, CollectOptions(processes=True), procfs=processes.root, clock=clock)
 
 
 def test_what_costs_more_is_read_on_request_only(

@@ -5,7 +5,7 @@ import pytest
 
 from collectors import catalog
 from collectors.amd import SPEC
-from collectors.contract import Wishes
+from collectors.contract import CollectOptions
 from collectors.metric import Cadence, Metric
 from tests.doubles.amd_cards import APU, GIB, MI210, MI300X, MI355X, MIB, RX_7900_XTX, AmdCard
 from tests.doubles.amd_node import ALL, FAST, collector_of, reasons, value, values
@@ -283,14 +283,14 @@ def test_a_sleeping_card_is_not_asked_and_not_judged(tree: AmdTree) -> None:
     assert [device.lost for device in reading.devices] == [False]
     assert {sample.metric for sample in reading.samples} == {catalog.INFO}
     assert reading.faults == ()
-    asked = collector_of(tree, Wishes(wake_sleeping=True)).read(ALL)
+    asked = collector_of(tree, CollectOptions(wake_sleeping=True)).read(ALL)
     assert value(asked, catalog.UTILIZATION, gpu.uuid) == 0.81
 
 
 def test_the_file_that_blocks_is_never_read(tree: AmdTree) -> None:
     gpu = tree.add(RX_7900_XTX, _ADDRESS)
     gpu.fail("pcie_bw")
-    assert collector_of(tree, Wishes(pcie_throughput=True)).read(ALL).faults == ()
+    assert collector_of(tree, CollectOptions(pcie_throughput=True)).read(ALL).faults == ()
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from collectors import catalog, labels
-from collectors.contract import AbsentError, Reading, Reason, UnavailableError, Wishes
+from collectors.contract import AbsentError, CollectOptions, Reading, Reason, UnavailableError
 from collectors.metric import Cadence, Metric
 from collectors.nvidia import SPEC
 from tests.doubles.exporter_process import wait_until
@@ -14,7 +14,7 @@ from tests.doubles.nvidia_device import gpus, mig_device
 from tests.doubles.nvml import XID_EVENT, Device, MigDevice, NvmlState, ValueType, process
 
 ALL = frozenset(Cadence)
-NO_WISHES = Wishes()
+NO_OPTIONS = CollectOptions()
 FAST = frozenset({Cadence.FAST})
 MEDIUM = frozenset({Cadence.FAST, Cadence.MEDIUM})
 COUNT, HANDLE, SHUTDOWN = "nvmlDeviceGetCount_v2", "nvmlDeviceGetHandleByIndex_v2", "nvmlShutdown"
@@ -31,9 +31,9 @@ Benches = Callable[..., CollectorBench]
 def bench(tmp_path: Path, nvml: NvmlState) -> Iterator[Benches]:
     with ExitStack() as closing:
 
-        def bench(devices: Iterable[Device], wishes: Wishes = NO_WISHES) -> CollectorBench:
+        def bench(devices: Iterable[Device], options: CollectOptions = NO_OPTIONS) -> CollectorBench:
             nvml.devices = devices
-            return closing.enter_context(collector_bench(tmp_path, nvml, wishes))
+            return closing.enter_context(collector_bench(tmp_path, nvml, options))
 
         yield bench
 
@@ -82,7 +82,7 @@ def test_the_entry_point_names_every_row_it_supplies_and_no_other(bench: Benches
     before_ampere.retired_pages_corrected = before_ampere.retired_pages_uncorrected = 0
     before_ampere.retirement_pending = before_ampere.fan_speed_percent = 0
     before_ampere.fans, before_ampere.threshold_shutdown_celsius = 1, 92
-    asked = bench([whole, in_parts, before_ampere], Wishes(pcie_throughput=True))
+    asked = bench([whole, in_parts, before_ampere], CollectOptions(pcie_throughput=True))
     asked.read()
     nvml.happen(0, 31)
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from collectors import catalog
-from collectors.contract import Sample, Wishes
+from collectors.contract import CollectOptions, Sample
 from collectors.metric import Cadence
 from collectors.nvidia.links import RisingCounters
 from collectors.nvidia.readings import device_queries
@@ -19,7 +19,7 @@ INVALID_ARGUMENT, UNSUPPORTED, NOT_READY = 2, 3, 27
 ALL_LINKS = 0xFFFFFFFF
 COUNT, SPEED, STATE = 91, 164, 165
 OLDER_ERRORS = (38, 45, 52, 59)
-NO_WISHES, EACH_LINK = Wishes(), Wishes(each_link=True)
+NO_OPTIONS, EACH_LINK = CollectOptions(), CollectOptions(each_link=True)
 
 Values = dict[tuple[str, ...], float]
 
@@ -27,10 +27,10 @@ Values = dict[tuple[str, ...], float]
 class Bench:
     """A card that is asked everything, again and again."""
 
-    def __init__(self, state: NvmlState, card: Device, wishes: Wishes = NO_WISHES) -> None:
+    def __init__(self, state: NvmlState, card: Device, options: CollectOptions = NO_OPTIONS) -> None:
         state.devices = [card]
         self.state = state
-        self.device = AskedDevice(state, device_queries(wishes))
+        self.device = AskedDevice(state, device_queries(options))
         self.card = self.device.card
 
     def ask(self) -> QueryResult:
@@ -54,8 +54,8 @@ Benches = Callable[..., Bench]
 
 @pytest.fixture
 def bench(nvml: NvmlState) -> Benches:
-    def bench(card: Device, wishes: Wishes = NO_WISHES) -> Bench:
-        return Bench(nvml, card, wishes)
+    def bench(card: Device, options: CollectOptions = NO_OPTIONS) -> Bench:
+        return Bench(nvml, card, options)
 
     return bench
 
@@ -133,10 +133,10 @@ def test_a_link_that_does_not_tell_is_left_out(bench: Benches) -> None:
     assert bench(card).values("interconnect_links")["interconnect_links", "nvlink", "up"] == 2
 
 
-@pytest.mark.parametrize(("wishes", "scope"), [(EACH_LINK, 1), (NO_WISHES, ALL_LINKS)], ids=["each link", "sums"])
-def test_what_can_not_be_told_just_now_costs_no_other(bench: Benches, wishes: Wishes, scope: int) -> None:
+@pytest.mark.parametrize(("options", "scope"), [(EACH_LINK, 1), (NO_OPTIONS, ALL_LINKS)], ids=["each link", "sums"])
+def test_what_can_not_be_told_just_now_costs_no_other(bench: Benches, options: CollectOptions, scope: int) -> None:
     """Links asked one by one fail together."""
-    asked = bench(blackwell(3), wishes)
+    asked = bench(blackwell(3), options)
     asked.device.ask()
     assert asked.error_kinds() == ({"receive", "recovery", "symbol"}, [])
     asked.card.set_field(221, 0, ULONGLONG, scope=scope, code=NOT_READY)
@@ -245,7 +245,7 @@ def test_pcie_throughput_blocks_and_is_asked_only_on_request(bench: Benches) -> 
     usual = bench(card)
     assert usual.values("pcie_throughput") == {}
     assert usual.state.calls(THROUGHPUT) == 0
-    assert bench(card, Wishes(pcie_throughput=True)).values("pcie_throughput") == {
+    assert bench(card, CollectOptions(pcie_throughput=True)).values("pcie_throughput") == {
         ("pcie_throughput_bytes_per_second", "transmit"): 800_000,
         ("pcie_throughput_bytes_per_second", "receive"): 900_000,
     }

@@ -3,7 +3,7 @@ import math
 import pytest
 
 from collectors import catalog
-from collectors.contract import DeviceLostError, Fault, Reason, SubjectKey, Wishes
+from collectors.contract import CollectOptions, DeviceLostError, Fault, Reason, SubjectKey
 from collectors.metric import Cadence, Metric
 from collectors.nvidia import activity
 from collectors.nvidia.errors import SessionError
@@ -23,8 +23,8 @@ from tests.doubles.nvml import (
 )
 from tests.native.nvml_state import NOT_AVAILABLE
 
-QUESTIONS = (*device_queries(Wishes()), *Processes().of_device("GPU-0"))
-EVERY_WISH = device_queries(Wishes(each_link=True, pcie_throughput=True))
+QUESTIONS = (*device_queries(CollectOptions()), *Processes().of_device("GPU-0"))
+EVERY_OPTION = device_queries(CollectOptions(each_link=True, pcie_throughput=True))
 UTILIZATION, POWER = "nvmlDeviceGetUtilizationRates", "nvmlDeviceGetPowerUsage"
 ENERGY = "nvmlDeviceGetTotalEnergyConsumption"
 MEMORY, OLD_MEMORY = "nvmlDeviceGetMemoryInfo_v2", "nvmlDeviceGetMemoryInfo"
@@ -195,11 +195,11 @@ def test_samples_name_their_subject(nvml: NvmlState) -> None:
 
 
 def test_the_rows_of_a_question_have_one_cadence() -> None:
-    for question in (*flat(QUESTIONS), *flat(EVERY_WISH)):
+    for question in (*flat(QUESTIONS), *flat(EVERY_OPTION)):
         assert {row.cadence for row in question.rows} == {question.cadence}, question.name
 
 
-@pytest.mark.parametrize("questions", [QUESTIONS, EVERY_WISH], ids=["usual", "every wish"])
+@pytest.mark.parametrize("questions", [QUESTIONS, EVERY_OPTION], ids=["usual", "every option"])
 def test_query_names_are_unique_and_stand_ins_come_after(questions: Queries) -> None:
     names = [question.name for question in flat(questions)]
     assert len(set(names)) == len(names)
@@ -343,4 +343,4 @@ def test_what_concerns_more_than_the_reading_is_passed_on(
 
 
 def test_the_rows_that_can_be_had_are_those_of_the_questions() -> None:
-    assert rows_of(QUESTIONS) | rows_of(EVERY_WISH) | activity.GPM_ROWS == DEVICE_ROWS
+    assert rows_of(QUESTIONS) | rows_of(EVERY_OPTION) | activity.GPM_ROWS == DEVICE_ROWS

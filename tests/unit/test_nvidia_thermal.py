@@ -3,13 +3,13 @@
 import pytest
 
 from collectors import catalog
-from collectors.contract import Wishes
+from collectors.contract import CollectOptions
 from collectors.nvidia.readings import device_queries
 from tests.doubles.nvidia_device import AskedDevice, reasons, values
 from tests.doubles.nvml import NvmlState, h100
 from tests.native.nvml_state import NOT_AVAILABLE
 
-QUESTIONS = device_queries(Wishes())
+QUESTIONS = device_queries(CollectOptions())
 FUNCTION_NOT_FOUND = 13
 
 
