@@ -16,8 +16,7 @@ from collectors.simulated import DEFAULT_SCENARIO, ScenarioError, load_scenario
 from exporter import logs
 from exporter.check.command import run_check
 from exporter.configuration.errors import ConfigError
-from exporter.configuration.flags import CommandLine, command_line_parser, parse_command_line
-from exporter.configuration.options import Action
+from exporter.configuration.flags import Action, CommandLine, command_line_parser, parse_command_line
 from exporter.configuration.reload import Reload
 from exporter.configuration.settings import Settings, load_settings
 from exporter.daemon import Daemon, Release, VersionMismatchError

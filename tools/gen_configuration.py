@@ -6,23 +6,18 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from exporter.configuration.options import (
+from exporter.configuration.flags import (
     ACTIONS,
     CHECK_HELP,
     CONFIG_FILE_FLAG,
     CONFIG_FILE_HELP,
-    ENVIRONMENT_PREFIX,
     JSON_FLAG,
     JSON_HELP,
-    NOT_LONGER,
-    OPTIONS,
-    SECTIONS,
     SIMULATE_FLAG,
     SIMULATE_HELP,
     Action,
-    Option,
-    Section,
 )
+from exporter.configuration.options import ENVIRONMENT_PREFIX, NOT_LONGER, OPTIONS, SECTIONS, Option, Section
 
 _DOCUMENT = Path(__file__).parent.parent / "docs" / "configuration.md"
 

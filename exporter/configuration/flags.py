@@ -3,23 +3,46 @@
 import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import NoReturn
 
 from exporter.configuration.errors import ConfigError, shown, unknown
-from exporter.configuration.options import (
-    ACTIONS,
-    CHECK_HELP,
-    CONFIG_FILE_FLAG,
-    CONFIG_FILE_HELP,
-    JSON_FLAG,
-    JSON_HELP,
-    OPTIONS,
-    SECTIONS,
-    SIMULATE_FLAG,
-    SIMULATE_HELP,
-    Action,
-    Option,
+from exporter.configuration.options import OPTIONS, SECTIONS, Option
+
+
+class Action(StrEnum):
+    """What the command does; the value is its flag without the dashes, for `CHECK` the word."""
+
+    RUN = "run"
+    CHECK = "check"
+    ONCE = "once"
+    CHECK_CONFIG = "check-config"
+    LIST_METRICS = "list-metrics"
+    VERSION = "version"
+    HELP = "help"
+
+
+CHECK_HELP = (
+    "Look at the node once: print what is found, what is missing and what that costs, and exit with 1 if anything is "
+    "in error. See docs/check.md."
+)
+JSON_FLAG = "--json"
+JSON_HELP = "With check: print one JSON object instead of tables."
+SIMULATE_FLAG = "--simulate"
+SIMULATE_HELP = (
+    "Serve a simulated node instead of this one: a shipped scenario by name, or a file. See docs/simulation.md."
+)
+CONFIG_FILE_FLAG = "--config.file"
+CONFIG_FILE_HELP = "A YAML file with the keys of the sections below. Without it, no file is read."
+
+# What the command does instead of running until it is told to stop.
+ACTIONS = (
+    (Action.ONCE, "Read the hardware and the kubelet once, print the metrics and exit."),
+    (Action.CHECK_CONFIG, "Check flags, environment and file, and exit."),
+    (Action.LIST_METRICS, "Print every metric the exporter knows, and exit."),
+    (Action.VERSION, "Print the version and exit."),
+    (Action.HELP, "Print this text and exit."),
 )
 
 _FILE = "config.file"

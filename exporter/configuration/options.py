@@ -118,18 +118,6 @@ class AmdBackend(StrEnum):
     ROCM_SMI = "rocm-smi"
 
 
-class Action(StrEnum):
-    """What the command does; the value is its flag without the dashes, for `CHECK` the word."""
-
-    RUN = "run"
-    CHECK = "check"
-    ONCE = "once"
-    CHECK_CONFIG = "check-config"
-    LIST_METRICS = "list-metrics"
-    VERSION = "version"
-    HELP = "help"
-
-
 SECTIONS = (
     Section("web", "The HTTP server."),
     Section(
@@ -292,26 +280,4 @@ NOT_LONGER = (
     (KUBELET_TIMEOUT, KUBELET_HOLD),
     (FAST_INTERVAL, MEDIUM_INTERVAL),
     (MEDIUM_INTERVAL, SLOW_INTERVAL),
-)
-
-CHECK_HELP = (
-    "Look at the node once: print what is found, what is missing and what that costs, and exit with 1 if anything is "
-    "in error. See docs/check.md."
-)
-JSON_FLAG = "--json"
-JSON_HELP = "With check: print one JSON object instead of tables."
-SIMULATE_FLAG = "--simulate"
-SIMULATE_HELP = (
-    "Serve a simulated node instead of this one: a shipped scenario by name, or a file. See docs/simulation.md."
-)
-CONFIG_FILE_FLAG = "--config.file"
-CONFIG_FILE_HELP = "A YAML file with the keys of the sections below. Without it, no file is read."
-
-# What the command does instead of running until it is told to stop.
-ACTIONS = (
-    (Action.ONCE, "Read the hardware and the kubelet once, print the metrics and exit."),
-    (Action.CHECK_CONFIG, "Check flags, environment and file, and exit."),
-    (Action.LIST_METRICS, "Print every metric the exporter knows, and exit."),
-    (Action.VERSION, "Print the version and exit."),
-    (Action.HELP, "Print this text and exit."),
 )

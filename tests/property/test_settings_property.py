@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from exporter.configuration.errors import ConfigError
-from exporter.configuration.flags import parse_command_line
-from exporter.configuration.options import ACTIONS, OPTIONS
+from exporter.configuration.flags import ACTIONS, parse_command_line
+from exporter.configuration.options import OPTIONS
 from exporter.configuration.settings import load_settings
 from exporter.durations import parse_duration, spell_duration
 

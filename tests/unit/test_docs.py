@@ -10,7 +10,8 @@ from collectors import catalog
 from collectors.contract import Collector, CollectorSpec, Node
 from collectors.metric import Metric, Origin, Subject
 from exporter import families
-from exporter.configuration.options import ACTIONS, CONFIG_FILE_FLAG, OPTIONS
+from exporter.configuration.flags import ACTIONS, CONFIG_FILE_FLAG
+from exporter.configuration.options import OPTIONS
 from tools import gen_metrics
 from tools.queries import QUERIES
 

@@ -3,8 +3,7 @@ from pathlib import Path
 import pytest
 
 from exporter.configuration.errors import ConfigError
-from exporter.configuration.flags import CommandLine, parse_command_line
-from exporter.configuration.options import Action
+from exporter.configuration.flags import Action, CommandLine, parse_command_line
 
 
 def test_without_arguments_the_exporter_runs() -> None:

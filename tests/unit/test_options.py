@@ -6,8 +6,8 @@ import pytest
 
 from exporter.configuration import options
 from exporter.configuration.errors import ConfigError
-from exporter.configuration.flags import command_line_parser, parse_command_line
-from exporter.configuration.options import ACTIONS, NOT_LONGER, OPTIONS, SECTIONS, Action
+from exporter.configuration.flags import ACTIONS, Action, command_line_parser, parse_command_line
+from exporter.configuration.options import NOT_LONGER, OPTIONS, SECTIONS
 from exporter.configuration.settings import load_settings
 from exporter.configuration.value_types import FIXED_PATHS, RefusedError, duration
 from exporter.web import handlers
