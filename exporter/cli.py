@@ -17,8 +17,9 @@ from exporter import logs
 from exporter.check.command import run_check
 from exporter.configuration.errors import ConfigError
 from exporter.configuration.flags import Action, CommandLine, command_line_parser, parse_command_line
+from exporter.configuration.load import load_settings
 from exporter.configuration.reload import Reload
-from exporter.configuration.settings import Settings, load_settings
+from exporter.configuration.settings import Settings
 from exporter.daemon import Daemon, Release, VersionMismatchError
 from exporter.exposition import ROWS
 from exporter.inputs import Hardware

@@ -9,7 +9,8 @@ import pytest
 
 from exporter.check.environment import read_environment, read_mounts, read_only_root, socket_mount, try_listen_address
 from exporter.check.facts import AddressState, Environment, IdentitySource, MountFacts, SocketMount
-from exporter.configuration.settings import Settings, WebSettings, load_settings
+from exporter.configuration.load import load_settings
+from exporter.configuration.settings import Settings, WebSettings
 from exporter.web.listen import ListenError, listen
 from tests.doubles.procfs_tree import ROOT_MOUNT, WRITABLE_ROOT_MOUNT, ProcfsTree, mount_line
 from tests.doubles.sysfs_tree import SysfsTree

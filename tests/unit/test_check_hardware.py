@@ -9,7 +9,8 @@ from collectors.contract import AbsentError, Collector, CollectorSpec, Node, Rea
 from collectors.sysfs import Root
 from exporter.check.facts import CollectorFacts, CollectorStatus
 from exporter.check.hardware import CollectorCalls
-from exporter.configuration.settings import PollSettings, load_settings
+from exporter.configuration.load import load_settings
+from exporter.configuration.settings import PollSettings
 from tests.doubles.collectors import BOUND_SECONDS, EVERY, Hang, ScriptedCollector, Step, gpu
 
 NODE = Node(Root(Path("/nonexistent")), Root(Path("/nonexistent")), "machine")

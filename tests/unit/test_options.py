@@ -7,8 +7,8 @@ import pytest
 from exporter.configuration import options
 from exporter.configuration.errors import ConfigError
 from exporter.configuration.flags import ACTIONS, Action, command_line_parser, parse_command_line
+from exporter.configuration.load import load_settings
 from exporter.configuration.options import NOT_LONGER, OPTIONS, SECTIONS
-from exporter.configuration.settings import load_settings
 from exporter.configuration.value_types import FIXED_PATHS, RefusedError, duration
 from exporter.web import handlers
 from tools.gen_configuration import example, main, render

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from exporter.configuration.errors import ConfigError
+from exporter.configuration.load import load_settings
 from exporter.configuration.reload import Reload
-from exporter.configuration.settings import Settings, load_settings
+from exporter.configuration.settings import Settings
 
 DEFAULTS = load_settings({}, {}, None)
 CHANGED = replace(DEFAULTS, poll=replace(DEFAULTS.poll, max_age=99.0))

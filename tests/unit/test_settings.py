@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from exporter.configuration.errors import ConfigError
+from exporter.configuration.load import load_settings
 from exporter.configuration.options import AmdBackend
 from exporter.configuration.settings import (
     AmdSettings,
@@ -16,7 +17,6 @@ from exporter.configuration.settings import (
     PollSettings,
     Settings,
     WebSettings,
-    load_settings,
 )
 from exporter.logs import LogFormat, LogLevel
 from tools.gen_configuration import example
