@@ -15,8 +15,7 @@ from exporter.assembler import Event
 from exporter.attribution.podresources import PodResourcesClient
 from exporter.attribution.simulated import SimulatedPods
 from exporter.attribution.watcher import KubeletWatcher
-from exporter.configuration.options import AmdBackend
-from exporter.configuration.settings import KubeletSettings, PollSettings, Settings
+from exporter.configuration.settings import AmdBackend, KubeletSettings, PollSettings, Settings
 from exporter.poller import Poller
 
 _log = logging.getLogger(__name__)

@@ -17,12 +17,13 @@ from exporter.configuration.flags import (
     SIMULATE_HELP,
     Action,
 )
-from exporter.configuration.options import ENVIRONMENT_PREFIX, NOT_LONGER, OPTIONS, SECTIONS, Option, Section
+from exporter.configuration.options import ENVIRONMENT_PREFIX, Option, Section
+from exporter.configuration.settings import OPTIONS, SECTIONS
 
 _DOCUMENT = Path(__file__).parent.parent / "docs" / "configuration.md"
 
 _INTRODUCTION = f"""\
-<!-- Written by tools/gen_configuration.py from exporter/configuration/options.py. Change the table there, then run
+<!-- Written by tools/gen_configuration.py from exporter/configuration/settings.py. Change the table there, then run
 `make docs`. -->
 
 # Configuration
@@ -84,24 +85,22 @@ def _actions() -> str:
 def _options(section: Section) -> str:
     rows = [
         (f"`{option.key}`", f"`{option.flag}`", f"`{option.variable}`", _default(option), _meaning(option))
-        for option in OPTIONS
-        if option.section == section.name
+        for option in section.options
     ]
     return _table(("Key", "Flag", "Environment", "Default", "Meaning"), rows)
 
 
-def _default(option: Option[object]) -> str:
+def _default(option: Option) -> str:
     return f"`{option.default}`" if option.default else f"the value of `{option.default_variable}`, else none"
 
 
-def _meaning(option: Option[object]) -> str:
+def _meaning(option: Option) -> str:
     return f"{option.help} Takes {option.kind.expected}.{' *reload*' if option.reloadable else ''}"
 
 
 def _relations(section: Section) -> Iterator[str]:
-    for shorter, longer in NOT_LONGER:
-        if shorter.section == section.name:
-            yield f"`{shorter.key}` may not be longer than `{longer.key}`.\n"
+    for shorter, longer in section.ordered_pairs():
+        yield f"`{shorter.key}` may not be longer than `{longer.key}`.\n"
 
 
 def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
@@ -117,9 +116,8 @@ def _differing() -> str:
 def _example_lines() -> Iterator[str]:
     for section in SECTIONS:
         yield f"{section.name}:\n"
-        for option in OPTIONS:
-            if option.section == section.name:
-                yield f"  {option.name}: {_yaml(option.default or option.example)}\n"
+        for option in section.options:
+            yield f"  {option.name}: {_yaml(option.default or option.example)}\n"
 
 
 def _yaml(text: str) -> str:

@@ -14,7 +14,7 @@ from collectors import catalog, registry
 from collectors.contract import CollectorSpec
 from collectors.metric import Label, Metric, Origin, Subject, Unit
 from exporter import families
-from exporter.configuration import options
+from exporter.configuration.settings import OPTIONS
 from tools import metrics_text as text
 from tools.queries import QUERIES, Query
 
@@ -24,11 +24,11 @@ _ROWS = (*catalog.ROWS, *families.ROWS)
 
 # Cadence means nothing for what is made anew at every scrape, or follows another family's.
 _WITH_CADENCE = frozenset({Subject.DEVICE, Subject.PARTITION, Subject.PROCESS})
-_DEFAULTS = {
-    "fast": options.FAST_INTERVAL,
-    "medium": options.MEDIUM_INTERVAL,
-    "slow": options.SLOW_INTERVAL,
-    "kubelet": options.KUBELET_INTERVAL,
+_INTERVALS = {
+    "fast": "poll.fast_interval",
+    "medium": "poll.medium_interval",
+    "slow": "poll.slow_interval",
+    "kubelet": "kubelet.interval",
 }
 _OWN_WORDS = {Origin.ACCOUNTING: "accounting", Origin.ATTRIBUTION: "kubelet", Origin.EXPORTER: "exporter"}
 NOT_SUPPLIED = "not yet supplied"
@@ -65,7 +65,8 @@ def _persistent() -> str:
 
 
 def _cadences() -> str:
-    rows = ((name, f"`{option.key}`", option.default) for name, option in _DEFAULTS.items())
+    defaults = {option.key: option.default for option in OPTIONS}
+    rows = ((name, f"`{key}`", defaults[key]) for name, key in _INTERVALS.items())
     return _table(("Cadence", "Option", "Default"), rows)
 
 

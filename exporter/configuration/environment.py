@@ -4,7 +4,8 @@ import re
 from collections.abc import Mapping
 
 from exporter.configuration.errors import ConfigError, unknown
-from exporter.configuration.options import ENVIRONMENT_PREFIX, OPTIONS, RawOption
+from exporter.configuration.options import ENVIRONMENT_PREFIX, RawOption
+from exporter.configuration.settings import OPTIONS
 
 # A Service called accelerator-exporter, or accelerator-exporter-anything, gives every container of its namespace
 # variables under our own prefix: _SERVICE_HOST, _SERVICE_PORT, _SERVICE_PORT_METRICS, _PORT, _PORT_9410_TCP ...

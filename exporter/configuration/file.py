@@ -12,7 +12,8 @@ import yaml
 from collectors.text_file import NotRegularError, TextError, read_text
 from collectors.yaml_events import children, line_of, one_document
 from exporter.configuration.errors import ConfigError, shown, unknown
-from exporter.configuration.options import OPTIONS, SECTIONS, RawOption
+from exporter.configuration.options import RawOption, Section
+from exporter.configuration.settings import OPTIONS, SECTIONS
 
 _TAG_PREFIX = "tag:yaml.org,2002:"
 _MISREAD = {
@@ -57,17 +58,17 @@ class _Walk:
     def _sections(self, event: yaml.Event) -> Iterator[tuple[str, RawOption]]:
         if not isinstance(event, yaml.MappingStartEvent):
             raise ConfigError(f"{self._place(event)}: found {_found(event)}, expected a mapping of sections")
-        sections = [section.name for section in SECTIONS]
+        sections = {section.name: section for section in SECTIONS}
         for name, place in self._keys("", sections):
             value = next(self._events)
             if isinstance(value, yaml.MappingStartEvent):
-                yield from self._options(name)
+                yield from self._options(sections[name])
             elif not self._is_empty(value):
                 raise ConfigError(f"{place}: found {_found(value)}, expected a mapping of its options")
 
-    def _options(self, section: str) -> Iterator[tuple[str, RawOption]]:
-        options = {option.key: option for option in OPTIONS if option.section == section}
-        for key, place in self._keys(f"{section}.", options):
+    def _options(self, section: Section) -> Iterator[tuple[str, RawOption]]:
+        options = {option.key: option for option in section.options}
+        for key, place in self._keys(f"{section.name}.", options):
             value = next(self._events)
             if not isinstance(value, yaml.ScalarEvent) or self._is_empty(value):
                 found = "nothing" if self._is_empty(value) else _found(value)

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import NoReturn
 
 from exporter.configuration.errors import ConfigError, shown, unknown
-from exporter.configuration.options import OPTIONS, SECTIONS, Option
+from exporter.configuration.options import Option
+from exporter.configuration.settings import OPTIONS, SECTIONS
 
 
 class Action(StrEnum):
@@ -110,10 +111,9 @@ def command_line_parser() -> FlagParser:
 def _add_option_flags(parser: FlagParser) -> None:
     for section in SECTIONS:
         group = parser.add_argument_group(section.name, section.help)
-        for option in OPTIONS:
-            if option.section == section.name:
-                metavar = option.kind.placeholder
-                group.add_argument(option.flag, dest=option.key, action="append", metavar=metavar, help=_help(option))
+        for option in section.options:
+            metavar = option.kind.placeholder
+            group.add_argument(option.flag, dest=option.key, action="append", metavar=metavar, help=_help(option))
 
 
 def parse_command_line(arguments: Sequence[str]) -> CommandLine:
@@ -170,6 +170,6 @@ def _flag(key: str) -> str:
     return next((option.flag for option in OPTIONS if option.key == key), f"--{key}")
 
 
-def _help(option: Option[object]) -> str:
+def _help(option: Option) -> str:
     default = option.default or f"the value of {option.default_variable}"
     return f"{option.help} Default {default}. Environment: {option.variable}."

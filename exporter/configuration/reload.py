@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from exporter.configuration.errors import ConfigError
-from exporter.configuration.options import OPTIONS
-from exporter.configuration.settings import Settings
+from exporter.configuration.settings import OPTIONS, Settings
 
 _log = logging.getLogger(__name__)
 

@@ -1,137 +1,206 @@
-"""The settings of the exporter."""
+"""The settings of the exporter, which are the table of its options: each is written once, here.
+
+The name of a field is the name of the option; flag, environment variable, key of the file, `--help` and
+docs/configuration.md follow, in this order.
+"""
 
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 
-from exporter.configuration.options import AmdBackend
+from exporter.configuration.options import option, section, sections_of
+from exporter.configuration.value_types import (
+    ADDRESS,
+    DIRECTORY,
+    NODE_NAME,
+    SOCKET,
+    SWITCH,
+    URL_PATH,
+    choice,
+    duration,
+)
 from exporter.logs import LogFormat, LogLevel
 
 
 @dataclass(frozen=True, slots=True)
 class WebSettings:
-    """The HTTP server.
+    """The HTTP server."""
 
-    Attributes:
-        listen_address: `host:port`, `[IPv6 address]:port` or `:port`, well-formed.
-        telemetry_path: The URL path of the metrics.
-    """
-
-    listen_address: str
-    telemetry_path: str
+    listen_address: str = option(
+        ADDRESS,
+        ":9410",
+        "Address to listen on. Without a host, every address of the machine; port 0 takes a free one.",
+    )
+    telemetry_path: str = option(URL_PATH, "/metrics", "Path under which the metrics are served.")
 
 
 @dataclass(frozen=True, slots=True)
 class LogSettings:
-    """Log lines.
+    """Log lines."""
 
-    Attributes:
-        level: The lowest severity that is written.
-        format: How a line is written.
-    """
-
-    level: LogLevel
-    format: LogFormat
+    level: LogLevel = option(choice(LogLevel), "info", "Lines of this severity and above are written.", reloadable=True)
+    format: LogFormat = option(
+        choice(LogFormat), "text", "text: one line of key=value. json: one object a line.", reloadable=True
+    )
 
 
 @dataclass(frozen=True, slots=True)
 class PathSettings:
-    """Where the host's kernel file systems are.
+    """Where the host's kernel file systems are."""
 
-    Attributes:
-        sysfs: An absolute path.
-        procfs: An absolute path.
-    """
-
-    sysfs: Path
-    procfs: Path
+    sysfs: Path = option(DIRECTORY, "/sys", "Where the host's sysfs is mounted.")
+    procfs: Path = option(DIRECTORY, "/proc", "Where the host's procfs is mounted.")
 
 
 @dataclass(frozen=True, slots=True)
 class NodeSettings:
-    """The machine.
+    """The machine. Its name is None where it is not known."""
 
-    Attributes:
-        name: Its name in the cluster; None where nobody told.
-    """
-
-    name: str | None
+    name: str | None = option(
+        NODE_NAME,
+        "",
+        "The node's name in the cluster. Devices without an id of their own are named after it where the machine has "
+        "no product UUID.",
+        default_variable="NODE_NAME",
+        example="worker-1",
+    )
 
 
 @dataclass(frozen=True, slots=True)
 class KubeletSettings:
-    """The kubelet's PodResources API.
+    """The kubelet's PodResources API. Durations are in seconds."""
 
-    Attributes:
-        socket: An absolute path, short enough for a socket address.
-        interval: Seconds between two calls.
-        timeout: Seconds that one call may take.
-        hold: Seconds for which the last good answer is used.
-    """
-
-    socket: Path
-    interval: float
-    timeout: float
-    hold: float
+    socket: Path = option(
+        SOCKET,
+        "/var/lib/kubelet/pod-resources/kubelet.sock",
+        "The kubelet's socket. It need not exist when the exporter starts. In a container mount its directory: the "
+        "kubelet makes a new socket when it restarts.",
+        reloadable=True,
+    )
+    interval: float = option(
+        duration("500ms", "5m"), "5s", "Time between two calls.", not_longer_than="hold", reloadable=True
+    )
+    timeout: float = option(
+        duration("100ms", "1m"), "5s", "Deadline of one call.", not_longer_than="hold", reloadable=True
+    )
+    hold: float = option(
+        duration("1s", "1h"),
+        "60s",
+        "How long the last good answer is used while the kubelet does not answer.",
+        reloadable=True,
+    )
 
 
 @dataclass(frozen=True, slots=True)
 class PollSettings:
-    """How the hardware is read.
+    """How the hardware is read. Durations are in seconds."""
 
-    Attributes:
-        fast_interval: Seconds between two readings of the fast cadence.
-        medium_interval: Seconds, the same for the medium cadence, not below the fast one.
-        slow_interval: Seconds, the same for the slow cadence, not below the medium one.
-        deadline: Seconds after which a call counts as late.
-        max_age: Seconds past its due time for which a reading is served.
-        version_mismatch_timeout: Seconds for which a library may be of another version than its driver.
-    """
+    fast_interval: float = option(
+        duration("100ms", "1m"),
+        "1s",
+        "Time between two readings of what changes fast: utilization, memory, power.",
+        not_longer_than="medium_interval",
+        reloadable=True,
+    )
+    medium_interval: float = option(
+        duration("100ms", "10m"),
+        "10s",
+        "Time between two readings of clocks, temperatures, links and processes.",
+        not_longer_than="slow_interval",
+        reloadable=True,
+    )
+    slow_interval: float = option(
+        duration("100ms", "1h"),
+        "60s",
+        "Time between two readings of fixed properties and error counts. Absent vendors are looked for as often.",
+        reloadable=True,
+    )
+    deadline: float = option(
+        duration("100ms", "1m"),
+        "5s",
+        "A collector whose call takes longer counts as late. The call is not cut short; the other collectors go on.",
+        reloadable=True,
+    )
+    max_age: float = option(
+        duration("100ms", "10m"),
+        "10s",
+        "How long past the time its successor was due a reading may still be served.",
+        reloadable=True,
+    )
+    version_mismatch_timeout: float = option(
+        duration("100ms", "1h"),
+        "2m",
+        "How long library and driver of a vendor may be of different versions, as during a driver upgrade, before the "
+        "exporter ends with exit code 4: only a restarted container is given the new library.",
+        reloadable=True,
+    )
 
-    fast_interval: float
-    medium_interval: float
-    slow_interval: float
-    deadline: float
-    max_age: float
-    version_mismatch_timeout: float
+
+class AmdBackend(StrEnum):
+    """By what AMD GPUs are read."""
+
+    AUTO = "auto"
+    KERNEL = "kernel"
+    ROCM_SMI = "rocm-smi"
 
 
 @dataclass(frozen=True, slots=True)
 class AmdSettings:
-    """How AMD GPUs are read.
+    """How AMD GPUs are read."""
 
-    Attributes:
-        backend: By what.
-    """
-
-    backend: AmdBackend
+    backend: AmdBackend = option(
+        choice(AmdBackend),
+        "auto",
+        "By what AMD GPUs are read: the kernel's files, or rocm-smi, AMD's library, for what it can tell. With auto it "
+        "is the files wherever they exist, which is wherever amdgpu drives a GPU. See docs/amd.md.",
+    )
 
 
 @dataclass(frozen=True, slots=True)
 class CollectSettings:
-    """Readings beyond the usual ones.
+    """Readings beyond the usual ones."""
 
-    Attributes:
-        each_link: Interconnect series for each link instead of their sum.
-        pcie_throughput: Readings that block while the device measures.
-        wake_sleeping: Read also devices that the kernel has put to sleep.
-        processes: Series for each process.
-    """
-
-    each_link: bool
-    pcie_throughput: bool
-    wake_sleeping: bool
-    processes: bool
+    each_link: bool = option(
+        SWITCH, "false", "Interconnect series for each link instead of their sum over all links of a device."
+    )
+    pcie_throughput: bool = option(
+        SWITCH,
+        "false",
+        "Readings that block while the device measures: NVML's PCIe throughput takes 20 ms a direction and device.",
+    )
+    wake_sleeping: bool = option(
+        SWITCH,
+        "false",
+        "Read also devices that the kernel has put to sleep to save power. That wakes them and keeps them awake.",
+    )
+    processes: bool = option(
+        SWITCH,
+        "false",
+        "The families `accelerator_process_*`: series for each process on a device, new ones with each new process.",
+    )
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """All of them; a field for each section of the option table."""
+    """All of them, a field for each section; without arguments, the defaults."""
 
-    web: WebSettings
-    log: LogSettings
-    path: PathSettings
-    node: NodeSettings
-    kubelet: KubeletSettings
-    poll: PollSettings
-    amd: AmdSettings
-    collect: CollectSettings
+    web: WebSettings = section(WebSettings, "The HTTP server.")
+    log: LogSettings = section(
+        LogSettings,
+        "Log lines, on standard error. An event is written five times, then once a minute with the number of lines "
+        "suppressed in between; debug lines are all written.",
+    )
+    path: PathSettings = section(PathSettings, "Where the host's kernel file systems are mounted.")
+    node: NodeSettings = section(NodeSettings, "The machine.")
+    kubelet: KubeletSettings = section(
+        KubeletSettings, "Which containers hold which devices, by the kubelet's PodResources API."
+    )
+    poll: PollSettings = section(PollSettings, "How the hardware is read.")
+    amd: AmdSettings = section(AmdSettings, "AMD GPUs.")
+    collect: CollectSettings = section(
+        CollectSettings, "Readings beyond the usual ones, and the care that is taken of the hardware."
+    )
+
+
+SECTIONS = sections_of(Settings)
+OPTIONS = tuple(row for each in SECTIONS for row in each.options)

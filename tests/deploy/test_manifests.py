@@ -9,7 +9,7 @@ from typing import Any
 import jsonschema
 import pytest
 
-from exporter.configuration.options import KUBELET_SOCKET, LISTEN_ADDRESS, NODE, TELEMETRY_PATH
+from exporter.configuration.settings import OPTIONS, Settings
 from exporter.web.handlers import HEALTHY_PATH, READY_PATH
 from tests.doubles.kustomize import Manifest, build, read, refused
 
@@ -19,7 +19,8 @@ KUBERNETES = DEPLOY / "kubernetes"
 VARIANTS = ("base", "nvidia", "amd")
 VERSIONS = [f"1.{minor}" for minor in range(29, 38)]
 NAME = "accelerator-exporter"
-PORT = int(LISTEN_ADDRESS.default.removeprefix(":"))
+DEFAULTS = Settings()
+PORT = int(DEFAULTS.web.listen_address.removeprefix(":"))
 
 
 def of_kind(manifests: list[Manifest], kind: str) -> Manifest:
@@ -114,7 +115,7 @@ def test_the_container_has_uid_0_and_nothing_else(container: dict[str, Any], pod
 
 
 def test_nothing_of_the_host_but_the_directory_of_the_socket(container: dict[str, Any], pod: dict[str, Any]) -> None:
-    socket_directory = str(Path(KUBELET_SOCKET.default).parent)
+    socket_directory = str(DEFAULTS.kubelet.socket.parent)
     (mount,) = container["volumeMounts"]
     (volume,) = pod["volumes"]
     assert mount == {"name": volume["name"], "mountPath": socket_directory, "readOnly": True}
@@ -156,7 +157,7 @@ def test_ports_and_paths_are_those_of_the_exporter(
     assert container["livenessProbe"]["httpGet"] == {"path": HEALTHY_PATH, "port": "metrics"}
     assert container["readinessProbe"]["httpGet"] == {"path": READY_PATH, "port": "metrics"}
     (endpoint,) = monitor["spec"]["endpoints"]
-    assert (endpoint["port"], endpoint["path"]) == ("metrics", TELEMETRY_PATH.default)
+    assert (endpoint["port"], endpoint["path"]) == ("metrics", DEFAULTS.web.telemetry_path)
     assert f"EXPOSE {PORT}\n" in (ROOT / "Dockerfile").read_text()
 
 
@@ -184,7 +185,8 @@ def test_image_and_version_labels_are_those_of_the_project(
 
 def test_the_node_name_comes_from_where_the_pod_runs(container: dict[str, Any]) -> None:
     by_name = {variable["name"]: variable for variable in container["env"]}
-    assert by_name[NODE.default_variable]["valueFrom"] == {"fieldRef": {"fieldPath": "spec.nodeName"}}
+    (name,) = (option for option in OPTIONS if option.key == "node.name")
+    assert by_name[name.default_variable]["valueFrom"] == {"fieldRef": {"fieldPath": "spec.nodeName"}}
 
 
 def test_only_the_variant_for_nvidia_asks_for_devices() -> None:

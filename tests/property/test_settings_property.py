@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from exporter.configuration.errors import ConfigError
 from exporter.configuration.flags import ACTIONS, parse_command_line
 from exporter.configuration.load import load_settings
-from exporter.configuration.options import OPTIONS
+from exporter.configuration.settings import OPTIONS
 from exporter.durations import parse_duration, spell_duration
 
 KEYS = st.sampled_from([option.key for option in OPTIONS])

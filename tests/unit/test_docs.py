@@ -11,7 +11,7 @@ from collectors.contract import Collector, CollectorSpec, Node
 from collectors.metric import Metric, Origin, Subject
 from exporter import families
 from exporter.configuration.flags import ACTIONS, CONFIG_FILE_FLAG
-from exporter.configuration.options import OPTIONS
+from exporter.configuration.settings import OPTIONS
 from tools import gen_metrics
 from tools.queries import QUERIES
 

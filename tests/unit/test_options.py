@@ -1,14 +1,12 @@
 import re
-from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
-from exporter.configuration import options
 from exporter.configuration.errors import ConfigError
 from exporter.configuration.flags import ACTIONS, Action, command_line_parser, parse_command_line
 from exporter.configuration.load import load_settings
-from exporter.configuration.options import NOT_LONGER, OPTIONS, SECTIONS
+from exporter.configuration.settings import OPTIONS
 from exporter.configuration.value_types import FIXED_PATHS, RefusedError, duration
 from exporter.web import handlers
 from tools.gen_configuration import example, main, render
@@ -16,47 +14,16 @@ from tools.gen_configuration import example, main, render
 KEYS = [option.key for option in OPTIONS]
 
 
-def test_the_table_holds_these_options_and_defaults() -> None:
-    assert {option.key: option.default for option in OPTIONS} == {
-        "web.listen_address": ":9410",
-        "web.telemetry_path": "/metrics",
-        "log.level": "info",
-        "log.format": "text",
-        "path.sysfs": "/sys",
-        "path.procfs": "/proc",
-        "node.name": "",
-        "kubelet.socket": "/var/lib/kubelet/pod-resources/kubelet.sock",
-        "kubelet.interval": "5s",
-        "kubelet.timeout": "5s",
-        "kubelet.hold": "60s",
-        "poll.fast_interval": "1s",
-        "poll.medium_interval": "10s",
-        "poll.slow_interval": "60s",
-        "poll.deadline": "5s",
-        "poll.max_age": "10s",
-        "poll.version_mismatch_timeout": "2m",
-        "amd.backend": "auto",
-        "collect.each_link": "false",
-        "collect.pcie_throughput": "false",
-        "collect.wake_sleeping": "false",
-        "collect.processes": "false",
-    }
-
-
 def test_keys_flags_and_variables_are_unique() -> None:
-    assert len(set(KEYS)) == len({option.flag for option in OPTIONS}) == len({o.variable for o in OPTIONS}) == 22
+    for names in (KEYS, [option.flag for option in OPTIONS], [option.variable for option in OPTIONS]):
+        assert len(set(names)) == len(names)
 
 
 def test_flag_and_variable_follow_from_the_key() -> None:
-    assert options.LISTEN_ADDRESS.flag == "--web.listen-address"
-    assert options.LISTEN_ADDRESS.variable == "ACCELERATOR_EXPORTER_WEB_LISTEN_ADDRESS"
-
-
-def test_settings_have_the_fields_of_the_table() -> None:
-    settings = load_settings({}, {}, None)
-    sections = {field.name: getattr(settings, field.name) for field in fields(settings)}
-    assert list(sections) == [section.name for section in SECTIONS]
-    assert [f"{name}.{field.name}" for name, section in sections.items() for field in fields(section)] == KEYS
+    address = OPTIONS[0]
+    assert address.key == "web.listen_address"
+    assert address.flag == "--web.listen-address"
+    assert address.variable == "ACCELERATOR_EXPORTER_WEB_LISTEN_ADDRESS"
 
 
 def test_help_is_whole_sentences() -> None:
@@ -98,10 +65,6 @@ def test_every_action_has_a_flag(action: Action) -> None:
 
 def test_the_fixed_paths_are_those_that_the_server_has() -> None:
     assert FIXED_PATHS == ("/", handlers.HEALTHY_PATH, handlers.READY_PATH)
-
-
-def test_relations_are_between_options_of_one_section() -> None:
-    assert all(shorter.section == longer.section for shorter, longer in NOT_LONGER)
 
 
 def test_bounds_of_durations_are_included() -> None:

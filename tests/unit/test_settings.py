@@ -6,8 +6,8 @@ import pytest
 
 from exporter.configuration.errors import ConfigError
 from exporter.configuration.load import load_settings
-from exporter.configuration.options import AmdBackend
 from exporter.configuration.settings import (
+    AmdBackend,
     AmdSettings,
     CollectSettings,
     KubeletSettings,
@@ -23,16 +23,7 @@ from tools.gen_configuration import example
 
 DATA = Path(__file__).parent.parent / "data" / "config"
 EXPECTED: dict[str, str] = json.loads((DATA / "expected.json").read_text())
-DEFAULTS = Settings(
-    web=WebSettings(":9410", "/metrics"),
-    log=LogSettings(LogLevel.INFO, LogFormat.TEXT),
-    path=PathSettings(Path("/sys"), Path("/proc")),
-    node=NodeSettings(None),
-    kubelet=KubeletSettings(Path("/var/lib/kubelet/pod-resources/kubelet.sock"), 5.0, 5.0, 60.0),
-    poll=PollSettings(1.0, 10.0, 60.0, 5.0, 10.0, 120.0),
-    amd=AmdSettings(AmdBackend.AUTO),
-    collect=CollectSettings(each_link=False, pcie_throughput=False, wake_sleeping=False, processes=False),
-)
+DEFAULTS = Settings()
 LEVEL_VARIABLE = "ACCELERATOR_EXPORTER_LOG_LEVEL"
 
 
