@@ -6,6 +6,7 @@ from enum import StrEnum
 from typing import NamedTuple, Protocol
 
 from collectors.metric import Cadence, Metric
+from collectors.options import choice, switch
 from collectors.sysfs import Root
 
 
@@ -249,21 +250,46 @@ class Collector(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class CollectOptions:
-    """What a node is to be read for beyond the usual readings. A collector without such a reading ignores the option.
+    """Readings beyond the usual ones. A collector without such a reading ignores the option.
 
-    Attributes:
-        each_link: Interconnect series for each link instead of their sum.
-        pcie_throughput: Readings that block, as NVML's PCIe throughput does for 20 ms a direction.
-        wake_sleeping: Ask also devices that the kernel has put to sleep, which wakes them.
-        processes: Of single processes also what costs more to read.
-        by_library: Names of collectors that are to read by their vendor's library what the kernel's files tell too.
+    Each field is an option `collect.*` of the exporter, written nowhere else.
     """
 
-    each_link: bool = False
-    pcie_throughput: bool = False
-    wake_sleeping: bool = False
-    processes: bool = False
-    by_library: frozenset[str] = frozenset()
+    each_link: bool = switch(
+        "Interconnect series for each link instead of their sum over all links of a device.", read_by=("nvidia", "amd")
+    )
+    pcie_throughput: bool = switch(
+        "Readings that block while the device measures: NVML's PCIe throughput takes 20 ms a direction and device.",
+        read_by=("nvidia",),
+    )
+    wake_sleeping: bool = switch(
+        "Read also devices that the kernel has put to sleep to save power. That wakes them and keeps them awake.",
+        read_by=("nvidia", "amd"),
+    )
+    processes: bool = switch(
+        "The families `accelerator_process_*`: series for each process on a device, new ones with each new process.",
+        read_by=("exporter", "amd"),
+    )
+
+
+class AmdBackend(StrEnum):
+    """By what AMD GPUs are read."""
+
+    AUTO = "auto"
+    KERNEL = "kernel"
+    ROCM_SMI = "rocm-smi"
+
+
+@dataclass(frozen=True, slots=True)
+class AmdOptions:
+    """How AMD GPUs are read. Each field is an option `amd.*` of the exporter, written nowhere else."""
+
+    backend: AmdBackend = choice(
+        AmdBackend.AUTO,
+        "By what AMD GPUs are read: the kernel's files, or rocm-smi, AMD's library, for what it can tell. With auto it "
+        "is the files wherever they exist, which is wherever amdgpu drives a GPU. See docs/amd.md.",
+        read_by=("amd",),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,13 +300,15 @@ class Node:
         sysfs: The root of the host's `/sys`.
         procfs: The root of the host's `/proc`.
         identity: A name of the machine that no other in the cluster has; made-up uuids start from it.
-        options: What is wanted beyond the usual readings.
+        options: What is to be read beyond the usual.
+        amd: How AMD GPUs are read.
     """
 
     sysfs: Root
     procfs: Root
     identity: str
     options: CollectOptions = CollectOptions()
+    amd: AmdOptions = AmdOptions()
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from collectors.contract import CollectOptions, CollectorSpec, Node
+from collectors.contract import CollectorSpec, Node
 from collectors.identity import machine_identity
 from collectors.metric import Cadence
 from collectors.simulated import Scenario, ScenarioClock, simulated_spec
@@ -15,7 +15,7 @@ from exporter.assembler import Event
 from exporter.attribution.podresources import PodResourcesClient
 from exporter.attribution.simulated import SimulatedPods
 from exporter.attribution.watcher import KubeletWatcher
-from exporter.configuration.settings import AmdBackend, KubeletSettings, PollSettings, Settings
+from exporter.configuration.settings import KubeletSettings, PollSettings, Settings
 from exporter.poller import Poller
 
 _log = logging.getLogger(__name__)
@@ -62,12 +62,8 @@ def intervals(poll: PollSettings) -> dict[Cadence, float]:
 def node_of(settings: Settings, hostname: str) -> Node:
     """Where the collectors find the machine, and what they are to do there."""
     sysfs, procfs = Root(settings.path.sysfs), Root(settings.path.procfs)
-    collect = settings.collect
-    by_library = frozenset({"amd"} if settings.amd.backend is AmdBackend.ROCM_SMI else ())
-    options = CollectOptions(
-        collect.each_link, collect.pcie_throughput, collect.wake_sleeping, collect.processes, by_library
-    )
-    return Node(sysfs, procfs, machine_identity(sysfs, settings.node.name, hostname), options)
+    identity = machine_identity(sysfs, settings.node.name, hostname)
+    return Node(sysfs, procfs, identity, settings.collect, settings.amd)
 
 
 class Inputs:

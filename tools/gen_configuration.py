@@ -54,6 +54,9 @@ and `accelerator_exporter_config_last_reload_successful` is 0.
 
 Durations are whole numbers with units, the larger unit first: `250ms`, `5s`, `1m`, `1h30m`. A number without a unit is
 refused.
+
+*Read by* names the collectors that an option changes. `exporter` means that it changes the exporter itself, for every
+collector.
 """
 
 
@@ -95,7 +98,8 @@ def _default(option: Option) -> str:
 
 
 def _meaning(option: Option) -> str:
-    return f"{option.help} Takes {option.kind.expected}.{' *reload*' if option.reloadable else ''}"
+    readers = f" Read by: {', '.join(option.read_by)}." if option.read_by else ""
+    return f"{option.help} Takes {option.kind.expected}.{readers}{' *reload*' if option.reloadable else ''}"
 
 
 def _relations(section: Section) -> Iterator[str]:

@@ -12,15 +12,14 @@ from collectors.amd.rocm_smi import worker
 from collectors.amd.rocm_smi.backend import RocmSmiBackend
 from collectors.amd.rocm_smi.child import Child
 from collectors.amd.rocm_smi.cross_check import CrossCheck
-from collectors.contract import Collector, CollectorSpec, Node
+from collectors.contract import AmdBackend, Collector, CollectorSpec, Node
 
-_NAME = "amd"
 # Long for a library that reads files, short enough for a poll that is late to be over soon.
 _DEADLINE_SECONDS = 5.0
 
 
 def _create(node: Node) -> Collector:
-    library = _library(node) if _NAME in node.options.by_library else None
+    library = _library(node) if node.amd.backend is AmdBackend.ROCM_SMI else None
     return AmdCollector(node, time.time, parse, time.monotonic, library)
 
 
@@ -31,7 +30,7 @@ def _library(node: Node) -> RocmSmiBackend:
 
 
 SPEC = CollectorSpec(
-    name=_NAME,
+    name="amd",
     metrics=METRICS,
     resource_prefixes=(RESOURCE_PREFIX, DRA_DRIVER),
     create=_create,

@@ -2,10 +2,12 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import Field, dataclass, field, fields, replace
+from enum import StrEnum
 from typing import Any, TypeVar
 
+from collectors.options import CollectorOption
 from exporter.configuration.errors import ConfigError, shown
-from exporter.configuration.value_types import RefusedError, ValueKind
+from exporter.configuration.value_types import SWITCH, RefusedError, ValueKind, choice
 
 T = TypeVar("T")
 
@@ -40,6 +42,7 @@ class Option:
         example: A value for the example file of an option without a default.
         not_longer_than: The name of another duration of the section that may not be below this one; else empty.
         reloadable: True where a new value takes effect without a restart.
+        read_by: The collectors that read it, and `exporter` where it reads an option of collectors too; else empty.
     """
 
     key: str
@@ -50,6 +53,7 @@ class Option:
     example: str = ""
     not_longer_than: str = ""
     reloadable: bool = False
+    read_by: tuple[str, ...] = ()
 
     @property
     def section(self) -> str:
@@ -142,7 +146,7 @@ def section(settings: Callable[[], T], text: str) -> T:
     """Declare a field of the settings as a section.
 
     Args:
-        settings: The dataclass of the section, whose every field is an option.
+        settings: The dataclass of the section; its fields are declared by `option`, or as collectors declare theirs.
         text: Its help.
     """
     declared: T = field(default_factory=settings, metadata={Section: text})
@@ -161,5 +165,15 @@ def _section(declared: Field[Any]) -> Section:
 
 
 def _option(key: str, declared: Field[Any]) -> Option:
+    if CollectorOption in declared.metadata:
+        return _option_of_collectors(key, declared)
     row: Option = declared.metadata[Option]
     return replace(row, key=key)
+
+
+def _option_of_collectors(key: str, declared: Field[Any]) -> Option:
+    row: CollectorOption = declared.metadata[CollectorOption]
+    if isinstance(declared.default, StrEnum):
+        members = type(declared.default)
+        return Option(key, choice(members), declared.default.value, row.help, read_by=row.read_by)
+    return Option(key, SWITCH, "true" if declared.default else "false", row.help, read_by=row.read_by)

@@ -1,20 +1,19 @@
 """The settings of the exporter, which are the table of its options: each is written once, here.
 
 The name of a field is the name of the option; flag, environment variable, key of the file, `--help` and
-docs/configuration.md follow, in this order.
+docs/configuration.md follow, in this order. The options of collectors stand in `collectors/contract.py`.
 """
 
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 
+from collectors.contract import AmdOptions, CollectOptions
 from exporter.configuration.options import option, section, sections_of
 from exporter.configuration.value_types import (
     ADDRESS,
     DIRECTORY,
     NODE_NAME,
     SOCKET,
-    SWITCH,
     URL_PATH,
     choice,
     duration,
@@ -136,50 +135,6 @@ class PollSettings:
     )
 
 
-class AmdBackend(StrEnum):
-    """By what AMD GPUs are read."""
-
-    AUTO = "auto"
-    KERNEL = "kernel"
-    ROCM_SMI = "rocm-smi"
-
-
-@dataclass(frozen=True, slots=True)
-class AmdSettings:
-    """How AMD GPUs are read."""
-
-    backend: AmdBackend = option(
-        choice(AmdBackend),
-        "auto",
-        "By what AMD GPUs are read: the kernel's files, or rocm-smi, AMD's library, for what it can tell. With auto it "
-        "is the files wherever they exist, which is wherever amdgpu drives a GPU. See docs/amd.md.",
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class CollectSettings:
-    """Readings beyond the usual ones."""
-
-    each_link: bool = option(
-        SWITCH, "false", "Interconnect series for each link instead of their sum over all links of a device."
-    )
-    pcie_throughput: bool = option(
-        SWITCH,
-        "false",
-        "Readings that block while the device measures: NVML's PCIe throughput takes 20 ms a direction and device.",
-    )
-    wake_sleeping: bool = option(
-        SWITCH,
-        "false",
-        "Read also devices that the kernel has put to sleep to save power. That wakes them and keeps them awake.",
-    )
-    processes: bool = option(
-        SWITCH,
-        "false",
-        "The families `accelerator_process_*`: series for each process on a device, new ones with each new process.",
-    )
-
-
 @dataclass(frozen=True, slots=True)
 class Settings:
     """All of them, a field for each section; without arguments, the defaults."""
@@ -196,9 +151,9 @@ class Settings:
         KubeletSettings, "Which containers hold which devices, by the kubelet's PodResources API."
     )
     poll: PollSettings = section(PollSettings, "How the hardware is read.")
-    amd: AmdSettings = section(AmdSettings, "AMD GPUs.")
-    collect: CollectSettings = section(
-        CollectSettings, "Readings beyond the usual ones, and the care that is taken of the hardware."
+    amd: AmdOptions = section(AmdOptions, "AMD GPUs.")
+    collect: CollectOptions = section(
+        CollectOptions, "Readings beyond the usual ones, and the care that is taken of the hardware."
     )
 
 

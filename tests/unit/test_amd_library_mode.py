@@ -13,7 +13,7 @@ from collectors.amd.gpu_metrics.parse import parse
 from collectors.amd.rocm_smi import libamd_smi
 from collectors.amd.rocm_smi.librocm_smi import READINGS
 from collectors.amd.rocm_smi.queries import LIBRARY_FALLBACKS, LIBRARY_PARTS, LIBRARY_ROWS
-from collectors.contract import CollectOptions, CollectorError, Node, Reason, UnavailableError, UnsupportedError
+from collectors.contract import AmdBackend, AmdOptions, CollectorError, Node, Reason, UnavailableError, UnsupportedError
 from collectors.metric import Subject
 from collectors.sysfs import Root
 from tests.doubles.amd_cards import MI210, MI300X, RX_7900_XTX
@@ -166,8 +166,8 @@ def test_every_part_is_a_reading_of_the_library() -> None:
 
 def test_the_library_is_read_only_where_the_option_says_so(tree: AmdTree, tmp_path: Path) -> None:
     gpu = tree.add(MI210, _ADDRESS)
-    for options in (CollectOptions(), CollectOptions(by_library=frozenset({"nvidia"}))):
-        collector = SPEC.create(Node(tree.root, Root(tmp_path), MACHINE, options))
+    for backend in (AmdBackend.AUTO, AmdBackend.KERNEL):
+        collector = SPEC.create(Node(tree.root, Root(tmp_path), MACHINE, amd=AmdOptions(backend)))
         assert value(collector.read(ALL), catalog.UTILIZATION, gpu.uuid) == 0.37
 
 

@@ -1,3 +1,4 @@
+import ast
 import re
 from pathlib import Path
 
@@ -6,12 +7,33 @@ import pytest
 from exporter.configuration.errors import ConfigError
 from exporter.configuration.flags import ACTIONS, Action, command_line_parser, parse_command_line
 from exporter.configuration.load import load_settings
+from exporter.configuration.options import Option
 from exporter.configuration.settings import OPTIONS
 from exporter.configuration.value_types import FIXED_PATHS, RefusedError, duration
 from exporter.web import handlers
 from tools.gen_configuration import example, main, render
 
+ROOT = Path(__file__).parents[2]
 KEYS = [option.key for option in OPTIONS]
+
+
+def readers(option: Option) -> set[str]:
+    """The collectors whose source reads an option of `Node`, and `exporter` if its source reads it of the settings."""
+    field = "options" if option.section == "collect" else option.section
+    folders = {folder.name: folder for folder in (ROOT / "collectors").iterdir() if (folder / "collector.py").exists()}
+    found = {name for name, folder in folders.items() if reads(folder, field, option.name)}
+    return found | ({"exporter"} if reads(ROOT / "exporter", option.section, option.name) else set())
+
+
+def reads(folder: Path, owner: str, name: str) -> bool:
+    """Whether a module of the folder reads the attribute `name` of something called `owner`."""
+    nodes = (node for path in folder.rglob("*.py") for node in ast.walk(ast.parse(path.read_text())))
+    return any(
+        isinstance(node, ast.Attribute)
+        and node.attr == name
+        and ast.unparse(node.value).rpartition(".")[2].lstrip("_") == owner
+        for node in nodes
+    )
 
 
 def test_keys_flags_and_variables_are_unique() -> None:
@@ -32,6 +54,11 @@ def test_help_is_whole_sentences() -> None:
 
 def test_an_option_without_a_default_has_an_example() -> None:
     assert [option.key for option in OPTIONS if bool(option.default) == bool(option.example)] == []
+
+
+@pytest.mark.parametrize("option", [option for option in OPTIONS if option.read_by], ids=lambda option: option.key)
+def test_an_option_of_collectors_names_who_reads_it(option: Option) -> None:
+    assert readers(option) == set(option.read_by)
 
 
 def test_the_flag_of_every_option_reaches_the_settings() -> None:

@@ -4,12 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from collectors.contract import AmdBackend, AmdOptions, CollectOptions
 from exporter.configuration.errors import ConfigError
 from exporter.configuration.load import load_settings
 from exporter.configuration.settings import (
-    AmdBackend,
-    AmdSettings,
-    CollectSettings,
     KubeletSettings,
     LogSettings,
     NodeSettings,
@@ -51,8 +49,8 @@ def test_a_file_can_set_everything() -> None:
         node=NodeSettings("worker-7.example"),
         kubelet=KubeletSettings(Path("/run/kubelet/pod-resources.sock"), 10.0, 2.5, 90.0),
         poll=PollSettings(0.5, 5.0, 120.0, 3.0, 15.0, 90.0),
-        amd=AmdSettings(AmdBackend.ROCM_SMI),
-        collect=CollectSettings(each_link=True, pcie_throughput=True, wake_sleeping=True, processes=True),
+        amd=AmdOptions(AmdBackend.ROCM_SMI),
+        collect=CollectOptions(each_link=True, pcie_throughput=True, wake_sleeping=True, processes=True),
     )
 
 
