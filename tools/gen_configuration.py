@@ -99,7 +99,7 @@ def _default(option: Option) -> str:
 
 def _meaning(option: Option) -> str:
     readers = f" Read by: {', '.join(option.read_by)}." if option.read_by else ""
-    return f"{option.help} Takes {option.kind.expected}.{readers}{' *reload*' if option.reloadable else ''}"
+    return f"{option.help} Takes {option.value_type.expected}.{readers}{' *reload*' if option.reloadable else ''}"
 
 
 def _relations(section: Section) -> Iterator[str]:

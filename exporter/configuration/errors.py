@@ -21,7 +21,7 @@ def unknown(name: str, what: str, known: Iterable[str], prefix: str = "") -> str
     """The line about a name that nobody knows.
 
     Args:
-        name: The name as it was given.
+        name: The name as it was written.
         what: What sort of name it is: key, flag, environment variable.
         known: The names it could have been; the nearest is proposed, else all are listed if they are few.
         prefix: What all of them begin with, which makes no two of them alike.

@@ -72,7 +72,7 @@ class _Walk:
             value = next(self._events)
             if not isinstance(value, yaml.ScalarEvent) or self._is_empty(value):
                 found = "nothing" if self._is_empty(value) else _found(value)
-                raise ConfigError(f"{place}: found {found}, expected {options[key].kind.expected}")
+                raise ConfigError(f"{place}: found {found}, expected {options[key].value_type.expected}")
             yield key, RawOption(value.value, place, self._misread(value))
 
     def _keys(self, prefix: str, known: Collection[str]) -> Iterator[tuple[str, str]]:

@@ -37,7 +37,7 @@ SIMULATE_HELP = (
 CONFIG_FILE_FLAG = "--config.file"
 CONFIG_FILE_HELP = "A YAML file with the keys of the sections below. Without it, no file is read."
 
-# What the command does instead of running until it is told to stop.
+# What the command does instead of running until a signal stops it.
 ACTIONS = (
     (Action.ONCE, "Read the hardware and the kubelet once, print the metrics and exit."),
     (Action.CHECK_CONFIG, "Check flags, environment and file, and exit."),
@@ -112,7 +112,7 @@ def _add_option_flags(parser: FlagParser) -> None:
     for section in SECTIONS:
         group = parser.add_argument_group(section.name, section.help)
         for option in section.options:
-            metavar = option.kind.placeholder
+            metavar = option.value_type.placeholder
             group.add_argument(option.flag, dest=option.key, action="append", metavar=metavar, help=_help(option))
 
 
@@ -126,14 +126,14 @@ def parse_command_line(arguments: Sequence[str]) -> CommandLine:
     for argument in rest:
         if argument != Action.CHECK:
             _refuse(argument)
-    given: dict[str, list[str]] = {key: texts for key, texts in vars(parsed).items() if texts is not None}
-    actions = [Action(text) for text in (*rest, *given.pop(_ACTIONS, []))]
+    texts_by_key: dict[str, list[str]] = {key: texts for key, texts in vars(parsed).items() if texts is not None}
+    actions = [Action(text) for text in (*rest, *texts_by_key.pop(_ACTIONS, []))]
     for extra in actions[1:]:
         raise ConfigError(f"{_written(extra)}: given together with {_written(actions[0])}, expected one of them")
-    for key, texts in given.items():
+    for key, texts in texts_by_key.items():
         if len(texts) > 1:
             raise ConfigError(f"{_flag(key)}: given {len(texts)} times, expected once")
-    flags = {key: texts[0] for key, texts in given.items()}
+    flags = {key: texts[0] for key, texts in texts_by_key.items()}
     file = flags.pop(_FILE, None)
     if file == "":
         raise ConfigError(f"{CONFIG_FILE_FLAG}: found nothing, expected the path of a YAML file")

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from collectors.options import CollectorOption
 from exporter.configuration.errors import ConfigError, shown
-from exporter.configuration.value_types import SWITCH, RefusedError, ValueKind, choice
+from exporter.configuration.value_types import SWITCH, RefusedError, ValueType, choice
 
 T = TypeVar("T")
 
@@ -35,7 +35,7 @@ class Option:
 
     Attributes:
         key: Section and name, `web.listen_address`.
-        kind: What its values look like.
+        value_type: What its values look like.
         default: The value where nobody sets one, as it would be written; empty for none.
         help: One or two sentences for people.
         default_variable: An environment variable, not one of ours, that supplies the default.
@@ -46,7 +46,7 @@ class Option:
     """
 
     key: str
-    kind: ValueKind[object]
+    value_type: ValueType[object]
     default: str
     help: str
     default_variable: str = ""
@@ -79,14 +79,14 @@ class Option:
         """The value that a text stands for.
 
         Raises:
-            ConfigError: The text is not of this option's kind.
+            ConfigError: The text is not of this option's type.
         """
         try:
-            value = self.kind.parse(raw.text)
+            value = self.value_type.parse(raw.text)
         except RefusedError as error:
-            problem = f"found {shown(raw.text)}, expected {self.kind.expected}"
+            problem = f"found {shown(raw.text)}, expected {self.value_type.expected}"
             raise ConfigError(f"{raw.place}: {problem}{f', {error}' if str(error) else ''}") from None
-        if raw.misread and raw.misread != self.kind.in_yaml:
+        if raw.misread and raw.misread != self.value_type.in_yaml:
             problem = f"found {shown(raw.text)}, {raw.misread}, expected text: write it in quotes"
             raise ConfigError(f"{raw.place}: {problem}")
         return value
@@ -115,7 +115,7 @@ class Section:
 
 
 def option(  # noqa: PLR0913 - a row of the table
-    kind: ValueKind[T],
+    value_type: ValueType[T],
     default: str,
     text: str,
     *,
@@ -126,10 +126,10 @@ def option(  # noqa: PLR0913 - a row of the table
 ) -> T:
     """Declare a field of a section's settings as an option; see `Option`.
 
-    Typed as what the field holds, so that the field's annotation is checked against the kind.
+    Typed as what the field holds, so that the field's annotation is checked against the type.
 
     Args:
-        kind: What its values look like.
+        value_type: What its values look like.
         default: As it would be written; the field's own default is what it stands for.
         text: Its help.
         default_variable: An environment variable that supplies the default.
@@ -137,8 +137,8 @@ def option(  # noqa: PLR0913 - a row of the table
         not_longer_than: The field that bounds it.
         reloadable: Whether it can change without a restart.
     """
-    row = Option("", kind, default, text, default_variable, example, not_longer_than, reloadable)
-    declared: T = field(default=kind.parse(default), metadata={Option: row})
+    row = Option("", value_type, default, text, default_variable, example, not_longer_than, reloadable)
+    declared: T = field(default=value_type.parse(default), metadata={Option: row})
     return declared
 
 

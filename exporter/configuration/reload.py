@@ -1,4 +1,4 @@
-"""Reads the configuration again: when its file changes, and when it is told to."""
+"""Reads the configuration again: when its file changes, and on request."""
 
 import logging
 import threading

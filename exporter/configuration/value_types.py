@@ -1,4 +1,4 @@
-"""What the values of options look like: one kind per shape, each with its parser and the words that describe it."""
+"""What the values of options look like: one type per shape, each with its parser and the words that describe it."""
 
 import ipaddress
 import re
@@ -32,11 +32,11 @@ _PATH_BYTES = 4_095
 
 
 class RefusedError(Exception):
-    """A text is not of the kind. The error's own text is a proposal for people, or empty."""
+    """A text is not of the type. The error's own text is a proposal for people, or empty."""
 
 
 @dataclass(frozen=True, slots=True)
-class ValueKind(Generic[T_co]):
+class ValueType(Generic[T_co]):
     """One shape of value.
 
     Attributes:
@@ -105,7 +105,7 @@ def _parse_switch(text: str) -> bool:
     return text == "true"
 
 
-def choice(members: type[E]) -> ValueKind[E]:
+def choice(members: type[E]) -> ValueType[E]:
     """A member of a closed list."""
     values = [member.value for member in members]
 
@@ -115,10 +115,10 @@ def choice(members: type[E]) -> ValueKind[E]:
             raise RefusedError(f"did you mean {nearest}?" if nearest else "")
         return members(text)
 
-    return ValueKind("|".join(values), f"one of {', '.join(values)}", parse)
+    return ValueType("|".join(values), f"one of {', '.join(values)}", parse)
 
 
-def duration(shortest: str, longest: str) -> ValueKind[float]:
+def duration(shortest: str, longest: str) -> ValueType[float]:
     """Seconds between two bounds, both included, both spelled as durations."""
     low, high = _seconds(shortest), _seconds(longest)
 
@@ -128,7 +128,7 @@ def duration(shortest: str, longest: str) -> ValueKind[float]:
             raise RefusedError(_duration_proposal(text, low, high))
         return seconds
 
-    return ValueKind("DURATION", f"a duration from {shortest} to {longest}", parse)
+    return ValueType("DURATION", f"a duration from {shortest} to {longest}", parse)
 
 
 def _seconds(bound: str) -> float:
@@ -148,9 +148,9 @@ def _duration_proposal(text: str, low: float, high: float) -> str:
     return f"did you mean {within[0]}?" if within and within[0] != text else ""
 
 
-ADDRESS = ValueKind("ADDRESS", 'an address such as ":9410", "127.0.0.1:9410" or "[::1]:9410"', _parse_address)
-URL_PATH = ValueKind("PATH", f"a URL path such as /metrics, and none of {', '.join(FIXED_PATHS)}", _parse_url_path)
-DIRECTORY = ValueKind("DIRECTORY", "an absolute path", _parse_path)
-SOCKET = ValueKind("PATH", f"the absolute path of a socket, at most {_SOCKET_PATH_BYTES} bytes", _parse_socket)
-SWITCH = ValueKind("true|false", "true or false", _parse_switch, in_yaml="a boolean")
-NODE_NAME = ValueKind("NAME", "a host name: letters, digits, dots and dashes, at most 253", _parse_node_name)
+ADDRESS = ValueType("ADDRESS", 'an address such as ":9410", "127.0.0.1:9410" or "[::1]:9410"', _parse_address)
+URL_PATH = ValueType("PATH", f"a URL path such as /metrics, and none of {', '.join(FIXED_PATHS)}", _parse_url_path)
+DIRECTORY = ValueType("DIRECTORY", "an absolute path", _parse_path)
+SOCKET = ValueType("PATH", f"the absolute path of a socket, at most {_SOCKET_PATH_BYTES} bytes", _parse_socket)
+SWITCH = ValueType("true|false", "true or false", _parse_switch, in_yaml="a boolean")
+NODE_NAME = ValueType("NAME", "a host name: letters, digits, dots and dashes, at most 253", _parse_node_name)

@@ -76,7 +76,7 @@ def test_help_names_every_flag_with_variable_and_default() -> None:
         line
         for option in OPTIONS
         for line in (
-            f"{option.flag} {option.kind.placeholder}",
+            f"{option.flag} {option.value_type.placeholder}",
             f"Environment: {option.variable}.",
             f"Default {option.default or 'the value of NODE_NAME'}.",
         )
@@ -95,11 +95,11 @@ def test_the_fixed_paths_are_those_that_the_server_has() -> None:
 
 
 def test_bounds_of_durations_are_included() -> None:
-    kind = duration("1s", "1m")
-    assert (kind.parse("1s"), kind.parse("60s")) == (1.0, 60.0)
+    value_type = duration("1s", "1m")
+    assert (value_type.parse("1s"), value_type.parse("60s")) == (1.0, 60.0)
     for text in ("999ms", "1m1ms"):
         with pytest.raises(RefusedError):
-            kind.parse(text)
+            value_type.parse(text)
 
 
 def test_a_bound_that_is_no_duration_is_a_mistake_of_the_table() -> None:
