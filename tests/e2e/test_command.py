@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 
 from exporter.cli import run
+from exporter.configuration.settings import OPTIONS
 from exporter.exposition import ROWS
 from tests.doubles.exporter_process import exporter, run_once, wait_until
 
@@ -14,11 +15,12 @@ _EXPECTED: dict[str, str] = json.loads((_DATA / "expected.json").read_text())
 
 def test_each_bad_file_is_one_line_and_exit_code_2() -> None:
     wrong = {}
+    defaults = {option.key: option.default for option in OPTIONS}
     for name, line in _EXPECTED.items():
         output, errors = io.StringIO(), io.StringIO()
         code = run(["--check-config", f"--config.file={_DATA / name}"], {}, output, errors)
         found = (code, errors.getvalue(), output.getvalue())
-        if found != (2, f"accelerator-exporter: {line.format(file=_DATA / name)}\n", ""):
+        if found != (2, f"accelerator-exporter: {line.format(file=_DATA / name, default=defaults)}\n", ""):
             wrong[name] = found
     assert wrong == {}
 

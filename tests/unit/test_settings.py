@@ -8,6 +8,7 @@ from collectors.contract import AmdBackend, AmdOptions, CollectOptions
 from exporter.configuration.errors import ConfigError
 from exporter.configuration.load import load_settings
 from exporter.configuration.settings import (
+    OPTIONS,
     KubeletSettings,
     LogSettings,
     NodeSettings,
@@ -22,6 +23,7 @@ from tools.gen_configuration import example
 DATA = Path(__file__).parent.parent / "data" / "config"
 EXPECTED: dict[str, str] = json.loads((DATA / "expected.json").read_text())
 DEFAULTS = Settings()
+DEFAULT_TEXTS = {option.key: option.default for option in OPTIONS}
 LEVEL_VARIABLE = "ACCELERATOR_EXPORTER_LOG_LEVEL"
 
 
@@ -66,7 +68,7 @@ def test_every_bad_file_is_in_the_table() -> None:
 @pytest.mark.parametrize(("name", "line"), EXPECTED.items(), ids=EXPECTED)
 def test_a_bad_file_gives_its_one_line(name: str, line: str) -> None:
     file = DATA / name
-    assert error_of({}, {}, file) == line.replace("{file}", str(file))
+    assert error_of({}, {}, file) == line.format(file=file, default=DEFAULT_TEXTS)
 
 
 @pytest.mark.parametrize(
@@ -99,7 +101,8 @@ def test_order_is_checked_over_all_sources_and_blames_what_was_given(tmp_path: P
         '--poll.fast-interval: found "6s", expected at most poll.medium_interval, which is 5s'
     )
     assert error_of({}, {"ACCELERATOR_EXPORTER_KUBELET_HOLD": "3s"}, None) == (
-        'ACCELERATOR_EXPORTER_KUBELET_HOLD: found "3s", expected at least kubelet.interval, which is 5s'
+        'ACCELERATOR_EXPORTER_KUBELET_HOLD: found "3s", expected at least kubelet.interval, which is '
+        + DEFAULT_TEXTS["kubelet.interval"]
     )
     assert load_settings({"poll.fast_interval": "5s"}, {}, file).poll.fast_interval == 5.0
 
