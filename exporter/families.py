@@ -30,8 +30,8 @@ CONTAINER_UTILIZATION = Metric(
     "utilization_ratio",
     Kind.GAUGE,
     Unit.RATIO,
-    "Fraction of the last sampling period in which the container was executing on the device or partition. Only "
-    "for a sole holder: elsewhere it cannot be measured.",
+    "Fraction of the last sampling period in which the container was executing on the device or partition. Absent if "
+    "several containers share it: their parts are not measured.",
     _CONTAINER,
     origin=Origin.ATTRIBUTION,
 )
@@ -39,7 +39,8 @@ CONTAINER_BUSY_SECONDS = Metric(
     "busy_seconds_total",
     Kind.COUNTER,
     Unit.SECONDS,
-    "Time the container was executing on the device or partition. Divide its rate by that of observed_seconds_total.",
+    "Time in which the container was executing on the device or partition. Divide its rate by the rate of "
+    "observed_seconds_total.",
     _CONTAINER,
     origin=Origin.ACCOUNTING,
 )
@@ -47,7 +48,7 @@ CONTAINER_OBSERVED_SECONDS = Metric(
     "observed_seconds_total",
     Kind.COUNTER,
     Unit.SECONDS,
-    "Time over which the container's utilization was known. Gaps in the readings are not part of it.",
+    "Time in which the container's utilization was known. It does not include gaps in the readings.",
     _CONTAINER,
     origin=Origin.ACCOUNTING,
 )
@@ -55,7 +56,7 @@ CONTAINER_LAST_ACTIVE = Metric(
     "last_active_timestamp_seconds",
     Kind.GAUGE,
     Unit.SECONDS,
-    "Unix time of the last reading in which the container was executing. Absent until there is one.",
+    "Unix time of the last reading in which the container was executing. Absent before the first one.",
     _CONTAINER,
     origin=Origin.ACCOUNTING,
 )
@@ -63,7 +64,8 @@ CONTAINER_MEMORY_USAGE = Metric(
     "memory_usage_bytes",
     Kind.GAUGE,
     Unit.BYTES,
-    "Device memory in use by the container. Only for a sole holder: elsewhere it cannot be measured.",
+    "Device memory in use by the container. Absent if several containers share the device or partition: their parts "
+    "are not measured.",
     _CONTAINER,
     origin=Origin.ATTRIBUTION,
 )
@@ -71,7 +73,7 @@ CONTAINER_MEMORY_LIMIT = Metric(
     "memory_limit_bytes",
     Kind.GAUGE,
     Unit.BYTES,
-    "Size of the memory of the device or partition that the container holds alone.",
+    "Memory size of the device or partition that is allocated to this container only.",
     _CONTAINER,
     origin=Origin.ATTRIBUTION,
 )
@@ -79,7 +81,7 @@ CONTAINER_POWER = Metric(
     "power_watts",
     Kind.GAUGE,
     Unit.WATTS,
-    "Power drawn by the device that the container holds alone.",
+    "Power drawn by the device that is allocated to this container only.",
     _CONTAINER,
     origin=Origin.ATTRIBUTION,
 )
@@ -87,7 +89,7 @@ CONTAINER_ENERGY = Metric(
     "energy_joules_total",
     Kind.COUNTER,
     Unit.JOULES,
-    "Energy the device has used while the container held it alone.",
+    "Energy used by the device while it was allocated to this container only.",
     _CONTAINER,
     origin=Origin.ACCOUNTING,
 )
@@ -95,7 +97,7 @@ ALLOCATION_INFO = Metric(
     "info",
     Kind.INFO,
     Unit.NONE,
-    "One series for each container and the device or partition it holds, always 1.",
+    "One series for each pair of a container and a device or partition allocated to it, always 1.",
     _ALLOCATION,
     (Label("resource"), Label("source", ("device_plugin", "dra", "job")), Label("claim")),
     origin=Origin.ATTRIBUTION,
@@ -105,8 +107,8 @@ ALLOCATION_SHARE = Metric(
     "share_ratio",
     Kind.GAUGE,
     Unit.RATIO,
-    "The container's part of the whole device: 1 for its sole holder, the compute fraction for a partition, divided "
-    "evenly among holders that share. The shares of a device never exceed 1.",
+    "The container's part of the whole device: 1, or the compute fraction of a partition, divided evenly among the "
+    "containers that share it. The sum over a device never exceeds 1.",
     _ALLOCATION,
     origin=Origin.ATTRIBUTION,
 )
@@ -114,7 +116,7 @@ ALLOCATION_DEVICE_SECONDS = Metric(
     "device_seconds_total",
     Kind.COUNTER,
     Unit.SECONDS,
-    "Device time handed out to the container: share_ratio integrated over time, busy or not.",
+    "Device time allocated to the container: share_ratio integrated over time, busy or not.",
     _ALLOCATION,
     origin=Origin.ACCOUNTING,
 )
@@ -131,8 +133,8 @@ COLLECTOR_UP = Metric(
     "collector_up",
     Kind.GAUGE,
     Unit.NONE,
-    "1 while the collector's last call succeeded in time, 0 while it fails or is late. Absent while the vendor is "
-    "absent from the node.",
+    "1 if the collector's last call succeeded in time, 0 if it failed or is late. Absent while the node has no "
+    "devices of the vendor.",
     _EXPORTER,
     (_COLLECTOR,),
     origin=Origin.EXPORTER,
@@ -141,7 +143,7 @@ COLLECTOR_DEVICES = Metric(
     "collector_devices",
     Kind.GAUGE,
     Unit.NONE,
-    "Number of devices the collector knows, lost ones included.",
+    "Number of devices that the collector knows, including lost devices.",
     _EXPORTER,
     (_COLLECTOR,),
     origin=Origin.EXPORTER,
@@ -150,7 +152,7 @@ COLLECTOR_DURATION = Metric(
     "collector_duration_seconds",
     Kind.GAUGE,
     Unit.SECONDS,
-    "How long the collector's last call took, or has taken so far if it is late.",
+    "Duration of the collector's last call, or of the current call so far if it is late.",
     _EXPORTER,
     (_COLLECTOR,),
     origin=Origin.EXPORTER,
@@ -168,7 +170,7 @@ COLLECTOR_ERRORS = Metric(
     "collector_errors_total",
     Kind.COUNTER,
     Unit.NONE,
-    "Readings that failed, by reason.",
+    "Failed readings, by reason.",
     _EXPORTER,
     (_COLLECTOR, Label("reason", tuple(reason.value for reason in Reason))),
     origin=Origin.EXPORTER,
@@ -195,7 +197,7 @@ UNMATCHED_DEVICES = Metric(
     "unmatched_devices",
     Kind.GAUGE,
     Unit.NONE,
-    "Allocated device ids of an accelerator resource that match no device a collector knows.",
+    "Number of allocated device ids of an accelerator resource that match no device of any collector.",
     _EXPORTER,
     (Label("resource"),),
     origin=Origin.EXPORTER,
@@ -204,7 +206,7 @@ SCRAPES = Metric(
     "scrapes_total",
     Kind.COUNTER,
     Unit.NONE,
-    "Scrapes answered.",
+    "Number of scrapes answered.",
     _EXPORTER,
     origin=Origin.EXPORTER,
 )
@@ -212,7 +214,7 @@ CONFIG_RELOAD = Metric(
     "config_last_reload_successful",
     Kind.GAUGE,
     Unit.NONE,
-    "1 while the configuration in force is the one last read, 0 after one that was refused.",
+    "1 if the configuration that was read last is in use, 0 if it was rejected.",
     _EXPORTER,
     origin=Origin.EXPORTER,
 )
@@ -220,7 +222,7 @@ PROCESS_CPU = Metric(
     "cpu_seconds_total",
     Kind.COUNTER,
     Unit.SECONDS,
-    "User and system CPU time the exporter has used.",
+    "User and system CPU time used by the exporter.",
     _OWN_PROCESS,
     origin=Origin.EXPORTER,
 )
@@ -252,7 +254,7 @@ PROCESS_OPEN_FDS = Metric(
     "open_fds",
     Kind.GAUGE,
     Unit.NONE,
-    "File descriptors the exporter has open.",
+    "Number of open file descriptors of the exporter.",
     _OWN_PROCESS,
     origin=Origin.EXPORTER,
 )
@@ -260,7 +262,7 @@ PROCESS_MAX_FDS = Metric(
     "max_fds",
     Kind.GAUGE,
     Unit.NONE,
-    "File descriptors the exporter may open.",
+    "Highest number of file descriptors that the exporter may open.",
     _OWN_PROCESS,
     origin=Origin.EXPORTER,
 )

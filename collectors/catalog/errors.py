@@ -15,7 +15,7 @@ MEMORY_ERRORS = counter(
 MEMORY_LIFETIME_ERRORS = counter(
     "memory_lifetime_errors_total",
     Unit.NONE,
-    "Memory errors over the device's life, as it stores them.",
+    "Memory errors over the lifetime of the device, as the device stores them.",
     DEVICE,
     (own.MEMORY_ERROR,),
     Cadence.SLOW,
@@ -23,7 +23,7 @@ MEMORY_LIFETIME_ERRORS = counter(
 MEMORY_RETIRED_PAGES = gauge(
     "memory_retired_pages",
     Unit.NONE,
-    "Memory pages taken out of use because of errors.",
+    "Memory pages that are no longer used because of errors.",
     DEVICE,
     (own.MEMORY_ERROR,),
     Cadence.SLOW,
@@ -31,7 +31,7 @@ MEMORY_RETIRED_PAGES = gauge(
 MEMORY_REMAPPED_ROWS = gauge(
     "memory_remapped_rows",
     Unit.NONE,
-    "Memory rows replaced by spare ones because of errors.",
+    "Memory rows replaced by spare rows because of errors.",
     DEVICE,
     (own.MEMORY_ERROR,),
     Cadence.SLOW,
@@ -39,14 +39,14 @@ MEMORY_REMAPPED_ROWS = gauge(
 MEMORY_REPAIR_PENDING = gauge(
     "memory_repair_pending",
     Unit.NONE,
-    "1 while a retired page or remapped row waits for a reset to take effect, else 0.",
+    "1 while a retired page or remapped row needs a reset to take effect, else 0.",
     DEVICE,
     cadence=Cadence.SLOW,
 )
 MEMORY_REPAIR_FAILED = gauge(
     "memory_repair_failed",
     Unit.NONE,
-    "1 when the device has no spare memory left to repair itself, else 0.",
+    "1 if the device has no spare memory left for repairs, else 0.",
     DEVICE,
     cadence=Cadence.SLOW,
 )
@@ -55,8 +55,8 @@ ERRORS = Metric(
     "errors_total",
     Kind.COUNTER,
     Unit.NONE,
-    "Critical events the driver reported since the exporter started. class is application where a program is most "
-    "often to blame, else hardware.",
+    "Critical events that the driver reported since the exporter started. class is application if a program is "
+    "usually the cause, else hardware.",
     DEVICE,
     (own.ERROR_SOURCE, own.ERROR_CODE, own.ERROR_CLASS),
     persistent=True,
@@ -65,7 +65,7 @@ ERROR_LAST_TIMESTAMP = Metric(
     "error_last_timestamp_seconds",
     Kind.GAUGE,
     Unit.SECONDS,
-    "Unix time of the last critical event the driver reported, by source and code.",
+    "Unix time of the last critical event that the driver reported, by source and code.",
     DEVICE,
     (own.ERROR_SOURCE, own.ERROR_CODE, own.ERROR_CLASS),
     persistent=True,

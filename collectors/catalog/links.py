@@ -7,25 +7,29 @@ from collectors.metric import Cadence, Kind, Metric, Unit
 PCIE_GENERATION = gauge(
     "pcie_link_generation",
     Unit.NONE,
-    "PCIe generation of the link now. It falls while the device idles: compare it under load.",
+    "Current PCIe generation of the link. It is lower while the device is idle: compare it under load.",
     DEVICE,
     cadence=Cadence.MEDIUM,
 )
 PCIE_MAX_GENERATION = gauge(
     "pcie_link_max_generation",
     Unit.NONE,
-    "Highest PCIe generation that device and slot can run.",
+    "Highest PCIe generation that device and slot support.",
     DEVICE,
     cadence=Cadence.SLOW,
 )
-PCIE_WIDTH = gauge("pcie_link_width", Unit.NONE, "PCIe lanes in use now.", DEVICE, cadence=Cadence.MEDIUM)
+PCIE_WIDTH = gauge("pcie_link_width", Unit.NONE, "PCIe lanes currently in use.", DEVICE, cadence=Cadence.MEDIUM)
 PCIE_MAX_WIDTH = gauge(
-    "pcie_link_max_width", Unit.NONE, "PCIe lanes that device and slot can use.", DEVICE, cadence=Cadence.SLOW
+    "pcie_link_max_width",
+    Unit.NONE,
+    "Highest number of PCIe lanes that device and slot support.",
+    DEVICE,
+    cadence=Cadence.SLOW,
 )
 PCIE_BYTES = counter(
     "pcie_bytes_total",
     Unit.BYTES,
-    "Bytes moved over PCIe, from hardware counters.",
+    "Bytes transferred over PCIe, from hardware counters.",
     DEVICE,
     (own.DIRECTION,),
     Cadence.MEDIUM,
@@ -34,7 +38,8 @@ PCIE_THROUGHPUT = Metric(
     "pcie_throughput_bytes_per_second",
     Kind.GAUGE,
     Unit.BYTES_PER_SECOND,
-    "Bytes moved over PCIe in a second, measured over some milliseconds. Asking blocks the device's driver meanwhile.",
+    "Bytes transferred over PCIe per second, measured over some milliseconds. The measurement blocks the device's "
+    "driver during that time.",
     DEVICE,
     (own.DIRECTION,),
     Cadence.MEDIUM,
@@ -46,7 +51,8 @@ PCIE_REPLAYS = counter(
 INTERCONNECT_BYTES = counter(
     "interconnect_bytes_total",
     Unit.BYTES,
-    "Bytes moved over the links between accelerators: of all links of a fabric together, or, if asked for, of each.",
+    "Bytes transferred over the links between accelerators: the sum over all links of a fabric or, with the option "
+    "collect.each_link, the bytes of each link.",
     DEVICE,
     (own.FABRIC, own.DIRECTION, own.LINK),
     Cadence.MEDIUM,
@@ -62,7 +68,8 @@ INTERCONNECT_LINKS = gauge(
 INTERCONNECT_ERRORS = counter(
     "interconnect_errors_total",
     Unit.NONE,
-    "Errors on the links between accelerators: of all links of a fabric together, or, if asked for, of each.",
+    "Errors on the links between accelerators: the sum over all links of a fabric or, with the option "
+    "collect.each_link, the errors of each link.",
     DEVICE,
     (own.FABRIC, own.LINK_ERROR, own.LINK),
     Cadence.MEDIUM,
@@ -70,7 +77,7 @@ INTERCONNECT_ERRORS = counter(
 INTERCONNECT_BANDWIDTH_LIMIT = gauge(
     "interconnect_bandwidth_limit_bytes_per_second",
     Unit.BYTES_PER_SECOND,
-    "Bandwidth of all links that are up together, in one direction.",
+    "Total bandwidth of all links that are up, in one direction.",
     DEVICE,
     (own.FABRIC,),
     Cadence.SLOW,
@@ -78,7 +85,7 @@ INTERCONNECT_BANDWIDTH_LIMIT = gauge(
 FABRIC_STATUS = gauge(
     "fabric_status",
     Unit.NONE,
-    "1 for the state of the device's registration with its fabric, 0 for the others.",
+    "1 for the current state of the device's registration with its fabric, 0 for the other states.",
     DEVICE,
     (own.FABRIC, own.FABRIC_STATE),
     Cadence.SLOW,

@@ -7,16 +7,16 @@ from collectors.metric import Cadence, Kind, Metric, Origin, Unit
 UTILIZATION = gauge(
     "utilization_ratio",
     Unit.RATIO,
-    "Fraction of the last sampling period in which the device or partition executed work; a partition is measured "
-    "against itself, not against its device.",
+    "Fraction of the last sampling period in which the device or partition executed work. For a partition it is "
+    "relative to the partition, not to the device.",
     BOTH,
 )
 BUSY_SECONDS = Metric(
     "busy_seconds_total",
     Kind.COUNTER,
     Unit.SECONDS,
-    "Time in which the device or partition executed work: its utilization, integrated. Divide its rate by that of "
-    "observed_seconds_total.",
+    "Time in which the device or partition executed work: its utilization integrated over time. Divide its rate by "
+    "the rate of observed_seconds_total.",
     BOTH,
     origin=Origin.ACCOUNTING,
 )
@@ -24,34 +24,32 @@ OBSERVED_SECONDS = Metric(
     "observed_seconds_total",
     Kind.COUNTER,
     Unit.SECONDS,
-    "Time over which the utilization of the device or partition was known. Gaps in the readings are not part of it.",
+    "Time in which the utilization of the device or partition was known. It does not include gaps in the readings.",
     BOTH,
     origin=Origin.ACCOUNTING,
 )
 MEMORY_USAGE = gauge(
     "memory_usage_bytes",
     Unit.BYTES,
-    "Device memory in use, without what the driver reserves for itself where it tells that apart.",
+    "Device memory in use, without the memory reserved by the driver if the driver reports that separately.",
     BOTH,
 )
 MEMORY_LIMIT = Metric(
-    "memory_limit_bytes", Kind.GAUGE, Unit.BYTES, "Size of the device memory, reserved memory included.", BOTH
+    "memory_limit_bytes", Kind.GAUGE, Unit.BYTES, "Size of the device memory, including reserved memory.", BOTH
 )
-MEMORY_RESERVED = gauge(
-    "memory_reserved_bytes", Unit.BYTES, "Device memory that driver and firmware keep for themselves.", BOTH
-)
+MEMORY_RESERVED = gauge("memory_reserved_bytes", Unit.BYTES, "Device memory reserved by driver and firmware.", BOTH)
 HOST_MEMORY_USAGE = Metric(
     "host_memory_usage_bytes",
     Kind.GAUGE,
     Unit.BYTES,
-    "Host memory that the device or partition uses: mapped for it (GTT), pinned or spilled to.",
+    "Host memory that the device or partition uses: mapped (GTT), pinned or spilled.",
     BOTH,
 )
 MEMORY_BANDWIDTH = gauge(
     "memory_bandwidth_utilization_ratio",
     Unit.RATIO,
-    "Fraction of the bandwidth of device memory that was used, where the hardware tells it (GPM), else of the last "
-    "sampling period in which memory was read or written.",
+    "Fraction of the device memory's bandwidth that was used, if the hardware reports it (GPM); else fraction of the "
+    "last sampling period in which memory was read or written.",
     BOTH,
 )
 ENGINE_UTILIZATION = gauge(
@@ -72,8 +70,8 @@ PIPE_ACTIVITY = gauge(
 PIPE_ACTIVE_CYCLES = counter(
     "pipe_active_cycles_total",
     Unit.NONE,
-    "Cycles in which an execution pipe was active, from hardware counters. Divide its rate by that of "
-    "pipe_elapsed_cycles_total. Pipes overlap.",
+    "Cycles in which an execution pipe was active, from hardware counters. Divide its rate by the rate of "
+    "pipe_elapsed_cycles_total. Pipes overlap: do not add them up.",
     BOTH,
     (own.PIPE,),
     Cadence.MEDIUM,
@@ -81,20 +79,20 @@ PIPE_ACTIVE_CYCLES = counter(
 PIPE_ELAPSED_CYCLES = counter(
     "pipe_elapsed_cycles_total",
     Unit.NONE,
-    "Cycles that the execution pipes had, active or not, from hardware counters.",
+    "All cycles of the execution pipes, active or not, from hardware counters.",
     BOTH,
     cadence=Cadence.MEDIUM,
 )
 SM_OCCUPANCY = gauge(
     "sm_occupancy_ratio",
     Unit.RATIO,
-    "Warps resident on the multiprocessors, as a fraction of the most that fit.",
+    "Warps resident on the multiprocessors, as a fraction of the maximum.",
     BOTH,
 )
 COMPUTE_RATIO = gauge(
     "compute_ratio",
     Unit.RATIO,
-    "The partition's fraction of the compute units of its device.",
+    "Fraction of the device's compute units that belong to the partition.",
     PARTITION,
     cadence=Cadence.SLOW,
 )

@@ -4,12 +4,12 @@ from collectors import labels as own
 from collectors.catalog.row import DEVICE, counter, gauge
 from collectors.metric import Cadence, Kind, Metric, Unit
 
-POWER = gauge("power_watts", Unit.WATTS, "Power the device draws.", DEVICE)
+POWER = gauge("power_watts", Unit.WATTS, "Power drawn by the device.", DEVICE)
 ENERGY = counter(
     "energy_joules_total",
     Unit.JOULES,
-    "Energy the device has used, by its own counter, which starts again when the driver is loaded. Where it has "
-    "none, its power integrated since the exporter started.",
+    "Energy used by the device, from its own counter, which restarts when the driver is loaded. If it has no counter: "
+    "its power integrated since the exporter started.",
     DEVICE,
 )
 POWER_LIMIT = Metric(
@@ -18,7 +18,7 @@ POWER_LIMIT = Metric(
 POWER_DEFAULT_LIMIT = gauge(
     "power_default_limit_watts",
     Unit.WATTS,
-    "Power limit in force after the driver is loaded anew.",
+    "Power limit that is restored when the driver is reloaded.",
     DEVICE,
     cadence=Cadence.SLOW,
 )
@@ -42,16 +42,17 @@ TEMPERATURE_LIMIT = gauge(
 TEMPERATURE_MARGIN = gauge(
     "temperature_margin_celsius",
     Unit.CELSIUS,
-    "Degrees left until a limit; negative beyond it. Given where the device tells the distance but not the limit.",
+    "Degrees left until a limit; negative above the limit. Exported if the device reports the difference but not the "
+    "limit.",
     DEVICE,
     (own.SENSOR, own.LIMIT),
     Cadence.MEDIUM,
 )
-CLOCK = gauge("clock_hertz", Unit.HERTZ, "Clock frequency now.", DEVICE, (own.DOMAIN,), Cadence.MEDIUM)
+CLOCK = gauge("clock_hertz", Unit.HERTZ, "Current clock frequency.", DEVICE, (own.DOMAIN,), Cadence.MEDIUM)
 MAX_CLOCK = gauge(
     "max_clock_hertz",
     Unit.HERTZ,
-    "Highest clock frequency the device can run at.",
+    "Highest clock frequency that the device supports.",
     DEVICE,
     (own.DOMAIN,),
     Cadence.SLOW,
@@ -62,14 +63,14 @@ FAN_SPEED = gauge(
 THROTTLE_ACTIVE = gauge(
     "throttle_active",
     Unit.NONE,
-    "1 while clocks are held down for the reason, 0 while they are not.",
+    "1 while clocks are reduced for this reason, else 0.",
     DEVICE,
     (own.THROTTLE_REASON,),
 )
 THROTTLE_SECONDS = counter(
     "throttle_seconds_total",
     Unit.SECONDS,
-    "Time for which clocks were held down for the reason, from the hardware's own counters.",
+    "Time in which clocks were reduced for this reason, from hardware counters.",
     DEVICE,
     (own.THROTTLE_REASON,),
     Cadence.MEDIUM,

@@ -8,7 +8,7 @@ INFO = Metric(
     "info",
     Kind.INFO,
     Unit.NONE,
-    "Fixed properties of the device or partition as labels, always 1. A property that is unknown has no label.",
+    "Fixed properties of the device or partition as labels, always 1. An unknown property has no label.",
     BOTH,
     own.PROPERTIES,
     Cadence.SLOW,
@@ -18,7 +18,8 @@ STATUS_STATE = Metric(
     "status",
     Kind.GAUGE,
     Unit.NONE,
-    "1 for the state the device is in, 0 for the others; failed means that it no longer answers or must be reset.",
+    "1 for the current state of the device, 0 for the other states. failed means that it no longer answers or must be "
+    "reset.",
     DEVICE,
     (own.STATUS,),
     persistent=True,
@@ -26,7 +27,7 @@ STATUS_STATE = Metric(
 RECOVERY_ACTION = gauge(
     "recovery_action",
     Unit.NONE,
-    "1 for what the driver says must be done to repair the device, 0 for the others.",
+    "1 for the action that the driver requires to repair the device, 0 for the other actions.",
     DEVICE,
     (own.RECOVERY,),
     Cadence.MEDIUM,
@@ -34,20 +35,20 @@ RECOVERY_ACTION = gauge(
 MODE_STATE = gauge(
     "mode",
     Unit.NONE,
-    "1 while the mode is in force on the device, 0 while it is not.",
+    "1 while the mode is active on the device, else 0.",
     DEVICE,
     (own.MODE,),
     Cadence.SLOW,
 )
 PARTITIONS = gauge(
-    "partitions", Unit.NONE, "Number of hardware partitions the device is cut into; 0 when it is whole.", DEVICE
+    "partitions", Unit.NONE, "Number of hardware partitions of the device; 0 if it is not partitioned.", DEVICE
 )
 ALLOCATED = Metric(
     "allocated",
     Kind.GAUGE,
     Unit.NONE,
-    "1 while a container holds the device or partition (a device also through one of its partitions), 0 while it "
-    "is free. Absent while allocations are unknown.",
+    "1 while the device or partition is allocated to a container, else 0. A device is also allocated if one of its "
+    "partitions is. Absent while allocations are unknown.",
     BOTH,
     origin=Origin.ATTRIBUTION,
     persistent=True,
@@ -56,8 +57,8 @@ ALLOCATIONS = Metric(
     "allocations",
     Kind.GAUGE,
     Unit.NONE,
-    "Number of containers that hold the device or partition itself, not a part of it; more than 1 means that it is "
-    "shared. Absent while allocations are unknown.",
+    "Number of containers to which the device or partition itself is allocated, not a part of it. More than 1 means "
+    "that it is shared. Absent while allocations are unknown.",
     BOTH,
     origin=Origin.ATTRIBUTION,
     persistent=True,
