@@ -64,9 +64,11 @@ def _load(entry: EntryPoint) -> CollectorSpec:
         spec = entry.load()
     except Exception as error:  # a third party's module may raise anything while it is imported
         cause = f"{type(error).__name__}: {error}".splitlines()[0]
-        raise RegistryError(f"{where} cannot be loaded: {cause}; repair or remove the package that has it") from error
+        raise RegistryError(f"{where} cannot be loaded: {cause}; repair or remove its package") from error
     if not isinstance(spec, CollectorSpec):
-        raise RegistryError(f"{where} is a {type(spec).__name__}, expected a CollectorSpec; repair or remove it")
+        raise RegistryError(
+            f"{where} is a {type(spec).__name__}, expected a CollectorSpec; repair or remove its package"
+        )
     if spec.name != entry.name:
-        raise RegistryError(f"{where} calls itself {spec.name!r}; entry point and collector must have one name")
+        raise RegistryError(f"{where} has the name {spec.name!r}; entry point and collector must have the same name")
     return spec

@@ -164,4 +164,4 @@ class Activity:
 
 
 def _refuse_partial_instance(_: Nvml, __: Handle, ___: Sequence[Hashable]) -> Sequence[float | CollectorError]:
-    raise UnsupportedError("GPM tells of whole GPU instances only, and this compute instance has not all of its own")
+    raise UnsupportedError("GPM reports whole GPU instances only, and this compute instance is only a part of one")

@@ -159,8 +159,8 @@ class DeviceTable:
                     Fault(
                         Reason.DEVICE_LOST,
                         function.address,
-                        "bound to the nvidia driver, but the library does not list it; reset the device, or show this "
-                        "container all devices by NVIDIA_VISIBLE_DEVICES=all",
+                        "bound to the nvidia driver, but the library does not list it; reset the device, or set "
+                        "NVIDIA_VISIBLE_DEVICES=all for this container",
                     )
                 )
         if not unlocated:
@@ -170,5 +170,5 @@ class DeviceTable:
         self, functions: Sequence[PciFunction], entries: dict[str, DeviceEntry], faults: list[Fault]
     ) -> None:
         for address in self._known.keys() - entries.keys() - {function.address for function in functions}:
-            detail = "gone from the library and from the PCI bus; if it was taken out, restart the exporter"
+            detail = "no longer listed by the library or on the PCI bus; if it was removed, restart the exporter"
             faults.append(Fault(Reason.DEVICES_VANISHED, address, detail))

@@ -123,14 +123,16 @@ _MEANING: Mapping[NvmlCode, Callable[[str], CollectorError]] = {
     NvmlCode.GPU_NOT_FOUND: DeviceLostError,
 }
 _ADVICE: Mapping[NvmlCode, str] = {
-    NvmlCode.NOT_SUPPORTED: "this device, or its present mode, does not have it",
+    NvmlCode.NOT_SUPPORTED: "this device, or its current mode, does not support it",
     NvmlCode.FUNCTION_NOT_FOUND: "the driver is too old for it",
-    NvmlCode.UNINITIALIZED: "the driver went away; a new session is opened when it is back",
+    NvmlCode.UNINITIALIZED: "the driver was unloaded; the exporter opens a new session when it is loaded again",
     NvmlCode.DRIVER_NOT_LOADED: "load the nvidia kernel module on the node",
     NvmlCode.LIB_RM_VERSION_MISMATCH: (
-        "library and kernel module are of different driver versions; restart the container"
+        "library and kernel module have different driver versions; restart the container"
     ),
-    NvmlCode.OPERATING_SYSTEM: "device files are blocked, as after a lost device cgroup; restart the container",
+    NvmlCode.OPERATING_SYSTEM: (
+        "access to the device files is blocked, for example after the device cgroup was lost; restart the container"
+    ),
 }
 
 

@@ -108,7 +108,7 @@ class EventWatch:
             if types & XID_EVENT:
                 self._types[uuid] = types
             else:
-                self.refused[uuid] = f"{call}: no critical events"
+                self.refused[uuid] = f"{call}: the device does not support critical events"
         return self._types.get(uuid, 0)
 
     def _start(self) -> None:

@@ -68,7 +68,7 @@ class Gpm:
         """
         call = "nvmlGpmQueryDeviceSupport"
         if not self._nvml.call(call, handle, read=lambda support: bool(support.isSupportedDevice)):
-            raise UnsupportedError(f"{call}: the device has no GPM, which came with Hopper")
+            raise UnsupportedError(f"{call}: the device does not support GPM, which needs Hopper or later")
 
     def of_device(self, handle: Handle) -> Sampler:
         """Takes samples of a whole device: nvmlGpmSampleGet."""
@@ -91,7 +91,7 @@ class Gpm:
         if gap >= _LEAST_SECONDS:
             self._take_sample(pair, sampler, gap)
         if pair.older is None:
-            raise NoDataError("nvmlGpmSampleGet: the first sample, with nothing to compare it with")
+            raise NoDataError("nvmlGpmSampleGet: the first sample; there is no earlier one to compare it with")
 
     def metrics(self, uuid: str, ids: Sequence[int]) -> list[float | CollectorError]:
         """Metrics between the last two samples of a subject, or why there are none: nvmlGpmMetricsGet.
@@ -103,7 +103,7 @@ class Gpm:
         """
         pair = self._pairs.get(uuid)
         if pair is None or pair.older is None:
-            raise NoDataError("nvmlGpmMetricsGet: no two samples")
+            raise NoDataError("nvmlGpmMetricsGet: fewer than two samples")
         request = self._request = self._request or self._nvml.structure("c_nvmlGpmMetricsGet_t")
         request.version, request.numMetrics = _VERSION, len(ids)
         request.sample1, request.sample2 = pair.older, pair.newer

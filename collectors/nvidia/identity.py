@@ -69,7 +69,7 @@ def read(
         SessionError: The session is over.
     """
     if (location := parse_address(nvml.pci_bus_id(handle))) is None:
-        raise InvalidValueError("nvmlDeviceGetPciInfo: the answer is no PCI address")
+        raise InvalidValueError("nvmlDeviceGetPciInfo: the answer is not a PCI address")
     address = str(location)
 
     text = partial(_text, handle, address, faults)

@@ -80,7 +80,7 @@ def _of_links(nvml: Nvml, handle: Handle, field: int, links: Sequence[int]) -> d
             raise value
         found[link] = value
     if not found:
-        raise UnsupportedError(f"nvmlDeviceGetFieldValues({field}): on no link")
+        raise UnsupportedError(f"nvmlDeviceGetFieldValues({field}): no link supports it")
     return found
 
 
@@ -125,7 +125,7 @@ def _fabric(structure: str, nvml: Nvml, handle: Handle) -> Iterator[RawValue]:
     if state not in range(len(_FABRIC_STATES)):
         raise InvalidValueError(f"{call}: state {state}")
     if state == 0:
-        raise UnsupportedError(f"{call}: the device is in no fabric")
+        raise UnsupportedError(f"{call}: the device does not belong to a fabric")
     reported = (
         "failed" if _FABRIC_STATES[state] == "completed" and status != NvmlCode.SUCCESS else _FABRIC_STATES[state]
     )

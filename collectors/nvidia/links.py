@@ -74,7 +74,7 @@ class RisingCounters:
     def unsupported(self) -> Iterator[Unsupported]:
         """The row that was withdrawn, for each such device."""
         for uuid in sorted(self._wrapping):
-            yield Unsupported(catalog.PCIE_BYTES, uuid, "the driver's counter fell, so it wraps between readings")
+            yield Unsupported(catalog.PCIE_BYTES, uuid, "the driver's counter decreased, so it wraps between readings")
 
     def _compare(self, sample: Sample) -> None:
         counter = (sample.device_uuid, sample.labels)

@@ -141,7 +141,8 @@ def _running(call: str, entries: Sequence[Any]) -> list[_RunningProcess]:
         in_partition = instance != _NO_INSTANCE
         if not 0 < entry.pid <= _LARGEST_PID or (in_partition and instance > _LARGEST_INSTANCE):
             raise InvalidValueError(
-                f"{call}: process {entry.pid} in instance {instance}, as some drivers 530 and 535 have it"
+                f"{call}: process {entry.pid} in instance {instance} is impossible; some drivers 530 and 535 return "
+                "such entries"
             )
         used = None if entry.usedGpuMemory is None else int(entry.usedGpuMemory)
         found.append(_RunningProcess(int(entry.pid), used, in_partition))

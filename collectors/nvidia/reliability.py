@@ -72,7 +72,7 @@ def _recovery_action(raw: float) -> Iterable[RawValue]:
 
 def _flag(call: str, raw: int) -> int:
     if raw not in (0, 1):
-        raise InvalidValueError(f"{call}: {raw} where 0 or 1 was expected")
+        raise InvalidValueError(f"{call}: found {raw}, expected 0 or 1")
     return raw
 
 

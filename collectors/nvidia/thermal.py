@@ -66,7 +66,7 @@ def _fans(nvml: Nvml, handle: Handle) -> Iterator[RawValue]:
     """Each fan's intended speed: nvmlDeviceGetFanSpeed_v2."""
     count = nvml.call("nvmlDeviceGetNumFans", handle, read=int)
     if count == 0:
-        raise UnsupportedError("nvmlDeviceGetNumFans: the device has no fan of its own")
+        raise UnsupportedError("nvmlDeviceGetNumFans: the device has no fan")
     if count > _MOST_FANS:
         raise InvalidValueError(f"nvmlDeviceGetNumFans: {count}")
     for fan in range(count):

@@ -259,7 +259,9 @@ def test_what_is_unsupported_is_silent_and_never_asked_again(bench: AskedDevice,
     for _ in range(3):
         assert bench.ask().faults == []
     assert nvml.calls(ENERGY) == 1
-    why = "nvmlDeviceGetTotalEnergyConsumption: NOT_SUPPORTED (3): this device, or its present mode, does not have it"
+    why = (
+        "nvmlDeviceGetTotalEnergyConsumption: NOT_SUPPORTED (3): this device, or its current mode, does not support it"
+    )
     assert bench.gaps() == {catalog.ENERGY: why}
 
 

@@ -80,7 +80,7 @@ def test_what_is_no_collector_is_refused() -> None:
 
 
 def test_entry_point_and_collector_must_agree_on_the_name() -> None:
-    with pytest.raises(RegistryError, match="calls itself 'other'"):
+    with pytest.raises(RegistryError, match="has the name 'other'"):
         registry.load(lambda: [entry("acme", spec=replace(SPEC, name="other"))])
 
 
