@@ -64,7 +64,7 @@ RULES: tuple[StatusRule, ...] = (
         "recovery_required",
         _FAILED,
         lambda facts: facts.recovery in _MUST,
-        "The driver asks for a reset of the device or its bus, or for a reboot",
+        "The driver requires a reset of the device or its bus, or a reboot",
     ),
     StatusRule(
         "fatal_event",
@@ -76,31 +76,31 @@ RULES: tuple[StatusRule, ...] = (
         "repair_failed",
         _PREDICTED,
         lambda facts: facts.repair_failed,
-        "The device has no spare memory left where it needs it: replace it",
+        "The device has no spare memory left for a repair: replace the device",
     ),
     StatusRule(
         "recovery_advised",
         _DEGRADED,
         lambda facts: facts.recovery in _SHOULD,
-        "The driver asks to drain the device, to reset it when it is free, or to recover the fabric it is part of",
+        "The driver recommends to drain the device, to reset it when it is free, or to recover its fabric",
     ),
     StatusRule(
         "repair_pending",
         _DEGRADED,
         lambda facts: facts.repair_pending,
-        "Bad memory waits for the next reset to be replaced",
+        "Bad memory will be replaced at the next reset",
     ),
     StatusRule(
         "hardware_event",
         _DEGRADED,
         lambda facts: Effect.DEGRADED in facts.effects,
-        "A critical event that a device survives, of those listed below as degraded",
+        "A critical event with the effect degraded in the list of codes below",
     ),
     StatusRule(
         "uncorrected_errors",
         _DEGRADED,
         lambda facts: facts.uncorrected_errors > 0,
-        "Memory errors since the driver was loaded could not be corrected",
+        "Memory errors that could not be corrected since the driver was loaded",
     ),
 )
 

@@ -50,60 +50,79 @@ _NVLINK_5 = tuple(range(144, 151))
 
 TABLE: tuple[XidGroup, ...] = (
     XidGroup(
-        (8, 43), APPLICATION, Effect.NONE, "The work of a program stopped; the program is ended, the device goes on"
+        (8, 43),
+        APPLICATION,
+        Effect.NONE,
+        "The work of a program stopped; the program is ended, the device continues to work",
     ),
-    XidGroup((11, 25, 32, 80), APPLICATION, Effect.NONE, "A program sent commands that are invalid or arrived damaged"),
-    XidGroup((13, 69), APPLICATION, Effect.NONE, "A program made the compute engine fail, as by an illegal address"),
+    XidGroup(
+        (11, 25, 32, 80), APPLICATION, Effect.NONE, "A program sent invalid commands, or the commands arrived damaged"
+    ),
+    XidGroup(
+        (13, 69),
+        APPLICATION,
+        Effect.NONE,
+        "A program caused an error of the compute engine, for example by an illegal address",
+    ),
     XidGroup((31,), APPLICATION, Effect.NONE, "A program used memory that is not mapped"),
-    XidGroup((37,), APPLICATION, Effect.NONE, "A program asked an engine's firmware for what it does not do"),
-    XidGroup(_COPY_ENGINES, APPLICATION, Effect.NONE, "A copy engine failed at a program's work"),
+    XidGroup(
+        (37,), APPLICATION, Effect.NONE, "A program requested something that an engine's firmware does not support"
+    ),
+    XidGroup(_COPY_ENGINES, APPLICATION, Effect.NONE, "A copy engine failed during a program's work"),
     XidGroup((141,), APPLICATION, Effect.NONE, "A program's work failed on CUDA's fast path"),
-    XidGroup((44,), APPLICATION, Effect.NONE, "The compute engine failed at a change of programs"),
+    XidGroup((44,), APPLICATION, Effect.NONE, "The compute engine failed while switching between programs"),
     XidGroup(
         (45,), APPLICATION, Effect.NONE, "A program's channels were removed: it was killed, or another error came first"
     ),
     XidGroup(
-        _VIDEO_ENGINES, APPLICATION, Effect.NONE, "A video, image or optical flow engine failed at a program's work"
+        _VIDEO_ENGINES, APPLICATION, Effect.NONE, "A video, image or optical flow engine failed during a program's work"
     ),
     XidGroup((46,), HARDWARE, Effect.DEGRADED, "The device did not answer the driver in time"),
-    XidGroup((48,), HARDWARE, Effect.DEGRADED, "Memory error of two bits, not corrected", from_start=True),
+    XidGroup((48,), HARDWARE, Effect.DEGRADED, "Double-bit memory error, not corrected", from_start=True),
     XidGroup((54,), HARDWARE, Effect.DEGRADED, "Auxiliary power is not connected"),
     XidGroup((62,), HARDWARE, Effect.FAILED, "The controller of power and clocks has halted", from_start=True),
-    XidGroup((63, 160), HARDWARE, Effect.NONE, "Bad memory is marked for repair, done at the next reset"),
+    XidGroup((63, 160), HARDWARE, Effect.NONE, "Bad memory is marked for repair at the next reset"),
     XidGroup((64,), HARDWARE, Effect.FAILED, "Bad memory could not be marked for repair", from_start=True),
     XidGroup((74,), HARDWARE, Effect.DEGRADED, "An NVLink failed", from_start=True),
     XidGroup((79,), HARDWARE, Effect.FAILED, "The device has fallen off the bus", from_start=True),
-    XidGroup((92,), HARDWARE, Effect.NONE, "Corrected memory errors come at a high rate"),
+    XidGroup((92,), HARDWARE, Effect.NONE, "High rate of corrected memory errors"),
     XidGroup(
         (94,),
         HARDWARE,
         Effect.DEGRADED,
-        "Memory error that could not be corrected; only the program that met it has ended",
+        "Memory error that could not be corrected; only the program that used the memory was ended",
         from_start=True,
     ),
     XidGroup(
         (95,),
         HARDWARE,
         Effect.FAILED,
-        "Memory error that could not be corrected and may have spoilt any program's work",
+        "Memory error that could not be corrected; the work of any program may be wrong",
         from_start=True,
     ),
-    XidGroup((109,), HARDWARE, Effect.DEGRADED, "A change of programs did not end in time; often a program that hangs"),
+    XidGroup(
+        (109,), HARDWARE, Effect.DEGRADED, "Switching between programs did not end in time; often a program hangs"
+    ),
     XidGroup((110,), HARDWARE, Effect.DEGRADED, "The device's security unit failed"),
     XidGroup((119,), HARDWARE, Effect.FAILED, "The device's system processor (GSP) does not answer", from_start=True),
     XidGroup((120,), HARDWARE, Effect.FAILED, "The device's system processor (GSP) failed", from_start=True),
-    XidGroup((121,), HARDWARE, Effect.NONE, "Error on the link from chip to chip (C2C)"),
+    XidGroup((121,), HARDWARE, Effect.NONE, "Error on the chip-to-chip link (C2C)"),
     XidGroup((136,), HARDWARE, Effect.DEGRADED, "An NVLink could not be trained"),
-    XidGroup((140,), HARDWARE, Effect.FAILED, "Memory error without recovery", from_start=True),
+    XidGroup((140,), HARDWARE, Effect.FAILED, "Memory error that was not recovered", from_start=True),
     XidGroup((143,), HARDWARE, Effect.FAILED, "The device could not be initialised", from_start=True),
-    XidGroup(_NVLINK_5, HARDWARE, Effect.NONE, "NVLink error of Blackwell or later; the recovery action tells how bad"),
+    XidGroup(
+        _NVLINK_5,
+        HARDWARE,
+        Effect.NONE,
+        "NVLink error of Blackwell or later; the recovery action shows how severe it is",
+    ),
     XidGroup((154,), HARDWARE, Effect.NONE, "The recovery action changed: a notice about another error"),
-    XidGroup((155,), HARDWARE, Effect.DEGRADED, "NVLink error that software found"),
+    XidGroup((155,), HARDWARE, Effect.DEGRADED, "NVLink error detected by software"),
     XidGroup((156,), HARDWARE, Effect.DEGRADED, "A part of the device is retired from the next reset on"),
     XidGroup((157, 161), HARDWARE, Effect.NONE, "A part of the device could not be retired"),
     XidGroup((158,), HARDWARE, Effect.FAILED, "A timeout from which the device does not recover", from_start=True),
     XidGroup((167,), HARDWARE, Effect.DEGRADED, "Fatal timeout on the PCIe link"),
-    XidGroup((171, 172), HARDWARE, Effect.NONE, "Where an uncorrectable memory error was: DRAM (171) or SRAM (172)"),
+    XidGroup((171, 172), HARDWARE, Effect.NONE, "Location of an uncorrectable memory error: DRAM (171) or SRAM (172)"),
 )
 
 _BY_CODE = {str(code): group for group in TABLE for code in group.codes}
