@@ -1,7 +1,8 @@
-"""Generates docs/nvidia-support.md: which family each generation of NVIDIA cards has, and why it lacks the others.
+"""Generates docs/nvidia-support.md: which families each generation of NVIDIA cards has, and why others are missing.
 
-From the catalogue, from the cards that the tests play and from what the exporter exposed of them. `python
-tools/gen_nvidia_support.py` writes it; with `--check` it writes nothing and ends with 1 if the file is another.
+Its input is the catalogue, the simulated cards of the tests and the golden files with what the exporter exported for
+them. `python tools/gen_nvidia_support.py` writes the page; with `--check` it writes nothing and exits with 1 if the
+file is out of date.
 """
 
 import argparse
@@ -51,8 +52,8 @@ def document() -> str:
     cards = {name: card(name) for name in CARDS}
     reasons: dict[str, int] = {}
     devices = _table("Device family", SPEC.metrics, Subject.DEVICE, cards, reasons)
-    cut = {name: each for name, each in cards.items() if each.mig}
-    partitions = _table("Partition family", SPEC.partition_metrics, Subject.PARTITION, cut, reasons)
+    partitioned = {name: each for name, each in cards.items() if each.mig}
+    partitions = _table("Partition family", SPEC.partition_metrics, Subject.PARTITION, partitioned, reasons)
     listed = "\n".join(f"{number}. {reason}" for reason, number in reasons.items())
     parts = (
         _HEAD,
@@ -111,14 +112,14 @@ def _markdown(lines: Sequence[tuple[str, ...]]) -> str:
 
 
 def main() -> None:
-    """Write or check."""
+    """Write the page, or check it."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("--check", action="store_true", help="write nothing, fail if the file is another")
+    parser.add_argument("--check", action="store_true", help="write nothing, fail if the file is out of date")
     path, content = _ROOT / _DOCUMENT, document()
     if not parser.parse_args().check:
         path.write_text(content, encoding="utf-8")
     elif not path.exists() or path.read_text(encoding="utf-8") != content:
-        sys.exit(f"{_DOCUMENT} is not what the cards give: run make docs")
+        sys.exit(f"{_DOCUMENT} is out of date: run make docs")
 
 
 if __name__ == "__main__":
