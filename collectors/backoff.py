@@ -1,18 +1,18 @@
-"""The pause before something that has failed is tried again."""
+"""The pause before a failed operation is retried."""
 
 FIRST_SECONDS = 1.0
 LONGEST_SECONDS = 30.0
 
-# More than enough to reach any longest pause; a float would overflow some time after.
+# Enough to reach any longest pause; without a limit the float would overflow.
 _MOST_DOUBLINGS = 16
 
 
 class Backoff:
-    """A pause that doubles with every failure in a row. It has no clock of its own.
+    """A pause that doubles with every consecutive failure. It does not read a clock.
 
     Args:
-        first_seconds: After the first failure.
-        longest_seconds: No pause is longer, the first one included.
+        first_seconds: The pause after the first failure.
+        longest_seconds: The longest pause, also for the first failure.
     """
 
     def __init__(self, first_seconds: float = FIRST_SECONDS, longest_seconds: float = LONGEST_SECONDS) -> None:
@@ -21,7 +21,7 @@ class Backoff:
         self._failures = 0
 
     def failed(self) -> float:
-        """Count a failure; returns the seconds to wait before the next try."""
+        """Count a failure. Returns the seconds to wait before the next attempt."""
         pause = min(self.first_seconds * 2.0**self._failures, self._longest_seconds)
         self._failures = min(self._failures + 1, _MOST_DOUBLINGS)
         return pause

@@ -1,4 +1,4 @@
-"""What a collector is: the records it returns, the errors it may raise, the two calls it answers. No I/O."""
+"""The interface of a collector: its two methods, the records it returns and the errors it may raise. No I/O."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -26,25 +26,25 @@ class Reason(StrEnum):
 
 
 class CollectorError(Exception):
-    """Base of everything a collector raises on purpose. The text is for people: what, where, what to do."""
+    """Base of all errors that a collector raises on purpose. The text says what failed, where, and what to do."""
 
     reason = Reason.BROKEN
 
 
 class AbsentError(CollectorError):
-    """This vendor is not on this node. Quiet: asked again now and then, never counted."""
+    """The node has no device of this vendor. This is not a failure and is not counted; it is retried later."""
 
 
 class UnsupportedError(CollectorError):
-    """This device cannot give this reading. Remembered per device and reading, and silent."""
+    """The device does not support this reading. Remembered per device and reading; neither logged nor counted."""
 
 
 class UnavailableError(CollectorError):
-    """The reading failed for now. Counted, backed off, tried again.
+    """The reading failed temporarily. It is counted and retried after a pause.
 
     Args:
-        text: What happened, where, what to do.
-        reason: The member of the closed list that it counts as.
+        text: What failed, where, and what to do.
+        reason: The reason under which it is counted.
     """
 
     def __init__(self, text: str, reason: Reason = Reason.UNAVAILABLE) -> None:
@@ -53,23 +53,23 @@ class UnavailableError(CollectorError):
 
 
 class DeviceLostError(CollectorError):
-    """One device has stopped answering; the others go on."""
+    """One device no longer answers. Other devices are not affected."""
 
     reason = Reason.DEVICE_LOST
 
 
 class BrokenError(CollectorError):
-    """A bug of ours or a library that breaks its own contract. Logged with a traceback, counted."""
+    """A bug in the exporter, or a library that violates its own contract. Logged with a traceback, and counted."""
 
 
 @dataclass(frozen=True, slots=True)
 class Alias:
-    """A name by which the kubelet, a device plugin or a DRA driver may call a device or partition.
+    """A name that the kubelet, a device plugin or a DRA driver may use for a device or partition.
 
     Attributes:
-        id: The name, compared without regard to case.
-        scope: The resource-name or driver-name prefix in which it means this device; empty for names that are
-            unique in the world, such as a UUID.
+        id: The name. Case is ignored.
+        scope: The prefix of resource or driver names within which the name is valid; empty for names that are globally
+            unique, such as a UUID.
     """
 
     id: str
@@ -82,11 +82,11 @@ class Device:
 
     Attributes:
         uuid: Unique in the cluster, stable over reboots.
-        device: The PCI address in the kernel's spelling (`0000:3b:00.0`), else the kernel's name. For legends.
-        vendor: Lower case, one word.
+        device: The PCI address as the kernel writes it (`0000:3b:00.0`), else the kernel's name. For legends.
+        vendor: The vendor, one word in lower case.
         model: The vendor's product name.
-        aliases: Every name by which it can be allocated.
-        lost: True when it exists but no longer answers; its identity and status stay, its readings go.
+        aliases: All names under which it can be allocated.
+        lost: True if it exists but no longer answers. Its identity and status are still exported, its readings are not.
     """
 
     uuid: str
@@ -99,13 +99,13 @@ class Device:
 
 @dataclass(frozen=True, slots=True)
 class Partition:
-    """A hardware slice of a device that can be allocated by itself.
+    """A hardware slice of a device that can be allocated separately.
 
     Attributes:
         uuid: Unique in the cluster.
         device_uuid: The `uuid` of the device it is a slice of.
-        profile: The vendor's name of its shape, such as `1g.10gb`.
-        aliases: Every name by which it can be allocated.
+        profile: The vendor's name of its profile, such as `1g.10gb`.
+        aliases: All names under which it can be allocated.
     """
 
     uuid: str
@@ -115,7 +115,7 @@ class Partition:
 
 
 class SubjectKey(NamedTuple):
-    """A device, or a partition of it.
+    """The key of a device or of a partition.
 
     Attributes:
         device_uuid: The device, or the parent of the partition.
@@ -127,22 +127,22 @@ class SubjectKey(NamedTuple):
 
     @property
     def where(self) -> str:
-        """The uuid of the subject itself, for people."""
+        """The uuid of the partition, else of the device; for log messages."""
         return self.partition_uuid or self.device_uuid
 
 
 @dataclass(frozen=True, slots=True)
 class Process:
-    """A process that uses a device or partition, as the vendor's library tells it.
+    """A process that uses a device or partition, as the vendor's library reports it.
 
     Attributes:
-        pid: The process id in the namespace of the driver, usually the host's.
+        pid: The process id in the PID namespace of the driver, usually the host's.
         device_uuid: The device it runs on.
         partition_uuid: The partition it runs on; empty for the whole device.
-        memory_usage_bytes: Device memory it holds; None where the library cannot tell.
-        utilization_ratio: Its share of the subject's time, 0 to 1; None where the library cannot tell.
-        occupancy_ratio: The share of the subject's compute units on which it has work now; None where nobody can tell.
-        copy_seconds: For how long copy engines have worked for it; None where nobody can tell.
+        memory_usage_bytes: Device memory that it uses; None if unknown.
+        utilization_ratio: Fraction of time, 0 to 1, in which it executed on the device or partition; None if unknown.
+        occupancy_ratio: Fraction of the compute units on which it has work now; None if unknown.
+        copy_seconds: Time in which copy engines worked for it; None if unknown.
     """
 
     pid: int
@@ -156,15 +156,15 @@ class Process:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One measured value of one catalogue row for one subject, in the row's base unit.
+    """One measured value of a catalogue row for one device or partition, in the row's base unit.
 
     Attributes:
         metric: The catalogue row.
-        device_uuid: The device it is about, or the parent of the partition it is about.
+        device_uuid: The device, or the parent of the partition.
         value: A finite number; 1 for an info.
-        partition_uuid: The partition it is about; empty for the whole device.
-        labels: Values of the row's own labels, in the row's order. Only an info may leave one empty: unknown; and an
-            optional one may be empty.
+        partition_uuid: The partition; empty for the whole device.
+        labels: Values of the row's own labels, in the row's order. Only an optional label or a label of an info may be
+            empty; in an info that means unknown.
     """
 
     metric: Metric
@@ -176,12 +176,12 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """A reading that failed without spoiling the others.
+    """A reading that failed without affecting the others.
 
     Attributes:
-        reason: The member of the closed list that it counts as.
+        reason: The reason under which it is counted.
         where: The device and call, for the log.
-        detail: What the library said, for the log.
+        detail: The error text of the library, for the log.
     """
 
     reason: Reason
@@ -191,12 +191,12 @@ class Fault:
 
 @dataclass(frozen=True, slots=True)
 class Unsupported:
-    """A row that a device or partition cannot give, so that nobody waits for it.
+    """A row that a device or partition does not support.
 
     Attributes:
         metric: The catalogue row.
         device_uuid: The device, or the parent of the partition.
-        detail: Why, for people.
+        detail: The reason, as text for people.
         partition_uuid: The partition; empty for the whole device.
     """
 
@@ -208,16 +208,16 @@ class Unsupported:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What one call of a collector returns.
+    """The result of one call of a collector.
 
     Attributes:
-        devices: Every device known now, lost ones included, whatever cadence was due.
-        partitions: Every partition known now.
-        samples: Values of the cadences that were due, and of no other.
+        devices: All devices known now, including lost ones, independent of the cadences that were due.
+        partitions: All partitions known now.
+        samples: Values of the cadences that were due only.
         processes: Processes on the devices; empty unless the cadence that reads them was due.
-        faults: What failed on the way.
-        unsupported: Every row that was asked for so far and cannot be had, whatever cadence was due. A device whose
-            energy counter is among them has its power integrated instead.
+        faults: The readings that failed.
+        unsupported: All rows that were read so far and are unsupported, independent of the cadences that were due. If
+            the energy counter of a device is unsupported, the exporter integrates its power instead.
     """
 
     devices: tuple[Device, ...]
@@ -229,22 +229,22 @@ class Reading:
 
 
 class Collector(Protocol):
-    """One vendor's hardware. Called by one thread only, one call at a time."""
+    """Reads the hardware of one vendor. Only one thread calls it, one call at a time."""
 
     def read(self, due: frozenset[Cadence]) -> Reading:
-        """Read the rows whose cadence is due, on every device.
+        """Read the rows whose cadence is due, on all devices.
 
         Args:
             due: The cadences to read. All three at the first call and after an error.
 
         Raises:
-            AbsentError: The vendor is not on this node.
+            AbsentError: The node has no device of this vendor.
             UnavailableError: Nothing could be read this time.
         """
         ...
 
     def close(self) -> None:
-        """Let go of the hardware. Safe to call twice; a later `read` takes it up again."""
+        """Release the hardware. May be called twice; a later `read` opens it again."""
         ...
 
 
@@ -294,13 +294,13 @@ class AmdOptions:
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """Where a collector finds the machine it runs on, and what it is to do there.
+    """The machine that a collector runs on, and its options.
 
     Attributes:
         sysfs: The root of the host's `/sys`.
         procfs: The root of the host's `/proc`.
-        identity: A name of the machine that no other in the cluster has; made-up uuids start from it.
-        options: What is to be read beyond the usual.
+        identity: A name of the machine, unique in the cluster. Generated uuids are derived from it.
+        options: What is read beyond the usual readings.
         amd: How AMD GPUs are read.
     """
 
@@ -313,14 +313,14 @@ class Node:
 
 @dataclass(frozen=True, slots=True)
 class CollectorSpec:
-    """What an entry point of the group `accelerator_exporter.collectors` names.
+    """The object that an entry point of the group `accelerator_exporter.collectors` refers to.
 
     Attributes:
         name: The `collector` label, unique among installed collectors.
-        metrics: The catalogue rows it can supply for whole devices; documentation and contract tests are made from it.
-        resource_prefixes: Prefixes of the Kubernetes resources whose ids should resolve to its devices.
-        create: Makes the collector. Must not touch hardware: the first `read` does.
-        partition_metrics: The rows it can supply for partitions.
+        metrics: The catalogue rows that it can supply for whole devices. Documentation and contract tests use it.
+        resource_prefixes: Prefixes of the Kubernetes resources whose ids refer to its devices.
+        create: Creates the collector. Must not access hardware: the first `read` does.
+        partition_metrics: The catalogue rows that it can supply for partitions.
     """
 
     name: str

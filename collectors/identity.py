@@ -1,10 +1,10 @@
-"""Names for machines and devices that have none of their own, unique in a cluster and stable over reboots."""
+"""Generates names for machines and devices without a usable name: unique in a cluster and stable over reboots."""
 
 import uuid
 
 from collectors.sysfs import Root
 
-# What firmware writes where nobody set a product uuid, besides text that is no uuid at all ("Not Settable").
+# Values that firmware reports if no product uuid was set. Others are not even uuids ("Not Settable").
 _PLACEHOLDERS = frozenset(
     {
         "00000000-0000-0000-0000-000000000000",
@@ -16,23 +16,23 @@ _PLACEHOLDERS = frozenset(
 
 
 def machine_identity(sysfs: Root, node_name: str | None, hostname: str) -> str:
-    """A name of this machine that no other in the cluster has.
+    """A name of this machine that is unique in the cluster: the first of these three that is known.
 
     Args:
-        sysfs: The root of the host's `/sys`. Its DMI product uuid comes first: it survives a new name or a new
+        sysfs: The root of the host's `/sys`, for the DMI product uuid. It does not change with a new name or a new
             installation. Only root can read it.
-        node_name: The Kubernetes node name, second; None or empty where unknown.
-        hostname: The machine's own name, the last resort.
+        node_name: The Kubernetes node name; None or empty if unknown.
+        hostname: The machine's own name.
     """
     return _product_uuid(sysfs) or node_name or hostname
 
 
 def made_uuid(vendor: str, machine: str, address: str) -> str:
-    """A uuid for a device that has none: the same for the same slot of the same machine, unlike any other.
+    """A uuid for a device without one: always the same for a slot of a machine, and different from all others.
 
     Args:
-        vendor: Lower case; starts the uuid, so that it is never taken for one of the vendor's own.
-        machine: From `machine_identity`.
+        vendor: The vendor in lower case. The uuid starts with it, so that it is never confused with a vendor's uuid.
+        machine: The result of `machine_identity`.
         address: The device's PCI address or kernel name on that machine.
     """
     return f"{vendor}-{uuid.uuid5(uuid.NAMESPACE_OID, f'{machine}/{address}')}"

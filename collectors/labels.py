@@ -33,7 +33,7 @@ LINK_ERROR = Label(
         "symbol",
     ),
 )
-# Empty, and so left out, where all links of a fabric are summed up.
+# Empty, and therefore omitted, for the sum over all links of a fabric.
 LINK = Label("link", optional=True)
 MEMORY_ERROR = Label("kind", ("corrected", "uncorrected"))
 ERROR_SOURCE = Label("source", ("xid", "ras", "driver"))
@@ -44,7 +44,7 @@ RECOVERY = Label("action", ("none", "reset", "reboot", "drain", "drain_and_reset
 MODE = Label("mode", ("partitioning", "ecc", "persistence", "exclusive", "confidential"))
 FAN = Label("fan")
 
-# Of the info families: what is fixed. Unknown ones are left empty.
+# The fixed properties in the info families. Unknown ones are empty.
 PROPERTIES = (
     Label("index"),
     Label("pci_bus_id"),

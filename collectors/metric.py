@@ -1,4 +1,4 @@
-"""The type of a catalogue row: what one metric family is, before anybody measures or prints it."""
+"""The type of a catalogue row: the definition of one metric family."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -13,7 +13,7 @@ class Kind(StrEnum):
 
 
 class Unit(StrEnum):
-    """Base units, spelled as they end a metric's name. NONE is for counts, states and generations."""
+    """Base units, spelled as at the end of a metric name. NONE is for counts, states and generations."""
 
     NONE = ""
     RATIO = "ratio"
@@ -27,7 +27,7 @@ class Unit(StrEnum):
 
 
 class Subject(StrEnum):
-    """What a series is about; the value is the prefix of its name."""
+    """What a series describes. The value is the prefix of its name."""
 
     DEVICE = "accelerator_device"
     PARTITION = "accelerator_partition"
@@ -40,7 +40,7 @@ class Subject(StrEnum):
 
 
 class Cadence(StrEnum):
-    """How often a reading is renewed; the intervals are configured."""
+    """How often a reading is updated. The intervals are configured."""
 
     FAST = "fast"
     MEDIUM = "medium"
@@ -48,7 +48,7 @@ class Cadence(StrEnum):
 
 
 class Origin(StrEnum):
-    """Who supplies the samples of a row."""
+    """The part of the program that supplies the samples of a row."""
 
     COLLECTOR = "collector"
     ACCOUNTING = "accounting"
@@ -57,7 +57,7 @@ class Origin(StrEnum):
 
 
 class Stability(StrEnum):
-    """STABLE names and labels change only with a major version; ALPHA ones may change with any."""
+    """STABLE names and labels change only in a major version; ALPHA ones may change in any version."""
 
     ALPHA = "alpha"
     STABLE = "stable"
@@ -69,8 +69,8 @@ class Label:
 
     Attributes:
         name: The label's name, snake_case.
-        values: The closed list of its values; empty where values come from hardware or Kubernetes.
-        optional: True where it may be empty, and is then left out of the exposition.
+        values: The closed list of its values; empty if values come from hardware or Kubernetes.
+        optional: True if its value may be empty. The label is then omitted from the exposition.
     """
 
     name: str
@@ -87,13 +87,13 @@ class Metric:
         kind: Gauge, counter or info.
         unit: The base unit that ends the stem.
         help: One or two sentences for people.
-        subjects: The subjects that can have it; each gives a family of its own.
-        labels: Its own labels, beside those of the subject.
+        subjects: The subjects for which it exists, one family for each.
+        labels: Its own labels, in addition to those of the subject.
         cadence: How often it is read.
-        origin: Who supplies it.
-        persistent: True for identity, state and the record of events, which do not age out when readings stop.
-        opt_in: True where it costs so many series that it is off unless asked for.
-        stability: What its users may rely on.
+        origin: The part of the program that supplies it.
+        persistent: True for identity, state and counts of events, which are still exported when readings stop.
+        opt_in: True if it is off by default because of the number of series or the cost of the reading.
+        stability: When its name and labels may change.
     """
 
     stem: str
@@ -109,9 +109,9 @@ class Metric:
     stability: Stability = Stability.ALPHA
 
     def __hash__(self) -> int:
-        """By its stem alone: rows are keys in every poll, and few of them share one."""
+        """The hash of the stem only: rows are keys in every poll, and few of them have the same stem."""
         return hash(self.stem)
 
     def name(self, subject: Subject) -> str:
-        """The full name of this metric's family for one subject, as it is scraped."""
+        """The full name of this metric's family for one subject, as exported."""
         return f"{subject.value}_{self.stem}"

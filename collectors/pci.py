@@ -1,4 +1,4 @@
-"""PCI functions: their addresses, and what the kernel lists in sysfs, whether or not a library sees it.
+"""PCI addresses, and the PCI functions that the kernel lists in sysfs, independent of any vendor library.
 
 Source: the kernel's `Documentation/ABI/testing/sysfs-bus-pci`.
 """
@@ -15,7 +15,7 @@ _ADDRESS = re.compile(r"([0-9a-fA-F]{4,8}):([0-9a-fA-F]{2}):([0-9a-fA-F]{2})\.([
 
 
 class PciAddress(NamedTuple):
-    """Where a PCI function is. As text it is in the kernel's spelling, `0000:3b:00.0`."""
+    """The address of a PCI function. Its text form is that of the kernel, `0000:3b:00.0`."""
 
     domain: int
     bus: int
@@ -36,11 +36,11 @@ class PciFunction:
     """One PCI function.
 
     Attributes:
-        address: In the kernel's spelling, `0000:3b:00.0`.
+        address: The PCI address as the kernel writes it, `0000:3b:00.0`.
         vendor: PCI vendor id.
         device: PCI device id.
         pci_class: The 24-bit class code; its top byte is the base class.
-        driver: The driver it is bound to; None while unbound.
+        driver: The driver it is bound to; None if unbound.
         virtual: True for a virtual function whose physical function is on this machine.
     """
 
@@ -53,33 +53,33 @@ class PciFunction:
 
     @property
     def is_display(self) -> bool:
-        """True for display controllers, 3D controllers (compute cards) among them."""
+        """True for display controllers, including 3D controllers (compute cards)."""
         return self.pci_class >> 16 == _DISPLAY_CLASS
 
     @property
     def passed_through(self) -> bool:
-        """True while it is kept for a virtual machine: bound to vfio-pci or a vendor's variant of it."""
+        """True while it is reserved for a virtual machine: bound to vfio-pci or a vendor's variant of it."""
         return self.driver is not None and "vfio" in self.driver
 
 
 def parse_address(text: str) -> PciAddress | None:
-    """A PCI address in any spelling, such as NVML's `00000000:3B:00.0`; None if it is none."""
+    """A PCI address in any spelling, such as NVML's `00000000:3B:00.0`; None if the text is not a PCI address."""
     parts = _ADDRESS.fullmatch(text.strip())
     return None if parts is None else PciAddress(*(int(part, 16) for part in parts.groups()))
 
 
 def spellings(address: str) -> frozenset[str]:
-    """A PCI address in the kernel's spelling, and with the eight digits that NVML gives a domain.
+    """A PCI address as the kernel writes it and as NVML writes it, with eight digits for the domain.
 
     Args:
-        address: In the kernel's spelling.
+        address: The address as the kernel writes it.
     """
     parsed = parse_address(address)
     return frozenset({address} if parsed is None else {address, f"{parsed.domain:08x}:{parsed.in_domain}"})
 
 
 def functions_of(sysfs: Root, vendor: int | None = None) -> tuple[PciFunction, ...]:
-    """PCI functions, ordered by address; none where sysfs has no PCI bus.
+    """PCI functions, ordered by address; empty if sysfs has no PCI bus.
 
     Args:
         sysfs: The root of the host's `/sys`.
@@ -90,7 +90,7 @@ def functions_of(sysfs: Root, vendor: int | None = None) -> tuple[PciFunction, .
 
 
 def numa_node(sysfs: Root, address: str) -> int | None:
-    """The NUMA node a PCI function is attached to; None where the platform does not tell (the kernel says -1)."""
+    """The NUMA node a PCI function is attached to; None if the platform does not report it (the kernel shows -1)."""
     node = _number(sysfs.text(*_DEVICES, address, "numa_node"), base=10)
     return node if node is not None and node >= 0 else None
 

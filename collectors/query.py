@@ -1,6 +1,6 @@
 """Queries of a device: which call or file supplies which catalogue rows.
 
-`L` is the type of what the calls go through, a library or a tree of files; `H` is the type of its device handles.
+`L` is the type of the library or tree of files that is read; `H` is the type of its device handles.
 """
 
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
@@ -15,11 +15,11 @@ H = TypeVar("H")
 
 
 class NoDataError(CollectorError):
-    """The device reports no value at the moment, and that is no fault."""
+    """The device reports no value at the moment. That is not a failure."""
 
 
 class InvalidValueError(UnavailableError):
-    """The value is impossible, or is the mark for "not available"."""
+    """The value is impossible, or is the library's mark for "not available"."""
 
     def __init__(self, text: str) -> None:
         super().__init__(text, Reason.INVALID_VALUE)
@@ -31,7 +31,7 @@ class RawValue:
 
     Attributes:
         metric: The row it is for.
-        raw: In the vendor's unit.
+        raw: The value in the vendor's unit.
         convert: Converts it to the row's base unit.
         labels: Values of the row's own labels.
     """
@@ -44,13 +44,13 @@ class RawValue:
 
 @dataclass(frozen=True, slots=True)
 class Query(Generic[L, H]):
-    """One reading of a device or partition by calls of its own, which the device either supports or does not.
+    """One reading of a device or partition, made by separate calls. The device either supports it or does not.
 
     Attributes:
-        name: Unique; what is remembered as unsupported.
-        rows: The rows it supplies, all of one cadence.
+        name: A unique name, by which it is remembered as unsupported.
+        rows: The rows it supplies, all of the same cadence.
         read: Makes the calls.
-        fallback_for: The name of the query it replaces; run only once that one is unsupported.
+        fallback_for: The name of the query that it replaces. It runs only if that query is unsupported.
     """
 
     name: str
@@ -66,14 +66,14 @@ class Query(Generic[L, H]):
 
 @dataclass(frozen=True, slots=True)
 class BatchItem:
-    """One reading that is made together with others, and has a return code of its own.
+    """One reading of a batch, with its own return code.
 
     Attributes:
-        name: Unique; what is remembered as unsupported.
-        rows: The rows it supplies, all of one cadence.
-        key: What the batch reads it by.
-        raw_values: Makes the values of the rows from what the batch reports.
-        fallback_for: The name of the query or item it replaces; run only once that one is unsupported.
+        name: A unique name, by which it is remembered as unsupported.
+        rows: The rows it supplies, all of the same cadence.
+        key: The key that the batch reads.
+        raw_values: Converts the value that the batch returns to values of the rows.
+        fallback_for: The name of the query or item that it replaces. It runs only if that one is unsupported.
     """
 
     name: str
@@ -90,12 +90,12 @@ class BatchItem:
 
 @dataclass(frozen=True, slots=True)
 class Batch(Generic[L, H]):
-    """Readings that one call makes together.
+    """Readings that are made together by one call.
 
     Attributes:
         items: The readings.
-        read: Reads the values of the given keys, in their order. An error in place of a value concerns that key; one
-            that is raised concerns all of them.
+        read: Reads the values of the given keys, in their order. An error in place of a value concerns that key only; a
+            raised error concerns all keys.
     """
 
     items: tuple[BatchItem, ...]
@@ -107,7 +107,7 @@ Queries = Sequence[Query[L, H] | Batch[L, H]]
 
 
 def flat(queries: Queries[L, H]) -> Iterator[Query[L, H] | BatchItem]:
-    """Every query and every item of a batch by itself, in order."""
+    """All queries, and all items of batches, in order."""
     for query in queries:
         if isinstance(query, Batch):
             yield from query.items
@@ -116,5 +116,5 @@ def flat(queries: Queries[L, H]) -> Iterator[Query[L, H] | BatchItem]:
 
 
 def rows_of(queries: Queries[L, H]) -> frozenset[Metric]:
-    """The rows they can supply."""
+    """The rows that these queries can supply."""
     return frozenset(row for query in flat(queries) for row in query.rows)

@@ -1,4 +1,4 @@
-"""Runs queries and remembers which ones a device does not support, so that these cost one call ever."""
+"""Runs queries and remembers which ones a device does not support, so that each of these is called only once."""
 
 import math
 from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -18,19 +18,19 @@ from collectors.contract import (
 from collectors.metric import Cadence, Metric, Unit
 from collectors.query import Batch, BatchItem, H, L, NoDataError, Queries, Query, RawValue, flat
 
-# Errors that leave the other queries alone.
+# Errors that do not affect the other queries.
 _SINGLE_QUERY_ERRORS = (NoDataError, UnsupportedError, UnavailableError)
 
 
 @dataclass(slots=True)
 class QueryResult:
-    """What the queries of one subject returned.
+    """The results of the queries of one device or partition.
 
     Attributes:
         samples: Valid values.
-        faults: What failed.
-        failed: How many queries failed.
-        succeeded: How many were answered, an unsupported one included.
+        faults: The failures.
+        failed: Number of queries that failed.
+        succeeded: Number of queries that the device answered, also with "unsupported".
     """
 
     samples: list[Sample] = field(default_factory=list)
@@ -41,13 +41,13 @@ class QueryResult:
 
 @dataclass(slots=True)
 class _SubjectQueries(Generic[L, H]):
-    """The queries of one subject, and why some of them are not run again.
+    """The queries of one device or partition, and why some of them are not run again.
 
     Attributes:
         source: The queries as they were passed last.
-        queries: Each query and each item of a batch by itself.
+        queries: All queries, and all items of batches.
         gaps: Why a query is not run any more, by its name.
-        missing: The rows that no query supplies; None until somebody asks for them.
+        missing: The rows that no query supplies; None until they are needed.
     """
 
     source: Queries[L, H] = ()
@@ -56,17 +56,17 @@ class _SubjectQueries(Generic[L, H]):
     missing: dict[Metric, str] | None = None
 
     def set_queries(self, queries: Queries[L, H]) -> None:
-        """Note what is to be run; cheap where it is what it was before."""
+        """Set the queries to run. Does nothing if they are the same object as before."""
         if queries is not self.source:
             self.source, self.queries, self.missing = queries, tuple(flat(queries)), None
 
     def give_up(self, query: Query[L, H] | BatchItem, why: str) -> None:
-        """Do not run it again."""
+        """Do not run this query again."""
         self.gaps[query.name] = why
         self.missing = None
 
     def missing_rows(self) -> dict[Metric, str]:
-        """The rows that were queried and that no query supplies, and why."""
+        """The rows that were queried and that no query supplies, with the reason."""
         if self.missing is None:
             supplied = {row for query in self.queries if query.name not in self.gaps for row in query.rows}
             self.missing = {
@@ -79,16 +79,16 @@ class _SubjectQueries(Generic[L, H]):
         return self.missing
 
     def is_wanted(self, query: Query[L, H] | BatchItem, due: frozenset[Cadence]) -> bool:
-        """Whether it is due, not known to be unsupported, and no fallback for what is supported."""
+        """Whether a query is due, not known to be unsupported, and not a fallback for a query that is supported."""
         wanted = not query.fallback_for or query.fallback_for in self.gaps
         return query.cadence in due and wanted and query.name not in self.gaps
 
 
 class QueryRunner(Generic[L, H]):
-    """Runs the queries of the devices of one session, or of one tree of files.
+    """Runs the queries of the devices of one session or one tree of files.
 
     Args:
-        library: What the calls go through.
+        library: The library or tree of files that is read.
         absent_marks: Raw values that mean "not available".
     """
 
@@ -98,16 +98,16 @@ class QueryRunner(Generic[L, H]):
         self._subjects: dict[SubjectKey, _SubjectQueries[L, H]] = {}
 
     def run(self, subject: SubjectKey, handle: H, queries: Queries[L, H], due: frozenset[Cadence]) -> QueryResult:
-        """Run what is due, without what this subject does not support.
+        """Run the queries that are due, except those that this device or partition does not support.
 
         Args:
             subject: The device or partition.
             handle: Its handle.
-            queries: All its queries, in order: a fallback after the query that it replaces.
+            queries: All its queries; a fallback comes after the query that it replaces.
             due: The cadences to read.
 
         Raises:
-            CollectorError: It does not answer any more, or no device does.
+            CollectorError: This device, or the whole session, no longer answers.
         """
         known = self._subjects.setdefault(subject, _SubjectQueries())
         known.set_queries(queries)
@@ -120,13 +120,13 @@ class QueryRunner(Generic[L, H]):
         return result
 
     def unsupported(self) -> Iterator[Unsupported]:
-        """Every row that was queried and that no query supplies."""
+        """All rows that were queried and that no query supplies."""
         for subject, known in self._subjects.items():
             for row, detail in known.missing_rows().items():
                 yield Unsupported(row, subject.device_uuid, detail, subject.partition_uuid)
 
     def forget(self, device_uuid: str) -> None:
-        """Run every query of a device and its partitions again, as after a change of its partitioning."""
+        """Run all queries of a device and its partitions again, for example after a change of its partition layout."""
         for subject in [subject for subject in self._subjects if subject.device_uuid == device_uuid]:
             del self._subjects[subject]
 
@@ -149,7 +149,7 @@ class QueryRunner(Generic[L, H]):
             outcomes = batch.read(self._library, handle, [item.key for item in items])
         except (NoDataError, UnsupportedError) as error:
             outcomes = [error] * len(items)
-        except UnavailableError as error:  # one fault, not one for each item
+        except UnavailableError as error:  # counted once, not once for each item
             for item in items:
                 self._remember_denied(subject, item, error)
             result.failed += 1
@@ -185,7 +185,7 @@ class QueryRunner(Generic[L, H]):
             result.succeeded += 1
 
     def _remember_denied(self, subject: SubjectKey, query: Query[L, H] | BatchItem, error: UnavailableError) -> None:
-        """Remember a missing permission: it will not be granted while the process runs."""
+        """Do not run a query again that lacks a permission: the permission does not change while the process runs."""
         if error.reason is Reason.PERMISSION_DENIED:
             self._subjects[subject].give_up(query, str(error))
 
@@ -204,7 +204,7 @@ class QueryRunner(Generic[L, H]):
 
 
 def _is_possible(unit: Unit, value: float) -> bool:
-    """Whether a value can be true: finite, a ratio within 0 and 1, below zero only in celsius."""
+    """Whether a value is possible: finite, a ratio from 0 to 1, negative only in celsius."""
     if not math.isfinite(value):
         return False
     if unit is Unit.RATIO:

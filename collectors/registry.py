@@ -1,4 +1,4 @@
-"""Finds the installed collectors by their entry points, so that a third party's package can add one."""
+"""Finds the installed collectors by their entry points, so that other packages can add collectors."""
 
 from collections.abc import Callable, Iterable
 from importlib.metadata import entry_points
@@ -10,11 +10,11 @@ GROUP = "accelerator_exporter.collectors"
 
 
 class RegistryError(Exception):
-    """The installed collectors can't be used as they are. The text says which package to mend."""
+    """The installed collectors cannot be used. The text says which package must be repaired or removed."""
 
 
 class EntryPoint(Protocol):
-    """What is used of `importlib.metadata.EntryPoint`."""
+    """The used part of `importlib.metadata.EntryPoint`."""
 
     @property
     def name(self) -> str:
@@ -23,7 +23,7 @@ class EntryPoint(Protocol):
 
     @property
     def value(self) -> str:
-        """The object reference after it, `module:attribute`."""
+        """The object reference after the equals sign, `module:attribute`."""
         ...
 
     def load(self) -> object:
@@ -37,13 +37,13 @@ def installed() -> Iterable[EntryPoint]:
 
 
 def load(source: Callable[[], Iterable[EntryPoint]] = installed) -> tuple[CollectorSpec, ...]:
-    """Every installed collector, ordered by name. Loads code and touches no hardware.
+    """All installed collectors, ordered by name. Loads code, but does not access hardware.
 
     Args:
-        source: Where entry points come from.
+        source: Returns the entry points.
 
     Raises:
-        RegistryError: An entry point can't be loaded, is not a collector, or takes a name that is taken.
+        RegistryError: An entry point cannot be loaded, is not a collector, or has a name that is already used.
     """
     taken: dict[str, str] = {}
     specs = []
@@ -62,7 +62,7 @@ def _load(entry: EntryPoint) -> CollectorSpec:
     where = f"collector {entry.name!r} ({entry.value})"
     try:
         spec = entry.load()
-    except Exception as error:  # a third party's module may raise anything while it is imported
+    except Exception as error:  # a module of another package may raise anything while it is imported
         cause = f"{type(error).__name__}: {error}".splitlines()[0]
         raise RegistryError(f"{where} cannot be loaded: {cause}; repair or remove its package") from error
     if not isinstance(spec, CollectorSpec):

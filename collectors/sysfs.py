@@ -1,4 +1,4 @@
-"""Rooted reads of small kernel files: every path starts at a root that a fixture tree can stand in for."""
+"""Reads small kernel files below a root directory, which tests replace by a tree of fixtures."""
 
 import os
 from dataclasses import dataclass
@@ -12,16 +12,16 @@ class Root:
     """The mount point of a kernel file system, such as the host's `/sys`.
 
     Attributes:
-        path: Where it is mounted in this process's view.
+        path: The mount point as this process sees it.
     """
 
     path: Path
 
     def text(self, *parts: str) -> str | None:
-        """The stripped content of one attribute file, or None where it can't be read.
+        """The stripped content of one attribute file, or None if it cannot be read.
 
-        One raw read of at most 4 KiB: the size that stat tells of these files is wrong, and some drivers answer
-        EAGAIN for ever to a reader that polls.
+        It makes one raw read of at most 4 KiB: stat reports a wrong size for these files, and some drivers return
+        EAGAIN forever to a reader that polls.
         """
         try:
             descriptor = os.open(self.path.joinpath(*parts), os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
@@ -36,14 +36,14 @@ class Root:
         return content.decode("utf-8", "replace").strip("\0 \t\r\n") or None
 
     def names(self, *parts: str) -> tuple[str, ...]:
-        """The sorted entries of a directory; none where it can't be listed."""
+        """The sorted entries of a directory; empty if it cannot be listed."""
         try:
             return tuple(sorted(entry.name for entry in self.path.joinpath(*parts).iterdir()))
         except OSError:
             return ()
 
     def link_name(self, *parts: str) -> str | None:
-        """The last component of a symbolic link's target, or None where there is no such link."""
+        """The last component of a symbolic link's target, or None if there is no such link."""
         try:
             return self.path.joinpath(*parts).readlink().name or None
         except OSError:

@@ -1,4 +1,4 @@
-"""Reads a text file that a person named: of bounded size, and without waiting for whatever the path leads to."""
+"""Reads a text file that the user named. Its size is limited, and reading never blocks on a pipe or device."""
 
 import os
 import stat
@@ -9,11 +9,11 @@ _LIMIT_BYTES = 1 << 20
 
 
 class NotRegularError(Exception):
-    """A pipe, a socket or a device stands where a file should be."""
+    """The path is a pipe, a socket or a device, not a file."""
 
 
 class TextError(Exception):
-    """A text is not what it should be: the problem, and line and column, from 1, as far as they are known."""
+    """A text is invalid: the problem, and line and column, from 1, as far as they are known."""
 
     def __init__(self, problem: str, *place: int) -> None:
         super().__init__(problem)
@@ -26,14 +26,14 @@ def read_text(path: Path, what: str) -> str:
 
     Args:
         path: The file.
-        what: What it ought to be, such as "a scenario".
+        what: What the file should contain, such as "a scenario".
 
     Raises:
-        OSError, ValueError: It cannot be opened or read, or is a directory; no file can have such a name.
+        OSError, ValueError: It cannot be opened or read, is a directory, or its name is not a valid file name.
         NotRegularError: It is neither a file nor a directory.
         TextError: It is too large or not UTF-8.
     """
-    # Opened by its path, not by a descriptor, the file is closed also where Python refuses it as a directory.
+    # Opened by its path, not by a descriptor: then Python closes the file also when it raises for a directory.
     with open(path, "rb", opener=_open_at_once) as file:
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             raise NotRegularError
@@ -48,5 +48,5 @@ def read_text(path: Path, what: str) -> str:
 
 
 def _open_at_once(path: str, flags: int) -> int:
-    """Never waits for the other end of a pipe."""
+    """Open a file without waiting for the other end of a pipe."""
     return os.open(path, flags | os.O_NONBLOCK)

@@ -1,4 +1,4 @@
-"""Conversions into base units. The only place where a vendor's milliwatts, MiB or percent become ours."""
+"""Conversions to base units. All conversions from a vendor's milliwatts, MiB or percent are here."""
 
 _KIB = 1024
 _MIB = 1024 * 1024

@@ -1,4 +1,4 @@
-"""What is known of accelerator vendors before their collectors speak: names for PCI ids, and what hides devices."""
+"""Facts about accelerator vendors that do not need a collector: names of PCI ids, and variables that hide devices."""
 
 from dataclasses import dataclass
 
@@ -12,12 +12,12 @@ _PROCESSING_ACCELERATORS = 0x12
 
 @dataclass(frozen=True, slots=True)
 class Variable:
-    """An environment variable by which a container runtime decides which devices a container sees.
+    """An environment variable that controls which devices a container runtime shows to a container.
 
     Attributes:
-        name: Of the variable.
-        shows_all: The value that hides nothing.
-        shows: What may be hidden from the container without it.
+        name: The name of the variable.
+        shows_all: The value that shows everything.
+        shows: What may be hidden from the container without this value.
     """
 
     name: str
@@ -30,11 +30,11 @@ class Vendor:
     """A vendor of accelerators.
 
     Attributes:
-        name: Lower case, one word, as collectors write it in `Device.vendor`.
-        title: For people.
+        name: One word in lower case, as in `Device.vendor`.
+        title: The name for people.
         pci_id: PCI vendor id.
-        graphics: True where its display controllers are accelerators, and not the picture of a server's console.
-        variables: What hides its devices from a container.
+        graphics: True if its display controllers are accelerators, not only the graphics of a server's console.
+        variables: The variables that can hide its devices from a container.
     """
 
     name: str
@@ -71,12 +71,12 @@ VENDORS: tuple[Vendor, ...] = (
 
 
 def vendor_of(pci_id: int) -> Vendor | None:
-    """The vendor of a PCI id; None for one that is not known to make accelerators."""
+    """The vendor with a PCI vendor id; None for a vendor that is not in the list."""
     return next((vendor for vendor in VENDORS if vendor.pci_id == pci_id), None)
 
 
 def is_accelerator(function: PciFunction) -> bool:
-    """True for compute cards and processing accelerators of anybody, and for display controllers that compute."""
+    """True for compute cards and processing accelerators of any vendor, and display controllers that can compute."""
     subclass = function.pci_class >> 8
     if subclass == _COMPUTE_CARD or subclass >> 8 == _PROCESSING_ACCELERATORS:
         return True

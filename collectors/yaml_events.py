@@ -1,4 +1,4 @@
-"""The events of a YAML text, for readers that take it event by event: nothing in it is ever expanded or typed."""
+"""The events of a YAML text, for readers that process it event by event. No alias is expanded and no type guessed."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,12 +12,13 @@ _LONGEST_PROBLEM = 200
 
 @contextmanager
 def one_document(text: str) -> Iterator[Iterator[yaml.Event]]:
-    """The events of the one document, from its first node on; none where the text holds no document.
+    """The events of the only document, from its first node on; none if the text has no document.
 
-    The `with` block is to take that node's events, all of them and no more.
+    The `with` block must read all events of that node and no more.
 
     Raises:
-        TextError: The text is not YAML, at the event where that shows, or has a second document, at the block's end.
+        TextError: The text is not YAML (raised at the event where the error is found) or has a second document (raised
+            at the end of the block).
     """
     try:
         events: Iterator[yaml.Event] = yaml.parse(text, Loader=yaml.SafeLoader)
@@ -36,21 +37,22 @@ def one_document(text: str) -> Iterator[Iterator[yaml.Event]]:
         place = (mark.line + 1, mark.column + 1) if mark else ()
         raise TextError(f"not YAML: {str(error.problem)[:_LONGEST_PROBLEM]}", *place) from None
     except (ValueError, OverflowError):
-        # The library lets chr() and int() raise on escapes past U+10FFFF and on endless version numbers.
+        # Errors of chr() and int() in the library: escapes above U+10FFFF and very long version numbers.
         raise TextError("not YAML: an escaped character or a version number out of range") from None
     if not isinstance(event, yaml.StreamEndEvent):
         raise TextError("a second document, expected one", line_of(event))
 
 
 def children(events: Iterator[yaml.Event]) -> Iterator[yaml.Event]:
-    """The first event of each item of the list, or of each key and value of the mapping, that has begun.
+    """The first event of each item of the current list, or of each key and value of the current mapping.
 
-    Before the next one is asked for, the node's other events are to be taken; a key's value may be.
+    The caller must read all other events of that node before it requests the next one; after a key it may also read the
+    events of its value.
     """
     while not isinstance(event := next(events), yaml.CollectionEndEvent):
         yield event
 
 
 def line_of(event: yaml.Event) -> int:
-    """The line, from 1. Events of a parser always have a mark, which the stubs do not know."""
+    """The line, from 1. Events of a parser always have a mark, although the type stubs allow None."""
     return event.start_mark.line + 1 if event.start_mark else 1

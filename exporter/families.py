@@ -1,4 +1,4 @@
-"""The catalogue's other rows: containers, allocations, the exporter itself. Same row type, same rules."""
+"""The other rows of the catalogue: containers, allocations and the exporter itself. They follow the same rules."""
 
 from collectors.contract import Reason
 from collectors.labels import DEVICE_LABELS, PARTITION_LABELS
@@ -14,8 +14,8 @@ _SOURCE = Label("source", ("podresources", "simulated"))
 
 HOLDER_LABELS = ("namespace", "pod", "container")
 
-# The labels every series of a subject has, before the row's own. A container or allocation has those of its device
-# or partition; for a whole device the partition's two are absent.
+# The labels of every series of a subject; the row's own labels follow. A container or allocation has the labels of its
+# device or partition; for a whole device the two labels of the partition are absent.
 SUBJECT_LABELS: dict[Subject, tuple[str, ...]] = {
     Subject.DEVICE: DEVICE_LABELS,
     Subject.PARTITION: PARTITION_LABELS,
@@ -267,5 +267,5 @@ PROCESS_MAX_FDS = Metric(
     origin=Origin.EXPORTER,
 )
 
-# Every row above, in its order.
+# All rows above, in their order.
 ROWS: tuple[Metric, ...] = tuple(value for value in list(globals().values()) if isinstance(value, Metric))

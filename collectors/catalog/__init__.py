@@ -1,7 +1,7 @@
-"""The catalogue of device and partition families: the one list from which everything else about them follows.
+"""The catalogue of device and partition families. Everything else about them is derived from this list.
 
-Order in the modules here, and of them in `ROWS`, is the order of the exposition. A family is added, renamed or
-explained in its module and nowhere else: its row is `catalog.NAME` by being there.
+The order of rows in the modules, and of the modules in `ROWS`, is the order of the exposition. A family is added,
+renamed and described only in its module: each row there is available as `catalog.NAME`.
 """
 
 from collectors.catalog import errors, links, load, power, processes, state

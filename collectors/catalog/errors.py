@@ -1,4 +1,4 @@
-"""Errors: of memory, and critical events."""
+"""Families about errors: memory errors and critical events."""
 
 from collectors import labels as own
 from collectors.catalog.row import DEVICE, counter, gauge
@@ -50,7 +50,7 @@ MEMORY_REPAIR_FAILED = gauge(
     DEVICE,
     cadence=Cadence.SLOW,
 )
-# What happened to a device outlives its readings: the worst events are those after which it answers no more.
+# Persistent: after the most severe events the device no longer answers, and its other readings end.
 ERRORS = Metric(
     "errors_total",
     Kind.COUNTER,

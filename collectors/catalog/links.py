@@ -1,4 +1,4 @@
-"""Links: to the host, and between accelerators."""
+"""Families about links: to the host, and between accelerators."""
 
 from collectors import labels as own
 from collectors.catalog.row import DEVICE, counter, gauge

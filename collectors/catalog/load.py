@@ -1,4 +1,4 @@
-"""Load: how busy a device is, how full its memory, by how many processes."""
+"""Families about load: utilization, memory usage and number of processes."""
 
 from collectors import labels as own
 from collectors.catalog.row import BOTH, PARTITION, counter, gauge

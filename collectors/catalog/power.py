@@ -1,4 +1,4 @@
-"""Power and heat, the clocks that follow from them, and what holds those down."""
+"""Families about power, temperature, clocks, fans and throttling."""
 
 from collectors import labels as own
 from collectors.catalog.row import DEVICE, counter, gauge

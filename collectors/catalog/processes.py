@@ -1,4 +1,4 @@
-"""Single processes."""
+"""Families about single processes."""
 
 from collectors.metric import Cadence, Kind, Label, Metric, Origin, Subject, Unit
 

@@ -1,4 +1,4 @@
-"""How rows of the catalogue are written."""
+"""Short forms for rows of the catalogue."""
 
 from collectors.metric import Cadence, Kind, Label, Metric, Subject, Unit
 
@@ -15,7 +15,7 @@ def gauge(
     labels: tuple[Label, ...] = (),
     cadence: Cadence = Cadence.FAST,
 ) -> Metric:
-    """A row that collectors supply and that ages."""
+    """A gauge that collectors supply and that is no longer exported when it is too old."""
     return Metric(stem, Kind.GAUGE, unit, text, subjects, labels, cadence)
 
 
@@ -27,5 +27,5 @@ def counter(
     labels: tuple[Label, ...] = (),
     cadence: Cadence = Cadence.FAST,
 ) -> Metric:
-    """The same, that only rises."""
+    """A counter that collectors supply and that is no longer exported when it is too old."""
     return Metric(stem, Kind.COUNTER, unit, text, subjects, labels, cadence)

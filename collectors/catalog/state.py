@@ -1,4 +1,4 @@
-"""State: what a device is, how it is, how it is cut and handed out."""
+"""Families about properties, health, partition layout and allocation of a device."""
 
 from collectors import labels as own
 from collectors.catalog.row import BOTH, DEVICE, gauge
