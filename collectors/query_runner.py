@@ -78,10 +78,10 @@ class _SubjectQueries(Generic[L, H]):
             }
         return self.missing
 
-    def is_wanted(self, query: Query[L, H] | BatchItem, due: frozenset[Cadence]) -> bool:
+    def is_runnable(self, query: Query[L, H] | BatchItem, due: frozenset[Cadence]) -> bool:
         """Whether a query is due, not known to be unsupported, and not a fallback for a query that is supported."""
-        wanted = not query.fallback_for or query.fallback_for in self.gaps
-        return query.cadence in due and wanted and query.name not in self.gaps
+        needed = not query.fallback_for or query.fallback_for in self.gaps
+        return query.cadence in due and needed and query.name not in self.gaps
 
 
 class QueryRunner(Generic[L, H]):
@@ -115,7 +115,7 @@ class QueryRunner(Generic[L, H]):
         for query in queries:
             if isinstance(query, Batch):
                 self._run_batch(subject, handle, query, due, result)
-            elif known.is_wanted(query, due):
+            elif known.is_runnable(query, due):
                 self._run_query(subject, handle, query, result)
         return result
 
@@ -141,7 +141,7 @@ class QueryRunner(Generic[L, H]):
     def _run_batch(
         self, subject: SubjectKey, handle: H, batch: Batch[L, H], due: frozenset[Cadence], result: QueryResult
     ) -> None:
-        items = [item for item in batch.items if self._subjects[subject].is_wanted(item, due)]
+        items = [item for item in batch.items if self._subjects[subject].is_runnable(item, due)]
         if not items:
             return
         outcomes: Sequence[float | CollectorError]

@@ -45,15 +45,15 @@ def load(source: Callable[[], Iterable[EntryPoint]] = installed) -> tuple[Collec
     Raises:
         RegistryError: An entry point cannot be loaded, is not a collector, or has a name that is already used.
     """
-    taken: dict[str, str] = {}
+    values: dict[str, str] = {}
     specs = []
     for entry in source():
-        if entry.name in taken:
+        if entry.name in values:
             raise RegistryError(
-                f"two installed packages have a collector named {entry.name!r} ({taken[entry.name]} and "
+                f"two installed packages have a collector named {entry.name!r} ({values[entry.name]} and "
                 f"{entry.value}); remove one of them"
             )
-        taken[entry.name] = entry.value
+        values[entry.name] = entry.value
         specs.append(_load(entry))
     return tuple(sorted(specs, key=lambda spec: spec.name))
 

@@ -34,7 +34,7 @@ def read_text(path: Path, what: str) -> str:
         TextError: It is too large or not UTF-8.
     """
     # Opened by its path, not by a descriptor: then Python closes the file also when it raises for a directory.
-    with open(path, "rb", opener=_open_at_once) as file:
+    with open(path, "rb", opener=_open_nonblocking) as file:
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             raise NotRegularError
         content = file.read(_LIMIT_BYTES + 1)
@@ -47,6 +47,6 @@ def read_text(path: Path, what: str) -> str:
         raise TextError(f"byte 0x{content[error.start]:02x} is not UTF-8, expected UTF-8", line) from None
 
 
-def _open_at_once(path: str, flags: int) -> int:
+def _open_nonblocking(path: str, flags: int) -> int:
     """Open a file without waiting for the other end of a pipe."""
     return os.open(path, flags | os.O_NONBLOCK)
