@@ -1,4 +1,4 @@
-"""NVIDIA GPUs, read through NVML. Importing this loads neither the library nor its binding."""
+"""NVIDIA GPUs, read through NVML. Importing this package loads neither the library nor its binding."""
 
 import time
 

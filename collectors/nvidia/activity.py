@@ -1,10 +1,10 @@
-"""How busy the parts of a device were: the fixed-function engines, and by GPM the compute pipes and the memory.
+"""Activity of the parts of a device: the fixed-function engines, and from GPM the compute pipes and the memory.
 
-GPM reports whole devices, and MIG devices, which have no other utilization. There is no utilization of engines while
-the device is in MIG mode.
+GPM reports whole devices and MIG devices; for MIG devices there is no other utilization. While a device is in MIG mode,
+the utilization of its engines is unavailable.
 
-A MIG device's figures are those of its GPU instance, taken to be relative to the instance and not to the device. A
-compute instance that has only a part of its GPU instance, shared with others or not, has none.
+The values of a MIG device are those of its GPU instance, assumed to be relative to the instance and not to the device.
+A compute instance with only a part of its GPU instance, shared with others or not, has none.
 """
 
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
@@ -25,7 +25,7 @@ UTILIZATION, MEMORY_BANDWIDTH = "utilization", "gpm memory bandwidth"
 # NVML_GPM_METRIC_*: percent between two samples.
 _GRAPHICS, _OCCUPANCY, _DRAM = 1, 3, 10
 _PIPES = {"sm": 2, "tensor": 5, "fp64": 11, "fp32": 12, "fp16": 13, "integer": 4}
-# Cycles since the node was booted, driver 595. The traffic over PCIe (255, 256) is left out: its unit is not stated.
+# Cycles since the node was booted, driver 595. The traffic over PCIe (255, 256) is not used: its unit is not stated.
 _ELAPSED_CYCLES = 248
 _ACTIVE_CYCLES = {"sm": 249, "tensor": 250, "fp64": 258, "fp32": 259, "fp16": 260, "integer": 257}
 # JPEG and optical flow: driver 535 or later, Turing or later.
@@ -38,7 +38,7 @@ _ENGINE_CALLS = {
 
 
 def _engine(engine: str, nvml: Nvml, handle: Handle) -> Iterator[RawValue]:
-    """Percent of the last sampling period; the period itself, in microseconds, comes second."""
+    """Percent of the last sampling period. The second value is the period in microseconds."""
     percent, _ = nvml.call(_ENGINE_CALLS[engine], handle, read=tuple)
     yield RawValue(catalog.ENGINE_UTILIZATION, percent, ratio_from_percent, (engine,))
 
@@ -67,13 +67,13 @@ _COMMON_ITEMS: tuple[BatchItem, ...] = (
     _item("gpm occupancy", catalog.SM_OCCUPANCY, _OCCUPANCY),
     _item(MEMORY_BANDWIDTH, catalog.MEMORY_BANDWIDTH, _DRAM),
 )
-# NVML reports the utilization of a device without MIG by a call of its own, over a period of its own.
+# For a device without MIG, NVML reports the utilization by another call, over another period.
 DEVICE_ITEMS: tuple[BatchItem, ...] = (
     _item("gpm utilization", catalog.UTILIZATION, _GRAPHICS, fallback_for=UTILIZATION),
     *_COMMON_ITEMS,
 )
 PARTITION_ITEMS: tuple[BatchItem, ...] = (_item("gpm utilization", catalog.UTILIZATION, _GRAPHICS), *_COMMON_ITEMS)
-# In a call of their own: an older driver that refuses their numbers shall not refuse the others with them.
+# In a separate call: an older driver that rejects their numbers must not reject the others too.
 CYCLE_ITEMS: tuple[BatchItem, ...] = (
     _item("gpm elapsed cycles", catalog.PIPE_ELAPSED_CYCLES, _ELAPSED_CYCLES, convert=float),
     *(
@@ -81,12 +81,12 @@ CYCLE_ITEMS: tuple[BatchItem, ...] = (
         for pipe, number in _ACTIVE_CYCLES.items()
     ),
 )
-# Every row GPM can feed, of devices and of partitions.
+# All rows that GPM can supply, for devices and partitions.
 GPM_ROWS: frozenset[Metric] = frozenset(row for item in (*DEVICE_ITEMS, *CYCLE_ITEMS) for row in item.rows)
 
 
 class Activity:
-    """Makes the queries for activity of one session's devices and partitions.
+    """Creates the activity queries for the devices and partitions of one session.
 
     Args:
         gpm: Their samples.
@@ -95,7 +95,7 @@ class Activity:
     def __init__(self, gpm: Gpm) -> None:
         self._gpm = gpm
         self._supported: set[str] = set()
-        self._unsupported: dict[str, str] = {}  # why, by uuid
+        self._unsupported: dict[str, str] = {}  # the reason, by uuid
 
     def of_device(self, uuid: str) -> tuple[Batch, ...]:
         """The queries for a device."""
@@ -109,13 +109,13 @@ class Activity:
         """The queries for a MIG device.
 
         Args:
-            uuid: Its uuid, which no other MIG device ever has: samples of different ones are never compared.
+            uuid: Its uuid. It is never used again, so samples of different MIG devices are never compared.
             parent: Its device.
             gpu_instance: Its GPU instance.
-            whole: Whether it is all of that.
+            whole: Whether it is the whole GPU instance.
         """
         if not whole:
-            self._gpm.drop(uuid)  # it may be alone there again, and the time between is not its own
+            self._gpm.drop(uuid)  # if it is the whole instance again later, the activity in between is not all its own
             return (Batch((*PARTITION_ITEMS, *CYCLE_ITEMS), _refuse_partial_instance),)
 
         def sampler_for(_: Handle) -> Sampler:
@@ -157,7 +157,7 @@ class Activity:
     def _read_last_sample(
         self, uuid: str, _: Nvml, __: Handle, keys: Sequence[Hashable]
     ) -> Sequence[float | CollectorError]:
-        """Of the samples that were just taken. A subject that can't have any is not asked."""
+        """Read metrics of the samples that were just taken, unless the device or partition does not support samples."""
         if uuid in self._unsupported:
             raise UnsupportedError(self._unsupported[uuid])
         return self._gpm.metrics(uuid, cast("Sequence[int]", keys))

@@ -1,4 +1,4 @@
-"""The collector: one session, the devices in it, their partitions, one reading after another."""
+"""The NVIDIA collector: opens the session and returns one reading of all devices at each call."""
 
 from collections.abc import Callable
 from functools import partial
@@ -29,7 +29,7 @@ class NvidiaCollector:
         node: The machine.
         open_library: Loads and initialises NVML.
         clock: Monotonic seconds.
-        wall_clock: Unix time, for when events happened.
+        wall_clock: Unix time, for the timestamps of events.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class NvidiaCollector:
         self._late_faults: list[Fault] = []
 
     def read(self, due: frozenset[Cadence]) -> Reading:
-        """Read the rows whose cadence is due, on every device. See `Collector.read`."""
+        """Read the rows whose cadence is due, on all devices. See `Collector.read`."""
         if not self._may_be_open(due):
             self.close()
             return closed_reading(
@@ -73,7 +73,7 @@ class NvidiaCollector:
             self._late_faults += reader.close()
 
     def _may_be_open(self, due: frozenset[Cadence]) -> bool:
-        """Whether the library may be open, which wakes devices that are asleep and keeps them awake."""
+        """Whether the library may be open. An open library wakes sleeping devices and keeps them awake."""
         if self._node.options.wake_sleeping or (self._session.is_open and Cadence.MEDIUM not in due):
             return True
         states = sleep_states(self._node, bound_addresses(self._hardware()))
@@ -84,7 +84,7 @@ class NvidiaCollector:
         return tuple(function for function in functions if function.is_display)
 
     def _open_reader(self, due: frozenset[Cadence]) -> SessionReader:
-        """The running session, or a new one: after a failure, and when the bus has a device this one can't know."""
+        """The reader of the open session, or of a new one after a failure or if the bus has a new device."""
         nvml = self._session.library()
         reader = self._reader
         if reader is not None:
@@ -113,7 +113,7 @@ class NvidiaCollector:
         )
 
     def _enumerate_devices(self, reader: SessionReader, due: frozenset[Cadence]) -> list[Fault]:
-        """Enumerate where that can bring something new: at first, when the count changes, while a device is amiss."""
+        """Enumerate if that can find a change: at first, if the count changes, or while a device fails or is lost."""
         count = reader.nvml.device_count()
         if count > _MOST_DEVICES:
             raise InvalidValueError(f"nvmlDeviceGetCount: {count} devices")

@@ -1,4 +1,4 @@
-"""Which devices exist and who they are: what NVML lists, compared with what the PCI bus shows."""
+"""Finds and identifies devices: compares those that NVML lists with those on the PCI bus."""
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -18,10 +18,10 @@ class DeviceEntry:
     """A device that exists.
 
     Attributes:
-        identity: Who it is.
-        handle: For calls to it; None where the library gave none.
-        lost: True once it stops answering, until it is found again.
-        asleep: True while it is not to be read, since that would wake it.
+        identity: Its identity.
+        handle: The handle for calls; None if the library returned none.
+        lost: True after it stopped answering, until it is found again.
+        asleep: True while it must not be read, because that would wake it.
     """
 
     identity: Identity
@@ -31,20 +31,20 @@ class DeviceEntry:
 
     @property
     def device(self) -> Device:
-        """As the contract knows it."""
+        """The device as the contract defines it."""
         return replace(self.identity.device, lost=self.lost)
 
 
 def bound_addresses(functions: Iterable[PciFunction]) -> frozenset[str]:
-    """Addresses of the functions bound to NVIDIA's driver, which the library therefore ought to list.
+    """Addresses of the functions bound to NVIDIA's driver, which the library should therefore list.
 
-    Virtual functions of a vGPU host are bound to it too, but belong to virtual machines.
+    Virtual functions of a vGPU host are not included: they are bound to the driver, but belong to virtual machines.
     """
     return frozenset(function.address for function in functions if function.driver == _DRIVER and not function.virtual)
 
 
 class DeviceTable:
-    """The devices of a node, over any number of sessions: a device keeps its identity when it stops answering.
+    """The devices of a node over all sessions. A device keeps its identity when it stops answering.
 
     Args:
         node: The machine.
@@ -59,16 +59,16 @@ class DeviceTable:
 
     @property
     def empty(self) -> bool:
-        """True while there is no device and never was one."""
+        """True if no device was ever found."""
         return not self._known
 
     @property
     def needs_rescan(self) -> bool:
-        """True while something is amiss, so that enumerating again can find a change."""
+        """True while a device is lost or failed to enumerate, so that enumerating again can find a change."""
         return not self._complete or any(entry.lost for entry in self.entries)
 
     def new_session(self) -> None:
-        """Forget handles and indices: those of an older session are invalid."""
+        """Forget handles and indices: they are valid in one session only."""
         self._address_by_index.clear()
         self.entries = ()
 
@@ -78,7 +78,7 @@ class DeviceTable:
             entry.asleep = entry.identity.device.device in addresses
 
     def bound_entries(self, functions: Sequence[PciFunction]) -> list[DeviceEntry]:
-        """The devices bound to NVIDIA's driver, without any call to NVML: as last identified, else by their address.
+        """The devices bound to NVIDIA's driver, without any call to NVML: as last identified, else from their address.
 
         Args:
             functions: NVIDIA's display functions on the PCI bus.
@@ -91,15 +91,15 @@ class DeviceTable:
         ]
 
     def enumerate(self, nvml: Nvml, count: int, functions: Sequence[PciFunction]) -> list[Fault]:
-        """Find every device again and read its fixed properties. One bad device never hides the others.
+        """Find all devices and read their fixed properties. A failing device does not affect the others.
 
         Args:
             nvml: The open library.
-            count: How many devices it lists.
+            count: Number of devices that it lists.
             functions: NVIDIA's display functions on the PCI bus.
 
         Returns:
-            What failed, what is lost, what has vanished.
+            Failed, lost and vanished devices.
 
         Raises:
             SessionError: The session is over.
@@ -130,7 +130,7 @@ class DeviceTable:
     def _add_failed(
         self, errors: dict[int, CollectorError], entries: dict[str, DeviceEntry], faults: list[Fault]
     ) -> list[CollectorError]:
-        """Keep the devices that were at these indices before in this session; return the errors of the others."""
+        """Keep the devices last listed at these indices in this session. Returns the errors of the others."""
         unlocated = []
         for index, error in errors.items():
             address = self._address_by_index.get(index)
@@ -149,7 +149,7 @@ class DeviceTable:
         faults: list[Fault],
     ) -> None:
         if not all(isinstance(error, DeviceLostError) for error in unlocated):
-            return  # a device that is listed but may not be opened would be taken for a lost one
+            return  # a device that is listed but cannot be opened would be reported as lost
         missing = bound_addresses(functions) - entries.keys()
         for function in functions:
             if function.address in missing:

@@ -1,4 +1,4 @@
-"""NVML's return codes and what each means to us: the one table by which errors leave the border.
+"""NVML's return codes and the error of the contract for each of them.
 
 Source: `nvmlReturn_t` in NVML's `nvml.h`.
 """
@@ -26,7 +26,7 @@ __all__ = [
 
 
 class NvmlCode(IntEnum):
-    """The return codes, by NVML's names without their prefix."""
+    """The return codes with NVML's names, without their prefix."""
 
     SUCCESS = 0
     UNINITIALIZED = 1
@@ -63,11 +63,11 @@ class NvmlCode(IntEnum):
 
 
 class SessionError(CollectorError):
-    """The session with the library is over: shut it down, wait, open a new one. Never a matter of one reading.
+    """The session with the library is no longer usable: it must be shut down, and a new one opened after a pause.
 
     Args:
-        text: What happened, where, what to do.
-        reason: The member of the closed list that it counts as.
+        text: What failed, where, and what to do.
+        reason: The reason under which it is counted.
     """
 
     def __init__(self, text: str, reason: Reason) -> None:
@@ -76,32 +76,32 @@ class SessionError(CollectorError):
 
 
 class LibraryMissingError(SessionError):
-    """The library can't be loaded. Whether that is a fault depends on whether there is hardware for it."""
+    """The library cannot be loaded. This is a failure only if the node has NVIDIA hardware."""
 
     def __init__(self, text: str) -> None:
         super().__init__(text, Reason.LIBRARY_MISSING)
 
 
 class InvalidArgumentError(UnavailableError):
-    """The library refuses an argument; MIG handles beyond the last one are answered so."""
+    """The library rejects an argument, for example the index of a MIG device after the last one."""
 
 
 class InsufficientSizeError(UnavailableError):
-    """More came than there was room for; asking again makes more room."""
+    """The buffer was too small; the next call uses a larger one."""
 
 
 class TimedOutError(UnavailableError):
-    """It took too long; of a wait for events, that none came."""
+    """The call took too long. For a wait for events: no event occurred."""
 
 
-# Everything that one reading can raise and that leaves the session as it is.
+# All errors that one reading can raise and after which the session is still usable.
 READING_ERRORS = (UnavailableError, UnsupportedError, NoDataError, DeviceLostError)
 
 _DRIVER_GONE = partial(SessionError, reason=Reason.DRIVER_NOT_LOADED)
 
-# What a code means; every other one makes the reading unavailable for now.
+# The error of each code; all other codes mean that the reading is temporarily unavailable.
 _MEANING: Mapping[NvmlCode, Callable[[str], CollectorError]] = {
-    NvmlCode.SUCCESS: NoDataError,  # the binding raises it where a list of samples is empty
+    NvmlCode.SUCCESS: NoDataError,  # the binding raises it if a list of samples is empty
     NvmlCode.UNINITIALIZED: _DRIVER_GONE,
     NvmlCode.INVALID_ARGUMENT: InvalidArgumentError,
     NvmlCode.NOT_SUPPORTED: UnsupportedError,
@@ -137,7 +137,7 @@ _ADVICE: Mapping[NvmlCode, str] = {
 
 
 def fault_of(error: CollectorError, where: str) -> Fault:
-    """How an error counts where the reading had to succeed, so that an unsupported one is a failure too."""
+    """The fault for an error of a reading that must succeed, so that "unsupported" is a failure too."""
     counts = isinstance(error, UnavailableError | DeviceLostError)
     return Fault(error.reason if counts else Reason.UNAVAILABLE, where, str(error))
 
@@ -146,7 +146,7 @@ def from_code(value: int, call: str) -> CollectorError:
     """The contract's error for a return code.
 
     Args:
-        value: What NVML returned; a code that NVML's header does not have counts as unavailable.
+        value: The value that NVML returned. A code that is not in NVML's header means unavailable.
         call: The NVML function, for the text.
     """
     try:

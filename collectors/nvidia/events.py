@@ -1,4 +1,4 @@
-"""Critical events of one session's devices, as the collector's thread sees them; `listener` is the other side."""
+"""Critical events of the devices of one session: the side of the collector's thread. `listener` is the other side."""
 
 import threading
 from collections.abc import Callable, Mapping
@@ -21,14 +21,14 @@ from collectors.nvidia.listener import (
 )
 from collectors.nvidia.nvml import Handle, Nvml
 
-# How long the first poll waits for its thread to have registered, so that counters start in it at 0.
+# How long the first poll waits until the thread has registered its events, so that counters start at 0 in that poll.
 _FIRST_REPORT_SECONDS = 1.0
-# Longer than one wait for events. A thread that takes longer hangs in the library and is left behind.
+# Longer than one wait for events. A thread that takes longer hangs in the library and is abandoned.
 _END_SECONDS = 2.0
 
 
 class EventWatch:
-    """Listens to the devices of one session. There is no thread as long as no device supports critical events.
+    """Listens to events of the devices of one session. There is no thread while no device supports critical events.
 
     Args:
         nvml: The open library.
@@ -45,16 +45,16 @@ class EventWatch:
         self._types: dict[str, int] = {}
         self._sent_addresses: dict[str, int | None] = {}
         self._unread: list[Report] = []
-        self.refused: dict[str, str] = {}  # by uuid, why a device's events are unavailable in this session
+        self.refused: dict[str, str] = {}  # the reason, by uuid, why events are unavailable in this session
 
     def watch(self, devices: Mapping[str, Handle]) -> None:
-        """Listen to these devices. Cheap while they are the same.
+        """Listen to events of these devices. Does nothing if they have not changed.
 
         Args:
-            devices: All that answer, by uuid.
+            devices: Handles of all devices that answer, by uuid.
 
         Raises:
-            SessionError: The session is over.
+            SessionError: The session is no longer usable.
         """
         watched: dict[str, Watched] = {}
         for uuid, handle in devices.items():
@@ -68,14 +68,14 @@ class EventWatch:
             self._start()
 
     def drain(self) -> list[Event | Listening | Fault]:
-        """What was heard since the last call. Never waits."""
+        """The reports since the last call. Never waits."""
         return [report for report in self._all() if not isinstance(report, Ended)]
 
     def close(self) -> list[Event | Listening | Fault]:
-        """End the thread and free what it holds in the library, which may then be shut down. Safe to call twice.
+        """End the thread and free its event set; then the library can be shut down. May be called twice.
 
         Returns:
-            What was heard last.
+            The last reports.
         """
         thread, self._thread = self._thread, None
         if thread is None:
@@ -85,12 +85,12 @@ class EventWatch:
         reports = self._all()
         for report in reports:
             if isinstance(report, Ended) and report.event_set is not None:
-                with suppress(CollectorError):  # gone with the driver, which is as good
+                with suppress(CollectorError):  # the driver was unloaded, which freed it
                     self._nvml.call("nvmlEventSetFree", report.event_set, read=_ignore)
         return [report for report in reports if not isinstance(report, Ended)]
 
     def _supported(self, uuid: str, handle: Handle) -> int:
-        """The wanted types of event a device supports: nvmlDeviceGetSupportedEventTypes, asked once."""
+        """The supported types of events among those listened to: nvmlDeviceGetSupportedEventTypes, called once."""
         if uuid in self._types or uuid in self.refused:
             return self._types.get(uuid, 0)
         call = "nvmlDeviceGetSupportedEventTypes"
@@ -103,7 +103,7 @@ class EventWatch:
                 self.refused[uuid] = str(error)
             self._unread.append(fault_of(error, uuid))
         except DeviceLostError:
-            return 0  # its readings show it
+            return 0  # the readings of the device report it
         else:
             if types & XID_EVENT:
                 self._types[uuid] = types
@@ -114,7 +114,7 @@ class EventWatch:
     def _start(self) -> None:
         if self._thread is not None:
             return
-        # A daemon thread: a wait that never returns must not keep the process from ending.
+        # A daemon thread: a wait that never returns must not prevent the end of the process.
         self._thread = threading.Thread(target=self._listener.run, name="nvidia-events", daemon=True)
         self._thread.start()
         with suppress(Empty):

@@ -1,4 +1,4 @@
-"""Field values: readings that NVML gives by number, any of them in one call, each with its own return code."""
+"""Field values: readings with a number. One NVML call returns any of them, each with its own return code."""
 
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import NamedTuple, Protocol, cast
@@ -19,8 +19,8 @@ class Field(NamedTuple):
 
     Attributes:
         id: `NVML_FI_...`.
-        scope: What of the device; its meaning depends on the field: a link, a power domain.
-        wide: Whether only a value of 64 bits will do, as for byte counters that would wrap in no time.
+        scope: A part of the device, such as a link or a power domain; its meaning depends on the field.
+        wide: Whether the value must have 64 bits, for example for byte counters, which would wrap within seconds.
     """
 
     id: int
@@ -29,7 +29,7 @@ class Field(NamedTuple):
 
 
 class _FieldValue(Protocol):
-    """`nvmlFieldValue_t` as the binding shows it."""
+    """`nvmlFieldValue_t` as the binding returns it."""
 
     nvmlReturn: int  # noqa: N815 - NVML's name
     valueType: int  # noqa: N815 - NVML's name
@@ -44,7 +44,7 @@ def item(
     labels: tuple[str, ...] = (),
     fallback_for: str = "",
 ) -> BatchItem:
-    """A field that is the value of one series."""
+    """A batch item for a field that is the value of one series."""
 
     def read(raw: float) -> Iterable[RawValue]:
         return (RawValue(metric, raw, convert, labels),)
@@ -53,12 +53,12 @@ def item(
 
 
 def batch(*items: BatchItem) -> Batch:
-    """Items whose keys are `Field`s, read by one call."""
+    """A batch of items whose keys are `Field`s, read by one call."""
     return Batch(items, _read_values)
 
 
 def read_fields(nvml: Nvml, handle: Handle, fields: Sequence[Field]) -> list[float | CollectorError]:
-    """The value of each field or why there is none: nvmlDeviceGetFieldValues.
+    """The value of each field, or its error: nvmlDeviceGetFieldValues.
 
     Raises:
         CollectorError: The call as a whole failed.

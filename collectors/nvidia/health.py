@@ -1,4 +1,4 @@
-"""Health of all devices over all sessions: what their events and readings come to."""
+"""Health of all devices over all sessions, from their events and readings."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from collectors.nvidia.xid import DRIVER_SOURCE, FROM_START, GPU_UNAVAILABLE, XI
 _EVENT_ROWS = (catalog.ERRORS, catalog.ERROR_LAST_TIMESTAMP)
 HEALTH_ROWS: frozenset[Metric] = frozenset({catalog.STATUS_STATE, *_EVENT_ROWS})
 
-# Of one device. Codes that come after the last place is taken are counted together.
+# Per device. Further codes are counted together.
 _MOST_CODES = 64
 _OTHER = "other"
 
@@ -25,20 +25,20 @@ class _ErrorCount:
 
 
 class ErrorCounts:
-    """Counts of critical events: ours, from the exporter's start on, over any number of sessions.
+    """Counts of critical events since the start of the exporter, over all sessions.
 
-    They stay while nobody listens and when the device is lost: they are the evidence.
+    They remain while the exporter does not listen and when the device is lost: they give the reason.
     """
 
     def __init__(self) -> None:
         self._counts: dict[str, dict[tuple[str, str], _ErrorCount]] = {}
 
     def __contains__(self, uuid: str) -> bool:
-        """Whether a device has any count."""
+        """Whether a device has counts."""
         return uuid in self._counts
 
     def start(self, listening: Listening) -> None:
-        """Count from 0 what must not be missed when it happens first."""
+        """Start the counts at 0 whose first event must not be missed."""
         for uuid, types in listening.types.items():
             counts = self._counts.setdefault(uuid, {})
             if types & XID_EVENT:
@@ -58,7 +58,7 @@ class ErrorCounts:
         count.last = event.at
 
     def samples(self, uuid: str) -> list[Sample]:
-        """`errors_total` and, for what has happened, `error_last_timestamp_seconds` of one device."""
+        """`errors_total` and, after the first event, `error_last_timestamp_seconds` of one device."""
         samples = []
         for (source, code), count in self._counts.get(uuid, {}).items():
             labels = (source, code, error_class(source, code))
@@ -69,18 +69,18 @@ class ErrorCounts:
 
 
 class Health:
-    """Lives as long as the collector."""
+    """Status and counts of events of all devices. There is one object for each collector."""
 
     def __init__(self) -> None:
         self._counts = ErrorCounts()
         self._status = StatusTable()
 
     def new_session(self) -> None:
-        """The library was opened anew: what was wrong is read again, what happened stays counted."""
+        """Start a new session: the status is determined again, the counts remain."""
         self._status = StatusTable()
 
     def apply_reports(self, reports: Iterable[Event | Listening | Fault]) -> list[Fault]:
-        """Apply what the listener reported, before the devices are read. Returns what failed."""
+        """Apply the reports of the listener, before the devices are read. Returns its failures."""
         faults = []
         for report in reports:
             if isinstance(report, Event):
@@ -103,14 +103,14 @@ class Health:
         return [*self._status.samples(uuid), *self._counts.samples(uuid)]
 
     def event_samples(self, uuid: str) -> list[Sample]:
-        """Events of a device: all that is known of one without readings in this poll."""
+        """The events of a device, for a poll without readings of it."""
         return self._counts.samples(uuid)
 
     def unsupported(self, reasons: Mapping[str, str]) -> Iterator[Unsupported]:
-        """The rows of devices whose events are unavailable.
+        """The unsupported rows of devices whose events are unavailable.
 
         Args:
-            reasons: Why, by uuid.
+            reasons: The reason, by uuid.
         """
         for uuid, detail in reasons.items():
             if uuid not in self._counts:

@@ -1,4 +1,4 @@
-"""Who a device is: its uuid, its names, its fixed properties."""
+"""The identity of a device: its uuid, its names and its fixed properties."""
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
@@ -32,12 +32,12 @@ _ABSENT_TEXTS = frozenset({"", "n/a", "[n/a]", "unknown", "unknown error"})
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """What does not change while a device is in its slot.
+    """The properties that do not change while a device is in its slot.
 
     Attributes:
-        device: As the contract knows it, not lost.
-        info: Values of the info row's labels, in its order; empty where unknown.
-        minor: N of /dev/nvidiaN; None where unknown.
+        device: The device as the contract defines it, not lost.
+        info: Values of the info row's labels, in its order; empty if unknown.
+        minor: N of /dev/nvidiaN; None if unknown.
     """
 
     device: Device
@@ -46,27 +46,27 @@ class Identity:
 
 
 def info_labels(**known: str) -> tuple[str, ...]:
-    """Values for the info row's labels, in its order; empty where not given. `class` is written `class_`."""
+    """Values of the info row's labels, in its order; empty if not given. `class` is passed as `class_`."""
     return tuple(known.get(label.name, known.get(f"{label.name}_", "")) for label in INFO.labels)
 
 
 def read(
     nvml: Nvml, handle: Handle, index: int, node: Node, used_uuids: Collection[str], faults: list[Fault]
 ) -> Identity:
-    """Read who a device is. Only its PCI address has to be known; what else fails is left out.
+    """Read the identity of a device. Only its PCI address is required; other values that fail are left empty.
 
     Args:
         nvml: The open library.
         handle: The device.
-        index: Where the library lists it.
-        node: The machine, for NUMA nodes and made-up uuids.
-        used_uuids: The uuids of other devices; one of these is not accepted again.
-        faults: Receives what failed.
+        index: Its index in the library's list.
+        node: The machine, for NUMA nodes and generated uuids.
+        used_uuids: The uuids of other devices, which are not accepted again.
+        faults: Receives the failures.
 
     Raises:
-        DeviceLostError: It does not answer.
-        UnavailableError: Its address is unknown.
-        SessionError: The session is over.
+        DeviceLostError: The device does not answer.
+        UnavailableError: The PCI address of the device is unknown.
+        SessionError: The session is no longer usable.
     """
     if (location := parse_address(nvml.pci_bus_id(handle))) is None:
         raise InvalidValueError("nvmlDeviceGetPciInfo: the answer is not a PCI address")
@@ -83,7 +83,7 @@ def read(
         pci_bus_id=address,
         serial=text(nvml.serial),
         driver_version=text(lambda _: nvml.driver_version()),
-        firmware_version=text(nvml.vbios_version),  # not the GSP's, which comes with the driver and has its version
+        firmware_version=text(nvml.vbios_version),  # not the GSP's, which is part of the driver and has its version
         architecture=text(lambda it: _ARCHITECTURES.get(nvml.architecture(it), "")),
         numa_node="" if numa is None else str(numa),
         class_="gpu",
@@ -93,7 +93,7 @@ def read(
 
 
 def from_pci(function: PciFunction, node: Node) -> Identity:
-    """The identity of a device the library has never listed, made from its place in the machine."""
+    """The identity of a device that the library never listed, generated from its PCI address."""
     uuid = made_uuid(VENDOR, node.identity, function.address)
     model = f"{function.vendor:04x}:{function.device:04x}"
     numa = numa_node(node.sysfs, function.address)
@@ -113,9 +113,9 @@ def _text(handle: Handle, address: str, faults: list[Fault], read: Callable[[Han
 
 
 def _aliases(uuid: str, address: str, minor: str) -> frozenset[Alias]:
-    """Uuid, the PCI address as the kernel and as NVML write it, and the device file's name as GKE uses it.
+    """The uuid, the PCI address as written by the kernel and by NVML, and the name of the device file, which GKE uses.
 
-    The index is not among them: drivers renumber it.
+    The index is not an alias, because drivers renumber devices.
     """
     names = {Alias(name) for name in (uuid, *spellings(address))}
     if minor:

@@ -1,8 +1,8 @@
-"""Links between accelerators, and between a GPU and its CPU: NVLink, C2C, and the fabric that NVLink makes.
+"""Links between accelerators, and between a GPU and its CPU: NVLink, C2C, and the NVLink fabric.
 
-There is none of it while the device is in MIG mode. Bytes are without protocol overhead. Sums of bytes and errors are
-the driver's own. Where links are read one by one, those that do not report are left out; one that is unavailable fails
-them all.
+All of it is unavailable while the device is in MIG mode. Bytes do not include protocol overhead. Sums of bytes and
+errors come from the driver. If links are read one by one, unsupported links are omitted; if one link is unavailable,
+the reading of all links fails.
 """
 
 from collections.abc import Iterator, Sequence
@@ -23,24 +23,24 @@ _NVLINK, _C2C = "nvlink", "c2c"
 _ALL_LINKS = 0xFFFFFFFF
 _MOST_LINKS = 36  # NVML_NVLINK_MAX_LINKS
 
-# By fabric: fields with the number of links, and of a link its state (1 is active) and its speed in MB/s, taken to be
-# of 10^6 bytes. NVLink: driver 520, C2C: GH200 and later.
+# By fabric: the fields for the number of links, the state of a link (1 is active) and the speed of a link in MB/s,
+# assumed to be 10^6 bytes. NVLink: driver 520, C2C: GH200 and later.
 _COUNT = {_NVLINK: 91, _C2C: 170}
 _STATE = {_NVLINK: 165, _C2C: 171}
 _SPEED = {_NVLINK: 164, _C2C: 172}
 _ACTIVE = 1
 
-# NVML_FI_DEV_NVLINK_THROUGHPUT_DATA_TX and _RX: KiB, of a link or of all.
+# NVML_FI_DEV_NVLINK_THROUGHPUT_DATA_TX and _RX: KiB, of one link or of all links.
 _THROUGHPUT = {"transmit": 138, "receive": 139}
-# NVML_FI_DEV_NVLINK_*_ERROR_COUNT_TOTAL, up to Hopper: of all links.
+# NVML_FI_DEV_NVLINK_*_ERROR_COUNT_TOTAL, up to Hopper: the sum over all links.
 _TOTALS = {"crc_flit": 38, "crc_data": 45, "replay": 52, "recovery": 59}
-# NVML_FI_DEV_NVLINK_ERROR_DL_*, up to Hopper: of a link. CRC errors are not reported apart here.
+# NVML_FI_DEV_NVLINK_ERROR_DL_*, up to Hopper: of one link. CRC errors are not separated here.
 _OF_LINK = {"replay": 161, "recovery": 162, "crc": 163}
-# NVML_FI_DEV_NVLINK_COUNT_*, fifth generation, driver 560: of a link or of all. Left out is what counts the same again:
-# malformed packets and buffer overruns (206, 207), which the receive errors (208), a total by NVML's own words, are
-# taken to include as those of InfiniBand do, where the names are from; how recoveries ended (213, 214); what is left of
-# the errors of symbols (219). So are the rates of bit errors, which are packed floats. The errors of C2C (231 to 233)
-# are left out because nobody was found to say whether they are of a link or of all.
+# NVML_FI_DEV_NVLINK_COUNT_*, fifth generation, driver 560: of one link or of all links. Fields that count the same
+# errors again are not used: malformed packets and buffer overruns (206, 207), which are assumed to be included in the
+# receive errors (208), a total according to NVML, as in InfiniBand, where the names are from; how recoveries ended
+# (213, 214); the remaining symbol errors (219). The rates of bit errors are not used because they are packed floats,
+# and the errors of C2C (231 to 233) because no source states whether they are of one link or of all links.
 _OF_LINK_5 = {
     "receive": 208,
     "receive_remote": 209,
@@ -55,10 +55,10 @@ _FABRIC_STATES = ("not_supported", "not_started", "in_progress", "completed")
 
 
 def _links(fabric: str, nvml: Nvml, handle: Handle) -> range:
-    """The device's links, active or not.
+    """The numbers of the device's links, active or not.
 
     Raises:
-        UnsupportedError: It has none.
+        UnsupportedError: The device has no such link.
     """
     [count] = read_fields(nvml, handle, [Field(_COUNT[fabric])])
     if isinstance(count, CollectorError):
@@ -71,7 +71,7 @@ def _links(fabric: str, nvml: Nvml, handle: Handle) -> range:
 
 
 def _of_links(nvml: Nvml, handle: Handle, field: int, links: Sequence[int]) -> dict[int, float]:
-    """The value of a field for each link that has it; one that fails for now fails them all."""
+    """The value of a field for each link that supports it. If one link is unavailable, the error is raised."""
     found: dict[int, float] = {}
     for link, value in zip(links, read_fields(nvml, handle, [Field(field, link) for link in links]), strict=True):
         if isinstance(value, UnsupportedError):
@@ -85,7 +85,7 @@ def _of_links(nvml: Nvml, handle: Handle, field: int, links: Sequence[int]) -> d
 
 
 def _active(fabric: str, nvml: Nvml, handle: Handle) -> tuple[Sequence[int], int]:
-    """The links that are up, and how many there are."""
+    """The links that are up, and the number of all links."""
     states = _of_links(nvml, handle, _STATE[fabric], _links(fabric, nvml, handle))
     return [link for link, state in states.items() if state == _ACTIVE], len(states)
 
@@ -97,7 +97,7 @@ def _states(fabric: str, nvml: Nvml, handle: Handle) -> Iterator[RawValue]:
 
 
 def _bandwidth(fabric: str, nvml: Nvml, handle: Handle) -> Iterator[RawValue]:
-    """Of all links that are up. With none up it is 0."""
+    """The total of all links that are up; 0 if none is up."""
     active, _ = _active(fabric, nvml, handle)
     speeds = _of_links(nvml, handle, _SPEED[fabric], active) if active else {}
     total = sum(speeds.values())
@@ -117,7 +117,7 @@ def _errors_of_links(kind: str, field: int, nvml: Nvml, handle: Handle) -> Itera
 
 
 def _fabric(structure: str, nvml: Nvml, handle: Handle) -> Iterator[RawValue]:
-    """nvmlDeviceGetGpuFabricInfoV: version 3 from driver 580 on, version 2 from 550, Hopper or later."""
+    """nvmlDeviceGetGpuFabricInfoV: version 3 from driver 580 on, version 2 from driver 550 on, Hopper or later."""
     call = "nvmlDeviceGetGpuFabricInfoV"
     info = nvml.structure(structure)
     nvml.call(call, handle, byref(info), read=int)
@@ -166,15 +166,15 @@ FIELDS: tuple[BatchItem, ...] = (
     ),
     *(_item_of_all_links(f"nvlink {kind} errors", kind, Field(field)) for kind, field in _TOTALS.items()),
 )
-# Of the fifth generation. In a batch of their own, after that of the fields for which they stand in: so they come with
-# the first reading.
+# For the fifth generation. In a separate batch after the batch of the fields that they replace, so that the first
+# reading already contains them.
 FALLBACK_FIELDS: tuple[BatchItem, ...] = tuple(
     _item_of_all_links(
         f"nvlink {kind} errors, generation 5", kind, Field(field, _ALL_LINKS), fallback_for="nvlink crc_flit errors"
     )
     for kind, field in _OF_LINK_5.items()
 )
-# Each link by itself, instead of the sums.
+# Each link separately, instead of the sums.
 QUERIES_OF_EACH_LINK: tuple[Query, ...] = (
     *_ALWAYS,
     *(

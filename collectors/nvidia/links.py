@@ -1,7 +1,7 @@
 """Links to the host: PCIe.
 
-The byte counters (fields 197 and 198) may wrap at 32 bits on some drivers, at full speed many times between two
-readings. `RisingCounters` withdraws those of a device of which one was seen to fall.
+With some drivers the byte counters (fields 197 and 198) may wrap at 32 bits, at full speed many times between two
+readings. If a counter of a device decreases, `RisingCounters` removes the counters of that device.
 """
 
 from collections.abc import Iterator, Sequence
@@ -23,7 +23,7 @@ _ROWS = {
     "nvmlDeviceGetMaxPcieLinkGeneration": ("highest pcie generation", catalog.PCIE_MAX_GENERATION),
     "nvmlDeviceGetMaxPcieLinkWidth": ("highest pcie width", catalog.PCIE_MAX_WIDTH),
 }
-# NVML_FI_DEV_PCIE_COUNT_TX_BYTES and _RX_BYTES, driver 555. As seen from the device.
+# NVML_FI_DEV_PCIE_COUNT_TX_BYTES and _RX_BYTES, driver 555. Directions are as seen from the device.
 _BYTES = {"transmit": Field(197, wide=True), "receive": Field(198, wide=True)}
 # nvmlPcieUtilCounter_t.
 _THROUGHPUT = {"transmit": 0, "receive": 1}
@@ -34,7 +34,7 @@ def _number(call: str, metric: Metric, nvml: Nvml, handle: Handle) -> Iterator[R
 
 
 def _throughput(direction: str, nvml: Nvml, handle: Handle) -> Iterator[RawValue]:
-    """nvmlDeviceGetPcieThroughput: KB/s, taken to be of 1,000 bytes, over 20 ms in which the call blocks."""
+    """nvmlDeviceGetPcieThroughput: KB/s, assumed to be 1,000 bytes, over 20 ms in which the call blocks."""
     kilobytes = nvml.call("nvmlDeviceGetPcieThroughput", handle, _THROUGHPUT[direction], read=int)
     yield RawValue(catalog.PCIE_THROUGHPUT, kilobytes, bytes_from_kilobytes, (direction,))
 
@@ -42,7 +42,7 @@ def _throughput(direction: str, nvml: Nvml, handle: Handle) -> Iterator[RawValue
 QUERIES: tuple[Query, ...] = tuple(
     Query(name, (metric,), partial(_number, call, metric)) for call, (name, metric) in _ROWS.items()
 )
-# Off unless asked for: 40 ms a device.
+# Off by default: they take 40 ms for each device.
 BLOCKING_QUERIES: tuple[Query, ...] = tuple(
     Query(f"pcie throughput, {direction}", (catalog.PCIE_THROUGHPUT,), partial(_throughput, direction))
     for direction in _THROUGHPUT
@@ -54,14 +54,14 @@ FIELDS: tuple[BatchItem, ...] = tuple(
 
 
 class RisingCounters:
-    """Knows the byte counters of one session, in which they can't fall unless they wrap."""
+    """The PCIe byte counters of one session. During a session they decrease only if they wrap."""
 
     def __init__(self) -> None:
         self._last: dict[tuple[str, tuple[str, ...]], float] = {}
         self._wrapping: set[str] = set()
 
     def drop_wrapped(self, samples: Sequence[Sample]) -> list[Sample]:
-        """The samples without the byte counters of devices of which one was seen to fall."""
+        """The samples without the byte counters of devices on which one of them has decreased."""
         for sample in samples:
             if sample.metric is catalog.PCIE_BYTES:
                 self._compare(sample)
@@ -72,7 +72,7 @@ class RisingCounters:
         ]
 
     def unsupported(self) -> Iterator[Unsupported]:
-        """The row that was withdrawn, for each such device."""
+        """The removed row, for each such device."""
         for uuid in sorted(self._wrapping):
             yield Unsupported(catalog.PCIE_BYTES, uuid, "the driver's counter decreased, so it wraps between readings")
 

@@ -1,4 +1,4 @@
-"""The thread that waits for a session's events. It shares nothing with the rest but two queues."""
+"""The thread that waits for events of a session. It shares only two queues with other threads."""
 
 import ctypes
 import math
@@ -18,12 +18,12 @@ _T = TypeVar("_T")
 
 XID_EVENT = 0x8  # nvmlEventTypeXidCriticalError
 UNAVAILABLE_EVENT = 0x4000  # nvmlEventTypeGpuUnavailableError, driver 565 or later
-# Every other critical event (uncorrectable error, retired memory, poison, recovery action) comes as a XID too: to
-# listen to both would count it twice.
+# All other critical events (uncorrectable error, retired memory, poison, recovery action) are also reported as XIDs. If
+# the exporter listened to both, it would count them twice.
 WANTED_EVENTS = XID_EVENT | UNAVAILABLE_EVENT
 
 _WHERE = "events"
-_WAIT_MILLISECONDS = 500  # as long may the end of a session take
+_WAIT_MILLISECONDS = 500  # the end of a session may take that long
 _MOST_LEFT_OVER = 256
 _MOST_UNREAD = 10_000
 
@@ -33,8 +33,8 @@ class Watched(NamedTuple):
 
     Attributes:
         handle: The device.
-        address: Of what the handle points to: by it an event names its device.
-        types: The wanted events that it supports.
+        address: The address that the handle points to. An event identifies its device by this address.
+        types: The types of events to listen to, all supported by the device.
     """
 
     handle: Handle
@@ -49,7 +49,7 @@ class Event(NamedTuple):
         uuid: The device.
         source: What reported it: `xid` or `driver`.
         code: The XID, or the name of the driver's event.
-        at: Unix time at which it was heard of.
+        at: Unix time at which it was received.
     """
 
     uuid: str
@@ -59,11 +59,11 @@ class Event(NamedTuple):
 
 
 class Listening(NamedTuple):
-    """From now on events are heard.
+    """The report that the thread now receives events.
 
     Attributes:
-        types: By uuid, the types that are listened to.
-        refused: By uuid, why there is nothing to listen to and will not be in this session.
+        types: The types of events it listens to, by uuid.
+        refused: The reason, by uuid, why events of a device are unavailable in this session.
     """
 
     types: Mapping[str, int]
@@ -74,7 +74,7 @@ class Ended(NamedTuple):
     """The last report.
 
     Attributes:
-        event_set: What is still open, for the owner of the session to free; None where nothing is.
+        event_set: The event set that is still open and must be freed by the owner of the session; None if none is open.
     """
 
     event_set: EventSet | None
@@ -86,19 +86,19 @@ Command = Mapping[str, Watched] | None
 
 
 class _EndedError(Exception):
-    """The session is being closed: no further call may be made."""
+    """The session is being closed. No further call may be made."""
 
 
 class Listener:
-    """What the thread does.
+    """The work of the thread.
 
-    A library call can hang for minutes and return when its session is long closed. So every call first looks whether
-    the end was asked for, and what is open at the end is freed by the session's owner, if the thread ends in time.
+    A library call can hang for minutes and return long after its session was closed. Therefore the thread checks
+    for the command to end before each call, and the session's owner frees the event set if the thread ends in time.
 
     Args:
         nvml: The open library.
         commands: The devices to listen to, or None to end.
-        reports: What it reports to the collector's thread.
+        reports: Receives the reports for the collector's thread.
         clock: Monotonic seconds.
         wall_clock: Unix time.
     """
@@ -123,7 +123,7 @@ class Listener:
         self._backoff = Backoff()
 
     def run(self) -> None:
-        """Listen until the end is commanded."""
+        """Listen until the command to end."""
         try:
             while True:
                 self._listen()
@@ -131,7 +131,7 @@ class Listener:
             self._reports.put(Ended(self._set))
 
     def _listen(self) -> None:
-        """Listen with one event set, until there are other devices or it fails."""
+        """Listen with one event set, until the devices change or a call fails."""
         try:
             complete = self._open()
             again_at = math.inf if complete else self._clock() + self._backoff.failed()
@@ -146,7 +146,7 @@ class Listener:
             self._fail(fault_of(error, _WHERE))
         except _EndedError:
             raise
-        except Exception as error:  # noqa: BLE001 - a bug here must cost the events, not the thread in silence
+        except Exception as error:  # noqa: BLE001 - a bug must be reported and must not end the thread
             self._fail(Fault(Reason.BROKEN, _WHERE, f"{type(error).__name__}: {error}"))
 
     def _may_continue(self, again_at: float) -> bool:
@@ -158,7 +158,7 @@ class Listener:
         self._wait_for_command(self._backoff.failed())
 
     def _open(self) -> bool:
-        """Make an event set for all devices. Returns whether all are in it that ever can be."""
+        """Create an event set for all devices. Returns False if a device must be retried later."""
         self._apply_commands()
         self._close()
         self._changed = False
@@ -187,10 +187,10 @@ class Listener:
         self._call("nvmlDeviceRegisterEvents", watched.handle, watched.types, self._set, read=_ignore)
 
     def _close(self) -> None:
-        """Free the event set after reporting the events it still holds."""
+        """Report the events that remain in the event set, then free it."""
         if self._set is None:
             return
-        with suppress(CollectorError):  # nothing is left, or nothing can be read
+        with suppress(CollectorError):  # no event remains, or none can be read
             for _ in range(_MOST_LEFT_OVER):
                 self._report_event(self._call("nvmlEventSetWait_v2", self._set, 0, read=_event_fields))
         with suppress(CollectorError):
@@ -209,7 +209,7 @@ class Listener:
         address, kind, data = event
         uuid = self._uuid_at.get(address)
         if self._reports.qsize() >= _MOST_UNREAD:
-            return  # nobody reads: a call hangs over there while events come in floods
+            return  # the collector's thread hangs in a call and does not read the reports
         if uuid is None:
             self._reports.put(Fault(Reason.INVALID_VALUE, _WHERE, f"event {kind:#x} ({data}) of an unknown device"))
         elif kind == XID_EVENT:
@@ -229,14 +229,14 @@ class Listener:
             return
 
     def _wait_for_command(self, seconds: float | None) -> None:
-        """Wait for a command, at most so long."""
+        """Wait for a command, at most this long."""
         try:
             self._apply(self._commands.get(timeout=seconds))
         except Empty:
             return
 
     def _apply(self, command: Command) -> None:
-        """Apply new devices. One that is gone is left in the event set, for its last events may be in it."""
+        """Set the devices. A missing device remains in the event set, because its last events may be in it."""
         if command is None:
             raise _EndedError
         for uuid, watched in command.items():
@@ -246,7 +246,7 @@ class Listener:
 
 
 def address_of(handle: Any) -> int | None:  # noqa: ANN401 - a ctypes pointer of the binding
-    """Where a handle points to: the same device is given by different objects that point to the same place."""
+    """The address that a handle points to. Different handle objects of a device point to the same address."""
     return ctypes.cast(handle, ctypes.c_void_p).value
 
 

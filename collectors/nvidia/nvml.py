@@ -1,7 +1,7 @@
-"""The border to NVML: the only module that imports its binding, and where its errors become ours.
+"""Calls of NVML. Only this module imports its binding and converts its errors to errors of the contract.
 
-Answers are as NVML gives them, in its units and unchecked; `readings` makes base units of them. At the end are the
-queries of `collectors.query` and their runner, typed for NVML.
+Values are returned as NVML reports them, in its units and unchecked; `readings` converts them to base units. At the end
+of the module are the queries of `collectors.query` and their runner, typed for NVML.
 """
 
 import ctypes
@@ -26,7 +26,7 @@ _T = TypeVar("_T")
 _LIBRARY = "libnvidia-ml.so.1"
 _CORE_SENSOR = 0  # NVML_TEMPERATURE_GPU
 _ENABLED = 1  # NVML_FEATURE_ENABLED
-# By which NVML says "not available", 32 and 64 bits wide.
+# NVML's marks for "not available", with 32 and 64 bits.
 _ABSENT_MARKS = frozenset({0xFFFFFFFF, 0xFFFFFFFFFFFFFFFF})
 
 
@@ -47,7 +47,7 @@ class Utilization(NamedTuple):
 
 
 class Memory(NamedTuple):
-    """Bytes of frame buffer. `reserved` is None in version 1 of the call, where `used` includes it."""
+    """Bytes of frame buffer. In version 1 of the call `reserved` is None and `used` includes it."""
 
     total: int
     used: int
@@ -55,14 +55,14 @@ class Memory(NamedTuple):
 
 
 class PowerRange(NamedTuple):
-    """Milliwatts between which the power limit can be set."""
+    """The range in which the power limit can be set, in milliwatts."""
 
     lowest: int
     highest: int
 
 
 class MigSlices(NamedTuple):
-    """Compute slices of a MIG device, and of the GPU instance that it is in."""
+    """Compute slices of a MIG device, and of its GPU instance."""
 
     own: int
     of_gpu_instance: int
@@ -93,7 +93,7 @@ class Nvml:
         return self.call("nvmlSystemGetDriverVersion", read=str)
 
     def device_count(self) -> int:
-        """How many devices are listed, those that can't be opened included: nvmlDeviceGetCount_v2."""
+        """Number of listed devices, including those that cannot be opened: nvmlDeviceGetCount_v2."""
         return self.call("nvmlDeviceGetCount", read=int)
 
     def device(self, index: int) -> Handle:
@@ -105,7 +105,7 @@ class Nvml:
         return self.call("nvmlDeviceGetUUID", handle, read=str)
 
     def name(self, handle: Handle) -> str:
-        """The product name; of a MIG device with its profile at the end: nvmlDeviceGetName."""
+        """The product name; for a MIG device with its profile at the end: nvmlDeviceGetName."""
         return self.call("nvmlDeviceGetName", handle, read=str)
 
     def serial(self, handle: Handle) -> str:
@@ -113,7 +113,7 @@ class Nvml:
         return self.call("nvmlDeviceGetSerial", handle, read=str)
 
     def vbios_version(self, handle: Handle) -> str:
-        """Version of the video BIOS: nvmlDeviceGetVbiosVersion."""
+        """The version of the video BIOS: nvmlDeviceGetVbiosVersion."""
         return self.call("nvmlDeviceGetVbiosVersion", handle, read=str)
 
     def minor(self, handle: Handle) -> int:
@@ -129,13 +129,13 @@ class Nvml:
         return self.call("nvmlDeviceGetArchitecture", handle, read=int)
 
     def utilization(self, handle: Handle) -> Utilization:
-        """Percent, not available while MIG is enabled: nvmlDeviceGetUtilizationRates."""
+        """Percent, unavailable while MIG is enabled: nvmlDeviceGetUtilizationRates."""
         return self.call(
             "nvmlDeviceGetUtilizationRates", handle, read=lambda rates: Utilization(rates.gpu, rates.memory)
         )
 
     def memory(self, handle: Handle) -> Memory:
-        """Bytes, used without reserved: nvmlDeviceGetMemoryInfo_v2, driver 515 or later."""
+        """Bytes; used memory does not include reserved memory: nvmlDeviceGetMemoryInfo_v2, driver 515 or later."""
         return self.call(
             "nvmlDeviceGetMemoryInfo",
             handle,
@@ -144,7 +144,7 @@ class Nvml:
         )
 
     def memory_with_reserved_as_used(self, handle: Handle) -> Memory:
-        """Bytes, used with reserved: nvmlDeviceGetMemoryInfo."""
+        """Bytes; used memory includes reserved memory: nvmlDeviceGetMemoryInfo."""
         return self.call("nvmlDeviceGetMemoryInfo", handle, read=lambda info: Memory(info.total, info.used, None))
 
     def power(self, handle: Handle) -> int:
@@ -156,7 +156,7 @@ class Nvml:
         return self.call("nvmlDeviceGetTotalEnergyConsumption", handle, read=int)
 
     def power_limit(self, handle: Handle) -> int:
-        """Milliwatts, the lowest of all limits in force: nvmlDeviceGetEnforcedPowerLimit."""
+        """Milliwatts, the lowest of all power limits in force: nvmlDeviceGetEnforcedPowerLimit."""
         return self.call("nvmlDeviceGetEnforcedPowerLimit", handle, read=int)
 
     def power_default_limit(self, handle: Handle) -> int:
@@ -178,11 +178,11 @@ class Nvml:
         return self.call("nvmlDeviceGetTemperature", handle, _CORE_SENSOR, read=int)
 
     def clock(self, handle: Handle, clock: ClockType) -> int:
-        """Megahertz now: nvmlDeviceGetClockInfo."""
+        """The current clock in megahertz: nvmlDeviceGetClockInfo."""
         return self.call("nvmlDeviceGetClockInfo", handle, int(clock), read=int)
 
     def max_clock(self, handle: Handle, clock: ClockType) -> int:
-        """Megahertz at most: nvmlDeviceGetMaxClockInfo."""
+        """The highest clock in megahertz: nvmlDeviceGetMaxClockInfo."""
         return self.call("nvmlDeviceGetMaxClockInfo", handle, int(clock), read=int)
 
     def persistence_mode(self, handle: Handle) -> bool:
@@ -198,22 +198,22 @@ class Nvml:
         return self.call("nvmlDeviceGetMigMode", handle, read=lambda modes: _is_enabled(modes[0]))
 
     def max_mig_devices(self, handle: Handle) -> int:
-        """How many MIG devices the device can have at most: nvmlDeviceGetMaxMigDeviceCount."""
+        """The highest number of MIG devices that the device can have: nvmlDeviceGetMaxMigDeviceCount."""
         return self.call("nvmlDeviceGetMaxMigDeviceCount", handle, read=int)
 
     def mig_device(self, handle: Handle, index: int) -> Handle | None:
-        """The MIG device at an index: nvmlDeviceGetMigDeviceHandleByIndex. None at a hole; others may follow it."""
+        """The MIG device at an index: nvmlDeviceGetMigDeviceHandleByIndex. None for unused indices between others."""
         try:
             return self.call("nvmlDeviceGetMigDeviceHandleByIndex", handle, index, read=Handle)
         except (NoDataError, InvalidArgumentError):
             return None
 
     def gpu_instance_id(self, handle: Handle) -> int:
-        """Of a MIG device: nvmlDeviceGetGpuInstanceId."""
+        """The GPU instance of a MIG device: nvmlDeviceGetGpuInstanceId."""
         return self.call("nvmlDeviceGetGpuInstanceId", handle, read=int)
 
     def compute_instance_id(self, handle: Handle) -> int:
-        """Of a MIG device, unique within its GPU instance: nvmlDeviceGetComputeInstanceId."""
+        """The compute instance of a MIG device, unique in its GPU instance: nvmlDeviceGetComputeInstanceId."""
         return self.call("nvmlDeviceGetComputeInstanceId", handle, read=int)
 
     def mig_slices(self, handle: Handle) -> MigSlices:
@@ -225,14 +225,14 @@ class Nvml:
         )
 
     def call(self, name: str, *arguments: object, read: Callable[[Any], _T]) -> _T:
-        """One call of the binding; everything it can raise leaves as an error of the contract.
+        """Call a function of the binding. All errors of the binding are converted to errors of the contract.
 
-        Its NVMLError is mapped by number alone: it is unhashable, and comparing it with anything else raises.
+        NVMLError is converted by its number only: it is not hashable, and comparing it with other types raises.
 
         Args:
-            name: The binding's function.
-            arguments: What it takes.
-            read: Makes of its answer what is wanted; an answer that is not text may break here.
+            name: The function of the binding.
+            arguments: Its arguments.
+            read: Converts its result. Invalid text in the result is detected here.
         """
         try:
             return read(getattr(self._binding, name)(*arguments))
@@ -244,15 +244,15 @@ class Nvml:
             raise InvalidValueError(f"{name}: the answer is not text") from None
 
 
-# Classes, not aliases: called by an alias, a frozen class with slots can't be made in Python 3.11.
+# Classes, not aliases: in Python 3.11 a frozen class with slots cannot be created through an alias.
 class Query(query.Query[Nvml, Handle]):
-    """One query by calls of its own."""
+    """One query with separate calls."""
 
     __slots__ = ()
 
 
 class Batch(query.Batch[Nvml, Handle]):
-    """Queries that one call answers together."""
+    """Readings that are made together by one call."""
 
     __slots__ = ()
 
@@ -275,15 +275,15 @@ def open_library() -> Nvml:
     """Load and initialise NVML.
 
     Raises:
-        LibraryMissingError: The dynamic loader can't load it, with the loader's own words.
-        CollectorError: It does not initialise, mapped as any call is.
+        LibraryMissingError: The dynamic loader cannot load it; the text contains the loader's message.
+        CollectorError: It does not initialise; the error is converted as for any call.
     """
     try:
-        # The binding turns every failure to load into "not found"; the loader knows better.
+        # The binding reports every failure to load as "not found"; the loader reports the cause.
         ctypes.CDLL(_LIBRARY)
     except OSError as error:
         raise LibraryMissingError(f"cannot load {_LIBRARY}: {error}") from None
-    import pynvml  # noqa: PLC0415 - costs 17 MiB, so only where there is a library to talk to
+    import pynvml  # noqa: PLC0415 - costs 17 MiB, so it is imported only if there is a library
 
     try:
         pynvml.nvmlInitWithFlags(0)

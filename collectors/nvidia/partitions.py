@@ -1,4 +1,4 @@
-"""MIG devices: which exist just now, who they are, what part of their device they have."""
+"""MIG devices: which ones exist now, their identity, and their part of the device."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -27,12 +27,12 @@ class MigDevice:
     """A compute instance of a GPU instance.
 
     Attributes:
-        uuid: NVML's, `MIG-...`.
-        profile: `1g.10gb`, or `1c.3g.40gb` where it has only a part of its GPU instance; empty where unknown.
+        uuid: NVML's uuid, `MIG-...`.
+        profile: `1g.10gb`, or `1c.3g.40gb` if it has only a part of its GPU instance; empty if unknown.
         gpu_instance: Id of the GPU instance, which owns the memory.
-        compute_instance: Id of the compute instance within it.
-        compute_ratio: Its fraction of the device's compute slices; None where unknown.
-        fills_gpu_instance: Whether it is known to have every slice of its GPU instance.
+        compute_instance: Id of the compute instance in the GPU instance.
+        compute_ratio: Its fraction of the device's compute slices; None if unknown.
+        fills_gpu_instance: Whether it is known to have all slices of its GPU instance.
     """
 
     uuid: str
@@ -44,13 +44,13 @@ class MigDevice:
 
 
 class PartitionInfo(NamedTuple):
-    """A MIG device and the handle by which it can be asked in this poll and no other.
+    """A MIG device and its handle, which is valid in this poll only.
 
     Attributes:
-        mig: Who it is.
+        mig: Its identity.
         handle: Its handle.
-        reports_memory: True for one compute instance of each GPU instance. Memory belongs to the GPU instance and its
-            compute instances all report the same figures, so only that with the lowest id is read.
+        reports_memory: True for one compute instance of each GPU instance. Memory belongs to the GPU instance and all
+            its compute instances report the same values, so only the one with the lowest id is read.
         is_only_instance: Whether it is the only compute instance of its GPU instance.
     """
 
@@ -61,7 +61,7 @@ class PartitionInfo(NamedTuple):
 
     @property
     def is_whole_instance(self) -> bool:
-        """Whether it is all of its GPU instance, so that what is reported of one is true of the other."""
+        """Whether it is the whole GPU instance, so that values of the GPU instance are also its own."""
         return self.is_only_instance and self.mig.fills_gpu_instance
 
 
@@ -70,11 +70,11 @@ class PartitionLayout:
     """How a device is partitioned now.
 
     Attributes:
-        partitions: The partitions that exist; with those of the last poll where this one failed.
-        infos: Those that answered.
-        complete: Whether nothing failed, so that `infos` is all there are.
-        changed: Whether the partitioning is another than at the last poll.
-        faults: What failed.
+        partitions: The partitions that exist; after a failure also those of the last poll.
+        infos: The partitions that answered.
+        complete: Whether nothing failed, so that `infos` has all partitions.
+        changed: Whether the layout has changed since the last poll.
+        faults: The failures.
     """
 
     partitions: tuple[Partition, ...] = ()
@@ -87,7 +87,7 @@ class PartitionLayout:
 class PartitionTable:
     """The MIG devices of all devices of one session.
 
-    Handles and instance ids are used again after a change, so every poll asks anew which uuid is behind which handle.
+    Handles and instance ids are reused after a change, so each poll reads the uuid of each handle again.
 
     Args:
         nvml: The open library.
@@ -102,19 +102,19 @@ class PartitionTable:
         self._shapes: dict[str, tuple[bool, frozenset[str]]] = {}
 
     def last_partitions(self, device_uuid: str) -> tuple[Partition, ...]:
-        """The partitions a device had at its last reading: a lost one keeps them, for those who still hold them."""
+        """The partitions of a device at its last reading. A lost device keeps them: they are still allocated."""
         return self._last_partitions.get(device_uuid, ())
 
     def forget_properties(self) -> None:
-        """Read the properties of every partition again at the next poll."""
+        """Read the properties of all partitions again at the next poll."""
         self._properties.clear()
 
     def read(self, identity: Identity, handle: Handle) -> PartitionLayout:
         """Find the partitions of one device.
 
         Raises:
-            DeviceLostError: It does not answer.
-            SessionError: The session is over.
+            DeviceLostError: The device does not answer.
+            SessionError: The session is no longer usable.
         """
         layout = PartitionLayout()
         uuid = identity.device.uuid
@@ -153,10 +153,10 @@ class PartitionTable:
         for index in range(slices):
             try:
                 mig_handle = self._nvml.mig_device(handle, index)
-                if mig_handle is not None:  # the list has holes
+                if mig_handle is not None:  # the list has unused indices
                     mig = self._mig_device(mig_handle, slices)
                     answered[mig.uuid] = (mig, mig_handle)
-            except READING_ERRORS as error:  # a lost MIG device has just been removed: its device may be well
+            except READING_ERRORS as error:  # a lost MIG device was just removed; its device may be fine
                 self._record_failure(uuid, error, layout)
         reporting = _lowest_of_each_gpu_instance([mig for mig, _ in answered.values()])
         instances = Counter(mig.gpu_instance for mig, _ in answered.values())
@@ -166,7 +166,7 @@ class PartitionTable:
         )
 
     def _slice_count(self, handle: Handle) -> int:
-        """How many compute slices a device has: as many as the MIG devices it can have."""
+        """The number of compute slices of a device, which is the highest number of its MIG devices."""
         slices = self._nvml.max_mig_devices(handle)
         if slices > _MOST_PARTITIONS:
             raise InvalidValueError(f"nvmlDeviceGetMaxMigDeviceCount: {slices} partitions")
@@ -188,10 +188,10 @@ class PartitionTable:
         return self._properties[uuid]
 
     def _read_size(self, handle: Handle, slices: int) -> tuple[float | None, bool]:
-        """Compute slices of the partition over those of the device, and whether it has all of its GPU instance.
+        """The partition's fraction of the device's compute slices, and whether it has all slices of its GPU instance.
 
-        Every partition has whole slices and no slice is in two of them, so the ratios never add up to more than 1.
-        Multiprocessors would be finer, but how many of them the whole has is reported to privileged callers only.
+        Partitions have whole slices and never share one, so the sum of the ratios never exceeds 1. Multiprocessors
+        would be more precise, but NVML reports their number for the whole device to privileged callers only.
         """
         try:
             own, of_gpu_instance = self._nvml.mig_slices(handle)
@@ -202,7 +202,7 @@ class PartitionTable:
         return own / slices, own >= of_gpu_instance
 
     def _record_failure(self, uuid: str, error: CollectorError, layout: PartitionLayout) -> None:
-        """Note a failure; a missing permission once only, for it will not be granted while the process runs."""
+        """Record a failure; a missing permission only once, because it does not change while the process runs."""
         layout.complete = False
         if error.reason is Reason.PERMISSION_DENIED:
             if (uuid, str(error)) in self._denied:
@@ -219,7 +219,7 @@ def _lowest_of_each_gpu_instance(devices: Sequence[MigDevice]) -> frozenset[str]
 
 
 def _partition(identity: Identity, info: PartitionInfo) -> Partition:
-    """Its uuid, the name drivers before 470 gave it, and, where it is alone in its GPU instance, the name GKE gives."""
+    """With its uuid, its name in drivers before 470 and, if it is alone in its GPU instance, its name in GKE."""
     mig = info.mig
     names = {Alias(mig.uuid), Alias(f"MIG-{identity.device.uuid}/{mig.gpu_instance}/{mig.compute_instance}")}
     if identity.minor is not None and info.is_only_instance:

@@ -1,8 +1,8 @@
-"""Processes: how many use a device or MIG device, and a record of each.
+"""The processes on a device or MIG device: their number, and a record of each.
 
-Which processes are listed, and by which number, depends on the namespace: some drivers translate the numbers of the
-lists into that of the caller, and give those of utilization as the host has them. Only a process of the host's
-namespace sees both alike.
+The listed processes and their ids depend on the PID namespace: some drivers translate the ids in the lists to the
+namespace of the caller, but report utilization with the ids of the host. Both are the same only for a process in the
+host's namespace.
 """
 
 from collections.abc import Iterator, Sequence
@@ -18,7 +18,7 @@ from collectors.query import RawValue
 from collectors.units import ratio_from_percent
 
 _COMPUTE = "nvmlDeviceGetComputeRunningProcesses"
-# Data centre cards do without graphics, old drivers without the multi-process service.
+# Unsupported by data centre cards (graphics) and old drivers (multi-process service).
 _OTHERS = ("nvmlDeviceGetGraphicsRunningProcesses", "nvmlDeviceGetMPSComputeRunningProcesses")
 _NEW, _OLD = "_v3", "_v2"  # driver 515, driver 455
 
@@ -35,8 +35,8 @@ class _RunningProcess(NamedTuple):
     """An entry of a list.
 
     Attributes:
-        pid: The process.
-        used_bytes: Of device memory; None where the driver does not report it.
+        pid: The process id.
+        used_bytes: Device memory that it uses; None if the driver does not report it.
         in_partition: Whether it runs on a MIG device.
     """
 
@@ -46,7 +46,7 @@ class _RunningProcess(NamedTuple):
 
 
 class Processes:
-    """The processes of one session's devices. Those of a poll are collected while its queries run."""
+    """The processes on the devices of one session. They are collected while the queries of a poll run."""
 
     def __init__(self) -> None:
         self._running: dict[SubjectKey, list[_RunningProcess]] = {}
@@ -63,7 +63,7 @@ class Processes:
         return self._lists(subject)
 
     def drain(self) -> tuple[Process, ...]:
-        """A record of every process found since the last call; one on a MIG device is that partition's alone."""
+        """Records of all processes found since the last call. A process on a MIG device has only one for that."""
         records = tuple(self._records())
         self._running.clear()
         self._utilizations.clear()
@@ -84,7 +84,7 @@ class Processes:
         )
 
     def _count(self, subject: SubjectKey, version: str, nvml: Nvml, handle: Handle) -> Iterator[RawValue]:
-        """Distinct processes: one with a compute and a graphics context is in both lists."""
+        """The number of distinct processes: one with a compute and a graphics context is in both lists."""
         found: dict[int, _RunningProcess] = {}
         entries = _list(nvml, handle, f"{_COMPUTE}{version}")
         for call in _OTHERS:
@@ -98,14 +98,14 @@ class Processes:
         yield RawValue(catalog.PROCESSES, len(found))
 
     def _utilization(self, subject: SubjectKey, nvml: Nvml, handle: Handle) -> Iterator[RawValue]:
-        """Percent by process since the last look: nvmlDeviceGetProcessUtilization, not while MIG is on."""
+        """Percent by process since the last call: nvmlDeviceGetProcessUtilization, unavailable while MIG is on."""
         call = "nvmlDeviceGetProcessUtilization"
         since = self._last_seen.get(subject.device_uuid, 0)
         samples: Sequence[Any] = nvml.call(call, handle, since, read=list)
         newest: dict[int, tuple[int, int]] = {}
         for sample in samples[:_MOST_PROCESSES]:
             pid, at, percent = int(sample.pid), int(sample.timeStamp), int(sample.smUtil)
-            if percent <= _FULL_PERCENT and at >= newest.get(pid, (0, 0))[0]:  # garbage has been seen, above 100
+            if percent <= _FULL_PERCENT and at >= newest.get(pid, (0, 0))[0]:  # some drivers return garbage above 100
                 newest[pid] = (at, percent)
         self._last_seen[subject.device_uuid] = max([since, *(at for at, _ in newest.values())])
         self._utilizations[subject] = {pid: ratio_from_percent(percent) for pid, (_, percent) in newest.items()}
@@ -113,7 +113,7 @@ class Processes:
 
 
 def _list(nvml: Nvml, handle: Handle, call: str) -> list[_RunningProcess]:
-    """One list. The binding sizes it before it asks, so a burst of new processes needs another try."""
+    """One list of processes. The binding reads its size first, so it is retried if processes start in between."""
     tries = _TRIES
     while True:
         tries -= 1
@@ -130,8 +130,8 @@ def _running(call: str, entries: Sequence[Any]) -> list[_RunningProcess]:
     """The entries as NVML reports them.
 
     Raises:
-        InvalidValueError: They can't be true. Drivers 530 and 535.54 to 535.98 wrote larger entries than this and every
-            other driver, so that all but the first are read in the wrong places.
+        InvalidValueError: They are impossible. Drivers 530 and 535.54 to 535.98 write larger entries than all other
+            drivers, so that all entries but the first are read at wrong offsets.
     """
     if len(entries) > _MOST_PROCESSES:
         raise InvalidValueError(f"{call}: {len(entries)} processes")

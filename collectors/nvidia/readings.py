@@ -1,4 +1,4 @@
-"""The readings: which NVML call feeds which catalogue rows, and how an answer becomes samples in base units."""
+"""The readings: which NVML call supplies which catalogue rows, and how its values are converted to base units."""
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
@@ -17,7 +17,7 @@ from collectors.units import (
     watts_from_milliwatts,
 )
 
-# nvmlComputeMode_t: default, exclusive thread (no longer there), prohibited, exclusive process.
+# nvmlComputeMode_t: default, exclusive thread (no longer supported), prohibited, exclusive process.
 _COMPUTE_MODES = range(4)
 _EXCLUSIVE = (1, 3)
 _CONFIDENTIAL = 1  # NVML_CC_SYSTEM_FEATURE_ENABLED
@@ -28,7 +28,7 @@ def _utilization(nvml: Nvml, handle: Handle) -> Iterator[RawValue]:
 
 
 def _memory_activity(nvml: Nvml, handle: Handle) -> Iterator[RawValue]:
-    """Fraction of time, not of bandwidth."""
+    """The fraction of time, not of bandwidth."""
     yield RawValue(catalog.MEMORY_BANDWIDTH, nvml.utilization(handle).memory, ratio_from_percent)
 
 
@@ -67,7 +67,7 @@ def _mode(mode: str, read: Callable[[Nvml, Handle], bool], nvml: Nvml, handle: H
 
 
 def _exclusive(nvml: Nvml, handle: Handle) -> bool:
-    """Whether one process at a time may use it: nvmlDeviceGetComputeMode, refused while the device is in MIG mode."""
+    """Whether only one process at a time may use it: nvmlDeviceGetComputeMode, unavailable while MIG is on."""
     mode = nvml.call("nvmlDeviceGetComputeMode", handle, read=int)
     if mode not in _COMPUTE_MODES:
         raise InvalidValueError(f"nvmlDeviceGetComputeMode: {mode}")
@@ -96,7 +96,7 @@ _MEMORY_ROWS = (catalog.MEMORY_USAGE, catalog.MEMORY_LIMIT, catalog.MEMORY_RESER
 
 MEMORY_QUERIES: tuple[Query, ...] = (
     Query("memory", _MEMORY_ROWS, partial(_memory, Nvml.memory)),
-    # Usage then includes what the driver reserves, some hundred MiB that the older call does not tell apart.
+    # Usage then includes some hundred MiB reserved by the driver, which the older call does not report separately.
     Query(
         "memory, first version",
         (catalog.MEMORY_USAGE, catalog.MEMORY_LIMIT),
@@ -127,11 +127,11 @@ _MODE_QUERIES: tuple[Query, ...] = tuple(
 
 
 def device_queries(options: CollectOptions, activity_batches: Sequence[Batch] = ()) -> Queries:
-    """What a device is asked. Fields are in one batch, for one call answers any number of them, stand-ins in a second.
+    """The queries of a device. One batch reads all fields with one call; a second batch reads fallback fields.
 
     Args:
-        options: What is to be read beyond the usual.
-        activity_batches: What it is asked about its activity, which tells the use of its memory's bandwidth.
+        options: The optional readings to make.
+        activity_batches: Its activity queries, which also report the used memory bandwidth.
     """
     each_link = options.each_link
     better = activity.MEMORY_BANDWIDTH if activity_batches else ""
@@ -158,7 +158,7 @@ def device_queries(options: CollectOptions, activity_batches: Sequence[Batch] = 
     )
 
 
-# Every row that a device can be asked for.
+# All rows that queries of a device can supply.
 DEVICE_ROWS: frozenset[Metric] = (
     rows_of(device_queries(CollectOptions(pcie_throughput=True))) | activity.GPM_ROWS | {catalog.PROCESSES}
 )

@@ -1,6 +1,6 @@
-"""Reliability: errors of the memory, what the device did about them, what the driver says must be done.
+"""Reliability: memory errors, repairs of memory, and the recovery action that the driver requires.
 
-A device whose ECC is off or that has none answers NOT_SUPPORTED: then there are no counts, which is not the same as 0.
+A device without ECC, or with ECC off, returns NOT_SUPPORTED. Its counts are then unknown, not 0.
 """
 
 from collections.abc import Iterable, Iterator
@@ -16,13 +16,14 @@ from collectors.query import BatchItem, RawValue
 
 # nvmlMemoryErrorType_t.
 _ERROR_TYPES = {"corrected": 0, "uncorrected": 1}
-# nvmlEccCounterType_t, with the row that counts so far back.
+# nvmlEccCounterType_t, with the row for that period.
 _COUNTERS = (("volatile", catalog.MEMORY_ERRORS, 0), ("lifetime", catalog.MEMORY_LIFETIME_ERRORS, 1))
-# nvmlPageRetirementCause_t. Several corrected errors in one page, or one that could not be corrected.
+# nvmlPageRetirementCause_t: several corrected errors in one page, or one uncorrected error.
 _RETIREMENT_CAUSES = {"corrected": 0, "uncorrected": 1}
 
 _RECOVERY_ACTION = Field(230)  # NVML_FI_DEV_GET_GPU_RECOVERY_ACTION, driver 570 or later
-# nvmlDeviceGpuRecoveryAction_t by its numbers. Both reboots, of the node and of the system, ask the same of people.
+# nvmlDeviceGpuRecoveryAction_t in the order of its numbers. Both reboots, of the node and of the system, are the same
+# action for an operator.
 _ACTIONS = (
     "none",
     "reset",
@@ -36,13 +37,13 @@ _ACTIONS = (
 
 
 def _ecc_errors(metric: Metric, kind: str, counter: int, nvml: Nvml, handle: Handle) -> Iterator[RawValue]:
-    """nvmlDeviceGetTotalEccErrors, since the driver was loaded or over the device's life."""
+    """nvmlDeviceGetTotalEccErrors, since the driver was loaded or over the lifetime of the device."""
     count = nvml.call("nvmlDeviceGetTotalEccErrors", handle, _ERROR_TYPES[kind], counter, read=int)
     yield RawValue(metric, count, labels=(kind,))
 
 
 def _remapped_rows(nvml: Nvml, handle: Handle) -> Iterator[RawValue]:
-    """nvmlDeviceGetRemappedRows, Ampere or later; not while there are MIG devices."""
+    """nvmlDeviceGetRemappedRows, Ampere or later; unavailable while there are MIG devices."""
     call = "nvmlDeviceGetRemappedRows"
     corrected, uncorrected, pending, failed = nvml.call(call, handle, read=tuple)
     yield RawValue(catalog.MEMORY_REMAPPED_ROWS, corrected, labels=("corrected",))

@@ -1,4 +1,4 @@
-"""The life cycle of the library: opened once and kept, opened anew with back-off when the driver pulls it away."""
+"""The session with the library: it is opened once, and reopened with a back-off after the driver was unloaded."""
 
 from collections.abc import Callable, Sequence
 
@@ -10,11 +10,11 @@ from collectors.pci import PciFunction
 
 
 class Session:
-    """Hands out the open library. Initialising is what costs: on an idle GPU it can wake the whole device.
+    """Opens the library and keeps it open, because initialising is expensive: it can wake an idle GPU.
 
     Args:
-        open_library: Loads and initialises it.
-        hardware: Lists NVIDIA's display functions on the PCI bus: without any, a missing library is no fault.
+        open_library: Loads and initialises the library.
+        hardware: Lists NVIDIA's display functions on the PCI bus. Without any, a missing library is not a failure.
         clock: Monotonic seconds.
     """
 
@@ -33,11 +33,11 @@ class Session:
         self._retry_at = 0.0
 
     def library(self) -> Nvml:
-        """The open library; a new object after every re-initialisation.
+        """The open library; a new object after each initialisation.
 
         Raises:
             AbsentError: There is neither a library nor a device for it.
-            UnavailableError: It can't be opened, or could not and the pause is not over.
+            UnavailableError: It cannot be opened, or the pause after the last failure has not ended.
         """
         if self._nvml is None:
             self._nvml = self._open()
@@ -49,18 +49,18 @@ class Session:
         return self._nvml is not None
 
     def reset_backoff(self) -> None:
-        """Start with the shortest pause again at the next failure: the session has answered."""
+        """Start with the shortest pause after the next failure, because the session works."""
         self._backoff.succeeded()
 
     def fail(self, error: CollectorError) -> UnavailableError:
-        """The session is over: shut it down and pause before the next. Returns what to raise, now and meanwhile."""
+        """Shut the session down and start a pause. Returns the error to raise now and during the pause."""
         self.close()
         self._failure = UnavailableError(str(error), error.reason)
         self._retry_at = self._clock() + self._backoff.failed()
         return self._failure
 
     def close(self) -> None:
-        """Shut the library down. Safe to call twice; `library` opens it again at once."""
+        """Shut the library down. May be called twice; `library` opens it again without a pause."""
         nvml, self._nvml = self._nvml, None
         self._failure = None
         if nvml is None:
@@ -68,11 +68,11 @@ class Session:
         try:
             nvml.shutdown()
         except CollectorError:
-            return  # it was gone already, which is what was wanted
+            return  # it was already shut down
 
     def _open(self) -> Nvml:
         if self._failure is not None and self._clock() < self._retry_at:
-            raise self._failure.with_traceback(None)  # or it would grow with every raise
+            raise self._failure.with_traceback(None)  # otherwise the traceback would grow with each raise
         try:
             return self._open_library()
         except CollectorError as error:
@@ -80,10 +80,10 @@ class Session:
         raise self.fail(explained)
 
     def _explain(self, error: CollectorError) -> CollectorError:
-        """What a failure to open means on this machine.
+        """The cause of a failure to open the library on this machine.
 
         Raises:
-            AbsentError: It has no NVIDIA device, or all of them are passed through to virtual machines.
+            AbsentError: The machine has no NVIDIA device, or all of them are passed through to virtual machines.
         """
         here = [function for function in self._hardware() if not function.passed_through]
         if isinstance(error, SessionError) and not here:

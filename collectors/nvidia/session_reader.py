@@ -1,4 +1,4 @@
-"""Reads the devices of one session: what is kept while the library stays open, and how one device is read."""
+"""Reads the devices of one session, and keeps the state that is valid while the library is open."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -38,11 +38,11 @@ SUPPLIED_PARTITION_ROWS = (
 
 @dataclass(frozen=True, slots=True)
 class SessionContext:
-    """What a session's reader needs from outside.
+    """The objects that all readers of a collector share.
 
     Attributes:
-        health: Of all devices, over all sessions.
-        options: What is to be read beyond the usual.
+        health: The health of all devices, over all sessions.
+        options: The optional readings to make.
         clock: Monotonic seconds.
         wall_clock: Unix time.
     """
@@ -55,13 +55,13 @@ class SessionContext:
 
 @dataclass(slots=True)
 class DeviceReading:
-    """One device's part of a reading.
+    """The part of a reading that concerns one device.
 
     Attributes:
-        device: Who it is, and whether it is lost.
-        partitions: Those it has.
-        samples: Values, whatever their cadence.
-        faults: What failed.
+        device: Its identity, and whether it is lost.
+        partitions: Its partitions.
+        samples: Values of any cadence.
+        faults: The failures.
     """
 
     device: Device
@@ -71,18 +71,19 @@ class DeviceReading:
 
 
 class SessionReader:
-    """Reads the devices of one session, and lives as long.
+    """Reads the devices of one session. A new session has a new reader.
 
     Args:
         nvml: The open library.
-        bound_addresses: Those bound to NVIDIA's driver when the session was opened: the library fixes its list then.
-        context: What it needs from outside.
+        bound_addresses: The addresses bound to NVIDIA's driver when the session was opened. The library does not list
+            devices that were bound later.
+        context: The objects that it shares with readers of other sessions.
     """
 
     def __init__(self, nvml: Nvml, bound_addresses: frozenset[str], context: SessionContext) -> None:
         self.nvml = nvml
         self.bound_addresses = bound_addresses
-        self.listed_count: int | None = None  # of devices, at the last enumeration; None before the first
+        self.listed_count: int | None = None  # number of devices at the last enumeration; None before the first one
         self._health = context.health
         self._options = context.options
         self._events = EventWatch(nvml, context.clock, context.wall_clock)
@@ -103,10 +104,10 @@ class SessionReader:
         """Read the rows of all devices and their partitions whose cadence is due.
 
         Returns:
-            What each device gave, and what failed besides.
+            The reading of each device, and failures that do not concern one device.
 
         Raises:
-            SessionError: The session is over.
+            SessionError: The session is no longer usable.
         """
         if Cadence.SLOW in due:
             self._partitions.forget_properties()
@@ -121,11 +122,11 @@ class SessionReader:
         return readings, faults
 
     def processes(self) -> tuple[Process, ...]:
-        """Those that were found since the last call."""
+        """The processes that were found since the last call."""
         return self._processes.drain()
 
     def unsupported(self) -> tuple[Unsupported, ...]:
-        """Every row that was asked for so far and can't be had."""
+        """All rows that were read so far and are unsupported."""
         return (
             *self._query_runner.unsupported(),
             *self._rising_counters.unsupported(),
@@ -133,10 +134,10 @@ class SessionReader:
         )
 
     def close(self) -> list[Fault]:
-        """Let go of what the library holds for this session, which has to be done before it is shut down.
+        """Free the samples and the event set, which is necessary before the library is shut down.
 
         Returns:
-            What failed since the last read.
+            The failures since the last read.
         """
         faults = self._health.apply_reports(self._events.close())
         self._gpm.close()
@@ -163,7 +164,7 @@ class SessionReader:
         result = self._query_runner.run(SubjectKey(uuid), handle, self._queries_for(uuid), due)
         samples = [_info_sample(entry), *self._rising_counters.drop_wrapped(result.samples)]
         reading = DeviceReading(entry.device, layout.partitions, samples, [*layout.faults, *result.faults])
-        if result.succeeded or not result.failed:  # else nothing is known of its state
+        if result.succeeded or not result.failed:  # otherwise its state is unknown
             reading.samples += self._health.update(uuid, result.samples)
         else:
             reading.samples += self._health.event_samples(uuid)
@@ -182,7 +183,7 @@ class SessionReader:
         return self._queries[uuid]
 
     def _queries_for_partition(self, subject: SubjectKey, parent: Handle, info: PartitionInfo) -> Queries:
-        """The same object as long as nothing about it changes, by which it is known again."""
+        """The queries of a partition. They stay the same object while nothing changes, for the query runner."""
         uuid, instance = subject.partition_uuid, info.mig.gpu_instance
         now = (parent, instance, info.reports_memory, info.is_whole_instance)
         known, queries = self._partition_queries.get(uuid, ((), ()))
@@ -194,7 +195,7 @@ class SessionReader:
         return queries
 
     def _report_unreadable(self, entry: DeviceEntry, partitions: tuple[Partition, ...]) -> DeviceReading:
-        """A device without readings: lost, or one that the library lists and does not let us open."""
+        """The reading of a device that is lost, asleep, or listed by the library but cannot be opened."""
         uuid = entry.device.uuid
         health = self._health.mark_lost(uuid) if entry.lost else self._health.event_samples(uuid)
         infos = self._partition_info_samples.get(uuid, ())
@@ -209,7 +210,7 @@ class SessionReader:
         queries = self._queries_for_partition(subject, parent, info)
         try:
             result = self._query_runner.run(subject, info.handle, queries, due)
-        except DeviceLostError as error:  # its device has just answered: this partition has just been removed
+        except DeviceLostError as error:  # its device just answered, so this partition was just removed
             reading.faults.append(fault_of(error, mig.uuid))
             return
         reading.samples += result.samples

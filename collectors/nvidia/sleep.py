@@ -1,8 +1,8 @@
-"""Devices that the kernel puts to sleep: when to leave them alone, and when to let go so that they can fall asleep.
+"""Devices that the kernel puts to sleep: when not to read them, and when to close the library so that they can sleep.
 
-A device with runtime power management sleeps while nobody has it open. Opening the library wakes it, and an open
+A device with runtime power management sleeps while no process has it open. Opening the library wakes it, and an open
 library keeps it awake: see "PCI-Express Runtime D3 (RTD3) Power Management" in the driver's README. The driver enables
-this by itself on notebooks only. Its file `information` in procfs, which has the uuid, wakes the device too.
+this by default on notebooks only. Reading its file `information` in procfs, which has the uuid, also wakes the device.
 Source: the kernel's `Documentation/ABI/testing/sysfs-devices-power`.
 """
 
@@ -24,24 +24,24 @@ _WORK = (catalog.UTILIZATION, catalog.PROCESSES)
 
 
 def sleep_states(node: Node, addresses: Iterable[str]) -> dict[str, bool]:
-    """Whether the kernel has suspended each device, or is about to. Wakes none.
+    """Whether the kernel has suspended each device or is suspending it. Does not wake devices.
 
     Args:
         node: The machine.
-        addresses: PCI addresses in the kernel's spelling, of functions bound to NVIDIA's driver.
+        addresses: PCI addresses, as the kernel writes them, of functions bound to NVIDIA's driver.
     """
     states = {address: node.sysfs.text(*_DEVICES, address, "power", "runtime_status") for address in addresses}
     return {address: state in _ASLEEP for address, state in states.items()}
 
 
 def can_sleep(node: Node, address: str) -> bool:
-    """Whether kernel and driver let a device sleep as soon as nobody has it open.
+    """Whether kernel and driver let a device sleep when no process has it open.
 
-    Distributions set `control` to `auto` for cards of any kind; whether that has an effect is the driver's choice.
+    Distributions set `control` to `auto` for all kinds of cards; the driver decides whether that has an effect.
 
     Args:
         node: The machine.
-        address: As above.
+        address: The PCI address of the device, as the kernel writes it.
     """
     if node.sysfs.text(*_DEVICES, address, "power", "control") != _AUTOMATIC:
         return False
@@ -58,7 +58,7 @@ class SleepPolicy:
         clock: Monotonic seconds.
 
     Attributes:
-        asleep: Addresses of the devices that were asleep at the last look: an open library must not read them.
+        asleep: Addresses of the devices that were asleep at the last check. An open library must not read them.
     """
 
     def __init__(self, can_sleep: Callable[[str], bool], clock: Callable[[], float]) -> None:
@@ -70,7 +70,7 @@ class SleepPolicy:
         self.asleep: frozenset[str] = frozenset()
 
     def record_work(self, samples: Collection[Sample]) -> None:
-        """Record from the samples of an open library whether any process or load is on any device."""
+        """Record whether samples of an open library show a process or load on any device."""
         for metric in _WORK:
             values = [sample.value for sample in samples if sample.metric is metric]
             if any(values):
@@ -84,12 +84,12 @@ class SleepPolicy:
 
         Args:
             states: Whether each device is asleep, by address.
-            is_open: Whether it is.
+            is_open: Whether the library is open now.
 
         Returns:
-            False while all devices sleep, once none of them has had work for a while and all of them could sleep, and
-            from then on until one is awake that was asleep: somebody has work for it. If they don't fall asleep,
-            something else keeps them awake; then they are read again, and not let go before they have had work.
+            False while all devices sleep. Also False after no device has worked for a while and all devices can sleep,
+            until a device that was asleep is awake again, because it has work. If the devices do not fall asleep,
+            something else keeps them awake: then they are read again, and not released again before they have worked.
         """
         self.asleep = frozenset(address for address, sleeps in states.items() if sleeps)
         if self.asleep:
@@ -121,11 +121,11 @@ class SleepPolicy:
 def closed_reading(
     entries: Collection[DeviceEntry], events: Callable[[str], Iterable[Sample]], due: frozenset[Cadence]
 ) -> Reading:
-    """A reading while the library is closed: who the devices are and what happened to them, not how they are.
+    """A reading while the library is closed: the identity and events of devices, without their current state.
 
     Args:
         entries: The devices.
-        events: Returns the events of the device with a uuid.
+        events: Returns the samples of events of the device with a uuid.
         due: The cadences to read.
     """
     samples = [Sample(catalog.INFO, entry.device.uuid, 1, labels=entry.identity.info) for entry in entries]

@@ -1,4 +1,4 @@
-"""The state of a device, by rules: which facts make it degraded, soon to fail, or failed. No I/O."""
+"""The rules for the state of a device: which facts mean degraded, predicted failure or failed. No I/O."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -10,23 +10,23 @@ from collectors.nvidia.xid import Effect, effect
 OK = "ok"
 _DEGRADED, _PREDICTED, _FAILED = "degraded", "predicted_failure", "failed"
 
-# Of the recovery actions: no work can be done before, and work goes on but the device should be freed for it.
+# Recovery actions that are required before the device can work again, and actions for a device that still works.
 _MUST = frozenset({"reset", "bus_reset", "reboot"})
 _SHOULD = frozenset({"drain", "drain_and_reset", "recover_fabric"})
 
 
 @dataclass(slots=True)
 class HealthFacts:
-    """What is known of one device. Readings keep their last value until the next one.
+    """The facts about one device. Readings keep their last value until the next one.
 
     Attributes:
-        lost: It does not answer.
-        recovery: What the driver says must be done; empty where it does not say.
-        repair_failed: It has no spare memory left.
-        repair_pending: Bad memory waits for a reset.
-        uncorrected_errors: Since the driver was loaded.
-        effects: Of the events since the device was last known to work.
-        new_event: Whether one of them came since the last reading.
+        lost: The device does not answer.
+        recovery: The recovery action that the driver reports; empty if it does not report one.
+        repair_failed: The device has no spare memory left.
+        repair_pending: Bad memory will be repaired at the next reset.
+        uncorrected_errors: Uncorrected memory errors since the driver was loaded.
+        effects: The effects of the events since the device was last known to work.
+        new_event: Whether one of these events occurred since the last reading.
     """
 
     lost: bool = False
@@ -40,13 +40,13 @@ class HealthFacts:
 
 @dataclass(frozen=True, slots=True)
 class StatusRule:
-    """A reason for a state.
+    """A rule for a state.
 
     Attributes:
-        name: For people who ask why.
-        state: The state it puts the device into.
-        holds: Whether the facts are so.
-        text: When it holds, for the documentation.
+        name: The name of the rule, for the documentation.
+        state: The resulting state of the device.
+        holds: Whether the rule applies to the facts.
+        text: When the rule applies, for the documentation.
     """
 
     name: str
@@ -55,7 +55,7 @@ class StatusRule:
     text: str
 
 
-# The first that holds decides; the worst state comes first.
+# The first rule that applies decides; the worst state comes first.
 RULES: tuple[StatusRule, ...] = (
     StatusRule(
         "lost", _FAILED, lambda facts: facts.lost, "The device no longer answers, or is on the bus but not listed"
@@ -106,15 +106,15 @@ RULES: tuple[StatusRule, ...] = (
 
 
 def state_of(facts: HealthFacts) -> str:
-    """The state by the first rule that holds."""
+    """The state of the first rule that applies."""
     return next((rule.state for rule in RULES if rule.holds(facts)), OK)
 
 
 class StatusTable:
     """The facts about all devices of one session.
 
-    Events are forgotten when the driver says that nothing has to be done, which it does by its recovery action, driver
-    570 or later; else when the device is lost and found again, and with the session, that is with the driver.
+    The effects of events end when the driver reports the recovery action "none" (driver 570 or later), when the device
+    is lost and found again, and with the session, which ends when the driver is unloaded.
     """
 
     def __init__(self) -> None:
@@ -138,7 +138,7 @@ class StatusTable:
         facts.new_event = False
 
     def mark_lost(self, uuid: str) -> None:
-        """Mark a device that does not answer: its facts are no longer valid."""
+        """Mark a device as lost. Its other facts are no longer valid."""
         self._facts[uuid] = HealthFacts(lost=True)
 
     def samples(self, uuid: str) -> list[Sample]:
@@ -157,7 +157,7 @@ def _apply_sample(facts: HealthFacts, sample: Sample) -> None:
     if sample.metric is catalog.RECOVERY_ACTION:
         if sample.value:
             facts.recovery = sample.labels[0]
-            # An answer of the poll in which an event came may be older than the event.
+            # In the poll in which an event is received, the action may have been read before the event.
             if facts.recovery == "none" and not facts.new_event:
                 facts.effects.clear()
     elif sample.metric is catalog.MEMORY_REPAIR_FAILED:

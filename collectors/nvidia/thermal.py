@@ -1,12 +1,13 @@
-"""Temperatures, their limits, the fans, and what holds the clocks down just now.
+"""Temperatures, temperature limits, fans, and the current reasons for throttling.
 
-Up to Ampere the limits are absolute. From Ada on there are none: the driver gives the margin, the degrees that are left
-until the device slows down, and refuses or keeps at 0 what it gave before. Fields 193 to 196 are where slowdown,
-shutdown and the memory's maximum lie on the scale of that margin, no margins themselves, so no family fits them.
+Up to Ampere the limits are absolute. From Ada on there are no absolute limits: the driver reports the margin, which is
+the degrees left until the device slows down, and the earlier calls return an error or 0. Fields 193 to 196 are the
+positions of slowdown, shutdown and the memory's maximum on the scale of that margin. They are neither limits nor
+margins, so they are not exported.
 
-The driver also counts the time for some of the reasons to throttle (fields 74, 76 and 269 to 271). Its header says
-nanoseconds and its own tool prints the same numbers as microseconds; until that is measured on a device there is no
-`throttle_seconds_total` from NVIDIA, for a counter in the wrong unit is worse than none.
+The driver also counts the time of some throttle reasons (fields 74, 76 and 269 to 271). Its header says nanoseconds,
+but its own tool prints the same numbers as microseconds. Until this is measured on a device, NVIDIA has no
+`throttle_seconds_total`, because a counter in the wrong unit is worse than none.
 """
 
 from collections.abc import Callable, Iterator
@@ -27,15 +28,15 @@ _THRESHOLDS = {("core", "shutdown"): 0, ("core", "slowdown"): 1, ("memory", "max
 _MOST_FANS = 16
 
 _NO_REASONS = 0xFFFFFFFFFFFFFFFF  # not available
-# nvmlClocksEventReasons. The bits of idling, of clocks that somebody has set (application clocks, sync boost, display
-# clocks) and of no reason at all are no throttling.
+# nvmlClocksEventReasons. The bits for an idle device, for clocks set by a user (application clocks, sync boost, display
+# clocks) and for no reason do not mean throttling.
 _POWER_CAP = 0x4
 _HARDWARE_SLOWDOWN = 0x8
 _SOFTWARE_THERMAL = 0x20
 _HARDWARE_THERMAL = 0x40
 _POWER_BRAKE = 0x80
-# The slowdown bit is set together with that of its cause, hardware thermal or power brake. Alone it says that the
-# hardware protects itself for a reason it does not tell.
+# The slowdown bit is set together with the bit of its cause, hardware thermal or power brake. If it is set alone, the
+# hardware protects itself for an unknown reason.
 _THROTTLE_REASONS = {
     "power": _POWER_CAP,
     "thermal": _SOFTWARE_THERMAL | _HARDWARE_THERMAL,
@@ -49,7 +50,7 @@ def _temperature(sensor: str, read: Callable[[Nvml, Handle], float], nvml: Nvml,
 
 
 def _threshold(sensor: str, limit: str, nvml: Nvml, handle: Handle) -> Iterator[RawValue]:
-    """nvmlDeviceGetTemperatureThreshold; 0 is how some devices say that they have none."""
+    """nvmlDeviceGetTemperatureThreshold; some devices return 0 if they have no such limit."""
     celsius = nvml.call("nvmlDeviceGetTemperatureThreshold", handle, _THRESHOLDS[sensor, limit], read=int)
     if celsius == 0:
         raise NoDataError(f"nvmlDeviceGetTemperatureThreshold: no {limit} temperature of the {sensor}")
@@ -57,13 +58,13 @@ def _threshold(sensor: str, limit: str, nvml: Nvml, handle: Handle) -> Iterator[
 
 
 def _margin(nvml: Nvml, handle: Handle) -> Iterator[RawValue]:
-    """nvmlDeviceGetMarginTemperature, driver 570: signed, below zero while the device slows down."""
+    """nvmlDeviceGetMarginTemperature, driver 570: signed, negative while the device slows down."""
     celsius = nvml.call("nvmlDeviceGetMarginTemperature", handle, read=int)
     yield RawValue(catalog.TEMPERATURE_MARGIN, celsius, labels=("core", "slowdown"))
 
 
 def _fans(nvml: Nvml, handle: Handle) -> Iterator[RawValue]:
-    """Each fan's intended speed: nvmlDeviceGetFanSpeed_v2."""
+    """The target speed of each fan: nvmlDeviceGetFanSpeed_v2."""
     count = nvml.call("nvmlDeviceGetNumFans", handle, read=int)
     if count == 0:
         raise UnsupportedError("nvmlDeviceGetNumFans: the device has no fan")

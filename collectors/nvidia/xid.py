@@ -1,7 +1,7 @@
-"""What the driver's error codes (XID) mean to us: whose fault, what it does to the device's status. No I/O.
+"""The driver's error codes (XID): their class, and their effect on the status of the device. No I/O.
 
-Meanings follow NVIDIA's public catalogue of XIDs, in words of our own. A code that is not here counts as the hardware's
-and does not touch the status: the catalogue grows with every driver.
+The meanings follow NVIDIA's public catalogue of XIDs, in different words. A code that is not listed here has the class
+hardware and does not affect the status: each driver version can add codes.
 """
 
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ GPU_UNAVAILABLE = "gpu_unavailable"
 
 
 class Effect(StrEnum):
-    """What an event does to the status of its device, until the device is known to work again."""
+    """The effect of an event on the status of its device, until the device is known to work again."""
 
     NONE = "none"
     DEGRADED = "degraded"
@@ -25,16 +25,16 @@ class Effect(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class XidGroup:
-    """Codes of one meaning.
+    """Codes with the same meaning.
 
     Attributes:
         codes: The numbers.
-        error_class: `application` where a program is most often to blame and its owner acts; `hardware` where whoever
-            runs the node acts: on the device, its links, its firmware or its driver.
-        effect: On the device's status.
-        meaning: For people.
-        from_start: Whether it is counted from 0 on every device, so that `increase()` sees the first one. Each such
-            code costs a series per device, so only what should wake somebody has it.
+        error_class: `application` if a program is usually the cause, so that its owner must act; `hardware` if the
+            operator of the node must act on the device, its links, its firmware or its driver.
+        effect: The effect on the status of the device.
+        meaning: The meaning, for the documentation.
+        from_start: Whether each device exports it at 0 from the start, so that `increase()` counts the first event.
+            Each such code costs a series per device, so only codes that need an alert have it.
     """
 
     codes: tuple[int, ...]
@@ -127,18 +127,18 @@ TABLE: tuple[XidGroup, ...] = (
 
 _BY_CODE = {str(code): group for group in TABLE for code in group.codes}
 
-# Counted from 0.
+# The codes that are exported at 0 from the start.
 FROM_START: tuple[str, ...] = tuple(code for code, group in _BY_CODE.items() if group.from_start)
 
 
 def error_class(source: str, code: str) -> str:
-    """The class of an event: hardware unless it is a code that is known to be a program's fault."""
+    """The class of an event: hardware unless the code is listed as application."""
     known = _BY_CODE.get(code) if source == XID_SOURCE else None
     return HARDWARE if known is None else known.error_class
 
 
 def effect(source: str, code: str) -> Effect:
-    """What an event does to the status of its device."""
+    """The effect of an event on the status of its device."""
     if source == DRIVER_SOURCE:
         return Effect.FAILED if code == GPU_UNAVAILABLE else Effect.NONE
     known = _BY_CODE.get(code)
