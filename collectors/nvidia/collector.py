@@ -16,7 +16,7 @@ from collectors.nvidia.sleep import SleepPolicy, can_sleep, closed_reading, slee
 from collectors.pci import PciFunction, functions_of
 
 _PCI_VENDOR = 0x10DE
-_MOST_DEVICES = 256
+_MAX_DEVICES = 256
 
 METRICS: tuple[Metric, ...] = tuple(row for row in catalog.ROWS if row in SUPPLIED_ROWS)
 PARTITION_METRICS: tuple[Metric, ...] = tuple(row for row in catalog.ROWS if row in SUPPLIED_PARTITION_ROWS)
@@ -115,7 +115,7 @@ class NvidiaCollector:
     def _enumerate_devices(self, reader: SessionReader, due: frozenset[Cadence]) -> list[Fault]:
         """Enumerate if that can find a change: at first, if the count changes, or while a device fails or is lost."""
         count = reader.nvml.device_count()
-        if count > _MOST_DEVICES:
+        if count > _MAX_DEVICES:
             raise InvalidValueError(f"nvmlDeviceGetCount: {count} devices")
         faults: list[Fault] = []
         rescan = Cadence.MEDIUM in due and self._devices.needs_rescan and not self._sleep.asleep

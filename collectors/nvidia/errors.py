@@ -97,18 +97,18 @@ class TimedOutError(UnavailableError):
 # All errors that one reading can raise and after which the session is still usable.
 READING_ERRORS = (UnavailableError, UnsupportedError, NoDataError, DeviceLostError)
 
-_DRIVER_GONE = partial(SessionError, reason=Reason.DRIVER_NOT_LOADED)
+_DRIVER_UNLOADED = partial(SessionError, reason=Reason.DRIVER_NOT_LOADED)
 
 # The error of each code; all other codes mean that the reading is temporarily unavailable.
 _MEANING: Mapping[NvmlCode, Callable[[str], CollectorError]] = {
     NvmlCode.SUCCESS: NoDataError,  # the binding raises it if a list of samples is empty
-    NvmlCode.UNINITIALIZED: _DRIVER_GONE,
+    NvmlCode.UNINITIALIZED: _DRIVER_UNLOADED,
     NvmlCode.INVALID_ARGUMENT: InvalidArgumentError,
     NvmlCode.NOT_SUPPORTED: UnsupportedError,
     NvmlCode.NO_PERMISSION: partial(UnavailableError, reason=Reason.PERMISSION_DENIED),
     NvmlCode.NOT_FOUND: NoDataError,
     NvmlCode.INSUFFICIENT_SIZE: InsufficientSizeError,
-    NvmlCode.DRIVER_NOT_LOADED: _DRIVER_GONE,
+    NvmlCode.DRIVER_NOT_LOADED: _DRIVER_UNLOADED,
     NvmlCode.TIMEOUT: TimedOutError,
     NvmlCode.LIBRARY_NOT_FOUND: LibraryMissingError,
     NvmlCode.FUNCTION_NOT_FOUND: UnsupportedError,

@@ -19,9 +19,9 @@ Sampler = Callable[[GpmSample], None]
 
 # The library rejects samples with a shorter interval. With a longer one, old activity would be exported as current,
 # except if the intervals are always that long.
-_LEAST_SECONDS = 0.1
-_MOST_SECONDS = 15.0
-_MOST_OF_LAST_GAP = 2
+_MIN_SECONDS = 0.1
+_MAX_SECONDS = 15.0
+_MAX_LAST_GAPS = 2
 _VERSION = 1  # NVML_GPM_METRICS_GET_VERSION
 
 
@@ -88,7 +88,7 @@ class Gpm:
         pair = self._pairs.setdefault(uuid, _SamplePair())
         pair.served = False
         gap = self._clock() - pair.at
-        if gap >= _LEAST_SECONDS:
+        if gap >= _MIN_SECONDS:
             self._take_sample(pair, sampler, gap)
         if pair.older is None:
             raise NoDataError("nvmlGpmSampleGet: the first sample; there is no earlier one to compare it with")
@@ -140,7 +140,7 @@ class Gpm:
         pair.spare, pair.older = buffer, None
         sampler(buffer)
         first = pair.newer is None
-        comparable = not first and gap <= max(_MOST_SECONDS, _MOST_OF_LAST_GAP * pair.gap)
+        comparable = not first and gap <= max(_MAX_SECONDS, _MAX_LAST_GAPS * pair.gap)
         pair.older, pair.spare = (pair.newer, None) if comparable else (None, pair.newer)
         # The latest possible time: the library may have read the device at any moment of the call.
         pair.newer, pair.at, pair.gap = buffer, self._clock(), 0.0 if first else gap

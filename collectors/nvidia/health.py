@@ -14,7 +14,7 @@ _EVENT_ROWS = (catalog.ERRORS, catalog.ERROR_LAST_TIMESTAMP)
 HEALTH_ROWS: frozenset[Metric] = frozenset({catalog.STATUS_STATE, *_EVENT_ROWS})
 
 # Per device. Further codes are counted together.
-_MOST_CODES = 64
+_MAX_CODES = 64
 _OTHER = "other"
 
 
@@ -51,7 +51,7 @@ class ErrorCounts:
         """Count an event."""
         counts = self._counts.setdefault(event.uuid, {})
         key = (event.source, event.code)
-        if key not in counts and len(counts) >= _MOST_CODES:
+        if key not in counts and len(counts) >= _MAX_CODES:
             key = (event.source, _OTHER)
         count = counts.setdefault(key, _ErrorCount())
         count.events += 1

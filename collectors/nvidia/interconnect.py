@@ -21,7 +21,7 @@ from collectors.units import bytes_from_kibibytes, bytes_from_megabytes
 
 _NVLINK, _C2C = "nvlink", "c2c"
 _ALL_LINKS = 0xFFFFFFFF
-_MOST_LINKS = 36  # NVML_NVLINK_MAX_LINKS
+_MAX_LINKS = 36  # NVML_NVLINK_MAX_LINKS
 
 # By fabric: the fields for the number of links, the state of a link (1 is active) and the speed of a link in MB/s,
 # assumed to be 10^6 bytes. NVLink: driver 520, C2C: GH200 and later.
@@ -63,7 +63,7 @@ def _links(fabric: str, nvml: Nvml, handle: Handle) -> range:
     [count] = read_fields(nvml, handle, [Field(_COUNT[fabric])])
     if isinstance(count, CollectorError):
         raise count
-    if not 0 <= count <= _MOST_LINKS:
+    if not 0 <= count <= _MAX_LINKS:
         raise InvalidValueError(f"nvmlDeviceGetFieldValues({_COUNT[fabric]}): {count} links")
     if count == 0:
         raise UnsupportedError(f"the device has no {fabric} link")

@@ -24,8 +24,8 @@ WANTED_EVENTS = XID_EVENT | UNAVAILABLE_EVENT
 
 _WHERE = "events"
 _WAIT_MILLISECONDS = 500  # the end of a session may take that long
-_MOST_LEFT_OVER = 256
-_MOST_UNREAD = 10_000
+_MAX_REMAINING_EVENTS = 256
+_MAX_UNREAD_REPORTS = 10_000
 
 
 class Watched(NamedTuple):
@@ -134,14 +134,14 @@ class Listener:
         """Listen with one event set, until the devices change or a call fails."""
         try:
             complete = self._open()
-            again_at = math.inf if complete else self._clock() + self._backoff.failed()
-            while self._may_continue(again_at):
+            retry_at = math.inf if complete else self._clock() + self._backoff.failed()
+            while self._may_continue(retry_at):
                 if self._uuid_at:
                     self._wait()
                     if complete:
                         self._backoff.succeeded()
                 else:
-                    self._wait_for_command(None if complete else max(0.0, again_at - self._clock()))
+                    self._wait_for_command(None if complete else max(0.0, retry_at - self._clock()))
         except CollectorError as error:
             self._fail(fault_of(error, _WHERE))
         except _EndedError:
@@ -149,9 +149,9 @@ class Listener:
         except Exception as error:  # noqa: BLE001 - a bug must be reported and must not end the thread
             self._fail(Fault(Reason.BROKEN, _WHERE, f"{type(error).__name__}: {error}"))
 
-    def _may_continue(self, again_at: float) -> bool:
+    def _may_continue(self, retry_at: float) -> bool:
         self._apply_commands()
-        return not self._changed and self._clock() < again_at
+        return not self._changed and self._clock() < retry_at
 
     def _fail(self, fault: Fault) -> None:
         self._reports.put(fault)
@@ -191,7 +191,7 @@ class Listener:
         if self._set is None:
             return
         with suppress(CollectorError):  # no event remains, or none can be read
-            for _ in range(_MOST_LEFT_OVER):
+            for _ in range(_MAX_REMAINING_EVENTS):
                 self._report_event(self._call("nvmlEventSetWait_v2", self._set, 0, read=_event_fields))
         with suppress(CollectorError):
             self._call("nvmlEventSetFree", self._set, read=_ignore)
@@ -208,7 +208,7 @@ class Listener:
     def _report_event(self, event: tuple[int | None, int, int]) -> None:
         address, kind, data = event
         uuid = self._uuid_at.get(address)
-        if self._reports.qsize() >= _MOST_UNREAD:
+        if self._reports.qsize() >= _MAX_UNREAD_REPORTS:
             return  # the collector's thread hangs in a call and does not read the reports
         if uuid is None:
             self._reports.put(Fault(Reason.INVALID_VALUE, _WHERE, f"event {kind:#x} ({data}) of an unknown device"))

@@ -18,7 +18,7 @@ from collectors.nvidia.errors import READING_ERRORS, InvalidValueError, NoDataEr
 from collectors.nvidia.identity import RESOURCE_PREFIX, Identity
 from collectors.nvidia.nvml import Handle, Nvml
 
-_MOST_PARTITIONS = 64
+_MAX_PARTITIONS = 64
 _PROFILE_MARK = " MIG "
 
 
@@ -168,7 +168,7 @@ class PartitionTable:
     def _slice_count(self, handle: Handle) -> int:
         """The number of compute slices of a device, which is the highest number of its MIG devices."""
         slices = self._nvml.max_mig_devices(handle)
-        if slices > _MOST_PARTITIONS:
+        if slices > _MAX_PARTITIONS:
             raise InvalidValueError(f"nvmlDeviceGetMaxMigDeviceCount: {slices} partitions")
         return slices
 

@@ -23,7 +23,7 @@ _OTHERS = ("nvmlDeviceGetGraphicsRunningProcesses", "nvmlDeviceGetMPSComputeRunn
 _NEW, _OLD = "_v3", "_v2"  # driver 515, driver 455
 
 _LARGEST_PID = 1 << 22  # of Linux
-_MOST_PROCESSES = 4096
+_MAX_PROCESSES = 4096
 _NO_INSTANCE, _LARGEST_INSTANCE = 0xFFFFFFFF, 64
 _TRIES = 3
 _FULL_PERCENT = 100
@@ -103,7 +103,7 @@ class Processes:
         since = self._last_seen.get(subject.device_uuid, 0)
         samples: Sequence[Any] = nvml.call(call, handle, since, read=list)
         newest: dict[int, tuple[int, int]] = {}
-        for sample in samples[:_MOST_PROCESSES]:
+        for sample in samples[:_MAX_PROCESSES]:
             pid, at, percent = int(sample.pid), int(sample.timeStamp), int(sample.smUtil)
             if percent <= _FULL_PERCENT and at >= newest.get(pid, (0, 0))[0]:  # some drivers return garbage above 100
                 newest[pid] = (at, percent)
@@ -133,7 +133,7 @@ def _running(call: str, entries: Sequence[Any]) -> list[_RunningProcess]:
         InvalidValueError: They are impossible. Drivers 530 and 535.54 to 535.98 write larger entries than all other
             drivers, so that all entries but the first are read at wrong offsets.
     """
-    if len(entries) > _MOST_PROCESSES:
+    if len(entries) > _MAX_PROCESSES:
         raise InvalidValueError(f"{call}: {len(entries)} processes")
     found = []
     for entry in entries:

@@ -134,11 +134,11 @@ def device_queries(options: CollectOptions, activity_batches: Sequence[Batch] = 
         activity_batches: Its activity queries, which also report the used memory bandwidth.
     """
     each_link = options.each_link
-    better = activity.MEMORY_BANDWIDTH if activity_batches else ""
+    preferred = activity.MEMORY_BANDWIDTH if activity_batches else ""
     return (
         Query(activity.UTILIZATION, (catalog.UTILIZATION,), _utilization),
         *activity_batches,
-        Query("memory activity", (catalog.MEMORY_BANDWIDTH,), _memory_activity, fallback_for=better),
+        Query("memory activity", (catalog.MEMORY_BANDWIDTH,), _memory_activity, fallback_for=preferred),
         *_OWN_QUERIES,
         *thermal.THROTTLE_QUERIES,
         *activity.ENGINE_QUERIES,

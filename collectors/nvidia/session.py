@@ -85,12 +85,12 @@ class Session:
         Raises:
             AbsentError: The machine has no NVIDIA device, or all of them are passed through to virtual machines.
         """
-        here = [function for function in self._hardware() if not function.passed_through]
-        if isinstance(error, SessionError) and not here:
+        present = [function for function in self._hardware() if not function.passed_through]
+        if isinstance(error, SessionError) and not present:
             raise AbsentError(f"no NVIDIA device on this node ({error})")
         if isinstance(error, LibraryMissingError):
             return LibraryMissingError(
-                f"{error}, but the PCI bus has an NVIDIA device ({here[0].address}): run this container with "
+                f"{error}, but the PCI bus has an NVIDIA device ({present[0].address}): run this container with "
                 "runtimeClassName nvidia and NVIDIA_VISIBLE_DEVICES=all"
             )
         return error

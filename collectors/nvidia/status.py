@@ -11,8 +11,8 @@ OK = "ok"
 _DEGRADED, _PREDICTED, _FAILED = "degraded", "predicted_failure", "failed"
 
 # Recovery actions that are required before the device can work again, and actions for a device that still works.
-_MUST = frozenset({"reset", "bus_reset", "reboot"})
-_SHOULD = frozenset({"drain", "drain_and_reset", "recover_fabric"})
+_REQUIRED = frozenset({"reset", "bus_reset", "reboot"})
+_RECOMMENDED = frozenset({"drain", "drain_and_reset", "recover_fabric"})
 
 
 @dataclass(slots=True)
@@ -63,7 +63,7 @@ RULES: tuple[StatusRule, ...] = (
     StatusRule(
         "recovery_required",
         _FAILED,
-        lambda facts: facts.recovery in _MUST,
+        lambda facts: facts.recovery in _REQUIRED,
         "The driver requires a reset of the device or its bus, or a reboot",
     ),
     StatusRule(
@@ -81,7 +81,7 @@ RULES: tuple[StatusRule, ...] = (
     StatusRule(
         "recovery_advised",
         _DEGRADED,
-        lambda facts: facts.recovery in _SHOULD,
+        lambda facts: facts.recovery in _RECOMMENDED,
         "The driver recommends to drain the device, to reset it when it is free, or to recover its fabric",
     ),
     StatusRule(

@@ -25,7 +25,7 @@ from collectors.units import ratio_from_percent
 _MEMORY_TEMPERATURE = Field(82)  # NVML_FI_DEV_MEMORY_TEMP, cards with HBM
 # nvmlTemperatureThresholds_t.
 _THRESHOLDS = {("core", "shutdown"): 0, ("core", "slowdown"): 1, ("memory", "maximum"): 2, ("core", "maximum"): 3}
-_MOST_FANS = 16
+_MAX_FANS = 16
 
 _NO_REASONS = 0xFFFFFFFFFFFFFFFF  # not available
 # nvmlClocksEventReasons. The bits for an idle device, for clocks set by a user (application clocks, sync boost, display
@@ -68,7 +68,7 @@ def _fans(nvml: Nvml, handle: Handle) -> Iterator[RawValue]:
     count = nvml.call("nvmlDeviceGetNumFans", handle, read=int)
     if count == 0:
         raise UnsupportedError("nvmlDeviceGetNumFans: the device has no fan")
-    if count > _MOST_FANS:
+    if count > _MAX_FANS:
         raise InvalidValueError(f"nvmlDeviceGetNumFans: {count}")
     for fan in range(count):
         percent = nvml.call("nvmlDeviceGetFanSpeed_v2", handle, fan, read=int)
