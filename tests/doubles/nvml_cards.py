@@ -1,4 +1,4 @@
-"""Cards of the NVML double, read from data files: what each answers, where that is known from, what it does not tell.
+"""Cards of the NVML double, read from data files: their values, the sources of the values, and what is unsupported.
 
 Whatever a file does not state, the card does not support.
 """
@@ -37,7 +37,7 @@ class Card:
         source: Where the recorded values are from; empty where there are none.
         recorded: Members of `Device` with what a real card answered.
         recorded_fields: Field values, by id, of which the same is true.
-        assumed: Members that nobody recorded.
+        assumed: Members whose values were not recorded.
         assumed_fields: Field values of which the same is true.
         partition_absent: Why there is no series of a partition family.
         nvlinks: Links, all up.
@@ -47,7 +47,7 @@ class Card:
         gpm: Whether it has activity counters.
         cycles: Whether these count cycles.
         pcie_bytes: Whether the driver counts the bytes of PCIe.
-        mig: How it is cut.
+        mig: Its MIG devices.
     """
 
     title: str

@@ -1,6 +1,6 @@
-"""The whole exposition of small nodes, as text that a person reads: the real process, its real parts, one scrape.
+"""The whole exposition of small nodes as readable text: one scrape of the real process with its real parts.
 
-`pytest tests/golden --update-golden` writes the files anew.
+`pytest tests/golden --update-golden` rewrites the files.
 """
 
 from collections.abc import Callable, Iterable

@@ -1,6 +1,6 @@
-"""The exposition of one card of each generation, and that every family it lacks is lacking for a stated reason.
+"""The exposition of one card of each generation, and the reason for each family that is missing.
 
-`pytest tests/golden --update-golden` writes the files anew.
+`pytest tests/golden --update-golden` rewrites the files.
 """
 
 from pathlib import Path
@@ -16,7 +16,7 @@ from tests.doubles.prometheus import promtool_check
 from tests.golden.test_golden import steady
 
 FOLDER = Path(__file__).parent / "nvidia"
-# Activity takes two samples, questions that stand in for others a second poll.
+# Activity needs two samples, and fallback queries need a second poll.
 _POLLS = ("--poll.fast-interval=200ms", "--poll.medium-interval=200ms", "--poll.slow-interval=200ms")
 _LAST_TO_COME = {
     "cycles": "accelerator_device_pipe_elapsed_cycles_total",
@@ -28,8 +28,8 @@ def _settled(running: ExporterProcess, of_card: Card, node: Node) -> bytes | Non
     last = next((name for key, name in _LAST_TO_COME.items() if getattr(of_card, key)), "accelerator_device_info")
     body = running.get("/metrics")[2]
     polled_twice = node.nvml.calls("nvmlDeviceGetCount_v2") > 3
-    cut = not (of_card.mig and of_card.gpm) or b"accelerator_partition_sm_occupancy_ratio{" in body
-    return body if last.encode() + b"{" in body and polled_twice and cut else None
+    partitions_ready = not (of_card.mig and of_card.gpm) or b"accelerator_partition_sm_occupancy_ratio{" in body
+    return body if last.encode() + b"{" in body and polled_twice and partitions_ready else None
 
 
 def stems(text: str, subject: Subject) -> set[str]:
@@ -39,7 +39,7 @@ def stems(text: str, subject: Subject) -> set[str]:
 
 
 def supplied(rows: tuple[Metric, ...]) -> set[str]:
-    """The stems of the families that the collector can supply unasked."""
+    """The stems of the families that the collector can supply by default."""
     return {row.stem for row in rows if not row.opt_in}
 
 
@@ -57,7 +57,7 @@ def test_exposition(name: str, node: Node, request: pytest.FixtureRequest) -> No
 
 
 @pytest.mark.parametrize("name", CARDS)
-def test_every_missing_family_has_a_reason_and_no_reason_is_idle(name: str) -> None:
+def test_each_missing_family_has_a_reason_and_no_reason_is_unused(name: str) -> None:
     text = (FOLDER / f"{name}.prom").read_text()
     assert supplied(SPEC.metrics) - stems(text, Subject.DEVICE) == card(name).absent.keys()
     missing = supplied(SPEC.partition_metrics) - stems(text, Subject.PARTITION) if card(name).mig else set()

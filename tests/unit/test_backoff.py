@@ -17,7 +17,7 @@ def test_a_success_starts_again_with_the_first_pause() -> None:
     assert [backoff.failed(), backoff.failed()] == [1.0, 2.0]
 
 
-def test_a_first_pause_above_the_longest_is_cut_to_it() -> None:
+def test_a_first_pause_above_the_longest_is_limited_to_it() -> None:
     assert Backoff(60.0, 10.0).failed() == 10.0
 
 

@@ -1,4 +1,4 @@
-"""The rules of names, labels and help that every row of the catalogue keeps. promtool checks few of them."""
+"""The rules for names, labels and help of all rows of the catalogue. promtool checks few of them."""
 
 import re
 from collections import Counter
@@ -100,7 +100,7 @@ LONGEST_HELP = 199
 
 
 def name_problems(row: Metric) -> Iterator[str]:
-    """Say what is wrong with a row's stem, which is the same for each of its subjects."""
+    """The problems of a row's stem, which is the same for each of its subjects."""
     stem = row.stem.removesuffix("_total")
     if not SNAKE.fullmatch(row.stem):
         yield "the name is not snake_case"
@@ -116,7 +116,7 @@ def name_problems(row: Metric) -> Iterator[str]:
 
 
 def help_problems(row: Metric) -> Iterator[str]:
-    """Say what is wrong with a row's help."""
+    """The problems of a row's help."""
     if not row.help.endswith("."):
         yield "the help does not end with a full stop"
     if not (row.help[:1].isupper() or row.help[:1].isdigit()):
@@ -128,7 +128,7 @@ def help_problems(row: Metric) -> Iterator[str]:
 
 
 def label_problems(row: Metric) -> Iterator[str]:
-    """Say what is wrong with a row's own labels."""
+    """The problems of a row's own labels."""
     names = [label.name for label in row.labels]
     subject_labels = {name for subject in row.subjects for name in families.SUBJECT_LABELS.get(subject, ())}
     if len(names) != len(set(names)) or subject_labels & set(names):
@@ -147,7 +147,7 @@ def label_problems(row: Metric) -> Iterator[str]:
 
 
 def problems(row: Metric) -> list[str]:
-    """Say everything that is wrong with a row."""
+    """All problems of a row."""
     found = [*name_problems(row), *help_problems(row), *label_problems(row)]
     if row.persistent and row.stem not in PERSISTENT:
         found.append("only identity and state outlive their readings")
@@ -156,7 +156,7 @@ def problems(row: Metric) -> list[str]:
     return found
 
 
-def test_every_row_keeps_the_rules() -> None:
+def test_every_row_follows_the_rules() -> None:
     assert [f"{row.stem}: {problem}" for row in ROWS for problem in problems(row)] == []
 
 
@@ -166,12 +166,12 @@ def test_no_two_families_have_the_same_name() -> None:
     assert [name for name, count in names.items() if count > 1] == []
 
 
-def test_both_tables_are_looked_at() -> None:
+def test_both_tables_are_checked() -> None:
     assert catalog.POWER in ROWS
     assert families.BUILD_INFO in ROWS
 
 
-def test_a_good_row_is_not_complained_of() -> None:
+def test_a_good_row_has_no_problem() -> None:
     assert problems(GOOD) == []
 
 
@@ -209,7 +209,7 @@ def test_a_bad_row_is_found(row: Metric, problem: str) -> None:
     assert problem in problems(row)
 
 
-def test_every_row_is_known_by_its_own_name() -> None:
+def test_every_row_is_available_by_its_name() -> None:
     """Two modules that give one name to two rows would hide one of them."""
     named = [row for row in vars(catalog).values() if isinstance(row, Metric)]
     assert Counter(named) == Counter(catalog.ROWS)

@@ -33,19 +33,19 @@ def test_the_product_uuid_comes_first_in_one_spelling(tmp_path: Path) -> None:
         "",
     ],
 )
-def test_what_is_no_product_uuid_gives_way_to_the_node_name(tmp_path: Path, garbage: str | None) -> None:
+def test_without_a_product_uuid_the_node_name_is_used(tmp_path: Path, garbage: str | None) -> None:
     assert identity(tmp_path, garbage) == "node-7"
 
 
 @pytest.mark.parametrize("node_name", [None, ""])
-def test_without_a_node_name_the_host_name_is_left(tmp_path: Path, node_name: str | None) -> None:
+def test_without_a_node_name_the_host_name_is_used(tmp_path: Path, node_name: str | None) -> None:
     assert identity(tmp_path, None, node_name) == "host-7"
 
 
-def test_a_made_uuid_stays_and_says_whose_it_is() -> None:
+def test_a_generated_uuid_is_stable_and_starts_with_the_vendor() -> None:
     assert made_uuid("nvidia", "machine", "0000:3b:00.0") == "nvidia-5f9ba511-8d8b-529e-b9ac-c3407a05cf1c"
 
 
-def test_made_uuids_differ_by_machine_and_by_address() -> None:
+def test_generated_uuids_differ_by_machine_and_by_address() -> None:
     made = {made_uuid("nvidia", machine, address) for machine in ("a", "b") for address in ("0:1", "0:2")}
     assert len(made) == 4

@@ -11,7 +11,7 @@ def tree(tmp_path: Path) -> SysfsTree:
     return SysfsTree(tmp_path)
 
 
-def test_a_function_is_told_whole(tree: SysfsTree) -> None:
+def test_all_properties_of_a_function_are_read(tree: SysfsTree) -> None:
     tree.add_pci("0000:3b:00.0", driver="nvidia", device=0x2330)
     assert functions_of(tree.root, NVIDIA) == (
         PciFunction("0000:3b:00.0", NVIDIA, 0x2330, COMPUTE_CARD, "nvidia", virtual=False),
@@ -25,19 +25,19 @@ def test_functions_are_ordered_by_address(tree: SysfsTree) -> None:
     assert addresses == ["0000:3b:00.0", "0000:86:00.0", "0001:01:00.0"]
 
 
-def test_other_vendors_are_left_out(tree: SysfsTree) -> None:
+def test_functions_of_other_vendors_are_not_listed(tree: SysfsTree) -> None:
     tree.add_pci("0000:03:00.0", vendor=0x1002)
     assert functions_of(tree.root, NVIDIA) == ()
     assert [function.vendor for function in functions_of(tree.root)] == [0x1002]
 
 
-def test_without_a_pci_bus_there_is_nothing(tree: SysfsTree) -> None:
+def test_without_a_pci_bus_there_are_no_functions(tree: SysfsTree) -> None:
     assert functions_of(tree.root, NVIDIA) == ()
 
 
 @pytest.mark.parametrize("attribute", ["vendor", "device", "class"])
 @pytest.mark.parametrize("content", [b"", b"rubbish\n"])
-def test_a_function_with_unreadable_attributes_is_left_out(tree: SysfsTree, attribute: str, content: bytes) -> None:
+def test_a_function_with_unreadable_attributes_is_not_listed(tree: SysfsTree, attribute: str, content: bytes) -> None:
     folder = tree.add_pci("0000:3b:00.0")
     (folder / attribute).write_bytes(content)
     assert functions_of(tree.root, NVIDIA) == ()
@@ -46,7 +46,7 @@ def test_a_function_with_unreadable_attributes_is_left_out(tree: SysfsTree, attr
 @pytest.mark.parametrize(
     ("pci_class", "expected"), [(0x030000, True), (0x030200, True), (0x040300, False), (0x068000, False)]
 )
-def test_display_and_3d_controllers_are_told_from_audio_and_bridges(
+def test_display_and_3d_controllers_are_distinguished_from_audio_and_bridges(
     tree: SysfsTree, pci_class: int, *, expected: bool
 ) -> None:
     tree.add_pci("0000:3b:00.0", pci_class=pci_class)
@@ -58,7 +58,7 @@ def test_display_and_3d_controllers_are_told_from_audio_and_bridges(
     ("driver", "expected"),
     [("vfio-pci", True), ("nvgrace_gpu_vfio_pci", True), ("nvidia", False), ("nouveau", False), (None, False)],
 )
-def test_a_function_kept_for_a_virtual_machine_is_known_by_its_driver(
+def test_a_function_is_passed_through_according_to_its_driver(
     tree: SysfsTree, driver: str | None, *, expected: bool
 ) -> None:
     tree.add_pci("0000:3b:00.0", driver=driver)
@@ -67,7 +67,7 @@ def test_a_function_kept_for_a_virtual_machine_is_known_by_its_driver(
     assert function.passed_through is expected
 
 
-def test_a_virtual_function_is_known_by_its_physical_one(tree: SysfsTree) -> None:
+def test_a_function_with_a_physical_function_is_virtual(tree: SysfsTree) -> None:
     folder = tree.add_pci("0000:3b:00.4")
     (folder / "physfn").symlink_to("../0000:3b:00.0")
     (function,) = functions_of(tree.root, NVIDIA)
@@ -75,7 +75,7 @@ def test_a_virtual_function_is_known_by_its_physical_one(tree: SysfsTree) -> Non
 
 
 @pytest.mark.parametrize(("written", "expected"), [(0, 0), (1, 1), (-1, None)])
-def test_the_numa_node_is_absent_where_the_platform_does_not_tell(
+def test_the_numa_node_is_absent_if_the_platform_does_not_report_it(
     tree: SysfsTree, written: int, expected: int | None
 ) -> None:
     tree.add_pci("0000:3b:00.0", numa_node=written)
@@ -99,16 +99,16 @@ def test_an_unknown_address_has_no_numa_node(tree: SysfsTree) -> None:
         ("0000:3b:00.8", None),
     ],
 )
-def test_addresses_are_spelled_as_the_kernel_does(given: str, expected: str | None) -> None:
+def test_addresses_are_written_as_the_kernel_does(given: str, expected: str | None) -> None:
     parsed = parse_address(given)
     assert (None if parsed is None else str(parsed)) == expected
 
 
-def test_an_address_is_read_by_its_parts() -> None:
+def test_the_parts_of_an_address_are_parsed() -> None:
     assert parse_address("00010000:AF:1F.7") == PciAddress(0x10000, 0xAF, 0x1F, 7)
 
 
-def test_a_device_may_be_called_by_its_address_in_two_spellings() -> None:
+def test_an_address_has_two_spellings() -> None:
     assert spellings("0000:3b:00.0") == {"0000:3b:00.0", "00000000:3b:00.0"}
     assert spellings("10000:e1:1f.7") == {"10000:e1:1f.7", "00010000:e1:1f.7"}
     assert spellings("card0") == {"card0"}

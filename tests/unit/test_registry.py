@@ -39,7 +39,7 @@ def failing(error: BaseException) -> FakeEntryPoint:
     return FakeEntryPoint("acme", "acme:SPEC", bring)
 
 
-def test_collectors_come_ordered_by_name() -> None:
+def test_collectors_are_ordered_by_name() -> None:
     specs = registry.load(lambda: [entry("zeta"), entry("acme"), entry("mu")])
     assert [spec.name for spec in specs] == ["acme", "mu", "zeta"]
 
@@ -48,7 +48,7 @@ def test_without_entry_points_there_are_no_collectors() -> None:
     assert registry.load(list) == ()
 
 
-def test_a_name_taken_twice_is_refused_with_both_places() -> None:
+def test_a_duplicate_name_is_an_error_that_names_both_packages() -> None:
     with pytest.raises(RegistryError, match=r"named 'acme' \(one:SPEC and two:SPEC\); remove one of them"):
         registry.load(lambda: [entry("acme", "one:SPEC"), entry("acme", "two:SPEC")])
 
@@ -61,7 +61,7 @@ def test_a_name_taken_twice_is_refused_with_both_places() -> None:
         (ValueError("first line\nsecond line"), "ValueError: first line; repair"),
     ],
 )
-def test_a_broken_package_is_one_clear_line(error: Exception, cause: str) -> None:
+def test_a_broken_package_is_an_error_of_one_line(error: Exception, cause: str) -> None:
     with pytest.raises(RegistryError) as caught:
         registry.load(lambda: [failing(error)])
     text = str(caught.value)
@@ -69,22 +69,22 @@ def test_a_broken_package_is_one_clear_line(error: Exception, cause: str) -> Non
     assert "\n" not in text
 
 
-def test_an_interrupt_while_loading_is_not_swallowed() -> None:
+def test_an_interrupt_while_loading_is_raised() -> None:
     with pytest.raises(KeyboardInterrupt):
         registry.load(lambda: [failing(KeyboardInterrupt())])
 
 
-def test_what_is_no_collector_is_refused() -> None:
+def test_an_object_that_is_not_a_collector_is_an_error() -> None:
     with pytest.raises(RegistryError, match=r"collector 'acme' \(acme:SPEC\) is a str, expected a CollectorSpec"):
         registry.load(lambda: [entry("acme", spec="nonsense")])
 
 
-def test_entry_point_and_collector_must_agree_on_the_name() -> None:
+def test_entry_point_and_collector_must_have_the_same_name() -> None:
     with pytest.raises(RegistryError, match="has the name 'other'"):
         registry.load(lambda: [entry("acme", spec=replace(SPEC, name="other"))])
 
 
-def test_the_nvidia_collector_is_installed_and_its_binding_not_loaded_by_that() -> None:
+def test_loading_the_nvidia_collector_does_not_load_its_binding() -> None:
     script = (
         "import sys; from collectors import registry; "
         "print('nvidia' in {spec.name for spec in registry.load()}, 'pynvml' in sys.modules)"

@@ -15,7 +15,7 @@ def write(root: Root, name: str, content: bytes) -> None:
     (root.path / name).write_bytes(content)
 
 
-def test_text_comes_without_the_newline_and_padding_of_the_kernel(root: Root) -> None:
+def test_text_has_no_newline_and_no_padding(root: Root) -> None:
     write(root, "vendor", b"0x10de\n\0")
     assert root.text("vendor") == "0x10de"
 
@@ -34,12 +34,12 @@ def test_a_directory_has_no_text(root: Root) -> None:
     assert root.text() is None
 
 
-def test_bytes_that_are_no_utf8_are_replaced(root: Root) -> None:
+def test_bytes_that_are_not_utf8_are_replaced(root: Root) -> None:
     write(root, "label", b"caf\xe9\n")
     assert root.text("label") == "caf�"
 
 
-def test_no_more_than_a_page_is_read(root: Root) -> None:
+def test_at_most_one_page_is_read(root: Root) -> None:
     write(root, "endless", b"x" * 10_000)
     assert root.text("endless") == "x" * 4096
 
@@ -64,7 +64,7 @@ def test_a_link_is_named_by_its_target(root: Root) -> None:
     assert root.link_name("driver") == "nvidia"
 
 
-def test_what_is_no_link_has_no_link_name(root: Root) -> None:
+def test_a_path_that_is_not_a_link_has_no_link_name(root: Root) -> None:
     write(root, "driver", b"nvidia")
     assert root.link_name("driver") is None
     assert root.link_name("missing") is None

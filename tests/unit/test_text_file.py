@@ -19,7 +19,7 @@ def refusal(path: Path) -> TextError:
     return caught.value
 
 
-def test_a_file_is_read_whole_up_to_the_limit(tmp_path: Path) -> None:
+def test_a_file_up_to_the_limit_is_read_completely(tmp_path: Path) -> None:
     file = tmp_path / "file"
     file.write_bytes("\u00e9".encode() * (LIMIT // 2))
     assert read_text(file, "a list") == "\u00e9" * (LIMIT // 2)
@@ -28,27 +28,27 @@ def test_a_file_is_read_whole_up_to_the_limit(tmp_path: Path) -> None:
     assert (error.problem, error.place) == ("larger than 1 MiB, expected a list", ())
 
 
-def test_a_file_without_end_is_read_no_further_than_the_limit(tmp_path: Path) -> None:
+def test_an_endless_file_is_read_up_to_the_limit_only(tmp_path: Path) -> None:
     file = tmp_path / "file"
     with file.open("wb") as empty:
         empty.truncate(1 << 40)
     assert refusal(file).problem == "larger than 1 MiB, expected a list"
 
 
-def test_a_byte_that_is_not_utf8_is_told_with_its_line(tmp_path: Path) -> None:
+def test_a_byte_that_is_not_utf8_is_reported_with_its_line(tmp_path: Path) -> None:
     file = tmp_path / "file"
     file.write_bytes(b"a\nb\n\xe9")
     error = refusal(file)
     assert (error.problem, error.place) == ("byte 0xe9 is not UTF-8, expected UTF-8", (3,))
 
 
-def test_a_link_leads_to_its_file(tmp_path: Path) -> None:
+def test_a_link_is_followed_to_its_file(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("a")
     (tmp_path / "link").symlink_to("file")
     assert read_text(tmp_path / "link", "a list") == "a"
 
 
-def test_what_is_no_file_is_refused_at_once_and_leaves_nothing_open(tmp_path: Path) -> None:
+def test_a_path_that_is_not_a_file_fails_without_waiting_and_leaves_nothing_open(tmp_path: Path) -> None:
     pipe, listening = tmp_path / "pipe", tmp_path / "socket"
     os.mkfifo(pipe)
     with socket.socket(socket.AF_UNIX) as server:

@@ -27,7 +27,7 @@ from collectors import units
         (units.bytes_from_mebibytes, 80, 83_886_080),
     ],
 )
-def test_values_arrive_in_base_units(convert: Callable[[float], float], given: float, expected: float) -> None:
+def test_values_are_converted_to_base_units(convert: Callable[[float], float], given: float, expected: float) -> None:
     assert convert(given) == expected
 
 

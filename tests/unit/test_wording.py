@@ -16,7 +16,7 @@ def test_an_error_is_one_printable_line(text: str, line: str) -> None:
     assert str(OneLineError(line)) == line
 
 
-def test_what_was_found_is_quoted_and_cut() -> None:
+def test_a_found_text_is_quoted_and_shortened() -> None:
     assert shown("") == "nothing"
     assert shown("x" * 80) == f'"{"x" * 80}"'
     assert shown("x" * 81) == f'"{"x" * 80}..."'
@@ -24,15 +24,15 @@ def test_what_was_found_is_quoted_and_cut() -> None:
 
 
 @pytest.mark.parametrize(("text", "nearest"), [("levl", "level"), ("zzz", None), ("", None)])
-def test_the_nearest_name_is_proposed_if_one_is_alike(text: str, nearest: str | None) -> None:
+def test_the_most_similar_name_is_proposed_if_there_is_one(text: str, nearest: str | None) -> None:
     assert did_you_mean(text, ("format", "level")) == nearest
 
 
 @pytest.mark.parametrize(("number", "text"), [(0, "0 pods"), (1, "1 pod"), (2, "2 pods")])
-def test_a_noun_takes_an_s(number: int, text: str) -> None:
+def test_the_plural_has_an_s_by_default(number: int, text: str) -> None:
     assert counted(number, "pod") == text
 
 
 @pytest.mark.parametrize(("number", "text"), [(0, "0 ids match"), (1, "1 id matches"), (2, "2 ids match")])
-def test_other_words_follow_another_number_than_1(number: int, text: str) -> None:
+def test_a_plural_can_be_given(number: int, text: str) -> None:
     assert counted(number, "id matches", "ids match") == text

@@ -38,7 +38,7 @@ def test_children_are_the_nodes_of_a_list_or_the_keys_and_values_of_a_mapping(te
     assert scalars(text) == [("a", first), ("b", first + 1)]
 
 
-def test_children_go_on_after_the_nodes_within_them() -> None:
+def test_children_continue_after_nested_nodes() -> None:
     with one_document("[[a], {b: c}, d]") as events:
         next(events)
         found = []
@@ -48,7 +48,7 @@ def test_children_go_on_after_the_nodes_within_them() -> None:
     assert found == [(yaml.SequenceStartEvent, 1), (yaml.MappingStartEvent, 2), (yaml.ScalarEvent, 0)]
 
 
-def test_a_reader_that_stops_early_meets_nothing_of_what_follows() -> None:
+def test_a_reader_that_stops_early_does_not_see_later_errors() -> None:
     def first_key(text: str) -> str:
         with one_document(text) as events:
             next(events)
@@ -69,15 +69,17 @@ def test_a_reader_that_stops_early_meets_nothing_of_what_follows() -> None:
         ("a: 1\n---\nb: 2", "a second document, expected one", (2,)),
     ],
 )
-def test_what_is_not_one_document_is_told_with_its_place(text: str, problem: str, place: tuple[int, ...]) -> None:
+def test_a_text_that_is_not_one_document_is_reported_with_its_place(
+    text: str, problem: str, place: tuple[int, ...]
+) -> None:
     assert refusal(text) == (problem, place)
 
 
-def test_a_long_problem_is_cut_short() -> None:
+def test_a_long_problem_is_shortened() -> None:
     assert len(refusal(f"!{'x' * 1_000}!y a")[0]) == len("not YAML: ") + 200
 
 
-def test_aliases_and_tags_are_events_and_make_nothing() -> None:
+def test_aliases_and_tags_are_events_and_are_not_resolved() -> None:
     with one_document("[&a !!python/name:os.system x, *a]") as events:
         next(events)
         tagged, alias = children(events)
