@@ -250,30 +250,30 @@ class Collector(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class CollectOptions:
-    """Readings beyond the usual ones. A collector without such a reading ignores the option.
+    """Optional readings. A collector without such a reading ignores the option.
 
-    Each field is an option `collect.*` of the exporter, written nowhere else.
+    Each field is an option `collect.*` of the exporter and is written only here.
     """
 
     each_link: bool = switch(
-        "Interconnect series for each link instead of their sum over all links of a device.", read_by=("nvidia", "amd")
+        "Interconnect series for each link, instead of the sum over all links of a device.", read_by=("nvidia", "amd")
     )
     pcie_throughput: bool = switch(
-        "Readings that block while the device measures: NVML's PCIe throughput takes 20 ms a direction and device.",
+        "Readings that block while the device measures: NVML's PCIe throughput takes 20 ms per direction and device.",
         read_by=("nvidia",),
     )
     wake_sleeping: bool = switch(
-        "Read also devices that the kernel has put to sleep to save power. That wakes them and keeps them awake.",
+        "Also read devices that the kernel has suspended to save power. This wakes them and keeps them awake.",
         read_by=("nvidia", "amd"),
     )
     processes: bool = switch(
-        "The families `accelerator_process_*`: series for each process on a device, new ones with each new process.",
+        "The families `accelerator_process_*`: series for each process on a device. Each new process adds series.",
         read_by=("exporter", "amd"),
     )
 
 
 class AmdBackend(StrEnum):
-    """By what AMD GPUs are read."""
+    """Source of AMD readings."""
 
     AUTO = "auto"
     KERNEL = "kernel"
@@ -282,12 +282,12 @@ class AmdBackend(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class AmdOptions:
-    """How AMD GPUs are read. Each field is an option `amd.*` of the exporter, written nowhere else."""
+    """How AMD GPUs are read. Each field is an option `amd.*` of the exporter and is written only here."""
 
     backend: AmdBackend = choice(
         AmdBackend.AUTO,
-        "By what AMD GPUs are read: the kernel's files, or rocm-smi, AMD's library, for what it can tell. With auto it "
-        "is the files wherever they exist, which is wherever amdgpu drives a GPU. See docs/amd.md.",
+        "Source of AMD readings: kernel files, or ROCm SMI where it supports them. auto uses the kernel files, which "
+        "exist for every GPU that the amdgpu driver is bound to. See docs/amd.md.",
         read_by=("amd",),
     )
 

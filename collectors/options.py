@@ -1,4 +1,4 @@
-"""How an option of collectors is declared: a field of a dataclass, from which flag, key of the file and docs follow."""
+"""Declares the options of collectors: fields of a dataclass, from which flags, YAML keys and docs are derived."""
 
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -9,11 +9,11 @@ E = TypeVar("E", bound=StrEnum)
 
 @dataclass(frozen=True, slots=True)
 class CollectorOption:
-    """What the metadata of such a field hold under this class. Its type and values follow from the field's default.
+    """The metadata of such a field. Type and values are derived from the field's default.
 
     Attributes:
         help: One or two sentences for people.
-        read_by: The names of the collectors that read it, and `exporter` where it reads it too.
+        read_by: Names of the collectors that read it, and `exporter` if the exporter itself reads it.
     """
 
     help: str
@@ -21,7 +21,7 @@ class CollectorOption:
 
 
 def switch(text: str, *, read_by: tuple[str, ...]) -> bool:
-    """Declare an option that is off unless it is switched on.
+    """Declare an option that is off by default.
 
     Args:
         text: Its help.
@@ -35,7 +35,7 @@ def choice(default: E, text: str, *, read_by: tuple[str, ...]) -> E:
     """Declare an option with a closed list of values.
 
     Args:
-        default: The member that it is unless it is set.
+        default: The value if it is not set.
         text: Its help.
         read_by: Who reads it.
     """

@@ -1,4 +1,4 @@
-"""Options from the environment, among what Kubernetes itself puts there for a Service of our name."""
+"""Options from the environment, apart from the variables that Kubernetes sets for a Service of the same name."""
 
 import re
 from collections.abc import Mapping
@@ -7,8 +7,8 @@ from exporter.configuration.errors import ConfigError, unknown
 from exporter.configuration.options import ENVIRONMENT_PREFIX, RawOption
 from exporter.configuration.settings import OPTIONS
 
-# A Service called accelerator-exporter, or accelerator-exporter-anything, gives every container of its namespace
-# variables under our own prefix: _SERVICE_HOST, _SERVICE_PORT, _SERVICE_PORT_METRICS, _PORT, _PORT_9410_TCP ...
+# For a Service named accelerator-exporter or accelerator-exporter-*, Kubernetes sets variables with the same prefix in
+# every container of its namespace: _SERVICE_HOST, _SERVICE_PORT, _SERVICE_PORT_METRICS, _PORT, _PORT_9410_TCP ...
 _SERVICE_VARIABLE = re.compile(
     rf"{ENVIRONMENT_PREFIX}([A-Z0-9_]+_)?"
     r"(SERVICE_HOST|SERVICE_PORT(_[A-Z0-9_]+)?|PORT_[0-9]+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)"
@@ -17,7 +17,7 @@ _SERVICE_URL = re.compile(r"(tcp|udp|sctp)://.*")
 
 
 def read_environment(environ: Mapping[str, str]) -> dict[str, RawOption]:
-    """The values that the exporter's own environment variables give, by key.
+    """The values of the exporter's own environment variables, by key.
 
     Raises:
         ConfigError: A variable has our prefix, but is neither an option nor one that Kubernetes made.
@@ -33,7 +33,7 @@ def read_environment(environ: Mapping[str, str]) -> dict[str, RawOption]:
 
 
 def read_defaults(environ: Mapping[str, str]) -> dict[str, RawOption]:
-    """The defaults that variables of other owners supply, such as the node's name, by key; not those left empty."""
+    """The defaults from other environment variables, such as the node's name, by key. Empty variables are ignored."""
     return {
         option.key: RawOption(environ[option.default_variable], option.default_variable)
         for option in OPTIONS

@@ -1,4 +1,4 @@
-"""What is wrong with a configuration, in one line for people."""
+"""Errors in the configuration, each in one line for people."""
 
 from collections.abc import Iterable
 
@@ -10,7 +10,7 @@ _LISTED_NAMES = 8
 
 
 class ConfigError(OneLineError):
-    """The configuration cannot be used.
+    """The configuration is invalid.
 
     The text is one printable line: the file and line, the flag or the environment variable, the key, what was found,
     what is expected.
@@ -18,7 +18,7 @@ class ConfigError(OneLineError):
 
 
 def unknown(name: str, what: str, known: Iterable[str], prefix: str = "") -> str:
-    """The line about a name that nobody knows.
+    """The error line about an unknown name.
 
     Args:
         name: The name as it was written.

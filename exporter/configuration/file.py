@@ -1,4 +1,4 @@
-"""The configuration file: YAML, read event by event along the option table, so that nothing in it is ever expanded.
+"""The configuration file: YAML, read event by event along the option table, so that nothing in it is expanded.
 
 Aliases, tags and nesting find nothing to work on: whatever is not a known section, a known key or a plain value ends
 the reading with an error at its line.
@@ -44,7 +44,7 @@ def read_config_file(path: Path) -> dict[str, RawOption]:
 
 
 class _Walk:
-    """One walk along the events of the file."""
+    """Reads the events of one file."""
 
     def __init__(self, path: Path, events: Iterator[yaml.Event]) -> None:
         self._path = path
@@ -76,7 +76,7 @@ class _Walk:
             yield key, RawOption(value.value, place, self._misread(value))
 
     def _keys(self, prefix: str, known: Collection[str]) -> Iterator[tuple[str, str]]:
-        """Each key of the mapping that has begun, prefixed, and its place. The value's events come next."""
+        """Each key of the current mapping, with its prefix, and its place. The events of the value follow."""
         seen: dict[str, int] = {}
         for event in children(self._events):
             if not isinstance(event, yaml.ScalarEvent):

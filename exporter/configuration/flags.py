@@ -13,7 +13,7 @@ from exporter.configuration.settings import OPTIONS, SECTIONS
 
 
 class Action(StrEnum):
-    """What the command does; the value is its flag without the dashes, for `CHECK` the word."""
+    """What the program does; the value is the flag without dashes, for `CHECK` the word."""
 
     RUN = "run"
     CHECK = "check"
@@ -25,19 +25,19 @@ class Action(StrEnum):
 
 
 CHECK_HELP = (
-    "Look at the node once: print what is found, what is missing and what that costs, and exit with 1 if anything is "
-    "in error. See docs/check.md."
+    "Check the node once: print what was found, what is missing and the consequences. Exits with 1 if there is an "
+    "error. See docs/check.md."
 )
 JSON_FLAG = "--json"
 JSON_HELP = "With check: print one JSON object instead of tables."
 SIMULATE_FLAG = "--simulate"
 SIMULATE_HELP = (
-    "Serve a simulated node instead of this one: a shipped scenario by name, or a file. See docs/simulation.md."
+    "Serve a simulated node instead of this one: the name of a shipped scenario, or a file. See docs/simulation.md."
 )
 CONFIG_FILE_FLAG = "--config.file"
-CONFIG_FILE_HELP = "A YAML file with the keys of the sections below. Without it, no file is read."
+CONFIG_FILE_HELP = "YAML file with the keys of the sections below. By default no file is read."
 
-# What the command does instead of running until a signal stops it.
+# What the program can do instead of running until a signal stops it.
 ACTIONS = (
     (Action.ONCE, "Read the hardware and the kubelet once, print the metrics and exit."),
     (Action.CHECK_CONFIG, "Check flags, environment and file, and exit."),
@@ -54,7 +54,7 @@ _JSON = "json"
 
 @dataclass(frozen=True, slots=True)
 class CommandLine:
-    """What the command was asked to do.
+    """The parsed command line.
 
     Attributes:
         action: One action; `Action.RUN` where no other was named.
@@ -72,20 +72,20 @@ class CommandLine:
 
 
 class FlagParser(argparse.ArgumentParser):
-    """An argument parser that raises ConfigError where argparse would print its usage and exit."""
+    """An argument parser that raises ConfigError where argparse prints its usage and exits."""
 
     def __init__(self) -> None:
         super().__init__(
             prog="accelerator-exporter",
             usage="%(prog)s [check] [flags]",
-            description="Prometheus exporter for the accelerators of a Kubernetes node and the pods that hold them.",
-            epilog="A flag overrules its environment variable, which overrules the configuration file.",
+            description="Prometheus exporter for the accelerators of a Kubernetes node and the pods that use them.",
+            epilog="A flag overrides its environment variable, which overrides the configuration file.",
             add_help=False,
             allow_abbrev=False,
         )
 
     def error(self, message: str) -> NoReturn:
-        """Raise what argparse has to say."""
+        """Raise the message of argparse as a ConfigError."""
         raise ConfigError(message.removeprefix("argument "))
 
 
@@ -141,17 +141,17 @@ def parse_command_line(arguments: Sequence[str]) -> CommandLine:
     as_json = flags.pop(_JSON, None) is not None
     action = actions[0] if actions else Action.RUN
     if as_json and action is not Action.CHECK:
-        raise ConfigError(f"{JSON_FLAG}: given without {Action.CHECK}, which alone has JSON to print")
+        raise ConfigError(f"{JSON_FLAG}: given without {Action.CHECK}, which is the only command that prints JSON")
     if simulate is not None and action is Action.CHECK:
-        raise ConfigError(f"{SIMULATE_FLAG}: given together with {Action.CHECK}, which looks at this node itself")
+        raise ConfigError(f"{SIMULATE_FLAG}: given together with {Action.CHECK}, which checks this node itself")
     return CommandLine(action, flags, None if file is None else Path(file), simulate, as_json)
 
 
 def _refuse(argument: str) -> NoReturn:
     name = argument.partition("=")[0]
     if not name.startswith("-"):
-        expected = f"expected {Action.CHECK} or flags; a value follows its flag's equals sign"
-        raise ConfigError(f"found {shown(argument)}, {expected}")
+        found = shown(argument) if argument else '""'
+        raise ConfigError(f"unexpected argument {found}; the only command is {Action.CHECK}; write --flag=value")
     known = (
         *(f"--{action}" for action, _ in ACTIONS),
         JSON_FLAG,

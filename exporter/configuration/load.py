@@ -1,4 +1,4 @@
-"""Loads the settings: how flags, environment, file and defaults combine to them."""
+"""Loads the settings from flags, environment, file and defaults."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,9 +12,9 @@ from exporter.configuration.settings import OPTIONS, SECTIONS, Settings
 
 
 def load_settings(flags: Mapping[str, str], environ: Mapping[str, str], file: Path | None) -> Settings:
-    """The settings that the four sources give together: flags before environment before file before defaults.
+    """Combine the four sources. A flag overrides the environment, which overrides the file, which overrides a default.
 
-    Every value is checked, also one that a stronger source overrules.
+    Every value is checked, also one that is overridden.
 
     Args:
         flags: Values of flags by option key.
@@ -22,7 +22,7 @@ def load_settings(flags: Mapping[str, str], environ: Mapping[str, str], file: Pa
         file: The configuration file, if there is one.
 
     Raises:
-        ConfigError: Any of it is not as it should be.
+        ConfigError: A value or a source is invalid.
     """
     sources = _Sources(
         (
@@ -43,13 +43,13 @@ def load_settings(flags: Mapping[str, str], environ: Mapping[str, str], file: Pa
 
 
 class _Sources:
-    """The texts of every option: the table's default, and over it that of each stronger source which has one."""
+    """The texts of every option: the default, and the values of the stronger sources."""
 
     def __init__(self, stronger: Sequence[Mapping[str, RawOption]]) -> None:
         self._stronger = stronger
 
     def value(self, option: Option) -> object:
-        """The value of the strongest source, each source's value having been checked."""
+        """The value of the strongest source. The values of all sources are checked."""
         return [option.value(raw) for raw in self._all(option)][-1]
 
     def in_force(self, option: Option) -> RawOption:
@@ -57,7 +57,7 @@ class _Sources:
         return self._all(option)[-1]
 
     def is_default(self, option: Option) -> bool:
-        """Whether no source overrules the table."""
+        """Whether no source overrides the default."""
         return len(self._all(option)) == 1
 
     def _all(self, option: Option) -> list[RawOption]:
@@ -66,7 +66,7 @@ class _Sources:
 
 
 def _check_order(values: object, sources: _Sources, shorter: Option, longer: Option) -> None:
-    """Blames a value that was set, the shorter one's first."""
+    """Raise an error about a value that was set, preferably the shorter one."""
     if getattr(values, shorter.name) <= getattr(values, longer.name):
         return
     low, high = sources.in_force(shorter), sources.in_force(longer)

@@ -1,4 +1,4 @@
-"""How an option is declared: a field of the settings, from which key, flag, variable and documentation follow."""
+"""Declares options: fields of the settings, from which keys, flags, variables and documentation are derived."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import Field, dataclass, field, fields, replace
@@ -20,8 +20,8 @@ class RawOption:
 
     Attributes:
         text: The value.
-        place: Where it was written, to begin an error with: the flag, the variable, or the file, line and key.
-        misread: What YAML takes the text for where that is not text, such as "an integer"; else empty.
+        place: Where it was written, for error messages: the flag, the variable, or the file, line and key.
+        misread: The YAML type of the text if it is not text, such as "an integer"; else empty.
     """
 
     text: str
@@ -35,14 +35,14 @@ class Option:
 
     Attributes:
         key: Section and name, `web.listen_address`.
-        value_type: What its values look like.
-        default: The value where nobody sets one, as it would be written; empty for none.
+        value_type: The type of its values.
+        default: The value if it is not set, as it would be written; empty for none.
         help: One or two sentences for people.
-        default_variable: An environment variable, not one of ours, that supplies the default.
+        default_variable: Another environment variable that supplies the default.
         example: A value for the example file of an option without a default.
-        not_longer_than: The name of another duration of the section that may not be below this one; else empty.
-        reloadable: True where a new value takes effect without a restart.
-        read_by: The collectors that read it, and `exporter` where it reads an option of collectors too; else empty.
+        not_longer_than: The name of another duration of the section that must not be shorter; else empty.
+        reloadable: True if a new value takes effect without a restart.
+        read_by: The collectors that read it, and `exporter` if it reads an option of collectors; else empty.
     """
 
     key: str
@@ -76,10 +76,10 @@ class Option:
         return ENVIRONMENT_PREFIX + self.key.replace(".", "_").upper()
 
     def value(self, raw: RawOption) -> object:
-        """The value that a text stands for.
+        """Parse a value.
 
         Raises:
-            ConfigError: The text is not of this option's type.
+            ConfigError: The text does not match the type of this option.
         """
         try:
             value = self.value_type.parse(raw.text)
@@ -98,8 +98,8 @@ class Section:
 
     Attributes:
         name: The first part of its options' keys.
-        help: What its options are about, as a sentence.
-        settings: Makes the section's settings from the values of its options.
+        help: One sentence about its options.
+        settings: Creates the settings of the section from the values of its options.
         options: Its options, in the order of the fields.
     """
 
@@ -109,7 +109,7 @@ class Section:
     options: tuple[Option, ...]
 
     def ordered_pairs(self) -> Iterator[tuple[Option, Option]]:
-        """Pairs of its durations of which the first may not be longer than the second."""
+        """Pairs of durations: the first must not be longer than the second."""
         by_name = {option.name: option for option in self.options}
         return ((option, by_name[option.not_longer_than]) for option in self.options if option.not_longer_than)
 
@@ -126,15 +126,15 @@ def option(  # noqa: PLR0913 - a row of the table
 ) -> T:
     """Declare a field of a section's settings as an option; see `Option`.
 
-    Typed as what the field holds, so that the field's annotation is checked against the type.
+    The return type is the type of the field, so that mypy compares the annotation with the value type.
 
     Args:
-        value_type: What its values look like.
-        default: As it would be written; the field's own default is what it stands for.
+        value_type: The type of its values.
+        default: The default as it would be written; the field's own default is the parsed value.
         text: Its help.
         default_variable: An environment variable that supplies the default.
         example: A value for the example file.
-        not_longer_than: The field that bounds it.
+        not_longer_than: The field that is its upper bound.
         reloadable: Whether it can change without a restart.
     """
     row = Option("", value_type, default, text, default_variable, example, not_longer_than, reloadable)
@@ -154,7 +154,7 @@ def section(settings: Callable[[], T], text: str) -> T:
 
 
 def sections_of(settings: type[Any]) -> tuple[Section, ...]:
-    """The option table that a dataclass of sections amounts to."""
+    """The sections and options of a dataclass of sections."""
     return tuple(_section(each) for each in fields(settings))
 
 

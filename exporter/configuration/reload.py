@@ -13,7 +13,7 @@ _log = logging.getLogger(__name__)
 
 
 class _Signature(NamedTuple):
-    """What changes when a file is written or another is put in its place; Kubernetes swaps a link on the way to it."""
+    """Changes when a file is written or replaced. Kubernetes replaces a symbolic link in the path of the file."""
 
     device: int
     inode: int
@@ -41,7 +41,7 @@ class Reload:
         self.successful = True
 
     def changed(self, current: Settings) -> Settings | None:
-        """The new settings, if the configuration was to be read again and can be taken over.
+        """The new settings, if the configuration was read again and is valid; else None.
 
         Args:
             current: The settings in force.
@@ -73,7 +73,7 @@ class Reload:
 
 
 def _refuse_fixed(current: Settings, settings: Settings) -> None:
-    """Refuse a change of what can't change while the process runs.
+    """Refuse a change of an option that needs a restart.
 
     Raises:
         ConfigError: Such an option has changed.

@@ -1,7 +1,7 @@
-"""The settings of the exporter, which are the table of its options: each is written once, here.
+"""The settings of the exporter. They are also the table of its options: each option is written only here.
 
-The name of a field is the name of the option; flag, environment variable, key of the file, `--help` and
-docs/configuration.md follow, in this order. The options of collectors stand in `collectors/contract.py`.
+The name of a field is the name of the option. Flag, environment variable, YAML key, `--help` and
+docs/configuration.md are derived from it, in this order. Options of collectors are in `collectors/contract.py`.
 """
 
 from dataclasses import dataclass
@@ -28,18 +28,21 @@ class WebSettings:
     listen_address: str = option(
         ADDRESS,
         ":9410",
-        "Address to listen on. Without a host, every address of the machine; port 0 takes a free one.",
+        "Address to listen on. Without a host: all addresses of the machine. Port 0: any free port.",
     )
-    telemetry_path: str = option(URL_PATH, "/metrics", "Path under which the metrics are served.")
+    telemetry_path: str = option(URL_PATH, "/metrics", "URL path of the metrics.")
 
 
 @dataclass(frozen=True, slots=True)
 class LogSettings:
     """Log lines."""
 
-    level: LogLevel = option(choice(LogLevel), "info", "Lines of this severity and above are written.", reloadable=True)
+    level: LogLevel = option(choice(LogLevel), "info", "Lowest severity that is logged.", reloadable=True)
     format: LogFormat = option(
-        choice(LogFormat), "text", "text: one line of key=value. json: one object a line.", reloadable=True
+        choice(LogFormat),
+        "text",
+        "Format of log lines: key=value text, or one JSON object per line.",
+        reloadable=True,
     )
 
 
@@ -53,13 +56,13 @@ class PathSettings:
 
 @dataclass(frozen=True, slots=True)
 class NodeSettings:
-    """The machine. Its name is None where it is not known."""
+    """The machine. Its name is None if it is not known."""
 
     name: str | None = option(
         NODE_NAME,
         "",
-        "The node's name in the cluster. Devices without an id of their own are named after it where the machine has "
-        "no product UUID.",
+        "Name of the node in the cluster. Devices without an id get a generated one, which is made from it if the "
+        "machine has no product UUID.",
         default_variable="NODE_NAME",
         example="worker-1",
     )
@@ -72,20 +75,20 @@ class KubeletSettings:
     socket: Path = option(
         SOCKET,
         "/var/lib/kubelet/pod-resources/kubelet.sock",
-        "The kubelet's socket. It need not exist when the exporter starts. In a container mount its directory: the "
-        "kubelet makes a new socket when it restarts.",
+        "Socket of the kubelet. It may be missing when the exporter starts. In a container, mount its directory: the "
+        "kubelet creates a new socket when it restarts.",
         reloadable=True,
     )
     interval: float = option(
-        duration("500ms", "5m"), "5s", "Time between two calls.", not_longer_than="hold", reloadable=True
+        duration("500ms", "5m"), "5s", "Time between two calls of the kubelet.", not_longer_than="hold", reloadable=True
     )
     timeout: float = option(
-        duration("100ms", "1m"), "5s", "Deadline of one call.", not_longer_than="hold", reloadable=True
+        duration("100ms", "1m"), "5s", "Deadline of one call of the kubelet.", not_longer_than="hold", reloadable=True
     )
     hold: float = option(
         duration("1s", "1h"),
         "60s",
-        "How long the last good answer is used while the kubelet does not answer.",
+        "How long the last answer is used while the kubelet does not answer.",
         reloadable=True,
     )
 
@@ -97,7 +100,7 @@ class PollSettings:
     fast_interval: float = option(
         duration("100ms", "1m"),
         "1s",
-        "Time between two readings of what changes fast: utilization, memory, power.",
+        "Time between two readings of values that change fast: utilization, memory, power.",
         not_longer_than="medium_interval",
         reloadable=True,
     )
@@ -111,50 +114,48 @@ class PollSettings:
     slow_interval: float = option(
         duration("100ms", "1h"),
         "60s",
-        "Time between two readings of fixed properties and error counts. Absent vendors are looked for as often.",
+        "Time between two readings of fixed properties and error counts, and between two searches for absent vendors.",
         reloadable=True,
     )
     deadline: float = option(
         duration("100ms", "1m"),
         "5s",
-        "A collector whose call takes longer counts as late. The call is not cut short; the other collectors go on.",
+        "A collector is late if a call takes longer. The call is not interrupted; other collectors continue.",
         reloadable=True,
     )
     max_age: float = option(
         duration("100ms", "10m"),
         "10s",
-        "How long past the time its successor was due a reading may still be served.",
+        "How long a reading is still exported after the next one was due.",
         reloadable=True,
     )
     version_mismatch_timeout: float = option(
         duration("100ms", "1h"),
         "2m",
-        "How long library and driver of a vendor may be of different versions, as during a driver upgrade, before the "
-        "exporter ends with exit code 4: only a restarted container is given the new library.",
+        "How long the versions of a library and its driver may differ, for example during a driver upgrade. Then the "
+        "exporter exits with code 4, because only a restarted container gets the new library.",
         reloadable=True,
     )
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """All of them, a field for each section; without arguments, the defaults."""
+    """All settings, one field per section. Without arguments: the defaults."""
 
     web: WebSettings = section(WebSettings, "The HTTP server.")
     log: LogSettings = section(
         LogSettings,
-        "Log lines, on standard error. An event is written five times, then once a minute with the number of lines "
-        "suppressed in between; debug lines are all written.",
+        "Log lines on standard error. The same message is written at most five times at once, then once a minute with "
+        "the number of suppressed lines. Debug lines are never suppressed.",
     )
     path: PathSettings = section(PathSettings, "Where the host's kernel file systems are mounted.")
     node: NodeSettings = section(NodeSettings, "The machine.")
     kubelet: KubeletSettings = section(
-        KubeletSettings, "Which containers hold which devices, by the kubelet's PodResources API."
+        KubeletSettings, "The kubelet's PodResources API, which lists the devices allocated to each container."
     )
     poll: PollSettings = section(PollSettings, "How the hardware is read.")
     amd: AmdOptions = section(AmdOptions, "AMD GPUs.")
-    collect: CollectOptions = section(
-        CollectOptions, "Readings beyond the usual ones, and the care that is taken of the hardware."
-    )
+    collect: CollectOptions = section(CollectOptions, "Optional readings, and the handling of sleeping devices.")
 
 
 SECTIONS = sections_of(Settings)

@@ -1,4 +1,4 @@
-"""What the values of options look like: one type per shape, each with its parser and the words that describe it."""
+"""The types of option values, each with its parser and its description."""
 
 import ipaddress
 import re
@@ -16,12 +16,12 @@ from exporter.web.listen import parse as parse_listen_address
 T_co = TypeVar("T_co", covariant=True)
 E = TypeVar("E", bound=StrEnum)
 
-# Pages that the exporter serves besides the telemetry path.
+# Pages that the exporter serves in addition to the telemetry path.
 FIXED_PATHS = ("/", "/-/healthy", "/-/ready")
 
 _URL_PATH = re.compile(r"(?:/[A-Za-z0-9._~-]+)+/?")
 _NODE_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?")
-# How else people write a switch; YAML 1.1 takes most of these for booleans.
+# Other common spellings of a boolean; YAML 1.1 parses most of them as booleans.
 _SPELLINGS = {
     **dict.fromkeys(("true", "yes", "on", "y", "1", "enabled"), "true"),
     **dict.fromkeys(("false", "no", "off", "n", "0", "disabled"), "false"),
@@ -32,12 +32,12 @@ _PATH_BYTES = 4_095
 
 
 class RefusedError(Exception):
-    """A text is not of the type. The error's own text is a proposal for people, or empty."""
+    """The text does not match the type. The message is a suggestion for people, or empty."""
 
 
 @dataclass(frozen=True, slots=True)
 class ValueType(Generic[T_co]):
-    """One shape of value.
+    """One type of value.
 
     Attributes:
         placeholder: What stands for a value in `--help`.
@@ -106,7 +106,7 @@ def _parse_switch(text: str) -> bool:
 
 
 def choice(members: type[E]) -> ValueType[E]:
-    """A member of a closed list."""
+    """One value of a closed list."""
     values = [member.value for member in members]
 
     def parse(text: str) -> E:
@@ -119,7 +119,7 @@ def choice(members: type[E]) -> ValueType[E]:
 
 
 def duration(shortest: str, longest: str) -> ValueType[float]:
-    """Seconds between two bounds, both included, both spelled as durations."""
+    """Seconds, from a lower to an upper bound, both inclusive and written as durations."""
     low, high = _seconds(shortest), _seconds(longest)
 
     def parse(text: str) -> float:
@@ -139,7 +139,7 @@ def _seconds(bound: str) -> float:
 
 
 def _duration_proposal(text: str, low: float, high: float) -> str:
-    """A spelling with a unit for a plain number, where it falls within the bounds."""
+    """The number with a unit, if the result is within the bounds."""
     number = text.removesuffix("s")
     if re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", number) is None:
         return ""

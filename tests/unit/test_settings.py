@@ -78,7 +78,7 @@ def test_a_file_that_sets_nothing_is_fine(tmp_path: Path, content: str) -> None:
     assert load_settings({}, {}, written(tmp_path, content)) == DEFAULTS
 
 
-def test_flags_overrule_the_environment_which_overrules_the_file(tmp_path: Path) -> None:
+def test_a_flag_overrides_the_environment_which_overrides_the_file(tmp_path: Path) -> None:
     file = written(tmp_path, "log:\n  level: debug\n  format: json\nnode:\n  name: from-file\n")
     environ = {LEVEL_VARIABLE: "warning", "ACCELERATOR_EXPORTER_LOG_FORMAT": "text", "NODE_NAME": "from-pod"}
     assert load_settings({}, {"NODE_NAME": "from-pod"}, None).node.name == "from-pod"
