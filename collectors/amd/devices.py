@@ -112,12 +112,12 @@ class DeviceTable:
         idle = [each for each in functions if each.driver is None and not each.virtual]
         if idle:
             advice = "unbind and bind it" if loaded else "load the amdgpu kernel module on the node"
-            detail = f"the PCI bus has an AMD GPU without a driver ({idle[0].address}): {advice}"
+            detail = f"an AMD GPU on the PCI bus has no driver ({idle[0].address}): {advice}"
             raise UnavailableError(detail, Reason.DRIVER_NOT_LOADED)
         raise AbsentError("no AMD GPU that amdgpu drives")
 
 
 _DETAILS = {
-    Reason.DEVICE_LOST: "on the PCI bus, but amdgpu has let go of it; the kernel's log says why",
-    Reason.DEVICES_VANISHED: "gone from the PCI bus; if it was taken out, restart the exporter",
+    Reason.DEVICE_LOST: "on the PCI bus, but no longer bound to amdgpu; the kernel log has the reason",
+    Reason.DEVICES_VANISHED: "no longer on the PCI bus; if it was removed, restart the exporter",
 }

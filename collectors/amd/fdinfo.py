@@ -85,7 +85,7 @@ def _memory(fields: Mapping[str, str]) -> int | None:
     match = _AMOUNT.fullmatch(text)
     used = -1 if match is None else int(match[1]) * _BYTES[match[2]]
     if not 0 <= used <= LARGEST_MEMORY_BYTES:
-        raise InvalidValueError(f"fdinfo: {text[:40]!r} where an amount of memory was expected")
+        raise InvalidValueError(f"fdinfo: found {text[:40]!r}, expected an amount of memory")
     return used
 
 
@@ -93,5 +93,5 @@ def _time(text: str) -> int:
     """Nanoseconds."""
     match = _TIME.fullmatch(text)
     if match is None or int(match[1]) >= _LARGEST_TIME_NS:
-        raise InvalidValueError(f"fdinfo: {text[:40]!r} where a time was expected")
+        raise InvalidValueError(f"fdinfo: found {text[:40]!r}, expected a time")
     return int(match[1])

@@ -87,7 +87,7 @@ def read_number(path: Path) -> int:
     text = read_text(path)
     digits = text.removeprefix("-")
     if not (digits.isascii() and digits.isdigit()):  # int() takes more, such as 1_000
-        raise InvalidValueError(f"{path.name}: {text[:40]!r} where a number was expected")
+        raise InvalidValueError(f"{path.name}: found {text[:40]!r}, expected a number")
     return int(text)
 
 
@@ -124,5 +124,5 @@ def _text(path: Path, content: bytes) -> str:
         not all(character.isprintable() or character.isspace() for character in text)
         or "\N{REPLACEMENT CHARACTER}" in text
     ):
-        raise InvalidValueError(f"{path.name}: {text[:40]!r} where a text was expected")
+        raise InvalidValueError(f"{path.name}: found {text[:40]!r}, expected text")
     return text

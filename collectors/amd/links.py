@@ -141,7 +141,7 @@ def _trained(_: Root, files: GpuFiles) -> Iterator[RawValue]:
         raise InvalidValueError(f"xgmi_num_links: {text[:40]!r}")
     links = sum(int(number, 16) for number in numbers)
     if not links:
-        raise UnsupportedError("xgmi_num_links: none")
+        raise UnsupportedError("xgmi_num_links: no link")
     yield RawValue(catalog.INTERCONNECT_LINKS, links, labels=(_XGMI, "up"))
 
 

@@ -67,7 +67,7 @@ def _levels(domain: str, files: GpuFiles) -> tuple[list[int], list[int]]:
 def _clock(domain: str, _: Root, files: GpuFiles) -> Iterator[RawValue]:
     now = _levels(domain, files)[1]
     if len(now) != 1:
-        raise NoDataError(f"{_LEVELS[domain]}: no level in force")
+        raise NoDataError(f"{_LEVELS[domain]}: no active level")
     yield RawValue(catalog.CLOCK, now[0], hertz_from_megahertz, (domain,))
 
 

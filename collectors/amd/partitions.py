@@ -141,7 +141,7 @@ class PartitionTable:
             advice = f"; {_ADVICE}" if fault.reason is Reason.PERMISSION_DENIED else ""
             return self._unknown(paths, fault.reason, f"{fault.where}: {fault.detail}{advice}")
         if kfd.slot_of(paths.address) in self._shared_slots:
-            return self._unknown(paths, Reason.UNAVAILABLE, "several GPUs in one PCI slot, partitions can't be told")
+            return self._unknown(paths, Reason.UNAVAILABLE, "several GPUs in one PCI slot: partitions are ambiguous")
         if [node.partition for node in nodes] != list(range(_COUNTS.get(mode, max(len(nodes), 2)))):
             return self._changing(paths, mode, nodes)
         if nodes[0].render != paths.drm.render or any(node.render not in self._xcp for node in nodes[1:]):
@@ -166,7 +166,7 @@ class PartitionTable:
         return PartitionInfo(partition, node, ratio)
 
     def _changing(self, paths: GpuPaths, mode: str, nodes: Sequence[KfdNode]) -> PartitionLayout:
-        detail = f"mode {mode}, and {len(nodes)} nodes of the compute driver that don't fit it"
+        detail = f"mode {mode} does not match the compute driver's {len(nodes)} nodes"
         return self._unknown(paths, Reason.UNAVAILABLE, detail)
 
     def _unknown(self, paths: GpuPaths, reason: Reason, detail: str) -> PartitionLayout:
@@ -174,7 +174,7 @@ class PartitionTable:
         return PartitionLayout(known=False, faults=[Fault(reason, paths.address, f"partitions: {detail}")])
 
 
-_ADVICE = "to see partitions, run the container privileged"
+_ADVICE = "to read partitions, run the container privileged"
 
 
 def _mode(paths: GpuPaths, name: str) -> str:

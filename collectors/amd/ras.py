@@ -100,7 +100,7 @@ def read_bad_pages(device: Path) -> BadPages:
     lines = read_long_text(device / _FOLDER / "gpu_vram_bad_pages").splitlines()
     pages = [_PAGE.fullmatch(line.strip()) for line in lines]
     if None in pages:
-        raise InvalidValueError("gpu_vram_bad_pages: a line is no page")
+        raise InvalidValueError("gpu_vram_bad_pages: a line is not a page")
     flags = Counter(page[1] for page in pages if page is not None)
     return BadPages(retired=flags["R"], pending=flags["P"] + flags["F"])
 

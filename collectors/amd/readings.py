@@ -28,7 +28,7 @@ _MEMORY_BLOCK = 1
 
 def _partitions(_: Root, files: GpuFiles) -> Iterator[RawValue]:
     if not files.layout.known:
-        raise NoDataError("partitions: not known just now")
+        raise NoDataError("partitions: unknown at the moment")
     yield RawValue(catalog.PARTITIONS, len(files.layout.partitions))
 
 
@@ -36,7 +36,7 @@ def _partitioning(_: Root, files: GpuFiles) -> Iterator[RawValue]:
     if not files.layout.partitionable:
         raise UnsupportedError("current_compute_partition: no such file")
     if not files.layout.known:
-        raise NoDataError("partitions: not known just now")
+        raise NoDataError("partitions: unknown at the moment")
     yield RawValue(catalog.MODE_STATE, bool(files.layout.partitions), labels=PARTITIONING)
 
 
@@ -120,12 +120,12 @@ def _utilization(_: Root, files: PartitionFiles) -> Iterator[RawValue]:
     """The mean of its compute dies."""
     partitions = files.gpu.metrics().partitions
     if not partitions:
-        raise UnsupportedError("gpu_metrics: nothing about partitions")
+        raise UnsupportedError("gpu_metrics: no values of partitions")
     if len(partitions) != files.count:
-        raise NoDataError("gpu_metrics: of another cut")
+        raise NoDataError("gpu_metrics: another partition layout")
     ratio = mean(partitions[files.node.partition].gfx_ratios)
     if ratio is None:
-        raise NoDataError("gpu_metrics: not told")
+        raise NoDataError("gpu_metrics: no value")
     yield RawValue(catalog.UTILIZATION, ratio)
 
 

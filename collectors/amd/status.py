@@ -56,25 +56,25 @@ RULES: tuple[StatusRule, ...] = (
         "lost",
         _FAILED,
         lambda facts: facts.lost,
-        "The GPU is on the bus and no driver has it any more, while amdgpu is still loaded",
+        "The GPU is on the PCI bus but no longer bound to a driver, and amdgpu is still loaded",
     ),
     StatusRule(
         "bad_pages",
         _PREDICTED,
         _worn_out,
-        "As many pages of its memory are bad as the driver's threshold allows, or one in 100 MiB: replace it",
+        "The number of bad pages in its memory has reached the driver's threshold, or one in 100 MiB: replace the GPU",
     ),
     StatusRule(
         "repair_pending",
         _DEGRADED,
         lambda facts: facts.repair_pending,
-        "A bad page of its memory is still in use, as it is until the next reset",
+        "A bad page of its memory is still in use until the next reset",
     ),
     StatusRule(
         "uncorrected_errors",
         _DEGRADED,
         lambda facts: facts.uncorrected_errors > 0,
-        "Errors since the driver was loaded could not be corrected, in memory or in another block",
+        "Uncorrected errors since the driver was loaded, in memory or in another block",
     ),
 )
 

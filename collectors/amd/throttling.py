@@ -30,7 +30,7 @@ _MASKS = {reason: sum(1 << bit for bit in bits) for reason, bits in _REASONS.ite
 def _by_bits(_: Root, files: GpuFiles) -> Iterator[RawValue]:
     bits = files.metrics().throttle_bits
     if bits is None:
-        raise UnsupportedError("gpu_metrics: no bits for what throttles")
+        raise UnsupportedError("gpu_metrics: no throttle status bits")
     for reason, mask in _MASKS.items():
         yield RawValue(catalog.THROTTLE_ACTIVE, bool(bits & mask), labels=(reason,))
 
@@ -55,7 +55,7 @@ def _update(files: GpuFiles) -> None:
     """
     metrics = files.metrics()
     if metrics.residencies is None:
-        raise UnsupportedError("gpu_metrics: no cycles for what throttles")
+        raise UnsupportedError("gpu_metrics: no counters of throttled cycles")
     files.throttle_time.update(metrics.residencies)
 
 

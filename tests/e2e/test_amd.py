@@ -128,7 +128,7 @@ def test_a_table_of_an_unknown_version_is_counted_once_and_named(host: AmdHost) 
             wait_until(lambda: _busy(running) == percent / 100)  # noqa: B023 - waited for within the loop
         assert _value(running, *errors) == 1
     checked = run_once(["check", *host.flags], {"LD_LIBRARY_PATH": "/dev/null"})
-    assert "gpu_metrics 1.9: this version is not known" in checked.stdout
+    assert "gpu_metrics 1.9: this version is not supported" in checked.stdout
 
 
 def _value(running: ExporterProcess, name: str, collector: str, reason: str) -> float | None:

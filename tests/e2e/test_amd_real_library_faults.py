@@ -89,7 +89,7 @@ def test_a_number_with_something_behind_it_is_believed(gpu: Gpu) -> None:
     with mounted(gpu.tree) as asked:
         assert answers(asked, ADDRESS, BUSY) == {BUSY: 7}  # a defect no zero betrays; the kernel's files tell none
     assert [fault.detail for fault in collector_of(gpu.tree).read(ALL).faults] == [
-        "gpu_busy_percent: '7 garbage' where a number was expected"
+        "gpu_busy_percent: found '7 garbage', expected a number"
     ]
 
 

@@ -120,7 +120,7 @@ def test_power_of_a_release_that_is_not_known_is_unsupported(backend: RocmSmiBac
     state.release(28, 0)
     error = told(backend, "power_current_microwatts")
     assert isinstance(error, UnsupportedError)
-    assert str(error) == "amdsmi_get_power_info: not known where 28.0.3 has the power"
+    assert str(error) == "amdsmi_get_power_info: the position of the power in 28.0.3 is unknown"
     assert told(backend, "utilization_percent") == 37
 
 

@@ -44,10 +44,11 @@ def parse(blob: bytes) -> Metrics:
     name = f"gpu_metrics {version[0]}.{version[1]}"
     layout = LAYOUTS.get(version)
     if layout is None:
-        raise UnknownTableError(f"{name}: this version is not known")
+        raise UnknownTableError(f"{name}: this version is not supported")
     size = ctypes.sizeof(layout)
     if header.structure_size != size or len(blob) < size:
-        raise InvalidValueError(f"{name}: {len(blob)} bytes that say {header.structure_size}, of {size}")
+        sizes = f"{len(blob)} bytes with {header.structure_size} in the header, expected {size}"
+        raise InvalidValueError(f"{name}: {sizes}")
     return _READERS[version](_Table(layout.from_buffer_copy(blob)))
 
 

@@ -26,7 +26,7 @@ def mean(ratios: Sequence[float | None]) -> float | None:
     known = [ratio for ratio in ratios if ratio is not None]
     impossible = [ratio for ratio in known if not 0 <= ratio <= 1]
     if impossible:
-        raise InvalidValueError(f"gpu_metrics: a ratio of {impossible[0]:g}")
+        raise InvalidValueError(f"gpu_metrics: ratio {impossible[0]:g}, expected 0 to 1")
     return math.fsum(known) / len(known) if known else None
 
 
@@ -62,7 +62,7 @@ def _extracted(extract: Callable[[Metrics], float | None], metrics: Metrics) -> 
     except CollectorError as error:
         return error
     # What is not told now may be told later: the firmware fills some fields only under load.
-    return NoDataError("gpu_metrics: not told") if value is None else value
+    return NoDataError("gpu_metrics: no value") if value is None else value
 
 
 def _ask(_: Root, files: GpuFiles, keys: Sequence[Hashable]) -> Sequence[float | CollectorError]:

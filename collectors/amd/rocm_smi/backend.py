@@ -68,7 +68,7 @@ class RocmSmiBackend:
                 self._child.reset_backoff()
             else:
                 return [self._result(address, name, values) for name in names]
-        raise UnavailableError(f"{address}: the process that asks the library died {_MAX_DEATHS} times in a row")
+        raise UnavailableError(f"{address}: the process that calls the library died {_MAX_DEATHS} times in a row")
 
     def close(self) -> None:
         """End the process; a later query starts another."""
@@ -92,7 +92,7 @@ class RocmSmiBackend:
         if not isinstance(value, int | float):
             return InvalidValueError(f"{name}: {value!r}")
         if value == _ALL_ONES:
-            return UnsupportedError(f"{name}: the library has no value")
+            return UnsupportedError(f"{name}: the library returned no value")
         if value == 0:
             try:
                 self._verify_zero(address, name)

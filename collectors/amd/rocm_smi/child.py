@@ -108,7 +108,7 @@ class Child:
                 raise EOFError
             answer += chunk
             if len(answer) > _MAX_ANSWER_BYTES:
-                raise OSError(f"an answer of more than {_MAX_ANSWER_BYTES} bytes")
+                raise OSError(f"answer longer than {_MAX_ANSWER_BYTES} bytes")
         return answer
 
     def _fail(self, process: subprocess.Popen[bytes], why: str) -> DiedError:
@@ -116,7 +116,7 @@ class Child:
         stderr, mark = self._end(process)
         code = process.returncode
         ended = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with {code}"
-        text = why or f"the process that asks the library {ended}{stderr}"
+        text = why or f"the process that calls the library {ended}{stderr}"
         self._pause(text)
         return DiedError(f"{text} (at {mark})", mark)
 

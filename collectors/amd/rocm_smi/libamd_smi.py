@@ -159,7 +159,7 @@ class AmdSmi:
         try:
             return _POWER[self._release]
         except KeyError:
-            text = f"amdsmi_get_power_info: not known where {self._version} has the power"
+            text = f"amdsmi_get_power_info: the position of the power in {self._version} is unknown"
             raise LibraryError(SUCCESS, text, Meaning.UNSUPPORTED) from None
 
     def _versions(self) -> tuple[str, int]:
@@ -169,7 +169,7 @@ class AmdSmi:
         first, second, third, _ = found.numbers
         text = found.text.decode(errors="replace") if found.text else f"{first}.{second}.{third}"
         if (first, second) < _OLDEST:
-            too_old = f"libamd_smi {text} is too old, 24.6 of ROCm 6.2 is the oldest that is known"
+            too_old = f"libamd_smi {text} is too old, the oldest supported version is 24.6 of ROCm 6.2"
             raise LibraryError(SUCCESS, too_old, Meaning.UNSUPPORTED)
         return text, first
 
