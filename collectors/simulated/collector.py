@@ -90,11 +90,11 @@ class SimulatedCollector:
             hangs = incident.trouble is Trouble.HANG
             left = incident.until - self._in_cycle() if hangs else incident.delay_seconds
             if self._released.wait(max(0.0, left)):
-                raise UnavailableError("simulated fault: closed during a call that did not return")
+                raise UnavailableError("simulated fault: closed while the call was hanging")
         for incident in self._incidents(Trouble.RAISE):
             raise UnavailableError(
-                f"simulated fault: the library gives no answer from second {incident.since} to {incident.until} of "
-                "the scenario; wait, or play another one"
+                f"simulated fault: every call fails from second {incident.since} to {incident.until} of the scenario; "
+                "wait, or run another scenario"
             )
 
     def _incidents(self, *troubles: Trouble) -> list[Incident]:
@@ -204,7 +204,7 @@ def _gaps(device: SimulatedDevice, asked: Iterable[Metric]) -> Iterator[Unsuppor
         if metric.origin is not Origin.COLLECTOR or metric not in {*asked, catalog.ENERGY}:
             continue
         if Subject.DEVICE in metric.subjects and metric not in _families(device):
-            yield Unsupported(metric, uuid, f"profile {profile.name} has none")
+            yield Unsupported(metric, uuid, f"not in profile {profile.name}")
         if Subject.PARTITION in metric.subjects and metric not in profile.partition:
             for part in device.partitions:
-                yield Unsupported(metric, uuid, f"partitions of profile {profile.name} have none", part.partition.uuid)
+                yield Unsupported(metric, uuid, f"not for partitions of profile {profile.name}", part.partition.uuid)

@@ -107,7 +107,7 @@ class _Builder:
     def node(self, event: yaml.Event, path: str, depth: int) -> Node:
         place = self._place(event, path)
         if depth > _DEEPEST:
-            raise ScenarioError(f"{place}: nested deeper than any scenario")
+            raise ScenarioError(f"{place}: nested more than {_DEEPEST} levels deep")
         self._refuse_references(event, place)
         if isinstance(event, yaml.ScalarEvent):
             return Scalar(place, event.value)
@@ -118,7 +118,7 @@ class _Builder:
 
     def _refuse_references(self, event: yaml.Event, place: str) -> None:
         if isinstance(event, yaml.AliasEvent) or (isinstance(event, yaml.NodeEvent) and event.anchor):
-            raise ScenarioError(f"{place}: found an anchor or alias, expected everything written out")
+            raise ScenarioError(f"{place}: found an anchor or alias, expected the value itself")
         if getattr(event, "tag", None) is not None:
             raise ScenarioError(f"{place}: found a tag, expected a plain value, list or mapping")
 

@@ -94,7 +94,7 @@ def _check_keys(section: ScenarioSection, trouble: Trouble, every: tuple[str, ..
     known = _FAULT_KEYS[trouble]
     for key in every:
         if key in section and key not in known:
-            raise section.complain(key, f"not a key of {trouble}, which has {', '.join(('at', *known))}")
+            raise section.complain(key, f"not a key of {trouble}, expected one of {', '.join(('at', *known))}")
         if known.get(key) and key not in section:
             raise section.complain("kind", f"{trouble} needs {key}")
 
@@ -103,5 +103,5 @@ def _check_code(section: ScenarioSection, code: str, befallen: list[DevicePlan])
     for device in befallen:
         codes = [known.code for known in device.profile.error_codes]
         if code not in codes:
-            listed = f"one of {', '.join(codes)}" if codes else "a profile that has any"
-            raise section.complain("code", f"{code} is no code of profile {device.profile.name}, expected {listed}")
+            listed = f"one of {', '.join(codes)}" if codes else "a profile with codes"
+            raise section.complain("code", f"profile {device.profile.name} has no code {code}, expected {listed}")

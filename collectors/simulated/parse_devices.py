@@ -54,14 +54,14 @@ def reader(folder: Path) -> Reader[tuple[DevicePlan, ...]]:
         groups = fields.items(lambda item: _group(item, folder), "groups of devices", 1, MOST_DEVICES)(node)
         devices = tuple(device for group in groups for device in group)
         if len(devices) > MOST_DEVICES:
-            raise fields.refused(node, f"at most {MOST_DEVICES} devices in all, not {len(devices)}")
+            raise fields.refused(node, f"at most {MOST_DEVICES} devices in total, not {len(devices)}")
         return devices
 
     return read
 
 
 def _group(node: Node, folder: Path) -> tuple[DevicePlan, ...]:
-    section = ScenarioSection(node, _DEVICE_KEYS, "a group of like devices")
+    section = ScenarioSection(node, _DEVICE_KEYS, "a group of equal devices")
     profile = _profile(section)
     work = work_of(section, folder, Work())
     groups = section.get(
@@ -72,7 +72,9 @@ def _group(node: Node, folder: Path) -> tuple[DevicePlan, ...]:
     partitions = tuple(partition for group in groups for partition, _ in group)
     for key in WORK_KEYS:
         if partitions and key in section:
-            raise section.complain(key, "a device that is cut does no work of its own, expected it at its partitions")
+            raise section.complain(
+                key, f"a partitioned device has no work of its own, expected {key} on its partitions"
+            )
     _check_partitions(section, profile, partitions, sum(compute for group in groups for _, compute in group))
     count = section.get("count", fields.whole(1, MOST_DEVICES), 1)
     return tuple(DevicePlan(profile, work, position, partitions) for position in range(count))
@@ -98,14 +100,15 @@ def _profile(section: ScenarioSection) -> Profile:
         profile = replace(profile, naming=naming)
     if profile.idle_watts >= profile.limit_watts:
         key = "idle_watts" if "idle_watts" in section else "limit_watts"
-        raise section.complain(key, f"idle {profile.idle_watts:g} W, expected less than the limit")
+        watts = f"idle power {profile.idle_watts:g} W, expected less than the limit, which is {profile.limit_watts:g} W"
+        raise section.complain(key, watts)
     if profile.reserved_bytes >= profile.memory_bytes:
-        raise section.complain("memory", f"expected more than the {profile.reserved_bytes >> 20} MiB that are reserved")
+        raise section.complain("memory", f"expected more than the reserved {profile.reserved_bytes >> 20} MiB")
     return profile
 
 
 def _partitions(node: Node, folder: Path, profile: Profile) -> tuple[tuple[PartitionPlan, Fraction], ...]:
-    section = ScenarioSection(node, _PARTITION_KEYS, "a group of like partitions")
+    section = ScenarioSection(node, _PARTITION_KEYS, "a group of equal partitions")
     name = section.need("profile", fields.matching(r"[a-z0-9][a-z0-9._+-]{0,40}", "a name such as 1g.10gb"))
     compute = section.need("compute", fields.fraction)
     resource = profile.naming.partition_resource.format(profile=name.replace("+", "."))

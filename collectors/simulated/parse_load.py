@@ -59,7 +59,7 @@ def reader(folder: Path) -> Reader[Load]:
         shape = section.need("shape", fields.one_of("shape", _KEYS))
         for key in every[2:]:
             if key in section and key not in _KEYS[shape]:
-                raise section.complain(key, f"not a key of {shape}, which has {', '.join(_KEYS[shape])}")
+                raise section.complain(key, f"not a key of {shape}, expected one of {', '.join(_KEYS[shape])}")
         return Load(_SHAPES[shape](section, folder), section.get("stagger", fields.number(0, LONGEST_SECONDS), 0.0))
 
     return read
@@ -84,7 +84,9 @@ def _trace(section: ScenarioSection, folder: Path) -> Shape:
     expected = "the name of a CSV file in the scenario's own folder"
     name = section.need("file", fields.matching(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}", expected))
     if not (folder / name).exists():
-        raise section.complain("file", f"found no {name} beside the scenario; a copied scenario needs a copy of it")
+        raise section.complain(
+            "file", f"{name} is not in the folder of the scenario; copy it together with the scenario"
+        )
     return read_trace(folder / name)
 
 
@@ -107,7 +109,7 @@ def read_trace(path: Path) -> Trace:
     for index, (before, after) in enumerate(pairwise(points), 1):
         if after[0] <= before[0]:
             place = f"{path}:{numbered[index][0]}"
-            raise ScenarioError(f"{place}: found second {after[0]:g}, expected one after {before[0]:g}")
+            raise ScenarioError(f"{place}: found second {after[0]:g}, expected more than {before[0]:g}")
     return Trace(tuple(second for second, _ in points), tuple(load for _, load in points))
 
 

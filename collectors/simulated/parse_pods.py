@@ -52,7 +52,7 @@ def pods_of(node: Node, frame: Frame) -> tuple[PodPlan, ...]:
     groups = fields.items(lambda item: _pods(item, frame), "pods", 0, MOST_PODS)(node)
     pods = tuple(pod for group in groups for pod in group)
     if len(pods) > MOST_PODS:
-        raise fields.refused(node, f"at most {MOST_PODS} pods in all, not {len(pods)}")
+        raise fields.refused(node, f"at most {MOST_PODS} pods in total, not {len(pods)}")
     _check_names(node, pods)
     return pods
 
@@ -84,11 +84,11 @@ def _pods(node: Node, frame: Frame) -> tuple[PodPlan, ...]:
         "containers", fields.items(lambda item: _container(item, frame), "containers", 1, _MOST_CONTAINERS)
     )
     if len({container.name for container in containers}) < len(containers):
-        raise section.complain("containers", "two have the same name")
+        raise section.complain("containers", "two containers have the same name")
     if not section.get("spread", fields.flag, default=False):
         return (PodPlan(namespace, name, since, until, containers),)
     if len(containers) > 1:
-        raise section.complain("spread", f"found {len(containers)} containers, expected one, to make pods of")
+        raise section.complain("spread", f"found {len(containers)} containers, expected one in a pod with spread")
     (container,) = containers
     return tuple(
         PodPlan(namespace, f"{name}-{number}", since, until, (_narrowed(container, slot),))
@@ -106,7 +106,7 @@ def _container(node: Node, frame: Frame) -> ContainerPlan:
     partitions = section.get("partitions", lambda item: _partitions(item, frame.devices), ())
     slots = tuple(sorted({*devices, *partitions}))
     if not slots:
-        raise ScenarioError(f"{section.place}: holds nothing, expected devices or partitions")
+        raise ScenarioError(f"{section.place}: nothing is allocated, expected devices or partitions")
     replica = section.get("replica", fields.whole(0, _MOST_REPLICAS), None)
     return ContainerPlan(
         name=section.need("name", _NAME),
@@ -127,7 +127,7 @@ def _devices(node: Node, plans: tuple[DevicePlan, ...]) -> tuple[Slot, ...]:
     slots = tuple(Slot(index(item)) for item in node.nodes)
     for slot, item in zip(slots, node.nodes, strict=True):
         if plans[slot.device].partitions:
-            raise ScenarioError(f"{item.place}: device {slot.device} is cut into partitions, expected those to be held")
+            raise ScenarioError(f"{item.place}: device {slot.device} is partitioned, expected its partitions instead")
     return slots
 
 
@@ -148,7 +148,7 @@ def _some(node: Node, plans: tuple[DevicePlan, ...]) -> tuple[Slot, ...]:
     there = _every(device, plans) if device < len(plans) else ()
     wanted = there if found[2] == "*" else tuple(slot for slot in there if slot.partition == int(found[2]))
     if not wanted:
-        raise ScenarioError(f"{node.place}: no partition {shown(found[0])} in this scenario, which counts from 0")
+        raise ScenarioError(f"{node.place}: no partition {shown(found[0])} in this scenario; numbers start at 0")
     return wanted
 
 

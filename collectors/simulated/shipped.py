@@ -33,5 +33,5 @@ def load_scenario(name_or_path: str) -> Scenario:
         path = _FOLDER / f"{name_or_path}{_SUFFIX}"
     else:
         problem = unknown(name_or_path, "scenario", shipped_scenarios())
-        raise ScenarioError(f"scenario {shown(name_or_path)}: {problem} A file ends in {_SUFFIX}")
+        raise ScenarioError(f"scenario {shown(name_or_path)}: {problem} (the name of a file must end in {_SUFFIX})")
     return parse_scenario(read_text(path, "a scenario"), str(path), path.parent)

@@ -87,7 +87,7 @@ def test_a_file_is_loaded_with_its_trace_beside_it(tmp_path: Path) -> None:
 def test_a_scenario_copied_without_its_trace_says_so(tmp_path: Path) -> None:
     file = tmp_path / "s.yaml"
     file.write_text("description: x\ndevices:\n- {profile: l40s, load: {shape: trace, file: day.csv}}\n")
-    with pytest.raises(ScenarioError, match=r"s\.yaml:3: devices\[0\]\.load\.file: found no day\.csv"):
+    with pytest.raises(ScenarioError, match=r"s\.yaml:3: devices\[0\]\.load\.file: day\.csv is not in the folder"):
         load_scenario(str(file))
 
 
@@ -181,7 +181,7 @@ BAD = {
     f"description: {'x' * 201}\ndevices: []": "s.yaml:1: description: found "
     f'"{"x" * 80}...", expected at most 200 characters',
     "description: x\ndevices: []": "s.yaml:2: devices: found a list, expected a list of 1 to 64 groups of devices",
-    "description: x\ndevices: [h100]": 's.yaml:2: devices[0]: found "h100", expected a mapping: a group of like '
+    "description: x\ndevices: [h100]": 's.yaml:2: devices[0]: found "h100", expected a mapping: a group of equal '
     "devices",
     "description: x\ndevices: [{profile: h10}]": 's.yaml:2: devices[0].profile: "h10": unknown profile, did you mean '
     "h100?",
@@ -189,15 +189,15 @@ BAD = {
     "description: x\ndevices: [{profile: h100, count: 65}]": 's.yaml:2: devices[0].count: found "65", expected a whole '
     "number from 1 to 64",
     "description: x\ndevices:\n- {profile: h100, count: 64}\n- profile: a100": "s.yaml:3: devices: found a list, "
-    "expected at most 64 devices in all, not 65",
+    "expected at most 64 devices in total, not 65",
     "description: x\ndevices: [{profile: h100, memory: 80}]": 's.yaml:2: devices[0].memory: found "80", expected a '
     "size above 0 with its unit, such as 80GiB or 9856MiB",
     "description: x\ndevices: [{profile: h100, memory: 1MiB}]": "s.yaml:2: devices[0].memory: expected more than the "
-    "600 MiB that are reserved",
-    "description: x\ndevices: [{profile: h100, idle_watts: 700}]": "s.yaml:2: devices[0].idle_watts: idle 700 W, "
-    "expected less than the limit",
-    "description: x\ndevices: [{profile: h100, limit_watts: 60}]": "s.yaml:2: devices[0].limit_watts: idle 70 W, "
-    "expected less than the limit",
+    "reserved 600 MiB",
+    "description: x\ndevices: [{profile: h100, idle_watts: 700}]": "s.yaml:2: devices[0].idle_watts: idle power "
+    "700 W, expected less than the limit, which is 700 W",
+    "description: x\ndevices: [{profile: h100, limit_watts: 60}]": "s.yaml:2: devices[0].limit_watts: idle power "
+    "70 W, expected less than the limit, which is 60 W",
     "description: x\ndevices: [{profile: h100, class: cpu}]": 's.yaml:2: devices[0].class: "cpu": unknown class, did '
     "you mean tpu?",
     "description: x\ndevices: [{profile: h100, vendor: Acme Inc}]": 's.yaml:2: devices[0].vendor: found "Acme Inc", '
@@ -211,7 +211,7 @@ BAD = {
     "description: x\ndevices: [{profile: h100, load: {shape: sine, low: 0.5, high: 0.4, period: 9}}]": "s.yaml:2: "
     "devices[0].load.low: found 0.5, expected at most high, which is 0.4",
     "description: x\ndevices: [{profile: h100, load: {shape: sine, low: 0, high: 1, duty: 1, period: 9}}]": "s.yaml:2: "
-    "devices[0].load.duty: not a key of sine, which has low, high, period",
+    "devices[0].load.duty: not a key of sine, expected one of low, high, period",
     "description: x\ndevices: [{profile: h100, load: {shape: sine, low: 0, high: 1, period: 0}}]": "s.yaml:2: "
     'devices[0].load.period: found "0", expected a number from 1 to 604800',
     "description: x\ndevices: [{profile: h100, load: {shape: trace, file: ../a.csv}}]": "s.yaml:2: "
@@ -221,15 +221,15 @@ BAD = {
     "and up to 1, such as 1/7 or 0.125",
     MIG.replace("9GiB", "12GiB"): "s.yaml:4: devices[0].partitions: memory adds up to 86016 MiB, expected at most "
     "81920 MiB",
-    MIG.replace("  partitions", "  load: 1\n  partitions"): "s.yaml:4: devices[0].load: a device that is cut does no "
-    "work of its own, expected it at its partitions",
+    MIG.replace("  partitions", "  load: 1\n  partitions"): "s.yaml:4: devices[0].load: a partitioned device has no "
+    "work of its own, expected load on its partitions",
     f"{MIG}pods: [{{namespace: a, name: b, containers: [{{name: c, devices: [0]}}]}}]": "s.yaml:7: "
-    "pods[0].containers[0].devices[0]: device 0 is cut into partitions, expected those to be held",
+    "pods[0].containers[0].devices[0]: device 0 is partitioned, expected its partitions instead",
     f"{MIG}pods: [{{namespace: a, name: b, containers: [{{name: c, partitions: [0/7]}}]}}]": "s.yaml:7: "
-    'pods[0].containers[0].partitions[0]: no partition "0/7" in this scenario, which counts from 0',
+    'pods[0].containers[0].partitions[0]: no partition "0/7" in this scenario; numbers start at 0',
     pod("", "devices: [1]"): 's.yaml:4: pods[0].containers[0].devices[0]: found "1", expected a whole number from 0 to '
     "0",
-    pod("", "replica: 1"): "s.yaml:4: pods[0].containers[0]: holds nothing, expected devices or partitions",
+    pod("", "replica: 1"): "s.yaml:4: pods[0].containers[0]: nothing is allocated, expected devices or partitions",
     pod(
         "", "devices: [0], resource: gpu"
     ): 's.yaml:4: pods[0].containers[0].resource: found "gpu", expected a resource such as nvidia.com/gpu',
@@ -237,9 +237,9 @@ BAD = {
     f"repeat: 60\n{pod(', until: 61')}": "s.yaml:5: pods[0].until: ends at 61, expected at most repeat, which is 60",
     f"repeat: 60\n{pod(', from: 60')}": "s.yaml:5: pods[0].from: ends at 61, expected at most repeat, which is 60",
     pod(", spread: yes"): 's.yaml:4: pods[0].spread: "yes": unknown value, expected one of true, false',
-    pod("", "devices: [0]}, {name: c, devices: [0]"): "s.yaml:4: pods[0].containers: two have the same name",
+    pod("", "devices: [0]}, {name: c, devices: [0]"): "s.yaml:4: pods[0].containers: two containers have the same name",
     pod(", spread: true", "devices: [0]}, {name: d, devices: [0]"): "s.yaml:4: pods[0].spread: found 2 containers, "
-    "expected one, to make pods of",
+    "expected one in a pod with spread",
     pod("") + pod("").splitlines()[-1]: "s.yaml:4: pods: two pods a/b at second 0, expected one",
     pod("").replace(
         "name: b", "name: B_"
@@ -249,25 +249,24 @@ BAD = {
     fault("kind: hang, for: 1"): "s.yaml:4: faults[0]: at is missing",
     fault(
         "kind: hang, at: 1, for: 1, devices: [0]"
-    ): "s.yaml:4: faults[0].devices: not a key of hang, which has at, for",
+    ): "s.yaml:4: faults[0].devices: not a key of hang, expected one of at, for",
     fault(
         "kind: device_lost, at: 1, for: 1, devices: []"
     ): "s.yaml:4: faults[0].devices: found a list, expected a list of 1 to 1 devices",
-    fault("kind: critical_error, at: 1, devices: [0], code: '1'"): "s.yaml:4: faults[0].code: 1 is no code of profile "
-    "h100, expected one of 48, 63, 64, 74, 79, 94, 95, 119, 13, 31, 43, 45",
+    fault("kind: critical_error, at: 1, devices: [0], code: '1'"): "s.yaml:4: faults[0].code: profile h100 has no code "
+    "1, expected one of 48, 63, 64, 74, 79, 94, 95, 119, 13, 31, 43, 45",
     f"repeat: 9\n{fault('kind: hang, at: 5, for: 5')}": "s.yaml:5: faults[0].for: ends at 10, expected at most repeat, "
     "which is 9",
     fault("kind: throttle, at: 1, for: 1, devices: [0], reason: heat"): 's.yaml:4: faults[0].reason: "heat": unknown '
     "reason, expected one of power, thermal, reliability, external",
     "description: x\nseed: 1\nseed: 2": 's.yaml:3: key "seed" given twice',
-    "description: &a x\ndevices: *a": "s.yaml:1: description: found an anchor or alias, expected everything "
-    "written out",
+    "description: &a x\ndevices: *a": "s.yaml:1: description: found an anchor or alias, expected the value itself",
     "description: !!str x": "s.yaml:1: description: found a tag, expected a plain value, list or mapping",
     "? [a]\n: b": "s.yaml:1: found a list or mapping as a key, expected a name",
     "a: b: c": "s.yaml:1: not YAML: mapping values are not allowed here",
     "description: x\n---\nb: 1": "s.yaml:2: a second document, expected one",
     "description: x\x00": "s.yaml:1: not YAML: control character 0x00",
-    "description: " + "[" * 40: f"s.yaml:1: description{'[0]' * 12}: nested deeper than any scenario",
+    "description: " + "[" * 40: f"s.yaml:1: description{'[0]' * 12}: nested more than 12 levels deep",
 }
 
 
@@ -280,4 +279,6 @@ def test_the_number_of_pods_is_bounded() -> None:
     one = "- {namespace: a, name: b%d, spread: true, containers: [{name: c, devices: all}]}\n"
     text = "description: x\ndevices: [{profile: h100, count: 64}]\npods:\n"
     assert len(parsed(text + "".join(one % n for n in range(31))).pods) == 31 * 64
-    assert complaint(text + "".join(one % n for n in range(32))).endswith("expected at most 2000 pods in all, not 2048")
+    assert complaint(text + "".join(one % n for n in range(32))).endswith(
+        "expected at most 2000 pods in total, not 2048"
+    )
