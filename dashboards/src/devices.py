@@ -32,10 +32,11 @@ def _table() -> Builder[Panel]:
     )
     about = About(
         "Devices now",
-        "One line for each device. Utilization is the mean over the time range chosen above, all else is now. Holders "
-        "counts containers that hold the device itself: 0 is free or cut into partitions, more than 1 is shared. An "
-        "empty cell is a reading that the device does not give. Temperature is the core's, "
-        "or the hottest spot's where the device tells that. A state other than ok: see the row Health.",
+        "One line for each device. Utilization is the mean over the time range chosen above; all other values are "
+        "current. Holders is the number of containers that the device itself is allocated to: 0 means free or "
+        "partitioned, more than 1 means shared. A cell is empty if the device does not support the reading. "
+        "Temperature is that of the core, or of the hottest spot if the device reports it. If the state is not ok, see "
+        "the row Health.",
         width=24,
     )
     return rows(
@@ -53,32 +54,33 @@ def _graphs() -> tuple[Builder[Panel], ...]:
         lines(
             About(
                 "Device utilization",
-                "Busy time over observed time: the true mean of each step, also of work between two scrapes. A gap is "
-                "time without readings, not idleness. A device cut into partitions may tell none: see Partitions.",
+                "Busy time divided by observed time: the true mean of each step, including work between two scrapes. A "
+                "gap is time without readings, not idle time. A partitioned device may have no utilization: see the "
+                "row Partitions.",
             ),
             Query(utilization(Subject.DEVICE, POINT), _LEGEND),
         ),
         lines(
             About(
                 "Device memory in use",
-                "Device memory in use as a fraction of all of it. Near 100 % the next allocation of a program fails. "
-                "High memory without utilization is often a process left behind.",
+                "Device memory in use as a fraction of the total. Near 100 % the next allocation of a program fails. "
+                "High memory use without utilization is often a forgotten process.",
             ),
             Query(memory_fullness(Subject.DEVICE), _LEGEND),
         ),
         lines(
             About(
                 "Device power",
-                "What each device draws. A flat line at the power limit means that the limit holds the device back: "
-                "compare it with Throttled in the row Health.",
+                "Power that each device draws. A flat line at the power limit means that the limit slows the device "
+                "down: compare it with Throttled in the row Health.",
             ),
             Query(series(catalog.POWER, Subject.DEVICE), _LEGEND),
         ),
         lines(
             About(
                 "Device temperature",
-                "At each sensor the device has. One device hotter than its neighbours under the same load: check air "
-                "flow and fans. "
+                "Temperature at each sensor of the device. If one device is hotter than its neighbours under the same "
+                "load, check air flow and fans. "
                 f"The device's own limits are in {catalog.TEMPERATURE_LIMIT.name(Subject.DEVICE)}.",
             ),
             Query(series(catalog.TEMPERATURE, Subject.DEVICE), f"{_LEGEND} {{{{sensor}}}}"),

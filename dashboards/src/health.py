@@ -22,9 +22,9 @@ def _of_devices() -> tuple[Builder[Panel], ...]:
         lines(
             About(
                 "Throttled",
-                "Fraction of the time for which the device held its clocks down, by reason; devices that did not are "
-                "left out. power: the limit is low for the load. thermal: check cooling. external: the power supply "
-                "or the chassis asked for it.",
+                "Fraction of the time in which the device reduced its clocks, by reason; devices that did not are not "
+                "shown. power: the limit is low for the load. thermal: check cooling. external: requested by the power "
+                "supply or the chassis.",
                 width=8,
             ),
             Query(
@@ -35,9 +35,9 @@ def _of_devices() -> tuple[Builder[Panel], ...]:
         events(
             About(
                 "Memory errors",
-                "New errors in the window before each point; devices without any are left out. Single corrected errors "
-                "are normal. Uncorrected ones end programs: reset the device when it is free, and replace it when they "
-                "come back.",
+                "New errors in the window before each point; devices without errors are not shown. Single corrected "
+                "errors are normal. Uncorrected errors end programs: reset the device when it is free, and replace it "
+                "if they occur again.",
                 width=8,
             ),
             Query(_new(series(catalog.MEMORY_ERRORS, Subject.DEVICE)), f"{_DEVICE} {{{{kind}}}}"),
@@ -45,8 +45,8 @@ def _of_devices() -> tuple[Builder[Panel], ...]:
         events(
             About(
                 "Critical events",
-                "Events the driver reported, by source and code (NVIDIA: XID). Class application is most often a fault "
-                "of the program; class hardware asks for a reset or a repair. Look the code up in the vendor's list.",
+                "Events that the driver reported, by source and code (NVIDIA: XID). Class application is most often a "
+                "fault of the program; class hardware needs a reset or a repair. The vendor's list explains the codes.",
                 width=8,
             ),
             Query(_new(series(catalog.ERRORS, Subject.DEVICE)), f"{_DEVICE} {{{{source}}}} {{{{code}}}} {{{{class}}}}"),
@@ -59,8 +59,8 @@ def _of_exporters() -> tuple[Builder[Panel], ...]:
         states(
             About(
                 "Collectors and attribution",
-                "It is up while the hardware library, or the source of who holds what, answers. While it is down its "
-                "readings end and all others go on: run `accelerator-exporter check` on that node.",
+                "Up while the hardware library, or the source of the allocations, answers. While it is down its "
+                "readings end and all others continue: run `accelerator-exporter check` on that node.",
                 width=8,
             ),
             Query(series(families.COLLECTOR_UP, Subject.EXPORTER), "{{instance}} collector {{collector}}"),
@@ -69,7 +69,7 @@ def _of_exporters() -> tuple[Builder[Panel], ...]:
         lines(
             About(
                 "Exporter CPU",
-                "CPU time as a fraction of one core. A lasting rise without more devices or pods is worth a report.",
+                "CPU time as a fraction of one core. Please report a lasting rise without more devices or pods.",
                 width=8,
             ),
             Query(_own(rate(series(families.PROCESS_CPU, Subject.OWN_PROCESS), POINT)), "{{instance}}"),
@@ -77,8 +77,8 @@ def _of_exporters() -> tuple[Builder[Panel], ...]:
         lines(
             About(
                 "Exporter memory",
-                "Resident memory. It levels out within minutes; at the limit of its container the exporter is ended "
-                "and started again.",
+                "Resident memory. It is constant after some minutes; at the memory limit of its container the exporter "
+                "is killed and restarted.",
                 width=8,
             ),
             Query(_own(series(families.PROCESS_RESIDENT_MEMORY, Subject.OWN_PROCESS)), "{{instance}}"),

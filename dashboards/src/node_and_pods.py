@@ -8,8 +8,8 @@ from dashboards.src.variables import CHOICES, datasource_variable
 
 UID = "accelerators-node-and-pods"
 _DESCRIPTION = (
-    "Every accelerator of the chosen nodes and the pods that hold them, as accelerator-exporter serves them. "
-    "An empty place is a reading that nobody could take: unknown is never drawn as 0."
+    "Every accelerator of the chosen nodes and the pods that they are allocated to, as exported by "
+    "accelerator-exporter. Empty means that the value is unknown: unknown is never drawn as 0."
 )
 _ROWS = (
     ("Overview", overview.panels),

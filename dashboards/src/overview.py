@@ -23,7 +23,7 @@ def _held() -> tuple[Builder[Panel], ...]:
         number(
             _about(
                 "Devices",
-                "Accelerators that the exporters know, lost ones included. Fewer than the nodes have: look at the row "
+                "Accelerators that the exporters know, including lost ones. If the nodes have more, see the row "
                 "Health, and run `accelerator-exporter check` on the node.",
             ),
             count(series(catalog.INFO, Subject.DEVICE)),
@@ -31,16 +31,16 @@ def _held() -> tuple[Builder[Panel], ...]:
         number(
             _about(
                 "Allocated",
-                "Devices that a container holds, itself or through a partition. Absent while the kubelet does not "
-                "answer.",
+                "Devices that are allocated to a container, as a whole or by a partition. Absent while the kubelet "
+                "does not answer.",
             ),
             total(_ALLOCATED),
         ),
         number(
             _about(
                 "Free",
-                "Devices that nobody holds. Pods that wait although devices are free ask for another model, for a "
-                "partition, or for a node they do not tolerate.",
+                "Devices that are not allocated. Pods that wait although devices are free request another model or a "
+                "partition, or do not tolerate the taints of the node.",
             ),
             total(complement(_ALLOCATED)),
         ),
@@ -53,8 +53,8 @@ def _doing() -> tuple[Builder[Panel], ...]:
         number(
             _about(
                 "Failed",
-                "Devices that no longer answer or must be reset. Above 0: find them in the table below, drain the node "
-                "and do what the driver's log asks for.",
+                "Devices that no longer answer or must be reset. If above 0, find them in the table below, drain the "
+                "node and do what the driver's log requires.",
             ),
             total(series(catalog.STATUS_STATE, Subject.DEVICE, 'state="failed"')),
             Step(0, "green"),
@@ -63,14 +63,14 @@ def _doing() -> tuple[Builder[Panel], ...]:
         number(
             _about(
                 "Mean utilization",
-                "Busy time of all devices over their observed time, in the time range chosen above. Devices cut into "
-                "partitions may tell none and are then not part of it. Low with few free devices: look for idle "
-                "holders in the row Pods.",
+                "Busy time of all devices divided by their observed time, in the time range chosen above. Partitioned "
+                "devices without utilization are not included. If it is low and few devices are free, look for idle "
+                "pods in the row Pods.",
             ),
             mean_utilization(Subject.DEVICE, RANGE),
         ),
         number(
-            _about("Power", "What all devices draw together now. Compare it with what the racks may draw."),
+            _about("Power", "Power that all devices draw together now. Compare it with the limit of the racks."),
             total(series(catalog.POWER, Subject.DEVICE)),
         ),
     )

@@ -21,8 +21,8 @@ def panels() -> tuple[Builder[Panel], ...]:
         lines(
             About(
                 "Partition utilization",
-                "Busy over observed time of each partition, measured against the partition itself. MIG instances have "
-                "it from Hopper on; before Hopper this is empty.",
+                "Busy time divided by observed time of each partition, relative to the partition itself. MIG instances "
+                "have it from Hopper on; before Hopper this is empty.",
                 width=8,
             ),
             Query(numbered(utilization(Subject.PARTITION, POINT)), _LEGEND),
@@ -30,8 +30,8 @@ def panels() -> tuple[Builder[Panel], ...]:
         lines(
             About(
                 "Partition memory in use",
-                "Memory in use as a fraction of the partition's own. Always near 100 %: the pod needs a larger "
-                "profile. Always low: a smaller one does.",
+                "Memory in use as a fraction of the partition's memory. If it is always near 100 %, the pod needs a "
+                "larger profile; if it is always low, a smaller profile is enough.",
                 width=8,
             ),
             Query(numbered(memory_fullness(Subject.PARTITION)), _LEGEND),
@@ -39,8 +39,8 @@ def panels() -> tuple[Builder[Panel], ...]:
         rows(
             About(
                 "Partitions by profile",
-                "How many of each profile are held and how many a pod could still be given. None free of the profile "
-                "that pods wait for: cut another device, or cut it differently.",
+                "How many partitions of each profile are allocated (held) and how many are free. If no partition of "
+                "the profile that pods wait for is free, partition another device, or change a partition layout.",
                 width=8,
             ),
             {"model": "Model", "profile": "Profile"},

@@ -48,9 +48,9 @@ def panels() -> tuple[Builder[Panel], ...]:
 def _holders() -> Builder[Panel]:
     about = About(
         "Who holds what",
-        "One line for each container and the device or partition it holds. Share is its part of the whole device. "
-        "Utilization is the mean over the time range; it is empty where several share a device, because their parts "
-        "cannot be measured.",
+        "One line for each container and each device or partition that is allocated to it. Share is its fraction of "
+        "the whole device. Utilization is the mean over the time range; it is empty if several containers share a "
+        "device, because their parts cannot be measured.",
         width=24,
     )
     columns = (
@@ -64,9 +64,9 @@ def _holders() -> Builder[Panel]:
 def _idle() -> Builder[Panel]:
     about = About(
         "Held and idle",
-        "Holders that were busy for less than 1 % of the time range and observed for at least half of it. Those that "
-        "share a device are listed when the whole device was idle. Choose a range of an hour or more, then ask the "
-        "owner whether the pod can go.",
+        "Containers whose devices were busy for less than 1 % of the time range and observed for at least half of it. "
+        "Containers that share a device are listed if the whole device was idle. Choose a range of an hour or more, "
+        "then ask the owner whether the pod can be deleted.",
         width=24,
         height=6,
     )
@@ -94,16 +94,16 @@ def _use() -> tuple[Builder[Panel], ...]:
         lines(
             About(
                 "Container utilization",
-                "Busy over observed time of each container; several devices of one are averaged. This is what an "
-                "autoscaler should follow. Absent for containers that share a device.",
+                "Busy time divided by observed time of each container; the mean if it has several devices. An "
+                "autoscaler should use this value. Absent for containers that share a device.",
             ),
             Query(mean_utilization(Subject.CONTAINER, POINT, *OF_CONTAINER), _CONTAINER),
         ),
         lines(
             About(
                 "Container memory",
-                "Device memory in use by each container, all its devices together. A steady rise is a leak or a "
-                "growing cache. Absent for containers that share a device.",
+                "Device memory in use by each container on all its devices. A steady rise is a leak or a growing "
+                "cache. Absent for containers that share a device.",
             ),
             Query(total(series(families.CONTAINER_MEMORY_USAGE, Subject.CONTAINER), *OF_CONTAINER), _CONTAINER),
         ),
@@ -115,8 +115,9 @@ def _cost() -> tuple[Builder[Panel], ...]:
         bars(
             About(
                 "Time since last active",
-                "How long ago each container was last seen executing, on any of its devices. One that never was has no "
-                "bar: it is in the table of idle holders. Nor has one that shares its device.",
+                "Time since each container was last seen executing on any of its devices. A container that never "
+                "executed has no bar: it is in the table of idle containers. A container that shares its device has no "
+                "bar either.",
                 width=8,
             ),
             Query(since(largest(_LAST_ACTIVE, *OF_CONTAINER)), _CONTAINER),
@@ -127,8 +128,8 @@ def _cost() -> tuple[Builder[Panel], ...]:
         lines(
             About(
                 "Power by pod",
-                "Power of the devices, divided among their holders by the share they hold. It never adds up to more "
-                "than the devices draw; what nobody holds belongs to no pod.",
+                "Power of the devices, divided among their containers by their share. The sum is never more than the "
+                "devices draw; the free part of a device belongs to no pod.",
                 width=8,
             ),
             Query(power_by_pod(), _POD),
@@ -136,8 +137,8 @@ def _cost() -> tuple[Builder[Panel], ...]:
         lines(
             About(
                 "Devices held by pod",
-                "The shares of each pod, added up: 1 is a whole device, used or not. This is what a bill by time is "
-                "made of.",
+                "The sum of the shares of each pod: 1 is a whole device, used or not. A bill by time is based on this "
+                "value.",
                 width=8,
             ),
             Query(total(_SHARE, "namespace", "pod").as_count(), _POD),

@@ -72,7 +72,7 @@ _CLUSTER = Choice(
     families.BUILD_INFO,
     Subject.EXPORTER,
     (),
-    "The label cluster, where Prometheus or the exporter adds one. Everything on the dashboard follows it.",
+    "The label cluster, if Prometheus or the exporter adds one. It selects everything on the dashboard.",
 )
 _NODE = Choice(
     "node",
@@ -81,7 +81,7 @@ _NODE = Choice(
     families.BUILD_INFO,
     Subject.EXPORTER,
     (_CLUSTER,),
-    "The exporter's instance: the node's name, with the shipped scrape configurations. Everything follows it.",
+    "The exporter's instance: the node's name, with the shipped scrape configurations. It selects everything.",
 )
 _DEVICE = Choice(
     "device",
@@ -90,7 +90,7 @@ _DEVICE = Choice(
     catalog.INFO,
     Subject.DEVICE,
     (_CLUSTER, _NODE),
-    "The PCI address, or the kernel's name. Followed by everything but the exporter's own health.",
+    "The PCI address, or the kernel's name. It selects everything except the exporter's own health.",
 )
 _NAMESPACE = Choice(
     "namespace",
@@ -99,7 +99,7 @@ _NAMESPACE = Choice(
     families.ALLOCATION_INFO,
     Subject.ALLOCATION,
     (_CLUSTER, _NODE),
-    "Of pods that hold devices. Only the row about pods follows it.",
+    "Namespaces of pods with allocated devices. It selects only in the row Pods.",
 )
 _POD = Choice(
     "pod",
@@ -108,7 +108,7 @@ _POD = Choice(
     families.ALLOCATION_INFO,
     Subject.ALLOCATION,
     (_CLUSTER, _NODE, _NAMESPACE),
-    "Pods that hold devices. Only the row about pods follows it.",
+    "Pods with allocated devices. It selects only in the row Pods.",
 )
 CHOICES = (_CLUSTER, _NODE, _NAMESPACE, _POD, _DEVICE)
 
