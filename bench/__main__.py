@@ -23,14 +23,14 @@ _DOCUMENT = Path(__file__).parents[1] / "docs" / "performance.md"
 _HEAD = """\
 # Performance
 
-What the exporter costs, as one run of `make bench ARGS=--write` measured it. `make bench` prints the same tables for
-the machine it runs on; it takes about five minutes, and no test asserts any of these figures.
+The cost of the exporter, as measured by one run of `make bench ARGS=--write`. `make bench` prints the same tables for
+the machine it runs on; it takes about five minutes. No test asserts any of these figures.
 
 {machine}
-The machine may be shared with others: figures are medians of repeated measurements, and CPU time rather than wall time
-wherever it can be. CPU time too depends on what else runs: the same row has come out up to 2.5 times as high in another
-run on this machine. Compare rows that were taken in turns or at the same time, as the tables say, rather than runs;
-where a row that does more work shows less time, that is the noise. There was no accelerator: NVML is a double that
+The machine may be shared with others, so the figures are medians of repeated measurements, and CPU time instead of wall
+time where possible. CPU time also depends on what else runs: in another run on this machine the same row was up to 2.5
+times as high. Compare rows that were measured in turns or at the same time, as the tables say, and not different runs.
+If a row that does more work shows less time, this is noise. There was no accelerator: NVML is a test double that
 returns at once.
 """
 
@@ -38,7 +38,7 @@ returns at once.
 def main() -> None:
     """Run it."""
     parser = argparse.ArgumentParser(prog="make bench")
-    parser.add_argument("--write", action="store_true", help="write docs/performance.md besides")
+    parser.add_argument("--write", action="store_true", help="also write docs/performance.md")
     written = parser.parse_args().write
     logging.disable()  # what the played faults would log
     parts = [_HEAD.format(machine=machine())]

@@ -16,28 +16,28 @@ _RESIDENT_BYTES = (60e6, 80e6)
 _SERIES = {running.PLAIN: 900, running.SLICED: 2100}
 
 _COST = """\
-All of them ran beside each other as real processes: the exporter at its default cadences (readings every 1 s, 10 s and
+All of them ran at the same time as real processes: the exporter at its default cadences (readings every 1 s, 10 s and
 60 s, the kubelet every 5 s) and nvitop-exporter at its default interval of 1 s. The cards are those of the NVML double,
-whose calls return at once, and the kubelet is a gRPC server on a unix socket. On the simulated node the exporter makes
-up the readings itself, and that is counted too. CPU seconds per hour are scaled up from the median of {windows} windows
-of {seconds} s without a scrape; the next column adds a scrape every {interval} s. A real driver adds the time that it
-spends in each NVML call."""
+whose calls return at once, and the kubelet is a gRPC server on a unix socket. On the simulated node the exporter
+computes the readings itself, and this is included. CPU seconds per hour are scaled up from the median of {windows}
+windows of {seconds} s without a scrape; the next column adds a scrape every {interval} s. A real driver adds the time
+that it spends in each NVML call."""
 
 _MEMORY = """\
-Of the same processes: resident when ready, after {windows} minutes of polling, and after {scrapes} scrapes then, as
-Prometheus asks for them (OpenMetrics and gzip where the server has them), in rounds in which the processes take turns.
-The CPU of a scrape is less what the process spends unasked, the median of the rounds."""
+Resident memory of the same processes: when ready, after {windows} minutes of polling, and after {scrapes} more scrapes.
+The scrapes are as Prometheus requests them (OpenMetrics and gzip if the server supports them), in rounds in which the
+processes take turns. The CPU of a scrape is the median of the rounds; what the process spends without scrapes is
+subtracted."""
 
 _BESIDE = """\
-Installed for this run: {versions}. It looks at the same double, joins no pods and adds series about the host; its
-families are not ours, so that series, bytes and CPU compare two products and not two ways to do one thing. The double
-has no `nvmlDeviceGetPcieThroughput`: these readings cost it nothing here, while NVML documents that the real call
-measures over 20 ms. What it logged as warnings and errors, each once:"""
+Installed for this run: {versions}. It reads the same double, joins no pods and adds series about the host. Its families
+differ from ours, so series, bytes and CPU compare two products and not two ways to do one thing. The double has no
+`nvmlDeviceGetPcieThroughput`: these readings cost nothing here, but according to NVML's documentation the real call
+measures over 20 ms. Its warnings and errors in the log, each once:"""
 
 _BUDGET = """\
-What the design sets out to cost, and what was found: memory after the scrapes above, series of the NVIDIA collector on
-the double and of the simulated cards, which supply more families. A figure over its budget is a miss; where the budget
-is a range, its upper end counts."""
+The budget of the design and the measured values: memory after the scrapes above, series of the NVIDIA collector on the
+double and of the simulated cards, which supply more families. If the budget is a range, its upper end is the limit."""
 
 
 def tables(costs: Sequence[Cost]) -> list[Table]:
@@ -83,7 +83,7 @@ def _memory(costs: Sequence[Cost]) -> Table:
         for cost in costs
     ]
     about = _MEMORY.format(windows=running.WINDOWS, scrapes=running.ROUNDS * running.SCRAPES)
-    header = ("Node", "Ready", "After polling", "After scrapes", "CPU of a scrape", "Bytes of it")
+    header = ("Node", "Ready", "After polling", "After scrapes", "CPU of a scrape", "Bytes of a scrape")
     return Table("Memory", about, header, rows)
 
 

@@ -25,10 +25,10 @@ _WARM_UP_SECONDS = 3
 
 _ABOUT = """\
 CPU time of one thread in the bench's own process, for {devices} x 7 partitions with a pod on each: {series} series.
-Medians of {rounds} rounds in which the rows take turns. The rows that begin with `prometheus_client` are what an
-exporter costs that is written with it alone and has the same families: a custom collector makes them anew at each
-scrape; direct instrumentation sets a gauge for each series at each poll and writes them all at a scrape. Here neither
-of them reads hardware, joins pods or lets readings age out."""
+Medians of {rounds} rounds in which the rows take turns. The rows that begin with `prometheus_client` are the cost of an
+exporter that uses only this library and has the same families: a custom collector creates them at each scrape; direct
+instrumentation sets a gauge for each series at each poll and writes all of them at a scrape. Here neither of them reads
+hardware, joins pods or removes old readings."""
 
 
 def inside() -> Table:
@@ -44,8 +44,8 @@ def inside() -> Table:
     polls = [played.polled(_WARM_UP_SECONDS + round_, FAST) for round_ in range(_ROUNDS)]
     direct.poll()
     work: tuple[tuple[str, Callable[[int], object], bytes], ...] = (
-        ("Poll: take the readings in, make the snapshot", lambda n: played.take(polls[n]), b""),
-        ("Pods: take them in, make the snapshot", lambda _: played.take(held), b""),
+        ("Poll: add the readings, make the snapshot", lambda n: played.take(polls[n]), b""),
+        ("Pods: add the allocations, make the snapshot", lambda _: played.take(held), b""),
         ("Scrape, text", lambda _: exposition.render(snapshot, own, Format.TEXT), bodies[Format.TEXT]),
         (
             "Scrape, OpenMetrics",

@@ -18,10 +18,10 @@ _ROUNDS = 7
 _SCRAPES = 10
 
 _ABOUT = """\
-Real processes, each of which plays a simulated node, are scraped over kept connections on the loopback interface:
-{rounds} rounds of {scrapes} scrapes for each row; the rows take turns in every round. CPU is the process's own CPU time
-for one scrape, less what it spends in the same time unasked. Latency is wall time from request to last byte, on a
-machine that others use too. Both are the medians of the rounds. "OpenMetrics, gzip" is what Prometheus asks for."""
+Real processes, each with a simulated node, are scraped over persistent connections on the loopback interface: {rounds}
+rounds of {scrapes} scrapes for each row; the rows take turns in every round. CPU is the process's own CPU time for one
+scrape, minus what it spends in the same time without scrapes. Latency is the wall time from the request to the last
+byte, on a machine that others use too. Both are medians of the rounds. Prometheus requests "OpenMetrics, gzip"."""
 
 
 def scrapes(folder: Path) -> Table:
@@ -39,7 +39,7 @@ def scrapes(folder: Path) -> Table:
         (*node, asked, milliseconds(cost.cpu_seconds), milliseconds(cost.latency_seconds), kilobytes(cost.size))
         for (node, asked), cost in zip(product(names, _ASKED), costs, strict=True)
     ]
-    header = ("Node", "Series", "Asked for", "CPU", "Latency", "Bytes")
+    header = ("Node", "Series", "Requested", "CPU", "Latency", "Bytes")
     return Table("A scrape", _ABOUT.format(rounds=_ROUNDS, scrapes=_SCRAPES), header, rows)
 
 

@@ -17,9 +17,9 @@ _STEP_SECONDS = 10
 _SHORT_SECONDS = 20
 
 _ABOUT = """\
-Every sample of a scrape, the exporter's own included, counted each {step} simulated seconds over the first {minutes}
+All samples of a scrape, including the exporter's own, counted every {step} simulated seconds in the first {minutes}
 minutes of each shipped scenario, and at the start of the other nodes, which do not change. The simulated cards supply
-more families than the NVIDIA collector does; the table of the real process below has its numbers."""
+more families than the NVIDIA collector; its numbers are in the tables of the real processes below."""
 
 
 def series() -> Table:

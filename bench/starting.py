@@ -11,8 +11,8 @@ from bench.process import Process, exporter
 _STARTS = 7
 
 _ABOUT = """\
-From the start of the process to the first 200 of `/-/ready`, when every collector has answered, with the modules
-compiled before. Medians of {starts} starts; the CPU time is nearly all imports and is the steadier figure."""
+From the start of the process to the first 200 of `/-/ready`, when every collector has answered. The modules were
+already compiled. Medians of {starts} starts; the CPU time is nearly all imports and varies less."""
 
 
 def starting(folder: Path, library: Path) -> Table:
@@ -33,7 +33,7 @@ def starting(folder: Path, library: Path) -> Table:
     file.write_text(scenario, encoding="utf-8")
     starts = [_started(exporter((f"--simulate={file}",), {}, log)) for _ in range(_STARTS)]
     rows.append(_row(f"{name}, simulated", starts))
-    header = ("Node", "CPU", "Wall", "Resident then")
+    header = ("Node", "CPU", "Wall", "Resident memory")
     return Table("Start-up", _ABOUT.format(starts=_STARTS), header, rows)
 
 
