@@ -1,6 +1,7 @@
-"""Generates docs/images/architecture.svg: who runs in which thread, and which way data flows.
+"""Generates docs/images/architecture.svg: the threads of the exporter, and the data that flows between them.
 
-`python tools/gen_architecture.py` writes it; with `--check` it writes nothing and ends with 1 if the file is another.
+`python tools/gen_architecture.py` writes the file. With `--check` it writes nothing, and the exit code is 1 if the file
+is out of date.
 """
 
 import argparse
@@ -238,7 +239,7 @@ def main(arguments: Sequence[str], root: Path = _ROOT) -> int:
         return 0
     if path.is_file() and path.read_text(encoding="utf-8") == fresh:
         return 0
-    print(f"{_PICTURE} is not what {Path(__file__).name} draws: run `make docs`", file=sys.stderr)
+    print(f"{_PICTURE} is out of date: run `make docs`", file=sys.stderr)
     return 1
 
 

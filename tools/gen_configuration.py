@@ -1,4 +1,4 @@
-"""Writes docs/configuration.md from the option table. With --check only says whether it is up to date."""
+"""Writes docs/configuration.md from the option table. With --check it only checks whether the file is up to date."""
 
 import argparse
 import json

@@ -1,7 +1,7 @@
 """Generates dashboards/*.json from the builders in dashboards/src and the catalogue.
 
-`python tools/gen_dashboards.py` writes them; with `--check` it writes nothing and ends with 1 if a file is not what the
-builders give.
+`python tools/gen_dashboards.py` writes the files. With `--check` it writes nothing, and the exit code is 1 if a file is
+out of date.
 """
 
 import argparse
@@ -42,7 +42,7 @@ def main(arguments: Sequence[str], root: Path = _ROOT) -> int:
         return 0
     stale = [path for path, text in fresh.items() if not _has(root / path, text)]
     for path in stale:
-        print(f"{path} is not what the builders give: run `make docs`", file=sys.stderr)
+        print(f"{path} is out of date: run `make docs`", file=sys.stderr)
     return 1 if stale else 0
 
 

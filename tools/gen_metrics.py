@@ -1,7 +1,7 @@
 """Generates docs/metrics.md from the catalogue, the installed collectors and the worked queries.
 
-`python tools/gen_metrics.py` writes it; with `--check` it writes nothing and ends with 1 if the file is not what the
-catalogue gives.
+`python tools/gen_metrics.py` writes the file. With `--check` it writes nothing, and the exit code is 1 if the file is
+out of date.
 """
 
 import argparse
@@ -156,7 +156,7 @@ def main(arguments: Sequence[str], root: Path = _ROOT) -> int:
         return 0
     if path.is_file() and path.read_text(encoding="utf-8") == fresh:
         return 0
-    print(f"{_DOCUMENT} not as the catalogue gives: run `make docs`", file=sys.stderr)
+    print(f"{_DOCUMENT} is out of date: run `make docs`", file=sys.stderr)
     return 1
 
 

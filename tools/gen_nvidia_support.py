@@ -1,8 +1,8 @@
-"""Generates docs/nvidia-support.md: which families each generation of NVIDIA cards has, and why others are missing.
+"""Generates docs/nvidia-support.md: which families each generation of NVIDIA cards has, and why the others are missing.
 
-Its input is the catalogue, the simulated cards of the tests and the golden files with what the exporter exported for
-them. `python tools/gen_nvidia_support.py` writes the page; with `--check` it writes nothing and exits with 1 if the
-file is out of date.
+The sources are the catalogue, the simulated cards of the tests and what the exporter exported for them. `python
+tools/gen_nvidia_support.py` writes the file. With `--check` it writes nothing, and the exit code is 1 if the file is
+out of date.
 """
 
 import argparse
@@ -119,7 +119,7 @@ def main() -> None:
     if not parser.parse_args().check:
         path.write_text(content, encoding="utf-8")
     elif not path.exists() or path.read_text(encoding="utf-8") != content:
-        sys.exit(f"{_DOCUMENT} is out of date: run make docs")
+        sys.exit(f"{_DOCUMENT} is out of date: run `make docs`")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Generates the protobuf messages and their typed stubs from the project's own .proto file.
 
-`python tools/gen_proto.py` writes them beside the .proto file; with `--check` it writes nothing and ends with 1 if
-what lies there is not what the .proto file gives.
+`python tools/gen_proto.py` writes them next to the .proto file. With `--check` it writes nothing, and the exit code is
+1 if a file is out of date.
 """
 
 import argparse
@@ -50,7 +50,7 @@ def main(arguments: Sequence[str], root: Path = _ROOT) -> int:
         return 0
     differing = stale(root)
     if differing:
-        print(f"{', '.join(map(str, differing))} not as {_PROTO} gives: run `make proto`", file=sys.stderr)
+        print(f"out of date, run `make proto`: {', '.join(map(str, differing))}", file=sys.stderr)
     return 1 if differing else 0
 
 

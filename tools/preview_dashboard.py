@@ -1,7 +1,7 @@
-"""Draws a generated dashboard without Grafana, with data of a running Prometheus, and photographs it by Chromium.
+"""Draws a generated dashboard without Grafana, with data of a running Prometheus, and makes a picture with Chromium.
 
-`python tools/preview_dashboard.py http://localhost:9090` writes docs/images/dashboard-preview.png. What is drawn is an
-approximation: it shows what the queries answer, not how Grafana looks.
+`python tools/preview_dashboard.py http://localhost:9090` writes docs/images/dashboard-preview.png. The picture is an
+approximation: it shows the results of the queries, not how Grafana looks.
 """
 
 import argparse
@@ -147,7 +147,7 @@ def _content(panel: Json, answers: Answers) -> str:
             return drawing.bands(panel, series, answers.span)
         case "timeseries":
             return drawing.lines(panel, series, answers.span, _graph_size(panel))
-    raise ValueError(f"panel {panel['title']!r}: no way to draw a {panel['type']!r}")
+    raise ValueError(f"panel {panel['title']!r}: cannot draw the type {panel['type']!r}")
 
 
 def _graph_size(panel: Json) -> tuple[int, int]:
@@ -179,8 +179,8 @@ def photograph(html: str, height: int, picture: Path) -> None:
 def main(arguments: Sequence[str]) -> int:
     """Ask, draw, photograph; returns the exit status."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("prometheus", help="address of the Prometheus to ask, such as http://localhost:9090")
-    parser.add_argument("--minutes", type=float, default=_MINUTES, help="how far to look back")
+    parser.add_argument("prometheus", help="address of the Prometheus to query, such as http://localhost:9090")
+    parser.add_argument("--minutes", type=float, default=_MINUTES, help="length of the time range")
     parser.add_argument("--output", type=Path, default=_PICTURE, help="the PNG to write")
     chosen = parser.parse_args(arguments)
     end = time.time()

@@ -69,7 +69,7 @@ def test_the_check_passes_on_what_was_written_and_names_the_file_otherwise(
 ) -> None:
     assert gen_dashboards.main(["--check"], tmp_path) == 1
     file = "dashboards/accelerators-node-and-pods.json"
-    assert capsys.readouterr().err == f"{file} is not what the builders give: run `make docs`\n"
+    assert capsys.readouterr().err == f"{file} is out of date: run `make docs`\n"
     assert gen_dashboards.main([], tmp_path) == 0
     assert gen_dashboards.main(["--check"], tmp_path) == 0
     (tmp_path / file).write_text((tmp_path / file).read_text() + "\n")

@@ -62,7 +62,7 @@ def test_names_are_shown_and_do_not_run() -> None:
 
 def test_a_kind_of_panel_that_cannot_be_drawn_is_named() -> None:
     unknown = {**panel("Device power"), "type": "heatmap"}
-    with pytest.raises(ValueError, match=r"^panel 'Device power': no way to draw a 'heatmap'$"):
+    with pytest.raises(ValueError, match=r"^panel 'Device power': cannot draw the type 'heatmap'$"):
         page({**DASHBOARD, "panels": [unknown]}, Canned())
 
 
