@@ -1,4 +1,4 @@
-"""AMD GPUs, read through the kernel's files. Importing this touches no hardware."""
+"""AMD GPUs, read from the kernel's files. Importing this module does not access the hardware."""
 
 import sys
 import time
@@ -14,7 +14,7 @@ from collectors.amd.rocm_smi.child import Child
 from collectors.amd.rocm_smi.cross_check import CrossCheck
 from collectors.contract import AmdBackend, Collector, CollectorSpec, Node
 
-# Long for a library that reads files, short enough for a poll that is late to be over soon.
+# Long for a library that reads files, and short enough that a late poll ends soon.
 _DEADLINE_SECONDS = 5.0
 
 

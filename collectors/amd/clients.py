@@ -1,11 +1,11 @@
 """Finds the clients of the graphics driver among the open files of all processes.
 
-To see them takes the host's process namespace and the right to look into other processes (CAP_SYS_PTRACE). Without
-either, fewer processes are found or none, which is no fault of the node.
+This needs the host's process namespace and the right to read the files of other processes (CAP_SYS_PTRACE). Without
+one of them, fewer or no processes are found, which is not a fault of the node.
 
-Every open file costs a look at its link, some 6 us each, and no file is opened but those that lead to a DRM device. So
-the files of a process are looked through while it is new, while it has a GPU open, and else in every eighth scan: one
-that opens a GPU late is found by then.
+The link of every open file is read, about 6 us for each, and only files that lead to a DRM device are opened. So the
+files of a process are examined while it is new and while it has a GPU open, and otherwise in every eighth scan, which
+finds a process that opens a GPU later.
 """
 
 import os
@@ -32,9 +32,9 @@ class ClientSample:
     """A client in one scan.
 
     Attributes:
-        client: What was told of it.
-        at: When, in seconds of the clock.
-        busy: What share of the time since the last scan it had each engine; empty where unknown.
+        client: What the driver reports about it.
+        at: Time of the scan, in seconds of the clock.
+        busy: Fraction of the time since the last scan in which it used each engine; empty if unknown.
     """
 
     client: Client
@@ -44,11 +44,11 @@ class ClientSample:
 
 @dataclass(frozen=True, slots=True)
 class ClientScan:
-    """What one scan has found.
+    """The result of one scan.
 
     Attributes:
-        clients: By process number. A client that several processes have open is given to one of them.
-        complete: Whether every process of the machine could be looked into.
+        clients: By process id. A client that several processes have open is assigned to one of them.
+        complete: Whether the files of every process of the machine could be read.
     """
 
     clients: Mapping[int, tuple[ClientSample, ...]] = field(default_factory=dict)
@@ -56,11 +56,11 @@ class ClientScan:
 
 
 class Clients:
-    """Scans for clients, again and again.
+    """Scans for clients repeatedly.
 
     Args:
         procfs: The root of the host's `/proc`.
-        clock: Seconds of a clock that only rises.
+        clock: Monotonic seconds.
     """
 
     def __init__(self, procfs: Root, clock: Callable[[], float]) -> None:
@@ -74,11 +74,11 @@ class Clients:
         self._reads_left = 0
 
     def scan(self, first: Collection[int]) -> ClientScan:
-        """Find the clients there are now.
+        """Find the current clients.
 
         Args:
-            first: Processes that are known to use a GPU. They are looked into in every scan, and before others: a
-                client that their children have inherited is theirs.
+            first: Processes that are known to use a GPU. They are examined in every scan, before all others: a client
+                that their children have inherited is assigned to them.
         """
         self._round = (self._round + 1) % _ROUNDS
         self._reads_left = _MAX_READS
@@ -102,7 +102,7 @@ class Clients:
         return is_new or pid in self._holders or pid % _ROUNDS == self._round
 
     def _clients(self, pid: int, now: dict[ClientKey, ClientSample]) -> Iterator[ClientSample]:
-        """The clients of one process that no process before it has."""
+        """The clients of one process, without those of the processes before it."""
         names = self._drm_files(pid)
         (self._holders.add if names else self._holders.discard)(pid)
         for name in names:
@@ -112,7 +112,7 @@ class Clients:
                 yield now[client.key]
 
     def _drm_files(self, pid: int) -> list[str]:
-        """The descriptors that lead to a DRM device; none where the process has ended or may not be looked into."""
+        """The descriptors that lead to a DRM device; none if the process has ended or reading its files is denied."""
         self._denied.discard(pid)
         try:
             with os.scandir(self._procfs.path / str(pid) / "fd") as entries:
@@ -136,20 +136,22 @@ class Clients:
         at, last = self._clock(), self._last.get(client.key)
         if last is None or at <= last.at:
             return ClientSample(client, at, {})
-        before = last.client.engine_ns  # where an engine is missing, the client had not yet had it
+        before = last.client.engine_ns  # a missing engine was not used yet
         spent = {engine: time - before.get(engine, 0) for engine, time in client.engine_ns.items()}
         return ClientSample(client, at, {name: ns / _NS / (at - last.at) for name, ns in spent.items() if ns >= 0})
 
 
 def _leads_to_drm(link: str) -> bool:
-    """Whether a descriptor leads to a DRM device, by the link's text: to follow it could wait for a lost file server.
+    """Whether a descriptor leads to a DRM device, by the text of the link.
+
+    Following the link could block on a file server that does not answer.
 
     Raises:
-        PermissionError: Its process may not be looked into.
+        PermissionError: Reading the files of its process is denied.
     """
     try:
-        return os.readlink(link).startswith(_DRM)  # noqa: PTH115, there are thousands of them in every scan
+        return os.readlink(link).startswith(_DRM)  # noqa: PTH115, thousands of links in every scan
     except PermissionError:
         raise
     except OSError:
-        return False  # closed meanwhile
+        return False  # closed in the meantime

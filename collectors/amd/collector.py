@@ -1,4 +1,4 @@
-"""The collector: the GPUs that amdgpu drives, their partitions, one reading after another."""
+"""The collector: reads the GPUs that amdgpu drives, and their partitions."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
@@ -29,10 +29,10 @@ PARTITION_METRICS: tuple[Metric, ...] = tuple(row for row in catalog.ROWS if row
 
 
 class Library(Backend, Protocol):
-    """Asks the vendor's library."""
+    """Reads from the vendor's library."""
 
     def close(self) -> None:
-        """Let go of it; a later query opens it again."""
+        """Close it; a later query opens it again."""
         ...
 
 
@@ -43,11 +43,11 @@ class _GpuReading:
     Attributes:
         entry: The GPU.
         layout: Its partition layout.
-        samples: Of the GPU, whatever their cadence.
-        partition_samples: Of its partitions.
-        processes: On it.
-        faults: What failed.
-        queried: Whether it was queried: it is there, and awake.
+        samples: Samples of the GPU, of any cadence.
+        partition_samples: Samples of its partitions.
+        processes: Processes on the GPU.
+        faults: The readings that failed.
+        queried: Whether it was queried, that is, it is present and not suspended.
     """
 
     entry: DeviceEntry
@@ -64,7 +64,7 @@ class _GpuReading:
 
     @property
     def device(self) -> Device:
-        """With the names that mean the whole of it."""
+        """The device, with the names that mean the whole GPU."""
         return replace(self.layout.device(self.entry.identity), lost=self.entry.paths is None)
 
     @property
@@ -72,7 +72,7 @@ class _GpuReading:
         return tuple(info.partition for info in self.layout.partitions)
 
     def add_processes(self, usage: ProcessUsage) -> None:
-        """Add who uses it."""
+        """Add the processes on it, and their number."""
         for (device, partition), count in usage.counts.items():
             if device == self.uuid:
                 samples = self.partition_samples if partition else self.samples
@@ -86,9 +86,9 @@ class AmdCollector:
     Args:
         node: The machine.
         wall_clock: Unix time in seconds, for the times of events.
-        parse: Understands the table `gpu_metrics`.
-        clock: Seconds of a clock that only rises.
-        library: Asked in place of the files what it may know; None for files alone.
+        parse: Parses the table `gpu_metrics`.
+        clock: Monotonic seconds.
+        library: Replaces the files for the readings that it supports; None to read only files.
     """
 
     def __init__(
@@ -137,7 +137,7 @@ class AmdCollector:
         )
 
     def close(self) -> None:
-        """End the process that asks the library; nothing else is held open between two reads."""
+        """End the process that calls the library; nothing else stays open between two reads."""
         if self._library is not None:
             self._library.close()
 
@@ -158,7 +158,7 @@ class AmdCollector:
         return gpu
 
     def _base_reading(self, entry: DeviceEntry, layout: PartitionLayout) -> _GpuReading:
-        """What is reported of a GPU without querying it."""
+        """What is reported for a GPU without querying it."""
         uuid = entry.identity.device.uuid
         samples = [Sample(catalog.INFO, uuid, 1, labels=entry.identity.info)]
         for info in layout.partitions:
@@ -171,18 +171,18 @@ class AmdCollector:
         uuid = gpu.uuid
         files = GpuFiles(paths, gpu.layout, self._parse, self._throttle_times.setdefault(uuid, ThrottleTime()))
         result = self._query_runner.run(SubjectKey(uuid), files, self._queries, due)
-        gpu.faults += dict.fromkeys(result.faults)  # a file that fails does so for all who need it
+        gpu.faults += dict.fromkeys(result.faults)  # one failing file causes the same fault in several queries
         gpu.faults += self._unknown_table(uuid, files)
         memory = (sample.value for sample in result.samples if sample.metric is catalog.MEMORY_LIMIT)
         self._health.update(uuid, files, next(memory, None))
         gpu.samples = [gpu.samples[0], *result.samples, *self._health.events(uuid)]
-        if not result.failed or not all(map(_depends_on_layout, result.samples)):  # else nothing is known of its state
+        if not result.failed or not all(map(_depends_on_layout, result.samples)):  # else its state is unknown
             gpu.samples += self._health.status(uuid)
         for info in gpu.layout.partitions:
             self._query_partition(gpu, info, files, due)
 
     def _unknown_table(self, uuid: str, files: GpuFiles) -> Iterator[Fault]:
-        """Counted once: what it would tell is absent for as long as this driver is loaded, which is no news."""
+        """The fault of an unsupported table, once per GPU: its values are absent until another driver is loaded."""
         error = files.unknown_table()
         if error is not None and uuid not in self._unknown_tables:
             self._unknown_tables.add(uuid)
@@ -215,13 +215,13 @@ class AmdCollector:
         self._layouts[uuid] = layout
 
     def _forget(self, uuid: str) -> None:
-        """Ask a GPU and its partitions everything again."""
+        """Query all readings of a GPU and its partitions again."""
         self._unknown_tables.discard(uuid)
         self._query_runner.forget(uuid)
         self._partition_query_runner.forget(uuid)
 
     def _withdraw(self, gpus: list[_GpuReading]) -> None:
-        """Partitions have changed while they were read: names and values may be another's."""
+        """Remove what may belong to another partition, because the partitions changed while they were read."""
         for gpu in gpus:
             paths = gpu.entry.paths
             if paths is None or not gpu.layout.partitionable:
@@ -244,5 +244,5 @@ def _depends_on_layout(sample: Sample) -> bool:
 
 
 def _sleeps(paths: GpuPaths) -> bool:
-    """Whether the kernel has switched a GPU off for lack of work: asking it would wake it."""
+    """Whether the kernel has suspended an idle GPU: reading it would wake it."""
     return Root(paths.folder).text("power", "runtime_status") == "suspended"

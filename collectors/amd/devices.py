@@ -1,4 +1,4 @@
-"""Which GPUs exist: what amdgpu drives, set against what it has driven before and what the PCI bus shows."""
+"""Which GPUs exist: those that amdgpu drives, compared with those it drove before and with the PCI bus."""
 
 from dataclasses import dataclass
 
@@ -19,8 +19,8 @@ class DeviceEntry:
     """A GPU that exists.
 
     Attributes:
-        identity: Who it is.
-        paths: Where its files are; None once it is lost, until it is found again.
+        identity: Its identity.
+        paths: Where its files are; None while it is lost.
     """
 
     identity: Identity
@@ -28,7 +28,7 @@ class DeviceEntry:
 
 
 class DeviceTable:
-    """The GPUs of a node. One keeps its identity when the driver lets go of it.
+    """The GPUs of a node. A GPU keeps its identity when it is no longer bound to the driver.
 
     Args:
         node: The machine.
@@ -45,11 +45,11 @@ class DeviceTable:
         """Find the GPUs that amdgpu drives.
 
         Args:
-            full: Look also for changes of the GPUs that were there before.
+            full: Also find changes of the GPUs that were present before.
 
         Raises:
-            AbsentError: This node has none.
-            UnavailableError: It has, and no driver for them.
+            AbsentError: This node has no GPUs.
+            UnavailableError: It has GPUs without a driver.
         """
         bound = gpu_paths.bound_addresses(self._node.sysfs)
         if not bound:
@@ -65,11 +65,11 @@ class DeviceTable:
         return tuple(self._paths.values())
 
     def identify(self, topology: Topology | None, *, full: bool) -> list[Fault]:
-        """List the GPUs just located, and those that amdgpu has let go of.
+        """List the GPUs just located, and those that are no longer bound to amdgpu.
 
         Args:
-            topology: The nodes of the compute driver; None where unknown.
-            full: Report again what is lost or has vanished.
+            topology: The nodes of the compute driver; None if unknown.
+            full: Report lost and vanished GPUs again.
         """
         faults: list[Fault] = []
         for address, paths in self._paths.items():
@@ -87,7 +87,7 @@ class DeviceTable:
         return faults + [Fault(reason, address, _DETAILS[reason]) for address, reason in reported if reason is not None]
 
     def changed(self) -> tuple[str, ...]:
-        """Uuids of the GPUs that have come, gone or changed, and are to be asked everything anew."""
+        """Uuids of the GPUs that appeared, disappeared or changed, and whose readings must all be queried again."""
         return tuple(self._known[address].device.uuid for address in self._changed if address in self._known)
 
     def _read(
@@ -98,13 +98,13 @@ class DeviceTable:
         return identity.read(paths, self._node, topology, KnownUuids(uuid, others), faults)
 
     def _missing_reason(self, address: str) -> Reason | None:
-        """What is wrong with a GPU that amdgpu drives no more; nothing where another driver was given it."""
+        """Why amdgpu no longer drives a GPU; None if it is bound to another driver now."""
         if self._node.sysfs.text(*PCI_DEVICES, address, "vendor") is None:
             return Reason.DEVICES_VANISHED
         return Reason.DEVICE_LOST if self._node.sysfs.link_name(*PCI_DEVICES, address, "driver") is None else None
 
     def _raise_absence(self) -> None:
-        """Say why amdgpu drives nothing, unless it has just lost all it had."""
+        """Raise the reason why amdgpu drives no GPU, unless it has just lost all of them."""
         loaded = bool(self._node.sysfs.names(*_MODULE))
         if self._known and loaded:
             return

@@ -1,8 +1,8 @@
-"""What the graphics driver tells of one opening of a GPU: a client, in the kernel's words.
+"""What the graphics driver reports for one opening of a GPU, which the kernel calls a client.
 
 Source: the kernel's `Documentation/gpu/drm-usage-stats.rst` and `drivers/gpu/drm/amd/amdgpu/amdgpu_fdinfo.c`, since
-Linux 5.14. It is in `/proc/<pid>/fdinfo/<fd>` of every descriptor that leads to the client, of which there are several
-once it was duplicated or inherited.
+Linux 5.14. It is in `/proc/<pid>/fdinfo/<fd>` of every descriptor that leads to the client; there are several if the
+descriptor was duplicated or inherited.
 """
 
 import re
@@ -14,9 +14,9 @@ from collectors.amd.gpu_paths import DRIVER
 from collectors.amd.kfd_processes import LARGEST_MEMORY_BYTES
 from collectors.query import InvalidValueError
 
-# Those that compute. The driver has more, for copies and video, each with a time of its own.
+# The engines that compute. The driver has more, for copies and video, each with its own time.
 ENGINES = ("gfx", "compute")
-# The second is the older name of the first. `drm-total-vram` is not read: memory that was evicted is in it.
+# The second is the older name of the first. `drm-total-vram` is not read, because it includes evicted memory.
 _MEMORY = ("drm-resident-vram", "drm-memory-vram")
 _AMOUNT = re.compile(r"([0-9]{1,20})(?:\s+(KiB|MiB))?")
 _TIME = re.compile(r"([0-9]{1,20})\s+ns")
@@ -26,11 +26,12 @@ _LARGEST_TIME_NS = 1 << 63
 
 
 class ClientKey(NamedTuple):
-    """Which client it is.
+    """The identity of a client.
 
     Attributes:
-        address: Of the PCI function, in the kernel's spelling. Also a partition's client has that of the whole GPU.
-        number: The client's, unique on the machine.
+        address: Address of the PCI function, in the kernel's spelling. A client of a partition has the address of the
+            whole GPU too.
+        number: Number of the client, unique on the machine.
     """
 
     address: str
@@ -42,10 +43,10 @@ class Client:
     """One opening of a GPU at one moment.
 
     Attributes:
-        key: Which client it is.
-        memory_bytes: Device memory it holds; None where the driver does not tell.
-        engine_ns: How long it has had each of `ENGINES` so far. One that it never had is left out, and so is one whose
-            time is not accounted: work in queues that the process itself feeds, as ROCm's does.
+        key: Its identity.
+        memory_bytes: Device memory it has allocated; None if the driver does not report it.
+        engine_ns: How long it has used each of `ENGINES` so far. An engine that it never used is missing, and so is an
+            engine whose time is not accounted: work in user queues, which ROCm uses.
     """
 
     key: ClientKey
@@ -54,20 +55,20 @@ class Client:
 
     @property
     def is_active(self) -> bool:
-        """Whether it does more than to have the GPU open, as tools that watch it have."""
+        """Whether it uses the GPU; monitoring tools only open it."""
         return bool(self.memory_bytes) or any(self.engine_ns.values())
 
 
 def parse(content: bytes) -> Client | None:
-    """Understand one file.
+    """Parse one file.
 
     Returns:
-        None where it is another driver's, or does not tell whose client it is.
+        None if the file is of another driver, or does not identify the client.
 
     Raises:
-        InvalidValueError: A value in it can't be true. Then nothing in it is believed.
+        InvalidValueError: A value in it is impossible. Then nothing in it is used.
     """
-    whole = content.rpartition(b"\n")[0]  # what follows the last end of a line was cut off
+    whole = content.rpartition(b"\n")[0]  # what follows the last line end is truncated
     lines = (line.partition(":") for line in whole.decode("utf-8", "replace").split("\n"))
     fields = {key.strip(): value.strip() for key, _, value in lines}
     address, number = fields.get("drm-pdev"), fields.get("drm-client-id", "")

@@ -1,7 +1,7 @@
-"""Reads one file of the amdgpu or amdkfd driver, and says truthfully why it could not.
+"""Reads one file of the amdgpu or amdkfd driver, or reports why it cannot be read.
 
-These drivers pad with NUL, leave a file empty where they hide its content, and answer a read with an error where the
-hardware can't. None of that is a 0.
+These drivers pad with NUL, leave a file empty if they hide its content, and fail the read if the hardware does not
+support it. None of these is a 0.
 """
 
 import errno
@@ -11,34 +11,34 @@ from pathlib import Path
 from collectors.contract import CollectorError, Reason, UnavailableError, UnsupportedError
 from collectors.query import InvalidValueError
 
-# What a text attribute can hold: the kernel gives it one page.
+# The most that a text attribute can contain: one page of the kernel.
 _PAGE_BYTES = 4096
-# Of a list that grows, such as that of bad pages: some ten thousand lines.
+# For a list that grows, such as the list of bad pages: some ten thousand lines.
 _MAX_LIST_BYTES = 1 << 20
 
-# The file is not there, or its function is not: the device can't give this reading.
+# The file or its function does not exist: the device does not support this reading.
 _UNSUPPORTED = frozenset({errno.ENOENT, errno.ENOTDIR, errno.EOPNOTSUPP, errno.EINVAL, errno.ENODATA, errno.ENOSYS})
 _DENIED = frozenset({errno.EACCES, errno.EPERM})
 
 
 class ReadRefusedError(UnavailableError):
-    """The file could be opened and the driver refused to read it.
+    """The file could be opened, but the driver refused the read.
 
-    Of a device's file it is what amdgpu does while the device is reset or asleep, so it is asked again; of a KFD node's
-    file it is the device cgroup, which does not change while the process runs.
+    amdgpu refuses to read a device's file while the device is reset or suspended, so the read is retried. A KFD node's
+    file is refused because of the device cgroup, which does not change while the process runs.
     """
 
 
 def read_bytes(path: Path, limit: int = _PAGE_BYTES) -> bytes:
-    """The content of a file, by raw reads: the size that stat tells of these files is wrong.
+    """The content of a file, by raw reads, because stat returns a wrong size for these files.
 
     Args:
         path: The file.
         limit: The most bytes it may have.
 
     Raises:
-        UnsupportedError: There is no such file, or the driver says that the device has no such reading.
-        UnavailableError: It can't be read, or not now.
+        UnsupportedError: There is no such file, or the driver reports that the device does not support the reading.
+        UnavailableError: It can't be read, possibly only at the moment.
         InvalidValueError: It is longer than the limit.
     """
     try:
@@ -61,7 +61,7 @@ def read_text(path: Path) -> str:
 
     Raises:
         UnsupportedError, UnavailableError: As `read_bytes`.
-        InvalidValueError: It is empty, or no text.
+        InvalidValueError: It is empty, or not text.
     """
     return _text(path, read_bytes(path))
 
@@ -71,33 +71,33 @@ def read_long_text(path: Path) -> str:
 
     Raises:
         UnsupportedError, UnavailableError: As `read_bytes`.
-        InvalidValueError: It is no text, or longer than 1 MiB.
+        InvalidValueError: It is not text, or longer than 1 MiB.
     """
     content = read_bytes(path, _MAX_LIST_BYTES)
     return _text(path, content) if content.strip(b"\0 \n") else ""
 
 
 def read_number(path: Path) -> int:
-    """The decimal number an attribute holds.
+    """The decimal number in an attribute.
 
     Raises:
         UnsupportedError, UnavailableError: As `read_bytes`.
-        InvalidValueError: It is empty, or anything else than a number.
+        InvalidValueError: It is empty, or not a number.
     """
     text = read_text(path)
     digits = text.removeprefix("-")
-    if not (digits.isascii() and digits.isdigit()):  # int() takes more, such as 1_000
+    if not (digits.isascii() and digits.isdigit()):  # int() accepts more, such as 1_000
         raise InvalidValueError(f"{path.name}: found {text[:40]!r}, expected a number")
     return int(text)
 
 
 def error_of(path: Path, error: OSError, *, opened: bool) -> CollectorError:
-    """What an error of the kernel means for the reading.
+    """The error of the reading for an error of the kernel.
 
     Args:
         path: The file.
-        error: What `open` or `read` raised.
-        opened: Whether it could be opened.
+        error: Raised by `open` or `read`.
+        opened: Whether the file could be opened.
     """
     text = f"{path.name}: {error.strerror}"
     if error.errno in _UNSUPPORTED:
@@ -109,7 +109,7 @@ def error_of(path: Path, error: OSError, *, opened: bool) -> CollectorError:
 
 def _read_up_to(descriptor: int, limit: int) -> bytes:
     content = os.read(descriptor, limit)
-    if len(content) < _PAGE_BYTES:  # a text attribute comes whole with the first read
+    if len(content) < _PAGE_BYTES:  # the first read returns the whole text attribute
         return content
     while len(content) < limit and (more := os.read(descriptor, limit - len(content))):
         content += more

@@ -1,4 +1,4 @@
-"""The files of one GPU in one poll: what several queries need is read once and is the same for all of them."""
+"""The files of one GPU in one poll: a file that several queries need is read once, so they all use the same values."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +15,7 @@ from collectors.sysfs import Root
 
 T = TypeVar("T")
 
-# Twice the largest that is known, so that a new version can be told by its name.
+# Twice the size of the largest known table, so that the version of a larger new table can still be reported.
 _MAX_TABLE_BYTES = 8192
 
 
@@ -25,8 +25,8 @@ class GpuFiles:
     Args:
         paths: Where its files are.
         layout: Its partition layout.
-        parse: Understands `gpu_metrics`.
-        throttle_time: What is kept of its throttling from poll to poll.
+        parse: Parses `gpu_metrics`.
+        throttle_time: Its time in throttling, kept from poll to poll.
     """
 
     def __init__(self, paths: GpuPaths, layout: PartitionLayout, parse: Parse, throttle_time: ThrottleTime) -> None:
@@ -40,15 +40,15 @@ class GpuFiles:
         """Its table `gpu_metrics`.
 
         Raises:
-            UnsupportedError: It has none.
-            UnknownTableError: It has one of an unknown version.
+            UnsupportedError: It has no such table.
+            UnknownTableError: The version of the table is not supported.
             UnavailableError: It can't be read.
-            InvalidValueError: It is no such table.
+            InvalidValueError: It is not such a table.
         """
         return self.read_once(self._read_metrics)
 
     def read_once(self, read: Callable[[Path], T]) -> T:
-        """What a function reads of the GPU's folder; it is called once in a poll, also if it fails.
+        """The result of a function that reads the GPU's folder; it is called once in a poll, even if it fails.
 
         Raises:
             CollectorError: What the function raised.
@@ -60,16 +60,16 @@ class GpuFiles:
                 self._results[read] = error
         result = self._results[read]
         if isinstance(result, CollectorError):
-            raise result.with_traceback(None)  # or it would grow with every raise
+            raise result.with_traceback(None)  # otherwise the traceback grows with every raise
         return cast("T", result)
 
     def cached(self, read: Callable[[Path], T]) -> T | None:
-        """What the function has read in this poll; None if it was not asked for, or failed."""
+        """The result of a function called in this poll; None if it was not called, or failed."""
         result = self._results.get(read)
         return None if isinstance(result, CollectorError) else cast("T | None", result)
 
     def unknown_table(self) -> UnknownTableError | None:
-        """That its table was asked for in this poll and is of an unknown version."""
+        """The error if its table was read in this poll and its version is not supported."""
         result = self._results.get(self._read_metrics)
         return result if isinstance(result, UnknownTableError) else None
 
@@ -77,9 +77,9 @@ class GpuFiles:
         return self._parse(read_bytes(folder / "gpu_metrics", _MAX_TABLE_BYTES))
 
 
-# Classes, not aliases: called by an alias, a frozen class with slots can't be made in Python 3.11.
+# Classes, not aliases: a frozen class with slots cannot be created by an alias in Python 3.11.
 class Query(query.Query[Root, GpuFiles]):
-    """One query with files of its own."""
+    """One query of a GPU's files."""
 
     __slots__ = ()
 

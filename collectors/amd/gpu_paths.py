@@ -1,6 +1,6 @@
 """Where the files of one GPU are: its PCI function, the numbers of its DRM nodes, its sensors by their labels.
 
-Everything is found by name. The numbers of cards and of hwmon folders have gaps and change with every start.
+Everything is found by name, because the numbers of cards and hwmon folders have gaps and change with every start.
 """
 
 import re
@@ -26,8 +26,8 @@ class DrmNodes:
     """The numbers of a DRM device's nodes.
 
     Attributes:
-        card: N of /dev/dri/cardN; None where there is none.
-        render: N of /dev/dri/renderDN; None where there is none.
+        card: N of /dev/dri/cardN; None if there is no such node.
+        render: N of /dev/dri/renderDN; None if there is no such node.
     """
 
     card: int | None
@@ -36,13 +36,13 @@ class DrmNodes:
 
 @dataclass(frozen=True, slots=True)
 class GpuPaths:
-    """Where to read one GPU. Two that are equal are read in the same way.
+    """Where to read one GPU. Equal paths mean that a GPU is read in the same way.
 
     Attributes:
-        address: Of its PCI function, in the kernel's spelling.
-        folder: Of its PCI function.
+        address: Address of its PCI function, in the kernel's spelling.
+        folder: Folder of its PCI function.
         drm: Its DRM nodes.
-        hwmon: The folder of its sensors; None where it has none.
+        hwmon: The folder of its sensors; None if it has no sensors.
         sensors: The stem of a sensor's files, such as `temp2`, by its kind and label, such as `temp junction`.
     """
 
@@ -59,7 +59,7 @@ def bound_addresses(sysfs: Root) -> frozenset[str]:
 
 
 def locate(sysfs: Root, address: str) -> GpuPaths:
-    """Find the files of one GPU. What can't be found is left out."""
+    """Find the files of one GPU. Files that are not found are left out."""
     parts = (*PCI_DEVICES, address)
     hwmon = _hwmon(sysfs, parts)
     sensors = {} if hwmon is None else _sensors(hwmon)

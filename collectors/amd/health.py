@@ -1,4 +1,4 @@
-"""Health of all GPUs over the collector's life: what their reliability counts come to, as states and as events."""
+"""Health of all GPUs while the collector runs: states and events derived from their error counts."""
 
 from collections.abc import Callable, Mapping
 
@@ -25,7 +25,7 @@ class _Events:
         self._last: dict[str, float] = {}
 
     def add(self, counts: Mapping[str, ErrorCount], now: float) -> None:
-        """Add what is new. A count that has fallen began again with the driver."""
+        """Add the new errors. A count that is lower than before started again when the driver was reloaded."""
         for block, count in counts.items():
             before = self._last_counts.get(block, count.uncorrected)
             new = count.uncorrected - before if count.uncorrected >= before else count.uncorrected
@@ -35,7 +35,7 @@ class _Events:
                 self._last[block] = now
 
     def samples(self, uuid: str) -> list[Sample]:
-        """`errors_total` and, for what has happened, its time."""
+        """`errors_total`, and the time of the last error of each block that had one."""
         labels = {block: (_SOURCE, block, _CLASS) for block in self._counts}
         counts = [Sample(catalog.ERRORS, uuid, count, labels=labels[block]) for block, count in self._counts.items()]
         times = [Sample(catalog.ERROR_LAST_TIMESTAMP, uuid, at, labels=labels[b]) for b, at in self._last.items()]
@@ -43,7 +43,7 @@ class _Events:
 
 
 class Health:
-    """Lives as long as the collector.
+    """The health of all GPUs. One object exists as long as the collector.
 
     Args:
         sysfs: The root of the host's `/sys`.
@@ -57,12 +57,12 @@ class Health:
         self._events: dict[str, _Events] = {}
 
     def update(self, uuid: str, files: GpuFiles, memory_bytes: float | None) -> None:
-        """Take over what was read of a GPU in one poll.
+        """Add the readings of a GPU in one poll.
 
         Args:
-            uuid: Of the GPU.
-            files: The poll.
-            memory_bytes: The size of its memory; None where unknown.
+            uuid: The GPU's uuid.
+            files: Its files in the poll.
+            memory_bytes: The size of its memory; None if unknown.
         """
         facts = self._facts.setdefault(uuid, HealthFacts())
         facts.lost = False
@@ -75,7 +75,7 @@ class Health:
             self._update_pages(facts, pages, memory_bytes)
 
     def mark_lost(self, uuid: str) -> None:
-        """The driver has let go of a GPU: what was known of it is of no use any more, what happened stays counted."""
+        """Mark a GPU that is no longer bound to the driver. Its earlier facts are dropped, its events stay counted."""
         self._facts[uuid] = HealthFacts(lost=True)
 
     def status(self, uuid: str) -> list[Sample]:

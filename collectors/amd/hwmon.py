@@ -18,7 +18,7 @@ from collectors.units import celsius_from_millicelsius, watts_from_microwatts
 
 # The die's own sensors: at its edge, at its hottest point, in its memory.
 _SENSORS = {"edge": "core", "junction": "hotspot", "mem": "memory"}
-# crit is where the firmware begins to slow down, emergency where it switches off.
+# The firmware slows the GPU down at crit and switches it off at emergency.
 _LIMITS = {"crit": "slowdown", "emergency": "shutdown"}
 _CLOCKS = {"sclk": "core", "mclk": "memory"}
 _FULL_SPEED = 255
@@ -39,7 +39,7 @@ def _sensor(files: GpuFiles, kind: str, label: str, suffix: str) -> int:
 
 
 def _power(name: str, metric: Metric, _: Root, files: GpuFiles) -> Iterator[RawValue]:
-    """Microwatts. The second die of an MI250X says 0: its package's power is told by the first."""
+    """Microwatts. The second die of an MI250X reports 0, because the first die reports the power of the package."""
     microwatts = read_number(_folder(files) / name)
     if microwatts == 0:
         raise NoDataError(f"{name}: 0")
@@ -57,7 +57,7 @@ def _temperature(label: str, _: Root, files: GpuFiles) -> Iterator[RawValue]:
 
 
 def _threshold(label: str, limit: str, _: Root, files: GpuFiles) -> Iterator[RawValue]:
-    """0 is how the driver says that it knows no such limit."""
+    """The driver reports 0 if it has no such limit."""
     millicelsius = _sensor(files, "temp", label, limit)
     if millicelsius == 0:
         raise NoDataError(f"{limit} temperature of {label}: 0")
@@ -67,16 +67,16 @@ def _threshold(label: str, limit: str, _: Root, files: GpuFiles) -> Iterator[Raw
 
 
 def _clock(label: str, _: Root, files: GpuFiles) -> Iterator[RawValue]:
-    """Hertz. Of a GPU of several compute dies it is the first one's."""
+    """Hertz. For a GPU with several compute dies it is the clock of the first one."""
     yield RawValue(catalog.CLOCK, _sensor(files, "freq", label, "input"), labels=(_CLOCKS[label],))
 
 
 def _fan(_: Root, files: GpuFiles) -> Iterator[RawValue]:
-    """fan1_input over fan1_max: revolutions per minute as they are, over the most that can be."""
+    """fan1_input divided by fan1_max: current revolutions per minute divided by the maximum."""
     maximum = read_number(_folder(files) / "fan1_max")
     if maximum <= 0:
         raise InvalidValueError(f"fan1_max: {maximum}")
-    # A fan may turn a little faster than its nominal maximum.
+    # A fan may run a little faster than its nominal maximum.
     yield RawValue(catalog.FAN_SPEED, min(read_number(_folder(files) / "fan1_input"), maximum) / maximum, labels=("0",))
 
 

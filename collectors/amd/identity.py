@@ -1,4 +1,4 @@
-"""Who a GPU is: its uuid, its names, its fixed properties."""
+"""The identity of a GPU: its uuid, its names, its fixed properties."""
 
 import re
 from collections.abc import Collection
@@ -19,7 +19,7 @@ DRA_DRIVER = "gpu.amd.com"
 
 _UNIQUE_ID = re.compile(r"[0-9a-f]{16}")
 _NO_UNIQUE_IDS = frozenset({"0" * 16, "f" * 16})
-# Of cards whose inventory chip tells no name, virtual functions above all. Source: the registry `pci.ids`.
+# For cards whose inventory chip has no name, mostly virtual functions. Source: the registry `pci.ids`.
 _MODELS = {
     "0x7408": "AMD Instinct MI250X",
     "0x740c": "AMD Instinct MI250X/MI250",
@@ -39,11 +39,11 @@ class Identity:
     """What does not change while a GPU is in its slot.
 
     Attributes:
-        device: As the contract knows it, neither lost nor partitioned: with the names that mean the whole GPU.
+        device: The contract's device, neither lost nor partitioned: with the names that mean the whole GPU.
         location_aliases: The names that mean the whole GPU while it is not partitioned, and its first partition while
-            it is.
-        info: Values of the info row's labels, in its order; empty where unknown.
-        architecture: Such as `gfx942`; empty where unknown.
+            it is partitioned.
+        info: Values of the info row's labels, in its order; empty if unknown.
+        architecture: Such as `gfx942`; empty if unknown.
     """
 
     device: Device
@@ -54,11 +54,11 @@ class Identity:
 
 @dataclass(frozen=True, slots=True)
 class KnownUuids:
-    """Uuids that were given before.
+    """Uuids that were assigned before.
 
     Attributes:
-        own: To this GPU, which keeps it; empty for a new one.
-        others: To other GPUs; one of these is not accepted again.
+        own: The uuid of this GPU, which keeps it; empty for a new GPU.
+        others: The uuids of other GPUs, which are not assigned again.
     """
 
     own: str
@@ -66,26 +66,26 @@ class KnownUuids:
 
 
 def info_labels(**known: str) -> tuple[str, ...]:
-    """Values for the info row's labels, in its order; empty where not given. `class` is written `class_`."""
+    """Values for the info row's labels, in its order; empty if not given. `class` is passed as `class_`."""
     return tuple(known.get(label.name, known.get(f"{label.name}_", "")) for label in INFO.labels)
 
 
 def drm_aliases(drm: DrmNodes) -> frozenset[Alias]:
-    """The name that AMD's DRA driver makes of the DRM nodes, as `gpu-0-128`."""
+    """The name that AMD's DRA driver derives from the DRM nodes, such as `gpu-0-128`."""
     if drm.card is None or drm.render is None:
         return frozenset()
     return frozenset({Alias(f"gpu-{drm.card}-{drm.render}", DRA_DRIVER)})
 
 
 def read(paths: GpuPaths, node: Node, topology: Topology | None, uuids: KnownUuids, faults: list[Fault]) -> Identity:
-    """Read who a GPU is. What can't be read is left out.
+    """Read the identity of a GPU. Properties that can't be read are empty.
 
     Args:
         paths: Where its files are.
         node: The machine.
-        topology: The nodes of the compute driver, for the architecture; None where unknown.
-        uuids: Uuids that were given before.
-        faults: Receives what failed.
+        topology: The nodes of the compute driver, for the architecture; None if unknown.
+        uuids: Uuids that were assigned before.
+        faults: Receives the readings that failed.
     """
     address = paths.address
     uuid = uuids.own or _uuid(_text(paths, "unique_id", faults))
@@ -96,7 +96,7 @@ def read(paths: GpuPaths, node: Node, topology: Topology | None, uuids: KnownUui
     info = info_labels(
         pci_bus_id=address,
         serial=_text(paths, "serial_number", faults),
-        driver_version=node.sysfs.text("module", "amdgpu", "version") or "",  # only of a driver built out of the tree
+        driver_version=node.sysfs.text("module", "amdgpu", "version") or "",  # only of an out-of-tree driver
         firmware_version=_text(paths, "vbios_version", faults),
         architecture=architecture,
         numa_node="" if numa is None else str(numa),
@@ -108,7 +108,7 @@ def read(paths: GpuPaths, node: Node, topology: Topology | None, uuids: KnownUui
 
 
 def _uuid(unique_id: str) -> str:
-    """As ROCm writes it; empty where the GPU has no id of its own, or where the driver gives none to a guest."""
+    """The uuid as ROCm writes it; empty if the GPU has no unique id, or if the driver does not show it to a guest."""
     text = unique_id.lower().removeprefix("0x")
     return f"GPU-{text}" if _UNIQUE_ID.fullmatch(text) and text not in _NO_UNIQUE_IDS else ""
 
@@ -120,7 +120,7 @@ def _architecture(address: str, topology: Topology | None) -> str:
 
 
 def _model(paths: GpuPaths, faults: list[Fault]) -> str:
-    """The name its inventory chip tells, else one for its PCI id, else that id."""
+    """The name in its inventory chip, else the name of its PCI id, else this id."""
     name = _text(paths, "product_name", faults)
     device = _text(paths, "device", faults)
     return name or _MODELS.get(device, f"1002:{device.removeprefix('0x')}")
@@ -132,7 +132,7 @@ def _text(paths: GpuPaths, name: str, faults: list[Fault]) -> str:
     except UnsupportedError:
         return ""
     except UnavailableError as error:
-        if not isinstance(error, InvalidValueError):  # what the card was never told is empty
+        if not isinstance(error, InvalidValueError):  # a property that was never stored on the card is empty
             faults.append(Fault(error.reason, paths.address, str(error)))
         return ""
     return "" if text.lower() in ("n/a", "unknown") else text

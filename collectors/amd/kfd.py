@@ -1,7 +1,7 @@
 """The topology of the compute driver (KFD): one node for each GPU, or for each partition of one.
 
-Source: the kernel's `drivers/gpu/drm/amd/amdkfd/kfd_topology.c`. A container whose device cgroup lacks a GPU's render
-node is refused the files of its KFD node, or finds them empty.
+Source: the kernel's `drivers/gpu/drm/amd/amdkfd/kfd_topology.c`. If the device cgroup of a container does not allow a
+GPU's render node, reading the files of its KFD node is refused, or they are empty.
 """
 
 from collections.abc import Mapping
@@ -15,18 +15,18 @@ from collectors.query import InvalidValueError
 from collectors.sysfs import Root
 
 _TOPOLOGY = ("class", "kfd", "kfd", "topology")
-_SLOT_MASK = 0xFFF8  # bus and device; the function's bits hold the partition on older drivers
+_SLOT_MASK = 0xFFF8  # bus and device; older drivers store the partition in the function's bits
 _PARTITION_SHIFT = 28
 _FUNCTION_MASK = 0x7
 
 
 @dataclass(frozen=True, slots=True)
 class PciSlot:
-    """A place on the PCI bus, whatever its function.
+    """A slot on the PCI bus, without the function.
 
     Attributes:
         domain: PCI domain.
-        bus_and_device: As the upper 13 bits of 16.
+        bus_and_device: In the upper 13 of 16 bits.
     """
 
     domain: int
@@ -38,14 +38,14 @@ class KfdNode:
     """A GPU, or a partition of one.
 
     Attributes:
-        folder: Of its files.
-        slot: Where its GPU is.
-        partition: Its number within the GPU; 0 also for a whole one.
+        folder: The folder of its files.
+        slot: The slot of its GPU.
+        partition: Its number within the GPU; 0 for a whole GPU too.
         render: The minor number of its render node.
-        simd_count: How many SIMD units it has.
-        compute_units: How many compute units they make; None where unknown.
-        architecture: Such as `gfx942`; empty where unknown.
-        gpu_id: By what the driver's files about processes call it; None where unknown.
+        simd_count: Number of SIMD units.
+        compute_units: Number of compute units; None if unknown.
+        architecture: Such as `gfx942`; empty if unknown.
+        gpu_id: Its id in the driver's files about processes; None if unknown.
     """
 
     folder: Path
@@ -64,8 +64,8 @@ class Topology:
 
     Attributes:
         generation: The driver's count of changes.
-        nodes: Of GPUs, those that could be read.
-        fault: Why another could not; None where all could.
+        nodes: The nodes of GPUs that could be read.
+        fault: Why a node could not be read; None if all could be read.
     """
 
     generation: int
@@ -86,7 +86,7 @@ def slot_of(address: str) -> PciSlot:
 
 
 def generation(sysfs: Root) -> int | None:
-    """The driver's count of changes to its nodes; None where there is no KFD."""
+    """The driver's count of changes to its nodes; None if there is no KFD."""
     try:
         return read_number(sysfs.path.joinpath(*_TOPOLOGY, "generation_id"))
     except CollectorError:
@@ -94,10 +94,10 @@ def generation(sysfs: Root) -> int | None:
 
 
 def read_topology(sysfs: Root) -> Topology | None:
-    """Every GPU node.
+    """All nodes of GPUs.
 
     Returns:
-        None where there is no KFD, and while the nodes change.
+        None if there is no KFD, or while the nodes change.
     """
     before = generation(sysfs)
     if before is None:
@@ -135,13 +135,13 @@ def memory_usage(node: KfdNode) -> int:
 
 
 def _reason(error: CollectorError) -> Reason:
-    """A node that is refused or empty is kept from this container: its device cgroup lacks the render node."""
+    """A refused or empty node is denied to this container: its device cgroup does not allow the render node."""
     kept = isinstance(error, ReadRefusedError | InvalidValueError)
     return Reason.PERMISSION_DENIED if kept else Reason.UNAVAILABLE
 
 
 def _node(folder: Path) -> KfdNode | None:
-    """One node; None for a processor's."""
+    """One node; None for the node of a processor."""
     known = _properties(folder / "properties")
     simd_count = known.get("simd_count", 0)
     if not simd_count:
@@ -161,18 +161,18 @@ def _node(folder: Path) -> KfdNode | None:
 
 def _gpu_id(folder: Path) -> int | None:
     try:
-        return read_number(folder / "gpu_id") or None  # 0 is a processor's
+        return read_number(folder / "gpu_id") or None  # processors have 0
     except CollectorError:
         return None
 
 
 def _properties(path: Path) -> Mapping[str, int]:
-    """Lines of a name and a number; others are left out."""
+    """Lines of a name and a number; other lines are ignored."""
     fields = (line.split() for line in read_text(path).splitlines())
     return {words[0]: int(words[1]) for words in fields if len(words) == 2 and words[1].isdigit()}  # noqa: PLR2004, name and number
 
 
 def _architecture(version: int) -> str:
-    """The compiler's name of a target: major and minor decimal and hexadecimal, stepping hexadecimal."""
+    """The compiler's name of a target: major version decimal, minor and stepping hexadecimal."""
     major, minor, stepping = version // 10000, version // 100 % 100, version % 100
     return f"gfx{major}{minor:x}{stepping:x}" if major else ""

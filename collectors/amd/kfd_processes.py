@@ -1,11 +1,11 @@
-"""What the compute driver (KFD) tells of the processes that have opened it.
+"""What the compute driver (KFD) reports about the processes that have opened it.
 
-Source: the kernel's `drivers/gpu/drm/amd/amdkfd/kfd_process.c`. A process has files for every GPU it may use from the
-moment it opens the driver, whether it uses them or not. So it counts for a GPU on which it holds memory or has a queue.
+Source: the kernel's `drivers/gpu/drm/amd/amdkfd/kfd_process.c`. As soon as a process opens the driver it has files for
+every GPU it may use, whether it uses them or not. So it is counted for a GPU if it has memory or a queue there.
 
-`cu_occupancy` is the waves in flight at this moment, as a number of compute units: no share of time. To count them the
-driver reads registers of the GPU, and for `sdma_*` it reads counters from the memory of the process. So both are read
-only where somebody wants them.
+`cu_occupancy` is the waves in flight at this moment, as a number of compute units, and not a fraction of time. To count
+them the driver reads registers of the GPU, and for `sdma_*` it reads counters from the memory of the process. So both
+are read only on request.
 """
 
 import re
@@ -19,31 +19,31 @@ from collectors.sysfs import Root
 from collectors.units import seconds_from_microseconds
 
 LARGEST_PID = 1 << 22  # of Linux
-# More than any card has: the driver counts up and down, and prints a count below zero as 2^64 less it.
+# More than any card has: the driver counts up and down, and prints a negative count as a number just below 2^64.
 LARGEST_MEMORY_BYTES = 1 << 50
 _LARGEST_COUNT = 1 << 53
 
 _FOLDER = ("class", "kfd", "kfd", "proc")
 _NUMBER = re.compile(r"[0-9]{1,10}")
 _MEMORY = re.compile(r"vram_([0-9]{1,10})")
-# Newer kernels: of a process that opens the driver more than once, in its folder.
+# Newer kernels: folders within the folder of a process that opens the driver more than once.
 _CONTEXT = re.compile(r"context_[0-9]{1,5}")
 _MAX_PROCESSES, _MAX_CONTEXTS, _MAX_QUEUES = 4096, 64, 1024
 
 
 def pids(names: Collection[str]) -> list[int]:
-    """The names of a folder that are numbers of processes, in order."""
+    """The names in a folder that are process ids, in order."""
     numbers = (int(name) for name in names if _NUMBER.fullmatch(name))
     return sorted(number for number in numbers if 0 < number <= LARGEST_PID)
 
 
 @dataclass(frozen=True, slots=True)
 class KfdUsage:
-    """What one process does on one GPU; None for what is unknown or was not asked for.
+    """What one process uses of one GPU; None for values that are unknown or were not requested.
 
     Attributes:
-        memory_bytes: Device memory it holds.
-        compute_units: On how many of them it has work now.
+        memory_bytes: Device memory it has allocated.
+        compute_units: Number of compute units on which it has work now.
         copy_seconds: For how long copy engines have worked for it.
     """
 
@@ -53,15 +53,15 @@ class KfdUsage:
 
 
 def read(sysfs: Root, gpu_ids: Collection[int], *, detailed: bool) -> Mapping[int, Mapping[int, KfdUsage]] | None:
-    """Who uses which GPU. A process that ends meanwhile is left out.
+    """The processes on each GPU. A process that ends in the meantime is left out.
 
     Args:
         sysfs: The root of the host's `/sys`.
-        gpu_ids: Of the nodes that matter.
-        detailed: Read also what the driver has to find out first.
+        gpu_ids: The ids of the nodes to read.
+        detailed: Also read the values that are expensive for the driver.
 
     Returns:
-        By gpu_id, by process number of the host. None where the driver does not tell.
+        The usage by process id of the host and gpu_id. None if the driver does not report processes.
     """
     if _FOLDER[-1] not in sysfs.names(*_FOLDER[:-1]):
         return None
@@ -90,7 +90,7 @@ def _usage(contexts: Collection[Root], gpu_id: int, memory_bytes: int | None) ->
 
 
 def _sum(files: Iterator[Path]) -> int | None:
-    """Of the files that say something true; None where none does."""
+    """The sum of the files with a plausible count; None if there is none."""
     counts = [number for number in map(_number, files) if number is not None and 0 <= number <= _LARGEST_COUNT]
     return sum(counts) if counts else None
 
@@ -111,7 +111,7 @@ def _memory(context: Root, gpu_ids: Collection[int]) -> Iterator[tuple[int, int]
 
 
 def _queued(context: Root) -> Iterator[int]:
-    """The GPUs on which it has queues. An APU's memory is the host's, so that a queue may be all there is."""
+    """The GPUs on which it has queues. On an APU, which uses the host's memory, a queue may be the only sign of use."""
     for name in context.names("queues")[:_MAX_QUEUES]:
         gpu_id = _number(context.path / "queues" / name / "gpuid")
         if gpu_id is not None:
@@ -119,7 +119,7 @@ def _queued(context: Root) -> Iterator[int]:
 
 
 def _number(path: Path) -> int | None:
-    """None also where the process has just ended."""
+    """The number in a file; None if it can't be read, for example because the process has just ended."""
     try:
         return read_number(path)
     except CollectorError:

@@ -1,11 +1,11 @@
 """Links: PCIe to the host, XGMI to other GPUs.
 
-Many Radeon and some Instinct cards have a PCIe switch of their own; the link of the GPU behind it is inside the card
-and always fast. What counts is the link of the card: that of the outermost bridge of the same vendor.
+Many Radeon and some Instinct cards have their own PCIe switch; the link of the GPU behind it is inside the card and
+always fast. The relevant link is that of the card: the link of the outermost bridge of the same vendor.
 
-Source: the kernel's `Documentation/ABI/testing/sysfs-bus-pci`, `kgd_pp_interface.h` and `amdgpu_xgmi.c`, of which
-`xgmi_error` is never read, for that clears it. Bytes over PCIe are left out:
-`pcie_bw` blocks for a second, and the table's sum is in whole gigabytes of no stated size.
+Source: the kernel's `Documentation/ABI/testing/sysfs-bus-pci`, `kgd_pp_interface.h` and `amdgpu_xgmi.c`. `xgmi_error`
+is never read, because reading clears it. Bytes over PCIe are not read: `pcie_bw` blocks for a second, and the table's
+sum is in whole gigabytes of an unstated size.
 """
 
 import re
@@ -24,7 +24,7 @@ from collectors.sysfs import Root
 
 _VENDOR = "0x1002"
 _UNKNOWN = "Unknown"
-# Gigatransfers a second, by PCIe generation.
+# PCIe generation by gigatransfers per second.
 _GENERATIONS = {
     "2.5": 1,
     "5.0": 2,
@@ -69,7 +69,7 @@ def _generation(name: str, metric: Metric, _: Root, files: GpuFiles) -> Iterator
 
 
 def _width(name: str, metric: Metric, _: Root, files: GpuFiles) -> Iterator[RawValue]:
-    """Lanes; 0 and 255 are how the kernel says that it does not know."""
+    """Lanes; the kernel returns 0 or 255 if the number is unknown."""
     lanes = read_number(files.read_once(_card) / name)
     if lanes in {0, 255}:
         raise NoDataError(f"{name}: {lanes}")
@@ -97,7 +97,7 @@ def _moved(files: GpuFiles) -> Iterator[tuple[str, Sequence[float | None]]]:
     """Bytes of each link, by direction.
 
     Raises:
-        UnsupportedError: No link counts.
+        UnsupportedError: No link counts bytes.
     """
     links = _links(files)
     moved = {"receive": links.received_bytes, "transmit": links.sent_bytes}
@@ -134,7 +134,7 @@ def _counts(_: Root, files: GpuFiles) -> Iterator[RawValue]:
 
 
 def _trained(_: Root, files: GpuFiles) -> Iterator[RawValue]:
-    """xgmi_num_links: those to each GPU of the hive that were trained at start, in two hexadecimal digits each."""
+    """xgmi_num_links: links to each GPU of the hive that were trained at start, two hexadecimal digits for each GPU."""
     text = read_text(files.paths.folder / "xgmi_num_links")
     numbers = text.split()
     if not all(_HEXADECIMAL.fullmatch(number) for number in numbers):
@@ -175,7 +175,7 @@ _ALWAYS: tuple[Query, ...] = (
 )
 # All links together.
 QUERIES: tuple[Query, ...] = (*_ALWAYS, Query("xgmi bytes", (catalog.INTERCONNECT_BYTES,), _bytes))
-# Each link by itself.
+# Each link separately.
 QUERIES_PER_LINK: tuple[Query, ...] = (
     *_ALWAYS,
     Query("xgmi bytes of links", (catalog.INTERCONNECT_BYTES,), _bytes_per_link),

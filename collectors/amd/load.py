@@ -1,7 +1,7 @@
-"""How busy a GPU is and how full its memory, by the files of its PCI function.
+"""Utilization, memory and clocks of a GPU, from the files of its PCI function.
 
-Source: the kernel's `Documentation/gpu/amdgpu/thermal.rst` and `driver-misc.rst`. Never read: `pcie_bw`, which blocks a
-second.
+Source: the kernel's `Documentation/gpu/amdgpu/thermal.rst` and `driver-misc.rst`. `pcie_bw` is never read, because it
+blocks for a second.
 """
 
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ from collectors.query import InvalidValueError, NoDataError, RawValue
 from collectors.sysfs import Root
 from collectors.units import hertz_from_megahertz, ratio_from_percent
 
-# Tables of clocks, by domain: lines such as `1: 1200Mhz *`, with a star at the level in force.
+# Tables of clocks, by domain: lines such as `1: 1200Mhz *`, with a star at the active level.
 _LEVELS = {
     "core": "pp_dpm_sclk",
     "memory": "pp_dpm_mclk",
@@ -24,7 +24,7 @@ _LEVELS = {
     "video": "pp_dpm_vclk",
     "display": "pp_dpm_dcefclk",
 }
-# The others have a sensor, which is finer than a table.
+# The other domains have a sensor, which is more precise than a table.
 _NOW_BY_TABLE = ("soc", "fabric", "video", "display")
 
 
@@ -33,7 +33,7 @@ def _percent(name: str, metric: Metric, _: Root, files: GpuFiles) -> Iterator[Ra
 
 
 def _video_percent(_: Root, files: GpuFiles) -> Iterator[RawValue]:
-    """vcn_busy_percent: the video engines decode and encode, and don't tell which."""
+    """vcn_busy_percent: the video engines decode and encode; the file does not distinguish the two."""
     percent = read_number(files.paths.folder / "vcn_busy_percent")
     yield RawValue(catalog.ENGINE_UTILIZATION, percent, ratio_from_percent, ("video",))
 
@@ -43,11 +43,11 @@ def _bytes(name: str, metric: Metric, _: Root, files: GpuFiles) -> Iterator[RawV
 
 
 def _levels(domain: str, files: GpuFiles) -> tuple[list[int], list[int]]:
-    """Megahertz of every level, and of those in force.
+    """Megahertz of all levels, and of the active ones.
 
     Raises:
         NoDataError: The table is empty.
-        InvalidValueError: A line is no level.
+        InvalidValueError: A line is not a level.
     """
     name = _LEVELS[domain]
     levels, now = [], []

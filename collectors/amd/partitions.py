@@ -1,9 +1,9 @@
-"""Compute partitions: which exist just now, who they are, what part of their GPU they have.
+"""Compute partitions: which exist now, their identities, their fraction of the GPU.
 
-The first partition keeps the PCI function of the GPU and its DRM nodes, and with them its names; the others have
-platform devices of their own. A platform device exists for every partition the GPU could ever have, so only
-those count whose render node the compute driver (KFD) lists. While the nodes change, a name could mean the wrong
-partition: then there are no partitions, and the names that depend on the layout mean nothing.
+The first partition keeps the PCI function of the GPU and its DRM nodes, and so also its names; the others have their
+own platform devices. A platform device exists for every partition that the GPU could have, so only those are used whose
+render node the compute driver (KFD) lists. While the nodes change, a name could mean the wrong partition: then no
+partitions are reported, and the names that depend on the layout are not resolved.
 """
 
 import re
@@ -31,7 +31,7 @@ from collectors.sysfs import Root
 _PLATFORM = ("devices", "platform")
 _XCP = re.compile(r"amdgpu_xcp[_.](\d+)")
 _WHOLE = "SPX"
-# Partitions of the modes that tell; CPX makes one of each compute die.
+# Number of partitions in the modes that define it; CPX has one for each compute die.
 _COUNTS = {"DPX": 2, "TPX": 3, "QPX": 4}
 _MODE = re.compile(r"[A-Z]+[0-9]*")
 
@@ -41,8 +41,8 @@ class PartitionInfo:
     """A partition that exists in this poll.
 
     Attributes:
-        partition: As the contract knows it.
-        node: Its node.
+        partition: The contract's partition.
+        node: Its KFD node.
         compute_ratio: Its fraction of the GPU's compute units.
     """
 
@@ -53,13 +53,13 @@ class PartitionInfo:
 
 @dataclass(slots=True)
 class PartitionLayout:
-    """Into which partitions a GPU is divided now.
+    """The current partitions of a GPU.
 
     Attributes:
-        partitions: Its partitions; none while it is whole, or while that is unknown.
-        known: Whether it is known.
-        partitionable: Whether the GPU has the mode at all.
-        faults: Why it is not known.
+        partitions: Its partitions; empty while it is whole, or while the layout is unknown.
+        known: Whether the layout is known.
+        partitionable: Whether the GPU has partition modes.
+        faults: Why the layout is unknown.
     """
 
     partitions: tuple[PartitionInfo, ...] = ()
@@ -68,7 +68,7 @@ class PartitionLayout:
     faults: list[Fault] = field(default_factory=list)
 
     def device(self, identity: Identity) -> Device:
-        """The device with the names that mean the whole of it in this layout."""
+        """The device with the names that mean the whole GPU in this layout."""
         if self.known and not self.partitions:
             return identity.device
         return replace(identity.device, aliases=identity.device.aliases - identity.location_aliases)
@@ -90,11 +90,11 @@ class PartitionTable:
         self.topology: Topology | None = None
 
     def refresh(self, all_paths: Sequence[GpuPaths], *, full: bool) -> None:
-        """Look whether the nodes have changed since the last poll, and read them again if so.
+        """Read the nodes again if they have changed since the last poll.
 
         Args:
-            all_paths: Of all GPUs.
-            full: Also where something did not fit.
+            all_paths: The paths of all GPUs.
+            full: Also read them again if a mode did not match its nodes.
         """
         slots = [kfd.slot_of(paths.address) for paths in all_paths]
         self._shared_slots = frozenset(slot for slot in slots if slots.count(slot) > 1)
@@ -106,11 +106,11 @@ class PartitionTable:
             self._consistent = True
 
     def unchanged(self) -> bool:
-        """Whether the nodes are still those of the beginning."""
+        """Whether the nodes have not changed since `refresh`."""
         return kfd.generation(self._sysfs) == self._generation
 
     def still_whole(self, paths: GpuPaths) -> bool:
-        """Whether a GPU that was whole is so now, after the nodes have changed."""
+        """Whether a GPU that was whole is still whole after the nodes have changed."""
         try:
             return _mode(paths, "current_compute_partition") == _WHOLE
         except CollectorError:
@@ -128,7 +128,7 @@ class PartitionTable:
         nodes = [node for node in self._nodes() if node.slot == slot]
         if mode == _WHOLE and (len(nodes) <= 1 or slot in self._shared_slots):
             return PartitionLayout()
-        if mode == _WHOLE:  # more nodes than one: the mode is new and the nodes are old
+        if mode == _WHOLE:  # several nodes: the mode is new and the nodes are old
             return self._changing(paths, mode, nodes)
         return self._partitioned(identity, paths, mode, sorted(nodes, key=lambda node: node.partition))
 
@@ -185,7 +185,7 @@ def _mode(paths: GpuPaths, name: str) -> str:
 
 
 def _profile(mode: str, paths: GpuPaths) -> str:
-    """As AMD's device plugin writes it, `cpx_nps4`; without the memory's part where the driver does not tell it."""
+    """The name that AMD's device plugin uses, such as `cpx_nps4`; without the memory mode if it is unsupported."""
     try:
         return f"{mode}_{_mode(paths, 'current_memory_partition')}".lower()
     except UnsupportedError:
@@ -204,6 +204,6 @@ def _platform_devices(sysfs: Root) -> Mapping[int, tuple[str, DrmNodes]]:
 
 
 def _spellings(name: str) -> tuple[str, str]:
-    """Kernels write a point or an underscore before the number."""
+    """Kernels write a dot or an underscore before the number."""
     number = name.removeprefix("amdgpu_xcp")[1:]
     return (f"amdgpu_xcp_{number}", f"amdgpu_xcp.{number}")

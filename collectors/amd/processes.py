@@ -1,7 +1,7 @@
 """Processes: how many use a GPU or partition, and a record of each.
 
-The compute driver (KFD) tells of those that compute with ROCm, for each partition. The graphics driver tells of all
-that have a GPU open, but not on which partition: while a GPU is partitioned, its figures are left out.
+The compute driver (KFD) reports processes that compute with ROCm, for each partition. The graphics driver reports all
+processes that have a GPU open, but not on which partition: while a GPU is partitioned, its values are not used.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -16,7 +16,7 @@ from collectors.amd.kfd_processes import KfdUsage
 from collectors.amd.partitions import PartitionLayout
 from collectors.contract import Node, Process, SubjectKey
 
-# By process number and gpu_id.
+# By process id and gpu_id.
 _Compute = Mapping[int, Mapping[int, KfdUsage]]
 
 
@@ -26,9 +26,9 @@ class ProcessScope:
 
     Attributes:
         subject: A whole GPU, or a partition.
-        gpu_id: By what the compute driver calls it; None where unknown.
-        compute_units: How many it has; None where unknown.
-        address: By what the graphics driver calls it; empty for a partition, which it can't name.
+        gpu_id: Its id in the compute driver; None if unknown.
+        compute_units: Number of its compute units; None if unknown.
+        address: Its name in the graphics driver; empty for a partition, which that driver does not name.
     """
 
     subject: SubjectKey
@@ -39,11 +39,11 @@ class ProcessScope:
 
 @dataclass(frozen=True, slots=True)
 class ProcessUsage:
-    """Who uses what.
+    """The processes on all GPUs.
 
     Attributes:
-        counts: How many processes, for each GPU and partition of which that is known.
-        records: Of each process. One on a partition is that partition's alone.
+        counts: Number of processes of each GPU and partition for which it is known.
+        records: One for each process. A process on a partition has a record for the partition only, not for the GPU.
     """
 
     counts: Mapping[SubjectKey, int]
@@ -53,7 +53,7 @@ class ProcessUsage:
 def scopes_of(
     device_uuid: str, paths: GpuPaths, layout: PartitionLayout, topology: Topology | None
 ) -> list[ProcessScope]:
-    """Where on a GPU a process can be: on all of it, or on each partition; nowhere while the layout is unknown."""
+    """Where on a GPU a process can be: the whole GPU or each partition; empty while the layout is unknown."""
     if not layout.known:
         return []
     if layout.partitions:
@@ -73,7 +73,7 @@ class Processes:
 
     Args:
         node: The machine.
-        clock: Seconds of a clock that only rises.
+        clock: Monotonic seconds.
     """
 
     def __init__(self, node: Node, clock: Callable[[], float]) -> None:
@@ -82,10 +82,10 @@ class Processes:
         self._clients = Clients(node.procfs, clock)
 
     def read(self, scopes: Sequence[ProcessScope]) -> ProcessUsage:
-        """Find who uses the GPUs now.
+        """Find the processes that use the GPUs now.
 
         Args:
-            scopes: Where to look.
+            scopes: Where a process can be.
         """
         gpu_ids = {scope.gpu_id for scope in scopes if scope.gpu_id is not None}
         compute = kfd_processes.read(self._sysfs, gpu_ids, detailed=self._detailed)
@@ -101,7 +101,7 @@ class Processes:
 
 
 def _processes_in(scope: ProcessScope, compute: _Compute | None, scan: ClientScan) -> list[Process] | None:
-    """The processes in one scope; None where neither driver tells."""
+    """The processes in one scope; None if neither driver reports them."""
     by_compute: Mapping[int, KfdUsage] | None = None
     if compute is not None and scope.gpu_id is not None:
         by_compute = {pid: nodes[scope.gpu_id] for pid, nodes in compute.items() if scope.gpu_id in nodes}
@@ -113,7 +113,7 @@ def _processes_in(scope: ProcessScope, compute: _Compute | None, scan: ClientSca
 
 
 def _opened(address: str, scan: ClientScan) -> dict[int, tuple[ClientSample, ...]]:
-    """Clients of one GPU, by processes that do something there."""
+    """Clients of one GPU, by the ids of the processes that use it."""
     at = {
         pid: tuple(sample for sample in clients if sample.client.key.address == address)
         for pid, clients in scan.clients.items()
@@ -124,10 +124,11 @@ def _opened(address: str, scan: ClientScan) -> dict[int, tuple[ClientSample, ...
 def _process(pid: int, scope: ProcessScope, computing: KfdUsage | None, clients: Sequence[ClientSample]) -> Process:
     """One process in one scope.
 
-    What it holds by the compute driver is in the graphics driver's figure too, which has page tables besides; but not
-    in every release. So the larger of the two is told, never the sum.
+    The graphics driver's value includes the memory that the compute driver reports, and page tables too; but not in
+    every release. So the larger of the two is reported, never the sum.
 
-    Queues of the compute driver are in no engine's time: of a process that has them, the share is unknown.
+    The engine times do not include queues of the compute driver, so the utilization of a process with such queues is
+    unknown.
     """
     usage = computing or KfdUsage()
     known = [used for used in (usage.memory_bytes, _memory(clients)) if used is not None]
@@ -139,13 +140,13 @@ def _process(pid: int, scope: ProcessScope, computing: KfdUsage | None, clients:
 
 
 def _memory(clients: Sequence[ClientSample]) -> int | None:
-    """Bytes of all its clients; None where one of them is not told, or there is none."""
+    """Bytes of all its clients; None if one of them is not reported, or if it has no clients."""
     amounts = [sample.client.memory_bytes for sample in clients]
     known = [used for used in amounts if used is not None]
     return sum(known) if known and len(known) == len(amounts) else None
 
 
 def _busy(clients: Iterable[ClientSample]) -> float | None:
-    """The share of time that it had the engine it had most. Several rings of one engine run at once."""
+    """The fraction of time of its busiest engine, at most 1, because rings of one engine run in parallel."""
     shares = [[sample.busy[engine] for sample in clients if engine in sample.busy] for engine in ENGINES]
     return max((min(sum(each), 1.0) for each in shares if each), default=None)

@@ -1,8 +1,8 @@
-"""Reliability (RAS): errors counted by the blocks of a GPU, and pages of its memory taken out of use.
+"""Reliability (RAS): errors counted by the blocks of a GPU, and retired pages of its memory.
 
 Source: the kernel's `Documentation/gpu/amdgpu/ras.rst` and `drivers/gpu/drm/amd/amdgpu/amdgpu_ras.c`. Counts begin when
-the driver is loaded. Deferred errors, which newer drivers count as well, are found and not yet met by anybody: they are
-neither corrected nor uncorrected, so they are in no count here.
+the driver is loaded. Deferred errors, which newer drivers also count, are detected but have not been used by any
+program: they are neither corrected nor uncorrected, so they are not counted here.
 """
 
 import re
@@ -24,7 +24,7 @@ _COUNT = re.compile(r"(\w+):\s*(\d+)")
 _PAGE = re.compile(r"0x[0-9a-fA-F]+\s*:\s*0x[0-9a-fA-F]+\s*:\s*([RPF])")
 _THRESHOLD = ("module", "amdgpu", "parameters", "bad_page_threshold")
 _OFF = 0
-# What the driver takes for typical: one bad page in so much memory.
+# The driver regards one bad page in this amount of memory as typical.
 _BYTES_PER_BAD_PAGE = 100 * 1024 * 1024
 
 
@@ -33,8 +33,8 @@ class ErrorCount:
     """Errors of one block since the driver was loaded.
 
     Attributes:
-        corrected: By hardware, without loss.
-        uncorrected: Data was lost.
+        corrected: Corrected by hardware, without loss.
+        uncorrected: Not corrected, so data was lost.
     """
 
     corrected: int
@@ -46,8 +46,8 @@ class BadPages:
     """Pages of device memory with errors.
 
     Attributes:
-        retired: Out of use.
-        pending: Not yet, or not before the next reset.
+        retired: No longer used.
+        pending: Not retired yet, possibly until the next reset.
     """
 
     retired: int
@@ -55,19 +55,19 @@ class BadPages:
 
 
 def read_counts(device: Path) -> Mapping[str, ErrorCount]:
-    """Errors by block, such as `umc` (the memory) or `gfx`: ras/<block>_err_count. All of them, or it fails.
+    """Errors by block, such as `umc` (the memory) or `gfx`: ras/<block>_err_count. It fails if one block fails.
 
     Raises:
         UnsupportedError: The GPU has no such counts.
         UnavailableError: One of them can't be read.
-        InvalidValueError: One is no count.
+        InvalidValueError: One of them is not a count.
     """
     names = Root(device).names(_FOLDER)
     counts = {}
     for block in [name.removesuffix(_SUFFIX) for name in names if name.endswith(_SUFFIX)]:
         try:
             counts[block] = read_count(device, block)
-        except UnsupportedError:  # a block that is listed and not watched
+        except UnsupportedError:  # a block that is listed but not monitored
             continue
     if not counts:
         raise UnsupportedError("ras: no error counts")
@@ -80,7 +80,7 @@ def read_count(device: Path, block: str) -> ErrorCount:
     Raises:
         UnsupportedError: The GPU does not count them.
         UnavailableError: The file can't be read.
-        InvalidValueError: It is no count.
+        InvalidValueError: It is not a count.
     """
     path = device / _FOLDER / f"{block}{_SUFFIX}"
     counts = dict(_COUNT.findall(read_text(path)))
@@ -95,7 +95,7 @@ def read_bad_pages(device: Path) -> BadPages:
     Raises:
         UnsupportedError: The GPU has no such list.
         UnavailableError: It can't be read.
-        InvalidValueError: A line is something else.
+        InvalidValueError: A line is not a page.
     """
     lines = read_long_text(device / _FOLDER / "gpu_vram_bad_pages").splitlines()
     pages = [_PAGE.fullmatch(line.strip()) for line in lines]
@@ -106,9 +106,9 @@ def read_bad_pages(device: Path) -> BadPages:
 
 
 def bad_page_threshold(sysfs: Root, memory_bytes: float) -> int | None:
-    """From how many bad pages on a GPU ought to be replaced; None where the driver is told not to care.
+    """The number of bad pages at which a GPU should be replaced; None if the driver's rule is disabled.
 
-    The driver's parameter where an administrator has set one, else its rule of one in 100 MiB.
+    The driver's parameter if an administrator has set it, else its rule of one page in 100 MiB.
 
     Args:
         sysfs: The root of the host's `/sys`.
@@ -130,7 +130,7 @@ def _errors(_: Root, files: GpuFiles) -> Iterator[RawValue]:
 
 
 def _bad_pages(_: Root, files: GpuFiles) -> Iterator[RawValue]:
-    """Only an error that could not be corrected takes a page out of use."""
+    """Pages are retired because of uncorrected errors only."""
     pages = files.read_once(read_bad_pages)
     yield RawValue(catalog.MEMORY_RETIRED_PAGES, pages.retired, labels=("uncorrected",))
     yield RawValue(catalog.MEMORY_REPAIR_PENDING, pages.pending > 0)

@@ -1,4 +1,4 @@
-"""What a GPU and a partition are asked: the files behind each row of the catalogue, or the library in their place.
+"""The queries of a GPU and of a partition: the file for each row of the catalogue, or the library instead.
 
 Source of `ras/features`: the kernel's `drivers/gpu/drm/amd/amdgpu/amdgpu_ras.c`.
 """
@@ -41,7 +41,7 @@ def _partitioning(_: Root, files: GpuFiles) -> Iterator[RawValue]:
 
 
 def _ecc(_: Root, files: GpuFiles) -> Iterator[RawValue]:
-    """ras/features: a mask of the blocks that are watched, whose lowest bit is the memory's."""
+    """ras/features: a mask of the monitored blocks; the lowest bit is the memory."""
     text = read_text(files.paths.folder / "ras" / "features")
     found = _FEATURES.fullmatch(text.splitlines()[0])
     if found is None:
@@ -57,11 +57,11 @@ _MODES: tuple[Query, ...] = (
 
 
 def device_queries(options: CollectOptions, library: Backend | None = None) -> Queries:
-    """What a GPU is asked.
+    """The queries of a GPU.
 
     Args:
-        options: What is to be read beyond the usual.
-        library: Asked in place of the files what it may know; None for files alone.
+        options: What to read in addition to the default.
+        library: Replaces the files for the readings that it supports; None to read only files.
     """
     link_queries = links.QUERIES_PER_LINK if options.each_link else links.QUERIES
     files: Queries = (
@@ -79,7 +79,7 @@ def device_queries(options: CollectOptions, library: Backend | None = None) -> Q
 def _without(
     queries: Queries, rows: frozenset[Metric]
 ) -> Iterator[query.Query[Root, GpuFiles] | query.Batch[Root, GpuFiles]]:
-    """The queries that feed other rows."""
+    """The queries without those for the given rows."""
     for each in queries:
         if isinstance(each, query.Batch):
             yield replace(each, items=tuple(item for item in each.items if not rows & {*item.rows}))
@@ -87,7 +87,7 @@ def _without(
             yield each
 
 
-# Every row that a device can be asked for.
+# Every row that can be read for a device.
 DEVICE_ROWS: frozenset[Metric] = rows_of(device_queries(CollectOptions()))
 
 
@@ -96,8 +96,8 @@ class PartitionFiles:
     """The files of one partition in one poll.
 
     Attributes:
-        node: Its KFD node, which has files of its own.
-        count: How many partitions its GPU has.
+        node: Its KFD node, which has its own files.
+        count: Number of partitions of its GPU.
         gpu: The files of its GPU.
     """
 
@@ -106,9 +106,9 @@ class PartitionFiles:
     gpu: GpuFiles
 
 
-# A class, not an alias: called by an alias, a frozen class with slots can't be made in Python 3.11.
+# A class, not an alias: a frozen class with slots cannot be created by an alias in Python 3.11.
 class PartitionQuery(query.Query[Root, PartitionFiles]):
-    """One query to a partition."""
+    """One query of a partition."""
 
     __slots__ = ()
 
@@ -143,5 +143,5 @@ PARTITION_QUERIES: PartitionQuestions = (
     PartitionQuery("memory usage", (catalog.MEMORY_USAGE,), _memory_usage),
 )
 
-# Every row that a partition can be asked for.
+# Every row that can be read for a partition.
 PARTITION_ROWS: frozenset[Metric] = rows_of(PARTITION_QUERIES)

@@ -1,4 +1,4 @@
-"""The state of a GPU, by rules: which facts make it degraded, soon to fail, or failed. No I/O."""
+"""The state of a GPU by rules: the facts that make it degraded, predicted to fail, or failed. No I/O."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,10 +15,10 @@ class HealthFacts:
     """What is known of one GPU. Readings keep their last value until the next one.
 
     Attributes:
-        lost: The driver has let go of it.
-        uncorrected_errors: Of all its blocks, since the driver was loaded.
-        bad_pages: Pages of its memory that are out of use, or will be.
-        bad_page_threshold: From how many on it ought to be replaced; None where that is unknown or switched off.
+        lost: It is no longer bound to the driver.
+        uncorrected_errors: Sum over its blocks since the driver was loaded.
+        bad_pages: Pages of its memory that are retired, or will be.
+        bad_page_threshold: Number of bad pages at which it should be replaced; None if unknown or disabled.
         repair_pending: Whether a bad page is still in use.
     """
 
@@ -34,10 +34,10 @@ class StatusRule:
     """A reason for a state.
 
     Attributes:
-        name: For people who ask why.
-        state: The state it puts the GPU into.
-        holds: Whether the facts are so.
-        text: When it holds, for the documentation.
+        name: Name of the rule, for the documentation.
+        state: The state of the GPU if the rule applies.
+        holds: Whether the rule applies to the facts.
+        text: When the rule applies, for the documentation.
     """
 
     name: str
@@ -50,7 +50,7 @@ def _worn_out(facts: HealthFacts) -> bool:
     return facts.bad_page_threshold is not None and facts.bad_pages >= facts.bad_page_threshold
 
 
-# The first that holds decides; the worst state comes first.
+# The first rule that applies decides; the worst state comes first.
 RULES: tuple[StatusRule, ...] = (
     StatusRule(
         "lost",
@@ -80,7 +80,7 @@ RULES: tuple[StatusRule, ...] = (
 
 
 def state_of(facts: HealthFacts) -> str:
-    """The state by the first rule that holds."""
+    """The state of the first rule that applies."""
     return next((rule.state for rule in RULES if rule.holds(facts)), OK)
 
 

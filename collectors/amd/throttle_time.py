@@ -1,14 +1,14 @@
-"""Time for which a GPU's clocks were held down, out of counters of the firmware's cycles.
+"""Time in which a GPU's clocks were reduced, from counters of the firmware's cycles.
 
-The firmware counts its cycles and, for each cause, those in which the cause held the clocks down. How long a cycle is
-it does not say; so the fraction of the cycles between two readings is taken of the time between them.
+The firmware counts its cycles and, for each cause, the cycles in which this cause reduced the clocks. It does not
+report how long a cycle is; so the fraction of cycles between two readings is multiplied by the time between them.
 """
 
 from collections.abc import Mapping
 
 from collectors.amd.gpu_metrics.model import Residencies
 
-# Reasons of the catalogue by the firmware's causes. Those of one reason may hold at once, so the longest counts.
+# The firmware's causes for each reason of the catalogue. Causes of one reason can overlap, so the longest one is used.
 CAUSES: Mapping[str, tuple[str, ...]] = {
     "power": ("ppt",),
     "thermal": ("socket_thm", "vr_thm", "hbm_thm"),
@@ -17,7 +17,7 @@ CAUSES: Mapping[str, tuple[str, ...]] = {
 
 
 class ThrottleTime:
-    """Of one GPU, since the exporter first read it."""
+    """The time in throttling of one GPU since the exporter first read it."""
 
     def __init__(self) -> None:
         self._last: Residencies | None = None
@@ -27,8 +27,8 @@ class ThrottleTime:
     def update(self, now: Residencies) -> None:
         """Add what was counted since the last reading.
 
-        The firmware may not have counted on since, which is no news. Counters that fell have started again, and tell
-        nothing of the time between.
+        If the firmware has not counted any cycle since, nothing changes. If a counter is lower than before, the
+        counters started again, and the time in between is unknown.
         """
         last = self._last
         if last is None:
@@ -53,11 +53,11 @@ class ThrottleTime:
                 self._seconds[reason] += min(max(risen) / cycles, 1.0) * seconds
 
     def active(self) -> Mapping[str, bool]:
-        """Whether each reason held between the last two readings; empty while that is not known."""
+        """Whether each reason applied between the last two readings; empty while unknown."""
         return self._active
 
     def seconds(self) -> Mapping[str, float]:
-        """For how long each of them did."""
+        """For how many seconds each reason applied so far."""
         return {} if self._last is None else {reason: self._seconds[reason] for reason in self._counted(self._last)}
 
     @staticmethod

@@ -1,7 +1,7 @@
-"""What holds the clocks down: by bits that are the same for every card, or by counters of the firmware's cycles.
+"""Why clocks are reduced: from bits that are the same for every card, or from counters of the firmware's cycles.
 
-Source of the bits: the kernel's `drivers/gpu/drm/amd/pm/swsmu/inc/amdgpu_smu.h`. The MI300 before version 1.6 of the
-table tells in bits of its own, which are left out.
+Source of the bits: the kernel's `drivers/gpu/drm/amd/pm/swsmu/inc/amdgpu_smu.h`. The MI300 uses different bits before
+version 1.6 of the table; these are not read.
 """
 
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ from collectors.contract import UnsupportedError
 from collectors.query import RawValue
 from collectors.sysfs import Root
 
-# Limits of power and of current, and FIT, by which the firmware saves the silicon from wear.
+# Limits of power and current, and FIT, with which the firmware protects the silicon from wear.
 _POWER = range(32)
 _THERMAL = range(32, 46)
 _PROCHOT = range(46, 48)
@@ -48,10 +48,10 @@ def _seconds(_: Root, files: GpuFiles) -> Iterator[RawValue]:
 
 
 def _update(files: GpuFiles) -> None:
-    """Take the table's counters over; a second time in a poll changes nothing.
+    """Add the table's counters; a second call in the same poll changes nothing.
 
     Raises:
-        UnsupportedError: This version of the table has none.
+        UnsupportedError: This version of the table has no such counters.
     """
     metrics = files.metrics()
     if metrics.residencies is None:

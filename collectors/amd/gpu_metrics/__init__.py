@@ -1,1 +1,1 @@
-"""The binary table `gpu_metrics` of a GPU: its layouts, its parser, what is parsed, and the queries it answers."""
+"""The binary table `gpu_metrics` of a GPU: its layouts, its parser, the parsed values, and the queries of them."""

@@ -1,7 +1,7 @@
-"""How the kernel lays out `gpu_metrics`, version by version. Alignment is natural, which `ctypes` gives too.
+"""The kernel's layout of each version of `gpu_metrics`. Alignment is natural, as in `ctypes`.
 
 Source: the kernel's `drivers/gpu/drm/amd/include/kgd_pp_interface.h`; the names of the fields are the kernel's. Version
-1.9 describes itself instead of having a layout, and is not known here: no table of it was to be had.
+1.9 describes itself instead of having a layout, and is not supported: no table of this version was available.
 """
 
 from collections.abc import Mapping
@@ -29,7 +29,7 @@ def _u64(*names: str) -> _Fields:
 
 
 class Header(LittleEndianStructure):
-    """What every version begins with: its size, and which one it is."""
+    """The start of every version: its size and its version."""
 
     _fields_ = (("structure_size", c_uint16), ("format_revision", c_uint8), ("content_revision", c_uint8))
 

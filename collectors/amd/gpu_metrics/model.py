@@ -1,4 +1,4 @@
-"""What is taken of the binary table `gpu_metrics`, whatever its version: one read gives what many files would."""
+"""The values used from the binary table `gpu_metrics`, for all versions: one read replaces many files."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -9,12 +9,12 @@ from collectors.contract import UnsupportedError
 
 @dataclass(frozen=True, slots=True)
 class PartitionMetrics:
-    """One partition's part of the table; None for what it does not tell.
+    """One partition's part of the table; None for fields that are not filled.
 
     Attributes:
-        gfx_ratios: How busy each of its compute dies is, 0 to 1.
-        vcn_ratios: The same of its video engines.
-        jpeg_ratios: The same of its JPEG engines.
+        gfx_ratios: Utilization of each of its compute dies, 0 to 1.
+        vcn_ratios: Utilization of each of its video engines, 0 to 1.
+        jpeg_ratios: Utilization of each of its JPEG engines, 0 to 1.
     """
 
     gfx_ratios: Sequence[float | None] = ()
@@ -24,12 +24,12 @@ class PartitionMetrics:
 
 @dataclass(frozen=True, slots=True)
 class Residencies:
-    """For how many of the firmware's cycles clocks were held down, all counted since the same moment.
+    """In how many of the firmware's cycles clocks were reduced; all counts start at the same moment.
 
     Attributes:
-        cycles: How many there were.
-        by_cause: For how many of them, by cause; the causes are those of `throttle_time.CAUSES`.
-        seconds: When the driver read them, by its own clock.
+        cycles: Number of cycles.
+        by_cause: Number of cycles with reduced clocks, by cause; the causes are those of `throttle_time.CAUSES`.
+        seconds: When the driver read them, in seconds of its own clock.
     """
 
     cycles: int
@@ -39,13 +39,13 @@ class Residencies:
 
 @dataclass(frozen=True, slots=True)
 class XgmiLinks:
-    """The links to other GPUs, by their numbers; None for a link that does not exist or does not tell.
+    """The links to other GPUs, by their numbers; None for a link that does not exist or is not reported.
 
     Attributes:
-        received_bytes: By each link.
-        sent_bytes: The same.
-        up: Whether each is active; empty in versions that do not tell.
-        link_bytes_per_second: Of one link in one direction.
+        received_bytes: Received by each link.
+        sent_bytes: Sent by each link.
+        up: Whether each link is active; empty in versions that do not report it.
+        link_bytes_per_second: Bandwidth of one link in one direction.
     """
 
     received_bytes: Sequence[float | None] = ()
@@ -56,24 +56,24 @@ class XgmiLinks:
 
 @dataclass(frozen=True, slots=True)
 class Metrics:
-    """A table in base units; None, or empty, for what it does not tell.
+    """A table in base units; None, or empty, for fields that are not filled.
 
     Attributes:
-        power_watts: Of the socket.
-        energy_joules: Since the driver was loaded.
-        gfx_ratio: How busy the compute dies are together, 0 to 1.
-        umc_ratio: How busy the memory controllers are, 0 to 1.
-        vcn_ratios: How busy each video engine is, 0 to 1.
-        jpeg_ratios: How busy each JPEG engine is, 0 to 1.
-        edge_celsius: At the edge of the die.
-        hotspot_celsius: At its hottest point.
-        memory_celsius: Of the memory.
-        hbm_celsius: Of each memory stack.
-        throttle_bits: What holds the clocks down now, by the kernel's numbers, which are the same for every card.
-        residencies: For how long something did.
-        pcie_replays: Packets sent again.
+        power_watts: Power of the socket.
+        energy_joules: Energy since the driver was loaded.
+        gfx_ratio: Utilization of all compute dies together, 0 to 1.
+        umc_ratio: Utilization of the memory controllers, 0 to 1.
+        vcn_ratios: Utilization of each video engine, 0 to 1.
+        jpeg_ratios: Utilization of each JPEG engine, 0 to 1.
+        edge_celsius: Temperature at the edge of the die.
+        hotspot_celsius: Temperature at its hottest point.
+        memory_celsius: Temperature of the memory.
+        hbm_celsius: Temperature of each memory stack.
+        throttle_bits: Why clocks are reduced now, in the kernel's bits, which are the same for every card.
+        residencies: For how long clocks were reduced.
+        pcie_replays: Number of packets that were sent again.
         xgmi: Links to other GPUs.
-        partitions: The partitions that exist, by their numbers; empty in versions that have none.
+        partitions: The existing partitions, by their numbers; empty in versions without partitions.
     """
 
     power_watts: float | None = None
@@ -94,8 +94,8 @@ class Metrics:
 
 
 class UnknownTableError(UnsupportedError):
-    """The table is of a version that is not known here."""
+    """The version of the table is not supported."""
 
 
-# Raises UnknownTableError for a version that is not known, InvalidValueError for what is no such table.
+# Raises UnknownTableError for an unsupported version, InvalidValueError for bytes that are not such a table.
 Parse: TypeAlias = Callable[[bytes], Metrics]

@@ -1,8 +1,8 @@
-"""Understands the bytes of `gpu_metrics`.
+"""Parses the bytes of `gpu_metrics`.
 
 A field that the driver did not fill has all bits of its own width set; nothing else means "unknown". Units are those
-that the kernel's header states. Of versions 2.0 to 2.3 it states none and drivers fill them differently, so of these
-only the reasons for throttling are taken; the processors that have them tell the rest in files.
+that the kernel's header states. It states no units for versions 2.0 to 2.3, and drivers fill them differently, so only
+the reasons for throttling are used from these; the other values of such processors are in files.
 """
 
 import ctypes
@@ -28,14 +28,14 @@ _CAUSES = ("prochot", "ppt", "socket_thm", "vr_thm", "hbm_thm")
 
 
 def parse(blob: bytes) -> Metrics:
-    """What a table tells.
+    """The values in a table.
 
     Args:
         blob: The whole content of the file.
 
     Raises:
-        UnknownTableError: Its version has no layout here.
-        InvalidValueError: It is no such table, or not all of one.
+        UnknownTableError: There is no layout for its version.
+        InvalidValueError: It is not such a table, or is incomplete.
     """
     if len(blob) < ctypes.sizeof(Header):
         raise InvalidValueError(f"gpu_metrics: {len(blob)} bytes")
@@ -53,10 +53,10 @@ def parse(blob: bytes) -> Metrics:
 
 
 class _Table:
-    """A structure whose unfilled fields are None.
+    """Reads a structure; fields that are not filled are None.
 
     Args:
-        structure: Of any layout.
+        structure: A structure of any layout.
     """
 
     def __init__(self, structure: LittleEndianStructure) -> None:
@@ -68,7 +68,7 @@ class _Table:
         return None if value == _ones(getattr(type(self._structure), name).size) else value
 
     def numbers(self, name: str) -> list[int | None]:
-        """A field of several."""
+        """An array field."""
         array: ctypes.Array[ctypes.c_uint64] = getattr(self._structure, name)
         unfilled = _ones(ctypes.sizeof(array) // len(array))
         return [None if value == unfilled else value for value in map(int, array)]
@@ -79,11 +79,11 @@ class _Table:
         return None if value is None else convert(value)
 
     def all_converted(self, name: str, convert: Callable[[float], float]) -> list[float | None]:
-        """A field of several in another unit."""
+        """An array field in another unit."""
         return [None if value is None else convert(value) for value in self.numbers(name)]
 
     def parts(self, name: str) -> "list[_Table]":
-        """Structures within."""
+        """An array of structures."""
         return [_Table(part) for part in getattr(self._structure, name)]
 
 
@@ -96,7 +96,7 @@ def _joules(count: float) -> float:
 
 
 def _card(table: _Table, *, energy: bool, stacks: bool, independent: bool) -> Metrics:
-    """Versions 1.0 to 1.3; the counter of 1.0 has 32 bits, of which a busy card needs a few minutes."""
+    """Versions 1.0 to 1.3; the energy counter of 1.0 has 32 bits and wraps after a few minutes on a busy card."""
     return Metrics(
         power_watts=table.number("average_socket_power"),
         energy_joules=table.converted("energy_accumulator", _joules) if energy else None,
@@ -111,7 +111,7 @@ def _card(table: _Table, *, energy: bool, stacks: bool, independent: bool) -> Me
     )
 
 
-def _socket(  # one argument for each thing that versions differ in
+def _socket(  # one argument for each difference between versions
     table: _Table,
     *,
     vcn_ratios: Sequence[float | None],
@@ -120,7 +120,7 @@ def _socket(  # one argument for each thing that versions differ in
     links_up: Sequence[bool | None] = (),
     partitions: Sequence[PartitionMetrics] = (),
 ) -> Metrics:
-    """Versions from 1.4."""
+    """Versions from 1.4 on."""
     return Metrics(
         power_watts=table.number("curr_socket_power"),
         energy_joules=table.converted("energy_accumulator", _joules),
@@ -138,7 +138,7 @@ def _socket(  # one argument for each thing that versions differ in
 
 
 def _xgmi(table: _Table, links_up: Sequence[bool | None]) -> XgmiLinks:
-    """Lanes of a link, times the gigabits a second that each carries."""
+    """The XGMI links; the bandwidth is the number of lanes times the gigabits per second of each lane."""
     lanes, gigabits = table.number("xgmi_link_width"), table.number("xgmi_link_speed")
     return XgmiLinks(
         received_bytes=table.all_converted("xgmi_read_data_acc", bytes_from_kibibytes),
@@ -178,7 +178,7 @@ def _with_link_status(table: _Table) -> Metrics:
 
 
 def _partitions(table: _Table) -> list[PartitionMetrics]:
-    """As many as it says there are; a table that says more than it has room for says nothing."""
+    """The partitions, as many as the table states; none if it states more than it has space for."""
     parts = table.parts("xcp_stats")
     count = table.number("num_partition")
     if count is None or count > len(parts):

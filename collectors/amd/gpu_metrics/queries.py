@@ -1,4 +1,4 @@
-"""What the table `gpu_metrics` answers: alone, or for files that a GPU does not have."""
+"""Queries of the table `gpu_metrics`: for values that only the table has, and for files that a GPU does not have."""
 
 import math
 from collections.abc import Callable, Hashable, Iterable, Sequence
@@ -18,10 +18,10 @@ _STACKS = range(4)
 
 
 def mean(ratios: Sequence[float | None]) -> float | None:
-    """Of those that are told; None where none is.
+    """The mean of the known ratios; None if none is known.
 
     Raises:
-        InvalidValueError: One of them can't be true, which their mean might hide.
+        InvalidValueError: A ratio is impossible, which the mean might hide.
     """
     known = [ratio for ratio in ratios if ratio is not None]
     impossible = [ratio for ratio in known if not 0 <= ratio <= 1]
@@ -31,10 +31,10 @@ def mean(ratios: Sequence[float | None]) -> float | None:
 
 
 def _energy(metrics: Metrics) -> float | None:
-    """A counter that says 0 does not count: it rises with every 15 millionth of a joule.
+    """The energy. A counter at 0 does not count, because it rises every 15 microjoules.
 
     Raises:
-        UnsupportedError: There is none, so the power is integrated instead.
+        UnsupportedError: There is no counter, so the power is integrated instead.
     """
     if not metrics.energy_joules:
         raise UnsupportedError("gpu_metrics: no energy counter")
@@ -61,7 +61,7 @@ def _extracted(extract: Callable[[Metrics], float | None], metrics: Metrics) -> 
         value = extract(metrics)
     except CollectorError as error:
         return error
-    # What is not told now may be told later: the firmware fills some fields only under load.
+    # A missing value may exist later, because the firmware fills some fields only under load.
     return NoDataError("gpu_metrics: no value") if value is None else value
 
 

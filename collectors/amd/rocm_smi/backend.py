@@ -1,4 +1,4 @@
-"""Readings of one device through the child process, with the library's known lies sorted out."""
+"""Readings of one device from the child process, corrected for the library's known wrong values."""
 
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -10,7 +10,7 @@ from collectors.amd.rocm_smi.child import DiedError
 from collectors.contract import CollectorError, Reason, UnavailableError, UnsupportedError
 from collectors.query import InvalidValueError, NoDataError
 
-# Deaths of the child within one query; each takes one reading out, so that the others are had.
+# Deaths of the child within one query; after each the reading that caused it is skipped, and the others are read again.
 _MAX_DEATHS = 32
 _ADVICE = "install ROCm SMI or AMD SMI in the image, or leave amd.backend at auto"
 _ALL_ONES = 0xFFFFFFFFFFFFFFFF
@@ -20,7 +20,7 @@ class ChildProcess(Protocol):
     """The child process."""
 
     def ask(self, query: bytes) -> bytes:
-        """The line that answers a line."""
+        """The answer to a request, both one line."""
         ...
 
     def reset_backoff(self) -> None:
@@ -33,12 +33,13 @@ class ChildProcess(Protocol):
 
 
 class RocmSmiBackend:
-    """Asks for readings of devices by their PCI addresses.
+    """Reads devices by their PCI addresses.
 
     Args:
-        child: The process that asks the library.
-        verify_zero: Reads the kernel file behind a reading and raises what it raises, as `CrossCheck.verify_zero`. The
-            library makes a silent zero of an unreadable, empty or garbled file, so a zero is believed only after that.
+        child: The process that calls the library.
+        verify_zero: Reads the kernel file behind a reading and raises its error, as `CrossCheck.verify_zero`. The
+            library returns 0 without an error for an unreadable, empty or garbled file, so a zero is used only after
+            this check.
     """
 
     def __init__(self, child: ChildProcess, verify_zero: Callable[[str, str], None]) -> None:
@@ -50,7 +51,7 @@ class RocmSmiBackend:
         """The value of each reading, or why there is none.
 
         Args:
-            address: Of the device, in the kernel's spelling.
+            address: Address of the device, in the kernel's spelling.
             names: Keys of `librocm_smi.READINGS`.
 
         Raises:

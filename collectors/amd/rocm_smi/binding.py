@@ -1,4 +1,4 @@
-"""What the borders to AMD's libraries have in common: how a call is made, and what its failure means."""
+"""Common code of the bindings of AMD's libraries: how a function is called, and what its failure means."""
 
 import ctypes
 from collections.abc import Mapping, Sequence
@@ -25,9 +25,9 @@ class LibraryError(Exception):
     """A call failed, or the library lacks it.
 
     Args:
-        status: What it returned; `SUCCESS` where what it told is no answer.
-        call: The function, and what is wrong with what it told.
-        meaning: For the reading.
+        status: The returned status; `SUCCESS` if the call succeeded but its value is unusable.
+        call: The function, and what is wrong with its value.
+        meaning: What this means for the reading.
     """
 
     def __init__(self, status: int, call: str, meaning: Meaning) -> None:
@@ -41,8 +41,8 @@ class PciLocation(NamedTuple):
     """Where a monitored device is.
 
     Attributes:
-        address: As the kernel writes it, `0000:63:00.0`.
-        partition: Which partition of the device it stands for; 0 also for a whole one.
+        address: Address in the kernel's spelling, `0000:63:00.0`.
+        partition: The partition of the device that it represents; 0 for a whole device too.
     """
 
     address: str
@@ -55,7 +55,7 @@ class Smi(Protocol):
     name: str
 
     def version(self) -> str:
-        """Of the library."""
+        """The version of the library."""
         ...
 
     def count(self) -> int:
@@ -75,8 +75,8 @@ class Calls:
     """The functions of a library, bound when they are used.
 
     Args:
-        library: Open.
-        meanings: Of the statuses it returns; every other one makes a reading unavailable for now.
+        library: The open library.
+        meanings: The meaning of each status; with any other status a reading is unavailable at the moment.
     """
 
     def __init__(self, library: ctypes.CDLL, meanings: Mapping[int, Meaning]) -> None:
@@ -103,7 +103,7 @@ def load(names: Sequence[str]) -> ctypes.CDLL:
     """The first library that can be loaded.
 
     Raises:
-        OSError: None can; the text is the loader's, of the first.
+        OSError: None can be loaded; the text is the loader's error for the first one.
     """
     error_text = ""
     for name in names:
@@ -115,7 +115,7 @@ def load(names: Sequence[str]) -> ctypes.CDLL:
 
 
 def location_of(packed: int) -> PciLocation:
-    """A place as both libraries pack it: domain, partition, bus, slot and function, from the top."""
+    """The location as both libraries pack it: domain, partition, bus, slot and function, from the highest bits down."""
     domain, rest = packed >> 32, packed & 0xFFFFFFFF
     bus, slot, function = rest >> 8 & 0xFF, rest >> 3 & 0x1F, rest & 0x7
     return PciLocation(f"{domain:04x}:{bus:02x}:{slot:02x}.{function}", rest >> _PARTITION_SHIFT & _PARTITION_MASK)

@@ -1,4 +1,4 @@
-"""A process that answers lines with lines, within a deadline or not at all; replaced, with back-off, when it ends."""
+"""A child process that answers each line with a line within a deadline; it is restarted with back-off when it ends."""
 
 import os
 import select
@@ -18,11 +18,11 @@ _ENDING_SECONDS = 1.0
 
 
 class DiedError(UnavailableError):
-    """The process died or had to be killed while it worked on a request.
+    """The process died or was killed during a request.
 
     Args:
-        text: How, and its last words.
-        mark: What it was about to do.
+        text: How it ended, and the end of its standard error.
+        mark: The call that it was about to make.
     """
 
     def __init__(self, text: str, mark: str) -> None:
@@ -36,7 +36,7 @@ class Child:
     Args:
         command: Its program and arguments; the number of the file descriptor for its marks is added to them.
         clock: Monotonic seconds.
-        deadline_seconds: An answer that takes longer is given up, and the process with it.
+        deadline_seconds: If an answer takes longer, the process is killed.
     """
 
     def __init__(self, command: Sequence[str], clock: Callable[[], float], deadline_seconds: float) -> None:
@@ -50,11 +50,11 @@ class Child:
         self._retry_at = 0.0
 
     def ask(self, request: bytes) -> bytes:
-        """The line that answers a line.
+        """The answer to a request, both one line.
 
         Raises:
-            DiedError: It died, or was ended because it did not answer in time or answered too much.
-            UnavailableError: That was a moment ago, or it can't be started.
+            DiedError: The process died, or was killed because its answer was late or too long.
+            UnavailableError: The process died before and is not restarted yet, or can't be started.
         """
         if self._failure and self._clock() < self._retry_at:
             raise UnavailableError(self._failure)
@@ -68,7 +68,7 @@ class Child:
         return answer
 
     def reset_backoff(self) -> None:
-        """Do not pause before the next request: why the last one failed is understood."""
+        """Do not pause before the next request, because the reason of the last failure is known."""
         self._failure = ""
         self._backoff.succeeded()
 
@@ -80,12 +80,12 @@ class Child:
             self._end(process)
 
     def _start(self) -> subprocess.Popen[bytes]:
-        # What it says and is about to do before it dies; no file system need be writable for that.
+        # Its standard error and its last mark, for when it dies. Memory files work on a read-only file system too.
         self._stderr, self._marks = os.memfd_create("stderr"), os.memfd_create("marks")
         command = (*self._command, str(self._marks))
         pipe = subprocess.PIPE
         try:
-            self._process = subprocess.Popen(  # noqa: S603 - a module of ours under the running interpreter
+            self._process = subprocess.Popen(  # noqa: S603 - our own module in the running interpreter
                 command, stdin=pipe, stdout=pipe, stderr=self._stderr, pass_fds=(self._marks,)
             )
         except OSError as error:
@@ -126,7 +126,7 @@ class Child:
         return UnavailableError(text)
 
     def _end(self, process: subprocess.Popen[bytes]) -> tuple[str, str]:
-        """Reap it, by force where it does not go by itself; returns the end of what it said, and its last mark."""
+        """Wait for its end, and kill it if necessary; returns the end of its standard error and its last mark."""
         for pipe in (process.stdin, process.stdout):
             if pipe is not None:
                 with suppress(OSError):

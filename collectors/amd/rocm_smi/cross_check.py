@@ -1,7 +1,7 @@
-"""What the kernel's own files say to a zero of the library.
+"""Checks a zero of the library against the kernel's files.
 
-Where `gpu_busy_percent` is empty, garbled or refused, the library tells success and 0. The collector that reads the
-kernel's files knows better, and its rules are used here: a zero is believed where that collector would have told one.
+If `gpu_busy_percent` is empty, garbled or refused, the library returns success and 0. The collector that reads the
+kernel's files detects this, and its rules are used here: a zero is used only if that collector would report a zero.
 """
 
 from collections.abc import Callable, Mapping
@@ -25,7 +25,7 @@ class CrossCheck:
     Args:
         sysfs: The root of the host's `/sys`.
         locate: Finds the files of the device at a PCI address.
-        parse: Understands the table `gpu_metrics`.
+        parse: Parses the table `gpu_metrics`.
     """
 
     def __init__(self, sysfs: Root, locate: Callable[[str], GpuPaths], parse: Parse) -> None:
@@ -34,14 +34,14 @@ class CrossCheck:
         self._parse = parse
 
     def verify_zero(self, address: str, name: str) -> None:
-        """Ask the kernel for a reading that the library says is 0.
+        """Read from the kernel a reading for which the library returned 0.
 
         Args:
-            address: Of the device.
+            address: Address of the device.
             name: A key of `librocm_smi.READINGS`.
 
         Raises:
-            CollectorError: The kernel has no value for it, or none that can be read, or its 0 stands for nothing.
+            CollectorError: The kernel has no value, or it can't be read, or its 0 means that there is no value.
         """
         READERS[name](
             self._sysfs, GpuFiles(self._locate(address), PartitionLayout(known=False), self._parse, ThrottleTime())

@@ -1,10 +1,10 @@
-"""The typed border to `libamd_smi`, the successor of `librocm_smi64`: the same readings in the same units.
+"""The typed binding of `libamd_smi`, the successor of `librocm_smi64`: the same readings in the same units.
 
-Runs in the child process only; nothing here raises but `LibraryError`, and the library itself may abort. It gives whole
-degrees and watts, which are multiplied, so that a name means the same whichever library answers.
+Runs in the child process only; only `LibraryError` is raised here, and the library itself may abort. It returns whole
+degrees and watts, which are multiplied, so that a name means the same with both libraries.
 
-Source: `amdsmi.h` and the wrappers of the releases 24.6 (ROCm 6.2) to 26 (ROCm 7); that 27 is like them is assumed.
-Before 24.6 it told power limits in watts.
+Source: `amdsmi.h` and the wrappers of the releases 24.6 (ROCm 6.2) to 26 (ROCm 7); it is assumed that 27 is the same.
+Before 24.6 it returned power limits in watts.
 """
 
 import ctypes
@@ -36,24 +36,24 @@ _MEANINGS = {
 
 
 class _AmdSmiVersion(ctypes.Structure):
-    # Year, major, minor and release up to 25; major, minor, release and padding since 26. The text follows in both.
+    # Year, major, minor and release up to 25; major, minor, release and padding from 26 on. Both are followed by text.
     _fields_ = (("numbers", c_uint32 * 4), ("text", c_char_p))
 
 
 class _Power(NamedTuple):
-    """Where amdsmi_power_info_t has what it tells, in numbers of 32 bits."""
+    """The positions of the values in amdsmi_power_info_t, in numbers of 32 bits."""
 
     current: int
     average: int
 
 
 _GPUS = 2  # AMDSMI_INIT_AMD_GPUS
-_MAX_HANDLES = 1024  # of one kind; a library that speaks of more is not believed
+_MAX_HANDLES = 1024  # of one kind; a larger number is regarded as an error
 _OLDEST = (24, 6)
-# By the first number of the version: 25 put 64 bits in front. Of a release that is not here the place is not known.
+# By the first number of the version: from 25 on, 64 bits precede. For other releases the position is unknown.
 _POWER: Mapping[int, _Power] = {24: _Power(0, 1), 25: _Power(2, 3), 26: _Power(2, 3), 27: _Power(2, 3)}
 _GFX, _MEMORY = 0, 1  # of amdsmi_engine_usage_t
-_NONE = (0xFFFF, 0xFFFFFFFF)  # "no value" in a number of 32 bits; the shorter one comes from the driver's table
+_NONE = (0xFFFF, 0xFFFFFFFF)  # "no value" in a number of 32 bits; the shorter one is from the driver's table
 _MAX_PERCENT = 100
 _CURRENT = 0  # AMDSMI_TEMP_CURRENT
 _VRAM, _GTT = 0, 2  # amdsmi_memory_type_t
@@ -66,8 +66,8 @@ class AmdSmi:
     """The open library.
 
     Raises:
-        LibraryError: It does not initialise, or its units are not known because it is too old.
-        OSError: None of its names can be loaded; the text is the loader's.
+        LibraryError: It does not initialise, or is so old that its units are unknown.
+        OSError: None of its names can be loaded; the text is the loader's error.
     """
 
     name = "libamd_smi"
@@ -79,15 +79,15 @@ class AmdSmi:
         self._devices = self._handles()
 
     def version(self) -> str:
-        """Of the library: amdsmi_get_lib_version."""
+        """The version of the library: amdsmi_get_lib_version."""
         return self._version
 
     def count(self) -> int:
-        """How many devices it monitors: amdsmi_get_socket_handles, amdsmi_get_processor_handles."""
+        """Number of monitored devices: amdsmi_get_socket_handles, amdsmi_get_processor_handles."""
         return len(self._devices)
 
     def location(self, device: int) -> PciLocation:
-        """Where a device is: amdsmi_get_gpu_bdf_id. amdsmi_get_gpu_device_bdf tells nonsense without /dev/dri."""
+        """Where a device is: amdsmi_get_gpu_bdf_id. amdsmi_get_gpu_device_bdf returns nonsense without /dev/dri."""
         return location_of(self.uint64("amdsmi_get_gpu_bdf_id", device))
 
     def read(self, name: str, device: int) -> float:
@@ -95,7 +95,7 @@ class AmdSmi:
         return READINGS[name](self, device)
 
     def uint64(self, call: str, device: int, *arguments: c_uint32) -> int:
-        """A call that gives a number of 64 bits."""
+        """Call a function that returns a number of 64 bits."""
         found = c_uint64()
         self._call(call, self._handle(device), *arguments, byref(found))
         return found.value
@@ -109,15 +109,15 @@ class AmdSmi:
         return percent
 
     def current_power(self, device: int) -> float:
-        """Microwatts now, MI300 and later: amdsmi_get_power_info."""
+        """Current microwatts, for MI300 and later: amdsmi_get_power_info."""
         return self._power_of(device, self._power().current)
 
     def average_power(self, device: int) -> float:
-        """Microwatts over a while, the cards before MI300: amdsmi_get_power_info."""
+        """Average microwatts, for the cards before MI300: amdsmi_get_power_info."""
         return self._power_of(device, self._power().average)
 
     def power_cap(self, device: int) -> float:
-        """Microwatts that the card may take: amdsmi_get_power_cap_info."""
+        """Power limit of the card in microwatts: amdsmi_get_power_cap_info."""
         record = (c_uint64 * (_RECORD_BYTES // 8))()
         self._call("amdsmi_get_power_cap_info", self._handle(device), c_uint32(0), byref(record))
         return record[0]
@@ -130,7 +130,7 @@ class AmdSmi:
         return counter.value
 
     def temperature(self, device: int, sensor: int) -> float:
-        """Thousandths of a degree Celsius now: amdsmi_get_temp_metric."""
+        """Current temperature in thousandths of a degree Celsius: amdsmi_get_temp_metric."""
         found = c_int64()
         call = "amdsmi_get_temp_metric"
         self._call(call, self._handle(device), c_uint32(sensor), c_uint32(_CURRENT), byref(found))
@@ -143,12 +143,12 @@ class AmdSmi:
         return record[kind]
 
     def _power_of(self, device: int, index: int) -> float:
-        """A card that does not fill one of the two never does."""
+        """A card that does not fill one of the two values never fills it, so it is unsupported."""
         return self._number("amdsmi_get_power_info", device, index, Meaning.UNSUPPORTED) * _MICRO
 
     def _number(self, call: str, device: int, index: int, none: Meaning) -> int:
         """A number of 32 bits in the record that a call fills."""
-        record = (c_uint32 * (_RECORD_BYTES // 4))(*[0xFFFFFFFF] * (_RECORD_BYTES // 4))  # what it leaves out is none
+        record = (c_uint32 * (_RECORD_BYTES // 4))(*[0xFFFFFFFF] * (_RECORD_BYTES // 4))  # unfilled means no value
         self._call(call, self._handle(device), byref(record))
         number = record[index]
         if number in _NONE:
@@ -163,7 +163,7 @@ class AmdSmi:
             raise LibraryError(SUCCESS, text, Meaning.UNSUPPORTED) from None
 
     def _versions(self) -> tuple[str, int]:
-        """Its version, and the first number of it."""
+        """The version, and its first number."""
         found = _AmdSmiVersion()
         self._call("amdsmi_get_lib_version", byref(found))
         first, second, third, _ = found.numbers
@@ -209,7 +209,7 @@ def _errors(block: int, kind: int) -> _Read:
     return lambda library, device: library.error_count(device, block, kind)
 
 
-# amdsmi_get_gpu_pci_throughput is not among them: it blocks for a second per device.
+# amdsmi_get_gpu_pci_throughput is not used, because it blocks for a second per device.
 READINGS: Mapping[str, _Read] = {
     "utilization_percent": _activity(_GFX),
     "memory_activity_percent": _activity(_MEMORY),

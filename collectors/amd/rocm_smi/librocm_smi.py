@@ -1,8 +1,8 @@
-"""The typed border to `librocm_smi64`: symbols bound when they are used, raw values in the library's units.
+"""The typed binding of `librocm_smi64`: symbols are bound when they are used, values are in the library's units.
 
-Runs in the child process only; nothing here raises but `LibraryError`, and the library itself may abort.
+Runs in the child process only; only `LibraryError` is raised here, and the library itself may abort.
 
-Source: `rocm_smi.h`, the prototypes that are the same from 5.2 to 7.2.
+Source: `rocm_smi.h`; the prototypes are the same from 5.2 to 7.2.
 """
 
 import ctypes
@@ -41,7 +41,7 @@ class RocmSmi:
 
     Raises:
         LibraryError: It does not initialise.
-        OSError: None of its names can be loaded; the text is the loader's.
+        OSError: None of its names can be loaded; the text is the loader's error.
     """
 
     name = "librocm_smi64"
@@ -51,17 +51,17 @@ class RocmSmi:
         self._call("rsmi_init", c_uint64(0))
 
     def version(self) -> str:
-        """Of the library: rsmi_version_get."""
+        """The version of the library: rsmi_version_get."""
         found = _RocmSmiVersion()
         self._call("rsmi_version_get", byref(found))
         return f"{found.major}.{found.minor}.{found.patch}"
 
     def count(self) -> int:
-        """How many devices it monitors: rsmi_num_monitor_devices."""
+        """Number of monitored devices: rsmi_num_monitor_devices."""
         return self.uint32("rsmi_num_monitor_devices")
 
     def location(self, device: int) -> PciLocation:
-        """Where a device is: rsmi_dev_pci_id_get; indices mean nothing, releases order them differently."""
+        """Where a device is: rsmi_dev_pci_id_get. Indices have no meaning, because releases order them differently."""
         found = c_uint64()
         self._call("rsmi_dev_pci_id_get", c_uint32(device), byref(found))
         return location_of(found.value)
@@ -71,13 +71,13 @@ class RocmSmi:
         return READINGS[name](self, device)
 
     def uint32(self, call: str, *arguments: ctypes.c_uint32) -> int:
-        """A call that gives a number of 32 bits."""
+        """Call a function that returns a number of 32 bits."""
         found = c_uint32()
         self._call(call, *arguments, byref(found))
         return found.value
 
     def uint64(self, call: str, *arguments: ctypes.c_uint32) -> int:
-        """A call that gives a number of 64 bits."""
+        """Call a function that returns a number of 64 bits."""
         found = c_uint64()
         self._call(call, *arguments, byref(found))
         return found.value
@@ -90,7 +90,7 @@ class RocmSmi:
         return counter.value
 
     def temperature(self, device: int, sensor: int) -> float:
-        """Thousandths of a degree Celsius now: rsmi_dev_temp_metric_get."""
+        """Current temperature in thousandths of a degree Celsius: rsmi_dev_temp_metric_get."""
         found = c_int64()
         call = "rsmi_dev_temp_metric_get"
         self._call(call, c_uint32(device), c_uint32(sensor), ctypes.c_int(_CURRENT), byref(found))
@@ -139,7 +139,7 @@ def _errors(block: int, kind: str) -> _Read:
     return lambda library, device: library.error_count(device, block, kind)
 
 
-# rsmi_dev_pci_throughput_get is not among them: it blocks for a second per device.
+# rsmi_dev_pci_throughput_get is not used, because it blocks for a second per device.
 READINGS: Mapping[str, _Read] = {
     "utilization_percent": _small("rsmi_dev_busy_percent_get"),
     "memory_activity_percent": _small("rsmi_dev_memory_busy_percent_get"),

@@ -1,4 +1,4 @@
-"""What the library is asked in place of the kernel's files."""
+"""Queries of the library, which replace those of the kernel's files."""
 
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from functools import partial
@@ -18,10 +18,10 @@ _AVERAGE, _CURRENT = "power_average_microwatts", "power_current_microwatts"
 
 
 class Backend(Protocol):
-    """Asks the library."""
+    """Reads from the library."""
 
     def ask(self, address: str, names: Sequence[str]) -> Sequence[float | CollectorError]:
-        """The value of each reading of the device at a PCI address, or why there is none."""
+        """The value of each reading of the device at a PCI address, or the reason why it has none."""
         ...
 
 
@@ -36,14 +36,14 @@ def _answer(
 
 
 def _power(value: float) -> Iterable[RawValue]:
-    """A card whose package's power is told by another die says 0."""
+    """The library returns 0 for a die if another die reports the power of the package."""
     if value == 0:
         raise NoDataError("power: 0")
     return [RawValue(catalog.POWER, value, watts_from_microwatts)]
 
 
 def _energy(count: float) -> Iterable[RawValue]:
-    """A counter that says 0 does not count; then the power is integrated instead."""
+    """A counter at 0 does not count; then the power is integrated instead."""
     if count == 0:
         raise UnsupportedError("energy: 0")
     return [RawValue(catalog.ENERGY, count, _joules)]
@@ -70,19 +70,19 @@ LIBRARY_PARTS: tuple[BatchItem, ...] = (
         for sensor, label in _SENSORS.items()
     ),
 )
-# Asked after those for which they stand in, so that they come with the first reading.
+# Read after the readings that they replace, so that they are in the first reading.
 LIBRARY_FALLBACKS: tuple[BatchItem, ...] = (
     BatchItem(f"library, {_CURRENT}", (catalog.POWER,), _CURRENT, _power, fallback_for=f"library, {_AVERAGE}"),
 )
-# Rows that are the library's where it is asked at all: what it can't tell of them is absent.
+# Rows that are read only from the library if it is used: what it does not support is absent.
 LIBRARY_ROWS: frozenset[Metric] = frozenset(row for part in LIBRARY_PARTS for row in part.rows)
 
 
 def library_batches(backend: Backend) -> tuple[Batch, ...]:
-    """All of it, for each GPU.
+    """All queries of the library, for each GPU.
 
     Args:
-        backend: Asks the library.
+        backend: Reads from the library.
     """
 
     def ask(_: Root, files: GpuFiles, keys: Sequence[Hashable]) -> Sequence[float | CollectorError]:

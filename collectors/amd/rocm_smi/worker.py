@@ -1,10 +1,9 @@
-"""The child process: asks the library what it is told to ask and answers in lines of JSON, until its input ends.
+"""The child process: calls the library as requested and answers in lines of JSON, until its input ends.
 
 A request is `{"address": ADDRESS, "read": [NAME, ...]}`. An answer is `{"library": NAME, "version": VERSION, "values":
-{NAME: NUMBER or {"text": TEXT, "meaning": MEANING}}}`, without `values` where the library lists
-no such device, or `{"failed": TEXT}`.
-Before each call its name is written to the file descriptor that is given as the argument, for the library may end this
-process at any of them. The library is opened at the first request and stays open.
+{NAME: NUMBER or {"text": TEXT, "meaning": MEANING}}}`, without `values` if the library does not list the device, or
+`{"failed": TEXT}`. Before each call its name is written to the file descriptor in the argument, because every call may
+end this process. The library is opened at the first request and stays open.
 """
 
 import json
@@ -20,7 +19,7 @@ from collectors.amd.rocm_smi.librocm_smi import RocmSmi
 
 _Answer = dict[str, object]
 Mark = Callable[[str], None]
-# ROCm SMI where it is; releases from 10 on have AMD SMI alone.
+# ROCm SMI if it is installed; releases from 10 on have only AMD SMI.
 LIBRARIES: Mapping[str, Callable[[], Smi]] = {"rsmi_init": RocmSmi, "amdsmi_init": AmdSmi}
 
 
@@ -28,8 +27,8 @@ class Worker:
     """Answers requests.
 
     Args:
-        mark: Is told what is called next.
-        libraries: What opens each library, the one that is preferred first, by the call that does it.
+        mark: Called with the name of the next call.
+        libraries: The function that opens each library, by the name of its first call; the preferred library first.
     """
 
     def __init__(self, mark: Mark, libraries: Mapping[str, Callable[[], Smi]]) -> None:
@@ -51,10 +50,10 @@ class Worker:
         return answer
 
     def _opened(self) -> Smi:
-        """The first library that can be had.
+        """The first library that can be opened.
 
         Raises:
-            OSError: None can; why each.
+            OSError: None can be opened; the text has the reason for each.
         """
         if self._library is not None:
             return self._library
@@ -80,7 +79,7 @@ class Worker:
 
 
 def _whole_devices(library: Smi) -> dict[str, int]:
-    """Index by address. One that is listed once for each of its partitions repeats its figures: the first counts."""
+    """Index by address. A device that is listed once for each partition repeats its values, so the first is used."""
     devices: dict[str, int] = {}
     for device in range(library.count()):
         location = library.location(device)
@@ -90,7 +89,7 @@ def _whole_devices(library: Smi) -> dict[str, int]:
 
 
 def serve(worker: Worker, requests: BinaryIO, answers: BinaryIO) -> None:
-    """Answer requests until there are no more."""
+    """Answer requests until the input ends."""
     for line in requests:
         request = json.loads(line)
         answers.write(json.dumps(worker.answer(request["address"], request["read"])).encode() + b"\n")
@@ -98,7 +97,7 @@ def serve(worker: Worker, requests: BinaryIO, answers: BinaryIO) -> None:
 
 
 def mark_in(file: int) -> Mark:
-    """What writes marks into a file descriptor."""
+    """A function that writes marks into a file descriptor."""
 
     def mark(name: str) -> None:
         os.ftruncate(file, 0)
@@ -108,7 +107,7 @@ def mark_in(file: int) -> Mark:
 
 
 if __name__ == "__main__":
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a library that aborts at every poll would fill the disk
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # else a library that aborts at every poll fills the disk
     with os.fdopen(os.dup(sys.stdout.fileno()), "wb") as out:
-        os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # the library prints; that shall not disturb the answers
+        os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # the library's output must not be mixed with the answers
         serve(Worker(mark_in(int(sys.argv[1])), LIBRARIES), sys.stdin.buffer, out)
