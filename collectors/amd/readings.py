@@ -113,7 +113,7 @@ class PartitionQuery(query.Query[Root, PartitionFiles]):
     __slots__ = ()
 
 
-PartitionQuestions: TypeAlias = query.Queries[Root, PartitionFiles]
+PartitionQueries: TypeAlias = query.Queries[Root, PartitionFiles]
 
 
 def _utilization(_: Root, files: PartitionFiles) -> Iterator[RawValue]:
@@ -137,7 +137,7 @@ def _memory_usage(_: Root, files: PartitionFiles) -> Iterator[RawValue]:
     yield RawValue(catalog.MEMORY_USAGE, kfd.memory_usage(files.node))
 
 
-PARTITION_QUERIES: PartitionQuestions = (
+PARTITION_QUERIES: PartitionQueries = (
     PartitionQuery("utilization", (catalog.UTILIZATION,), _utilization),
     PartitionQuery("memory limit", (catalog.MEMORY_LIMIT,), _memory_limit),
     PartitionQuery("memory usage", (catalog.MEMORY_USAGE,), _memory_usage),

@@ -94,7 +94,7 @@ def believe(_: str, __: str) -> None:
 
 
 @contextmanager
-def asked_by_amd_smi(library: Path, state: AmdSmiState) -> Iterator[RocmSmiBackend]:
+def amd_smi_backend(library: Path, state: AmdSmiState) -> Iterator[RocmSmiBackend]:
     """The backend over the library."""
     environment = f"LD_LIBRARY_PATH={library}", f"AMD_SMI_STATE={state.path}"
     command = (str(shutil.which("env")), *environment, sys.executable, "-c", _PROGRAM)

@@ -122,7 +122,7 @@ def said(tmp_path_factory: pytest.TempPathFactory) -> Said:
     names = list(READINGS)
     with mounted(node.tree) as asked:
         library = {
-            card: dict(zip(names, asked.backend.ask(gpu.address, names), strict=True))
+            card: dict(zip(names, asked.backend.read(gpu.address, names), strict=True))
             for card, gpu in node.gpus.items()
         }
     return Said(node, collector_of(node.tree, parse=parse).read(ALL), library)
@@ -197,8 +197,8 @@ def test_a_function_the_library_lacks_is_unsupported(card: str, said: Said) -> N
 def test_a_change_of_a_file_is_seen_by_the_next_question(tmp_path: Path) -> None:
     gpu = AmdTree(tmp_path / "sys").add(MI210, "0000:63:00.0")
     with mounted(gpu.tree) as asked:
-        assert asked.backend.ask(gpu.address, ["utilization_percent"]) == [37]
+        assert asked.backend.read(gpu.address, ["utilization_percent"]) == [37]
         gpu.write("gpu_busy_percent", "99")
-        assert asked.backend.ask(gpu.address, ["utilization_percent"]) == [99]
+        assert asked.backend.read(gpu.address, ["utilization_percent"]) == [99]
         gpu.write("gpu_busy_percent", "0")
-        assert asked.backend.ask(gpu.address, ["utilization_percent"]) == [0]
+        assert asked.backend.read(gpu.address, ["utilization_percent"]) == [0]

@@ -55,7 +55,7 @@ def trouble(gpu: Gpu, file: str, kind: str) -> None:
 
 
 def answers(asked: Mounted, address: str, *names: str) -> dict[str, float | CollectorError]:
-    return dict(zip(names, asked.backend.ask(address, names), strict=True))
+    return dict(zip(names, asked.backend.read(address, names), strict=True))
 
 
 def process(asked: Mounted) -> int:
@@ -68,7 +68,7 @@ def test_a_silent_zero_is_not_believed(kind: str, gpu: Gpu) -> None:
     trouble(gpu, "gpu_busy_percent", kind)
     [fault] = collector_of(gpu.tree).read(ALL).faults
     with mounted(gpu.tree) as asked:
-        raw = json.loads(asked.child.ask(json.dumps({"address": ADDRESS, "read": [BUSY]}).encode()))
+        raw = json.loads(asked.child.request(json.dumps({"address": ADDRESS, "read": [BUSY]}).encode()))
         told = answers(asked, ADDRESS, BUSY)[BUSY]
     assert raw["values"] == {BUSY: 0}  # success, says the library
     assert type(told) is (UnavailableError if kind == "refused" else InvalidValueError)

@@ -12,7 +12,7 @@ from collectors.amd.collector import AmdCollector
 from collectors.amd.gpu_metrics.parse import parse
 from collectors.amd.rocm_smi import libamd_smi
 from collectors.amd.rocm_smi.librocm_smi import READINGS
-from collectors.amd.rocm_smi.queries import LIBRARY_FALLBACKS, LIBRARY_PARTS, LIBRARY_ROWS
+from collectors.amd.rocm_smi.queries import LIBRARY_FALLBACKS, LIBRARY_ITEMS, LIBRARY_ROWS
 from collectors.contract import AmdBackend, AmdOptions, CollectorError, Node, Reason, UnavailableError, UnsupportedError
 from collectors.metric import Subject
 from collectors.sysfs import Root
@@ -52,7 +52,7 @@ class FakeLibrary:
         self.asked: list[tuple[str, tuple[str, ...]]] = []
         self.closed = 0
 
-    def ask(self, address: str, names: Sequence[str]) -> Sequence[float | CollectorError]:
+    def read(self, address: str, names: Sequence[str]) -> Sequence[float | CollectorError]:
         self.asked.append((address, tuple(names)))
         if self.failure is not None:
             raise self.failure
@@ -117,7 +117,7 @@ def test_a_gpu_is_asked_once_in_a_poll_and_for_what_is_due(tree: AmdTree) -> Non
     collector = _collector(tree, library)
     collector.read(FAST)
     assert [address for address, _ in library.asked] == ["0000:03:00.0", _ADDRESS]
-    assert set(library.asked[0][1]) == {part.key for part in LIBRARY_PARTS if part.cadence in FAST}
+    assert set(library.asked[0][1]) == {part.key for part in LIBRARY_ITEMS if part.cadence in FAST}
 
 
 def test_the_power_of_now_stands_in_for_that_of_a_while(tree: AmdTree) -> None:
@@ -161,7 +161,7 @@ def test_closing_lets_go_of_the_library(tree: AmdTree) -> None:
 
 
 def test_every_part_is_a_reading_of_the_library() -> None:
-    assert {part.key for part in (*LIBRARY_PARTS, *LIBRARY_FALLBACKS)} <= READINGS.keys()
+    assert {part.key for part in (*LIBRARY_ITEMS, *LIBRARY_FALLBACKS)} <= READINGS.keys()
 
 
 def test_the_library_is_read_only_where_the_option_says_so(tree: AmdTree, tmp_path: Path) -> None:
@@ -172,7 +172,7 @@ def test_the_library_is_read_only_where_the_option_says_so(tree: AmdTree, tmp_pa
 
 
 def _told_by(readings: Collection[str]) -> set[str]:
-    rows = {row for part in (*LIBRARY_PARTS, *LIBRARY_FALLBACKS) if part.key in readings for row in part.rows}
+    rows = {row for part in (*LIBRARY_ITEMS, *LIBRARY_FALLBACKS) if part.key in readings for row in part.rows}
     return {row.name(Subject.DEVICE) for row in rows}
 
 

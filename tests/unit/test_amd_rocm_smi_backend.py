@@ -23,8 +23,8 @@ class FakeChild:
         self.backoff_resets = 0
         self.closed = 0
 
-    def ask(self, question: bytes) -> bytes:
-        request = json.loads(question)
+    def request(self, line: bytes) -> bytes:
+        request = json.loads(line)
         names: list[str] = request["read"]
         self.asked.append(names)
         for name in names:
@@ -44,12 +44,12 @@ def nothing_against(_: str, __: str) -> None:
     pass
 
 
-def ask(child: FakeChild, *names: str) -> list[float | CollectorError]:
-    return RocmSmiBackend(child, nothing_against).ask(ADDRESS, names)
+def read(child: FakeChild, *names: str) -> list[float | CollectorError]:
+    return RocmSmiBackend(child, nothing_against).read(ADDRESS, names)
 
 
 def test_values_come_in_the_order_of_the_names() -> None:
-    assert ask(FakeChild({"a": 1, "b": 2.5}), "b", "a") == [2.5, 1]
+    assert read(FakeChild({"a": 1, "b": 2.5}), "b", "a") == [2.5, 1]
 
 
 @pytest.mark.parametrize(
@@ -65,7 +65,7 @@ def test_values_come_in_the_order_of_the_names() -> None:
 def test_a_status_is_an_error_of_the_contract(
     meaning: Meaning, expected: type[CollectorError], reason: Reason | None
 ) -> None:
-    [error, fine] = ask(FakeChild({"a": {"text": "rsmi_a: status 7", "meaning": meaning}, "b": 1}), "a", "b")
+    [error, fine] = read(FakeChild({"a": {"text": "rsmi_a: status 7", "meaning": meaning}, "b": 1}), "a", "b")
     assert type(error) is expected
     assert str(error) == "rsmi_a: status 7"
     assert reason is None or (isinstance(error, CollectorError) and error.reason is reason)
@@ -74,12 +74,12 @@ def test_a_status_is_an_error_of_the_contract(
 
 @pytest.mark.parametrize("value", [None, "many", [1]])
 def test_what_is_no_number_is_an_invalid_value(value: object) -> None:
-    [error] = ask(FakeChild({"a": value}), "a")
+    [error] = read(FakeChild({"a": value}), "a")
     assert isinstance(error, InvalidValueError)
 
 
 def test_all_ones_are_no_value() -> None:
-    [error] = ask(FakeChild({"energy_count": 2**64 - 1}), "energy_count")
+    [error] = read(FakeChild({"energy_count": 2**64 - 1}), "energy_count")
     assert isinstance(error, UnsupportedError)
 
 
@@ -90,7 +90,7 @@ def test_a_zero_is_believed_only_if_the_kernel_file_can_be_read() -> None:
             raise InvalidValueError("gpu_busy_percent: garbage")
 
     backend = RocmSmiBackend(FakeChild({"garbled": 0, "idle": 0}), verify_zero)
-    [garbled, idle] = backend.ask(ADDRESS, ["garbled", "idle"])
+    [garbled, idle] = backend.read(ADDRESS, ["garbled", "idle"])
     assert isinstance(garbled, InvalidValueError)
     assert idle == 0
 
@@ -98,10 +98,10 @@ def test_a_zero_is_believed_only_if_the_kernel_file_can_be_read() -> None:
 def test_a_reading_that_kills_is_left_out_from_then_on_and_costs_no_other() -> None:
     child = FakeChild({"a": 1, "b": 2, "c": 3}, frozenset({"b"}))
     backend = RocmSmiBackend(child, nothing_against)
-    [first, deadly, last] = backend.ask(ADDRESS, ["a", "b", "c"])
+    [first, deadly, last] = backend.read(ADDRESS, ["a", "b", "c"])
     assert (first, last) == (1, 3)
     assert isinstance(deadly, UnsupportedError)
-    backend.ask(ADDRESS, ["a", "b", "c"])
+    backend.read(ADDRESS, ["a", "b", "c"])
     assert child.asked == [["a", "b", "c"], ["a", "c"], ["a", "c"]]
     assert child.backoff_resets == 1
 
@@ -109,20 +109,20 @@ def test_a_reading_that_kills_is_left_out_from_then_on_and_costs_no_other() -> N
 def test_what_kills_at_one_device_is_still_asked_of_another() -> None:
     child = FakeChild({"a": 1, "b": 2}, frozenset({"b"}))
     backend = RocmSmiBackend(child, nothing_against)
-    backend.ask(ADDRESS, ["b"])
+    backend.read(ADDRESS, ["b"])
     child.deadly = frozenset()
-    assert backend.ask("0000:43:00.0", ["b"]) == [2]
+    assert backend.read("0000:43:00.0", ["b"]) == [2]
 
 
 def test_a_death_that_no_reading_explains_is_no_matter_of_one_reading() -> None:
     class Dies(FakeChild):
-        def ask(self, question: bytes) -> bytes:
-            self.asked.append([question.decode()])
+        def request(self, line: bytes) -> bytes:
+            self.asked.append([line.decode()])
             raise DiedError("aborted", "rsmi_init")
 
     child = Dies({})
     with pytest.raises(DiedError):
-        ask(child, "a")
+        read(child, "a")
     assert len(child.asked) == 1
 
 
@@ -130,11 +130,11 @@ def test_a_device_the_library_does_not_list_is_unsupported() -> None:
     child = FakeChild({"a": 1})
     child.answer = {"library": "librocm_smi64", "version": "5.2.3"}
     with pytest.raises(UnsupportedError, match=r"librocm_smi64 5\.2\.3 does not list 0000:63:00\.0"):
-        ask(child, "a")
+        read(child, "a")
 
 
 def test_a_library_that_cannot_be_opened_is_unavailable() -> None:
     child = FakeChild({"a": 1})
     child.answer = {"failed": "rsmi_init: status 8"}
     with pytest.raises(UnavailableError, match="rsmi_init: status 8"):
-        ask(child, "a")
+        read(child, "a")

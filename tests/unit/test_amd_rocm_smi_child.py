@@ -44,44 +44,44 @@ ECHO = """
 
 def test_one_process_answers_every_question() -> None:
     with child(ECHO) as asked:
-        first, second = asked.ask(b"one").split(), asked.ask(b"two").split()
+        first, second = asked.request(b"one").split(), asked.request(b"two").split()
     assert (first[1], second[1]) == (b"one", b"two")
     assert first[0] == second[0]
 
 
 def test_it_is_gone_after_closing_and_another_comes_with_the_next_question() -> None:
     with child(ECHO) as asked:
-        first = int(asked.ask(QUESTION).split()[0])
+        first = int(asked.request(QUESTION).split()[0])
         asked.close()
         asked.close()
         assert not Path(f"/proc/{first}").exists()
-        assert int(asked.ask(QUESTION).split()[0]) != first
+        assert int(asked.request(QUESTION).split()[0]) != first
 
 
 def test_an_abort_is_told_with_its_last_words_and_what_it_was_doing() -> None:
     program = 'mark(b"power"); print("assertion failed", file=sys.stderr, flush=True); os.abort()'
     with child(program) as asked, pytest.raises(DiedError, match="killed by SIGABRT: assertion failed") as caught:
-        asked.ask(QUESTION)
+        asked.request(QUESTION)
     assert caught.value.mark == "power"
 
 
 def test_an_end_without_an_answer_is_told() -> None:
     with child("sys.exit(3)") as asked, pytest.raises(DiedError, match="ended with 3"):
-        asked.ask(QUESTION)
+        asked.request(QUESTION)
 
 
 def test_one_that_hangs_is_killed_at_the_deadline() -> None:
     program = "mark(str(os.getpid()).encode()); time.sleep(1e6)"
     with child(program, deadline_seconds=1) as asked:
         with pytest.raises(DiedError, match="no answer within 1 s") as caught:
-            asked.ask(QUESTION)
+            asked.request(QUESTION)
         assert not Path(f"/proc/{caught.value.mark}").exists()
 
 
 def test_one_that_answers_without_end_is_killed() -> None:
     program = 'while True: os.write(1, b"x" * 65536)'
     with child(program) as asked, pytest.raises(DiedError, match="longer than"):
-        asked.ask(QUESTION)
+        asked.request(QUESTION)
 
 
 def test_after_a_death_it_pauses_longer_each_time_and_then_tries_again() -> None:
@@ -89,9 +89,9 @@ def test_after_a_death_it_pauses_longer_each_time_and_then_tries_again() -> None
     with child("sys.exit(1)", clock) as asked:
         for pause_seconds in (1, 2, 4, 8, 16, 30, 30):
             with pytest.raises(DiedError):
-                asked.ask(QUESTION)
+                asked.request(QUESTION)
             with pytest.raises(UnavailableError) as caught:
-                asked.ask(QUESTION)
+                asked.request(QUESTION)
             assert not isinstance(caught.value, DiedError)
             clock.ahead += pause_seconds
 
@@ -100,14 +100,14 @@ def test_it_does_not_pause_when_told_so() -> None:
     with child("sys.exit(1)") as asked:
         for _ in range(3):
             with pytest.raises(DiedError):
-                asked.ask(QUESTION)
+                asked.request(QUESTION)
             asked.reset_backoff()
 
 
 def test_a_program_that_is_not_there_is_unavailable() -> None:
     asked = Child(["/nowhere/at/all"], time.monotonic, 30)
     with pytest.raises(UnavailableError, match=r"cannot start /nowhere/at/all: No such file"):
-        asked.ask(QUESTION)
+        asked.request(QUESTION)
 
 
 def open_files() -> int:
@@ -119,9 +119,9 @@ def test_deaths_leave_no_file_descriptors_behind() -> None:
     with child("sys.exit(1)") as asked:
         for _ in range(5):
             with pytest.raises(DiedError):
-                asked.ask(QUESTION)
+                asked.request(QUESTION)
             asked.reset_backoff()
     missing = Child(["/nowhere/at/all"], time.monotonic, 30)
     with pytest.raises(UnavailableError):
-        missing.ask(QUESTION)
+        missing.request(QUESTION)
     assert open_files() == before

@@ -11,7 +11,7 @@ from collectors.amd.rocm_smi.child import DiedError
 from collectors.amd.rocm_smi.librocm_smi import BLOCKS, READINGS
 from collectors.contract import CollectorError, Reason, UnavailableError, UnsupportedError
 from collectors.query import InvalidValueError, NoDataError
-from tests.doubles.amd_smi import AmdSmiState, asked_by_amd_smi, build_amd_smi
+from tests.doubles.amd_smi import AmdSmiState, amd_smi_backend, build_amd_smi
 
 ADDRESS, OTHER, THIRD = "0000:63:00.0", "0001:43:02.1", "0000:05:00.0"
 TOLD = {
@@ -71,18 +71,18 @@ def state(tmp_path: Path) -> AmdSmiState:
 
 @pytest.fixture
 def backend(library: Path, state: AmdSmiState) -> Iterator[RocmSmiBackend]:
-    with asked_by_amd_smi(library, state) as made:
+    with amd_smi_backend(library, state) as made:
         yield made
 
 
-def told(backend: RocmSmiBackend, name: str, address: str = ADDRESS) -> float | CollectorError:
-    [value] = backend.ask(address, [name])
+def result_of(backend: RocmSmiBackend, name: str, address: str = ADDRESS) -> float | CollectorError:
+    [value] = backend.read(address, [name])
     return value
 
 
 def test_every_reading_arrives_in_the_unit_of_its_name(backend: RocmSmiBackend) -> None:
     names = list(EXPECTED)
-    assert dict(zip(names, backend.ask(ADDRESS, names), strict=True)) == EXPECTED
+    assert dict(zip(names, backend.read(ADDRESS, names), strict=True)) == EXPECTED
 
 
 def test_readings_are_those_of_rocm_smi() -> None:
@@ -92,19 +92,19 @@ def test_readings_are_those_of_rocm_smi() -> None:
 def test_devices_are_known_by_their_addresses(backend: RocmSmiBackend, state: AmdSmiState) -> None:
     state.add(OTHER, gfx_activity=81)
     state.add(THIRD, gfx_activity=5)
-    asked = {address: told(backend, "utilization_percent", address) for address in (THIRD, OTHER, ADDRESS)}
+    asked = {address: result_of(backend, "utilization_percent", address) for address in (THIRD, OTHER, ADDRESS)}
     assert asked == {THIRD: 5, OTHER: 81, ADDRESS: 37}
 
 
 def test_a_device_that_is_not_listed_is_unsupported(backend: RocmSmiBackend) -> None:
     with pytest.raises(UnsupportedError, match=r"^libamd_smi 26\.1\.3 does not list 0000:99:00\.0$"):
-        backend.ask("0000:99:00.0", ["utilization_percent"])
+        backend.read("0000:99:00.0", ["utilization_percent"])
 
 
 def test_values_are_read_anew_at_each_question(backend: RocmSmiBackend, state: AmdSmiState) -> None:
-    assert told(backend, "utilization_percent") == 37
+    assert result_of(backend, "utilization_percent") == 37
     state.update(ADDRESS, gfx_activity=99)
-    assert told(backend, "utilization_percent") == 99
+    assert result_of(backend, "utilization_percent") == 99
 
 
 @pytest.mark.parametrize(("first", "second"), [(24, 6), (24, 7), (25, 3), (26, 0), (27, 0)])
@@ -112,16 +112,16 @@ def test_power_is_found_in_the_structure_of_each_release(
     backend: RocmSmiBackend, state: AmdSmiState, first: int, second: int
 ) -> None:
     state.release(first, second)
-    assert told(backend, "power_average_microwatts") == 96_000_000
-    assert told(backend, "power_current_microwatts") == 611_000_000
+    assert result_of(backend, "power_average_microwatts") == 96_000_000
+    assert result_of(backend, "power_current_microwatts") == 611_000_000
 
 
 def test_power_of_a_release_that_is_not_known_is_unsupported(backend: RocmSmiBackend, state: AmdSmiState) -> None:
     state.release(28, 0)
-    error = told(backend, "power_current_microwatts")
+    error = result_of(backend, "power_current_microwatts")
     assert isinstance(error, UnsupportedError)
     assert str(error) == "amdsmi_get_power_info: the position of the power in 28.0.3 is unknown"
-    assert told(backend, "utilization_percent") == 37
+    assert result_of(backend, "utilization_percent") == 37
 
 
 @pytest.mark.parametrize(("first", "second"), [(23, 4), (24, 5)])
@@ -130,7 +130,7 @@ def test_a_release_whose_units_were_others_is_not_asked(
 ) -> None:
     state.release(first, second)
     with pytest.raises(UnavailableError, match=rf"libamd_smi {first}\.{second}\.3 is too old"):
-        backend.ask(ADDRESS, ["utilization_percent"])
+        backend.read(ADDRESS, ["utilization_percent"])
 
 
 @pytest.mark.parametrize("mark", [0xFFFF, 0xFFFFFFFF])
@@ -153,12 +153,12 @@ def test_a_mark_is_no_value(
     mark: int,
 ) -> None:
     state.update(ADDRESS, **{figure: mark})
-    assert isinstance(told(backend, name), expected)
+    assert isinstance(result_of(backend, name), expected)
 
 
 def test_more_than_all_of_the_time_is_an_invalid_value(backend: RocmSmiBackend, state: AmdSmiState) -> None:
     state.update(ADDRESS, gfx_activity=101)
-    assert isinstance(told(backend, "utilization_percent"), InvalidValueError)
+    assert isinstance(result_of(backend, "utilization_percent"), InvalidValueError)
 
 
 @pytest.mark.parametrize(
@@ -182,7 +182,7 @@ def test_a_status_is_an_error_of_the_contract(
     reason: Reason | None,
 ) -> None:
     state.fail("amdsmi_get_energy_count", status)
-    error, fine = backend.ask(ADDRESS, ["energy_count", "utilization_percent"])
+    error, fine = backend.read(ADDRESS, ["energy_count", "utilization_percent"])
     assert type(error) is expected
     assert str(error) == f"amdsmi_get_energy_count: status {status}"
     assert reason is None or (isinstance(error, CollectorError) and error.reason is reason)
@@ -190,7 +190,7 @@ def test_a_status_is_an_error_of_the_contract(
 
 
 def test_a_function_that_the_release_lacks_is_unsupported(backend: RocmSmiBackend) -> None:
-    error = told(backend, "pcie_replays")  # the double exports no such function
+    error = result_of(backend, "pcie_replays")  # the double exports no such function
     assert isinstance(error, UnsupportedError)
     assert "amdsmi_get_gpu_pci_replay_counter" in str(error)
 
@@ -198,17 +198,17 @@ def test_a_function_that_the_release_lacks_is_unsupported(backend: RocmSmiBacken
 def test_an_abort_costs_the_reading_it_happened_at(backend: RocmSmiBackend, state: AmdSmiState) -> None:
     state.add(OTHER, energy=7)
     state.abort("amdsmi_get_energy_count", ADDRESS)
-    busy, deadly, hot = backend.ask(ADDRESS, ["utilization_percent", "energy_count", "edge_millidegrees"])
+    busy, deadly, hot = backend.read(ADDRESS, ["utilization_percent", "energy_count", "edge_millidegrees"])
     assert (busy, hot) == (37, 41_000)
     assert isinstance(deadly, UnsupportedError)
     assert "SIGABRT" in str(deadly)
-    assert told(backend, "energy_count", OTHER) == 7
+    assert result_of(backend, "energy_count", OTHER) == 7
 
 
 def test_an_abort_at_the_start_is_told_as_such(backend: RocmSmiBackend, state: AmdSmiState) -> None:
     state.abort("amdsmi_init")
     with pytest.raises(DiedError, match=r"SIGABRT.*\(at amdsmi_init\)"):
-        backend.ask(ADDRESS, ["energy_count"])
+        backend.read(ADDRESS, ["energy_count"])
 
 
 def test_a_library_that_does_not_start_is_missing_with_what_both_say(
@@ -216,13 +216,13 @@ def test_a_library_that_does_not_start_is_missing_with_what_both_say(
 ) -> None:
     state.fail("amdsmi_init", 34)
     with pytest.raises(UnavailableError, match=r"librocm_smi64.*; amdsmi_init: status 34; install") as caught:
-        backend.ask(ADDRESS, ["energy_count"])
+        backend.read(ADDRESS, ["energy_count"])
     assert caught.value.reason is Reason.LIBRARY_MISSING
 
 
 def test_neither_library_is_one_error_that_says_what_to_do(tmp_path: Path, state: AmdSmiState) -> None:
-    with asked_by_amd_smi(tmp_path, state) as backend, pytest.raises(UnavailableError) as caught:
-        backend.ask(ADDRESS, ["energy_count"])
+    with amd_smi_backend(tmp_path, state) as backend, pytest.raises(UnavailableError) as caught:
+        backend.read(ADDRESS, ["energy_count"])
     assert caught.value.reason is Reason.LIBRARY_MISSING
     assert "librocm_smi64" in str(caught.value)
     assert "libamd_smi" in str(caught.value)

@@ -49,7 +49,7 @@ def _answer(metric: Metric, labels: tuple[str, ...], value: float) -> Iterable[R
     return [RawValue(metric, value, labels=labels)]
 
 
-def _part(
+def _item(
     name: str, metric: Metric, extract: Callable[[Metrics], float | None], label: str = "", fallback_for: str = ""
 ) -> BatchItem:
     labels = (label,) if label else ()
@@ -65,45 +65,45 @@ def _extracted(extract: Callable[[Metrics], float | None], metrics: Metrics) -> 
     return NoDataError("gpu_metrics: no value") if value is None else value
 
 
-def _ask(_: Root, files: GpuFiles, keys: Sequence[Hashable]) -> Sequence[float | CollectorError]:
+def _read(_: Root, files: GpuFiles, keys: Sequence[Hashable]) -> Sequence[float | CollectorError]:
     metrics = files.metrics()
     return [_extracted(cast("Callable[[Metrics], float | None]", extract), metrics) for extract in keys]
 
 
 GPU_METRICS_BATCH = Batch(
     (
-        _part("energy", catalog.ENERGY, _energy),
-        _part("utilization, table", catalog.UTILIZATION, lambda it: it.gfx_ratio, fallback_for=load.UTILIZATION),
-        _part(
+        _item("energy", catalog.ENERGY, _energy),
+        _item("utilization, table", catalog.UTILIZATION, lambda it: it.gfx_ratio, fallback_for=load.UTILIZATION),
+        _item(
             "memory bandwidth, table",
             catalog.MEMORY_BANDWIDTH,
             lambda it: it.umc_ratio,
             fallback_for=load.MEMORY_BANDWIDTH,
         ),
-        _part("power, table", catalog.POWER, lambda it: it.power_watts, fallback_for=hwmon.POWER_NOW),
-        _part(
+        _item("power, table", catalog.POWER, lambda it: it.power_watts, fallback_for=hwmon.POWER_NOW),
+        _item(
             "video engines, table",
             catalog.ENGINE_UTILIZATION,
             lambda it: mean(it.vcn_ratios),
             "video",
             fallback_for=load.VIDEO,
         ),
-        _part("jpeg engines", catalog.ENGINE_UTILIZATION, lambda it: mean(it.jpeg_ratios), "jpeg"),
-        _part(
+        _item("jpeg engines", catalog.ENGINE_UTILIZATION, lambda it: mean(it.jpeg_ratios), "jpeg"),
+        _item(
             "temperature, edge, table",
             catalog.TEMPERATURE,
             lambda it: it.edge_celsius,
             "core",
             fallback_for=f"{hwmon.TEMPERATURE}, edge",
         ),
-        _part(
+        _item(
             "temperature, hotspot, table",
             catalog.TEMPERATURE,
             lambda it: it.hotspot_celsius,
             "hotspot",
             fallback_for=f"{hwmon.TEMPERATURE}, junction",
         ),
-        _part(
+        _item(
             "temperature, memory, table",
             catalog.TEMPERATURE,
             lambda it: it.memory_celsius,
@@ -111,9 +111,9 @@ GPU_METRICS_BATCH = Batch(
             fallback_for=f"{hwmon.TEMPERATURE}, mem",
         ),
         *(
-            _part(f"temperature, stack {number}", catalog.TEMPERATURE, partial(_stack, number), f"hbm{number}")
+            _item(f"temperature, stack {number}", catalog.TEMPERATURE, partial(_stack, number), f"hbm{number}")
             for number in _STACKS
         ),
     ),
-    _ask,
+    _read,
 )

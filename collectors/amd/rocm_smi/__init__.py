@@ -1,1 +1,1 @@
-"""ROCm SMI, the library: asked in a process of its own, because it can end the process that asks."""
+"""ROCm SMI: the library is called in a child process, because it can end the process that calls it."""

@@ -19,7 +19,7 @@ _ALL_ONES = 0xFFFFFFFFFFFFFFFF
 class ChildProcess(Protocol):
     """The child process."""
 
-    def ask(self, query: bytes) -> bytes:
+    def request(self, line: bytes) -> bytes:
         """The answer to a request, both one line."""
         ...
 
@@ -47,7 +47,7 @@ class RocmSmiBackend:
         self._verify_zero = verify_zero
         self._fatal: dict[tuple[str, str], str] = {}
 
-    def ask(self, address: str, names: Sequence[str]) -> list[float | CollectorError]:
+    def read(self, address: str, names: Sequence[str]) -> list[float | CollectorError]:
         """The value of each reading, or why there is none.
 
         Args:
@@ -76,7 +76,7 @@ class RocmSmiBackend:
         self._child.close()
 
     def _values(self, address: str, names: Sequence[str]) -> Mapping[str, object]:
-        answer = json.loads(self._child.ask(json.dumps({"address": address, "read": list(names)}).encode()))
+        answer = json.loads(self._child.request(json.dumps({"address": address, "read": list(names)}).encode()))
         if "failed" in answer:
             raise UnavailableError(f"{answer['failed']}; {_ADVICE}", Reason.LIBRARY_MISSING)
         if "values" not in answer:

@@ -49,7 +49,7 @@ class Child:
         self._failure = ""
         self._retry_at = 0.0
 
-    def ask(self, request: bytes) -> bytes:
+    def request(self, line: bytes) -> bytes:
         """The answer to a request, both one line.
 
         Raises:
@@ -60,7 +60,7 @@ class Child:
             raise UnavailableError(self._failure)
         process = self._process or self._start()
         try:
-            answer = self._exchange(process, request)
+            answer = self._exchange(process, line)
         except (OSError, EOFError) as error:
             raise self._fail(process, str(error)) from None
         self._failure = ""
@@ -93,10 +93,10 @@ class Child:
             raise self._pause(f"cannot start {self._command[0]}: {error.strerror}") from None
         return self._process
 
-    def _exchange(self, process: subprocess.Popen[bytes], request: bytes) -> bytes:
+    def _exchange(self, process: subprocess.Popen[bytes], line: bytes) -> bytes:
         request_pipe = cast("IO[bytes]", process.stdin).fileno()
         answer_pipe = cast("IO[bytes]", process.stdout).fileno()
-        os.write(request_pipe, request + b"\n")
+        os.write(request_pipe, line + b"\n")
         end = self._clock() + self._deadline_seconds
         answer = b""
         while not answer.endswith(b"\n"):

@@ -50,16 +50,16 @@ class CrossCheck:
 
 _Reader = Callable[[Root, GpuFiles], object]
 _QUERIES = {query.name: query for query in (*load.QUERIES, *hwmon.QUERIES)}
-_PARTS = {part.name: part for part in GPU_METRICS_BATCH.items}
+_ITEMS = {item.name: item for item in GPU_METRICS_BATCH.items}
 
 
 def _query(name: str) -> _Reader:
     return lambda sysfs, files: tuple(_QUERIES[name].read(sysfs, files))
 
 
-def _part(name: str) -> _Reader:
+def _item(name: str) -> _Reader:
     def read(sysfs: Root, files: GpuFiles) -> None:
-        [result] = GPU_METRICS_BATCH.read(sysfs, files, [_PARTS[name].key])
+        [result] = GPU_METRICS_BATCH.read(sysfs, files, [_ITEMS[name].key])
         if isinstance(result, CollectorError):
             raise result
 
@@ -83,11 +83,11 @@ READERS: Mapping[str, _Reader] = {
     "power_average_microwatts": _query(hwmon.POWER),
     "power_current_microwatts": _query(hwmon.POWER_NOW),
     "power_cap_microwatts": _query("power limit"),
-    "energy_count": _part("energy"),
+    "energy_count": _item("energy"),
     "pcie_replays": _replays,
     "edge_millidegrees": _query(f"{hwmon.TEMPERATURE}, edge"),
     "junction_millidegrees": _query(f"{hwmon.TEMPERATURE}, junction"),
     "memory_millidegrees": _query(f"{hwmon.TEMPERATURE}, mem"),
-    **{f"hbm{number}_millidegrees": _part(f"temperature, stack {number}") for number in range(4)},
+    **{f"hbm{number}_millidegrees": _item(f"temperature, stack {number}") for number in range(4)},
     **{f"{block}_{kind}": _block(block) for block in BLOCKS for kind in ("corrected", "uncorrected")},
 }

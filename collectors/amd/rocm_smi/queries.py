@@ -20,7 +20,7 @@ _AVERAGE, _CURRENT = "power_average_microwatts", "power_current_microwatts"
 class Backend(Protocol):
     """Reads from the library."""
 
-    def ask(self, address: str, names: Sequence[str]) -> Sequence[float | CollectorError]:
+    def read(self, address: str, names: Sequence[str]) -> Sequence[float | CollectorError]:
         """The value of each reading of the device at a PCI address, or the reason why it has none."""
         ...
 
@@ -49,24 +49,24 @@ def _energy(count: float) -> Iterable[RawValue]:
     return [RawValue(catalog.ENERGY, count, _joules)]
 
 
-def _part(
+def _item(
     name: str, metric: Metric, convert: Callable[[float], float] = float, labels: tuple[str, ...] = ()
 ) -> BatchItem:
     return BatchItem(f"library, {name}", (metric,), name, partial(_answer, metric, convert, labels))
 
 
-LIBRARY_PARTS: tuple[BatchItem, ...] = (
-    _part("utilization_percent", catalog.UTILIZATION, ratio_from_percent),
-    _part("memory_activity_percent", catalog.MEMORY_BANDWIDTH, ratio_from_percent),
-    _part("vram_used_bytes", catalog.MEMORY_USAGE),
-    _part("vram_total_bytes", catalog.MEMORY_LIMIT),
-    _part("gtt_used_bytes", catalog.HOST_MEMORY_USAGE),
+LIBRARY_ITEMS: tuple[BatchItem, ...] = (
+    _item("utilization_percent", catalog.UTILIZATION, ratio_from_percent),
+    _item("memory_activity_percent", catalog.MEMORY_BANDWIDTH, ratio_from_percent),
+    _item("vram_used_bytes", catalog.MEMORY_USAGE),
+    _item("vram_total_bytes", catalog.MEMORY_LIMIT),
+    _item("gtt_used_bytes", catalog.HOST_MEMORY_USAGE),
     BatchItem(f"library, {_AVERAGE}", (catalog.POWER,), _AVERAGE, _power),
-    _part("power_cap_microwatts", catalog.POWER_LIMIT, watts_from_microwatts),
+    _item("power_cap_microwatts", catalog.POWER_LIMIT, watts_from_microwatts),
     BatchItem("library, energy_count", (catalog.ENERGY,), "energy_count", _energy),
-    _part("pcie_replays", catalog.PCIE_REPLAYS),
+    _item("pcie_replays", catalog.PCIE_REPLAYS),
     *(
-        _part(f"{sensor}_millidegrees", catalog.TEMPERATURE, celsius_from_millicelsius, (label,))
+        _item(f"{sensor}_millidegrees", catalog.TEMPERATURE, celsius_from_millicelsius, (label,))
         for sensor, label in _SENSORS.items()
     ),
 )
@@ -75,7 +75,7 @@ LIBRARY_FALLBACKS: tuple[BatchItem, ...] = (
     BatchItem(f"library, {_CURRENT}", (catalog.POWER,), _CURRENT, _power, fallback_for=f"library, {_AVERAGE}"),
 )
 # Rows that are read only from the library if it is used: what it does not support is absent.
-LIBRARY_ROWS: frozenset[Metric] = frozenset(row for part in LIBRARY_PARTS for row in part.rows)
+LIBRARY_ROWS: frozenset[Metric] = frozenset(row for item in LIBRARY_ITEMS for row in item.rows)
 
 
 def library_batches(backend: Backend) -> tuple[Batch, ...]:
@@ -85,7 +85,7 @@ def library_batches(backend: Backend) -> tuple[Batch, ...]:
         backend: Reads from the library.
     """
 
-    def ask(_: Root, files: GpuFiles, keys: Sequence[Hashable]) -> Sequence[float | CollectorError]:
-        return backend.ask(files.paths.address, cast("Sequence[str]", keys))
+    def read(_: Root, files: GpuFiles, keys: Sequence[Hashable]) -> Sequence[float | CollectorError]:
+        return backend.read(files.paths.address, cast("Sequence[str]", keys))
 
-    return Batch(LIBRARY_PARTS, ask), Batch(LIBRARY_FALLBACKS, ask)
+    return Batch(LIBRARY_ITEMS, read), Batch(LIBRARY_FALLBACKS, read)
