@@ -1,7 +1,7 @@
-"""The simulated backend: a node without hardware whose devices, pods and faults a scenario describes.
+"""The simulated backend: a node without hardware whose devices, pods and faults are described by a scenario.
 
-A feature for people who develop dashboards, alerts and autoscaling on a machine without accelerators; see
-`docs/simulation.md`. It is never registered and never present unless asked for.
+It is for people who develop dashboards, alerts and autoscaling on a machine without accelerators; see
+`docs/simulation.md`. It is not registered as a collector and is used only on request.
 """
 
 from collectors.simulated.clock import ScenarioClock

@@ -1,4 +1,4 @@
-"""What runs where in a given second: loads, memory and processes of every device and partition. Pure functions."""
+"""What runs in a given second: load, memory and processes of every device and partition. Pure functions."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -9,17 +9,17 @@ from collectors.simulated.scenario import PodPlan, Scenario, Slot, Work
 
 _FIRST_PID = 4_000
 _MOST_MEMORY = 0.98
-_IDLE_MEMORY = 0.9  # of what is taken under full load
+_IDLE_MEMORY = 0.9  # fraction of the memory used under full load
 
 
 class Job(NamedTuple):
-    """Work on one slot while it lasts.
+    """Work on one slot.
 
     Attributes:
-        work: What it does.
-        position: Which of its like it is, for the stagger of loads.
-        pod: The pod that does it; None for what always runs.
-        pids: Of its processes.
+        work: The work.
+        position: Its position in its group, for the stagger of loads.
+        pod: The pod that does it; None for work that always runs.
+        pids: Ids of its processes.
     """
 
     work: Work
@@ -28,7 +28,7 @@ class Job(NamedTuple):
     pids: range
 
     def runs_at(self, second: int) -> bool:
-        """True while it does; the second is within the scenario's cycle."""
+        """True while it runs; the second is within the scenario's cycle."""
         return self.pod is None or self.pod.runs_at(second)
 
 
@@ -46,8 +46,8 @@ class SlotActivity:
 
     Attributes:
         load: Fraction of the second in which it was busy.
-        memory_ratio: Fraction of its usable memory that is taken.
-        processes: Who does that; their parts add up to the whole.
+        memory_ratio: Fraction of its usable memory that is used.
+        processes: The processes that do this; their shares add up to the values above.
     """
 
     load: float = 0.0
@@ -73,7 +73,7 @@ class ActivitySchedule:
         """What happens in a slot.
 
         Args:
-            slot: A device that is not cut, or a partition.
+            slot: A device without partitions, or a partition.
             second: Whole seconds since the scenario began.
         """
         in_cycle = self._scenario.in_cycle(second)
@@ -86,7 +86,7 @@ class ActivitySchedule:
             job.work.memory_ratio * (_IDLE_MEMORY + (1 - _IDLE_MEMORY) * load)
             for job, load in zip(running, loads, strict=True)
         ]
-        # What asks for more than there is gets its part of what there is.
+        # If the jobs need more than the slot has, each gets a proportional part of it.
         load_fit = 1 / max(1.0, sum(loads))
         memory_fit = _MOST_MEMORY / max(_MOST_MEMORY, sum(memories))
         processes = tuple(
@@ -98,7 +98,7 @@ class ActivitySchedule:
 
 
 def _jobs(scenario: Scenario) -> Mapping[Slot, tuple[Job, ...]]:
-    """All jobs; every process has a pid of its own, the same each time."""
+    """All jobs; every process has its own pid, the same each time."""
     jobs: dict[Slot, tuple[Job, ...]] = {}
     next_pid = _FIRST_PID
     for slot, work, position, pod in _work(scenario):
@@ -120,6 +120,6 @@ def _work(scenario: Scenario) -> Iterator[tuple[Slot, Work, int, PodPlan | None]
 
 
 def _noise(seed: int, slot: Slot, second: int) -> float:
-    """A number from 0 to 1, without 1, that looks random and is always the same for the same arguments."""
+    """A pseudo-random number from 0 to below 1, always the same for the same arguments."""
     key = f"{seed}/{slot.device}/{slot.partition}/{second}".encode()
     return int.from_bytes(blake2b(key, digest_size=6).digest(), "big") / (1 << 48)

@@ -1,4 +1,4 @@
-"""AMD's models of accelerator, as the AMD collector would tell of them; see `profiles`."""
+"""AMD's accelerator models, as the AMD collector reports them; see `profiles`."""
 
 from dataclasses import replace
 
@@ -31,7 +31,7 @@ _EVERY = (
     | {catalog.CLOCK, catalog.MAX_CLOCK, catalog.THROTTLE_ACTIVE}
     | families.PCIE
 )
-# The firmware counts the time in throttling and tells of engines and links; cut into partitions it tells no less.
+# The firmware reports the time in throttling, engines and links; a partitioned device has the same families.
 _INSTINCT_300 = _EVERY | _RELIABILITY | _XGMI | {catalog.THROTTLE_SECONDS, catalog.ENGINE_UTILIZATION}
 _INSTINCT_200 = _EVERY | _RELIABILITY | {catalog.INTERCONNECT_LINKS}
 # No error counts; an energy counter that stays at 0, so that the power is integrated.
@@ -138,7 +138,7 @@ MI210 = replace(
     whole=_INSTINCT_200,
     cut=_INSTINCT_200,
 )
-# A package is two devices; the first tells power, limit and energy of both.
+# A package is two devices; the first reports power, limit and energy of both.
 MI250X = replace(
     MI210,
     name="mi250x",

@@ -1,4 +1,4 @@
-"""The border to the simulated hardware: spoils values where the scenario says so, and lets none of them through."""
+"""The border to the simulated hardware: replaces values by garbage if the scenario says so, and drops all garbage."""
 
 import math
 from collections.abc import Iterable, Mapping
@@ -8,7 +8,7 @@ from collectors import catalog
 from collectors.contract import Fault, Reason, Sample
 from collectors.metric import Kind, Metric, Unit
 
-# What libraries are known to answer when they know nothing.
+# Values that real libraries are known to return for unknown readings.
 _GARBAGE: Mapping[Metric, float] = {
     catalog.UTILIZATION: 8083344.18,
     catalog.MEMORY_USAGE: float(2**64 - 1),
@@ -16,7 +16,7 @@ _GARBAGE: Mapping[Metric, float] = {
     catalog.TEMPERATURE: -32768.0,
     catalog.CLOCK: math.nan,
 }
-# The bounds of what a device can truly say, by unit of a gauge.
+# The bounds of plausible values, by unit of a gauge.
 _BOUNDS: Mapping[Unit, tuple[float, float]] = {
     Unit.NONE: (0.0, 2**32),
     Unit.RATIO: (0.0, 1.0),
@@ -30,17 +30,17 @@ _BOUNDS: Mapping[Unit, tuple[float, float]] = {
 
 
 def garbled(sample: Sample) -> Sample:
-    """The sample as spoiled hardware gives it; most families are not affected."""
+    """The sample as faulty hardware returns it; most families are not affected."""
     return replace(sample, value=_GARBAGE.get(sample.metric, sample.value))
 
 
 def checked(samples: Iterable[Sample], where: str, faults: list[Fault]) -> list[Sample]:
-    """The samples that can be true.
+    """The plausible samples.
 
     Args:
-        samples: As the hardware gives them.
+        samples: As the hardware returns them.
         where: The device, for the log.
-        faults: Receives one for each sample that cannot be true.
+        faults: Receives one fault for each implausible sample.
     """
     kept: list[Sample] = []
     for sample in samples:
@@ -53,7 +53,7 @@ def checked(samples: Iterable[Sample], where: str, faults: list[Fault]) -> list[
 
 
 def plausible(sample: Sample) -> bool:
-    """True when a device can truly say this. A counter may be as large as it likes."""
+    """True if the value is within the bounds. A counter has no upper bound."""
     counter = sample.metric.kind is Kind.COUNTER
     low, high = (0.0, math.inf) if counter else _BOUNDS[sample.metric.unit]
     return math.isfinite(sample.value) and low <= sample.value <= high

@@ -4,10 +4,10 @@ from collections.abc import Callable
 
 
 class ScenarioClock:
-    """A clock that starts at 0 when it is made.
+    """A clock that starts at 0 when it is created.
 
     Args:
-        monotonic: Seconds that only rise.
+        monotonic: Monotonic seconds.
         wall: Unix seconds.
     """
 

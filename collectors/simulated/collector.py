@@ -1,4 +1,4 @@
-"""A collector without hardware: reads a scenario as others read a vendor's library."""
+"""A collector without hardware: reads a scenario instead of a vendor's library."""
 
 import threading
 from collections.abc import Iterable, Iterator
@@ -35,11 +35,11 @@ _LEFT_OF_LOST = frozenset({catalog.INFO, catalog.STATUS_STATE})
 
 
 class SimulatedCollector:
-    """The devices of a scenario on one node. What a call returns depends on scenario, node and time alone.
+    """The devices of a scenario on one node. The result of a call depends only on scenario, node and time.
 
     Args:
-        scenario: What happens.
-        identity: The node's name, unlike any other node's.
+        scenario: The scenario.
+        identity: The node's name, unique in the cluster.
         clock: The scenario's time.
         released: Ends a hang or a slow call when set; `close` sets it.
     """
@@ -57,7 +57,7 @@ class SimulatedCollector:
         """Read the rows whose cadence is due.
 
         Raises:
-            UnavailableError: The scenario says so, or the collector was closed while the call hung.
+            UnavailableError: The scenario lets calls fail now, or the collector was closed while the call hung.
         """
         self._released.clear()
         self._suffer()
@@ -81,11 +81,11 @@ class SimulatedCollector:
         )
 
     def close(self) -> None:
-        """Let a call that hangs return. Safe to call twice and from any thread; a later `read` goes on."""
+        """End a hanging call. Safe to call twice and from any thread; a later `read` works again."""
         self._released.set()
 
     def _suffer(self) -> None:
-        """What befalls the whole library now: delays first, then refusal."""
+        """Apply the current faults of the whole library: first delays, then failures."""
         for incident in self._incidents(Trouble.HANG, Trouble.SLOW):
             hangs = incident.trouble is Trouble.HANG
             left = incident.until - self._in_cycle() if hangs else incident.delay_seconds
@@ -129,15 +129,15 @@ class SimulatedCollector:
                 yield from _using(machine.now.whole, device.device.uuid, "", usable, told=told)
             for part, activity in zip(device.partitions, machine.now.partitions, strict=True):
                 where = (part.partition.device_uuid, part.partition.uuid)
-                # No vendor tells how busy one process keeps a partition.
+                # No vendor reports the utilization of one process on a partition.
                 yield from _using(activity, *where, part.plan.memory_bytes, told=False)
 
 
 def simulated_spec(scenario: Scenario, clock: ScenarioClock) -> CollectorSpec:
-    """The collector that plays a scenario. It is in no registry: whoever wants it asks for it.
+    """The collector of a scenario. It is not in the registry; the exporter adds it on request.
 
     Args:
-        scenario: What happens.
+        scenario: The scenario.
         clock: The scenario's time, the same as for its pods.
     """
 
@@ -169,7 +169,7 @@ def _of_partitions(scenario: Scenario) -> frozenset[Metric]:
 
 
 def _resource_prefixes(scenario: Scenario) -> tuple[str, ...]:
-    """The domains of every resource that is handed out."""
+    """The domains of all resources that are allocated."""
     resources = {plan.profile.naming.resource for plan in scenario.devices}
     resources |= {part.resource for plan in scenario.devices for part in plan.partitions}
     resources |= {container.resource for pod in scenario.pods for container in pod.containers if container.resource}
@@ -198,7 +198,7 @@ def _using(
 
 
 def _gaps(device: SimulatedDevice, asked: Iterable[Metric]) -> Iterator[Unsupported]:
-    """The rows that were asked for and that this device cannot give."""
+    """The rows that this device does not support, although the scenario has them."""
     profile, uuid = device.profile, device.device.uuid
     for metric in catalog.ROWS:
         if metric.origin is not Origin.COLLECTOR or metric not in {*asked, catalog.ENERGY}:

@@ -1,4 +1,4 @@
-"""From the simulated hardware to values: for each catalogue row of devices, the function that gives its series."""
+"""From the simulated hardware to values: for each catalogue row of devices, the function that returns its series."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ _LEAST_POWER_LIMIT_RATIO = 0.3
 _BANDWIDTH_RATIO = 0.62  # under full load
 _OCCUPANCY_RATIO = 0.47  # same
 _HOST_BYTES = 96 << 20  # pinned by a driver without work
-_ERRORS_PER_ROW = 400  # corrected errors until a row is taken out of use
+_ERRORS_PER_ROW = 400  # corrected errors until a row is retired
 _SPARE_ROWS = 512
 _COOL_CELSIUS, _HOT_CELSIUS, _LEAST_FAN_RATIO = 35.0, 85.0, 0.3
 
@@ -28,7 +28,7 @@ class View:
 
     Attributes:
         machine: Its hardware.
-        unix: Makes Unix time of a second of the scenario.
+        unix: Converts a second of the scenario to Unix time.
     """
 
     machine: Machine
@@ -36,12 +36,12 @@ class View:
 
     @property
     def profile(self) -> Profile:
-        """What it is."""
+        """The device's profile."""
         return self.machine.device.profile
 
     @property
     def plan(self) -> DevicePlan:
-        """What the scenario says of it."""
+        """The device in the scenario."""
         return self.machine.device.plan
 
     @property
@@ -65,13 +65,13 @@ def memory_used(usable_bytes: int, memory_ratio: float) -> int:
 
 
 def alone(value: float) -> Values:
-    """The one series of a family without labels of its own."""
+    """The only series of a family without own labels."""
     return (((), value),)
 
 
 def _info(view: View) -> Values:
     device, profile = view.machine.device, view.profile
-    serial = f"simulated-{device.index}"  # so that nobody takes it for a real card
+    serial = f"simulated-{device.index}"  # not to be confused with a real card
     instance = ("", "")
     own = (str(device.index), device.device.device, serial, profile.driver_version, profile.firmware_version)
     return (((*own, profile.architecture, str(device.index % 2), profile.device_class, *instance), 1.0),)
@@ -170,13 +170,13 @@ def _fabric_status(view: View) -> Values:
 
 
 def _replaced_rows(view: View) -> tuple[int, int]:
-    """Rows or pages out of use because of corrected and of uncorrected errors."""
+    """Rows or pages retired because of corrected and of uncorrected errors."""
     corrected = _whole(view.total(catalog.MEMORY_LIFETIME_ERRORS, "corrected")) // _ERRORS_PER_ROW
     return corrected, _whole(view.total(catalog.MEMORY_LIFETIME_ERRORS, "uncorrected"))
 
 
 def _rows_waiting(view: View) -> bool:
-    """True while an uncorrected error since the driver's start waits for its row to be replaced."""
+    """True while a row with an uncorrected error since the driver's start is not replaced yet."""
     return _whole(view.total(catalog.MEMORY_ERRORS, "uncorrected")) >= 1
 
 
@@ -186,12 +186,12 @@ def _rows(view: View) -> Values:
 
 
 def _retired_pages(view: View) -> Values:
-    """Those of uncorrected errors: no others take a page out of use."""
+    """Pages are retired because of uncorrected errors only."""
     return ((("uncorrected",), _replaced_rows(view)[1]),)
 
 
 def _whole(total: float) -> int:
-    """The events of a total that ten tenths bring to 1, in spite of rounding."""
+    """The whole number of a total, tolerant of rounding errors: ten tenths are 1."""
     return int(total + 1e-6)
 
 
@@ -212,7 +212,7 @@ def _of_load(values: Callable[[Profile, float], Values]) -> Callable[[View], Val
 _Rows: TypeAlias = Mapping[Metric, Callable[[View], Values]]
 _LoadRows: TypeAlias = Mapping[Metric, Callable[[Profile, float], Values]]
 
-# Families that go together: a profile that has a group has each of its families, see `families`.
+# Groups of families: a profile with a group has each of its families, see `families`.
 STATE_ROWS: _Rows = {
     catalog.INFO: _info,
     catalog.STATUS_STATE: _status,
@@ -220,7 +220,7 @@ STATE_ROWS: _Rows = {
     catalog.PARTITIONS: lambda view: alone(len(view.plan.partitions)),
     catalog.PROCESSES: _processes,
 }
-# How busy a device or partition is, from its profile and load.
+# Utilization of a device or partition, computed from its profile and load.
 LOAD_ROWS: _LoadRows = {
     catalog.UTILIZATION: lambda _, load: alone(load),
     catalog.MEMORY_BANDWIDTH: lambda _, load: alone(load * _BANDWIDTH_RATIO),

@@ -1,7 +1,7 @@
-"""A YAML file as a tree whose every node knows its place. Nothing in it is ever expanded or typed.
+"""A YAML file as a tree in which every node has its place in the file. Nothing is expanded, and all values are text.
 
-Aliases, anchors and tags are refused, depth and size are bounded, and a key stands once: what is read is what is
-written.
+Aliases, anchors and tags are refused, depth and size are limited, and each key may be given once: the tree is exactly
+what is written.
 """
 
 from collections.abc import Iterator
@@ -25,8 +25,8 @@ class Scalar:
     """A plain value as it is written, without its quotes.
 
     Attributes:
-        place: `FILE:LINE: KEY`, the start of any complaint about it.
-        text: Its text; empty where nothing is written.
+        place: `FILE:LINE: KEY`, the start of every error about it.
+        text: Its text; empty if nothing is written.
     """
 
     place: str
@@ -54,11 +54,11 @@ Node = Scalar | Items | Entries
 
 
 def read_text(path: Path, what: str) -> str:
-    """The text of a regular file of at most 1 MiB. Never waits for the other end of a pipe.
+    """The text of a regular file of at most 1 MiB. Never blocks on a pipe.
 
     Args:
         path: The file.
-        what: What it ought to be, such as "a scenario".
+        what: What it should be, such as "a scenario".
 
     Raises:
         ScenarioError: It cannot be read, is too large or is not UTF-8.
@@ -79,10 +79,10 @@ def read_document(text: str, name: str) -> Node:
 
     Args:
         text: The text.
-        name: The file's name, for complaints.
+        name: The file's name, for errors.
 
     Raises:
-        ScenarioError: It is not YAML, or uses more of YAML than plain values, lists and mappings.
+        ScenarioError: It is not YAML, or has anything but plain values, lists and mappings.
     """
     try:
         with one_document(text) as events:
@@ -98,7 +98,7 @@ def _refusal(name: str, error: TextError) -> ScenarioError:
 
 
 class _Builder:
-    """One walk along the events of the file."""
+    """Builds the tree from the events of the file."""
 
     def __init__(self, name: str, events: Iterator[yaml.Event]) -> None:
         self._name = name

@@ -1,4 +1,4 @@
-"""What is wrong with a scenario, in one line for people."""
+"""Errors of a scenario, each in one line."""
 
 from collections.abc import Iterable
 
@@ -10,19 +10,19 @@ _LISTED_NAMES = 8
 
 
 class ScenarioError(OneLineError):
-    """The scenario cannot be played.
+    """The scenario is invalid.
 
     The text is one printable line: the file and line, the key, what was found, what is expected.
     """
 
 
 def unknown(name: str, what: str, known: Iterable[str]) -> str:
-    """The words about a name that nobody knows: the nearest known one, else all if they are few.
+    """The error text for an unknown name: the nearest known name, else the first known names.
 
     Args:
         name: The name as it was given.
-        what: What sort of name it is: key, profile.
-        known: The names it could have been.
+        what: The kind of name: key, profile.
+        known: The known names.
     """
     names = tuple(known)
     listed = ", ".join(names[:_LISTED_NAMES]) + (" ..." if len(names) > _LISTED_NAMES else "")

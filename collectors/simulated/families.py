@@ -1,4 +1,4 @@
-"""Families that go together: the parts of a profile. A value that is added to a group is in every profile with it."""
+"""Groups of families, of which profiles are composed. A value added to a group is in every profile with the group."""
 
 from collectors import catalog
 from collectors.simulated import device_rows, partition_rows

@@ -1,4 +1,4 @@
-"""Readers of the fields of a scenario: each makes one value of one node, or says what it expected."""
+"""Readers of the fields of a scenario: each converts one node to one value, or raises what it expected."""
 
 import re
 from collections.abc import Callable, Collection
@@ -24,12 +24,12 @@ class ScenarioSection:
     """A mapping whose keys are all known.
 
     Args:
-        node: What stands there.
+        node: The node in the file.
         known: The keys it may have.
         what: What it describes, to follow the word "expected".
 
     Raises:
-        ScenarioError: It is no mapping, or has a key that is not known.
+        ScenarioError: It is not a mapping, or has an unknown key.
     """
 
     def __init__(self, node: Node, known: Collection[str], what: str) -> None:
@@ -45,22 +45,22 @@ class ScenarioSection:
         return key in self._node.nodes
 
     def need(self, key: str, reader: Reader[T]) -> T:
-        """The value of a key that must be there."""
+        """The value of a required key."""
         if key not in self._node.nodes:
             raise ScenarioError(f"{self.place}: {key} is missing")
         return reader(self._node.nodes[key])
 
     def get(self, key: str, reader: Reader[T], default: D) -> T | D:
-        """The value of a key, or the default where it is left out."""
+        """The value of a key, or the default if it is missing."""
         return reader(self._node.nodes[key]) if key in self._node.nodes else default
 
     def complain(self, key: str, problem: str) -> ScenarioError:
-        """The error about the value of a key that is there."""
+        """The error about the value of an existing key."""
         return ScenarioError(f"{self._node.places.get(key, self.place)}: {problem}")
 
 
 def refused(node: Node, expected: str) -> ScenarioError:
-    """The error about a node that is not what it should be."""
+    """The error about a node that is not what was expected."""
     if isinstance(node, Scalar):
         return ScenarioError(f"{node.place}: found {shown(node.text)}, expected {expected}")
     found = "a list" if isinstance(node, Items) else "a mapping"
@@ -101,7 +101,7 @@ def whole(low: int, high: int) -> Reader[int]:
 
 
 def fraction(node: Node) -> Fraction:
-    """A part of a whole, above 0 and up to 1: `1/7` or `0.125`."""
+    """A fraction above 0 and up to 1: `1/7` or `0.125`."""
     expected = "a fraction above 0 and up to 1, such as 1/7 or 0.125"
     text = node.text if isinstance(node, Scalar) else ""
     value = Fraction(0)
@@ -133,11 +133,11 @@ def text(node: Node) -> str:
 
 
 def matching(pattern: str, expected: str) -> Reader[str]:
-    """Text of one shape.
+    """Text that matches a pattern.
 
     Args:
-        pattern: A regular expression for the whole of it.
-        expected: The words for it, to follow "expected".
+        pattern: A regular expression for the whole text.
+        expected: A description of the text, to follow "expected".
     """
     compiled = re.compile(pattern, re.ASCII)
     return lambda node: _match(node, compiled, expected)[0]
@@ -147,7 +147,7 @@ def one_of(what: str, known: Collection[str]) -> Reader[str]:
     """A member of a closed list.
 
     Args:
-        what: What sort of name it is: shape, profile.
+        what: The kind of name: shape, profile.
         known: The list.
     """
 
@@ -170,10 +170,10 @@ def items(reader: Reader[T], what: str, low: int, high: int) -> Reader[tuple[T, 
     """A list of bounded length, each item read by the same reader.
 
     Args:
-        reader: Makes one item.
+        reader: Reads one item.
         what: What the items are: devices, pods.
         low: The smallest number of items.
-        high: The largest.
+        high: The largest number of items.
     """
 
     def read(node: Node) -> tuple[T, ...]:

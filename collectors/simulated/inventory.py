@@ -1,4 +1,4 @@
-"""The devices and partitions of a scenario on one node: identities and the names by which pods hold them."""
+"""The devices and partitions of a scenario on one node: their identities, and their names in allocations."""
 
 import uuid
 from dataclasses import dataclass
@@ -19,10 +19,10 @@ class SimulatedPartition:
     """A partition that exists.
 
     Attributes:
-        slot: Its device's index and its own on that device.
-        plan: What the scenario says of it.
+        slot: Its device's index, and its own index on that device.
+        plan: The partition in the scenario.
         partition: Its identity.
-        plugin_id: How its device plugin calls it.
+        plugin_id: Its id in the device plugin.
     """
 
     slot: Slot
@@ -36,11 +36,11 @@ class SimulatedDevice:
     """A device that exists.
 
     Attributes:
-        index: Its place in the scenario.
-        plan: What the scenario says of it.
+        index: Its index in the scenario.
+        plan: The device in the scenario.
         device: Its identity, while it answers.
-        partitions: Its slices, by index.
-        plugin_id: How its device plugin calls it.
+        partitions: Its partitions, by index.
+        plugin_id: Its id in the device plugin.
     """
 
     index: int
@@ -51,12 +51,12 @@ class SimulatedDevice:
 
     @property
     def profile(self) -> Profile:
-        """What it is."""
+        """The device's profile."""
         return self.plan.profile
 
 
 class _Drm(NamedTuple):
-    """The kernel's numbers of a card, and the number of a partition among those of the node."""
+    """The kernel's number of a card, and the number of a partition among all partitions of the node."""
 
     card: int
     partition: int
@@ -66,8 +66,8 @@ def inventory(scenario: Scenario, identity: str) -> tuple[SimulatedDevice, ...]:
     """The scenario's devices on one node, by index.
 
     Args:
-        scenario: What they are.
-        identity: The node's name, unlike any other node's: with the index it makes the uuids.
+        scenario: The scenario.
+        identity: The node's name, unique in the cluster; the uuids are derived from it and the index.
     """
     devices: list[SimulatedDevice] = []
     cards = 0
@@ -118,7 +118,7 @@ def _device(index: int, plan: DevicePlan, identity: str, drm: _Drm) -> Simulated
 
 
 def _partition(slot: Slot, plan: DevicePlan, device_uuid: str, address: str, drm: _Drm) -> SimulatedPartition:
-    """One slice. AMD's plugin calls the first by the card's address, the others by a number of the node."""
+    """One partition. The id of the first in AMD's plugin is the card's address; the others have numbers of the node."""
     part = slot.partition or 0
     naming = plan.profile.naming
     own_uuid = _partition_uuid(naming, device_uuid, plan.partitions[part].profile, part)
@@ -128,7 +128,7 @@ def _partition(slot: Slot, plan: DevicePlan, device_uuid: str, address: str, drm
         aliases |= {Alias(f"nvidia{slot.device}/gi{gpu_instance(part)}", "nvidia.com/")}
     if naming.scheme is Scheme.ADDRESS:
         plugin_id = f"amdgpu_xcp_{drm.partition}" if part else address
-        # Addresses and these names are unique on a node, whatever resource they are handed out under.
+        # Addresses and these names are unique on a node, for any resource name.
         aliases |= {Alias(plugin_id), Alias(_drm_name(drm.card), "gpu.amd.com")}
     shape = plan.partitions[part]
     partition = Partition(own_uuid, device_uuid, shape.profile, frozenset(aliases))
@@ -136,7 +136,7 @@ def _partition(slot: Slot, plan: DevicePlan, device_uuid: str, address: str, drm
 
 
 def gpu_instance(part: int) -> int:
-    """The id of the instance that a slice is: from 1, for 0 is a whole device."""
+    """The id of the GPU instance of a partition: it starts at 1, because 0 is a whole device."""
     return part + 1
 
 

@@ -7,7 +7,7 @@ from typing import Protocol
 
 
 class Shape(Protocol):
-    """A course of load over time."""
+    """The load over time."""
 
     def at(self, seconds: float) -> float:
         """The load at a time, which may be before the start; 0 to 1."""
@@ -27,11 +27,11 @@ class Constant:
 
 @dataclass(frozen=True, slots=True)
 class Sine:
-    """Rises and falls smoothly, from the middle up first.
+    """Rises and falls smoothly; starts in the middle and rises first.
 
     Attributes:
         low: The smallest load.
-        high: The largest.
+        high: The largest load.
         period_seconds: From one maximum to the next.
     """
 
@@ -40,7 +40,7 @@ class Sine:
     period_seconds: float
 
     def at(self, seconds: float) -> float:
-        """Low to high and back once a period."""
+        """From low to high and back once in each period."""
         swing = (1 + math.sin(2 * math.pi * seconds / self.period_seconds)) / 2
         return self.low + (self.high - self.low) * min(1.0, max(0.0, swing))
 
@@ -51,9 +51,9 @@ class Square:
 
     Attributes:
         low: The smaller load.
-        high: The larger.
+        high: The larger load.
         period_seconds: From one rise to the next.
-        duty_ratio: The part of each period at the larger load.
+        duty_ratio: The fraction of each period at the larger load.
     """
 
     low: float
@@ -62,16 +62,16 @@ class Square:
     duty_ratio: float
 
     def at(self, seconds: float) -> float:
-        """The larger load while in the first part of a period."""
+        """The larger load in the first part of a period, else the smaller one."""
         return self.high if seconds % self.period_seconds < self.duty_ratio * self.period_seconds else self.low
 
 
 @dataclass(frozen=True, slots=True)
 class Trace:
-    """A recorded course: straight lines between points, and the end points' loads outside of them.
+    """A recorded load: linear between the points; before the first and after the last point, that point's load.
 
     Attributes:
-        seconds: When, strictly rising.
+        seconds: The times, strictly rising.
         loads: The load at each of these times.
     """
 
@@ -79,7 +79,7 @@ class Trace:
     loads: tuple[float, ...]
 
     def at(self, seconds: float) -> float:
-        """The load on the line between the two points around this time."""
+        """The load interpolated between the two points around this time."""
         after = bisect_right(self.seconds, seconds)
         if after == 0:
             return self.loads[0]
@@ -92,11 +92,11 @@ class Trace:
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """A shape for several subjects, each some time behind the one before.
+    """A shape for several subjects, each delayed relative to the one before.
 
     Attributes:
-        shape: The course of the first.
-        stagger_seconds: How far each further one is behind.
+        shape: The load of the first subject.
+        stagger_seconds: The delay of each further subject.
     """
 
     shape: Shape

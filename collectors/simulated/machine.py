@@ -1,7 +1,7 @@
-"""The simulated hardware of one device: moves once a second, and keeps what lasts from one second to the next.
+"""The simulated hardware of one device: changes once a second, and keeps the state between seconds.
 
-Within a second every gauge stands still and every counter rises evenly, so a counter is the exact integral of the
-gauge it belongs to. The state at a time depends on the scenario and that time alone, not on when it was asked for.
+Within a second every gauge is constant and every counter rises evenly, so a counter is the exact integral of its gauge.
+The state at a time depends only on the scenario and that time, not on when it was read.
 """
 
 from collections.abc import Iterator, Mapping
@@ -17,8 +17,8 @@ from collectors.simulated.scenario import Incident, Scenario, Slot, Trouble
 Count = tuple[Metric, tuple[str, ...]]
 
 _AMBIENT_CELSIUS = 26.0
-_WARMING_RATIO = 1 / 40  # of what is missing to the final temperature, each second
-_THROTTLE_KELVIN = 16.0  # above the usual under full load, while a thermal throttle is simulated
+_WARMING_RATIO = 1 / 40  # of the difference to the final temperature, each second
+_THROTTLE_KELVIN = 16.0  # added to the final temperature while thermal throttling is simulated
 _POWER_LIMITED_LOAD = 0.97
 _PCIE_LOADED_RATIO = 0.12  # of the link's bandwidth, under full load
 _FABRIC_LOADED_RATIO = 0.35  # same, of the links between devices
@@ -42,13 +42,13 @@ class Second:
 
     Attributes:
         lost: True while it does not answer.
-        whole: What happens on the whole device; of a cut one, the sum of its partitions.
+        whole: What happens on the whole device; on a partitioned one, the sum of its partitions.
         partitions: What happens on each partition.
         watts: The power it draws.
-        throttled: The reasons for which clocks are held down.
+        throttled: The reasons why clocks are reduced.
         corrected_per_second: Corrected memory errors.
-        uncorrected_per_second: Uncorrected ones.
-        garbled: True while some of its values make no sense.
+        uncorrected_per_second: Uncorrected memory errors.
+        garbled: True while some of its values are garbage.
     """
 
     lost: bool
@@ -65,8 +65,8 @@ class Machine:
     """One device over time.
 
     Args:
-        device: Which one.
-        scenario: What befalls it.
+        device: The device.
+        scenario: The scenario with its faults.
         schedule: What runs on it.
     """
 
@@ -96,16 +96,16 @@ class Machine:
 
     @property
     def events(self) -> Mapping[tuple[str, ...], int]:
-        """How often each critical event has happened; those that have not are at 0."""
+        """How often each critical event has happened; 0 for events that have not happened."""
         return self._events
 
     @property
     def last_events(self) -> Mapping[tuple[str, ...], int]:
-        """The second of the last of each; none of those that have not happened."""
+        """The second of the last event of each kind; without events that have not happened."""
         return self._last_events
 
     def advance(self, seconds: float) -> None:
-        """Go on to a time; an earlier one than before changes nothing.
+        """Advance to a time; an earlier time than before changes nothing.
 
         Args:
             seconds: Since the scenario began.
@@ -129,7 +129,7 @@ class Machine:
                 yield count[1], total + rates[count] * self._part
 
     def _incidents(self, trouble: Trouble) -> Iterator[Incident]:
-        """What of one kind befalls this device now."""
+        """The current faults of one kind on this device."""
         second = self._scenario.in_cycle(self._tick)
         return (incident for incident in self._befalling[trouble] if incident.acts_at(second))
 
@@ -155,13 +155,13 @@ class Machine:
         )
 
     def _warm(self) -> None:
-        """One second on the way to where the core's temperature would settle."""
+        """Change the core's temperature by one second towards its final value."""
         hot = _THROTTLE_KELVIN if "thermal" in self._now.throttled else 0.0
         final = _settled_celsius(self.device.profile, self._now.watts) + hot
         self._core_celsius += (final - self._core_celsius) * _WARMING_RATIO
 
     def _meet(self) -> None:
-        """What happens at once, at the beginning of a second."""
+        """Apply the events that happen at the beginning of a second."""
         if any(self._incidents(Trouble.DRIVER_RELOAD)):
             for count in self._totals:
                 if count[0] in _RESET_BY_DRIVER:
@@ -173,7 +173,7 @@ class Machine:
                     self._last_events[tuple(code)] = self._tick
 
     def _rates(self) -> Iterator[tuple[Count, float]]:
-        """Every counter of the hardware and how fast it rises now, a second."""
+        """Every counter of the hardware, and by how much it rises per second now."""
         profile, now = self.device.profile, self._now
         yield (catalog.ENERGY, ()), now.watts
         for reason in profile.throttle_reasons:
@@ -193,7 +193,7 @@ class Machine:
 
 
 def _befalling(scenario: Scenario, index: int) -> Mapping[Trouble, tuple[Incident, ...]]:
-    """What befalls one device in all, by kind; a fault that names no device befalls every one."""
+    """All faults of one device, by kind; a fault without devices affects every device."""
     return {
         trouble: tuple(i for i in scenario.incidents if i.trouble is trouble and (not i.devices or index in i.devices))
         for trouble in Trouble
@@ -206,12 +206,12 @@ def _settled_celsius(profile: Profile, watts: float) -> float:
 
 
 def _pcie_bytes(profile: Profile) -> float:
-    """Bytes a second and direction under full load."""
+    """Bytes per second and direction under full load."""
     return _PCIE_LANE_BYTES[profile.pcie_generation] * profile.pcie_width * _PCIE_LOADED_RATIO
 
 
 def _sum(device: SimulatedDevice, slices: tuple[SlotActivity, ...]) -> SlotActivity:
-    """The device as its partitions use it."""
+    """The activity of a device as the sum of its partitions."""
     usable = device.profile.memory_bytes - device.profile.reserved_bytes
     pairs = tuple(zip(device.partitions, slices, strict=True))
     load = sum(part.plan.compute_ratio * activity.load for part, activity in pairs)

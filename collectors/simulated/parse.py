@@ -1,4 +1,4 @@
-"""Makes a scenario of its YAML text: strict, bounded, and every complaint is one line with file, line and key."""
+"""Parses the YAML text of a scenario: strict and bounded; every error is one line with file, line and key."""
 
 from collections.abc import Mapping
 from functools import partial
@@ -17,7 +17,7 @@ _LARGEST_SEED = 2**32 - 1
 _KEYS = ("description", "seed", "repeat", "noise", "devices", "pods", "faults")
 _RATE = fields.number(0, 1_000)
 _CODE = fields.matching(r"[a-z0-9_]{1,20}", "one of the profile's codes")
-# The keys of each kind of fault besides `kind` and `at`; those that must be there are marked with True.
+# The keys of each kind of fault besides `kind` and `at`; True marks the required ones.
 _FAULT_KEYS: Mapping[Trouble, Mapping[str, bool]] = {
     Trouble.HANG: {"for": True},
     Trouble.RAISE: {"for": True},
@@ -41,11 +41,11 @@ def parse_scenario(text: str, name: str, folder: Path) -> Scenario:
 
     Args:
         text: YAML.
-        name: The file's name, for complaints.
-        folder: Where the traces that it names lie.
+        name: The file's name, for errors.
+        folder: The folder of its traces.
 
     Raises:
-        ScenarioError: Any of it is not as it should be.
+        ScenarioError: The scenario is invalid.
     """
     section = ScenarioSection(read_document(text, name), _KEYS, "a scenario")
     description = section.need("description", fields.text)

@@ -44,10 +44,10 @@ _PARTITION_KEYS = ("profile", "count", "memory", "compute", "resource", *WORK_KE
 
 
 def reader(folder: Path) -> Reader[tuple[DevicePlan, ...]]:
-    """Makes the devices of a list of groups, in order.
+    """A reader of the devices from a list of groups, in order.
 
     Args:
-        folder: Where traces lie.
+        folder: The folder of the traces.
     """
 
     def read(node: Node) -> tuple[DevicePlan, ...]:

@@ -1,4 +1,4 @@
-"""Reads loads: a number, a shape, or a trace in a CSV file beside the scenario."""
+"""Reads loads: a number, a shape, or a trace in a CSV file in the folder of the scenario."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -30,12 +30,12 @@ _KEYS: Mapping[str, tuple[str, ...]] = {
 
 
 def work_of(section: ScenarioSection, folder: Path, default: Work) -> Work:
-    """What the keys of `WORK_KEYS` in a section say.
+    """The work from the keys of `WORK_KEYS` in a section.
 
     Args:
         section: A device, a partition or a container.
-        folder: Where traces lie.
-        default: For what is left out.
+        folder: The folder of the traces.
+        default: The values for missing keys.
     """
     return Work(
         load=section.get("load", reader(folder), default.load),
@@ -45,10 +45,10 @@ def work_of(section: ScenarioSection, folder: Path, default: Work) -> Work:
 
 
 def reader(folder: Path) -> Reader[Load]:
-    """Makes a load of a node.
+    """A reader of a load.
 
     Args:
-        folder: Where traces lie.
+        folder: The folder of the traces.
     """
 
     def read(node: Node) -> Load:
@@ -94,10 +94,10 @@ _SHAPES: Mapping[str, Callable[[ScenarioSection, Path], Shape]] = {"sine": _sine
 
 
 def read_trace(path: Path) -> Trace:
-    """A trace of lines `SECONDS,LOAD`; the first line may be their titles.
+    """A trace of lines `SECONDS,LOAD`; the first line may be the titles.
 
     Raises:
-        ScenarioError: The file cannot be read or holds anything else.
+        ScenarioError: The file cannot be read or has other lines.
     """
     lines = read_text(path, "a trace").splitlines()
     numbered = [(number, line) for number, line in enumerate(lines, 1) if line.strip()]

@@ -1,4 +1,4 @@
-"""Reads the pods of a scenario: who holds what, from when to when."""
+"""Reads the pods of a scenario: what is allocated to them, and when."""
 
 import re
 from collections import defaultdict
@@ -30,12 +30,12 @@ _BUSY_CONTAINER = Work(Load(Constant(0.5)), memory_ratio=0.5, processes=1)
 
 
 class Frame(NamedTuple):
-    """What the pods of a scenario refer to.
+    """The parts of a scenario that its pods refer to.
 
     Attributes:
         devices: The scenario's devices.
-        repeat: The scenario's period; None for none.
-        folder: Where traces lie.
+        repeat: The scenario's period; None if it does not repeat.
+        folder: The folder of the traces.
     """
 
     devices: tuple[DevicePlan, ...]
@@ -47,7 +47,7 @@ def pods_of(node: Node, frame: Frame) -> tuple[PodPlan, ...]:
     """The pods of a list, in order.
 
     Raises:
-        ScenarioError: Any of it is not as it should be.
+        ScenarioError: A pod is invalid.
     """
     groups = fields.items(lambda item: _pods(item, frame), "pods", 0, MOST_PODS)(node)
     pods = tuple(pod for group in groups for pod in group)
@@ -58,14 +58,14 @@ def pods_of(node: Node, frame: Frame) -> tuple[PodPlan, ...]:
 
 
 def until_of(section: ScenarioSection, since: int, until: int | None, key: str, repeat: int | None) -> int | None:
-    """Check that something begins before it ends, and within the period that is repeated.
+    """Check that something begins before it ends, and that both times are within the scenario's period.
 
     Args:
-        section: Where both stand.
+        section: The section of the keys.
         since: When it begins.
         until: When it ends; None for never.
-        key: The key to blame for the end.
-        repeat: The scenario's period; None for none.
+        key: The key to name in an error.
+        repeat: The scenario's period; None if it does not repeat.
     """
     if until is not None and until <= since:
         raise section.complain(key, f"ends at {until}, expected a time after {since}")
@@ -157,7 +157,7 @@ def _every(device: int, plans: tuple[DevicePlan, ...]) -> tuple[Slot, ...]:
 
 
 def _check_names(node: Node, pods: tuple[PodPlan, ...]) -> None:
-    """Refuse two pods of one name at one time: a cluster has no such thing."""
+    """Refuse two pods with one name at the same time, which cannot exist in a cluster."""
     named: defaultdict[tuple[str, str], list[PodPlan]] = defaultdict(list)
     for pod in pods:
         named[pod.namespace, pod.name].append(pod)

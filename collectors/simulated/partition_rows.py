@@ -1,4 +1,4 @@
-"""The same for partitions: for each catalogue row, the function that gives its series."""
+"""The same for partitions: for each catalogue row, the function that returns its series."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -17,8 +17,8 @@ class PartitionView:
     """One partition at one time, as the rows read it.
 
     Attributes:
-        profile: What its device is.
-        partition: Which one.
+        profile: The profile of its device.
+        partition: The partition.
         activity: What happens on it.
     """
 

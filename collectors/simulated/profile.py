@@ -1,4 +1,4 @@
-"""What a simulated device is, and which families can be read of it."""
+"""Profiles: the properties of a simulated device, and the families that it supports."""
 
 from dataclasses import dataclass
 from enum import Enum, auto
@@ -24,7 +24,7 @@ class TemperatureLimit(NamedTuple):
 
 
 class Clock(NamedTuple):
-    """A clock domain and its two ends, in hertz."""
+    """A clock domain, with its idle and its maximum clock in hertz."""
 
     domain: str
     idle_hertz: float
@@ -43,8 +43,8 @@ class Fabric(NamedTuple):
 
     Attributes:
         name: The `fabric` label.
-        links: How many, all of them up.
-        bytes_per_second: Of all of them, one direction.
+        links: Number of links, all of them up.
+        bytes_per_second: Bandwidth of all links in one direction.
         errors: The kinds of error that are counted.
         registers: True where the device registers with its fabric.
     """
@@ -57,7 +57,7 @@ class Fabric(NamedTuple):
 
 
 class ErrorCode(NamedTuple):
-    """A critical event the driver can report; the labels of its counter."""
+    """A critical event that the driver can report; the labels of its counter."""
 
     source: str
     code: str
@@ -65,24 +65,23 @@ class ErrorCode(NamedTuple):
 
 
 class Scheme(Enum):
-    """By what the device plugin calls its devices; the DRA driver's names follow."""
+    """What the device plugin uses as ids of its devices; the DRA driver's names depend on it too."""
 
     UUID = auto()
-    MINOR = auto()  # by uuid too, and by the device node: nvidia0, nvidia0/gi1
-    ADDRESS = (
-        auto()
-    )  # by PCI address, slices by amdgpu_xcp_N; uuids have 16 digits, those of slices go on with profile and number
+    MINOR = auto()  # the uuid, and also the device node: nvidia0, nvidia0/gi1
+    # The PCI address, amdgpu_xcp_N for partitions. Uuids have 16 digits; those of partitions also profile and number.
+    ADDRESS = auto()
 
 
 class Naming(NamedTuple):
-    """How Kubernetes calls these devices.
+    """The names of these devices in Kubernetes.
 
     Attributes:
         uuid_prefix: The start of a device's uuid.
-        partition_uuid_prefix: The start of a partition's.
+        partition_uuid_prefix: The start of a partition's uuid.
         resource: The resource of whole devices.
-        partition_resource: That of partitions; `{profile}` stands for the partition's profile.
-        scheme: By what they are called.
+        partition_resource: The resource of partitions; `{profile}` is replaced by the partition's profile.
+        scheme: The kind of ids.
     """
 
     uuid_prefix: str
@@ -94,36 +93,36 @@ class Naming(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """A model of accelerator.
+    """An accelerator model.
 
     Attributes:
-        name: By which scenarios ask for it.
+        name: Its name in scenarios.
         vendor: The `vendor` label.
         model: The `model` label.
         device_class: The `class` label of its info.
-        architecture: The same.
-        driver_version: The same.
-        firmware_version: The same.
-        memory_bytes: In all.
-        reserved_bytes: Kept by driver and firmware.
-        idle_watts: Without load.
-        limit_watts: Under full load, also the default and highest limit.
-        full_celsius: The core under lasting full load.
-        sensors: The core sensor first.
-        limits: Of temperatures.
-        clocks: Of all domains.
-        fans: How many fans are on the card.
+        architecture: The `architecture` label of its info.
+        driver_version: The `driver_version` label of its info.
+        firmware_version: The `firmware_version` label of its info.
+        memory_bytes: Total memory.
+        reserved_bytes: Memory reserved by driver and firmware.
+        idle_watts: Power without load.
+        limit_watts: Power under full load, also the default and highest limit.
+        full_celsius: Temperature of the core under lasting full load.
+        sensors: Temperature sensors, the core sensor first.
+        limits: Limits of temperatures.
+        clocks: Clocks of all domains.
+        fans: Number of fans on the card.
         engines: Fixed-function engines.
         pipes: Execution pipes.
-        throttle_reasons: The ones it tells.
-        pcie_generation: Of its link.
-        pcie_width: Lanes.
-        fabric: Links between accelerators; None without.
+        throttle_reasons: The reasons for throttling that it reports.
+        pcie_generation: Generation of its PCIe link.
+        pcie_width: Lanes of its PCIe link.
+        fabric: Links between accelerators; None if it has no such links.
         error_codes: Critical events it counts.
-        modes: Modes it tells and whether they are on; partitioning follows the scenario.
+        modes: Modes it reports, and whether they are on; partitioning depends on the scenario.
         naming: Its names in Kubernetes.
-        whole: The families of a device that is not cut.
-        cut: The families of a device that is cut into partitions.
+        whole: The families of a device without partitions.
+        cut: The families of a partitioned device.
         partition: The families of its partitions.
     """
 

@@ -1,8 +1,8 @@
-"""The models of accelerator that scenarios can ask for.
+"""The accelerator models for scenarios.
 
-Every figure here is assumed: plausible for such a card, near its data sheet where there is one, measured on none. What
-is meant to be true is which families exist: a device that is cut into partitions tells less than a whole one, an older
-card less than a newer one.
+Every value here is assumed: plausible for such a card, near its data sheet if there is one, but not measured. The set
+of families is meant to be true: a partitioned device supports fewer than a whole one, an older card fewer than a newer
+one.
 """
 
 from dataclasses import replace
@@ -25,7 +25,7 @@ _MIB = 1 << 20
 _GIB = 1 << 30
 _MEGAHERTZ = 1e6
 
-# A MIG device keeps power, heat, clocks and errors and loses utilization, links and row remapping.
+# A device in MIG mode has power, temperature, clocks and errors, but no utilization, links and row remapping.
 _NVIDIA_CUT = (
     families.STATE
     | families.MEMORY
@@ -100,7 +100,7 @@ H100 = Profile(
     cut=_NVIDIA_CUT,
     partition=families.SLICE | families.ACTIVITY | {catalog.UTILIZATION, catalog.MEMORY_BANDWIDTH},
 )
-# Partitions of this one tell memory and processes only: the counters behind utilization came with the next generation.
+# Partitions of this card have only memory and processes: utilization exists from the next generation on.
 A100 = replace(
     H100,
     name="a100",
@@ -167,7 +167,7 @@ RTX6000ADA = replace(
     modes=(("ecc", False), ("persistence", True), ("exclusive", False)),
     whole=_NVIDIA | {catalog.FAN_SPEED},
 )
-# Any other card: little is known of it, and its energy has to be integrated from its power.
+# Any other card: it has few families, and its energy is integrated from its power.
 NPU = Profile(
     name="npu",
     vendor="generic",
@@ -212,5 +212,5 @@ NPU = Profile(
     cut=frozenset({catalog.INFO, catalog.STATUS_STATE, catalog.PARTITIONS, catalog.POWER, catalog.TEMPERATURE}),
     partition=families.SLICE | {catalog.UTILIZATION},
 )
-# By the names that scenarios use.
+# All profiles; scenarios use their names.
 PROFILES = (H100, A100, L40S, RTX6000ADA, *amd_profiles.PROFILES, NPU)

@@ -1,6 +1,6 @@
-"""What a scenario says, as records. No I/O: `parse` makes them of YAML.
+"""The records of a scenario. No I/O: `parse` creates them from YAML.
 
-The simulated hardware moves once a second, so every time here is a whole number of seconds since the start.
+The simulated hardware changes once a second, so every time here is a whole number of seconds since the start.
 """
 
 from dataclasses import dataclass
@@ -18,9 +18,9 @@ class Work:
     """What runs on a device or partition.
 
     Attributes:
-        load: How much of its time it is busy.
-        memory_ratio: How much of its memory is taken under full load; nine tenths of that when idle.
-        processes: How many processes that is.
+        load: Fraction of time in which it is busy.
+        memory_ratio: Fraction of its memory that is used under full load; nine tenths of that when idle.
+        processes: Number of processes.
     """
 
     load: Load = IDLE
@@ -30,15 +30,15 @@ class Work:
 
 @dataclass(frozen=True, slots=True)
 class PartitionPlan:
-    """A hardware slice of a device.
+    """A partition of a device.
 
     Attributes:
-        profile: The vendor's name of its shape.
+        profile: The vendor's name of its profile.
         memory_bytes: Its own memory.
         compute_ratio: Its fraction of the device's compute units.
-        resource: The Kubernetes resource under which it is handed out.
+        resource: The Kubernetes resource under which it is allocated.
         work: What runs on it besides the pods' work.
-        position: Which of the partitions of its group it is, for the stagger of loads.
+        position: Its position in its group, for the stagger of loads.
     """
 
     profile: str
@@ -51,13 +51,13 @@ class PartitionPlan:
 
 @dataclass(frozen=True, slots=True)
 class DevicePlan:
-    """A device. Its index is its place in the scenario.
+    """A device. Its index is its position in the scenario.
 
     Attributes:
-        profile: What it is and what can be read of it.
+        profile: Its properties and families.
         work: What runs on it besides the pods' work.
-        position: Which of the devices of its group it is, for the stagger of loads.
-        partitions: Its slices; none for a whole device.
+        position: Its position in its group, for the stagger of loads.
+        partitions: Its partitions; empty for a whole device.
     """
 
     profile: Profile
@@ -75,13 +75,13 @@ class Slot(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class ContainerPlan:
-    """A container and what it holds.
+    """A container and what is allocated to it.
 
     Attributes:
         name: Its name.
-        slots: What it holds, sorted, each once.
-        resource: The Kubernetes resource; empty for the one under which each thing it holds is handed out.
-        replica: Which share of a device that a plugin shares out; None for a device of its own.
+        slots: What is allocated to it, sorted and unique.
+        resource: The Kubernetes resource; empty for the resource of each device or partition.
+        replica: The number of its share if a device plugin shares the device; None for an exclusive device.
         work: What it does on each of them.
     """
 
@@ -94,13 +94,13 @@ class ContainerPlan:
 
 @dataclass(frozen=True, slots=True)
 class PodPlan:
-    """A pod that comes and goes.
+    """A pod with a start and an end.
 
     Attributes:
         namespace: Its namespace.
         name: Its name.
-        since: When it gets its devices.
-        until: When it lets go of them; None for never.
+        since: When its devices are allocated.
+        until: When they are freed; None for never.
         containers: Its containers.
     """
 
@@ -111,7 +111,7 @@ class PodPlan:
     containers: tuple[ContainerPlan, ...]
 
     def runs_at(self, second: int) -> bool:
-        """True while it holds its devices.
+        """True while its devices are allocated.
 
         Args:
             second: Within the cycle of the scenario.
@@ -138,14 +138,14 @@ class Incident:
     """One fault at a given time.
 
     Attributes:
-        trouble: What happens.
+        trouble: The kind of fault.
         since: When it begins, or happens.
-        until: When it ends; the second after `since` for what happens at once.
-        devices: The indices it befalls; empty for troubles of the whole library.
+        until: When it ends; the second after `since` if it has no duration.
+        devices: The indices of the affected devices; empty for faults of the whole library.
         delay_seconds: How much longer each call takes (slow).
         corrected_per_second: Corrected memory errors (memory_errors).
-        uncorrected_per_second: Uncorrected ones (memory_errors).
-        reason: Why clocks are held down (throttle).
+        uncorrected_per_second: Uncorrected memory errors (memory_errors).
+        reason: Why clocks are reduced (throttle).
         code: The driver's code of the event (critical_error).
     """
 
@@ -173,13 +173,13 @@ class Scenario:
     """A node without hardware, over time.
 
     Attributes:
-        description: What it shows, for people.
-        seed: Where the noise starts from.
-        repeat: Seconds after which loads, pods and incidents start over; None for never.
-        noise_ratio: The largest part by which a load is lowered at random, each second anew.
-        devices: By index.
-        pods: In the order of the file.
-        incidents: In the order of the file.
+        description: What the scenario shows.
+        seed: The seed of the noise.
+        repeat: Seconds after which loads, pods and incidents start again; None for never.
+        noise_ratio: The largest fraction by which a load is reduced at random in each second.
+        devices: The devices by index.
+        pods: The pods in the order of the file.
+        incidents: The faults in the order of the file.
     """
 
     description: str
@@ -195,7 +195,7 @@ class Scenario:
         return second if self.repeat is None else second % self.repeat
 
     def plan_of(self, slot: Slot) -> DevicePlan | PartitionPlan:
-        """The plan of what stands in a slot."""
+        """The plan of the device or partition in a slot."""
         device = self.devices[slot.device]
         return device if slot.partition is None else device.partitions[slot.partition]
 

@@ -22,10 +22,10 @@ def load_scenario(name_or_path: str) -> Scenario:
     """A shipped scenario by its name, or one from a file.
 
     Args:
-        name_or_path: A name, or a path: whatever has a slash or ends in `.yaml` or `.yml`.
+        name_or_path: A name, or a path if it has a slash or ends in `.yaml` or `.yml`.
 
     Raises:
-        ScenarioError: There is no such scenario, or it is not as it should be.
+        ScenarioError: There is no such scenario, or it is invalid.
     """
     if "/" in name_or_path or name_or_path.endswith((_SUFFIX, ".yml")):
         path = Path(name_or_path)
