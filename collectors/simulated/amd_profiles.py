@@ -85,7 +85,7 @@ MI300X = Profile(
     modes=(("ecc", True),),
     naming=_NAMING,
     whole=_INSTINCT_300,
-    cut=_INSTINCT_300,
+    partitioned=_INSTINCT_300,
     partition=_PARTITION,
 )
 MI355X = replace(
@@ -136,7 +136,7 @@ MI210 = replace(
     fabric=Fabric("xgmi", 3, 150e9, (), registers=False),
     error_codes=_ras(_MORE_BLOCKS),
     whole=_INSTINCT_200,
-    cut=_INSTINCT_200,
+    partitioned=_INSTINCT_200,
 )
 # A package is two devices; the first reports power, limit and energy of both.
 MI250X = replace(
@@ -151,7 +151,7 @@ MI250X_SECOND_DIE = replace(
     MI250X,
     name="mi250x_second_die",
     whole=_INSTINCT_200 - (families.POWER - {catalog.POWER_MIN_LIMIT}),
-    cut=_INSTINCT_200 - (families.POWER - {catalog.POWER_MIN_LIMIT}),
+    partitioned=_INSTINCT_200 - (families.POWER - {catalog.POWER_MIN_LIMIT}),
 )
 RX7900XTX = replace(
     MI210,
@@ -186,6 +186,6 @@ RX7900XTX = replace(
     error_codes=(),
     modes=(),
     whole=_RADEON,
-    cut=_RADEON,
+    partitioned=_RADEON,
 )
 PROFILES = (MI300X, MI355X, MI210, MI250X, MI250X_SECOND_DIE, RX7900XTX)

@@ -50,8 +50,8 @@ class SimulatedCollector:
         self._released = released
         schedule = ActivitySchedule(scenario)
         self._machines = tuple(Machine(device, scenario, schedule) for device in inventory(scenario, identity))
-        asked = supplied_by(scenario)
-        self._unsupported = tuple(gap for machine in self._machines for gap in _gaps(machine.device, asked))
+        supplied = supplied_by(scenario)
+        self._unsupported = tuple(gap for machine in self._machines for gap in _gaps(machine.device, supplied))
 
     def read(self, due: frozenset[Cadence]) -> Reading:
         """Read the rows whose cadence is due.
@@ -60,7 +60,7 @@ class SimulatedCollector:
             UnavailableError: The scenario lets calls fail now, or the collector was closed while the call hung.
         """
         self._released.clear()
-        self._suffer()
+        self._apply_library_faults()
         seconds = self._clock.seconds()
         faults: list[Fault] = []
         samples: list[Sample] = []
@@ -84,7 +84,7 @@ class SimulatedCollector:
         """End a hanging call. Safe to call twice and from any thread; a later `read` works again."""
         self._released.set()
 
-    def _suffer(self) -> None:
+    def _apply_library_faults(self) -> None:
         """Apply the current faults of the whole library: first delays, then failures."""
         for incident in self._incidents(Trouble.HANG, Trouble.SLOW):
             hangs = incident.trouble is Trouble.HANG
@@ -125,12 +125,12 @@ class SimulatedCollector:
             device, profile = machine.device, machine.device.profile
             usable = profile.memory_bytes - profile.reserved_bytes
             if not device.partitions:
-                told = catalog.UTILIZATION in profile.whole
-                yield from _using(machine.now.whole, device.device.uuid, "", usable, told=told)
+                has_utilization = catalog.UTILIZATION in profile.whole
+                yield from _using(machine.now.whole, device.device.uuid, "", usable, has_utilization=has_utilization)
             for part, activity in zip(device.partitions, machine.now.partitions, strict=True):
                 where = (part.partition.device_uuid, part.partition.uuid)
                 # No vendor reports the utilization of one process on a partition.
-                yield from _using(activity, *where, part.plan.memory_bytes, told=False)
+                yield from _using(activity, *where, part.plan.memory_bytes, has_utilization=False)
 
 
 def simulated_spec(scenario: Scenario, clock: ScenarioClock) -> CollectorSpec:
@@ -161,7 +161,9 @@ def supplied_by(scenario: Scenario) -> frozenset[Metric]:
 
 def _of_devices(scenario: Scenario) -> frozenset[Metric]:
     plans = scenario.devices
-    return frozenset(row for plan in plans for row in (plan.profile.cut if plan.partitions else plan.profile.whole))
+    return frozenset(
+        row for plan in plans for row in (plan.profile.partitioned if plan.partitions else plan.profile.whole)
+    )
 
 
 def _of_partitions(scenario: Scenario) -> frozenset[Metric]:
@@ -177,7 +179,7 @@ def _resource_prefixes(scenario: Scenario) -> tuple[str, ...]:
 
 
 def _families(device: SimulatedDevice) -> frozenset[Metric]:
-    return device.profile.cut if device.partitions else device.profile.whole
+    return device.profile.partitioned if device.partitions else device.profile.whole
 
 
 def _identity(machine: Machine) -> Device:
@@ -190,18 +192,18 @@ def _made(metric: Metric, values: Values, device_uuid: str, partition_uuid: str 
 
 
 def _using(
-    activity: SlotActivity, device_uuid: str, partition_uuid: str, usable: int, *, told: bool
+    activity: SlotActivity, device_uuid: str, partition_uuid: str, usable: int, *, has_utilization: bool
 ) -> Iterator[Process]:
     for use in activity.processes:
-        utilization = use.load if told else None
+        utilization = use.load if has_utilization else None
         yield Process(use.pid, device_uuid, partition_uuid, memory_used(usable, use.memory_ratio), utilization)
 
 
-def _gaps(device: SimulatedDevice, asked: Iterable[Metric]) -> Iterator[Unsupported]:
+def _gaps(device: SimulatedDevice, supplied: Iterable[Metric]) -> Iterator[Unsupported]:
     """The rows that this device does not support, although the scenario has them."""
     profile, uuid = device.profile, device.device.uuid
     for metric in catalog.ROWS:
-        if metric.origin is not Origin.COLLECTOR or metric not in {*asked, catalog.ENERGY}:
+        if metric.origin is not Origin.COLLECTOR or metric not in {*supplied, catalog.ENERGY}:
             continue
         if Subject.DEVICE in metric.subjects and metric not in _families(device):
             yield Unsupported(metric, uuid, f"not in profile {profile.name}")

@@ -143,8 +143,8 @@ def _clock(view: View) -> Values:
 
 def _fan_speed(view: View) -> Values:
     _, celsius = next(_celsius(view))
-    wanted = (celsius - _COOL_CELSIUS) / (_HOT_CELSIUS - _COOL_CELSIUS)
-    return (((str(fan),), min(1.0, max(_LEAST_FAN_RATIO, round(wanted, 2)))) for fan in range(view.profile.fans))
+    ratio = (celsius - _COOL_CELSIUS) / (_HOT_CELSIUS - _COOL_CELSIUS)
+    return (((str(fan),), min(1.0, max(_LEAST_FAN_RATIO, round(ratio, 2)))) for fan in range(view.profile.fans))
 
 
 def _throttle_active(view: View) -> Values:

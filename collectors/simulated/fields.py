@@ -54,7 +54,7 @@ class ScenarioSection:
         """The value of a key, or the default if it is missing."""
         return reader(self._node.nodes[key]) if key in self._node.nodes else default
 
-    def complain(self, key: str, problem: str) -> ScenarioError:
+    def error(self, key: str, problem: str) -> ScenarioError:
         """The error about the value of an existing key."""
         return ScenarioError(f"{self._node.places.get(key, self.place)}: {problem}")
 

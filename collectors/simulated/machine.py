@@ -74,7 +74,7 @@ class Machine:
         self.device = device
         self._scenario = scenario
         self._schedule = schedule
-        self._befalling = _befalling(scenario, device.index)
+        self._all_incidents = _incidents_of(scenario, device.index)
         self._tick = 0
         self._part = 0.0
         self._now = self._second(0)
@@ -82,7 +82,7 @@ class Machine:
         self._events = dict.fromkeys((tuple(code) for code in device.profile.error_codes), 0)
         self._last_events: dict[tuple[str, ...], int] = {}
         self._core_celsius = _settled_celsius(device.profile, device.profile.idle_watts)
-        self._meet()
+        self._apply_events()
 
     @property
     def now(self) -> Second:
@@ -118,7 +118,7 @@ class Machine:
             self._warm()
             self._tick += 1
             self._now = self._second(self._tick)
-            self._meet()
+            self._apply_events()
         self._part = seconds - self._tick
 
     def totals(self, metric: Metric) -> Iterator[tuple[tuple[str, ...], float]]:
@@ -131,7 +131,7 @@ class Machine:
     def _incidents(self, trouble: Trouble) -> Iterator[Incident]:
         """The current faults of one kind on this device."""
         second = self._scenario.in_cycle(self._tick)
-        return (incident for incident in self._befalling[trouble] if incident.acts_at(second))
+        return (incident for incident in self._all_incidents[trouble] if incident.acts_at(second))
 
     def _second(self, tick: int) -> Second:
         index, parts = self.device.index, self.device.partitions
@@ -160,7 +160,7 @@ class Machine:
         final = _settled_celsius(self.device.profile, self._now.watts) + hot
         self._core_celsius += (final - self._core_celsius) * _WARMING_RATIO
 
-    def _meet(self) -> None:
+    def _apply_events(self) -> None:
         """Apply the events that happen at the beginning of a second."""
         if any(self._incidents(Trouble.DRIVER_RELOAD)):
             for count in self._totals:
@@ -192,7 +192,7 @@ class Machine:
             yield (family, ("uncorrected",)), 0.0 if now.lost else now.uncorrected_per_second
 
 
-def _befalling(scenario: Scenario, index: int) -> Mapping[Trouble, tuple[Incident, ...]]:
+def _incidents_of(scenario: Scenario, index: int) -> Mapping[Trouble, tuple[Incident, ...]]:
     """All faults of one device, by kind; a fault without devices affects every device."""
     return {
         trouble: tuple(i for i in scenario.incidents if i.trouble is trouble and (not i.devices or index in i.devices))

@@ -73,15 +73,15 @@ def _incident(node: Node, devices: tuple[DevicePlan, ...], repeat: int | None) -
     until = since + section.get("for", fields.whole(1, LONGEST_SECONDS), 1)
     until_of(section, since, until, "for" if "for" in section else "at", repeat)
     indices = fields.items(fields.whole(0, len(devices) - 1), "devices", 1, len(devices))
-    befallen = tuple(dict.fromkeys(section.get("devices", indices, ())))
+    affected = tuple(dict.fromkeys(section.get("devices", indices, ())))
     code = section.get("code", _CODE, "")
     if code:
-        _check_code(section, code, [devices[index] for index in befallen])
+        _check_code(section, code, [devices[index] for index in affected])
     return Incident(
         trouble=trouble,
         since=since,
         until=until,
-        devices=befallen,
+        devices=affected,
         delay_seconds=section.get("delay", fields.number(0, 3_600), 0.0),
         corrected_per_second=section.get("corrected_per_second", _RATE, 0.0),
         uncorrected_per_second=section.get("uncorrected_per_second", _RATE, 0.0),
@@ -94,14 +94,14 @@ def _check_keys(section: ScenarioSection, trouble: Trouble, every: tuple[str, ..
     known = _FAULT_KEYS[trouble]
     for key in every:
         if key in section and key not in known:
-            raise section.complain(key, f"not a key of {trouble}, expected one of {', '.join(('at', *known))}")
+            raise section.error(key, f"not a key of {trouble}, expected one of {', '.join(('at', *known))}")
         if known.get(key) and key not in section:
-            raise section.complain("kind", f"{trouble} needs {key}")
+            raise section.error("kind", f"{trouble} needs {key}")
 
 
-def _check_code(section: ScenarioSection, code: str, befallen: list[DevicePlan]) -> None:
-    for device in befallen:
+def _check_code(section: ScenarioSection, code: str, affected: list[DevicePlan]) -> None:
+    for device in affected:
         codes = [known.code for known in device.profile.error_codes]
         if code not in codes:
             listed = f"one of {', '.join(codes)}" if codes else "a profile with codes"
-            raise section.complain("code", f"profile {device.profile.name} has no code {code}, expected {listed}")
+            raise section.error("code", f"profile {device.profile.name} has no code {code}, expected {listed}")

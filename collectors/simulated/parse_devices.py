@@ -72,9 +72,7 @@ def _group(node: Node, folder: Path) -> tuple[DevicePlan, ...]:
     partitions = tuple(partition for group in groups for partition, _ in group)
     for key in WORK_KEYS:
         if partitions and key in section:
-            raise section.complain(
-                key, f"a partitioned device has no work of its own, expected {key} on its partitions"
-            )
+            raise section.error(key, f"a partitioned device has no work of its own, expected {key} on its partitions")
     _check_partitions(section, profile, partitions, sum(compute for group in groups for _, compute in group))
     count = section.get("count", fields.whole(1, MOST_DEVICES), 1)
     return tuple(DevicePlan(profile, work, position, partitions) for position in range(count))
@@ -101,9 +99,9 @@ def _profile(section: ScenarioSection) -> Profile:
     if profile.idle_watts >= profile.limit_watts:
         key = "idle_watts" if "idle_watts" in section else "limit_watts"
         watts = f"idle power {profile.idle_watts:g} W, expected less than the limit, which is {profile.limit_watts:g} W"
-        raise section.complain(key, watts)
+        raise section.error(key, watts)
     if profile.reserved_bytes >= profile.memory_bytes:
-        raise section.complain("memory", f"expected more than the reserved {profile.reserved_bytes >> 20} MiB")
+        raise section.error("memory", f"expected more than the reserved {profile.reserved_bytes >> 20} MiB")
     return profile
 
 
@@ -125,11 +123,11 @@ def _check_partitions(
     section: ScenarioSection, profile: Profile, partitions: tuple[PartitionPlan, ...], compute: Fraction | int
 ) -> None:
     if len(partitions) > MOST_PARTITIONS:
-        raise section.complain("partitions", f"found {len(partitions)}, expected at most {MOST_PARTITIONS}")
+        raise section.error("partitions", f"found {len(partitions)}, expected at most {MOST_PARTITIONS}")
     if compute > 1:
-        raise section.complain("partitions", f"compute adds up to {compute}, expected at most 1")
+        raise section.error("partitions", f"compute adds up to {compute}, expected at most 1")
     size = sum(partition.memory_bytes for partition in partitions)
     if size > profile.memory_bytes:
-        raise section.complain(
+        raise section.error(
             "partitions", f"memory adds up to {size >> 20} MiB, expected at most {profile.memory_bytes >> 20} MiB"
         )

@@ -59,7 +59,7 @@ def reader(folder: Path) -> Reader[Load]:
         shape = section.need("shape", fields.one_of("shape", _KEYS))
         for key in every[2:]:
             if key in section and key not in _KEYS[shape]:
-                raise section.complain(key, f"not a key of {shape}, expected one of {', '.join(_KEYS[shape])}")
+                raise section.error(key, f"not a key of {shape}, expected one of {', '.join(_KEYS[shape])}")
         return Load(_SHAPES[shape](section, folder), section.get("stagger", fields.number(0, LONGEST_SECONDS), 0.0))
 
     return read
@@ -68,7 +68,7 @@ def reader(folder: Path) -> Reader[Load]:
 def _low_and_high(section: ScenarioSection) -> tuple[float, float]:
     low, high = section.need("low", _RATIO), section.need("high", _RATIO)
     if low > high:
-        raise section.complain("low", f"found {low:g}, expected at most high, which is {high:g}")
+        raise section.error("low", f"found {low:g}, expected at most high, which is {high:g}")
     return low, high
 
 
@@ -84,9 +84,7 @@ def _trace(section: ScenarioSection, folder: Path) -> Shape:
     expected = "the name of a CSV file in the scenario's own folder"
     name = section.need("file", fields.matching(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}", expected))
     if not (folder / name).exists():
-        raise section.complain(
-            "file", f"{name} is not in the folder of the scenario; copy it together with the scenario"
-        )
+        raise section.error("file", f"{name} is not in the folder of the scenario; copy it together with the scenario")
     return read_trace(folder / name)
 
 

@@ -68,9 +68,9 @@ def until_of(section: ScenarioSection, since: int, until: int | None, key: str, 
         repeat: The scenario's period; None if it does not repeat.
     """
     if until is not None and until <= since:
-        raise section.complain(key, f"ends at {until}, expected a time after {since}")
+        raise section.error(key, f"ends at {until}, expected a time after {since}")
     if repeat is not None and (until or since + 1) > repeat:
-        raise section.complain(key, f"ends at {until or since + 1}, expected at most repeat, which is {repeat}")
+        raise section.error(key, f"ends at {until or since + 1}, expected at most repeat, which is {repeat}")
     return until
 
 
@@ -84,11 +84,11 @@ def _pods(node: Node, frame: Frame) -> tuple[PodPlan, ...]:
         "containers", fields.items(lambda item: _container(item, frame), "containers", 1, _MOST_CONTAINERS)
     )
     if len({container.name for container in containers}) < len(containers):
-        raise section.complain("containers", "two containers have the same name")
+        raise section.error("containers", "two containers have the same name")
     if not section.get("spread", fields.flag, default=False):
         return (PodPlan(namespace, name, since, until, containers),)
     if len(containers) > 1:
-        raise section.complain("spread", f"found {len(containers)} containers, expected one in a pod with spread")
+        raise section.error("spread", f"found {len(containers)} containers, expected one in a pod with spread")
     (container,) = containers
     return tuple(
         PodPlan(namespace, f"{name}-{number}", since, until, (_narrowed(container, slot),))
@@ -145,11 +145,11 @@ def _some(node: Node, plans: tuple[DevicePlan, ...]) -> tuple[Slot, ...]:
     if found is None:
         raise fields.refused(node, "DEVICE/PARTITION or DEVICE/*")
     device = int(found[1])
-    there = _every(device, plans) if device < len(plans) else ()
-    wanted = there if found[2] == "*" else tuple(slot for slot in there if slot.partition == int(found[2]))
-    if not wanted:
+    every = _every(device, plans) if device < len(plans) else ()
+    selected = every if found[2] == "*" else tuple(slot for slot in every if slot.partition == int(found[2]))
+    if not selected:
         raise ScenarioError(f"{node.place}: no partition {shown(found[0])} in this scenario; numbers start at 0")
-    return wanted
+    return selected
 
 
 def _every(device: int, plans: tuple[DevicePlan, ...]) -> tuple[Slot, ...]:

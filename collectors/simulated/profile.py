@@ -122,7 +122,7 @@ class Profile:
         modes: Modes it reports, and whether they are on; partitioning depends on the scenario.
         naming: Its names in Kubernetes.
         whole: The families of a device without partitions.
-        cut: The families of a partitioned device.
+        partitioned: The families of a partitioned device.
         partition: The families of its partitions.
     """
 
@@ -152,5 +152,5 @@ class Profile:
     modes: tuple[tuple[str, bool], ...]
     naming: Naming
     whole: frozenset[Metric]
-    cut: frozenset[Metric]
+    partitioned: frozenset[Metric]
     partition: frozenset[Metric]

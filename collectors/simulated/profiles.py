@@ -26,7 +26,7 @@ _GIB = 1 << 30
 _MEGAHERTZ = 1e6
 
 # A device in MIG mode has power, temperature, clocks and errors, but no utilization, links and row remapping.
-_NVIDIA_CUT = (
+_NVIDIA_PARTITIONED = (
     families.STATE
     | families.MEMORY
     | families.POWER
@@ -36,7 +36,7 @@ _NVIDIA_CUT = (
     | families.EVENTS
     | families.NVIDIA
 )
-_NVIDIA = _NVIDIA_CUT | families.LOAD | families.ROWS
+_NVIDIA = _NVIDIA_PARTITIONED | families.LOAD | families.ROWS
 _XIDS = tuple(
     ErrorCode("xid", code, error_class)
     for error_class, codes in (
@@ -97,7 +97,7 @@ H100 = Profile(
     modes=(("ecc", True), ("persistence", True), ("exclusive", False), ("confidential", False)),
     naming=_NVIDIA_NAMING,
     whole=_NVIDIA | families.ACTIVITY | families.LINKS | {catalog.FABRIC_STATUS},
-    cut=_NVIDIA_CUT,
+    partitioned=_NVIDIA_PARTITIONED,
     partition=families.SLICE | families.ACTIVITY | {catalog.UTILIZATION, catalog.MEMORY_BANDWIDTH},
 )
 # Partitions of this card have only memory and processes: utilization exists from the next generation on.
@@ -209,7 +209,7 @@ NPU = Profile(
             catalog.MAX_CLOCK,
         }
     ),
-    cut=frozenset({catalog.INFO, catalog.STATUS_STATE, catalog.PARTITIONS, catalog.POWER, catalog.TEMPERATURE}),
+    partitioned=frozenset({catalog.INFO, catalog.STATUS_STATE, catalog.PARTITIONS, catalog.POWER, catalog.TEMPERATURE}),
     partition=families.SLICE | {catalog.UTILIZATION},
 )
 # All profiles; scenarios use their names.

@@ -119,7 +119,7 @@ def test_only_what_is_due_is_read(cadence: Cadence) -> None:
 def test_the_profiles_together_have_every_row_of_the_catalogue_that_a_collector_reads_unasked() -> None:
     newest = {catalog.PIPE_ACTIVE_CYCLES, catalog.PIPE_ELAPSED_CYCLES}  # of a driver that no profile has yet
     read = {row for row in catalog.ROWS if row.origin is Origin.COLLECTOR and not row.opt_in} - newest
-    assert frozenset().union(*(p.whole | p.cut | p.partition for p in PROFILES)) == read
+    assert frozenset().union(*(p.whole | p.partitioned | p.partition for p in PROFILES)) == read
 
 
 @pytest.mark.parametrize("profile", [profile.name for profile in PROFILES])
