@@ -1,1 +1,1 @@
-"""Measures what the exporter costs: `make bench` prints the tables of docs/performance.md. No part of the product."""
+"""Measures the cost of the exporter: `make bench` prints the tables of docs/performance.md. Not part of the product."""

@@ -1,4 +1,4 @@
-"""Runs the whole bench: `python -m bench` prints the report, with `--write` it becomes docs/performance.md."""
+"""Runs the whole bench: `python -m bench` prints the report; with `--write` it also writes docs/performance.md."""
 
 import argparse
 import logging
@@ -36,11 +36,11 @@ returns at once.
 
 
 def main() -> None:
-    """Run it."""
+    """Run the bench."""
     parser = argparse.ArgumentParser(prog="make bench")
     parser.add_argument("--write", action="store_true", help="also write docs/performance.md")
     written = parser.parse_args().write
-    logging.disable()  # what the played faults would log
+    logging.disable()  # hides the log of simulated faults
     parts = [_HEAD.format(machine=machine())]
     sys.stdout.write(f"{parts[0]}\n")
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:

@@ -1,4 +1,4 @@
-"""The tables made of what ran: its costs, and how they stand to the budget of the design."""
+"""The tables of the running processes: their costs, compared with the budget of the design."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -46,7 +46,7 @@ def tables(costs: Sequence[Cost]) -> list[Table]:
 
 
 def beside_text(beside: Beside) -> str:
-    """What has to be said about nvitop-exporter."""
+    """The text about nvitop-exporter."""
     if beside.problem:
         return f"## nvitop-exporter\n\nIt could not be measured:\n\n```\n{beside.problem.strip()}\n```\n"
     logged = "\n".join(beside.complaints) or "nothing"

@@ -1,4 +1,4 @@
-"""What polls of each kind come to in an average second at the default cadences."""
+"""The cost of polls in an average second at the default cadences."""
 
 from collections.abc import Callable, Mapping
 from statistics import median
@@ -8,7 +8,7 @@ from collectors.metric import Cadence
 FAST = frozenset({Cadence.FAST})
 MEDIUM = frozenset({Cadence.FAST, Cadence.MEDIUM})
 SLOW = frozenset(Cadence)
-# How many polls of each kind a minute has: one a second, every tenth of them medium, one slow.
+# Polls of each kind per minute: one per second; every tenth of them is medium, one is slow.
 PER_MINUTE: Mapping[frozenset[Cadence], int] = {FAST: 54, MEDIUM: 5, SLOW: 1}
 ROUNDS = 7
 _MINUTE_SECONDS = 60
@@ -20,7 +20,7 @@ def measured(poll: Poll) -> dict[frozenset[Cadence], tuple[float, float]]:
     """Requests and seconds of one poll of each kind, the medians of several.
 
     Args:
-        poll: Reads what is due; returns how often it asked, and how long it took.
+        poll: Reads what is due; returns the number of requests and the seconds.
     """
     found = {due: [poll(due) for _ in range(ROUNDS)] for due in PER_MINUTE}
     return {

@@ -9,28 +9,28 @@ _LINE = 120
 
 
 def per_hour(cpu_seconds: float, window_seconds: float) -> float:
-    """CPU seconds in an hour that goes on like the window."""
+    """CPU seconds per hour, extrapolated from a window."""
     return cpu_seconds * _SECONDS_PER_HOUR / window_seconds
 
 
 def with_scrapes(cpu_per_hour: float, cpu_per_scrape: float, every_seconds: float) -> float:
-    """CPU seconds in an hour, scrapes at an interval included."""
+    """CPU seconds per hour, including scrapes at an interval."""
     return cpu_per_hour + cpu_per_scrape * _SECONDS_PER_HOUR / every_seconds
 
 
 def above_idle(cpu_seconds: float, elapsed_seconds: float, idle_rate: float) -> float:
-    """What was spent beyond what the process spends anyway.
+    """CPU seconds minus what the process spends without the measured work.
 
     Args:
-        cpu_seconds: Spent in all.
-        elapsed_seconds: In this time.
-        idle_rate: CPU seconds a second without the work that is measured.
+        cpu_seconds: CPU seconds in total.
+        elapsed_seconds: The time in which they were spent.
+        idle_rate: CPU seconds per second without the measured work.
     """
     return max(0.0, cpu_seconds - idle_rate * elapsed_seconds)
 
 
 def milliseconds(seconds: float) -> str:
-    """Seconds as milliseconds, with the digits that the measurement is good for."""
+    """Seconds as milliseconds, with as many digits as the measurement is accurate."""
     value = seconds * 1000
     return f"{value:,.0f} ms" if value >= 100 else f"{value:.1f} ms"  # noqa: PLR2004 - three digits
 
@@ -46,7 +46,7 @@ def kilobytes(size: float) -> str:
 
 
 def paragraph(text: str) -> str:
-    """Running text, broken into lines anew."""
+    """Text wrapped into lines."""
     return textwrap.fill(text, _LINE, break_long_words=False, break_on_hyphens=False)
 
 
@@ -56,7 +56,7 @@ def count(number: float) -> str:
 
 
 def against(found: float, budget: float) -> str:
-    """How a figure stands to its budget, which is a ceiling."""
+    """A figure compared with its budget, which is an upper limit."""
     percent = 100 * found / budget
     return f"{'over' if found > budget else 'within'}, {percent:.0f}% of it"
 
@@ -66,10 +66,10 @@ class Table:
     """A table of the report.
 
     Attributes:
-        title: Its heading.
+        title: The heading.
         about: What was measured and how.
-        header: Of the columns.
-        rows: Cells by row; the first cell names the row, the others are set to the right.
+        header: The column titles.
+        rows: Cells by row; the first cell is the name of the row, the others are aligned to the right.
     """
 
     title: str
@@ -78,7 +78,7 @@ class Table:
     rows: Sequence[tuple[str, ...]]
 
     def markdown(self) -> str:
-        """Heading, text and table, padded so that it reads well without a renderer."""
+        """Heading, text and table, padded so that it is readable as plain text."""
         lines = (self.header, *self.rows)
         widths = [max(3, *(len(line[column]) for line in lines)) for column in range(len(self.header))]
         rule = (f"{'-' * widths[0]}", *(f"{'-' * (width - 1)}:" for width in widths[1:]))

@@ -1,4 +1,4 @@
-"""What each piece of the exporter's work costs alone, and what the same families cost with plain prometheus_client."""
+"""The cost of each piece of the exporter's work, and the cost of the same families with plain prometheus_client."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -67,7 +67,7 @@ def inside() -> Table:
 
 
 def _cpu(work: Sequence[Callable[[int], object]]) -> list[float]:
-    """CPU seconds of this thread for each piece of work, medians; they take turns, so that noise meets them all."""
+    """CPU seconds of this thread for each piece of work, medians; they take turns, so that noise affects all."""
     return [median(spent) for spent in zip(*([_spent(what, n) for what in work] for n in range(_ROUNDS)), strict=True)]
 
 

@@ -1,4 +1,4 @@
-"""Says on what machine, with what software and on what day the bench ran."""
+"""The machine, the software and the date of the bench."""
 
 import os
 import platform

@@ -1,4 +1,4 @@
-"""The nodes that are measured: scenarios of the simulated backend, and cards of the NVML double with a kubelet."""
+"""The measured nodes: scenarios of the simulated backend, and cards of the NVML double with a kubelet."""
 
 import tempfile
 from collections.abc import Iterator
@@ -24,19 +24,19 @@ pods:
 
 
 def whole(count: int) -> str:
-    """A scenario: H100s, each held by a pod of its own."""
+    """A scenario: H100s, each allocated to its own pod."""
     devices = f"description: bench\ndevices:\n  - profile: h100\n    count: {count}\n"
     return devices + _WORKERS.format(held="devices")
 
 
 def sliced(count: int) -> str:
-    """A scenario: H100s cut into seven slices each, each slice held by a pod of its own."""
+    """A scenario: H100s with seven slices each, each slice allocated to its own pod."""
     parts = f"{{ profile: {_PROFILE}, count: {SLICES}, memory: 9856MiB, compute: 1/{SLICES} }}"
     return _cut("h100", count, parts)
 
 
 def cpx(count: int) -> str:
-    """A scenario: MI300X cut into eight partitions each, each partition held by a pod of its own."""
+    """A scenario: MI300X with eight partitions each, each partition allocated to its own pod."""
     return _cut("mi300x", count, "{ profile: cpx_nps1, count: 8, memory: 24GiB, compute: 1/8 }")
 
 
@@ -56,12 +56,12 @@ SIMULATED = {
 
 @contextmanager
 def doubled(library: Path, count: int, *, cut: bool) -> Iterator[Node]:
-    """H100s of the NVML double, and a kubelet that has a pod for each of them or for each of their slices.
+    """H100s of the NVML double, and a kubelet with a pod for each of them or for each of their slices.
 
     Args:
         library: The folder of the double.
-        count: Of cards.
-        cut: True to cut each card into seven slices.
+        count: Number of cards.
+        cut: True to partition each card into seven slices.
     """
     with tempfile.TemporaryDirectory(prefix="bench-") as folder, gpu_node(Path(folder), library) as node:
         node.add_h100s(count)

@@ -1,4 +1,4 @@
-"""Installs nvitop-exporter, in an environment of its own outside the tree, to measure it beside ours."""
+"""Installs nvitop-exporter in its own environment outside the tree, to measure it at the same time as ours."""
 
 import os
 import re
@@ -14,13 +14,13 @@ _INSTALL_SECONDS = 300
 
 
 def install(folder: Path) -> Path:
-    """Make the environment.
+    """Create the environment.
 
     Returns:
         Its folder of programs.
 
     Raises:
-        BenchError: The installation failed; the text is what it printed.
+        BenchError: The installation failed; the text is its output.
     """
     venv.create(folder, with_pip=True)
     programs = folder / "bin"
@@ -37,7 +37,7 @@ def install(folder: Path) -> Path:
 
 
 def versions(programs: Path) -> str:
-    """What was installed, for the report."""
+    """The installed versions, for the report."""
     names = (_PACKAGE, "nvidia-ml-py")
     code = f"from importlib.metadata import version; print(', '.join(f'{{n}} {{version(n)}}' for n in {names!r}))"
     done = subprocess.run(  # noqa: S603 - the environment's own interpreter
@@ -50,14 +50,14 @@ def start(programs: Path, environment: Mapping[str, str], log: Path) -> Process:
     """Run it at its default interval of one second.
 
     Raises:
-        BenchError: It ended or does not answer; the text is what it printed.
+        BenchError: It ended or does not answer; the text is its output.
     """
     command = (str(programs / _PACKAGE), "--bind-address", "127.0.0.1", "--port", "{port}")
     return Process(command, {**os.environ, **environment}, log, "/metrics")
 
 
 def complaints(log: Path) -> list[str]:
-    """The lines of its log that report an error, each kind once, without addresses in memory."""
+    """The lines of its log that report a warning or an error, each kind once, without memory addresses."""
     lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
     found = (line for line in lines if line.startswith(("ERROR", "WARNING", "CRITICAL")))
     return list(dict.fromkeys(re.sub(r" at 0x[0-9a-f]+", "", line) for line in found))

@@ -1,4 +1,4 @@
-"""The same families from plain prometheus_client, in the two ways in which exporters are usually written with it."""
+"""The same families with plain prometheus_client, in the two ways in which exporters usually use it."""
 
 from collections.abc import Iterable, Sequence
 
@@ -10,10 +10,10 @@ from prometheus_client.registry import Collector
 
 
 class Custom(Collector):
-    """A custom collector: makes the families anew at every scrape.
+    """A custom collector: creates the families at every scrape.
 
     Args:
-        text: The exposition to make again.
+        text: The exposition to reproduce.
     """
 
     def __init__(self, text: str) -> None:
@@ -33,10 +33,10 @@ class Custom(Collector):
 
 
 class Direct:
-    """Direct instrumentation: a gauge for each family, its children set at every poll and kept between them.
+    """Direct instrumentation: a gauge for each family, whose children are kept and set at every poll.
 
     Args:
-        text: The exposition to make again.
+        text: The exposition to reproduce.
     """
 
     def __init__(self, text: str) -> None:
@@ -56,7 +56,7 @@ class Direct:
 
 
 def custom_registry(text: str) -> CollectorRegistry:
-    """A registry with the custom collector in it."""
+    """A registry with the custom collector."""
     registry = CollectorRegistry()
     registry.register(Custom(text))
     return registry
@@ -65,7 +65,7 @@ def custom_registry(text: str) -> CollectorRegistry:
 def _empty(family: Metric, names: Sequence[str]) -> CounterMetricFamily | GaugeMetricFamily | InfoMetricFamily:
     if family.type == "counter":
         return CounterMetricFamily(family.name, family.documentation, labels=names)
-    if family.name.endswith("_info"):  # the text format has no infos
+    if family.name.endswith("_info"):  # the text format has no type info
         return InfoMetricFamily(family.name.removesuffix("_info"), family.documentation, labels=names)
     return GaugeMetricFamily(family.name, family.documentation, labels=names)
 

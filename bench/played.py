@@ -1,4 +1,4 @@
-"""A scenario played on a still clock through the real join, in this process: each piece of work stands alone."""
+"""A scenario on a manual clock, with the real join, in this process: each piece of work can be measured separately."""
 
 from collectors.contract import CollectorError
 from collectors.metric import Cadence
@@ -19,10 +19,10 @@ _LIMITS = Limits(5, {Cadence.FAST: 11, Cadence.MEDIUM: 20, Cadence.SLOW: 70})
 
 
 class Played:
-    """The simulated devices of a scenario and an assembler that gets their readings.
+    """The simulated devices of a scenario, and an assembler that receives their readings.
 
     Args:
-        scenario: What is played.
+        scenario: The scenario.
     """
 
     def __init__(self, scenario: Scenario) -> None:
@@ -34,7 +34,7 @@ class Played:
         self._assembler = Assembler([self._spec.name], self._spec.resource_prefixes, _LIMITS, clocks)
 
     def polled(self, second: int, due: frozenset[Cadence]) -> CallEnded:
-        """What the poller reports of a call at a second."""
+        """The poller's event for a call at a second."""
         try:
             reading = self._node.read(second, due)
         except CollectorError as error:
@@ -42,19 +42,19 @@ class Played:
         return CallEnded(self._spec.name, second, second, due, reading)
 
     def held(self, second: int) -> AttributionState:
-        """Who holds what at a second."""
+        """The allocations at a second."""
         holdings = holdings_at(self._scenario, self._devices, second)
         return AttributionState(holdings, up=True, last_success_timestamp_seconds=EPOCH + second, source=SOURCE)
 
     def take(self, event: CallEnded | AttributionState) -> Snapshot:
-        """What the assembler's thread does at a report."""
+        """What the assembler's thread does with an event."""
         if isinstance(event, CallEnded):
             self._node.time.now = event.ended
         self._assembler.apply(event)
         return self._assembler.snapshot()
 
     def at(self, second: int) -> Snapshot:
-        """Read everything at a second; the snapshot after it."""
+        """Read everything at a second; returns the snapshot after it."""
         self._node.time.now = second
         self.take(self.held(second))
         return self.take(self.polled(second, ALL))

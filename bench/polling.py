@@ -1,4 +1,4 @@
-"""What polling NVIDIA GPUs at the default cadences asks of NVML, and how long it takes."""
+"""How many NVML calls polling NVIDIA GPUs needs at the default cadences, and how long it takes."""
 
 import time
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ from tests.contract.hosted import HostedCollector
 from tests.doubles.nvml import NvmlState
 from tests.native.nvml_calls import CALLS
 
-_APART_SECONDS = 0.15  # two samples of the activity counters that are less than 0.1 s apart are refused
+_APART_SECONDS = 0.15  # two samples of the activity counters must be at least 0.1 s apart
 _WARM_UP_POLLS = 3
 
 _ABOUT = f"""\

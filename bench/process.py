@@ -1,4 +1,4 @@
-"""A real process under measurement: its CPU time, its memory, and what a scrape of it costs."""
+"""A measured real process: its CPU time, its memory, and the cost of a scrape."""
 
 import http.client
 import os
@@ -26,7 +26,7 @@ _OK = 200
 
 
 class BenchError(Exception):
-    """A process could not be measured. The text holds what it printed."""
+    """A process could not be measured. The text has its output."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,10 +39,10 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class ScrapeCost:
-    """What a scrape costs.
+    """The cost of a scrape.
 
     Attributes:
-        cpu_seconds: Of the process, beyond what it spends anyway.
+        cpu_seconds: CPU time of the process for the scrape only.
         latency_seconds: From sending the request to the last byte, the median.
         size: Bytes of the body as sent.
     """
@@ -56,9 +56,9 @@ class Process:
     """Starts a server and waits until it answers 200.
 
     Args:
-        command: What to run; `{port}` in it becomes the port.
-        environment: All of its variables.
-        log: Where its output goes.
+        command: The command line; `{port}` in it is replaced by the port.
+        environment: All its environment variables.
+        log: The file for its output.
         ready_path: The page that answers 200 once it has its first readings.
 
     Attributes:
@@ -95,16 +95,16 @@ class Process:
         self._end()
 
     def cpu_seconds(self) -> float:
-        """CPU time of all its threads so far, ended ones included, to the nanosecond."""
-        # The clock id of another process's CPU time, as clock_getcpuclockid(3) makes it: the standard library has none.
+        """CPU time of all its threads so far, including ended ones, to the nanosecond."""
+        # The clock id of another process's CPU time, as in clock_getcpuclockid(3), which the standard library lacks.
         return time.clock_gettime((~self._process.pid << 3) | 2)
 
     def resident_bytes(self) -> int:
-        """Memory of it that is in RAM, pages shared with other processes included."""
+        """Its resident memory, including pages shared with other processes."""
         return int(psutil.Process(self._process.pid).memory_info().rss)
 
     def idle_rate(self, seconds: float) -> float:
-        """CPU seconds a second that it spends when nobody asks it anything."""
+        """CPU seconds per second that it spends without scrapes."""
         before, started = self.cpu_seconds(), time.monotonic()
         time.sleep(seconds)
         return (self.cpu_seconds() - before) / (time.monotonic() - started)
@@ -125,12 +125,12 @@ class Process:
         return Answer(body, seconds)
 
     def scraped(self, headers: Mapping[str, str], idle_rate: float, scrapes: int) -> ScrapeCost:
-        """What one of several scrapes costs.
+        """The cost of one of several scrapes.
 
         Args:
-            headers: The format and coding to ask for.
-            idle_rate: CPU seconds a second that it spends anyway.
-            scrapes: How many.
+            headers: The format and coding to request.
+            idle_rate: CPU seconds per second that it spends without scrapes.
+            scrapes: Number of scrapes.
         """
         before, started = self.cpu_seconds(), time.monotonic()
         answers = [self.get("/metrics", headers) for _ in range(scrapes)]
@@ -139,11 +139,11 @@ class Process:
         return ScrapeCost(above_idle(spent, elapsed, idle_rate) / scrapes, latency_seconds, len(answers[-1].body))
 
     def reconnect(self) -> None:
-        """Use a new connection from now on: a server lets go of one that was idle for minutes."""
+        """Use a new connection from now on: a server closes a connection that was idle for minutes."""
         self._connection.close()
 
     def series(self) -> int:
-        """Samples of a scrape."""
+        """Number of samples of a scrape."""
         return series_of(self.get("/metrics", {}).body)
 
     def _wait(self, path: str, deadline: float) -> None:
@@ -176,8 +176,8 @@ class Asked:
 
     Attributes:
         process: The process.
-        headers: The format and coding to ask for.
-        idle_rate: CPU seconds a second that the process spends anyway.
+        headers: The format and coding to request.
+        idle_rate: CPU seconds per second that the process spends without scrapes.
     """
 
     process: Process
@@ -186,12 +186,12 @@ class Asked:
 
 
 def scrape_costs(ways: Sequence[Asked], rounds: int, scrapes: int) -> list[ScrapeCost]:
-    """Scrape in every way in turn, round by round, so that what disturbs one disturbs the others too.
+    """Scrape in every way in turn, round by round, so that noise affects all of them.
 
     Args:
         ways: What is scraped and how.
-        rounds: How many times the CPU time of each way is taken.
-        scrapes: In each round, for each way.
+        rounds: How many times the CPU time of each way is measured.
+        scrapes: Number of scrapes in each round, for each way.
 
     Returns:
         The medians of the rounds, for each way.
@@ -212,12 +212,12 @@ def exporter(arguments: Sequence[str], environment: Mapping[str, str], log: Path
 
 
 def series_of(exposition: bytes) -> int:
-    """How many samples an exposition has."""
+    """Number of samples in an exposition."""
     return sum(1 for line in exposition.splitlines() if line and not line.startswith(b"#"))
 
 
 def _environment() -> dict[str, str]:
-    """This process's variables without what would configure the exporter."""
+    """This process's environment variables, without those that configure the exporter."""
     return {name: value for name, value in os.environ.items() if not name.startswith(("ACCELERATOR_", "NODE_NAME"))}
 
 

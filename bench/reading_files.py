@@ -1,4 +1,4 @@
-"""What polling AMD GPUs at the default cadences asks of the kernel's files, and how long it takes."""
+"""How many of the kernel's files polling AMD GPUs opens at the default cadences, and how long it takes."""
 
 import sys
 import tempfile

@@ -1,4 +1,4 @@
-"""What runs beside each other at the default cadences, and what it costs: CPU, NVML calls, memory, scrapes."""
+"""Processes that run at the same time at the default cadences, and their costs: CPU, NVML calls, memory, scrapes."""
 
 import time
 from collections.abc import Iterator, Sequence
@@ -19,7 +19,7 @@ SLICED = "8 x 7 MIG, 56 pods"
 SIMULATED = "16 x 7 MIG, 112 pods, simulated"
 NVITOP = "nvitop-exporter"
 WINDOWS = 3
-WINDOW_SECONDS = 60  # of the slow cadence: each window has one slow reading
+WINDOW_SECONDS = 60  # the slow cadence, so each window has one slow reading
 ROUNDS = 5
 SCRAPES = 20
 
@@ -29,14 +29,14 @@ _IDLE_SECONDS = 10.0
 
 @dataclass(slots=True)
 class Running:
-    """A process and the node it looks at.
+    """A process and the node that it reads.
 
     Attributes:
-        name: For the report.
+        name: Its name in the report.
         process: The process.
-        nvml: The library's state; None where there is no library.
+        nvml: The library's state; None without a library.
         cpu_per_hour: CPU seconds per hour in each window.
-        calls_per_second: NVML calls a second in each window.
+        calls_per_second: NVML calls per second in each window.
     """
 
     name: str
@@ -48,17 +48,17 @@ class Running:
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What one of them costs.
+    """The cost of one process.
 
     Attributes:
-        name: For the report.
-        series: Of a scrape.
+        name: Its name in the report.
+        series: Number of series of a scrape.
         cpu_per_hour: CPU seconds, without scrapes; the median of the windows.
-        calls_per_second: NVML calls, the median of the windows; None where there is no library.
+        calls_per_second: NVML calls, the median of the windows; None without a library.
         ready_bytes: Resident memory when it is ready.
-        polled_bytes: After all windows.
-        scraped_bytes: After the scrapes that follow.
-        scrape: What one of these costs.
+        polled_bytes: Resident memory after all windows.
+        scraped_bytes: Resident memory after the scrapes that follow.
+        scrape: The cost of one of these scrapes.
     """
 
     name: str
@@ -73,12 +73,12 @@ class Cost:
 
 @dataclass(frozen=True, slots=True)
 class Beside:
-    """What is said of nvitop-exporter.
+    """The results about nvitop-exporter, besides its cost.
 
     Attributes:
-        versions: What was installed.
-        problem: Why it could not be measured; empty where it was.
-        complaints: The errors it logged.
+        versions: The installed versions.
+        problem: Why it could not be measured; empty if it was measured.
+        complaints: The errors in its log.
     """
 
     versions: str = ""
@@ -87,7 +87,7 @@ class Beside:
 
 
 def run(folder: Path, library: Path) -> tuple[list[Cost], Beside]:
-    """Run them all at once, so that what disturbs one disturbs the others too.
+    """Run all processes at the same time, so that noise affects all of them.
 
     Args:
         folder: For scenarios, logs and the environment of nvitop-exporter.

@@ -1,4 +1,4 @@
-"""What a scrape of the real process costs, by size of the node, format and coding."""
+"""The cost of a scrape of the real process, by size of the node, format and coding."""
 
 from contextlib import ExitStack
 from itertools import product
@@ -11,7 +11,7 @@ from bench.process import PROMETHEUS, Asked, Process, exporter, scrape_costs
 _TEXT = {"Accept": "text/plain;version=0.0.4"}
 _OPENMETRICS = {"Accept": PROMETHEUS["Accept"]}
 _ASKED = {"text": _TEXT, "OpenMetrics": _OPENMETRICS, "OpenMetrics, gzip": PROMETHEUS}
-# Polls so seldom that none falls into a round: they have a table of their own.
+# Polls are so rare that there is none in a round; they have their own table.
 _SELDOM = ("--poll.fast-interval=1m", "--poll.medium-interval=10m", "--poll.slow-interval=1h")
 _IDLE_SECONDS = 3.0
 _ROUNDS = 7
@@ -44,7 +44,7 @@ def scrapes(folder: Path) -> Table:
 
 
 def _node(stack: ExitStack, folder: Path, number: int) -> tuple[Process, float]:
-    """A node that runs until the stack ends, and what it spends unasked."""
+    """A node that runs until the stack ends, and what it spends without scrapes."""
     file = folder / f"scrapes-{number}.yaml"
     file.write_text(list(SIMULATED.values())[number], encoding="utf-8")
     process = stack.enter_context(exporter((f"--simulate={file}", *_SELDOM), {}, file.with_suffix(".log")))

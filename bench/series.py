@@ -1,4 +1,4 @@
-"""How many series a node has: every shipped scenario over its whole course, and the nodes that have a budget."""
+"""Number of series of a node: every shipped scenario over time, and the nodes that have a budget."""
 
 from functools import partial
 from pathlib import Path
@@ -32,7 +32,7 @@ def series() -> Table:
 
 
 def course(scenario: Scenario, seconds: int) -> list[int]:
-    """The number of series at each step of a scenario's course."""
+    """The number of series at each step of a scenario."""
     played = Played(scenario)
     own = SelfMetrics(partial(process_samples, psutil.Process()), lambda: True)
     numbers = []

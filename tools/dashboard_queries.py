@@ -1,4 +1,4 @@
-"""What a generated dashboard asks for, with its variables filled in as Grafana would."""
+"""The queries of a generated dashboard, with its variables replaced as in Grafana."""
 
 import json
 import re
@@ -23,8 +23,8 @@ class Target:
         title: The panel's title.
         letter: The query's letter.
         expr: The PromQL with variables.
-        legend: How a series is called; empty for tables.
-        instant: True where it is asked for now only.
+        legend: The name of a series; empty for tables.
+        instant: True if only the current value is queried.
     """
 
     panel: int
@@ -42,7 +42,7 @@ def read(path: Path) -> Json:
 
 
 def panels(dashboard: Json) -> list[Json]:
-    """Its panels in order, without the heads of rows."""
+    """Its panels in order, without the row headings."""
     return [panel for panel in dashboard["panels"] if panel["type"] != "row"]
 
 
@@ -54,7 +54,7 @@ def targets(panel: Json) -> Iterator[Target]:
 
 
 def window_values(range_seconds: int, step_seconds: int) -> dict[str, str]:
-    """Grafana's own variables for a time range and the distance of two points."""
+    """Grafana's own variables for a time range and the distance between two points."""
     return {"__range": f"{range_seconds}s", "__range_s": str(range_seconds), "__rate_interval": f"{step_seconds}s"}
 
 
@@ -63,8 +63,8 @@ def filled_in(expr: str, windows: Mapping[str, str], choices: Mapping[str, str] 
 
     Args:
         expr: PromQL with variables.
-        windows: What `window_values` gives.
-        choices: What is chosen by name; everything where nothing is.
+        windows: The result of `window_values`.
+        choices: The selected value by variable name; a variable that is not given selects everything.
     """
     everything = dict.fromkeys((choice.name for choice in CHOICES), ".*")
     values = {**everything, **windows, **(choices or {})}

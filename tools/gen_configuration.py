@@ -70,7 +70,7 @@ def render() -> str:
 
 
 def example() -> str:
-    """A configuration file with every option: its default, or the row's example where there is none."""
+    """A configuration file with every option: its default, or the row's example if it has no default."""
     return "".join(_example_lines())
 
 
@@ -125,7 +125,7 @@ def _example_lines() -> Iterator[str]:
 
 
 def _yaml(text: str) -> str:
-    """Quoted where a colon or bracket would make people wonder how YAML reads it."""
+    """Quoted if it has a colon or bracket, because YAML could read these in another way."""
     return json.dumps(text) if set(text) & set(":[]") else text
 
 
@@ -137,7 +137,7 @@ def main(arguments: Sequence[str], path: Path) -> int:
         path: Where the document is.
 
     Returns:
-        The exit code: 1 where the document is out of date and was only to be checked.
+        The exit code: 1 if the document is out of date and was only checked.
     """
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--check", action="store_true", help="exit with 1 if the document is out of date")

@@ -22,7 +22,7 @@ _ROOT = Path(__file__).resolve().parent.parent
 _DOCUMENT = Path("docs/metrics.md")
 _ROWS = (*catalog.ROWS, *families.ROWS)
 
-# Cadence means nothing for what is made anew at every scrape, or follows another family's.
+# Other subjects have no cadence: they are computed at every scrape, or updated with another family.
 _WITH_CADENCE = frozenset({Subject.DEVICE, Subject.PARTITION, Subject.PROCESS})
 _INTERVALS = {
     "fast": "poll.fast_interval",
@@ -38,7 +38,7 @@ def document(specs: Sequence[CollectorSpec]) -> str:
     """The whole of docs/metrics.md.
 
     Args:
-        specs: The collectors that exist, for the column that says who supplies a family.
+        specs: The collectors, for the column "Supplied by".
     """
     subjects = [subject for subject in text.SECTIONS if any(subject in row.subjects for row in _ROWS)]
     parts = chain(
@@ -71,7 +71,7 @@ def _cadences() -> str:
 
 
 def _section(subject: Subject, specs: Sequence[CollectorSpec]) -> Iterable[str]:
-    """The heading, what it is about, the labels every series has, and the table of one subject."""
+    """The heading, the introduction, the labels of every series, and the table of one subject."""
     section = text.SECTIONS[subject]
     yield f"## {section.title}\n\n{section.about}"
     labels = families.SUBJECT_LABELS[subject]

@@ -20,9 +20,9 @@ def generate(root: Path, into: Path) -> None:
     """Run protoc on the .proto file under `root` and write both generated files under `into`.
 
     Raises:
-        subprocess.CalledProcessError: protoc refused the file; what it said is on standard error.
+        subprocess.CalledProcessError: protoc refused the file; its error is on standard error.
     """
-    # The plugin's script lies beside the interpreter, which need not be on PATH.
+    # The plugin's script is in the folder of the interpreter, which is not necessarily on PATH.
     plugin = Path(sys.executable).with_name("protoc-gen-mypy")
     outputs = (f"--python_out={into}", f"--mypy_out=quiet:{into}", f"--plugin=protoc-gen-mypy={plugin}")
     command = (sys.executable, "-m", "grpc_tools.protoc", "--proto_path=.", *outputs, str(_PROTO))
@@ -30,7 +30,7 @@ def generate(root: Path, into: Path) -> None:
 
 
 def stale(root: Path) -> list[Path]:
-    """The generated files under `root` that are missing or differ from what the .proto file gives now."""
+    """The generated files under `root` that are missing or out of date."""
     with tempfile.TemporaryDirectory() as folder:
         fresh = Path(folder)
         generate(root, fresh)

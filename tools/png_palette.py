@@ -1,4 +1,4 @@
-"""Makes a PNG of a drawn page a third of its size: a palette of its commonest colours in place of millions."""
+"""Reduces a PNG of a drawn page to a third of its size: a palette of its most frequent colours instead of millions."""
 
 import functools
 import struct
@@ -15,9 +15,9 @@ _SUB, _UP, _AVERAGE, _PAETH = 1, 2, 3, 4
 
 
 def reduced(png: bytes) -> bytes:
-    """The same picture with at most 256 colours; a rarer colour becomes the nearest of them.
+    """The same picture with at most 256 colours; a rarer colour is replaced by the nearest of them.
 
-    Raises ValueError for a PNG that is not RGB with 8 bits a channel, the only kind that Chromium writes here.
+    Raises ValueError for a PNG that is not RGB with 8 bits per channel, the only kind that Chromium writes here.
     """
     chunks = list(_chunks(png))
     width, height, *kind = struct.unpack(">IIBBBBB", chunks[0][1])
@@ -58,7 +58,7 @@ def _pixels(line: bytes) -> list[bytes]:
 
 
 def _lines(data: bytes, width: int) -> Iterator[bytes]:
-    """The lines as they were before each was filtered (PNG specification, section 9)."""
+    """The lines before filtering (PNG specification, section 9)."""
     length = width * _RGB
     above = bytes(length)
     for start in range(0, len(data), length + 1):
@@ -67,7 +67,7 @@ def _lines(data: bytes, width: int) -> Iterator[bytes]:
 
 
 def _unfiltered(kind: int, line: bytes, above: bytes) -> bytes:
-    done = bytearray(_RGB)  # what lies left of the first pixel
+    done = bytearray(_RGB)  # the pixel to the left of the first one
     corner = bytes(_RGB) + above
     for i, value in enumerate(line):
         left, up, up_left = done[i], above[i], corner[i]
@@ -79,6 +79,6 @@ def _unfiltered(kind: int, line: bytes, above: bytes) -> bytes:
 
 
 def _nearest(left: int, up: int, up_left: int) -> int:
-    """Of the three the one nearest to left + up - up_left; the first of equals."""
+    """The one of the three that is nearest to left + up - up_left; the first one if several are equally near."""
     estimate = left + up - up_left
     return min((left, up, up_left), key=lambda candidate: abs(estimate - candidate))

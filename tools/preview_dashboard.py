@@ -31,9 +31,9 @@ _STYLE = Path(__file__).with_name("preview_dashboard.css")
 
 _MINUTES = 10
 _POINTS = 120
-_RATE_SECONDS = 60  # what Grafana takes for rates with the shipped scrape interval
+_RATE_SECONDS = 60  # Grafana's rate interval with the shipped scrape interval
 _WIDTH = 1280
-_UNIT_HEIGHT = 30  # of Grafana's grid, with the gap
+_UNIT_HEIGHT = 30  # of one unit of Grafana's grid, including the gap
 _HEAD_HEIGHT = 74
 _GAP = 8
 _TIMEOUT_SECONDS = 30
@@ -48,12 +48,12 @@ _CHROMIUM = (
     "--disable-component-update",
     "--disable-sync",
     "--hide-scrollbars",
-    "--disable-lcd-text",  # grey edges of letters: fewer colours
+    "--disable-lcd-text",  # grey edges of letters, which need fewer colours
 )
 
 
 class Answers:
-    """What a Prometheus answers to the queries of a dashboard.
+    """The answers of a Prometheus to the queries of a dashboard.
 
     Args:
         base: Its address.
@@ -71,7 +71,7 @@ class Answers:
         return [(element["metric"], float(element["value"][1])) for element in result]
 
     def course(self, target: Target) -> list[Series]:
-        """Each series over the range; a query for now has one point."""
+        """Each series over the range; an instant query has one point."""
         if target.instant:
             return [Series(_named(target, labels), ((self.span.end, value),)) for labels, value in self.now(target)]
         asked = {"start": self.span.start, "end": self.span.end, "step": self.span.step}
@@ -91,7 +91,7 @@ class Answers:
 
 
 def page(dashboard: Json, answers: Answers) -> str:
-    """The dashboard as HTML that fetches nothing."""
+    """The dashboard as HTML without external resources."""
     drawn = "".join(map(_row_head, (panel for panel in dashboard["panels"] if panel["type"] == "row")))
     drawn += "".join(_panel(panel, answers) for panel in queries.panels(dashboard))
     minutes = (answers.span.end - answers.span.start) / 60
@@ -104,7 +104,7 @@ def page(dashboard: Json, answers: Answers) -> str:
 
 
 def page_height(dashboard: Json) -> int:
-    """Of the whole page, in pixels."""
+    """Height of the whole page, in pixels."""
     rows = max(int(panel["gridPos"]["y"] + panel["gridPos"]["h"]) for panel in dashboard["panels"])
     return _HEAD_HEIGHT + rows * _UNIT_HEIGHT + _GAP
 
@@ -151,7 +151,7 @@ def _content(panel: Json, answers: Answers) -> str:
 
 
 def _graph_size(panel: Json) -> tuple[int, int]:
-    """Width and height that the title leaves for graph and legend."""
+    """Width and height of graph and legend, without the title."""
     position = panel["gridPos"]
     return position["w"] * (_WIDTH - 2 * _GAP) // 24 - 3 * _GAP, position["h"] * _UNIT_HEIGHT - 44
 
@@ -177,7 +177,7 @@ def photograph(html: str, height: int, picture: Path) -> None:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Ask, draw, photograph; returns the exit status."""
+    """Query, draw, write the picture; returns the exit status."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("prometheus", help="address of the Prometheus to query, such as http://localhost:9090")
     parser.add_argument("--minutes", type=float, default=_MINUTES, help="length of the time range")

@@ -1,4 +1,4 @@
-"""Draws the data of a panel as HTML and inline SVG, roughly as Grafana does: for a picture, not for use."""
+"""Draws the data of a panel as HTML and inline SVG, roughly like Grafana; only for a picture."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from tools.dashboard_queries import Json
 
 COLORS = ("#3871dc", "#e0752d", "#37872d", "#a352cc", "#c4162a", "#0a9bb0", "#b5860b", "#7c7f86", "#d0417e", "#5b8c00")
 NAMED = {"green": "#37872d", "yellow": "#b5860b", "orange": "#e0752d", "red": "#c4162a", "blue": "#3871dc"}
-# The names of each unit's multiples, largest first.
+# The multiples of each unit with their names, largest first.
 _SCALES: dict[str, Sequence[tuple[int, str]]] = {
     GRAFANA_UNITS[Unit.BYTES]: ((1 << 40, "TiB"), (1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB"), (1, "B")),
     GRAFANA_UNITS[Unit.WATTS]: ((1000, "kW"), (1, "W")),
@@ -35,7 +35,7 @@ _Place = Callable[[float, float], tuple[float, float]]
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """What one series of a panel is called, and its values by Unix time."""
+    """The name of one series of a panel, and its values by Unix time."""
 
     name: str
     points: Sequence[tuple[float, float]]
@@ -47,7 +47,7 @@ class Span:
 
     Attributes:
         start: Its first second, Unix time.
-        end: Its last.
+        end: Its last second, Unix time.
         step: Seconds between two points.
     """
 
@@ -57,7 +57,7 @@ class Span:
 
 
 def value_text(value: float, unit: str) -> str:
-    """A value for people; the unit is Grafana's."""
+    """A value as text; the unit is Grafana's."""
     if unit == GRAFANA_UNITS[Unit.RATIO]:
         return f"{value * 100:.3g}%"
     if unit in _SCALES:
@@ -77,7 +77,7 @@ def stat(panel: Json, series: Sequence[Series]) -> str:
 
 
 def nothing(panel: Json) -> str:
-    """What the panel says where there is no data."""
+    """The panel's text if there is no data."""
     return f'<div class="nothing">{escape(panel["fieldConfig"]["defaults"]["noValue"])}</div>'
 
 
@@ -131,7 +131,7 @@ def lines(panel: Json, series: Sequence[Series], span: Span, size: tuple[int, in
 
 
 def _legend_height(series: Sequence[Series], width: int) -> int:
-    """Pixels that the legend needs, as it breaks lines; at most four lines are shown."""
+    """Height of the legend in pixels, with wrapped lines; at most four lines are shown."""
     lines_needed, across = 1, 0.0
     for one in series:
         needed = len(one.name) * _CHARACTER_WIDTH + _MARK_WIDTH
@@ -142,7 +142,7 @@ def _legend_height(series: Sequence[Series], width: int) -> int:
 
 
 def _top(series: Sequence[Series], unit: str, soft: float) -> float:
-    """The upper end of the axis: a round number of the unit's multiples, not below what the panel asks for."""
+    """The upper end of the axis: a round number of the unit's multiples, at least the panel's soft maximum."""
     most = max(value for one in series for _, value in one.points)
     if most <= soft or not most:
         return soft or 1.0
@@ -176,7 +176,7 @@ def _sticks(series: Series, span: Span, place: _Place, color: str) -> str:
 
 
 def _line(series: Series, span: Span, place: _Place, color: str) -> str:
-    """A stretch for each run of points without a gap; a lone point is a dot."""
+    """A line for each run of points without a gap; a single point is a dot."""
     runs: list[list[tuple[float, float]]] = []
     for before, point in zip([None, *series.points], series.points, strict=False):
         if before is None or point[0] - before[0] > 1.5 * span.step:
@@ -193,7 +193,7 @@ def _run(run: Sequence[tuple[float, float]], color: str) -> str:
 
 
 def bands(panel: Json, series: Sequence[Series], span: Span) -> str:
-    """A band for each series, coloured by the state that its value is mapped to."""
+    """A band for each series, in the colour of the state for its value."""
     if not series:
         return nothing(panel)
     (mapping,) = panel["fieldConfig"]["defaults"]["mappings"]

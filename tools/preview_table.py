@@ -1,4 +1,4 @@
-"""Draws a table panel: joins the answers of its queries as its transformations say."""
+"""Draws a table panel: joins the results of its queries with its transformations."""
 
 from collections.abc import Sequence
 from html import escape
@@ -6,7 +6,7 @@ from html import escape
 from tools.dashboard_queries import Json
 from tools.preview_drawing import NAMED, nothing, value_text
 
-# Labels and value of one element of an instant answer.
+# Labels and value of one element of the result of an instant query.
 Element = tuple[dict[str, str], float]
 _Row = dict[str, str | float]
 
@@ -16,7 +16,7 @@ def table(panel: Json, answers: Sequence[Sequence[Element]]) -> str:
 
     Args:
         panel: From the dashboard.
-        answers: One for each query of the panel, in its order.
+        answers: The result of each query of the panel, in order.
     """
     merged = _merged(answers)
     if not merged:
@@ -45,7 +45,7 @@ def table(panel: Json, answers: Sequence[Sequence[Element]]) -> str:
 
 
 def _merged(answers: Sequence[Sequence[Element]]) -> list[_Row]:
-    """Elements with equal labels become one line; what a query has in addition to the others' labels is added to it."""
+    """Elements with equal common labels become one line; additional labels of a query are added to it."""
     shared = set.intersection(*(_label_names(answer) for answer in answers if answer)) if any(answers) else set()
     lines: dict[tuple[tuple[str, str], ...], _Row] = {}
     for letter, answer in zip("ABCDEFGH", answers, strict=False):

@@ -1,8 +1,8 @@
-"""Worked PromQL queries: printed in docs/metrics.md, and run against a real Prometheus by the tests.
+"""Example PromQL queries: printed in docs/metrics.md, and run against a real Prometheus by the tests.
 
-A join starts from the allocation, the side that may have many series for one device, and groups left. Written the
-other way round, one shared device makes the whole query an error. `instance` is in every join because a device has
-two series for a moment when a new exporter with another address takes over its node.
+A join starts from the allocation, which may have many series for one device, and uses group_left: in the other
+direction one shared device makes the whole query an error. `instance` is in every join because a device has two series
+for some time if the exporter's address changes with its pod.
 """
 
 from dataclasses import dataclass

@@ -1,1 +1,1 @@
-"""Grafana dashboards, built from the catalogue; tools/gen_dashboards.py writes what they give."""
+"""Grafana dashboards, built from the catalogue; tools/gen_dashboards.py writes the files."""

@@ -1,4 +1,4 @@
-"""The row about devices: their load, memory, power, heat and state."""
+"""The row about devices: their load, memory, power, temperature and state."""
 
 from grafana_foundation_sdk.cog.builder import Builder
 from grafana_foundation_sdk.models.dashboard import Panel
@@ -16,12 +16,12 @@ STATUS_COLORS = {"ok": "green", "degraded": "yellow", "predicted_failure": "oran
 
 
 def panels() -> tuple[Builder[Panel], ...]:
-    """The table first: it says which line of the graphs to look at."""
+    """The table first: it shows which line of the graphs matters."""
     return (_table(), *_graphs())
 
 
 def _table() -> Builder[Panel]:
-    of_die = 'sensor=~"core|hotspot|board"'  # MI300 tell no other than that of the hottest spot
+    of_die = 'sensor=~"core|hotspot|board"'  # MI300 report only the hottest spot
     columns = (
         Column("State", series(catalog.STATUS_STATE, Subject.DEVICE).where("== 1"), "state", STATUS_COLORS),
         Column("Holders", series(catalog.ALLOCATIONS, Subject.DEVICE)),

@@ -1,4 +1,4 @@
-"""The row about health: of the devices, and of the exporter that tells about them."""
+"""The row about health: of the devices and of the exporter."""
 
 from grafana_foundation_sdk.cog.builder import Builder
 from grafana_foundation_sdk.models.dashboard import Panel
@@ -13,7 +13,7 @@ _DEVICE = "{{instance}} {{device}}"
 
 
 def panels() -> tuple[Builder[Panel], ...]:
-    """What goes wrong on devices, then the exporter."""
+    """Problems of devices, then the exporter."""
     return (*_of_devices(), *_of_exporters())
 
 
@@ -91,5 +91,5 @@ def _new(counter: Expression) -> Expression:
 
 
 def _own(expression: Expression) -> Expression:
-    """Other programs have families of the same names: only those of the exporter's targets."""
+    """Only series of the exporter's targets, because other programs have families with the same names."""
     return expression.those_in(series(families.BUILD_INFO, Subject.EXPORTER), "instance", "job")

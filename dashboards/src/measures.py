@@ -1,11 +1,11 @@
-"""What the dashboard shows of more than one family: quotients and joins that several panels need."""
+"""Values computed from more than one family: quotients and joins that several panels need."""
 
 from collectors import catalog
 from collectors.metric import Subject
 from dashboards.src.promql import Expression, largest, rate, series, total
 from exporter import families
 
-# The labels of a panel's series: enough to tell them apart, and no more.
+# The labels of a panel's series: only those that are needed to distinguish them.
 OF_DEVICE = ("instance", "device", "model", "uuid")
 OF_PARTITION = ("instance", "device", "profile", "partition_uuid")
 OF_CONTAINER = ("namespace", "pod", "container")
@@ -28,30 +28,30 @@ _OBSERVED = {
 
 
 def utilization(subject: Subject, window: str) -> Expression:
-    """Busy time as a fraction of observed time, each series by itself. Gaps in the readings are not idleness."""
+    """Busy time as a fraction of observed time, for each series. Gaps in the readings do not count as idle time."""
     return _busy(subject, window).over(_observed(subject, window))
 
 
 def mean_utilization(subject: Subject, window: str, *by: str) -> Expression:
-    """The same for several together: first the sums, then the quotient."""
+    """The same for several series together: first the sums, then the quotient."""
     return total(_busy(subject, window), *by).over(total(_observed(subject, window), *by))
 
 
 def memory_fullness(subject: Subject) -> Expression:
-    """Memory in use as a fraction of all of it."""
+    """Memory in use as a fraction of the total."""
     return series(catalog.MEMORY_USAGE, subject).over(series(catalog.MEMORY_LIMIT, subject))
 
 
 def numbered(expression: Expression) -> Expression:
-    """Partitions with their index on the device: several have one profile."""
+    """Partitions with their index on the device, because several partitions can have the same profile."""
     info = series(catalog.INFO, Subject.PARTITION)
     return expression.times_one_of(info, *PARTITION_KEY, adding=("index",))
 
 
 def power_by_pod() -> Expression:
-    """Power of the devices, each divided among its holders by the share they hold.
+    """Power of the devices, each divided among its containers by their share.
 
-    The gauge and not the rate of the energy: where a device's readings end, a rate sinks slowly to nothing.
+    The gauge is used and not the rate of the energy, because a rate falls slowly to 0 when a device's readings end.
     """
     share = series(families.ALLOCATION_SHARE, Subject.ALLOCATION)
     power = series(catalog.POWER, Subject.DEVICE)

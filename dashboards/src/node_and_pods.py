@@ -1,4 +1,4 @@
-"""The dashboard "Accelerators: node and pods": from the numbers of all nodes down to one device or pod."""
+"""The dashboard "Accelerators: node and pods": from the totals of all nodes down to one device or pod."""
 
 from grafana_foundation_sdk.builders import dashboard as build
 from grafana_foundation_sdk.models.dashboard import Dashboard, DashboardCursorSync

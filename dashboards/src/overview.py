@@ -1,4 +1,4 @@
-"""The row of numbers that tells whether there is anything to look into."""
+"""The row of numbers that shows whether there is a problem."""
 
 from grafana_foundation_sdk.cog.builder import Builder
 from grafana_foundation_sdk.models.dashboard import Panel
@@ -13,12 +13,12 @@ _ALLOCATED = series(catalog.ALLOCATED, Subject.DEVICE)
 
 
 def panels() -> tuple[Builder[Panel], ...]:
-    """Devices, who holds them, what they do."""
+    """Devices, their allocations, their activity."""
     return (*_held(), *_doing())
 
 
 def _held() -> tuple[Builder[Panel], ...]:
-    """How many there are, and whether somebody holds them."""
+    """Number of devices, and how many are allocated."""
     return (
         number(
             _about(
@@ -48,7 +48,7 @@ def _held() -> tuple[Builder[Panel], ...]:
 
 
 def _doing() -> tuple[Builder[Panel], ...]:
-    """Whether they work, how much, and what that draws."""
+    """Failed devices, utilization and power."""
     return (
         number(
             _about(

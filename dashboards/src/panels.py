@@ -1,4 +1,4 @@
-"""The kinds of panels. Each takes what is shown and how to read it; its look is decided here, once."""
+"""The kinds of panels. Each has its queries and its description as arguments; its appearance is defined only here."""
 
 from dataclasses import dataclass
 from string import ascii_uppercase
@@ -35,18 +35,18 @@ from dashboards.src.units import GRAFANA_UNITS
 from dashboards.src.variables import SOURCE
 
 NOTHING_REPORTED = "Nothing reported"
-_FEW = 4  # events for which an axis of whole numbers has room at least
+_FEW = 4  # smallest upper end of an axis for events, so that it has whole numbers
 
 
 @dataclass(frozen=True, slots=True)
 class About:
-    """What a person is told about a panel.
+    """Title, description and size of a panel.
 
     Attributes:
-        title: Over the panel.
-        description: How to read it and what to do about what it shows.
-        width: Of the 24 columns of the page.
-        height: In Grafana's units of about 38 pixels.
+        title: The title above the panel.
+        description: How to read it, and what to do about a problem that it shows.
+        width: Number of the page's 24 columns.
+        height: Height in Grafana's units of about 38 pixels.
     """
 
     title: str
@@ -57,10 +57,10 @@ class About:
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """An expression and how its series are called.
+    """An expression and the names of its series.
 
     Attributes:
-        expression: What is asked.
+        expression: The PromQL expression.
         legend: The name of a series, with labels in double braces.
     """
 
@@ -70,11 +70,11 @@ class Query:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """From this value on, this colour. The first step of several counts from below, whatever its value.
+    """The colour from a value on. The first of several steps also applies to all smaller values.
 
     Attributes:
-        value: In the unit of the panel.
-        color: One of Grafana's names.
+        value: The value in the unit of the panel.
+        color: One of Grafana's colour names.
     """
 
     value: float
@@ -82,7 +82,7 @@ class Step:
 
 
 class _PanelBuilder(Protocol):
-    """What the library's builders of panels have in common."""
+    """The common methods of the library's panel builders."""
 
     def build(self) -> Panel: ...
     def title(self, title: str) -> Self: ...
@@ -99,7 +99,7 @@ _AnyBuilder = TypeVar("_AnyBuilder", bound=_PanelBuilder)
 
 
 def number(about: About, expression: Expression, *steps: Step) -> stat.Panel:
-    """One number as it is now; coloured by steps, if there are any."""
+    """One current number, coloured by steps if there are any."""
     panel = (
         stat.Panel()
         .reduce_options(_newest())
@@ -112,7 +112,7 @@ def number(about: About, expression: Expression, *steps: Step) -> stat.Panel:
 
 
 def lines(about: About, *queries: Query) -> timeseries.Panel:
-    """A course over time for each series. Ratios are drawn from 0 to 1, a gap in the data is a gap in the line."""
+    """A line over time for each series. Ratios are drawn from 0 to 1; a gap in the data is a gap in the line."""
     unit = _one_unit(queries)
     panel = (
         timeseries.Panel()
@@ -131,12 +131,12 @@ def lines(about: About, *queries: Query) -> timeseries.Panel:
 
 
 def events(about: About, query: Query) -> timeseries.Panel:
-    """What happened now and then: a bar for each point at which something did, in whole numbers."""
+    """Rare events: a bar for each point with events, in whole numbers."""
     return lines(about, query).draw_style(GraphDrawStyle.BARS).fill_opacity(60).decimals(0).axis_soft_max(_FEW)
 
 
 def bars(about: About, query: Query, *steps: Step) -> bargauge.Panel:
-    """A bar for each series as it is now."""
+    """A bar for the current value of each series."""
     panel = (
         bargauge.Panel()
         .reduce_options(_newest())
@@ -167,7 +167,7 @@ def states(about: About, *queries: Query) -> statetimeline.Panel:
 
 
 def introduced(panel: _AnyBuilder, about: About, unit: Unit) -> _AnyBuilder:
-    """The panel with everything that every panel has."""
+    """The panel with the settings that all panels have."""
     return (
         panel.title(about.title)
         .description(about.description)
@@ -180,7 +180,7 @@ def introduced(panel: _AnyBuilder, about: About, unit: Unit) -> _AnyBuilder:
 
 
 def thresholds(*steps: Step) -> ThresholdsConfig:
-    """Grafana's form of the steps; without any, one neutral colour."""
+    """Grafana's form of the steps; one neutral colour if there are none."""
     rising = steps or (Step(0, "text"),)
     base, *others = rising
     return (

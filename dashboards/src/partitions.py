@@ -1,4 +1,4 @@
-"""The row about partitions: MIG instances and their like."""
+"""The row about partitions, such as MIG instances."""
 
 from grafana_foundation_sdk.cog.builder import Builder
 from grafana_foundation_sdk.models.dashboard import Panel
@@ -16,7 +16,7 @@ _KIND = ("model", "profile")
 
 
 def panels() -> tuple[Builder[Panel], ...]:
-    """Load, memory, and what is left to hand out."""
+    """Load, memory, and free partitions."""
     return (
         lines(
             About(

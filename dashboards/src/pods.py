@@ -1,4 +1,4 @@
-"""The row about pods: who holds what, what they do with it, and who does nothing."""
+"""The row about pods: their allocations, their utilization, and idle pods."""
 
 from grafana_foundation_sdk.cog.builder import Builder
 from grafana_foundation_sdk.models.dashboard import Panel
@@ -35,13 +35,13 @@ _LAST_ACTIVE = series(families.CONTAINER_LAST_ACTIVE, Subject.CONTAINER)
 
 _HALF_AN_HOUR = 1800
 _AN_HOUR = 3600
-# Below this fraction of busy time a holder counts as idle, if it was observed for at least half of the time range.
+# Below this fraction of busy time a container is idle, if it was observed for at least half of the time range.
 _IDLE_RATIO = 0.01
 _LONG_ENOUGH = "> 0.5 * $__range_s"
 
 
 def panels() -> tuple[Builder[Panel], ...]:
-    """Tables of all holders and of the idle ones, then the graphs."""
+    """Tables of all allocations and of the idle ones, then the graphs."""
     return (_holders(), _idle(), *_use(), *_cost())
 
 
@@ -74,14 +74,14 @@ def _idle() -> Builder[Panel]:
 
 
 def _idle_alone() -> Expression:
-    """Holders whose own use is measured."""
+    """Containers whose own use is measured."""
     observed = increase(series(families.CONTAINER_OBSERVED_SECONDS, Subject.CONTAINER), RANGE)
     idle = utilization(Subject.CONTAINER, RANGE).where(f"< {_IDLE_RATIO}")
     return idle.those_in(observed.where(_LONG_ENOUGH), *OF_CONTAINER, "instance", "uuid", "partition_uuid")
 
 
 def _idle_together() -> Expression:
-    """Holders of a shared device, with the utilization of the device."""
+    """Containers that share a device, with the utilization of the device."""
     observed = increase(series(catalog.OBSERVED_SECONDS, Subject.DEVICE), RANGE)
     shared = series(catalog.ALLOCATIONS, Subject.DEVICE).where("> 1")
     idle = utilization(Subject.DEVICE, RANGE).where(f"< {_IDLE_RATIO}")

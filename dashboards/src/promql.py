@@ -1,4 +1,4 @@
-"""PromQL made of catalogue rows: a query names no family that does not exist, and its unit follows from the rows'."""
+"""PromQL made of catalogue rows: a query cannot name an unknown family, and its unit is derived from the rows."""
 
 from dataclasses import dataclass
 from typing import Self
@@ -6,11 +6,11 @@ from typing import Self
 from collectors.metric import Metric, Subject, Unit
 from dashboards.src.variables import SCOPES
 
-# Windows that Grafana fills in: some scrapes for a point of a graph, the whole time range for a table.
+# Windows that Grafana replaces: a few scrapes for a point of a graph, the whole time range for a table.
 POINT = "$__rate_interval"
 RANGE = "$__range"
 
-# Grouping by a label that the series do not have changes nothing: `cluster` is there for those who have several.
+# The label `cluster` is for users with several clusters. Grouping by a label that the series lack changes nothing.
 CLUSTER = "cluster"
 
 _PER_SECOND = {
@@ -28,7 +28,7 @@ class Expression:
     Attributes:
         text: The PromQL.
         unit: The unit of its values.
-        whole: False where it needs parentheses to be part of another.
+        whole: False if it needs parentheses as part of another expression.
     """
 
     text: str
@@ -48,7 +48,7 @@ class Expression:
         return type(self)(self.text, Unit.NONE, self.whole)
 
     def over(self, other: Self) -> Self:
-        """The quotient; of two things with one unit it is a ratio."""
+        """The quotient; it is a ratio if both have the same unit."""
         unit = Unit.RATIO if self.unit is other.unit else self.unit
         return type(self)(f"{self.part()}\n/ {other.part()}", unit, whole=False)
 
@@ -56,16 +56,16 @@ class Expression:
         """The product with the one element of the other that has the same labels; it has the other's unit, if any.
 
         Args:
-            other: The side that has one element where this one may have many.
-            on: The labels to compare, beside the cluster.
-            adding: Labels to take over from the other.
+            other: The side with one element for each combination of labels, where this side may have many.
+            on: The labels to compare, in addition to the cluster.
+            adding: Labels to copy from the other.
         """
         unit = self.unit if other.unit is Unit.NONE else other.unit
         matching = f"on ({_list(CLUSTER, *on)}) group_left ({_list(*adding)})"
         return type(self)(f"{self.part()}\n* {matching}\n{other.part()}", unit, whole=False)
 
     def those_in(self, other: Self, *on: str) -> Self:
-        """The elements whose labels the other has, too."""
+        """The elements whose labels also exist in the other."""
         return type(self)(f"{self.part()}\nand on ({_list(CLUSTER, *on)})\n{other.part()}", self.unit, whole=False)
 
     def or_else(self, other: Self) -> Self:
@@ -78,39 +78,39 @@ def series(row: Metric, subject: Subject, *matchers: str) -> Expression:
 
     Args:
         row: The catalogue's row.
-        subject: Whose family it is.
-        matchers: More of them, such as `sensor="core"`.
+        subject: The subject of the family.
+        matchers: More matchers, such as `sensor="core"`.
     """
     return Expression(f"{row.name(subject)}{{{_list(*SCOPES[subject], *matchers)}}}", row.unit)
 
 
 def rate(counter: Expression, window: str) -> Expression:
-    """Its rise per second."""
+    """The increase of a counter per second."""
     return Expression(f"rate({counter.text}[{window}])", _PER_SECOND[counter.unit])
 
 
 def increase(counter: Expression, window: str) -> Expression:
-    """Its rise over the window."""
+    """The increase of a counter over the window."""
     return Expression(f"increase({counter.text}[{window}])", counter.unit)
 
 
 def part_of_time(states: Expression, window: str) -> Expression:
-    """The fraction of the window for which a state of 0 or 1 was 1."""
+    """The fraction of the window in which a state of 0 or 1 was 1."""
     return Expression(f"avg_over_time({states.text}[{window}])", Unit.RATIO)
 
 
 def total(expression: Expression, *by: str) -> Expression:
-    """The sum of all, or of those that agree in some labels."""
+    """The sum of all elements, or of each group with equal labels."""
     return _aggregated("sum", expression, by)
 
 
 def largest(expression: Expression, *by: str) -> Expression:
-    """The largest of those that agree in some labels. Where there is just one it drops the other labels."""
+    """The largest element of each group with equal labels. For groups of one element it only drops the other labels."""
     return _aggregated("max", expression, by)
 
 
 def count(expression: Expression) -> Expression:
-    """How many there are."""
+    """The number of elements."""
     return Expression(f"count({expression.text})", Unit.NONE)
 
 

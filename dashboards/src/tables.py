@@ -1,4 +1,4 @@
-"""The table panel: one line for each thing, its labels first, then one column for each query."""
+"""The table panel: each line has its labels first, then one column for each query."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -32,9 +32,9 @@ class Column:
     """A query of a table.
 
     Attributes:
-        title: The head of the column.
-        expression: What is asked.
-        label: The label that is shown; empty where it is the value.
+        title: The title of the column.
+        expression: The PromQL expression.
+        label: The label that is shown; empty if the value is shown.
         colors: The colour of each value of the label.
     """
 
@@ -69,10 +69,10 @@ def rows(
     """A table.
 
     Args:
-        about: What a person is told about it.
-        labels: The labels that every query gives and that are shown, with the heads of their columns.
+        about: Its title and description.
+        labels: The shown labels, which every query has, with the titles of their columns.
         columns: The queries.
-        hidden: Labels that tell the lines apart and are not shown.
+        hidden: Labels that distinguish the lines and are not shown.
     """
     panel = table.Panel().filterable(filterable=True)
     for letter, column in zip(ascii_uppercase, columns, strict=False):
@@ -86,7 +86,7 @@ def rows(
 def _one_table(
     labels: Mapping[str, str], columns: tuple[Column, ...], hidden: tuple[str, ...]
 ) -> tuple[DataTransformerConfig, ...]:
-    """Join the queries' answers by their labels; name, order and hide columns."""
+    """Join the results of the queries by their labels; name, order and hide columns."""
     titles = {CLUSTER: "Cluster", **labels}
     unseen = ["Time", *hidden]
     for value, column in zip(_value_fields(len(columns)), columns, strict=True):
@@ -105,5 +105,5 @@ def _one_table(
 
 
 def _value_fields(queries: int) -> list[str]:
-    """What Grafana calls the columns of values: by the letter of the query, if there are several."""
+    """Grafana's names of the value columns: with the letter of the query if there are several."""
     return [f"Value #{letter}" for letter in ascii_uppercase[:queries]] if queries > 1 else ["Value"]

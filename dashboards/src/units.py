@@ -1,4 +1,4 @@
-"""How Grafana calls the catalogue's units."""
+"""Grafana's names of the catalogue's units."""
 
 from grafana_foundation_sdk.models import units
 

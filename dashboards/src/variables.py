@@ -20,17 +20,17 @@ SOURCE = DataSourceRef(type_val="prometheus", uid="${datasource}")
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """A variable that lists the values of a label; several can be chosen, all are at first.
+    """A variable that lists the values of a label; several can be selected, the default is all.
 
-    "All" is a pattern that also fits series without the label, so that nobody needs to have a label `cluster`.
+    "All" is a pattern that also matches series without the label, so the label `cluster` is not required.
 
     Attributes:
         name: The variable's name.
-        title: What a person reads beside the list.
+        title: The title beside the list.
         label: The label whose values it lists.
         row: The catalogue's row of the family that has the label.
-        subject: Whose family.
-        within: The variables before it that narrow its list.
+        subject: The subject of the family.
+        within: The preceding variables that narrow its list.
         description: What it selects.
     """
 
@@ -44,11 +44,11 @@ class Choice:
 
     @property
     def matcher(self) -> str:
-        """What selects by it, in PromQL."""
+        """The PromQL matcher of the variable."""
         return f'{self.label}=~"${self.name}"'
 
     def variable(self) -> QueryVariable:
-        """The variable, as the dashboard has it."""
+        """The variable in the dashboard."""
         within = ", ".join(choice.matcher for choice in self.within)
         return (
             QueryVariable(self.name)
@@ -131,7 +131,7 @@ SCOPES: dict[Subject, tuple[str, ...]] = {
 
 
 def datasource_variable() -> DatasourceVariable:
-    """The Prometheus to ask; Grafana's default one at first."""
+    """The Prometheus to query; Grafana's default data source is selected first."""
     return (
         DatasourceVariable("datasource")
         .label("Data source")
