@@ -24,12 +24,13 @@ def measured(poll: Poll) -> dict[frozenset[Cadence], tuple[float, float]]:
     """
     found = {due: [poll(due) for _ in range(ROUNDS)] for due in PER_MINUTE}
     return {
-        due: (median(asked for asked, _ in polls), median(taken for _, taken in polls)) for due, polls in found.items()
+        due: (median(requests for requests, _ in polls), median(seconds for _, seconds in polls))
+        for due, polls in found.items()
     }
 
 
 def per_second(polls: Mapping[frozenset[Cadence], tuple[float, float]]) -> tuple[float, float]:
     """Requests and seconds in an average second."""
-    asked = sum(polls[due][0] * often for due, often in PER_MINUTE.items()) / _MINUTE_SECONDS
+    requests = sum(polls[due][0] * often for due, often in PER_MINUTE.items()) / _MINUTE_SECONDS
     seconds = sum(polls[due][1] * often for due, often in PER_MINUTE.items()) / _MINUTE_SECONDS
-    return asked, seconds
+    return requests, seconds

@@ -37,15 +37,15 @@ def inside() -> Table:
     for second in range(_WARM_UP_SECONDS):
         snapshot = played.at(second)
     own = SelfMetrics(partial(process_samples, psutil.Process()), lambda: True).samples(snapshot)
-    bodies = {wanted: exposition.render(snapshot, own, wanted) for wanted in Format}
+    bodies = {form: exposition.render(snapshot, own, form) for form in Format}
     text = bodies[Format.TEXT].decode()
     registry, direct = custom_registry(text), Direct(text)
-    held = played.held(_WARM_UP_SECONDS)
-    polls = [played.polled(_WARM_UP_SECONDS + round_, FAST) for round_ in range(_ROUNDS)]
+    allocations = played.allocations(_WARM_UP_SECONDS)
+    calls = [played.call(_WARM_UP_SECONDS + round_, FAST) for round_ in range(_ROUNDS)]
     direct.poll()
     work: tuple[tuple[str, Callable[[int], object], bytes], ...] = (
-        ("Poll: add the readings, make the snapshot", lambda n: played.take(polls[n]), b""),
-        ("Pods: add the allocations, make the snapshot", lambda _: played.take(held), b""),
+        ("Poll: add the readings, make the snapshot", lambda n: played.apply(calls[n]), b""),
+        ("Pods: add the allocations, make the snapshot", lambda _: played.apply(allocations), b""),
         ("Scrape, text", lambda _: exposition.render(snapshot, own, Format.TEXT), bodies[Format.TEXT]),
         (
             "Scrape, OpenMetrics",

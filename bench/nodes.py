@@ -32,15 +32,15 @@ def whole(count: int) -> str:
 def sliced(count: int) -> str:
     """A scenario: H100s with seven slices each, each slice allocated to its own pod."""
     parts = f"{{ profile: {_PROFILE}, count: {SLICES}, memory: 9856MiB, compute: 1/{SLICES} }}"
-    return _cut("h100", count, parts)
+    return _partitioned("h100", count, parts)
 
 
 def cpx(count: int) -> str:
     """A scenario: MI300X with eight partitions each, each partition allocated to its own pod."""
-    return _cut("mi300x", count, "{ profile: cpx_nps1, count: 8, memory: 24GiB, compute: 1/8 }")
+    return _partitioned("mi300x", count, "{ profile: cpx_nps1, count: 8, memory: 24GiB, compute: 1/8 }")
 
 
-def _cut(profile: str, count: int, parts: str) -> str:
+def _partitioned(profile: str, count: int, parts: str) -> str:
     devices = f"description: bench\ndevices:\n  - profile: {profile}\n    count: {count}\n"
     return f"{devices}    partitions:\n      - {parts}\n" + _WORKERS.format(held="partitions")
 
@@ -55,23 +55,23 @@ SIMULATED = {
 
 
 @contextmanager
-def doubled(library: Path, count: int, *, cut: bool) -> Iterator[Node]:
+def doubled(library: Path, count: int, *, partitioned: bool) -> Iterator[Node]:
     """H100s of the NVML double, and a kubelet with a pod for each of them or for each of their slices.
 
     Args:
         library: The folder of the double.
         count: Number of cards.
-        cut: True to partition each card into seven slices.
+        partitioned: True to partition each card into seven slices.
     """
     with tempfile.TemporaryDirectory(prefix="bench-") as folder, gpu_node(Path(folder), library) as node:
         node.add_h100s(count)
         for index in range(count):
-            if cut:
+            if partitioned:
                 node.cut(index, *([_PROFILE] * SLICES))
             else:
                 node.set_utilization(index, 10 * index)
-        resource = f"nvidia.com/mig-{_PROFILE}" if cut else "nvidia.com/gpu"
-        held = [uuid for index in range(count) for uuid in node.mig_uuids(index)] if cut else node.uuids
+        resource = f"nvidia.com/mig-{_PROFILE}" if partitioned else "nvidia.com/gpu"
+        held = [uuid for index in range(count) for uuid in node.mig_uuids(index)] if partitioned else node.uuids
         node.kubelet.pods = [
             pod("bench", f"worker-{number}", container("worker", device(resource, uuid)))
             for number, uuid in enumerate(held)

@@ -33,7 +33,7 @@ class Played:
         clocks = Clocks(self._node.time, lambda: EPOCH + self._node.time.now)
         self._assembler = Assembler([self._spec.name], self._spec.resource_prefixes, _LIMITS, clocks)
 
-    def polled(self, second: int, due: frozenset[Cadence]) -> CallEnded:
+    def call(self, second: int, due: frozenset[Cadence]) -> CallEnded:
         """The poller's event for a call at a second."""
         try:
             reading = self._node.read(second, due)
@@ -41,12 +41,12 @@ class Played:
             return CallEnded(self._spec.name, second, second, due, None, error.reason, str(error))
         return CallEnded(self._spec.name, second, second, due, reading)
 
-    def held(self, second: int) -> AttributionState:
+    def allocations(self, second: int) -> AttributionState:
         """The allocations at a second."""
         holdings = holdings_at(self._scenario, self._devices, second)
         return AttributionState(holdings, up=True, last_success_timestamp_seconds=EPOCH + second, source=SOURCE)
 
-    def take(self, event: CallEnded | AttributionState) -> Snapshot:
+    def apply(self, event: CallEnded | AttributionState) -> Snapshot:
         """What the assembler's thread does with an event."""
         if isinstance(event, CallEnded):
             self._node.time.now = event.ended
@@ -56,5 +56,5 @@ class Played:
     def at(self, second: int) -> Snapshot:
         """Read everything at a second; returns the snapshot after it."""
         self._node.time.now = second
-        self.take(self.held(second))
-        return self.take(self.polled(second, ALL))
+        self.apply(self.allocations(second))
+        return self.apply(self.call(second, ALL))

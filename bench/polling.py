@@ -31,23 +31,23 @@ def polling(library: Path) -> Table:
         library: The folder of the NVML double.
     """
     header = ("Node", "Fast", "with medium", "with slow", "NVML calls per second", "Polling per second")
-    rows = [_row("8 x H100", library, cut=False), _row("8 x 7 MIG", library, cut=True)]
+    rows = [_row("8 x H100", library, partitioned=False), _row("8 x 7 MIG", library, partitioned=True)]
     return Table("Polling", _ABOUT, header, rows)
 
 
-def _row(name: str, library: Path, *, cut: bool) -> tuple[str, ...]:
-    with _collector(library, cut=cut) as (collector, nvml):
+def _row(name: str, library: Path, *, partitioned: bool) -> tuple[str, ...]:
+    with _collector(library, partitioned=partitioned) as (collector, nvml):
         for _ in range(_WARM_UP_POLLS):
             _poll(collector, nvml, SLOW)
         polls = measured(partial(_poll, collector, nvml))
     calls, seconds = per_second(polls)
-    kinds = (f"{asked:,.0f} calls, {milliseconds(taken)}" for asked, taken in polls.values())
+    kinds = (f"{calls:,.0f} calls, {milliseconds(poll_seconds)}" for calls, poll_seconds in polls.values())
     return (name, *kinds, f"{calls:,.1f}", milliseconds(seconds))
 
 
 @contextmanager
-def _collector(library: Path, *, cut: bool) -> Iterator[tuple[HostedCollector, NvmlState]]:
-    with doubled(library, 8, cut=cut) as node:
+def _collector(library: Path, *, partitioned: bool) -> Iterator[tuple[HostedCollector, NvmlState]]:
+    with doubled(library, 8, partitioned=partitioned) as node:
         environment = dict(node.environment)
         with HostedCollector("nvidia", node.sysfs.path, environment=environment) as collector:
             yield collector, node.nvml

@@ -19,7 +19,7 @@ from bench.figures import above_idle
 PROMETHEUS = {"Accept": "application/openmetrics-text;version=1.0.0,text/plain;q=0.5", "Accept-Encoding": "gzip"}
 
 _START_SECONDS = 60.0
-_LOOK_SECONDS = 0.002
+_RETRY_SECONDS = 0.002
 _STOP_SECONDS = 10.0
 _ANSWER_SECONDS = 30.0
 _OK = 200
@@ -150,7 +150,7 @@ class Process:
         while not self._answers(path):
             if self._process.poll() is not None or time.monotonic() > deadline:
                 raise BenchError(f"does not answer:\n{self.log.read_text(encoding='utf-8', errors='replace')}")
-            time.sleep(_LOOK_SECONDS)
+            time.sleep(_RETRY_SECONDS)
 
     def _answers(self, path: str) -> bool:
         try:
@@ -171,7 +171,7 @@ class Process:
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class ScrapeTarget:
     """A way to scrape a process.
 
     Attributes:
@@ -185,7 +185,7 @@ class Asked:
     idle_rate: float
 
 
-def scrape_costs(ways: Sequence[Asked], rounds: int, scrapes: int) -> list[ScrapeCost]:
+def scrape_costs(ways: Sequence[ScrapeTarget], rounds: int, scrapes: int) -> list[ScrapeCost]:
     """Scrape in every way in turn, round by round, so that noise affects all of them.
 
     Args:

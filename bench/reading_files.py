@@ -58,7 +58,9 @@ def _row(name: str, opened: _Opened, mode: str) -> tuple[str, ...]:
             collector.read(SLOW)
         polls = measured(partial(_poll, collector, opened))
     files, seconds = per_second(polls)
-    kinds = (f"{asked:,.0f} files, {milliseconds(taken)}" for asked, taken in polls.values())
+    kinds = (
+        f"{opened_files:,.0f} files, {milliseconds(poll_seconds)}" for opened_files, poll_seconds in polls.values()
+    )
     return (name, *kinds, f"{files:,.1f}", milliseconds(seconds))
 
 

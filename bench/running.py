@@ -10,7 +10,7 @@ from statistics import median
 from bench import nvitop
 from bench.figures import per_hour
 from bench.nodes import doubled, sliced
-from bench.process import PROMETHEUS, Asked, BenchError, Process, ScrapeCost, exporter, scrape_costs
+from bench.process import PROMETHEUS, BenchError, Process, ScrapeCost, ScrapeTarget, exporter, scrape_costs
 from tests.doubles.nvml import NvmlState
 from tests.native.nvml_calls import CALLS
 
@@ -109,21 +109,21 @@ def _ours(folder: Path, library: Path) -> Iterator[list[Running]]:
     scenario = folder / "running.yaml"
     scenario.write_text(sliced(16), encoding="utf-8")
     with (
-        doubled(library, 8, cut=False) as plain,
-        doubled(library, 8, cut=True) as cut,
+        doubled(library, 8, partitioned=False) as plain,
+        doubled(library, 8, partitioned=True) as sliced_node,
         exporter(plain.flags, plain.environment, folder / "plain.log") as first,
-        exporter(cut.flags, cut.environment, folder / "cut.log") as second,
+        exporter(sliced_node.flags, sliced_node.environment, folder / "sliced.log") as second,
         exporter((f"--simulate={scenario}",), {}, folder / "simulated.log") as third,
     ):
-        yield [Running(PLAIN, first, plain.nvml), Running(SLICED, second, cut.nvml), Running(SIMULATED, third)]
+        yield [Running(PLAIN, first, plain.nvml), Running(SLICED, second, sliced_node.nvml), Running(SIMULATED, third)]
 
 
 def _theirs(stack: ExitStack, folder: Path, library: Path) -> tuple[list[Running], Beside]:
     running = []
     try:
         programs = nvitop.install(folder)
-        for name, cut in (("8 x H100", False), ("8 x 7 MIG", True)):
-            node = stack.enter_context(doubled(library, 8, cut=cut))
+        for name, partitioned in (("8 x H100", False), ("8 x 7 MIG", True)):
+            node = stack.enter_context(doubled(library, 8, partitioned=partitioned))
             log = folder / f"{name}.log"
             process = stack.enter_context(nvitop.start(programs, node.environment, log))
             running.append(Running(f"{NVITOP}, {name}", process, node.nvml))
@@ -147,7 +147,7 @@ def _calls(nvml: NvmlState | None) -> int:
 
 def _costs(every: Sequence[Running]) -> list[Cost]:
     polled_bytes = [each.process.resident_bytes() for each in every]
-    ways = [Asked(each.process, PROMETHEUS, each.process.idle_rate(_IDLE_SECONDS)) for each in every]
+    ways = [ScrapeTarget(each.process, PROMETHEUS, each.process.idle_rate(_IDLE_SECONDS)) for each in every]
     scrapes = scrape_costs(ways, ROUNDS, SCRAPES)
     return [_cost(*each) for each in zip(every, polled_bytes, scrapes, strict=True)]
 

@@ -6,11 +6,11 @@ from pathlib import Path
 
 from bench.figures import Table, count, kilobytes, milliseconds
 from bench.nodes import SIMULATED
-from bench.process import PROMETHEUS, Asked, Process, exporter, scrape_costs
+from bench.process import PROMETHEUS, Process, ScrapeTarget, exporter, scrape_costs
 
 _TEXT = {"Accept": "text/plain;version=0.0.4"}
 _OPENMETRICS = {"Accept": PROMETHEUS["Accept"]}
-_ASKED = {"text": _TEXT, "OpenMetrics": _OPENMETRICS, "OpenMetrics, gzip": PROMETHEUS}
+_REQUESTED = {"text": _TEXT, "OpenMetrics": _OPENMETRICS, "OpenMetrics, gzip": PROMETHEUS}
 # Polls are so rare that there is none in a round; they have their own table.
 _SELDOM = ("--poll.fast-interval=1m", "--poll.medium-interval=10m", "--poll.slow-interval=1h")
 _IDLE_SECONDS = 3.0
@@ -32,12 +32,12 @@ def scrapes(folder: Path) -> Table:
     """
     with ExitStack() as stack:
         nodes = [_node(stack, folder, number) for number in range(len(SIMULATED))]
-        ways = [Asked(node, headers, idle_rate) for node, idle_rate in nodes for headers in _ASKED.values()]
+        ways = [ScrapeTarget(node, headers, idle_rate) for node, idle_rate in nodes for headers in _REQUESTED.values()]
         costs = scrape_costs(ways, _ROUNDS, _SCRAPES)
         names = [(name, count(node.series())) for name, (node, _) in zip(SIMULATED, nodes, strict=True)]
     rows = [
-        (*node, asked, milliseconds(cost.cpu_seconds), milliseconds(cost.latency_seconds), kilobytes(cost.size))
-        for (node, asked), cost in zip(product(names, _ASKED), costs, strict=True)
+        (*node, requested, milliseconds(cost.cpu_seconds), milliseconds(cost.latency_seconds), kilobytes(cost.size))
+        for (node, requested), cost in zip(product(names, _REQUESTED), costs, strict=True)
     ]
     header = ("Node", "Series", "Requested", "CPU", "Latency", "Bytes")
     return Table("A scrape", _ABOUT.format(rounds=_ROUNDS, scrapes=_SCRAPES), header, rows)

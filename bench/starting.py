@@ -24,8 +24,8 @@ def starting(folder: Path, library: Path) -> Table:
     """
     log = folder / "starting.log"
     rows = []
-    for name, cut in (("8 x H100, 8 pods", False), ("8 x 7 MIG, 56 pods", True)):
-        with doubled(library, 8, cut=cut) as node:
+    for name, partitioned in (("8 x H100, 8 pods", False), ("8 x 7 MIG, 56 pods", True)):
+        with doubled(library, 8, partitioned=partitioned) as node:
             starts = [_started(exporter(node.flags, node.environment, log)) for _ in range(_STARTS)]
         rows.append(_row(name, starts))
     file = folder / "starting.yaml"
