@@ -1,7 +1,7 @@
-"""AMD cards as the kernel shows them: which files each kind has, and what a loaded one says in them.
+"""AMD cards as the kernel shows them: the files of each kind, and their contents under load.
 
-Names and units of the files are from the kernel's documentation of amdgpu. Which of them a card has and what it says in
-them is assumed: no public capture of an Instinct card has all of its files.
+Names and units of the files are from the kernel's documentation of amdgpu. Which files a card has, and their contents,
+are assumed: no public capture of an Instinct card has all of its files.
 """
 
 from collections.abc import Mapping
@@ -18,24 +18,24 @@ _RAS_OF_MI300 = ("umc", "sdma", "gfx", "mmhub", "xgmi_wafl")
 
 @dataclass(frozen=True)
 class AmdCard:
-    """One kind of card.
+    """A kind of card.
 
     Attributes:
-        name: `product_name`; empty where the card has no inventory chip.
+        name: `product_name`; empty if the card has no inventory chip.
         device: PCI device id.
         pci_class: PCI class code.
         gfx_target_version: As KFD writes it.
-        simd_count: Of the whole GPU.
+        simd_count: Number of SIMD units of the whole GPU.
         vram_bytes: Size of its memory.
         files: Further text files of the PCI function.
         hwmon: Text files of its sensors.
         ras: Blocks whose errors are counted.
-        modes: Compute partition modes with their counts; empty where it can't be cut.
+        modes: Compute partition modes with their counts; empty if it can't be partitioned.
         unique: Whether it has a unique id and a serial number.
         table: The version of its `gpu_metrics`.
-        table_fields: What the driver fills in it.
-        simd_per_cu: How many SIMD units make a compute unit.
-        dies: How busy each compute die is, in percent, in versions that tell partitions apart.
+        table_fields: The fields that the driver fills.
+        simd_per_cu: Number of SIMD units of a compute unit.
+        dies: Utilization of each compute die in percent, in versions with partitions.
     """
 
     name: str
@@ -137,7 +137,7 @@ MI210 = AmdCard(
         "throttle_bits": 1,  # package power
     },
 )
-# One of the two dies of a package; each is a PCI device. Power is told by the first die only.
+# One of the two dies of a package; each is a PCI device. Only the first die reports power.
 MI250X = replace(
     MI210,
     name="AMD Instinct MI250X",
@@ -260,7 +260,7 @@ RX_7900_XTX = AmdCard(
         "throttle_bits": 0,
     },
 )
-# A Phoenix laptop's graphics: no unique id, memory that is the host's, no limits.
+# The graphics of a Phoenix laptop: no unique id, memory of the host, no limits.
 APU = AmdCard(
     "",
     0x15BF,

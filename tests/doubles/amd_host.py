@@ -1,4 +1,4 @@
-"""An AMD node for the real exporter process: kernel files, processes, a kubelet; all of them change while it runs."""
+"""An AMD node for the real exporter process: kernel files, processes and a kubelet, which can change while it runs."""
 
 import os
 import tempfile
@@ -17,7 +17,7 @@ class AmdHost:
     """The node.
 
     Args:
-        path: Where its files go.
+        path: The folder of its files.
         sockets: A folder with a short name, for the kubelet's socket.
     """
 
@@ -29,7 +29,7 @@ class AmdHost:
 
     @property
     def flags(self) -> tuple[str, ...]:
-        """What points the exporter at this node."""
+        """The exporter's flags for this node."""
         return (
             f"--path.sysfs={self.tree.path}",
             f"--path.procfs={self.processes.root.path}",
@@ -37,13 +37,13 @@ class AmdHost:
         )
 
     def running(self, *arguments: str) -> AbstractContextManager[ExporterProcess]:
-        """The exporter on this node, polling quickly."""
+        """The exporter on this node, with short intervals."""
         return exporter(self.path, *self.flags, *QUICK, *arguments, environment={"LD_LIBRARY_PATH": os.devnull})
 
 
 @contextmanager
 def amd_host(path: Path) -> Iterator[AmdHost]:
-    """A node without cards and with its kubelet not yet started."""
+    """A node without cards, whose kubelet is not started yet."""
     with tempfile.TemporaryDirectory(prefix="kubelet-") as sockets:
         host = AmdHost(path, Path(sockets))
         try:
@@ -53,5 +53,5 @@ def amd_host(path: Path) -> Iterator[AmdHost]:
 
 
 def partition_ids(gpu: Gpu) -> list[str]:
-    """What AMD's device plugin calls the partitions of a card."""
+    """The ids of a card's partitions in AMD's device plugin."""
     return [gpu.address, *(f"amdgpu_xcp_{number}" for number, _, _ in gpu.xcp[: gpu.partitions - 1])]

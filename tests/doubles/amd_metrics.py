@@ -1,7 +1,7 @@
-"""Writes tables `gpu_metrics` by offsets, which were computed apart from the layouts that the collector reads them by.
+"""Writes tables `gpu_metrics` by offsets, which were computed independently of the collector's layouts.
 
 Sizes and most offsets are those of an independent table of the format; sizes of 1.3 and 3.0 match files recorded of
-real cards by others. What is not given is left as the driver leaves it: all bits set.
+real cards by others. Fields that are not given are as the driver leaves them: all bits set.
 """
 
 import struct
@@ -12,7 +12,7 @@ Version: TypeAlias = tuple[int, int]
 Value: TypeAlias = "int | Sequence[int]"
 Fields: TypeAlias = Mapping[str, Value]
 
-# A field: where it is, its width as `struct` writes it, how many of it there are.
+# A field: its offset, its width as a format of `struct`, its number of elements.
 _Place: TypeAlias = tuple[int, str, int]
 
 
@@ -122,7 +122,7 @@ PLACES: Mapping[Version, Mapping[str, _Place]] = {
         "power": (112, "I", 1),
     },
 }
-# Of a partition: where the first one begins, and how long each is.
+# Partitions: the offset of the first one, and the size of each.
 _PARTITIONS: Mapping[Version, tuple[int, int]] = {(1, 6): (312, 168), (1, 7): (344, 232), (1, 8): (344, 440)}
 _MOST_PARTITIONS = 8
 _PARTITION = {"gfx": (0, "I", 8), "jpeg": (32, "H", 32), "vcn": (96, "H", 4)}
@@ -133,9 +133,9 @@ def table(version: Version, fields: Fields, partitions: Sequence[Fields] = ()) -
     """The bytes of a table.
 
     Args:
-        version: Of its format.
-        fields: What the driver filled; a field of several may be given in part, the first ones first.
-        partitions: The same of each partition; their number is among the fields.
+        version: The version of the format.
+        fields: The filled fields; for an array field the first elements are enough.
+        partitions: The filled fields of each partition; their number is one of the fields.
     """
     size = SIZES[version]
     blob = bytearray(b"\xff" * size)

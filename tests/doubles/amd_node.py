@@ -1,4 +1,4 @@
-"""The AMD collector over a tree of files, and its readings by row, subject and labels."""
+"""The AMD collector with a tree of files, and its readings by row, subject and labels."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -18,7 +18,7 @@ NOWHERE = Root(Path("/nonexistent"))
 
 
 def no_table(_: bytes) -> Metrics:
-    """As of a GPU that has no `gpu_metrics`."""
+    """The parser for a GPU without `gpu_metrics`."""
     raise UnsupportedError("gpu_metrics: no such file")
 
 
@@ -44,16 +44,16 @@ def values(reading: Reading, metric: Metric, uuid: str, partition: str = "") -> 
 
 
 def value(reading: Reading, metric: Metric, uuid: str, *labels: str, partition: str = "") -> float | None:
-    """One value; None where there is none."""
+    """One value; None if there is none."""
     return values(reading, metric, uuid, partition).get(labels)
 
 
 def meaning(reading: Reading, name: str, scope: str = "amd.com/") -> set[str]:
-    """Uuids of what a name means."""
+    """Uuids of the subjects that a name means."""
     subjects: tuple[Device | Partition, ...] = (*reading.devices, *reading.partitions)
     return {each.uuid for each in subjects if {Alias(name), Alias(name, scope)} & each.aliases}
 
 
 def reasons(reading: Reading) -> set[tuple[str, str]]:
-    """Where something failed and as what it counts."""
+    """The place and the reason of each fault."""
     return {(fault.where, str(fault.reason)) for fault in reading.faults}

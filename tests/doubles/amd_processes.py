@@ -1,4 +1,4 @@
-"""Processes on the GPUs of a tree: the folders of KFD, and a `/proc` with the files they have open."""
+"""Processes on the GPUs of a tree: the folders of KFD, and a `/proc` with their open files."""
 
 import shutil
 from pathlib import Path
@@ -8,11 +8,11 @@ from tests.doubles.amd_tree import AmdTree, Gpu
 
 
 class AmdProcesses:
-    """Lets processes run. They are gone from both places when they end.
+    """Starts and ends processes; an ended process is removed from both places.
 
     Args:
-        tree: With the GPUs. A repartitioned one has other ids: let the processes compute anew.
-        path: Stands for `/proc`, that of the host.
+        tree: The tree with the GPUs. A repartitioned tree has other ids: call `compute` again.
+        path: Replaces the host's `/proc`.
     """
 
     def __init__(self, tree: AmdTree, path: Path) -> None:
@@ -27,21 +27,21 @@ class AmdProcesses:
     def compute(
         self, pid: int, gpu: Gpu, partition: int = 0, memory: int | str = 0, queues: int = 0, context: str = ""
     ) -> None:
-        """A process has opened KFD, and may use a GPU or partition.
+        """Let a process open KFD, so that it may use a GPU or partition.
 
         Args:
             pid: The process.
             gpu: Which GPU.
-            partition: Which of its partitions.
-            memory: Bytes it holds there, or what else the file says.
-            queues: How many queues it has there.
-            context: The folder of another opening, `context_0` for the first.
+            partition: The number of the partition.
+            memory: Bytes it has allocated there, or other text for the file.
+            queues: Number of its queues there.
+            context: The folder of another context, `context_0` for the first.
         """
         gpu_id = (self._tree.node(gpu, partition) / "gpu_id").read_text().strip()
         folder = self.kfd / str(pid) / context
         (folder / f"stats_{gpu_id}").mkdir(parents=True)
         (folder / f"stats_{gpu_id}" / "cu_occupancy").write_text("7\n")
-        (folder / "pasid").write_text("0\n")  # what new kernels say
+        (folder / "pasid").write_text("0\n")  # as in new kernels
         (folder / f"vram_{gpu_id}").write_text(f"{memory}\n")
         (folder / f"sdma_{gpu_id}").write_text("1200\n")
         (folder / "queues").mkdir(exist_ok=True)
@@ -51,7 +51,7 @@ class AmdProcesses:
             (queue / "gpuid").write_text(f"{gpu_id}\n")
 
     def run(self, pid: int) -> None:
-        """A process runs, with a socket and a file open."""
+        """Start a process with an open socket and an open file."""
         for folder in ("fd", "fdinfo"):
             (self.path / str(pid) / folder).mkdir(parents=True, exist_ok=True)
         for fd, target in enumerate(("socket:[123]", "/dev/kfd")):
@@ -59,33 +59,33 @@ class AmdProcesses:
             (self.path / str(pid) / "fdinfo" / str(fd)).write_text("pos:\t0\nflags:\t02\n")
 
     def link(self, pid: int, fd: int, target: str) -> None:
-        """A descriptor leads somewhere."""
+        """Set the target of a descriptor."""
         path = self.path / str(pid) / "fd" / str(fd)
         path.unlink(missing_ok=True)
         path.symlink_to(target)
 
     def open(self, pid: int, fd: int, gpu: Gpu, client: int, *lines: str) -> None:
-        """A descriptor of a process leads to a client.
+        """Let a descriptor of a process lead to a client.
 
         Args:
             pid: The process.
             fd: The descriptor.
-            gpu: What it has opened.
+            gpu: The opened GPU.
             client: The client's number.
-            lines: What is told besides.
+            lines: Further lines of its information.
         """
         told = ("pos:\t0", "drm-driver:\tamdgpu", f"drm-client-id:\t{client}", f"drm-pdev:\t{gpu.address}", *lines)
         self.write(pid, fd, "".join(f"{line}\n" for line in told).encode())
 
     def write(self, pid: int, fd: int, content: bytes) -> None:
-        """A descriptor of a process leads to a DRM device; its information is anything."""
+        """Let a descriptor of a process lead to a DRM device, with any content of its information."""
         if not (self.path / str(pid)).exists():
             self.run(pid)
         self.link(pid, fd, "/dev/dri/renderD128")
         (self.path / str(pid) / "fdinfo" / str(fd)).write_bytes(content)
 
     def end(self, pid: int) -> None:
-        """A process ends."""
+        """End a process."""
         for folder in (self.path / str(pid), self.kfd / str(pid)):
             shutil.rmtree(folder, ignore_errors=True)
 

@@ -1,4 +1,4 @@
-"""A `libamd_smi` built with gcc, in the worker process that the collector starts, and nothing of ROCm SMI."""
+"""A `libamd_smi` built with gcc, in the worker process that the collector starts, without ROCm SMI."""
 
 import shutil
 import sys
@@ -13,7 +13,7 @@ from tests.doubles.native_build import build_one
 
 _SOURCE = Path(__file__).parents[1] / "native" / "amd_smi" / "amd_smi.c"
 _DEADLINE_SECONDS = 60.0
-# The machine may have the other library, which would be asked first.
+# The machine may have the other library, which would be used first.
 _PROGRAM = """
 import os, sys
 from collectors.amd.rocm_smi import librocm_smi, worker
@@ -25,48 +25,48 @@ with os.fdopen(os.dup(sys.stdout.fileno()), "wb") as out:
 
 
 def build_amd_smi(folder: Path) -> Path:
-    """Build it; returns the folder it is in."""
+    """Build it; returns its folder."""
     return build_one(_SOURCE, folder, "libamd_smi.so").parent
 
 
 class AmdSmiState:
-    """What it tells.
+    """The values that it returns.
 
     Args:
-        path: Of the file.
+        path: The file with the values.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.facts: list[str] = []  # of all GPUs
+        self.facts: list[str] = []  # facts of all GPUs
         self.gpus: dict[str, dict[str, int]] = {}
         self.fates: dict[str, list[str]] = {}
 
     def add(self, address: str, **figures: int) -> None:
-        """A GPU and its figures."""
+        """Add a GPU with its values."""
         self.gpus[address] = figures
         self.write()
 
     def update(self, address: str, **figures: int) -> None:
-        """Other figures."""
+        """Change the values of a GPU."""
         self.gpus[address] |= figures
         self.write()
 
     def fail(self, function: str, status: int, address: str = "") -> None:
-        """A function fails from now on, of one GPU or of all."""
+        """Let a function fail from now on, for one GPU or for all."""
         self._fate(f"fail {function} {status}", address)
 
     def abort(self, function: str, address: str = "") -> None:
-        """A function ends the process."""
+        """Let a function end the process."""
         self._fate(f"abort {function}", address)
 
     def release(self, first: int, second: int) -> None:
-        """Be of a release."""
+        """Set the release."""
         self.facts.append(f"release {first} {second}")
         self.write()
 
     def write(self) -> None:
-        """Into the file, at once."""
+        """Write the file atomically."""
         lines = [*self.facts]
         for address, figures in self.gpus.items():
             lines += [f"gpu {_packed(address):x}", *(f"{name} {value}" for name, value in figures.items())]
@@ -90,12 +90,12 @@ def _packed(address: str) -> int:
 
 
 def believe(_: str, __: str) -> None:
-    """No file says anything against a zero."""
+    """Confirm every zero."""
 
 
 @contextmanager
 def amd_smi_backend(library: Path, state: AmdSmiState) -> Iterator[RocmSmiBackend]:
-    """The backend over the library."""
+    """The backend with the library."""
     environment = f"LD_LIBRARY_PATH={library}", f"AMD_SMI_STATE={state.path}"
     command = (str(shutil.which("env")), *environment, sys.executable, "-c", _PROGRAM)
     backend = RocmSmiBackend(Child(command, time.monotonic, _DEADLINE_SECONDS), believe)

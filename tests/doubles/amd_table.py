@@ -1,4 +1,4 @@
-"""A `gpu_metrics` that needs no bytes: what a parser would have made of them."""
+"""A `gpu_metrics` without bytes: the result of a parser."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -8,10 +8,10 @@ from collectors.contract import CollectorError
 
 
 class Table:
-    """Stands for the parser, and counts how often it is asked.
+    """Replaces the parser, and counts its calls.
 
     Args:
-        metrics: What it makes of any bytes.
+        metrics: Its result for any bytes.
         error: Raised instead.
     """
 
@@ -21,11 +21,11 @@ class Table:
         self.asked = 0
 
     def change(self, **fields: object) -> None:
-        """Change what it makes of them."""
+        """Change its result."""
         self.metrics = replace(self.metrics, **fields)  # type: ignore[arg-type]
 
     def parse(self, _: bytes) -> Metrics:
-        """Whatever the bytes are."""
+        """The result, for any bytes."""
         self.asked += 1
         if self.error is not None:
             raise self.error()

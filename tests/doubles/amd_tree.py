@@ -1,6 +1,6 @@
-"""A `/sys` of plain files with AMD GPUs, laid out as amdgpu and amdkfd do; it can be changed while it is read.
+"""A `/sys` of plain files with AMD GPUs, with the layout of amdgpu and amdkfd; it can be changed while it is read.
 
-It has what the real `librocm_smi64` needs too: links that stay inside the tree, and the KFD files it insists on.
+It also has what the real `librocm_smi64` needs: links that stay inside the tree, and the KFD files that it requires.
 """
 
 import shutil
@@ -23,7 +23,7 @@ class Gpu:
     Args:
         tree: The tree.
         kind: The kind of card.
-        address: Of its PCI function.
+        address: Address of its PCI function.
         number: N of its DRM card.
         render: N of its render node.
     """
@@ -45,40 +45,40 @@ class Gpu:
 
     @property
     def uuid(self) -> str:
-        """As the collector should make it of the unique id."""
+        """The uuid that the collector should derive from the unique id."""
         return f"GPU-{self.unique_id:016x}"
 
     @property
     def partitions(self) -> int:
-        """How many nodes KFD has for it."""
+        """Number of its KFD nodes."""
         return self.kind.modes.get(self.mode, 1)
 
     def path(self, name: str) -> Path:
-        """A file of the PCI function; `hwmon/` stands for the folder of its sensors."""
+        """A file of the PCI function; `hwmon/` is replaced by the folder of its sensors."""
         return self.folder / name.replace("hwmon/", f"hwmon/{self.hwmon}/")
 
     def write(self, name: str, text: str, *, padded: bool = False) -> None:
-        """Let a file say something else; padded with NUL to a page as some drivers do."""
+        """Change the text of a file; padded with NUL to a page as some drivers do."""
         self.write_bytes(name, f"{text}\n".encode().ljust(_PAGE if padded else 0, b"\0"))
 
     def write_bytes(self, name: str, content: bytes) -> None:
-        """Let a file say anything."""
+        """Change the bytes of a file."""
         path = self.path(name)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.unlink(missing_ok=True)
         path.write_bytes(content)
 
     def remove(self, name: str) -> None:
-        """The driver does not have a file."""
+        """Remove a file that the driver does not have."""
         self.path(name).unlink()
 
     def fail(self, name: str) -> None:
-        """Reading a file gives EIO."""
+        """Let reading a file fail with EIO."""
         self.path(name).unlink(missing_ok=True)
         self.path(name).symlink_to("/proc/self/mem")
 
     def unbind(self, driver: str | None = None) -> None:
-        """The driver lets go of it; another may take it."""
+        """Unbind it from the driver; another driver may be bound to it."""
         (self.tree.driver / self.address).unlink(missing_ok=True)
         (self.folder / "driver").unlink(missing_ok=True)
         if driver is not None:
@@ -87,7 +87,7 @@ class Gpu:
         self.tree.write_topology()
 
     def bind(self) -> None:
-        """The driver takes it up again."""
+        """Bind it to the driver again."""
         (self.folder / "driver").unlink(missing_ok=True)
         (self.folder / "driver").symlink_to(_FOUND / "bus" / "pci" / "drivers" / "amdgpu")
         (self.tree.driver / self.address).symlink_to(_FOUND / ".." / "devices" / _BUS / self.address)
@@ -95,7 +95,7 @@ class Gpu:
         self.tree.write_topology()
 
     def unplug(self) -> None:
-        """It leaves the bus."""
+        """Remove it from the bus."""
         self.unbind()
         (self.tree.path / "bus" / "pci" / "devices" / self.address).unlink()
         for name in (f"card{self.number}", f"renderD{self.render}"):
@@ -111,7 +111,7 @@ class Gpu:
         self.tree.write_topology()
 
     def write_table(self, **fields: Value) -> None:
-        """Let `gpu_metrics` say what the card's kind says, and something else in the given fields."""
+        """Write `gpu_metrics` with the values of the card's kind, except for the given fields."""
         kind, count = self.kind, self.partitions
         filled, parts = {**kind.table_fields, **fields}, []
         if kind.dies:
@@ -127,8 +127,8 @@ class AmdTree:
     """Builds the tree under a directory.
 
     Args:
-        path: Stands for `/sys`.
-        xcp_mark: Stands before the number in the names of the partitions' platform devices: a point or an underscore.
+        path: Replaces `/sys`.
+        xcp_mark: Precedes the number in the names of the partitions' platform devices: a dot or an underscore.
         partition_in_function: Whether KFD writes the partition into the function's bits, as older drivers do.
     """
 
@@ -152,11 +152,11 @@ class AmdTree:
         self.write_topology()
 
     def add(self, kind: AmdCard, address: str, card: int | None = None) -> Gpu:
-        """Put a card in.
+        """Add a card.
 
         Args:
             kind: The kind of card.
-            address: Of its PCI function.
+            address: Address of its PCI function.
             card: N of its DRM card; the next one if not given.
         """
         gpu = Gpu(self, kind, address, self._next_card if card is None else card, self._next_render)
@@ -170,7 +170,7 @@ class AmdTree:
         return gpu
 
     def write_topology(self) -> None:
-        """Lay all KFD nodes out anew, which numbers them anew, and count the change."""
+        """Write all KFD nodes again, with new numbers, and count the change."""
         shutil.rmtree(self.kfd / "topology", ignore_errors=True)
         self._node(0, {"cpu_cores_count": 64, "simd_count": 0}, gpu_id=0, name="")
         number = 1
@@ -286,6 +286,6 @@ class AmdTree:
 
 
 def eight_of(tree: AmdTree, kind: AmdCard) -> list[Gpu]:
-    """A node of eight cards of a kind, as they sit in an OAM board."""
+    """A node with eight cards of a kind, as on an OAM board."""
     buses = ("05", "26", "46", "65", "85", "a6", "c6", "e5")
     return [tree.add(kind, f"0000:{bus}:00.0") for bus in buses]

@@ -1,4 +1,4 @@
-"""AMD GPUs in the real exporter: whole and cut, with the pods on them."""
+"""AMD GPUs in the real exporter: whole and partitioned, with the pods on them."""
 
 from collections.abc import Iterator
 from functools import partial
@@ -28,7 +28,7 @@ def _with(running: ExporterProcess, name: str, count: int, **labels: str) -> Scr
 
 
 def _device_series(scrape: Scrape) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
-    """The whole GPUs' own series that do not say how they are cut or held."""
+    """The series of whole GPUs that do not depend on partitions and allocations."""
     of_cut = ("partitions", "mode", "allocated", "allocations", "processes", "throttle", "_seconds_total")
     return {
         (series.name, tuple(sorted(series.labels.items()))): series.value
@@ -64,8 +64,8 @@ def test_whole_gpus_and_the_pods_on_them(host: AmdHost) -> None:
     assert scrape.find("accelerator_exporter_unmatched_devices") == []
 
 
-def test_a_cut_gpu_and_the_pods_on_its_partitions(host: AmdHost) -> None:
-    """Each pod is told its own partition's figures; the GPU's are as they were when it was whole."""
+def test_a_partitioned_gpu_and_the_pods_on_its_partitions(host: AmdHost) -> None:
+    """Each pod has the values of its own partition; the GPU's values are the same as when it was whole."""
     whole, cut = host.tree.add(MI300X, "0000:05:00.0"), host.tree.add(MI300X, "0000:26:00.0")
     with host.kubelet, host.running() as running:
         before = wait_until(lambda: _with(running, "accelerator_device_energy_joules_total", 2))
@@ -90,7 +90,7 @@ def test_a_cut_gpu_and_the_pods_on_its_partitions(host: AmdHost) -> None:
     assert scrape.value("accelerator_device_partitions", uuid=cut.uuid) == 8
     assert scrape.value("accelerator_device_mode", uuid=cut.uuid, mode="partitioning") == 1
     assert _device_series(scrape) == _device_series(before)
-    # No figure of the whole GPU is there once more for a partition.
+    # No value of the whole GPU is repeated for a partition.
     assert not scrape.find("accelerator_partition_power_watts")
     assert sum(series.value for series in scrape.find("accelerator_partition_compute_ratio")) == 1
 
@@ -117,7 +117,7 @@ def _held_by(running: ExporterProcess, pods: set[str]) -> Scrape | None:
     return scrape if {series.labels["pod"] for series in scrape.find(_UTILIZATION)} == pods else None
 
 
-def test_a_table_of_an_unknown_version_is_counted_once_and_named(host: AmdHost) -> None:
+def test_a_table_of_an_unsupported_version_is_counted_once_and_named(host: AmdHost) -> None:
     gpu = host.tree.add(MI300X, "0000:05:00.0")
     gpu.write_bytes("gpu_metrics", b"\x0c\x00\x01\x09" + b"\0" * 8)
     errors = ("accelerator_exporter_collector_errors_total", "amd", "invalid_value")
@@ -152,7 +152,7 @@ def test_a_radeon_beside_an_instinct(host: AmdHost) -> None:
     assert scrape.value("accelerator_device_info", uuid=radeon.uuid, architecture="gfx1100") == 1
 
 
-def test_a_gpu_that_the_driver_lets_go_of_keeps_its_name_and_costs_the_others_nothing(host: AmdHost) -> None:
+def test_an_unbound_gpu_keeps_its_name_and_does_not_affect_the_others(host: AmdHost) -> None:
     lost, other = host.tree.add(MI300X, "0000:05:00.0"), host.tree.add(MI300X, "0000:26:00.0")
     with host.running() as running:
         wait_until(lambda: _with(running, "accelerator_device_utilization_ratio", 2))
@@ -172,7 +172,7 @@ def test_a_gpu_that_the_driver_lets_go_of_keeps_its_name_and_costs_the_others_no
         assert scrape.value("accelerator_device_status", uuid=lost.uuid, state="ok") == 1
 
 
-def test_files_that_can_not_be_read_cost_only_themselves(host: AmdHost) -> None:
+def test_unreadable_files_affect_only_their_own_readings(host: AmdHost) -> None:
     gpu = host.tree.add(MI300X, "0000:05:00.0")
     with host.running() as running:
         wait_until(lambda: _with(running, "accelerator_device_utilization_ratio", 1))

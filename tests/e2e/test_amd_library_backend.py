@@ -1,4 +1,4 @@
-"""The real exporter with `amd.backend: rocm-smi`, over the real `librocm_smi64` of Debian 12."""
+"""The real exporter with `amd.backend: rocm-smi` and the real `librocm_smi64` of Debian 12."""
 
 import os
 import shutil
@@ -32,14 +32,14 @@ def _running(tree: AmdTree, backend: str = "rocm-smi") -> AbstractContextManager
 
 
 def _asking(running: ExporterProcess) -> psutil.Process | None:
-    """The process that asks the library."""
+    """The process that calls the library."""
     children = psutil.Process(running.process.pid).children()
     return next((child for child in children if worker.__name__ in child.cmdline()), None)
 
 
-def test_the_library_is_asked_in_a_process_of_its_own(tree: AmdTree) -> None:
+def test_the_library_is_called_in_its_own_process(tree: AmdTree) -> None:
     instinct, radeon = tree.add(MI210, "0000:63:00.0"), tree.add(RX_7900_XTX, "0000:43:00.0")
-    instinct.write("gpu_busy_percent", "7 garbage")  # the library takes it for 7, the reader of files does not
+    instinct.write("gpu_busy_percent", "7 garbage")  # the library reads this as 7, the reader of files does not
     with _running(tree) as running:
         scrape = wait_until(lambda: s if len((s := running.scrape()).find(BUSY)) == 2 else None)
         assert scrape.value(BUSY, uuid=instinct.uuid) == 0.07
@@ -55,7 +55,7 @@ def test_the_library_is_asked_in_a_process_of_its_own(tree: AmdTree) -> None:
 
 
 @pytest.mark.parametrize("backend", ["auto", "kernel"])
-def test_the_library_is_not_asked_unless_it_is_wished(tree: AmdTree, backend: str) -> None:
+def test_the_library_is_not_called_by_default(tree: AmdTree, backend: str) -> None:
     gpu = tree.add(MI210, "0000:63:00.0")
     with _running(tree, backend) as running:
         scrape = wait_until(lambda: s if (s := running.scrape()).find(BUSY) else None)
@@ -63,7 +63,7 @@ def test_the_library_is_not_asked_unless_it_is_wished(tree: AmdTree, backend: st
         assert _asking(running) is None
 
 
-def test_a_library_that_aborts_costs_only_the_readings_it_aborts_at(tree: AmdTree) -> None:
+def test_a_library_that_aborts_loses_only_the_readings_it_aborts_at(tree: AmdTree) -> None:
     """A card without sensors: the library's assertions end its process."""
     broken, other = tree.add(MI210, "0000:63:00.0"), tree.add(MI210, "0000:43:00.0")
     shutil.rmtree(broken.folder / "hwmon")
@@ -75,7 +75,7 @@ def test_a_library_that_aborts_costs_only_the_readings_it_aborts_at(tree: AmdTre
         assert running.process.poll() is None
 
 
-def test_a_killed_process_is_replaced(tree: AmdTree) -> None:
+def test_a_killed_process_is_restarted(tree: AmdTree) -> None:
     gpu = tree.add(MI210, "0000:63:00.0")
     with _running(tree) as running:
         wait_until(lambda: running.scrape().find(BUSY) or None)
@@ -87,8 +87,8 @@ def test_a_killed_process_is_replaced(tree: AmdTree) -> None:
         assert second.pid != first.pid
 
 
-def test_a_library_that_refuses_the_card_is_an_error_and_files_go_on(tree: AmdTree) -> None:
-    """Debian's release can't start with an MI300: the card has no sensor of voltage."""
+def test_a_library_that_refuses_the_card_is_an_error_and_files_are_still_read(tree: AmdTree) -> None:
+    """Debian's release can't start with an MI300, because the card has no voltage sensor."""
     gpu = tree.add(MI300X, "0000:63:00.0")
     with _running(tree) as running:
         scrape = wait_until(

@@ -1,4 +1,4 @@
-"""The real `librocm_smi64` of Debian 12 (ROCm 5.2.3) tells what the kernel's files tell, reading by reading."""
+"""The real `librocm_smi64` of Debian 12 (ROCm 5.2.3) reports the same as the kernel's files, for every reading."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,11 +20,11 @@ from tests.doubles.mounted import mounted
 
 
 class Same(NamedTuple):
-    """The series that tells what a reading of the library tells.
+    """The series with the same value as a reading of the library.
 
     Attributes:
         metric: The row of the catalogue.
-        unit: Of the reading, in the row's base unit.
+        unit: The unit of the reading, in the row's base unit.
         labels: Values of the row's labels.
     """
 
@@ -48,10 +48,10 @@ SERIES: Mapping[str, Same] = {
     "memory_millidegrees": Same(catalog.TEMPERATURE, 1e-3, ("memory",)),
     **{f"hbm{n}_millidegrees": Same(catalog.TEMPERATURE, 1e-3, (f"hbm{n}",)) for n in range(4)},
 }
-# Nobody has a series of each block; by their sum `MEMORY_ERRORS` is compared below.
+# There is no series for each block; their sum is compared with `MEMORY_ERRORS` below.
 KINDS = ("corrected", "uncorrected")
 ERRORS = {f"{block}_{kind}": (block, kind) for block in BLOCKS for kind in KINDS}
-# A defect of this release: it answers NOT_SUPPORTED for two blocks whose files are there.
+# A defect of this release: it returns NOT_SUPPORTED for two blocks whose files exist.
 UNKNOWN_BLOCKS = ("athub", "df")
 
 CARDS = {
@@ -60,7 +60,7 @@ CARDS = {
     "MI250X, second die": MI250X_SECOND_DIE,
     "RX 7900 XTX": RX_7900_XTX,
 }
-# What a card does not tell by its files; the library must not tell it either.
+# Readings without a file on a card; the library must not have them either.
 NOT_TOLD = {
     "MI250X, second die": {"power_average_microwatts", "power_cap_microwatts"},
     "RX 7900 XTX": {"energy_count", *(f"hbm{n}_millidegrees" for n in range(4)), *ERRORS},
@@ -70,7 +70,7 @@ UNSET = 0xFFFF
 
 
 class Speaking:
-    """A node of all cards whose files all say something else."""
+    """A node with all cards, in which no two files have the same value."""
 
     def __init__(self, path: Path) -> None:
         self.tree = AmdTree(path)
@@ -103,12 +103,12 @@ class Speaking:
 
 
 class Said(NamedTuple):
-    """What is told of one node.
+    """The readings of one node.
 
     Attributes:
         node: The node.
-        kernel: By the collector that reads the kernel's files.
-        library: By the library, for each card.
+        kernel: Readings of the collector that reads the kernel's files.
+        library: Readings of the library, for each card.
     """
 
     node: Speaking
@@ -129,7 +129,7 @@ def said(tmp_path_factory: pytest.TempPathFactory) -> Said:
 
 
 def number(told: float | CollectorError) -> float:
-    """A reading that has to be one."""
+    """The value of a reading that must have one."""
     assert not isinstance(told, CollectorError), told
     return told
 
@@ -152,7 +152,7 @@ def compared(said: Said, card: str, name: str) -> tuple[float | None, float | Co
 
 
 @pytest.mark.parametrize("card", CARDS)
-def test_both_tell_the_same(card: str, said: Said) -> None:
+def test_library_and_kernel_report_the_same(card: str, said: Said) -> None:
     pairs = {name: compared(said, card, name) for name in SERIES}
     silent = {
         name for name, (kernel, library) in pairs.items() if kernel is None and isinstance(library, CollectorError)
@@ -164,7 +164,7 @@ def test_both_tell_the_same(card: str, said: Said) -> None:
 
 
 @pytest.mark.parametrize("card", CARDS)
-def test_both_count_the_same_errors(card: str, said: Said) -> None:
+def test_library_and_kernel_count_the_same_errors(card: str, said: Said) -> None:
     told = {name: count for name, count in said.library[card].items() if name in ERRORS}
     silent = {name for name, count in told.items() if isinstance(count, UnsupportedError)}
     unknown = {name for name, (block, _) in ERRORS.items() if block in UNKNOWN_BLOCKS}
@@ -188,13 +188,13 @@ def test_the_library_lacks_the_errors_of_two_blocks(card: str, kind: str, said: 
 
 
 @pytest.mark.parametrize("card", CARDS)
-def test_a_function_the_library_lacks_is_unsupported(card: str, said: Said) -> None:
+def test_a_function_that_the_library_lacks_is_unsupported(card: str, said: Said) -> None:
     error = said.library[card]["power_current_microwatts"]
     assert isinstance(error, UnsupportedError)
     assert str(error) == "rsmi_dev_current_socket_power_get: status 2"
 
 
-def test_a_change_of_a_file_is_seen_by_the_next_question(tmp_path: Path) -> None:
+def test_a_changed_file_is_visible_in_the_next_request(tmp_path: Path) -> None:
     gpu = AmdTree(tmp_path / "sys").add(MI210, "0000:63:00.0")
     with mounted(gpu.tree) as asked:
         assert asked.backend.read(gpu.address, ["utilization_percent"]) == [37]

@@ -1,6 +1,6 @@
-"""What the real `librocm_smi64` of Debian 12 gets wrong, refuses and dies of, and that all of it costs only itself.
+"""Wrong values, refusals and aborts of the real `librocm_smi64` of Debian 12, and that other readings are not affected.
 
-It is of ROCm 5.2.3, calls itself 1.0.0 and is built with its assertions on.
+It is from ROCm 5.2.3, reports version 1.0.0 and is built with assertions.
 """
 
 import json
@@ -24,7 +24,7 @@ from tests.doubles.mounted import Mounted, mounted
 ADDRESS, OTHER = "0000:63:00.0", "0000:43:00.0"
 BUSY = "utilization_percent"
 TROUBLES: Mapping[str, bytes | None] = {"empty": b"", "garbled": b"garbage\n", "refused": None}
-# Files that the library does refuse, by a status, when there is such trouble with them.
+# Files for which the library returns an error status in such a case.
 FILES = {
     "memory_activity_percent": "mem_busy_percent",
     "vram_total_bytes": "mem_info_vram_total",
@@ -46,7 +46,7 @@ def gpu(tmp_path: Path) -> Gpu:
 
 
 def trouble(gpu: Gpu, file: str, kind: str) -> None:
-    """A file gives no number any more."""
+    """Change a file so that it has no number any more."""
     content = TROUBLES[kind]
     if content is None:
         gpu.fail(file)
@@ -64,19 +64,19 @@ def process(asked: Mounted) -> int:
 
 
 @pytest.mark.parametrize("kind", TROUBLES)
-def test_a_silent_zero_is_not_believed(kind: str, gpu: Gpu) -> None:
+def test_a_silent_zero_is_not_used(kind: str, gpu: Gpu) -> None:
     trouble(gpu, "gpu_busy_percent", kind)
     [fault] = collector_of(gpu.tree).read(ALL).faults
     with mounted(gpu.tree) as asked:
         raw = json.loads(asked.child.request(json.dumps({"address": ADDRESS, "read": [BUSY]}).encode()))
         told = answers(asked, ADDRESS, BUSY)[BUSY]
-    assert raw["values"] == {BUSY: 0}  # success, says the library
+    assert raw["values"] == {BUSY: 0}  # the library reports success
     assert type(told) is (UnavailableError if kind == "refused" else InvalidValueError)
     assert (told.reason, str(told)) == (fault.reason, fault.detail)
 
 
 @pytest.mark.parametrize("kind", TROUBLES)
-def test_other_files_in_trouble_give_no_number(kind: str, gpu: Gpu) -> None:
+def test_other_unreadable_files_have_no_value(kind: str, gpu: Gpu) -> None:
     for file in FILES.values():
         trouble(gpu, file, kind)
     with mounted(gpu.tree) as asked:
@@ -84,10 +84,10 @@ def test_other_files_in_trouble_give_no_number(kind: str, gpu: Gpu) -> None:
     assert {name for name, each in told.items() if not isinstance(each, UnavailableError)} == set()
 
 
-def test_a_number_with_something_behind_it_is_believed(gpu: Gpu) -> None:
+def test_a_number_with_text_behind_it_is_used(gpu: Gpu) -> None:
     gpu.write("gpu_busy_percent", "7 garbage")
     with mounted(gpu.tree) as asked:
-        assert answers(asked, ADDRESS, BUSY) == {BUSY: 7}  # a defect no zero betrays; the kernel's files tell none
+        assert answers(asked, ADDRESS, BUSY) == {BUSY: 7}  # a defect that no zero shows; the kernel's file has no value
     assert [fault.detail for fault in collector_of(gpu.tree).read(ALL).faults] == [
         "gpu_busy_percent: found '7 garbage', expected a number"
     ]
@@ -104,7 +104,7 @@ def test_a_table_newer_than_the_library_aborts(gpu: Gpu) -> None:
 
 
 def test_an_mi300_is_refused(tmp_path: Path) -> None:
-    """The library will not start without a voltage's label, and the kernel hides voltages on those."""
+    """The library does not start without a label of a voltage, and the kernel hides voltages on these cards."""
     gpu = AmdTree(tmp_path / "sys").add(MI300X, ADDRESS)
     with mounted(gpu.tree) as asked:
         with pytest.raises(UnavailableError, match=r"rsmi_init: status 8"):
@@ -113,7 +113,7 @@ def test_an_mi300_is_refused(tmp_path: Path) -> None:
         assert answers(asked, ADDRESS, BUSY) == {BUSY: 88}
 
 
-def test_readings_that_abort_are_left_out_and_cost_nothing_else(gpu: Gpu) -> None:
+def test_readings_that_abort_are_skipped_and_the_others_work(gpu: Gpu) -> None:
     other = gpu.tree.add(MI250X, OTHER)
     before = AmdTree(gpu.tree.path.with_name("whole")).add(MI210, ADDRESS)
     shutil.rmtree(gpu.path("hwmon/").parent)
@@ -135,7 +135,7 @@ def test_readings_that_abort_are_left_out_and_cost_nothing_else(gpu: Gpu) -> Non
 
 
 @pytest.mark.parametrize("kind", TROUBLES)
-def test_errors_that_cannot_be_read_abort_too(kind: str, gpu: Gpu) -> None:
+def test_unreadable_error_counts_abort_too(kind: str, gpu: Gpu) -> None:
     trouble(gpu, "ras/umc_err_count", kind)
     with mounted(gpu.tree) as asked:
         told = answers(asked, ADDRESS, "umc_corrected", "gfx_corrected", BUSY)
@@ -152,7 +152,7 @@ class Clock:
         return time.monotonic() + self.ahead
 
 
-def test_a_death_at_the_start_is_told_and_tried_again_later(gpu: Gpu) -> None:
+def test_a_death_at_the_start_is_reported_and_retried_later(gpu: Gpu) -> None:
     links = gpu.tree.node(gpu) / "io_links"
     links.rmdir()
     clock = Clock()
@@ -162,7 +162,7 @@ def test_a_death_at_the_start_is_told_and_tried_again_later(gpu: Gpu) -> None:
         links.mkdir()
         with pytest.raises(UnavailableError, match="was killed by SIGABRT") as caught:
             answers(asked, ADDRESS, BUSY)
-        assert not isinstance(caught.value, DiedError)  # it was not started: it waits
+        assert not isinstance(caught.value, DiedError)  # it was not started during the pause
         clock.ahead += 3600
         assert answers(asked, ADDRESS, BUSY) == {BUSY: 37}
 

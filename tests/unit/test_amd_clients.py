@@ -48,7 +48,7 @@ def scanner(processes: AmdProcesses, clock: Clock) -> Clients:
 
 @pytest.fixture
 def denied(monkeypatch: pytest.MonkeyPatch) -> set[str]:
-    """Folders of processes that may not be looked into, by number; the tests may run as root."""
+    """Process ids whose folders cannot be read; replaced in the test because it may run as root."""
     pids: set[str] = set()
     read = os.readlink
 
@@ -62,7 +62,7 @@ def denied(monkeypatch: pytest.MonkeyPatch) -> set[str]:
 
 
 def numbers(scanner: Clients, *first: int) -> dict[int, list[int]]:
-    """Numbers of the clients, by process."""
+    """Client numbers by process id."""
     return {pid: [each.client.key.number for each in samples] for pid, samples in scanner.scan(first).clients.items()}
 
 
@@ -80,7 +80,7 @@ def test_clients_are_found_by_the_links_that_lead_to_them(processes: AmdProcesse
     assert numbers(scanner) == {20: [7], 40: [9]}
 
 
-def test_a_client_is_one_however_often_it_is_open(processes: AmdProcesses, gpu: Gpu, scanner: Clients) -> None:
+def test_a_client_with_several_descriptors_is_counted_once(processes: AmdProcesses, gpu: Gpu, scanner: Clients) -> None:
     for fd in (5, 6):
         processes.open(20, fd, gpu, 7)
     processes.open(21, 5, gpu, 7)
@@ -88,15 +88,15 @@ def test_a_client_is_one_however_often_it_is_open(processes: AmdProcesses, gpu: 
     assert numbers(scanner) == {20: [7], 21: [8]}
 
 
-def test_an_inherited_client_is_that_of_the_process_that_computes(
+def test_an_inherited_client_belongs_to_the_process_that_computes(
     processes: AmdProcesses, gpu: Gpu, scanner: Clients
 ) -> None:
-    processes.open(20, 5, gpu, 7)  # a child, after the numbers have begun anew
+    processes.open(20, 5, gpu, 7)  # a child, after the process ids started again
     processes.open(4000, 5, gpu, 7)
     assert numbers(scanner, 4000) == {4000: [7]}
 
 
-def test_a_share_is_that_of_the_time_between_two_looks(
+def test_a_share_is_relative_to_the_time_between_two_scans(
     processes: AmdProcesses, gpu: Gpu, scanner: Clients, clock: Clock
 ) -> None:
     processes.open(20, 5, gpu, 7, engine("gfx", 1_000_000_000))
@@ -108,12 +108,14 @@ def test_a_share_is_that_of_the_time_between_two_looks(
     assert shares(scanner, 20) == [{"gfx": 0, "compute": 0}]
 
 
-def test_no_time_gives_no_share(processes: AmdProcesses, gpu: Gpu, scanner: Clients) -> None:
+def test_without_elapsed_time_the_share_is_unknown(processes: AmdProcesses, gpu: Gpu, scanner: Clients) -> None:
     processes.open(20, 5, gpu, 7, engine("gfx", 1))
     assert [shares(scanner, 20) for _ in range(2)] == [[{}], [{}]]
 
 
-def test_a_time_that_falls_gives_no_share(processes: AmdProcesses, gpu: Gpu, scanner: Clients, clock: Clock) -> None:
+def test_with_a_falling_engine_time_the_share_is_unknown(
+    processes: AmdProcesses, gpu: Gpu, scanner: Clients, clock: Clock
+) -> None:
     processes.open(20, 5, gpu, 7, engine("gfx", 5_000_000_000))
     shares(scanner, 20)
     clock.now += 1
@@ -121,7 +123,9 @@ def test_a_time_that_falls_gives_no_share(processes: AmdProcesses, gpu: Gpu, sca
     assert shares(scanner, 20) == [{}]
 
 
-def test_a_client_that_was_away_begins_anew(processes: AmdProcesses, gpu: Gpu, scanner: Clients, clock: Clock) -> None:
+def test_a_client_that_reappears_starts_again(
+    processes: AmdProcesses, gpu: Gpu, scanner: Clients, clock: Clock
+) -> None:
     processes.open(20, 5, gpu, 7, engine("gfx", 1))
     scanner.scan(())
     processes.write(20, 5, b"torn")
@@ -132,12 +136,12 @@ def test_a_client_that_was_away_begins_anew(processes: AmdProcesses, gpu: Gpu, s
 
 
 @pytest.mark.parametrize("content", [b"", b"\xff\xfe\n", b"drm-driver:\tamdgpu", b"x" * 20_000, b"drm-pdev:\n" * 1000])
-def test_what_is_no_client_is_none(processes: AmdProcesses, scanner: Clients, content: bytes) -> None:
+def test_other_files_are_not_clients(processes: AmdProcesses, scanner: Clients, content: bytes) -> None:
     processes.write(20, 5, content)
     assert numbers(scanner) == {}
 
 
-def test_what_vanishes_while_it_is_read_is_left_out(processes: AmdProcesses, gpu: Gpu, scanner: Clients) -> None:
+def test_a_file_that_vanishes_during_the_scan_is_left_out(processes: AmdProcesses, gpu: Gpu, scanner: Clients) -> None:
     processes.open(20, 5, gpu, 7)
     (processes.path / "20" / "fdinfo" / "5").unlink()
     processes.open(21, 5, gpu, 8)
@@ -149,14 +153,14 @@ def test_what_vanishes_while_it_is_read_is_left_out(processes: AmdProcesses, gpu
     assert scan.complete
 
 
-def test_a_process_that_ends_takes_its_clients_along(processes: AmdProcesses, gpu: Gpu, scanner: Clients) -> None:
+def test_the_clients_of_an_ended_process_are_removed(processes: AmdProcesses, gpu: Gpu, scanner: Clients) -> None:
     processes.open(20, 5, gpu, 7)
     assert numbers(scanner) == {20: [7]}
     processes.end(20)
     assert numbers(scanner) == {}
 
 
-def test_an_old_process_without_a_gpu_is_looked_into_less_often(
+def test_an_old_process_without_a_gpu_is_scanned_less_often(
     processes: AmdProcesses, gpu: Gpu, scanner: Clients
 ) -> None:
     for pid in (19, 21):
@@ -169,14 +173,14 @@ def test_an_old_process_without_a_gpu_is_looked_into_less_often(
     assert [numbers(scanner) for _ in range(9)] == [{19: [7], 21: [8]}] * 9
 
 
-def test_processes_of_another_namespace_are_not_all_of_them(processes: AmdProcesses, scanner: Clients) -> None:
+def test_a_scan_in_another_process_namespace_is_incomplete(processes: AmdProcesses, scanner: Clients) -> None:
     assert scanner.scan(()).complete
     (processes.path / "2" / "comm").write_text("sh\n")
     assert not scanner.scan(()).complete
     assert not Clients(Root(processes.path / "nothing"), lambda: 0).scan(()).complete
 
 
-def test_one_that_may_not_be_looked_into_may_use_anything(
+def test_a_scan_with_a_denied_process_is_incomplete(
     processes: AmdProcesses, gpu: Gpu, scanner: Clients, denied: set[str]
 ) -> None:
     processes.open(20, 5, gpu, 7)
@@ -190,7 +194,7 @@ def test_one_that_may_not_be_looked_into_may_use_anything(
     assert scanner.scan(()).complete
 
 
-def test_a_folder_that_may_not_be_listed_is_no_fault(
+def test_a_folder_that_cannot_be_listed_is_not_a_fault(
     processes: AmdProcesses, gpu: Gpu, scanner: Clients, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def scandir(_: Path) -> Iterator[os.DirEntry[str]]:
@@ -204,7 +208,7 @@ def test_a_folder_that_may_not_be_listed_is_no_fault(
 
 
 @pytest.mark.parametrize(("bound", "found"), [("_MAX_READS", 2), ("_MAX_FDS", 2), ("_MAX_PROCESSES", 1)])
-def test_there_is_an_end_to_everything(
+def test_every_scan_is_bounded(
     processes: AmdProcesses, gpu: Gpu, scanner: Clients, monkeypatch: pytest.MonkeyPatch, bound: str, found: int
 ) -> None:
     monkeypatch.setattr(clients, bound, 2)  # one process is the kernel's own

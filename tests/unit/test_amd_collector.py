@@ -20,7 +20,7 @@ def bench(tmp_path: Path) -> Iterator[AmdBench]:
         yield made
 
 
-def test_a_cut_card_under_changing_load_keeps_the_contract(bench: AmdBench) -> None:
+def test_a_partitioned_card_under_changing_load_fulfils_the_contract(bench: AmdBench) -> None:
     gpu = bench.tree.gpus[KINDS.index(MI300X)]
     collector = bench.start()
     for mode in ("SPX", "CPX", "DPX", "SPX", "QPX"):
@@ -34,7 +34,7 @@ def test_the_first_reading_may_be_of_any_cadence(bench: AmdBench) -> None:
         assert list(breaches(bench.spec, bench.start().read(due), due)) == []
 
 
-def test_a_driver_that_goes_away_is_said_to_and_taken_up_again(tmp_path: Path) -> None:
+def test_an_unloaded_driver_is_reported_and_read_again_when_loaded(tmp_path: Path) -> None:
     tree = AmdTree(tmp_path / "sys")
     gpu = tree.add(MI210, "0000:63:00.0")
     collector = collector_of(tree)
@@ -50,7 +50,7 @@ def test_a_driver_that_goes_away_is_said_to_and_taken_up_again(tmp_path: Path) -
     assert collector.read(ALL) == before
 
 
-def test_a_driver_that_numbers_its_nodes_anew_gives_new_names(tmp_path: Path) -> None:
+def test_a_driver_that_renumbers_its_nodes_changes_the_names(tmp_path: Path) -> None:
     tree = AmdTree(tmp_path / "sys")
     gpu = tree.add(MI210, "0000:63:00.0")
     collector = collector_of(tree)
@@ -61,7 +61,7 @@ def test_a_driver_that_numbers_its_nodes_anew_gives_new_names(tmp_path: Path) ->
     assert {alias.id for alias in new.aliases ^ old.aliases} == {"gpu-0-128", "gpu-7-128"}
 
 
-def test_creating_one_reads_nothing(tmp_path: Path) -> None:
+def test_creating_a_collector_reads_no_file(tmp_path: Path) -> None:
     tree = AmdTree(tmp_path / "sys")
     tree.add(MI210, "0000:63:00.0")
     collector = collector_of(tree)

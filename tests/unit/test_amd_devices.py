@@ -26,7 +26,7 @@ def test_an_empty_sys_is_absent(tmp_path: Path) -> None:
         collector_of(tree).read(ALL)
 
 
-def test_cards_are_listed_by_address_whatever_their_numbers(tree: AmdTree) -> None:
+def test_cards_are_sorted_by_address_and_not_by_number(tree: AmdTree) -> None:
     tree.add(RX_7900_XTX, "0000:43:00.0", card=8)
     tree.add(APU, "0001:03:00.0", card=9)
     tree.add(MI210, "0000:23:00.0", card=40)
@@ -39,7 +39,7 @@ def test_cards_are_listed_by_address_whatever_their_numbers(tree: AmdTree) -> No
     assert reading.faults == ()
 
 
-def test_a_uuid_is_the_unique_id_or_made_of_the_slot(tree: AmdTree) -> None:
+def test_a_uuid_is_the_unique_id_or_derived_from_the_slot(tree: AmdTree) -> None:
     own, made = tree.add(MI210, "0000:63:00.0"), tree.add(APU, "0000:e3:00.0")
     first = collector_of(tree).read(ALL)
     assert first.devices[0].uuid == own.uuid == "GPU-9246000000063000"
@@ -49,13 +49,13 @@ def test_a_uuid_is_the_unique_id_or_made_of_the_slot(tree: AmdTree) -> None:
 
 
 @pytest.mark.parametrize("text", ["0000000000000000", "ffffffffffffffff", "12345", "not a number"])
-def test_an_id_that_is_none_is_not_taken(tree: AmdTree, text: str) -> None:
+def test_an_invalid_unique_id_is_not_used(tree: AmdTree, text: str) -> None:
     tree.add(MI210, "0000:63:00.0").write("unique_id", text)
     (device,) = collector_of(tree).read(ALL).devices
     assert device.uuid.startswith("amd-")
 
 
-def test_two_cards_with_one_id_keep_apart(tree: AmdTree) -> None:
+def test_two_cards_with_the_same_id_have_different_uuids(tree: AmdTree) -> None:
     first, second = tree.add(MI210, "0000:63:00.0"), tree.add(MI210, "0000:83:00.0")
     second.write("unique_id", f"{first.unique_id:016x}")
     uuids = [device.uuid for device in collector_of(tree).read(ALL).devices]
@@ -75,7 +75,7 @@ def test_a_card_keeps_its_uuid_while_its_id_cannot_be_read(tree: AmdTree) -> Non
     assert device.uuid == gpu.uuid
 
 
-def test_a_virtual_function_without_a_name_is_known_by_its_pci_id(tree: AmdTree) -> None:
+def test_a_virtual_function_without_a_name_is_named_by_its_pci_id(tree: AmdTree) -> None:
     gpu = tree.add(MI300X, "0000:05:00.0")
     gpu.write("device", "0x74b5")
     gpu.write("product_name", "")
@@ -83,7 +83,7 @@ def test_a_virtual_function_without_a_name_is_known_by_its_pci_id(tree: AmdTree)
     assert device.model == "AMD Instinct MI300X VF"
 
 
-def test_a_card_answers_to_every_name_it_can_be_allocated_by(tree: AmdTree) -> None:
+def test_a_card_has_an_alias_for_every_name_in_allocations(tree: AmdTree) -> None:
     gpu = tree.add(MI210, "0000:63:00.0", card=3)
     reading = collector_of(tree).read(ALL)
     for name in (gpu.uuid, "0000:63:00.0", "00000000:63:00.0"):
@@ -92,7 +92,7 @@ def test_a_card_answers_to_every_name_it_can_be_allocated_by(tree: AmdTree) -> N
     assert meaning(reading, "gpu-3-128", "amd.com/") == set()
 
 
-def test_what_is_fixed_is_told(tree: AmdTree) -> None:
+def test_fixed_properties_are_in_the_info(tree: AmdTree) -> None:
     gpu = tree.add(MI300X, "0000:05:00.0")
     reading = collector_of(tree).read(ALL)
     ((labels, one),) = values(reading, catalog.INFO, gpu.uuid).items()
@@ -112,7 +112,7 @@ def test_what_is_fixed_is_told(tree: AmdTree) -> None:
 
 
 @pytest.mark.parametrize(("kind", "expected"), [(MI210, "gfx90a"), (RX_7900_XTX, "gfx1100"), (APU, "gfx1103")])
-def test_the_architecture_is_written_as_compilers_do(tree: AmdTree, kind: AmdCard, expected: str) -> None:
+def test_the_architecture_is_written_as_in_compilers(tree: AmdTree, kind: AmdCard, expected: str) -> None:
     gpu = tree.add(kind, "0000:05:00.0")
     reading = collector_of(tree).read(ALL)
     labels = next(iter(values(reading, catalog.INFO, reading.devices[0].uuid)))
@@ -120,7 +120,7 @@ def test_the_architecture_is_written_as_compilers_do(tree: AmdTree, kind: AmdCar
     assert gpu.address in labels
 
 
-def test_the_dies_of_a_package_are_devices_and_power_is_told_once(tree: AmdTree) -> None:
+def test_the_dies_of_a_package_are_devices_and_power_is_reported_once(tree: AmdTree) -> None:
     first, second = tree.add(MI250X, "0000:2e:00.0"), tree.add(MI250X_SECOND_DIE, "0000:2f:00.0")
     reading = collector_of(tree).read(ALL)
     assert value(reading, catalog.POWER, first.uuid) == 412
@@ -129,7 +129,7 @@ def test_the_dies_of_a_package_are_devices_and_power_is_told_once(tree: AmdTree)
     assert reading.faults == ()
 
 
-def test_a_card_the_driver_lets_go_of_is_lost_and_found_again(tree: AmdTree) -> None:
+def test_an_unbound_card_is_lost_until_it_is_bound_again(tree: AmdTree) -> None:
     gone, stays = tree.add(MI210, "0000:63:00.0"), tree.add(MI210, "0000:83:00.0")
     collector = collector_of(tree)
     collector.read(ALL)
@@ -140,7 +140,7 @@ def test_a_card_the_driver_lets_go_of_is_lost_and_found_again(tree: AmdTree) -> 
     assert value(reading, catalog.STATUS_STATE, gone.uuid, "failed") == 1
     assert value(reading, catalog.UTILIZATION, gone.uuid) is None
     assert value(reading, catalog.UTILIZATION, stays.uuid) == 0.37
-    assert collector.read(FAST).faults == ()  # said once, and again with the next look
+    assert collector.read(FAST).faults == ()  # reported once, and again with the next full read
     gone.bind()
     reading = collector.read(ALL)
     assert not any(device.lost for device in reading.devices)
@@ -148,7 +148,7 @@ def test_a_card_the_driver_lets_go_of_is_lost_and_found_again(tree: AmdTree) -> 
     assert value(reading, catalog.UTILIZATION, gone.uuid) == 0.37
 
 
-def test_losing_every_card_is_not_losing_the_driver(tree: AmdTree) -> None:
+def test_losing_all_cards_is_not_a_missing_driver(tree: AmdTree) -> None:
     gpu = tree.add(MI210, "0000:63:00.0")
     collector = collector_of(tree)
     collector.read(ALL)
@@ -157,7 +157,7 @@ def test_losing_every_card_is_not_losing_the_driver(tree: AmdTree) -> None:
     assert device.lost
 
 
-def test_a_card_given_to_another_driver_goes_quietly(tree: AmdTree) -> None:
+def test_a_card_bound_to_another_driver_disappears_without_a_fault(tree: AmdTree) -> None:
     given, _ = tree.add(MI210, "0000:63:00.0"), tree.add(MI210, "0000:83:00.0")
     collector = collector_of(tree)
     collector.read(ALL)
@@ -167,7 +167,7 @@ def test_a_card_given_to_another_driver_goes_quietly(tree: AmdTree) -> None:
     assert reading.faults == ()
 
 
-def test_a_card_that_leaves_the_bus_has_vanished(tree: AmdTree) -> None:
+def test_a_card_removed_from_the_bus_has_vanished(tree: AmdTree) -> None:
     gone, _ = tree.add(MI210, "0000:63:00.0"), tree.add(MI210, "0000:83:00.0")
     collector = collector_of(tree)
     collector.read(ALL)
@@ -177,14 +177,14 @@ def test_a_card_that_leaves_the_bus_has_vanished(tree: AmdTree) -> None:
     assert reasons(reading) == {("0000:63:00.0", "devices_vanished")}
 
 
-def test_a_card_without_a_driver_is_said_to_need_one(tree: AmdTree) -> None:
+def test_a_card_without_a_driver_is_reported(tree: AmdTree) -> None:
     tree.add(MI210, "0000:63:00.0").unbind()
     with pytest.raises(UnavailableError, match=r"0000:63:00\.0") as caught:
         collector_of(tree).read(ALL)
     assert caught.value.reason is Reason.DRIVER_NOT_LOADED
 
 
-def test_cards_kept_for_virtual_machines_are_nobodys_fault(tree: AmdTree) -> None:
+def test_cards_of_virtual_machines_are_not_a_fault(tree: AmdTree) -> None:
     tree.add(MI210, "0000:63:00.0").unbind("vfio-pci")
     with pytest.raises(AbsentError):
         collector_of(tree).read(ALL)
@@ -199,7 +199,7 @@ def test_a_card_that_comes_later_is_found(tree: AmdTree) -> None:
     assert value(reading, catalog.UTILIZATION, late.uuid) == 0.81
 
 
-def test_eight_cards_are_read_apart(tree: AmdTree) -> None:
+def test_eight_cards_have_separate_readings(tree: AmdTree) -> None:
     gpus = eight_of(tree, MI300X)
     for percent, gpu in enumerate(gpus):
         gpu.write("gpu_busy_percent", str(percent))

@@ -11,7 +11,7 @@ def client(text: str) -> Client | None:
     return parse((HEAD + text).encode())
 
 
-def test_a_client_is_understood() -> None:
+def test_a_client_is_parsed() -> None:
     told = client("drm-memory-vram:\t544428 KiB\ndrm-engine-gfx:\t39456116802 ns\ndrm-engine-dec:\t7 ns\n")
     assert told == Client(KEY, 544428 * 1024, {"gfx": 39456116802})
 
@@ -31,7 +31,7 @@ def test_a_client_is_understood() -> None:
         ("drm-memory-vram:\t3 KiB\ndrm-engine-gfx:\t39456", 3072),  # the end is missing
     ],
 )
-def test_memory_is_what_lies_in_the_device(lines: str, memory: int | None) -> None:
+def test_memory_is_the_resident_device_memory(lines: str, memory: int | None) -> None:
     told = client(lines)
     assert told is not None
     assert told.memory_bytes == memory
@@ -45,7 +45,7 @@ def test_memory_is_what_lies_in_the_device(lines: str, memory: int | None) -> No
         "drm-memory-vram:\t-1 KiB",
         "drm-memory-vram:\t3 GB",
         "drm-memory-vram:\t1_000 KiB",
-        f"drm-memory-vram:\t{(2**64 - 4096) // 1024} KiB",  # a count below zero
+        f"drm-memory-vram:\t{(2**64 - 4096) // 1024} KiB",  # a negative count
         f"drm-memory-vram:\t{'9' * 5000}",
         "drm-engine-gfx:\t12",
         "drm-engine-gfx:\t-5 ns",
@@ -53,7 +53,7 @@ def test_memory_is_what_lies_in_the_device(lines: str, memory: int | None) -> No
         "drm-engine-compute:\t\N{ARABIC-INDIC DIGIT THREE} ns",
     ],
 )
-def test_a_file_with_an_impossible_value_is_not_believed(line: str) -> None:
+def test_a_file_with_an_impossible_value_is_refused(line: str) -> None:
     with pytest.raises(InvalidValueError, match="fdinfo"):
         client(f"{line}\n")
 
@@ -71,7 +71,7 @@ def test_a_file_with_an_impossible_value_is_not_believed(line: str) -> None:
         HEAD.replace("\n", ""),
     ],
 )
-def test_what_is_nobodys_is_nothing(content: str) -> None:
+def test_a_file_without_a_client_has_no_result(content: str) -> None:
     assert parse(content.encode()) is None
 
 
@@ -85,7 +85,7 @@ def test_what_is_nobodys_is_nothing(content: str) -> None:
         ("drm-engine-gfx:\t0 ns\n", False),
     ],
 )
-def test_to_have_a_gpu_open_is_not_to_use_it(lines: str, uses: bool) -> None:  # noqa: FBT001, a row of the table
+def test_an_open_gpu_is_not_a_used_gpu(lines: str, uses: bool) -> None:  # noqa: FBT001, a row of the table
     told = client(lines)
     assert told is not None
     assert told.is_active is uses

@@ -26,7 +26,7 @@ def test_a_number_is_read_without_its_padding(tmp_path: Path, content: bytes, ex
 @pytest.mark.parametrize(
     "content", [b"", b"\n", b"\0" * 4096, b"rubbish\n", b"3 7", b"1_000", b"0x10", b"\xff\xfe", "٣".encode(), b"-"]
 )
-def test_what_is_no_number_is_an_error_and_never_0(tmp_path: Path, content: bytes) -> None:
+def test_text_that_is_not_a_number_is_an_error_and_never_0(tmp_path: Path, content: bytes) -> None:
     with pytest.raises(InvalidValueError):
         read_number(written(tmp_path, content))
 
@@ -50,7 +50,7 @@ def test_an_input_error_is_unavailable(tmp_path: Path) -> None:
     assert caught.value.reason is Reason.UNAVAILABLE
 
 
-def test_what_the_driver_will_not_answer_is_unsupported(tmp_path: Path) -> None:
+def test_a_read_that_the_driver_does_not_support_is_unsupported(tmp_path: Path) -> None:
     path = tmp_path / "vcn_busy_percent"
     path.symlink_to("/proc/self/clear_refs")  # reading it gives EINVAL
     with pytest.raises(UnsupportedError, match="Invalid argument"):
@@ -59,23 +59,23 @@ def test_what_the_driver_will_not_answer_is_unsupported(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("opened", [True, False])
 @pytest.mark.parametrize("number", [errno.ENOENT, errno.EOPNOTSUPP, errno.EINVAL, errno.ENODATA])
-def test_errors_that_last_are_unsupported(number: int, *, opened: bool) -> None:
+def test_permanent_errors_are_unsupported(number: int, *, opened: bool) -> None:
     assert isinstance(meaning_of(number, opened=opened), UnsupportedError)
 
 
 @pytest.mark.parametrize("opened", [True, False])
 @pytest.mark.parametrize("number", [errno.EIO, errno.EBUSY, errno.ENODEV, errno.EAGAIN, errno.EMFILE])
-def test_errors_that_pass_are_unavailable(number: int, *, opened: bool) -> None:
+def test_temporary_errors_are_unavailable(number: int, *, opened: bool) -> None:
     error = meaning_of(number, opened=opened)
     assert isinstance(error, UnavailableError)
     assert error.reason is Reason.UNAVAILABLE
 
 
 @pytest.mark.parametrize("number", [errno.EPERM, errno.EACCES])
-def test_a_refused_read_passes_and_a_refused_open_lasts(number: int) -> None:
+def test_a_refused_read_is_temporary_and_a_refused_open_is_permanent(number: int) -> None:
     refused = meaning_of(number, opened=True)
     assert isinstance(refused, ReadRefusedError)
-    assert refused.reason is Reason.UNAVAILABLE  # so that it is asked again after the reset of the device
+    assert refused.reason is Reason.UNAVAILABLE  # so that it is retried after the reset of the device
     denied = meaning_of(number, opened=False)
     assert isinstance(denied, UnavailableError)
     assert denied.reason is Reason.PERMISSION_DENIED
@@ -90,14 +90,14 @@ def test_a_folder_in_place_of_a_file_is_unavailable(tmp_path: Path) -> None:
         read_text(tmp_path)
 
 
-def test_a_pipe_does_not_hold_the_reader(tmp_path: Path) -> None:
+def test_a_pipe_does_not_block_the_reader(tmp_path: Path) -> None:
     path = tmp_path / "gpu_busy_percent"
     os.mkfifo(path)
     with pytest.raises(InvalidValueError, match="empty"):
         read_text(path)
 
 
-def test_what_is_too_long_is_refused(tmp_path: Path) -> None:
+def test_a_file_that_is_too_long_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InvalidValueError, match="longer than 4096"):
         read_bytes(written(tmp_path, b"7" * 4097))
     assert len(read_bytes(written(tmp_path, b"7" * 4096))) == 4096

@@ -16,7 +16,7 @@ WITH_LINK_STATES: tuple[Version, ...] = ((1, 7), (1, 8))
 WITH_BITS: tuple[Version, ...] = ((1, 3), (2, 2), (2, 3), (2, 4))
 
 Take = Callable[[Metrics], object]
-# Versions, the field as it is written, what is written, how it is read, what is read.
+# Version, name of the written field, written value, function that reads it, expected value.
 FACTS: tuple[tuple[tuple[Version, ...], str, Value, Take, object], ...] = (
     (CARDS, "edge", 41, lambda it: it.edge_celsius, 41),
     ((*CARDS, *SOCKETS), "hotspot", 48, lambda it: it.hotspot_celsius, 48),
@@ -54,20 +54,20 @@ def test_a_field_is_read_where_its_version_has_it(
 
 
 @pytest.mark.parametrize("version", SIZES)
-def test_a_table_that_the_driver_did_not_fill_tells_nothing(version: Version) -> None:
+def test_a_table_that_the_driver_did_not_fill_has_no_values(version: Version) -> None:
     told = parse(table(version, {}))
     assert _told(told) == set()
 
 
 @pytest.mark.parametrize("version", SIZES)
-def test_no_other_field_is_taken(version: Version) -> None:
+def test_no_other_field_is_used(version: Version) -> None:
     taken = {name for given, name, *_ in CASES if given == version}
     for name in PLACES[version].keys() - taken - {"cycles", "clock", "partitions"}:
         assert _told(parse(table(version, {name: 1}))) == set(), name
 
 
 @pytest.mark.parametrize("version", SIZES)
-def test_what_is_zero_is_told(version: Version) -> None:
+def test_zero_is_a_value(version: Version) -> None:
     every: dict[str, Value] = {name: [0] * count for name, (_, _, count) in PLACES[version].items()}
     expected = {_field_of(take) for given, _, _, take, _ in CASES if given == version}
     told = _told(parse(table(version, every)))
@@ -76,7 +76,7 @@ def test_what_is_zero_is_told(version: Version) -> None:
 
 
 @pytest.mark.parametrize("version", SOCKETS)
-def test_a_link_carries_as_much_as_its_lanes_do_together(version: Version) -> None:
+def test_the_bandwidth_of_a_link_is_the_sum_of_its_lanes(version: Version) -> None:
     told = parse(table(version, {"xgmi_width": 16, "xgmi_speed": 32}))
     assert told.xgmi.link_bytes_per_second == 64e9
     assert parse(table(version, {"xgmi_width": 16})).xgmi.link_bytes_per_second is None
@@ -93,7 +93,7 @@ def test_cycles_of_throttling_come_with_the_time_of_their_reading(version: Versi
 
 
 @pytest.mark.parametrize("version", WITH_PARTITIONS)
-def test_partitions_are_told_apart(version: Version) -> None:
+def test_partitions_have_separate_values(version: Version) -> None:
     jpegs = 40 if version == (1, 8) else 32
     blob = table(
         version,
@@ -105,14 +105,14 @@ def test_partitions_are_told_apart(version: Version) -> None:
         PartitionMetrics([0.1, 0.2, *[None] * 6], [0.05, None, None, None], [0.01, 0.02, *[None] * (jpegs - 2)]),
         PartitionMetrics([0.9, *[None] * 7], [0.06, 0.07, None, None], [None] * jpegs),
     ]
-    # The whole GPU has no fields of its own for these.
+    # The whole GPU has no own fields for these.
     assert [ratio for ratio in told.vcn_ratios if ratio is not None] == [0.05, 0.06, 0.07]
     assert [ratio for ratio in told.jpeg_ratios if ratio is not None] == [0.01, 0.02]
 
 
 @pytest.mark.parametrize("version", WITH_PARTITIONS)
 @pytest.mark.parametrize("count", [0xFFFF, 9])
-def test_more_partitions_than_there_is_room_for_are_none(version: Version, count: int) -> None:
+def test_too_many_partitions_are_ignored(version: Version, count: int) -> None:
     assert parse(table(version, {"partitions": count}, [{"gfx": (10,)}] * 8)).partitions == []
 
 
@@ -121,16 +121,16 @@ def test_only_all_bits_of_its_own_width_mean_that_a_field_is_unknown(written: in
     assert parse(table((1, 3), {"power": written})).power_watts == read
 
 
-def test_a_large_counter_is_not_taken_for_a_narrower_mark() -> None:
+def test_a_large_counter_is_not_confused_with_the_mark_of_a_narrower_field() -> None:
     assert parse(table((1, 7), {"replays": 0xFFFFFFFF})).pcie_replays == 0xFFFFFFFF
 
 
-def test_a_counter_of_32_bits_is_no_energy_counter() -> None:
+def test_a_32_bit_counter_is_not_an_energy_counter() -> None:
     assert parse(table((1, 0), {"energy": 1 << 20})).energy_joules is None
 
 
 @pytest.mark.parametrize("version", [(1, 9), (0, 0), (2, 5), (3, 1), (4, 0), (255, 255)])
-def test_another_version_is_named(version: Version) -> None:
+def test_an_unsupported_version_is_named(version: Version) -> None:
     blob = bytearray(table((1, 3), {}))
     blob[2:4] = version
     with pytest.raises(
@@ -140,14 +140,14 @@ def test_another_version_is_named(version: Version) -> None:
 
 
 @pytest.mark.parametrize("version", SIZES)
-def test_a_part_of_a_table_is_refused(version: Version) -> None:
+def test_an_incomplete_table_is_refused(version: Version) -> None:
     blob = table(version, {})
     for length in {0, 3, 4, len(blob) // 2, len(blob) - 1}:
         with pytest.raises(InvalidValueError, match="bytes"):
             parse(blob[:length])
 
 
-def test_a_table_that_gives_another_size_is_refused() -> None:
+def test_a_table_with_a_wrong_size_is_refused() -> None:
     blob = bytearray(table((1, 3), {}))
     blob[0] -= 1
     with pytest.raises(InvalidValueError, match=r"gpu_metrics 1\.3: 120 bytes with 119 in the header, expected 120"):
@@ -155,13 +155,13 @@ def test_a_table_that_gives_another_size_is_refused() -> None:
 
 
 @pytest.mark.parametrize("version", SIZES)
-def test_what_follows_a_table_is_not_read(version: Version) -> None:
+def test_bytes_after_a_table_are_ignored(version: Version) -> None:
     blob = table(version, {"gfx": 1} if "gfx" in PLACES[version] else {})
     assert parse(blob + b"\1" * 64) == parse(blob)
 
 
 def _told(metrics: Metrics) -> set[str]:
-    """The fields that tell something."""
+    """The fields that have a value."""
     told = {each.name for each in fields(metrics) if _tells(getattr(metrics, each.name))} - {"xgmi", "partitions"}
     return told | {each.name for each in fields(metrics.xgmi) if _tells(getattr(metrics.xgmi, each.name))}
 
@@ -171,7 +171,7 @@ def _tells(value: object) -> bool:
 
 
 class _Recorder:
-    """Notes the last attribute asked of it."""
+    """Records the last attribute that was read from it."""
 
     def __init__(self) -> None:
         self.last = ""

@@ -25,7 +25,7 @@ def gpu(tree: AmdTree) -> Gpu:
     return card
 
 
-def test_what_only_the_table_tells(tree: AmdTree, gpu: Gpu) -> None:
+def test_values_that_only_the_table_has(tree: AmdTree, gpu: Gpu) -> None:
     table = Table(
         Metrics(energy_joules=1234.5, vcn_ratios=(0.2, 0.4, None), jpeg_ratios=(0.5,), hbm_celsius=(40, None, 42))
     )
@@ -40,7 +40,7 @@ def test_what_only_the_table_tells(tree: AmdTree, gpu: Gpu) -> None:
     }
 
 
-def test_files_come_first_and_the_table_stands_in(tree: AmdTree, gpu: Gpu) -> None:
+def test_the_table_replaces_missing_files(tree: AmdTree, gpu: Gpu) -> None:
     table = Table(
         Metrics(
             power_watts=600.0,
@@ -66,14 +66,16 @@ def test_files_come_first_and_the_table_stands_in(tree: AmdTree, gpu: Gpu) -> No
 
 
 @pytest.mark.parametrize("joules", [None, 0.0])
-def test_a_card_that_does_not_count_energy_says_so(tree: AmdTree, gpu: Gpu, joules: float | None) -> None:
+def test_a_card_without_an_energy_counter_reports_it_as_unsupported(
+    tree: AmdTree, gpu: Gpu, joules: float | None
+) -> None:
     reading = collector_of(tree, parse=Table(Metrics(energy_joules=joules)).parse).read(ALL)
     assert value(reading, catalog.ENERGY, gpu.uuid) is None
     assert catalog.ENERGY in {each.metric for each in reading.unsupported}
     assert reading.faults == ()
 
 
-def test_a_value_that_is_not_told_at_first_is_not_masked_for_ever(tree: AmdTree, gpu: Gpu) -> None:
+def test_a_value_that_is_missing_at_first_is_read_later(tree: AmdTree, gpu: Gpu) -> None:
     table = Table(Metrics(jpeg_ratios=(None,)))
     collector = collector_of(tree, parse=table.parse)
     assert value(collector.read(ALL), catalog.ENGINE_UTILIZATION, gpu.uuid, "jpeg") is None
@@ -81,7 +83,7 @@ def test_a_value_that_is_not_told_at_first_is_not_masked_for_ever(tree: AmdTree,
     assert value(collector.read(ALL), catalog.ENGINE_UTILIZATION, gpu.uuid, "jpeg") == 0.75
 
 
-def test_the_table_is_read_once_in_a_poll_for_all_who_ask(tree: AmdTree, gpu: Gpu) -> None:
+def test_the_table_is_read_once_in_a_poll_for_all_queries(tree: AmdTree, gpu: Gpu) -> None:
     gpu.set_partition_mode("CPX")
     table = Table(Metrics(energy_joules=1.0, partitions=[PartitionMetrics((0.1 * number,)) for number in range(8)]))
     collector = collector_of(tree, parse=table.parse)
@@ -91,7 +93,7 @@ def test_the_table_is_read_once_in_a_poll_for_all_who_ask(tree: AmdTree, gpu: Gp
     assert table.asked == 2
 
 
-def test_a_partition_is_as_busy_as_its_dies_on_average(tree: AmdTree, gpu: Gpu) -> None:
+def test_the_utilization_of_a_partition_is_the_mean_of_its_dies(tree: AmdTree, gpu: Gpu) -> None:
     gpu.set_partition_mode("DPX")
     table = Table(Metrics(partitions=[PartitionMetrics((0.5, 1.0, None, 0.0)), PartitionMetrics((None, None))]))
     reading = collector_of(tree, parse=table.parse).read(ALL)
@@ -102,7 +104,7 @@ def test_a_partition_is_as_busy_as_its_dies_on_average(tree: AmdTree, gpu: Gpu) 
     assert reading.faults == ()
 
 
-def test_a_table_of_another_cut_is_not_taken(tree: AmdTree, gpu: Gpu) -> None:
+def test_a_table_of_another_partition_layout_is_not_used(tree: AmdTree, gpu: Gpu) -> None:
     gpu.set_partition_mode("DPX")
     table = Table(Metrics(partitions=[PartitionMetrics((0.5,))] * 8))
     collector = collector_of(tree, parse=table.parse)
@@ -125,7 +127,7 @@ def test_a_table_of_an_unknown_version_is_unsupported(tree: AmdTree, gpu: Gpu) -
     assert value(reading, catalog.UTILIZATION, gpu.uuid) == 0.88
 
 
-def test_a_table_that_cannot_be_understood_is_one_fault(tree: AmdTree, gpu: Gpu) -> None:
+def test_a_table_that_cannot_be_parsed_is_one_fault(tree: AmdTree, gpu: Gpu) -> None:
     table = Table(error=lambda: InvalidValueError("gpu_metrics: truncated"))
     collector = collector_of(tree, parse=table.parse)
     reading = collector.read(ALL)
@@ -135,7 +137,7 @@ def test_a_table_that_cannot_be_understood_is_one_fault(tree: AmdTree, gpu: Gpu)
     assert value(collector.read(ALL), catalog.ENERGY, gpu.uuid) == 7
 
 
-def test_a_table_that_cannot_be_read_is_one_fault_and_asked_again(tree: AmdTree, gpu: Gpu) -> None:
+def test_a_table_that_cannot_be_read_is_one_fault_and_read_again(tree: AmdTree, gpu: Gpu) -> None:
     gpu.fail("gpu_metrics")
     collector = collector_of(tree, parse=Table(Metrics(energy_joules=7.0)).parse)
     assert reasons(collector.read(ALL)) == {(gpu.uuid, "unavailable")}
@@ -143,7 +145,7 @@ def test_a_table_that_cannot_be_read_is_one_fault_and_asked_again(tree: AmdTree,
     assert value(collector.read(ALL), catalog.ENERGY, gpu.uuid) == 7
 
 
-def test_a_card_without_the_table_is_read_by_its_files(tree: AmdTree) -> None:
+def test_a_card_without_the_table_is_read_from_its_files(tree: AmdTree) -> None:
     card = tree.add(MI210, "0000:63:00.0")
     card.remove("gpu_metrics")
     table = Table(Metrics(energy_joules=7.0))
@@ -153,7 +155,7 @@ def test_a_card_without_the_table_is_read_by_its_files(tree: AmdTree) -> None:
 
 
 @pytest.mark.parametrize("ratio", [1.01, -0.1, 655.35])
-def test_a_ratio_that_cannot_be_true_is_refused(tree: AmdTree, gpu: Gpu, ratio: float) -> None:
+def test_an_impossible_ratio_is_refused(tree: AmdTree, gpu: Gpu, ratio: float) -> None:
     reading = collector_of(tree, parse=Table(Metrics(jpeg_ratios=(ratio,))).parse).read(ALL)
     assert value(reading, catalog.ENGINE_UTILIZATION, gpu.uuid, "jpeg") is None
     assert reasons(reading) == {(gpu.uuid, "invalid_value")}

@@ -32,7 +32,7 @@ def bad_pages(flags: str) -> str:
     return "\n".join(_PAGE.format(page=page, flag=flag) for page, flag in enumerate(flags))
 
 
-def test_errors_of_all_blocks_are_added_up(tree: AmdTree, gpu: Gpu) -> None:
+def test_errors_of_all_blocks_are_summed(tree: AmdTree, gpu: Gpu) -> None:
     gpu.write("ras/umc_err_count", "ue: 2\nce: 40")
     gpu.write("ras/gfx_err_count", "ue: 1\nce: 2\nde: 9")
     reading = collector_of(tree).read(ALL)
@@ -40,7 +40,7 @@ def test_errors_of_all_blocks_are_added_up(tree: AmdTree, gpu: Gpu) -> None:
 
 
 @pytest.mark.parametrize("content", ["", "ue: 1", "ce: 1", "ue: x\nce: 1", "garbage"])
-def test_a_torn_count_spoils_the_sum_and_is_no_0(tree: AmdTree, gpu: Gpu, content: str) -> None:
+def test_with_a_torn_count_the_sum_is_absent_and_not_0(tree: AmdTree, gpu: Gpu, content: str) -> None:
     gpu.write("ras/sdma_err_count", content)
     reading = collector_of(tree).read(ALL)
     assert values(reading, catalog.MEMORY_ERRORS, gpu.uuid) == {}
@@ -55,7 +55,7 @@ def test_a_card_without_counts_has_no_errors_and_no_events(tree: AmdTree) -> Non
     assert value(reading, catalog.STATUS_STATE, radeon.uuid, "ok") == 1
 
 
-def test_events_are_counted_by_block_from_0_on(tree: AmdTree, gpu: Gpu) -> None:
+def test_events_are_counted_by_block_from_0(tree: AmdTree, gpu: Gpu) -> None:
     gpu.write("ras/gfx_err_count", "ue: 5\nce: 0")  # before the exporter started
     times = iter((NOW, NOW + 60, NOW + 120, NOW + 180))
     collector = collector_of(tree, wall_clock=lambda: next(times))
@@ -67,13 +67,13 @@ def test_events_are_counted_by_block_from_0_on(tree: AmdTree, gpu: Gpu) -> None:
     label = ("ras", "gfx", "hardware")
     assert value(reading, catalog.ERRORS, gpu.uuid, *label) == 2
     assert value(reading, catalog.ERROR_LAST_TIMESTAMP, gpu.uuid, *label) == NOW + 60
-    gpu.write("ras/gfx_err_count", "ue: 1\nce: 0")  # the driver was loaded anew and counts from 0
+    gpu.write("ras/gfx_err_count", "ue: 1\nce: 0")  # the driver was reloaded and counts from 0
     reading = collector.read(ALL)
     assert value(reading, catalog.ERRORS, gpu.uuid, *label) == 3
     assert value(collector.read(FAST), catalog.ERRORS, gpu.uuid, *label) == 3
 
 
-def test_events_outlive_the_card(tree: AmdTree, gpu: Gpu) -> None:
+def test_events_of_a_lost_card_stay_counted(tree: AmdTree, gpu: Gpu) -> None:
     collector = collector_of(tree)
     collector.read(ALL)
     gpu.write("ras/umc_err_count", "ue: 1\nce: 0")
@@ -84,14 +84,14 @@ def test_events_outlive_the_card(tree: AmdTree, gpu: Gpu) -> None:
     assert value(reading, catalog.STATUS_STATE, gpu.uuid, "failed") == 1
 
 
-def test_bad_pages_are_retired_or_wait(tree: AmdTree, gpu: Gpu) -> None:
+def test_bad_pages_are_retired_or_pending(tree: AmdTree, gpu: Gpu) -> None:
     gpu.write("ras/gpu_vram_bad_pages", bad_pages("RRRPF"))
     reading = collector_of(tree).read(ALL)
     assert value(reading, catalog.MEMORY_RETIRED_PAGES, gpu.uuid, "uncorrected") == 3
     assert value(reading, catalog.MEMORY_REPAIR_PENDING, gpu.uuid) == 1
 
 
-def test_more_bad_pages_than_fit_into_a_page_are_counted(tree: AmdTree, gpu: Gpu) -> None:
+def test_a_list_of_bad_pages_may_be_longer_than_a_page(tree: AmdTree, gpu: Gpu) -> None:
     gpu.write("ras/gpu_vram_bad_pages", bad_pages("R" * 500))
     reading = collector_of(tree).read(ALL)
     assert value(reading, catalog.MEMORY_RETIRED_PAGES, gpu.uuid, "uncorrected") == 500
@@ -119,7 +119,7 @@ def test_a_torn_list_of_bad_pages_is_absent(tree: AmdTree, gpu: Gpu, content: st
         (1000, "0", "ok"),
     ],
 )
-def test_too_many_bad_pages_foretell_failure(
+def test_too_many_bad_pages_predict_a_failure(
     tree: AmdTree, gpu: Gpu, pages: int, parameter: str, expected: str
 ) -> None:
     gpu.write("ras/gpu_vram_bad_pages", bad_pages("R" * pages))
@@ -127,32 +127,32 @@ def test_too_many_bad_pages_foretell_failure(
     assert state(tree, gpu) == expected
 
 
-def test_an_uncorrected_error_degrades(tree: AmdTree, gpu: Gpu) -> None:
+def test_an_uncorrected_error_makes_the_card_degraded(tree: AmdTree, gpu: Gpu) -> None:
     gpu.write("ras/sdma_err_count", "ue: 1\nce: 0")
     assert state(tree, gpu) == "degraded"
 
 
-def test_corrected_errors_do_not(tree: AmdTree, gpu: Gpu) -> None:
+def test_corrected_errors_do_not_make_the_card_degraded(tree: AmdTree, gpu: Gpu) -> None:
     gpu.write("ras/umc_err_count", "ue: 0\nce: 99999")
     assert state(tree, gpu) == "ok"
 
 
-def test_a_bad_page_in_use_degrades(tree: AmdTree, gpu: Gpu) -> None:
+def test_a_bad_page_in_use_makes_the_card_degraded(tree: AmdTree, gpu: Gpu) -> None:
     gpu.write("ras/gpu_vram_bad_pages", bad_pages("RP"))
     assert state(tree, gpu) == "degraded"
 
 
-def test_the_state_stays_between_two_looks_and_heals_with_the_next(tree: AmdTree) -> None:
+def test_the_state_stays_until_the_next_reading(tree: AmdTree) -> None:
     gpu = tree.add(MI300X, "0000:05:00.0")
     gpu.write("ras/umc_err_count", "ue: 1\nce: 0")
     collector = collector_of(tree)
     collector.read(ALL)
-    gpu.write("ras/umc_err_count", "ue: 0\nce: 0")  # the driver was loaded anew
+    gpu.write("ras/umc_err_count", "ue: 0\nce: 0")  # the driver was reloaded
     assert value(collector.read(FAST), catalog.STATUS_STATE, gpu.uuid, "degraded") == 1
     assert value(collector.read(ALL), catalog.STATUS_STATE, gpu.uuid, "ok") == 1
 
 
-def test_a_card_that_answers_nothing_has_no_state(tree: AmdTree, gpu: Gpu) -> None:
+def test_a_card_without_any_reading_has_no_state(tree: AmdTree, gpu: Gpu) -> None:
     for name in ("gpu_busy_percent", "mem_busy_percent", "mem_info_vram_used", "mem_info_vram_total"):
         gpu.fail(name)
     gpu.fail("mem_info_gtt_used")
@@ -177,13 +177,13 @@ def test_the_worst_rule_decides(facts: HealthFacts, expected: str) -> None:
     assert state_of(facts) == expected
 
 
-def test_rules_go_from_the_worst_to_the_mildest() -> None:
+def test_rules_are_sorted_by_severity() -> None:
     order = ("failed", "predicted_failure", "degraded")
     states = [order.index(rule.state) for rule in RULES]
     assert states == sorted(states)
 
 
-def test_the_page_has_every_rule_in_order() -> None:
+def test_the_documentation_has_every_rule_in_order() -> None:
     page = (Path(__file__).parents[2] / "docs" / "amd.md").read_text(encoding="utf-8")
     rows = [f"| `{rule.name}` | `{rule.state}` | {rule.text} |" for rule in RULES]
     assert "\n".join(rows) in page

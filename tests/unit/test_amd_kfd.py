@@ -10,7 +10,7 @@ from tests.doubles.amd_tree import AmdTree
 
 
 class ChangingRoot(Root):
-    """A `/sys` whose nodes are laid out anew whenever somebody lists them."""
+    """A `/sys` whose nodes change every time they are listed."""
 
     def names(self, *parts: str) -> tuple[str, ...]:
         path = self.path.joinpath("class", "kfd", "kfd", "topology", "generation_id")
@@ -23,7 +23,7 @@ def tree(tmp_path: Path) -> AmdTree:
     return AmdTree(tmp_path / "sys")
 
 
-def test_a_slot_is_known_without_its_function() -> None:
+def test_a_slot_does_not_include_the_function() -> None:
     assert slot_of("0000:c6:00.0") == PciSlot(0, 0xC600)
     assert slot_of("0001:05:1f.7") == PciSlot(1, 0x05F8)
     with pytest.raises(ValueError, match="no PCI address"):
@@ -31,7 +31,7 @@ def test_a_slot_is_known_without_its_function() -> None:
 
 
 @pytest.mark.parametrize("in_function", [True, False])
-def test_nodes_are_placed_by_the_bits_of_either_driver(tmp_path: Path, *, in_function: bool) -> None:
+def test_the_partition_is_read_from_the_bits_of_both_drivers(tmp_path: Path, *, in_function: bool) -> None:
     tree = AmdTree(tmp_path / "sys", partition_in_function=in_function)
     tree.add(MI210, "0000:63:00.0")
     tree.add(MI300X, "0001:05:00.0").set_partition_mode("QPX")
@@ -45,7 +45,7 @@ def test_nodes_are_placed_by_the_bits_of_either_driver(tmp_path: Path, *, in_fun
     assert topology.fault is None
 
 
-def test_processors_are_no_gpus(tree: AmdTree) -> None:
+def test_processors_are_not_gpus(tree: AmdTree) -> None:
     topology = read_topology(tree.root)
     assert topology is not None
     assert topology.nodes == ()
@@ -56,13 +56,13 @@ def test_without_the_driver_there_is_no_topology(tmp_path: Path) -> None:
     assert read_topology(Root(tmp_path)) is None
 
 
-def test_nodes_that_change_while_they_are_read_are_not_believed(tree: AmdTree) -> None:
+def test_nodes_that_change_during_the_read_are_not_used(tree: AmdTree) -> None:
     tree.add(MI210, "0000:63:00.0")
     assert read_topology(ChangingRoot(tree.path)) is None
     assert read_topology(tree.root) is not None
 
 
-def test_an_empty_node_is_kept_from_this_container(tree: AmdTree) -> None:
+def test_an_empty_node_is_permission_denied(tree: AmdTree) -> None:
     first, second = tree.add(MI210, "0000:63:00.0"), tree.add(MI210, "0000:83:00.0")
     (tree.node(first) / "properties").write_bytes(b"")
     topology = read_topology(tree.root)
@@ -72,7 +72,7 @@ def test_an_empty_node_is_kept_from_this_container(tree: AmdTree) -> None:
     assert topology.fault.reason is Reason.PERMISSION_DENIED
 
 
-def test_memory_is_that_of_the_node(tree: AmdTree) -> None:
+def test_memory_is_read_from_the_node(tree: AmdTree) -> None:
     gpu = tree.add(MI300X, "0000:05:00.0")
     gpu.set_partition_mode("CPX")
     topology = read_topology(tree.root)
@@ -82,7 +82,7 @@ def test_memory_is_that_of_the_node(tree: AmdTree) -> None:
 
 
 @pytest.mark.parametrize("content", ["", "0\n", "x\n"])
-def test_a_node_may_be_without_its_id(tree: AmdTree, content: str) -> None:
+def test_a_node_without_an_id_is_read(tree: AmdTree, content: str) -> None:
     gpu = tree.add(MI210, "0000:63:00.0")
     before = read_topology(tree.root)
     (tree.node(gpu) / "gpu_id").write_text(content)

@@ -1,4 +1,4 @@
-"""The collector where the vendor's library is asked in place of the kernel's files."""
+"""The collector with the vendor's library instead of the kernel's files."""
 
 import re
 from collections.abc import Collection, Mapping, Sequence
@@ -21,7 +21,7 @@ from tests.doubles.amd_node import ALL, FAST, MACHINE, NOW, reasons, value, valu
 from tests.doubles.amd_tree import AmdTree
 
 _ADDRESS = "0000:63:00.0"
-# None of them is what the files of the card say.
+# All of them differ from the files of the card.
 _TOLD: Mapping[str, float] = {
     "utilization_percent": 5,
     "memory_activity_percent": 6,
@@ -44,7 +44,7 @@ _TOLD: Mapping[str, float] = {
 
 
 class FakeLibrary:
-    """Tells what it is given."""
+    """Returns the given values."""
 
     def __init__(self, told: Mapping[str, float | CollectorError]) -> None:
         self.told = dict(told)
@@ -72,7 +72,7 @@ def _collector(tree: AmdTree, library: FakeLibrary) -> AmdCollector:
     return AmdCollector(node, lambda: NOW, parse, lambda: 0.0, library)
 
 
-def test_what_the_library_tells_is_taken_and_the_rest_comes_from_files(tree: AmdTree) -> None:
+def test_the_library_supplies_its_readings_and_files_the_others(tree: AmdTree) -> None:
     gpu = tree.add(MI210, _ADDRESS)
     reading = _collector(tree, FakeLibrary(_TOLD)).read(ALL)
     assert value(reading, catalog.UTILIZATION, gpu.uuid) == 0.05
@@ -99,7 +99,7 @@ def test_what_the_library_tells_is_taken_and_the_rest_comes_from_files(tree: Amd
     assert reading.faults == ()
 
 
-def test_no_file_is_told_in_the_place_of_the_library(tree: AmdTree) -> None:
+def test_a_reading_of_the_library_is_not_replaced_by_a_file(tree: AmdTree) -> None:
     gpu = tree.add(MI210, _ADDRESS)
     library = FakeLibrary(dict.fromkeys(_TOLD, 0) | {name: UnsupportedError("not in this release") for name in _TOLD})
     reading = _collector(tree, library).read(ALL)
@@ -110,7 +110,7 @@ def test_no_file_is_told_in_the_place_of_the_library(tree: AmdTree) -> None:
     assert value(reading, catalog.CLOCK, gpu.uuid, "core") == 1_700_000_000
 
 
-def test_a_gpu_is_asked_once_in_a_poll_and_for_what_is_due(tree: AmdTree) -> None:
+def test_a_gpu_is_read_once_in_a_poll_and_only_what_is_due(tree: AmdTree) -> None:
     tree.add(MI210, _ADDRESS)
     tree.add(RX_7900_XTX, "0000:03:00.0")
     library = FakeLibrary(_TOLD)
@@ -120,20 +120,20 @@ def test_a_gpu_is_asked_once_in_a_poll_and_for_what_is_due(tree: AmdTree) -> Non
     assert set(library.asked[0][1]) == {part.key for part in LIBRARY_ITEMS if part.cadence in FAST}
 
 
-def test_the_power_of_now_stands_in_for_that_of_a_while(tree: AmdTree) -> None:
+def test_the_current_power_replaces_a_missing_average(tree: AmdTree) -> None:
     gpu = tree.add(MI300X, _ADDRESS)
     library = FakeLibrary({**_TOLD, "power_average_microwatts": UnsupportedError("power_ave")})
     assert value(_collector(tree, library).read(ALL), catalog.POWER, gpu.uuid) == 11
 
 
-def test_a_counter_that_stays_at_zero_is_none(tree: AmdTree) -> None:
+def test_a_counter_that_stays_at_0_is_unsupported(tree: AmdTree) -> None:
     tree.add(RX_7900_XTX, _ADDRESS)
     reading = _collector(tree, FakeLibrary({**_TOLD, "energy_count": 0, "power_average_microwatts": 0})).read(ALL)
     assert not {catalog.ENERGY, catalog.POWER} & {sample.metric for sample in reading.samples}
     assert catalog.ENERGY in {each.metric for each in reading.unsupported}
 
 
-def test_partitions_are_told_by_files_for_the_library_repeats_the_whole(tree: AmdTree) -> None:
+def test_partitions_are_read_from_files_because_the_library_repeats_the_gpu(tree: AmdTree) -> None:
     gpu = tree.add(MI300X, _ADDRESS)
     gpu.set_partition_mode("CPX", "NPS4")
     reading = _collector(tree, FakeLibrary(_TOLD)).read(ALL)
@@ -141,7 +141,7 @@ def test_partitions_are_told_by_files_for_the_library_repeats_the_whole(tree: Am
     assert ratios == [0.81, 0.83, 0.85, 0.87, 0.89, 0.91, 0.93, 0.95]
 
 
-def test_a_library_that_does_not_answer_is_one_fault_and_asked_again(tree: AmdTree) -> None:
+def test_a_library_that_does_not_answer_is_one_fault_and_read_again(tree: AmdTree) -> None:
     gpu = tree.add(MI210, _ADDRESS)
     library = FakeLibrary(_TOLD)
     library.failure = UnavailableError("librocm_smi64: not there", Reason.LIBRARY_MISSING)
@@ -153,18 +153,18 @@ def test_a_library_that_does_not_answer_is_one_fault_and_asked_again(tree: AmdTr
     assert value(collector.read(ALL), catalog.UTILIZATION, gpu.uuid) == 0.05
 
 
-def test_closing_lets_go_of_the_library(tree: AmdTree) -> None:
+def test_closing_the_collector_closes_the_library(tree: AmdTree) -> None:
     tree.add(MI210, _ADDRESS)
     library = FakeLibrary(_TOLD)
     _collector(tree, library).close()
     assert library.closed == 1
 
 
-def test_every_part_is_a_reading_of_the_library() -> None:
+def test_every_item_is_a_reading_of_the_library() -> None:
     assert {part.key for part in (*LIBRARY_ITEMS, *LIBRARY_FALLBACKS)} <= READINGS.keys()
 
 
-def test_the_library_is_read_only_where_the_option_says_so(tree: AmdTree, tmp_path: Path) -> None:
+def test_the_library_is_read_only_with_its_option(tree: AmdTree, tmp_path: Path) -> None:
     gpu = tree.add(MI210, _ADDRESS)
     for backend in (AmdBackend.AUTO, AmdBackend.KERNEL):
         collector = SPEC.create(Node(tree.root, Root(tmp_path), MACHINE, amd=AmdOptions(backend)))
@@ -176,7 +176,7 @@ def _told_by(readings: Collection[str]) -> set[str]:
     return {row.name(Subject.DEVICE) for row in rows}
 
 
-def test_the_page_says_what_each_backend_can_tell() -> None:
+def test_the_documentation_lists_the_families_of_each_backend() -> None:
     page = (Path(__file__).parents[2] / "docs" / "amd.md").read_text(encoding="utf-8")
     section = page.partition("## Backends")[2].partition("## Status")[0]
     table = re.findall(r"^\| `(accelerator_\w+)` \| yes \| (yes|no) \| (yes|no) \|$", section, re.MULTILINE)

@@ -34,7 +34,7 @@ def _bridge(folder: Path, vendor: str, speed: str, width: int) -> None:
 
 
 def _put_behind_a_switch(tree: AmdTree, gpu: Gpu) -> Path:
-    """A root port of another vendor, a card's switch of two ports, the GPU. Returns the card's outer port."""
+    """A root port of another vendor, a card's switch with two ports, the GPU. Returns the card's outer port."""
     bus = gpu.folder.parent
     root_port = bus / "0000:00:01.0"
     outer = root_port / "0000:01:00.0"
@@ -57,7 +57,7 @@ def test_the_link_of_a_card(tree: AmdTree, gpu: Gpu) -> None:
     assert value(reading, catalog.PCIE_MAX_WIDTH, gpu.uuid) == 16
 
 
-def test_the_link_of_a_card_with_a_switch_is_that_of_the_switch(tree: AmdTree) -> None:
+def test_the_link_of_a_card_with_a_switch_is_the_link_of_the_switch(tree: AmdTree) -> None:
     radeon = tree.add(RX_7900_XTX, "0000:03:00.0")
     outer = _put_behind_a_switch(tree, radeon)
     (outer / "max_link_width").write_text("8\n")
@@ -89,7 +89,7 @@ def test_a_speed_is_a_generation(tree: AmdTree, gpu: Gpu, speed: str, generation
         ("current_link_width", "x16", catalog.PCIE_WIDTH, {"invalid_value"}),
     ],
 )
-def test_a_link_that_is_not_known_is_absent(
+def test_an_unknown_link_is_absent(
     tree: AmdTree, gpu: Gpu, name: str, text: str, metric: Metric, told: set[str]
 ) -> None:
     gpu.write(name, text)
@@ -105,7 +105,7 @@ def test_replays_come_from_the_file_or_else_from_the_table(tree: AmdTree, gpu: G
     assert value(reading, catalog.PCIE_REPLAYS, gpu.uuid) == 4
 
 
-def test_links_to_other_gpus_are_summed_up(tree: AmdTree, gpu: Gpu) -> None:
+def test_links_to_other_gpus_are_summed(tree: AmdTree, gpu: Gpu) -> None:
     reading = collector_of(tree, parse=parse).read(ALL)
     assert values(reading, catalog.INTERCONNECT_BYTES, gpu.uuid) == {
         ("xgmi", "receive", ""): (7_000_000 + 21) * _KIB,
@@ -115,7 +115,7 @@ def test_links_to_other_gpus_are_summed_up(tree: AmdTree, gpu: Gpu) -> None:
     assert value(reading, catalog.INTERCONNECT_BANDWIDTH_LIMIT, gpu.uuid, "xgmi") == 6 * 64e9
 
 
-def test_each_link_is_told_where_that_is_wished(tree: AmdTree, gpu: Gpu) -> None:
+def test_each_link_is_reported_on_request(tree: AmdTree, gpu: Gpu) -> None:
     reading = collector_of(tree, CollectOptions(each_link=True), parse=parse).read(ALL)
     assert values(reading, catalog.INTERCONNECT_BYTES, gpu.uuid) == {
         ("xgmi", direction, str(link)): (first + link) * _KIB
@@ -125,7 +125,7 @@ def test_each_link_is_told_where_that_is_wished(tree: AmdTree, gpu: Gpu) -> None
     assert values(reading, catalog.INTERCONNECT_LINKS, gpu.uuid) == {("xgmi", "up"): 6, ("xgmi", "down"): 1}
 
 
-def test_a_card_without_such_links_says_so(tree: AmdTree) -> None:
+def test_a_card_without_xgmi_links_reports_them_as_unsupported(tree: AmdTree) -> None:
     radeon = tree.add(RX_7900_XTX, "0000:03:00.0")
     reading = collector_of(tree, parse=parse).read(ALL)
     assert values(reading, catalog.INTERCONNECT_BYTES, radeon.uuid) == {}
@@ -138,21 +138,21 @@ def test_a_card_without_such_links_says_so(tree: AmdTree) -> None:
     assert reading.faults == ()
 
 
-def test_a_card_whose_table_does_not_tell_counts_the_links_that_were_trained(tree: AmdTree) -> None:
+def test_without_link_states_the_trained_links_are_counted(tree: AmdTree) -> None:
     older = tree.add(MI210, "0000:63:00.0")
     reading = collector_of(tree, parse=parse).read(ALL)
     assert values(reading, catalog.INTERCONNECT_LINKS, older.uuid) == {("xgmi", "up"): 3}
 
 
 @pytest.mark.parametrize(("text", "links"), [("00 0a 10", 26), ("02", 2)])
-def test_their_numbers_are_hexadecimal(tree: AmdTree, text: str, links: int) -> None:
+def test_the_numbers_of_trained_links_are_hexadecimal(tree: AmdTree, text: str, links: int) -> None:
     older = tree.add(MI210, "0000:63:00.0")
     older.write("xgmi_num_links", text)
     assert value(collector_of(tree).read(ALL), catalog.INTERCONNECT_LINKS, older.uuid, "xgmi", "up") == links
 
 
 @pytest.mark.parametrize(("text", "told"), [("00 00", set()), ("zz", {"invalid_value"}), ("", {"invalid_value"})])
-def test_no_such_link_is_none(tree: AmdTree, text: str, told: set[str]) -> None:
+def test_zero_trained_links_are_unsupported(tree: AmdTree, text: str, told: set[str]) -> None:
     older = tree.add(MI210, "0000:63:00.0")
     older.write("xgmi_num_links", text)
     reading = collector_of(tree).read(ALL)

@@ -36,7 +36,7 @@ def test_a_whole_gpu_has_no_partitions(tree: AmdTree, gpu: Gpu) -> None:
     assert meaning(reading, _ADDRESS) == {gpu.uuid}
 
 
-def test_a_gpu_that_cannot_be_cut_has_none_and_no_mode(tree: AmdTree) -> None:
+def test_a_gpu_that_cannot_be_partitioned_has_no_partitions_and_no_mode(tree: AmdTree) -> None:
     whole = tree.add(MI210, "0000:63:00.0")
     reading = collector_of(tree).read(ALL)
     assert value(reading, catalog.PARTITIONS, whole.uuid) == 0
@@ -44,7 +44,9 @@ def test_a_gpu_that_cannot_be_cut_has_none_and_no_mode(tree: AmdTree) -> None:
 
 
 @pytest.mark.parametrize(("mode", "memory", "count"), [("DPX", "NPS1", 2), ("QPX", "NPS1", 4), ("CPX", "NPS4", 8)])
-def test_a_cut_gpu_has_as_many_as_its_mode_makes(tree: AmdTree, gpu: Gpu, mode: str, memory: str, count: int) -> None:
+def test_a_partitioned_gpu_has_the_partitions_of_its_mode(
+    tree: AmdTree, gpu: Gpu, mode: str, memory: str, count: int
+) -> None:
     gpu.set_partition_mode(mode, memory)
     reading = collector_of(tree).read(ALL)
     profile = f"{mode}_{memory}".lower()
@@ -57,7 +59,7 @@ def test_a_cut_gpu_has_as_many_as_its_mode_makes(tree: AmdTree, gpu: Gpu, mode: 
     assert reading.faults == ()
 
 
-def test_the_first_partition_takes_over_the_names_of_the_gpu(tree: AmdTree, gpu: Gpu) -> None:
+def test_the_first_partition_gets_the_names_of_the_gpu(tree: AmdTree, gpu: Gpu) -> None:
     gpu.set_partition_mode("CPX", "NPS4")
     reading = collector_of(tree).read(ALL)
     first = f"{_UUID}-cpx_nps4-0"
@@ -68,7 +70,7 @@ def test_the_first_partition_takes_over_the_names_of_the_gpu(tree: AmdTree, gpu:
 
 @pytest.mark.parametrize("mark", ["_", "."])
 @pytest.mark.parametrize("in_function", [True, False])
-def test_the_others_are_known_by_their_own_render_nodes(tmp_path: Path, mark: str, *, in_function: bool) -> None:
+def test_the_other_partitions_are_found_by_their_render_nodes(tmp_path: Path, mark: str, *, in_function: bool) -> None:
     tree = AmdTree(tmp_path / "sys", xcp_mark=mark, partition_in_function=in_function)
     gpus = eight_of(tree, MI300X)
     for gpu in gpus:
@@ -84,14 +86,14 @@ def test_the_others_are_known_by_their_own_render_nodes(tmp_path: Path, mark: st
     assert reading.faults == ()
 
 
-def test_platform_devices_of_a_smaller_cut_mean_nothing(tree: AmdTree, gpu: Gpu) -> None:
+def test_unused_platform_devices_are_ignored(tree: AmdTree, gpu: Gpu) -> None:
     gpu.set_partition_mode("DPX")
     reading = collector_of(tree).read(ALL)
     assert meaning(reading, f"amdgpu_xcp_{gpu.xcp[0][0]}") == {f"{_UUID}-dpx_nps1-1"}
     assert meaning(reading, f"amdgpu_xcp_{gpu.xcp[1][0]}") == set()
 
 
-def test_memory_is_told_for_each_and_the_figures_of_the_gpu_for_none(tree: AmdTree, gpu: Gpu) -> None:
+def test_partitions_have_their_own_memory_and_no_values_of_the_gpu(tree: AmdTree, gpu: Gpu) -> None:
     gpu.set_partition_mode("CPX", "NPS4")
     reading = collector_of(tree).read(ALL)
     third = f"{_UUID}-cpx_nps4-3"
@@ -102,7 +104,7 @@ def test_memory_is_told_for_each_and_the_figures_of_the_gpu_for_none(tree: AmdTr
     assert rows == {catalog.INFO, catalog.COMPUTE_RATIO, catalog.MEMORY_LIMIT, catalog.MEMORY_USAGE}
 
 
-def test_a_driver_that_does_not_tell_usage_is_no_fault(tree: AmdTree, gpu: Gpu) -> None:
+def test_a_driver_without_memory_usage_is_not_a_fault(tree: AmdTree, gpu: Gpu) -> None:
     gpu.set_partition_mode("DPX")
     (tree.node(gpu, 1) / "mem_banks" / "0" / "used_memory").unlink()
     collector = collector_of(tree)
@@ -130,7 +132,7 @@ def test_repartitioning_changes_every_name_at_once(tree: AmdTree, gpu: Gpu) -> N
     assert meaning(reading, _ADDRESS) == {gpu.uuid}
 
 
-def test_nodes_are_numbered_anew_when_another_gpu_is_cut(tree: AmdTree) -> None:
+def test_nodes_are_renumbered_when_another_gpu_is_partitioned(tree: AmdTree) -> None:
     first, second = eight_of(tree, MI300X)[:2]
     second.set_partition_mode("DPX")
     collector = collector_of(tree)
@@ -142,13 +144,13 @@ def test_nodes_are_numbered_anew_when_another_gpu_is_cut(tree: AmdTree) -> None:
     assert value(reading, catalog.MEMORY_USAGE, second.uuid, partition=partition) == 77
 
 
-def test_a_cut_in_the_middle_of_a_poll_gives_nobody_a_wrong_name(tree: AmdTree) -> None:
+def test_repartitioning_during_a_poll_resolves_no_wrong_name(tree: AmdTree) -> None:
     gpu, whole, cut = eight_of(tree, MI300X)[:3]
     cut.set_partition_mode("DPX")
     changes = [lambda: gpu.set_partition_mode("CPX", "NPS4")]
 
     def meanwhile() -> float:
-        """The time is asked for between the first look at the nodes and the last."""
+        """The clock is read between the first and the last read of the nodes."""
         if changes:
             changes.pop()()
         return 0.0
@@ -169,9 +171,11 @@ def test_a_cut_in_the_middle_of_a_poll_gives_nobody_a_wrong_name(tree: AmdTree) 
 
 
 @pytest.mark.parametrize(("old", "new"), [("SPX", "CPX"), ("CPX", "SPX"), ("CPX", "DPX"), ("DPX", "QPX")])
-def test_a_mode_that_does_not_fit_its_nodes_is_unknown(tree: AmdTree, gpu: Gpu, old: str, new: str) -> None:
+def test_partitions_are_unknown_if_the_mode_does_not_match_the_nodes(
+    tree: AmdTree, gpu: Gpu, old: str, new: str
+) -> None:
     gpu.set_partition_mode(old)
-    gpu.write("current_compute_partition", new)  # the nodes follow later
+    gpu.write("current_compute_partition", new)  # the nodes change later
     reading = collector_of(tree).read(ALL)
     assert reading.partitions == ()
     assert meaning(reading, _ADDRESS) == set()
@@ -181,7 +185,7 @@ def test_a_mode_that_does_not_fit_its_nodes_is_unknown(tree: AmdTree, gpu: Gpu, 
 
 @pytest.mark.parametrize("content", [b"", b"\0" * 4096, b"UNKNOWN\n", b"garbage!\n", b"\xff\n"])
 @pytest.mark.parametrize("name", ["current_compute_partition", "current_memory_partition"])
-def test_an_unreadable_mode_is_unknown_and_not_whole(tree: AmdTree, gpu: Gpu, content: bytes, name: str) -> None:
+def test_with_an_unreadable_mode_partitions_are_unknown(tree: AmdTree, gpu: Gpu, content: bytes, name: str) -> None:
     gpu.set_partition_mode("CPX")
     gpu.write_bytes(name, content)
     reading = collector_of(tree).read(ALL)
@@ -191,14 +195,14 @@ def test_an_unreadable_mode_is_unknown_and_not_whole(tree: AmdTree, gpu: Gpu, co
     assert value(reading, catalog.POWER, gpu.uuid) == 611
 
 
-def test_a_driver_without_memory_modes_names_the_compute_mode_alone(tree: AmdTree, gpu: Gpu) -> None:
+def test_without_memory_modes_the_profile_is_the_compute_mode(tree: AmdTree, gpu: Gpu) -> None:
     gpu.set_partition_mode("CPX")
     gpu.remove("current_memory_partition")
     assert profiles(collector_of(tree).read(ALL)) == {"cpx"}
 
 
 @pytest.mark.parametrize(("broken", "reason"), [(False, "permission_denied"), (True, "unavailable")])
-def test_nodes_kept_from_the_container_are_said_to_be(tree: AmdTree, gpu: Gpu, reason: str, *, broken: bool) -> None:
+def test_nodes_denied_to_the_container_are_reported(tree: AmdTree, gpu: Gpu, reason: str, *, broken: bool) -> None:
     gpu.set_partition_mode("DPX")
     whole = tree.add(MI300X, "0000:26:00.0")
     path = tree.node(gpu, 1) / "properties"
@@ -214,7 +218,7 @@ def test_nodes_kept_from_the_container_are_said_to_be(tree: AmdTree, gpu: Gpu, r
     assert meaning(reading, whole.address) == {whole.uuid}
 
 
-def test_nodes_that_may_be_read_later_are_found_with_the_next_look(tree: AmdTree, gpu: Gpu) -> None:
+def test_nodes_that_become_readable_are_found_with_the_next_full_read(tree: AmdTree, gpu: Gpu) -> None:
     gpu.set_partition_mode("DPX")
     path = tree.node(gpu, 1) / "properties"
     content = path.read_bytes()
@@ -222,11 +226,11 @@ def test_nodes_that_may_be_read_later_are_found_with_the_next_look(tree: AmdTree
     collector = collector_of(tree)
     assert collector.read(ALL).partitions == ()
     path.write_bytes(content)
-    assert collector.read(FAST).partitions == ()  # a node for each of 64 partitions is not read every second
+    assert collector.read(FAST).partitions == ()  # not read every second, because there may be 64 nodes
     assert len(collector.read(ALL).partitions) == 2
 
 
-def test_without_the_compute_driver_a_cut_gpu_has_unknown_partitions(tree: AmdTree, gpu: Gpu) -> None:
+def test_without_the_compute_driver_partitions_are_unknown(tree: AmdTree, gpu: Gpu) -> None:
     gpu.set_partition_mode("CPX")
     (tree.kfd / "topology" / "generation_id").unlink()
     reading = collector_of(tree).read(ALL)
@@ -235,7 +239,7 @@ def test_without_the_compute_driver_a_cut_gpu_has_unknown_partitions(tree: AmdTr
     assert value(reading, catalog.UTILIZATION, gpu.uuid) == 0.88
 
 
-def test_a_lost_gpu_keeps_its_partitions_for_who_holds_them(tree: AmdTree, gpu: Gpu) -> None:
+def test_a_lost_gpu_keeps_its_partitions(tree: AmdTree, gpu: Gpu) -> None:
     gpu.set_partition_mode("DPX")
     tree.add(MI210, "0000:63:00.0")
     collector = collector_of(tree)
@@ -247,7 +251,7 @@ def test_a_lost_gpu_keeps_its_partitions_for_who_holds_them(tree: AmdTree, gpu: 
     assert {sample.metric for sample in reading.samples if sample.partition_uuid} == {catalog.INFO}
 
 
-def test_gpus_that_share_a_slot_are_not_guessed_about(tree: AmdTree, gpu: Gpu) -> None:
+def test_partitions_of_gpus_in_one_slot_are_unknown(tree: AmdTree, gpu: Gpu) -> None:
     other = tree.add(MI300X, "0000:05:00.1")
     other.set_partition_mode("DPX")
     reading = collector_of(tree).read(ALL)
@@ -258,7 +262,7 @@ def test_gpus_that_share_a_slot_are_not_guessed_about(tree: AmdTree, gpu: Gpu) -
 
 
 @pytest.mark.parametrize("partition", [0, 1])
-def test_a_render_node_that_is_nobodys_is_not_guessed_about(tree: AmdTree, gpu: Gpu, partition: int) -> None:
+def test_partitions_with_an_unknown_render_node_are_unknown(tree: AmdTree, gpu: Gpu, partition: int) -> None:
     gpu.set_partition_mode("DPX")
     path = tree.node(gpu, partition) / "properties"
     path.write_text(re.sub(r"drm_render_minor \d+", "drm_render_minor 999", path.read_text()))
@@ -267,7 +271,7 @@ def test_a_render_node_that_is_nobodys_is_not_guessed_about(tree: AmdTree, gpu: 
     assert reasons(reading) == {(_ADDRESS, "unavailable")}
 
 
-def test_a_tree_is_left_as_it_was(tree: AmdTree, gpu: Gpu) -> None:
+def test_reading_does_not_change_the_tree(tree: AmdTree, gpu: Gpu) -> None:
     gpu.set_partition_mode("CPX")
     before = sorted(os.walk(tree.path))
     collector_of(tree).read(ALL)

@@ -57,18 +57,18 @@ def count(reading: Reading, gpu: Gpu, partition: str = "") -> float | None:
     return value(reading, catalog.PROCESSES, gpu.uuid, partition=partition)
 
 
-def test_nobody_is_a_number(collector: AmdCollector, gpu: Gpu) -> None:
+def test_no_process_is_a_count_of_0(collector: AmdCollector, gpu: Gpu) -> None:
     reading = collector.read(ALL)
     assert count(reading, gpu) == 0
     assert reading.processes == ()
     assert reading.faults == ()
 
 
-def test_a_process_that_computes_is_told_with_its_memory(
+def test_a_computing_process_is_reported_with_its_memory(
     collector: AmdCollector, processes: AmdProcesses, gpu: Gpu, other: Gpu
 ) -> None:
     processes.compute(10, gpu, memory=3 * GIB, queues=2)
-    processes.compute(10, other)  # may use it, and does not
+    processes.compute(10, other)  # may use it, but does not
     processes.compute(11, other, memory=5)
     reading = collector.read(ALL)
     assert (count(reading, gpu), count(reading, other)) == (1, 1)
@@ -84,12 +84,12 @@ def test_a_process_that_computes_is_told_with_its_memory(
         ("", 0, []),
         ("", 1, [None]),
         ("-4096", 1, [None]),
-        (2**64 - 4096, 1, [None]),  # a count below zero
+        (2**64 - 4096, 1, [None]),  # a negative count
         ("9" * 5000, 1, [None]),
         ("1_0", 1, [None]),
     ],
 )
-def test_what_can_not_be_true_is_unknown(
+def test_an_impossible_amount_of_memory_is_unknown(
     collector: AmdCollector, processes: AmdProcesses, gpu: Gpu, memory: int | str, queues: int, expected: list[int]
 ) -> None:
     processes.compute(10, gpu, memory=memory, queues=queues)
@@ -99,7 +99,7 @@ def test_what_can_not_be_true_is_unknown(
     assert reading.faults == ()
 
 
-def test_a_process_that_opens_the_driver_twice_is_one(
+def test_a_process_that_opens_the_driver_twice_is_counted_once(
     collector: AmdCollector, processes: AmdProcesses, gpu: Gpu
 ) -> None:
     processes.compute(10, gpu, memory=3)
@@ -107,9 +107,7 @@ def test_a_process_that_opens_the_driver_twice_is_one(
     assert collector.read(ALL).processes == (Process(10, gpu.uuid, "", 7),)
 
 
-def test_names_that_are_no_processes_are_passed_over(
-    collector: AmdCollector, processes: AmdProcesses, gpu: Gpu
-) -> None:
+def test_names_that_are_not_process_ids_are_ignored(collector: AmdCollector, processes: AmdProcesses, gpu: Gpu) -> None:
     processes.compute(10, gpu, memory=3)
     folder = processes.kfd / "10"
     for name in ("0", "x", "99999999", "-1", "\N{ARABIC-INDIC DIGIT THREE}"):
@@ -119,7 +117,7 @@ def test_names_that_are_no_processes_are_passed_over(
     assert collector.read(ALL).processes == (Process(10, gpu.uuid, "", 3),)
 
 
-def test_there_is_an_end_to_processes(
+def test_the_number_of_processes_is_bounded(
     collector: AmdCollector, processes: AmdProcesses, gpu: Gpu, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(kfd_processes, "_MAX_PROCESSES", 2)
@@ -128,7 +126,7 @@ def test_there_is_an_end_to_processes(
     assert count(collector.read(ALL), gpu) == 2
 
 
-def test_a_process_that_draws_is_told_with_its_share(
+def test_a_drawing_process_is_reported_with_its_utilization(
     collector: AmdCollector, processes: AmdProcesses, gpu: Gpu, clock: Clock
 ) -> None:
     processes.open(20, 5, gpu, 7, vram(1024), engine("gfx", 0))
@@ -143,7 +141,7 @@ def test_a_process_that_draws_is_told_with_its_share(
     assert collector.read(ALL).processes == (Process(20, gpu.uuid, "", 3 << 20, 0.5),)
 
 
-def test_a_client_that_was_closed_does_not_pull_the_share_down(
+def test_a_closed_client_does_not_reduce_the_utilization(
     collector: AmdCollector, processes: AmdProcesses, gpu: Gpu, clock: Clock
 ) -> None:
     processes.open(20, 5, gpu, 7, vram(1), engine("gfx", 50 * SECOND))
@@ -155,7 +153,7 @@ def test_a_client_that_was_closed_does_not_pull_the_share_down(
     assert collector.read(ALL).processes == (Process(20, gpu.uuid, "", 1024, 0.4),)
 
 
-def test_rings_that_run_at_once_are_no_more_than_all_the_time(
+def test_the_utilization_of_parallel_rings_is_at_most_1(
     collector: AmdCollector, processes: AmdProcesses, gpu: Gpu, clock: Clock
 ) -> None:
     processes.open(20, 5, gpu, 7, vram(1), engine("compute", 0))
@@ -166,7 +164,7 @@ def test_rings_that_run_at_once_are_no_more_than_all_the_time(
 
 
 @pytest.mark.parametrize(("compute_kib", "client_kib"), [(5120, 6144), (6144, 4)])
-def test_a_process_that_both_drivers_know_is_one_and_its_memory_is_not_added(
+def test_a_process_of_both_drivers_is_counted_once_and_its_memory_too(
     tree: AmdTree, processes: AmdProcesses, gpu: Gpu, compute_kib: int, client_kib: int
 ) -> None:
     times = iter((0.0, 2.0))
@@ -176,10 +174,10 @@ def test_a_process_that_both_drivers_know_is_one_and_its_memory_is_not_added(
         processes.open(10, 5, gpu, 7, vram(client_kib), engine("gfx", time))
         reading = collector.read(ALL)
         assert count(reading, gpu) == 1
-        assert reading.processes == (Process(10, gpu.uuid, "", 6144 << 10),)  # its own queues are in no engine's time
+        assert reading.processes == (Process(10, gpu.uuid, "", 6144 << 10),)  # no engine time of its queues
 
 
-def test_a_gpu_that_is_only_open_is_not_used(
+def test_a_process_that_only_opens_a_gpu_is_not_counted(
     collector: AmdCollector, processes: AmdProcesses, gpu: Gpu, other: Gpu
 ) -> None:
     processes.open(20, 5, gpu, 7, vram(0))
@@ -188,7 +186,7 @@ def test_a_gpu_that_is_only_open_is_not_used(
     assert (count(reading, gpu), count(reading, other)) == (0, 1)
 
 
-def test_memory_is_unknown_where_one_client_does_not_tell(
+def test_memory_is_unknown_if_one_client_does_not_report_it(
     collector: AmdCollector, processes: AmdProcesses, gpu: Gpu
 ) -> None:
     processes.open(20, 5, gpu, 7, engine("gfx", 1))
@@ -196,14 +194,14 @@ def test_memory_is_unknown_where_one_client_does_not_tell(
     assert collector.read(ALL).processes == (Process(20, gpu.uuid),)
 
 
-def test_processes_of_a_cut_gpu_are_those_of_its_partitions(
+def test_processes_of_a_partitioned_gpu_are_those_of_its_partitions(
     collector: AmdCollector, processes: AmdProcesses, gpu: Gpu, other: Gpu
 ) -> None:
     gpu.set_partition_mode("DPX")
     processes.compute(10, gpu, 0, memory=3)
     processes.compute(10, gpu, 1, memory=4)
     processes.compute(11, gpu, 1, queues=1)
-    processes.open(12, 5, gpu, 7, vram(4))  # on a partition, and nobody knows on which
+    processes.open(12, 5, gpu, 7, vram(4))  # on an unknown partition
     processes.open(13, 5, other, 8, vram(4))
     reading = collector.read(ALL)
     first, second = (partition.uuid for partition in reading.partitions)
@@ -216,7 +214,9 @@ def test_processes_of_a_cut_gpu_are_those_of_its_partitions(
     assert [count(reading, gpu, each) for each in ("", first, second)] == [2, 1, 2]
 
 
-def test_a_cut_that_is_not_known_has_no_processes(collector: AmdCollector, processes: AmdProcesses, gpu: Gpu) -> None:
+def test_an_unknown_partition_layout_has_no_processes(
+    collector: AmdCollector, processes: AmdProcesses, gpu: Gpu
+) -> None:
     gpu.set_partition_mode("DPX")
     processes.compute(10, gpu, 0, memory=3)
     gpu.write("current_compute_partition", "QPX")
@@ -225,7 +225,7 @@ def test_a_cut_that_is_not_known_has_no_processes(collector: AmdCollector, proce
     assert values(reading, catalog.PROCESSES, gpu.uuid) == {}
 
 
-def test_partitions_that_change_while_they_are_read_have_no_processes(
+def test_partitions_that_change_during_the_read_have_no_processes(
     tree: AmdTree, processes: AmdProcesses, gpu: Gpu
 ) -> None:
     gpu.set_partition_mode("DPX")
@@ -241,7 +241,7 @@ def test_partitions_that_change_while_they_are_read_have_no_processes(
     assert values(reading, catalog.PROCESSES, gpu.uuid) == {}
 
 
-def test_without_the_hosts_processes_those_that_compute_are_told(
+def test_without_the_hosts_processes_computing_processes_are_reported(
     tree: AmdTree, processes: AmdProcesses, gpu: Gpu
 ) -> None:
     processes.compute(10, gpu, memory=3)
@@ -251,7 +251,7 @@ def test_without_the_hosts_processes_those_that_compute_are_told(
 
 
 @pytest.mark.parametrize("kept", ["proc", "gpu_id", "node"])
-def test_without_the_compute_driver_those_that_draw_are_told(
+def test_without_the_compute_driver_drawing_processes_are_reported(
     tree: AmdTree, processes: AmdProcesses, gpu: Gpu, kept: str
 ) -> None:
     if kept == "proc":
@@ -274,7 +274,7 @@ def test_processes_are_read_at_their_own_cadence(collector: AmdCollector, proces
     assert values(reading, catalog.PROCESSES, gpu.uuid) == {}
 
 
-def test_a_sleeping_gpu_and_a_lost_one_have_none(
+def test_a_suspended_gpu_and_a_lost_gpu_have_no_processes(
     collector: AmdCollector, processes: AmdProcesses, gpu: Gpu, other: Gpu
 ) -> None:
     processes.compute(10, gpu, memory=3)
@@ -287,7 +287,7 @@ def test_a_sleeping_gpu_and_a_lost_one_have_none(
     assert [values(reading, catalog.PROCESSES, each.uuid) for each in (gpu, other)] == [{}, {}]
 
 
-def test_a_process_that_ends_is_gone(collector: AmdCollector, processes: AmdProcesses, gpu: Gpu) -> None:
+def test_an_ended_process_is_not_reported(collector: AmdCollector, processes: AmdProcesses, gpu: Gpu) -> None:
     processes.compute(10, gpu, memory=3)
     processes.open(10, 5, gpu, 7, vram(4))
     assert count(collector.read(ALL), gpu) == 1
@@ -297,11 +297,11 @@ def test_a_process_that_ends_is_gone(collector: AmdCollector, processes: AmdProc
 
 @pytest.fixture
 def curious(tree: AmdTree, processes: AmdProcesses, clock: Clock) -> AmdCollector:
-    """A collector with the option to read also what costs more."""
+    """A collector with the option for expensive values."""
     return collector_of(tree, CollectOptions(processes=True), procfs=processes.root, clock=clock)
 
 
-def test_what_costs_more_is_read_on_request_only(
+def test_expensive_values_are_read_only_on_request(
     collector: AmdCollector, curious: AmdCollector, processes: AmdProcesses, gpu: Gpu
 ) -> None:
     processes.compute(10, gpu, memory=GIB)
@@ -312,7 +312,7 @@ def test_what_costs_more_is_read_on_request_only(
     assert (told.occupancy_ratio, told.copy_seconds) == (7 / 304, 0.0012)
 
 
-def test_a_partition_is_occupied_as_far_as_its_own_units_are(
+def test_the_occupancy_of_a_partition_is_relative_to_its_own_units(
     curious: AmdCollector, processes: AmdProcesses, gpu: Gpu
 ) -> None:
     gpu.set_partition_mode("CPX")
@@ -321,7 +321,7 @@ def test_a_partition_is_occupied_as_far_as_its_own_units_are(
     assert told.occupancy_ratio == 7 / 38
 
 
-def test_what_a_process_does_in_several_openings_is_added_up(
+def test_values_of_several_contexts_of_a_process_are_summed(
     curious: AmdCollector, processes: AmdProcesses, gpu: Gpu
 ) -> None:
     for context in ("", "context_0"):
@@ -331,7 +331,7 @@ def test_what_a_process_does_in_several_openings_is_added_up(
 
 
 @pytest.mark.parametrize("text", ["", "garbage", "-1", str(2**64 - 1)])
-def test_what_cannot_be_true_is_not_told(
+def test_impossible_values_are_absent(
     curious: AmdCollector, processes: AmdProcesses, gpu: Gpu, tree: AmdTree, text: str
 ) -> None:
     processes.compute(10, gpu, memory=GIB)
@@ -343,7 +343,7 @@ def test_what_cannot_be_true_is_not_told(
     assert told.memory_usage_bytes == GIB
 
 
-def test_more_than_all_units_are_all(curious: AmdCollector, processes: AmdProcesses, gpu: Gpu, tree: AmdTree) -> None:
+def test_the_occupancy_is_at_most_1(curious: AmdCollector, processes: AmdProcesses, gpu: Gpu, tree: AmdTree) -> None:
     processes.compute(10, gpu, memory=GIB)
     gpu_id = (tree.node(gpu) / "gpu_id").read_text().strip()
     (processes.kfd / "10" / f"stats_{gpu_id}" / "cu_occupancy").write_text("305")

@@ -14,7 +14,7 @@ from tests.doubles.amd_tree import AmdTree
 _ADDRESS = "0000:63:00.0"
 _MHZ = 1_000_000
 
-# Every value by hand from the files of the card.
+# Every value was computed by hand from the files of the card.
 _EXPECTED: list[tuple[AmdCard, Mapping[Metric, Mapping[tuple[str, ...], float]]]] = [
     (
         MI210,
@@ -107,7 +107,7 @@ def tree(tmp_path: Path) -> AmdTree:
 
 
 @pytest.mark.parametrize(("kind", "expected"), _EXPECTED, ids=["mi210", "mi300x", "mi355x", "rx7900xtx", "apu"])
-def test_a_card_tells_what_its_files_say(
+def test_a_card_reports_the_values_of_its_files(
     tree: AmdTree, kind: AmdCard, expected: Mapping[Metric, Mapping[tuple[str, ...], float]]
 ) -> None:
     tree.add(kind, _ADDRESS)
@@ -119,7 +119,7 @@ def test_a_card_tells_what_its_files_say(
     assert reading.faults == ()
 
 
-def test_only_what_is_due_is_told(tree: AmdTree) -> None:
+def test_only_due_readings_are_reported(tree: AmdTree) -> None:
     tree.add(MI300X, _ADDRESS).set_partition_mode("CPX")
     collector = collector_of(tree)
     collector.read(ALL)
@@ -138,7 +138,7 @@ def test_every_row_is_declared(tree: AmdTree) -> None:
     assert partitions <= set(SPEC.partition_metrics)
 
 
-def test_a_value_is_read_anew_every_time(tree: AmdTree) -> None:
+def test_a_value_is_read_again_in_every_poll(tree: AmdTree) -> None:
     gpu = tree.add(MI210, _ADDRESS)
     collector = collector_of(tree)
     for percent in (0, 100, 37):
@@ -146,7 +146,7 @@ def test_a_value_is_read_anew_every_time(tree: AmdTree) -> None:
         assert value(collector.read(FAST), catalog.UTILIZATION, gpu.uuid) == percent / 100
 
 
-def test_padding_is_no_part_of_a_value(tree: AmdTree) -> None:
+def test_padding_is_not_part_of_a_value(tree: AmdTree) -> None:
     gpu = tree.add(RX_7900_XTX, _ADDRESS)
     for name, text in {**gpu.kind.files, **{f"hwmon/{key}": text for key, text in gpu.kind.hwmon.items()}}.items():
         gpu.write(name, text, padded=True)
@@ -157,7 +157,7 @@ def test_padding_is_no_part_of_a_value(tree: AmdTree) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"\0" * 4096, b"garbage\n", b"101\n", b"-1\n", b"255\n", b"65535\n"])
-def test_what_cannot_be_true_is_absent_and_counted(tree: AmdTree, content: bytes) -> None:
+def test_an_impossible_value_is_absent_and_counted(tree: AmdTree, content: bytes) -> None:
     gpu = tree.add(MI210, _ADDRESS)
     gpu.write_bytes("gpu_busy_percent", content)
     reading = collector_of(tree).read(ALL)
@@ -167,7 +167,7 @@ def test_what_cannot_be_true_is_absent_and_counted(tree: AmdTree, content: bytes
 
 
 @pytest.mark.parametrize("number", [255, 65535, 2**31 - 1, 2**32 - 1])
-def test_no_value_is_masked_for_looking_like_a_sentinel_of_another_width(tree: AmdTree, number: int) -> None:
+def test_a_value_like_a_sentinel_of_another_width_is_exported(tree: AmdTree, number: int) -> None:
     gpu = tree.add(MI210, _ADDRESS)
     gpu.write("mem_info_vram_used", str(number))
     assert value(collector_of(tree).read(ALL), catalog.MEMORY_USAGE, gpu.uuid) == number
@@ -184,7 +184,7 @@ def test_no_value_is_masked_for_looking_like_a_sentinel_of_another_width(tree: A
         ("ras/gpu_vram_bad_pages", catalog.MEMORY_RETIRED_PAGES),
     ],
 )
-def test_an_input_error_is_absent_counted_and_asked_again(tree: AmdTree, name: str, metric: Metric) -> None:
+def test_a_reading_with_an_input_error_is_absent_counted_and_retried(tree: AmdTree, name: str, metric: Metric) -> None:
     gpu = tree.add(MI210, _ADDRESS)
     whole = collector_of(tree).read(ALL)
     content = gpu.path(name).read_bytes()
@@ -197,7 +197,7 @@ def test_an_input_error_is_absent_counted_and_asked_again(tree: AmdTree, name: s
     assert values(collector.read(ALL), metric, gpu.uuid) == values(whole, metric, gpu.uuid)
 
 
-def test_a_file_that_is_missing_is_silent_and_said_to_be_unsupported(tree: AmdTree) -> None:
+def test_a_missing_file_is_unsupported_and_not_a_fault(tree: AmdTree) -> None:
     gpu = tree.add(MI210, _ADDRESS)
     gpu.remove("mem_busy_percent")
     reading = collector_of(tree).read(ALL)
@@ -205,7 +205,7 @@ def test_a_file_that_is_missing_is_silent_and_said_to_be_unsupported(tree: AmdTr
     assert catalog.MEMORY_BANDWIDTH in {each.metric for each in reading.unsupported}
 
 
-def test_without_sensors_the_rest_is_told(tree: AmdTree) -> None:
+def test_without_sensors_the_other_values_are_reported(tree: AmdTree) -> None:
     gpu = tree.add(MI210, _ADDRESS)
     gpu.remove("hwmon/name")
     reading = collector_of(tree).read(ALL)
@@ -223,7 +223,7 @@ def test_sensors_that_come_later_are_found(tree: AmdTree) -> None:
     assert value(collector.read(ALL), catalog.POWER, gpu.uuid) == 96
 
 
-def test_sensors_are_known_by_their_labels_and_not_by_their_numbers(tree: AmdTree) -> None:
+def test_sensors_are_found_by_their_labels_and_not_by_their_numbers(tree: AmdTree) -> None:
     gpu = tree.add(MI210, _ADDRESS)
     gpu.write("hwmon/temp1_label", "mem")
     gpu.write("hwmon/temp3_label", "edge")
@@ -231,7 +231,7 @@ def test_sensors_are_known_by_their_labels_and_not_by_their_numbers(tree: AmdTre
     assert values(reading, catalog.TEMPERATURE, gpu.uuid) == {("core",): 52, ("hotspot",): 48, ("memory",): 41}
 
 
-def test_freezing_is_a_temperature_and_no_limit_is_no_limit(tree: AmdTree) -> None:
+def test_a_temperature_below_0_is_reported_and_a_limit_of_0_is_absent(tree: AmdTree) -> None:
     gpu = tree.add(MI210, _ADDRESS)
     gpu.write("hwmon/temp1_input", "-5000")
     gpu.write("hwmon/temp1_crit", "0")
@@ -253,7 +253,7 @@ def test_freezing_is_a_temperature_and_no_limit_is_no_limit(tree: AmdTree) -> No
         ("", None, None),
     ],
 )
-def test_a_table_of_clocks_tells_the_level_in_force_and_the_highest(
+def test_a_table_of_clocks_has_the_active_level_and_the_highest(
     tree: AmdTree, table: str, now: int | None, highest: int | None
 ) -> None:
     gpu = tree.add(RX_7900_XTX, _ADDRESS)
@@ -263,20 +263,20 @@ def test_a_table_of_clocks_tells_the_level_in_force_and_the_highest(
     assert value(reading, catalog.MAX_CLOCK, gpu.uuid, "soc") == (None if highest is None else highest * _MHZ)
 
 
-def test_a_fan_without_a_speed_is_known_by_its_duty(tree: AmdTree) -> None:
+def test_a_fan_without_a_speed_is_read_by_its_duty(tree: AmdTree) -> None:
     gpu = tree.add(RX_7900_XTX, _ADDRESS)
     gpu.remove("hwmon/fan1_max")
     reading = collector_of(tree).read(ALL)
     assert value(reading, catalog.FAN_SPEED, gpu.uuid, "0") == 127 / 255
 
 
-def test_a_fan_faster_than_its_nominal_maximum_runs_full(tree: AmdTree) -> None:
+def test_a_fan_faster_than_its_nominal_maximum_is_at_1(tree: AmdTree) -> None:
     gpu = tree.add(RX_7900_XTX, _ADDRESS)
     gpu.write("hwmon/fan1_input", "3410")
     assert value(collector_of(tree).read(ALL), catalog.FAN_SPEED, gpu.uuid, "0") == 1
 
 
-def test_a_sleeping_card_is_not_asked_and_not_judged(tree: AmdTree) -> None:
+def test_a_suspended_card_is_not_read_and_has_no_status(tree: AmdTree) -> None:
     gpu = tree.add(RX_7900_XTX, _ADDRESS)
     gpu.write("power/runtime_status", "suspended")
     reading = collector_of(tree).read(ALL)
@@ -287,7 +287,7 @@ def test_a_sleeping_card_is_not_asked_and_not_judged(tree: AmdTree) -> None:
     assert value(asked, catalog.UTILIZATION, gpu.uuid) == 0.81
 
 
-def test_the_file_that_blocks_is_never_read(tree: AmdTree) -> None:
+def test_the_blocking_file_is_never_read(tree: AmdTree) -> None:
     gpu = tree.add(RX_7900_XTX, _ADDRESS)
     gpu.fail("pcie_bw")
     assert collector_of(tree, CollectOptions(pcie_throughput=True)).read(ALL).faults == ()
@@ -296,7 +296,7 @@ def test_the_file_that_blocks_is_never_read(tree: AmdTree) -> None:
 @pytest.mark.parametrize(
     ("text", "on"), [("feature mask: 0x3f", 1), ("feature mask: 0x3e", 0), ("feature mask: 0x0", 0)]
 )
-def test_ecc_is_the_lowest_bit_of_the_watched_blocks(tmp_path: Path, text: str, on: int) -> None:
+def test_ecc_is_the_lowest_bit_of_the_monitored_blocks(tmp_path: Path, text: str, on: int) -> None:
     tree = AmdTree(tmp_path / "sys")
     gpu = tree.add(MI210, _ADDRESS)
     gpu.write("ras/features", text)
@@ -304,7 +304,7 @@ def test_ecc_is_the_lowest_bit_of_the_watched_blocks(tmp_path: Path, text: str, 
 
 
 @pytest.mark.parametrize("text", ["feature mask: 63", "0x3f", "feature mask: 0x"])
-def test_features_that_are_no_mask_are_a_fault(tmp_path: Path, text: str) -> None:
+def test_features_without_a_mask_are_a_fault(tmp_path: Path, text: str) -> None:
     tree = AmdTree(tmp_path / "sys")
     gpu = tree.add(MI210, _ADDRESS)
     gpu.write("ras/features", text)

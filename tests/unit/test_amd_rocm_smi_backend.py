@@ -13,7 +13,7 @@ ADDRESS = "0000:63:00.0"
 
 
 class FakeChild:
-    """Answers from a table; some readings kill it."""
+    """Answers from a table; some readings end the process."""
 
     def __init__(self, values: Mapping[str, object], deadly: frozenset[str] = frozenset()) -> None:
         self.values = values
@@ -73,17 +73,17 @@ def test_a_status_is_an_error_of_the_contract(
 
 
 @pytest.mark.parametrize("value", [None, "many", [1]])
-def test_what_is_no_number_is_an_invalid_value(value: object) -> None:
+def test_a_value_that_is_not_a_number_is_invalid(value: object) -> None:
     [error] = read(FakeChild({"a": value}), "a")
     assert isinstance(error, InvalidValueError)
 
 
-def test_all_ones_are_no_value() -> None:
+def test_all_bits_set_means_no_value() -> None:
     [error] = read(FakeChild({"energy_count": 2**64 - 1}), "energy_count")
     assert isinstance(error, UnsupportedError)
 
 
-def test_a_zero_is_believed_only_if_the_kernel_file_can_be_read() -> None:
+def test_a_zero_is_used_only_if_the_kernel_file_can_be_read() -> None:
     def verify_zero(address: str, name: str) -> None:
         assert address == ADDRESS
         if name == "garbled":
@@ -95,7 +95,7 @@ def test_a_zero_is_believed_only_if_the_kernel_file_can_be_read() -> None:
     assert idle == 0
 
 
-def test_a_reading_that_kills_is_left_out_from_then_on_and_costs_no_other() -> None:
+def test_a_reading_that_kills_the_process_is_skipped_from_then_on() -> None:
     child = FakeChild({"a": 1, "b": 2, "c": 3}, frozenset({"b"}))
     backend = RocmSmiBackend(child, nothing_against)
     [first, deadly, last] = backend.read(ADDRESS, ["a", "b", "c"])
@@ -106,7 +106,7 @@ def test_a_reading_that_kills_is_left_out_from_then_on_and_costs_no_other() -> N
     assert child.backoff_resets == 1
 
 
-def test_what_kills_at_one_device_is_still_asked_of_another() -> None:
+def test_a_reading_that_kills_at_one_device_is_still_read_from_another() -> None:
     child = FakeChild({"a": 1, "b": 2}, frozenset({"b"}))
     backend = RocmSmiBackend(child, nothing_against)
     backend.read(ADDRESS, ["b"])
@@ -114,7 +114,7 @@ def test_what_kills_at_one_device_is_still_asked_of_another() -> None:
     assert backend.read("0000:43:00.0", ["b"]) == [2]
 
 
-def test_a_death_that_no_reading_explains_is_no_matter_of_one_reading() -> None:
+def test_a_death_outside_of_a_reading_fails_the_whole_query() -> None:
     class Dies(FakeChild):
         def request(self, line: bytes) -> bytes:
             self.asked.append([line.decode()])

@@ -1,4 +1,4 @@
-"""The process that is asked, played by small programs."""
+"""The child process, simulated by small programs."""
 
 import sys
 import textwrap
@@ -42,14 +42,14 @@ ECHO = """
 """
 
 
-def test_one_process_answers_every_question() -> None:
+def test_one_process_answers_every_request() -> None:
     with child(ECHO) as asked:
         first, second = asked.request(b"one").split(), asked.request(b"two").split()
     assert (first[1], second[1]) == (b"one", b"two")
     assert first[0] == second[0]
 
 
-def test_it_is_gone_after_closing_and_another_comes_with_the_next_question() -> None:
+def test_closing_ends_the_process_and_the_next_request_starts_another() -> None:
     with child(ECHO) as asked:
         first = int(asked.request(QUESTION).split()[0])
         asked.close()
@@ -58,19 +58,19 @@ def test_it_is_gone_after_closing_and_another_comes_with_the_next_question() -> 
         assert int(asked.request(QUESTION).split()[0]) != first
 
 
-def test_an_abort_is_told_with_its_last_words_and_what_it_was_doing() -> None:
+def test_an_abort_is_reported_with_the_last_output_and_the_last_call() -> None:
     program = 'mark(b"power"); print("assertion failed", file=sys.stderr, flush=True); os.abort()'
     with child(program) as asked, pytest.raises(DiedError, match="killed by SIGABRT: assertion failed") as caught:
         asked.request(QUESTION)
     assert caught.value.mark == "power"
 
 
-def test_an_end_without_an_answer_is_told() -> None:
+def test_an_end_without_an_answer_is_reported() -> None:
     with child("sys.exit(3)") as asked, pytest.raises(DiedError, match="ended with 3"):
         asked.request(QUESTION)
 
 
-def test_one_that_hangs_is_killed_at_the_deadline() -> None:
+def test_a_hanging_process_is_killed_at_the_deadline() -> None:
     program = "mark(str(os.getpid()).encode()); time.sleep(1e6)"
     with child(program, deadline_seconds=1) as asked:
         with pytest.raises(DiedError, match="no answer within 1 s") as caught:
@@ -78,13 +78,13 @@ def test_one_that_hangs_is_killed_at_the_deadline() -> None:
         assert not Path(f"/proc/{caught.value.mark}").exists()
 
 
-def test_one_that_answers_without_end_is_killed() -> None:
+def test_a_process_with_an_endless_answer_is_killed() -> None:
     program = 'while True: os.write(1, b"x" * 65536)'
     with child(program) as asked, pytest.raises(DiedError, match="longer than"):
         asked.request(QUESTION)
 
 
-def test_after_a_death_it_pauses_longer_each_time_and_then_tries_again() -> None:
+def test_after_each_death_the_pause_is_longer() -> None:
     clock = Clock()
     with child("sys.exit(1)", clock) as asked:
         for pause_seconds in (1, 2, 4, 8, 16, 30, 30):
@@ -96,7 +96,7 @@ def test_after_a_death_it_pauses_longer_each_time_and_then_tries_again() -> None
             clock.ahead += pause_seconds
 
 
-def test_it_does_not_pause_when_told_so() -> None:
+def test_it_does_not_pause_after_a_reset_of_the_backoff() -> None:
     with child("sys.exit(1)") as asked:
         for _ in range(3):
             with pytest.raises(DiedError):
@@ -104,7 +104,7 @@ def test_it_does_not_pause_when_told_so() -> None:
             asked.reset_backoff()
 
 
-def test_a_program_that_is_not_there_is_unavailable() -> None:
+def test_a_missing_program_is_unavailable() -> None:
     asked = Child(["/nowhere/at/all"], time.monotonic, 30)
     with pytest.raises(UnavailableError, match=r"cannot start /nowhere/at/all: No such file"):
         asked.request(QUESTION)
@@ -114,7 +114,7 @@ def open_files() -> int:
     return sum(1 for _ in Path("/proc/self/fd").iterdir())
 
 
-def test_deaths_leave_no_file_descriptors_behind() -> None:
+def test_deaths_leave_no_open_file_descriptors() -> None:
     before = open_files()
     with child("sys.exit(1)") as asked:
         for _ in range(5):

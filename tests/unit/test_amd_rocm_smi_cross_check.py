@@ -1,4 +1,4 @@
-"""What the kernel's files say to each zero of the library."""
+"""The check of each zero of the library against the kernel's files."""
 
 from functools import partial
 from pathlib import Path
@@ -41,7 +41,7 @@ def gpu(tmp_path: Path) -> Gpu:
 
 
 def says(gpu: Gpu, name: str, parse: Parse = no_table) -> CollectorError | None:
-    """What the kernel has against a zero."""
+    """The kernel's error for a zero; None if it confirms the zero."""
     try:
         CrossCheck(gpu.tree.root, partial(locate, gpu.tree.root), parse).verify_zero(gpu.address, name)
     except CollectorError as error:
@@ -49,11 +49,11 @@ def says(gpu: Gpu, name: str, parse: Parse = no_table) -> CollectorError | None:
     return None
 
 
-def test_every_reading_has_a_file_to_be_checked_by() -> None:
+def test_every_reading_has_a_file_for_the_check() -> None:
     assert READERS.keys() == READINGS.keys() == {*FILES, *IN_TABLE}
 
 
-def test_a_zero_of_the_kernel_confirms_that_of_the_library(gpu: Gpu) -> None:
+def test_a_zero_of_the_kernel_confirms_a_zero_of_the_library(gpu: Gpu) -> None:
     for file in FILES.values():
         gpu.write(file, "ue: 0\nce: 0" if file.startswith("ras/") else "0")
     found = {name: says(gpu, name) for name in FILES}
@@ -62,13 +62,13 @@ def test_a_zero_of_the_kernel_confirms_that_of_the_library(gpu: Gpu) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"garbage\n", b"\0" * 4096])
-def test_an_empty_or_garbled_file_is_no_zero(content: bytes, gpu: Gpu) -> None:
+def test_an_empty_or_garbled_file_does_not_confirm_a_zero(content: bytes, gpu: Gpu) -> None:
     for file in FILES.values():
         gpu.write_bytes(file, content)
     assert {name: type(says(gpu, name)) for name in FILES} == dict.fromkeys(FILES, InvalidValueError)
 
 
-def test_a_refused_read_is_no_zero(gpu: Gpu) -> None:
+def test_a_refused_read_does_not_confirm_a_zero(gpu: Gpu) -> None:
     for file in FILES.values():
         gpu.fail(file)
     found = {name: says(gpu, name) for name in FILES}
@@ -76,7 +76,7 @@ def test_a_refused_read_is_no_zero(gpu: Gpu) -> None:
     assert {error.reason for error in found.values() if error} == {Reason.UNAVAILABLE}
 
 
-def test_a_missing_file_is_no_zero(gpu: Gpu) -> None:
+def test_a_missing_file_does_not_confirm_a_zero(gpu: Gpu) -> None:
     for file in FILES.values():
         gpu.path(file).unlink(missing_ok=True)
     assert {name: type(says(gpu, name)) for name in FILES} == dict.fromkeys(FILES, UnsupportedError)
@@ -84,21 +84,21 @@ def test_a_missing_file_is_no_zero(gpu: Gpu) -> None:
 
 def test_a_sensor_is_found_by_its_label(tmp_path: Path) -> None:
     gpu = AmdTree(tmp_path / "sys").add(MI300X, "0000:63:00.0")
-    gpu.write("hwmon/temp1_input", "0")  # without a label it may be any sensor
+    gpu.write("hwmon/temp1_input", "0")  # without a label it can be any sensor
     assert isinstance(says(gpu, "edge_millidegrees"), UnsupportedError)
 
 
 @pytest.mark.parametrize("name", IN_TABLE)
-def test_a_table_that_cannot_be_read_is_no_zero(name: str, gpu: Gpu) -> None:
+def test_an_unreadable_table_does_not_confirm_a_zero(name: str, gpu: Gpu) -> None:
     gpu.remove("gpu_metrics")
     assert isinstance(says(gpu, name, Table().parse), UnsupportedError)
     gpu.write_bytes("gpu_metrics", b"\x78\x00\x01\x09")
     assert isinstance(says(gpu, name), UnsupportedError)
 
 
-def test_a_table_may_confirm_a_zero(gpu: Gpu) -> None:
+def test_a_table_can_confirm_a_zero(gpu: Gpu) -> None:
     gpu.write_bytes("gpu_metrics", b"any")
     table = Table(Metrics(energy_joules=0.0, hbm_celsius=[0.0, None]))
     assert says(gpu, "hbm0_millidegrees", table.parse) is None
     assert isinstance(says(gpu, "hbm1_millidegrees", table.parse), NoDataError)
-    assert isinstance(says(gpu, "energy_count", table.parse), UnsupportedError)  # such a counter does not count
+    assert isinstance(says(gpu, "energy_count", table.parse), UnsupportedError)  # a counter at 0 does not count

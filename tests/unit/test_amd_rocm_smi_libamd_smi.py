@@ -1,4 +1,4 @@
-"""The border to `libamd_smi`, in the real worker process, over a library built with gcc."""
+"""The binding of `libamd_smi`, in the real worker process, with a library built with gcc."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -34,7 +34,7 @@ TOLD = {
     **{f"corrected_{block:x}": 1000 + block for block in BLOCKS.values()},
     **{f"uncorrected_{block:x}": 2000 + block for block in BLOCKS.values()},
 }
-# In the units that the names of the readings give.
+# In the units of the names of the readings.
 EXPECTED = {
     "utilization_percent": 37,
     "memory_activity_percent": 12,
@@ -80,16 +80,16 @@ def result_of(backend: RocmSmiBackend, name: str, address: str = ADDRESS) -> flo
     return value
 
 
-def test_every_reading_arrives_in_the_unit_of_its_name(backend: RocmSmiBackend) -> None:
+def test_every_reading_has_the_unit_of_its_name(backend: RocmSmiBackend) -> None:
     names = list(EXPECTED)
     assert dict(zip(names, backend.read(ADDRESS, names), strict=True)) == EXPECTED
 
 
-def test_readings_are_those_of_rocm_smi() -> None:
+def test_the_readings_are_the_same_as_of_rocm_smi() -> None:
     assert libamd_smi.READINGS.keys() == READINGS.keys() == EXPECTED.keys() | {"pcie_replays"}
 
 
-def test_devices_are_known_by_their_addresses(backend: RocmSmiBackend, state: AmdSmiState) -> None:
+def test_devices_are_found_by_their_addresses(backend: RocmSmiBackend, state: AmdSmiState) -> None:
     state.add(OTHER, gfx_activity=81)
     state.add(THIRD, gfx_activity=5)
     asked = {address: result_of(backend, "utilization_percent", address) for address in (THIRD, OTHER, ADDRESS)}
@@ -101,14 +101,14 @@ def test_a_device_that_is_not_listed_is_unsupported(backend: RocmSmiBackend) -> 
         backend.read("0000:99:00.0", ["utilization_percent"])
 
 
-def test_values_are_read_anew_at_each_question(backend: RocmSmiBackend, state: AmdSmiState) -> None:
+def test_values_are_read_again_at_each_request(backend: RocmSmiBackend, state: AmdSmiState) -> None:
     assert result_of(backend, "utilization_percent") == 37
     state.update(ADDRESS, gfx_activity=99)
     assert result_of(backend, "utilization_percent") == 99
 
 
 @pytest.mark.parametrize(("first", "second"), [(24, 6), (24, 7), (25, 3), (26, 0), (27, 0)])
-def test_power_is_found_in_the_structure_of_each_release(
+def test_power_is_read_from_the_structure_of_each_release(
     backend: RocmSmiBackend, state: AmdSmiState, first: int, second: int
 ) -> None:
     state.release(first, second)
@@ -116,7 +116,7 @@ def test_power_is_found_in_the_structure_of_each_release(
     assert result_of(backend, "power_current_microwatts") == 611_000_000
 
 
-def test_power_of_a_release_that_is_not_known_is_unsupported(backend: RocmSmiBackend, state: AmdSmiState) -> None:
+def test_power_of_an_unknown_release_is_unsupported(backend: RocmSmiBackend, state: AmdSmiState) -> None:
     state.release(28, 0)
     error = result_of(backend, "power_current_microwatts")
     assert isinstance(error, UnsupportedError)
@@ -125,7 +125,7 @@ def test_power_of_a_release_that_is_not_known_is_unsupported(backend: RocmSmiBac
 
 
 @pytest.mark.parametrize(("first", "second"), [(23, 4), (24, 5)])
-def test_a_release_whose_units_were_others_is_not_asked(
+def test_a_release_with_other_units_is_not_used(
     backend: RocmSmiBackend, state: AmdSmiState, first: int, second: int
 ) -> None:
     state.release(first, second)
@@ -139,12 +139,12 @@ def test_a_release_whose_units_were_others_is_not_asked(
     [
         ("utilization_percent", "gfx_activity", NoDataError),
         ("memory_activity_percent", "umc_activity", NoDataError),
-        # Of the two a card has one and never the other, for which it stands in then.
+        # A card has only one of the two, which replaces the other.
         ("power_current_microwatts", "power_now", UnsupportedError),
         ("power_average_microwatts", "power_average", UnsupportedError),
     ],
 )
-def test_a_mark_is_no_value(
+def test_a_sentinel_is_not_a_value(
     backend: RocmSmiBackend,
     state: AmdSmiState,
     name: str,
@@ -156,7 +156,7 @@ def test_a_mark_is_no_value(
     assert isinstance(result_of(backend, name), expected)
 
 
-def test_more_than_all_of_the_time_is_an_invalid_value(backend: RocmSmiBackend, state: AmdSmiState) -> None:
+def test_more_than_100_percent_is_an_invalid_value(backend: RocmSmiBackend, state: AmdSmiState) -> None:
     state.update(ADDRESS, gfx_activity=101)
     assert isinstance(result_of(backend, "utilization_percent"), InvalidValueError)
 
@@ -190,12 +190,12 @@ def test_a_status_is_an_error_of_the_contract(
 
 
 def test_a_function_that_the_release_lacks_is_unsupported(backend: RocmSmiBackend) -> None:
-    error = result_of(backend, "pcie_replays")  # the double exports no such function
+    error = result_of(backend, "pcie_replays")  # the double has no such function
     assert isinstance(error, UnsupportedError)
     assert "amdsmi_get_gpu_pci_replay_counter" in str(error)
 
 
-def test_an_abort_costs_the_reading_it_happened_at(backend: RocmSmiBackend, state: AmdSmiState) -> None:
+def test_an_abort_loses_only_the_reading_that_caused_it(backend: RocmSmiBackend, state: AmdSmiState) -> None:
     state.add(OTHER, energy=7)
     state.abort("amdsmi_get_energy_count", ADDRESS)
     busy, deadly, hot = backend.read(ADDRESS, ["utilization_percent", "energy_count", "edge_millidegrees"])
@@ -205,22 +205,20 @@ def test_an_abort_costs_the_reading_it_happened_at(backend: RocmSmiBackend, stat
     assert result_of(backend, "energy_count", OTHER) == 7
 
 
-def test_an_abort_at_the_start_is_told_as_such(backend: RocmSmiBackend, state: AmdSmiState) -> None:
+def test_an_abort_at_the_start_is_reported_as_such(backend: RocmSmiBackend, state: AmdSmiState) -> None:
     state.abort("amdsmi_init")
     with pytest.raises(DiedError, match=r"SIGABRT.*\(at amdsmi_init\)"):
         backend.read(ADDRESS, ["energy_count"])
 
 
-def test_a_library_that_does_not_start_is_missing_with_what_both_say(
-    backend: RocmSmiBackend, state: AmdSmiState
-) -> None:
+def test_if_no_library_starts_the_error_has_both_reasons(backend: RocmSmiBackend, state: AmdSmiState) -> None:
     state.fail("amdsmi_init", 34)
     with pytest.raises(UnavailableError, match=r"librocm_smi64.*; amdsmi_init: status 34; install") as caught:
         backend.read(ADDRESS, ["energy_count"])
     assert caught.value.reason is Reason.LIBRARY_MISSING
 
 
-def test_neither_library_is_one_error_that_says_what_to_do(tmp_path: Path, state: AmdSmiState) -> None:
+def test_if_no_library_is_installed_the_error_has_advice(tmp_path: Path, state: AmdSmiState) -> None:
     with amd_smi_backend(tmp_path, state) as backend, pytest.raises(UnavailableError) as caught:
         backend.read(ADDRESS, ["energy_count"])
     assert caught.value.reason is Reason.LIBRARY_MISSING

@@ -40,7 +40,9 @@ def _card(tree: AmdTree, kind: AmdCard) -> Gpu:
         ([48, 58, 63], ()),  # no such reasons
     ],
 )
-def test_a_card_with_bits_tells_what_holds_now(tree: AmdTree, bits: list[int], reasons: tuple[str, ...]) -> None:
+def test_a_card_with_status_bits_reports_the_current_reasons(
+    tree: AmdTree, bits: list[int], reasons: tuple[str, ...]
+) -> None:
     gpu = _card(tree, MI210)
     gpu.write_table(throttle_bits=sum(1 << bit for bit in bits))
     reading = collector_of(tree, parse=parse).read(ALL)
@@ -49,7 +51,7 @@ def test_a_card_with_bits_tells_what_holds_now(tree: AmdTree, bits: list[int], r
     assert catalog.THROTTLE_SECONDS in {each.metric for each in reading.unsupported}
 
 
-def test_a_card_with_cycles_tells_what_held_between_two_readings(tree: AmdTree) -> None:
+def test_a_card_with_cycle_counters_reports_reasons_between_two_readings(tree: AmdTree) -> None:
     gpu = _card(tree, MI300X)
     collector = collector_of(tree, parse=parse)
     first = collector.read(ALL)
@@ -64,14 +66,14 @@ def test_a_card_with_cycles_tells_what_held_between_two_readings(tree: AmdTree) 
     gpu.write_table(cycles=3_620_000, clock=3_620 * _SECOND, ppt=36_000 + 2_500, vr_thm=5_000, hbm_thm=2_800)
     last = collector.read(ALL)
     assert values(last, catalog.THROTTLE_ACTIVE, gpu.uuid) == {("power",): 0, ("thermal",): 1, ("external",): 0}
-    # A quarter of ten seconds; of two causes of one reason the longer: half of ten seconds.
+    # A quarter of ten seconds; the longer of two causes of one reason: half of ten seconds.
     assert values(last, catalog.THROTTLE_SECONDS, gpu.uuid) == pytest.approx(
         {("power",): 2.5, ("thermal",): 5.0, ("external",): 0}
     )
 
 
-def test_the_rows_agree_within_a_poll(tree: AmdTree) -> None:
-    """Both ask for the same cycles, of which the second must not make an interval of no length."""
+def test_the_rows_are_consistent_within_a_poll(tree: AmdTree) -> None:
+    """Both rows read the same cycles; the second read must not create an interval of length 0."""
     gpu = _card(tree, MI300X)
     collector = collector_of(tree, parse=parse)
     collector.read(ALL)
@@ -81,7 +83,7 @@ def test_the_rows_agree_within_a_poll(tree: AmdTree) -> None:
     assert values(reading, catalog.THROTTLE_SECONDS, gpu.uuid)["external",] == pytest.approx(10)
 
 
-def test_a_processor_before_version_two_two_tells_nothing_of_it(tree: AmdTree) -> None:
+def test_tables_before_version_2_2_have_no_throttle_reasons(tree: AmdTree) -> None:
     _card(tree, APU)
     reading = collector_of(tree, parse=parse).read(ALL)
     missing = {each.metric for each in reading.unsupported}
@@ -93,7 +95,7 @@ def _at(cycles: int, seconds: float, **by_cause: int) -> Residencies:
     return Residencies(cycles, by_cause, seconds)
 
 
-def test_counters_that_fell_tell_nothing_of_the_time_between() -> None:
+def test_after_falling_counters_the_time_in_between_is_unknown() -> None:
     time = ThrottleTime()
     time.update(_at(1000, 10.0, ppt=500))
     time.update(_at(2000, 11.0, ppt=1000))
@@ -110,7 +112,7 @@ def test_counters_that_fell_tell_nothing_of_the_time_between() -> None:
     ("cycles", "seconds", "ppt"),
     [(999, 11.0, 600), (2000, 10.0, 600), (2000, 9.0, 600), (2000, 11.0, 400)],
 )
-def test_an_interval_that_makes_no_sense_adds_nothing(cycles: int, seconds: float, ppt: int) -> None:
+def test_an_implausible_interval_adds_nothing(cycles: int, seconds: float, ppt: int) -> None:
     time = ThrottleTime()
     time.update(_at(1000, 10.0, ppt=500))
     time.update(_at(cycles, seconds, ppt=ppt))
@@ -118,14 +120,14 @@ def test_an_interval_that_makes_no_sense_adds_nothing(cycles: int, seconds: floa
     assert time.active() == {}
 
 
-def test_no_reason_holds_for_longer_than_the_time_that_passed() -> None:
+def test_a_reason_applies_at_most_for_the_elapsed_time() -> None:
     time = ThrottleTime()
     time.update(_at(1000, 10.0, ppt=0))
     time.update(_at(1001, 11.0, ppt=5000))
     assert time.seconds() == {"power": 1.0}
 
 
-def test_a_cause_that_is_not_counted_is_no_reason() -> None:
+def test_a_cause_without_a_counter_has_no_reason() -> None:
     time = ThrottleTime()
     assert time.seconds() == {}
     time.update(_at(1000, 10.0, hbm_thm=1))
@@ -133,11 +135,11 @@ def test_a_cause_that_is_not_counted_is_no_reason() -> None:
     assert time.active() == {"thermal": False}
 
 
-def test_what_has_not_been_counted_on_is_no_news() -> None:
+def test_without_new_cycles_nothing_changes() -> None:
     time = ThrottleTime()
     time.update(_at(1000, 10.0, ppt=0))
     time.update(_at(2000, 11.0, ppt=1000))
     time.update(_at(2000, 12.0, ppt=1000))
     assert time.active() == {"power": True}
-    time.update(_at(4000, 13.0, ppt=2000))  # half of the two seconds since the last news
+    time.update(_at(4000, 13.0, ppt=2000))  # half of the two seconds since the last change
     assert time.seconds() == {"power": 2.0}

@@ -14,7 +14,7 @@ from collectors.simulated.profiles import PROFILES
 from collectors.sysfs import Root
 from tests.doubles.simulated_node import ALL, EPOCH, SimulatedNode, samples, scenario, values
 
-# On both sides of every incident of the shipped scenarios, within seconds and after a cycle.
+# Before and after every incident of the shipped scenarios, within seconds and after a cycle.
 MOMENTS = (0, 1, 2.5, 19, 20, 46, 99, 101.25, 119, 121, 299.5, 300, 301, 421, 470, 900.5, 930)
 
 
@@ -39,17 +39,17 @@ def test_the_same_scenario_node_and_time_give_the_same_readings(name: str) -> No
 
 
 @pytest.mark.parametrize("name", shipped_scenarios())
-def test_a_reading_depends_on_its_time_and_not_on_the_ones_before(name: str) -> None:
+def test_a_reading_depends_on_its_time_and_not_on_earlier_readings(name: str) -> None:
     node = SimulatedNode(load_scenario(name))
     for moment in (0.0, 0.25, 3, 41.5, 77):
         before = node.read(moment)
     late = SimulatedNode(load_scenario(name)).read(77)
     assert before == late
-    assert node.read(60) == late  # a clock that steps back finds hardware that does not
+    assert node.read(60) == late  # the hardware does not go back with the clock
 
 
 @pytest.mark.parametrize("name", shipped_scenarios())
-def test_every_sample_is_of_a_promised_row_with_exactly_its_labels(name: str) -> None:
+def test_every_sample_is_of_a_declared_row_with_exactly_its_labels(name: str) -> None:
     spec = simulated_spec(load_scenario(name), SimulatedNode(load_scenario(name)).clock)
     for _, reading in played(name):
         assert len(series(reading)) == len(reading.samples) > 0
@@ -83,7 +83,7 @@ def test_every_value_is_finite_and_in_range(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", shipped_scenarios())
-def test_counters_only_rise_but_for_a_reload_of_the_driver(name: str) -> None:
+def test_counters_only_fall_when_the_driver_is_reloaded(name: str) -> None:
     reloads = [i.since for i in load_scenario(name).incidents if i.trouble == "driver_reload"]
     fallen = set()
     for (before, earlier), (after, later) in pairwise(played(name)):
@@ -116,14 +116,14 @@ def test_only_what_is_due_is_read(cadence: Cadence) -> None:
     assert len(reading.devices) == len(reading.partitions) == 4
 
 
-def test_the_profiles_together_have_every_row_of_the_catalogue_that_a_collector_reads_unasked() -> None:
-    newest = {catalog.PIPE_ACTIVE_CYCLES, catalog.PIPE_ELAPSED_CYCLES}  # of a driver that no profile has yet
+def test_the_profiles_together_have_every_row_that_a_collector_reads_by_default() -> None:
+    newest = {catalog.PIPE_ACTIVE_CYCLES, catalog.PIPE_ELAPSED_CYCLES}  # from a driver that no profile has yet
     read = {row for row in catalog.ROWS if row.origin is Origin.COLLECTOR and not row.opt_in} - newest
     assert frozenset().union(*(p.whole | p.partitioned | p.partition for p in PROFILES)) == read
 
 
 @pytest.mark.parametrize("profile", [profile.name for profile in PROFILES])
-def test_a_device_gives_every_family_of_its_profile_and_names_the_others(profile: str) -> None:
+def test_a_device_has_every_family_of_its_profile_and_reports_the_others_as_unsupported(profile: str) -> None:
     slices = "  partitions:\n  - {profile: half, count: 2, memory: 9GiB, compute: 0.5}\n"
     for text in ("", slices):
         node = SimulatedNode(scenario(f"devices:\n- profile: {profile}\n{text}- profile: h100\n"))
@@ -168,7 +168,7 @@ def test_utilization_memory_and_processes_follow_the_pods() -> None:
     assert values(during, catalog.TEMPERATURE)[0] > values(before, catalog.TEMPERATURE)[0]
 
 
-def test_loads_that_meet_on_a_device_add_up_to_no_more_than_one() -> None:
+def test_the_loads_on_a_device_add_up_to_at_most_1() -> None:
     text = "devices: [{profile: l40s, load: 0.7, memory_ratio: 0.7, processes: 1}]\npods:\n" + "".join(
         f"- {{namespace: a, name: b{n}, containers: [{{name: c, devices: [0], replica: {n}, load: 0.7}}]}}\n"
         for n in (1, 2)
@@ -179,7 +179,7 @@ def test_loads_that_meet_on_a_device_add_up_to_no_more_than_one() -> None:
     assert values(reading, catalog.MEMORY_USAGE)[0] < values(reading, catalog.MEMORY_LIMIT)[0]
 
 
-def test_a_device_is_as_busy_as_its_partitions_weigh() -> None:
+def test_the_utilization_of_a_device_is_the_weighted_sum_of_its_partitions() -> None:
     text = (
         "devices:\n- profile: mi300x\n  partitions:\n"
         "  - {profile: a, memory: 24GiB, compute: 1/4, load: 1, memory_ratio: 0.5, processes: 1}\n"
@@ -194,7 +194,7 @@ def test_a_device_is_as_busy_as_its_partitions_weigh() -> None:
     assert [p.partition_uuid for p in reading.processes] == [reading.partitions[i].uuid for i in (0, 1, 1)]
 
 
-def test_under_repeat_loads_and_pods_start_over_and_counters_go_on() -> None:
+def test_with_repeat_loads_and_pods_start_again_and_counters_continue() -> None:
     node = SimulatedNode(
         scenario(
             "repeat: 60\ndevices: [{profile: h100}]\npods:\n- namespace: a\n  name: b\n  until: 30\n"
@@ -208,7 +208,7 @@ def test_under_repeat_loads_and_pods_start_over_and_counters_go_on() -> None:
     assert len(set(energies)) == len(energies)
 
 
-def test_noise_lowers_loads_within_its_bound_and_changes_with_the_seed() -> None:
+def test_noise_reduces_loads_within_its_bound_and_depends_on_the_seed() -> None:
     def course(seed: int, noise: float) -> list[float]:
         node = SimulatedNode(scenario(f"seed: {seed}\nnoise: {noise}\ndevices: [{{profile: h100, load: 0.8}}]\n"))
         return [values(node.read(second), catalog.UTILIZATION)[0] for second in range(50)]
@@ -220,7 +220,7 @@ def test_noise_lowers_loads_within_its_bound_and_changes_with_the_seed() -> None
     assert set(course(1, 0)) == {0.8}
 
 
-def test_the_specification_names_what_the_scenario_has() -> None:
+def test_the_specification_has_the_families_of_the_scenario() -> None:
     text = (
         "devices:\n- {profile: npu, vendor: acme, resource: acme.com/npu}\n- profile: mi300x\npods:\n"
         "- {namespace: a, name: b, containers: [{name: c, devices: [1], resource: amd.example/gpu}]}\n"
@@ -237,7 +237,7 @@ def test_the_specification_names_what_the_scenario_has() -> None:
     assert collector.read(ALL) == node.read(0)
 
 
-def test_the_energy_of_a_device_without_a_counter_is_left_to_be_integrated() -> None:
+def test_the_energy_of_a_device_without_a_counter_is_unsupported() -> None:
     reading = SimulatedNode(scenario("devices: [{profile: npu, load: 0.5}]")).read(5)
     assert [gap.metric for gap in reading.unsupported] == [catalog.ENERGY]
     assert not samples(reading, catalog.ENERGY)

@@ -1,4 +1,4 @@
-"""What each kind of fault looks like to whoever reads the collector."""
+"""The effect of each kind of fault on the readings of the collector."""
 
 import threading
 import time
@@ -26,13 +26,13 @@ def test_a_hang_lasts_until_its_end_whenever_the_call_begins() -> None:
     assert hung.event.waits == [20, 17.75, 1]
 
 
-def test_under_repeat_a_hang_comes_back() -> None:
+def test_with_repeat_a_hang_occurs_again() -> None:
     hung = node("kind: hang, at: 10, for: 20", rest=f"repeat: 60\n{TWO}")
     hung.read(75.5)
     assert hung.event.waits == [14.5]
 
 
-def test_closing_from_another_thread_ends_a_hang_and_a_later_call_goes_on() -> None:
+def test_closing_from_another_thread_ends_a_hang_and_a_later_call_works() -> None:
     played = scenario(f"{TWO}faults: [{{kind: hang, at: 0, for: 600}}]")
     now = [0.0]
     collector = SimulatedCollector(played, "node-1", ScenarioClock(lambda: now[0], lambda: EPOCH), threading.Event())
@@ -51,7 +51,7 @@ def test_closing_from_another_thread_ends_a_hang_and_a_later_call_goes_on() -> N
     assert begun.wait(PATIENCE_SECONDS)
     deadline = time.monotonic() + PATIENCE_SECONDS
     while thread.is_alive() and time.monotonic() < deadline:
-        collector.close()  # again and again: the call may not have begun to hang
+        collector.close()  # repeated, because the call may not hang yet
         thread.join(0.01)
     assert not thread.is_alive()
     assert [str(error) for error in raised] == ["simulated fault: closed while the call was hanging"]
@@ -66,7 +66,7 @@ def test_a_slow_call_takes_longer_each_time() -> None:
     assert slow.event.waits == [2.5, 2.5]
 
 
-def test_a_failing_call_says_from_when_to_when() -> None:
+def test_a_failing_call_reports_its_start_and_end() -> None:
     failing = node("kind: raise, at: 5, for: 10")
     failing.read(4)
     with pytest.raises(UnavailableError, match="every call fails from second 5 to 15") as caught:
@@ -75,7 +75,7 @@ def test_a_failing_call_says_from_when_to_when() -> None:
     assert values(failing.read(15), catalog.UTILIZATION, 0) == [0.5]
 
 
-def test_a_lost_device_keeps_identity_and_state_and_the_others_go_on() -> None:
+def test_a_lost_device_keeps_identity_and_state_and_the_others_continue() -> None:
     lost = node("kind: device_lost, at: 5, for: 10, devices: [1]")
     before, during, after = lost.read(4), lost.read(6), lost.read(15)
     assert [device.lost for device in during.devices] == [False, True]
@@ -102,7 +102,7 @@ def test_the_partitions_of_a_lost_device_keep_their_identity() -> None:
     assert (len(before.processes), len(during.processes)) == (2, 0)
 
 
-def test_garbage_is_refused_and_counted_and_the_rest_goes_on() -> None:
+def test_garbage_is_dropped_and_counted_and_other_readings_continue() -> None:
     spoiled = node("kind: garbage, at: 5, for: 10, devices: [0]")
     before, during, after = spoiled.read(4), spoiled.read(5), spoiled.read(15)
     refused = (catalog.UTILIZATION, catalog.MEMORY_USAGE, catalog.POWER, catalog.TEMPERATURE, catalog.CLOCK)
@@ -147,7 +147,7 @@ def test_critical_errors_are_counted_from_zero_with_the_time_of_the_last() -> No
     assert values(twice, catalog.ERROR_LAST_TIMESTAMP, 1, *code) == [EPOCH + 20]
 
 
-def test_a_thermal_throttle_is_hot_slow_and_counted() -> None:
+def test_thermal_throttling_is_hot_slow_and_counted() -> None:
     throttled = node("kind: throttle, at: 100, for: 60, devices: [0], reason: thermal")
     before, during, after = throttled.read(100 - 0.5), throttled.read(150), throttled.read(400)
     assert values(during, catalog.THROTTLE_ACTIVE, 0, "thermal") == [1]
@@ -166,7 +166,7 @@ def test_a_device_under_full_load_is_throttled_by_power() -> None:
     assert values(reading, catalog.POWER) == values(reading, catalog.POWER_LIMIT)
 
 
-def test_the_failing_node_fails_as_it_is_described() -> None:
+def test_the_failing_scenario_fails_as_documented() -> None:
     failing = SimulatedNode(load_scenario("failing"))
     states = []
     for second in (10, 60, 110, 130, 290, 310):

@@ -17,14 +17,14 @@ def uuids(name: str, identity: str) -> list[str]:
 
 
 @pytest.mark.parametrize("name", shipped_scenarios())
-def test_uuids_are_unique_on_a_node_and_between_nodes_and_stay_with_the_node(name: str) -> None:
+def test_uuids_are_unique_within_and_between_nodes_and_do_not_change(name: str) -> None:
     one, other = uuids(name, "node-1"), uuids(name, "node-2")
     assert len(set(one + other)) == len(one) + len(other)
     assert one == uuids(name, "node-1")
 
 
 @pytest.mark.parametrize("name", shipped_scenarios())
-def test_every_name_of_a_plugin_means_its_device_or_partition(name: str) -> None:
+def test_every_plugin_id_resolves_to_its_device_or_partition(name: str) -> None:
     table = AliasTable(*parts(name, "node-1"))
     for one in inventory(load_scenario(name), "node-1"):
         resource = one.profile.naming.resource
@@ -35,7 +35,7 @@ def test_every_name_of_a_plugin_means_its_device_or_partition(name: str) -> None
             assert table.resolve(part.plan.resource, part.plugin_id) == (one.device.uuid, part.partition.uuid)
 
 
-def test_devices_are_called_as_the_plugins_of_their_vendors_do() -> None:
+def test_devices_have_the_ids_of_their_vendors_plugins() -> None:
     whole, cut, mig, other = inventory(
         scenario(
             "devices:\n- profile: mi300x\n- profile: mi300x\n  partitions:\n"

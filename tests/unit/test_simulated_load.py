@@ -11,7 +11,7 @@ def test_a_constant_is_the_same_at_all_times() -> None:
     assert [Constant(0.4).at(seconds) for seconds in (-5, 0, 1e6)] == [0.4, 0.4, 0.4]
 
 
-def test_a_sine_rises_from_the_middle_and_comes_back_after_a_period() -> None:
+def test_a_sine_rises_from_the_middle_and_repeats_after_a_period() -> None:
     sine = Sine(0.2, 0.8, 100)
     assert [sine.at(seconds) for seconds in (0, 25, 50, 75, 100, -25)] == pytest.approx([0.5, 0.8, 0.5, 0.2, 0.5, 0.2])
 
@@ -21,14 +21,14 @@ def test_a_square_is_high_for_the_first_part_of_each_period() -> None:
     assert [square.at(seconds) for seconds in (0, 14.9, 15, 59, 60, -1, -50)] == [0.9, 0.9, 0.1, 0.1, 0.9, 0.1, 0.9]
 
 
-def test_a_trace_goes_straight_from_point_to_point_and_keeps_the_ends() -> None:
+def test_a_trace_is_linear_between_points_and_constant_outside() -> None:
     trace = Trace((10, 20, 40), (0.0, 1.0, 0.5))
     assert [trace.at(seconds) for seconds in (0, 10, 15, 20, 30, 40, 999)] == pytest.approx(
         [0, 0, 0.5, 1, 0.75, 0.5, 0.5]
     )
 
 
-def test_each_further_subject_is_some_time_behind() -> None:
+def test_each_further_subject_is_delayed() -> None:
     load = Load(Square(0, 1, 100, 0.5), stagger_seconds=30)
     assert [load.at(10, position) for position in (0, 1, 2)] == [1, 0, 0]
     assert [load.at(70, position) for position in (0, 1, 2)] == [0, 1, 1]
@@ -52,7 +52,7 @@ def test_a_trace_file_may_have_titles_blank_lines_and_windows_line_ends(tmp_path
         ("\n".join(f"{second},1" for second in range(10_001)), ": found 10001 points, expected 1 to 10000"),
     ],
 )
-def test_a_bad_trace_is_refused_in_one_line(tmp_path: Path, content: str, complaint: str) -> None:
+def test_an_invalid_trace_is_refused_with_one_line(tmp_path: Path, content: str, complaint: str) -> None:
     file = tmp_path / "day.csv"
     file.write_text(content)
     with pytest.raises(ScenarioError) as caught:
@@ -60,6 +60,6 @@ def test_a_bad_trace_is_refused_in_one_line(tmp_path: Path, content: str, compla
     assert str(caught.value).startswith(f"{file}{complaint}")
 
 
-def test_a_trace_that_is_not_there_is_named(tmp_path: Path) -> None:
+def test_a_missing_trace_is_named(tmp_path: Path) -> None:
     with pytest.raises(ScenarioError, match="cannot read a trace: No such file or directory"):
         read_trace(tmp_path / "day.csv")

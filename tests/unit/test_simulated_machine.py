@@ -29,7 +29,7 @@ def test_energy_is_the_integral_of_power() -> None:
     assert joules > 70 * 120
 
 
-def test_what_is_counted_does_not_depend_on_when_it_is_asked_for() -> None:
+def test_counters_do_not_depend_on_when_they_are_read() -> None:
     text = "noise: 0.5\ndevices: [{profile: h100, load: 0.9}]"
     often, once = machine(text), machine(text)
     for step in range(1, 1000):

@@ -27,7 +27,7 @@ pods:
 """
 
 
-def test_pods_come_share_go_and_come_back() -> None:
+def test_pods_start_share_devices_end_and_start_again() -> None:
     played = scenario(SHARED)
     devices = inventory(played, "node-1")
     whole, part = devices[0].device.uuid, devices[1].partitions[1].partition.uuid
@@ -40,7 +40,7 @@ def test_pods_come_share_go_and_come_back() -> None:
 
 
 @pytest.mark.parametrize("name", shipped_scenarios())
-def test_whatever_a_shipped_pod_holds_is_a_device_or_partition_of_its_node(name: str) -> None:
+def test_pods_of_shipped_scenarios_have_existing_devices_and_partitions(name: str) -> None:
     played = load_scenario(name)
     devices = inventory(played, "node-1")
     table = AliasTable([one.device for one in devices], [part.partition for one in devices for part in one.partitions])
@@ -64,7 +64,7 @@ def test_the_default_scenario_has_shared_idle_and_free_devices() -> None:
     assert not [held for held_then in at.values() for held in held_then if held.device_id == devices[3].device.uuid]
 
 
-def test_pods_are_published_again_and_again_until_it_stops() -> None:
+def test_pods_are_published_repeatedly_until_it_stops() -> None:
     played = scenario(SHARED)
     published: queue.SimpleQueue[AttributionState] = queue.SimpleQueue()
     time = ManualTime()
@@ -85,6 +85,6 @@ def test_pods_are_published_again_and_again_until_it_stops() -> None:
     assert not pods._thread.is_alive()
 
 
-def test_stopping_what_never_began_is_harmless() -> None:
+def test_stopping_before_the_start_is_harmless() -> None:
     pods = SimulatedPods(scenario(SHARED, Path()), "n", ScenarioClock(ManualTime(), lambda: EPOCH), lambda _: None)
     pods.stop()

@@ -35,7 +35,7 @@ def complaint(text: str) -> str:
 
 
 def pod(rest: str, container: str = "devices: [0]") -> str:
-    """A pod in line 3, what comes after in line 4."""
+    """A scenario with a pod in line 4."""
     return f"{DEVICE}pods:\n- {{namespace: a, name: b{rest}, containers: [{{name: c, {container}}}]}}\n"
 
 
@@ -43,7 +43,7 @@ def fault(text: str) -> str:
     return f"{DEVICE}faults:\n- {{{text}}}\n"
 
 
-def test_the_shipped_scenarios_are_these() -> None:
+def test_the_list_of_shipped_scenarios() -> None:
     assert shipped_scenarios() == ("failing", "inference", "load", "mi300x", "mig", "training")
     assert DEFAULT_SCENARIO in shipped_scenarios()
 
@@ -61,7 +61,7 @@ def test_every_shipped_scenario_can_be_loaded_and_is_documented() -> None:
     assert [name for name in loaded if name not in DOCS.read_text()] == []
 
 
-def test_shipped_scenarios_have_the_sizes_they_promise() -> None:
+def test_shipped_scenarios_have_the_documented_sizes() -> None:
     load, training = load_scenario("load"), load_scenario("training")
     assert [len(device.partitions) for device in load.devices] == [7] * 16
     assert len(load.pods) == 112
@@ -69,14 +69,14 @@ def test_shipped_scenarios_have_the_sizes_they_promise() -> None:
     assert len(training.pods[0].containers[0].slots) == 8
 
 
-def test_a_name_that_is_almost_right_is_answered_with_the_right_one() -> None:
+def test_for_a_misspelt_name_the_right_one_is_suggested() -> None:
     with pytest.raises(ScenarioError, match=r'^scenario "inferense": unknown scenario, did you mean inference'):
         load_scenario("inferense")
     with pytest.raises(ScenarioError, match="expected one of failing, inference, load, mi300x, mig, training"):
         load_scenario("zzz")
 
 
-def test_a_file_is_loaded_with_its_trace_beside_it(tmp_path: Path) -> None:
+def test_a_file_is_loaded_with_the_trace_in_its_folder(tmp_path: Path) -> None:
     (tmp_path / "day.csv").write_text("0,0.25\n60,0.75\n")
     file = tmp_path / "mine.yaml"
     file.write_text("description: x\ndevices:\n- {profile: l40s, load: {shape: trace, file: day.csv, stagger: 5}}\n")
@@ -84,14 +84,14 @@ def test_a_file_is_loaded_with_its_trace_beside_it(tmp_path: Path) -> None:
     assert device.work.load == Load(Trace((0.0, 60.0), (0.25, 0.75)), 5.0)
 
 
-def test_a_scenario_copied_without_its_trace_says_so(tmp_path: Path) -> None:
+def test_a_scenario_copied_without_its_trace_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "s.yaml"
     file.write_text("description: x\ndevices:\n- {profile: l40s, load: {shape: trace, file: day.csv}}\n")
     with pytest.raises(ScenarioError, match=r"s\.yaml:3: devices\[0\]\.load\.file: day\.csv is not in the folder"):
         load_scenario(str(file))
 
 
-def test_what_is_no_file_is_refused_in_one_line(tmp_path: Path) -> None:
+def test_a_path_that_is_not_a_readable_file_is_refused_with_one_line(tmp_path: Path) -> None:
     pipe = tmp_path / "pipe.yaml"
     os.mkfifo(pipe)
     (tmp_path / "large.yaml").write_bytes(b"#" * (1 << 20) + b"#")
@@ -110,7 +110,7 @@ def test_what_is_no_file_is_refused_in_one_line(tmp_path: Path) -> None:
         load_scenario("a/\0.yaml")
 
 
-def test_the_example_of_the_documentation_says_what_it_says(tmp_path: Path) -> None:
+def test_the_example_of_the_documentation_is_parsed_as_described(tmp_path: Path) -> None:
     example = re.search(r"^```yaml\n(.*?)^```", DOCS.read_text(), re.MULTILINE | re.DOTALL)
     assert example
     (tmp_path / "day.csv").write_text("0,0.1\n300,0.9\n")
@@ -138,13 +138,13 @@ def test_the_example_of_the_documentation_says_what_it_says(tmp_path: Path) -> N
     assert [incident.trouble for incident in scenario.incidents] == [Trouble.DEVICE_LOST, Trouble.HANG]
 
 
-def test_the_documentation_names_every_profile_and_fault() -> None:
+def test_the_documentation_lists_every_profile_and_fault() -> None:
     text = DOCS.read_text()
     assert not [profile.name for profile in PROFILES if profile.name not in text]
     assert not [trouble.value for trouble in Trouble if f"| `{trouble.value}` |" not in text]
 
 
-def test_partitions_are_held_by_number_by_device_or_all_of_them() -> None:
+def test_partitions_are_selected_by_number_by_device_or_all() -> None:
     def slots(partitions: str) -> tuple[Slot, ...]:
         text = f"{MIG}pods:\n- {{namespace: a, name: b, containers: [{{name: c, partitions: {partitions}}}]}}"
         return parsed(text).pods[0].containers[0].slots
@@ -153,12 +153,12 @@ def test_partitions_are_held_by_number_by_device_or_all_of_them() -> None:
     assert slots('["0/*"]') == slots("all") == tuple(Slot(0, part) for part in range(7))
 
 
-def test_all_devices_are_those_that_are_not_cut() -> None:
+def test_all_devices_are_those_without_partitions() -> None:
     text = f"{MIG}pods:\n- {{namespace: a, name: b, containers: [{{name: c, devices: all}}]}}"
     assert parsed(text).pods[0].containers[0].slots == (Slot(1),)
 
 
-def test_a_pod_may_come_back_under_its_name() -> None:
+def test_a_pod_can_start_again_with_its_name() -> None:
     text = (
         DEVICE
         + "pods:\n"
@@ -271,7 +271,7 @@ BAD = {
 
 
 @pytest.mark.parametrize(("text", "expected"), BAD.items(), ids=BAD.values())
-def test_a_bad_scenario_is_refused_in_one_line(text: str, expected: str) -> None:
+def test_an_invalid_scenario_is_refused_with_one_line(text: str, expected: str) -> None:
     assert complaint(text) == expected
 
 
