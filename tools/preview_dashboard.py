@@ -67,21 +67,21 @@ class Answers:
 
     def now(self, target: Target) -> list[tuple[dict[str, str], float]]:
         """Labels and value of each element at the end of the range."""
-        result = self._ask("query", target, {"time": self.span.end})
+        result = self._query("query", target, {"time": self.span.end})
         return [(element["metric"], float(element["value"][1])) for element in result]
 
     def course(self, target: Target) -> list[Series]:
         """Each series over the range; an instant query has one point."""
         if target.instant:
             return [Series(_named(target, labels), ((self.span.end, value),)) for labels, value in self.now(target)]
-        asked = {"start": self.span.start, "end": self.span.end, "step": self.span.step}
-        result = self._ask("query_range", target, asked)
+        window = {"start": self.span.start, "end": self.span.end, "step": self.span.step}
+        result = self._query("query_range", target, window)
         return [
             Series(_named(target, element["metric"]), [(float(at), float(value)) for at, value in element["values"]])
             for element in result
         ]
 
-    def _ask(self, kind: str, target: Target, when: Mapping[str, float]) -> list[Json]:
+    def _query(self, kind: str, target: Target, when: Mapping[str, float]) -> list[Json]:
         fields = {"query": queries.filled_in(target.expr, self._windows), **when}
         body = urllib.parse.urlencode(fields).encode()
         address = f"{self._base}/api/v1/{kind}"

@@ -50,7 +50,7 @@ QUERIES: tuple[Query, ...] = (
         "where devices are shared. The window must contain at least two scrapes, better four.",
     ),
     Query(
-        "Devices that were held and idle for an hour",
+        "Devices that were allocated but idle for an hour",
         """(
     rate(accelerator_device_busy_seconds_total[1h])
   / rate(accelerator_device_observed_seconds_total[1h])
@@ -72,7 +72,7 @@ and on (instance, uuid) (
         "is allocated to now, shared or not.",
     ),
     Query(
-        "Devices nobody holds",
+        "Devices that are not allocated",
         "accelerator_device_allocated == 0",
         "A partitioned device counts as allocated as soon as one of its partitions is allocated. Use `count by "
         "(vendor, model) (...)` around it for the number of free devices by model.",
@@ -107,7 +107,7 @@ and on (instance, uuid) (
         "integrate the query above with a recording rule.",
     ),
     Query(
-        "Device-hours handed out by namespace over a day",
+        "Allocated device-hours by namespace over a day",
         "sum by (namespace) (increase(accelerator_allocation_device_seconds_total[1d])) / 3600",
         "What was allocated, used or not: half a device for two hours is one device-hour.",
     ),

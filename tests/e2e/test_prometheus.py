@@ -158,7 +158,7 @@ def test_every_documented_query_is_answered_or_rightly_empty(mixed: tuple[Node, 
     _, server = mixed
     rightly_empty = {
         # An hour of idleness can't have passed; nothing has failed.
-        "Devices that were held and idle for an hour",
+        "Devices that were allocated but idle for an hour",
         "Containers that hold an idle device",
         "Failed devices and the containers that hold them",
         "Parts of the exporter that do not work",
