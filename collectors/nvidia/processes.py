@@ -102,13 +102,13 @@ class Processes:
         call = "nvmlDeviceGetProcessUtilization"
         since = self._last_seen.get(subject.device_uuid, 0)
         samples: Sequence[Any] = nvml.call(call, handle, since, read=list)
-        newest: dict[int, tuple[int, int]] = {}
+        latest: dict[int, tuple[int, int]] = {}
         for sample in samples[:_MAX_PROCESSES]:
             pid, at, percent = int(sample.pid), int(sample.timeStamp), int(sample.smUtil)
-            if percent <= _FULL_PERCENT and at >= newest.get(pid, (0, 0))[0]:  # some drivers return garbage above 100
-                newest[pid] = (at, percent)
-        self._last_seen[subject.device_uuid] = max([since, *(at for at, _ in newest.values())])
-        self._utilizations[subject] = {pid: ratio_from_percent(percent) for pid, (_, percent) in newest.items()}
+            if percent <= _FULL_PERCENT and at >= latest.get(pid, (0, 0))[0]:  # some drivers return garbage above 100
+                latest[pid] = (at, percent)
+        self._last_seen[subject.device_uuid] = max([since, *(at for at, _ in latest.values())])
+        self._utilizations[subject] = {pid: ratio_from_percent(percent) for pid, (_, percent) in latest.items()}
         yield from ()
 
 

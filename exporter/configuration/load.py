@@ -24,7 +24,7 @@ def load_settings(flags: Mapping[str, str], environ: Mapping[str, str], file: Pa
     Raises:
         ConfigError: A value or a source is invalid.
     """
-    sources = _Sources(
+    sources = _OptionSources(
         (
             read_defaults(environ),
             {} if file is None else read_config_file(file),
@@ -42,7 +42,7 @@ def load_settings(flags: Mapping[str, str], environ: Mapping[str, str], file: Pa
     return Settings(**values)
 
 
-class _Sources:
+class _OptionSources:
     """The texts of every option: the default, and the values of the stronger sources."""
 
     def __init__(self, stronger: Sequence[Mapping[str, RawOption]]) -> None:
@@ -65,7 +65,7 @@ class _Sources:
         return [default, *(source[option.key] for source in self._stronger if option.key in source)]
 
 
-def _check_order(values: object, sources: _Sources, shorter: Option, longer: Option) -> None:
+def _check_order(values: object, sources: _OptionSources, shorter: Option, longer: Option) -> None:
     """Raise an error about a value that was set, preferably the shorter one."""
     if getattr(values, shorter.name) <= getattr(values, longer.name):
         return
