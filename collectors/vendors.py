@@ -35,6 +35,7 @@ class Vendor:
         pci_id: PCI vendor id.
         graphics: True if its display controllers are accelerators, not only the graphics of a server's console.
         variables: The variables that can hide its devices from a container.
+        privileged_only: What only a privileged container can read of its devices, for people; empty where nothing.
     """
 
     name: str
@@ -42,11 +43,13 @@ class Vendor:
     pci_id: int
     graphics: bool = False
     variables: tuple[Variable, ...] = ()
+    privileged_only: str = ""
 
 
 # Source of the ids: the registry of the PCI special interest group, as in `pci.ids`.
 VENDORS: tuple[Vendor, ...] = (
-    Vendor("amd", "AMD", 0x1002, graphics=True),
+    # KFD's files need the device cgroup of the GPU's render node, which Kubernetes gives privileged containers only.
+    Vendor("amd", "AMD", 0x1002, graphics=True, privileged_only="AMD partitions and ROCm process data"),
     Vendor("cambricon", "Cambricon", 0xCABC),
     Vendor("furiosa", "FuriosaAI", 0x1ED2),
     Vendor("google", "Google", 0x1AE0),

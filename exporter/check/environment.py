@@ -15,7 +15,7 @@ from collectors.identity import machine_identity
 from collectors.metric import Subject
 from collectors.procfs import host_processes_visible
 from collectors.sysfs import Root
-from collectors.vendors import VENDORS
+from collectors.vendors import VENDORS, Vendor
 from exporter import families
 from exporter.check.facts import (
     AddressFacts,
@@ -74,8 +74,10 @@ def read_environment(
         host_name: The machine's own name.
         environ: The environment of the process.
         mounts: Its mounts.
-        vendors: Names of the vendors that have devices here; variables of others are left out.
+        vendors: Names of the vendors that have devices here; facts about other vendors are left out.
     """
+    names = frozenset(vendors)
+    present = [vendor for vendor in VENDORS if vendor.name in names]
     sysfs, procfs = Root(settings.path.sysfs), Root(settings.path.procfs)
     status = _status(procfs)
     return Environment(
@@ -89,7 +91,8 @@ def read_environment(
         host_name=host_name,
         identity=_identity(sysfs, settings.node.name),
         in_kubernetes=bool(environ.get(_IN_KUBERNETES)),
-        variables=tuple(_variables(environ, frozenset(vendors))),
+        variables=tuple(_variables(environ, present)),
+        privileged_only=tuple(vendor.privileged_only for vendor in present if vendor.privileged_only),
     )
 
 
@@ -126,11 +129,10 @@ def _identity(sysfs: Root, node_name: str | None) -> IdentitySource:
     return IdentitySource.NODE_NAME if node_name else IdentitySource.HOST_NAME
 
 
-def _variables(environ: Mapping[str, str], vendors: frozenset[str]) -> Iterator[VariableFacts]:
-    for vendor in VENDORS:
-        if vendor.name in vendors:
-            for each in vendor.variables:
-                yield VariableFacts(vendor.name, each.name, environ.get(each.name), each.shows_all, each.shows)
+def _variables(environ: Mapping[str, str], present: Iterable[Vendor]) -> Iterator[VariableFacts]:
+    for vendor in present:
+        for each in vendor.variables:
+            yield VariableFacts(vendor.name, each.name, environ.get(each.name), each.shows_all, each.shows)
 
 
 def read_mounts(procfs: Path) -> tuple[Mount, ...]:

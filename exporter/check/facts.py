@@ -11,6 +11,7 @@ from exporter.attribution.holding import Holding
 from exporter.snapshot import Allocation
 
 _FAILED = "failed"
+_PRIVILEGED_CAPABILITIES = 38  # CHOWN (0) to AUDIT_READ (37): every kernel has these since Linux 3.16
 
 
 class CollectorStatus(StrEnum):
@@ -232,6 +233,7 @@ class Environment:
         identity: What made-up ids start from.
         in_kubernetes: True in a container of a pod.
         variables: Those of the vendors that have devices here.
+        privileged_only: What of these vendors' devices only a privileged container can read, for people.
     """
 
     uid: int | None
@@ -245,6 +247,12 @@ class Environment:
     identity: IdentitySource
     in_kubernetes: bool
     variables: tuple[VariableFacts, ...] = ()
+    privileged_only: tuple[str, ...] = ()
+
+    @property
+    def is_privileged(self) -> bool | None:
+        """Whether the process has every capability, as in a privileged container; None where unknown."""
+        return None if self.capabilities is None else len(self.capabilities) >= _PRIVILEGED_CAPABILITIES
 
 
 @dataclass(frozen=True, slots=True)

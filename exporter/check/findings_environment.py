@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from collectors.wording import counted
 from exporter.check.facts import AddressFacts, AddressState, Environment, IdentitySource, NodeFacts
 from exporter.check.finding import Finding, FindingCode, Severity
 
@@ -35,9 +36,10 @@ def _in_kubernetes(here: Environment) -> Iterator[Finding]:
             )
         do = "set NODE_NAME from the field spec.nodeName"
         yield Finding(Severity.WARNING if made else Severity.NOTE, FindingCode.NODE_NAME_MISSING, _NODE, text, do)
-    if here.capabilities:
-        text = f"it needs no capability and has {len(here.capabilities)}"
-        yield Finding(Severity.NOTE, FindingCode.MORE_RIGHTS_THAN_NEEDED, _PROCESS, text, "drop: [ALL]")
+    if here.capabilities and not here.privileged_only:
+        text = f"it has {counted(len(here.capabilities), 'capability', 'capabilities')} and needs none on most nodes"
+        do = "drop: [ALL], except on nodes that need a privileged container"
+        yield Finding(Severity.NOTE, FindingCode.MORE_RIGHTS_THAN_NEEDED, _PROCESS, text, do)
     if here.read_only_root is False:
         text = "its root file system can be written to, and it writes no file"
         do = "readOnlyRootFilesystem: true"

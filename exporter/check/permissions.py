@@ -98,12 +98,15 @@ def _variables(here: Environment) -> Iterator[Permission]:
 
 
 def _capabilities(here: Environment) -> Permission:
-    name, cost = "capabilities", "nothing: none is needed"
+    name, cost = "capabilities", "nothing on most nodes"
+    if here.privileged_only:
+        cost = f"{', '.join(here.privileged_only)}: readable only in a privileged container"
     if here.capabilities is None:
         return Permission(name, PermissionState.UNKNOWN, "not known", cost)
     count = len(here.capabilities)
     found = f"{count} of them" if count > _SHOWN_CAPABILITIES else ", ".join(here.capabilities) or "none"
-    return Permission(name, PermissionState.NOT_NEEDED, found, cost)
+    state = _state(given=here.is_privileged) if here.privileged_only else PermissionState.NOT_NEEDED
+    return Permission(name, state, found, cost)
 
 
 def _host_processes(here: Environment) -> Permission:

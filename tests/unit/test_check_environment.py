@@ -107,6 +107,11 @@ def test_only_variables_of_vendors_that_are_here_are_told(settings: Settings) ->
     ]
 
 
+def test_what_only_a_privileged_container_reads_is_known_of_vendors_that_are_present(settings: Settings) -> None:
+    assert environment_of(settings, {}, "nvidia").privileged_only == ()
+    assert environment_of(settings, {}, "amd", "nvidia").privileged_only == ("AMD partitions and ROCm process data",)
+
+
 @pytest.fixture
 def socket_path(tmp_path: Path) -> Path:
     folder = tmp_path / "kubelet dir" / "pod-resources"

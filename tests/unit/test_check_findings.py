@@ -209,7 +209,7 @@ CASES: tuple[tuple[NodeFacts, Severity, FindingCode, str, str], ...] = (
         NOTE,
         FindingCode.MORE_RIGHTS_THAN_NEEDED,
         "process",
-        "needs no capability and has 1",
+        "it has 1 capability and needs none on most nodes",
     ),
     (
         replace(HEALTHY, environment=replace(ENVIRONMENT, read_only_root=False)),
@@ -312,6 +312,11 @@ def test_what_hides_devices_is_named_where_ids_match_none() -> None:
 def test_rights_and_names_are_findings_in_pods_only() -> None:
     bare = replace(OUTSIDE, node_name=None, capabilities=("SYS_ADMIN",), read_only_root=False)
     assert set(severities(all_findings(replace(HEALTHY, environment=bare)))) == {OK}
+
+
+def test_capabilities_are_not_called_unneeded_where_a_vendor_has_a_use_for_them() -> None:
+    privileged = replace(ENVIRONMENT, capabilities=("SYS_ADMIN",), privileged_only=("AMD partitions",))
+    assert set(severities(all_findings(replace(HEALTHY, environment=privileged)))) == {OK}
 
 
 def test_the_gravest_comes_first_and_decides() -> None:

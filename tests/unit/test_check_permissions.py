@@ -51,6 +51,24 @@ def test_capabilities_are_named_or_counted(capabilities: tuple[str, ...] | None,
     assert permission("capabilities", replace(HEALTHY, environment=here)).found == found
 
 
+@pytest.mark.parametrize(
+    ("capabilities", "state"),
+    [
+        (None, PermissionState.UNKNOWN),
+        ((), PermissionState.MISSING),
+        (("SYS_PTRACE",), PermissionState.MISSING),
+        (tuple(map(str, range(37))), PermissionState.MISSING),
+        (tuple(map(str, range(38))), PermissionState.GIVEN),
+    ],
+)
+def test_a_privileged_container_has_a_use_where_a_vendor_needs_it(
+    capabilities: tuple[str, ...] | None, state: PermissionState
+) -> None:
+    here = replace(ENVIRONMENT, capabilities=capabilities, privileged_only=("AMD partitions",))
+    found = permission("capabilities", replace(HEALTHY, environment=here))
+    assert (found.state, found.cost) == (state, "AMD partitions: readable only in a privileged container")
+
+
 def test_a_variable_that_is_not_set_matters_in_pods_only() -> None:
     unset = replace(ENVIRONMENT, variables=(replace(ENVIRONMENT.variables[0], value=None),))
     assert permission("NVIDIA_VISIBLE_DEVICES", replace(HEALTHY, environment=unset)).state is PermissionState.MISSING
