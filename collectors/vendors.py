@@ -36,6 +36,7 @@ class Vendor:
         graphics: True if its display controllers are accelerators, not only the graphics of a server's console.
         variables: The variables that can hide its devices from a container.
         privileged_only: What only a privileged container can read of its devices, for people; empty where nothing.
+        host_processes_only: Likewise, what needs the host's process namespace.
     """
 
     name: str
@@ -44,12 +45,21 @@ class Vendor:
     graphics: bool = False
     variables: tuple[Variable, ...] = ()
     privileged_only: str = ""
+    host_processes_only: str = ""
 
 
 # Source of the ids: the registry of the PCI special interest group, as in `pci.ids`.
 VENDORS: tuple[Vendor, ...] = (
-    # KFD's files need the device cgroup of the GPU's render node, which Kubernetes gives privileged containers only.
-    Vendor("amd", "AMD", 0x1002, graphics=True, privileged_only="AMD partitions and ROCm process data"),
+    Vendor(
+        "amd",
+        "AMD",
+        0x1002,
+        graphics=True,
+        # KFD's files need the device cgroup of the GPU's render node: in Kubernetes, a privileged container.
+        privileged_only="AMD partitions and ROCm process data",
+        # From `/proc/<pid>/fdinfo` of every process.
+        host_processes_only="with SYS_PTRACE, numbers of AMD processes that draw or decode video",
+    ),
     Vendor("cambricon", "Cambricon", 0xCABC),
     Vendor("furiosa", "FuriosaAI", 0x1ED2),
     Vendor("google", "Google", 0x1AE0),

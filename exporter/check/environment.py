@@ -93,6 +93,7 @@ def read_environment(
         in_kubernetes=bool(environ.get(_IN_KUBERNETES)),
         variables=tuple(_variables(environ, present)),
         privileged_only=tuple(vendor.privileged_only for vendor in present if vendor.privileged_only),
+        host_processes_only=tuple(vendor.host_processes_only for vendor in present if vendor.host_processes_only),
     )
 
 

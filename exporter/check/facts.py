@@ -234,6 +234,7 @@ class Environment:
         in_kubernetes: True in a container of a pod.
         variables: Those of the vendors that have devices here.
         privileged_only: What of these vendors' devices only a privileged container can read, for people.
+        host_processes_only: Likewise, what needs the host's processes to be visible.
     """
 
     uid: int | None
@@ -248,6 +249,7 @@ class Environment:
     in_kubernetes: bool
     variables: tuple[VariableFacts, ...] = ()
     privileged_only: tuple[str, ...] = ()
+    host_processes_only: tuple[str, ...] = ()
 
     @property
     def is_privileged(self) -> bool | None:

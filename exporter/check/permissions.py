@@ -111,7 +111,8 @@ def _capabilities(here: Environment) -> Permission:
 
 def _host_processes(here: Environment) -> Permission:
     found = "visible" if here.host_processes else "not visible"
-    return Permission("hostPID", PermissionState.NOT_NEEDED, found, "names of single processes")
+    state = _state(given=here.host_processes) if here.host_processes_only else PermissionState.NOT_NEEDED
+    return Permission("hostPID", state, found, "; ".join(("names of processes", *here.host_processes_only)))
 
 
 def _read_only_root(here: Environment) -> Permission:

@@ -107,9 +107,11 @@ def test_only_variables_of_vendors_that_are_here_are_told(settings: Settings) ->
     ]
 
 
-def test_what_only_a_privileged_container_reads_is_known_of_vendors_that_are_present(settings: Settings) -> None:
-    assert environment_of(settings, {}, "nvidia").privileged_only == ()
-    assert environment_of(settings, {}, "amd", "nvidia").privileged_only == ("AMD partitions and ROCm process data",)
+def test_what_needs_privileges_is_known_of_vendors_that_are_present(settings: Settings) -> None:
+    nvidia, both = environment_of(settings, {}, "nvidia"), environment_of(settings, {}, "amd", "nvidia")
+    assert (nvidia.privileged_only, nvidia.host_processes_only) == ((), ())
+    assert both.privileged_only == ("AMD partitions and ROCm process data",)
+    assert both.host_processes_only == ("with SYS_PTRACE, numbers of AMD processes that draw or decode video",)
 
 
 @pytest.fixture

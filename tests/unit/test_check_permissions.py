@@ -69,6 +69,15 @@ def test_a_privileged_container_has_a_use_where_a_vendor_needs_it(
     assert (found.state, found.cost) == (state, "AMD partitions: readable only in a privileged container")
 
 
+@pytest.mark.parametrize(("visible", "state"), [(False, PermissionState.MISSING), (True, PermissionState.GIVEN)])
+def test_host_processes_have_a_use_beyond_names_where_a_vendor_needs_them(
+    state: PermissionState, *, visible: bool
+) -> None:
+    here = replace(ENVIRONMENT, host_processes=visible, host_processes_only=("numbers of processes",))
+    found = permission("hostPID", replace(HEALTHY, environment=here))
+    assert (found.state, found.cost) == (state, "names of processes; numbers of processes")
+
+
 def test_a_variable_that_is_not_set_matters_in_pods_only() -> None:
     unset = replace(ENVIRONMENT, variables=(replace(ENVIRONMENT.variables[0], value=None),))
     assert permission("NVIDIA_VISIBLE_DEVICES", replace(HEALTHY, environment=unset)).state is PermissionState.MISSING
