@@ -16,10 +16,9 @@ def environment_findings(facts: NodeFacts) -> Iterator[Finding]:
     here = facts.environment
     if not here.pci_bus:
         text = (
-            "sysfs shows no PCI bus: a missing library and a device that fell off its bus look like a node without "
-            "devices"
+            "sysfs shows no PCI bus: a node with a missing library or a lost device looks like a node without devices"
         )
-        do = "mount the host's /sys and name it by --path.sysfs, unless this machine has no PCI bus"
+        do = "mount the host's /sys and set --path.sysfs to it, unless this machine has no PCI bus"
         yield Finding(Severity.WARNING, FindingCode.NO_PCI_BUS, _NODE, text, do)
     if here.in_kubernetes:
         yield from _in_kubernetes(here)
@@ -28,20 +27,20 @@ def environment_findings(facts: NodeFacts) -> Iterator[Finding]:
 def _in_kubernetes(here: Environment) -> Iterator[Finding]:
     if not here.node_name:
         made = here.identity is IdentitySource.HOST_NAME
-        text = "the node's name is not known: the exporter cannot name it"
+        text = f"the node's name is unknown: the host name {here.host_name} is shown instead, which may be the pod's"
         if made:
             text = (
-                f"the node's name is not known, and its product UUID cannot be read: ids of devices that have none of "
-                f"their own are made from the host name {here.host_name}, which may be the pod's and change with it"
+                "the node's name is unknown, and its product UUID cannot be read: ids of devices that have none are "
+                f"generated from the host name {here.host_name}, which may be the pod's and then changes with the pod"
             )
         do = "set NODE_NAME from the field spec.nodeName"
         yield Finding(Severity.WARNING if made else Severity.NOTE, FindingCode.NODE_NAME_MISSING, _NODE, text, do)
     if here.capabilities and not here.privileged_only:
-        text = f"it has {counted(len(here.capabilities), 'capability', 'capabilities')} and needs none on most nodes"
+        text = f"has {counted(len(here.capabilities), 'capability', 'capabilities')} and needs none on most nodes"
         do = "drop: [ALL], except on nodes that need a privileged container"
         yield Finding(Severity.NOTE, FindingCode.MORE_RIGHTS_THAN_NEEDED, _PROCESS, text, do)
     if here.read_only_root is False:
-        text = "its root file system can be written to, and it writes no file"
+        text = "the root file system is writable, and the exporter writes no file"
         do = "readOnlyRootFilesystem: true"
         yield Finding(Severity.NOTE, FindingCode.MORE_RIGHTS_THAN_NEEDED, _PROCESS, text, do)
 
@@ -51,12 +50,12 @@ def _address(address: AddressFacts) -> Finding:
     if address.state is AddressState.FREE:
         return Finding(Severity.OK, FindingCode.ADDRESS_OK, subject, "free")
     if address.state is AddressState.SERVED:
-        return Finding(Severity.OK, FindingCode.ADDRESS_OK, subject, "an exporter serves there")
+        return Finding(Severity.OK, FindingCode.ADDRESS_OK, subject, "an exporter listens there")
     if address.state is AddressState.TAKEN:
-        text = f"{address.text}; what listens there is no accelerator-exporter"
+        text = f"{address.text}; another program listens there"
         return Finding(Severity.ERROR, FindingCode.ADDRESS_TAKEN, subject, text)
     if address.state is AddressState.LATE:
-        text = "it could not be found out in time whether it can be listened on"
-        do = "see that its host name resolves"
+        text = "testing whether it is free took too long"
+        do = "check that its host name resolves"
         return Finding(Severity.WARNING, FindingCode.ADDRESS_LATE, subject, text, do)
     return Finding(Severity.ERROR, FindingCode.ADDRESS_REFUSED, subject, address.text)

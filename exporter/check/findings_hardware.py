@@ -12,16 +12,16 @@ _PARTITIONING = ("partitioning",)
 _OF_ONE_READING = frozenset({Reason.PERMISSION_DENIED, Reason.UNAVAILABLE, Reason.INVALID_VALUE})
 
 _DO: Mapping[Reason, str] = {
-    Reason.UNAVAILABLE: "run the check again; if it stays so, see dmesg on the node",
-    Reason.PERMISSION_DENIED: "see that the container is given this device by its runtime, and runs as uid 0",
+    Reason.UNAVAILABLE: "run check again; if it still fails, see dmesg on the node",
+    Reason.PERMISSION_DENIED: "check that the runtime gives the container this device, and that it runs as uid 0",
     Reason.DEVICE_LOST: "see dmesg on the node; drain it, then reset the device or reboot",
-    Reason.DEVICES_VANISHED: "see dmesg on the node, unless the device was taken out on purpose",
+    Reason.DEVICES_VANISHED: "see dmesg on the node, unless the device was removed on purpose",
     Reason.LIBRARY_MISSING: "let the container runtime mount the vendor's library, then restart the pod",
-    Reason.DRIVER_NOT_LOADED: "see lsmod and dmesg on the node; the exporter goes on by itself once it is loaded",
+    Reason.DRIVER_NOT_LOADED: "see lsmod and dmesg on the node; the exporter retries by itself",
     Reason.VERSION_MISMATCH: "restart the exporter's pod: only a new container gets the new library",
-    Reason.INVALID_VALUE: "nothing if it is rare: the value is left out; else report it to the driver's vendor",
+    Reason.INVALID_VALUE: "nothing, if it is rare: the value is dropped; otherwise report it to the driver's vendor",
     Reason.LATE: "see dmesg on the node",
-    Reason.BROKEN: "report it, with what standard error says",
+    Reason.BROKEN: "report it, with the output on standard error",
 }
 
 
@@ -35,7 +35,7 @@ def hardware_findings(facts: NodeFacts) -> Iterator[Finding]:
     yield from _bus(facts)
     yield from _hidden_partitions(facts)
     if bare and not facts.devices:
-        text = "no accelerator here: the exporter serves its own health and nothing else"
+        text = "no accelerator on this node: the exporter exports only its own health"
         yield Finding(Severity.NOTE, FindingCode.NO_ACCELERATOR, "node", text)
 
 
@@ -44,14 +44,17 @@ def _collector(collector: CollectorFacts) -> Iterator[Finding]:
     if collector.reading is not None:
         yield from _reading(subject, collector, collector.reading)
     elif collector.state is CollectorStatus.ABSENT:
-        text = collector.text or "its vendor has no device here"
+        text = collector.text or "no device of its vendor on this node"
         yield Finding(Severity.NOTE, FindingCode.COLLECTOR_ABSENT, subject, text)
     elif collector.state is CollectorStatus.LATE:
         text = (
-            f"a call to the hardware has not returned within {collector.seconds:g} s: until it does, its devices "
-            "are not served"
+            f"a call to the hardware has not returned within {collector.seconds:g} s: until it returns, the exporter "
+            "has no readings of its devices"
         )
-        do = "see dmesg on the node: drivers do hang; to tell slow from hung, check with a longer --poll.deadline"
+        do = (
+            "see dmesg on the node, because drivers can hang; to distinguish a slow driver from a hung one, run check "
+            "with a longer --poll.deadline"
+        )
         yield Finding(Severity.ERROR, FindingCode.COLLECTOR_LATE, subject, text, do)
     else:
         reason = collector.reason or Reason.BROKEN
@@ -63,8 +66,8 @@ def _reading(subject: str, collector: CollectorFacts, reading: Reading) -> Itera
     lost = [device for device in reading.devices if device.lost]
     answering = [device for device in reading.devices if not device.lost]
     if answering or not lost:
-        text = f"{counted(len(answering), 'device')} and {counted(len(reading.partitions), 'partition')} answer"
-        text += f", read in {collector.seconds:.2f} s"
+        text = f"{counted(len(answering), 'device')} and {counted(len(reading.partitions), 'partition')}"
+        text += f" read in {collector.seconds:.2f} s"
         yield Finding(Severity.OK, FindingCode.COLLECTOR_OK, subject, text)
     reasons = {fault.where: fault for fault in reading.faults if fault.reason is Reason.DEVICE_LOST}
     for device in lost:
@@ -83,7 +86,7 @@ def _subjects(reading: Reading) -> dict[str, str]:
 
 
 def _lost(device: Device, fault: Fault | None) -> Finding:
-    text = f"{device.model} does not answer: it is served as failed, without readings"
+    text = f"{device.model} does not answer: its status is failed, and it has no readings"
     detail = f" ({fault.detail})" if fault is not None else ""
     return Finding(
         Severity.ERROR, FindingCode.DEVICE_LOST, f"device {device.device}", text + detail, _DO[Reason.DEVICE_LOST]
@@ -106,7 +109,7 @@ def _bus(facts: NodeFacts) -> Iterator[Finding]:
         name = f"{function.vendor} {function.ids}"
         if function.state is PciState.NO_COLLECTOR:
             text = f"{name} is on the PCI bus, and no installed collector reads it"
-            do = f"install a collector for {function.vendor} if it is to be served"
+            do = f"install a collector for {function.vendor}, if this device should be read"
             yield Finding(Severity.WARNING, FindingCode.NO_COLLECTOR, subject, text, do)
         elif function.state is PciState.NOT_READ and function.collector in works:
             yield _not_read(function, subject, name)
@@ -115,14 +118,14 @@ def _bus(facts: NodeFacts) -> Iterator[Finding]:
 def _not_read(function: PciFacts, subject: str, name: str) -> Finding:
     if function.driver is None:
         text = (
-            f"{name} is on the PCI bus and no driver is bound to it: the collector {function.collector} cannot see it"
+            f"{name} is on the PCI bus and no driver is bound to it: the collector {function.collector} cannot read it"
         )
         return Finding(Severity.WARNING, FindingCode.DEVICE_NOT_READ, subject, text, "see dmesg on the node")
     text = (
         f"{name} is on the PCI bus, bound to the driver {function.driver}, and the collector {function.collector} "
         "does not list it"
     )
-    do = "see that the container is given every device, and that the driver is the vendor's"
+    do = "check that the container gets every device, and that the driver is the vendor's"
     return Finding(Severity.WARNING, FindingCode.DEVICE_NOT_READ, subject, text, do)
 
 
@@ -141,8 +144,8 @@ def _hidden_partitions(facts: NodeFacts) -> Iterator[Finding]:
                     Severity.WARNING,
                     FindingCode.PARTITIONS_HIDDEN,
                     f"device {device.device}",
-                    "it is switched to partitions and shows none: there are none, or they are hidden from here",
-                    f"if the node has some, set {_settings(hiding)}, which can need the capability SYS_ADMIN",
+                    "it is in partitioning mode and shows no partitions: it has none, or the container cannot see them",
+                    f"if it has some, set {_settings(hiding)}; this can need the capability SYS_ADMIN",
                 )
 
 

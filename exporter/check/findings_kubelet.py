@@ -8,8 +8,8 @@ from exporter.check.facts import AllocationFacts, CollectorStatus, KubeletFacts,
 from exporter.check.finding import Finding, FindingCode, Severity
 
 _SUBJECT = "kubelet"
-_WITHOUT = "devices are served without pods, and no container or allocation family is served"
-_MOUNT_DIRECTORY = "mount the kubelet's pod-resources directory, read-only, in place of the socket in it"
+_WITHOUT = "no pod information, device metrics only"
+_MOUNT_DIRECTORY = "mount the kubelet's pod-resources directory, read-only, instead of the socket file"
 
 
 def kubelet_findings(facts: NodeFacts) -> Iterator[Finding]:
@@ -17,16 +17,16 @@ def kubelet_findings(facts: NodeFacts) -> Iterator[Finding]:
     kubelet = facts.kubelet
     if kubelet.allocations is not None:
         allocations = kubelet.allocations
-        text = f"answers: {counted(allocations.pods, 'pod')}, {counted(allocations.device_ids, 'held device id')}"
+        text = f"answers: {counted(allocations.pods, 'pod')}, {counted(allocations.device_ids, 'allocated device id')}"
         yield Finding(Severity.OK, FindingCode.KUBELET_OK, _SUBJECT, text)
         yield from _unmatched(facts, allocations)
         yield from _claims(allocations)
     elif kubelet.state is KubeletState.ABSENT:
         yield _absent(kubelet, in_kubernetes=facts.environment.in_kubernetes)
     else:
-        text = f"{kubelet.text or 'no answer in time'}; until it answers, {_WITHOUT}"
+        text = f"{kubelet.text or 'no answer in time'}; until the kubelet answers: {_WITHOUT}"
         stale = kubelet.mount.replaced and kubelet.mount.kind is SocketMount.DIRECTORY
-        do = "restart the pod: the directory that is mounted here has been replaced on the node" if stale else ""
+        do = "restart the pod: the mounted directory has been replaced on the node" if stale else ""
         yield Finding(Severity.ERROR, FindingCode.KUBELET_FAILED, _SUBJECT, text, do)
     if kubelet.mount.kind is SocketMount.FILE:
         yield _file_mounted(kubelet)
@@ -34,23 +34,25 @@ def kubelet_findings(facts: NodeFacts) -> Iterator[Finding]:
 
 def _absent(kubelet: KubeletFacts, *, in_kubernetes: bool) -> Finding:
     if not in_kubernetes:
-        text = f"no socket at {kubelet.socket}, as on any machine that is no Kubernetes node: {_WITHOUT}"
+        text = f"no socket at {kubelet.socket}, which is normal outside Kubernetes: {_WITHOUT}"
         return Finding(Severity.NOTE, FindingCode.KUBELET_ABSENT, _SUBJECT, text)
     text = f"no socket at {kubelet.socket}: {_WITHOUT}"
     if kubelet.mount.kind is SocketMount.DIRECTORY:
         do = (
-            f"{kubelet.mount.point} is mounted: see that the kubelet runs, and that this is its pod-resources "
-            "directory, which some distributions have elsewhere"
+            f"{kubelet.mount.point} is mounted: check that the kubelet runs, and that this is its pod-resources "
+            "directory, which has another path in some distributions"
         )
     else:
-        do = "mount the kubelet's pod-resources directory, read-only, or name its socket by --kubelet.socket"
+        do = "mount the kubelet's pod-resources directory, read-only, or set --kubelet.socket to its socket"
     return Finding(Severity.ERROR, FindingCode.KUBELET_ABSENT, _SUBJECT, text, do)
 
 
 def _file_mounted(kubelet: KubeletFacts) -> Finding:
-    since = "it has been replaced on the node already" if kubelet.mount.replaced else "the next restart replaces it"
+    since = (
+        "the file has already been replaced on the node" if kubelet.mount.replaced else "the next restart replaces it"
+    )
     text = (
-        "the socket file alone is mounted, not its directory: the kubelet makes a new file whenever it starts, and "
+        "only the socket file is mounted, not its directory: the kubelet creates a new file at every start, and "
         f"this container keeps the old one; {since}"
     )
     return Finding(Severity.WARNING, FindingCode.SOCKET_FILE_MOUNTED, _SUBJECT, text, _MOUNT_DIRECTORY)
@@ -62,10 +64,14 @@ def _unmatched(facts: NodeFacts, allocations: AllocationFacts) -> Iterator[Findi
     down = (CollectorStatus.FAILED, CollectorStatus.LATE)
     silent = tuple(prefix for c in facts.collectors if c.state in down for prefix in c.resource_prefixes)
     for resource, count in sorted(counts.items()):
-        ids = counted(count, "held id means", "held ids mean")
-        text = f"{resource}: {ids} no known device: whoever holds that has no series"
+        ids = counted(
+            count,
+            "allocated id matches no device; its pod has no series",
+            "allocated ids match no device; their pods have no series",
+        )
+        text = f"{resource}: {ids}"
         if resource.startswith(silent):
-            do = "see to the collector first"
+            do = "fix the collector first"
             yield Finding(Severity.NOTE, FindingCode.UNMATCHED_IDS, _SUBJECT, text, do)
         else:
             yield Finding(Severity.ERROR, FindingCode.UNMATCHED_IDS, _SUBJECT, text, _show_all(facts))
@@ -74,14 +80,16 @@ def _unmatched(facts: NodeFacts, allocations: AllocationFacts) -> Iterator[Findi
 def _show_all(facts: NodeFacts) -> str:
     hiding = [v for v in facts.environment.variables if v.value != v.shows_all]
     wanted = ", ".join(f"{variable.name}={variable.shows_all}" for variable in hiding)
-    first = f"let the container see every device ({wanted})" if wanted else "see that the container sees every device"
-    return f"{first}; if partitions were made or removed, restart the device plugin; the ids are listed above"
+    first = (
+        f"make every device visible to the container ({wanted})"
+        if wanted
+        else "check that the container sees every device"
+    )
+    return f"{first}; if partitions were created or removed, restart the device plugin; the report lists the ids"
 
 
 def _claims(allocations: AllocationFacts) -> Iterator[Finding]:
     if allocations.claim_devices:
-        text = (
-            f"resource claims (DRA) hold {counted(allocations.claim_devices, 'device')}, and this version reads no "
-            "claims: what they hold is served as free"
-        )
+        devices = counted(allocations.claim_devices, "device is", "devices are")
+        text = f"{devices} allocated to resource claims (DRA) but shown as free: this version does not read claims"
         yield Finding(Severity.WARNING, FindingCode.CLAIMS_NOT_READ, _SUBJECT, text)

@@ -52,7 +52,7 @@ class CollectorCalls:
         try:
             collector = spec.create(node)
         except Exception as error:  # noqa: BLE001 - a third party's bug is a finding, not the end of the check
-            text = f"cannot be made: {type(error).__name__}: {error}"
+            text = f"cannot be created: {type(error).__name__}: {error}"
             self._failed_to_create[spec.name] = CollectorFacts(
                 spec.name, CollectorStatus.FAILED, spec.resource_prefixes, 0.0, reason=Reason.BROKEN, text=text
             )

@@ -7,7 +7,7 @@ from enum import StrEnum
 from exporter.check.facts import Environment, IdentitySource, KubeletFacts, NodeFacts, SocketMount
 
 _SHOWN_CAPABILITIES = 3
-_NO_PODS = "nobody knows which pod holds a device"
+_NO_PODS = "no pod information, device metrics only"
 
 
 class PermissionState(StrEnum):
@@ -51,10 +51,10 @@ def _state(*, given: bool | None) -> PermissionState:
 
 def _user(here: Environment) -> Permission:
     given = None if here.uid is None else here.uid == 0 and here.own_user_namespace is not True
-    found = "not known" if here.uid is None else f"uid {here.uid}"
+    found = "unknown" if here.uid is None else f"uid {here.uid}"
     if here.own_user_namespace:
         found += ", which is another user on the host (hostUsers: false)"
-    return Permission("uid 0 of the host", _state(given=given), found, f"the kubelet refuses: {_NO_PODS}")
+    return Permission("uid 0 of the host", _state(given=given), found, f"no access to the kubelet's socket: {_NO_PODS}")
 
 
 def _socket(kubelet: KubeletFacts) -> Permission:
@@ -63,28 +63,28 @@ def _socket(kubelet: KubeletFacts) -> Permission:
     if mount.kind is SocketMount.DIRECTORY:
         state, found = PermissionState.GIVEN, mount.point
     elif mount.kind is SocketMount.FILE:
-        state, found = PermissionState.MISSING, "the socket file alone"
-        cost = f"after the kubelet's next restart {_NO_PODS}"
+        state, found = PermissionState.MISSING, "only the socket file"
+        cost = f"after the kubelet's next restart: {_NO_PODS}"
     elif mount.kind is SocketMount.NONE:
         present = kubelet.allocations is not None
         state = PermissionState.NOT_NEEDED if present else PermissionState.MISSING
-        found = "the path itself" if present else "not mounted"
+        found = "in the root file system" if present else "not mounted"
     else:
-        state, found = PermissionState.UNKNOWN, "not known"
+        state, found = PermissionState.UNKNOWN, "unknown"
     return Permission("the kubelet's directory", state, found, cost)
 
 
 def _sysfs(here: Environment) -> Permission:
-    cost = "a missing library and a lost device look like a node without devices"
+    cost = "a node with a missing library or a lost device looks like a node without devices"
     return Permission("/sys", _state(given=here.pci_bus), "PCI bus" if here.pci_bus else "no PCI bus", cost)
 
 
 def _node_name(here: Environment) -> Permission:
     found = here.node_name or "not set"
     cost = {
-        IdentitySource.PRODUCT_UUID: "nothing: made-up ids start from the machine's product UUID",
-        IdentitySource.NODE_NAME: "made-up ids would start from the host name, which may be the pod's",
-        IdentitySource.HOST_NAME: "made-up ids start from the host name, which may be the pod's",
+        IdentitySource.PRODUCT_UUID: "nothing: ids are generated from the machine's product UUID",
+        IdentitySource.NODE_NAME: "ids would be generated from the host name, which may be the pod's",
+        IdentitySource.HOST_NAME: "ids are generated from the host name, which may be the pod's",
     }[here.identity]
     return Permission("NODE_NAME", _state(given=bool(here.node_name)), found, cost)
 
@@ -102,7 +102,7 @@ def _capabilities(here: Environment) -> Permission:
     if here.privileged_only:
         cost = f"{', '.join(here.privileged_only)}: readable only in a privileged container"
     if here.capabilities is None:
-        return Permission(name, PermissionState.UNKNOWN, "not known", cost)
+        return Permission(name, PermissionState.UNKNOWN, "unknown", cost)
     count = len(here.capabilities)
     found = f"{count} of them" if count > _SHOWN_CAPABILITIES else ", ".join(here.capabilities) or "none"
     state = _state(given=here.is_privileged) if here.privileged_only else PermissionState.NOT_NEEDED
@@ -116,5 +116,5 @@ def _host_processes(here: Environment) -> Permission:
 
 
 def _read_only_root(here: Environment) -> Permission:
-    found = {None: "not known", True: "read-only", False: "writable"}[here.read_only_root]
-    return Permission("writable root", PermissionState.NOT_NEEDED, found, "nothing: no file is written")
+    found = {None: "unknown", True: "read-only", False: "writable"}[here.read_only_root]
+    return Permission("writable root", PermissionState.NOT_NEEDED, found, "nothing: the exporter writes no file")

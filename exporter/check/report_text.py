@@ -29,11 +29,11 @@ _HERE = {
     PermissionState.UNKNOWN: "?",
 }
 _READ_BY = {
-    PciState.LOST: "nobody: it does not answer",
-    PciState.NOT_READ: "nobody: the collector {} does not list it",
-    PciState.NO_COLLECTOR: "nobody: no collector for it is installed",
-    PciState.PASSED_THROUGH: "nobody: kept for a virtual machine",
-    PciState.VIRTUAL: "nobody: a virtual function",
+    PciState.LOST: "none: it does not answer",
+    PciState.NOT_READ: "none: the collector {} does not list it",
+    PciState.NO_COLLECTOR: "none: no collector for it is installed",
+    PciState.PASSED_THROUGH: "none: reserved for a virtual machine",
+    PciState.VIRTUAL: "none: a virtual function",
 }
 _COUNTED = (Severity.ERROR, Severity.WARNING, Severity.NOTE)
 
@@ -62,11 +62,11 @@ def render(facts: NodeFacts, findings: Sequence[Finding]) -> str:
     sections = (
         ("COLLECTORS", _collectors(facts)),
         ("DEVICES", _devices(facts)),
-        ("READINGS THAT CANNOT BE HAD", _unsupported(facts)),
+        ("UNSUPPORTED METRICS", _unsupported(facts)),
         ("PCI BUS", _pci(facts)),
         ("KUBELET", _kubelet(facts.kubelet)),
-        ("WHO HOLDS WHAT", _device_holders(facts)),
-        ("HELD IDS THAT MATCH NO DEVICE", _unmatched(facts)),
+        ("ALLOCATIONS", _device_holders(facts)),
+        ("ALLOCATED IDS THAT MATCH NO DEVICE", _unmatched(facts)),
         ("RIGHTS AND MOUNTS", _permissions(facts)),
         ("VERDICT", list(_verdict(findings))),
     )
@@ -105,7 +105,7 @@ def _unsupported(facts: NodeFacts) -> list[str]:
     """A table for all devices that lack the same."""
     lines: list[str] = []
     for group in _gap_groups(facts):
-        whose = paragraph(f"of {_shortened(group.of)}:", "  ", "  ")
+        whose = paragraph(f"{_shortened(group.of)}:", "  ", "  ")
         lines += [*([""] if lines else []), *whose, *table(("FAMILY", "WHY"), group.gaps)]
     return lines
 
@@ -128,7 +128,7 @@ def _subject_names(subjects: Sequence[tuple[str, str]], facts: NodeFacts) -> tup
         f"{profiles.get(part, part)} of {addresses.get(device, device)}" if part else addresses.get(device, device)
         for device, part in subjects
     )
-    return tuple(name if count == 1 else f"{count} times {name}" for name, count in counts.items())
+    return tuple(name if count == 1 else f"{count} x {name}" for name, count in counts.items())
 
 
 def _pci(facts: NodeFacts) -> list[str]:
@@ -149,26 +149,26 @@ def _pci(facts: NodeFacts) -> list[str]:
 def _read_by(function: PciFacts, states: Mapping[str, CollectorStatus]) -> str:
     state = states.get(function.collector)
     if function.state is PciState.NOT_READ and state in (CollectorStatus.FAILED, CollectorStatus.LATE):
-        return f"nobody: the collector {function.collector} is {'down' if state is CollectorStatus.FAILED else 'late'}"
+        return f"none: the collector {function.collector} is {'down' if state is CollectorStatus.FAILED else 'late'}"
     return _READ_BY.get(function.state, "{}").format(function.collector)
 
 
 def _kubelet(kubelet: KubeletFacts) -> list[str]:
     mount = {
         SocketMount.DIRECTORY: f"the directory {kubelet.mount.point}",
-        SocketMount.FILE: "the socket file alone",
+        SocketMount.FILE: "only the socket file",
         SocketMount.NONE: "no: the path is in the root file system",
-        SocketMount.UNKNOWN: "not known",
+        SocketMount.UNKNOWN: "unknown",
     }[kubelet.mount.kind]
     rows = [("socket", kubelet.socket), ("mounted", mount), ("state", kubelet.state.value)]
     if kubelet.allocations is not None:
         answer = kubelet.allocations
         rows += (
             ("pods", str(answer.pods)),
-            ("held device ids", str(answer.device_ids)),
-            ("of no device", str(len(answer.unmatched))),
-            ("of other resources", _counts(answer.other_resources)),
-            ("devices of claims", str(answer.claim_devices)),
+            ("allocated device ids", str(answer.device_ids)),
+            ("ids that match no device", str(len(answer.unmatched))),
+            ("ids of other resources", _counts(answer.other_resources)),
+            ("devices of resource claims", str(answer.claim_devices)),
         )
     return entries(rows)
 
@@ -188,7 +188,7 @@ def _device_holders(facts: NodeFacts) -> list[str]:
         return []
     partitioned = {each.device.uuid for each in allocations.device_holders if each.partition}
     return table(
-        ("DEVICE", "PARTITION", "HELD BY"), [_holders_row(row, partitioned) for row in allocations.device_holders]
+        ("DEVICE", "PARTITION", "ALLOCATED TO"), [_holders_row(row, partitioned) for row in allocations.device_holders]
     )
 
 
@@ -196,9 +196,9 @@ def _holders_row(row: DeviceHolders, partitioned: Collection[str]) -> tuple[str,
     """A partitioned device is usually held by its partitions, which have lines of their own."""
     partition = row.partition.uuid if row.partition else ""
     if row.holders is None:
-        return row.device.device, partition, "not known"
-    nobody = "see its partitions" if row.partition is None and row.device.uuid in partitioned else "nobody"
-    return row.device.device, partition, _shortened([_holder(each) for each in row.holders]) or nobody
+        return row.device.device, partition, "unknown"
+    empty = "see its partitions" if row.partition is None and row.device.uuid in partitioned else "no container"
+    return row.device.device, partition, _shortened([_holder(each) for each in row.holders]) or empty
 
 
 def _holder(holder: Allocation) -> str:
@@ -211,13 +211,13 @@ def _unmatched(facts: NodeFacts) -> list[str]:
         return []
     rows = [(each.resource, each.device_id, f"{each.namespace}/{each.pod}/{each.container}") for each in unmatched]
     more = len(rows) - _SHOWN
-    lines = table(("RESOURCE", "ID", "HELD BY"), rows[:_SHOWN])
-    return [*lines, f"  and {more} more, all of them in --json"] if more > 0 else lines
+    lines = table(("RESOURCE", "ID", "ALLOCATED TO"), rows[:_SHOWN])
+    return [*lines, f"  and {more} more; --json lists all"] if more > 0 else lines
 
 
 def _permissions(facts: NodeFacts) -> list[str]:
     rows = [(each.name, _HERE[each.state], each.found, each.cost) for each in permissions(facts)]
-    return table(("WHAT", "HERE", "FOUND", "LOST WITHOUT IT"), rows)
+    return table(("WHAT", "HERE", "FOUND", "IF MISSING"), rows)
 
 
 def _verdict(findings: Sequence[Finding]) -> Iterator[str]:

@@ -185,8 +185,8 @@ def test_readings_that_cannot_be_had_are_listed_and_are_no_fault(pods: Node) -> 
     assert all("nvmlDeviceGetTotalEnergyConsumption" in gap["why"] for gap in found)
 
     printed = run_once(["check", *pods.flags, ANY_ADDRESS], {**pods.environment, **IN_POD}).stdout
-    section = printed.partition("READINGS THAT CANNOT BE HAD\n")[2].partition("\n\nPCI BUS")[0]
-    assert f"  of {pods.gpus[0].pci_address}, {pods.gpus[2].pci_address}:\n" in section
+    section = printed.partition("UNSUPPORTED METRICS\n")[2].partition("\n\nPCI BUS")[0]
+    assert f"  {pods.gpus[0].pci_address}, {pods.gpus[2].pci_address}:\n" in section
     assert section.count(family) == 1
 
 

@@ -58,7 +58,7 @@ def with_faults(*faults: Fault) -> NodeFacts:
 
 
 def with_address(state: AddressState) -> NodeFacts:
-    return replace(HEALTHY, address=AddressFacts(":9410", state, "why it cannot be had"))
+    return replace(HEALTHY, address=AddressFacts(":9410", state, "why it is refused"))
 
 
 def without_name(identity: IdentitySource) -> NodeFacts:
@@ -71,9 +71,9 @@ AMD_CARD = PciFacts("0000:a1:00.0", "AMD", "1002:74a1", "amdgpu", PciState.NO_CO
 STRANGE = replace(HEALTHY, kubelet=kubelet(TRAINING, stranger(), stranger(1)))
 
 CASES: tuple[tuple[NodeFacts, Severity, FindingCode, str, str], ...] = (
-    (HEALTHY, OK, FindingCode.COLLECTOR_OK, "collector nvidia", "2 devices and 2 partitions answer"),
+    (HEALTHY, OK, FindingCode.COLLECTOR_OK, "collector nvidia", "2 devices and 2 partitions read in 0.03 s"),
     (NOTHING, NOTE, FindingCode.COLLECTOR_ABSENT, "collector nvidia", "no NVIDIA device on this node"),
-    (NOTHING, NOTE, FindingCode.NO_ACCELERATOR, "node", "no accelerator here"),
+    (NOTHING, NOTE, FindingCode.NO_ACCELERATOR, "node", "no accelerator on this node"),
     (
         with_collector(state=CollectorStatus.FAILED, reason=Reason.LIBRARY_MISSING),
         ERROR,
@@ -129,9 +129,9 @@ CASES: tuple[tuple[NodeFacts, Severity, FindingCode, str, str], ...] = (
         WARNING,
         FindingCode.PARTITIONS_HIDDEN,
         f"device {PARTITIONED.device}",
-        "switched to partitions",
+        "in partitioning mode",
     ),
-    (HEALTHY, OK, FindingCode.KUBELET_OK, "kubelet", "3 pods, 3 held device ids"),
+    (HEALTHY, OK, FindingCode.KUBELET_OK, "kubelet", "3 pods, 3 allocated device ids"),
     (
         replace(HEALTHY, kubelet=silent_kubelet(KubeletState.ABSENT)),
         ERROR,
@@ -144,14 +144,14 @@ CASES: tuple[tuple[NodeFacts, Severity, FindingCode, str, str], ...] = (
         NOTE,
         FindingCode.KUBELET_ABSENT,
         "kubelet",
-        "no Kubernetes node",
+        "outside Kubernetes",
     ),
     (
         replace(HEALTHY, kubelet=silent_kubelet(KubeletState.FAILED)),
         ERROR,
         FindingCode.KUBELET_FAILED,
         "kubelet",
-        "it says why; until it answers, devices are served without pods",
+        "it says why; until the kubelet answers: no pod information, device metrics only",
     ),
     (
         replace(HEALTHY, kubelet=silent_kubelet(KubeletState.FAILED, text="")),
@@ -172,29 +172,47 @@ CASES: tuple[tuple[NodeFacts, Severity, FindingCode, str, str], ...] = (
         WARNING,
         FindingCode.SOCKET_FILE_MOUNTED,
         "kubelet",
-        "replaced on the node already",
+        "already been replaced on the node",
     ),
-    (STRANGE, ERROR, FindingCode.UNMATCHED_IDS, "kubelet", f"{GPU}: 2 held ids mean no known device"),
+    (
+        STRANGE,
+        ERROR,
+        FindingCode.UNMATCHED_IDS,
+        "kubelet",
+        f"{GPU}: 2 allocated ids match no device; their pods have no series",
+    ),
     (
         replace(NOTHING, kubelet=kubelet(TRAINING, collectors=(ABSENT,))),
         ERROR,
         FindingCode.UNMATCHED_IDS,
         "kubelet",
-        "1 held id means no known device",
+        "1 allocated id matches no device; its pod has no series",
     ),
     (
         replace(STRANGE, collectors=(failed(CollectorStatus.LATE),)),
         NOTE,
         FindingCode.UNMATCHED_IDS,
         "kubelet",
-        "2 held ids mean no known device",
+        "2 allocated ids match no device",
     ),
-    (replace(HEALTHY, kubelet=kubelet(claims=3)), WARNING, FindingCode.CLAIMS_NOT_READ, "kubelet", "hold 3 devices"),
+    (
+        replace(HEALTHY, kubelet=kubelet(claims=3)),
+        WARNING,
+        FindingCode.CLAIMS_NOT_READ,
+        "kubelet",
+        "3 devices are allocated to resource claims",
+    ),
     (with_address(AddressState.FREE), OK, FindingCode.ADDRESS_OK, "address :9410", "free"),
-    (with_address(AddressState.SERVED), OK, FindingCode.ADDRESS_OK, "address :9410", "an exporter serves there"),
-    (with_address(AddressState.TAKEN), ERROR, FindingCode.ADDRESS_TAKEN, "address :9410", "no accelerator-exporter"),
-    (with_address(AddressState.REFUSED), ERROR, FindingCode.ADDRESS_REFUSED, "address :9410", "why it cannot be had"),
-    (with_address(AddressState.LATE), WARNING, FindingCode.ADDRESS_LATE, "address :9410", "in time"),
+    (with_address(AddressState.SERVED), OK, FindingCode.ADDRESS_OK, "address :9410", "an exporter listens there"),
+    (
+        with_address(AddressState.TAKEN),
+        ERROR,
+        FindingCode.ADDRESS_TAKEN,
+        "address :9410",
+        "another program listens there",
+    ),
+    (with_address(AddressState.REFUSED), ERROR, FindingCode.ADDRESS_REFUSED, "address :9410", "why it is refused"),
+    (with_address(AddressState.LATE), WARNING, FindingCode.ADDRESS_LATE, "address :9410", "took too long"),
     (
         replace(HEALTHY, environment=replace(ENVIRONMENT, pci_bus=False)),
         WARNING,
@@ -203,13 +221,19 @@ CASES: tuple[tuple[NodeFacts, Severity, FindingCode, str, str], ...] = (
         "sysfs shows no PCI bus",
     ),
     (without_name(IdentitySource.HOST_NAME), WARNING, FindingCode.NODE_NAME_MISSING, "node", "exporter-x7k2p"),
-    (without_name(IdentitySource.PRODUCT_UUID), NOTE, FindingCode.NODE_NAME_MISSING, "node", "cannot name it"),
+    (
+        without_name(IdentitySource.PRODUCT_UUID),
+        NOTE,
+        FindingCode.NODE_NAME_MISSING,
+        "node",
+        "exporter-x7k2p is shown instead",
+    ),
     (
         replace(HEALTHY, environment=replace(ENVIRONMENT, capabilities=("SYS_ADMIN",))),
         NOTE,
         FindingCode.MORE_RIGHTS_THAN_NEEDED,
         "process",
-        "it has 1 capability and needs none on most nodes",
+        "has 1 capability and needs none on most nodes",
     ),
     (
         replace(HEALTHY, environment=replace(ENVIRONMENT, read_only_root=False)),
@@ -294,7 +318,7 @@ def test_a_socket_that_is_missing_from_a_mounted_directory_is_looked_for_elsewhe
         found(replace(HEALTHY, kubelet=silent_kubelet(KubeletState.ABSENT, mount)), FindingCode.KUBELET_ABSENT)[0].do
         for mount in (MOUNTED, NOT_MOUNTED)
     )
-    assert mounted.startswith(f"{MOUNTED.point} is mounted: see that the kubelet runs")
+    assert mounted.startswith(f"{MOUNTED.point} is mounted: check that the kubelet runs")
     assert unmounted.startswith("mount the kubelet's pod-resources directory")
 
 

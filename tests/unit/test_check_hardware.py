@@ -66,7 +66,7 @@ def test_a_collector_that_cannot_be_made_does_not_hide_the_others() -> None:
     broken = CollectorSpec("acme", (), (), create)
     first, second = asked(broken, spec("zeta", ScriptedCollector(READING)))
     assert (first.state, first.reason) == (CollectorStatus.FAILED, Reason.BROKEN)
-    assert first.text == "cannot be made: RuntimeError: no"
+    assert first.text == "cannot be created: RuntimeError: no"
     assert second.state is CollectorStatus.OK
 
 

@@ -44,7 +44,7 @@ def test_the_directory_must_be_mounted(kind: SocketMount, state: PermissionState
 
 @pytest.mark.parametrize(
     ("capabilities", "found"),
-    [((), "none"), (("SYS_ADMIN",), "SYS_ADMIN"), (("A", "B", "C", "D"), "4 of them"), (None, "not known")],
+    [((), "none"), (("SYS_ADMIN",), "SYS_ADMIN"), (("A", "B", "C", "D"), "4 of them"), (None, "unknown")],
 )
 def test_capabilities_are_named_or_counted(capabilities: tuple[str, ...] | None, found: str) -> None:
     here = replace(ENVIRONMENT, capabilities=capabilities)

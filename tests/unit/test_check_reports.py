@@ -71,7 +71,7 @@ def test_what_a_peer_says_cannot_steer_the_terminal() -> None:
 
 
 def test_long_lists_are_cut_and_say_so() -> None:
-    assert "and 5 more, all of them in --json" in text(FACTS["strangers"])
+    assert "and 5 more; --json lists all" in text(FACTS["strangers"])
     assert len(document(FACTS["strangers"])["kubelet"]["answer"]["unmatched"]) == 25
 
 
@@ -79,7 +79,7 @@ def lacking(*gaps: Unsupported) -> str:
     """What is printed of the readings that cannot be had."""
     found = replace(reading(), devices=tuple(map(h100, range(8))), partitions=(SLICE, IDLE_SLICE), unsupported=gaps)
     report = text(replace(HEALTHY, collectors=(collector(found),)))
-    return report.partition("READINGS THAT CANNOT BE HAD\n")[2].partition("\n\nPCI BUS")[0]
+    return report.partition("UNSUPPORTED METRICS\n")[2].partition("\n\nPCI BUS")[0]
 
 
 def test_devices_that_lack_the_same_are_told_together() -> None:
@@ -90,12 +90,11 @@ def test_devices_that_lack_the_same_are_told_together() -> None:
     assert (
         lacking(*gaps, load)
         == """\
-  of 0000:0b:00.0, 0000:1b:00.0, 0000:2b:00.0, 0000:4b:00.0, 0000:5b:00.0, 0000:6b:00.0,
-  0000:7b:00.0:
+  0000:0b:00.0, 0000:1b:00.0, 0000:2b:00.0, 0000:4b:00.0, 0000:5b:00.0, 0000:6b:00.0, 0000:7b:00.0:
   FAMILY                                  WHY
   accelerator_device_energy_joules_total  has no counter
 
-  of 0000:3b:00.0:
+  0000:3b:00.0:
   FAMILY                                  WHY
   accelerator_device_energy_joules_total  has no counter
   accelerator_device_utilization_ratio    nvmlDeviceGetUtilizationRates: NOT_SUPPORTED (3)"""
@@ -117,7 +116,7 @@ def test_partitions_are_named_by_profile_and_device() -> None:
     assert (
         lacking(*parts, unknown)
         == """\
-  of 3g.40gb of 0000:2b:00.0, 1g.10gb of 0000:2b:00.0, MIG-gone of GPU-gone:
+  3g.40gb of 0000:2b:00.0, 1g.10gb of 0000:2b:00.0, MIG-gone of GPU-gone:
   FAMILY                                   WHY
   accelerator_partition_utilization_ratio  has none"""
     )
@@ -130,7 +129,7 @@ def test_equal_partitions_are_counted() -> None:
         reading(), partitions=twins, unsupported=tuple(replace(gap, partition_uuid=part.uuid) for part in twins)
     )
 
-    assert "of 2 times 3g.40gb of 0000:2b:00.0:" in text(replace(HEALTHY, collectors=(collector(found),)))
+    assert "  2 x 3g.40gb of 0000:2b:00.0:" in text(replace(HEALTHY, collectors=(collector(found),)))
 
 
 def test_the_summary_counts() -> None:
