@@ -78,13 +78,13 @@ class Reply:
             RpcError: The answer is not a whole message with a status.
         """
         if self._grpc_status is None:
-            raise RpcError(f"answer without a gRPC status (HTTP status {self._http_status or 'missing'})")
+            raise RpcError(f"the answer has no gRPC status (HTTP status {self._http_status or 'missing'})")
         status = _status_number(self._grpc_status)
         if status != _OK:
             name = _STATUS_NAMES[status] if status < len(_STATUS_NAMES) else f"status {status}"
             raise StatusError(f"{name}: {self._grpc_message}", status)
         if len(self._body) < _PREFIX_BYTES or len(self._body) < self._whole_bytes():
-            raise RpcError("the answer ended before its message was whole")
+            raise RpcError("the answer ended before its message was complete")
         return bytes(memoryview(self._body)[_PREFIX_BYTES:])
 
     def _take_headers(self, headers: _Headers) -> None:
@@ -105,7 +105,7 @@ class Reply:
         if len(self._body) < _PREFIX_BYTES:
             return
         if self._body[0]:
-            raise RpcError("the answer is compressed, which was not asked for")
+            raise RpcError("the answer is compressed, which was not requested")
         size = self._whole_bytes() - _PREFIX_BYTES
         if size > self._max_message_bytes:
             raise TooLargeError(f"the answer has {size} bytes, more than the {self._max_message_bytes} allowed")

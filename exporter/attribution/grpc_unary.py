@@ -53,7 +53,7 @@ class _Limit:
             raise ChannelClosedError("the channel is closed")
         left = self._ends - self._clock()
         if left <= 0:
-            raise DeadlineError(f"no whole answer within {self._timeout_seconds:g} s")
+            raise DeadlineError(f"no complete answer within {self._timeout_seconds:g} s")
         return left
 
     def wait_seconds(self) -> float:

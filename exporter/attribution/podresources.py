@@ -81,7 +81,7 @@ class PodResourcesClient:
             response = ListPodResourcesResponse.FromString(message)
         except DecodeError as error:
             raise KubeletError(
-                f"what {self._path} answers can't be decoded: see that it is the kubelet that listens there"
+                f"the answer of {self._path} cannot be decoded: check that the kubelet listens there"
             ) from error
         return self._answer(response)
 
@@ -105,7 +105,7 @@ class PodResourcesClient:
         if _has_too_many_entries(response):
             raise KubeletError(
                 f"{self._path} lists more than {_MOST_ENTRIES} pods, containers and device ids: "
-                "see that it is the kubelet that listens there"
+                "check that the kubelet listens there"
             )
         pods = frozenset((pod.namespace, pod.name) for pod in response.pod_resources)
         return PodResourcesList(pods, tuple(sorted(set(_holdings(response)))), _count_claim_devices(response))
@@ -115,19 +115,21 @@ class PodResourcesClient:
             return _unreachable(self._path, error)
         if isinstance(error, DeadlineError) or error.status == _DEADLINE_EXCEEDED:
             return KubeletError(
-                f"the kubelet behind {self._path} gave no whole answer within {self._timeout_seconds:g} s: "
-                "see whether the node is overloaded, or allow more time"
+                f"the kubelet at {self._path} gave no complete answer within {self._timeout_seconds:g} s: "
+                "check whether the node is overloaded, or raise kubelet.timeout"
             )
         if isinstance(error, TooLargeError):
-            return KubeletError(f"{self._path}: {error.text}: see that it is the kubelet that listens there")
+            return KubeletError(f"{self._path}: {error.text}: check that the kubelet listens there")
         if isinstance(error, StatusError) and _is_rate_limit(error):
             return KubeletError(
-                f"the kubelet behind {self._path} refuses calls by its rate limit, which is one for the whole node: "
-                "find the client that calls it too often"
+                f"the kubelet at {self._path} refuses calls because of its rate limit, which all clients of the node "
+                "share: find the client that calls it too often"
             )
         if error.status == _UNIMPLEMENTED:
-            return KubeletError(f"what listens on {self._path} has no PodResources API v1: Kubernetes 1.20 brought it")
-        return KubeletError(f"the kubelet behind {self._path} failed: {error.text}: see the kubelet's log")
+            return KubeletError(
+                f"the server at {self._path} has no PodResources API v1, which Kubernetes has since 1.20"
+            )
+        return KubeletError(f"the kubelet at {self._path} failed: {error.text}: see the kubelet's log")
 
 
 def _is_rate_limit(error: StatusError) -> bool:
@@ -138,15 +140,17 @@ def _unreachable(path: Path, error: ConnectError) -> KubeletError:
     if error.errno in (errno.ENOENT, errno.ENOTDIR):
         return SocketAbsentError(
             f"no kubelet socket at {path}: mount the kubelet's pod-resources directory (not the socket file), "
-            "or set its path"
+            "or set kubelet.socket"
         )
     if error.errno in (errno.EACCES, errno.EPERM):
-        return KubeletError(f"permission denied on {path}: the kubelet's socket needs uid 0 (but no capability)")
+        return KubeletError(
+            f"permission denied on {path}: connecting to the kubelet's socket needs uid 0, but no capability"
+        )
     if error.errno == errno.ECONNREFUSED:
         return KubeletError(
-            f"nobody listens on {path}: the kubelet is down, or its socket file is mounted instead of the directory"
+            f"no process listens on {path}: the kubelet is down, or its socket file is mounted instead of the directory"
         )
-    return KubeletError(f"{error.text}: see that the path is the kubelet's socket")
+    return KubeletError(f"{error.text}: check that the path is the kubelet's socket")
 
 
 def _has_too_many_entries(response: ListPodResourcesResponse) -> bool:

@@ -183,7 +183,7 @@ class KubeletWatcher:
 
     def _record_success(self, answer: PodResourcesList) -> None:
         if self._health is not _Health.UP:
-            _log.info("the kubelet answers: pods %d, held device ids %d", len(answer.pods), len(answer.holdings))
+            _log.info("kubelet connected: pods %d, allocated device ids %d", len(answer.pods), len(answer.holdings))
         self._health = _Health.UP
 
     def _record_failure(self, error: Exception) -> None:
@@ -191,8 +191,8 @@ class KubeletWatcher:
         before = self._health
         if before is None and isinstance(error, SocketAbsentError):
             self._health = _Health.ABSENT
-            _log.info("devices are served without pods for now: %s", error)
+            _log.info("no pod information, device metrics only: %s", error)
         elif before is _Health.UP or (before is not _Health.DOWN and not isinstance(error, SocketAbsentError)):
             self._health = _Health.DOWN
             trace = None if isinstance(error, KubeletError) else error
-            _log.warning("the kubelet gives no answer: %s", error, exc_info=trace)
+            _log.warning("kubelet unavailable: %s", error, exc_info=trace)

@@ -59,7 +59,7 @@ def test_no_socket_is_told_apart_from_one_that_fails(kubelet: Kubelet) -> None:
     assert (reply.state, reply.answer) == (KubeletState.FAILED, None)
     assert str(kubelet.socket_path) in reply.text
     kubelet.kill()
-    assert "nobody listens" in query_kubelet(kubelet.socket_path, BOUND_SECONDS).text
+    assert "no process listens" in query_kubelet(kubelet.socket_path, BOUND_SECONDS).text
 
 
 def test_a_kubelet_that_takes_too_long_has_failed(kubelet: Kubelet) -> None:
@@ -67,7 +67,7 @@ def test_a_kubelet_that_takes_too_long_has_failed(kubelet: Kubelet) -> None:
     kubelet.delay_seconds = BOUND_SECONDS
     reply = query_kubelet(kubelet.socket_path, 0.3)
     assert reply.state is KubeletState.FAILED
-    assert "no whole answer within 0.3 s" in reply.text
+    assert "no complete answer within 0.3 s" in reply.text
 
 
 def holding(device_id: str, resource: str = GPU, pod: str = "p") -> Holding:

@@ -145,12 +145,12 @@ class TestFailedCalls:
     @pytest.mark.parametrize(
         ("script", "text"),
         [
-            (replying(("x", "y"), body=framed(b"pods")), "without a gRPC status (HTTP status 200)"),
+            (replying(("x", "y"), body=framed(b"pods")), "the answer has no gRPC status (HTTP status 200)"),
             (replying(("grpc-status", "zero")), "status is not a number: 'zero'"),
             (replying(("grpc-status", "9" * 40)), "status is not a number"),
-            (replying(*OK), "before its message was whole"),
-            (replying(*OK, body=framed(b"pods")[:-1]), "before its message was whole"),
-            (replying(*OK, body=framed(b"pods")[:3]), "before its message was whole"),
+            (replying(*OK), "before its message was complete"),
+            (replying(*OK, body=framed(b"pods")[:-1]), "before its message was complete"),
+            (replying(*OK, body=framed(b"pods")[:3]), "before its message was complete"),
             (replying(*OK, body=framed(b"pods") + framed(b"more")), "more than one message"),
             (replying(*OK, body=framed(b"pods", flag=1)), "compressed"),
         ],

@@ -243,7 +243,7 @@ class TestDeadline:
         self, path: Path, channel: UnaryChannel, manner: str
     ) -> None:
         with Peer(path, getattr(self, manner), answering(b"pods")):
-            with pytest.raises(DeadlineError, match=r"no whole answer within 0\.3 s"):
+            with pytest.raises(DeadlineError, match=r"no complete answer within 0\.3 s"):
                 channel.call(METHOD, b"", 0.3)
             assert call(channel) == b"pods"
             channel.close()

@@ -225,8 +225,8 @@ class TestStop:
 END = PodResourcesList(
     frozenset({("end", "of"), ("the", "script")}), (Holding("end", "of", "c", "r", "END", "device_plugin"),)
 )
-UP = ("INFO", "the kubelet answers: pods 1, held device ids 1")
-UP_AT_THE_END = ("INFO", "the kubelet answers: pods 2, held device ids 1")
+UP = ("INFO", "kubelet connected: pods 1, allocated device ids 1")
+UP_AT_THE_END = ("INFO", "kubelet connected: pods 2, allocated device ids 1")
 
 
 class TestLog:
@@ -236,26 +236,26 @@ class TestLog:
             pytest.param([ANSWER, ANSWER], [UP], id="one line for success"),
             pytest.param(
                 [SocketAbsentError("no socket at x: mount it")] * 3,
-                [("INFO", "devices are served without pods for now: no socket at x: mount it"), UP_AT_THE_END],
+                [("INFO", "no pod information, device metrics only: no socket at x: mount it"), UP_AT_THE_END],
                 id="no socket from the start is no alarm",
             ),
             pytest.param(
                 [ANSWER, KubeletError("refused: why"), SocketAbsentError("no socket"), KubeletError("late"), ANSWER],
-                [UP, ("WARNING", "the kubelet gives no answer: refused: why"), UP],
+                [UP, ("WARNING", "kubelet unavailable: refused: why"), UP],
                 id="one line each way for an outage",
             ),
             pytest.param(
                 [SocketAbsentError("no socket"), KubeletError("permission denied"), SocketAbsentError("no socket")],
                 [
-                    ("INFO", "devices are served without pods for now: no socket"),
-                    ("WARNING", "the kubelet gives no answer: permission denied"),
+                    ("INFO", "no pod information, device metrics only: no socket"),
+                    ("WARNING", "kubelet unavailable: permission denied"),
                     UP_AT_THE_END,
                 ],
                 id="a socket that appears and fails is told",
             ),
             pytest.param(
                 [ANSWER, SocketAbsentError("no socket")],
-                [UP, ("WARNING", "the kubelet gives no answer: no socket"), UP_AT_THE_END],
+                [UP, ("WARNING", "kubelet unavailable: no socket"), UP_AT_THE_END],
                 id="a socket that goes is told",
             ),
         ],
@@ -283,5 +283,5 @@ class TestLog:
         kubelet.results.put(ZeroDivisionError("a bug"))
         watch()
         states.next()
-        assert [record.getMessage() for record in caplog.records] == ["the kubelet gives no answer: a bug"]
+        assert [record.getMessage() for record in caplog.records] == ["kubelet unavailable: a bug"]
         assert caplog.records[0].exc_info is not None

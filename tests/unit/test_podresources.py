@@ -158,7 +158,7 @@ class TestUnusableAnswer:
     )
     def test_garbage_is_one_line(self, client: PodResourcesClient, path: Path, message: bytes) -> None:
         with Peer(path, answering(message)):
-            with pytest.raises(KubeletError, match="can't be decoded: see that it is the kubelet"):
+            with pytest.raises(KubeletError, match="cannot be decoded: check that the kubelet listens there"):
                 client.list()
             client.close()
 
@@ -213,7 +213,7 @@ class TestRateLimit:
 
     def test_a_second_refusal_is_an_error(self, client: PodResourcesClient, kubelet: Kubelet, naps: Naps) -> None:
         kubelet.status = RATE_LIMIT
-        with pytest.raises(KubeletError, match="rate limit, which is one for the whole node: find the client"):
+        with pytest.raises(KubeletError, match="rate limit, which all clients of the node share: find the client"):
             client.list()
         assert kubelet.calls == 2
         assert naps.slept == [0.2]
@@ -243,7 +243,7 @@ class TestFailure:
             client.list()
         assert str(caught.value) == (
             f"no kubelet socket at {path}: mount the kubelet's pod-resources directory (not the socket file), "
-            "or set its path"
+            "or set kubelet.socket"
         )
 
     def test_no_folder_is_no_socket_either(self, path: Path) -> None:
@@ -257,7 +257,7 @@ class TestFailure:
         self, client: PodResourcesClient, kubelet: Kubelet, path: Path
     ) -> None:
         kubelet.kill()
-        with pytest.raises(KubeletError, match=f"nobody listens on {path}: the kubelet is down") as caught:
+        with pytest.raises(KubeletError, match=f"no process listens on {path}: the kubelet is down") as caught:
             client.list()
         assert not isinstance(caught.value, SocketAbsentError)
 
@@ -267,22 +267,22 @@ class TestFailure:
 
     def test_a_path_that_cannot_be_a_socket_is_told(self, tmp_path: Path) -> None:
         client = PodResourcesClient(tmp_path / ("x" * 200), PATIENT_SECONDS)
-        with pytest.raises(KubeletError, match="see that the path is the kubelet's socket"):
+        with pytest.raises(KubeletError, match="check that the path is the kubelet's socket"):
             client.list()
         client.close()
 
     def test_a_slow_kubelet_is_late(self, path: Path, kubelet: Kubelet) -> None:
         kubelet.delay_seconds = 3600
         client = PodResourcesClient(path, 0.3)
-        with pytest.raises(KubeletError, match=r"gave no whole answer within 0\.3 s: see whether the node"):
+        with pytest.raises(KubeletError, match=r"gave no complete answer within 0\.3 s: check whether the node"):
             client.list()
         client.close()
 
     @pytest.mark.parametrize(
         ("code", "text"),
         [
-            (grpc.StatusCode.UNIMPLEMENTED, "has no PodResources API v1: Kubernetes 1.20 brought it"),
-            (grpc.StatusCode.DEADLINE_EXCEEDED, "gave no whole answer within 15 s"),
+            (grpc.StatusCode.UNIMPLEMENTED, "has no PodResources API v1, which Kubernetes has since 1.20"),
+            (grpc.StatusCode.DEADLINE_EXCEEDED, "gave no complete answer within 15 s"),
             (grpc.StatusCode.UNKNOWN, "failed: UNKNOWN: why: see the kubelet's log"),
             (grpc.StatusCode.UNAVAILABLE, "failed: UNAVAILABLE: why: see the kubelet's log"),
         ],
