@@ -1,1 +1,1 @@
-"""`accelerator-exporter check`: reads the node once, reports what is missing there and what that costs."""
+"""`accelerator-exporter check`: reads the node once, reports what is missing and the consequence."""

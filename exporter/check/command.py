@@ -1,4 +1,4 @@
-"""The command `check`: gathers facts, derives findings, prints a report. It ends in bounded time, whatever hangs."""
+"""The command `check`: gathers facts, derives findings, prints a report. Ends in bounded time, also if a call hangs."""
 
 import threading
 import time
@@ -30,11 +30,11 @@ _ADDRESS_SECONDS = 5.0
 
 
 class BackgroundCall(Generic[T]):
-    """One call in a thread of its own, started at once. One that hangs is left behind, and ends with the process.
+    """One call in its own thread, started at once. A call that hangs is not waited for, and ends with the process.
 
     Args:
-        name: Of the thread.
-        function: What to call.
+        name: The name of the thread.
+        function: The function to call.
     """
 
     def __init__(self, name: str, function: Callable[[], T]) -> None:
@@ -45,10 +45,10 @@ class BackgroundCall(Generic[T]):
         self._thread.start()
 
     def result(self, timeout_seconds: float) -> T | None:
-        """What the call returned; None if it has not returned in time.
+        """Return the result of the call; None if it has not returned in time.
 
         Raises:
-            Exception: What the call raised.
+            Exception: The error that the call raised.
         """
         self._thread.join(max(0.0, timeout_seconds))
         if self._errors:
@@ -58,23 +58,23 @@ class BackgroundCall(Generic[T]):
     def _run(self) -> None:
         try:
             self._results.append(self._function())
-        except Exception as error:  # noqa: BLE001 - raised again in the thread that asks for the result
+        except Exception as error:  # noqa: BLE001 - raised again in the thread that calls `result`
             self._errors.append(error)
 
 
 def run_check(
     settings: Settings, hardware: Hardware, environ: Mapping[str, str], output: TextIO, *, as_json: bool
 ) -> int:
-    """Read the node once and report what is found, what is missing and what that costs.
+    """Read the node once and report what is found, what is missing and the consequence.
 
     It takes no longer than `poll.deadline` or `kubelet.timeout`, whichever is longer, and a few seconds.
 
     Args:
-        settings: Those of the daemon.
-        hardware: What the daemon would read; a scenario is not read.
+        settings: The same settings as for the daemon.
+        hardware: The hardware that the daemon would read; a scenario is not read.
         environ: The environment of the process.
-        output: The report goes here.
-        as_json: One JSON object in place of tables.
+        output: The report is written to it.
+        as_json: Write one JSON object instead of tables.
 
     Returns:
         The exit code: 1 where there is an error among the findings, else 0.
@@ -87,7 +87,7 @@ def run_check(
 
 
 def gather(settings: Settings, hardware: Hardware, environ: Mapping[str, str]) -> NodeFacts:
-    """Every fact about the node; slow calls run at the same time."""
+    """Return every fact about the node; slow calls run at the same time."""
     started = time.monotonic()
     node = node_of(settings, hardware.hostname)
     calls = CollectorCalls(hardware.specs, node, settings.poll, time.monotonic)
@@ -118,5 +118,5 @@ def gather(settings: Settings, hardware: Hardware, environ: Mapping[str, str]) -
 
 
 def all_findings(facts: NodeFacts) -> tuple[Finding, ...]:
-    """Every finding about the facts, the gravest first."""
+    """Return every finding about the facts, the most severe first."""
     return ordered([*hardware_findings(facts), *kubelet_findings(facts), *environment_findings(facts)])

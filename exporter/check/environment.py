@@ -1,4 +1,4 @@
-"""What this process may do and what it can see: user, capabilities, mounts, names, variables, listen address.
+"""The environment of this process: user, capabilities, mounts, names, variables, listen address.
 
 Source: the kernel's `Documentation/filesystems/proc.rst` and `include/uapi/linux/capability.h`.
 """
@@ -43,7 +43,7 @@ _IN_KUBERNETES = "KUBERNETES_SERVICE_HOST"
 _MOUNTINFO_LIMIT_BYTES = 1 << 20
 _OCTAL_ESCAPE = re.compile(r"\\([0-7]{3})")
 _REMOVED_SUFFIX = "//deleted"
-_MOUNT_FIELDS = 6  # id, parent, device, root, mount point, options; what follows is not read
+_MOUNT_FIELDS = 6  # id, parent, device, root, mount point, options; later fields are not used
 _SCRAPE_TIMEOUT_SECONDS = 2.0
 _SCRAPE_LIMIT_BYTES = 16 << 20
 _OWN_FAMILY = families.BUILD_INFO.name(Subject.EXPORTER).encode()
@@ -54,9 +54,9 @@ class Mount:
     """One line of the kernel's list of mounts.
 
     Attributes:
-        source: What of the mounted file system is visible, as a path in it; ends in `//deleted` once removed there.
-        point: Where.
-        read_only: Whether nothing can be written through this mount.
+        source: The part of the mounted file system that is visible, as a path in it; ends in `//deleted` if removed.
+        point: The mount point.
+        read_only: True if this mount is read-only.
     """
 
     source: str
@@ -67,13 +67,13 @@ class Mount:
 def read_environment(
     settings: Settings, host_name: str, environ: Mapping[str, str], mounts: Iterable[Mount], vendors: Iterable[str]
 ) -> Environment:
-    """Read what procfs, sysfs and the environment variables show of this process.
+    """Read from procfs, sysfs and the environment variables the facts about this process.
 
     Args:
-        settings: Where procfs and sysfs are, and the node's name.
+        settings: The paths of procfs and sysfs, and the node's name.
         host_name: The machine's own name.
         environ: The environment of the process.
-        mounts: Its mounts.
+        mounts: The mounts of the process.
         vendors: Names of the vendors that have devices here; facts about other vendors are left out.
     """
     names = frozenset(vendors)
@@ -103,13 +103,13 @@ def _status(procfs: Root) -> dict[str, str]:
 
 
 def _effective_uid(status: Mapping[str, str]) -> int | None:
-    """Real, effective, saved and file system uid are in one line."""
+    """Return the effective uid; the line has the real, effective, saved and file system uid."""
     uids = status.get("Uid", "").split()
     return int(uids[1]) if len(uids) > 1 and uids[1].isdecimal() else None
 
 
 def _capabilities(status: Mapping[str, str]) -> tuple[str, ...] | None:
-    """A mask in hexadecimal digits. Bits that have no name yet are given by number."""
+    """Return the names of the bits of a hexadecimal mask; a bit without a known name becomes `CAP_<number>`."""
     try:
         mask = int(status["CapEff"], 16)
     except (KeyError, ValueError):
@@ -119,7 +119,7 @@ def _capabilities(status: Mapping[str, str]) -> tuple[str, ...] | None:
 
 
 def _own_user_namespace(procfs: Root) -> bool | None:
-    """The machine's own user namespace maps every uid to itself."""
+    """Return False for the host's user namespace, which maps every uid to itself; None where unknown."""
     text = procfs.text("self", "uid_map")
     return None if text is None else text.split() != _WHOLE_RANGE
 
@@ -137,7 +137,7 @@ def _variables(environ: Mapping[str, str], present: Iterable[Vendor]) -> Iterato
 
 
 def read_mounts(procfs: Path) -> tuple[Mount, ...]:
-    """The mounts of this process, in the order in which they cover each other; none where they can't be read."""
+    """Return the mounts of this process, later ones covering earlier ones; none if they cannot be read."""
     try:
         with (procfs / "self" / "mountinfo").open("rb") as file:
             content = file.read(_MOUNTINFO_LIMIT_BYTES)
@@ -147,11 +147,11 @@ def read_mounts(procfs: Path) -> tuple[Mount, ...]:
 
 
 def socket_mount(found: Sequence[Mount], socket: Path) -> MountFacts:
-    """How a socket came to its path: the last mount on the way there decides.
+    """Return how a socket is mounted, by the last mount on its path.
 
     Args:
-        found: From `read_mounts`.
-        socket: The socket's path, whether or not there is one.
+        found: The mounts from `read_mounts`.
+        socket: The socket's path; the socket need not exist.
     """
     if not found:
         return MountFacts(SocketMount.UNKNOWN)
@@ -167,7 +167,7 @@ def socket_mount(found: Sequence[Mount], socket: Path) -> MountFacts:
 
 
 def read_only_root(found: Sequence[Mount]) -> bool | None:
-    """Whether the root file system is mounted read-only; None where that is not known."""
+    """Return whether the root file system is mounted read-only; None where unknown."""
     roots = [mount.read_only for mount in found if len(mount.point.parts) == 1]
     return roots[-1] if roots else None
 
@@ -181,12 +181,12 @@ def _parse_mounts(text: str) -> Iterator[Mount]:
 
 
 def _unescaped(field: str) -> str:
-    """Blanks and backslashes are written as three octal digits."""
+    """Decode blanks and backslashes, which the kernel writes as three octal digits."""
     return _OCTAL_ESCAPE.sub(lambda found: chr(int(found[1], 8)), field)
 
 
 def try_listen_address(web: WebSettings) -> AddressFacts:
-    """Listen for a moment; where the address is in use, ask there for an exporter's metrics."""
+    """Listen for a moment; if the address is in use, try to read an exporter's metrics from it."""
     address = web.listen_address
     try:
         listen.listen(address).close()

@@ -1,4 +1,4 @@
-"""The facts that findings and reports are made from: plain records. No I/O."""
+"""The facts for findings and reports: plain records. No I/O."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -31,9 +31,9 @@ class CollectorFacts:
         name: The collector's name.
         state: How its call ended.
         resource_prefixes: Kubernetes resources whose ids should resolve to its devices.
-        seconds: How long the call took; for a late one, how long it was waited for.
-        reading: What it returned; None unless it is ok.
-        reason: Why it failed; None unless it did.
+        seconds: How long the call took; for a late call, how long `check` waited for it.
+        reading: Its reading; None unless the state is ok.
+        reason: Why it failed; None if it did not fail.
         text: The message of the error it raised: what, where, what to do.
     """
 
@@ -47,7 +47,7 @@ class CollectorFacts:
 
 
 class PciState(StrEnum):
-    """What becomes of a PCI function that is an accelerator."""
+    """Whether and why a PCI function that is an accelerator is read or not."""
 
     READ = "read"
     LOST = "lost"
@@ -62,12 +62,12 @@ class PciFacts:
     """An accelerator on the PCI bus.
 
     Attributes:
-        address: In the kernel's spelling.
-        vendor: The vendor's name for people; its id where it is not known.
+        address: As the kernel writes it.
+        vendor: The vendor's name for people, or its id if the name is not known.
         ids: Vendor and device id as `lspci -n` writes them, `10de:2330`.
-        driver: The kernel driver it is bound to; None while unbound.
+        driver: The kernel driver it is bound to; None if unbound.
         state: Whether a collector reads it.
-        collector: The collector of its vendor; empty where none is installed.
+        collector: The collector of its vendor; empty if none is installed.
     """
 
     address: str
@@ -79,7 +79,7 @@ class PciFacts:
 
 
 class SocketMount(StrEnum):
-    """By what the kubelet's socket came into this file system."""
+    """The mount through which the kubelet's socket is visible."""
 
     DIRECTORY = "directory"
     FILE = "file"
@@ -93,8 +93,8 @@ class MountFacts:
 
     Attributes:
         kind: The directory, the file alone, or neither: the path is in this process's own root file system.
-        point: Where it is mounted; empty unless it is.
-        replaced: True where the mounted file or directory has been removed on the host since.
+        point: The mount point; empty if it is not mounted.
+        replaced: True if the mounted file or directory has since been removed on the host.
     """
 
     kind: SocketMount
@@ -112,12 +112,12 @@ class KubeletState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class DeviceHolders:
-    """A device or partition and who holds it itself, not a part of it.
+    """A device or partition and the containers it is itself allocated to, not one of its partitions.
 
     Attributes:
         device: The device.
         partition: The partition; None for the whole device.
-        holders: Sorted; empty for nobody; None where that is unknown, see `JoinResult.holders`.
+        holders: Sorted; empty if there are none; None where unknown, see `JoinResult.holders`.
     """
 
     device: Device
@@ -127,14 +127,14 @@ class DeviceHolders:
 
 @dataclass(frozen=True, slots=True)
 class AllocationFacts:
-    """The kubelet's answer, set against the devices.
+    """The kubelet's answer, joined with the devices.
 
     Attributes:
         pods: How many pods it lists.
         device_ids: How many (container, resource, id) it lists, each once.
         device_holders: Every known device and partition with its holders.
-        unmatched: Ids of resources that a collector is responsible for, which mean no known device.
-        other_resources: Count of ids by resource, for resources that no collector is responsible for.
+        unmatched: Ids that match no known device, of resources that belong to a collector.
+        other_resources: Number of ids by resource, for resources that belong to no collector.
         claim_devices: How many devices of resource claims it lists.
     """
 
@@ -148,14 +148,14 @@ class AllocationFacts:
 
 @dataclass(frozen=True, slots=True)
 class KubeletFacts:
-    """The kubelet's socket and what came out of it.
+    """The kubelet's socket and its answer.
 
     Attributes:
         socket: Its path.
         mount: How it is mounted.
         state: How the call ended.
         text: Why it failed: what, where, what to do.
-        allocations: What it answered; None unless it did.
+        allocations: Its answer; None if it did not answer.
     """
 
     socket: str
@@ -166,7 +166,7 @@ class KubeletFacts:
 
 
 class AddressState(StrEnum):
-    """Whether the listen address can be had."""
+    """Whether the exporter can listen on the address."""
 
     FREE = "free"
     SERVED = "served"
@@ -181,8 +181,8 @@ class AddressFacts:
 
     Attributes:
         address: As it is configured.
-        state: Free, served by an exporter already, taken by something else, not to be had, or not known in time.
-        text: Why it can't be had: what, where, what to do.
+        state: Free, used by an exporter, used by another program, refused, or not known in time.
+        text: Why it is not free: what, where, what to do.
     """
 
     address: str
@@ -191,7 +191,7 @@ class AddressFacts:
 
 
 class IdentitySource(StrEnum):
-    """What the ids of devices that have none of their own are made from."""
+    """The source from which ids are generated for devices without an id."""
 
     PRODUCT_UUID = "product_uuid"
     NODE_NAME = "node_name"
@@ -203,11 +203,11 @@ class VariableFacts:
     """An environment variable that may hide devices from this container.
 
     Attributes:
-        vendor: Whose devices.
-        name: Of the variable.
-        value: Here; None where it is not set.
+        vendor: The vendor of the devices.
+        name: The name of the variable.
+        value: Its value here; None if not set.
         shows_all: The value that hides nothing.
-        shows: What may be hidden without it.
+        shows: What may be hidden without this value.
     """
 
     vendor: str
@@ -219,20 +219,20 @@ class VariableFacts:
 
 @dataclass(frozen=True, slots=True)
 class Environment:
-    """What this process may do and what it can see. None where that can't be found out.
+    """The rights of this process and what it can see. None where unknown.
 
     Attributes:
         uid: Effective user id.
-        own_user_namespace: True where uid 0 here is another user on the host.
-        capabilities: Names of the effective ones.
-        host_processes: True where the host's processes can be seen.
+        own_user_namespace: True if uid 0 here is another user on the host.
+        capabilities: Names of the effective capabilities.
+        host_processes: True if the host's processes are visible.
         read_only_root: Whether the root file system is mounted read-only.
-        pci_bus: True where sysfs has a PCI bus.
+        pci_bus: True if sysfs has a PCI bus.
         node_name: The node's name in the cluster.
-        host_name: The machine's own name; in a container usually the pod's.
-        identity: What made-up ids start from.
+        host_name: The host name; in a container usually the pod's.
+        identity: The source of generated ids.
         in_kubernetes: True in a container of a pod.
-        variables: Those of the vendors that have devices here.
+        variables: The variables of vendors that have devices here.
         privileged_only: What of these vendors' devices only a privileged container can read, for people.
         host_processes_only: Likewise, what needs the host's processes to be visible.
     """
@@ -259,15 +259,15 @@ class Environment:
 
 @dataclass(frozen=True, slots=True)
 class NodeFacts:
-    """Everything that was found.
+    """All facts about the node.
 
     Attributes:
-        version: Of the exporter.
-        collectors: By name.
+        version: The version of the exporter.
+        collectors: Every collector, by name.
         pci: Accelerators on the PCI bus, by address.
-        kubelet: Its socket.
+        kubelet: The kubelet's socket and answer.
         address: The listen address.
-        environment: What the process may do and can see.
+        environment: The rights of the process and what it can see.
     """
 
     version: str
@@ -279,7 +279,7 @@ class NodeFacts:
 
     @property
     def node(self) -> str:
-        """The node's name in the cluster, else the machine's own."""
+        """The node's name in the cluster, else the host name."""
         return self.environment.node_name or self.environment.host_name
 
     @property
@@ -298,12 +298,12 @@ class NodeFacts:
 
     @property
     def unsupported(self) -> tuple[Unsupported, ...]:
-        """Every reading that cannot be had."""
+        """Every reading that a device or partition does not support."""
         return tuple(gap for collector in self.collectors if collector.reading for gap in collector.reading.unsupported)
 
     @property
     def device_states(self) -> dict[str, str]:
-        """State by device uuid, of the catalogue's closed list; a device whose state no collector reports is absent."""
+        """State by device uuid, from the catalogue's closed list; absent if no collector reports a state."""
         states = {device.uuid: _FAILED for device in self.devices if device.lost}
         for collector in self.collectors:
             for sample in collector.reading.samples if collector.reading else ():
@@ -313,5 +313,5 @@ class NodeFacts:
 
 
 def family_of(gap: Unsupported) -> str:
-    """The name of the family that is absent."""
+    """Return the name of the absent family."""
     return gap.metric.name(Subject.PARTITION if gap.partition_uuid else Subject.DEVICE)

@@ -1,11 +1,11 @@
-"""One thing that the check reports: how grave, about what, what it is, what to do."""
+"""One finding of the check: its severity, its subject, its text, and what to do."""
 
 from dataclasses import dataclass
 from enum import StrEnum
 
 
 class Severity(StrEnum):
-    """The gravest first. Only an error makes the check fail."""
+    """The severities, the most severe first. Only an error makes the check fail."""
 
     ERROR = "error"
     WARNING = "warning"
@@ -46,11 +46,11 @@ class Finding:
     """One line of the verdict.
 
     Attributes:
-        severity: How grave it is.
-        code: What kind of thing it is.
-        subject: What it is about: a collector, a device, the kubelet ...
-        text: What is so, and what that costs.
-        do: What to do; empty where there is nothing to do, or where the text says it.
+        severity: The severity.
+        code: The kind of finding.
+        subject: The subject: a collector, a device, the kubelet ...
+        text: What is found, and its consequence.
+        do: What to do; empty if there is nothing to do, or if the text already says it.
     """
 
     severity: Severity
@@ -61,12 +61,12 @@ class Finding:
 
 
 def ordered(findings: list[Finding]) -> tuple[Finding, ...]:
-    """The gravest first; those of one severity as they were."""
-    grades = list(Severity)
-    return tuple(sorted(findings, key=lambda finding: grades.index(finding.severity)))
+    """Return the findings, the most severe first; those of one severity keep their order."""
+    severities = list(Severity)
+    return tuple(sorted(findings, key=lambda finding: severities.index(finding.severity)))
 
 
 def worst(findings: tuple[Finding, ...]) -> Severity:
-    """The gravest of some findings; ok where there are none."""
-    grades = list(Severity)
-    return min((finding.severity for finding in findings), key=grades.index, default=Severity.OK)
+    """Return the highest severity of the findings; ok if there are none."""
+    severities = list(Severity)
+    return min((finding.severity for finding in findings), key=severities.index, default=Severity.OK)

@@ -11,7 +11,7 @@ _PROCESS = "process"
 
 
 def environment_findings(facts: NodeFacts) -> Iterator[Finding]:
-    """Everything that is neither hardware nor the kubelet."""
+    """Return the findings about everything except hardware and the kubelet."""
     yield _address(facts.address)
     here = facts.environment
     if not here.pci_bus:
@@ -26,15 +26,15 @@ def environment_findings(facts: NodeFacts) -> Iterator[Finding]:
 
 def _in_kubernetes(here: Environment) -> Iterator[Finding]:
     if not here.node_name:
-        made = here.identity is IdentitySource.HOST_NAME
+        generated = here.identity is IdentitySource.HOST_NAME
         text = f"the node's name is unknown: the host name {here.host_name} is shown instead, which may be the pod's"
-        if made:
+        if generated:
             text = (
                 "the node's name is unknown, and its product UUID cannot be read: ids of devices that have none are "
                 f"generated from the host name {here.host_name}, which may be the pod's and then changes with the pod"
             )
         do = "set NODE_NAME from the field spec.nodeName"
-        yield Finding(Severity.WARNING if made else Severity.NOTE, FindingCode.NODE_NAME_MISSING, _NODE, text, do)
+        yield Finding(Severity.WARNING if generated else Severity.NOTE, FindingCode.NODE_NAME_MISSING, _NODE, text, do)
     if here.capabilities and not here.privileged_only:
         text = f"has {counted(len(here.capabilities), 'capability', 'capabilities')} and needs none on most nodes"
         do = "drop: [ALL], except on nodes that need a privileged container"

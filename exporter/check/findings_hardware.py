@@ -26,15 +26,15 @@ _DO: Mapping[Reason, str] = {
 
 
 def hardware_findings(facts: NodeFacts) -> Iterator[Finding]:
-    """Everything about collectors, devices and the bus."""
-    bare = not facts.pci and all(c.state is CollectorStatus.ABSENT for c in facts.collectors)
+    """Return the findings about collectors, devices and the PCI bus."""
+    no_hardware = not facts.pci and all(c.state is CollectorStatus.ABSENT for c in facts.collectors)
     for collector in facts.collectors:
-        # An absent vendor is worth a finding only where every vendor is absent.
-        if bare or collector.state is not CollectorStatus.ABSENT:
+        # An absent vendor is reported only if every vendor is absent.
+        if no_hardware or collector.state is not CollectorStatus.ABSENT:
             yield from _collector(collector)
     yield from _bus(facts)
     yield from _hidden_partitions(facts)
-    if bare and not facts.devices:
+    if no_hardware and not facts.devices:
         text = "no accelerator on this node: the exporter exports only its own health"
         yield Finding(Severity.NOTE, FindingCode.NO_ACCELERATOR, "node", text)
 
@@ -80,7 +80,7 @@ def _reading(subject: str, collector: CollectorFacts, reading: Reading) -> Itera
 
 
 def _subjects(reading: Reading) -> dict[str, str]:
-    """What faults are about, by the names that collectors write there."""
+    """Return the subject of faults by the names that collectors use in `Fault.where`."""
     subjects = {name: f"device {each.device}" for each in reading.devices for name in (each.uuid, each.device)}
     return subjects | {part.uuid: f"partition {part.uuid}" for part in reading.partitions}
 
@@ -94,16 +94,16 @@ def _lost(device: Device, fault: Fault | None) -> Finding:
 
 
 def _fault(fault: Fault, subjects: Mapping[str, str]) -> Finding:
-    """A failure of one reading of a device that is there is a gap; anything else is a device that is not."""
-    gap = fault.where in subjects and fault.reason in _OF_ONE_READING
-    severity = Severity.WARNING if gap else Severity.ERROR
-    code = FindingCode.READING_FAILED if gap else FindingCode.DEVICE_NOT_READ
+    """Return a warning if one reading of a known device failed, else an error: the device is not read."""
+    single = fault.where in subjects and fault.reason in _OF_ONE_READING
+    severity = Severity.WARNING if single else Severity.ERROR
+    code = FindingCode.READING_FAILED if single else FindingCode.DEVICE_NOT_READ
     subject = subjects.get(fault.where, fault.where)
     return Finding(severity, code, subject, f"{fault.reason.value}: {fault.detail}", _DO[fault.reason])
 
 
 def _bus(facts: NodeFacts) -> Iterator[Finding]:
-    works = {collector.name for collector in facts.collectors if collector.reading is not None}
+    working = {collector.name for collector in facts.collectors if collector.reading is not None}
     for function in facts.pci:
         subject = f"device {function.address}"
         name = f"{function.vendor} {function.ids}"
@@ -111,7 +111,7 @@ def _bus(facts: NodeFacts) -> Iterator[Finding]:
             text = f"{name} is on the PCI bus, and no installed collector reads it"
             do = f"install a collector for {function.vendor}, if this device should be read"
             yield Finding(Severity.WARNING, FindingCode.NO_COLLECTOR, subject, text, do)
-        elif function.state is PciState.NOT_READ and function.collector in works:
+        elif function.state is PciState.NOT_READ and function.collector in working:
             yield _not_read(function, subject, name)
 
 
@@ -130,7 +130,7 @@ def _not_read(function: PciFacts, subject: str, name: str) -> Finding:
 
 
 def _hidden_partitions(facts: NodeFacts) -> Iterator[Finding]:
-    """A device that is switched to partitions and shows none may have none, or they are hidden from this container."""
+    """Report devices in partitioning mode without partitions: they have none, or the container cannot see them."""
     partitioned = {part.device_uuid for part in facts.partitions}
     for collector in facts.collectors:
         samples = collector.reading.samples if collector.reading else ()

@@ -13,7 +13,7 @@ _MOUNT_DIRECTORY = "mount the kubelet's pod-resources directory, read-only, inst
 
 
 def kubelet_findings(facts: NodeFacts) -> Iterator[Finding]:
-    """Everything about who holds what."""
+    """Return the findings about the kubelet and allocations."""
     kubelet = facts.kubelet
     if kubelet.allocations is not None:
         allocations = kubelet.allocations
@@ -48,21 +48,21 @@ def _absent(kubelet: KubeletFacts, *, in_kubernetes: bool) -> Finding:
 
 
 def _file_mounted(kubelet: KubeletFacts) -> Finding:
-    since = (
+    state = (
         "the file has already been replaced on the node" if kubelet.mount.replaced else "the next restart replaces it"
     )
     text = (
         "only the socket file is mounted, not its directory: the kubelet creates a new file at every start, and "
-        f"this container keeps the old one; {since}"
+        f"this container keeps the old one; {state}"
     )
     return Finding(Severity.WARNING, FindingCode.SOCKET_FILE_MOUNTED, _SUBJECT, text, _MOUNT_DIRECTORY)
 
 
 def _unmatched(facts: NodeFacts, allocations: AllocationFacts) -> Iterator[Finding]:
-    """Where the collector is down, ids that match nothing follow from that; else they are a problem of their own."""
+    """Report ids that match no device: a note if the collector of the resource is down, else an error."""
     counts = Counter(holding.resource for holding in allocations.unmatched)
     down = (CollectorStatus.FAILED, CollectorStatus.LATE)
-    silent = tuple(prefix for c in facts.collectors if c.state in down for prefix in c.resource_prefixes)
+    prefixes_down = tuple(prefix for c in facts.collectors if c.state in down for prefix in c.resource_prefixes)
     for resource, count in sorted(counts.items()):
         ids = counted(
             count,
@@ -70,7 +70,7 @@ def _unmatched(facts: NodeFacts, allocations: AllocationFacts) -> Iterator[Findi
             "allocated ids match no device; their pods have no series",
         )
         text = f"{resource}: {ids}"
-        if resource.startswith(silent):
+        if resource.startswith(prefixes_down):
             do = "fix the collector first"
             yield Finding(Severity.NOTE, FindingCode.UNMATCHED_IDS, _SUBJECT, text, do)
         else:
@@ -79,10 +79,10 @@ def _unmatched(facts: NodeFacts, allocations: AllocationFacts) -> Iterator[Findi
 
 def _show_all(facts: NodeFacts) -> str:
     hiding = [v for v in facts.environment.variables if v.value != v.shows_all]
-    wanted = ", ".join(f"{variable.name}={variable.shows_all}" for variable in hiding)
+    settings = ", ".join(f"{variable.name}={variable.shows_all}" for variable in hiding)
     first = (
-        f"make every device visible to the container ({wanted})"
-        if wanted
+        f"make every device visible to the container ({settings})"
+        if settings
         else "check that the container sees every device"
     )
     return f"{first}; if partitions were created or removed, restart the device plugin; the report lists the ids"

@@ -1,4 +1,4 @@
-"""Calls every collector once, all of them at the same time, and waits no longer than the deadline."""
+"""Calls every collector once, all at the same time, and waits for them at most for the deadline."""
 
 import queue
 from collections.abc import Callable, Sequence
@@ -13,12 +13,12 @@ _CLOSE_SECONDS = 0.5
 
 
 class CollectorCalls:
-    """One call of each collector, begun at once.
+    """One call of each collector, started at once.
 
     Args:
         specs: The collectors.
         node: The machine.
-        poll: Its deadline is the one of the daemon, so that what is late there is late here.
+        poll: Has the daemon's deadline, so that a call that is late there is late here too.
         clock: Monotonic seconds.
     """
 
@@ -38,7 +38,7 @@ class CollectorCalls:
             poller.start()
 
     def results(self) -> tuple[CollectorFacts, ...]:
-        """How each collector's call ended, in the order of the specifications; late if not returned in time."""
+        """Return how each collector's call ended, in the order of the specifications; late if it has not ended."""
         ended = self._wait()
         for name, poller in self._pollers.items():
             poller.stop()
@@ -60,7 +60,7 @@ class CollectorCalls:
             self._pollers[spec.name] = Poller(spec.name, collector, intervals(poll), self._clock, self._on_event)
 
     def _on_event(self, event: PollerEvent) -> None:
-        """Called by the poller's own thread: one call is enough."""
+        """Stop the poller after its first call. The poller's thread calls this."""
         if isinstance(event, CallEnded):
             self._pollers[event.collector].stop()
             self._ended.put(event)

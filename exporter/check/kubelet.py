@@ -13,12 +13,12 @@ from exporter.check.facts import AllocationFacts, CollectorFacts, DeviceHolders,
 
 @dataclass(frozen=True, slots=True)
 class KubeletReply:
-    """How the call ended.
+    """How the call to the kubelet ended.
 
     Attributes:
-        state: Answered, no socket, failed.
+        state: Whether it answered, has no socket, or failed.
         text: Why it failed.
-        answer: Who holds what; None unless it answered.
+        answer: The allocations; None if it did not answer.
     """
 
     state: KubeletState
@@ -27,7 +27,7 @@ class KubeletReply:
 
 
 def query_kubelet(socket: Path, timeout_seconds: float) -> KubeletReply:
-    """List the allocations, within the time that the daemon allows for a call."""
+    """List the allocations once, with the daemon's deadline for a call."""
     client = PodResourcesClient(socket, timeout_seconds)
     try:
         answer = client.list()
@@ -44,8 +44,8 @@ def allocation_facts(answer: PodResourcesList, collectors: Sequence[CollectorFac
     """Join the kubelet's answer with the devices of all collectors, as the daemon does.
 
     Args:
-        answer: Of the kubelet.
-        collectors: All that are installed; those that failed know no device.
+        answer: The kubelet's answer.
+        collectors: All installed collectors; one that failed has no devices.
     """
     readings = [collector.reading for collector in collectors if collector.reading]
     devices = [device for reading in readings for device in reading.devices]
@@ -65,7 +65,7 @@ def allocation_facts(answer: PodResourcesList, collectors: Sequence[CollectorFac
 def _device_holders(
     devices: Sequence[Device], partitions: Sequence[Partition], joined: JoinResult
 ) -> Iterator[DeviceHolders]:
-    """Each device, and after it its partitions."""
+    """Yield each device, then its partitions."""
     for device in devices:
         yield DeviceHolders(device, None, joined.holders(device))
         for part in partitions:

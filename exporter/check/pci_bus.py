@@ -1,4 +1,4 @@
-"""Accelerators that the PCI bus shows, and whether a collector reads them."""
+"""Accelerators on the PCI bus, and whether a collector reads them."""
 
 from collections.abc import Collection, Iterable, Sequence
 from typing import NamedTuple
@@ -10,23 +10,23 @@ from exporter.check.facts import CollectorFacts, PciFacts, PciState
 
 
 class _Reader(NamedTuple):
-    """Who lists a device, and whether it still answers."""
+    """The collector that lists a device, and whether the device is lost."""
 
     collector: str
     lost: bool
 
 
 def accelerators_on_bus(sysfs: Root) -> tuple[PciFunction, ...]:
-    """Every PCI function that is an accelerator, of any vendor, by address."""
+    """Return every PCI function that is an accelerator, of any vendor, by address."""
     return tuple(filter(is_accelerator, functions_of(sysfs)))
 
 
 def pci_facts(functions: Iterable[PciFunction], collectors: Sequence[CollectorFacts]) -> tuple[PciFacts, ...]:
-    """Match the bus against the devices that collectors read.
+    """Match the accelerators on the bus with the devices that collectors read.
 
     Args:
-        functions: From `accelerators_on_bus`.
-        collectors: All that are installed.
+        functions: The functions from `accelerators_on_bus`.
+        collectors: All installed collectors.
     """
     readers = {
         device.device: _Reader(collector.name, device.lost)

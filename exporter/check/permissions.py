@@ -1,4 +1,4 @@
-"""Rights and mounts: which of them are here, and what is lost without each. No I/O."""
+"""Rights and mounts: which are present, and the consequence of each missing one. No I/O."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ _NO_PODS = "no pod information, device metrics only"
 
 
 class PermissionState(StrEnum):
-    """Whether a right or mount is there."""
+    """Whether a right or mount is present."""
 
     GIVEN = "given"
     MISSING = "missing"
@@ -24,10 +24,10 @@ class Permission:
     """A right or a mount.
 
     Attributes:
-        name: For people.
-        state: Whether it is there; not needed where it is there and buys nothing, or is absent and nothing is lost.
-        found: What is so here.
-        cost: What is lost without it.
+        name: The name, for people.
+        state: Whether it is present; not needed if the exporter works in the same way without it.
+        found: What is found here.
+        cost: The consequence if it is missing.
     """
 
     name: str
@@ -37,7 +37,7 @@ class Permission:
 
 
 def permissions(facts: NodeFacts) -> tuple[Permission, ...]:
-    """Each of them, the most needed first."""
+    """Return every right and mount, the most important first."""
     here = facts.environment
     rows = (_user(here), _socket(facts.kubelet), _sysfs(here), _node_name(here))
     return (*rows, *_variables(here), _capabilities(here), _host_processes(here), _read_only_root(here))

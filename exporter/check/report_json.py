@@ -10,14 +10,14 @@ from exporter.check.finding import Finding, worst
 from exporter.check.permissions import Permission, permissions
 from exporter.snapshot import Allocation
 
-# Rises when a key is removed or changes its meaning; a new key leaves it as it is.
+# Increases when a key is removed or changes its meaning, but not for a new key.
 SCHEMA_VERSION = 1
 
 _Json = dict[str, object]
 
 
 def render(facts: NodeFacts, findings: Sequence[Finding]) -> str:
-    """The object, in ASCII, and a line end."""
+    """Return the JSON object in ASCII, with a line end."""
     document: _Json = {
         "schema_version": SCHEMA_VERSION,
         "exporter_version": facts.version,

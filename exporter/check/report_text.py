@@ -21,7 +21,7 @@ from exporter.check.permissions import PermissionState, permissions
 from exporter.check.text_table import entries, paragraph, table
 from exporter.snapshot import Allocation
 
-_SHOWN = 20  # of lists that the kubelet makes long
+_SHOWN = 20  # entries of a list that can be long
 _HERE = {
     PermissionState.GIVEN: "yes",
     PermissionState.MISSING: "no",
@@ -46,11 +46,11 @@ class _Gap(NamedTuple):
 
 
 class _GapGroup(NamedTuple):
-    """Devices or partitions that lack the same.
+    """Devices or partitions that lack the same families for the same reasons.
 
     Attributes:
-        of: Who they are, for people: a device by its address, partitions by profile, device and number.
-        gaps: What they lack, by family.
+        of: Their names for people: the address of a device; profile, device and number of partitions.
+        gaps: The absent families and the reasons, by family.
     """
 
     of: tuple[str, ...]
@@ -58,7 +58,7 @@ class _GapGroup(NamedTuple):
 
 
 def render(facts: NodeFacts, findings: Sequence[Finding]) -> str:
-    """Sections of what was found, then the verdict, the gravest first."""
+    """Return the sections with what was found, then the verdict, the most severe finding first."""
     sections = (
         ("COLLECTORS", _collectors(facts)),
         ("DEVICES", _devices(facts)),
@@ -90,7 +90,7 @@ def _collector(collector: CollectorFacts) -> tuple[str, ...]:
 
 
 def _devices(facts: NodeFacts) -> list[str]:
-    """A line for each device, and below it one for each of its partitions."""
+    """Return a line for each device, followed by one for each of its partitions."""
     if not facts.devices:
         return []
     states = facts.device_states
@@ -102,7 +102,7 @@ def _devices(facts: NodeFacts) -> list[str]:
 
 
 def _unsupported(facts: NodeFacts) -> list[str]:
-    """A table for all devices that lack the same."""
+    """Return one table for each group of devices that lack the same families."""
     lines: list[str] = []
     for group in _gap_groups(facts):
         whose = paragraph(f"{_shortened(group.of)}:", "  ", "  ")
@@ -111,7 +111,7 @@ def _unsupported(facts: NodeFacts) -> list[str]:
 
 
 def _gap_groups(facts: NodeFacts) -> list[_GapGroup]:
-    """Every device and partition that lacks something, in the order of the collectors' devices."""
+    """Return every device and partition that lacks a family, grouped, in the collectors' order."""
     lacking: dict[tuple[str, str], set[_Gap]] = defaultdict(set)
     for gap in facts.unsupported:
         lacking[gap.device_uuid, gap.partition_uuid].add(_Gap(family_of(gap), gap.detail))
@@ -193,7 +193,7 @@ def _device_holders(facts: NodeFacts) -> list[str]:
 
 
 def _holders_row(row: DeviceHolders, partitioned: Collection[str]) -> tuple[str, str, str]:
-    """A partitioned device is usually held by its partitions, which have lines of their own."""
+    """Return one line; a partitioned device points to its partitions, which are usually what is allocated."""
     partition = row.partition.uuid if row.partition else ""
     if row.holders is None:
         return row.device.device, partition, "unknown"

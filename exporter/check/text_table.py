@@ -1,4 +1,4 @@
-"""Plain text in columns, at most 100 wide, without colours; whatever hardware or a peer says stays on its line."""
+"""Plain text in columns, at most 100 wide, without colours. Text from hardware or a peer cannot break a line."""
 
 import textwrap
 from collections.abc import Iterator, Sequence
@@ -11,11 +11,11 @@ _NARROWEST_LAST_COLUMN = 24
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    """Aligned columns under a header; a cell that is too long goes on in the line below.
+    """Return aligned columns under a header; a cell that is too long continues in the line below.
 
     Args:
         header: One name for each column.
-        rows: As many cells each.
+        rows: One cell for each column.
     """
     cells = [[printable(cell) for cell in row] for row in (header, *rows)]
     widths = _widths(cells)
@@ -23,17 +23,17 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
 
 
 def entries(rows: Sequence[tuple[str, str]]) -> list[str]:
-    """Names and values, without a header."""
+    """Return names and values in columns, without a header."""
     return table(("", ""), rows)[1:] if rows else []
 
 
 def paragraph(text: str, first: str, further: str) -> list[str]:
-    """A text in lines.
+    """Return a text as lines.
 
     Args:
         text: The text.
-        first: What the first line begins with.
-        further: What the others begin with.
+        first: The beginning of the first line.
+        further: The beginning of the other lines.
     """
     return textwrap.wrap(
         printable(text), WIDTH, initial_indent=first, subsequent_indent=further, break_on_hyphens=False
@@ -41,12 +41,12 @@ def paragraph(text: str, first: str, further: str) -> list[str]:
 
 
 def printable(text: str) -> str:
-    """The text on one line, with what a terminal would obey written as an escape."""
+    """Return the text on one line, with control characters as escapes, so that a terminal does not act on them."""
     return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
 
 
 def _widths(cells: Sequence[Sequence[str]]) -> list[int]:
-    """As wide as the widest cell. Where there is no room for that, the last column gives way first, then the widest."""
+    """Return widths: those of the widest cells if they fit, else the last column shrinks first, then the widest."""
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     room = WIDTH - len(_INDENT) - len(_GAP) * (len(widths) - 1)
     last = min(widths[-1], _NARROWEST_LAST_COLUMN)
