@@ -1,1 +1,1 @@
-"""Finds out which container holds which device: one module per source of that knowledge."""
+"""Finds out which device is allocated to which container: one module for each source."""

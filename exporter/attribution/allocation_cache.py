@@ -1,24 +1,24 @@
-"""Which of the kubelet's answers to believe, and for how long. No I/O, no clock of its own."""
+"""Decides which of the kubelet's answers is used, and for how long. No I/O; the caller gives the time."""
 
 from exporter.attribution.holding import Holding, PodResourcesList
 
 
 class AllocationCache:
-    """The map of who holds what, held for a bounded time through silence and through suspect answers.
+    """The allocations of the node, kept for a bounded time while there are no answers or only suspect ones.
 
-    A restarted kubelet answers before it knows its pods again. An answer is therefore suspect if it comes within
-    `suspect_seconds` of a reconnection, and it lists fewer than half of the pods of the last good answer. While
-    suspect answers come, pods that they don't list keep what they held, unless a listed pod holds it now.
-    Suspicion ends with the first answer that lists at least half of those pods, and in any case `suspect_seconds`
-    after the first suspect answer; then the newest answer is believed as it is.
+    A restarted kubelet answers before it knows its pods again. So an answer is suspect if it comes within
+    `suspect_seconds` of a reconnection and lists fewer than half of the pods of the last good answer. While answers are
+    suspect, pods that they do not list keep their devices, unless a listed pod has the device now. This state ends with
+    the first answer that lists at least half of those pods, and at the latest `suspect_seconds` after the first suspect
+    answer; then the newest answer is used unchanged.
 
-    What was already given up as unknown is not brought back: if the first answer after a longer silence is suspect,
-    the map stays unknown until suspicion ends.
+    Allocations that have expired are not restored: if the first answer after they expired is suspect, allocations stay
+    unknown until the suspect state ends.
 
     All times are monotonic seconds and must not go back.
 
     Args:
-        hold_seconds: How long an answer is held without a newer one.
+        hold_seconds: How long an answer is used if no newer one comes.
         suspect_seconds: How long answers may be suspect.
     """
 
@@ -30,35 +30,35 @@ class AllocationCache:
         self._reconnected_at: float | None = None
         self._good = PodResourcesList(frozenset(), ())
         self._suspect_since: float | None = None
-        self._lapsed = False  # the good answer was given up before the first suspect one came
+        self._expired = False  # the good answer had expired before the first suspect answer came
 
     def answered(self, answer: PodResourcesList, now: float, *, reconnected: bool) -> None:
-        """Take in an answer.
+        """Record an answer.
 
         Args:
-            answer: What the kubelet says.
+            answer: The kubelet's answer.
             now: When it came.
-            reconnected: True if it came over another connection than the answer before.
+            reconnected: True if it came over a new connection, not that of the previous answer.
         """
-        lapsed = self.current(now) is None
+        expired = self.current(now) is None
         if reconnected:
             self._reconnected_at = now
         if not self._is_suspect(answer, now):
             self._good, self._suspect_since, self._reconnected_at = answer, None, None
         elif self._suspect_since is None:
-            self._suspect_since, self._lapsed = now, lapsed
+            self._suspect_since, self._expired = now, expired
         self._newest, self._answered_at = answer, now
 
     def current(self, now: float) -> tuple[Holding, ...] | None:
-        """Who holds what at this moment, sorted; None while that is unknown."""
+        """Return the allocations at this moment, sorted; None while unknown."""
         if self._newest is None or now - self._answered_at >= self._hold_seconds:
             return None
         if self._suspect_since is None or now - self._suspect_since >= self._suspect_seconds:
             return self._newest.holdings
-        return None if self._lapsed else _merged(self._good, self._newest)
+        return None if self._expired else _merged(self._good, self._newest)
 
     def changes_at(self, now: float) -> float | None:
-        """When `current` next changes, or may change, by the passing of time alone; None if never."""
+        """Return when `current` may next change without a new answer; None if never."""
         if self._newest is None:
             return None
         ends = [self._answered_at + self._hold_seconds]
@@ -76,11 +76,11 @@ class AllocationCache:
 
 
 def _merged(good: PodResourcesList, suspect: PodResourcesList) -> tuple[Holding, ...]:
-    """What the listed pods hold, and what the others held that is not in other hands now."""
-    taken = {(holding.resource, holding.device_id) for holding in suspect.holdings}
+    """Return what the listed pods hold, and what other pods held, except devices that a listed pod has now."""
+    held = {(holding.resource, holding.device_id) for holding in suspect.holdings}
     kept = (
         holding
         for holding in good.holdings
-        if (holding.namespace, holding.pod) not in suspect.pods and (holding.resource, holding.device_id) not in taken
+        if (holding.namespace, holding.pod) not in suspect.pods and (holding.resource, holding.device_id) not in held
     )
     return tuple(sorted((*suspect.holdings, *kept)))

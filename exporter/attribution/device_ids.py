@@ -1,7 +1,7 @@
-"""From the device id in the kubelet's answer to the device: the forms of ids, and the table of known names. No I/O.
+"""Resolves the device ids in the kubelet's answer: the forms of ids, and the table of known names. No I/O.
 
-Collectors say by which names their devices go (`Alias`). Nothing here knows a vendor: an id is resolved by looking up
-the id itself, then the name that is left of it when the parts that mark a share are taken off.
+Collectors give the names of their devices (`Alias`). Nothing here depends on a vendor: an id is resolved by looking up
+the id itself, then the name that remains without the parts that mark a share.
 """
 
 import re
@@ -16,12 +16,12 @@ _SHARE_OF_NODE_NAME = re.compile(r"(?P<name>.+)/vgpu\d+", re.ASCII | re.DOTALL)
 
 
 def without_replica(device_id: str) -> str:
-    """`X::3`, the fourth replica of a device that a plugin shares out, to `X`."""
+    """Return `X` for `X::3`, the fourth replica of a device that a device plugin shares."""
     return device_id.partition("::")[0]
 
 
 def without_virtual_share(device_id: str) -> str:
-    """`nvidia0/gi1/vgpu2`, a share of a device or of a slice by its node's name, to `nvidia0/gi1`."""
+    """Return `nvidia0/gi1` for `nvidia0/gi1/vgpu2`, a share of a device or slice that has its device node's name."""
     found = _SHARE_OF_NODE_NAME.fullmatch(device_id)
     return found["name"] if found else device_id
 
@@ -30,22 +30,22 @@ _FORMS: tuple[Callable[[str], str], ...] = (without_replica, without_virtual_sha
 
 
 def only_monitors(resource: str) -> bool:
-    """True for resources that let a container look at devices (`example.com/monitoring`): it uses none of them."""
+    """Return True for resources that only let a container monitor devices, such as `example.com/monitoring`."""
     name = resource.rpartition("/")[2].casefold()
     return name == "monitoring" or name.endswith("_monitoring")
 
 
 def candidates(resource: str, device_id: str) -> tuple[str, ...]:
-    """The names under which the device may be known, in folded case, the most exact first.
+    """Return the names that the device may have, in folded case, the most exact first.
 
-    An id of a form that is not known, such as `MIG-GPU-<uuid>/<gi>/<ci>`, is itself the only name.
+    For an id of an unknown form, such as `MIG-GPU-<uuid>/<gi>/<ci>`, the only name is the id itself.
 
     Args:
         resource: The Kubernetes resource, such as `nvidia.com/gpu`.
-        device_id: The id as the device plugin gave it.
+        device_id: The id from the device plugin.
 
     Returns:
-        None for a resource that only monitors.
+        The names; empty for a resource that only monitors.
     """
     if only_monitors(resource):
         return ()
@@ -62,7 +62,7 @@ class AliasTable:
 
     Args:
         devices: Their `uuid` and `aliases` are used.
-        partitions: Likewise, and their `device_uuid`.
+        partitions: Their `uuid`, `device_uuid` and `aliases` are used.
     """
 
     def __init__(self, devices: Iterable[Device], partitions: Iterable[Partition]) -> None:
@@ -73,17 +73,17 @@ class AliasTable:
             self._add(partition.aliases, (partition.device_uuid, partition.uuid))
 
     def resolve(self, resource: str, device_id: str) -> tuple[str, str] | None:
-        """The device or partition that an allocated id means.
+        """Return the device or partition of an allocated id.
 
-        The most exact name that is known decides, in the longest scope that the resource is in. A name that means
-        two things there means nothing: no device is better than the wrong one.
+        The most exact known name is used, in the longest scope that matches the resource. A name that belongs to two
+        devices or partitions there matches neither: no device is better than the wrong one.
 
         Args:
             resource: The Kubernetes resource, such as `nvidia.com/gpu`.
-            device_id: The id as the device plugin gave it.
+            device_id: The id from the device plugin.
 
         Returns:
-            (device uuid, partition uuid), the latter empty for a whole device; None if the id means no known device.
+            (device uuid, partition uuid), the latter empty for a whole device; None if the id matches no known device.
         """
         for name in candidates(resource, device_id):
             scopes = [scope for scope in self._scopes.get(name, ()) if resource.startswith(scope)]

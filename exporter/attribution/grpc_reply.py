@@ -1,4 +1,4 @@
-"""Puts the answer to one unary gRPC call together from HTTP/2 events. No I/O."""
+"""Assembles the answer to one unary gRPC call from HTTP/2 events. No I/O."""
 
 from collections.abc import Iterable
 from urllib.parse import unquote
@@ -33,14 +33,14 @@ _Headers = Iterable[tuple[bytes | str, bytes | str]]
 
 
 class Reply:
-    """What has come of one answer so far.
+    """The part of one answer that has arrived so far.
 
     Args:
-        max_message_bytes: Size of the largest message taken in.
+        max_message_bytes: Size of the largest message accepted.
 
     Attributes:
-        begun: True once anything of the answer has come.
-        ended: True once all of it has.
+        begun: True once any part of the answer has arrived.
+        ended: True once all of it has arrived.
     """
 
     def __init__(self, max_message_bytes: int) -> None:
@@ -53,15 +53,15 @@ class Reply:
         self._grpc_message = ""
 
     def receive(self, event: Event) -> None:
-        """Take in one event of the call's stream; events of no concern to an answer are ignored.
+        """Process one event of the call's stream; events that are not part of an answer are ignored.
 
         Raises:
-            TooLargeError: The message is announced as larger than allowed.
-            RpcError: The peer reset the call, or sends something other than one plain message.
+            TooLargeError: The message's announced size is larger than allowed.
+            RpcError: The peer reset the call, or the answer is not one uncompressed message.
         """
         if isinstance(event, ResponseReceived | TrailersReceived):
             self.begun = True
-            self._take_headers(event.headers)
+            self._record_headers(event.headers)
         elif isinstance(event, DataReceived):
             self._body += event.data
             self._check_body()
@@ -71,11 +71,11 @@ class Reply:
             raise RpcError(f"the call was reset (HTTP/2 error {int(event.error_code)})")
 
     def message(self) -> bytes:
-        """The message of an answer that has ended.
+        """Return the message of an answer that has ended.
 
         Raises:
-            StatusError: The peer says that the call failed.
-            RpcError: The answer is not a whole message with a status.
+            StatusError: The peer reports that the call failed.
+            RpcError: The answer is not a complete message with a status.
         """
         if self._grpc_status is None:
             raise RpcError(f"the answer has no gRPC status (HTTP status {self._http_status or 'missing'})")
@@ -83,11 +83,11 @@ class Reply:
         if status != _OK:
             name = _STATUS_NAMES[status] if status < len(_STATUS_NAMES) else f"status {status}"
             raise StatusError(f"{name}: {self._grpc_message}", status)
-        if len(self._body) < _PREFIX_BYTES or len(self._body) < self._whole_bytes():
+        if len(self._body) < _PREFIX_BYTES or len(self._body) < self._total_bytes():
             raise RpcError("the answer ended before its message was complete")
         return bytes(memoryview(self._body)[_PREFIX_BYTES:])
 
-    def _take_headers(self, headers: _Headers) -> None:
+    def _record_headers(self, headers: _Headers) -> None:
         for raw_name, raw_value in headers:
             name, value = _text(raw_name), _text(raw_value)
             if name == ":status":
@@ -97,19 +97,19 @@ class Reply:
             elif name == "grpc-message":
                 self._grpc_message = unquote(value, errors="replace")
 
-    def _whole_bytes(self) -> int:
+    def _total_bytes(self) -> int:
         return _PREFIX_BYTES + int.from_bytes(self._body[1:_PREFIX_BYTES])
 
     def _check_body(self) -> None:
-        """Refuse what cannot become one plain message of allowed size, as soon as that can be seen."""
+        """Raise as soon as the body cannot become one uncompressed message of allowed size."""
         if len(self._body) < _PREFIX_BYTES:
             return
         if self._body[0]:
             raise RpcError("the answer is compressed, which was not requested")
-        size = self._whole_bytes() - _PREFIX_BYTES
+        size = self._total_bytes() - _PREFIX_BYTES
         if size > self._max_message_bytes:
             raise TooLargeError(f"the answer has {size} bytes, more than the {self._max_message_bytes} allowed")
-        if len(self._body) > self._whole_bytes():
+        if len(self._body) > self._total_bytes():
             raise RpcError("the answer has more than one message")
 
 

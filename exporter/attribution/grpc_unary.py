@@ -24,17 +24,17 @@ from exporter.attribution.rpc_error import (
 )
 
 MAX_MESSAGE_BYTES = 16 * 1024 * 1024
-_WINDOW_BYTES = 1024 * 1024  # of flow control; handed back as data comes in
+_WINDOW_BYTES = 1024 * 1024  # of flow control; returned to the peer as data arrives
 _HEADER_LIST_BYTES = 64 * 1024
 _RECEIVE_BYTES = 64 * 1024
-_LOOK_AGAIN_SECONDS = 0.1  # how long a close may go unnoticed by a call that waits
-_LONGEST_TIMEOUT_MILLISECONDS = 99_999_999  # eight digits, as many as the header takes
+_CHECK_SECONDS = 0.1  # how long a waiting call may take to notice a close
+_LONGEST_TIMEOUT_MILLISECONDS = 99_999_999  # eight digits, the most that the header allows
 
 _Inode = tuple[int, int]
 
 
 class _Limit:
-    """How long one call may still take: until its deadline, or until the channel is closed."""
+    """The time that one call has left: until its deadline, or until the channel is closed."""
 
     def __init__(self, timeout_seconds: float, clock: Callable[[], float], closed: threading.Event) -> None:
         self._timeout_seconds = timeout_seconds
@@ -43,11 +43,11 @@ class _Limit:
         self._ends = clock() + timeout_seconds
 
     def seconds_left(self) -> float:
-        """More than 0.
+        """Return the seconds that are left, more than 0.
 
         Raises:
-            DeadlineError: There are none.
-            ChannelClosedError: Nobody waits for the answer any more.
+            DeadlineError: No time is left.
+            ChannelClosedError: The channel has been closed.
         """
         if self._closed.is_set():
             raise ChannelClosedError("the channel is closed")
@@ -57,19 +57,19 @@ class _Limit:
         return left
 
     def wait_seconds(self) -> float:
-        """How long to block before looking at the clock and at the channel again."""
-        return min(self.seconds_left(), _LOOK_AGAIN_SECONDS)
+        """Return how long to block before the clock and the channel are checked again."""
+        return min(self.seconds_left(), _CHECK_SECONDS)
 
 
 class _Connection:
     """One connection: the socket, and the HTTP/2 state that belongs to it."""
 
     def __init__(self, path: Path) -> None:
-        # Asked before connecting: a file that is replaced in between is then taken for replaced, not for ours.
+        # Read before connecting: a file that is replaced in between is then detected as replaced.
         self.inode = _inode(path)
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
-            self._socket.settimeout(_LOOK_AGAIN_SECONDS)
+            self._socket.settimeout(_CHECK_SECONDS)
             self._socket.connect(str(path))
         except (OSError, ValueError) as error:
             self._socket.close()
@@ -87,7 +87,7 @@ class _Connection:
         self._http.increment_flow_control_window(_WINDOW_BYTES)
 
     def request(self, method: str, message: bytes, limit: _Limit) -> int:
-        """Send a whole call; returns the number of its stream."""
+        """Send a complete call; return the number of its stream."""
         milliseconds = min(max(1, int(limit.seconds_left() * 1000)), _LONGEST_TIMEOUT_MILLISECONDS)
         headers = (
             (":method", "POST"),
@@ -106,7 +106,7 @@ class _Connection:
         return stream
 
     def receive(self, limit: _Limit) -> list[Event]:
-        """Wait for bytes and return what they mean; hands their flow-control window back."""
+        """Wait for bytes and return their events; return their flow-control window to the peer."""
         data = self._received(limit)
         if not data:
             raise ConnectionLostError("the peer closed the connection")
@@ -114,13 +114,13 @@ class _Connection:
         for event in events:
             if isinstance(event, DataReceived) and event.flow_controlled_length:
                 self._http.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
-        # A peer that has hung up may have answered before: what it sent counts, and its end shows at the next receive.
+        # A peer that closed the connection may have answered before: its answer counts. The next receive sees the end.
         with contextlib.suppress(ConnectionError):
             self._send(limit)
         return events
 
     def close(self) -> None:
-        """Let the socket go without a farewell: the peer is the kubelet or is not to be trusted."""
+        """Close the socket without a GOAWAY frame: the peer is the kubelet, or one that is not trusted."""
         self._socket.close()
 
     def _received(self, limit: _Limit) -> bytes:
@@ -147,12 +147,12 @@ class UnaryChannel:
     Calls from several threads wait for each other. `close` may be called from any thread, also during a call.
 
     Args:
-        path: The socket file. Where it has been replaced by another since the last call, that one is connected to.
-        max_message_bytes: Size of the largest answer taken in.
+        path: The socket file. If it has been replaced since the last call, the channel connects to the new one.
+        max_message_bytes: Size of the largest answer accepted.
         clock: Monotonic seconds.
 
     Attributes:
-        connections: How many connections have been made so far: a call during which it rose ran on a new one.
+        connections: Number of connections made so far. If it increased during a call, the call used a new connection.
     """
 
     def __init__(
@@ -171,24 +171,24 @@ class UnaryChannel:
         self._connection: _Connection | None = None
 
     def call(self, method: str, request: bytes, timeout_seconds: float) -> bytes:
-        """Make one call. It must be safe to repeat: it is made again if an old connection turns out to be dead.
+        """Make one call. It must be safe to repeat: it is repeated if an old connection turns out to be dead.
 
         Args:
             method: Such as `/v1.PodResourcesLister/List`.
             request: The serialized message, less than 16 KiB.
-            timeout_seconds: For everything together: connecting, sending, the whole answer, the second try.
+            timeout_seconds: For connecting, sending, the complete answer and the second try together.
 
         Returns:
             The serialized answer.
 
         Raises:
-            ConnectError: The socket cannot be connected to.
-            ConnectionLostError: The connection broke, or does not speak HTTP/2.
-            DeadlineError: The answer was not whole in time.
+            ConnectError: No connection to the socket can be made.
+            ConnectionLostError: The connection broke, or the peer does not use HTTP/2.
+            DeadlineError: The answer was not complete in time.
             TooLargeError: The answer is larger than allowed.
-            StatusError: The server says that the call failed.
+            StatusError: The server reports that the call failed.
             ChannelClosedError: `close` was called.
-            RpcError: The answer is not one of gRPC.
+            RpcError: The answer is not valid gRPC.
         """
         limit = _Limit(timeout_seconds, self._clock, self._closed)
         with self._busy:
@@ -203,13 +203,13 @@ class UnaryChannel:
             return self._exchange(method, request, limit, Reply(self._max_message_bytes))
 
     def close(self) -> None:
-        """End the connection and a call that is out, which then fails. Later calls fail too. Safe to call twice."""
+        """Close the connection. A call in progress fails, and so do later calls. Safe to call twice."""
         self._closed.set()
         with self._busy:
             self._drop()
 
     def _exchange(self, method: str, request: bytes, limit: _Limit, reply: Reply) -> bytes:
-        """One try. After any error but a status the connection is dropped: its state can't be trusted."""
+        """Try the call once. After any error except a status the connection is closed: its state is unknown."""
         try:
             return self._converse(method, request, limit, reply)
         except StatusError:
@@ -240,7 +240,7 @@ class UnaryChannel:
         return self._connection
 
     def _drop_if_replaced(self) -> None:
-        """A restarted server renames its socket over the old file; an old server that lingers is not asked again."""
+        """A restarted server renames its socket over the old file; an old server that still runs is not called."""
         if self._connection is not None and _inode(self._path) not in (None, self._connection.inode):
             self._drop()
 

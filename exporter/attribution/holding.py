@@ -1,18 +1,18 @@
-"""What a source of attribution says: which container holds which device id. No I/O."""
+"""The answer of a source of attribution: which device id is allocated to which container. No I/O."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class Holding:
-    """One device id in the hands of one container, in the words of its source.
+    """One device id that is allocated to one container, as its source reports it.
 
     Attributes:
         namespace: The pod's namespace.
         pod: The pod's name.
         container: The container's name.
-        resource: The Kubernetes resource by which the device was asked for, such as `nvidia.com/gpu`.
-        device_id: The device as its device plugin calls it; see `device_ids` for the forms.
+        resource: The Kubernetes resource that was requested, such as `nvidia.com/gpu`.
+        device_id: The id from the device plugin; see `device_ids` for the forms.
         source: `device_plugin`, or another source of the closed list of `accelerator_allocation_info`.
         claim: The resource claim's name; empty for device plugins.
     """
@@ -28,12 +28,12 @@ class Holding:
 
 @dataclass(frozen=True, slots=True)
 class PodResourcesList:
-    """One whole answer of the kubelet.
+    """One complete answer of the kubelet.
 
     Attributes:
-        pods: (namespace, name) of every pod listed, also of those that hold nothing.
-        holdings: What they hold by device plugins, sorted, each once.
-        claim_devices: How many devices of resource claims (DRA) are listed, once for each container that has one.
+        pods: (namespace, name) of every listed pod, also of pods without devices.
+        holdings: Their allocations by device plugins, sorted, each once.
+        claim_devices: Number of devices of resource claims (DRA), each counted once for each container that has it.
     """
 
     pods: frozenset[tuple[str, str]]

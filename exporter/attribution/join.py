@@ -1,4 +1,4 @@
-"""Joins allocations with devices: who holds what, with what share, and what that container measurably uses."""
+"""Joins allocations with devices: the holders of each device, their shares, and what they measurably use."""
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -23,14 +23,14 @@ _MEASURED = {
 
 @dataclass(frozen=True, slots=True)
 class JoinResult:
-    """Who holds which device. The daemon's series and the report of `check` both follow from it.
+    """The holders of each device. The daemon's series and the report of `check` are both derived from it.
 
     Attributes:
         allocations: One for each container and subject, sorted by both, without their shares.
-        unmatched: Ids that match no known device, of resources whose ids ought to.
+        unmatched: Ids that match no known device, of resources that belong to a collector.
         other_resources: Number of ids by resource, for every other resource.
-        by_subject: The allocations of each subject that is held.
-        held_devices: Uuids of the devices that are held, whole or in part.
+        by_subject: The allocations of each allocated subject.
+        held_devices: Uuids of the devices that are allocated, completely or in part.
     """
 
     allocations: tuple[Allocation, ...]
@@ -40,13 +40,13 @@ class JoinResult:
     held_devices: frozenset[str]
 
     def holders(self, subject: Device | Partition) -> tuple[Allocation, ...] | None:
-        """Who holds a device or partition itself, not a part of it; empty for nobody.
+        """Return the allocations of a device or partition itself, not of its parts; empty if there are none.
 
-        A lost device that was never seen alive has none of the names by which it may be held. While no container is
-        known to hold it or a part of it, an id that matches no device may be its own.
+        A lost device that was never read has no alias that an allocated id could match. While neither it nor a part of
+        it is known to be allocated, an id that matches no device may be the id of this device.
 
         Returns:
-            None where it is unknown.
+            The allocations; None where unknown.
         """
         if isinstance(subject, Partition):
             return self.by_subject.get(SubjectKey(subject.device_uuid, subject.uuid), ())
@@ -66,10 +66,10 @@ def join(
     Replicas, mirrored resources and repeated entries of one container and subject become one allocation.
 
     Args:
-        holdings: What the kubelet reports, in any order.
+        holdings: The kubelet's allocations, in any order.
         devices: Every known device.
         partitions: Every known partition.
-        resource_prefixes: Resources whose ids ought to match a device.
+        resource_prefixes: Resources whose ids should match a device.
     """
     table = AliasTable(devices, partitions)
     found: dict[tuple[Container, SubjectKey], Allocation] = {}
@@ -102,35 +102,35 @@ def _result(allocations: Sequence[Allocation], unmatched: Sequence[Holding], oth
 
 
 def with_shares(edges: Sequence[Allocation], compute_ratio: Mapping[SubjectKey, float]) -> tuple[Allocation, ...]:
-    """Give every edge its share of the device, so that the shares of a device never exceed 1.
+    """Return every edge with its share of the device; the shares of one device never exceed 1.
 
     Args:
-        edges: Who holds what.
-        compute_ratio: Each partition's fraction of its device; where it is unknown, so are the shares.
+        edges: The allocations.
+        compute_ratio: Each partition's fraction of its device; if it is unknown, the shares are unknown.
     """
     holders = Counter(edge.subject for edge in edges)
     parts = {subject: compute_ratio.get(subject) if subject.partition_uuid else 1.0 for subject in holders}
-    handed_out: defaultdict[str, float] = defaultdict(float)
+    allocated: defaultdict[str, float] = defaultdict(float)
     for subject, part in parts.items():
-        handed_out[subject.device_uuid] += part or 0.0
-    held_whole = {subject.device_uuid for subject in holders if not subject.partition_uuid}
-    held_in_part = {subject.device_uuid for subject in holders if subject.partition_uuid}
+        allocated[subject.device_uuid] += part or 0.0
+    whole_devices = {subject.device_uuid for subject in holders if not subject.partition_uuid}
+    partitioned_devices = {subject.device_uuid for subject in holders if subject.partition_uuid}
     shared: list[Allocation] = []
     for edge in edges:
         subject, part = edge.subject, parts[edge.subject]
-        share = None if part is None else part / max(1.0, handed_out[subject.device_uuid]) / holders[subject]
-        overlapped = subject.device_uuid in (held_whole if subject.partition_uuid else held_in_part)
+        share = None if part is None else part / max(1.0, allocated[subject.device_uuid]) / holders[subject]
+        overlapped = subject.device_uuid in (whole_devices if subject.partition_uuid else partitioned_devices)
         shared.append(replace(edge, share_ratio=share, sole=holders[subject] == 1 and not overlapped))
     return tuple(shared)
 
 
 def occupancy(devices: Iterable[Device], partitions: Iterable[Partition], joined: JoinResult | None) -> list[Sample]:
-    """`allocated` and `allocations` of every device and partition, where they are known.
+    """Return `allocated` and `allocations` of every device and partition, where known.
 
     Args:
         devices: Every known device.
         partitions: Every known partition.
-        joined: Who holds them; None while that is unknown.
+        joined: The allocations; None while unknown.
     """
     if joined is None:
         return []
@@ -154,12 +154,12 @@ def occupancy(devices: Iterable[Device], partitions: Iterable[Partition], joined
 def holder_samples(
     edges: Iterable[Allocation], live: Iterable[Sample], usage: Callable[[Container, SubjectKey], UsageCounters]
 ) -> tuple[HolderSample, ...]:
-    """Every value about containers and allocations.
+    """Return every value about containers and allocations.
 
     Args:
-        edges: Who holds what, with shares.
-        live: The samples of devices and partitions that are served now, counters of ours included.
-        usage: What a container has used of a subject so far.
+        edges: The allocations, with shares.
+        live: The samples of devices and partitions that are exported now, including the exporter's own counters.
+        usage: Returns how much of a subject a container has used so far.
     """
     by_subject: dict[SubjectKey, dict[Metric, float]] = defaultdict(dict)
     for sample in live:
@@ -183,7 +183,7 @@ def holder_samples(
 
 
 def _used(now: Mapping[Metric, float], counters: UsageCounters) -> list[tuple[Metric, float]]:
-    """What a sole holder uses: the subject's readings of now, and its own counters while their input is known."""
+    """Return what a sole holder uses: the subject's current readings, and own counters while their input is known."""
     values = [(row, now[source]) for source, row in _MEASURED.items() if source in now]
     if catalog.UTILIZATION in now:
         values += (

@@ -1,4 +1,4 @@
-"""Asks the kubelet which container holds which device: the call List of the PodResources API, v1."""
+"""Queries the kubelet for the allocations of devices to containers: the call List of the PodResources API, v1."""
 
 import errno
 import random
@@ -15,13 +15,13 @@ from exporter.attribution.rpc_error import ConnectError, DeadlineError, RpcError
 
 _LIST = "/v1.PodResourcesLister/List"
 _SOURCE = "device_plugin"
-_DEADLINE_EXCEEDED = 4  # the server enforces the deadline too, and may be the first to say so
+_DEADLINE_EXCEEDED = 4  # the server enforces the deadline too, and may report it first
 _RESOURCE_EXHAUSTED = 8
 _UNIMPLEMENTED = 12
-_RATE_LIMIT_TEXT = "rate limit"  # the same status also means an answer over some size
+_RATE_LIMIT_TEXT = "rate limit"  # the same status is also used for an answer that is too large
 _SHORTEST_WAIT_SECONDS = 0.05
 _LONGEST_WAIT_SECONDS = 0.2
-# A node has some hundred pods and its plugins some thousand ids; with this many the map takes about a second to make.
+# A node has some hundred pods and its plugins some thousand ids; processing this many takes about a second.
 _MOST_ENTRIES = 200_000
 
 
@@ -30,17 +30,17 @@ class KubeletError(Exception):
 
 
 class SocketAbsentError(KubeletError):
-    """There is no socket: no kubelet on this machine, not yet, or not mounted."""
+    """There is no socket: this machine has no kubelet, it has not started yet, or the socket is not mounted."""
 
 
 class PodResourcesClient:
-    """The kubelet's PodResources API behind its unix socket. The socket need not exist yet.
+    """A client of the kubelet's PodResources API on its unix socket. The socket need not exist yet.
 
     Args:
         socket_path: The kubelet's socket, usually `/var/lib/kubelet/pod-resources/kubelet.sock`.
-        timeout_seconds: For one `list`, whatever happens in it.
-        sleep: Waits before the one retry that the kubelet's rate limit gets.
-        uniform: (shortest, longest) to a random wait between them.
+        timeout_seconds: For one `list`, including its retry.
+        sleep: Waits before the one retry after the kubelet's rate limit.
+        uniform: Returns a random wait between (shortest, longest).
         clock: Monotonic seconds.
     """
 
@@ -62,15 +62,15 @@ class PodResourcesClient:
 
     @property
     def connections(self) -> int:
-        """How many connections have been made so far: a `list` during which it rose may speak to a new kubelet."""
+        """Number of connections made so far. If it increased during a `list`, the kubelet may be a new one."""
         return self._channel.connections
 
     def list(self) -> PodResourcesList:
-        """Every pod the kubelet lists, what its containers hold by device plugins, and how many devices by claims.
+        """Return the listed pods, the allocations by device plugins, and the number of devices of resource claims.
 
         Raises:
             SocketAbsentError: There is no socket at the path.
-            KubeletError: The kubelet can't be reached, refuses, is late, or its answer can't be used.
+            KubeletError: The kubelet cannot be reached, refuses, is late, or its answer cannot be used.
         """
         request = ListPodResourcesRequest().SerializeToString()
         try:
@@ -86,11 +86,11 @@ class PodResourcesClient:
         return self._answer(response)
 
     def close(self) -> None:
-        """End the connection and a call that is out. Safe to call twice, from any thread; later calls fail."""
+        """Close the connection. A call in progress and later calls fail. Safe to call twice, from any thread."""
         self._channel.close()
 
     def _call(self, request: bytes) -> bytes:
-        """One call, and one more after a short wait if the kubelet's rate limit refused it."""
+        """Make one call, and one more after a short wait if the kubelet's rate limit refused the first."""
         ends = self._clock() + self._timeout_seconds
         try:
             return self._channel.call(_LIST, request, self._timeout_seconds)
@@ -164,7 +164,7 @@ def _has_too_many_entries(response: ListPodResourcesResponse) -> bool:
 
 
 def _holdings(response: ListPodResourcesResponse) -> Iterator[Holding]:
-    """One for each id of each entry; a device on several NUMA nodes has an entry for each of them."""
+    """Yield one holding for each id of each entry; a device on several NUMA nodes has an entry for each node."""
     for pod in response.pod_resources:
         for container in pod.containers:
             for devices in container.devices:

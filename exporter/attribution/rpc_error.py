@@ -1,4 +1,4 @@
-"""Why a gRPC call failed: the only exceptions that leave `grpc_unary`."""
+"""Why a gRPC call failed: the only exceptions that `grpc_unary` raises."""
 
 _LONGEST_TEXT = 300
 
@@ -8,11 +8,11 @@ class RpcError(Exception):
 
     Args:
         text: What happened, one line.
-        status: The gRPC status code of the answer; None where no answer carried one.
+        status: The gRPC status code of the answer; None if there was none.
     """
 
     def __init__(self, text: str, status: int | None = None) -> None:
-        # The text may come from the peer: it must stay one line of bearable length.
+        # The text may come from the peer: it must stay one short line.
         printable = "".join(char if char.isprintable() else " " for char in text[:_LONGEST_TEXT])
         super().__init__(printable)
         self.text = printable
@@ -24,7 +24,7 @@ class ConnectError(RpcError):
 
     Args:
         text: What happened.
-        errno: The system's error number; None where it gave none.
+        errno: The system's error number; None if there was none.
     """
 
     def __init__(self, text: str, errno: int | None) -> None:
@@ -33,19 +33,19 @@ class ConnectError(RpcError):
 
 
 class ConnectionLostError(RpcError):
-    """The connection ended, or what came over it is not HTTP/2, before the answer was whole."""
+    """The connection ended, or its data is not HTTP/2, before the answer was complete."""
 
 
 class DeadlineError(RpcError):
-    """The answer was not whole within the call's time."""
+    """The answer was not complete before the call's deadline."""
 
 
 class TooLargeError(RpcError):
-    """The answer is larger than the channel takes in."""
+    """The answer is larger than the channel accepts."""
 
 
 class StatusError(RpcError):
-    """The peer answered that the call failed; `status` says how."""
+    """The peer answered that the call failed, with `status` as the reason."""
 
 
 class ChannelClosedError(RpcError):

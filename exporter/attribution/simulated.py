@@ -1,4 +1,4 @@
-"""The pods of a simulated node: says who holds what as the kubelet would, from the scenario's plan."""
+"""The pods of a simulated node: reports allocations as the kubelet would, from the scenario's plan."""
 
 import threading
 from collections.abc import Callable, Sequence
@@ -15,12 +15,12 @@ _STOP_SECONDS = 0.5
 
 
 def holdings_at(scenario: Scenario, devices: Sequence[SimulatedDevice], seconds: float) -> tuple[Holding, ...]:
-    """Who holds what at a time, sorted.
+    """Return the allocations at a time, sorted.
 
     Args:
-        scenario: Its pods.
+        scenario: The scenario with the pods.
         devices: The scenario's devices on this node, by index.
-        seconds: Since the scenario began.
+        seconds: Seconds since the scenario began.
     """
     second = scenario.in_cycle(int(max(0.0, seconds)))
     return tuple(
@@ -35,10 +35,10 @@ def holdings_at(scenario: Scenario, devices: Sequence[SimulatedDevice], seconds:
 
 
 class SimulatedPods:
-    """Publishes the scenario's pods once a second, in place of a watcher of the kubelet.
+    """Publishes the scenario's pods once a second, instead of a watcher of the kubelet.
 
     Args:
-        scenario: Its pods.
+        scenario: The scenario with the pods.
         identity: The node's name, the same as for the devices.
         clock: The scenario's time, the same as for the devices.
         publish: Receives every state; must not block.
@@ -59,11 +59,11 @@ class SimulatedPods:
         self._thread = threading.Thread(target=self._run, name="simulated-pods", daemon=True)
 
     def start(self) -> None:
-        """Begin to publish."""
+        """Start publishing."""
         self._thread.start()
 
     def stop(self) -> None:
-        """End. Nothing is published afterwards. Safe to call twice."""
+        """Stop. Nothing is published afterwards. Safe to call twice."""
         self._stop.set()
         if self._thread.is_alive():
             self._thread.join(_STOP_SECONDS)

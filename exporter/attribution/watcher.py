@@ -1,4 +1,4 @@
-"""Asks the kubelet again and again, and publishes who holds what whenever that changes."""
+"""Queries the kubelet periodically, and publishes the allocations whenever they change."""
 
 import logging
 import queue
@@ -19,16 +19,16 @@ _log = logging.getLogger(__name__)
 _FIRST_PAUSE_SECONDS = 0.2
 _LONGEST_PAUSE_SECONDS = 5.0
 _STOP_SECONDS = 0.5  # for each of two threads
-# A restarted kubelet knows its pods again within seconds. After this, what it says is what is so.
+# A restarted kubelet knows its pods again within seconds. After this time, its answers are used unchanged.
 _SUSPECT_SECONDS = 8.0
 
 
 @dataclass(frozen=True, slots=True)
 class AttributionState:
-    """What is known of who holds what.
+    """The known allocations.
 
     Attributes:
-        holdings: Sorted; None while it is unknown.
+        holdings: Sorted; None while unknown.
         up: True while the last call succeeded.
         last_success_timestamp_seconds: Unix time; None before the first success.
         source: The `source` label of the attribution's health.
@@ -41,23 +41,23 @@ class AttributionState:
 
 
 class KubeletClient(Protocol):
-    """What the watcher needs of a client; `PodResourcesClient` is the real one."""
+    """The client that the watcher needs; `PodResourcesClient` is the real one."""
 
     @property
     def connections(self) -> int:
-        """How many connections have been made so far."""
+        """Number of connections made so far."""
         ...
 
     def list(self) -> PodResourcesList:
-        """One whole answer, within a bounded time.
+        """Return one complete answer, within a bounded time.
 
         Raises:
-            KubeletError: There is none.
+            KubeletError: There is no usable answer.
         """
         ...
 
     def close(self) -> None:
-        """End a call that is out. Called from another thread than `list`."""
+        """End a call in progress. Called from another thread than `list`."""
         ...
 
 
@@ -77,16 +77,16 @@ class _Outcome:
 
 
 class KubeletWatcher:
-    """Keeps the map of who holds what.
+    """Keeps the map of allocations.
 
-    One thread calls the kubelet; another holds the map, so that a call that hangs does not keep an old map alive.
+    One thread calls the kubelet; another keeps the map, so that the map also expires while a call hangs.
 
     Args:
         client: Called by one thread only; closed by `stop`.
         interval_seconds: Between the end of a call and the next. After a failure 0.2 s, doubling up to 5 s.
-        hold_seconds: How long an answer is held when no newer one comes.
+        hold_seconds: How long an answer is used if no newer one comes.
         publish: Receives every new state, the first after the first call; must not block.
-        monotonic: Seconds that only rise.
+        monotonic: Monotonic seconds.
         wall: Unix seconds.
     """
 
@@ -117,12 +117,12 @@ class KubeletWatcher:
         self._keeper = threading.Thread(target=self._keep_map, name="kubelet-map", daemon=True)
 
     def start(self) -> None:
-        """Begin to ask and to publish."""
+        """Start querying and publishing."""
         self._keeper.start()
         self._caller.start()
 
     def stop(self) -> None:
-        """End within a second, also during a call. Nothing is published afterwards. Safe to call twice."""
+        """Stop within a second, also during a call. Nothing is published afterwards. Safe to call twice."""
         self._stop.set()
         self._outcomes.put(None)
         self._client.close()
@@ -145,7 +145,7 @@ class KubeletWatcher:
     def _call(self) -> PodResourcesList | Exception:
         try:
             return self._client.list()
-        except Exception as error:  # noqa: BLE001 - a bug must cost one answer, not the thread; it is logged with its trace
+        except Exception as error:  # noqa: BLE001 - a bug fails one call and must not end the thread; it is logged with its trace
             return error
 
     def _keep_map(self) -> None:
@@ -155,7 +155,7 @@ class KubeletWatcher:
             try:
                 outcome = self._outcomes.get(timeout=None if changes_at is None else changes_at - now)
             except queue.Empty:
-                pass  # time itself changed the map
+                pass  # the map changes because time has passed
             else:
                 if outcome is None:  # stopped
                     return
@@ -187,7 +187,7 @@ class KubeletWatcher:
         self._health = _Health.UP
 
     def _record_failure(self, error: Exception) -> None:
-        """One line for each change: also when a socket that was absent is there and fails, but not the reverse."""
+        """Log one line for each change, also if a socket that was absent now exists and fails, but not the reverse."""
         before = self._health
         if before is None and isinstance(error, SocketAbsentError):
             self._health = _Health.ABSENT
