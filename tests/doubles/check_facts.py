@@ -1,4 +1,4 @@
-"""What the check finds on a node that is well; a test changes what it is about."""
+"""The facts of the check on a healthy node; each test changes the facts that it is about."""
 
 from dataclasses import replace
 
@@ -32,7 +32,7 @@ _MODEL = "NVIDIA H100 80GB HBM3"
 
 
 def h100(number: int, *, lost: bool = False) -> Device:
-    """A device; its PCI address and uuid come from the number, up to 9."""
+    """A device; its PCI address and uuid are made from the number, up to 9."""
     uuid = f"GPU-{str(number) * 8}-0000-4000-8000-000000000000"
     return Device(uuid, f"0000:{number}b:00.0", "nvidia", _MODEL, frozenset({Alias(uuid)}), lost)
 
@@ -49,9 +49,9 @@ SERVING = Holding("serving", "chat-0", "server", "nvidia.com/mig-3g.40gb", "MIG-
 NETWORK = Holding("network", "cni-0", "main", "example.com/rdma", "hca-0", "device_plugin")
 
 
-def stranger(number: int = 0) -> Holding:
-    """Somebody who holds an id that means no device."""
-    return Holding("lost", f"pod-{number}", "main", GPU, f"GPU-stranger-{number}", "device_plugin")
+def unmatched_holding(number: int = 0) -> Holding:
+    """An allocated id that matches no device."""
+    return Holding("lost", f"pod-{number}", "main", GPU, f"GPU-unmatched-{number}", "device_plugin")
 
 
 def reading(*faults: Fault, devices: tuple[Device, ...] = (WHOLE, PARTITIONED)) -> Reading:
@@ -75,7 +75,7 @@ def collector(found: Reading | None = None) -> CollectorFacts:
 
 
 def failed(state: CollectorStatus, reason: Reason | None = None, text: str = "it says why") -> CollectorFacts:
-    """A collector that brought nothing."""
+    """A collector without a reading."""
     return CollectorFacts("nvidia", state, PREFIXES, 5.0, reason=reason, text=text)
 
 

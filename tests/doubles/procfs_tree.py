@@ -1,4 +1,4 @@
-"""A `/proc` made of plain files: what the kernel tells a process of itself, as it would in a container."""
+"""A `/proc` of plain files: what the kernel reports to a process in a container about itself."""
 
 from collections.abc import Sequence
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Who holds what, from the kubelet's socket to /metrics, through everything a kubelet does to its clients."""
+"""Allocations from the kubelet's socket to /metrics, with every kind of behaviour of a kubelet."""
 
 import grpc
 
@@ -8,7 +8,7 @@ from tests.doubles.kubelet import RATE_LIMIT, container, crowd, device, pod
 from tests.doubles.node import Node, running_exporter
 
 GPU = "nvidia.com/gpu"
-WITHIN_SECONDS = 10.0  # of the socket being back
+WITHIN_SECONDS = 10.0  # after the socket is back
 
 
 def holders(scrape: Scrape) -> set[tuple[str, str, str, str]]:
@@ -25,22 +25,22 @@ def holders(scrape: Scrape) -> set[tuple[str, str, str, str]]:
 
 
 def wait_for_holders(
-    running: ExporterProcess, wanted: set[tuple[str, str, str, str]], within_seconds: float = 30.0
+    running: ExporterProcess, expected: set[tuple[str, str, str, str]], within_seconds: float = 30.0
 ) -> Scrape:
-    """Wait until exactly these hold devices."""
+    """Wait until exactly these containers have devices."""
 
-    def ask() -> Scrape | None:
+    def read() -> Scrape | None:
         scrape = running.scrape()
-        return scrape if holders(scrape) == wanted else None
+        return scrape if holders(scrape) == expected else None
 
-    return wait_until(ask, within_seconds)
+    return wait_until(read, within_seconds)
 
 
 def train(uuid: str) -> PodResources:
     return pod("research", "train-0", container("main", device(GPU, uuid)))
 
 
-def test_every_kind_of_pod_shows_as_it_should(node: Node) -> None:
+def test_every_kind_of_pod_has_its_allocations(node: Node) -> None:
     node.add_h100s(6)
     node.cut(5, "3g.40gb", "1g.10gb")
     u, (large, small) = node.uuids, node.mig_uuids(5)
@@ -53,7 +53,7 @@ def test_every_kind_of_pod_shows_as_it_should(node: Node) -> None:
         pod("b", "replicas", container("main", device("nvidia.com/mig-1g.10gb", f"{small}::0", f"{small}::3"))),
         pod("b", "none", container("main")),
         pod("b", "network", container("main", device("example.com/rdma", "hca-0"))),
-        pod("b", "stranger", container("main", device(GPU, "GPU-ffffffff-0000-0000-0000-000000000000"))),
+        pod("b", "unmatched", container("main", device(GPU, "GPU-ffffffff-0000-0000-0000-000000000000"))),
         *crowd(1500),
     ]
     with node.kubelet, running_exporter(node) as running:
@@ -80,7 +80,7 @@ def test_every_kind_of_pod_shows_as_it_should(node: Node) -> None:
             assert all("pod" not in series.labels for series in scrape.find(family))
 
 
-def test_shared_device_has_no_made_up_container_figures(node: Node) -> None:
+def test_a_shared_device_has_no_container_values(node: Node) -> None:
     node.add_h100s(1)
     (uuid,) = node.uuids
     node.kubelet.pods = [
@@ -116,7 +116,7 @@ def test_gke_and_legacy_ids_resolve(node: Node) -> None:
         )
 
 
-def test_a_finished_pod_is_gone_and_its_successor_starts_from_nothing(node: Node) -> None:
+def test_a_finished_pod_is_removed_and_the_next_pod_starts_at_zero(node: Node) -> None:
     node.add_h100s(1)
     (uuid,) = node.uuids
     node.kubelet.pods = [train(uuid)]
@@ -132,7 +132,7 @@ def test_a_finished_pod_is_gone_and_its_successor_starts_from_nothing(node: Node
         assert scrape.value("accelerator_device_allocated", uuid=uuid) == 0
 
 
-def test_the_map_is_held_while_the_kubelet_is_away_and_right_when_it_is_back(node: Node) -> None:
+def test_the_map_is_kept_while_the_kubelet_is_down_and_updated_when_it_is_back(node: Node) -> None:
     node.add_h100s(1)
     (uuid,) = node.uuids
     held = {("research", "train-0", "main", uuid)}
@@ -148,10 +148,10 @@ def test_the_map_is_held_while_the_kubelet_is_away_and_right_when_it_is_back(nod
         scrape = wait_until(lambda: _up(running.scrape()), WITHIN_SECONDS)
         assert holders(scrape) == held
         node.kubelet.pods = everything
-        asked = node.kubelet.calls
-        wait_until(lambda: node.kubelet.calls > asked + 1)
+        calls = node.kubelet.calls
+        wait_until(lambda: node.kubelet.calls > calls + 1)
         assert holders(running.scrape()) == held
-        # Gone again, and back without the pod: it is believed soon after.
+        # Down again, and back without the pod: this answer is used soon after.
         node.kubelet.kill()
         wait_until(lambda: _down(running.scrape()))
         node.kubelet.pods = []
@@ -160,7 +160,7 @@ def test_the_map_is_held_while_the_kubelet_is_away_and_right_when_it_is_back(nod
         wait_for_holders(running, set(), WITHIN_SECONDS)
 
 
-def test_the_map_is_given_up_after_its_time(node: Node) -> None:
+def test_the_map_expires_after_the_hold_time(node: Node) -> None:
     node.add_h100s(1)
     (uuid,) = node.uuids
     node.kubelet.pods = [train(uuid)]

@@ -1,4 +1,4 @@
-"""The check as a real process on a node that is well, and on nodes with everything that can be amiss."""
+"""`check` as a real process on a healthy node, and on nodes with every kind of problem."""
 
 import json
 import time
@@ -28,7 +28,7 @@ WELL_WITHIN_SECONDS = 20.0  # of deadlines that add up to 5
 
 
 class Checked(NamedTuple):
-    """What the command did."""
+    """The result of the command."""
 
     code: int
     report: dict[str, Any]
@@ -46,7 +46,7 @@ class Checked(NamedTuple):
 
 @pytest.fixture
 def procfs(node: Node, tmp_path: Path) -> ProcfsTree:
-    """Of a pod that has the kubelet's directory mounted."""
+    """The procfs of a pod that has the kubelet's directory mounted."""
     tree = ProcfsTree(tmp_path / "proc")
     tree.set_mounts(mount_line("/pod-resources", str(node.kubelet.socket_path.parent)))
     return tree
@@ -61,7 +61,7 @@ def pods(node: Node, procfs: ProcfsTree) -> Iterator[Node]:
 
 
 def check(node: Node, *arguments: str, environment: dict[str, str] | None = None) -> Checked:
-    """Run it in a pod and read its JSON."""
+    """Run `check` in a pod and parse its JSON."""
     place = f"--path.procfs={node.path / 'proc'}"
     flags = ["check", "--json", *node.flags, place, ANY_ADDRESS, *arguments]
     result = run_once(flags, {**node.environment, **(IN_POD if environment is None else environment)})
@@ -69,7 +69,7 @@ def check(node: Node, *arguments: str, environment: dict[str, str] | None = None
     return Checked(result.returncode, json.loads(result.stdout), result.stderr)
 
 
-def test_a_node_that_is_well(pods: Node) -> None:
+def test_a_healthy_node(pods: Node) -> None:
     pods.add_h100s(2)
     pods.cut(1, "3g.40gb", "1g.10gb")
     (large, small) = pods.mig_uuids(1)
@@ -82,11 +82,11 @@ def test_a_node_that_is_well(pods: Node) -> None:
     assert (checked.code, checked.errors) == (0, "")
     assert {finding["severity"] for finding in checked.report["findings"]} == {"ok"}
     assert (checked.report["node"], checked.report["verdict"]) == ("worker-1", "ok")
-    whole, cut = checked.report["devices"]
+    whole, partitioned = checked.report["devices"]
     assert (whole["uuid"], whole["address"]) == (pods.uuids[0], pods.gpus[0].pci_address)
     assert (whole["model"], whole["status"]) == ("NVIDIA H100 80GB HBM3", "ok")
     assert whole["holders"] == [{"namespace": "research", "pod": "train-0", "container": "main", "resource": GPU}]
-    assert [(part["uuid"], len(part["holders"])) for part in cut["partitions"]] == [(large, 1), (small, 0)]
+    assert [(part["uuid"], len(part["holders"])) for part in partitioned["partitions"]] == [(large, 1), (small, 0)]
     assert [function["state"] for function in checked.report["pci"]] == ["read", "read"]
     kubelet = checked.report["kubelet"]
     assert (kubelet["state"], kubelet["mounted"]) == ("answers", "directory")
@@ -95,7 +95,7 @@ def test_a_node_that_is_well(pods: Node) -> None:
     assert kubelet["answer"]["other_resources"] == {"example.com/rdma": 1}
 
 
-def test_the_table_tells_a_person_the_same(pods: Node) -> None:
+def test_the_text_report_of_a_healthy_node(pods: Node) -> None:
     pods.add_h100s(1)
     pods.kubelet.pods = [pod("research", "train-0", container("main", device(GPU, pods.uuids[0])))]
     flags = ["check", *pods.flags, f"--path.procfs={pods.path / 'proc'}", ANY_ADDRESS]
@@ -139,7 +139,7 @@ def test_a_driver_that_is_not_loaded(pods: Node) -> None:
     assert nvidia["reason"] == "driver_not_loaded"
 
 
-def test_a_device_that_may_not_be_opened(pods: Node) -> None:
+def test_a_device_whose_opening_is_denied(pods: Node) -> None:
     pods.add_h100s(2)
     pods.nvml.fail("nvmlDeviceGetHandleByIndex_v2", NO_PERMISSION, device=1)
     checked = check(pods)
@@ -173,7 +173,7 @@ def test_a_call_that_hangs_is_late_and_nothing_is_left_running(pods: Node, call:
     assert pods.nvml.calls(call) >= 1
 
 
-def test_readings_that_cannot_be_had_are_listed_and_are_no_fault(pods: Node) -> None:
+def test_unsupported_metrics_are_listed_and_are_not_a_finding(pods: Node) -> None:
     pods.add_h100s(3)
     for index in (0, 2):
         pods.nvml.fail("nvmlDeviceGetTotalEnergyConsumption", NOT_SUPPORTED, device=index)
@@ -190,7 +190,7 @@ def test_readings_that_cannot_be_had_are_listed_and_are_no_fault(pods: Node) -> 
     assert section.count(family) == 1
 
 
-def test_an_accelerator_of_a_vendor_without_collector_is_named(pods: Node) -> None:
+def test_an_accelerator_of_a_vendor_without_a_collector_is_named(pods: Node) -> None:
     pods.add_h100s(1)
     pods.sysfs.add_pci("0000:a1:00.0", "habanalabs", HABANA, 0x1020, PROCESSING_ACCELERATOR)
     checked = check(pods)
@@ -198,14 +198,14 @@ def test_an_accelerator_of_a_vendor_without_collector_is_named(pods: Node) -> No
     assert "1da3:1020" in checked.finding("no_collector")["text"]
 
 
-def test_held_ids_that_match_no_device_are_listed_with_their_holders(pods: Node) -> None:
+def test_allocated_ids_that_match_no_device_are_listed_with_their_containers(pods: Node) -> None:
     pods.add_h100s(1)
-    stranger = h100(9).uuid
-    pods.kubelet.pods = [pod("lost", "pod-0", container("main", device(GPU, stranger)))]
+    unknown = h100(9).uuid
+    pods.kubelet.pods = [pod("lost", "pod-0", container("main", device(GPU, unknown)))]
     checked = check(pods)
     assert (checked.code, checked.codes("error")) == (1, ["unmatched_ids"])
     assert checked.report["kubelet"]["answer"]["unmatched"] == [
-        {"resource": GPU, "id": stranger, "namespace": "lost", "pod": "pod-0", "container": "main"}
+        {"resource": GPU, "id": unknown, "namespace": "lost", "pod": "pod-0", "container": "main"}
     ]
 
 
@@ -229,13 +229,13 @@ def test_an_absent_socket_is_an_error_in_a_pod_and_a_note_elsewhere(node: Node) 
     assert (elsewhere.code, elsewhere.codes("note")) == (0, ["kubelet_absent"])
 
 
-def test_the_socket_file_mounted_alone_is_a_warning_while_it_works(pods: Node, procfs: ProcfsTree) -> None:
+def test_a_mounted_socket_file_is_a_warning_while_it_works(pods: Node, procfs: ProcfsTree) -> None:
     pods.add_h100s(1)
     socket = str(pods.kubelet.socket_path)
     procfs.set_mounts(mount_line("/pod-resources/kubelet.sock", socket))
     checked = check(pods)
     assert (checked.code, checked.codes("warning")) == (0, ["socket_file_mounted"])
-    # The kubelet has been restarted, and the file that is mounted is the one of before.
+    # The kubelet has been restarted, and the mounted file is the old one.
     procfs.set_mounts(mount_line("/pod-resources/kubelet.sock//deleted", socket))
     pods.kubelet.kill()
     checked = check(pods)
@@ -253,7 +253,7 @@ def test_a_kubelet_that_takes_too_long(pods: Node) -> None:
     assert len(checked.report["devices"]) == 1
 
 
-def test_beside_a_running_exporter_its_address_is_in_order(pods: Node) -> None:
+def test_the_address_of_a_running_exporter_is_ok(pods: Node) -> None:
     pods.add_h100s(1)
     with exporter(pods.path, *pods.flags, environment=pods.environment) as running:
         place = [f"--path.procfs={pods.path / 'proc'}", f"--web.listen-address={running.address}"]

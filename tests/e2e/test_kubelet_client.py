@@ -1,4 +1,4 @@
-"""The kubelet's side of attribution whole: client, watcher and map against a real gRPC server on a real socket."""
+"""Client, watcher and map of the kubelet's allocations against a real gRPC server on a real socket."""
 
 import queue
 import time
@@ -27,14 +27,14 @@ HELD_BY_FOUR = {f"train-{k}": f"GPU-{k}" for k in range(1, 5)}
 
 
 class Watched:
-    """What a watcher publishes, as pod to device."""
+    """The states that a watcher publishes, as pod to device."""
 
     def __init__(self) -> None:
         self._states: queue.SimpleQueue[AttributionState] = queue.SimpleQueue()
         self.publish = self._states.put
 
     def until(self, condition: Callable[[AttributionState], bool]) -> dict[str, str] | None:
-        """Wait for a state; what it says of who holds what."""
+        """Wait for a state and return its allocations."""
         while not condition(state := self._states.get(timeout=PATIENT_SECONDS)):
             pass
         return held(state)
@@ -108,18 +108,18 @@ def test_no_socket_from_the_start_then_one(watch: Watch, kubelet: Kubelet) -> No
     assert watched.until(up) == HELD_BY_FOUR
 
 
-def test_a_kill_holds_the_map_and_a_new_socket_makes_it_right(watch: Watch, kubelet: Kubelet) -> None:
+def test_a_kill_keeps_the_map_and_a_new_socket_updates_it(watch: Watch, kubelet: Kubelet) -> None:
     kubelet.start()
     watched = watch()
     assert watched.until(up) == HELD_BY_FOUR
     kubelet.kill()
     assert watched.until(down) == HELD_BY_FOUR
-    kubelet.pods = trainers("train-1", "train-2", "train-4", "train-9")  # one finished, one began
+    kubelet.pods = trainers("train-1", "train-2", "train-4", "train-9")  # one finished, one started
     kubelet.start()
     assert watched.until(up) == {f"train-{k}": f"GPU-{k}" for k in (1, 2, 4, 9)}
 
 
-def test_a_socket_renamed_over_a_living_one_is_followed(watch: Watch, path: Path) -> None:
+def test_a_socket_renamed_over_one_in_use_is_connected_to(watch: Watch, path: Path) -> None:
     old, new = Kubelet(path), Kubelet(path)
     old.pods, new.pods = FOUR, trainers("train-1", "train-2", "train-3")
     with old:
@@ -131,7 +131,7 @@ def test_a_socket_renamed_over_a_living_one_is_followed(watch: Watch, path: Path
             }
 
 
-def test_a_map_is_unknown_when_the_hold_is_over(watch: Watch, kubelet: Kubelet) -> None:
+def test_the_map_is_unknown_after_the_hold_time(watch: Watch, kubelet: Kubelet) -> None:
     kubelet.start()
     watched = watch(hold_seconds=0.5)
     assert watched.until(up) == HELD_BY_FOUR
@@ -156,7 +156,7 @@ def test_nearly_empty_answers_after_a_restart_keep_the_map(watch: Watch, kubelet
     assert watched.until(lambda state: held(state) == expected) == expected
 
 
-def test_a_node_that_is_nearly_empty_after_a_restart_is_believed_in_the_end(watch: Watch, kubelet: Kubelet) -> None:
+def test_a_nearly_empty_answer_after_a_restart_is_used_in_the_end(watch: Watch, kubelet: Kubelet) -> None:
     kubelet.start()
     watched = watch(hold_seconds=1.0)
     assert watched.until(up) == HELD_BY_FOUR
@@ -190,7 +190,7 @@ def test_a_refusing_kubelet_is_down_until_it_answers(
     assert watched.until(lambda state: state.up and state.holdings == ()) == {}
 
 
-def test_one_refusal_by_the_rate_limit_is_not_seen(watch: Watch, kubelet: Kubelet) -> None:
+def test_one_refusal_by_the_rate_limit_is_retried(watch: Watch, kubelet: Kubelet) -> None:
     kubelet.reject_next = 1
     kubelet.start()
     watched = watch()
@@ -198,7 +198,7 @@ def test_one_refusal_by_the_rate_limit_is_not_seen(watch: Watch, kubelet: Kubele
     assert kubelet.calls >= 2
 
 
-def test_a_finished_pod_is_gone(watch: Watch, kubelet: Kubelet) -> None:
+def test_a_finished_pod_is_removed(watch: Watch, kubelet: Kubelet) -> None:
     kubelet.start()
     watched = watch()
     assert watched.until(up) == HELD_BY_FOUR
@@ -206,7 +206,7 @@ def test_a_finished_pod_is_gone(watch: Watch, kubelet: Kubelet) -> None:
     assert watched.until(lambda state: held(state) != HELD_BY_FOUR) == {"train-1": "GPU-1"}
 
 
-def test_a_sidecar_and_its_pod_hold_each_their_own(path: Path, kubelet: Kubelet) -> None:
+def test_a_sidecar_and_the_main_container_have_separate_devices(path: Path, kubelet: Kubelet) -> None:
     kubelet.pods = [pod("ml", "a", container("sidecar", device(GPU, "GPU-1")), container("main", device(GPU, "GPU-2")))]
     kubelet.start()
     client = PodResourcesClient(path, PATIENT_SECONDS)
@@ -229,7 +229,7 @@ def test_1500_pods_in_more_than_4_mib_arrive(path: Path, kubelet: Kubelet) -> No
     client.close()
 
 
-def test_hundreds_of_calls_leave_no_descriptor_behind(path: Path, kubelet: Kubelet) -> None:
+def test_hundreds_of_calls_leave_no_descriptor_open(path: Path, kubelet: Kubelet) -> None:
     kubelet.start()
     client = PodResourcesClient(path, PATIENT_SECONDS, uniform=min)
     client.list()
@@ -242,7 +242,7 @@ def test_hundreds_of_calls_leave_no_descriptor_behind(path: Path, kubelet: Kubel
     client.close()
 
 
-def test_restart_after_restart_leaves_no_descriptor_behind(path: Path, kubelet: Kubelet) -> None:
+def test_repeated_restarts_leave_no_descriptor_open(path: Path, kubelet: Kubelet) -> None:
     client = PodResourcesClient(path, PATIENT_SECONDS)
     kubelet.start()
     client.list()
@@ -252,5 +252,5 @@ def test_restart_after_restart_leaves_no_descriptor_behind(path: Path, kubelet: 
         kubelet.start()
         assert len(client.list().pods) == 4
     assert client.connections == 6
-    wait_until(lambda: open_descriptors() <= before)  # the server closes its own in its own time
+    wait_until(lambda: open_descriptors() <= before)  # the server closes its descriptors later
     client.close()

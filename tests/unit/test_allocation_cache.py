@@ -1,4 +1,4 @@
-"""Which answers are believed, and how long an answer is held. Times are seconds, the hold is 60."""
+"""Which answers are used, and for how long. Times are seconds, the hold time is 60."""
 
 import pytest
 
@@ -13,7 +13,7 @@ def holding(pod: str, device_id: str) -> Holding:
 
 
 def answer(**pods: str) -> PodResourcesList:
-    """Pods by name with the one device each holds; an empty id for a pod without."""
+    """Pods by name, each with one device; an empty id for a pod without a device."""
     return PodResourcesList(
         frozenset(("ml", pod) for pod in pods),
         tuple(sorted(holding(pod, device_id) for pod, device_id in pods.items() if device_id)),
@@ -37,63 +37,63 @@ def restarted(held: AllocationCache) -> AllocationCache:
     return held
 
 
-class TestHold:
+class TestHoldTime:
     def test_unknown_before_the_first_answer(self, held: AllocationCache) -> None:
         assert held.current(0) is None
         assert held.changes_at(0) is None
 
-    def test_the_first_answer_is_believed_however_little_it_lists(self, held: AllocationCache) -> None:
+    def test_the_first_answer_is_used_even_if_it_lists_no_pod(self, held: AllocationCache) -> None:
         held.answered(NOTHING, 0, reconnected=True)
         assert held.current(0) == ()
 
-    def test_an_answer_is_held_for_the_hold_and_not_longer(self, held: AllocationCache) -> None:
+    def test_an_answer_expires_after_the_hold_time(self, held: AllocationCache) -> None:
         held.answered(FOUR, 100, reconnected=True)
         assert held.changes_at(100) == 160
         assert held.current(159.9) == FOUR.holdings
         assert held.current(160) is None
         assert held.changes_at(160) is None
 
-    def test_each_answer_is_held_anew(self, held: AllocationCache) -> None:
+    def test_each_answer_starts_the_hold_time_again(self, held: AllocationCache) -> None:
         held.answered(FOUR, 0, reconnected=True)
         held.answered(FOUR, 50, reconnected=False)
         assert held.current(109) == FOUR.holdings
 
-    def test_an_answer_after_a_long_silence_is_believed(self, held: AllocationCache) -> None:
+    def test_an_answer_after_the_hold_time_is_used(self, held: AllocationCache) -> None:
         held.answered(FOUR, 0, reconnected=True)
         held.answered(FOUR, 1000, reconnected=True)
         assert held.current(1000) == FOUR.holdings
 
 
-class TestBelieved:
-    def test_pods_that_go_on_an_unbroken_connection_are_gone_at_once(self, held: AllocationCache) -> None:
+class TestUsedAtOnce:
+    def test_pods_that_disappear_on_the_same_connection_are_removed_at_once(self, held: AllocationCache) -> None:
         held.answered(FOUR, 0, reconnected=True)
         held.answered(NOTHING, 5, reconnected=False)
         assert held.current(5) == ()
 
-    def test_a_pod_that_finished_during_an_outage_is_gone_at_the_first_answer(self, held: AllocationCache) -> None:
+    def test_a_pod_that_finished_during_an_outage_is_removed_by_the_first_answer(self, held: AllocationCache) -> None:
         held.answered(FOUR, 0, reconnected=True)
         half = answer(a="GPU-1", b="GPU-2")
         held.answered(half, 30, reconnected=True)
         assert held.current(30) == half.holdings
 
-    def test_a_drop_later_than_the_hold_after_a_reconnection_is_believed(self, held: AllocationCache) -> None:
+    def test_a_drop_long_after_a_reconnection_is_used(self, held: AllocationCache) -> None:
         held.answered(FOUR, 0, reconnected=True)
         held.answered(FOUR, 10, reconnected=True)
         held.answered(NOTHING, 70, reconnected=False)
         assert held.current(70) == ()
 
-    def test_a_drop_after_a_good_answer_of_the_restarted_kubelet_is_believed(self, held: AllocationCache) -> None:
+    def test_a_drop_after_a_good_answer_of_the_restarted_kubelet_is_used(self, held: AllocationCache) -> None:
         held.answered(FOUR, 0, reconnected=True)
         held.answered(FOUR, 10, reconnected=True)
         held.answered(NOTHING, 15, reconnected=False)
         assert held.current(15) == ()
 
-    def test_new_pods_do_not_make_up_for_the_missing_ones(self, held: AllocationCache) -> None:
+    def test_new_pods_do_not_replace_missing_ones(self, held: AllocationCache) -> None:
         held.answered(FOUR, 0, reconnected=True)
         held.answered(answer(e="", f="", g="", h="", a="GPU-1"), 10, reconnected=True)
         assert held.current(10) == FOUR.holdings
 
-    def test_a_node_that_had_no_pods_makes_nothing_suspect(self, held: AllocationCache) -> None:
+    def test_no_answer_is_suspect_on_a_node_without_pods(self, held: AllocationCache) -> None:
         held.answered(NOTHING, 0, reconnected=True)
         held.answered(NOTHING, 10, reconnected=True)
         held.answered(FOUR, 15, reconnected=False)
@@ -101,38 +101,38 @@ class TestBelieved:
 
 
 class TestSuspect:
-    def test_pods_that_are_not_listed_keep_what_they_held(self, restarted: AllocationCache) -> None:
+    def test_pods_that_are_not_listed_keep_their_devices(self, restarted: AllocationCache) -> None:
         assert restarted.current(10) == FOUR.holdings
 
-    def test_listed_pods_hold_what_the_new_answer_says(self, held: AllocationCache) -> None:
+    def test_listed_pods_have_the_devices_of_the_new_answer(self, held: AllocationCache) -> None:
         held.answered(FOUR, 0, reconnected=True)
         held.answered(answer(a="GPU-9"), 10, reconnected=True)
         assert held.current(10) == answer(a="GPU-9", b="GPU-2", c="GPU-3", d="GPU-4").holdings
 
-    def test_a_listed_pod_without_devices_holds_none(self, held: AllocationCache) -> None:
+    def test_a_listed_pod_without_devices_has_none(self, held: AllocationCache) -> None:
         held.answered(FOUR, 0, reconnected=True)
         held.answered(answer(a=""), 10, reconnected=True)
         assert held.current(10) == answer(b="GPU-2", c="GPU-3", d="GPU-4").holdings
 
-    def test_a_device_in_the_hands_of_a_listed_pod_is_in_no_other(self, held: AllocationCache) -> None:
+    def test_a_device_of_a_listed_pod_belongs_to_no_other_pod(self, held: AllocationCache) -> None:
         held.answered(FOUR, 0, reconnected=True)
         held.answered(answer(new="GPU-3"), 10, reconnected=True)
         assert held.current(10) == answer(a="GPU-1", b="GPU-2", d="GPU-4", new="GPU-3").holdings
 
-    def test_the_last_good_answer_stays_the_one_to_compare_with(self, restarted: AllocationCache) -> None:
+    def test_answers_are_compared_with_the_last_good_answer(self, restarted: AllocationCache) -> None:
         restarted.answered(answer(a="GPU-1"), 15, reconnected=False)
         assert restarted.current(15) == FOUR.holdings
         restarted.answered(NOTHING, 20, reconnected=False)
         assert restarted.current(20) == FOUR.holdings
 
-    def test_half_of_the_pods_end_it(self, restarted: AllocationCache) -> None:
+    def test_an_answer_with_half_of_the_pods_is_used(self, restarted: AllocationCache) -> None:
         half = answer(c="GPU-3", d="GPU-4")
         restarted.answered(half, 15, reconnected=False)
         assert restarted.current(15) == half.holdings
         restarted.answered(NOTHING, 20, reconnected=False)
         assert restarted.current(20) == ()
 
-    def test_time_ends_it_and_the_newest_answer_is_believed(self, restarted: AllocationCache) -> None:
+    def test_the_newest_answer_is_used_when_the_time_is_over(self, restarted: AllocationCache) -> None:
         newest = answer(d="GPU-4")
         restarted.answered(newest, 65, reconnected=False)
         assert restarted.changes_at(65) == 70
@@ -141,18 +141,18 @@ class TestSuspect:
         restarted.answered(NOTHING, 75, reconnected=False)
         assert restarted.current(75) == ()
 
-    def test_restarts_again_and_again_do_not_draw_it_out(self, restarted: AllocationCache) -> None:
+    def test_repeated_restarts_do_not_extend_it(self, restarted: AllocationCache) -> None:
         for now in (30, 50, 69):
             restarted.answered(NOTHING, now, reconnected=True)
             assert restarted.current(now) == FOUR.holdings
         restarted.answered(NOTHING, 71, reconnected=True)
         assert restarted.current(71) == ()
 
-    def test_silence_during_it_is_bounded_too(self, restarted: AllocationCache) -> None:
+    def test_the_hold_time_also_applies_during_it(self, restarted: AllocationCache) -> None:
         assert restarted.current(69) == FOUR.holdings
         assert restarted.current(70) is None
 
-    def test_what_was_given_up_is_not_brought_back(self, held: AllocationCache) -> None:
+    def test_expired_allocations_are_not_restored(self, held: AllocationCache) -> None:
         held.answered(FOUR, 0, reconnected=True)
         held.answered(NOTHING, 100, reconnected=True)
         assert held.current(100) is None
@@ -161,14 +161,14 @@ class TestSuspect:
         held.answered(FOUR, 110, reconnected=False)
         assert held.current(110) == FOUR.holdings
 
-    def test_a_map_that_was_given_up_is_known_again_when_suspicion_ends(self, held: AllocationCache) -> None:
+    def test_expired_allocations_are_known_again_when_it_ends(self, held: AllocationCache) -> None:
         held.answered(FOUR, 0, reconnected=True)
         held.answered(NOTHING, 100, reconnected=True)
         held.answered(answer(a="GPU-1"), 155, reconnected=False)
         assert held.current(159) is None
         assert held.current(160) == answer(a="GPU-1").holdings
 
-    def test_suspicion_can_be_shorter_than_the_hold(self) -> None:
+    def test_it_can_be_shorter_than_the_hold_time(self) -> None:
         held = AllocationCache(60, 8)
         held.answered(FOUR, 0, reconnected=True)
         held.answered(NOTHING, 10, reconnected=True)

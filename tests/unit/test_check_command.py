@@ -6,7 +6,7 @@ from exporter.check.command import BackgroundCall
 from tests.doubles.collectors import BOUND_SECONDS
 
 
-def test_a_background_call_gives_its_result_or_raises_its_error() -> None:
+def test_a_background_call_returns_its_result_or_raises_its_error() -> None:
     def fail() -> int:
         raise ValueError("no")
 
@@ -16,7 +16,7 @@ def test_a_background_call_gives_its_result_or_raises_its_error() -> None:
         call.result(BOUND_SECONDS)
 
 
-def test_a_background_call_that_hangs_is_left_behind() -> None:
+def test_a_background_call_that_hangs_is_not_waited_for() -> None:
     released = threading.Event()
     call = BackgroundCall("test", lambda: released.wait(BOUND_SECONDS))
     assert call.result(0) is None

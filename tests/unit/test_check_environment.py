@@ -55,7 +55,7 @@ def test_a_container_as_the_manifests_make_it(settings: Settings, sysfs: SysfsTr
     )
 
 
-def test_the_effective_user_counts(settings: Settings, procfs: ProcfsTree) -> None:
+def test_the_effective_user_id_is_read(settings: Settings, procfs: ProcfsTree) -> None:
     procfs.set_status(uid=1000)
     assert environment_of(settings).uid == 1000
 
@@ -76,29 +76,29 @@ def test_capabilities_have_the_kernels_names(
     assert environment_of(settings).capabilities == names
 
 
-def test_a_user_namespace_of_its_own_is_noticed(settings: Settings, procfs: ProcfsTree) -> None:
+def test_an_own_user_namespace_is_detected(settings: Settings, procfs: ProcfsTree) -> None:
     procfs.set_uid_map("0 3000000 65536\n")
     assert environment_of(settings).own_user_namespace is True
 
 
-def test_the_kernels_own_thread_tells_that_host_processes_are_visible(settings: Settings, procfs: ProcfsTree) -> None:
+def test_a_kernel_thread_shows_that_host_processes_are_visible(settings: Settings, procfs: ProcfsTree) -> None:
     procfs.show_host_processes()
     assert environment_of(settings).host_processes is True
 
 
-def test_without_procfs_little_is_known(settings: Settings, tmp_path: Path) -> None:
+def test_without_procfs_most_facts_are_unknown(settings: Settings, tmp_path: Path) -> None:
     nowhere = replace(settings, path=replace(settings.path, procfs=tmp_path / "nothing"))
     found = environment_of(nowhere)
     assert (found.uid, found.own_user_namespace, found.capabilities, found.read_only_root) == (None, None, None, None)
 
 
-def test_made_up_ids_start_from_the_product_uuid_where_it_can_be_read(settings: Settings, sysfs: SysfsTree) -> None:
+def test_ids_are_generated_from_the_product_uuid_if_it_can_be_read(settings: Settings, sysfs: SysfsTree) -> None:
     assert environment_of(settings).identity is IdentitySource.HOST_NAME
     sysfs.write(b"4c4c4544-0043-3510-8052-b4c04f4d3633\n", "class", "dmi", "id", "product_uuid")
     assert environment_of(settings).identity is IdentitySource.PRODUCT_UUID
 
 
-def test_only_variables_of_vendors_that_are_here_are_told(settings: Settings) -> None:
+def test_only_variables_of_present_vendors_are_reported(settings: Settings) -> None:
     assert environment_of(settings, {"NVIDIA_VISIBLE_DEVICES": "0"}).variables == ()
     found = environment_of(settings, {"NVIDIA_VISIBLE_DEVICES": "0"}, "nvidia", "amd").variables
     assert [(variable.name, variable.value) for variable in found] == [
@@ -107,7 +107,7 @@ def test_only_variables_of_vendors_that_are_here_are_told(settings: Settings) ->
     ]
 
 
-def test_what_needs_privileges_is_known_of_vendors_that_are_present(settings: Settings) -> None:
+def test_what_needs_privileges_is_reported_for_present_vendors(settings: Settings) -> None:
     nvidia, both = environment_of(settings, {}, "nvidia"), environment_of(settings, {}, "amd", "nvidia")
     assert (nvidia.privileged_only, nvidia.host_processes_only) == ((), ())
     assert both.privileged_only == ("AMD partitions and ROCm process data",)
@@ -125,33 +125,33 @@ def escaped(path: Path) -> str:
     return str(path).replace(" ", "\\040")
 
 
-def test_a_mounted_directory_is_told_with_its_place(procfs: ProcfsTree, socket_path: Path) -> None:
+def test_a_mounted_directory_is_reported_with_its_mount_point(procfs: ProcfsTree, socket_path: Path) -> None:
     procfs.set_mounts(mount_line("/pod-resources", escaped(socket_path.parent)))
     found = socket_mount(read_mounts(procfs.path), socket_path)
     assert found == MountFacts(SocketMount.DIRECTORY, str(socket_path.parent))
 
 
-def test_a_directory_above_counts_as_one(procfs: ProcfsTree, socket_path: Path) -> None:
+def test_a_mounted_parent_directory_is_a_directory_mount(procfs: ProcfsTree, socket_path: Path) -> None:
     procfs.set_mounts(mount_line("/kubelet", escaped(socket_path.parent.parent)))
     found = socket_mount(read_mounts(procfs.path), socket_path)
     assert found == MountFacts(SocketMount.DIRECTORY, str(socket_path.parent.parent))
 
 
-def test_the_socket_file_alone_is_told_from_its_directory(procfs: ProcfsTree, socket_path: Path) -> None:
+def test_a_mounted_socket_file_is_distinguished_from_its_directory(procfs: ProcfsTree, socket_path: Path) -> None:
     directory = mount_line("/pod-resources", escaped(socket_path.parent))
     procfs.set_mounts(directory, mount_line("/pod-resources/kubelet.sock", escaped(socket_path)))
     found = socket_mount(read_mounts(procfs.path), socket_path)
     assert found == MountFacts(SocketMount.FILE, str(socket_path))
 
 
-def test_a_file_that_was_replaced_on_the_host_is_noticed(procfs: ProcfsTree, socket_path: Path) -> None:
+def test_a_file_that_was_replaced_on_the_host_is_detected(procfs: ProcfsTree, socket_path: Path) -> None:
     procfs.set_mounts(mount_line("/pod-resources/kubelet.sock//deleted", escaped(socket_path)))
     assert socket_mount(read_mounts(procfs.path), socket_path) == MountFacts(
         SocketMount.FILE, str(socket_path), replaced=True
     )
 
 
-def test_the_last_mount_at_a_place_covers_those_before(procfs: ProcfsTree, socket_path: Path) -> None:
+def test_the_last_mount_at_a_path_covers_earlier_ones(procfs: ProcfsTree, socket_path: Path) -> None:
     procfs.set_mounts(
         mount_line("/old//deleted", escaped(socket_path.parent)),
         mount_line("/pod-resources", escaped(socket_path.parent)),
@@ -161,19 +161,19 @@ def test_the_last_mount_at_a_place_covers_those_before(procfs: ProcfsTree, socke
     )
 
 
-def test_a_link_on_the_way_is_followed(procfs: ProcfsTree, socket_path: Path, tmp_path: Path) -> None:
+def test_a_symbolic_link_in_the_path_is_followed(procfs: ProcfsTree, socket_path: Path, tmp_path: Path) -> None:
     link = tmp_path / "run"
     link.symlink_to(socket_path.parent)
     procfs.set_mounts(mount_line("/pod-resources", escaped(socket_path.parent)))
     assert socket_mount(read_mounts(procfs.path), link / socket_path.name).kind is SocketMount.DIRECTORY
 
 
-def test_a_neighbour_with_the_same_beginning_is_no_mount_of_it(procfs: ProcfsTree, socket_path: Path) -> None:
+def test_a_directory_with_the_same_prefix_is_not_a_mount_of_the_socket(procfs: ProcfsTree, socket_path: Path) -> None:
     procfs.set_mounts(mount_line("/x", escaped(socket_path.parent.with_name("pod"))))
     assert socket_mount(read_mounts(procfs.path), socket_path) == MountFacts(SocketMount.NONE)
 
 
-def test_without_a_list_of_mounts_nothing_is_known(procfs: ProcfsTree, socket_path: Path, tmp_path: Path) -> None:
+def test_without_a_list_of_mounts_the_mount_is_unknown(procfs: ProcfsTree, socket_path: Path, tmp_path: Path) -> None:
     assert socket_mount(read_mounts(tmp_path / "nothing"), socket_path) == MountFacts(SocketMount.UNKNOWN)
     procfs.set_mounts("not a line", root=())
     assert socket_mount(read_mounts(procfs.path), socket_path) == MountFacts(SocketMount.UNKNOWN)
@@ -191,7 +191,7 @@ def test_the_mount_options_of_the_root_decide(procfs: ProcfsTree, root: tuple[st
 
 @contextmanager
 def server(body: bytes, head: bytes = b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n") -> Iterator[str]:
-    """Gives one connection an answer; its address."""
+    """Answers one connection; yields its address."""
     with listen("127.0.0.1:0") as listening:
         listening.settimeout(BOUND_SECONDS)
 
@@ -208,21 +208,21 @@ def server(body: bytes, head: bytes = b"HTTP/1.1 200 OK\r\nConnection: close\r\n
         thread.join(BOUND_SECONDS)
 
 
-def test_a_free_address_is_free_and_stays_so() -> None:
+def test_a_free_address_is_reported_as_free_and_stays_free() -> None:
     with socket.create_server(("127.0.0.1", 0)) as once:
         address = f"127.0.0.1:{once.getsockname()[1]}"
     assert try_listen_address(WebSettings(address, "/metrics")).state is AddressState.FREE
     listen(address).close()
 
 
-def test_an_exporter_that_serves_there_is_recognized() -> None:
+def test_an_exporter_that_listens_there_is_recognized() -> None:
     with server(METRICS) as address:
         facts = try_listen_address(WebSettings(address, "/metrics"))
     assert (facts.address, facts.state, facts.text) == (address, AddressState.SERVED, "")
 
 
 @pytest.mark.parametrize("head", [b"HTTP/1.1 404 Not Found\r\n\r\n", b"220 mail ready\r\n"])
-def test_anybody_else_who_listens_there_is_told(head: bytes) -> None:
+def test_another_program_that_listens_there_is_reported(head: bytes) -> None:
     with server(b"hello", head) as address:
         facts = try_listen_address(WebSettings(address, "/metrics"))
     assert facts.state is AddressState.TAKEN

@@ -1,4 +1,4 @@
-"""One case for each finding there can be: its severity, what it is about, and words that must not be missing."""
+"""One case for each finding: its severity, its subject, and words of its text."""
 
 from collections.abc import Iterable
 from dataclasses import replace
@@ -37,7 +37,7 @@ from tests.doubles.check_facts import (
     on_bus,
     reading,
     silent_kubelet,
-    stranger,
+    unmatched_holding,
 )
 
 ERROR, WARNING, NOTE, OK = Severity
@@ -68,7 +68,7 @@ def without_name(identity: IdentitySource) -> NodeFacts:
 LOST = h100(3, lost=True)
 LOST_FAULT = Fault(Reason.DEVICE_LOST, LOST.device, "fell off the bus")
 AMD_CARD = PciFacts("0000:a1:00.0", "AMD", "1002:74a1", "amdgpu", PciState.NO_COLLECTOR)
-STRANGE = replace(HEALTHY, kubelet=kubelet(TRAINING, stranger(), stranger(1)))
+UNMATCHED = replace(HEALTHY, kubelet=kubelet(TRAINING, unmatched_holding(), unmatched_holding(1)))
 
 CASES: tuple[tuple[NodeFacts, Severity, FindingCode, str, str], ...] = (
     (HEALTHY, OK, FindingCode.COLLECTOR_OK, "collector nvidia", "2 devices and 2 partitions read in 0.03 s"),
@@ -175,7 +175,7 @@ CASES: tuple[tuple[NodeFacts, Severity, FindingCode, str, str], ...] = (
         "already been replaced on the node",
     ),
     (
-        STRANGE,
+        UNMATCHED,
         ERROR,
         FindingCode.UNMATCHED_IDS,
         "kubelet",
@@ -189,7 +189,7 @@ CASES: tuple[tuple[NodeFacts, Severity, FindingCode, str, str], ...] = (
         "1 allocated id matches no device; its pod has no series",
     ),
     (
-        replace(STRANGE, collectors=(failed(CollectorStatus.LATE),)),
+        replace(UNMATCHED, collectors=(failed(CollectorStatus.LATE),)),
         NOTE,
         FindingCode.UNMATCHED_IDS,
         "kubelet",
@@ -268,28 +268,28 @@ def test_every_code_has_a_case() -> None:
     assert {case[2] for case in CASES} == set(FindingCode)
 
 
-def test_a_node_that_is_well_has_nothing_but_ok() -> None:
+def test_a_healthy_node_has_only_ok_findings() -> None:
     assert set(severities(all_findings(HEALTHY))) == {OK}
 
 
-def test_an_empty_node_is_no_error_and_no_warning() -> None:
+def test_a_node_without_devices_has_no_error_and_no_warning() -> None:
     assert set(severities(all_findings(NOTHING))) == {NOTE, OK}
 
 
 def test_errors_and_warnings_say_what_to_do() -> None:
-    told_by_the_text = {
+    explained_by_the_text = {
         FindingCode.KUBELET_FAILED,
         FindingCode.ADDRESS_TAKEN,
         FindingCode.ADDRESS_REFUSED,
         FindingCode.CLAIMS_NOT_READ,
     }
-    silent = {
+    without_advice = {
         finding.code
         for facts, _, code, *_ in CASES
         for finding in found(facts, code)
         if finding.severity in (ERROR, WARNING) and not finding.do
     }
-    assert silent == told_by_the_text
+    assert without_advice == explained_by_the_text
 
 
 def test_every_reason_of_a_failure_has_advice() -> None:
@@ -297,23 +297,23 @@ def test_every_reason_of_a_failure_has_advice() -> None:
     assert [r for r, facts in failed.items() if not found(facts, FindingCode.COLLECTOR_FAILED)[0].do] == []
 
 
-def test_a_device_of_a_collector_that_is_down_is_not_told_twice() -> None:
+def test_a_device_of_a_collector_that_is_down_is_not_reported_twice() -> None:
     facts = replace(with_collector(state=CollectorStatus.LATE), pci=(on_bus(WHOLE, PciState.NOT_READ),))
     assert found(facts, FindingCode.DEVICE_NOT_READ) == []
 
 
-def test_devices_that_nobody_can_read_from_here_are_no_finding() -> None:
+def test_devices_that_cannot_be_read_from_this_host_are_not_a_finding() -> None:
     pci = (on_bus(h100(3), PciState.PASSED_THROUGH), on_bus(h100(4), PciState.VIRTUAL))
     assert set(severities(all_findings(replace(HEALTHY, pci=pci)))) == {OK}
 
 
-def test_partitions_are_not_called_hidden_where_nothing_hides_them() -> None:
+def test_partitions_are_not_reported_as_hidden_if_no_variable_hides_them() -> None:
     facts = replace(HEALTHY, collectors=(collector(UNPARTITIONED),))
     assert found(facts, FindingCode.PARTITIONS_HIDDEN) == []
     assert found(replace(HEALTHY, environment=HIDING), FindingCode.PARTITIONS_HIDDEN) == []
 
 
-def test_a_socket_that_is_missing_from_a_mounted_directory_is_looked_for_elsewhere() -> None:
+def test_advice_for_a_missing_socket_depends_on_the_mount() -> None:
     mounted, unmounted = (
         found(replace(HEALTHY, kubelet=silent_kubelet(KubeletState.ABSENT, mount)), FindingCode.KUBELET_ABSENT)[0].do
         for mount in (MOUNTED, NOT_MOUNTED)
@@ -322,15 +322,15 @@ def test_a_socket_that_is_missing_from_a_mounted_directory_is_looked_for_elsewhe
     assert unmounted.startswith("mount the kubelet's pod-resources directory")
 
 
-def test_a_mounted_directory_that_was_replaced_needs_a_new_pod() -> None:
+def test_a_replaced_directory_needs_a_restart_of_the_pod() -> None:
     facts = replace(HEALTHY, kubelet=silent_kubelet(KubeletState.FAILED, replace(MOUNTED, replaced=True)))
     assert found(facts, FindingCode.KUBELET_FAILED)[0].do.startswith("restart the pod")
 
 
-def test_what_hides_devices_is_named_where_ids_match_none() -> None:
-    do = found(replace(STRANGE, environment=HIDING), FindingCode.UNMATCHED_IDS)[0].do
+def test_the_variable_that_hides_devices_is_named_if_ids_match_no_device() -> None:
+    do = found(replace(UNMATCHED, environment=HIDING), FindingCode.UNMATCHED_IDS)[0].do
     assert "NVIDIA_VISIBLE_DEVICES=all" in do
-    assert "NVIDIA_VISIBLE_DEVICES" not in found(STRANGE, FindingCode.UNMATCHED_IDS)[0].do
+    assert "NVIDIA_VISIBLE_DEVICES" not in found(UNMATCHED, FindingCode.UNMATCHED_IDS)[0].do
 
 
 def test_rights_and_names_are_findings_in_pods_only() -> None:
@@ -338,12 +338,12 @@ def test_rights_and_names_are_findings_in_pods_only() -> None:
     assert set(severities(all_findings(replace(HEALTHY, environment=bare)))) == {OK}
 
 
-def test_capabilities_are_not_called_unneeded_where_a_vendor_has_a_use_for_them() -> None:
+def test_capabilities_are_not_reported_as_unneeded_if_a_vendor_needs_them() -> None:
     privileged = replace(ENVIRONMENT, capabilities=("SYS_ADMIN",), privileged_only=("AMD partitions",))
     assert set(severities(all_findings(replace(HEALTHY, environment=privileged)))) == {OK}
 
 
-def test_the_gravest_comes_first_and_decides() -> None:
+def test_the_most_severe_finding_comes_first_and_is_the_verdict() -> None:
     findings = [Finding(severity, FindingCode.KUBELET_OK, "x", "y") for severity in (OK, WARNING, ERROR, NOTE, WARNING)]
     assert severities(ordered(findings)) == [ERROR, WARNING, WARNING, NOTE, OK]
     assert worst(tuple(findings)) is ERROR

@@ -25,22 +25,22 @@ def spec(name: str, collector: Collector) -> CollectorSpec:
     return CollectorSpec(name, (), (f"{name}.com/",), lambda _: collector)
 
 
-def asked(*specs: CollectorSpec, deadline: float = BOUND_SECONDS) -> tuple[CollectorFacts, ...]:
+def results(*specs: CollectorSpec, deadline: float = BOUND_SECONDS) -> tuple[CollectorFacts, ...]:
     return CollectorCalls(specs, NODE, poll(deadline), time.monotonic).results()
 
 
 def one(step: Step) -> CollectorFacts:
-    (facts,) = asked(spec("acme", ScriptedCollector(step)))
+    (facts,) = results(spec("acme", ScriptedCollector(step)))
     return facts
 
 
-def test_a_reading_is_passed_on() -> None:
+def test_a_reading_is_returned() -> None:
     facts = one(READING)
     assert (facts.name, facts.state, facts.reading, facts.reason) == ("acme", CollectorStatus.OK, READING, None)
     assert facts.resource_prefixes == ("acme.com/",)
 
 
-def test_an_absent_vendor_is_no_failure() -> None:
+def test_an_absent_vendor_is_not_a_failure() -> None:
     facts = one(AbsentError("nothing here"))
     assert (facts.state, facts.reason, facts.text) == (CollectorStatus.ABSENT, None, "nothing here")
 
@@ -59,20 +59,20 @@ def test_a_bug_is_a_finding() -> None:
     )
 
 
-def test_a_collector_that_cannot_be_made_does_not_hide_the_others() -> None:
+def test_a_collector_that_cannot_be_created_does_not_hide_the_others() -> None:
     def create(_: Node) -> Collector:
         raise RuntimeError("no")
 
     broken = CollectorSpec("acme", (), (), create)
-    first, second = asked(broken, spec("zeta", ScriptedCollector(READING)))
+    first, second = results(broken, spec("zeta", ScriptedCollector(READING)))
     assert (first.state, first.reason) == (CollectorStatus.FAILED, Reason.BROKEN)
     assert first.text == "cannot be created: RuntimeError: no"
     assert second.state is CollectorStatus.OK
 
 
-def test_each_is_asked_once_for_everything_and_closed() -> None:
+def test_each_collector_is_called_once_for_everything_and_closed() -> None:
     collectors = [ScriptedCollector(READING) for _ in range(3)]
-    asked(*(spec(f"c{number}", collector) for number, collector in enumerate(collectors)))
+    results(*(spec(f"c{number}", collector) for number, collector in enumerate(collectors)))
     for collector in collectors:
         assert collector.closed.wait(BOUND_SECONDS)
         assert collector.calls == [EVERY]
@@ -85,9 +85,9 @@ def hang() -> Iterator[Hang]:
     step.released.set()
 
 
-def test_one_that_hangs_is_late_and_the_others_are_not(hang: Hang) -> None:
+def test_a_collector_that_hangs_is_late_and_the_others_are_not(hang: Hang) -> None:
     hung = ScriptedCollector(hang)
-    late, good = asked(spec("acme", hung), spec("zeta", ScriptedCollector(READING)), deadline=0.5)
+    late, good = results(spec("acme", hung), spec("zeta", ScriptedCollector(READING)), deadline=0.5)
     assert (late.state, late.reading, late.seconds) == (CollectorStatus.LATE, None, 0.5)
     assert good.state is CollectorStatus.OK
     assert not hung.closed.is_set()
@@ -96,5 +96,5 @@ def test_one_that_hangs_is_late_and_the_others_are_not(hang: Hang) -> None:
     assert hung.calls == [EVERY]
 
 
-def test_without_collectors_there_is_nothing_to_wait_for() -> None:
-    assert asked() == ()
+def test_without_collectors_the_result_is_empty() -> None:
+    assert results() == ()

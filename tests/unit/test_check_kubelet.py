@@ -34,7 +34,7 @@ def claim(*devices: str) -> DynamicResource:
     return DynamicResource(claim_name="c", claim_namespace="ns", claim_resources=resources)
 
 
-def test_pods_ids_and_claims_are_told(kubelet: Kubelet) -> None:
+def test_pods_ids_and_claims_are_counted(kubelet: Kubelet) -> None:
     claimant = ContainerResources(name="main", dynamic_resources=[claim("gpu-0", "gpu-1"), claim("gpu-2")])
     kubelet.pods = [
         pod("a", "plugin", container("main", device("acme.com/gpu", "x"))),
@@ -49,7 +49,7 @@ def test_pods_ids_and_claims_are_told(kubelet: Kubelet) -> None:
     assert kubelet.calls == 1
 
 
-def test_no_socket_is_told_apart_from_one_that_fails(kubelet: Kubelet) -> None:
+def test_a_missing_socket_is_distinguished_from_one_that_fails(kubelet: Kubelet) -> None:
     reply = query_kubelet(kubelet.socket_path, BOUND_SECONDS)
     assert (reply.state, reply.answer) == (KubeletState.ABSENT, None)
     assert str(kubelet.socket_path) in reply.text
@@ -86,7 +86,7 @@ def joined(*holdings: Holding, reading: Reading | None) -> AllocationFacts:
     return allocation_facts(PodResourcesList(pods, tuple(sorted(holdings))), [acme])
 
 
-def test_devices_and_partitions_come_with_their_holders() -> None:
+def test_devices_and_partitions_have_their_holders() -> None:
     held = (holding("a"), holding("a", pod="q"), holding("b-1"))
     found = joined(*held, reading=Reading((A, B), (SLICE_OF_B,)))
     assert found.device_holders == (
@@ -97,18 +97,18 @@ def test_devices_and_partitions_come_with_their_holders() -> None:
     assert (found.pods, found.device_ids, found.unmatched) == (2, 3, ())
 
 
-def test_a_container_that_holds_a_device_by_two_resources_is_one_holder() -> None:
+def test_a_container_with_one_device_from_two_resources_is_one_holder() -> None:
     found = joined(holding("a"), holding("a", "acme.com/gpu.shared"), reading=Reading((A,)))
     assert found.device_holders == (DeviceHolders(A, None, (held_by("p", A),)),)
 
 
-def test_unmatched_ids_are_those_of_resources_that_a_collector_is_responsible_for() -> None:
+def test_only_ids_of_resources_of_a_collector_are_unmatched() -> None:
     strange, foreign, monitor = holding("x"), holding("hca", "example.com/rdma"), holding("all", "acme.com/monitoring")
     found = joined(strange, foreign, monitor, reading=Reading((A,)))
     assert found.unmatched == (strange,)
     assert found.other_resources == {"acme.com/monitoring": 1, "example.com/rdma": 1}
 
 
-def test_a_collector_that_reports_nothing_knows_no_device() -> None:
+def test_a_collector_without_a_reading_has_no_devices() -> None:
     found = joined(holding("a"), reading=None)
     assert (found.device_holders, found.unmatched) == ((), (holding("a"),))

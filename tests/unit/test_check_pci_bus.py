@@ -46,7 +46,7 @@ def test_what_counts_as_an_accelerator(sysfs: SysfsTree, vendor: int, pci_class:
     assert [f.address for f in accelerators_on_bus(sysfs.root)] == ([ADDRESS] if shown else [])
 
 
-def test_they_come_by_address_whoever_made_them(sysfs: SysfsTree) -> None:
+def test_accelerators_of_all_vendors_are_sorted_by_address(sysfs: SysfsTree) -> None:
     sysfs.add_pci("0000:c1:00.0", vendor=AMD)
     sysfs.add_pci("0000:a1:00.0")
     sysfs.add_pci("0000:b1:00.0", vendor=STRANGER)
@@ -54,19 +54,19 @@ def test_they_come_by_address_whoever_made_them(sysfs: SysfsTree) -> None:
     assert addresses == ["0000:a1:00.0", "0000:b1:00.0", "0000:c1:00.0"]
 
 
-def test_one_that_a_collector_lists_is_read(sysfs: SysfsTree) -> None:
+def test_a_device_that_a_collector_lists_is_read(sysfs: SysfsTree) -> None:
     sysfs.add_pci(ADDRESS)
     facts = found(sysfs, collector("nvidia", Device("GPU-1", ADDRESS, "nvidia", "H100")))
     assert facts == PciFacts(ADDRESS, "NVIDIA", "10de:2330", "nvidia", PciState.READ, "nvidia")
 
 
-def test_one_that_no_longer_answers_is_lost(sysfs: SysfsTree) -> None:
+def test_a_device_that_no_longer_answers_is_lost(sysfs: SysfsTree) -> None:
     sysfs.add_pci(ADDRESS)
     lost = Device("GPU-1", ADDRESS, "nvidia", "H100", lost=True)
     assert found(sysfs, collector("nvidia", lost)).state is PciState.LOST
 
 
-def test_a_vendor_of_no_collector_is_named(sysfs: SysfsTree) -> None:
+def test_a_vendor_without_a_collector_is_named(sysfs: SysfsTree) -> None:
     sysfs.add_pci(ADDRESS, "amdgpu", AMD, 0x74A1, PROCESSING)
     facts = found(sysfs, collector("nvidia"))
     assert facts == PciFacts(ADDRESS, "AMD", "1002:74a1", "amdgpu", PciState.NO_COLLECTOR)
@@ -78,25 +78,25 @@ def test_an_unknown_vendor_is_named_by_its_id(sysfs: SysfsTree) -> None:
     assert (facts.vendor, facts.driver, facts.state) == ("vendor 0xbeef", None, PciState.NO_COLLECTOR)
 
 
-def test_a_third_partys_collector_covers_what_it_lists(sysfs: SysfsTree) -> None:
+def test_a_third_party_collector_reads_the_devices_that_it_lists(sysfs: SysfsTree) -> None:
     sysfs.add_pci(ADDRESS, vendor=STRANGER)
     facts = found(sysfs, collector("beef", Device("B-1", ADDRESS, "beef", "B")))
     assert (facts.state, facts.collector) == (PciState.READ, "beef")
 
 
-def test_one_whose_collector_is_down_or_does_not_list_it_is_not_read(sysfs: SysfsTree) -> None:
+def test_a_device_whose_collector_is_down_or_does_not_list_it_is_not_read(sysfs: SysfsTree) -> None:
     sysfs.add_pci(ADDRESS)
     for state in (CollectorStatus.OK, CollectorStatus.FAILED, CollectorStatus.LATE):
         facts = found(sysfs, collector("nvidia", state=state))
         assert (facts.state, facts.collector) == (PciState.NOT_READ, "nvidia")
 
 
-def test_one_kept_for_a_virtual_machine_is_told_apart(sysfs: SysfsTree) -> None:
+def test_a_device_reserved_for_a_virtual_machine_is_passed_through(sysfs: SysfsTree) -> None:
     sysfs.add_pci(ADDRESS, "vfio-pci")
     assert found(sysfs, collector("nvidia")).state is PciState.PASSED_THROUGH
 
 
-def test_a_virtual_function_is_told_apart(sysfs: SysfsTree) -> None:
+def test_a_virtual_function_is_reported_as_such(sysfs: SysfsTree) -> None:
     folder = sysfs.add_pci(ADDRESS)
     (folder / "physfn").symlink_to("../0000:1a:00.0")
     assert found(sysfs, collector("nvidia")).state is PciState.VIRTUAL
@@ -109,7 +109,7 @@ def test_no_bus_and_unreadable_functions_show_nothing(sysfs: SysfsTree) -> None:
     assert accelerators_on_bus(sysfs.root) == ()
 
 
-def test_vendors_have_names_and_ids_of_their_own() -> None:
+def test_names_and_ids_of_vendors_are_unique() -> None:
     assert len({vendor.name for vendor in VENDORS}) == len({vendor.pci_id for vendor in VENDORS}) == len(VENDORS)
     assert all(vendor.name == vendor.name.lower() and vendor.name.isalpha() for vendor in VENDORS)
     assert all(vendor_of(vendor.pci_id) is vendor for vendor in VENDORS)

@@ -61,7 +61,7 @@ def test_capabilities_are_named_or_counted(capabilities: tuple[str, ...] | None,
         (tuple(map(str, range(38))), PermissionState.GIVEN),
     ],
 )
-def test_a_privileged_container_has_a_use_where_a_vendor_needs_it(
+def test_privileges_are_given_or_missing_if_a_vendor_needs_them(
     capabilities: tuple[str, ...] | None, state: PermissionState
 ) -> None:
     here = replace(ENVIRONMENT, capabilities=capabilities, privileged_only=("AMD partitions",))
@@ -70,9 +70,7 @@ def test_a_privileged_container_has_a_use_where_a_vendor_needs_it(
 
 
 @pytest.mark.parametrize(("visible", "state"), [(False, PermissionState.MISSING), (True, PermissionState.GIVEN)])
-def test_host_processes_have_a_use_beyond_names_where_a_vendor_needs_them(
-    state: PermissionState, *, visible: bool
-) -> None:
+def test_host_processes_are_given_or_missing_if_a_vendor_needs_them(state: PermissionState, *, visible: bool) -> None:
     here = replace(ENVIRONMENT, host_processes=visible, host_processes_only=("numbers of processes",))
     found = permission("hostPID", replace(HEALTHY, environment=here))
     assert (found.state, found.cost) == (state, "names of processes; numbers of processes")

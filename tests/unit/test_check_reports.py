@@ -1,4 +1,4 @@
-"""What is printed: within 100 columns, on lines that hold, and as docs/check.md says."""
+"""The printed text: within 100 columns, without control characters, and as in docs/check.md."""
 
 import json
 import re
@@ -30,7 +30,7 @@ from tests.doubles.check_facts import (
     kubelet,
     reading,
     silent_kubelet,
-    stranger,
+    unmatched_holding,
 )
 
 PAGE = (Path(__file__).parents[2] / "docs" / "check.md").read_text(encoding="utf-8")
@@ -41,7 +41,7 @@ FACTS = {
     "late": replace(HEALTHY, collectors=(failed(CollectorStatus.LATE),)),
     "lost": replace(HEALTHY, collectors=(collector(reading(devices=(WHOLE, h100(3, lost=True)))),)),
     "without kubelet": replace(HEALTHY, kubelet=silent_kubelet(KubeletState.ABSENT)),
-    "strangers": replace(HEALTHY, kubelet=kubelet(*(stranger(number) for number in range(25)))),
+    "unmatched ids": replace(HEALTHY, kubelet=kubelet(*(unmatched_holding(number) for number in range(25)))),
     "nothing": replace(HEALTHY, collectors=(), pci=()),
 }
 
@@ -56,33 +56,33 @@ def document(facts: NodeFacts) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("facts", FACTS.values(), ids=FACTS)
-def test_the_text_fits_a_terminal_and_has_no_codes_for_it(facts: NodeFacts) -> None:
+def test_the_text_fits_a_terminal_and_has_no_control_characters(facts: NodeFacts) -> None:
     report = text(facts)
     assert max(map(len, report.splitlines())) <= WIDTH
     assert report.endswith("\n")
     assert all(char.isprintable() or char == "\n" for char in report)
 
 
-def test_what_a_peer_says_cannot_steer_the_terminal() -> None:
-    evil = replace(stranger(), device_id="GPU-\x1b[31m\r\nerror  all is lost")
-    report = text(replace(HEALTHY, kubelet=kubelet(evil)))
+def test_text_from_a_peer_cannot_control_the_terminal() -> None:
+    malicious = replace(unmatched_holding(), device_id="GPU-\x1b[31m\r\nerror  all is lost")
+    report = text(replace(HEALTHY, kubelet=kubelet(malicious)))
     assert "GPU-\\x1b[31m\\r\\nerror" in report
     assert "\x1b" not in report
 
 
-def test_long_lists_are_cut_and_say_so() -> None:
-    assert "and 5 more; --json lists all" in text(FACTS["strangers"])
-    assert len(document(FACTS["strangers"])["kubelet"]["answer"]["unmatched"]) == 25
+def test_long_lists_are_shortened_with_a_note() -> None:
+    assert "and 5 more; --json lists all" in text(FACTS["unmatched ids"])
+    assert len(document(FACTS["unmatched ids"])["kubelet"]["answer"]["unmatched"]) == 25
 
 
 def lacking(*gaps: Unsupported) -> str:
-    """What is printed of the readings that cannot be had."""
+    """Return the printed section of unsupported metrics."""
     found = replace(reading(), devices=tuple(map(h100, range(8))), partitions=(SLICE, IDLE_SLICE), unsupported=gaps)
     report = text(replace(HEALTHY, collectors=(collector(found),)))
     return report.partition("UNSUPPORTED METRICS\n")[2].partition("\n\nPCI BUS")[0]
 
 
-def test_devices_that_lack_the_same_are_told_together() -> None:
+def test_devices_that_lack_the_same_families_are_listed_together() -> None:
     energy = replace(reading().unsupported[0], metric=catalog.ENERGY, detail="has no counter")
     gaps = [replace(energy, device_uuid=h100(number).uuid) for number in range(8)]
     load = replace(reading().unsupported[0], device_uuid=h100(3).uuid)
@@ -101,7 +101,7 @@ def test_devices_that_lack_the_same_are_told_together() -> None:
     )
 
 
-def test_the_same_gap_for_another_reason_is_told_apart() -> None:
+def test_the_same_family_with_another_reason_is_listed_separately() -> None:
     gap = reading().unsupported[0]
     old = replace(gap, device_uuid=WHOLE.uuid, detail="the driver is too old")
 
@@ -111,12 +111,12 @@ def test_the_same_gap_for_another_reason_is_told_apart() -> None:
 def test_partitions_are_named_by_profile_and_device() -> None:
     gap = replace(reading().unsupported[0], detail="has none")
     parts = [replace(gap, partition_uuid=part.uuid) for part in (SLICE, IDLE_SLICE)]
-    unknown = replace(gap, device_uuid="GPU-gone", partition_uuid="MIG-gone")
+    unknown = replace(gap, device_uuid="GPU-unknown", partition_uuid="MIG-unknown")
 
     assert (
         lacking(*parts, unknown)
         == """\
-  3g.40gb of 0000:2b:00.0, 1g.10gb of 0000:2b:00.0, MIG-gone of GPU-gone:
+  3g.40gb of 0000:2b:00.0, 1g.10gb of 0000:2b:00.0, MIG-unknown of GPU-unknown:
   FAMILY                                   WHY
   accelerator_partition_utilization_ratio  has none"""
     )
@@ -138,7 +138,7 @@ def test_the_summary_counts() -> None:
 
 
 def keys(value: object, path: str = "") -> Iterator[str]:
-    """Every key with the keys above it; entries of a list count as one."""
+    """Yield every key with its parent keys; all entries of a list have one path."""
     if isinstance(value, dict):
         for key, inner in value.items():
             if path == "kubelet.answer.other_resources":
@@ -152,7 +152,7 @@ def keys(value: object, path: str = "") -> Iterator[str]:
 
 
 def test_every_key_of_the_object_is_documented_and_no_other() -> None:
-    full = document(replace(HEALTHY, kubelet=kubelet(TRAINING, SERVING, stranger())))
+    full = document(replace(HEALTHY, kubelet=kubelet(TRAINING, SERVING, unmatched_holding())))
     section = PAGE.partition("## The JSON object")[2]
     documented = set(re.findall(r"^\| `([a-z_.\[\]]+)` \|", section, re.MULTILINE))
     assert set(keys(full)) == documented
@@ -164,7 +164,7 @@ def test_every_code_is_documented() -> None:
 
 
 @pytest.mark.parametrize("facts", [HEALTHY, WITHOUT_LIBRARY], ids=["healthy", "without library"])
-def test_the_examples_of_the_page_are_what_is_printed(facts: NodeFacts) -> None:
+def test_the_examples_of_the_page_equal_the_printed_text(facts: NodeFacts) -> None:
     assert text(facts) in BLOCKS
 
 
@@ -173,23 +173,23 @@ def test_the_examples_of_the_page_are_what_is_printed(facts: NodeFacts) -> None:
     [(HEALTHY, Severity.OK), (WITHOUT_LIBRARY, Severity.ERROR)],
     ids=["healthy", "without library"],
 )
-def test_the_object_holds_the_verdict(facts: NodeFacts, verdict: Severity) -> None:
+def test_the_object_has_the_verdict(facts: NodeFacts, verdict: Severity) -> None:
     found = document(facts)
     assert (found["schema_version"], found["verdict"]) == (1, verdict)
     assert [each["severity"] for each in found["findings"]] == [each.severity for each in all_findings(facts)]
 
 
-def test_holders_are_unknown_without_the_kubelets_answer_and_empty_for_nobody() -> None:
-    whole, cut = document(HEALTHY)["devices"]
+def test_holders_are_null_without_the_kubelets_answer_and_empty_if_there_are_none() -> None:
+    whole, partitioned = document(HEALTHY)["devices"]
     assert whole["holders"] == [
         {"namespace": "research", "pod": "train-0", "container": "main", "resource": "nvidia.com/gpu"}
     ]
-    assert cut["holders"] == []
-    assert [len(part["holders"]) for part in cut["partitions"]] == [1, 0]
+    assert partitioned["holders"] == []
+    assert [len(part["holders"]) for part in partitioned["partitions"]] == [1, 0]
     assert [each["holders"] for each in document(FACTS["without kubelet"])["devices"]] == [None, None]
 
 
-def test_states_are_the_collectors_word_and_failed_for_the_lost() -> None:
+def test_states_come_from_the_collector_and_lost_devices_are_failed() -> None:
     assert [each["status"] for each in document(FACTS["lost"])["devices"]] == ["ok", "failed"]
     silent = replace(reading(), samples=())
     assert document(replace(HEALTHY, collectors=(collector(silent),)))["devices"][0]["status"] is None

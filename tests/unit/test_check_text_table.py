@@ -14,7 +14,7 @@ def test_no_table_is_wider_than_the_terminal(rows: list[tuple[str, ...]]) -> Non
 
 
 @given(st.lists(st.text(st.characters(categories=("L", "N")), min_size=1, max_size=40), min_size=3, max_size=3))
-def test_a_table_leaves_nothing_out(cells: list[str]) -> None:
+def test_a_table_contains_the_whole_text_of_its_cells(cells: list[str]) -> None:
     squeezed = "".join("".join(table(("A", "B", "C"), [cells])[1:]).split())
     assert sorted(squeezed) == sorted("".join(cells))
 
@@ -23,7 +23,7 @@ def test_columns_are_aligned() -> None:
     assert table(("A", "B"), [("long one", "x"), ("y", "z")]) == ["  A         B", "  long one  x", "  y         z"]
 
 
-def test_a_long_text_goes_on_below() -> None:
+def test_a_long_text_continues_in_the_next_line() -> None:
     lines = paragraph("word " * 40, "* ", "  ")
     assert len(lines) > 1
     assert [line[:2] for line in lines] == ["* ", *["  "] * (len(lines) - 1)]

@@ -1,4 +1,4 @@
-"""From device ids in all their forms to devices."""
+"""Resolving device ids of all forms."""
 
 import pytest
 
@@ -35,11 +35,11 @@ GPU = "nvidia.com/gpu"
         ("", ()),
     ],
 )
-def test_candidates_go_from_the_most_exact_name_to_the_least(device_id: str, names: tuple[str, ...]) -> None:
+def test_candidates_are_ordered_from_the_most_exact_name_to_the_least(device_id: str, names: tuple[str, ...]) -> None:
     assert candidates(GPU, device_id) == names
 
 
-def test_each_form_leaves_other_forms_alone() -> None:
+def test_each_form_does_not_change_other_forms() -> None:
     assert without_replica("GPU-1::0") == "GPU-1"
     assert without_replica("nvidia0/vgpu1") == "nvidia0/vgpu1"
     assert without_virtual_share("nvidia0/vgpu1") == "nvidia0"
@@ -58,7 +58,7 @@ def test_each_form_leaves_other_forms_alone() -> None:
         ("example.com/premonitoring", False),
     ],
 )
-def test_resources_that_only_monitor_are_told_by_their_name(resource: str, expected: bool) -> None:  # noqa: FBT001 - a table's column
+def test_resources_that_only_monitor_are_recognized_by_their_name(resource: str, expected: bool) -> None:  # noqa: FBT001 - a table's column
     assert only_monitors(resource) is expected
     assert bool(candidates(resource, "all")) is not expected
 
@@ -116,14 +116,14 @@ def test_an_id_resolves_to_the_subject_it_names(resource: str, device_id: str, s
     assert TWO_GPUS.resolve(resource, device_id) == subject
 
 
-def test_a_name_of_two_devices_in_one_scope_means_neither() -> None:
+def test_a_name_of_two_devices_in_one_scope_matches_neither() -> None:
     table = AliasTable([device("a", aliases("0", "a")), device("b", aliases("0", "b"))], [])
     assert table.resolve(GPU, "0") is None
     assert table.resolve(GPU, "0::1") is None
     assert table.resolve(GPU, "a") == ("a", "")
 
 
-def test_a_name_of_a_device_and_of_its_partition_means_neither() -> None:
+def test_a_name_of_a_device_and_of_its_partition_matches_neither() -> None:
     table = AliasTable([device("a", aliases("0"))], [Partition("p", "a", "half", aliases("0"))])
     assert table.resolve(GPU, "0") is None
 
@@ -133,13 +133,13 @@ def test_a_name_given_twice_in_two_cases_is_one_name() -> None:
     assert table.resolve(GPU, "Gpu-A") == ("a", "")
 
 
-def test_an_ambiguous_name_is_not_rescued_by_a_less_exact_one() -> None:
+def test_an_ambiguous_name_is_not_replaced_by_a_less_exact_one() -> None:
     table = AliasTable([device("a", aliases("x::1", "x")), device("b", aliases("x::1"))], [])
     assert table.resolve(GPU, "x::1") is None
     assert table.resolve(GPU, "x::2") == ("a", "")
 
 
-def test_the_same_name_means_another_device_in_another_scope() -> None:
+def test_the_same_name_matches_another_device_in_another_scope() -> None:
     table = AliasTable(
         [
             device("chip", aliases("0", scope="example.com/chip")),
@@ -154,5 +154,5 @@ def test_the_same_name_means_another_device_in_another_scope() -> None:
     assert table.resolve("example.net/gpu", "0") is None
 
 
-def test_an_empty_table_knows_nothing() -> None:
+def test_an_empty_table_resolves_nothing() -> None:
     assert AliasTable([], []).resolve(GPU, "GPU-a") is None

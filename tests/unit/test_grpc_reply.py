@@ -1,4 +1,4 @@
-"""What an answer to a unary call may look like, and how it is refused, against a scripted peer."""
+"""Valid and invalid answers to a unary call, from a scripted peer."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -48,7 +48,7 @@ class TestAnswers:
         assert seen["te"] == "trailers"
         assert 0 < int(seen["grpc-timeout"].removesuffix("m")) <= PATIENT_SECONDS * 1000
 
-    def test_a_message_split_over_many_frames_is_whole(self, path: Path, channel: UnaryChannel) -> None:
+    def test_a_message_split_over_many_frames_is_complete(self, path: Path, channel: UnaryChannel) -> None:
         message = bytes(range(256)) * 8
         with Peer(path, lambda peer: peer.answer(message, frame_bytes=1)):
             assert call(channel) == message
@@ -87,7 +87,7 @@ class TestAnswers:
             assert call(channel) == b"next"
             channel.close()
 
-    def test_frames_that_are_no_answer_are_ignored(self, path: Path, channel: UnaryChannel) -> None:
+    def test_frames_that_are_not_part_of_the_answer_are_ignored(self, path: Path, channel: UnaryChannel) -> None:
         def script(peer: Conversation) -> None:
             stream = peer.request()
             peer.http.ping(b"8 bytes!")
@@ -105,7 +105,7 @@ class TestAnswers:
 
 
 class TestFailedCalls:
-    def test_a_status_without_an_answer_is_told_and_keeps_the_connection(
+    def test_a_status_without_an_answer_is_reported_and_keeps_the_connection(
         self, path: Path, channel: UnaryChannel
     ) -> None:
         def script(peer: Conversation) -> None:
@@ -123,7 +123,7 @@ class TestFailedCalls:
             assert channel.connections == 1
             channel.close()
 
-    def test_a_status_after_a_message_counts_more_than_the_message(self, path: Path, channel: UnaryChannel) -> None:
+    def test_an_error_status_after_a_message_is_an_error(self, path: Path, channel: UnaryChannel) -> None:
         trailers = (("grpc-status", "2"), ("grpc-message", "half%of it"))
         with Peer(path, replying(*trailers, body=framed(b"pods"))):
             with pytest.raises(StatusError, match="UNKNOWN: half%of it") as caught:
@@ -131,7 +131,7 @@ class TestFailedCalls:
             channel.close()
         assert caught.value.status == 2
 
-    def test_the_peers_words_stay_one_short_line(self, path: Path, channel: UnaryChannel) -> None:
+    def test_text_from_the_peer_stays_one_short_line(self, path: Path, channel: UnaryChannel) -> None:
         trailers = (("grpc-status", "77"), ("grpc-message", "a%0Ab%1B[31m" + "c" * 5000))
         with Peer(path, replying(*trailers)):
             with pytest.raises(StatusError) as caught:
@@ -166,14 +166,14 @@ class TestFailedCalls:
             assert call(channel) == b"pods"
             channel.close()
 
-    def test_an_http_error_is_told(self, path: Path, channel: UnaryChannel) -> None:
+    def test_an_http_error_is_reported(self, path: Path, channel: UnaryChannel) -> None:
         def script(peer: Conversation) -> None:
             peer.respond(peer.request(), ((":status", "404"),), end=True)
 
         with Peer(path, script), pytest.raises(RpcError, match="HTTP status 404"):
             call(channel)
 
-    def test_a_reset_call_fails_and_the_next_one_is_made_anew(self, path: Path, channel: UnaryChannel) -> None:
+    def test_a_reset_call_fails_and_the_next_call_succeeds(self, path: Path, channel: UnaryChannel) -> None:
         def script(peer: Conversation) -> None:
             stream = peer.request()
             peer.respond(stream)

@@ -1,4 +1,4 @@
-"""One unary call over a unix socket, the connection under it, against a scripted peer."""
+"""Unary calls over a unix socket and their connection, to a scripted peer."""
 
 import errno
 import random
@@ -44,7 +44,7 @@ def open_descriptors() -> int:
 
 
 class TestRepeatedCalls:
-    def test_nothing_grows_over_repeated_calls(self, path: Path, channel: UnaryChannel) -> None:
+    def test_repeated_calls_use_no_more_resources(self, path: Path, channel: UnaryChannel) -> None:
         with Peer(path, answering(*[b"pods"] * 500)):
             call(channel)
             descriptors = open_descriptors()
@@ -57,7 +57,7 @@ class TestRepeatedCalls:
 
 
 def hang_up(_peer: Conversation) -> None:
-    """End the connection without a word."""
+    """Close the connection without sending anything."""
 
 
 def hang_up_at_request(peer: Conversation) -> None:
@@ -80,7 +80,7 @@ BREAKS = [hang_up, hang_up_at_request, go_away, not_http2]
 
 class TestBrokenConnections:
     @pytest.mark.parametrize("broken", BREAKS)
-    def test_an_old_connection_that_turns_out_dead_costs_no_call(
+    def test_a_call_on_a_dead_old_connection_is_retried(
         self, path: Path, channel: UnaryChannel, broken: Callable[[Conversation], None]
     ) -> None:
         def script(peer: Conversation) -> None:
@@ -94,7 +94,7 @@ class TestBrokenConnections:
             channel.close()
 
     @pytest.mark.parametrize("broken", BREAKS)
-    def test_a_new_connection_that_breaks_is_not_tried_again_at_once(
+    def test_a_call_on_a_new_connection_that_breaks_is_not_retried(
         self, path: Path, channel: UnaryChannel, broken: Callable[[Conversation], None]
     ) -> None:
         with Peer(path, broken, answering(b"pods")):
@@ -125,7 +125,7 @@ class TestBrokenConnections:
             assert call(channel) == b"recovered"
             channel.close()
 
-    def test_an_answer_that_is_whole_before_the_goaway_counts(self, path: Path, channel: UnaryChannel) -> None:
+    def test_an_answer_that_is_complete_before_the_goaway_is_used(self, path: Path, channel: UnaryChannel) -> None:
         def script(peer: Conversation) -> None:
             stream = peer.request()
             peer.http.send_headers(stream, RESPONSE)
@@ -140,7 +140,7 @@ class TestBrokenConnections:
             assert call(channel) == b"next"
             channel.close()
 
-    def test_an_answer_of_a_peer_that_reads_no_more_counts(self, path: Path, channel: UnaryChannel) -> None:
+    def test_an_answer_of_a_peer_that_no_longer_reads_is_used(self, path: Path, channel: UnaryChannel) -> None:
         def script(peer: Conversation) -> None:
             stream = peer.request()
             peer.socket.shutdown(socket.SHUT_RD)
@@ -154,7 +154,7 @@ class TestBrokenConnections:
             assert call(channel) == b"next"
             channel.close()
 
-    def test_any_garbage_is_one_of_our_errors(self, path: Path) -> None:
+    def test_any_garbage_is_an_rpc_error(self, path: Path) -> None:
         generator = random.Random(7)  # noqa: S311 - the same garbage in every run
         settings = bytes.fromhex("000000040000000000")  # an empty SETTINGS frame: what follows is read as frames
 
@@ -174,13 +174,15 @@ class TestBrokenConnections:
 
 
 class TestConnecting:
-    def test_no_socket_is_told_with_its_errno(self, channel: UnaryChannel) -> None:
+    def test_a_missing_socket_is_reported_with_its_errno(self, channel: UnaryChannel) -> None:
         with pytest.raises(ConnectError) as caught:
             call(channel)
         assert caught.value.errno == errno.ENOENT
         assert channel.connections == 0
 
-    def test_a_file_that_nobody_listens_on_is_told_with_its_errno(self, path: Path, channel: UnaryChannel) -> None:
+    def test_a_socket_file_without_a_listener_is_reported_with_its_errno(
+        self, path: Path, channel: UnaryChannel
+    ) -> None:
         with socket.socket(socket.AF_UNIX) as dead:
             dead.bind(str(path))
         with pytest.raises(ConnectError) as caught:
@@ -188,13 +190,13 @@ class TestConnecting:
         assert caught.value.errno == errno.ECONNREFUSED
 
     @pytest.mark.parametrize("name", ["x" * 200, "nul\0byte"])
-    def test_a_path_that_no_socket_can_have_is_told(self, tmp_path: Path, name: str) -> None:
+    def test_a_path_that_no_socket_can_have_is_an_error(self, tmp_path: Path, name: str) -> None:
         channel = UnaryChannel(tmp_path / name)
         with pytest.raises(ConnectError, match="cannot connect to"):
             call(channel)
         channel.close()
 
-    def test_a_socket_renamed_over_the_path_is_connected_to_though_the_old_server_lives(
+    def test_a_socket_renamed_over_the_path_is_connected_to_while_the_old_server_runs(
         self, tmp_path: Path, path: Path, channel: UnaryChannel
     ) -> None:
         new = tmp_path / "new.sock"
@@ -206,7 +208,7 @@ class TestConnecting:
             assert channel.connections == 2
             channel.close()
 
-    def test_a_path_that_is_gone_leaves_a_working_connection_alone(self, path: Path, channel: UnaryChannel) -> None:
+    def test_a_removed_path_does_not_close_a_working_connection(self, path: Path, channel: UnaryChannel) -> None:
         with Peer(path, answering(b"one", b"two")):
             assert call(channel) == b"one"
             path.unlink()
@@ -223,7 +225,7 @@ class TestDeadline:
         stream = peer.request()
         peer.respond(stream)
         peer.data(stream, (10_000_000).to_bytes(5))
-        while True:  # until the client hangs up
+        while True:  # until the client closes the connection
             peer.data(stream, b"x")
             threading.Event().wait(0.01)
 
@@ -239,7 +241,7 @@ class TestDeadline:
             threading.Event().wait(0.01)
 
     @pytest.mark.parametrize("manner", ["silent", "dripping", "pinging", "speaking_http1"])
-    def test_no_peer_can_draw_a_call_out_past_its_deadline(
+    def test_no_peer_can_extend_a_call_beyond_its_deadline(
         self, path: Path, channel: UnaryChannel, manner: str
     ) -> None:
         with Peer(path, getattr(self, manner), answering(b"pods")):
@@ -269,7 +271,7 @@ class TestDeadline:
             channel.close()
         assert timeouts == ["10000m"]
 
-    def test_the_deadline_is_of_the_given_clock(self, path: Path) -> None:
+    def test_the_deadline_uses_the_given_clock(self, path: Path) -> None:
         times = iter([0.0, 0.0, 100.0])
         channel = UnaryChannel(path, clock=lambda: next(times, 100.0))
         with Peer(path, self.silent):
@@ -279,7 +281,7 @@ class TestDeadline:
 
 
 class TestClose:
-    def test_twice_is_as_good_as_once_and_later_calls_fail(self, path: Path, channel: UnaryChannel) -> None:
+    def test_twice_is_safe_and_later_calls_fail(self, path: Path, channel: UnaryChannel) -> None:
         with Peer(path, answering(b"pods")):
             call(channel)
             channel.close()
@@ -288,12 +290,12 @@ class TestClose:
                 call(channel)
 
     def test_during_a_call_ends_it(self, path: Path, channel: UnaryChannel) -> None:
-        asked = threading.Event()
+        requested = threading.Event()
         caught: list[Exception] = []
 
         def script(peer: Conversation) -> None:
             peer.request()
-            asked.set()
+            requested.set()
             peer.until_closed()
 
         def caller() -> None:
@@ -305,7 +307,7 @@ class TestClose:
         with Peer(path, script):
             thread = threading.Thread(target=caller)
             thread.start()
-            assert asked.wait(PATIENT_SECONDS)
+            assert requested.wait(PATIENT_SECONDS)
             channel.close()
             thread.join(PATIENT_SECONDS)
         assert not thread.is_alive()

@@ -133,7 +133,7 @@ def test_the_share_of_a_partition_of_unknown_size_is_unknown() -> None:
     assert soles((P, B0)) == [True]
 
 
-def test_a_device_held_whole_and_in_part_is_nobody_s_alone_and_not_handed_out_twice() -> None:
+def test_the_shares_of_a_device_allocated_whole_and_in_part_do_not_exceed_1() -> None:
     found = shares((P, B), (Q, B0), (R, B1), ratio={B0: 0.5, B1: 0.25})
 
     assert sum(share or 0 for share in found) == pytest.approx(1.0)
@@ -141,11 +141,11 @@ def test_a_device_held_whole_and_in_part_is_nobody_s_alone_and_not_handed_out_tw
     assert soles((P, B), (Q, B0)) == [False, False]
 
 
-def test_partitions_of_one_device_do_not_matter_to_another() -> None:
+def test_partitions_of_one_device_do_not_affect_another() -> None:
     assert soles((P, A), (Q, B0)) == [True, True]
 
 
-def test_partitions_that_claim_more_than_their_device_get_no_more_than_it() -> None:
+def test_the_shares_of_partitions_with_too_large_fractions_do_not_exceed_1() -> None:
     assert shares((P, B0), (Q, B1), ratio={B0: 1.0, B1: 0.6}) == pytest.approx([1 / 1.6, 0.6 / 1.6])
 
 
@@ -161,11 +161,11 @@ def occupied(devices: Sequence[Device], partitions: Sequence[Partition], *held: 
     return {subject: (values["allocated"], values["allocations"]) for subject, values in found.items()}
 
 
-def test_a_free_device_is_told_to_be_free() -> None:
+def test_a_free_device_is_not_allocated() -> None:
     assert occupied(DEVICES, PARTITIONS) == dict.fromkeys((A, B, B0, B1), (0, 0))
 
 
-def test_a_device_is_allocated_through_a_partition_but_not_held_itself() -> None:
+def test_a_device_with_an_allocated_partition_is_allocated_without_allocations() -> None:
     held = (holding("b0"), holding("b0", Q))
     assert occupied(DEVICES, PARTITIONS, *held) == {A: (0, 0), B: (1, 0), B0: (1, 2), B1: (0, 0)}
 
@@ -183,7 +183,7 @@ def test_a_shared_device_counts_its_holders_and_its_partitions_stay_free() -> No
         (("b", "z"), {A: (0, 0), B: (1, 1), B0: (0, 0)}),
         (("b0", "z"), {A: (0, 0), B: (1, 0), B0: (1, 1)}),
     ],
-    ids=["nothing unmatched", "perhaps it is the one", "known to be held", "known to be held in part"],
+    ids=["nothing unmatched", "the id may be of the lost device", "allocated", "a partition allocated"],
 )
 def test_whether_a_lost_device_is_free_is_unknown_while_an_id_matches_no_device(
     held: tuple[str, ...], known: Occupancy
@@ -211,7 +211,7 @@ USED = UsageCounters(busy_seconds=3, observed_seconds=4, energy_joules=50, devic
 def served(
     live: tuple[Sample, ...], *edges: tuple[Container, SubjectKey], used: UsageCounters = USED
 ) -> dict[str, float]:
-    """Values of the holder P, by the family's name."""
+    """Return the values of the holder P, by the family's name."""
     shared = with_shares([edge(*pair) for pair in edges], {})
     found = [s for s in holder_samples(shared, live, lambda *_: used) if s.container == P]
     names = Counter(sample.metric.name(sample.metric.subjects[0]) for sample in found)
@@ -226,7 +226,7 @@ ALLOCATION = {
 }
 
 
-def test_a_sole_holder_has_the_device_s_figures() -> None:
+def test_a_sole_holder_has_the_values_of_the_device() -> None:
     assert served(LIVE, (P, A)) == ALLOCATION | {
         "accelerator_container_utilization_ratio": 0.5,
         "accelerator_container_busy_seconds_total": 3,
@@ -239,17 +239,17 @@ def test_a_sole_holder_has_the_device_s_figures() -> None:
     }
 
 
-def test_a_holder_that_shares_has_its_edge_and_no_figure_that_nobody_measured() -> None:
+def test_a_holder_that_shares_has_its_edge_and_no_container_values() -> None:
     assert served(LIVE, (P, A), (Q, A)) == ALLOCATION | {"accelerator_allocation_share_ratio": 0.5}
 
 
-def test_container_figures_are_withdrawn_with_their_input() -> None:
+def test_container_values_are_absent_without_their_input() -> None:
     assert served((), (P, A)) == ALLOCATION
     assert served((power("a", 1),), (P, A)).keys() - ALLOCATION.keys() == {"accelerator_container_power_watts"}
     assert served((energy("a", 1),), (P, A)).keys() - ALLOCATION.keys() == {"accelerator_container_energy_joules_total"}
 
 
-def test_last_active_is_absent_until_the_container_has_been() -> None:
+def test_last_active_is_absent_until_the_container_has_been_active() -> None:
     found = served((utilization("a", 0),), (P, A), used=UsageCounters(observed_seconds=4))
 
     assert found.keys() - ALLOCATION.keys() == {
@@ -263,11 +263,11 @@ def test_an_unknown_share_and_its_integral_are_absent() -> None:
     assert served((), (P, B0)).keys() == {"accelerator_allocation_info"}
 
 
-def test_the_edge_says_how_the_device_was_asked_for() -> None:
+def test_the_edge_has_the_requested_resource_and_its_source() -> None:
     [found] = holder_samples([Allocation(P, A, GPU, "dra", "claim-1")], (), lambda *_: USED)
 
     assert (found.metric, found.labels) == (families.ALLOCATION_INFO, (GPU, "dra", "claim-1"))
 
 
-def test_readings_of_another_subject_are_not_taken_for_the_holder_s_own() -> None:
+def test_readings_of_another_subject_are_not_used_for_the_holder() -> None:
     assert served((utilization("b", 0.9), utilization("b", 0.8, "b0")), (P, A)) == ALLOCATION

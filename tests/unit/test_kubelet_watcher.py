@@ -1,4 +1,4 @@
-"""The thread that asks the kubelet: what it publishes and says, with a client that does as it is told."""
+"""The thread that queries the kubelet: what it publishes and logs, with a scripted client."""
 
 import logging
 import queue
@@ -20,16 +20,16 @@ NOTHING = PodResourcesList(frozenset(), ())
 
 
 class ScriptedKubelet:
-    """Gives the next of the given results at each call, and blocks when there is none until it is closed."""
+    """Returns the next of the given results at each call; if there is none, blocks until it is closed."""
 
     def __init__(self) -> None:
         self.connections = 1
         self.results: queue.SimpleQueue[PodResourcesList | Exception] = queue.SimpleQueue()
-        self.asked = threading.Event()
+        self.called = threading.Event()
         self.closed = False
 
     def list(self) -> PodResourcesList:
-        self.asked.set()
+        self.called.set()
         result = self.results.get(timeout=PATIENT_SECONDS)
         if isinstance(result, Exception):
             raise result
@@ -104,7 +104,7 @@ class TestPublished:
         self, watch: Watch, kubelet: ScriptedKubelet, states: States
     ) -> None:
         watch()
-        assert kubelet.asked.wait(PATIENT_SECONDS)
+        assert kubelet.called.wait(PATIENT_SECONDS)
         assert states.empty
 
     def test_a_failure_from_the_start_is_published_as_unknown(
@@ -114,7 +114,7 @@ class TestPublished:
         watch()
         assert states.next() == AttributionState(None, up=False, last_success_timestamp_seconds=None)
 
-    def test_a_failure_keeps_the_map_and_says_down_until_the_next_success(
+    def test_a_failure_keeps_the_map_and_is_down_until_the_next_success(
         self, watch: Watch, kubelet: ScriptedKubelet, states: States
     ) -> None:
         kubelet.results.put(ANSWER)
@@ -127,7 +127,7 @@ class TestPublished:
             ((), True),
         ]
 
-    def test_a_bug_in_the_client_counts_as_a_failure_and_ends_nothing(
+    def test_a_bug_in_the_client_is_a_failure_and_does_not_end_the_watcher(
         self, watch: Watch, kubelet: ScriptedKubelet, states: States
     ) -> None:
         kubelet.results.put(ZeroDivisionError("a bug"))
@@ -136,7 +136,7 @@ class TestPublished:
         assert states.next().up is False
         assert states.next().up is True
 
-    def test_the_map_ends_with_its_hold_while_a_call_is_out(
+    def test_the_map_expires_also_while_a_call_hangs(
         self, watch: Watch, kubelet: ScriptedKubelet, states: States
     ) -> None:
         kubelet.results.put(ANSWER)
@@ -158,20 +158,18 @@ class TestPublished:
         recovered = states.until(lambda state: not state.up), states.until(lambda state: state.up)
         assert [state.holdings for state in recovered] == [(HOLDING,), (HOLDING,)]
 
-    def test_a_suspect_map_is_corrected_by_time_alone(
-        self, watch: Watch, kubelet: ScriptedKubelet, states: States
-    ) -> None:
+    def test_a_suspect_map_ends_with_time(self, watch: Watch, kubelet: ScriptedKubelet, states: States) -> None:
         kubelet.results.put(ANSWER)
         watch(hold_seconds=1.0)
         assert states.next().holdings == (HOLDING,)
         kubelet.connections = 2
-        for _ in range(2000):  # more than fit into the hold: answers go on, suspicion ends
+        for _ in range(2000):  # more than fit into the hold time: the suspect state ends while answers continue
             kubelet.results.put(NOTHING)
         assert states.until(lambda state: state.holdings != (HOLDING,)).holdings == ()
 
 
 class HurriedStop(threading.Event):
-    """Keeps how long it would have been waited for, and does not wait."""
+    """Records the timeouts, and does not wait."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -183,7 +181,7 @@ class HurriedStop(threading.Event):
 
 
 class TestPauses:
-    def test_they_double_up_to_five_seconds_and_start_anew_after_an_answer(
+    def test_they_double_up_to_five_seconds_and_restart_after_an_answer(
         self, kubelet: ScriptedKubelet, states: States
     ) -> None:
         failures: list[PodResourcesList | Exception] = [KubeletError("down")] * 7
@@ -203,7 +201,7 @@ class TestStop:
         self, watch: Watch, kubelet: ScriptedKubelet, states: States
     ) -> None:
         watcher = watch()
-        assert kubelet.asked.wait(PATIENT_SECONDS)
+        assert kubelet.called.wait(PATIENT_SECONDS)
         watcher.stop()
         watcher.stop()
         assert kubelet.closed
@@ -237,12 +235,12 @@ class TestLog:
             pytest.param(
                 [SocketAbsentError("no socket at x: mount it")] * 3,
                 [("INFO", "no pod information, device metrics only: no socket at x: mount it"), UP_AT_THE_END],
-                id="no socket from the start is no alarm",
+                id="no socket from the start is not a warning",
             ),
             pytest.param(
                 [ANSWER, KubeletError("refused: why"), SocketAbsentError("no socket"), KubeletError("late"), ANSWER],
                 [UP, ("WARNING", "kubelet unavailable: refused: why"), UP],
-                id="one line each way for an outage",
+                id="one line for each end of an outage",
             ),
             pytest.param(
                 [SocketAbsentError("no socket"), KubeletError("permission denied"), SocketAbsentError("no socket")],
@@ -251,12 +249,12 @@ class TestLog:
                     ("WARNING", "kubelet unavailable: permission denied"),
                     UP_AT_THE_END,
                 ],
-                id="a socket that appears and fails is told",
+                id="a socket that appears and fails is logged",
             ),
             pytest.param(
                 [ANSWER, SocketAbsentError("no socket")],
                 [UP, ("WARNING", "kubelet unavailable: no socket"), UP_AT_THE_END],
-                id="a socket that goes is told",
+                id="a socket that disappears is logged",
             ),
         ],
     )

@@ -1,4 +1,4 @@
-"""What the client makes of the kubelet's answers and failures."""
+"""How the client handles the kubelet's answers and failures."""
 
 import errno
 from collections.abc import Iterator, Sequence
@@ -25,7 +25,7 @@ GPU = "nvidia.com/gpu"
 
 
 class Naps:
-    """A sleep that only notes, with a wait that is always the longest allowed."""
+    """A sleep that only records, with a wait that is always the longest allowed."""
 
     def __init__(self) -> None:
         self.slept: list[float] = []
@@ -111,7 +111,7 @@ class TestAnswer:
             ),
         ],
     )
-    def test_lists_every_pod_and_each_held_device_once(
+    def test_lists_every_pod_and_each_allocated_device_once(
         self, client: PodResourcesClient, kubelet: Kubelet, pods: Sequence[PodResources], holdings: list[Holding]
     ) -> None:
         kubelet.pods = pods
@@ -119,7 +119,7 @@ class TestAnswer:
         assert answer.pods == {(listed.namespace, listed.name) for listed in pods}
         assert list(answer.holdings) == holdings
 
-    def test_is_the_same_whatever_the_order(self, client: PodResourcesClient, kubelet: Kubelet) -> None:
+    def test_is_the_same_in_any_order(self, client: PodResourcesClient, kubelet: Kubelet) -> None:
         kubelet.pods = [
             pod("ml", f"pod-{k}", container("main", device(GPU, f"GPU-{k}a", f"GPU-{k}b"))) for k in range(20)
         ]
@@ -180,7 +180,7 @@ class TestUnusableAnswer:
             ),
         ],
     )
-    def test_far_more_than_a_node_can_have_is_refused(
+    def test_an_answer_with_too_many_entries_is_refused(
         self, client: PodResourcesClient, path: Path, message: bytes
     ) -> None:
         with Peer(path, answering(message)):
@@ -200,7 +200,7 @@ class TestUnusableAnswer:
 
 
 class TestRateLimit:
-    def test_one_refusal_is_tried_again_after_a_short_wait(
+    def test_one_refusal_is_retried_after_a_short_wait(
         self, client: PodResourcesClient, kubelet: Kubelet, naps: Naps
     ) -> None:
         kubelet.pods = [pod("ml", "a")]
@@ -218,7 +218,7 @@ class TestRateLimit:
         assert kubelet.calls == 2
         assert naps.slept == [0.2]
 
-    def test_the_same_status_for_another_reason_is_not_tried_again(
+    def test_the_same_status_for_another_reason_is_not_retried(
         self, client: PodResourcesClient, kubelet: Kubelet, naps: Naps
     ) -> None:
         kubelet.status = (grpc.StatusCode.RESOURCE_EXHAUSTED, "trying to send message larger than max")
@@ -227,7 +227,7 @@ class TestRateLimit:
         assert kubelet.calls == 1
         assert naps.slept == []
 
-    def test_no_wait_goes_past_the_deadline(self, path: Path, kubelet: Kubelet, naps: Naps) -> None:
+    def test_no_wait_exceeds_the_deadline(self, path: Path, kubelet: Kubelet, naps: Naps) -> None:
         kubelet.status = RATE_LIMIT
         client = PodResourcesClient(path, 2.0, sleep=naps.sleep, uniform=lambda _low, _high: 2.0)
         with pytest.raises(KubeletError, match="rate limit"):
@@ -238,7 +238,9 @@ class TestRateLimit:
 
 
 class TestFailure:
-    def test_no_socket_says_to_mount_the_directory(self, client: PodResourcesClient, path: Path) -> None:
+    def test_the_error_for_a_missing_socket_advises_to_mount_the_directory(
+        self, client: PodResourcesClient, path: Path
+    ) -> None:
         with pytest.raises(SocketAbsentError) as caught:
             client.list()
         assert str(caught.value) == (
@@ -246,14 +248,14 @@ class TestFailure:
             "or set kubelet.socket"
         )
 
-    def test_no_folder_is_no_socket_either(self, path: Path) -> None:
+    def test_a_missing_folder_is_reported_as_a_missing_socket(self, path: Path) -> None:
         path.touch()
         client = PodResourcesClient(path / "kubelet.sock", PATIENT_SECONDS)
         with pytest.raises(SocketAbsentError):
             client.list()
         client.close()
 
-    def test_a_socket_left_by_a_dead_kubelet_says_so(
+    def test_a_socket_left_by_a_dead_kubelet_has_its_own_error(
         self, client: PodResourcesClient, kubelet: Kubelet, path: Path
     ) -> None:
         kubelet.kill()
@@ -261,11 +263,11 @@ class TestFailure:
             client.list()
         assert not isinstance(caught.value, SocketAbsentError)
 
-    def test_a_refused_permission_says_what_is_needed(self, client: PodResourcesClient) -> None:
+    def test_the_error_for_a_denied_permission_names_the_needed_user(self, client: PodResourcesClient) -> None:
         explained = client._explained(ConnectError("cannot connect", errno.EACCES))
         assert "needs uid 0" in str(explained)
 
-    def test_a_path_that_cannot_be_a_socket_is_told(self, tmp_path: Path) -> None:
+    def test_a_path_that_cannot_be_a_socket_is_an_error(self, tmp_path: Path) -> None:
         client = PodResourcesClient(tmp_path / ("x" * 200), PATIENT_SECONDS)
         with pytest.raises(KubeletError, match="check that the path is the kubelet's socket"):
             client.list()
@@ -287,7 +289,7 @@ class TestFailure:
             (grpc.StatusCode.UNAVAILABLE, "failed: UNAVAILABLE: why: see the kubelet's log"),
         ],
     )
-    def test_a_status_is_told_and_the_connection_kept(
+    def test_a_status_is_reported_and_the_connection_kept(
         self, client: PodResourcesClient, kubelet: Kubelet, code: grpc.StatusCode, text: str
     ) -> None:
         kubelet.status = (code, "why")
