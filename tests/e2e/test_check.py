@@ -16,6 +16,7 @@ from tests.doubles.nvml import h100
 from tests.doubles.procfs_tree import ProcfsTree, mount_line
 
 GPU = "nvidia.com/gpu"
+AMD = 0x1002
 HABANA = 0x1DA3
 PROCESSING_ACCELERATOR = 0x120000
 NO_PERMISSION = 4
@@ -196,6 +197,17 @@ def test_an_accelerator_of_a_vendor_without_a_collector_is_named(pods: Node) -> 
     checked = check(pods)
     assert (checked.code, checked.codes("warning")) == (0, ["no_collector"])
     assert "1da3:1020" in checked.finding("no_collector")["text"]
+
+
+def test_privileges_are_needed_on_a_node_with_an_amd_gpu(pods: Node, procfs: ProcfsTree) -> None:
+    procfs.set_status(capabilities=(1 << 41) - 1)
+    without_amd = check(pods)
+    assert without_amd.finding("more_rights_than_needed")["text"] == "has 41 capabilities and needs none on most nodes"
+    pods.sysfs.add_pci("0000:c1:00.0", "amdgpu", AMD, 0x74A1, PROCESSING_ACCELERATOR)
+    privileged = check(pods)
+    assert "more_rights_than_needed" not in privileged.codes("note")
+    states = {each["name"]: each["state"] for each in privileged.report["permissions"]}
+    assert (states["capabilities"], states["hostPID"]) == ("given", "missing")
 
 
 def test_allocated_ids_that_match_no_device_are_listed_with_their_containers(pods: Node) -> None:
