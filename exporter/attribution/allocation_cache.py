@@ -25,7 +25,7 @@ class AllocationCache:
     def __init__(self, hold_seconds: float, suspect_seconds: float) -> None:
         self._hold_seconds = hold_seconds
         self._suspect_seconds = suspect_seconds
-        self._newest: PodResourcesList | None = None
+        self._last_answer: PodResourcesList | None = None
         self._answered_at = 0.0
         self._reconnected_at: float | None = None
         self._good = PodResourcesList(frozenset(), ())
@@ -47,19 +47,19 @@ class AllocationCache:
             self._good, self._suspect_since, self._reconnected_at = answer, None, None
         elif self._suspect_since is None:
             self._suspect_since, self._expired = now, expired
-        self._newest, self._answered_at = answer, now
+        self._last_answer, self._answered_at = answer, now
 
     def current(self, now: float) -> tuple[Holding, ...] | None:
         """Return the allocations at this moment, sorted; None while unknown."""
-        if self._newest is None or now - self._answered_at >= self._hold_seconds:
+        if self._last_answer is None or now - self._answered_at >= self._hold_seconds:
             return None
         if self._suspect_since is None or now - self._suspect_since >= self._suspect_seconds:
-            return self._newest.holdings
-        return None if self._expired else _merged(self._good, self._newest)
+            return self._last_answer.holdings
+        return None if self._expired else _merged(self._good, self._last_answer)
 
     def changes_at(self, now: float) -> float | None:
         """Return when `current` may next change without a new answer; None if never."""
-        if self._newest is None:
+        if self._last_answer is None:
             return None
         ends = [self._answered_at + self._hold_seconds]
         if self._suspect_since is not None:

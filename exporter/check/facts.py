@@ -14,7 +14,7 @@ _FAILED = "failed"
 _PRIVILEGED_CAPABILITIES = 38  # CHOWN (0) to AUDIT_READ (37): every kernel has these since Linux 3.16
 
 
-class CollectorStatus(StrEnum):
+class CallOutcome(StrEnum):
     """How a collector's one call ended."""
 
     OK = "ok"
@@ -38,7 +38,7 @@ class CollectorFacts:
     """
 
     name: str
-    state: CollectorStatus
+    state: CallOutcome
     resource_prefixes: tuple[str, ...]
     seconds: float
     reading: Reading | None = None

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from collectors import catalog
 from collectors.contract import Device, Fault, Reading, Reason
 from collectors.wording import counted
-from exporter.check.facts import CollectorFacts, CollectorStatus, NodeFacts, PciFacts, PciState, VariableFacts
+from exporter.check.facts import CallOutcome, CollectorFacts, NodeFacts, PciFacts, PciState, VariableFacts
 from exporter.check.finding import Finding, FindingCode, Severity
 
 _PARTITIONING = ("partitioning",)
@@ -27,10 +27,10 @@ _DO: Mapping[Reason, str] = {
 
 def hardware_findings(facts: NodeFacts) -> Iterator[Finding]:
     """Return the findings about collectors, devices and the PCI bus."""
-    no_hardware = not facts.pci and all(c.state is CollectorStatus.ABSENT for c in facts.collectors)
+    no_hardware = not facts.pci and all(c.state is CallOutcome.ABSENT for c in facts.collectors)
     for collector in facts.collectors:
         # An absent vendor is reported only if every vendor is absent.
-        if no_hardware or collector.state is not CollectorStatus.ABSENT:
+        if no_hardware or collector.state is not CallOutcome.ABSENT:
             yield from _collector(collector)
     yield from _bus(facts)
     yield from _hidden_partitions(facts)
@@ -43,10 +43,10 @@ def _collector(collector: CollectorFacts) -> Iterator[Finding]:
     subject = f"collector {collector.name}"
     if collector.reading is not None:
         yield from _reading(subject, collector, collector.reading)
-    elif collector.state is CollectorStatus.ABSENT:
+    elif collector.state is CallOutcome.ABSENT:
         text = collector.text or "no device of its vendor on this node"
         yield Finding(Severity.NOTE, FindingCode.COLLECTOR_ABSENT, subject, text)
-    elif collector.state is CollectorStatus.LATE:
+    elif collector.state is CallOutcome.LATE:
         text = (
             f"a call to the hardware has not returned within {collector.seconds:g} s: until it returns, the exporter "
             "has no readings of its devices"

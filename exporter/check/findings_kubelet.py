@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from collectors.wording import counted
-from exporter.check.facts import AllocationFacts, CollectorStatus, KubeletFacts, KubeletState, NodeFacts, SocketMount
+from exporter.check.facts import AllocationFacts, CallOutcome, KubeletFacts, KubeletState, NodeFacts, SocketMount
 from exporter.check.finding import Finding, FindingCode, Severity
 
 _SUBJECT = "kubelet"
@@ -61,7 +61,7 @@ def _file_mounted(kubelet: KubeletFacts) -> Finding:
 def _unmatched(facts: NodeFacts, allocations: AllocationFacts) -> Iterator[Finding]:
     """Report ids that match no device: a note if the collector of the resource is down, else an error."""
     counts = Counter(holding.resource for holding in allocations.unmatched)
-    down = (CollectorStatus.FAILED, CollectorStatus.LATE)
+    down = (CallOutcome.FAILED, CallOutcome.LATE)
     prefixes_down = tuple(prefix for c in facts.collectors if c.state in down for prefix in c.resource_prefixes)
     for resource, count in sorted(counts.items()):
         ids = counted(

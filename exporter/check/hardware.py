@@ -4,7 +4,7 @@ import queue
 from collections.abc import Callable, Sequence
 
 from collectors.contract import CollectorSpec, Node, Reason
-from exporter.check.facts import CollectorFacts, CollectorStatus
+from exporter.check.facts import CallOutcome, CollectorFacts
 from exporter.configuration.settings import PollSettings
 from exporter.inputs import intervals
 from exporter.poller import CallEnded, Poller, PollerEvent
@@ -54,7 +54,7 @@ class CollectorCalls:
         except Exception as error:  # noqa: BLE001 - a third party's bug is a finding, not the end of the check
             text = f"cannot be created: {type(error).__name__}: {error}"
             self._failed_to_create[spec.name] = CollectorFacts(
-                spec.name, CollectorStatus.FAILED, spec.resource_prefixes, 0.0, reason=Reason.BROKEN, text=text
+                spec.name, CallOutcome.FAILED, spec.resource_prefixes, 0.0, reason=Reason.BROKEN, text=text
             )
         else:
             self._pollers[spec.name] = Poller(spec.name, collector, intervals(poll), self._clock, self._on_event)
@@ -78,11 +78,11 @@ class CollectorCalls:
 
     def _facts(self, spec: CollectorSpec, call: CallEnded | None) -> CollectorFacts:
         if call is None:
-            return CollectorFacts(spec.name, CollectorStatus.LATE, spec.resource_prefixes, self._deadline_seconds)
-        state = CollectorStatus.FAILED if call.failure is not None else CollectorStatus.ABSENT
+            return CollectorFacts(spec.name, CallOutcome.LATE, spec.resource_prefixes, self._deadline_seconds)
+        state = CallOutcome.FAILED if call.failure is not None else CallOutcome.ABSENT
         return CollectorFacts(
             name=spec.name,
-            state=state if call.reading is None else CollectorStatus.OK,
+            state=state if call.reading is None else CallOutcome.OK,
             resource_prefixes=spec.resource_prefixes,
             seconds=call.ended - call.started,
             reading=call.reading,

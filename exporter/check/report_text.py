@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 from collectors.wording import counted
 from exporter.check.facts import (
+    CallOutcome,
     CollectorFacts,
-    CollectorStatus,
     DeviceHolders,
     KubeletFacts,
     NodeFacts,
@@ -146,10 +146,10 @@ def _pci(facts: NodeFacts) -> list[str]:
     return table(("ADDRESS", "IDS", "VENDOR", "DRIVER", "READ BY"), rows) if rows else []
 
 
-def _read_by(function: PciFacts, states: Mapping[str, CollectorStatus]) -> str:
+def _read_by(function: PciFacts, states: Mapping[str, CallOutcome]) -> str:
     state = states.get(function.collector)
-    if function.state is PciState.NOT_READ and state in (CollectorStatus.FAILED, CollectorStatus.LATE):
-        return f"none: the collector {function.collector} is {'down' if state is CollectorStatus.FAILED else 'late'}"
+    if function.state is PciState.NOT_READ and state in (CallOutcome.FAILED, CallOutcome.LATE):
+        return f"none: the collector {function.collector} is {'down' if state is CallOutcome.FAILED else 'late'}"
     return _READ_BY.get(function.state, "{}").format(function.collector)
 
 

@@ -8,8 +8,8 @@ from exporter.attribution.holding import Holding, PodResourcesList
 from exporter.check.facts import (
     AddressFacts,
     AddressState,
+    CallOutcome,
     CollectorFacts,
-    CollectorStatus,
     Environment,
     IdentitySource,
     KubeletFacts,
@@ -71,10 +71,10 @@ def reading(*faults: Fault, devices: tuple[Device, ...] = (WHOLE, PARTITIONED)) 
 
 def collector(found: Reading | None = None) -> CollectorFacts:
     """A collector that works."""
-    return CollectorFacts("nvidia", CollectorStatus.OK, PREFIXES, 0.031, found or reading())
+    return CollectorFacts("nvidia", CallOutcome.OK, PREFIXES, 0.031, found or reading())
 
 
-def failed(state: CollectorStatus, reason: Reason | None = None, text: str = "it says why") -> CollectorFacts:
+def failed(state: CallOutcome, reason: Reason | None = None, text: str = "it says why") -> CollectorFacts:
     """A collector without a reading."""
     return CollectorFacts("nvidia", state, PREFIXES, 5.0, reason=reason, text=text)
 
@@ -131,7 +131,7 @@ def _without_library() -> NodeFacts:
         f"but the PCI bus has an NVIDIA device ({WHOLE.device}): run this container with runtimeClassName nvidia and "
         "NVIDIA_VISIBLE_DEVICES=all"
     )
-    down = replace(failed(CollectorStatus.FAILED, Reason.LIBRARY_MISSING, text), seconds=0.001)
+    down = replace(failed(CallOutcome.FAILED, Reason.LIBRARY_MISSING, text), seconds=0.001)
     hidden = replace(ENVIRONMENT.variables[0], value=None)
     return replace(
         HEALTHY,

@@ -9,7 +9,7 @@ from collectors.metric import Metric
 from exporter.assembler import Assembler, Clocks
 from exporter.attribution.holding import Holding, PodResourcesList
 from exporter.attribution.watcher import AttributionState
-from exporter.check.facts import AllocationFacts, CollectorFacts, CollectorStatus
+from exporter.check.facts import AllocationFacts, CallOutcome, CollectorFacts
 from exporter.check.kubelet import allocation_facts
 from exporter.snapshot import Snapshot
 from tests.doubles.collectors import LIMITS, Clock, ended
@@ -57,7 +57,7 @@ def values(snapshot: Snapshot, metric: Metric) -> dict[SubjectKey, float]:
 def checked(held: frozenset[Holding], reading: Reading) -> AllocationFacts:
     """What `check` reports of the same."""
     pods = frozenset((each.namespace, each.pod) for each in held)
-    acme = CollectorFacts("acme", CollectorStatus.OK, PREFIXES, 0.0, reading)
+    acme = CollectorFacts("acme", CallOutcome.OK, PREFIXES, 0.0, reading)
     return allocation_facts(PodResourcesList(pods, tuple(sorted(held))), [acme])
 
 

@@ -10,7 +10,7 @@ from exporter.check.command import all_findings
 from exporter.check.facts import (
     AddressFacts,
     AddressState,
-    CollectorStatus,
+    CallOutcome,
     IdentitySource,
     KubeletState,
     MountFacts,
@@ -41,7 +41,7 @@ from tests.doubles.check_facts import (
 )
 
 ERROR, WARNING, NOTE, OK = Severity
-ABSENT = failed(CollectorStatus.ABSENT, text="no NVIDIA device on this node")
+ABSENT = failed(CallOutcome.ABSENT, text="no NVIDIA device on this node")
 NOTHING = replace(HEALTHY, collectors=(ABSENT,), pci=(), kubelet=kubelet(collectors=(ABSENT,)))
 FILE = MountFacts(SocketMount.FILE, SOCKET)
 OUTSIDE = replace(ENVIRONMENT, in_kubernetes=False)
@@ -49,7 +49,7 @@ UNPARTITIONED = Reading((PARTITIONED,), samples=reading().samples)
 HIDING = replace(ENVIRONMENT, variables=(replace(ENVIRONMENT.variables[0], value=None),))
 
 
-def with_collector(*, state: CollectorStatus, reason: Reason | None = None) -> NodeFacts:
+def with_collector(*, state: CallOutcome, reason: Reason | None = None) -> NodeFacts:
     return replace(HEALTHY, collectors=(failed(state, reason),))
 
 
@@ -75,13 +75,13 @@ CASES: tuple[tuple[NodeFacts, Severity, FindingCode, str, str], ...] = (
     (NOTHING, NOTE, FindingCode.COLLECTOR_ABSENT, "collector nvidia", "no NVIDIA device on this node"),
     (NOTHING, NOTE, FindingCode.NO_ACCELERATOR, "node", "no accelerator on this node"),
     (
-        with_collector(state=CollectorStatus.FAILED, reason=Reason.LIBRARY_MISSING),
+        with_collector(state=CallOutcome.FAILED, reason=Reason.LIBRARY_MISSING),
         ERROR,
         FindingCode.COLLECTOR_FAILED,
         "collector nvidia",
         "library_missing: it says why",
     ),
-    (with_collector(state=CollectorStatus.LATE), ERROR, FindingCode.COLLECTOR_LATE, "collector nvidia", "within 5 s"),
+    (with_collector(state=CallOutcome.LATE), ERROR, FindingCode.COLLECTOR_LATE, "collector nvidia", "within 5 s"),
     (
         replace(HEALTHY, collectors=(collector(reading(LOST_FAULT, devices=(WHOLE, LOST))),)),
         ERROR,
@@ -189,7 +189,7 @@ CASES: tuple[tuple[NodeFacts, Severity, FindingCode, str, str], ...] = (
         "1 allocated id matches no device; its pod has no series",
     ),
     (
-        replace(UNMATCHED, collectors=(failed(CollectorStatus.LATE),)),
+        replace(UNMATCHED, collectors=(failed(CallOutcome.LATE),)),
         NOTE,
         FindingCode.UNMATCHED_IDS,
         "kubelet",
@@ -293,12 +293,12 @@ def test_errors_and_warnings_say_what_to_do() -> None:
 
 
 def test_every_reason_of_a_failure_has_advice() -> None:
-    failed = {reason: with_collector(state=CollectorStatus.FAILED, reason=reason) for reason in Reason}
+    failed = {reason: with_collector(state=CallOutcome.FAILED, reason=reason) for reason in Reason}
     assert [r for r, facts in failed.items() if not found(facts, FindingCode.COLLECTOR_FAILED)[0].do] == []
 
 
 def test_a_device_of_a_collector_that_is_down_is_not_reported_twice() -> None:
-    facts = replace(with_collector(state=CollectorStatus.LATE), pci=(on_bus(WHOLE, PciState.NOT_READ),))
+    facts = replace(with_collector(state=CallOutcome.LATE), pci=(on_bus(WHOLE, PciState.NOT_READ),))
     assert found(facts, FindingCode.DEVICE_NOT_READ) == []
 
 

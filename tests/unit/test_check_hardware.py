@@ -7,7 +7,7 @@ import pytest
 
 from collectors.contract import AbsentError, Collector, CollectorSpec, Node, Reading, Reason, UnavailableError
 from collectors.sysfs import Root
-from exporter.check.facts import CollectorFacts, CollectorStatus
+from exporter.check.facts import CallOutcome, CollectorFacts
 from exporter.check.hardware import CollectorCalls
 from exporter.configuration.load import load_settings
 from exporter.configuration.settings import PollSettings
@@ -36,24 +36,24 @@ def one(step: Step) -> CollectorFacts:
 
 def test_a_reading_is_returned() -> None:
     facts = one(READING)
-    assert (facts.name, facts.state, facts.reading, facts.reason) == ("acme", CollectorStatus.OK, READING, None)
+    assert (facts.name, facts.state, facts.reading, facts.reason) == ("acme", CallOutcome.OK, READING, None)
     assert facts.resource_prefixes == ("acme.com/",)
 
 
 def test_an_absent_vendor_is_not_a_failure() -> None:
     facts = one(AbsentError("nothing here"))
-    assert (facts.state, facts.reason, facts.text) == (CollectorStatus.ABSENT, None, "nothing here")
+    assert (facts.state, facts.reason, facts.text) == (CallOutcome.ABSENT, None, "nothing here")
 
 
 def test_a_failure_has_its_reason_and_text() -> None:
     facts = one(UnavailableError("no library", Reason.LIBRARY_MISSING))
-    assert (facts.state, facts.reason, facts.text) == (CollectorStatus.FAILED, Reason.LIBRARY_MISSING, "no library")
+    assert (facts.state, facts.reason, facts.text) == (CallOutcome.FAILED, Reason.LIBRARY_MISSING, "no library")
 
 
 def test_a_bug_is_a_finding() -> None:
     facts = one(ZeroDivisionError("oops"))
     assert (facts.state, facts.reason, facts.text) == (
-        CollectorStatus.FAILED,
+        CallOutcome.FAILED,
         Reason.BROKEN,
         "ZeroDivisionError: oops",
     )
@@ -65,9 +65,9 @@ def test_a_collector_that_cannot_be_created_does_not_hide_the_others() -> None:
 
     broken = CollectorSpec("acme", (), (), create)
     first, second = results(broken, spec("zeta", ScriptedCollector(READING)))
-    assert (first.state, first.reason) == (CollectorStatus.FAILED, Reason.BROKEN)
+    assert (first.state, first.reason) == (CallOutcome.FAILED, Reason.BROKEN)
     assert first.text == "cannot be created: RuntimeError: no"
-    assert second.state is CollectorStatus.OK
+    assert second.state is CallOutcome.OK
 
 
 def test_each_collector_is_called_once_for_everything_and_closed() -> None:
@@ -88,8 +88,8 @@ def hang() -> Iterator[Hang]:
 def test_a_collector_that_hangs_is_late_and_the_others_are_not(hang: Hang) -> None:
     hung = ScriptedCollector(hang)
     late, good = results(spec("acme", hung), spec("zeta", ScriptedCollector(READING)), deadline=0.5)
-    assert (late.state, late.reading, late.seconds) == (CollectorStatus.LATE, None, 0.5)
-    assert good.state is CollectorStatus.OK
+    assert (late.state, late.reading, late.seconds) == (CallOutcome.LATE, None, 0.5)
+    assert good.state is CallOutcome.OK
     assert not hung.closed.is_set()
     hang.released.set()
     assert hung.closed.wait(BOUND_SECONDS)

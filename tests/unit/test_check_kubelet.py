@@ -8,7 +8,7 @@ import pytest
 from collectors.contract import Device, Partition, Reading, SubjectKey
 from exporter.attribution.holding import Holding, PodResourcesList
 from exporter.attribution.proto.podresources_pb2 import ClaimResource, ContainerResources, DynamicResource
-from exporter.check.facts import AllocationFacts, CollectorFacts, CollectorStatus, DeviceHolders, KubeletState
+from exporter.check.facts import AllocationFacts, CallOutcome, CollectorFacts, DeviceHolders, KubeletState
 from exporter.check.kubelet import allocation_facts, query_kubelet
 from exporter.snapshot import Allocation, Container
 from tests.doubles.collectors import gpu, part
@@ -80,7 +80,7 @@ def held_by(pod: str, subject: Device | Partition) -> Allocation:
 
 
 def joined(*holdings: Holding, reading: Reading | None) -> AllocationFacts:
-    state = CollectorStatus.OK if reading else CollectorStatus.LATE
+    state = CallOutcome.OK if reading else CallOutcome.LATE
     acme = CollectorFacts("acme", state, ("acme.com/",), 0.0, reading)
     pods = frozenset((each.namespace, each.pod) for each in holdings)
     return allocation_facts(PodResourcesList(pods, tuple(sorted(holdings))), [acme])

@@ -4,7 +4,7 @@ import pytest
 
 from collectors.contract import Device, Reading
 from collectors.vendors import VENDORS, vendor_of
-from exporter.check.facts import CollectorFacts, CollectorStatus, PciFacts, PciState
+from exporter.check.facts import CallOutcome, CollectorFacts, PciFacts, PciState
 from exporter.check.pci_bus import accelerators_on_bus, pci_facts
 from tests.doubles.sysfs_tree import SysfsTree
 
@@ -18,8 +18,8 @@ def sysfs(tmp_path: Path) -> SysfsTree:
     return SysfsTree(tmp_path / "sys")
 
 
-def collector(name: str, *devices: Device, state: CollectorStatus = CollectorStatus.OK) -> CollectorFacts:
-    reading = Reading(devices) if state is CollectorStatus.OK else None
+def collector(name: str, *devices: Device, state: CallOutcome = CallOutcome.OK) -> CollectorFacts:
+    reading = Reading(devices) if state is CallOutcome.OK else None
     return CollectorFacts(name, state, (), 0.0, reading)
 
 
@@ -86,7 +86,7 @@ def test_a_third_party_collector_reads_the_devices_that_it_lists(sysfs: SysfsTre
 
 def test_a_device_whose_collector_is_down_or_does_not_list_it_is_not_read(sysfs: SysfsTree) -> None:
     sysfs.add_pci(ADDRESS)
-    for state in (CollectorStatus.OK, CollectorStatus.FAILED, CollectorStatus.LATE):
+    for state in (CallOutcome.OK, CallOutcome.FAILED, CallOutcome.LATE):
         facts = found(sysfs, collector("nvidia", state=state))
         assert (facts.state, facts.collector) == (PciState.NOT_READ, "nvidia")
 

@@ -13,7 +13,7 @@ from collectors import catalog
 from collectors.contract import Reason, Unsupported
 from exporter.check import report_json, report_text
 from exporter.check.command import all_findings
-from exporter.check.facts import CollectorStatus, KubeletState, NodeFacts
+from exporter.check.facts import CallOutcome, KubeletState, NodeFacts
 from exporter.check.finding import FindingCode, Severity
 from exporter.check.text_table import WIDTH
 from tests.doubles.check_facts import (
@@ -38,7 +38,7 @@ BLOCKS = re.findall(r"^```[a-z]*\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
 FACTS = {
     "healthy": HEALTHY,
     "without library": WITHOUT_LIBRARY,
-    "late": replace(HEALTHY, collectors=(failed(CollectorStatus.LATE),)),
+    "late": replace(HEALTHY, collectors=(failed(CallOutcome.LATE),)),
     "lost": replace(HEALTHY, collectors=(collector(reading(devices=(WHOLE, h100(3, lost=True)))),)),
     "without kubelet": replace(HEALTHY, kubelet=silent_kubelet(KubeletState.ABSENT)),
     "unmatched ids": replace(HEALTHY, kubelet=kubelet(*(unmatched_holding(number) for number in range(25)))),
