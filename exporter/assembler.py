@@ -211,4 +211,4 @@ class AssemblerThread:
             self._latest.snapshot = self._assembler.snapshot()
             self._latest.made_at = self._clock()
         except Exception:  # noqa: BLE001 - a bug here must not stop the daemon; liveness tells if it lasts
-            _log.exception("snapshot failed: the last one is served until the next succeeds")
+            _log.exception("snapshot failed: the previous snapshot is served until one succeeds")

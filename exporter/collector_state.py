@@ -96,7 +96,7 @@ class CollectorState:
         """Take note that nobody looks any more: what a look told is withdrawn, identity and past events stay."""
         if self._present:
             fields = {"collector": self.name}
-            _log.info("collector released: it holds nothing open until SIGUSR2", extra={"fields": fields})
+            _log.info("collector released: closed until SIGUSR2", extra={"fields": fields})
         self._released = True
         self._ok = False
         self._failure = None
@@ -117,7 +117,7 @@ class CollectorState:
             self._errors[Reason.LATE] += 1
             fields = {"collector": self.name, "deadline_seconds": self.limits.deadline_seconds}
             _log.warning(
-                "collector late: a call to the hardware does not return; its readings will age out, others go on",
+                "collector late: a driver call has not returned; its readings expire, other collectors continue",
                 extra={"fields": fields},
             )
 
@@ -160,7 +160,7 @@ class CollectorState:
 
     def _accept(self, event: CallEnded, reading: Reading) -> tuple[Sample, ...]:
         if self._late:
-            _log.info("collector answers again", extra={"fields": {"collector": self.name}})
+            _log.info("collector recovered: its late call has returned", extra={"fields": {"collector": self.name}})
         elif not self._ok:
             fields = {"collector": self.name, "devices": len(reading.devices)}
             _log.info("collector up", extra={"fields": fields})
@@ -219,7 +219,9 @@ class CollectorState:
 
     def _leave(self, text: str) -> None:
         if self._present:
-            _log.warning("collector gone: the vendor is no longer here", extra={"fields": {"collector": self.name}})
+            _log.warning(
+                "collector absent: the vendor is no longer on this node", extra={"fields": {"collector": self.name}}
+            )
         else:
             _log.debug("collector absent", extra={"fields": {"collector": self.name, "detail": text}})
         self._present = self._ok = False

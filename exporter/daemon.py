@@ -68,8 +68,8 @@ def check_version_mismatch(collectors: Iterable[CollectorHealth], now: float, ti
         if now - failure.since > timeout_seconds:
             raise VersionMismatchError(
                 f"collector {health.name}: {failure.text}. This has lasted for more than "
-                f"{spell_duration(timeout_seconds)} (poll.version_mismatch_timeout) and will last until the "
-                "container is restarted: only then is it given the driver's present library"
+                f"{spell_duration(timeout_seconds)} (poll.version_mismatch_timeout). Only a restart of the container "
+                "fixes it: the new container gets the library of the present driver"
             )
 
 
@@ -133,13 +133,13 @@ class Daemon:
             self._start()
             server.start()
             fields = {"version": exporter_version(), "address": server.address}
-            _log.info("accelerator-exporter serves", extra={"fields": fields})
+            _log.info("listening", extra={"fields": fields})
             while not stop.wait(_CONFIGURATION_CHECK_SECONDS):
                 self._apply_settings(self._reload.changed(self._settings))
                 self._follow_release()
                 health = self.latest.snapshot.collectors
                 check_version_mismatch(health, time.monotonic(), self._settings.poll.version_mismatch_timeout)
-            _log.info("accelerator-exporter stops")
+            _log.info("shutting down")
         finally:
             server.close()
             self._stop()

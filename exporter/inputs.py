@@ -127,7 +127,7 @@ class Inputs:
         for name, poller in self._pollers.items():
             if not poller.join(max(0.0, deadline - time.monotonic())):
                 fields = {"collector": name}
-                _log.warning("collector left behind: its call has not returned", extra={"fields": fields})
+                _log.warning("collector not closed: its driver call has not returned", extra={"fields": fields})
 
     def _watcher(self, kubelet: KubeletSettings) -> KubeletWatcher:
         client = PodResourcesClient(kubelet.socket, kubelet.timeout)

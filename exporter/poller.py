@@ -228,17 +228,17 @@ class Poller:
             return None, None, str(error)
         except CollectorError as error:
             if error.reason is Reason.BROKEN:
-                self._log_bug("collector broken")
+                self._log_bug("collector failed: this is a bug in the collector, please report it")
             return None, error.reason, str(error)
         except Exception as error:  # noqa: BLE001 - a third party's bug must cost one reading, not the thread
-            self._log_bug("collector broken")
+            self._log_bug("collector failed: this is a bug in the collector, please report it")
             return None, Reason.BROKEN, f"{type(error).__name__}: {error}"
 
     def _close(self) -> None:
         try:
             self._collector.close()
         except Exception:  # noqa: BLE001 - a third party's bug must not keep the thread from ending in order
-            self._log_bug("collector not closed")
+            self._log_bug("collector not closed: this is a bug in the collector, please report it")
 
     def _log_bug(self, what: str) -> None:
         _log.exception(what, extra={"fields": {"collector": self._name}})

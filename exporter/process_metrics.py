@@ -42,7 +42,7 @@ class ProcessRows:
             self._too_many = not self._too_many
             if self._too_many:
                 fields = {"processes": len(every), "served": _MOST_PROCESSES}
-                _log.warning("too many processes: not all of them are served", extra={"fields": fields})
+                _log.warning("too many processes: only some are exported", extra={"fields": fields})
         self._forget({process.pid for process in every})
         return tuple(sample for process in every[:_MOST_PROCESSES] for sample in self._of(process))
 

@@ -178,4 +178,4 @@ def test_sigterm_ends_it_within_the_grace_period(
     with image.engine.running(image.name, f"--path.sysfs={_SYSFS}", options=options) as started:
         wait_until(started.serves)
         assert started.stop(manifest["terminationGracePeriodSeconds"]) == 0
-        assert "accelerator-exporter stops" in started.logs()
+        assert "shutting down" in started.logs()

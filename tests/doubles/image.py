@@ -139,7 +139,7 @@ class Container:
         """True once it has said so; a container that has ended fails the test with what it said."""
         written = self.logs()
         assert self._engine.inspect(self._identity)["State"]["Running"], written
-        return "accelerator-exporter serves" in written
+        return "msg=listening" in written
 
     def stop(self, within_seconds: int) -> int:
         """End it as Kubernetes does; the exit code, 137 where it had to be killed."""

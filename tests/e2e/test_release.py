@@ -14,7 +14,7 @@ from tests.native.nvml_calls import CALLS
 _UP = "accelerator_exporter_collector_up"
 _UTILIZATION = "accelerator_device_utilization_ratio"
 _HELD_SECONDS = "accelerator_allocation_device_seconds_total"
-_RELEASED = "collector released: it holds nothing open until SIGUSR2"
+_RELEASED = "collector released: closed until SIGUSR2"
 
 
 def _is_up(running: ExporterProcess, value: int) -> Scrape | None:

@@ -20,7 +20,7 @@ def test_a_mismatch_that_lasts_ends_the_process_with_one_line(node: Node) -> Non
     assert lines[0].startswith("accelerator-exporter: collector nvidia: nvml")
     assert "library and kernel module have different driver versions" in lines[0]
     assert "more than 1s (poll.version_mismatch_timeout)" in lines[0]
-    assert "until the container is restarted" in lines[0]
+    assert "Only a restart of the container fixes it" in lines[0]
     assert "Traceback" not in running.log.read_text()
 
 

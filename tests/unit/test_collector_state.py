@@ -218,7 +218,7 @@ def test_a_vendor_that_goes_away_leaves_nothing_behind(newest: CollectorState, l
 
     assert (newest.devices, newest.partitions, newest.samples(1.0)) == ((), (), ())
     assert not newest.health(1.0).present
-    assert log.messages == ["collector gone: the vendor is no longer here"]
+    assert log.messages == ["collector absent: the vendor is no longer on this node"]
 
 
 def test_each_change_of_state_is_one_line(newest: CollectorState, log: pytest.LogCaptureFixture) -> None:
@@ -237,7 +237,7 @@ def test_each_change_of_state_is_one_line(newest: CollectorState, log: pytest.Lo
         ("ERROR", "collector down"),
         ("INFO", "collector up"),
         ("WARNING", "collector late"),
-        ("INFO", "collector answers again"),
+        ("INFO", "collector recovered"),
     ]
     assert all(record.exc_info is None for record in log.records)
 

@@ -223,7 +223,10 @@ def test_a_bug_is_logged_with_its_trace(error: Exception, caplog: pytest.LogCapt
         reports.wait(1)
 
     [record] = caplog.records
-    assert (record.levelno, record.getMessage()) == (logging.ERROR, "collector broken")
+    assert (record.levelno, record.getMessage()) == (
+        logging.ERROR,
+        "collector failed: this is a bug in the collector, please report it",
+    )
     assert record.exc_info is not None
     assert record.exc_info[1] is error
 
@@ -291,7 +294,7 @@ def test_an_error_at_closing_is_logged_and_the_thread_ends_in_order(caplog: pyte
         reports.wait(1)
 
     assert [(record.getMessage(), bool(record.exc_info)) for record in caplog.records] == [
-        ("collector not closed", True)
+        ("collector not closed: this is a bug in the collector, please report it", True)
     ]
 
 

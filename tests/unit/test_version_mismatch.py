@@ -40,8 +40,8 @@ def test_the_complaint_says_what_where_and_what_to_do(state: CollectorState) -> 
 
     assert complaint(state, 121.0) == (
         "collector acme: acmeInit: library 1.2, driver 1.3. This has lasted for more than 2m "
-        "(poll.version_mismatch_timeout) and will last until the container is restarted: only then is it given the "
-        "driver's present library"
+        "(poll.version_mismatch_timeout). Only a restart of the container fixes it: the new container gets the "
+        "library of the present driver"
     )
 
 
