@@ -1,7 +1,7 @@
-"""Integrates what instantaneous readings miss: busy, observed and handed-out time, and energy.
+"""Integrates instantaneous readings over time: busy, observed and allocated time, and energy.
 
-Every counter here is an integral over true elapsed monotonic time. A gap longer than the maximum adds nothing to any of
-them; while the input of a counter is unknown the counter is not served, and then resumes where it stood.
+Every counter here is an integral over the elapsed monotonic time. A gap longer than the maximum adds nothing to any of
+them. While the input of a counter is unknown the counter is not exported; afterwards it resumes at its last value.
 """
 
 from collections.abc import Callable, Collection, Iterable, Sequence
@@ -17,7 +17,7 @@ _INTEGRATED = frozenset({catalog.UTILIZATION, catalog.ENERGY, catalog.POWER})
 
 @dataclass(slots=True)
 class Integral:
-    """The area under a value over time, and the time it covers."""
+    """The integral of a value over time, and the time it covers."""
 
     total: float = 0.0
     covered_seconds: float = 0.0
@@ -25,7 +25,7 @@ class Integral:
     last_value: float = 0.0
 
     def add(self, at: float, value: float, max_gap_seconds: float) -> tuple[float, float]:
-        """Add the trapezoid since the last value; return what it added to the total and to the time."""
+        """Add the trapezoid since the last value; return the increase of the total and of the covered time."""
         elapsed = 0.0 if self.last_at is None else at - self.last_at
         area = elapsed * (self.last_value + value) / 2
         self.last_at, self.last_value = at, value
@@ -38,14 +38,14 @@ class Integral:
 
 @dataclass(slots=True)
 class UsageCounters:
-    """What one container has used of one device or partition since it got it.
+    """The use of one device or partition by one container since it was allocated.
 
     Attributes:
-        busy_seconds: Time it was executing.
-        observed_seconds: Time over which that was known.
-        energy_joules: Energy of the device, while it was the sole holder.
-        device_seconds: Its share of the device, integrated.
-        last_active: Unix time of the last reading in which it was executing.
+        busy_seconds: Time during which the container was executing.
+        observed_seconds: Time during which its utilization was known.
+        energy_joules: Energy of the device while the container was the sole holder.
+        device_seconds: The container's share of the device, integrated over time.
+        last_active: Unix time of the last reading in which the container was executing.
     """
 
     busy_seconds: float = 0.0
@@ -56,10 +56,10 @@ class UsageCounters:
 
 
 class Accounting:
-    """All counters of ours. Used by one thread.
+    """The exporter's own counters. Used by one thread.
 
     Args:
-        max_gap_seconds: The longest time between two readings that still counts.
+        max_gap_seconds: The longest time between two readings that is integrated.
         wall_clock: Unix seconds, for the time a container was last active.
     """
 
@@ -69,7 +69,7 @@ class Accounting:
         self._busy: dict[SubjectKey, Integral] = {}
         self._power: dict[str, Integral] = {}
         self._without_energy: set[str] = set()
-        self._counter: dict[str, tuple[float, float]] = {}
+        self._energy_counters: dict[str, tuple[float, float]] = {}
         self._usage: dict[tuple[Container, SubjectKey], UsageCounters] = {}
         self._allocations_at: float | None = None
 
@@ -80,13 +80,13 @@ class Accounting:
         without_energy: frozenset[str],
         allocations: Sequence[Allocation] | None,
     ) -> None:
-        """Integrate one poll of one collector and credit it to whoever holds the subject now.
+        """Integrate one poll of one collector and credit it to the subject's current sole holder.
 
         Args:
             at: Monotonic seconds of the readings.
-            samples: The poll's own samples.
+            samples: The samples of this poll.
             without_energy: Devices that have no energy counter: their power is integrated.
-            allocations: Who holds what; None while unknown, then nobody is credited.
+            allocations: Every allocation; None while unknown, then no container is credited.
         """
         holders = {allocation.subject: allocation.container for allocation in allocations or () if allocation.sole}
         for sample in samples:
@@ -97,7 +97,7 @@ class Accounting:
             if sample.metric is catalog.UTILIZATION:
                 self._credit_busy(at, key, sample.value, usage)
             elif sample.metric is catalog.ENERGY:
-                joules = self._risen(at, sample)
+                joules = self._energy_increase(at, sample)
                 if usage is not None:
                     usage.energy_joules += joules
             elif sample.metric is catalog.POWER and sample.device_uuid in without_energy:
@@ -110,41 +110,45 @@ class Accounting:
                 self._without_energy.discard(sample.device_uuid)
 
     def add_allocations(self, at: float, allocations: Sequence[Allocation] | None) -> None:
-        """Integrate the shares handed out, and forget what containers that hold nothing any more have used.
+        """Integrate the allocated shares, and drop the counters of allocations that have ended.
 
         Args:
             at: Monotonic seconds.
-            allocations: Who holds what; None while unknown: time stands still and nothing is forgotten.
+            allocations: Every allocation; None while unknown: nothing is integrated and nothing is dropped.
         """
         if allocations is None:
             self._allocations_at = None
             return
         elapsed = 0.0 if self._allocations_at is None else at - self._allocations_at
         self._allocations_at = at
-        for gone in self._usage.keys() - {(edge.container, edge.subject) for edge in allocations}:
-            del self._usage[gone]
-        for edge in allocations:
-            usage = self._usage.setdefault((edge.container, edge.subject), UsageCounters())
-            if edge.share_ratio is not None and 0 < elapsed <= self.max_gap_seconds:
-                usage.device_seconds += edge.share_ratio * elapsed
+        for ended in self._usage.keys() - {(allocation.container, allocation.subject) for allocation in allocations}:
+            del self._usage[ended]
+        for allocation in allocations:
+            usage = self._usage.setdefault((allocation.container, allocation.subject), UsageCounters())
+            if allocation.share_ratio is not None and 0 < elapsed <= self.max_gap_seconds:
+                usage.device_seconds += allocation.share_ratio * elapsed
 
     def forget(self, now: float, known: Collection[SubjectKey]) -> None:
-        """Let go of what no collector knows any more, an hour after its last reading: partitions taken apart.
+        """Drop the integrals of subjects that no collector knows, an hour after their last reading: deleted partitions.
 
         Args:
             now: Monotonic seconds.
-            known: Every device and partition that exists, silent ones included: their counters resume one day.
+            known: Every device and partition that exists, also without readings: their counters may resume.
         """
         for key, integral in list(self._busy.items()):
             if key not in known and integral.last_at is not None and now - integral.last_at > _FORGET_AFTER_SECONDS:
                 del self._busy[key]
 
     def usage(self, container: Container, subject: SubjectKey) -> UsageCounters:
-        """What the container has used of the subject so far."""
+        """The use of the subject by the container so far."""
         return self._usage.get((container, subject)) or UsageCounters()
 
     def samples(self, live: Iterable[Sample]) -> list[Sample]:
-        """The counters of every device and partition whose input is among the live samples."""
+        """The counters of every device and partition whose input is among the live samples.
+
+        Args:
+            live: The samples that are exported now.
+        """
         counters: list[Sample] = []
         for sample in live:
             if sample.metric is catalog.UTILIZATION:
@@ -168,10 +172,10 @@ class Accounting:
         if utilization_ratio > 0:
             usage.last_active = self._wall_clock()
 
-    def _risen(self, at: float, sample: Sample) -> float:
-        """Joules since the last reading of a hardware counter; after its reset, all it has counted since."""
-        last_at, last_value = self._counter.get(sample.device_uuid, (at, sample.value))
-        self._counter[sample.device_uuid] = (at, sample.value)
+    def _energy_increase(self, at: float, sample: Sample) -> float:
+        """Joules since the last reading of a hardware counter; after a reset, everything it has counted since."""
+        last_at, last_value = self._energy_counters.get(sample.device_uuid, (at, sample.value))
+        self._energy_counters[sample.device_uuid] = (at, sample.value)
         if not 0 < at - last_at <= self.max_gap_seconds:
             return 0.0
         return sample.value - last_value if sample.value >= last_value else sample.value

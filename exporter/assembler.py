@@ -1,4 +1,4 @@
-"""The one place where state meets: takes what collectors and the kubelet report and makes the next snapshot of it."""
+"""Combines the reports of the collectors and of the kubelet into the next snapshot. The only owner of this state."""
 
 import logging
 import queue
@@ -27,11 +27,11 @@ Event = PollerEvent | AttributionState | Limits
 
 @dataclass(frozen=True, slots=True)
 class Clocks:
-    """Time as the assembler sees it.
+    """The clocks of the assembler.
 
     Attributes:
-        monotonic: Seconds that only rise; ages and integrals are of these.
-        wall: Unix seconds; only for timestamps that people read.
+        monotonic: Seconds that never fall; ages and integrals use it.
+        wall: Unix seconds; only exported timestamps use it.
     """
 
     monotonic: Callable[[], float]
@@ -39,14 +39,14 @@ class Clocks:
 
 
 class Assembler:
-    """Turns events into snapshots. Every method is called by one thread, which owns all state.
+    """Turns events into snapshots. One thread calls every method and owns all state.
 
     Args:
-        collectors: Names of the collectors whose calls will be reported.
-        resource_prefixes: Kubernetes resources whose ids ought to match a device.
+        collectors: Names of the collectors whose calls are reported.
+        resource_prefixes: Kubernetes resources whose ids should match a device.
         limits: Deadline and ages of readings.
-        clocks: Time.
-        process_rows: Makes the values about single processes that were asked for.
+        clocks: The current time.
+        process_rows: Returns the samples of single processes, where they are enabled.
     """
 
     def __init__(
@@ -63,18 +63,18 @@ class Assembler:
         self._clocks = clocks
         self._process_rows = process_rows
         self._attribution: AttributionState | None = None
-        self._edges: tuple[Allocation, ...] | None = None
-        self._joined: join.JoinResult | None = None
+        self._allocations: tuple[Allocation, ...] | None = None
+        self._join_result: join.JoinResult | None = None
 
     def apply(self, event: Event) -> None:
-        """Apply one report, or other limits from now on."""
+        """Apply one report, or new limits."""
         if isinstance(event, Limits):
             for state in self._states.values():
                 state.limits = event
             self._accounting.max_gap_seconds = event.max_age_seconds[Cadence.FAST]
         elif isinstance(event, AttributionState):
             self._attribution = event
-            self._match()
+            self._update_join()
         elif isinstance(event, CallStarted):
             self._states[event.collector].started(event)
         elif isinstance(event, Released):
@@ -84,19 +84,19 @@ class Assembler:
             before = (state.devices, state.partitions)
             samples = state.ended(event)
             if (state.devices, state.partitions) != before or Cadence.SLOW in event.due:
-                self._match()
+                self._update_join()
             if event.reading is not None:
                 without_energy = frozenset(
                     gap.device_uuid for gap in event.reading.unsupported if gap.metric is catalog.ENERGY
                 )
-                self._accounting.add_readings(event.ended, samples, without_energy, self._edges)
+                self._accounting.add_readings(event.ended, samples, without_energy, self._allocations)
 
     def snapshot(self) -> Snapshot:
-        """Everything as it stands now."""
+        """A snapshot of the current state."""
         now = self._clocks.monotonic()
         for state in self._states.values():
             state.check_deadline(now)
-        self._accounting.add_allocations(now, self._edges)
+        self._accounting.add_allocations(now, self._allocations)
         devices = {device.uuid: device for state in self._states.values() for device in state.devices}
         partitions = {part.uuid: part for state in self._states.values() for part in state.partitions}
         known = {SubjectKey(uuid) for uuid in devices} | {
@@ -106,18 +106,18 @@ class Assembler:
         live = [sample for state in self._states.values() for sample in state.samples(now)]
         live += self._accounting.samples(live)
         processes = tuple(process for state in self._states.values() for process in state.processes(now))
-        occupancy = join.occupancy(devices.values(), partitions.values(), self._joined)
+        occupancy = join.occupancy(devices.values(), partitions.values(), self._join_result)
         return Snapshot(
             devices=devices,
             partitions=partitions,
             samples=(*live, *occupancy),
-            allocations=self._edges,
-            holder_samples=join.holder_samples(self._edges or (), live, self._accounting.usage),
+            allocations=self._allocations,
+            holder_samples=join.holder_samples(self._allocations or (), live, self._accounting.usage),
             processes=processes,
             process_samples=self._process_rows(processes),
             collectors=tuple(state.health(now) for state in self._states.values()),
             attribution=self._attribution_health(),
-            unmatched=Counter(holding.resource for holding in self._joined.unmatched) if self._joined else {},
+            unmatched=Counter(holding.resource for holding in self._join_result.unmatched) if self._join_result else {},
             ready=all(state.settled for state in self._states.values()),
         )
 
@@ -127,16 +127,16 @@ class Assembler:
             return ()
         return (AttributionHealth(state.source, state.up, state.last_success_timestamp_seconds),)
 
-    def _match(self) -> None:
-        """Join the newest map with the newest devices; done when either changes, not at every poll."""
+    def _update_join(self) -> None:
+        """Join the current allocations with the current devices; called when either changes, not at every poll."""
         if self._attribution is None or self._attribution.holdings is None:
-            self._edges = self._joined = None
+            self._allocations = self._join_result = None
             return
-        every = self._states.values()
-        devices = (device for state in every for device in state.devices)
-        partitions = (part for state in every for part in state.partitions)
-        self._joined = join.join(self._attribution.holdings, devices, partitions, self._resource_prefixes)
-        self._edges = join.with_shares(self._joined.allocations, self._compute_ratios())
+        states = self._states.values()
+        devices = (device for state in states for device in state.devices)
+        partitions = (part for state in states for part in state.partitions)
+        self._join_result = join.join(self._attribution.holdings, devices, partitions, self._resource_prefixes)
+        self._allocations = join.with_shares(self._join_result.allocations, self._compute_ratios())
 
     def _compute_ratios(self) -> dict[SubjectKey, float]:
         now = self._clocks.monotonic()
@@ -150,11 +150,11 @@ class Assembler:
 
 @dataclass(slots=True)
 class Latest:
-    """Where the newest snapshot is found. Written by the assembler's thread, read by any.
+    """The latest snapshot. Written by the assembler's thread, read by any thread.
 
     Attributes:
-        snapshot: The newest one; replaced as a whole, never changed.
-        made_at: Monotonic seconds at which it was made: liveness is that this moves.
+        snapshot: Replaced as a whole, never changed.
+        made_at: Monotonic seconds at which it was made; the exporter is alive while this increases.
     """
 
     snapshot: Snapshot = field(default_factory=Snapshot)
@@ -162,7 +162,7 @@ class Latest:
 
 
 class AssemblerThread:
-    """Runs an assembler: one snapshot after every report, and one a second besides, so that old readings age out.
+    """Runs an assembler: makes a snapshot after every report, and at least once a second, so that old readings expire.
 
     Args:
         assembler: Used by this thread only.
@@ -178,11 +178,11 @@ class AssemblerThread:
         self._thread = threading.Thread(target=self._run, name="assembler", daemon=True)
 
     def report(self, event: Event) -> None:
-        """Hand over an event; never blocks. Called from any thread."""
+        """Queue an event; never blocks. Called from any thread."""
         self._events.put(event)
 
     def start(self) -> None:
-        """Begin to make snapshots."""
+        """Start to make snapshots."""
         self._latest.made_at = self._clock()
         self._thread.start()
 
@@ -207,8 +207,8 @@ class AssemblerThread:
             if event is not None:
                 self._assembler.apply(event)
             if isinstance(event, CallStarted):
-                return  # tells nothing yet
+                return  # there is nothing new to export yet
             self._latest.snapshot = self._assembler.snapshot()
             self._latest.made_at = self._clock()
-        except Exception:  # noqa: BLE001 - a bug here must not stop the daemon; liveness tells if it lasts
+        except Exception:  # noqa: BLE001 - a bug here must not stop the daemon; the liveness probe fails if it lasts
             _log.exception("snapshot failed: the previous snapshot is served until one succeeds")

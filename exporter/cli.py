@@ -1,4 +1,4 @@
-"""The command. The only place that exits, and the only one that prints."""
+"""The command line entry point: the only module that exits the process, and the only one that prints."""
 
 import os
 import platform
@@ -41,22 +41,22 @@ _EXIT_CODES: Mapping[type[Exception], int] = {
 
 
 def main() -> None:
-    """The entry point: run with the process's own arguments, environment and streams, and exit."""
+    """Run with the arguments, environment and streams of the process, then exit."""
     sys.exit(run(sys.argv[1:], os.environ, sys.stdout, sys.stderr))
 
 
 def run(arguments: Sequence[str], environ: Mapping[str, str], output: TextIO, errors: TextIO) -> int:
-    """Do what the arguments ask for.
+    """Run the command.
 
     Args:
-        arguments: The command line without the command.
+        arguments: The command line without the program name.
         environ: The environment.
-        output: What was asked for goes here.
-        errors: Log lines and errors go here.
+        output: Receives the result of the command.
+        errors: Receives log lines and errors.
 
     Returns:
-        The exit code: 0, 1 when it cannot run here or a check finds errors, 2 when the configuration is wrong, 4 when
-        a library stays of another version than its driver.
+        The exit code: 0 on success, 1 when the exporter cannot run or `check` finds errors, 2 when the configuration
+        is invalid, 4 when the version of a library differs from its driver's for too long.
     """
     try:
         command = parse_command_line(arguments)
@@ -72,7 +72,7 @@ def run(arguments: Sequence[str], environ: Mapping[str, str], output: TextIO, er
         release = _release_signals()
         hardware = Hardware(registry.load(), socket.gethostname(), scenario)
         if command.action is Action.CHECK:
-            signal.signal(signal.SIGINT, signal.SIG_DFL)  # ends at once: there is nothing to put in order
+            signal.signal(signal.SIGINT, signal.SIG_DFL)  # ends the process at once: nothing needs to be closed
             return run_check(settings, hardware, environ, output, as_json=command.as_json)
         daemon = _daemon(command, settings, hardware, environ, release, errors)
         if command.action is Action.ONCE:
@@ -93,21 +93,21 @@ def _daemon(
     release: Release,
     errors: TextIO,
 ) -> Daemon:
-    """The daemon, which SIGHUP makes read its configuration again."""
+    """The daemon. SIGHUP makes it reload its configuration."""
     reload = Reload(lambda: load_settings(command.flags, environ, command.file), command.file)
     signal.signal(signal.SIGHUP, lambda *_: reload.reload_requested.set())
     return Daemon(settings, hardware, reload, release, errors)
 
 
 def _release_signals() -> Release:
-    """What SIGUSR1 and SIGUSR2 ask for. Whoever holds no hardware for long does not look, and is not ended by them."""
+    """The flag that SIGUSR1 sets and SIGUSR2 clears. `check` and `--once` ignore it; the signals do not end them."""
     release = Release()
 
-    def ask(number: int, _frame: object) -> None:
-        release.wanted = number == signal.SIGUSR1
+    def request(number: int, _frame: object) -> None:
+        release.requested = number == signal.SIGUSR1
 
-    signal.signal(signal.SIGUSR1, ask)
-    signal.signal(signal.SIGUSR2, ask)
+    signal.signal(signal.SIGUSR1, request)
+    signal.signal(signal.SIGUSR2, request)
     return release
 
 
@@ -124,7 +124,7 @@ def _version() -> str:
 
 
 def _metrics() -> str:
-    """Every family: name, type, help; one line each."""
+    """Every metric family, one line each: name, type, help."""
     families = [(row.name(subject), row.kind.value, row.help) for row in ROWS for subject in row.subjects]
     width = max(len(name) for name, _, _ in families)
     return "".join(_lines(families, width))

@@ -1,4 +1,4 @@
-"""The newest result of one collector: what of it is still fresh enough to serve, and how the collector fares."""
+"""The state of one collector: its last readings, as long as they are fresh enough to export, and its health."""
 
 import logging
 import math
@@ -16,11 +16,11 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """When a collector is late and when its readings are too old.
+    """When a collector is late, and when its readings are too old.
 
     Attributes:
-        deadline_seconds: A call that is out longer than this is late.
-        max_age_seconds: How long past its due time a reading may still be served, by cadence, interval included.
+        deadline_seconds: A call that takes longer than this is late.
+        max_age_seconds: How old a reading may be and still be exported, by cadence. It includes the interval.
     """
 
     deadline_seconds: float
@@ -28,15 +28,20 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
-class _Kept:
-    """The samples of one cadence and when they were read."""
+class _CadenceSamples:
+    """The last samples of one cadence.
 
-    at: float
+    Attributes:
+        read_at: Monotonic seconds.
+        samples: As the collector returned them, without the persistent ones.
+    """
+
+    read_at: float
     samples: tuple[Sample, ...]
 
 
 class CollectorState:
-    """What one collector said last. Used by one thread.
+    """The last result of one collector, and its health. Used by one thread.
 
     Args:
         name: The collector's name.
@@ -48,15 +53,15 @@ class CollectorState:
         self.name = name
         self.limits = limits
         self._wall_clock = wall_clock
-        self._kept: dict[Cadence, _Kept] = {}
+        self._fresh: dict[Cadence, _CadenceSamples] = {}
         self._persistent: dict[Cadence, tuple[Sample, ...]] = {}
         self._processes: tuple[Process, ...] = ()
-        self._processes_at = -math.inf
-        self._out_since: float | None = None
+        self._processes_read_at = -math.inf
+        self._call_started_at: float | None = None
         self._late = False
-        self._answered = False
+        self._call_ended = False
         self._present = False
-        self._ok = False
+        self._up = False
         self._released = False
         self._failure: Failure | None = None
         self._duration_seconds: float | None = None
@@ -69,49 +74,49 @@ class CollectorState:
     @property
     def settled(self) -> bool:
         """True once the collector has answered, failed, been late or been released for the first time."""
-        return self._answered or self._late or self._released
+        return self._call_ended or self._late or self._released
 
     def started(self, event: CallStarted) -> None:
-        """Note that a call is out."""
-        self._out_since = event.at
+        """Record that a call has started."""
+        self._call_started_at = event.at
 
     def ended(self, event: CallEnded) -> tuple[Sample, ...]:
-        """Take over what a call brought; return the samples that keep the contract."""
+        """Record the result of a call; return the samples that meet the contract."""
         self.check_deadline(event.ended)
-        self._out_since = None
-        self._answered = True
+        self._call_started_at = None
+        self._call_ended = True
         self._released = False
         self._duration_seconds = event.ended - event.started
         samples: tuple[Sample, ...] = ()
         if event.reading is not None:
             samples = self._accept(event, event.reading)
         elif event.failure is not None:
-            self._fail(Failure(event.failure, event.text, event.ended))
+            self._set_down(Failure(event.failure, event.text, event.ended))
         else:
-            self._leave(event.text)
+            self._set_absent(event.text)
         self._late = False
         return samples
 
     def released(self) -> None:
-        """Take note that nobody looks any more: what a look told is withdrawn, identity and past events stay."""
+        """Record that the collector is closed: its readings are dropped, identity and past events stay."""
         if self._present:
             fields = {"collector": self.name}
             _log.info("collector released: closed until SIGUSR2", extra={"fields": fields})
         self._released = True
-        self._ok = False
+        self._up = False
         self._failure = None
-        self._kept.clear()
+        self._fresh.clear()
         self._processes = ()
         self._persistent = {
-            cadence: tuple(sample for sample in kept if sample.metric is not catalog.STATUS_STATE)
-            for cadence, kept in self._persistent.items()
+            cadence: tuple(sample for sample in samples if sample.metric is not catalog.STATUS_STATE)
+            for cadence, samples in self._persistent.items()
         }
 
     def check_deadline(self, now: float) -> None:
-        """Count the collector as late, once, when its call is out past the deadline."""
-        if self._out_since is None or self._late:
+        """Count the collector as late, once, when its call takes longer than the deadline."""
+        if self._call_started_at is None or self._late:
             return
-        if now - self._out_since > self.limits.deadline_seconds:
+        if now - self._call_started_at > self.limits.deadline_seconds:
             self._late = True
             self._present = True
             self._errors[Reason.LATE] += 1
@@ -122,36 +127,36 @@ class CollectorState:
             )
 
     def samples(self, now: float) -> tuple[Sample, ...]:
-        """The samples that may be served now: fresh ones, and identity and state whatever their age."""
+        """The samples to export now: fresh ones, and identity and state of any age."""
         lost = {device.uuid for device in self.devices if device.lost}
         known = {device.uuid for device in self.devices}
         partitions = {partition.uuid for partition in self.partitions} | {""}
-        kept: list[Sample] = []
+        samples: list[Sample] = []
         for cadence in Cadence:
-            kept += self._persistent.get(cadence, ())
-            newest = self._kept.get(cadence)
-            if newest is not None and now - newest.at <= self.limits.max_age_seconds[cadence]:
-                kept += (sample for sample in newest.samples if sample.device_uuid not in lost)
-        return tuple(s for s in kept if s.device_uuid in known and s.partition_uuid in partitions)
+            samples += self._persistent.get(cadence, ())
+            last = self._fresh.get(cadence)
+            if last is not None and now - last.read_at <= self.limits.max_age_seconds[cadence]:
+                samples += (sample for sample in last.samples if sample.device_uuid not in lost)
+        return tuple(s for s in samples if s.device_uuid in known and s.partition_uuid in partitions)
 
     def processes(self, now: float) -> tuple[Process, ...]:
-        """The processes that may be served now: fresh, and on devices and partitions that are there."""
-        if now - self._processes_at > self.limits.max_age_seconds[Cadence.MEDIUM]:
+        """The processes to export now: fresh, and on devices and partitions that are present."""
+        if now - self._processes_read_at > self.limits.max_age_seconds[Cadence.MEDIUM]:
             return ()
         known = {device.uuid for device in self.devices if not device.lost}
         partitions = {partition.uuid for partition in self.partitions} | {""}
         return tuple(p for p in self._processes if p.device_uuid in known and p.partition_uuid in partitions)
 
     def health(self, now: float) -> CollectorHealth:
-        """How the collector fares at this moment."""
-        out_seconds = now - self._out_since if self._late and self._out_since is not None else None
+        """The health of the collector now."""
+        late_seconds = now - self._call_started_at if self._late and self._call_started_at is not None else None
         return CollectorHealth(
             name=self.name,
             present=self._present,
-            up=self._ok and not self._late,
+            up=self._up and not self._late,
             late=self._late,
             devices=len(self.devices),
-            duration_seconds=out_seconds or self._duration_seconds,
+            duration_seconds=late_seconds or self._duration_seconds,
             last_success_timestamp_seconds=self._last_success,
             errors=dict(self._errors),
             failure=self._failure,
@@ -161,51 +166,51 @@ class CollectorState:
     def _accept(self, event: CallEnded, reading: Reading) -> tuple[Sample, ...]:
         if self._late:
             _log.info("collector recovered: its late call has returned", extra={"fields": {"collector": self.name}})
-        elif not self._ok:
+        elif not self._up:
             fields = {"collector": self.name, "devices": len(reading.devices)}
             _log.info("collector up", extra={"fields": fields})
-        self._present = self._ok = True
+        self._present = self._up = True
         self._failure = None
         self._last_success = self._wall_clock()
         self.devices = reading.devices
         known = {device.uuid for device in reading.devices}
         self.partitions = tuple(part for part in reading.partitions if part.device_uuid in known)
-        samples = self._sound(reading.samples, event.ended)
+        samples = self._valid(reading.samples, event.ended)
         for cadence in event.due:
             fresh = tuple(sample for sample in samples if sample.metric.cadence is cadence)
-            self._kept[cadence] = _Kept(event.ended, tuple(s for s in fresh if not s.metric.persistent))
+            self._fresh[cadence] = _CadenceSamples(event.ended, tuple(s for s in fresh if not s.metric.persistent))
             self._persistent[cadence] = tuple(s for s in fresh if s.metric.persistent)
         if Cadence.MEDIUM in event.due:
-            self._processes, self._processes_at = reading.processes, event.ended
+            self._processes, self._processes_read_at = reading.processes, event.ended
         for fault in reading.faults:
-            self._count(fault, event.ended)
+            self._count_fault(fault, event.ended)
         return samples
 
-    def _sound(self, samples: tuple[Sample, ...], at: float) -> tuple[Sample, ...]:
-        """Leave out what breaks the contract: one such sample would spoil the exposition of all the others."""
-        sound: dict[tuple[Metric, str, str, tuple[str, ...]], Sample] = {}
+    def _valid(self, samples: tuple[Sample, ...], at: float) -> tuple[Sample, ...]:
+        """Drop samples that break the contract: one such sample would make the whole exposition invalid."""
+        valid: dict[tuple[Metric, str, str, tuple[str, ...]], Sample] = {}
         for sample in samples:
             key = (sample.metric, sample.device_uuid, sample.partition_uuid, sample.labels)
-            if key not in sound and _keeps_contract(sample):
-                sound[key] = sample
+            if key not in valid and _meets_contract(sample):
+                valid[key] = sample
             else:
                 where = f"{sample.metric.stem} of {sample.partition_uuid or sample.device_uuid}"
                 detail = f"a bug of the collector: {sample.value} with labels {sample.labels}"
-                self._count(Fault(Reason.INVALID_VALUE, where, detail), at)
-        return tuple(sound.values())
+                self._count_fault(Fault(Reason.INVALID_VALUE, where, detail), at)
+        return tuple(valid.values())
 
-    def _count(self, fault: Fault, at: float) -> None:
-        """One line when a reading begins to fail; no more until it has been well for a while."""
+    def _count_fault(self, fault: Fault, at: float) -> None:
+        """Count it. Log when a reading starts to fail, and again only after the slow maximum age without failure."""
         self._errors[fault.reason] += 1
-        well_since = at - self.limits.max_age_seconds[Cadence.SLOW]
-        self._failing = {what: last for what, last in self._failing.items() if last >= well_since}
-        known = (fault.where, fault.reason) in self._failing
+        recent = at - self.limits.max_age_seconds[Cadence.SLOW]
+        self._failing = {what: last for what, last in self._failing.items() if last >= recent}
+        already_failing = (fault.where, fault.reason) in self._failing
         self._failing[fault.where, fault.reason] = at
-        if not known:
+        if not already_failing:
             fields = {"collector": self.name, "where": fault.where, "detail": fault.detail}
             _log.warning("reading failed: %s", fault.reason.value, extra={"fields": fields})
 
-    def _fail(self, failure: Failure) -> None:
+    def _set_down(self, failure: Failure) -> None:
         self._errors[failure.reason] += 1
         before = self._failure
         if before is not None and before.reason is failure.reason:
@@ -215,25 +220,25 @@ class CollectorState:
             _log.error("collector down", extra={"fields": fields})
         self._failure = failure
         self._present = True
-        self._ok = False
+        self._up = False
 
-    def _leave(self, text: str) -> None:
+    def _set_absent(self, text: str) -> None:
         if self._present:
             _log.warning(
                 "collector absent: the vendor is no longer on this node", extra={"fields": {"collector": self.name}}
             )
         else:
             _log.debug("collector absent", extra={"fields": {"collector": self.name, "detail": text}})
-        self._present = self._ok = False
+        self._present = self._up = False
         self._failure = None
         self.devices = ()
         self.partitions = ()
-        self._kept.clear()
+        self._fresh.clear()
         self._processes = ()
         self._persistent.clear()
 
 
-def _keeps_contract(sample: Sample) -> bool:
+def _meets_contract(sample: Sample) -> bool:
     subject = Subject.PARTITION if sample.partition_uuid else Subject.DEVICE
-    right_labels = len(sample.labels) == len(sample.metric.labels)
-    return math.isfinite(sample.value) and right_labels and subject in sample.metric.subjects
+    labels_match = len(sample.labels) == len(sample.metric.labels)
+    return math.isfinite(sample.value) and labels_match and subject in sample.metric.subjects

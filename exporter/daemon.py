@@ -1,4 +1,4 @@
-"""Wires the parts together, runs them until it is told to stop, and stops them in order."""
+"""The daemon: connects the parts, runs them until a stop is requested, and stops them in order."""
 
 import logging
 import os
@@ -35,31 +35,33 @@ _CONFIGURATION_CHECK_SECONDS = 0.5
 
 @dataclass(slots=True)
 class Release:
-    """Whether the hardware is released, so that a driver can be upgraded or a device unbound while the exporter runs.
+    """Whether to release the hardware, so that a driver can be upgraded or a device unbound while the exporter runs.
 
-    A plain flag: signal handlers write it, and they may interrupt the holder of any lock.
+    A plain attribute without a lock: signal handlers write it, and they can interrupt a thread that holds a lock.
 
     Attributes:
-        wanted: True from SIGUSR1 until SIGUSR2.
+        requested: True from SIGUSR1 until SIGUSR2.
     """
 
-    wanted: bool = False
+    requested: bool = False
 
 
 class VersionMismatchError(Exception):
-    """A mismatch has lasted too long. The text is for people: what, where, what to do."""
+    """A version mismatch has lasted too long. The text is for people: what, where, what to do."""
 
 
 def check_version_mismatch(collectors: Iterable[CollectorHealth], now: float, timeout_seconds: float) -> None:
-    """Accept that a library differs from its driver for a while, as during a driver upgrade; only a restart fixes it.
+    """Raise an error when a library has differed from its driver for too long: only a restart fixes it.
+
+    A short mismatch is normal: it occurs during a driver upgrade.
 
     Args:
-        collectors: The health of each.
+        collectors: The health of each collector.
         now: Monotonic seconds.
         timeout_seconds: How long a mismatch may last.
 
     Raises:
-        VersionMismatchError: One has lasted longer.
+        VersionMismatchError: A mismatch has lasted longer.
     """
     for health in collectors:
         failure = health.failure
@@ -82,11 +84,11 @@ class Daemon:
     """The whole exporter.
 
     Args:
-        settings: What it is told to do.
-        hardware: What it looks at.
-        reload: Tells when the settings change.
-        release: Tells whether to let go of the hardware while serving.
-        errors: Where log lines go.
+        settings: The configuration.
+        hardware: The collectors, or the scenario that replaces them.
+        reload: Returns new settings when the configuration changes.
+        release: Whether to release the hardware while serving.
+        errors: Receives log lines.
     """
 
     def __init__(
@@ -98,14 +100,14 @@ class Daemon:
         self._release = release
         self._released = False
         self.latest = Latest()
-        self._own = SelfMetrics(lambda: process_samples(psutil.Process()), lambda: reload.successful)
+        self._self_metrics = SelfMetrics(lambda: process_samples(psutil.Process()), lambda: reload.successful)
         self._clocks = Clocks(time.monotonic, time.time)
         self._node = settings.node.name or hardware.hostname
         self._inputs = Inputs(settings, hardware, self._report)
         specs = self._inputs.specs
         prefixes = tuple(prefix for spec in specs for prefix in spec.resource_prefixes)
         names = [spec.name for spec in specs]
-        # The processes of a scenario are nobody's here.
+        # The processes of a scenario do not exist on this machine.
         procfs = settings.path.procfs if hardware.scenario is None else Path(os.devnull)
         rows = ProcessRows(Root(procfs)).samples if settings.collect.processes else no_rows
         assembler = Assembler(names, prefixes, _limits(settings.poll), self._clocks, rows)
@@ -116,27 +118,27 @@ class Daemon:
 
         Raises:
             ListenError: The address cannot be listened on.
-            VersionMismatchError: A library has been of another version than its driver for too long.
+            VersionMismatchError: The version of a library has differed from its driver's for too long.
         """
         path = self._settings.web.telemetry_path
         server = Server(
             self._settings.web.listen_address,
             {
-                path: handlers.metrics(self.latest, self._own),
+                path: handlers.metrics(self.latest, self._self_metrics),
                 "/": handlers.index(self.latest, path, self._node, self._clocks),
                 handlers.HEALTHY_PATH: handlers.healthy(self.latest, time.monotonic),
                 handlers.READY_PATH: handlers.ready(self.latest),
             },
         )
         try:
-            self._follow_release()
+            self._apply_release()
             self._start()
             server.start()
             fields = {"version": exporter_version(), "address": server.address}
             _log.info("listening", extra={"fields": fields})
             while not stop.wait(_CONFIGURATION_CHECK_SECONDS):
                 self._apply_settings(self._reload.changed(self._settings))
-                self._follow_release()
+                self._apply_release()
                 health = self.latest.snapshot.collectors
                 check_version_mismatch(health, time.monotonic(), self._settings.poll.version_mismatch_timeout)
             _log.info("shutting down")
@@ -145,13 +147,13 @@ class Daemon:
             self._stop()
 
     def once(self, stop: threading.Event) -> bytes:
-        """One exposition, made as soon as every collector and the kubelet have answered, failed or been late."""
+        """One exposition, rendered as soon as every collector and the kubelet have answered, failed or been late."""
         self._start()
         try:
             while not self._settled() and not stop.wait(_SETTLED_CHECK_SECONDS):
                 pass
             snapshot = self.latest.snapshot
-            return exposition.render(snapshot, self._own.samples(snapshot), exposition.Format.TEXT)
+            return exposition.render(snapshot, self._self_metrics.samples(snapshot), exposition.Format.TEXT)
         finally:
             self._stop()
 
@@ -169,18 +171,18 @@ class Daemon:
         self._inputs.stop()
         self._assembler.stop(_STOP_SECONDS)
 
-    def _follow_release(self) -> None:
-        """Do what signals have asked for since the last look; a release that is taken back at once is none."""
-        if self._release.wanted == self._released:
+    def _apply_release(self) -> None:
+        """Release or resume as the signals request. A release that is revoked before this runs has no effect."""
+        if self._release.requested == self._released:
             return
-        self._released = self._release.wanted
+        self._released = self._release.requested
         if self._released:
             self._inputs.release()
         else:
             self._inputs.resume()
 
     def _apply_settings(self, settings: Settings | None) -> None:
-        """Change what has changed; the rest goes on undisturbed, with all its counters."""
+        """Apply only the settings that have changed; everything else keeps running, with all its counters."""
         if settings is None:
             return
         before, self._settings = self._settings, settings

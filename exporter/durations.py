@@ -1,4 +1,4 @@
-"""Durations as Prometheus spells them: `250ms`, `5s`, `1m`, `1h30m`. Inside the exporter they are seconds."""
+"""Durations in Prometheus notation: `250ms`, `5s`, `1m`, `1h30m`. Inside the exporter they are seconds."""
 
 import re
 
@@ -16,13 +16,13 @@ _SPELLED = ("h", "m", "s", "ms")
 
 
 def parse_duration(text: str) -> float | None:
-    """The seconds that a duration stands for.
+    """The length of a duration.
 
     Args:
-        text: Whole numbers with a unit each, the larger unit first: y, w, d, h, m, s, ms.
+        text: Whole numbers, each with a unit, the largest unit first: y, w, d, h, m, s, ms.
 
     Returns:
-        Seconds, or None where the text is no duration. A number without a unit is none.
+        Seconds, or None if the text is not a duration. A number without a unit is not a duration.
     """
     match = _DURATION.fullmatch(text)
     if match is None or not text:
@@ -32,7 +32,7 @@ def parse_duration(text: str) -> float | None:
 
 
 def spell_duration(seconds: float) -> str:
-    """The shortest spelling in hours, minutes, seconds and milliseconds; `0s` for none."""
+    """The shortest notation in hours, minutes, seconds and milliseconds; `0s` for zero."""
     rest = round(seconds * 1_000)
     spelled = ""
     for unit in _SPELLED:

@@ -1,4 +1,4 @@
-"""Snapshot to bytes: every family once, in the catalogue's order, in the format the client asks for.
+"""Renders a snapshot: every family once, in the catalogue's order, in the format that the client accepts.
 
 The only module that writes Prometheus text; it never touches hardware or the kubelet.
 """
@@ -29,7 +29,7 @@ _Labels = dict[str, str]
 
 @dataclass(frozen=True, slots=True)
 class OwnSample:
-    """One value about the exporter itself; labels in the row's order."""
+    """One value about the exporter itself; labels in the order of its metric."""
 
     metric: Metric
     value: float
@@ -37,25 +37,25 @@ class OwnSample:
 
 
 class Format(Enum):
-    """The text formats a scrape may ask for, with their content types."""
+    """The text formats that a client can accept, with their content types."""
 
     TEXT = CONTENT_TYPE_PLAIN_0_0_4
     OPENMETRICS = CONTENT_TYPE_LATEST
 
 
 def negotiate(accept: str) -> Format:
-    """The format for an `Accept` header: OpenMetrics 1.0 where it is wanted at least as much as plain text."""
+    """The format for an `Accept` header: OpenMetrics 1.0 where its weight is at least that of plain text."""
     weights = {Format.TEXT: 0.0, Format.OPENMETRICS: 0.0}
     for entry in accept.split(","):
         media, *parameters = (part.strip().lower() for part in entry.split(";"))
-        given = dict(parameter.partition("=")[::2] for parameter in parameters)
-        weight = _weight(given.get("q", "1"))
-        if media == "application/openmetrics-text" and given.get("version", "1.0.0") in ("1.0.0", "0.0.1"):
+        values = dict(parameter.partition("=")[::2] for parameter in parameters)
+        weight = _weight(values.get("q", "1"))
+        if media == "application/openmetrics-text" and values.get("version", "1.0.0") in ("1.0.0", "0.0.1"):
             weights[Format.OPENMETRICS] = max(weights[Format.OPENMETRICS], weight)
         elif media in ("text/plain", "text/*", "*/*"):
             weights[Format.TEXT] = max(weights[Format.TEXT], weight)
-    wanted = weights[Format.OPENMETRICS]
-    return Format.OPENMETRICS if 0 < wanted >= weights[Format.TEXT] else Format.TEXT
+    openmetrics = weights[Format.OPENMETRICS]
+    return Format.OPENMETRICS if 0 < openmetrics >= weights[Format.TEXT] else Format.TEXT
 
 
 def accepts_gzip(accept_encoding: str) -> bool:
@@ -68,18 +68,18 @@ def accepts_gzip(accept_encoding: str) -> bool:
 
 
 def compress(body: bytes) -> bytes:
-    """Gzip a body; the same body always gives the same bytes."""
+    """Compress a body with gzip; the same body always gives the same bytes."""
     return gzip.compress(body, _GZIP_LEVEL, mtime=0)
 
 
-def render(snapshot: Snapshot, own: Iterable[OwnSample], wanted: Format) -> bytes:
+def render(snapshot: Snapshot, own: Iterable[OwnSample], text_format: Format) -> bytes:
     """The exposition of a snapshot and of the exporter's own samples."""
-    registry = _Once(tuple(_families(snapshot, own)))
-    return _WRITERS[wanted](registry)
+    registry = _SnapshotRegistry(tuple(_families(snapshot, own)))
+    return _WRITERS[text_format](registry)
 
 
-class _Once:
-    """Looks like a registry to the renderer."""
+class _SnapshotRegistry:
+    """The part of a registry's interface that the renderer uses."""
 
     def __init__(self, collected: tuple[Family, ...]) -> None:
         self._collected = collected
@@ -88,9 +88,9 @@ class _Once:
         return self._collected
 
 
-# The library's OpenMetrics writer has no annotations. It checks a name character by character unless told that any
-# name will do; ours, all of them plain, come out the same either way.
-_WRITERS: dict[Format, Callable[[_Once], bytes]] = {
+# The OpenMetrics writer of the library has no type annotations. It checks every name character by character, except
+# where UTF-8 names are allowed; for our ASCII names the result is the same.
+_WRITERS: dict[Format, Callable[[_SnapshotRegistry], bytes]] = {
     Format.TEXT: generate_latest,
     Format.OPENMETRICS: partial(generate_openmetrics, escaping=ALLOWUTF8),
 }
@@ -106,19 +106,21 @@ def _weight(text: str) -> float:
 def _families(snapshot: Snapshot, own: Iterable[OwnSample]) -> Iterator[Family]:
     """Every family that has samples, each once, in the order of the rows."""
     points: defaultdict[tuple[Metric, Subject], list[tuple[_Labels, float]]] = defaultdict(list)
-    naming = _Naming(snapshot.devices, {key: p.profile for key, p in snapshot.partitions.items()})
+    label_sets = _LabelSets(snapshot.devices, {key: p.profile for key, p in snapshot.partitions.items()})
     for sample in snapshot.samples:
         subject = Subject.PARTITION if sample.partition_uuid else Subject.DEVICE
-        labels = naming.of(SubjectKey(sample.device_uuid, sample.partition_uuid))
+        labels = label_sets.of_subject(SubjectKey(sample.device_uuid, sample.partition_uuid))
         points[sample.metric, subject].append((_with_own(labels, sample.metric, sample.labels), sample.value))
     for sample in snapshot.process_samples:
-        labels = naming.of(SubjectKey(sample.device_uuid, sample.partition_uuid))
+        labels = label_sets.of_subject(SubjectKey(sample.device_uuid, sample.partition_uuid))
         points[sample.metric, Subject.PROCESS].append((_with_own(labels, sample.metric, sample.labels), sample.value))
-    for held in snapshot.holder_samples:
-        labels = naming.of(held.subject) | naming.holder(held.container)
-        points[held.metric, held.metric.subjects[0]].append((_with_own(labels, held.metric, held.labels), held.value))
-    for mine in own:
-        points[mine.metric, mine.metric.subjects[0]].append((_with_own({}, mine.metric, mine.labels), mine.value))
+    for of_holder in snapshot.holder_samples:
+        labels = label_sets.of_subject(of_holder.subject) | label_sets.of_holder(of_holder.container)
+        all_labels = _with_own(labels, of_holder.metric, of_holder.labels)
+        points[of_holder.metric, of_holder.metric.subjects[0]].append((all_labels, of_holder.value))
+    for of_exporter in own:
+        all_labels = _with_own({}, of_exporter.metric, of_exporter.labels)
+        points[of_exporter.metric, of_exporter.metric.subjects[0]].append((all_labels, of_exporter.value))
     for row in ROWS:
         for subject in row.subjects:
             if (row, subject) in points:
@@ -135,7 +137,7 @@ def _family(row: Metric, subject: Subject, points: list[tuple[_Labels, float]]) 
 
 
 def _with_own(subject_labels: _Labels, row: Metric, values: tuple[str, ...]) -> _Labels:
-    """The subject's labels and the row's; an empty one is left out, as Prometheus takes both for the same."""
+    """The labels of the subject and of the metric. An empty one is omitted: Prometheus treats both the same way."""
     if not values:
         return subject_labels
     own = {label.name: _clean(value) for label, value in zip(row.labels, values, strict=True) if value}
@@ -143,30 +145,30 @@ def _with_own(subject_labels: _Labels, row: Metric, values: tuple[str, ...]) -> 
 
 
 def _clean(text: str) -> str:
-    """Text that can be encoded: a lone surrogate becomes a question mark."""
+    """Text that UTF-8 can encode: a lone surrogate becomes a question mark."""
     return text.encode("utf-8", "replace").decode()
 
 
-class _Naming:
+class _LabelSets:
     """Label sets of subjects and holders, each made once per exposition."""
 
     def __init__(self, devices: Mapping[str, Device], profiles: Mapping[str, str]) -> None:
         self._devices = devices
         self._profiles = profiles
-        self._known: dict[SubjectKey, _Labels] = {}
+        self._subjects: dict[SubjectKey, _Labels] = {}
         self._holders: dict[Container, _Labels] = {}
 
-    def of(self, subject: SubjectKey) -> _Labels:
-        if subject not in self._known:
+    def of_subject(self, subject: SubjectKey) -> _Labels:
+        if subject not in self._subjects:
             device = self._devices[subject.device_uuid]
             labels = {"uuid": device.uuid, "device": device.device, "vendor": device.vendor, "model": device.model}
             if subject.partition_uuid:
                 labels["partition_uuid"] = subject.partition_uuid
                 labels["profile"] = self._profiles[subject.partition_uuid]
-            self._known[subject] = {name: _clean(value) for name, value in labels.items() if value}
-        return self._known[subject]
+            self._subjects[subject] = {name: _clean(value) for name, value in labels.items() if value}
+        return self._subjects[subject]
 
-    def holder(self, container: Container) -> _Labels:
+    def of_holder(self, container: Container) -> _Labels:
         if container not in self._holders:
             values = zip(families.HOLDER_LABELS, container, strict=True)
             self._holders[container] = {name: _clean(value) for name, value in values}

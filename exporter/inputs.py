@@ -1,4 +1,4 @@
-"""Everything that reports to the assembler: a poller for each collector, and whoever knows the allocations."""
+"""Everything that reports to the assembler: a poller for each collector, and the source of allocations."""
 
 import logging
 import time
@@ -23,26 +23,26 @@ _log = logging.getLogger(__name__)
 _STOP_SECONDS = 0.5
 
 
-class Allocations(Protocol):
-    """Who publishes who holds what."""
+class AllocationSource(Protocol):
+    """A source of allocations: the kubelet, or a scenario."""
 
     def start(self) -> None:
-        """Begin to publish."""
+        """Start to publish."""
         ...
 
     def stop(self) -> None:
-        """End; nothing is published afterwards."""
+        """Stop; nothing is published afterwards."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Hardware:
-    """What a daemon looks at.
+    """What a daemon reads.
 
     Attributes:
         specs: The collectors to run.
-        hostname: The machine's own name, the last resort for its identity.
-        scenario: Played in place of the collectors and of the kubelet, if there is one.
+        hostname: The name of the machine; its identity where no other is known.
+        scenario: Replaces the collectors and the kubelet; None without simulation.
     """
 
     specs: Sequence[CollectorSpec]
@@ -51,7 +51,7 @@ class Hardware:
 
 
 def intervals(poll: PollSettings) -> dict[Cadence, float]:
-    """Seconds between two readings of each cadence."""
+    """Seconds between two reads of each cadence."""
     return {
         Cadence.FAST: poll.fast_interval,
         Cadence.MEDIUM: poll.medium_interval,
@@ -60,7 +60,7 @@ def intervals(poll: PollSettings) -> dict[Cadence, float]:
 
 
 def node_of(settings: Settings, hostname: str) -> Node:
-    """Where the collectors find the machine, and what they are to do there."""
+    """The paths and the identity of the machine, and the options of the collectors."""
     sysfs, procfs = Root(settings.path.sysfs), Root(settings.path.procfs)
     identity = machine_identity(sysfs, settings.node.name, hostname)
     return Node(sysfs, procfs, identity, settings.collect, settings.amd)
@@ -70,8 +70,8 @@ class Inputs:
     """The pollers and the source of allocations.
 
     Args:
-        settings: What they are told.
-        hardware: What they look at.
+        settings: The configuration.
+        hardware: The collectors, or the scenario that replaces them.
         report: Receives every event; must not block.
     """
 
@@ -88,38 +88,38 @@ class Inputs:
             spec.name: Poller(spec.name, spec.create(node), intervals(settings.poll), time.monotonic, report)
             for spec in self.specs
         }
-        self._allocations: Allocations = self._simulated or self._watcher(settings.kubelet)
+        self._allocations: AllocationSource = self._simulated or self._watcher(settings.kubelet)
 
     def start(self) -> None:
-        """Begin to report."""
+        """Start to report."""
         self._allocations.start()
         for poller in self._pollers.values():
             poller.start()
 
     def set_intervals(self, poll: PollSettings) -> None:
-        """Poll at other intervals from now on."""
+        """Poll at these intervals from now on."""
         for poller in self._pollers.values():
             poller.set_intervals(intervals(poll))
 
     def release(self) -> None:
-        """Let go of the hardware; who holds it is still asked."""
+        """Release the hardware; allocations are still read."""
         for poller in self._pollers.values():
             poller.release()
 
     def resume(self) -> None:
-        """Take the hardware up again."""
+        """Open and read the hardware again."""
         for poller in self._pollers.values():
             poller.resume()
 
     def set_kubelet(self, kubelet: KubeletSettings) -> None:
-        """Ask the kubelet in another way from now on; what is known stays until its first answer."""
+        """Query the kubelet with these settings from now on; known allocations stay until its first answer."""
         if self._simulated is None:
             self._allocations.stop()
             self._allocations = self._watcher(kubelet)
             self._allocations.start()
 
     def stop(self) -> None:
-        """Stop every part, all of them within a second: a call that hangs in a driver is left behind."""
+        """Stop every part, all within a second: a thread whose driver call hangs is abandoned."""
         for poller in self._pollers.values():
             poller.stop()
         self._allocations.stop()

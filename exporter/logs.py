@@ -1,4 +1,4 @@
-"""Log lines on standard error: one event with its fields a line, as key=value text or as JSON, and never a flood."""
+"""Log lines on standard error: one line for each event with its fields, as key=value text or JSON, rate-limited."""
 
 import json
 import logging
@@ -34,17 +34,17 @@ class LogLevel(StrEnum):
 
 
 class LogFormat(StrEnum):
-    """How a line is written."""
+    """The format of a line."""
 
     TEXT = "text"
     JSON = "json"
 
 
 class TextFormatter(logging.Formatter):
-    """`ts=... level=info logger=exporter.poller msg="collector up" devices=8`, with the unusual escaped."""
+    """`ts=... level=info logger=exporter.poller msg="collector up" devices=8`; unusual characters are escaped."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """One line, without its end."""
+        """One line, without a line break at its end."""
         return " ".join(f"{key}={_text(value)}" for key, value in _entries(record).items())
 
 
@@ -52,13 +52,13 @@ class JsonFormatter(logging.Formatter):
     """The same entries as TextFormatter, as one JSON object in ASCII."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """One line, without its end."""
+        """One line, without a line break at its end."""
         return json.dumps(_entries(record), allow_nan=False)
 
 
 @dataclass(slots=True)
-class _Allowance:
-    """How many lines one event may still have, and how many it was refused."""
+class _LineBudget:
+    """How many lines one event may still write, and how many were suppressed."""
 
     lines: float
     since: float
@@ -66,9 +66,9 @@ class _Allowance:
 
 
 class RateLimit(logging.Filter):
-    """Lets an event through five times, then once a minute; says on the next line how many were suppressed.
+    """Passes an event five times, then once a minute. The next line states how many were suppressed.
 
-    An event is a logger and a message template. Debug lines pass: whoever asks for them wants all of them.
+    An event is a logger and a message template. Debug lines always pass: a user who enables them wants all of them.
 
     Args:
         clock: Monotonic seconds.
@@ -78,53 +78,53 @@ class RateLimit(logging.Filter):
         super().__init__()
         self._clock = clock
         self._lock = threading.Lock()
-        self._allowances: OrderedDict[tuple[str, str], _Allowance] = OrderedDict()
+        self._budgets: OrderedDict[tuple[str, str], _LineBudget] = OrderedDict()
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Whether the record is written. Notes on it how many before it were not."""
+        """Whether to write the record. Adds to it the number of records suppressed before it."""
         if record.levelno <= logging.DEBUG:
             return True
         with self._lock:
-            allowance = self._allowance((record.name, str(record.msg)))
-            if allowance.lines < 1:
-                allowance.suppressed += 1
+            budget = self._budget((record.name, str(record.msg)))
+            if budget.lines < 1:
+                budget.suppressed += 1
                 return False
-            allowance.lines -= 1
-            record.__dict__[_SUPPRESSED] = allowance.suppressed
-            allowance.suppressed = 0
+            budget.lines -= 1
+            record.__dict__[_SUPPRESSED] = budget.suppressed
+            budget.suppressed = 0
             return True
 
-    def _allowance(self, event: tuple[str, str]) -> _Allowance:
+    def _budget(self, event: tuple[str, str]) -> _LineBudget:
         now = self._clock()
-        allowance = self._allowances.setdefault(event, _Allowance(_BURST, now))
-        earned = (now - allowance.since) / _SECONDS_PER_LINE
-        allowance.lines = min(_BURST, allowance.lines + earned)
-        allowance.since = now
-        self._allowances.move_to_end(event)
-        if len(self._allowances) > _REMEMBERED_EVENTS:
-            self._allowances.popitem(last=False)
-        return allowance
+        budget = self._budgets.setdefault(event, _LineBudget(_BURST, now))
+        earned = (now - budget.since) / _SECONDS_PER_LINE
+        budget.lines = min(_BURST, budget.lines + earned)
+        budget.since = now
+        self._budgets.move_to_end(event)
+        if len(self._budgets) > _REMEMBERED_EVENTS:
+            self._budgets.popitem(last=False)
+        return budget
 
 
-def configure(level: LogLevel, form: LogFormat, stream: TextIO, clock: Callable[[], float]) -> None:
-    """Send every logger's lines to one stream, in place of where they went before.
+def configure(level: LogLevel, log_format: LogFormat, stream: TextIO, clock: Callable[[], float]) -> None:
+    """Write the lines of every logger to one stream; replaces an earlier configuration.
 
     Args:
-        level: The lowest severity that is written.
-        form: How a line is written.
-        stream: Where to, normally standard error.
+        level: The lowest severity to write.
+        log_format: The format of a line.
+        stream: Receives the lines, normally standard error.
         clock: Monotonic seconds, for the rate limit.
     """
     handler = logging.StreamHandler(stream)
     handler.setLevel(level.upper())
-    handler.setFormatter(JsonFormatter() if form is LogFormat.JSON else TextFormatter())
+    handler.setFormatter(JsonFormatter() if log_format is LogFormat.JSON else TextFormatter())
     handler.addFilter(RateLimit(clock))
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     logging.getLogger(_CHATTY_LOGGER).setLevel(logging.INFO)
 
 
 def _entries(record: logging.LogRecord) -> dict[str, Scalar]:
-    """What a line says, in order. A field cannot take the place of the line's own entries."""
+    """The entries of a line, in order. A field cannot replace the line's own entries."""
     fields: dict[str, object] = getattr(record, "fields", {})
     time = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
     entries: dict[str, object] = {

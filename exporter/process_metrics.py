@@ -1,7 +1,7 @@
-"""Values about single processes, for whoever asks for them: a series for each process costs.
+"""Samples of single processes. They are optional because every process is a series.
 
-What `comm` in the host's procfs says is their name. A number that is of another namespace has none there, or another's;
-so the host's namespace is wanted for these series (hostPID).
+The name of a process is its `comm` in the host's procfs. A PID of another namespace has no name there, or the name of
+another process; so these series need the host's PID namespace (hostPID).
 """
 
 import logging
@@ -19,7 +19,7 @@ _MOST_REMEMBERED = 4096
 
 
 def no_rows(_: Iterable[Process]) -> tuple[Sample, ...]:
-    """None: nobody asked for them."""
+    """No samples: they are disabled."""
     return ()
 
 
@@ -36,17 +36,17 @@ class ProcessRows:
         self._too_many = False
 
     def samples(self, processes: Iterable[Process]) -> tuple[Sample, ...]:
-        """What is known of each process; of the first 1,000 processes."""
+        """The samples of the first 1,000 processes."""
         every = list(processes)
         if (len(every) > _MOST_PROCESSES) != self._too_many:
             self._too_many = not self._too_many
             if self._too_many:
                 fields = {"processes": len(every), "served": _MOST_PROCESSES}
                 _log.warning("too many processes: only some are exported", extra={"fields": fields})
-        self._forget({process.pid for process in every})
-        return tuple(sample for process in every[:_MOST_PROCESSES] for sample in self._of(process))
+        self._drop_names({process.pid for process in every})
+        return tuple(sample for process in every[:_MOST_PROCESSES] for sample in self._samples_of(process))
 
-    def _of(self, process: Process) -> Iterator[Sample]:
+    def _samples_of(self, process: Process) -> Iterator[Sample]:
         labels = (str(process.pid), self._name(process.pid))
         values = (
             (catalog.PROCESS_MEMORY_USAGE, process.memory_usage_bytes),
@@ -59,11 +59,11 @@ class ProcessRows:
                 yield Sample(row, process.device_uuid, value, process.partition_uuid, labels)
 
     def _name(self, pid: int) -> str:
-        """Read once for as long as the process is seen; numbers are given again only after a while."""
+        """Read once as long as the process is listed: the kernel reuses a PID only after a while."""
         if pid not in self._names:
             self._names[pid] = process_name(self._procfs, pid) or ""
         return self._names[pid]
 
-    def _forget(self, seen: set[int]) -> None:
-        if len(self._names) > _MOST_REMEMBERED or not self._names.keys() <= seen:
-            self._names = {pid: name for pid, name in self._names.items() if pid in seen}
+    def _drop_names(self, listed: set[int]) -> None:
+        if len(self._names) > _MOST_REMEMBERED or not self._names.keys() <= listed:
+            self._names = {pid: name for pid, name in self._names.items() if pid in listed}

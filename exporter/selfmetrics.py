@@ -1,4 +1,4 @@
-"""The exporter's own health as samples: its collectors, its source of allocations, its process."""
+"""The exporter's own health as samples: collectors, source of allocations, process."""
 
 import platform
 import resource
@@ -19,7 +19,7 @@ def exporter_version() -> str:
 
 
 def health_samples(snapshot: Snapshot) -> list[OwnSample]:
-    """Health of every collector and of every source of allocations, as the snapshot tells it."""
+    """Health of every collector and of every source of allocations in the snapshot."""
     samples: list[OwnSample] = []
     for health in snapshot.collectors:
         samples += _collector(health)
@@ -33,7 +33,7 @@ def health_samples(snapshot: Snapshot) -> list[OwnSample]:
 
 
 def _collector(health: CollectorHealth) -> list[OwnSample]:
-    """A vendor that is absent costs one series: that it was looked for and has no devices."""
+    """An absent vendor has only one series: zero devices."""
     name = (health.name,)
     samples = [OwnSample(families.COLLECTOR_DEVICES, health.devices, name)]
     if not health.present:
@@ -56,7 +56,7 @@ def build_samples() -> list[OwnSample]:
 
 
 def process_samples(process: psutil.Process) -> list[OwnSample]:
-    """CPU, memory and descriptors of a process, the standard `process_*` families. Source: /proc by psutil."""
+    """CPU, memory and file descriptors of a process, the standard `process_*` families. Source: psutil, from /proc."""
     with process.oneshot():
         cpu, memory = process.cpu_times(), process.memory_info()
         return [
@@ -70,11 +70,11 @@ def process_samples(process: psutil.Process) -> list[OwnSample]:
 
 
 class SelfMetrics:
-    """Everything about the exporter itself, scrape by scrape; safe from any thread.
+    """The metrics of the exporter itself, for each scrape. Safe to use from any thread.
 
     Args:
-        process: Samples of the exporter's own process; a double in tests.
-        reloaded: True while the configuration in force is the one last read.
+        process: Returns the samples of the exporter's own process; a double in tests.
+        reloaded: Returns True while the configuration in force is the last one read.
     """
 
     def __init__(self, process: Callable[[], list[OwnSample]], reloaded: Callable[[], bool]) -> None:
@@ -85,7 +85,7 @@ class SelfMetrics:
         self._build = build_samples()
 
     def samples(self, snapshot: Snapshot) -> list[OwnSample]:
-        """Count the scrape and tell how the exporter fares."""
+        """Count the scrape and return the exporter's own samples."""
         with self._lock:
             self._scrapes += 1
             scrapes = self._scrapes

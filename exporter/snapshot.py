@@ -1,4 +1,4 @@
-"""What is known at one moment: immutable, made by one thread, read by all."""
+"""The snapshot: everything known at one moment. Immutable; made by one thread, read by all."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -18,16 +18,16 @@ class Container(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Allocation:
-    """The edge from a container to the device or partition it holds; one for each such pair.
+    """The edge from a container to a device or partition allocated to it; one for each such pair.
 
     Attributes:
-        container: Who holds.
-        subject: What is held.
-        resource: The Kubernetes resource by which it was asked for.
+        container: The holder.
+        subject: The allocated device or partition.
+        resource: The Kubernetes resource that the container requested.
         source: `device_plugin`, `dra` or `job`.
-        claim: The resource claim's name where there is one.
-        share_ratio: The holder's part of the whole device, 0 to 1; None where the partition's size is unknown.
-        sole: True when nobody else holds the subject or any part of it.
+        claim: The name of the resource claim; empty without one.
+        share_ratio: The holder's share of the whole device, 0 to 1; None where the partition's size is unknown.
+        sole: True when neither the subject nor any part of it is allocated to another container.
     """
 
     container: Container
@@ -41,7 +41,7 @@ class Allocation:
 
 @dataclass(frozen=True, slots=True)
 class HolderSample:
-    """One value about a container or about an allocation, in the row's base unit."""
+    """One value of a container or an allocation, in the base unit of its metric."""
 
     metric: Metric
     container: Container
@@ -56,8 +56,8 @@ class Failure:
 
     Attributes:
         reason: The member of the closed list.
-        text: What its last call said, for people.
-        since: Monotonic seconds of the first call, in an unbroken row, that failed for this reason.
+        text: The error text of its last call, for people.
+        since: Monotonic seconds of the first of the consecutive calls that failed for this reason.
     """
 
     reason: Reason
@@ -67,19 +67,19 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class CollectorHealth:
-    """How one collector fares.
+    """The health of one collector.
 
     Attributes:
         name: The `collector` label.
-        present: False while the vendor is absent from the node, which is no fault.
+        present: False while the vendor is absent from the node, which is not an error.
         up: True while the last call succeeded in time.
-        late: True while a call is out past its deadline.
-        devices: How many devices it knows.
-        duration_seconds: Of the last call, or so far of the late one; None before the first.
+        late: True while a call has not returned by its deadline.
+        devices: Number of known devices.
+        duration_seconds: Duration of the last call, or of the late call so far; None before the first call.
         last_success_timestamp_seconds: Unix time; None before the first success.
-        errors: Count by reason, every reason present.
-        failure: Why the last call failed; None where it did not.
-        released: True while it has let go of the hardware because it was told to.
+        errors: Error count by reason, with every reason present.
+        failure: Why the last call failed; None if it succeeded.
+        released: True while the collector is closed at the user's request.
     """
 
     name: str
@@ -96,7 +96,7 @@ class CollectorHealth:
 
 @dataclass(frozen=True, slots=True)
 class AttributionHealth:
-    """How the source of allocations fares."""
+    """The health of the source of allocations."""
 
     source: str
     up: bool
@@ -105,16 +105,16 @@ class AttributionHealth:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """Everything that is served, as it stood at one moment.
+    """Everything that is exported, at one moment.
 
     Attributes:
         devices: By uuid, lost ones included.
         partitions: By uuid.
-        samples: Values about devices and partitions, ours and the collectors'.
-        allocations: Who holds what; None while the kubelet's answer is unknown.
-        holder_samples: Values about containers and allocations.
-        processes: Processes that use devices or partitions, as the collectors tell them.
-        process_samples: Values about single processes; empty unless asked for.
+        samples: Values of devices and partitions, from the collectors and from the exporter's own accounting.
+        allocations: Every allocation; None while unknown.
+        holder_samples: Values of containers and allocations.
+        processes: Processes that use devices or partitions, as the collectors report them.
+        process_samples: Values of single processes; empty unless they are enabled.
         collectors: Health of each collector, by name.
         attribution: Health of each source of allocations.
         unmatched: Allocated ids that match no device, counted by resource; empty while unknown.

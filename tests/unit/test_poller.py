@@ -62,7 +62,7 @@ def test_every_cadence_is_due_at_first_and_then_each_in_its_turn() -> None:
         assert due, "woke for nothing"
         for cadence in due:
             due_at[cadence].append(now)
-        schedule.done(due, now)
+        schedule.succeeded(due, now)
         now += schedule.wait_seconds(now)
 
     assert due_at[Cadence.FAST] == [float(second) for second in range(121)]
@@ -72,9 +72,9 @@ def test_every_cadence_is_due_at_first_and_then_each_in_its_turn() -> None:
 
 def test_a_call_that_takes_time_does_not_move_the_grid() -> None:
     schedule = Schedule(INTERVALS)
-    schedule.done(EVERY, 0.0)
+    schedule.succeeded(EVERY, 0.0)
 
-    schedule.done(schedule.due(1.0), 1.4)
+    schedule.succeeded(schedule.due(1.0), 1.4)
 
     assert schedule.wait_seconds(1.4) == pytest.approx(0.6)
 
@@ -82,9 +82,9 @@ def test_a_call_that_takes_time_does_not_move_the_grid() -> None:
 @pytest.mark.parametrize("returned", [2.0, 2.3, 7.9, 9.0])
 def test_missed_turns_are_skipped_and_the_next_is_on_the_grid(returned: float) -> None:
     schedule = Schedule(INTERVALS)
-    schedule.done(EVERY, 0.0)
+    schedule.succeeded(EVERY, 0.0)
 
-    schedule.done(schedule.due(1.0), returned)
+    schedule.succeeded(schedule.due(1.0), returned)
 
     assert schedule.due(returned) == frozenset()
     assert returned + schedule.wait_seconds(returned) == pytest.approx(math.floor(returned) + 1)
@@ -92,15 +92,15 @@ def test_missed_turns_are_skipped_and_the_next_is_on_the_grid(returned: float) -
 
 def test_after_a_missed_turn_cadences_still_fall_together() -> None:
     schedule = Schedule(INTERVALS)
-    schedule.done(EVERY, 0.0)
-    schedule.done(schedule.due(1.0), 3.7)
+    schedule.succeeded(EVERY, 0.0)
+    schedule.succeeded(schedule.due(1.0), 3.7)
 
     calls = []
     now = 3.7
     while now < 10:
         now += schedule.wait_seconds(now)
         calls.append((now, schedule.due(now)))
-        schedule.done(schedule.due(now), now)
+        schedule.succeeded(schedule.due(now), now)
 
     assert calls[-1] == (10.0, FAST_AND_MEDIUM)
     assert [due for _, due in calls[:-1]] == [FAST] * 6
@@ -120,7 +120,7 @@ def test_failures_are_retried_after_a_pause_that_doubles_up_to_ten_seconds() -> 
 
 def test_the_first_pause_follows_another_interval() -> None:
     schedule = Schedule(INTERVALS)
-    schedule.change(INTERVALS | {Cadence.FAST: 3.0}, 0.0)
+    schedule.set_intervals(INTERVALS | {Cadence.FAST: 3.0}, 0.0)
     schedule.failed(0.0)
 
     assert schedule.wait_seconds(0.0) == 3.0
@@ -128,12 +128,12 @@ def test_the_first_pause_follows_another_interval() -> None:
 
 def test_after_a_failure_everything_is_due_and_a_success_ends_the_pauses() -> None:
     schedule = Schedule(INTERVALS)
-    schedule.done(EVERY, 0.0)
+    schedule.succeeded(EVERY, 0.0)
     for at in (1.0, 2.0):
         schedule.failed(at)
 
     assert schedule.due(4.0) == EVERY
-    schedule.done(EVERY, 4.0)
+    schedule.succeeded(EVERY, 4.0)
     schedule.failed(5.0)
     assert schedule.wait_seconds(5.0) == 1.0
 
