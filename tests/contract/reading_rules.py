@@ -26,7 +26,7 @@ Key = tuple[Metric, str, str, tuple[str, ...]]
 class ReadingRules:
     """What every collector owes for every reading."""
 
-    def test_every_reading_keeps_the_contract_and_brings_only_what_was_due(self, bench: Readable) -> None:
+    def test_every_reading_meets_the_contract_and_contains_only_due_cadences(self, bench: Readable) -> None:
         collector = bench.start()
         promised = {row.cadence for row in (*bench.spec.metrics, *bench.spec.partition_metrics)}
         for due in (ALL, *MIXTURES, ALL):
@@ -55,7 +55,7 @@ class ReadingRules:
             risen()
         wait_until(risen)
 
-    def test_ids_stay_over_reads_and_restarts(self, bench: Readable) -> None:
+    def test_ids_are_stable_over_reads_and_restarts(self, bench: Readable) -> None:
         collector = bench.start()
         first = identities(collector.read(ALL))
         for due in (*MIXTURES, ALL):
@@ -64,7 +64,7 @@ class ReadingRules:
         assert identities(eventually_read(collector)) == first, "ids, aliases or properties changed by closing"
         assert identities(bench.start().read(ALL)) == first, "ids, aliases or properties changed by a restart"
 
-    def test_it_closes_twice_and_can_be_read_again(self, bench: Readable) -> None:
+    def test_close_is_idempotent_and_reading_resumes_after_it(self, bench: Readable) -> None:
         collector = bench.start()
         for _ in range(3):
             collector.close()

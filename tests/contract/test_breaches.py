@@ -101,7 +101,7 @@ BAD = [
 ]
 
 
-def test_nothing_is_wrong_with_a_good_reading() -> None:
+def test_good_reading_has_no_breach() -> None:
     assert list(breaches(SPEC, GOOD, ALL)) == []
 
 
@@ -110,12 +110,12 @@ def test_a_breach_is_named(reading: Reading, sentence: str) -> None:
     assert len([found for found in breaches(SPEC, reading, ALL) if sentence in found]) == 1
 
 
-def test_what_was_not_due_is_named() -> None:
+def test_sample_that_was_not_due_is_named() -> None:
     wrong = list(breaches(SPEC, GOOD, frozenset({Cadence.FAST, Cadence.MEDIUM})))
     assert wrong == [f"info of {subject}: slow was not due" for subject in ("a", "s0", "s1")]
 
 
-def test_info_is_expected_only_where_it_is_due_and_of_none_that_is_lost() -> None:
+def test_info_is_required_only_when_due_and_not_of_lost_devices() -> None:
     medium = replace(GOOD, samples=(HOT,))
     assert list(breaches(SPEC, medium, frozenset({Cadence.MEDIUM}))) == []
     gone = replace(GOOD, devices=(gpu("a", lost=True),), samples=(), processes=(), unsupported=())

@@ -37,7 +37,7 @@ class TestRealNvidia(ReadingRules):
             yield made
 
 
-def test_the_collectors_of_this_package_are_among_those_that_are_looked_at() -> None:
+def test_collectors_of_this_package_are_tested() -> None:
     assert {"amd", "nvidia"} <= set(REGISTERED)
 
 

@@ -144,17 +144,17 @@ RULES = TroubleRules()
 
 
 def survives(trouble: Trouble) -> Callable[[SimulatedBench], None]:
-    return lambda bench: RULES.test_it_survives_a_trouble_and_recovers(bench, trouble)
+    return lambda bench: RULES.test_collector_recovers_from_a_fault(bench, trouble)
 
 
 JUDGED = [
-    (LeavesInfoOut, RULES.test_it_closes_twice_and_can_be_read_again),
-    (IgnoresWhatIsDue, RULES.test_every_reading_keeps_the_contract_and_brings_only_what_was_due),
+    (LeavesInfoOut, RULES.test_close_is_idempotent_and_reading_resumes_after_it),
+    (IgnoresWhatIsDue, RULES.test_every_reading_meets_the_contract_and_contains_only_due_cadences),
     (CountsDown, RULES.test_counters_rise_and_never_fall),
-    (RenamesDevices, RULES.test_ids_stay_over_reads_and_restarts),
-    (BreaksWhenClosedTwice, RULES.test_it_closes_twice_and_can_be_read_again),
+    (RenamesDevices, RULES.test_ids_are_stable_over_reads_and_restarts),
+    (BreaksWhenClosedTwice, RULES.test_close_is_idempotent_and_reading_resumes_after_it),
     (KeepsSomething, RULES.test_memory_does_not_grow),
-    (KeepsErrors, RULES.test_memory_does_not_grow_while_nothing_can_be_read),
+    (KeepsErrors, RULES.test_memory_does_not_grow_while_reads_fail),
     (CallsTroubleAbsence, survives(Trouble.RAISE)),
     (LetsBugsOut, survives(Trouble.GARBAGE)),
     (PassesGarbageOn, survives(Trouble.GARBAGE)),
@@ -169,13 +169,13 @@ JUDGED = [
 @pytest.mark.parametrize(
     ("flaw", "rule"), JUDGED, ids=[f"{number}-{flaw.__name__}" for number, (flaw, _) in enumerate(JUDGED)]
 )
-def test_a_flaw_fails_its_rule(flaw: type[Sound], rule: Callable[[SimulatedBench], None]) -> None:
+def test_flaw_fails_its_rule(flaw: type[Sound], rule: Callable[[SimulatedBench], None]) -> None:
     rule(FlawedBench(Sound))
     with pytest.raises((AssertionError, ValueError)):
         rule(FlawedBench(flaw))
 
 
-def test_a_collector_that_ignores_its_machine_fails() -> None:
+def test_collector_that_ignores_its_machine_fails() -> None:
     class Everywhere(SimulatedBench):
         def start(self, machine: str = FIRST_MACHINE) -> Collector:  # noqa: ARG002 - that is the flaw
             return super().start()
@@ -184,9 +184,9 @@ def test_a_collector_that_ignores_its_machine_fails() -> None:
         RULES.test_two_machines_share_no_id(Everywhere())
 
 
-def test_a_row_that_nobody_ever_sees_fails() -> None:
+def test_row_that_is_never_reported_fails() -> None:
     bench = SimulatedBench()
-    rule = RULES.test_the_bench_shows_every_row_or_the_collector_says_it_is_unsupported
+    rule = RULES.test_every_row_is_reported_or_unsupported
     rule(bench)
     bench.spec = replace(bench.spec, partition_metrics=(*bench.spec.partition_metrics, catalog.POWER))
     with pytest.raises(AssertionError, match="power_watts"):
@@ -205,7 +205,7 @@ class TestForeign(TroubleRules):
 """
 
 
-def test_the_tests_of_another_package_are_told_what_is_wrong(tmp_path: Path) -> None:
+def test_contract_failure_in_another_package_has_a_message(tmp_path: Path) -> None:
     (tmp_path / "test_foreign.py").write_text(FOREIGN_TESTS)
     options = ["-p", "no:cacheprovider", "-c", "pyproject.toml", "-k", "counters_rise or closes_twice"]
     command = [sys.executable, "-m", "pytest", *options, str(tmp_path / "test_foreign.py")]
@@ -222,7 +222,7 @@ def test_the_tests_of_another_package_are_told_what_is_wrong(tmp_path: Path) -> 
     assert "2 failed, 2 passed" in done.stdout.splitlines()[-1]
 
 
-def test_every_assertion_of_the_suite_says_what_is_wrong() -> None:
+def test_every_assertion_of_the_suite_has_a_message() -> None:
     for name in ("hosted", "reading_rules", "trouble_rules"):
         tree = ast.parse((Path(__file__).parent / f"{name}.py").read_text())
         asserts = [node for node in ast.walk(tree) if isinstance(node, ast.Assert)]

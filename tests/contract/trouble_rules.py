@@ -51,7 +51,7 @@ def shown(reading: Reading) -> set[tuple[Metric, bool]]:
 class TroubleRules(ReadingRules):
     """What every collector owes on a bench, beside the rules for readings."""
 
-    def test_the_bench_shows_every_row_or_the_collector_says_it_is_unsupported(self, bench: Bench) -> None:
+    def test_every_row_is_reported_or_unsupported(self, bench: Bench) -> None:
         """Rows that are read only on request are left out. Some need a second reading, or something to happen."""
         collector = bench.start()
         missing = unshown(bench.spec)
@@ -80,7 +80,7 @@ class TroubleRules(ReadingRules):
         assert one & other == set(), "two machines have an id in common"
 
     @pytest.mark.parametrize("trouble", sorted(set(Trouble) - {Trouble.HANG}))
-    def test_it_survives_a_trouble_and_recovers(self, bench: Bench, trouble: Trouble) -> None:
+    def test_collector_recovers_from_a_fault(self, bench: Bench, trouble: Trouble) -> None:
         skip_if_impossible(bench, trouble)
         collector = bench.start()
         healthy = collector.read(ALL)
@@ -95,7 +95,7 @@ class TroubleRules(ReadingRules):
         if trouble is not Trouble.DRIVER_RELOAD:
             assert fallen(counters(healthy), recovered) == [], f"counters are lower after {trouble}"
 
-    def test_a_hung_call_ends_when_it_is_released_and_costs_nothing_else(self, bench: Bench) -> None:
+    def test_hung_call_ends_when_released_and_affects_nothing_else(self, bench: Bench) -> None:
         skip_if_impossible(bench, Trouble.HANG)
         collector = bench.start()
         healthy = collector.read(ALL)
@@ -109,7 +109,7 @@ class TroubleRules(ReadingRules):
         recovered = recover(bench, collector, healthy)
         assert fallen(counters(healthy), recovered) == [], "counters are lower after a hang"
 
-    def test_memory_does_not_grow_while_nothing_can_be_read(self, bench: Bench) -> None:
+    def test_memory_does_not_grow_while_reads_fail(self, bench: Bench) -> None:
         skip_if_impossible(bench, Trouble.RAISE)
         collector = bench.start()
         collector.read(ALL)

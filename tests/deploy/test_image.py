@@ -97,7 +97,7 @@ def scrape(running: Container) -> Scrape:
     return parse(running.get("/metrics"))
 
 
-def test_it_serves_the_devices_and_the_pods_that_hold_them(running: Container, node: Node) -> None:
+def test_image_exports_devices_and_their_pods(running: Container, node: Node) -> None:
     wait_until(lambda: bool(scrape(running).find("accelerator_allocation_info")))
     found = scrape(running)
     assert {s.labels["uuid"] for s in found.find("accelerator_device_info")} == set(node.uuids)
@@ -107,13 +107,13 @@ def test_it_serves_the_devices_and_the_pods_that_hold_them(running: Container, n
     assert found.value("accelerator_exporter_attribution_up", source="podresources") == 1
 
 
-def test_the_probes_find_it_healthy_and_ready(running: Container, manifest: dict[str, Any]) -> None:
+def test_probes_report_healthy_and_ready(running: Container, manifest: dict[str, Any]) -> None:
     (wanted,) = manifest["containers"]
     for probe in ("livenessProbe", "readinessProbe"):
         assert running.get(wanted[probe]["httpGet"]["path"]) in {"healthy\n", "ready\n"}
 
 
-def test_it_has_uid_0_and_no_capability(running: Container) -> None:
+def test_container_has_uid_0_and_no_capability(running: Container) -> None:
     status = running.status()
     assert status["Uid"].split() == ["0"] * 4
     for kind in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"):
@@ -122,12 +122,12 @@ def test_it_has_uid_0_and_no_capability(running: Container) -> None:
     assert status["Seccomp"] == "2"  # filtered
 
 
-def test_its_root_cannot_be_written_to(running: Container) -> None:
+def test_root_file_system_is_read_only(running: Container) -> None:
     write = "import errno\ntry: open('/probe', 'w')\nexcept OSError as e: print(errno.errorcode[e.errno])"
     assert running.execute("python3", "-c", write) == "EROFS\n"
 
 
-def test_there_is_neither_compiler_nor_installer_in_it(running: Container) -> None:
+def test_image_contains_no_compiler_or_installer(running: Container) -> None:
     find = (
         "import importlib.util, shutil\n"
         "print([n for n in ('gcc', 'cc', 'ld', 'make', 'pip', 'pip3', 'uv') if shutil.which(n)],"
@@ -139,7 +139,7 @@ def test_there_is_neither_compiler_nor_installer_in_it(running: Container) -> No
     assert running.execute("find", "/", "-xdev", "-name", "*.whl") == ""
 
 
-def test_everything_it_imports_is_compiled(running: Container) -> None:
+def test_every_imported_module_is_compiled(running: Container) -> None:
     listing = (
         "import sys, os, json, exporter.cli, pynvml\n"
         "modules = {n: m.__cached__ for n, m in list(sys.modules.items()) if getattr(m, '__cached__', None)}\n"
@@ -150,7 +150,7 @@ def test_everything_it_imports_is_compiled(running: Container) -> None:
     assert [name for name, there in compiled.items() if not there] == []
 
 
-def test_it_says_what_it_is(image: Image) -> None:
+def test_image_has_expected_configuration_and_labels(image: Image) -> None:
     config = image.inspect()["Config"]
     assert config["Entrypoint"] == ["accelerator-exporter"]
     assert config["StopSignal"] in {"SIGTERM", "15"}
@@ -163,7 +163,7 @@ def test_it_says_what_it_is(image: Image) -> None:
     assert {"description", "licenses", "revision"} <= set(labels)
 
 
-def test_its_memory_is_within_the_manifests_request(running: Container, manifest: dict[str, Any]) -> None:
+def test_memory_is_within_the_manifest_request(running: Container, manifest: dict[str, Any]) -> None:
     wait_until(lambda: bool(scrape(running).find("accelerator_allocation_info")))
     (wanted,) = manifest["containers"]
     request = int(wanted["resources"]["requests"]["memory"].removesuffix("Mi")) * 1024
@@ -171,7 +171,7 @@ def test_its_memory_is_within_the_manifests_request(running: Container, manifest
     assert 0 < resident < request
 
 
-def test_sigterm_ends_it_within_the_grace_period(
+def test_sigterm_ends_the_container_within_the_grace_period(
     image: Image, manifest: dict[str, Any], node: Node, nvml_library: Path
 ) -> None:
     options = [*restrictions(manifest), *mounts(manifest, node, nvml_library)]

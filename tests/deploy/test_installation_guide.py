@@ -25,13 +25,13 @@ KUSTOMIZATIONS = [block for block in blocks() if block["kind"] == "Kustomization
 OTHERS = [block for block in blocks() if block["kind"] != "Kustomization"]
 
 
-def test_the_blocks_are_found() -> None:
+def test_code_blocks_are_found() -> None:
     assert len(KUSTOMIZATIONS) == 7
     assert [block["kind"] for block in OTHERS] == ["RuntimeClass", "ResourceQuota", "SecurityContextConstraints"]
 
 
 @pytest.mark.parametrize("kustomization", KUSTOMIZATIONS, ids=lambda k: "+".join(k["resources"]))
-def test_each_kustomization_makes_valid_manifests(kustomization: Manifest) -> None:
+def test_each_kustomization_builds_valid_manifests(kustomization: Manifest) -> None:
     manifests = apply(kustomization, HERE)
     assert refused([m for m in manifests if m["kind"] != "ServiceMonitor"], [OLDEST, NEWEST]) == []
     assert manifests != apply({"resources": kustomization["resources"]}, HERE)
@@ -47,13 +47,13 @@ def daemon_set(kustomization: Manifest) -> Manifest:
     return found
 
 
-def test_the_image_becomes_the_readers_own() -> None:
+def test_kustomization_sets_the_image_of_the_reader() -> None:
     (with_image,) = (k for k in KUSTOMIZATIONS if "images" in k)
     (container,) = daemon_set(with_image)["spec"]["template"]["spec"]["containers"]
     assert container["image"] == "registry.example/platform/accelerator-exporter:0.1.0"
 
 
-def test_a_privileged_container_may_escalate() -> None:
+def test_privileged_container_allows_escalation() -> None:
     """Kubernetes refuses privileged containers that may not, and no schema says so."""
     privileged = [k for k in KUSTOMIZATIONS if "privileged" in str(k.get("patches"))]
     assert len(privileged) == 2
@@ -63,7 +63,7 @@ def test_a_privileged_container_may_escalate() -> None:
         assert container["securityContext"]["allowPrivilegeEscalation"] is True
 
 
-def test_the_constraints_allow_what_the_manifest_asks_for() -> None:
+def test_security_constraints_allow_what_the_manifest_requests() -> None:
     (constraints,) = (block for block in OTHERS if block["kind"] == "SecurityContextConstraints")
     pod = daemon_set({"resources": ["../base"]})["spec"]["template"]["spec"]
     context = pod["containers"][0]["securityContext"]
@@ -75,7 +75,7 @@ def test_the_constraints_allow_what_the_manifest_asks_for() -> None:
 
 
 @pytest.mark.parametrize("guide", GUIDES, ids=lambda guide: guide.name)
-def test_links_lead_somewhere(guide: Path) -> None:
+def test_links_have_a_target(guide: Path) -> None:
     links = re.findall(r"\]\(([^)#]+)(#[^)]+)?\)", guide.read_text())
     assert links
     for path, anchor in links:
@@ -88,14 +88,14 @@ def test_links_lead_somewhere(guide: Path) -> None:
             assert anchor[1:] in {re.sub(r"[^\w\- ]", "", h.lower()).replace(" ", "-") for h in headings}
 
 
-def test_resources_are_those_of_the_manifest() -> None:
+def test_resources_match_the_manifest() -> None:
     pod = daemon_set({"resources": ["../base"]})["spec"]["template"]["spec"]
     resources = pod["containers"][0]["resources"]
     assert resources == {"requests": {"cpu": "50m", "memory": "64Mi"}, "limits": {"memory": "192Mi"}}
     assert "The request is 64 MiB and 50 millicores, the limit 192 MiB of memory." in TEXT
 
 
-def test_the_arithmetic_of_the_autoscaler_is_right() -> None:
+def test_autoscaler_arithmetic_is_correct() -> None:
     rows = re.findall(
         r"^\| (\d) \| ([\d., ]+) \| ([\d.]+) \| ([\d.]+) \| (\d) \|$", GUIDES[1].read_text(), re.MULTILINE
     )

@@ -63,19 +63,19 @@ def monitor() -> Manifest:
     return of_kind(build(KUBERNETES / "monitor"), "ServiceMonitor")
 
 
-def test_every_object_is_known_to_kubernetes(manifests: list[Manifest]) -> None:
+def test_every_object_matches_the_kubernetes_schema(manifests: list[Manifest]) -> None:
     kinds = [manifest["kind"] for manifest in manifests]
     assert kinds == ["Namespace", "ServiceAccount", "DaemonSet", "Service"]
     assert refused(manifests, VERSIONS) == []
 
 
-def test_the_autoscaler_is_known_to_kubernetes() -> None:
+def test_autoscaler_matches_the_kubernetes_schema() -> None:
     (autoscaler,) = read(DEPLOY / "autoscaling" / "horizontalpodautoscaler.yaml")
     assert autoscaler["apiVersion"] == "autoscaling/v2"
     assert refused([autoscaler], VERSIONS) == []
 
 
-def test_a_misspelt_key_is_noticed(manifests: list[Manifest]) -> None:
+def test_misspelt_key_fails_the_schema(manifests: list[Manifest]) -> None:
     wrong = copy.deepcopy(of_kind(manifests, "DaemonSet"))
     wrong["spec"]["template"]["spec"]["containers"][0]["securityContex"] = {}
     (complaint,) = refused([wrong, of_kind(manifests, "Service")], VERSIONS[:1])
@@ -83,7 +83,7 @@ def test_a_misspelt_key_is_noticed(manifests: list[Manifest]) -> None:
     assert "securityContex" in complaint
 
 
-def test_the_monitor_is_known_to_the_operator(monitor: Manifest) -> None:
+def test_monitor_matches_the_operator_schema(monitor: Manifest) -> None:
     (schema,) = read(Path(__file__).parent / "servicemonitor.schema.yaml")
     validator = jsonschema.Draft202012Validator(schema)
     validator.validate(monitor)
@@ -91,7 +91,7 @@ def test_the_monitor_is_known_to_the_operator(monitor: Manifest) -> None:
     assert not validator.is_valid(monitor)
 
 
-def test_every_file_is_part_of_a_kustomization() -> None:
+def test_every_file_belongs_to_a_kustomization() -> None:
     for folder in KUBERNETES.iterdir():
         (content,) = read(folder / "kustomization.yaml")
         named = {*content["resources"], *(patch["path"] for patch in content.get("patches", []))}
@@ -101,7 +101,7 @@ def test_every_file_is_part_of_a_kustomization() -> None:
         }
 
 
-def test_the_container_has_uid_0_and_nothing_else(container: dict[str, Any], pod: dict[str, Any]) -> None:
+def test_container_has_uid_0_and_no_privilege(container: dict[str, Any], pod: dict[str, Any]) -> None:
     assert container["securityContext"] == {
         "runAsUser": 0,
         "runAsGroup": 0,
@@ -114,7 +114,7 @@ def test_the_container_has_uid_0_and_nothing_else(container: dict[str, Any], pod
     assert pod["securityContext"] == {"seccompProfile": {"type": "RuntimeDefault"}}
 
 
-def test_nothing_of_the_host_but_the_directory_of_the_socket(container: dict[str, Any], pod: dict[str, Any]) -> None:
+def test_only_the_socket_directory_of_the_host_is_mounted(container: dict[str, Any], pod: dict[str, Any]) -> None:
     socket_directory = str(DEFAULTS.kubelet.socket.parent)
     (mount,) = container["volumeMounts"]
     (volume,) = pod["volumes"]
@@ -125,7 +125,7 @@ def test_nothing_of_the_host_but_the_directory_of_the_socket(container: dict[str
     assert not [key for key, _ in keys_and_values(pod) if key in {"hostPort", "hostIP", "procMount"}]
 
 
-def test_no_token_and_no_right_in_the_cluster(manifests: list[Manifest], pod: dict[str, Any]) -> None:
+def test_pod_has_no_token_and_no_cluster_permission(manifests: list[Manifest], pod: dict[str, Any]) -> None:
     account = of_kind(manifests, "ServiceAccount")
     assert account["automountServiceAccountToken"] is False
     assert pod["automountServiceAccountToken"] is False
@@ -133,21 +133,21 @@ def test_no_token_and_no_right_in_the_cluster(manifests: list[Manifest], pod: di
     assert not [m for m in manifests if "Role" in m["kind"]]
 
 
-def test_the_namespace_lets_the_pod_in(manifests: list[Manifest]) -> None:
+def test_namespace_admits_the_pod(manifests: list[Manifest]) -> None:
     namespace = of_kind(manifests, "Namespace")
     assert namespace["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] == "privileged"
     in_it = [m for m in manifests if m["kind"] != "Namespace"]
     assert {m["metadata"]["namespace"] for m in in_it} == {namespace["metadata"]["name"]} == {NAME}
 
 
-def test_one_exporter_on_every_node_and_never_two(manifests: list[Manifest], pod: dict[str, Any]) -> None:
+def test_every_node_runs_exactly_one_exporter(manifests: list[Manifest], pod: dict[str, Any]) -> None:
     strategy = of_kind(manifests, "DaemonSet")["spec"]["updateStrategy"]
     assert strategy == {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": "10%", "maxSurge": 0}}
     assert pod["tolerations"] == [{"operator": "Exists"}]
     assert pod["priorityClassName"] == "system-node-critical"
 
 
-def test_ports_and_paths_are_those_of_the_exporter(
+def test_ports_and_paths_match_the_exporter(
     manifests: list[Manifest], container: dict[str, Any], monitor: Manifest
 ) -> None:
     assert container["ports"] == [{"name": "metrics", "containerPort": PORT, "protocol": "TCP"}]
@@ -161,7 +161,7 @@ def test_ports_and_paths_are_those_of_the_exporter(
     assert f"EXPOSE {PORT}\n" in (ROOT / "Dockerfile").read_text()
 
 
-def test_selectors_find_what_they_are_meant_for(manifests: list[Manifest], monitor: Manifest) -> None:
+def test_selectors_match_their_pods(manifests: list[Manifest], monitor: Manifest) -> None:
     daemon_set = of_kind(manifests, "DaemonSet")
     service = of_kind(manifests, "Service")
     labels = daemon_set["spec"]["template"]["metadata"]["labels"]
@@ -174,22 +174,20 @@ def test_selectors_find_what_they_are_meant_for(manifests: list[Manifest], monit
     assert monitor["spec"]["jobLabel"] in service["metadata"]["labels"]
 
 
-def test_image_and_version_labels_are_those_of_the_project(
-    manifests: list[Manifest], container: dict[str, Any]
-) -> None:
+def test_image_and_version_labels_match_the_project(manifests: list[Manifest], container: dict[str, Any]) -> None:
     version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
     assert container["image"] == f"{NAME}:{version}"
     versions = {value for key, value in keys_and_values(manifests) if key == "app.kubernetes.io/version"}
     assert versions == {version}
 
 
-def test_the_node_name_comes_from_where_the_pod_runs(container: dict[str, Any]) -> None:
+def test_node_name_comes_from_the_pod_spec(container: dict[str, Any]) -> None:
     by_name = {variable["name"]: variable for variable in container["env"]}
     (name,) = (option for option in OPTIONS if option.key == "node.name")
     assert by_name[name.default_variable]["valueFrom"] == {"fieldRef": {"fieldPath": "spec.nodeName"}}
 
 
-def test_only_the_variant_for_nvidia_asks_for_devices() -> None:
+def test_only_the_nvidia_variant_requests_devices() -> None:
     base, nvidia = (
         of_kind(build(KUBERNETES / variant), "DaemonSet")["spec"]["template"]["spec"] for variant in ("base", "nvidia")
     )
@@ -203,7 +201,7 @@ def test_only_the_variant_for_nvidia_asks_for_devices() -> None:
         assert requested == {"cpu", "memory"}
 
 
-def test_the_variant_for_amd_is_the_base_on_fewer_nodes() -> None:
+def test_amd_variant_differs_from_the_base_only_in_its_nodes() -> None:
     base, amd = (build(KUBERNETES / variant) for variant in ("base", "amd"))
     affinity = of_kind(amd, "DaemonSet")["spec"]["template"]["spec"].pop("affinity")
     assert amd == base

@@ -136,13 +136,13 @@ def series(server: Prometheus, way: str) -> list[Answer]:
 
 
 @pytest.mark.parametrize("way", SHIPPED)
-def test_every_series_belongs_to_the_node(server: Prometheus, way: str) -> None:
+def test_every_series_has_the_node_labels(server: Prometheus, way: str) -> None:
     for each in series(server, way):
         assert (each.labels["job"], each.labels["instance"], each.labels["node"]) == (NAME, NODE, NODE)
 
 
 @pytest.mark.parametrize("way", SHIPPED)
-def test_the_exporters_own_pod_appears_nowhere(server: Prometheus, way: str) -> None:
+def test_exporter_pod_appears_in_no_series(server: Prometheus, way: str) -> None:
     whose = set()
     for each in series(server, way):
         assert not [name for name in each.labels if name.startswith("exported_") or name in {"service", "endpoint"}]
@@ -151,22 +151,22 @@ def test_the_exporters_own_pod_appears_nowhere(server: Prometheus, way: str) -> 
     assert whose == {(None, None, None), ("serving", "chat-0", "server")}
 
 
-def test_scraped_labels_win() -> None:
+def test_scraped_labels_take_precedence() -> None:
     """Nothing is left for them to win over, until somebody's own rules add labels to the target."""
     assert plain_job()["honor_labels"] is True
     assert operator_job()["honor_labels"] is True
 
 
-def test_without_our_rules_it_appears_on_devices_that_nobody_holds(server: Prometheus) -> None:
+def test_without_the_rules_exporter_pod_appears_on_unallocated_devices(server: Prometheus) -> None:
     devices = [s for s in series(server, NOT_REWRITTEN) if s.labels["__name__"] == "accelerator_device_info"]
     assert [s.labels["pod"] for s in devices] == [OWN_POD, OWN_POD]
 
 
-def test_other_pods_ports_and_finished_pods_are_no_targets(server: Prometheus) -> None:
+def test_other_pods_other_ports_and_finished_pods_are_not_targets(server: Prometheus) -> None:
     assert [answer.value for answer in server.query('last_over_time(up{way="plain"}[1m])')] == [1]
 
 
-def test_the_autoscalers_query_has_one_value_for_the_pod(server: Prometheus) -> None:
+def test_autoscaler_query_returns_one_value_for_the_pod(server: Prometheus) -> None:
     query = expression(
         ADAPTER_RULE, "namespace", "pod", matchers='namespace="serving",pod=~"chat-0|chat-1",way="plain"'
     )
@@ -175,7 +175,7 @@ def test_the_autoscalers_query_has_one_value_for_the_pod(server: Prometheus) -> 
     assert answer.value == pytest.approx(0.5, abs=0.01)
 
 
-def test_the_autoscalers_query_is_the_documented_one() -> None:
+def test_autoscaler_query_matches_the_documentation() -> None:
     (documented,) = (query.expr for query in QUERIES if "HorizontalPodAutoscaler" in query.name)
 
     def plain(query: str) -> str:
@@ -184,7 +184,7 @@ def test_the_autoscalers_query_is_the_documented_one() -> None:
     assert plain(expression(ADAPTER_RULE, "namespace", "pod")) == plain(documented)
 
 
-def test_the_autoscaler_asks_for_what_the_rule_gives() -> None:
+def test_autoscaler_requests_the_metric_of_the_rule() -> None:
     (autoscaler,) = read(DEPLOY / "autoscaling" / "horizontalpodautoscaler.yaml")
     (metric,) = autoscaler["spec"]["metrics"]
     given = rule(ADAPTER_RULE)
@@ -200,6 +200,6 @@ def test_promtool_accepts_the_job(job: Callable[[], Job], tmp_path: Path) -> Non
     assert done.returncode == 0, done.stderr
 
 
-def test_the_discovery_is_known_to_prometheus() -> None:
+def test_service_discovery_is_valid_for_prometheus() -> None:
     (schema,) = read(Path(__file__).parent / "kubernetes_sd.schema.yaml")
     jsonschema.Draft202012Validator(schema).validate(plain_job()["kubernetes_sd_configs"])

@@ -13,7 +13,7 @@ _DATA = Path(__file__).parent.parent / "data" / "config"
 _EXPECTED: dict[str, str] = json.loads((_DATA / "expected.json").read_text())
 
 
-def test_each_bad_file_is_one_line_and_exit_code_2() -> None:
+def test_each_invalid_file_gives_one_line_and_exit_code_2() -> None:
     wrong = {}
     defaults = {option.key: option.default for option in OPTIONS}
     for name, line in _EXPECTED.items():
@@ -25,7 +25,7 @@ def test_each_bad_file_is_one_line_and_exit_code_2() -> None:
     assert wrong == {}
 
 
-def test_a_bad_file_stops_the_real_command_with_one_line() -> None:
+def test_invalid_file_stops_the_real_command_with_one_line() -> None:
     file = _DATA / "unknown_key.yaml"
     result = run_once([f"--config.file={file}"], {})
     assert result.returncode == 2
@@ -33,7 +33,7 @@ def test_a_bad_file_stops_the_real_command_with_one_line() -> None:
     assert result.stdout == ""
 
 
-def test_a_mistyped_flag_is_one_line_with_a_proposal() -> None:
+def test_mistyped_flag_gives_one_line_with_a_suggestion() -> None:
     result = run_once(["--web.listen-adress=:1"], {})
     assert result.returncode == 2
     assert result.stderr == (
@@ -41,19 +41,19 @@ def test_a_mistyped_flag_is_one_line_with_a_proposal() -> None:
     )
 
 
-def test_a_bad_environment_variable_is_one_line() -> None:
+def test_invalid_environment_variable_gives_one_line() -> None:
     result = run_once([], {"ACCELERATOR_EXPORTER_LOG_LEVEL": "loud"})
     assert result.returncode == 2
     assert result.stderr.startswith("accelerator-exporter: ACCELERATOR_EXPORTER_LOG_LEVEL: ")
     assert result.stderr.count("\n") == 1
 
 
-def test_a_good_file_is_valid() -> None:
+def test_valid_file_is_accepted() -> None:
     result = run_once(["--check-config", f"--config.file={_DATA / 'good' / 'everything.yaml'}"], {})
     assert (result.returncode, result.stdout, result.stderr) == (0, "configuration is valid\n", "")
 
 
-def test_list_metrics_names_every_family() -> None:
+def test_list_metrics_prints_every_family() -> None:
     result = run_once(["--list-metrics"], {})
     listed = [line.split()[0] for line in result.stdout.splitlines()]
     assert result.returncode == 0
@@ -66,7 +66,7 @@ def test_version() -> None:
     assert result.stdout.startswith("accelerator-exporter 0.1.0 (Python 3.")
 
 
-def test_an_address_in_use_is_one_line_and_exit_code_1(tmp_path: Path) -> None:
+def test_address_in_use_gives_one_line_and_exit_code_1(tmp_path: Path) -> None:
     with exporter(tmp_path) as running:
         result = run_once([f"--web.listen-address={running.address}"], {})
     assert result.returncode == 1
@@ -74,20 +74,20 @@ def test_an_address_in_use_is_one_line_and_exit_code_1(tmp_path: Path) -> None:
     assert "Address already in use" in result.stderr
 
 
-def test_sigterm_ends_it_within_two_seconds_with_exit_code_0(tmp_path: Path) -> None:
+def test_sigterm_ends_the_process_within_two_seconds_with_exit_code_0(tmp_path: Path) -> None:
     with exporter(tmp_path) as running:
         assert running.scrape().value("accelerator_exporter_collector_devices", collector="nvidia") == 0
         assert running.terminate(within_seconds=2) == 0
 
 
-def test_a_mistyped_scenario_is_one_line_with_a_proposal() -> None:
+def test_mistyped_scenario_gives_one_line_with_a_suggestion() -> None:
     result = run_once(["--simulate=trainin"], {})
     assert result.returncode == 2
     assert result.stderr.count("\n") == 1
     assert "did you mean training" in result.stderr
 
 
-def test_the_simulated_node_has_devices_pods_and_figures_within_seconds(tmp_path: Path) -> None:
+def test_simulated_node_has_devices_pods_and_values_within_seconds(tmp_path: Path) -> None:
     with exporter(tmp_path, "--simulate") as running:
         scrape = wait_until(
             lambda: s if (s := running.scrape()).find("accelerator_container_utilization_ratio") else None

@@ -66,7 +66,7 @@ def named(wanted: list[Target], **choices: str) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("node", NODES)
-def test_every_query_is_answered_or_rightly_empty(server: Prometheus, node: str) -> None:
+def test_every_query_returns_the_expected_result(server: Prometheus, node: str) -> None:
     _, rightly_empty = NODES[node]
 
     server.wait_for_all(named([t for t in TARGETS if t.title not in {*rightly_empty, IDLE}], node=node))
@@ -75,21 +75,21 @@ def test_every_query_is_answered_or_rightly_empty(server: Prometheus, node: str)
     assert [target.title for target in empty if asked(server, target, node=node)] == []
 
 
-def test_every_query_is_answered_for_all_nodes_together_and_with_numbers(server: Prometheus) -> None:
+def test_every_query_returns_numbers_for_all_nodes_together(server: Prometheus) -> None:
     server.wait_for_all(named(TARGETS))
 
     answers = [(target.title, answer.value) for target in TARGETS for answer in asked(server, target)]
     assert [(title, value) for title, value in answers if not math.isfinite(value)] == []
 
 
-def test_a_cluster_can_be_chosen_where_there_is_one(server: Prometheus) -> None:
+def test_cluster_can_be_selected_where_it_exists(server: Prometheus) -> None:
     info = BY_TITLE["Devices"]
     assert [answer.value for answer in answered(server, info, cluster=CLUSTER)] == [6]
     assert [answer.value for answer in asked(server, info, node=IN_A_CLUSTER)] == [6]
     assert asked(server, info, cluster=CLUSTER, node="mig") == []
 
 
-def test_a_pod_and_a_device_can_be_chosen(server: Prometheus) -> None:
+def test_pod_and_device_can_be_selected(server: Prometheus) -> None:
     share = BY_TITLE["Devices held by pod"]
     held = answered(server, share, node="preview")
     assert {answer.labels["pod"] for answer in held} > {"ana", "boris", "forgotten"}
@@ -103,12 +103,12 @@ def test_a_pod_and_a_device_can_be_chosen(server: Prometheus) -> None:
     assert [answer.value for answer in asked(server, devices, node="preview", device=one)] == [1]
 
 
-def test_the_one_who_has_forgotten_a_device_is_found(server: Prometheus) -> None:
+def test_pod_with_an_idle_device_is_found(server: Prometheus) -> None:
     found = answered(server, BY_TITLE[IDLE], node="preview")
     assert {answer.labels["pod"] for answer in found} == {"forgotten"}
 
 
-def test_every_variable_finds_something_to_choose(server: Prometheus) -> None:
+def test_every_variable_has_values(server: Prometheus) -> None:
     for variable in DASHBOARD["templating"]["list"][1:]:
         found = re.fullmatch(r"label_values\((.+), (\w+)\)", variable["query"])
         assert found is not None

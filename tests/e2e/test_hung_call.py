@@ -29,7 +29,7 @@ def _counting(running: ExporterProcess) -> Scrape | None:
     return scrape if (scrape.value("accelerator_container_busy_seconds_total") or 0) > 1 else None
 
 
-def test_hang_ages_out_and_recovery_resumes(node: Node) -> None:
+def test_readings_expire_during_a_hang_and_resume_after_it(node: Node) -> None:
     node.add_h100s(2)
     node.set_utilization(0, 60)
     node.kubelet.pods = [pod("research", "train-0", container("main", device("nvidia.com/gpu", node.uuids[0])))]
@@ -63,7 +63,7 @@ def test_hang_ages_out_and_recovery_resumes(node: Node) -> None:
         assert "Traceback" not in running.log.read_text()
 
 
-def test_sigterm_during_a_hang_ends_it_within_two_seconds(node: Node) -> None:
+def test_sigterm_during_a_hang_ends_the_process_within_two_seconds(node: Node) -> None:
     node.add_h100s(1)
     with running_exporter(node, *_AGES) as running:
         wait_until(lambda: running.scrape().find("accelerator_device_utilization_ratio"))

@@ -25,7 +25,7 @@ def counted(running: ExporterProcess) -> Scrape | None:
     return scrape if scrape.find("accelerator_partition_processes") else None
 
 
-def test_by_default_they_are_only_counted(node: Node) -> None:
+def test_processes_are_only_counted_by_default(node: Node) -> None:
     busy(node)
     with running_exporter(node) as running:
         scrape = wait_until(lambda: counted(running))
@@ -35,7 +35,7 @@ def test_by_default_they_are_only_counted(node: Node) -> None:
     assert scrape.find(MEMORY) == scrape.find(UTILIZATION) == []
 
 
-def test_on_request_each_has_its_series_and_its_name(node: Node, tmp_path: Path) -> None:
+def test_enabled_process_series_have_names(node: Node, tmp_path: Path) -> None:
     busy(node)
     procfs = tmp_path / "proc"
     (procfs / "41").mkdir(parents=True)

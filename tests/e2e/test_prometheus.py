@@ -72,7 +72,7 @@ def _driven(folder: Path, nvml_library: Path) -> Iterator[tuple[Node, ExporterPr
             yield node, running, curve
 
 
-def test_busy_over_observed_is_the_true_mean_also_with_a_gap(nvml_library: Path, tmp_path: Path) -> None:
+def test_busy_over_observed_is_the_true_mean_even_with_a_gap(nvml_library: Path, tmp_path: Path) -> None:
     with (
         _driven(tmp_path / "whole", nvml_library) as (_, whole, whole_curve),
         _driven(tmp_path / "gap", nvml_library) as (node, gap, gap_curve),
@@ -135,7 +135,7 @@ def mixed(tmp_path_factory: pytest.TempPathFactory, nvml_library: Path) -> Itera
             yield node, server
 
 
-def test_joins_from_the_edge_on_a_mixed_node(mixed: tuple[Node, Prometheus]) -> None:
+def test_joins_from_allocations_on_a_mixed_node(mixed: tuple[Node, Prometheus]) -> None:
     node, server = mixed
     power = server.query(
         "accelerator_allocation_share_ratio * on (uuid) group_left () rate(accelerator_device_energy_joules_total[1m])"
@@ -154,7 +154,7 @@ def test_joins_from_the_edge_on_a_mixed_node(mixed: tuple[Node, Prometheus]) -> 
     assert server.value("avg(accelerator_container_utilization_ratio)") == 0.5
 
 
-def test_every_documented_query_is_answered_or_rightly_empty(mixed: tuple[Node, Prometheus]) -> None:
+def test_every_documented_query_returns_the_expected_result(mixed: tuple[Node, Prometheus]) -> None:
     _, server = mixed
     rightly_empty = {
         # An hour of idleness can't have passed; nothing has failed.

@@ -77,7 +77,7 @@ def test_a_device_with_seven_instances(node: Node) -> None:
         assert scrape.value("accelerator_partition_info", **instances, **mine) == 1
 
 
-def test_a_lost_device_keeps_its_identity_and_costs_the_others_nothing(node: Node) -> None:
+def test_lost_device_keeps_its_identity_and_does_not_affect_others(node: Node) -> None:
     node.add_h100s(2)
     lost, fine = node.uuids
     with running_exporter(node) as running:
@@ -101,7 +101,7 @@ def test_a_lost_device_keeps_its_identity_and_costs_the_others_nothing(node: Nod
         wait_until(lambda: len(running.scrape().find("accelerator_device_utilization_ratio")) == 2)
 
 
-def test_a_missing_library_is_loud_where_the_bus_has_a_gpu(node: Node) -> None:
+def test_missing_library_is_reported_where_the_pci_bus_has_a_gpu(node: Node) -> None:
     node.add_h100s(1)
     node.remove_library()
     with running_exporter(node) as running:
@@ -111,7 +111,7 @@ def test_a_missing_library_is_loud_where_the_bus_has_a_gpu(node: Node) -> None:
         assert "runtimeClassName nvidia" in running.log.read_text()
 
 
-def test_a_node_without_gpus_is_quiet(node: Node) -> None:
+def test_node_without_gpus_logs_nothing(node: Node) -> None:
     with node.kubelet, running_exporter(node) as running:
         scrape = wait_until(lambda: s if (s := running.scrape()).find("accelerator_exporter_attribution_up") else None)
         assert scrape.value("accelerator_exporter_collector_devices", collector="nvidia") == 0
@@ -120,7 +120,7 @@ def test_a_node_without_gpus_is_quiet(node: Node) -> None:
         assert "level=error" not in running.log.read_text()
 
 
-def test_what_costs_more_is_read_on_request(node: Node) -> None:
+def test_optional_readings_are_read_when_enabled(node: Node) -> None:
     node.add_h100s(1)
     gpu = node.gpus[0]
     gpu.pcie_transmit_kilobytes_per_second, gpu.pcie_receive_kilobytes_per_second = 1_000, 2_000

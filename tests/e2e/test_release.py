@@ -50,7 +50,7 @@ def _has_waited(running: ExporterProcess, seconds: float) -> None:
     wait_until(lambda: (running.scrape().value(_HELD_SECONDS) or 0) > end)
 
 
-def test_nothing_is_open_or_asked_between_the_signals_each_of_which_may_come_twice(node: Node) -> None:
+def test_released_hardware_is_closed_and_not_read_and_repeated_signals_are_harmless(node: Node) -> None:
     node.add_h100s(1)
     node.kubelet.pods = [pod("ml", "train-0", container("main", device("nvidia.com/gpu", node.uuids[0])))]
     with node.kubelet, running_exporter(node) as running:
@@ -78,7 +78,7 @@ def test_nothing_is_open_or_asked_between_the_signals_each_of_which_may_come_twi
     assert "level=error" not in running.log.read_text()
 
 
-def test_what_a_look_told_is_withdrawn_and_who_holds_what_stays(node: Node) -> None:
+def test_release_withdraws_readings_and_keeps_allocations(node: Node) -> None:
     node.add_h100s(1)
     node.kubelet.pods = [pod("ml", "train-0", container("main", device("nvidia.com/gpu", node.uuids[0])))]
     with node.kubelet, running_exporter(node, "--poll.max-age=10m") as running:
@@ -100,7 +100,7 @@ def test_what_a_look_told_is_withdrawn_and_who_holds_what_stays(node: Node) -> N
         assert "SIGUSR2" not in running.get("/")[2].decode()
 
 
-def test_a_driver_that_went_meanwhile_is_told_of_when_it_is_missed(node: Node) -> None:
+def test_driver_removed_during_a_release_is_reported_after_it(node: Node) -> None:
     node.add_h100s(1)
     with running_exporter(node) as running:
         wait_until(lambda: _is_up(running, 1))
@@ -113,7 +113,7 @@ def test_a_driver_that_went_meanwhile_is_told_of_when_it_is_missed(node: Node) -
         wait_until(lambda: _is_up(running, 1))
 
 
-def test_the_simulated_node_can_be_released_too(tmp_path: Path) -> None:
+def test_simulated_node_can_be_released(tmp_path: Path) -> None:
     with exporter(tmp_path, "--simulate") as running:
         wait_until(lambda: running.scrape().find(_UTILIZATION) != [])
         released = _release(running)
@@ -123,7 +123,7 @@ def test_the_simulated_node_can_be_released_too(tmp_path: Path) -> None:
         assert len(_resume(running).find(_UTILIZATION)) == 3  # the fourth is cut into partitions
 
 
-def test_a_node_without_accelerators_has_nothing_to_release(node: Node) -> None:
+def test_release_on_a_node_without_accelerators_does_nothing(node: Node) -> None:
     with running_exporter(node) as running:
         wait_until(lambda: running.get("/-/ready")[0] == 200)
         os.kill(running.process.pid, signal.SIGUSR1)
@@ -132,7 +132,7 @@ def test_a_node_without_accelerators_has_nothing_to_release(node: Node) -> None:
         assert running.terminate(within_seconds=10) == 0
 
 
-def test_a_call_that_is_out_returns_before_the_library_is_closed(node: Node) -> None:
+def test_call_in_progress_returns_before_the_library_is_closed(node: Node) -> None:
     node.add_h100s(1)
     node.nvml.delay("nvmlDeviceGetPowerUsage", 600_000)
     with running_exporter(node, "--poll.deadline=1m") as running:
@@ -146,7 +146,7 @@ def test_a_call_that_is_out_returns_before_the_library_is_closed(node: Node) -> 
         assert _sessions(node) == (1, 1)
 
 
-def test_a_single_look_is_not_ended_by_the_signals(node: Node) -> None:
+def test_once_is_not_ended_by_the_signals(node: Node) -> None:
     node.add_h100s(1)
     node.nvml.delay("nvmlDeviceGetPowerUsage", 600_000)
     command = [sys.executable, "-m", "exporter", "--once", "--poll.deadline=1m", *node.flags]

@@ -57,7 +57,7 @@ def _says(running: ExporterProcess, text: str) -> bool:
     return text in running.log.read_text()
 
 
-def test_a_swapped_config_map_is_taken_over_without_a_missed_scrape(node: Node, tmp_path: Path) -> None:
+def test_swapped_config_map_is_applied_without_a_missed_scrape(node: Node, tmp_path: Path) -> None:
     node.add_h100s(1)
     node.set_utilization(0, 50)
     node.kubelet.pods = [pod("research", "train-0", container("main", device("nvidia.com/gpu", node.uuids[0])))]
@@ -80,7 +80,7 @@ def test_a_swapped_config_map_is_taken_over_without_a_missed_scrape(node: Node, 
     assert set(statuses) == {200}
 
 
-def test_a_bad_file_keeps_the_old_configuration_and_says_so(node: Node, tmp_path: Path) -> None:
+def test_invalid_file_keeps_the_old_configuration_and_is_reported(node: Node, tmp_path: Path) -> None:
     mounted = MountedConfigMap(tmp_path / "etc")
     mounted.write("log: {level: info}\n")
     with running_exporter(node, f"--config.file={mounted.file}") as running, scraping(running) as statuses:
@@ -97,7 +97,7 @@ def test_a_bad_file_keeps_the_old_configuration_and_says_so(node: Node, tmp_path
     assert "Traceback" not in running.log.read_text()
 
 
-def test_sighup_reads_it_again(node: Node, tmp_path: Path) -> None:
+def test_sighup_reloads_the_configuration(node: Node, tmp_path: Path) -> None:
     file = tmp_path / "config.yaml"
     file.write_text("log: {level: info}\n")
     with running_exporter(node, f"--config.file={file}") as running:
@@ -106,7 +106,7 @@ def test_sighup_reads_it_again(node: Node, tmp_path: Path) -> None:
         assert running.scrape().value(_RELOADED) == 1
 
 
-def test_other_intervals_take_effect_at_once(node: Node, tmp_path: Path) -> None:
+def test_new_intervals_take_effect_at_once(node: Node, tmp_path: Path) -> None:
     node.add_h100s(1)
     file = tmp_path / "config.yaml"
     file.write_text("poll: {fast_interval: 1m, medium_interval: 1m, slow_interval: 1m}\n")

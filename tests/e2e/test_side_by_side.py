@@ -67,7 +67,7 @@ def _pod(resource: str, held: str, name: str) -> PodResources:
 
 
 @pytest.mark.parametrize("node", [AMD, NVIDIA])
-def test_every_panel_shows_both(server: Prometheus, node: str) -> None:
+def test_every_panel_shows_both_vendors(server: Prometheus, node: str) -> None:
     queries = {f"{target.title}-{target.letter}": filled_in(target.expr, WINDOWS, {"node": node}) for target in TARGETS}
     empty = {name: query for name, query in queries.items() if name.rpartition("-")[0] in RIGHTLY_EMPTY}
 
@@ -77,7 +77,7 @@ def test_every_panel_shows_both(server: Prometheus, node: str) -> None:
 
 
 @pytest.mark.parametrize("query", QUERIES.values(), ids=QUERIES)
-def test_one_query_answers_for_both(server: Prometheus, query: str) -> None:
+def test_one_query_returns_both_vendors(server: Prometheus, query: str) -> None:
     def of_both() -> list[Answer] | None:
         answers = server.query(query)
         told = {answer.labels.get("vendor") or answer.labels["pod"] for answer in answers}

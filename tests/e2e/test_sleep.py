@@ -39,7 +39,7 @@ def laptop(node: Node) -> Node:
     return node
 
 
-def test_a_sleeping_gpu_is_there_and_not_touched(laptop: Node) -> None:
+def test_sleeping_gpu_is_exported_and_not_called(laptop: Node) -> None:
     with running_exporter(laptop) as running:
         wait_until(lambda: running.scrape().value(_UP) == 1)
         _has_polled(running, 5)
@@ -53,7 +53,7 @@ def test_a_sleeping_gpu_is_there_and_not_touched(laptop: Node) -> None:
     assert {s.value for s in scrape.find("accelerator_exporter_collector_errors_total")} == {0}
 
 
-def test_it_is_read_as_soon_as_somebody_has_woken_it(laptop: Node) -> None:
+def test_gpu_is_read_as_soon_as_it_is_awake(laptop: Node) -> None:
     with running_exporter(laptop) as running:
         wait_until(lambda: running.scrape().value(_UP) == 1)
         _power(laptop, 0, "active")
@@ -62,7 +62,7 @@ def test_it_is_read_as_soon_as_somebody_has_woken_it(laptop: Node) -> None:
         assert running.scrape().value("accelerator_device_status", state="ok") == 1
 
 
-def test_asleep_again_it_keeps_its_name_and_holder(laptop: Node) -> None:
+def test_gpu_that_sleeps_again_keeps_its_identity_and_holder(laptop: Node) -> None:
     _power(laptop, 0, "active")
     laptop.kubelet.pods = [pod("edge", "camera", container("main", device("nvidia.com/gpu", laptop.uuids[0])))]
     with laptop.kubelet, running_exporter(laptop) as running:
@@ -78,12 +78,12 @@ def test_asleep_again_it_keeps_its_name_and_holder(laptop: Node) -> None:
         assert _calls(laptop) == calls
 
 
-def test_the_wish_to_wake_it_is_followed(laptop: Node) -> None:
+def test_sleeping_gpu_is_woken_when_enabled(laptop: Node) -> None:
     with running_exporter(laptop, "--collect.wake-sleeping=true") as running:
         wait_until(lambda: running.scrape().find(_UTILIZATION) != [])
 
 
-def test_beside_a_busy_gpu_a_sleeping_one_is_left_alone(node: Node) -> None:
+def test_sleeping_gpu_beside_a_busy_one_is_not_called(node: Node) -> None:
     node.add_h100s(2)
     _power(node, 0, "active")
     _power(node, 1, "suspended")

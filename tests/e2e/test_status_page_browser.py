@@ -72,7 +72,7 @@ def text(tab: Tab) -> str:
     return str(tab.evaluate("document.body.innerText"))
 
 
-def test_a_person_sees_devices_holders_and_health(browser: Browser, url: str) -> None:
+def test_page_shows_devices_holders_and_health(browser: Browser, url: str) -> None:
     tab = opened(browser, url)
 
     assert tab.evaluate("document.title") == TITLE
@@ -82,7 +82,7 @@ def test_a_person_sees_devices_holders_and_health(browser: Browser, url: str) ->
     assert tab.evaluate("[...document.querySelectorAll('meter')].map(meter => meter.value)")[1] == 0.934
 
 
-def test_the_page_asks_for_nothing_else_and_reports_nothing(browser: Browser, url: str) -> None:
+def test_page_requests_nothing_else_and_reports_no_error(browser: Browser, url: str) -> None:
     tab = opened(browser, url)
 
     assert [event["request"]["url"] for event in tab.events("Network.requestWillBeSent")] == [url]
@@ -90,7 +90,7 @@ def test_the_page_asks_for_nothing_else_and_reports_nothing(browser: Browser, ur
     assert tab.evaluate("getComputedStyle(document.querySelector('.tag')).borderRadius") != "0px"  # the style applies
 
 
-def test_names_that_attack_are_shown_and_do_not_run(browser: Browser, url: str) -> None:
+def test_hostile_names_are_shown_and_not_executed(browser: Browser, url: str) -> None:
     tab = opened(browser, url)
 
     assert tab.evaluate("document.querySelectorAll('script, img').length") == 0
@@ -99,7 +99,7 @@ def test_names_that_attack_are_shown_and_do_not_run(browser: Browser, url: str) 
     assert tab.evaluate("document.title") == TITLE
 
 
-def test_no_script_runs_even_where_one_gets_in(browser: Browser, url: str) -> None:
+def test_injected_script_does_not_run(browser: Browser, url: str) -> None:
     tab = opened(browser, url)
 
     tab.evaluate(
@@ -110,7 +110,7 @@ def test_no_script_runs_even_where_one_gets_in(browser: Browser, url: str) -> No
 
 
 @pytest.mark.parametrize("width", [320, PHONE, 768, 1024, DESKTOP])
-def test_nobody_has_to_scroll_sideways(browser: Browser, url: str, width: int) -> None:
+def test_page_needs_no_horizontal_scrolling(browser: Browser, url: str, width: int) -> None:
     tab = opened(browser, url, width)
 
     assert LONG in text(tab)
@@ -120,7 +120,7 @@ def test_nobody_has_to_scroll_sideways(browser: Browser, url: str, width: int) -
     assert tab.evaluate(f"{outside}.length") == 0
 
 
-def test_on_a_phone_each_value_has_its_name_beside_it(browser: Browser, url: str) -> None:
+def test_narrow_page_shows_a_name_beside_each_value(browser: Browser, url: str) -> None:
     tab = opened(browser, url, PHONE)
 
     label = "getComputedStyle([...document.querySelectorAll('#devices ~ table td')][1], '::before').content"
@@ -129,7 +129,7 @@ def test_on_a_phone_each_value_has_its_name_beside_it(browser: Browser, url: str
 
 
 @pytest.mark.parametrize("width", [PHONE, DESKTOP])
-def test_a_screen_reader_gets_tables_headings_and_bars(browser: Browser, url: str, width: int) -> None:
+def test_accessibility_tree_has_tables_headings_and_meters(browser: Browser, url: str, width: int) -> None:
     tree = opened(browser, url, width).accessibility_tree()
 
     assert {("table", "Devices"), ("table", "Collectors"), ("table", "Attribution")} <= set(tree)
@@ -145,7 +145,7 @@ def test_a_screen_reader_gets_tables_headings_and_bars(browser: Browser, url: st
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_every_text_stands_out(browser: Browser, url: str, scheme: str) -> None:
+def test_every_text_has_enough_contrast(browser: Browser, url: str, scheme: str) -> None:
     tab = opened(browser, url, scheme=scheme)
 
     contrasts = tab.evaluate(CONTRASTS)
@@ -153,13 +153,13 @@ def test_every_text_stands_out(browser: Browser, url: str, scheme: str) -> None:
     assert [(words, ratio) for words, ratio in contrasts if ratio < 4.5] == []
 
 
-def test_dark_is_dark_and_light_is_light(browser: Browser, url: str) -> None:
+def test_page_follows_the_colour_scheme(browser: Browser, url: str) -> None:
     background = "getComputedStyle(document.body).backgroundColor.match(/\\d+/g).every(v => v > 127)"
     bright = {scheme: opened(browser, url, scheme=scheme).evaluate(background) for scheme in ("light", "dark")}
     assert bright == {"light": True, "dark": False}
 
 
-def test_the_page_renews_itself(browser: Browser, url: str, latest: Latest) -> None:
+def test_page_refreshes_itself(browser: Browser, url: str, latest: Latest) -> None:
     tab = opened(browser, url)
     assert "shared by 9" in text(tab)
 
@@ -170,7 +170,7 @@ def test_the_page_renews_itself(browser: Browser, url: str, latest: Latest) -> N
     assert tab.evaluate("location.href") == url
 
 
-def test_links_lead_to_the_other_pages(browser: Browser, url: str) -> None:
+def test_links_open_the_other_pages(browser: Browser, url: str) -> None:
     tab = opened(browser, url)
 
     links = tab.evaluate("[...document.links].map(link => [link.innerText, link.href])")

@@ -94,7 +94,7 @@ def attributed(running: ExporterProcess) -> Scrape | None:
     return scrape if len(counted) == 2 and all(series.value > 0 for series in counted) else None
 
 
-def test_its_devices_are_served_with_the_pods_that_hold_them(running: ExporterProcess) -> None:
+def test_third_party_devices_are_exported_with_their_pods(running: ExporterProcess) -> None:
     scrape = wait_until(lambda: attributed(running))
 
     assert {s.labels["collector"]: s.value for s in scrape.find("accelerator_exporter_collector_up")} == {"acme": 1}
@@ -113,7 +113,7 @@ def test_its_devices_are_served_with_the_pods_that_hold_them(running: ExporterPr
     assert "Traceback" not in running.log.read_text()
 
 
-def test_a_lost_card_is_reported_and_its_holder_stays(acme: Node, running: ExporterProcess) -> None:
+def test_lost_card_is_reported_and_keeps_its_holder(acme: Node, running: ExporterProcess) -> None:
     wait_until(lambda: attributed(running))
     acme.sysfs.write(b"dead\n", "class", "acme", "acme0", "state")
 
@@ -127,7 +127,7 @@ def test_a_lost_card_is_reported_and_its_holder_stays(acme: Node, running: Expor
     assert scrape.value("accelerator_device_power_watts", uuid="acme-S1") == 75.5
 
 
-def test_without_its_hardware_nothing_is_said_of_it(node: Node, installed: Path) -> None:
+def test_without_its_hardware_it_exports_and_logs_nothing(node: Node, installed: Path) -> None:
     done = run_once(["--once", *node.flags], {**node.environment, "PYTHONPATH": str(installed)})
 
     assert done.returncode == 0
@@ -135,7 +135,7 @@ def test_without_its_hardware_nothing_is_said_of_it(node: Node, installed: Path)
     assert not [line for line in done.stderr.splitlines() if "acme" in line]
 
 
-def test_where_it_is_not_installed_the_exporter_does_not_know_it(acme: Node) -> None:
+def test_collector_that_is_not_installed_is_unknown(acme: Node) -> None:
     done = run_once(["--once", *acme.flags], acme.environment)
 
     assert done.returncode == 0
@@ -143,14 +143,14 @@ def test_where_it_is_not_installed_the_exporter_does_not_know_it(acme: Node) -> 
     assert "acme" not in {spec.name for spec in registry.load()}
 
 
-def test_it_keeps_the_contract_by_its_own_tests(installed: Path) -> None:
+def test_its_own_tests_pass_the_contract(installed: Path) -> None:
     told = python("-m", "pytest", "-p", "no:cacheprovider", str(EXAMPLE), environment={"PYTHONPATH": str(installed)})
 
     assert re.search(r"\d+ passed, 2 skipped", told), told
     assert "a plain file answers at once" in told
 
 
-def test_the_page_shows_every_file_as_it_is() -> None:
+def test_page_quotes_every_file_exactly() -> None:
     shown = re.findall(r"^`([^`]+)`:\n\n```\w+\n(.*?)^```$", PAGE.read_text(), re.MULTILINE | re.DOTALL)
 
     assert len(shown) == len(dict(shown))

@@ -42,7 +42,7 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_the_wheel_holds_both_packages_and_nothing_else(wheel: Path) -> None:
+def test_wheel_contains_only_the_two_packages(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         names = set(archive.namelist())
 
@@ -55,7 +55,7 @@ def test_the_wheel_holds_both_packages_and_nothing_else(wheel: Path) -> None:
     assert not [name for name in names if "test" in name.lower() or name.endswith((".pyc", ".c"))]
 
 
-def test_the_wheel_names_the_command_and_the_collectors(installed: Path) -> None:
+def test_wheel_declares_the_command_and_the_collectors(installed: Path) -> None:
     (path,) = installed.glob("accelerator_exporter-*.dist-info/entry_points.txt")
     entry_points = ConfigParser()
     entry_points.read_string(path.read_text())
@@ -64,7 +64,7 @@ def test_the_wheel_names_the_command_and_the_collectors(installed: Path) -> None
     assert entry_points["accelerator_exporter.collectors"]["nvidia"] == "collectors.nvidia:SPEC"
 
 
-def test_the_installed_wheel_runs(installed: Path, tmp_path: Path) -> None:
+def test_installed_wheel_runs(installed: Path, tmp_path: Path) -> None:
     environment = {"PYTHONPATH": str(installed)}
     where = run("-c", "import exporter; print(exporter.__file__)", cwd=tmp_path, **environment)
     assert Path(where.strip()).is_relative_to(installed)

@@ -47,7 +47,7 @@ def assert_answers(server: Server) -> None:
     assert request(server, "/metrics").body == b"ok"
 
 
-def test_a_client_that_sends_its_request_byte_by_byte_is_closed(start: Start) -> None:
+def test_client_that_sends_byte_by_byte_is_closed(start: Start) -> None:
     server = start(ConnectionLimits(request_seconds=0.5))
 
     with connect(server) as client:
@@ -64,7 +64,7 @@ def test_a_client_that_sends_its_request_byte_by_byte_is_closed(start: Start) ->
     assert_answers(server)
 
 
-def test_a_client_that_never_sends_anything_is_closed(start: Start) -> None:
+def test_client_that_sends_nothing_is_closed(start: Start) -> None:
     server = start(ConnectionLimits(request_seconds=0.2))
 
     with connect(server) as client:
@@ -115,7 +115,7 @@ def test_a_request_that_is_too_large_is_refused(start: Start, sent: bytes, statu
         b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
     ],
 )
-def test_garbage_gets_a_short_refusal_without_its_own_bytes(start: Start, sent: bytes) -> None:
+def test_garbage_is_refused_without_echoing_it(start: Start, sent: bytes) -> None:
     server = start(PATIENT)
 
     with connect(server) as client:
@@ -129,7 +129,7 @@ def test_garbage_gets_a_short_refusal_without_its_own_bytes(start: Start, sent: 
 
 
 @pytest.mark.parametrize("sent", [b"", b"\r\n", b"GET /metr", b"GET /metrics HTTP/1.1\r\nHo"])
-def test_a_client_that_leaves_in_the_middle_costs_nothing(start: Start, sent: bytes) -> None:
+def test_client_that_disconnects_during_a_request_does_not_affect_others(start: Start, sent: bytes) -> None:
     server = start(PATIENT)
 
     with connect(server) as client:
@@ -139,7 +139,7 @@ def test_a_client_that_leaves_in_the_middle_costs_nothing(start: Start, sent: by
     assert_answers(server)
 
 
-def test_a_client_that_resets_the_connection_costs_nothing(start: Start) -> None:
+def test_client_that_resets_the_connection_does_not_affect_others(start: Start) -> None:
     server = start(PATIENT)
 
     with connect(server) as client:
@@ -151,7 +151,7 @@ def test_a_client_that_resets_the_connection_costs_nothing(start: Start) -> None
     assert_answers(server)
 
 
-def test_a_half_closed_connection_still_gets_its_answer(start: Start) -> None:
+def test_half_closed_connection_still_gets_its_response(start: Start) -> None:
     server = start(PATIENT)
 
     with connect(server) as client:
@@ -179,7 +179,7 @@ def test_pipelined_requests_are_answered_in_order(start: Start) -> None:
 @pytest.mark.parametrize(
     "body", [b"Content-Length: 21\r\n\r\n", b"Transfer-Encoding: chunked\r\n\r\n", b"Content-Length: none\r\n\r\n"]
 )
-def test_a_body_is_never_parsed_as_a_request(start: Start, body: bytes) -> None:
+def test_body_is_never_parsed_as_a_request(start: Start, body: bytes) -> None:
     server = start(PATIENT)
 
     with connect(server) as client:
@@ -192,7 +192,7 @@ def test_a_body_is_never_parsed_as_a_request(start: Start, body: bytes) -> None:
     assert received.endswith(b"\r\n\r\nok")
 
 
-def test_a_client_that_expects_100_continue_is_answered_at_once(start: Start) -> None:
+def test_client_that_expects_100_continue_gets_a_response_at_once(start: Start) -> None:
     server = start(PATIENT)
 
     with connect(server) as client:
@@ -201,7 +201,7 @@ def test_a_client_that_expects_100_continue_is_answered_at_once(start: Start) ->
         assert client.recv(4096).startswith(b"HTTP/1.1 405 Method Not Allowed\r\n")
 
 
-def test_a_client_that_does_not_read_its_response_is_closed(start: Start) -> None:
+def test_client_that_does_not_read_its_response_is_closed(start: Start) -> None:
     server = start(ConnectionLimits(send_seconds=0.3))
 
     with connect(server) as client:
@@ -218,7 +218,7 @@ def test_a_client_that_does_not_read_its_response_is_closed(start: Start) -> Non
     [b"", b"GET /metrics HTTP/1.1\r\n", b"GET /metrics HTTP/1.1\r\n\r\n"],
     ids=["silent", "half a request", "idle"],
 )
-def test_200_connections_that_stay_open_do_not_block_others(start: Start, sent: bytes) -> None:
+def test_200_open_connections_do_not_block_others(start: Start, sent: bytes) -> None:
     server = start(PATIENT)
 
     with many(server, 200, sent):
@@ -270,7 +270,7 @@ def test_when_every_connection_waits_for_a_handler_the_next_gets_503() -> None:
         assert_answers(server)
 
 
-def test_no_connection_is_left_behind(start: Start) -> None:
+def test_no_connection_is_leaked(start: Start) -> None:
     server = start(PATIENT)
     with many(server, 100, b"GET /metrics HTTP/1.1\r\n"):
         assert_answers(server)

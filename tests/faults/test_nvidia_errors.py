@@ -127,16 +127,16 @@ def goes_and_comes_back(scene: Scene, call: str, code: int, lost: set[str]) -> d
         UNHEARD_OF,
     ],
 )
-def test_a_failing_call_costs_its_reading_is_counted_and_is_asked_again(scene: Scene, code: int) -> None:
+def test_failing_call_loses_its_reading_is_counted_and_retried(scene: Scene, code: int) -> None:
     assert set(goes_and_comes_back(scene, POWER, code, {"accelerator_device_power_watts"})) == {"unavailable"}
 
 
 @pytest.mark.parametrize("code", [NOT_FOUND, NO_DATA, FREQ_NOT_SUPPORTED])
-def test_nothing_to_tell_costs_the_reading_and_is_no_error(scene: Scene, code: int) -> None:
+def test_missing_data_loses_the_reading_without_an_error(scene: Scene, code: int) -> None:
     assert goes_and_comes_back(scene, POWER, code, {"accelerator_device_power_watts"}) == {}
 
 
-def test_a_list_that_never_fits_is_an_unavailable_reading(scene: Scene) -> None:
+def test_list_that_never_fits_is_unavailable(scene: Scene) -> None:
     counted = goes_and_comes_back(scene, PROCESSES, INSUFFICIENT_SIZE, {"accelerator_device_processes"})
     assert set(counted) == {"unavailable"}
 
@@ -152,9 +152,7 @@ def test_a_list_that_never_fits_is_an_unavailable_reading(scene: Scene) -> None:
         (NO_PERMISSION, {"permission_denied": 1}),
     ],
 )
-def test_what_is_not_supported_or_not_allowed_is_not_asked_again(
-    scene: Scene, code: int, counted: dict[str, float]
-) -> None:
+def test_unsupported_or_forbidden_reading_is_not_retried(scene: Scene, code: int, counted: dict[str, float]) -> None:
     before, errors = scene.families(scene.troubled), scene.errors()
     scene.node.nvml.fail(POWER, code, device=0)
     wait_until(lambda: scene.families(scene.troubled) == before - {"accelerator_device_power_watts"})
@@ -169,7 +167,7 @@ def test_what_is_not_supported_or_not_allowed_is_not_asked_again(
 
 
 @pytest.mark.parametrize("code", [GPU_IS_LOST, RESET_REQUIRED, GPU_NOT_FOUND])
-def test_a_lost_device_keeps_its_name_and_state_and_the_other_everything(scene: Scene, code: int) -> None:
+def test_lost_device_keeps_identity_and_state_and_does_not_affect_others(scene: Scene, code: int) -> None:
     before, other, errors = scene.families(scene.troubled), scene.families(scene.other), scene.errors()
     scene.node.nvml.lose(0, code)
     wait_until(lambda: scene.families(scene.troubled) == before & LASTING)
@@ -193,9 +191,7 @@ def test_a_lost_device_keeps_its_name_and_state_and_the_other_everything(scene: 
         (POWER, LIB_RM_VERSION_MISMATCH, "version_mismatch"),
     ],
 )
-def test_a_session_that_is_over_withdraws_all_readings_and_is_opened_anew(
-    scene: Scene, call: str, code: int, reason: str
-) -> None:
+def test_ended_session_withdraws_all_readings_and_is_reopened(scene: Scene, call: str, code: int, reason: str) -> None:
     before, errors = scene.families(scene.troubled), scene.errors()
     scene.node.nvml.fail(call, code)
     wait_until(lambda: scene.families(scene.troubled) == before & LASTING)
@@ -217,7 +213,7 @@ def test_a_session_that_is_over_withdraws_all_readings_and_is_opened_anew(
         (UNKNOWN, "unavailable", "UNKNOWN"),
     ],
 )
-def test_a_library_that_does_not_initialise_is_told_with_advice_and_tried_again(
+def test_library_that_does_not_initialise_is_reported_with_advice_and_retried(
     node: Node, code: int, reason: str, advice: str
 ) -> None:
     node.add_h100s(1)
@@ -235,7 +231,7 @@ def _is_ok(running: ExporterProcess, uuid: str) -> bool:
     return running.scrape().value("accelerator_device_status", uuid=uuid, state="ok") == 1
 
 
-def test_no_device_where_there_were_some_is_loud(scene: Scene) -> None:
+def test_vanished_devices_are_reported(scene: Scene) -> None:
     before, errors = scene.families(scene.troubled), scene.errors()
     cards = [gpu.present for gpu in scene.node.gpus]
     with scene.node.nvml.at_once():
@@ -252,7 +248,7 @@ def test_no_device_where_there_were_some_is_loud(scene: Scene) -> None:
     wait_until(lambda: scene.families(scene.troubled) == before)
 
 
-def test_a_device_that_may_not_be_opened_is_told_and_hides_no_other(scene: Scene) -> None:
+def test_device_without_permission_is_reported_and_hides_no_other(scene: Scene) -> None:
     before, other, errors = scene.families(scene.troubled), scene.families(scene.other), scene.errors()
     scene.node.nvml.fail("nvmlDeviceGetHandleByIndex_v2", NO_PERMISSION, device=0)
     scene.node.nvml.fail(COUNT, UNINITIALIZED)

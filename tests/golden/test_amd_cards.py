@@ -118,7 +118,7 @@ def _supplied(rows: tuple[Metric, ...]) -> set[str]:
 
 
 @pytest.mark.parametrize("name", KINDS)
-def test_a_card_lacks_what_it_is_known_to_lack(name: str) -> None:
+def test_card_lacks_exactly_its_known_missing_families(name: str) -> None:
     text = (FOLDER / f"{name}.prom").read_text()
     assert _supplied(SPEC.metrics) - _stems(text, Subject.DEVICE) - _ALWAYS == ABSENT[name]
     if KINDS[name].mode != ("", ""):
@@ -130,5 +130,5 @@ def test_golden_file_passes_promtool(name: str) -> None:
     assert promtool_check((FOLDER / f"{name}.prom").read_text()) == ""
 
 
-def test_no_golden_file_is_left_over() -> None:
+def test_no_golden_file_is_unused() -> None:
     assert {file.stem for file in FOLDER.glob("*.prom")} == set(KINDS)

@@ -150,5 +150,5 @@ def test_openmetrics_passes_the_strict_parser_with_infos_of_type_info(name: str,
     assert "accelerator_allocation" in infos & types.keys()
 
 
-def test_no_golden_file_is_left_over() -> None:
+def test_no_golden_file_is_unused() -> None:
     assert {file.stem for file in _FOLDER.glob("*.prom")} == set(_SCENES)

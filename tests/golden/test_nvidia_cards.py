@@ -69,5 +69,5 @@ def test_golden_file_passes_promtool(name: str) -> None:
     assert promtool_check((FOLDER / f"{name}.prom").read_text()) == ""
 
 
-def test_no_golden_file_is_left_over() -> None:
+def test_no_golden_file_is_unused() -> None:
     assert {file.stem for file in FOLDER.glob("*.prom")} == set(CARDS)

@@ -77,7 +77,7 @@ def test_exposition(name: str, request: pytest.FixtureRequest) -> None:
 
 
 @pytest.mark.parametrize("name", SCENES)
-def test_a_profile_tells_what_the_real_collector_tells_of_such_a_card(name: str) -> None:
+def test_profile_exports_the_same_as_the_real_collector(name: str) -> None:
     """Beside them come the families of who holds it, which are the exporter's and not the card's."""
     real = (_FOLDER / "amd" / f"{SCENES[name].real}.prom").read_text()
     simulated = (_FOLDER / "profiles" / f"{name}.prom").read_text()
@@ -86,6 +86,6 @@ def test_a_profile_tells_what_the_real_collector_tells_of_such_a_card(name: str)
     assert _families(simulated, *prefixes) - of_holders == _families(real, *prefixes)
 
 
-def test_every_profile_is_shown() -> None:
+def test_every_profile_has_a_scene_and_a_golden_file() -> None:
     assert {scene.profile for scene in SCENES.values()} == {profile.name for profile in PROFILES}
     assert {file.stem for file in (_FOLDER / "profiles").glob("*.prom")} == set(SCENES)

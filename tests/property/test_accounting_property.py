@@ -29,7 +29,7 @@ def edges(pairs: set[tuple[Container, SubjectKey]], compute: dict[SubjectKey, fl
 
 @UNHURRIED
 @given(st.lists(st.tuples(STEPS, RATIOS), min_size=1))
-def test_busy_never_exceeds_observed_nor_observed_the_time_that_passed(polls: list[tuple[float, float]]) -> None:
+def test_busy_is_at_most_observed_and_observed_at_most_elapsed(polls: list[tuple[float, float]]) -> None:
     integral = Integral()
     for at, (_, value) in zip(accumulate(step for step, _ in polls), polls, strict=True):
         before = (integral.total, integral.covered_seconds)
@@ -45,7 +45,7 @@ def test_busy_never_exceeds_observed_nor_observed_the_time_that_passed(polls: li
 
 @UNHURRIED
 @given(st.floats(0, 1), st.lists(st.floats(0.01, 9), min_size=1, max_size=30))
-def test_a_constant_load_is_measured_exactly_however_irregular_the_polls(load: float, steps: list[float]) -> None:
+def test_constant_load_is_measured_exactly_at_irregular_polls(load: float, steps: list[float]) -> None:
     integral = Integral()
     for at in accumulate([0.0, *steps]):
         integral.add(at, load, MAX_GAP)
@@ -56,7 +56,7 @@ def test_a_constant_load_is_measured_exactly_however_irregular_the_polls(load: f
 
 @UNHURRIED
 @given(EDGES, COMPUTE)
-def test_shares_of_a_device_never_exceed_it(
+def test_shares_of_a_device_never_exceed_one(
     pairs: set[tuple[Container, SubjectKey]], compute: dict[SubjectKey, float]
 ) -> None:
     handed_out: defaultdict[str, float] = defaultdict(float)
@@ -72,7 +72,7 @@ def test_shares_of_a_device_never_exceed_it(
 
 @UNHURRIED
 @given(EDGES, COMPUTE)
-def test_nothing_has_two_sole_holders_not_even_in_parts(
+def test_no_device_or_partition_has_two_sole_holders(
     pairs: set[tuple[Container, SubjectKey]], compute: dict[SubjectKey, float]
 ) -> None:
     found = edges(pairs, compute)
@@ -97,7 +97,7 @@ TURNS = st.tuples(STEPS, RATIOS, st.floats(0, 700), st.none() | EDGES)
 
 @UNHURRIED
 @given(COMPUTE, st.lists(TURNS, min_size=2, max_size=20))
-def test_holders_together_never_have_more_than_there_was(
+def test_credit_of_all_holders_never_exceeds_the_device(
     compute: dict[SubjectKey, float],
     turns: list[tuple[float, float, float, set[tuple[Container, SubjectKey]] | None]],
 ) -> None:

@@ -33,7 +33,7 @@ _TABLES = st.sampled_from(sorted(SIZES)).flatmap(
 
 @given(st.data())
 @settings(max_examples=150, deadline=None)
-def test_no_content_of_any_file_raises_or_becomes_an_impossible_value(data: st.DataObject) -> None:
+def test_no_file_content_raises_or_becomes_an_impossible_value(data: st.DataObject) -> None:
     with tempfile.TemporaryDirectory() as folder:
         tree = AmdTree(Path(folder) / "sys")
         gpu, other = tree.add(data.draw(_KINDS), "0000:63:00.0"), tree.add(MI210, _SECOND)

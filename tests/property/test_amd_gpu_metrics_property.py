@@ -34,12 +34,12 @@ def _parsed(blob: bytes) -> Metrics | None:
 
 
 @given(st.binary(max_size=4096))
-def test_any_bytes_are_a_table_or_refused(blob: bytes) -> None:
+def test_any_bytes_are_parsed_or_refused(blob: bytes) -> None:
     _parsed(blob)
 
 
 @given(_VERSIONS, st.data())
-def test_whatever_fills_a_table_is_told_as_finite_numbers(version: tuple[int, int], data: st.DataObject) -> None:
+def test_any_table_content_gives_finite_numbers(version: tuple[int, int], data: st.DataObject) -> None:
     size = SIZES[version]
     filling = data.draw(st.binary(min_size=size - 4, max_size=size - 4))
     told = parse(struct.pack("<HBB", size, *version) + filling)
@@ -47,13 +47,13 @@ def test_whatever_fills_a_table_is_told_as_finite_numbers(version: tuple[int, in
 
 
 @given(_VERSIONS, st.data())
-def test_a_truncated_table_is_refused(version: tuple[int, int], data: st.DataObject) -> None:
+def test_truncated_table_is_refused(version: tuple[int, int], data: st.DataObject) -> None:
     blob = table(version, {})
     assert _parsed(blob[: data.draw(st.integers(0, len(blob) - 1))]) is None
 
 
 @given(_VERSIONS, st.data())
-def test_a_mark_is_never_told(version: tuple[int, int], data: st.DataObject) -> None:
+def test_field_marked_as_unknown_is_not_reported(version: tuple[int, int], data: st.DataObject) -> None:
     """Fill it at random and then mark one field as unknown: what it told is gone, and nothing else has changed."""
     size = SIZES[version]
     filling = data.draw(st.binary(min_size=size - 4, max_size=size - 4))
@@ -69,6 +69,6 @@ def test_a_mark_is_never_told(version: tuple[int, int], data: st.DataObject) -> 
 
 
 @given(_VERSIONS, st.binary(max_size=512))
-def test_nothing_beyond_the_table_is_read(version: tuple[int, int], rest: bytes) -> None:
+def test_bytes_after_the_table_are_not_read(version: tuple[int, int], rest: bytes) -> None:
     blob = table(version, {})
     assert parse(blob + rest) == parse(blob)

@@ -31,7 +31,7 @@ _CONTENTS = st.tuples(st.sampled_from((_HEAD, _HEAD, b"")), st.lists(_LINES, max
 
 
 @given(_CONTENTS)
-def test_a_file_is_understood_or_refused(content: bytes) -> None:
+def test_file_is_parsed_or_refused(content: bytes) -> None:
     try:
         client = parse(content)
     except InvalidValueError:
@@ -43,7 +43,7 @@ def test_a_file_is_understood_or_refused(content: bytes) -> None:
 
 @given(st.data())
 @settings(max_examples=100, deadline=None)
-def test_no_content_of_any_file_raises_or_becomes_an_impossible_process(data: st.DataObject) -> None:
+def test_no_file_content_raises_or_becomes_an_impossible_process(data: st.DataObject) -> None:
     with tempfile.TemporaryDirectory() as folder:
         tree = AmdTree(Path(folder) / "sys")
         gpu = tree.add(MI300X, ADDRESS)

@@ -16,7 +16,7 @@ alias_sets = st.frozensets(st.builds(Alias, id=ids, scope=scopes), max_size=4)
 
 
 @given(resources, ids)
-def test_any_id_gives_distinct_names_in_folded_case(resource: str, device_id: str) -> None:
+def test_any_id_gives_distinct_case_folded_names(resource: str, device_id: str) -> None:
     names = candidates(resource, device_id)
     assert len(set(names)) == len(names)
     assert all(name and name == name.casefold() for name in names)
@@ -24,7 +24,7 @@ def test_any_id_gives_distinct_names_in_folded_case(resource: str, device_id: st
 
 
 @given(resources, ids)
-def test_each_name_is_a_shorter_beginning_of_the_one_before(resource: str, device_id: str) -> None:
+def test_each_name_is_a_shorter_prefix_of_the_previous_one(resource: str, device_id: str) -> None:
     names = candidates(resource, device_id)
     for longer, shorter in pairwise(names):
         assert longer.startswith(shorter)
@@ -32,23 +32,23 @@ def test_each_name_is_a_shorter_beginning_of_the_one_before(resource: str, devic
 
 
 @given(ids)
-def test_stripping_a_replica_twice_is_stripping_it_once(device_id: str) -> None:
+def test_stripping_a_replica_suffix_is_idempotent(device_id: str) -> None:
     assert without_replica(without_replica(device_id)) == without_replica(device_id)
     assert "::" not in without_replica(device_id)
 
 
 @given(ids.filter(lambda device_id: "::" not in device_id and not device_id.endswith(":")), st.integers(min_value=0))
-def test_a_replica_is_a_replica_of_what_it_was_made_of(device_id: str, number: int) -> None:
+def test_replica_id_resolves_to_its_original_id(device_id: str, number: int) -> None:
     assert without_replica(f"{device_id}::{number}") == device_id
 
 
 @given(ids.filter(bool), st.integers(min_value=0))
-def test_a_virtual_share_is_a_share_of_what_it_was_made_of(name: str, number: int) -> None:
+def test_virtual_share_id_resolves_to_its_original_id(name: str, number: int) -> None:
     assert without_virtual_share(f"{name}/vgpu{number}") == name
 
 
 @given(st.lists(alias_sets, max_size=4), st.lists(alias_sets, max_size=4), resources, ids)
-def test_an_id_resolves_only_to_a_subject_that_goes_by_one_of_its_names(
+def test_id_resolves_only_to_a_subject_with_a_matching_alias(
     of_devices: list[frozenset[Alias]], of_partitions: list[frozenset[Alias]], resource: str, device_id: str
 ) -> None:
     devices = [Device(f"d{k}", f"d{k}", "vendor", "model", names) for k, names in enumerate(of_devices)]
@@ -64,7 +64,7 @@ def test_an_id_resolves_only_to_a_subject_that_goes_by_one_of_its_names(
 
 
 @given(st.lists(alias_sets, min_size=2, max_size=4), resources)
-def test_a_name_that_two_devices_share_in_a_scope_resolves_to_neither_of_them(
+def test_alias_of_two_devices_in_one_scope_resolves_to_neither(
     of_devices: list[frozenset[Alias]], resource: str
 ) -> None:
     shared = Alias("shared-name", "")

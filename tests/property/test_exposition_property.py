@@ -237,15 +237,13 @@ def happen(turns: list[tuple[float, str]], random: Random) -> Iterator[tuple[Sna
 
 @UNHURRIED
 @given(TURNS, st.randoms(use_true_random=True))
-def test_whatever_happens_the_exposition_is_well_formed_and_adds_up(
-    turns: list[tuple[float, str]], random: Random
-) -> None:
+def test_exposition_is_always_well_formed_and_consistent(turns: list[tuple[float, str]], random: Random) -> None:
     watcher = Watcher()
     for snapshot, elapsed_seconds in happen(turns, random):
         watcher.look(snapshot, elapsed_seconds)
 
 
-def test_what_happens_there_is_what_the_rules_are_about() -> None:
+def test_generated_histories_cover_what_the_rules_check() -> None:
     random = Random(1)  # noqa: S311 - nothing is secret here, and the same things must happen every time
     turns = [(random.choice(GAPS), random.choice(KINDS)) for _ in range(1000)]
     positive: set[str] = set()
@@ -262,7 +260,7 @@ def test_what_happens_there_is_what_the_rules_are_about() -> None:
     assert min(withdrawn, shared, lost, late) > 20
 
 
-def test_what_is_counted_twice_is_noticed() -> None:
+def test_double_counting_is_detected() -> None:
     one = ("accelerator_device_power_watts", frozenset({("uuid", "a"), ("model", "A1")}))
     again = ("accelerator_device_power_watts", frozenset({("uuid", "a"), ("model", "A1 80GB")}))
     held = ("accelerator_device_power_watts", frozenset({("uuid", "b"), ("pod", "p")}))
@@ -277,7 +275,7 @@ TEXTS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1)
 
 @settings(deadline=None)
 @given(TEXTS, TEXTS, st.sampled_from(Format))
-def test_every_text_arrives_as_it_is(model: str, pod: str, form: Format) -> None:
+def test_every_label_value_is_unchanged(model: str, pod: str, form: Format) -> None:
     held = HolderSample(families.ALLOCATION_SHARE, Container("ns", pod, "main"), SubjectKey("a"), 0.5)
     shown = Snapshot({"a": gpu("a", model=model)}, {}, (info("a", index=pod),), holder_samples=(held,))
 
@@ -290,7 +288,7 @@ def test_every_text_arrives_as_it_is(model: str, pod: str, form: Format) -> None
 
 @settings(deadline=None)
 @given(st.floats(allow_nan=False, allow_infinity=False), st.sampled_from(Format))
-def test_every_number_arrives_as_it_is(value: float, form: Format) -> None:
+def test_every_number_is_unchanged(value: float, form: Format) -> None:
     [family] = parse(render(Snapshot(), [OwnSample(families.PROCESS_OPEN_FDS, value)], form), form)
 
     assert [sample.value for sample in family.samples] == [value]
@@ -298,6 +296,6 @@ def test_every_number_arrives_as_it_is(value: float, form: Format) -> None:
 
 @settings(deadline=None)
 @given(st.text())
-def test_any_text_at_all_is_written_as_valid_utf_8(text: str) -> None:
+def test_any_text_is_written_as_valid_utf_8(text: str) -> None:
     for form in Format:
         render(Snapshot(), [OwnSample(families.UNMATCHED_DEVICES, 1, (text,))], form).decode()

@@ -63,9 +63,7 @@ def checked(held: frozenset[Holding], reading: Reading) -> AllocationFacts:
 
 @UNHURRIED
 @given(holdings, readings())
-def test_the_daemon_exports_as_allocated_what_the_check_lists_as_held(
-    held: frozenset[Holding], reading: Reading
-) -> None:
+def test_daemon_and_check_agree_on_allocations(held: frozenset[Holding], reading: Reading) -> None:
     snapshot, report = served(held, reading), checked(held, reading)
     holders = {
         SubjectKey(row.device.uuid, row.partition.uuid if row.partition else ""): row.holders
@@ -84,7 +82,7 @@ def test_the_daemon_exports_as_allocated_what_the_check_lists_as_held(
 
 @UNHURRIED
 @given(holdings, readings())
-def test_only_a_lost_device_that_nobody_is_known_to_hold_is_unknown(held: frozenset[Holding], reading: Reading) -> None:
+def test_only_a_lost_device_without_known_holder_is_unknown(held: frozenset[Holding], reading: Reading) -> None:
     report = checked(held, reading)
     held_devices = {row.device.uuid for row in report.device_holders if row.holders}
     for row in report.device_holders:

@@ -20,7 +20,7 @@ def record(message: str, fields: dict[str, object]) -> logging.LogRecord:
 
 @UNHURRIED
 @given(st.text(), FIELDS)
-def test_a_json_line_is_one_object_with_message_and_fields(message: str, fields: dict[str, object]) -> None:
+def test_json_line_is_one_object_with_message_and_fields(message: str, fields: dict[str, object]) -> None:
     line = JsonFormatter().format(record(message, fields))
     assert line.isascii()
     assert line.isprintable()
@@ -31,7 +31,7 @@ def test_a_json_line_is_one_object_with_message_and_fields(message: str, fields:
 
 @UNHURRIED
 @given(st.text(), FIELDS)
-def test_a_text_line_is_one_line_in_which_every_quote_is_closed(message: str, fields: dict[str, object]) -> None:
+def test_text_line_is_one_line_with_balanced_quotes(message: str, fields: dict[str, object]) -> None:
     line = TextFormatter().format(record(message, fields))
     assert line.isascii()
     assert line.isprintable()

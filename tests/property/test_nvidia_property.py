@@ -116,7 +116,7 @@ def bench(tmp_path_factory: pytest.TempPathFactory, nvml_library: Path) -> Itera
 
 @settings(deadline=None, max_examples=20)
 @given(troubles=st.lists(st.one_of(on_card, on_mig), min_size=1, max_size=12))
-def test_a_device_pays_only_for_its_own_errors(bench: Bench, troubles: list[Trouble]) -> None:
+def test_errors_of_a_device_do_not_affect_others(bench: Bench, troubles: list[Trouble]) -> None:
     found = bench.exposed(troubles)
     troubled = {trouble.device for trouble in troubles}
     for index, uuid in enumerate(bench.uuids):
@@ -126,11 +126,11 @@ def test_a_device_pays_only_for_its_own_errors(bench: Bench, troubles: list[Trou
 
 @settings(deadline=None, max_examples=20)
 @given(troubles=st.lists(st.one_of(on_all, on_card, on_mig), min_size=1, max_size=12))
-def test_the_exposition_is_valid_whatever_fails(bench: Bench, troubles: list[Trouble]) -> None:
+def test_exposition_is_valid_for_any_failure(bench: Bench, troubles: list[Trouble]) -> None:
     bench.exposed(troubles)
 
 
-def test_without_errors_everything_is_told(bench: Bench) -> None:
+def test_without_errors_every_reading_is_reported(bench: Bench) -> None:
     for uuid in bench.uuids:
         names = {name for name, _ in of_device(bench.healthy, uuid)}
         assert {"accelerator_device_info", "accelerator_device_power_watts"} <= names

@@ -77,7 +77,7 @@ def parsed(text: str) -> Scenario | None:
 @given(
     st.lists(PIECES, max_size=40).map("".join), st.sampled_from(["", START, f"{START}pods:\n- ", f"{START}faults:\n- "])
 )
-def test_any_text_like_a_scenario_is_accepted_or_refused_in_one_line(text: str, start: str) -> None:
+def test_text_like_a_scenario_is_accepted_or_refused_in_one_line(text: str, start: str) -> None:
     parsed(start + text)
 
 
@@ -145,9 +145,7 @@ def scenarios(draw: st.DrawFn) -> str:
 
 @UNHURRIED
 @given(scenarios(), st.lists(st.integers(1, 40), min_size=2, max_size=12))
-def test_a_scenario_plays_the_same_twice_and_energy_rises_within_the_bounds_of_power(
-    text: str, quarters: list[int]
-) -> None:
+def test_scenario_is_deterministic_and_energy_rises_within_the_power_limits(text: str, quarters: list[int]) -> None:
     scenario = parsed(text)
     assert scenario is not None
     one, other = SimulatedNode(scenario), SimulatedNode(scenario)

@@ -80,7 +80,7 @@ def test_any_environment_is_accepted_or_refused_in_one_line(environ: dict[str, s
 
 @UNHURRIED
 @given(st.lists(st.one_of(FLAGS, TEXTS, st.tuples(FLAGS, TEXTS).map("=".join), TEXTS.map("--".__add__)), max_size=5))
-def test_any_command_line_is_read_or_refused_in_one_line(arguments: list[str]) -> None:
+def test_any_command_line_is_parsed_or_refused_in_one_line(arguments: list[str]) -> None:
     try:
         command = parse_command_line(arguments)
     except ConfigError as error:
@@ -91,5 +91,5 @@ def test_any_command_line_is_read_or_refused_in_one_line(arguments: list[str]) -
 
 @UNHURRIED
 @given(st.integers(min_value=0, max_value=10**9))
-def test_a_spelled_duration_reads_as_what_it_was(milliseconds: int) -> None:
+def test_formatted_duration_parses_to_the_same_value(milliseconds: int) -> None:
     assert parse_duration(spell_duration(milliseconds / 1_000)) == pytest.approx(milliseconds / 1_000)

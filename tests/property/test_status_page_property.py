@@ -51,12 +51,12 @@ def shape(read: PageText) -> list[tuple[str, list[str]]]:
 
 @UNHURRIED
 @given(st.lists(NAMES, min_size=len(PLAIN), max_size=len(PLAIN)))
-def test_no_name_changes_the_elements_of_the_page(names: list[str]) -> None:
+def test_names_do_not_change_the_elements_of_the_page(names: list[str]) -> None:
     assert shape(page(names)) == shape(page(PLAIN))
 
 
 @UNHURRIED
 @given(NAMES.filter(lambda name: "\r" not in name and "\0" not in name))  # which a parser of HTML must replace
-def test_a_name_is_read_as_it_was_written(name: str) -> None:
+def test_name_is_displayed_unchanged(name: str) -> None:
     read = page([*PLAIN[:7], name, *PLAIN[8:]])
     assert sum(f"name6 / {name} / name8" in cell for cells in read.cells for cell in cells) == 2

@@ -51,7 +51,7 @@ def busy_and_observed(books: Accounting, device: str = "gpu-a", partition: str =
     return found["busy_seconds_total", device, partition], found["observed_seconds_total", device, partition]
 
 
-def test_the_first_value_adds_nothing_and_the_next_adds_a_trapezoid() -> None:
+def test_first_value_adds_nothing_and_the_next_adds_a_trapezoid() -> None:
     integral = Integral()
 
     assert integral.add(100.0, 0.2, MAX_GAP) == (0.0, 0.0)
@@ -59,7 +59,7 @@ def test_the_first_value_adds_nothing_and_the_next_adds_a_trapezoid() -> None:
     assert (integral.total, integral.covered_seconds) == pytest.approx((1.8, 4.0))
 
 
-def test_a_gap_of_just_the_maximum_counts_and_a_longer_one_adds_nothing() -> None:
+def test_gap_up_to_the_maximum_is_integrated_and_a_longer_one_is_not() -> None:
     integral = Integral()
     integral.add(0.0, 1.0, MAX_GAP)
 
@@ -68,7 +68,7 @@ def test_a_gap_of_just_the_maximum_counts_and_a_longer_one_adds_nothing() -> Non
     assert (integral.total, integral.covered_seconds) == (10.0, 10.0)
 
 
-def test_after_a_gap_the_integral_goes_on_from_where_it_stood() -> None:
+def test_integral_resumes_after_a_gap() -> None:
     integral = Integral()
     for at in (0.0, 1.0, 500.0, 502.0):
         integral.add(at, 0.5, MAX_GAP)
@@ -77,7 +77,7 @@ def test_after_a_gap_the_integral_goes_on_from_where_it_stood() -> None:
 
 
 @pytest.mark.parametrize("back_to", [5.0, 4.0])
-def test_time_that_stands_still_or_goes_back_adds_nothing(back_to: float) -> None:
+def test_unchanged_or_earlier_time_adds_nothing(back_to: float) -> None:
     integral = Integral()
     integral.add(5.0, 1.0, MAX_GAP)
 
@@ -85,7 +85,7 @@ def test_time_that_stands_still_or_goes_back_adds_nothing(back_to: float) -> Non
     assert integral.add(back_to + 1, 1.0, MAX_GAP) == (1.0, 1.0)
 
 
-def test_devices_and_partitions_are_counted_apart(books: Accounting) -> None:
+def test_devices_and_partitions_are_counted_separately(books: Accounting) -> None:
     for at in (0.0, 2.0):
         poll(books, at, utilization("gpu-a", 0.5), utilization("gpu-a", 1.0, "slice-0"), utilization("gpu-b", 0.0))
 
@@ -94,7 +94,7 @@ def test_devices_and_partitions_are_counted_apart(books: Accounting) -> None:
     assert busy_and_observed(books, "gpu-b") == (0.0, 2.0)
 
 
-def test_counters_are_served_only_while_their_input_is_live(books: Accounting) -> None:
+def test_counters_are_exported_only_while_their_input_is_live(books: Accounting) -> None:
     for at in (0.0, 1.0):
         poll(books, at, utilization("gpu-a", 1.0), power("gpu-a", 100), estimated="gpu-a")
 
@@ -106,13 +106,13 @@ def test_counters_are_served_only_while_their_input_is_live(books: Accounting) -
     assert counters(books, power("gpu-a", 100)) == {("energy_joules_total", "gpu-a", ""): 100.0}
 
 
-def test_a_device_seen_for_the_first_time_starts_at_zero(books: Accounting) -> None:
+def test_new_device_starts_at_zero(books: Accounting) -> None:
     poll(books, 0.0, utilization("gpu-a", 1.0))
 
     assert busy_and_observed(books) == (0.0, 0.0)
 
 
-def test_a_sole_holder_gets_what_the_device_does_while_it_holds_it(books: Accounting, wall: Clock) -> None:
+def test_sole_holder_is_credited_while_the_device_is_allocated(books: Accounting, wall: Clock) -> None:
     poll(books, 0.0, utilization("gpu-a", 0.5), held=(sole(TRAIN),))
     wall.now += 2
     poll(books, 2.0, utilization("gpu-a", 0.5), held=(sole(TRAIN),))
@@ -121,7 +121,7 @@ def test_a_sole_holder_gets_what_the_device_does_while_it_holds_it(books: Accoun
     assert (held.busy_seconds, held.observed_seconds, held.last_active) == (1.0, 2.0, wall.now)
 
 
-def test_an_idle_holder_was_never_active(books: Accounting) -> None:
+def test_idle_holder_has_no_last_active_time(books: Accounting) -> None:
     for at in (0.0, 1.0):
         poll(books, at, utilization("gpu-a", 0.0), held=(sole(TRAIN),))
 
@@ -129,7 +129,7 @@ def test_an_idle_holder_was_never_active(books: Accounting) -> None:
     assert (held.busy_seconds, held.observed_seconds, held.last_active) == (0.0, 1.0, None)
 
 
-def test_holders_that_share_are_credited_with_nothing_measured(books: Accounting) -> None:
+def test_sharing_holders_get_no_measured_credit(books: Accounting) -> None:
     both = (sharing(TRAIN), sharing(SERVE))
     for at, joules in ((0.0, 500.0), (1.0, 600.0)):
         poll(books, at, utilization("gpu-a", 1.0), energy("gpu-a", joules), held=both)
@@ -141,7 +141,7 @@ def test_holders_that_share_are_credited_with_nothing_measured(books: Accounting
         assert held.device_seconds == 0.5
 
 
-def test_the_holder_of_a_partition_gets_the_partition_s_time_only(books: Accounting) -> None:
+def test_partition_holder_is_credited_for_the_partition_only(books: Accounting) -> None:
     for at in (0.0, 2.0):
         poll(
             books,
@@ -157,7 +157,7 @@ def test_the_holder_of_a_partition_gets_the_partition_s_time_only(books: Account
     assert held.device_seconds == 1.0
 
 
-def test_credit_goes_to_whoever_holds_the_device_now(books: Accounting) -> None:
+def test_current_holder_is_credited(books: Accounting) -> None:
     poll(books, 0.0, utilization("gpu-a", 1.0), energy("gpu-a", 0), held=(sole(TRAIN),))
     poll(books, 1.0, utilization("gpu-a", 1.0), energy("gpu-a", 100), held=(sole(TRAIN),))
     poll(books, 3.0, utilization("gpu-a", 1.0), energy("gpu-a", 250), held=(sole(SERVE),))
@@ -168,7 +168,7 @@ def test_credit_goes_to_whoever_holds_the_device_now(books: Accounting) -> None:
     assert busy_and_observed(books) == (3.0, 3.0)
 
 
-def test_unknown_holders_are_credited_with_nothing_and_not_forgotten(books: Accounting) -> None:
+def test_unknown_allocations_credit_nothing_and_drop_nothing(books: Accounting) -> None:
     mine = (sole(TRAIN),)
     for at, held in ((0.0, mine), (1.0, mine), (2.0, None), (4.0, None), (5.0, mine), (6.0, mine)):
         poll(books, at, utilization("gpu-a", 1.0), energy("gpu-a", 100 * at), held=held)
@@ -179,7 +179,7 @@ def test_unknown_holders_are_credited_with_nothing_and_not_forgotten(books: Acco
     assert busy_and_observed(books) == (6.0, 6.0)
 
 
-def test_a_container_that_left_is_forgotten_and_its_namesake_starts_anew(books: Accounting) -> None:
+def test_ended_container_is_dropped_and_a_new_one_of_the_same_name_starts_at_zero(books: Accounting) -> None:
     for at in (0.0, 1.0):
         poll(books, at, utilization("gpu-a", 1.0), held=(sole(TRAIN),))
     poll(books, 2.0, utilization("gpu-a", 1.0))
@@ -191,7 +191,7 @@ def test_a_container_that_left_is_forgotten_and_its_namesake_starts_anew(books: 
     assert (held.busy_seconds, held.observed_seconds, held.device_seconds) == (1.0, 1.0, 1.0)
 
 
-def test_a_container_keeps_apart_what_it_used_of_each_device(books: Accounting) -> None:
+def test_use_of_each_device_is_counted_separately(books: Accounting) -> None:
     both = (sole(TRAIN, A), sole(TRAIN, B))
     for at in (0.0, 1.0):
         poll(books, at, utilization("gpu-a", 1.0), utilization("gpu-b", 0.5), held=both)
@@ -206,7 +206,7 @@ def test_device_seconds_integrate_the_share(books: Accounting) -> None:
     assert books.usage(TRAIN, A).device_seconds == pytest.approx(2.0 + 1.0 + 0.25)
 
 
-def test_device_seconds_stand_still_while_the_share_is_unknown(books: Accounting) -> None:
+def test_device_seconds_do_not_rise_while_the_share_is_unknown(books: Accounting) -> None:
     for at, share in ((0.0, 0.5), (2.0, 0.5), (4.0, None), (6.0, 0.5)):
         books.add_allocations(at, (sole(TRAIN, SLICE, share),))
 
@@ -220,21 +220,21 @@ def test_device_seconds_do_not_count_a_gap(books: Accounting) -> None:
     assert books.usage(TRAIN, A).device_seconds == 2.0
 
 
-def test_a_reset_of_the_hardware_s_energy_counter_is_survived(books: Accounting) -> None:
+def test_reset_of_the_hardware_energy_counter_is_handled(books: Accounting) -> None:
     for at, joules in ((0.0, 9_000.0), (1.0, 9_100.0), (2.0, 30.0), (3.0, 130.0)):
         poll(books, at, energy("gpu-a", joules), held=(sole(TRAIN),))
 
     assert books.usage(TRAIN, A).energy_joules == 100.0 + 30.0 + 100.0
 
 
-def test_energy_over_a_gap_is_nobody_s(books: Accounting) -> None:
+def test_energy_over_a_gap_is_not_credited(books: Accounting) -> None:
     for at, joules in ((0.0, 0.0), (60.0, 6_000.0), (61.0, 6_100.0)):
         poll(books, at, energy("gpu-a", joules), held=(sole(TRAIN),))
 
     assert books.usage(TRAIN, A).energy_joules == 100.0
 
 
-def test_energy_from_before_a_container_came_is_not_its_own(books: Accounting) -> None:
+def test_energy_before_an_allocation_is_not_credited(books: Accounting) -> None:
     poll(books, 0.0, energy("gpu-a", 1_000.0))
     poll(books, 1.0, energy("gpu-a", 1_100.0))
     poll(books, 2.0, energy("gpu-a", 1_150.0), held=(sole(TRAIN),))
@@ -242,7 +242,7 @@ def test_energy_from_before_a_container_came_is_not_its_own(books: Accounting) -
     assert books.usage(TRAIN, A).energy_joules == 50.0
 
 
-def test_power_is_integrated_where_there_is_no_energy_counter(books: Accounting) -> None:
+def test_power_is_integrated_without_an_energy_counter(books: Accounting) -> None:
     for at, watts in ((0.0, 100.0), (2.0, 200.0), (3.0, 200.0)):
         poll(books, at, power("gpu-a", watts), power("gpu-b", watts), held=(sole(TRAIN),), estimated="gpu-a")
 
@@ -250,7 +250,7 @@ def test_power_is_integrated_where_there_is_no_energy_counter(books: Accounting)
     assert books.usage(TRAIN, A).energy_joules == 500.0
 
 
-def test_integrated_energy_gives_way_to_a_counter_of_the_hardware_and_resumes_after_it(books: Accounting) -> None:
+def test_hardware_energy_counter_replaces_integrated_energy_which_resumes_after_it(books: Accounting) -> None:
     for at in (0.0, 1.0):
         poll(books, at, power("gpu-a", 100.0), estimated="gpu-a")
     live = (power("gpu-a", 100.0), energy("gpu-a", 7_000.0))
@@ -263,7 +263,7 @@ def test_integrated_energy_gives_way_to_a_counter_of_the_hardware_and_resumes_af
     assert total >= 100.0
 
 
-def test_what_no_collector_knows_any_more_is_forgotten_after_an_hour(books: Accounting) -> None:
+def test_unknown_subject_is_dropped_after_an_hour(books: Accounting) -> None:
     for at in (0.0, 1.0):
         poll(books, at, utilization("gpu-a", 1.0), utilization("gpu-a", 1.0, "slice-0"))
 
@@ -273,7 +273,7 @@ def test_what_no_collector_knows_any_more_is_forgotten_after_an_hour(books: Acco
     assert busy_and_observed(books, "gpu-a", "slice-0") == (0.0, 0.0)
 
 
-def test_a_device_that_is_known_resumes_after_any_silence(books: Accounting) -> None:
+def test_known_device_resumes_after_any_gap(books: Accounting) -> None:
     for at in (0.0, 1.0):
         poll(books, at, utilization("gpu-a", 1.0))
     books.forget(1e6, {A})
@@ -283,7 +283,7 @@ def test_a_device_that_is_known_resumes_after_any_silence(books: Accounting) -> 
     assert busy_and_observed(books) == (2.0, 2.0)
 
 
-def test_other_readings_count_for_nothing(books: Accounting) -> None:
+def test_other_readings_are_ignored(books: Accounting) -> None:
     for at in (0.0, 1.0):
         poll(books, at, Sample(catalog.MEMORY_BANDWIDTH, "gpu-a", 1.0), held=(sole(TRAIN),))
 

@@ -25,12 +25,12 @@ def test_every_module_on_the_page_exists() -> None:
     assert [path for path in named if not (ROOT / path).exists()] == []
 
 
-def test_the_page_shows_the_picture() -> None:
+def test_page_shows_the_picture() -> None:
     (target,) = re.findall(r"!\[[^\]]+\]\(([^)]+)\)", PAGE)
     assert (ROOT / "docs" / target).read_text() == drawing.picture()
 
 
-def test_the_picture_is_an_image_with_a_description_that_fetches_nothing() -> None:
+def test_picture_has_a_description_and_no_external_reference() -> None:
     text = drawing.picture()
     image = ET.fromstring(text)  # noqa: S314 - our own
     assert image.tag == "{http://www.w3.org/2000/svg}svg"
@@ -47,7 +47,7 @@ def test_every_colour_exists_for_light_and_for_dark() -> None:
     assert re.findall(r"#\w+", light) != re.findall(r"#\w+", dark)
 
 
-def test_boxes_lie_apart_each_within_a_lane_of_the_picture() -> None:
+def test_boxes_do_not_overlap_and_are_inside_a_lane() -> None:
     for boxes in (LANES, BOXES):
         assert all(apart(one, other) for one, other in combinations(boxes, 2))
     assert all(lane.x >= 0 and lane.right <= WIDTH and lane.y >= 0 and lane.bottom <= HEIGHT for lane in LANES)
@@ -66,14 +66,14 @@ def test_texts_fit_into_their_boxes() -> None:
     assert [box.title for box in BOXES if 21 + 17 * len(box.lines) + 5 > box.height] == []
 
 
-def test_arrows_lead_from_box_to_box() -> None:
+def test_arrows_connect_boxes() -> None:
     for arrow in ARROWS:
         assert [box for box in BOXES if box.right == arrow.x and box.y < arrow.y < box.bottom]
         assert [box for box in BOXES if box.x == arrow.end and box.y < arrow.y < box.bottom]
         assert 12 + len(arrow.text) * TEXT_CHARACTER <= arrow.end - arrow.x or not arrow.text
 
 
-def test_the_check_passes_on_what_was_drawn_and_names_the_file_otherwise(
+def test_check_passes_for_a_current_file_and_names_an_outdated_one(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     picture = tmp_path / "docs" / "images" / "architecture.svg"

@@ -141,7 +141,7 @@ accelerator_allocation_device_seconds_total{{container="main",{B},namespace="ns"
 """
 
 
-def test_two_devices_one_held_alone_and_one_shared(assembler: Assembler, clock: Clock) -> None:
+def test_two_devices_one_with_a_sole_holder_and_one_shared(assembler: Assembler, clock: Clock) -> None:
     def both(busy: float, joules: float) -> Reading:
         return reading(
             *(info("gpu-a"), info("gpu-b", index="1")),
@@ -165,9 +165,7 @@ CONTAINER_BUSY = "accelerator_container_busy_seconds_total"
 PARTITION_BUSY = "accelerator_partition_busy_seconds_total"
 
 
-def test_a_hung_collector_s_readings_go_and_its_counters_resume_where_they_stood(
-    assembler: Assembler, clock: Clock
-) -> None:
+def test_readings_of_a_hung_collector_expire_and_its_counters_resume(assembler: Assembler, clock: Clock) -> None:
     assembler.apply(held(("train", "gpu-a")))
     for at in (0.0, 1.0, 2.0):
         poll(assembler, clock, at, USED)
@@ -196,7 +194,7 @@ def test_a_hung_collector_s_readings_go_and_its_counters_resume_where_they_stood
     assert (after[BUSY, "gpu-a"], after[OBSERVED, "gpu-a"], after[CONTAINER_BUSY, "train"]) == (1.5, 3.0, 1.5)
 
 
-def test_counters_resume_also_after_more_than_an_hour_of_silence(assembler: Assembler, clock: Clock) -> None:
+def test_counters_resume_after_more_than_an_hour_without_readings(assembler: Assembler, clock: Clock) -> None:
     for at in (0.0, 1.0):
         poll(assembler, clock, at, USED)
     clock.now = 7200.0
@@ -205,7 +203,7 @@ def test_counters_resume_also_after_more_than_an_hour_of_silence(assembler: Asse
     assert series(poll(assembler, clock, 7201.0, USED))[BUSY, "gpu-a"] == 0.5
 
 
-def test_one_collector_that_hangs_takes_nothing_from_another(clock: Clock) -> None:
+def test_hung_collector_does_not_affect_another(clock: Clock) -> None:
     assembler = Assembler(["acme", "bolt"], (), LIMITS, Clocks(clock, clock))
     for name, device in (("acme", "gpu-a"), ("bolt", "gpu-b")):
         brought = reading(utilization(device, 0.5), devices=(gpu(device),))
@@ -217,7 +215,7 @@ def test_one_collector_that_hangs_takes_nothing_from_another(clock: Clock) -> No
     assert who_has(assembler.snapshot(), "accelerator_device_utilization_ratio") == {"gpu-b": 0.7}
 
 
-def test_a_device_s_series_do_not_change_when_a_pod_comes_or_goes(assembler: Assembler, clock: Clock) -> None:
+def test_device_series_do_not_change_with_its_pods(assembler: Assembler, clock: Clock) -> None:
     def labels_of_devices() -> list[tuple[str, dict[str, str]]]:
         families = parse(render(assembler.snapshot(), (), Format.TEXT), Format.TEXT)
         found = [(sample.name, sample.labels) for family in families for sample in family.samples]
@@ -233,7 +231,7 @@ def test_a_device_s_series_do_not_change_when_a_pod_comes_or_goes(assembler: Ass
     assert before == during == labels_of_devices()
 
 
-def test_what_a_device_does_is_credited_to_the_pod_that_holds_it_then(assembler: Assembler, clock: Clock) -> None:
+def test_use_of_a_device_is_credited_to_its_pod_at_that_time(assembler: Assembler, clock: Clock) -> None:
     for at, pod in ((0.0, "one"), (1.0, "one"), (2.0, "two"), (4.0, "two")):
         assembler.apply(held((pod, "gpu-a")))
         snapshot = poll(assembler, clock, at, USED)
@@ -243,7 +241,7 @@ def test_what_a_device_does_is_credited_to_the_pod_that_holds_it_then(assembler:
     assert who_has(snapshot, BUSY) == {"gpu-a": 2.0}
 
 
-def test_while_allocations_are_unknown_everything_about_holders_is_absent(assembler: Assembler, clock: Clock) -> None:
+def test_unknown_allocations_export_no_holder_series(assembler: Assembler, clock: Clock) -> None:
     assembler.apply(held(("train", "gpu-a"), ("lost", "gpu-z")))
     poll(assembler, clock, 0.0, USED)
     assembler.apply(UNKNOWN)
@@ -262,7 +260,7 @@ def test_while_allocations_are_unknown_everything_about_holders_is_absent(assemb
     assert who_has(poll(assembler, clock, 2.0, USED), "accelerator_allocation_device_seconds_total") == {"train": 0.0}
 
 
-def test_the_map_may_come_before_the_devices(assembler: Assembler, clock: Clock) -> None:
+def test_allocations_may_arrive_before_the_devices(assembler: Assembler, clock: Clock) -> None:
     assembler.apply(held(("train", "gpu-a")))
     early = assembler.snapshot()
     late = poll(assembler, clock, 1.0, USED)
@@ -272,7 +270,7 @@ def test_the_map_may_come_before_the_devices(assembler: Assembler, clock: Clock)
     assert late.unmatched == {}
 
 
-def test_a_device_that_is_lost_is_still_held(assembler: Assembler, clock: Clock) -> None:
+def test_lost_device_keeps_its_allocation(assembler: Assembler, clock: Clock) -> None:
     assembler.apply(held(("train", "gpu-a")))
     poll(assembler, clock, 0.0, USED)
     gone = reading(status("gpu-a", "failed"), utilization("gpu-a", 0.5), devices=(gpu("gpu-a", lost=True),))
@@ -289,7 +287,7 @@ def test_a_device_that_is_lost_is_still_held(assembler: Assembler, clock: Clock)
     } == set()
 
 
-def test_counters_of_what_no_collector_knew_for_an_hour_start_anew(assembler: Assembler, clock: Clock) -> None:
+def test_counters_of_a_subject_unknown_for_an_hour_restart(assembler: Assembler, clock: Clock) -> None:
     in_use = reading(utilization("gpu-a", 0.5, "s0"), devices=BOTH[:1], partitions=(part("gpu-a", "s0"),))
     for at in (0.0, 10.0):
         poll(assembler, clock, at, in_use)
@@ -307,7 +305,7 @@ def test_counters_of_what_no_collector_knew_for_an_hour_start_anew(assembler: As
     assert (kept, forgotten) == ({"s0": 5.0}, {"s0": 0.0})
 
 
-def test_another_maximum_age_is_also_the_longest_gap_that_counters_bridge(assembler: Assembler, clock: Clock) -> None:
+def test_new_maximum_age_also_changes_the_maximum_gap_of_counters(assembler: Assembler, clock: Clock) -> None:
     assembler.apply(Limits(2.0, {**LIMITS.max_age_seconds, Cadence.FAST: 3.0}))
     for at in (0.0, 3.0, 7.0):
         shorter = poll(assembler, clock, at, USED)
@@ -324,7 +322,7 @@ SLICED = reading(
 )
 
 
-def test_shares_follow_the_partitions_sizes(assembler: Assembler, clock: Clock) -> None:
+def test_shares_follow_the_partition_sizes(assembler: Assembler, clock: Clock) -> None:
     assembler.apply(held(("one", "s0"), ("two", "s1")))
     snapshot = poll(assembler, clock, 0.0, SLICED)
 
@@ -334,7 +332,7 @@ def test_shares_follow_the_partitions_sizes(assembler: Assembler, clock: Clock) 
     assert who_has(snapshot, "accelerator_partition_allocations") == {"s0": 1.0, "s1": 1.0}
 
 
-def test_a_share_is_known_as_soon_as_the_partition_s_size_is(assembler: Assembler, clock: Clock) -> None:
+def test_share_is_known_as_soon_as_the_partition_size_is(assembler: Assembler, clock: Clock) -> None:
     unsized = reading(devices=SLICED.devices, partitions=SLICED.partitions)
     assembler.apply(held(("one", "s0")))
 
@@ -342,7 +340,7 @@ def test_a_share_is_known_as_soon_as_the_partition_s_size_is(assembler: Assemble
     assert who_has(poll(assembler, clock, 60.0, SLICED), "accelerator_allocation_share_ratio") == {"one": 0.5}
 
 
-def test_a_value_that_is_no_number_spoils_no_counter(assembler: Assembler, clock: Clock) -> None:
+def test_nan_does_not_affect_a_counter(assembler: Assembler, clock: Clock) -> None:
     assembler.apply(held(("train", "gpu-a")))
     for at, ratio in ((0.0, 0.5), (1.0, math.nan), (2.0, 0.5)):
         snapshot = poll(assembler, clock, at, reading(utilization("gpu-a", ratio)))
@@ -351,7 +349,7 @@ def test_a_value_that_is_no_number_spoils_no_counter(assembler: Assembler, clock
     assert who_has(snapshot, CONTAINER_BUSY) == {"train": 1.0}
 
 
-def test_a_partition_that_is_taken_apart_takes_its_edges_along(assembler: Assembler, clock: Clock) -> None:
+def test_deleted_partition_loses_its_allocations(assembler: Assembler, clock: Clock) -> None:
     assembler.apply(held(("one", "s0")))
     poll(assembler, clock, 0.0, SLICED)
     clock.now = 1.0
@@ -361,7 +359,7 @@ def test_a_partition_that_is_taken_apart_takes_its_edges_along(assembler: Assemb
     assert (snapshot.allocations, snapshot.holder_samples, snapshot.unmatched) == ((), (), {GPU: 1})
 
 
-def test_it_is_ready_when_every_collector_has_answered_failed_or_been_late(clock: Clock) -> None:
+def test_ready_when_every_collector_has_answered_failed_or_been_late(clock: Clock) -> None:
     assembler = Assembler(["a", "b", "c", "d"], (), LIMITS, Clocks(clock, clock))
     steps: list[Event] = [
         ended(1.0, reading(), collector="a"),
@@ -378,11 +376,11 @@ def test_it_is_ready_when_every_collector_has_answered_failed_or_been_late(clock
     assert assembler.snapshot().ready
 
 
-def test_without_collectors_it_is_ready_at_once(clock: Clock) -> None:
+def test_ready_at_once_without_collectors(clock: Clock) -> None:
     assert Assembler([], (), LIMITS, Clocks(clock, clock)).snapshot().ready
 
 
-def test_the_source_of_allocations_is_told_from_its_first_report_on(assembler: Assembler) -> None:
+def test_source_of_allocations_is_exported_from_its_first_report(assembler: Assembler) -> None:
     assert assembler.snapshot().attribution == ()
     assembler.apply(UNKNOWN)
 

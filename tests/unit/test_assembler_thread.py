@@ -52,7 +52,7 @@ def test_a_snapshot_is_made_after_every_report() -> None:
     assert list(snapshot.devices) == ["gpu-a"]
 
 
-def test_snapshots_are_made_also_when_nothing_is_reported() -> None:
+def test_snapshots_are_made_without_reports() -> None:
     latest = Latest()
     with assembling(real_time("acme"), latest) as thread:
         thread.report(started(time.monotonic() - 60))
@@ -61,7 +61,7 @@ def test_snapshots_are_made_also_when_nothing_is_reported() -> None:
         wait_until(lambda: latest.made_at > made_at, BOUND_SECONDS)
 
 
-def test_what_was_reported_before_the_end_is_taken_in() -> None:
+def test_reports_before_the_end_are_applied() -> None:
     latest = Latest()
     with assembling(real_time("acme"), latest) as thread:
         for _ in range(50):
@@ -82,7 +82,7 @@ class BrokenOnce(Assembler):
         return super().snapshot()
 
 
-def test_a_bug_in_the_assembler_is_logged_and_does_not_end_its_thread(caplog: pytest.LogCaptureFixture) -> None:
+def test_bug_in_the_assembler_is_logged_and_does_not_end_its_thread(caplog: pytest.LogCaptureFixture) -> None:
     latest = Latest()
     clock = time.monotonic
     with assembling(BrokenOnce(["acme"], (), LIMITS, Clocks(clock, time.time)), latest) as thread:
@@ -95,7 +95,7 @@ def test_a_bug_in_the_assembler_is_logged_and_does_not_end_its_thread(caplog: py
     assert record.exc_info is not None
 
 
-def test_a_collector_that_hangs_is_late_and_recovers_by_itself() -> None:
+def test_hung_collector_is_late_and_recovers() -> None:
     """Poller and assembler together, on real time."""
     hang = Hang(USED)
     collector = ScriptedCollector(USED, hang, USED)
@@ -115,7 +115,7 @@ def test_a_collector_that_hangs_is_late_and_recovers_by_itself() -> None:
     assert not collector.overlapped
 
 
-def test_only_its_own_thread_makes_snapshots() -> None:
+def test_one_thread_makes_all_snapshots() -> None:
     threads: set[int] = set()
 
     class Watched(Assembler):

@@ -48,7 +48,7 @@ def log(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
     return caplog
 
 
-def test_everything_of_the_last_reading_is_served(newest: CollectorState) -> None:
+def test_last_reading_is_exported(newest: CollectorState) -> None:
     newest.ended(ended(10.0, READING))
 
     assert set(newest.samples(10.0)) == {USED, WARM, KNOWN, WELL}
@@ -62,7 +62,7 @@ def test_only_the_cadences_that_were_due_are_replaced(newest: CollectorState) ->
     assert set(newest.samples(11.0)) == {newer, WARM, KNOWN}  # the status is fast, and this reading has none
 
 
-def test_a_value_that_the_next_reading_lacks_is_gone(newest: CollectorState) -> None:
+def test_value_missing_from_the_next_reading_is_dropped(newest: CollectorState) -> None:
     newest.ended(ended(10.0, READING))
     newest.ended(ended(11.0, Reading((A,), samples=(WELL,)), FAST))
 
@@ -78,7 +78,7 @@ def test_a_value_that_the_next_reading_lacks_is_gone(newest: CollectorState) -> 
     ],
     ids=["fast", "medium", "slow"],
 )
-def test_a_sample_is_served_until_the_age_of_its_cadence(
+def test_sample_is_exported_until_the_maximum_age_of_its_cadence(
     newest: CollectorState, sample: Sample, cadence: Cadence
 ) -> None:
     newest.ended(ended(100.0, Reading((A,), samples=(sample,))))
@@ -88,13 +88,13 @@ def test_a_sample_is_served_until_the_age_of_its_cadence(
     assert newest.samples(oldest + 0.1) == ()
 
 
-def test_identity_and_state_do_not_age(newest: CollectorState) -> None:
+def test_identity_and_state_do_not_expire(newest: CollectorState) -> None:
     newest.ended(ended(0.0, READING))
 
     assert set(newest.samples(1e6)) == {KNOWN, WELL}
 
 
-def test_a_lost_device_keeps_identity_and_state_and_nothing_else(newest: CollectorState) -> None:
+def test_lost_device_keeps_only_identity_and_state(newest: CollectorState) -> None:
     newest.ended(ended(0.0, Reading((A, B), samples=(USED, WARM, KNOWN, WELL, utilization("gpu-b", 0.1)))))
     broken = status("gpu-a", "failed")
     lost = Reading((gpu("gpu-a", lost=True), B), samples=(broken, utilization("gpu-b", 0.2)))
@@ -104,7 +104,7 @@ def test_a_lost_device_keeps_identity_and_state_and_nothing_else(newest: Collect
     assert [device.uuid for device in newest.devices] == ["gpu-a", "gpu-b"]
 
 
-def test_what_is_taken_apart_or_taken_out_is_gone_at_once(newest: CollectorState) -> None:
+def test_deleted_partition_or_removed_device_is_dropped_at_once(newest: CollectorState) -> None:
     sliced = (compute("gpu-a", "s0", 0.5), info("gpu-a", "s0"), compute("gpu-b", "s1", 0.5))
     newest.ended(ended(0.0, Reading((A, B), (part("gpu-a", "s0"), part("gpu-b", "s1")), (KNOWN, *sliced))))
     newest.ended(ended(1.0, Reading((A,)), FAST))
@@ -112,7 +112,7 @@ def test_what_is_taken_apart_or_taken_out_is_gone_at_once(newest: CollectorState
     assert newest.samples(1.0) == (KNOWN,)
 
 
-def test_a_failure_takes_away_neither_identity_nor_what_is_still_fresh(newest: CollectorState) -> None:
+def test_failure_keeps_identity_and_fresh_samples(newest: CollectorState) -> None:
     newest.ended(ended(0.0, READING))
     newest.ended(failed(1.0, Reason.UNAVAILABLE))
 
@@ -121,7 +121,7 @@ def test_a_failure_takes_away_neither_identity_nor_what_is_still_fresh(newest: C
     assert set(newest.samples(15.0)) == {WARM, KNOWN, WELL}
 
 
-def test_health_before_the_first_answer(newest: CollectorState) -> None:
+def test_health_before_the_first_call_has_ended(newest: CollectorState) -> None:
     health = newest.health(0.0)
 
     assert (health.present, health.up, health.late, health.devices) == (False, False, False, 0)
@@ -139,7 +139,7 @@ def test_health_after_a_reading(newest: CollectorState) -> None:
     assert newest.settled
 
 
-def test_failures_are_counted_by_reason_and_the_last_success_stays(newest: CollectorState) -> None:
+def test_failures_are_counted_by_reason_and_keep_the_last_success(newest: CollectorState) -> None:
     newest.ended(ended(0.0, READING))
     for at, reason in ((1.0, Reason.UNAVAILABLE), (2.0, Reason.BROKEN), (3.0, Reason.UNAVAILABLE)):
         newest.ended(failed(at, reason))
@@ -150,7 +150,7 @@ def test_failures_are_counted_by_reason_and_the_last_success_stays(newest: Colle
     assert newest.settled
 
 
-def test_a_fault_within_a_reading_is_counted_and_does_not_bring_the_collector_down(newest: CollectorState) -> None:
+def test_fault_in_a_reading_is_counted_and_the_collector_stays_up(newest: CollectorState) -> None:
     newest.ended(ended(0.0, Reading((A,), faults=(fault(Reason.PERMISSION_DENIED), fault(), fault()))))
 
     health = newest.health(0.0)
@@ -158,7 +158,7 @@ def test_a_fault_within_a_reading_is_counted_and_does_not_bring_the_collector_do
     assert {r: n for r, n in health.errors.items() if n} == {Reason.PERMISSION_DENIED: 1, Reason.UNAVAILABLE: 2}
 
 
-def test_a_call_within_its_deadline_is_not_late(newest: CollectorState) -> None:
+def test_call_within_its_deadline_is_not_late(newest: CollectorState) -> None:
     newest.started(started(10.0))
     newest.check_deadline(10.0 + DEADLINE)
 
@@ -166,7 +166,7 @@ def test_a_call_within_its_deadline_is_not_late(newest: CollectorState) -> None:
     assert not newest.settled
 
 
-def test_a_call_past_its_deadline_is_late_and_counted_once(newest: CollectorState) -> None:
+def test_call_past_its_deadline_is_late_and_counted_once(newest: CollectorState) -> None:
     newest.started(started(10.0))
     for at in (12.5, 13.5, 14.5):
         newest.check_deadline(at)
@@ -177,7 +177,7 @@ def test_a_call_past_its_deadline_is_late_and_counted_once(newest: CollectorStat
     assert newest.settled
 
 
-def test_a_late_call_that_returns_recovers_and_the_next_one_can_be_late_again(newest: CollectorState) -> None:
+def test_late_call_that_returns_recovers_and_the_next_can_be_late_again(newest: CollectorState) -> None:
     newest.started(started(10.0))
     newest.check_deadline(20.0)
     newest.ended(ended(25.0, READING, took=15.0))
@@ -192,7 +192,7 @@ def test_a_late_call_that_returns_recovers_and_the_next_one_can_be_late_again(ne
     assert newest.health(40.0).errors[Reason.LATE] == 2
 
 
-def test_a_call_is_counted_as_late_also_when_nobody_looked_before_it_returned(newest: CollectorState) -> None:
+def test_call_is_counted_as_late_even_if_not_checked_before_it_returned(newest: CollectorState) -> None:
     newest.started(started(10.0))
     newest.ended(ended(13.0, READING, took=3.0))
 
@@ -200,7 +200,7 @@ def test_a_call_is_counted_as_late_also_when_nobody_looked_before_it_returned(ne
     assert (health.errors[Reason.LATE], health.late, health.up) == (1, False, True)
 
 
-def test_an_absent_vendor_is_quiet(newest: CollectorState, log: pytest.LogCaptureFixture) -> None:
+def test_absent_vendor_is_not_logged(newest: CollectorState, log: pytest.LogCaptureFixture) -> None:
     for at in (0.0, 60.0):
         newest.ended(absent(at))
 
@@ -210,7 +210,7 @@ def test_an_absent_vendor_is_quiet(newest: CollectorState, log: pytest.LogCaptur
     assert log.messages == []
 
 
-def test_a_vendor_that_goes_away_leaves_nothing_behind(newest: CollectorState, log: pytest.LogCaptureFixture) -> None:
+def test_vendor_that_becomes_absent_leaves_no_samples(newest: CollectorState, log: pytest.LogCaptureFixture) -> None:
     newest.ended(ended(0.0, READING))
     log.clear()
     for at in (1.0, 61.0):
@@ -221,7 +221,7 @@ def test_a_vendor_that_goes_away_leaves_nothing_behind(newest: CollectorState, l
     assert log.messages == ["collector absent: the vendor is no longer on this node"]
 
 
-def test_each_change_of_state_is_one_line(newest: CollectorState, log: pytest.LogCaptureFixture) -> None:
+def test_each_state_change_is_one_log_line(newest: CollectorState, log: pytest.LogCaptureFixture) -> None:
     for at in (0.0, 1.0):
         newest.ended(ended(at, READING))
     for at in (2.0, 3.0):
@@ -242,7 +242,7 @@ def test_each_change_of_state_is_one_line(newest: CollectorState, log: pytest.Lo
     assert all(record.exc_info is None for record in log.records)
 
 
-def test_a_collector_that_is_down_says_why_also_when_its_call_was_late(
+def test_collector_down_logs_its_reason_even_after_a_late_call(
     newest: CollectorState, log: pytest.LogCaptureFixture
 ) -> None:
     newest.started(started(0.0))
@@ -254,16 +254,14 @@ def test_a_collector_that_is_down_says_why_also_when_its_call_was_late(
     assert fields == {"collector": "acme", "reason": "driver_not_loaded", "detail": "load it"}
 
 
-def test_a_collector_that_is_down_for_another_reason_says_so(
-    newest: CollectorState, log: pytest.LogCaptureFixture
-) -> None:
+def test_collector_down_for_another_reason_is_logged(newest: CollectorState, log: pytest.LogCaptureFixture) -> None:
     for at, reason in ((0.0, Reason.LIBRARY_MISSING), (1.0, Reason.VERSION_MISMATCH), (2.0, Reason.VERSION_MISMATCH)):
         newest.ended(failed(at, reason))
 
     assert [record.__dict__["fields"]["reason"] for record in log.records] == ["library_missing", "version_mismatch"]
 
 
-def test_a_reading_that_fails_for_long_is_one_line_and_every_failure_is_counted(
+def test_repeated_failure_is_one_log_line_and_every_failure_is_counted(
     newest: CollectorState, log: pytest.LogCaptureFixture
 ) -> None:
     failing = Reading((A,), faults=(fault(), fault(Reason.PERMISSION_DENIED)))
@@ -274,7 +272,7 @@ def test_a_reading_that_fails_for_long_is_one_line_and_every_failure_is_counted(
     assert newest.health(300.0).errors[Reason.UNAVAILABLE] == 300
 
 
-def test_a_reading_that_fails_again_after_it_was_well_is_another_line(
+def test_reading_that_fails_again_after_success_is_logged_again(
     newest: CollectorState, log: pytest.LogCaptureFixture
 ) -> None:
     for at in (0.0, 60.0, 60.0 + 70.0, 60.0 + 70.0 + 70.1):
@@ -295,7 +293,7 @@ def test_a_reading_that_fails_again_after_it_was_well_is_another_line(
     ],
     ids=["nan", "infinite", "repeated", "label missing", "not of a partition", "not of a device"],
 )
-def test_a_sample_that_breaks_the_contract_is_left_out_and_counted(newest: CollectorState, bad: Sample) -> None:
+def test_sample_that_breaks_the_contract_is_dropped_and_counted(newest: CollectorState, bad: Sample) -> None:
     taken = newest.ended(ended(0.0, Reading((A,), (part("gpu-a", "s0"),), (USED, bad, WARM))))
 
     assert taken == newest.samples(0.0) == (USED, WARM)
@@ -303,20 +301,20 @@ def test_a_sample_that_breaks_the_contract_is_left_out_and_counted(newest: Colle
     assert newest.health(0.0).up
 
 
-def test_a_partition_of_a_device_that_is_not_there_is_left_out(newest: CollectorState) -> None:
+def test_partition_of_an_unknown_device_is_dropped(newest: CollectorState) -> None:
     newest.ended(ended(0.0, Reading((A,), (part("gpu-a", "s0"), part("gpu-z", "s1")), (compute("gpu-z", "s1", 1),))))
 
     assert [partition.uuid for partition in newest.partitions] == ["s0"]
     assert newest.samples(0.0) == ()
 
 
-def test_a_call_that_failed_brings_no_samples(newest: CollectorState) -> None:
+def test_failed_call_returns_no_samples(newest: CollectorState) -> None:
     assert newest.ended(failed(0.0, Reason.UNAVAILABLE)) == ()
     assert newest.ended(absent(1.0)) == ()
     assert set(newest.ended(ended(2.0, READING, EVERY))) == set(READING.samples)
 
 
-def test_a_released_collector_keeps_identity_and_past_events_and_nothing_else(newest: CollectorState) -> None:
+def test_released_collector_keeps_only_identity_and_past_events(newest: CollectorState) -> None:
     happened = Sample(catalog.ERRORS, "gpu-a", 3, "", ("xid", "79", "hardware"))
     newest.ended(ended(10.0, Reading((A,), samples=(USED, WARM, KNOWN, WELL, happened))))
     newest.released()
@@ -334,7 +332,7 @@ def test_health_of_a_released_collector(newest: CollectorState) -> None:
     assert (health.failure, sum(health.errors.values())) == (None, 0)
 
 
-def test_a_call_after_a_release_ends_it(newest: CollectorState, log: pytest.LogCaptureFixture) -> None:
+def test_call_after_a_release_ends_it(newest: CollectorState, log: pytest.LogCaptureFixture) -> None:
     newest.ended(ended(10.0, READING))
     newest.released()
     newest.ended(ended(20.0, READING))
@@ -348,9 +346,7 @@ def test_a_call_after_a_release_ends_it(newest: CollectorState, log: pytest.LogC
     ]
 
 
-def test_a_failure_after_a_release_is_told_even_if_it_was_told_before(
-    newest: CollectorState, log: pytest.LogCaptureFixture
-) -> None:
+def test_failure_after_a_release_is_logged_again(newest: CollectorState, log: pytest.LogCaptureFixture) -> None:
     newest.ended(failed(10.0, Reason.DRIVER_NOT_LOADED))
     newest.released()
     newest.ended(failed(20.0, Reason.DRIVER_NOT_LOADED))
@@ -363,7 +359,7 @@ def test_a_failure_after_a_release_is_told_even_if_it_was_told_before(
     assert not newest.health(20.0).released
 
 
-def test_a_release_before_the_first_answer_settles_it_quietly(
+def test_release_before_the_first_result_settles_without_a_log_line(
     newest: CollectorState, log: pytest.LogCaptureFixture
 ) -> None:
     newest.released()
@@ -372,7 +368,7 @@ def test_a_release_before_the_first_answer_settles_it_quietly(
     assert (newest.health(0.0).present, log.messages) == (False, [])
 
 
-def test_a_failure_is_told_with_its_newest_text_and_its_beginning(newest: CollectorState) -> None:
+def test_failure_has_its_latest_text_and_its_first_time(newest: CollectorState) -> None:
     for at, text in ((1.0, "first"), (2.0, "second")):
         newest.ended(failed(at, Reason.VERSION_MISMATCH, text))
 

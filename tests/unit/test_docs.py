@@ -79,7 +79,7 @@ def test_pages_name_only_families_that_exist() -> None:
     assert [(page.name, name) for page in PAGES for name in unknown_names(page.read_text(encoding="utf-8"))] == []
 
 
-def test_a_family_that_does_not_exist_is_noticed() -> None:
+def test_unknown_family_is_found() -> None:
     text = "`accelerator_device_power_milliwatts`, `accelerator_exporter_*`, process_open_fds, my_process_thing"
     assert unknown_names(text) == {"accelerator_device_power_milliwatts"}
 
@@ -99,7 +99,7 @@ def dead_links(page: Path) -> Iterator[str]:
             yield f"{page.name} links to {file}#{anchor}"
 
 
-def test_links_within_the_project_lead_somewhere() -> None:
+def test_internal_links_have_a_target() -> None:
     assert [dead for page in PAGES for dead in dead_links(page)] == []
 
 
@@ -123,18 +123,18 @@ def test_the_readme_is_short() -> None:
     assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) < 150
 
 
-def test_queries_ask_for_known_families() -> None:
+def test_queries_use_known_families() -> None:
     assert [query.name for query in QUERIES if not NAME.search(query.expr)] == []
     assert [(query.name, name) for query in QUERIES for name in set(NAME.findall(query.expr)) - NAMES] == []
     assert [(query.name, name) for query in QUERIES for name in unknown_names(query.explanation)] == []
 
 
-def test_queries_ask_for_nothing_that_is_not_yet_supplied(metrics_text: str) -> None:
+def test_queries_use_only_supplied_families(metrics_text: str) -> None:
     asked = {(query.name, name) for query in QUERIES for name in NAME.findall(query.expr)}
     assert [pair for pair in asked if supplied_by(metrics_text, pair[1]) == f"**{gen_metrics.NOT_SUPPLIED}**"] == []
 
 
-def test_queries_have_names_of_their_own() -> None:
+def test_query_names_are_unique() -> None:
     assert [name for name, count in Counter(query.name for query in QUERIES).items() if count > 1] == []
     assert len(QUERIES) == 16
 
@@ -160,7 +160,7 @@ def test_a_family_names_the_collectors_that_supply_it() -> None:
     assert supplied_by(text, "accelerator_exporter_collector_up") == "exporter"
 
 
-def test_without_collectors_every_family_of_theirs_is_not_yet_supplied() -> None:
+def test_without_collectors_their_families_are_not_supplied() -> None:
     text = gen_metrics.document([])
     for row in ROWS:
         for subject in row.subjects:
@@ -168,7 +168,7 @@ def test_without_collectors_every_family_of_theirs_is_not_yet_supplied() -> None
             assert unsupplied == (row.origin is Origin.COLLECTOR)
 
 
-def test_the_check_passes_on_what_was_written_and_names_the_file_otherwise(
+def test_check_passes_for_a_current_file_and_names_an_outdated_one(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "docs").mkdir()
@@ -182,6 +182,6 @@ def test_the_check_passes_on_what_was_written_and_names_the_file_otherwise(
     assert len(capsys.readouterr().err.splitlines()) == 1
 
 
-def test_the_document_is_the_same_every_time() -> None:
+def test_document_is_deterministic() -> None:
     specs = [spec("one", *catalog.ROWS[:5]), spec("two", *catalog.ROWS)]
     assert gen_metrics.document(specs) == gen_metrics.document(list(reversed(specs)))

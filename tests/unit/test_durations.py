@@ -18,7 +18,7 @@ from exporter.durations import parse_duration, spell_duration
         ("1y", 31_536_000.0),
     ],
 )
-def test_a_duration_is_read_in_seconds(text: str, seconds: float) -> None:
+def test_duration_is_parsed_to_seconds(text: str, seconds: float) -> None:
     assert parse_duration(text) == seconds
 
 
@@ -44,7 +44,7 @@ def test_a_duration_is_read_in_seconds(text: str, seconds: float) -> None:
         "9" * 10 + "s",
     ],
 )
-def test_what_is_no_duration_has_no_seconds(text: str) -> None:
+def test_invalid_duration_is_none(text: str) -> None:
     assert parse_duration(text) is None
 
 
@@ -60,5 +60,5 @@ def test_what_is_no_duration_has_no_seconds(text: str) -> None:
         (86_400.0, "24h"),
     ],
 )
-def test_seconds_are_spelled_as_a_duration(seconds: float, text: str) -> None:
+def test_seconds_are_formatted_as_a_duration(seconds: float, text: str) -> None:
     assert spell_duration(seconds) == text

@@ -50,7 +50,7 @@ MODEL = 'model="A1 80GB",'
 PART = 'partition_uuid="s0",profile="1g.10gb",'
 
 
-def test_text_format_is_exactly_this() -> None:
+def test_text_format() -> None:
     assert render(SMALL, OWN, Format.TEXT).decode() == (
         f"# HELP accelerator_device_info {catalog.INFO.help}\n"
         "# TYPE accelerator_device_info gauge\n"
@@ -81,7 +81,7 @@ def test_text_format_is_exactly_this() -> None:
     )
 
 
-def test_openmetrics_is_exactly_this() -> None:
+def test_openmetrics_format() -> None:
     small = replace(SMALL, samples=SMALL.samples[2:5], holder_samples=())
 
     assert render(small, OWN[:1], Format.OPENMETRICS).decode() == (
@@ -103,7 +103,7 @@ def test_openmetrics_is_exactly_this() -> None:
     )
 
 
-def test_nothing_known_is_an_empty_exposition() -> None:
+def test_empty_snapshot_is_an_empty_exposition() -> None:
     assert render(Snapshot(), (), Format.TEXT) == b""
     assert render(Snapshot(), (), Format.OPENMETRICS) == b"# EOF\n"
 
@@ -180,13 +180,13 @@ def promtool(exposition: bytes) -> subprocess.CompletedProcess[bytes]:
     return subprocess.run([tool("promtool"), "check", "metrics"], input=exposition, capture_output=True, check=False)
 
 
-def test_promtool_finds_nothing_to_say() -> None:
+def test_promtool_accepts_the_exposition() -> None:
     checked = promtool(render(*FULL, Format.TEXT))
 
     assert (checked.returncode, checked.stdout, checked.stderr) == (0, b"", b"")
 
 
-def test_promtool_would_say_something() -> None:
+def test_promtool_rejects_an_invalid_exposition() -> None:
     assert promtool(b"# TYPE accelerator_power_milliwatts gauge\naccelerator_power_milliwatts 1\n").returncode != 0
 
 
@@ -206,7 +206,7 @@ AWKWARD = [
 
 @pytest.mark.parametrize("text", AWKWARD)
 @pytest.mark.parametrize("form", Format)
-def test_a_label_s_value_arrives_as_it_is(text: str, form: Format) -> None:
+def test_label_value_is_unchanged(text: str, form: Format) -> None:
     device = replace(A, model=text)
     shown = replace(SMALL, devices={"gpu-a": device}, samples=(info("gpu-a", index=text),))
 
@@ -216,7 +216,7 @@ def test_a_label_s_value_arrives_as_it_is(text: str, form: Format) -> None:
             assert sample.labels.get("index", text) == text
 
 
-def test_escapes_are_those_of_the_formats() -> None:
+def test_values_are_escaped_as_the_formats_require() -> None:
     own = [OwnSample(families.UNMATCHED_DEVICES, 1, ('a\\b"c\nd',))]
 
     for form in Format:
@@ -226,7 +226,7 @@ def test_escapes_are_those_of_the_formats() -> None:
 
 
 @pytest.mark.parametrize("form", Format)
-def test_half_a_surrogate_pair_becomes_a_question_mark_wherever_it_is(form: Format) -> None:
+def test_lone_surrogate_becomes_a_question_mark_everywhere(form: Format) -> None:
     odd = "x\udcff"
     shown = Snapshot(
         devices={"gpu-a": replace(A, model=odd)},
@@ -247,7 +247,7 @@ def labels_of(name: str, exposition: bytes) -> list[dict[str, str]]:
     ]
 
 
-def test_a_property_that_is_unknown_has_no_label() -> None:
+def test_unknown_property_has_no_label() -> None:
     [labels] = labels_of("accelerator_device_info", render(SMALL, (), Format.TEXT))
 
     assert labels == {"uuid": "gpu-a", "device": "dev-gpu-a", "vendor": "acme", "model": "A1 80GB", "index": "0"}
@@ -259,7 +259,7 @@ def test_a_property_that_is_unknown_has_no_label() -> None:
     ids=["device", "partition"],
 )
 @pytest.mark.parametrize("row", [families.CONTAINER_POWER, families.ALLOCATION_SHARE], ids=lambda row: row.stem)
-def test_holders_carry_the_labels_of_what_they_hold(
+def test_holder_series_have_the_labels_of_their_subject(
     row: Metric, subject: SubjectKey, partition_labels: dict[str, str]
 ) -> None:
     held = HolderSample(row, HOLDER, subject, 1)
@@ -278,7 +278,7 @@ def test_holders_carry_the_labels_of_what_they_hold(
     }
 
 
-def test_device_series_carry_no_pod() -> None:
+def test_device_series_have_no_pod_labels() -> None:
     for family in parse(render(*FULL, Format.TEXT), Format.TEXT):
         if family.name.startswith(("accelerator_device", "accelerator_partition")):
             assert not {"namespace", "pod", "container"} & set(family.samples[0].labels)
@@ -359,7 +359,7 @@ def test_gzip_is_negotiated(accept_encoding: str, accepted: bool) -> None:  # no
     assert accepts_gzip(accept_encoding) is accepted
 
 
-def test_a_body_is_compressed_to_the_same_bytes_every_time() -> None:
+def test_compression_is_deterministic() -> None:
     body = render(*FULL, Format.TEXT)
 
     assert gzip.decompress(compress(body)) == body
@@ -367,7 +367,7 @@ def test_a_body_is_compressed_to_the_same_bytes_every_time() -> None:
     assert len(compress(body)) < len(body) / 4
 
 
-def test_content_types_name_format_and_version() -> None:
+def test_content_types_contain_format_and_version() -> None:
     assert Format.TEXT.value == "text/plain; version=0.0.4; charset=utf-8"
     assert Format.OPENMETRICS.value == "application/openmetrics-text; version=1.0.0; charset=utf-8"
 
@@ -376,6 +376,6 @@ def _kinds(rows: Sequence[tuple[Metric, Subject]]) -> set[Kind]:
     return {row.kind for row, _ in rows}
 
 
-def test_the_rows_above_are_all_kinds_and_subjects_but_processes() -> None:
+def test_rows_cover_all_kinds_and_subjects_except_processes() -> None:
     assert _kinds(SERVED) == set(Kind)
     assert {subject for _, subject in SERVED} >= set(Subject) - {Subject.PROCESS, Subject.POD}

@@ -96,7 +96,7 @@ def test_a_value_in_a_text_line_is_plain_or_quoted_and_escaped(value: object, wr
     assert text(record("event", value=value)).endswith(f" msg=event value={written}")
 
 
-def test_a_json_line_stays_json_with_a_number_that_json_has_not() -> None:
+def test_json_line_is_valid_with_non_finite_numbers() -> None:
     assert json.loads(JsonFormatter().format(record("event", value=float("inf"))))["value"] == "inf"
 
 
@@ -105,7 +105,7 @@ def test_a_long_value_keeps_its_start_and_end() -> None:
     assert value == "a" * 4_096 + "..." + "z" * 4_096
 
 
-def test_a_field_cannot_take_the_place_of_the_line_s_own_entries() -> None:
+def test_field_cannot_replace_an_entry_of_the_line() -> None:
     assert text(record("event", logger="other", ts=0)) == (
         "ts=2026-01-02T03:04:05.678Z level=info logger=exporter.test msg=event"
     )
@@ -131,7 +131,7 @@ def test_an_event_passes_five_times_then_once_a_minute_with_the_number_suppresse
     assert not limit.filter(record("event"))
 
 
-def test_the_number_suppressed_starts_again_and_is_not_written_when_none_was(clock: Clock) -> None:
+def test_suppressed_count_restarts_and_is_omitted_when_zero(clock: Clock) -> None:
     limit = RateLimit(clock)
     for _ in range(6):
         limit.filter(record("event"))
@@ -142,7 +142,7 @@ def test_the_number_suppressed_starts_again_and_is_not_written_when_none_was(clo
     assert all("suppressed" not in text(line) for line in lines[1:5])
 
 
-def test_events_are_told_apart_by_logger_and_template_not_by_arguments_and_fields(clock: Clock) -> None:
+def test_events_are_distinguished_by_logger_and_template_only(clock: Clock) -> None:
     limit = RateLimit(clock)
     assert [limit.filter(record("failed: %s", n, device=n)) for n in range(6)] == [True] * 5 + [False]
     assert limit.filter(record("other: %s", 1))
@@ -156,7 +156,7 @@ def test_debug_lines_are_not_limited(clock: Clock) -> None:
     assert all(limit.filter(record("event", level=logging.DEBUG)) for _ in range(100))
 
 
-def test_events_without_end_are_forgotten_the_oldest_first(clock: Clock) -> None:
+def test_oldest_events_are_dropped_first(clock: Clock) -> None:
     limit = RateLimit(clock)
     for _ in range(6):
         limit.filter(record("kept"))
@@ -167,14 +167,14 @@ def test_events_without_end_are_forgotten_the_oldest_first(clock: Clock) -> None
     assert limit.filter(record("forgotten"))
 
 
-def test_threads_share_one_allowance(clock: Clock) -> None:
+def test_threads_share_one_budget(clock: Clock) -> None:
     limit = RateLimit(clock)
     with ThreadPoolExecutor(8) as pool:
         passed = list(pool.map(lambda _: limit.filter(record("event")), range(800)))
     assert sum(passed) == 5
 
 
-def test_configured_lines_go_to_the_stream_from_the_level_up(root: logging.Logger, clock: Clock) -> None:
+def test_lines_of_at_least_the_level_go_to_the_stream(root: logging.Logger, clock: Clock) -> None:
     stream = io.StringIO()
     configure(LogLevel.WARNING, LogFormat.TEXT, stream, clock)
     logging.getLogger(LOGGER).info("quiet")
@@ -185,7 +185,7 @@ def test_configured_lines_go_to_the_stream_from_the_level_up(root: logging.Logge
 
 
 @pytest.mark.usefixtures("root")
-def test_configuring_again_replaces_what_was(clock: Clock) -> None:
+def test_configuring_again_replaces_the_old_configuration(clock: Clock) -> None:
     first, second = io.StringIO(), io.StringIO()
     configure(LogLevel.INFO, LogFormat.TEXT, first, clock)
     configure(LogLevel.DEBUG, LogFormat.JSON, second, clock)
@@ -195,7 +195,7 @@ def test_configuring_again_replaces_what_was(clock: Clock) -> None:
 
 
 @pytest.mark.usefixtures("root")
-def test_a_flood_is_limited_where_it_is_written(clock: Clock) -> None:
+def test_configured_logging_is_rate_limited(clock: Clock) -> None:
     stream = io.StringIO()
     configure(LogLevel.INFO, LogFormat.TEXT, stream, clock)
     for number in range(100):
@@ -204,7 +204,7 @@ def test_a_flood_is_limited_where_it_is_written(clock: Clock) -> None:
 
 
 @pytest.mark.usefixtures("root")
-def test_the_header_codec_below_the_kubelet_client_stays_quiet_at_debug(clock: Clock) -> None:
+def test_http2_header_codec_does_not_log_at_debug(clock: Clock) -> None:
     stream = io.StringIO()
     configure(LogLevel.DEBUG, LogFormat.TEXT, stream, clock)
     logging.getLogger("hpack.hpack").debug("Encoding a header")

@@ -53,7 +53,7 @@ def polling(
         assert poller.join(BOUND_SECONDS)
 
 
-def test_every_cadence_is_due_at_first_and_then_each_in_its_turn() -> None:
+def test_every_cadence_is_due_at_first_and_then_at_its_interval() -> None:
     schedule = Schedule(INTERVALS)
     due_at: dict[Cadence, list[float]] = {cadence: [] for cadence in Cadence}
     now = 0.0
@@ -80,7 +80,7 @@ def test_a_call_that_takes_time_does_not_move_the_grid() -> None:
 
 
 @pytest.mark.parametrize("returned", [2.0, 2.3, 7.9, 9.0])
-def test_missed_turns_are_skipped_and_the_next_is_on_the_grid(returned: float) -> None:
+def test_missed_reads_are_skipped_and_the_next_is_on_the_grid(returned: float) -> None:
     schedule = Schedule(INTERVALS)
     schedule.succeeded(EVERY, 0.0)
 
@@ -90,7 +90,7 @@ def test_missed_turns_are_skipped_and_the_next_is_on_the_grid(returned: float) -
     assert returned + schedule.wait_seconds(returned) == pytest.approx(math.floor(returned) + 1)
 
 
-def test_after_a_missed_turn_cadences_still_fall_together() -> None:
+def test_cadences_still_coincide_after_a_missed_read() -> None:
     schedule = Schedule(INTERVALS)
     schedule.succeeded(EVERY, 0.0)
     schedule.succeeded(schedule.due(1.0), 3.7)
@@ -106,7 +106,7 @@ def test_after_a_missed_turn_cadences_still_fall_together() -> None:
     assert [due for _, due in calls[:-1]] == [FAST] * 6
 
 
-def test_failures_are_retried_after_a_pause_that_doubles_up_to_ten_seconds() -> None:
+def test_failures_are_retried_with_a_backoff_up_to_ten_seconds() -> None:
     schedule = Schedule(INTERVALS)
     pauses = []
     for _ in range(20):
@@ -118,7 +118,7 @@ def test_failures_are_retried_after_a_pause_that_doubles_up_to_ten_seconds() -> 
     assert set(pauses[6:]) == {10.0}
 
 
-def test_the_first_pause_follows_another_interval() -> None:
+def test_first_backoff_follows_a_new_interval() -> None:
     schedule = Schedule(INTERVALS)
     schedule.set_intervals(INTERVALS | {Cadence.FAST: 3.0}, 0.0)
     schedule.failed(0.0)
@@ -126,7 +126,7 @@ def test_the_first_pause_follows_another_interval() -> None:
     assert schedule.wait_seconds(0.0) == 3.0
 
 
-def test_after_a_failure_everything_is_due_and_a_success_ends_the_pauses() -> None:
+def test_after_a_failure_everything_is_due_and_a_success_resets_the_backoff() -> None:
     schedule = Schedule(INTERVALS)
     schedule.succeeded(EVERY, 0.0)
     for at in (1.0, 2.0):
@@ -138,7 +138,7 @@ def test_after_a_failure_everything_is_due_and_a_success_ends_the_pauses() -> No
     assert schedule.wait_seconds(5.0) == 1.0
 
 
-def test_an_absent_vendor_is_asked_again_at_the_slow_cadence() -> None:
+def test_absent_vendor_is_retried_at_the_slow_cadence() -> None:
     schedule = Schedule(INTERVALS)
     schedule.absent(0.0)
 
@@ -147,7 +147,7 @@ def test_an_absent_vendor_is_asked_again_at_the_slow_cadence() -> None:
     assert schedule.due(60.0) == EVERY
 
 
-def test_a_reading_is_reported_with_its_times_and_what_was_due() -> None:
+def test_reading_is_reported_with_times_and_cadences() -> None:
     times = iter(range(100, 200))
     with polling(ScriptedCollector(READING), ONCE, lambda: float(next(times))) as (_, reports):
         reports.wait(1)
@@ -157,7 +157,7 @@ def test_a_reading_is_reported_with_its_times_and_what_was_due() -> None:
     assert end == CallEnded("acme", 101.0, 102.0, EVERY, READING)
 
 
-def test_only_what_is_due_is_asked_for_after_the_first_call() -> None:
+def test_only_due_cadences_are_read_after_the_first_call() -> None:
     collector = ScriptedCollector(READING)
     with polling(collector, OFTEN) as (_, reports):
         reports.wait(4)
@@ -171,7 +171,7 @@ def test_only_what_is_due_is_asked_for_after_the_first_call() -> None:
     [Reading((gpu("gpu-a"), gpu("gpu-b"))), Reading((gpu("gpu-a"),), (part("gpu-a", "s0"),))],
     ids=["device", "partition"],
 )
-def test_everything_about_a_new_device_or_partition_is_read_at_once(more: Reading) -> None:
+def test_new_device_or_partition_is_read_completely_at_once(more: Reading) -> None:
     collector = ScriptedCollector(READING, READING, more, more)
     with polling(collector, OFTEN) as (_, reports):
         reports.wait(6)
@@ -179,7 +179,7 @@ def test_everything_about_a_new_device_or_partition_is_read_at_once(more: Readin
     assert collector.calls[:6] == [EVERY, FAST, FAST, EVERY, FAST, FAST]
 
 
-def test_a_collector_that_names_its_devices_anew_every_time_is_not_called_without_pause() -> None:
+def test_changing_uuids_do_not_cause_calls_without_pause() -> None:
     collector = ScriptedCollector(*(Reading((gpu(f"gpu-{turn}"),)) for turn in range(10)))
     with polling(collector, OFTEN) as (_, reports):
         reports.wait(6)
@@ -208,7 +208,7 @@ def test_an_absent_vendor_is_reported_without_failure() -> None:
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, Exception) else "",
 )
-def test_an_error_is_reported_and_the_thread_goes_on(error: Exception, reason: Reason, text: str) -> None:
+def test_error_is_reported_and_polling_continues(error: Exception, reason: Reason, text: str) -> None:
     collector = ScriptedCollector(READING, error, READING)
     with polling(collector, OFTEN) as (_, reports):
         _, second, third = reports.wait(3)[:3]
@@ -218,7 +218,7 @@ def test_an_error_is_reported_and_the_thread_goes_on(error: Exception, reason: R
 
 
 @pytest.mark.parametrize("error", [BrokenError("odd"), ValueError("no number")], ids=["declared", "unexpected"])
-def test_a_bug_is_logged_with_its_trace(error: Exception, caplog: pytest.LogCaptureFixture) -> None:
+def test_bug_is_logged_with_traceback(error: Exception, caplog: pytest.LogCaptureFixture) -> None:
     with polling(ScriptedCollector(error), ONCE) as (_, reports):
         reports.wait(1)
 
@@ -231,14 +231,14 @@ def test_a_bug_is_logged_with_its_trace(error: Exception, caplog: pytest.LogCapt
     assert record.exc_info[1] is error
 
 
-def test_an_expected_failure_has_no_trace(caplog: pytest.LogCaptureFixture) -> None:
+def test_expected_failure_is_logged_without_traceback(caplog: pytest.LogCaptureFixture) -> None:
     with polling(ScriptedCollector(UnavailableError("busy")), ONCE) as (_, reports):
         reports.wait(1)
 
     assert [record for record in caplog.records if record.exc_info] == []
 
 
-def test_no_second_call_starts_while_one_is_out() -> None:
+def test_calls_do_not_overlap() -> None:
     hang = Hang(READING)
     collector = ScriptedCollector(hang, READING)
     # Every look at the clock is an hour later: whatever might be due is long due.
@@ -254,7 +254,7 @@ def test_no_second_call_starts_while_one_is_out() -> None:
     assert [type(report) for report in reports[:4]] == [CallStarted, CallEnded, CallStarted, CallEnded]
 
 
-def test_only_the_poller_s_own_thread_touches_the_collector() -> None:
+def test_only_the_poller_thread_calls_the_collector() -> None:
     collector = ScriptedCollector(READING)
     with polling(collector, OFTEN) as (_, reports):
         reports.wait(2)
@@ -264,7 +264,7 @@ def test_only_the_poller_s_own_thread_touches_the_collector() -> None:
     assert threading.get_ident() not in collector.threads
 
 
-def test_stopping_returns_at_once_while_a_call_hangs_and_closes_when_it_is_over() -> None:
+def test_stop_returns_at_once_during_a_call_and_closes_after_it() -> None:
     hang = Hang(READING)
     collector = ScriptedCollector(hang)
     with polling(collector, OFTEN) as (poller, _):
@@ -279,7 +279,7 @@ def test_stopping_returns_at_once_while_a_call_hangs_and_closes_when_it_is_over(
     assert len(collector.calls) == 1
 
 
-def test_stopping_interrupts_the_wait_for_the_next_turn() -> None:
+def test_stop_interrupts_the_wait_for_the_next_read() -> None:
     collector = ScriptedCollector(READING)
     with polling(collector, ONCE) as (poller, reports):
         reports.wait(1)
@@ -289,7 +289,7 @@ def test_stopping_interrupts_the_wait_for_the_next_turn() -> None:
     assert collector.calls == [EVERY]
 
 
-def test_an_error_at_closing_is_logged_and_the_thread_ends_in_order(caplog: pytest.LogCaptureFixture) -> None:
+def test_error_on_close_is_logged_and_the_thread_ends(caplog: pytest.LogCaptureFixture) -> None:
     with polling(ScriptedCollector(READING, close_error=OSError("stuck")), ONCE) as (_, reports):
         reports.wait(1)
 
@@ -302,7 +302,7 @@ def released(reports: Reports) -> int:
     return reports.count(Released("acme"))
 
 
-def test_a_released_collector_is_closed_by_its_own_thread_and_called_no_more() -> None:
+def test_released_collector_is_closed_by_its_thread_and_not_called() -> None:
     collector = ScriptedCollector(READING)
     with polling(collector, OFTEN) as (poller, reports):
         reports.wait(2)
@@ -318,7 +318,7 @@ def test_a_released_collector_is_closed_by_its_own_thread_and_called_no_more() -
     assert len(collector.threads) == 1
 
 
-def test_everything_is_due_when_the_hardware_is_taken_up_again() -> None:
+def test_everything_is_due_after_resume() -> None:
     collector = ScriptedCollector(READING)
     with polling(collector, ONCE) as (poller, reports):
         reports.wait(1)
@@ -331,7 +331,7 @@ def test_everything_is_due_when_the_hardware_is_taken_up_again() -> None:
     assert [type(report) for report in reports] == [CallStarted, CallEnded, Released, CallStarted, CallEnded]
 
 
-def test_pauses_after_failures_are_over_when_the_hardware_is_taken_up_again() -> None:
+def test_backoff_is_reset_after_resume() -> None:
     collector = ScriptedCollector(UnavailableError("busy"))
     with polling(collector, ONCE) as (poller, reports):
         reports.wait(1)
@@ -341,7 +341,7 @@ def test_pauses_after_failures_are_over_when_the_hardware_is_taken_up_again() ->
         reports.wait(2)
 
 
-def test_a_call_that_is_out_returns_before_its_collector_is_closed() -> None:
+def test_release_waits_for_the_call_in_progress() -> None:
     hang = Hang(READING)
     collector = ScriptedCollector(hang)
     with polling(collector, OFTEN) as (poller, reports):
@@ -355,7 +355,7 @@ def test_a_call_that_is_out_returns_before_its_collector_is_closed() -> None:
     assert [type(report) for report in reports] == [CallStarted, CallEnded, Released]
 
 
-def test_a_poller_can_be_released_before_it_starts_and_stopped_at_rest() -> None:
+def test_poller_can_be_released_before_start_and_stopped_while_released() -> None:
     collector = ScriptedCollector(READING)
     reports = Reports()
     poller = Poller("acme", collector, OFTEN, time.monotonic, reports.append)

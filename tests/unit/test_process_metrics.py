@@ -18,7 +18,7 @@ def named(path: Path, **names: str) -> Root:
     return Root(path)
 
 
-def test_what_is_known_of_a_process_is_a_series_each(tmp_path: Path) -> None:
+def test_each_value_of_a_process_is_a_series(tmp_path: Path) -> None:
     rows = ProcessRows(named(tmp_path, pid_7="python", pid_8='a "b"'))
     assert rows.samples([Process(7, "GPU-0", "", 100, 0.5), Process(8, "GPU-0", "MIG-1", 5), Process(9, "GPU-1")]) == (
         Sample(catalog.PROCESS_MEMORY_USAGE, "GPU-0", 100, labels=("7", "python")),
@@ -27,7 +27,7 @@ def test_what_is_known_of_a_process_is_a_series_each(tmp_path: Path) -> None:
     )
 
 
-def test_what_it_occupies_and_copies_are_series_too(tmp_path: Path) -> None:
+def test_occupancy_and_copy_time_are_series(tmp_path: Path) -> None:
     rows = ProcessRows(named(tmp_path, pid_7="python"))
     assert rows.samples([Process(7, "GPU-0", occupancy_ratio=0.25, copy_seconds=1.5)]) == (
         Sample(catalog.PROCESS_OCCUPANCY, "GPU-0", 0.25, labels=("7", "python")),
@@ -35,12 +35,12 @@ def test_what_it_occupies_and_copies_are_series_too(tmp_path: Path) -> None:
     )
 
 
-def test_a_process_of_another_namespace_has_no_name(tmp_path: Path) -> None:
+def test_process_of_another_namespace_has_no_name(tmp_path: Path) -> None:
     [sample] = ProcessRows(Root(tmp_path)).samples([Process(7, "GPU-0", memory_usage_bytes=1)])
     assert sample.labels == ("7", "")
 
 
-def test_a_name_is_read_once_and_again_when_the_number_was_away(tmp_path: Path) -> None:
+def test_name_is_read_once_and_again_after_the_pid_was_unused(tmp_path: Path) -> None:
     rows = ProcessRows(named(tmp_path, pid_7="first"))
     process = Process(7, "GPU-0", memory_usage_bytes=1)
     rows.samples([process])
@@ -50,7 +50,7 @@ def test_a_name_is_read_once_and_again_when_the_number_was_away(tmp_path: Path) 
     assert rows.samples([process])[0].labels == ("7", "second")
 
 
-def test_not_more_than_a_thousand_are_served_and_that_is_said_once(
+def test_at_most_1000_processes_are_exported_and_one_warning_is_logged(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     rows = ProcessRows(Root(tmp_path))
@@ -60,5 +60,5 @@ def test_not_more_than_a_thousand_are_served_and_that_is_said_once(
     assert len(caplog.records) == 1
 
 
-def test_unasked_there_is_none() -> None:
+def test_disabled_process_series_are_empty() -> None:
     assert no_rows([Process(7, "GPU-0", memory_usage_bytes=1)]) == ()

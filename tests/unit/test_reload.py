@@ -42,7 +42,7 @@ def loader() -> Loader:
     return Loader()
 
 
-def test_an_untouched_file_is_not_read(file: Path, loader: Loader) -> None:
+def test_unchanged_file_is_not_read(file: Path, loader: Loader) -> None:
     assert Reload(loader, file).changed(DEFAULTS) is None
     assert loader.loads == 0
 
@@ -57,7 +57,7 @@ def test_a_change_is_read_once(file: Path, loader: Loader) -> None:
     assert loader.loads == 2
 
 
-def test_a_file_that_goes_and_one_that_comes_are_changes(file: Path, loader: Loader) -> None:
+def test_deleted_or_new_file_is_a_change(file: Path, loader: Loader) -> None:
     reload = Reload(loader, file)
     file.unlink()
     assert (reload.changed(DEFAULTS), reload.changed(DEFAULTS)) == (CHANGED, None)
@@ -65,7 +65,7 @@ def test_a_file_that_goes_and_one_that_comes_are_changes(file: Path, loader: Loa
     assert (reload.changed(DEFAULTS), reload.changed(DEFAULTS)) == (CHANGED, None)
 
 
-def test_a_request_is_carried_out_once_also_without_a_file(loader: Loader) -> None:
+def test_reload_request_is_applied_once_even_without_a_file(loader: Loader) -> None:
     reload = Reload(loader, None)
     assert reload.changed(DEFAULTS) is None
     reload.reload_requested.set()
@@ -73,7 +73,7 @@ def test_a_request_is_carried_out_once_also_without_a_file(loader: Loader) -> No
     assert (reload.changed(DEFAULTS), reload.changed(DEFAULTS)) == (CHANGED, None)
 
 
-def test_a_bad_configuration_is_reported_once_and_over_with_the_next_good_one(
+def test_invalid_configuration_is_reported_once_until_a_valid_one(
     file: Path, loader: Loader, caplog: pytest.LogCaptureFixture
 ) -> None:
     reload = Reload(loader, file)
@@ -89,7 +89,7 @@ def test_a_bad_configuration_is_reported_once_and_over_with_the_next_good_one(
     assert "config.yaml:1: no such option" in caplog.text
 
 
-def test_an_option_that_is_fixed_while_it_runs_keeps_everything_as_it_was(
+def test_changed_fixed_option_keeps_the_old_configuration(
     file: Path, loader: Loader, caplog: pytest.LogCaptureFixture
 ) -> None:
     reload = Reload(loader, file)

@@ -23,7 +23,7 @@ def by_row(samples: list[OwnSample]) -> dict[tuple[str, tuple[str, ...]], float]
     return found
 
 
-def test_a_collector_tells_how_it_fares_and_every_reason_from_the_start() -> None:
+def test_collector_exports_its_health_and_every_reason_from_the_start() -> None:
     errors = {("collector_errors_total", ("acme", reason.value)): float(count) for reason, count in ERRORS.items()}
 
     found = by_row(health_samples(Snapshot(collectors=(WELL,))))
@@ -39,13 +39,13 @@ def test_a_collector_tells_how_it_fares_and_every_reason_from_the_start() -> Non
     )
 
 
-def test_a_vendor_that_is_absent_is_one_series() -> None:
+def test_absent_vendor_is_one_series() -> None:
     gone = CollectorHealth("acme", False, False, False, 0, 0.1, None, ERRORS)  # noqa: FBT003 - present, up, late
 
     assert by_row(health_samples(Snapshot(collectors=(gone,)))) == {("collector_devices", ("acme",)): 0}
 
 
-def test_what_has_never_happened_has_no_time() -> None:
+def test_event_that_never_happened_has_no_timestamp() -> None:
     late = CollectorHealth("acme", True, False, True, 0, None, None, ERRORS)  # noqa: FBT003 - present, up, late
 
     found = by_row(health_samples(Snapshot(collectors=(late,))))
@@ -55,7 +55,7 @@ def test_what_has_never_happened_has_no_time() -> None:
 
 
 @pytest.mark.parametrize("up", [True, False])
-def test_the_source_of_allocations_tells_how_it_fares(up: bool) -> None:  # noqa: FBT001 - the two cases
+def test_source_of_allocations_exports_its_health(up: bool) -> None:  # noqa: FBT001 - the two cases
     health = AttributionHealth("podresources", up, 5.0)
 
     assert by_row(health_samples(Snapshot(attribution=(health,)))) == {
@@ -64,7 +64,7 @@ def test_the_source_of_allocations_tells_how_it_fares(up: bool) -> None:  # noqa
     }
 
 
-def test_a_source_that_never_answered_has_no_last_success() -> None:
+def test_source_without_an_answer_has_no_last_success() -> None:
     found = by_row(
         health_samples(
             Snapshot(attribution=(AttributionHealth("podresources", up=False, last_success_timestamp_seconds=None),))
@@ -74,19 +74,19 @@ def test_a_source_that_never_answered_has_no_last_success() -> None:
     assert found == {("attribution_up", ("podresources",)): 0}
 
 
-def test_unmatched_ids_are_told_by_resource() -> None:
+def test_unmatched_ids_are_counted_by_resource() -> None:
     assert by_row(health_samples(Snapshot(unmatched={"acme/gpu": 2, "acme/slice": 1}))) == {
         ("unmatched_devices", ("acme/gpu",)): 2,
         ("unmatched_devices", ("acme/slice",)): 1,
     }
 
 
-def test_the_build_has_its_versions() -> None:
+def test_build_info_has_the_versions() -> None:
     assert by_row(build_samples()) == {("build_info", (exporter_version(), platform.python_version())): 1}
     assert exporter_version()[0].isdigit()
 
 
-def test_the_process_series_are_those_of_the_process() -> None:
+def test_process_series_match_the_process() -> None:
     found = {
         sample.metric.name(sample.metric.subjects[0]): sample.value for sample in process_samples(psutil.Process())
     }
@@ -110,7 +110,7 @@ def scrapes(samples: list[OwnSample]) -> float:
     return count
 
 
-def test_every_scrape_is_counted_also_from_many_threads() -> None:
+def test_every_scrape_is_counted_from_many_threads() -> None:
     together = threading.Barrier(4)
 
     def scrape(own: SelfMetrics) -> list[float]:
@@ -124,7 +124,7 @@ def test_every_scrape_is_counted_also_from_many_threads() -> None:
     assert sorted(counts) == list(range(1, 401))
 
 
-def test_everything_about_the_exporter_is_told_at_once() -> None:
+def test_all_self_metrics_are_exported_together() -> None:
     cpu = OwnSample(families.PROCESS_CPU, 1.5)
 
     found = SelfMetrics(lambda: [cpu], lambda: True).samples(Snapshot(collectors=(WELL,)))
@@ -134,6 +134,6 @@ def test_everything_about_the_exporter_is_told_at_once() -> None:
 
 
 @pytest.mark.parametrize("reloaded", [True, False])
-def test_a_refused_configuration_shows(reloaded: bool) -> None:  # noqa: FBT001 - a parameter
+def test_refused_configuration_is_exported(reloaded: bool) -> None:  # noqa: FBT001 - a parameter
     found = SelfMetrics(list, lambda: reloaded).samples(Snapshot())
     assert [s.value for s in found if s.metric is families.CONFIG_RELOAD] == [float(reloaded)]

@@ -29,7 +29,7 @@ def assembler(clock: Clock) -> Assembler:
     return Assembler(["acme"], ("acme/",), LIMITS, Clocks(clock, Clock(1_700_000_000.0)))
 
 
-def test_the_records_are_all_the_records_there_are() -> None:
+def test_every_record_type_is_tested() -> None:
     made_here = {thing for thing in vars(module).values() if isinstance(thing, type) and is_dataclass(thing)}
 
     assert {thing for thing in made_here if thing.__module__ == module.__name__} == set(RECORDS)
@@ -43,7 +43,7 @@ def test_no_field_of_a_record_can_be_set(record: type) -> None:
             setattr(made, field.name, None)
 
 
-def test_nothing_is_known_to_begin_with() -> None:
+def test_new_snapshot_is_empty() -> None:
     empty = Snapshot()
 
     assert not empty.ready
@@ -62,7 +62,7 @@ def changes() -> Iterator[Event]:
     yield absent(15.0)
 
 
-def test_a_snapshot_does_not_change_with_what_happens_after_it(assembler: Assembler, clock: Clock) -> None:
+def test_snapshot_does_not_change_with_later_events(assembler: Assembler, clock: Clock) -> None:
     assembler.apply(ended(10.0, READING))
     assembler.apply(HELD)
     before = assembler.snapshot()
@@ -76,6 +76,6 @@ def test_a_snapshot_does_not_change_with_what_happens_after_it(assembler: Assemb
     assert before == copy
 
 
-def test_a_device_is_told_apart_from_its_partitions() -> None:
+def test_device_and_its_partitions_are_distinct() -> None:
     assert SubjectKey("gpu-a") != SubjectKey("gpu-a", "s0")
     assert SubjectKey("gpu-a") < SubjectKey("gpu-a", "s0")

@@ -28,11 +28,11 @@ def test_modules_and_functions_are_short() -> None:
     assert [f"{path.relative_to(ROOT)}: {breach}" for path in MODULES for breach in breaches(path.read_text())] == []
 
 
-def test_every_folder_is_looked_at() -> None:
+def test_every_folder_is_checked() -> None:
     assert {path.relative_to(ROOT).parts[0] for path in MODULES} == set(FOLDERS)
 
 
-def test_what_is_too_long_is_found() -> None:
+def test_too_long_code_is_found() -> None:
     assert list(breaches("x = 1\n" * 401)) == ["the module has 401 lines"]
     assert list(breaches("def page():\n" + "    x = 1\n" * 40)) == ["page has 41 lines"]
     assert list(breaches("x = 1\n" * 360 + "def page():\n" + "    x = 1\n" * 39)) == []

@@ -26,7 +26,7 @@ def complaint(state: CollectorState, now: float) -> str:
     return ""
 
 
-def test_a_mismatch_is_put_up_with_for_the_whole_timeout(state: CollectorState) -> None:
+def test_mismatch_is_accepted_until_the_timeout(state: CollectorState) -> None:
     for at in (10.0, 40.0, 100.0):
         state.ended(mismatch(at))
 
@@ -34,7 +34,7 @@ def test_a_mismatch_is_put_up_with_for_the_whole_timeout(state: CollectorState) 
     assert complaint(state, 10.1 + TIMEOUT) != ""
 
 
-def test_the_complaint_says_what_where_and_what_to_do(state: CollectorState) -> None:
+def test_error_text_says_what_where_and_what_to_do(state: CollectorState) -> None:
     state.ended(mismatch(0.0, "acmeInit: library 1.2, driver 1.2"))
     state.ended(mismatch(100.0))
 
@@ -50,7 +50,7 @@ def test_the_complaint_says_what_where_and_what_to_do(state: CollectorState) -> 
     [ended(100.0, Reading((gpu("gpu-a"),))), failed(100.0, Reason.DRIVER_NOT_LOADED), absent(100.0)],
     ids=["up", "down for another reason", "gone"],
 )
-def test_a_mismatch_that_heals_counts_from_its_next_beginning(state: CollectorState, healed: CallEnded) -> None:
+def test_resolved_mismatch_restarts_the_timeout(state: CollectorState, healed: CallEnded) -> None:
     state.ended(mismatch(0.0))
     state.ended(healed)
     assert complaint(state, 200.0) == ""
@@ -60,7 +60,7 @@ def test_a_mismatch_that_heals_counts_from_its_next_beginning(state: CollectorSt
     assert complaint(state, 200.1 + TIMEOUT) != ""
 
 
-def test_a_release_ends_the_count(state: CollectorState) -> None:
+def test_release_resets_the_timeout(state: CollectorState) -> None:
     state.ended(mismatch(0.0))
     state.released()
 
