@@ -1,4 +1,4 @@
-"""The contract suite. Whoever imports from it, also from another package, has its failures explained by pytest."""
+"""The contract suite. Pytest explains its failures also where another package imports it."""
 
 import sys
 

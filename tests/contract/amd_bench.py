@@ -25,7 +25,7 @@ _JOULES = 2**16  # in the units of the table
 
 
 class AmdBench:
-    """See `Bench`: a card of every kind, one of them cut into eight, in a process for which files can be slow.
+    """See `Bench`: a card of every kind, one with eight partitions, read by a process for which files can be slow.
 
     A context manager.
 
@@ -62,14 +62,14 @@ class AmdBench:
         self._hosted.close()
 
     def start(self, machine: str = FIRST_MACHINE) -> Collector:
-        """The collector in a process of its own."""
+        """The collector in a separate process."""
         environment = {"LD_PRELOAD": str(self._library), "SLOW_FILES": str(self._slow)}
         paths = {"sysfs": self.tree.path, "procfs": self.processes.path}
         hosted = HostedCollector(_NAME, machine=machine, environment=environment, **paths)
         return self._hosted.enter_context(hosted)
 
     def pass_time(self, seconds: float) -> None:
-        """Cards use energy and are held down now and then; every block errs twice a second."""
+        """The cards use energy and are throttled from time to time; every block has two errors a second."""
         before, self._seconds = int(self._seconds), self._seconds + seconds
         now = int(self._seconds)
         if now == before:
@@ -82,14 +82,14 @@ class AmdBench:
         self._draw()
 
     def forget_ids(self) -> None:
-        """Cards that don't tell their ids, as a guest sees them."""
+        """Cards without ids, as in a guest."""
         for gpu in self.tree.gpus:
             if gpu.kind.unique:
                 gpu.remove("unique_id")
                 gpu.remove("serial_number")
 
     def inject(self, trouble: Trouble) -> None:
-        """Let the driver misbehave."""
+        """Start a fault of the driver."""
         self._met_after = self._waits()
         match trouble:
             case Trouble.HANG:
@@ -106,11 +106,11 @@ class AmdBench:
                 self.tree.gpus[0].write("gpu_busy_percent", "8083344")
 
     def met(self) -> bool:
-        """Whether a file was slow since the trouble began; one that has not been opened yet counts, too."""
+        """Whether a file was slow since the fault began; one that has not been opened yet counts too."""
         return self._waits() > self._met_after
 
     def heal(self) -> None:
-        """Everything as at first."""
+        """Restore the first state."""
         self._slow.unlink(missing_ok=True)
         if self._unloaded.exists():
             self._unloaded.rename(self._module)
@@ -127,13 +127,13 @@ class AmdBench:
         return met.stat().st_size if met.exists() else 0
 
     def _draw(self) -> None:
-        """A program draws on one of the cards all the time."""
+        """One of the cards executes graphics work all the time."""
         gpu = self.tree.gpus[KINDS.index(RX_7900_XTX)]
         self.processes.open(20, 5, gpu, 7, vram(4), engine("gfx", int(self._seconds * 1e9)))
 
 
 def _used(gpu: Gpu, seconds: int) -> dict[str, int]:
-    """What the fields of a table have come to after some seconds."""
+    """The fields of a table after some seconds."""
     per_second = {"energy": _JOULES, "clock": 10**9, "cycles": _CYCLES_PER_SECOND, "ppt": _CYCLES_PER_SECOND // 2}
     filled = {name: value for name, value in gpu.kind.table_fields.items() if isinstance(value, int)}
     return {name: filled[name] + rate * seconds for name, rate in per_second.items() if name in filled}

@@ -1,4 +1,4 @@
-"""What the contract suite asks of a bench: a place where one collector works without hardware, and can be made to fail.
+"""The interface of a bench: the environment where the contract suite runs a collector without hardware, with faults.
 
 A bench for a new collector is a class like `NvidiaBench`; see `docs/adding-a-collector.md`.
 """
@@ -15,43 +15,45 @@ NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
 class Trouble(StrEnum):
-    """What can befall the first device of a bench, or the library as a whole."""
+    """The faults of the first device of a bench, or of the whole library."""
 
     HANG = "hang"  # a call does not return until the bench heals
-    SLOW = "slow"  # a call takes longer than usual, and then answers
-    RAISE = "raise"  # nothing can be read
-    DEVICE_LOST = "device_lost"  # the first device does not answer any more
-    GARBAGE = "garbage"  # the first device answers what cannot be true
-    DRIVER_RELOAD = "driver_reload"  # the driver goes away; when the bench heals it is back, its counters at zero
+    SLOW = "slow"  # a call takes longer than usual, then succeeds
+    RAISE = "raise"  # every read fails
+    DEVICE_LOST = "device_lost"  # the first device no longer answers
+    GARBAGE = "garbage"  # the first device returns an impossible value
+    DRIVER_RELOAD = (
+        "driver_reload"  # the driver is unloaded; after `heal` it is loaded again, with its counters at zero
+    )
 
 
 class Readable(Protocol):
-    """Enough of a bench for the rules that hold on real hardware, too."""
+    """The part of a bench that the rules for real hardware need."""
 
     @property
     def spec(self) -> CollectorSpec:
-        """The collector as its entry point names it."""
+        """The spec of the collector, as its entry point declares it."""
         ...
 
     def start(self, machine: str = FIRST_MACHINE) -> Collector:
-        """A new collector that has read nothing yet.
+        """A new collector that has not read anything yet.
 
         Args:
-            machine: What tells its machine from all others, for ids that have to be made.
+            machine: The identity of its machine, for generated ids.
         """
         ...
 
     def pass_time(self, seconds: float) -> None:
-        """Let time go by: counters of the hardware rise."""
+        """Let time pass: hardware counters rise."""
         ...
 
 
 class Bench(Readable, Protocol):
-    """A machine with at least two devices, and partitions if the collector reads any. It starts in good health."""
+    """A machine with at least two devices, and partitions if the collector reads them. It starts without a fault."""
 
     @property
     def impossible(self) -> Mapping[Trouble, str]:
-        """The troubles that this bench cannot make, and why."""
+        """The faults that this bench cannot produce, and why."""
         ...
 
     @property
@@ -61,21 +63,21 @@ class Bench(Readable, Protocol):
 
     @property
     def bare_environment(self) -> Mapping[str, str]:
-        """Variables with which a process finds neither library nor hardware."""
+        """Environment variables with which a process finds neither library nor hardware."""
         ...
 
     def forget_ids(self) -> None:
-        """From now on the hardware tells nothing that is unique in the world."""
+        """From now on the hardware reports no globally unique id."""
         ...
 
     def inject(self, trouble: Trouble) -> None:
-        """Let a trouble begin."""
+        """Start a fault."""
         ...
 
     def met(self) -> bool:
-        """True once a call has met the hang or the delay that was injected."""
+        """True once a call has reached the injected hang or delay."""
         ...
 
     def heal(self) -> None:
-        """End every trouble; calls that hang return."""
+        """End every fault; hung calls return."""
         ...

@@ -26,12 +26,12 @@ _BENCHES: Mapping[str, Callable[[pytest.FixtureRequest, Path], AbstractContextMa
 
 
 def bench_of(name: str, request: pytest.FixtureRequest, path: Path) -> AbstractContextManager[Bench]:
-    """The bench of a collector; one that has none fails the test.
+    """The bench of a collector; a collector without one fails the test.
 
     Args:
         name: The collector.
         request: For fixtures that a bench needs.
-        path: Where its files go.
+        path: The directory of its files.
     """
     if name not in _BENCHES:
         pytest.fail(

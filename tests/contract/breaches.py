@@ -1,4 +1,4 @@
-"""Every way in which one reading can break the contract, each as a sentence."""
+"""Finds every breach of the contract in one reading, each as a sentence."""
 
 import math
 from collections import Counter, defaultdict
@@ -8,7 +8,7 @@ from collectors import catalog
 from collectors.contract import CollectorSpec, Device, Partition, Process, Reading, Sample
 from collectors.metric import Cadence, Kind, Metric, Subject, Unit
 
-# What a device can truly say, by unit: no accelerator is hotter, faster or larger.
+# The range of possible values by unit: no accelerator is hotter, faster or larger.
 _BOUNDS: Mapping[Unit, tuple[float, float]] = {
     Unit.NONE: (0, 2**32 - 2),
     Unit.RATIO: (0, 1),
@@ -20,7 +20,7 @@ _BOUNDS: Mapping[Unit, tuple[float, float]] = {
     Unit.HERTZ: (0, 1e12),
     Unit.BYTES_PER_SECOND: (0, 1e15),
 }
-_LARGEST_COUNTER = 2**63  # beyond it lie the marks for "not available"
+_LARGEST_COUNTER = 2**63  # higher values mean "not available"
 # 0 or 1 for each value of the last label.
 _FLAGS = frozenset(
     {
@@ -33,17 +33,17 @@ _FLAGS = frozenset(
         catalog.MEMORY_REPAIR_FAILED,
     }
 )
-# Of these, every value of the last label is there and exactly one is 1.
+# These have a sample for every value of the last label, and exactly one is 1.
 _STATES = frozenset({catalog.STATUS_STATE, catalog.RECOVERY_ACTION, catalog.FABRIC_STATUS})
 
 
 def breaches(spec: CollectorSpec, reading: Reading, due: frozenset[Cadence]) -> Iterator[str]:
-    """What is wrong with a reading.
+    """The breaches of a reading.
 
     Args:
         spec: The collector that returned it.
         reading: What it returned.
-        due: What it was asked for.
+        due: The requested cadences.
     """
     yield from _wrong_ids(reading)
     lost = {device.uuid for device in reading.devices if device.lost}
@@ -121,7 +121,7 @@ def _wrong_value(sample: Sample) -> Iterator[str]:
 
 
 def _wrong_together(reading: Reading) -> Iterator[str]:
-    """What can be seen only in several samples: repetitions and states."""
+    """Breaches that only several samples show: repetitions and states."""
     keys = [(s.metric, s.device_uuid, s.partition_uuid, s.labels) for s in reading.samples]
     for metric, device, partition, own in (key for key, times in Counter(keys).items() if times > 1):
         yield f"{metric.stem} of {partition or device} twice with labels {own}"
@@ -135,7 +135,7 @@ def _wrong_together(reading: Reading) -> Iterator[str]:
 
 
 def _without_info(reading: Reading, lost: Collection[str]) -> Iterator[str]:
-    """Devices that answer, and their partitions, of which no info is given: by it they are joined and listed."""
+    """Available devices and partitions without an info sample: joins and lists need it."""
     given = {(s.device_uuid, s.partition_uuid) for s in reading.samples if s.metric == catalog.INFO}
     expected = [(device.uuid, "") for device in reading.devices]
     expected += [(part.device_uuid, part.uuid) for part in reading.partitions]
@@ -145,7 +145,7 @@ def _without_info(reading: Reading, lost: Collection[str]) -> Iterator[str]:
 
 
 def _strangers(reading: Reading) -> Iterator[str]:
-    """References to what the reading does not list, and rows that are said to be missing and are there."""
+    """References to subjects that the reading does not list, and rows reported as missing although they are present."""
     known = {(device.uuid, "") for device in reading.devices}
     known |= {(part.device_uuid, part.uuid) for part in reading.partitions}
     for part in reading.partitions:

@@ -1,6 +1,6 @@
-"""An installed collector in a process of its own, with its own environment, modules and standard streams.
+"""An installed collector in a separate process, with its own environment, modules and standard streams.
 
-As a program it answers pickled calls on standard input with pickled results on standard output.
+As a program it reads pickled calls from standard input and writes pickled results to standard output.
 """
 
 import contextlib
@@ -27,15 +27,15 @@ _GENEROUS_SECONDS = 60
 
 
 class HostedCollector:
-    """The near side of the pipe: a collector like any other, and a context manager.
+    """The client side of the pipe: a collector, and a context manager.
 
     Args:
-        name: Of the entry point.
-        sysfs: Stands for `/sys`.
+        name: The name of the entry point.
+        sysfs: Replaces `/sys`.
         machine: The machine's identity.
-        environment: Variables beside the test's own.
+        environment: Variables in addition to the test's own.
         told: A file for what it logs or prints; None for the test's standard error.
-        procfs: Stands for `/proc`.
+        procfs: Replaces `/proc`.
     """
 
     def __init__(
@@ -80,7 +80,7 @@ class HostedCollector:
         return reading
 
     def read_often(self, due: frozenset[Cadence], times: int) -> None:
-        """Read again and again without a word in between, so that nothing but the collector uses memory there."""
+        """Read many times without messages in between, so that only the collector uses memory there."""
         self._ask("read_often", due, times)
 
     def close(self) -> None:
@@ -94,7 +94,7 @@ class HostedCollector:
         return names
 
     def allocated_blocks(self) -> int:
-        """How many small pieces of memory Python has in use there."""
+        """The number of small memory blocks that Python uses there."""
         count = self._ask("allocated_blocks")
         assert isinstance(count, int), f"allocated_blocks answered {count!r}"
         return count
@@ -112,13 +112,13 @@ class HostedCollector:
 
 
 def allocated_blocks() -> int:
-    """How many small pieces of memory, up to 512 bytes each, Python has in use in this process."""
+    """The number of small memory blocks, up to 512 bytes each, that Python uses in this process."""
     gc.collect()
     return sys.getallocatedblocks()
 
 
 def read_often(collector: Collector, due: frozenset[Cadence], times: int) -> None:
-    """Read again and again, whether or not there is anything to be had."""
+    """Read many times, whether or not the reads succeed."""
     for _ in range(times):
         with contextlib.suppress(CollectorError):
             collector.read(due)
@@ -144,7 +144,7 @@ def _serve(actions: Mapping[str, Callable[..., object]], requests: BinaryIO, ans
 def _main() -> None:
     name, sysfs, procfs, machine = sys.argv[1:]
     with os.fdopen(os.dup(sys.stdout.fileno()), "wb") as answers:
-        os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # whoever prints shall not disturb the answers
+        os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # printed text must not mix with the results
         logging.basicConfig(level=logging.NOTSET)
         spec = next(spec for spec in registry.load() if spec.name == name)
         collector: Collector = spec.create(Node(Root(Path(sysfs)), Root(Path(procfs)), machine))

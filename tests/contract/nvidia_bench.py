@@ -22,11 +22,11 @@ _SLOW_MILLISECONDS = 50
 _NOT_SUPPORTED, _TIMEOUT, _UNINITIALIZED, _DRIVER_NOT_LOADED = 3, 10, 1, 9
 _HEALTHY_PERCENT, _IMPOSSIBLE_PERCENT = 60, 8_083_344
 _CARDS, _FIRST, _OLDER, _CUT = 3, 0, 1, 2
-_PROGRAM_FAULT = 13  # a XID that says nothing against the card
+_PROGRAM_FAULT = 13  # a XID that is not an error of the card
 
 
 class NvidiaBench:
-    """See `Bench`. The collector as its entry point gives it, over the real binding and a libnvidia-ml built with gcc.
+    """See `Bench`. The collector of the entry point, over the real binding and a libnvidia-ml built with gcc.
 
     Two whole H100, one of which retires pages as cards before Ampere do,
     and one with three MIG devices. A context manager.
@@ -66,7 +66,7 @@ class NvidiaBench:
         self._state.__exit__()
 
     def start(self, machine: str = FIRST_MACHINE) -> Collector:
-        """The collector in a process of its own, for a library cannot be exchanged in a running one."""
+        """The collector in a separate process, because a library cannot be replaced in a running one."""
         environment = self._state.environment(self._library)
         hosted = HostedCollector(_NAME, self._sysfs.path, machine, environment)
         return self._hosted.enter_context(hosted)
@@ -79,13 +79,13 @@ class NvidiaBench:
                 device.energy_millijoules += round(device.power_milliwatts * seconds)
 
     def forget_ids(self) -> None:
-        """Cards that do not tell their uuid; MIG devices always do, so none is left."""
+        """Cards without a uuid. MIG devices always have one, so there are none."""
         self._cards[_CUT].unpartition()
         for index in range(_CARDS):
             self._state.fail("nvmlDeviceGetUUID", _NOT_SUPPORTED, device=index)
 
     def inject(self, trouble: Trouble) -> None:
-        """Let the library misbehave."""
+        """Start a fault of the library."""
         self._met_after = self._state.calls(_POWER, device=_FIRST)
         match trouble:
             case Trouble.HANG:
@@ -102,11 +102,11 @@ class NvidiaBench:
                 self._unload_driver()
 
     def met(self) -> bool:
-        """Whether the slowed function was called; it counts calls that have not returned, too."""
+        """Whether the delayed function was called; calls that have not returned count too."""
         return self._state.calls(_POWER, device=_FIRST) > self._met_after
 
     def heal(self) -> None:
-        """The library works as at first, whatever it was."""
+        """End every fault of the library."""
         self._state.heal()
         self._cards[_FIRST].utilization_gpu_percent = _HEALTHY_PERCENT
 
@@ -119,7 +119,7 @@ class NvidiaBench:
 
 
 class RealNvidia:
-    """The library and the cards of this machine, enough of a bench for the rules for readings. A context manager."""
+    """The library and the cards of this machine: a bench for the rules for readings only. A context manager."""
 
     def __init__(self) -> None:
         self.spec = next(spec for spec in registry.load() if spec.name == _NAME)
@@ -132,9 +132,9 @@ class RealNvidia:
         self._hosted.close()
 
     def start(self, machine: str = FIRST_MACHINE) -> Collector:
-        """The collector in a process of its own."""
+        """The collector in a separate process."""
         return self._hosted.enter_context(HostedCollector(_NAME, Path("/sys"), machine))
 
     def pass_time(self, seconds: float) -> None:
-        """Real time goes by without help; counters are looked at until they have risen."""
+        """Real time passes by itself; tests wait until counters have risen."""
         time.sleep(min(seconds, 0.05))

@@ -1,4 +1,4 @@
-"""Rules for whatever is read: they hold on a bench and on real hardware.
+"""Rules for readings: they apply on a bench and on real hardware.
 
 A test class inherits them and has a fixture `bench`.
 """
@@ -24,7 +24,7 @@ Key = tuple[Metric, str, str, tuple[str, ...]]
 
 
 class ReadingRules:
-    """What every collector owes for every reading."""
+    """Rules that every reading of every collector must meet."""
 
     def test_every_reading_meets_the_contract_and_contains_only_due_cadences(self, bench: Readable) -> None:
         collector = bench.start()
@@ -80,13 +80,13 @@ class ReadingRules:
 
 
 def keeps_the_contract(bench: Readable, reading: Reading, due: frozenset[Cadence] = ALL) -> None:
-    """Every breach by its sentence; there should be none."""
+    """Fail with the sentence of every breach."""
     found = list(breaches(bench.spec, reading, due))
     assert found == [], "\n".join(("a reading breaks the contract:", *found))
 
 
 def keeps_no_memory(bench: Readable, collector: Collector) -> None:
-    """The same number of small objects after many reads, but for a few."""
+    """Fail if many reads leave more than a few small objects."""
     more = more_blocks(bench, collector)
     assert more < MOST_MORE_BLOCKS, f"{more} more objects in memory after {READS} reads"
 
@@ -101,7 +101,7 @@ def counters(reading: Reading) -> dict[Key, float]:
 
 
 def identities(reading: Reading) -> Mapping[str, Device | Partition]:
-    """Who everything is, by uuid. No device may be lost."""
+    """Every device and partition by uuid. Fails if a device is lost."""
     lost = [device.uuid for device in reading.devices if device.lost]
     assert lost == [], "devices are lost while nothing is wrong"
     subjects: list[Device | Partition] = [*reading.devices, *reading.partitions]
@@ -109,7 +109,7 @@ def identities(reading: Reading) -> Mapping[str, Device | Partition]:
 
 
 def attempt(collector: Collector, due: frozenset[Cadence] = ALL) -> Reading | CollectorError:
-    """What a read brings; anything raised that is not in the contract fails the test."""
+    """The result of a read; an exception outside the contract fails the test."""
     try:
         return collector.read(due)
     except CollectorError as error:
@@ -127,7 +127,7 @@ def eventually_read(collector: Collector) -> Reading:
 
 
 def more_blocks(bench: Readable, collector: Collector) -> int:
-    """How many small pieces of memory more are in use after 1,000 reads, those before that fill caches not counted."""
+    """The increase of small memory blocks over 1,000 reads, after other reads have filled the caches."""
     if isinstance(collector, HostedCollector):
         often, used = collector.read_often, collector.allocated_blocks
     else:

@@ -1,6 +1,6 @@
-"""The bench of the simulated collector: a scenario whose troubles lie in wait, each in a time of its own.
+"""The bench of the simulated collector: a scenario with each fault at its own time.
 
-The collector is the real one under a manual clock; only the event on which it waits is one that can be asked.
+The collector is the real one under a manual clock; only the event on which it waits is replaced by an observable one.
 """
 
 import threading
@@ -43,7 +43,7 @@ _LASTS = 300.0
 
 
 class _NotedEvent(threading.Event):
-    """An event that knows whether anybody waits for it, or did."""
+    """An event that records whether a thread waits for it, or has waited."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -71,7 +71,7 @@ class SimulatedBench:
         self.spec: CollectorSpec = simulated_spec(self._scenario, self._clock)
 
     def start(self, machine: str = FIRST_MACHINE) -> Collector:
-        """A collector that plays the scenario."""
+        """A collector that runs the scenario."""
         return SimulatedCollector(self._scenario, machine, self._clock, self._event)
 
     def pass_time(self, seconds: float) -> None:
@@ -79,10 +79,10 @@ class SimulatedBench:
         self._time.now += seconds
 
     def forget_ids(self) -> None:
-        """Simulated ids are made up always."""
+        """Simulated ids are always generated."""
 
     def inject(self, trouble: Trouble) -> None:
-        """Go to the time of the trouble."""
+        """Set the clock to the time of the fault."""
         self._event.met = False
         self._time.now = _BEGINS[trouble]
         self._ends = self._time.now + _LASTS
@@ -92,6 +92,6 @@ class SimulatedBench:
         return self._event.met
 
     def heal(self) -> None:
-        """Go to the end of the trouble, and let go of a call that waits for it."""
+        """Set the clock to the end of the fault, and release a call that waits for it."""
         self._time.now = self._ends
         self._event.set()

@@ -1,4 +1,4 @@
-"""Every breach of the contract is found in a reading, and nothing in one that keeps it."""
+"""Every breach of the contract is found in a reading; a valid reading has none."""
 
 import math
 from collections.abc import Callable
@@ -45,13 +45,13 @@ def beside(*samples: Sample) -> Reading:
 
 
 def of(**fields: object) -> Reading:
-    """The good reading whose first device differs."""
+    """The valid reading with another first device."""
     changed: Callable[..., Device] = replace
     return replace(GOOD, devices=(changed(GOOD.devices[0], **fields), GOOD.devices[1]))
 
 
 def made_up(**fields: object) -> Sample:
-    """A utilization by a row that is not in the catalogue."""
+    """A utilization with a row that is not in the catalogue."""
     changed: Callable[..., Metric] = replace
     return Sample(changed(catalog.UTILIZATION, stem="sleep_ratio", **fields), "a", 0.5)
 

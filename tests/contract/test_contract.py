@@ -1,4 +1,4 @@
-"""Every collector, every rule."""
+"""Runs every rule of the contract for every collector."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The rules find what they are there to find: each flaw that a collector can have fails its rule."""
+"""The rules work: each flaw of a collector fails its rule."""
 
 import ast
 import subprocess
@@ -19,7 +19,7 @@ from tests.contract.trouble_rules import TroubleRules
 
 
 class Sound:
-    """A collector that keeps the contract; the flawed ones below differ from it in one thing."""
+    """A collector that meets the contract; the flawed ones below differ from it in one point."""
 
     def __init__(self, inner: Collector) -> None:
         self.inner = inner

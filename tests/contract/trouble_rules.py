@@ -1,4 +1,4 @@
-"""Rules for what goes wrong: a bench can break its hardware, heal it and take it away.
+"""Rules for faults: a bench can break its hardware, restore it and remove it.
 
 A test class inherits `TroubleRules`, and `AbsenceRules` if its collector is installed, and has a fixture `bench`.
 """
@@ -32,13 +32,13 @@ _READS_IN_TROUBLE = 5
 
 
 def unshown(spec: CollectorSpec) -> set[tuple[Metric, bool]]:
-    """The rows that a collector has to show, each with whether it is one of partitions."""
+    """The rows that a collector must report, each with whether it belongs to partitions."""
     every = [(row, False) for row in spec.metrics] + [(row, True) for row in spec.partition_metrics]
     return {(row, of_partitions) for row, of_partitions in every if not row.opt_in}
 
 
 def shown(reading: Reading) -> set[tuple[Metric, bool]]:
-    """Those that one subject tells or that all of them say they can't."""
+    """The rows that one subject reports, or that all report as unsupported."""
     devices = {(device.uuid, "") for device in reading.devices}
     partitions = {(partition.device_uuid, partition.uuid) for partition in reading.partitions}
     found = {(sample.metric, bool(sample.partition_uuid)) for sample in reading.samples}
@@ -49,10 +49,10 @@ def shown(reading: Reading) -> set[tuple[Metric, bool]]:
 
 
 class TroubleRules(ReadingRules):
-    """What every collector owes on a bench, beside the rules for readings."""
+    """Rules that every collector must meet on a bench, in addition to the rules for readings."""
 
     def test_every_row_is_reported_or_unsupported(self, bench: Bench) -> None:
-        """Rows that are read only on request are left out. Some need a second reading, or something to happen."""
+        """Optional rows are excluded. Some rows need a second reading or an event."""
         collector = bench.start()
         missing = unshown(bench.spec)
         first = collector.read(ALL)
@@ -120,7 +120,7 @@ class TroubleRules(ReadingRules):
 
 
 class AbsenceRules:
-    """What an installed collector owes on a machine without its vendor's hardware."""
+    """Rules for an installed collector on a machine without its vendor's hardware."""
 
     def test_absent_hardware_is_silent(self, bench: Bench, tmp_path: Path) -> None:
         told = tmp_path / "told"
@@ -138,10 +138,10 @@ class AbsenceRules:
 
 @dataclass
 class Call:
-    """A read in a thread of its own.
+    """A read in a separate thread.
 
     Attributes:
-        outcome: What it brought; None while it is out.
+        outcome: Its result; None until it has returned.
     """
 
     outcome: Reading | CollectorError | None = None
@@ -149,7 +149,7 @@ class Call:
 
 @contextmanager
 def reading_in_a_thread(collector: Collector, bench: Bench) -> Iterator[Call]:
-    """Start a read, and let go of it at the end."""
+    """Start a read, and release it at the end."""
     call = Call()
 
     def read() -> None:
@@ -166,18 +166,18 @@ def reading_in_a_thread(collector: Collector, bench: Bench) -> Iterator[Call]:
 
 
 def skip_if_impossible(bench: Bench, trouble: Trouble) -> None:
-    """Leave out what a bench cannot make, and say why."""
+    """Skip a fault that a bench cannot produce, with the reason."""
     if trouble in bench.impossible:
         pytest.skip(bench.impossible[trouble])
 
 
 def readings(outcomes: list[Reading | CollectorError]) -> list[Reading]:
-    """Those that brought something."""
+    """The outcomes that are readings."""
     return [outcome for outcome in outcomes if isinstance(outcome, Reading)]
 
 
 def shows(trouble: Trouble, bench: Bench, healthy: Reading, outcomes: list[Reading | CollectorError]) -> None:
-    """Whoever reads the collector is told of the trouble, and of nothing but it."""
+    """Fail unless the outcomes report the fault, and nothing else."""
     errors = [outcome for outcome in outcomes if isinstance(outcome, CollectorError)]
     absent = [error for error in errors if isinstance(error, AbsentError)]
     assert absent == [], "a vendor whose devices were read is reported as absent"
@@ -199,7 +199,7 @@ def shows(trouble: Trouble, bench: Bench, healthy: Reading, outcomes: list[Readi
 
 
 def only_the_first_suffers(healthy: Reading, now: Reading, *, lost: bool) -> None:
-    """The first device has lost something, the others nothing, and all are still the same."""
+    """Fail unless only the first device has lost samples and all identities are unchanged."""
     first = healthy.devices[0].uuid
     expected = [(device.uuid, lost and device.uuid == first) for device in healthy.devices]
     listed = [(device.uuid, device.lost) for device in now.devices]
@@ -210,7 +210,7 @@ def only_the_first_suffers(healthy: Reading, now: Reading, *, lost: bool) -> Non
 
 
 def recover(bench: Bench, collector: Collector, healthy: Reading) -> Reading:
-    """Read until everything is back."""
+    """Read until everything is restored."""
 
     def ask() -> Reading | None:
         bench.pass_time(1)
@@ -224,7 +224,7 @@ def recover(bench: Bench, collector: Collector, healthy: Reading) -> Reading:
 
 
 def is_whole(reading: Reading, healthy: Reading) -> bool:
-    """Whether a reading has everything that a healthy one had, and no fault."""
+    """Whether a reading has every sample of the healthy one, and no fault."""
     return (
         not reading.faults
         and reading.devices == healthy.devices
@@ -234,7 +234,7 @@ def is_whole(reading: Reading, healthy: Reading) -> bool:
 
 
 def keys(reading: Reading) -> set[Key]:
-    """Which samples are there; the labels of an info are its content."""
+    """The keys of the samples; the labels of an info are its content."""
     return {
         (s.metric, s.device_uuid, s.partition_uuid, () if s.metric.kind is Kind.INFO else s.labels)
         for s in reading.samples
@@ -242,6 +242,6 @@ def keys(reading: Reading) -> set[Key]:
 
 
 def fallen(before: dict[Key, float], reading: Reading) -> list[Key]:
-    """The counters that are lower than before."""
+    """The counters that have fallen."""
     now = counters(reading)
     return [key for key, value in before.items() if now.get(key, value) < value]

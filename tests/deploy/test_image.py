@@ -1,4 +1,4 @@
-"""The image, built and run: what the DaemonSet starts is what this starts, with the DaemonSet's own restrictions."""
+"""Builds and runs the image as the DaemonSet starts it, with the restrictions of the DaemonSet."""
 
 import json
 import tempfile
@@ -70,7 +70,7 @@ def restrictions(manifest: dict[str, Any]) -> list[str]:
 
 
 def mounts(manifest: dict[str, Any], node: Node, library: Path) -> list[str]:
-    """The manifest's volume from the node's kubelet, and what the NVIDIA runtime would put into the container."""
+    """The manifest's volume with the node's kubelet, and the files that the NVIDIA runtime adds to the container."""
     (wanted,) = manifest["containers"]
     (mount,) = wanted["volumeMounts"]
     return [
@@ -133,7 +133,7 @@ def test_image_contains_no_compiler_or_installer(running: Container) -> None:
         "print([n for n in ('gcc', 'cc', 'ld', 'make', 'pip', 'pip3', 'uv') if shutil.which(n)],"
         " [n for n in ('pip', 'ensurepip') if importlib.util.find_spec(n)])"
     )
-    for python in ("python", "/usr/bin/python3"):  # the exporter's, and the one it is made from
+    for python in ("python", "/usr/bin/python3"):  # the exporter's, and the one it was created from
         assert running.execute(python, "-c", find) == "[] []\n"
     assert running.execute("find", "/usr/local", "/opt", "-name", "pip*") == ""
     assert running.execute("find", "/", "-xdev", "-name", "*.whl") == ""

@@ -1,4 +1,4 @@
-"""The installation guide: what it tells the reader to write works, and what it names exists."""
+"""The installation guide: its examples work, and the names it uses exist."""
 
 import re
 from pathlib import Path
@@ -11,12 +11,12 @@ from tests.doubles.kustomize import Manifest, apply, refused
 ROOT = Path(__file__).parents[2]
 GUIDES = (ROOT / "docs" / "installation.md", ROOT / "deploy" / "autoscaling" / "README.md")
 TEXT = GUIDES[0].read_text()
-HERE = ROOT / "deploy" / "kubernetes" / "mine"  # the reader's folder
+HERE = ROOT / "deploy" / "kubernetes" / "mine"  # the folder of the reader
 OLDEST, NEWEST = "1.29", "1.37"
 
 
 def blocks() -> list[Manifest]:
-    """The YAML of the guide, out of lists too."""
+    """The YAML blocks of the guide, also those inside lists."""
     found = re.findall(r"^( *)```yaml\n(.*?)^\1```$", TEXT, re.MULTILINE | re.DOTALL)
     return [yaml.safe_load(text) for _, text in found]
 
@@ -54,7 +54,7 @@ def test_kustomization_sets_the_image_of_the_reader() -> None:
 
 
 def test_privileged_container_allows_escalation() -> None:
-    """Kubernetes refuses privileged containers that may not, and no schema says so."""
+    """Kubernetes refuses privileged containers that forbid escalation, and no schema checks this."""
     privileged = [k for k in KUSTOMIZATIONS if "privileged" in str(k.get("patches"))]
     assert len(privileged) == 2
     for kustomization in privileged:

@@ -1,4 +1,4 @@
-"""The manifests: valid for every supported Kubernetes, and in agreement with the exporter and with each other."""
+"""The manifests: valid for every supported Kubernetes, and consistent with the exporter and with each other."""
 
 import copy
 import tomllib
@@ -29,7 +29,7 @@ def of_kind(manifests: list[Manifest], kind: str) -> Manifest:
 
 
 def keys_and_values(content: object) -> Iterator[tuple[str, object]]:
-    """Every key of every mapping in it, however deep, with its value."""
+    """Every key of every mapping in it, at any depth, with its value."""
     if isinstance(content, dict):
         for key, value in content.items():
             yield key, value
@@ -120,7 +120,7 @@ def test_only_the_socket_directory_of_the_host_is_mounted(container: dict[str, A
     (volume,) = pod["volumes"]
     assert mount == {"name": volume["name"], "mountPath": socket_directory, "readOnly": True}
     assert volume["hostPath"] == {"path": socket_directory, "type": "Directory"}
-    # Each of these would give it more of the host; hostUsers false would take the socket from it.
+    # Each of these would give it more access to the host; hostUsers false would deny it the socket.
     assert not set(pod) & {"hostPID", "hostIPC", "hostNetwork", "hostUsers", "shareProcessNamespace"}
     assert not [key for key, _ in keys_and_values(pod) if key in {"hostPort", "hostIP", "procMount"}]
 

@@ -1,4 +1,4 @@
-"""What the shipped scrape configurations make of the exporter's labels, in a real Prometheus."""
+"""The shipped scrape configurations in a real Prometheus: the labels that the exporter's series get."""
 
 import copy
 import re
@@ -28,7 +28,7 @@ SHIPPED = ("plain", "operator")
 NOT_REWRITTEN = "operator without our rules"
 BUSY = "accelerator_container_busy_seconds_total"
 
-# What Prometheus finds out in a cluster about a pod of the DaemonSet behind the Service.
+# The labels that Prometheus discovers in a cluster for a pod of the DaemonSet behind the Service.
 FOUND = {
     "__meta_kubernetes_namespace": NAME,
     "__meta_kubernetes_pod_name": OWN_POD,
@@ -44,7 +44,7 @@ FOUND = {
     "__meta_kubernetes_service_label_app_kubernetes_io_name": NAME,
     "__meta_kubernetes_service_labelpresent_app_kubernetes_io_name": "true",
 }
-# Other pods in the namespace; each would be a series of its own if it were taken for an exporter.
+# Other pods in the namespace; each would have its own series if it were scraped as an exporter.
 OTHERS = tuple(
     {**FOUND, "__meta_kubernetes_pod_node_name": node, label: value}
     for node, label, value in (
@@ -64,7 +64,7 @@ def plain_job() -> Job:
 
 
 def operator_job() -> Job:
-    """What the Prometheus operator writes for the shipped ServiceMonitor: its own rules first, then ours."""
+    """The job that the Prometheus operator generates for the shipped ServiceMonitor: its own rules first, then ours."""
     (monitor,) = read(DEPLOY / "kubernetes" / "monitor" / "servicemonitor.yaml")
     (endpoint,) = monitor["spec"]["endpoints"]
     job_label = "__meta_kubernetes_service_label_" + re.sub(r"\W", "_", monitor["spec"]["jobLabel"])
@@ -104,7 +104,7 @@ def operator_job_without_our_rules() -> Job:
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory, nvml_library: Path) -> Iterator[Prometheus]:
-    """A Prometheus that scrapes one node in three ways. One of its two devices is held, by two scrapes at least."""
+    """A Prometheus that has scraped one node in three ways, at least twice. One of its two devices is allocated."""
     folder = tmp_path_factory.mktemp("scraping")
     with gpu_node(folder, nvml_library) as node:
         node.add_h100s(2)
@@ -152,7 +152,7 @@ def test_exporter_pod_appears_in_no_series(server: Prometheus, way: str) -> None
 
 
 def test_scraped_labels_take_precedence() -> None:
-    """Nothing is left for them to win over, until somebody's own rules add labels to the target."""
+    """They conflict with nothing, unless a user's own rules add labels to the target."""
     assert plain_job()["honor_labels"] is True
     assert operator_job()["honor_labels"] is True
 

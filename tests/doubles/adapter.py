@@ -1,4 +1,4 @@
-"""What prometheus-adapter makes of its rules."""
+"""Evaluates prometheus-adapter rules as the adapter does."""
 
 from pathlib import Path
 from typing import Any
@@ -14,12 +14,12 @@ def rule(path: Path) -> dict[str, Any]:
 
 
 def expression(path: Path, *group_by: str, matchers: str = "") -> str:
-    """The PromQL that the rule's template becomes.
+    """The PromQL that the adapter builds from the rule's template.
 
     Args:
         path: The file with the rule.
-        group_by: The labels of the resources that are asked for: namespace and pod.
-        matchers: What selects the objects that are asked for; empty for all.
+        group_by: The labels of the requested resources: namespace and pod.
+        matchers: The selector of the requested objects; empty for all.
     """
     query: str = rule(path)["metricsQuery"]
     return query.replace("<<.GroupBy>>", ", ".join(group_by)).replace("<<.LabelMatchers>>", matchers)

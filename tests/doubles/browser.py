@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 _GENEROUS_SECONDS = 60.0
-_END = b"\0"  # after each message, both ways
+_END = b"\0"  # ends each message in both directions
 _CHUNK = 1 << 16
 _FLAGS = (
     "--headless",
@@ -34,7 +34,7 @@ Message = dict[str, Any]  # JSON of the protocol
 
 
 class DevTools:
-    """The browser's end of the pipe.
+    """The client of the browser's pipe.
 
     Args:
         commands: Descriptor to write to.
@@ -49,7 +49,7 @@ class DevTools:
         self.events: list[Message] = []
 
     def call(self, method: str, session: str = "", **parameters: object) -> Message:
-        """Run a method; its error fails the test."""
+        """Call a method; its error fails the test."""
         self._last_id += 1
         message: Message = {"id": self._last_id, "method": method, "params": parameters}
         if session:
@@ -63,7 +63,7 @@ class DevTools:
         return result
 
     def wait_for(self, wanted: Callable[[Message], bool]) -> Message:
-        """The first event, past or to come, that is wanted; it and those before it are then forgotten by `wait_for`."""
+        """Wait for the first matching event, past or future. `wait_for` then skips it and those before it."""
         deadline = time.monotonic() + _GENEROUS_SECONDS
         looked_at = 0
         while True:
@@ -85,11 +85,11 @@ class DevTools:
 
 
 class Tab:
-    """A page as a person sees it.
+    """A page in the browser.
 
     Args:
         tools: The browser.
-        width: Of the window, in CSS pixels.
+        width: The width of the window, in CSS pixels.
         scheme: `light` or `dark`.
     """
 
@@ -110,23 +110,23 @@ class Tab:
         self.wait_for("Page.loadEventFired")
 
     def evaluate(self, expression: str) -> Any:  # noqa: ANN401  whatever the page's script gives
-        """The value of a JavaScript expression in the page; what it raises fails the test."""
+        """The value of a JavaScript expression in the page; an exception fails the test."""
         answer = self._call("Runtime.evaluate", expression=expression, returnByValue=True)
         assert "exceptionDetails" not in answer, (expression, answer["exceptionDetails"])
         return answer["result"].get("value")
 
     def wait_for(self, method: str) -> None:
-        """Wait for an event that has not been waited for yet."""
+        """Wait for an event that `wait_for` has not returned yet."""
         event = self._tools.wait_for(lambda event: self._is(event, method) and not event.get("seen"))
         event["seen"] = True
 
     def events(self, *methods: str) -> list[Message]:
         """What the page has reported so far."""
-        self._call("Runtime.evaluate", expression="0")  # its answer comes after everything reported before
+        self._call("Runtime.evaluate", expression="0")  # its result arrives after all earlier events
         return [event["params"] for event in self._tools.events if any(self._is(event, m) for m in methods)]
 
     def accessibility_tree(self) -> list[tuple[str, str]]:
-        """Role and name of everything that a screen reader is told of."""
+        """Role and name of every element that a screen reader receives."""
         self._call("Accessibility.enable")
         nodes = self._call("Accessibility.getFullAXTree")["nodes"]
         return [
@@ -148,7 +148,7 @@ class Tab:
 
 
 class Browser:
-    """A running browser; its tabs share nothing but the process."""
+    """A running browser; its tabs share only the process."""
 
     def __init__(self, tools: DevTools) -> None:
         self._tools = tools
@@ -160,12 +160,12 @@ class Browser:
 
 @contextmanager
 def chromium(profile: Path) -> Iterator[Browser]:
-    """Start the browser with an empty profile; end it. Its absence fails the test."""
+    """Start the browser with an empty profile; end it. A missing browser fails the test."""
     path = shutil.which("chromium")
     assert path is not None, "chromium not found: apt-get install chromium"
     command_read, command_write = os.pipe()
     answer_read, answer_write = os.pipe()
-    # A shell puts the pipes where the browser looks for them: descriptors 3 and 4.
+    # A shell redirects the pipes to the descriptors that the browser uses: 3 and 4.
     placed = f'exec "$@" 3<&{command_read} 4>&{answer_write}'
     with (profile.parent / "chromium.log").open("wb") as log:
         process = subprocess.Popen(
@@ -179,7 +179,7 @@ def chromium(profile: Path) -> Iterator[Browser]:
     tools = DevTools(command_write, answer_read)
     try:
         yield Browser(tools)
-        with contextlib.suppress(AssertionError, OSError):  # it may be gone before it answers
+        with contextlib.suppress(AssertionError, OSError):  # it may end before it answers
             tools.call("Browser.close")
         process.wait(_GENEROUS_SECONDS)
     finally:

@@ -55,7 +55,7 @@ def unmatched_holding(number: int = 0) -> Holding:
 
 
 def reading(*faults: Fault, devices: tuple[Device, ...] = (WHOLE, PARTITIONED)) -> Reading:
-    """What the collector returned: the second device is partitioned and has no utilization."""
+    """A reading of the collector: the second device is partitioned and has no utilization."""
     states = [Sample(catalog.STATUS_STATE, each.uuid, 1, labels=("ok",)) for each in devices if not each.lost]
     mode = Sample(catalog.MODE_STATE, PARTITIONED.uuid, 1, labels=("partitioning",))
     return Reading(

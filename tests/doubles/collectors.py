@@ -1,4 +1,4 @@
-"""A collector that follows a script, and the devices, readings and clocks that tests of the core share."""
+"""A collector that follows a script, and the devices, readings and clocks that several tests use."""
 
 import threading
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ BOUND_SECONDS = 30.0  # generous: reached only when something is broken
 
 
 class Clock:
-    """Time that passes only when a test says so."""
+    """A clock that only the test advances."""
 
     def __init__(self, now: float = 0.0) -> None:
         self.now = now
@@ -39,7 +39,7 @@ Step = Reading | Exception | Hang
 
 
 class ScriptedCollector:
-    """Takes one step of its script at each `read`; the last step is repeated.
+    """Performs one step of its script at each `read`; the last step is repeated.
 
     Args:
         script: Readings to return, errors to raise, calls that hang.
@@ -56,7 +56,7 @@ class ScriptedCollector:
         self.closed = threading.Event()
 
     def read(self, due: frozenset[Cadence]) -> Reading:
-        """Follow the script."""
+        """Perform the next step of the script."""
         self.threads.add(threading.get_ident())
         if not self._out.acquire(blocking=False):
             self.overlapped = True
@@ -74,7 +74,7 @@ class ScriptedCollector:
             self._out.release()
 
     def close(self) -> None:
-        """Note that it was closed, and by which thread."""
+        """Record that it was closed, and by which thread."""
         self.threads.add(threading.get_ident())
         self.closed.set()
         if self._close_error is not None:
@@ -82,12 +82,12 @@ class ScriptedCollector:
 
 
 def gpu(name: str, *, lost: bool = False, vendor: str = "acme", model: str = "A1") -> Device:
-    """A device called `name`, allocated by that name."""
+    """A device named `name`, allocated by that name."""
     return Device(name, f"dev-{name}", vendor, model, frozenset({Alias(name)}), lost)
 
 
 def part(device: str, name: str, profile: str = "1g") -> Partition:
-    """A partition called `name`, allocated by that name."""
+    """A partition named `name`, allocated by that name."""
     return Partition(name, device, profile, frozenset({Alias(name)}))
 
 
@@ -134,7 +134,7 @@ def started(at: float, collector: str = "acme") -> CallStarted:
 def ended(
     at: float, reading: Reading, due: frozenset[Cadence] = EVERY, collector: str = "acme", took: float = 0.5
 ) -> CallEnded:
-    """A call that brought a reading."""
+    """A call that returned a reading."""
     return CallEnded(collector, at - took, at, due, reading)
 
 
@@ -144,5 +144,5 @@ def failed(at: float, reason: Reason, text: str = "no answer", collector: str = 
 
 
 def absent(at: float, collector: str = "acme") -> CallEnded:
-    """A call that found no such vendor."""
+    """A call that found the vendor absent."""
     return CallEnded(collector, at - 0.5, at, EVERY, None, None, "no device")

@@ -1,4 +1,4 @@
-"""The real exporter as a real process, talked to over real HTTP."""
+"""The real exporter as a real process, queried over real HTTP."""
 
 import os
 import re
@@ -21,7 +21,7 @@ _ADDRESS = re.compile(r"address=\S*?:(\d+)\b")
 
 
 def wait_until(ask: Callable[[], _T | None], within_seconds: float = _GENEROUS_SECONDS) -> _T:
-    """Ask until the answer is neither None nor False; fail after a generous bound, with the last answer."""
+    """Call until the result is neither None nor False; fail after a generous time, with the last result."""
     deadline = time.monotonic() + within_seconds
     while True:
         answer = ask()
@@ -43,7 +43,7 @@ class Scrape(list[Series]):
     """All samples of one scrape."""
 
     def find(self, name: str, **labels: str) -> list[Series]:
-        """The samples of a family that carry these labels."""
+        """The samples of a family that have these labels."""
         return [s for s in self if s.name == name and labels.items() <= s.labels.items()]
 
     def value(self, name: str, **labels: str) -> float | None:
@@ -57,10 +57,10 @@ class ExporterProcess:
     """A running exporter.
 
     Args:
-        arguments: Flags beside the listen address.
-        environment: Variables beside the test's own.
-        log: Where its standard error goes.
-        within: A command that runs it, such as one that gives it a namespace of its own.
+        arguments: Flags in addition to the listen address.
+        environment: Variables in addition to the test's own.
+        log: Receives its standard error.
+        within: A command that runs it, such as one that creates a separate namespace.
     """
 
     def __init__(
@@ -87,7 +87,7 @@ class ExporterProcess:
         return f"127.0.0.1:{self.port}"
 
     def get(self, path: str, headers: Mapping[str, str] | None = None) -> tuple[int, dict[str, str], bytes]:
-        """Status, headers and body of a page; an error status is an answer like any other."""
+        """Status, headers and body of a page; an error status does not raise."""
         request = urllib.request.Request(f"http://{self.address}{path}", headers=dict(headers or {}))
         try:
             with urllib.request.urlopen(request, timeout=10) as response:
@@ -103,7 +103,7 @@ class ExporterProcess:
         return parse(body.decode())
 
     def terminate(self, within_seconds: float) -> int:
-        """Send SIGTERM and return the exit code, which must come in time."""
+        """Send SIGTERM and return the exit code; fails if the process does not end in time."""
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(within_seconds)
 
@@ -126,7 +126,7 @@ def parse(text: str) -> Scrape:
 
 
 def clean_environment() -> dict[str, str]:
-    """The test's environment without what would configure an exporter."""
+    """The test's environment without variables that configure an exporter."""
     return {
         name: value
         for name, value in os.environ.items()
@@ -135,7 +135,7 @@ def clean_environment() -> dict[str, str]:
 
 
 def run_once(arguments: list[str], environment: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
-    """Run the command to its end and return its code and output."""
+    """Run the command until it ends and return its code and output."""
     return subprocess.run(
         [sys.executable, "-m", "exporter", *arguments],
         env={**clean_environment(), **environment},
@@ -150,6 +150,6 @@ def run_once(arguments: list[str], environment: Mapping[str, str]) -> subprocess
 def exporter(
     tmp_path: Path, *arguments: str, environment: Mapping[str, str] | None = None, within: Sequence[str] = ()
 ) -> Iterator[ExporterProcess]:
-    """Start the exporter, hand it over, end it."""
+    """Start the exporter, yield it, end it."""
     with ExporterProcess(list(arguments), environment or {}, tmp_path / "exporter.log", within) as process:
         yield process

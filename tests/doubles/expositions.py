@@ -1,4 +1,4 @@
-"""Reads an exposition back with the Prometheus client's own parsers."""
+"""Parses an exposition with the parsers of the Prometheus client."""
 
 from collections.abc import Callable, Iterable
 
@@ -18,6 +18,6 @@ def parse(exposition: bytes, form: Format) -> list[Family]:
     """The families of an exposition; OpenMetrics is parsed strictly.
 
     Raises:
-        ValueError: It breaks the format.
+        ValueError: It violates the format.
     """
     return list(_PARSERS[form](exposition.decode()))

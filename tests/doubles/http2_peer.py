@@ -1,4 +1,4 @@
-"""A scripted HTTP/2 server on a unix socket, for everything that a well-behaved gRPC server never does."""
+"""A scripted HTTP/2 server on a unix socket, for behaviour that a correct gRPC server never shows."""
 
 import contextlib
 import socket
@@ -18,7 +18,7 @@ RESPONSE = ((":status", "200"), ("content-type", "application/grpc"))
 
 
 def framed(message: bytes, flag: int = 0) -> bytes:
-    """A message with gRPC's prefix: a flag and the length."""
+    """A message with the gRPC prefix: a flag and the length."""
     return bytes([flag]) + len(message).to_bytes(4) + message
 
 
@@ -26,9 +26,9 @@ class Conversation:
     """One accepted connection, driven by a script.
 
     Attributes:
-        socket: For bytes that are no HTTP/2.
-        http: For frames that need no help here; what it has to say goes out with `flush`.
-        headers: Those of the newest request.
+        socket: For bytes that are not HTTP/2.
+        http: For other frames; `flush` sends them.
+        headers: The headers of the latest request.
     """
 
     def __init__(self, connection: socket.socket) -> None:
@@ -49,7 +49,7 @@ class Conversation:
                     return event.stream_id
 
     def answer(self, message: bytes, *, frame_bytes: int = 16_384) -> None:
-        """Take the next request and answer it as a gRPC server does."""
+        """Wait for the next request and answer it as a gRPC server does."""
         stream = self.request()
         self.respond(stream)
         self.data(stream, framed(message), frame_bytes=frame_bytes)
@@ -61,7 +61,7 @@ class Conversation:
         self.flush()
 
     def data(self, stream: int, body: bytes, *, frame_bytes: int = 16_384, padding: int | None = None) -> None:
-        """Send a body in frames of a size, as fast as flow control allows."""
+        """Send a body in frames of the given size, as fast as flow control allows."""
         rest = memoryview(body)
         overhead = 0 if padding is None else padding + 1
         while rest:
@@ -79,11 +79,11 @@ class Conversation:
         self.flush()
 
     def flush(self) -> None:
-        """Send what the HTTP/2 state has to say."""
+        """Send the pending bytes of the HTTP/2 state."""
         self.socket.sendall(self.http.data_to_send())
 
     def until_closed(self) -> None:
-        """Read and forget until the client has closed the connection."""
+        """Read and discard until the client has closed the connection."""
         with contextlib.suppress(ConnectionError):
             while self.socket.recv(65_536):
                 pass
@@ -101,7 +101,7 @@ Script = Callable[[Conversation], None]
 
 
 def answering(*messages: bytes) -> Script:
-    """Answer one call after the other, then wait for the client to go."""
+    """Answer one call after the other, then wait until the client disconnects."""
 
     def script(peer: Conversation) -> None:
         for message in messages:
@@ -112,7 +112,7 @@ def answering(*messages: bytes) -> Script:
 
 
 def replying(*headers: tuple[str, str], body: bytes = b"") -> Script:
-    """Answer one call with this body and these trailers, then wait for the client to go."""
+    """Answer one call with this body and these trailers, then wait until the client disconnects."""
 
     def script(peer: Conversation) -> None:
         stream = peer.request()
@@ -125,12 +125,12 @@ def replying(*headers: tuple[str, str], body: bytes = b"") -> Script:
 
 
 class Peer:
-    """Listens at once; gives each accepted connection to the next script, and closes it when the script is through.
+    """Listens at once; passes each accepted connection to the next script, and closes it when the script has ended.
 
-    Leaving the `with` block raises what a script raised, except that the client hung up.
+    At the end of the `with` block it raises the exception of a script, except that the client disconnected.
 
     Args:
-        path: Where to listen.
+        path: The socket's path.
         scripts: One for each connection, in order.
     """
 

@@ -1,4 +1,4 @@
-"""HTTP clients for tests: a polite one, and raw sockets for the others."""
+"""HTTP clients for tests: a normal one, and raw sockets for the others."""
 
 import contextlib
 import socket
@@ -13,7 +13,7 @@ BOUND_SECONDS = 30.0  # generous: reached only when something is broken
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What came back; header names in lower case."""
+    """A response; header names in lower case."""
 
     status: int
     headers: dict[str, str]
@@ -21,7 +21,7 @@ class Answer:
 
 
 def request(server: Server, path: str, method: str = "GET", host: str = "127.0.0.1", **headers: str) -> Answer:
-    """One request on a connection of its own."""
+    """One request on a separate connection."""
     with contextlib.closing(HTTPConnection(host, server.port, timeout=BOUND_SECONDS)) as connection:
         connection.request(method, path, headers={name.replace("_", "-"): value for name, value in headers.items()})
         response = connection.getresponse()
@@ -40,13 +40,13 @@ def many(server: Server, count: int, first_bytes: bytes = b"") -> Iterator[list[
     with contextlib.ExitStack() as stack:
         clients = [stack.enter_context(connect(server)) for _ in range(count)]
         for client in clients:
-            with contextlib.suppress(OSError):  # the server may have ended it by now
+            with contextlib.suppress(OSError):  # the server may have closed it already
                 client.sendall(first_bytes)
         yield clients
 
 
 def read_to_end(client: socket.socket) -> bytes:
-    """Everything the server sends until it ends the connection; a reset is an error."""
+    """Everything that the server sends until it closes the connection; a reset is an error."""
     received = bytearray()
     while chunk := client.recv(65536):
         received += chunk

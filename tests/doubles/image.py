@@ -1,7 +1,7 @@
-"""Builds the container image and runs it, as root and without a daemon: debootstrap, buildah, podman and runc do it.
+"""Builds the container image and runs it, as root and without a daemon, with debootstrap, buildah, podman and runc.
 
-The base image that the Dockerfile names can't be had without a registry, so one is made of Debian's packages. It has
-what the Dockerfile needs of a base: Python, with pip where the official images have it.
+The base image of the Dockerfile is not available without a registry, so one is built from Debian packages. It contains
+what the Dockerfile needs: Python, with pip at the same path as in the official images.
 """
 
 import importlib.util
@@ -26,16 +26,16 @@ _RUN_SECONDS = 60.0
 
 
 class Engine:
-    """Images and containers in a folder of their own.
+    """Images and containers in a separate folder.
 
     Args:
-        folder: Where they are; nothing of the machine's own is touched.
+        folder: Their location; the machine's own images and containers are not changed.
     """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         storage = (f"--root={folder / 'storage'}", f"--runroot={folder / 'run'}", "--storage-driver=overlay")
-        # No systemd is asked for control groups; crun does not know version 1 of them.
+        # Control groups without systemd; crun does not support their version 1.
         runtime = (f"--runtime={_tool('runc')}", "--cgroup-manager=cgroupfs", "--events-backend=file")
         self._buildah = [_tool("buildah"), *storage]
         self._podman_command = [_tool("podman"), *storage, *runtime, f"--tmpdir={folder / 'tmp'}"]
@@ -61,12 +61,12 @@ class Engine:
         archive.unlink()
 
     def build(self) -> str:
-        """Build the image with the project's own script; returns its name."""
+        """Build the image with the project's script; returns its name."""
         command = [str(ROOT / "tools" / "build-image"), *self._buildah, "bud", "--isolation=chroot"]
         return _run(command, _BUILD_SECONDS, {"BASE": _BASE, "PYTHON_VERSION": _PYTHON}).stdout.strip()
 
     def inspect(self, name: str) -> dict[str, Any]:
-        """What is known of an image or a container."""
+        """The properties of an image or a container."""
         (found,) = json.loads(self._podman("inspect", name))
         details: dict[str, Any] = found
         return details
@@ -78,7 +78,7 @@ class Engine:
         Args:
             image: Its image.
             arguments: Arguments of the image's command.
-            options: What else podman is told.
+            options: Other options for podman.
         """
         identity = self._podman("run", "--detach", "--network=none", *_LIMITS, *options, image, *arguments).strip()
         try:
@@ -91,7 +91,7 @@ class Engine:
         return self._podman("exec", identity, *command)
 
     def logs(self, identity: str) -> str:
-        """What a container has written to its standard error."""
+        """The standard error of a container."""
         return _run([*self._podman_command, "logs", identity], _RUN_SECONDS).stderr
 
     def stop(self, identity: str, within_seconds: int) -> None:
@@ -103,7 +103,7 @@ class Container:
     """A running container.
 
     Args:
-        engine: Where it runs.
+        engine: The engine that runs it.
         identity: Its id.
     """
 
@@ -116,7 +116,7 @@ class Container:
         return self._engine.execute(self._identity, *command)
 
     def get(self, path: str) -> str:
-        """A page, asked for from inside at the default address; None of the host's ports is involved."""
+        """A page, requested inside the container at the default address; no port of the host is used."""
         fetch = (
             "import http.client, sys\n"
             "connection = http.client.HTTPConnection('127.0.0.1', 9410, timeout=10)\n"
@@ -132,17 +132,17 @@ class Container:
         return {key: value.strip() for key, _, value in (line.partition(":") for line in lines)}
 
     def logs(self) -> str:
-        """What it has written to its standard error."""
+        """Its standard error."""
         return self._engine.logs(self._identity)
 
     def serves(self) -> bool:
-        """True once it has said so; a container that has ended fails the test with what it said."""
+        """True once it has logged that it listens; a container that has ended fails the test with its log."""
         written = self.logs()
         assert self._engine.inspect(self._identity)["State"]["Running"], written
         return "msg=listening" in written
 
     def stop(self, within_seconds: int) -> int:
-        """End it as Kubernetes does; the exit code, 137 where it had to be killed."""
+        """Stop it as Kubernetes does; the exit code, 137 if it was killed."""
         self._engine.stop(self._identity, within_seconds)
         return int(self._engine.inspect(self._identity)["State"]["ExitCode"])
 

@@ -1,12 +1,12 @@
-"""A kubelet's PodResources socket: a real gRPC server that behaves as a real kubelet does, and misbehaves on request.
+"""A kubelet's PodResources socket: a real gRPC server that behaves as a real kubelet does, and with faults on request.
 
 It runs in the test's process, so that a test controls it while the real exporter runs in another:
 
     with Kubelet(tmp_path / "kubelet.sock") as kubelet:
         kubelet.pods = [pod("ml", "train-0", container("main", device("nvidia.com/gpu", "GPU-1")))]
         ...
-        kubelet.kill()              # the file stays, nobody listens
-        kubelet.pods = []           # a real kubelet knows hardly any pod just after a restart
+        kubelet.kill()              # the file stays without a listener
+        kubelet.pods = []           # a real kubelet lists hardly any pod just after a restart
         kubelet.start()             # a new socket, renamed over the old file
 """
 
@@ -53,7 +53,7 @@ def grouped(resource: str, *device_ids: str) -> list[ContainerDevices]:
 
 
 def container(name: str, *devices: list[ContainerDevices]) -> ContainerResources:
-    """A container, also a sidecar, with what it holds; the kubelet lists those that hold nothing too."""
+    """A container or a sidecar, with its devices; the kubelet also lists those without devices."""
     return ContainerResources(name=name, devices=[entry for entries in devices for entry in entries])
 
 
@@ -63,7 +63,7 @@ def pod(namespace: str, name: str, *containers: ContainerResources) -> PodResour
 
 
 def crowd(count: int, devices_per_pod: int = 24) -> list[PodResources]:
-    """Many pods that hold many devices of a foreign resource: 1,500 make an answer of more than 4 MiB."""
+    """Many pods with many devices of another resource: 1,500 pods make an answer of more than 4 MiB."""
     return [
         pod(
             "crowd",
@@ -78,17 +78,17 @@ def crowd(count: int, devices_per_pod: int = 24) -> list[PodResources]:
 
 
 class Kubelet:
-    """The server. Everything public may be changed while it runs.
+    """The server. Public attributes may be changed while it runs.
 
     Args:
-        socket_path: Where clients expect the socket. The folder must exist.
+        socket_path: The path of the socket. The folder must exist.
 
     Attributes:
-        pods: What `List` answers, in another order at each call, as are the devices of a container.
+        pods: The answer of `List`. The order of the pods, and of the devices of a container, changes at each call.
         delay_seconds: How long each call takes.
-        status: (code, text) that every call fails with; None to answer.
-        reject_next: How many of the next calls the rate limit refuses.
-        calls: How many calls came so far, refused ones included.
+        status: (code, text) with which every call fails; None to answer.
+        reject_next: The number of next calls that the rate limit refuses.
+        calls: The number of calls so far, including refused ones.
     """
 
     def __init__(self, socket_path: Path) -> None:
@@ -123,7 +123,7 @@ class Kubelet:
         temporary.rename(self.socket_path)
 
     def kill(self) -> None:
-        """End as a killed process does: connections break, calls that are out get no answer, the file stays."""
+        """End as a killed process does: connections break, calls in progress get no answer, the file stays."""
         if self._server is None or self._workers is None:
             return
         self._server.stop(grace=None).wait(_STOP_SECONDS)
@@ -131,7 +131,7 @@ class Kubelet:
         self._server = self._workers = None
 
     def stop(self) -> None:
-        """End, and take the socket file away."""
+        """End, and delete the socket file."""
         self.kill()
         self.socket_path.unlink(missing_ok=True)
 
@@ -152,14 +152,14 @@ class Kubelet:
         if rejected:
             context.abort(*RATE_LIMIT)
         over = threading.Event()
-        if context.add_callback(over.set):  # a call whose client is gone, or whose server dies, waits no longer
+        if context.add_callback(over.set):  # a call stops waiting when its client disconnects or its server is killed
             over.wait(self.delay_seconds)
         if self.status is not None:
             context.abort(*self.status)
         return ListPodResourcesResponse(pod_resources=self._shuffled())
 
     def _shuffled(self) -> list[PodResources]:
-        """The pods in map order: another at each call."""
+        """The pods in map order, which differs at each call."""
         shuffled = []
         with self._lock:
             for listed in self._random.sample(self.pods, len(self.pods)):

@@ -1,11 +1,11 @@
-"""Builds a kustomization as `kubectl kustomize` does, for the few of its features that the manifests use."""
+"""Builds a kustomization as `kubectl kustomize` does, for the features that the manifests use."""
 
 import copy
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import kubernetes_validate  # type: ignore[import-untyped]  # it is typed and does not say so
+import kubernetes_validate  # type: ignore[import-untyped]  # it has types but no py.typed marker
 import yaml
 
 Manifest = dict[str, Any]
@@ -19,7 +19,7 @@ def read(path: Path) -> list[Any]:
 
 
 def build(folder: Path) -> list[Manifest]:
-    """The manifests that applying a folder sends."""
+    """The manifests of a folder, as `kubectl apply -k` sends them."""
     (content,) = read(folder / "kustomization.yaml")
     return apply(content, folder)
 
@@ -39,7 +39,7 @@ def apply(kustomization: Manifest, folder: Path) -> list[Manifest]:
 
 
 def refused(manifests: Sequence[Manifest], versions: Sequence[str]) -> list[str]:
-    """What versions of Kubernetes complain of in manifests; nothing where all of them are valid in all versions."""
+    """The errors of all Kubernetes versions for these manifests; empty where they are valid in all versions."""
     complaints = []
     for version in versions:
         for manifest in manifests:

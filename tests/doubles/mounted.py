@@ -1,7 +1,7 @@
 """The real `librocm_smi64` (Debian package `librocm-smi64-1`) in a process whose `/sys` is a tree of files.
 
-A mount namespace of its own gives it the tree; nothing of that is seen outside. The library shares locks by /dev/shm
-with every other process that has it open, and waits for those of dead ones: it gets one of its own.
+A separate mount namespace gives it the tree; it is not visible outside. The library shares locks by /dev/shm
+with every other process that has it open, and waits for those of dead ones: so it gets a separate /dev/shm.
 """
 
 import subprocess
@@ -22,7 +22,7 @@ from collectors.amd.rocm_smi.cross_check import CrossCheck
 from tests.doubles.amd_tree import AmdTree
 
 _DEADLINE_SECONDS = 60.0
-# $0 is the tree; what follows is run.
+# $0 is the tree; the other arguments are the command.
 _SCRIPT = 'mount --bind "$0" /sys && mount -t tmpfs none /dev/shm && exec "$@"'
 
 
@@ -31,7 +31,7 @@ class Mounted(NamedTuple):
 
     Attributes:
         child: The process that has it open.
-        backend: Asks that.
+        backend: The backend that queries the child.
     """
 
     child: Child
@@ -39,14 +39,14 @@ class Mounted(NamedTuple):
 
 
 def within(tree: AmdTree) -> tuple[str, ...]:
-    """A command that runs another one with a tree as its `/sys`; without the library it fails the test."""
+    """A command that runs another one with a tree as its `/sys`; a missing library fails the test."""
     assert find_library("rocm_smi64"), "librocm_smi64 not found: apt-get install librocm-smi64-1"
     return ("unshare", *_namespaces(), "sh", "-c", _SCRIPT, str(tree.path))
 
 
 @cache
 def _namespaces() -> tuple[str, ...]:
-    """What gives a process mounts of its own: the first is for root, unless it is root of a container only."""
+    """Commands that give a process separate mounts: the first is for root, unless it is only root of a container."""
     told = []
     for namespaces in (("--mount",), ("--user", "--map-root-user", "--mount")):
         tried = subprocess.run(
@@ -63,11 +63,11 @@ def _namespaces() -> tuple[str, ...]:
 
 @contextmanager
 def mounted(tree: AmdTree, clock: Callable[[], float] = time.monotonic) -> Iterator[Mounted]:
-    """Open the library at the first question and end its process; its absence fails the test.
+    """Open the library at the first query, and end its process afterwards; a missing library fails the test.
 
     Args:
-        tree: Stands for `/sys`.
-        clock: Of the child.
+        tree: Replaces `/sys`.
+        clock: The clock of the child.
     """
     command = (*within(tree), sys.executable, "-m", worker.__name__)
     child = Child(command, clock, _DEADLINE_SECONDS)

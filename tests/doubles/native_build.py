@@ -1,4 +1,4 @@
-"""Builds the shared libraries that stand in for vendors' ones, with gcc (Debian packages `gcc` and `libc6-dev`)."""
+"""Builds the shared libraries that replace vendor libraries, with gcc (Debian packages `gcc` and `libc6-dev`)."""
 
 import hashlib
 import shutil
@@ -24,20 +24,20 @@ _FLAGS = (
     "-Wconversion",
     "-Werror",
 )
-# Without a name inside: where the tests' own process has loaded it, nothing else in there finds it by its file name.
+# Without a soname: once the tests' own process has loaded it, no other code there finds it by its file name.
 _LINK = ("-shared", "-pthread", "-Wl,--no-undefined", "-Wl,--no-undefined-version")
 
 
 def build_nvml(directory: Path, *, without: Sequence[str] = (), compiler: str = "gcc") -> Path:
-    """Build `libnvidia-ml.so.1`, or find it built before in the same directory from the same sources.
+    """Build `libnvidia-ml.so.1`, or reuse an earlier build from the same sources in the same directory.
 
     Args:
-        directory: Where to build; every variant gets a folder of its own in it.
-        without: Functions to leave out, as a driver older than them does.
+        directory: The build directory; every variant has a separate folder in it.
+        without: Functions to omit, as an older driver does.
         compiler: The C compiler.
 
     Returns:
-        The folder to put into LD_LIBRARY_PATH.
+        The folder for LD_LIBRARY_PATH.
     """
     unknown = set(without) - set(CALLS)
     assert not unknown, f"not exported anyway: {', '.join(sorted(unknown))}"
@@ -56,8 +56,8 @@ def build_one(source: Path, folder: Path, name: str, compiler: str = "gcc") -> P
 
     Args:
         source: The C file.
-        folder: Where to build.
-        name: Of the library.
+        folder: The build directory.
+        name: The name of the library.
         compiler: The C compiler.
     """
     path = shutil.which(compiler)
@@ -96,7 +96,7 @@ def _compile(work: Path, sources: Sequence[Path], generated: dict[str, str], com
 
 
 def _move(built: Path, wanted: Path) -> None:
-    """Put it in place; another process may have been faster with the same."""
+    """Move it to its place; another process may already have built the same."""
     try:
         built.rename(wanted)
     except OSError:

@@ -1,4 +1,4 @@
-"""A GPU node for the real exporter process: a PCI bus, an NVML, a kubelet; all of them change while it runs."""
+"""A GPU node for the real exporter process: a PCI bus, an NVML, a kubelet; all can change while it runs."""
 
 import os
 import tempfile
@@ -24,9 +24,9 @@ class Node:
     """The node.
 
     Args:
-        path: Where its files go.
+        path: The directory of its files.
         sockets: A folder with a short name, for the kubelet's socket.
-        library: The folder of the NVML double.
+        library: The directory of the NVML double.
         nvml: Its state.
     """
 
@@ -41,40 +41,40 @@ class Node:
 
     @property
     def flags(self) -> tuple[str, ...]:
-        """What points the exporter at this node."""
+        """The flags that make the exporter read this node."""
         return (f"--path.sysfs={self.sysfs.path}", f"--kubelet.socket={self.kubelet.socket_path}")
 
     @property
     def environment(self) -> dict[str, str]:
-        """What lets the exporter load the double, or no library where the node has none."""
+        """The environment in which the exporter loads the double, or no library where the node has none."""
         if self._has_library:
             return self.nvml.environment(self._library)
         return {"LD_LIBRARY_PATH": os.devnull}
 
     @property
     def uuids(self) -> tuple[str, ...]:
-        """Of the GPUs, in the order of their PCI addresses."""
+        """The uuids of the GPUs, in the order of their PCI addresses."""
         return tuple(gpu.uuid for gpu in self.gpus)
 
     def add_h100s(self, count: int) -> None:
-        """Put cards in, with driver and library."""
+        """Add cards, with driver and library."""
         self._has_library = True
         for index in range(len(self.gpus), len(self.gpus) + count):
             self.gpus.append(self.nvml.add(h100(index)))
             self.sysfs.add_pci(self.gpus[-1].pci_address)
 
     def add(self, device: Device) -> None:
-        """Put in one card, with driver and library."""
+        """Add one card, with driver and library."""
         self._has_library = True
         self.gpus.append(self.nvml.add(device))
         self.sysfs.add_pci(self.gpus[-1].pci_address)
 
     def remove_library(self) -> None:
-        """Take the library away and leave the cards."""
+        """Remove the library and keep the cards."""
         self._has_library = False
 
     def cut(self, index: int, *profiles: str) -> None:
-        """Switch MIG mode on and make these instances, with a hole in the indices where there is room for one."""
+        """Enable MIG mode and create these instances, with a gap in the indices where there is room for one."""
         holes = [None] if len(profiles) < self.gpus[index].most_mig_devices else []
         self.gpus[index].partition([*holes, *(h100_mig(index, slot, p) for slot, p in enumerate(profiles))])
 
@@ -83,23 +83,23 @@ class Node:
         return [mig for mig in self.gpus[index].mig if mig.present]
 
     def mig_uuids(self, index: int) -> list[str]:
-        """Their uuids."""
+        """The uuids of the MIG devices of a GPU."""
         return [mig.uuid for mig in self.mig(index)]
 
     def set_utilization(self, index: int, percent: int) -> None:
-        """How busy a GPU is from now on."""
+        """Set the utilization of a GPU from now on."""
         self.gpus[index].utilization_gpu_percent = percent
 
     def lose(self, index: int) -> None:
-        """A GPU falls off the bus: every call about it says so."""
+        """A GPU falls off the bus: every call about it returns that error."""
         self.nvml.lose(index)
 
     def fail_driver(self, code: int) -> None:
-        """The library can't be initialised."""
+        """The initialisation of the library fails."""
         self.nvml.fail("nvmlInitWithFlags", code)
 
     def hang(self, call: str, index: int) -> None:
-        """Calls of a function for one GPU don't return until released."""
+        """Calls of a function for one GPU do not return until `release`."""
         self.nvml.delay(call, _HANG_MILLISECONDS, device=index)
 
     def release(self) -> None:

@@ -1,4 +1,4 @@
-"""The NVIDIA collector over the NVML double that this process has loaded, and what its readings say."""
+"""The NVIDIA collector over the NVML double that this process has loaded, and its readings."""
 
 import os
 from collections.abc import Iterator
@@ -50,7 +50,7 @@ class Told:
         return {" ".join(labels): value for labels, value in found.items()}
 
     def of(self, uuid: str, partition: str = "") -> dict[tuple[str, ...], float]:
-        """All values of one subject, by stem and labels; infos and states are left out."""
+        """All values of one subject, by stem and labels; without infos and states."""
         beside = (catalog.INFO.stem, catalog.STATUS_STATE.stem)
         return {
             (key[0], *key[3:]): value
@@ -68,9 +68,9 @@ class CollectorBench:
     """A collector over a library, a PCI bus and a clock that the test sets.
 
     Args:
-        path: Where its files go.
-        state: Of the loaded double.
-        options: What is to be read beyond the usual.
+        path: The directory of its files.
+        state: The state of the loaded double.
+        options: The options of the collector.
     """
 
     def __init__(self, path: Path, state: NvmlState, options: CollectOptions = _NO_WISHES) -> None:
@@ -87,11 +87,11 @@ class CollectorBench:
         return self.collector.read(due)
 
     def poll(self, *due: Cadence) -> Told:
-        """One reading of these cadences, of all where none is named, as it can be looked into."""
+        """One reading of these cadences, by default of all."""
         return Told(self.read(frozenset(due or Cadence)))
 
     def pass_time(self, seconds: float) -> None:
-        """Let time go by, for the collector and for the library."""
+        """Let time pass, for the collector and for the library."""
         self.now += seconds
         self.state.pass_time(seconds)
 
@@ -101,7 +101,7 @@ class CollectorBench:
 
 
 def shorten_waits(patch: pytest.MonkeyPatch) -> None:
-    """Let a wait for events take a moment only: as long takes the end of a session."""
+    """Shorten a wait for events: the end of a session takes as long."""
     patch.setattr(listener, "_WAIT_MILLISECONDS", 10)
     patch.setattr(events, "_END_SECONDS", 0.2)
 

@@ -1,4 +1,4 @@
-"""Cards of the loaded NVML double with short names, and one that is asked questions as a session asks them."""
+"""Cards of the loaded NVML double with short names, and one that is queried as a session queries it."""
 
 from collectors.contract import SubjectKey
 from collectors.metric import Cadence, Metric
@@ -21,7 +21,7 @@ def gpus(count: int) -> list[Device]:
 
 
 def mig_device(gpu_instance: int, compute_instance: int = 0, uuid: str = "", profile: str = "1g.10gb") -> MigDevice:
-    """A MIG device of one slice that is all of its GPU instance, `MIG-1-0` where nothing else is said."""
+    """A MIG device of one slice that uses its whole GPU instance, `MIG-1-0` by default."""
     mig = h100_mig(0, 0)
     mig.uuid = uuid or f"MIG-{gpu_instance}-{compute_instance}"
     mig.name = f"NVIDIA H100 80GB HBM3 MIG {profile}"
@@ -30,12 +30,12 @@ def mig_device(gpu_instance: int, compute_instance: int = 0, uuid: str = "", pro
 
 
 class AskedDevice:
-    """The first card, in a session of its own.
+    """The first card, in a separate session.
 
     Args:
-        state: Of the loaded double.
-        questions: What it is asked.
-        subject: What it is called.
+        state: The state of the loaded double.
+        questions: The queries.
+        subject: Its subject key.
     """
 
     def __init__(self, state: NvmlState, questions: Queries, subject: SubjectKey = _GPU) -> None:
@@ -53,11 +53,11 @@ class AskedDevice:
         return findings
 
     def gaps(self) -> dict[Metric, str]:
-        """The rows that can't be had, and why."""
+        """The unsupported rows, and why."""
         return {gap.metric: gap.detail for gap in self._runner.unsupported()}
 
     def forget(self, device_uuid: str) -> None:
-        """Forget what a device was found unable to answer."""
+        """Reset what is known to be unsupported."""
         self._runner.forget(device_uuid)
 
 
@@ -72,5 +72,5 @@ def values(findings: QueryResult, metric: Metric) -> dict[tuple[str, ...], float
 
 
 def reasons(findings: QueryResult) -> list[str]:
-    """Why something failed, once for each fault."""
+    """The reason of each fault."""
     return [fault.reason for fault in findings.faults]

@@ -1,4 +1,4 @@
-"""The test's hand on the NVML double: devices, readings, errors and delays, changed while a process uses them."""
+"""Controls the NVML double: a test changes devices, readings, errors and delays while a process uses them."""
 
 import fcntl
 import mmap
@@ -54,12 +54,12 @@ _LINKS, _ALL_LINKS = 18, 0xFFFFFFFF
 
 
 class NvmlState(State):
-    """The state file of a process under test, a context manager: at its end every held call is let go.
+    """The state file of a process under test, a context manager: at its end every delayed call is released.
 
     A device is named by its slot, which is its index as long as no device before it was removed.
 
     Args:
-        path: The file to make.
+        path: The file to create.
         devices: The first devices.
     """
 
@@ -91,13 +91,13 @@ class NvmlState(State):
         """The variables with which a process loads the double and reads this file.
 
         Args:
-            library: The folder of the library, as `build_nvml` returns it.
+            library: The directory of the library, as `build_nvml` returns it.
         """
         return {"LD_LIBRARY_PATH": str(library), "NVML_DOUBLE_STATE": str(self.path)}
 
     @contextmanager
     def at_once(self) -> Iterator[None]:
-        """Several writes that the library sees together or not at all."""
+        """Several writes that the library sees all at once."""
         with self._lock:
             if self._depth == 0:
                 fcntl.flock(self._file, fcntl.LOCK_EX)
@@ -110,14 +110,14 @@ class NvmlState(State):
                     fcntl.flock(self._file, fcntl.LOCK_UN)
 
     def add(self, device: Device) -> Device:
-        """Put a device into the first free slot; returns it there, where writing changes what the library says."""
+        """Add a device in the first free slot; returns it. Writing to it changes the answers of the library."""
         with self.at_once():
             place = next(each for each in self.devices if not each.present)
             place.copy_from(device)
         return place
 
     def remove(self, device: int) -> None:
-        """Take a device out of the list: its handles answer GPU_IS_LOST, the devices after it move up."""
+        """Remove a device from the list: its handles return GPU_IS_LOST, the devices after it move up."""
         self.devices[device].present = 0
 
     def fail(self, call: str, code: int, *, device: int | None = None, mig: int | None = None, times: int = 0) -> None:
@@ -128,25 +128,25 @@ class NvmlState(State):
             code: `nvmlReturn_t`.
             device: Only for this device; for all of them, their MIG devices and calls without a handle where omitted.
             mig: Only for this MIG device of it.
-            times: How often; without end where omitted. The binding asks twice for a list that is not empty.
+            times: How often; without end where omitted. The binding calls twice for a list that is not empty.
         """
         with self.at_once():
             for cell in self._cells(call, device, mig):
                 cell.error, cell.failures_left = code, times
 
     def lose(self, device: int, code: int = _GPU_IS_LOST) -> None:
-        """Let everything that is asked of a device or its MIG devices fail, as when it falls off the bus."""
+        """Let every call for a device or its MIG devices fail, as when it falls off the bus."""
         with self.at_once():
             for row in range(device * HANDLES_PER_DEVICE, (device + 1) * HANDLES_PER_DEVICE):
                 for call in (*HANDLE_CALLS, *DEVICE_CALLS):
                     self._cell(call, row).error = code
 
     def happen(self, device: int, data: int, event_type: int = XID_EVENT, mig: MigDevice | None = None) -> None:
-        """Let an event happen to a device; nobody hears it who has not registered for it by now.
+        """Let an event occur on a device; only sessions that are already registered for it receive it.
 
         Args:
             device: Its slot.
-            data: What comes with it: the number of a XID.
+            data: The data of the event: the number of a XID.
             event_type: One of NVML's bits.
             mig: The MIG device it is about, if any.
         """
@@ -164,7 +164,7 @@ class NvmlState(State):
                 self._clear(member)
 
     def delay(self, call: str, milliseconds: int, *, device: int | None = None, mig: int | None = None) -> None:
-        """Hold a function for a while; calls that are held now follow a new delay, so that 0 lets them go."""
+        """Delay a function; calls in progress follow a new delay, so that 0 releases them."""
         with self.at_once():
             for cell in self._cells(call, device, mig):
                 cell.delay_milliseconds = milliseconds
@@ -175,19 +175,19 @@ class NvmlState(State):
             self._clear(Call.delay_milliseconds)
 
     def calls(self, call: str, *, device: int | None = None, mig: int | None = None) -> int:
-        """How often a function was called, finished or not."""
+        """The number of calls of a function, finished or not."""
         return sum(cell.count for cell in self._cells(call, device, mig))
 
     def waiting(self, call: str, *, device: int | None = None, mig: int | None = None) -> int:
-        """How many calls of a function are held by a delay now."""
+        """The number of calls of a function that a delay holds now."""
         return sum(cell.waiting for cell in self._cells(call, device, mig))
 
     def all_calls(self, device: int) -> int:
-        """How often any function was called for a device."""
+        """The number of calls of all functions for a device."""
         return sum(self.calls(call, device=device) for call in (*HANDLE_CALLS, *DEVICE_CALLS))
 
     def pass_time(self, seconds: float) -> None:
-        """Let the samples of activity be taken so much later."""
+        """Shift the time of the activity samples by this many seconds."""
         self.passed_milliseconds += round(seconds * 1000)
 
     def _clear(self, member: Number) -> None:
@@ -204,8 +204,8 @@ class NvmlState(State):
         return self.cells[row * len(CALLS) + CALLS.index(call)]
 
 
-# A plausible H100 80GB HBM3 in an idle server. No figure was recorded from a card: all are assumed, and the device
-# has every reading that the model is said to have.
+# A plausible H100 80GB HBM3 in an idle server. No value was recorded from a card: all are assumed, and the device
+# has every reading that the model is documented to have.
 _H100: Mapping[str, int | str | None] = {
     "present": 1,
     "name": "NVIDIA H100 80GB HBM3",
@@ -213,7 +213,7 @@ _H100: Mapping[str, int | str | None] = {
     "gsp_firmware_version": "570.124.06",
     "pci_device_id": 0x233010DE,
     "pci_subsystem_id": 0x16C110DE,
-    "numa_node": None,  # the host's memory, not the card's: told on coherent platforms only
+    "numa_node": None,  # the host's memory, not the card's: reported on coherent platforms only
     "architecture": 9,  # NVML_DEVICE_ARCH_HOPPER
     "brand": 14,  # NVML_BRAND_NVIDIA
     "cuda_capability_major": 9,
@@ -230,7 +230,7 @@ _H100: Mapping[str, int | str | None] = {
     "power_max_limit_milliwatts": 700_000,
     "energy_millijoules": 5_000_000_000,
     "temperature_celsius": 31,
-    "threshold_shutdown_celsius": None,  # this generation tells distances to the limits, by field values
+    "threshold_shutdown_celsius": None,  # this generation reports margins to the limits, by field values
     "threshold_slowdown_celsius": None,
     "threshold_memory_celsius": None,
     "threshold_gpu_celsius": None,
@@ -256,7 +256,7 @@ _H100: Mapping[str, int | str | None] = {
     "temperature_margin_celsius": 46,
     "fabric_state": 3,
     "supported_event_types": 0xC10B,  # uncorrectable and corrected errors, XID, MIG, unavailable, recovery action
-    "retired_pages_corrected": None,  # this generation replaces rows instead
+    "retired_pages_corrected": None,  # this generation remaps rows instead
     "retired_pages_uncorrected": None,
     "retirement_pending": None,
 }
@@ -315,11 +315,11 @@ _PROFILES: Mapping[str, tuple[int, int, int]] = {
 
 
 def h100_mig(device: int, index: int, profile: str = "1g.10gb") -> MigDevice:
-    """A MIG device that is the whole of its GPU instance.
+    """A MIG device that uses its whole GPU instance.
 
     Args:
         device: Index of its H100.
-        index: Of the MIG device; makes its uuid and the id of its GPU instance.
+        index: The index of the MIG device; it determines its uuid and the id of its GPU instance.
         profile: `1g.10gb`, `2g.20gb`, `3g.40gb`, `4g.40gb` or `7g.80gb`.
     """
     slices, multiprocessors, mebibytes = _PROFILES[profile]
@@ -341,12 +341,12 @@ def h100_mig(device: int, index: int, profile: str = "1g.10gb") -> MigDevice:
 def process(
     pid: int, used_bytes: int | None, kind: ProcessKind = ProcessKind.COMPUTE, mig: MigDevice | None = None
 ) -> Process:
-    """A process for a device's list.
+    """A process for the process list of a device.
 
     Args:
-        pid: As NVML tells it.
-        used_bytes: Of frame buffer; None where the driver does not know.
-        kind: Which list it is in.
+        pid: As NVML reports it.
+        used_bytes: Frame buffer in use; None where the driver does not know.
+        kind: The list that contains it.
         mig: The MIG device it runs on, if any.
     """
     entry = Process()

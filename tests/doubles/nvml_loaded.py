@@ -19,8 +19,8 @@ def loaded(library: Path, state: NvmlState) -> Iterator[None]:
     """Let the binding use the double as long as the context lasts; at its end every session is closed.
 
     Args:
-        library: The folder of the library, as `build_nvml` returns it.
-        state: What it answers.
+        library: The directory of the library, as `build_nvml` returns it.
+        state: Its state.
     """
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("NVML_DOUBLE_STATE", str(state.path))
@@ -39,7 +39,7 @@ def open_nvml() -> Nvml:
     """A session with the loaded double.
 
     Raises:
-        CollectorError: It does not initialise.
+        CollectorError: The initialisation fails.
     """
     try:
         pynvml.nvmlInitWithFlags(0)

@@ -1,4 +1,4 @@
-"""What a page says, as Python's own HTML parser reads it."""
+"""The text of a page, as Python's HTML parser reads it."""
 
 from html.parser import HTMLParser
 
@@ -6,7 +6,7 @@ _VOID = frozenset({"meta", "link"})
 
 
 class PageText(HTMLParser):
-    """Collects elements and text, and holds the page to proper nesting.
+    """Collects elements and text, and checks that elements are nested correctly.
 
     Attributes:
         elements: Name and attributes of every element, in order.
@@ -27,7 +27,7 @@ class PageText(HTMLParser):
         assert self._open == [], f"never closed: {self._open}"
 
     def names(self) -> set[str]:
-        """Of all elements."""
+        """The names of all elements."""
         return {name for name, _ in self.elements}
 
     def row(self, line: str) -> list[str]:
@@ -36,7 +36,7 @@ class PageText(HTMLParser):
         return found
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """Note an element."""
+        """Record an element."""
         self.elements.append((tag, dict(attrs)))
         if tag not in _VOID:
             self._open.append(tag)
@@ -45,7 +45,7 @@ class PageText(HTMLParser):
         elif tag in {"td", "th"}:
             self.cells[-1].append("")
         elif tag in {"div", "li"} and {"td", "th"} & set(self._open) and self.cells[-1][-1]:
-            self.cells[-1][-1] += "\n"  # as a reader sees it
+            self.cells[-1][-1] += "\n"  # as it is displayed
         elif tag == "p":
             self.paragraphs.append("")
 
@@ -57,7 +57,7 @@ class PageText(HTMLParser):
             self.cells[-1][-1] = self.cells[-1][-1].rstrip("\n")  # a last line without text is a bar
 
     def handle_data(self, data: str) -> None:
-        """Give text to what it stands in."""
+        """Add text to the elements that contain it."""
         if "title" in self._open:
             self.title += data
         if "p" in self._open:

@@ -11,9 +11,9 @@ def mount_line(source: str, point: str, options: str = "ro,relatime") -> str:
     """A line of mountinfo.
 
     Args:
-        source: Path in the file system it comes from, blanks escaped, with `//deleted` once removed there.
-        point: Where it is mounted.
-        options: Of this mount.
+        source: Path in the source file system, blanks escaped, with `//deleted` once it is removed there.
+        point: The mount point.
+        options: The options of this mount.
     """
     return f"101 100 8:1 {source} {point} {options} master:1 - ext4 /dev/sda1 rw"
 
@@ -22,7 +22,7 @@ class ProcfsTree:
     """Builds the tree under a directory: uid 0 of the host, no capability, a read-only root, other processes hidden.
 
     Args:
-        path: Stands for `/proc`.
+        path: Replaces `/proc`.
     """
 
     def __init__(self, path: Path) -> None:
@@ -38,14 +38,14 @@ class ProcfsTree:
         (self.path / "self" / "status").write_text(text)
 
     def set_mounts(self, *lines: str, root: Sequence[str] = (ROOT_MOUNT,)) -> None:
-        """The mounts: the root, then these."""
+        """Set the mounts: the root, then these."""
         (self.path / "self" / "mountinfo").write_text("".join(f"{line}\n" for line in (*root, *lines)))
 
     def set_uid_map(self, text: str) -> None:
-        """How user ids here map to those of the parent namespace."""
+        """Set the mapping of user ids to those of the parent namespace."""
         (self.path / "self" / "uid_map").write_text(text)
 
     def show_host_processes(self) -> None:
-        """As with `hostPID: true`."""
+        """Show the processes of the host, as with `hostPID: true`."""
         (self.path / "2").mkdir()
         (self.path / "2" / "comm").write_text("kthreadd\n")

@@ -1,4 +1,4 @@
-"""A real Prometheus server (Debian package `prometheus`) that scrapes what a test starts."""
+"""A real Prometheus server (Debian package `prometheus`) that scrapes the exporters of a test."""
 
 import json
 import shutil
@@ -26,14 +26,14 @@ scrape_configs:
 
 
 def tool(name: str) -> str:
-    """The path of a program of the Debian package `prometheus`; its absence fails the test."""
+    """The path of a program of the Debian package `prometheus`; a missing program fails the test."""
     path = shutil.which(name)
     assert path is not None, f"{name} not found: apt-get install prometheus"
     return path
 
 
 def promtool_check(exposition: str) -> str:
-    """What `promtool check metrics` complains of; nothing where it is content."""
+    """The complaints of `promtool check metrics`; empty where there are none."""
     command = [tool("promtool"), "check", "metrics"]
     result = subprocess.run(command, input=exposition, capture_output=True, text=True, check=False)
     complaint = result.stdout + result.stderr
@@ -51,7 +51,7 @@ class Prometheus:
     """A running server.
 
     Args:
-        port: Where it listens on the loopback interface.
+        port: The port on the loopback interface.
     """
 
     def __init__(self, port: int) -> None:
@@ -78,7 +78,7 @@ class Prometheus:
         return [Answer(row["metric"], float(row["value"][1])) for row in answer["data"]["result"]]
 
     def wait_for_all(self, queries: Mapping[str, str]) -> None:
-        """Wait until each query has an answer; those that get none fail the test by their names."""
+        """Wait until each query has a result; the test fails with the names of those without one."""
         deadline = time.monotonic() + _GENEROUS_SECONDS
         missing = dict(queries)
         while missing := {name: expression for name, expression in missing.items() if not self.query(expression)}:
@@ -86,7 +86,7 @@ class Prometheus:
             time.sleep(0.05)
 
     def value(self, expression: str) -> float | None:
-        """The value of a query with exactly one answer; None while there is none."""
+        """The value of a query with exactly one result; None while there is none."""
         answers = self.query(expression)
         assert len(answers) <= 1, (expression, answers)
         return answers[0].value if answers else None
@@ -99,7 +99,7 @@ def _free_port() -> int:
 
 @contextmanager
 def serving(configuration: Path) -> Iterator[Prometheus]:
-    """Start a server with a configuration file, its data and log beside it; end it."""
+    """Start a server with a configuration file, with data and log in the same folder; end it."""
     port = _free_port()
     command = [
         tool("prometheus"),

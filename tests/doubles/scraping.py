@@ -1,4 +1,4 @@
-"""A real Prometheus with scrape jobs of the test's own."""
+"""A real Prometheus with the scrape jobs of a test."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -13,13 +13,13 @@ Job = dict[str, Any]
 
 
 def without_discovery(job: Job, *targets: tuple[str, dict[str, str]]) -> Job:
-    """The job as it is, with these targets in place of those that it would find in a cluster.
+    """The job with these targets instead of those that it would discover in a cluster.
 
-    Debian builds Prometheus without the discovery of Kubernetes objects, so a test says what it would have found.
+    Debian builds Prometheus without the discovery of Kubernetes objects, so a test supplies the targets.
 
     Args:
         job: An element of `scrape_configs`.
-        targets: Address and labels of each; labels that begin with `__meta_` are what discovery tells.
+        targets: Address and labels of each; labels that begin with `__meta_` are those of discovery.
     """
     kept = {key: value for key, value in job.items() if key != "kubernetes_sd_configs"}
     found = [{"targets": [address], "labels": labels} for address, labels in targets]
@@ -27,7 +27,7 @@ def without_discovery(job: Job, *targets: tuple[str, dict[str, str]]) -> Job:
 
 
 def often(targets: list[dict[str, Any]]) -> Job:
-    """A job that asks exporters every second and takes their labels as they are."""
+    """A job that scrapes exporters every second and keeps their labels."""
     return {
         "job_name": "accelerator-exporter",
         "honor_labels": True,

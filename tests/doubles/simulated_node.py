@@ -1,4 +1,4 @@
-"""A simulated node whose time stands still until it is moved."""
+"""A simulated node with a manual clock."""
 
 import threading
 from pathlib import Path
@@ -18,7 +18,7 @@ def scenario(text: str, folder: Path = Path()) -> Scenario:
 
 
 class ManualTime:
-    """A monotonic clock that is set by hand."""
+    """A monotonic clock that the test sets."""
 
     def __init__(self) -> None:
         self.now = 0.0
@@ -28,7 +28,7 @@ class ManualTime:
 
 
 class NoWait(threading.Event):
-    """An event on which nobody waits: it keeps how long they would have."""
+    """An event whose `wait` returns at once and records the timeout."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -41,7 +41,7 @@ class NoWait(threading.Event):
 
 
 class SimulatedNode:
-    """A collector that plays a scenario under a manual clock."""
+    """A collector that runs a scenario under a manual clock."""
 
     def __init__(self, played: Scenario, identity: str = "node-1") -> None:
         self.time = ManualTime()
@@ -50,7 +50,7 @@ class SimulatedNode:
         self.collector = SimulatedCollector(played, identity, self.clock, self.event)
 
     def read(self, seconds: float, due: frozenset[Cadence] = ALL) -> Reading:
-        """What the collector returns at a time."""
+        """The reading of the collector at a time."""
         self.time.now = seconds
         return self.collector.read(due)
 

@@ -1,4 +1,4 @@
-"""A snapshot with all that the status page shows: shared, free, partitioned and lost devices, faults, hostile names."""
+"""A snapshot of everything on the status page: shared, free, partitioned and lost devices, faults, hostile names."""
 
 from collections.abc import Mapping
 
@@ -24,12 +24,12 @@ LONG = "p" * 253
 
 
 def sample(metric: Metric, value: float, device: str, part: str = "", label: str = "") -> Sample:
-    """One value, with one label of its own or none."""
+    """One value, with at most one label of its metric."""
     return Sample(metric, device, value, part, (label,) if label else ())
 
 
 def edge(device: str, pod: str, part: str = "", namespace: str = "ml", container: str = "main") -> Allocation:
-    """A container of a pod holds a device or partition."""
+    """The allocation of a device or partition to a container."""
     resource = "nvidia.com/gpu"
     return Allocation(Container(namespace, pod, container), SubjectKey(device, part), resource, "device_plugin")
 
@@ -37,7 +37,7 @@ def edge(device: str, pod: str, part: str = "", namespace: str = "ml", container
 def collector(
     name: str, devices: int = 0, errors: Mapping[Reason, int] | None = None, **state: bool
 ) -> CollectorHealth:
-    """A collector's health; it has answered 2 s before `NOW` if it is or was up."""
+    """A collector's health; its last success was 2 s before `NOW` if it is or was up."""
     asked = {"present": True, "up": True, "late": False, "released": False, **state}
     return CollectorHealth(
         name=name,
@@ -91,7 +91,7 @@ def _allocations() -> tuple[Allocation, ...]:
 
 
 def rich() -> Snapshot:
-    """Five devices of two vendors, one of them with two partitions, one shared by nine, one free, one lost."""
+    """Five devices of two vendors, one of them with two partitions, one shared by nine, one unallocated, one lost."""
     devices = (
         _device(LOST, "0000:0d:00.0", lost=True),
         _device(WHOLE, "0000:04:00.0"),

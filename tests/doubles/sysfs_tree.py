@@ -1,4 +1,4 @@
-"""A `/sys` made of plain files: PCI functions and DMI, as the kernel lays them out."""
+"""A `/sys` of plain files: PCI functions and DMI, in the kernel's layout."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ class SysfsTree:
     """Builds the tree under a directory.
 
     Args:
-        path: Stands for `/sys`.
+        path: Replaces `/sys`.
     """
 
     def __init__(self, path: Path) -> None:
@@ -28,7 +28,7 @@ class SysfsTree:
         pci_class: int = COMPUTE_CARD,
         numa_node: int = 0,
     ) -> Path:
-        """A PCI function, bound to a driver unless that is None."""
+        """Add a PCI function, bound to a driver unless that is None."""
         folder = self.path / "bus" / "pci" / "devices" / address
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "vendor").write_text(f"0x{vendor:04x}\n")
@@ -46,14 +46,14 @@ class SysfsTree:
             link.symlink_to(Path("../../../bus/pci/drivers") / driver)
 
     def remove_pci(self, address: str) -> None:
-        """Take a function off the bus."""
+        """Remove a function from the bus."""
         folder = self.path / "bus" / "pci" / "devices" / address
         for entry in folder.iterdir():
             entry.unlink()
         folder.rmdir()
 
     def write(self, content: bytes, *parts: str) -> None:
-        """Any attribute file."""
+        """Write any attribute file."""
         file = self.path.joinpath(*parts)
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(content)

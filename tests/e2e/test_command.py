@@ -1,4 +1,4 @@
-"""The command as a person meets it: exit codes, one line per mistake, nothing else on the terminal."""
+"""The command on a terminal: exit codes, one line per mistake, no other output."""
 
 import io
 import json

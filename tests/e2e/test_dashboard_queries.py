@@ -18,18 +18,18 @@ FOLDER = Path(__file__).parents[2] / "dashboards"
 DASHBOARD = read(FOLDER / "accelerators-node-and-pods.json")
 TARGETS = [target for panel in panels(DASHBOARD) for target in targets(panel)]
 BY_TITLE = {target.title: target for target in TARGETS if target.letter == "A"}
-# A range short enough for a test; rates look back far enough to see an event of the first seconds.
+# A range short enough for a test; rates cover enough time to include an event of the first seconds.
 WINDOWS = window_values(30, 120)
 
-# Node, what it plays, and the panels that have nothing to show there. All is well on the first two.
+# Node, its scenario, and the panels that are empty there. The first two have no faults.
 NOTHING_WRONG = {"Throttled", "Memory errors", "Critical events"}
 NODES = {
     "inference": ("inference", NOTHING_WRONG),
     "mig": ("mig", NOTHING_WRONG),
     "preview": (str(FOLDER / "preview.yaml"), set[str]()),
 }
-IDLE = "Held and idle"  # whether there is one depends on the minute: see its own test
-# Soon, what is read seldom: memory errors once a minute.
+IDLE = "Held and idle"  # whether there is one depends on the minute: see its separate test
+# Shorter intervals for slow readings: memory errors are read once a minute by default.
 EAGER = ("--poll.medium-interval=1s", "--poll.slow-interval=1s")
 IN_A_CLUSTER = "preview"
 CLUSTER = "east"
@@ -46,7 +46,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
             found.append({"targets": [process.address], "labels": {"instance": node, **cluster}})
         job = often(found)
         started = running.enter_context(scraping(tmp_path_factory.mktemp("prometheus"), job))
-        scraped = "count(count_over_time(up[1m]) >= 8)"  # then what is empty is so for another reason
+        scraped = "count(count_over_time(up[1m]) >= 8)"  # from now on an empty panel has another reason
         wait_until(lambda: started.value(scraped) == len(NODES))
         yield started
 
@@ -56,12 +56,12 @@ def asked(server: Prometheus, target: Target, **choices: str) -> list[Answer]:
 
 
 def answered(server: Prometheus, target: Target, **choices: str) -> list[Answer]:
-    """The answer once there is one."""
+    """Wait for a result and return it."""
     return wait_until(lambda: asked(server, target, **choices) or None)
 
 
 def named(wanted: list[Target], **choices: str) -> dict[str, str]:
-    """The queries of panels by the panels' titles."""
+    """The queries by the title of their panel."""
     return {f"{target.title}-{target.letter}": filled_in(target.expr, WINDOWS, choices) for target in wanted}
 
 

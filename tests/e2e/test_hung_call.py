@@ -1,4 +1,4 @@
-"""A call into the library that does not return: the collector is late, everything else goes on."""
+"""A call into the library that does not return: the collector is late, everything else continues."""
 
 from tests.doubles.exporter_process import ExporterProcess, Scrape, wait_until
 from tests.doubles.kubelet import container, device, pod
@@ -39,7 +39,7 @@ def test_readings_expire_during_a_hang_and_resume_after_it(node: Node) -> None:
         late = wait_until(lambda: _late(running))
         assert late.value("accelerator_exporter_collector_errors_total", reason="late") == 1
         hung = wait_until(lambda: _without_readings(running))
-        # Identity, state and holders are not readings: they stay.
+        # Identity, state and allocations are not readings: they stay.
         assert len(hung.find("accelerator_device_info")) == 2
         assert hung.value("accelerator_device_status", uuid=node.uuids[0], state="ok") == 1
         assert hung.value("accelerator_device_allocated", uuid=node.uuids[0]) == 1
@@ -55,7 +55,7 @@ def test_readings_expire_during_a_hang_and_resume_after_it(node: Node) -> None:
             first, then = (scrape.value(name, uuid=node.uuids[0]) for scrape in (before, back))
             assert first is not None
             assert then is not None
-            # It goes on from where it stood: the gap of more than three seconds is not in it.
+            # It resumes at its last value, without the gap of more than three seconds.
             assert first <= then < first + 3, name
         assert back.value("accelerator_exporter_collector_up", collector="nvidia") == 1
         assert "collector late" in running.log.read_text()

@@ -1,4 +1,4 @@
-"""Processes as the library lists them: counted by default, a series each only for whoever asks."""
+"""Processes from the library: counted by default; a series for each only when enabled."""
 
 from pathlib import Path
 
@@ -45,7 +45,7 @@ def test_enabled_process_series_have_names(node: Node, tmp_path: Path) -> None:
         assert scrape.value(MEMORY, uuid=node.uuids[0], pid="41") == 100 * MIB
         assert scrape.value(UTILIZATION, uuid=node.uuids[0], pid="41") == 0.6
         assert {series.labels["name"] for series in scrape if series.labels.get("pid") == "41"} == {"python3"}
-        assert scrape.find(MEMORY, pid="42") == []  # the library does not know
+        assert scrape.find(MEMORY, pid="42") == []  # unknown to the library
         [on_mig] = scrape.find(MEMORY, uuid=node.uuids[1])
         assert (on_mig.labels["pid"], on_mig.labels["partition_uuid"]) == ("43", node.mig_uuids(1)[0])
         assert "name" not in on_mig.labels

@@ -1,4 +1,4 @@
-"""A real Prometheus scrapes the real process: what users will query is what they will get."""
+"""A real Prometheus scrapes the real process: the queries of users return correct results."""
 
 import math
 import threading
@@ -18,13 +18,13 @@ from tools.queries import QUERIES
 GPU = "nvidia.com/gpu"
 _PERIOD_SECONDS = 5.0
 _RUN_SECONDS = 30.0
-_GAP_SECONDS = 5.0  # a whole period, so that what is not observed has the mean of what is
+_GAP_SECONDS = 5.0  # a whole period, so that the unobserved time has the same mean as the observed time
 _BUSY = "sum by (instance) (rate(accelerator_container_busy_seconds_total[1m]))"
 _OBSERVED = "sum by (instance) (rate(accelerator_container_observed_seconds_total[1m]))"
 
 
 class Curve:
-    """Drives a device's utilization along a sine of whole percents and keeps what it set."""
+    """Sets a device's utilization along a sine of whole percents and records it."""
 
     def __init__(self, node: Node) -> None:
         self._node = node
@@ -35,7 +35,7 @@ class Curve:
 
     @property
     def mean_ratio(self) -> float:
-        """Time-weighted mean of what was set so far."""
+        """Time-weighted mean of the values set so far."""
         return self._area / self._seconds
 
     def _run(self) -> None:
@@ -50,7 +50,7 @@ class Curve:
 
     @contextmanager
     def driving(self) -> Iterator[None]:
-        """Drive as long as the block runs."""
+        """Set values as long as the block runs."""
         self._thread.start()
         try:
             yield
@@ -61,7 +61,7 @@ class Curve:
 
 @contextmanager
 def _driven(folder: Path, nvml_library: Path) -> Iterator[tuple[Node, ExporterProcess, Curve]]:
-    """A node whose device follows a curve, held by one pod, and its exporter, which keeps no reading for long."""
+    """A node whose device follows a curve and is allocated to one pod, and its exporter, with a short maximum age."""
     folder.mkdir()
     with gpu_node(folder, nvml_library) as node:
         node.add_h100s(1)
@@ -96,13 +96,13 @@ def test_busy_over_observed_is_the_true_mean_even_with_a_gap(nvml_library: Path,
 
 
 def _mixed(node: Node) -> None:
-    """One device held alone, one shared by two, one cut in two parts of which one is held, one free."""
+    """One device with a sole holder, one shared by two, one with two partitions (one allocated), one unallocated."""
     node.add_h100s(4)
     node.cut(2, "3g.40gb", "1g.10gb")
     alone, shared, _, _ = node.uuids
     for index in (0, 1, 3):
         node.set_utilization(index, 50)
-    node.gpus[2].set_gpm({1: 50.0})  # the utilization of a device that is cut, and of its parts
+    node.gpus[2].set_gpm({1: 50.0})  # the utilization of a partitioned device, and of its partitions
     for part in node.mig(2):
         part.set_gpm({1: 50.0})
     node.kubelet.pods = [
@@ -114,7 +114,7 @@ def _mixed(node: Node) -> None:
 
 
 def _draw_power(node: Node) -> None:
-    """Ten joules of energy per device and step: a counter that moves."""
+    """Add ten joules of energy per device and step: a rising counter."""
     for gpu in node.gpus:
         gpu.energy_millijoules += 10_000
 
@@ -156,12 +156,12 @@ def test_joins_from_allocations_on_a_mixed_node(mixed: tuple[Node, Prometheus]) 
 
 def test_every_documented_query_returns_the_expected_result(mixed: tuple[Node, Prometheus]) -> None:
     _, server = mixed
-    rightly_empty = {
-        # An hour of idleness can't have passed; nothing has failed.
+    expected_empty = {
+        # No device can have been idle for an hour, and nothing has failed.
         "Devices that were allocated but idle for an hour",
         "Containers that hold an idle device",
         "Failed devices and the containers that hold them",
         "Parts of the exporter that do not work",
     }
     silent = {query.name for query in QUERIES if not server.query(query.expr)}
-    assert silent == rightly_empty
+    assert silent == expected_empty

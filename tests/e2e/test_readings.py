@@ -1,4 +1,4 @@
-"""What the library says arrives in /metrics in base units under the right names."""
+"""Values of the library appear in /metrics in base units under the right names."""
 
 from functools import partial
 
@@ -11,7 +11,7 @@ def test_eight_devices_each_with_its_own_values(node: Node) -> None:
     node.add_h100s(8)
     for index, gpu in enumerate(node.gpus):
         gpu.utilization_gpu_percent = 10 * index
-        gpu.set_gpm({10: 5.0 * index})  # the use of the memory's bandwidth
+        gpu.set_gpm({10: 5.0 * index})  # memory bandwidth utilization
         gpu.memory_used_bytes = (index + 1) * 2**30
         gpu.power_milliwatts = 100_000 + index
         gpu.energy_millijoules = 1_000_000 * (index + 1)
@@ -67,7 +67,9 @@ def test_a_device_with_seven_instances(node: Node) -> None:
             lambda: s if len((s := running.scrape()).find("accelerator_partition_memory_usage_bytes")) == 7 else None
         )
     assert scrape.value("accelerator_device_partitions") == 7
-    assert scrape.find("accelerator_device_utilization_ratio") == []  # the driver refuses it while the device is cut
+    assert (
+        scrape.find("accelerator_device_utilization_ratio") == []
+    )  # the driver refuses it while the device is partitioned
     assert scrape.value("accelerator_device_power_watts") == node.gpus[0].power_milliwatts / 1000
     for position, mig in enumerate(node.mig(0)):
         mine = {"partition_uuid": mig.uuid, "profile": "1g.10gb", "uuid": node.uuids[0]}

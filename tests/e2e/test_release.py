@@ -1,4 +1,4 @@
-"""SIGUSR1 makes the real process let go of the hardware, SIGUSR2 makes it take it up again; it serves all the time."""
+"""SIGUSR1 makes the real process release the hardware, SIGUSR2 makes it resume; it serves all the time."""
 
 import os
 import signal
@@ -45,7 +45,7 @@ def _sessions(node: Node) -> tuple[int, int]:
 
 
 def _has_waited(running: ExporterProcess, seconds: float) -> None:
-    """Time passes, by the clock of a counter that goes on while the hardware is released."""
+    """Wait, by a counter that rises while the hardware is released."""
     end = (running.scrape().value(_HELD_SECONDS) or 0) + seconds
     wait_until(lambda: (running.scrape().value(_HELD_SECONDS) or 0) > end)
 
@@ -60,7 +60,7 @@ def test_released_hardware_is_closed_and_not_read_and_repeated_signals_are_harml
         assert _sessions(node) == (1, 1)
         calls = _calls(node)
         _release(running)
-        _has_waited(running, seconds=3)  # three turns of the slowest cadence
+        _has_waited(running, seconds=3)  # three intervals of the slowest cadence
         released = running.scrape()
         assert _calls(node) == calls
         assert released.value(_UP, collector="nvidia") == 0
@@ -69,7 +69,7 @@ def test_released_hardware_is_closed_and_not_read_and_repeated_signals_are_harml
         assert _sessions(node) == (1, 1)
         _resume(running)
         _resume(running)
-        _has_waited(running, seconds=1)  # longer than the daemon takes to look at what signals have asked for
+        _has_waited(running, seconds=1)  # longer than the daemon takes to react to a signal
         assert _sessions(node) == (2, 1)
         assert running.terminate(within_seconds=10) == 0
     assert _sessions(node) == (2, 2)
@@ -120,7 +120,7 @@ def test_simulated_node_can_be_released(tmp_path: Path) -> None:
         assert released.find(_UTILIZATION) == []
         assert len(released.find("accelerator_device_info")) == 4
         assert len(released.find("accelerator_allocation_info")) == 6
-        assert len(_resume(running).find(_UTILIZATION)) == 3  # the fourth is cut into partitions
+        assert len(_resume(running).find(_UTILIZATION)) == 3  # the fourth is partitioned
 
 
 def test_release_on_a_node_without_accelerators_does_nothing(node: Node) -> None:

@@ -1,4 +1,4 @@
-"""The configuration changes while the real process serves: no scrape is missed, no counter starts anew."""
+"""The configuration changes while the real process serves: no scrape is missed, no counter restarts."""
 
 import os
 import signal
@@ -15,7 +15,7 @@ _RELOADED = "accelerator_exporter_config_last_reload_successful"
 
 
 class MountedConfigMap:
-    """A folder as Kubernetes mounts a ConfigMap: the file is a link through a link that is swapped at once."""
+    """A folder as Kubernetes mounts a ConfigMap: the file is a link through another link that is replaced at once."""
 
     def __init__(self, path: Path) -> None:
         path.mkdir()
@@ -36,7 +36,7 @@ class MountedConfigMap:
 
 @contextmanager
 def scraping(running: ExporterProcess) -> Iterator[list[int]]:
-    """Scrape without a pause as long as the block runs; gives the statuses so far."""
+    """Scrape without a pause as long as the block runs; yields the list of statuses."""
     statuses: list[int] = []
     end = threading.Event()
 

@@ -21,7 +21,7 @@ AMD, NVIDIA = "mi300x", "h100"
 DASHBOARD = read(Path(__file__).parents[2] / "dashboards" / "accelerators-node-and-pods.json")
 TARGETS = [target for panel in panels(DASHBOARD) for target in targets(panel)]
 WINDOWS = window_values(30, 120)
-# Panels that show what is wrong, or a device that nobody uses: nothing of that is so here.
+# Panels of faults or of unused devices: there are none here.
 RIGHTLY_EMPTY = {"Throttled", "Memory errors", "Critical events", "Held and idle"}
 QUERIES = {
     "utilization of devices": "avg by (vendor) (accelerator_device_utilization_ratio)",

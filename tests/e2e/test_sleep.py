@@ -1,4 +1,4 @@
-"""A GPU that the kernel has put to sleep is not woken by the real process, and read while somebody else uses it."""
+"""The real process does not wake a GPU that the kernel has suspended, and reads it while another program uses it."""
 
 import pytest
 
@@ -22,7 +22,7 @@ def _calls(node: Node, index: int | None = None) -> int:
 
 
 def _has_polled(running: ExporterProcess, count: int) -> None:
-    """The collector answers so many times, each at another moment."""
+    """Wait for this many polls of the collector."""
     seen: set[float | None] = set()
 
     def look() -> bool:
@@ -89,7 +89,7 @@ def test_sleeping_gpu_beside_a_busy_one_is_not_called(node: Node) -> None:
     _power(node, 1, "suspended")
     with running_exporter(node) as running:
         wait_until(lambda: running.scrape().find(_UTILIZATION, uuid=node.uuids[0]) != [])
-        calls = _calls(node, 1)  # its identity was asked when the library was opened
+        calls = _calls(node, 1)  # its identity was read when the library was opened
         _has_polled(running, 5)
         scrape = running.scrape()
         assert _calls(node, 1) == calls

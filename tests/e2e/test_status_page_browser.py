@@ -16,7 +16,7 @@ PHONE, DESKTOP = 375, 1280
 TITLE = "gpu-node-17 · accelerator-exporter"
 REPORTS = ("Log.entryAdded", "Runtime.consoleAPICalled", "Runtime.exceptionThrown")
 
-# Of each text that is seen: itself and how well it contrasts with what is behind it, as WCAG 2 defines it.
+# Each visible text and its contrast with its background, as WCAG 2 defines it.
 CONTRASTS = """
 (() => {
   const rgba = color => color.match(/[\\d.]+/g).map(Number);

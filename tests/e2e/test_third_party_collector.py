@@ -1,4 +1,4 @@
-"""A collector from another package: built, installed and run as its author would, and nothing else touched."""
+"""A collector from another package: built, installed and run as its author would, without other changes."""
 
 import os
 import re
@@ -37,14 +37,14 @@ def python(*arguments: str, environment: Mapping[str, str] | None = None) -> str
 
 
 def sources() -> dict[str, str]:
-    """Every file of the example by its path, as git would take it."""
+    """Every file of the example by its path, without those that git ignores."""
     files = (path for path in EXAMPLE.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
     return {str(path.relative_to(EXAMPLE)): path.read_text() for path in files}
 
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where the example is installed: a folder of its own."""
+    """The separate folder where the example is installed."""
     before = sources()
     folder = tmp_path_factory.mktemp("acme")
     python("-m", "build", "--wheel", "--no-isolation", "--outdir", str(folder / "dist"), str(EXAMPLE))
@@ -57,7 +57,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def acme(node: Node) -> Node:
-    """A node with two Acme cards and nothing of any other vendor."""
+    """A node with two Acme cards and no other vendor's devices."""
     for index in range(2):
         files = {
             "model": "Acme A1",
@@ -77,7 +77,7 @@ def acme(node: Node) -> Node:
 
 @pytest.fixture
 def running(acme: Node, installed: Path) -> Iterator[ExporterProcess]:
-    """The exporter as it is, with the example where Python finds it."""
+    """The unchanged exporter, with the example on the Python path."""
     environment = {**acme.environment, "PYTHONPATH": str(installed)}
     acme.kubelet.pods = [
         pod("research", "train-0", container("main", device(RESOURCE, "acme0"))),

@@ -1,4 +1,4 @@
-"""A library of another version than its driver: put up with for a while, then the end of the process."""
+"""A library whose version differs from its driver's: accepted for a while, then the process ends."""
 
 from tests.doubles.exporter_process import wait_until
 from tests.doubles.kubelet import container, device, pod
@@ -33,6 +33,6 @@ def test_short_mismatch_does_not_end_the_process(node: Node) -> None:
         node.nvml.heal()
         wait_until(lambda: running.scrape().value(_UP) == 1)
         held = "accelerator_allocation_device_seconds_total"
-        wait_until(lambda: (running.scrape().value(held) or 0) > 9)  # seconds: the timeout is over
+        wait_until(lambda: (running.scrape().value(held) or 0) > 9)  # seconds: after the timeout
         assert running.process.poll() is None
         assert "different driver versions" in running.log.read_text()

@@ -1,4 +1,4 @@
-"""The wheel that users install: what is in it, and that it runs from where it was installed."""
+"""The wheel that users install: its content, and that it runs after installation."""
 
 import os
 import subprocess

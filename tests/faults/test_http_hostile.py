@@ -1,4 +1,4 @@
-"""Clients that are slow, greedy or broken. After each of them a polite scrape is answered."""
+"""Clients that are slow, greedy or broken. After each of them a normal scrape succeeds."""
 
 import contextlib
 import select
@@ -53,7 +53,7 @@ def test_client_that_sends_byte_by_byte_is_closed(start: Start) -> None:
     with connect(server) as client:
         client.sendall(b"GET /metrics HTTP/1.1\r\nX-Long: ")
         readable: list[socket.socket] = []
-        for _ in range(600):  # a byte each 50 ms would keep a timeout per read from ever passing
+        for _ in range(600):  # with one byte every 50 ms a timeout per read would never expire
             client.sendall(b"x")
             readable, _, _ = select.select([client], [], [], 0.05)
             if readable:
@@ -145,7 +145,7 @@ def test_client_that_resets_the_connection_does_not_affect_others(start: Start) 
     with connect(server) as client:
         client.sendall(b"GET /big HTTP/1.1\r\n\r\n")
         assert client.recv(1) == b"H"
-        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")  # close by reset
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")  # close with a reset
 
     assert server._listener.connections.wait_until_closed(BOUND_SECONDS)
     assert_answers(server)

@@ -1,4 +1,4 @@
-"""What each return code of NVML costs, seen by a scraper: which series go, which stay, what is counted, how it ends.
+"""The effect of each NVML return code on a scrape: series that disappear, series that stay, error counts, recovery.
 
 One exporter over a node with two GPUs runs through all of it, so that every case also shows that the one before it left
 nothing behind.
@@ -16,7 +16,7 @@ from tests.doubles.node import Node, gpu_node, running_exporter
 POWER = "nvmlDeviceGetPowerUsage"
 COUNT = "nvmlDeviceGetCount_v2"
 PROCESSES = "nvmlDeviceGetComputeRunningProcesses_v3"
-# What is no reading: it stays, whatever the device answers.
+# Not readings: they stay whatever the device returns.
 LASTING = {
     "accelerator_device_info",
     "accelerator_device_status",
@@ -55,7 +55,7 @@ class Scene(NamedTuple):
         return {series.labels["reason"]: series.value for series in found}
 
     def new_session(self) -> None:
-        """Let the library be opened anew, which forgets what a device was found unable to answer."""
+        """Make the library open again, which resets what is known to be unsupported."""
         opened = self.node.nvml.calls("nvmlInitWithFlags")
         self.node.nvml.fail(COUNT, UNINITIALIZED)
         wait_until(lambda: self.node.nvml.calls("nvmlInitWithFlags") > opened)
@@ -81,7 +81,7 @@ def started(tmp_path_factory: pytest.TempPathFactory, nvml_library: Path) -> Ite
 
 @pytest.fixture
 def scene(started: Scene) -> Iterator[Scene]:
-    """Two healthy GPUs, at the end as at the beginning."""
+    """Two healthy GPUs, before and after each test."""
     wait_until(lambda: healthy(started))
     yield started
     started.node.nvml.heal()
@@ -96,7 +96,7 @@ def healthy(scene: Scene) -> bool:
 
 
 def goes_and_comes_back(scene: Scene, call: str, code: int, lost: set[str]) -> dict[str, float]:
-    """Inject, wait, look, heal, wait; returns the errors that were counted meanwhile."""
+    """Inject a fault, wait, compare, end it, wait; returns the errors that were counted meanwhile."""
     before, other, errors = scene.families(scene.troubled), scene.families(scene.other), scene.errors()
     scene.node.nvml.fail(call, code, device=0)
     wait_until(lambda: scene.families(scene.troubled) == before - lost)

@@ -1,6 +1,6 @@
-"""The exposition of one AMD card of each kind, whole and cut, read by the real collector from a tree of files.
+"""The exposition of one AMD card of each kind, whole and partitioned, read by the real collector from a tree of files.
 
-`pytest tests/golden --update-golden` writes the files anew.
+`pytest tests/golden --update-golden` rewrites the files.
 """
 
 import re
@@ -20,14 +20,14 @@ from tests.golden.test_golden import steady
 
 FOLDER = Path(__file__).parent / "amd"
 _ADDRESS = "0000:05:00.0"
-# Of these the exporter integrates the power, from the moment it started.
+# The exporter integrates the power of these, from its start.
 _WITHOUT_COUNTER = ("apu", "rx7900xtx")
 _ENERGY = re.compile(r"^(accelerator_device_energy_joules_total\{.*\}) .*$", re.MULTILINE)
 _LATER = {"cycles": 3_610_000, "clock": 3_610_000_000_000, "ppt": 36_500}
 
 
 class Kind(NamedTuple):
-    """A card and how it is cut."""
+    """A card and its partition modes."""
 
     card: AmdCard
     mode: tuple[str, str] = ("", "")
@@ -43,7 +43,7 @@ KINDS = {
     "mi355x": Kind(MI355X),
     "rx7900xtx": Kind(RX_7900_XTX),
 }
-# What a card does not tell. The APU is that of a laptop.
+# The families that a card does not report. The APU is that of a laptop.
 _NO_RAS = {"memory_errors_total", "memory_repair_pending", "memory_retired_pages", "errors_total"}
 _NO_XGMI = {"interconnect_bytes_total", "interconnect_links", "interconnect_bandwidth_limit_bytes_per_second"}
 _NO_FAN = {"fan_speed_ratio"}
@@ -62,7 +62,7 @@ ABSENT = {
     | {"pcie_link_generation", "pcie_link_width", "pcie_link_max_generation", "pcie_link_max_width"},
     "mi210": _NO_MI200,
     "mi250x": _NO_MI200,
-    # Its package's power is told by the first; without it there is nothing to integrate either.
+    # The first die reports the power of the package; without it there is nothing to integrate either.
     "mi250x-second-die": _NO_MI200 | _POWER | {"energy_joules_total"},
     "mi300x": _NO_FAN,
     "mi300x-cpx-nps4": _NO_FAN,
@@ -78,7 +78,7 @@ def host(tmp_path: Path) -> Iterator[AmdHost]:
 
 
 def _settled(running: ExporterProcess, *, by_cycles: bool) -> str | None:
-    """The exposition once everything is there: 500 of 10,000 cycles in ten seconds, where there are such."""
+    """The exposition once it is complete: 500 of 10,000 cycles in ten seconds, where the card counts cycles."""
     body = running.get("/metrics")[2].decode()
     scrape = parse(body)
     held = scrape.value("accelerator_device_throttle_seconds_total", reason="power")

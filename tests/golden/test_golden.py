@@ -21,7 +21,7 @@ from tests.doubles.prometheus import promtool_check
 
 _FOLDER = Path(__file__).parent
 _NOTE = "# Values that differ from run to run are written as 0, versions as X.\n"
-# One poll and no more, so that what is integrated stays 0.
+# Only one poll, so that integrated counters stay 0.
 _ONE_POLL = ("--poll.fast-interval=1m", "--poll.medium-interval=1m", "--poll.slow-interval=1m")
 _VOLATILE = (
     "process_",
@@ -98,7 +98,7 @@ _SCENES: dict[str, Callable[[Node], None]] = {
 
 
 def steady(text: str) -> str:
-    """The exposition without what differs from run to run."""
+    """The exposition without the values that differ between runs."""
     lines = []
     for line in text.splitlines(keepends=True):
         if line.startswith(_BUILD):

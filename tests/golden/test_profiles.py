@@ -1,6 +1,6 @@
-"""The exposition of one simulated AMD card of each profile; it tells the families that the real collector tells.
+"""The exposition of one simulated AMD card of each profile; it has the same families as the real collector.
 
-`pytest tests/golden --update-golden` writes the files anew.
+`pytest tests/golden --update-golden` rewrites the files.
 """
 
 from pathlib import Path
@@ -38,7 +38,7 @@ _CPX = "    partitions: [{ profile: cpx_nps4, count: 8, memory: 24GiB, compute: 
 
 
 class Scene(NamedTuple):
-    """A card, how it is cut, and the same card as the real collector reads it from a tree of files."""
+    """A card, its partition modes, and the same card as the real collector reads it from a tree of files."""
 
     profile: str
     partitions: str
@@ -78,7 +78,7 @@ def test_exposition(name: str, request: pytest.FixtureRequest) -> None:
 
 @pytest.mark.parametrize("name", SCENES)
 def test_profile_exports_the_same_as_the_real_collector(name: str) -> None:
-    """Beside them come the families of who holds it, which are the exporter's and not the card's."""
+    """The families of allocations are excluded: the exporter adds them, not the card."""
     real = (_FOLDER / "amd" / f"{SCENES[name].real}.prom").read_text()
     simulated = (_FOLDER / "profiles" / f"{name}.prom").read_text()
     prefixes = ("accelerator_device_", "accelerator_partition_")

@@ -1,6 +1,6 @@
-"""What each shipped scenario serves at a chosen second, played through the real join and exposition on a still clock.
+"""The exposition of each shipped scenario at a given second, through the real join and renderer on a manual clock.
 
-`pytest tests/golden --update-golden` writes the files anew.
+`pytest tests/golden --update-golden` rewrites the files.
 """
 
 from dataclasses import replace
@@ -28,7 +28,7 @@ _MOST_LINES = 450
 
 
 class Scene(NamedTuple):
-    """Which devices of a scenario are shown, and at which second."""
+    """The devices of a scenario to export, and the second."""
 
     devices: tuple[int, ...]
     second: int
@@ -45,7 +45,7 @@ _SCENES = {
 
 
 def _only(scenario: Scenario, devices: tuple[int, ...]) -> Scenario:
-    """The scenario with some of its devices, what pods hold of them, and what befalls them."""
+    """The scenario with only some of its devices, and with their allocations and faults."""
     place = {old: new for new, old in enumerate(devices)}
     pods = []
     for pod in scenario.pods:
@@ -64,7 +64,7 @@ def _only(scenario: Scenario, devices: tuple[int, ...]) -> Scenario:
 
 
 def play(scenario: Scenario, until: int) -> str:
-    """Poll once a second up to a second of the scenario and render what is known then."""
+    """Poll once a second up to a second of the scenario and render the snapshot of that time."""
     node = SimulatedNode(scenario, _IDENTITY)
     spec = simulated_spec(scenario, node.clock)
     limits = Limits(5, {Cadence.FAST: 11, Cadence.MEDIUM: 20, Cadence.SLOW: 70})

@@ -12,7 +12,7 @@ from exporter.attribution.join import with_shares
 from exporter.snapshot import Allocation, Container
 from tests.doubles.collectors import Clock, power, utilization
 
-# A slow machine fails no property.
+# A property must not fail on a slow machine.
 UNHURRIED = settings(deadline=None)
 MAX_GAP = 10.0
 STEPS = st.one_of(st.floats(0, 12), st.sampled_from([0.0, 1.0, MAX_GAP, 3600.0]))
@@ -39,7 +39,7 @@ def test_busy_is_at_most_observed_and_observed_at_most_elapsed(polls: list[tuple
         assert (integral.total, integral.covered_seconds) == (before[0] + area, before[1] + covered)
         assert integral.total <= integral.covered_seconds
 
-    # Differences of the times differ from the steps by what a sum of floats loses.
+    # Differences of the times differ from the steps by the rounding error of a sum of floats.
     assert integral.covered_seconds <= sum(step for step, _ in polls[1:] if step <= MAX_GAP + 1e-6) + 1e-6
 
 

@@ -16,14 +16,14 @@ from tests.doubles.amd_tree import AmdTree
 
 _KINDS = st.sampled_from((MI210, MI300X, RX_7900_XTX))
 _SECOND = "0000:83:00.0"
-# Short numbers and lists among them, or nearly everything would be refused for its first byte.
+# It contains short numbers and lists; otherwise nearly everything would be refused at its first byte.
 _CONTENTS = st.one_of(
     st.binary(max_size=64),
     st.integers(-(2**70), 2**70).map(lambda number: f"{number}\n".encode()),
     st.text("0123456789abcdefxMhzuec: *\n\0RPF", max_size=64).map(str.encode),
     st.text("0123456789.GT/s PCIeUnkow", max_size=20).map(str.encode),
 )
-# Nearly no other bytes are a table at all.
+# Almost no other bytes are a valid table.
 _TABLES = st.sampled_from(sorted(SIZES)).flatmap(
     lambda version: st.binary(min_size=SIZES[version] - 4, max_size=SIZES[version] - 4).map(
         lambda filling: struct.pack("<HBB", SIZES[version], *version) + filling

@@ -1,4 +1,4 @@
-"""Tables `gpu_metrics` as no driver writes them."""
+"""Tables `gpu_metrics` with random content."""
 
 import struct
 from collections.abc import Iterator
@@ -54,7 +54,7 @@ def test_truncated_table_is_refused(version: tuple[int, int], data: st.DataObjec
 
 @given(_VERSIONS, st.data())
 def test_field_marked_as_unknown_is_not_reported(version: tuple[int, int], data: st.DataObject) -> None:
-    """Fill it at random and then mark one field as unknown: what it told is gone, and nothing else has changed."""
+    """Fill it at random, then mark one field as unknown: only its values disappear."""
     size = SIZES[version]
     filling = data.draw(st.binary(min_size=size - 4, max_size=size - 4))
     blob = bytearray(struct.pack("<HBB", size, *version) + filling)

@@ -24,7 +24,7 @@ _LINES = st.one_of(
     st.tuples(_KEYS, st.integers(0, 2**40), _UNITS).map(lambda told: f"{told[0]}:\t{told[1]}{told[2]}".encode()),
 )
 _HEAD = f"drm-driver:\tamdgpu\ndrm-pdev:\t{ADDRESS}\ndrm-client-id:\t7".encode()
-# With a head mostly, or nearly everything would be another driver's.
+# Mostly with a header; otherwise nearly every file would belong to another driver.
 _CONTENTS = st.tuples(st.sampled_from((_HEAD, _HEAD, b"")), st.lists(_LINES, max_size=8), st.booleans()).map(
     lambda parts: b"\n".join([parts[0], *parts[1]]) + (b"\n" if parts[2] else b"")
 )

@@ -1,4 +1,4 @@
-"""What holds of every device id, whatever a device plugin makes up."""
+"""Properties of every device id, with any text from a device plugin."""
 
 from itertools import pairwise
 

@@ -1,4 +1,4 @@
-"""Whatever happens on a node, the exposition is well-formed and adds up."""
+"""The exposition is well-formed and consistent after any history of a node."""
 
 import math
 from collections import defaultdict
@@ -37,10 +37,10 @@ from tests.doubles.collectors import (
 )
 from tests.doubles.expositions import parse
 
-# A slow machine fails no property. Why one fails is not looked for: what happens depends on a seed.
+# A property must not fail on a slow machine. The explain phase is off: a history depends on a seed.
 UNHURRIED = settings(deadline=None, max_examples=50, phases=set(Phase) - {Phase.explain})
 
-# hw has an energy counter that may be reset, est has none, odd has one now and then.
+# hw has an energy counter that may be reset, est has none, odd has one at some times.
 COLLECTORS = {"acme": ("hw", "odd"), "bolt": ("est",)}
 PARTITIONS = {"odd": ("s0", "s1"), "est": ("t0",)}
 IDS = ("hw", "hw::0", "hw::1", "odd", "s0", "s1", "s0::4", "est", "t0", "nobody")
@@ -76,7 +76,7 @@ def samples_of(random: Random, device: str, parts: tuple[Partition, ...]) -> Ite
 
 
 def reading(random: Random, collector: str, due: frozenset[Cadence]) -> Reading:
-    """A reading as the contract allows it, with whatever may be missing missing now and then."""
+    """A reading that meets the contract; optional parts are missing at random."""
     devices = devices_of(random, COLLECTORS[collector])
     parts = tuple(
         part(device.uuid, name)
@@ -103,7 +103,7 @@ def holding(random: Random) -> Holding:
 
 
 def event(random: Random, kind: str, now: float) -> Event:
-    """What a poller or the kubelet's watcher reports."""
+    """An event of a poller or of the kubelet watcher."""
     if kind in ("held", "unknown"):
         holdings = tuple(holding(random) for _ in range(random.randrange(6)))
         up = random.random() < 0.9
@@ -121,7 +121,7 @@ Series = tuple[str, frozenset[tuple[str, str]]]
 
 
 def series(snapshot: Snapshot, form: Format) -> tuple[dict[Series, float], set[Series]]:
-    """Every value, and which of them are counters. Parsed, and no series twice."""
+    """Every parsed value, and which of them are counters. Fails if a series is repeated."""
     found: dict[Series, float] = {}
     counters: set[Series] = set()
     for family in parse(render(snapshot, health_samples(snapshot), form), form):
@@ -136,7 +136,7 @@ def series(snapshot: Snapshot, form: Format) -> tuple[dict[Series, float], set[S
 
 @dataclass
 class Watcher:
-    """Checks each exposition by itself and against those before it."""
+    """Checks each exposition, also against the previous ones."""
 
     counters: dict[Series, float] = field(default_factory=dict)
 
@@ -150,7 +150,7 @@ class Watcher:
         containers_have_no_more_than_what_they_hold(values)
 
     def counters_never_fall(self, snapshot: Snapshot, now: dict[Series, float]) -> None:
-        """But for the hardware's, and those of who left and came back."""
+        """Except hardware counters, and those of allocations that ended and returned."""
         for key, value in now.items():
             assert value >= 0
             if key[0] != "accelerator_device_energy_joules_total" or dict(key[1])["uuid"] == "est":
@@ -167,7 +167,7 @@ class Watcher:
                 del self.counters[key]
 
 
-# What these say follows from the others: no series differs from another in them alone.
+# The values of these follow from the others: no two series differ only in them.
 DESCRIPTIONS = {"device", "vendor", "model", "profile"}
 
 
@@ -204,7 +204,7 @@ def shares_and_holders_add_up(snapshot: Snapshot, values: dict[Series, float], e
     if snapshot.allocations is not None:
         holders = [sums(values, f"accelerator_{kind}_allocations") for kind in ("device", "partition")]
         assert sum(sum(found.values()) for found in holders) == edges
-        # Whether a lost device is free is unknown while an allocated id matches no device.
+        # Whether a lost device is unallocated is unknown while an allocated id matches no device.
         unsure = {device.uuid for device in snapshot.devices.values() if device.lost and snapshot.unmatched}
         told = {uuid for (uuid,) in sums(values, "accelerator_device_allocated", "uuid")}
         assert set(snapshot.devices) - unsure <= told <= set(snapshot.devices)
@@ -226,7 +226,7 @@ def containers_have_no_more_than_what_they_hold(values: dict[Series, float]) -> 
 
 
 def happen(turns: list[tuple[float, str]], random: Random) -> Iterator[tuple[Snapshot, float]]:
-    """The snapshot after every turn, and the time that has passed since the first."""
+    """The snapshot after every step, and the time since the first."""
     clock = Clock()
     assembler = Assembler(list(COLLECTORS), ("acme/",), LIMITS, Clocks(clock, lambda: 1e9 + clock.now))
     for after_seconds, kind in turns:

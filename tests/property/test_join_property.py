@@ -1,4 +1,4 @@
-"""The daemon and `check` join allocations with devices alike: what one exports as allocated, the other lists."""
+"""The daemon and `check` join allocations with devices in the same way: they agree on what is allocated."""
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -14,7 +14,7 @@ from exporter.check.kubelet import allocation_facts
 from exporter.snapshot import Snapshot
 from tests.doubles.collectors import LIMITS, Clock, ended
 
-# A slow machine fails no property.
+# A property must not fail on a slow machine.
 UNHURRIED = settings(deadline=None)
 PREFIXES = ("acme.com/",)
 DEVICES = ("a", "b", "c")
@@ -30,7 +30,7 @@ holdings = st.frozensets(
 
 @st.composite
 def readings(draw: st.DrawFn) -> Reading:
-    """Some devices, each lost or not, known by its names or not, whole or with partitions."""
+    """Some devices, each lost or not, with aliases or without, whole or partitioned."""
     devices: list[Device] = []
     partitions: list[Partition] = []
     for uuid in draw(st.sets(st.sampled_from(DEVICES))):
@@ -55,7 +55,7 @@ def values(snapshot: Snapshot, metric: Metric) -> dict[SubjectKey, float]:
 
 
 def checked(held: frozenset[Holding], reading: Reading) -> AllocationFacts:
-    """What `check` reports of the same."""
+    """The result of `check` for the same."""
     pods = frozenset((each.namespace, each.pod) for each in held)
     acme = CollectorFacts("acme", CallOutcome.OK, PREFIXES, 0.0, reading)
     return allocation_facts(PodResourcesList(pods, tuple(sorted(held))), [acme])

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from exporter.logs import JsonFormatter, TextFormatter
 
-# A slow machine fails no property.
+# A property must not fail on a slow machine.
 UNHURRIED = settings(deadline=None)
 VALUES = st.one_of(st.text(), st.integers(), st.floats(), st.booleans(), st.none(), st.binary(max_size=20))
 FIELDS = st.dictionaries(st.from_regex(r"[a-z_]{1,12}", fullmatch=True), VALUES, max_size=4)

@@ -1,4 +1,4 @@
-"""Whatever mix of errors NVML answers, the exposition is valid, and a device pays only for its own errors."""
+"""With any mix of NVML errors the exposition is valid, and errors of a device do not affect others."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -23,7 +23,7 @@ from tests.doubles.nvml import NvmlState, h100, h100_mig, process
 from tests.doubles.sysfs_tree import SysfsTree
 from tests.native.nvml_calls import CALLS, DEVICE_CALLS
 
-# Codes that end the session are no matter of one reading.
+# Codes that end the session are excluded: they affect more than one reading.
 OF_ONE_READING = (2, 3, 4, 6, 7, 8, 10, 11, 14, 15, 16, 17, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 999, 4711)
 OF_THE_SESSION = (1, 9, 12, 18)
 CARDS, CUT, MIGS = 3, 2, 3
@@ -33,7 +33,7 @@ Series = tuple[str, frozenset[tuple[str, str]]]
 
 
 class Trouble(NamedTuple):
-    """A function that fails: for one device, for one MIG device of it, or for everything."""
+    """A function that fails for one device, for one of its MIG devices, or for all."""
 
     call: str
     code: int
@@ -49,7 +49,7 @@ on_all = st.builds(Trouble, st.sampled_from(CALLS), st.sampled_from((*OF_ONE_REA
 
 
 class Bench:
-    """Two whole GPUs and a cut one, the collector over them in a process of its own."""
+    """Two whole GPUs and a partitioned one, with the collector in a separate process."""
 
     def __init__(self, state: NvmlState, collector: Collector) -> None:
         self.state = state
@@ -58,7 +58,7 @@ class Bench:
         self.healthy = self.exposed([])
 
     def exposed(self, troubles: list[Trouble]) -> set[Series]:
-        """Every series after a few polls with these troubles, in a session that knows of none before."""
+        """Every series after a few polls with these faults, in a new session."""
         self.collector.close()
         for trouble in troubles:
             self.state.fail(trouble.call, trouble.code, device=trouble.device, mig=trouble.mig)
@@ -82,7 +82,7 @@ class Bench:
 
 
 def valid(assembler: Assembler) -> set[Series]:
-    """The series of a snapshot, each once, in both formats alike."""
+    """The series of a snapshot, each once and the same in both formats."""
     snapshot = assembler.snapshot()
     both = []
     for form in Format:

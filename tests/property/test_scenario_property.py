@@ -1,4 +1,4 @@
-"""Any text is a scenario or is refused in one line; any scenario that is accepted can be played."""
+"""Any text is a scenario or is refused in one line; any accepted scenario runs."""
 
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -46,7 +46,7 @@ MORE_KEYS = (
     "for",
     "until",
 )
-# Pieces of YAML that reach further into the reader than random characters do.
+# Pieces of YAML that exercise more of the parser than random characters.
 PIECES = st.one_of(
     st.sampled_from(KEYS + MORE_KEYS),
     st.sampled_from([profile.name for profile in PROFILES] + [trouble.value for trouble in Trouble]),

@@ -14,9 +14,9 @@ from exporter.durations import parse_duration, spell_duration
 KEYS = st.sampled_from([option.key for option in OPTIONS])
 VARIABLES = st.sampled_from([option.variable for option in OPTIONS])
 FLAGS = st.sampled_from([option.flag for option in OPTIONS] + [f"--{action}" for action, _ in ACTIONS])
-# A slow machine fails no property.
+# A property must not fail on a slow machine.
 UNHURRIED = settings(deadline=None)
-# Pieces of YAML that reach further into the reader than random characters do.
+# Pieces of YAML that exercise more of the parser than random characters.
 PIECES = st.one_of(
     st.sampled_from([option.section for option in OPTIONS] + [option.name for option in OPTIONS]),
     st.sampled_from([option.default for option in OPTIONS if option.default]),

@@ -9,7 +9,7 @@ from exporter.web.status_view import build_view
 from tests.doubles.page_text import PageText
 from tests.doubles.status_snapshot import NOW, collector, sample
 
-# A slow machine fails no property.
+# A property must not fail on a slow machine.
 UNHURRIED = settings(deadline=None)
 
 HOSTILE = (
@@ -28,7 +28,7 @@ PLAIN = [f"name{number}" for number in range(14)]
 
 
 def page(names: list[str]) -> PageText:
-    """A page with these names in every place that has one."""
+    """A page with these names wherever it shows a name."""
     uuid, address, vendor, model, part, profile, namespace, pod, container, resource, source, own, node, state = names
     subject = SubjectKey(uuid, part)
     edges = tuple(Allocation(Container(namespace, pod, container), s, resource, source) for s in (subject, subject))

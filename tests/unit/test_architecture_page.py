@@ -11,7 +11,7 @@ from tools.gen_architecture import ARROWS, BOXES, HEIGHT, LANES, WIDTH, Box
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "architecture.md").read_text()
 PADDING = 10
-# Generous widths of a character, for fonts that are wider than the usual ones.
+# Large widths of a character, for fonts wider than the usual ones.
 TITLE_CHARACTER, TEXT_CHARACTER = 8.6, 7.0
 
 

@@ -47,7 +47,7 @@ def assembler(clock: Clock) -> Assembler:
 
 
 def held(*pods: tuple[str, str]) -> AttributionState:
-    """Pods with the device ids they hold."""
+    """Pods with their allocated device ids."""
     holdings = tuple(Holding("ns", pod, "main", GPU, device, "device_plugin") for pod, device in pods)
     return AttributionState(holdings, up=True, last_success_timestamp_seconds=5.0)
 
@@ -68,7 +68,7 @@ def poll(assembler: Assembler, clock: Clock, at: float, brought: Reading) -> Sna
 
 
 def series(snapshot: Snapshot) -> Series:
-    """Values by family and uuid, or pod where there is one."""
+    """Values by family and uuid, or by pod where the series has one."""
     found: Series = {}
     for family in parse(render(snapshot, (), Format.TEXT), Format.TEXT):
         for sample in family.samples:

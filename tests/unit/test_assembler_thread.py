@@ -1,4 +1,4 @@
-"""The assembler's thread on real time, with the poller it works beside."""
+"""The assembler's thread in real time, also together with a poller."""
 
 import logging
 import threading
@@ -71,7 +71,7 @@ def test_reports_before_the_end_are_applied() -> None:
 
 
 class BrokenOnce(Assembler):
-    """Breaks at the first snapshot, and works again from the second."""
+    """Fails at the first snapshot, and works from the second on."""
 
     broke = False
 
@@ -96,7 +96,7 @@ def test_bug_in_the_assembler_is_logged_and_does_not_end_its_thread(caplog: pyte
 
 
 def test_hung_collector_is_late_and_recovers() -> None:
-    """Poller and assembler together, on real time."""
+    """Poller and assembler together, in real time."""
     hang = Hang(USED)
     collector = ScriptedCollector(USED, hang, USED)
     latest = Latest()

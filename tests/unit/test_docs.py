@@ -21,7 +21,7 @@ NAMES = {row.name(subject) for row in ROWS for subject in row.subjects}
 PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), ROOT / "dashboards" / "README.md")
 METRICS_PAGE = ROOT / "docs" / "metrics.md"
 
-# A name, or the beginning of names that a text speaks of as a whole: `accelerator_device_`, `accelerator_device_*`.
+# A name, or a prefix that a text uses for several names: `accelerator_device_`, `accelerator_device_*`.
 NAME = re.compile(r"(?<![\w.])(?:accelerator|process)_[a-z0-9_]*+(?!\.[a-z])")
 PREFIXES = {f"{subject.value}_" for subject in Subject} | {"accelerator_", "process_"}
 FLAG = re.compile(r"(?<![\w-])--[a-z]+\.[a-z-]+")
@@ -35,7 +35,7 @@ def unknown_names(text: str) -> set[str]:
 
 
 def links(text: str) -> Iterator[tuple[str, str]]:
-    """(file, anchor) of every link that stays within the project; the file is empty for the page itself."""
+    """(file, anchor) of every link inside the project; the file is empty for the page itself."""
     for target in LINK.findall(CODE_BLOCK.sub("", text)):
         if not re.match(r"[a-z]+:", target):
             file, _, anchor = target.partition("#")
@@ -43,13 +43,13 @@ def links(text: str) -> Iterator[tuple[str, str]]:
 
 
 def anchors(text: str) -> set[str]:
-    """As the usual renderers make them of headings."""
+    """The anchors that the usual renderers generate from headings."""
     titles = HEADING.findall(CODE_BLOCK.sub("", text))
     return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
 
 
 def table_names(text: str) -> list[str]:
-    """The metric of each line of the tables of families."""
+    """The metric name of each line in the tables of families."""
     return re.findall(r"^\| `((?:accelerator|process)_[a-z0-9_]*[a-z0-9])`(?: \(opt-in\))? \|", text, re.MULTILINE)
 
 

@@ -16,7 +16,7 @@ from tests.doubles.collectors import gpu, info, part, power, temperature, utiliz
 from tests.doubles.expositions import parse
 from tests.doubles.prometheus import tool
 
-# As Prometheus 2 and 3 send them, the latter also when it would rather have protobuf.
+# The headers of Prometheus 2 and 3, the latter also when it prefers protobuf.
 PROMETHEUS_2 = "application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75,"
 PROMETHEUS_2 += "text/plain;version=0.0.4;q=0.5,*/*;q=0.1"
 PROMETHEUS_3 = "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,"
@@ -116,7 +116,7 @@ def test_the_order_of_the_samples_does_not_matter() -> None:
 
 
 def _full() -> tuple[Snapshot, list[OwnSample]]:
-    """One sample of every row for every subject that has it."""
+    """One sample of every row for every subject of the row."""
     samples: list[Sample] = []
     held: list[HolderSample] = []
     own: list[OwnSample] = []
@@ -135,7 +135,7 @@ def _full() -> tuple[Snapshot, list[OwnSample]]:
 
 
 FULL = _full()
-# Series of single processes are off unless asked for, and nothing fills them yet.
+# Series of single processes are off by default; nothing here has any.
 SERVED = [(row, subject) for row in ROWS for subject in row.subjects if subject is not Subject.PROCESS]
 
 

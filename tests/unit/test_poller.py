@@ -23,13 +23,13 @@ from tests.doubles.exporter_process import wait_until
 
 FAST_AND_MEDIUM = FAST | {Cadence.MEDIUM}
 READING = Reading((gpu("gpu-a"),))
-# Nothing is due twice within a test, except what a test lets become due at once.
+# No cadence is due twice within a test, unless the test makes it due.
 ONCE = dict.fromkeys(Cadence, 3600.0)
 OFTEN = ONCE | {Cadence.FAST: 0.001}
 
 
 class Reports(list[PollerEvent]):
-    """What a poller reported, and how often a call ended."""
+    """The reports of a poller, and the ended calls among them."""
 
     @property
     def ended(self) -> list[CallEnded]:
@@ -241,7 +241,7 @@ def test_expected_failure_is_logged_without_traceback(caplog: pytest.LogCaptureF
 def test_calls_do_not_overlap() -> None:
     hang = Hang(READING)
     collector = ScriptedCollector(hang, READING)
-    # Every look at the clock is an hour later: whatever might be due is long due.
+    # Every read of the clock is an hour later, so every cadence is due.
     hours = iter(range(0, 10**9, 3600))
     with polling(collector, OFTEN, lambda: float(next(hours))) as (poller, reports):
         wait_until(lambda: len(collector.calls) == 1, BOUND_SECONDS)
@@ -310,8 +310,8 @@ def test_released_collector_is_closed_by_its_thread_and_not_called() -> None:
         wait_until(lambda: released(reports) == 1, BOUND_SECONDS)
         assert collector.closed.is_set()
         calls = len(collector.calls)
-        poller.set_intervals(OFTEN)  # wakes the thread, which has to go back to rest
-        assert not poller.join(0.2), "the thread must be at rest"
+        poller.set_intervals(OFTEN)  # wakes the thread, which must stay released
+        assert not poller.join(0.2), "the thread must stay released"
         assert (len(collector.calls), released(reports)) == (calls, 1)
         assert reports[-1] == Released("acme")
 

@@ -10,7 +10,7 @@ from exporter.process_metrics import ProcessRows, no_rows
 
 
 def named(path: Path, **names: str) -> Root:
-    """A `/proc` in which `pid_7="python"` is so called."""
+    """A `/proc` in which process 7 has the name of `pid_7="python"`."""
     for pid, name in names.items():
         folder = path / pid.removeprefix("pid_")
         folder.mkdir()

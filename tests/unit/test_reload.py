@@ -1,4 +1,4 @@
-"""When the configuration is read again, and what becomes of what was read."""
+"""When the configuration is reloaded, and whether it is applied."""
 
 import logging
 from dataclasses import replace
@@ -17,7 +17,7 @@ FIXED = replace(DEFAULTS, web=replace(DEFAULTS.web, telemetry_path="/elsewhere")
 
 
 class Loader:
-    """Gives what a test puts into it, and counts how often."""
+    """Returns the settings of the test, and counts the calls."""
 
     def __init__(self) -> None:
         self.result: Settings | ConfigError = CHANGED

@@ -1,4 +1,4 @@
-"""What every reader of a snapshot may rely on: it never changes, and it is replaced as a whole."""
+"""The guarantees of a snapshot: it never changes, and it is replaced as a whole."""
 
 from collections.abc import Iterator
 from copy import deepcopy
@@ -52,7 +52,7 @@ def test_new_snapshot_is_empty() -> None:
 
 
 def changes() -> Iterator[Event]:
-    """Everything that can happen after a reading and an answer of the kubelet."""
+    """Every event that can follow a reading and an answer of the kubelet."""
     yield ended(11.0, replace(READING, samples=(utilization("gpu-a", 1.0),)))
     yield started(12.0)
     yield failed(13.0, Reason.UNAVAILABLE)

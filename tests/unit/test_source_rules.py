@@ -1,4 +1,4 @@
-"""Size limits of the source: one idea to a module, one page to a function."""
+"""Size limits of the source: one topic per module, one page per function."""
 
 import ast
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ MODULES = sorted(path for folder in FOLDERS for path in (ROOT / folder).rglob("*
 
 
 def breaches(source: str) -> Iterator[str]:
-    """Say what in a module is longer than it may be."""
+    """What in a module is too long."""
     lines = len(source.splitlines())
     if lines > MODULE_LINES:
         yield f"the module has {lines} lines"
