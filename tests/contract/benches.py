@@ -35,9 +35,9 @@ def bench_of(name: str, request: pytest.FixtureRequest, path: Path) -> AbstractC
     """
     if name not in _BENCHES:
         pytest.fail(
-            f"the registered collector {name!r} has no bench, so nothing shows that it keeps the contract: add a "
+            f"the registered collector {name!r} has no bench, so the contract suite cannot test it: add a "
             "class like NvidiaBench to tests/contract and name it in tests/contract/benches.py; if it comes from "
-            "another package, uninstall that here and let its own tests inherit TroubleRules and AbsenceRules, as "
+            "another package, uninstall it here and let its own tests inherit TroubleRules and AbsenceRules, as "
             "docs/adding-a-collector.md shows",
             pytrace=False,
         )

@@ -69,7 +69,7 @@ def _wrong_ids(reading: Reading) -> Iterator[str]:
     for name in _repeated(device.device for device in reading.devices):
         yield f"device {name!r} is not unique"
     for alias in _repeated((a.id.lower(), a.scope) for subject in subjects for a in subject.aliases):
-        yield f"alias {alias} belongs to more than one"
+        yield f"alias {alias} belongs to more than one device or partition"
     for device in reading.devices:
         for field, text in (("uuid", device.uuid), ("device", device.device), ("model", device.model)):
             if not text.strip():
@@ -86,7 +86,7 @@ def _wrong_row(spec: CollectorSpec, sample: Sample, due: frozenset[Cadence]) -> 
     promised = spec.partition_metrics if sample.partition_uuid else spec.metrics
     subject = Subject.PARTITION if sample.partition_uuid else Subject.DEVICE
     if sample.metric not in promised:
-        yield "not among the rows of its specification"
+        yield "not a row of the collector's specification"
     if sample.metric not in catalog.ROWS or subject not in sample.metric.subjects:
         yield f"not a row of the catalogue for {subject.name.lower()}s"
     if sample.metric.cadence not in due:
@@ -124,14 +124,14 @@ def _wrong_together(reading: Reading) -> Iterator[str]:
     """Breaches that only several samples show: repetitions and states."""
     keys = [(s.metric, s.device_uuid, s.partition_uuid, s.labels) for s in reading.samples]
     for metric, device, partition, own in (key for key, times in Counter(keys).items() if times > 1):
-        yield f"{metric.stem} of {partition or device} twice with labels {own}"
+        yield f"{metric.stem} of {partition or device} occurs twice with labels {own}"
     states: defaultdict[tuple[Metric, str, tuple[str, ...]], dict[str, float]] = defaultdict(dict)
     for sample in reading.samples:
         if sample.metric in _STATES and sample.labels:
             states[sample.metric, sample.device_uuid, sample.labels[:-1]][sample.labels[-1]] = sample.value
     for (metric, device, _), values in states.items():
         if set(values) != set(metric.labels[-1].values) or sum(values.values()) != 1:
-            yield f"{metric.stem} of {device}: {values}, expected every state and 1 for one of them"
+            yield f"{metric.stem} of {device}: {values}, expected every state and exactly one of them 1"
 
 
 def _without_info(reading: Reading, lost: Collection[str]) -> Iterator[str]:
@@ -141,7 +141,7 @@ def _without_info(reading: Reading, lost: Collection[str]) -> Iterator[str]:
     expected += [(part.device_uuid, part.uuid) for part in reading.partitions]
     for device, partition in expected:
         if device not in lost and (device, partition) not in given:
-            yield f"info of {partition or device} is missing: every device and partition has one, also without labels"
+            yield f"info of {partition or device} is missing: every device and partition needs one, even without labels"
 
 
 def _strangers(reading: Reading) -> Iterator[str]:
@@ -150,7 +150,7 @@ def _strangers(reading: Reading) -> Iterator[str]:
     known |= {(part.device_uuid, part.uuid) for part in reading.partitions}
     for part in reading.partitions:
         if (part.device_uuid, "") not in known:
-            yield f"partition {part.uuid} is of a device that is not listed"
+            yield f"partition {part.uuid} belongs to a device that is not listed"
     given = set()
     for sample in reading.samples:
         given.add((sample.metric, sample.device_uuid, sample.partition_uuid))
@@ -161,7 +161,7 @@ def _strangers(reading: Reading) -> Iterator[str]:
             yield f"{metric.stem}: device {device!r} with partition {partition!r} is not listed"
     for gap in reading.unsupported:
         if (gap.metric, gap.device_uuid, gap.partition_uuid) in given:
-            yield f"{gap.metric.stem} of {gap.partition_uuid or gap.device_uuid} is there and said to be unsupported"
+            yield f"{gap.metric.stem} of {gap.partition_uuid or gap.device_uuid} is present but reported as unsupported"
 
 
 def _wrong_process(process: Process) -> Iterator[str]:

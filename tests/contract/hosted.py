@@ -34,7 +34,7 @@ class HostedCollector:
         sysfs: Replaces `/sys`.
         machine: The machine's identity.
         environment: Variables in addition to the test's own.
-        told: A file for what it logs or prints; None for the test's standard error.
+        output: A file for what it logs or prints; None for the test's standard error.
         procfs: Replaces `/proc`.
     """
 
@@ -44,10 +44,10 @@ class HostedCollector:
         sysfs: Path,
         machine: str = FIRST_MACHINE,
         environment: Mapping[str, str] = NOTHING,
-        told: Path | None = None,
+        output: Path | None = None,
         procfs: Path = Path(os.devnull),
     ) -> None:
-        stderr = None if told is None else told.open("wb")
+        stderr = None if output is None else output.open("wb")
         try:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "tests.contract.hosted", name, str(sysfs), str(procfs), machine],
@@ -90,13 +90,13 @@ class HostedCollector:
     def modules(self) -> frozenset[str]:
         """The modules that are imported where the collector runs."""
         names = self._ask("modules")
-        assert isinstance(names, frozenset), f"modules answered {names!r}"
+        assert isinstance(names, frozenset), f"modules returned {names!r}"
         return names
 
     def allocated_blocks(self) -> int:
         """The number of small memory blocks that Python uses there."""
         count = self._ask("allocated_blocks")
-        assert isinstance(count, int), f"allocated_blocks answered {count!r}"
+        assert isinstance(count, int), f"allocated_blocks returned {count!r}"
         return count
 
     def _ask(self, action: str, *arguments: object) -> object:
@@ -106,7 +106,7 @@ class HostedCollector:
         self._process.stdin.flush()
         answer, error = pickle.load(self._process.stdout)  # noqa: S301 - from a process of our own
         if error is not None:
-            assert isinstance(error, Exception), f"{action} failed with {error!r}, no exception"
+            assert isinstance(error, Exception), f"{action} failed with {error!r}, which is not an exception"
             raise error
         return answer
 

@@ -34,7 +34,9 @@ class ReadingRules:
             keeps_the_contract(bench, reading, due)
             assert reading.devices, "the bench has devices, but the reading lists none"
             brought = {sample.metric.cadence for sample in reading.samples}
-            assert brought == promised & due, f"samples of other cadences than the promised ones among {sorted(due)}"
+            assert brought == promised & due, (
+                f"the samples do not have exactly the collector's cadences among {sorted(due)}"
+            )
             bench.pass_time(1)
 
     def test_counters_rise_and_never_fall(self, bench: Readable) -> None:
@@ -47,7 +49,7 @@ class ReadingRules:
             bench.pass_time(1)
             now = counters(collector.read(ALL))
             lower = [key for key, value in before.items() if now.get(key, value) < value]
-            assert lower == [], "counters fell while nothing was wrong"
+            assert lower == [], "counters fell without a fault"
             before |= now
             return not first or any(before[key] > value for key, value in first.items())
 
@@ -59,10 +61,10 @@ class ReadingRules:
         collector = bench.start()
         first = identities(collector.read(ALL))
         for due in (*MIXTURES, ALL):
-            assert identities(collector.read(due)) == first, "ids, aliases or properties changed from read to read"
+            assert identities(collector.read(due)) == first, "ids, aliases or properties changed between reads"
         collector.close()
-        assert identities(eventually_read(collector)) == first, "ids, aliases or properties changed by closing"
-        assert identities(bench.start().read(ALL)) == first, "ids, aliases or properties changed by a restart"
+        assert identities(eventually_read(collector)) == first, "ids, aliases or properties changed after close"
+        assert identities(bench.start().read(ALL)) == first, "ids, aliases or properties changed after a restart"
 
     def test_close_is_idempotent_and_reading_resumes_after_it(self, bench: Readable) -> None:
         collector = bench.start()
@@ -71,11 +73,11 @@ class ReadingRules:
             collector.close()
             reading = eventually_read(collector)
             keeps_the_contract(bench, reading)
-            assert reading.samples, "no samples after it was closed"
+            assert reading.samples, "no samples after close"
 
     def test_memory_does_not_grow(self, bench: Readable) -> None:
         collector = bench.start()
-        assert collector.read(ALL).samples, "no samples: nothing that could need memory"
+        assert collector.read(ALL).samples, "no samples, so the memory test is meaningless"
         keeps_no_memory(bench, collector)
 
 
@@ -103,7 +105,7 @@ def counters(reading: Reading) -> dict[Key, float]:
 def identities(reading: Reading) -> Mapping[str, Device | Partition]:
     """Every device and partition by uuid. Fails if a device is lost."""
     lost = [device.uuid for device in reading.devices if device.lost]
-    assert lost == [], "devices are lost while nothing is wrong"
+    assert lost == [], "devices are lost without a fault"
     subjects: list[Device | Partition] = [*reading.devices, *reading.partitions]
     return {subject.uuid: subject for subject in subjects}
 

@@ -30,7 +30,7 @@ ALL = frozenset(Cadence)
 
 
 def never(_: Node) -> ScriptedCollector:
-    raise AssertionError("a reading is judged without its collector")
+    raise AssertionError("the check of a reading needs no running collector")
 
 
 SPEC = CollectorSpec("acme", MEMORY_AND_MORE, (), never, (catalog.INFO, catalog.UTILIZATION))
@@ -64,12 +64,15 @@ BAD = [
     (replace(GOOD, devices=(*GOOD.devices, gpu("a"))), "uuid 'a' is not unique"),
     (replace(GOOD, partitions=(*GOOD.partitions, part("b", "a"))), "uuid 'a' is not unique"),
     (replace(GOOD, devices=(*GOOD.devices, replace(gpu("c"), device="dev-a"))), "device 'dev-a' is not unique"),
-    (of(aliases=frozenset({Alias("B")})), "alias ('b', '') belongs to more than one"),
+    (of(aliases=frozenset({Alias("B")})), "alias ('b', '') belongs to more than one device or partition"),
     (of(model=" "), "model of device 'a' is empty"),
     (of(device=""), "device of device 'a' is empty"),
     (of(vendor="Acme Inc"), "vendor 'Acme Inc' is not one word in lower case"),
-    (beside(Sample(catalog.POWER_LIMIT, "a", 1)), "power_limit_watts of a: not among the rows of its specification"),
-    (beside(Sample(catalog.TEMPERATURE, "a", 1, "s0", ("core",))), "temperature_celsius of s0: not a row of the"),
+    (beside(Sample(catalog.POWER_LIMIT, "a", 1)), "power_limit_watts of a: not a row of the collector's specification"),
+    (
+        beside(Sample(catalog.TEMPERATURE, "a", 1, "s0", ("core",))),
+        "temperature_celsius of s0: not a row of the catalogue",
+    ),
     (beside(made_up()), "sleep_ratio of a: not a row of the catalogue for devices"),
     (beside(replace(HOT, labels=())), "temperature_celsius of a: labels (), expected ['sensor']"),
     (beside(replace(HOT, labels=("",))), "temperature_celsius of a: label sensor is empty"),
@@ -85,16 +88,22 @@ BAD = [
     (beside(Sample(catalog.ERRORS, "a", 0.5, labels=("xid", "79", "hardware"))), "0.5 is not a whole number"),
     (beside(Sample(catalog.MODE_STATE, "a", 2, labels=("ecc",))), "mode of a: 2, expected 0 or 1"),
     (beside(Sample(catalog.UTILIZATION, "b", 0.5)), "utilization_ratio of b: a reading of a lost device"),
-    (beside(replace(USED, value=0.6)), "utilization_ratio of a twice with labels ()"),
+    (beside(replace(USED, value=0.6)), "utilization_ratio of a occurs twice with labels ()"),
     (without(info("a")), "info of a is missing"),
     (without(info("a", "s1")), "info of s1 is missing"),
-    (without(STATES[1]), "expected every state and 1 for one of them"),
+    (without(STATES[1]), "expected every state and exactly one of them 1"),
     (beside(*(Sample(catalog.STATUS_STATE, "b", 0.0, labels=s.labels) for s in STATES)), "status of b: {"),
     (beside(replace(USED, device_uuid="z")), "utilization_ratio: device 'z' with partition '' is not listed"),
     (beside(replace(USED, partition_uuid="z")), "utilization_ratio: device 'a' with partition 'z' is not listed"),
-    (replace(GOOD, partitions=(*GOOD.partitions, Partition("s9", "z", "1g"))), "partition s9 is of a device that is"),
+    (
+        replace(GOOD, partitions=(*GOOD.partitions, Partition("s9", "z", "1g"))),
+        "partition s9 belongs to a device that is",
+    ),
     (replace(GOOD, processes=(Process(7, "z"),)), "processes: device 'z' with partition '' is not listed"),
-    (replace(GOOD, unsupported=(Unsupported(catalog.ENERGY, "a", ""),)), "energy_joules_total of a is there and said"),
+    (
+        replace(GOOD, unsupported=(Unsupported(catalog.ENERGY, "a", ""),)),
+        "energy_joules_total of a is present but reported",
+    ),
     (replace(GOOD, processes=(Process(0, "a"),)), "pid 0 is not positive"),
     (replace(GOOD, processes=(Process(7, "a", utilization_ratio=1.5),)), "process 7 has a utilization of 1.5"),
     (replace(GOOD, processes=(Process(7, "a", memory_usage_bytes=2**64 - 1),)), "process 7 has 18446744073709551615"),
@@ -125,4 +134,4 @@ def test_info_is_required_only_when_due_and_not_of_lost_devices() -> None:
 def test_a_label_without_a_closed_list_may_have_any_value() -> None:
     assert Label("code") in catalog.ERRORS.labels
     reading = beside(Sample(catalog.ERRORS, "a", 3, labels=("xid", "any", "hardware")))
-    assert list(breaches(SPEC, reading, ALL)) == ["errors_total of a: not among the rows of its specification"]
+    assert list(breaches(SPEC, reading, ALL)) == ["errors_total of a: not a row of the collector's specification"]

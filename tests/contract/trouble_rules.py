@@ -56,7 +56,7 @@ class TroubleRules(ReadingRules):
         collector = bench.start()
         missing = unshown(bench.spec)
         first = collector.read(ALL)
-        assert len(first.devices) > 1, "a bench has at least two devices"
+        assert len(first.devices) > 1, "a bench needs at least two devices"
         has, promises = bool(first.partitions), bool(bench.spec.partition_metrics)
         assert has == promises, f"partitions on the bench: {has}, rows of partitions in the specification: {promises}"
         missing -= shown(first)
@@ -70,14 +70,14 @@ class TroubleRules(ReadingRules):
             if nothing_is_missing():
                 return
             time.sleep(0.1)
-        raise AssertionError(f"neither shown nor said to be unsupported: {sorted(row.stem for row, _ in missing)}")
+        raise AssertionError(f"neither reported nor unsupported: {sorted(row.stem for row, _ in missing)}")
 
     def test_two_machines_share_no_id(self, bench: Bench) -> None:
         bench.forget_ids()
         one, same, other = (set(identities(bench.start(name).read(ALL))) for name in ("one", "one", "other"))
-        assert one == same, "other ids on the same machine after a restart"
-        assert len(one) > 1, "a bench has at least two devices"
-        assert one & other == set(), "two machines have an id in common"
+        assert one == same, "the ids changed after a restart on the same machine"
+        assert len(one) > 1, "a bench needs at least two devices"
+        assert one & other == set(), "two machines share an id"
 
     @pytest.mark.parametrize("trouble", sorted(set(Trouble) - {Trouble.HANG}))
     def test_collector_recovers_from_a_fault(self, bench: Bench, trouble: Trouble) -> None:
@@ -102,8 +102,8 @@ class TroubleRules(ReadingRules):
         bench.inject(Trouble.HANG)
         with reading_in_a_thread(collector, bench) as call:
             wait_until(bench.met)
-            assert call.outcome is None, "the call returned while the hardware hangs"
-        assert call.outcome is not None, "the call did not return when the hardware answered"
+            assert call.outcome is None, "the call returned during the hang"
+        assert call.outcome is not None, "the call did not return after the hang"
         for reading in readings([call.outcome]):
             keeps_the_contract(bench, reading)
         recovered = recover(bench, collector, healthy)
@@ -114,26 +114,26 @@ class TroubleRules(ReadingRules):
         collector = bench.start()
         collector.read(ALL)
         bench.inject(Trouble.RAISE)
-        assert isinstance(attempt(collector), CollectorError), "a read succeeded while nothing can be read"
+        assert isinstance(attempt(collector), CollectorError), "a read succeeded although every read must fail"
         keeps_no_memory(bench, collector)
-        assert isinstance(attempt(collector), CollectorError), "a read succeeded while nothing can be read"
+        assert isinstance(attempt(collector), CollectorError), "a read succeeded although every read must fail"
 
 
 class AbsenceRules:
     """Rules for an installed collector on a machine without its vendor's hardware."""
 
     def test_absent_hardware_is_silent(self, bench: Bench, tmp_path: Path) -> None:
-        told = tmp_path / "told"
+        output = tmp_path / "output"
         nothing = tmp_path / "no-sysfs"
         environment = bench.bare_environment
-        with HostedCollector(bench.spec.name, nothing, environment=environment, told=told) as collector:
+        with HostedCollector(bench.spec.name, nothing, environment=environment, output=output) as collector:
             for _ in range(3):
                 with pytest.raises(AbsentError, match=r"\w"):
                     collector.read(ALL)
             imported = collector.modules() & bench.library_modules
-            assert imported == set(), "the vendor's library is imported where there is no hardware of it"
+            assert imported == set(), "the vendor's library is imported without its hardware"
             collector.close()
-        assert told.read_text() == "", "absent hardware is no news, but something was logged or printed"
+        assert output.read_text() == "", "absent hardware must be silent, but something was logged or printed"
 
 
 @dataclass
@@ -162,7 +162,7 @@ def reading_in_a_thread(collector: Collector, bench: Bench) -> Iterator[Call]:
     finally:
         bench.heal()
         thread.join(30)
-        assert not thread.is_alive(), "a call did not return within 30 s of the hardware answering again"
+        assert not thread.is_alive(), "a call did not return within 30 s after the hang"
 
 
 def skip_if_impossible(bench: Bench, trouble: Trouble) -> None:
@@ -180,21 +180,21 @@ def shows(trouble: Trouble, bench: Bench, healthy: Reading, outcomes: list[Readi
     """Fail unless the outcomes report the fault, and nothing else."""
     errors = [outcome for outcome in outcomes if isinstance(outcome, CollectorError)]
     absent = [error for error in errors if isinstance(error, AbsentError)]
-    assert absent == [], "a vendor whose devices were read is reported as absent"
+    assert absent == [], "the vendor is reported as absent although its devices were read"
     if trouble is Trouble.RAISE:
-        assert len(errors) == len(outcomes), "a read succeeded while nothing can be read"
+        assert len(errors) == len(outcomes), "a read succeeded although every read must fail"
     elif trouble is Trouble.SLOW:
-        assert bench.met(), "no call was slow: the bench delays something that is not read"
-        assert errors == [], "slow answers failed a whole read"
-        assert is_whole(readings(outcomes)[-1], healthy), "slow answers cost devices or samples, or are a fault"
+        assert bench.met(), "no call was slow: the collector does not read what the bench delays"
+        assert errors == [], "slow answers made a whole read fail"
+        assert is_whole(readings(outcomes)[-1], healthy), "slow answers lost devices or samples, or caused a fault"
     elif trouble is Trouble.DRIVER_RELOAD:
         noticed = errors or fallen(counters(healthy), readings(outcomes)[-1])
-        assert noticed, "the driver was gone, but no read failed and no counter started anew"
+        assert noticed, "the driver was unloaded, but no read failed and no counter restarted"
     else:
-        assert errors == [], "what befell one device failed a whole read"
-        told = {fault.reason for reading in readings(outcomes) for fault in reading.faults}
+        assert errors == [], "the fault of one device made a whole read fail"
+        reasons = {fault.reason for reading in readings(outcomes) for fault in reading.faults}
         expected = Reason.DEVICE_LOST if trouble is Trouble.DEVICE_LOST else Reason.INVALID_VALUE
-        assert expected in told, f"no fault {expected.value!r} for {trouble}"
+        assert expected in reasons, f"no fault {expected.value!r} for {trouble}"
         only_the_first_suffers(healthy, readings(outcomes)[-1], lost=trouble is Trouble.DEVICE_LOST)
 
 
@@ -203,10 +203,10 @@ def only_the_first_suffers(healthy: Reading, now: Reading, *, lost: bool) -> Non
     first = healthy.devices[0].uuid
     expected = [(device.uuid, lost and device.uuid == first) for device in healthy.devices]
     listed = [(device.uuid, device.lost) for device in now.devices]
-    assert listed == expected, "not the same devices as before, or not marked as lost as they should be"
+    assert listed == expected, "the devices changed, or the wrong ones are marked as lost"
     missing = keys(healthy) - keys(now)
-    assert missing, "the first device lost no sample: what cannot be read or be true is absent"
-    assert {device for _, device, _, _ in missing} == {first}, "other devices lost samples, too"
+    assert missing, "the first device lost no sample: a failed or impossible reading must be absent"
+    assert {device for _, device, _, _ in missing} == {first}, "other devices lost samples too"
 
 
 def recover(bench: Bench, collector: Collector, healthy: Reading) -> Reading:

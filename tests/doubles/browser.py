@@ -76,7 +76,7 @@ class DevTools:
     def _take(self, deadline: float) -> Message:
         while _END not in self._received:
             ready, _, _ = select.select([self._answers], [], [], max(0.0, deadline - time.monotonic()))
-            assert ready, f"the browser said nothing within {_GENEROUS_SECONDS} s"
+            assert ready, f"no message from the browser within {_GENEROUS_SECONDS} s"
             chunk = os.read(self._answers, _CHUNK)
             assert chunk, "the browser ended"
             self._received += chunk

@@ -60,7 +60,7 @@ class ScriptedCollector:
         self.threads.add(threading.get_ident())
         if not self._out.acquire(blocking=False):
             self.overlapped = True
-            raise AssertionError("a second call while one is out")
+            raise AssertionError("a second call during the first")
         try:
             self.calls.append(due)
             step = self._script[min(len(self.calls), len(self._script)) - 1]

@@ -27,7 +27,7 @@ def wait_until(ask: Callable[[], _T | None], within_seconds: float = _GENEROUS_S
         answer = ask()
         if answer is not None and answer is not False:
             return answer
-        assert time.monotonic() < deadline, f"not within {within_seconds} s; last answer: {answer!r}"
+        assert time.monotonic() < deadline, f"no result within {within_seconds} s; last result: {answer!r}"
         time.sleep(0.05)
 
 

@@ -26,7 +26,7 @@ def build(folder: Path) -> list[Manifest]:
 
 def apply(kustomization: Manifest, folder: Path) -> list[Manifest]:
     """The manifests of a kustomization whose paths are relative to a folder."""
-    assert set(kustomization) <= _KNOWN, f"not built here: {set(kustomization) - _KNOWN}"
+    assert set(kustomization) <= _KNOWN, f"not supported here: {set(kustomization) - _KNOWN}"
     manifests: list[Manifest] = []
     for name in kustomization["resources"]:
         path = (folder / name).resolve()
@@ -70,13 +70,13 @@ def _operate(manifest: Manifest, op: str, path: str, value: object) -> None:
         case "add" if isinstance(place, list):
             place.insert(len(place) if last == "-" else int(last), value)
         case "add":
-            assert last not in place, f"{path} is there already"
+            assert last not in place, f"{path} already exists"
             place[last] = value
         case "replace":
-            assert last in place, f"{path} is not there"
+            assert last in place, f"{path} does not exist"
             place[last] = value
         case _:
-            raise AssertionError(f"not built here: {op}")
+            raise AssertionError(f"not supported here: {op}")
 
 
 def _rename(manifests: list[Manifest], image: Manifest) -> None:

@@ -47,18 +47,18 @@ def within(tree: AmdTree) -> tuple[str, ...]:
 @cache
 def _namespaces() -> tuple[str, ...]:
     """Commands that give a process separate mounts: the first is for root, unless it is only root of a container."""
-    told = []
+    errors = []
     for namespaces in (("--mount",), ("--user", "--map-root-user", "--mount")):
         tried = subprocess.run(
-            ["unshare", *namespaces, "mount", "-t", "tmpfs", "none", "/dev/shm"],  # noqa: S108 - of its own
+            ["unshare", *namespaces, "mount", "-t", "tmpfs", "none", "/dev/shm"],  # noqa: S108 - a separate one
             capture_output=True,
             text=True,
             check=False,
         )
         if tried.returncode == 0:
             return namespaces
-        told.append(tried.stderr.strip())
-    raise AssertionError(f"this machine lets nobody mount: {'; '.join(told)}")
+        errors.append(tried.stderr.strip())
+    raise AssertionError(f"mounts are not permitted on this machine: {'; '.join(errors)}")
 
 
 @contextmanager

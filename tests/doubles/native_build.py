@@ -40,7 +40,7 @@ def build_nvml(directory: Path, *, without: Sequence[str] = (), compiler: str = 
         The folder for LD_LIBRARY_PATH.
     """
     unknown = set(without) - set(CALLS)
-    assert not unknown, f"not exported anyway: {', '.join(sorted(unknown))}"
+    assert not unknown, f"not exported: {', '.join(sorted(unknown))}"
     sources = sorted(_SOURCES.glob("*.[ch]"))
     generated = {"state_layout.h": header(), "exports.map": _exports(without)}
     wanted = directory / _digest(sources, generated)

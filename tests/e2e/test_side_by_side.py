@@ -80,7 +80,7 @@ def test_every_panel_shows_both_vendors(server: Prometheus, node: str) -> None:
 def test_one_query_returns_both_vendors(server: Prometheus, query: str) -> None:
     def of_both() -> list[Answer] | None:
         answers = server.query(query)
-        told = {answer.labels.get("vendor") or answer.labels["pod"] for answer in answers}
-        return answers if told in ({"amd", "nvidia"}, {"llama", "mistral"}) else None
+        subjects = {answer.labels.get("vendor") or answer.labels["pod"] for answer in answers}
+        return answers if subjects in ({"amd", "nvidia"}, {"llama", "mistral"}) else None
 
     wait_until(of_both)

@@ -144,10 +144,10 @@ def test_collector_that_is_not_installed_is_unknown(acme: Node) -> None:
 
 
 def test_its_own_tests_pass_the_contract(installed: Path) -> None:
-    told = python("-m", "pytest", "-p", "no:cacheprovider", str(EXAMPLE), environment={"PYTHONPATH": str(installed)})
+    report = python("-m", "pytest", "-p", "no:cacheprovider", str(EXAMPLE), environment={"PYTHONPATH": str(installed)})
 
-    assert re.search(r"\d+ passed, 2 skipped", told), told
-    assert "a plain file answers at once" in told
+    assert re.search(r"\d+ passed, 2 skipped", report), report
+    assert "a plain file answers at once" in report
 
 
 def test_page_quotes_every_file_exactly() -> None:

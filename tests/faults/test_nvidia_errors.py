@@ -91,8 +91,12 @@ def scene(started: Scene) -> Iterator[Scene]:
 def healthy(scene: Scene) -> bool:
     scrape = scene.running.scrape()
     whole = [families(scrape, uuid) for uuid in scene.node.uuids]
-    told = {"accelerator_device_power_watts", "accelerator_device_processes", "accelerator_device_sm_occupancy_ratio"}
-    return all(told <= have for have in whole)
+    expected = {
+        "accelerator_device_power_watts",
+        "accelerator_device_processes",
+        "accelerator_device_sm_occupancy_ratio",
+    }
+    return all(expected <= found for found in whole)
 
 
 def goes_and_comes_back(scene: Scene, call: str, code: int, lost: set[str]) -> dict[str, float]:

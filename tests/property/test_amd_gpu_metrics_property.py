@@ -42,8 +42,8 @@ def test_any_bytes_are_parsed_or_refused(blob: bytes) -> None:
 def test_any_table_content_gives_finite_numbers(version: tuple[int, int], data: st.DataObject) -> None:
     size = SIZES[version]
     filling = data.draw(st.binary(min_size=size - 4, max_size=size - 4))
-    told = parse(struct.pack("<HBB", size, *version) + filling)
-    assert all(0 <= number < 2**75 for number in _numbers(told))
+    table = parse(struct.pack("<HBB", size, *version) + filling)
+    assert all(0 <= number < 2**75 for number in _numbers(table))
 
 
 @given(_VERSIONS, st.data())

@@ -20,8 +20,8 @@ _KEYS = st.sampled_from(
 )
 _LINES = st.one_of(
     st.binary(max_size=40),
-    st.tuples(_KEYS, _NUMBERS, _UNITS).map(lambda told: f"{told[0]}:\t{told[1]}{told[2]}".encode()),
-    st.tuples(_KEYS, st.integers(0, 2**40), _UNITS).map(lambda told: f"{told[0]}:\t{told[1]}{told[2]}".encode()),
+    st.tuples(_KEYS, _NUMBERS, _UNITS).map(lambda line: f"{line[0]}:\t{line[1]}{line[2]}".encode()),
+    st.tuples(_KEYS, st.integers(0, 2**40), _UNITS).map(lambda line: f"{line[0]}:\t{line[1]}{line[2]}".encode()),
 )
 _HEAD = f"drm-driver:\tamdgpu\ndrm-pdev:\t{ADDRESS}\ndrm-client-id:\t7".encode()
 # Mostly with a header; otherwise nearly every file would belong to another driver.

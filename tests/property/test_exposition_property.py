@@ -43,7 +43,7 @@ UNHURRIED = settings(deadline=None, max_examples=50, phases=set(Phase) - {Phase.
 # hw has an energy counter that may be reset, est has none, odd has one at some times.
 COLLECTORS = {"acme": ("hw", "odd"), "bolt": ("est",)}
 PARTITIONS = {"odd": ("s0", "s1"), "est": ("t0",)}
-IDS = ("hw", "hw::0", "hw::1", "odd", "s0", "s1", "s0::4", "est", "t0", "nobody")
+IDS = ("hw", "hw::0", "hw::1", "odd", "s0", "s1", "s0::4", "est", "t0", "unknown")
 RESOURCES = ("acme/gpu", "acme/gpu.shared", "other/nic")
 KINDS = ("read", "read", "read", "read", "read", "read", "start", "fail", "absent", "held", "held", "unknown")
 GAPS = (0.0, 0.5, 1.0, 1.0, 1.0, 1.0, 5.0, 15.0, 4000.0)
@@ -175,10 +175,10 @@ def nothing_is_counted_twice(values: dict[Series, float]) -> None:
     """One series for each device or partition, holder and value of a family's own labels; an info has none of these."""
     seen: set[Series] = set()
     for name, labels in values:
-        told = {label for label in labels if label[0] not in DESCRIPTIONS}
+        key_labels = {label for label in labels if label[0] not in DESCRIPTIONS}
         if name.endswith("_info") and name != "accelerator_allocation_info":
-            told = {label for label in told if label[0] in {"uuid", "partition_uuid"}}
-        key = (name, frozenset(told))
+            key_labels = {label for label in key_labels if label[0] in {"uuid", "partition_uuid"}}
+        key = (name, frozenset(key_labels))
         assert key not in seen, key
         seen.add(key)
         if name.startswith(("accelerator_device_", "accelerator_partition_")):
@@ -206,8 +206,8 @@ def shares_and_holders_add_up(snapshot: Snapshot, values: dict[Series, float], e
         assert sum(sum(found.values()) for found in holders) == edges
         # Whether a lost device is unallocated is unknown while an allocated id matches no device.
         unsure = {device.uuid for device in snapshot.devices.values() if device.lost and snapshot.unmatched}
-        told = {uuid for (uuid,) in sums(values, "accelerator_device_allocated", "uuid")}
-        assert set(snapshot.devices) - unsure <= told <= set(snapshot.devices)
+        known = {uuid for (uuid,) in sums(values, "accelerator_device_allocated", "uuid")}
+        assert set(snapshot.devices) - unsure <= known <= set(snapshot.devices)
 
 
 SPLIT = ("utilization_ratio", "busy_seconds_total", "observed_seconds_total", "memory_usage_bytes", "power_watts")

@@ -41,11 +41,13 @@ class Trouble(NamedTuple):
     mig: int | None = None
 
 
-nobody = st.none()
+no_device = st.none()
 one_reading = st.sampled_from(OF_ONE_READING)
-on_card = st.builds(Trouble, st.sampled_from(DEVICE_CALLS), one_reading, st.integers(0, CARDS - 1), nobody)
+on_card = st.builds(Trouble, st.sampled_from(DEVICE_CALLS), one_reading, st.integers(0, CARDS - 1), no_device)
 on_mig = st.builds(Trouble, st.sampled_from(DEVICE_CALLS), one_reading, st.just(CUT), st.integers(0, MIGS))
-on_all = st.builds(Trouble, st.sampled_from(CALLS), st.sampled_from((*OF_ONE_READING, *OF_THE_SESSION)), nobody, nobody)
+on_all = st.builds(
+    Trouble, st.sampled_from(CALLS), st.sampled_from((*OF_ONE_READING, *OF_THE_SESSION)), no_device, no_device
+)
 
 
 class Bench:
