@@ -147,7 +147,7 @@ def survives(trouble: Trouble) -> Callable[[SimulatedBench], None]:
     return lambda bench: RULES.test_collector_recovers_from_a_fault(bench, trouble)
 
 
-JUDGED = [
+FLAWS = [
     (LeavesInfoOut, RULES.test_close_is_idempotent_and_reading_resumes_after_it),
     (IgnoresWhatIsDue, RULES.test_every_reading_meets_the_contract_and_contains_only_due_cadences),
     (CountsDown, RULES.test_counters_rise_and_never_fall),
@@ -167,7 +167,7 @@ JUDGED = [
 
 
 @pytest.mark.parametrize(
-    ("flaw", "rule"), JUDGED, ids=[f"{number}-{flaw.__name__}" for number, (flaw, _) in enumerate(JUDGED)]
+    ("flaw", "rule"), FLAWS, ids=[f"{number}-{flaw.__name__}" for number, (flaw, _) in enumerate(FLAWS)]
 )
 def test_flaw_fails_its_rule(flaw: type[Sound], rule: Callable[[SimulatedBench], None]) -> None:
     rule(FlawedBench(Sound))

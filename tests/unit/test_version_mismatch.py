@@ -48,7 +48,7 @@ def test_error_text_says_what_where_and_what_to_do(state: CollectorState) -> Non
 @pytest.mark.parametrize(
     "healed",
     [ended(100.0, Reading((gpu("gpu-a"),))), failed(100.0, Reason.DRIVER_NOT_LOADED), absent(100.0)],
-    ids=["up", "down for another reason", "gone"],
+    ids=["up", "down for another reason", "absent"],
 )
 def test_resolved_mismatch_restarts_the_timeout(state: CollectorState, healed: CallEnded) -> None:
     state.ended(mismatch(0.0))
