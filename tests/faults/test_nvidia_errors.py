@@ -213,7 +213,7 @@ def test_ended_session_withdraws_all_readings_and_is_reopened(scene: Scene, call
     [
         (DRIVER_NOT_LOADED, "driver_not_loaded", "load the nvidia kernel module"),
         (LIB_RM_VERSION_MISMATCH, "version_mismatch", "restart the container"),
-        (OPERATING_SYSTEM, "unavailable", "lost device cgroup; restart the container"),
+        (OPERATING_SYSTEM, "unavailable", "device cgroup was lost; restart the container"),
         (UNKNOWN, "unavailable", "UNKNOWN"),
     ],
 )
