@@ -1,4 +1,4 @@
-"""Activity by GPM: the collector and the real binding over a library that refuses samples as the real one may."""
+"""Activity by GPM and the engines: the collector and the real binding over the NVML double."""
 
 import math
 from collections.abc import Iterator
@@ -7,14 +7,16 @@ from pathlib import Path
 import pytest
 
 from collectors import catalog
-from collectors.contract import Reason, UnavailableError
+from collectors.contract import CollectOptions, Reason, UnavailableError
 from collectors.metric import Cadence, Metric
+from collectors.nvidia.readings import device_queries
 from tests.doubles.nvidia_collector import CollectorBench, Told, collector_bench
+from tests.doubles.nvidia_device import AskedDevice, values
 from tests.doubles.nvml import Device, NvmlState, h100, h100_mig
 
 BUSY = {1: 95.0, 2: 90.0, 3: 45.0, 4: 10.0, 5: 60.0, 10: 70.0, 11: 1.0, 12: 20.0, 13: 30.0}
 CYCLES = {248: 2.0**50, 249: 2.0**49, 250: 7.0, 257: 4.0, 258: 1.0, 259: 2.0, 260: 3.0}
-NOT_SUPPORTED = 3
+NOT_SUPPORTED, FUNCTION_NOT_FOUND = 3, 13
 
 
 @pytest.fixture
@@ -229,3 +231,12 @@ def test_samples_are_freed_with_the_session_and_with_their_subject(state: NvmlSt
     assert caught.value.reason is Reason.DRIVER_NOT_LOADED
     assert samples_in_use(state) == 0
     state.heal()
+
+
+def test_an_engine_that_is_missing_costs_no_other(state: NvmlState) -> None:
+    asked = AskedDevice(state, device_queries(CollectOptions()))
+    state.fail("nvmlDeviceGetJpgUtilization", FUNCTION_NOT_FOUND)
+    engines = set(values(asked.ask(times=2), catalog.ENGINE_UTILIZATION))
+    assert engines == {("encoder",), ("decoder",), ("optical_flow",)}
+    assert catalog.ENGINE_UTILIZATION not in asked.gaps()
+    assert state.calls("nvmlDeviceGetJpgUtilization") == 1

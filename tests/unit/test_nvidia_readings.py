@@ -11,7 +11,7 @@ from collectors.nvidia.nvml import Queries
 from collectors.nvidia.processes import Processes
 from collectors.nvidia.readings import DEVICE_ROWS, device_queries
 from collectors.query import flat, rows_of
-from tests.doubles.nvidia_device import AskedDevice, reasons, series
+from tests.doubles.nvidia_device import AskedDevice, reasons, series, values
 from tests.doubles.nvml import (
     MEMORY_TEMPERATURE_FIELD,
     Device,
@@ -342,6 +342,26 @@ def test_what_concerns_more_than_the_reading_is_passed_on(
     nvml.fail(POWER, code)
     with pytest.raises(expected):
         bench.ask()
+
+
+@pytest.mark.parametrize(("mode", "exclusive"), [(0, 0), (1, 1), (2, 0), (3, 1)])
+def test_exclusive_is_one_process_at_a_time(bench: AskedDevice, mode: int, exclusive: int) -> None:
+    bench.card.compute_mode = mode
+    assert values(bench.ask(), catalog.MODE_STATE)["exclusive",] == exclusive
+
+
+def test_a_compute_mode_that_is_none_is_refused(bench: AskedDevice) -> None:
+    bench.card.compute_mode = 99
+    findings = bench.ask()
+    assert ("exclusive",) not in values(findings, catalog.MODE_STATE)
+    assert reasons(findings) == ["invalid_value"]
+
+
+def test_confidential_computing_is_of_the_whole_node(bench: AskedDevice, nvml: NvmlState) -> None:
+    nvml.confidential_computing = 1
+    assert values(bench.ask(), catalog.MODE_STATE)["confidential",] == 1
+    nvml.fail("nvmlSystemGetConfComputeState", FUNCTION_NOT_FOUND)
+    assert ("confidential",) not in values(bench.ask(), catalog.MODE_STATE)
 
 
 def test_the_rows_that_can_be_had_are_those_of_the_questions() -> None:

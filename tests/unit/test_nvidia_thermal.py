@@ -1,4 +1,4 @@
-"""Throttling, temperatures, fans, engines and modes, as the QueryRunner gets them."""
+"""Throttling, temperatures and fans, as the QueryRunner gets them."""
 
 import pytest
 
@@ -97,31 +97,3 @@ def test_an_impossible_number_of_fans_is_refused(bench: AskedDevice, nvml: NvmlS
     bench.card.fans = 4_000_000_000
     assert reasons(bench.ask()) == ["invalid_value"]
     assert nvml.calls("nvmlDeviceGetFanSpeed_v2") == 0
-
-
-def test_an_engine_that_is_missing_costs_no_other(bench: AskedDevice, nvml: NvmlState) -> None:
-    nvml.fail("nvmlDeviceGetJpgUtilization", FUNCTION_NOT_FOUND)
-    engines = set(values(bench.ask(times=2), catalog.ENGINE_UTILIZATION))
-    assert engines == {("encoder",), ("decoder",), ("optical_flow",)}
-    assert catalog.ENGINE_UTILIZATION not in bench.gaps()
-    assert nvml.calls("nvmlDeviceGetJpgUtilization") == 1
-
-
-@pytest.mark.parametrize(("mode", "exclusive"), [(0, 0), (1, 1), (2, 0), (3, 1)])
-def test_exclusive_is_one_process_at_a_time(bench: AskedDevice, mode: int, exclusive: int) -> None:
-    bench.card.compute_mode = mode
-    assert values(bench.ask(), catalog.MODE_STATE)["exclusive",] == exclusive
-
-
-def test_a_compute_mode_that_is_none_is_refused(bench: AskedDevice) -> None:
-    bench.card.compute_mode = 99
-    findings = bench.ask()
-    assert ("exclusive",) not in values(findings, catalog.MODE_STATE)
-    assert reasons(findings) == ["invalid_value"]
-
-
-def test_confidential_computing_is_of_the_whole_node(bench: AskedDevice, nvml: NvmlState) -> None:
-    nvml.confidential_computing = 1
-    assert values(bench.ask(), catalog.MODE_STATE)["confidential",] == 1
-    nvml.fail("nvmlSystemGetConfComputeState", FUNCTION_NOT_FOUND)
-    assert ("confidential",) not in values(bench.ask(), catalog.MODE_STATE)
