@@ -73,7 +73,7 @@ EXPECTED = {
 }
 
 
-def test_the_first_sample_only_seeds_and_the_next_tells(state: NvmlState, polling: Polling) -> None:
+def test_activity_needs_two_samples(state: NvmlState, polling: Polling) -> None:
     device = state.devices[0]
     device.set_gpm(BUSY)
     device.utilization_gpu_percent, device.utilization_memory_percent = 50, 25
@@ -83,7 +83,7 @@ def test_the_first_sample_only_seeds_and_the_next_tells(state: NvmlState, pollin
     assert activity(answer, device.uuid) == EXPECTED | {("utilization_ratio",): 0.5}
 
 
-def test_a_device_before_hopper_has_none_and_is_asked_once(state: NvmlState, polling: Polling) -> None:
+def test_a_device_before_hopper_has_no_activity_and_support_is_queried_once(state: NvmlState, polling: Polling) -> None:
     device = state.devices[0]
     device.gpm_supported = 0
     device.utilization_gpu_percent, device.utilization_memory_percent = 50, 25
@@ -98,7 +98,7 @@ def test_a_device_before_hopper_has_none_and_is_asked_once(state: NvmlState, pol
     assert state.calls("nvmlGpmSampleAlloc") == state.calls("nvmlGpmMetricsGet") == 0
 
 
-def test_mig_devices_get_utilization_each_its_own_and_the_cut_device_too(state: NvmlState, polling: Polling) -> None:
+def test_each_mig_device_and_the_partitioned_device_have_utilization(state: NvmlState, polling: Polling) -> None:
     device = state.devices[0]
     device.set_gpm(BUSY)
     device.partition([None, h100_mig(0, 0), h100_mig(0, 1)])
@@ -120,7 +120,7 @@ def test_compute_instances_that_share_a_gpu_instance_have_no_activity(state: Nvm
     assert answer.faults == []
 
 
-def test_a_compute_instance_alone_in_a_part_of_its_gpu_instance_has_no_activity(
+def test_a_compute_instance_that_uses_part_of_its_gpu_instance_has_no_activity(
     state: NvmlState, polling: Polling
 ) -> None:
     """GPM's figures are relative to the whole instance: 1 of 3 slices, all busy, would be told as a third."""
@@ -135,7 +135,7 @@ def test_a_compute_instance_alone_in_a_part_of_its_gpu_instance_has_no_activity(
     assert answer.faults == []
 
 
-def test_a_new_mig_device_under_an_old_id_starts_anew(state: NvmlState, polling: Polling) -> None:
+def test_a_new_mig_device_with_a_reused_id_needs_two_samples(state: NvmlState, polling: Polling) -> None:
     device = state.devices[0]
     device.partition([h100_mig(0, 0)])
     device.mig[0].set_gpm(BUSY)
@@ -150,7 +150,7 @@ def test_a_new_mig_device_under_an_old_id_starts_anew(state: NvmlState, polling:
     assert set(activity(answer, device.uuid, "MIG-another").values()) == {0.05}
 
 
-def test_a_gap_is_not_told_as_if_it_were_now(state: NvmlState, polling: Polling) -> None:
+def test_activity_over_a_gap_is_not_reported(state: NvmlState, polling: Polling) -> None:
     uuid = state.devices[0].uuid
     polling.until(catalog.SM_OCCUPANCY, of=uuid)
     polling.bench.pass_time(60)
@@ -158,7 +158,7 @@ def test_a_gap_is_not_told_as_if_it_were_now(state: NvmlState, polling: Polling)
     polling.until(catalog.SM_OCCUPANCY, of=uuid)
 
 
-def test_two_polls_in_a_moment_take_one_sample(state: NvmlState, polling: Polling) -> None:
+def test_polls_shortly_after_each_other_share_a_sample(state: NvmlState, polling: Polling) -> None:
     polling.poll()
     taken = state.calls("nvmlGpmSampleGet")
     polling.bench.pass_time(0.05)
@@ -166,7 +166,7 @@ def test_two_polls_in_a_moment_take_one_sample(state: NvmlState, polling: Pollin
     assert state.calls("nvmlGpmSampleGet") == taken
 
 
-def test_each_metric_has_a_fate_of_its_own(state: NvmlState, polling: Polling) -> None:
+def test_a_failing_metric_does_not_affect_the_others(state: NvmlState, polling: Polling) -> None:
     device = state.devices[0]
     device.set_gpm(BUSY)
     device.set_gpm({3: math.nan, 5: 120.0})
@@ -179,7 +179,7 @@ def test_each_metric_has_a_fate_of_its_own(state: NvmlState, polling: Polling) -
     assert len(answer.faults) == 2
 
 
-def test_cycles_are_counters_where_the_driver_has_them(state: NvmlState, polling: Polling) -> None:
+def test_cycles_are_counters_where_the_driver_supports_them(state: NvmlState, polling: Polling) -> None:
     device = state.devices[0]
     device.set_gpm(CYCLES)
     answer = polling.until(catalog.PIPE_ELAPSED_CYCLES, of=device.uuid)
@@ -189,7 +189,7 @@ def test_cycles_are_counters_where_the_driver_has_them(state: NvmlState, polling
     assert {key[1]: value for key, value in told.items() if key[0] == "pipe_active_cycles_total"} == pipes
 
 
-def test_without_them_a_poll_costs_two_calls_for_a_device_and_two_for_a_gpu_instance(
+def test_without_cycles_a_poll_makes_two_calls_for_each_device_and_gpu_instance(
     state: NvmlState, polling: Polling
 ) -> None:
     device = state.devices[0]
@@ -202,7 +202,7 @@ def test_without_them_a_poll_costs_two_calls_for_a_device_and_two_for_a_gpu_inst
     assert [state.calls(call) - count for call, count in zip(calls, before, strict=True)] == [1, 2, 3, 0]
 
 
-def test_a_sample_that_fails_costs_only_what_comes_of_it(state: NvmlState, polling: Polling) -> None:
+def test_a_failed_sample_affects_only_its_metrics(state: NvmlState, polling: Polling) -> None:
     uuid = state.devices[0].uuid
     polling.until(catalog.SM_OCCUPANCY, of=uuid)
     state.fail("nvmlGpmSampleGet", 999)
@@ -214,7 +214,7 @@ def test_a_sample_that_fails_costs_only_what_comes_of_it(state: NvmlState, polli
     polling.until(catalog.SM_OCCUPANCY, of=uuid)
 
 
-def test_samples_are_freed_with_the_session_and_with_their_subject(state: NvmlState, polling: Polling) -> None:
+def test_samples_are_freed_with_their_mig_device_and_with_the_session(state: NvmlState, polling: Polling) -> None:
     device: Device = state.devices[0]
     device.partition([h100_mig(0, 0), h100_mig(0, 1)])
     polling.until(catalog.UTILIZATION, of=device.uuid, mig=device.mig[1].uuid)
@@ -233,7 +233,7 @@ def test_samples_are_freed_with_the_session_and_with_their_subject(state: NvmlSt
     state.heal()
 
 
-def test_an_engine_that_is_missing_costs_no_other(state: NvmlState) -> None:
+def test_a_missing_engine_does_not_affect_the_others(state: NvmlState) -> None:
     asked = AskedDevice(state, device_queries(CollectOptions()))
     state.fail("nvmlDeviceGetJpgUtilization", FUNCTION_NOT_FOUND)
     engines = set(values(asked.ask(times=2), catalog.ENGINE_UTILIZATION))

@@ -71,7 +71,7 @@ def lost(reading: Reading) -> list[str]:
     return [device.uuid for device in reading.devices if device.lost]
 
 
-def test_the_entry_point_names_every_row_it_supplies_and_no_other(bench: Benches, nvml: NvmlState) -> None:
+def test_the_entry_point_lists_exactly_the_supplied_rows(bench: Benches, nvml: NvmlState) -> None:
     whole, in_parts, before_ampere = gpus(3)
     in_parts.partition([mig_device(1)])
     in_parts.mig[0].set_gpm(dict.fromkeys(CYCLES, 1.0))
@@ -100,18 +100,18 @@ def test_the_entry_point_names_every_row_it_supplies_and_no_other(bench: Benches
     assert list(SPEC.metrics) == [row for row in catalog.ROWS if row in SPEC.metrics]
 
 
-def test_making_the_collector_touches_nothing(bench: Benches) -> None:
+def test_creating_the_collector_does_not_open_the_library(bench: Benches) -> None:
     assert bench(gpus(1)).opened == 0
 
 
 @pytest.mark.parametrize("due", [FAST, MEDIUM, ALL, frozenset({Cadence.SLOW})])
-def test_samples_are_of_the_cadences_that_were_due(bench: Benches, due: frozenset[Cadence]) -> None:
+def test_samples_have_the_due_cadences(bench: Benches, due: frozenset[Cadence]) -> None:
     reading = bench(gpus(2)).read(due)
     assert {sample.metric.cadence for sample in reading.samples} == due
     assert len(reading.devices) == 2
 
 
-def test_no_sample_is_told_twice(bench: Benches) -> None:
+def test_no_series_is_reported_twice(bench: Benches) -> None:
     asked = bench(gpus(4))
     asked.card.partition(mig_device(n) for n in range(7))
     reading = asked.read()
@@ -120,14 +120,14 @@ def test_no_sample_is_told_twice(bench: Benches) -> None:
     assert len(reading.partitions) == 7
 
 
-def test_a_healthy_device_is_ok_and_whole(bench: Benches) -> None:
+def test_a_healthy_device_is_ok_and_not_partitioned(bench: Benches) -> None:
     reading = bench(gpus(1)).read()
     assert states(reading) == {"GPU-0": "ok"}
     assert value(reading, catalog.PARTITIONS, "GPU-0") == 0
     assert reading.faults == ()
 
 
-def test_a_device_that_is_lost_keeps_its_name_and_only_its_name(bench: Benches) -> None:
+def test_a_lost_device_reports_only_its_status(bench: Benches) -> None:
     asked = bench(gpus(3))
     asked.read()
     asked.state.fail(POWER, GPU_IS_LOST, device=1)
@@ -138,7 +138,7 @@ def test_a_device_that_is_lost_keeps_its_name_and_only_its_name(bench: Benches) 
     assert [(fault.reason, fault.where) for fault in reading.faults] == [(Reason.DEVICE_LOST, "0000:11:00.0")]
 
 
-def test_a_lost_device_is_left_alone_until_the_next_medium_poll_and_then_found_again(bench: Benches) -> None:
+def test_a_lost_device_is_called_again_at_the_next_medium_poll(bench: Benches) -> None:
     asked = bench(gpus(1))
     asked.state.lose(0)
     asked.tree.add_pci("0000:10:00.0")
@@ -159,7 +159,7 @@ def test_healthy_devices_are_enumerated_once(bench: Benches) -> None:
     assert asked.state.calls(HANDLE) == 2
 
 
-def test_a_device_that_answers_nothing_has_no_known_state(bench: Benches) -> None:
+def test_a_device_whose_calls_all_fail_has_no_state(bench: Benches) -> None:
     asked = bench(gpus(2))
     asked.read()
     asked.state.lose(0, UNKNOWN)
@@ -169,7 +169,7 @@ def test_a_device_that_answers_nothing_has_no_known_state(bench: Benches) -> Non
     assert {fault.reason for fault in reading.faults} == {Reason.UNAVAILABLE}
 
 
-def test_a_device_that_may_not_be_opened_any_more_is_known_without_a_state(bench: Benches) -> None:
+def test_a_device_that_loses_its_permission_keeps_its_identity_without_a_state(bench: Benches) -> None:
     asked = bench(gpus(2))
     asked.read()
     asked.state.devices = gpus(3)  # makes it look again
@@ -180,19 +180,19 @@ def test_a_device_that_may_not_be_opened_any_more_is_known_without_a_state(bench
     assert value(reading, catalog.INFO, "GPU-0") == 1
 
 
-def test_a_changed_number_of_devices_is_seen_at_once(bench: Benches) -> None:
+def test_a_changed_number_of_devices_takes_effect_at_once(bench: Benches) -> None:
     asked = bench(gpus(1))
     asked.read()
     asked.state.devices = gpus(2)
     assert [device.uuid for device in asked.read(FAST).devices] == ["GPU-0", "GPU-1"]
 
 
-def test_no_device_and_never_one_is_absence(bench: Benches) -> None:
+def test_no_devices_from_the_start_means_absent(bench: Benches) -> None:
     with pytest.raises(AbsentError):
         bench([]).read()
 
 
-def test_no_device_after_some_is_loud(bench: Benches) -> None:
+def test_devices_that_vanish_are_faults(bench: Benches) -> None:
     asked = bench(gpus(2))
     asked.read()
     asked.state.devices = ()
@@ -203,7 +203,7 @@ def test_no_device_after_some_is_loud(bench: Benches) -> None:
     assert len(asked.read(MEDIUM).faults) == 2
 
 
-def test_no_device_while_the_bus_has_one_is_a_lost_device(bench: Benches) -> None:
+def test_a_device_that_only_the_bus_lists_is_lost(bench: Benches) -> None:
     asked = bench([])
     asked.tree.add_pci("0000:10:00.0")
     reading = asked.read()
@@ -211,7 +211,7 @@ def test_no_device_while_the_bus_has_one_is_a_lost_device(bench: Benches) -> Non
     assert list(states(reading).values()) == ["failed"]
 
 
-def test_a_count_that_cannot_be_true_fails_the_reading(bench: Benches) -> None:
+def test_an_impossible_device_count_fails_the_reading(bench: Benches) -> None:
     asked = bench(gpus(1))
     asked.state.unreal_devices = 256
     with pytest.raises(UnavailableError, match="257 devices") as caught:
@@ -220,7 +220,7 @@ def test_a_count_that_cannot_be_true_fails_the_reading(bench: Benches) -> None:
 
 
 @pytest.mark.parametrize("call", [COUNT, POWER, UUID])
-def test_the_end_of_the_session_is_followed_by_a_new_one_after_a_pause(bench: Benches, call: str) -> None:
+def test_a_new_session_is_opened_a_pause_after_the_old_one_ended(bench: Benches, call: str) -> None:
     asked = bench(gpus(2))
     asked.state.fail(call, UNINITIALIZED)
     for _ in range(2):
@@ -245,7 +245,7 @@ def test_pcie_bytes_that_were_withdrawn_are_listed_as_unsupported(bench: Benches
     assert [gap.device_uuid for gap in reading.unsupported if gap.metric is catalog.PCIE_BYTES] == ["GPU-1"]
 
 
-def test_a_new_session_asks_again_what_was_unsupported(bench: Benches) -> None:
+def test_a_new_session_queries_unsupported_readings_again(bench: Benches) -> None:
     asked = bench(gpus(1))
     asked.state.fail(ENERGY, FUNCTION_NOT_FOUND)
     for _ in range(2):
@@ -258,7 +258,7 @@ def test_a_new_session_asks_again_what_was_unsupported(bench: Benches) -> None:
     assert value(reading, catalog.ENERGY, "GPU-0") == 5_000_000
 
 
-def test_a_good_poll_makes_the_next_pause_short_again(bench: Benches) -> None:
+def test_a_successful_poll_resets_the_backoff(bench: Benches) -> None:
     asked = bench(gpus(1))
     for _ in range(3):
         asked.state.fail(COUNT, DRIVER_NOT_LOADED)
@@ -270,7 +270,7 @@ def test_a_good_poll_makes_the_next_pause_short_again(bench: Benches) -> None:
     assert asked.opened == 4
 
 
-def test_closing_twice_is_safe_and_reading_opens_again(bench: Benches) -> None:
+def test_closing_twice_is_safe_and_the_next_reading_opens_again(bench: Benches) -> None:
     asked = bench(gpus(1))
     asked.collector.close()
     asked.read()
@@ -280,7 +280,7 @@ def test_closing_twice_is_safe_and_reading_opens_again(bench: Benches) -> None:
     assert states(asked.read()) == {"GPU-0": "ok"}
 
 
-def test_a_device_that_appears_on_the_bus_is_looked_for_by_one_new_session(bench: Benches) -> None:
+def test_a_new_device_on_the_bus_causes_one_new_session(bench: Benches) -> None:
     asked = bench(gpus(1))
     asked.tree.add_pci("0000:10:00.0")
     asked.read()
@@ -294,7 +294,7 @@ def test_a_device_that_appears_on_the_bus_is_looked_for_by_one_new_session(bench
     assert states(asked.read(MEDIUM)) == {"GPU-0": "ok", "GPU-1": "ok"}
 
 
-def test_a_partition_gives_what_a_mig_device_can(bench: Benches) -> None:
+def test_a_partition_has_the_readings_of_its_mig_device(bench: Benches) -> None:
     gpu = cut(mig_device(3), None, mig_device(5))
     gpu.mig[0].memory_total_bytes, gpu.mig[0].memory_used_bytes = 1000, 300
     gpu.processes = [process(pid, None, mig=gpu.mig[0]) for pid in (4, 5)]
@@ -309,7 +309,7 @@ def test_a_partition_gives_what_a_mig_device_can(bench: Benches) -> None:
     assert told == {"gpu_instance_id": "5", "compute_instance_id": "0"}
 
 
-def test_memory_that_compute_instances_share_is_told_once(bench: Benches) -> None:
+def test_memory_shared_by_compute_instances_is_reported_once(bench: Benches) -> None:
     gpu = cut(mig_device(1, 1), mig_device(1, 0))
     gpu.mig[1].memory_used_bytes = 300
     reading = bench([gpu]).read()
@@ -318,7 +318,7 @@ def test_memory_that_compute_instances_share_is_told_once(bench: Benches) -> Non
     assert value(reading, catalog.PROCESSES, "GPU-0", "MIG-1-1") == 0
 
 
-def test_a_new_cut_is_named_right_in_the_very_next_poll(bench: Benches) -> None:
+def test_a_new_partition_layout_is_reported_by_the_next_poll(bench: Benches) -> None:
     asked = bench([cut(mig_device(1, uuid="MIG-old"))])
     asked.read()
     asked.card.mig[0].uuid = "MIG-new"
@@ -327,14 +327,14 @@ def test_a_new_cut_is_named_right_in_the_very_next_poll(bench: Benches) -> None:
     assert {sample.partition_uuid for sample in reading.samples} == {"", "MIG-new"}
 
 
-def test_utilization_returns_when_mig_is_switched_off(bench: Benches) -> None:
+def test_utilization_is_reported_again_after_mig_mode(bench: Benches) -> None:
     asked = bench([cut()])
     assert value(asked.read(), catalog.UTILIZATION, "GPU-0") is None
     asked.card.unpartition()
     assert value(asked.read(FAST), catalog.UTILIZATION, "GPU-0") == 0
 
 
-def test_a_partition_removed_within_a_poll_does_not_fail_its_device(bench: Benches) -> None:
+def test_a_partition_removed_during_a_poll_does_not_fail_its_device(bench: Benches) -> None:
     asked = bench([cut(mig_device(1))])
     asked.read()
     asked.state.fail("nvmlDeviceGetMemoryInfo_v2", GPU_NOT_FOUND, device=0, mig=0)
@@ -355,7 +355,7 @@ def test_a_lost_device_keeps_its_partitions(bench: Benches) -> None:
     assert value(reading, catalog.INFO, "GPU-0", "MIG-1-0") == 1
 
 
-def test_the_number_of_partitions_is_unknown_while_one_does_not_answer(bench: Benches) -> None:
+def test_the_number_of_partitions_is_unknown_while_one_fails(bench: Benches) -> None:
     asked = bench([cut(mig_device(1), mig_device(2))])
     assert value(asked.read(), catalog.PARTITIONS, "GPU-0") == 2
     asked.state.fail(UUID, UNKNOWN, device=0, mig=1)
@@ -370,7 +370,7 @@ def test_properties_of_partitions_are_read_again_at_slow_polls(bench: Benches) -
     assert [partition.profile for partition in asked.read().partitions] == ["2g.20gb"]
 
 
-def test_switches_and_audio_functions_of_the_vendor_are_no_lost_gpus(bench: Benches) -> None:
+def test_switches_and_audio_functions_of_the_vendor_are_not_lost_gpus(bench: Benches) -> None:
     asked = bench(gpus(1))
     asked.tree.add_pci("0000:05:00.0", pci_class=0x068000)
     asked.tree.add_pci("0000:10:00.1", pci_class=0x040300)

@@ -56,7 +56,7 @@ def info(bench: Bench) -> dict[str, str]:
     return {label.name: value for label, value in zip(INFO.labels, entry.identity.info, strict=True) if value}
 
 
-def test_a_device_says_who_it_is(bench: Bench) -> None:
+def test_the_identity_of_a_device(bench: Bench) -> None:
     bench.state.devices = a_gpu()
     bench.tree.add_pci("0000:3b:00.0", numa_node=1)
     assert bench.enumerate() == []
@@ -75,7 +75,7 @@ def test_a_device_says_who_it_is(bench: Bench) -> None:
     }
 
 
-def test_a_device_is_found_by_every_name_but_its_index(bench: Bench) -> None:
+def test_the_aliases_of_a_device_do_not_include_its_index(bench: Bench) -> None:
     bench.state.devices = a_gpu()
     bench.enumerate()
     assert bench.table.entries[0].device.aliases == {
@@ -94,14 +94,14 @@ def test_a_device_is_found_by_every_name_but_its_index(bench: Bench) -> None:
         ("nvmlDeviceGetArchitecture", "architecture"),
     ],
 )
-def test_an_unsupported_property_is_left_out_in_silence(bench: Bench, call: str, label: str) -> None:
+def test_an_unsupported_property_is_omitted_without_a_fault(bench: Bench, call: str, label: str) -> None:
     bench.state.devices = a_gpu()
     bench.state.fail(call, NOT_SUPPORTED)
     assert bench.enumerate() == []
     assert label not in info(bench)
 
 
-def test_a_property_that_fails_is_left_out_and_told(bench: Bench) -> None:
+def test_a_property_that_fails_is_omitted_with_a_fault(bench: Bench) -> None:
     bench.state.devices = a_gpu()
     bench.state.fail(SERIAL, NO_PERMISSION)
     (fault,) = bench.enumerate()
@@ -110,14 +110,14 @@ def test_a_property_that_fails_is_left_out_and_told(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize("serial", ["[N/A]", "N/A", "Unknown Error", " "])
-def test_text_that_says_nothing_is_left_out(bench: Bench, serial: str) -> None:
+def test_placeholder_texts_are_omitted(bench: Bench, serial: str) -> None:
     bench.state.devices = a_gpu()
     bench.state.devices[0].serial, bench.state.devices[0].architecture = serial, 0xFFFFFFFF
     bench.enumerate()
     assert info(bench).keys() == {"index", "pci_bus_id", "driver_version", "firmware_version", "class"}
 
 
-def test_without_a_minor_number_there_is_no_such_alias(bench: Bench) -> None:
+def test_a_device_without_a_minor_number_has_no_alias_for_it(bench: Bench) -> None:
     bench.state.devices = a_gpu()
     bench.state.fail("nvmlDeviceGetMinorNumber", NOT_SUPPORTED)
     bench.enumerate()
@@ -125,14 +125,14 @@ def test_without_a_minor_number_there_is_no_such_alias(bench: Bench) -> None:
     assert {alias.scope for alias in bench.table.entries[0].device.aliases} == {""}
 
 
-def test_without_a_uuid_one_is_made(bench: Bench) -> None:
+def test_a_device_without_a_uuid_gets_a_derived_one(bench: Bench) -> None:
     bench.state.devices = a_gpu()
     bench.state.fail(UUID, NOT_SUPPORTED)
     bench.enumerate()
     assert bench.uuids() == [made_uuid("nvidia", "machine", "0000:3b:00.0")]
 
 
-def test_a_uuid_told_twice_is_accepted_once(bench: Bench) -> None:
+def test_a_duplicate_uuid_is_replaced(bench: Bench) -> None:
     bench.state.devices = gpus(2)
     bench.state.devices[1].uuid = "GPU-0"
     bench.enumerate()
@@ -140,7 +140,7 @@ def test_a_uuid_told_twice_is_accepted_once(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize("code", [NO_PERMISSION, GPU_IS_LOST, UNKNOWN])
-def test_one_bad_handle_does_not_hide_the_others(bench: Bench, code: int) -> None:
+def test_a_failing_handle_does_not_hide_other_devices(bench: Bench, code: int) -> None:
     bench.state.devices = gpus(4)
     bench.state.fail(HANDLE, code, device=1)
     faults = bench.enumerate()
@@ -148,7 +148,7 @@ def test_one_bad_handle_does_not_hide_the_others(bench: Bench, code: int) -> Non
     assert [fault.where for fault in faults] == ["device at index 1"]
 
 
-def test_a_device_whose_address_is_no_address_is_left_out(bench: Bench) -> None:
+def test_a_device_with_an_invalid_address_is_omitted(bench: Bench) -> None:
     bench.state.devices = gpus(2)
     bench.state.devices[0].pci_bus = 0x1000  # 00000000:1000:00.0
     (fault,) = bench.enumerate()
@@ -156,7 +156,7 @@ def test_a_device_whose_address_is_no_address_is_left_out(bench: Bench) -> None:
     assert bench.uuids() == ["GPU-1"]
 
 
-def test_a_lost_device_keeps_the_identity_it_had(bench: Bench) -> None:
+def test_a_lost_device_keeps_its_identity(bench: Bench) -> None:
     bench.state.devices = gpus(2)
     bench.enumerate()
     bench.state.fail(HANDLE, GPU_IS_LOST, device=0)
@@ -167,7 +167,7 @@ def test_a_lost_device_keeps_the_identity_it_had(bench: Bench) -> None:
     assert bench.table.needs_rescan
 
 
-def test_a_lost_device_that_answers_again_is_no_longer_lost(bench: Bench) -> None:
+def test_a_lost_device_that_works_again_is_not_lost(bench: Bench) -> None:
     bench.state.devices = gpus(2)
     bench.state.fail("nvmlDeviceGetPciInfo_v3", GPU_IS_LOST, device=0)
     bench.tree.add_pci("0000:10:00.0")
@@ -179,7 +179,7 @@ def test_a_lost_device_that_answers_again_is_no_longer_lost(bench: Bench) -> Non
     assert not bench.table.needs_rescan
 
 
-def test_a_known_device_that_may_not_be_opened_is_not_called_lost(bench: Bench) -> None:
+def test_a_known_device_without_permission_is_not_lost(bench: Bench) -> None:
     bench.state.devices = gpus(1)
     bench.enumerate()
     bench.state.fail(HANDLE, NO_PERMISSION, device=0)
@@ -188,7 +188,7 @@ def test_a_known_device_that_may_not_be_opened_is_not_called_lost(bench: Bench) 
     assert bench.table.entries[0].handle is None
 
 
-def test_a_device_on_the_bus_that_the_library_never_listed_is_lost_and_named_by_its_place(bench: Bench) -> None:
+def test_a_device_that_only_the_bus_lists_is_lost_and_identified_by_its_address(bench: Bench) -> None:
     bench.state.devices = gpus(1)
     bench.tree.add_pci("0000:10:00.0")
     bench.tree.add_pci("0000:99:00.0", device=0x2330, numa_node=1)
@@ -201,7 +201,7 @@ def test_a_device_on_the_bus_that_the_library_never_listed_is_lost_and_named_by_
     assert Alias("0000:99:00.0") in missing.device.aliases
 
 
-def test_a_device_the_library_forgot_over_a_new_session_keeps_its_identity(bench: Bench) -> None:
+def test_a_device_missing_from_a_new_session_keeps_its_identity(bench: Bench) -> None:
     bench.state.devices = gpus(2)
     bench.tree.add_pci("0000:10:00.0")
     bench.tree.add_pci("0000:11:00.0")
@@ -214,14 +214,14 @@ def test_a_device_the_library_forgot_over_a_new_session_keeps_its_identity(bench
 
 
 @pytest.mark.parametrize("driver", ["vfio-pci", "nouveau", None])
-def test_a_device_that_is_not_the_drivers_is_not_lost(bench: Bench, driver: str | None) -> None:
+def test_a_device_bound_to_another_driver_is_not_lost(bench: Bench, driver: str | None) -> None:
     bench.state.devices = gpus(1)
     bench.tree.add_pci("0000:99:00.0", driver=driver)
     assert bench.enumerate() == []
     assert bench.uuids() == ["GPU-0"]
 
 
-def test_a_device_handed_to_a_virtual_machine_leaves_in_silence(bench: Bench) -> None:
+def test_a_device_passed_to_a_virtual_machine_is_removed_without_a_fault(bench: Bench) -> None:
     bench.state.devices = gpus(1)
     bench.tree.add_pci("0000:10:00.0")
     bench.enumerate()
@@ -238,7 +238,7 @@ def test_virtual_functions_are_not_devices_of_this_node(tmp_path: Path) -> None:
     assert bound_addresses(functions_of(tree.root, NVIDIA)) == {"0000:10:00.0"}
 
 
-def test_devices_that_vanish_altogether_are_told_loudly_until_they_are_back(bench: Bench) -> None:
+def test_vanished_devices_are_faults_until_they_return(bench: Bench) -> None:
     bench.state.devices = gpus(2)
     bench.enumerate()
     bench.state.devices = ()
@@ -253,7 +253,7 @@ def test_devices_that_vanish_altogether_are_told_loudly_until_they_are_back(benc
     assert bench.uuids() == ["GPU-0", "GPU-1"]
 
 
-def test_a_device_listed_but_unnamed_is_not_taken_for_a_lost_or_vanished_one(bench: Bench) -> None:
+def test_a_listed_device_without_permission_is_neither_lost_nor_vanished(bench: Bench) -> None:
     bench.state.devices = gpus(2)
     bench.tree.add_pci("0000:10:00.0")
     bench.tree.add_pci("0000:11:00.0")
@@ -273,7 +273,7 @@ def test_the_end_of_the_session_ends_the_enumeration(bench: Bench) -> None:
 @pytest.mark.parametrize(
     ("code", "reason"), [(NO_PERMISSION, Reason.PERMISSION_DENIED), (GPU_IS_LOST, Reason.DEVICE_LOST)]
 )
-def test_indices_of_an_earlier_session_name_nobody(bench: Bench, code: int, reason: Reason) -> None:
+def test_indices_of_an_earlier_session_do_not_identify_devices(bench: Bench, code: int, reason: Reason) -> None:
     bench.state.devices = gpus(2)
     bench.enumerate()
     bench.table.new_session()
@@ -282,7 +282,7 @@ def test_indices_of_an_earlier_session_name_nobody(bench: Bench, code: int, reas
     assert (fault.reason, fault.where) == (reason, "device at index 1")
 
 
-def test_devices_that_are_not_asked_are_as_they_were_known(bench: Bench) -> None:
+def test_bound_entries_have_known_or_derived_identities(bench: Bench) -> None:
     bench.state.devices = a_gpu()
     bench.tree.add_pci("0000:3b:00.0")
     bench.tree.add_pci("0000:86:00.0")
@@ -294,7 +294,7 @@ def test_devices_that_are_not_asked_are_as_they_were_known(bench: Bench) -> None
     assert [(entry.handle, entry.asleep, entry.device.lost) for entry in (known, made)] == [(None, True, False)] * 2
 
 
-def test_a_device_that_was_never_asked_gets_its_own_uuid_when_it_is(bench: Bench) -> None:
+def test_a_derived_uuid_is_replaced_when_the_device_is_enumerated(bench: Bench) -> None:
     bench.state.devices = a_gpu()
     bench.tree.add_pci("0000:3b:00.0")
     functions = functions_of(bench.tree.root, NVIDIA)
@@ -303,7 +303,7 @@ def test_a_device_that_was_never_asked_gets_its_own_uuid_when_it_is(bench: Bench
     assert bench.table.bound_entries(functions)[0].device.uuid == "GPU-abc"
 
 
-def test_who_is_asleep_is_marked_anew_each_time(bench: Bench) -> None:
+def test_the_set_of_sleeping_devices_is_replaced_by_each_call(bench: Bench) -> None:
     bench.state.devices = gpus(2)
     bench.enumerate()
     first, second = bench.table.entries

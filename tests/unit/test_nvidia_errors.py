@@ -52,7 +52,7 @@ EXPECTED: dict[int, tuple[type[CollectorError], Reason | None]] = {
 
 
 @pytest.mark.parametrize("code", EXPECTED)
-def test_every_code_means_one_thing(code: int) -> None:
+def test_each_code_has_one_error_type(code: int) -> None:
     kind, reason = EXPECTED[code]
     error = from_code(code, "nvmlDeviceGetPowerUsage")
     assert type(error) is kind
@@ -78,7 +78,7 @@ def test_a_code_of_a_newer_library_is_unavailable() -> None:
 
 
 @pytest.mark.parametrize("code", [1, 9, 17, 18])
-def test_what_an_operator_can_mend_comes_with_advice(code: int) -> None:
+def test_errors_an_operator_can_fix_come_with_advice(code: int) -> None:
     assert from_code(code, "nvmlInit").args[0].count(": ") == 2
 
 
@@ -86,6 +86,6 @@ def test_what_an_operator_can_mend_comes_with_advice(code: int) -> None:
     ("code", "reason"),
     [(3, Reason.UNAVAILABLE), (6, Reason.UNAVAILABLE), (4, Reason.PERMISSION_DENIED), (15, Reason.DEVICE_LOST)],
 )
-def test_a_needed_reading_that_fails_counts_whatever_the_error(code: int, reason: Reason) -> None:
+def test_any_error_of_a_required_reading_is_a_fault(code: int, reason: Reason) -> None:
     fault = fault_of(from_code(code, "call"), "0000:3b:00.0")
     assert (fault.reason, fault.where) == (reason, "0000:3b:00.0")

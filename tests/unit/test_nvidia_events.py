@@ -68,13 +68,13 @@ def threads() -> list[threading.Thread]:
     return [thread for thread in threading.enumerate() if thread.name == "nvidia-events"]
 
 
-def test_the_first_poll_knows_already_who_is_listened_to(bench: Bench) -> None:
+def test_registered_devices_are_known_at_the_first_poll(bench: Bench) -> None:
     bench.watch()
     assert bench.watcher.drain() == [Listening({"GPU-0": WANTED_EVENTS, "GPU-1": WANTED_EVENTS}, {})]
     assert bench.state.calls(REGISTER) == 2
 
 
-def test_an_event_arrives_at_the_next_poll_after_it(bench: Bench) -> None:
+def test_an_event_is_reported_by_the_next_poll(bench: Bench) -> None:
     bench.watch()
     before = time.time()
     bench.state.happen(1, 79)
@@ -83,7 +83,7 @@ def test_an_event_arrives_at_the_next_poll_after_it(bench: Bench) -> None:
     assert before <= heard.at <= time.time()
 
 
-def test_the_same_devices_are_told_once(bench: Bench) -> None:
+def test_the_same_devices_are_registered_once(bench: Bench) -> None:
     for _ in range(5):
         bench.watch()
     assert bench.asked() == [1, 1]
@@ -103,7 +103,7 @@ def test_without_a_device_that_supports_events_there_is_no_thread(bench: Bench) 
     assert bench.asked() == [1, 1]
 
 
-def test_a_missing_permission_is_told_once_and_remembered(bench: Bench) -> None:
+def test_a_missing_permission_is_reported_once_and_remembered(bench: Bench) -> None:
     bench.state.fail(ASK, NO_PERMISSION, device=0)
     bench.watch()
     bench.watch()
@@ -111,14 +111,14 @@ def test_a_missing_permission_is_told_once_and_remembered(bench: Bench) -> None:
     assert set(bench.watcher.refused) == {"GPU-0"}
 
 
-def test_what_the_thread_was_refused_is_known_here(bench: Bench) -> None:
+def test_devices_refused_in_the_thread_are_known(bench: Bench) -> None:
     bench.state.fail(REGISTER, NO_PERMISSION, device=0)
     bench.watch()
     bench.watcher.drain()
     assert set(bench.watcher.refused) == {"GPU-0"}
 
 
-def test_a_device_that_cannot_say_what_it_supports_is_asked_again(bench: Bench) -> None:
+def test_a_failed_query_of_supported_events_is_retried(bench: Bench) -> None:
     bench.state.fail(ASK, UNKNOWN, device=0)
     bench.state.fail(ASK, GPU_IS_LOST, device=1)
     bench.watch()
@@ -128,13 +128,13 @@ def test_a_device_that_cannot_say_what_it_supports_is_asked_again(bench: Bench) 
     assert [set(report.types) for report in bench.told()] == [{"GPU-0", "GPU-1"}]
 
 
-def test_the_end_of_the_session_is_not_swallowed(bench: Bench) -> None:
+def test_the_end_of_the_session_is_raised(bench: Bench) -> None:
     bench.state.fail(ASK, UNINITIALIZED, device=0)
     with pytest.raises(SessionError):
         bench.watch()
 
 
-def test_closing_frees_everything_and_tells_what_was_heard_last(bench: Bench) -> None:
+def test_closing_frees_everything_and_returns_the_last_events(bench: Bench) -> None:
     bench.watch()
     bench.watcher.drain()
     bench.state.happen(0, 119)
@@ -147,20 +147,20 @@ def test_closing_frees_everything_and_tells_what_was_heard_last(bench: Bench) ->
     assert bench.watcher.close() == []
 
 
-def test_a_library_that_is_gone_at_the_close_is_no_trouble(bench: Bench) -> None:
+def test_closing_does_not_fail_after_the_session_ended(bench: Bench) -> None:
     bench.watch()
     bench.state.fail(FREE, UNINITIALIZED)
     bench.watcher.close()
     assert (bench.state.calls(FREE), threads()) == (1, [])
 
 
-def test_closing_what_never_listened_does_nothing(bench: Bench) -> None:
+def test_closing_a_watch_without_devices_does_nothing(bench: Bench) -> None:
     bench.watcher.watch({})
     assert bench.watcher.close() == []
     assert [bench.state.calls(call) for call in (ASK, CREATE, WAIT, FREE)] == [0, 0, 0, 0]
 
 
-def test_a_wait_that_hangs_is_left_behind_and_touches_nothing_when_it_returns(bench: Bench) -> None:
+def test_a_hung_wait_makes_no_call_when_it_returns(bench: Bench) -> None:
     bench.state.delay(WAIT, HANG_MILLISECONDS)
     bench.watch()
     wait_until(lambda: bench.state.waiting(WAIT) == 1)
@@ -174,7 +174,7 @@ def test_a_wait_that_hangs_is_left_behind_and_touches_nothing_when_it_returns(be
     assert [bench.state.calls(call) for call in CALLS] == calls
 
 
-def test_a_device_that_comes_is_listened_to(bench: Bench) -> None:
+def test_a_new_device_is_registered(bench: Bench) -> None:
     bench.state.devices = [bench.state.devices[0]]
     bench.watch()
     assert [set(report.types) for report in bench.told()] == [{"GPU-0"}]

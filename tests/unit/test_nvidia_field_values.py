@@ -66,7 +66,7 @@ def test_a_field_that_the_driver_does_not_know_is_unsupported(nvml: NvmlState) -
     assert str(error) == "nvmlDeviceGetFieldValues(208): the driver does not know it in scope 0xffffffff"
 
 
-def test_a_counter_of_32_bits_will_not_do_where_it_would_wrap(nvml: NvmlState) -> None:
+def test_a_32_bit_counter_is_unsupported_where_it_would_wrap(nvml: NvmlState) -> None:
     wide = Field(MEMORY_TEMPERATURE_FIELD, wide=True)
     assert isinstance(read(wide), UnsupportedError)
     tell(nvml, 5, ValueType.UNSIGNED_LONG_LONG)

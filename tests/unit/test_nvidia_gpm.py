@@ -87,7 +87,7 @@ def stems(findings: QueryResult) -> set[str]:
 # Pairs
 
 
-def test_a_pair_is_older_then_newer_and_its_two_buffers_take_turns(bench: Bench) -> None:
+def test_the_two_buffers_of_a_pair_alternate(bench: Bench) -> None:
     assert bench.sample_twice()
     for percent in (10.0, 20.0, 30.0):
         bench.card.set_gpm({1: percent})
@@ -98,12 +98,12 @@ def test_a_pair_is_older_then_newer_and_its_two_buffers_take_turns(bench: Bench)
 
 
 @pytest.mark.parametrize(("apart", "taken"), [(0.0999, 1), (0.1001, 2)])
-def test_samples_are_taken_a_tenth_of_a_second_apart_or_not_at_all(bench: Bench, apart: float, taken: int) -> None:
+def test_samples_are_at_least_a_tenth_of_a_second_apart(bench: Bench, apart: float, taken: int) -> None:
     assert bench.sample_twice(apart) is (taken == 2)
     assert bench.state.calls(SAMPLE) == taken
 
 
-def test_the_tenth_of_a_second_begins_when_a_sample_is_there(bench: Bench) -> None:
+def test_the_tenth_of_a_second_begins_when_the_sample_is_complete(bench: Bench) -> None:
     def slow(sample: GpmSample) -> None:
         bench.gpm.of_device(bench.handle)(sample)
         bench.pass_time(0.08)
@@ -114,7 +114,7 @@ def test_the_tenth_of_a_second_begins_when_a_sample_is_there(bench: Bench) -> No
     assert bench.state.calls(SAMPLE) == 1
 
 
-def test_a_poll_that_comes_too_soon_tells_the_last_pair_again(bench: Bench) -> None:
+def test_a_poll_that_is_too_early_reports_the_last_pair_again(bench: Bench) -> None:
     bench.card.set_gpm({1: 42.0})
     assert bench.sample_twice()
     bench.pass_time(0.05)
@@ -123,7 +123,7 @@ def test_a_poll_that_comes_too_soon_tells_the_last_pair_again(bench: Bench) -> N
     assert bench.state.calls(SAMPLE) == 2
 
 
-def test_a_gap_seeds_anew(bench: Bench) -> None:
+def test_a_new_pair_begins_after_a_gap(bench: Bench) -> None:
     assert bench.sample_twice()
     bench.pass_time(60)
     assert not bench.sample()
@@ -135,7 +135,7 @@ def test_a_gap_seeds_anew(bench: Bench) -> None:
     assert bench.allocated == 2
 
 
-def test_polls_that_are_a_minute_apart_tell_of_that_minute(bench: Bench) -> None:
+def test_polls_a_minute_apart_report_activity(bench: Bench) -> None:
     """The longest interval that can be configured."""
     assert not bench.sample_twice(apart=60)
     for _ in range(2):
@@ -144,7 +144,7 @@ def test_polls_that_are_a_minute_apart_tell_of_that_minute(bench: Bench) -> None
         assert bench.metrics(1) == [0.0]
 
 
-def test_a_sample_that_fails_ends_the_pair_and_leaks_nothing(bench: Bench) -> None:
+def test_a_failed_sample_ends_the_pair_without_a_leak(bench: Bench) -> None:
     assert bench.sample_twice()
     bench.state.fail(SAMPLE, UNKNOWN)
     bench.pass_time(1)
@@ -174,7 +174,7 @@ def test_mig_samples_are_of_one_gpu_instance(bench: Bench) -> None:
 # Buffers
 
 
-def test_subjects_that_are_gone_give_their_buffers_back(bench: Bench) -> None:
+def test_buffers_of_removed_subjects_are_freed(bench: Bench) -> None:
     bench.card.partition([mig_device(5)])
     assert bench.sample_twice()
     assert not bench.sample(bench.gpm.of_gpu_instance(bench.handle, 5), "MIG-0")
@@ -188,7 +188,7 @@ def test_subjects_that_are_gone_give_their_buffers_back(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize("code", [1, 9, GPU_IS_LOST])
-def test_closing_after_the_driver_or_the_device_is_gone_tries_every_buffer(bench: Bench, code: int) -> None:
+def test_closing_tries_to_free_every_buffer_after_an_error(bench: Bench, code: int) -> None:
     bench.sample_twice()
     bench.state.fail("nvmlGpmSampleFree", code)
     bench.gpm.close()
@@ -198,7 +198,7 @@ def test_closing_after_the_driver_or_the_device_is_gone_tries_every_buffer(bench
 # Metrics
 
 
-def test_a_metric_that_the_library_leaves_alone_is_not_the_one_asked_before(bench: Bench) -> None:
+def test_an_unwritten_metric_does_not_get_the_value_of_an_earlier_one(bench: Bench) -> None:
     bench.card.set_gpm({1: 95.0})
     bench.card.set_gpm({248: 0.0}, manner=GpmManner.LEAVE_ALONE)
     bench.sample_twice()
@@ -206,13 +206,13 @@ def test_a_metric_that_the_library_leaves_alone_is_not_the_one_asked_before(benc
     assert bench.metrics(248) == [UnsupportedError]
 
 
-def test_a_metric_refused_as_a_wrong_argument_is_one_the_driver_does_not_know(bench: Bench) -> None:
+def test_a_metric_refused_as_invalid_argument_is_unsupported(bench: Bench) -> None:
     bench.card.set_gpm({248: 0.0}, code=INVALID_ARGUMENT)
     bench.sample_twice()
     assert bench.metrics(1, 248) == [0.0, UnsupportedError]
 
 
-def test_a_call_refused_though_the_same_samples_served_another_is_about_its_metrics(bench: Bench) -> None:
+def test_a_refused_call_is_unsupported_if_its_samples_worked_before(bench: Bench) -> None:
     bench.card.set_gpm({248: 0.0}, INVALID_ARGUMENT, GpmManner.REFUSE_CALL)
     bench.sample_twice()
     assert bench.metrics(1) == [0.0]
@@ -220,7 +220,7 @@ def test_a_call_refused_though_the_same_samples_served_another_is_about_its_metr
         bench.metrics(248)
 
 
-def test_a_call_refused_at_first_may_be_about_its_samples(bench: Bench) -> None:
+def test_a_refused_first_call_may_be_an_error_of_its_samples(bench: Bench) -> None:
     bench.sample_twice()
     assert bench.metrics(1) == [0.0]
     bench.pass_time(1)
@@ -230,7 +230,7 @@ def test_a_call_refused_at_first_may_be_about_its_samples(bench: Bench) -> None:
         bench.metrics(1)
 
 
-def test_a_value_that_is_no_number_is_refused(bench: Bench) -> None:
+def test_nan_is_an_invalid_value(bench: Bench) -> None:
     bench.card.set_gpm({1: math.nan, 2: 0.0})
     bench.sample_twice()
     first, second = bench.gpm.metrics(UUID, [1, 2])
@@ -241,7 +241,7 @@ def test_a_value_that_is_no_number_is_refused(bench: Bench) -> None:
 # What is asked of a device
 
 
-def test_a_poll_costs_one_sample_and_one_question_and_a_slower_one_another(bench: Bench) -> None:
+def test_a_fast_poll_takes_one_sample_and_one_query_and_a_slower_one_two_queries(bench: Bench) -> None:
     bench.ask()
     before = bench.calls()
     bench.pass_time(1)
@@ -255,7 +255,7 @@ def test_a_poll_costs_one_sample_and_one_question_and_a_slower_one_another(bench
 
 @pytest.mark.parametrize("code", [INVALID_ARGUMENT, NOT_SUPPORTED])
 @pytest.mark.parametrize("manner", [GpmManner.ANSWER, GpmManner.REFUSE_CALL])
-def test_a_driver_without_the_cycles_is_asked_for_them_once_and_tells_all_else(
+def test_a_driver_without_cycles_is_queried_for_them_once_and_reports_the_rest(
     bench: Bench, manner: GpmManner, code: int
 ) -> None:
     bench.card.set_gpm(dict.fromkeys(CYCLES, 0.0), code, manner)
@@ -285,7 +285,7 @@ def polls(bench: Bench, after: Callable[[], None]) -> list[QueryResult]:
     return findings
 
 
-def test_a_passing_failure_to_tell_whether_there_is_gpm_costs_nothing_later(bench: Bench) -> None:
+def test_a_temporary_failure_of_the_support_query_has_no_lasting_effect(bench: Bench) -> None:
     bench.state.fail(SUPPORT, UNKNOWN)
     findings = polls(bench, bench.state.heal)
     assert [len(each.faults) for each in findings] == [1, 0, 0]
@@ -295,7 +295,7 @@ def test_a_passing_failure_to_tell_whether_there_is_gpm_costs_nothing_later(benc
 @pytest.mark.parametrize(
     ("call", "code"), [(SUPPORT, NO_PERMISSION), (SUPPORT, NOT_SUPPORTED), (SAMPLE, NOT_SUPPORTED)]
 )
-def test_whatever_rules_gpm_out_rules_the_cycles_out_and_is_asked_once(bench: Bench, call: str, code: int) -> None:
+def test_without_gpm_cycles_are_unsupported_too_and_the_call_is_made_once(bench: Bench, call: str, code: int) -> None:
     bench.state.fail(call, code)
     polls(bench, lambda: None)
     assert bench.state.calls(call) == 1
@@ -304,7 +304,7 @@ def test_whatever_rules_gpm_out_rules_the_cycles_out_and_is_asked_once(bench: Be
     assert call in gaps[catalog.PIPE_ACTIVE_CYCLES]
 
 
-def test_what_was_ruled_out_is_tried_again_once_it_is_forgotten(bench: Bench) -> None:
+def test_unsupported_activity_is_queried_again_after_forget(bench: Bench) -> None:
     """As when a device leaves MIG mode."""
     bench.state.fail(SAMPLE, NOT_SUPPORTED)
 
@@ -315,7 +315,7 @@ def test_what_was_ruled_out_is_tried_again_once_it_is_forgotten(bench: Bench) ->
     assert told(polls(bench, forget)) == [False, False, True]
 
 
-def test_no_pair_spans_the_time_in_which_a_gpu_instance_was_shared(bench: Bench) -> None:
+def test_no_pair_spans_a_time_when_a_gpu_instance_was_shared(bench: Bench) -> None:
     bench.card.partition([mig_device(5)])
     bench.card.mig[0].set_gpm({2: 10.0})
     has_activity = []

@@ -31,7 +31,7 @@ def state(samples: list[Sample]) -> str | None:
     return next((s.labels[0] for s in samples if s.metric is catalog.STATUS_STATE and s.value), None)
 
 
-def test_what_must_not_be_missed_is_counted_from_0() -> None:
+def test_severe_events_are_counted_from_0() -> None:
     counts = ErrorCounts()
     assert GPU not in counts
     assert counts.samples(GPU) == []
@@ -42,7 +42,7 @@ def test_what_must_not_be_missed_is_counted_from_0() -> None:
     assert values(counts.samples(GPU), catalog.ERROR_LAST_TIMESTAMP) == {}
 
 
-def test_a_device_that_tells_that_it_is_unavailable_counts_that_from_0_too() -> None:
+def test_the_unavailable_event_is_counted_from_0_where_supported() -> None:
     counts = ErrorCounts()
     counts.start(Listening({GPU: XID_EVENT | UNAVAILABLE_EVENT}, {}))
     assert values(counts.samples(GPU))["driver", "gpu_unavailable", "hardware"] == 0
@@ -61,7 +61,7 @@ def test_events_are_counted_by_code_with_the_time_of_the_last() -> None:
     assert counted(counts.samples("GPU-1")) == {"31": 1}
 
 
-def test_listening_anew_does_not_start_anew() -> None:
+def test_a_new_registration_keeps_the_counts() -> None:
     counts = ErrorCounts()
     counts.start(LISTENING)
     counts.count(xid(79))
@@ -69,7 +69,7 @@ def test_listening_anew_does_not_start_anew() -> None:
     assert counted(counts.samples(GPU)) == {"79": 1}
 
 
-def test_however_many_codes_there_are_the_series_stay_few() -> None:
+def test_the_number_of_series_is_limited() -> None:
     counts = ErrorCounts()
     counts.start(LISTENING)
     for code in range(1000, 2000):
@@ -81,7 +81,7 @@ def test_however_many_codes_there_are_the_series_stay_few() -> None:
     assert counted(counts.samples(GPU))["1000"] == 2
 
 
-def test_events_and_readings_come_to_a_status_beside_the_counts() -> None:
+def test_health_reports_status_and_counts() -> None:
     health = Health()
     assert health.apply_reports([LISTENING]) == []
     samples = health.update(GPU, [])
@@ -93,7 +93,7 @@ def test_events_and_readings_come_to_a_status_beside_the_counts() -> None:
     assert {sample.metric for sample in samples} == HEALTH_ROWS
 
 
-def test_a_lost_device_still_tells_what_happened_to_it() -> None:
+def test_a_lost_device_keeps_its_event_counts() -> None:
     health = Health()
     health.apply_reports([LISTENING, xid(79)])
     samples = health.mark_lost(GPU)
@@ -101,14 +101,14 @@ def test_a_lost_device_still_tells_what_happened_to_it() -> None:
     assert all(sample.metric.persistent for sample in samples)
 
 
-def test_of_a_device_that_answers_nothing_only_the_events_are_known() -> None:
+def test_a_device_whose_calls_all_fail_has_only_event_counts() -> None:
     health = Health()
     health.apply_reports([LISTENING, xid(13)])
     samples = health.event_samples(GPU)
     assert (state(samples), counted(samples)) == (None, {"13": 1})
 
 
-def test_a_new_session_forgets_the_status_and_keeps_the_counts() -> None:
+def test_a_new_session_resets_the_status_and_keeps_the_counts() -> None:
     health = Health()
     health.apply_reports([LISTENING, xid(79)])
     health.new_session()
@@ -116,13 +116,13 @@ def test_a_new_session_forgets_the_status_and_keeps_the_counts() -> None:
     assert (state(samples), counted(samples)) == ("ok", {"79": 1})
 
 
-def test_what_failed_is_handed_on() -> None:
+def test_faults_are_returned() -> None:
     fault = Fault(Reason.UNAVAILABLE, "events", "nvmlEventSetWait_v2: UNKNOWN (999)")
     assert Health().apply_reports([LISTENING, fault, xid(13)]) == [fault]
 
 
 @pytest.mark.parametrize("heard_before", [False, True])
-def test_events_that_cannot_be_had_are_unsupported_unless_there_are_some(*, heard_before: bool) -> None:
+def test_refused_events_are_unsupported_unless_they_were_registered_before(*, heard_before: bool) -> None:
     health = Health()
     if heard_before:
         health.apply_reports([LISTENING])
@@ -131,7 +131,7 @@ def test_events_that_cannot_be_had_are_unsupported_unless_there_are_some(*, hear
     assert gaps == ([] if heard_before else expected)
 
 
-def test_labels_are_of_the_closed_lists() -> None:
+def test_labels_have_values_of_the_closed_lists() -> None:
     counts = ErrorCounts()
     counts.start(Listening({GPU: XID_EVENT | UNAVAILABLE_EVENT}, {}))
     for code in range(200):

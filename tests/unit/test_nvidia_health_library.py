@@ -59,7 +59,7 @@ def wait_for_registration(state: NvmlState, device: int, before: int) -> None:
     wait_until(lambda: state.calls(WAIT) > waits)
 
 
-def test_from_the_first_poll_on_the_worst_events_are_counted_from_0(state: NvmlState, exporter: CollectorBench) -> None:
+def test_severe_events_are_counted_from_0_at_the_first_poll(state: NvmlState, exporter: CollectorBench) -> None:
     told = exporter.poll()
     for device in (state.devices[0], state.devices[1]):
         zeros = told.values(catalog.ERRORS, device.uuid)
@@ -69,7 +69,7 @@ def test_from_the_first_poll_on_the_worst_events_are_counted_from_0(state: NvmlS
     assert (told.faults, told.without_counts) == ([], set())
 
 
-def test_events_are_counted_for_the_device_they_happened_to(state: NvmlState, exporter: CollectorBench) -> None:
+def test_events_are_counted_for_their_device(state: NvmlState, exporter: CollectorBench) -> None:
     first, second = state.devices[0].uuid, state.devices[1].uuid
     exporter.poll()
     exporter.pass_time(2.5)
@@ -86,7 +86,7 @@ def test_events_are_counted_for_the_device_they_happened_to(state: NvmlState, ex
     assert told.faults == []
 
 
-def test_what_happens_before_anybody_listens_is_not_counted(state: NvmlState, exporter: CollectorBench) -> None:
+def test_events_before_the_registration_are_not_counted(state: NvmlState, exporter: CollectorBench) -> None:
     uuid = state.devices[0].uuid
     state.happen(0, 79)
     exporter.poll()
@@ -94,7 +94,7 @@ def test_what_happens_before_anybody_listens_is_not_counted(state: NvmlState, ex
     assert counted(poll_until_counted(exporter, uuid, "xid 74 hardware"), uuid) == {"xid 74 hardware": 1}
 
 
-def test_the_driver_ends_what_an_event_began(state: NvmlState, exporter: CollectorBench) -> None:
+def test_the_recovery_action_none_ends_the_status_of_an_event(state: NvmlState, exporter: CollectorBench) -> None:
     device = state.devices[0]
     exporter.poll()
     device.set_field(RECOVERY_ACTION_FIELD, 1, ValueType.UNSIGNED_INT)
@@ -108,7 +108,7 @@ def test_the_driver_ends_what_an_event_began(state: NvmlState, exporter: Collect
     assert (status(told, device.uuid), told.value(catalog.RECOVERY_ACTION, device.uuid, "none")) == ("ok", 1)
 
 
-def test_a_card_that_falls_off_the_bus_tells_why_and_does_not_silence_the_other(
+def test_a_card_lost_from_the_bus_reports_its_event_and_does_not_affect_the_other(
     state: NvmlState, exporter: CollectorBench
 ) -> None:
     first, second = state.devices[0].uuid, state.devices[1].uuid
@@ -125,7 +125,7 @@ def test_a_card_that_falls_off_the_bus_tells_why_and_does_not_silence_the_other(
     assert (status(told, first), status(told, second)) == ("failed", "ok")
 
 
-def test_a_card_that_is_found_again_is_heard_again(state: NvmlState, exporter: CollectorBench) -> None:
+def test_a_recovered_card_is_registered_again(state: NvmlState, exporter: CollectorBench) -> None:
     uuid = state.devices[0].uuid
     exporter.poll()
     state.lose(0)
@@ -139,7 +139,7 @@ def test_a_card_that_is_found_again_is_heard_again(state: NvmlState, exporter: C
     poll_until_counted(exporter, uuid, "xid 94 hardware")
 
 
-def test_a_wait_that_fails_is_told_and_taken_up_again(state: NvmlState, exporter: CollectorBench) -> None:
+def test_a_failed_wait_is_a_fault_and_is_retried(state: NvmlState, exporter: CollectorBench) -> None:
     uuid = state.devices[0].uuid
     exporter.poll()
     state.fail(WAIT, 999)
@@ -150,7 +150,7 @@ def test_a_wait_that_fails_is_told_and_taken_up_again(state: NvmlState, exporter
     poll_until_counted(exporter, uuid, "xid 140 hardware")
 
 
-def test_a_session_ends_with_all_sets_free_and_the_next_counts_on(state: NvmlState, exporter: CollectorBench) -> None:
+def test_the_end_of_a_session_frees_all_sets_and_keeps_the_counts(state: NvmlState, exporter: CollectorBench) -> None:
     uuid = state.devices[0].uuid
     exporter.poll()
     state.happen(0, 95)
@@ -164,7 +164,7 @@ def test_a_session_ends_with_all_sets_free_and_the_next_counts_on(state: NvmlSta
     poll_until_counted(exporter, uuid, "xid 95 hardware", times=2)
 
 
-def test_a_wait_that_hangs_does_not_keep_the_session_open(state: NvmlState, exporter: CollectorBench) -> None:
+def test_a_hung_wait_does_not_keep_the_session_open(state: NvmlState, exporter: CollectorBench) -> None:
     exporter.poll()
     state.delay(WAIT, 600_000)
     wait_until(lambda: state.waiting(WAIT) == 1)
@@ -180,9 +180,7 @@ def test_a_wait_that_hangs_does_not_keep_the_session_open(state: NvmlState, expo
 
 
 @pytest.mark.parametrize("types", [None, 0x10])
-def test_a_card_without_critical_events_has_no_counts(
-    state: NvmlState, exporter: CollectorBench, types: int | None
-) -> None:
+def test_a_card_without_xid_events_has_no_counts(state: NvmlState, exporter: CollectorBench, types: int | None) -> None:
     state.devices[0].supported_event_types = types
     told = exporter.poll()
     assert told.without_counts == {state.devices[0].uuid}
@@ -190,7 +188,7 @@ def test_a_card_without_critical_events_has_no_counts(
     assert told.values(catalog.ERRORS, state.devices[1].uuid) != {}
 
 
-def test_a_driver_without_events_or_reliability_is_quiet(state: NvmlState, exporter: CollectorBench) -> None:
+def test_a_driver_without_events_or_reliability_has_no_faults(state: NvmlState, exporter: CollectorBench) -> None:
     for call in (
         "nvmlDeviceGetSupportedEventTypes",
         "nvmlDeviceGetTotalEccErrors",
@@ -213,7 +211,7 @@ def ampere(device: Device) -> None:
     device.remapping_pending, device.remapping_failed = 1, 0
 
 
-def test_memory_errors_and_remapped_rows_arrive(state: NvmlState, exporter: CollectorBench) -> None:
+def test_memory_errors_and_remapped_rows_are_reported(state: NvmlState, exporter: CollectorBench) -> None:
     ampere(state.devices[1])
     uuid = state.devices[1].uuid
     told = exporter.poll()
@@ -228,7 +226,7 @@ def test_memory_errors_and_remapped_rows_arrive(state: NvmlState, exporter: Coll
     assert status(exporter.poll(), uuid) == "predicted_failure"
 
 
-def test_a_card_that_is_cut_does_not_tell_its_rows_and_one_without_ecc_no_errors(
+def test_a_partitioned_card_has_no_remapped_rows_and_one_without_ecc_no_errors(
     state: NvmlState, exporter: CollectorBench
 ) -> None:
     state.devices[0].partition([h100_mig(0, 0)])
@@ -242,7 +240,7 @@ def test_a_card_that_is_cut_does_not_tell_its_rows_and_one_without_ecc_no_errors
 
 
 @pytest.mark.parametrize("pages", [(0, 0), (3, 60)])
-def test_retired_pages_arrive(state: NvmlState, exporter: CollectorBench, pages: tuple[int, int]) -> None:
+def test_retired_pages_are_reported(state: NvmlState, exporter: CollectorBench, pages: tuple[int, int]) -> None:
     device = state.devices[0]
     device.remapped_rows_corrected = None
     device.retired_pages_corrected, device.retired_pages_uncorrected = pages

@@ -135,7 +135,7 @@ def errors_in_base_units(index: int) -> dict[tuple[str, ...], float]:
     }
 
 
-def test_every_reading_of_eight_devices_arrives_in_base_units(state: NvmlState, reader: CollectorBench) -> None:
+def test_every_reading_of_eight_devices_is_reported_in_base_units(state: NvmlState, reader: CollectorBench) -> None:
     state.devices = [filled(index) for index in range(8)]
     answer = reader.poll()
     assert answer.faults == []
@@ -144,7 +144,7 @@ def test_every_reading_of_eight_devices_arrives_in_base_units(state: NvmlState, 
         assert answer.of(device.uuid) == in_base_units(device, index)
 
 
-def test_every_reading_of_seven_mig_devices_arrives(state: NvmlState, reader: CollectorBench) -> None:
+def test_every_reading_of_seven_mig_devices_is_reported(state: NvmlState, reader: CollectorBench) -> None:
     state.devices = [h100(0)]
     placed = state.devices[0]
     placed.partition(h100_mig(0, index) for index in range(7))
@@ -171,7 +171,7 @@ def test_every_reading_of_seven_mig_devices_arrives(state: NvmlState, reader: Co
     assert "engine_utilization_ratio" in answer.unsupported
 
 
-def test_an_old_driver_without_the_newer_functions_is_read_by_the_older_ones(tmp_path: Path) -> None:
+def test_an_old_driver_is_read_by_the_older_functions(tmp_path: Path) -> None:
     old = ("nvmlDeviceGetMemoryInfo_v2", "nvmlDeviceGetTemperatureV", "nvmlDeviceGetMPSComputeRunningProcesses_v3")
     library = build_nvml(tmp_path, without=old)
     with (
@@ -190,7 +190,7 @@ def test_an_old_driver_without_the_newer_functions_is_read_by_the_older_ones(tmp
 
 
 @pytest.mark.parametrize(("with_device", "error"), [(False, AbsentError), (True, UnavailableError)])
-def test_without_a_library_the_bus_decides_whether_that_is_a_fault(
+def test_a_missing_library_is_a_fault_if_the_bus_has_a_device(
     tmp_path: Path, *, with_device: bool, error: type[CollectorError]
 ) -> None:
     """The dynamic loader finds none here."""

@@ -104,7 +104,7 @@ def test_links_are_counted_by_state_and_only_those_that_are_up_have_bandwidth(be
     }
 
 
-def test_with_every_link_down_there_is_no_bandwidth(bench: Benches) -> None:
+def test_the_bandwidth_limit_is_zero_if_every_link_is_down(bench: Benches) -> None:
     card = links(2)
     for link in range(2):
         card.set_field(STATE, 0, UINT, scope=link)
@@ -112,7 +112,7 @@ def test_with_every_link_down_there_is_no_bandwidth(bench: Benches) -> None:
     assert limits["interconnect_bandwidth_limit_bytes_per_second", "nvlink"] == 0
 
 
-def test_a_device_without_links_says_nothing_of_them_and_is_not_asked_again(bench: Benches) -> None:
+def test_a_device_without_links_has_no_series_of_them_and_is_queried_once(bench: Benches) -> None:
     card = h100(0)
     card.fields = ()
     asked = bench(card)
@@ -127,14 +127,16 @@ def test_a_device_without_links_says_nothing_of_them_and_is_not_asked_again(benc
     )
 
 
-def test_a_link_that_does_not_tell_is_left_out(bench: Benches) -> None:
+def test_a_link_without_a_state_is_omitted(bench: Benches) -> None:
     card = links(3)
     card.set_field(STATE, 0, UINT, scope=1, code=UNSUPPORTED)
     assert bench(card).values("interconnect_links")["interconnect_links", "nvlink", "up"] == 2
 
 
 @pytest.mark.parametrize(("options", "scope"), [(EACH_LINK, 1), (NO_OPTIONS, ALL_LINKS)], ids=["each link", "sums"])
-def test_what_can_not_be_told_just_now_costs_no_other(bench: Benches, options: CollectOptions, scope: int) -> None:
+def test_a_temporary_failure_of_one_kind_does_not_affect_the_others(
+    bench: Benches, options: CollectOptions, scope: int
+) -> None:
     """Links asked one by one fail together."""
     asked = bench(blackwell(3), options)
     asked.device.ask()
@@ -149,7 +151,7 @@ def test_an_impossible_number_of_links_is_refused(bench: Benches) -> None:
     assert reasons(bench(card).ask()) == ["invalid_value"] * 2  # links and bandwidth
 
 
-def test_errors_of_the_fifth_generation_stand_in_for_those_before(bench: Benches) -> None:
+def test_errors_of_the_fifth_generation_replace_the_older_ones(bench: Benches) -> None:
     """As the driver sums them up, and without malformed packets and overruns, which the receive errors include."""
     assert bench(blackwell(2)).values("interconnect_errors") == {
         ("interconnect_errors_total", "nvlink", "receive", ""): 1030,
@@ -159,7 +161,7 @@ def test_errors_of_the_fifth_generation_stand_in_for_those_before(bench: Benches
     assert bench(links(2)).error_kinds() == ({"crc_flit", "crc_data", "replay", "recovery"}, [])
 
 
-def test_errors_of_the_fifth_generation_come_with_the_first_reading_and_in_one_call(bench: Benches) -> None:
+def test_errors_of_the_fifth_generation_are_in_the_first_reading_and_take_one_call(bench: Benches) -> None:
     asked = bench(blackwell(18))
     assert asked.error_kinds() == ({"receive", "recovery", "symbol"}, [])
     before = asked.state.calls(FIELDS)
@@ -169,7 +171,7 @@ def test_errors_of_the_fifth_generation_come_with_the_first_reading_and_in_one_c
     assert asked.state.calls(FIELDS) - before == of_the_links + 2
 
 
-def test_a_driver_that_knows_errors_of_neither_generation_has_none(bench: Benches) -> None:
+def test_a_driver_without_errors_of_either_generation_has_no_series(bench: Benches) -> None:
     card = links(2)
     for field in OLDER_ERRORS:
         card.set_field(field, 0, ULONGLONG, code=UNSUPPORTED)
@@ -180,7 +182,7 @@ def test_a_driver_that_knows_errors_of_neither_generation_has_none(bench: Benche
     assert catalog.INTERCONNECT_ERRORS in asked.device.gaps()
 
 
-def test_each_link_on_request_and_then_no_sum(bench: Benches) -> None:
+def test_the_option_for_each_link_replaces_the_sums(bench: Benches) -> None:
     card = links(2, {138: 5, 139: 7, 161: 1, 162: 3, 163: 8})
     for field in (138, 139):
         card.set_field(field, 99, ULONGLONG, scope=ALL_LINKS)
@@ -239,7 +241,7 @@ def test_pcie_bytes_of_32_bits_are_refused(bench: Benches) -> None:
     assert bench(card).values("pcie_bytes") == {("pcie_bytes_total", "receive"): 6000}
 
 
-def test_pcie_throughput_blocks_and_is_asked_only_on_request(bench: Benches) -> None:
+def test_pcie_throughput_is_queried_only_when_enabled(bench: Benches) -> None:
     card = h100(0)
     card.pcie_transmit_kilobytes_per_second, card.pcie_receive_kilobytes_per_second = 800, 900
     usual = bench(card)
@@ -255,7 +257,7 @@ def sample(value: float, direction: str = "receive", uuid: str = "GPU-0") -> Sam
     return Sample(catalog.PCIE_BYTES, uuid, value, labels=(direction,))
 
 
-def test_a_byte_counter_that_falls_wraps_and_both_directions_are_withdrawn_for_good() -> None:
+def test_a_falling_byte_counter_withdraws_both_directions_permanently() -> None:
     rising = RisingCounters()
     assert rising.drop_wrapped([sample(9, "transmit"), sample(5), sample(1, uuid="GPU-1")]) != []
     assert list(rising.unsupported()) == []

@@ -169,7 +169,7 @@ def leaves_its_set_open(desk: Desk, reports: list[Report]) -> bool:
     return open_sets(desk.state) == 0
 
 
-def test_an_event_has_the_name_of_its_device_and_its_time(desk: Desk) -> None:
+def test_an_event_has_the_uuid_of_its_device_and_its_time(desk: Desk) -> None:
     desk.watch(0, 1)
     reports = desk.run(desk.happens(1, 79), desk.nothing, desk.happens(0, 13), desk.happens(0, 0, UNAVAILABLE_EVENT))
     assert [report for report in reports if isinstance(report, Event)] == [
@@ -180,7 +180,7 @@ def test_an_event_has_the_name_of_its_device_and_its_time(desk: Desk) -> None:
     assert faults(reports) == []
 
 
-def test_only_wanted_events_are_registered_and_told_before_any_of_them(desk: Desk) -> None:
+def test_only_wanted_events_are_registered_and_the_registration_is_reported_first(desk: Desk) -> None:
     desk.commands.put(desk.watched(0, types=UNAVAILABLE_EVENT))
     others = desk.does(desk.happens(0, 0, MIG_EVENT), desk.happens(0, 31))
     reports = desk.run(others, desk.happens(0, 0, UNAVAILABLE_EVENT))
@@ -188,7 +188,7 @@ def test_only_wanted_events_are_registered_and_told_before_any_of_them(desk: Des
     assert events(reports) == [("GPU-0", "driver", "gpu_unavailable")]
 
 
-def test_an_event_of_no_known_device_is_an_invalid_value(desk: Desk) -> None:
+def test_an_event_of_an_unknown_device_is_an_invalid_value(desk: Desk) -> None:
     elsewhere = Watched(desk.library.device(0), 7, WANTED_EVENTS)
     desk.commands.put({"GPU-0": elsewhere})
     reports = desk.run(desk.happens(0, 79))
@@ -202,7 +202,7 @@ def test_the_end_leaves_the_set_to_its_owner_and_makes_no_further_call(desk: Des
     assert leaves_its_set_open(desk, reports)
 
 
-def test_an_end_that_comes_while_a_set_is_made_lets_nothing_follow(desk: Desk) -> None:
+def test_an_end_during_the_registration_makes_no_further_call(desk: Desk) -> None:
     desk.at_registration.append(desk.end)
     desk.watch(0, 1)
     reports = desk.run()
@@ -210,19 +210,19 @@ def test_an_end_that_comes_while_a_set_is_made_lets_nothing_follow(desk: Desk) -
     assert leaves_its_set_open(desk, reports)
 
 
-def test_an_end_that_comes_while_a_set_is_renewed_does_not_lose_the_set(desk: Desk) -> None:
+def test_an_end_while_a_set_is_replaced_does_not_leak_the_set(desk: Desk) -> None:
     desk.watch(0)
     reports = desk.run(desk.does(partial(desk.watch, 0, 1), desk.end))
     assert leaves_its_set_open(desk, reports)
 
 
-def test_without_devices_nothing_is_asked_of_the_library(desk: Desk) -> None:
+def test_without_devices_the_library_is_not_called(desk: Desk) -> None:
     desk.run()
     assert desk.commands.pauses == [None]
     assert [desk.state.calls(call) for call in (CREATE, REGISTER, WAIT, FREE)] == [0, 0, 0, 0]
 
 
-def test_failing_waits_are_tried_again_after_pauses_that_double_up_to_half_a_minute(desk: Desk) -> None:
+def test_failed_waits_are_retried_after_pauses_that_double_to_30_seconds(desk: Desk) -> None:
     desk.commands.most_pauses = 7
     desk.watch(0)
     reports = desk.run(*[desk.fails(UNKNOWN)] * 8)
@@ -230,7 +230,7 @@ def test_failing_waits_are_tried_again_after_pauses_that_double_up_to_half_a_min
     assert faults(reports) == [(Reason.UNAVAILABLE, "events")] * 8
 
 
-def test_a_wait_that_works_makes_the_next_pause_short_again(desk: Desk) -> None:
+def test_a_successful_wait_resets_the_backoff(desk: Desk) -> None:
     desk.commands.most_pauses = 3
     desk.watch(0)
     failing = desk.fails(UNKNOWN)
@@ -248,7 +248,7 @@ def test_a_device_that_fails_does_not_stop_the_events_of_the_others(desk: Desk, 
     assert [where for _, where in faults(reports)] == ["GPU-0"]
 
 
-def test_a_device_that_failed_is_tried_again_after_a_pause(desk: Desk) -> None:
+def test_a_failed_registration_is_retried_after_a_pause(desk: Desk) -> None:
     desk.state.fail(REGISTER, UNKNOWN, device=0, times=1)
 
     def a_second_later() -> None:
@@ -260,7 +260,7 @@ def test_a_device_that_failed_is_tried_again_after_a_pause(desk: Desk) -> None:
     assert events(reports) == [("GPU-0", "xid", "8")]
 
 
-def test_a_lost_device_ends_every_wait_until_it_is_taken_out(desk: Desk) -> None:
+def test_a_lost_device_ends_every_wait_until_it_is_removed(desk: Desk) -> None:
     desk.commands.most_pauses = 1
     desk.watch(0, 1)
 
@@ -275,7 +275,7 @@ def test_a_lost_device_ends_every_wait_until_it_is_taken_out(desk: Desk) -> None
 
 
 @pytest.mark.parametrize("code", [3, 13, NO_PERMISSION])
-def test_what_is_not_supported_or_permitted_is_not_tried_again(desk: Desk, code: int) -> None:
+def test_an_unsupported_or_forbidden_registration_is_not_retried(desk: Desk, code: int) -> None:
     desk.state.fail(REGISTER, code)
     desk.watch(0)
     reports = desk.run()
@@ -285,7 +285,7 @@ def test_what_is_not_supported_or_permitted_is_not_tried_again(desk: Desk, code:
     assert desk.commands.pauses == [None]
 
 
-def test_without_a_device_left_to_listen_to_there_is_no_wait(desk: Desk) -> None:
+def test_without_a_registered_device_there_is_no_wait(desk: Desk) -> None:
     desk.watch(0)
     refuse = partial(desk.state.fail, REGISTER, NO_PERMISSION)
     desk.run(desk.does(refuse, partial(desk.watch, 0, 1)))
@@ -293,7 +293,7 @@ def test_without_a_device_left_to_listen_to_there_is_no_wait(desk: Desk) -> None
     assert desk.state.calls(WAIT) == 2  # and one of no time, for what was left
 
 
-def test_with_a_new_device_all_are_listened_to_and_nothing_is_lost(desk: Desk) -> None:
+def test_a_new_device_is_registered_without_losing_events(desk: Desk) -> None:
     desk.watch(0)
     arrives = desk.does(desk.happens(0, 48), desk.happens(0, 63), partial(desk.watch, 0, 1))
     reports = desk.run(arrives, desk.happens(1, 79))
@@ -301,7 +301,7 @@ def test_with_a_new_device_all_are_listened_to_and_nothing_is_lost(desk: Desk) -
     assert events(reports) == [("GPU-0", "xid", "48"), ("GPU-0", "xid", "63"), ("GPU-1", "xid", "79")]
 
 
-def test_a_device_that_goes_is_heard_to_the_last_and_one_that_comes_back_is_registered_anew(desk: Desk) -> None:
+def test_a_removed_device_reports_its_last_event_and_is_registered_again_when_it_returns(desk: Desk) -> None:
     desk.watch(0, 1)
     reports = desk.run(
         desk.does(partial(desk.watch, 1)), desk.happens(0, 79), desk.does(partial(desk.watch, 0, 1)), desk.nothing
@@ -317,7 +317,7 @@ def test_another_object_for_the_same_handle_changes_nothing(desk: Desk) -> None:
     assert desk.state.calls(REGISTER) == 1
 
 
-def test_a_bug_costs_a_pause_and_not_the_thread(desk: Desk) -> None:
+def test_a_bug_causes_a_pause_and_does_not_end_the_thread(desk: Desk) -> None:
     def bug() -> None:
         raise ZeroDivisionError("a bug")
 
@@ -329,6 +329,6 @@ def test_a_bug_costs_a_pause_and_not_the_thread(desk: Desk) -> None:
     assert events(reports) == [("GPU-0", "xid", "31")]
 
 
-def test_a_flood_that_nobody_reads_is_kept_within_bounds(desk: Desk) -> None:
+def test_the_number_of_unread_reports_is_limited(desk: Desk) -> None:
     desk.watch(0)
     assert len(events(desk.run(*[desk.happens(0, 31)] * 10_100))) == 9_999  # with the first report 10,000

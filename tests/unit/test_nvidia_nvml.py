@@ -19,14 +19,16 @@ def a_gpu(state: NvmlState) -> tuple[Nvml, Handle]:
     ("code", "expected"),
     [(3, UnsupportedError), (6, NoDataError), (15, DeviceLostError), (1, SessionError), (999, UnavailableError)],
 )
-def test_the_bindings_error_leaves_as_the_contracts(nvml: NvmlState, code: int, expected: type[Exception]) -> None:
+def test_an_error_of_the_binding_becomes_one_of_the_contract(
+    nvml: NvmlState, code: int, expected: type[Exception]
+) -> None:
     library, handle = a_gpu(nvml)
     nvml.fail(POWER, code)
     with pytest.raises(expected, match=POWER):
         library.power(handle)
 
 
-def test_the_bindings_error_is_not_chained_for_it_can_be_neither_hashed_nor_compared(nvml: NvmlState) -> None:
+def test_the_error_of_the_binding_is_not_chained(nvml: NvmlState) -> None:
     library, handle = a_gpu(nvml)
     nvml.fail(POWER, 999)
     with pytest.raises(UnavailableError) as caught:
@@ -34,7 +36,7 @@ def test_the_bindings_error_is_not_chained_for_it_can_be_neither_hashed_nor_comp
     assert caught.value.__suppress_context__
 
 
-def test_a_function_the_library_does_not_have_is_unsupported(nvml: NvmlState) -> None:
+def test_a_missing_function_is_unsupported(nvml: NvmlState) -> None:
     """The binding has an error of its own for calls whose version it chooses."""
     library, handle = a_gpu(nvml)
     nvml.fail("nvmlDeviceGetComputeRunningProcesses_v3", 13)
@@ -42,7 +44,7 @@ def test_a_function_the_library_does_not_have_is_unsupported(nvml: NvmlState) ->
         library.call("nvmlDeviceGetComputeRunningProcesses", handle, read=list)
 
 
-def test_an_answer_that_is_no_text_is_an_invalid_value(nvml: NvmlState) -> None:
+def test_text_that_is_not_utf_8_is_an_invalid_value(nvml: NvmlState) -> None:
     library, handle = a_gpu(nvml)
     nvml.devices[0].name = b"\xff"
     with pytest.raises(InvalidValueError) as caught:
@@ -51,7 +53,7 @@ def test_an_answer_that_is_no_text_is_an_invalid_value(nvml: NvmlState) -> None:
 
 
 @pytest.mark.parametrize("code", [2, 6])
-def test_a_hole_in_the_list_of_mig_devices_is_none(nvml: NvmlState, code: int) -> None:
+def test_a_gap_in_the_list_of_mig_devices_is_none(nvml: NvmlState, code: int) -> None:
     library, handle = a_gpu(nvml)
     nvml.devices[0].partition([None, h100_mig(0, 1)])
     mig = library.mig_device(handle, 1)
@@ -62,7 +64,7 @@ def test_a_hole_in_the_list_of_mig_devices_is_none(nvml: NvmlState, code: int) -
     assert library.mig_device(handle, 1) is None
 
 
-def test_both_versions_of_the_memory_call_are_told_apart(nvml: NvmlState) -> None:
+def test_the_two_versions_of_the_memory_call_differ_in_reserved_memory(nvml: NvmlState) -> None:
     library, handle = a_gpu(nvml)
     device = nvml.devices[0]
     device.memory_total_bytes, device.memory_reserved_bytes, device.memory_used_bytes = 1000, 100, 300

@@ -51,7 +51,7 @@ def reasons(layout: PartitionLayout) -> list[Reason]:
     return [fault.reason for fault in layout.faults]
 
 
-def test_a_device_without_mig_is_whole_and_asked_once(bench: Benches) -> None:
+def test_a_device_without_mig_has_no_partitions_and_is_queried_once(bench: Benches) -> None:
     whole = bench()
     whole.card.mig_mode = None
     for _ in range(3):
@@ -60,14 +60,14 @@ def test_a_device_without_mig_is_whole_and_asked_once(bench: Benches) -> None:
     assert whole.state.calls(MODE) == 1
 
 
-def test_a_device_out_of_mig_mode_is_not_searched_for_partitions(bench: Benches) -> None:
+def test_a_device_not_in_mig_mode_is_not_searched_for_partitions(bench: Benches) -> None:
     whole = bench(mig_device(1))
     whole.card.mig_mode = 0  # and 1 after the next reset
     assert whole.read().partitions == ()
     assert whole.state.calls(HANDLE) == 0
 
 
-def test_a_partition_says_who_it_is(bench: Benches) -> None:
+def test_the_identity_of_a_partition(bench: Benches) -> None:
     (partition,) = bench(mig_device(7, 0, uuid="MIG-x", profile="1g.10gb+me"), minor=4).read().partitions
     assert (partition.uuid, partition.device_uuid, partition.profile) == ("MIG-x", "GPU-abc", "1g.10gb+me")
     assert partition.aliases == {
@@ -77,13 +77,13 @@ def test_a_partition_says_who_it_is(bench: Benches) -> None:
     }
 
 
-def test_the_list_of_partitions_has_holes(bench: Benches) -> None:
+def test_the_list_of_partitions_has_gaps(bench: Benches) -> None:
     cut = bench(mig_device(1), None, None, mig_device(4), None, None, mig_device(9))
     assert uuids(cut.read()) == ["MIG-1-0", "MIG-4-0", "MIG-9-0"]
     assert cut.state.calls(HANDLE) == 7
 
 
-def test_a_reused_handle_with_reused_ids_is_known_by_its_new_uuid_at_once(bench: Benches) -> None:
+def test_a_reused_handle_with_reused_ids_gets_its_new_uuid_at_once(bench: Benches) -> None:
     cut = bench(mig_device(1, uuid="MIG-old"), mig_device(2, uuid="MIG-same"))
     first = cut.read()
     reused = cut.card.mig[0]
@@ -101,7 +101,7 @@ def test_leaving_mig_mode_is_a_change(bench: Benches) -> None:
     assert cut.read().changed
 
 
-def test_properties_are_read_once_until_they_are_to_be_read_again(bench: Benches) -> None:
+def test_properties_are_read_once_until_they_are_forgotten(bench: Benches) -> None:
     cut = bench(mig_device(1))
     cut.read()
     cut.read()
@@ -111,7 +111,7 @@ def test_properties_are_read_once_until_they_are_to_be_read_again(bench: Benches
     assert [cut.state.calls(call, device=0, mig=0) for call in (UUID, NAME)] == [3, 2]
 
 
-def test_compute_instances_that_share_a_gpu_instance_give_its_memory_once(bench: Benches) -> None:
+def test_compute_instances_that_share_a_gpu_instance_report_its_memory_once(bench: Benches) -> None:
     layout = bench(
         mig_device(1, 1, profile="1c.3g.40gb"),
         mig_device(1, 0, profile="2c.3g.40gb"),
@@ -121,7 +121,7 @@ def test_compute_instances_that_share_a_gpu_instance_give_its_memory_once(bench:
     assert telling == {"MIG-1-1": False, "MIG-1-0": True, "MIG-2-0": True}
 
 
-def test_only_a_partition_with_every_slice_of_its_gpu_instance_is_all_of_it(bench: Benches) -> None:
+def test_a_partition_is_a_whole_gpu_instance_only_with_all_its_slices(bench: Benches) -> None:
     cut = bench(mig_device(1, 0), mig_device(1, 1), mig_device(2), mig_device(3), mig_device(4))
     cut.card.mig[3].gpu_instance_slices = 3  # a 1c.3g.40gb, alone there
     cut.state.fail(ATTRIBUTES, NOT_SUPPORTED, device=0, mig=4)
@@ -135,7 +135,7 @@ def test_only_a_partition_with_every_slice_of_its_gpu_instance_is_all_of_it(benc
     }
 
 
-def test_only_a_partition_alone_in_its_gpu_instance_goes_by_its_name(bench: Benches) -> None:
+def test_only_a_partition_alone_in_its_gpu_instance_has_its_alias(bench: Benches) -> None:
     layout = bench(mig_device(1, 0), mig_device(1, 1), mig_device(2, 0)).read()
     named = {
         partition.uuid for partition in layout.partitions if Alias("nvidia0/gi2", "nvidia.com/") in partition.aliases
@@ -144,7 +144,7 @@ def test_only_a_partition_alone_in_its_gpu_instance_goes_by_its_name(bench: Benc
     assert (named, shared) == ({"MIG-2-0"}, [])
 
 
-def test_without_a_minor_number_there_is_no_such_name(bench: Benches) -> None:
+def test_a_device_without_a_minor_number_has_no_such_alias(bench: Benches) -> None:
     (partition,) = bench(mig_device(1), minor=None).read().partitions
     assert {alias.scope for alias in partition.aliases} == {""}
 
@@ -153,7 +153,7 @@ def test_without_a_minor_number_there_is_no_such_name(bench: Benches) -> None:
     ("slices", "cut"),
     [(7, [1] * 7), (7, [3, 3, 1]), (7, [4, 2, 1]), (7, [7]), (4, [1, 1, 2]), (7, [3, 1, 1])],
 )
-def test_compute_ratios_never_add_up_to_more_than_the_device(bench: Benches, slices: int, cut: list[int]) -> None:
+def test_compute_ratios_of_a_device_add_up_to_at_most_1(bench: Benches, slices: int, cut: list[int]) -> None:
     gpu = bench(*(mig_device(instance) for instance in range(len(cut))))
     gpu.card.most_mig_devices = slices
     for instance, own in enumerate(cut):
@@ -171,13 +171,13 @@ def test_a_partition_whose_size_is_unknown_has_no_compute_ratio(bench: Benches) 
 
 
 @pytest.mark.parametrize("own", [0, 8, 0xFFFFFFFF])
-def test_a_size_that_cannot_be_true_is_told(bench: Benches, own: int) -> None:
+def test_an_impossible_size_is_a_fault(bench: Benches, own: int) -> None:
     cut = bench(mig_device(1))
     cut.card.mig[0].compute_instance_slices = own
     assert reasons(cut.read()) == [Reason.INVALID_VALUE]
 
 
-def test_a_count_that_cannot_be_true_is_told(bench: Benches) -> None:
+def test_an_impossible_count_is_a_fault(bench: Benches) -> None:
     cut = bench(mig_device(1))
     cut.card.most_mig_devices = 0xFFFFFFFF
     layout = cut.read()
@@ -185,7 +185,7 @@ def test_a_count_that_cannot_be_true_is_told(bench: Benches) -> None:
 
 
 @pytest.mark.parametrize("code", [GPU_NOT_FOUND, UNKNOWN])
-def test_a_partition_that_fails_keeps_its_name_and_gives_no_handle(bench: Benches, code: int) -> None:
+def test_a_partition_that_fails_keeps_its_identity_without_a_handle(bench: Benches, code: int) -> None:
     cut = bench(mig_device(1), mig_device(2))
     cut.read()
     cut.state.fail(UUID, code, device=0, mig=1)
@@ -196,7 +196,7 @@ def test_a_partition_that_fails_keeps_its_name_and_gives_no_handle(bench: Benche
 
 
 @pytest.mark.parametrize("call", [MODE, COUNT])
-def test_a_device_that_does_not_tell_how_it_is_cut_keeps_its_partitions(bench: Benches, call: str) -> None:
+def test_a_device_whose_layout_is_unreadable_keeps_its_partitions(bench: Benches, call: str) -> None:
     cut = bench(mig_device(1))
     cut.read()
     cut.state.fail(call, UNKNOWN)
@@ -205,7 +205,7 @@ def test_a_device_that_does_not_tell_how_it_is_cut_keeps_its_partitions(bench: B
     assert uuids(PartitionLayout(partitions=cut.table.last_partitions("GPU-abc"))) == ["MIG-1-0"]
 
 
-def test_a_missing_permission_is_told_once(bench: Benches) -> None:
+def test_a_missing_permission_is_reported_once(bench: Benches) -> None:
     cut = bench(mig_device(1), mig_device(2))
     cut.state.fail(HANDLE, NO_PERMISSION)
     assert [reason for _ in range(3) for reason in reasons(cut.read())] == [Reason.PERMISSION_DENIED]
@@ -216,9 +216,7 @@ def test_a_partition_listed_twice_counts_once(bench: Benches) -> None:
 
 
 @pytest.mark.parametrize(("code", "expected"), [(15, DeviceLostError), (1, SessionError)])
-def test_what_concerns_more_than_the_partitions_is_passed_on(
-    bench: Benches, code: int, expected: type[Exception]
-) -> None:
+def test_a_lost_device_or_session_is_raised(bench: Benches, code: int, expected: type[Exception]) -> None:
     cut = bench(mig_device(1))
     cut.state.fail(MODE, code)
     with pytest.raises(expected):

@@ -70,7 +70,7 @@ def sample(pid: int, at: int, percent: int) -> Entry:
     return made
 
 
-def test_a_process_in_several_lists_is_one_with_the_most_that_is_known_of_it(bench: Benches) -> None:
+def test_a_process_in_several_lists_is_one_process_with_all_known_values(bench: Benches) -> None:
     graphics = ProcessKind.GRAPHICS
     lists = bench(
         entry(7), entry(8, 100), entry(7, 50, graphics), entry(9, kind=graphics), entry(10, 3, ProcessKind.MPS)
@@ -96,7 +96,7 @@ def test_a_process_on_a_mig_device_is_counted_for_the_device_and_recorded_for_th
     assert part.state.calls(UTILIZATION) == asked
 
 
-def test_utilization_is_the_newest_sample_of_each_process_and_asked_from_the_last_on(bench: Benches) -> None:
+def test_utilization_is_the_newest_sample_of_each_process_since_the_last_query(bench: Benches) -> None:
     garbage = sample(9, 99, 808_334_905)
     told = bench(
         entry(7), entry(8), entry(9), sample(7, 10, 30), sample(7, 20, 50), sample(7, 15, 90), sample(8, 12, 0), garbage
@@ -111,7 +111,7 @@ def test_no_sample_of_utilization_is_no_fault(bench: Benches) -> None:
     assert bench(entry(7)).utilization() == {7: None}
 
 
-def test_utilization_that_is_not_supported_is_asked_once_and_the_count_is_not_missing(bench: Benches) -> None:
+def test_unsupported_utilization_is_queried_once_and_processes_are_still_counted(bench: Benches) -> None:
     asked = bench(entry(7))
     asked.state.fail(UTILIZATION, NOT_SUPPORTED)
     assert [asked.count() for _ in range(3)] == [1, 1, 1]
@@ -120,13 +120,13 @@ def test_utilization_that_is_not_supported_is_asked_once_and_the_count_is_not_mi
 
 
 @pytest.mark.parametrize("call", [GRAPHICS, MPS])
-def test_processes_are_counted_without_the_lists_a_card_does_not_have(bench: Benches, call: str) -> None:
+def test_processes_are_counted_without_the_lists_a_card_does_not_support(bench: Benches, call: str) -> None:
     asked = bench(entry(7), entry(8, kind=ProcessKind.GRAPHICS), entry(9, kind=ProcessKind.MPS))
     asked.state.fail(call, NOT_SUPPORTED)
     assert asked.count() == 2
 
 
-def test_an_old_driver_is_asked_by_the_second_version(bench: Benches) -> None:
+def test_an_old_driver_is_called_by_the_second_version(bench: Benches) -> None:
     asked = bench(entry(7, 5))
     for call in (COMPUTE, GRAPHICS, MPS):
         asked.state.fail(call, FUNCTION_NOT_FOUND)
@@ -135,7 +135,7 @@ def test_an_old_driver_is_asked_by_the_second_version(bench: Benches) -> None:
 
 
 @pytest.mark.parametrize("wrong", [entry(0, 4096), entry(1 << 30), entry(7, 1, instance=4711)])
-def test_entries_read_in_the_wrong_places_are_refused_as_a_whole(bench: Benches, wrong: Entry) -> None:
+def test_a_list_with_an_impossible_entry_is_refused(bench: Benches, wrong: Entry) -> None:
     asked = bench(entry(7, 5), wrong)
     findings = asked.ask()
     assert values(findings, catalog.PROCESSES) == {}
@@ -153,12 +153,12 @@ def test_more_processes_than_a_node_can_have_are_refused(bench: Benches, process
     assert reasons(findings) == ([] if counted else ["invalid_value"])
 
 
-def test_an_empty_list_is_no_process(bench: Benches) -> None:
+def test_an_empty_list_means_no_processes(bench: Benches) -> None:
     assert bench().count() == 0
 
 
 @pytest.mark.parametrize(("times", "counted", "calls"), [(4, 1, 6), (6, None, 6)])
-def test_a_list_that_grew_meanwhile_is_asked_three_times(
+def test_a_list_that_grew_is_read_up_to_three_times(
     bench: Benches, times: int, counted: int | None, calls: int
 ) -> None:
     """Each time takes the binding two calls."""
@@ -170,7 +170,7 @@ def test_a_list_that_grew_meanwhile_is_asked_three_times(
     assert asked.state.calls(COMPUTE) == calls
 
 
-def test_a_missing_permission_is_told_once_for_each_version_of_the_call(bench: Benches) -> None:
+def test_a_missing_permission_is_reported_once_for_each_version_of_the_call(bench: Benches) -> None:
     asked = bench(entry(7))
     asked.state.fail(COMPUTE, NO_PERMISSION)
     asked.state.fail(OLD_COMPUTE, NO_PERMISSION)

@@ -182,7 +182,7 @@ EVERYTHING: dict[tuple[str, ...], float] = {
 }
 
 
-def test_every_reading_arrives_in_base_units(bench: AskedDevice) -> None:
+def test_every_reading_is_reported_in_base_units(bench: AskedDevice) -> None:
     findings = bench.ask()
     assert findings.faults == []
     assert series(findings) == EVERYTHING
@@ -194,13 +194,13 @@ def test_samples_name_their_subject(nvml: NvmlState) -> None:
     assert {(sample.device_uuid, sample.partition_uuid) for sample in findings.samples} == {("GPU-0", "MIG-1")}
 
 
-def test_the_rows_of_a_question_have_one_cadence() -> None:
+def test_the_rows_of_a_query_have_one_cadence() -> None:
     for question in (*flat(QUESTIONS), *flat(EVERY_OPTION)):
         assert {row.cadence for row in question.rows} == {question.cadence}, question.name
 
 
 @pytest.mark.parametrize("questions", [QUESTIONS, EVERY_OPTION], ids=["usual", "every option"])
-def test_query_names_are_unique_and_stand_ins_come_after(questions: Queries) -> None:
+def test_query_names_are_unique_and_fallbacks_come_later(questions: Queries) -> None:
     names = [question.name for question in flat(questions)]
     assert len(set(names)) == len(names)
     for query in flat(questions):
@@ -209,7 +209,7 @@ def test_query_names_are_unique_and_stand_ins_come_after(questions: Queries) -> 
 
 
 @pytest.mark.parametrize("cadence", Cadence)
-def test_only_what_is_due_is_asked(bench: AskedDevice, nvml: NvmlState, cadence: Cadence) -> None:
+def test_only_due_queries_run(bench: AskedDevice, nvml: NvmlState, cadence: Cadence) -> None:
     findings = bench.ask(frozenset({cadence}))
     assert {sample.metric.cadence for sample in findings.samples} == {cadence}
     assert nvml.calls(UTILIZATION) == (2 if cadence is Cadence.FAST else 0)
@@ -226,7 +226,7 @@ def test_only_what_is_due_is_asked(bench: AskedDevice, nvml: NvmlState, cadence:
         ("power_min_limit_milliwatts", MARK, "power range", catalog.POWER_MIN_LIMIT),
     ],
 )
-def test_a_value_that_cannot_be_true_is_told_and_costs_only_itself(
+def test_an_impossible_value_is_a_fault_and_does_not_affect_others(
     bench: AskedDevice, member: str, number: int, query: str, row: Metric
 ) -> None:
     setattr(bench.card, member, number)
@@ -236,7 +236,7 @@ def test_a_value_that_cannot_be_true_is_told_and_costs_only_itself(
 
 
 @pytest.mark.parametrize("celsius", [math.nan, math.inf, MARK])
-def test_a_field_that_cannot_be_true_is_told(bench: AskedDevice, celsius: float) -> None:
+def test_an_impossible_field_value_is_a_fault(bench: AskedDevice, celsius: float) -> None:
     bench.card.set_field(MEMORY_TEMPERATURE_FIELD, celsius, ValueType.DOUBLE)
     findings = bench.ask()
     assert reasons(findings) == ["invalid_value"]
@@ -254,7 +254,7 @@ def test_zero_is_a_value(bench: AskedDevice) -> None:
     assert found["utilization_ratio",] == found["power_watts",] == found["energy_joules_total",] == 0
 
 
-def test_what_is_unsupported_is_silent_and_never_asked_again(bench: AskedDevice, nvml: NvmlState) -> None:
+def test_an_unsupported_reading_is_no_fault_and_is_queried_once(bench: AskedDevice, nvml: NvmlState) -> None:
     nvml.fail(ENERGY, NOT_SUPPORTED)
     for _ in range(3):
         assert bench.ask().faults == []
@@ -265,14 +265,14 @@ def test_what_is_unsupported_is_silent_and_never_asked_again(bench: AskedDevice,
     assert bench.gaps() == {catalog.ENERGY: why}
 
 
-def test_a_missing_permission_is_told_once_and_never_asked_again(bench: AskedDevice, nvml: NvmlState) -> None:
+def test_a_missing_permission_is_reported_once_and_not_retried(bench: AskedDevice, nvml: NvmlState) -> None:
     nvml.fail(POWER, NO_PERMISSION)
     assert [reason for _ in range(3) for reason in reasons(bench.ask())] == ["permission_denied"]
     assert nvml.calls(POWER) == 1
     assert list(bench.gaps()) == [catalog.POWER]
 
 
-def test_forgetting_a_device_asks_it_everything_again(bench: AskedDevice, nvml: NvmlState) -> None:
+def test_unsupported_readings_are_queried_again_after_forget(bench: AskedDevice, nvml: NvmlState) -> None:
     nvml.fail(POWER, NOT_SUPPORTED)
     bench.ask()
     bench.forget("GPU-other")
@@ -283,7 +283,7 @@ def test_forgetting_a_device_asks_it_everything_again(bench: AskedDevice, nvml: 
     assert nvml.calls(POWER) == 2
 
 
-def test_a_failed_reading_is_told_and_asked_again(bench: AskedDevice, nvml: NvmlState) -> None:
+def test_a_failed_reading_is_a_fault_and_is_retried(bench: AskedDevice, nvml: NvmlState) -> None:
     nvml.fail(POWER, UNKNOWN)
     findings = bench.ask()
     assert [(fault.reason, fault.where) for fault in findings.faults] == [(Reason.UNAVAILABLE, "GPU-0")]
@@ -293,7 +293,7 @@ def test_a_failed_reading_is_told_and_asked_again(bench: AskedDevice, nvml: Nvml
 
 
 @pytest.mark.parametrize("code", [NOT_FOUND, NO_DATA])
-def test_nothing_to_tell_is_no_sample_and_no_fault(bench: AskedDevice, nvml: NvmlState, code: int) -> None:
+def test_no_data_is_neither_a_sample_nor_a_fault(bench: AskedDevice, nvml: NvmlState, code: int) -> None:
     nvml.fail(POWER, code)
     findings = bench.ask()
     assert findings.faults == []
@@ -301,7 +301,9 @@ def test_nothing_to_tell_is_no_sample_and_no_fault(bench: AskedDevice, nvml: Nvm
     assert bench.gaps() == {}
 
 
-def test_old_memory_calls_give_usage_and_limit_but_no_reserve(bench: AskedDevice, nvml: NvmlState) -> None:
+def test_the_old_memory_call_reports_usage_and_limit_without_reserved_memory(
+    bench: AskedDevice, nvml: NvmlState
+) -> None:
     nvml.fail(MEMORY, FUNCTION_NOT_FOUND)
     for _ in range(2):
         found = series(bench.ask())
@@ -311,32 +313,32 @@ def test_old_memory_calls_give_usage_and_limit_but_no_reserve(bench: AskedDevice
     assert list(bench.gaps()) == [catalog.MEMORY_RESERVED]
 
 
-def test_the_old_memory_call_is_left_alone_where_the_new_one_works(bench: AskedDevice, nvml: NvmlState) -> None:
+def test_the_old_memory_call_is_not_used_where_the_new_one_works(bench: AskedDevice, nvml: NvmlState) -> None:
     bench.ask()
     assert (nvml.calls(MEMORY), nvml.calls(OLD_MEMORY)) == (1, 0)
 
 
-def test_memory_in_no_version_is_unsupported_as_a_whole(bench: AskedDevice, nvml: NvmlState) -> None:
+def test_memory_is_unsupported_where_no_version_of_the_call_works(bench: AskedDevice, nvml: NvmlState) -> None:
     nvml.fail(MEMORY, NOT_SUPPORTED)
     nvml.fail(OLD_MEMORY, NOT_SUPPORTED)
     bench.ask()
     assert set(bench.gaps()) == {catalog.MEMORY_USAGE, catalog.MEMORY_LIMIT, catalog.MEMORY_RESERVED}
 
 
-def test_the_old_temperature_call_stands_in(bench: AskedDevice, nvml: NvmlState) -> None:
+def test_the_old_temperature_call_is_the_fallback(bench: AskedDevice, nvml: NvmlState) -> None:
     nvml.fail("nvmlDeviceGetTemperatureV", FUNCTION_NOT_FOUND)
     assert series(bench.ask())["temperature_celsius", "core"] == 41
     assert bench.gaps() == {}
 
 
-def test_a_row_is_unsupported_only_when_no_query_gives_it(bench: AskedDevice) -> None:
+def test_a_row_is_unsupported_only_if_no_query_reports_it(bench: AskedDevice) -> None:
     bench.card.set_field(MEMORY_TEMPERATURE_FIELD, 0, ValueType.UNSIGNED_INT, code=NOT_SUPPORTED)
     assert ("temperature_celsius", "memory") not in series(bench.ask())
     assert bench.gaps() == {}
 
 
 @pytest.mark.parametrize(("code", "expected"), [(15, DeviceLostError), (16, DeviceLostError), (1, SessionError)])
-def test_what_concerns_more_than_the_reading_is_passed_on(
+def test_a_lost_device_or_session_is_raised(
     bench: AskedDevice, nvml: NvmlState, code: int, expected: type[Exception]
 ) -> None:
     nvml.fail(POWER, code)
@@ -345,24 +347,24 @@ def test_what_concerns_more_than_the_reading_is_passed_on(
 
 
 @pytest.mark.parametrize(("mode", "exclusive"), [(0, 0), (1, 1), (2, 0), (3, 1)])
-def test_exclusive_is_one_process_at_a_time(bench: AskedDevice, mode: int, exclusive: int) -> None:
+def test_exclusive_mode_allows_one_process(bench: AskedDevice, mode: int, exclusive: int) -> None:
     bench.card.compute_mode = mode
     assert values(bench.ask(), catalog.MODE_STATE)["exclusive",] == exclusive
 
 
-def test_a_compute_mode_that_is_none_is_refused(bench: AskedDevice) -> None:
+def test_an_unknown_compute_mode_is_refused(bench: AskedDevice) -> None:
     bench.card.compute_mode = 99
     findings = bench.ask()
     assert ("exclusive",) not in values(findings, catalog.MODE_STATE)
     assert reasons(findings) == ["invalid_value"]
 
 
-def test_confidential_computing_is_of_the_whole_node(bench: AskedDevice, nvml: NvmlState) -> None:
+def test_confidential_computing_is_a_mode_of_the_whole_node(bench: AskedDevice, nvml: NvmlState) -> None:
     nvml.confidential_computing = 1
     assert values(bench.ask(), catalog.MODE_STATE)["confidential",] == 1
     nvml.fail("nvmlSystemGetConfComputeState", FUNCTION_NOT_FOUND)
     assert ("confidential",) not in values(bench.ask(), catalog.MODE_STATE)
 
 
-def test_the_rows_that_can_be_had_are_those_of_the_questions() -> None:
+def test_the_declared_rows_are_those_of_the_queries() -> None:
     assert rows_of(QUESTIONS) | rows_of(EVERY_OPTION) | activity.GPM_ROWS == DEVICE_ROWS

@@ -44,13 +44,13 @@ def asked(nvml: NvmlState) -> Callable[[Device], AskedDevice]:
 Asked = Callable[[Device], AskedDevice]
 
 
-def test_memory_errors_since_the_driver_was_loaded_and_over_its_life(asked: Asked) -> None:
+def test_memory_errors_since_the_driver_was_loaded_and_over_the_life_of_the_device(asked: Asked) -> None:
     findings = asked(hopper()).ask()
     assert values(findings, catalog.MEMORY_ERRORS) == {("corrected",): 10, ("uncorrected",): 20}
     assert values(findings, catalog.MEMORY_LIFETIME_ERRORS) == {("corrected",): 11, ("uncorrected",): 21}
 
 
-def test_without_ecc_there_are_no_counts_and_no_further_questions(asked: Asked, nvml: NvmlState) -> None:
+def test_without_ecc_there_are_no_counts_and_no_further_queries(asked: Asked, nvml: NvmlState) -> None:
     bench = asked(hopper())
     bench.card.ecc_mode = 0
     for _ in range(2):
@@ -107,7 +107,7 @@ def test_the_recovery_action_is_one_of_a_closed_list(asked: Asked, number: int, 
 
 
 @pytest.mark.parametrize("number", [8, 0xFFFFFFFF])
-def test_an_action_nobody_knows_is_an_invalid_value(asked: Asked, number: int) -> None:
+def test_an_unknown_action_is_an_invalid_value(asked: Asked, number: int) -> None:
     bench = asked(hopper())
     bench.card.set_field(RECOVERY_ACTION_FIELD, number, ValueType.UNSIGNED_INT)
     findings = bench.ask()
@@ -115,14 +115,14 @@ def test_an_action_nobody_knows_is_an_invalid_value(asked: Asked, number: int) -
     assert values(findings, catalog.RECOVERY_ACTION) == {}
 
 
-def test_an_old_driver_does_not_say_what_must_be_done(asked: Asked) -> None:
+def test_an_old_driver_has_no_recovery_action(asked: Asked) -> None:
     bench = asked(hopper())
     bench.card.fields = ()
     assert values(bench.ask(), catalog.RECOVERY_ACTION) == {}
     assert catalog.RECOVERY_ACTION in bench.gaps()
 
 
-def test_only_the_recovery_action_is_asked_more_often_than_slowly(asked: Asked, nvml: NvmlState) -> None:
+def test_only_the_recovery_action_is_queried_at_medium_polls(asked: Asked, nvml: NvmlState) -> None:
     bench = asked(hopper())
     before = nvml.all_calls(device=0)
     bench.ask(frozenset({Cadence.FAST, Cadence.MEDIUM}))

@@ -64,7 +64,7 @@ def test_without_hardware_the_vendor_is_absent(
         made.session.library()
 
 
-def test_absence_is_looked_at_again_at_once(bench: Benches) -> None:
+def test_an_absent_vendor_is_tried_again_at_once(bench: Benches) -> None:
     made = bench(MISSING, ())
     for _ in range(2):
         with pytest.raises(AbsentError):
@@ -72,7 +72,7 @@ def test_absence_is_looked_at_again_at_once(bench: Benches) -> None:
     assert made.opened == 2
 
 
-def test_a_missing_library_beside_hardware_says_what_to_do(bench: Benches) -> None:
+def test_a_missing_library_with_hardware_comes_with_advice(bench: Benches) -> None:
     made = bench(MISSING, (PASSED_THROUGH, GPU))
     with pytest.raises(UnavailableError) as caught:
         made.session.library()
@@ -92,7 +92,7 @@ def test_a_missing_library_beside_hardware_says_what_to_do(bench: Benches) -> No
         (4, Reason.PERMISSION_DENIED),
     ],
 )
-def test_why_it_does_not_open_is_kept(bench: Benches, code: int, reason: Reason) -> None:
+def test_the_reason_of_a_failed_opening_is_kept(bench: Benches, code: int, reason: Reason) -> None:
     made = bench(from_code(code, "nvmlInitWithFlags"))
     with pytest.raises(UnavailableError) as caught:
         made.session.library()
@@ -113,7 +113,7 @@ def test_pauses_double_from_one_second_to_thirty(bench: Benches) -> None:
     assert pauses == [0, 1, 2, 4, 8, 16, 30, 30]
 
 
-def test_during_a_pause_the_library_is_left_alone_and_the_reason_told(bench: Benches) -> None:
+def test_during_a_pause_the_library_is_not_opened_and_the_reason_is_raised(bench: Benches) -> None:
     made = bench()
     made.session.library()
     made.session.fail(SessionError("driver gone", Reason.DRIVER_NOT_LOADED))
@@ -127,7 +127,7 @@ def test_during_a_pause_the_library_is_left_alone_and_the_reason_told(bench: Ben
     assert made.opened == 2
 
 
-def test_a_session_that_opens_and_fails_at_once_does_not_start_the_pauses_again(bench: Benches) -> None:
+def test_a_session_that_opens_and_fails_at_once_does_not_reset_the_backoff(bench: Benches) -> None:
     made = bench()
     gone = SessionError("driver gone", Reason.DRIVER_NOT_LOADED)
     for pause in (1, 2, 4):
@@ -144,7 +144,7 @@ def test_a_session_that_opens_and_fails_at_once_does_not_start_the_pauses_again(
     made.session.library()
 
 
-def test_a_session_that_is_over_is_shut_down(bench: Benches) -> None:
+def test_a_failed_session_is_shut_down(bench: Benches) -> None:
     made = bench()
     made.session.library()
     made.session.fail(SessionError("driver gone", Reason.DRIVER_NOT_LOADED))
@@ -163,7 +163,7 @@ def test_closing_twice_shuts_down_once_and_never_raises(bench: Benches, code: in
     assert made.state.calls("nvmlShutdown") == 1
 
 
-def test_it_is_open_from_its_first_use_to_its_closing(bench: Benches) -> None:
+def test_a_session_is_open_from_its_first_use_to_its_closing(bench: Benches) -> None:
     made = bench()
     assert not made.session.is_open
     made.session.library()
@@ -172,20 +172,20 @@ def test_it_is_open_from_its_first_use_to_its_closing(bench: Benches) -> None:
     assert not made.session.is_open
 
 
-def test_after_closing_it_opens_again_at_once(bench: Benches) -> None:
+def test_a_closed_session_opens_again_at_once(bench: Benches) -> None:
     made = bench()
     first = made.session.library()
     made.session.close()
     assert made.session.library() is not first
 
 
-def test_a_lost_device_at_the_start_is_not_the_end_of_the_process(bench: Benches) -> None:
+def test_a_lost_device_at_the_start_is_unavailable(bench: Benches) -> None:
     with pytest.raises(UnavailableError) as caught:
         bench(DeviceLostError("nvmlInitWithFlags: GPU_IS_LOST (15)")).session.library()
     assert caught.value.reason is Reason.DEVICE_LOST
 
 
-def test_the_loaders_own_words_are_told(tmp_path: Path) -> None:
+def test_the_error_of_the_dynamic_loader_is_reported(tmp_path: Path) -> None:
     (tmp_path / "libnvidia-ml.so.1").write_bytes(b"no library at all" * 100)
     script = """
 from collectors.nvidia.errors import LibraryMissingError

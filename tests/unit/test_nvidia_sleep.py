@@ -60,7 +60,7 @@ def bench() -> Bench:
     return Bench()
 
 
-def test_a_sleeping_device_is_left_alone_until_somebody_wakes_it(bench: Bench) -> None:
+def test_a_sleeping_device_is_not_read_until_it_is_awake(bench: Bench) -> None:
     assert not any(bench.look(at, ASLEEP) for at in range(600))
     assert bench.look(600, AWAKE)
 
@@ -69,11 +69,11 @@ def test_a_device_that_is_awake_is_read(bench: Bench) -> None:
     assert bench.look(0, AWAKE)
 
 
-def test_without_a_bus_that_could_tell_it_is_read(bench: Bench) -> None:
+def test_a_device_is_read_if_the_bus_reports_no_sleep_state(bench: Bench) -> None:
     assert bench.times_open(0, 200, {}) == list(range(0, 200, 10))
 
 
-def test_an_idle_device_is_let_go_after_thirty_seconds_and_read_when_it_is_woken(bench: Bench) -> None:
+def test_an_idle_device_is_released_after_thirty_seconds_and_read_when_it_is_woken(bench: Bench) -> None:
     assert bench.times_open(0, 50, AWAKE) == [0, 10, 20]
     assert not bench.look(50, ASLEEP)
     assert not bench.look(1000, ASLEEP)
@@ -81,7 +81,7 @@ def test_an_idle_device_is_let_go_after_thirty_seconds_and_read_when_it_is_woken
 
 
 @pytest.mark.parametrize("work", [told(utilization=0.01), told(processes=1)], ids=["load", "process"])
-def test_work_begins_the_thirty_seconds_anew(bench: Bench, work: list[Sample]) -> None:
+def test_work_restarts_the_thirty_seconds(bench: Bench, work: list[Sample]) -> None:
     assert bench.times_open(0, 30, AWAKE) == [0, 10, 20]
     bench.policy.record_work(work)
     bench.policy.record_work(told())
@@ -89,60 +89,60 @@ def test_work_begins_the_thirty_seconds_anew(bench: Bench, work: list[Sample]) -
 
 
 @pytest.mark.parametrize("known", [told(utilization=None), told(processes=None), []], ids=["load", "process", "both"])
-def test_a_device_that_may_have_work_is_not_let_go(bench: Bench, known: list[Sample]) -> None:
+def test_a_device_that_may_have_work_is_not_released(bench: Bench, known: list[Sample]) -> None:
     assert all(bench.look(at, AWAKE, known) for at in range(0, 600, 10))
 
 
-def test_processes_may_be_read_less_often_than_load(bench: Bench) -> None:
+def test_processes_may_be_read_less_often_than_utilization(bench: Bench) -> None:
     for at in range(30):
         assert bench.look(at, AWAKE, told(processes=0 if at % 10 == 0 else None))
     assert not bench.look(30, AWAKE)
 
 
-def test_a_device_that_cannot_sleep_is_never_let_go(bench: Bench) -> None:
+def test_a_device_that_cannot_sleep_is_never_released(bench: Bench) -> None:
     bench.sleepers = {A}
     awake = {A: False, B: False}
     assert bench.times_open(0, 600, awake) == list(range(0, 600, 10))
 
 
-def test_whether_it_could_sleep_is_asked_only_of_one_that_has_nothing_to_do(bench: Bench) -> None:
+def test_only_an_idle_device_is_checked_for_the_ability_to_sleep(bench: Bench) -> None:
     for at in range(0, 600, 10):
         bench.look(at, AWAKE, told(utilization=0.5))
     assert bench.asked == []
 
 
-def test_one_that_falls_asleep_and_is_woken_at_once_is_read_at_once(bench: Bench) -> None:
+def test_a_device_woken_right_after_it_fell_asleep_is_read_at_once(bench: Bench) -> None:
     bench.times_open(0, 30, AWAKE)
     assert not bench.look(30, AWAKE)
     assert not bench.look(35, ASLEEP)
     assert bench.look(36, AWAKE)
 
 
-def test_one_that_does_not_fall_asleep_within_a_minute_is_read_again_and_then_kept(bench: Bench) -> None:
+def test_a_device_that_stays_awake_for_a_minute_is_read_again_and_kept_open(bench: Bench) -> None:
     assert bench.times_open(0, 30, AWAKE) == [0, 10, 20]
     assert bench.times_open(30, 90, AWAKE) == []
     assert bench.times_open(90, 6000, AWAKE) == list(range(90, 6000, 10))
 
 
-def test_it_is_let_go_again_after_it_had_work(bench: Bench) -> None:
+def test_a_device_is_released_again_after_work(bench: Bench) -> None:
     bench.times_open(0, 200, AWAKE)
     bench.policy.record_work(told(utilization=0.9))
     assert bench.times_open(200, 240, AWAKE) == [200, 210, 220]
 
 
-def test_it_is_let_go_again_after_it_has_slept(bench: Bench) -> None:
+def test_a_device_is_released_again_after_sleep(bench: Bench) -> None:
     bench.times_open(0, 200, AWAKE)
     assert not bench.look(200, ASLEEP)
     assert bench.times_open(210, 260, AWAKE) == [210, 220, 230]
 
 
-def test_one_that_falls_asleep_although_the_library_is_open_is_let_go(bench: Bench) -> None:
+def test_a_device_that_falls_asleep_while_the_library_is_open_is_released(bench: Bench) -> None:
     bench.sleepers = set()
     assert bench.look(0, AWAKE)
     assert not bench.look(10, ASLEEP)
 
 
-def test_beside_a_busy_device_a_sleeping_one_is_told_apart(bench: Bench) -> None:
+def test_a_sleeping_device_beside_a_busy_one_is_known(bench: Bench) -> None:
     assert bench.look(0, {A: False, B: True}, told(utilization=0.5))
     assert bench.policy.asleep == {B}
     assert bench.look(10, {A: False, B: False}, told(utilization=0.5))
@@ -180,7 +180,7 @@ def machine(tmp_path: Path) -> Machine:
         ("error", False),
     ],
 )
-def test_what_the_kernel_says_of_it(machine: Machine, status: str, sleeps: bool) -> None:  # noqa: FBT001 - a table
+def test_the_sleep_state_is_read_from_the_kernel(machine: Machine, status: str, sleeps: bool) -> None:  # noqa: FBT001 - a table
     machine.power(runtime_status=status)
     assert sleep_states(machine.node, [A, B]) == {A: sleeps, B: False}
 
@@ -197,7 +197,7 @@ def test_what_the_kernel_says_of_it(machine: Machine, status: str, sleeps: bool)
         ("on", ENABLED, False),
     ],
 )
-def test_it_can_sleep_where_kernel_and_driver_let_it(
+def test_a_device_can_sleep_where_kernel_and_driver_allow_it(
     machine: Machine,
     control: str,
     driver: str,
@@ -208,12 +208,12 @@ def test_it_can_sleep_where_kernel_and_driver_let_it(
     assert can_sleep(machine.node, A) is sleeps
 
 
-def test_without_the_drivers_word_it_cannot_sleep(machine: Machine) -> None:
+def test_a_device_without_the_power_file_of_the_driver_cannot_sleep(machine: Machine) -> None:
     machine.power(control="auto")
     assert not can_sleep(machine.node, A)
 
 
-def test_a_resting_device_has_its_identity_and_its_past_and_no_state(machine: Machine) -> None:
+def test_a_sleeping_device_has_its_identity_and_its_event_counts_and_no_state(machine: Machine) -> None:
     [function] = functions_of(machine.node.sysfs, NVIDIA)
     entry = DeviceEntry(identity.from_pci(function, machine.node), None, asleep=True)
     uuid = entry.device.uuid

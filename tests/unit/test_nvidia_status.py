@@ -48,7 +48,7 @@ def state(table: StatusTable, uuid: str = GPU) -> str:
     return next(sample.labels[0] for sample in samples if sample.value)
 
 
-def test_every_rule_is_looked_at_here() -> None:
+def test_every_rule_is_tested_here() -> None:
     assert [rule.name for rule in RULES] == list(FACTS) == list(STATES)
 
 
@@ -59,7 +59,7 @@ def test_each_rule_alone_decides_the_state(name: str) -> None:
     assert state_of(facts) == STATES[name]
 
 
-def test_no_rule_no_trouble() -> None:
+def test_without_a_matching_rule_the_state_is_ok() -> None:
     assert state_of(HealthFacts(recovery="none")) == state_of(HealthFacts()) == "ok"
 
 
@@ -90,7 +90,7 @@ def test_every_recovery_action_has_a_state(action: str) -> None:
         ([sample(catalog.MEMORY_REPAIR_FAILED, 1, partition="MIG-0")], "ok"),
     ],
 )
-def test_readings_come_to_a_state(samples: list[Sample], expected: str) -> None:
+def test_readings_determine_the_state(samples: list[Sample], expected: str) -> None:
     table = StatusTable()
     table.update(GPU, samples)
     assert state(table) == expected
@@ -122,13 +122,13 @@ def test_devices_do_not_share_a_state() -> None:
         ("driver", "79", "ok"),
     ],
 )
-def test_events_come_to_a_state(source: str, code: str, expected: str) -> None:
+def test_events_determine_the_state(source: str, code: str, expected: str) -> None:
     table = StatusTable()
     table.apply_event(GPU, source, code)
     assert state(table) == expected
 
 
-def test_an_event_lasts_without_a_word_of_the_driver() -> None:
+def test_the_state_of_an_event_lasts_without_a_recovery_action() -> None:
     table = StatusTable()
     table.apply_event(GPU, "xid", "119")
     for _ in range(100):
@@ -136,7 +136,7 @@ def test_an_event_lasts_without_a_word_of_the_driver() -> None:
     assert state(table) == "failed"
 
 
-def test_the_driver_ends_an_event_by_saying_that_nothing_need_be_done() -> None:
+def test_the_recovery_action_none_ends_the_state_of_an_event() -> None:
     table = StatusTable()
     table.apply_event(GPU, "xid", "119")
     table.update(GPU, recovery("reset"))
@@ -146,7 +146,7 @@ def test_the_driver_ends_an_event_by_saying_that_nothing_need_be_done() -> None:
     assert state(table) == "ok"
 
 
-def test_an_answer_from_the_very_poll_of_the_event_does_not_end_it() -> None:
+def test_a_recovery_action_of_the_same_poll_does_not_end_the_state_of_an_event() -> None:
     table = StatusTable()
     table.apply_event(GPU, "xid", "95")
     table.update(GPU, recovery("none"))
@@ -155,7 +155,7 @@ def test_an_answer_from_the_very_poll_of_the_event_does_not_end_it() -> None:
     assert state(table) == "ok"
 
 
-def test_a_device_that_is_found_again_starts_anew() -> None:
+def test_a_recovered_device_has_a_new_state() -> None:
     table = StatusTable()
     table.update(GPU, [*recovery("reset"), sample(catalog.MEMORY_REPAIR_FAILED, 1)])
     table.apply_event(GPU, "xid", "79")

@@ -37,21 +37,21 @@ def bench(nvml: NvmlState) -> AskedDevice:
         (0x4 | 0x8, {"power", "reliability"}),
     ],
 )
-def test_reasons_do_not_overlap_and_every_one_is_told(bench: AskedDevice, bits: int, active: set[str]) -> None:
+def test_throttle_reasons_do_not_overlap_and_all_are_reported(bench: AskedDevice, bits: int, active: set[str]) -> None:
     bench.card.clocks_event_reasons = bits
     told = values(bench.ask(), catalog.THROTTLE_ACTIVE)
     assert set(told) == {("power",), ("thermal",), ("external",), ("reliability",)}
     assert {reason for (reason,), value in told.items() if value} == active
 
 
-def test_the_mark_for_not_available_is_no_set_of_reasons(bench: AskedDevice) -> None:
+def test_the_value_for_not_available_is_not_a_set_of_reasons(bench: AskedDevice) -> None:
     bench.card.clocks_event_reasons = NOT_AVAILABLE
     findings = bench.ask()
     assert values(findings, catalog.THROTTLE_ACTIVE) == {}
     assert reasons(findings) == ["invalid_value"]
 
 
-def test_an_old_driver_is_asked_by_the_old_name(bench: AskedDevice, nvml: NvmlState) -> None:
+def test_an_old_driver_is_called_by_the_old_function_name(bench: AskedDevice, nvml: NvmlState) -> None:
     bench.card.clocks_event_reasons = 0x4
     nvml.fail("nvmlDeviceGetCurrentClocksEventReasons", FUNCTION_NOT_FOUND)
     assert values(bench.ask(), catalog.THROTTLE_ACTIVE)["power",] == 1
@@ -79,13 +79,13 @@ def test_temperature_limits(
     assert findings.faults == []
 
 
-def test_where_there_are_no_absolute_limits_the_margin_is_told(bench: AskedDevice) -> None:
+def test_the_margin_is_reported_without_absolute_limits(bench: AskedDevice) -> None:
     bench.card.temperature_margin_celsius = -3
     assert values(bench.ask(), catalog.TEMPERATURE_MARGIN) == {("core", "slowdown"): -3}
     assert catalog.TEMPERATURE_LIMIT in bench.gaps()
 
 
-def test_each_fan_is_a_series_and_a_passive_card_has_none(bench: AskedDevice) -> None:
+def test_each_fan_has_a_series_and_a_passive_card_has_none(bench: AskedDevice) -> None:
     bench.card.fans, bench.card.fan_speed_percent, bench.card.fan_step_percent = 2, 30, 30
     assert values(bench.ask(), catalog.FAN_SPEED) == {("0",): 0.3, ("1",): 0.6}
     bench.card.fans = 0

@@ -36,24 +36,24 @@ def test_classes_are_of_the_closed_list() -> None:
     assert {group.error_class for group in TABLE} == set(labels.ERROR_CLASS.values)
 
 
-def test_a_programs_fault_says_nothing_about_the_device() -> None:
+def test_an_application_error_has_no_effect_on_the_status() -> None:
     assert {group.effect for group in TABLE if group.error_class == "application"} == {Effect.NONE}
     assert not [group for group in TABLE if group.error_class == "application" and group.from_start]
 
 
-def test_every_fatal_code_is_counted_from_0_and_they_are_few() -> None:
+def test_every_fatal_code_is_counted_from_0() -> None:
     fatal = {str(code) for group in TABLE if group.effect is Effect.FAILED for code in group.codes}
     assert fatal <= set(FROM_START)
     assert len(FROM_START) == len(set(FROM_START)) == 12
 
 
 @pytest.mark.parametrize("code", ["13", "31", "43", "45"])
-def test_what_programs_do_is_told_from_hardware(code: str) -> None:
+def test_errors_of_programs_are_not_hardware_errors(code: str) -> None:
     assert error_class("xid", code) == "application"
 
 
 @pytest.mark.parametrize("source_and_code", [("xid", "4711"), ("xid", "other"), ("driver", "13")])
-def test_what_is_not_known_is_the_hardwares_and_harmless(source_and_code: tuple[str, str]) -> None:
+def test_an_unknown_code_is_a_hardware_error_without_effect(source_and_code: tuple[str, str]) -> None:
     assert error_class(*source_and_code) == "hardware"
     assert effect(*source_and_code) is Effect.NONE
 

@@ -61,7 +61,7 @@ def layout() -> Iterator[str]:
         yield f"{macro} == {version}"
 
 
-def test_structures_are_laid_out_as_the_binding_has_them(tmp_path: Path) -> None:
+def test_structures_have_the_layout_of_the_binding(tmp_path: Path) -> None:
     source = tmp_path / "layout.c"
     checks = "\n".join(f'_Static_assert({fact}, "{fact}");' for fact in layout())
     source.write_text(f'#include <stddef.h>\n#include "{ABI}"\n{checks}\n')
@@ -117,7 +117,7 @@ def state(nvml: NvmlState) -> NvmlState:
     return nvml
 
 
-def test_every_function_is_one_that_the_binding_asks_for_and_is_counted_and_can_fail(state: NvmlState) -> None:
+def test_every_function_is_called_by_the_binding_and_is_counted_and_can_fail(state: NvmlState) -> None:
     handle = pynvml.nvmlDeviceGetHandleByIndex(0)
     for call in CALLS:
         before = state.calls(call)
@@ -127,7 +127,7 @@ def test_every_function_is_one_that_the_binding_asks_for_and_is_counted_and_can_
         assert state.calls(call) == before + 1, call
 
 
-def test_errors_are_where_and_as_long_as_they_are_wanted(state: NvmlState) -> None:
+def test_injected_errors_apply_to_their_handle_and_end(state: NvmlState) -> None:
     state.devices[0].partition([mig_device(1), mig_device(2)])
     first, second = (pynvml.nvmlDeviceGetHandleByIndex(index) for index in (0, 1))
     handles = [first, *(pynvml.nvmlDeviceGetMigDeviceHandleByIndex(first, index) for index in (0, 1)), second]
@@ -153,7 +153,7 @@ OF_WHOLE_DEVICES = ("UtilizationRates", "PowerUsage", "TotalEnergyConsumption", 
 OF_PARTITIONS = ("GpuInstanceId", "ComputeInstanceId", "Attributes_v2", "DeviceHandleFromMigDeviceHandle")
 
 
-def test_what_a_real_driver_refuses_in_mig_mode_is_refused(state: NvmlState) -> None:
+def test_calls_that_a_driver_refuses_in_mig_mode_are_refused(state: NvmlState) -> None:
     state.devices[0].partition([mig_device(1)])
     device = pynvml.nvmlDeviceGetHandleByIndex(0)
     mig = pynvml.nvmlDeviceGetMigDeviceHandleByIndex(device, 0)
@@ -166,7 +166,7 @@ def test_what_a_real_driver_refuses_in_mig_mode_is_refused(state: NvmlState) -> 
     assert code_of("nvmlDeviceGetUtilizationRates", device) == 0
 
 
-def test_changes_made_at_once_are_seen_at_once(state: NvmlState) -> None:
+def test_changes_made_together_are_visible_together(state: NvmlState) -> None:
     card = state.devices[0]
     handle = pynvml.nvmlDeviceGetHandleByIndex(0)
     seen: list[tuple[int, int]] = []
@@ -217,7 +217,7 @@ def test_the_library_is_built_once(nvml_library: Path, tmp_path: Path) -> None:
         build_nvml(tmp_path, compiler="no-such-compiler")
 
 
-def test_only_known_functions_can_be_left_out(tmp_path: Path) -> None:
+def test_only_known_functions_can_be_omitted(tmp_path: Path) -> None:
     with pytest.raises(AssertionError, match="not exported: nvmlDeviceGetNmae"):
         build_nvml(tmp_path, without=["nvmlDeviceGetNmae"])
 

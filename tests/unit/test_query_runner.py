@@ -63,20 +63,20 @@ def values(findings: QueryResult) -> dict[Metric, float]:
     return {sample.metric: sample.value for sample in findings.samples}
 
 
-def test_what_is_due_is_asked_in_one_call() -> None:
+def test_due_queries_take_one_call() -> None:
     bench = Bench(Library(power=1, clock=2), part("power", catalog.POWER), part("clock", catalog.PCIE_WIDTH))
     bench.ask(frozenset({Cadence.FAST}))
     bench.ask()
     assert bench.library.asked == [["power"], ["power", "clock"]]
 
 
-def test_nothing_due_is_no_call() -> None:
+def test_no_call_is_made_if_nothing_is_due() -> None:
     bench = power_and_energy(power=1, energy=2)
     bench.ask(frozenset({Cadence.SLOW}))
     assert bench.library.asked == []
 
 
-def test_an_unsupported_part_is_left_out_of_the_next_call() -> None:
+def test_an_unsupported_item_is_left_out_of_the_next_call() -> None:
     bench = power_and_energy(power=UnsupportedError("too old"), energy=7)
     assert values(bench.ask()) == values(bench.ask()) == {catalog.ENERGY: 7}
     assert bench.library.asked == [["power", "energy"], ["energy"]]
@@ -84,7 +84,7 @@ def test_an_unsupported_part_is_left_out_of_the_next_call() -> None:
 
 
 @pytest.mark.parametrize("error", [UnavailableError("later"), UnavailableError("garbage", Reason.INVALID_VALUE)])
-def test_a_part_that_fails_is_told_and_asked_again(error: UnavailableError) -> None:
+def test_an_item_that_fails_is_a_fault_and_is_queried_again(error: UnavailableError) -> None:
     bench = power_and_energy(power=error, energy=7)
     findings = bench.ask()
     bench.ask()
@@ -94,13 +94,13 @@ def test_a_part_that_fails_is_told_and_asked_again(error: UnavailableError) -> N
     assert bench.gaps == set()
 
 
-def test_a_value_its_reader_refuses_is_a_fault() -> None:
+def test_an_invalid_value_is_a_fault() -> None:
     findings = power_and_energy(power=-1, energy=7).ask()
     assert values(findings) == {catalog.ENERGY: 7}
     assert [fault.reason for fault in findings.faults] == [Reason.INVALID_VALUE]
 
 
-def test_nothing_to_tell_is_neither_a_value_nor_a_fault() -> None:
+def test_no_data_is_neither_a_value_nor_a_fault() -> None:
     findings = power_and_energy(power=NoDataError("none yet"), energy=7).ask()
     assert values(findings) == {catalog.ENERGY: 7}
     assert findings.faults == []
@@ -108,7 +108,7 @@ def test_nothing_to_tell_is_neither_a_value_nor_a_fault() -> None:
 
 
 @pytest.mark.parametrize("error", [DeviceLostError("gone"), CollectorError("the library is gone")])
-def test_a_lost_device_and_a_lost_library_are_no_matter_of_one_part(error: CollectorError) -> None:
+def test_a_lost_device_or_library_is_raised(error: CollectorError) -> None:
     with pytest.raises(type(error)):
         power_and_energy(power=1, energy=error).ask()
 
@@ -123,7 +123,7 @@ def test_a_failure_of_the_whole_call_is_one_fault() -> None:
 
 
 @pytest.mark.parametrize("error", [UnsupportedError("no such function"), DENIED])
-def test_a_whole_call_that_never_works_is_made_once(error: CollectorError) -> None:
+def test_an_unsupported_or_forbidden_call_is_made_once(error: CollectorError) -> None:
     bench = power_and_energy(power=1, energy=2)
     bench.library.whole = error
     bench.ask()
@@ -132,13 +132,13 @@ def test_a_whole_call_that_never_works_is_made_once(error: CollectorError) -> No
     assert bench.gaps == {catalog.POWER, catalog.ENERGY}
 
 
-def test_a_missing_permission_for_one_part_is_told_once() -> None:
+def test_a_missing_permission_for_one_item_is_reported_once() -> None:
     bench = power_and_energy(power=DENIED, energy=2)
     assert [fault.reason for fault in bench.ask().faults] == [Reason.PERMISSION_DENIED]
     assert bench.ask().faults == []
 
 
-def test_a_stand_in_is_asked_once_the_other_is_known_to_be_unsupported() -> None:
+def test_a_fallback_is_queried_once_the_first_item_is_known_to_be_unsupported() -> None:
     bench = Bench(
         Library(new=UnsupportedError("too old"), old=5),
         part("new", catalog.POWER),
