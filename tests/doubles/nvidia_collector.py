@@ -1,4 +1,4 @@
-"""The NVIDIA collector over the NVML double that this process has loaded, and its readings."""
+"""The NVIDIA collector over the NVML double that this process loaded, and its readings."""
 
 import os
 from collections.abc import Iterator
@@ -18,11 +18,11 @@ from tests.doubles.nvml import NvmlState
 from tests.doubles.nvml_loaded import open_nvml
 from tests.doubles.sysfs_tree import SysfsTree
 
-_NO_WISHES = CollectOptions()
+_NO_OPTIONS = CollectOptions()
 
 
-class Told:
-    """What one reading reports.
+class PollResult:
+    """The content of one reading, for assertions.
 
     Args:
         reading: The reading.
@@ -45,35 +45,35 @@ class Told:
         return self._samples.get((metric.stem, uuid, partition, *labels))
 
     def values(self, metric: Metric, uuid: str) -> dict[str, float]:
-        """The values of one family of one device by all its labels, with spaces between."""
+        """The values of one family of one device by all its labels, joined with spaces."""
         found = {key[3:]: value for key, value in self._samples.items() if key[:3] == (metric.stem, uuid, "")}
         return {" ".join(labels): value for labels, value in found.items()}
 
     def of(self, uuid: str, partition: str = "") -> dict[tuple[str, ...], float]:
         """All values of one subject, by stem and labels; without infos and states."""
-        beside = (catalog.INFO.stem, catalog.STATUS_STATE.stem)
+        excluded = (catalog.INFO.stem, catalog.STATUS_STATE.stem)
         return {
             (key[0], *key[3:]): value
             for key, value in self._samples.items()
-            if key[1:3] == (uuid, partition) and key[0] not in beside
+            if key[1:3] == (uuid, partition) and key[0] not in excluded
         }
 
     def labels(self, metric: Metric, uuid: str, partition: str = "") -> dict[str, str]:
-        """The labels of the only sample of an info that are not empty."""
+        """The labels, without empty ones, of the only sample of an info metric."""
         [found] = [key[3:] for key in self._samples if key[:3] == (metric.stem, uuid, partition)]
         return {label.name: text for label, text in zip(metric.labels, found, strict=True) if text}
 
 
 class CollectorBench:
-    """A collector over a library, a PCI bus and a clock that the test sets.
+    """A collector over a library, a PCI bus and a clock that the test controls.
 
     Args:
-        path: The directory of its files.
+        path: The directory for its files.
         state: The state of the loaded double.
         options: The options of the collector.
     """
 
-    def __init__(self, path: Path, state: NvmlState, options: CollectOptions = _NO_WISHES) -> None:
+    def __init__(self, path: Path, state: NvmlState, options: CollectOptions = _NO_OPTIONS) -> None:
         self.tree = SysfsTree(path / "sys")
         self.state = state
         self.card = state.devices[0]
@@ -86,12 +86,12 @@ class CollectorBench:
         """One reading of these cadences."""
         return self.collector.read(due)
 
-    def poll(self, *due: Cadence) -> Told:
+    def poll(self, *due: Cadence) -> PollResult:
         """One reading of these cadences, by default of all."""
-        return Told(self.read(frozenset(due or Cadence)))
+        return PollResult(self.read(frozenset(due or Cadence)))
 
     def pass_time(self, seconds: float) -> None:
-        """Let time pass, for the collector and for the library."""
+        """Move time forward for the collector and the library."""
         self.now += seconds
         self.state.pass_time(seconds)
 
@@ -101,13 +101,13 @@ class CollectorBench:
 
 
 def shorten_waits(patch: pytest.MonkeyPatch) -> None:
-    """Shorten a wait for events: the end of a session takes as long."""
+    """Shorten a wait for events, because the end of a session takes as long as a wait."""
     patch.setattr(listener, "_WAIT_MILLISECONDS", 10)
     patch.setattr(events, "_END_SECONDS", 0.2)
 
 
 @contextmanager
-def collector_bench(path: Path, state: NvmlState, options: CollectOptions = _NO_WISHES) -> Iterator[CollectorBench]:
+def collector_bench(path: Path, state: NvmlState, options: CollectOptions = _NO_OPTIONS) -> Iterator[CollectorBench]:
     """A collector that is closed at the end. See `CollectorBench`."""
     with pytest.MonkeyPatch.context() as patch:
         shorten_waits(patch)

@@ -1,4 +1,4 @@
-"""Cards of the loaded NVML double with short names, and one that is queried as a session queries it."""
+"""Cards of the loaded NVML double with short uuids, and one that is queried as in a session."""
 
 from collectors.contract import SubjectKey
 from collectors.metric import Cadence, Metric
@@ -12,7 +12,7 @@ _GPU = SubjectKey("GPU-0")
 
 
 def gpus(count: int) -> list[Device]:
-    """Cards named by their number, `GPU-0` at `0000:10:00.0` and so on. Without events and activity counters."""
+    """Cards with their number in uuid and address: `GPU-0` at `0000:10:00.0`. Without events and activity counters."""
     cards = [h100(index) for index in range(count)]
     for index, card in enumerate(cards):
         card.uuid, card.pci_address = f"GPU-{index}", f"0000:{0x10 + index:02x}:00.0"
@@ -29,48 +29,48 @@ def mig_device(gpu_instance: int, compute_instance: int = 0, uuid: str = "", pro
     return mig
 
 
-class AskedDevice:
+class QueriedDevice:
     """The first card, in a separate session.
 
     Args:
         state: The state of the loaded double.
-        questions: The queries.
+        queries: The queries.
         subject: Its subject key.
     """
 
-    def __init__(self, state: NvmlState, questions: Queries, subject: SubjectKey = _GPU) -> None:
+    def __init__(self, state: NvmlState, queries: Queries, subject: SubjectKey = _GPU) -> None:
         self.card = state.devices[0]
         self._nvml = open_nvml()
         self._handle = self._nvml.device(0)
         self._runner = QueryRunner(self._nvml)
-        self._questions = questions
+        self._queries = queries
         self._subject = subject
 
-    def ask(self, due: frozenset[Cadence] = ALL, times: int = 1) -> QueryResult:
-        """What the last asking of so many brought."""
+    def query(self, due: frozenset[Cadence] = ALL, times: int = 1) -> QueryResult:
+        """Run the due queries this many times; returns the last result."""
         for _ in range(times):
-            findings = self._runner.run(self._subject, self._handle, self._questions, due)
-        return findings
+            result = self._runner.run(self._subject, self._handle, self._queries, due)
+        return result
 
     def gaps(self) -> dict[Metric, str]:
-        """The unsupported rows, and why."""
+        """The unsupported rows, each with the reason."""
         return {gap.metric: gap.detail for gap in self._runner.unsupported()}
 
     def forget(self, device_uuid: str) -> None:
-        """Reset what is known to be unsupported."""
+        """Forget which queries of a device are unsupported."""
         self._runner.forget(device_uuid)
 
 
-def series(findings: QueryResult) -> dict[tuple[str, ...], float]:
-    """The value of each series, by the family's stem and the labels."""
-    return {(sample.metric.stem, *sample.labels): sample.value for sample in findings.samples}
+def series(result: QueryResult) -> dict[tuple[str, ...], float]:
+    """The value of each series, by family stem and labels."""
+    return {(sample.metric.stem, *sample.labels): sample.value for sample in result.samples}
 
 
-def values(findings: QueryResult, metric: Metric) -> dict[tuple[str, ...], float]:
+def values(result: QueryResult, metric: Metric) -> dict[tuple[str, ...], float]:
     """The values of one family, by the labels."""
-    return {sample.labels: sample.value for sample in findings.samples if sample.metric is metric}
+    return {sample.labels: sample.value for sample in result.samples if sample.metric is metric}
 
 
-def reasons(findings: QueryResult) -> list[str]:
+def reasons(result: QueryResult) -> list[str]:
     """The reason of each fault."""
-    return [fault.reason for fault in findings.faults]
+    return [fault.reason for fault in result.faults]

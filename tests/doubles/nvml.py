@@ -126,9 +126,9 @@ class NvmlState(State):
         Args:
             call: A function by its exported name, such as nvmlDeviceGetMemoryInfo_v2.
             code: `nvmlReturn_t`.
-            device: Only for this device; for all of them, their MIG devices and calls without a handle where omitted.
+            device: Only for this device; if omitted, for all devices, MIG devices and calls without a handle.
             mig: Only for this MIG device of it.
-            times: How often; without end where omitted. The binding calls twice for a list that is not empty.
+            times: How often; without limit if omitted. The binding calls twice for a list that is not empty.
         """
         with self.at_once():
             for cell in self._cells(call, device, mig):
@@ -146,9 +146,9 @@ class NvmlState(State):
 
         Args:
             device: Its slot.
-            data: The data of the event: the number of a XID.
+            data: The data of the event: the number of an XID.
             event_type: One of NVML's bits.
-            mig: The MIG device it is about, if any.
+            mig: The MIG device of the event, if any.
         """
         with self.at_once():
             event = self.events[self.event_count % MOST_EVENTS]
@@ -204,8 +204,8 @@ class NvmlState(State):
         return self.cells[row * len(CALLS) + CALLS.index(call)]
 
 
-# A plausible H100 80GB HBM3 in an idle server. No value was recorded from a card: all are assumed, and the device
-# has every reading that the model is documented to have.
+# A plausible H100 80GB HBM3 in an idle server. All values are assumed, none was recorded from a card. The device
+# supports every reading that the model is documented to support.
 _H100: Mapping[str, int | str | None] = {
     "present": 1,
     "name": "NVIDIA H100 80GB HBM3",
@@ -213,7 +213,7 @@ _H100: Mapping[str, int | str | None] = {
     "gsp_firmware_version": "570.124.06",
     "pci_device_id": 0x233010DE,
     "pci_subsystem_id": 0x16C110DE,
-    "numa_node": None,  # the host's memory, not the card's: reported on coherent platforms only
+    "numa_node": None,  # memory of the host, not of the card: reported on coherent platforms only
     "architecture": 9,  # NVML_DEVICE_ARCH_HOPPER
     "brand": 14,  # NVML_BRAND_NVIDIA
     "cuda_capability_major": 9,
@@ -266,7 +266,7 @@ def h100(index: int) -> Device:
     """An idle H100 80GB HBM3, not in MIG mode.
 
     Args:
-        index: Makes its uuid, serial number, minor number and PCI address its own; up to 15.
+        index: Determines its uuid, serial number, minor number and PCI address; up to 15.
     """
     device = Device()
     device.copy_from(_any_h100())
@@ -304,7 +304,7 @@ def _add_links(device: Device) -> None:
         device.set_field(field, 0, ValueType.UNSIGNED_LONG_LONG)
 
 
-# Of a MIG profile of this card, assumed: compute slices, multiprocessors, MiB.
+# MIG profiles of this card: compute slices, multiprocessors, MiB. Assumed.
 _PROFILES: Mapping[str, tuple[int, int, int]] = {
     "1g.10gb": (1, 16, 9_984),
     "2g.20gb": (2, 32, 20_096),

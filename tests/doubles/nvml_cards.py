@@ -30,22 +30,22 @@ class Card:
     """One data file.
 
     Attributes:
-        title: For people.
-        generation: The same.
+        title: Model name for people.
+        generation: Generation for people.
         driver: Its version.
         absent: Why there is no series of a device family, by the family's stem.
         source: Where the recorded values are from; empty where there are none.
-        recorded: Members of `Device` with what a real card answered.
-        recorded_fields: Field values, by id, of which the same is true.
-        assumed: Members whose values were not recorded.
-        assumed_fields: Field values of which the same is true.
+        recorded: Members of `Device` with values of a real card.
+        recorded_fields: Field values of a real card, by field id.
+        assumed: Members of `Device` with assumed values.
+        assumed_fields: Assumed field values, by field id.
         partition_absent: Why there is no series of a partition family.
-        nvlinks: Links, all up.
-        nvlink_speed: MB/s of each.
-        nvlink5: Whether they count errors as the fifth generation does.
-        c2c: Links to the CPU.
-        gpm: Whether it has activity counters.
-        cycles: Whether these count cycles.
+        nvlinks: Number of links, all up.
+        nvlink_speed: MB/s of each link.
+        nvlink5: Whether the links count errors like the fifth generation.
+        c2c: Number of links to the CPU.
+        gpm: Whether the card has activity counters.
+        cycles: Whether the activity counters count cycles.
         pcie_bytes: Whether the driver counts the bytes of PCIe.
         mig: Its MIG devices.
     """
@@ -77,7 +77,7 @@ class Card:
         assert bool(self.source) == bool(self.recorded), f"{self.title}: recorded values need a source"
 
     def device(self) -> Device:
-        """The card, as the double has it."""
+        """The card as a device of the double."""
         device = Device()
         for name, member in Device.FIELDS.items():
             if isinstance(member, Number):
@@ -100,7 +100,7 @@ class Card:
     def _add_links(self, device: Device) -> None:
         for count, count_field, state, speed, rate in (
             (self.nvlinks, 91, 165, 164, self.nvlink_speed),
-            (self.c2c, 170, 171, 172, 40_000),  # of a C2C link, assumed
+            (self.c2c, 170, 171, 172, 40_000),  # speed of a C2C link, assumed
         ):
             if count:
                 device.set_field(count_field, count, _UINT)
@@ -132,10 +132,10 @@ class Card:
 
 
 def card(name: str) -> Card:
-    """The card of a data file; a key that is none fails.
+    """The card of a data file; an unknown key fails.
 
     Args:
-        name: Of the file, without its ending.
+        name: Name of the file, without its suffix.
     """
     content = yaml.safe_load((FOLDER / f"{name}.yaml").read_text(encoding="utf-8"))
     unknown = content.keys() - {each.name for each in fields(Card)}

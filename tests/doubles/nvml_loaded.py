@@ -16,7 +16,7 @@ from tests.doubles.nvml import NvmlState
 
 @contextmanager
 def loaded(library: Path, state: NvmlState) -> Iterator[None]:
-    """Let the binding use the double as long as the context lasts; at its end every session is closed.
+    """Let the binding use the double while the context lasts; its end closes every session.
 
     Args:
         library: The directory of the library, as `build_nvml` returns it.

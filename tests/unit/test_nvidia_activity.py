@@ -10,8 +10,8 @@ from collectors import catalog
 from collectors.contract import CollectOptions, Reason, UnavailableError
 from collectors.metric import Cadence, Metric
 from collectors.nvidia.readings import device_queries
-from tests.doubles.nvidia_collector import CollectorBench, Told, collector_bench
-from tests.doubles.nvidia_device import AskedDevice, values
+from tests.doubles.nvidia_collector import CollectorBench, PollResult, collector_bench
+from tests.doubles.nvidia_device import QueriedDevice, values
 from tests.doubles.nvml import Device, NvmlState, h100, h100_mig
 
 BUSY = {1: 95.0, 2: 90.0, 3: 45.0, 4: 10.0, 5: 60.0, 10: 70.0, 11: 1.0, 12: 20.0, 13: 30.0}
@@ -42,23 +42,23 @@ class Polling:
     def __init__(self, bench: CollectorBench) -> None:
         self.bench = bench
 
-    def poll(self, *due: Cadence) -> Told:
+    def poll(self, *due: Cadence) -> PollResult:
         self.bench.pass_time(1)
         return self.bench.poll(*due)
 
-    def until(self, metric: Metric, *own: str, of: str, mig: str = "") -> Told:
-        """The first poll that has a value of a device or MIG device, which is the second at the latest."""
+    def until(self, metric: Metric, *own: str, of: str, mig: str = "") -> PollResult:
+        """The first poll with a value of a device or MIG device: the second at the latest."""
         for _ in range(2):
-            answer = self.poll()
-            if (metric.stem, *own) in answer.of(of, mig):
+            result = self.poll()
+            if (metric.stem, *own) in result.of(of, mig):
                 break
-        assert (metric.stem, *own) in answer.of(of, mig)
-        return answer
+        assert (metric.stem, *own) in result.of(of, mig)
+        return result
 
 
-def activity(answer: Told, uuid: str, partition_uuid: str = "") -> dict[tuple[str, ...], float]:
+def activity(result: PollResult, uuid: str, partition_uuid: str = "") -> dict[tuple[str, ...], float]:
     families = ("pipe_", "sm_", "memory_bandwidth", "utilization")
-    return {key: value for key, value in answer.of(uuid, partition_uuid).items() if key[0].startswith(families)}
+    return {key: value for key, value in result.of(uuid, partition_uuid).items() if key[0].startswith(families)}
 
 
 EXPECTED = {
@@ -78,9 +78,9 @@ def test_activity_needs_two_samples(state: NvmlState, polling: Polling) -> None:
     device.set_gpm(BUSY)
     device.utilization_gpu_percent, device.utilization_memory_percent = 50, 25
     assert activity(polling.poll(), device.uuid) == {("utilization_ratio",): 0.5}
-    answer = polling.until(catalog.SM_OCCUPANCY, of=device.uuid)
-    # Utilization is the driver's own; the use of the memory's bandwidth is better than the time it was in use.
-    assert activity(answer, device.uuid) == EXPECTED | {("utilization_ratio",): 0.5}
+    result = polling.until(catalog.SM_OCCUPANCY, of=device.uuid)
+    # Utilization is from the driver. The used memory bandwidth replaces the time in which the memory was in use.
+    assert activity(result, device.uuid) == EXPECTED | {("utilization_ratio",): 0.5}
 
 
 def test_a_device_before_hopper_has_no_activity_and_support_is_queried_once(state: NvmlState, polling: Polling) -> None:
@@ -88,12 +88,12 @@ def test_a_device_before_hopper_has_no_activity_and_support_is_queried_once(stat
     device.gpm_supported = 0
     device.utilization_gpu_percent, device.utilization_memory_percent = 50, 25
     for _ in range(3):
-        answer = polling.poll()
-        assert activity(answer, device.uuid) == {
+        result = polling.poll()
+        assert activity(result, device.uuid) == {
             ("utilization_ratio",): 0.5,
             ("memory_bandwidth_utilization_ratio",): 0.25,
         }
-    assert {"pipe_activity_ratio", "sm_occupancy_ratio", "pipe_active_cycles_total"} <= set(answer.unsupported)
+    assert {"pipe_activity_ratio", "sm_occupancy_ratio", "pipe_active_cycles_total"} <= set(result.unsupported)
     assert state.calls("nvmlGpmQueryDeviceSupport") == 1
     assert state.calls("nvmlGpmSampleAlloc") == state.calls("nvmlGpmMetricsGet") == 0
 
@@ -105,34 +105,34 @@ def test_each_mig_device_and_the_partitioned_device_have_utilization(state: Nvml
     first, second = device.mig[1], device.mig[2]
     first.set_gpm(BUSY)
     second.set_gpm(dict.fromkeys(BUSY, 0.0))
-    answer = polling.until(catalog.UTILIZATION, of=device.uuid, mig=second.uuid)
-    assert activity(answer, device.uuid, first.uuid) == EXPECTED | {("utilization_ratio",): 0.95}
-    assert set(activity(answer, device.uuid, second.uuid).values()) == {0.0}
-    assert activity(answer, device.uuid) == EXPECTED | {("utilization_ratio",): 0.95}
+    result = polling.until(catalog.UTILIZATION, of=device.uuid, mig=second.uuid)
+    assert activity(result, device.uuid, first.uuid) == EXPECTED | {("utilization_ratio",): 0.95}
+    assert set(activity(result, device.uuid, second.uuid).values()) == {0.0}
+    assert activity(result, device.uuid) == EXPECTED | {("utilization_ratio",): 0.95}
 
 
 def test_compute_instances_that_share_a_gpu_instance_have_no_activity(state: NvmlState, polling: Polling) -> None:
     device = state.devices[0]
     device.partition([h100_mig(0, 0), h100_mig(0, 1), h100_mig(0, 2)])
     device.mig[1].gpu_instance, device.mig[1].compute_instance = device.mig[0].gpu_instance, 1
-    answer = polling.until(catalog.UTILIZATION, of=device.uuid, mig=device.mig[2].uuid)
-    assert activity(answer, device.uuid, device.mig[0].uuid) == activity(answer, device.uuid, device.mig[1].uuid) == {}
-    assert answer.faults == []
+    result = polling.until(catalog.UTILIZATION, of=device.uuid, mig=device.mig[2].uuid)
+    assert activity(result, device.uuid, device.mig[0].uuid) == activity(result, device.uuid, device.mig[1].uuid) == {}
+    assert result.faults == []
 
 
 def test_a_compute_instance_that_uses_part_of_its_gpu_instance_has_no_activity(
     state: NvmlState, polling: Polling
 ) -> None:
-    """GPM's figures are relative to the whole instance: 1 of 3 slices, all busy, would be told as a third."""
+    """GPM values are relative to the whole instance: 1 of 3 slices, all busy, would be reported as a third."""
     device = state.devices[0]
     device.partition([h100_mig(0, 0, "3g.40gb"), h100_mig(0, 1, "3g.40gb")])
     part, whole = device.mig[0], device.mig[1]
     part.name, part.compute_instance_slices = part.name.replace("3g.40gb", "1c.3g.40gb"), 1
     part.set_gpm(BUSY)
-    answer = polling.until(catalog.UTILIZATION, of=device.uuid, mig=whole.uuid)
-    assert activity(answer, device.uuid, part.uuid) == {}
-    assert answer.value(catalog.MEMORY_LIMIT, device.uuid, partition=part.uuid) is not None
-    assert answer.faults == []
+    result = polling.until(catalog.UTILIZATION, of=device.uuid, mig=whole.uuid)
+    assert activity(result, device.uuid, part.uuid) == {}
+    assert result.value(catalog.MEMORY_LIMIT, device.uuid, partition=part.uuid) is not None
+    assert result.faults == []
 
 
 def test_a_new_mig_device_with_a_reused_id_needs_two_samples(state: NvmlState, polling: Polling) -> None:
@@ -143,11 +143,11 @@ def test_a_new_mig_device_with_a_reused_id_needs_two_samples(state: NvmlState, p
     with state.at_once():
         device.mig[0].uuid = "MIG-another"
         device.mig[0].set_gpm(dict.fromkeys(BUSY, 5.0))
-    answer = polling.poll()
-    assert answer.partitions == ["MIG-another"]
-    assert activity(answer, device.uuid, "MIG-another") == {}
-    answer = polling.until(catalog.UTILIZATION, of=device.uuid, mig="MIG-another")
-    assert set(activity(answer, device.uuid, "MIG-another").values()) == {0.05}
+    result = polling.poll()
+    assert result.partitions == ["MIG-another"]
+    assert activity(result, device.uuid, "MIG-another") == {}
+    result = polling.until(catalog.UTILIZATION, of=device.uuid, mig="MIG-another")
+    assert set(activity(result, device.uuid, "MIG-another").values()) == {0.05}
 
 
 def test_activity_over_a_gap_is_not_reported(state: NvmlState, polling: Polling) -> None:
@@ -171,22 +171,22 @@ def test_a_failing_metric_does_not_affect_the_others(state: NvmlState, polling: 
     device.set_gpm(BUSY)
     device.set_gpm({3: math.nan, 5: 120.0})
     device.set_gpm({11: 0.0}, code=NOT_SUPPORTED)
-    answer = polling.until(catalog.PIPE_ACTIVITY, "sm", of=device.uuid)
-    told = activity(answer, device.uuid)
+    result = polling.until(catalog.PIPE_ACTIVITY, "sm", of=device.uuid)
+    reported = activity(result, device.uuid)
     missing = {("sm_occupancy_ratio",), ("pipe_activity_ratio", "tensor"), ("pipe_activity_ratio", "fp64")}
-    assert told.keys() - {("utilization_ratio",)} == EXPECTED.keys() - missing
-    assert {reason for reason, _, _ in answer.faults} == {"invalid_value"}
-    assert len(answer.faults) == 2
+    assert reported.keys() - {("utilization_ratio",)} == EXPECTED.keys() - missing
+    assert {reason for reason, _, _ in result.faults} == {"invalid_value"}
+    assert len(result.faults) == 2
 
 
 def test_cycles_are_counters_where_the_driver_supports_them(state: NvmlState, polling: Polling) -> None:
     device = state.devices[0]
     device.set_gpm(CYCLES)
-    answer = polling.until(catalog.PIPE_ELAPSED_CYCLES, of=device.uuid)
-    assert answer.value(catalog.PIPE_ELAPSED_CYCLES, device.uuid) == 2**50
+    result = polling.until(catalog.PIPE_ELAPSED_CYCLES, of=device.uuid)
+    assert result.value(catalog.PIPE_ELAPSED_CYCLES, device.uuid) == 2**50
     pipes = {"sm": 2**49, "tensor": 7, "fp64": 1, "fp32": 2, "fp16": 3, "integer": 4}
-    told = activity(answer, device.uuid)
-    assert {key[1]: value for key, value in told.items() if key[0] == "pipe_active_cycles_total"} == pipes
+    reported = activity(result, device.uuid)
+    assert {key[1]: value for key, value in reported.items() if key[0] == "pipe_active_cycles_total"} == pipes
 
 
 def test_without_cycles_a_poll_makes_two_calls_for_each_device_and_gpu_instance(
@@ -194,8 +194,8 @@ def test_without_cycles_a_poll_makes_two_calls_for_each_device_and_gpu_instance(
 ) -> None:
     device = state.devices[0]
     device.partition([h100_mig(0, 0), h100_mig(0, 1)])
-    answer = polling.until(catalog.UTILIZATION, of=device.uuid, mig=device.mig[1].uuid)
-    assert {"pipe_active_cycles_total", "pipe_elapsed_cycles_total"} <= set(answer.unsupported)
+    result = polling.until(catalog.UTILIZATION, of=device.uuid, mig=device.mig[1].uuid)
+    assert {"pipe_active_cycles_total", "pipe_elapsed_cycles_total"} <= set(result.unsupported)
     calls = ("nvmlGpmSampleGet", "nvmlGpmMigSampleGet", "nvmlGpmMetricsGet", "nvmlGpmQueryDeviceSupport")
     before = [state.calls(call) for call in calls]
     polling.poll()
@@ -206,10 +206,10 @@ def test_a_failed_sample_affects_only_its_metrics(state: NvmlState, polling: Pol
     uuid = state.devices[0].uuid
     polling.until(catalog.SM_OCCUPANCY, of=uuid)
     state.fail("nvmlGpmSampleGet", 999)
-    answer = polling.poll(Cadence.FAST)
-    assert answer.value(catalog.SM_OCCUPANCY, uuid) is None
-    assert answer.value(catalog.POWER, uuid) == 71
-    assert [reason for reason, _, _ in answer.faults] == ["unavailable"]
+    result = polling.poll(Cadence.FAST)
+    assert result.value(catalog.SM_OCCUPANCY, uuid) is None
+    assert result.value(catalog.POWER, uuid) == 71
+    assert [reason for reason, _, _ in result.faults] == ["unavailable"]
     state.heal()
     polling.until(catalog.SM_OCCUPANCY, of=uuid)
 
@@ -234,9 +234,9 @@ def test_samples_are_freed_with_their_mig_device_and_with_the_session(state: Nvm
 
 
 def test_a_missing_engine_does_not_affect_the_others(state: NvmlState) -> None:
-    asked = AskedDevice(state, device_queries(CollectOptions()))
+    device = QueriedDevice(state, device_queries(CollectOptions()))
     state.fail("nvmlDeviceGetJpgUtilization", FUNCTION_NOT_FOUND)
-    engines = set(values(asked.ask(times=2), catalog.ENGINE_UTILIZATION))
+    engines = set(values(device.query(times=2), catalog.ENGINE_UTILIZATION))
     assert engines == {("encoder",), ("decoder",), ("optical_flow",)}
-    assert catalog.ENGINE_UTILIZATION not in asked.gaps()
+    assert catalog.ENGINE_UTILIZATION not in device.gaps()
     assert state.calls("nvmlDeviceGetJpgUtilization") == 1

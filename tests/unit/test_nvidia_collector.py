@@ -38,7 +38,7 @@ def bench(tmp_path: Path, nvml: NvmlState) -> Iterator[Benches]:
         yield bench
 
 
-def cut(*mig_devices: MigDevice | None) -> Device:
+def partitioned(*mig_devices: MigDevice | None) -> Device:
     """GPU-0 in MIG mode."""
     [card] = gpus(1)
     card.partition(mig_devices)
@@ -46,15 +46,15 @@ def cut(*mig_devices: MigDevice | None) -> Device:
 
 
 def states(reading: Reading) -> dict[str, str]:
-    """The state of each device that has one; every state must be told, one of them as 1."""
-    told: dict[str, dict[str, float]] = {}
+    """The state of each device that has one; every state must be reported, exactly one of them as 1."""
+    found: dict[str, dict[str, float]] = {}
     for sample in reading.samples:
         if sample.metric is catalog.STATUS_STATE:
-            told.setdefault(sample.device_uuid, {})[sample.labels[0]] = sample.value
-    for states_of_one in told.values():
+            found.setdefault(sample.device_uuid, {})[sample.labels[0]] = sample.value
+    for states_of_one in found.values():
         assert tuple(states_of_one) == labels.STATUS.values
         assert sorted(states_of_one.values()) == [0, 0, 0, 1]
-    return {uuid: max(states_of_one, key=states_of_one.__getitem__) for uuid, states_of_one in told.items()}
+    return {uuid: max(states_of_one, key=states_of_one.__getitem__) for uuid, states_of_one in found.items()}
 
 
 def value(reading: Reading, metric: Metric, uuid: str, partition_uuid: str = "") -> float | None:
@@ -72,28 +72,28 @@ def lost(reading: Reading) -> list[str]:
 
 
 def test_the_entry_point_lists_exactly_the_supplied_rows(bench: Benches, nvml: NvmlState) -> None:
-    whole, in_parts, before_ampere = gpus(3)
-    in_parts.partition([mig_device(1)])
-    in_parts.mig[0].set_gpm(dict.fromkeys(CYCLES, 1.0))
+    whole, in_mig_mode, before_ampere = gpus(3)
+    in_mig_mode.partition([mig_device(1)])
+    in_mig_mode.mig[0].set_gpm(dict.fromkeys(CYCLES, 1.0))
     whole.set_gpm(dict.fromkeys(CYCLES, 1.0))
-    whole.gpm_supported = in_parts.gpm_supported = 1
+    whole.gpm_supported = in_mig_mode.gpm_supported = 1
     whole.supported_event_types = XID_EVENT
     before_ampere.remapped_rows_corrected = None
     before_ampere.retired_pages_corrected = before_ampere.retired_pages_uncorrected = 0
     before_ampere.retirement_pending = before_ampere.fan_speed_percent = 0
     before_ampere.fans, before_ampere.threshold_shutdown_celsius = 1, 92
-    asked = bench([whole, in_parts, before_ampere], CollectOptions(pcie_throughput=True))
-    asked.read()
+    reader = bench([whole, in_mig_mode, before_ampere], CollectOptions(pcie_throughput=True))
+    reader.read()
     nvml.happen(0, 31)
 
-    def heard() -> Reading | None:
-        asked.pass_time(1)
-        reading = asked.read()
+    def with_event() -> Reading | None:
+        reader.pass_time(1)
+        reading = reader.read()
         assert reading.faults == ()
-        told = {sample.metric for sample in reading.samples}
-        return reading if catalog.ERROR_LAST_TIMESTAMP in told else None
+        metrics = {sample.metric for sample in reading.samples}
+        return reading if catalog.ERROR_LAST_TIMESTAMP in metrics else None
 
-    samples = wait_until(heard).samples
+    samples = wait_until(with_event).samples
     assert {sample.metric for sample in samples if not sample.partition_uuid} == set(SPEC.metrics)
     assert {sample.metric for sample in samples if sample.partition_uuid} == set(SPEC.partition_metrics)
     assert (SPEC.name, SPEC.resource_prefixes) == ("nvidia", ("nvidia.com/",))
@@ -112,9 +112,9 @@ def test_samples_have_the_due_cadences(bench: Benches, due: frozenset[Cadence]) 
 
 
 def test_no_series_is_reported_twice(bench: Benches) -> None:
-    asked = bench(gpus(4))
-    asked.card.partition(mig_device(n) for n in range(7))
-    reading = asked.read()
+    reader = bench(gpus(4))
+    reader.card.partition(mig_device(n) for n in range(7))
+    reading = reader.read()
     series = [(sample.metric, sample.device_uuid, sample.partition_uuid, sample.labels) for sample in reading.samples]
     assert len(set(series)) == len(series)
     assert len(reading.partitions) == 7
@@ -128,10 +128,10 @@ def test_a_healthy_device_is_ok_and_not_partitioned(bench: Benches) -> None:
 
 
 def test_a_lost_device_reports_only_its_status(bench: Benches) -> None:
-    asked = bench(gpus(3))
-    asked.read()
-    asked.state.fail(POWER, GPU_IS_LOST, device=1)
-    reading = asked.read(FAST)
+    reader = bench(gpus(3))
+    reader.read()
+    reader.state.fail(POWER, GPU_IS_LOST, device=1)
+    reading = reader.read(FAST)
     assert lost(reading) == ["GPU-1"]
     assert states(reading) == {"GPU-0": "ok", "GPU-1": "failed", "GPU-2": "ok"}
     assert {sample.metric for sample in reading.samples if sample.device_uuid == "GPU-1"} == {catalog.STATUS_STATE}
@@ -139,52 +139,52 @@ def test_a_lost_device_reports_only_its_status(bench: Benches) -> None:
 
 
 def test_a_lost_device_is_called_again_at_the_next_medium_poll(bench: Benches) -> None:
-    asked = bench(gpus(1))
-    asked.state.lose(0)
-    asked.tree.add_pci("0000:10:00.0")
-    assert states(asked.read()) != {"GPU-0": "ok"}
-    calls = asked.state.all_calls(device=0)
-    asked.state.heal()
-    asked.read(FAST)
-    assert asked.state.all_calls(device=0) == calls
-    reading = asked.read(MEDIUM)
+    reader = bench(gpus(1))
+    reader.state.lose(0)
+    reader.tree.add_pci("0000:10:00.0")
+    assert states(reader.read()) != {"GPU-0": "ok"}
+    calls = reader.state.all_calls(device=0)
+    reader.state.heal()
+    reader.read(FAST)
+    assert reader.state.all_calls(device=0) == calls
+    reading = reader.read(MEDIUM)
     assert (lost(reading), states(reading)) == ([], {"GPU-0": "ok"})
     assert value(reading, catalog.POWER, "GPU-0") == 71
 
 
 def test_healthy_devices_are_enumerated_once(bench: Benches) -> None:
-    asked = bench(gpus(2))
+    reader = bench(gpus(2))
     for _ in range(5):
-        asked.read()
-    assert asked.state.calls(HANDLE) == 2
+        reader.read()
+    assert reader.state.calls(HANDLE) == 2
 
 
 def test_a_device_whose_calls_all_fail_has_no_state(bench: Benches) -> None:
-    asked = bench(gpus(2))
-    asked.read()
-    asked.state.lose(0, UNKNOWN)
-    reading = asked.read(FAST)
+    reader = bench(gpus(2))
+    reader.read()
+    reader.state.lose(0, UNKNOWN)
+    reading = reader.read(FAST)
     assert states(reading) == {"GPU-1": "ok"}
     assert lost(reading) == []
     assert {fault.reason for fault in reading.faults} == {Reason.UNAVAILABLE}
 
 
 def test_a_device_that_loses_its_permission_keeps_its_identity_without_a_state(bench: Benches) -> None:
-    asked = bench(gpus(2))
-    asked.read()
-    asked.state.devices = gpus(3)  # makes it look again
-    asked.state.fail(HANDLE, NO_PERMISSION, device=0)
-    reading = asked.read()
+    reader = bench(gpus(2))
+    reader.read()
+    reader.state.devices = gpus(3)  # causes a new enumeration
+    reader.state.fail(HANDLE, NO_PERMISSION, device=0)
+    reading = reader.read()
     assert [device.uuid for device in reading.devices] == ["GPU-0", "GPU-1", "GPU-2"]
     assert states(reading) == {"GPU-1": "ok", "GPU-2": "ok"}
     assert value(reading, catalog.INFO, "GPU-0") == 1
 
 
 def test_a_changed_number_of_devices_takes_effect_at_once(bench: Benches) -> None:
-    asked = bench(gpus(1))
-    asked.read()
-    asked.state.devices = gpus(2)
-    assert [device.uuid for device in asked.read(FAST).devices] == ["GPU-0", "GPU-1"]
+    reader = bench(gpus(1))
+    reader.read()
+    reader.state.devices = gpus(2)
+    assert [device.uuid for device in reader.read(FAST).devices] == ["GPU-0", "GPU-1"]
 
 
 def test_no_devices_from_the_start_means_absent(bench: Benches) -> None:
@@ -193,109 +193,109 @@ def test_no_devices_from_the_start_means_absent(bench: Benches) -> None:
 
 
 def test_devices_that_vanish_are_faults(bench: Benches) -> None:
-    asked = bench(gpus(2))
-    asked.read()
-    asked.state.devices = ()
-    reading = asked.read(FAST)
+    reader = bench(gpus(2))
+    reader.read()
+    reader.state.devices = ()
+    reading = reader.read(FAST)
     assert reading.devices == ()
     assert {fault.reason for fault in reading.faults} == {Reason.DEVICES_VANISHED}
-    assert asked.read(FAST).faults == ()
-    assert len(asked.read(MEDIUM).faults) == 2
+    assert reader.read(FAST).faults == ()
+    assert len(reader.read(MEDIUM).faults) == 2
 
 
 def test_a_device_that_only_the_bus_lists_is_lost(bench: Benches) -> None:
-    asked = bench([])
-    asked.tree.add_pci("0000:10:00.0")
-    reading = asked.read()
+    reader = bench([])
+    reader.tree.add_pci("0000:10:00.0")
+    reading = reader.read()
     assert [device.device for device in reading.devices] == ["0000:10:00.0"]
     assert list(states(reading).values()) == ["failed"]
 
 
 def test_an_impossible_device_count_fails_the_reading(bench: Benches) -> None:
-    asked = bench(gpus(1))
-    asked.state.unreal_devices = 256
+    reader = bench(gpus(1))
+    reader.state.unreal_devices = 256
     with pytest.raises(UnavailableError, match="257 devices") as caught:
-        asked.read()
+        reader.read()
     assert caught.value.reason is Reason.INVALID_VALUE
 
 
 @pytest.mark.parametrize("call", [COUNT, POWER, UUID])
 def test_a_new_session_is_opened_a_pause_after_the_old_one_ended(bench: Benches, call: str) -> None:
-    asked = bench(gpus(2))
-    asked.state.fail(call, UNINITIALIZED)
+    reader = bench(gpus(2))
+    reader.state.fail(call, UNINITIALIZED)
     for _ in range(2):
         with pytest.raises(UnavailableError) as caught:
-            asked.read()
+            reader.read()
         assert caught.value.reason is Reason.DRIVER_NOT_LOADED
-    assert (asked.opened, asked.state.calls(SHUTDOWN)) == (1, 1)
-    asked.state.heal()
-    asked.now += 1
-    reading = asked.read()
-    assert asked.opened == 2
+    assert (reader.opened, reader.state.calls(SHUTDOWN)) == (1, 1)
+    reader.state.heal()
+    reader.now += 1
+    reading = reader.read()
+    assert reader.opened == 2
     assert states(reading) == {"GPU-0": "ok", "GPU-1": "ok"}
 
 
 def test_pcie_bytes_that_were_withdrawn_are_listed_as_unsupported(bench: Benches) -> None:
-    asked = bench(gpus(2))
-    asked.state.devices[1].set_field(197, 5_000, ValueType.UNSIGNED_LONG_LONG)
-    assert catalog.PCIE_BYTES not in {gap.metric for gap in asked.read().unsupported}
-    asked.state.devices[1].set_field(197, 0, ValueType.UNSIGNED_LONG_LONG)
-    reading = asked.read()
+    reader = bench(gpus(2))
+    reader.state.devices[1].set_field(197, 5_000, ValueType.UNSIGNED_LONG_LONG)
+    assert catalog.PCIE_BYTES not in {gap.metric for gap in reader.read().unsupported}
+    reader.state.devices[1].set_field(197, 0, ValueType.UNSIGNED_LONG_LONG)
+    reading = reader.read()
     assert {s.device_uuid for s in reading.samples if s.metric is catalog.PCIE_BYTES} == {"GPU-0"}
     assert [gap.device_uuid for gap in reading.unsupported if gap.metric is catalog.PCIE_BYTES] == ["GPU-1"]
 
 
 def test_a_new_session_queries_unsupported_readings_again(bench: Benches) -> None:
-    asked = bench(gpus(1))
-    asked.state.fail(ENERGY, FUNCTION_NOT_FOUND)
+    reader = bench(gpus(1))
+    reader.state.fail(ENERGY, FUNCTION_NOT_FOUND)
     for _ in range(2):
-        reading = asked.read()
+        reading = reader.read()
         assert catalog.ENERGY in {gap.metric for gap in reading.unsupported}
-    asked.state.heal()
-    asked.collector.close()
-    reading = asked.read()
+    reader.state.heal()
+    reader.collector.close()
+    reading = reader.read()
     assert catalog.ENERGY not in {gap.metric for gap in reading.unsupported}
     assert value(reading, catalog.ENERGY, "GPU-0") == 5_000_000
 
 
 def test_a_successful_poll_resets_the_backoff(bench: Benches) -> None:
-    asked = bench(gpus(1))
+    reader = bench(gpus(1))
     for _ in range(3):
-        asked.state.fail(COUNT, DRIVER_NOT_LOADED)
+        reader.state.fail(COUNT, DRIVER_NOT_LOADED)
         with pytest.raises(UnavailableError):
-            asked.read()
-        asked.state.heal()
-        asked.now += 1
-        asked.read()
-    assert asked.opened == 4
+            reader.read()
+        reader.state.heal()
+        reader.now += 1
+        reader.read()
+    assert reader.opened == 4
 
 
 def test_closing_twice_is_safe_and_the_next_reading_opens_again(bench: Benches) -> None:
-    asked = bench(gpus(1))
-    asked.collector.close()
-    asked.read()
-    asked.collector.close()
-    asked.collector.close()
-    assert asked.state.calls(SHUTDOWN) == 1
-    assert states(asked.read()) == {"GPU-0": "ok"}
+    reader = bench(gpus(1))
+    reader.collector.close()
+    reader.read()
+    reader.collector.close()
+    reader.collector.close()
+    assert reader.state.calls(SHUTDOWN) == 1
+    assert states(reader.read()) == {"GPU-0": "ok"}
 
 
 def test_a_new_device_on_the_bus_causes_one_new_session(bench: Benches) -> None:
-    asked = bench(gpus(1))
-    asked.tree.add_pci("0000:10:00.0")
-    asked.read()
-    asked.tree.add_pci("0000:11:00.0")
-    asked.read(FAST)
-    assert asked.opened == 1
-    assert lost(asked.read(MEDIUM)) != []
-    asked.read(MEDIUM)
-    assert (asked.opened, asked.state.calls(SHUTDOWN)) == (2, 1)
-    asked.state.devices = gpus(2)
-    assert states(asked.read(MEDIUM)) == {"GPU-0": "ok", "GPU-1": "ok"}
+    reader = bench(gpus(1))
+    reader.tree.add_pci("0000:10:00.0")
+    reader.read()
+    reader.tree.add_pci("0000:11:00.0")
+    reader.read(FAST)
+    assert reader.opened == 1
+    assert lost(reader.read(MEDIUM)) != []
+    reader.read(MEDIUM)
+    assert (reader.opened, reader.state.calls(SHUTDOWN)) == (2, 1)
+    reader.state.devices = gpus(2)
+    assert states(reader.read(MEDIUM)) == {"GPU-0": "ok", "GPU-1": "ok"}
 
 
 def test_a_partition_has_the_readings_of_its_mig_device(bench: Benches) -> None:
-    gpu = cut(mig_device(3), None, mig_device(5))
+    gpu = partitioned(mig_device(3), None, mig_device(5))
     gpu.mig[0].memory_total_bytes, gpu.mig[0].memory_used_bytes = 1000, 300
     gpu.processes = [process(pid, None, mig=gpu.mig[0]) for pid in (4, 5)]
     reading = bench([gpu]).read()
@@ -305,12 +305,12 @@ def test_a_partition_has_the_readings_of_its_mig_device(bench: Benches) -> None:
     assert value(reading, catalog.COMPUTE_RATIO, "GPU-0", "MIG-3-0") == 1 / 7
     assert value(reading, catalog.PROCESSES, "GPU-0", "MIG-3-0") == 2
     (info,) = [s for s in reading.samples if s.metric is catalog.INFO and s.partition_uuid == "MIG-5-0"]
-    told = {label.name: text for label, text in zip(catalog.INFO.labels, info.labels, strict=True) if text}
-    assert told == {"gpu_instance_id": "5", "compute_instance_id": "0"}
+    own_labels = {label.name: text for label, text in zip(catalog.INFO.labels, info.labels, strict=True) if text}
+    assert own_labels == {"gpu_instance_id": "5", "compute_instance_id": "0"}
 
 
 def test_memory_shared_by_compute_instances_is_reported_once(bench: Benches) -> None:
-    gpu = cut(mig_device(1, 1), mig_device(1, 0))
+    gpu = partitioned(mig_device(1, 1), mig_device(1, 0))
     gpu.mig[1].memory_used_bytes = 300
     reading = bench([gpu]).read()
     assert value(reading, catalog.MEMORY_USAGE, "GPU-0", "MIG-1-1") is None
@@ -319,36 +319,36 @@ def test_memory_shared_by_compute_instances_is_reported_once(bench: Benches) -> 
 
 
 def test_a_new_partition_layout_is_reported_by_the_next_poll(bench: Benches) -> None:
-    asked = bench([cut(mig_device(1, uuid="MIG-old"))])
-    asked.read()
-    asked.card.mig[0].uuid = "MIG-new"
-    reading = asked.read(FAST)
+    reader = bench([partitioned(mig_device(1, uuid="MIG-old"))])
+    reader.read()
+    reader.card.mig[0].uuid = "MIG-new"
+    reading = reader.read(FAST)
     assert [partition.uuid for partition in reading.partitions] == ["MIG-new"]
     assert {sample.partition_uuid for sample in reading.samples} == {"", "MIG-new"}
 
 
 def test_utilization_is_reported_again_after_mig_mode(bench: Benches) -> None:
-    asked = bench([cut()])
-    assert value(asked.read(), catalog.UTILIZATION, "GPU-0") is None
-    asked.card.unpartition()
-    assert value(asked.read(FAST), catalog.UTILIZATION, "GPU-0") == 0
+    reader = bench([partitioned()])
+    assert value(reader.read(), catalog.UTILIZATION, "GPU-0") is None
+    reader.card.unpartition()
+    assert value(reader.read(FAST), catalog.UTILIZATION, "GPU-0") == 0
 
 
 def test_a_partition_removed_during_a_poll_does_not_fail_its_device(bench: Benches) -> None:
-    asked = bench([cut(mig_device(1))])
-    asked.read()
-    asked.state.fail("nvmlDeviceGetMemoryInfo_v2", GPU_NOT_FOUND, device=0, mig=0)
-    reading = asked.read(FAST)
+    reader = bench([partitioned(mig_device(1))])
+    reader.read()
+    reader.state.fail("nvmlDeviceGetMemoryInfo_v2", GPU_NOT_FOUND, device=0, mig=0)
+    reading = reader.read(FAST)
     assert states(reading) == {"GPU-0": "ok"}
     assert [fault.where for fault in reading.faults] == ["MIG-1-0"]
 
 
 def test_a_lost_device_keeps_its_partitions(bench: Benches) -> None:
-    asked = bench([cut(mig_device(1))])
-    asked.read()
-    asked.state.lose(0)
+    reader = bench([partitioned(mig_device(1))])
+    reader.read()
+    reader.state.lose(0)
     for due in (FAST, ALL):
-        reading = asked.read(due)
+        reading = reader.read(due)
         assert lost(reading) == ["GPU-0"]
         assert [partition.uuid for partition in reading.partitions] == ["MIG-1-0"]
         assert {sample.metric for sample in reading.samples} <= {catalog.STATUS_STATE, catalog.INFO}
@@ -356,33 +356,33 @@ def test_a_lost_device_keeps_its_partitions(bench: Benches) -> None:
 
 
 def test_the_number_of_partitions_is_unknown_while_one_fails(bench: Benches) -> None:
-    asked = bench([cut(mig_device(1), mig_device(2))])
-    assert value(asked.read(), catalog.PARTITIONS, "GPU-0") == 2
-    asked.state.fail(UUID, UNKNOWN, device=0, mig=1)
-    assert value(asked.read(FAST), catalog.PARTITIONS, "GPU-0") is None
+    reader = bench([partitioned(mig_device(1), mig_device(2))])
+    assert value(reader.read(), catalog.PARTITIONS, "GPU-0") == 2
+    reader.state.fail(UUID, UNKNOWN, device=0, mig=1)
+    assert value(reader.read(FAST), catalog.PARTITIONS, "GPU-0") is None
 
 
 def test_properties_of_partitions_are_read_again_at_slow_polls(bench: Benches) -> None:
-    asked = bench([cut(mig_device(1, profile="1g.10gb"))])
-    asked.read()
-    asked.card.mig[0].name = "NVIDIA H100 80GB HBM3 MIG 2g.20gb"
-    assert [partition.profile for partition in asked.read(MEDIUM).partitions] == ["1g.10gb"]
-    assert [partition.profile for partition in asked.read().partitions] == ["2g.20gb"]
+    reader = bench([partitioned(mig_device(1, profile="1g.10gb"))])
+    reader.read()
+    reader.card.mig[0].name = "NVIDIA H100 80GB HBM3 MIG 2g.20gb"
+    assert [partition.profile for partition in reader.read(MEDIUM).partitions] == ["1g.10gb"]
+    assert [partition.profile for partition in reader.read().partitions] == ["2g.20gb"]
 
 
 def test_switches_and_audio_functions_of_the_vendor_are_not_lost_gpus(bench: Benches) -> None:
-    asked = bench(gpus(1))
-    asked.tree.add_pci("0000:05:00.0", pci_class=0x068000)
-    asked.tree.add_pci("0000:10:00.1", pci_class=0x040300)
-    assert [device.uuid for device in asked.read().devices] == ["GPU-0"]
+    reader = bench(gpus(1))
+    reader.tree.add_pci("0000:05:00.0", pci_class=0x068000)
+    reader.tree.add_pci("0000:10:00.1", pci_class=0x040300)
+    assert [device.uuid for device in reader.read().devices] == ["GPU-0"]
 
 
 def test_a_new_session_may_list_devices_in_another_order(bench: Benches) -> None:
-    asked = bench(gpus(2))
-    asked.read()
-    asked.collector.close()
-    asked.state.devices = reversed(gpus(2))
-    asked.state.fail(HANDLE, NO_PERMISSION, device=1)
-    reading = asked.read()
+    reader = bench(gpus(2))
+    reader.read()
+    reader.collector.close()
+    reader.state.devices = reversed(gpus(2))
+    reader.state.fail(HANDLE, NO_PERMISSION, device=1)
+    reading = reader.read()
     assert [(device.uuid, device.lost) for device in reading.devices] == [("GPU-1", False)]
     assert [fault.where for fault in reading.faults] == ["device at index 1"]

@@ -19,14 +19,14 @@ UNINITIALIZED, NOT_SUPPORTED, NO_PERMISSION, GPU_IS_LOST, UNKNOWN = 1, 3, 4, 15,
 
 
 def a_gpu() -> list[Device]:
-    """The card GPU-abc at 0000:3b:00.0, which is nvidia3."""
+    """The card GPU-abc at 0000:3b:00.0, with the device file nvidia3."""
     card = h100(3)
     card.uuid, card.pci_address, card.serial = "GPU-abc", "0000:3b:00.0", "1652823012345"
     return [card]
 
 
 class Bench:
-    """A device table over a library and a PCI bus that the test sets."""
+    """A device table over a library and a PCI bus that the test controls."""
 
     def __init__(self, path: Path, state: NvmlState) -> None:
         self.tree = SysfsTree(path / "sys")

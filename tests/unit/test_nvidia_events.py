@@ -16,7 +16,7 @@ from tests.doubles.nvml import NvmlState
 from tests.doubles.nvml_loaded import open_nvml
 from tests.native.nvml_calls import CALLS
 
-ASK, REGISTER = "nvmlDeviceGetSupportedEventTypes", "nvmlDeviceRegisterEvents"
+SUPPORTED, REGISTER = "nvmlDeviceGetSupportedEventTypes", "nvmlDeviceRegisterEvents"
 CREATE, FREE, WAIT = "nvmlEventSetCreate", "nvmlEventSetFree", "nvmlEventSetWait_v2"
 UNINITIALIZED, NOT_SUPPORTED, NO_PERMISSION, GPU_IS_LOST, UNKNOWN = 1, 3, 4, 15, 999
 ALL_TYPES, WITHOUT_XID = 0xC10B, 0x10
@@ -37,20 +37,20 @@ class Bench:
     def watch(self) -> None:
         self.watcher.watch(self.devices())
 
-    def told(self) -> list[Listening]:
+    def registrations(self) -> list[Listening]:
         return [report for report in self.watcher.drain() if isinstance(report, Listening)]
 
     def faults(self) -> list[tuple[Reason, str]]:
         return [(report.reason, report.where) for report in self.watcher.drain() if isinstance(report, Fault)]
 
     def next_event(self) -> Event:
-        def heard() -> Event | None:
+        def first() -> Event | None:
             return next((report for report in self.watcher.drain() if isinstance(report, Event)), None)
 
-        return wait_until(heard)
+        return wait_until(first)
 
-    def asked(self) -> list[int]:
-        return [self.state.calls(ASK, device=slot) for slot in (0, 1)]
+    def support_queries(self) -> list[int]:
+        return [self.state.calls(SUPPORTED, device=slot) for slot in (0, 1)]
 
 
 @pytest.fixture
@@ -78,15 +78,15 @@ def test_an_event_is_reported_by_the_next_poll(bench: Bench) -> None:
     bench.watch()
     before = time.time()
     bench.state.happen(1, 79)
-    heard = bench.next_event()
-    assert heard[:3] == ("GPU-1", "xid", "79")
-    assert before <= heard.at <= time.time()
+    event = bench.next_event()
+    assert event[:3] == ("GPU-1", "xid", "79")
+    assert before <= event.at <= time.time()
 
 
 def test_the_same_devices_are_registered_once(bench: Bench) -> None:
     for _ in range(5):
         bench.watch()
-    assert bench.asked() == [1, 1]
+    assert bench.support_queries() == [1, 1]
     bench.state.happen(0, 31)
     bench.next_event()
     assert bench.state.calls(CREATE) == 1
@@ -94,17 +94,17 @@ def test_the_same_devices_are_registered_once(bench: Bench) -> None:
 
 def test_without_a_device_that_supports_events_there_is_no_thread(bench: Bench) -> None:
     bench.state.devices[0].supported_event_types = WITHOUT_XID
-    bench.state.fail(ASK, NOT_SUPPORTED, device=1)
+    bench.state.fail(SUPPORTED, NOT_SUPPORTED, device=1)
     for _ in range(3):
         bench.watch()
     assert threads() == []
     assert set(bench.watcher.refused) == {"GPU-0", "GPU-1"}
     assert bench.watcher.drain() == []
-    assert bench.asked() == [1, 1]
+    assert bench.support_queries() == [1, 1]
 
 
 def test_a_missing_permission_is_reported_once_and_remembered(bench: Bench) -> None:
-    bench.state.fail(ASK, NO_PERMISSION, device=0)
+    bench.state.fail(SUPPORTED, NO_PERMISSION, device=0)
     bench.watch()
     bench.watch()
     assert bench.faults() == [(Reason.PERMISSION_DENIED, "GPU-0")]
@@ -119,17 +119,17 @@ def test_devices_refused_in_the_thread_are_known(bench: Bench) -> None:
 
 
 def test_a_failed_query_of_supported_events_is_retried(bench: Bench) -> None:
-    bench.state.fail(ASK, UNKNOWN, device=0)
-    bench.state.fail(ASK, GPU_IS_LOST, device=1)
+    bench.state.fail(SUPPORTED, UNKNOWN, device=0)
+    bench.state.fail(SUPPORTED, GPU_IS_LOST, device=1)
     bench.watch()
     assert bench.faults() == [(Reason.UNAVAILABLE, "GPU-0")]
     bench.state.heal()
     bench.watch()
-    assert [set(report.types) for report in bench.told()] == [{"GPU-0", "GPU-1"}]
+    assert [set(report.types) for report in bench.registrations()] == [{"GPU-0", "GPU-1"}]
 
 
 def test_the_end_of_the_session_is_raised(bench: Bench) -> None:
-    bench.state.fail(ASK, UNINITIALIZED, device=0)
+    bench.state.fail(SUPPORTED, UNINITIALIZED, device=0)
     with pytest.raises(SessionError):
         bench.watch()
 
@@ -157,7 +157,7 @@ def test_closing_does_not_fail_after_the_session_ended(bench: Bench) -> None:
 def test_closing_a_watch_without_devices_does_nothing(bench: Bench) -> None:
     bench.watcher.watch({})
     assert bench.watcher.close() == []
-    assert [bench.state.calls(call) for call in (ASK, CREATE, WAIT, FREE)] == [0, 0, 0, 0]
+    assert [bench.state.calls(call) for call in (SUPPORTED, CREATE, WAIT, FREE)] == [0, 0, 0, 0]
 
 
 def test_a_hung_wait_makes_no_call_when_it_returns(bench: Bench) -> None:
@@ -177,10 +177,10 @@ def test_a_hung_wait_makes_no_call_when_it_returns(bench: Bench) -> None:
 def test_a_new_device_is_registered(bench: Bench) -> None:
     bench.state.devices = [bench.state.devices[0]]
     bench.watch()
-    assert [set(report.types) for report in bench.told()] == [{"GPU-0"}]
+    assert [set(report.types) for report in bench.registrations()] == [{"GPU-0"}]
     bench.state.add(bench.state.devices[0]).uuid = "GPU-1"
     bench.watch()
-    [now] = wait_until(lambda: bench.told() or None)
+    [now] = wait_until(lambda: bench.registrations() or None)
     assert set(now.types) == {"GPU-0", "GPU-1"}
     bench.state.happen(1, 48)
     assert bench.next_event().uuid == "GPU-1"

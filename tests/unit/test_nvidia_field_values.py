@@ -21,7 +21,9 @@ def read(field: Field = MEMORY_TEMPERATURE) -> float | CollectorError:
     return value
 
 
-def tell(nvml: NvmlState, value: float, value_type: ValueType = ValueType.UNSIGNED_INT, code: int = 0) -> None:
+def set_temperature(
+    nvml: NvmlState, value: float, value_type: ValueType = ValueType.UNSIGNED_INT, code: int = 0
+) -> None:
     nvml.devices[0].set_field(MEMORY_TEMPERATURE_FIELD, value, value_type, code=code)
 
 
@@ -38,7 +40,7 @@ def tell(nvml: NvmlState, value: float, value_type: ValueType = ValueType.UNSIGN
     ],
 )
 def test_a_field_is_read_by_its_type(nvml: NvmlState, value_type: ValueType, value: float) -> None:
-    tell(nvml, value, value_type)
+    set_temperature(nvml, value, value_type)
     assert read() == value
 
 
@@ -52,7 +54,7 @@ def test_a_field_of_unknown_type_is_an_invalid_value(nvml: NvmlState) -> None:
 
 
 def test_a_field_has_its_own_return_code(nvml: NvmlState) -> None:
-    tell(nvml, 0, code=NOT_SUPPORTED)
+    set_temperature(nvml, 0, code=NOT_SUPPORTED)
     error = read()
     assert isinstance(error, UnsupportedError)
     assert str(error).startswith("nvmlDeviceGetFieldValues(82): NOT_SUPPORTED (3): ")
@@ -69,7 +71,7 @@ def test_a_field_that_the_driver_does_not_know_is_unsupported(nvml: NvmlState) -
 def test_a_32_bit_counter_is_unsupported_where_it_would_wrap(nvml: NvmlState) -> None:
     wide = Field(MEMORY_TEMPERATURE_FIELD, wide=True)
     assert isinstance(read(wide), UnsupportedError)
-    tell(nvml, 5, ValueType.UNSIGNED_LONG_LONG)
+    set_temperature(nvml, 5, ValueType.UNSIGNED_LONG_LONG)
     assert read(wide) == 5
 
 

@@ -1,4 +1,4 @@
-"""Pairs of GPM samples, and what is asked of them. The library refuses pairs in the wrong order or too close."""
+"""Pairs of GPM samples and their metrics. The library refuses pairs in the wrong order or too close together."""
 
 import math
 from collections import Counter
@@ -22,13 +22,13 @@ from tests.native.nvml_state import GpmManner
 
 INVALID_ARGUMENT, NOT_SUPPORTED, NO_PERMISSION, GPU_IS_LOST, UNKNOWN = 2, 3, 4, 15, 999
 UUID = "GPU-0"
-CYCLES = [int(str(part.key)) for part in CYCLE_ITEMS]
+CYCLES = [int(str(item.key)) for item in CYCLE_ITEMS]
 EVERY_CADENCE = frozenset(Cadence)
 SUPPORT, SAMPLE, METRICS = "nvmlGpmQueryDeviceSupport", "nvmlGpmSampleGet", "nvmlGpmMetricsGet"
 
 
 class Bench:
-    """A card with activity counters and cycles, and a clock that stands still until time is passed."""
+    """A card with activity counters and cycles, and a clock that the test controls."""
 
     def __init__(self, state: NvmlState) -> None:
         state.devices = [h100(0)]
@@ -47,7 +47,7 @@ class Bench:
         self.state.pass_time(seconds)
 
     def sample(self, take: Sampler | None = None, uuid: str = UUID) -> bool:
-        """Whether there are two samples to compare after this one."""
+        """Take a sample; returns whether there are two samples to compare."""
         try:
             self.gpm.sample(uuid, take or self.gpm.of_device(self.handle))
         except NoDataError:
@@ -62,10 +62,10 @@ class Bench:
     def metrics(self, *ids: int) -> list[float | type[CollectorError]]:
         return [type(each) if isinstance(each, CollectorError) else each for each in self.gpm.metrics(UUID, ids)]
 
-    def ask(self, *due: Cadence) -> QueryResult:
-        """What a device tells of its activity, asked as in a session."""
-        questions = self.activity.of_device(UUID)
-        return self.runner.run(SubjectKey(UUID), self.handle, questions, frozenset(due) or EVERY_CADENCE)
+    def query(self, *due: Cadence) -> QueryResult:
+        """The activity of the device, queried as in a session."""
+        queries = self.activity.of_device(UUID)
+        return self.runner.run(SubjectKey(UUID), self.handle, queries, frozenset(due) or EVERY_CADENCE)
 
     def calls(self) -> Counter[str]:
         return Counter({call: self.state.calls(call) for call in CALLS if "Gpm" in call})
@@ -80,8 +80,8 @@ def bench(nvml: NvmlState) -> Bench:
     return Bench(nvml)
 
 
-def stems(findings: QueryResult) -> set[str]:
-    return {sample.metric.stem for sample in findings.samples}
+def stems(result: QueryResult) -> set[str]:
+    return {sample.metric.stem for sample in result.samples}
 
 
 # Pairs
@@ -109,7 +109,7 @@ def test_the_tenth_of_a_second_begins_when_the_sample_is_complete(bench: Bench) 
         bench.pass_time(0.08)
 
     assert not bench.sample(slow)
-    bench.pass_time(0.05)  # 0.13 s after the call began, 0.05 s after the library looked at the device
+    bench.pass_time(0.05)  # 0.13 s after the call began, 0.05 s after the library sampled the device
     assert not bench.sample(slow)
     assert bench.state.calls(SAMPLE) == 1
 
@@ -136,7 +136,7 @@ def test_a_new_pair_begins_after_a_gap(bench: Bench) -> None:
 
 
 def test_polls_a_minute_apart_report_activity(bench: Bench) -> None:
-    """The longest interval that can be configured."""
+    """A minute is the longest interval that can be configured."""
     assert not bench.sample_twice(apart=60)
     for _ in range(2):
         bench.pass_time(60)
@@ -238,18 +238,18 @@ def test_nan_is_an_invalid_value(bench: Bench) -> None:
     assert (first.reason, second) == ("invalid_value", 0.0)
 
 
-# What is asked of a device
+# Queries of a device
 
 
 def test_a_fast_poll_takes_one_sample_and_one_query_and_a_slower_one_two_queries(bench: Bench) -> None:
-    bench.ask()
+    bench.query()
     before = bench.calls()
     bench.pass_time(1)
-    bench.ask(Cadence.FAST)
+    bench.query(Cadence.FAST)
     assert bench.calls() - before == {"nvmlGpmSampleAlloc": 1, SAMPLE: 1, METRICS: 1}
     before = bench.calls()
     bench.pass_time(1)
-    bench.ask(Cadence.FAST, Cadence.MEDIUM)
+    bench.query(Cadence.FAST, Cadence.MEDIUM)
     assert bench.calls() - before == {SAMPLE: 1, METRICS: 2}
 
 
@@ -259,37 +259,37 @@ def test_a_driver_without_cycles_is_queried_for_them_once_and_reports_the_rest(
     bench: Bench, manner: GpmManner, code: int
 ) -> None:
     bench.card.set_gpm(dict.fromkeys(CYCLES, 0.0), code, manner)
-    bench.ask()
+    bench.query()
     bench.pass_time(1)
-    findings = bench.ask()
-    assert stems(findings) == {row.stem for part in DEVICE_ITEMS[1:] for row in part.rows}
-    assert findings.faults == []
-    asked = bench.state.calls(METRICS)
+    result = bench.query()
+    assert stems(result) == {row.stem for item in DEVICE_ITEMS[1:] for row in item.rows}
+    assert result.faults == []
+    calls = bench.state.calls(METRICS)
     bench.pass_time(1)
-    assert bench.ask().faults == []
-    assert bench.state.calls(METRICS) == asked + 1
+    assert bench.query().faults == []
+    assert bench.state.calls(METRICS) == calls + 1
 
 
-def told(findings: Sequence[QueryResult]) -> list[bool]:
-    """Whether each of them has activity and cycles."""
-    return [{catalog.PIPE_ACTIVITY.stem, catalog.PIPE_ACTIVE_CYCLES.stem} <= stems(each) for each in findings]
+def has_activity(results: Sequence[QueryResult]) -> list[bool]:
+    """Whether each result has activity and cycles."""
+    return [{catalog.PIPE_ACTIVITY.stem, catalog.PIPE_ACTIVE_CYCLES.stem} <= stems(each) for each in results]
 
 
 def polls(bench: Bench, after: Callable[[], None]) -> list[QueryResult]:
-    """Three polls, a second apart, and what is done after each."""
-    findings = []
+    """The results of three polls, a second apart, with an action after each."""
+    results = []
     for _ in range(3):
-        findings.append(bench.ask())
+        results.append(bench.query())
         after()
         bench.pass_time(1)
-    return findings
+    return results
 
 
 def test_a_temporary_failure_of_the_support_query_has_no_lasting_effect(bench: Bench) -> None:
     bench.state.fail(SUPPORT, UNKNOWN)
-    findings = polls(bench, bench.state.heal)
-    assert [len(each.faults) for each in findings] == [1, 0, 0]
-    assert told(findings) == [False, False, True]
+    results = polls(bench, bench.state.heal)
+    assert [len(each.faults) for each in results] == [1, 0, 0]
+    assert has_activity(results) == [False, False, True]
 
 
 @pytest.mark.parametrize(
@@ -305,23 +305,23 @@ def test_without_gpm_cycles_are_unsupported_too_and_the_call_is_made_once(bench:
 
 
 def test_unsupported_activity_is_queried_again_after_forget(bench: Bench) -> None:
-    """As when a device leaves MIG mode."""
+    """A device is forgotten, for example, when it leaves MIG mode."""
     bench.state.fail(SAMPLE, NOT_SUPPORTED)
 
     def forget() -> None:
         bench.runner.forget(UUID)
         bench.state.heal()
 
-    assert told(polls(bench, forget)) == [False, False, True]
+    assert has_activity(polls(bench, forget)) == [False, False, True]
 
 
 def test_no_pair_spans_a_time_when_a_gpu_instance_was_shared(bench: Bench) -> None:
     bench.card.partition([mig_device(5)])
     bench.card.mig[0].set_gpm({2: 10.0})
-    has_activity = []
+    reported = []
     for whole in (True, True, False, True, True):
-        questions = bench.activity.of_partition("MIG-0", bench.handle, 5, whole=whole)
-        findings = QueryRunner(bench.library).run(SubjectKey(UUID, "MIG-0"), bench.handle, questions, EVERY_CADENCE)
-        has_activity.append(catalog.PIPE_ACTIVITY.stem in stems(findings))
+        queries = bench.activity.of_partition("MIG-0", bench.handle, 5, whole=whole)
+        result = QueryRunner(bench.library).run(SubjectKey(UUID, "MIG-0"), bench.handle, queries, EVERY_CADENCE)
+        reported.append(catalog.PIPE_ACTIVITY.stem in stems(result))
         bench.pass_time(1)
-    assert has_activity == [False, True, False, False, True]
+    assert reported == [False, True, False, False, True]

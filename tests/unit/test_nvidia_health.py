@@ -17,13 +17,13 @@ def xid(code: int, at: float = 1000.0, uuid: str = GPU) -> Event:
 
 def values(samples: list[Sample], metric: Metric = catalog.ERRORS) -> dict[tuple[str, ...], float]:
     found = [sample for sample in samples if sample.metric is metric]
-    told = {sample.labels: sample.value for sample in found}
-    assert len(told) == len(found)
-    return told
+    by_labels = {sample.labels: sample.value for sample in found}
+    assert len(by_labels) == len(found)
+    return by_labels
 
 
 def counted(samples: list[Sample]) -> dict[str, float]:
-    """By code, what is not 0."""
+    """The counts that are not 0, by code."""
     return {code: value for (_, code, _), value in values(samples).items() if value}
 
 
@@ -36,9 +36,9 @@ def test_severe_events_are_counted_from_0() -> None:
     assert GPU not in counts
     assert counts.samples(GPU) == []
     counts.start(LISTENING)
-    told = values(counts.samples(GPU))
-    assert {code for _, code, _ in told} == set(FROM_START)
-    assert set(told.values()) == {0}
+    from_start = values(counts.samples(GPU))
+    assert {code for _, code, _ in from_start} == set(FROM_START)
+    assert set(from_start.values()) == {0}
     assert values(counts.samples(GPU), catalog.ERROR_LAST_TIMESTAMP) == {}
 
 
@@ -74,9 +74,9 @@ def test_the_number_of_series_is_limited() -> None:
     counts.start(LISTENING)
     for code in range(1000, 2000):
         counts.count(xid(code))
-    told = counted(counts.samples(GPU))
+    counts_by_code = counted(counts.samples(GPU))
     assert len(values(counts.samples(GPU))) == 65
-    assert told["other"] == 1000 - (len(told) - 1)
+    assert counts_by_code["other"] == 1000 - (len(counts_by_code) - 1)
     counts.count(xid(1000))
     assert counted(counts.samples(GPU))["1000"] == 2
 
@@ -121,14 +121,14 @@ def test_faults_are_returned() -> None:
     assert Health().apply_reports([LISTENING, fault, xid(13)]) == [fault]
 
 
-@pytest.mark.parametrize("heard_before", [False, True])
-def test_refused_events_are_unsupported_unless_they_were_registered_before(*, heard_before: bool) -> None:
+@pytest.mark.parametrize("registered_before", [False, True])
+def test_refused_events_are_unsupported_unless_they_were_registered_before(*, registered_before: bool) -> None:
     health = Health()
-    if heard_before:
+    if registered_before:
         health.apply_reports([LISTENING])
     gaps = [(gap.metric, gap.device_uuid, gap.detail) for gap in health.unsupported({GPU: "why"})]
     expected = [(catalog.ERRORS, GPU, "why"), (catalog.ERROR_LAST_TIMESTAMP, GPU, "why")]
-    assert gaps == ([] if heard_before else expected)
+    assert gaps == ([] if registered_before else expected)
 
 
 def test_labels_have_values_of_the_closed_lists() -> None:

@@ -9,7 +9,7 @@ from collectors import catalog
 from collectors.metric import Cadence
 from collectors.nvidia.xid import FROM_START
 from tests.doubles.exporter_process import wait_until
-from tests.doubles.nvidia_collector import CollectorBench, Told, collector_bench
+from tests.doubles.nvidia_collector import CollectorBench, PollResult, collector_bench
 from tests.doubles.nvml import RECOVERY_ACTION_FIELD, Device, NvmlState, ValueType, h100, h100_mig
 
 UNAVAILABLE_EVENT = 0x4000
@@ -31,19 +31,19 @@ def exporter(state: NvmlState, tmp_path: Path) -> Iterator[CollectorBench]:
         yield made
 
 
-def status(told: Told, uuid: str) -> str:
-    (now,) = [name for name, value in told.values(catalog.STATUS_STATE, uuid).items() if value]
+def status(result: PollResult, uuid: str) -> str:
+    (now,) = [name for name, value in result.values(catalog.STATUS_STATE, uuid).items() if value]
     return now
 
 
-def counted(told: Told, uuid: str) -> dict[str, float]:
-    return {labels: value for labels, value in told.values(catalog.ERRORS, uuid).items() if value}
+def counted(result: PollResult, uuid: str) -> dict[str, float]:
+    return {labels: value for labels, value in result.values(catalog.ERRORS, uuid).items() if value}
 
 
-def poll_until_counted(exporter: CollectorBench, uuid: str, labels: str, times: float = 1) -> Told:
-    def seen() -> Told | None:
-        told = exporter.poll(FAST)
-        return told if counted(told, uuid).get(labels) == times else None
+def poll_until_counted(exporter: CollectorBench, uuid: str, labels: str, times: float = 1) -> PollResult:
+    def seen() -> PollResult | None:
+        result = exporter.poll(FAST)
+        return result if counted(result, uuid).get(labels) == times else None
 
     return wait_until(seen)
 
@@ -53,20 +53,20 @@ def registrations(state: NvmlState, device: int) -> int:
 
 
 def wait_for_registration(state: NvmlState, device: int, before: int) -> None:
-    """Until a device was registered more often than before, and that is done: its set is waited on."""
+    """Wait until a device was registered again and the listener waits on its event set."""
     wait_until(lambda: registrations(state, device) > before)
     waits = state.calls(WAIT)
     wait_until(lambda: state.calls(WAIT) > waits)
 
 
 def test_severe_events_are_counted_from_0_at_the_first_poll(state: NvmlState, exporter: CollectorBench) -> None:
-    told = exporter.poll()
+    result = exporter.poll()
     for device in (state.devices[0], state.devices[1]):
-        zeros = told.values(catalog.ERRORS, device.uuid)
+        zeros = result.values(catalog.ERRORS, device.uuid)
         assert set(zeros) == {*(f"xid {code} hardware" for code in FROM_START), "driver gpu_unavailable hardware"}
         assert set(zeros.values()) == {0}
-        assert status(told, device.uuid) == "ok"
-    assert (told.faults, told.without_counts) == ([], set())
+        assert status(result, device.uuid) == "ok"
+    assert (result.faults, result.without_counts) == ([], set())
 
 
 def test_events_are_counted_for_their_device(state: NvmlState, exporter: CollectorBench) -> None:
@@ -78,12 +78,12 @@ def test_events_are_counted_for_their_device(state: NvmlState, exporter: Collect
     state.happen(0, 31)
     state.happen(1, 48, mig=state.devices[1].mig[0])
     state.happen(1, 0, UNAVAILABLE_EVENT)
-    told = poll_until_counted(exporter, second, "driver gpu_unavailable hardware")
-    assert counted(told, first) == {"xid 31 application": 1}
-    assert counted(told, second) == {"xid 48 hardware": 1, "driver gpu_unavailable hardware": 1}
-    assert (status(told, first), status(told, second)) == ("ok", "failed")
-    assert told.values(catalog.ERROR_LAST_TIMESTAMP, first) == {"xid 31 application": 1e9 + 2.5}
-    assert told.faults == []
+    result = poll_until_counted(exporter, second, "driver gpu_unavailable hardware")
+    assert counted(result, first) == {"xid 31 application": 1}
+    assert counted(result, second) == {"xid 48 hardware": 1, "driver gpu_unavailable hardware": 1}
+    assert (status(result, first), status(result, second)) == ("ok", "failed")
+    assert result.values(catalog.ERROR_LAST_TIMESTAMP, first) == {"xid 31 application": 1e9 + 2.5}
+    assert result.faults == []
 
 
 def test_events_before_the_registration_are_not_counted(state: NvmlState, exporter: CollectorBench) -> None:
@@ -100,12 +100,12 @@ def test_the_recovery_action_none_ends_the_status_of_an_event(state: NvmlState, 
     device.set_field(RECOVERY_ACTION_FIELD, 1, ValueType.UNSIGNED_INT)
     state.happen(0, 119)
     poll_until_counted(exporter, device.uuid, "xid 119 hardware")
-    told = exporter.poll(FAST, MEDIUM)
-    assert (status(told, device.uuid), told.value(catalog.RECOVERY_ACTION, device.uuid, "reset")) == ("failed", 1)
+    result = exporter.poll(FAST, MEDIUM)
+    assert (status(result, device.uuid), result.value(catalog.RECOVERY_ACTION, device.uuid, "reset")) == ("failed", 1)
     device.set_field(RECOVERY_ACTION_FIELD, 0, ValueType.UNSIGNED_INT)
     assert status(exporter.poll(FAST), device.uuid) == "failed"
-    told = exporter.poll(FAST, MEDIUM)
-    assert (status(told, device.uuid), told.value(catalog.RECOVERY_ACTION, device.uuid, "none")) == ("ok", 1)
+    result = exporter.poll(FAST, MEDIUM)
+    assert (status(result, device.uuid), result.value(catalog.RECOVERY_ACTION, device.uuid, "none")) == ("ok", 1)
 
 
 def test_a_card_lost_from_the_bus_reports_its_event_and_does_not_affect_the_other(
@@ -116,13 +116,13 @@ def test_a_card_lost_from_the_bus_reports_its_event_and_does_not_affect_the_othe
     with state.at_once():
         state.happen(0, 79)
         state.lose(0)
-    told = poll_until_counted(exporter, first, "xid 79 hardware")
-    assert status(told, first) == "failed"
+    result = poll_until_counted(exporter, first, "xid 79 hardware")
+    assert status(result, first) == "failed"
     wait_for_registration(state, 1, before=1)
     state.happen(1, 63)
-    told = poll_until_counted(exporter, second, "xid 63 hardware")
-    assert counted(told, first) == {"xid 79 hardware": 1}
-    assert (status(told, first), status(told, second)) == ("failed", "ok")
+    result = poll_until_counted(exporter, second, "xid 63 hardware")
+    assert counted(result, first) == {"xid 79 hardware": 1}
+    assert (status(result, first), status(result, second)) == ("failed", "ok")
 
 
 def test_a_recovered_card_is_registered_again(state: NvmlState, exporter: CollectorBench) -> None:
@@ -158,8 +158,8 @@ def test_the_end_of_a_session_frees_all_sets_and_keeps_the_counts(state: NvmlSta
     exporter.collector.close()
     assert state.calls("nvmlEventSetFree") == state.calls("nvmlEventSetCreate") == 1
     assert state.calls("nvmlShutdown") == 1
-    told = exporter.poll()
-    assert (counted(told, uuid), status(told, uuid)) == ({"xid 95 hardware": 1}, "ok")
+    result = exporter.poll()
+    assert (counted(result, uuid), status(result, uuid)) == ({"xid 95 hardware": 1}, "ok")
     state.happen(0, 95)
     poll_until_counted(exporter, uuid, "xid 95 hardware", times=2)
 
@@ -182,10 +182,10 @@ def test_a_hung_wait_does_not_keep_the_session_open(state: NvmlState, exporter: 
 @pytest.mark.parametrize("types", [None, 0x10])
 def test_a_card_without_xid_events_has_no_counts(state: NvmlState, exporter: CollectorBench, types: int | None) -> None:
     state.devices[0].supported_event_types = types
-    told = exporter.poll()
-    assert told.without_counts == {state.devices[0].uuid}
-    assert told.values(catalog.ERRORS, state.devices[0].uuid) == {}
-    assert told.values(catalog.ERRORS, state.devices[1].uuid) != {}
+    result = exporter.poll()
+    assert result.without_counts == {state.devices[0].uuid}
+    assert result.values(catalog.ERRORS, state.devices[0].uuid) == {}
+    assert result.values(catalog.ERRORS, state.devices[1].uuid) != {}
 
 
 def test_a_driver_without_events_or_reliability_has_no_faults(state: NvmlState, exporter: CollectorBench) -> None:
@@ -197,14 +197,14 @@ def test_a_driver_without_events_or_reliability_has_no_faults(state: NvmlState, 
         "nvmlDeviceGetRetiredPagesPendingStatus",
     ):
         state.fail(call, FUNCTION_NOT_FOUND)
-    told = exporter.poll()
-    assert told.faults == []
-    assert status(told, state.devices[0].uuid) == "ok"
+    result = exporter.poll()
+    assert result.faults == []
+    assert status(result, state.devices[0].uuid) == "ok"
     assert state.calls("nvmlEventSetCreate") == 0
 
 
 def ampere(device: Device) -> None:
-    """Numbers by which everything can be told apart."""
+    """Give the device distinct numbers."""
     device.ecc_volatile_corrected, device.ecc_volatile_uncorrected = 11, 2**40
     device.ecc_lifetime_corrected, device.ecc_lifetime_uncorrected = 2**41, 14
     device.remapped_rows_corrected, device.remapped_rows_uncorrected = 15, 16
@@ -214,14 +214,14 @@ def ampere(device: Device) -> None:
 def test_memory_errors_and_remapped_rows_are_reported(state: NvmlState, exporter: CollectorBench) -> None:
     ampere(state.devices[1])
     uuid = state.devices[1].uuid
-    told = exporter.poll()
-    assert told.values(catalog.MEMORY_ERRORS, uuid) == {"corrected": 11, "uncorrected": 2**40}
-    assert told.values(catalog.MEMORY_LIFETIME_ERRORS, uuid) == {"corrected": 2**41, "uncorrected": 14}
-    assert told.values(catalog.MEMORY_REMAPPED_ROWS, uuid) == {"corrected": 15, "uncorrected": 16}
-    assert told.value(catalog.MEMORY_REPAIR_PENDING, uuid) == 1
-    assert told.value(catalog.MEMORY_REPAIR_FAILED, uuid) == 0
-    assert told.values(catalog.MEMORY_RETIRED_PAGES, uuid) == {}
-    assert (status(told, uuid), status(told, state.devices[0].uuid)) == ("degraded", "ok")
+    result = exporter.poll()
+    assert result.values(catalog.MEMORY_ERRORS, uuid) == {"corrected": 11, "uncorrected": 2**40}
+    assert result.values(catalog.MEMORY_LIFETIME_ERRORS, uuid) == {"corrected": 2**41, "uncorrected": 14}
+    assert result.values(catalog.MEMORY_REMAPPED_ROWS, uuid) == {"corrected": 15, "uncorrected": 16}
+    assert result.value(catalog.MEMORY_REPAIR_PENDING, uuid) == 1
+    assert result.value(catalog.MEMORY_REPAIR_FAILED, uuid) == 0
+    assert result.values(catalog.MEMORY_RETIRED_PAGES, uuid) == {}
+    assert (status(result, uuid), status(result, state.devices[0].uuid)) == ("degraded", "ok")
     state.devices[1].remapping_failed = 1
     assert status(exporter.poll(), uuid) == "predicted_failure"
 
@@ -231,12 +231,12 @@ def test_a_partitioned_card_has_no_remapped_rows_and_one_without_ecc_no_errors(
 ) -> None:
     state.devices[0].partition([h100_mig(0, 0)])
     state.devices[1].ecc_mode = 0
-    told = exporter.poll()
+    result = exporter.poll()
     first, second = state.devices[0].uuid, state.devices[1].uuid
-    assert told.values(catalog.MEMORY_REMAPPED_ROWS, first) == {}
-    assert told.values(catalog.MEMORY_ERRORS, first) == {"corrected": 0, "uncorrected": 0}
-    assert told.values(catalog.MEMORY_ERRORS, second) == {}
-    assert told.faults == []
+    assert result.values(catalog.MEMORY_REMAPPED_ROWS, first) == {}
+    assert result.values(catalog.MEMORY_ERRORS, first) == {"corrected": 0, "uncorrected": 0}
+    assert result.values(catalog.MEMORY_ERRORS, second) == {}
+    assert result.faults == []
 
 
 @pytest.mark.parametrize("pages", [(0, 0), (3, 60)])
@@ -245,7 +245,7 @@ def test_retired_pages_are_reported(state: NvmlState, exporter: CollectorBench, 
     device.remapped_rows_corrected = None
     device.retired_pages_corrected, device.retired_pages_uncorrected = pages
     device.retirement_pending = 1
-    told = exporter.poll()
-    assert told.values(catalog.MEMORY_RETIRED_PAGES, device.uuid) == {"corrected": pages[0], "uncorrected": pages[1]}
-    assert told.value(catalog.MEMORY_REPAIR_PENDING, device.uuid) == 1
-    assert status(told, device.uuid) == "degraded"
+    result = exporter.poll()
+    assert result.values(catalog.MEMORY_RETIRED_PAGES, device.uuid) == {"corrected": pages[0], "uncorrected": pages[1]}
+    assert result.value(catalog.MEMORY_REPAIR_PENDING, device.uuid) == 1
+    assert status(result, device.uuid) == "degraded"

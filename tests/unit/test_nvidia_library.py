@@ -1,4 +1,4 @@
-"""The collector and the real binding over a shared library that answers as NVML does."""
+"""The collector and the real binding over the NVML double."""
 
 import time
 from collections.abc import Iterator
@@ -32,7 +32,7 @@ def reader(state: NvmlState, tmp_path: Path) -> Iterator[CollectorBench]:
 
 
 def filled(index: int) -> Device:
-    """A device whose every reading differs from that of its neighbours where it can."""
+    """A device whose readings differ from those of the other devices where possible."""
     device = h100(index)
     device.utilization_gpu_percent = 10 + index
     device.utilization_memory_percent = 20 + index
@@ -41,7 +41,7 @@ def filled(index: int) -> Device:
     device.energy_millijoules = 2**40 + index
     device.temperature_celsius = 40 + index
     device.max_clock_graphics_megahertz = 1_980 + index
-    device.gpm_supported = 0  # test_nvidia_activity.py has it
+    device.gpm_supported = 0  # tested in test_nvidia_activity.py
     device.clocks_event_reasons = 0x68  # hardware slowdown for heat
     device.temperature_margin_celsius = 46 - index
     device.threshold_slowdown_celsius, device.threshold_shutdown_celsius = 89, 92 + index
@@ -60,7 +60,7 @@ def filled(index: int) -> Device:
 
 
 def in_base_units(device: Device, index: int) -> dict[tuple[str, ...], float]:
-    """What has to come of it."""
+    """The expected values."""
     return {
         ("utilization_ratio",): (10 + index) / 100,
         ("memory_bandwidth_utilization_ratio",): (20 + index) / 100,
@@ -137,38 +137,38 @@ def errors_in_base_units(index: int) -> dict[tuple[str, ...], float]:
 
 def test_every_reading_of_eight_devices_is_reported_in_base_units(state: NvmlState, reader: CollectorBench) -> None:
     state.devices = [filled(index) for index in range(8)]
-    answer = reader.poll()
-    assert answer.faults == []
+    result = reader.poll()
+    assert result.faults == []
     for index in range(8):
         device = state.devices[index]
-        assert answer.of(device.uuid) == in_base_units(device, index)
+        assert result.of(device.uuid) == in_base_units(device, index)
 
 
 def test_every_reading_of_seven_mig_devices_is_reported(state: NvmlState, reader: CollectorBench) -> None:
     state.devices = [h100(0)]
-    placed = state.devices[0]
-    placed.partition(h100_mig(0, index) for index in range(7))
+    card = state.devices[0]
+    card.partition(h100_mig(0, index) for index in range(7))
     for index in range(7):
-        placed.mig[index].memory_used_bytes = 1_000 + index
-    placed.processes = [process(7, 1, mig=placed.mig[3])]
-    answer = reader.poll()
-    uuids = [placed.mig[index].uuid for index in range(7)]
-    assert answer.faults == []
-    assert answer.partitions == uuids
-    assert answer.value(catalog.PARTITIONS, placed.uuid) == 7
+        card.mig[index].memory_used_bytes = 1_000 + index
+    card.processes = [process(7, 1, mig=card.mig[3])]
+    result = reader.poll()
+    uuids = [card.mig[index].uuid for index in range(7)]
+    assert result.faults == []
+    assert result.partitions == uuids
+    assert result.value(catalog.PARTITIONS, card.uuid) == 7
     for index, uuid in enumerate(uuids):
-        assert answer.of(placed.uuid, uuid) == {
+        assert result.of(card.uuid, uuid) == {
             ("memory_usage_bytes",): 1_000 + index,
-            ("memory_limit_bytes",): placed.mig[index].memory_total_bytes,
+            ("memory_limit_bytes",): card.mig[index].memory_total_bytes,
             ("memory_reserved_bytes",): 0,
             ("compute_ratio",): 1 / 7,
             ("processes",): int(index == 3),
         }
-        assert answer.labels(catalog.INFO, placed.uuid, uuid) == {
+        assert result.labels(catalog.INFO, card.uuid, uuid) == {
             "gpu_instance_id": str(7 + index),
             "compute_instance_id": "0",
         }
-    assert "engine_utilization_ratio" in answer.unsupported
+    assert "engine_utilization_ratio" in result.unsupported
 
 
 def test_an_old_driver_is_read_by_the_older_functions(tmp_path: Path) -> None:
@@ -180,20 +180,20 @@ def test_an_old_driver_is_read_by_the_older_functions(tmp_path: Path) -> None:
         collector_bench(tmp_path, state) as reader,
     ):
         device = state.devices[0]
-        answer = reader.poll()
+        result = reader.poll()
         used = device.memory_used_bytes + device.memory_reserved_bytes
-        assert answer.faults == []
-        assert answer.unsupported == ["memory_reserved_bytes", "temperature_limit_celsius", "fan_speed_ratio"]
-        assert answer.value(catalog.MEMORY_USAGE, device.uuid) == used
-        assert answer.value(catalog.TEMPERATURE, device.uuid, "core") == 31
-        assert answer.value(catalog.PROCESSES, device.uuid) == 0
+        assert result.faults == []
+        assert result.unsupported == ["memory_reserved_bytes", "temperature_limit_celsius", "fan_speed_ratio"]
+        assert result.value(catalog.MEMORY_USAGE, device.uuid) == used
+        assert result.value(catalog.TEMPERATURE, device.uuid, "core") == 31
+        assert result.value(catalog.PROCESSES, device.uuid) == 0
 
 
 @pytest.mark.parametrize(("with_device", "error"), [(False, AbsentError), (True, UnavailableError)])
 def test_a_missing_library_is_a_fault_if_the_bus_has_a_device(
     tmp_path: Path, *, with_device: bool, error: type[CollectorError]
 ) -> None:
-    """The dynamic loader finds none here."""
+    """The dynamic loader finds no library here."""
     tree = SysfsTree(tmp_path)
     if with_device:
         tree.add_pci("0000:3b:00.0")

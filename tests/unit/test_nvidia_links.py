@@ -1,4 +1,4 @@
-"""PCIe, NVLink, C2C and the fabric, as the QueryRunner gets them."""
+"""PCIe, NVLink, C2C and the fabric, as the QueryRunner reads them."""
 
 from collections.abc import Callable
 
@@ -10,7 +10,7 @@ from collectors.metric import Cadence
 from collectors.nvidia.links import RisingCounters
 from collectors.nvidia.readings import device_queries
 from collectors.query_runner import QueryResult
-from tests.doubles.nvidia_device import AskedDevice, reasons, series
+from tests.doubles.nvidia_device import QueriedDevice, reasons, series
 from tests.doubles.nvml import Device, NvmlState, ValueType, h100
 
 FIELDS, THROUGHPUT = "nvmlDeviceGetFieldValues", "nvmlDeviceGetPcieThroughput"
@@ -25,28 +25,28 @@ Values = dict[tuple[str, ...], float]
 
 
 class Bench:
-    """A card that is asked everything, again and again."""
+    """A card whose queries can be run repeatedly."""
 
     def __init__(self, state: NvmlState, card: Device, options: CollectOptions = NO_OPTIONS) -> None:
         state.devices = [card]
         self.state = state
-        self.device = AskedDevice(state, device_queries(options))
+        self.device = QueriedDevice(state, device_queries(options))
         self.card = self.device.card
 
-    def ask(self) -> QueryResult:
-        return self.device.ask()
+    def query(self) -> QueryResult:
+        return self.device.query()
 
     def values(self, prefix: str) -> Values:
-        """The series of the families that begin so, at the second asking, when stand-ins have been found out."""
-        findings = self.device.ask(times=2)
-        assert findings.faults == []
-        return {key: value for key, value in series(findings).items() if key[0].startswith(prefix)}
+        """The series of families with this prefix, from the second run, when fallbacks are in use."""
+        result = self.device.query(times=2)
+        assert result.faults == []
+        return {key: value for key, value in series(result).items() if key[0].startswith(prefix)}
 
     def error_kinds(self) -> tuple[set[str], list[str]]:
-        """The kinds of errors that are counted, and what failed."""
-        findings = self.ask()
-        kinds = {key[2] for key in series(findings) if key[0] == "interconnect_errors_total"}
-        return kinds, reasons(findings)
+        """The counted kinds of errors, and the reasons of the faults."""
+        result = self.query()
+        kinds = {key[2] for key in series(result) if key[0] == "interconnect_errors_total"}
+        return kinds, reasons(result)
 
 
 Benches = Callable[..., Bench]
@@ -61,7 +61,7 @@ def bench(nvml: NvmlState) -> Benches:
 
 
 def links(count: int, of_each: dict[int, int] | None = None) -> Device:
-    """A card with so many NVLinks, all up, and one C2C link; fields of each link rise by 1 from link to link."""
+    """A card with this many NVLinks, all up, and one C2C link; values of a field rise by 1 from link to link."""
     card = h100(0)
     card.fields = ()
     for field, value in {82: 40, COUNT: count, 170: 1, 171: 1, 172: 900_000}.items():
@@ -77,7 +77,7 @@ def links(count: int, of_each: dict[int, int] | None = None) -> Device:
 
 
 def blackwell(count: int) -> Device:
-    """A card without the older error counters, and with the newer ones on each link and on all."""
+    """A card without the older error counters and with the newer ones for each link and for all links."""
     newer = {206: 10, 207: 20, 208: 30, 215: 40, 221: 50}
     card = links(count, newer)
     for field, value in newer.items():
@@ -91,14 +91,14 @@ def test_links_are_counted_by_state_and_only_those_that_are_up_have_bandwidth(be
     card = links(18)
     card.set_field(STATE, 0, UINT, scope=3)
     card.set_field(STATE, 2, UINT, scope=4)  # asleep
-    asked = bench(card)
-    assert asked.values("interconnect_links") == {
+    reader = bench(card)
+    assert reader.values("interconnect_links") == {
         ("interconnect_links", "nvlink", "up"): 16,
         ("interconnect_links", "nvlink", "down"): 2,
         ("interconnect_links", "c2c", "up"): 1,
         ("interconnect_links", "c2c", "down"): 0,
     }
-    assert asked.values("interconnect_bandwidth") == {
+    assert reader.values("interconnect_bandwidth") == {
         ("interconnect_bandwidth_limit_bytes_per_second", "nvlink"): 16 * 25e9,
         ("interconnect_bandwidth_limit_bytes_per_second", "c2c"): 900e9,
     }
@@ -115,15 +115,15 @@ def test_the_bandwidth_limit_is_zero_if_every_link_is_down(bench: Benches) -> No
 def test_a_device_without_links_has_no_series_of_them_and_is_queried_once(bench: Benches) -> None:
     card = h100(0)
     card.fields = ()
-    asked = bench(card)
-    asked.card.set_field(82, 40, UINT)
-    assert asked.values("interconnect") == {}
-    calls = asked.state.calls(FIELDS)
-    asked.ask()
-    # The memory temperature is in the batch; the questions about links are gone.
-    assert asked.state.calls(FIELDS) == calls + 1
+    reader = bench(card)
+    reader.card.set_field(82, 40, UINT)
+    assert reader.values("interconnect") == {}
+    calls = reader.state.calls(FIELDS)
+    reader.query()
+    # The batch still has the memory temperature. Queries of links are no longer made.
+    assert reader.state.calls(FIELDS) == calls + 1
     assert {catalog.INTERCONNECT_LINKS, catalog.INTERCONNECT_BYTES, catalog.INTERCONNECT_ERRORS} <= set(
-        asked.device.gaps()
+        reader.device.gaps()
     )
 
 
@@ -137,22 +137,22 @@ def test_a_link_without_a_state_is_omitted(bench: Benches) -> None:
 def test_a_temporary_failure_of_one_kind_does_not_affect_the_others(
     bench: Benches, options: CollectOptions, scope: int
 ) -> None:
-    """Links asked one by one fail together."""
-    asked = bench(blackwell(3), options)
-    asked.device.ask()
-    assert asked.error_kinds() == ({"receive", "recovery", "symbol"}, [])
-    asked.card.set_field(221, 0, ULONGLONG, scope=scope, code=NOT_READY)
-    assert asked.error_kinds() == ({"receive", "recovery"}, ["unavailable"])
+    """With an option for each link, one failing link makes its kind fail for all links."""
+    reader = bench(blackwell(3), options)
+    reader.device.query()
+    assert reader.error_kinds() == ({"receive", "recovery", "symbol"}, [])
+    reader.card.set_field(221, 0, ULONGLONG, scope=scope, code=NOT_READY)
+    assert reader.error_kinds() == ({"receive", "recovery"}, ["unavailable"])
 
 
 def test_an_impossible_number_of_links_is_refused(bench: Benches) -> None:
     card = links(2)
     card.set_field(COUNT, 4_000_000, UINT)
-    assert reasons(bench(card).ask()) == ["invalid_value"] * 2  # links and bandwidth
+    assert reasons(bench(card).query()) == ["invalid_value"] * 2  # links and bandwidth
 
 
 def test_errors_of_the_fifth_generation_replace_the_older_ones(bench: Benches) -> None:
-    """As the driver sums them up, and without malformed packets and overruns, which the receive errors include."""
+    """The sums of the driver, without malformed packets and overruns, which the receive errors include."""
     assert bench(blackwell(2)).values("interconnect_errors") == {
         ("interconnect_errors_total", "nvlink", "receive", ""): 1030,
         ("interconnect_errors_total", "nvlink", "recovery", ""): 1040,
@@ -162,13 +162,13 @@ def test_errors_of_the_fifth_generation_replace_the_older_ones(bench: Benches) -
 
 
 def test_errors_of_the_fifth_generation_are_in_the_first_reading_and_take_one_call(bench: Benches) -> None:
-    asked = bench(blackwell(18))
-    assert asked.error_kinds() == ({"receive", "recovery", "symbol"}, [])
-    before = asked.state.calls(FIELDS)
-    asked.device.ask(frozenset({Cadence.MEDIUM}))
-    of_the_links = 4  # of each fabric how many there are, and their states
+    reader = bench(blackwell(18))
+    assert reader.error_kinds() == ({"receive", "recovery", "symbol"}, [])
+    before = reader.state.calls(FIELDS)
+    reader.device.query(frozenset({Cadence.MEDIUM}))
+    of_the_links = 4  # for each fabric, the number of links and their states
     # The fields of the device and the errors of the fifth generation.
-    assert asked.state.calls(FIELDS) - before == of_the_links + 2
+    assert reader.state.calls(FIELDS) - before == of_the_links + 2
 
 
 def test_a_driver_without_errors_of_either_generation_has_no_series(bench: Benches) -> None:
@@ -177,23 +177,23 @@ def test_a_driver_without_errors_of_either_generation_has_no_series(bench: Bench
         card.set_field(field, 0, ULONGLONG, code=UNSUPPORTED)
     for field in (208, 209, 210, 211, 212, 215, 221):
         card.set_field(field, 0, ULONGLONG, scope=ALL_LINKS, code=INVALID_ARGUMENT)
-    asked = bench(card)
-    assert asked.values("interconnect_errors") == {}
-    assert catalog.INTERCONNECT_ERRORS in asked.device.gaps()
+    reader = bench(card)
+    assert reader.values("interconnect_errors") == {}
+    assert catalog.INTERCONNECT_ERRORS in reader.device.gaps()
 
 
 def test_the_option_for_each_link_replaces_the_sums(bench: Benches) -> None:
     card = links(2, {138: 5, 139: 7, 161: 1, 162: 3, 163: 8})
     for field in (138, 139):
         card.set_field(field, 99, ULONGLONG, scope=ALL_LINKS)
-    asked = bench(card, EACH_LINK)
-    assert asked.values("interconnect_bytes") == {
+    reader = bench(card, EACH_LINK)
+    assert reader.values("interconnect_bytes") == {
         ("interconnect_bytes_total", "nvlink", "transmit", "0"): 5 * 1024,
         ("interconnect_bytes_total", "nvlink", "transmit", "1"): 6 * 1024,
         ("interconnect_bytes_total", "nvlink", "receive", "0"): 7 * 1024,
         ("interconnect_bytes_total", "nvlink", "receive", "1"): 8 * 1024,
     }
-    assert asked.values("interconnect_errors") == {
+    assert reader.values("interconnect_errors") == {
         ("interconnect_errors_total", "nvlink", "replay", "0"): 1,
         ("interconnect_errors_total", "nvlink", "replay", "1"): 2,
         ("interconnect_errors_total", "nvlink", "recovery", "0"): 3,
@@ -204,34 +204,34 @@ def test_the_option_for_each_link_replaces_the_sums(bench: Benches) -> None:
 
 
 def fabric(state: int, status: int = 0, newest: int = 3) -> Device:
-    """A card in a fabric, under a driver that knows the structure up to a version."""
+    """A card in a fabric, with a driver that supports the structure up to a version."""
     card = h100(0)
     card.fabric_state, card.fabric_status, card.fabric_info_version = state, status, newest
     return card
 
 
 @pytest.mark.parametrize(
-    ("card", "told"),
+    ("card", "expected"),
     [
         (fabric(1), "not_started"),
         (fabric(2), "in_progress"),
         (fabric(3), "completed"),
         (fabric(3, 999), "failed"),
-        (fabric(3, newest=2), "completed"),  # an older driver is asked by the older structure
+        (fabric(3, newest=2), "completed"),  # an older driver is read with the older structure
     ],
 )
-def test_the_fabric_is_in_one_state(bench: Benches, card: Device, told: str) -> None:
+def test_the_fabric_is_in_one_state(bench: Benches, card: Device, expected: str) -> None:
     values = bench(card).values("fabric_status")
     assert values == {
-        ("fabric_status", "nvlink", state): float(state == told)
+        ("fabric_status", "nvlink", state): float(state == expected)
         for state in ("not_supported", "not_started", "in_progress", "completed", "failed")
     }
 
 
 def test_a_device_outside_any_fabric_has_no_status(bench: Benches) -> None:
-    asked = bench(fabric(0))
-    assert asked.values("fabric_status") == {}
-    assert catalog.FABRIC_STATUS in asked.device.gaps()
+    reader = bench(fabric(0))
+    assert reader.values("fabric_status") == {}
+    assert catalog.FABRIC_STATUS in reader.device.gaps()
 
 
 def test_pcie_bytes_of_32_bits_are_refused(bench: Benches) -> None:

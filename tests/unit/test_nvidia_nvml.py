@@ -29,6 +29,7 @@ def test_an_error_of_the_binding_becomes_one_of_the_contract(
 
 
 def test_the_error_of_the_binding_is_not_chained(nvml: NvmlState) -> None:
+    """It can be neither hashed nor compared."""
     library, handle = a_gpu(nvml)
     nvml.fail(POWER, 999)
     with pytest.raises(UnavailableError) as caught:
@@ -37,7 +38,7 @@ def test_the_error_of_the_binding_is_not_chained(nvml: NvmlState) -> None:
 
 
 def test_a_missing_function_is_unsupported(nvml: NvmlState) -> None:
-    """The binding has an error of its own for calls whose version it chooses."""
+    """The binding has a different error for calls whose version it chooses."""
     library, handle = a_gpu(nvml)
     nvml.fail("nvmlDeviceGetComputeRunningProcesses_v3", 13)
     with pytest.raises(UnsupportedError, match="does not match the NVML lib version"):

@@ -78,37 +78,37 @@ def test_the_identity_of_a_partition(bench: Benches) -> None:
 
 
 def test_the_list_of_partitions_has_gaps(bench: Benches) -> None:
-    cut = bench(mig_device(1), None, None, mig_device(4), None, None, mig_device(9))
-    assert uuids(cut.read()) == ["MIG-1-0", "MIG-4-0", "MIG-9-0"]
-    assert cut.state.calls(HANDLE) == 7
+    partitioned = bench(mig_device(1), None, None, mig_device(4), None, None, mig_device(9))
+    assert uuids(partitioned.read()) == ["MIG-1-0", "MIG-4-0", "MIG-9-0"]
+    assert partitioned.state.calls(HANDLE) == 7
 
 
 def test_a_reused_handle_with_reused_ids_gets_its_new_uuid_at_once(bench: Benches) -> None:
-    cut = bench(mig_device(1, uuid="MIG-old"), mig_device(2, uuid="MIG-same"))
-    first = cut.read()
-    reused = cut.card.mig[0]
+    partitioned = bench(mig_device(1, uuid="MIG-old"), mig_device(2, uuid="MIG-same"))
+    first = partitioned.read()
+    reused = partitioned.card.mig[0]
     reused.uuid, reused.name = "MIG-new", "NVIDIA H100 80GB HBM3 MIG 1g.20gb"
-    second = cut.read()
+    second = partitioned.read()
     assert (uuids(first), uuids(second)) == (["MIG-old", "MIG-same"], ["MIG-new", "MIG-same"])
     assert second.partitions[0].profile == "1g.20gb"
-    assert (first.changed, second.changed, cut.read().changed) == (False, True, False)
+    assert (first.changed, second.changed, partitioned.read().changed) == (False, True, False)
 
 
 def test_leaving_mig_mode_is_a_change(bench: Benches) -> None:
-    cut = bench()
-    assert not cut.read().changed
-    cut.card.unpartition()
-    assert cut.read().changed
+    partitioned = bench()
+    assert not partitioned.read().changed
+    partitioned.card.unpartition()
+    assert partitioned.read().changed
 
 
 def test_properties_are_read_once_until_they_are_forgotten(bench: Benches) -> None:
-    cut = bench(mig_device(1))
-    cut.read()
-    cut.read()
-    assert [cut.state.calls(call, device=0, mig=0) for call in (UUID, NAME)] == [2, 1]
-    cut.table.forget_properties()
-    cut.read()
-    assert [cut.state.calls(call, device=0, mig=0) for call in (UUID, NAME)] == [3, 2]
+    partitioned = bench(mig_device(1))
+    partitioned.read()
+    partitioned.read()
+    assert [partitioned.state.calls(call, device=0, mig=0) for call in (UUID, NAME)] == [2, 1]
+    partitioned.table.forget_properties()
+    partitioned.read()
+    assert [partitioned.state.calls(call, device=0, mig=0) for call in (UUID, NAME)] == [3, 2]
 
 
 def test_compute_instances_that_share_a_gpu_instance_report_its_memory_once(bench: Benches) -> None:
@@ -122,10 +122,10 @@ def test_compute_instances_that_share_a_gpu_instance_report_its_memory_once(benc
 
 
 def test_a_partition_is_a_whole_gpu_instance_only_with_all_its_slices(bench: Benches) -> None:
-    cut = bench(mig_device(1, 0), mig_device(1, 1), mig_device(2), mig_device(3), mig_device(4))
-    cut.card.mig[3].gpu_instance_slices = 3  # a 1c.3g.40gb, alone there
-    cut.state.fail(ATTRIBUTES, NOT_SUPPORTED, device=0, mig=4)
-    whole = {found.mig.uuid: (found.is_only_instance, found.is_whole_instance) for found in cut.read().infos}
+    partitioned = bench(mig_device(1, 0), mig_device(1, 1), mig_device(2), mig_device(3), mig_device(4))
+    partitioned.card.mig[3].gpu_instance_slices = 3  # a 1c.3g.40gb, alone there
+    partitioned.state.fail(ATTRIBUTES, NOT_SUPPORTED, device=0, mig=4)
+    whole = {found.mig.uuid: (found.is_only_instance, found.is_whole_instance) for found in partitioned.read().infos}
     assert whole == {
         "MIG-1-0": (False, False),
         "MIG-1-1": (False, False),
@@ -150,46 +150,46 @@ def test_a_device_without_a_minor_number_has_no_such_alias(bench: Benches) -> No
 
 
 @pytest.mark.parametrize(
-    ("slices", "cut"),
+    ("slices", "sizes"),
     [(7, [1] * 7), (7, [3, 3, 1]), (7, [4, 2, 1]), (7, [7]), (4, [1, 1, 2]), (7, [3, 1, 1])],
 )
-def test_compute_ratios_of_a_device_add_up_to_at_most_1(bench: Benches, slices: int, cut: list[int]) -> None:
-    gpu = bench(*(mig_device(instance) for instance in range(len(cut))))
+def test_compute_ratios_of_a_device_add_up_to_at_most_1(bench: Benches, slices: int, sizes: list[int]) -> None:
+    gpu = bench(*(mig_device(instance) for instance in range(len(sizes))))
     gpu.card.most_mig_devices = slices
-    for instance, own in enumerate(cut):
+    for instance, own in enumerate(sizes):
         gpu.card.mig[instance].compute_instance_slices = own
     ratios = [found.mig.compute_ratio for found in gpu.read().infos]
-    assert ratios == [own / slices for own in cut]
-    assert sum(own / slices for own in cut) <= 1 + 1e-9
+    assert ratios == [own / slices for own in sizes]
+    assert sum(own / slices for own in sizes) <= 1 + 1e-9
 
 
 def test_a_partition_whose_size_is_unknown_has_no_compute_ratio(bench: Benches) -> None:
-    cut = bench(mig_device(1))
-    cut.state.fail(ATTRIBUTES, NOT_SUPPORTED)
-    (found,) = cut.read().infos
+    partitioned = bench(mig_device(1))
+    partitioned.state.fail(ATTRIBUTES, NOT_SUPPORTED)
+    (found,) = partitioned.read().infos
     assert found.mig.compute_ratio is None
 
 
 @pytest.mark.parametrize("own", [0, 8, 0xFFFFFFFF])
 def test_an_impossible_size_is_a_fault(bench: Benches, own: int) -> None:
-    cut = bench(mig_device(1))
-    cut.card.mig[0].compute_instance_slices = own
-    assert reasons(cut.read()) == [Reason.INVALID_VALUE]
+    partitioned = bench(mig_device(1))
+    partitioned.card.mig[0].compute_instance_slices = own
+    assert reasons(partitioned.read()) == [Reason.INVALID_VALUE]
 
 
 def test_an_impossible_count_is_a_fault(bench: Benches) -> None:
-    cut = bench(mig_device(1))
-    cut.card.most_mig_devices = 0xFFFFFFFF
-    layout = cut.read()
+    partitioned = bench(mig_device(1))
+    partitioned.card.most_mig_devices = 0xFFFFFFFF
+    layout = partitioned.read()
     assert (reasons(layout), layout.infos) == ([Reason.INVALID_VALUE], ())
 
 
 @pytest.mark.parametrize("code", [GPU_NOT_FOUND, UNKNOWN])
 def test_a_partition_that_fails_keeps_its_identity_without_a_handle(bench: Benches, code: int) -> None:
-    cut = bench(mig_device(1), mig_device(2))
-    cut.read()
-    cut.state.fail(UUID, code, device=0, mig=1)
-    layout = cut.read()
+    partitioned = bench(mig_device(1), mig_device(2))
+    partitioned.read()
+    partitioned.state.fail(UUID, code, device=0, mig=1)
+    layout = partitioned.read()
     assert uuids(layout) == ["MIG-1-0", "MIG-2-0"]
     assert [found.mig.uuid for found in layout.infos] == ["MIG-1-0"]
     assert (layout.complete, layout.changed, len(layout.faults)) == (False, False, 1)
@@ -197,18 +197,18 @@ def test_a_partition_that_fails_keeps_its_identity_without_a_handle(bench: Bench
 
 @pytest.mark.parametrize("call", [MODE, COUNT])
 def test_a_device_whose_layout_is_unreadable_keeps_its_partitions(bench: Benches, call: str) -> None:
-    cut = bench(mig_device(1))
-    cut.read()
-    cut.state.fail(call, UNKNOWN)
-    layout = cut.read()
+    partitioned = bench(mig_device(1))
+    partitioned.read()
+    partitioned.state.fail(call, UNKNOWN)
+    layout = partitioned.read()
     assert (uuids(layout), layout.infos, layout.complete) == (["MIG-1-0"], (), False)
-    assert uuids(PartitionLayout(partitions=cut.table.last_partitions("GPU-abc"))) == ["MIG-1-0"]
+    assert uuids(PartitionLayout(partitions=partitioned.table.last_partitions("GPU-abc"))) == ["MIG-1-0"]
 
 
 def test_a_missing_permission_is_reported_once(bench: Benches) -> None:
-    cut = bench(mig_device(1), mig_device(2))
-    cut.state.fail(HANDLE, NO_PERMISSION)
-    assert [reason for _ in range(3) for reason in reasons(cut.read())] == [Reason.PERMISSION_DENIED]
+    partitioned = bench(mig_device(1), mig_device(2))
+    partitioned.state.fail(HANDLE, NO_PERMISSION)
+    assert [reason for _ in range(3) for reason in reasons(partitioned.read())] == [Reason.PERMISSION_DENIED]
 
 
 def test_a_partition_listed_twice_counts_once(bench: Benches) -> None:
@@ -217,7 +217,7 @@ def test_a_partition_listed_twice_counts_once(bench: Benches) -> None:
 
 @pytest.mark.parametrize(("code", "expected"), [(15, DeviceLostError), (1, SessionError)])
 def test_a_lost_device_or_session_is_raised(bench: Benches, code: int, expected: type[Exception]) -> None:
-    cut = bench(mig_device(1))
-    cut.state.fail(MODE, code)
+    partitioned = bench(mig_device(1))
+    partitioned.state.fail(MODE, code)
     with pytest.raises(expected):
-        cut.read()
+        partitioned.read()

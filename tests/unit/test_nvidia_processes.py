@@ -9,7 +9,7 @@ from collectors.contract import Process, SubjectKey
 from collectors.metric import Cadence
 from collectors.nvidia.processes import Processes
 from collectors.query_runner import QueryResult
-from tests.doubles.nvidia_device import AskedDevice, reasons, values
+from tests.doubles.nvidia_device import QueriedDevice, reasons, values
 from tests.doubles.nvml import NvmlState, ProcessKind, h100, process
 from tests.doubles.nvml import Process as Entry
 
@@ -23,7 +23,7 @@ OF_THE_DEVICE, OF_A_PARTITION = SubjectKey("GPU-0"), SubjectKey("GPU-0", "MIG-1"
 
 
 class Bench:
-    """A device that is asked about its processes."""
+    """A device whose processes are queried."""
 
     def __init__(self, state: NvmlState, subject: SubjectKey, *entries: Entry) -> None:
         state.devices = [h100(0)]
@@ -31,18 +31,18 @@ class Bench:
         self.state = state
         self.processes = Processes()
         of_device = self.processes.of_device(subject.device_uuid)
-        questions = self.processes.of_partition(subject) if subject.partition_uuid else of_device
-        self.device = AskedDevice(state, questions, subject)
+        queries = self.processes.of_partition(subject) if subject.partition_uuid else of_device
+        self.device = QueriedDevice(state, queries, subject)
 
-    def ask(self) -> QueryResult:
-        return self.device.ask(MEDIUM)
+    def query(self) -> QueryResult:
+        return self.device.query(MEDIUM)
 
     def count(self) -> float | None:
-        return values(self.ask(), catalog.PROCESSES).get(())
+        return values(self.query(), catalog.PROCESSES).get(())
 
     def utilization(self) -> dict[int, float | None]:
-        """What is recorded of each process."""
-        assert self.ask().faults == []
+        """The recorded utilization of each process."""
+        assert self.query().faults == []
         return {record.pid: record.utilization_ratio for record in self.processes.drain()}
 
 
@@ -89,22 +89,22 @@ def test_a_process_on_a_mig_device_is_counted_for_the_device_and_recorded_for_th
     device = bench(entry(7, 1, instance=3), entry(8, 2))
     assert device.count() == 2
     assert [record.pid for record in device.processes.drain()] == [8]
-    asked = device.state.calls(UTILIZATION)
+    calls = device.state.calls(UTILIZATION)
     part = bench(entry(7, 1, instance=3), subject=OF_A_PARTITION)
     assert part.count() == 1
     assert part.processes.drain() == (Process(7, "GPU-0", "MIG-1", 1),)
-    assert part.state.calls(UTILIZATION) == asked
+    assert part.state.calls(UTILIZATION) == calls
 
 
 def test_utilization_is_the_newest_sample_of_each_process_since_the_last_query(bench: Benches) -> None:
     garbage = sample(9, 99, 808_334_905)
-    told = bench(
+    reader = bench(
         entry(7), entry(8), entry(9), sample(7, 10, 30), sample(7, 20, 50), sample(7, 15, 90), sample(8, 12, 0), garbage
     )
-    assert told.utilization() == {7: 0.5, 8: 0.0, 9: None}
-    assert told.utilization() == {7: None, 8: None, 9: None}  # the last sample is older than 20, but for the garbage
-    told.device.card.processes = [entry(7), sample(7, 20, 60), sample(7, 21, 70)]
-    assert told.utilization() == {7: 0.7}
+    assert reader.utilization() == {7: 0.5, 8: 0.0, 9: None}
+    assert reader.utilization() == {7: None, 8: None, 9: None}  # no valid sample is newer than 20
+    reader.device.card.processes = [entry(7), sample(7, 20, 60), sample(7, 21, 70)]
+    assert reader.utilization() == {7: 0.7}
 
 
 def test_no_sample_of_utilization_is_no_fault(bench: Benches) -> None:
@@ -112,45 +112,45 @@ def test_no_sample_of_utilization_is_no_fault(bench: Benches) -> None:
 
 
 def test_unsupported_utilization_is_queried_once_and_processes_are_still_counted(bench: Benches) -> None:
-    asked = bench(entry(7))
-    asked.state.fail(UTILIZATION, NOT_SUPPORTED)
-    assert [asked.count() for _ in range(3)] == [1, 1, 1]
-    assert asked.state.calls(UTILIZATION) == 1
-    assert asked.device.gaps() == {}
+    reader = bench(entry(7))
+    reader.state.fail(UTILIZATION, NOT_SUPPORTED)
+    assert [reader.count() for _ in range(3)] == [1, 1, 1]
+    assert reader.state.calls(UTILIZATION) == 1
+    assert reader.device.gaps() == {}
 
 
 @pytest.mark.parametrize("call", [GRAPHICS, MPS])
 def test_processes_are_counted_without_the_lists_a_card_does_not_support(bench: Benches, call: str) -> None:
-    asked = bench(entry(7), entry(8, kind=ProcessKind.GRAPHICS), entry(9, kind=ProcessKind.MPS))
-    asked.state.fail(call, NOT_SUPPORTED)
-    assert asked.count() == 2
+    reader = bench(entry(7), entry(8, kind=ProcessKind.GRAPHICS), entry(9, kind=ProcessKind.MPS))
+    reader.state.fail(call, NOT_SUPPORTED)
+    assert reader.count() == 2
 
 
 def test_an_old_driver_is_called_by_the_second_version(bench: Benches) -> None:
-    asked = bench(entry(7, 5))
+    reader = bench(entry(7, 5))
     for call in (COMPUTE, GRAPHICS, MPS):
-        asked.state.fail(call, FUNCTION_NOT_FOUND)
-    assert asked.count() == 1
-    assert asked.processes.drain() == (Process(7, "GPU-0", memory_usage_bytes=5),)
+        reader.state.fail(call, FUNCTION_NOT_FOUND)
+    assert reader.count() == 1
+    assert reader.processes.drain() == (Process(7, "GPU-0", memory_usage_bytes=5),)
 
 
 @pytest.mark.parametrize("wrong", [entry(0, 4096), entry(1 << 30), entry(7, 1, instance=4711)])
 def test_a_list_with_an_impossible_entry_is_refused(bench: Benches, wrong: Entry) -> None:
-    asked = bench(entry(7, 5), wrong)
-    findings = asked.ask()
-    assert values(findings, catalog.PROCESSES) == {}
-    assert reasons(findings) == ["invalid_value"]
-    assert asked.processes.drain() == ()
+    reader = bench(entry(7, 5), wrong)
+    result = reader.query()
+    assert values(result, catalog.PROCESSES) == {}
+    assert reasons(result) == ["invalid_value"]
+    assert reader.processes.drain() == ()
 
 
 @pytest.mark.parametrize(("processes", "counted"), [(4096, 4096), (4097, None)])
 def test_more_processes_than_a_node_can_have_are_refused(bench: Benches, processes: int, counted: int | None) -> None:
     many = entry(1)
     many.present = processes
-    asked = bench(many)
-    findings = asked.ask()
-    assert values(findings, catalog.PROCESSES).get(()) == counted
-    assert reasons(findings) == ([] if counted else ["invalid_value"])
+    reader = bench(many)
+    result = reader.query()
+    assert values(result, catalog.PROCESSES).get(()) == counted
+    assert reasons(result) == ([] if counted else ["invalid_value"])
 
 
 def test_an_empty_list_means_no_processes(bench: Benches) -> None:
@@ -161,17 +161,17 @@ def test_an_empty_list_means_no_processes(bench: Benches) -> None:
 def test_a_list_that_grew_is_read_up_to_three_times(
     bench: Benches, times: int, counted: int | None, calls: int
 ) -> None:
-    """Each time takes the binding two calls."""
-    asked = bench(entry(7))
-    asked.state.fail(COMPUTE, INSUFFICIENT_SIZE, times=times)
-    findings = asked.ask()
-    assert values(findings, catalog.PROCESSES).get(()) == counted
-    assert reasons(findings) == ([] if counted else ["unavailable"])
-    assert asked.state.calls(COMPUTE) == calls
+    """The binding makes two calls each time."""
+    reader = bench(entry(7))
+    reader.state.fail(COMPUTE, INSUFFICIENT_SIZE, times=times)
+    result = reader.query()
+    assert values(result, catalog.PROCESSES).get(()) == counted
+    assert reasons(result) == ([] if counted else ["unavailable"])
+    assert reader.state.calls(COMPUTE) == calls
 
 
 def test_a_missing_permission_is_reported_once_for_each_version_of_the_call(bench: Benches) -> None:
-    asked = bench(entry(7))
-    asked.state.fail(COMPUTE, NO_PERMISSION)
-    asked.state.fail(OLD_COMPUTE, NO_PERMISSION)
-    assert [reason for _ in range(3) for reason in reasons(asked.ask())] == ["permission_denied"] * 2
+    reader = bench(entry(7))
+    reader.state.fail(COMPUTE, NO_PERMISSION)
+    reader.state.fail(OLD_COMPUTE, NO_PERMISSION)
+    assert [reason for _ in range(3) for reason in reasons(reader.query())] == ["permission_denied"] * 2

@@ -11,7 +11,7 @@ from collectors.nvidia.nvml import Queries
 from collectors.nvidia.processes import Processes
 from collectors.nvidia.readings import DEVICE_ROWS, device_queries
 from collectors.query import flat, rows_of
-from tests.doubles.nvidia_device import AskedDevice, reasons, series, values
+from tests.doubles.nvidia_device import QueriedDevice, reasons, series, values
 from tests.doubles.nvml import (
     MEMORY_TEMPERATURE_FIELD,
     Device,
@@ -23,7 +23,7 @@ from tests.doubles.nvml import (
 )
 from tests.native.nvml_state import NOT_AVAILABLE
 
-QUESTIONS = (*device_queries(CollectOptions()), *Processes().of_device("GPU-0"))
+QUERIES = (*device_queries(CollectOptions()), *Processes().of_device("GPU-0"))
 EVERY_OPTION = device_queries(CollectOptions(each_link=True, pcie_throughput=True))
 UTILIZATION, POWER = "nvmlDeviceGetUtilizationRates", "nvmlDeviceGetPowerUsage"
 ENERGY = "nvmlDeviceGetTotalEnergyConsumption"
@@ -33,12 +33,12 @@ MARK = 0xFFFFFFFF
 
 
 @pytest.fixture
-def bench(nvml: NvmlState) -> AskedDevice:
+def bench(nvml: NvmlState) -> QueriedDevice:
     nvml.devices = [full(h100(0))]
-    return AskedDevice(nvml, QUESTIONS)
+    return QueriedDevice(nvml, QUERIES)
 
 
-# In the library's units.
+# Values in the units of the library.
 NUMBERS = {
     "utilization_gpu_percent": 50,
     "utilization_memory_percent": 25,
@@ -79,7 +79,7 @@ NUMBERS = {
 
 
 def full(card: Device) -> Device:
-    """A card that tells everything, no two readings the same where that can be; two links, one of them down."""
+    """A card that supports every reading, with distinct values where possible; two links, one of them down."""
     for name, number in NUMBERS.items():
         setattr(card, name, number)
     fields = {91: 2, 170: 1, 171: 1, 172: 900_000, MEMORY_TEMPERATURE_FIELD: 55}
@@ -96,7 +96,7 @@ def full(card: Device) -> Device:
     return card
 
 
-# What comes of it.
+# The expected series.
 EVERYTHING: dict[tuple[str, ...], float] = {
     ("utilization_ratio",): 0.5,
     ("memory_bandwidth_utilization_ratio",): 0.25,
@@ -182,36 +182,36 @@ EVERYTHING: dict[tuple[str, ...], float] = {
 }
 
 
-def test_every_reading_is_reported_in_base_units(bench: AskedDevice) -> None:
-    findings = bench.ask()
-    assert findings.faults == []
-    assert series(findings) == EVERYTHING
+def test_every_reading_is_reported_in_base_units(bench: QueriedDevice) -> None:
+    result = bench.query()
+    assert result.faults == []
+    assert series(result) == EVERYTHING
 
 
 def test_samples_name_their_subject(nvml: NvmlState) -> None:
     nvml.devices = [h100(0)]
-    findings = AskedDevice(nvml, QUESTIONS, SubjectKey("GPU-0", "MIG-1")).ask()
-    assert {(sample.device_uuid, sample.partition_uuid) for sample in findings.samples} == {("GPU-0", "MIG-1")}
+    result = QueriedDevice(nvml, QUERIES, SubjectKey("GPU-0", "MIG-1")).query()
+    assert {(sample.device_uuid, sample.partition_uuid) for sample in result.samples} == {("GPU-0", "MIG-1")}
 
 
 def test_the_rows_of_a_query_have_one_cadence() -> None:
-    for question in (*flat(QUESTIONS), *flat(EVERY_OPTION)):
-        assert {row.cadence for row in question.rows} == {question.cadence}, question.name
+    for query in (*flat(QUERIES), *flat(EVERY_OPTION)):
+        assert {row.cadence for row in query.rows} == {query.cadence}, query.name
 
 
-@pytest.mark.parametrize("questions", [QUESTIONS, EVERY_OPTION], ids=["usual", "every option"])
-def test_query_names_are_unique_and_fallbacks_come_later(questions: Queries) -> None:
-    names = [question.name for question in flat(questions)]
+@pytest.mark.parametrize("queries", [QUERIES, EVERY_OPTION], ids=["usual", "every option"])
+def test_query_names_are_unique_and_fallbacks_come_later(queries: Queries) -> None:
+    names = [query.name for query in flat(queries)]
     assert len(set(names)) == len(names)
-    for query in flat(questions):
+    for query in flat(queries):
         if query.fallback_for:
             assert names.index(query.fallback_for) < names.index(query.name)
 
 
 @pytest.mark.parametrize("cadence", Cadence)
-def test_only_due_queries_run(bench: AskedDevice, nvml: NvmlState, cadence: Cadence) -> None:
-    findings = bench.ask(frozenset({cadence}))
-    assert {sample.metric.cadence for sample in findings.samples} == {cadence}
+def test_only_due_queries_run(bench: QueriedDevice, nvml: NvmlState, cadence: Cadence) -> None:
+    result = bench.query(frozenset({cadence}))
+    assert {sample.metric.cadence for sample in result.samples} == {cadence}
     assert nvml.calls(UTILIZATION) == (2 if cadence is Cadence.FAST else 0)
 
 
@@ -227,37 +227,37 @@ def test_only_due_queries_run(bench: AskedDevice, nvml: NvmlState, cadence: Cade
     ],
 )
 def test_an_impossible_value_is_a_fault_and_does_not_affect_others(
-    bench: AskedDevice, member: str, number: int, query: str, row: Metric
+    bench: QueriedDevice, member: str, number: int, query: str, row: Metric
 ) -> None:
     setattr(bench.card, member, number)
-    findings = bench.ask()
-    assert findings.faults == [Fault(Reason.INVALID_VALUE, "GPU-0", f"{query}: {number}")]
-    assert set(EVERYTHING) - set(series(findings)) == {(row.stem,)}
+    result = bench.query()
+    assert result.faults == [Fault(Reason.INVALID_VALUE, "GPU-0", f"{query}: {number}")]
+    assert set(EVERYTHING) - set(series(result)) == {(row.stem,)}
 
 
 @pytest.mark.parametrize("celsius", [math.nan, math.inf, MARK])
-def test_an_impossible_field_value_is_a_fault(bench: AskedDevice, celsius: float) -> None:
+def test_an_impossible_field_value_is_a_fault(bench: QueriedDevice, celsius: float) -> None:
     bench.card.set_field(MEMORY_TEMPERATURE_FIELD, celsius, ValueType.DOUBLE)
-    findings = bench.ask()
-    assert reasons(findings) == ["invalid_value"]
-    assert ("temperature_celsius", "memory") not in series(findings)
+    result = bench.query()
+    assert reasons(result) == ["invalid_value"]
+    assert ("temperature_celsius", "memory") not in series(result)
 
 
-def test_a_temperature_may_be_below_zero(bench: AskedDevice) -> None:
+def test_a_temperature_may_be_below_zero(bench: QueriedDevice) -> None:
     bench.card.temperature_celsius = -5
-    assert series(bench.ask())["temperature_celsius", "core"] == -5
+    assert series(bench.query())["temperature_celsius", "core"] == -5
 
 
-def test_zero_is_a_value(bench: AskedDevice) -> None:
+def test_zero_is_a_value(bench: QueriedDevice) -> None:
     bench.card.utilization_gpu_percent = bench.card.power_milliwatts = bench.card.energy_millijoules = 0
-    found = series(bench.ask())
+    found = series(bench.query())
     assert found["utilization_ratio",] == found["power_watts",] == found["energy_joules_total",] == 0
 
 
-def test_an_unsupported_reading_is_no_fault_and_is_queried_once(bench: AskedDevice, nvml: NvmlState) -> None:
+def test_an_unsupported_reading_is_no_fault_and_is_queried_once(bench: QueriedDevice, nvml: NvmlState) -> None:
     nvml.fail(ENERGY, NOT_SUPPORTED)
     for _ in range(3):
-        assert bench.ask().faults == []
+        assert bench.query().faults == []
     assert nvml.calls(ENERGY) == 1
     why = (
         "nvmlDeviceGetTotalEnergyConsumption: NOT_SUPPORTED (3): this device, or its current mode, does not support it"
@@ -265,106 +265,106 @@ def test_an_unsupported_reading_is_no_fault_and_is_queried_once(bench: AskedDevi
     assert bench.gaps() == {catalog.ENERGY: why}
 
 
-def test_a_missing_permission_is_reported_once_and_not_retried(bench: AskedDevice, nvml: NvmlState) -> None:
+def test_a_missing_permission_is_reported_once_and_not_retried(bench: QueriedDevice, nvml: NvmlState) -> None:
     nvml.fail(POWER, NO_PERMISSION)
-    assert [reason for _ in range(3) for reason in reasons(bench.ask())] == ["permission_denied"]
+    assert [reason for _ in range(3) for reason in reasons(bench.query())] == ["permission_denied"]
     assert nvml.calls(POWER) == 1
     assert list(bench.gaps()) == [catalog.POWER]
 
 
-def test_unsupported_readings_are_queried_again_after_forget(bench: AskedDevice, nvml: NvmlState) -> None:
+def test_unsupported_readings_are_queried_again_after_forget(bench: QueriedDevice, nvml: NvmlState) -> None:
     nvml.fail(POWER, NOT_SUPPORTED)
-    bench.ask()
+    bench.query()
     bench.forget("GPU-other")
-    bench.ask()
+    bench.query()
     bench.forget("GPU-0")
     assert bench.gaps() == {}
-    bench.ask()
+    bench.query()
     assert nvml.calls(POWER) == 2
 
 
-def test_a_failed_reading_is_a_fault_and_is_retried(bench: AskedDevice, nvml: NvmlState) -> None:
+def test_a_failed_reading_is_a_fault_and_is_retried(bench: QueriedDevice, nvml: NvmlState) -> None:
     nvml.fail(POWER, UNKNOWN)
-    findings = bench.ask()
-    assert [(fault.reason, fault.where) for fault in findings.faults] == [(Reason.UNAVAILABLE, "GPU-0")]
-    assert ("power_watts",) not in series(findings)
+    result = bench.query()
+    assert [(fault.reason, fault.where) for fault in result.faults] == [(Reason.UNAVAILABLE, "GPU-0")]
+    assert ("power_watts",) not in series(result)
     nvml.heal()
-    assert series(bench.ask())["power_watts",] == 350.5
+    assert series(bench.query())["power_watts",] == 350.5
 
 
 @pytest.mark.parametrize("code", [NOT_FOUND, NO_DATA])
-def test_no_data_is_neither_a_sample_nor_a_fault(bench: AskedDevice, nvml: NvmlState, code: int) -> None:
+def test_no_data_is_neither_a_sample_nor_a_fault(bench: QueriedDevice, nvml: NvmlState, code: int) -> None:
     nvml.fail(POWER, code)
-    findings = bench.ask()
-    assert findings.faults == []
-    assert set(EVERYTHING) - set(series(findings)) == {("power_watts",)}
+    result = bench.query()
+    assert result.faults == []
+    assert set(EVERYTHING) - set(series(result)) == {("power_watts",)}
     assert bench.gaps() == {}
 
 
 def test_the_old_memory_call_reports_usage_and_limit_without_reserved_memory(
-    bench: AskedDevice, nvml: NvmlState
+    bench: QueriedDevice, nvml: NvmlState
 ) -> None:
     nvml.fail(MEMORY, FUNCTION_NOT_FOUND)
     for _ in range(2):
-        found = series(bench.ask())
+        found = series(bench.query())
         assert (found["memory_usage_bytes",], found["memory_limit_bytes",]) == (400, 1000)
         assert ("memory_reserved_bytes",) not in found
     assert nvml.calls(MEMORY) == 1
     assert list(bench.gaps()) == [catalog.MEMORY_RESERVED]
 
 
-def test_the_old_memory_call_is_not_used_where_the_new_one_works(bench: AskedDevice, nvml: NvmlState) -> None:
-    bench.ask()
+def test_the_old_memory_call_is_not_used_where_the_new_one_works(bench: QueriedDevice, nvml: NvmlState) -> None:
+    bench.query()
     assert (nvml.calls(MEMORY), nvml.calls(OLD_MEMORY)) == (1, 0)
 
 
-def test_memory_is_unsupported_where_no_version_of_the_call_works(bench: AskedDevice, nvml: NvmlState) -> None:
+def test_memory_is_unsupported_where_no_version_of_the_call_works(bench: QueriedDevice, nvml: NvmlState) -> None:
     nvml.fail(MEMORY, NOT_SUPPORTED)
     nvml.fail(OLD_MEMORY, NOT_SUPPORTED)
-    bench.ask()
+    bench.query()
     assert set(bench.gaps()) == {catalog.MEMORY_USAGE, catalog.MEMORY_LIMIT, catalog.MEMORY_RESERVED}
 
 
-def test_the_old_temperature_call_is_the_fallback(bench: AskedDevice, nvml: NvmlState) -> None:
+def test_the_old_temperature_call_is_the_fallback(bench: QueriedDevice, nvml: NvmlState) -> None:
     nvml.fail("nvmlDeviceGetTemperatureV", FUNCTION_NOT_FOUND)
-    assert series(bench.ask())["temperature_celsius", "core"] == 41
+    assert series(bench.query())["temperature_celsius", "core"] == 41
     assert bench.gaps() == {}
 
 
-def test_a_row_is_unsupported_only_if_no_query_reports_it(bench: AskedDevice) -> None:
+def test_a_row_is_unsupported_only_if_no_query_reports_it(bench: QueriedDevice) -> None:
     bench.card.set_field(MEMORY_TEMPERATURE_FIELD, 0, ValueType.UNSIGNED_INT, code=NOT_SUPPORTED)
-    assert ("temperature_celsius", "memory") not in series(bench.ask())
+    assert ("temperature_celsius", "memory") not in series(bench.query())
     assert bench.gaps() == {}
 
 
 @pytest.mark.parametrize(("code", "expected"), [(15, DeviceLostError), (16, DeviceLostError), (1, SessionError)])
 def test_a_lost_device_or_session_is_raised(
-    bench: AskedDevice, nvml: NvmlState, code: int, expected: type[Exception]
+    bench: QueriedDevice, nvml: NvmlState, code: int, expected: type[Exception]
 ) -> None:
     nvml.fail(POWER, code)
     with pytest.raises(expected):
-        bench.ask()
+        bench.query()
 
 
 @pytest.mark.parametrize(("mode", "exclusive"), [(0, 0), (1, 1), (2, 0), (3, 1)])
-def test_exclusive_mode_allows_one_process(bench: AskedDevice, mode: int, exclusive: int) -> None:
+def test_exclusive_mode_allows_one_process(bench: QueriedDevice, mode: int, exclusive: int) -> None:
     bench.card.compute_mode = mode
-    assert values(bench.ask(), catalog.MODE_STATE)["exclusive",] == exclusive
+    assert values(bench.query(), catalog.MODE_STATE)["exclusive",] == exclusive
 
 
-def test_an_unknown_compute_mode_is_refused(bench: AskedDevice) -> None:
+def test_an_unknown_compute_mode_is_refused(bench: QueriedDevice) -> None:
     bench.card.compute_mode = 99
-    findings = bench.ask()
-    assert ("exclusive",) not in values(findings, catalog.MODE_STATE)
-    assert reasons(findings) == ["invalid_value"]
+    result = bench.query()
+    assert ("exclusive",) not in values(result, catalog.MODE_STATE)
+    assert reasons(result) == ["invalid_value"]
 
 
-def test_confidential_computing_is_a_mode_of_the_whole_node(bench: AskedDevice, nvml: NvmlState) -> None:
+def test_confidential_computing_is_a_mode_of_the_whole_node(bench: QueriedDevice, nvml: NvmlState) -> None:
     nvml.confidential_computing = 1
-    assert values(bench.ask(), catalog.MODE_STATE)["confidential",] == 1
+    assert values(bench.query(), catalog.MODE_STATE)["confidential",] == 1
     nvml.fail("nvmlSystemGetConfComputeState", FUNCTION_NOT_FOUND)
-    assert ("confidential",) not in values(bench.ask(), catalog.MODE_STATE)
+    assert ("confidential",) not in values(bench.query(), catalog.MODE_STATE)
 
 
 def test_the_declared_rows_are_those_of_the_queries() -> None:
-    assert rows_of(QUESTIONS) | rows_of(EVERY_OPTION) | activity.GPM_ROWS == DEVICE_ROWS
+    assert rows_of(QUERIES) | rows_of(EVERY_OPTION) | activity.GPM_ROWS == DEVICE_ROWS

@@ -21,7 +21,7 @@ UNLOADED = from_code(9, "nvmlInitWithFlags")
 
 
 class Bench:
-    """A session whose library, hardware and clock the test sets."""
+    """A session whose library, hardware and clock the test controls."""
 
     def __init__(self, state: NvmlState, failure: CollectorError | None, hardware: tuple[PciFunction, ...]) -> None:
         self.failure = failure
@@ -116,9 +116,9 @@ def test_pauses_double_from_one_second_to_thirty(bench: Benches) -> None:
 def test_during_a_pause_the_library_is_not_opened_and_the_reason_is_raised(bench: Benches) -> None:
     made = bench()
     made.session.library()
-    made.session.fail(SessionError("driver gone", Reason.DRIVER_NOT_LOADED))
+    made.session.fail(SessionError("driver not loaded", Reason.DRIVER_NOT_LOADED))
     made.now += 0.9
-    with pytest.raises(UnavailableError, match="driver gone") as caught:
+    with pytest.raises(UnavailableError, match="driver not loaded") as caught:
         made.session.library()
     assert caught.value.reason is Reason.DRIVER_NOT_LOADED
     assert made.opened == 1
@@ -129,17 +129,17 @@ def test_during_a_pause_the_library_is_not_opened_and_the_reason_is_raised(bench
 
 def test_a_session_that_opens_and_fails_at_once_does_not_reset_the_backoff(bench: Benches) -> None:
     made = bench()
-    gone = SessionError("driver gone", Reason.DRIVER_NOT_LOADED)
+    unloaded = SessionError("driver not loaded", Reason.DRIVER_NOT_LOADED)
     for pause in (1, 2, 4):
         made.session.library()
-        made.session.fail(gone)
+        made.session.fail(unloaded)
         made.now += pause - 0.5
         with pytest.raises(UnavailableError):
             made.session.library()
         made.now += 0.5
     made.session.library()
     made.session.reset_backoff()
-    made.session.fail(gone)
+    made.session.fail(unloaded)
     made.now += 1
     made.session.library()
 
@@ -147,7 +147,7 @@ def test_a_session_that_opens_and_fails_at_once_does_not_reset_the_backoff(bench
 def test_a_failed_session_is_shut_down(bench: Benches) -> None:
     made = bench()
     made.session.library()
-    made.session.fail(SessionError("driver gone", Reason.DRIVER_NOT_LOADED))
+    made.session.fail(SessionError("driver not loaded", Reason.DRIVER_NOT_LOADED))
     assert made.state.calls("nvmlShutdown") == 1
 
 
@@ -206,7 +206,7 @@ except LibraryMissingError as error:
 def test_closing_ends_the_pause(bench: Benches) -> None:
     made = bench()
     made.session.library()
-    made.session.fail(SessionError("driver gone", Reason.DRIVER_NOT_LOADED))
+    made.session.fail(SessionError("driver not loaded", Reason.DRIVER_NOT_LOADED))
     made.session.close()
     made.session.library()
     assert made.opened == 2

@@ -9,7 +9,7 @@ from collectors.nvidia.status import RULES, HealthFacts, StatusTable, state_of
 from collectors.nvidia.xid import Effect
 
 GPU = "GPU-0"
-# For each rule, facts by which it alone holds.
+# For each rule, facts for which only this rule holds.
 FACTS: dict[str, Callable[[], HealthFacts]] = {
     "lost": lambda: HealthFacts(lost=True),
     "recovery_required": lambda: HealthFacts(recovery="reset"),

@@ -1,4 +1,4 @@
-"""The table of codes, and the page that explains it and the rules of status."""
+"""The table of codes, and the page that documents it and the rules of the status."""
 
 from collections import Counter
 from itertools import groupby
@@ -14,14 +14,14 @@ PAGE = Path(__file__).parents[2] / "docs" / "nvidia-health.md"
 
 
 def section(title: str) -> list[str]:
-    """The lines of the table of a section, without its heads."""
+    """The rows of the table of a section, without its header."""
     _, _, rest = PAGE.read_text(encoding="utf-8").partition(f"\n## {title}\n")
     lines = rest.partition("\n## ")[0].splitlines()
     return [line for line in lines if line.startswith("| ")][2:]
 
 
 def spans(codes: tuple[int, ...]) -> str:
-    """Numbers in order, three or more in a row as a span: `1, 2, 5-9`."""
+    """Sorted numbers, three or more consecutive ones as a range: `1, 2, 5-9`."""
     runs = groupby(enumerate(sorted(codes)), lambda pair: pair[1] - pair[0])
     found = [[code for _, code in run] for _, run in runs]
     return ", ".join(f"{run[0]}-{run[-1]}" if len(run) > 2 else ", ".join(map(str, run)) for run in found)

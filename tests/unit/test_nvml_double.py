@@ -1,4 +1,4 @@
-"""The NVML double: that its interface is the binding's, and what other tests build on without looking at it."""
+"""The NVML double: its interface is that of the binding, and what other tests assume about it is true."""
 
 import ctypes
 import struct
@@ -52,7 +52,7 @@ VERSIONS = {
 
 
 def layout() -> Iterator[str]:
-    """The sizes, offsets and versions of the binding's structures, as C states them."""
+    """The sizes, offsets and versions of the structures of the binding, as C expressions."""
     for name, structure in STRUCTURES.items():
         yield f"sizeof({name}) == {ctypes.sizeof(structure)}"
         for member, *_ in structure._fields_:
@@ -68,7 +68,7 @@ def test_structures_have_the_layout_of_the_binding(tmp_path: Path) -> None:
     build_one(source, tmp_path, "layout.so")
 
 
-# Functions that the binding reaches under another name, and those that want arguments.
+# Functions with another name in the binding, and functions with arguments.
 BINDING: dict[str, tuple[Any, ...]] = {
     "nvmlInitWithFlags": ("nvmlInitWithFlags", 0),
     "nvmlDeviceGetCount_v2": ("nvmlDeviceGetCount",),
@@ -101,7 +101,7 @@ BINDING: dict[str, tuple[Any, ...]] = {
 
 
 def code_of(function: str, *arguments: object) -> int:
-    """What a call of the binding ends with."""
+    """The return code of a call of the binding."""
     try:
         getattr(pynvml, function)(*arguments)
     except pynvml.NVMLError as error:
@@ -133,17 +133,17 @@ def test_injected_errors_apply_to_their_handle_and_end(state: NvmlState) -> None
     handles = [first, *(pynvml.nvmlDeviceGetMigDeviceHandleByIndex(first, index) for index in (0, 1)), second]
     codes: list[list[int]] = []
 
-    def ask() -> None:
+    def read_names() -> None:
         codes.append([code_of("nvmlDeviceGetName", handle) for handle in handles])
 
     state.fail("nvmlDeviceGetName", 4, device=1)
     state.fail("nvmlDeviceGetName", 20, device=0, mig=1, times=1)
-    ask()
-    ask()
+    read_names()
+    read_names()
     state.fail("nvmlDeviceGetName", UNKNOWN)
-    ask()
+    read_names()
     state.heal()
-    ask()
+    read_names()
     assert codes == [[0, 0, 20, 4], [0, 0, 0, 4], [UNKNOWN] * 4, [0] * 4]
     assert [state.calls("nvmlDeviceGetName", device=device) for device in (0, 1)] == [4, 4]
 
@@ -162,7 +162,7 @@ def test_calls_that_a_driver_refuses_in_mig_mode_are_refused(state: NvmlState) -
         assert [code_of(f"nvmlDeviceGet{name}", handle) for name in names] == [NOT_SUPPORTED] * len(names)
     assert code_of("nvmlDeviceGetPowerUsage", device) == code_of("nvmlDeviceGetUUID", mig) == 0
     state.devices[0].unpartition()
-    assert code_of("nvmlDeviceGetUUID", mig) == INVALID_ARGUMENT  # its handle is still there
+    assert code_of("nvmlDeviceGetUUID", mig) == INVALID_ARGUMENT  # its handle still exists
     assert code_of("nvmlDeviceGetUtilizationRates", device) == 0
 
 
@@ -224,4 +224,4 @@ def test_only_known_functions_can_be_omitted(tmp_path: Path) -> None:
 
 def test_a_misspelt_field_is_an_error() -> None:
     with pytest.raises(AttributeError):
-        setattr(Device(), "power_miliwatts", 1)  # noqa: B010 - written out, mypy would find it first
+        setattr(Device(), "power_miliwatts", 1)  # noqa: B010 - mypy would reject a plain assignment
