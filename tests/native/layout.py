@@ -1,4 +1,4 @@
-"""Records in shared memory, declared once in Python: a C header is written from the same declaration.
+"""Records in shared memory, declared once in Python: a C header is generated from the same declaration.
 
 Everything is made of 64-bit words, so that Python and C agree on offsets without any padding.
 """
@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any, ClassVar, Generic, Protocol, Self, TypeVar, overload
 
 WORD_BYTES = 8
-UNSUPPORTED = -(2**63)  # INT64_MIN: the device does not have this reading
+UNSUPPORTED = -(2**63)  # INT64_MIN: the device does not support this reading
 
 _R = TypeVar("_R", bound="Record")
 
@@ -25,12 +25,12 @@ class Field(Protocol):
         ...
 
     def nested(self) -> "type[Record] | None":
-        """The record it is made of, if any: C must have seen it before."""
+        """The type of its records, if any; C needs its declaration first."""
         ...
 
 
 class Record:
-    """A record of fields, by itself or as a part of a bigger one.
+    """A record of fields, separate or part of a larger record.
 
     Args:
         words: The memory, of 64-bit signed words; new memory where omitted.
@@ -58,13 +58,13 @@ class Record:
         self.changing = changing
 
     def copy_from(self, other: Self) -> None:
-        """Take over every field of another record of the same type."""
+        """Copy every field of another record of the same type."""
         with self.changing():
             self.words[:] = other.words
 
 
 class Number:
-    """A whole number. Writing None marks a reading that the device does not have; it then reads as `UNSUPPORTED`."""
+    """An integer. None marks a reading that the device does not support; it then reads as `UNSUPPORTED`."""
 
     words = 1
     offset = 0
@@ -83,7 +83,7 @@ class Number:
         return self if record is None else record.words[self.offset]
 
     def __set__(self, record: Record, value: int | None) -> None:
-        """Write a number of 64 bits; one of 2^63 or more is kept as the negative number of the same bits."""
+        """Write a number of 64 bits; 2^63 or more is stored as the negative number with the same bits."""
         word = UNSUPPORTED if value is None else value - 2**64 if value >= 2**63 else value
         with record.changing():
             record.words[self.offset] = word
@@ -119,7 +119,7 @@ class Text:
         return self._memory(record).tobytes().partition(b"\0")[0].decode()
 
     def __set__(self, record: Record, value: str | bytes) -> None:
-        """Write a text; bytes as they are, for a library that answers something that is not UTF-8."""
+        """Write a text; bytes are written unchanged, for a library that returns text that is not UTF-8."""
         raw = value.encode() if isinstance(value, str) else value
         assert len(raw) < self._size, f"{value!r} is longer than {self._size - 1} bytes"
         with record.changing():
@@ -130,7 +130,7 @@ class Text:
 
 
 class Records(Generic[_R]):
-    """The records of a `Many`, each made when it is asked for.
+    """The records of a `Many`, each created on access.
 
     Args:
         record: Their type.
@@ -189,7 +189,7 @@ class Many(Generic[_R]):
         return Records(self._record, record.words[self.offset : self.offset + self.words], record.changing)
 
     def __set__(self, record: Record, values: Iterable[_R | None]) -> None:
-        """Write records from the first place on; None and every place after the last is cleared."""
+        """Write records from the first place on; places with None and all later places are cleared."""
         given = list(values)
         assert len(given) <= self.count, f"{len(given)} {self._record.__name__} where there is room for {self.count}"
         padded = [*given, *[None] * (self.count - len(given))]
@@ -205,7 +205,7 @@ def c_name(record: type[Record]) -> str:
 
 
 def structures(record: type[Record]) -> str:
-    """C declarations of a record and of everything in it, innermost first."""
+    """C declarations of a record and of all records in it, innermost first."""
     return "\n".join(_structure(each) for each in dict.fromkeys(_innermost_first(record)))
 
 

@@ -1,4 +1,4 @@
-"""The functions that the NVML double exports: their place here is their number in the state file."""
+"""The functions that the NVML double exports. The index in `CALLS` is the number in the state file."""
 
 SYSTEM_CALLS = (
     "nvmlInitWithFlags",
@@ -95,5 +95,5 @@ DEVICE_CALLS = (
     "nvmlDeviceGetRetiredPagesPendingStatus",
 )
 CALLS = SYSTEM_CALLS + HANDLE_CALLS + DEVICE_CALLS
-# Exported too, but never counted, delayed or failed: a pure function.
+# Exported too, but never counted, delayed or failed, because it is a pure function.
 UNCONTROLLED = ("nvmlErrorString",)

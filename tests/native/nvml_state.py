@@ -1,4 +1,4 @@
-"""The state file of the NVML double: what a test writes and the library answers, in NVML's own units."""
+"""The state file of the NVML double: a test writes it and the library reads it, in the units of NVML."""
 
 import struct
 import zlib
@@ -18,21 +18,21 @@ MOST_GPM_METRICS = 24
 HANDLES_PER_DEVICE = 1 + MOST_MIG_DEVICES
 SYSTEM_ROW = MOST_DEVICES * HANDLES_PER_DEVICE
 
-NOT_AVAILABLE = 2**64 - 1  # NVML's mark for a number of 64 bits that it does not know
-NO_INSTANCE = 2**32 - 1  # NVML's mark for a process outside MIG devices
+NOT_AVAILABLE = 2**64 - 1  # NVML's value for an unknown number of 64 bits
+NO_INSTANCE = 2**32 - 1  # NVML's value for a process outside MIG devices
 
 
 class ProcessKind(IntEnum):
-    """Which of NVML's process lists a process is in."""
+    """The NVML process list that contains a process."""
 
     COMPUTE = 0
     GRAPHICS = 1
     MPS = 2
-    NONE = 3  # in no list: only a sample of its utilization
+    NONE = 3  # in no list, only with a sample of its utilization
 
 
 class GpmManner(IntEnum):
-    """What nvmlGpmMetricsGet does when it is asked for a metric."""
+    """How nvmlGpmMetricsGet responds to a metric."""
 
     ANSWER = 0
     LEAVE_ALONE = 1  # nothing is written to the entry
@@ -55,9 +55,9 @@ _PACKING = ("d", "I", "Q", "Q", "q", "i", "H")  # of `struct`, for each value ty
 
 
 class Process(Record):
-    """A process with a context on a device. `present` of more than 1 is as many with pids one after the other.
+    """A process with a context on a device. `present` above 1 means this many processes with consecutive pids.
 
-    `utilization_at_microseconds` is when its utilization was sampled: 0 is whenever it is read.
+    `utilization_at_microseconds` is when its utilization was sampled: 0 means the time of the call.
     """
 
     __slots__ = ()
@@ -72,7 +72,7 @@ class Process(Record):
 
 
 class FieldValue(Record):
-    """What nvmlDeviceGetFieldValues says of one field in one scope."""
+    """The result of nvmlDeviceGetFieldValues for one field in one scope."""
 
     __slots__ = ()
     present = Number()
@@ -84,7 +84,7 @@ class FieldValue(Record):
 
 
 class GpmMetric(Record):
-    """What nvmlGpmMetricsGet says of one metric of one device or GPU instance."""
+    """The result of nvmlGpmMetricsGet for one metric of one device or GPU instance."""
 
     __slots__ = ()
     present = Number()
@@ -119,7 +119,7 @@ class MigDevice(Record):
     gpm = Many(GpmMetric, MOST_GPM_METRICS)
 
     def set_gpm(self, values: Mapping[int, float], code: int = 0, manner: GpmManner = GpmManner.ANSWER) -> None:
-        """Give metrics values of its GPU instance, all with one return code."""
+        """Set metrics of its GPU instance, all with the same return code."""
         _set_gpm(self.gpm, values, (code, manner), self.changing)
 
 
@@ -195,7 +195,7 @@ class Device(Record):
     fan_step_percent = Number()  # by how much each fan is faster than the one before it
     fabric_state = Number()
     fabric_status = Number()
-    fabric_info_version = Number()  # newest version of the structure that the driver knows; 0 is all of them
+    fabric_info_version = Number()  # newest version of the structure that the driver supports; 0 means all versions
     supported_event_types = Number()
     ecc_volatile_corrected = Number()
     ecc_volatile_uncorrected = Number()
@@ -215,12 +215,12 @@ class Device(Record):
     gpm = Many(GpmMetric, MOST_GPM_METRICS)
 
     def set_gpm(self, values: Mapping[int, float], code: int = 0, manner: GpmManner = GpmManner.ANSWER) -> None:
-        """Give metrics values, all with one return code; metrics not given are not supported."""
+        """Set metrics, all with the same return code; other metrics are not supported."""
         _set_gpm(self.gpm, values, (code, manner), self.changing)
 
     @property
     def pci_address(self) -> str:
-        """As the kernel writes it: `0000:1b:00.0`."""
+        """In the spelling of the kernel: `0000:1b:00.0`."""
         return f"{self.pci_domain:04x}:{self.pci_bus:02x}:{self.pci_slot:02x}.0"
 
     @pci_address.setter
@@ -230,7 +230,7 @@ class Device(Record):
             self.pci_domain, self.pci_bus, self.pci_slot = int(domain, 16), int(bus, 16), int(slot, 16)
 
     def partition(self, mig: Iterable[MigDevice | None]) -> None:
-        """Switch MIG mode on and cut the device; None leaves a hole in the numbering."""
+        """Enable MIG mode and partition the device; None leaves a gap in the indices."""
         places = list(mig)
         assert len(places) <= self.most_mig_devices, f"{len(places)} places, the device has {self.most_mig_devices}"
         with self.changing():
@@ -238,13 +238,13 @@ class Device(Record):
             self.mig = places
 
     def unpartition(self) -> None:
-        """Switch MIG mode off and remove every MIG device."""
+        """Disable MIG mode and remove every MIG device."""
         with self.changing():
             self.mig_mode = self.mig_mode_pending = 0
             self.mig = ()
 
     def set_field(self, field: int, value: float, value_type: ValueType, *, scope: int = 0, code: int = 0) -> None:
-        """Give a field a value and a return code of its own; fields not given are not supported."""
+        """Set the value and the return code of a field; other fields are not supported."""
         packed = struct.pack(_PACKING[value_type], value if value_type is ValueType.DOUBLE else int(value))
         place = self.field(field, scope) or next(each for each in self.fields if not each.present)
         with self.changing():
@@ -252,7 +252,7 @@ class Device(Record):
             place.value_type, place.bits = value_type, int.from_bytes(packed, "little")
 
     def field(self, field: int, scope: int = 0) -> FieldValue | None:
-        """Where the value of a field is kept; None where it is not supported."""
+        """The record of a field; None if it is not supported."""
         members = (FieldValue.present, FieldValue.field, FieldValue.scope)
         words = self.words[Device.fields.offset : Device.fields.offset + Device.fields.words]
         present, fields, scopes = (words[member.offset :: FieldValue.WORDS] for member in members)
@@ -277,7 +277,7 @@ def _set_gpm(
 
 
 class Event(Record):
-    """Something that happened to a device, told to every event set that was registered for it by then."""
+    """An event of a device, delivered to every event set in which the device is registered at that time."""
 
     __slots__ = ()
     device = Number()
@@ -288,9 +288,9 @@ class Event(Record):
 
 
 class Call(Record):
-    """How one function behaves for one handle, and what became of it: the library writes the last two.
+    """The settings and counts of one function for one handle; the library writes the last two fields.
 
-    It fails `failures_left` times, where that is 0 until the error is taken away.
+    The function fails `failures_left` times, or until the error is removed if that is 0.
     """
 
     __slots__ = ()
@@ -302,10 +302,10 @@ class Call(Record):
 
 
 class State(Record):
-    """All of it. `cells` has a row of functions for each handle and one for calls without any.
+    """The whole state. `cells` has a row of functions for each handle and one for calls without a handle.
 
-    `events` is a ring: the place of an event is its number, of which there were `event_count`, modulo its size.
-    `unreal_devices` are counted and can't be opened. By `passed_milliseconds` the time of activity samples is ahead.
+    `events` is a ring of the last of `event_count` events: the place of an event is its number modulo the size.
+    `unreal_devices` are counted and can't be opened. `passed_milliseconds` are added to the time of activity samples.
     """
 
     __slots__ = ()
@@ -325,7 +325,7 @@ class State(Record):
 STRUCTURES = structures(State)
 LAYOUT = zlib.crc32("\n".join((STRUCTURES, *CALLS)).encode())
 _HEADER = f"""\
-/* Written by the build from the Python declarations of the state file. */
+/* Generated by the build from the Python declarations of the state file. */
 #ifndef NVML_DOUBLE_STATE_LAYOUT_H
 #define NVML_DOUBLE_STATE_LAYOUT_H
 

@@ -1,9 +1,9 @@
-/* A libamd_smi that tells what a file says, read anew at every call; AMD_SMI_STATE names it. One fact a line:
- *   gpu BDF                  a GPU, its address as the library packs it, in hexadecimal; what follows is about it
- *   NAME VALUE               a figure
- *   fail FUNCTION STATUS     the function fails from now on; of all GPUs if before the first one
+/* A libamd_smi that returns the values of a file, read at every call; AMD_SMI_STATE names it. One fact per line:
+ *   gpu BDF                  a GPU, its address packed as in the library, in hexadecimal; the next lines belong to it
+ *   NAME VALUE               a value
+ *   fail FUNCTION STATUS     the function fails; for all GPUs if before the first one
  *   abort FUNCTION           the function ends the process
- *   release FIRST SECOND     of the library; its first number decides on the structure of the power
+ *   release FIRST SECOND     the release of the library; its first number determines the structure of the power
  */
 #include <stdint.h>
 #include <stdio.h>
@@ -44,7 +44,7 @@ typedef struct {
   uint64_t corrected, uncorrected, deferred, reserved[5];
 } error_count;
 
-/* Looks for a fact: `kind` and `name` as they stand in the line. GPU 0 is what stands before the first one. */
+/* Finds a fact: `kind` and `name` are the first words of the line. GPU 0 means the lines before the first GPU. */
 static int find(uintptr_t gpu, const char *kind, const char *name, char *value, size_t size) {
   const char *path = getenv("AMD_SMI_STATE");
   FILE *file = path ? fopen(path, "r") : NULL;
@@ -63,7 +63,7 @@ static int find(uintptr_t gpu, const char *kind, const char *name, char *value, 
   return found;
 }
 
-static uint32_t fate(uintptr_t gpu, const char *function) {
+static uint32_t injected(uintptr_t gpu, const char *function) {
   char value[128];
   for (uintptr_t which = 0; which <= gpu; which += gpu ? gpu : 1) {
     if (find(which, "abort", function, value, sizeof value)) abort();
@@ -74,7 +74,7 @@ static uint32_t fate(uintptr_t gpu, const char *function) {
 
 static uint32_t figure(uintptr_t gpu, const char *function, const char *name, uint64_t *value) {
   char text[128];
-  uint32_t status = fate(gpu, function);
+  uint32_t status = injected(gpu, function);
   if (status != SUCCESS) return status;
   if (!find(gpu, name, NULL, text, sizeof text)) return NOT_SUPPORTED;
   *value = strtoull(text, NULL, 0);
@@ -88,7 +88,7 @@ static uint32_t gpus(void) {
   return count;
 }
 
-EXPORT uint32_t amdsmi_init(uint64_t flags) { return flags == 2 ? fate(0, __func__) : 1u; }
+EXPORT uint32_t amdsmi_init(uint64_t flags) { return flags == 2 ? injected(0, __func__) : 1u; }
 
 static void release(uint32_t *first, uint32_t *second) {
   char value[128];
@@ -110,33 +110,33 @@ EXPORT uint32_t amdsmi_get_lib_version(version_info *version) {
   version->numbers[3] = 0;
   snprintf(text, sizeof text, "%u.%u.3", version->numbers[0], version->numbers[1]);
   version->text = text;
-  return fate(0, __func__);
+  return injected(0, __func__);
 }
 
-/* Two GPUs a socket. */
+/* Two GPUs per socket. */
 EXPORT uint32_t amdsmi_get_socket_handles(uint32_t *count, uintptr_t *handles) {
   *count = (gpus() + 1) / 2;
   for (uint32_t socket = 0; handles && socket < *count; socket++) handles[socket] = 1000 + socket;
-  return fate(0, __func__);
+  return injected(0, __func__);
 }
 
 EXPORT uint32_t amdsmi_get_processor_handles(uintptr_t socket, uint32_t *count, uintptr_t *handles) {
   uint32_t first = (uint32_t)(socket - 1000) * 2, all = gpus();
   *count = all - first > 1 ? 2 : all - first;
   for (uint32_t gpu = 0; handles && gpu < *count; gpu++) handles[gpu] = first + gpu + 1;
-  return fate(0, __func__);
+  return injected(0, __func__);
 }
 
 EXPORT uint32_t amdsmi_get_gpu_bdf_id(uintptr_t gpu, uint64_t *bdf) {
   char text[128];
-  uint32_t status = fate(gpu, __func__);
+  uint32_t status = injected(gpu, __func__);
   if (status == SUCCESS && find(gpu, "gpu", NULL, text, sizeof text)) *bdf = strtoull(text, NULL, 16);
   return status;
 }
 
 EXPORT uint32_t amdsmi_get_gpu_activity(uintptr_t gpu, engine_usage *usage) {
   uint64_t gfx = 0xFFFF, umc = 0xFFFFFFFF;
-  uint32_t status = fate(gpu, __func__);
+  uint32_t status = injected(gpu, __func__);
   figure(gpu, __func__, "gfx_activity", &gfx);
   figure(gpu, __func__, "umc_activity", &umc);
   memset(usage, 0, sizeof *usage);
@@ -156,17 +156,17 @@ EXPORT uint32_t amdsmi_get_gpu_memory_usage(uintptr_t gpu, int kind, uint64_t *b
 
 EXPORT uint32_t amdsmi_get_power_info(uintptr_t gpu, void *info) {
   uint64_t now = 0xFFFFFFFF, average = 0xFFFFFFFF;
-  uint32_t status = fate(gpu, __func__), first, second;
+  uint32_t status = injected(gpu, __func__), first, second;
   figure(gpu, __func__, "power_now", &now);
   figure(gpu, __func__, "power_average", &average);
   if (status != SUCCESS) return status;
   release(&first, &second);
   if (first < 25) {
-    power_24 told = {(uint32_t)now, (uint32_t)average, 862, 0, 0, 300, {0}};
-    memcpy(info, &told, sizeof told);
+    power_24 power = {(uint32_t)now, (uint32_t)average, 862, 0, 0, 300, {0}};
+    memcpy(info, &power, sizeof power);
   } else {
-    power_25 told = {now, (uint32_t)now, (uint32_t)average, 862, 0, 0, 300, {0}};
-    memcpy(info, &told, sizeof told);
+    power_25 power = {now, (uint32_t)now, (uint32_t)average, 862, 0, 0, 300, {0}};
+    memcpy(info, &power, sizeof power);
   }
   return SUCCESS;
 }

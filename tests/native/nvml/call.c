@@ -1,4 +1,4 @@
-/* Entering a function: counted, delayed, failed as the test says, then refused where a driver would refuse it. */
+/* Entering a function: counted, delayed and failed as the test sets it, then refused where a driver would refuse it. */
 #include "call.h"
 
 #include <stddef.h>
@@ -23,7 +23,7 @@ static int64_t delay_of(const struct double_call *cell)
     return __atomic_load_n(&cell->delay_milliseconds, __ATOMIC_ACQUIRE);
 }
 
-/* Wait as long as the delay says now: a test ends the wait by making it shorter. */
+/* Wait for the current delay: a test ends the wait by making the delay shorter. */
 static void wait_out(struct double_call *cell)
 {
     const struct timespec pause = {.tv_sec = 0, .tv_nsec = POLL_NANOSECONDS};
@@ -53,18 +53,18 @@ nvmlReturn_t control(enum double_call_number call, unsigned int row)
 
 static nvmlReturn_t refusal(enum takes takes, const struct subject *subject)
 {
-    bool cut = !subject->is_mig && subject->device.mig_mode == 1;
+    bool partitioned = !subject->is_mig && subject->device.mig_mode == 1;
     switch (takes) {
     case TAKES_ANY:
         return NVML_SUCCESS;
     case TAKES_DEVICE:
         return subject->is_mig ? NVML_ERROR_NOT_SUPPORTED : NVML_SUCCESS;
-    case TAKES_UNCUT_DEVICE:
-        return subject->is_mig || cut ? NVML_ERROR_NOT_SUPPORTED : NVML_SUCCESS;
-    case TAKES_MIG: /* assumed: the same code as the other way round */
+    case TAKES_WHOLE_DEVICE:
+        return subject->is_mig || partitioned ? NVML_ERROR_NOT_SUPPORTED : NVML_SUCCESS;
+    case TAKES_MIG: /* assumed: the same code as for MIG handles */
         return subject->is_mig ? NVML_SUCCESS : NVML_ERROR_NOT_SUPPORTED;
-    case TAKES_MIG_OR_UNCUT:
-        return cut ? NVML_ERROR_NOT_SUPPORTED : NVML_SUCCESS;
+    case TAKES_MIG_OR_WHOLE:
+        return partitioned ? NVML_ERROR_NOT_SUPPORTED : NVML_SUCCESS;
     }
     return NVML_ERROR_UNKNOWN;
 }
@@ -83,7 +83,7 @@ static nvmlReturn_t copy_subject(const struct place *place, struct subject *subj
     if (place->is_mig) {
         subject->mig = subject->device.mig[place->mig_index];
         if (subject->device.mig_mode != 1 || !subject->mig.present) {
-            return NVML_ERROR_INVALID_ARGUMENT; /* assumed: the handle outlived what it stood for */
+            return NVML_ERROR_INVALID_ARGUMENT; /* assumed: the device or MIG device of the handle was removed */
         }
     }
     return NVML_SUCCESS;

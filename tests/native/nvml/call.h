@@ -1,4 +1,4 @@
-/* What every exported function does first and last. */
+/* The begin and the end of every exported function. */
 #ifndef NVML_DOUBLE_CALL_H
 #define NVML_DOUBLE_CALL_H
 
@@ -9,16 +9,16 @@
 
 #define EXPORT __attribute__((visibility("default")))
 
-/* Which handles a function takes; it refuses the others as not supported. */
+/* Which handles a function accepts; for others it returns NOT_SUPPORTED. */
 enum takes {
     TAKES_ANY,
     TAKES_DEVICE,         /* no MIG handle */
-    TAKES_UNCUT_DEVICE,   /* no MIG handle and no device in MIG mode */
+    TAKES_WHOLE_DEVICE,   /* no MIG handle and no device in MIG mode */
     TAKES_MIG,            /* MIG handles only */
-    TAKES_MIG_OR_UNCUT    /* no device in MIG mode, but its MIG handles */
+    TAKES_MIG_OR_WHOLE    /* any handle but a device in MIG mode */
 };
 
-/* A copy of what a handle stands for, taken at one moment. */
+/* A consistent copy of the device or MIG device of a handle. */
 struct subject {
     unsigned int slot;
     bool is_mig;
@@ -27,17 +27,17 @@ struct subject {
     struct double_mig_device mig;
 };
 
-/* Enter a function that has a handle: count the call, wait out its delay, say its injected error, else copy the
- * subject. The function goes on only if this returns NVML_SUCCESS. */
+/* Enter a function with a handle: count the call, wait for its delay, return its injected error, else copy the
+ * subject. The function continues only if this returns NVML_SUCCESS. */
 nvmlReturn_t enter(enum double_call_number call, nvmlDevice_t handle, enum takes takes, struct subject *subject);
 
-/* The same for a function without a handle; `state_lock` gives it the state. */
+/* The same for a function without a handle; it gets the state from `state_lock`. */
 nvmlReturn_t enter_system(enum double_call_number call);
 
-/* The same for a function that looks for a handle: a device's own row applies once it is found. */
+/* The same for a function that looks up a handle: the row of the device applies once it is found. */
 nvmlReturn_t enter_found(enum double_call_number call, nvmlDevice_t handle);
 
-/* Count, wait and fail as told; for calls that need no session. */
+/* Count the call, wait for its delay and return its injected error; for calls that need no session. */
 nvmlReturn_t control(enum double_call_number call, unsigned int row);
 
 /* A number of the state file as the value of a reading. */

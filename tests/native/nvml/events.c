@@ -1,4 +1,4 @@
-/* Event sets. Each hears what happens to its devices after they were registered in it, in order. */
+/* Event sets. Each receives the events of its devices from their registration on, in order. */
 #include <pthread.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -14,9 +14,9 @@ enum { MOST_SETS = 16, POLL_NANOSECONDS = 2000000 };
 
 struct double_event_set {
     bool used;
-    int64_t next;                               /* number of the first event not yet looked at */
+    int64_t next;                               /* number of the first event not yet examined */
     unsigned long long types[DOUBLE_MOST_DEVICES]; /* 0 where a device is not registered */
-    int64_t since[DOUBLE_MOST_DEVICES];         /* number of the first event a device is heard of */
+    int64_t since[DOUBLE_MOST_DEVICES];         /* number of the first event that is received for a device */
 };
 
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
@@ -117,7 +117,7 @@ EXPORT nvmlReturn_t nvmlDeviceRegisterEvents(nvmlDevice_t device, unsigned long 
     return NVML_SUCCESS;
 }
 
-/* A wait ends at once with an error as long as one of its devices is lost; what happened before is told first. */
+/* While one of its devices is lost, a wait fails at once; earlier events are returned first. */
 static bool some_is_lost(const struct double_state *state, nvmlEventSet_t set)
 {
     for (unsigned int slot = 0; slot < DOUBLE_MOST_DEVICES; slot++) {

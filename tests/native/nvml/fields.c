@@ -1,4 +1,4 @@
-/* Field values: many readings in one call, each with a return code of its own. */
+/* Field values: many readings in one call, each with its own return code. */
 #include <stddef.h>
 #include <string.h>
 #include <time.h>

@@ -1,4 +1,4 @@
-/* GPM: samples are buffers of the caller's that keep what the device's metrics were, and when. */
+/* GPM: samples are buffers of the caller that keep the metrics of a device and the time. */
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,12 +11,12 @@ enum { LEAST_MILLISECONDS = 100, WHOLE_DEVICE = -1 };
 
 struct double_gpm_sample {
     int64_t at_milliseconds;
-    int64_t device; /* its slot, and the GPU instance or WHOLE_DEVICE; at 0 nothing has been taken */
+    int64_t device; /* its slot, and the GPU instance or WHOLE_DEVICE; at time 0 there is no sample */
     int64_t gpu_instance;
     struct double_gpm_metric metrics[DOUBLE_MOST_GPM_METRICS];
 };
 
-/* A test that has no time to wait moves it on. */
+/* A test moves this clock forward instead of waiting. */
 static int64_t milliseconds_now(void)
 {
     struct timespec now;
@@ -122,7 +122,7 @@ static void fill(const struct double_gpm_metric *known, nvmlGpmMetric_t *metric)
     }
 }
 
-/* Assumed: samples of different subjects, in the wrong order or too close are refused as a whole. */
+/* Assumed: a call with samples of different subjects, in the wrong order or too close together fails as a whole. */
 EXPORT nvmlReturn_t nvmlGpmMetricsGet(nvmlGpmMetricsGet_t *question)
 {
     nvmlReturn_t result = enter_system(CALL_nvmlGpmMetricsGet);

@@ -23,7 +23,7 @@ nvmlDevice_t handle_of_mig(unsigned int slot, unsigned int mig_index)
 
 bool handle_place(nvmlDevice_t handle, struct place *place)
 {
-    /* As numbers: a caller may pass anything, and pointers of different objects must not be compared. */
+    /* Compared as numbers: a caller may pass anything, and pointers to different objects must not be compared. */
     uintptr_t first = (uintptr_t)handles;
     uintptr_t address = (uintptr_t)handle;
     if (address < first || address >= first + sizeof(handles)) {

@@ -1,4 +1,4 @@
-/* Handles: one for each place of a device and of a MIG device, valid as long as the library is loaded. */
+/* Handles: one for each place of a device or MIG device, valid while the library is loaded. */
 #ifndef NVML_DOUBLE_HANDLE_H
 #define NVML_DOUBLE_HANDLE_H
 
@@ -16,7 +16,7 @@ struct place {
 nvmlDevice_t handle_of_device(unsigned int slot);
 nvmlDevice_t handle_of_mig(unsigned int slot, unsigned int mig_index);
 
-/* The place of a handle; false where it is none of ours. */
+/* The place of a handle; false for an unknown handle. */
 bool handle_place(nvmlDevice_t handle, struct place *place);
 
 #endif

@@ -1,4 +1,4 @@
-/* Who a device is. */
+/* The identity of a device. */
 #include <stddef.h>
 #include <stdio.h>
 

@@ -30,7 +30,7 @@ EXPORT nvmlReturn_t nvmlDeviceGetCount_v2(unsigned int *count)
     return answer_uint(listed, count);
 }
 
-/* The device's own row decides on a handle that was found, the system's row on one that was not. */
+/* The row of the device applies to a handle that was found, the system row to one that was not. */
 static nvmlReturn_t hand_out(
     enum double_call_number call, nvmlDevice_t found, nvmlReturn_t missing, nvmlDevice_t *device)
 {

@@ -1,4 +1,4 @@
-/* MIG devices: their places have holes, and their handles answer only what belongs to a partition. */
+/* MIG devices: their indices can have gaps, and their handles support only the readings of a partition. */
 #include <stddef.h>
 
 #include "call.h"

@@ -66,13 +66,13 @@ static unsigned long long microseconds_now(void)
     return (unsigned long long)now.tv_sec * 1000000 + (unsigned long long)now.tv_nsec / 1000;
 }
 
-/* One sample of each process that has any, unless it was seen. Assumed: without any there is none to be found, and
- * where all were seen the list is empty. */
+/* One sample of each process that has one and that is newer than the last seen time. Assumed: without any sample the
+ * call returns NOT_FOUND, and if all samples are older the list is empty. */
 EXPORT nvmlReturn_t nvmlDeviceGetProcessUtilization(nvmlDevice_t device, nvmlProcessUtilizationSample_t *samples,
     unsigned int *count, unsigned long long last_seen)
 {
     struct subject subject;
-    nvmlReturn_t result = enter(CALL_nvmlDeviceGetProcessUtilization, device, TAKES_UNCUT_DEVICE, &subject);
+    nvmlReturn_t result = enter(CALL_nvmlDeviceGetProcessUtilization, device, TAKES_WHOLE_DEVICE, &subject);
     if (result != NVML_SUCCESS) {
         return result;
     }

@@ -1,4 +1,4 @@
-/* The readings that are plain numbers, as tables: function, handles it takes, member of the state file. */
+/* The readings that are plain numbers, as tables: function, accepted handles, member of the state file. */
 #include <stddef.h>
 
 #include "call.h"
@@ -25,10 +25,10 @@
     X(nvmlDeviceGetCurrentClocksThrottleReasons, TAKES_DEVICE, clocks_event_reasons)
 
 #define TWO_NUMBERS(X) \
-    X(nvmlDeviceGetEncoderUtilization, TAKES_UNCUT_DEVICE, utilization_encoder_percent, utilization_period_microseconds) \
-    X(nvmlDeviceGetDecoderUtilization, TAKES_UNCUT_DEVICE, utilization_decoder_percent, utilization_period_microseconds) \
-    X(nvmlDeviceGetJpgUtilization, TAKES_UNCUT_DEVICE, utilization_jpeg_percent, utilization_period_microseconds) \
-    X(nvmlDeviceGetOfaUtilization, TAKES_UNCUT_DEVICE, utilization_ofa_percent, utilization_period_microseconds) \
+    X(nvmlDeviceGetEncoderUtilization, TAKES_WHOLE_DEVICE, utilization_encoder_percent, utilization_period_microseconds) \
+    X(nvmlDeviceGetDecoderUtilization, TAKES_WHOLE_DEVICE, utilization_decoder_percent, utilization_period_microseconds) \
+    X(nvmlDeviceGetJpgUtilization, TAKES_WHOLE_DEVICE, utilization_jpeg_percent, utilization_period_microseconds) \
+    X(nvmlDeviceGetOfaUtilization, TAKES_WHOLE_DEVICE, utilization_ofa_percent, utilization_period_microseconds) \
     X(nvmlDeviceGetPowerManagementLimitConstraints, TAKES_DEVICE, power_min_limit_milliwatts, \
         power_max_limit_milliwatts) \
     X(nvmlDeviceGetEccMode, TAKES_DEVICE, ecc_mode, ecc_mode_pending) \
@@ -68,7 +68,7 @@ TWO_NUMBERS(DEFINE_TWO_NUMBERS)
 EXPORT nvmlReturn_t nvmlDeviceGetUtilizationRates(nvmlDevice_t device, nvmlUtilization_t *rates)
 {
     struct subject subject;
-    nvmlReturn_t result = enter(CALL_nvmlDeviceGetUtilizationRates, device, TAKES_UNCUT_DEVICE, &subject);
+    nvmlReturn_t result = enter(CALL_nvmlDeviceGetUtilizationRates, device, TAKES_WHOLE_DEVICE, &subject);
     if (result == NVML_SUCCESS && rates == NULL) {
         result = NVML_ERROR_INVALID_ARGUMENT;
     }
@@ -81,7 +81,7 @@ EXPORT nvmlReturn_t nvmlDeviceGetUtilizationRates(nvmlDevice_t device, nvmlUtili
 EXPORT nvmlReturn_t nvmlDeviceGetComputeMode(nvmlDevice_t device, unsigned int *mode)
 {
     struct subject subject;
-    nvmlReturn_t result = enter(CALL_nvmlDeviceGetComputeMode, device, TAKES_MIG_OR_UNCUT, &subject);
+    nvmlReturn_t result = enter(CALL_nvmlDeviceGetComputeMode, device, TAKES_MIG_OR_WHOLE, &subject);
     if (result != NVML_SUCCESS) {
         return result;
     }

@@ -1,4 +1,4 @@
-/* Memory errors and what the device did about them. */
+/* Memory errors, remapped rows and retired pages. */
 #include <stddef.h>
 
 #include "call.h"
@@ -29,7 +29,7 @@ EXPORT nvmlReturn_t nvmlDeviceGetRemappedRows(nvmlDevice_t device, unsigned int 
     unsigned int *pending, unsigned int *failed)
 {
     struct subject subject;
-    nvmlReturn_t result = enter(CALL_nvmlDeviceGetRemappedRows, device, TAKES_UNCUT_DEVICE, &subject);
+    nvmlReturn_t result = enter(CALL_nvmlDeviceGetRemappedRows, device, TAKES_WHOLE_DEVICE, &subject);
     if (result == NVML_SUCCESS) {
         result = answer_uint(subject.device.remapped_rows_corrected, corrected);
     }
@@ -42,7 +42,7 @@ EXPORT nvmlReturn_t nvmlDeviceGetRemappedRows(nvmlDevice_t device, unsigned int 
     return result == NVML_SUCCESS ? answer_uint(subject.device.remapping_failed, failed) : result;
 }
 
-/* As the real one: the number of pages is told where there is no room for their addresses. */
+/* As in the real library, the number of pages is returned even if there is no room for their addresses. */
 EXPORT nvmlReturn_t nvmlDeviceGetRetiredPages(
     nvmlDevice_t device, unsigned int cause, unsigned int *count, unsigned long long *addresses)
 {

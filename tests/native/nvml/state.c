@@ -1,7 +1,7 @@
 /* The state file: mapped once, locked while it is read.
  *
- * Readers and writers take the file's advisory lock, so a reader never sees half of a change, and the kernel lets
- * go of it when a writer dies. One descriptor serves all threads, so a mutex keeps them apart. */
+ * Readers and writers take the file's advisory lock, so a reader never sees an incomplete change, and the kernel
+ * releases it when a writer dies. All threads share one descriptor, so a mutex serialises them. */
 #include "state.h"
 
 #include <errno.h>

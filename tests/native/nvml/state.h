@@ -6,14 +6,14 @@
 
 #include "state_layout.h"
 
-/* Map the file that NVML_DOUBLE_STATE names; false, with a line on standard error, where it can't be. */
+/* Map the file that NVML_DOUBLE_STATE names; false, with a line on standard error, if that fails. */
 bool state_open(void);
 
-/* The state, while no test is writing to it; and let tests write again. */
+/* Lock and return the state, so that no test writes to it; unlock it. */
 const struct double_state *state_lock(void);
 void state_unlock(void);
 
-/* How a function behaves; read and counted without the lock, for a call may wait here for long. */
+/* The settings of a call; read and counted without the lock, because a call may wait long. */
 struct double_call *state_call(enum double_call_number call, unsigned int row);
 
 #endif

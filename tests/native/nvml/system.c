@@ -4,7 +4,7 @@
 #include "call.h"
 #include "state.h"
 
-/* Enough for people: the binding has its own words for the codes it knows. */
+/* The binding has its own texts for the codes it knows. */
 EXPORT const char *nvmlErrorString(nvmlReturn_t result)
 {
     return result == NVML_SUCCESS ? "The operation was successful" : "An error of the NVML double";

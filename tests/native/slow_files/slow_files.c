@@ -1,6 +1,6 @@
-/* Preloaded into a process, it makes the opening of one file slow, as a driver does that waits for its device.
- * SLOW_FILES names a file with the end of the path and how many milliseconds it takes; while it is not there, nothing is
- * slow, and what waits goes on. Every wait adds a byte to that name with `.met` behind it.
+/* Preloaded into a process, it makes the opening of one file slow, like a driver that waits for its device.
+ * SLOW_FILES names a control file with the end of the path and the milliseconds of the delay. Without the control file
+ * there is no delay, and waits in progress end. Every wait adds a byte to the control file's name with `.met` appended.
  */
 #include <dlfcn.h>
 #include <fcntl.h>
@@ -21,7 +21,7 @@ static opening real(const char *name) {
   return found;
 }
 
-/* Milliseconds that a path takes now; 0 for one that is not slow. */
+/* The current delay of a path in milliseconds; 0 for a path that is not slow. */
 static long slowness(const char *path) {
   char content[512] = "", end[400] = "";
   long milliseconds = 0;
