@@ -74,8 +74,8 @@ class AmdProcesses:
             client: The client's number.
             lines: Further lines of its information.
         """
-        told = ("pos:\t0", "drm-driver:\tamdgpu", f"drm-client-id:\t{client}", f"drm-pdev:\t{gpu.address}", *lines)
-        self.write(pid, fd, "".join(f"{line}\n" for line in told).encode())
+        content = ("pos:\t0", "drm-driver:\tamdgpu", f"drm-client-id:\t{client}", f"drm-pdev:\t{gpu.address}", *lines)
+        self.write(pid, fd, "".join(f"{line}\n" for line in content).encode())
 
     def write(self, pid: int, fd: int, content: bytes) -> None:
         """Let a descriptor of a process lead to a DRM device, with any content of its information."""

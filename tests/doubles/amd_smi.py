@@ -17,7 +17,7 @@ _DEADLINE_SECONDS = 60.0
 _PROGRAM = """
 import os, sys
 from collectors.amd.rocm_smi import librocm_smi, worker
-librocm_smi.NAMES = ("librocm_smi64.so.of-nobody",)
+librocm_smi.NAMES = ("librocm_smi64.so.absent",)
 with os.fdopen(os.dup(sys.stdout.fileno()), "wb") as out:
     asked = worker.Worker(worker.mark_in(int(sys.argv[1])), worker.LIBRARIES)
     worker.serve(asked, sys.stdin.buffer, out)

@@ -61,7 +61,7 @@ CARDS = {
     "RX 7900 XTX": RX_7900_XTX,
 }
 # Readings without a file on a card; the library must not have them either.
-NOT_TOLD = {
+MISSING = {
     "MI250X, second die": {"power_average_microwatts", "power_cap_microwatts"},
     "RX 7900 XTX": {"energy_count", *(f"hbm{n}_millidegrees" for n in range(4)), *ERRORS},
 }
@@ -69,7 +69,7 @@ NO_COUNTER = 0
 UNSET = 0xFFFF
 
 
-class Speaking:
+class CardNode:
     """A node with all cards, in which no two files have the same value."""
 
     def __init__(self, path: Path) -> None:
@@ -78,10 +78,10 @@ class Speaking:
         added = zip(CARDS.items(), buses, strict=True)
         self.gpus = {name: self.tree.add(card, f"0000:{bus}:00.0") for (name, card), bus in added}
         for number, (name, gpu) in enumerate(self.gpus.items(), 1):
-            self._speak(number, gpu, NOT_TOLD.get(name, set()))
+            self._fill(number, gpu, MISSING.get(name, set()))
 
-    def _speak(self, number: int, gpu: Gpu, silent: set[str]) -> None:
-        told = {
+    def _fill(self, number: int, gpu: Gpu, missing: set[str]) -> None:
+        files = {
             "gpu_busy_percent": 10 + number,
             "mem_busy_percent": 20 + number,
             "mem_info_vram_total": gpu.kind.vram_bytes + 4096 * number,
@@ -90,19 +90,19 @@ class Speaking:
             "pcie_replay_count": 300 + number,
             **{f"hwmon/temp{n}_input": 30_000 + 1000 * number + n for n in (1, 2, 3)},
         }
-        if "power_average_microwatts" not in silent:
-            told |= {"hwmon/power1_average": 90_000_000 + number, "hwmon/power1_cap": 400_000_000 + number}
-        for name, now in told.items():
+        if "power_average_microwatts" not in missing:
+            files |= {"hwmon/power1_average": 90_000_000 + number, "hwmon/power1_cap": 400_000_000 + number}
+        for name, now in files.items():
             gpu.write(name, str(now))
         for n, block in enumerate(gpu.kind.ras):
             gpu.write(f"ras/{block}_err_count", f"ue: {5000 * number + n}\nce: {5100 * number + n}")
-        tells = "energy_count" not in silent
-        energy = 1_000_000 * number + 1 if tells else NO_COUNTER
+        has_energy = "energy_count" not in missing
+        energy = 1_000_000 * number + 1 if has_energy else NO_COUNTER
         stacks = tuple(50 + 10 * number + n for n in range(4))
-        gpu.write_bytes("gpu_metrics", table((1, 3), {"energy": energy, "hbm": stacks if tells else (UNSET,) * 4}))
+        gpu.write_bytes("gpu_metrics", table((1, 3), {"energy": energy, "hbm": stacks if has_energy else (UNSET,) * 4}))
 
 
-class Said(NamedTuple):
+class BothReadings(NamedTuple):
     """The readings of one node.
 
     Attributes:
@@ -111,85 +111,87 @@ class Said(NamedTuple):
         library: Readings of the library, for each card.
     """
 
-    node: Speaking
+    node: CardNode
     kernel: Reading
     library: Mapping[str, Mapping[str, float | CollectorError]]
 
 
 @pytest.fixture(scope="module")
-def said(tmp_path_factory: pytest.TempPathFactory) -> Said:
-    node = Speaking(tmp_path_factory.mktemp("node") / "sys")
+def both(tmp_path_factory: pytest.TempPathFactory) -> BothReadings:
+    node = CardNode(tmp_path_factory.mktemp("node") / "sys")
     names = list(READINGS)
     with mounted(node.tree) as asked:
         library = {
             card: dict(zip(names, asked.backend.read(gpu.address, names), strict=True))
             for card, gpu in node.gpus.items()
         }
-    return Said(node, collector_of(node.tree, parse=parse).read(ALL), library)
+    return BothReadings(node, collector_of(node.tree, parse=parse).read(ALL), library)
 
 
-def number(told: float | CollectorError) -> float:
+def number(reading: float | CollectorError) -> float:
     """The value of a reading that must have one."""
-    assert not isinstance(told, CollectorError), told
-    return told
+    assert not isinstance(reading, CollectorError), reading
+    return reading
 
 
 def test_every_reading_is_compared() -> None:
     assert {*SERIES, *ERRORS, "power_current_microwatts"} == READINGS.keys()
 
 
-def test_no_two_readings_are_alike(said: Said) -> None:
-    told = [value for card in said.library.values() for value in card.values() if not isinstance(value, CollectorError)]
-    assert len(told) == len(set(told)) > 80
+def test_no_two_readings_are_equal(both: BothReadings) -> None:
+    values = [
+        value for card in both.library.values() for value in card.values() if not isinstance(value, CollectorError)
+    ]
+    assert len(values) == len(set(values)) > 80
 
 
-def compared(said: Said, card: str, name: str) -> tuple[float | None, float | CollectorError]:
+def compared(both: BothReadings, card: str, name: str) -> tuple[float | None, float | CollectorError]:
     """A reading in the series' unit: by the kernel's files and by the library."""
     same = SERIES[name]
-    library = said.library[card][name]
-    kernel = value(said.kernel, same.metric, said.node.gpus[card].uuid, *same.labels)
+    library = both.library[card][name]
+    kernel = value(both.kernel, same.metric, both.node.gpus[card].uuid, *same.labels)
     return kernel, library if isinstance(library, CollectorError) else library * same.unit
 
 
 @pytest.mark.parametrize("card", CARDS)
-def test_library_and_kernel_report_the_same(card: str, said: Said) -> None:
-    pairs = {name: compared(said, card, name) for name in SERIES}
-    silent = {
+def test_library_and_kernel_report_the_same(card: str, both: BothReadings) -> None:
+    pairs = {name: compared(both, card, name) for name in SERIES}
+    missing = {
         name for name, (kernel, library) in pairs.items() if kernel is None and isinstance(library, CollectorError)
     }
-    assert silent == NOT_TOLD.get(card, set()) & SERIES.keys()
-    told = {name: pair for name, pair in pairs.items() if name not in silent}
-    kernel = {name: by_kernel for name, (by_kernel, _) in told.items()}
-    assert kernel == {name: pytest.approx(number(library), rel=1e-12) for name, (_, library) in told.items()}
+    assert missing == MISSING.get(card, set()) & SERIES.keys()
+    readable = {name: pair for name, pair in pairs.items() if name not in missing}
+    kernel = {name: by_kernel for name, (by_kernel, _) in readable.items()}
+    assert kernel == {name: pytest.approx(number(library), rel=1e-12) for name, (_, library) in readable.items()}
 
 
 @pytest.mark.parametrize("card", CARDS)
-def test_library_and_kernel_count_the_same_errors(card: str, said: Said) -> None:
-    told = {name: count for name, count in said.library[card].items() if name in ERRORS}
-    silent = {name for name, count in told.items() if isinstance(count, UnsupportedError)}
+def test_library_and_kernel_count_the_same_errors(card: str, both: BothReadings) -> None:
+    counts = {name: count for name, count in both.library[card].items() if name in ERRORS}
+    missing = {name for name, count in counts.items() if isinstance(count, UnsupportedError)}
     unknown = {name for name, (block, _) in ERRORS.items() if block in UNKNOWN_BLOCKS}
-    assert silent == unknown | (NOT_TOLD.get(card, set()) & ERRORS.keys())
-    folder = said.node.gpus[card].folder
-    assert {name: count for name, count in told.items() if name not in silent} == {
+    assert missing == unknown | (MISSING.get(card, set()) & ERRORS.keys())
+    folder = both.node.gpus[card].folder
+    assert {name: count for name, count in counts.items() if name not in missing} == {
         name: getattr(ras.read_count(folder, block), kind)
         for name, (block, kind) in ERRORS.items()
-        if name not in silent
+        if name not in missing
     }
 
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("card", [card for card in CARDS if CARDS[card].ras])
-def test_the_library_lacks_the_errors_of_two_blocks(card: str, kind: str, said: Said) -> None:
-    gpu = said.node.gpus[card]
+def test_the_library_lacks_the_errors_of_two_blocks(card: str, kind: str, both: BothReadings) -> None:
+    gpu = both.node.gpus[card]
     lacking = [getattr(ras.read_count(gpu.folder, block), kind) for block in UNKNOWN_BLOCKS]
     assert all(lacking)
-    counted = [number(said.library[card][f"{block}_{kind}"]) for block in BLOCKS if block not in UNKNOWN_BLOCKS]
-    assert value(said.kernel, catalog.MEMORY_ERRORS, gpu.uuid, kind) == sum(counted) + sum(lacking)
+    counted = [number(both.library[card][f"{block}_{kind}"]) for block in BLOCKS if block not in UNKNOWN_BLOCKS]
+    assert value(both.kernel, catalog.MEMORY_ERRORS, gpu.uuid, kind) == sum(counted) + sum(lacking)
 
 
 @pytest.mark.parametrize("card", CARDS)
-def test_a_function_that_the_library_lacks_is_unsupported(card: str, said: Said) -> None:
-    error = said.library[card]["power_current_microwatts"]
+def test_a_function_that_the_library_lacks_is_unsupported(card: str, both: BothReadings) -> None:
+    error = both.library[card]["power_current_microwatts"]
     assert isinstance(error, UnsupportedError)
     assert str(error) == "rsmi_dev_current_socket_power_get: status 2"
 

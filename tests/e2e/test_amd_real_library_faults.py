@@ -69,10 +69,10 @@ def test_a_silent_zero_is_not_used(kind: str, gpu: Gpu) -> None:
     [fault] = collector_of(gpu.tree).read(ALL).faults
     with mounted(gpu.tree) as asked:
         raw = json.loads(asked.child.request(json.dumps({"address": ADDRESS, "read": [BUSY]}).encode()))
-        told = answers(asked, ADDRESS, BUSY)[BUSY]
+        result = answers(asked, ADDRESS, BUSY)[BUSY]
     assert raw["values"] == {BUSY: 0}  # the library reports success
-    assert type(told) is (UnavailableError if kind == "refused" else InvalidValueError)
-    assert (told.reason, str(told)) == (fault.reason, fault.detail)
+    assert type(result) is (UnavailableError if kind == "refused" else InvalidValueError)
+    assert (result.reason, str(result)) == (fault.reason, fault.detail)
 
 
 @pytest.mark.parametrize("kind", TROUBLES)
@@ -80,8 +80,8 @@ def test_other_unreadable_files_have_no_value(kind: str, gpu: Gpu) -> None:
     for file in FILES.values():
         trouble(gpu, file, kind)
     with mounted(gpu.tree) as asked:
-        told = answers(asked, ADDRESS, *FILES)
-    assert {name for name, each in told.items() if not isinstance(each, UnavailableError)} == set()
+        results = answers(asked, ADDRESS, *FILES)
+    assert {name for name, each in results.items() if not isinstance(each, UnavailableError)} == set()
 
 
 def test_a_number_with_text_behind_it_is_used(gpu: Gpu) -> None:
@@ -96,11 +96,11 @@ def test_a_number_with_text_behind_it_is_used(gpu: Gpu) -> None:
 def test_a_table_newer_than_the_library_aborts(gpu: Gpu) -> None:
     gpu.write_bytes("gpu_metrics", struct.pack("<HBB", 288, 1, 4).ljust(288, b"\xff"))
     with mounted(gpu.tree) as asked:
-        told = answers(asked, ADDRESS, "hbm0_millidegrees", "energy_count", BUSY)
+        results = answers(asked, ADDRESS, "hbm0_millidegrees", "energy_count", BUSY)
     for name in ("hbm0_millidegrees", "energy_count"):
-        assert isinstance(told[name], UnsupportedError)
-    assert "was killed by SIGABRT" in str(told["hbm0_millidegrees"])
-    assert told[BUSY] == 37
+        assert isinstance(results[name], UnsupportedError)
+    assert "was killed by SIGABRT" in str(results["hbm0_millidegrees"])
+    assert results[BUSY] == 37
 
 
 def test_an_mi300_is_refused(tmp_path: Path) -> None:
@@ -118,7 +118,7 @@ def test_readings_that_abort_are_skipped_and_the_others_work(gpu: Gpu) -> None:
     before = AmdTree(gpu.tree.path.with_name("whole")).add(MI210, ADDRESS)
     shutil.rmtree(gpu.path("hwmon/").parent)
     with mounted(gpu.tree) as asked:
-        told = answers(asked, ADDRESS, *READINGS)
+        results = answers(asked, ADDRESS, *READINGS)
         survivor = process(asked)
         again = answers(asked, ADDRESS, *READINGS)
         assert process(asked) == survivor
@@ -126,22 +126,22 @@ def test_readings_that_abort_are_skipped_and_the_others_work(gpu: Gpu) -> None:
     with mounted(before.tree) as asked:
         whole = answers(asked, ADDRESS, *READINGS)
     for name in OF_SENSORS:
-        assert isinstance(told[name], UnsupportedError)
-        assert "was killed by SIGABRT" in str(told[name])
-        assert f"(at {name})" in str(told[name])
+        assert isinstance(results[name], UnsupportedError)
+        assert "was killed by SIGABRT" in str(results[name])
+        assert f"(at {name})" in str(results[name])
     rest = [name for name in READINGS if name not in OF_SENSORS]
-    assert [str(told[name]) for name in rest] == [str(whole[name]) for name in rest]
-    assert {name: str(each) for name, each in again.items()} == {name: str(each) for name, each in told.items()}
+    assert [str(results[name]) for name in rest] == [str(whole[name]) for name in rest]
+    assert {name: str(each) for name, each in again.items()} == {name: str(each) for name, each in results.items()}
 
 
 @pytest.mark.parametrize("kind", TROUBLES)
 def test_unreadable_error_counts_abort_too(kind: str, gpu: Gpu) -> None:
     trouble(gpu, "ras/umc_err_count", kind)
     with mounted(gpu.tree) as asked:
-        told = answers(asked, ADDRESS, "umc_corrected", "gfx_corrected", BUSY)
-    assert isinstance(told["umc_corrected"], UnsupportedError)
-    assert "was killed by SIGABRT" in str(told["umc_corrected"])
-    assert (told["gfx_corrected"], told[BUSY]) == (0, 37)
+        results = answers(asked, ADDRESS, "umc_corrected", "gfx_corrected", BUSY)
+    assert isinstance(results["umc_corrected"], UnsupportedError)
+    assert "was killed by SIGABRT" in str(results["umc_corrected"])
+    assert (results["gfx_corrected"], results[BUSY]) == (0, 37)
 
 
 class Clock:

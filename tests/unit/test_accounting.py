@@ -9,7 +9,7 @@ from exporter.snapshot import Allocation, Container
 from tests.doubles.collectors import Clock, energy, power, utilization
 
 MAX_GAP = 10.0
-NOBODY: tuple[Allocation, ...] = ()
+NO_ALLOCATIONS: tuple[Allocation, ...] = ()
 TRAIN = Container("ml", "train-0", "main")
 SERVE = Container("ml", "serve-0", "main")
 A, B = SubjectKey("gpu-a"), SubjectKey("gpu-b")
@@ -35,7 +35,11 @@ def sharing(container: Container, subject: SubjectKey = A) -> Allocation:
 
 
 def poll(
-    books: Accounting, at: float, *samples: Sample, held: tuple[Allocation, ...] | None = NOBODY, estimated: str = ""
+    books: Accounting,
+    at: float,
+    *samples: Sample,
+    held: tuple[Allocation, ...] | None = NO_ALLOCATIONS,
+    estimated: str = "",
 ) -> None:
     """One poll and the snapshot after it."""
     books.add_readings(at, samples, frozenset({estimated} - {""}), held)

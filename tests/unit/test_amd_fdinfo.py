@@ -12,8 +12,8 @@ def client(text: str) -> Client | None:
 
 
 def test_a_client_is_parsed() -> None:
-    told = client("drm-memory-vram:\t544428 KiB\ndrm-engine-gfx:\t39456116802 ns\ndrm-engine-dec:\t7 ns\n")
-    assert told == Client(KEY, 544428 * 1024, {"gfx": 39456116802})
+    parsed = client("drm-memory-vram:\t544428 KiB\ndrm-engine-gfx:\t39456116802 ns\ndrm-engine-dec:\t7 ns\n")
+    assert parsed == Client(KEY, 544428 * 1024, {"gfx": 39456116802})
 
 
 @pytest.mark.parametrize(
@@ -32,10 +32,10 @@ def test_a_client_is_parsed() -> None:
     ],
 )
 def test_memory_is_the_resident_device_memory(lines: str, memory: int | None) -> None:
-    told = client(lines)
-    assert told is not None
-    assert told.memory_bytes == memory
-    assert told.engine_ns == {}
+    parsed = client(lines)
+    assert parsed is not None
+    assert parsed.memory_bytes == memory
+    assert parsed.engine_ns == {}
 
 
 @pytest.mark.parametrize(
@@ -86,6 +86,6 @@ def test_a_file_without_a_client_has_no_result(content: str) -> None:
     ],
 )
 def test_an_open_gpu_is_not_a_used_gpu(lines: str, uses: bool) -> None:  # noqa: FBT001, a row of the table
-    told = client(lines)
-    assert told is not None
-    assert told.is_active is uses
+    parsed = client(lines)
+    assert parsed is not None
+    assert parsed.is_active is uses

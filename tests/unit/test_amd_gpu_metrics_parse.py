@@ -15,9 +15,9 @@ WITH_PARTITIONS: tuple[Version, ...] = ((1, 6), (1, 7), (1, 8))
 WITH_LINK_STATES: tuple[Version, ...] = ((1, 7), (1, 8))
 WITH_BITS: tuple[Version, ...] = ((1, 3), (2, 2), (2, 3), (2, 4))
 
-Take = Callable[[Metrics], object]
+Getter = Callable[[Metrics], object]
 # Version, name of the written field, written value, function that reads it, expected value.
-FACTS: tuple[tuple[tuple[Version, ...], str, Value, Take, object], ...] = (
+FACTS: tuple[tuple[tuple[Version, ...], str, Value, Getter, object], ...] = (
     (CARDS, "edge", 41, lambda it: it.edge_celsius, 41),
     ((*CARDS, *SOCKETS), "hotspot", 48, lambda it: it.hotspot_celsius, 48),
     ((*CARDS, *SOCKETS), "memory", 52, lambda it: it.memory_celsius, 52),
@@ -41,44 +41,46 @@ FACTS: tuple[tuple[tuple[Version, ...], str, Value, Take, object], ...] = (
     (((3, 0),), "power", 15_250, lambda it: it.power_watts, 15.25),
     (((3, 0),), "vcn", 7, lambda it: it.vcn_ratios, [0.07]),
 )
-CASES = [(version, name, written, take, read) for versions, name, written, take, read in FACTS for version in versions]
+CASES = [
+    (version, name, written, getter, read) for versions, name, written, getter, read in FACTS for version in versions
+]
 
 
-@pytest.mark.parametrize(("version", "name", "written", "take", "read"), CASES)
+@pytest.mark.parametrize(("version", "name", "written", "getter", "read"), CASES)
 def test_a_field_is_read_where_its_version_has_it(
-    version: Version, name: str, written: Value, take: Take, read: object
+    version: Version, name: str, written: Value, getter: Getter, read: object
 ) -> None:
-    told = parse(table(version, {name: written}))
-    assert take(told) == read
-    assert _told(told) == _told(parse(table(version, {}))) | {_field_of(take)}
+    metrics = parse(table(version, {name: written}))
+    assert getter(metrics) == read
+    assert _fields_with_value(metrics) == _fields_with_value(parse(table(version, {}))) | {_field_of(getter)}
 
 
 @pytest.mark.parametrize("version", SIZES)
 def test_a_table_that_the_driver_did_not_fill_has_no_values(version: Version) -> None:
-    told = parse(table(version, {}))
-    assert _told(told) == set()
+    metrics = parse(table(version, {}))
+    assert _fields_with_value(metrics) == set()
 
 
 @pytest.mark.parametrize("version", SIZES)
 def test_no_other_field_is_used(version: Version) -> None:
     taken = {name for given, name, *_ in CASES if given == version}
     for name in PLACES[version].keys() - taken - {"cycles", "clock", "partitions"}:
-        assert _told(parse(table(version, {name: 1}))) == set(), name
+        assert _fields_with_value(parse(table(version, {name: 1}))) == set(), name
 
 
 @pytest.mark.parametrize("version", SIZES)
 def test_zero_is_a_value(version: Version) -> None:
     every: dict[str, Value] = {name: [0] * count for name, (_, _, count) in PLACES[version].items()}
-    expected = {_field_of(take) for given, _, _, take, _ in CASES if given == version}
-    told = _told(parse(table(version, every)))
-    assert expected <= told
-    assert told <= expected | {"residencies", "link_bytes_per_second"}
+    expected = {_field_of(getter) for given, _, _, getter, _ in CASES if given == version}
+    read = _fields_with_value(parse(table(version, every)))
+    assert expected <= read
+    assert read <= expected | {"residencies", "link_bytes_per_second"}
 
 
 @pytest.mark.parametrize("version", SOCKETS)
 def test_the_bandwidth_of_a_link_is_the_sum_of_its_lanes(version: Version) -> None:
-    told = parse(table(version, {"xgmi_width": 16, "xgmi_speed": 32}))
-    assert told.xgmi.link_bytes_per_second == 64e9
+    metrics = parse(table(version, {"xgmi_width": 16, "xgmi_speed": 32}))
+    assert metrics.xgmi.link_bytes_per_second == 64e9
     assert parse(table(version, {"xgmi_width": 16})).xgmi.link_bytes_per_second is None
     assert parse(table(version, {"xgmi_speed": 32})).xgmi.link_bytes_per_second is None
 
@@ -86,8 +88,8 @@ def test_the_bandwidth_of_a_link_is_the_sum_of_its_lanes(version: Version) -> No
 @pytest.mark.parametrize("version", WITH_PARTITIONS)
 def test_cycles_of_throttling_come_with_the_time_of_their_reading(version: Version) -> None:
     filled: Fields = {"cycles": 1000, "clock": 2_500_000_000, "ppt": 10, "socket_thm": 20, "hbm_thm": 30, "prochot": 40}
-    told = parse(table(version, filled)).residencies
-    assert told == Residencies(1000, {"ppt": 10, "socket_thm": 20, "hbm_thm": 30, "prochot": 40}, 2.5)
+    residencies = parse(table(version, filled)).residencies
+    assert residencies == Residencies(1000, {"ppt": 10, "socket_thm": 20, "hbm_thm": 30, "prochot": 40}, 2.5)
     assert parse(table(version, {**filled, "cycles": 0xFFFFFFFF})).residencies is None
     assert parse(table(version, {**filled, "clock": 2**64 - 1})).residencies is None
 
@@ -100,14 +102,14 @@ def test_partitions_have_separate_values(version: Version) -> None:
         {"partitions": 2},
         [{"gfx": (10, 20), "vcn": (5,), "jpeg": (1, 2)}, {"gfx": (90,), "vcn": (6, 7)}, {"gfx": (99,)}],
     )
-    told = parse(blob)
-    assert told.partitions == [
+    metrics = parse(blob)
+    assert metrics.partitions == [
         PartitionMetrics([0.1, 0.2, *[None] * 6], [0.05, None, None, None], [0.01, 0.02, *[None] * (jpegs - 2)]),
         PartitionMetrics([0.9, *[None] * 7], [0.06, 0.07, None, None], [None] * jpegs),
     ]
     # The whole GPU has no own fields for these.
-    assert [ratio for ratio in told.vcn_ratios if ratio is not None] == [0.05, 0.06, 0.07]
-    assert [ratio for ratio in told.jpeg_ratios if ratio is not None] == [0.01, 0.02]
+    assert [ratio for ratio in metrics.vcn_ratios if ratio is not None] == [0.05, 0.06, 0.07]
+    assert [ratio for ratio in metrics.jpeg_ratios if ratio is not None] == [0.01, 0.02]
 
 
 @pytest.mark.parametrize("version", WITH_PARTITIONS)
@@ -160,14 +162,14 @@ def test_bytes_after_a_table_are_ignored(version: Version) -> None:
     assert parse(blob + b"\1" * 64) == parse(blob)
 
 
-def _told(metrics: Metrics) -> set[str]:
+def _fields_with_value(metrics: Metrics) -> set[str]:
     """The fields that have a value."""
-    told = {each.name for each in fields(metrics) if _tells(getattr(metrics, each.name))} - {"xgmi", "partitions"}
-    return told | {each.name for each in fields(metrics.xgmi) if _tells(getattr(metrics.xgmi, each.name))}
+    own = {each.name for each in fields(metrics) if _has_value(getattr(metrics, each.name))} - {"xgmi", "partitions"}
+    return own | {each.name for each in fields(metrics.xgmi) if _has_value(getattr(metrics.xgmi, each.name))}
 
 
-def _tells(value: object) -> bool:
-    return any(map(_tells, value)) if isinstance(value, list | tuple) else value is not None
+def _has_value(value: object) -> bool:
+    return any(map(_has_value, value)) if isinstance(value, list | tuple) else value is not None
 
 
 class _Recorder:
@@ -181,7 +183,7 @@ class _Recorder:
         return self
 
 
-def _field_of(take: Take) -> str:
+def _field_of(getter: Getter) -> str:
     recorder = _Recorder()
-    take(recorder)  # type: ignore[arg-type]
+    getter(recorder)  # type: ignore[arg-type]
     return recorder.last

@@ -46,8 +46,8 @@ _TOLD: Mapping[str, float] = {
 class FakeLibrary:
     """Returns the given values."""
 
-    def __init__(self, told: Mapping[str, float | CollectorError]) -> None:
-        self.told = dict(told)
+    def __init__(self, values: Mapping[str, float | CollectorError]) -> None:
+        self.values = dict(values)
         self.failure: CollectorError | None = None
         self.asked: list[tuple[str, tuple[str, ...]]] = []
         self.closed = 0
@@ -56,7 +56,7 @@ class FakeLibrary:
         self.asked.append((address, tuple(names)))
         if self.failure is not None:
             raise self.failure
-        return [self.told[name] for name in names]
+        return [self.values[name] for name in names]
 
     def close(self) -> None:
         self.closed += 1

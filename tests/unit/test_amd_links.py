@@ -78,7 +78,7 @@ def test_a_speed_is_a_generation(tree: AmdTree, gpu: Gpu, speed: str, generation
 
 
 @pytest.mark.parametrize(
-    ("name", "text", "metric", "told"),
+    ("name", "text", "metric", "faults"),
     [
         ("current_link_speed", "Unknown speed", catalog.PCIE_GENERATION, set()),
         ("current_link_speed", "Unknown", catalog.PCIE_GENERATION, set()),
@@ -90,12 +90,12 @@ def test_a_speed_is_a_generation(tree: AmdTree, gpu: Gpu, speed: str, generation
     ],
 )
 def test_an_unknown_link_is_absent(
-    tree: AmdTree, gpu: Gpu, name: str, text: str, metric: Metric, told: set[str]
+    tree: AmdTree, gpu: Gpu, name: str, text: str, metric: Metric, faults: set[str]
 ) -> None:
     gpu.write(name, text)
     reading = collector_of(tree).read(ALL)
     assert value(reading, metric, gpu.uuid) is None
-    assert {reason for _, reason in reasons(reading)} == told
+    assert {reason for _, reason in reasons(reading)} == faults
 
 
 def test_replays_come_from_the_file_or_else_from_the_table(tree: AmdTree, gpu: Gpu) -> None:
@@ -151,13 +151,13 @@ def test_the_numbers_of_trained_links_are_hexadecimal(tree: AmdTree, text: str, 
     assert value(collector_of(tree).read(ALL), catalog.INTERCONNECT_LINKS, older.uuid, "xgmi", "up") == links
 
 
-@pytest.mark.parametrize(("text", "told"), [("00 00", set()), ("zz", {"invalid_value"}), ("", {"invalid_value"})])
-def test_zero_trained_links_are_unsupported(tree: AmdTree, text: str, told: set[str]) -> None:
+@pytest.mark.parametrize(("text", "faults"), [("00 00", set()), ("zz", {"invalid_value"}), ("", {"invalid_value"})])
+def test_zero_trained_links_are_unsupported(tree: AmdTree, text: str, faults: set[str]) -> None:
     older = tree.add(MI210, "0000:63:00.0")
     older.write("xgmi_num_links", text)
     reading = collector_of(tree).read(ALL)
     assert values(reading, catalog.INTERCONNECT_LINKS, older.uuid) == {}
-    assert {reason for _, reason in reasons(reading)} == told
+    assert {reason for _, reason in reasons(reading)} == faults
 
 
 def test_a_link_without_a_stated_width_has_no_bandwidth(tree: AmdTree, gpu: Gpu) -> None:

@@ -305,11 +305,11 @@ def test_expensive_values_are_read_only_on_request(
     collector: AmdCollector, curious: AmdCollector, processes: AmdProcesses, gpu: Gpu
 ) -> None:
     processes.compute(10, gpu, memory=GIB)
-    [told] = collector.read(ALL).processes
-    assert (told.occupancy_ratio, told.copy_seconds) == (None, None)
-    [told] = curious.read(ALL).processes
+    [record] = collector.read(ALL).processes
+    assert (record.occupancy_ratio, record.copy_seconds) == (None, None)
+    [record] = curious.read(ALL).processes
     # 7 of 304 compute units, 1,200 microseconds.
-    assert (told.occupancy_ratio, told.copy_seconds) == (7 / 304, 0.0012)
+    assert (record.occupancy_ratio, record.copy_seconds) == (7 / 304, 0.0012)
 
 
 def test_the_occupancy_of_a_partition_is_relative_to_its_own_units(
@@ -317,8 +317,8 @@ def test_the_occupancy_of_a_partition_is_relative_to_its_own_units(
 ) -> None:
     gpu.set_partition_mode("CPX")
     processes.compute(10, gpu, 3, memory=GIB)
-    [told] = curious.read(ALL).processes
-    assert told.occupancy_ratio == 7 / 38
+    [record] = curious.read(ALL).processes
+    assert record.occupancy_ratio == 7 / 38
 
 
 def test_values_of_several_contexts_of_a_process_are_summed(
@@ -326,8 +326,8 @@ def test_values_of_several_contexts_of_a_process_are_summed(
 ) -> None:
     for context in ("", "context_0"):
         processes.compute(10, gpu, memory=GIB, context=context)
-    [told] = curious.read(ALL).processes
-    assert (told.occupancy_ratio, told.copy_seconds) == (14 / 304, 0.0024)
+    [record] = curious.read(ALL).processes
+    assert (record.occupancy_ratio, record.copy_seconds) == (14 / 304, 0.0024)
 
 
 @pytest.mark.parametrize("text", ["", "garbage", "-1", str(2**64 - 1)])
@@ -338,9 +338,9 @@ def test_impossible_values_are_absent(
     gpu_id = (tree.node(gpu) / "gpu_id").read_text().strip()
     (processes.kfd / "10" / f"stats_{gpu_id}" / "cu_occupancy").write_text(text)
     (processes.kfd / "10" / f"sdma_{gpu_id}").write_text(text)
-    [told] = curious.read(ALL).processes
-    assert (told.occupancy_ratio, told.copy_seconds) == (None, None)
-    assert told.memory_usage_bytes == GIB
+    [record] = curious.read(ALL).processes
+    assert (record.occupancy_ratio, record.copy_seconds) == (None, None)
+    assert record.memory_usage_bytes == GIB
 
 
 def test_the_occupancy_is_at_most_1(curious: AmdCollector, processes: AmdProcesses, gpu: Gpu, tree: AmdTree) -> None:

@@ -14,7 +14,7 @@ from collectors.query import InvalidValueError, NoDataError
 from tests.doubles.amd_smi import AmdSmiState, amd_smi_backend, build_amd_smi
 
 ADDRESS, OTHER, THIRD = "0000:63:00.0", "0001:43:02.1", "0000:05:00.0"
-TOLD = {
+VALUES = {
     "gfx_activity": 37,
     "umc_activity": 12,
     "vram_total": 68_702_699_520,
@@ -65,7 +65,7 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def state(tmp_path: Path) -> AmdSmiState:
     made = AmdSmiState(tmp_path / "state")
-    made.add(ADDRESS, **TOLD)
+    made.add(ADDRESS, **VALUES)
     return made
 
 
