@@ -67,7 +67,7 @@ def doubled(library: Path, count: int, *, partitioned: bool) -> Iterator[Node]:
         node.add_h100s(count)
         for index in range(count):
             if partitioned:
-                node.cut(index, *([_PROFILE] * SLICES))
+                node.partition(index, *([_PROFILE] * SLICES))
             else:
                 node.set_utilization(index, 10 * index)
         resource = f"nvidia.com/mig-{_PROFILE}" if partitioned else "nvidia.com/gpu"

@@ -73,10 +73,10 @@ class Node:
         """Remove the library and keep the cards."""
         self._has_library = False
 
-    def cut(self, index: int, *profiles: str) -> None:
+    def partition(self, index: int, *profiles: str) -> None:
         """Enable MIG mode and create these instances, with a gap in the indices where there is room for one."""
-        holes = [None] if len(profiles) < self.gpus[index].most_mig_devices else []
-        self.gpus[index].partition([*holes, *(h100_mig(index, slot, p) for slot, p in enumerate(profiles))])
+        gaps = [None] if len(profiles) < self.gpus[index].most_mig_devices else []
+        self.gpus[index].partition([*gaps, *(h100_mig(index, slot, p) for slot, p in enumerate(profiles))])
 
     def mig(self, index: int) -> list[MigDevice]:
         """The MIG devices of a GPU."""

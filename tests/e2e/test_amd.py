@@ -66,17 +66,17 @@ def test_whole_gpus_and_the_pods_on_them(host: AmdHost) -> None:
 
 def test_a_partitioned_gpu_and_the_pods_on_its_partitions(host: AmdHost) -> None:
     """Each pod has the values of its own partition; the GPU's values are the same as when it was whole."""
-    whole, cut = host.tree.add(MI300X, "0000:05:00.0"), host.tree.add(MI300X, "0000:26:00.0")
+    whole, partitioned = host.tree.add(MI300X, "0000:05:00.0"), host.tree.add(MI300X, "0000:26:00.0")
     with host.kubelet, host.running() as running:
         before = wait_until(lambda: _with(running, "accelerator_device_energy_joules_total", 2))
-        cut.set_partition_mode("CPX", "NPS4")
+        partitioned.set_partition_mode("CPX", "NPS4")
         host.kubelet.pods = [
             pod("serving", f"small-{number}", container("server", device("amd.com/cpx_nps4", name)))
-            for number, name in enumerate(partition_ids(cut))
+            for number, name in enumerate(partition_ids(partitioned))
         ]
         host.kubelet.pods.append(pod("serving", "large", container("server", device("amd.com/gpu", whole.address))))
         scrape = wait_until(lambda: _with(running, _UTILIZATION, 9))
-    assert {series.labels["pod"]: series.value for series in scrape.find(_UTILIZATION, uuid=cut.uuid)} == {
+    assert {series.labels["pod"]: series.value for series in scrape.find(_UTILIZATION, uuid=partitioned.uuid)} == {
         f"small-{number}": ratio for number, ratio in enumerate(_DIES)
     }
     for number in range(8):
@@ -87,8 +87,8 @@ def test_a_partitioned_gpu_and_the_pods_on_its_partitions(host: AmdHost) -> None
         [info] = scrape.find("accelerator_allocation_info", **held)
         assert info.labels["profile"] == "cpx_nps4"
     assert scrape.value(_UTILIZATION, pod="large") == 0.88
-    assert scrape.value("accelerator_device_partitions", uuid=cut.uuid) == 8
-    assert scrape.value("accelerator_device_mode", uuid=cut.uuid, mode="partitioning") == 1
+    assert scrape.value("accelerator_device_partitions", uuid=partitioned.uuid) == 8
+    assert scrape.value("accelerator_device_mode", uuid=partitioned.uuid, mode="partitioning") == 1
     assert _device_series(scrape) == _device_series(before)
     # No value of the whole GPU is repeated for a partition.
     assert not scrape.find("accelerator_partition_power_watts")

@@ -120,9 +120,9 @@ class BothReadings(NamedTuple):
 def both(tmp_path_factory: pytest.TempPathFactory) -> BothReadings:
     node = CardNode(tmp_path_factory.mktemp("node") / "sys")
     names = list(READINGS)
-    with mounted(node.tree) as asked:
+    with mounted(node.tree) as mount:
         library = {
-            card: dict(zip(names, asked.backend.read(gpu.address, names), strict=True))
+            card: dict(zip(names, mount.backend.read(gpu.address, names), strict=True))
             for card, gpu in node.gpus.items()
         }
     return BothReadings(node, collector_of(node.tree, parse=parse).read(ALL), library)
@@ -198,9 +198,9 @@ def test_a_function_that_the_library_lacks_is_unsupported(card: str, both: BothR
 
 def test_a_changed_file_is_visible_in_the_next_request(tmp_path: Path) -> None:
     gpu = AmdTree(tmp_path / "sys").add(MI210, "0000:63:00.0")
-    with mounted(gpu.tree) as asked:
-        assert asked.backend.read(gpu.address, ["utilization_percent"]) == [37]
+    with mounted(gpu.tree) as mount:
+        assert mount.backend.read(gpu.address, ["utilization_percent"]) == [37]
         gpu.write("gpu_busy_percent", "99")
-        assert asked.backend.read(gpu.address, ["utilization_percent"]) == [99]
+        assert mount.backend.read(gpu.address, ["utilization_percent"]) == [99]
         gpu.write("gpu_busy_percent", "0")
-        assert asked.backend.read(gpu.address, ["utilization_percent"]) == [0]
+        assert mount.backend.read(gpu.address, ["utilization_percent"]) == [0]

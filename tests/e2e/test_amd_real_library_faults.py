@@ -54,22 +54,22 @@ def trouble(gpu: Gpu, file: str, kind: str) -> None:
         gpu.write_bytes(file, content)
 
 
-def answers(asked: Mounted, address: str, *names: str) -> dict[str, float | CollectorError]:
-    return dict(zip(names, asked.backend.read(address, names), strict=True))
+def answers(mount: Mounted, address: str, *names: str) -> dict[str, float | CollectorError]:
+    return dict(zip(names, mount.backend.read(address, names), strict=True))
 
 
-def process(asked: Mounted) -> int:
-    assert asked.child._process is not None
-    return asked.child._process.pid
+def process(mount: Mounted) -> int:
+    assert mount.child._process is not None
+    return mount.child._process.pid
 
 
 @pytest.mark.parametrize("kind", TROUBLES)
 def test_a_silent_zero_is_not_used(kind: str, gpu: Gpu) -> None:
     trouble(gpu, "gpu_busy_percent", kind)
     [fault] = collector_of(gpu.tree).read(ALL).faults
-    with mounted(gpu.tree) as asked:
-        raw = json.loads(asked.child.request(json.dumps({"address": ADDRESS, "read": [BUSY]}).encode()))
-        result = answers(asked, ADDRESS, BUSY)[BUSY]
+    with mounted(gpu.tree) as mount:
+        raw = json.loads(mount.child.request(json.dumps({"address": ADDRESS, "read": [BUSY]}).encode()))
+        result = answers(mount, ADDRESS, BUSY)[BUSY]
     assert raw["values"] == {BUSY: 0}  # the library reports success
     assert type(result) is (UnavailableError if kind == "refused" else InvalidValueError)
     assert (result.reason, str(result)) == (fault.reason, fault.detail)
@@ -79,15 +79,15 @@ def test_a_silent_zero_is_not_used(kind: str, gpu: Gpu) -> None:
 def test_other_unreadable_files_have_no_value(kind: str, gpu: Gpu) -> None:
     for file in FILES.values():
         trouble(gpu, file, kind)
-    with mounted(gpu.tree) as asked:
-        results = answers(asked, ADDRESS, *FILES)
+    with mounted(gpu.tree) as mount:
+        results = answers(mount, ADDRESS, *FILES)
     assert {name for name, each in results.items() if not isinstance(each, UnavailableError)} == set()
 
 
 def test_a_number_with_text_behind_it_is_used(gpu: Gpu) -> None:
     gpu.write("gpu_busy_percent", "7 garbage")
-    with mounted(gpu.tree) as asked:
-        assert answers(asked, ADDRESS, BUSY) == {BUSY: 7}  # a defect that no zero shows; the kernel's file has no value
+    with mounted(gpu.tree) as mount:
+        assert answers(mount, ADDRESS, BUSY) == {BUSY: 7}  # a defect that no zero shows; the kernel's file has no value
     assert [fault.detail for fault in collector_of(gpu.tree).read(ALL).faults] == [
         "gpu_busy_percent: found '7 garbage', expected a number"
     ]
@@ -95,8 +95,8 @@ def test_a_number_with_text_behind_it_is_used(gpu: Gpu) -> None:
 
 def test_a_table_newer_than_the_library_aborts(gpu: Gpu) -> None:
     gpu.write_bytes("gpu_metrics", struct.pack("<HBB", 288, 1, 4).ljust(288, b"\xff"))
-    with mounted(gpu.tree) as asked:
-        results = answers(asked, ADDRESS, "hbm0_millidegrees", "energy_count", BUSY)
+    with mounted(gpu.tree) as mount:
+        results = answers(mount, ADDRESS, "hbm0_millidegrees", "energy_count", BUSY)
     for name in ("hbm0_millidegrees", "energy_count"):
         assert isinstance(results[name], UnsupportedError)
     assert "was killed by SIGABRT" in str(results["hbm0_millidegrees"])
@@ -106,25 +106,25 @@ def test_a_table_newer_than_the_library_aborts(gpu: Gpu) -> None:
 def test_an_mi300_is_refused(tmp_path: Path) -> None:
     """The library does not start without a label of a voltage, and the kernel hides voltages on these cards."""
     gpu = AmdTree(tmp_path / "sys").add(MI300X, ADDRESS)
-    with mounted(gpu.tree) as asked:
+    with mounted(gpu.tree) as mount:
         with pytest.raises(UnavailableError, match=r"rsmi_init: status 8"):
-            answers(asked, ADDRESS, BUSY)
+            answers(mount, ADDRESS, BUSY)
         gpu.write("hwmon/in0_label", "vddgfx")
-        assert answers(asked, ADDRESS, BUSY) == {BUSY: 88}
+        assert answers(mount, ADDRESS, BUSY) == {BUSY: 88}
 
 
 def test_readings_that_abort_are_skipped_and_the_others_work(gpu: Gpu) -> None:
     other = gpu.tree.add(MI250X, OTHER)
     before = AmdTree(gpu.tree.path.with_name("whole")).add(MI210, ADDRESS)
     shutil.rmtree(gpu.path("hwmon/").parent)
-    with mounted(gpu.tree) as asked:
-        results = answers(asked, ADDRESS, *READINGS)
-        survivor = process(asked)
-        again = answers(asked, ADDRESS, *READINGS)
-        assert process(asked) == survivor
-        assert answers(asked, other.address, "power_average_microwatts") == {"power_average_microwatts": 412_000_000}
-    with mounted(before.tree) as asked:
-        whole = answers(asked, ADDRESS, *READINGS)
+    with mounted(gpu.tree) as mount:
+        results = answers(mount, ADDRESS, *READINGS)
+        survivor = process(mount)
+        again = answers(mount, ADDRESS, *READINGS)
+        assert process(mount) == survivor
+        assert answers(mount, other.address, "power_average_microwatts") == {"power_average_microwatts": 412_000_000}
+    with mounted(before.tree) as mount:
+        whole = answers(mount, ADDRESS, *READINGS)
     for name in OF_SENSORS:
         assert isinstance(results[name], UnsupportedError)
         assert "was killed by SIGABRT" in str(results[name])
@@ -137,8 +137,8 @@ def test_readings_that_abort_are_skipped_and_the_others_work(gpu: Gpu) -> None:
 @pytest.mark.parametrize("kind", TROUBLES)
 def test_unreadable_error_counts_abort_too(kind: str, gpu: Gpu) -> None:
     trouble(gpu, "ras/umc_err_count", kind)
-    with mounted(gpu.tree) as asked:
-        results = answers(asked, ADDRESS, "umc_corrected", "gfx_corrected", BUSY)
+    with mounted(gpu.tree) as mount:
+        results = answers(mount, ADDRESS, "umc_corrected", "gfx_corrected", BUSY)
     assert isinstance(results["umc_corrected"], UnsupportedError)
     assert "was killed by SIGABRT" in str(results["umc_corrected"])
     assert (results["gfx_corrected"], results[BUSY]) == (0, 37)
@@ -156,22 +156,22 @@ def test_a_death_at_the_start_is_reported_and_retried_later(gpu: Gpu) -> None:
     links = gpu.tree.node(gpu) / "io_links"
     links.rmdir()
     clock = Clock()
-    with mounted(gpu.tree, clock=clock) as asked:
+    with mounted(gpu.tree, clock=clock) as mount:
         with pytest.raises(DiedError, match=r"was killed by SIGABRT: .*io_link_dir.* \(at rsmi_init\)"):
-            answers(asked, ADDRESS, BUSY)
+            answers(mount, ADDRESS, BUSY)
         links.mkdir()
         with pytest.raises(UnavailableError, match="was killed by SIGABRT") as caught:
-            answers(asked, ADDRESS, BUSY)
+            answers(mount, ADDRESS, BUSY)
         assert not isinstance(caught.value, DiedError)  # it was not started during the pause
         clock.ahead += 3600
-        assert answers(asked, ADDRESS, BUSY) == {BUSY: 37}
+        assert answers(mount, ADDRESS, BUSY) == {BUSY: 37}
 
 
 def test_a_gpu_behind_a_gap_in_the_numbers_is_not_listed(gpu: Gpu) -> None:
     other = gpu.tree.add(MI250X, OTHER, card=8)
-    with mounted(gpu.tree) as asked:
-        assert answers(asked, ADDRESS, BUSY) == {BUSY: 37}
+    with mounted(gpu.tree) as mount:
+        assert answers(mount, ADDRESS, BUSY) == {BUSY: 37}
         with pytest.raises(UnsupportedError, match=rf"^librocm_smi64 1\.0\.0 does not list {other.address}$"):
-            answers(asked, other.address, BUSY)
+            answers(mount, other.address, BUSY)
     listed = {device.device for device in collector_of(gpu.tree).read(ALL).devices}
     assert listed == {gpu.address, other.address}

@@ -42,7 +42,7 @@ def train(uuid: str) -> PodResources:
 
 def test_every_kind_of_pod_has_its_allocations(node: Node) -> None:
     node.add_h100s(6)
-    node.cut(5, "3g.40gb", "1g.10gb")
+    node.partition(5, "3g.40gb", "1g.10gb")
     u, (large, small) = node.uuids, node.mig_uuids(5)
     node.kubelet.pods = [
         pod("a", "plain", container("main", device(GPU, u[0]))),
@@ -96,7 +96,7 @@ def test_a_shared_device_has_no_container_values(node: Node) -> None:
 
 def test_gke_and_legacy_ids_resolve(node: Node) -> None:
     node.add_h100s(2)
-    node.cut(1, "1g.10gb")
+    node.partition(1, "1g.10gb")
     minor, cut_minor = (gpu.minor_number for gpu in node.gpus)
     (mig,) = node.mig(1)
     legacy = f"MIG-{node.uuids[1]}/{mig.gpu_instance}/{mig.compute_instance}"

@@ -72,7 +72,7 @@ def check(node: Node, *arguments: str, environment: dict[str, str] | None = None
 
 def test_a_healthy_node(pods: Node) -> None:
     pods.add_h100s(2)
-    pods.cut(1, "3g.40gb", "1g.10gb")
+    pods.partition(1, "3g.40gb", "1g.10gb")
     (large, small) = pods.mig_uuids(1)
     pods.kubelet.pods = [
         pod("research", "train-0", container("main", device(GPU, pods.uuids[0]))),

@@ -13,7 +13,7 @@ MIB = 1 << 20
 def busy(node: Node) -> None:
     """Two processes on a whole device, one on a MIG device."""
     node.add_h100s(2)
-    node.cut(1, "1g.10gb")
+    node.partition(1, "1g.10gb")
     first, second = process(41, 100 * MIB), process(42, None)
     first.utilization_percent = 60
     node.gpus[0].processes = [first, second]

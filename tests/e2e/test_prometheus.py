@@ -98,7 +98,7 @@ def test_busy_over_observed_is_the_true_mean_even_with_a_gap(nvml_library: Path,
 def _mixed(node: Node) -> None:
     """One device with a sole holder, one shared by two, one with two partitions (one allocated), one unallocated."""
     node.add_h100s(4)
-    node.cut(2, "3g.40gb", "1g.10gb")
+    node.partition(2, "3g.40gb", "1g.10gb")
     alone, shared, _, _ = node.uuids
     for index in (0, 1, 3):
         node.set_utilization(index, 50)

@@ -59,7 +59,7 @@ def test_values_follow_the_library_while_it_runs(node: Node) -> None:
 
 def test_a_device_with_seven_instances(node: Node) -> None:
     node.add_h100s(1)
-    node.cut(0, *["1g.10gb"] * 7)
+    node.partition(0, *["1g.10gb"] * 7)
     for position, mig in enumerate(node.mig(0)):
         mig.memory_used_bytes = (position + 1) * 2**20
     with running_exporter(node) as running:
@@ -72,11 +72,11 @@ def test_a_device_with_seven_instances(node: Node) -> None:
     )  # the driver refuses it while the device is partitioned
     assert scrape.value("accelerator_device_power_watts") == node.gpus[0].power_milliwatts / 1000
     for position, mig in enumerate(node.mig(0)):
-        mine = {"partition_uuid": mig.uuid, "profile": "1g.10gb", "uuid": node.uuids[0]}
-        assert scrape.value("accelerator_partition_memory_usage_bytes", **mine) == (position + 1) * 2**20
-        assert scrape.value("accelerator_partition_compute_ratio", **mine) == 1 / 7
+        labels = {"partition_uuid": mig.uuid, "profile": "1g.10gb", "uuid": node.uuids[0]}
+        assert scrape.value("accelerator_partition_memory_usage_bytes", **labels) == (position + 1) * 2**20
+        assert scrape.value("accelerator_partition_compute_ratio", **labels) == 1 / 7
         instances = {"gpu_instance_id": str(mig.gpu_instance), "compute_instance_id": str(mig.compute_instance)}
-        assert scrape.value("accelerator_partition_info", **instances, **mine) == 1
+        assert scrape.value("accelerator_partition_info", **instances, **labels) == 1
 
 
 def test_lost_device_keeps_its_identity_and_does_not_affect_others(node: Node) -> None:

@@ -13,7 +13,7 @@ from tests.native.nvml_calls import CALLS
 
 _UP = "accelerator_exporter_collector_up"
 _UTILIZATION = "accelerator_device_utilization_ratio"
-_HELD_SECONDS = "accelerator_allocation_device_seconds_total"
+_ALLOCATED_SECONDS = "accelerator_allocation_device_seconds_total"
 _RELEASED = "collector released: closed until SIGUSR2"
 
 
@@ -46,15 +46,17 @@ def _sessions(node: Node) -> tuple[int, int]:
 
 def _has_waited(running: ExporterProcess, seconds: float) -> None:
     """Wait, by a counter that rises while the hardware is released."""
-    end = (running.scrape().value(_HELD_SECONDS) or 0) + seconds
-    wait_until(lambda: (running.scrape().value(_HELD_SECONDS) or 0) > end)
+    end = (running.scrape().value(_ALLOCATED_SECONDS) or 0) + seconds
+    wait_until(lambda: (running.scrape().value(_ALLOCATED_SECONDS) or 0) > end)
 
 
 def test_released_hardware_is_closed_and_not_read_and_repeated_signals_are_harmless(node: Node) -> None:
     node.add_h100s(1)
     node.kubelet.pods = [pod("ml", "train-0", container("main", device("nvidia.com/gpu", node.uuids[0])))]
     with node.kubelet, running_exporter(node) as running:
-        before = wait_until(lambda: s if (s := running.scrape()).find(_HELD_SECONDS) and s.find(_UTILIZATION) else None)
+        before = wait_until(
+            lambda: s if (s := running.scrape()).find(_ALLOCATED_SECONDS) and s.find(_UTILIZATION) else None
+        )
         assert _sessions(node) == (1, 0)
         _release(running)
         assert _sessions(node) == (1, 1)
@@ -82,10 +84,12 @@ def test_release_withdraws_readings_and_keeps_allocations(node: Node) -> None:
     node.add_h100s(1)
     node.kubelet.pods = [pod("ml", "train-0", container("main", device("nvidia.com/gpu", node.uuids[0])))]
     with node.kubelet, running_exporter(node, "--poll.max-age=10m") as running:
-        before = wait_until(lambda: s if (s := running.scrape()).find(_HELD_SECONDS) and s.find(_UTILIZATION) else None)
+        before = wait_until(
+            lambda: s if (s := running.scrape()).find(_ALLOCATED_SECONDS) and s.find(_UTILIZATION) else None
+        )
         released = _release(running)
-        gone = {s.name for s in before} - {s.name for s in released}
-        assert {_UTILIZATION, "accelerator_device_status", "accelerator_device_busy_seconds_total"} <= gone
+        withdrawn = {s.name for s in before} - {s.name for s in released}
+        assert {_UTILIZATION, "accelerator_device_status", "accelerator_device_busy_seconds_total"} <= withdrawn
         left = {s.name for s in released if s.name.startswith("accelerator_device_")}
         assert left == {f"accelerator_device_{stem}" for stem in ("info", "allocated", "allocations", "errors_total")}
         assert released.value("accelerator_device_allocated", uuid=node.uuids[0]) == 1

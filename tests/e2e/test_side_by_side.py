@@ -45,7 +45,7 @@ def server(tmp_path_factory: pytest.TempPathFactory, nvml_library: Path) -> Iter
         amd.kubelet.pods = [_pod("amd.com/gpu", amd.tree.gpus[0].address, "llama")]
         nvidia = running.enter_context(gpu_node(tmp_path_factory.mktemp(NVIDIA), nvml_library))
         nvidia.add_h100s(2)
-        nvidia.cut(1, "3g.40gb", "3g.40gb")
+        nvidia.partition(1, "3g.40gb", "3g.40gb")
         nvidia.set_utilization(0, 60)
         nvidia.gpus[0].processes = [process(41, GIB)]
         nvidia.kubelet.pods = [_pod("nvidia.com/gpu", nvidia.uuids[0], "mistral")]

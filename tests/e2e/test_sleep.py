@@ -25,11 +25,11 @@ def _has_polled(running: ExporterProcess, count: int) -> None:
     """Wait for this many polls of the collector."""
     seen: set[float | None] = set()
 
-    def look() -> bool:
+    def polled_enough() -> bool:
         seen.add(running.scrape().value("accelerator_exporter_collector_last_success_timestamp_seconds"))
         return len(seen - {None}) > count
 
-    wait_until(look)
+    wait_until(polled_enough)
 
 
 @pytest.fixture

@@ -59,7 +59,7 @@ def _with_pods(node: Node) -> None:
 
 def _mig_with_pods(node: Node) -> None:
     node.add_h100s(1)
-    node.cut(0, "3g.40gb", "1g.10gb")
+    node.partition(0, "3g.40gb", "1g.10gb")
     large, small = node.mig_uuids(0)
     node.kubelet.pods = [
         pod("research", "notebook-a", container("lab", device("nvidia.com/mig-3g.40gb", large))),

@@ -138,8 +138,8 @@ static nvmlReturn_t look(nvmlEventSet_t set, nvmlEventData_t *data)
     nvmlReturn_t result = NVML_ERROR_TIMEOUT;
     while (set->next < state->event_count && result != NVML_SUCCESS) {
         const struct double_event *event = &state->events[set->next % DOUBLE_MOST_EVENTS];
-        bool heard = set->next >= set->since[event->device];
-        if (heard && (set->types[event->device] & (unsigned long long)event->type) != 0) {
+        bool registered = set->next >= set->since[event->device];
+        if (registered && (set->types[event->device] & (unsigned long long)event->type) != 0) {
             data->device = handle_of_device((unsigned int)event->device);
             data->eventType = (unsigned long long)event->type;
             data->eventData = (unsigned long long)event->data;

@@ -5,11 +5,11 @@
 
 #include "call.h"
 
-static const struct double_field_value *find(const struct double_device *device, const nvmlFieldValue_t *asked)
+static const struct double_field_value *find(const struct double_device *device, const nvmlFieldValue_t *requested)
 {
     for (unsigned int index = 0; index < DOUBLE_MOST_FIELDS; index++) {
         const struct double_field_value *field = &device->fields[index];
-        if (field->present && field->field == asked->fieldId && field->scope == asked->scopeId) {
+        if (field->present && field->field == requested->fieldId && field->scope == requested->scopeId) {
             return field;
         }
     }
