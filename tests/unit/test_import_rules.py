@@ -18,7 +18,7 @@ def protected(name: str) -> set[str]:
 
 def test_every_folder_of_a_vendor_is_protected() -> None:
     folders = {f"collectors.{path.parent.name}" for path in (ROOT / "collectors").glob("*/__init__.py")}
-    vendors = protected("a vendor is known to nobody but itself")
+    vendors = protected("only a vendor imports its own collector")
 
     assert vendors | protected("only exporter knows simulated devices") == folders - {f"collectors.{f}" for f in SHARED}
     assert vendors == {target.partition(":")[0] for target in ENTRY_POINTS.values()}
