@@ -83,7 +83,7 @@ class KubeletWatcher:
 
     Args:
         client: Called by one thread only; closed by `stop`.
-        interval_seconds: Between the end of a call and the next. After a failure 0.2 s, doubling up to 5 s.
+        interval_seconds: Between the end of a call and the next. After a failure: the back-off, from 0.2 s to 5 s.
         hold_seconds: How long an answer is used if no newer one comes.
         publish: Receives every new state, the first after the first call; must not block.
         monotonic: Monotonic seconds.

@@ -185,3 +185,11 @@ def test_check_passes_for_a_current_file_and_names_an_outdated_one(
 def test_document_is_deterministic() -> None:
     specs = [spec("one", *catalog.ROWS[:5]), spec("two", *catalog.ROWS)]
     assert gen_metrics.document(specs) == gen_metrics.document(list(reversed(specs)))
+
+
+def test_the_simulation_page_lists_the_collector_options_without_effect() -> None:
+    [row] = [
+        line for line in (ROOT / "docs" / "simulation.md").read_text().splitlines() if line.startswith("| Options")
+    ]
+    without_effect = {option.key for option in OPTIONS if option.read_by and "exporter" not in option.read_by}
+    assert {key for key in without_effect if key not in row and f"{key.partition('.')[0]}.*" not in row} == set()
