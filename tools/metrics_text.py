@@ -127,8 +127,8 @@ SECTIONS: dict[Subject, Section] = {
         "What a container uses of each device or partition that is allocated to it. If several containers share one, "
         "their parts are not measured, and they have none of these series: "
         "[why](troubleshooting.md#a-shared-device-has-no-container-utilization). These series are updated with the "
-        "readings of their device or partition. Counters of a container start at 0 with its allocation and end with it; "
-        "a later pod of the same name starts at 0 again.",
+        "readings of their device or partition. Counters of a container start at 0 with its allocation and end with "
+        "it; a later pod of the same name starts at 0 again.",
         _HOLDER_NOTE,
     ),
     Subject.ALLOCATION: Section(
