@@ -16,15 +16,18 @@ _PLACEHOLDERS = frozenset(
 
 
 def machine_identity(sysfs: Root, node_name: str | None, hostname: str) -> str:
-    """A name of this machine that is unique in the cluster: the first of these three that is known.
+    """A name of this machine that is unique in the cluster: product uuid and node name, or the one that is known.
+
+    Cloned virtual machines, and boards whose firmware has one uuid for all, share the product uuid. The host name is
+    used only if neither is known: in a container it is the pod's name, which changes with the pod.
 
     Args:
-        sysfs: The root of the host's `/sys`, for the DMI product uuid. It does not change with a new name or a new
-            installation. Only root can read it.
+        sysfs: The root of the host's `/sys`, for the DMI product uuid. Only root can read it (the kernel's
+            `drivers/firmware/dmi-id.c`).
         node_name: The Kubernetes node name; None or empty if unknown.
         hostname: The machine's own name.
     """
-    return _product_uuid(sysfs) or node_name or hostname
+    return "/".join(filter(None, (product_uuid(sysfs), node_name))) or hostname
 
 
 def made_uuid(vendor: str, machine: str, address: str) -> str:
@@ -38,7 +41,8 @@ def made_uuid(vendor: str, machine: str, address: str) -> str:
     return f"{vendor}-{uuid.uuid5(uuid.NAMESPACE_OID, f'{machine}/{address}')}"
 
 
-def _product_uuid(sysfs: Root) -> str | None:
+def product_uuid(sysfs: Root) -> str | None:
+    """The DMI product uuid of the machine; None if it is unreadable or a placeholder of the firmware."""
     text = sysfs.text("class", "dmi", "id", "product_uuid")
     try:
         product = str(uuid.UUID(text))

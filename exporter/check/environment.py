@@ -11,7 +11,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 
-from collectors.identity import machine_identity
+from collectors.identity import product_uuid
 from collectors.metric import Subject
 from collectors.procfs import host_processes_visible
 from collectors.sysfs import Root
@@ -125,7 +125,7 @@ def _own_user_namespace(procfs: Root) -> bool | None:
 
 
 def _identity(sysfs: Root, node_name: str | None) -> IdentitySource:
-    if machine_identity(sysfs, None, ""):
+    if product_uuid(sysfs) is not None:
         return IdentitySource.PRODUCT_UUID
     return IdentitySource.NODE_NAME if node_name else IdentitySource.HOST_NAME
 

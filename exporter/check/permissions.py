@@ -82,7 +82,7 @@ def _sysfs(here: Environment) -> Permission:
 def _node_name(here: Environment) -> Permission:
     found = here.node_name or "not set"
     cost = {
-        IdentitySource.PRODUCT_UUID: "nothing: ids are generated from the machine's product UUID",
+        IdentitySource.PRODUCT_UUID: "ids would be generated from the product UUID alone, which cloned machines share",
         IdentitySource.NODE_NAME: "ids would be generated from the host name, which may be the pod's",
         IdentitySource.HOST_NAME: "ids are generated from the host name, which may be the pod's",
     }[here.identity]

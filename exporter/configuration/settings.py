@@ -61,8 +61,8 @@ class NodeSettings:
     name: str | None = option(
         NODE_NAME,
         "",
-        "Name of the node in the cluster. Devices without an id get a generated one, which is made from it if the "
-        "machine has no product UUID.",
+        "Name of the node in the cluster. Devices without an id get one that is generated from it and from the product "
+        "UUID of the machine.",
         default_variable="NODE_NAME",
         example="worker-1",
     )

@@ -15,8 +15,18 @@ def identity(path: Path, product_uuid: str | None, node_name: str | None = "node
     return machine_identity(tree.root, node_name, "host-7")
 
 
-def test_the_product_uuid_comes_first_in_one_spelling(tmp_path: Path) -> None:
-    assert identity(tmp_path, PRODUCT_UUID) == PRODUCT_UUID.lower()
+def test_the_identity_is_the_product_uuid_in_one_spelling_and_the_node_name(tmp_path: Path) -> None:
+    assert identity(tmp_path, PRODUCT_UUID) == f"{PRODUCT_UUID.lower()}/node-7"
+
+
+def test_cloned_machines_with_one_product_uuid_generate_different_uuids(tmp_path: Path) -> None:
+    made = {made_uuid("amd", identity(tmp_path, PRODUCT_UUID, node), "0000:3b:00.0") for node in ("node-7", "node-8")}
+    assert len(made) == 2
+
+
+@pytest.mark.parametrize("node_name", [None, ""])
+def test_without_a_node_name_the_product_uuid_is_used_alone(tmp_path: Path, node_name: str | None) -> None:
+    assert identity(tmp_path, PRODUCT_UUID, node_name) == PRODUCT_UUID.lower()
 
 
 @pytest.mark.parametrize(
