@@ -4,6 +4,7 @@ Source: the kernel's `Documentation/ABI/testing/sysfs-bus-pci`.
 """
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -11,6 +12,9 @@ from collectors.sysfs import Root
 
 _DEVICES = ("bus", "pci", "devices")
 _DISPLAY_CLASS = 0x03
+# Drivers without "vfio" in their name that reserve a function for a virtual machine. Sources: the kernel's
+# `drivers/pci/pci-stub.c` and `drivers/xen/xen-pciback/pci_stub.c`.
+_RESERVING = frozenset({"pci-stub", "pciback", "xen-pciback"})
 _ADDRESS = re.compile(r"([0-9a-fA-F]{4,8}):([0-9a-fA-F]{2}):([0-9a-fA-F]{2})\.([0-7])")
 
 
@@ -58,8 +62,8 @@ class PciFunction:
 
     @property
     def passed_through(self) -> bool:
-        """True while it is reserved for a virtual machine: bound to vfio-pci or a vendor's variant of it."""
-        return self.driver is not None and "vfio" in self.driver
+        """True while it is reserved for a virtual machine: bound to vfio-pci, a vendor's variant of it, or a stub."""
+        return self.driver is not None and ("vfio" in self.driver or self.driver in _RESERVING)
 
 
 def parse_address(text: str) -> PciAddress | None:
@@ -87,6 +91,19 @@ def functions_of(sysfs: Root, vendor: int | None = None) -> tuple[PciFunction, .
     """
     listed = (_function(sysfs, address, vendor) for address in sysfs.names(*_DEVICES))
     return tuple(function for function in listed if function is not None)
+
+
+def undriven(functions: Iterable[PciFunction], driver: str) -> tuple[PciFunction, ...]:
+    """The functions that a driver should drive but does not, in their order.
+
+    They have no driver, because it is not loaded or has refused them, or another one. Functions for virtual machines
+    are not included: those that are passed through, and virtual functions.
+
+    Args:
+        functions: The functions that it should drive.
+        driver: Its name.
+    """
+    return tuple(each for each in functions if each.driver != driver and not each.passed_through and not each.virtual)
 
 
 def numa_node(sysfs: Root, address: str) -> int | None:

@@ -7,11 +7,14 @@ from collectors.amd.gpu_paths import DRIVER, PCI_DEVICES, GpuPaths
 from collectors.amd.identity import Identity, KnownUuids
 from collectors.amd.kfd import Topology
 from collectors.contract import AbsentError, Fault, Node, Reason, UnavailableError
-from collectors.pci import functions_of
+from collectors.pci import PciFunction, functions_of, undriven
 from collectors.vendors import is_accelerator
 
 _PCI_VENDOR = 0x1002
 _MODULE = ("module", DRIVER)
+# AMD's driver for hosts of virtual machines: it splits a GPU into virtual functions.
+# Source: https://github.com/amd/MxGPU-Virtualization.
+_GIM = "gim"
 
 
 @dataclass(slots=True)
@@ -84,7 +87,8 @@ class DeviceTable:
         ]
         self.entries = tuple(sorted(entries, key=lambda entry: entry.identity.device.device))
         reported = [(address, reason) for address, reason in reasons if full or address in self._changed]
-        return faults + [Fault(reason, address, _DETAILS[reason]) for address, reason in reported if reason is not None]
+        faults += [Fault(reason, address, _DETAILS[reason]) for address, reason in reported if reason is not None]
+        return faults + (self._undriven_faults({address for address, reason in reasons if reason}) if full else [])
 
     def changed(self) -> tuple[str, ...]:
         """Uuids of the GPUs that appeared, disappeared or changed, and whose readings must all be queried again."""
@@ -108,13 +112,34 @@ class DeviceTable:
         loaded = bool(self._node.sysfs.names(*_MODULE))
         if self._known and loaded:
             return
-        functions = [each for each in functions_of(self._node.sysfs, _PCI_VENDOR) if is_accelerator(each)]
-        idle = [each for each in functions if each.driver is None and not each.virtual]
-        if idle:
-            advice = "unbind and bind it" if loaded else "load the amdgpu kernel module on the node"
-            detail = f"an AMD GPU on the PCI bus has no driver ({idle[0].address}): {advice}"
-            raise UnavailableError(detail, Reason.DRIVER_NOT_LOADED)
+        for function in self._undriven():
+            raise UnavailableError(f"{function.address}: {self._why_undriven(function)}", Reason.DRIVER_NOT_LOADED)
         raise AbsentError("no AMD GPU that amdgpu drives")
+
+    def _undriven(self) -> list[PciFunction]:
+        """The GPUs that amdgpu should drive and does not. A driver that is neither of AMD's is a choice of the user."""
+        functions = filter(is_accelerator, functions_of(self._node.sysfs, _PCI_VENDOR))
+        return [each for each in undriven(functions, DRIVER) if each.driver in (None, _GIM)]
+
+    def _undriven_faults(self, reported: set[str]) -> list[Fault]:
+        return [
+            Fault(Reason.DRIVER_NOT_LOADED, function.address, self._why_undriven(function))
+            for function in self._undriven()
+            if function.address not in reported
+        ]
+
+    def _why_undriven(self, function: PciFunction) -> str:
+        if function.driver == _GIM:
+            return (
+                "an AMD GPU bound to gim, which splits it for virtual machines: it cannot be read on this node; bind "
+                "it to amdgpu, or to vfio-pci to give it to a machine as a whole"
+            )
+        if not self._node.sysfs.names(*_MODULE):
+            return "an AMD GPU on the PCI bus without a driver: load the amdgpu kernel module on the node"
+        return (
+            "an AMD GPU on the PCI bus without a driver: bind it to amdgpu; if amdgpu has refused it, the kernel log "
+            "has the reason"
+        )
 
 
 _DETAILS = {

@@ -1,12 +1,13 @@
 """The NVIDIA collector: opens the session and returns one reading of all devices at each call."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 
 from collectors import catalog
-from collectors.contract import AbsentError, Fault, Node, Reading
+from collectors.contract import AbsentError, Fault, Node, Reading, Reason
 from collectors.metric import Cadence, Metric
-from collectors.nvidia.devices import DeviceTable, bound_addresses
+from collectors.nvidia.devices import DeviceTable, bound_addresses, undriven_faults
 from collectors.nvidia.errors import InvalidValueError, SessionError
 from collectors.nvidia.health import Health
 from collectors.nvidia.nvml import Nvml
@@ -51,9 +52,9 @@ class NvidiaCollector:
         """Read the rows whose cadence is due, on all devices. See `Collector.read`."""
         if not self._may_be_open(due):
             self.close()
-            return closed_reading(
-                self._devices.bound_entries(self._hardware()), self._context.health.event_samples, due
-            )
+            entries = self._devices.bound_entries(self._hardware())
+            reading = closed_reading(entries, self._context.health.event_samples, due)
+            return replace(reading, faults=tuple(self._undriven(due)))
         try:
             reading = self._read(self._open_reader(due), due)
         except SessionError as error:
@@ -100,7 +101,7 @@ class NvidiaCollector:
         faults = self._enumerate_devices(reader, due)
         self._devices.set_asleep(self._sleep.asleep)
         readings, more = reader.read(self._devices.entries, due)
-        faults += [*more, *self._late_faults]
+        faults += [*more, *self._late_faults, *self._undriven(due)]
         self._late_faults.clear()
         self._session.reset_backoff()
         return Reading(
@@ -123,5 +124,11 @@ class NvidiaCollector:
             reader.listed_count = count
             faults = self._devices.enumerate(reader.nvml, count, self._hardware())
         if count == 0 and self._devices.empty:
+            for fault in undriven_faults(self._hardware()):
+                raise SessionError(f"{fault.where}: {fault.detail}", Reason.DRIVER_NOT_LOADED)
             raise AbsentError("the NVIDIA library lists no device")
         return faults
+
+    def _undriven(self, due: frozenset[Cadence]) -> list[Fault]:
+        """The devices on the bus that NVIDIA's driver does not drive, so that no library lists them."""
+        return undriven_faults(self._hardware()) if Cadence.MEDIUM in due else []

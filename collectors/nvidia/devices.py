@@ -5,12 +5,17 @@ from dataclasses import dataclass, replace
 
 from collectors.contract import CollectorError, Device, DeviceLostError, Fault, Node, Reason
 from collectors.nvidia import identity
-from collectors.nvidia.errors import READING_ERRORS, fault_of
+from collectors.nvidia.errors import READING_ERRORS, DeviceRefusedError, fault_of
 from collectors.nvidia.identity import Identity
 from collectors.nvidia.nvml import Handle, Nvml
-from collectors.pci import PciFunction
+from collectors.pci import PciFunction, undriven
 
 _DRIVER = "nvidia"
+_FAILED_DEVICE = (DeviceLostError, DeviceRefusedError)
+_UNLISTED = (
+    "bound to the nvidia driver, but the library does not list it; reset the device, or set NVIDIA_VISIBLE_DEVICES=all "
+    "for this container"
+)
 
 
 @dataclass(slots=True)
@@ -41,6 +46,28 @@ def bound_addresses(functions: Iterable[PciFunction]) -> frozenset[str]:
     Virtual functions of a vGPU host are not included: they are bound to the driver, but belong to virtual machines.
     """
     return frozenset(function.address for function in functions if function.driver == _DRIVER and not function.virtual)
+
+
+def undriven_faults(functions: Iterable[PciFunction]) -> list[Fault]:
+    """A fault for each function that NVIDIA's driver should drive and does not.
+
+    Args:
+        functions: NVIDIA's display functions on the PCI bus.
+    """
+    return [
+        Fault(Reason.DRIVER_NOT_LOADED, function.address, _why_undriven(function))
+        for function in undriven(functions, _DRIVER)
+    ]
+
+
+def _why_undriven(function: PciFunction) -> str:
+    """Why it is not read, and what to do, for people."""
+    if function.driver is None:
+        return (
+            "an NVIDIA GPU on the PCI bus without a driver: load the nvidia kernel module, or bind it; if the module "
+            "has refused it, the kernel log has the reason"
+        )
+    return f"an NVIDIA GPU bound to {function.driver}: bind it to nvidia, or to vfio-pci to give it to a machine"
 
 
 class DeviceTable:
@@ -138,7 +165,7 @@ class DeviceTable:
             if address is None:
                 unlocated.append(error)
             elif address not in entries:
-                entries[address] = DeviceEntry(self._known[address], None, lost=isinstance(error, DeviceLostError))
+                entries[address] = DeviceEntry(self._known[address], None, lost=isinstance(error, _FAILED_DEVICE))
         return unlocated
 
     def _add_unlisted(
@@ -148,21 +175,17 @@ class DeviceTable:
         entries: dict[str, DeviceEntry],
         faults: list[Fault],
     ) -> None:
-        if not all(isinstance(error, DeviceLostError) for error in unlocated):
-            return  # a device that is listed but cannot be opened would be reported as lost
+        if not all(isinstance(error, _FAILED_DEVICE) for error in unlocated):
+            return  # a device that works but may not be opened would be reported as lost
+        detail = (
+            f"bound to the nvidia driver, but the library cannot open it ({unlocated[0]})" if unlocated else _UNLISTED
+        )
         missing = bound_addresses(functions) - entries.keys()
         for function in functions:
             if function.address in missing:
                 known = self._known.get(function.address) or identity.from_pci(function, self._node)
                 entries[function.address] = DeviceEntry(known, None, lost=True)
-                faults.append(
-                    Fault(
-                        Reason.DEVICE_LOST,
-                        function.address,
-                        "bound to the nvidia driver, but the library does not list it; reset the device, or set "
-                        "NVIDIA_VISIBLE_DEVICES=all for this container",
-                    )
-                )
+                faults.append(Fault(Reason.DEVICE_LOST, function.address, detail))
         if not unlocated:
             self._report_vanished(functions, entries, faults)
 

@@ -12,6 +12,7 @@ from collectors.query import InvalidValueError, NoDataError
 
 __all__ = [
     "READING_ERRORS",
+    "DeviceRefusedError",
     "InsufficientSizeError",
     "InvalidArgumentError",
     "InvalidValueError",
@@ -86,6 +87,10 @@ class InvalidArgumentError(UnavailableError):
     """The library rejects an argument, for example the index of a MIG device after the last one."""
 
 
+class DeviceRefusedError(UnavailableError):
+    """The driver could not start the device: what opening it returns if power, interrupts or firmware are at fault."""
+
+
 class InsufficientSizeError(UnavailableError):
     """The buffer was too small; the next call uses a larger one."""
 
@@ -108,10 +113,13 @@ _MEANING: Mapping[NvmlCode, Callable[[str], CollectorError]] = {
     NvmlCode.NO_PERMISSION: partial(UnavailableError, reason=Reason.PERMISSION_DENIED),
     NvmlCode.NOT_FOUND: NoDataError,
     NvmlCode.INSUFFICIENT_SIZE: InsufficientSizeError,
+    NvmlCode.INSUFFICIENT_POWER: DeviceRefusedError,
     NvmlCode.DRIVER_NOT_LOADED: _DRIVER_UNLOADED,
     NvmlCode.TIMEOUT: TimedOutError,
+    NvmlCode.IRQ_ISSUE: DeviceRefusedError,
     NvmlCode.LIBRARY_NOT_FOUND: LibraryMissingError,
     NvmlCode.FUNCTION_NOT_FOUND: UnsupportedError,
+    NvmlCode.CORRUPTED_INFOROM: DeviceRefusedError,
     NvmlCode.GPU_IS_LOST: DeviceLostError,
     NvmlCode.RESET_REQUIRED: DeviceLostError,
     NvmlCode.LIB_RM_VERSION_MISMATCH: partial(SessionError, reason=Reason.VERSION_MISMATCH),
@@ -121,6 +129,7 @@ _MEANING: Mapping[NvmlCode, Callable[[str], CollectorError]] = {
     NvmlCode.ARGUMENT_VERSION_MISMATCH: UnsupportedError,
     NvmlCode.DEPRECATED: UnsupportedError,
     NvmlCode.GPU_NOT_FOUND: DeviceLostError,
+    NvmlCode.UNKNOWN: DeviceRefusedError,
 }
 _ADVICE: Mapping[NvmlCode, str] = {
     NvmlCode.NOT_SUPPORTED: "this device, or its current mode, does not support it",

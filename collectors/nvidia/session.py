@@ -3,7 +3,8 @@
 from collections.abc import Callable, Sequence
 
 from collectors.backoff import Backoff
-from collectors.contract import AbsentError, CollectorError, UnavailableError
+from collectors.contract import AbsentError, CollectorError, Reason, UnavailableError
+from collectors.nvidia.devices import undriven_faults
 from collectors.nvidia.errors import LibraryMissingError, SessionError
 from collectors.nvidia.nvml import Nvml
 from collectors.pci import PciFunction
@@ -88,6 +89,13 @@ class Session:
         present = [function for function in self._hardware() if not function.passed_through]
         if isinstance(error, SessionError) and not present:
             raise AbsentError(f"no NVIDIA device on this node ({error})")
+        undriven = undriven_faults(present)
+        if (
+            isinstance(error, SessionError)
+            and error.reason is not Reason.VERSION_MISMATCH
+            and len(undriven) == len(present)
+        ):
+            return SessionError(f"{undriven[0].where}: {undriven[0].detail} ({error})", Reason.DRIVER_NOT_LOADED)
         if isinstance(error, LibraryMissingError):
             return LibraryMissingError(
                 f"{error}, but the PCI bus has an NVIDIA device ({present[0].address}): run this container with "

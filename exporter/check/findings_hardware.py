@@ -75,7 +75,7 @@ def _reading(subject: str, collector: CollectorFacts, reading: Reading) -> Itera
     addresses = {device.device for device in lost}
     subjects = _subjects(reading)
     for fault in reading.faults:
-        if fault.where not in addresses:
+        if fault.where not in addresses and fault.reason is not Reason.DRIVER_NOT_LOADED:
             yield _fault(fault, subjects)
 
 
@@ -103,7 +103,14 @@ def _fault(fault: Fault, subjects: Mapping[str, str]) -> Finding:
 
 
 def _bus(facts: NodeFacts) -> Iterator[Finding]:
-    working = {collector.name for collector in facts.collectors if collector.reading is not None}
+    """Report the devices on the bus that nothing reads: a device without its driver also causes a fault."""
+    readings = {collector.name: collector.reading for collector in facts.collectors if collector.reading is not None}
+    undriven = {
+        fault.where: fault.detail
+        for reading in readings.values()
+        for fault in reading.faults
+        if fault.reason is Reason.DRIVER_NOT_LOADED
+    }
     for function in facts.pci:
         subject = f"device {function.address}"
         name = f"{function.vendor} {function.ids}"
@@ -111,7 +118,12 @@ def _bus(facts: NodeFacts) -> Iterator[Finding]:
             text = f"{name} is on the PCI bus, and no installed collector reads it"
             do = f"install a collector for {function.vendor}, if this device should be read"
             yield Finding(Severity.WARNING, FindingCode.NO_COLLECTOR, subject, text, do)
-        elif function.state is PciState.NOT_READ and function.collector in working:
+        elif function.address in undriven:
+            text = f"{name} is {undriven[function.address]}"
+            yield Finding(
+                Severity.WARNING, FindingCode.DEVICE_NOT_READ, subject, text, "see lsmod and dmesg on the node"
+            )
+        elif function.state is PciState.NOT_READ and function.collector in readings:
             yield _not_read(function, subject, name)
 
 

@@ -184,10 +184,47 @@ def test_a_card_without_a_driver_is_reported(tree: AmdTree) -> None:
     assert caught.value.reason is Reason.DRIVER_NOT_LOADED
 
 
-def test_cards_of_virtual_machines_are_not_a_fault(tree: AmdTree) -> None:
-    tree.add(MI210, "0000:63:00.0").unbind("vfio-pci")
+def test_cards_that_gim_splits_for_virtual_machines_are_reported(tree: AmdTree) -> None:
+    tree.add(MI300X, "0000:05:00.0").unbind("gim")
+    with pytest.raises(UnavailableError, match=r"0000:05:00\.0: an AMD GPU bound to gim") as caught:
+        collector_of(tree).read(ALL)
+    assert caught.value.reason is Reason.DRIVER_NOT_LOADED
+
+
+@pytest.mark.parametrize(("driver", "named"), [(None, "without a driver"), ("gim", "bound to gim")])
+def test_a_card_without_amdgpu_beside_one_with_it_is_a_fault_at_each_full_read(
+    tree: AmdTree, driver: str | None, named: str
+) -> None:
+    tree.add(MI210, "0000:63:00.0").unbind(driver)
+    tree.add(MI210, "0000:83:00.0")
+    collector = collector_of(tree)
+    for _ in range(2):
+        reading = collector.read(ALL)
+        assert [device.device for device in reading.devices] == ["0000:83:00.0"]
+        assert reasons(reading) == {("0000:63:00.0", "driver_not_loaded")}
+        assert named in reading.faults[0].detail
+    assert collector.read(FAST).faults == ()
+
+
+def test_a_card_that_was_given_to_gim_is_no_longer_listed_and_is_reported(tree: AmdTree) -> None:
+    given, _ = tree.add(MI210, "0000:63:00.0"), tree.add(MI210, "0000:83:00.0")
+    collector = collector_of(tree)
+    collector.read(ALL)
+    given.unbind("gim")
+    reading = collector.read(ALL)
+    assert [device.device for device in reading.devices] == ["0000:83:00.0"]
+    assert reasons(reading) == {("0000:63:00.0", "driver_not_loaded")}
+
+
+@pytest.mark.parametrize("driver", ["vfio-pci", "pci-stub", "radeon"])
+def test_a_card_bound_to_another_driver_by_choice_is_not_a_fault(tree: AmdTree, driver: str) -> None:
+    tree.add(MI210, "0000:63:00.0").unbind(driver)
     with pytest.raises(AbsentError):
         collector_of(tree).read(ALL)
+    tree.add(MI210, "0000:83:00.0")
+    reading = collector_of(tree).read(ALL)
+    assert [device.device for device in reading.devices] == ["0000:83:00.0"]
+    assert reading.faults == ()
 
 
 def test_a_card_that_comes_later_is_found(tree: AmdTree) -> None:

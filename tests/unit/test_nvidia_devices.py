@@ -5,7 +5,7 @@ import pytest
 from collectors.catalog import INFO
 from collectors.contract import Alias, Fault, Node, Reason
 from collectors.identity import made_uuid
-from collectors.nvidia.devices import DeviceTable, bound_addresses
+from collectors.nvidia.devices import DeviceTable, bound_addresses, undriven_faults
 from collectors.nvidia.errors import SessionError
 from collectors.pci import functions_of
 from collectors.sysfs import Root
@@ -16,6 +16,7 @@ from tests.doubles.sysfs_tree import NVIDIA, SysfsTree
 
 HANDLE, UUID, SERIAL = "nvmlDeviceGetHandleByIndex_v2", "nvmlDeviceGetUUID", "nvmlDeviceGetSerial"
 UNINITIALIZED, NOT_SUPPORTED, NO_PERMISSION, GPU_IS_LOST, UNKNOWN = 1, 3, 4, 15, 999
+INSUFFICIENT_POWER, IRQ_ISSUE, CORRUPTED_INFOROM = 8, 11, 14
 
 
 def a_gpu() -> list[Device]:
@@ -219,6 +220,43 @@ def test_a_device_bound_to_another_driver_is_not_lost(bench: Bench, driver: str 
     bench.tree.add_pci("0000:99:00.0", driver=driver)
     assert bench.enumerate() == []
     assert bench.uuids() == ["GPU-0"]
+
+
+@pytest.mark.parametrize("code", [INSUFFICIENT_POWER, IRQ_ISSUE, CORRUPTED_INFOROM, UNKNOWN])
+def test_a_device_that_the_driver_refused_at_the_start_has_failed_and_is_named_by_its_address(
+    bench: Bench, code: int
+) -> None:
+    bench.state.devices = gpus(3)
+    for address in ("0000:10:00.0", "0000:11:00.0", "0000:12:00.0"):
+        bench.tree.add_pci(address)
+    bench.state.fail(HANDLE, code, device=1)
+    faults = bench.enumerate()
+    assert bench.lost() == {"0000:10:00.0": False, "0000:11:00.0": True, "0000:12:00.0": False}
+    assert bench.uuids() == ["GPU-0", made_uuid("nvidia", "machine", "0000:11:00.0"), "GPU-2"]
+    assert [(fault.reason, fault.where) for fault in faults] == [
+        (Reason.UNAVAILABLE, "device at index 1"),
+        (Reason.DEVICE_LOST, "0000:11:00.0"),
+    ]
+
+
+def test_a_device_that_answered_before_and_can_no_longer_be_opened_has_failed_with_its_own_identity(
+    bench: Bench,
+) -> None:
+    bench.state.devices = gpus(1)
+    bench.enumerate()
+    bench.state.fail(HANDLE, UNKNOWN, device=0)
+    bench.enumerate()
+    assert (bench.uuids(), bench.lost()) == (["GPU-0"], {"0000:10:00.0": True})
+
+
+@pytest.mark.parametrize(("driver", "named"), [(None, "without a driver"), ("nouveau", "bound to nouveau")])
+def test_a_device_without_its_driver_is_a_fault(bench: Bench, driver: str | None, named: str) -> None:
+    bench.tree.add_pci("0000:10:00.0")
+    bench.tree.add_pci("0000:11:00.0", driver="vfio-pci")
+    bench.tree.add_pci("0000:99:00.0", driver=driver)
+    (fault,) = undriven_faults(functions_of(bench.tree.root, NVIDIA))
+    assert (fault.reason, fault.where) == (Reason.DRIVER_NOT_LOADED, "0000:99:00.0")
+    assert named in fault.detail
 
 
 def test_a_device_passed_to_a_virtual_machine_is_removed_without_a_fault(bench: Bench) -> None:

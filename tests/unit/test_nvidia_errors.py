@@ -3,6 +3,7 @@ import pytest
 
 from collectors.contract import CollectorError, DeviceLostError, Reason, UnavailableError, UnsupportedError
 from collectors.nvidia.errors import (
+    DeviceRefusedError,
     InsufficientSizeError,
     InvalidArgumentError,
     LibraryMissingError,
@@ -15,6 +16,7 @@ from collectors.nvidia.errors import (
 )
 
 UNAVAILABLE = (UnavailableError, Reason.UNAVAILABLE)
+REFUSED = (DeviceRefusedError, Reason.UNAVAILABLE)
 EXPECTED: dict[int, tuple[type[CollectorError], Reason | None]] = {
     0: (NoDataError, None),
     1: (SessionError, Reason.DRIVER_NOT_LOADED),
@@ -24,13 +26,13 @@ EXPECTED: dict[int, tuple[type[CollectorError], Reason | None]] = {
     5: UNAVAILABLE,
     6: (NoDataError, None),
     7: (InsufficientSizeError, Reason.UNAVAILABLE),
-    8: UNAVAILABLE,
+    8: REFUSED,
     9: (SessionError, Reason.DRIVER_NOT_LOADED),
     10: (TimedOutError, Reason.UNAVAILABLE),
-    11: UNAVAILABLE,
+    11: REFUSED,
     12: (LibraryMissingError, Reason.LIBRARY_MISSING),
     13: (UnsupportedError, None),
-    14: UNAVAILABLE,
+    14: REFUSED,
     15: (DeviceLostError, Reason.DEVICE_LOST),
     16: (DeviceLostError, Reason.DEVICE_LOST),
     17: UNAVAILABLE,
@@ -47,7 +49,7 @@ EXPECTED: dict[int, tuple[type[CollectorError], Reason | None]] = {
     28: (DeviceLostError, Reason.DEVICE_LOST),
     29: UNAVAILABLE,
     30: UNAVAILABLE,
-    999: UNAVAILABLE,
+    999: REFUSED,
 }
 
 

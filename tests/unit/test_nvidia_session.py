@@ -2,6 +2,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -81,6 +82,16 @@ def test_a_missing_library_with_hardware_comes_with_advice(bench: Benches) -> No
         "cannot load libnvidia-ml.so.1: no such file, but the PCI bus has an NVIDIA device (0000:3b:00.0): "
         "run this container with runtimeClassName nvidia and NVIDIA_VISIBLE_DEVICES=all"
     )
+
+
+@pytest.mark.parametrize("failure", [MISSING, UNLOADED])
+def test_devices_without_a_driver_are_the_reason(bench: Benches, failure: CollectorError) -> None:
+    made = bench(failure, (PASSED_THROUGH, replace(GPU, driver=None)))
+    with pytest.raises(
+        UnavailableError, match=r"^0000:3b:00\.0: an NVIDIA GPU on the PCI bus without a driver"
+    ) as caught:
+        made.session.library()
+    assert caught.value.reason is Reason.DRIVER_NOT_LOADED
 
 
 @pytest.mark.parametrize(

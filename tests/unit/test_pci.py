@@ -56,7 +56,17 @@ def test_display_and_3d_controllers_are_distinguished_from_audio_and_bridges(
 
 @pytest.mark.parametrize(
     ("driver", "expected"),
-    [("vfio-pci", True), ("nvgrace_gpu_vfio_pci", True), ("nvidia", False), ("nouveau", False), (None, False)],
+    [
+        ("vfio-pci", True),
+        ("nvgrace_gpu_vfio_pci", True),
+        ("pci-stub", True),
+        ("pciback", True),
+        ("xen-pciback", True),
+        ("nvidia", False),
+        ("nouveau", False),
+        ("gim", False),
+        (None, False),
+    ],
 )
 def test_a_function_is_passed_through_according_to_its_driver(
     tree: SysfsTree, driver: str | None, *, expected: bool
