@@ -1,6 +1,6 @@
 """Finds the installed collectors by their entry points, so that other packages can add collectors."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from importlib.metadata import entry_points
 from typing import Protocol
 
@@ -36,17 +36,25 @@ def installed() -> Iterable[EntryPoint]:
     return entry_points(group=GROUP)
 
 
-def load(source: Callable[[], Iterable[EntryPoint]] = installed) -> tuple[CollectorSpec, ...]:
-    """All installed collectors, ordered by name. Loads code, but does not access hardware.
+def installed_names() -> tuple[str, ...]:
+    """The names of all installed collectors, sorted. Loads no code."""
+    return tuple(sorted({entry.name for entry in installed()}))
+
+
+def load(
+    source: Callable[[], Iterable[EntryPoint]] = installed, names: Sequence[str] = ()
+) -> tuple[CollectorSpec, ...]:
+    """The installed collectors, ordered by name. Loads code, but does not access hardware.
 
     Args:
         source: Returns the entry points.
+        names: Load only these, in this order; empty for all. Names that are not installed are ignored.
 
     Raises:
         RegistryError: An entry point cannot be loaded, is not a collector, or has a name that is already used.
     """
     values: dict[str, str] = {}
-    specs = []
+    specs: dict[str, CollectorSpec] = {}
     for entry in source():
         if entry.name in values:
             raise RegistryError(
@@ -54,8 +62,9 @@ def load(source: Callable[[], Iterable[EntryPoint]] = installed) -> tuple[Collec
                 f"{entry.value}); remove one of them"
             )
         values[entry.name] = entry.value
-        specs.append(_load(entry))
-    return tuple(sorted(specs, key=lambda spec: spec.name))
+        if not names or entry.name in names:
+            specs[entry.name] = _load(entry)
+    return tuple(specs[name] for name in names or sorted(specs) if name in specs)
 
 
 def _load(entry: EntryPoint) -> CollectorSpec:

@@ -70,7 +70,9 @@ def run(arguments: Sequence[str], environ: Mapping[str, str], output: TextIO, er
             return EXIT_OK
         logs.configure(settings.log.level, settings.log.format, errors, time.monotonic)
         release = _release_signals()
-        hardware = Hardware(registry.load(), socket.gethostname(), scenario)
+        specs = registry.load(names=settings.collectors)
+        excluded = frozenset(registry.installed_names()) - {spec.name for spec in specs}
+        hardware = Hardware(specs, socket.gethostname(), scenario, excluded)
         if command.action is Action.CHECK:
             signal.signal(signal.SIGINT, signal.SIG_DFL)  # ends the process at once: nothing needs to be closed
             return run_check(settings, hardware, environ, output, as_json=command.as_json)

@@ -43,11 +43,13 @@ class Hardware:
         specs: The collectors to run.
         hostname: The name of the machine; its identity where no other is known.
         scenario: Replaces the collectors and the kubelet; None without simulation.
+        excluded: Names of installed collectors that are not to run.
     """
 
     specs: Sequence[CollectorSpec]
     hostname: str
     scenario: Scenario | None = None
+    excluded: frozenset[str] = frozenset()
 
 
 def intervals(poll: PollSettings) -> dict[Cadence, float]:

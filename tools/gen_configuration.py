@@ -119,6 +119,9 @@ def _differing() -> str:
 
 def _example_lines() -> Iterator[str]:
     for section in SECTIONS:
+        if section.settings is None:
+            yield f"{section.name}: {_yaml(section.options[0].default)}\n"
+            continue
         yield f"{section.name}:\n"
         for option in section.options:
             yield f"  {option.name}: {_yaml(option.default or option.example)}\n"

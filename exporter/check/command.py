@@ -103,7 +103,7 @@ def gather(settings: Settings, hardware: Hardware, environ: Mapping[str, str]) -
     return NodeFacts(
         version=exporter_version(),
         collectors=collectors,
-        pci=pci_facts(functions, collectors),
+        pci=pci_facts(functions, collectors, hardware.excluded),
         kubelet=KubeletFacts(
             socket=str(settings.kubelet.socket),
             mount=socket_mount(mounted, settings.kubelet.socket),

@@ -53,6 +53,7 @@ class PciState(StrEnum):
     LOST = "lost"
     NOT_READ = "not_read"
     NO_COLLECTOR = "no_collector"
+    EXCLUDED = "excluded"
     PASSED_THROUGH = "passed_through"
     VIRTUAL = "virtual"
 

@@ -21,12 +21,15 @@ def accelerators_on_bus(sysfs: Root) -> tuple[PciFunction, ...]:
     return tuple(filter(is_accelerator, functions_of(sysfs)))
 
 
-def pci_facts(functions: Iterable[PciFunction], collectors: Sequence[CollectorFacts]) -> tuple[PciFacts, ...]:
+def pci_facts(
+    functions: Iterable[PciFunction], collectors: Sequence[CollectorFacts], excluded: Collection[str] = ()
+) -> tuple[PciFacts, ...]:
     """Match the accelerators on the bus with the devices that collectors read.
 
     Args:
         functions: The functions from `accelerators_on_bus`.
-        collectors: All installed collectors.
+        collectors: The collectors that run.
+        excluded: Names of installed collectors that do not run.
     """
     readers = {
         device.device: _Reader(collector.name, device.lost)
@@ -35,18 +38,21 @@ def pci_facts(functions: Iterable[PciFunction], collectors: Sequence[CollectorFa
         for device in collector.reading.devices
     }
     names = {collector.name for collector in collectors}
-    return tuple(_facts(function, readers.get(function.address), names) for function in functions)
+    return tuple(_facts(function, readers.get(function.address), names, excluded) for function in functions)
 
 
-def _facts(function: PciFunction, reader: _Reader | None, names: Collection[str]) -> PciFacts:
+def _facts(
+    function: PciFunction, reader: _Reader | None, names: Collection[str], excluded: Collection[str]
+) -> PciFacts:
     vendor = vendor_of(function.vendor)
     collector = reader.collector if reader else (vendor.name if vendor is not None and vendor.name in names else "")
+    out = vendor is not None and vendor.name in excluded
     return PciFacts(
         address=function.address,
         vendor=vendor.title if vendor is not None else f"vendor 0x{function.vendor:04x}",
         ids=f"{function.vendor:04x}:{function.device:04x}",
         driver=function.driver,
-        state=_state(function, reader, collector),
+        state=PciState.EXCLUDED if out and reader is None else _state(function, reader, collector),
         collector=collector,
     )
 

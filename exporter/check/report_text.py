@@ -32,6 +32,7 @@ _READ_BY = {
     PciState.LOST: "none: it does not answer",
     PciState.NOT_READ: "none: the collector {} does not list it",
     PciState.NO_COLLECTOR: "none: no collector for it is installed",
+    PciState.EXCLUDED: "none: its collector is not in the option collectors",
     PciState.PASSED_THROUGH: "none: reserved for a virtual machine",
     PciState.VIRTUAL: "none: a virtual function",
 }

@@ -12,7 +12,7 @@ import yaml
 from collectors.text_file import NotRegularError, TextError, read_text
 from collectors.yaml_events import children, line_of, one_document
 from exporter.configuration.errors import ConfigError, shown, unknown
-from exporter.configuration.options import RawOption, Section
+from exporter.configuration.options import Option, RawOption, Section
 from exporter.configuration.settings import OPTIONS, SECTIONS
 
 _TAG_PREFIX = "tag:yaml.org,2002:"
@@ -61,7 +61,9 @@ class _Walk:
         sections = {section.name: section for section in SECTIONS}
         for name, place in self._keys("", sections):
             value = next(self._events)
-            if isinstance(value, yaml.MappingStartEvent):
+            if sections[name].settings is None:
+                yield name, self._raw(sections[name].options[0], place, value)
+            elif isinstance(value, yaml.MappingStartEvent):
                 yield from self._options(sections[name])
             elif not self._is_empty(value):
                 raise ConfigError(f"{place}: found {_found(value)}, expected a mapping of its options")
@@ -69,11 +71,20 @@ class _Walk:
     def _options(self, section: Section) -> Iterator[tuple[str, RawOption]]:
         options = {option.key: option for option in section.options}
         for key, place in self._keys(f"{section.name}.", options):
-            value = next(self._events)
-            if not isinstance(value, yaml.ScalarEvent) or self._is_empty(value):
-                found = "nothing" if self._is_empty(value) else _found(value)
-                raise ConfigError(f"{place}: found {found}, expected {options[key].value_type.expected}")
-            yield key, RawOption(value.value, place, self._misread(value))
+            yield key, self._raw(options[key], place, next(self._events))
+
+    def _raw(self, option: Option, place: str, value: yaml.Event) -> RawOption:
+        """The value of an option; of a list, its items with commas between them."""
+        if option.value_type.is_list and isinstance(value, yaml.SequenceStartEvent):
+            items = [self._scalar(option, place, item) for item in children(self._events)]
+            return RawOption(",".join(items), place)
+        return RawOption(self._scalar(option, place, value), place, self._misread(value))
+
+    def _scalar(self, option: Option, place: str, value: yaml.Event) -> str:
+        if not isinstance(value, yaml.ScalarEvent) or self._is_empty(value):
+            found = "nothing" if self._is_empty(value) else _found(value)
+            raise ConfigError(f"{place}: found {found}, expected {option.value_type.expected}")
+        return value.value
 
     def _keys(self, prefix: str, known: Collection[str]) -> Iterator[tuple[str, str]]:
         """Each key of the current mapping, with its prefix, and its place. The events of the value follow."""
@@ -95,7 +106,9 @@ class _Walk:
     def _is_empty(self, event: yaml.Event) -> bool:
         return isinstance(event, yaml.ScalarEvent) and self._tag(event) == "null"
 
-    def _misread(self, event: yaml.ScalarEvent) -> str:
+    def _misread(self, event: yaml.Event) -> str:
+        if not isinstance(event, yaml.ScalarEvent):
+            return ""
         tag = self._tag(event)
         return "" if tag == "str" else _MISREAD.get(tag, f"tagged {shown(tag)}")
 

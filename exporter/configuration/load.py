@@ -32,10 +32,7 @@ def load_settings(flags: Mapping[str, str], environ: Mapping[str, str], file: Pa
             {option.key: RawOption(flags[option.key], option.flag) for option in OPTIONS if option.key in flags},
         )
     )
-    values: dict[str, Any] = {
-        section.name: section.settings(**{option.name: sources.value(option) for option in section.options})
-        for section in SECTIONS
-    }
+    values: dict[str, Any] = {section.name: section.values(sources.value) for section in SECTIONS}
     for section in SECTIONS:
         for shorter, longer in section.ordered_pairs():
             _check_order(values[section.name], sources, shorter, longer)

@@ -34,7 +34,7 @@ class Option:
     """One option.
 
     Attributes:
-        key: Section and name, `web.listen_address`.
+        key: Section and name, `web.listen_address`; only the name if it has no section.
         value_type: The type of its values.
         default: The value if it is not set, as it would be written; empty for none.
         help: One or two sentences for people.
@@ -57,12 +57,12 @@ class Option:
 
     @property
     def section(self) -> str:
-        """The part of the key before the dot: a mapping in the file."""
+        """The part of the key before the dot: a mapping in the file. The whole key of an option without a section."""
         return self.key.partition(".")[0]
 
     @property
     def name(self) -> str:
-        """The part of the key after the dot."""
+        """The part of the key after the dot; empty for an option without a section."""
         return self.key.partition(".")[2]
 
     @property
@@ -74,6 +74,11 @@ class Option:
     def variable(self) -> str:
         """The environment variable, `ACCELERATOR_EXPORTER_WEB_LISTEN_ADDRESS`."""
         return ENVIRONMENT_PREFIX + self.key.replace(".", "_").upper()
+
+    def value_in(self, settings: object) -> object:
+        """Its value in the settings."""
+        owner = getattr(settings, self.section)
+        return getattr(owner, self.name) if self.name else owner
 
     def value(self, raw: RawOption) -> object:
         """Parse a value.
@@ -94,19 +99,29 @@ class Option:
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """A group of options: a mapping in the file, a heading elsewhere.
+    """A group of options: a mapping in the file, a heading elsewhere. Or one option without a section, of its name.
 
     Attributes:
         name: The first part of its options' keys.
         help: One sentence about its options.
-        settings: Creates the settings of the section from the values of its options.
+        settings: Creates the settings of the section from the values of its options; None for a single option.
         options: Its options, in the order of the fields.
     """
 
     name: str
     help: str
-    settings: Callable[..., object]
+    settings: Callable[..., object] | None
     options: tuple[Option, ...]
+
+    def values(self, value_of: Callable[[Option], object]) -> object:
+        """The value of its field of the settings.
+
+        Args:
+            value_of: Returns the value of an option.
+        """
+        if self.settings is None:
+            return value_of(self.options[0])
+        return self.settings(**{option.name: value_of(option) for option in self.options})
 
     def ordered_pairs(self) -> Iterator[tuple[Option, Option]]:
         """Pairs of durations: the first must not be longer than the second."""
@@ -154,11 +169,13 @@ def section(settings: Callable[[], T], text: str) -> T:
 
 
 def sections_of(settings: type[Any]) -> tuple[Section, ...]:
-    """The sections and options of a dataclass of sections."""
+    """The sections and options of a dataclass of sections and of options without one."""
     return tuple(_section(each) for each in fields(settings))
 
 
 def _section(declared: Field[Any]) -> Section:
+    if Option in declared.metadata:
+        return Section(declared.name, "An option without a section.", None, (_option(declared.name, declared),))
     settings: Any = declared.default_factory
     options = tuple(_option(f"{declared.name}.{each.name}", each) for each in fields(settings))
     return Section(declared.name, declared.metadata[Section], settings, options)

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from exporter.configuration.errors import ConfigError
 from exporter.configuration.settings import OPTIONS, Settings
+from exporter.configuration.value_types import ALL
 
 _log = logging.getLogger(__name__)
 
@@ -79,6 +80,7 @@ def _refuse_fixed(current: Settings, settings: Settings) -> None:
         ConfigError: Such an option has changed.
     """
     for option in OPTIONS:
-        before, after = (getattr(getattr(each, option.section), option.name) for each in (current, settings))
+        before, after = (option.value_in(each) for each in (current, settings))
         if before != after and not option.reloadable:
-            raise ConfigError(f"{option.key}: changed from {before} to {after}, restart the exporter for it")
+            was, now = (",".join(value) or ALL if isinstance(value, tuple) else value for value in (before, after))
+            raise ConfigError(f"{option.key}: changed from {was} to {now}, restart the exporter for it")

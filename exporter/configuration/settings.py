@@ -8,15 +8,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from collectors.contract import AmdOptions, CollectOptions
+from collectors.registry import installed_names
 from exporter.configuration.options import option, section, sections_of
 from exporter.configuration.value_types import (
     ADDRESS,
+    ALL,
     DIRECTORY,
     NODE_NAME,
     SOCKET,
     URL_PATH,
     choice,
     duration,
+    names,
 )
 from exporter.logs import LogFormat, LogLevel
 
@@ -140,7 +143,11 @@ class PollSettings:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """All settings, one field per section. Without arguments: the defaults."""
+    """All settings, one field per section or option without a section. Without arguments: the defaults.
+
+    Attributes:
+        collectors: Names of the collectors that run; empty for all that are installed.
+    """
 
     web: WebSettings = section(WebSettings, "The HTTP server.")
     log: LogSettings = section(
@@ -156,6 +163,12 @@ class Settings:
     poll: PollSettings = section(PollSettings, "How the hardware is read.")
     amd: AmdOptions = section(AmdOptions, "AMD GPUs.")
     collect: CollectOptions = section(CollectOptions, "Optional readings, and the handling of sleeping devices.")
+    collectors: tuple[str, ...] = option(
+        names(installed_names, "installed collectors"),
+        ALL,
+        "The collectors that run, in the order of their precedence: a device that two of them list is exported once, "
+        "as the first of them reads it. all: every installed collector, in alphabetical order.",
+    )
 
 
 SECTIONS = sections_of(Settings)

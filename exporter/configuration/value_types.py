@@ -2,7 +2,7 @@
 
 import ipaddress
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -16,6 +16,8 @@ from exporter.web.listen import parse as parse_listen_address
 T_co = TypeVar("T_co", covariant=True)
 E = TypeVar("E", bound=StrEnum)
 
+# The word for every name of a list.
+ALL = "all"
 # Pages that the exporter serves in addition to the telemetry path.
 FIXED_PATHS = ("/", "/-/healthy", "/-/ready")
 
@@ -44,12 +46,14 @@ class ValueType(Generic[T_co]):
         expected: What a value looks like, to follow the word "expected".
         parse: Makes the value from text; raises RefusedError.
         in_yaml: What YAML takes its values for where that is not text, such as "a boolean"; else empty.
+        is_list: True if a list of texts in YAML means the texts with commas between them.
     """
 
     placeholder: str
     expected: str
     parse: Callable[[str], T_co]
     in_yaml: str = ""
+    is_list: bool = False
 
 
 def _parse_address(text: str) -> str:
@@ -116,6 +120,32 @@ def choice(members: type[E]) -> ValueType[E]:
         return members(text)
 
     return ValueType("|".join(values), f"one of {', '.join(values)}", parse)
+
+
+def names(known: Callable[[], Iterable[str]], what: str) -> ValueType[tuple[str, ...]]:
+    """Different names out of a list, in the order in which they are written; or the word for all of them, as ().
+
+    Args:
+        known: Returns the names in the list.
+        what: The list, for people.
+    """
+
+    def parse(text: str) -> tuple[str, ...]:
+        if text == ALL:
+            return ()
+        written = tuple(name.strip() for name in text.split(","))
+        listed = sorted(known())
+        for name in written:
+            if name not in listed:
+                nearest = did_you_mean(name.lower(), (*listed, ALL))
+                instead = f" instead of {name}" if len(written) > 1 else ""
+                proposal = f"did you mean {nearest}{instead}?"
+                raise RefusedError(proposal if name and nearest else f"which are {', '.join(listed)}")
+            if written.count(name) > 1:
+                raise RefusedError(f"each of them once: {name} is repeated")
+        return written
+
+    return ValueType("NAMES", f"{ALL}, or the names of {what} with commas between them", parse, is_list=True)
 
 
 def duration(shortest: str, longest: str) -> ValueType[float]:

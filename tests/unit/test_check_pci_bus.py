@@ -28,6 +28,12 @@ def found(sysfs: SysfsTree, *collectors: CollectorFacts) -> PciFacts:
     return facts
 
 
+def test_a_device_whose_collector_is_not_to_run_is_excluded(sysfs: SysfsTree) -> None:
+    sysfs.add_pci(ADDRESS)
+    (facts,) = pci_facts(accelerators_on_bus(sysfs.root), (), frozenset({"nvidia"}))
+    assert (facts.state, facts.collector) == (PciState.EXCLUDED, "")
+
+
 @pytest.mark.parametrize(
     ("vendor", "pci_class", "shown"),
     [

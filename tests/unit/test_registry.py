@@ -44,6 +44,15 @@ def test_collectors_are_ordered_by_name() -> None:
     assert [spec.name for spec in specs] == ["acme", "mu", "zeta"]
 
 
+def test_only_the_named_collectors_are_loaded_in_the_order_of_their_names() -> None:
+    entries = [failing(ModuleNotFoundError("No module named 'acme'")), entry("mu"), entry("zeta")]
+    assert [spec.name for spec in registry.load(lambda: entries, ("zeta", "mu"))] == ["zeta", "mu"]
+
+
+def test_names_that_are_not_installed_are_ignored() -> None:
+    assert registry.load(lambda: [entry("mu")], ("zeta",)) == ()
+
+
 def test_without_entry_points_there_are_no_collectors() -> None:
     assert registry.load(list) == ()
 

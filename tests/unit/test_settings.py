@@ -53,6 +53,7 @@ def test_a_file_can_set_everything() -> None:
         poll=PollSettings(0.5, 5.0, 120.0, 3.0, 15.0, 90.0),
         amd=AmdOptions(AmdBackend.ROCM_SMI),
         collect=CollectOptions(each_link=True, pcie_throughput=True, wake_sleeping=True, processes=True),
+        collectors=("nvidia", "amd"),
     )
 
 
@@ -231,3 +232,14 @@ def test_nesting_without_end_is_refused_at_its_first_bracket(tmp_path: Path) -> 
 def test_a_long_value_is_cut_short(tmp_path: Path) -> None:
     file = written(tmp_path, f"log:\n  level: {'x' * 100_000}\n{'y' * 1000}: 1\n")
     assert len(error_of({}, {}, file)) < len(str(file)) + 300
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("all", ()), ("amd", ("amd",)), ("nvidia,amd", ("nvidia", "amd")), (" amd , nvidia", ("amd", "nvidia"))],
+)
+def test_collectors_are_named_in_their_order(tmp_path: Path, text: str, expected: tuple[str, ...]) -> None:
+    assert load_settings({"collectors": text}, {}, None).collectors == expected
+    assert load_settings({}, {"ACCELERATOR_EXPORTER_COLLECTORS": text}, None).collectors == expected
+    assert load_settings({}, {}, written(tmp_path, f"collectors: {text}\n")).collectors == expected
+    assert load_settings({}, {}, written(tmp_path, f"collectors: [{text}]\n")).collectors == expected
