@@ -15,6 +15,7 @@ from exporter.attribution import join
 from exporter.attribution.watcher import AttributionState
 from exporter.collector_state import CollectorState, Limits
 from exporter.poller import CallStarted, PollerEvent, Released
+from exporter.precedence import without_duplicates
 from exporter.process_metrics import no_rows
 from exporter.snapshot import Allocation, AttributionHealth, Snapshot
 
@@ -42,7 +43,7 @@ class Assembler:
     """Turns events into snapshots. One thread calls every method and owns all state.
 
     Args:
-        collectors: Names of the collectors whose calls are reported.
+        collectors: Names of the collectors whose calls are reported, in the order of their precedence.
         resource_prefixes: Kubernetes resources whose ids should match a device.
         limits: Deadline and ages of readings.
         clocks: The current time.
@@ -57,7 +58,7 @@ class Assembler:
         clocks: Clocks,
         process_rows: Callable[[Sequence[Process]], tuple[Sample, ...]] = no_rows,
     ) -> None:
-        self._states = {name: CollectorState(name, limits, clocks.wall) for name in sorted(collectors)}
+        self._states = {name: CollectorState(name, limits, clocks.wall) for name in collectors}
         self._resource_prefixes = resource_prefixes
         self._accounting = Accounting(limits.max_age_seconds[Cadence.FAST], clocks.wall)
         self._clocks = clocks
@@ -81,14 +82,20 @@ class Assembler:
             self._states[event.collector].released()
         else:
             state = self._states[event.collector]
-            before = (state.devices, state.partitions)
+            before = state.listed
             samples = state.ended(event)
-            if (state.devices, state.partitions) != before or Cadence.SLOW in event.due:
+            if state.listed != before:
+                self._apply_precedence()
+            if state.listed != before or Cadence.SLOW in event.due:
                 self._update_join()
             if event.reading is not None:
+                exported = {device.uuid for device in state.devices}
                 without_energy = frozenset(
-                    gap.device_uuid for gap in event.reading.unsupported if gap.metric is catalog.ENERGY
+                    gap.device_uuid
+                    for gap in event.reading.unsupported
+                    if gap.metric is catalog.ENERGY and gap.device_uuid in exported
                 )
+                samples = state.exported(samples)
                 self._accounting.add_readings(event.ended, samples, without_energy, self._allocations)
 
     def snapshot(self) -> Snapshot:
@@ -120,6 +127,12 @@ class Assembler:
             unmatched=Counter(holding.resource for holding in self._join_result.unmatched) if self._join_result else {},
             ready=all(state.settled for state in self._states.values()),
         )
+
+    def _apply_precedence(self) -> None:
+        """Let each device be exported by the first collector that lists it."""
+        states = self._states.values()
+        for state, listing in zip(states, without_duplicates([s.listed for s in states]), strict=True):
+            state.export(listing)
 
     def _attribution_health(self) -> tuple[AttributionHealth, ...]:
         state = self._attribution

@@ -2,13 +2,14 @@
 
 import logging
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from collectors import catalog
 from collectors.contract import Device, Fault, Partition, Process, Reading, Reason, Sample
 from collectors.metric import Cadence, Metric, Subject
 from exporter.poller import CallEnded, CallStarted
+from exporter.precedence import Listing, without_duplicates
 from exporter.snapshot import CollectorHealth, Failure
 
 _log = logging.getLogger(__name__)
@@ -68,8 +69,37 @@ class CollectorState:
         self._last_success: float | None = None
         self._errors = dict.fromkeys(Reason, 0)
         self._failing: dict[tuple[str, Reason], float] = {}
-        self.devices: tuple[Device, ...] = ()
-        self.partitions: tuple[Partition, ...] = ()
+        self.listed = Listing()
+        self._exported = Listing()
+        self._duplicates: frozenset[str] = frozenset()
+
+    @property
+    def devices(self) -> tuple[Device, ...]:
+        """The devices that it exports."""
+        return self._exported.devices
+
+    @property
+    def partitions(self) -> tuple[Partition, ...]:
+        """The partitions that it exports."""
+        return self._exported.partitions
+
+    def export(self, listing: Listing) -> None:
+        """Export these of the listed devices and partitions; another collector exports the others."""
+        self._exported = listing
+        uuids = {device.uuid for device in listing.devices}
+        duplicates = frozenset(device.uuid for device in self.listed.devices if device.uuid not in uuids)
+        for uuid in sorted(duplicates - self._duplicates):
+            _log.warning(
+                "device not exported: a collector with precedence lists it too (option collectors)",
+                extra={"fields": {"collector": self.name, "uuid": uuid}},
+            )
+        self._duplicates = duplicates
+
+    def exported(self, samples: Iterable[Sample]) -> tuple[Sample, ...]:
+        """The samples of the devices and partitions that it exports."""
+        known = {device.uuid for device in self.devices}
+        partitions = {partition.uuid for partition in self.partitions} | {""}
+        return tuple(s for s in samples if s.device_uuid in known and s.partition_uuid in partitions)
 
     @property
     def settled(self) -> bool:
@@ -129,15 +159,13 @@ class CollectorState:
     def samples(self, now: float) -> tuple[Sample, ...]:
         """The samples to export now: fresh ones, and identity and state of any age."""
         lost = {device.uuid for device in self.devices if device.lost}
-        known = {device.uuid for device in self.devices}
-        partitions = {partition.uuid for partition in self.partitions} | {""}
         samples: list[Sample] = []
         for cadence in Cadence:
             samples += self._persistent.get(cadence, ())
             last = self._fresh.get(cadence)
             if last is not None and now - last.read_at <= self.limits.max_age_seconds[cadence]:
                 samples += (sample for sample in last.samples if sample.device_uuid not in lost)
-        return tuple(s for s in samples if s.device_uuid in known and s.partition_uuid in partitions)
+        return self.exported(samples)
 
     def processes(self, now: float) -> tuple[Process, ...]:
         """The processes to export now: fresh, and on devices and partitions that are present."""
@@ -156,6 +184,7 @@ class CollectorState:
             up=self._up and not self._late,
             late=self._late,
             devices=len(self.devices),
+            duplicate_devices=len(self._duplicates),
             duration_seconds=late_seconds or self._duration_seconds,
             last_success_timestamp_seconds=self._last_success,
             errors=dict(self._errors),
@@ -172,9 +201,7 @@ class CollectorState:
         self._present = self._up = True
         self._failure = None
         self._last_success = self._wall_clock()
-        self.devices = reading.devices
-        known = {device.uuid for device in reading.devices}
-        self.partitions = tuple(part for part in reading.partitions if part.device_uuid in known)
+        self._list(Listing(reading.devices, reading.partitions))
         samples = self._valid(reading.samples, event.ended)
         for cadence in event.due:
             fresh = tuple(sample for sample in samples if sample.metric.cadence is cadence)
@@ -185,6 +212,11 @@ class CollectorState:
         for fault in reading.faults:
             self._count_fault(fault, event.ended)
         return samples
+
+    def _list(self, listing: Listing) -> None:
+        if listing != self.listed:
+            self.listed = listing
+            (self._exported,) = without_duplicates([listing])
 
     def _valid(self, samples: tuple[Sample, ...], at: float) -> tuple[Sample, ...]:
         """Drop samples that break the contract: one such sample would make the whole exposition invalid."""
@@ -231,8 +263,7 @@ class CollectorState:
             _log.debug("collector absent", extra={"fields": {"collector": self.name, "detail": text}})
         self._present = self._up = False
         self._failure = None
-        self.devices = ()
-        self.partitions = ()
+        self._list(Listing())
         self._fresh.clear()
         self._processes = ()
         self._persistent.clear()

@@ -131,8 +131,11 @@ def _family(row: Metric, subject: Subject, points: list[tuple[_Labels, float]]) 
     name = row.name(subject)
     stem = name.removesuffix("_total").removesuffix("_info") if row.kind is not Kind.GAUGE else name
     family = Family(stem, row.help, row.kind.value, row.unit.value)
+    before: _Labels | None = None
     for labels, value in sorted(points, key=lambda point: tuple(point[0].values())):
-        family.add_sample(name, labels, value)
+        if labels != before:  # one series twice would make the whole exposition invalid
+            family.add_sample(name, labels, value)
+        before = labels
     return family
 
 

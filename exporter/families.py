@@ -143,7 +143,17 @@ COLLECTOR_DEVICES = Metric(
     "collector_devices",
     Kind.GAUGE,
     Unit.NONE,
-    "Number of devices that the collector knows, including lost devices.",
+    "Number of devices that the collector knows and exports, including lost devices.",
+    _EXPORTER,
+    (_COLLECTOR,),
+    origin=Origin.EXPORTER,
+)
+DUPLICATE_DEVICES = Metric(
+    "duplicate_devices",
+    Kind.GAUGE,
+    Unit.NONE,
+    "Number of devices that the collector lists and does not export, because a collector before it in the option "
+    "collectors lists them too. Absent if there are none.",
     _EXPORTER,
     (_COLLECTOR,),
     origin=Origin.EXPORTER,

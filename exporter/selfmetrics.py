@@ -36,6 +36,8 @@ def _collector(health: CollectorHealth) -> list[OwnSample]:
     """An absent vendor has only one series: zero devices."""
     name = (health.name,)
     samples = [OwnSample(families.COLLECTOR_DEVICES, health.devices, name)]
+    if health.duplicate_devices:
+        samples.append(OwnSample(families.DUPLICATE_DEVICES, health.duplicate_devices, name))
     if not health.present:
         return samples
     samples.append(OwnSample(families.COLLECTOR_UP, float(health.up), name))

@@ -74,12 +74,13 @@ class CollectorHealth:
         present: False while the vendor is absent from the node, which is not an error.
         up: True while the last call succeeded in time.
         late: True while a call has not returned by its deadline.
-        devices: Number of known devices.
+        devices: Number of devices that it exports.
         duration_seconds: Duration of the last call, or of the late call so far; None before the first call.
         last_success_timestamp_seconds: Unix time; None before the first success.
         errors: Error count by reason, with every reason present.
         failure: Why the last call failed; None if it succeeded.
         released: True while the collector is closed at the user's request.
+        duplicate_devices: Number of devices that it lists and does not export, because another collector does.
     """
 
     name: str
@@ -92,6 +93,7 @@ class CollectorHealth:
     errors: Mapping[Reason, int]
     failure: Failure | None = None
     released: bool = False
+    duplicate_devices: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -137,6 +137,12 @@ and on (instance, uuid) (
         "Properties that do not change while a driver is loaded are labels of the info family only.",
     ),
     Query(
+        "Devices that two exporters export",
+        "count by (uuid) (accelerator_device_info) > 1",
+        "Two exporters on one node, such as two variants of the manifests: every sum counts such a device twice. "
+        "[Troubleshooting](troubleshooting.md#a-device-is-exported-twice) has an alert for it.",
+    ),
+    Query(
         "Parts of the exporter that do not work",
         "accelerator_exporter_collector_up == 0 or accelerator_exporter_attribution_up == 0",
         "[Troubleshooting](troubleshooting.md) explains each of them and what to do.",

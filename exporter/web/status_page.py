@@ -137,6 +137,10 @@ def _notices(view: StatusView) -> list[Html]:
         notices.append(group(f"This page is out of date: the last snapshot is {age} old. See the exporter's log."))
     if any(collector.state is CollectorStatus.RELEASED for collector in view.collectors):
         notices.append(group(_RELEASED))
+    for collector in view.collectors:
+        if collector.duplicate_devices:
+            devices = counted(collector.duplicate_devices, "device")
+            notices.append(group(f"{devices} of collector {collector.name}: exported as another collector reads them."))
     if not view.allocations_known:
         down = ", ".join(source.name for source in view.sources if not source.up)
         reason = f"{down} does not respond" if down else "no response yet"

@@ -120,6 +120,7 @@ class CollectorRow:
         devices: Number of its devices.
         last_success_age_seconds: None before the first success.
         errors: Reason and count of the errors that occurred.
+        duplicate_devices: Number of devices that it lists and another collector exports.
     """
 
     name: str
@@ -127,6 +128,7 @@ class CollectorRow:
     devices: int
     last_success_age_seconds: float | None
     errors: tuple[tuple[str, int], ...]
+    duplicate_devices: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,6 +266,7 @@ def _collector(health: CollectorHealth, unix_seconds: float) -> CollectorRow:
         devices=health.devices,
         last_success_age_seconds=_age(health.last_success_timestamp_seconds, unix_seconds),
         errors=tuple((reason.value, count) for reason, count in health.errors.items() if count),
+        duplicate_devices=health.duplicate_devices,
     )
 
 

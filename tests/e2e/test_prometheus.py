@@ -161,7 +161,26 @@ def test_every_documented_query_returns_the_expected_result(mixed: tuple[Node, P
         "Devices that were allocated but idle for an hour",
         "Containers that hold an idle device",
         "Failed devices and the containers that hold them",
+        "Devices that two exporters export",
         "Parts of the exporter that do not work",
     }
     silent = {query.name for query in QUERIES if not server.query(query.expr)}
     assert silent == expected_empty
+
+
+def test_two_exporters_on_one_node_are_found_by_the_documented_query(nvml_library: Path, tmp_path: Path) -> None:
+    (query,) = (query.expr for query in QUERIES if query.name == "Devices that two exporters export")
+    with gpu_node(tmp_path, nvml_library) as node:
+        node.add_h100s(2)
+        with (
+            running_exporter(node) as first,
+            running_exporter(node) as second,
+            running_exporter(node, "--collectors=amd") as of_another_vendor,
+            prometheus(tmp_path, first.address, second.address, of_another_vendor.address) as server,
+        ):
+            wait_until(lambda: len(server.query(query)) == 2)
+            found = {answer.labels["uuid"]: answer.value for answer in server.query(query)}
+            scrape = of_another_vendor.scrape()
+    assert found == dict.fromkeys(node.uuids, 2)
+    assert scrape.value("accelerator_exporter_collector_devices", collector="amd") == 0
+    assert scrape.find("accelerator_exporter_collector_devices", collector="nvidia") == []

@@ -201,6 +201,14 @@ def test_a_release_is_pointed_out() -> None:
     assert notice not in text(rich()).paragraphs
 
 
+def test_devices_that_another_collector_exports_are_named() -> None:
+    first, *others = rich().collectors
+    snapshot = replace(rich(), collectors=(replace(first, duplicate_devices=2), *others))
+    assert (
+        f"2 devices of collector {first.name}: exported as another collector reads them." in text(snapshot).paragraphs
+    )
+
+
 def test_without_a_node_name_the_page_does_without() -> None:
     page = render(replace(ABOUT, node=""), build_view(Snapshot(), NOW, 0), "")
 

@@ -1,0 +1,54 @@
+"""Which of several collectors exports a device or partition that more than one of them lists."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from collectors.contract import Device, Partition
+from collectors.pci import parse_address
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """The devices and partitions of one collector, in its order."""
+
+    devices: tuple[Device, ...] = ()
+    partitions: tuple[Partition, ...] = ()
+
+
+def without_duplicates(listings: Sequence[Listing]) -> list[Listing]:
+    """What each collector exports: without devices and partitions that it or an earlier collector has listed before.
+
+    Devices of two collectors are the same if they have the same uuid or the same PCI address. Within one collector only
+    the uuid counts: several devices can be on one PCI function.
+
+    Args:
+        listings: What each collector lists, in the order of precedence.
+    """
+    exported: list[Listing] = []
+    taken: set[str] = set()
+    for listing in listings:
+        devices = tuple(_first_of_each(listing.devices, taken))
+        taken |= {key for device in devices for key in _keys(device)}
+        uuids = {device.uuid for device in devices}
+        partitions = []
+        for partition in listing.partitions:
+            if partition.device_uuid in uuids and partition.uuid.lower() not in taken:
+                taken.add(partition.uuid.lower())
+                partitions.append(partition)
+        exported.append(Listing(devices, tuple(partitions)))
+    return exported
+
+
+def _first_of_each(devices: Iterable[Device], taken: set[str]) -> Iterator[Device]:
+    own: set[str] = set()
+    for device in devices:
+        uuid = device.uuid.lower()
+        if uuid not in own and taken.isdisjoint(_keys(device)):
+            own.add(uuid)
+            yield device
+
+
+def _keys(device: Device) -> tuple[str, ...]:
+    """The names under which two collectors can list a device; kernel names differ or are not unique."""
+    address = parse_address(device.device)
+    return (device.uuid.lower(),) if address is None else (device.uuid.lower(), str(address))

@@ -1,0 +1,156 @@
+from collections.abc import Sequence
+
+import pytest
+
+from collectors.contract import Device, Partition, Reading, Reason, Sample
+from exporter.assembler import Assembler, Clocks
+from exporter.exposition import Format, render
+from exporter.precedence import Listing, without_duplicates
+from exporter.selfmetrics import health_samples
+from exporter.snapshot import Snapshot
+from tests.doubles.collectors import (
+    EVERY,
+    FAST,
+    LIMITS,
+    Clock,
+    absent,
+    ended,
+    failed,
+    info,
+    no_energy,
+    part,
+    power,
+    utilization,
+)
+from tests.doubles.expositions import parse
+
+
+def at(address: str, uuid: str) -> Device:
+    return Device(uuid, address, "acme", "A1")
+
+
+ADDRESS = "0000:3b:00.0"
+A, B = at(ADDRESS, "gpu-a"), at("0000:86:00.0", "gpu-b")
+
+
+def uuids(listings: Sequence[Listing]) -> list[list[str]]:
+    return [[*(d.uuid for d in listing.devices), *(p.uuid for p in listing.partitions)] for listing in listings]
+
+
+@pytest.mark.parametrize(
+    ("other", "exported"),
+    [
+        (at("0000:86:00.0", "gpu-a"), []),
+        (at("0000:86:00.0", "GPU-A"), []),
+        (at(ADDRESS, "other"), []),
+        (at("00000000:3B:00.0", "other"), []),
+        (at("0000:86:00.0", "other"), ["other"]),
+        (at("accel0", "other"), ["other"]),
+    ],
+)
+def test_a_device_of_two_collectors_is_the_first_ones(other: Device, exported: list[str]) -> None:
+    assert uuids(without_duplicates([Listing((A,)), Listing((other,))])) == [["gpu-a"], exported]
+
+
+def test_devices_with_one_kernel_name_are_different_devices() -> None:
+    listings = [Listing((at("accel0", "one"),)), Listing((at("accel0", "two"),))]
+    assert without_duplicates(listings) == listings
+
+
+def test_within_one_collector_only_the_uuid_counts() -> None:
+    listing = Listing((A, at(ADDRESS, "second-chip"), at("0000:86:00.0", "gpu-a")))
+    assert uuids(without_duplicates([listing])) == [["gpu-a", "second-chip"]]
+
+
+def test_partitions_go_with_their_device_and_are_listed_once() -> None:
+    first = Listing((A,), (part("gpu-a", "p0"), part("gpu-a", "p0"), part("unknown", "p9")))
+    second = Listing((A, B), (part("gpu-a", "p1"), part("gpu-b", "P0"), part("gpu-b", "p2")))
+    assert uuids(without_duplicates([first, second])) == [["gpu-a", "p0"], ["gpu-b", "p2"]]
+
+
+class Node:
+    """Two collectors in their order of precedence, each of which lists the devices that it is given."""
+
+    def __init__(self, *names: str) -> None:
+        self.clock = Clock()
+        clocks = Clocks(self.clock, lambda: 1_700_000_000.0 + self.clock.now)
+        self.assembler = Assembler(names, ("acme/",), LIMITS, clocks)
+
+    def poll(
+        self, second: float, collector: str, watts: float, *devices: Device, partitions: tuple[Partition, ...] = ()
+    ) -> Snapshot:
+        self.clock.now = second
+        samples: list[Sample] = []
+        for device in devices:
+            samples += (info(device.uuid), power(device.uuid, watts), utilization(device.uuid, 0.5))
+        samples += (utilization(each.device_uuid, 0.25, each.uuid) for each in partitions)
+        gaps = tuple(no_energy(device.uuid) for device in devices)
+        reading = Reading(devices, partitions, tuple(samples), unsupported=gaps)
+        self.assembler.apply(ended(second, reading, EVERY if second == 0 else FAST, collector))
+        return self.assembler.snapshot()
+
+
+def series(snapshot: Snapshot) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
+    """Every series of the exposition; a series that is there twice fails the test."""
+    found: dict[tuple[str, frozenset[tuple[str, str]]], float] = {}
+    for family in parse(render(snapshot, health_samples(snapshot), Format.TEXT), Format.TEXT):
+        for sample in family.samples:
+            key = (sample.name, frozenset(sample.labels.items()))
+            assert key not in found, key
+            found[key] = sample.value
+    return found
+
+
+def value(snapshot: Snapshot, name: str, **labels: str) -> float | None:
+    matching = [
+        v for (found, of), v in series(snapshot).items() if found == name and labels.items() <= dict(of).items()
+    ]
+    assert len(matching) <= 1
+    return matching[0] if matching else None
+
+
+def test_each_series_is_exported_once_as_the_first_collector_in_the_list_reads_it() -> None:
+    node = Node("zeta", "acme")
+    for second in range(3):
+        node.poll(second, "acme", 300.0, A, B, partitions=(part("gpu-a", "p0"),))
+        snapshot = node.poll(second, "zeta", 100.0, A)
+    assert value(snapshot, "accelerator_device_power_watts", uuid="gpu-a") == 100
+    assert value(snapshot, "accelerator_device_power_watts", uuid="gpu-b") == 300
+    assert value(snapshot, "accelerator_partition_utilization_ratio") is None
+    assert value(snapshot, "accelerator_exporter_collector_devices", collector="zeta") == 1
+    assert value(snapshot, "accelerator_exporter_collector_devices", collector="acme") == 1
+    assert value(snapshot, "accelerator_exporter_duplicate_devices", collector="acme") == 1
+    assert value(snapshot, "accelerator_exporter_duplicate_devices", collector="zeta") is None
+
+
+def test_readings_of_two_collectors_are_not_integrated_twice() -> None:
+    node = Node("acme", "zeta")
+    for second in range(11):
+        node.poll(second, "acme", 100.0, A)
+        snapshot = node.poll(second, "zeta", 100.0, A)
+    assert value(snapshot, "accelerator_device_observed_seconds_total") == 10
+    assert value(snapshot, "accelerator_device_busy_seconds_total") == 5
+    assert value(snapshot, "accelerator_device_energy_joules_total") == 1000
+
+
+def test_a_device_stays_with_the_first_collector_while_it_fails_and_goes_to_the_next_when_it_is_absent() -> None:
+    node = Node("acme", "zeta")
+    node.poll(0, "acme", 100.0, A)
+    node.poll(0, "zeta", 300.0, A)
+    node.assembler.apply(failed(1, Reason.UNAVAILABLE, collector="acme"))
+    snapshot = node.poll(1, "zeta", 300.0, A)
+    assert value(snapshot, "accelerator_device_power_watts") == 100
+    node.assembler.apply(absent(2, "acme"))
+    snapshot = node.poll(2, "zeta", 300.0, A)
+    assert value(snapshot, "accelerator_device_power_watts") == 300
+    assert value(snapshot, "accelerator_exporter_duplicate_devices") is None
+
+
+def test_a_duplicate_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
+    node = Node("acme", "zeta")
+    for second in range(3):
+        node.poll(second, "acme", 100.0, A)
+        node.poll(second, "zeta", 100.0, A, at("accel0", f"new-{second}"))
+    (record,) = (each for each in caplog.records if each.levelname == "WARNING")
+    assert record.getMessage().startswith("device not exported: ")
+    assert vars(record)["fields"] == {"collector": "zeta", "uuid": "gpu-a"}
