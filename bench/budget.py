@@ -37,7 +37,7 @@ measures over 20 ms. Its warnings and errors in the log, each once:"""
 
 _BUDGET = """\
 The budget of the design and the measured values: memory after the scrapes above, series of the NVIDIA collector on the
-double and of the simulated cards, which supply more families. If the budget is a range, its upper end is the limit."""
+double and of the simulated cards. If the budget is a range, its upper end is the limit."""
 
 
 def tables(costs: Sequence[Cost]) -> list[Table]:

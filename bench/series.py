@@ -18,8 +18,7 @@ _SHORT_SECONDS = 20
 
 _ABOUT = """\
 All samples of a scrape, including the exporter's own, counted every {step} simulated seconds in the first {minutes}
-minutes of each shipped scenario, and at the start of the other nodes, which do not change. The simulated cards supply
-more families than the NVIDIA collector; its numbers are in the tables of the real processes below."""
+minutes of each shipped scenario, and at the start of the other nodes, which do not change."""
 
 
 def series() -> Table:

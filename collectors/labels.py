@@ -56,4 +56,5 @@ PROPERTIES = (
     Label("class", ("gpu", "tpu", "npu", "accelerator")),
     Label("gpu_instance_id"),
     Label("compute_instance_id"),
+    Label("simulated", ("true",)),  # only of a device that does not exist
 )

@@ -107,8 +107,9 @@ class Daemon:
         specs = self._inputs.specs
         prefixes = tuple(prefix for spec in specs for prefix in spec.resource_prefixes)
         names = [spec.name for spec in specs]
+        self._simulated = hardware.scenario is not None
         # The processes of a scenario do not exist on this machine.
-        procfs = settings.path.procfs if hardware.scenario is None else Path(os.devnull)
+        procfs = Path(os.devnull) if self._simulated else settings.path.procfs
         rows = ProcessRows(Root(procfs)).samples if settings.collect.processes else no_rows
         assembler = Assembler(names, prefixes, _limits(settings.poll), self._clocks, rows)
         self._assembler = AssemblerThread(assembler, self.latest, time.monotonic)
@@ -125,7 +126,7 @@ class Daemon:
             self._settings.web.listen_address,
             {
                 path: handlers.metrics(self.latest, self._self_metrics),
-                "/": handlers.index(self.latest, path, self._node, self._clocks),
+                "/": handlers.index(self.latest, path, self._node, self._clocks, simulated=self._simulated),
                 handlers.HEALTHY_PATH: handlers.healthy(self.latest, time.monotonic),
                 handlers.READY_PATH: handlers.ready(self.latest),
             },

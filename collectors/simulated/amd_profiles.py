@@ -133,10 +133,11 @@ MI210 = replace(
     engines=(),
     throttle_reasons=("power", "thermal", "reliability", "external"),
     pcie_generation=4,
-    fabric=Fabric("xgmi", 3, 150e9, (), registers=False),
+    fabric=Fabric("xgmi", 3, 150e9, (), registers=False, counts_down=False),
     error_codes=_ras(_MORE_BLOCKS),
     whole=_INSTINCT_200,
-    partitioned=_INSTINCT_200,
+    partitioned=frozenset(),
+    partition=frozenset(),
 )
 # A package is two devices; the first reports power, limit and energy of both.
 MI250X = replace(
@@ -145,13 +146,12 @@ MI250X = replace(
     model="AMD Instinct MI250X",
     idle_watts=90.0,
     limit_watts=560.0,
-    fabric=Fabric("xgmi", 8, 400e9, (), registers=False),
+    fabric=Fabric("xgmi", 8, 400e9, (), registers=False, counts_down=False),
 )
 MI250X_SECOND_DIE = replace(
     MI250X,
     name="mi250x_second_die",
     whole=_INSTINCT_200 - (families.POWER - {catalog.POWER_MIN_LIMIT}),
-    partitioned=_INSTINCT_200 - (families.POWER - {catalog.POWER_MIN_LIMIT}),
 )
 RX7900XTX = replace(
     MI210,
@@ -186,6 +186,5 @@ RX7900XTX = replace(
     error_codes=(),
     modes=(),
     whole=_RADEON,
-    partitioned=_RADEON,
 )
 PROFILES = (MI300X, MI355X, MI210, MI250X, MI250X_SECOND_DIE, RX7900XTX)

@@ -30,8 +30,8 @@ from collectors.simulated.scenario import Incident, Scenario, Trouble
 
 NAME = "simulated"
 
-# A lost device keeps its identity and state, and nothing else.
-_LEFT_OF_LOST = frozenset({catalog.INFO, catalog.STATUS_STATE})
+# A lost device keeps its identity, its state and the events that are the reason, and nothing else.
+_LEFT_OF_LOST = frozenset({catalog.INFO, catalog.STATUS_STATE, catalog.ERRORS, catalog.ERROR_LAST_TIMESTAMP})
 
 
 class SimulatedCollector:
@@ -50,6 +50,7 @@ class SimulatedCollector:
         self._released = released
         schedule = ActivitySchedule(scenario)
         self._machines = tuple(Machine(device, scenario, schedule) for device in inventory(scenario, identity))
+        self._lost: frozenset[str] = frozenset()
         supplied = supplied_by(scenario)
         self._unsupported = tuple(gap for machine in self._machines for gap in _gaps(machine.device, supplied))
 
@@ -67,8 +68,9 @@ class SimulatedCollector:
         for machine in self._machines:
             machine.advance(seconds)
             where = machine.device.device.device
-            if machine.now.lost:
+            if machine.now.lost and (Cadence.MEDIUM in due or where not in self._lost):
                 faults.append(Fault(Reason.DEVICE_LOST, where, "simulated fault: the device does not answer"))
+            self._lost = self._lost | {where} if machine.now.lost else self._lost - {where}
             raw = self._samples(machine, due)
             samples += checked(map(garbled, raw) if machine.now.garbled else raw, where, faults)
         return Reading(

@@ -7,11 +7,12 @@ from typing import TypeAlias
 from collectors import catalog, labels
 from collectors.metric import Label, Metric
 from collectors.simulated.machine import Machine
-from collectors.simulated.profile import Profile
+from collectors.simulated.profile import Profile, Scheme
 from collectors.simulated.scenario import DevicePlan
 
 Values = Iterable[tuple[tuple[str, ...], float]]
 
+_EXCLUSIVE = "exclusive"
 _IDLE_LOAD = 0.01
 _LEAST_POWER_LIMIT_RATIO = 0.3
 _BANDWIDTH_RATIO = 0.62  # under full load
@@ -19,6 +20,7 @@ _OCCUPANCY_RATIO = 0.47  # same
 _HOST_BYTES = 96 << 20  # pinned by a driver without work
 _ERRORS_PER_ROW = 400  # corrected errors until a row is retired
 _SPARE_ROWS = 512
+_BYTES_PER_BAD_PAGE = 100 << 20
 _COOL_CELSIUS, _HOT_CELSIUS, _LEAST_FAN_RATIO = 35.0, 85.0, 0.3
 
 
@@ -69,29 +71,55 @@ def alone(value: float) -> Values:
     return (((), value),)
 
 
+def info(**known: str) -> Values:
+    """The info family of a simulated device or partition; labels that are not given are empty."""
+    named = {**known, "simulated": "true"}
+    return ((tuple(named.get(label.name, named.get(f"{label.name}_", "")) for label in catalog.INFO.labels), 1.0),)
+
+
 def _info(view: View) -> Values:
     device, profile = view.machine.device, view.profile
-    serial = f"simulated-{device.index}"  # not to be confused with a real card
-    instance = ("", "")
-    own = (str(device.index), device.device.device, serial, profile.driver_version, profile.firmware_version)
-    return (((*own, profile.architecture, str(device.index % 2), profile.device_class, *instance), 1.0),)
+    by_address = profile.naming.scheme is Scheme.ADDRESS
+    return info(
+        index="" if by_address else str(device.index),
+        pci_bus_id=device.device.device,
+        serial=f"simulated-{device.index}",  # not to be confused with a real card
+        driver_version=profile.driver_version,
+        firmware_version=profile.firmware_version,
+        architecture=profile.architecture,
+        numa_node=str(device.index % 2),
+        class_=profile.device_class,
+    )
 
 
 def _status(view: View) -> Values:
-    now = view.machine.now
-    if now.lost:
+    """By the rules of the real collectors: neither corrected errors nor throttling change the state."""
+    if view.machine.now.lost or view.machine.must_be_reset:
         return one_of(labels.STATUS, "failed")
-    if _rows_waiting(view):
+    if _worn_out(view):
         return one_of(labels.STATUS, "predicted_failure")
-    troubled = now.corrected_per_second > 0 or bool(now.throttled & {"thermal", "reliability"})
-    return one_of(labels.STATUS, "degraded" if troubled else "ok")
+    return one_of(labels.STATUS, "degraded" if view.machine.block_errors or _rows_waiting(view) else "ok")
 
 
-def _mode(view: View) -> Values:
-    return (
-        (("partitioning",), float(bool(view.plan.partitions))),
-        *(((m,), float(on)) for m, on in view.profile.modes),
-    )
+def _worn_out(view: View) -> bool:
+    """True if its memory cannot be repaired any more, or has too many bad pages."""
+    if catalog.MEMORY_RETIRED_PAGES in view.profile.whole:
+        return _replaced_rows(view)[1] >= view.profile.memory_bytes // _BYTES_PER_BAD_PAGE
+    return catalog.MEMORY_REPAIR_FAILED in view.profile.whole and _out_of_spare_rows(view)
+
+
+def _recovery(view: View) -> Values:
+    if view.machine.must_be_reset:
+        return one_of(labels.RECOVERY, "reset")
+    return one_of(labels.RECOVERY, "drain_and_reset" if _rows_waiting(view) else "none")
+
+
+def _mode(view: View) -> Iterator[tuple[tuple[str], float]]:
+    if view.profile.partition:
+        yield ("partitioning",), float(bool(view.plan.partitions))
+    for mode, on in view.profile.modes:
+        if mode != _EXCLUSIVE or not view.plan.partitions:
+            yield (mode,), float(on)
 
 
 def _memory_usage(view: View) -> Values:
@@ -154,7 +182,10 @@ def _throttle_active(view: View) -> Values:
 
 def _links(view: View) -> Values:
     fabric = view.profile.fabric
-    return () if fabric is None else (((fabric.name, "up"), fabric.links), ((fabric.name, "down"), 0))
+    if fabric is None:
+        return ()
+    down = (((fabric.name, "down"), 0),) if fabric.counts_down else ()
+    return (((fabric.name, "up"), fabric.links), *down)
 
 
 def _bandwidth_limit(view: View) -> Values:
@@ -180,6 +211,10 @@ def _rows_waiting(view: View) -> bool:
     return _whole(view.total(catalog.MEMORY_ERRORS, "uncorrected")) >= 1
 
 
+def _out_of_spare_rows(view: View) -> bool:
+    return sum(_replaced_rows(view)) > _SPARE_ROWS
+
+
 def _rows(view: View) -> Values:
     corrected, uncorrected = _replaced_rows(view)
     return ((("corrected",), corrected), (("uncorrected",), uncorrected))
@@ -198,6 +233,12 @@ def _whole(total: float) -> int:
 def _whole_counts(metric: Metric) -> Callable[[View], Values]:
     """A counter of events or bytes: whole numbers."""
     return lambda view: ((own, _whole(total)) for own, total in view.machine.totals(metric))
+
+
+def _memory_errors(view: View) -> Values:
+    """Of a card that counts errors by block, the sum over all blocks."""
+    others = {"uncorrected": view.machine.block_errors}
+    return ((own, _whole(total) + others.get(own[0], 0)) for own, total in view.machine.totals(catalog.MEMORY_ERRORS))
 
 
 def _exact(metric: Metric) -> Callable[[View], Values]:
@@ -245,14 +286,11 @@ POWER_ROWS: _Rows = {
 }
 HEAT_ROWS: _Rows = {
     catalog.TEMPERATURE: _temperature,
-    catalog.TEMPERATURE_LIMIT: _temperature_limit,
-    catalog.TEMPERATURE_MARGIN: _temperature_margin,
 }
 CLOCK_ROWS: _Rows = {
     catalog.CLOCK: _clock,
     catalog.MAX_CLOCK: lambda view: [((clock.domain,), clock.max_hertz) for clock in view.profile.clocks],
     catalog.THROTTLE_ACTIVE: _throttle_active,
-    catalog.THROTTLE_SECONDS: _exact(catalog.THROTTLE_SECONDS),
 }
 PCIE_ROWS: _Rows = {
     catalog.PCIE_GENERATION: lambda view: alone(view.profile.pcie_generation if view.load >= _IDLE_LOAD else 1),
@@ -268,18 +306,17 @@ LINK_ROWS: _Rows = {
     catalog.INTERCONNECT_BANDWIDTH_LIMIT: _bandwidth_limit,
 }
 EVENT_ROWS: _Rows = {
-    catalog.MEMORY_ERRORS: _whole_counts(catalog.MEMORY_ERRORS),
+    catalog.MEMORY_ERRORS: _memory_errors,
     catalog.ERRORS: lambda view: view.machine.events.items(),
     catalog.ERROR_LAST_TIMESTAMP: lambda view: [(c, view.unix(at)) for c, at in view.machine.last_events.items()],
 }
 REPAIR_ROWS: _Rows = {
     catalog.MEMORY_REPAIR_PENDING: lambda view: alone(_rows_waiting(view)),
-    catalog.MEMORY_REPAIR_FAILED: lambda view: alone(sum(_replaced_rows(view)) > _SPARE_ROWS),
+    catalog.MEMORY_REPAIR_FAILED: lambda view: alone(_out_of_spare_rows(view)),
 }
 # What all NVIDIA cards have, also when they are partitioned, and no card of another vendor.
 NVIDIA_ROWS: _Rows = {
-    catalog.RECOVERY_ACTION: lambda view: one_of(labels.RECOVERY, "reset" if _rows_waiting(view) else "none"),
-    catalog.PCIE_BYTES: _whole_counts(catalog.PCIE_BYTES),
+    catalog.RECOVERY_ACTION: _recovery,
     catalog.MEMORY_LIFETIME_ERRORS: _whole_counts(catalog.MEMORY_LIFETIME_ERRORS),
 }
 
@@ -296,6 +333,10 @@ ROWS: _Rows = {
     **REPAIR_ROWS,
     **NVIDIA_ROWS,
     # In no group: a profile names each that it has.
+    catalog.TEMPERATURE_LIMIT: _temperature_limit,
+    catalog.TEMPERATURE_MARGIN: _temperature_margin,
+    catalog.THROTTLE_SECONDS: _exact(catalog.THROTTLE_SECONDS),
+    catalog.PCIE_BYTES: _whole_counts(catalog.PCIE_BYTES),
     catalog.HOST_MEMORY_USAGE: lambda _: alone(_HOST_BYTES),
     catalog.FAN_SPEED: _fan_speed,
     catalog.FABRIC_STATUS: _fabric_status,

@@ -15,5 +15,7 @@ LINKS = frozenset(device_rows.LINK_ROWS)
 EVENTS = frozenset(device_rows.EVENT_ROWS)
 REPAIR = frozenset(device_rows.REPAIR_ROWS)
 NVIDIA = frozenset(device_rows.NVIDIA_ROWS)
+LIMITS = frozenset({catalog.TEMPERATURE_LIMIT})
+MARGIN = frozenset({catalog.TEMPERATURE_MARGIN})
 ROWS = REPAIR | {catalog.MEMORY_REMAPPED_ROWS}
 SLICE = frozenset(partition_rows.SLICE_ROWS)

@@ -22,12 +22,14 @@ class SimulatedPartition:
         slot: Its device's index, and its own index on that device.
         plan: The partition in the scenario.
         partition: Its identity.
+        address: The PCI address of its device.
         plugin_id: Its id in the device plugin.
     """
 
     slot: Slot
     plan: PartitionPlan
     partition: Partition
+    address: str
     plugin_id: str
 
 
@@ -132,7 +134,7 @@ def _partition(slot: Slot, plan: DevicePlan, device_uuid: str, address: str, drm
         aliases |= {Alias(plugin_id), Alias(_drm_name(drm.card), "gpu.amd.com")}
     shape = plan.partitions[part]
     partition = Partition(own_uuid, device_uuid, shape.profile, frozenset(aliases))
-    return SimulatedPartition(slot, shape, partition, plugin_id)
+    return SimulatedPartition(slot, shape, partition, address, plugin_id)
 
 
 def gpu_instance(part: int) -> int:

@@ -20,6 +20,10 @@ _AMBIENT_CELSIUS = 26.0
 _WARMING_RATIO = 1 / 40  # of the difference to the final temperature, each second
 _THROTTLE_KELVIN = 16.0  # added to the final temperature while thermal throttling is simulated
 _POWER_LIMITED_LOAD = 0.97
+# AMD's cards count uncorrected errors by block; one of the blocks is the memory.
+_BLOCKS, _MEMORY_BLOCK = "ras", "umc"
+_UNCORRECTED: Count = (catalog.MEMORY_LIFETIME_ERRORS, ("uncorrected",))
+_ROUNDING = 1e-6  # ten tenths are 1
 _PCIE_LOADED_RATIO = 0.12  # of the link's bandwidth, under full load
 _FABRIC_LOADED_RATIO = 0.35  # same, of the links between devices
 _PCIE_LANE_BYTES = {4: 1.969e9, 5: 3.938e9}  # by generation, per second and direction
@@ -79,7 +83,11 @@ class Machine:
         self._part = 0.0
         self._now = self._second(0)
         self._totals = dict.fromkeys((count for count, _ in self._rates()), 0.0)
-        self._events = dict.fromkeys((tuple(code) for code in device.profile.error_codes), 0)
+        self._events: dict[tuple[str, ...], int] = {
+            code.labels: 0 for code in device.profile.error_codes if code.from_start
+        }
+        self._must_be_reset = False
+        self._block_errors = 0
         self._last_events: dict[tuple[str, ...], int] = {}
         self._core_celsius = _settled_celsius(device.profile, device.profile.idle_watts)
         self._apply_events()
@@ -96,8 +104,18 @@ class Machine:
 
     @property
     def events(self) -> Mapping[tuple[str, ...], int]:
-        """How often each critical event has happened; 0 for events that have not happened."""
+        """How often each critical event has happened; 0 for those with a counter from the start."""
         return self._events
+
+    @property
+    def must_be_reset(self) -> bool:
+        """True after a fatal event, until the device is lost and found again or the driver is reloaded."""
+        return self._must_be_reset
+
+    @property
+    def block_errors(self) -> int:
+        """Uncorrected errors since the driver was loaded, of blocks other than the memory; 0 if it has no blocks."""
+        return self._block_errors
 
     @property
     def last_events(self) -> Mapping[tuple[str, ...], int]:
@@ -113,12 +131,14 @@ class Machine:
         if seconds <= self._tick + self._part:
             return
         while self._tick + 1 <= seconds:
+            before = int(self._totals[_UNCORRECTED] + _ROUNDING)
             for count, rate in self._rates():
                 self._totals[count] += rate
             self._warm()
             self._tick += 1
             self._now = self._second(self._tick)
             self._apply_events()
+            self._count_events(_MEMORY_BLOCK, int(self._totals[_UNCORRECTED] + _ROUNDING) - before)
         self._part = seconds - self._tick
 
     def totals(self, metric: Metric) -> Iterator[tuple[tuple[str, ...], float]]:
@@ -166,11 +186,21 @@ class Machine:
             for count in self._totals:
                 if count[0] in _RESET_BY_DRIVER:
                     self._totals[count] = 0.0
+            self._block_errors = 0
+        if self._now.lost or any(self._incidents(Trouble.DRIVER_RELOAD)):
+            self._must_be_reset = False
         for incident in self._incidents(Trouble.CRITICAL_ERROR):
-            for code in self.device.profile.error_codes:
-                if code.code == incident.code:
-                    self._events[tuple(code)] += 1
-                    self._last_events[tuple(code)] = self._tick
+            self._block_errors += self._count_events(incident.code, 1)
+
+    def _count_events(self, name: str, number: int) -> int:
+        """Count events of one code, if the card has it. Returns the number of those that are errors of a block."""
+        code = next((code for code in self.device.profile.error_codes if code.code == name), None)
+        if code is None or not number:
+            return 0
+        self._events[code.labels] = self._events.get(code.labels, 0) + number
+        self._last_events[code.labels] = self._tick
+        self._must_be_reset |= code.fatal and not self._now.lost
+        return number if code.source == _BLOCKS else 0
 
     def _rates(self) -> Iterator[tuple[Count, float]]:
         """Every counter of the hardware, and by how much it rises per second now."""

@@ -69,6 +69,8 @@ def _group(node: Node, folder: Path) -> tuple[DevicePlan, ...]:
         fields.items(lambda item: _partitions(item, folder, profile), "groups of partitions", 1, MOST_PARTITIONS),
         (),
     )
+    if "partitions" in section and not profile.partition:
+        raise section.error("partitions", f"a card of the profile {profile.name} cannot be partitioned")
     partitions = tuple(partition for group in groups for partition, _ in group)
     for key in WORK_KEYS:
         if partitions and key in section:

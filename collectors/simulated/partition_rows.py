@@ -7,9 +7,11 @@ from typing import TypeAlias
 from collectors import catalog
 from collectors.metric import Metric
 from collectors.simulated.activity import SlotActivity
-from collectors.simulated.device_rows import ACTIVITY_ROWS, LOAD_ROWS, Values, alone, memory_used
+from collectors.simulated.device_rows import ACTIVITY_ROWS, LOAD_ROWS, Values, alone, info, memory_used
 from collectors.simulated.inventory import SimulatedPartition, gpu_instance
 from collectors.simulated.profile import Profile, Scheme
+
+_RESERVED_BYTES = 16 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,10 +31,13 @@ class PartitionView:
 
 def _info(view: PartitionView) -> Values:
     part = view.partition.slot.partition or 0
-    mig = view.profile.naming.scheme is Scheme.MINOR
-    instances = (str(gpu_instance(part)), "0") if mig else ("", "")
-    unknown = ("",) * 6
-    return (((str(part), *unknown, view.profile.device_class, *instances), 1.0),)
+    match view.profile.naming.scheme:
+        case Scheme.MINOR:
+            return info(gpu_instance_id=str(gpu_instance(part)), compute_instance_id="0")
+        case Scheme.ADDRESS:
+            return info(index=str(part), pci_bus_id=view.partition.address)
+        case Scheme.UUID:
+            return info(index=str(part), class_=view.profile.device_class)
 
 
 def _of_load(values: Callable[[Profile, float], Values]) -> Callable[[PartitionView], Values]:
@@ -52,5 +57,7 @@ SLICE_ROWS: _Rows = {
 
 ROWS: _Rows = {
     **SLICE_ROWS,
+    # In no group: a profile names it.
+    catalog.MEMORY_RESERVED: lambda _: alone(_RESERVED_BYTES),
     **{metric: _of_load(values) for metric, values in {**LOAD_ROWS, **ACTIVITY_ROWS}.items()},
 }

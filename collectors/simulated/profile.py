@@ -47,6 +47,7 @@ class Fabric(NamedTuple):
         bytes_per_second: Bandwidth of all links in one direction.
         errors: The kinds of error that are counted.
         registers: True where the device registers with its fabric.
+        counts_down: True where links that are down are counted too.
     """
 
     name: str
@@ -54,14 +55,30 @@ class Fabric(NamedTuple):
     bytes_per_second: float
     errors: tuple[str, ...]
     registers: bool
+    counts_down: bool = True
 
 
 class ErrorCode(NamedTuple):
-    """A critical event that the driver can report; the labels of its counter."""
+    """A critical event that the driver can report: the labels of its counter, and its effect.
+
+    Attributes:
+        source: The `source` label.
+        code: The `code` label.
+        error_class: The `class` label.
+        from_start: True if its counter exists before its first event.
+        fatal: True if the device must be reset after it.
+    """
 
     source: str
     code: str
     error_class: str
+    from_start: bool = True
+    fatal: bool = False
+
+    @property
+    def labels(self) -> tuple[str, str, str]:
+        """The values of the labels, in the order of the family."""
+        return self.source, self.code, self.error_class
 
 
 class Scheme(Enum):
@@ -119,11 +136,12 @@ class Profile:
         pcie_width: Lanes of its PCIe link.
         fabric: Links between accelerators; None if it has no such links.
         error_codes: Critical events it counts.
-        modes: Modes it reports, and whether they are on; partitioning depends on the scenario.
+        modes: Modes it reports, and whether they are on; partitioning depends on the scenario, and a partitioned device
+            does not report the mode exclusive.
         naming: Its names in Kubernetes.
         whole: The families of a device without partitions.
         partitioned: The families of a partitioned device.
-        partition: The families of its partitions.
+        partition: The families of its partitions; none if it cannot be partitioned.
     """
 
     name: str

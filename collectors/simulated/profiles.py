@@ -1,8 +1,8 @@
 """The accelerator models for scenarios.
 
-Every value here is assumed: plausible for such a card, near its data sheet if there is one, but not measured. The set
-of families is meant to be true: a partitioned device supports fewer than a whole one, an older card fewer than a newer
-one.
+Every value here is assumed: plausible for such a card, near its data sheet if there is one, but not measured. Families,
+labels, codes and states are those that the real collector supplies for such a card: `tests/golden/test_profiles.py`
+compares them.
 """
 
 from dataclasses import replace
@@ -25,7 +25,7 @@ _MIB = 1 << 20
 _GIB = 1 << 30
 _MEGAHERTZ = 1e6
 
-# A device in MIG mode has power, temperature, clocks and errors, but no utilization, links and row remapping.
+# In MIG mode NVML reports power, temperature, clocks and errors, but no utilization, links and row remapping.
 _NVIDIA_PARTITIONED = (
     families.STATE
     | families.MEMORY
@@ -37,13 +37,21 @@ _NVIDIA_PARTITIONED = (
     | families.NVIDIA
 )
 _NVIDIA = _NVIDIA_PARTITIONED | families.LOAD | families.ROWS
-_XIDS = tuple(
-    ErrorCode("xid", code, error_class)
-    for error_class, codes in (
-        ("hardware", ("48", "63", "64", "74", "79", "94", "95", "119")),
-        ("application", ("13", "31", "43", "45")),
-    )
-    for code in codes
+# What GPM supplies for whole devices and for slices, in MIG mode too.
+_GPM = families.ACTIVITY | {catalog.UTILIZATION, catalog.MEMORY_BANDWIDTH}
+# Ada and later report the margin instead of limits. The bytes over PCIe have 64-bit counters.
+_NEWER = families.MARGIN | {catalog.PCIE_BYTES}
+_NVIDIA_SLICE = families.SLICE | {catalog.MEMORY_RESERVED}
+# As the NVIDIA collector classifies them; a test compares them. Other codes get a counter with their first event.
+_XIDS = (
+    *(
+        ErrorCode("xid", code, "hardware", fatal=True)
+        for code in ("62", "64", "79", "95", "119", "120", "140", "143", "158")
+    ),
+    *(ErrorCode("xid", code, "hardware") for code in ("48", "74", "94")),
+    ErrorCode("driver", "gpu_unavailable", "hardware", fatal=True),
+    ErrorCode("xid", "63", "hardware", from_start=False),
+    *(ErrorCode("xid", code, "application", from_start=False) for code in ("13", "31", "43", "45")),
 )
 _NVIDIA_NAMING = Naming("GPU-", "MIG-", "nvidia.com/gpu", "nvidia.com/mig-{profile}", Scheme.MINOR)
 _REASONS = ("power", "thermal", "reliability", "external")
@@ -63,11 +71,7 @@ H100 = Profile(
     limit_watts=700.0,
     full_celsius=68.0,
     sensors=(Sensor("core", 0.0, 0.0), Sensor("memory", 8.0, 14.0)),
-    limits=(
-        TemperatureLimit("core", "slowdown", 87.0),
-        TemperatureLimit("core", "shutdown", 92.0),
-        TemperatureLimit("memory", "maximum", 95.0),
-    ),
+    limits=(TemperatureLimit("core", "slowdown", 87.0),),  # shown as the margin
     clocks=(
         Clock("core", 345 * _MEGAHERTZ, 1980 * _MEGAHERTZ),
         Clock("sm", 345 * _MEGAHERTZ, 1980 * _MEGAHERTZ),
@@ -96,9 +100,9 @@ H100 = Profile(
     error_codes=_XIDS,
     modes=(("ecc", True), ("persistence", True), ("exclusive", False), ("confidential", False)),
     naming=_NVIDIA_NAMING,
-    whole=_NVIDIA | families.ACTIVITY | families.LINKS | {catalog.FABRIC_STATUS},
-    partitioned=_NVIDIA_PARTITIONED,
-    partition=families.SLICE | families.ACTIVITY | {catalog.UTILIZATION, catalog.MEMORY_BANDWIDTH},
+    whole=_NVIDIA | _NEWER | families.ACTIVITY | families.LINKS | {catalog.FABRIC_STATUS},
+    partitioned=_NVIDIA_PARTITIONED | _NEWER | _GPM | {catalog.FABRIC_STATUS},
+    partition=_NVIDIA_SLICE | _GPM,
 )
 # Partitions of this card have only memory and processes: utilization exists from the next generation on.
 A100 = replace(
@@ -106,10 +110,17 @@ A100 = replace(
     name="a100",
     model="NVIDIA A100-SXM4-80GB",
     architecture="ampere",
+    driver_version="570.124.06",
     firmware_version="92.00.45.00.03",
     idle_watts=55.0,
     limit_watts=400.0,
     full_celsius=64.0,
+    limits=(
+        TemperatureLimit("core", "slowdown", 89.0),
+        TemperatureLimit("core", "shutdown", 92.0),
+        TemperatureLimit("core", "maximum", 85.0),
+        TemperatureLimit("memory", "maximum", 95.0),
+    ),
     clocks=(
         Clock("core", 210 * _MEGAHERTZ, 1410 * _MEGAHERTZ),
         Clock("sm", 210 * _MEGAHERTZ, 1410 * _MEGAHERTZ),
@@ -119,9 +130,9 @@ A100 = replace(
     pipes=(),
     pcie_generation=4,
     fabric=Fabric("nvlink", 12, 300e9, _NVLINK_ERRORS, registers=False),
-    modes=(("ecc", True), ("persistence", True), ("exclusive", False)),
-    whole=_NVIDIA | families.LINKS,
-    partition=families.SLICE,
+    whole=_NVIDIA | families.LIMITS | families.LINKS,
+    partitioned=_NVIDIA_PARTITIONED | families.LIMITS,
+    partition=_NVIDIA_SLICE,
 )
 L40S = replace(
     H100,
@@ -135,7 +146,7 @@ L40S = replace(
     limit_watts=350.0,
     full_celsius=66.0,
     sensors=(Sensor("core", 0.0, 0.0),),
-    limits=(TemperatureLimit("core", "slowdown", 88.0), TemperatureLimit("core", "shutdown", 93.0)),
+    limits=(TemperatureLimit("core", "slowdown", 88.0),),
     clocks=(
         Clock("core", 210 * _MEGAHERTZ, 2520 * _MEGAHERTZ),
         Clock("sm", 210 * _MEGAHERTZ, 2520 * _MEGAHERTZ),
@@ -151,9 +162,9 @@ L40S = replace(
     pipes=(),
     pcie_generation=4,
     fabric=None,
-    modes=(("ecc", True), ("persistence", True), ("exclusive", False)),
-    whole=_NVIDIA,
-    partition=families.SLICE,
+    whole=_NVIDIA | _NEWER,
+    partitioned=frozenset(),
+    partition=frozenset(),
 )
 RTX6000ADA = replace(
     L40S,
@@ -164,8 +175,7 @@ RTX6000ADA = replace(
     limit_watts=300.0,
     full_celsius=74.0,
     fans=1,
-    modes=(("ecc", False), ("persistence", True), ("exclusive", False)),
-    whole=_NVIDIA | {catalog.FAN_SPEED},
+    whole=_NVIDIA | _NEWER | {catalog.FAN_SPEED},
 )
 # Any other card: it has few families, and its energy is integrated from its power.
 NPU = Profile(

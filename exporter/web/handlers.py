@@ -32,7 +32,7 @@ def metrics(latest: Latest, own: SelfMetrics) -> Handler:
     return respond
 
 
-def index(latest: Latest, metrics_path: str, node: str, clocks: Clocks) -> Handler:
+def index(latest: Latest, metrics_path: str, node: str, clocks: Clocks, *, simulated: bool = False) -> Handler:
     """`/`: the status page, for people.
 
     Args:
@@ -40,6 +40,7 @@ def index(latest: Latest, metrics_path: str, node: str, clocks: Clocks) -> Handl
         metrics_path: Path of the metrics.
         node: The node's name; empty if unknown.
         clocks: Used for the ages of the snapshot and the readings.
+        simulated: Show that the snapshot is that of a scenario.
     """
     links = (("Metrics", metrics_path), ("Liveness", HEALTHY_PATH), ("Readiness", READY_PATH))
 
@@ -47,7 +48,7 @@ def index(latest: Latest, metrics_path: str, node: str, clocks: Clocks) -> Handl
         snapshot_age_seconds = clocks.monotonic() - latest.made_at
         return status_view.build_view(latest.snapshot, clocks.wall(), snapshot_age_seconds)
 
-    return status_page.handler(About(node, exporter_version(), links), current_view)
+    return status_page.handler(About(node, exporter_version(), links, simulated), current_view)
 
 
 def healthy(latest: Latest, clock: Callable[[], float]) -> Handler:

@@ -34,6 +34,7 @@ _SOURCE_COLUMNS = ("Allocation source", "State", "Last success")
 
 _STATE_TONES = {"ok": "good", "degraded": "warn", "predicted_failure": "warn", "failed": "bad"}
 _COLLECTOR_TONES = {CollectorStatus.UP: "good", CollectorStatus.LATE: "warn", CollectorStatus.DOWN: "bad"}
+_SIMULATED = "Simulated: devices, pods and values on this page come from a scenario, not from this machine."
 _RELEASED = "The hardware is released: devices are not read until the exporter receives SIGUSR2."
 
 _KIB, _MIB, _GIB = 1 << 10, 1 << 20, 1 << 30
@@ -54,11 +55,13 @@ class About:
         node: The node's name; empty if unknown.
         version: The exporter's version.
         links: Text and path of the other pages.
+        simulated: True if devices, pods and values come from a scenario.
     """
 
     node: str
     version: str
     links: tuple[tuple[str, str], ...]
+    simulated: bool = False
 
 
 def handler(about: About, current_view: Callable[[], StatusView]) -> Handler:
@@ -102,7 +105,8 @@ def render(about: About, view: StatusView, style: str) -> str:
         void("link", rel="icon", href="data:,"),
         element("style", Html(style)),
     )
-    content = element("main", *_notices(view), _devices(view), *_health(view))
+    banner = (element("p", _SIMULATED, class_="banner"),) if about.simulated else ()
+    content = element("main", *banner, *_notices(view), _devices(view), *_health(view))
     document = element("html", head, element("body", _header(about, view), content, _footer(about)), lang="en")
     return f"<!DOCTYPE html>\n{document.text}\n"
 

@@ -77,7 +77,10 @@ BAD = [
     (beside(replace(HOT, labels=())), "temperature_celsius of a: labels (), expected ['sensor']"),
     (beside(replace(HOT, labels=("",))), "temperature_celsius of a: label sensor is empty"),
     (beside(replace(HOT, labels=("nose",))), "temperature_celsius of a: label sensor is 'nose', expected one of"),
-    (beside(replace(info("a"), labels=("1", *[""] * 6, "toy", "", ""))), "info of a: label class is 'toy', expected"),
+    (
+        beside(replace(info("a"), labels=("1", *[""] * 6, "toy", "", "", ""))),
+        "info of a: label class is 'toy', expected",
+    ),
     (beside(replace(info("a", index="1"), value=2)), "info of a: 2, expected 1"),
     (hot(math.nan), "temperature_celsius of a: nan is not between"),
     (hot(math.inf), "temperature_celsius of a: inf is not between"),

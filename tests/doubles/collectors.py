@@ -112,7 +112,7 @@ def temperature(device: str, celsius: float, sensor: str = "core") -> Sample:
 
 
 def info(device: str, partition: str = "", index: str = "0") -> Sample:
-    return Sample(catalog.INFO, device, 1, partition, (index, *("",) * 9))
+    return Sample(catalog.INFO, device, 1, partition, (index, *("",) * (len(catalog.INFO.labels) - 1)))
 
 
 def status(device: str, state: str) -> Sample:

@@ -88,10 +88,13 @@ def test_mistyped_scenario_gives_one_line_with_a_suggestion() -> None:
 
 
 def test_simulated_node_has_devices_pods_and_values_within_seconds(tmp_path: Path) -> None:
-    with exporter(tmp_path, "--simulate") as running:
+    with exporter(tmp_path, "--simulate", "--collectors=amd") as running:
         scrape = wait_until(
             lambda: s if (s := running.scrape()).find("accelerator_container_utilization_ratio") else None
         )
+        page = running.get("/")[2].decode()
+    assert {series.labels["simulated"] for series in scrape.find("accelerator_device_info")} == {"true"}
+    assert "Simulated: devices, pods and values on this page come from a scenario" in page
     assert scrape.value("accelerator_exporter_collector_devices", collector="simulated") == 4
     assert scrape.value("accelerator_exporter_attribution_up", source="simulated") == 1
     assert scrape.find("accelerator_exporter_unmatched_devices") == []

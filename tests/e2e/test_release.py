@@ -124,7 +124,7 @@ def test_simulated_node_can_be_released(tmp_path: Path) -> None:
         assert released.find(_UTILIZATION) == []
         assert len(released.find("accelerator_device_info")) == 4
         assert len(released.find("accelerator_allocation_info")) == 6
-        assert len(_resume(running).find(_UTILIZATION)) == 3  # the fourth is partitioned
+        assert len(_resume(running).find(_UTILIZATION)) == 4
 
 
 def test_release_on_a_node_without_accelerators_does_nothing(node: Node) -> None:

@@ -1,4 +1,4 @@
-"""The exposition of one simulated AMD card of each profile; it has the same families as the real collector.
+"""The exposition of one simulated card of each profile: as that of the same card, read by the real collector.
 
 `pytest tests/golden --update-golden` rewrites the files.
 """
@@ -8,8 +8,9 @@ from typing import NamedTuple
 
 import pytest
 
-from collectors.simulated.amd_profiles import PROFILES
+from collectors import catalog
 from collectors.simulated.parse import parse_scenario
+from collectors.simulated.profiles import NPU, PROFILES
 from tests.doubles.exporter_process import parse
 from tests.doubles.prometheus import promtool_check
 from tests.golden.test_scenarios import play
@@ -35,10 +36,17 @@ pods:
         memory_ratio: 0.5
 """
 _CPX = "    partitions: [{ profile: cpx_nps4, count: 8, memory: 24GiB, compute: 1/8 }]"
+_MIG = "    partitions: [{{ profile: {}, count: {}, memory: {}GiB, compute: {} }}]"
+_PREFIXES = ("accelerator_device_", "accelerator_partition_")
+# The labels of the subject, which name the card.
+_SUBJECT = frozenset({"uuid", "device", "vendor", "model", "partition_uuid", "profile"})
+# The label of every simulated card, and the one that captures of real cards leave out.
+_OWN_PROPERTIES = frozenset({"simulated", "serial"})
+_INFOS = frozenset(catalog.INFO.name(subject) for subject in catalog.INFO.subjects)
 
 
 class Scene(NamedTuple):
-    """A card, its partition modes, and the same card as the real collector reads it from a tree of files."""
+    """A card, its partitions, and the golden file of the same card, as the real collector reads it from its double."""
 
     profile: str
     partitions: str
@@ -46,13 +54,19 @@ class Scene(NamedTuple):
 
 
 SCENES = {
-    "mi210": Scene("mi210", "", "mi210"),
-    "mi250x": Scene("mi250x", "", "mi250x"),
-    "mi250x-second-die": Scene("mi250x_second_die", "", "mi250x-second-die"),
-    "mi300x": Scene("mi300x", "", "mi300x"),
-    "mi300x-cpx-nps4": Scene("mi300x", _CPX, "mi300x-cpx-nps4"),
-    "mi355x": Scene("mi355x", "", "mi355x"),
-    "rx7900xtx": Scene("rx7900xtx", "", "rx7900xtx"),
+    "a100": Scene("a100", "", "nvidia/a100"),
+    "a100-mig": Scene("a100", _MIG.format("3g.40gb", 2, 39, "3/7"), "nvidia/a100-mig"),
+    "h100": Scene("h100", "", "nvidia/h100"),
+    "h100-mig": Scene("h100", _MIG.format("1g.10gb", 7, 9, "1/7"), "nvidia/h100-mig"),
+    "l40s": Scene("l40s", "", "nvidia/l40s"),
+    "rtx6000ada": Scene("rtx6000ada", "", "nvidia/rtx6000ada"),
+    "mi210": Scene("mi210", "", "amd/mi210"),
+    "mi250x": Scene("mi250x", "", "amd/mi250x"),
+    "mi250x-second-die": Scene("mi250x_second_die", "", "amd/mi250x-second-die"),
+    "mi300x": Scene("mi300x", "", "amd/mi300x"),
+    "mi300x-cpx-nps4": Scene("mi300x", _CPX, "amd/mi300x-cpx-nps4"),
+    "mi355x": Scene("mi355x", "", "amd/mi355x"),
+    "rx7900xtx": Scene("rx7900xtx", "", "amd/rx7900xtx"),
 }
 
 
@@ -62,8 +76,20 @@ def _played(scene: Scene) -> str:
     return play(parse_scenario(text, "one card", _FOLDER), _SECOND)
 
 
-def _families(text: str, *prefixes: str) -> set[str]:
-    return {series.name for series in parse(text) if series.name.startswith(prefixes)}
+def _series(text: str) -> set[tuple[str, frozenset[tuple[str, str]]]]:
+    """Every series of devices and partitions, without the labels of the subject and the values of fixed properties.
+
+    The families of allocations are excluded: the exporter adds them, not the card.
+    """
+    found = set()
+    of_holders = {f"{prefix}{row.stem}" for prefix in _PREFIXES for row in (catalog.ALLOCATED, catalog.ALLOCATIONS)}
+    for series in parse(text):
+        if series.name.startswith(_PREFIXES) and series.name not in of_holders:
+            own = {name: value for name, value in series.labels.items() if name not in _SUBJECT}
+            if series.name.endswith("_info"):
+                own = dict.fromkeys(own.keys() - _OWN_PROPERTIES, "")
+            found.add((series.name, frozenset(own.items())))
+    return found
 
 
 @pytest.mark.parametrize("name", SCENES)
@@ -77,15 +103,24 @@ def test_exposition(name: str, request: pytest.FixtureRequest) -> None:
 
 
 @pytest.mark.parametrize("name", SCENES)
-def test_profile_exports_the_same_as_the_real_collector(name: str) -> None:
-    """The families of allocations are excluded: the exporter adds them, not the card."""
-    real = (_FOLDER / "amd" / f"{SCENES[name].real}.prom").read_text()
+def test_profile_exports_the_same_families_labels_codes_and_states_as_the_real_collector(name: str) -> None:
+    real = (_FOLDER / f"{SCENES[name].real}.prom").read_text()
     simulated = (_FOLDER / "profiles" / f"{name}.prom").read_text()
-    prefixes = ("accelerator_device_", "accelerator_partition_")
-    of_holders = {f"{prefix}{stem}" for prefix in prefixes for stem in ("allocated", "allocations")}
-    assert _families(simulated, *prefixes) - of_holders == _families(real, *prefixes)
+    assert _series(simulated) == _series(real)
+
+
+@pytest.mark.parametrize("name", SCENES)
+def test_every_device_and_partition_says_that_it_is_simulated(name: str) -> None:
+    infos = [series for series in parse((_FOLDER / "profiles" / f"{name}.prom").read_text()) if series.name in _INFOS]
+    assert {series.labels["simulated"] for series in infos} == {"true"}
+
+
+def test_no_real_device_says_that_it_is_simulated() -> None:
+    texts = [(_FOLDER / f"{scene.real}.prom").read_text() for scene in SCENES.values()]
+    assert not [text for text in texts if "simulated=" in text]
 
 
 def test_every_profile_has_a_scene_and_a_golden_file() -> None:
-    assert {scene.profile for scene in SCENES.values()} == {profile.name for profile in PROFILES}
+    """A generic card has no real one to compare it with."""
+    assert {scene.profile for scene in SCENES.values()} == {profile.name for profile in PROFILES} - {NPU.name}
     assert {file.stem for file in (_FOLDER / "profiles").glob("*.prom")} == set(SCENES)

@@ -108,6 +108,7 @@ def test_fixed_properties_are_in_the_info(tree: AmdTree) -> None:
         "class": "gpu",
         "gpu_instance_id": "",
         "compute_instance_id": "",
+        "simulated": "",
     }
 
 

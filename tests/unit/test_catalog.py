@@ -88,6 +88,7 @@ CLOSED_LABELS = frozenset(
         "class",
         "action",
         "mode",
+        "simulated",
     }
 )
 # Prometheus, or the cluster's scrape configuration, gives these to every series.

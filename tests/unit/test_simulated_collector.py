@@ -10,6 +10,7 @@ from collectors.contract import Node, Reading, Sample, UnavailableError
 from collectors.metric import Cadence, Kind, Metric, Origin, Subject, Unit
 from collectors.simulated import load_scenario, shipped_scenarios, simulated_spec
 from collectors.simulated.collector import supplied_by
+from collectors.simulated.profile import Profile
 from collectors.simulated.profiles import PROFILES
 from collectors.sysfs import Root
 from tests.doubles.simulated_node import ALL, EPOCH, SimulatedNode, samples, scenario, values
@@ -122,11 +123,11 @@ def test_the_profiles_together_have_every_row_that_a_collector_reads_by_default(
     assert frozenset().union(*(p.whole | p.partitioned | p.partition for p in PROFILES)) == read
 
 
-@pytest.mark.parametrize("profile", [profile.name for profile in PROFILES])
-def test_a_device_has_every_family_of_its_profile_and_reports_the_others_as_unsupported(profile: str) -> None:
+@pytest.mark.parametrize("profile", PROFILES, ids=lambda profile: profile.name)
+def test_a_device_has_every_family_of_its_profile_and_reports_the_others_as_unsupported(profile: Profile) -> None:
     slices = "  partitions:\n  - {profile: half, count: 2, memory: 9GiB, compute: 0.5}\n"
-    for text in ("", slices):
-        node = SimulatedNode(scenario(f"devices:\n- profile: {profile}\n{text}- profile: h100\n"))
+    for text in ("", slices) if profile.partition else ("",):
+        node = SimulatedNode(scenario(f"devices:\n- profile: {profile.name}\n{text}- profile: h100\n"))
         reading = node.read(1)
         asked = supplied_by(node.collector._scenario)
         subjects = [("", Subject.DEVICE)] + [(part.uuid, Subject.PARTITION) for part in reading.partitions]

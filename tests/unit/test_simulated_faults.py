@@ -7,6 +7,7 @@ import pytest
 
 from collectors import catalog
 from collectors.contract import Reason, UnavailableError
+from collectors.metric import Cadence
 from collectors.simulated import ScenarioClock, SimulatedCollector, load_scenario
 from tests.doubles.simulated_node import ALL, EPOCH, SimulatedNode, samples, scenario, values
 
@@ -75,13 +76,13 @@ def test_a_failing_call_reports_its_start_and_end() -> None:
     assert values(failing.read(15), catalog.UTILIZATION, 0) == [0.5]
 
 
-def test_a_lost_device_keeps_identity_and_state_and_the_others_continue() -> None:
+def test_a_lost_device_keeps_identity_state_and_events_and_the_others_continue() -> None:
     lost = node("kind: device_lost, at: 5, for: 10, devices: [1]")
     before, during, after = lost.read(4), lost.read(6), lost.read(15)
     assert [device.lost for device in during.devices] == [False, True]
     assert [device.uuid for device in during.devices] == [device.uuid for device in before.devices]
     left = {s.metric for s in during.samples if s.device_uuid == during.devices[1].uuid}
-    assert left == {catalog.INFO, catalog.STATUS_STATE}
+    assert left == {catalog.INFO, catalog.STATUS_STATE, catalog.ERRORS}
     assert values(during, catalog.STATUS_STATE, 1, "failed") == [1.0]
     assert values(during, catalog.UTILIZATION, 0) == [0.5]
     assert [(fault.reason, fault.where) for fault in during.faults] == [(Reason.DEVICE_LOST, "0000:07:00.0")]
@@ -128,8 +129,8 @@ def test_a_driver_reload_resets_the_counters_of_the_hardware_and_no_others() -> 
     assert values(after, catalog.MEMORY_LIFETIME_ERRORS, 0, "corrected") == [100]
     assert values(after, catalog.MEMORY_REMAPPED_ROWS, 0, "uncorrected") == [5]
     assert values(before, catalog.MEMORY_REPAIR_PENDING) == [1]
-    assert values(before, catalog.STATUS_STATE, 0, "predicted_failure") == [1]
-    assert values(before, catalog.RECOVERY_ACTION, 0, "reset") == [1]
+    assert values(before, catalog.STATUS_STATE, 0, "degraded") == [1]
+    assert values(before, catalog.RECOVERY_ACTION, 0, "drain_and_reset") == [1]
     assert values(after, catalog.MEMORY_REPAIR_PENDING) == [0]
     assert values(after, catalog.ERRORS, 0, "xid", "48", "hardware") == [1]
     for device in (0, 1):
@@ -147,17 +148,82 @@ def test_critical_errors_are_counted_from_zero_with_the_time_of_the_last() -> No
     assert values(twice, catalog.ERROR_LAST_TIMESTAMP, 1, *code) == [EPOCH + 20]
 
 
-def test_thermal_throttling_is_hot_slow_and_counted() -> None:
+def test_a_lost_device_is_counted_at_once_and_then_with_the_medium_cadence() -> None:
+    lost = node("kind: device_lost, at: 5, for: 10, devices: [1]")
+    fast = frozenset({Cadence.FAST})
+    faults = [
+        len(lost.read(second, due).faults) for second, due in ((4, ALL), (5, fast), (6, fast), (7, ALL), (16, ALL))
+    ]
+    assert faults == [0, 1, 0, 1, 0]
+
+
+def test_the_event_that_a_device_is_lost_after_is_still_counted() -> None:
+    lost = node(
+        'kind: critical_error, at: 5, devices: [1], code: "79"', "kind: device_lost, at: 5, for: 10, devices: [1]"
+    )
+    during, after = lost.read(6), lost.read(16)
+    for reading in (during, after):
+        assert values(reading, catalog.ERRORS, 1, "xid", "79", "hardware") == [1]
+        assert values(reading, catalog.ERROR_LAST_TIMESTAMP, 1, "xid", "79", "hardware") == [EPOCH + 5]
+    assert values(after, catalog.STATUS_STATE, 1, "ok") == [1]
+
+
+def test_after_a_fatal_event_the_device_must_be_reset_until_the_driver_is_reloaded() -> None:
+    troubled = node(
+        'kind: critical_error, at: 5, devices: [0], code: "95"',
+        'kind: critical_error, at: 5, devices: [1], code: "31"',
+        "kind: driver_reload, at: 20",
+    )
+    during, after = troubled.read(6), troubled.read(21)
+    assert values(during, catalog.STATUS_STATE, 0, "failed") == [1]
+    assert values(during, catalog.RECOVERY_ACTION, 0, "reset") == [1]
+    assert values(during, catalog.STATUS_STATE, 1, "ok") == [1]
+    assert values(after, catalog.STATUS_STATE, 0, "ok") == [1]
+    assert values(after, catalog.RECOVERY_ACTION, 0, "none") == [1]
+
+
+def test_a_code_without_a_counter_from_the_start_gets_one_with_its_first_event() -> None:
+    troubled = node('kind: critical_error, at: 5, devices: [0], code: "31"')
+    code = ("xid", "31", "application")
+    assert values(troubled.read(4), catalog.ERRORS, 0, *code) == []
+    assert values(troubled.read(5), catalog.ERRORS, 0, *code) == [1]
+
+
+def test_uncorrected_errors_of_an_amd_card_are_counted_by_block_and_in_their_sum() -> None:
+    troubled = node(
+        "kind: memory_errors, at: 0, for: 30, devices: [0], uncorrected_per_second: 0.1",
+        "kind: critical_error, at: 20, devices: [0], code: gfx",
+        "kind: driver_reload, at: 60",
+        rest="devices: [{profile: mi300x}]\n",
+    )
+    before, after = troubled.read(40), troubled.read(61)
+    for reading in (before, after):
+        assert values(reading, catalog.ERRORS, 0, "ras", "umc", "hardware") == [3]
+        assert values(reading, catalog.ERRORS, 0, "ras", "gfx", "hardware") == [1]
+        assert values(reading, catalog.ERROR_LAST_TIMESTAMP, 0, "ras", "umc", "hardware") == [EPOCH + 30]
+    assert values(before, catalog.MEMORY_ERRORS, 0, "uncorrected") == [4]
+    assert values(before, catalog.STATUS_STATE, 0, "degraded") == [1]
+    assert values(after, catalog.MEMORY_ERRORS, 0, "uncorrected") == [0]
+    assert values(after, catalog.STATUS_STATE, 0, "ok") == [1]
+
+
+def test_throttling_of_a_card_that_measures_its_time_is_counted() -> None:
+    throttled = node(
+        "kind: throttle, at: 100, for: 60, devices: [0], reason: thermal", rest="devices: [{profile: mi300x}]\n"
+    )
+    assert values(throttled.read(400), catalog.THROTTLE_SECONDS, 0, "thermal") == [60]
+
+
+def test_thermal_throttling_is_hot_and_slow_and_changes_no_state() -> None:
     throttled = node("kind: throttle, at: 100, for: 60, devices: [0], reason: thermal")
     before, during, after = throttled.read(100 - 0.5), throttled.read(150), throttled.read(400)
     assert values(during, catalog.THROTTLE_ACTIVE, 0, "thermal") == [1]
     assert values(during, catalog.THROTTLE_ACTIVE, 0, "power") == [0]
     assert values(during, catalog.THROTTLE_ACTIVE, 1, "thermal") == [0]
-    assert values(during, catalog.STATUS_STATE, 0, "degraded") == [1]
+    assert values(during, catalog.STATUS_STATE, 0, "ok") == [1]
     assert values(during, catalog.CLOCK, 0, "sm")[0] < values(before, catalog.CLOCK, 0, "sm")[0]
     assert values(during, catalog.TEMPERATURE, 0, "core")[0] > values(during, catalog.TEMPERATURE, 1, "core")[0] + 5
-    assert values(after, catalog.THROTTLE_SECONDS, 0, "thermal") == [60]
-    assert values(after, catalog.STATUS_STATE, 0, "ok") == [1]
+    assert values(after, catalog.THROTTLE_ACTIVE, 0, "thermal") == [0]
 
 
 def test_a_device_under_full_load_is_throttled_by_power() -> None:
@@ -172,7 +238,7 @@ def test_the_failing_scenario_fails_as_documented() -> None:
     for second in (10, 60, 110, 130, 290, 310):
         reading = failing.read(second)
         states.append(next(s.labels[0] for s in samples(reading, catalog.STATUS_STATE, 2) if s.value))
-    assert states == ["ok", "degraded", "predicted_failure", "failed", "failed", "ok"]
+    assert states == ["ok", "ok", "degraded", "failed", "failed", "ok"]
 
 
 def test_a_shipped_scenario_without_faults_reports_none() -> None:

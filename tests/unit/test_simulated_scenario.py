@@ -244,6 +244,9 @@ BAD = {
     pod("").replace(
         "name: b", "name: B_"
     ): 's.yaml:4: pods[0].name: found "B_", expected a name of lower-case letters, digits, dashes and dots',
+    "description: x\ndevices:\n- profile: l40s\n  partitions: [{profile: half, memory: 9GiB, compute: 0.5}]": (
+        "s.yaml:4: devices[0].partitions: a card of the profile l40s cannot be partitioned"
+    ),
     fault("kind: hangs, at: 1"): 's.yaml:4: faults[0].kind: "hangs": unknown kind, did you mean hang?',
     fault("kind: hang, at: 1"): "s.yaml:4: faults[0].kind: hang needs for",
     fault("kind: hang, for: 1"): "s.yaml:4: faults[0]: at is missing",
@@ -254,7 +257,7 @@ BAD = {
         "kind: device_lost, at: 1, for: 1, devices: []"
     ): "s.yaml:4: faults[0].devices: found a list, expected a list of 1 to 1 devices",
     fault("kind: critical_error, at: 1, devices: [0], code: '1'"): "s.yaml:4: faults[0].code: profile h100 has no code "
-    "1, expected one of 48, 63, 64, 74, 79, 94, 95, 119, 13, 31, 43, 45",
+    "1, expected one of 62, 64, 79, 95, 119, 120, 140, 143, 158, 48, 74, 94, gpu_unavailable, 63, 13, 31, 43, 45",
     f"repeat: 9\n{fault('kind: hang, at: 5, for: 5')}": "s.yaml:5: faults[0].for: ends at 10, expected at most repeat, "
     "which is 9",
     fault("kind: throttle, at: 1, for: 1, devices: [0], reason: heat"): 's.yaml:4: faults[0].reason: "heat": unknown '

@@ -1,0 +1,135 @@
+"""The codes and states of simulated cards are those of the real collectors, which the simulation cannot import."""
+
+from pathlib import Path
+
+import pytest
+
+from collectors import catalog
+from collectors.amd import status as amd_status
+from collectors.contract import Reading
+from collectors.metric import Cadence, Metric
+from collectors.nvidia import status as nvidia_status
+from collectors.nvidia import xid
+from collectors.simulated.profile import Profile
+from collectors.simulated.profiles import PROFILES
+from tests.doubles.amd_cards import MI300X
+from tests.doubles.amd_node import collector_of
+from tests.doubles.amd_tree import AmdTree
+from tests.doubles.exporter_process import wait_until
+from tests.doubles.nvidia_collector import collector_bench
+from tests.doubles.nvidia_device import mig_device
+from tests.doubles.nvml import NvmlState, h100
+from tests.doubles.simulated_node import SimulatedNode, samples, scenario
+
+ALL = frozenset(Cadence)
+NVIDIA = [profile for profile in PROFILES if profile.vendor == "nvidia"]
+Left = set[tuple[Metric, tuple[str, ...], bool]]
+
+
+@pytest.mark.parametrize("profile", NVIDIA, ids=lambda profile: profile.name)
+def test_codes_of_nvidia_cards_are_classified_as_the_collector_classifies_them(profile: Profile) -> None:
+    codes = profile.error_codes
+    assert {code.code for code in codes if code.from_start} == {*xid.FROM_START, xid.GPU_UNAVAILABLE}
+    for code in codes:
+        assert code.error_class == xid.error_class(code.source, code.code)
+        assert code.fatal == (xid.effect(code.source, code.code) is xid.Effect.FAILED)
+
+
+def state(reading: Reading) -> str:
+    (found,) = (sample.labels[0] for sample in samples(reading, catalog.STATUS_STATE) if sample.value)
+    return found
+
+
+def simulated(profile: str, *faults: str) -> Reading:
+    """The reading of a device at second 60."""
+    listed = "".join(f"- {{{fault}}}\n" for fault in faults)
+    return SimulatedNode(scenario(f"devices: [{{profile: {profile}, load: 0.5}}]\nfaults:\n{listed}")).read(60)
+
+
+CORRECTED = "kind: memory_errors, at: 0, for: 90, devices: [0], corrected_per_second: 9"
+UNCORRECTED = "kind: memory_errors, at: 0, for: 10, devices: [0], uncorrected_per_second: 0.1"
+MANY = "kind: memory_errors, at: 0, for: 60, devices: [0], uncorrected_per_second: 100"
+HOT = "kind: throttle, at: 0, for: 90, devices: [0], reason: thermal"
+LOST = "kind: device_lost, at: 50, for: 30, devices: [0]"
+
+
+@pytest.mark.parametrize(
+    ("fault", "facts"),
+    [
+        (CORRECTED, nvidia_status.HealthFacts()),
+        (HOT, nvidia_status.HealthFacts()),
+        (UNCORRECTED, nvidia_status.HealthFacts(uncorrected_errors=1, repair_pending=True, recovery="drain_and_reset")),
+        (MANY, nvidia_status.HealthFacts(repair_failed=True, repair_pending=True, recovery="drain_and_reset")),
+        ("kind: critical_error, at: 5, devices: [0], code: '79'", nvidia_status.HealthFacts(recovery="reset")),
+        ("kind: critical_error, at: 5, devices: [0], code: '13'", nvidia_status.HealthFacts(recovery="none")),
+        (LOST, nvidia_status.HealthFacts(lost=True)),
+    ],
+)
+def test_the_state_of_an_nvidia_card_follows_the_rules_of_the_collector(
+    fault: str, facts: nvidia_status.HealthFacts
+) -> None:
+    reading = simulated("h100", fault)
+    assert state(reading) == nvidia_status.state_of(facts)
+    if not facts.lost:
+        (action,) = (s.labels[0] for s in samples(reading, catalog.RECOVERY_ACTION) if s.value)
+        assert action == facts.recovery or (action, facts.recovery) == ("none", "")
+
+
+@pytest.mark.parametrize(
+    ("fault", "facts"),
+    [
+        (CORRECTED, amd_status.HealthFacts()),
+        (HOT, amd_status.HealthFacts()),
+        (UNCORRECTED, amd_status.HealthFacts(uncorrected_errors=1, repair_pending=True)),
+        ("kind: critical_error, at: 5, devices: [0], code: gfx", amd_status.HealthFacts(uncorrected_errors=1)),
+        (MANY, amd_status.HealthFacts(bad_pages=6000, bad_page_threshold=1966)),
+        (LOST, amd_status.HealthFacts(lost=True)),
+    ],
+)
+def test_the_state_of_an_amd_card_follows_the_rules_of_the_collector(fault: str, facts: amd_status.HealthFacts) -> None:
+    assert state(simulated("mi300x", fault)) == amd_status.state_of(facts)
+
+
+def left_of_lost(reading: Reading) -> Left:
+    """The series of the only device, which is lost, without the values of fixed properties."""
+    assert [device.lost for device in reading.devices] == [True]
+    return {(s.metric, () if s.metric is catalog.INFO else s.labels, bool(s.partition_uuid)) for s in reading.samples}
+
+
+def test_a_lost_nvidia_card_leaves_what_a_real_one_leaves(tmp_path: Path, nvml: NvmlState) -> None:
+    card = h100(0)
+    card.partition([mig_device(7)])
+    nvml.devices = [card]
+    with collector_bench(tmp_path, nvml) as bench:
+        bench.read()
+        nvml.happen(0, 79)
+        wait_until(lambda: any(s.metric is catalog.ERROR_LAST_TIMESTAMP for s in bench.read().samples))
+        nvml.lose(0)
+        real = left_of_lost(bench.read())
+    cut = "[{profile: h100, partitions: [{profile: 1g.10gb, memory: 9GiB, compute: 1/7}]}]"
+    node = SimulatedNode(
+        scenario(
+            f"devices: {cut}\nfaults:\n- {{kind: critical_error, at: 5, devices: [0], code: '79'}}\n"
+            "- {kind: device_lost, at: 5, for: 9, devices: [0]}\n"
+        )
+    )
+    assert left_of_lost(node.read(6)) == real
+
+
+def test_a_lost_amd_card_leaves_what_a_real_one_leaves(tmp_path: Path) -> None:
+    gpu = (tree := AmdTree(tmp_path / "sys")).add(MI300X, "0000:05:00.0")
+    gpu.set_partition_mode("CPX", "NPS4")
+    collector = collector_of(tree)
+    collector.read(ALL)
+    gpu.write("ras/umc_err_count", "ue: 1\nce: 0")
+    collector.read(ALL)
+    gpu.unbind()
+    real = left_of_lost(collector.read(ALL))
+    node = SimulatedNode(
+        scenario(
+            "devices: [{profile: mi300x, partitions: [{profile: cpx_nps4, count: 8, memory: 24GiB, compute: 1/8}]}]\n"
+            "faults:\n- {kind: critical_error, at: 4, devices: [0], code: umc}\n"
+            "- {kind: device_lost, at: 5, for: 9, devices: [0]}\n"
+        )
+    )
+    assert left_of_lost(node.read(6)) == real
