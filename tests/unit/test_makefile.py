@@ -97,3 +97,59 @@ def test_a_python_that_is_too_old_leaves_the_environment_alone(tmp_path: Path) -
         ),
     )
     assert (tmp_path / "left").exists()
+
+
+def exporter_with(folder: Path, devices: int) -> Path:
+    """A command that reads so many devices, refuses `--wrong`, and writes its arguments to the file `calls`."""
+    command = folder / "exporter"
+    command.write_text(
+        f"#!/bin/sh\n"
+        f'echo "$*" >>"{folder}/calls"\n'
+        f'case "$*" in\n'
+        f'*--wrong*) echo "--wrong: unknown flag" >&2; exit 2 ;;\n'
+        f"--once*) echo 'accelerator_exporter_collector_devices{{collector=\"acme\"}} {devices}' ;;\n"
+        f"esac\n"
+    )
+    command.chmod(0o755)
+    return command
+
+
+@pytest.mark.parametrize(
+    ("devices", "arguments", "started"),
+    [
+        (0, [], "--simulate"),
+        (0, ["--web.listen-address=:1"], "--simulate --web.listen-address=:1"),
+        (0, ["--once", "--log.level=error"], "--simulate --once --log.level=error"),
+        (2, [], ""),
+        (2, ["--once"], "--once"),
+        (0, ["--simulate=failing"], "--simulate=failing"),
+        (0, ["--once", "--simulate"], "--once --simulate"),
+        (0, ["check", "--json"], "check --json"),
+        (0, ["--help"], "--help"),
+        (0, ["-h"], "-h"),
+        (0, ["--version"], "--version"),
+        (0, ["--check-config"], "--check-config"),
+        (0, ["--list-metrics"], "--list-metrics"),
+    ],
+)
+def test_run_simulates_where_there_is_no_accelerator_and_the_arguments_need_one(
+    tmp_path: Path, devices: int, arguments: list[str], started: str
+) -> None:
+    command = exporter_with(tmp_path, devices)
+
+    done = run(ROOT / "tools" / "run-exporter", command, *arguments)
+
+    added = "--simulate" in started and started != " ".join(arguments)
+    given = "".join(f" {argument}" for argument in arguments)
+    line = "No accelerator found: adding --simulate for a simulated node. For this machine itself: "
+    assert (done.returncode, done.stderr) == (0, f"{line}{command}{given}\n" if added else "")
+    assert (tmp_path / "calls").read_text().split("\n")[-2] == started
+
+
+def test_run_with_a_wrong_argument_prints_only_its_error(tmp_path: Path) -> None:
+    command = exporter_with(tmp_path, 0)
+
+    done = run(ROOT / "tools" / "run-exporter", command, "--wrong=1")
+
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", "--wrong: unknown flag\n")
+    assert (tmp_path / "calls").read_text() == "--check-config --wrong=1\n"
