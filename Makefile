@@ -21,7 +21,7 @@ TEST_NEEDS := $(COMPILER) promtool=prometheus prometheus=prometheus chromium=chr
 	librocm_smi64.so.1=librocm-smi64-1
 IMAGE_TEST_NEEDS := $(COMPILER) debootstrap=debootstrap buildah=buildah podman=podman runc=runc
 
-.PHONY: help run test image-test bench check fix proto docs requirements image FORCE
+.PHONY: help run test image-test bench check fix proto docs requirements image packages FORCE
 .DEFAULT_GOAL := help
 
 help: ## List the targets
@@ -30,16 +30,16 @@ help: ## List the targets
 run: $(RUNNABLE) ## Start the exporter, or a simulated node where there is no accelerator: make run ARGS="--once"
 	@tools/run-exporter $(BIN)/accelerator-exporter $(ARGS)
 
-test: $(READY) ## Run the tests: make test ARGS="tests/unit -k http"
-	@tools/require-packages $(TEST_NEEDS)
+test: NEEDS := $(TEST_NEEDS)
+test: packages $(READY) ## Run the tests: make test ARGS="tests/unit -k http"
 	@$(BIN)/pytest $(ARGS)
 
-image-test: $(READY) ## Build the image and run it as the manifests do: needs root
-	@tools/require-packages $(IMAGE_TEST_NEEDS)
+image-test: NEEDS := $(IMAGE_TEST_NEEDS)
+image-test: packages $(READY) ## Build the image and run it as the manifests do: needs root
 	@$(BIN)/pytest -m image $(ARGS)
 
-bench: $(READY) ## Measure what the exporter costs: make bench ARGS=--write updates docs/performance.md
-	@tools/require-packages $(COMPILER)
+bench: NEEDS := $(COMPILER)
+bench: packages $(READY) ## Measure what the exporter costs: make bench ARGS=--write updates docs/performance.md
 	@$(BIN)/python -m bench $(ARGS)
 
 check: $(READY) ## Format, lint, types, import rules, generated files: changes nothing
@@ -67,6 +67,9 @@ requirements: $(READY) ## Lock the dependencies: make requirements ARGS=--upgrad
 
 image: $(READY) ## Build the container image: make image BUILDER="podman build" DIGEST=sha256:...
 	@tools/build-image $(BUILDER)
+
+packages: # before the Python tools: without root it fails, and then at once
+	@tools/require-packages $(NEEDS)
 
 $(READY): requirements/dev.txt pyproject.toml $(MADE_BY)
 	@echo "Installing the exporter with the tools for development (requirements/dev.txt) in $(VENV)"

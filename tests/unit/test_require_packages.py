@@ -62,7 +62,7 @@ def test_another_user_is_given_the_command_that_installs_everything(commands: Pa
     assert require(commands, *NEEDS) == (
         1,
         (
-            "Missing on this machine: absent-a libabsent.so.1 absent-b. Install it and try again; "
+            "Missing on this machine: absent-a libabsent.so.1 absent-b. Install what is missing and try again; "
             "on Debian: sudo apt-get install --yes --no-install-recommends pkg-a pkg-b pkg-c\n"
         ),
         [],
@@ -81,7 +81,7 @@ def test_a_machine_without_apt_is_given_the_command_for_debian(commands: Path) -
 
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == (
-        "Missing on this machine: absent. Install it and try again; "
+        "Missing on this machine: absent. Install what is missing and try again; "
         "on Debian: sudo apt-get install --yes --no-install-recommends pkg-a\n"
     )
 
