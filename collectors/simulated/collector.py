@@ -20,9 +20,9 @@ from collectors.contract import (
 from collectors.metric import Cadence, Metric, Origin, Subject
 from collectors.simulated import device_rows, partition_rows
 from collectors.simulated.activity import ActivitySchedule, SlotActivity
-from collectors.simulated.border import checked, garbled
 from collectors.simulated.clock import ScenarioClock
 from collectors.simulated.device_rows import Values, View, memory_used
+from collectors.simulated.garbage import checked, garbled
 from collectors.simulated.inventory import SimulatedDevice, inventory
 from collectors.simulated.machine import Machine
 from collectors.simulated.partition_rows import PartitionView

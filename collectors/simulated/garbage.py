@@ -1,4 +1,4 @@
-"""The border to the simulated hardware: replaces values by garbage if the scenario says so, and drops all garbage."""
+"""Replaces values of the simulated hardware by garbage if the scenario says so, and drops all garbage."""
 
 import math
 from collections.abc import Iterable, Mapping
