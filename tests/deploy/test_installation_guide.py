@@ -48,9 +48,20 @@ def daemon_set(kustomization: Manifest) -> Manifest:
 
 
 def test_kustomization_sets_the_image_of_the_reader() -> None:
-    (with_image,) = (k for k in KUSTOMIZATIONS if "images" in k)
-    (container,) = daemon_set(with_image)["spec"]["template"]["spec"]["containers"]
-    assert container["image"] == "registry.example/platform/accelerator-exporter:0.1.0"
+    with_pods = [k for k in KUSTOMIZATIONS if k["resources"] != ["../monitor"]]
+    assert len(with_pods) == 6
+    for kustomization in with_pods:
+        (container,) = daemon_set(kustomization)["spec"]["template"]["spec"]["containers"]
+        assert container["image"] == "registry.example/platform/accelerator-exporter:0.1.0"
+
+
+def test_second_variant_runs_on_no_node_of_the_first() -> None:
+    (second,) = (k for k in KUSTOMIZATIONS if "accelerator-exporter-amd" in str(k))
+    affinity = daemon_set(second)["spec"]["template"]["spec"]["affinity"]["nodeAffinity"]
+    terms = affinity["requiredDuringSchedulingIgnoredDuringExecution"]["nodeSelectorTerms"]
+    excluded = {"key": "nvidia.com/gpu.present", "operator": "NotIn", "values": ["true"]}
+    assert [excluded in term["matchExpressions"] for term in terms] == [True] * len(terms)
+    assert daemon_set({"resources": ["../amd"]})["spec"]["selector"] != daemon_set(second)["spec"]["selector"]
 
 
 def test_privileged_container_allows_escalation() -> None:
