@@ -105,7 +105,7 @@ class AmdBench:
             case Trouble.GARBAGE:
                 self.tree.gpus[0].write("gpu_busy_percent", "8083344")
 
-    def met(self) -> bool:
+    def fault_reached(self) -> bool:
         """Whether a file was slow since the fault began; one that has not been opened yet counts too."""
         return self._waits() > self._met_after
 

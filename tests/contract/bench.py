@@ -1,6 +1,6 @@
-"""The interface of a bench: the environment where the contract suite runs a collector without hardware, with faults.
+"""The interface of a test bench: it simulates hardware, with faults, for the collector that the contract suite runs.
 
-A bench for a new collector is a class like `NvidiaBench`; see `docs/adding-a-collector.md`.
+A test bench for a new collector is a class like `NvidiaBench`; see `docs/adding-a-collector.md`.
 """
 
 from collections.abc import Mapping
@@ -74,7 +74,7 @@ class Bench(Readable, Protocol):
         """Start a fault."""
         ...
 
-    def met(self) -> bool:
+    def fault_reached(self) -> bool:
         """True once a call has reached the injected hang or delay."""
         ...
 

@@ -101,7 +101,7 @@ class NvidiaBench:
             case Trouble.DRIVER_RELOAD:
                 self._unload_driver()
 
-    def met(self) -> bool:
+    def fault_reached(self) -> bool:
         """Whether the delayed function was called; calls that have not returned count too."""
         return self._state.calls(_POWER, device=_FIRST) > self._met_after
 

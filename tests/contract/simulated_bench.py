@@ -87,7 +87,7 @@ class SimulatedBench:
         self._time.now = _BEGINS[trouble]
         self._ends = self._time.now + _LASTS
 
-    def met(self) -> bool:
+    def fault_reached(self) -> bool:
         """Whether a call waits or has waited."""
         return self._event.met
 

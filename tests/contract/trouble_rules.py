@@ -101,7 +101,7 @@ class TroubleRules(ReadingRules):
         healthy = collector.read(ALL)
         bench.inject(Trouble.HANG)
         with reading_in_a_thread(collector, bench) as call:
-            wait_until(bench.met)
+            wait_until(bench.fault_reached)
             assert call.outcome is None, "the call returned during the hang"
         assert call.outcome is not None, "the call did not return after the hang"
         for reading in readings([call.outcome]):
@@ -184,7 +184,7 @@ def shows(trouble: Trouble, bench: Bench, healthy: Reading, outcomes: list[Readi
     if trouble is Trouble.RAISE:
         assert len(errors) == len(outcomes), "a read succeeded although every read must fail"
     elif trouble is Trouble.SLOW:
-        assert bench.met(), "no call was slow: the collector does not read what the bench delays"
+        assert bench.fault_reached(), "no call was slow: the collector does not read what the bench delays"
         assert errors == [], "slow answers made a whole read fail"
         assert is_whole(readings(outcomes)[-1], healthy), "slow answers lost devices or samples, or caused a fault"
     elif trouble is Trouble.DRIVER_RELOAD:

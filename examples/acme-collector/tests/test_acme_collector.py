@@ -43,7 +43,7 @@ class AcmeBench:
             self.write(name, **HEALTHY, serial=f"S{name[-1]}", energy_millijoules="0")
 
     def write(self, name: str, **files: str) -> None:
-        """Let a card say this."""
+        """Write files of a card."""
         for file, content in files.items():
             (self.cards / name / file).write_text(f"{content}\n")
 
@@ -59,12 +59,12 @@ class AcmeBench:
                 self.write(name, energy_millijoules=str(self.millijoules))
 
     def forget_ids(self) -> None:
-        """Cards without serial numbers."""
+        """Remove the serial numbers."""
         for name in ("acme0", "acme1"):
             (self.cards / name / "serial").unlink()
 
     def inject(self, trouble: Trouble) -> None:
-        """Let the first card fail, or take the driver away."""
+        """Make the first card fail, or remove the driver's files."""
         if trouble is Trouble.DEVICE_LOST:
             self.write("acme0", state="dead")
         elif trouble is Trouble.GARBAGE:
@@ -73,12 +73,12 @@ class AcmeBench:
             self.cards.rename(self.removed)
             self.millijoules = 0
 
-    def met(self) -> bool:
-        """Nothing here hangs."""
+    def fault_reached(self) -> bool:
+        """No call hangs or is slow here."""
         return False
 
     def heal(self) -> None:
-        """Everything as at first."""
+        """Restore the driver's files and the first card."""
         if self.removed.exists():
             self.removed.rename(self.cards)
         self.write("acme0", **HEALTHY)
