@@ -58,7 +58,7 @@ VENDORS: tuple[Vendor, ...] = (
         # KFD's files need the device cgroup of the GPU's render node: in Kubernetes, a privileged container.
         privileged_only="AMD partitions and ROCm process data",
         # From `/proc/<pid>/fdinfo` of every process.
-        host_processes_only="with SYS_PTRACE, numbers of AMD processes that draw or decode video",
+        host_processes_only="number of AMD processes that draw or decode video, which also needs SYS_PTRACE",
     ),
     Vendor("cambricon", "Cambricon", 0xCABC),
     Vendor("furiosa", "FuriosaAI", 0x1ED2),

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import re
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -22,6 +23,8 @@ from exporter.configuration.settings import OPTIONS, SECTIONS
 
 _DOCUMENT = Path(__file__).parent.parent / "docs" / "configuration.md"
 
+_PAGE = re.compile(r"docs/([a-z-]+\.md)")
+
 _INTRODUCTION = f"""\
 <!-- Written by tools/gen_configuration.py from exporter/configuration/settings.py. Change the table there, then run
 `make docs`. -->
@@ -40,23 +43,23 @@ With an invalid configuration the command ends with exit code 2 and one line: th
 expected:
 
 ```
-config.yaml:3: web.listen_adress: unknown key, did you mean web.listen_address?
+accelerator-exporter: config.yaml:3: web.listen_adress: unknown key, did you mean web.listen_address?
 ```
 
 Unknown flags, keys and variables that begin with `{ENVIRONMENT_PREFIX}` are errors too. The variables that Kubernetes
 sets for a Service called `accelerator-exporter`, such as `{ENVIRONMENT_PREFIX}SERVICE_HOST`, are ignored. Each flag may
 be given once. The file is at most 1 MiB of UTF-8 with one YAML document; aliases are refused.
 
-The file is read again when it changes, also when Kubernetes replaces the symbolic link of a mounted ConfigMap, and on
-SIGHUP. Options marked *reload* then take effect without a missed scrape. A file that changes any other option is
-refused, because that needs a restart. If a file is refused, the old configuration stays active, the log has the reason,
-and `accelerator_exporter_config_last_reload_successful` is 0.
+The file is read again on SIGHUP, when it changes, and when Kubernetes replaces the symbolic link of a mounted
+ConfigMap. Only options with *reload* at the end of their meaning can change then; they take effect without a missed
+scrape. A file that changes any other option is refused, because that needs a restart. If a file is refused, the old
+configuration stays active, the log has the reason, and `accelerator_exporter_config_last_reload_successful` is 0.
 
 Durations are whole numbers with units, the larger unit first: `250ms`, `5s`, `1m`, `1h30m`. A number without a unit is
 refused.
 
-*Read by* names the collectors that an option changes. `exporter` means that it changes the exporter itself, for every
-collector.
+*Read by* lists the collectors that use an option. If the list contains `exporter`, the exporter itself uses the option,
+for the devices of every collector.
 """
 
 
@@ -82,7 +85,7 @@ def _actions() -> str:
         (f"`{Action.CHECK}`", CHECK_HELP),
         (f"`{JSON_FLAG}`", JSON_HELP),
     ]
-    return _table(("Flag", "Meaning"), [*others, *rows])
+    return _table(("Flag", "Meaning"), [(flag, _linked(text)) for flag, text in (*others, *rows)])
 
 
 def _options(section: Section) -> str:
@@ -99,7 +102,13 @@ def _default(option: Option) -> str:
 
 def _meaning(option: Option) -> str:
     readers = f" Read by: {', '.join(option.read_by)}." if option.read_by else ""
-    return f"{option.help} Takes {option.value_type.expected}.{readers}{' *reload*' if option.reloadable else ''}"
+    reload = " *reload*" if option.reloadable else ""
+    return f"{_linked(option.help)} Takes {option.value_type.expected}.{readers}{reload}"
+
+
+def _linked(text: str) -> str:
+    """Text for people, with a link for each page that it names."""
+    return _PAGE.sub(r"[\1](\1)", text)
 
 
 def _relations(section: Section) -> Iterator[str]:

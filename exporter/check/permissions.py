@@ -98,9 +98,9 @@ def _variables(here: Environment) -> Iterator[Permission]:
 
 
 def _capabilities(here: Environment) -> Permission:
-    name, cost = "capabilities", "nothing on most nodes"
+    name, cost = "capabilities", "none on most nodes"
     if here.privileged_only:
-        cost = f"{', '.join(here.privileged_only)}: readable only in a privileged container"
+        cost = f"{', '.join(here.privileged_only)} cannot be read"
     if here.capabilities is None:
         return Permission(name, PermissionState.UNKNOWN, "unknown", cost)
     count = len(here.capabilities)
@@ -112,9 +112,10 @@ def _capabilities(here: Environment) -> Permission:
 def _host_processes(here: Environment) -> Permission:
     found = "visible" if here.host_processes else "not visible"
     state = _state(given=here.host_processes) if here.host_processes_only else PermissionState.NOT_NEEDED
-    return Permission("hostPID", state, found, "; ".join(("names of processes", *here.host_processes_only)))
+    cost = ", ".join(f"no {each}" for each in ("process names", *here.host_processes_only))
+    return Permission("hostPID", state, found, cost)
 
 
 def _read_only_root(here: Environment) -> Permission:
     found = {None: "unknown", True: "read-only", False: "writable"}[here.read_only_root]
-    return Permission("writable root", PermissionState.NOT_NEEDED, found, "nothing: the exporter writes no file")
+    return Permission("writable root", PermissionState.NOT_NEEDED, found, "none: the exporter writes no file")

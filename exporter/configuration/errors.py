@@ -23,11 +23,11 @@ def unknown(name: str, what: str, known: Iterable[str], prefix: str = "") -> str
     Args:
         name: The name as it was written.
         what: What sort of name it is: key, flag, environment variable.
-        known: The names it could have been; the nearest is proposed, else all are listed if they are few.
+        known: The names it could have been; the nearest is proposed; if none is near and they are few, all are listed.
         prefix: What all of them begin with, which makes no two of them alike.
     """
     names = tuple(known)
     nearest = did_you_mean(name.removeprefix(prefix), [one.removeprefix(prefix) for one in names])
-    listed = f"one of {', '.join(names)}" if len(names) <= _LISTED_NAMES else "one that --help shows"
-    advice = f"did you mean {prefix}{nearest}?" if nearest else f"expected {listed}"
+    listed = f"expected one of {', '.join(names)}" if len(names) <= _LISTED_NAMES else "see --help"
+    advice = f"did you mean {prefix}{nearest}?" if nearest else listed
     return f"{shortened(name)}: unknown {what}, {advice}"

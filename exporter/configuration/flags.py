@@ -43,7 +43,7 @@ ACTIONS = (
     (Action.CHECK_CONFIG, "Check flags, environment and file, and exit."),
     (Action.LIST_METRICS, "Print every metric the exporter knows, and exit."),
     (Action.VERSION, "Print the version and exit."),
-    (Action.HELP, "Print this text and exit."),
+    (Action.HELP, "Print this help and exit."),
 )
 
 _FILE = "config.file"

@@ -64,7 +64,7 @@ class NodeSettings:
     name: str | None = option(
         NODE_NAME,
         "",
-        "Name of the node in the cluster. Devices without an id get one that is generated from it and from the product "
+        "Name of the node in the cluster. For devices without an id, an id is generated from this name and the product "
         "UUID of the machine.",
         default_variable="NODE_NAME",
         example="worker-1",
@@ -123,7 +123,8 @@ class PollSettings:
     deadline: float = option(
         duration("100ms", "1m"),
         "5s",
-        "A collector is late if a call takes longer. The call is not interrupted; other collectors continue.",
+        "How long one call of a collector may take; after that it is late. The call is not interrupted, and other "
+        "collectors continue.",
         reloadable=True,
     )
     max_age: float = option(

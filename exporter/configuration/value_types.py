@@ -10,7 +10,7 @@ from typing import Generic, TypeVar
 
 from collectors.wording import did_you_mean
 from exporter.durations import parse_duration, spell_duration
-from exporter.web.listen import ListenError
+from exporter.web.listen import MAX_PORT, ListenError
 from exporter.web.listen import parse as parse_listen_address
 
 T_co = TypeVar("T_co", covariant=True)
@@ -178,8 +178,14 @@ def _duration_proposal(text: str, low: float, high: float) -> str:
     return f"did you mean {within[0]}?" if within and within[0] != text else ""
 
 
-ADDRESS = ValueType("ADDRESS", 'an address such as ":9410", "127.0.0.1:9410" or "[::1]:9410"', _parse_address)
-URL_PATH = ValueType("PATH", f"a URL path such as /metrics, and none of {', '.join(FIXED_PATHS)}", _parse_url_path)
+ADDRESS = ValueType(
+    "ADDRESS",
+    f'an address such as ":9410", "127.0.0.1:9410" or "[::1]:9410", with a port from 0 to {MAX_PORT}',
+    _parse_address,
+)
+URL_PATH = ValueType(
+    "PATH", f"a URL path such as /metrics, but not {', '.join(FIXED_PATHS[:-1])} or {FIXED_PATHS[-1]}", _parse_url_path
+)
 DIRECTORY = ValueType("DIRECTORY", "an absolute path", _parse_path)
 SOCKET = ValueType("PATH", f"the absolute path of a socket, at most {_SOCKET_PATH_BYTES} bytes", _parse_socket)
 SWITCH = ValueType("true|false", "true or false", _parse_switch, in_yaml="a boolean")

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 _ADDRESS = re.compile(r"(?:\[(?P<literal>[\w:.%]+)\]|(?P<host>[^:\[\]\s/]*)):(?P<port>[0-9]{1,5})")
-_MAX_PORT = 65535
+MAX_PORT = 65535
 _BACKLOG = 128
 _NO_IPV6 = frozenset({errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL})
 _ADVICE = {
@@ -46,8 +46,8 @@ def parse(text: str) -> Address:
     if match is None:
         raise ListenError(f"listen address {text!r} is invalid: expected host:port, [IPv6 address]:port or :port")
     port = int(match["port"])
-    if port > _MAX_PORT:
-        raise ListenError(f"listen address {text!r} is invalid: expected a port from 0 to {_MAX_PORT}")
+    if port > MAX_PORT:
+        raise ListenError(f"listen address {text!r} is invalid: expected a port from 0 to {MAX_PORT}")
     return Address(match["literal"] or match["host"] or "", port)
 
 

@@ -35,6 +35,8 @@ _SOURCE_COLUMNS = ("Allocation source", "State", "Last success")
 _STATE_TONES = {"ok": "good", "degraded": "warn", "predicted_failure": "warn", "failed": "bad"}
 _COLLECTOR_TONES = {CollectorStatus.UP: "good", CollectorStatus.LATE: "warn", CollectorStatus.DOWN: "bad"}
 _SIMULATED = "Simulated: devices, pods and values on this page come from a scenario, not from this machine."
+# Names for people of the sources of allocations.
+_SOURCES = {"podresources": "the kubelet"}
 _RELEASED = "The hardware is released: devices are not read until the exporter receives SIGUSR2."
 
 _KIB, _MIB, _GIB = 1 << 10, 1 << 20, 1 << 30
@@ -146,8 +148,8 @@ def _notices(view: StatusView) -> list[Html]:
             devices = counted(collector.duplicate_devices, "device")
             notices.append(group(f"{devices} of collector {collector.name}: exported as another collector reads them."))
     if not view.allocations_known:
-        down = ", ".join(source.name for source in view.sources if not source.up)
-        reason = f"{down} does not respond" if down else "no response yet"
+        down = ", ".join(_SOURCES.get(source.name, source.name) for source in view.sources if not source.up)
+        reason = f"{down} does not answer" if down else "no answer yet"
         notices.append(group(f"Allocations are unknown: {reason}."))
     for resource, count in view.unmatched:
         ids = counted(count, f"allocated id of {resource} matches", f"allocated ids of {resource} match")

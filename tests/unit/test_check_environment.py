@@ -111,7 +111,9 @@ def test_what_needs_privileges_is_reported_for_present_vendors(settings: Setting
     nvidia, both = environment_of(settings, {}, "nvidia"), environment_of(settings, {}, "amd", "nvidia")
     assert (nvidia.privileged_only, nvidia.host_processes_only) == ((), ())
     assert both.privileged_only == ("AMD partitions and ROCm process data",)
-    assert both.host_processes_only == ("with SYS_PTRACE, numbers of AMD processes that draw or decode video",)
+    assert both.host_processes_only == (
+        "number of AMD processes that draw or decode video, which also needs SYS_PTRACE",
+    )
 
 
 @pytest.fixture

@@ -181,8 +181,8 @@ def test_variables_that_kubernetes_makes_for_our_service_are_left_alone() -> Non
     ("name", "text", "advice"),
     [
         ("ACCELERATOR_EXPORTER_LOG_LEVL", "info", f"did you mean {LEVEL_VARIABLE}?"),
-        ("ACCELERATOR_EXPORTER_WEB_PORT", "9410", "expected one that --help shows"),
-        ("ACCELERATOR_EXPORTER_", "", "expected one that --help shows"),
+        ("ACCELERATOR_EXPORTER_WEB_PORT", "9410", "see --help"),
+        ("ACCELERATOR_EXPORTER_", "", "see --help"),
     ],
 )
 def test_an_unknown_variable_of_ours_is_an_error(name: str, text: str, advice: str) -> None:

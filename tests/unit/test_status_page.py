@@ -120,7 +120,7 @@ def test_while_allocations_are_unknown_the_page_says_so_everywhere() -> None:
     page = text(replace(rich(), allocations=None, unmatched={}))
 
     assert {cells[-1] for cells in page.cells if len(cells) == 7} == {"Allocated to", "unknown"}
-    assert "Allocations are unknown: no response yet." in page.paragraphs
+    assert "Allocations are unknown: no answer yet." in page.paragraphs
     assert "5 devices, 2 partitions, 1 device lost" in page.paragraphs
 
 
@@ -128,7 +128,7 @@ def test_a_source_that_does_not_answer_is_named() -> None:
     silent = AttributionHealth("podresources", up=False, last_success_timestamp_seconds=None)
     page = text(replace(rich(), allocations=None, attribution=(silent,)))
 
-    assert "Allocations are unknown: podresources does not respond." in page.paragraphs
+    assert "Allocations are unknown: the kubelet does not answer." in page.paragraphs
     assert page.row("podresources") == ["podresources", "down", "never"]
 
 
