@@ -61,7 +61,8 @@ def _anchor(title: str) -> str:
 
 
 def _persistent() -> str:
-    return ", ".join(_code(row.name(subject)) for row in _ROWS if row.persistent for subject in row.subjects)
+    names = (row.name(subject) for row in _ROWS if row.persistent for subject in row.subjects)
+    return "\n".join(f"  - {_code(name)}" for name in names)
 
 
 def _cadences() -> str:

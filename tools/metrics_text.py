@@ -36,8 +36,10 @@ pods start and end. Join the two by `uuid` as in the [queries](#queries).
 - **Unknown is absent.** "Unknown" is never exported as 0, NaN or a largest integer. 0 is a measured zero. A reading
   that the hardware, the driver or the collector does not support has no series.
 - **Too old is absent too.** A reading is exported until `poll.max_age` after the next one was due; then its series
-  ends. Identity and state do not age while the collector lists the device and, for families about allocations, the
-  kubelet's answer is known: {persistent}.
+  ends. Identity and state do not become too old. These families are exported while the collector lists the device and,
+  if they are about allocations, while the kubelet's answer is known:
+
+{persistent}
 - **States are 0 and 1** for every value of a closed list, so that `avg_over_time` is the fraction of time in a
   state.
 - **A gap does not look like idle time.** The exporter's own counters are integrals over the time between two readings.
@@ -87,9 +89,10 @@ Labels whose values form a closed list. All other labels have names from the har
 QUERIES = """
 ## Queries
 
-Each query can be used without changes. Joins start from the allocation, which may have many series for one device, and
-use `group_left`: in the other direction one shared device makes the whole query an error. `instance` is part of every
-join because a device has two series for some minutes if the exporter's address changes with its pod.
+Each query can be used without changes. Joins start from the allocation and use `group_left`, because one device can be
+allocated to several containers. A join that starts from the device is an error as soon as one device is shared.
+`instance` is part of every join: without the shipped relabeling it is the exporter's address, which changes with its
+pod, and then a device has two series for some minutes.
 """
 
 

@@ -1,8 +1,9 @@
 """Example PromQL queries: printed in docs/metrics.md, and run against a real Prometheus by the tests.
 
-A join starts from the allocation, which may have many series for one device, and uses group_left: in the other
-direction one shared device makes the whole query an error. `instance` is in every join because a device has two series
-for some time if the exporter's address changes with its pod.
+A join starts from the allocation and uses group_left, because one device can be allocated to several containers. A join
+that starts from the device is an error as soon as one device is shared. `instance` is in every join: without the
+shipped relabeling it is the exporter's address, which changes with its pod, and then a device has two series for some
+minutes.
 """
 
 from dataclasses import dataclass
