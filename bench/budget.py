@@ -37,7 +37,8 @@ measures over 20 ms. Its warnings and errors in the log, each once:"""
 
 _BUDGET = """\
 The budget of the design and the measured values: memory after the scrapes above, series of the NVIDIA collector on the
-double and of the simulated cards. If the budget is a range, its upper end is the limit."""
+double and of the simulated cards. If the budget is a range, its upper end is the limit. "Over" means that the node
+needs more than the design planned; nothing fails or is dropped because of it."""
 
 
 def tables(costs: Sequence[Cost]) -> list[Table]:
@@ -49,7 +50,7 @@ def beside_text(beside: Beside) -> str:
     """The text about nvitop-exporter."""
     if beside.problem:
         return f"## nvitop-exporter\n\nIt could not be measured:\n\n```\n{beside.problem.strip()}\n```\n"
-    logged = "\n".join(beside.complaints) or "nothing"
+    logged = "\n".join(beside.complaints) or "none"
     about = paragraph(_BESIDE.format(versions=beside.versions))
     return f"## nvitop-exporter\n\n{about}\n\n```\n{logged}\n```\n"
 

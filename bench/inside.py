@@ -26,9 +26,9 @@ _WARM_UP_SECONDS = 3
 _ABOUT = """\
 CPU time of one thread in the bench's own process, for {devices} x 7 partitions with a pod on each: {series} series.
 Medians of {rounds} rounds in which the rows take turns. The rows that begin with `prometheus_client` are the cost of an
-exporter that uses only this library and has the same families: a custom collector creates them at each scrape; direct
-instrumentation sets a gauge for each series at each poll and writes all of them at a scrape. Here neither of them reads
-hardware, joins pods or removes old readings."""
+exporter that uses only this library and has the same families. A custom collector creates them at each scrape. Direct
+instrumentation sets a gauge for each series at each poll, and writes all of them at a scrape. Here neither of them
+reads hardware, joins pods or removes old readings."""
 
 
 def inside() -> Table:

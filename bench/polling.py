@@ -18,10 +18,10 @@ _APART_SECONDS = 0.15  # two samples of the activity counters must be at least 0
 _WARM_UP_POLLS = 3
 
 _ABOUT = f"""\
-The NVIDIA collector alone, with the NVML double: library calls and wall time of a poll that reads what is due every
-second, of a poll that also reads what is due every 10 s, and of a poll that reads everything; medians of {ROUNDS}. The
-cost of an average second at these cadences is computed from them. The double returns at once, so the time is that of
-this exporter and of nvidia-ml-py; a real driver adds its time in each call."""
+The NVIDIA collector alone, with the NVML double. The columns are library calls and wall time of three kinds of poll;
+medians of {ROUNDS}. "Fast" reads what is due every second, "with medium" also what is due every 10 s, and "with slow"
+everything. The cost of an average second at these cadences is computed from them. The double returns at once, so the
+time is that of this exporter and of nvidia-ml-py; a real driver adds its time in each call."""
 
 
 def polling(library: Path) -> Table:
