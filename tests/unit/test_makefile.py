@@ -75,7 +75,7 @@ def test_the_environment_stays_while_the_python_does_and_is_made_anew_by_another
     assert (from_within.returncode, from_within.stderr, (venv / "left").exists()) == (0, "", True)
 
     other = run(MAKE_VENV, python_with(tmp_path / "python", "3.99.1"), venv)
-    assert (other.returncode, other.stderr) == (0, f"Making {venv} with Python 3.99.1 in {tmp_path}\n")
+    assert (other.returncode, other.stderr) == (0, f"Replacing {venv} with Python 3.99.1 in {tmp_path}\n")
     assert (venv / ".python").read_text() == f"3.99.1 {tmp_path}\n"
     assert (venv / "bin" / "python").exists()
     assert not (venv / "left").exists()
