@@ -31,7 +31,6 @@ _TITLES = {
 }
 _HIDDEN = tuple(label for label in OF_EDGE if label not in _TITLES)
 _SHARE = series(families.ALLOCATION_SHARE, Subject.ALLOCATION)
-_LAST_ACTIVE = series(families.CONTAINER_LAST_ACTIVE, Subject.CONTAINER)
 
 _HALF_AN_HOUR = 1800
 _AN_HOUR = 3600
@@ -49,14 +48,16 @@ def _holders() -> Builder[Panel]:
     about = About(
         "Who holds what",
         "One line for each container and each device or partition that is allocated to it. Share is its fraction of "
-        "the whole device. Utilization is the mean over the time range; it is empty if several containers share a "
-        "device, because their parts cannot be measured.",
+        "the whole device. Utilization is the mean over the time range. Idle for is the time since the container was "
+        "last seen executing; if it was never seen executing, the time for which it has been observed: it is idle for "
+        "at least that long. Both are empty if several containers share a device, because their parts cannot be "
+        "measured.",
         width=24,
     )
     columns = (
         Column("Share", edge(_SHARE)),
         Column("Utilization", edge(utilization(Subject.CONTAINER, RANGE))),
-        Column("Idle for", since(edge(_LAST_ACTIVE))),
+        Column("Idle for", _idle_time(OF_EDGE)),
     )
     return rows(about, _TITLES, columns, _HIDDEN)
 
@@ -71,6 +72,16 @@ def _idle() -> Builder[Panel]:
         height=6,
     )
     return rows(about, _TITLES, (Column("Utilization", edge(_idle_alone().or_else(_idle_together()))),), _HIDDEN)
+
+
+def _idle_time(by: tuple[str, ...]) -> Expression:
+    """Seconds since a container was last seen executing; if it never was, the seconds for which it has been observed.
+
+    A container that was never active has no last time, although it is the most idle one.
+    """
+    last_active = series(families.CONTAINER_LAST_ACTIVE, Subject.CONTAINER)
+    observed = series(families.CONTAINER_OBSERVED_SECONDS, Subject.CONTAINER)
+    return since(largest(last_active, *by)).or_else(largest(observed, *by))
 
 
 def _idle_alone() -> Expression:
@@ -115,12 +126,12 @@ def _cost() -> tuple[Builder[Panel], ...]:
         bars(
             About(
                 "Time since last active",
-                "Time since each container was last seen executing on any of its devices. A container that never "
-                "executed has no bar: it is in the table of idle containers. A container that shares its device has no "
-                "bar either.",
+                "Time since each container was last seen executing on any of its devices. If it was never seen "
+                "executing, the time for which it has been observed: it is idle for at least that long. It "
+                "starts again at 0 if the exporter restarts. Absent for containers that share a device.",
                 width=8,
             ),
-            Query(since(largest(_LAST_ACTIVE, *OF_CONTAINER)), _CONTAINER),
+            Query(_idle_time(OF_CONTAINER), _CONTAINER),
             Step(0, "green"),
             Step(_HALF_AN_HOUR, "yellow"),
             Step(_AN_HOUR, "red"),

@@ -28,6 +28,10 @@ NODES = {
     "mig": ("mig", NOTHING_WRONG),
     "preview": (str(FOLDER / "preview.yaml"), set[str]()),
 }
+IDLE_TIMES = {
+    "Idle for": next(target for target in TARGETS if (target.title, target.letter) == ("Who holds what", "C")),
+    "Time since last active": BY_TITLE["Time since last active"],
+}
 IDLE = "Held and idle"  # whether there is one depends on the minute: see its separate test
 # Shorter intervals for slow readings: memory errors are read once a minute by default.
 EAGER = ("--poll.medium-interval=1s", "--poll.slow-interval=1s")
@@ -106,6 +110,22 @@ def test_pod_and_device_can_be_selected(server: Prometheus) -> None:
 def test_pod_with_an_idle_device_is_found(server: Prometheus) -> None:
     found = answered(server, BY_TITLE[IDLE], node="preview")
     assert {answer.labels["pod"] for answer in found} == {"forgotten"}
+
+
+@pytest.mark.parametrize("title", ["Idle for", "Time since last active"])
+def test_container_that_was_never_active_is_idle_since_it_is_observed(server: Prometheus, title: str) -> None:
+    never_active = "accelerator_container_observed_seconds_total{pod='forgotten'}"
+    assert server.query("accelerator_container_last_active_timestamp_seconds{pod='forgotten'}") == []
+
+    at_least = server.value(never_active)
+    idle_times = {answer.labels["pod"]: answer.value for answer in answered(server, IDLE_TIMES[title], node="preview")}
+    at_most = server.value(never_active)
+
+    assert at_least is not None
+    assert at_most is not None
+    assert at_least <= idle_times["forgotten"] <= at_most
+    assert "finetune-0" in idle_times  # it has been active
+    assert {"ana", "boris"}.isdisjoint(idle_times)  # their parts of a shared device are unknown
 
 
 def test_every_variable_has_values(server: Prometheus) -> None:
