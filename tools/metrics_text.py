@@ -111,7 +111,7 @@ class Section:
     labels_note: str = ""
 
 
-_HOLDER_NOTE = " `partition_uuid` and `profile` are absent if a whole device is allocated to the container."
+_ALLOCATED_TO_NOTE = " `partition_uuid` and `profile` are absent if a whole device is allocated to the container."
 
 # In the order of the document.
 SECTIONS: dict[Subject, Section] = {
@@ -132,13 +132,13 @@ SECTIONS: dict[Subject, Section] = {
         "[why](troubleshooting.md#a-shared-device-has-no-container-utilization). These series are updated with the "
         "readings of their device or partition. Counters of a container start at 0 with its allocation and end with "
         "it; a later pod of the same name starts at 0 again.",
-        _HOLDER_NOTE,
+        _ALLOCATED_TO_NOTE,
     ),
     Subject.ALLOCATION: Section(
         "Allocations",
         "What is allocated: one series for each pair of a container and a device or partition, for any number of "
         "replicas or resource entries. These series are updated with the kubelet's answer.",
-        _HOLDER_NOTE,
+        _ALLOCATED_TO_NOTE,
     ),
     Subject.PROCESS: Section(
         "Processes on devices",

@@ -62,7 +62,7 @@ and on (instance, uuid) (min_over_time(accelerator_device_allocated[1h]) == 1)""
         "utilization is not listed: unknown is not idle.",
     ),
     Query(
-        "Containers that hold an idle device",
+        "Containers that an idle device is allocated to",
         """accelerator_allocation_info
 and on (instance, uuid) (
     rate(accelerator_device_busy_seconds_total[1h])
@@ -113,7 +113,7 @@ and on (instance, uuid) (
         "What was allocated, used or not: half a device for two hours is one device-hour.",
     ),
     Query(
-        "A device's reading with the names of its holders",
+        "A device's reading with the containers it is allocated to",
         """accelerator_allocation_info
   * on (instance, uuid) group_left (sensor)
     accelerator_device_temperature_celsius{sensor="core"}""",
@@ -128,7 +128,7 @@ and on (instance, uuid) (
         "reserves some memory.",
     ),
     Query(
-        "Failed devices and the containers that hold them",
+        "Failed devices and the containers they are allocated to",
         'accelerator_allocation_info and on (instance, uuid) (accelerator_device_status{state="failed"} == 1)',
         "`accelerator_device_status == 1` alone gives the state that each device is in.",
     ),

@@ -24,7 +24,7 @@ def _table() -> Builder[Panel]:
     of_die = 'sensor=~"core|hotspot|board"'  # MI300 report only the hottest spot
     columns = (
         Column("State", series(catalog.STATUS_STATE, Subject.DEVICE).where("== 1"), "state", STATUS_COLORS),
-        Column("Holders", series(catalog.ALLOCATIONS, Subject.DEVICE)),
+        Column("Allocations", series(catalog.ALLOCATIONS, Subject.DEVICE)),
         Column("Utilization", utilization(Subject.DEVICE, RANGE)),
         Column("Memory", memory_fullness(Subject.DEVICE)),
         Column("Power", series(catalog.POWER, Subject.DEVICE)),
@@ -33,7 +33,7 @@ def _table() -> Builder[Panel]:
     about = About(
         "Devices now",
         "One line for each device. Utilization is the mean over the time range chosen above; all other values are "
-        "current. Holders is the number of containers that the device itself is allocated to: 0 means free or "
+        "current. Allocations is the number of containers that the device itself is allocated to: 0 means free or "
         "partitioned, more than 1 means shared. A cell is empty if the device does not support the reading. "
         "Temperature is that of the core, or of the hottest spot if the device reports it. If the state is not ok, see "
         "the row Health.",

@@ -14,10 +14,10 @@ _ALLOCATED = series(catalog.ALLOCATED, Subject.DEVICE)
 
 def panels() -> tuple[Builder[Panel], ...]:
     """Devices, their allocations, their activity."""
-    return (*_held(), *_doing())
+    return (*_allocated(), *_doing())
 
 
-def _held() -> tuple[Builder[Panel], ...]:
+def _allocated() -> tuple[Builder[Panel], ...]:
     """Number of devices, and how many are allocated."""
     return (
         number(

@@ -39,11 +39,11 @@ def panels() -> tuple[Builder[Panel], ...]:
         rows(
             About(
                 "Partitions by profile",
-                "How many partitions of each profile are allocated (held) and how many are free. If no partition of "
+                "How many partitions of each profile are allocated and how many are free. If no partition of "
                 "the profile that pods wait for is free, partition another device, or change a partition layout.",
                 width=8,
             ),
             {"model": "Model", "profile": "Profile"},
-            (Column("Held", total(_ALLOCATED, *_KIND)), Column("Free", total(complement(_ALLOCATED), *_KIND))),
+            (Column("Allocated", total(_ALLOCATED, *_KIND)), Column("Free", total(complement(_ALLOCATED), *_KIND))),
         ),
     )

@@ -41,12 +41,12 @@ _LONG_ENOUGH = "> 0.5 * $__range_s"
 
 def panels() -> tuple[Builder[Panel], ...]:
     """Tables of all allocations and of the idle ones, then the graphs."""
-    return (_holders(), _idle(), *_use(), *_cost())
+    return (_allocations(), _idle(), *_use(), *_cost())
 
 
-def _holders() -> Builder[Panel]:
+def _allocations() -> Builder[Panel]:
     about = About(
-        "Who holds what",
+        "Allocations",
         "One line for each container and each device or partition that is allocated to it. Share is its fraction of "
         "the whole device. Utilization is the mean over the time range. Idle for is the time since the container was "
         "last seen executing; if it was never seen executing, the time for which it has been observed: it is idle for "
@@ -64,7 +64,7 @@ def _holders() -> Builder[Panel]:
 
 def _idle() -> Builder[Panel]:
     about = About(
-        "Held and idle",
+        "Allocated but idle",
         "Containers whose devices were busy for less than 1 % of the time range and observed for at least half of it. "
         "Containers that share a device are listed if the whole device was idle. Choose a range of an hour or more, "
         "then ask the owner whether the pod can be deleted.",
@@ -147,7 +147,7 @@ def _cost() -> tuple[Builder[Panel], ...]:
         ),
         lines(
             About(
-                "Devices held by pod",
+                "Allocated devices by pod",
                 "The sum of the shares of each pod: 1 is a whole device, used or not. A bill by time is based on this "
                 "value.",
                 width=8,

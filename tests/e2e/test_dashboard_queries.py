@@ -29,10 +29,10 @@ NODES = {
     "preview": (str(FOLDER / "preview.yaml"), set[str]()),
 }
 IDLE_TIMES = {
-    "Idle for": next(target for target in TARGETS if (target.title, target.letter) == ("Who holds what", "C")),
+    "Idle for": next(target for target in TARGETS if (target.title, target.letter) == ("Allocations", "C")),
     "Time since last active": BY_TITLE["Time since last active"],
 }
-IDLE = "Held and idle"  # whether there is one depends on the minute: see its separate test
+IDLE = "Allocated but idle"  # whether there is one depends on the minute: see its separate test
 # Shorter intervals for slow readings: memory errors are read once a minute by default.
 EAGER = ("--poll.medium-interval=1s", "--poll.slow-interval=1s")
 IN_A_CLUSTER = "preview"
@@ -94,9 +94,9 @@ def test_cluster_can_be_selected_where_it_exists(server: Prometheus) -> None:
 
 
 def test_pod_and_device_can_be_selected(server: Prometheus) -> None:
-    share = BY_TITLE["Devices held by pod"]
-    held = answered(server, share, node="preview")
-    assert {answer.labels["pod"] for answer in held} > {"ana", "boris", "forgotten"}
+    share = BY_TITLE["Allocated devices by pod"]
+    shares = answered(server, share, node="preview")
+    assert {answer.labels["pod"] for answer in shares} > {"ana", "boris", "forgotten"}
     chosen = asked(server, share, namespace="notebooks", pod="(ana|boris)")
     assert {answer.labels["pod"]: answer.value for answer in chosen if "cluster" in answer.labels} == {
         "ana": 0.5,

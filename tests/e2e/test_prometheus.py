@@ -159,8 +159,8 @@ def test_every_documented_query_returns_the_expected_result(mixed: tuple[Node, P
     expected_empty = {
         # No device can have been idle for an hour, and nothing has failed.
         "Devices that were allocated but idle for an hour",
-        "Containers that hold an idle device",
-        "Failed devices and the containers that hold them",
+        "Containers that an idle device is allocated to",
+        "Failed devices and the containers they are allocated to",
         "Devices that two exporters export",
         "Parts of the exporter that do not work",
     }

@@ -22,7 +22,7 @@ DASHBOARD = read(Path(__file__).parents[2] / "dashboards" / "accelerators-node-a
 TARGETS = [target for panel in panels(DASHBOARD) for target in targets(panel)]
 WINDOWS = window_values(30, 120)
 # Panels of faults or of unused devices: there are none here.
-RIGHTLY_EMPTY = {"Throttled", "Memory errors", "Critical events", "Held and idle"}
+RIGHTLY_EMPTY = {"Throttled", "Memory errors", "Critical events", "Allocated but idle"}
 QUERIES = {
     "utilization of devices": "avg by (vendor) (accelerator_device_utilization_ratio)",
     "memory by pod": "sum by (namespace, pod) (accelerator_container_memory_usage_bytes)",

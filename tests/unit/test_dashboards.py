@@ -171,7 +171,7 @@ def test_a_query_follows_the_variables_of_its_subject() -> None:
 # This counter starts with the container's allocation: its value is the time for which the container has been observed.
 READ_AS_A_TIME = {
     (families.CONTAINER_OBSERVED_SECONDS.name(Subject.CONTAINER), title)
-    for title in ("Who holds what", "Time since last active")
+    for title in ("Allocations", "Time since last active")
 }
 
 

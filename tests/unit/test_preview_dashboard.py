@@ -110,7 +110,7 @@ def test_values_have_their_unit(value: float, unit: str, text: str) -> None:
 def test_a_table_joins_its_queries_by_what_they_have_in_common() -> None:
     model = {"model": "H100", "profile": "1g.10gb"}
     html = table(panel("Partitions by profile"), [[(model, 2.0)], [(model, 1.0)]])
-    assert re.findall(r"<th>(.*?)</th>", html) == ["Model", "Profile", "Held", "Free"]
+    assert re.findall(r"<th>(.*?)</th>", html) == ["Model", "Profile", "Allocated", "Free"]
     assert re.findall(r"<td.*?>(.*?)</td>", html) == ["H100", "1g.10gb", "2", "1"]
 
 
