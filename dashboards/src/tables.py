@@ -43,7 +43,7 @@ class Column:
     label: str = ""
     colors: Mapping[str, str] = field(default_factory=dict)
 
-    def look(self) -> list[DynamicConfigValue]:
+    def properties(self) -> list[DynamicConfigValue]:
         """How Grafana shows it: a coloured word, a bar for a ratio, a number with its unit."""
         if self.colors:
             mapping = ValueMap({value: ValueMappingResult(color=color) for value, color in self.colors.items()})
@@ -77,7 +77,7 @@ def rows(
     panel = table.Panel().filterable(filterable=True)
     for letter, column in zip(ascii_uppercase, columns, strict=False):
         panel.with_target(table_target(letter, column.expression))
-        panel.override_by_name(column.title, column.look())
+        panel.override_by_name(column.title, column.properties())
     for transformation in _one_table(labels, columns, hidden):
         panel.with_transformation(transformation)
     return introduced(panel, about, Unit.NONE).no_value(_EMPTY_CELL)

@@ -55,18 +55,18 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
         yield started
 
 
-def asked(server: Prometheus, target: Target, **choices: str) -> list[Answer]:
+def result(server: Prometheus, target: Target, **choices: str) -> list[Answer]:
     return server.query(filled_in(target.expr, WINDOWS, choices))
 
 
 def answered(server: Prometheus, target: Target, **choices: str) -> list[Answer]:
     """Wait for a result and return it."""
-    return wait_until(lambda: asked(server, target, **choices) or None)
+    return wait_until(lambda: result(server, target, **choices) or None)
 
 
-def named(wanted: list[Target], **choices: str) -> dict[str, str]:
+def named(chosen: list[Target], **choices: str) -> dict[str, str]:
     """The queries by the title of their panel."""
-    return {f"{target.title}-{target.letter}": filled_in(target.expr, WINDOWS, choices) for target in wanted}
+    return {f"{target.title}-{target.letter}": filled_in(target.expr, WINDOWS, choices) for target in chosen}
 
 
 @pytest.mark.parametrize("node", NODES)
@@ -76,35 +76,35 @@ def test_every_query_returns_the_expected_result(server: Prometheus, node: str) 
     server.wait_for_all(named([t for t in TARGETS if t.title not in {*rightly_empty, IDLE}], node=node))
 
     empty = [target for target in TARGETS if target.title in rightly_empty]
-    assert [target.title for target in empty if asked(server, target, node=node)] == []
+    assert [target.title for target in empty if result(server, target, node=node)] == []
 
 
 def test_every_query_returns_numbers_for_all_nodes_together(server: Prometheus) -> None:
     server.wait_for_all(named(TARGETS))
 
-    answers = [(target.title, answer.value) for target in TARGETS for answer in asked(server, target)]
+    answers = [(target.title, answer.value) for target in TARGETS for answer in result(server, target)]
     assert [(title, value) for title, value in answers if not math.isfinite(value)] == []
 
 
 def test_cluster_can_be_selected_where_it_exists(server: Prometheus) -> None:
     info = BY_TITLE["Devices"]
     assert [answer.value for answer in answered(server, info, cluster=CLUSTER)] == [6]
-    assert [answer.value for answer in asked(server, info, node=IN_A_CLUSTER)] == [6]
-    assert asked(server, info, cluster=CLUSTER, node="mig") == []
+    assert [answer.value for answer in result(server, info, node=IN_A_CLUSTER)] == [6]
+    assert result(server, info, cluster=CLUSTER, node="mig") == []
 
 
 def test_pod_and_device_can_be_selected(server: Prometheus) -> None:
     share = BY_TITLE["Allocated devices by pod"]
     shares = answered(server, share, node="preview")
     assert {answer.labels["pod"] for answer in shares} > {"ana", "boris", "forgotten"}
-    chosen = asked(server, share, namespace="notebooks", pod="(ana|boris)")
+    chosen = result(server, share, namespace="notebooks", pod="(ana|boris)")
     assert {answer.labels["pod"]: answer.value for answer in chosen if "cluster" in answer.labels} == {
         "ana": 0.5,
         "boris": 0.5,
     }
     (one,) = {answer.labels["device"] for answer in server.query("accelerator_allocation_info{pod='forgotten'}")}
     devices = BY_TITLE["Devices"]
-    assert [answer.value for answer in asked(server, devices, node="preview", device=one)] == [1]
+    assert [answer.value for answer in result(server, devices, node="preview", device=one)] == [1]
 
 
 def test_pod_with_an_idle_device_is_found(server: Prometheus) -> None:

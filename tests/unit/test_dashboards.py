@@ -114,11 +114,11 @@ def test_a_panel_says_how_to_read_it() -> None:
     ] == []
 
 
-def test_a_panel_asks_the_chosen_data_source() -> None:
+def test_a_panel_queries_the_chosen_data_source() -> None:
     chosen = {"type": "prometheus", "uid": "${datasource}"}
     assert [panel["title"] for panel in PANELS if not panel["targets"]] == []
     assert [
-        panel["title"] for panel in PANELS for asks in (panel, *panel["targets"]) if asks["datasource"] != chosen
+        panel["title"] for panel in PANELS for item in (panel, *panel["targets"]) if item["datasource"] != chosen
     ] == []
 
 
@@ -142,13 +142,13 @@ def test_many_series_have_many_names() -> None:
     ] == []
 
 
-def test_a_query_asks_for_known_families_and_their_labels() -> None:
-    asked = [(target.title, selectors(target.expr)) for target in TARGETS]
-    assert [title for title, found in asked if not found] == []
-    assert [(title, s.name) for title, found in asked for s in found if s.name not in FAMILIES] == []
+def test_a_query_uses_known_families_and_their_labels() -> None:
+    queries = [(target.title, selectors(target.expr)) for target in TARGETS]
+    assert [title for title, found in queries if not found] == []
+    assert [(title, s.name) for title, found in queries for s in found if s.name not in FAMILIES] == []
     assert [
         (title, matcher.name)
-        for title, found in asked
+        for title, found in queries
         for selector in found
         for matcher in selector.matchers.matchers
         if matcher.name not in labels_of(str(selector.name))
@@ -175,7 +175,7 @@ READ_AS_A_TIME = {
 }
 
 
-def test_counters_are_asked_for_their_rise_and_nothing_else_is() -> None:
+def test_rate_and_increase_are_used_for_counters_and_only_for_them() -> None:
     wrong = []
     for target in TARGETS:
         raised = [
@@ -255,9 +255,9 @@ TABLES = [panel for panel in PANELS if panel["type"] == "table"]
 def test_a_table_names_what_its_queries_give(panel: Json) -> None:
     merge, organize = panel["transformations"]
     assert (merge["id"], organize["id"]) == ("merge", "organize")
-    asked = list(targets(panel))
-    given = {f"Value #{t.letter}" for t in asked} if len(asked) > 1 else {"Value"}
-    for target in asked:
+    queries = list(targets(panel))
+    given = {f"Value #{t.letter}" for t in queries} if len(queries) > 1 else {"Value"}
+    for target in queries:
         for node in nodes(parsed(target.expr)):
             if isinstance(node, promql_parser.AggregateExpr):
                 assert node.modifier is not None
@@ -270,7 +270,7 @@ def test_a_table_names_what_its_queries_give(panel: Json) -> None:
     assert {override["matcher"]["options"] for override in panel["fieldConfig"]["overrides"]} <= titles
 
 
-def test_tables_are_looked_at() -> None:
+def test_there_are_four_tables() -> None:
     assert len(TABLES) == 4
 
 
