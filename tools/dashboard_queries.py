@@ -12,6 +12,7 @@ from dashboards.src.variables import CHOICES
 Json = dict[str, Any]  # of a dashboard
 
 _VARIABLE = re.compile(r"\$\{?(\w+)\}?")
+_LEGEND_LABEL = re.compile(r"\{\{(\w+)\}\}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +52,11 @@ def targets(panel: Json) -> Iterator[Target]:
     for target in panel["targets"]:
         legend = target.get("legendFormat", "")
         yield Target(panel["id"], panel["title"], target["refId"], target["expr"], legend, target["instant"])
+
+
+def series_name(target: Target, labels: Mapping[str, str]) -> str:
+    """The name of a series in a legend. As in Grafana, a label that the series lacks is left out."""
+    return _LEGEND_LABEL.sub(lambda found: labels.get(found.group(1), ""), target.legend).strip()
 
 
 def window_values(range_seconds: int, step_seconds: int) -> dict[str, str]:

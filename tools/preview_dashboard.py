@@ -73,11 +73,17 @@ class Answers:
     def course(self, target: Target) -> list[Series]:
         """Each series over the range; an instant query has one point."""
         if target.instant:
-            return [Series(_named(target, labels), ((self.span.end, value),)) for labels, value in self.now(target)]
+            return [
+                Series(queries.series_name(target, labels), ((self.span.end, value),))
+                for labels, value in self.now(target)
+            ]
         window = {"start": self.span.start, "end": self.span.end, "step": self.span.step}
         result = self._query("query_range", target, window)
         return [
-            Series(_named(target, element["metric"]), [(float(at), float(value)) for at, value in element["values"]])
+            Series(
+                queries.series_name(target, element["metric"]),
+                [(float(at), float(value)) for at, value in element["values"]],
+            )
             for element in result
         ]
 
@@ -107,13 +113,6 @@ def page_height(dashboard: Json) -> int:
     """Height of the whole page, in pixels."""
     rows = max(int(panel["gridPos"]["y"] + panel["gridPos"]["h"]) for panel in dashboard["panels"])
     return _HEAD_HEIGHT + rows * _UNIT_HEIGHT + _GAP
-
-
-def _named(target: Target, labels: Mapping[str, str]) -> str:
-    name = target.legend
-    for label, value in labels.items():
-        name = name.replace(f"{{{{{label}}}}}", value)
-    return name
 
 
 def _place(panel: Json) -> str:

@@ -43,9 +43,12 @@ def memory_fullness(subject: Subject) -> Expression:
 
 
 def numbered(expression: Expression) -> Expression:
-    """Partitions with their index on the device, because several partitions can have the same profile."""
+    """Partitions with their number on the device, because several partitions can have the same profile.
+
+    The number is the index, or the ids of the MIG instance: a partition has one or the other.
+    """
     info = series(catalog.INFO, Subject.PARTITION)
-    return expression.times_one_of(info, *PARTITION_KEY, adding=("index",))
+    return expression.times_one_of(info, *PARTITION_KEY, adding=("index", "gpu_instance_id", "compute_instance_id"))
 
 
 def power_by_pod() -> Expression:

@@ -10,7 +10,7 @@ from dashboards.src.panels import About, Query, lines
 from dashboards.src.promql import POINT, complement, series, total
 from dashboards.src.tables import Column, rows
 
-_LEGEND = "{{instance}} {{device}} #{{index}} {{profile}}"
+_LEGEND = "{{instance}} {{device}} {{profile}} #{{index}}{{gpu_instance_id}} {{compute_instance_id}}"
 _ALLOCATED = series(catalog.ALLOCATED, Subject.PARTITION)
 _KIND = ("model", "profile")
 
@@ -21,8 +21,9 @@ def panels() -> tuple[Builder[Panel], ...]:
         lines(
             About(
                 "Partition utilization",
-                "Busy time divided by observed time of each partition, relative to the partition itself. MIG instances "
-                "have it from Hopper on; before Hopper this is empty.",
+                "Busy time divided by observed time of each partition, relative to the partition itself. The number "
+                "after # is its index; for MIG, the ids of its GPU instance and its compute instance. MIG instances "
+                "have a utilization from Hopper on; before Hopper this is empty.",
                 width=8,
             ),
             Query(numbered(utilization(Subject.PARTITION, POINT)), _LEGEND),

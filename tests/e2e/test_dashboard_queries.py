@@ -12,7 +12,7 @@ import pytest
 from tests.doubles.exporter_process import exporter, wait_until
 from tests.doubles.prometheus import Answer, Prometheus
 from tests.doubles.scraping import often, scraping
-from tools.dashboard_queries import Target, filled_in, panels, read, targets, window_values
+from tools.dashboard_queries import Target, filled_in, panels, read, series_name, targets, window_values
 
 FOLDER = Path(__file__).parents[2] / "dashboards"
 DASHBOARD = read(FOLDER / "accelerators-node-and-pods.json")
@@ -126,6 +126,13 @@ def test_container_that_was_never_active_is_idle_since_it_is_observed(server: Pr
     assert at_least <= idle_times["forgotten"] <= at_most
     assert "finetune-0" in idle_times  # it has been active
     assert {"ana", "boris"}.isdisjoint(idle_times)  # their parts of a shared device are unknown
+
+
+@pytest.mark.parametrize("node", ["mig", "preview"])
+def test_partitions_of_one_profile_have_different_names(server: Prometheus, node: str) -> None:
+    memory = BY_TITLE["Partition memory in use"]
+    names = [series_name(memory, answer.labels) for answer in answered(server, memory, node=node)]
+    assert len(set(names)) == len(names) > 1
 
 
 def test_every_variable_has_values(server: Prometheus) -> None:
