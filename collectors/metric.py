@@ -93,6 +93,8 @@ class Metric:
         origin: The part of the program that supplies it.
         persistent: True for identity, state and counts of events, which are still exported when readings stop.
         opt_in: True if it is off by default because of the number of series or the cost of the reading.
+        bounds: The lowest and highest possible value; None: those of its unit, see `collectors/catalog/bounds.py`.
+        most_per_second: The most by which a counter of hardware can rise in a second; None without a physical rate.
         stability: When its name and labels may change.
     """
 
@@ -106,6 +108,8 @@ class Metric:
     origin: Origin = Origin.COLLECTOR
     persistent: bool = False
     opt_in: bool = False
+    bounds: tuple[float, float] | None = None
+    most_per_second: float | None = None
     stability: Stability = Stability.ALPHA
 
     def __hash__(self) -> int:

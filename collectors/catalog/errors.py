@@ -1,6 +1,7 @@
 """Families about errors: memory errors and critical events."""
 
 from collectors import labels as own
+from collectors.catalog.bounds import FLAG
 from collectors.catalog.row import DEVICE, counter, gauge
 from collectors.metric import Cadence, Kind, Metric, Unit
 
@@ -42,6 +43,7 @@ MEMORY_REPAIR_PENDING = gauge(
     "1 while a retired page or remapped row needs a reset to take effect, else 0.",
     DEVICE,
     cadence=Cadence.SLOW,
+    bounds=FLAG,
 )
 MEMORY_REPAIR_FAILED = gauge(
     "memory_repair_failed",
@@ -49,6 +51,7 @@ MEMORY_REPAIR_FAILED = gauge(
     "1 if the device has no spare memory left for repairs, else 0.",
     DEVICE,
     cadence=Cadence.SLOW,
+    bounds=FLAG,
 )
 # Persistent: after the most severe events the device no longer answers, and its other readings end.
 ERRORS = Metric(

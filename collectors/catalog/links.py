@@ -1,8 +1,17 @@
 """Families about links: to the host, and between accelerators."""
 
 from collectors import labels as own
+from collectors.catalog.bounds import FLAG
 from collectors.catalog.row import DEVICE, counter, gauge
 from collectors.metric import Cadence, Kind, Metric, Unit
+
+_HIGHEST_GENERATION = 16
+_HIGHEST_WIDTH = 32  # the most lanes that PCIe defines
+_MOST_LINKS = 1024
+# Twice the bytes per second and direction of PCIe 7.0 x16.
+_PCIE_BYTES_PER_SECOND = 512e9
+# Ten times those of NVLink 5, 0.9 TB/s.
+_INTERCONNECT_BYTES_PER_SECOND = 1e13
 
 PCIE_GENERATION = gauge(
     "pcie_link_generation",
@@ -10,6 +19,7 @@ PCIE_GENERATION = gauge(
     "Current PCIe generation of the link. It is lower while the device is idle: compare it under load.",
     DEVICE,
     cadence=Cadence.MEDIUM,
+    bounds=(0, _HIGHEST_GENERATION),
 )
 PCIE_MAX_GENERATION = gauge(
     "pcie_link_max_generation",
@@ -17,14 +27,23 @@ PCIE_MAX_GENERATION = gauge(
     "Highest PCIe generation that device and slot support.",
     DEVICE,
     cadence=Cadence.SLOW,
+    bounds=(0, _HIGHEST_GENERATION),
 )
-PCIE_WIDTH = gauge("pcie_link_width", Unit.NONE, "PCIe lanes currently in use.", DEVICE, cadence=Cadence.MEDIUM)
+PCIE_WIDTH = gauge(
+    "pcie_link_width",
+    Unit.NONE,
+    "PCIe lanes currently in use.",
+    DEVICE,
+    cadence=Cadence.MEDIUM,
+    bounds=(0, _HIGHEST_WIDTH),
+)
 PCIE_MAX_WIDTH = gauge(
     "pcie_link_max_width",
     Unit.NONE,
     "Highest number of PCIe lanes that device and slot support.",
     DEVICE,
     cadence=Cadence.SLOW,
+    bounds=(0, _HIGHEST_WIDTH),
 )
 PCIE_BYTES = counter(
     "pcie_bytes_total",
@@ -33,6 +52,7 @@ PCIE_BYTES = counter(
     DEVICE,
     (own.DIRECTION,),
     Cadence.MEDIUM,
+    most_per_second=_PCIE_BYTES_PER_SECOND,
 )
 PCIE_THROUGHPUT = Metric(
     "pcie_throughput_bytes_per_second",
@@ -44,6 +64,7 @@ PCIE_THROUGHPUT = Metric(
     (own.DIRECTION,),
     Cadence.MEDIUM,
     opt_in=True,
+    bounds=(0, _PCIE_BYTES_PER_SECOND),
 )
 PCIE_REPLAYS = counter(
     "pcie_replays_total", Unit.NONE, "PCIe packets sent again because of link errors.", DEVICE, cadence=Cadence.MEDIUM
@@ -56,6 +77,7 @@ INTERCONNECT_BYTES = counter(
     DEVICE,
     (own.FABRIC, own.DIRECTION, own.LINK),
     Cadence.MEDIUM,
+    most_per_second=_INTERCONNECT_BYTES_PER_SECOND,
 )
 INTERCONNECT_LINKS = gauge(
     "interconnect_links",
@@ -64,6 +86,7 @@ INTERCONNECT_LINKS = gauge(
     DEVICE,
     (own.FABRIC, own.LINK_STATE),
     Cadence.MEDIUM,
+    bounds=(0, _MOST_LINKS),
 )
 INTERCONNECT_ERRORS = counter(
     "interconnect_errors_total",
@@ -81,6 +104,7 @@ INTERCONNECT_BANDWIDTH_LIMIT = gauge(
     DEVICE,
     (own.FABRIC,),
     Cadence.SLOW,
+    bounds=(0, _INTERCONNECT_BYTES_PER_SECOND),
 )
 FABRIC_STATUS = gauge(
     "fabric_status",
@@ -89,4 +113,5 @@ FABRIC_STATUS = gauge(
     DEVICE,
     (own.FABRIC, own.FABRIC_STATE),
     Cadence.SLOW,
+    bounds=FLAG,
 )

@@ -4,6 +4,10 @@ from collectors import labels as own
 from collectors.catalog.row import BOTH, PARTITION, counter, gauge
 from collectors.metric import Cadence, Kind, Metric, Origin, Unit
 
+# Some thousand pipes at a few gigahertz.
+_CYCLES_PER_SECOND = 1e13
+_MOST_PROCESSES = 1 << 22  # the most process ids that Linux has
+
 UTILIZATION = gauge(
     "utilization_ratio",
     Unit.RATIO,
@@ -75,6 +79,7 @@ PIPE_ACTIVE_CYCLES = counter(
     BOTH,
     (own.PIPE,),
     Cadence.MEDIUM,
+    most_per_second=_CYCLES_PER_SECOND,
 )
 PIPE_ELAPSED_CYCLES = counter(
     "pipe_elapsed_cycles_total",
@@ -82,6 +87,7 @@ PIPE_ELAPSED_CYCLES = counter(
     "All cycles of the execution pipes, active or not, from hardware counters.",
     BOTH,
     cadence=Cadence.MEDIUM,
+    most_per_second=_CYCLES_PER_SECOND,
 )
 SM_OCCUPANCY = gauge(
     "sm_occupancy_ratio",
@@ -103,4 +109,5 @@ PROCESSES = Metric(
     "Number of processes that use the device or partition.",
     BOTH,
     cadence=Cadence.MEDIUM,
+    bounds=(0, _MOST_PROCESSES),
 )

@@ -1,8 +1,12 @@
 """Families about power, temperature, clocks, fans and throttling."""
 
 from collectors import labels as own
+from collectors.catalog.bounds import FLAG, HIGHEST_WATTS
 from collectors.catalog.row import DEVICE, counter, gauge
 from collectors.metric import Cadence, Kind, Metric, Unit
+
+# NVML documents that a fan may exceed 100 % of its nominal maximum.
+_HIGHEST_FAN_SPEED = 2.0
 
 POWER = gauge("power_watts", Unit.WATTS, "Power drawn by the device.", DEVICE)
 ENERGY = counter(
@@ -11,6 +15,7 @@ ENERGY = counter(
     "Energy used by the device, from its own counter, which restarts when the driver is loaded. If it has no counter: "
     "its power integrated since the exporter started.",
     DEVICE,
+    most_per_second=HIGHEST_WATTS,
 )
 POWER_LIMIT = Metric(
     "power_limit_watts", Kind.GAUGE, Unit.WATTS, "Power limit in force.", DEVICE, cadence=Cadence.MEDIUM
@@ -58,7 +63,13 @@ MAX_CLOCK = gauge(
     Cadence.SLOW,
 )
 FAN_SPEED = gauge(
-    "fan_speed_ratio", Unit.RATIO, "Fan speed as a fraction of its maximum.", DEVICE, (own.FAN,), Cadence.MEDIUM
+    "fan_speed_ratio",
+    Unit.RATIO,
+    "Fan speed as a fraction of its nominal maximum, which a fan may exceed.",
+    DEVICE,
+    (own.FAN,),
+    Cadence.MEDIUM,
+    bounds=(0, _HIGHEST_FAN_SPEED),
 )
 THROTTLE_ACTIVE = gauge(
     "throttle_active",
@@ -66,6 +77,7 @@ THROTTLE_ACTIVE = gauge(
     "1 while clocks are reduced for this reason, else 0.",
     DEVICE,
     (own.THROTTLE_REASON,),
+    bounds=FLAG,
 )
 THROTTLE_SECONDS = counter(
     "throttle_seconds_total",
@@ -74,4 +86,5 @@ THROTTLE_SECONDS = counter(
     DEVICE,
     (own.THROTTLE_REASON,),
     Cadence.MEDIUM,
+    most_per_second=1.0,
 )

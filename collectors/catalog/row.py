@@ -7,25 +7,29 @@ PARTITION = (Subject.PARTITION,)
 BOTH = (Subject.DEVICE, Subject.PARTITION)
 
 
-def gauge(
+def gauge(  # noqa: PLR0913 - one argument for each field of a row
     stem: str,
     unit: Unit,
     text: str,
     subjects: tuple[Subject, ...],
     labels: tuple[Label, ...] = (),
     cadence: Cadence = Cadence.FAST,
+    *,
+    bounds: tuple[float, float] | None = None,
 ) -> Metric:
     """A gauge that collectors supply and that is no longer exported when it is too old."""
-    return Metric(stem, Kind.GAUGE, unit, text, subjects, labels, cadence)
+    return Metric(stem, Kind.GAUGE, unit, text, subjects, labels, cadence, bounds=bounds)
 
 
-def counter(
+def counter(  # noqa: PLR0913 - same
     stem: str,
     unit: Unit,
     text: str,
     subjects: tuple[Subject, ...],
     labels: tuple[Label, ...] = (),
     cadence: Cadence = Cadence.FAST,
+    *,
+    most_per_second: float | None = None,
 ) -> Metric:
     """A counter that collectors supply and that is no longer exported when it is too old."""
-    return Metric(stem, Kind.COUNTER, unit, text, subjects, labels, cadence)
+    return Metric(stem, Kind.COUNTER, unit, text, subjects, labels, cadence, most_per_second=most_per_second)

@@ -1,8 +1,11 @@
 """Families about properties, health, partition layout and allocation of a device."""
 
 from collectors import labels as own
+from collectors.catalog.bounds import FLAG
 from collectors.catalog.row import BOTH, DEVICE, gauge
 from collectors.metric import Cadence, Kind, Metric, Origin, Unit
+
+_MOST_PARTITIONS = 1024
 
 INFO = Metric(
     "info",
@@ -23,6 +26,7 @@ STATUS_STATE = Metric(
     DEVICE,
     (own.STATUS,),
     persistent=True,
+    bounds=FLAG,
 )
 RECOVERY_ACTION = gauge(
     "recovery_action",
@@ -31,6 +35,7 @@ RECOVERY_ACTION = gauge(
     DEVICE,
     (own.RECOVERY,),
     Cadence.MEDIUM,
+    bounds=FLAG,
 )
 MODE_STATE = gauge(
     "mode",
@@ -39,9 +44,14 @@ MODE_STATE = gauge(
     DEVICE,
     (own.MODE,),
     Cadence.SLOW,
+    bounds=FLAG,
 )
 PARTITIONS = gauge(
-    "partitions", Unit.NONE, "Number of hardware partitions of the device; 0 if it is not partitioned.", DEVICE
+    "partitions",
+    Unit.NONE,
+    "Number of hardware partitions of the device; 0 if it is not partitioned.",
+    DEVICE,
+    bounds=(0, _MOST_PARTITIONS),
 )
 ALLOCATED = Metric(
     "allocated",

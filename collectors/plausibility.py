@@ -1,0 +1,85 @@
+"""Decides whether a value is possible: for its row, and for the device that it was read from.
+
+The bounds of a row stand in the catalogue. Those of a device are its own power limits and its memory size, as far as
+they are known. An impossible value is never exported and never integrated.
+"""
+
+import math
+from collections.abc import Iterable
+
+from collectors import catalog
+from collectors.catalog.bounds import HIGHEST_WATTS, SPIKE, bounds_of
+from collectors.contract import Sample
+from collectors.metric import Metric
+
+_POWER_LIMITS = frozenset(
+    {catalog.POWER_LIMIT, catalog.POWER_DEFAULT_LIMIT, catalog.POWER_MIN_LIMIT, catalog.POWER_MAX_LIMIT}
+)
+# Part of the memory of the same device or partition.
+_PARTS_OF_MEMORY = frozenset({catalog.MEMORY_USAGE, catalog.MEMORY_RESERVED})
+
+
+class ImplausibleError(ValueError):
+    """The text says which value, and what is possible."""
+
+
+def require_possible(metric: Metric, value: float) -> None:
+    """Check a value against the bounds of its row.
+
+    Raises:
+        ImplausibleError: It is not a finite number within them.
+    """
+    low, high = bounds_of(metric)
+    if not (math.isfinite(value) and low <= value <= high):
+        raise ImplausibleError(f"{value:g}, expected {low:g} to {high:g}")
+
+
+class DeviceLimits:
+    """What is possible on one device, from its own latest readings."""
+
+    def __init__(self) -> None:
+        self._power_limits: dict[Metric, float] = {}
+        self._memory: dict[str, float] = {}  # by partition
+
+    def learn(self, sample: Sample) -> None:
+        """Remember a limit of the device; other samples are ignored."""
+        if sample.metric in _POWER_LIMITS:
+            self._power_limits[sample.metric] = sample.value
+        elif sample.metric is catalog.MEMORY_LIMIT:
+            self._memory[sample.partition_uuid] = sample.value
+
+    def forget_partitions(self, uuids: Iterable[str]) -> None:
+        """Drop the limits of partitions."""
+        for uuid in uuids:
+            self._memory.pop(uuid, None)
+
+    @property
+    def highest_watts(self) -> float:
+        """The most that the device can draw for a moment."""
+        return SPIKE * max(self._power_limits.values(), default=0.0) or HIGHEST_WATTS
+
+    def most_per_second(self, metric: Metric) -> float | None:
+        """The most by which a counter of the device can rise in a second; None without a physical rate."""
+        return self.highest_watts if metric is catalog.ENERGY else metric.most_per_second
+
+    def require_possible(self, sample: Sample) -> None:
+        """Check a sample against the bounds of its row and of this device.
+
+        Raises:
+            ImplausibleError: The value is impossible.
+        """
+        require_possible(sample.metric, sample.value)
+        if sample.metric is catalog.POWER and sample.value > self.highest_watts:
+            raise ImplausibleError(f"{sample.value:g}, the device can draw {self.highest_watts:g} at most")
+        if sample.metric in _PARTS_OF_MEMORY:
+            self.require_memory(sample.value, sample.partition_uuid)
+
+    def require_memory(self, used_bytes: float, partition_uuid: str = "") -> None:
+        """Check a part of the memory of the device or of a partition against its size.
+
+        Raises:
+            ImplausibleError: It is more.
+        """
+        size = self._memory.get(partition_uuid, math.inf)
+        if not 0 <= used_bytes <= size:
+            raise ImplausibleError(f"{used_bytes:g}, the memory has {size:g}")
