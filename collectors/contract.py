@@ -1,7 +1,7 @@
 """The interface of a collector: its two methods, the records it returns and the errors it may raise. No I/O."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable, Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple, Protocol
 
@@ -165,6 +165,7 @@ class Sample:
         partition_uuid: The partition; empty for the whole device.
         labels: Values of the row's own labels, in the row's order. Only an optional label or a label of an info may be
             empty; in an info that means unknown.
+        width: Of a counter that is known to be narrow: the value at which it starts again from 0, in the row's unit.
     """
 
     metric: Metric
@@ -172,6 +173,7 @@ class Sample:
     value: float
     partition_uuid: str = ""
     labels: tuple[str, ...] = ()
+    width: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,7 +219,11 @@ class Reading:
         processes: Processes on the devices; empty unless the cadence that reads them was due.
         faults: The readings that failed.
         unsupported: All rows that were read so far and are unsupported, independent of the cadences that were due. If
-            the energy counter of a device is unsupported, the exporter integrates its power instead.
+            the energy counter of a device is unsupported in the first reading of a session, the exporter integrates
+            its power instead, until the session ends.
+        sessions: By device, anything that changes when its driver may have restarted its counters: the driver was
+            loaded again, the device was bound again. A lower counter is then a reset. A device that is lost or not
+            listed, and then back, needs no change here.
     """
 
     devices: tuple[Device, ...]
@@ -226,6 +232,7 @@ class Reading:
     processes: tuple[Process, ...] = ()
     faults: tuple[Fault, ...] = ()
     unsupported: tuple[Unsupported, ...] = ()
+    sessions: Mapping[str, Hashable] = field(default_factory=dict)
 
 
 class Collector(Protocol):

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from collectors import catalog
 from collectors.contract import Sample, SubjectKey
 from exporter.snapshot import Allocation, Container
+from exporter.validation import Accepted, Increase
 
 _FORGET_AFTER_SECONDS = 3600.0
 _INTEGRATED = frozenset({catalog.UTILIZATION, catalog.ENERGY, catalog.POWER})
@@ -69,27 +70,24 @@ class Accounting:
         self._busy: dict[SubjectKey, Integral] = {}
         self._power: dict[str, Integral] = {}
         self._without_energy: set[str] = set()
-        self._energy_counters: dict[str, tuple[float, float]] = {}
         self._usage: dict[tuple[Container, SubjectKey], UsageCounters] = {}
         self._allocations_at: float | None = None
 
     def add_readings(
         self,
         at: float,
-        samples: Iterable[Sample],
-        without_energy: frozenset[str],
+        accepted: Accepted,
         allocations: Sequence[Allocation] | None,
     ) -> None:
         """Integrate one poll of one collector and credit it to the subject's current sole holder.
 
         Args:
             at: Monotonic seconds of the readings.
-            samples: The samples of this poll.
-            without_energy: Devices that have no energy counter: their power is integrated.
+            accepted: What was accepted of this poll.
             allocations: Every allocation; None while unknown, then no container is credited.
         """
         holders = {allocation.subject: allocation.container for allocation in allocations or () if allocation.sole}
-        for sample in samples:
+        for sample in accepted.samples:
             if sample.metric not in _INTEGRATED:
                 continue
             key = SubjectKey(sample.device_uuid, sample.partition_uuid)
@@ -97,10 +95,9 @@ class Accounting:
             if sample.metric is catalog.UTILIZATION:
                 self._credit_busy(at, key, sample.value, usage)
             elif sample.metric is catalog.ENERGY:
-                joules = self._energy_increase(at, sample)
                 if usage is not None:
-                    usage.energy_joules += joules
-            elif sample.metric is catalog.POWER and sample.device_uuid in without_energy:
+                    usage.energy_joules += self._energy_increase(accepted.energy[sample.device_uuid])
+            elif sample.metric is catalog.POWER and sample.device_uuid in accepted.integrated_power:
                 self._without_energy.add(sample.device_uuid)
                 integral = self._power.setdefault(sample.device_uuid, Integral())
                 joules, _ = integral.add(at, sample.value, self.max_gap_seconds)
@@ -172,10 +169,6 @@ class Accounting:
         if utilization_ratio > 0:
             usage.last_active = self._wall_clock()
 
-    def _energy_increase(self, at: float, sample: Sample) -> float:
-        """Joules since the last reading of a hardware counter; after a reset, everything it has counted since."""
-        last_at, last_value = self._energy_counters.get(sample.device_uuid, (at, sample.value))
-        self._energy_counters[sample.device_uuid] = (at, sample.value)
-        if not 0 < at - last_at <= self.max_gap_seconds:
-            return 0.0
-        return sample.value - last_value if sample.value >= last_value else sample.value
+    def _energy_increase(self, risen: Increase) -> float:
+        """Joules since the last reading of a hardware counter; none over a gap, as in integrals."""
+        return risen.amount if risen.seconds <= self.max_gap_seconds else 0.0

@@ -5,7 +5,7 @@ import queue
 import threading
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from collectors import catalog
 from collectors.contract import Process, Sample, SubjectKey
@@ -83,20 +83,14 @@ class Assembler:
         else:
             state = self._states[event.collector]
             before = state.listed
-            samples = state.ended(event)
+            accepted = state.ended(event)
             if state.listed != before:
                 self._apply_precedence()
             if state.listed != before or Cadence.SLOW in event.due:
                 self._update_join()
             if event.reading is not None:
-                exported = {device.uuid for device in state.devices}
-                without_energy = frozenset(
-                    gap.device_uuid
-                    for gap in event.reading.unsupported
-                    if gap.metric is catalog.ENERGY and gap.device_uuid in exported
-                )
-                samples = state.exported(samples)
-                self._accounting.add_readings(event.ended, samples, without_energy, self._allocations)
+                exported = replace(accepted, samples=state.exported(accepted.samples))
+                self._accounting.add_readings(event.ended, exported, self._allocations)
 
     def snapshot(self) -> Snapshot:
         """A snapshot of the current state."""

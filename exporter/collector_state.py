@@ -7,12 +7,16 @@ from dataclasses import dataclass, replace
 
 from collectors import catalog
 from collectors.contract import Device, Fault, Partition, Process, Reading, Reason, Sample
-from collectors.metric import Cadence, Metric, Subject
+from collectors.metric import Cadence
 from exporter.poller import CallEnded, CallStarted
 from exporter.precedence import Listing, without_duplicates
 from exporter.snapshot import CollectorHealth, Failure
+from exporter.validation import Accepted, Validator
 
 _log = logging.getLogger(__name__)
+
+# After such a failure the driver may have been loaded again, which restarts its counters.
+_DRIVER_GONE = frozenset({Reason.DRIVER_NOT_LOADED, Reason.LIBRARY_MISSING, Reason.VERSION_MISMATCH})
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +38,7 @@ class _CadenceSamples:
 
     Attributes:
         read_at: Monotonic seconds.
-        samples: As the collector returned them, without the persistent ones.
+        samples: The accepted ones, without the persistent ones.
     """
 
     read_at: float
@@ -54,6 +58,7 @@ class CollectorState:
         self.name = name
         self.limits = limits
         self._wall_clock = wall_clock
+        self._validator = Validator()
         self._fresh: dict[Cadence, _CadenceSamples] = {}
         self._persistent: dict[Cadence, tuple[Sample, ...]] = {}
         self._processes: tuple[Process, ...] = ()
@@ -110,22 +115,22 @@ class CollectorState:
         """Record that a call has started."""
         self._call_started_at = event.at
 
-    def ended(self, event: CallEnded) -> tuple[Sample, ...]:
-        """Record the result of a call; return the samples that meet the contract."""
+    def ended(self, event: CallEnded) -> Accepted:
+        """Record the result of a call; return what is accepted of its reading."""
         self.check_deadline(event.ended)
         self._call_started_at = None
         self._call_ended = True
         self._released = False
         self._duration_seconds = event.ended - event.started
-        samples: tuple[Sample, ...] = ()
+        accepted = Accepted()
         if event.reading is not None:
-            samples = self._accept(event, event.reading)
+            accepted = self._accept(event, event.reading)
         elif event.failure is not None:
             self._set_down(Failure(event.failure, event.text, event.ended))
         else:
             self._set_absent(event.text)
         self._late = False
-        return samples
+        return accepted
 
     def released(self) -> None:
         """Record that the collector is closed: its readings are dropped, identity and past events stay."""
@@ -133,6 +138,7 @@ class CollectorState:
             fields = {"collector": self.name}
             _log.info("collector released: closed until SIGUSR2", extra={"fields": fields})
         self._released = True
+        self._validator.interrupt()
         self._up = False
         self._failure = None
         self._fresh.clear()
@@ -192,7 +198,7 @@ class CollectorState:
             released=self._released,
         )
 
-    def _accept(self, event: CallEnded, reading: Reading) -> tuple[Sample, ...]:
+    def _accept(self, event: CallEnded, reading: Reading) -> Accepted:
         if self._late:
             _log.info("collector recovered: its late call has returned", extra={"fields": {"collector": self.name}})
         elif not self._up:
@@ -202,34 +208,21 @@ class CollectorState:
         self._failure = None
         self._last_success = self._wall_clock()
         self._list(Listing(reading.devices, reading.partitions))
-        samples = self._valid(reading.samples, event.ended)
+        accepted = self._validator.validate(reading, event.ended)
         for cadence in event.due:
-            fresh = tuple(sample for sample in samples if sample.metric.cadence is cadence)
+            fresh = tuple(sample for sample in accepted.samples if sample.metric.cadence is cadence)
             self._fresh[cadence] = _CadenceSamples(event.ended, tuple(s for s in fresh if not s.metric.persistent))
             self._persistent[cadence] = tuple(s for s in fresh if s.metric.persistent)
         if Cadence.MEDIUM in event.due:
-            self._processes, self._processes_read_at = reading.processes, event.ended
-        for fault in reading.faults:
+            self._processes, self._processes_read_at = accepted.processes, event.ended
+        for fault in (*reading.faults, *accepted.faults):
             self._count_fault(fault, event.ended)
-        return samples
+        return accepted
 
     def _list(self, listing: Listing) -> None:
         if listing != self.listed:
             self.listed = listing
             (self._exported,) = without_duplicates([listing])
-
-    def _valid(self, samples: tuple[Sample, ...], at: float) -> tuple[Sample, ...]:
-        """Drop samples that break the contract: one such sample would make the whole exposition invalid."""
-        valid: dict[tuple[Metric, str, str, tuple[str, ...]], Sample] = {}
-        for sample in samples:
-            key = (sample.metric, sample.device_uuid, sample.partition_uuid, sample.labels)
-            if key not in valid and _meets_contract(sample):
-                valid[key] = sample
-            else:
-                where = f"{sample.metric.stem} of {sample.partition_uuid or sample.device_uuid}"
-                detail = f"a bug of the collector: {sample.value} with labels {sample.labels}"
-                self._count_fault(Fault(Reason.INVALID_VALUE, where, detail), at)
-        return tuple(valid.values())
 
     def _count_fault(self, fault: Fault, at: float) -> None:
         """Count it. Log when a reading starts to fail, and again only after the slow maximum age without failure."""
@@ -244,6 +237,8 @@ class CollectorState:
 
     def _set_down(self, failure: Failure) -> None:
         self._errors[failure.reason] += 1
+        if failure.reason in _DRIVER_GONE:
+            self._validator.interrupt()
         before = self._failure
         if before is not None and before.reason is failure.reason:
             failure = replace(failure, since=before.since)
@@ -262,14 +257,9 @@ class CollectorState:
         else:
             _log.debug("collector absent", extra={"fields": {"collector": self.name, "detail": text}})
         self._present = self._up = False
+        self._validator.interrupt()
         self._failure = None
         self._list(Listing())
         self._fresh.clear()
         self._processes = ()
         self._persistent.clear()
-
-
-def _meets_contract(sample: Sample) -> bool:
-    subject = Subject.PARTITION if sample.partition_uuid else Subject.DEVICE
-    labels_match = len(sample.labels) == len(sample.metric.labels)
-    return math.isfinite(sample.value) and labels_match and subject in sample.metric.subjects

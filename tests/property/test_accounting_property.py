@@ -10,6 +10,7 @@ from collectors.contract import Sample, SubjectKey
 from exporter.accounting import Accounting, Integral
 from exporter.attribution.join import with_shares
 from exporter.snapshot import Allocation, Container
+from exporter.validation import Accepted
 from tests.doubles.collectors import Clock, power, utilization
 
 # A property must not fail on a slow machine.
@@ -107,7 +108,7 @@ def test_credit_of_all_holders_never_exceeds_the_device(
         now += step
         held = None if pairs is None else edges(pairs, compute)
         live = readings(load, watts)
-        books.add_readings(now, live, frozenset({"a"}), held)
+        books.add_readings(now, Accepted(tuple(live), integrated_power=frozenset({"a"})), held)
         books.add_allocations(now, held)
         totals = {(s.metric.stem, SubjectKey(s.device_uuid, s.partition_uuid)): s.value for s in books.samples(live)}
         used = {(who, key): books.usage(who, key) for who in CONTAINERS for key in SUBJECTS}

@@ -3,10 +3,11 @@ from dataclasses import replace
 import pytest
 
 from collectors import catalog
-from collectors.contract import Sample, SubjectKey
+from collectors.contract import Reading, Sample, SubjectKey
 from exporter.accounting import Accounting, Integral
 from exporter.snapshot import Allocation, Container
-from tests.doubles.collectors import Clock, energy, power, utilization
+from exporter.validation import Validator
+from tests.doubles.collectors import Clock, energy, gpu, no_energy, part, power, utilization
 
 MAX_GAP = 10.0
 NO_ALLOCATIONS: tuple[Allocation, ...] = ()
@@ -16,14 +17,22 @@ A, B = SubjectKey("gpu-a"), SubjectKey("gpu-b")
 SLICE = SubjectKey("gpu-a", "slice-0")
 
 
+class Books(Accounting):
+    """Accounting with what validates its readings."""
+
+    def __init__(self, wall: Clock) -> None:
+        super().__init__(MAX_GAP, wall)
+        self.validator = Validator()
+
+
 @pytest.fixture
 def wall() -> Clock:
     return Clock(1_700_000_000.0)
 
 
 @pytest.fixture
-def books(wall: Clock) -> Accounting:
-    return Accounting(MAX_GAP, wall)
+def books(wall: Clock) -> Books:
+    return Books(wall)
 
 
 def sole(container: Container, subject: SubjectKey = A, share: float | None = 1.0) -> Allocation:
@@ -35,22 +44,24 @@ def sharing(container: Container, subject: SubjectKey = A) -> Allocation:
 
 
 def poll(
-    books: Accounting,
+    books: Books,
     at: float,
     *samples: Sample,
     held: tuple[Allocation, ...] | None = NO_ALLOCATIONS,
     estimated: str = "",
 ) -> None:
     """One poll and the snapshot after it."""
-    books.add_readings(at, samples, frozenset({estimated} - {""}), held)
+    unsupported = (no_energy(estimated),) if estimated else ()
+    reading = Reading((gpu("gpu-a"), gpu("gpu-b")), (part("gpu-a", "slice-0"),), samples, unsupported=unsupported)
+    books.add_readings(at, books.validator.validate(reading, at), held)
     books.add_allocations(at, held)
 
 
-def counters(books: Accounting, *live: Sample) -> dict[tuple[str, str, str], float]:
+def counters(books: Books, *live: Sample) -> dict[tuple[str, str, str], float]:
     return {(s.metric.stem, s.device_uuid, s.partition_uuid): s.value for s in books.samples(live)}
 
 
-def busy_and_observed(books: Accounting, device: str = "gpu-a", partition: str = "") -> tuple[float, float]:
+def busy_and_observed(books: Books, device: str = "gpu-a", partition: str = "") -> tuple[float, float]:
     found = counters(books, utilization(device, 0, partition))
     return found["busy_seconds_total", device, partition], found["observed_seconds_total", device, partition]
 
@@ -89,7 +100,7 @@ def test_unchanged_or_earlier_time_adds_nothing(back_to: float) -> None:
     assert integral.add(back_to + 1, 1.0, MAX_GAP) == (1.0, 1.0)
 
 
-def test_devices_and_partitions_are_counted_separately(books: Accounting) -> None:
+def test_devices_and_partitions_are_counted_separately(books: Books) -> None:
     for at in (0.0, 2.0):
         poll(books, at, utilization("gpu-a", 0.5), utilization("gpu-a", 1.0, "slice-0"), utilization("gpu-b", 0.0))
 
@@ -98,7 +109,7 @@ def test_devices_and_partitions_are_counted_separately(books: Accounting) -> Non
     assert busy_and_observed(books, "gpu-b") == (0.0, 2.0)
 
 
-def test_counters_are_exported_only_while_their_input_is_live(books: Accounting) -> None:
+def test_counters_are_exported_only_while_their_input_is_live(books: Books) -> None:
     for at in (0.0, 1.0):
         poll(books, at, utilization("gpu-a", 1.0), power("gpu-a", 100), estimated="gpu-a")
 
@@ -110,13 +121,13 @@ def test_counters_are_exported_only_while_their_input_is_live(books: Accounting)
     assert counters(books, power("gpu-a", 100)) == {("energy_joules_total", "gpu-a", ""): 100.0}
 
 
-def test_new_device_starts_at_zero(books: Accounting) -> None:
+def test_new_device_starts_at_zero(books: Books) -> None:
     poll(books, 0.0, utilization("gpu-a", 1.0))
 
     assert busy_and_observed(books) == (0.0, 0.0)
 
 
-def test_sole_holder_is_credited_while_the_device_is_allocated(books: Accounting, wall: Clock) -> None:
+def test_sole_holder_is_credited_while_the_device_is_allocated(books: Books, wall: Clock) -> None:
     poll(books, 0.0, utilization("gpu-a", 0.5), held=(sole(TRAIN),))
     wall.now += 2
     poll(books, 2.0, utilization("gpu-a", 0.5), held=(sole(TRAIN),))
@@ -125,7 +136,7 @@ def test_sole_holder_is_credited_while_the_device_is_allocated(books: Accounting
     assert (held.busy_seconds, held.observed_seconds, held.last_active) == (1.0, 2.0, wall.now)
 
 
-def test_idle_holder_has_no_last_active_time(books: Accounting) -> None:
+def test_idle_holder_has_no_last_active_time(books: Books) -> None:
     for at in (0.0, 1.0):
         poll(books, at, utilization("gpu-a", 0.0), held=(sole(TRAIN),))
 
@@ -133,7 +144,7 @@ def test_idle_holder_has_no_last_active_time(books: Accounting) -> None:
     assert (held.busy_seconds, held.observed_seconds, held.last_active) == (0.0, 1.0, None)
 
 
-def test_sharing_holders_get_no_measured_credit(books: Accounting) -> None:
+def test_sharing_holders_get_no_measured_credit(books: Books) -> None:
     both = (sharing(TRAIN), sharing(SERVE))
     for at, joules in ((0.0, 500.0), (1.0, 600.0)):
         poll(books, at, utilization("gpu-a", 1.0), energy("gpu-a", joules), held=both)
@@ -145,7 +156,7 @@ def test_sharing_holders_get_no_measured_credit(books: Accounting) -> None:
         assert held.device_seconds == 0.5
 
 
-def test_partition_holder_is_credited_for_the_partition_only(books: Accounting) -> None:
+def test_partition_holder_is_credited_for_the_partition_only(books: Books) -> None:
     for at in (0.0, 2.0):
         poll(
             books,
@@ -161,7 +172,7 @@ def test_partition_holder_is_credited_for_the_partition_only(books: Accounting) 
     assert held.device_seconds == 1.0
 
 
-def test_current_holder_is_credited(books: Accounting) -> None:
+def test_current_holder_is_credited(books: Books) -> None:
     poll(books, 0.0, utilization("gpu-a", 1.0), energy("gpu-a", 0), held=(sole(TRAIN),))
     poll(books, 1.0, utilization("gpu-a", 1.0), energy("gpu-a", 100), held=(sole(TRAIN),))
     poll(books, 3.0, utilization("gpu-a", 1.0), energy("gpu-a", 250), held=(sole(SERVE),))
@@ -172,7 +183,7 @@ def test_current_holder_is_credited(books: Accounting) -> None:
     assert busy_and_observed(books) == (3.0, 3.0)
 
 
-def test_unknown_allocations_credit_nothing_and_drop_nothing(books: Accounting) -> None:
+def test_unknown_allocations_credit_nothing_and_drop_nothing(books: Books) -> None:
     mine = (sole(TRAIN),)
     for at, held in ((0.0, mine), (1.0, mine), (2.0, None), (4.0, None), (5.0, mine), (6.0, mine)):
         poll(books, at, utilization("gpu-a", 1.0), energy("gpu-a", 100 * at), held=held)
@@ -183,7 +194,7 @@ def test_unknown_allocations_credit_nothing_and_drop_nothing(books: Accounting) 
     assert busy_and_observed(books) == (6.0, 6.0)
 
 
-def test_ended_container_is_dropped_and_a_new_one_of_the_same_name_starts_at_zero(books: Accounting) -> None:
+def test_ended_container_is_dropped_and_a_new_one_of_the_same_name_starts_at_zero(books: Books) -> None:
     for at in (0.0, 1.0):
         poll(books, at, utilization("gpu-a", 1.0), held=(sole(TRAIN),))
     poll(books, 2.0, utilization("gpu-a", 1.0))
@@ -195,7 +206,7 @@ def test_ended_container_is_dropped_and_a_new_one_of_the_same_name_starts_at_zer
     assert (held.busy_seconds, held.observed_seconds, held.device_seconds) == (1.0, 1.0, 1.0)
 
 
-def test_use_of_each_device_is_counted_separately(books: Accounting) -> None:
+def test_use_of_each_device_is_counted_separately(books: Books) -> None:
     both = (sole(TRAIN, A), sole(TRAIN, B))
     for at in (0.0, 1.0):
         poll(books, at, utilization("gpu-a", 1.0), utilization("gpu-b", 0.5), held=both)
@@ -203,42 +214,42 @@ def test_use_of_each_device_is_counted_separately(books: Accounting) -> None:
     assert (books.usage(TRAIN, A).busy_seconds, books.usage(TRAIN, B).busy_seconds) == (1.0, 0.5)
 
 
-def test_device_seconds_integrate_the_share(books: Accounting) -> None:
+def test_device_seconds_integrate_the_share(books: Books) -> None:
     for at, share in ((0.0, 1.0), (2.0, 1.0), (4.0, 0.5), (5.0, 0.25)):
         books.add_allocations(at, (sole(TRAIN, A, share),))
 
     assert books.usage(TRAIN, A).device_seconds == pytest.approx(2.0 + 1.0 + 0.25)
 
 
-def test_device_seconds_do_not_rise_while_the_share_is_unknown(books: Accounting) -> None:
+def test_device_seconds_do_not_rise_while_the_share_is_unknown(books: Books) -> None:
     for at, share in ((0.0, 0.5), (2.0, 0.5), (4.0, None), (6.0, 0.5)):
         books.add_allocations(at, (sole(TRAIN, SLICE, share),))
 
     assert books.usage(TRAIN, SLICE).device_seconds == 2.0
 
 
-def test_device_seconds_do_not_count_a_gap(books: Accounting) -> None:
+def test_device_seconds_do_not_count_a_gap(books: Books) -> None:
     for at in (0.0, 1.0, 60.0, 61.0):
         books.add_allocations(at, (sole(TRAIN),))
 
     assert books.usage(TRAIN, A).device_seconds == 2.0
 
 
-def test_reset_of_the_hardware_energy_counter_is_handled(books: Accounting) -> None:
+def test_reset_of_the_hardware_energy_counter_is_handled(books: Books) -> None:
     for at, joules in ((0.0, 9_000.0), (1.0, 9_100.0), (2.0, 30.0), (3.0, 130.0)):
         poll(books, at, energy("gpu-a", joules), held=(sole(TRAIN),))
 
     assert books.usage(TRAIN, A).energy_joules == 100.0 + 30.0 + 100.0
 
 
-def test_energy_over_a_gap_is_not_credited(books: Accounting) -> None:
+def test_energy_over_a_gap_is_not_credited(books: Books) -> None:
     for at, joules in ((0.0, 0.0), (60.0, 6_000.0), (61.0, 6_100.0)):
         poll(books, at, energy("gpu-a", joules), held=(sole(TRAIN),))
 
     assert books.usage(TRAIN, A).energy_joules == 100.0
 
 
-def test_energy_before_an_allocation_is_not_credited(books: Accounting) -> None:
+def test_energy_before_an_allocation_is_not_credited(books: Books) -> None:
     poll(books, 0.0, energy("gpu-a", 1_000.0))
     poll(books, 1.0, energy("gpu-a", 1_100.0))
     poll(books, 2.0, energy("gpu-a", 1_150.0), held=(sole(TRAIN),))
@@ -246,7 +257,7 @@ def test_energy_before_an_allocation_is_not_credited(books: Accounting) -> None:
     assert books.usage(TRAIN, A).energy_joules == 50.0
 
 
-def test_power_is_integrated_without_an_energy_counter(books: Accounting) -> None:
+def test_power_is_integrated_without_an_energy_counter(books: Books) -> None:
     for at, watts in ((0.0, 100.0), (2.0, 200.0), (3.0, 200.0)):
         poll(books, at, power("gpu-a", watts), power("gpu-b", watts), held=(sole(TRAIN),), estimated="gpu-a")
 
@@ -254,20 +265,26 @@ def test_power_is_integrated_without_an_energy_counter(books: Accounting) -> Non
     assert books.usage(TRAIN, A).energy_joules == 500.0
 
 
-def test_hardware_energy_counter_replaces_integrated_energy_which_resumes_after_it(books: Accounting) -> None:
+def test_integrated_energy_is_not_replaced_by_a_counter_that_appears_later(books: Books) -> None:
     for at in (0.0, 1.0):
         poll(books, at, power("gpu-a", 100.0), estimated="gpu-a")
-    live = (power("gpu-a", 100.0), energy("gpu-a", 7_000.0))
-    poll(books, 2.0, *live)
+    poll(books, 2.0, power("gpu-a", 100.0), energy("gpu-a", 7_000.0), held=(sole(TRAIN),))
 
-    assert counters(books, *live) == {}, "two energies of one device"
-
-    poll(books, 3.0, power("gpu-a", 100.0), estimated="gpu-a")
-    [total] = counters(books, power("gpu-a", 100.0)).values()
-    assert total >= 100.0
+    assert counters(books, power("gpu-a", 100.0)) == {("energy_joules_total", "gpu-a", ""): 200.0}
+    assert books.usage(TRAIN, A).energy_joules == 100.0
 
 
-def test_unknown_subject_is_dropped_after_an_hour(books: Accounting) -> None:
+def test_power_is_not_integrated_in_place_of_a_counter_that_stops(books: Books) -> None:
+    for at, joules in ((0.0, 5_000_000.0), (1.0, 5_000_100.0)):
+        poll(books, at, power("gpu-a", 100.0), energy("gpu-a", joules), held=(sole(TRAIN),))
+    poll(books, 2.0, power("gpu-a", 100.0), held=(sole(TRAIN),), estimated="gpu-a")
+    poll(books, 3.0, power("gpu-a", 100.0), energy("gpu-a", 5_000_300.0), held=(sole(TRAIN),))
+
+    assert counters(books, power("gpu-a", 100.0)) == {}
+    assert books.usage(TRAIN, A).energy_joules == 100.0
+
+
+def test_unknown_subject_is_dropped_after_an_hour(books: Books) -> None:
     for at in (0.0, 1.0):
         poll(books, at, utilization("gpu-a", 1.0), utilization("gpu-a", 1.0, "slice-0"))
 
@@ -277,7 +294,7 @@ def test_unknown_subject_is_dropped_after_an_hour(books: Accounting) -> None:
     assert busy_and_observed(books, "gpu-a", "slice-0") == (0.0, 0.0)
 
 
-def test_known_device_resumes_after_any_gap(books: Accounting) -> None:
+def test_known_device_resumes_after_any_gap(books: Books) -> None:
     for at in (0.0, 1.0):
         poll(books, at, utilization("gpu-a", 1.0))
     books.forget(1e6, {A})
@@ -287,7 +304,7 @@ def test_known_device_resumes_after_any_gap(books: Accounting) -> None:
     assert busy_and_observed(books) == (2.0, 2.0)
 
 
-def test_other_readings_are_ignored(books: Accounting) -> None:
+def test_other_readings_are_ignored(books: Books) -> None:
     for at in (0.0, 1.0):
         poll(books, at, Sample(catalog.MEMORY_BANDWIDTH, "gpu-a", 1.0), held=(sole(TRAIN),))
 

@@ -296,7 +296,7 @@ def test_reading_that_fails_again_after_success_is_logged_again(
 def test_sample_that_breaks_the_contract_is_dropped_and_counted(newest: CollectorState, bad: Sample) -> None:
     taken = newest.ended(ended(0.0, Reading((A,), (part("gpu-a", "s0"),), (USED, bad, WARM))))
 
-    assert taken == newest.samples(0.0) == (USED, WARM)
+    assert taken.samples == newest.samples(0.0) == (USED, WARM)
     assert newest.health(0.0).errors[Reason.INVALID_VALUE] == 1
     assert newest.health(0.0).up
 
@@ -309,9 +309,9 @@ def test_partition_of_an_unknown_device_is_dropped(newest: CollectorState) -> No
 
 
 def test_failed_call_returns_no_samples(newest: CollectorState) -> None:
-    assert newest.ended(failed(0.0, Reason.UNAVAILABLE)) == ()
-    assert newest.ended(absent(1.0)) == ()
-    assert set(newest.ended(ended(2.0, READING, EVERY))) == set(READING.samples)
+    assert newest.ended(failed(0.0, Reason.UNAVAILABLE)).samples == ()
+    assert newest.ended(absent(1.0)).samples == ()
+    assert set(newest.ended(ended(2.0, READING, EVERY)).samples) == set(READING.samples)
 
 
 def test_released_collector_keeps_only_identity_and_past_events(newest: CollectorState) -> None:

@@ -1,0 +1,103 @@
+"""Which source each device's energy has: its own counter, or its power, integrated by the exporter.
+
+The source is chosen once for each session of the driver. A counter that later becomes unsupported or stands still is
+not replaced: the integral would be far below the counter, so the series would seem to restart, and restart again when
+the counter is back. The energy is then absent until the next session.
+"""
+
+from collections.abc import Hashable
+from dataclasses import dataclass
+from enum import Enum, auto
+
+# A counter stands still if it has not changed over so many readings in which the device used so much energy.
+FROZEN_READINGS = 5
+FROZEN_JOULES = 1000.0
+
+
+class Source(Enum):
+    """Where the energy of a device comes from."""
+
+    UNDECIDED = auto()
+    COUNTER = auto()
+    POWER = auto()
+    NONE = auto()
+
+
+@dataclass(slots=True)
+class _Device:
+    """One device in one session.
+
+    Attributes:
+        session: The session of its driver.
+        source: What was chosen.
+        read_at: Monotonic seconds of the last value of its counter.
+        joules: That value.
+        unchanged: Number of readings since the value has changed.
+        used_joules: The energy that its power amounts to since then.
+    """
+
+    session: Hashable
+    source: Source = Source.UNDECIDED
+    read_at: float = 0.0
+    joules: float | None = None
+    unchanged: int = 0
+    used_joules: float = 0.0
+
+    def is_frozen(self, at: float, joules: float, watts: float | None) -> bool:
+        """Whether its counter stands still although its power was clearly above zero."""
+        elapsed, self.read_at = at - self.read_at, at
+        if joules != self.joules:
+            self.joules, self.unchanged, self.used_joules = joules, 0, 0.0
+            return False
+        self.unchanged += 1
+        self.used_joules += (watts or 0.0) * max(0.0, elapsed)
+        return self.unchanged >= FROZEN_READINGS and self.used_joules >= FROZEN_JOULES
+
+
+class EnergySources:
+    """The sources of all devices of one collector. Used by one thread."""
+
+    def __init__(self) -> None:
+        self._devices: dict[str, _Device] = {}
+
+    def update(self, uuid: str, session: Hashable, *, counted: bool, unsupported: bool) -> Source:
+        """Choose the source of a device, or keep it.
+
+        Args:
+            uuid: The device.
+            session: The session of its driver.
+            counted: Whether this reading has a value of its counter.
+            unsupported: Whether this reading says that it has no counter.
+        """
+        device = self._devices.get(uuid)
+        if device is None or device.session != session:
+            device = self._devices[uuid] = _Device(session)
+        if device.source is Source.UNDECIDED and (counted or unsupported):
+            device.source = Source.COUNTER if counted else Source.POWER
+        elif device.source is Source.COUNTER and unsupported and not counted:
+            device.source = Source.NONE
+        return device.source
+
+    def withdraw_if_frozen(self, uuid: str, at: float, joules: float, watts: float | None) -> bool:
+        """Add a value of a counter that is the source; withdraw it if the counter stands still.
+
+        Args:
+            uuid: The device.
+            at: Monotonic seconds.
+            joules: The value.
+            watts: The power in the same reading; None if unknown.
+        """
+        device = self._devices[uuid]
+        if not device.is_frozen(at, joules, watts):
+            return False
+        device.source = Source.NONE
+        return True
+
+    def integrated(self) -> frozenset[str]:
+        """The devices whose power is integrated."""
+        return frozenset(uuid for uuid, device in self._devices.items() if device.source is Source.POWER)
+
+    def forget(self, uuids: frozenset[str]) -> None:
+        """Drop devices."""
+        for uuid in uuids:
+            self._devices.pop(uuid, None)

@@ -1,0 +1,253 @@
+"""What is accepted of a collector's reading: samples that meet the contract and are possible, and counters by the rule.
+
+Every collector's readings pass here, also those of collectors from other packages.
+"""
+
+import math
+from collections.abc import Hashable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
+
+from collectors import catalog
+from collectors.contract import Fault, Process, Reading, Reason, Sample, SubjectKey
+from collectors.counters import Counter, CounterReading, Verdict
+from collectors.metric import Kind, Metric, Subject
+from collectors.plausibility import DeviceLimits, ImplausibleError, require_possible
+from exporter.energy_source import EnergySources, Source
+
+_FORGET_AFTER_SECONDS = 3600.0
+_SampleKey = tuple[Metric, str, str, tuple[str, ...]]
+
+
+class Increase(NamedTuple):
+    """How much a counter has risen, and in what time."""
+
+    amount: float
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """The accepted part of a reading.
+
+    Attributes:
+        samples: To export, and to integrate.
+        processes: With possible values only.
+        faults: What was refused.
+        energy: By device, the joules that its counter has risen by since its last accepted reading.
+        integrated_power: Devices whose power is integrated, because they have no energy counter.
+    """
+
+    samples: tuple[Sample, ...] = ()
+    processes: tuple[Process, ...] = ()
+    faults: tuple[Fault, ...] = ()
+    energy: Mapping[str, Increase] = field(default_factory=dict)
+    integrated_power: frozenset[str] = frozenset()
+
+
+class _Sessions:
+    """Since when each device and partition has been available without interruption."""
+
+    def __init__(self) -> None:
+        self._interruptions: dict[str, int] = {}
+        self._available: frozenset[str] = frozenset()
+
+    def update(self, reading: Reading) -> None:
+        """Add the devices and partitions of a reading."""
+        devices = frozenset(device.uuid for device in reading.devices if not device.lost)
+        now = devices | {part.uuid for part in reading.partitions if part.device_uuid in devices}
+        for uuid in now - self._available:
+            self._interruptions[uuid] = self._interruptions.get(uuid, -1) + 1
+        self._available = now
+
+    def interrupt(self) -> None:
+        """All devices and partitions are unavailable now."""
+        self._available = frozenset()
+
+    def of(self, reading: Reading, subject: SubjectKey) -> Hashable:
+        """The session of a device or partition: a change means that its counters may have been reset."""
+        known = self._interruptions
+        own = reading.sessions.get(subject.device_uuid)
+        return own, known.get(subject.device_uuid), known.get(subject.partition_uuid)
+
+    def forget(self, uuids: Iterable[str]) -> None:
+        """Drop devices and partitions."""
+        for uuid in uuids:
+            self._interruptions.pop(uuid, None)
+
+
+class Validator:
+    """Validates the readings of one collector. Used by one thread."""
+
+    def __init__(self) -> None:
+        self._limits: dict[str, DeviceLimits] = {}
+        self._counters: dict[_SampleKey, Counter] = {}
+        self._sessions = _Sessions()
+        self._energy_sources = EnergySources()
+        self._listed_at: dict[SubjectKey, float] = {}
+        self._validated_at = -math.inf
+
+    def interrupt(self) -> None:
+        """The driver may have been unloaded: a lower counter is a reset, and the sources of energy are chosen again."""
+        self._sessions.interrupt()
+
+    def validate(self, reading: Reading, at: float) -> Accepted:
+        """The accepted part of a reading.
+
+        Args:
+            reading: What the collector returned.
+            at: Monotonic seconds.
+        """
+        self._sessions.update(reading)
+        listed = _listed(reading)
+        self._forget_old(listed, at)
+        faults: list[Fault] = []
+        conforming = list(_conforming(reading.samples, listed, faults))
+        for sample in conforming:
+            self._learn(sample)
+        sources = self._choose_energy_sources(reading, conforming)
+        watts = {sample.device_uuid: sample.value for sample in conforming if sample.metric is catalog.POWER}
+        samples: list[Sample] = []
+        energy: dict[str, Increase] = {}
+        for sample in conforming:
+            if sample.metric.kind is not Kind.COUNTER:
+                samples += self._possible(sample, faults)
+                continue
+            if sample.metric is catalog.ENERGY and not self._is_source(sample, at, sources, watts, faults):
+                continue
+            verdict = self._read_counter(sample, at, self._sessions.of(reading, _subject(sample)))
+            if sample.metric is catalog.ENERGY:
+                energy[sample.device_uuid] = Increase(verdict.rise, verdict.seconds)
+            if verdict.value is not None:
+                samples.append(sample if verdict.value == sample.value else replace(sample, value=verdict.value))
+            text = f"the counter reads {sample.value:g}, see docs/troubleshooting.md"
+            faults += [_refused(sample, text)] * verdict.refused
+        return Accepted(
+            tuple(samples),
+            tuple(self._possible_processes(reading.processes, faults)),
+            tuple(faults),
+            energy,
+            self._energy_sources.integrated(),
+        )
+
+    def _learn(self, sample: Sample) -> None:
+        try:
+            require_possible(sample.metric, sample.value)
+        except ImplausibleError:
+            return
+        self._limits.setdefault(sample.device_uuid, DeviceLimits()).learn(sample)
+
+    def _limits_of(self, device_uuid: str) -> DeviceLimits:
+        return self._limits.get(device_uuid) or DeviceLimits()
+
+    def _possible(self, sample: Sample, faults: list[Fault]) -> Iterator[Sample]:
+        try:
+            self._limits_of(sample.device_uuid).require_possible(sample)
+        except ImplausibleError as error:
+            faults.append(_refused(sample, str(error)))
+        else:
+            yield sample
+
+    def _possible_processes(self, processes: Iterable[Process], faults: list[Fault]) -> Iterator[Process]:
+        """The processes, without a memory usage that is more than the memory."""
+        for process in processes:
+            used = process.memory_usage_bytes
+            try:
+                if used is not None:
+                    self._limits_of(process.device_uuid).require_memory(used, process.partition_uuid)
+            except ImplausibleError as error:
+                where = f"memory usage of a process on {process.partition_uuid or process.device_uuid}"
+                faults.append(Fault(Reason.INVALID_VALUE, where, str(error)))
+                yield replace(process, memory_usage_bytes=None)
+            else:
+                yield process
+
+    def _choose_energy_sources(self, reading: Reading, samples: Iterable[Sample]) -> Mapping[str, Source]:
+        counted = {sample.device_uuid for sample in samples if sample.metric is catalog.ENERGY}
+        unsupported = {gap.device_uuid for gap in reading.unsupported if gap.metric is catalog.ENERGY}
+        return {
+            device.uuid: self._energy_sources.update(
+                device.uuid,
+                self._sessions.of(reading, SubjectKey(device.uuid)),
+                counted=device.uuid in counted,
+                unsupported=device.uuid in unsupported,
+            )
+            for device in reading.devices
+            if not device.lost
+        }
+
+    def _is_source(
+        self, sample: Sample, at: float, sources: Mapping[str, Source], watts: Mapping[str, float], faults: list[Fault]
+    ) -> bool:
+        """Whether the energy of a device comes from this counter."""
+        uuid = sample.device_uuid
+        source = sources.get(uuid)
+        if source is Source.NONE:
+            faults.append(_refused(sample, "the counter was not usable before in this session"))
+        if source is not Source.COUNTER:
+            return False
+        if self._energy_sources.withdraw_if_frozen(uuid, at, sample.value, watts.get(uuid)):
+            faults.append(_refused(sample, f"the counter stands still at {sample.value:g}"))
+            return False
+        return True
+
+    def _read_counter(self, sample: Sample, at: float, session: Hashable) -> Verdict:
+        key = (sample.metric, sample.device_uuid, sample.partition_uuid, sample.labels)
+        counter = self._counters.setdefault(key, Counter())
+        try:
+            require_possible(sample.metric, sample.value)
+        except ImplausibleError:
+            return counter.refuse(at)
+        most = self._limits_of(sample.device_uuid).most_per_second(sample.metric)
+        return counter.read(CounterReading(at, sample.value, most, session, sample.width))
+
+    def _forget_old(self, listed: frozenset[SubjectKey], at: float) -> None:
+        """Drop what was not listed or not read for an hour before the last reading; a hung call is no reason."""
+        oldest, self._validated_at = self._validated_at - _FORGET_AFTER_SECONDS, at
+        self._listed_at |= dict.fromkeys(listed, at)
+        old = {subject for subject, last in self._listed_at.items() if last < oldest}
+        self._counters = {
+            key: counter
+            for key, counter in self._counters.items()
+            if counter.read_at >= oldest and SubjectKey(key[1], key[2]) not in old
+        }
+        for subject in old:
+            del self._listed_at[subject]
+        devices = frozenset(subject.device_uuid for subject in old if not subject.partition_uuid)
+        self._sessions.forget(subject.partition_uuid or subject.device_uuid for subject in old)
+        self._energy_sources.forget(devices)
+        for uuid in devices:
+            self._limits.pop(uuid, None)
+        for limits in self._limits.values():
+            limits.forget_partitions(subject.partition_uuid for subject in old)
+
+
+def _listed(reading: Reading) -> frozenset[SubjectKey]:
+    """Every device, and every partition of one."""
+    devices = {device.uuid for device in reading.devices}
+    partitions = (part for part in reading.partitions if part.device_uuid in devices)
+    return frozenset(map(SubjectKey, devices)) | {SubjectKey(part.device_uuid, part.uuid) for part in partitions}
+
+
+def _subject(sample: Sample) -> SubjectKey:
+    return SubjectKey(sample.device_uuid, sample.partition_uuid)
+
+
+def _refused(sample: Sample, detail: str) -> Fault:
+    where = f"{sample.metric.stem} of {sample.partition_uuid or sample.device_uuid}"
+    return Fault(Reason.INVALID_VALUE, where, detail)
+
+
+def _conforming(samples: Iterable[Sample], listed: frozenset[SubjectKey], faults: list[Fault]) -> Iterator[Sample]:
+    """Samples that meet the contract: one that does not would make the whole exposition invalid."""
+    seen: set[_SampleKey] = set()
+    for sample in samples:
+        key = (sample.metric, sample.device_uuid, sample.partition_uuid, sample.labels)
+        subject = Subject.PARTITION if sample.partition_uuid else Subject.DEVICE
+        meets = len(sample.labels) == len(sample.metric.labels) and subject in sample.metric.subjects
+        if not meets or key in seen or _subject(sample) not in listed:
+            detail = f"a bug of the collector: {sample.value} with labels {sample.labels}"
+            faults.append(_refused(sample, detail))
+        else:
+            seen.add(key)
+            yield sample
