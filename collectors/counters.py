@@ -106,6 +106,8 @@ class Counter:
     def _unwrap(self, now: CounterReading, rise: float, most: float) -> Verdict:
         """Accept a wrap, unless the counter can wrap more than once: then its other rises are unknown too."""
         if most >= now.width:
+            if self._lower is None or now.value == self._lower.value:
+                return self._hold(now)  # it may be a dip
             self._wraps_unseen = True
             return self._refuse()
         if rise > most:

@@ -34,12 +34,17 @@ class RawValue:
         raw: The value in the vendor's unit.
         convert: Converts it to the row's base unit.
         labels: Values of the row's own labels.
+        width: Of a counter that is known to be narrow: the raw value at which it starts again from 0.
+        unsupported_at_zero: True for a counter that stays at 0 on devices that do not count: if it has never had
+            another value, its query is unsupported. Later a 0 is a value like any other.
     """
 
     metric: Metric
     raw: float
     convert: Callable[[float], float] = float
     labels: tuple[str, ...] = ()
+    width: float = 0.0
+    unsupported_at_zero: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +55,8 @@ class Query(Generic[L, H]):
         name: A unique name, by which it is remembered as unsupported.
         rows: The rows it supplies, all of the same cadence.
         read: Makes the calls.
-        fallback_for: The name of the query that it replaces. It runs only if that query is unsupported.
+        fallback_for: The name of the query that it replaces. It runs only if that query is unsupported. A counter is
+            read from one query for a whole session: from the first that has answered.
     """
 
     name: str
@@ -73,7 +79,7 @@ class BatchItem:
         rows: The rows it supplies, all of the same cadence.
         key: The key that the batch reads.
         raw_values: Converts the value that the batch returns to values of the rows.
-        fallback_for: The name of the query or item that it replaces. It runs only if that one is unsupported.
+        fallback_for: The name of the query or item that it replaces, as in `Query`.
     """
 
     name: str

@@ -15,7 +15,8 @@ from collectors.contract import (
     Unsupported,
     UnsupportedError,
 )
-from collectors.metric import Cadence, Metric, Unit
+from collectors.metric import Cadence, Kind, Metric
+from collectors.plausibility import ImplausibleError, require_possible
 from collectors.query import Batch, BatchItem, H, L, NoDataError, Queries, Query, RawValue, flat
 
 # Errors that do not affect the other queries.
@@ -47,12 +48,14 @@ class _SubjectQueries(Generic[L, H]):
         source: The queries as they were passed last.
         queries: All queries, and all items of batches.
         gaps: Why a query is not run any more, by its name.
+        answered: Names of the queries of counters that have supplied a value in this session.
         missing: The rows that no query supplies; None until they are needed.
     """
 
     source: Queries[L, H] = ()
     queries: tuple[Query[L, H] | BatchItem, ...] = ()
     gaps: dict[str, str] = field(default_factory=dict)
+    answered: set[str] = field(default_factory=set)
     missing: dict[Metric, str] | None = None
 
     def set_queries(self, queries: Queries[L, H]) -> None:
@@ -68,7 +71,12 @@ class _SubjectQueries(Generic[L, H]):
     def missing_rows(self) -> dict[Metric, str]:
         """The rows that were queried and that no query supplies, with the reason."""
         if self.missing is None:
-            supplied = {row for query in self.queries if query.name not in self.gaps for row in query.rows}
+            supplied = {
+                row
+                for query in self.queries
+                if query.name not in self.gaps and not self._is_replaced(query)
+                for row in query.rows
+            }
             self.missing = {
                 row: self.gaps[query.name]
                 for query in self.queries
@@ -79,9 +87,28 @@ class _SubjectQueries(Generic[L, H]):
         return self.missing
 
     def is_runnable(self, query: Query[L, H] | BatchItem, due: frozenset[Cadence]) -> bool:
-        """Whether a query is due, not known to be unsupported, and not a fallback for a query that is supported."""
-        needed = not query.fallback_for or query.fallback_for in self.gaps
-        return query.cadence in due and needed and query.name not in self.gaps
+        """Whether a query is due, not known to be unsupported, and the one among several that is used."""
+        if query.cadence not in due or query.name in self.gaps or self._is_replaced(query):
+            return False
+        return not query.fallback_for or query.fallback_for in self.gaps or query.name in self.answered
+
+    def record_answer(self, query: Query[L, H] | BatchItem) -> None:
+        """Record that a query has supplied a value."""
+        if query.name not in self.answered and _is_counter(query):
+            self.answered.add(query.name)
+            self.missing = None
+
+    def _is_replaced(self, query: Query[L, H] | BatchItem) -> bool:
+        """Whether a counter comes from another query in this session: one that this one would replace, or replaces."""
+        if not self.answered or query.name in self.answered or not _is_counter(query):
+            return False
+        if query.fallback_for in self.answered:
+            return True
+        return any(other.name in self.answered and other.fallback_for == query.name for other in self.queries)
+
+
+def _is_counter(query: Query[L, H] | BatchItem) -> bool:
+    return query.rows[0].kind is Kind.COUNTER
 
 
 class QueryRunner(Generic[L, H]):
@@ -126,9 +153,24 @@ class QueryRunner(Generic[L, H]):
                 yield Unsupported(row, subject.device_uuid, detail, subject.partition_uuid)
 
     def forget(self, device_uuid: str) -> None:
-        """Run all queries of a device and its partitions again, for example after a change of its partition layout."""
-        for subject in [subject for subject in self._subjects if subject.device_uuid == device_uuid]:
+        """Run all queries of a device and its partitions again, for example after a change of its partition layout.
+
+        In the same session each counter still comes from the same query as before.
+        """
+        for subject in self._of_device(device_uuid):
+            if subject.partition_uuid:
+                del self._subjects[subject]
+            else:
+                self._subjects[subject].gaps.clear()
+                self._subjects[subject].missing = None
+
+    def restart(self, device_uuid: str) -> None:
+        """Forget all about a device and its partitions, because its driver has a new session."""
+        for subject in self._of_device(device_uuid):
             del self._subjects[subject]
+
+    def _of_device(self, device_uuid: str) -> list[SubjectKey]:
+        return [subject for subject in self._subjects if subject.device_uuid == device_uuid]
 
     def _run_query(self, subject: SubjectKey, handle: H, query: Query[L, H], result: QueryResult) -> None:
         try:
@@ -193,20 +235,28 @@ class QueryRunner(Generic[L, H]):
         self, subject: SubjectKey, query: Query[L, H] | BatchItem, values: Iterable[RawValue], result: QueryResult
     ) -> None:
         result.succeeded += 1
+        known = self._subjects[subject]
         for value in values:
+            if value.unsupported_at_zero and value.raw == 0 and query.name not in known.answered:
+                known.give_up(query, f"{query.name}: the counter stays at 0")
+                return
             converted = value.convert(value.raw)
-            if value.raw not in self._absent_marks and _is_possible(value.metric.unit, converted):
-                result.samples.append(
-                    Sample(value.metric, subject.device_uuid, converted, subject.partition_uuid, value.labels)
-                )
-            else:
+            if value.raw in self._absent_marks or not _is_possible(value.metric, converted):
                 result.faults.append(Fault(Reason.INVALID_VALUE, subject.where, f"{query.name}: {value.raw}"))
+                continue
+            known.record_answer(query)
+            width = value.convert(value.width) if value.width else 0.0
+            result.samples.append(
+                Sample(value.metric, subject.device_uuid, converted, subject.partition_uuid, value.labels, width)
+            )
 
 
-def _is_possible(unit: Unit, value: float) -> bool:
-    """Whether a value is possible: finite, a ratio from 0 to 1, negative only in celsius."""
-    if not math.isfinite(value):
+def _is_possible(metric: Metric, value: float) -> bool:
+    """Whether a value is possible. Of a counter, the exporter also decides which high values are."""
+    if metric.kind is Kind.COUNTER:
+        return math.isfinite(value) and value >= 0
+    try:
+        require_possible(metric, value)
+    except ImplausibleError:
         return False
-    if unit is Unit.RATIO:
-        return 0 <= value <= 1
-    return value >= 0 or unit is Unit.CELSIUS
+    return True

@@ -46,6 +46,7 @@ class NvidiaCollector:
         self._context = SessionContext(Health(), node.options, clock, wall_clock)
         self._sleep = SleepPolicy(partial(can_sleep, node), clock)
         self._reader: SessionReader | None = None
+        self._sessions = 0
         self._late_faults: list[Fault] = []
 
     def read(self, due: frozenset[Cadence]) -> Reading:
@@ -94,6 +95,7 @@ class NvidiaCollector:
             self.close()
             nvml = self._session.library()
         self._devices.new_session()
+        self._sessions += 1
         self._reader = SessionReader(nvml, bound_addresses(self._hardware()), self._context)
         return self._reader
 
@@ -111,6 +113,7 @@ class NvidiaCollector:
             processes=reader.processes(),
             faults=(*faults, *(fault for each in readings for fault in each.faults)),
             unsupported=reader.unsupported(),
+            sessions={each.device.uuid: self._sessions for each in readings},
         )
 
     def _enumerate_devices(self, reader: SessionReader, due: frozenset[Cadence]) -> list[Fault]:

@@ -21,11 +21,13 @@ class Field(NamedTuple):
         id: `NVML_FI_...`.
         scope: A part of the device, such as a link or a power domain; its meaning depends on the field.
         wide: Whether the value must have 64 bits, for example for byte counters, which would wrap within seconds.
+        wraps_at: The value at which the counter of some drivers starts again from 0, although it has 64 bits.
     """
 
     id: int
     scope: int = 0
     wide: bool = False
+    wraps_at: float = 0.0
 
 
 class _FieldValue(Protocol):
@@ -47,7 +49,7 @@ def item(
     """A batch item for a field that is the value of one series."""
 
     def read(raw: float) -> Iterable[RawValue]:
-        return (RawValue(metric, raw, convert, labels),)
+        return (RawValue(metric, raw, convert, labels, field.wraps_at),)
 
     return BatchItem(name, (metric,), field, read, fallback_for)
 

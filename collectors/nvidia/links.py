@@ -1,14 +1,13 @@
 """Links to the host: PCIe.
 
-With some drivers the byte counters (fields 197 and 198) may wrap at 32 bits, at full speed many times between two
-readings. If a counter of a device decreases, `RisingCounters` removes the counters of that device.
+With some drivers the byte counters (fields 197 and 198) have 64 bits and were seen to wrap at 32, at full speed many
+times between two readings: once they do, what they count is unknown.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from functools import partial
 
 from collectors import catalog
-from collectors.contract import Sample, Unsupported
 from collectors.metric import Metric
 from collectors.nvidia import field_values
 from collectors.nvidia.field_values import Field
@@ -24,7 +23,10 @@ _ROWS = {
     "nvmlDeviceGetMaxPcieLinkWidth": ("highest pcie width", catalog.PCIE_MAX_WIDTH),
 }
 # NVML_FI_DEV_PCIE_COUNT_TX_BYTES and _RX_BYTES, driver 555. Directions are as seen from the device.
-_BYTES = {"transmit": Field(197, wide=True), "receive": Field(198, wide=True)}
+_BYTES = {
+    "transmit": Field(197, wide=True, wraps_at=2**32),
+    "receive": Field(198, wide=True, wraps_at=2**32),
+}
 # nvmlPcieUtilCounter_t.
 _THROUGHPUT = {"transmit": 0, "receive": 1}
 
@@ -51,33 +53,3 @@ FIELDS: tuple[BatchItem, ...] = tuple(
     field_values.item(f"pcie bytes, {direction}", catalog.PCIE_BYTES, field, labels=(direction,))
     for direction, field in _BYTES.items()
 )
-
-
-class RisingCounters:
-    """The PCIe byte counters of one session. During a session they decrease only if they wrap."""
-
-    def __init__(self) -> None:
-        self._last: dict[tuple[str, tuple[str, ...]], float] = {}
-        self._wrapping: set[str] = set()
-
-    def drop_wrapped(self, samples: Sequence[Sample]) -> list[Sample]:
-        """The samples without the byte counters of devices on which one of them has decreased."""
-        for sample in samples:
-            if sample.metric is catalog.PCIE_BYTES:
-                self._compare(sample)
-        return [
-            sample
-            for sample in samples
-            if sample.metric is not catalog.PCIE_BYTES or sample.device_uuid not in self._wrapping
-        ]
-
-    def unsupported(self) -> Iterator[Unsupported]:
-        """The removed row, for each such device."""
-        for uuid in sorted(self._wrapping):
-            yield Unsupported(catalog.PCIE_BYTES, uuid, "the driver's counter decreased, so it wraps between readings")
-
-    def _compare(self, sample: Sample) -> None:
-        counter = (sample.device_uuid, sample.labels)
-        if sample.value < self._last.get(counter, 0):
-            self._wrapping.add(sample.device_uuid)
-        self._last[counter] = sample.value

@@ -23,7 +23,6 @@ from collectors.nvidia.events import EventWatch
 from collectors.nvidia.gpm import Gpm
 from collectors.nvidia.health import HEALTH_ROWS, Health
 from collectors.nvidia.identity import info_labels
-from collectors.nvidia.links import RisingCounters
 from collectors.nvidia.nvml import Handle, Nvml, Queries, QueryRunner
 from collectors.nvidia.partitions import PartitionInfo, PartitionTable
 from collectors.nvidia.processes import Processes
@@ -92,7 +91,6 @@ class SessionReader:
         self._processes = Processes()
         self._query_runner = QueryRunner(nvml)
         self._partitions = PartitionTable(nvml)
-        self._rising_counters = RisingCounters()
         self._queries: dict[str, Queries] = {}
         self._partition_queries: dict[str, tuple[tuple[object, ...], Queries]] = {}
         self._partition_info_samples: dict[str, list[Sample]] = {}
@@ -129,7 +127,6 @@ class SessionReader:
         """All rows that were read so far and are unsupported."""
         return (
             *self._query_runner.unsupported(),
-            *self._rising_counters.unsupported(),
             *self._health.unsupported(self._events.refused),
         )
 
@@ -162,7 +159,7 @@ class SessionReader:
             self._query_runner.forget(uuid)
             self._partition_queries.clear()
         result = self._query_runner.run(SubjectKey(uuid), handle, self._queries_for(uuid), due)
-        samples = [_info_sample(entry), *self._rising_counters.drop_wrapped(result.samples)]
+        samples = [_info_sample(entry), *result.samples]
         reading = DeviceReading(entry.device, layout.partitions, samples, [*layout.faults, *result.faults])
         if result.succeeded or not result.failed:  # otherwise its state is unknown
             reading.samples += self._health.update(uuid, result.samples)

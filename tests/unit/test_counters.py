@@ -59,7 +59,10 @@ CASES = {
         [65_500, 65_530, 24, 94, 65_000], [65_500, 65_530, 65_560, 65_630, 65_630], 130, 1, width=65_536
     ),
     "wrap and a rise beyond the bound": Case([65_500, 10_000], [65_500, 65_500], 0, width=65_536),
-    "it can wrap more than once": Case([4000, 4090, 10, 90, 4091], [4000, 4090, None, None, None], 90, 3, width=4096),
+    "it can wrap more than once": Case([4000, 4090, 10, 90, 4091], [4000, 4090, 4090, None, None], 90, 3, width=4096),
+    "it can wrap more than once, but dips": Case(
+        [4000, 0, 0, 4070, 4090, 9], [4000, 4000, 4000, 4070, 4090, 4090], 90, 2, width=4096
+    ),
     "value above the known width": Case([70_000, 10, 20], [70_000, 70_000, 20], 20, width=65_536),
     "errors rise without a bound": Case([3, 900_000], [3, 900_000], 899_997, most=None),
     "errors: dip": Case([7, 0, 8], [7, 7, 8], 1, 1, most=None),
@@ -131,7 +134,7 @@ def test_counter_that_wraps_unseen_is_exported_again_in_the_next_session() -> No
     counter = Counter()
     verdicts = [
         counter.read(CounterReading(float(at), value, WATTS, session, 4096))
-        for at, (value, session) in enumerate(((4000, "a"), (10, "a"), (4050, "a"), (70, "b"), (140, "b")))
+        for at, (value, session) in enumerate(((4000, "a"), (10, "a"), (20, "a"), (4050, "a"), (70, "b"), (140, "b")))
     ]
 
-    assert [verdict.value for verdict in verdicts] == [4000, None, None, 70, 140]
+    assert [verdict.value for verdict in verdicts] == [4000, 4000, None, None, 70, 140]

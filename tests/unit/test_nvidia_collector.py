@@ -235,14 +235,19 @@ def test_a_new_session_is_opened_a_pause_after_the_old_one_ended(bench: Benches,
     assert states(reading) == {"GPU-0": "ok", "GPU-1": "ok"}
 
 
-def test_pcie_bytes_that_were_withdrawn_are_listed_as_unsupported(bench: Benches) -> None:
-    reader = bench(gpus(2))
-    reader.state.devices[1].set_field(197, 5_000, ValueType.UNSIGNED_LONG_LONG)
-    assert catalog.PCIE_BYTES not in {gap.metric for gap in reader.read().unsupported}
-    reader.state.devices[1].set_field(197, 0, ValueType.UNSIGNED_LONG_LONG)
-    reading = reader.read()
-    assert {s.device_uuid for s in reading.samples if s.metric is catalog.PCIE_BYTES} == {"GPU-0"}
-    assert [gap.device_uuid for gap in reading.unsupported if gap.metric is catalog.PCIE_BYTES] == ["GPU-1"]
+def test_pcie_bytes_are_known_to_wrap(bench: Benches) -> None:
+    reader = bench(gpus(1))
+    reader.state.devices[0].set_field(197, 5_000, ValueType.UNSIGNED_LONG_LONG)
+    assert {s.width for s in reader.read().samples if s.metric is catalog.PCIE_BYTES} == {2.0**32}
+
+
+def test_each_session_is_new(bench: Benches) -> None:
+    reader = bench(gpus(1))
+    first, same = reader.read().sessions, reader.read().sessions
+    reader.collector.close()
+    assert first == same
+    assert first.keys() == {"GPU-0"}
+    assert reader.read().sessions != first
 
 
 def test_a_new_session_queries_unsupported_readings_again(bench: Benches) -> None:

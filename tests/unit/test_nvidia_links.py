@@ -5,9 +5,8 @@ from collections.abc import Callable
 import pytest
 
 from collectors import catalog
-from collectors.contract import CollectOptions, Sample
+from collectors.contract import CollectOptions
 from collectors.metric import Cadence
-from collectors.nvidia.links import RisingCounters
 from collectors.nvidia.readings import device_queries
 from collectors.query_runner import QueryResult
 from tests.doubles.nvidia_device import QueriedDevice, reasons, series
@@ -251,24 +250,3 @@ def test_pcie_throughput_is_queried_only_when_enabled(bench: Benches) -> None:
         ("pcie_throughput_bytes_per_second", "transmit"): 800_000,
         ("pcie_throughput_bytes_per_second", "receive"): 900_000,
     }
-
-
-def sample(value: float, direction: str = "receive", uuid: str = "GPU-0") -> Sample:
-    return Sample(catalog.PCIE_BYTES, uuid, value, labels=(direction,))
-
-
-def test_a_falling_byte_counter_withdraws_both_directions_permanently() -> None:
-    rising = RisingCounters()
-    assert rising.drop_wrapped([sample(9, "transmit"), sample(5), sample(1, uuid="GPU-1")]) != []
-    assert list(rising.unsupported()) == []
-    after = rising.drop_wrapped([sample(10, "transmit"), sample(4), sample(2, uuid="GPU-1")])
-    assert after == [sample(2, uuid="GPU-1")]
-    assert rising.drop_wrapped([sample(100), sample(100, "transmit")]) == []
-    assert [(gap.metric, gap.device_uuid) for gap in rising.unsupported()] == [(catalog.PCIE_BYTES, "GPU-0")]
-
-
-def test_other_samples_may_fall() -> None:
-    power = Sample(catalog.POWER, "GPU-0", 1)
-    rising = RisingCounters()
-    rising.drop_wrapped([Sample(catalog.POWER, "GPU-0", 2)])
-    assert rising.drop_wrapped([power]) == [power]
