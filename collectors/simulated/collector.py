@@ -80,6 +80,7 @@ class SimulatedCollector:
             processes=tuple(self._processes()) if catalog.PROCESSES.cadence in due else (),
             faults=tuple(faults),
             unsupported=self._unsupported,
+            sessions={machine.device.device.uuid: machine.reloads for machine in self._machines},
         )
 
     def close(self) -> None:

@@ -6,7 +6,8 @@ from dataclasses import replace
 
 from collectors import catalog
 from collectors.contract import Fault, Reason, Sample
-from collectors.metric import Kind, Metric, Unit
+from collectors.metric import Metric
+from collectors.plausibility import ImplausibleError, require_possible
 
 # Values that real libraries are known to return for unknown readings.
 _GARBAGE: Mapping[Metric, float] = {
@@ -15,17 +16,6 @@ _GARBAGE: Mapping[Metric, float] = {
     catalog.POWER: 4294967.295,
     catalog.TEMPERATURE: -32768.0,
     catalog.CLOCK: math.nan,
-}
-# The bounds of plausible values, by unit of a gauge.
-_BOUNDS: Mapping[Unit, tuple[float, float]] = {
-    Unit.NONE: (0.0, 2**32),
-    Unit.RATIO: (0.0, 1.0),
-    Unit.SECONDS: (0.0, 2**40),
-    Unit.BYTES: (0.0, 2**48),
-    Unit.WATTS: (0.0, 20_000.0),
-    Unit.CELSIUS: (-60.0, 250.0),
-    Unit.HERTZ: (0.0, 1e11),
-    Unit.BYTES_PER_SECOND: (0.0, 1e15),
 }
 
 
@@ -44,16 +34,10 @@ def checked(samples: Iterable[Sample], where: str, faults: list[Fault]) -> list[
     """
     kept: list[Sample] = []
     for sample in samples:
-        if plausible(sample):
-            kept.append(sample)
+        try:
+            require_possible(sample.metric, sample.value)
+        except ImplausibleError as error:
+            faults.append(Fault(Reason.INVALID_VALUE, f"{where} {sample.metric.stem}", f"simulated fault: {error}"))
         else:
-            row = sample.metric.stem
-            faults.append(Fault(Reason.INVALID_VALUE, f"{where} {row}", f"simulated fault: value {sample.value}"))
+            kept.append(sample)
     return kept
-
-
-def plausible(sample: Sample) -> bool:
-    """True if the value is within the bounds. A counter has no upper bound."""
-    counter = sample.metric.kind is Kind.COUNTER
-    low, high = (0.0, math.inf) if counter else _BOUNDS[sample.metric.unit]
-    return math.isfinite(sample.value) and low <= sample.value <= high

@@ -81,6 +81,7 @@ class Machine:
         self._all_incidents = _incidents_of(scenario, device.index)
         self._tick = 0
         self._part = 0.0
+        self._reloads = 0
         self._now = self._second(0)
         self._totals = dict.fromkeys((count for count, _ in self._rates()), 0.0)
         self._events: dict[tuple[str, ...], int] = {
@@ -96,6 +97,11 @@ class Machine:
     def now(self) -> Second:
         """What it does in the current second."""
         return self._now
+
+    @property
+    def reloads(self) -> int:
+        """How often its driver has been loaded again."""
+        return self._reloads
 
     @property
     def core_celsius(self) -> float:
@@ -183,6 +189,7 @@ class Machine:
     def _apply_events(self) -> None:
         """Apply the events that happen at the beginning of a second."""
         if any(self._incidents(Trouble.DRIVER_RELOAD)):
+            self._reloads += 1
             for count in self._totals:
                 if count[0] in _RESET_BY_DRIVER:
                     self._totals[count] = 0.0
