@@ -120,7 +120,7 @@ class AmdCollector:
         self._partitions.refresh(paths, full=full)
         faults = self._devices.identify(self._partitions.topology, full=full)
         for uuid in self._devices.changed():
-            self._forget(uuid)
+            self._restart(uuid)
         gpus = [self._read(entry, due) for entry in self._devices.entries]
         if catalog.PROCESSES.cadence in due:
             self._read_processes([gpu for gpu in gpus if gpu.queried])
@@ -134,6 +134,7 @@ class AmdCollector:
             processes=tuple(process for gpu in gpus for process in gpu.processes),
             faults=(*faults, *(fault for gpu in gpus for fault in gpu.faults)),
             unsupported=(*self._query_runner.unsupported(), *self._partition_query_runner.unsupported()),
+            sessions=self._devices.sessions(),
         )
 
     def close(self) -> None:
@@ -169,12 +170,13 @@ class AmdCollector:
     def _query(self, paths: GpuPaths, gpu: _GpuReading, due: frozenset[Cadence]) -> None:
         gpu.queried = True
         uuid = gpu.uuid
-        files = GpuFiles(paths, gpu.layout, self._parse, self._throttle_times.setdefault(uuid, ThrottleTime()))
+        throttle_time = self._throttle_times.setdefault(uuid, ThrottleTime())
+        files = GpuFiles(paths, gpu.layout, self._parse, throttle_time, gpu.entry.identity.architecture)
         result = self._query_runner.run(SubjectKey(uuid), files, self._queries, due)
         gpu.faults += dict.fromkeys(result.faults)  # one failing file causes the same fault in several queries
         gpu.faults += self._unknown_table(uuid, files)
         memory = (sample.value for sample in result.samples if sample.metric is catalog.MEMORY_LIMIT)
-        self._health.update(uuid, files, next(memory, None))
+        self._health.update(uuid, files, next(memory, None), self._devices.sessions().get(uuid))
         gpu.samples = [gpu.samples[0], *result.samples, *self._health.events(uuid)]
         if not result.failed or not all(map(_depends_on_layout, result.samples)):  # else its state is unknown
             gpu.samples += self._health.status(uuid)
@@ -190,11 +192,13 @@ class AmdCollector:
 
     def _query_partition(self, gpu: _GpuReading, info: PartitionInfo, files: GpuFiles, due: frozenset[Cadence]) -> None:
         device, partition = gpu.uuid, info.partition.uuid
-        handle = PartitionFiles(info.node, len(gpu.layout.partitions), files)
+        count = files.partition_count()
+        handle = PartitionFiles(info.node, count, files)
         result = self._partition_query_runner.run(
             SubjectKey(device, partition), handle, readings.PARTITION_QUERIES, due
         )
-        gpu.partition_samples.append(Sample(catalog.COMPUTE_RATIO, device, info.compute_ratio, partition))
+        ratio = gpu.layout.compute_ratio(info, count)
+        gpu.partition_samples.append(Sample(catalog.COMPUTE_RATIO, device, ratio, partition))
         gpu.partition_samples += result.samples
         gpu.faults += result.faults
 
@@ -219,6 +223,12 @@ class AmdCollector:
         self._unknown_tables.discard(uuid)
         self._query_runner.forget(uuid)
         self._partition_query_runner.forget(uuid)
+
+    def _restart(self, uuid: str) -> None:
+        """Forget what a GPU and its partitions support, because its driver has a new session."""
+        self._unknown_tables.discard(uuid)
+        self._query_runner.restart(uuid)
+        self._partition_query_runner.restart(uuid)
 
     def _withdraw(self, gpus: list[_GpuReading]) -> None:
         """Remove what may belong to another partition, because the partitions changed while they were read."""

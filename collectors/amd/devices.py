@@ -42,6 +42,7 @@ class DeviceTable:
         self._known: dict[str, Identity] = {}
         self._paths: dict[str, GpuPaths] = {}
         self._changed: frozenset[str] = frozenset()
+        self._bindings: dict[str, int] = {}
         self.entries: tuple[DeviceEntry, ...] = ()
 
     def locate(self, *, full: bool) -> tuple[GpuPaths, ...]:
@@ -65,7 +66,15 @@ class DeviceTable:
         self._changed = frozenset(
             address for address in before.keys() | bound if before.get(address) != self._paths.get(address)
         )
+        for address, paths in self._paths.items():
+            if _is_bound_again(before.get(address), paths):
+                self._bindings[address] = self._bindings.get(address, 0) + 1
         return tuple(self._paths.values())
+
+    def sessions(self) -> dict[str, int]:
+        """How often each GPU has been bound to the driver since the start, by uuid. It restarts the GPU's counters."""
+        bound = ((address, count) for address, count in self._bindings.items() if address in self._known)
+        return {self._known[address].device.uuid: count for address, count in bound}
 
     def identify(self, topology: Topology | None, *, full: bool) -> list[Fault]:
         """List the GPUs just located, and those that are no longer bound to amdgpu.
@@ -140,6 +149,11 @@ class DeviceTable:
             "an AMD GPU on the PCI bus without a driver: bind it to amdgpu; if amdgpu has refused it, the kernel log "
             "has the reason"
         )
+
+
+def _is_bound_again(before: GpuPaths | None, now: GpuPaths) -> bool:
+    """Whether a GPU was bound to the driver after the last reading: each time, its sensors get a new folder."""
+    return before is None or (before.hwmon is not None and now.hwmon is not None and before.hwmon != now.hwmon)
 
 
 _DETAILS = {

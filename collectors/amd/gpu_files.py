@@ -1,11 +1,13 @@
 """The files of one GPU in one poll: a file that several queries need is read once, so they all use the same values."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeAlias, TypeVar, cast
 
 from collectors import query
 from collectors.amd.files import read_bytes
+from collectors.amd.gpu_metrics.energy import is_narrow
 from collectors.amd.gpu_metrics.model import Metrics, Parse, UnknownTableError
 from collectors.amd.gpu_paths import GpuPaths
 from collectors.amd.partitions import PartitionLayout
@@ -27,17 +29,27 @@ class GpuFiles:
         layout: Its partition layout.
         parse: Parses `gpu_metrics`.
         throttle_time: Its time in throttling, kept from poll to poll.
+        architecture: Such as `gfx942`; empty if unknown.
     """
 
-    def __init__(self, paths: GpuPaths, layout: PartitionLayout, parse: Parse, throttle_time: ThrottleTime) -> None:
+    def __init__(
+        self,
+        paths: GpuPaths,
+        layout: PartitionLayout,
+        parse: Parse,
+        throttle_time: ThrottleTime,
+        architecture: str = "",
+    ) -> None:
         self.paths = paths
         self.layout = layout
         self.throttle_time = throttle_time
         self._parse = parse
+        self._architecture = architecture
+        self._narrow_energy = False
         self._results: dict[Callable[[Path], Any], Any] = {}
 
     def metrics(self) -> Metrics:
-        """Its table `gpu_metrics`.
+        """Its table `gpu_metrics`, without an energy counter that is narrow on this GPU.
 
         Raises:
             UnsupportedError: It has no such table.
@@ -46,6 +58,21 @@ class GpuFiles:
             InvalidValueError: It is not such a table.
         """
         return self.read_once(self._read_metrics)
+
+    def partition_count(self) -> int:
+        """The number of partitions that it is divided into, also those that do not exist for want of DRM nodes."""
+        existing = max((info.node.partition + 1 for info in self.layout.partitions), default=0)
+        if self.layout.count is not None:
+            return max(self.layout.count, existing)
+        try:
+            return max(len(self.metrics().partitions), existing)
+        except CollectorError:
+            return existing
+
+    def has_narrow_energy(self) -> bool:
+        """Whether the energy counter of its table is too narrow. Raises what `metrics` raises."""
+        self.metrics()
+        return self._narrow_energy
 
     def read_once(self, read: Callable[[Path], T]) -> T:
         """The result of a function that reads the GPU's folder; it is called once in a poll, even if it fails.
@@ -74,7 +101,10 @@ class GpuFiles:
         return result if isinstance(result, UnknownTableError) else None
 
     def _read_metrics(self, folder: Path) -> Metrics:
-        return self._parse(read_bytes(folder / "gpu_metrics", _MAX_TABLE_BYTES))
+        table = read_bytes(folder / "gpu_metrics", _MAX_TABLE_BYTES)
+        metrics = self._parse(table)
+        self._narrow_energy = is_narrow(table, self._architecture, folder)
+        return replace(metrics, energy_joules=None) if self._narrow_energy else metrics
 
 
 # Classes, not aliases: a frozen class with slots cannot be created by an alias in Python 3.11.

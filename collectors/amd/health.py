@@ -1,6 +1,6 @@
 """Health of all GPUs while the collector runs: states and events derived from their error counts."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 
 from collectors import catalog
 from collectors.amd import ras, status
@@ -8,6 +8,7 @@ from collectors.amd.gpu_files import GpuFiles
 from collectors.amd.ras import BadPages, ErrorCount
 from collectors.amd.status import HealthFacts
 from collectors.contract import Sample
+from collectors.counters import Counter, CounterReading
 from collectors.metric import Metric
 from collectors.sysfs import Root
 
@@ -20,16 +21,21 @@ class _Events:
     """Uncorrected errors of one GPU by block, since the exporter started."""
 
     def __init__(self) -> None:
-        self._last_counts: dict[str, int] = {}
+        self._counters: dict[str, Counter] = {}
         self._counts: dict[str, int] = {}
         self._last: dict[str, float] = {}
 
-    def add(self, counts: Mapping[str, ErrorCount], now: float) -> None:
-        """Add the new errors. A count that is lower than before started again when the driver was reloaded."""
+    def add(self, counts: Mapping[str, ErrorCount], now: float, session: Hashable) -> None:
+        """Add the new errors.
+
+        Args:
+            counts: By block.
+            now: Unix time.
+            session: Changes when the driver restarts the counts.
+        """
         for block, count in counts.items():
-            before = self._last_counts.get(block, count.uncorrected)
-            new = count.uncorrected - before if count.uncorrected >= before else count.uncorrected
-            self._last_counts[block] = count.uncorrected
+            counter = self._counters.setdefault(block, Counter())
+            new = int(counter.read(CounterReading(now, count.uncorrected, session=session)).rise)
             self._counts[block] = self._counts.get(block, 0) + new
             if new:
                 self._last[block] = now
@@ -56,20 +62,21 @@ class Health:
         self._facts: dict[str, HealthFacts] = {}
         self._events: dict[str, _Events] = {}
 
-    def update(self, uuid: str, files: GpuFiles, memory_bytes: float | None) -> None:
+    def update(self, uuid: str, files: GpuFiles, memory_bytes: float | None, session: Hashable) -> None:
         """Add the readings of a GPU in one poll.
 
         Args:
             uuid: The GPU's uuid.
             files: Its files in the poll.
             memory_bytes: The size of its memory; None if unknown.
+            session: Changes when the driver restarts its counts.
         """
         facts = self._facts.setdefault(uuid, HealthFacts())
         facts.lost = False
         counts = files.cached(ras.read_counts)
         if counts is not None:
             facts.uncorrected_errors = sum(count.uncorrected for count in counts.values())
-            self._events.setdefault(uuid, _Events()).add(counts, self._wall_clock())
+            self._events.setdefault(uuid, _Events()).add(counts, self._wall_clock(), session)
         pages = files.cached(ras.read_bad_pages)
         if pages is not None:
             self._update_pages(facts, pages, memory_bytes)

@@ -72,12 +72,11 @@ def _clock(label: str, _: Root, files: GpuFiles) -> Iterator[RawValue]:
 
 
 def _fan(_: Root, files: GpuFiles) -> Iterator[RawValue]:
-    """fan1_input divided by fan1_max: current revolutions per minute divided by the maximum."""
+    """fan1_input divided by fan1_max: current revolutions per minute divided by the nominal maximum."""
     maximum = read_number(_folder(files) / "fan1_max")
     if maximum <= 0:
         raise InvalidValueError(f"fan1_max: {maximum}")
-    # A fan may run a little faster than its nominal maximum.
-    yield RawValue(catalog.FAN_SPEED, min(read_number(_folder(files) / "fan1_input"), maximum) / maximum, labels=("0",))
+    yield RawValue(catalog.FAN_SPEED, read_number(_folder(files) / "fan1_input") / maximum, labels=("0",))
 
 
 def _fan_duty(_: Root, files: GpuFiles) -> Iterator[RawValue]:

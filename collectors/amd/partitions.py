@@ -31,6 +31,7 @@ from collectors.sysfs import Root
 _PLATFORM = ("devices", "platform")
 _XCP = re.compile(r"amdgpu_xcp[_.](\d+)")
 _WHOLE = "SPX"
+_IP_DISCOVERY = ("ip_discovery", "die")
 # Number of partitions in the modes that define it; CPX has one for each compute die.
 _COUNTS = {"DPX": 2, "TPX": 3, "QPX": 4}
 _MODE = re.compile(r"[A-Z]+[0-9]*")
@@ -43,12 +44,10 @@ class PartitionInfo:
     Attributes:
         partition: The contract's partition.
         node: Its KFD node.
-        compute_ratio: Its fraction of the GPU's compute units.
     """
 
     partition: Partition
     node: KfdNode
-    compute_ratio: float
 
 
 @dataclass(slots=True)
@@ -60,12 +59,26 @@ class PartitionLayout:
         known: Whether the layout is known.
         partitionable: Whether the GPU has partition modes.
         faults: Why the layout is unknown.
+        count: Number of partitions that the GPU is divided into; None if only the existing ones are known. The driver
+            leaves out the last ones when it has no more DRM nodes: `amdgpu_xcp_dev_alloc` in the kernel's
+            `amdgpu_xcp.c`, `kfd_topology_add_device` in `kfd_topology.c`.
     """
 
     partitions: tuple[PartitionInfo, ...] = ()
     known: bool = True
     partitionable: bool = True
     faults: list[Fault] = field(default_factory=list)
+    count: int | None = None
+
+    def compute_ratio(self, info: PartitionInfo, count: int) -> float:
+        """A partition's fraction of all compute units of the GPU, also of those of partitions that do not exist.
+
+        Args:
+            info: The partition.
+            count: Number of partitions that the GPU is divided into.
+        """
+        existing = sum(each.node.simd_count for each in self.partitions)
+        return info.node.simd_count / existing * len(self.partitions) / count
 
     def device(self, identity: Identity) -> Device:
         """The device with the names that mean the whole GPU in this layout."""
@@ -142,7 +155,9 @@ class PartitionTable:
             return self._unknown(paths, fault.reason, f"{fault.where}: {fault.detail}{advice}")
         if kfd.slot_of(paths.address) in self._shared_slots:
             return self._unknown(paths, Reason.UNAVAILABLE, "several GPUs in one PCI slot: partitions are ambiguous")
-        if [node.partition for node in nodes] != list(range(_COUNTS.get(mode, max(len(nodes), 2)))):
+        if mode not in _COUNTS:  # the others of its dies can be used while one has no DRM node
+            nodes = [node for node in nodes if node.partition == 0 or node.render in self._xcp]
+        if not _fits(mode, [node.partition for node in nodes]):
             return self._changing(paths, mode, nodes)
         if nodes[0].render != paths.drm.render or any(node.render not in self._xcp for node in nodes[1:]):
             return self._changing(paths, mode, nodes)
@@ -150,12 +165,12 @@ class PartitionTable:
             profile = _profile(mode, paths)
         except UnavailableError as error:
             return self._unknown(paths, error.reason, str(error))
-        total = sum(node.simd_count for node in nodes)
         return PartitionLayout(
-            tuple(self._partition_info(identity, profile, node, node.simd_count / total) for node in nodes)
+            tuple(self._partition_info(identity, profile, node) for node in nodes),
+            count=_COUNTS.get(mode) or _compute_dies(paths),
         )
 
-    def _partition_info(self, identity: Identity, profile: str, node: KfdNode, ratio: float) -> PartitionInfo:
+    def _partition_info(self, identity: Identity, profile: str, node: KfdNode) -> PartitionInfo:
         uuid = f"{identity.device.uuid}-{profile}-{node.partition}"
         if node.partition == 0:
             aliases = identity.location_aliases
@@ -163,7 +178,7 @@ class PartitionTable:
             name, drm = self._xcp[node.render]
             aliases = frozenset(Alias(each, RESOURCE_PREFIX) for each in _spellings(name)) | drm_aliases(drm)
         partition = Partition(uuid, identity.device.uuid, profile, aliases | {Alias(uuid)})
-        return PartitionInfo(partition, node, ratio)
+        return PartitionInfo(partition, node)
 
     def _changing(self, paths: GpuPaths, mode: str, nodes: Sequence[KfdNode]) -> PartitionLayout:
         detail = f"mode {mode} does not match the compute driver's {len(nodes)} nodes"
@@ -190,6 +205,22 @@ def _profile(mode: str, paths: GpuPaths) -> str:
         return f"{mode}_{_mode(paths, 'current_memory_partition')}".lower()
     except UnsupportedError:
         return mode.lower()
+
+
+def _fits(mode: str, numbers: Sequence[int]) -> bool:
+    """Whether the numbers of the partitions, in order, are possible in a mode."""
+    if mode in _COUNTS:
+        return list(numbers) == list(range(_COUNTS[mode]))
+    return len(numbers) > 1 and numbers[0] == 0 and len(set(numbers)) == len(numbers)
+
+
+def _compute_dies(paths: GpuPaths) -> int | None:
+    """The number of compute dies by the driver's list of its parts; None without such a list.
+
+    Source: `ip_discovery/die/<die>/GC/<instance>`, the kernel's `drivers/gpu/drm/amd/amdgpu/amdgpu_discovery.c`.
+    """
+    root = Root(paths.folder)
+    return sum(len(root.names(*_IP_DISCOVERY, die, "GC")) for die in root.names(*_IP_DISCOVERY)) or None
 
 
 def _platform_devices(sysfs: Root) -> Mapping[int, tuple[str, DrmNodes]]:

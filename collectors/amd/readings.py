@@ -97,7 +97,7 @@ class PartitionFiles:
 
     Attributes:
         node: Its KFD node, which has its own files.
-        count: Number of partitions of its GPU.
+        count: Number of partitions that its GPU is divided into.
         gpu: The files of its GPU.
     """
 

@@ -1,11 +1,13 @@
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from collectors import catalog
 from collectors.amd.gpu_metrics.model import Metrics, PartitionMetrics, UnknownTableError
+from collectors.amd.gpu_metrics.parse import parse
 from collectors.query import InvalidValueError
-from tests.doubles.amd_cards import MI210, MI300X
+from tests.doubles.amd_cards import MI210, MI300X, AmdCard
 from tests.doubles.amd_node import ALL, FAST, collector_of, reasons, value, values
 from tests.doubles.amd_table import Table
 from tests.doubles.amd_tree import AmdTree, Gpu
@@ -73,6 +75,52 @@ def test_a_card_without_an_energy_counter_reports_it_as_unsupported(
     assert value(reading, catalog.ENERGY, gpu.uuid) is None
     assert catalog.ENERGY in {each.metric for each in reading.unsupported}
     assert reading.faults == ()
+
+
+MI100 = replace(
+    MI210, name="AMD Instinct MI100", device=0x738C, gfx_target_version=90008, table_fields={"energy": 6_553_600_000}
+)
+
+
+@pytest.mark.parametrize("version", [(1, 1), (1, 2), (1, 3)])
+@pytest.mark.parametrize(
+    ("kind", "architecture", "joules"),
+    [(MI210, True, 100_000), (MI210, False, 100_000), (MI100, True, None), (MI100, False, None)],
+)
+def test_energy_of_old_tables_is_wide_on_one_architecture_only(
+    tree: AmdTree, kind: AmdCard, version: tuple[int, int], joules: float | None, *, architecture: bool
+) -> None:
+    fields = {name: value for name, value in kind.table_fields.items() if name == "energy"}
+    card = tree.add(replace(kind, table=version, table_fields=fields), "0000:63:00.0")
+    if not architecture:
+        (tree.kfd / "topology" / "generation_id").unlink()
+    reading = collector_of(tree, parse=parse).read(ALL)
+    assert value(reading, catalog.ENERGY, card.uuid) == joules
+    gaps = {gap.device_uuid for gap in reading.unsupported if gap.metric is catalog.ENERGY}
+    assert (card.uuid in gaps) == (joules is None)
+
+
+def test_counter_that_has_counted_may_read_0(tree: AmdTree, gpu: Gpu) -> None:
+    table = Table(Metrics(energy_joules=5_000_000.0))
+    collector = collector_of(tree, parse=table.parse)
+    collector.read(ALL)
+    table.change(energy_joules=0.0)
+    assert value(collector.read(ALL), catalog.ENERGY, gpu.uuid) == 0
+
+
+def test_each_binding_is_a_new_session(tree: AmdTree, gpu: Gpu) -> None:
+    other = tree.add(MI210, "0000:63:00.0")
+    collector = collector_of(tree)
+    first, same = collector.read(ALL).sessions, collector.read(ALL).sessions
+    gpu.unbind()
+    collector.read(ALL)
+    gpu.bind()
+    bound = collector.read(ALL).sessions
+    (gpu.folder / "hwmon" / gpu.hwmon).rename(gpu.folder / "hwmon" / "hwmon77")  # bound again between two readings
+    again = collector.read(ALL).sessions
+    assert first == same
+    assert len({each[gpu.uuid] for each in (first, bound, again)}) == 3
+    assert {each[other.uuid] for each in (first, bound, again)} == {first[other.uuid]}
 
 
 def test_a_value_that_is_missing_at_first_is_read_later(tree: AmdTree, gpu: Gpu) -> None:

@@ -57,7 +57,7 @@ def test_a_card_without_counts_has_no_errors_and_no_events(tree: AmdTree) -> Non
 
 def test_events_are_counted_by_block_from_0(tree: AmdTree, gpu: Gpu) -> None:
     gpu.write("ras/gfx_err_count", "ue: 5\nce: 0")  # before the exporter started
-    times = iter((NOW, NOW + 60, NOW + 120, NOW + 180))
+    times = iter(NOW + 60 * minute for minute in range(10))
     collector = collector_of(tree, wall_clock=lambda: next(times))
     reading = collector.read(ALL)
     assert set(values(reading, catalog.ERRORS, gpu.uuid).values()) == {0}
@@ -68,9 +68,29 @@ def test_events_are_counted_by_block_from_0(tree: AmdTree, gpu: Gpu) -> None:
     assert value(reading, catalog.ERRORS, gpu.uuid, *label) == 2
     assert value(reading, catalog.ERROR_LAST_TIMESTAMP, gpu.uuid, *label) == NOW + 60
     gpu.write("ras/gfx_err_count", "ue: 1\nce: 0")  # the driver was reloaded and counts from 0
-    reading = collector.read(ALL)
-    assert value(reading, catalog.ERRORS, gpu.uuid, *label) == 3
+    told = [value(collector.read(ALL), catalog.ERRORS, gpu.uuid, *label) for _ in range(3)]
+    assert told == [2, 2, 3]  # a fall is believed after two further readings
     assert value(collector.read(FAST), catalog.ERRORS, gpu.uuid, *label) == 3
+
+
+def test_count_that_dips_is_no_event(tree: AmdTree, gpu: Gpu) -> None:
+    collector = collector_of(tree)
+    told = []
+    for count in (7, 0, 7, 8):
+        gpu.write("ras/gfx_err_count", f"ue: {count}\nce: 0")
+        told.append(value(collector.read(ALL), catalog.ERRORS, gpu.uuid, "ras", "gfx", "hardware"))
+    assert told == [0, 0, 0, 1]
+
+
+def test_events_after_a_known_reset_are_counted_at_once(tree: AmdTree, gpu: Gpu) -> None:
+    collector = collector_of(tree)
+    gpu.write("ras/gfx_err_count", "ue: 7\nce: 0")
+    collector.read(ALL)
+    gpu.unbind()
+    collector.read(ALL)
+    gpu.write("ras/gfx_err_count", "ue: 2\nce: 0")
+    gpu.bind()
+    assert value(collector.read(ALL), catalog.ERRORS, gpu.uuid, "ras", "gfx", "hardware") == 2
 
 
 def test_events_of_a_lost_card_stay_counted(tree: AmdTree, gpu: Gpu) -> None:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -130,6 +131,13 @@ def test_a_counter_that_stays_at_0_is_unsupported(tree: AmdTree) -> None:
     tree.add(RX_7900_XTX, _ADDRESS)
     reading = _collector(tree, FakeLibrary({**_TOLD, "energy_count": 0, "power_average_microwatts": 0})).read(ALL)
     assert not {catalog.ENERGY, catalog.POWER} & {sample.metric for sample in reading.samples}
+    assert catalog.ENERGY in {each.metric for each in reading.unsupported}
+
+
+def test_library_does_not_hide_that_the_counter_is_narrow(tree: AmdTree) -> None:
+    gpu = tree.add(replace(MI210, device=0x738C, gfx_target_version=90008), _ADDRESS)
+    reading = _collector(tree, FakeLibrary(_TOLD)).read(ALL)
+    assert value(reading, catalog.ENERGY, gpu.uuid) is None
     assert catalog.ENERGY in {each.metric for each in reading.unsupported}
 
 

@@ -1,13 +1,16 @@
 import os
 import re
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from collectors import catalog
+from collectors.amd.gpu_metrics.parse import parse
 from collectors.contract import Reading
 from tests.doubles.amd_cards import GIB, MI210, MI300X
-from tests.doubles.amd_node import ALL, FAST, collector_of, meaning, reasons, value, values
+from tests.doubles.amd_node import ALL, FAST, collector_of, meaning, no_table, reasons, value, values
 from tests.doubles.amd_tree import AmdTree, Gpu, eight_of
 
 _ADDRESS = "0000:05:00.0"
@@ -228,6 +231,35 @@ def test_nodes_that_become_readable_are_found_with_the_next_full_read(tree: AmdT
     path.write_bytes(content)
     assert collector.read(FAST).partitions == ()  # not read every second, because there may be 64 nodes
     assert len(collector.read(ALL).partitions) == 2
+
+
+def without_last_partition(tree: AmdTree, gpu: Gpu) -> None:
+    """The driver is out of DRM nodes: the compute driver does not list this partition."""
+    shutil.rmtree(tree.node(gpu, gpu.partitions - 1))
+
+
+def without_platform_device(tree: AmdTree, gpu: Gpu) -> None:
+    number, card, render = gpu.xcp[2]
+    for name in (f"card{card}", f"renderD{render}"):
+        (tree.path / "devices" / "platform" / f"amdgpu_xcp_{number}" / "drm" / name).rmdir()
+
+
+@pytest.mark.parametrize("without", [without_last_partition, without_platform_device])
+@pytest.mark.parametrize("source", ["table", "ip discovery"])
+def test_fractions_are_of_the_whole_gpu(
+    tree: AmdTree, gpu: Gpu, without: Callable[[AmdTree, Gpu], None], source: str
+) -> None:
+    gpu.set_partition_mode("CPX", "NPS4")
+    without(tree, gpu)
+    if source == "ip discovery":
+        for instance in range(8):
+            gpu.write(f"ip_discovery/die/0/GC/{instance}/num_instance", str(instance))
+    reading = collector_of(tree, parse=parse if source == "table" else no_table).read(ALL)
+    ratios = [value(reading, catalog.COMPUTE_RATIO, gpu.uuid, partition=each.uuid) for each in reading.partitions]
+    assert ratios == [1 / 8] * 7
+    assert reasons(reading) == set()
+    busy = [value(reading, catalog.UTILIZATION, gpu.uuid, partition=each.uuid) for each in reading.partitions]
+    assert (None in busy) == (source != "table")
 
 
 def test_without_the_compute_driver_partitions_are_unknown(tree: AmdTree, gpu: Gpu) -> None:

@@ -31,12 +31,12 @@ def mean(ratios: Sequence[float | None]) -> float | None:
 
 
 def _energy(metrics: Metrics) -> float | None:
-    """The energy. A counter at 0 does not count, because it rises every 15 microjoules.
+    """The energy.
 
     Raises:
         UnsupportedError: There is no counter, so the power is integrated instead.
     """
-    if not metrics.energy_joules:
+    if metrics.energy_joules is None:
         raise UnsupportedError("gpu_metrics: no energy counter")
     return metrics.energy_joules
 
@@ -47,6 +47,11 @@ def _stack(number: int, metrics: Metrics) -> float | None:
 
 def _answer(metric: Metric, labels: tuple[str, ...], value: float) -> Iterable[RawValue]:
     return [RawValue(metric, value, labels=labels)]
+
+
+def _energy_answer(value: float) -> Iterable[RawValue]:
+    """A counter that stays at 0 does not count, because it rises every 15 microjoules."""
+    return [RawValue(catalog.ENERGY, value, unsupported_at_zero=True)]
 
 
 def _item(
@@ -72,7 +77,7 @@ def _read(_: Root, files: GpuFiles, keys: Sequence[Hashable]) -> Sequence[float 
 
 GPU_METRICS_BATCH = Batch(
     (
-        _item("energy", catalog.ENERGY, _energy),
+        BatchItem("energy", (catalog.ENERGY,), _energy, _energy_answer),
         _item("utilization, table", catalog.UTILIZATION, lambda it: it.gfx_ratio, fallback_for=load.UTILIZATION),
         _item(
             "memory bandwidth, table",

@@ -14,6 +14,7 @@ from collectors.units import celsius_from_millicelsius, ratio_from_percent, watt
 
 _JOULES_PER_COUNT = 2**-16
 _SENSORS = {"edge": "core", "junction": "hotspot", "memory": "memory", **{f"hbm{n}": f"hbm{n}" for n in range(4)}}
+_ENERGY = "energy_count"
 _AVERAGE, _CURRENT = "power_average_microwatts", "power_current_microwatts"
 
 
@@ -43,10 +44,8 @@ def _power(value: float) -> Iterable[RawValue]:
 
 
 def _energy(count: float) -> Iterable[RawValue]:
-    """A counter at 0 does not count; then the power is integrated instead."""
-    if count == 0:
-        raise UnsupportedError("energy: 0")
-    return [RawValue(catalog.ENERGY, count, _joules)]
+    """A counter that stays at 0 does not count; then the power is integrated instead."""
+    return [RawValue(catalog.ENERGY, count, _joules, unsupported_at_zero=True)]
 
 
 def _item(
@@ -63,7 +62,7 @@ LIBRARY_ITEMS: tuple[BatchItem, ...] = (
     _item("gtt_used_bytes", catalog.HOST_MEMORY_USAGE),
     BatchItem(f"library, {_AVERAGE}", (catalog.POWER,), _AVERAGE, _power),
     _item("power_cap_microwatts", catalog.POWER_LIMIT, watts_from_microwatts),
-    BatchItem("library, energy_count", (catalog.ENERGY,), "energy_count", _energy),
+    BatchItem("library, energy_count", (catalog.ENERGY,), _ENERGY, _energy),
     _item("pcie_replays", catalog.PCIE_REPLAYS),
     *(
         _item(f"{sensor}_millidegrees", catalog.TEMPERATURE, celsius_from_millicelsius, (label,))
@@ -78,6 +77,17 @@ LIBRARY_FALLBACKS: tuple[BatchItem, ...] = (
 LIBRARY_ROWS: frozenset[Metric] = frozenset(row for item in LIBRARY_ITEMS for row in item.rows)
 
 
+def _without_narrow_energy(files: GpuFiles, key: Hashable, value: float | CollectorError) -> float | CollectorError:
+    """The library returns the energy counter of `gpu_metrics`, also where it is narrow."""
+    if key != _ENERGY or isinstance(value, CollectorError):
+        return value
+    try:
+        narrow = files.has_narrow_energy()
+    except CollectorError:
+        return value
+    return UnsupportedError("energy: the firmware's counter has 32 bits") if narrow else value
+
+
 def library_batches(backend: Backend) -> tuple[Batch, ...]:
     """All queries of the library, for each GPU.
 
@@ -86,6 +96,7 @@ def library_batches(backend: Backend) -> tuple[Batch, ...]:
     """
 
     def read(_: Root, files: GpuFiles, keys: Sequence[Hashable]) -> Sequence[float | CollectorError]:
-        return backend.read(files.paths.address, cast("Sequence[str]", keys))
+        values = backend.read(files.paths.address, cast("Sequence[str]", keys))
+        return [_without_narrow_energy(files, key, value) for key, value in zip(keys, values, strict=True)]
 
     return Batch(LIBRARY_ITEMS, read), Batch(LIBRARY_FALLBACKS, read)
