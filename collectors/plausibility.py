@@ -71,15 +71,6 @@ class DeviceLimits:
         require_possible(sample.metric, sample.value)
         if sample.metric is catalog.POWER and sample.value > self.highest_watts:
             raise ImplausibleError(f"{sample.value:g}, the device can draw {self.highest_watts:g} at most")
-        if sample.metric in _PARTS_OF_MEMORY:
-            self.require_memory(sample.value, sample.partition_uuid)
-
-    def require_memory(self, used_bytes: float, partition_uuid: str = "") -> None:
-        """Check a part of the memory of the device or of a partition against its size.
-
-        Raises:
-            ImplausibleError: It is more.
-        """
-        size = self._memory.get(partition_uuid, math.inf)
-        if not 0 <= used_bytes <= size:
-            raise ImplausibleError(f"{used_bytes:g}, the memory has {size:g}")
+        size = self._memory.get(sample.partition_uuid, math.inf) if sample.metric in _PARTS_OF_MEMORY else math.inf
+        if sample.value > size:
+            raise ImplausibleError(f"{sample.value:g}, the memory has {size:g}")

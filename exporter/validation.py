@@ -124,7 +124,7 @@ class Validator:
             faults += [_refused(sample, text)] * verdict.refused
         return Accepted(
             tuple(samples),
-            tuple(self._possible_processes(reading.processes, faults)),
+            tuple(_possible_processes(reading.processes, faults)),
             tuple(faults),
             energy,
             self._energy_sources.integrated(),
@@ -147,20 +147,6 @@ class Validator:
             faults.append(_refused(sample, str(error)))
         else:
             yield sample
-
-    def _possible_processes(self, processes: Iterable[Process], faults: list[Fault]) -> Iterator[Process]:
-        """The processes, without a memory usage that is more than the memory."""
-        for process in processes:
-            used = process.memory_usage_bytes
-            try:
-                if used is not None:
-                    self._limits_of(process.device_uuid).require_memory(used, process.partition_uuid)
-            except ImplausibleError as error:
-                where = f"memory usage of a process on {process.partition_uuid or process.device_uuid}"
-                faults.append(Fault(Reason.INVALID_VALUE, where, str(error)))
-                yield replace(process, memory_usage_bytes=None)
-            else:
-                yield process
 
     def _choose_energy_sources(self, reading: Reading, samples: Iterable[Sample]) -> Mapping[str, Source]:
         counted = {sample.device_uuid for sample in samples if sample.metric is catalog.ENERGY}
@@ -236,6 +222,21 @@ def _subject(sample: Sample) -> SubjectKey:
 def _refused(sample: Sample, detail: str) -> Fault:
     where = f"{sample.metric.stem} of {sample.partition_uuid or sample.device_uuid}"
     return Fault(Reason.INVALID_VALUE, where, detail)
+
+
+def _possible_processes(processes: Iterable[Process], faults: list[Fault]) -> Iterator[Process]:
+    """The processes, without an impossible memory usage. It may exceed the memory of an integrated GPU."""
+    for process in processes:
+        used = process.memory_usage_bytes
+        try:
+            if used is not None:
+                require_possible(catalog.PROCESS_MEMORY_USAGE, used)
+        except ImplausibleError as error:
+            where = f"memory usage of a process on {process.partition_uuid or process.device_uuid}"
+            faults.append(Fault(Reason.INVALID_VALUE, where, str(error)))
+            yield replace(process, memory_usage_bytes=None)
+        else:
+            yield process
 
 
 def _conforming(samples: Iterable[Sample], listed: frozenset[SubjectKey], faults: list[Fault]) -> Iterator[Sample]:

@@ -200,10 +200,9 @@ def test_memory_of_a_partition_is_compared_with_its_own_size(bench: Bench) -> No
     assert bench.value(catalog.MEMORY_USAGE, "", 11e9) == 11e9
 
 
-def test_memory_of_a_process_that_is_more_than_the_device_has_is_unknown() -> None:
+def test_impossible_memory_of_a_process_is_unknown() -> None:
     processes = (Process(7, "gpu-a", "", 2**64 - 4096), Process(8, "gpu-a", "", 5))
-    reading = Reading((A,), samples=(Sample(catalog.MEMORY_LIMIT, "gpu-a", 24e9),), processes=processes)
-    accepted = Validator().validate(reading, 0.0)
+    accepted = Validator().validate(Reading((A,), processes=processes), 0.0)
 
     assert accepted.processes == (Process(7, "gpu-a"), Process(8, "gpu-a", "", 5))
     assert reasons(accepted) == [Reason.INVALID_VALUE]
