@@ -20,18 +20,18 @@ _BY_UNIT: Mapping[Unit, tuple[float, float]] = {
     Unit.SECONDS: (0, 2**40),
     Unit.BYTES: (0, 2**48),
     Unit.WATTS: (0, HIGHEST_WATTS),
-    Unit.JOULES: (0, 1e13),  # 10 kW for 30 years
+    Unit.JOULES: (0, 2**50),
     Unit.CELSIUS: (-100, 200),
     Unit.HERTZ: (0, 5e10),
     Unit.BYTES_PER_SECOND: (0, 1e15),
 }
-# Counts and bytes: higher values of 64 bits are marks or negative numbers.
-_COUNTS = (0.0, 2.0**63)
+# Counters of another unit: higher values of 64 bits are marks or negative numbers.
+_COUNTERS = (0.0, 2.0**63)
 
 
 def bounds_of(metric: Metric) -> tuple[float, float]:
     """The lowest and the highest possible value of a row."""
     if metric.bounds is not None:
         return metric.bounds
-    is_count = metric.kind is Kind.COUNTER and metric.unit in (Unit.NONE, Unit.BYTES)
-    return _COUNTS if is_count else _BY_UNIT[metric.unit]
+    is_count = metric.kind is Kind.COUNTER and metric.unit is not Unit.JOULES
+    return _COUNTERS if is_count else _BY_UNIT[metric.unit]

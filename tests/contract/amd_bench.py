@@ -48,6 +48,7 @@ class AmdBench:
         self._module = self.tree.path / "module" / "amdgpu"
         self._unloaded = path / "unloaded"
         self._seconds = 0.0
+        self._reloaded_at: int | None = None
         self._slow = path / "slow"
         self._met_after = 0
         self._library = build_one(_SLOW_FILES, path, "slow_files.so")
@@ -74,12 +75,18 @@ class AmdBench:
         now = int(self._seconds)
         if now == before:
             return
+        self._count()
+        self._draw()
+
+    def _count(self) -> None:
+        """Write the counters, which the driver restarts when it is loaded."""
+        reloaded = self._reloaded_at is not None
+        seconds = int(self._seconds) - (self._reloaded_at or 0) + reloaded
         for gpu in self.tree.gpus:
             for block in gpu.kind.ras:
-                gpu.write(f"ras/{block}_err_count", f"ue: {now}\nce: {now}")
+                gpu.write(f"ras/{block}_err_count", f"ue: {seconds}\nce: {seconds}")
             if gpu.kind.table_fields.get("energy"):
-                gpu.write_table(**_used(gpu, now))
-        self._draw()
+                gpu.write_table(**_used(gpu, seconds, reloaded=reloaded))
 
     def forget_ids(self) -> None:
         """Cards without ids, as in a guest."""
@@ -100,6 +107,9 @@ class AmdBench:
                 for gpu in self.tree.gpus:
                     gpu.unbind()
                 self._module.rename(self._unloaded)
+                if trouble is Trouble.DRIVER_RELOAD:
+                    self._reloaded_at = int(self._seconds)
+                    self._count()
             case Trouble.DEVICE_LOST:
                 self.tree.gpus[0].unbind()
             case Trouble.GARBAGE:
@@ -132,8 +142,9 @@ class AmdBench:
         self.processes.open(20, 5, gpu, 7, vram(4), engine("gfx", int(self._seconds * 1e9)))
 
 
-def _used(gpu: Gpu, seconds: int) -> dict[str, int]:
-    """The fields of a table after some seconds."""
+def _used(gpu: Gpu, seconds: int, *, reloaded: bool) -> dict[str, int]:
+    """The fields of a table some seconds after the start or, once the driver was loaded again, after that."""
     per_second = {"energy": _JOULES, "clock": 10**9, "cycles": _CYCLES_PER_SECOND, "ppt": _CYCLES_PER_SECOND // 2}
     filled = {name: value for name, value in gpu.kind.table_fields.items() if isinstance(value, int)}
-    return {name: filled[name] + rate * seconds for name, rate in per_second.items() if name in filled}
+    start = {name: 0 if reloaded else filled[name] for name in per_second if name in filled}
+    return {name: value + per_second[name] * seconds for name, value in start.items()}

@@ -2,25 +2,13 @@
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator
 
 from collectors import catalog
+from collectors.catalog.bounds import bounds_of
 from collectors.contract import CollectorSpec, Device, Partition, Process, Reading, Sample
 from collectors.metric import Cadence, Kind, Metric, Subject, Unit
 
-# The range of possible values by unit: no accelerator is hotter, faster or larger.
-_BOUNDS: Mapping[Unit, tuple[float, float]] = {
-    Unit.NONE: (0, 2**32 - 2),
-    Unit.RATIO: (0, 1),
-    Unit.SECONDS: (0, 2**40),
-    Unit.BYTES: (0, 2**50),
-    Unit.WATTS: (0, 100_000),
-    Unit.JOULES: (0, 2**50),
-    Unit.CELSIUS: (-200, 500),
-    Unit.HERTZ: (0, 1e12),
-    Unit.BYTES_PER_SECOND: (0, 1e15),
-}
-_LARGEST_COUNTER = 2**63  # higher values mean "not available"
 # 0 or 1 for each value of the last label.
 _FLAGS = frozenset(
     {
@@ -107,17 +95,15 @@ def _wrong_labels(sample: Sample) -> Iterator[str]:
 
 
 def _wrong_value(sample: Sample) -> Iterator[str]:
-    low, high = _BOUNDS[sample.metric.unit]
-    if sample.metric.kind is Kind.COUNTER:
-        low, high = 0, _LARGEST_COUNTER
-    if not math.isfinite(sample.value) or not low <= sample.value <= high:
-        yield f"{sample.value} is not between {low} and {high}"
+    low, high = bounds_of(sample.metric)
+    if sample.metric.kind is Kind.INFO and sample.value != 1:
+        yield f"{sample.value}, expected 1"
+    elif sample.metric in _FLAGS and sample.value not in (0, 1):
+        yield f"{sample.value}, expected 0 or 1"
+    elif not math.isfinite(sample.value) or not low <= sample.value <= high:
+        yield f"{sample.value} is not between {low:g} and {high:g}"
     elif sample.metric.unit is Unit.NONE and sample.value != int(sample.value):
         yield f"{sample.value} is not a whole number"
-    elif (sample.metric in _FLAGS and sample.value not in (0, 1)) or (
-        sample.metric.kind is Kind.INFO and sample.value != 1
-    ):
-        yield f"{sample.value}, expected {'1' if sample.metric.kind is Kind.INFO else '0 or 1'}"
 
 
 def _wrong_together(reading: Reading) -> Iterator[str]:
@@ -169,5 +155,8 @@ def _wrong_process(process: Process) -> Iterator[str]:
         yield f"pid {process.pid} is not positive"
     if process.utilization_ratio is not None and not 0 <= process.utilization_ratio <= 1:
         yield f"process {process.pid} has a utilization of {process.utilization_ratio}"
-    if process.memory_usage_bytes is not None and not 0 <= process.memory_usage_bytes <= _BOUNDS[Unit.BYTES][1]:
+    if (
+        process.memory_usage_bytes is not None
+        and not 0 <= process.memory_usage_bytes <= bounds_of(catalog.PROCESS_MEMORY_USAGE)[1]
+    ):
         yield f"process {process.pid} has {process.memory_usage_bytes} bytes"

@@ -3,12 +3,14 @@
 A test class inherits them and has a fixture `bench`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import partial
 from itertools import combinations
 
-from collectors.contract import Collector, CollectorError, Device, Partition, Reading
+from collectors import catalog
+from collectors.contract import Collector, CollectorError, Device, Partition, Reading, Sample
 from collectors.metric import Cadence, Kind, Metric
+from exporter.validation import Validator
 from tests.contract.bench import Readable
 from tests.contract.breaches import breaches
 from tests.contract.hosted import HostedCollector, allocated_blocks
@@ -18,6 +20,7 @@ ALL = frozenset(Cadence)
 MIXTURES = tuple(frozenset(some) for size in (1, 2, 3) for some in combinations(Cadence, size))
 WARM_UP_READS = 200
 READS = 1_000
+_VALIDATED_READS = 10
 MOST_MORE_BLOCKS = READS // 4  # a single object kept at every fourth read would be more
 
 Key = tuple[Metric, str, str, tuple[str, ...]]
@@ -57,6 +60,21 @@ class ReadingRules:
             risen()
         wait_until(risen)
 
+    def test_exporter_accepts_every_value(self, bench: Readable) -> None:
+        """Values are possible for their device, and counters rise by no more than the catalogue says is possible."""
+        collector, validator = bench.start(), Validator()
+        for second in range(_VALIDATED_READS):
+            reading = collector.read(ALL)
+            accepted = validator.validate(reading, float(second))
+            refused = [f"{fault.where}: {fault.detail}" for fault in accepted.faults]
+            assert refused == [], "the exporter refuses values: " + "; ".join(refused)
+            integrated = {(catalog.ENERGY, uuid, "", ()) for uuid in accepted.integrated_power}
+            exported, own = counters_of(accepted.samples), counters(reading)
+            assert exported == {key: value for key, value in own.items() if key not in integrated}, (
+                "the exporter changes or drops counters"
+            )
+            bench.pass_time(1)
+
     def test_ids_are_stable_over_reads_and_restarts(self, bench: Readable) -> None:
         collector = bench.start()
         first = identities(collector.read(ALL))
@@ -95,10 +113,13 @@ def keeps_no_memory(bench: Readable, collector: Collector) -> None:
 
 def counters(reading: Reading) -> dict[Key, float]:
     """The values of all counters."""
+    return counters_of(reading.samples)
+
+
+def counters_of(samples: Iterable[Sample]) -> dict[Key, float]:
+    """The values of the counters among samples."""
     return {
-        (s.metric, s.device_uuid, s.partition_uuid, s.labels): s.value
-        for s in reading.samples
-        if s.metric.kind is Kind.COUNTER
+        (s.metric, s.device_uuid, s.partition_uuid, s.labels): s.value for s in samples if s.metric.kind is Kind.COUNTER
     }
 
 

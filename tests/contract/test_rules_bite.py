@@ -123,6 +123,24 @@ class TakesOthersAlong(Sound):
         return replace(reading, samples=()) if reading.faults else reading
 
 
+class HidesSessions(Sound):
+    def changed(self, reading: Reading) -> Reading:
+        return replace(reading, sessions={})
+
+
+class CountsTooFast(Sound):
+    def changed(self, reading: Reading) -> Reading:
+        return with_counters(reading, lambda value: value * 1e6)
+
+
+class DrawsTooMuch(Sound):
+    def changed(self, reading: Reading) -> Reading:
+        samples = (
+            replace(sample, value=5000) if sample.metric is catalog.POWER else sample for sample in reading.samples
+        )
+        return replace(reading, samples=tuple(samples))
+
+
 def with_counters(reading: Reading, change: Callable[[float], float]) -> Reading:
     samples = (
         replace(sample, value=change(sample.value)) if sample.metric.kind is Kind.COUNTER else sample
@@ -163,6 +181,9 @@ FLAWS = [
     (DropsLostDevices, survives(Trouble.DEVICE_LOST)),
     (TakesOthersAlong, survives(Trouble.DEVICE_LOST)),
     (ForgetsCounts, survives(Trouble.DEVICE_LOST)),
+    (HidesSessions, RULES.test_reload_of_the_driver_is_a_known_reset),
+    (CountsTooFast, RULES.test_exporter_accepts_every_value),
+    (DrawsTooMuch, RULES.test_exporter_accepts_every_value),
 ]
 
 

@@ -13,7 +13,10 @@ from pathlib import Path
 import pytest
 
 from collectors.contract import AbsentError, Collector, CollectorError, CollectorSpec, Reading, Reason
-from collectors.metric import Kind, Metric
+from collectors.metric import Cadence, Kind, Metric
+from exporter.collector_state import CollectorState, Limits
+from exporter.poller import CallEnded
+from exporter.validation import Accepted
 from tests.contract.bench import Bench, Trouble
 from tests.contract.hosted import HostedCollector
 from tests.contract.reading_rules import (
@@ -22,6 +25,8 @@ from tests.contract.reading_rules import (
     ReadingRules,
     attempt,
     counters,
+    counters_of,
+    eventually_read,
     identities,
     keeps_no_memory,
     keeps_the_contract,
@@ -29,6 +34,7 @@ from tests.contract.reading_rules import (
 from tests.doubles.exporter_process import wait_until
 
 _READS_IN_TROUBLE = 5
+_NEVER_LATE = Limits(1e9, dict.fromkeys(Cadence, 1e9))
 
 
 def unshown(spec: CollectorSpec) -> set[tuple[Metric, bool]]:
@@ -95,6 +101,27 @@ class TroubleRules(ReadingRules):
         if trouble is not Trouble.DRIVER_RELOAD:
             assert fallen(counters(healthy), recovered) == [], f"counters are lower after {trouble}"
 
+    def test_reload_of_the_driver_is_a_known_reset(self, bench: Bench) -> None:
+        """Counters that the driver has restarted are exported at once: the collector or its errors announce it."""
+        skip_if_impossible(bench, Trouble.DRIVER_RELOAD)
+        collector = bench.start()
+        exporter = CollectorState(bench.spec.name, _NEVER_LATE, lambda: 0.0)
+        healthy = collector.read(ALL)
+        _export(exporter, healthy, 0.0)
+        bench.pass_time(1)
+        bench.inject(Trouble.DRIVER_RELOAD)
+        outcomes = [attempt(collector) for _ in range(_READS_IN_TROUBLE)]
+        bench.heal()
+        for second, outcome in enumerate((*outcomes, eventually_read(collector)), start=1):
+            exported = counters_of(_export(exporter, outcome, float(second)).samples)
+            own = counters(outcome) if isinstance(outcome, Reading) else {}
+            lower = [key for key, value in counters(healthy).items() if own.get(key, value) < value]
+            assert {key: exported.get(key) for key in lower} == {key: own[key] for key in lower}, (
+                "counters that the driver has restarted are not exported: name a new session in Reading.sessions"
+            )
+            if lower:
+                return
+
     def test_hung_call_ends_when_released_and_affects_nothing_else(self, bench: Bench) -> None:
         skip_if_impossible(bench, Trouble.HANG)
         collector = bench.start()
@@ -134,6 +161,13 @@ class AbsenceRules:
             assert imported == set(), "the vendor's library is imported without its hardware"
             collector.close()
         assert output.read_text() == "", "absent hardware must be silent, but something was logged or printed"
+
+
+def _export(exporter: CollectorState, outcome: Reading | CollectorError, at: float) -> Accepted:
+    """Let the exporter have the outcome of a read; return what it accepts."""
+    if isinstance(outcome, Reading):
+        return exporter.ended(CallEnded(exporter.name, at, at, ALL, outcome))
+    return exporter.ended(CallEnded(exporter.name, at, at, ALL, None, outcome.reason, str(outcome)))
 
 
 @dataclass
