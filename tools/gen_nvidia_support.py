@@ -35,8 +35,7 @@ _NOTES = """\
 - Fields 193 to 196 (T.Limit of slowdown, shutdown and maximum) are positions on the scale of the margin; they are
   neither limits nor margins.
 - The PCIe bytes of GPM (255, 256) are not used, because their unit is not stated; fields 197 and 198 are used where
-  they have 64 bits. If one of them falls, which happens only if the counter wraps, both directions of the device are
-  no longer exported and are listed as unsupported.
+  they have 64 bits. If one of them falls twice in a row, it wraps, and is absent until the next session of the library.
 - Errors of NVLinks of generation 5 do not count anything twice: malformed packets and buffer overruns (206, 207) are
   assumed to be included in the receive errors (208). Sums over all links come from the driver.
 - Errors of C2C (231 to 233) are not used: no source states whether they are of one link or of all links.

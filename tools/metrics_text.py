@@ -47,7 +47,12 @@ pods start and end. Join the two by `uuid` as in the [queries](#queries).
   `observed_seconds_total` stops in the same gaps as `busy_seconds_total`, so the quotient of their rates is the true
   utilization over any window.
 - **Counters start again at 0** when the exporter starts; hardware counters when the driver or the device is reset.
-  `rate()` and `increase()` handle this.
+  `rate()` and `increase()` handle this. A lower reading alone is not a reset: hardware counters are seen to return 0
+  once, or to jump. Such a reading is replaced by the last one, at most three times in a row; then the series ends until
+  the counter is right again. No container is credited with it.
+- **Impossible values are absent**, and counted in `accelerator_exporter_collector_errors_total` with the reason
+  `invalid_value`: more than three times the highest power limit, more memory than the device has, hotter or faster than
+  any accelerator. [A value is missing](troubleshooting.md#a-value-was-refused) has the bounds.
 - **Units are base units** at the end of the name: watts, joules, bytes, hertz, seconds, celsius, ratios from 0 to 1.
 
 The labels that name a subject:

@@ -116,7 +116,7 @@ class Bench:
         base, step = self.counter.base, self.counter.step
         return [self.value(0 if value is None else base + value * step) for value in values]
 
-    def steps(self, *values: int | None) -> list[float | None]:
+    def steps(self, *values: int | None) -> list[object]:
         """The values of some steps; None: absent."""
         base, step = self.counter.base, self.counter.step
         return [None if value is None else pytest.approx(base + value * step, rel=1e-12) for value in values]
@@ -212,22 +212,34 @@ def test_reset_that_is_known(tmp_path: Path) -> None:
     assert (joules, accepted.energy[gpu.uuid].amount) == (30, 30)
 
 
-def test_power_is_not_integrated_in_place_of_a_counter_that_stops(tmp_path: Path, nvml: NvmlState) -> None:
-    """Seen on real cards: 5,000,000 -> 198 -> 411 -> 5,000,000 J."""
+def energy_is_exported(read: Callable[[], Reading], stop: Callable[[], None], heal: Callable[[], None]) -> list[bool]:
+    """Whether the energy is exported while its counter is good, has stopped, and is good again."""
+    validator = Validator()
+    exported = []
+    for second in range(8):
+        if second == 2:
+            stop()
+        if second == 5:
+            heal()
+        accepted = validator.validate(read(), float(second))
+        exported.append(catalog.ENERGY in {sample.metric for sample in accepted.samples})
+        assert accepted.integrated_power == frozenset()
+    return exported
+
+
+# Seen on real cards: 5,000,000 -> 198 -> 411 -> 5,000,000 J.
+def test_nvidia_power_is_not_integrated_in_place_of_a_counter_that_stops(tmp_path: Path, nvml: NvmlState) -> None:
     nvml.devices = [h100(0)]
+    with collector_bench(tmp_path, nvml) as asked:
+        exported = energy_is_exported(asked.read, lambda: nvml.fail(ENERGY_CALL, NOT_SUPPORTED), nvml.heal)
+    assert exported == [True] * 2 + [False] * 6
+
+
+def test_amd_power_is_not_integrated_in_place_of_a_counter_that_stops(tmp_path: Path) -> None:
     tree = AmdTree(tmp_path / "amd")
     gpu = tree.add(MI300X, "0000:05:00.0")
     collector = collector_of(tree, parse=parse)
-    with collector_bench(tmp_path, nvml) as asked:
-        for read, stop, heal in (
-            (asked.read, lambda: nvml.fail(ENERGY_CALL, NOT_SUPPORTED), nvml.heal),
-            (lambda: collector.read(ALL), lambda: gpu.write_table(energy=2**64 - 1), gpu.write_table),
-        ):
-            validator = Validator()
-            exported = []
-            for second in range(8):
-                {2: stop, 5: heal}.get(second, lambda: None)()
-                accepted = validator.validate(read(), float(second))
-                exported.append([s.value for s in accepted.samples if s.metric is catalog.ENERGY] != [])
-                assert accepted.integrated_power == frozenset()
-            assert exported == [True] * 2 + [False] * 6
+    exported = energy_is_exported(
+        lambda: collector.read(ALL), lambda: gpu.write_table(energy=2**64 - 1), gpu.write_table
+    )
+    assert exported == [True] * 2 + [False] * 6
