@@ -4,7 +4,7 @@ Every collector's readings pass here, also those of collectors from other packag
 """
 
 import math
-from collections.abc import Hashable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
@@ -15,7 +15,15 @@ from collectors.metric import Kind, Metric, Subject
 from collectors.plausibility import DeviceLimits, ImplausibleError, require_possible
 from exporter.energy_source import EnergySources, Source
 
-_FORGET_AFTER_SECONDS = 3600.0
+# How long the state of a device or partition that is not listed is kept, and that of a series that is not read.
+_UNLISTED_SECONDS = 3600.0
+_UNREAD_SECONDS = 86_400.0
+_PROCESS_ROWS: Mapping[str, Metric] = {
+    "memory_usage_bytes": catalog.PROCESS_MEMORY_USAGE,
+    "utilization_ratio": catalog.PROCESS_UTILIZATION,
+    "occupancy_ratio": catalog.PROCESS_OCCUPANCY,
+    "copy_seconds": catalog.PROCESS_COPY_SECONDS,
+}
 _SampleKey = tuple[Metric, str, str, tuple[str, ...]]
 
 
@@ -106,7 +114,7 @@ class Validator:
         for sample in conforming:
             self._learn(sample)
         sources = self._choose_energy_sources(reading, conforming)
-        watts = {sample.device_uuid: sample.value for sample in conforming if sample.metric is catalog.POWER}
+        watts = self._watts(conforming)
         samples: list[Sample] = []
         energy: dict[str, Increase] = {}
         for sample in conforming:
@@ -124,11 +132,16 @@ class Validator:
             faults += [_refused(sample, text)] * verdict.refused
         return Accepted(
             tuple(samples),
-            tuple(_possible_processes(reading.processes, faults)),
+            tuple(self._possible_process(process, reading, at, faults) for process in reading.processes),
             tuple(faults),
             energy,
             self._energy_sources.integrated(),
         )
+
+    def _watts(self, samples: Iterable[Sample]) -> Mapping[str, float]:
+        """The power of each device, as far as it is possible."""
+        powers = (sample for sample in samples if sample.metric is catalog.POWER)
+        return {power.device_uuid: power.value for sample in powers for power in self._possible(sample, [])}
 
     def _learn(self, sample: Sample) -> None:
         try:
@@ -147,6 +160,24 @@ class Validator:
             faults.append(_refused(sample, str(error)))
         else:
             yield sample
+
+    def _possible_process(self, process: Process, reading: Reading, at: float, faults: list[Fault]) -> Process:
+        """A process without its impossible values. Its memory may exceed that of an integrated GPU."""
+        possible: dict[str, float | None] = {}
+        subject = SubjectKey(process.device_uuid, process.partition_uuid)
+        for name, row in _PROCESS_ROWS.items():
+            value = getattr(process, name)
+            if value is None:
+                continue
+            sample = Sample(row, process.device_uuid, value, subject.partition_uuid, (str(process.pid),))
+            if row.kind is Kind.COUNTER:
+                verdict = self._read_counter(sample, at, self._sessions.of(reading, subject))
+                faults += [_refused(sample, f"the counter of a process reads {value:g}")] * verdict.refused
+                possible[name] = verdict.value
+            elif not any(self._possible(sample, faults)):
+                possible[name] = None
+        changed: Callable[..., Process] = replace
+        return changed(process, **possible) if possible else process
 
     def _choose_energy_sources(self, reading: Reading, samples: Iterable[Sample]) -> Mapping[str, Source]:
         counted = {sample.device_uuid for sample in samples if sample.metric is catalog.ENERGY}
@@ -188,14 +219,17 @@ class Validator:
         return counter.read(CounterReading(at, sample.value, most, session, sample.width))
 
     def _forget_old(self, listed: frozenset[SubjectKey], at: float) -> None:
-        """Drop what was not listed or not read for an hour before the last reading; a hung call is no reason."""
-        oldest, self._validated_at = self._validated_at - _FORGET_AFTER_SECONDS, at
+        """Drop what was not listed for an hour, or not read for a day, before the last reading.
+
+        The time of a call that hangs does not count.
+        """
+        last_read, self._validated_at = self._validated_at, at
         self._listed_at |= dict.fromkeys(listed, at)
-        old = {subject for subject, last in self._listed_at.items() if last < oldest}
+        old = {subject for subject, last in self._listed_at.items() if last < last_read - _UNLISTED_SECONDS}
         self._counters = {
             key: counter
             for key, counter in self._counters.items()
-            if counter.read_at >= oldest and SubjectKey(key[1], key[2]) not in old
+            if counter.read_at >= last_read - _UNREAD_SECONDS and SubjectKey(key[1], key[2]) not in old
         }
         for subject in old:
             del self._listed_at[subject]
@@ -222,21 +256,6 @@ def _subject(sample: Sample) -> SubjectKey:
 def _refused(sample: Sample, detail: str) -> Fault:
     where = f"{sample.metric.stem} of {sample.partition_uuid or sample.device_uuid}"
     return Fault(Reason.INVALID_VALUE, where, detail)
-
-
-def _possible_processes(processes: Iterable[Process], faults: list[Fault]) -> Iterator[Process]:
-    """The processes, without an impossible memory usage. It may exceed the memory of an integrated GPU."""
-    for process in processes:
-        used = process.memory_usage_bytes
-        try:
-            if used is not None:
-                require_possible(catalog.PROCESS_MEMORY_USAGE, used)
-        except ImplausibleError as error:
-            where = f"memory usage of a process on {process.partition_uuid or process.device_uuid}"
-            faults.append(Fault(Reason.INVALID_VALUE, where, str(error)))
-            yield replace(process, memory_usage_bytes=None)
-        else:
-            yield process
 
 
 def _conforming(samples: Iterable[Sample], listed: frozenset[SubjectKey], faults: list[Fault]) -> Iterator[Sample]:

@@ -2,6 +2,8 @@
 
 from collectors.metric import Cadence, Kind, Label, Metric, Origin, Subject, Unit
 
+_MOST_COPY_ENGINES = 64.0
+
 PROCESS_MEMORY_USAGE = Metric(
     "memory_usage_bytes",
     Kind.GAUGE,
@@ -46,4 +48,5 @@ PROCESS_COPY_SECONDS = Metric(
     Cadence.MEDIUM,
     Origin.EXPORTER,
     opt_in=True,
+    most_per_second=_MOST_COPY_ENGINES,
 )

@@ -208,6 +208,19 @@ def test_impossible_memory_of_a_process_is_unknown() -> None:
     assert reasons(accepted) == [Reason.INVALID_VALUE]
 
 
+def test_counter_and_ratios_of_a_process_follow_the_rules() -> None:
+    validator = Validator()
+    read = [
+        validator.validate(
+            Reading((A,), processes=(Process(7, "gpu-a", "", 5, 0.5, 1.5, copy_seconds=seconds),)), float(at)
+        ).processes[0]
+        for at, seconds in enumerate((900.0, 0.0, 901.0, 1e9))
+    ]
+
+    assert [process.copy_seconds for process in read] == [900, 900, 901, 901]
+    assert {(process.utilization_ratio, process.occupancy_ratio) for process in read} == {(0.5, None)}
+
+
 def test_energy_that_jumps_is_never_credited(bench: Bench) -> None:
     bench.read(energy("gpu-a", 1_000_000), Sample(catalog.POWER_LIMIT, "gpu-a", LIMIT_WATTS))
     risen = [bench.read(energy("gpu-a", joules)).energy["gpu-a"].amount for joules in (2_480_000, 1_000_600, 1_001_200)]
@@ -285,5 +298,6 @@ def test_memory_is_bounded_when_devices_partitions_and_labels_change() -> None:
             validator.validate(Reading((device, gpu("gpu-same")), (partition,), samples), at)
 
     kept = vars(validator)
-    assert all(len(kept[name]) < 12 for name in ("_limits", "_counters", "_listed_at")), kept
+    assert all(len(kept[name]) < 12 for name in ("_limits", "_listed_at")), kept
+    assert len(kept["_counters"]) < 40
     assert SubjectKey("gpu-0") not in kept["_listed_at"]
