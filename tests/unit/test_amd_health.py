@@ -68,18 +68,18 @@ def test_events_are_counted_by_block_from_0(tree: AmdTree, gpu: Gpu) -> None:
     assert value(reading, catalog.ERRORS, gpu.uuid, *label) == 2
     assert value(reading, catalog.ERROR_LAST_TIMESTAMP, gpu.uuid, *label) == NOW + 60
     gpu.write("ras/gfx_err_count", "ue: 1\nce: 0")  # the driver was reloaded and counts from 0
-    told = [value(collector.read(ALL), catalog.ERRORS, gpu.uuid, *label) for _ in range(3)]
-    assert told == [2, 2, 3]  # a fall is believed after two further readings
+    counts = [value(collector.read(ALL), catalog.ERRORS, gpu.uuid, *label) for _ in range(3)]
+    assert counts == [2, 2, 3]  # a fall is believed after two further readings
     assert value(collector.read(FAST), catalog.ERRORS, gpu.uuid, *label) == 3
 
 
 def test_count_that_dips_is_no_event(tree: AmdTree, gpu: Gpu) -> None:
     collector = collector_of(tree)
-    told = []
+    counts = []
     for count in (7, 0, 7, 8):
         gpu.write("ras/gfx_err_count", f"ue: {count}\nce: 0")
-        told.append(value(collector.read(ALL), catalog.ERRORS, gpu.uuid, "ras", "gfx", "hardware"))
-    assert told == [0, 0, 0, 1]
+        counts.append(value(collector.read(ALL), catalog.ERRORS, gpu.uuid, "ras", "gfx", "hardware"))
+    assert counts == [0, 0, 0, 1]
 
 
 def test_events_after_a_known_reset_are_counted_at_once(tree: AmdTree, gpu: Gpu) -> None:

@@ -230,8 +230,8 @@ def energy_is_exported(read: Callable[[], Reading], stop: Callable[[], None], he
 # Seen on real cards: 5,000,000 -> 198 -> 411 -> 5,000,000 J.
 def test_nvidia_power_is_not_integrated_in_place_of_a_counter_that_stops(tmp_path: Path, nvml: NvmlState) -> None:
     nvml.devices = [h100(0)]
-    with collector_bench(tmp_path, nvml) as asked:
-        exported = energy_is_exported(asked.read, lambda: nvml.fail(ENERGY_CALL, NOT_SUPPORTED), nvml.heal)
+    with collector_bench(tmp_path, nvml) as opened:
+        exported = energy_is_exported(opened.read, lambda: nvml.fail(ENERGY_CALL, NOT_SUPPORTED), nvml.heal)
     assert exported == [True] * 2 + [False] * 6
 
 

@@ -152,54 +152,54 @@ def test_a_fallback_is_queried_once_the_first_item_is_known_to_be_unsupported() 
 def two_counters(**answers: float | CollectorError) -> Bench:
     return Bench(
         Library(**answers),
-        part("new", catalog.PCIE_REPLAYS),
-        part("old", catalog.PCIE_REPLAYS, fallback_for="new"),
+        item("new", catalog.PCIE_REPLAYS),
+        item("old", catalog.PCIE_REPLAYS, fallback_for="new"),
     )
 
 
 def test_counter_that_becomes_unsupported_is_not_replaced_in_the_same_session() -> None:
     bench = two_counters(new=100, old=3)
-    assert values(bench.ask()) == {catalog.PCIE_REPLAYS: 100}
+    assert values(bench.query()) == {catalog.PCIE_REPLAYS: 100}
     bench.library.answers["new"] = UnsupportedError("gone")
     for _ in range(3):
-        assert values(bench.ask()) == {}
+        assert values(bench.query()) == {}
     assert bench.gaps == {catalog.PCIE_REPLAYS}
     bench.runner.forget(SUBJECT.device_uuid)
-    assert values(bench.ask()) == {}
+    assert values(bench.query()) == {}
     bench.runner.restart(SUBJECT.device_uuid)
-    bench.ask()
-    assert values(bench.ask()) == {catalog.PCIE_REPLAYS: 3}
+    bench.query()
+    assert values(bench.query()) == {catalog.PCIE_REPLAYS: 3}
 
 
 def test_counter_that_is_supported_later_does_not_replace_its_fallback_in_the_same_session() -> None:
     bench = two_counters(new=UnsupportedError("not yet"), old=3)
-    bench.ask()
-    assert values(bench.ask()) == {catalog.PCIE_REPLAYS: 3}
+    bench.query()
+    assert values(bench.query()) == {catalog.PCIE_REPLAYS: 3}
     bench.library.answers["new"] = 100
     bench.runner.forget(SUBJECT.device_uuid)
-    assert values(bench.ask()) == {catalog.PCIE_REPLAYS: 3}
+    assert values(bench.query()) == {catalog.PCIE_REPLAYS: 3}
     assert bench.gaps == set()
     bench.runner.restart(SUBJECT.device_uuid)
-    assert values(bench.ask()) == {catalog.PCIE_REPLAYS: 100}
+    assert values(bench.query()) == {catalog.PCIE_REPLAYS: 100}
 
 
 def test_counter_at_zero_is_unsupported_only_before_it_has_counted() -> None:
     def read(raw: float) -> Iterable[RawValue]:
         return (RawValue(catalog.ENERGY, raw, unsupported_at_zero=True),)
 
-    item = BatchItem("energy", (catalog.ENERGY,), "energy", read)
-    still, dips = Bench(Library(energy=0), item), Bench(Library(energy=7), item)
-    assert (values(still.ask()), still.gaps) == ({}, {catalog.ENERGY})
-    dips.ask()
+    counter = BatchItem("energy", (catalog.ENERGY,), "energy", read)
+    still, dips = Bench(Library(energy=0), counter), Bench(Library(energy=7), counter)
+    assert (values(still.query()), still.gaps) == ({}, {catalog.ENERGY})
+    dips.query()
     dips.library.answers["energy"] = 0
-    assert (values(dips.ask()), dips.gaps) == ({catalog.ENERGY: 0}, set())
+    assert (values(dips.query()), dips.gaps) == ({catalog.ENERGY: 0}, set())
 
 
 def test_width_of_a_narrow_counter_is_converted_with_its_values() -> None:
     def read(raw: float) -> Iterable[RawValue]:
         return (RawValue(catalog.PCIE_BYTES, raw, lambda kib: kib * 1024, ("receive",), 2**32),)
 
-    [sample] = Bench(Library(bytes=3), BatchItem("bytes", (catalog.PCIE_BYTES,), "bytes", read)).ask().samples
+    [sample] = Bench(Library(bytes=3), BatchItem("bytes", (catalog.PCIE_BYTES,), "bytes", read)).query().samples
     assert (sample.value, sample.width) == (3 * 1024, 2**42)
 
 
@@ -208,5 +208,5 @@ def test_high_value_of_a_counter_is_left_to_the_exporter(raw: float, samples: in
     def read(_: float) -> Iterable[RawValue]:
         return (RawValue(catalog.ENERGY, raw),)
 
-    found = Bench(Library(energy=1), BatchItem("energy", (catalog.ENERGY,), "energy", read)).ask()
+    found = Bench(Library(energy=1), BatchItem("energy", (catalog.ENERGY,), "energy", read)).query()
     assert (len(found.samples), len(found.faults)) == (samples, 1 - samples)
