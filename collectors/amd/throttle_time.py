@@ -21,27 +21,30 @@ class ThrottleTime:
 
     def __init__(self) -> None:
         self._last: Residencies | None = None
+        self._lower: Residencies | None = None
         self._seconds = dict.fromkeys(CAUSES, 0.0)
         self._active: dict[str, bool] = {}
 
     def update(self, now: Residencies) -> None:
         """Add what was counted since the last reading.
 
-        If the firmware has not counted any cycle since, nothing changes. If a counter is lower than before, the
-        counters started again, and the time in between is unknown.
+        If the firmware has not counted any cycle since, nothing changes. If a counter is lower than before, this may be
+        a dip, or the counters started again, and the time in between is unknown: the next reading shows which.
         """
         last = self._last
         if last is None:
             self._last = now
             return
-        cycles, seconds = now.cycles - last.cycles, now.seconds - last.seconds
-        if cycles == 0:
+        if now.cycles == last.cycles or now == self._lower:
             return
-        self._last = now
-        fell = any(count < last.by_cause.get(cause, 0) for cause, count in now.by_cause.items())
-        if cycles <= 0 or seconds <= 0 or fell:
+        if _is_lower(now, last):
             self._active = {}
-            return
+            if self._lower is None or _is_lower(now, self._lower):
+                self._lower = now
+                return
+            last = self._lower
+        self._last, self._lower = now, None
+        cycles, seconds = now.cycles - last.cycles, now.seconds - last.seconds
         for reason, causes in CAUSES.items():
             risen = [
                 now.by_cause[cause] - last.by_cause[cause]
@@ -63,3 +66,9 @@ class ThrottleTime:
     @staticmethod
     def _counted(now: Residencies) -> list[str]:
         return [reason for reason, causes in CAUSES.items() if any(cause in now.by_cause for cause in causes)]
+
+
+def _is_lower(now: Residencies, last: Residencies) -> bool:
+    """Whether one of the counters is lower than before, or no time has passed."""
+    fell = any(count < last.by_cause.get(cause, 0) for cause, count in now.by_cause.items())
+    return now.cycles <= last.cycles or now.seconds <= last.seconds or fell

@@ -108,6 +108,16 @@ def test_after_falling_counters_the_time_in_between_is_unknown() -> None:
     assert time.seconds() == pytest.approx({"power": 1.5})
 
 
+def test_dip_of_the_counters_is_bridged() -> None:
+    time = ThrottleTime()
+    time.update(_at(1_000_000, 10.0, ppt=900_000))
+    time.update(_at(0, 11.0, ppt=0))
+    time.update(_at(0, 11.0, ppt=0))  # the same poll
+    assert time.active() == {}
+    time.update(_at(1_002_000, 12.0, ppt=900_000))
+    assert (time.seconds(), time.active()) == ({"power": 0.0}, {"power": False})
+
+
 @pytest.mark.parametrize(
     ("cycles", "seconds", "ppt"),
     [(999, 11.0, 600), (2000, 10.0, 600), (2000, 9.0, 600), (2000, 11.0, 400)],
