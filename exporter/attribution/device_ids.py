@@ -6,13 +6,17 @@ the id itself, then the name that remains without the parts that mark a share.
 
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 
 from collectors.contract import Alias, Device, Partition
 
 _Subject = tuple[str, str]
 
 _SHARE_OF_NODE_NAME = re.compile(r"(?P<name>.+)/vgpu\d+", re.ASCII | re.DOTALL)
+_WORD = re.compile(r"[^\W_]+")
+_NUMBER = re.compile(r"[\W_]+\d+", re.ASCII)
+# Shorter names are indexes: they cannot be unique, whatever their scope.
+_SHORTEST_UNIQUE = 5
 
 
 def without_replica(device_id: str) -> str:
@@ -67,31 +71,116 @@ class AliasTable:
 
     def __init__(self, devices: Iterable[Device], partitions: Iterable[Partition]) -> None:
         self._scopes: defaultdict[str, dict[str, set[_Subject]]] = defaultdict(dict)
+        self._unique = _UniqueNames()
+        self._partitioned: set[str] = set()
         for device in devices:
             self._add(device.aliases, (device.uuid, ""))
         for partition in partitions:
+            self._partitioned.add(partition.device_uuid)
             self._add(partition.aliases, (partition.device_uuid, partition.uuid))
 
-    def resolve(self, resource: str, device_id: str) -> tuple[str, str] | None:
+    def resolve(self, resource: str, device_id: str, earlier: _Subject | None = None) -> _Subject | None:
         """Return the device or partition of an allocated id.
 
         The most exact known name is used, in the longest scope that matches the resource. A name that belongs to two
-        devices or partitions there matches neither: no device is better than the wrong one.
+        devices or partitions there matches neither: no device is better than the wrong one. An id with no known name
+        may be a share: a uuid with text behind it.
 
         Args:
             resource: The Kubernetes resource, such as `nvidia.com/gpu`.
             device_id: The id from the device plugin.
+            earlier: What the id meant before, which it still means while it has no known name.
 
         Returns:
             (device uuid, partition uuid), the latter empty for a whole device; None if the id matches no known device.
         """
-        for name in candidates(resource, device_id):
+        names = candidates(resource, device_id)
+        for name in names:
             scopes = [scope for scope in self._scopes.get(name, ()) if resource.startswith(scope)]
             if scopes:
-                subjects = self._scopes[name][max(scopes, key=len)]
-                return next(iter(subjects)) if len(subjects) == 1 else None
-        return None
+                return _only(self._scopes[name][max(scopes, key=len)]) or earlier
+        return earlier or (self._share(names[0]) if names else None)
+
+    def named(self, device_id: str) -> frozenset[str]:
+        """Return the devices that an id names anywhere in its text, by a globally unique name.
+
+        Args:
+            device_id: The id from the device plugin.
+
+        Returns:
+            Their uuids; for the name of a partition, that of its device.
+        """
+        name = device_id.casefold()
+        found = [name[start:end] for start, end in self._unique.within(name)]
+        return frozenset(device_uuid for each in found for device_uuid, _ in self._unique.subjects[each])
+
+    def _share(self, name: str) -> _Subject | None:
+        """The device or partition whose uuid begins an id such as `<uuid>-3`: the id of a share of it.
+
+        Plugins that share devices write the share's number behind the uuid, each with its own separator. Behind the
+        uuid of a partitioned device, other text than a number may name a partition, so it is not resolved.
+        """
+        uuid = self._unique.uuid_before_separator(name)
+        if uuid is None or any(end > len(uuid) for _, end in self._unique.within(name)):
+            return None
+        subject = _only(self._unique.subjects[uuid])
+        if subject is not None and not subject[1] and subject[0] in self._partitioned:
+            return subject if _NUMBER.fullmatch(name, len(uuid)) else None
+        return subject
 
     def _add(self, aliases: Iterable[Alias], subject: _Subject) -> None:
+        uuids = [uuid.casefold() for uuid in subject if uuid]
         for alias in aliases:
-            self._scopes[alias.id.casefold()].setdefault(alias.scope, set()).add(subject)
+            name = alias.id.casefold()
+            self._scopes[name].setdefault(alias.scope, set()).add(subject)
+            if not alias.scope:
+                self._unique.add(name, subject, has_uuid=any(uuid in name for uuid in uuids))
+
+
+class _UniqueNames:
+    """The globally unique names, indexed for searches in ids: the time of a search depends on the id's length only.
+
+    Attributes:
+        subjects: The devices and partitions of each name, in folded case.
+    """
+
+    def __init__(self) -> None:
+        self.subjects: defaultdict[str, set[_Subject]] = defaultdict(set)
+        self._with_uuid: set[str] = set()
+        self._beginnings: set[str] = set()
+        self._lengths: tuple[int, ...] = ()
+
+    def add(self, name: str, subject: _Subject, *, has_uuid: bool) -> None:
+        """Add a name, unless it is too short to be unique, or would not be found because it is no whole words."""
+        if len(name) < _SHORTEST_UNIQUE or not (name[0].isalnum() and name[-1].isalnum()):
+            return
+        self.subjects[name].add(subject)
+        self._beginnings.add(name[:_SHORTEST_UNIQUE])
+        self._lengths = tuple(sorted({*self._lengths, len(name)}, reverse=True))
+        if has_uuid:
+            self._with_uuid.add(name)
+
+    def uuid_before_separator(self, name: str) -> str | None:
+        """The longest name with a uuid that begins the text and is followed by a separator."""
+        found = self._at(name, 0)
+        return next((each for each in found if each in self._with_uuid and len(each) < len(name)), None)
+
+    def within(self, name: str) -> Iterator[tuple[int, int]]:
+        """Yield begin and end of the longest unique name at each place of a text, if it consists of whole words."""
+        for word in _WORD.finditer(name):
+            longest = next(self._at(name, word.start()), None)
+            if longest is not None:
+                yield word.start(), word.start() + len(longest)
+
+    def _at(self, name: str, start: int) -> Iterator[str]:
+        """Yield every unique name at a place of a text, the longest first."""
+        if name[start : start + _SHORTEST_UNIQUE] not in self._beginnings:
+            return
+        for length in self._lengths:
+            end = start + length
+            if name[start:end] in self.subjects and not name[end : end + 1].isalnum():
+                yield name[start:end]
+
+
+def _only(subjects: set[_Subject]) -> _Subject | None:
+    return next(iter(subjects)) if len(subjects) == 1 else None

@@ -58,7 +58,8 @@ def test_id_resolves_only_to_a_subject_with_a_matching_alias(
     known |= {(part.device_uuid, part.uuid): part.aliases for part in partitions}
     if subject is not None:
         assert any(
-            alias.id.casefold() in candidates(resource, device_id) and resource.startswith(alias.scope)
+            (alias.id.casefold() in candidates(resource, device_id) and resource.startswith(alias.scope))
+            or (not alias.scope and device_id.casefold().startswith(alias.id.casefold()))
             for alias in known[subject]
         )
 
@@ -70,3 +71,23 @@ def test_alias_of_two_devices_in_one_scope_resolves_to_neither(
     shared = Alias("shared-name", "")
     devices = [Device(f"d{k}", f"d{k}", "vendor", "model", names | {shared}) for k, names in enumerate(of_devices)]
     assert AliasTable(devices, []).resolve(resource, shared.id) is None
+
+
+uuids = st.uuids().map(lambda value: f"GPU-{value}")
+separators = st.text(st.sampled_from("-_/.:@#"), min_size=1, max_size=3)
+
+
+@given(st.sets(uuids, min_size=1, max_size=5), st.data())
+def test_a_number_behind_a_uuid_is_a_share_of_that_device_and_of_no_other(known: set[str], data: st.DataObject) -> None:
+    table = AliasTable([Device(uuid, uuid, "vendor", "model", frozenset({Alias(uuid)})) for uuid in known], [])
+    uuid, separator = data.draw(st.sampled_from(sorted(known))), data.draw(separators)
+    number = data.draw(st.integers(min_value=0, max_value=999))
+    assert table.resolve(data.draw(resources.filter(bool)), f"{uuid}{separator}{number}") in ((uuid, ""), None)
+    assert table.resolve("any.example/gpu", f"{uuid}{separator}{number}") == (uuid, "")
+    assert table.named(f"{number}{separator}{uuid}{separator}{number}") == {uuid}
+
+
+@given(st.sets(uuids, min_size=1, max_size=5), st.text())
+def test_named_devices_are_those_whose_uuid_stands_between_separators(known: set[str], text: str) -> None:
+    table = AliasTable([Device(uuid, uuid, "vendor", "model", frozenset({Alias(uuid)})) for uuid in known], [])
+    assert table.named(text) <= {uuid for uuid in known if uuid.casefold() in text.casefold()}

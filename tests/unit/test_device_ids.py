@@ -156,3 +156,92 @@ def test_the_same_name_matches_another_device_in_another_scope() -> None:
 
 def test_an_empty_table_resolves_nothing() -> None:
     assert AliasTable([], []).resolve(GPU, "GPU-a") is None
+
+
+U1, U2 = "GPU-4c5f1b7a-2f55-4c6e-9d1e-6a1f00000001", "GPU-4c5f1b7a-2f55-4c6e-9d1e-6a1f00000002"
+SLICE = "MIG-aaaaaaaa-0000-4000-8000-000000000001"
+SHARES = AliasTable(
+    [
+        device(U1, aliases(U1, "0000:19:00.0"), aliases("nvidia0", scope="nvidia.com/")),
+        device(U2, aliases(U2, "0000:3b:00.0", "0")),
+    ],
+    [Partition(SLICE, U2, "1g.10gb", aliases(SLICE, f"MIG-{U2}/1/0"))],
+)
+
+
+@pytest.mark.parametrize("resource", [GPU, "volcano.sh/vgpu-number", "aliyun.com/gpu-mem"])
+@pytest.mark.parametrize(
+    ("device_id", "subject"),
+    [
+        (f"{U1}-0", (U1, "")),
+        (f"{U1}-17", (U1, "")),
+        (f"{U1}-_-3", (U1, "")),
+        (f"{U1}__3", (U1, "")),
+        (f"{U1}/3", (U1, "")),
+        (f"{U1}.3", (U1, "")),
+        (f"{U1}@3", (U1, "")),
+        (f"{U1}-share-3", (U1, "")),
+        (f"{U1.lower()}-3::1", (U1, "")),
+        (f"{U2}-3", (U2, "")),
+        (f"{SLICE}-3", (U2, SLICE)),
+        (f"{SLICE}-_-3", (U2, SLICE)),
+        (f"MIG-{U2}/1/0-3", (U2, SLICE)),
+        # Behind the uuid of a partitioned device, words may name a partition.
+        (f"{U2}/gi3", None),
+        (f"{U2}-cpx_nps4-3", None),
+        # Another known name behind the uuid.
+        (f"{U2}/{SLICE}", None),
+        (f"{U1}-{U2}", None),
+        # The uuid of another device.
+        (f"{U1}0", None),
+        (f"{U1[:-1]}-3", None),
+        (f"x{U1}-3", None),
+        (f"MIG-{U2}/2/0", None),
+        # Names of places are not unique, and short names are indexes.
+        ("0000:19:00.0-3", None),
+        ("0-3", None),
+    ],
+)
+def test_an_id_that_begins_with_a_uuid_is_a_share_of_it(
+    resource: str, device_id: str, subject: tuple[str, str] | None
+) -> None:
+    assert SHARES.resolve(resource, device_id) == subject
+
+
+def test_a_share_of_a_resource_that_only_monitors_is_not_resolved() -> None:
+    assert SHARES.resolve("example.com/monitoring", f"{U1}-3") is None
+
+
+def test_the_longest_uuid_begins_the_id() -> None:
+    table = AliasTable([device("GPU-4c5f", aliases("GPU-4c5f")), device("GPU-4c5f-01", aliases("GPU-4c5f-01"))], [])
+    assert table.resolve(GPU, "GPU-4c5f-01-3") == ("GPU-4c5f-01", "")
+    assert table.resolve(GPU, "GPU-4c5f-02") == ("GPU-4c5f", "")
+
+
+def test_an_id_keeps_its_meaning_while_its_name_is_unknown() -> None:
+    """The uuid of a removed partition may begin with that of its device."""
+    earlier = (U1, f"{U1}-cpx-3")
+    assert SHARES.resolve(GPU, f"{U1}-cpx-3", earlier) == earlier
+    assert SHARES.resolve(GPU, "amdgpu_xcp_3", earlier) == earlier
+    assert SHARES.resolve(GPU, U2, earlier) == (U2, "")
+
+
+@pytest.mark.parametrize(
+    ("device_id", "devices"),
+    [
+        (f"numa0/{U1}", {U1}),
+        (f"slot_{U1.upper()}#4", {U1}),
+        ("pci-0000:19:00.0-vf1", {U1}),
+        (f"MIG-{U2}/9/0", {U2}),
+        (f"{U1}+{SLICE}", {U1, U2}),
+        (f"x{U1}", set()),
+        (f"{U1}f", set()),
+        ("10000:19:00.0", set()),
+        ("eth0", set()),
+        ("nvidia0", set()),
+        ("0", set()),
+        ("", set()),
+    ],
+)
+def test_an_id_names_the_devices_whose_unique_names_it_contains(device_id: str, devices: set[str]) -> None:
+    assert SHARES.named(device_id) == devices
