@@ -11,6 +11,7 @@ from collectors.amd.gpu_files import GpuFiles
 from collectors.amd.gpu_metrics.model import Parse
 from collectors.amd.gpu_paths import GpuPaths
 from collectors.amd.health import Health
+from collectors.amd.held_layouts import HeldLayouts
 from collectors.amd.identity import info_labels
 from collectors.amd.partitions import PartitionInfo, PartitionLayout, PartitionTable
 from collectors.amd.processes import Processes, ProcessUsage, scopes_of
@@ -109,6 +110,7 @@ class AmdCollector:
         self._partition_query_runner: QueryRunner[Root, PartitionFiles] = QueryRunner(node.sysfs)
         self._processes = Processes(node, clock)
         self._layouts: dict[str, PartitionLayout] = {}
+        self._held = HeldLayouts(clock)
         self._throttle_times: dict[str, ThrottleTime] = {}
         self._queries = readings.device_queries(node.options, library)
         self._unknown_tables: set[str] = set()
@@ -124,8 +126,9 @@ class AmdCollector:
         gpus = [self._read(entry, due) for entry in self._devices.entries]
         if catalog.PROCESSES.cadence in due:
             self._read_processes([gpu for gpu in gpus if gpu.queried])
-        if not self._partitions.unchanged():
-            self._withdraw(gpus)
+        changed = not self._partitions.unchanged()
+        for gpu in gpus:
+            self._settle_layout(gpu, due, changed=changed)
         samples = [sample for gpu in gpus for sample in (*gpu.samples, *gpu.partition_samples)]
         return Reading(
             devices=tuple(gpu.device for gpu in gpus),
@@ -214,7 +217,7 @@ class AmdCollector:
             gpu.add_processes(usage)
 
     def _update_layout(self, uuid: str, layout: PartitionLayout) -> None:
-        if uuid in self._layouts and _partition_uuids(self._layouts[uuid]) != _partition_uuids(layout):
+        if uuid in self._layouts and self._layouts[uuid].uuids != layout.uuids:
             self._forget(uuid)
         self._layouts[uuid] = layout
 
@@ -230,22 +233,42 @@ class AmdCollector:
         self._query_runner.restart(uuid)
         self._partition_query_runner.restart(uuid)
 
-    def _withdraw(self, gpus: list[_GpuReading]) -> None:
-        """Remove what may belong to another partition, because the partitions changed while they were read."""
-        for gpu in gpus:
-            paths = gpu.entry.paths
-            if paths is None or not gpu.layout.partitionable:
-                continue
-            if gpu.layout.partitions or not self._partitions.still_whole(paths):
-                gpu.layout = PartitionLayout(known=False)
-                gpu.partition_samples = []
-                gpu.processes = []
-                gpu.samples = [sample for sample in gpu.samples if not _depends_on_layout(sample)]
-                self._partition_query_runner.forget(gpu.uuid)
+    def _settle_layout(self, gpu: _GpuReading, due: frozenset[Cadence], *, changed: bool) -> None:
+        """Replace what may belong to another partition by the last values, if the GPU is in the same mode as before.
 
+        Args:
+            gpu: The reading of the GPU.
+            due: The cadences that were read.
+            changed: Whether the nodes changed while they were read.
+        """
+        paths = gpu.entry.paths
+        if paths is None or not gpu.layout.partitionable:
+            return
+        if changed or not gpu.layout.intact:
+            certain = gpu.layout.known and not gpu.layout.partitions and self._partitions.still_whole(paths)
+        else:
+            certain = gpu.layout.known
+        values = [*filter(_depends_on_layout, gpu.samples), *gpu.partition_samples]
+        complete = certain and not (gpu.queried and self._held.lacks(gpu.uuid, values, due))
+        held = None if complete else self._held.hold(gpu.uuid)
+        if held is not None and self._partitions.in_mode_of(paths, held.layout):
+            self._withdraw(gpu)
+            gpu.layout = held.layout
+            gpu.samples += held.of_device()
+            gpu.partition_samples = held.of_partitions()
+            gpu.processes = list(held.processes) if Cadence.MEDIUM in due else []
+        elif not certain:
+            self._withdraw(gpu)
+        elif gpu.queried:
+            self._held.remember(gpu.uuid, gpu.layout, values, gpu.processes, due)
 
-def _partition_uuids(layout: PartitionLayout) -> frozenset[str]:
-    return frozenset(info.partition.uuid for info in layout.partitions)
+    def _withdraw(self, gpu: _GpuReading) -> None:
+        """Remove what depends on the layout. Files that were absent for a moment are not unsupported."""
+        gpu.layout = PartitionLayout(known=False)
+        gpu.partition_samples = []
+        gpu.processes = []
+        gpu.samples = [sample for sample in gpu.samples if not _depends_on_layout(sample)]
+        self._partition_query_runner.forget(gpu.uuid)
 
 
 def _depends_on_layout(sample: Sample) -> bool:

@@ -46,6 +46,7 @@ class KfdNode:
         compute_units: Number of compute units; None if unknown.
         architecture: Such as `gfx942`; empty if unknown.
         gpu_id: Its id in the driver's files about processes; None if unknown.
+        inode: The inode of the folder, which is a new one after a change of the nodes; None if unknown.
     """
 
     folder: Path
@@ -56,6 +57,15 @@ class KfdNode:
     compute_units: int | None
     architecture: str
     gpu_id: int | None
+    inode: int | None = None
+
+    @property
+    def intact(self) -> bool:
+        """Whether its files are still those that were found.
+
+        The driver removes and creates all folders before it counts the change.
+        """
+        return _inode(self.folder) == self.inode
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +166,15 @@ def _node(folder: Path) -> KfdNode | None:
         simd_count // known["simd_per_cu"] if known.get("simd_per_cu") else None,
         _architecture(known.get("gfx_target_version", 0)),
         _gpu_id(folder),
+        _inode(folder),
     )
+
+
+def _inode(folder: Path) -> int | None:
+    try:
+        return folder.stat().st_ino
+    except OSError:
+        return None
 
 
 def _gpu_id(folder: Path) -> int | None:

@@ -80,6 +80,16 @@ class PartitionLayout:
         existing = sum(each.node.simd_count for each in self.partitions)
         return info.node.simd_count / existing * len(self.partitions) / count
 
+    @property
+    def uuids(self) -> frozenset[str]:
+        """The uuids of its partitions."""
+        return frozenset(info.partition.uuid for info in self.partitions)
+
+    @property
+    def intact(self) -> bool:
+        """Whether the nodes of its partitions are those that were found."""
+        return all(info.node.intact for info in self.partitions)
+
     def device(self, identity: Identity) -> Device:
         """The device with the names that mean the whole GPU in this layout."""
         if self.known and not self.partitions:
@@ -128,6 +138,16 @@ class PartitionTable:
             return _mode(paths, "current_compute_partition") == _WHOLE
         except CollectorError:
             return False
+
+    def in_mode_of(self, paths: GpuPaths, layout: PartitionLayout) -> bool:
+        """Whether a GPU is in the mode in which it had this layout."""
+        if not layout.partitions:
+            return self.still_whole(paths)
+        try:
+            profile = _profile(_mode(paths, "current_compute_partition"), paths)
+        except CollectorError:
+            return False
+        return profile == layout.partitions[0].partition.profile
 
     def read(self, identity: Identity, paths: GpuPaths) -> PartitionLayout:
         """Find the partitions of one GPU."""

@@ -12,6 +12,7 @@ from collectors.contract import Reading
 from tests.doubles.amd_cards import GIB, MI210, MI300X
 from tests.doubles.amd_node import ALL, FAST, collector_of, meaning, no_table, reasons, value, values
 from tests.doubles.amd_tree import AmdTree, Gpu, eight_of
+from tests.doubles.collectors import Clock
 
 _ADDRESS = "0000:05:00.0"
 _UUID = "GPU-9246000000005000"
@@ -171,6 +172,95 @@ def test_repartitioning_during_a_poll_resolves_no_wrong_name(tree: AmdTree) -> N
     reading = collector.read(ALL)
     assert meaning(reading, gpu.address) == {f"{gpu.uuid}-cpx_nps4-0"}
     assert meaning(reading, cut.address) == {f"{cut.uuid}-dpx_nps1-0"}
+
+
+Rows = dict[tuple[str, str, str, tuple[str, ...]], float]
+
+
+def rows_of(reading: Reading, gpu: Gpu) -> Rows:
+    """Every value of a GPU and its partitions."""
+    return {
+        (sample.metric.stem, sample.device_uuid, sample.partition_uuid, sample.labels): sample.value
+        for sample in reading.samples
+        if sample.device_uuid == gpu.uuid
+    }
+
+
+class Neighbour:
+    """Repartitions a GPU in the middle of each poll: the collector reads this clock between its reads of the nodes.
+
+    Args:
+        gpu: The GPU.
+    """
+
+    def __init__(self, gpu: Gpu) -> None:
+        self._gpu = gpu
+        self.modes: list[tuple[str, str]] = []
+
+    def __call__(self) -> float:
+        if self.modes:
+            self._gpu.set_partition_mode(*self.modes.pop())
+        return 0.0
+
+
+@pytest.mark.parametrize("mode", [("CPX", "NPS4"), ("DPX", "NPS1"), ("SPX", "NPS1")])
+@pytest.mark.parametrize("torn", [True, False])
+def test_repartitioning_another_gpu_removes_nothing_of_a_gpu(
+    tree: AmdTree, gpu: Gpu, mode: tuple[str, str], *, torn: bool
+) -> None:
+    """The other GPU's change is seen in the middle of a poll, or the nodes are absent during the poll."""
+    other = tree.add(MI300X, "0000:26:00.0")
+    neighbour = Neighbour(other)
+    collector = collector_of(tree, wall_clock=neighbour, parse=parse)
+    gpu.set_partition_mode(*mode)
+    before = collector.read(ALL)
+    fast = rows_of(collector.read(FAST), gpu)
+    for count in range(10):
+        other_mode = ("CPX", "NPS4") if count % 2 == 0 else ("SPX", "NPS1")
+        if torn:
+            other.set_partition_mode(*other_mode)
+            shutil.rmtree(tree.kfd / "topology")
+        else:
+            neighbour.modes.append(other_mode)
+        during = collector.read(ALL if count % 5 == 0 else FAST)
+        assert [each for each in during.partitions if each.device_uuid == gpu.uuid] == list(before.partitions)
+        assert meaning(during, gpu.address) == meaning(before, gpu.address)
+        assert rows_of(during, gpu) == (rows_of(before, gpu) if count % 5 == 0 else fast)
+        tree.write_topology()
+        after = collector.read(FAST)
+        assert rows_of(after, gpu) == fast
+
+
+def test_values_of_partitions_are_held_for_three_readings_or_five_seconds(tree: AmdTree, gpu: Gpu) -> None:
+    gpu.set_partition_mode("CPX", "NPS4")
+    clock = Clock()
+    collector = collector_of(tree, clock=clock)
+    before = collector.read(ALL)
+    shutil.rmtree(tree.kfd / "topology")
+    for clock.now in (1.0, 2.0, 3.0, 4.0, 5.0):
+        assert collector.read(FAST).partitions == before.partitions
+    clock.now = 5.1
+    assert collector.read(FAST).partitions == ()
+    tree.write_topology()
+    collector.read(ALL)
+    shutil.rmtree(tree.kfd / "topology")
+    for clock.now in (65.0, 125.0, 185.0):
+        assert collector.read(ALL).partitions == before.partitions
+    clock.now = 245.0
+    reading = collector.read(ALL)
+    assert reading.partitions == ()
+    assert meaning(reading, gpu.address) == set()
+
+
+def test_values_of_another_mode_are_not_held(tree: AmdTree, gpu: Gpu) -> None:
+    collector = collector_of(tree)
+    gpu.set_partition_mode("CPX", "NPS1")
+    collector.read(ALL)
+    gpu.set_partition_mode("CPX", "NPS4")
+    shutil.rmtree(tree.kfd / "topology")
+    reading = collector.read(ALL)
+    assert reading.partitions == ()
+    assert [sample for sample in reading.samples if sample.partition_uuid] == []
 
 
 @pytest.mark.parametrize(("old", "new"), [("SPX", "CPX"), ("CPX", "SPX"), ("CPX", "DPX"), ("DPX", "QPX")])

@@ -165,13 +165,12 @@ def test_the_utilization_of_parallel_rings_is_at_most_1(
 
 @pytest.mark.parametrize(("compute_kib", "client_kib"), [(5120, 6144), (6144, 4)])
 def test_a_process_of_both_drivers_is_counted_once_and_its_memory_too(
-    tree: AmdTree, processes: AmdProcesses, gpu: Gpu, compute_kib: int, client_kib: int
+    collector: AmdCollector, processes: AmdProcesses, gpu: Gpu, clock: Clock, compute_kib: int, client_kib: int
 ) -> None:
-    times = iter((0.0, 2.0))
-    collector = collector_of(tree, procfs=processes.root, clock=lambda: next(times))
     processes.compute(10, gpu, memory=compute_kib << 10)
     for time in (SECOND, 2 * SECOND):
         processes.open(10, 5, gpu, 7, vram(client_kib), engine("gfx", time))
+        clock.now += 2.0
         reading = collector.read(ALL)
         assert count(reading, gpu) == 1
         assert reading.processes == (Process(10, gpu.uuid, "", 6144 << 10),)  # no engine time of its queues
