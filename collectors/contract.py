@@ -328,6 +328,7 @@ class CollectorSpec:
         resource_prefixes: Prefixes of the Kubernetes resources whose ids refer to its devices.
         create: Creates the collector. Must not access hardware: the first `read` does.
         partition_metrics: The catalogue rows that it can supply for partitions.
+        dra_drivers: The DRA drivers whose resource claims hold its devices, such as `gpu.example.com`.
     """
 
     name: str
@@ -335,3 +336,4 @@ class CollectorSpec:
     resource_prefixes: tuple[str, ...]
     create: Callable[[Node], Collector]
     partition_metrics: tuple[Metric, ...] = ()
+    dra_drivers: tuple[str, ...] = ()

@@ -13,6 +13,7 @@ from exporter.snapshot import Allocation, Container
 from exporter.validation import Accepted, Increase
 
 _FORGET_AFTER_SECONDS = 3600.0
+_Holder = tuple[Container, SubjectKey]
 _INTEGRATED = frozenset({catalog.UTILIZATION, catalog.ENERGY, catalog.POWER})
 
 
@@ -70,8 +71,9 @@ class Accounting:
         self._busy: dict[SubjectKey, Integral] = {}
         self._power: dict[str, Integral] = {}
         self._without_energy: set[str] = set()
-        self._usage: dict[tuple[Container, SubjectKey], UsageCounters] = {}
+        self._usage: dict[_Holder, UsageCounters] = {}
         self._allocations_at: float | None = None
+        self._sole_since: dict[_Holder, float] = {}
 
     def add_readings(
         self,
@@ -80,6 +82,8 @@ class Accounting:
         allocations: Sequence[Allocation] | None,
     ) -> None:
         """Integrate one poll of one collector and credit it to the subject's current sole holder.
+
+        A holder is credited with the part of the time since the last poll in which it was the sole holder.
 
         Args:
             at: Monotonic seconds of the readings.
@@ -91,23 +95,22 @@ class Accounting:
             if sample.metric not in _INTEGRATED:
                 continue
             key = SubjectKey(sample.device_uuid, sample.partition_uuid)
-            usage = self._usage.setdefault((holders[key], key), UsageCounters()) if key in holders else None
+            holder = (holders[key], key) if key in holders else None
             if sample.metric is catalog.UTILIZATION:
-                self._credit_busy(at, key, sample.value, usage)
+                self._credit_busy(at, key, sample.value, holder)
             elif sample.metric is catalog.ENERGY:
-                if usage is not None:
-                    usage.energy_joules += self._energy_increase(accepted.energy[sample.device_uuid])
+                self._credit_energy(at, holder, *self._energy_increase(accepted.energy[sample.device_uuid]))
             elif sample.metric is catalog.POWER and sample.device_uuid in accepted.integrated_power:
                 self._without_energy.add(sample.device_uuid)
                 integral = self._power.setdefault(sample.device_uuid, Integral())
-                joules, _ = integral.add(at, sample.value, self.max_gap_seconds)
-                if usage is not None:
-                    usage.energy_joules += joules
+                self._credit_energy(at, holder, *integral.add(at, sample.value, self.max_gap_seconds))
             elif sample.metric is catalog.POWER:
                 self._without_energy.discard(sample.device_uuid)
 
     def add_allocations(self, at: float, allocations: Sequence[Allocation] | None) -> None:
         """Integrate the allocated shares, and drop the counters of allocations that have ended.
+
+        A new allocation is credited from this time on. So this is also called when the allocations change.
 
         Args:
             at: Monotonic seconds.
@@ -115,26 +118,37 @@ class Accounting:
         """
         if allocations is None:
             self._allocations_at = None
+            self._sole_since.clear()
             return
         elapsed = 0.0 if self._allocations_at is None else at - self._allocations_at
         self._allocations_at = at
         for ended in self._usage.keys() - {(allocation.container, allocation.subject) for allocation in allocations}:
             del self._usage[ended]
         for allocation in allocations:
-            usage = self._usage.setdefault((allocation.container, allocation.subject), UsageCounters())
-            if allocation.share_ratio is not None and 0 < elapsed <= self.max_gap_seconds:
+            usage = self._usage.get((allocation.container, allocation.subject))
+            if usage is None:
+                self._usage[allocation.container, allocation.subject] = UsageCounters()
+            elif allocation.share_ratio is not None and 0 < elapsed <= self.max_gap_seconds:
                 usage.device_seconds += allocation.share_ratio * elapsed
+        soles = ((allocation.container, allocation.subject) for allocation in allocations if allocation.sole)
+        self._sole_since = {key: self._sole_since.get(key, at) for key in soles}
 
     def forget(self, now: float, known: Collection[SubjectKey]) -> None:
-        """Drop the integrals of subjects that no collector knows, an hour after their last reading: deleted partitions.
+        """Drop what was read of subjects that no collector knows, an hour after their last reading.
+
+        Partitions are deleted and devices removed; a driver that is reloaded has them again.
 
         Args:
             now: Monotonic seconds.
             known: Every device and partition that exists, also without readings: their counters may resume.
         """
         for key, integral in list(self._busy.items()):
-            if key not in known and integral.last_at is not None and now - integral.last_at > _FORGET_AFTER_SECONDS:
+            if key not in known and _is_old(integral.last_at, now):
                 del self._busy[key]
+        for uuid, integral in list(self._power.items()):
+            if SubjectKey(uuid) not in known and _is_old(integral.last_at, now):
+                del self._power[uuid]
+                self._without_energy.discard(uuid)
 
     def usage(self, container: Container, subject: SubjectKey) -> UsageCounters:
         """The use of the subject by the container so far."""
@@ -159,16 +173,29 @@ class Accounting:
                 counters.append(Sample(catalog.ENERGY, sample.device_uuid, self._power[sample.device_uuid].total))
         return counters
 
-    def _credit_busy(self, at: float, key: SubjectKey, utilization_ratio: float, usage: UsageCounters | None) -> None:
+    def _credit_busy(self, at: float, key: SubjectKey, utilization_ratio: float, holder: _Holder | None) -> None:
         integral = self._busy.setdefault(key, Integral())
         busy_seconds, observed_seconds = integral.add(at, utilization_ratio, self.max_gap_seconds)
-        if usage is None:
+        if holder is None or holder not in self._sole_since:
             return
-        usage.busy_seconds += busy_seconds
-        usage.observed_seconds += observed_seconds
+        usage, part = self._usage[holder], self._held_part(at, holder, observed_seconds)
+        usage.busy_seconds += busy_seconds * part
+        usage.observed_seconds += observed_seconds * part
         if utilization_ratio > 0:
             usage.last_active = self._wall_clock()
 
-    def _energy_increase(self, risen: Increase) -> float:
-        """Joules since the last reading of a hardware counter; none over a gap, as in integrals."""
-        return risen.amount if risen.seconds <= self.max_gap_seconds else 0.0
+    def _credit_energy(self, at: float, holder: _Holder | None, joules: float, seconds: float) -> None:
+        if holder is not None and holder in self._sole_since:
+            self._usage[holder].energy_joules += joules * self._held_part(at, holder, seconds)
+
+    def _held_part(self, at: float, holder: _Holder, seconds: float) -> float:
+        """The fraction of the last seconds in which the container was the sole holder."""
+        return min(1.0, max(0.0, at - self._sole_since[holder]) / seconds) if seconds else 0.0
+
+    def _energy_increase(self, risen: Increase) -> tuple[float, float]:
+        """Joules and seconds since the last reading of a hardware counter; none over a gap, as in integrals."""
+        return (risen.amount, risen.seconds) if risen.seconds <= self.max_gap_seconds else (0.0, 0.0)
+
+
+def _is_old(last_at: float | None, now: float) -> bool:
+    return last_at is not None and now - last_at > _FORGET_AFTER_SECONDS

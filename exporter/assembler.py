@@ -4,7 +4,8 @@ import logging
 import queue
 import threading
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 
 from collectors import catalog
@@ -12,6 +13,7 @@ from collectors.contract import Process, Sample, SubjectKey
 from collectors.metric import Cadence
 from exporter.accounting import Accounting
 from exporter.attribution import join
+from exporter.attribution.holding import Holding
 from exporter.attribution.watcher import AttributionState
 from exporter.collector_state import CollectorState, Limits
 from exporter.poller import CallStarted, PollerEvent, Released
@@ -45,6 +47,7 @@ class Assembler:
     Args:
         collectors: Names of the collectors whose calls are reported, in the order of their precedence.
         resource_prefixes: Kubernetes resources whose ids should match a device.
+        dra_drivers: The DRA drivers of each collector's devices, by collector.
         limits: Deadline and ages of readings.
         clocks: The current time.
         process_rows: Returns the samples of single processes, where they are enabled.
@@ -57,15 +60,20 @@ class Assembler:
         limits: Limits,
         clocks: Clocks,
         process_rows: Callable[[Sequence[Process]], tuple[Sample, ...]] = no_rows,
+        *,
+        dra_drivers: Mapping[str, tuple[str, ...]] | None = None,
     ) -> None:
         self._states = {name: CollectorState(name, limits, clocks.wall) for name in collectors}
         self._resource_prefixes = resource_prefixes
+        self._dra_drivers = dra_drivers or {}
         self._accounting = Accounting(limits.max_age_seconds[Cadence.FAST], clocks.wall)
         self._clocks = clocks
         self._process_rows = process_rows
         self._attribution: AttributionState | None = None
         self._allocations: tuple[Allocation, ...] | None = None
         self._join_result: join.JoinResult | None = None
+        self._holding_subjects: Mapping[Holding, SubjectKey] = {}
+        self._compute_ratios: dict[SubjectKey, float] = {}
 
     def apply(self, event: Event) -> None:
         """Apply one report, or new limits."""
@@ -74,8 +82,7 @@ class Assembler:
                 state.limits = event
             self._accounting.max_gap_seconds = event.max_age_seconds[Cadence.FAST]
         elif isinstance(event, AttributionState):
-            self._attribution = event
-            self._update_join()
+            self._change_allocations(event)
         elif isinstance(event, CallStarted):
             self._states[event.collector].started(event)
         elif isinstance(event, Released):
@@ -107,18 +114,20 @@ class Assembler:
         live = [sample for state in self._states.values() for sample in state.samples(now)]
         live += self._accounting.samples(live)
         processes = tuple(process for state in self._states.values() for process in state.processes(now))
+        present = None if self._allocations is None else tuple(e for e in self._allocations if e.subject in known)
         occupancy = join.occupancy(devices.values(), partitions.values(), self._join_result)
         return Snapshot(
             devices=devices,
             partitions=partitions,
             samples=(*live, *occupancy),
-            allocations=self._allocations,
-            holder_samples=join.holder_samples(self._allocations or (), live, self._accounting.usage),
+            allocations=present,
+            holder_samples=join.holder_samples(present or (), live, self._accounting.usage),
             processes=processes,
             process_samples=self._process_rows(processes),
             collectors=tuple(state.health(now) for state in self._states.values()),
             attribution=self._attribution_health(),
             unmatched=Counter(holding.resource for holding in self._join_result.unmatched) if self._join_result else {},
+            unresolved_claims=self._join_result.unresolved_claims if self._join_result else {},
             ready=all(state.settled for state in self._states.values()),
         )
 
@@ -134,20 +143,38 @@ class Assembler:
             return ()
         return (AttributionHealth(state.source, state.up, state.last_success_timestamp_seconds),)
 
+    def _change_allocations(self, event: AttributionState) -> None:
+        """Use new allocations: until now the earlier holders are credited, from now on the new ones."""
+        now = self._clocks.monotonic()
+        self._accounting.add_allocations(now, self._allocations)
+        self._attribution = event
+        self._update_join()
+        self._accounting.add_allocations(now, self._allocations)
+
     def _update_join(self) -> None:
         """Join the current allocations with the current devices; called when either changes, not at every poll."""
-        if self._attribution is None or self._attribution.holdings is None:
+        state = self._attribution
+        if state is None or state.holdings is None:
             self._allocations = self._join_result = None
             return
-        states = self._states.values()
-        devices = (device for state in states for device in state.devices)
-        partitions = (part for state in states for part in state.partitions)
-        self._join_result = join.join(self._attribution.holdings, devices, partitions, self._resource_prefixes)
-        self._allocations = join.with_shares(self._join_result.allocations, self._compute_ratios())
+        inventories = [
+            join.Inventory(each.devices, each.partitions, self._resource_prefixes, self._dra_drivers.get(name, ()))
+            for name, each in self._states.items()
+        ]
+        self._join_result = join.join(state.holdings, state.claim_devices, inventories, self._holding_subjects)
+        self._holding_subjects = self._join_result.subjects
+        self._remember_compute_ratios({subject for each in inventories for subject in each.subjects()})
+        self._allocations = join.with_shares(self._join_result.allocations, self._compute_ratios)
 
-    def _compute_ratios(self) -> dict[SubjectKey, float]:
+    def _remember_compute_ratios(self, known: AbstractSet[SubjectKey]) -> None:
+        """Update the sizes of partitions. An allocated partition keeps its size while its collector fails.
+
+        Args:
+            known: Every device and partition that exists.
+        """
         now = self._clocks.monotonic()
-        return {
+        kept = known | set(self._holding_subjects.values())
+        self._compute_ratios = {key: ratio for key, ratio in self._compute_ratios.items() if key in kept} | {
             SubjectKey(sample.device_uuid, sample.partition_uuid): sample.value
             for state in self._states.values()
             for sample in state.samples(now)

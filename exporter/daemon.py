@@ -111,7 +111,8 @@ class Daemon:
         # The processes of a scenario do not exist on this machine.
         procfs = Path(os.devnull) if self._simulated else settings.path.procfs
         rows = ProcessRows(Root(procfs)).samples if settings.collect.processes else no_rows
-        assembler = Assembler(names, prefixes, _limits(settings.poll), self._clocks, rows)
+        drivers = {spec.name: spec.dra_drivers for spec in specs}
+        assembler = Assembler(names, prefixes, _limits(settings.poll), self._clocks, rows, dra_drivers=drivers)
         self._assembler = AssemblerThread(assembler, self.latest, time.monotonic)
 
     def serve(self, stop: threading.Event) -> None:

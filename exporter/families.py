@@ -1,5 +1,6 @@
 """The other rows of the catalogue: containers, allocations and the exporter itself. They follow the same rules."""
 
+from collectors import catalog
 from collectors.contract import Reason
 from collectors.labels import DEVICE_LABELS, PARTITION_LABELS
 from collectors.metric import Kind, Label, Metric, Origin, Subject, Unit
@@ -207,9 +208,20 @@ UNMATCHED_DEVICES = Metric(
     "unmatched_devices",
     Kind.GAUGE,
     Unit.NONE,
-    "Number of allocated device ids of an accelerator resource that match no device of any collector.",
+    "Number of allocated device ids that match no device of any collector, of accelerator resources or with the name "
+    "of a device in the id.",
     _EXPORTER,
     (Label("resource"),),
+    origin=Origin.EXPORTER,
+)
+UNRESOLVED_CLAIM_DEVICES = Metric(
+    "unresolved_claim_devices",
+    Kind.GAUGE,
+    Unit.NONE,
+    "Number of devices of resource claims (DRA) that are not resolved. allocated and allocations of the devices that "
+    "they may be are absent. Absent without claims.",
+    _EXPORTER,
+    (Label("driver"),),
     origin=Origin.EXPORTER,
 )
 SCRAPES = Metric(
@@ -279,3 +291,13 @@ PROCESS_MAX_FDS = Metric(
 
 # All rows above, in their order.
 ROWS: tuple[Metric, ...] = tuple(value for value in list(globals().values()) if isinstance(value, Metric))
+
+# Labels that belong to the scraped target, to a query language or to histograms: no family has them.
+SCRAPE_LABELS = frozenset(
+    {"instance", "job", "node", "cluster", "region", "zone", "service", "env", "type", "le", "quantile"}
+)
+# Names that the labels of a container cannot have, because they mean something else in the same or in other series.
+USED_LABELS = SCRAPE_LABELS | {
+    *PARTITION_LABELS,
+    *(label.name for row in (*catalog.ROWS, *ROWS) for label in row.labels),
+}

@@ -4,7 +4,6 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 from collectors.contract import CollectorSpec, Node
 from collectors.identity import machine_identity
@@ -21,18 +20,6 @@ from exporter.poller import Poller
 _log = logging.getLogger(__name__)
 
 _STOP_SECONDS = 0.5
-
-
-class AllocationSource(Protocol):
-    """A source of allocations: the kubelet, or a scenario."""
-
-    def start(self) -> None:
-        """Start to publish."""
-        ...
-
-    def stop(self) -> None:
-        """Stop; nothing is published afterwards."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,16 +68,16 @@ class Inputs:
         self._report = report
         node = node_of(settings, hardware.hostname)
         self.specs = tuple(hardware.specs)
-        self._simulated: SimulatedPods | None = None
+        simulated: SimulatedPods | None = None
         if hardware.scenario is not None:
             clock = ScenarioClock(time.monotonic, time.time)
             self.specs = (simulated_spec(hardware.scenario, clock),)
-            self._simulated = SimulatedPods(hardware.scenario, node.identity, clock, report)
+            simulated = SimulatedPods(hardware.scenario, node.identity, clock, report)
         self._pollers = {
             spec.name: Poller(spec.name, spec.create(node), intervals(settings.poll), time.monotonic, report)
             for spec in self.specs
         }
-        self._allocations: AllocationSource = self._simulated or self._watcher(settings.kubelet)
+        self._allocations: KubeletWatcher | SimulatedPods = simulated or self._watcher(settings.kubelet)
 
     def start(self) -> None:
         """Start to report."""
@@ -115,9 +102,13 @@ class Inputs:
 
     def set_kubelet(self, kubelet: KubeletSettings) -> None:
         """Query the kubelet with these settings from now on; known allocations stay until its first answer."""
-        if self._simulated is None:
+        if isinstance(self._allocations, KubeletWatcher):
             self._allocations.stop()
-            self._allocations = self._watcher(kubelet)
+            self._allocations = self._allocations.successor(
+                PodResourcesClient(kubelet.socket, kubelet.timeout),
+                interval_seconds=kubelet.interval,
+                hold_seconds=kubelet.hold,
+            )
             self._allocations.start()
 
     def stop(self) -> None:

@@ -29,6 +29,8 @@ def health_samples(snapshot: Snapshot) -> list[OwnSample]:
             at = source.last_success_timestamp_seconds
             samples.append(OwnSample(families.ATTRIBUTION_LAST_SUCCESS, at, (source.source,)))
     samples += (OwnSample(families.UNMATCHED_DEVICES, count, (name,)) for name, count in snapshot.unmatched.items())
+    claims = snapshot.unresolved_claims
+    samples += (OwnSample(families.UNRESOLVED_CLAIM_DEVICES, count, (driver,)) for driver, count in claims.items())
     return samples
 
 

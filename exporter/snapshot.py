@@ -120,6 +120,7 @@ class Snapshot:
         collectors: Health of each collector, by name.
         attribution: Health of each source of allocations.
         unmatched: Allocated ids that match no device, counted by resource; empty while unknown.
+        unresolved_claims: Devices of resource claims that are not resolved, counted by driver; empty while unknown.
         ready: True once every collector has answered, failed or been late for the first time.
     """
 
@@ -133,4 +134,5 @@ class Snapshot:
     collectors: tuple[CollectorHealth, ...] = ()
     attribution: tuple[AttributionHealth, ...] = ()
     unmatched: Mapping[str, int] = field(default_factory=dict)
+    unresolved_claims: Mapping[str, int] = field(default_factory=dict)
     ready: bool = False

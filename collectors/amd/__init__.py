@@ -35,4 +35,5 @@ SPEC = CollectorSpec(
     resource_prefixes=(RESOURCE_PREFIX, DRA_DRIVER),
     create=_create,
     partition_metrics=PARTITION_METRICS,
+    dra_drivers=(DRA_DRIVER,),
 )

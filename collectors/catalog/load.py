@@ -95,12 +95,14 @@ SM_OCCUPANCY = gauge(
     "Warps resident on the multiprocessors, as a fraction of the maximum.",
     BOTH,
 )
-COMPUTE_RATIO = gauge(
+COMPUTE_RATIO = Metric(
     "compute_ratio",
+    Kind.GAUGE,
     Unit.RATIO,
     "Fraction of the device's compute units that belong to the partition.",
     PARTITION,
     cadence=Cadence.SLOW,
+    persistent=True,
 )
 PROCESSES = Metric(
     "processes",

@@ -4,7 +4,7 @@ import time
 
 from collectors.contract import Collector, CollectorSpec, Node
 from collectors.nvidia.collector import METRICS, PARTITION_METRICS, NvidiaCollector
-from collectors.nvidia.identity import RESOURCE_PREFIX
+from collectors.nvidia.identity import DRA_DRIVER, RESOURCE_PREFIX
 from collectors.nvidia.nvml import open_library
 
 
@@ -18,4 +18,5 @@ SPEC = CollectorSpec(
     resource_prefixes=(RESOURCE_PREFIX,),
     create=_create,
     partition_metrics=PARTITION_METRICS,
+    dra_drivers=(DRA_DRIVER,),
 )

@@ -13,6 +13,7 @@ from collectors.pci import PciFunction, numa_node, parse_address, spellings
 
 VENDOR = "nvidia"
 RESOURCE_PREFIX = "nvidia.com/"
+DRA_DRIVER = "gpu.nvidia.com"
 
 # nvmlDeviceArchitecture_t.
 _ARCHITECTURES = {

@@ -1,6 +1,6 @@
 """Decides which of the kubelet's answers is used, and for how long. No I/O; the caller gives the time."""
 
-from exporter.attribution.holding import Holding, PodResourcesList
+from exporter.attribution.holding import PodResourcesList
 
 
 class AllocationCache:
@@ -32,6 +32,11 @@ class AllocationCache:
         self._suspect_since: float | None = None
         self._expired = False  # the good answer had expired before the first suspect answer came
 
+    def set_limits(self, hold_seconds: float, suspect_seconds: float) -> None:
+        """Use other times from now on."""
+        self._hold_seconds = hold_seconds
+        self._suspect_seconds = suspect_seconds
+
     def answered(self, answer: PodResourcesList, now: float, *, reconnected: bool) -> None:
         """Record an answer.
 
@@ -49,12 +54,12 @@ class AllocationCache:
             self._suspect_since, self._expired = now, expired
         self._last_answer, self._answered_at = answer, now
 
-    def current(self, now: float) -> tuple[Holding, ...] | None:
-        """Return the allocations at this moment, sorted; None while unknown."""
+    def current(self, now: float) -> PodResourcesList | None:
+        """Return the allocations at this moment; None while unknown."""
         if self._last_answer is None or now - self._answered_at >= self._hold_seconds:
             return None
         if self._suspect_since is None or now - self._suspect_since >= self._suspect_seconds:
-            return self._last_answer.holdings
+            return self._last_answer
         return None if self._expired else _merged(self._good, self._last_answer)
 
     def changes_at(self, now: float) -> float | None:
@@ -75,7 +80,7 @@ class AllocationCache:
         return 2 * len(known & answer.pods) < len(known)
 
 
-def _merged(good: PodResourcesList, suspect: PodResourcesList) -> tuple[Holding, ...]:
+def _merged(good: PodResourcesList, suspect: PodResourcesList) -> PodResourcesList:
     """Return what the listed pods hold, and what other pods held, except devices that a listed pod has now."""
     held = {(holding.resource, holding.device_id) for holding in suspect.holdings}
     kept = (
@@ -83,4 +88,9 @@ def _merged(good: PodResourcesList, suspect: PodResourcesList) -> tuple[Holding,
         for holding in good.holdings
         if (holding.namespace, holding.pod) not in suspect.pods and (holding.resource, holding.device_id) not in held
     )
-    return tuple(sorted((*suspect.holdings, *kept)))
+    claimed = (each for each in good.claim_devices if (each.namespace, each.pod) not in suspect.pods)
+    return PodResourcesList(
+        good.pods | suspect.pods,
+        tuple(sorted((*suspect.holdings, *kept))),
+        tuple(sorted((*suspect.claim_devices, *claimed))),
+    )

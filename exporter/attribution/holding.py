@@ -26,6 +26,34 @@ class Holding:
     claim: str = ""
 
 
+@dataclass(frozen=True, slots=True, order=True)
+class ClaimDevice:
+    """One device of a resource claim (DRA) of one pod, as the kubelet lists it.
+
+    Whether the claim has admin access, which only monitors, is not listed.
+
+    Attributes:
+        namespace: The pod's namespace.
+        pod: The pod's name.
+        driver: The name of the DRA driver, such as `gpu.nvidia.com`.
+        pool: The driver's pool, usually the node's name.
+        device: The driver's name of the device.
+        share: The id of the share, where the driver allocates parts of a device; else empty.
+    """
+
+    namespace: str
+    pod: str
+    driver: str
+    pool: str
+    device: str
+    share: str = ""
+
+    @property
+    def key(self) -> tuple[str, str, str, str]:
+        """What the claim allocates: driver, pool, device and share. Several pods can have the same claim."""
+        return self.driver, self.pool, self.device, self.share
+
+
 @dataclass(frozen=True, slots=True)
 class PodResourcesList:
     """One complete answer of the kubelet.
@@ -33,9 +61,9 @@ class PodResourcesList:
     Attributes:
         pods: (namespace, name) of every listed pod, also of pods without devices.
         holdings: Their allocations by device plugins, sorted, each once.
-        claim_devices: Number of devices of resource claims (DRA), each counted once for each container that has it.
+        claim_devices: The devices of their resource claims (DRA), sorted, each once for each pod.
     """
 
     pods: frozenset[tuple[str, str]]
     holdings: tuple[Holding, ...]
-    claim_devices: int = 0
+    claim_devices: tuple[ClaimDevice, ...] = ()

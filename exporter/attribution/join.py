@@ -1,7 +1,7 @@
 """Joins allocations with devices: the holders of each device, their shares, and what they measurably use."""
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from collectors import catalog
@@ -10,7 +10,7 @@ from collectors.metric import Metric
 from exporter import families
 from exporter.accounting import UsageCounters
 from exporter.attribution.device_ids import AliasTable, only_monitors
-from exporter.attribution.holding import Holding
+from exporter.attribution.holding import ClaimDevice, Holding
 from exporter.snapshot import Allocation, Container, HolderSample
 
 _MEASURED = {
@@ -22,44 +22,81 @@ _MEASURED = {
 
 
 @dataclass(frozen=True, slots=True)
+class Inventory:
+    """The devices of one collector, and what the kubelet may call them.
+
+    Attributes:
+        devices: Every known device.
+        partitions: Every known partition.
+        resource_prefixes: Resources whose ids should match a device.
+        dra_drivers: DRA drivers whose claims hold such devices.
+    """
+
+    devices: Sequence[Device]
+    partitions: Sequence[Partition]
+    resource_prefixes: tuple[str, ...] = ()
+    dra_drivers: tuple[str, ...] = ()
+
+    def subjects(self) -> Iterator[SubjectKey]:
+        """Yield every known device and partition."""
+        yield from (SubjectKey(device.uuid) for device in self.devices)
+        yield from (SubjectKey(part.device_uuid, part.uuid) for part in self.partitions)
+
+
+@dataclass(frozen=True, slots=True)
 class JoinResult:
     """The holders of each device. The daemon's series and the report of `check` are both derived from it.
 
     Attributes:
-        allocations: One for each container and subject, sorted by both, without their shares.
-        unmatched: Ids that match no known device, of resources that belong to a collector.
+        allocations: One for each container and subject, sorted by both, without their shares. Also those of a subject
+            that no collector knows at the moment, if the id was resolved before.
+        subjects: What each id of the answer means, if it is known or was known before.
+        unmatched: Ids that match no known device, of resources that belong to a collector or with the name of a device.
         other_resources: Number of ids by resource, for every other resource.
+        unresolved_claims: Number of devices of resource claims by driver, for the drivers of collectors. Which device a
+            claim holds is not resolved.
         by_subject: The allocations of each allocated subject.
         held_devices: Uuids of the devices that are allocated, completely or in part.
+        possibly_held: Uuids of the devices that a claim or an unmatched id may hold.
     """
 
     allocations: tuple[Allocation, ...]
+    subjects: Mapping[Holding, SubjectKey]
     unmatched: tuple[Holding, ...]
     other_resources: Mapping[str, int]
+    unresolved_claims: Mapping[str, int]
     by_subject: Mapping[SubjectKey, tuple[Allocation, ...]]
     held_devices: frozenset[str]
+    possibly_held: frozenset[str]
 
     def holders(self, subject: Device | Partition) -> tuple[Allocation, ...] | None:
         """Return the allocations of a device or partition itself, not of its parts; empty if there are none.
 
-        A lost device that was never read has no alias that an allocated id could match. While neither it nor a part of
-        it is known to be allocated, an id that matches no device may be the id of this device.
+        They are unknown while neither the subject nor its device or a part of it is known to be allocated, and
+        something may hold it that is not resolved: a claim, an id with its name, and for a lost device any unmatched
+        id, because a lost device that was never read has no alias.
 
         Returns:
             The allocations; None where unknown.
         """
         if isinstance(subject, Partition):
-            return self.by_subject.get(SubjectKey(subject.device_uuid, subject.uuid), ())
-        if subject.lost and self.unmatched and subject.uuid not in self.held_devices:
+            key, device_uuid = SubjectKey(subject.device_uuid, subject.uuid), subject.device_uuid
+            held = key in self.by_subject or SubjectKey(device_uuid) in self.by_subject
+            lost = False
+        else:
+            key, device_uuid = SubjectKey(subject.uuid), subject.uuid
+            held = device_uuid in self.held_devices
+            lost = subject.lost
+        if not held and (device_uuid in self.possibly_held or (lost and self.unmatched)):
             return None
-        return self.by_subject.get(SubjectKey(subject.uuid), ())
+        return self.by_subject.get(key, ())
 
 
 def join(
     holdings: Iterable[Holding],
-    devices: Iterable[Device],
-    partitions: Iterable[Partition],
-    resource_prefixes: tuple[str, ...],
+    claim_devices: Iterable[ClaimDevice],
+    inventories: Sequence[Inventory],
+    earlier: Mapping[Holding, SubjectKey] | None = None,
 ) -> JoinResult:
     """Match allocated ids with the known devices.
 
@@ -67,37 +104,78 @@ def join(
 
     Args:
         holdings: The kubelet's allocations, in any order.
-        devices: Every known device.
-        partitions: Every known partition.
-        resource_prefixes: Resources whose ids should match a device.
+        claim_devices: The devices of resource claims.
+        inventories: The devices of each collector.
+        earlier: `subjects` of an earlier result. An id that is still listed keeps its meaning while no collector knows
+            the device, such as during a change of the partitions.
     """
-    table = AliasTable(devices, partitions)
-    found: dict[tuple[Container, SubjectKey], Allocation] = {}
+    prefixes = tuple(prefix for each in inventories for prefix in each.resource_prefixes)
+    known = {subject for each in inventories for subject in each.subjects()}
+    table = AliasTable(*_all_of(inventories))
+    subjects: dict[Holding, SubjectKey] = {}
     unmatched: list[Holding] = []
     others: Counter[str] = Counter()
+    possibly_held: set[str] = set()
     for holding in sorted(holdings):
-        match = table.resolve(holding.resource, holding.device_id)
+        match = table.resolve(holding.resource, holding.device_id, (earlier or {}).get(holding))
         if match is not None:
-            container, subject = Container(holding.namespace, holding.pod, holding.container), SubjectKey(*match)
-            allocation = Allocation(container, subject, holding.resource, holding.source, holding.claim)
-            found.setdefault((container, subject), allocation)
-        elif holding.resource.startswith(resource_prefixes) and not only_monitors(holding.resource):
-            unmatched.append(holding)
-        else:
-            others[holding.resource] += 1
-    return _result([found[key] for key in sorted(found)], unmatched, others)
+            subjects[holding] = SubjectKey(*match)
+        if match is None or match not in known:
+            named = frozenset() if only_monitors(holding.resource) else table.named(holding.device_id)
+            possibly_held |= named if match is None else frozenset()
+            if named or (holding.resource.startswith(prefixes) and not only_monitors(holding.resource)):
+                unmatched.append(holding)
+            else:
+                others[holding.resource] += 1
+    claims = _unresolved(claim_devices, inventories)
+    for each in inventories:
+        if claims.keys() & set(each.dra_drivers):
+            possibly_held |= {device.uuid for device in each.devices}
+    return _result(subjects, unmatched, others, claims, possibly_held)
 
 
-def _result(allocations: Sequence[Allocation], unmatched: Sequence[Holding], others: Mapping[str, int]) -> JoinResult:
+def _all_of(inventories: Sequence[Inventory]) -> tuple[list[Device], list[Partition]]:
+    """The devices and partitions of all collectors."""
+    return (
+        [device for each in inventories for device in each.devices],
+        [part for each in inventories for part in each.partitions],
+    )
+
+
+def _unresolved(claim_devices: Iterable[ClaimDevice], inventories: Sequence[Inventory]) -> dict[str, int]:
+    """Number of devices by driver, each once for all pods that share it, for the drivers of collectors.
+
+    Drivers of other things also list devices: `compute-domain.nvidia.com`, or those of network interfaces.
+    """
+    drivers = {driver for each in inventories for driver in each.dra_drivers}
+    devices = {claimed.key for claimed in claim_devices if claimed.driver in drivers}
+    return dict(sorted(Counter(driver for driver, *_ in devices).items()))
+
+
+def _result(
+    subjects: Mapping[Holding, SubjectKey],
+    unmatched: Sequence[Holding],
+    others: Mapping[str, int],
+    claims: Mapping[str, int],
+    possibly_held: Iterable[str],
+) -> JoinResult:
+    found: dict[tuple[Container, SubjectKey], Allocation] = {}
+    for holding, subject in subjects.items():
+        container = Container(holding.namespace, holding.pod, holding.container)
+        allocation = Allocation(container, subject, holding.resource, holding.source, holding.claim)
+        found.setdefault((container, subject), allocation)
     by_subject: defaultdict[SubjectKey, list[Allocation]] = defaultdict(list)
-    for allocation in allocations:
-        by_subject[allocation.subject].append(allocation)
+    for key in sorted(found):
+        by_subject[found[key].subject].append(found[key])
     return JoinResult(
-        tuple(allocations),
+        tuple(found[key] for key in sorted(found)),
+        subjects,
         tuple(unmatched),
         dict(sorted(others.items())),
+        claims,
         {subject: tuple(held) for subject, held in by_subject.items()},
         frozenset(subject.device_uuid for subject in by_subject),
+        frozenset(possibly_held),
     )
 
 
@@ -143,11 +221,12 @@ def occupancy(devices: Iterable[Device], partitions: Iterable[Partition], joined
                 Sample(catalog.ALLOCATIONS, device.uuid, len(holders)),
             )
     for partition in partitions:
-        count = len(joined.holders(partition) or ())
-        samples += (
-            Sample(catalog.ALLOCATED, partition.device_uuid, float(count > 0), partition.uuid),
-            Sample(catalog.ALLOCATIONS, partition.device_uuid, count, partition.uuid),
-        )
+        holders = joined.holders(partition)
+        if holders is not None:
+            samples += (
+                Sample(catalog.ALLOCATED, partition.device_uuid, float(bool(holders)), partition.uuid),
+                Sample(catalog.ALLOCATIONS, partition.device_uuid, len(holders), partition.uuid),
+            )
     return samples
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from google.protobuf.message import DecodeError
 
 from exporter.attribution.grpc_unary import UnaryChannel
-from exporter.attribution.holding import Holding, PodResourcesList
+from exporter.attribution.holding import ClaimDevice, Holding, PodResourcesList
 from exporter.attribution.proto.podresources_pb2 import ListPodResourcesRequest, ListPodResourcesResponse
 from exporter.attribution.rpc_error import ConnectError, DeadlineError, RpcError, StatusError, TooLargeError
 
@@ -66,7 +66,7 @@ class PodResourcesClient:
         return self._channel.connections
 
     def list(self) -> PodResourcesList:
-        """Return the listed pods, the allocations by device plugins, and the number of devices of resource claims.
+        """Return the listed pods, the allocations by device plugins, and the devices of resource claims.
 
         Raises:
             SocketAbsentError: There is no socket at the path.
@@ -104,11 +104,14 @@ class PodResourcesClient:
     def _answer(self, response: ListPodResourcesResponse) -> PodResourcesList:
         if _has_too_many_entries(response):
             raise KubeletError(
-                f"{self._path} lists more than {_MOST_ENTRIES} pods, containers and device ids: "
+                f"{self._path} lists more than {_MOST_ENTRIES} pods, containers and devices: "
                 "check that the kubelet listens there"
             )
-        pods = frozenset((pod.namespace, pod.name) for pod in response.pod_resources)
-        return PodResourcesList(pods, tuple(sorted(set(_holdings(response)))), _count_claim_devices(response))
+        return PodResourcesList(
+            frozenset((pod.namespace, pod.name) for pod in response.pod_resources),
+            tuple(sorted(set(_holdings(response)))),
+            tuple(sorted(set(_claim_devices(response)))),
+        )
 
     def _explained(self, error: RpcError) -> KubeletError:
         if isinstance(error, ConnectError):
@@ -159,7 +162,9 @@ def _has_too_many_entries(response: ListPodResourcesResponse) -> bool:
         if entries > _MOST_ENTRIES:
             break
         entries += len(pod.containers)
-        entries += sum(len(devices.device_ids) for container in pod.containers for devices in container.devices)
+        for container in pod.containers:
+            entries += sum(len(devices.device_ids) for devices in container.devices)
+            entries += sum(len(claim.claim_resources) for claim in container.dynamic_resources)
     return entries > _MOST_ENTRIES
 
 
@@ -174,10 +179,21 @@ def _holdings(response: ListPodResourcesResponse) -> Iterator[Holding]:
                     )
 
 
-def _count_claim_devices(response: ListPodResourcesResponse) -> int:
-    return sum(
-        len(claim.claim_resources)
-        for pod in response.pod_resources
-        for container in pod.containers
-        for claim in container.dynamic_resources
-    )
+def _claim_devices(response: ListPodResourcesResponse) -> Iterator[ClaimDevice]:
+    """Yield every listed device of a claim.
+
+    The kubelet lists all devices of a claim for each container that uses it, and repeats them if pods that share the
+    claim start at the same time. Source: the kubelet's `pkg/kubelet/cm/dra/manager.go`, GetContainerClaimInfos.
+    """
+    for pod in response.pod_resources:
+        for container in pod.containers:
+            for claim in container.dynamic_resources:
+                for listed in claim.claim_resources:
+                    yield ClaimDevice(
+                        pod.namespace,
+                        pod.name,
+                        listed.driver_name,
+                        listed.pool_name,
+                        listed.device_name,
+                        listed.share_id,
+                    )

@@ -11,7 +11,7 @@ from typing import Protocol
 
 from collectors.backoff import Backoff
 from exporter.attribution.allocation_cache import AllocationCache
-from exporter.attribution.holding import Holding, PodResourcesList
+from exporter.attribution.holding import ClaimDevice, Holding, PodResourcesList
 from exporter.attribution.podresources import KubeletError, SocketAbsentError
 
 _log = logging.getLogger(__name__)
@@ -32,12 +32,14 @@ class AttributionState:
         up: True while the last call succeeded.
         last_success_timestamp_seconds: Unix time; None before the first success.
         source: The `source` label of the attribution's health.
+        claim_devices: The devices of resource claims, sorted; empty while unknown.
     """
 
     holdings: tuple[Holding, ...] | None
     up: bool
     last_success_timestamp_seconds: float | None
     source: str = "podresources"
+    claim_devices: tuple[ClaimDevice, ...] = ()
 
 
 class KubeletClient(Protocol):
@@ -61,7 +63,9 @@ class KubeletClient(Protocol):
         ...
 
 
-class _Health(Enum):
+class KubeletHealth(Enum):
+    """How the last call of the kubelet ended."""
+
     UP = auto()
     ABSENT = auto()
     DOWN = auto()
@@ -76,6 +80,25 @@ class _Outcome:
     result: PodResourcesList | Exception
 
 
+@dataclass(slots=True)
+class WatcherMemory:
+    """What a watcher knows. With other settings, its successor continues with it.
+
+    Attributes:
+        cache: The answers.
+        health: How the last call ended; None before the first.
+        published: The last published state.
+        last_success: Unix time of the last answer; None before the first.
+        connections: Number of the client's connections at that time.
+    """
+
+    cache: AllocationCache
+    health: KubeletHealth | None = None
+    published: AttributionState | None = None
+    last_success: float | None = None
+    connections: int = 0
+
+
 class KubeletWatcher:
     """Keeps the map of allocations.
 
@@ -88,6 +111,9 @@ class KubeletWatcher:
         publish: Receives every new state, the first after the first call; must not block.
         monotonic: Monotonic seconds.
         wall: Unix seconds.
+
+    Attributes:
+        memory: What it knows. Only its own thread uses it until it has stopped.
     """
 
     def __init__(
@@ -105,16 +131,34 @@ class KubeletWatcher:
         self._publish = publish
         self._monotonic = monotonic
         self._wall = wall
-        self._cache = AllocationCache(hold_seconds, min(hold_seconds, _SUSPECT_SECONDS))
-        self._connections = 0
-        self._health: _Health | None = None
-        self._published: AttributionState | None = None
-        self._last_success: float | None = None
+        self.memory = WatcherMemory(AllocationCache(hold_seconds, min(hold_seconds, _SUSPECT_SECONDS)))
         self._stop = threading.Event()
         self._outcomes: queue.SimpleQueue[_Outcome | None] = queue.SimpleQueue()
         # Daemon threads: a call that never returns must not keep the process from ending.
         self._caller = threading.Thread(target=self._call_repeatedly, name="kubelet-calls", daemon=True)
         self._keeper = threading.Thread(target=self._keep_map, name="kubelet-map", daemon=True)
+
+    def successor(self, client: KubeletClient, *, interval_seconds: float, hold_seconds: float) -> "KubeletWatcher":
+        """Return a watcher with other settings. It uses the map of this one, which is stopped, until its first answer.
+
+        Args:
+            client: As for this class.
+            interval_seconds: As for this class.
+            hold_seconds: As for this class; it also applies to the last answer of this watcher.
+        """
+        other = KubeletWatcher(
+            client,
+            interval_seconds=interval_seconds,
+            hold_seconds=hold_seconds,
+            publish=self._publish,
+            monotonic=self._monotonic,
+            wall=self._wall,
+        )
+        other.memory = self.memory
+        other.memory.cache.set_limits(hold_seconds, min(hold_seconds, _SUSPECT_SECONDS))
+        # The first connection after one that worked does not mean that the kubelet has restarted.
+        other.memory.connections = 1 if self.memory.health is KubeletHealth.UP else 0
+        return other
 
     def start(self) -> None:
         """Start querying and publishing."""
@@ -151,7 +195,7 @@ class KubeletWatcher:
     def _keep_map(self) -> None:
         while True:
             now = self._monotonic()
-            changes_at = self._cache.changes_at(now)
+            changes_at = self.memory.cache.changes_at(now)
             try:
                 outcome = self._outcomes.get(timeout=None if changes_at is None else changes_at - now)
             except queue.Empty:
@@ -164,35 +208,42 @@ class KubeletWatcher:
 
     def _record(self, outcome: _Outcome) -> None:
         if isinstance(outcome.result, PodResourcesList):
-            reconnected = outcome.connections != self._connections
-            self._connections = outcome.connections
-            self._cache.answered(outcome.result, outcome.at, reconnected=reconnected)
-            self._last_success = self._wall()
+            reconnected = outcome.connections != self.memory.connections
+            self.memory.connections = outcome.connections
+            self.memory.cache.answered(outcome.result, outcome.at, reconnected=reconnected)
+            self.memory.last_success = self._wall()
             self._record_success(outcome.result)
         else:
             self._record_failure(outcome.result)
 
     def _publish_change(self) -> None:
-        if self._health is None:
+        if self.memory.health is None:
             return
-        holdings = self._cache.current(self._monotonic())
-        state = AttributionState(holdings, self._health is _Health.UP, self._last_success)
-        if state != self._published:
-            self._published = state
+        current = self.memory.cache.current(self._monotonic())
+        state = AttributionState(
+            None if current is None else current.holdings,
+            up=self.memory.health is KubeletHealth.UP,
+            last_success_timestamp_seconds=self.memory.last_success,
+            claim_devices=() if current is None else current.claim_devices,
+        )
+        if state != self.memory.published:
+            self.memory.published = state
             self._publish(state)
 
     def _record_success(self, answer: PodResourcesList) -> None:
-        if self._health is not _Health.UP:
+        if self.memory.health is not KubeletHealth.UP:
             _log.info("kubelet connected: pods %d, allocated device ids %d", len(answer.pods), len(answer.holdings))
-        self._health = _Health.UP
+        self.memory.health = KubeletHealth.UP
 
     def _record_failure(self, error: Exception) -> None:
         """Log one line for each change, also if a socket that was absent now exists and fails, but not the reverse."""
-        before = self._health
+        before = self.memory.health
         if before is None and isinstance(error, SocketAbsentError):
-            self._health = _Health.ABSENT
+            self.memory.health = KubeletHealth.ABSENT
             _log.info("no pod information, device metrics only: %s", error)
-        elif before is _Health.UP or (before is not _Health.DOWN and not isinstance(error, SocketAbsentError)):
-            self._health = _Health.DOWN
+        elif before is KubeletHealth.UP or (
+            before is not KubeletHealth.DOWN and not isinstance(error, SocketAbsentError)
+        ):
+            self.memory.health = KubeletHealth.DOWN
             trace = None if isinstance(error, KubeletError) else error
             _log.warning("kubelet unavailable: %s", error, exc_info=trace)

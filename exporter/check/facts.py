@@ -35,6 +35,7 @@ class CollectorFacts:
         reading: Its reading; None unless the state is ok.
         reason: Why it failed; None if it did not fail.
         text: The message of the error it raised: what, where, what to do.
+        dra_drivers: DRA drivers whose claims hold its devices.
     """
 
     name: str
@@ -44,6 +45,7 @@ class CollectorFacts:
     reading: Reading | None = None
     reason: Reason | None = None
     text: str = ""
+    dra_drivers: tuple[str, ...] = ()
 
 
 class PciState(StrEnum):
@@ -136,7 +138,7 @@ class AllocationFacts:
         device_holders: Every known device and partition with its holders.
         unmatched: Ids that match no known device, of resources that belong to a collector.
         other_resources: Number of ids by resource, for resources that belong to no collector.
-        claim_devices: How many devices of resource claims it lists.
+        unresolved_claims: Number of devices of resource claims by driver, for the drivers of collectors.
     """
 
     pods: int
@@ -144,7 +146,12 @@ class AllocationFacts:
     device_holders: tuple[DeviceHolders, ...]
     unmatched: tuple[Holding, ...]
     other_resources: Mapping[str, int]
-    claim_devices: int
+    unresolved_claims: Mapping[str, int]
+
+    @property
+    def claim_devices(self) -> int:
+        """Number of devices of resource claims, of all drivers of collectors."""
+        return sum(self.unresolved_claims.values())
 
 
 @dataclass(frozen=True, slots=True)

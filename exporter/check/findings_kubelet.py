@@ -91,5 +91,9 @@ def _show_all(facts: NodeFacts) -> str:
 def _claims(allocations: AllocationFacts) -> Iterator[Finding]:
     if allocations.claim_devices:
         devices = counted(allocations.claim_devices, "device is", "devices are")
-        text = f"{devices} allocated to resource claims (DRA) but shown as free: this version does not read claims"
+        drivers = ", ".join(allocations.unresolved_claims)
+        text = (
+            f"{devices} held by resource claims (DRA) of {drivers}: this version does not resolve claims, so it is "
+            "unknown which devices are free"
+        )
         yield Finding(Severity.WARNING, FindingCode.CLAIMS_NOT_READ, _SUBJECT, text)

@@ -54,7 +54,13 @@ class CollectorCalls:
         except Exception as error:  # noqa: BLE001 - a third party's bug is a finding, not the end of the check
             text = f"cannot be created: {type(error).__name__}: {error}"
             self._failed_to_create[spec.name] = CollectorFacts(
-                spec.name, CallOutcome.FAILED, spec.resource_prefixes, 0.0, reason=Reason.BROKEN, text=text
+                spec.name,
+                CallOutcome.FAILED,
+                spec.resource_prefixes,
+                0.0,
+                reason=Reason.BROKEN,
+                text=text,
+                dra_drivers=spec.dra_drivers,
             )
         else:
             self._pollers[spec.name] = Poller(spec.name, collector, intervals(poll), self._clock, self._on_event)
@@ -78,7 +84,13 @@ class CollectorCalls:
 
     def _facts(self, spec: CollectorSpec, call: CallEnded | None) -> CollectorFacts:
         if call is None:
-            return CollectorFacts(spec.name, CallOutcome.LATE, spec.resource_prefixes, self._deadline_seconds)
+            return CollectorFacts(
+                spec.name,
+                CallOutcome.LATE,
+                spec.resource_prefixes,
+                self._deadline_seconds,
+                dra_drivers=spec.dra_drivers,
+            )
         state = CallOutcome.FAILED if call.failure is not None else CallOutcome.ABSENT
         return CollectorFacts(
             name=spec.name,
@@ -88,4 +100,5 @@ class CollectorCalls:
             reading=call.reading,
             reason=call.failure,
             text=call.text,
+            dra_drivers=spec.dra_drivers,
         )

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from collectors.contract import Device, Partition
 from exporter.attribution.holding import PodResourcesList
-from exporter.attribution.join import JoinResult, join
+from exporter.attribution.join import Inventory, JoinResult, join
 from exporter.attribution.podresources import KubeletError, PodResourcesClient, SocketAbsentError
 from exporter.check.facts import AllocationFacts, CollectorFacts, DeviceHolders, KubeletState
 
@@ -47,19 +47,24 @@ def allocation_facts(answer: PodResourcesList, collectors: Sequence[CollectorFac
         answer: The kubelet's answer.
         collectors: All installed collectors; one that failed has no devices.
     """
-    readings = [collector.reading for collector in collectors if collector.reading]
-    devices = [device for reading in readings for device in reading.devices]
-    partitions = [part for reading in readings for part in reading.partitions]
-    prefixes = tuple(prefix for collector in collectors for prefix in collector.resource_prefixes)
-    joined = join(answer.holdings, devices, partitions, prefixes)
+    inventories = [_inventory(collector) for collector in collectors]
+    devices = [device for each in inventories for device in each.devices]
+    partitions = [part for each in inventories for part in each.partitions]
+    joined = join(answer.holdings, answer.claim_devices, inventories)
     return AllocationFacts(
         pods=len(answer.pods),
         device_ids=len(answer.holdings),
         device_holders=tuple(_device_holders(devices, partitions, joined)),
         unmatched=joined.unmatched,
         other_resources=joined.other_resources,
-        claim_devices=answer.claim_devices,
+        unresolved_claims=joined.unresolved_claims,
     )
+
+
+def _inventory(collector: CollectorFacts) -> Inventory:
+    devices = collector.reading.devices if collector.reading else ()
+    partitions = collector.reading.partitions if collector.reading else ()
+    return Inventory(devices, partitions, collector.resource_prefixes, collector.dra_drivers)
 
 
 def _device_holders(

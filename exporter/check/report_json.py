@@ -126,6 +126,7 @@ def _answer(allocations: AllocationFacts | None) -> _Json | None:
         "pods": allocations.pods,
         "device_ids": allocations.device_ids,
         "claim_devices": allocations.claim_devices,
+        "claim_devices_by_driver": dict(allocations.unresolved_claims),
         "other_resources": dict(allocations.other_resources),
         "unmatched": [_unmatched(holding) for holding in allocations.unmatched],
     }

@@ -169,7 +169,7 @@ def _kubelet(kubelet: KubeletFacts) -> list[str]:
             ("allocated device ids", str(answer.device_ids)),
             ("ids that match no device", str(len(answer.unmatched))),
             ("ids of other resources", _counts(answer.other_resources)),
-            ("devices of resource claims", str(answer.claim_devices)),
+            ("devices of resource claims", _counts(answer.unresolved_claims)),
         )
     return entries(rows)
 

@@ -219,7 +219,7 @@ class _Subjects:
             lost=device.lost,
             state=self._states.get(device.uuid),
             readings=self._readings(key),
-            holders=self._holders_of(key, lost=device.lost),
+            holders=self._holders_of(key),
             partitions=tuple(self._partition(part) for part in self._partitions.get(device.uuid, ())),
         )
 
@@ -237,11 +237,13 @@ class _Subjects:
             temperature=None if key.partition_uuid else _temperature(self._temperatures.get(key.device_uuid, {})),
         )
 
-    def _holders_of(self, key: SubjectKey, *, lost: bool = False) -> Holders | None:
-        """None while unknown: of a lost device also where `allocated` is absent, see `JoinResult.holders`."""
-        if self._holders is None or (lost and catalog.ALLOCATED not in self._plain.get(key, {})):
+    def _holders_of(self, key: SubjectKey) -> Holders | None:
+        """None while unknown: without holders also where `allocated` is absent, see `JoinResult.holders`."""
+        if self._holders is None:
             return None
         containers = self._holders.get(key, [])
+        if not containers and catalog.ALLOCATED not in self._plain.get(key, {}):
+            return None
         return Holders(tuple(containers[:MAX_SHOWN_HOLDERS]), len(containers))
 
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from collectors import catalog
 from collectors.contract import Alias, Device, Fault, Partition, Reading, Reason, Sample, Unsupported
-from exporter.attribution.holding import Holding, PodResourcesList
+from exporter.attribution.holding import ClaimDevice, Holding, PodResourcesList
 from exporter.check.facts import (
     AddressFacts,
     AddressState,
@@ -28,6 +28,7 @@ SOCKET = "/var/lib/kubelet/pod-resources/kubelet.sock"
 MOUNTED = MountFacts(SocketMount.DIRECTORY, SOCKET.rpartition("/")[0])
 NOT_MOUNTED = MountFacts(SocketMount.NONE)
 PREFIXES = ("nvidia.com/",)
+DRA_DRIVER = "gpu.nvidia.com"
 _MODEL = "NVIDIA H100 80GB HBM3"
 
 
@@ -71,7 +72,7 @@ def reading(*faults: Fault, devices: tuple[Device, ...] = (WHOLE, PARTITIONED)) 
 
 def collector(found: Reading | None = None) -> CollectorFacts:
     """A collector that works."""
-    return CollectorFacts("nvidia", CallOutcome.OK, PREFIXES, 0.031, found or reading())
+    return CollectorFacts("nvidia", CallOutcome.OK, PREFIXES, 0.031, found or reading(), dra_drivers=(DRA_DRIVER,))
 
 
 def failed(state: CallOutcome, reason: Reason | None = None, text: str = "it says why") -> CollectorFacts:
@@ -87,7 +88,7 @@ def on_bus(device: Device, state: PciState = PciState.READ, driver: str | None =
 def kubelet(
     *holdings: Holding,
     mount: MountFacts = MOUNTED,
-    claims: int = 0,
+    claims: tuple[ClaimDevice, ...] = (),
     collectors: tuple[CollectorFacts, ...] | None = None,
 ) -> KubeletFacts:
     """A kubelet that answers."""

@@ -21,8 +21,11 @@ from typing import Self
 import grpc
 
 from exporter.attribution.proto.podresources_pb2 import (
+    CDIDevice,
+    ClaimResource,
     ContainerDevices,
     ContainerResources,
+    DynamicResource,
     ListPodResourcesRequest,
     ListPodResourcesResponse,
     NUMANode,
@@ -55,6 +58,30 @@ def grouped(resource: str, *device_ids: str) -> list[ContainerDevices]:
 def container(name: str, *devices: list[ContainerDevices]) -> ContainerResources:
     """A container or a sidecar, with its devices; the kubelet also lists those without devices."""
     return ContainerResources(name=name, devices=[entry for entries in devices for entry in entries])
+
+
+def claim(driver: str, *devices: str, share: str | None = None) -> DynamicResource:
+    """A resource claim (DRA) with these devices. The CDI names accumulate from device to device, as a kubelet's do."""
+    names = [CDIDevice(name=f"k8s.{driver}/claim=5f0c1b7a-{device}") for device in devices]
+    return DynamicResource(
+        claim_name=f"claim-{devices[0]}",
+        claim_namespace="ml",
+        claim_resources=[
+            ClaimResource(
+                cdi_devices=names[: number + 1],
+                driver_name=driver,
+                pool_name="worker-1",
+                device_name=device,
+                share_id=share,
+            )
+            for number, device in enumerate(devices)
+        ],
+    )
+
+
+def claiming(name: str, *claims: DynamicResource, devices: Sequence[ContainerDevices] = ()) -> ContainerResources:
+    """A container with resource claims, and with devices of device plugins."""
+    return ContainerResources(name=name, devices=devices, dynamic_resources=claims)
 
 
 def pod(namespace: str, name: str, *containers: ContainerResources) -> PodResources:

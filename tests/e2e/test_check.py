@@ -8,9 +8,8 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from exporter.attribution.proto.podresources_pb2 import ClaimResource, ContainerResources, DynamicResource
 from tests.doubles.exporter_process import exporter, run_once
-from tests.doubles.kubelet import container, device, pod
+from tests.doubles.kubelet import claim, claiming, container, device, pod
 from tests.doubles.node import Node
 from tests.doubles.nvml import h100
 from tests.doubles.procfs_tree import ProcfsTree, mount_line
@@ -223,12 +222,16 @@ def test_allocated_ids_that_match_no_device_are_listed_with_their_containers(pod
 
 def test_devices_of_claims_are_counted_and_not_read(pods: Node) -> None:
     pods.add_h100s(1)
-    resource = ClaimResource(driver_name="gpu.nvidia.com", pool_name="worker-1", device_name="gpu-0")
-    claim = DynamicResource(claim_name="c", claim_namespace="a", claim_resources=[resource])
-    pods.kubelet.pods = [pod("a", "claimant", ContainerResources(name="main", dynamic_resources=[claim]))]
+    shared = claim("gpu.nvidia.com", "gpu-0", "gpu-0")
+    pods.kubelet.pods = [
+        *(pod("a", f"claimant-{n}", claiming("main", shared), claiming("sidecar", shared)) for n in range(3)),
+        pod("a", "network", claiming("main", claim("dra.net", "eth1"))),
+    ]
     checked = check(pods)
     assert (checked.code, checked.codes("warning")) == (0, ["claims_not_read"])
     assert checked.report["kubelet"]["answer"]["claim_devices"] == 1
+    assert checked.report["kubelet"]["answer"]["claim_devices_by_driver"] == {"gpu.nvidia.com": 1}
+    assert [each["holders"] for each in checked.report["devices"]] == [None]
 
 
 @pytest.mark.usefixtures("procfs")

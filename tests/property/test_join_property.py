@@ -82,9 +82,13 @@ def test_daemon_and_check_agree_on_allocations(held: frozenset[Holding], reading
 
 @UNHURRIED
 @given(holdings, readings())
-def test_only_a_lost_device_without_known_holder_is_unknown(held: frozenset[Holding], reading: Reading) -> None:
+def test_only_what_an_unmatched_id_may_hold_is_unknown(held: frozenset[Holding], reading: Reading) -> None:
     report = checked(held, reading)
+    whole = {row.device.uuid for row in report.device_holders if row.holders and row.partition is None}
     held_devices = {row.device.uuid for row in report.device_holders if row.holders}
+    ambiguous = "shared" in {holding.device_id for holding in report.unmatched}
     for row in report.device_holders:
-        unknown = row.partition is None and row.device.lost and row.device.uuid not in held_devices
-        assert (row.holders is None) is (unknown and bool(report.unmatched))
+        accounted = row.device.uuid in (held_devices if row.partition is None else whole) or bool(row.holders)
+        named = ambiguous and Alias("shared") in row.device.aliases
+        lost = row.partition is None and row.device.lost and bool(report.unmatched)
+        assert (row.holders is None) is (not accounted and (named or lost))

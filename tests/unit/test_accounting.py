@@ -175,12 +175,38 @@ def test_partition_holder_is_credited_for_the_partition_only(books: Books) -> No
 def test_current_holder_is_credited(books: Books) -> None:
     poll(books, 0.0, utilization("gpu-a", 1.0), energy("gpu-a", 0), held=(sole(TRAIN),))
     poll(books, 1.0, utilization("gpu-a", 1.0), energy("gpu-a", 100), held=(sole(TRAIN),))
+    books.add_allocations(1.0, (sole(SERVE),))
     poll(books, 3.0, utilization("gpu-a", 1.0), energy("gpu-a", 250), held=(sole(SERVE),))
 
     held = books.usage(SERVE, A)
     assert (held.busy_seconds, held.observed_seconds, held.energy_joules) == (2.0, 2.0, 150.0)
     assert held.device_seconds == 2.0
     assert busy_and_observed(books) == (3.0, 3.0)
+
+
+def test_new_holder_is_credited_from_the_time_of_its_allocation_and_not_from_the_last_poll(books: Books) -> None:
+    busy = (utilization("gpu-a", 1.0), utilization("gpu-b", 1.0))
+    held = (sole(TRAIN, A), sole(TRAIN, B))
+    # The one has an energy counter, the power of the other is integrated.
+    poll(books, 0.0, *busy, energy("gpu-a", 0), power("gpu-b", 100), estimated="gpu-b")
+    books.add_allocations(8.0, held)
+    poll(books, 10.0, *busy, energy("gpu-a", 1000), power("gpu-b", 100), held=held, estimated="gpu-b")
+
+    for subject in (A, B):
+        usage = books.usage(TRAIN, subject)
+        assert (usage.busy_seconds, usage.observed_seconds, usage.energy_joules) == pytest.approx((2.0, 2.0, 200.0))
+        assert usage.device_seconds == 2.0
+
+
+def test_holder_of_a_shared_device_is_measured_from_when_it_is_the_sole_holder(books: Books) -> None:
+    both = (sharing(TRAIN), sharing(SERVE))
+    poll(books, 0.0, utilization("gpu-a", 1.0), held=both)
+    books.add_allocations(6.0, both)
+    books.add_allocations(6.0, (sole(TRAIN),))
+    poll(books, 10.0, utilization("gpu-a", 1.0), held=(sole(TRAIN),))
+
+    usage = books.usage(TRAIN, A)
+    assert (usage.busy_seconds, usage.observed_seconds, usage.device_seconds) == (4.0, 4.0, 0.5 * 6 + 4)
 
 
 def test_unknown_allocations_credit_nothing_and_drop_nothing(books: Books) -> None:
@@ -190,7 +216,7 @@ def test_unknown_allocations_credit_nothing_and_drop_nothing(books: Books) -> No
 
     held_now = books.usage(TRAIN, A)
     assert held_now.device_seconds == 2.0  # from 0 to 1 and from 5 to 6
-    assert (held_now.busy_seconds, held_now.energy_joules) == (3.0, 300.0)  # the poll at 5 also ends the second from 4
+    assert (held_now.busy_seconds, held_now.energy_joules) == (2.0, 200.0)
     assert busy_and_observed(books) == (6.0, 6.0)
 
 
@@ -201,9 +227,10 @@ def test_ended_container_is_dropped_and_a_new_one_of_the_same_name_starts_at_zer
 
     assert books.usage(TRAIN, A).busy_seconds == 0.0
 
+    books.add_allocations(2.5, (sole(TRAIN),))
     poll(books, 3.0, utilization("gpu-a", 1.0), held=(sole(TRAIN),))
     held = books.usage(TRAIN, A)
-    assert (held.busy_seconds, held.observed_seconds, held.device_seconds) == (1.0, 1.0, 1.0)
+    assert (held.busy_seconds, held.observed_seconds, held.device_seconds) == (0.5, 0.5, 0.5)
 
 
 def test_use_of_each_device_is_counted_separately(books: Books) -> None:
@@ -252,6 +279,7 @@ def test_energy_over_a_gap_is_not_credited(books: Books) -> None:
 def test_energy_before_an_allocation_is_not_credited(books: Books) -> None:
     poll(books, 0.0, energy("gpu-a", 1_000.0))
     poll(books, 1.0, energy("gpu-a", 1_100.0))
+    books.add_allocations(1.0, (sole(TRAIN),))
     poll(books, 2.0, energy("gpu-a", 1_150.0), held=(sole(TRAIN),))
 
     assert books.usage(TRAIN, A).energy_joules == 50.0
@@ -268,6 +296,7 @@ def test_power_is_integrated_without_an_energy_counter(books: Books) -> None:
 def test_integrated_energy_is_not_replaced_by_a_counter_that_appears_later(books: Books) -> None:
     for at in (0.0, 1.0):
         poll(books, at, power("gpu-a", 100.0), estimated="gpu-a")
+    books.add_allocations(1.0, (sole(TRAIN),))
     poll(books, 2.0, power("gpu-a", 100.0), energy("gpu-a", 7_000.0), held=(sole(TRAIN),))
 
     assert counters(books, power("gpu-a", 100.0)) == {("energy_joules_total", "gpu-a", ""): 200.0}
@@ -292,6 +321,16 @@ def test_unknown_subject_is_dropped_after_an_hour(books: Books) -> None:
     assert busy_and_observed(books, "gpu-a", "slice-0") == (1.0, 1.0)
     books.forget(3602.0, {A})
     assert busy_and_observed(books, "gpu-a", "slice-0") == (0.0, 0.0)
+
+
+def test_nothing_is_kept_of_a_device_unknown_for_an_hour(books: Books) -> None:
+    for at in (0.0, 1.0):
+        poll(books, at, energy("gpu-a", 100 * at), power("gpu-b", 100), estimated="gpu-b")
+
+    books.forget(3602.0, frozenset())
+    assert counters(books, power("gpu-b", 100)) == {}
+    poll(books, 3603.0, power("gpu-b", 100), estimated="gpu-b")
+    assert counters(books, power("gpu-b", 100)) == {("energy_joules_total", "gpu-b", ""): 0.0}
 
 
 def test_known_device_resumes_after_any_gap(books: Books) -> None:

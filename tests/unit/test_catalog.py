@@ -50,6 +50,7 @@ NOT_BASE_UNITS = frozenset(
 # Values come from hardware or Kubernetes.
 OPEN_LABELS = frozenset(
     {
+        "driver",
         "index",
         "pci_bus_id",
         "serial",
@@ -92,10 +93,9 @@ CLOSED_LABELS = frozenset(
     }
 )
 # Prometheus, or the cluster's scrape configuration, gives these to every series.
-TAKEN_LABELS = frozenset(
-    {"instance", "job", "node", "cluster", "region", "zone", "service", "env", "type", "le", "quantile"}
+PERSISTENT = frozenset(
+    {"info", "status", "compute_ratio", "allocated", "allocations", "errors_total", "error_last_timestamp_seconds"}
 )
-PERSISTENT = frozenset({"info", "status", "allocated", "allocations", "errors_total", "error_last_timestamp_seconds"})
 SNAKE = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
 LONGEST_HELP = 199
 
@@ -137,7 +137,7 @@ def label_problems(row: Metric) -> Iterator[str]:
     for label in row.labels:
         if not SNAKE.fullmatch(label.name):
             yield f"label {label.name} is not snake_case"
-        if label.name in TAKEN_LABELS:
+        if label.name in families.SCRAPE_LABELS:
             yield f"label {label.name} belongs to the scrape"
         if label.name not in (CLOSED_LABELS if label.values else OPEN_LABELS):
             yield f"label {label.name} is in neither list, or needs its values listed"

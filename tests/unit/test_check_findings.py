@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 
 from collectors.contract import Fault, Reading, Reason
+from exporter.attribution.holding import ClaimDevice
 from exporter.check.command import all_findings
 from exporter.check.facts import (
     AddressFacts,
@@ -21,6 +22,7 @@ from exporter.check.facts import (
 )
 from exporter.check.finding import Finding, FindingCode, Severity, ordered, worst
 from tests.doubles.check_facts import (
+    DRA_DRIVER,
     ENVIRONMENT,
     GPU,
     HEALTHY,
@@ -68,6 +70,17 @@ def without_name(identity: IdentitySource) -> NodeFacts:
 LOST = h100(3, lost=True)
 LOST_FAULT = Fault(Reason.DEVICE_LOST, LOST.device, "fell off the bus")
 AMD_CARD = PciFacts("0000:a1:00.0", "AMD", "1002:74a1", "amdgpu", PciState.NO_COLLECTOR)
+# Two pods share the claim of gpu-0; a network interface is no accelerator.
+THREE_CLAIMED = tuple(
+    ClaimDevice("ml", pod, driver, "worker-1", device)
+    for pod, driver, device in (
+        ("a", DRA_DRIVER, "gpu-0"),
+        ("b", DRA_DRIVER, "gpu-0"),
+        ("b", DRA_DRIVER, "gpu-1"),
+        ("c", DRA_DRIVER, "gpu-2"),
+        ("c", "dra.net", "eth1"),
+    )
+)
 UNMATCHED = replace(HEALTHY, kubelet=kubelet(TRAINING, unmatched_holding(), unmatched_holding(1)))
 
 CASES: tuple[tuple[NodeFacts, Severity, FindingCode, str, str], ...] = (
@@ -196,11 +209,11 @@ CASES: tuple[tuple[NodeFacts, Severity, FindingCode, str, str], ...] = (
         "2 allocated ids match no device",
     ),
     (
-        replace(HEALTHY, kubelet=kubelet(claims=3)),
+        replace(HEALTHY, kubelet=kubelet(claims=THREE_CLAIMED)),
         WARNING,
         FindingCode.CLAIMS_NOT_READ,
         "kubelet",
-        "3 devices are allocated to resource claims",
+        "3 devices are held by resource claims (DRA) of gpu.nvidia.com",
     ),
     (with_address(AddressState.FREE), OK, FindingCode.ADDRESS_OK, "address :9410", "free"),
     (with_address(AddressState.SERVED), OK, FindingCode.ADDRESS_OK, "address :9410", "an exporter listens there"),

@@ -45,7 +45,7 @@ def test_pods_ids_and_claims_are_counted(kubelet: Kubelet) -> None:
     reply = query_kubelet(kubelet.socket_path, BOUND_SECONDS)
     assert reply.state is KubeletState.ANSWERS
     assert reply.answer is not None
-    assert (len(reply.answer.pods), len(reply.answer.holdings), reply.answer.claim_devices) == (3, 1, 3)
+    assert (len(reply.answer.pods), len(reply.answer.holdings), len(reply.answer.claim_devices)) == (3, 1, 3)
     assert kubelet.calls == 1
 
 

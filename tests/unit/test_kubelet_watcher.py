@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from exporter.attribution.holding import Holding, PodResourcesList
+from exporter.attribution.holding import ClaimDevice, Holding, PodResourcesList
 from exporter.attribution.podresources import KubeletError, SocketAbsentError
 from exporter.attribution.watcher import AttributionState, KubeletWatcher
 
@@ -283,3 +283,44 @@ class TestLog:
         states.next()
         assert [record.getMessage() for record in caplog.records] == ["kubelet unavailable: a bug"]
         assert caplog.records[0].exc_info is not None
+
+
+CLAIMED = ClaimDevice("ml", "a", "gpu.nvidia.com", "worker-1", "gpu-0")
+
+
+class TestSuccessor:
+    """A watcher with other settings, which replaces one that is stopped."""
+
+    def test_it_uses_the_map_until_its_first_answer(
+        self, watch: Watch, kubelet: ScriptedKubelet, states: States
+    ) -> None:
+        kubelet.results.put(PodResourcesList(ANSWER.pods, ANSWER.holdings, (CLAIMED,)))
+        first = watch(interval_seconds=LONG)
+        assert states.next().claim_devices == (CLAIMED,)
+        first.stop()
+        other = ScriptedKubelet()
+        for result in (SocketAbsentError("no socket"), KubeletError("down"), NOTHING):
+            other.results.put(result)
+        second = first.successor(other, interval_seconds=0.01, hold_seconds=LONG)
+        second.start()
+        try:
+            failed = states.next()
+            assert (failed.holdings, failed.claim_devices, failed.up) == ((HOLDING,), (CLAIMED,), False)
+            answered = states.next()
+            assert (answered.holdings, answered.claim_devices, answered.up) == ((), (), True)
+        finally:
+            second.stop()
+
+    def test_its_hold_time_applies_to_the_map_also_while_its_first_call_hangs(
+        self, watch: Watch, kubelet: ScriptedKubelet, states: States
+    ) -> None:
+        kubelet.results.put(ANSWER)
+        first = watch(interval_seconds=LONG)
+        assert states.next().holdings == (HOLDING,)
+        first.stop()
+        second = first.successor(ScriptedKubelet(), interval_seconds=1.0, hold_seconds=0.2)
+        second.start()
+        try:
+            assert states.next().holdings is None
+        finally:
+            second.stop()

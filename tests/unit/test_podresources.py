@@ -7,18 +7,12 @@ from pathlib import Path
 import grpc
 import pytest
 
-from exporter.attribution.holding import Holding
+from exporter.attribution.holding import ClaimDevice, Holding
 from exporter.attribution.podresources import KubeletError, PodResourcesClient, SocketAbsentError
-from exporter.attribution.proto.podresources_pb2 import (
-    CDIDevice,
-    ClaimResource,
-    DynamicResource,
-    ListPodResourcesResponse,
-    PodResources,
-)
+from exporter.attribution.proto.podresources_pb2 import ListPodResourcesResponse, PodResources
 from exporter.attribution.rpc_error import ConnectError
 from tests.doubles.http2_peer import Conversation, Peer, answering
-from tests.doubles.kubelet import RATE_LIMIT, Kubelet, container, device, grouped, pod
+from tests.doubles.kubelet import RATE_LIMIT, Kubelet, claim, claiming, container, device, grouped, pod
 
 PATIENT_SECONDS = 15.0
 GPU = "nvidia.com/gpu"
@@ -127,15 +121,23 @@ class TestAnswer:
         assert len(answers[0].holdings) == 40
         assert all(answer == answers[0] for answer in answers)
 
-    def test_only_counts_the_devices_of_resource_claims(self, client: PodResourcesClient, kubelet: Kubelet) -> None:
-        claiming = container("main", device(GPU, "GPU-1"))
-        claim = ClaimResource(
-            cdi_devices=[CDIDevice(name="vendor/gpu=gpu-0")], driver_name="gpu.example.com", device_name="gpu-0"
-        )
-        claiming.dynamic_resources.append(DynamicResource(claim_name="one-gpu", claim_resources=[claim]))
-        kubelet.pods = [pod("ml", "a", claiming)]
+    def test_lists_each_device_of_a_claim_once_for_each_pod(self, client: PodResourcesClient, kubelet: Kubelet) -> None:
+        """Containers list all devices of a claim, and the kubelet repeats them for pods that start together."""
+        whole = claim("gpu.example.com", "gpu-2", "gpu-3", "gpu-2", "gpu-3")
+        part = claim("gpu.example.com", "gpu-7", share="share-1")
+        kubelet.pods = [
+            pod("ml", "a", claiming("main", whole, devices=device(GPU, "GPU-1")), claiming("sidecar", whole)),
+            pod("ml", "b", claiming("main", whole, part)),
+        ]
         answer = client.list()
-        assert (answer.holdings, answer.claim_devices) == ((held("a", "main", "GPU-1"),), 1)
+        assert answer.holdings == (held("a", "main", "GPU-1"),)
+        assert answer.claim_devices == (
+            ClaimDevice("ml", "a", "gpu.example.com", "worker-1", "gpu-2"),
+            ClaimDevice("ml", "a", "gpu.example.com", "worker-1", "gpu-3"),
+            ClaimDevice("ml", "b", "gpu.example.com", "worker-1", "gpu-2"),
+            ClaimDevice("ml", "b", "gpu.example.com", "worker-1", "gpu-3"),
+            ClaimDevice("ml", "b", "gpu.example.com", "worker-1", "gpu-7", "share-1"),
+        )
 
     def test_skips_fields_of_later_kubelets(self, client: PodResourcesClient, path: Path) -> None:
         listed = pod("ml", "a", container("main", device(GPU, "GPU-1"))).SerializeToString()
@@ -184,7 +186,7 @@ class TestUnusableAnswer:
         self, client: PodResourcesClient, path: Path, message: bytes
     ) -> None:
         with Peer(path, answering(message)):
-            with pytest.raises(KubeletError, match="lists more than 200000 pods, containers and device ids"):
+            with pytest.raises(KubeletError, match="lists more than 200000 pods, containers and devices"):
                 client.list()
             client.close()
 
