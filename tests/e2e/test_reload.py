@@ -116,3 +116,23 @@ def test_new_intervals_take_effect_at_once(node: Node, tmp_path: Path) -> None:
         node.set_utilization(0, 70)
         file.write_text("poll: {fast_interval: 200ms, medium_interval: 1m, slow_interval: 1m}\n")
         wait_until(lambda: running.scrape().value("accelerator_device_utilization_ratio") == 0.7)
+
+
+def test_new_kubelet_settings_keep_the_allocations_until_the_first_answer(node: Node, tmp_path: Path) -> None:
+    node.add_h100s(1)
+    node.set_utilization(0, 50)
+    node.kubelet.pods = [pod("research", "train-0", container("main", device("nvidia.com/gpu", node.uuids[0])))]
+    file = tmp_path / "config.yaml"
+    file.write_text("kubelet: {hold: 60s}\n")
+    busy = "accelerator_container_busy_seconds_total"
+    with node.kubelet, running_exporter(node, f"--config.file={file}") as running:
+        before = wait_until(lambda: running.scrape().value(busy))
+        node.kubelet.stop()
+        file.write_text("kubelet: {hold: 90s, timeout: 1s}\n")
+        wait_until(lambda: _says(running, "configuration reloaded"))
+        down = "accelerator_exporter_attribution_up"
+        scrape = wait_until(lambda: s if (s := running.scrape()).value(down) == 0 else None)
+        assert (scrape.value(busy) or 0) >= before
+        node.kubelet.start()
+        scrape = wait_until(lambda: s if (s := running.scrape()).value(down) == 1 else None)
+        assert (scrape.value(busy) or 0) >= before
