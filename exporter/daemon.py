@@ -126,7 +126,7 @@ class Daemon:
         server = Server(
             self._settings.web.listen_address,
             {
-                path: handlers.metrics(self.latest, self._self_metrics),
+                path: handlers.metrics(self.latest, self._self_metrics, self._settings.labels.ordered),
                 "/": handlers.index(self.latest, path, self._node, self._clocks, simulated=self._simulated),
                 handlers.HEALTHY_PATH: handlers.healthy(self.latest, time.monotonic),
                 handlers.READY_PATH: handlers.ready(self.latest),
@@ -155,7 +155,8 @@ class Daemon:
             while not self._settled() and not stop.wait(_SETTLED_CHECK_SECONDS):
                 pass
             snapshot = self.latest.snapshot
-            return exposition.render(snapshot, self._self_metrics.samples(snapshot), exposition.Format.TEXT)
+            own = self._self_metrics.samples(snapshot)
+            return exposition.render(snapshot, own, exposition.Format.TEXT, self._settings.labels.ordered)
         finally:
             self._stop()
 

@@ -5,7 +5,7 @@ The only module that writes Prometheus text; it never touches hardware or the ku
 
 import gzip
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from functools import partial
@@ -72,9 +72,21 @@ def compress(body: bytes) -> bytes:
     return gzip.compress(body, _GZIP_LEVEL, mtime=0)
 
 
-def render(snapshot: Snapshot, own: Iterable[OwnSample], text_format: Format) -> bytes:
-    """The exposition of a snapshot and of the exporter's own samples."""
-    registry = _SnapshotRegistry(tuple(_families(snapshot, own)))
+def render(
+    snapshot: Snapshot,
+    own: Iterable[OwnSample],
+    text_format: Format,
+    holder_labels: Sequence[str] = families.HOLDER_LABELS,
+) -> bytes:
+    """The exposition of a snapshot and of the exporter's own samples.
+
+    Args:
+        snapshot: The snapshot.
+        own: The samples of the exporter itself.
+        text_format: The format.
+        holder_labels: The names of the labels in `families.HOLDER_LABELS`, in this order.
+    """
+    registry = _SnapshotRegistry(tuple(_families(snapshot, own, holder_labels)))
     return _WRITERS[text_format](registry)
 
 
@@ -103,10 +115,11 @@ def _weight(text: str) -> float:
         return 0.0
 
 
-def _families(snapshot: Snapshot, own: Iterable[OwnSample]) -> Iterator[Family]:
+def _families(snapshot: Snapshot, own: Iterable[OwnSample], holder_labels: Sequence[str]) -> Iterator[Family]:
     """Every family that has samples, each once, in the order of the rows."""
     points: defaultdict[tuple[Metric, Subject], list[tuple[_Labels, float]]] = defaultdict(list)
-    label_sets = _LabelSets(snapshot.devices, {key: p.profile for key, p in snapshot.partitions.items()})
+    profiles = {key: partition.profile for key, partition in snapshot.partitions.items()}
+    label_sets = _LabelSets(snapshot.devices, profiles, holder_labels)
     for sample in snapshot.samples:
         subject = Subject.PARTITION if sample.partition_uuid else Subject.DEVICE
         labels = label_sets.of_subject(SubjectKey(sample.device_uuid, sample.partition_uuid))
@@ -155,7 +168,10 @@ def _clean(text: str) -> str:
 class _LabelSets:
     """Label sets of subjects and holders, each made once per exposition."""
 
-    def __init__(self, devices: Mapping[str, Device], profiles: Mapping[str, str]) -> None:
+    def __init__(
+        self, devices: Mapping[str, Device], profiles: Mapping[str, str], holder_labels: Sequence[str]
+    ) -> None:
+        self._holder_labels = holder_labels
         self._devices = devices
         self._profiles = profiles
         self._subjects: dict[SubjectKey, _Labels] = {}
@@ -173,6 +189,6 @@ class _LabelSets:
 
     def of_holder(self, container: Container) -> _Labels:
         if container not in self._holders:
-            values = zip(families.HOLDER_LABELS, container, strict=True)
+            values = zip(self._holder_labels, container, strict=True)
             self._holders[container] = {name: _clean(value) for name, value in values}
         return self._holders[container]

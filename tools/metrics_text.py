@@ -66,7 +66,9 @@ The labels that name a subject:
 | `namespace`, `pod`, `container` | The Kubernetes container that the device or partition is allocated to |
 
 Prometheus must keep these labels: set `honor_labels: true` (`honorLabels` in a ServiceMonitor or PodMonitor), or
-Prometheus renames the last three to `exported_namespace`, `exported_pod` and `exported_container`.
+Prometheus renames the last three to `exported_namespace`, `exported_pod` and `exported_container`. Where that is not
+possible, [other names](installation.md#where-the-platform-overrides-honorlabels) can be configured for them; queries
+must use the same names.
 """
 
 COLUMNS = """

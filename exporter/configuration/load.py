@@ -36,6 +36,8 @@ def load_settings(flags: Mapping[str, str], environ: Mapping[str, str], file: Pa
     for section in SECTIONS:
         for shorter, longer in section.ordered_pairs():
             _check_order(values[section.name], sources, shorter, longer)
+        for one, other in section.distinct_pairs():
+            _check_distinct(values[section.name], sources, one, other)
     return Settings(**values)
 
 
@@ -60,6 +62,14 @@ class _OptionSources:
     def _all(self, option: Option) -> list[RawOption]:
         default = RawOption(option.default, f"default of {option.key}")
         return [default, *(source[option.key] for source in self._stronger if option.key in source)]
+
+
+def _check_distinct(values: object, sources: _OptionSources, one: Option, other: Option) -> None:
+    """Raise an error about a value that was set."""
+    if getattr(values, one.name) == getattr(values, other.name):
+        place, rival = (one, other) if sources.is_default(other) else (other, one)
+        raw = sources.in_force(place)
+        raise ConfigError(f"{raw.place}: found {shown(raw.text)}, expected another value than that of {rival.key}")
 
 
 def _check_order(values: object, sources: _OptionSources, shorter: Option, longer: Option) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from dataclasses import Field, dataclass, field, fields, replace
 from enum import StrEnum
+from itertools import combinations
 from typing import Any, TypeVar
 
 from collectors.options import CollectorOption
@@ -42,6 +43,7 @@ class Option:
         example: A value for the example file of an option without a default.
         not_longer_than: The name of another duration of the section that must not be shorter; else empty.
         reloadable: True if a new value takes effect without a restart.
+        distinct: True if it must differ from the other options of the section with this mark.
         read_by: The collectors that read it, and `exporter` if it reads an option of collectors; else empty.
     """
 
@@ -53,6 +55,7 @@ class Option:
     example: str = ""
     not_longer_than: str = ""
     reloadable: bool = False
+    distinct: bool = False
     read_by: tuple[str, ...] = ()
 
     @property
@@ -128,6 +131,10 @@ class Section:
         by_name = {option.name: option for option in self.options}
         return ((option, by_name[option.not_longer_than]) for option in self.options if option.not_longer_than)
 
+    def distinct_pairs(self) -> Iterator[tuple[Option, Option]]:
+        """Pairs of options that must have different values."""
+        return combinations((option for option in self.options if option.distinct), 2)
+
 
 def option(  # noqa: PLR0913 - a row of the table
     value_type: ValueType[T],
@@ -138,6 +145,7 @@ def option(  # noqa: PLR0913 - a row of the table
     example: str = "",
     not_longer_than: str = "",
     reloadable: bool = False,
+    distinct: bool = False,
 ) -> T:
     """Declare a field of a section's settings as an option; see `Option`.
 
@@ -151,8 +159,9 @@ def option(  # noqa: PLR0913 - a row of the table
         example: A value for the example file.
         not_longer_than: The field that is its upper bound.
         reloadable: Whether it can change without a restart.
+        distinct: Whether it must differ from the other options of the section with this mark.
     """
-    row = Option("", value_type, default, text, default_variable, example, not_longer_than, reloadable)
+    row = Option("", value_type, default, text, default_variable, example, not_longer_than, reloadable, distinct)
     declared: T = field(default=value_type.parse(default), metadata={Option: row})
     return declared
 

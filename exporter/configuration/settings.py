@@ -19,8 +19,10 @@ from exporter.configuration.value_types import (
     URL_PATH,
     choice,
     duration,
+    label_name,
     names,
 )
+from exporter.families import USED_LABELS
 from exporter.logs import LogFormat, LogLevel
 
 
@@ -142,6 +144,23 @@ class PollSettings:
     )
 
 
+_LABEL = label_name(USED_LABELS)
+
+
+@dataclass(frozen=True, slots=True)
+class LabelSettings:
+    """The names of the labels of the container that a device is allocated to."""
+
+    namespace: str = option(_LABEL, "namespace", "Label with the namespace of the pod.", distinct=True)
+    pod: str = option(_LABEL, "pod", "Label with the name of the pod.", distinct=True)
+    container: str = option(_LABEL, "container", "Label with the name of the container.", distinct=True)
+
+    @property
+    def ordered(self) -> tuple[str, ...]:
+        """The names in the order of `families.HOLDER_LABELS`."""
+        return self.namespace, self.pod, self.container
+
+
 @dataclass(frozen=True, slots=True)
 class Settings:
     """All settings, one field per section or option without a section. Without arguments: the defaults.
@@ -162,6 +181,11 @@ class Settings:
         KubeletSettings, "The kubelet's PodResources API, which lists the devices allocated to each container."
     )
     poll: PollSettings = section(PollSettings, "How the hardware is read.")
+    labels: LabelSettings = section(
+        LabelSettings,
+        "Labels of the container that a device is allocated to. Other names are for platforms that replace them, see "
+        "docs/installation.md; queries, dashboards and rules must use the same names.",
+    )
     amd: AmdOptions = section(AmdOptions, "AMD GPUs.")
     collect: CollectOptions = section(CollectOptions, "Optional readings, and the handling of sleeping devices.")
     collectors: tuple[str, ...] = option(

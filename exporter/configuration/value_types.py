@@ -2,7 +2,7 @@
 
 import ipaddress
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -21,6 +21,7 @@ ALL = "all"
 # Pages that the exporter serves in addition to the telemetry path.
 FIXED_PATHS = ("/", "/-/healthy", "/-/ready")
 
+_LABEL = re.compile(r"(?!__)[a-zA-Z_][a-zA-Z0-9_]{0,62}")
 _URL_PATH = re.compile(r"(?:/[A-Za-z0-9._~-]+)+/?")
 _NODE_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?")
 # Other common spellings of a boolean; YAML 1.1 parses most of them as booleans.
@@ -159,6 +160,26 @@ def duration(shortest: str, longest: str) -> ValueType[float]:
         return seconds
 
     return ValueType("DURATION", f"a duration from {shortest} to {longest}", parse)
+
+
+def label_name(used: Collection[str]) -> ValueType[str]:
+    """The name of a label, except names with another meaning. Names that begin with two underscores are Prometheus's.
+
+    Source: https://prometheus.io/docs/concepts/data_model/#metric-names-and-labels.
+
+    Args:
+        used: The names with another meaning.
+    """
+
+    def parse(text: str) -> str:
+        if _LABEL.fullmatch(text) is None or text in used:
+            proposal = re.sub(r"[^a-zA-Z0-9_]", "_", text)
+            fits = _LABEL.fullmatch(proposal) is not None and proposal not in used
+            raise RefusedError(f"did you mean {proposal}?" if fits else "")
+        return text
+
+    expected = "the name of a label: letters, digits and underscores, at most 63, and no label that series have anyway"
+    return ValueType("LABEL", expected, parse)
 
 
 def _seconds(bound: str) -> float:

@@ -1,9 +1,10 @@
 """HTTP handlers for metrics, the status page, liveness and readiness. They only read the newest snapshot."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from exporter import exposition
 from exporter.assembler import Clocks, Latest
+from exporter.families import HOLDER_LABELS
 from exporter.selfmetrics import SelfMetrics, exporter_version
 from exporter.web import status_page, status_view
 from exporter.web.server import Handler, Response
@@ -17,13 +18,19 @@ _STUCK_AFTER_SECONDS = 30.0
 _PLAIN = "text/plain; charset=utf-8"
 
 
-def metrics(latest: Latest, own: SelfMetrics) -> Handler:
-    """`/metrics`: the newest snapshot in the format and encoding that the client accepts."""
+def metrics(latest: Latest, own: SelfMetrics, holder_labels: Sequence[str] = HOLDER_LABELS) -> Handler:
+    """`/metrics`: the newest snapshot in the format and encoding that the client accepts.
+
+    Args:
+        latest: Holds the newest snapshot.
+        own: The samples of the exporter itself.
+        holder_labels: The names of the labels of a container.
+    """
 
     def respond(headers: Mapping[str, str]) -> Response:
         snapshot = latest.snapshot
         chosen = exposition.negotiate(headers.get("accept", ""))
-        body = exposition.render(snapshot, own.samples(snapshot), chosen)
+        body = exposition.render(snapshot, own.samples(snapshot), chosen, holder_labels)
         varies = ("Vary", "Accept, Accept-Encoding")
         if exposition.accepts_gzip(headers.get("accept-encoding", "")):
             return Response(200, chosen.value, exposition.compress(body), (("Content-Encoding", "gzip"), varies))

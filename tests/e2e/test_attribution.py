@@ -4,7 +4,7 @@ import grpc
 
 from exporter.attribution.proto.podresources_pb2 import PodResources
 from tests.doubles.exporter_process import ExporterProcess, Scrape, wait_until
-from tests.doubles.kubelet import RATE_LIMIT, container, crowd, device, pod
+from tests.doubles.kubelet import RATE_LIMIT, claim, claiming, container, crowd, device, pod
 from tests.doubles.node import Node, running_exporter
 
 GPU = "nvidia.com/gpu"
@@ -114,6 +114,54 @@ def test_gke_and_legacy_ids_resolve(node: Node) -> None:
                 ("old", "part", "main", mig.uuid),
             },
         )
+
+
+def test_shares_of_other_plugins_resolve_and_ids_that_are_not_understood_are_counted(node: Node) -> None:
+    node.add_h100s(3)
+    u = node.uuids
+    node.kubelet.pods = [
+        pod("volcano", "number", container("main", device("volcano.sh/vgpu-number", f"{u[0]}-7"))),
+        pod("aliyun", "memory", container("main", device("aliyun.com/gpu-mem", f"{u[1]}-_-3"))),
+        pod("other", "strange", container("main", device("example.com/gpu", f"slot0/{u[2]}"))),
+    ]
+    with node.kubelet, running_exporter(node) as running:
+        scrape = wait_for_holders(running, {("volcano", "number", "main", u[0]), ("aliyun", "memory", "main", u[1])})
+        assert scrape.value("accelerator_device_allocated", uuid=u[0]) == 1
+        assert scrape.value("accelerator_device_allocated", uuid=u[1]) == 1
+        assert scrape.find("accelerator_device_allocated", uuid=u[2]) == []
+        assert scrape.value("accelerator_exporter_unmatched_devices", resource="example.com/gpu") == 1
+
+
+def test_devices_held_by_claims_are_not_free(node: Node) -> None:
+    """Seven pods hold the eight devices of the node; two of them share a claim, and the kubelet repeats its devices."""
+    node.add_h100s(8)
+    shared = claim("gpu.nvidia.com", "gpu-0", "gpu-1", "gpu-0", "gpu-1")
+    node.kubelet.pods = [
+        *(pod("ml", f"shared-{n}", claiming("main", shared), claiming("sidecar", shared)) for n in range(2)),
+        *(pod("ml", f"own-{n}", claiming("main", claim("gpu.nvidia.com", f"gpu-{n + 2}"))) for n in range(4)),
+        pod("ml", "own-4", claiming("main", claim("gpu.nvidia.com", "gpu-6", "gpu-7"), claim("dra.net", "eth1"))),
+    ]
+    claimed = "accelerator_exporter_unresolved_claim_devices"
+    with node.kubelet, running_exporter(node) as running:
+        wait_until(lambda: len(running.scrape().find("accelerator_device_utilization_ratio")) == 8)
+        scrape = wait_until(lambda: s if (s := running.scrape()).find(claimed) else None)
+        assert [(series.labels, series.value) for series in scrape.find(claimed)] == [({"driver": "gpu.nvidia.com"}, 8)]
+        assert scrape.find("accelerator_device_allocated") == []
+        assert scrape.find("accelerator_device_allocations") == []
+        node.kubelet.pods = [pod("ml", "network", claiming("main", claim("dra.net", "eth1")))]
+        scrape = wait_until(lambda: s if not (s := running.scrape()).find(claimed) else None)
+        assert {series.value for series in scrape.find("accelerator_device_allocated")} == {0}
+
+
+def test_the_labels_of_containers_have_the_configured_names(node: Node) -> None:
+    node.add_h100s(1)
+    node.kubelet.pods = [train(node.uuids[0])]
+    flags = ("--labels.namespace=k8s_namespace_name", "--labels.pod=k8s_pod_name", "--labels.container=k8s_container")
+    with node.kubelet, running_exporter(node, *flags) as running:
+        scrape = wait_until(lambda: s if (s := running.scrape()).find("accelerator_container_power_watts") else None)
+    for name in ("accelerator_container_power_watts", "accelerator_allocation_info"):
+        [series] = scrape.find(name, k8s_namespace_name="research", k8s_pod_name="train-0", k8s_container="main")
+        assert not {"namespace", "pod", "container"} & series.labels.keys()
 
 
 def test_a_finished_pod_is_removed_and_the_next_pod_starts_at_zero(node: Node) -> None:

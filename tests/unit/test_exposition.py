@@ -379,3 +379,16 @@ def _kinds(rows: Sequence[tuple[Metric, Subject]]) -> set[Kind]:
 def test_rows_cover_all_kinds_and_subjects_except_processes() -> None:
     assert _kinds(SERVED) == set(Kind)
     assert {subject for _, subject in SERVED} >= set(Subject) - {Subject.PROCESS, Subject.POD}
+
+
+def test_the_labels_of_a_container_have_the_names_of_the_configuration() -> None:
+    held = HolderSample(families.CONTAINER_POWER, HOLDER, SubjectKey("gpu-a"), 1)
+    snapshot = replace(SMALL, holder_samples=(held,))
+    usual = render(snapshot, (), Format.TEXT)
+    names = ("k8s_namespace_name", "k8s_pod_name", "k8s_container_name")
+    [labels] = labels_of("accelerator_container_power_watts", render(snapshot, (), Format.TEXT, names))
+    assert tuple(labels[name] for name in names) == HOLDER
+    assert not labels.keys() & set(families.HOLDER_LABELS)
+    assert labels_of("accelerator_device_info", render(snapshot, (), Format.TEXT, names)) == labels_of(
+        "accelerator_device_info", usual
+    )

@@ -5,11 +5,14 @@ from pathlib import Path
 import pytest
 
 from collectors.contract import AmdBackend, AmdOptions, CollectOptions
+from collectors.metric import Label, Metric
+from exporter import exposition
 from exporter.configuration.errors import ConfigError
 from exporter.configuration.load import load_settings
 from exporter.configuration.settings import (
     OPTIONS,
     KubeletSettings,
+    LabelSettings,
     LogSettings,
     NodeSettings,
     PathSettings,
@@ -17,6 +20,7 @@ from exporter.configuration.settings import (
     Settings,
     WebSettings,
 )
+from exporter.families import HOLDER_LABELS, SUBJECT_LABELS
 from exporter.logs import LogFormat, LogLevel
 from tools.gen_configuration import example
 
@@ -51,6 +55,7 @@ def test_a_file_can_set_everything() -> None:
         node=NodeSettings("worker-7.example"),
         kubelet=KubeletSettings(Path("/run/kubelet/pod-resources.sock"), 10.0, 2.5, 90.0),
         poll=PollSettings(0.5, 5.0, 120.0, 3.0, 15.0, 90.0),
+        labels=LabelSettings("k8s_namespace_name", "k8s_pod_name", "k8s_container_name"),
         amd=AmdOptions(AmdBackend.ROCM_SMI),
         collect=CollectOptions(each_link=True, pcie_throughput=True, wake_sleeping=True, processes=True),
         collectors=("nvidia", "amd"),
@@ -243,3 +248,18 @@ def test_collectors_are_named_in_their_order(tmp_path: Path, text: str, expected
     assert load_settings({}, {"ACCELERATOR_EXPORTER_COLLECTORS": text}, None).collectors == expected
     assert load_settings({}, {}, written(tmp_path, f"collectors: {text}\n")).collectors == expected
     assert load_settings({}, {}, written(tmp_path, f"collectors: [{text}]\n")).collectors == expected
+
+
+@pytest.mark.parametrize("row", exposition.ROWS, ids=lambda row: row.stem)
+def test_no_label_of_a_family_can_be_the_name_of_a_label_of_a_container(row: Metric) -> None:
+    for label in (*row.labels, *(Label(name) for name in SUBJECT_LABELS[row.subjects[0]] if name not in HOLDER_LABELS)):
+        assert "expected the name of a label" in error_of({"labels.pod": label.name}, {}, None)
+
+
+def test_labels_of_a_container_must_differ_over_all_sources(tmp_path: Path) -> None:
+    file = written(tmp_path, "labels:\n  pod: k8s_name\n")
+    assert error_of({"labels.container": "k8s_name"}, {}, file) == (
+        '--labels.container: found "k8s_name", expected another value than that of labels.pod'
+    )
+    swapped = load_settings({"labels.pod": "container", "labels.container": "pod"}, {}, None).labels
+    assert swapped.ordered == ("namespace", "container", "pod")
