@@ -277,6 +277,10 @@ class CollectOptions:
         "The families `accelerator_process_*`: series for each process on a device. Each new process adds series.",
         read_by=("exporter", "amd"),
     )
+    allocation_energy: bool = switch(
+        "The family `accelerator_allocation_energy_joules_total`: one more series for each allocation, for bills.",
+        read_by=("exporter",),
+    )
 
 
 class AmdBackend(StrEnum):

@@ -4,6 +4,7 @@ Every counter here is an integral over the elapsed monotonic time. A gap longer 
 them. While the input of a counter is unknown the counter is not exported; afterwards it resumes at its last value.
 """
 
+from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 
@@ -47,6 +48,7 @@ class UsageCounters:
         observed_seconds: Time during which its utilization was known.
         energy_joules: Energy of the device while the container was the sole holder.
         device_seconds: The container's share of the device, integrated over time.
+        allocated_energy_joules: The container's share of the device's energy, used by it or not.
         last_active: Unix time of the last reading in which the container was executing.
     """
 
@@ -54,6 +56,7 @@ class UsageCounters:
     observed_seconds: float = 0.0
     energy_joules: float = 0.0
     device_seconds: float = 0.0
+    allocated_energy_joules: float = 0.0
     last_active: float | None = None
 
 
@@ -74,6 +77,7 @@ class Accounting:
         self._usage: dict[_Holder, UsageCounters] = {}
         self._allocations_at: float | None = None
         self._sole_since: dict[_Holder, float] = {}
+        self._listed_at: dict[_Holder, float] = {}
 
     def add_readings(
         self,
@@ -84,6 +88,7 @@ class Accounting:
         """Integrate one poll of one collector and credit it to the subject's current sole holder.
 
         A holder is credited with the part of the time since the last poll in which it was the sole holder.
+        The energy of a device is also credited to each of its allocations, by their shares.
 
         Args:
             at: Monotonic seconds of the readings.
@@ -91,6 +96,9 @@ class Accounting:
             allocations: Every allocation; None while unknown, then no container is credited.
         """
         holders = {allocation.subject: allocation.container for allocation in allocations or () if allocation.sole}
+        by_device: defaultdict[str, list[Allocation]] = defaultdict(list)
+        for allocation in allocations or ():
+            by_device[allocation.subject.device_uuid].append(allocation)
         for sample in accepted.samples:
             if sample.metric not in _INTEGRATED:
                 continue
@@ -99,11 +107,12 @@ class Accounting:
             if sample.metric is catalog.UTILIZATION:
                 self._credit_busy(at, key, sample.value, holder)
             elif sample.metric is catalog.ENERGY:
-                self._credit_energy(at, holder, *self._energy_increase(accepted.energy[sample.device_uuid]))
+                self._credit_energy(at, accepted.energy[sample.device_uuid], holder, by_device[sample.device_uuid])
             elif sample.metric is catalog.POWER and sample.device_uuid in accepted.integrated_power:
                 self._without_energy.add(sample.device_uuid)
                 integral = self._power.setdefault(sample.device_uuid, Integral())
-                self._credit_energy(at, holder, *integral.add(at, sample.value, self.max_gap_seconds))
+                risen = Increase(*integral.add(at, sample.value, self.max_gap_seconds))
+                self._credit_energy(at, risen, holder, by_device[sample.device_uuid])
             elif sample.metric is catalog.POWER:
                 self._without_energy.discard(sample.device_uuid)
 
@@ -119,6 +128,7 @@ class Accounting:
         if allocations is None:
             self._allocations_at = None
             self._sole_since.clear()
+            self._listed_at.clear()
             return
         elapsed = 0.0 if self._allocations_at is None else at - self._allocations_at
         self._allocations_at = at
@@ -132,6 +142,8 @@ class Accounting:
                 usage.device_seconds += allocation.share_ratio * elapsed
         soles = ((allocation.container, allocation.subject) for allocation in allocations if allocation.sole)
         self._sole_since = {key: self._sole_since.get(key, at) for key in soles}
+        keys = ((allocation.container, allocation.subject) for allocation in allocations)
+        self._listed_at = {key: self._listed_at.get(key, at) for key in keys}
 
     def forget(self, now: float, known: Collection[SubjectKey]) -> None:
         """Drop what was read of subjects that no collector knows, an hour after their last reading.
@@ -178,23 +190,39 @@ class Accounting:
         busy_seconds, observed_seconds = integral.add(at, utilization_ratio, self.max_gap_seconds)
         if holder is None or holder not in self._sole_since:
             return
-        usage, part = self._usage[holder], self._held_part(at, holder, observed_seconds)
+        usage, part = self._usage[holder], _part_since(self._sole_since[holder], at, observed_seconds)
         usage.busy_seconds += busy_seconds * part
         usage.observed_seconds += observed_seconds * part
         if utilization_ratio > 0:
             usage.last_active = self._wall_clock()
 
-    def _credit_energy(self, at: float, holder: _Holder | None, joules: float, seconds: float) -> None:
+    def _credit_energy(
+        self, at: float, risen: Increase, holder: _Holder | None, allocations: Iterable[Allocation]
+    ) -> None:
+        """Credit the energy of a device since its last reading; nothing over a gap, as in integrals.
+
+        Args:
+            at: Monotonic seconds of the reading.
+            risen: Joules, and the time in which they were used.
+            holder: The sole holder of the device, if it has one.
+            allocations: The allocations of the device and its partitions. Each is credited with its share, for the
+                part of the time in which it was listed, so that together they never get more than the device used.
+        """
+        if not 0 < risen.seconds <= self.max_gap_seconds:
+            return
         if holder is not None and holder in self._sole_since:
-            self._usage[holder].energy_joules += joules * self._held_part(at, holder, seconds)
+            part = _part_since(self._sole_since[holder], at, risen.seconds)
+            self._usage[holder].energy_joules += risen.amount * part
+        for allocation in allocations:
+            key = (allocation.container, allocation.subject)
+            if allocation.share_ratio is not None and key in self._listed_at:
+                part = _part_since(self._listed_at[key], at, risen.seconds)
+                self._usage[key].allocated_energy_joules += risen.amount * allocation.share_ratio * part
 
-    def _held_part(self, at: float, holder: _Holder, seconds: float) -> float:
-        """The fraction of the last seconds in which the container was the sole holder."""
-        return min(1.0, max(0.0, at - self._sole_since[holder]) / seconds) if seconds else 0.0
 
-    def _energy_increase(self, risen: Increase) -> tuple[float, float]:
-        """Joules and seconds since the last reading of a hardware counter; none over a gap, as in integrals."""
-        return (risen.amount, risen.seconds) if risen.seconds <= self.max_gap_seconds else (0.0, 0.0)
+def _part_since(since: float, at: float, seconds: float) -> float:
+    """The fraction of the last seconds that is after a moment."""
+    return min(1.0, max(0.0, at - since) / seconds) if seconds else 0.0
 
 
 def _is_old(last_at: float | None, now: float) -> bool:

@@ -51,9 +51,10 @@ class Assembler:
         limits: Deadline and ages of readings.
         clocks: The current time.
         process_rows: Returns the samples of single processes, where they are enabled.
+        allocation_energy: Whether the energy of allocations is exported.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what it joins, and the two opt-in kinds of series
         self,
         collectors: Sequence[str],
         resource_prefixes: tuple[str, ...],
@@ -62,6 +63,7 @@ class Assembler:
         process_rows: Callable[[Sequence[Process]], tuple[Sample, ...]] = no_rows,
         *,
         dra_drivers: Mapping[str, tuple[str, ...]] | None = None,
+        allocation_energy: bool = False,
     ) -> None:
         self._states = {name: CollectorState(name, limits, clocks.wall) for name in collectors}
         self._resource_prefixes = resource_prefixes
@@ -69,6 +71,7 @@ class Assembler:
         self._accounting = Accounting(limits.max_age_seconds[Cadence.FAST], clocks.wall)
         self._clocks = clocks
         self._process_rows = process_rows
+        self._allocation_energy = allocation_energy
         self._attribution: AttributionState | None = None
         self._allocations: tuple[Allocation, ...] | None = None
         self._join_result: join.JoinResult | None = None
@@ -121,7 +124,9 @@ class Assembler:
             partitions=partitions,
             samples=(*live, *occupancy),
             allocations=present,
-            holder_samples=join.holder_samples(present or (), live, self._accounting.usage),
+            holder_samples=join.holder_samples(
+                present or (), live, self._accounting.usage, allocation_energy=self._allocation_energy
+            ),
             processes=processes,
             process_samples=self._process_rows(processes),
             collectors=tuple(state.health(now) for state in self._states.values()),

@@ -112,7 +112,15 @@ class Daemon:
         procfs = Path(os.devnull) if self._simulated else settings.path.procfs
         rows = ProcessRows(Root(procfs)).samples if settings.collect.processes else no_rows
         drivers = {spec.name: spec.dra_drivers for spec in specs}
-        assembler = Assembler(names, prefixes, _limits(settings.poll), self._clocks, rows, dra_drivers=drivers)
+        assembler = Assembler(
+            names,
+            prefixes,
+            _limits(settings.poll),
+            self._clocks,
+            rows,
+            dra_drivers=drivers,
+            allocation_energy=settings.collect.allocation_energy,
+        )
         self._assembler = AssemblerThread(assembler, self.latest, time.monotonic)
 
     def serve(self, stop: threading.Event) -> None:

@@ -113,6 +113,16 @@ ALLOCATION_SHARE = Metric(
     _ALLOCATION,
     origin=Origin.ATTRIBUTION,
 )
+ALLOCATION_ENERGY = Metric(
+    "energy_joules_total",
+    Kind.COUNTER,
+    Unit.JOULES,
+    "The device's energy times the container's share_ratio, for bills of whole, shared and partitioned devices. Never "
+    "add it to the measured energy of containers. With option collect.allocation_energy.",
+    _ALLOCATION,
+    opt_in=True,
+    origin=Origin.ACCOUNTING,
+)
 ALLOCATION_DEVICE_SECONDS = Metric(
     "device_seconds_total",
     Kind.COUNTER,

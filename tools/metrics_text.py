@@ -144,7 +144,11 @@ SECTIONS: dict[Subject, Section] = {
     Subject.ALLOCATION: Section(
         "Allocations",
         "What is allocated: one series for each pair of a container and a device or partition, for any number of "
-        "replicas or resource entries. These series are updated with the kubelet's answer.",
+        "replicas or resource entries. These series are updated with the kubelet's answer.\n\n"
+        "Two families count energy. `accelerator_allocation_energy_joules_total` is the bill: the energy of the device "
+        "is divided by the shares that are allocated, used or not, for every container. "
+        "`accelerator_container_energy_joules_total` is measured, and exists only for containers that do not share "
+        "their device. It is the same energy counted in another way: never add the two.",
         _ALLOCATED_TO_NOTE,
     ),
     Subject.PROCESS: Section(

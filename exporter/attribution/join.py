@@ -231,7 +231,11 @@ def occupancy(devices: Iterable[Device], partitions: Iterable[Partition], joined
 
 
 def holder_samples(
-    edges: Iterable[Allocation], live: Iterable[Sample], usage: Callable[[Container, SubjectKey], UsageCounters]
+    edges: Iterable[Allocation],
+    live: Iterable[Sample],
+    usage: Callable[[Container, SubjectKey], UsageCounters],
+    *,
+    allocation_energy: bool = False,
 ) -> tuple[HolderSample, ...]:
     """Return every value about containers and allocations.
 
@@ -239,6 +243,7 @@ def holder_samples(
         edges: The allocations, with shares.
         live: The samples of devices and partitions that are exported now, including the exporter's own counters.
         usage: Returns how much of a subject a container has used so far.
+        allocation_energy: Whether the energy of allocations is exported.
     """
     by_subject: dict[SubjectKey, dict[Metric, float]] = defaultdict(dict)
     for sample in live:
@@ -255,6 +260,8 @@ def holder_samples(
                 (families.ALLOCATION_SHARE, edge.share_ratio, ()),
                 (families.ALLOCATION_DEVICE_SECONDS, counters.device_seconds, ()),
             )
+            if allocation_energy and catalog.ENERGY in by_subject.get(SubjectKey(edge.subject.device_uuid), {}):
+                values.append((families.ALLOCATION_ENERGY, counters.allocated_energy_joules, ()))
         if edge.sole:
             values += ((row, value, ()) for row, value in _used(by_subject.get(edge.subject, {}), counters))
         samples += (HolderSample(row, edge.container, edge.subject, value, own) for row, value, own in values)

@@ -118,6 +118,8 @@ def test_credit_of_all_holders_never_exceeds_the_device(
             assert sum(found.observed_seconds for found in mine) <= totals["observed_seconds_total", key] + 1e-6
             assert sum(found.device_seconds for found in mine) <= now + 1e-6
             assert all(found.busy_seconds <= found.observed_seconds for found in mine)
-        joules = sum(found.energy_joules for (_, subject), found in used.items() if subject == SubjectKey("a"))
-        assert joules <= totals["energy_joules_total", SubjectKey("a")] + 1e-6
+        of_device = [found for (_, subject), found in used.items() if subject == SubjectKey("a")]
+        joules = totals["energy_joules_total", SubjectKey("a")] + 1e-6
+        assert sum(found.energy_joules for found in of_device) <= joules
+        assert sum(found.allocated_energy_joules for found in of_device) <= joules
         assert all(math.isfinite(value) for value in totals.values())

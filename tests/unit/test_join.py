@@ -6,6 +6,7 @@ import pytest
 
 from collectors import catalog
 from collectors.contract import Device, Partition, Sample, SubjectKey
+from collectors.metric import Subject
 from exporter import families
 from exporter.accounting import UsageCounters
 from exporter.attribution.holding import ClaimDevice, Holding
@@ -332,6 +333,24 @@ def test_container_values_are_absent_without_their_input() -> None:
     assert served((), (P, A)) == ALLOCATION
     assert served((power("a", 1),), (P, A)).keys() - ALLOCATION.keys() == {"accelerator_container_power_watts"}
     assert served((energy("a", 1),), (P, A)).keys() - ALLOCATION.keys() == {"accelerator_container_energy_joules_total"}
+
+
+ENERGY = "accelerator_allocation_energy_joules_total"
+
+
+def test_energy_of_an_allocation_is_exported_on_request_while_the_energy_of_the_device_is_known() -> None:
+    shared = with_shares([edge(P, A), edge(Q, A), edge(P, B0), edge(Q, B1)], {B0: 0.25})
+    live = (energy("a", 5000), energy("b", 5000))
+    used = UsageCounters(allocated_energy_joules=50)
+
+    def exported(now: tuple[Sample, ...], *, on_request: bool = True) -> list[tuple[Container, SubjectKey, float]]:
+        found = holder_samples(shared, now, lambda *_: used, allocation_energy=on_request)
+        return [(s.container, s.subject, s.value) for s in found if s.metric is families.ALLOCATION_ENERGY]
+
+    assert families.ALLOCATION_ENERGY.name(Subject.ALLOCATION) == ENERGY
+    assert exported(live) == [(P, A, 50), (Q, A, 50), (P, B0, 50)]  # the size of B1 is unknown
+    assert exported(live[:1]) == [(P, A, 50), (Q, A, 50)]
+    assert exported(live, on_request=False) == []
 
 
 def test_last_active_is_absent_until_the_container_has_been_active() -> None:

@@ -57,7 +57,9 @@ def test_a_file_can_set_everything() -> None:
         poll=PollSettings(0.5, 5.0, 120.0, 3.0, 15.0, 90.0),
         labels=LabelSettings("k8s_namespace_name", "k8s_pod_name", "k8s_container_name"),
         amd=AmdOptions(AmdBackend.ROCM_SMI),
-        collect=CollectOptions(each_link=True, pcie_throughput=True, wake_sleeping=True, processes=True),
+        collect=CollectOptions(
+            each_link=True, pcie_throughput=True, wake_sleeping=True, processes=True, allocation_energy=True
+        ),
         collectors=("nvidia", "amd"),
     )
 
