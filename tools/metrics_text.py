@@ -100,6 +100,8 @@ Each query can be used without changes. Joins start from the allocation and use 
 allocated to several containers. A join that starts from the device is an error as soon as one device is shared.
 `instance` is part of every join: without the shipped relabeling it is the exporter's address, which changes with its
 pod, and then a device has two series for some minutes.
+A join with readings of devices and partitions is by `partition_uuid` too, which is empty for a device; a join with
+readings that only devices have is not.
 """
 
 

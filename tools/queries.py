@@ -4,6 +4,8 @@ A join starts from the allocation and uses group_left, because one device can be
 that starts from the device is an error as soon as one device is shared. `instance` is in every join: without the
 shipped relabeling it is the exporter's address, which changes with its pod, and then a device has two series for some
 minutes.
+A join with readings of devices and partitions is by `partition_uuid` too, which is empty for a device; a join with
+readings that only devices have is not.
 """
 
 from dataclasses import dataclass
@@ -31,14 +33,32 @@ QUERIES: tuple[Query, ...] = (
   / rate(accelerator_device_observed_seconds_total[5m])""",
         "The part of the observed time in which the device was executing, 0 to 1. Work between two scrapes is "
         "counted; time without readings is in neither counter. Any window works, from two scrape intervals to "
-        "months.",
+        "months. For partitions, each measured against its own capacity, write `accelerator_partition_` instead of "
+        "`accelerator_device_`.",
     ),
     Query(
         "True utilization of the whole fleet",
-        """sum(rate(accelerator_device_busy_seconds_total[5m]))
-  / sum(rate(accelerator_device_observed_seconds_total[5m]))""",
-        "Sums first, then divides, so that a device observed for half of the window has half the weight. Devices "
-        "without a utilization reading are not included.",
+        """sum(
+    rate(accelerator_device_busy_seconds_total[5m])
+  or on (instance, uuid)
+    sum by (instance, uuid) (
+        rate(accelerator_partition_busy_seconds_total[5m])
+      * on (instance, uuid, partition_uuid) accelerator_partition_compute_ratio
+    )
+)
+/
+sum(
+    rate(accelerator_device_observed_seconds_total[5m])
+  or on (instance, uuid)
+    sum by (instance, uuid) (
+        rate(accelerator_partition_observed_seconds_total[5m])
+      * on (instance, uuid, partition_uuid) accelerator_partition_compute_ratio
+    )
+)""",
+        "The part of the fleet's compute capacity that was executing, 0 to 1. A device without a utilization of its "
+        "own counts with its partitions, each weighted by its fraction of the device. Sums first, then divides, so "
+        "that a device observed for half of the window has half the weight. Devices and partitions without a "
+        "utilization are not included.",
     ),
     Query(
         "Utilization for a HorizontalPodAutoscaler",
@@ -51,26 +71,38 @@ QUERIES: tuple[Query, ...] = (
         "where devices are shared. The window must contain at least two scrapes, better four.",
     ),
     Query(
-        "Devices that were allocated but idle for an hour",
+        "Devices and partitions that were allocated but idle for an hour",
         """(
     rate(accelerator_device_busy_seconds_total[1h])
   / rate(accelerator_device_observed_seconds_total[1h])
   < 0.01
+  or
+    rate(accelerator_partition_busy_seconds_total[1h])
+  / rate(accelerator_partition_observed_seconds_total[1h])
+  < 0.01
 )
-and on (instance, uuid) (min_over_time(accelerator_device_allocated[1h]) == 1)""",
-        "Allocated at every scrape of the hour, and executing for less than 1 % of it. A device with unknown "
-        "utilization is not listed: unknown is not idle.",
+and on (instance, uuid, partition_uuid) (
+    min_over_time(accelerator_device_allocations[1h]) > 0
+  or
+    min_over_time(accelerator_partition_allocations[1h]) > 0
+)""",
+        "Allocated at every scrape of the hour, and executing for less than 1 % of it. A partitioned device is listed "
+        "by its partitions. What has unknown utilization is not listed: unknown is not idle.",
     ),
     Query(
-        "Containers that an idle device is allocated to",
+        "Containers that an idle device or partition is allocated to",
         """accelerator_allocation_info
-and on (instance, uuid) (
+and on (instance, uuid, partition_uuid) (
     rate(accelerator_device_busy_seconds_total[1h])
   / rate(accelerator_device_observed_seconds_total[1h])
   < 0.01
+  or
+    rate(accelerator_partition_busy_seconds_total[1h])
+  / rate(accelerator_partition_observed_seconds_total[1h])
+  < 0.01
 )""",
         "The same question for containers: `namespace`, `pod` and `container` of every container that such a device "
-        "is allocated to now, shared or not.",
+        "or partition is allocated to now, shared or not. It finds a forgotten notebook on a MIG instance.",
     ),
     Query(
         "Devices that are not allocated",
@@ -84,10 +116,15 @@ and on (instance, uuid) (
         "What can still be allocated to pods on devices that are already partitioned.",
     ),
     Query(
-        "Devices that are shared, and by whom",
-        "accelerator_allocation_info and on (instance, uuid) (accelerator_device_allocations > 1)",
+        "Devices and partitions that are shared, and by whom",
+        """accelerator_allocation_info
+and on (instance, uuid, partition_uuid) (
+    accelerator_device_allocations > 1
+  or
+    accelerator_partition_allocations > 1
+)""",
         "One series for each container. These containers have no utilization, memory or power of their own: the "
-        "device's value divided by the number of containers would be invented.",
+        "value of the device or partition divided by the number of containers would be invented.",
     ),
     Query(
         "Power by namespace",
@@ -102,10 +139,17 @@ and on (instance, uuid) (
     ),
     Query(
         "Energy by namespace over a day",
+        "sum by (namespace) (increase(accelerator_allocation_energy_joules_total[1d]))",
+        "The bill of each team in joules: the energy of each device, divided among its containers by their allocated "
+        "share, for exclusive and shared devices and partitions. Divide by 3.6e6 for kilowatt-hours. It needs the "
+        "option `collect.allocation_energy`.",
+    ),
+    Query(
+        "Measured energy of exclusive devices by namespace over a day",
         "sum by (namespace) (increase(accelerator_container_energy_joules_total[1d]))",
-        "Joules that devices used while they were allocated to one container only, measured and not divided. Divide "
-        "by 3.6e6 for kilowatt-hours. Containers with a shared device or a partition have no series here; for them "
-        "integrate the query above with a recording rule.",
+        "Joules that devices used while they were allocated to one container only, measured and not divided. "
+        "Containers with a shared device or a partition have no series here. It is a part of the bill above, counted "
+        "in another way: never add the two.",
     ),
     Query(
         "Allocated device-hours by namespace over a day",
@@ -115,11 +159,20 @@ and on (instance, uuid) (
     Query(
         "A device's reading with the containers it is allocated to",
         """accelerator_allocation_info
-  * on (instance, uuid) group_left (sensor)
-    accelerator_device_temperature_celsius{sensor="core"}""",
-        "The pattern for every other reading: the info is always 1, so the product is the reading with the names of "
-        "the containers. Select one value of each of the reading's own labels, here `sensor`. Do not sum the "
-        "result: a shared device appears once for each container.",
+  * on (instance, uuid) group_left ()
+    max by (instance, uuid) (accelerator_device_temperature_celsius)""",
+        "The pattern for every other reading that only devices have: the info is always 1, so the product is the "
+        "reading with the names of the containers, here the temperature of the hottest sensor. A reading with labels "
+        "of its own must be aggregated to one value for each device, or one value selected. Do not sum the result: a "
+        "shared device appears once for each container.",
+    ),
+    Query(
+        "A partition's reading with the containers it is allocated to",
+        """accelerator_allocation_info
+  * on (instance, uuid, partition_uuid) group_left ()
+    (accelerator_device_memory_usage_bytes or accelerator_partition_memory_usage_bytes)""",
+        "The pattern for readings that devices and partitions have: each container has the value of the device or of "
+        "the partition that is allocated to it.",
     ),
     Query(
         "How full the memory of each container's device is",
@@ -130,7 +183,22 @@ and on (instance, uuid) (
     Query(
         "Failed devices and the containers they are allocated to",
         'accelerator_allocation_info and on (instance, uuid) (accelerator_device_status{state="failed"} == 1)',
-        "`accelerator_device_status == 1` alone gives the state that each device is in.",
+        "Containers on the partitions of such a device are listed too. `accelerator_device_status == 1` alone gives "
+        "the state that each device is in.",
+    ),
+    Query(
+        "Containers that were on a device when it had XID 79",
+        """max_over_time(
+  (
+    last_over_time(accelerator_allocation_info[3m])
+    and on (instance, uuid) (
+      time() - accelerator_device_error_last_timestamp_seconds{source="xid", code="79"} < 180
+    )
+  )[1d:1m]
+)""",
+        "Every container that the device, or a partition of it, was allocated to when an event of the last day "
+        "occurred, or in the three minutes around it, also if it has ended since. A result appears up to a minute "
+        "after the event. Change `code` for another event; AMD's have the source `ras`.",
     ),
     Query(
         "Devices by driver version",

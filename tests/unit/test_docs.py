@@ -136,7 +136,7 @@ def test_queries_use_only_supplied_families(metrics_text: str) -> None:
 
 def test_query_names_are_unique() -> None:
     assert [name for name, count in Counter(query.name for query in QUERIES).items() if count > 1] == []
-    assert len(QUERIES) == 17
+    assert len(QUERIES) == 20
 
 
 def spec(name: str, *metrics: Metric) -> CollectorSpec:
