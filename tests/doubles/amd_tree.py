@@ -62,11 +62,12 @@ class Gpu:
         self.write_bytes(name, f"{text}\n".encode().ljust(_PAGE if padded else 0, b"\0"))
 
     def write_bytes(self, name: str, content: bytes) -> None:
-        """Change the bytes of a file."""
+        """Change the bytes of a file. A reader finds the earlier or the new content, as in the kernel."""
         path = self.path(name)
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.unlink(missing_ok=True)
-        path.write_bytes(content)
+        new = path.with_name(f".{path.name}.new")
+        new.write_bytes(content)
+        new.replace(path)
 
     def remove(self, name: str) -> None:
         """Remove a file that the driver does not have."""

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import unquote
 
+import promql_parser
 import pytest
 
 from collectors import catalog
@@ -12,6 +13,8 @@ from collectors.metric import Metric, Origin, Subject
 from exporter import families
 from exporter.configuration.flags import ACTIONS, CONFIG_FILE_FLAG
 from exporter.configuration.settings import OPTIONS
+from tests.doubles.documented_queries import PAGES as PAGES_WITH_QUERIES
+from tests.doubles.documented_queries import code_blocks
 from tools import gen_metrics
 from tools.queries import QUERIES
 
@@ -127,6 +130,32 @@ def test_queries_use_known_families() -> None:
     assert [query.name for query in QUERIES if not NAME.search(query.expr)] == []
     assert [(query.name, name) for query in QUERIES for name in set(NAME.findall(query.expr)) - NAMES] == []
     assert [(query.name, name) for query in QUERIES for name in unknown_names(query.explanation)] == []
+
+
+def is_query(text: str) -> bool:
+    """Whether it is PromQL with one of our families."""
+    try:
+        promql_parser.parse(text)
+    except ValueError:
+        return False
+    return not NAMES.isdisjoint(NAME.findall(text))
+
+
+def test_every_query_in_a_page_is_marked_as_promql() -> None:
+    """Then a test runs it."""
+    unmarked = [
+        (page.name, content)
+        for page in PAGES_WITH_QUERIES
+        for language, content in code_blocks(page.read_text(encoding="utf-8"))
+        if language != "promql" and any(map(is_query, (content, *content.splitlines())))
+    ]
+    assert unmarked == []
+
+
+def test_query_is_recognised() -> None:
+    assert is_query("sum(rate(accelerator_device_busy_seconds_total[5m]))")
+    assert not is_query('accelerator_device_power_watts{device="0000:0a:00.0"} 61')
+    assert not is_query("count(up)")
 
 
 def test_queries_use_only_supplied_families(metrics_text: str) -> None:
