@@ -31,8 +31,8 @@ subtracted."""
 
 _BESIDE = """\
 Installed for this run: {versions}. It reads the same double, joins no pods and adds series about the host. Its families
-differ from ours, so series, bytes and CPU compare two products and not two ways to do one thing. The double has no
-`nvmlDeviceGetPcieThroughput`: these readings cost nothing here, but according to NVML's documentation the real call
+differ from ours, so series, bytes and CPU compare two products and not two ways to do one thing. It also calls
+`nvmlDeviceGetPcieThroughput`, which returns at once on the double; according to NVML's documentation the real call
 measures over 20 ms. Its warnings and errors in the log, each once:"""
 
 _BUDGET = """\
