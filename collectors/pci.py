@@ -14,7 +14,7 @@ _DEVICES = ("bus", "pci", "devices")
 _DISPLAY_CLASS = 0x03
 # Drivers without "vfio" in their name that reserve a function for a virtual machine. Sources: the kernel's
 # `drivers/pci/pci-stub.c` and `drivers/xen/xen-pciback/pci_stub.c`.
-_RESERVING = frozenset({"pci-stub", "pciback", "xen-pciback"})
+_RESERVING = frozenset({"pci-stub", "pciback"})
 _ADDRESS = re.compile(r"([0-9a-fA-F]{4,8}):([0-9a-fA-F]{2}):([0-9a-fA-F]{2})\.([0-7])")
 
 

@@ -63,7 +63,8 @@ class KfdNode:
     def intact(self) -> bool:
         """Whether its files are still those that were found.
 
-        The driver removes and creates all folders before it counts the change.
+        When a node is added, the driver removes and creates all folders before it counts the change; when one is
+        removed, it counts first.
         """
         return _inode(self.folder) == self.inode
 
@@ -107,7 +108,8 @@ def read_topology(sysfs: Root) -> Topology | None:
     """All nodes of GPUs.
 
     Returns:
-        None if there is no KFD, or while the nodes change.
+        None if there is no KFD, or while the nodes change. The driver counts a new node before it fills its files
+        (kfd_topology_add_device, the kernel's `drivers/gpu/drm/amd/amdkfd/kfd_topology.c`).
     """
     before = generation(sysfs)
     if before is None:
@@ -120,6 +122,8 @@ def read_topology(sysfs: Root) -> Topology | None:
             fault = Fault(_reason(error), f"KFD node {name}", str(error))
         else:
             nodes += [] if node is None else [node]
+    if any(node.slot.bus_and_device == 0 or node.render == 0 for node in nodes):
+        return None
     return Topology(before, tuple(nodes), fault) if generation(sysfs) == before else None
 
 

@@ -32,6 +32,7 @@ _PLATFORM = ("devices", "platform")
 _XCP = re.compile(r"amdgpu_xcp[_.](\d+)")
 _WHOLE = "SPX"
 _IP_DISCOVERY = ("ip_discovery", "die")
+_IN_USE = ("0x0", "0", None)  # the file `harvest`, which old kernels do not have
 # Number of partitions in the modes that define it; CPX has one for each compute die.
 _COUNTS = {"DPX": 2, "TPX": 3, "QPX": 4}
 _MODE = re.compile(r"[A-Z]+[0-9]*")
@@ -237,10 +238,15 @@ def _fits(mode: str, numbers: Sequence[int]) -> bool:
 def _compute_dies(paths: GpuPaths) -> int | None:
     """The number of compute dies by the driver's list of its parts; None without such a list.
 
-    Source: `ip_discovery/die/<die>/GC/<instance>`, the kernel's `drivers/gpu/drm/amd/amdgpu/amdgpu_discovery.c`.
+    Dies that are switched off stay in the list, marked by their file `harvest`; the driver does not count them.
+
+    Source: `ip_discovery/die/<die>/GC/<instance>`, the kernel's `drivers/gpu/drm/amd/amdgpu/amdgpu_discovery.c`
+    (amdgpu_discovery_sysfs_ips, amdgpu_discovery_get_harvest_info).
     """
     root = Root(paths.folder)
-    return sum(len(root.names(*_IP_DISCOVERY, die, "GC")) for die in root.names(*_IP_DISCOVERY)) or None
+    folders = [(*_IP_DISCOVERY, die, "GC") for die in root.names(*_IP_DISCOVERY)]
+    marks = [root.text(*folder, instance, "harvest") for folder in folders for instance in root.names(*folder)]
+    return sum(mark in _IN_USE for mark in marks) or None
 
 
 def _platform_devices(sysfs: Root) -> Mapping[int, tuple[str, DrmNodes]]:

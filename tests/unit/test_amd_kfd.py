@@ -62,6 +62,21 @@ def test_nodes_that_change_during_the_read_are_not_used(tree: AmdTree) -> None:
     assert read_topology(tree.root) is not None
 
 
+@pytest.mark.parametrize("unset", ["location_id", "drm_render_minor"])
+def test_a_new_node_that_is_not_complete_is_a_change(tree: AmdTree, unset: str) -> None:
+    """The driver counts a new node first and fills in its properties afterwards."""
+    properties = tree.node(tree.add(MI210, "0000:63:00.0")) / "properties"
+    complete = properties.read_text()
+    assert f"\n{unset} " in f"\n{complete}"
+    lines = [f"{unset} 0" if line.startswith(f"{unset} ") else line for line in complete.splitlines()]
+    properties.write_text("\n".join(lines) + "\n")
+    assert read_topology(tree.root) is None
+    properties.write_text(complete)
+    topology = read_topology(tree.root)
+    assert topology is not None
+    assert len(topology.nodes) == 1
+
+
 def test_an_empty_node_is_permission_denied(tree: AmdTree) -> None:
     first, second = tree.add(MI210, "0000:63:00.0"), tree.add(MI210, "0000:83:00.0")
     (tree.node(first) / "properties").write_bytes(b"")

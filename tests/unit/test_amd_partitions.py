@@ -342,8 +342,8 @@ def test_fractions_are_of_the_whole_gpu(
     gpu.set_partition_mode("CPX", "NPS4")
     without(tree, gpu)
     if source == "ip discovery":
-        for instance in range(8):
-            gpu.write(f"ip_discovery/die/0/GC/{instance}/num_instance", str(instance))
+        for instance in range(10):  # two of them are switched off
+            gpu.write(f"ip_discovery/die/0/GC/{instance}/harvest", "0x0" if instance < 8 else "0x1")
     reading = collector_of(tree, parse=parse if source == "table" else no_table).read(ALL)
     ratios = [value(reading, catalog.COMPUTE_RATIO, gpu.uuid, partition=each.uuid) for each in reading.partitions]
     assert ratios == [1 / 8] * 7

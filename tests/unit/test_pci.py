@@ -61,7 +61,6 @@ def test_display_and_3d_controllers_are_distinguished_from_audio_and_bridges(
         ("nvgrace_gpu_vfio_pci", True),
         ("pci-stub", True),
         ("pciback", True),
-        ("xen-pciback", True),
         ("nvidia", False),
         ("nouveau", False),
         ("gim", False),

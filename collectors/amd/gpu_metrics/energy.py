@@ -1,8 +1,10 @@
 """Which energy counters of `gpu_metrics` are too narrow to be used.
 
-Versions 1.1 to 1.3 have space for 64 bits, but the firmware counts 32 on all cards except gfx90a: the counter wraps
-every 218 s at 300 W. Source: the kernel's `aldebaran_ppt.c` (`EnergyAcc64bitHigh` and `EnergyAcc64bitLow`), and
-`arcturus_ppt.c`, `sienna_cichlid_ppt.c`, `smu_v13_0_0_ppt.c` (`EnergyAccumulator`) in `drivers/gpu/drm/amd/pm/swsmu`.
+Versions 1.1 to 1.3 have space for 64 bits, but the firmware counts 32 on most cards: the counter wraps every 218 s at
+300 W. Only gfx90a has 64 bits in a known unit: gfx942 had them before version 1.4, in units that differ by kernel. Some
+drivers fill in 2^32-1 for "not available", which is a possible value of 64 bits. Source: the kernel's
+`aldebaran_ppt.c` (`EnergyAcc64bitHigh` and `EnergyAcc64bitLow`), and `arcturus_ppt.c`, `sienna_cichlid_ppt.c`,
+`smu_v13_0_0_ppt.c`, `smu_v14_0_2_ppt.c` (`EnergyAccumulator`) in `drivers/gpu/drm/amd/pm/swsmu`.
 """
 
 from pathlib import Path
@@ -19,7 +21,7 @@ _WIDE_DEVICES = frozenset({"0x7408", "0x740c", "0x740f", "0x7410"})
 
 
 def is_narrow(table: bytes, architecture: str, folder: Path) -> bool:
-    """Whether the energy counter of a table has 32 bits.
+    """Whether the energy counter of a table cannot be used: 32 bits, or an ambiguous unit.
 
     Args:
         table: The content of `gpu_metrics`.
