@@ -1,8 +1,7 @@
 """All queries of the documentation, on nodes with exclusive, shared and partitioned devices of two vendors."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
-from itertools import count
 from pathlib import Path
 
 import pytest
@@ -11,6 +10,7 @@ from tests.doubles.adapter import expression
 from tests.doubles.amd_cards import MI300X
 from tests.doubles.amd_host import AmdHost, amd_host, partition_ids
 from tests.doubles.documented_queries import PAGES, ROOT, documented_queries
+from tests.doubles.energy import energy_steps
 from tests.doubles.exporter_process import wait_until
 from tests.doubles.kubelet import container, device, pod
 from tests.doubles.node import Node, gpu_node, running_exporter
@@ -64,20 +64,6 @@ def _amd(host: AmdHost) -> None:
     ]
 
 
-def _draw(node: Node, host: AmdHost) -> Callable[[], None]:
-    """Return what adds ten joules to the energy counter of every device."""
-    steps = count(1)
-
-    def draw() -> None:
-        step = next(steps)
-        for gpu in node.gpus:
-            gpu.energy_millijoules += 10_000
-        for card in host.tree.gpus:
-            card.write_table(energy=65_536_000_000 + step * 10 * 2**16)
-
-    return draw
-
-
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory, nvml_library: Path) -> Iterator[Prometheus]:
     """A Prometheus that has scraped both nodes for some seconds, in which one device had an XID and one pod ended."""
@@ -94,7 +80,7 @@ def server(tmp_path_factory: pytest.TempPathFactory, nvml_library: Path) -> Iter
         }
         found = [{"targets": [each.address], "labels": {"instance": name}} for name, each in exporters.items()]
         started = running.enter_context(scraping(tmp_path_factory.mktemp("prometheus"), often(found)))
-        draw = _draw(node, host)
+        draw = energy_steps(node, host)
 
         def scraped(times: int) -> bool:
             draw()

@@ -9,6 +9,7 @@ import pytest
 from exporter.attribution.proto.podresources_pb2 import PodResources
 from tests.doubles.amd_cards import GIB, MI300X
 from tests.doubles.amd_host import amd_host
+from tests.doubles.energy import rising_energy
 from tests.doubles.exporter_process import wait_until
 from tests.doubles.kubelet import container, device, pod
 from tests.doubles.node import gpu_node, running_exporter
@@ -51,6 +52,7 @@ def server(tmp_path_factory: pytest.TempPathFactory, nvml_library: Path) -> Iter
         nvidia.kubelet.pods = [_pod("nvidia.com/gpu", nvidia.uuids[0], "mistral")]
         for node in (amd, nvidia):
             running.enter_context(node.kubelet)
+        running.enter_context(rising_energy(nvidia, amd))
         exporters = {
             AMD: running.enter_context(amd.running()),
             NVIDIA: running.enter_context(running_exporter(nvidia)),
