@@ -17,7 +17,7 @@ from exporter.attribution.holding import Holding
 from exporter.attribution.watcher import AttributionState
 from exporter.collector_state import CollectorState, Limits
 from exporter.poller import CallStarted, PollerEvent, Released
-from exporter.precedence import without_duplicates
+from exporter.precedence import Listing, with_exported_uuids, without_duplicates
 from exporter.process_metrics import no_rows
 from exporter.snapshot import Allocation, AttributionHealth, Snapshot
 
@@ -77,6 +77,7 @@ class Assembler:
         self._join_result: join.JoinResult | None = None
         self._holding_subjects: Mapping[Holding, SubjectKey] = {}
         self._compute_ratios: dict[SubjectKey, float] = {}
+        self._listings = {name: Listing() for name in self._states}
 
     def apply(self, event: Event) -> None:
         """Apply one report, or new limits."""
@@ -138,9 +139,11 @@ class Assembler:
 
     def _apply_precedence(self) -> None:
         """Let each device be exported by the first collector that lists it."""
-        states = self._states.values()
-        for state, listing in zip(states, without_duplicates([s.listed for s in states]), strict=True):
+        listed = [state.listed for state in self._states.values()]
+        exported = without_duplicates(listed)
+        for state, listing in zip(self._states.values(), exported, strict=True):
             state.export(listing)
+        self._listings = dict(zip(self._states, with_exported_uuids(listed, exported), strict=True))
 
     def _attribution_health(self) -> tuple[AttributionHealth, ...]:
         state = self._attribution
@@ -164,7 +167,7 @@ class Assembler:
             return
         inventories = [
             join.Inventory(each.devices, each.partitions, self._resource_prefixes, self._dra_drivers.get(name, ()))
-            for name, each in self._states.items()
+            for name, each in self._listings.items()
         ]
         self._join_result = join.join(state.holdings, state.claim_devices, inventories, self._holding_subjects)
         self._holding_subjects = self._join_result.subjects

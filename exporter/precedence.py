@@ -1,7 +1,7 @@
 """Which of several collectors exports a device or partition that more than one of them lists."""
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from collectors.contract import Device, Partition
 from collectors.pci import parse_address
@@ -37,6 +37,28 @@ def without_duplicates(listings: Sequence[Listing]) -> list[Listing]:
                 partitions.append(partition)
         exported.append(Listing(devices, tuple(partitions)))
     return exported
+
+
+def with_exported_uuids(listings: Sequence[Listing], exported: Sequence[Listing]) -> list[Listing]:
+    """All that each collector lists, under the uuid with which the device is exported.
+
+    The kubelet may call a device by any name that any collector knows, also by one that only the others know.
+
+    Args:
+        listings: What each collector lists.
+        exported: What `without_duplicates` returned for it.
+    """
+    uuids = {key: device.uuid for listing in reversed(exported) for device in listing.devices for key in _keys(device)}
+    return [_renamed(listing, uuids) for listing in listings]
+
+
+def _renamed(listing: Listing, uuids: Mapping[str, str]) -> Listing:
+    own = {each.uuid: next((uuids[key] for key in _keys(each) if key in uuids), each.uuid) for each in listing.devices}
+    parts = listing.partitions
+    return Listing(
+        tuple(replace(device, uuid=own[device.uuid]) for device in listing.devices),
+        tuple(replace(part, device_uuid=own.get(part.device_uuid, part.device_uuid)) for part in parts),
+    )
 
 
 def _first_of_each(devices: Iterable[Device], taken: set[str]) -> Iterator[Device]:

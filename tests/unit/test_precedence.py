@@ -1,9 +1,12 @@
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 
-from collectors.contract import Device, Partition, Reading, Reason, Sample
+from collectors.contract import Alias, Device, Partition, Reading, Reason, Sample
 from exporter.assembler import Assembler, Clocks
+from exporter.attribution.holding import ClaimDevice, Holding
+from exporter.attribution.watcher import AttributionState
 from exporter.exposition import Format, render
 from exporter.precedence import Listing, without_duplicates
 from exporter.selfmetrics import health_samples
@@ -74,7 +77,8 @@ class Node:
     def __init__(self, *names: str) -> None:
         self.clock = Clock()
         clocks = Clocks(self.clock, lambda: 1_700_000_000.0 + self.clock.now)
-        self.assembler = Assembler(names, ("acme/",), LIMITS, clocks)
+        drivers = {"acme": ("gpu.acme.com",)}
+        self.assembler = Assembler(names, ("acme/",), LIMITS, clocks, dra_drivers=drivers)
 
     def poll(
         self, second: float, collector: str, watts: float, *devices: Device, partitions: tuple[Partition, ...] = ()
@@ -154,3 +158,28 @@ def test_a_duplicate_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
     (record,) = (each for each in caplog.records if each.levelname == "WARNING")
     assert record.getMessage().startswith("device not exported: ")
     assert vars(record)["fields"] == {"collector": "zeta", "uuid": "gpu-a"}
+
+
+def named(device: Device, name: str) -> Device:
+    return replace(device, aliases=frozenset({Alias(name)}))
+
+
+@pytest.mark.parametrize("order", [("acme", "zeta"), ("zeta", "acme")])
+@pytest.mark.parametrize(
+    ("device_id", "claim", "allocated"),
+    [("gpu-known-to-acme", "", 1), ("slice-known-to-acme", "", 1), ("", "gpu.acme.com", None), ("", "", 0)],
+)
+def test_a_container_is_found_by_a_name_that_only_one_of_the_collectors_knows(
+    order: tuple[str, str], device_id: str, claim: str, allocated: int | None
+) -> None:
+    node = Node(*order)
+    acme = named(at(ADDRESS, "gpu-known-to-acme"), "gpu-known-to-acme")
+    slices = (Partition("slice-known-to-acme", acme.uuid, "1g", frozenset({Alias("slice-known-to-acme")})),)
+    node.poll(0, "acme", 100.0, acme, partitions=slices)
+    node.poll(0, "zeta", 100.0, at(ADDRESS, "zeta-0"))
+    holdings = (Holding("ml", "train", "main", "acme/gpu", device_id, "device_plugin"),) if device_id else ()
+    claims = (ClaimDevice("ml", "train", claim, "pool", "gpu-0", ""),) if claim else ()
+    node.assembler.apply(AttributionState(holdings, up=True, last_success_timestamp_seconds=0, claim_devices=claims))
+    snapshot = node.assembler.snapshot()
+    assert value(snapshot, "accelerator_device_allocated") == allocated
+    assert snapshot.unmatched == {}
