@@ -9,6 +9,7 @@ from exporter.attribution.holding import PodResourcesList
 from exporter.attribution.join import Inventory, JoinResult, join
 from exporter.attribution.podresources import KubeletError, PodResourcesClient, SocketAbsentError
 from exporter.check.facts import AllocationFacts, CollectorFacts, DeviceHolders, KubeletState
+from exporter.precedence import Listing, with_exported_uuids, without_duplicates
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +48,14 @@ def allocation_facts(answer: PodResourcesList, collectors: Sequence[CollectorFac
         answer: The kubelet's answer.
         collectors: All installed collectors; one that failed has no devices.
     """
-    inventories = [_inventory(collector) for collector in collectors]
-    devices = [device for each in inventories for device in each.devices]
-    partitions = [part for each in inventories for part in each.partitions]
+    listed = [_listing(each) for each in collectors]
+    exported = without_duplicates(listed)
+    inventories = [
+        Inventory(each.devices, each.partitions, collector.resource_prefixes, collector.dra_drivers)
+        for collector, each in zip(collectors, with_exported_uuids(listed, exported), strict=True)
+    ]
+    devices = [device for each in exported for device in each.devices]
+    partitions = [part for each in exported for part in each.partitions]
     joined = join(answer.holdings, answer.claim_devices, inventories)
     return AllocationFacts(
         pods=len(answer.pods),
@@ -61,10 +67,9 @@ def allocation_facts(answer: PodResourcesList, collectors: Sequence[CollectorFac
     )
 
 
-def _inventory(collector: CollectorFacts) -> Inventory:
-    devices = collector.reading.devices if collector.reading else ()
-    partitions = collector.reading.partitions if collector.reading else ()
-    return Inventory(devices, partitions, collector.resource_prefixes, collector.dra_drivers)
+def _listing(collector: CollectorFacts) -> Listing:
+    reading = collector.reading
+    return Listing(reading.devices, reading.partitions) if reading else Listing()
 
 
 def _device_holders(

@@ -5,8 +5,10 @@ import pytest
 
 from collectors.contract import Alias, Device, Partition, Reading, Reason, Sample
 from exporter.assembler import Assembler, Clocks
-from exporter.attribution.holding import ClaimDevice, Holding
+from exporter.attribution.holding import ClaimDevice, Holding, PodResourcesList
 from exporter.attribution.watcher import AttributionState
+from exporter.check.facts import CallOutcome, CollectorFacts
+from exporter.check.kubelet import allocation_facts
 from exporter.exposition import Format, render
 from exporter.precedence import Listing, without_duplicates
 from exporter.selfmetrics import health_samples
@@ -183,3 +185,15 @@ def test_a_container_is_found_by_a_name_that_only_one_of_the_collectors_knows(
     snapshot = node.assembler.snapshot()
     assert value(snapshot, "accelerator_device_allocated") == allocated
     assert snapshot.unmatched == {}
+
+
+@pytest.mark.parametrize("order", [("acme", "zeta"), ("zeta", "acme")])
+def test_check_shows_a_device_of_two_collectors_once_with_its_container(order: tuple[str, str]) -> None:
+    devices = {"acme": named(at(ADDRESS, "gpu-a"), "gpu-a"), "zeta": at(ADDRESS, "zeta-0")}
+    collectors = [CollectorFacts(name, CallOutcome.OK, ("acme/",), 0.0, Reading((devices[name],))) for name in order]
+    holding = Holding("ml", "train", "main", "acme/gpu", "gpu-a", "device_plugin")
+    facts = allocation_facts(PodResourcesList(frozenset({("ml", "train")}), (holding,)), collectors)
+    [row] = facts.device_holders
+    assert row.device == devices[order[0]]
+    assert [holder.container.pod for holder in row.holders or ()] == ["train"]
+    assert facts.unmatched == ()
