@@ -9,8 +9,9 @@ from collections.abc import Hashable
 from dataclasses import dataclass
 from enum import Enum, auto
 
-# A counter stands still if it has not changed over so many readings in which the device used so much energy.
+# A counter stands still if it has not changed over so many readings and seconds, and the device used so much energy.
 FROZEN_READINGS = 5
+FROZEN_SECONDS = 60.0
 FROZEN_JOULES = 1000.0
 
 
@@ -30,8 +31,9 @@ class _Device:
     Attributes:
         session: The session of its driver.
         source: What was chosen.
-        read_at: Monotonic seconds of the last value of its counter.
+        read_at: Monotonic seconds of the last accepted value of its counter.
         joules: That value.
+        changed_at: Monotonic seconds when it was read first.
         unchanged: Number of readings since the value has changed.
         used_joules: The energy that its power amounts to since then.
     """
@@ -40,6 +42,7 @@ class _Device:
     source: Source = Source.UNDECIDED
     read_at: float = 0.0
     joules: float | None = None
+    changed_at: float = 0.0
     unchanged: int = 0
     used_joules: float = 0.0
 
@@ -47,11 +50,12 @@ class _Device:
         """Whether its counter stands still although its power was clearly above zero."""
         elapsed, self.read_at = at - self.read_at, at
         if joules != self.joules:
-            self.joules, self.unchanged, self.used_joules = joules, 0, 0.0
+            self.joules, self.changed_at, self.unchanged, self.used_joules = joules, at, 0, 0.0
             return False
         self.unchanged += 1
         self.used_joules += (watts or 0.0) * max(0.0, elapsed)
-        return self.unchanged >= FROZEN_READINGS and self.used_joules >= FROZEN_JOULES
+        still = self.unchanged >= FROZEN_READINGS and at - self.changed_at >= FROZEN_SECONDS
+        return still and self.used_joules >= FROZEN_JOULES
 
 
 class EnergySources:
@@ -79,7 +83,9 @@ class EnergySources:
         return device.source
 
     def withdraw_if_frozen(self, uuid: str, at: float, joules: float, watts: float | None) -> bool:
-        """Add a value of a counter that is the source; withdraw it if the counter stands still.
+        """Add an accepted value of a counter that is the source; withdraw it if the counter stands still.
+
+        A value that was refused says nothing about the counter, and must not be added.
 
         Args:
             uuid: The device.

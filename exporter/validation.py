@@ -121,10 +121,12 @@ class Validator:
             if sample.metric.kind is not Kind.COUNTER:
                 samples += self._possible(sample, faults)
                 continue
-            if sample.metric is catalog.ENERGY and not self._is_source(sample, at, sources, watts, faults):
+            if sample.metric is catalog.ENERGY and not self._is_source(sample, sources, faults):
                 continue
             verdict = self._read_counter(sample, at, self._sessions.of(reading, _subject(sample)))
             if sample.metric is catalog.ENERGY:
+                if self._is_frozen(sample, at, verdict, watts, faults):
+                    continue
                 energy[sample.device_uuid] = Increase(verdict.rise, verdict.seconds)
             if verdict.value is not None:
                 samples.append(sample if verdict.value == sample.value else replace(sample, value=verdict.value))
@@ -193,19 +195,23 @@ class Validator:
             if not device.lost
         }
 
-    def _is_source(
-        self, sample: Sample, at: float, sources: Mapping[str, Source], watts: Mapping[str, float], faults: list[Fault]
-    ) -> bool:
+    def _is_source(self, sample: Sample, sources: Mapping[str, Source], faults: list[Fault]) -> bool:
         """Whether the energy of a device comes from this counter."""
-        uuid = sample.device_uuid
-        source = sources.get(uuid)
+        source = sources.get(sample.device_uuid)
         if source is Source.NONE:
             faults.append(_refused(sample, "the counter was not usable before in this session"))
-        if source is not Source.COUNTER:
+        return source is Source.COUNTER
+
+    def _is_frozen(
+        self, sample: Sample, at: float, verdict: Verdict, watts: Mapping[str, float], faults: list[Fault]
+    ) -> bool:
+        """Whether the energy counter of a device stands still, from its accepted values."""
+        uuid = sample.device_uuid
+        if not verdict.seconds:  # nothing was accepted
             return False
-        if self._energy_sources.withdraw_if_frozen(uuid, at, sample.value, watts.get(uuid)):
-            faults.append(_refused(sample, f"the counter stands still at {sample.value:g}"))
+        if not self._energy_sources.withdraw_if_frozen(uuid, at, sample.value, watts.get(uuid)):
             return False
+        faults.append(_refused(sample, f"the counter stands still at {sample.value:g}"))
         return True
 
     def _read_counter(self, sample: Sample, at: float, session: Hashable) -> Verdict:

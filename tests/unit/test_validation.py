@@ -242,7 +242,7 @@ def test_energy_is_absent_until_the_next_session_once_its_counter_has_failed(ben
     if later == "unsupported":
         broken = bench.read(power("gpu-a", 300), unsupported=(no_energy("gpu-a"),))
     else:
-        for _ in range(10):
+        for _ in range(70):
             broken = bench.read(power("gpu-a", 300), energy("gpu-a", 5_000_000))
     again = bench.read(power("gpu-a", 300), energy("gpu-a", 5_000_900))
     next_session = bench.read(power("gpu-a", 300), energy("gpu-a", 5_001_200), session=1)
@@ -253,6 +253,48 @@ def test_energy_is_absent_until_the_next_session_once_its_counter_has_failed(ben
 
     assert [joules(each) for each in (first, broken, again, next_session)] == [[5_000_000], [], [], [5_001_200]]
     assert reasons(again) == [Reason.INVALID_VALUE]
+
+
+def joules_of(accepted: Accepted) -> float | None:
+    return next((sample.value for sample in accepted.samples if sample.metric is catalog.ENERGY), None)
+
+
+@pytest.mark.parametrize("wrong", [2.0**62, 2.0**49, 0.0])
+def test_refused_values_are_no_counter_that_stands_still(bench: Bench, wrong: float) -> None:
+    values = [5_000_000.0 + 700 * second for second in range(20)]
+    values[3:9] = [wrong] * 6
+    exported = [joules_of(bench.read(power("gpu-a", 700), energy("gpu-a", value))) for value in values]
+
+    assert exported[9:] == values[9:]
+    assert exported[6:9] == [None] * 3
+
+
+def test_impossible_values_for_minutes_are_no_counter_that_stands_still(bench: Bench) -> None:
+    bench.read(power("gpu-a", 700), energy("gpu-a", 5_000_000))
+    for _ in range(300):
+        bench.read(power("gpu-a", 700), energy("gpu-a", 2.0**62))
+
+    assert joules_of(bench.read(power("gpu-a", 700), energy("gpu-a", 5_210_700))) == 5_210_700
+
+
+def test_counter_that_stalls_for_some_seconds_is_kept(bench: Bench) -> None:
+    values = [5_000_000 + 200 * (second if not 3 <= second <= 8 else 3) for second in range(12)]
+
+    assert [joules_of(bench.read(power("gpu-a", 210), energy("gpu-a", value))) for value in values] == values
+
+
+@pytest.mark.parametrize(
+    ("watts", "seconds", "readings", "exported"),
+    [(300, 1, 60, 5_000_000), (300, 1, 63, None), (300, 60, 5, 5_000_000), (300, 60, 8, None), (2, 10, 40, 5_000_000)],
+)
+def test_counter_stands_still_after_a_minute_five_readings_and_1000_joules(
+    bench: Bench, watts: float, seconds: float, readings: int, exported: float | None
+) -> None:
+    for _ in range(readings):
+        bench.now += seconds - 1
+        found = bench.read(power("gpu-a", watts), energy("gpu-a", 5_000_000))
+
+    assert joules_of(found) == exported
 
 
 def test_counter_of_an_idle_device_may_stand_still(bench: Bench) -> None:
