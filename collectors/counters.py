@@ -5,6 +5,12 @@ accepted if it rises by no more than the device can do in that time (the bound),
 reset is known or confirmed by the next readings. Any other reading is refused: the last value is held for some
 readings, then nothing is exported until a reading is accepted again.
 
+No accepted value is compared with for ever: it may have been the wrong one. Once nothing is exported, some readings in
+a row that agree with each other are the new base. So they are while something is exported, if they are higher and the
+base is not confirmed: it is the first value of all or of a session, or the first after a reset, and no reading has
+agreed with it yet. Nothing is counted between the old base and the new one, but the exported value may then rise by
+more than the bound, or fall.
+
 The exported value is the counter's own. Only a wrap at a known width is added to it, so that it goes on rising; any
 other offset would be missing after a restart of the exporter, and the counter would fall.
 """
@@ -19,6 +25,11 @@ SLACK_SECONDS = 1.0
 HELD_READINGS = 3
 # A fall of a counter without a rate is believed after as many further readings, each equal or higher.
 _CONFIRMATIONS = 2
+# So many readings in a row that agree with each other are a new base.
+BASE_READINGS = 3
+# As many for a counter that wraps unseen. Its readings may rise by chance, so each may rise by this part of the width.
+BASE_READINGS_IF_WRAPPING = 8
+_PART_OF_WIDTH = 1 / 16
 
 
 def bound(most_per_second: float | None, elapsed_seconds: float) -> float:
@@ -67,11 +78,26 @@ class Counter:
         read_at: Monotonic seconds of the last reading.
     """
 
-    __slots__ = ("_confirmed", "_held", "_last", "_lower", "_open", "_wrapped", "_wraps_unseen", "read_at")
+    __slots__ = (
+        "_base_confirmed",
+        "_confirmed",
+        "_held",
+        "_last",
+        "_lower",
+        "_open",
+        "_previous",
+        "_row",
+        "_wrapped",
+        "_wraps_unseen",
+        "read_at",
+    )
 
     def __init__(self) -> None:
         self.read_at = -math.inf
         self._last: CounterReading | None = None  # accepted
+        self._base_confirmed = False  # whether a reading has agreed with it, or with one before it
+        self._previous: CounterReading | None = None  # accepted or not
+        self._row = 0  # readings in a row that agree with each other; from 0 again when nothing is exported any more
         self._wrapped = 0.0  # the width times the number of wraps
         self._wraps_unseen = False
         self._held = 0  # readings since the last accepted one
@@ -82,14 +108,16 @@ class Counter:
     def read(self, now: CounterReading) -> Verdict:
         """Apply the rule to a reading."""
         self.read_at = now.at
+        self._row = self._row + 1 if self._agrees(now) else 1
+        self._previous = now
         last = self._last
         if last is None:
-            return self._accept(now, 0.0)
+            return self._accept(now, 0.0, confirmed=False)
         most = bound(now.most_per_second, now.at - last.at)
         rise = now.value - last.value
         reset_known = now.session != last.session
         if rise > most or (self._wraps_unseen and not reset_known):
-            return self._refuse()
+            return self._rebase(now) if self._is_base(now, last) else self._refuse()
         if rise >= 0:
             return self._accept(now, rise)
         if reset_known:
@@ -101,7 +129,31 @@ class Counter:
     def refuse(self, at: float) -> Verdict:
         """Apply the rule to a reading that is no number of a counter."""
         self.read_at = at
+        self._previous, self._row = None, 0
         return self._refuse()
+
+    def _agrees(self, now: CounterReading) -> bool:
+        """Whether a reading may follow the previous one, accepted or not."""
+        before = self._previous
+        if before is None or now.session != before.session:
+            return False
+        most = bound(now.most_per_second, now.at - before.at)
+        if now.value < now.width <= most:
+            most = now.width * _PART_OF_WIDTH
+        return 0 <= now.value - before.value <= most
+
+    def _is_base(self, now: CounterReading, last: CounterReading) -> bool:
+        """Whether the last readings in a row, which do not follow from the last accepted one, are the new base."""
+        if self._wraps_unseen:
+            return self._row >= BASE_READINGS_IF_WRAPPING
+        doubtful = now.value > last.value and (not self._base_confirmed or now.session != last.session)
+        return self._row >= BASE_READINGS and (doubtful or self._held > HELD_READINGS)
+
+    def _rebase(self, now: CounterReading) -> Verdict:
+        """Start again from this reading: what was counted before it is unknown."""
+        self._wrapped = 0.0
+        self._open = 0  # these readings were right
+        return self._accept(now, 0.0)
 
     def _unwrap(self, now: CounterReading, rise: float, most: float) -> Verdict:
         """Accept a wrap, unless the counter can wrap more than once: then its other rises are unknown too."""
@@ -109,6 +161,7 @@ class Counter:
             if self._lower is None or now.value == self._lower.value:
                 return self._hold(now)  # it may be a dip
             self._wraps_unseen = True
+            self._row = 0
             return self._refuse()
         if rise > most:
             return self._fall(now, most)
@@ -130,6 +183,8 @@ class Counter:
 
     def _hold(self, now: CounterReading) -> Verdict:
         """Hold a lower reading: it may be a dip, or the first one after a reset."""
+        if self._last is not None and self._is_base(now, self._last):
+            return self._rebase(now)
         before = self._lower
         refused = 0
         if before is not None and now.most_per_second is None and now.value >= before.value:
@@ -138,25 +193,31 @@ class Counter:
             refused, self._open, self._confirmed = self._open, 0, 0
         self._lower = now
         self._open += 1
-        self._held += 1
+        self._count_held()
         return Verdict(self._exported(), refused=refused)
 
     def _refuse(self) -> Verdict:
         refused = self._open + 1
         self._lower, self._open, self._confirmed = None, 0, 0
-        self._held += 1
+        self._count_held()
         return Verdict(self._exported(), refused=refused)
+
+    def _count_held(self) -> None:
+        self._held += 1
+        if self._held == HELD_READINGS + 1 and not self._wraps_unseen:
+            self._row = 0
 
     def _reset(self, now: CounterReading, most: float) -> Verdict:
         """It has counted its value since the reset, unless that is impossible in this time."""
         self._wrapped = 0.0
         self._open = 0  # these readings were right
-        return self._accept(now, now.value if now.value <= most else 0.0)
+        return self._accept(now, now.value if now.value <= most else 0.0, confirmed=False)
 
-    def _accept(self, now: CounterReading, rise: float) -> Verdict:
+    def _accept(self, now: CounterReading, rise: float, *, confirmed: bool = True) -> Verdict:
         seconds = 0.0 if self._last is None else now.at - self._last.at
         refused = self._open
         self._last = now
+        self._base_confirmed = confirmed
         self._held = self._open = self._confirmed = 0
         self._lower = None
         self._wraps_unseen = False

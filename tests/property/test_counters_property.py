@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from collectors import catalog
 from collectors.contract import Reading, Sample, SubjectKey
-from collectors.counters import HELD_READINGS, Counter, CounterReading, bound
+from collectors.counters import BASE_READINGS, HELD_READINGS, Counter, CounterReading, bound
 from exporter.accounting import Accounting
 from exporter.snapshot import Allocation, Container
 from exporter.validation import Validator
@@ -87,6 +87,22 @@ def test_exported_value_is_one_that_was_read_and_falls_only_at_a_reset(steps: li
         if verdict.value == now.value:
             accepted = now
         exported = verdict.value
+
+
+@UNHURRIED
+@given(STEPS, st.sampled_from([MOST, 1.0, 1e13, None]), st.floats(0, 1), st.floats(0, 1e17))
+def test_no_history_keeps_a_counter_that_is_right_away(
+    steps: list[Step], most: float | None, ratio: float, value: float
+) -> None:
+    counter = Counter()
+    all_read = readings(steps, most)
+    for now in all_read:
+        counter.read(now)
+    for _ in range(HELD_READINGS + 1 + BASE_READINGS):
+        now = now._replace(at=now.at + 1, value=value)
+        value += ratio * (most or 1.0)
+        verdict = counter.read(now)
+    assert verdict.value == now.value
 
 
 @UNHURRIED

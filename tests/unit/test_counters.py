@@ -52,9 +52,46 @@ CASES = {
     ),
     "new session without a reset": Case([M, M + 70, M + 140], [M, M + 70, M + 140], 140, sessions="aab"),
     "implausible once": Case([M, M + 70, 2.0**60, M + 210], [M, M + 70, M + 70, M + 210], 210, 1),
-    "implausible for good": Case([M, *(2.0**60 + 70 * n for n in range(6))], [M, M, M, M, None, None, None], 0, 6),
-    "lower for good": Case([M, *(M / 2 + 70 * n for n in range(6))], [M, M, M, M, None, None, None], 0, 5),
-    "back after it was withdrawn": Case([M, *[2.0**60] * 5, M + 420], [M, M, M, M, None, None, M + 420], 420, 5),
+    "much higher for good": Case(
+        [M, M, *(8 * M + 70 * n for n in range(8))],
+        [*[M] * 5, None, None, None, 8 * M + 420, 8 * M + 490],
+        70,
+        6,
+    ),
+    "much higher in disorder": Case([M, M, *(8 * M - M * n for n in range(6))], [*[M] * 5, None, None, None], 0, 6),
+    "lower for good": Case(
+        [M, *(M / 2 + 70 * n for n in range(8))],
+        [M, M, M, M, None, None, None, M / 2 + 420, M / 2 + 490],
+        70,
+        5,
+    ),
+    "back after it was withdrawn": Case([M, M, *[2.0**60] * 5, M + 490], [*[M] * 5, None, None, M + 490], 490, 5),
+    "first value is a zero": Case([0, M + 300, M + 600, M + 900, M + 1200], [0, 0, 0, M + 900, M + 1200], 300, 2),
+    "first value is a zero, and the device is idle": Case([0, M, M, M, M], [0, 0, 0, M, M], 0, 2),
+    "first value is right, then others are not": Case([M, 2.0**60, 2.0**60, M + 210], [M, M, M, M + 210], 210, 2),
+    "first value of a session is a zero": Case(
+        [M, M + 300, 0, M + 900, M + 1200, M + 1500, M + 1800],
+        [M, M + 300, 0, 0, 0, M + 1500, M + 1800],
+        600,
+        2,
+        sessions="aabbbbb",
+    ),
+    "first two values of a session are zeros": Case(
+        [M, 0, 0, *(M + 300 * n for n in range(3, 11))],
+        [M, *[0] * 5, None, None, None, M + 2700, M + 3000],
+        300,
+        6,
+        sessions="abbbbbbbbbb",
+    ),
+    "much higher in a new session": Case(
+        [M, M + 300, 8 * M, 8 * M + 300, 8 * M + 600], [M, *[M + 300] * 3, 8 * M + 600], 300, 2, sessions="aabbb"
+    ),
+    "two dips that look like a reset": Case(
+        [M, 198, 411, M + 900, M + 1200, M + 1500, M + 1800], [M, M, 411, 411, 411, M + 1500, M + 1800], 711, 2
+    ),
+    "idle after a reset that is not known": Case(
+        [500, 500, *[0] * 8], [*[500] * 5, None, None, None, 0, 0], 0, 5, most=1
+    ),
     "wrap of a narrow counter": Case(
         [65_500, 65_530, 24, 94, 65_000], [65_500, 65_530, 65_560, 65_630, 65_630], 130, 1, width=65_536
     ),
@@ -62,6 +99,22 @@ CASES = {
     "it can wrap more than once": Case([4000, 4090, 10, 90, 4091], [4000, 4090, 4090, None, None], 90, 3, width=4096),
     "it can wrap more than once, but dips": Case(
         [4000, 0, 0, 4070, 4090, 9], [4000, 4000, 4000, 4070, 4090, 4090], 90, 2, width=4096
+    ),
+    "two different dips of a counter that can wrap more than once": Case(
+        [1e9, 1.1e9, 0, 5, *(1e8 * n for n in range(12, 21))],
+        [1e9, *[1.1e9] * 2, *[None] * 8, 1.9e9, 2e9],
+        2e8,
+        9,
+        most=512e9,
+        width=2.0**32,
+    ),
+    "it wraps between all readings": Case(
+        [1e9, *(n * 1e9 % 2**32 for n in range(6, 10)), *(n * 1.1e9 % 2**32 for n in range(40))],
+        [1e9, *[n * 1e9 % 2**32 for n in range(6, 9)], 8e9 % 2**32, *[None] * 40],
+        8e9 % 2**32 - 1e9,
+        41,
+        most=512e9,
+        width=2.0**32,
     ),
     "value above the known width": Case([70_000, 10, 20], [70_000, 70_000, 20], 20, width=65_536),
     "errors rise without a bound": Case([3, 900_000], [3, 900_000], 899_997, most=None),
