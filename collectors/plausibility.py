@@ -23,6 +23,20 @@ class ImplausibleError(ValueError):
     """The text says which value, and what is possible."""
 
 
+def require_number(value: object) -> float:
+    """A value as a float. A collector of another package may return anything.
+
+    Raises:
+        ImplausibleError: It is not an int or a float, or it is too large for a float. NaN and infinity are floats.
+    """
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise ImplausibleError(f"a {type(value).__name__}, expected a number")
+    try:
+        return float(value)
+    except OverflowError:
+        raise ImplausibleError("an int that is too large for a float") from None
+
+
 def require_possible(metric: Metric, value: float) -> None:
     """Check a value against the bounds of its row.
 
@@ -30,6 +44,7 @@ def require_possible(metric: Metric, value: float) -> None:
         ImplausibleError: It is not a finite number within them.
     """
     low, high = bounds_of(metric)
+    value = require_number(value)
     if not (math.isfinite(value) and low <= value <= high):
         raise ImplausibleError(f"{value:g}, expected {low:g} to {high:g}")
 

@@ -4,6 +4,7 @@ Every counter here is an integral over the elapsed monotonic time. A gap longer 
 them. While the input of a counter is unknown the counter is not exported; afterwards it resumes at its last value.
 """
 
+import math
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
@@ -26,12 +27,17 @@ class Integral:
     covered_seconds: float = 0.0
     last_at: float | None = None
     last_value: float = 0.0
+    interrupted: bool = False
+
+    def interrupt(self) -> None:
+        """Add nothing for the time from the last value to the next one."""
+        self.interrupted = True
 
     def add(self, at: float, value: float, max_gap_seconds: float) -> tuple[float, float]:
         """Add the trapezoid since the last value; return the increase of the total and of the covered time."""
-        elapsed = 0.0 if self.last_at is None else at - self.last_at
+        elapsed = 0.0 if self.last_at is None or self.interrupted else at - self.last_at
         area = elapsed * (self.last_value + value) / 2
-        self.last_at, self.last_value = at, value
+        self.last_at, self.last_value, self.interrupted = at, value, False
         if not 0 < elapsed <= max_gap_seconds:
             return 0.0, 0.0
         self.total += area
@@ -74,6 +80,7 @@ class Accounting:
         self._busy: dict[SubjectKey, Integral] = {}
         self._power: dict[str, Integral] = {}
         self._without_energy: set[str] = set()
+        self._credited_until: dict[str, float] = {}
         self._usage: dict[_Holder, UsageCounters] = {}
         self._allocations_at: float | None = None
         self._sole_since: dict[_Holder, float] = {}
@@ -88,7 +95,8 @@ class Accounting:
         """Integrate one poll of one collector and credit it to the subject's current sole holder.
 
         A holder is credited with the part of the time since the last poll in which it was the sole holder.
-        The energy of a device is also credited to each of its allocations, by their shares.
+        The energy of a device is also credited to each of its allocations, by their shares. The energy of one time is
+        credited once, also when its source changes between the counter and the power.
 
         Args:
             at: Monotonic seconds of the readings.
@@ -106,15 +114,10 @@ class Accounting:
             holder = (holders[key], key) if key in holders else None
             if sample.metric is catalog.UTILIZATION:
                 self._credit_busy(at, key, sample.value, holder)
-            elif sample.metric is catalog.ENERGY:
-                self._credit_energy(at, accepted.energy[sample.device_uuid], holder, by_device[sample.device_uuid])
-            elif sample.metric is catalog.POWER and sample.device_uuid in accepted.integrated_power:
-                self._without_energy.add(sample.device_uuid)
-                integral = self._power.setdefault(sample.device_uuid, Integral())
-                risen = Increase(*integral.add(at, sample.value, self.max_gap_seconds))
-                self._credit_energy(at, risen, holder, by_device[sample.device_uuid])
-            elif sample.metric is catalog.POWER:
-                self._without_energy.discard(sample.device_uuid)
+                continue
+            risen = self._energy_risen(at, sample, accepted)
+            if risen is not None:
+                self._credit_energy(at, sample.device_uuid, risen, holder, by_device[sample.device_uuid])
 
     def add_allocations(self, at: float, allocations: Sequence[Allocation] | None) -> None:
         """Integrate the allocated shares, and drop the counters of allocations that have ended.
@@ -161,6 +164,9 @@ class Accounting:
             if SubjectKey(uuid) not in known and _is_old(integral.last_at, now):
                 del self._power[uuid]
                 self._without_energy.discard(uuid)
+        for uuid, until in list(self._credited_until.items()):
+            if SubjectKey(uuid) not in known and _is_old(until, now):
+                del self._credited_until[uuid]
 
     def usage(self, container: Container, subject: SubjectKey) -> UsageCounters:
         """The use of the subject by the container so far."""
@@ -185,6 +191,18 @@ class Accounting:
                 counters.append(Sample(catalog.ENERGY, sample.device_uuid, self._power[sample.device_uuid].total))
         return counters
 
+    def _energy_risen(self, at: float, sample: Sample, accepted: Accepted) -> Increase | None:
+        """The energy that an accepted sample adds; None for power that is not integrated."""
+        uuid = sample.device_uuid
+        if sample.metric is catalog.POWER and uuid in accepted.integrated_power:
+            self._without_energy.add(uuid)
+            joules, seconds = self._power.setdefault(uuid, Integral()).add(at, sample.value, self.max_gap_seconds)
+            return Increase(joules, seconds, seconds)
+        self._without_energy.discard(uuid)
+        if uuid in self._power:
+            self._power[uuid].interrupt()
+        return accepted.energy[uuid] if sample.metric is catalog.ENERGY else None
+
     def _credit_busy(self, at: float, key: SubjectKey, utilization_ratio: float, holder: _Holder | None) -> None:
         integral = self._busy.setdefault(key, Integral())
         busy_seconds, observed_seconds = integral.add(at, utilization_ratio, self.max_gap_seconds)
@@ -197,26 +215,29 @@ class Accounting:
             usage.last_active = self._wall_clock()
 
     def _credit_energy(
-        self, at: float, risen: Increase, holder: _Holder | None, allocations: Iterable[Allocation]
+        self, at: float, uuid: str, risen: Increase, holder: _Holder | None, allocations: Iterable[Allocation]
     ) -> None:
-        """Credit the energy of a device since its last reading; nothing over a gap, as in integrals.
+        """Credit the energy of a device for the time that is not credited yet; nothing over a gap, as in integrals.
 
         Args:
             at: Monotonic seconds of the reading.
+            uuid: The device.
             risen: Joules, and the time in which they were used.
             holder: The sole holder of the device, if it has one.
             allocations: The allocations of the device and its partitions. Each is credited with its share, for the
                 part of the time in which it was listed, so that together they never get more than the device used.
         """
-        if not 0 < risen.seconds <= self.max_gap_seconds:
+        if risen.seconds <= 0 or risen.gap_seconds > self.max_gap_seconds:
             return
+        credited = self._credited_until.get(uuid, -math.inf)
+        self._credited_until[uuid] = max(credited, at)
         if holder is not None and holder in self._sole_since:
-            part = _part_since(self._sole_since[holder], at, risen.seconds)
+            part = _part_since(max(credited, self._sole_since[holder]), at, risen.seconds)
             self._usage[holder].energy_joules += risen.amount * part
         for allocation in allocations:
             key = (allocation.container, allocation.subject)
             if allocation.share_ratio is not None and key in self._listed_at:
-                part = _part_since(self._listed_at[key], at, risen.seconds)
+                part = _part_since(max(credited, self._listed_at[key]), at, risen.seconds)
                 self._usage[key].allocated_energy_joules += risen.amount * allocation.share_ratio * part
 
 

@@ -12,7 +12,7 @@ from collectors import catalog
 from collectors.contract import Fault, Process, Reading, Reason, Sample, SubjectKey
 from collectors.counters import Counter, CounterReading, Verdict
 from collectors.metric import Kind, Metric, Subject
-from collectors.plausibility import DeviceLimits, ImplausibleError, require_possible
+from collectors.plausibility import DeviceLimits, ImplausibleError, require_number, require_possible
 from exporter.energy_source import EnergySources, Source
 
 # How long the state of a device or partition that is not listed is kept, and that of a series that is not read.
@@ -28,10 +28,17 @@ _SampleKey = tuple[Metric, str, str, tuple[str, ...]]
 
 
 class Increase(NamedTuple):
-    """How much a counter has risen, and in what time."""
+    """How much a counter has risen.
+
+    Attributes:
+        amount: In the counter's unit.
+        seconds: The time in which it has risen; 0 if nothing was accepted.
+        gap_seconds: The longest part of that time without a reading, accepted or refused.
+    """
 
     amount: float
     seconds: float
+    gap_seconds: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +58,18 @@ class Accepted:
     faults: tuple[Fault, ...] = ()
     energy: Mapping[str, Increase] = field(default_factory=dict)
     integrated_power: frozenset[str] = frozenset()
+
+
+class _EnergyReads(NamedTuple):
+    """The readings of a device's energy counter since the last accepted one.
+
+    Attributes:
+        at: Monotonic seconds of the last one.
+        gap_seconds: The longest time between two of them.
+    """
+
+    at: float
+    gap_seconds: float
 
 
 class _Sessions:
@@ -93,6 +112,7 @@ class Validator:
         self._sessions = _Sessions()
         self._energy_sources = EnergySources()
         self._listed_at: dict[SubjectKey, float] = {}
+        self._energy_reads: dict[str, _EnergyReads] = {}
         self._validated_at = -math.inf
 
     def interrupt(self) -> None:
@@ -127,14 +147,17 @@ class Validator:
             if sample.metric is catalog.ENERGY:
                 if self._is_frozen(sample, at, verdict, watts, faults):
                     continue
-                energy[sample.device_uuid] = Increase(verdict.rise, verdict.seconds)
+                energy[sample.device_uuid] = self._increase(sample.device_uuid, at, verdict)
             if verdict.value is not None:
                 samples.append(sample if verdict.value == sample.value else replace(sample, value=verdict.value))
             text = f"the counter reads {sample.value:g}, see docs/troubleshooting.md"
             faults += [_refused(sample, text)] * verdict.refused
         return Accepted(
             tuple(samples),
-            tuple(self._possible_process(process, reading, at, faults) for process in reading.processes),
+            tuple(
+                self._possible_process(process, reading, at, faults)
+                for process in _conforming_processes(reading.processes, faults)
+            ),
             tuple(faults),
             energy,
             self._energy_sources.integrated(),
@@ -171,10 +194,13 @@ class Validator:
             value = getattr(process, name)
             if value is None:
                 continue
-            sample = Sample(row, process.device_uuid, value, subject.partition_uuid, (str(process.pid),))
-            if row.kind is Kind.COUNTER:
+            given = Sample(row, process.device_uuid, value, subject.partition_uuid, (str(process.pid),))
+            sample = _typed(given, faults)
+            if sample is None:
+                possible[name] = None
+            elif row.kind is Kind.COUNTER:
                 verdict = self._read_counter(sample, at, self._sessions.of(reading, subject))
-                faults += [_refused(sample, f"the counter of a process reads {value:g}")] * verdict.refused
+                faults += [_refused(sample, f"the counter of a process reads {sample.value:g}")] * verdict.refused
                 possible[name] = verdict.value
             elif not any(self._possible(sample, faults)):
                 possible[name] = None
@@ -224,6 +250,13 @@ class Validator:
         most = self._limits_of(sample.device_uuid).most_per_second(sample.metric)
         return counter.read(CounterReading(at, sample.value, most, session, sample.width))
 
+    def _increase(self, uuid: str, at: float, verdict: Verdict) -> Increase:
+        """What a reading of a device's energy counter adds."""
+        last = self._energy_reads.get(uuid, _EnergyReads(at, 0.0))
+        gap_seconds = max(last.gap_seconds, at - last.at)
+        self._energy_reads[uuid] = _EnergyReads(at, 0.0 if verdict.seconds else gap_seconds)
+        return Increase(verdict.rise, verdict.seconds, min(gap_seconds, verdict.seconds))
+
     def _forget_old(self, listed: frozenset[SubjectKey], at: float) -> None:
         """Drop what was not listed for an hour, or not read for a day, before the last reading.
 
@@ -244,6 +277,7 @@ class Validator:
         self._energy_sources.forget(devices)
         for uuid in devices:
             self._limits.pop(uuid, None)
+            self._energy_reads.pop(uuid, None)
         for limits in self._limits.values():
             limits.forget_partitions(subject.partition_uuid for subject in old)
 
@@ -264,10 +298,45 @@ def _refused(sample: Sample, detail: str) -> Fault:
     return Fault(Reason.INVALID_VALUE, where, detail)
 
 
+def _typed(sample: Sample, faults: list[Fault]) -> Sample | None:
+    """A sample with values that are floats; None if a field has another type than in the contract."""
+    try:
+        return _with_floats(sample)
+    except ImplausibleError as error:
+        faults.append(_refused(sample, f"a bug of the collector: {error}"))
+        return None
+
+
+def _with_floats(sample: Sample) -> Sample:
+    texts = (sample.device_uuid, sample.partition_uuid)
+    if not isinstance(sample.labels, tuple) or not all(isinstance(text, str) for text in (*texts, *sample.labels)):
+        raise ImplausibleError("a uuid or label that is not a str")
+    value, width = require_number(sample.value), require_number(sample.width)
+    if not 0 <= width < math.inf:
+        raise ImplausibleError(f"the width is {width:g}")
+    if type(sample.value) is type(sample.width) is float:
+        return sample
+    return replace(sample, value=value, width=width)
+
+
+def _conforming_processes(processes: Iterable[Process], faults: list[Fault]) -> Iterator[Process]:
+    """Processes with the types of the contract: another one would make every later snapshot fail."""
+    for process in processes:
+        texts = (process.device_uuid, process.partition_uuid)
+        if type(process.pid) is int and all(isinstance(text, str) for text in texts):
+            yield process
+        else:
+            where = f"process of {process.device_uuid}"
+            faults.append(Fault(Reason.INVALID_VALUE, where, "a bug of the collector: a pid or uuid of another type"))
+
+
 def _conforming(samples: Iterable[Sample], listed: frozenset[SubjectKey], faults: list[Fault]) -> Iterator[Sample]:
     """Samples that meet the contract: one that does not would make the whole exposition invalid."""
     seen: set[_SampleKey] = set()
-    for sample in samples:
+    for given in samples:
+        sample = _typed(given, faults)
+        if sample is None:
+            continue
         key = (sample.metric, sample.device_uuid, sample.partition_uuid, sample.labels)
         subject = Subject.PARTITION if sample.partition_uuid else Subject.DEVICE
         meets = len(sample.labels) == len(sample.metric.labels) and subject in sample.metric.subjects
