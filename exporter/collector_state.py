@@ -124,7 +124,7 @@ class CollectorState:
         self._duration_seconds = event.ended - event.started
         accepted = Accepted()
         if event.reading is not None:
-            accepted = self._accept(event, event.reading)
+            accepted = self._accept_or_set_down(event, event.reading)
         elif event.failure is not None:
             self._set_down(Failure(event.failure, event.text, event.ended))
         else:
@@ -198,7 +198,23 @@ class CollectorState:
             released=self._released,
         )
 
+    def _accept_or_set_down(self, event: CallEnded, reading: Reading) -> Accepted:
+        try:
+            return self._accept(event, reading)
+        except Exception as error:  # noqa: BLE001 - what a third-party collector returns must fail one reading only
+            if self._failure is None or self._failure.reason is not Reason.BROKEN:
+                _log.exception(
+                    "reading not understood: this is a bug in the collector or the exporter, please report it",
+                    extra={"fields": {"collector": self.name}},
+                )
+            self._set_down(Failure(Reason.BROKEN, f"{type(error).__name__}: {error}", event.ended))
+            return Accepted()
+
     def _accept(self, event: CallEnded, reading: Reading) -> Accepted:
+        """Take over a reading. Everything that a reading can break comes before the collector counts as up."""
+        accepted = self._validator.validate(reading, event.ended)
+        starting = self._count_faults((*reading.faults, *accepted.faults), event.ended)
+        self._list(Listing(reading.devices, reading.partitions))
         if self._late:
             _log.info("collector recovered: its late call has returned", extra={"fields": {"collector": self.name}})
         elif not self._up:
@@ -207,16 +223,15 @@ class CollectorState:
         self._present = self._up = True
         self._failure = None
         self._last_success = self._wall_clock()
-        self._list(Listing(reading.devices, reading.partitions))
-        accepted = self._validator.validate(reading, event.ended)
         for cadence in event.due:
             fresh = tuple(sample for sample in accepted.samples if sample.metric.cadence is cadence)
             self._fresh[cadence] = _CadenceSamples(event.ended, tuple(s for s in fresh if not s.metric.persistent))
             self._persistent[cadence] = tuple(s for s in fresh if s.metric.persistent)
         if Cadence.MEDIUM in event.due:
             self._processes, self._processes_read_at = accepted.processes, event.ended
-        for fault in (*reading.faults, *accepted.faults):
-            self._count_fault(fault, event.ended)
+        for fault in starting:
+            fields = {"collector": self.name, "where": fault.where, "detail": fault.detail}
+            _log.warning("reading failed: %s", fault.reason, extra={"fields": fields})
         return accepted
 
     def _list(self, listing: Listing) -> None:
@@ -224,16 +239,18 @@ class CollectorState:
             self.listed = listing
             (self._exported,) = without_duplicates([listing])
 
-    def _count_fault(self, fault: Fault, at: float) -> None:
-        """Count it. Log when a reading starts to fail, and again only after the slow maximum age without failure."""
-        self._errors[fault.reason] += 1
+    def _count_faults(self, faults: Iterable[Fault], at: float) -> list[Fault]:
+        """Count them; return those to log: a reading starts to fail, or after the slow maximum age without failure."""
+        starting: list[Fault] = []
         recent = at - self.limits.max_age_seconds[Cadence.SLOW]
         self._failing = {what: last for what, last in self._failing.items() if last >= recent}
-        already_failing = (fault.where, fault.reason) in self._failing
-        self._failing[fault.where, fault.reason] = at
-        if not already_failing:
-            fields = {"collector": self.name, "where": fault.where, "detail": fault.detail}
-            _log.warning("reading failed: %s", fault.reason.value, extra={"fields": fields})
+        for fault in faults:
+            self._errors[fault.reason] += 1
+            already_failing = (fault.where, fault.reason) in self._failing
+            self._failing[fault.where, fault.reason] = at
+            if not already_failing:
+                starting.append(fault)
+        return starting
 
     def _set_down(self, failure: Failure) -> None:
         self._errors[failure.reason] += 1

@@ -1,10 +1,11 @@
 import logging
 import math
+from typing import ClassVar
 
 import pytest
 
 from collectors import catalog
-from collectors.contract import Reading, Reason, Sample
+from collectors.contract import Fault, Reading, Reason, Sample
 from collectors.metric import Cadence
 from exporter.collector_state import CollectorState
 from exporter.snapshot import Failure
@@ -279,6 +280,26 @@ def test_reading_that_fails_again_after_success_is_logged_again(
         newest.ended(ended(at, Reading((A,), faults=(fault(),))))
 
     assert log.messages == ["collector up", *["reading failed: unavailable"] * 2]
+
+
+class Where(str):
+    """A place that counts how often it is looked up."""
+
+    __slots__ = ()
+    lookups: ClassVar[list[str]] = []
+
+    def __hash__(self) -> int:
+        self.lookups.append(self)
+        return super().__hash__()
+
+
+def test_work_per_fault_does_not_grow_with_the_number_of_faults(newest: CollectorState) -> None:
+    faults = tuple(Fault(Reason.UNAVAILABLE, Where(number), "busy") for number in range(500))
+    for at in (0.0, 1.0):
+        newest.ended(ended(at, Reading((A,), faults=faults)))
+
+    assert newest.health(1.0).errors[Reason.UNAVAILABLE] == 1000
+    assert len(Where.lookups) <= 10 * 1000
 
 
 @pytest.mark.parametrize(

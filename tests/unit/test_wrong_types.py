@@ -1,0 +1,166 @@
+"""What a collector of another package may return by mistake: it costs one sample, or one reading, and is counted."""
+
+import logging
+from collections.abc import Callable
+from dataclasses import replace
+from decimal import Decimal
+from fractions import Fraction
+from typing import Any
+
+import pytest
+
+from collectors import catalog
+from collectors.contract import Device, Fault, Process, Reading, Reason, Sample
+from collectors.metric import Metric
+from collectors.plausibility import ImplausibleError, require_number, require_possible
+from exporter.assembler import Assembler, Clocks
+from exporter.collector_state import CollectorState
+from exporter.exposition import Format, render
+from exporter.snapshot import Snapshot
+from exporter.validation import Accepted, Validator
+from tests.doubles.collectors import FAST, LIMITS, Clock, ended, energy, gpu, power, utilization
+
+A = gpu("gpu-a")
+GOOD = utilization("gpu-a", 0.5)
+# Tests declare these values as the contract does.
+NO_NUMBERS: tuple[Any, ...] = (10**400, -(10**5000), None, "5", 1j, Fraction(1, 3), Decimal(1), True, [1])
+NAMES = [type(value).__name__ for value in NO_NUMBERS]
+ROWS = [catalog.ENERGY, catalog.POWER, catalog.POWER_LIMIT, catalog.MEMORY_LIMIT, catalog.INFO]
+
+
+def validated(*samples: Sample, processes: tuple[Process, ...] = ()) -> Accepted:
+    return Validator().validate(Reading((A,), (), samples, processes), 1.0)
+
+
+def invalid(accepted: Accepted) -> list[Reason]:
+    return [fault.reason for fault in accepted.faults]
+
+
+@pytest.mark.parametrize("value", NO_NUMBERS, ids=NAMES)
+class TestEveryValueThatIsNoNumber:
+    @pytest.mark.parametrize("row", ROWS, ids=[row.stem for row in ROWS])
+    def test_is_one_fault_of_its_sample(self, row: Metric, value: float) -> None:
+        accepted = validated(Sample(row, "gpu-a", value, labels=("",) * len(row.labels)), GOOD)
+
+        assert accepted.samples == (GOOD,)
+        assert invalid(accepted) == [Reason.INVALID_VALUE]
+
+    def test_is_no_width(self, value: float) -> None:
+        accepted = validated(replace(energy("gpu-a", 5), width=value), GOOD)
+
+        assert accepted.samples == (GOOD,)
+        assert invalid(accepted) == [Reason.INVALID_VALUE]
+
+    @pytest.mark.parametrize("field", ["memory_usage_bytes", "utilization_ratio", "occupancy_ratio", "copy_seconds"])
+    def test_is_unknown_for_a_process(self, field: str, value: float) -> None:
+        fields: dict[str, Any] = {field: value}
+        accepted = validated(GOOD, processes=(Process(7, "gpu-a", **fields), Process(8, "gpu-a", "", 5)))
+
+        assert accepted.processes == (Process(7, "gpu-a"), Process(8, "gpu-a", "", 5))
+        assert invalid(accepted) == ([] if value is None else [Reason.INVALID_VALUE])
+
+    def test_is_not_possible(self, value: float) -> None:
+        with pytest.raises(ImplausibleError):
+            require_possible(catalog.POWER, value)
+
+
+@pytest.mark.parametrize("width", [-1.0, float("nan"), float("inf")])
+def test_width_that_no_counter_has_is_refused(width: float) -> None:
+    accepted = validated(replace(energy("gpu-a", 5), width=width))
+
+    assert (accepted.samples, invalid(accepted)) == ((), [Reason.INVALID_VALUE])
+
+
+@pytest.mark.parametrize("labels", [(7,), (None,), ([],), [], ["core"], None, "c", 7], ids=repr)
+def test_label_that_is_not_a_str_is_one_fault_of_its_sample(labels: tuple[str, ...]) -> None:
+    accepted = validated(Sample(catalog.TEMPERATURE, "gpu-a", 50, labels=labels), GOOD)
+
+    assert accepted.samples == (GOOD,)
+    assert invalid(accepted) == [Reason.INVALID_VALUE]
+
+
+@pytest.mark.parametrize("uuid", [None, 7, []], ids=repr)
+def test_uuid_that_is_not_a_str_is_one_fault(uuid: str) -> None:
+    pid: Any = "8"
+    accepted = validated(utilization(uuid, 1), GOOD, processes=(Process(7, uuid), Process(pid, "gpu-a")))
+
+    assert (accepted.samples, accepted.processes) == ((GOOD,), ())
+    assert invalid(accepted) == [Reason.INVALID_VALUE] * 3
+
+
+def test_accepted_values_are_floats() -> None:
+    samples = validated(power("gpu-a", 300), energy("gpu-a", 5)).samples
+
+    assert [(type(sample.value), sample.value) for sample in samples] == [(float, 300), (float, 5)]
+    assert type(require_number(5)) is float
+
+
+class Node:
+    """A node with a collector that has bugs, and another one."""
+
+    def __init__(self) -> None:
+        self.clock = Clock()
+        self.assembler = Assembler(["acme", "other"], ("acme/",), LIMITS, Clocks(self.clock, self.clock))
+
+    def poll(self, at: float, reading: Reading) -> Snapshot:
+        self.clock.now = at
+        self.assembler.apply(ended(at, reading))
+        self.assembler.apply(
+            ended(at, Reading((gpu("gpu-b"),), (), (utilization("gpu-b", at / 10),)), collector="other")
+        )
+        return self.assembler.snapshot()
+
+
+@pytest.mark.parametrize("value", NO_NUMBERS, ids=NAMES)
+def test_other_series_are_served_and_the_sample_is_counted(value: float) -> None:
+    snapshot = Node().poll(1.0, Reading((A,), (), (power("gpu-a", value), GOOD)))
+
+    assert {sample.device_uuid for sample in snapshot.samples} == {"gpu-a", "gpu-b"}
+    assert snapshot.collectors[0].errors[Reason.INVALID_VALUE] == 1
+    assert b"accelerator_device_utilization_ratio{" in render(snapshot, (), Format.TEXT)
+
+
+def unusable() -> list[Callable[[], Reading]]:
+    anything: Any = object()
+    unhashable: Any = []
+    return [
+        lambda: Reading(anything),
+        lambda: Reading((Device(unhashable, "", "", ""),)),
+        lambda: Reading((A,), (), anything),
+        lambda: Reading((A,), (), (anything,)),
+        lambda: Reading((A,), (), (Sample(anything, "gpu-a", 1),)),
+        lambda: Reading((A,), faults=(anything,)),
+        lambda: Reading((A,), faults=(Fault(anything, "", ""),)),
+        lambda: Reading((A,), sessions=anything),
+        lambda: anything,
+    ]
+
+
+@pytest.mark.parametrize("number", range(len(unusable())))
+def test_reading_that_is_not_understood_is_broken_and_affects_no_other_collector(number: int) -> None:
+    node = Node()
+    node.poll(1.0, Reading((A,), (), (GOOD,)))
+    snapshot = node.poll(3.0, unusable()[number]())
+
+    acme, other = snapshot.collectors
+    assert (acme.up, acme.errors[Reason.BROKEN]) == (False, 1)
+    assert (other.up, sum(other.errors.values())) == (True, 0)
+    assert utilization("gpu-b", 0.3) in snapshot.samples
+    assert node.poll(4.0, Reading((A,), (), (GOOD,))).collectors[0].up
+
+
+def test_reading_that_is_not_understood_is_logged_once_and_is_no_success(caplog: pytest.LogCaptureFixture) -> None:
+    clock = Clock(5.0)
+    state = CollectorState("acme", LIMITS, clock)
+    caplog.set_level(logging.INFO, "exporter.collector_state")
+    anything: Any = object()
+    for at in (1.0, 2.0, 3.0):
+        assert state.ended(ended(at, Reading((A,), (), (anything,)), FAST)) == Accepted()
+
+    health = state.health(3.0)
+    assert (health.present, health.up, health.last_success_timestamp_seconds) == (True, False, None)
+    assert health.failure is not None
+    assert (health.failure.reason, health.failure.since) == (Reason.BROKEN, 1.0)
+    assert health.errors[Reason.BROKEN] == 3
+    assert [message.partition(":")[0] for message in caplog.messages] == ["reading not understood", "collector down"]
+    assert [record.exc_info is not None for record in caplog.records] == [True, False]
