@@ -27,9 +27,9 @@ def require_number(value: object) -> float:
     """A value as a float. A collector of another package may return anything.
 
     Raises:
-        ImplausibleError: It is not an int or a float, or it is too large for a float. NaN and infinity are floats.
+        ImplausibleError: It is not a number, or too large for a float. NaN and infinity are floats, a bool is 0 or 1.
     """
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
+    if not isinstance(value, (int, float)):
         raise ImplausibleError(f"a {type(value).__name__}, expected a number")
     try:
         return float(value)

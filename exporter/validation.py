@@ -154,10 +154,7 @@ class Validator:
             faults += [_refused(sample, text)] * verdict.refused
         return Accepted(
             tuple(samples),
-            tuple(
-                self._possible_process(process, reading, at, faults)
-                for process in _conforming_processes(reading.processes, faults)
-            ),
+            tuple(self._possible_processes(reading, at, faults)),
             tuple(faults),
             energy,
             self._energy_sources.integrated(),
@@ -185,6 +182,10 @@ class Validator:
             faults.append(_refused(sample, str(error)))
         else:
             yield sample
+
+    def _possible_processes(self, reading: Reading, at: float, faults: list[Fault]) -> Iterator[Process]:
+        for process in _conforming_processes(reading.processes, faults):
+            yield self._possible_process(process, reading, at, faults)
 
     def _possible_process(self, process: Process, reading: Reading, at: float, faults: list[Fault]) -> Process:
         """A process without its impossible values. Its memory may exceed that of an integrated GPU."""
