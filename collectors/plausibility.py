@@ -15,6 +15,8 @@ from collectors.metric import Metric
 _POWER_LIMITS = frozenset(
     {catalog.POWER_LIMIT, catalog.POWER_DEFAULT_LIMIT, catalog.POWER_MIN_LIMIT, catalog.POWER_MAX_LIMIT}
 )
+# The rows from which a device's limits are learned.
+LIMIT_ROWS = _POWER_LIMITS | {catalog.MEMORY_LIMIT}
 # Part of the memory of the same device or partition.
 _PARTS_OF_MEMORY = frozenset({catalog.MEMORY_USAGE, catalog.MEMORY_RESERVED})
 
@@ -57,7 +59,7 @@ class DeviceLimits:
         self._memory: dict[str, float] = {}  # by partition
 
     def learn(self, sample: Sample) -> None:
-        """Remember a limit of the device; other samples are ignored."""
+        """Remember a limit of the device, a sample of one of `LIMIT_ROWS`; other samples are ignored."""
         if sample.metric in _POWER_LIMITS:
             self._power_limits[sample.metric] = sample.value
         elif sample.metric is catalog.MEMORY_LIMIT:

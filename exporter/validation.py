@@ -12,7 +12,7 @@ from collectors import catalog
 from collectors.contract import Fault, Process, Reading, Reason, Sample, SubjectKey
 from collectors.counters import Counter, CounterReading, Verdict
 from collectors.metric import Kind, Metric, Subject
-from collectors.plausibility import DeviceLimits, ImplausibleError, require_number, require_possible
+from collectors.plausibility import LIMIT_ROWS, DeviceLimits, ImplausibleError, require_number, require_possible
 from exporter.energy_source import EnergySources, Source
 
 # How long the state of a device or partition that is not listed is kept, and that of a series that is not read.
@@ -166,6 +166,8 @@ class Validator:
         return {power.device_uuid: power.value for sample in powers for power in self._possible(sample, [])}
 
     def _learn(self, sample: Sample) -> None:
+        if sample.metric not in LIMIT_ROWS:
+            return
         try:
             require_possible(sample.metric, sample.value)
         except ImplausibleError:
@@ -295,8 +297,7 @@ def _subject(sample: Sample) -> SubjectKey:
 
 
 def _refused(sample: Sample, detail: str) -> Fault:
-    where = f"{sample.metric.stem} of {sample.partition_uuid or sample.device_uuid}"
-    return Fault(Reason.INVALID_VALUE, where, detail)
+    return Fault(Reason.INVALID_VALUE, f"{sample.metric.stem} of {_subject(sample).where}", detail)
 
 
 def _typed(sample: Sample, faults: list[Fault]) -> Sample | None:

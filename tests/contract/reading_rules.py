@@ -18,7 +18,7 @@ from tests.doubles.exporter_process import wait_until
 
 ALL = frozenset(Cadence)
 MIXTURES = tuple(frozenset(some) for size in (1, 2, 3) for some in combinations(Cadence, size))
-WARM_UP_READS = 600  # fewer do not fill the caches of the AMD collector, whose counters keep some readings
+WARM_UP_READS = 600  # measured: the memory of the AMD collector stops growing after about so many
 READS = 1_000
 _VALIDATED_READS = 10
 MOST_MORE_BLOCKS = READS // 4  # a single object kept at every fourth read would be more
