@@ -4,6 +4,7 @@ import logging
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from collectors.backoff import Backoff
 from collectors.contract import AbsentError, Collector, CollectorError, Reading, Reason
@@ -60,6 +61,22 @@ class Released:
     """
 
     collector: str
+
+
+class _Outcome(NamedTuple):
+    """What a call of a collector led to.
+
+    Attributes:
+        reading: What it returned; None if it raised.
+        subjects: The uuids of the devices and partitions in it.
+        failure: Why it raised; also None when the vendor is absent.
+        text: The error's text for people.
+    """
+
+    reading: Reading | None
+    subjects: frozenset[str] = frozenset()
+    failure: Reason | None = None
+    text: str = ""
 
 
 PollerEvent = CallStarted | CallEnded | Released
@@ -203,36 +220,36 @@ class Poller:
     def _call(self, due: frozenset[Cadence]) -> None:
         started = self._clock()
         self._report(CallStarted(self._name, started))
-        reading, failure, text = self._read(due)
+        outcome = self._read(due)
         ended = self._clock()
-        if reading is not None:
+        if outcome.reading is not None:
             self._schedule.succeeded(due, ended)
-            self._schedule_new_subjects(due, reading, ended)
-        elif failure is not None:
+            self._schedule_new_subjects(due, outcome.subjects, ended)
+        elif outcome.failure is not None:
             self._schedule.failed(ended)
         else:
             self._schedule.absent(ended)
-        self._report(CallEnded(self._name, started, ended, due, reading, failure, text))
+        self._report(CallEnded(self._name, started, ended, due, outcome.reading, outcome.failure, outcome.text))
 
-    def _schedule_new_subjects(self, due: frozenset[Cadence], reading: Reading, now: float) -> None:
+    def _schedule_new_subjects(self, due: frozenset[Cadence], subjects: frozenset[str], now: float) -> None:
         """Make all cadences due when there are new devices or partitions and not everything has just been read."""
-        known = frozenset(device.uuid for device in reading.devices) | frozenset(p.uuid for p in reading.partitions)
-        if known - self._known and due != _ALL:
+        if subjects - self._known and due != _ALL:
             self._schedule.all_due(now)
-        self._known = known
+        self._known = subjects
 
-    def _read(self, due: frozenset[Cadence]) -> tuple[Reading | None, Reason | None, str]:
+    def _read(self, due: frozenset[Cadence]) -> _Outcome:
         try:
-            return self._collector.read(due), None, ""
+            reading = self._collector.read(due)
+            return _Outcome(reading, _subjects(reading))
         except AbsentError as error:
-            return None, None, str(error)
+            return _Outcome(None, text=str(error))
         except CollectorError as error:
             if error.reason is Reason.BROKEN:
                 self._log_bug("collector failed: this is a bug in the collector, please report it")
-            return None, error.reason, str(error)
+            return _Outcome(None, failure=error.reason, text=str(error))
         except Exception as error:  # noqa: BLE001 - a bug in a third-party collector must fail one reading, not the thread
             self._log_bug("collector failed: this is a bug in the collector, please report it")
-            return None, Reason.BROKEN, f"{type(error).__name__}: {error}"
+            return _Outcome(None, failure=Reason.BROKEN, text=f"{type(error).__name__}: {error}")
 
     def _close(self) -> None:
         try:
@@ -242,3 +259,7 @@ class Poller:
 
     def _log_bug(self, message: str) -> None:
         _log.exception(message, extra={"fields": {"collector": self._name}})
+
+
+def _subjects(reading: Reading) -> frozenset[str]:
+    return frozenset(device.uuid for device in reading.devices) | frozenset(part.uuid for part in reading.partitions)

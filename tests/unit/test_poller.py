@@ -4,12 +4,14 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
 
 from collectors.contract import (
     AbsentError,
     BrokenError,
+    Device,
     DeviceLostError,
     Reading,
     Reason,
@@ -215,6 +217,21 @@ def test_error_is_reported_and_polling_continues(error: Exception, reason: Reaso
 
     assert (second.reading, second.failure, second.text) == (None, reason, text)
     assert (third.reading, third.due) == (READING, EVERY)
+
+
+UNHASHABLE: Any = []
+ANYTHING: Any = object()
+OF_ANOTHER_TYPE = [ANYTHING, Reading(ANYTHING), Reading((Device(UNHASHABLE, "", "", ""),)), Reading((ANYTHING,))]
+
+
+@pytest.mark.parametrize("number", range(len(OF_ANOTHER_TYPE)))
+def test_thread_survives_a_reading_of_another_type(number: int) -> None:
+    reading = OF_ANOTHER_TYPE[number]
+    with polling(ScriptedCollector(reading, READING), OFTEN) as (_, reports):
+        first, second = reports.wait(2)[:2]
+
+    assert (first.reading, first.failure) == (None, Reason.BROKEN)
+    assert (second.reading, second.due) == (READING, EVERY)
 
 
 @pytest.mark.parametrize("error", [BrokenError("odd"), ValueError("no number")], ids=["declared", "unexpected"])
