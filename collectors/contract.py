@@ -76,6 +76,23 @@ class Alias:
     scope: str = ""
 
 
+class SubjectKey(NamedTuple):
+    """The key of a device or of a partition.
+
+    Attributes:
+        device_uuid: The device, or the parent of the partition.
+        partition_uuid: The partition; empty for the whole device.
+    """
+
+    device_uuid: str
+    partition_uuid: str = ""
+
+    @property
+    def where(self) -> str:
+        """The uuid of the partition, else of the device; for log messages."""
+        return self.partition_uuid or self.device_uuid
+
+
 @dataclass(frozen=True, slots=True)
 class Device:
     """A physical accelerator.
@@ -96,6 +113,11 @@ class Device:
     aliases: frozenset[Alias] = frozenset()
     lost: bool = False
 
+    @property
+    def subject(self) -> SubjectKey:
+        """Its key."""
+        return SubjectKey(self.uuid)
+
 
 @dataclass(frozen=True, slots=True)
 class Partition:
@@ -113,22 +135,10 @@ class Partition:
     profile: str
     aliases: frozenset[Alias] = frozenset()
 
-
-class SubjectKey(NamedTuple):
-    """The key of a device or of a partition.
-
-    Attributes:
-        device_uuid: The device, or the parent of the partition.
-        partition_uuid: The partition; empty for the whole device.
-    """
-
-    device_uuid: str
-    partition_uuid: str = ""
-
     @property
-    def where(self) -> str:
-        """The uuid of the partition, else of the device; for log messages."""
-        return self.partition_uuid or self.device_uuid
+    def subject(self) -> SubjectKey:
+        """Its key."""
+        return SubjectKey(self.device_uuid, self.uuid)
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +153,7 @@ class Process:
         utilization_ratio: Fraction of time, 0 to 1, in which it executed on the device or partition; None if unknown.
         occupancy_ratio: Fraction of the compute units on which it has work now; None if unknown.
         copy_seconds: Time in which copy engines worked for it; None if unknown.
+        started: Anything that differs between two processes that have had the same id; None if unknown.
     """
 
     pid: int
@@ -152,6 +163,12 @@ class Process:
     utilization_ratio: float | None = None
     occupancy_ratio: float | None = None
     copy_seconds: float | None = None
+    started: Hashable = None
+
+    @property
+    def subject(self) -> SubjectKey:
+        """The device or partition that it runs on."""
+        return SubjectKey(self.device_uuid, self.partition_uuid)
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +191,11 @@ class Sample:
     partition_uuid: str = ""
     labels: tuple[str, ...] = ()
     width: float = 0.0
+
+    @property
+    def subject(self) -> SubjectKey:
+        """The device or partition that it describes."""
+        return SubjectKey(self.device_uuid, self.partition_uuid)
 
 
 @dataclass(frozen=True, slots=True)

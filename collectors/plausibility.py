@@ -12,9 +12,8 @@ from collectors.catalog.bounds import HIGHEST_WATTS, SPIKE, bounds_of
 from collectors.contract import Sample
 from collectors.metric import Metric
 
-_POWER_LIMITS = frozenset(
-    {catalog.POWER_LIMIT, catalog.POWER_DEFAULT_LIMIT, catalog.POWER_MIN_LIMIT, catalog.POWER_MAX_LIMIT}
-)
+# Not the lowest limit that can be set: if it is the only one known, it says nothing about the most.
+_POWER_LIMITS = frozenset({catalog.POWER_LIMIT, catalog.POWER_DEFAULT_LIMIT, catalog.POWER_MAX_LIMIT})
 # The rows from which a device's limits are learned.
 LIMIT_ROWS = _POWER_LIMITS | {catalog.MEMORY_LIMIT}
 # Part of the memory of the same device or partition.
@@ -59,7 +58,9 @@ class DeviceLimits:
         self._memory: dict[str, float] = {}  # by partition
 
     def learn(self, sample: Sample) -> None:
-        """Remember a limit of the device, a sample of one of `LIMIT_ROWS`; other samples are ignored."""
+        """Remember a limit of the device, one of `LIMIT_ROWS`. Other samples, and limits of 0, are ignored."""
+        if sample.value <= 0:
+            return
         if sample.metric in _POWER_LIMITS:
             self._power_limits[sample.metric] = sample.value
         elif sample.metric is catalog.MEMORY_LIMIT:

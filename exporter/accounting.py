@@ -11,11 +11,10 @@ from dataclasses import dataclass
 
 from collectors import catalog
 from collectors.contract import Sample, SubjectKey
-from exporter.snapshot import Allocation, Container
+from exporter.snapshot import Allocation, Holder
 from exporter.validation import Accepted, Increase
 
 _FORGET_AFTER_SECONDS = 3600.0
-_Holder = tuple[Container, SubjectKey]
 _INTEGRATED = frozenset({catalog.UTILIZATION, catalog.ENERGY, catalog.POWER})
 
 
@@ -66,6 +65,21 @@ class UsageCounters:
     last_active: float | None = None
 
 
+@dataclass(slots=True)
+class _Holding:
+    """What one container holds.
+
+    Attributes:
+        usage: Its counters.
+        listed_since: Monotonic seconds since when it is allocated; None while allocations are unknown.
+        sole_since: Monotonic seconds since when the container is the sole holder; None while it is not.
+    """
+
+    usage: UsageCounters
+    listed_since: float | None = None
+    sole_since: float | None = None
+
+
 class Accounting:
     """The exporter's own counters. Used by one thread.
 
@@ -75,16 +89,21 @@ class Accounting:
     """
 
     def __init__(self, max_gap_seconds: float, wall_clock: Callable[[], float]) -> None:
-        self.max_gap_seconds = max_gap_seconds
+        self._max_gap_seconds = max_gap_seconds
+        self._earlier_gap_seconds, self._earlier_gap_until = 0.0, -math.inf
         self._wall_clock = wall_clock
         self._busy: dict[SubjectKey, Integral] = {}
         self._power: dict[str, Integral] = {}
         self._without_energy: set[str] = set()
         self._credited_until: dict[str, float] = {}
-        self._usage: dict[_Holder, UsageCounters] = {}
+        self._holdings: dict[Holder, _Holding] = {}
         self._allocations_at: float | None = None
-        self._sole_since: dict[_Holder, float] = {}
-        self._listed_at: dict[_Holder, float] = {}
+
+    def set_max_gap(self, at: float, max_gap_seconds: float) -> None:
+        """Use another limit. A longer one still applies to the first readings: the ones before are older."""
+        earlier = self._max_gap(at)
+        self._earlier_gap_seconds, self._earlier_gap_until = earlier, at + earlier
+        self._max_gap_seconds = max_gap_seconds
 
     def add_readings(
         self,
@@ -103,21 +122,21 @@ class Accounting:
             accepted: What was accepted of this poll.
             allocations: Every allocation; None while unknown, then no container is credited.
         """
-        holders = {allocation.subject: allocation.container for allocation in allocations or () if allocation.sole}
+        holders = {allocation.subject: allocation.holder for allocation in allocations or () if allocation.sole}
         by_device: defaultdict[str, list[Allocation]] = defaultdict(list)
         for allocation in allocations or ():
             by_device[allocation.subject.device_uuid].append(allocation)
         for sample in accepted.samples:
             if sample.metric not in _INTEGRATED:
                 continue
-            key = SubjectKey(sample.device_uuid, sample.partition_uuid)
-            holder = (holders[key], key) if key in holders else None
+            holder = holders.get(sample.subject)
+            holding = None if holder is None else self._holdings.get(holder)
             if sample.metric is catalog.UTILIZATION:
-                self._credit_busy(at, key, sample.value, holder)
+                self._credit_busy(at, sample, holding)
                 continue
             risen = self._energy_risen(at, sample, accepted)
             if risen is not None:
-                self._credit_energy(at, sample.device_uuid, risen, holder, by_device[sample.device_uuid])
+                self._credit_energy(at, sample.device_uuid, risen, holding, by_device[sample.device_uuid])
 
     def add_allocations(self, at: float, allocations: Sequence[Allocation] | None) -> None:
         """Integrate the allocated shares, and drop the counters of allocations that have ended.
@@ -130,23 +149,22 @@ class Accounting:
         """
         if allocations is None:
             self._allocations_at = None
-            self._sole_since.clear()
-            self._listed_at.clear()
+            for holding in self._holdings.values():
+                holding.listed_since = holding.sole_since = None
             return
         elapsed = 0.0 if self._allocations_at is None else at - self._allocations_at
         self._allocations_at = at
-        for ended in self._usage.keys() - {(allocation.container, allocation.subject) for allocation in allocations}:
-            del self._usage[ended]
-        for allocation in allocations:
-            usage = self._usage.get((allocation.container, allocation.subject))
-            if usage is None:
-                self._usage[allocation.container, allocation.subject] = UsageCounters()
-            elif allocation.share_ratio is not None and 0 < elapsed <= self.max_gap_seconds:
-                usage.device_seconds += allocation.share_ratio * elapsed
-        soles = ((allocation.container, allocation.subject) for allocation in allocations if allocation.sole)
-        self._sole_since = {key: self._sole_since.get(key, at) for key in soles}
-        keys = ((allocation.container, allocation.subject) for allocation in allocations)
-        self._listed_at = {key: self._listed_at.get(key, at) for key in keys}
+        listed = {allocation.holder: allocation for allocation in allocations}
+        self._holdings = {holder: self._holdings.get(holder) or _Holding(UsageCounters()) for holder in listed}
+        for holder, allocation in listed.items():
+            holding = self._holdings[holder]
+            if allocation.share_ratio is not None and holding.listed_since is not None:
+                holding.usage.device_seconds += allocation.share_ratio * self._integrable(at, elapsed)
+            holding.listed_since = at if holding.listed_since is None else holding.listed_since
+            if not allocation.sole:
+                holding.sole_since = None
+            elif holding.sole_since is None:
+                holding.sole_since = at
 
     def forget(self, now: float, known: Collection[SubjectKey]) -> None:
         """Drop what was read of subjects that no collector knows, an hour after their last reading.
@@ -168,9 +186,10 @@ class Accounting:
             if SubjectKey(uuid) not in known and _is_old(until, now):
                 del self._credited_until[uuid]
 
-    def usage(self, container: Container, subject: SubjectKey) -> UsageCounters:
-        """The use of the subject by the container so far."""
-        return self._usage.get((container, subject)) or UsageCounters()
+    def usage(self, holder: Holder) -> UsageCounters:
+        """What the holder has used so far."""
+        holding = self._holdings.get(holder)
+        return UsageCounters() if holding is None else holding.usage
 
     def samples(self, live: Iterable[Sample]) -> list[Sample]:
         """The counters of every device and partition whose input is among the live samples.
@@ -179,43 +198,55 @@ class Accounting:
             live: The samples that are exported now.
         """
         counters: list[Sample] = []
+        integrated: dict[str, float] = {}
+        counted: set[str] = set()
         for sample in live:
             if sample.metric is catalog.UTILIZATION:
-                integral = self._busy.get(SubjectKey(sample.device_uuid, sample.partition_uuid)) or Integral()
+                integral = self._busy.get(sample.subject) or Integral()
                 where = (sample.device_uuid, sample.partition_uuid)
                 counters += (
                     Sample(catalog.BUSY_SECONDS, where[0], integral.total, where[1]),
                     Sample(catalog.OBSERVED_SECONDS, where[0], integral.covered_seconds, where[1]),
                 )
             elif sample.metric is catalog.POWER and sample.device_uuid in self._without_energy:
-                counters.append(Sample(catalog.ENERGY, sample.device_uuid, self._power[sample.device_uuid].total))
+                integrated[sample.device_uuid] = self._power[sample.device_uuid].total
+            elif sample.metric is catalog.ENERGY:  # of another collector, which lists the device now
+                counted.add(sample.device_uuid)
+        counters += (Sample(catalog.ENERGY, uuid, joules) for uuid, joules in integrated.items() if uuid not in counted)
         return counters
+
+    def _max_gap(self, at: float) -> float:
+        return max(self._max_gap_seconds, self._earlier_gap_seconds if at <= self._earlier_gap_until else 0.0)
+
+    def _integrable(self, at: float, elapsed_seconds: float) -> float:
+        """The elapsed time; 0 if it is longer than the maximum."""
+        return elapsed_seconds if 0 < elapsed_seconds <= self._max_gap(at) else 0.0
 
     def _energy_risen(self, at: float, sample: Sample, accepted: Accepted) -> Increase | None:
         """The energy that an accepted sample adds; None for power that is not integrated."""
         uuid = sample.device_uuid
         if sample.metric is catalog.POWER and uuid in accepted.integrated_power:
             self._without_energy.add(uuid)
-            joules, seconds = self._power.setdefault(uuid, Integral()).add(at, sample.value, self.max_gap_seconds)
+            joules, seconds = self._power.setdefault(uuid, Integral()).add(at, sample.value, self._max_gap(at))
             return Increase(joules, seconds, seconds)
         self._without_energy.discard(uuid)
         if uuid in self._power:
             self._power[uuid].interrupt()
         return accepted.energy[uuid] if sample.metric is catalog.ENERGY else None
 
-    def _credit_busy(self, at: float, key: SubjectKey, utilization_ratio: float, holder: _Holder | None) -> None:
-        integral = self._busy.setdefault(key, Integral())
-        busy_seconds, observed_seconds = integral.add(at, utilization_ratio, self.max_gap_seconds)
-        if holder is None or holder not in self._sole_since:
+    def _credit_busy(self, at: float, sample: Sample, holding: _Holding | None) -> None:
+        integral = self._busy.setdefault(sample.subject, Integral())
+        busy_seconds, observed_seconds = integral.add(at, sample.value, self._max_gap(at))
+        if holding is None or holding.sole_since is None:
             return
-        usage, part = self._usage[holder], _part_since(self._sole_since[holder], at, observed_seconds)
+        usage, part = holding.usage, _part_since(holding.sole_since, at, observed_seconds)
         usage.busy_seconds += busy_seconds * part
         usage.observed_seconds += observed_seconds * part
-        if utilization_ratio > 0:
+        if sample.value > 0:
             usage.last_active = self._wall_clock()
 
     def _credit_energy(
-        self, at: float, uuid: str, risen: Increase, holder: _Holder | None, allocations: Iterable[Allocation]
+        self, at: float, uuid: str, risen: Increase, sole: _Holding | None, allocations: Iterable[Allocation]
     ) -> None:
         """Credit the energy of a device for the time that is not credited yet; nothing over a gap, as in integrals.
 
@@ -223,22 +254,22 @@ class Accounting:
             at: Monotonic seconds of the reading.
             uuid: The device.
             risen: Joules, and the time in which they were used.
-            holder: The sole holder of the device, if it has one.
+            sole: What the sole holder of the device holds, if it has one.
             allocations: The allocations of the device and its partitions. Each is credited with its share, for the
                 part of the time in which it was listed, so that together they never get more than the device used.
         """
-        if risen.seconds <= 0 or risen.gap_seconds > self.max_gap_seconds:
+        if risen.seconds <= 0 or risen.gap_seconds > self._max_gap(at):
             return
         credited = self._credited_until.get(uuid, -math.inf)
         self._credited_until[uuid] = max(credited, at)
-        if holder is not None and holder in self._sole_since:
-            part = _part_since(max(credited, self._sole_since[holder]), at, risen.seconds)
-            self._usage[holder].energy_joules += risen.amount * part
+        if sole is not None and sole.sole_since is not None:
+            part = _part_since(max(credited, sole.sole_since), at, risen.seconds)
+            sole.usage.energy_joules += risen.amount * part
         for allocation in allocations:
-            key = (allocation.container, allocation.subject)
-            if allocation.share_ratio is not None and key in self._listed_at:
-                part = _part_since(max(credited, self._listed_at[key]), at, risen.seconds)
-                self._usage[key].allocated_energy_joules += risen.amount * allocation.share_ratio * part
+            holding = self._holdings.get(allocation.holder)
+            if allocation.share_ratio is not None and holding is not None and holding.listed_since is not None:
+                part = _part_since(max(credited, holding.listed_since), at, risen.seconds)
+                holding.usage.allocated_energy_joules += risen.amount * allocation.share_ratio * part
 
 
 def _part_since(since: float, at: float, seconds: float) -> float:

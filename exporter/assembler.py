@@ -84,7 +84,7 @@ class Assembler:
         if isinstance(event, Limits):
             for state in self._states.values():
                 state.limits = event
-            self._accounting.max_gap_seconds = event.max_age_seconds[Cadence.FAST]
+            self._accounting.set_max_gap(self._clocks.monotonic(), event.max_age_seconds[Cadence.FAST])
         elif isinstance(event, AttributionState):
             self._change_allocations(event)
         elif isinstance(event, CallStarted):
@@ -111,9 +111,7 @@ class Assembler:
         self._accounting.add_allocations(now, self._allocations)
         devices = {device.uuid: device for state in self._states.values() for device in state.devices}
         partitions = {part.uuid: part for state in self._states.values() for part in state.partitions}
-        known = {SubjectKey(uuid) for uuid in devices} | {
-            SubjectKey(p.device_uuid, p.uuid) for p in partitions.values()
-        }
+        known = {device.subject for device in devices.values()} | {part.subject for part in partitions.values()}
         self._accounting.forget(now, known)
         live = [sample for state in self._states.values() for sample in state.samples(now)]
         live += self._accounting.samples(live)
@@ -183,7 +181,7 @@ class Assembler:
         now = self._clocks.monotonic()
         kept = known | set(self._holding_subjects.values())
         self._compute_ratios = {key: ratio for key, ratio in self._compute_ratios.items() if key in kept} | {
-            SubjectKey(sample.device_uuid, sample.partition_uuid): sample.value
+            sample.subject: sample.value
             for state in self._states.values()
             for sample in state.samples(now)
             if sample.metric is catalog.COMPUTE_RATIO

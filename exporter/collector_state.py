@@ -38,11 +38,22 @@ class _CadenceSamples:
 
     Attributes:
         read_at: Monotonic seconds.
+        max_age_seconds: The limit then. A shorter one applies to the next samples, which are read at shorter intervals.
         samples: The accepted ones, without the persistent ones.
     """
 
     read_at: float
+    max_age_seconds: float
     samples: tuple[Sample, ...]
+
+    def are_fresh(self, now: float, max_age_seconds: float) -> bool:
+        """Whether they are not too old to export.
+
+        Args:
+            now: Monotonic seconds.
+            max_age_seconds: The limit now.
+        """
+        return now - self.read_at <= max(self.max_age_seconds, max_age_seconds)
 
 
 class CollectorState:
@@ -169,7 +180,7 @@ class CollectorState:
         for cadence in Cadence:
             samples += self._persistent.get(cadence, ())
             last = self._fresh.get(cadence)
-            if last is not None and now - last.read_at <= self.limits.max_age_seconds[cadence]:
+            if last is not None and last.are_fresh(now, self.limits.max_age_seconds[cadence]):
                 samples += (sample for sample in last.samples if sample.device_uuid not in lost)
         return self.exported(samples)
 
@@ -214,18 +225,19 @@ class CollectorState:
         """Take over a reading. Everything that a reading can break comes before the collector counts as up."""
         accepted = self._validator.validate(reading, event.ended)
         starting = self._count_faults((*reading.faults, *accepted.faults), event.ended)
-        self._list(Listing(reading.devices, reading.partitions))
+        self._list(Listing(accepted.devices, accepted.partitions))
         if self._late:
             _log.info("collector recovered: its late call has returned", extra={"fields": {"collector": self.name}})
         elif not self._up:
-            fields = {"collector": self.name, "devices": len(reading.devices)}
+            fields = {"collector": self.name, "devices": len(accepted.devices)}
             _log.info("collector up", extra={"fields": fields})
         self._present = self._up = True
         self._failure = None
         self._last_success = self._wall_clock()
         for cadence in event.due:
             fresh = tuple(sample for sample in accepted.samples if sample.metric.cadence is cadence)
-            self._fresh[cadence] = _CadenceSamples(event.ended, tuple(s for s in fresh if not s.metric.persistent))
+            expiring = tuple(sample for sample in fresh if not sample.metric.persistent)
+            self._fresh[cadence] = _CadenceSamples(event.ended, self.limits.max_age_seconds[cadence], expiring)
             self._persistent[cadence] = tuple(s for s in fresh if s.metric.persistent)
         if Cadence.MEDIUM in event.due:
             self._processes, self._processes_read_at = accepted.processes, event.ended

@@ -122,10 +122,10 @@ def _families(snapshot: Snapshot, own: Iterable[OwnSample], holder_labels: Seque
     label_sets = _LabelSets(snapshot.devices, profiles, holder_labels)
     for sample in snapshot.samples:
         subject = Subject.PARTITION if sample.partition_uuid else Subject.DEVICE
-        labels = label_sets.of_subject(SubjectKey(sample.device_uuid, sample.partition_uuid))
+        labels = label_sets.of_subject(sample.subject)
         points[sample.metric, subject].append((_with_own(labels, sample.metric, sample.labels), sample.value))
     for sample in snapshot.process_samples:
-        labels = label_sets.of_subject(SubjectKey(sample.device_uuid, sample.partition_uuid))
+        labels = label_sets.of_subject(sample.subject)
         points[sample.metric, Subject.PROCESS].append((_with_own(labels, sample.metric, sample.labels), sample.value))
     for of_holder in snapshot.holder_samples:
         labels = label_sets.of_subject(of_holder.subject) | label_sets.of_holder(of_holder.container)

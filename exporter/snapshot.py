@@ -16,6 +16,18 @@ class Container(NamedTuple):
     container: str
 
 
+class Holder(NamedTuple):
+    """A container that holds a device or partition.
+
+    Attributes:
+        container: The container.
+        subject: The device or partition.
+    """
+
+    container: Container
+    subject: SubjectKey
+
+
 @dataclass(frozen=True, slots=True)
 class Allocation:
     """The edge from a container to a device or partition allocated to it; one for each such pair.
@@ -37,6 +49,11 @@ class Allocation:
     claim: str = ""
     share_ratio: float | None = None
     sole: bool = False
+
+    @property
+    def holder(self) -> Holder:
+        """What identifies the edge."""
+        return Holder(self.container, self.subject)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,10 +9,11 @@ from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from collectors import catalog
-from collectors.contract import Fault, Process, Reading, Reason, Sample, SubjectKey
+from collectors.contract import Device, Fault, Partition, Process, Reading, Sample, SubjectKey
 from collectors.counters import Counter, CounterReading, Verdict
-from collectors.metric import Kind, Metric, Subject
-from collectors.plausibility import LIMIT_ROWS, DeviceLimits, ImplausibleError, require_number, require_possible
+from collectors.metric import Kind, Metric
+from collectors.plausibility import LIMIT_ROWS, DeviceLimits, ImplausibleError, require_possible
+from exporter.conformity import SampleKey, conforming, refused, sample_key, typed
 from exporter.energy_source import EnergySources, Source
 
 # How long the state of a device or partition that is not listed is kept, and that of a series that is not read.
@@ -24,7 +25,6 @@ _PROCESS_ROWS: Mapping[str, Metric] = {
     "occupancy_ratio": catalog.PROCESS_OCCUPANCY,
     "copy_seconds": catalog.PROCESS_COPY_SECONDS,
 }
-_SampleKey = tuple[Metric, str, str, tuple[str, ...]]
 
 
 class Increase(NamedTuple):
@@ -46,6 +46,8 @@ class Accepted:
     """The accepted part of a reading.
 
     Attributes:
+        devices: All that are known.
+        partitions: All that are known.
         samples: To export, and to integrate.
         processes: With possible values only.
         faults: What was refused.
@@ -53,6 +55,8 @@ class Accepted:
         integrated_power: Devices whose power is integrated, because they have no energy counter.
     """
 
+    devices: tuple[Device, ...] = ()
+    partitions: tuple[Partition, ...] = ()
     samples: tuple[Sample, ...] = ()
     processes: tuple[Process, ...] = ()
     faults: tuple[Fault, ...] = ()
@@ -108,7 +112,8 @@ class Validator:
 
     def __init__(self) -> None:
         self._limits: dict[str, DeviceLimits] = {}
-        self._counters: dict[_SampleKey, Counter] = {}
+        self._counters: dict[SampleKey, Counter] = {}
+        self._process_counters: dict[SampleKey, Counter] = {}  # of the processes that were listed last
         self._sessions = _Sessions()
         self._energy_sources = EnergySources()
         self._listed_at: dict[SubjectKey, float] = {}
@@ -119,46 +124,52 @@ class Validator:
         """The driver may have been unloaded: a lower counter is a reset, and the sources of energy are chosen again."""
         self._sessions.interrupt()
 
-    def validate(self, reading: Reading, at: float) -> Accepted:
+    def validate(self, given: Reading, at: float) -> Accepted:
         """The accepted part of a reading.
 
         Args:
-            reading: What the collector returned.
+            given: What the collector returned.
             at: Monotonic seconds.
         """
-        self._sessions.update(reading)
-        listed = _listed(reading)
-        self._forget_old(listed, at)
         faults: list[Fault] = []
-        conforming = list(_conforming(reading.samples, listed, faults))
-        for sample in conforming:
+        reading = conforming(given, faults)
+        self._sessions.update(reading)
+        self._forget_old(_subjects(reading), at)
+        for sample in reading.samples:
             self._learn(sample)
-        sources = self._choose_energy_sources(reading, conforming)
-        watts = self._watts(conforming)
         samples: list[Sample] = []
         energy: dict[str, Increase] = {}
-        for sample in conforming:
-            if sample.metric.kind is not Kind.COUNTER:
-                samples += self._possible(sample, faults)
-                continue
-            if sample.metric is catalog.ENERGY and not self._is_source(sample, sources, faults):
-                continue
-            verdict = self._read_counter(sample, at, self._sessions.of(reading, _subject(sample)))
-            if sample.metric is catalog.ENERGY:
-                if self._is_frozen(sample, at, verdict, watts, faults):
-                    continue
-                energy[sample.device_uuid] = self._increase(sample.device_uuid, at, verdict)
-            if verdict.value is not None:
-                samples.append(sample if verdict.value == sample.value else replace(sample, value=verdict.value))
-            text = f"the counter reads {sample.value:g}, see docs/troubleshooting.md"
-            faults += [_refused(sample, text)] * verdict.refused
+        self._validate_samples(reading, at, samples, energy, faults)
         return Accepted(
+            reading.devices,
+            reading.partitions,
             tuple(samples),
             tuple(self._possible_processes(reading, at, faults)),
             tuple(faults),
             energy,
             self._energy_sources.integrated(),
         )
+
+    def _validate_samples(
+        self, reading: Reading, at: float, samples: list[Sample], energy: dict[str, Increase], faults: list[Fault]
+    ) -> None:
+        sources = self._choose_energy_sources(reading)
+        watts = self._watts(reading.samples)
+        for sample in reading.samples:
+            if sample.metric.kind is not Kind.COUNTER:
+                samples += self._possible(sample, faults)
+                continue
+            if sample.metric is catalog.ENERGY and not self._is_source(sample, sources, faults):
+                continue
+            counter = self._counters.setdefault(sample_key(sample), Counter())
+            verdict = self._read_counter(counter, sample, at, self._sessions.of(reading, sample.subject))
+            if sample.metric is catalog.ENERGY:
+                if self._is_frozen(sample, at, verdict, watts, faults):
+                    continue
+                energy[sample.device_uuid] = self._increase(sample.device_uuid, at, verdict)
+            if verdict.value is not None:
+                samples.append(sample if verdict.value == sample.value else replace(sample, value=verdict.value))
+            faults += _counter_faults(sample, verdict)
 
     def _watts(self, samples: Iterable[Sample]) -> Mapping[str, float]:
         """The power of each device, as far as it is possible."""
@@ -181,42 +192,53 @@ class Validator:
         try:
             self._limits_of(sample.device_uuid).require_possible(sample)
         except ImplausibleError as error:
-            faults.append(_refused(sample, str(error)))
+            faults.append(refused(sample, str(error)))
         else:
             yield sample
 
     def _possible_processes(self, reading: Reading, at: float, faults: list[Fault]) -> Iterator[Process]:
-        for process in _conforming_processes(reading.processes, faults):
-            yield self._possible_process(process, reading, at, faults)
+        if not reading.processes:  # perhaps they were not due
+            return
+        before, self._process_counters = self._process_counters, {}
+        for process in reading.processes:
+            yield self._possible_process(process, reading, at, before, faults)
 
-    def _possible_process(self, process: Process, reading: Reading, at: float, faults: list[Fault]) -> Process:
+    def _possible_process(
+        self,
+        process: Process,
+        reading: Reading,
+        at: float,
+        before: Mapping[SampleKey, Counter],
+        faults: list[Fault],
+    ) -> Process:
         """A process without its impossible values. Its memory may exceed that of an integrated GPU."""
         possible: dict[str, float | None] = {}
-        subject = SubjectKey(process.device_uuid, process.partition_uuid)
         for name, row in _PROCESS_ROWS.items():
             value = getattr(process, name)
             if value is None:
                 continue
-            given = Sample(row, process.device_uuid, value, subject.partition_uuid, (str(process.pid),))
-            sample = _typed(given, faults)
+            labels = (str(process.pid),)
+            sample = typed(Sample(row, process.device_uuid, value, process.partition_uuid, labels), faults)
             if sample is None:
                 possible[name] = None
             elif row.kind is Kind.COUNTER:
-                verdict = self._read_counter(sample, at, self._sessions.of(reading, subject))
-                faults += [_refused(sample, f"the counter of a process reads {sample.value:g}")] * verdict.refused
+                session = (self._sessions.of(reading, process.subject), process.started)
+                counter = self._process_counters[sample_key(sample)] = before.get(sample_key(sample)) or Counter()
+                verdict = self._read_counter(counter, sample, at, session)
+                faults += _counter_faults(sample, verdict)
                 possible[name] = verdict.value
             elif not any(self._possible(sample, faults)):
                 possible[name] = None
         changed: Callable[..., Process] = replace
         return changed(process, **possible) if possible else process
 
-    def _choose_energy_sources(self, reading: Reading, samples: Iterable[Sample]) -> Mapping[str, Source]:
-        counted = {sample.device_uuid for sample in samples if sample.metric is catalog.ENERGY}
+    def _choose_energy_sources(self, reading: Reading) -> Mapping[str, Source]:
+        counted = {sample.device_uuid for sample in reading.samples if sample.metric is catalog.ENERGY}
         unsupported = {gap.device_uuid for gap in reading.unsupported if gap.metric is catalog.ENERGY}
         return {
             device.uuid: self._energy_sources.update(
                 device.uuid,
-                self._sessions.of(reading, SubjectKey(device.uuid)),
+                self._sessions.of(reading, device.subject),
                 counted=device.uuid in counted,
                 unsupported=device.uuid in unsupported,
             )
@@ -228,7 +250,7 @@ class Validator:
         """Whether the energy of a device comes from this counter."""
         source = sources.get(sample.device_uuid)
         if source is Source.NONE:
-            faults.append(_refused(sample, "the counter was not usable before in this session"))
+            faults.append(refused(sample, "the counter was not usable before in this session"))
         return source is Source.COUNTER
 
     def _is_frozen(
@@ -240,12 +262,10 @@ class Validator:
             return False
         if not self._energy_sources.withdraw_if_frozen(uuid, at, sample.value, watts.get(uuid)):
             return False
-        faults.append(_refused(sample, f"the counter stands still at {sample.value:g}"))
+        faults.append(refused(sample, f"the counter stands still at {sample.value:g}"))
         return True
 
-    def _read_counter(self, sample: Sample, at: float, session: Hashable) -> Verdict:
-        key = (sample.metric, sample.device_uuid, sample.partition_uuid, sample.labels)
-        counter = self._counters.setdefault(key, Counter())
+    def _read_counter(self, counter: Counter, sample: Sample, at: float, session: Hashable) -> Verdict:
         try:
             require_possible(sample.metric, sample.value)
         except ImplausibleError:
@@ -285,66 +305,12 @@ class Validator:
             limits.forget_partitions(subject.partition_uuid for subject in old)
 
 
-def _listed(reading: Reading) -> frozenset[SubjectKey]:
-    """Every device, and every partition of one."""
-    devices = {device.uuid for device in reading.devices}
-    partitions = (part for part in reading.partitions if part.device_uuid in devices)
-    return frozenset(map(SubjectKey, devices)) | {SubjectKey(part.device_uuid, part.uuid) for part in partitions}
+def _subjects(reading: Reading) -> frozenset[SubjectKey]:
+    devices = frozenset(device.subject for device in reading.devices)
+    return devices | {partition.subject for partition in reading.partitions}
 
 
-def _subject(sample: Sample) -> SubjectKey:
-    return SubjectKey(sample.device_uuid, sample.partition_uuid)
-
-
-def _refused(sample: Sample, detail: str) -> Fault:
-    return Fault(Reason.INVALID_VALUE, f"{sample.metric.stem} of {_subject(sample).where}", detail)
-
-
-def _typed(sample: Sample, faults: list[Fault]) -> Sample | None:
-    """A sample with values that are floats; None if a field has another type than in the contract."""
-    try:
-        return _with_floats(sample)
-    except ImplausibleError as error:
-        faults.append(_refused(sample, f"a bug of the collector: {error}"))
-        return None
-
-
-def _with_floats(sample: Sample) -> Sample:
-    texts = (sample.device_uuid, sample.partition_uuid)
-    if not isinstance(sample.labels, tuple) or not all(isinstance(text, str) for text in (*texts, *sample.labels)):
-        raise ImplausibleError("a uuid or label that is not a str")
-    value, width = require_number(sample.value), require_number(sample.width)
-    if not 0 <= width < math.inf:
-        raise ImplausibleError(f"the width is {width:g}")
-    if type(sample.value) is type(sample.width) is float:
-        return sample
-    return replace(sample, value=value, width=width)
-
-
-def _conforming_processes(processes: Iterable[Process], faults: list[Fault]) -> Iterator[Process]:
-    """Processes with the types of the contract: another one would make every later snapshot fail."""
-    for process in processes:
-        texts = (process.device_uuid, process.partition_uuid)
-        if type(process.pid) is int and all(isinstance(text, str) for text in texts):
-            yield process
-        else:
-            where = f"process of {process.device_uuid}"
-            faults.append(Fault(Reason.INVALID_VALUE, where, "a bug of the collector: a pid or uuid of another type"))
-
-
-def _conforming(samples: Iterable[Sample], listed: frozenset[SubjectKey], faults: list[Fault]) -> Iterator[Sample]:
-    """Samples that meet the contract: one that does not would make the whole exposition invalid."""
-    seen: set[_SampleKey] = set()
-    for given in samples:
-        sample = _typed(given, faults)
-        if sample is None:
-            continue
-        key = (sample.metric, sample.device_uuid, sample.partition_uuid, sample.labels)
-        subject = Subject.PARTITION if sample.partition_uuid else Subject.DEVICE
-        meets = len(sample.labels) == len(sample.metric.labels) and subject in sample.metric.subjects
-        if not meets or key in seen or _subject(sample) not in listed:
-            detail = f"a bug of the collector: {sample.value} with labels {sample.labels}"
-            faults.append(_refused(sample, detail))
-        else:
-            seen.add(key)
-            yield sample
+def _counter_faults(sample: Sample, verdict: Verdict) -> list[Fault]:
+    if not verdict.refused:
+        return []
+    return [refused(sample, f"the counter reads {sample.value:g}, see docs/troubleshooting.md")] * verdict.refused

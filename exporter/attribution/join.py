@@ -11,7 +11,7 @@ from exporter import families
 from exporter.accounting import UsageCounters
 from exporter.attribution.device_ids import AliasTable, only_monitors
 from exporter.attribution.holding import ClaimDevice, Holding
-from exporter.snapshot import Allocation, Container, HolderSample
+from exporter.snapshot import Allocation, Container, Holder, HolderSample
 
 _MEASURED = {
     catalog.UTILIZATION: families.CONTAINER_UTILIZATION,
@@ -39,8 +39,8 @@ class Inventory:
 
     def subjects(self) -> Iterator[SubjectKey]:
         """Yield every known device and partition."""
-        yield from (SubjectKey(device.uuid) for device in self.devices)
-        yield from (SubjectKey(part.device_uuid, part.uuid) for part in self.partitions)
+        yield from (device.subject for device in self.devices)
+        yield from (part.subject for part in self.partitions)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,11 +80,11 @@ class JoinResult:
             The allocations; None where unknown.
         """
         if isinstance(subject, Partition):
-            key, device_uuid = SubjectKey(subject.device_uuid, subject.uuid), subject.device_uuid
+            key, device_uuid = subject.subject, subject.device_uuid
             held = key in self.by_subject or SubjectKey(device_uuid) in self.by_subject
             lost = False
         else:
-            key, device_uuid = SubjectKey(subject.uuid), subject.uuid
+            key, device_uuid = subject.subject, subject.uuid
             held = device_uuid in self.held_devices
             lost = subject.lost
         if not held and (device_uuid in self.possibly_held or (lost and self.unmatched)):
@@ -233,7 +233,7 @@ def occupancy(devices: Iterable[Device], partitions: Iterable[Partition], joined
 def holder_samples(
     edges: Iterable[Allocation],
     live: Iterable[Sample],
-    usage: Callable[[Container, SubjectKey], UsageCounters],
+    usage: Callable[[Holder], UsageCounters],
     *,
     allocation_energy: bool = False,
 ) -> tuple[HolderSample, ...]:
@@ -248,10 +248,10 @@ def holder_samples(
     by_subject: dict[SubjectKey, dict[Metric, float]] = defaultdict(dict)
     for sample in live:
         if not sample.labels:
-            by_subject[SubjectKey(sample.device_uuid, sample.partition_uuid)][sample.metric] = sample.value
+            by_subject[sample.subject][sample.metric] = sample.value
     samples: list[HolderSample] = []
     for edge in edges:
-        counters = usage(edge.container, edge.subject)
+        counters = usage(edge.holder)
         values: list[tuple[Metric, float, tuple[str, ...]]] = [
             (families.ALLOCATION_INFO, 1.0, (edge.resource, edge.source, edge.claim)),
         ]

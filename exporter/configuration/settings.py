@@ -192,7 +192,8 @@ class Settings:
         names(installed_names, "installed collectors"),
         ALL,
         "The collectors that run, in the order of their precedence: a device that two of them list is exported once, "
-        "as the first of them reads it. all: every installed collector, in alphabetical order.",
+        "as the first of them reads it, and not at all while that one fails; if that one reports its vendor as absent, "
+        "the next one takes over. all: every installed collector, in alphabetical order.",
     )
 
 

@@ -135,6 +135,8 @@ def names(known: Callable[[], Iterable[str]], what: str) -> ValueType[tuple[str,
         if text == ALL:
             return ()
         written = tuple(name.strip() for name in text.split(","))
+        if ALL in written:
+            raise RefusedError("not both")
         listed = sorted(known())
         for name in written:
             if name not in listed:

@@ -198,7 +198,7 @@ class _Subjects:
         self._states: dict[str, str] = {}
         for sample in snapshot.samples:
             if not sample.labels:
-                key = SubjectKey(sample.device_uuid, sample.partition_uuid)
+                key = sample.subject
                 self._plain[key][sample.metric] = sample.value
             elif sample.metric is catalog.TEMPERATURE:
                 self._temperatures[sample.device_uuid][sample.labels[0]] = sample.value
@@ -210,7 +210,7 @@ class _Subjects:
         self._holders = None if snapshot.allocations is None else _by_subject(snapshot)
 
     def device(self, device: Device) -> DeviceRow:
-        key = SubjectKey(device.uuid)
+        key = device.subject
         return DeviceRow(
             uuid=device.uuid,
             address=device.device,
@@ -224,7 +224,7 @@ class _Subjects:
         )
 
     def _partition(self, partition: Partition) -> PartitionRow:
-        key = SubjectKey(partition.device_uuid, partition.uuid)
+        key = partition.subject
         return PartitionRow(partition.uuid, partition.profile, self._readings(key), self._holders_of(key))
 
     def _readings(self, key: SubjectKey) -> Readings:

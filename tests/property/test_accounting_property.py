@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from collectors.contract import Sample, SubjectKey
 from exporter.accounting import Accounting, Integral
 from exporter.attribution.join import with_shares
-from exporter.snapshot import Allocation, Container
+from exporter.snapshot import Allocation, Container, Holder
 from exporter.validation import Accepted
 from tests.doubles.collectors import Clock, power, utilization
 
@@ -108,10 +108,10 @@ def test_credit_of_all_holders_never_exceeds_the_device(
         now += step
         held = None if pairs is None else edges(pairs, compute)
         live = readings(load, watts)
-        books.add_readings(now, Accepted(tuple(live), integrated_power=frozenset({"a"})), held)
+        books.add_readings(now, Accepted(samples=tuple(live), integrated_power=frozenset({"a"})), held)
         books.add_allocations(now, held)
         totals = {(s.metric.stem, SubjectKey(s.device_uuid, s.partition_uuid)): s.value for s in books.samples(live)}
-        used = {(who, key): books.usage(who, key) for who in CONTAINERS for key in SUBJECTS}
+        used = {(who, key): books.usage(Holder(who, key)) for who in CONTAINERS for key in SUBJECTS}
         for key in SUBJECTS:
             mine = [found for (_, subject), found in used.items() if subject == key]
             assert sum(found.busy_seconds for found in mine) <= totals["busy_seconds_total", key] + 1e-6

@@ -5,7 +5,7 @@ import pytest
 from collectors import catalog
 from collectors.contract import Reading, Sample, SubjectKey
 from exporter.accounting import Accounting, Integral
-from exporter.snapshot import Allocation, Container
+from exporter.snapshot import Allocation, Container, Holder
 from exporter.validation import Validator
 from tests.doubles.collectors import Clock, energy, gpu, no_energy, part, power, utilization
 
@@ -132,7 +132,7 @@ def test_sole_holder_is_credited_while_the_device_is_allocated(books: Books, wal
     wall.now += 2
     poll(books, 2.0, utilization("gpu-a", 0.5), held=(sole(TRAIN),))
 
-    held = books.usage(TRAIN, A)
+    held = books.usage(Holder(TRAIN, A))
     assert (held.busy_seconds, held.observed_seconds, held.last_active) == (1.0, 2.0, wall.now)
 
 
@@ -140,7 +140,7 @@ def test_idle_holder_has_no_last_active_time(books: Books) -> None:
     for at in (0.0, 1.0):
         poll(books, at, utilization("gpu-a", 0.0), held=(sole(TRAIN),))
 
-    held = books.usage(TRAIN, A)
+    held = books.usage(Holder(TRAIN, A))
     assert (held.busy_seconds, held.observed_seconds, held.last_active) == (0.0, 1.0, None)
 
 
@@ -150,7 +150,7 @@ def test_sharing_holders_get_no_measured_credit(books: Books) -> None:
         poll(books, at, utilization("gpu-a", 1.0), energy("gpu-a", joules), held=both)
 
     for container in (TRAIN, SERVE):
-        held = books.usage(container, A)
+        held = books.usage(Holder(container, A))
         assert (held.busy_seconds, held.observed_seconds, held.energy_joules) == (0.0, 0.0, 0.0)
         assert held.last_active is None
         assert held.device_seconds == 0.5
@@ -167,7 +167,7 @@ def test_partition_holder_is_credited_for_the_partition_only(books: Books) -> No
             held=(sole(TRAIN, SLICE, 0.5),),
         )
 
-    held = books.usage(TRAIN, SLICE)
+    held = books.usage(Holder(TRAIN, SLICE))
     assert (held.busy_seconds, held.observed_seconds, held.energy_joules) == (0.5, 2.0, 0.0)
     assert held.device_seconds == 1.0
 
@@ -178,7 +178,7 @@ def test_current_holder_is_credited(books: Books) -> None:
     books.add_allocations(1.0, (sole(SERVE),))
     poll(books, 3.0, utilization("gpu-a", 1.0), energy("gpu-a", 250), held=(sole(SERVE),))
 
-    held = books.usage(SERVE, A)
+    held = books.usage(Holder(SERVE, A))
     assert (held.busy_seconds, held.observed_seconds, held.energy_joules) == (2.0, 2.0, 150.0)
     assert held.device_seconds == 2.0
     assert busy_and_observed(books) == (3.0, 3.0)
@@ -193,7 +193,7 @@ def test_new_holder_is_credited_from_the_time_of_its_allocation_and_not_from_the
     poll(books, 10.0, *busy, energy("gpu-a", 1000), power("gpu-b", 100), held=held, estimated="gpu-b")
 
     for subject in (A, B):
-        usage = books.usage(TRAIN, subject)
+        usage = books.usage(Holder(TRAIN, subject))
         assert (usage.busy_seconds, usage.observed_seconds, usage.energy_joules) == pytest.approx((2.0, 2.0, 200.0))
         assert usage.device_seconds == 2.0
 
@@ -205,7 +205,7 @@ def test_holder_of_a_shared_device_is_measured_from_when_it_is_the_sole_holder(b
     books.add_allocations(6.0, (sole(TRAIN),))
     poll(books, 10.0, utilization("gpu-a", 1.0), held=(sole(TRAIN),))
 
-    usage = books.usage(TRAIN, A)
+    usage = books.usage(Holder(TRAIN, A))
     assert (usage.busy_seconds, usage.observed_seconds, usage.device_seconds) == (4.0, 4.0, 0.5 * 6 + 4)
 
 
@@ -214,7 +214,7 @@ def test_unknown_allocations_credit_nothing_and_drop_nothing(books: Books) -> No
     for at, held in ((0.0, mine), (1.0, mine), (2.0, None), (4.0, None), (5.0, mine), (6.0, mine)):
         poll(books, at, utilization("gpu-a", 1.0), energy("gpu-a", 100 * at), held=held)
 
-    held_now = books.usage(TRAIN, A)
+    held_now = books.usage(Holder(TRAIN, A))
     assert held_now.device_seconds == 2.0  # from 0 to 1 and from 5 to 6
     assert (held_now.busy_seconds, held_now.energy_joules) == (2.0, 200.0)
     assert busy_and_observed(books) == (6.0, 6.0)
@@ -225,11 +225,11 @@ def test_ended_container_is_dropped_and_a_new_one_of_the_same_name_starts_at_zer
         poll(books, at, utilization("gpu-a", 1.0), held=(sole(TRAIN),))
     poll(books, 2.0, utilization("gpu-a", 1.0))
 
-    assert books.usage(TRAIN, A).busy_seconds == 0.0
+    assert books.usage(Holder(TRAIN, A)).busy_seconds == 0.0
 
     books.add_allocations(2.5, (sole(TRAIN),))
     poll(books, 3.0, utilization("gpu-a", 1.0), held=(sole(TRAIN),))
-    held = books.usage(TRAIN, A)
+    held = books.usage(Holder(TRAIN, A))
     assert (held.busy_seconds, held.observed_seconds, held.device_seconds) == (0.5, 0.5, 0.5)
 
 
@@ -238,42 +238,42 @@ def test_use_of_each_device_is_counted_separately(books: Books) -> None:
     for at in (0.0, 1.0):
         poll(books, at, utilization("gpu-a", 1.0), utilization("gpu-b", 0.5), held=both)
 
-    assert (books.usage(TRAIN, A).busy_seconds, books.usage(TRAIN, B).busy_seconds) == (1.0, 0.5)
+    assert (books.usage(Holder(TRAIN, A)).busy_seconds, books.usage(Holder(TRAIN, B)).busy_seconds) == (1.0, 0.5)
 
 
 def test_device_seconds_integrate_the_share(books: Books) -> None:
     for at, share in ((0.0, 1.0), (2.0, 1.0), (4.0, 0.5), (5.0, 0.25)):
         books.add_allocations(at, (sole(TRAIN, A, share),))
 
-    assert books.usage(TRAIN, A).device_seconds == pytest.approx(2.0 + 1.0 + 0.25)
+    assert books.usage(Holder(TRAIN, A)).device_seconds == pytest.approx(2.0 + 1.0 + 0.25)
 
 
 def test_device_seconds_do_not_rise_while_the_share_is_unknown(books: Books) -> None:
     for at, share in ((0.0, 0.5), (2.0, 0.5), (4.0, None), (6.0, 0.5)):
         books.add_allocations(at, (sole(TRAIN, SLICE, share),))
 
-    assert books.usage(TRAIN, SLICE).device_seconds == 2.0
+    assert books.usage(Holder(TRAIN, SLICE)).device_seconds == 2.0
 
 
 def test_device_seconds_do_not_count_a_gap(books: Books) -> None:
     for at in (0.0, 1.0, 60.0, 61.0):
         books.add_allocations(at, (sole(TRAIN),))
 
-    assert books.usage(TRAIN, A).device_seconds == 2.0
+    assert books.usage(Holder(TRAIN, A)).device_seconds == 2.0
 
 
 def test_reset_of_the_hardware_energy_counter_is_handled(books: Books) -> None:
     for at, joules in ((0.0, 9_000.0), (1.0, 9_100.0), (2.0, 30.0), (3.0, 130.0)):
         poll(books, at, energy("gpu-a", joules), held=(sole(TRAIN),))
 
-    assert books.usage(TRAIN, A).energy_joules == 100.0 + 30.0 + 100.0
+    assert books.usage(Holder(TRAIN, A)).energy_joules == 100.0 + 30.0 + 100.0
 
 
 def test_energy_over_a_gap_is_not_credited(books: Books) -> None:
     for at, joules in ((0.0, 0.0), (60.0, 6_000.0), (61.0, 6_100.0)):
         poll(books, at, energy("gpu-a", joules), held=(sole(TRAIN),))
 
-    assert books.usage(TRAIN, A).energy_joules == 100.0
+    assert books.usage(Holder(TRAIN, A)).energy_joules == 100.0
 
 
 def test_energy_before_an_allocation_is_not_credited(books: Books) -> None:
@@ -282,7 +282,7 @@ def test_energy_before_an_allocation_is_not_credited(books: Books) -> None:
     books.add_allocations(1.0, (sole(TRAIN),))
     poll(books, 2.0, energy("gpu-a", 1_150.0), held=(sole(TRAIN),))
 
-    assert books.usage(TRAIN, A).energy_joules == 50.0
+    assert books.usage(Holder(TRAIN, A)).energy_joules == 50.0
 
 
 def test_power_is_integrated_without_an_energy_counter(books: Books) -> None:
@@ -290,7 +290,7 @@ def test_power_is_integrated_without_an_energy_counter(books: Books) -> None:
         poll(books, at, power("gpu-a", watts), power("gpu-b", watts), held=(sole(TRAIN),), estimated="gpu-a")
 
     assert counters(books, power("gpu-a", 0), power("gpu-b", 0)) == {("energy_joules_total", "gpu-a", ""): 500.0}
-    assert books.usage(TRAIN, A).energy_joules == 500.0
+    assert books.usage(Holder(TRAIN, A)).energy_joules == 500.0
 
 
 def test_integrated_energy_is_not_replaced_by_a_counter_that_appears_later(books: Books) -> None:
@@ -300,7 +300,7 @@ def test_integrated_energy_is_not_replaced_by_a_counter_that_appears_later(books
     poll(books, 2.0, power("gpu-a", 100.0), energy("gpu-a", 7_000.0), held=(sole(TRAIN),))
 
     assert counters(books, power("gpu-a", 100.0)) == {("energy_joules_total", "gpu-a", ""): 200.0}
-    assert books.usage(TRAIN, A).energy_joules == 100.0
+    assert books.usage(Holder(TRAIN, A)).energy_joules == 100.0
 
 
 def test_power_is_not_integrated_in_place_of_a_counter_that_stops(books: Books) -> None:
@@ -310,7 +310,7 @@ def test_power_is_not_integrated_in_place_of_a_counter_that_stops(books: Books) 
     poll(books, 3.0, power("gpu-a", 100.0), energy("gpu-a", 5_000_300.0), held=(sole(TRAIN),))
 
     assert counters(books, power("gpu-a", 100.0)) == {}
-    assert books.usage(TRAIN, A).energy_joules == 100.0
+    assert books.usage(Holder(TRAIN, A)).energy_joules == 100.0
 
 
 def test_unknown_subject_is_dropped_after_an_hour(books: Books) -> None:
@@ -347,12 +347,12 @@ def test_other_readings_are_ignored(books: Books) -> None:
     for at in (0.0, 1.0):
         poll(books, at, Sample(catalog.MEMORY_BANDWIDTH, "gpu-a", 1.0), held=(sole(TRAIN),))
 
-    held = books.usage(TRAIN, A)
+    held = books.usage(Holder(TRAIN, A))
     assert (held.busy_seconds, held.observed_seconds, held.energy_joules) == (0.0, 0.0, 0.0)
 
 
 def allocated_joules(books: Books, container: Container, subject: SubjectKey = A) -> float:
-    return books.usage(container, subject).allocated_energy_joules
+    return books.usage(Holder(container, subject)).allocated_energy_joules
 
 
 def test_every_allocation_is_credited_with_its_share_of_the_energy(books: Books) -> None:
@@ -360,10 +360,10 @@ def test_every_allocation_is_credited_with_its_share_of_the_energy(books: Books)
     for at, joules in ((0.0, 5_000_000), (1.0, 5_000_080), (2.0, 5_000_160)):
         poll(books, at, energy("gpu-a", joules), energy("gpu-b", joules), held=(whole, half, cut))
 
-    assert allocated_joules(books, TRAIN, B) == books.usage(TRAIN, B).energy_joules == 160
+    assert allocated_joules(books, TRAIN, B) == books.usage(Holder(TRAIN, B)).energy_joules == 160
     assert allocated_joules(books, SERVE) == 80
     assert allocated_joules(books, TRAIN, SLICE) == 20
-    assert books.usage(SERVE, A).energy_joules == 0
+    assert books.usage(Holder(SERVE, A)).energy_joules == 0
 
 
 def test_integrated_power_is_allocated_by_share_too(books: Books) -> None:

@@ -256,14 +256,38 @@ def test_counters_of_a_subject_unknown_for_an_hour_restart(assembler: Assembler,
     assert (kept, forgotten) == ({"s0": 5.0}, {"s0": 0.0})
 
 
-def test_new_maximum_age_also_changes_the_maximum_gap_of_counters(assembler: Assembler, clock: Clock) -> None:
-    assembler.apply(Limits(2.0, {**LIMITS.max_age_seconds, Cadence.FAST: 3.0}))
+def limits(fast_seconds: float) -> Limits:
+    return Limits(2.0, {**LIMITS.max_age_seconds, Cadence.FAST: fast_seconds})
+
+
+def test_new_maximum_age_also_changes_the_maximum_gap_of_counters(clock: Clock) -> None:
+    assembler = Assembler(["acme"], (), limits(3.0), Clocks(clock, clock))
     for at in (0.0, 3.0, 7.0):
         shorter = poll(assembler, clock, at, USED)
-    assembler.apply(Limits(2.0, {**LIMITS.max_age_seconds, Cadence.FAST: 4.0}))
+    assembler.apply(limits(4.0))
     longer = poll(assembler, clock, 11.0, USED)
 
     assert (who_has(shorter, BUSY), who_has(longer, BUSY)) == ({"gpu-a": 1.5}, {"gpu-a": 3.5})
+
+
+def test_readings_of_longer_intervals_are_exported_and_integrated_after_the_change_to_shorter_ones(
+    clock: Clock,
+) -> None:
+    assembler = Assembler(["acme"], (), limits(190.0), Clocks(clock, clock))
+    for at in (0.0, 60.0):
+        poll(assembler, clock, at, USED)
+    clock.now = 119.0
+    assembler.apply(limits(5.0))
+    before_the_poll = assembler.snapshot()
+    after_the_poll = poll(assembler, clock, 120.0, USED)
+    clock.now = 126.0
+    expired = assembler.snapshot()
+    after_a_gap = poll(assembler, clock, 330.0, USED)
+
+    assert who_has(before_the_poll, BUSY) == {"gpu-a": 30.0}
+    assert who_has(after_the_poll, BUSY) == {"gpu-a": 60.0}
+    assert who_has(expired, BUSY) == {}
+    assert who_has(after_a_gap, BUSY) == {"gpu-a": 60.0}
 
 
 SLICED = reading(

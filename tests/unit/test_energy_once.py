@@ -6,7 +6,7 @@ import pytest
 
 from collectors.contract import Reading, Sample, SubjectKey, Unsupported
 from exporter.accounting import Accounting, Integral
-from exporter.snapshot import Allocation, Container
+from exporter.snapshot import Allocation, Container, Holder
 from exporter.validation import Increase, Validator
 from tests.doubles.collectors import Clock, energy, gpu, no_energy, power
 
@@ -39,7 +39,7 @@ class Books:
     @property
     def credited(self) -> tuple[float, float]:
         """The joules of the container, measured and allocated."""
-        usage = self.accounting.usage(TRAIN, A)
+        usage = self.accounting.usage(Holder(TRAIN, A))
         return usage.energy_joules, usage.allocated_energy_joules
 
     def integrated(self) -> float:

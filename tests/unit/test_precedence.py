@@ -20,6 +20,7 @@ from tests.doubles.collectors import (
     Clock,
     absent,
     ended,
+    energy,
     failed,
     info,
     no_energy,
@@ -150,6 +151,17 @@ def test_a_device_stays_with_the_first_collector_while_it_fails_and_goes_to_the_
     snapshot = node.poll(2, "zeta", 300.0, A)
     assert value(snapshot, "accelerator_device_power_watts") == 300
     assert value(snapshot, "accelerator_exporter_duplicate_devices") is None
+
+
+def test_energy_is_one_series_while_the_next_collector_takes_over() -> None:
+    node = Node("acme", "zeta")
+    for second in range(3):
+        node.poll(second, "acme", 100.0, A)
+        reading = Reading((A,), (), (power("gpu-a", 100.0), energy("gpu-a", 5_000_000 + 100 * second)))
+        node.assembler.apply(ended(second, reading, EVERY if second == 0 else FAST, "zeta"))
+    node.assembler.apply(absent(3, "acme"))
+    snapshot = node.assembler.snapshot()
+    assert value(snapshot, "accelerator_device_energy_joules_total") == 5_000_200
 
 
 def test_a_duplicate_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:

@@ -221,6 +221,25 @@ def test_counter_and_ratios_of_a_process_follow_the_rules() -> None:
     assert {(process.utilization_ratio, process.occupancy_ratio) for process in read} == {(0.5, None)}
 
 
+def test_counters_of_processes_that_are_not_listed_are_dropped() -> None:
+    validator = Validator()
+    read = []
+    for at, (pid, started, seconds) in enumerate([(7, 1, 900), (7, 2, 3), (8, 3, 5), (7, 2, 1), (7, 2, 0.5)]):
+        process = Process(pid, "gpu-a", copy_seconds=seconds, started=started)
+        accepted = validator.validate(Reading((A,), processes=(process,)), float(at))
+        validator.validate(Reading((A,)), at + 0.5)  # processes are not due
+        read += [process.copy_seconds for process in accepted.processes]
+
+    assert read == [900, 3, 5, 1, 1]
+
+
+def test_lowest_power_limit_and_a_memory_of_no_size_are_no_limits(bench: Bench) -> None:
+    usable = (power("gpu-a", 350), Sample(catalog.MEMORY_USAGE, "gpu-a", 1e9))
+    bench.read(Sample(catalog.POWER_MIN_LIMIT, "gpu-a", 100), Sample(catalog.MEMORY_LIMIT, "gpu-a", 0))
+
+    assert bench.read(*usable).samples == usable
+
+
 def test_energy_that_jumps_is_never_credited(bench: Bench) -> None:
     bench.read(energy("gpu-a", 1_000_000), Sample(catalog.POWER_LIMIT, "gpu-a", LIMIT_WATTS))
     risen = [bench.read(energy("gpu-a", joules)).energy["gpu-a"].amount for joules in (2_480_000, 1_000_600, 1_001_200)]

@@ -1,5 +1,6 @@
 """What a collector of another package may return by mistake: it costs one sample, or one reading, and is counted."""
 
+import itertools
 import logging
 from collections.abc import Callable
 from dataclasses import replace
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 
 from collectors import catalog
-from collectors.contract import Device, Fault, Process, Reading, Reason, Sample
+from collectors.contract import Alias, Device, Fault, Partition, Process, Reading, Reason, Sample
 from collectors.metric import Metric
 from collectors.plausibility import ImplausibleError, require_number, require_possible
 from exporter.assembler import Assembler, Clocks
@@ -18,7 +19,7 @@ from exporter.collector_state import CollectorState
 from exporter.exposition import Format, render
 from exporter.snapshot import Snapshot
 from exporter.validation import Accepted, Validator
-from tests.doubles.collectors import FAST, LIMITS, Clock, ended, energy, gpu, power, utilization
+from tests.doubles.collectors import FAST, LIMITS, Clock, ended, energy, gpu, part, power, utilization
 
 A = gpu("gpu-a")
 GOOD = utilization("gpu-a", 0.5)
@@ -88,6 +89,44 @@ def test_uuid_that_is_not_a_str_is_one_fault(uuid: str) -> None:
     assert invalid(accepted) == [Reason.INVALID_VALUE] * 3
 
 
+NO_TEXT: Any = None
+WRONG_FIELDS: list[tuple[str, object]] = [
+    *itertools.product(("uuid", "device", "vendor", "model"), (None, 7, [])),
+    *itertools.product(["aliases"], (None, [Alias("x")], frozenset({"x"}), frozenset({Alias("x", NO_TEXT)}))),
+    ("uuid", ""),
+    ("lost", None),
+]
+
+
+@pytest.mark.parametrize(("name", "value"), WRONG_FIELDS, ids=repr)
+def test_device_with_a_field_of_another_type_is_one_fault(name: str, value: object) -> None:
+    changed: Callable[..., Device] = replace
+    reading = Reading((changed(gpu("gpu-b"), **{name: value}), A), (), (GOOD,))
+    accepted = Validator().validate(reading, 1.0)
+    snapshot = Node().poll(1.0, reading)
+
+    assert (accepted.devices, accepted.samples, invalid(accepted)) == ((A,), (GOOD,), [Reason.INVALID_VALUE])
+    assert b"accelerator_device_utilization_ratio{" in render(snapshot, (), Format.TEXT)
+
+
+@pytest.mark.parametrize(("name", "value"), [("uuid", None), ("uuid", ""), ("device_uuid", []), ("profile", 7)])
+def test_partition_with_a_field_of_another_type_is_one_fault(name: str, value: object) -> None:
+    changed: Callable[..., Partition] = replace
+    good = part("gpu-a", "s0")
+    accepted = Validator().validate(Reading((A,), (changed(good, **{name: value}), good)), 1.0)
+
+    assert (accepted.partitions, invalid(accepted)) == ((good,), [Reason.INVALID_VALUE])
+
+
+def test_session_that_does_not_equal_itself_is_no_new_session_at_each_reading() -> None:
+    validator = Validator()
+    for at in (1.0, 2.0, 3.0):
+        samples = (energy("gpu-a", 5_000_000 - at),)
+        accepted = validator.validate(Reading((A,), (), samples, sessions={"gpu-a": float("nan")}), at)
+
+    assert [sample.value for sample in accepted.samples] == [5_000_000 - 1]
+
+
 def test_accepted_values_are_floats() -> None:
     samples = validated(power("gpu-a", 300), energy("gpu-a", 5)).samples
 
@@ -122,10 +161,8 @@ def test_other_series_are_served_and_the_sample_is_counted(value: float) -> None
 
 def unusable() -> list[Callable[[], Reading]]:
     anything: Any = object()
-    unhashable: Any = []
     return [
         lambda: Reading(anything),
-        lambda: Reading((Device(unhashable, "", "", ""),)),
         lambda: Reading((A,), (), anything),
         lambda: Reading((A,), (), (anything,)),
         lambda: Reading((A,), (), (Sample(anything, "gpu-a", 1),)),

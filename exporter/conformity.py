@@ -1,0 +1,130 @@
+"""The part of a collector's reading that meets the contract: types, labels, subjects, and each series once.
+
+A record that does not meet it would make the whole exposition invalid, or every later snapshot fail. So it is left out
+and counted, and the rest of the reading is used.
+"""
+
+import math
+from collections.abc import Hashable, Iterable, Iterator, Mapping
+from dataclasses import replace
+
+from collectors.contract import Alias, Device, Fault, Partition, Process, Reading, Reason, Sample, SubjectKey
+from collectors.metric import Metric, Subject
+from collectors.plausibility import ImplausibleError, require_number
+
+SampleKey = tuple[Metric, str, str, tuple[str, ...]]
+
+
+def conforming(reading: Reading, faults: list[Fault]) -> Reading:
+    """A reading without the records that do not meet the contract.
+
+    Args:
+        reading: What the collector returned. If a field of it has another type, any exception may be raised.
+        faults: Receives one fault for each record that is left out.
+    """
+    devices = tuple(_devices(reading.devices, faults))
+    partitions = tuple(_partitions(reading.partitions, {device.uuid for device in devices}, faults))
+    listed = frozenset(SubjectKey(device.uuid) for device in devices)
+    listed |= {SubjectKey(partition.device_uuid, partition.uuid) for partition in partitions}
+    return replace(
+        reading,
+        devices=devices,
+        partitions=partitions,
+        samples=tuple(_samples(reading.samples, listed, faults)),
+        processes=tuple(_processes(reading.processes, faults)),
+        sessions=_sessions(reading.sessions),
+    )
+
+
+def sample_key(sample: Sample) -> SampleKey:
+    """What identifies the series of a sample."""
+    return (sample.metric, sample.device_uuid, sample.partition_uuid, sample.labels)
+
+
+def refused(sample: Sample, detail: str) -> Fault:
+    """The fault of a sample that is not exported."""
+    return Fault(Reason.INVALID_VALUE, f"{sample.metric.stem} of {sample.subject.where}", detail)
+
+
+def typed(sample: Sample, faults: list[Fault]) -> Sample | None:
+    """A sample with values that are floats; None if a field has another type than in the contract."""
+    try:
+        return _with_floats(sample)
+    except ImplausibleError as error:
+        faults.append(refused(sample, f"a bug of the collector: {error}"))
+        return None
+
+
+def _with_floats(sample: Sample) -> Sample:
+    if not isinstance(sample.labels, tuple) or not _are_texts(
+        sample.device_uuid, sample.partition_uuid, *sample.labels
+    ):
+        raise ImplausibleError("a uuid or label that is not a str")
+    value, width = require_number(sample.value), require_number(sample.width)
+    if not 0 <= width < math.inf:
+        raise ImplausibleError(f"the width is {width:g}")
+    if type(sample.value) is type(sample.width) is float:
+        return sample
+    return replace(sample, value=value, width=width)
+
+
+def _are_texts(*values: object) -> bool:
+    return all(isinstance(value, str) for value in values)
+
+
+def _are_aliases(aliases: object) -> bool:
+    return isinstance(aliases, frozenset) and all(
+        isinstance(alias, Alias) and _are_texts(alias.id, alias.scope) for alias in aliases
+    )
+
+
+def _not_listed(what: str, record: Device | Partition) -> Fault:
+    return Fault(Reason.INVALID_VALUE, f"{what} {record.uuid}", "a bug of the collector: a field of another type")
+
+
+def _devices(devices: Iterable[Device], faults: list[Fault]) -> Iterator[Device]:
+    for device in devices:
+        texts = _are_texts(device.uuid, device.device, device.vendor, device.model)
+        if texts and device.uuid and isinstance(device.lost, bool) and _are_aliases(device.aliases):
+            yield device
+        else:
+            faults.append(_not_listed("device", device))
+
+
+def _partitions(partitions: Iterable[Partition], devices: set[str], faults: list[Fault]) -> Iterator[Partition]:
+    for partition in partitions:
+        texts = _are_texts(partition.uuid, partition.device_uuid, partition.profile)
+        if not (texts and partition.uuid and _are_aliases(partition.aliases)):
+            faults.append(_not_listed("partition", partition))
+        elif partition.device_uuid in devices:
+            yield partition
+
+
+def _samples(samples: Iterable[Sample], listed: frozenset[SubjectKey], faults: list[Fault]) -> Iterator[Sample]:
+    seen: set[SampleKey] = set()
+    for given in samples:
+        sample = typed(given, faults)
+        if sample is None:
+            continue
+        key = sample_key(sample)
+        subject = Subject.PARTITION if sample.partition_uuid else Subject.DEVICE
+        meets = len(sample.labels) == len(sample.metric.labels) and subject in sample.metric.subjects
+        if not meets or key in seen or sample.subject not in listed:
+            faults.append(refused(sample, f"a bug of the collector: {sample.value} with labels {sample.labels}"))
+        else:
+            seen.add(key)
+            yield sample
+
+
+def _processes(processes: Iterable[Process], faults: list[Fault]) -> Iterator[Process]:
+    for process in processes:
+        if type(process.pid) is int and _are_texts(process.device_uuid, process.partition_uuid):
+            yield process
+        else:
+            where = f"process of {process.device_uuid}"
+            faults.append(Fault(Reason.INVALID_VALUE, where, "a bug of the collector: a pid or uuid of another type"))
+
+
+def _sessions(sessions: Mapping[str, Hashable]) -> Mapping[str, Hashable]:
+    """Without values that do not equal themselves, such as NaN: every reading would be another session."""
+    return {uuid: session for uuid, session in sessions.items() if session == session}  # noqa: PLR0124 - finds NaN
