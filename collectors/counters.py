@@ -8,7 +8,8 @@ readings, then nothing is exported until a reading is accepted again.
 No accepted value is compared with for ever: it may have been the wrong one. Once nothing is exported, some readings in
 a row that agree with each other are the new base. So they are while something is exported, if they are higher and the
 base is not confirmed: it is the first value of all or of a session, or the first after a reset, and no reading has
-agreed with it yet. Nothing is counted between the old base and the new one, but the exported value may then rise by
+agreed with it yet. Lower readings must also have risen: a counter that stands at 0 may have lost its value for a while.
+Nothing is counted between the old base and the new one, but the exported value may then rise by
 more than the bound, or fall.
 
 The exported value is the counter's own. Only a wrap at a known width is added to it, so that it goes on rising; any
@@ -87,6 +88,7 @@ class Counter:
         "_open",
         "_previous",
         "_row",
+        "_row_has_risen",
         "_wrapped",
         "_wraps_unseen",
         "read_at",
@@ -97,6 +99,7 @@ class Counter:
         self._last: CounterReading | None = None  # accepted
         self._base_confirmed = False  # whether a reading has agreed with it, or with one before it
         self._previous: CounterReading | None = None  # accepted or not
+        self._row_has_risen = False
         self._row = 0  # readings in a row that agree with each other; from 0 again when nothing is exported any more
         self._wrapped = 0.0  # the width times the number of wraps
         self._wraps_unseen = False
@@ -108,8 +111,7 @@ class Counter:
     def read(self, now: CounterReading) -> Verdict:
         """Apply the rule to a reading."""
         self.read_at = now.at
-        self._row = self._row + 1 if self._agrees(now) else 1
-        self._previous = now
+        self._extend_row(now)
         last = self._last
         if last is None:
             return self._accept(now, 0.0, confirmed=False)
@@ -132,10 +134,17 @@ class Counter:
         self._previous, self._row = None, 0
         return self._refuse()
 
-    def _agrees(self, now: CounterReading) -> bool:
+    def _extend_row(self, now: CounterReading) -> None:
+        before, self._previous = self._previous, now
+        if before is not None and self._agrees(before, now):
+            self._row += 1
+            self._row_has_risen = self._row_has_risen or now.value > before.value
+        else:
+            self._row, self._row_has_risen = 1, False
+
+    def _agrees(self, before: CounterReading, now: CounterReading) -> bool:
         """Whether a reading may follow the previous one, accepted or not."""
-        before = self._previous
-        if before is None or now.session != before.session:
+        if now.session != before.session:
             return False
         most = bound(now.most_per_second, now.at - before.at)
         if now.value < now.width <= most:
@@ -183,7 +192,7 @@ class Counter:
 
     def _hold(self, now: CounterReading) -> Verdict:
         """Hold a lower reading: it may be a dip, or the first one after a reset."""
-        if self._last is not None and self._is_base(now, self._last):
+        if self._row_has_risen and self._last is not None and self._is_base(now, self._last):
             return self._rebase(now)
         before = self._lower
         refused = 0

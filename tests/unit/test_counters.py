@@ -90,7 +90,10 @@ CASES = {
         [M, 198, 411, M + 900, M + 1200, M + 1500, M + 1800], [M, M, 411, 411, 411, M + 1500, M + 1800], 711, 2
     ),
     "idle after a reset that is not known": Case(
-        [500, 500, *[0] * 8], [*[500] * 5, None, None, None, 0, 0], 0, 5, most=1
+        [500, 500, *[0] * 8, 1, 2], [*[500] * 5, *[None] * 5, 1, 2], 2, 7, most=1
+    ),
+    "zeros for long, and then the value again": Case(
+        [M, M + 70, *[0] * 9, M + 770, M + 840], [M, *[M + 70] * 4, *[None] * 6, M + 770, M + 840], 840, 9
     ),
     "wrap of a narrow counter": Case(
         [65_500, 65_530, 24, 94, 65_000], [65_500, 65_530, 65_560, 65_630, 65_630], 130, 1, width=65_536
