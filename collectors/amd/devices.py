@@ -152,8 +152,14 @@ class DeviceTable:
 
 
 def _is_bound_again(before: GpuPaths | None, now: GpuPaths) -> bool:
-    """Whether a GPU was bound to the driver after the last reading: each time, its sensors get a new folder."""
-    return before is None or (before.hwmon is not None and now.hwmon is not None and before.hwmon != now.hwmon)
+    """Whether a GPU was bound to the driver after the last reading: each time, its sensors get a new folder.
+
+    The new folder may have the number of the old one (`hwmon_ida` in the kernel's `drivers/hwmon/hwmon.c`).
+    """
+    if before is None:
+        return True
+    known = before.hwmon is not None and now.hwmon is not None
+    return known and (before.hwmon, before.hwmon_inode) != (now.hwmon, now.hwmon_inode)
 
 
 _DETAILS = {

@@ -56,6 +56,17 @@ def read_bytes(path: Path, limit: int = _PAGE_BYTES) -> bytes:
     return content
 
 
+def inode(path: Path) -> int | None:
+    """The inode number of a kernel's file or folder; None if there is none.
+
+    sysfs counts these numbers up (`kernfs_new_node` in `fs/kernfs/dir.c`), so a folder that is made again has another.
+    """
+    try:
+        return path.stat().st_ino
+    except OSError:
+        return None
+
+
 def read_text(path: Path) -> str:
     """The text of an attribute without its padding.
 

@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from collectors.amd.files import read_text
+from collectors.amd.files import inode, read_text
 from collectors.contract import CollectorError
 from collectors.pci import parse_address
 from collectors.sysfs import Root
@@ -43,6 +43,7 @@ class GpuPaths:
         folder: Folder of its PCI function.
         drm: Its DRM nodes.
         hwmon: The folder of its sensors; None if it has no sensors.
+        hwmon_inode: The inode number of that folder. The driver makes the folder whenever the GPU is bound to it.
         sensors: The stem of a sensor's files, such as `temp2`, by its kind and label, such as `temp junction`.
     """
 
@@ -50,6 +51,7 @@ class GpuPaths:
     folder: Path
     drm: DrmNodes
     hwmon: Path | None = None
+    hwmon_inode: int | None = None
     sensors: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -63,7 +65,8 @@ def locate(sysfs: Root, address: str) -> GpuPaths:
     parts = (*PCI_DEVICES, address)
     hwmon = _hwmon(sysfs, parts)
     sensors = {} if hwmon is None else _sensors(hwmon)
-    return GpuPaths(address, sysfs.path.joinpath(*parts), drm_nodes(sysfs, *parts), hwmon, sensors)
+    made = None if hwmon is None else inode(hwmon)
+    return GpuPaths(address, sysfs.path.joinpath(*parts), drm_nodes(sysfs, *parts), hwmon, made, sensors)
 
 
 def drm_nodes(sysfs: Root, *device: str) -> DrmNodes:

@@ -13,7 +13,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from collectors.amd.files import read_number
+from collectors.amd.files import inode, read_number
 from collectors.contract import CollectorError
 from collectors.sysfs import Root
 from collectors.units import seconds_from_microseconds
@@ -45,11 +45,13 @@ class KfdUsage:
         memory_bytes: Device memory it has allocated.
         compute_units: Number of compute units on which it has work now.
         copy_seconds: For how long copy engines have worked for it.
+        started: The inode number of the process's folder, which is made when it opens the driver.
     """
 
     memory_bytes: int | None = None
     compute_units: int | None = None
     copy_seconds: float | None = None
+    started: int | None = None
 
 
 def read(sysfs: Root, gpu_ids: Collection[int], *, detailed: bool) -> Mapping[int, Mapping[int, KfdUsage]] | None:
@@ -78,15 +80,16 @@ def _used(process: Root, gpu_ids: Collection[int], *, detailed: bool) -> Mapping
         for gpu_id, used in _memory(context, gpu_ids):
             memory[gpu_id] = memory.get(gpu_id, 0) + used
         queued.update(_queued(context))
+    started = inode(process.path) if detailed else None
     in_use = {gpu_id for gpu_id, used in memory.items() if used} | (queued & set(gpu_ids))
-    return {gpu_id: _usage(contexts if detailed else (), gpu_id, memory.get(gpu_id)) for gpu_id in in_use}
+    return {gpu_id: _usage(contexts if detailed else (), gpu_id, memory.get(gpu_id), started) for gpu_id in in_use}
 
 
-def _usage(contexts: Collection[Root], gpu_id: int, memory_bytes: int | None) -> KfdUsage:
+def _usage(contexts: Collection[Root], gpu_id: int, memory_bytes: int | None, started: int | None) -> KfdUsage:
     units = _sum(context.path / f"stats_{gpu_id}" / "cu_occupancy" for context in contexts)
     microseconds = _sum(context.path / f"sdma_{gpu_id}" for context in contexts)
     copying = None if microseconds is None else seconds_from_microseconds(microseconds)
-    return KfdUsage(memory_bytes, units, copying)
+    return KfdUsage(memory_bytes, units, copying, started)
 
 
 def _sum(files: Iterator[Path]) -> int | None:

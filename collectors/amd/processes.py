@@ -136,7 +136,7 @@ def _process(pid: int, scope: ProcessScope, computing: KfdUsage | None, clients:
     occupied = None
     if usage.compute_units is not None and scope.compute_units:
         occupied = min(usage.compute_units / scope.compute_units, 1.0)
-    return Process(pid, *scope.subject, max(known, default=None), busy, occupied, usage.copy_seconds)
+    return Process(pid, *scope.subject, max(known, default=None), busy, occupied, usage.copy_seconds, usage.started)
 
 
 def _memory(clients: Sequence[ClientSample]) -> int | None:

@@ -1,3 +1,4 @@
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -118,9 +119,13 @@ def test_each_binding_is_a_new_session(tree: AmdTree, gpu: Gpu) -> None:
     bound = collector.read(ALL).sessions
     (gpu.folder / "hwmon" / gpu.hwmon).rename(gpu.folder / "hwmon" / "hwmon77")  # bound again between two readings
     again = collector.read(ALL).sessions
+    shutil.copytree(gpu.folder / "hwmon" / "hwmon77", gpu.folder / "new")
+    (gpu.folder / "hwmon" / "hwmon77").rename(gpu.folder / "old")
+    (gpu.folder / "new").rename(gpu.folder / "hwmon" / "hwmon77")  # and again, with the same number
+    same_number = collector.read(ALL).sessions
     assert first == same
-    assert len({each[gpu.uuid] for each in (first, bound, again)}) == 3
-    assert {each[other.uuid] for each in (first, bound, again)} == {first[other.uuid]}
+    assert len({each[gpu.uuid] for each in (first, bound, again, same_number)}) == 4
+    assert {each[other.uuid] for each in (first, bound, again, same_number)} == {first[other.uuid]}
 
 
 def test_a_value_that_is_missing_at_first_is_read_later(tree: AmdTree, gpu: Gpu) -> None:

@@ -6,6 +6,7 @@ from collectors import catalog
 from collectors.amd import kfd_processes
 from collectors.amd.collector import AmdCollector
 from collectors.contract import CollectOptions, Process, Reading
+from exporter.validation import Validator
 from tests.doubles.amd_cards import GIB, MI210, MI300X
 from tests.doubles.amd_node import ALL, FAST, collector_of, value, values
 from tests.doubles.amd_processes import AmdProcesses, engine, vram
@@ -327,6 +328,21 @@ def test_values_of_several_contexts_of_a_process_are_summed(
         processes.compute(10, gpu, memory=GIB, context=context)
     [record] = curious.read(ALL).processes
     assert (record.occupancy_ratio, record.copy_seconds) == (14 / 304, 0.0024)
+
+
+def test_a_process_with_the_id_of_an_ended_one_has_a_counter_of_its_own(
+    curious: AmdCollector, processes: AmdProcesses, gpu: Gpu, tree: AmdTree
+) -> None:
+    validator = Validator()
+    processes.compute(10, gpu, memory=GIB)
+    gpu_id = (tree.node(gpu) / "gpu_id").read_text().strip()
+    (processes.kfd / "10" / f"sdma_{gpu_id}").write_text("5000000\n")
+    first = validator.validate(curious.read(ALL), 1.0).processes
+    (processes.kfd / "10").rename(processes.kfd.parent / "ended")
+    processes.compute(10, gpu, memory=GIB)
+    second = validator.validate(curious.read(ALL), 11.0)
+    assert [record.copy_seconds for record in (*first, *second.processes)] == [5.0, 0.0012]
+    assert second.faults == ()
 
 
 @pytest.mark.parametrize("text", ["", "garbage", "-1", str(2**64 - 1)])
