@@ -1,10 +1,15 @@
-"""Finds the installed collectors by their entry points, so that other packages can add collectors."""
+"""Finds the installed collectors by their entry points, so that other packages can add collectors.
+
+A package that cannot be used costs only its own collector: in its place is one that always fails, which is counted.
+"""
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from importlib.metadata import entry_points
 from typing import Protocol
 
-from collectors.contract import CollectorSpec
+from collectors.contract import Collector, CollectorSpec, Node, Reading, Reason, UnavailableError
+from collectors.metric import Cadence, Metric
 
 GROUP = "accelerator_exporter.collectors"
 
@@ -51,7 +56,7 @@ def load(
         names: Load only these, in this order; empty for all. Names that are not installed are ignored.
 
     Raises:
-        RegistryError: An entry point cannot be loaded, is not a collector, or has a name that is already used.
+        RegistryError: Two entry points have the same name.
     """
     values: dict[str, str] = {}
     specs: dict[str, CollectorSpec] = {}
@@ -67,17 +72,62 @@ def load(
     return tuple(specs[name] for name in names or sorted(specs) if name in specs)
 
 
-def _load(entry: EntryPoint) -> CollectorSpec:
-    where = f"collector {entry.name!r} ({entry.value})"
+def create(spec: CollectorSpec, node: Node) -> Collector:
+    """The collector of a package. One that cannot be created is replaced by one that always fails.
+
+    Args:
+        spec: What the package declares.
+        node: The machine.
+    """
     try:
-        spec = entry.load()
-    except Exception as error:  # a module of another package may raise anything while it is imported
-        cause = f"{type(error).__name__}: {error}".splitlines()[0]
-        raise RegistryError(f"{where} cannot be loaded: {cause}; repair or remove its package") from error
+        return spec.create(node)
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - a bug of one package must not end the other collectors
+        return _UnusableCollector(f"cannot be created: {_first_line(error)}; repair or remove its package")
+
+
+@dataclass(frozen=True, slots=True)
+class _UnusableCollector:
+    """In place of a collector that cannot be used: every reading fails.
+
+    Attributes:
+        text: What is wrong, and what to do.
+    """
+
+    text: str
+
+    def read(self, _due: frozenset[Cadence]) -> Reading:
+        """Always fails."""
+        raise UnavailableError(self.text, Reason.BROKEN)
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+def _load(entry: EntryPoint) -> CollectorSpec:
+    try:
+        return _usable(entry.load(), entry.name)
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - a module may raise anything while it is imported
+        cause = str(error) if isinstance(error, RegistryError) else f"cannot be loaded: {_first_line(error)}"
+        unusable = _UnusableCollector(f"{entry.value} {cause}; repair or remove its package")
+        return CollectorSpec(entry.name, (), (), lambda _: unusable)
+
+
+def _usable(spec: object, name: str) -> CollectorSpec:
     if not isinstance(spec, CollectorSpec):
-        raise RegistryError(
-            f"{where} is a {type(spec).__name__}, expected a CollectorSpec; repair or remove its package"
-        )
-    if spec.name != entry.name:
-        raise RegistryError(f"{where} has the name {spec.name!r}; entry point and collector must have the same name")
+        raise RegistryError(f"is a {type(spec).__name__}, expected a CollectorSpec")
+    if spec.name != name:
+        raise RegistryError(f"has the name {spec.name!r}; entry point and collector must have the same name")
+    lists = (
+        ("metrics", spec.metrics, Metric),
+        ("partition_metrics", spec.partition_metrics, Metric),
+        ("resource_prefixes", spec.resource_prefixes, str),
+        ("dra_drivers", spec.dra_drivers, str),
+    )
+    for field, values, kind in lists:
+        if not (isinstance(values, tuple) and all(isinstance(value, kind) for value in values)):
+            raise RegistryError(f"has {field} of another type, expected a tuple of {kind.__name__}")
     return spec
+
+
+def _first_line(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}".splitlines()[0]

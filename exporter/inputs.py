@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from collectors import registry
 from collectors.contract import CollectorSpec, Node
 from collectors.identity import machine_identity
 from collectors.metric import Cadence
@@ -74,7 +75,7 @@ class Inputs:
             self.specs = (simulated_spec(hardware.scenario, clock),)
             simulated = SimulatedPods(hardware.scenario, node.identity, clock, report)
         self._pollers = {
-            spec.name: Poller(spec.name, spec.create(node), intervals(settings.poll), time.monotonic, report)
+            spec.name: Poller(spec.name, registry.create(spec, node), intervals(settings.poll), time.monotonic, report)
             for spec in self.specs
         }
         self._allocations: KubeletWatcher | SimulatedPods = simulated or self._watcher(settings.kubelet)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from collectors.backoff import Backoff
-from collectors.contract import AbsentError, Collector, CollectorError, Reading, Reason
+from collectors.contract import AbsentError, Collector, CollectorError, Reading, Reason, UnavailableError
 from collectors.metric import Cadence
 
 _log = logging.getLogger(__name__)
@@ -244,17 +244,17 @@ class Poller:
         except AbsentError as error:
             return _Outcome(None, text=str(error))
         except CollectorError as error:
-            if error.reason is Reason.BROKEN:
+            if error.reason is Reason.BROKEN and not isinstance(error, UnavailableError):
                 self._log_bug("collector failed: this is a bug in the collector, please report it")
             return _Outcome(None, failure=error.reason, text=str(error))
-        except Exception as error:  # noqa: BLE001 - a bug in a third-party collector must fail one reading, not the thread
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - a bug must fail one reading, and not end the thread
             self._log_bug("collector failed: this is a bug in the collector, please report it")
             return _Outcome(None, failure=Reason.BROKEN, text=f"{type(error).__name__}: {error}")
 
     def _close(self) -> None:
         try:
             self._collector.close()
-        except Exception:  # noqa: BLE001 - a bug in a third-party collector must not stop the thread from ending
+        except (Exception, SystemExit):  # noqa: BLE001 - a bug must not stop the thread from ending
             self._log_bug("collector not closed: this is a bug in the collector, please report it")
 
     def _log_bug(self, message: str) -> None:

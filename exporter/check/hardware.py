@@ -3,7 +3,8 @@
 import queue
 from collections.abc import Callable, Sequence
 
-from collectors.contract import CollectorSpec, Node, Reason
+from collectors import registry
+from collectors.contract import CollectorSpec, Node
 from exporter.check.facts import CallOutcome, CollectorFacts
 from exporter.configuration.settings import PollSettings
 from exporter.inputs import intervals
@@ -29,10 +30,10 @@ class CollectorCalls:
         self._clock = clock
         self._deadline_seconds = poll.deadline
         self._ended: queue.SimpleQueue[CallEnded] = queue.SimpleQueue()
-        self._failed_to_create: dict[str, CollectorFacts] = {}
-        self._pollers: dict[str, Poller] = {}
-        for spec in specs:
-            self._create(spec, node, poll)
+        self._pollers = {
+            spec.name: Poller(spec.name, registry.create(spec, node), intervals(poll), clock, self._on_event)
+            for spec in specs
+        }
         self._started = clock()
         for poller in self._pollers.values():
             poller.start()
@@ -44,26 +45,7 @@ class CollectorCalls:
             poller.stop()
             if name in ended:
                 poller.join(_CLOSE_SECONDS)
-        return tuple(
-            self._failed_to_create.get(spec.name) or self._facts(spec, ended.get(spec.name)) for spec in self._specs
-        )
-
-    def _create(self, spec: CollectorSpec, node: Node, poll: PollSettings) -> None:
-        try:
-            collector = spec.create(node)
-        except Exception as error:  # noqa: BLE001 - a third party's bug is a finding, not the end of the check
-            text = f"cannot be created: {type(error).__name__}: {error}"
-            self._failed_to_create[spec.name] = CollectorFacts(
-                spec.name,
-                CallOutcome.FAILED,
-                spec.resource_prefixes,
-                0.0,
-                reason=Reason.BROKEN,
-                text=text,
-                dra_drivers=spec.dra_drivers,
-            )
-        else:
-            self._pollers[spec.name] = Poller(spec.name, collector, intervals(poll), self._clock, self._on_event)
+        return tuple(self._facts(spec, ended.get(spec.name)) for spec in self._specs)
 
     def _on_event(self, event: PollerEvent) -> None:
         """Stop the poller after its first call. The poller's thread calls this."""

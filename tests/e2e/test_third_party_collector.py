@@ -155,3 +155,46 @@ def test_page_quotes_every_file_exactly() -> None:
 
     assert len(shown) == len(dict(shown))
     assert dict(shown) == sources()
+
+
+BROKEN_PACKAGES = {
+    "error": "raise ValueError('no')",
+    "exit": "raise SystemExit(3)",
+    "creating": "from acme_collector import SPEC as A\nSPEC = replace(A, name='creating', create=lambda node: 1 / 0)",
+    "exiting": "class C:\n    def read(self, due): raise SystemExit(4)\n    close = read\nSPEC = spec('exiting', C)",
+    "nothing": "class C:\n    def read(self, due): return None\n    def close(self): pass\nSPEC = spec('nothing', C)",
+    "nonsense": "SPEC = 'nonsense'",
+}
+_PREFACE = """
+from dataclasses import replace
+from collectors.contract import CollectorSpec
+def spec(name, kind): return CollectorSpec(name, (), (), lambda node: kind())
+"""
+
+
+def test_broken_packages_cost_only_their_own_collectors(acme: Node, installed: Path, tmp_path: Path) -> None:
+    site = tmp_path / "site"
+    for name, source in BROKEN_PACKAGES.items():
+        info = site / f"{name}-1.0.dist-info"
+        info.mkdir(parents=True)
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+        (info / "entry_points.txt").write_text(f"[{registry.GROUP}]\n{name} = broken_{name}:SPEC\n")
+        (site / f"broken_{name}.py").write_text(_PREFACE + source)
+    environment = {**acme.environment, "PYTHONPATH": os.pathsep.join((str(installed), str(site)))}
+
+    def settled() -> Scrape | None:
+        scrape = process.scrape()
+        down = [scrape.value("accelerator_exporter_collector_up", collector=name) for name in BROKEN_PACKAGES]
+        return scrape if down == [0] * len(BROKEN_PACKAGES) else None
+
+    with acme.kubelet, exporter(acme.path, *acme.flags, *_POLL, environment=environment) as process:
+        scrape = wait_until(settled)
+
+    assert scrape.value("accelerator_exporter_collector_up", collector="acme") == 1
+    for name in BROKEN_PACKAGES:
+        counted = {
+            s.labels["reason"]: s.value
+            for s in scrape.find("accelerator_exporter_collector_errors_total", collector=name)
+        }
+        assert counted.pop("broken") >= 1
+        assert set(counted.values()) == {0}

@@ -66,7 +66,7 @@ def test_a_collector_that_cannot_be_created_does_not_hide_the_others() -> None:
     broken = CollectorSpec("acme", (), (), create)
     first, second = results(broken, spec("zeta", ScriptedCollector(READING)))
     assert (first.state, first.reason) == (CallOutcome.FAILED, Reason.BROKEN)
-    assert first.text == "cannot be created: RuntimeError: no"
+    assert first.text == "cannot be created: RuntimeError: no; repair or remove its package"
     assert second.state is CallOutcome.OK
 
 

@@ -2,12 +2,16 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
 from collectors import registry
-from collectors.contract import Collector, CollectorSpec, Node
+from collectors.contract import Collector, CollectorSpec, Node, Reason, UnavailableError
+from collectors.metric import Cadence
 from collectors.registry import RegistryError
+from collectors.sysfs import Root
 
 
 def never(_: Node) -> Collector:
@@ -62,20 +66,42 @@ def test_a_duplicate_name_is_an_error_that_names_both_packages() -> None:
         registry.load(lambda: [entry("acme", "one:SPEC"), entry("acme", "two:SPEC")])
 
 
+NODE = Node(Root(Path("/nowhere")), Root(Path("/nowhere")), "test")
+
+
+def failure(collector: Collector) -> str:
+    """Why a collector that cannot be used fails: a counted error of one line."""
+    with pytest.raises(UnavailableError) as caught:
+        collector.read(frozenset(Cadence))
+    collector.close()
+    assert caught.value.reason is Reason.BROKEN
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
 @pytest.mark.parametrize(
     ("error", "cause"),
     [
         (ModuleNotFoundError("No module named 'acme'"), "ModuleNotFoundError: No module named 'acme'"),
         (AttributeError("module 'acme' has no attribute 'SPEC'"), "AttributeError: module 'acme' has no"),
         (ValueError("first line\nsecond line"), "ValueError: first line; repair"),
+        (SystemExit(3), "SystemExit: 3; repair or remove its package"),
+        (RecursionError(), "RecursionError: ; repair"),
     ],
 )
-def test_a_broken_package_is_an_error_of_one_line(error: Exception, cause: str) -> None:
-    with pytest.raises(RegistryError) as caught:
-        registry.load(lambda: [failing(error)])
-    text = str(caught.value)
-    assert text.startswith(f"collector 'acme' (acme:SPEC) cannot be loaded: {cause}")
-    assert "\n" not in text
+def test_a_broken_package_costs_only_its_own_collector(error: BaseException, cause: str) -> None:
+    acme, mu = registry.load(lambda: [failing(error), entry("mu")])
+    assert failure(registry.create(acme, NODE)).startswith(f"acme:SPEC cannot be loaded: {cause}")
+    assert (acme.name, mu) == ("acme", replace(SPEC, name="mu"))
+
+
+@pytest.mark.parametrize("error", [ValueError("first\nsecond"), SystemExit("bye")], ids=repr)
+def test_a_collector_that_cannot_be_created_fails(error: BaseException) -> None:
+    def create(_: Node) -> Collector:
+        raise error
+
+    text = failure(registry.create(replace(SPEC, create=create), NODE))
+    assert text.startswith(f"cannot be created: {type(error).__name__}: ")
 
 
 def test_an_interrupt_while_loading_is_raised() -> None:
@@ -83,14 +109,24 @@ def test_an_interrupt_while_loading_is_raised() -> None:
         registry.load(lambda: [failing(KeyboardInterrupt())])
 
 
-def test_an_object_that_is_not_a_collector_is_an_error() -> None:
-    with pytest.raises(RegistryError, match=r"collector 'acme' \(acme:SPEC\) is a str, expected a CollectorSpec"):
-        registry.load(lambda: [entry("acme", spec="nonsense")])
+ANYTHING: Any = "nonsense"
 
 
-def test_entry_point_and_collector_must_have_the_same_name() -> None:
-    with pytest.raises(RegistryError, match="has the name 'other'"):
-        registry.load(lambda: [entry("acme", spec=replace(SPEC, name="other"))])
+@pytest.mark.parametrize(
+    ("spec", "cause"),
+    [
+        ("nonsense", "acme:SPEC is a str, expected a CollectorSpec"),
+        (replace(SPEC, name="other"), "acme:SPEC has the name 'other'"),
+        (replace(SPEC, metrics=ANYTHING), "acme:SPEC has metrics of another type, expected a tuple of Metric"),
+        (replace(SPEC, metrics=(ANYTHING,)), "acme:SPEC has metrics of another type"),
+        (replace(SPEC, partition_metrics=ANYTHING), "acme:SPEC has partition_metrics of another type"),
+        (replace(SPEC, resource_prefixes=ANYTHING), "acme:SPEC has resource_prefixes of another type"),
+        (replace(SPEC, dra_drivers=cast("Any", (7,))), "acme:SPEC has dra_drivers of another type"),
+    ],
+)
+def test_an_object_that_is_not_a_collector_fails(spec: object, cause: str) -> None:
+    (acme,) = registry.load(lambda: [entry("acme", spec=spec)])
+    assert failure(registry.create(acme, NODE)).startswith(cause)
 
 
 def test_loading_the_nvidia_collector_does_not_load_its_binding() -> None:
