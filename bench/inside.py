@@ -2,11 +2,9 @@
 
 import time
 from collections.abc import Callable, Sequence
-from functools import partial
 from pathlib import Path
 from statistics import median
 
-import psutil
 from prometheus_client import generate_latest
 
 from bench.figures import Table, count, kilobytes, milliseconds
@@ -36,7 +34,7 @@ def inside() -> Table:
     played = Played(parse_scenario(sliced(_DEVICES), "bench", Path()))
     for second in range(_WARM_UP_SECONDS):
         snapshot = played.at(second)
-    own = SelfMetrics(partial(process_samples, psutil.Process()), lambda: True).samples(snapshot)
+    own = SelfMetrics(process_samples, lambda: True).samples(snapshot)
     bodies = {form: exposition.render(snapshot, own, form) for form in Format}
     text = bodies[Format.TEXT].decode()
     registry, direct = custom_registry(text), Direct(text)

@@ -1,9 +1,6 @@
 """Number of series of a node: every shipped scenario over time, and the nodes that have a budget."""
 
-from functools import partial
 from pathlib import Path
-
-import psutil
 
 from bench.figures import Table, count
 from bench.nodes import SIMULATED, cpx
@@ -33,7 +30,7 @@ def series() -> Table:
 def course(scenario: Scenario, seconds: int) -> list[int]:
     """The number of series at each step of a scenario."""
     played = Played(scenario)
-    own = SelfMetrics(partial(process_samples, psutil.Process()), lambda: True)
+    own = SelfMetrics(process_samples, lambda: True)
     numbers = []
     for second in range(0, seconds, _STEP_SECONDS):
         snapshot = played.at(second)

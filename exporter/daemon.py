@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
-import psutil
-
 from collectors.contract import Reason
 from collectors.sysfs import Root
 from exporter import exposition, logs
@@ -100,7 +98,7 @@ class Daemon:
         self._release = release
         self._released = False
         self.latest = Latest()
-        self._self_metrics = SelfMetrics(lambda: process_samples(psutil.Process()), lambda: reload.successful)
+        self._self_metrics = SelfMetrics(process_samples, lambda: reload.successful)
         self._clocks = Clocks(time.monotonic, time.time)
         self._node = settings.node.name or hardware.hostname
         self._inputs = Inputs(settings, hardware, self._report)

@@ -4,13 +4,18 @@ import platform
 import resource
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from importlib.metadata import version
 
 import psutil
 
+from collectors.metric import Metric
 from exporter import families
 from exporter.exposition import OwnSample
 from exporter.snapshot import CollectorHealth, Snapshot
+
+# What psutil raises where /proc is not as it expects, beside its own errors.
+_UNREADABLE = (psutil.Error, OSError, ValueError, LookupError, RuntimeError)
 
 
 def exporter_version() -> str:
@@ -59,18 +64,32 @@ def build_samples() -> list[OwnSample]:
     return [OwnSample(families.BUILD_INFO, 1, (exporter_version(), platform.python_version()))]
 
 
-def process_samples(process: psutil.Process) -> list[OwnSample]:
-    """CPU, memory and file descriptors of a process, the standard `process_*` families. Source: psutil, from /proc."""
+def process_samples(find: Callable[[], psutil.Process] = psutil.Process) -> list[OwnSample]:
+    """CPU, memory and file descriptors of a process, the standard `process_*` families. Source: psutil, from /proc.
+
+    A value that cannot be read is absent: /proc may be masked or mounted with `subset=pid`, and there may be no file
+    descriptor left to open it.
+
+    Args:
+        find: Returns the process; by default this one. May raise as psutil does.
+    """
+    samples = [OwnSample(families.PROCESS_MAX_FDS, resource.getrlimit(resource.RLIMIT_NOFILE)[0])]
+    try:
+        process = find()
+    except _UNREADABLE:
+        return samples
+    readings: tuple[tuple[Metric, Callable[[], float]], ...] = (
+        (families.PROCESS_CPU, lambda: sum(process.cpu_times()[:2])),
+        (families.PROCESS_RESIDENT_MEMORY, lambda: process.memory_info().rss),
+        (families.PROCESS_VIRTUAL_MEMORY, lambda: process.memory_info().vms),
+        (families.PROCESS_START_TIME, process.create_time),
+        (families.PROCESS_OPEN_FDS, process.num_fds),
+    )
     with process.oneshot():
-        cpu, memory = process.cpu_times(), process.memory_info()
-        return [
-            OwnSample(families.PROCESS_CPU, cpu.user + cpu.system),
-            OwnSample(families.PROCESS_RESIDENT_MEMORY, memory.rss),
-            OwnSample(families.PROCESS_VIRTUAL_MEMORY, memory.vms),
-            OwnSample(families.PROCESS_START_TIME, process.create_time()),
-            OwnSample(families.PROCESS_OPEN_FDS, process.num_fds()),
-            OwnSample(families.PROCESS_MAX_FDS, resource.getrlimit(resource.RLIMIT_NOFILE)[0]),
-        ]
+        for row, read in readings:
+            with suppress(*_UNREADABLE):
+                samples.append(OwnSample(row, read()))
+    return samples
 
 
 class SelfMetrics:

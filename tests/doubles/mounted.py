@@ -41,11 +41,11 @@ class Mounted(NamedTuple):
 def within(tree: AmdTree) -> tuple[str, ...]:
     """A command that runs another one with a tree as its `/sys`; a missing library fails the test."""
     assert find_library("rocm_smi64"), "librocm_smi64 not found: apt-get install librocm-smi64-1"
-    return ("unshare", *_namespaces(), "sh", "-c", _SCRIPT, str(tree.path))
+    return ("unshare", *namespaces(), "sh", "-c", _SCRIPT, str(tree.path))
 
 
 @cache
-def _namespaces() -> tuple[str, ...]:
+def namespaces() -> tuple[str, ...]:
     """Commands that give a process separate mounts: the first is for root, unless it is only root of a container."""
     errors = []
     for namespaces in (("--mount",), ("--user", "--map-root-user", "--mount")):
