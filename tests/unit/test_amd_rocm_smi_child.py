@@ -49,6 +49,29 @@ def test_one_process_answers_every_request() -> None:
     assert first[0] == second[0]
 
 
+def test_messages_of_the_library_fill_no_memory_and_do_not_delay_it() -> None:
+    program = """
+        os.set_blocking(2, True)
+        for line in sys.stdin.buffer:
+            os.set_blocking(2, False)
+            for _ in range(1000):
+                try: os.write(2, b"x" * 1000)
+                except BlockingIOError: pass
+            sys.stdout.buffer.write(line)
+            sys.stdout.buffer.flush()
+            if line == b"last\\n":
+                time.sleep(0.2)
+                os.write(2, b"\\nthe reason\\n")
+                os.abort()
+    """
+    with child(program) as asked:
+        for _ in range(20):
+            assert asked.request(QUESTION) == QUESTION + b"\n"
+        asked.request(b"last")
+        with pytest.raises(DiedError, match="was killed by SIGABRT: the reason"):
+            asked.request(QUESTION)
+
+
 def test_closing_ends_the_process_and_the_next_request_starts_another() -> None:
     with child(ECHO) as asked:
         first = int(asked.request(QUESTION).split()[0])

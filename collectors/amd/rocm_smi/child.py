@@ -45,6 +45,7 @@ class Child:
         self._deadline_seconds = deadline_seconds
         self._process: subprocess.Popen[bytes] | None = None
         self._stderr = self._marks = -1
+        self._stderr_end = b""
         self._backoff = Backoff()
         self._failure = ""
         self._retry_at = 0.0
@@ -63,6 +64,7 @@ class Child:
             answer = self._exchange(process, line)
         except (OSError, EOFError) as error:
             raise self._fail(process, str(error)) from None
+        self._read_stderr()
         self._failure = ""
         self._backoff.succeeded()
         return answer
@@ -80,17 +82,22 @@ class Child:
             self._end(process)
 
     def _start(self) -> subprocess.Popen[bytes]:
-        # Its standard error and its last mark, for when it dies. Memory files work on a read-only file system too.
-        self._stderr, self._marks = os.memfd_create("stderr"), os.memfd_create("marks")
+        # Its standard error and its last mark, for when it dies. If the pipe is full, further messages are lost; the
+        # library must not wait because of them. A memory file works on a read-only file system too.
+        self._stderr, written = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        self._stderr_end = b""
+        self._marks = os.memfd_create("marks")
         command = (*self._command, str(self._marks))
         pipe = subprocess.PIPE
         try:
             self._process = subprocess.Popen(  # noqa: S603 - our own module in the running interpreter
-                command, stdin=pipe, stdout=pipe, stderr=self._stderr, pass_fds=(self._marks,)
+                command, stdin=pipe, stdout=pipe, stderr=written, pass_fds=(self._marks,)
             )
         except OSError as error:
             self._close_files()
             raise self._pause(f"cannot start {self._command[0]}: {error.strerror}") from None
+        finally:
+            os.close(written)
         return self._process
 
     def _exchange(self, process: subprocess.Popen[bytes], line: bytes) -> bytes:
@@ -136,12 +143,17 @@ class Child:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-        size = os.lseek(self._stderr, 0, os.SEEK_END)
-        output = os.pread(self._stderr, _MAX_STDERR_BYTES, max(0, size - _MAX_STDERR_BYTES))
+        self._read_stderr()
         mark = os.pread(self._marks, _MAX_STDERR_BYTES, 0).decode(errors="replace")
         self._close_files()
-        lines = output.decode(errors="replace").strip().splitlines()
+        lines = self._stderr_end.decode(errors="replace").strip().splitlines()
         return f": {lines[-1]}" if lines else "", mark
+
+    def _read_stderr(self) -> None:
+        """Keep the end of its standard error, so that the pipe does not fill up."""
+        with suppress(BlockingIOError):
+            while chunk := os.read(self._stderr, _CHUNK_BYTES):
+                self._stderr_end = (self._stderr_end + chunk)[-_MAX_STDERR_BYTES:]
 
     def _close_files(self) -> None:
         os.close(self._stderr)
