@@ -229,7 +229,8 @@ class AssemblerThread:
     def stop(self, timeout_seconds: float) -> None:
         """End the thread."""
         self._events.put(None)
-        self._thread.join(timeout_seconds)
+        if self._thread.is_alive():  # it may have failed to start
+            self._thread.join(timeout_seconds)
 
     def _run(self) -> None:
         while True:

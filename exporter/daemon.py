@@ -2,12 +2,9 @@
 
 import logging
 import os
-import threading
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TextIO
 
 from collectors.contract import Reason
 from collectors.sysfs import Root
@@ -18,8 +15,11 @@ from exporter.configuration.reload import Reload
 from exporter.configuration.settings import PollSettings, Settings
 from exporter.durations import spell_duration
 from exporter.inputs import Hardware, Inputs, intervals
+from exporter.orphans import reap_orphans
+from exporter.output import LineWriter
 from exporter.process_metrics import ProcessRows, no_rows
 from exporter.selfmetrics import SelfMetrics, exporter_version, process_samples
+from exporter.signals import Signals
 from exporter.snapshot import CollectorHealth
 from exporter.web import handlers
 from exporter.web.server import Server
@@ -29,19 +29,6 @@ _log = logging.getLogger(__name__)
 _STOP_SECONDS = 0.5
 _SETTLED_CHECK_SECONDS = 0.02
 _CONFIGURATION_CHECK_SECONDS = 0.5
-
-
-@dataclass(slots=True)
-class Release:
-    """Whether to release the hardware, so that a driver can be upgraded or a device unbound while the exporter runs.
-
-    A plain attribute without a lock: signal handlers write it, and they can interrupt a thread that holds a lock.
-
-    Attributes:
-        requested: True from SIGUSR1 until SIGUSR2.
-    """
-
-    requested: bool = False
 
 
 class VersionMismatchError(Exception):
@@ -85,17 +72,17 @@ class Daemon:
         settings: The configuration.
         hardware: The collectors, or the scenario that replaces them.
         reload: Returns new settings when the configuration changes.
-        release: Whether to release the hardware while serving.
-        errors: Receives log lines.
+        signals: What signals request.
+        lines: Receives log lines.
     """
 
     def __init__(
-        self, settings: Settings, hardware: Hardware, reload: Reload, release: Release, errors: TextIO
+        self, settings: Settings, hardware: Hardware, reload: Reload, signals: Signals, lines: LineWriter
     ) -> None:
         self._settings = settings
-        self._errors = errors
+        self._lines = lines
         self._reload = reload
-        self._release = release
+        self._signals = signals
         self._released = False
         self.latest = Latest()
         self._self_metrics = SelfMetrics(process_samples, lambda: reload.successful)
@@ -121,8 +108,8 @@ class Daemon:
         )
         self._assembler = AssemblerThread(assembler, self.latest, time.monotonic)
 
-    def serve(self, stop: threading.Event) -> None:
-        """Serve until `stop` is set.
+    def serve(self) -> None:
+        """Serve until a signal requests the end.
 
         Raises:
             ListenError: The address cannot be listened on.
@@ -138,28 +125,32 @@ class Daemon:
                 handlers.READY_PATH: handlers.ready(self.latest),
             },
         )
+        self._signals.serving = True
         try:
             self._apply_release()
             self._start()
             server.start()
             fields = {"version": exporter_version(), "address": server.address}
             _log.info("listening", extra={"fields": fields})
-            while not stop.wait(_CONFIGURATION_CHECK_SECONDS):
-                self._apply_settings(self._reload.changed(self._settings))
+            while not self._signals.stop:
+                self._apply_settings(self._reload.changed(self._settings, self._signals.reloads))
                 self._apply_release()
                 health = self.latest.snapshot.collectors
                 check_version_mismatch(health, time.monotonic(), self._settings.poll.version_mismatch_timeout)
+                reap_orphans()
+                self._signals.wait(_CONFIGURATION_CHECK_SECONDS)
             _log.info("shutting down")
         finally:
             server.close()
             self._stop()
+            self._signals.serving = False
 
-    def once(self, stop: threading.Event) -> bytes:
+    def once(self) -> bytes:
         """One exposition, rendered as soon as every collector and the kubelet have answered, failed or been late."""
         self._start()
         try:
-            while not self._settled() and not stop.wait(_SETTLED_CHECK_SECONDS):
-                pass
+            while not self._settled():
+                time.sleep(_SETTLED_CHECK_SECONDS)
             snapshot = self.latest.snapshot
             own = self._self_metrics.samples(snapshot)
             return exposition.render(snapshot, own, exposition.Format.TEXT, self._settings.labels.ordered)
@@ -182,9 +173,9 @@ class Daemon:
 
     def _apply_release(self) -> None:
         """Release or resume as the signals request. A release that is revoked before this runs has no effect."""
-        if self._release.requested == self._released:
+        if self._signals.release == self._released:
             return
-        self._released = self._release.requested
+        self._released = self._signals.release
         if self._released:
             self._inputs.release()
         else:
@@ -196,7 +187,7 @@ class Daemon:
             return
         before, self._settings = self._settings, settings
         if settings.log != before.log:
-            logs.configure(settings.log.level, settings.log.format, self._errors, time.monotonic)
+            logs.configure(settings.log.level, settings.log.format, self._lines, time.monotonic)
         if settings.poll != before.poll:
             self._assembler.report(_limits(settings.poll))
             self._inputs.set_intervals(settings.poll)

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import TextIO
+from typing import Protocol
 
 _BARE = re.compile(r"[A-Za-z0-9_.,:/@+-]+")
 _LONGEST_TEXT = 8_192
@@ -106,7 +106,15 @@ class RateLimit(logging.Filter):
         return budget
 
 
-def configure(level: LogLevel, log_format: LogFormat, stream: TextIO, clock: Callable[[], float]) -> None:
+class Lines(Protocol):
+    """Where lines are written."""
+
+    def write(self, text: str, /) -> object:
+        """Write a line."""
+        ...
+
+
+def configure(level: LogLevel, log_format: LogFormat, stream: Lines, clock: Callable[[], float]) -> None:
     """Write the lines of every logger to one stream; replaces an earlier configuration.
 
     Args:

@@ -189,7 +189,8 @@ class Poller:
 
     def join(self, timeout_seconds: float) -> bool:
         """Wait for the thread to end. False when its call has not returned in time; the thread is then abandoned."""
-        self._thread.join(timeout_seconds)
+        if self._thread.is_alive():  # it may have failed to start
+            self._thread.join(timeout_seconds)
         return not self._thread.is_alive()
 
     def _run(self) -> None:

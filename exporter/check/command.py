@@ -4,7 +4,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Generic, TextIO, TypeVar
+from typing import Generic, TypeVar
 
 from collectors.vendors import vendor_of
 from exporter.check import report_json, report_text
@@ -63,7 +63,12 @@ class BackgroundCall(Generic[T]):
 
 
 def run_check(
-    settings: Settings, hardware: Hardware, environ: Mapping[str, str], output: TextIO, *, as_json: bool
+    settings: Settings,
+    hardware: Hardware,
+    environ: Mapping[str, str],
+    output: Callable[[str], object],
+    *,
+    as_json: bool,
 ) -> int:
     """Read the node once and report what is found, what is missing and the consequence.
 
@@ -73,7 +78,7 @@ def run_check(
         settings: The same settings as for the daemon.
         hardware: The hardware that the daemon would read; a scenario is not read.
         environ: The environment of the process.
-        output: The report is written to it.
+        output: Writes the report.
         as_json: Write one JSON object instead of tables.
 
     Returns:
@@ -82,7 +87,7 @@ def run_check(
     facts = gather(settings, hardware, environ)
     findings = all_findings(facts)
     report = report_json if as_json else report_text
-    output.write(report.render(facts, findings))
+    output(report.render(facts, findings))
     return _ERROR if worst(findings) is Severity.ERROR else _NO_ERROR
 
 

@@ -123,6 +123,8 @@ def parse_command_line(arguments: Sequence[str]) -> CommandLine:
         ConfigError: An argument is unknown, lacks its value or is given twice, or two actions are.
     """
     parsed, rest = command_line_parser().parse_known_args(arguments)
+    if Action.HELP in (parsed.actions or ()):
+        return CommandLine(Action.HELP, {}, None)
     for argument in rest:
         if argument != Action.CHECK:
             _refuse(argument)

@@ -1,7 +1,6 @@
 """Reads the configuration again: when its file changes, and on request."""
 
 import logging
-import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -23,14 +22,13 @@ class _Signature(NamedTuple):
 
 
 class Reload:
-    """Watches the configuration. Used by one thread, except for `reload_requested`.
+    """Watches the configuration. Used by one thread.
 
     Args:
         load: Reads flags, environment and file as at the start.
         file: The configuration file, if there is one.
 
     Attributes:
-        reload_requested: Set by anybody to have the configuration read again.
         successful: True while the configuration in force is the one last read.
     """
 
@@ -38,20 +36,20 @@ class Reload:
         self._load = load
         self._file = file
         self._seen = self._signature()
-        self.reload_requested = threading.Event()
+        self._requests = 0
         self.successful = True
 
-    def changed(self, current: Settings) -> Settings | None:
+    def changed(self, current: Settings, requests: int = 0) -> Settings | None:
         """The new settings, if the configuration was read again and is valid; else None.
 
         Args:
             current: The settings in force.
+            requests: How often it was requested so far to read the configuration again.
         """
         signature = self._signature()
-        if signature == self._seen and not self.reload_requested.is_set():
+        if signature == self._seen and requests == self._requests:
             return None
-        self._seen = signature
-        self.reload_requested.clear()
+        self._seen, self._requests = signature, requests
         try:
             settings = self._load()
             _refuse_fixed(current, settings)

@@ -100,10 +100,9 @@ class Server:
 
     def start(self) -> None:
         """Start answering requests, in a separate thread."""
-        self._thread = threading.Thread(
-            target=self._listener.serve_forever, args=(_POLL_SECONDS,), name="http", daemon=True
-        )
-        self._thread.start()
+        thread = threading.Thread(target=self._listener.serve_forever, args=(_POLL_SECONDS,), name="http", daemon=True)
+        thread.start()
+        self._thread = thread  # not one that failed to start: closing would wait for it for ever
 
     def close(self) -> None:
         """Stop within a second, `shutdown_seconds` of it for responses in progress. Safe to call twice."""

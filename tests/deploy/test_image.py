@@ -141,12 +141,12 @@ def test_image_contains_no_compiler_or_installer(running: Container) -> None:
 
 def test_every_imported_module_is_compiled(running: Container) -> None:
     listing = (
-        "import sys, os, json, exporter.cli, pynvml\n"
+        "import sys, os, json, exporter.command, pynvml\n"
         "modules = {n: m.__cached__ for n, m in list(sys.modules.items()) if getattr(m, '__cached__', None)}\n"
         "print(json.dumps({n: os.path.exists(c) for n, c in modules.items()}))"
     )
     compiled = json.loads(running.execute("python", "-c", listing))
-    assert {"pynvml", "exporter.cli", "google.protobuf.message", "threading"} <= set(compiled)
+    assert {"pynvml", "exporter.command", "google.protobuf.message", "threading"} <= set(compiled)
     assert [name for name, there in compiled.items() if not there] == []
 
 

@@ -4,9 +4,10 @@ import io
 import json
 from pathlib import Path
 
-from exporter.cli import run
+from exporter.command import run
 from exporter.configuration.settings import OPTIONS
 from exporter.exposition import ROWS
+from exporter.signals import Signals
 from tests.doubles.exporter_process import exporter, run_once, wait_until
 
 _DATA = Path(__file__).parent.parent / "data" / "config"
@@ -18,7 +19,8 @@ def test_each_invalid_file_gives_one_line_and_exit_code_2() -> None:
     defaults = {option.key: option.default for option in OPTIONS}
     for name, line in _EXPECTED.items():
         output, errors = io.StringIO(), io.StringIO()
-        code = run(["--check-config", f"--config.file={_DATA / name}"], {}, output, errors)
+        arguments = ["--check-config", f"--config.file={_DATA / name}"]
+        code = run(arguments, {}, output.write, errors.write, Signals(lambda _: None))
         found = (code, errors.getvalue(), output.getvalue())
         if found != (2, f"accelerator-exporter: {line.format(file=_DATA / name, default=defaults)}\n", ""):
             wrong[name] = found
@@ -58,6 +60,20 @@ def test_list_metrics_prints_every_family() -> None:
     listed = [line.split()[0] for line in result.stdout.splitlines()]
     assert result.returncode == 0
     assert listed == [row.name(subject) for row in ROWS for subject in row.subjects]
+
+
+def test_help_is_printed_wherever_it_is_requested() -> None:
+    texts = {run_once(words, {}).stdout for words in (["--help"], ["-h"], ["check", "--help"], ["--once", "-h"])}
+    (text,) = texts
+    assert text.startswith("usage: accelerator-exporter [check] [flags]")
+
+
+def test_folder_that_does_not_exist_is_logged() -> None:
+    result = run_once(["--once", "--path.sysfs=/nope", "--path.procfs=/proc"], {})
+    lines = [line for line in result.stderr.splitlines() if "there is no such folder" in line]
+    assert result.returncode == 0
+    assert len(lines) == 1
+    assert "path.sysfs: there is no such folder, so nothing below it can be read: /nope" in lines[0]
 
 
 def test_version() -> None:

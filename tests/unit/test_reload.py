@@ -68,9 +68,8 @@ def test_deleted_or_new_file_is_a_change(file: Path, loader: Loader) -> None:
 def test_reload_request_is_applied_once_even_without_a_file(loader: Loader) -> None:
     reload = Reload(loader, None)
     assert reload.changed(DEFAULTS) is None
-    reload.reload_requested.set()
 
-    assert (reload.changed(DEFAULTS), reload.changed(DEFAULTS)) == (CHANGED, None)
+    assert (reload.changed(DEFAULTS, 2), reload.changed(DEFAULTS, 2)) == (CHANGED, None)
 
 
 def test_invalid_configuration_is_reported_once_until_a_valid_one(

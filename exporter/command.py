@@ -1,0 +1,133 @@
+"""The command: what each action of the command line does, and its exit code."""
+
+import logging
+import platform
+import socket
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
+
+from collectors import registry
+from collectors.registry import RegistryError
+from collectors.simulated import DEFAULT_SCENARIO, Scenario, ScenarioError, load_scenario
+from exporter import logs
+from exporter.check.command import run_check
+from exporter.configuration.errors import ConfigError
+from exporter.configuration.flags import Action, command_line_parser, parse_command_line
+from exporter.configuration.load import load_settings
+from exporter.configuration.reload import Reload
+from exporter.configuration.settings import Settings
+from exporter.daemon import Daemon, VersionMismatchError
+from exporter.exposition import ROWS
+from exporter.inputs import Hardware
+from exporter.output import LineWriter
+from exporter.selfmetrics import exporter_version
+from exporter.signals import Signals
+from exporter.web.listen import ListenError
+
+_log = logging.getLogger(__name__)
+
+EXIT_OK = 0
+EXIT_FAILED = 1
+EXIT_CONFIGURATION = 2
+EXIT_VERSION_MISMATCH = 4
+
+_EXIT_CODES: Mapping[type[Exception], int] = {
+    ConfigError: EXIT_CONFIGURATION,
+    ScenarioError: EXIT_CONFIGURATION,
+    ListenError: EXIT_FAILED,
+    RegistryError: EXIT_FAILED,
+    VersionMismatchError: EXIT_VERSION_MISMATCH,
+}
+
+
+_LOG_SECONDS = 0.5
+
+Write = Callable[[str], object]
+
+
+def run(arguments: Sequence[str], environ: Mapping[str, str], output: Write, errors: Write, signals: Signals) -> int:
+    """Run the command.
+
+    Args:
+        arguments: The command line without the program name.
+        environ: The environment.
+        output: Writes the result of the command.
+        errors: Writes log lines and errors; may block.
+        signals: What signals request.
+
+    Returns:
+        The exit code: 0 on success, 1 when the exporter cannot run or `check` finds errors, 2 when the configuration
+        is invalid, 4 when the version of a library differs from its driver's for too long.
+    """
+    try:
+        command = parse_command_line(arguments)
+        if command.action in _PRINTED:
+            output(_PRINTED[command.action]())
+            return EXIT_OK
+        load = partial(load_settings, command.flags, environ, command.file)
+        settings = load()
+        scenario = None if command.simulate is None else load_scenario(command.simulate or DEFAULT_SCENARIO)
+        if command.action is Action.CHECK_CONFIG:
+            output("configuration is valid\n")
+            return EXIT_OK
+        with _log_lines(settings, errors) as lines:
+            hardware = _hardware(settings, scenario)
+            if command.action is Action.CHECK:
+                return run_check(settings, hardware, environ, output, as_json=command.as_json)
+            daemon = Daemon(settings, hardware, Reload(load, command.file), signals, lines)
+            if command.action is Action.ONCE:
+                output(daemon.once().decode())
+            else:
+                daemon.serve()
+    except tuple(_EXIT_CODES) as error:
+        errors(f"accelerator-exporter: {error}\n")
+        return _EXIT_CODES[type(error)]
+    return EXIT_OK
+
+
+@contextmanager
+def _log_lines(settings: Settings, errors: Write) -> Iterator[LineWriter]:
+    """Write log lines from a thread of their own, until the end."""
+    lines = LineWriter(errors)
+    lines.start()
+    logs.configure(settings.log.level, settings.log.format, lines, time.monotonic)
+    try:
+        yield lines
+    finally:
+        lines.stop(_LOG_SECONDS)
+
+
+def _hardware(settings: Settings, scenario: Scenario | None) -> Hardware:
+    """What is read. Logs which folders of the kernel do not exist."""
+    folders = (("path.sysfs", settings.path.sysfs), ("path.procfs", settings.path.procfs))
+    for key, folder in folders:
+        if scenario is None and not folder.is_dir():
+            _log.warning("%s: there is no such folder, so nothing below it can be read: %s", key, folder)
+    specs = registry.load(names=settings.collectors)
+    excluded = frozenset(registry.installed_names()) - {spec.name for spec in specs}
+    return Hardware(specs, socket.gethostname(), scenario, excluded)
+
+
+def _version() -> str:
+    return f"accelerator-exporter {exporter_version()} (Python {platform.python_version()})\n"
+
+
+def _metrics() -> str:
+    """Every metric family, one line each: name, type, help."""
+    families = [(row.name(subject), row.kind.value, row.help) for row in ROWS for subject in row.subjects]
+    width = max(len(name) for name, _, _ in families)
+    return "".join(_lines(families, width))
+
+
+def _lines(families: Sequence[tuple[str, str, str]], width: int) -> Iterator[str]:
+    for name, kind, text in families:
+        yield f"{name:<{width}}  {kind:<7}  {text}\n"
+
+
+_PRINTED = {
+    Action.HELP: lambda: command_line_parser().format_help(),
+    Action.VERSION: _version,
+    Action.LIST_METRICS: _metrics,
+}
