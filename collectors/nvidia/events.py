@@ -23,6 +23,8 @@ from collectors.nvidia.nvml import Handle, Nvml
 
 # How long the first poll waits until the thread has registered its events, so that counters start at 0 in that poll.
 _FIRST_REPORT_SECONDS = 1.0
+# Many times longer than one wait for events. A call that takes longer is late: events are missed meanwhile.
+_LATE_SECONDS = 10.0
 # Longer than one wait for events. A thread that takes longer hangs in the library and is abandoned.
 _END_SECONDS = 2.0
 
@@ -38,6 +40,7 @@ class EventWatch:
 
     def __init__(self, nvml: Nvml, clock: Callable[[], float], wall_clock: Callable[[], float]) -> None:
         self._nvml = nvml
+        self._clock = clock
         self._commands: SimpleQueue[Command] = SimpleQueue()
         self._reports: SimpleQueue[Report] = SimpleQueue()
         self._listener = Listener(nvml, self._commands, self._reports, clock, wall_clock)
@@ -45,6 +48,7 @@ class EventWatch:
         self._types: dict[str, int] = {}
         self._sent_addresses: dict[str, int | None] = {}
         self._unread: list[Report] = []
+        self._late = False
         self.refused: dict[str, str] = {}  # the reason, by uuid, why events are unavailable in this session
 
     def watch(self, devices: Mapping[str, Handle]) -> None:
@@ -67,8 +71,18 @@ class EventWatch:
             self._commands.put(watched)
             self._start()
 
+    @property
+    def late(self) -> bool:
+        """Whether a call of the thread has not returned for much too long: then events are missed."""
+        since = self._listener.call_started_at
+        return since is not None and self._clock() - since > _LATE_SECONDS
+
     def drain(self) -> list[Event | Listening | Fault]:
         """The reports since the last call. Never waits."""
+        late_before, self._late = self._late, self.late
+        if self._late and not late_before:
+            detail = f"the library has not returned from the wait for events within {_LATE_SECONDS:g} s"
+            self._unread.append(Fault(Reason.LATE, "events", detail))
         return [report for report in self._all() if not isinstance(report, Ended)]
 
     def close(self) -> list[Event | Listening | Fault]:

@@ -73,14 +73,21 @@ class Health:
 
     def __init__(self) -> None:
         self._counts = ErrorCounts()
+        self._late = False
         self._status = StatusTable()
 
     def new_session(self) -> None:
         """Start a new session: the status is determined again, the counts remain."""
         self._status = StatusTable()
 
-    def apply_reports(self, reports: Iterable[Event | Listening | Fault]) -> list[Fault]:
-        """Apply the reports of the listener, before the devices are read. Returns its failures."""
+    def apply_reports(self, reports: Iterable[Event | Listening | Fault], *, late: bool = False) -> list[Fault]:
+        """Apply the reports of the listener, before the devices are read. Returns its failures.
+
+        Args:
+            reports: Since the last call.
+            late: Whether the listener hangs, so that events are missed: a count that does not rise would be wrong.
+        """
+        self._late = late
         faults = []
         for report in reports:
             if isinstance(report, Event):
@@ -95,16 +102,17 @@ class Health:
     def update(self, uuid: str, samples: Iterable[Sample]) -> list[Sample]:
         """Update a device from the samples of one poll. Returns its status and events."""
         self._status.update(uuid, samples)
-        return [*self._status.samples(uuid), *self._counts.samples(uuid)]
+        return [*self._status.samples(uuid), *self.event_samples(uuid)]
 
     def mark_lost(self, uuid: str) -> list[Sample]:
         """Mark a device that does not answer. Returns its status and events."""
         self._status.mark_lost(uuid)
-        return [*self._status.samples(uuid), *self._counts.samples(uuid)]
+        return [*self._status.samples(uuid), *self.event_samples(uuid)]
 
     def event_samples(self, uuid: str) -> list[Sample]:
-        """The events of a device, for a poll without readings of it."""
-        return self._counts.samples(uuid)
+        """The events of a device, also for a poll without readings of it; no counts while the listener hangs."""
+        samples = self._counts.samples(uuid)
+        return [sample for sample in samples if sample.metric is not catalog.ERRORS] if self._late else samples
 
     def unsupported(self, reasons: Mapping[str, str]) -> Iterator[Unsupported]:
         """The unsupported rows of devices whose events are unavailable.

@@ -1,4 +1,4 @@
-"""The thread that waits for events of a session. It shares only two queues with other threads."""
+"""The thread that waits for events of a session. It shares two queues with other threads, and the start of its call."""
 
 import ctypes
 import math
@@ -101,6 +101,9 @@ class Listener:
         reports: Receives the reports for the collector's thread.
         clock: Monotonic seconds.
         wall_clock: Unix time.
+
+    Attributes:
+        call_started_at: When its present call of the library started, by the clock; None between two calls.
     """
 
     def __init__(
@@ -121,6 +124,7 @@ class Listener:
         self._set: EventSet | None = None
         self._uuid_at: dict[int | None, str] = {}
         self._backoff = Backoff()
+        self.call_started_at: float | None = None
 
     def run(self) -> None:
         """Listen until the command to end."""
@@ -219,7 +223,11 @@ class Listener:
 
     def _call(self, name: str, *arguments: object, read: Callable[[Any], _T]) -> _T:
         self._apply_commands()
-        return self._nvml.call(name, *arguments, read=read)
+        self.call_started_at = self._clock()
+        try:
+            return self._nvml.call(name, *arguments, read=read)
+        finally:
+            self.call_started_at = None
 
     def _apply_commands(self) -> None:
         try:

@@ -112,7 +112,7 @@ class SessionReader:
         self._events.watch(
             {entry.device.uuid: entry.handle for entry in entries if entry.handle is not None and not entry.lost}
         )
-        faults = self._health.apply_reports(self._events.drain())
+        faults = self._health.apply_reports(self._events.drain(), late=self._events.late)
         readings = [self._read_device(entry, due) for entry in entries]
         self._gpm.keep(
             [each.device.uuid for each in readings] + [part.uuid for each in readings for part in each.partitions]

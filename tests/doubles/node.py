@@ -98,8 +98,8 @@ class Node:
         """The initialisation of the library fails."""
         self.nvml.fail("nvmlInitWithFlags", code)
 
-    def hang(self, call: str, index: int) -> None:
-        """Calls of a function for one GPU do not return until `release`."""
+    def hang(self, call: str, index: int | None = None) -> None:
+        """Calls of a function, for one GPU or of the system, do not return until `release`."""
         self.nvml.delay(call, _HANG_MILLISECONDS, device=index)
 
     def release(self) -> None:

@@ -29,6 +29,18 @@ def _counting(running: ExporterProcess) -> Scrape | None:
     return scrape if (scrape.value("accelerator_container_busy_seconds_total") or 0) > 1 else None
 
 
+def test_a_wait_for_events_that_hangs_is_counted_and_ends_the_counts_of_events(node: Node) -> None:
+    node.add_h100s(1)
+    with running_exporter(node) as running:
+        wait_until(lambda: running.scrape().find("accelerator_device_errors_total"))
+        node.hang("nvmlEventSetWait_v2")
+        hung = wait_until(lambda: None if (s := running.scrape()).find("accelerator_device_errors_total") else s)
+        assert hung.value("accelerator_exporter_collector_errors_total", reason="late") == 1
+        assert hung.find("accelerator_device_utilization_ratio")
+        node.release()
+        wait_until(lambda: running.scrape().find("accelerator_device_errors_total"))
+
+
 def test_readings_expire_during_a_hang_and_resume_after_it(node: Node) -> None:
     node.add_h100s(2)
     node.set_utilization(0, 60)

@@ -29,7 +29,11 @@ class Bench:
     def __init__(self, state: NvmlState) -> None:
         self.state = state
         self.library = open_nvml()
-        self.watcher = EventWatch(self.library, time.monotonic, time.time)
+        self.skipped_seconds = 0.0
+        self.watcher = EventWatch(self.library, self.clock, time.time)
+
+    def clock(self) -> float:
+        return time.monotonic() + self.skipped_seconds
 
     def devices(self) -> dict[str, Handle]:
         return {f"GPU-{index}": self.library.device(index) for index in range(self.library.device_count())}
@@ -172,6 +176,25 @@ def test_a_hung_wait_makes_no_call_when_it_returns(bench: Bench) -> None:
     left.join(60)
     assert not left.is_alive()
     assert [bench.state.calls(call) for call in CALLS] == calls
+
+
+def test_a_wait_that_hangs_is_late_once_until_it_returns(bench: Bench) -> None:
+    bench.watch()
+    bench.watcher.drain()
+    assert not bench.watcher.late
+    bench.state.delay(WAIT, HANG_MILLISECONDS)
+    wait_until(lambda: bench.state.waiting(WAIT) == 1)
+    bench.skipped_seconds = 9.0
+    assert bench.faults() == []
+    bench.skipped_seconds = 11.0
+    assert bench.faults() == [(Reason.LATE, "events")]
+    assert bench.faults() == []
+    assert bench.watcher.late
+    bench.state.delay(WAIT, 0)
+    bench.state.release()
+    wait_until(lambda: not bench.watcher.late)
+    bench.state.happen(1, 79)
+    assert bench.next_event().code == "79"
 
 
 def test_a_new_device_is_registered(bench: Bench) -> None:
