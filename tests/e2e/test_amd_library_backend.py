@@ -4,6 +4,7 @@ import os
 import shutil
 import signal
 from contextlib import AbstractContextManager
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -75,16 +76,21 @@ def test_a_library_that_aborts_loses_only_the_readings_it_aborts_at(tree: AmdTre
         assert running.process.poll() is None
 
 
-def test_a_killed_process_is_restarted(tree: AmdTree) -> None:
+def _is_busy(running: ExporterProcess, uuid: str, ratio: float) -> bool:
+    return running.scrape().value(BUSY, uuid=uuid) == ratio
+
+
+def test_a_process_that_is_killed_often_is_restarted_and_costs_no_series(tree: AmdTree) -> None:
     gpu = tree.add(MI210, "0000:63:00.0")
     with _running(tree) as running:
-        wait_until(lambda: running.scrape().find(BUSY) or None)
-        first = wait_until(lambda: _asking(running))
-        os.kill(first.pid, signal.SIGKILL)
-        gpu.write("gpu_busy_percent", "56")
-        wait_until(lambda: running.scrape().value(BUSY, uuid=gpu.uuid) == 0.56)
-        second = wait_until(lambda: _asking(running))
-        assert second.pid != first.pid
+        before = wait_until(lambda: s if (s := running.scrape()).find(BUSY) and s.find(POWER) else None)
+        for number in range(8):
+            killed = wait_until(lambda: _asking(running))
+            os.kill(killed.pid, signal.SIGKILL)
+            gpu.write("gpu_busy_percent", f"{50 + number}")
+            wait_until(partial(_is_busy, running, gpu.uuid, (50 + number) / 100))
+        devices = {series.name for series in before if series.name.startswith("accelerator_device_")}
+        wait_until(lambda: devices <= {series.name for series in running.scrape()})
 
 
 def test_a_library_that_refuses_the_card_is_an_error_and_files_are_still_read(tree: AmdTree) -> None:

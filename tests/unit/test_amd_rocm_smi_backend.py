@@ -18,6 +18,7 @@ class FakeChild:
     def __init__(self, values: Mapping[str, object], deadly: frozenset[str] = frozenset()) -> None:
         self.values = values
         self.deadly = deadly
+        self.killed_once_at = ""
         self.answer: object = None
         self.asked: list[list[str]] = []
         self.backoff_resets = 0
@@ -28,6 +29,9 @@ class FakeChild:
         names: list[str] = request["read"]
         self.asked.append(names)
         for name in names:
+            if name == self.killed_once_at:
+                self.killed_once_at = ""
+                raise DiedError("killed", name)
             if name in self.deadly:
                 raise DiedError("aborted", name)
         values = {name: self.values[name] for name in names}
@@ -95,22 +99,38 @@ def test_a_zero_is_used_only_if_the_kernel_file_can_be_read() -> None:
     assert idle == 0
 
 
-def test_a_reading_that_kills_the_process_is_skipped_from_then_on() -> None:
+EVERY = ["a", "b", "c"]
+
+
+def test_a_reading_at_which_the_process_dies_again_and_again_is_skipped_from_then_on() -> None:
     child = FakeChild({"a": 1, "b": 2, "c": 3}, frozenset({"b"}))
     backend = RocmSmiBackend(child, nothing_against)
-    [first, deadly, last] = backend.read(ADDRESS, ["a", "b", "c"])
-    assert (first, last) == (1, 3)
-    assert isinstance(deadly, UnsupportedError)
-    backend.read(ADDRESS, ["a", "b", "c"])
-    assert child.asked == [["a", "b", "c"], ["a", "c"], ["a", "c"]]
-    assert child.backoff_resets == 1
+    errors = []
+    for _ in range(3):
+        [first, deadly, last] = backend.read(ADDRESS, EVERY)
+        assert (first, last) == (1, 3)
+        errors.append(type(deadly))
+    assert errors == [UnavailableError, UnsupportedError, UnsupportedError]
+    assert child.asked == [EVERY, EVERY, ["a", "c"], EVERY, ["a", "c"], ["a", "c"]]
+    assert child.backoff_resets == 3
+
+
+def test_a_process_that_is_killed_for_another_reason_costs_no_reading() -> None:
+    child = FakeChild({"a": 1, "b": 2, "c": 3})
+    backend = RocmSmiBackend(child, nothing_against)
+    for _ in range(8):
+        child.killed_once_at = "b"
+        assert backend.read(ADDRESS, EVERY) == [1, 2, 3]
+    assert child.asked == [EVERY, EVERY] * 8
 
 
 def test_a_reading_that_kills_at_one_device_is_still_read_from_another() -> None:
     child = FakeChild({"a": 1, "b": 2}, frozenset({"b"}))
     backend = RocmSmiBackend(child, nothing_against)
-    backend.read(ADDRESS, ["b"])
+    for _ in range(2):
+        backend.read(ADDRESS, ["b"])
     child.deadly = frozenset()
+    assert isinstance(backend.read(ADDRESS, ["b"])[0], UnsupportedError)
     assert backend.read("0000:43:00.0", ["b"]) == [2]
 
 

@@ -10,8 +10,10 @@ from collectors.amd.rocm_smi.child import DiedError
 from collectors.contract import CollectorError, Reason, UnavailableError, UnsupportedError
 from collectors.query import InvalidValueError, NoDataError
 
-# Deaths of the child within one query; after each the reading that caused it is skipped, and the others are read again.
-_MAX_DEATHS = 32
+# Deaths of the child within one query; after each the others are read again.
+_MAX_DEATHS = 64
+# So many deaths in a row at one reading: it is not read again. In one query, it is tried twice.
+_DEATHS_TO_BLAME = 3
 _ADVICE = "install ROCm SMI or AMD SMI in the image, or leave amd.backend at auto"
 _ALL_ONES = 0xFFFFFFFFFFFFFFFF
 
@@ -46,6 +48,7 @@ class RocmSmiBackend:
         self._child = child
         self._verify_zero = verify_zero
         self._fatal: dict[tuple[str, str], str] = {}
+        self._deaths: dict[tuple[str, str], int] = {}  # in a row, by reading
 
     def read(self, address: str, names: Sequence[str]) -> list[float | CollectorError]:
         """The value of each reading, or why there is none.
@@ -58,22 +61,40 @@ class RocmSmiBackend:
             UnavailableError: The library or its process does not answer at all.
             UnsupportedError: The library does not list the device.
         """
+        died: dict[str, UnavailableError] = {}
         for _ in range(_MAX_DEATHS):
-            safe = [name for name in names if (address, name) not in self._fatal]
+            safe = [name for name in names if name not in died and (address, name) not in self._fatal]
             try:
                 values = self._values(address, safe)
             except DiedError as error:
                 if error.mark not in safe:
                     raise
-                self._fatal[address, error.mark] = str(error)
+                self._count_death(address, error, died)
                 self._child.reset_backoff()
             else:
-                return [self._result(address, name, values) for name in names]
+                for name in safe:
+                    self._deaths.pop((address, name), None)
+                return [died.get(name) or self._result(address, name, values) for name in names]
         raise UnavailableError(f"{address}: the process that calls the library died {_MAX_DEATHS} times in a row")
 
     def close(self) -> None:
         """End the process; a later query starts another."""
         self._child.close()
+
+    def _count_death(self, address: str, error: DiedError, died: dict[str, UnavailableError]) -> None:
+        """Blame a reading only if the process has died at it several times: it may have been killed for another reason.
+
+        Args:
+            address: Address of the device.
+            error: How it died.
+            died: Receives the reading if it is not tried again in this query.
+        """
+        key = (address, error.mark)
+        self._deaths[key] = self._deaths.get(key, 0) + 1
+        if self._deaths[key] >= _DEATHS_TO_BLAME:
+            self._fatal[key] = str(error)
+        elif self._deaths[key] > 1:
+            died[error.mark] = UnavailableError(str(error))
 
     def _values(self, address: str, names: Sequence[str]) -> Mapping[str, object]:
         answer = json.loads(self._child.request(json.dumps({"address": address, "read": list(names)}).encode()))
