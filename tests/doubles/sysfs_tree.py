@@ -16,6 +16,7 @@ class SysfsTree:
     """
 
     def __init__(self, path: Path) -> None:
+        path.mkdir(parents=True, exist_ok=True)
         self.path = path
         self.root = Root(path)
 
