@@ -15,13 +15,15 @@ GENERATORS := $(wildcard tools/gen_*.py)
 DOCS := $(filter-out tools/gen_proto.py,$(GENERATORS))
 LOCK := $(BIN)/uv pip compile --quiet --generate-hashes --no-header --universal --python-version 3.11
 
+SBOM := dist/sbom.cdx.json
+
 # What a target needs of the machine, each with the Debian packages that bring it.
 COMPILER := gcc=gcc,libc6-dev
 TEST_NEEDS := $(COMPILER) promtool=prometheus prometheus=prometheus chromium=chromium mount=mount \
 	librocm_smi64.so.1=librocm-smi64-1
 IMAGE_TEST_NEEDS := $(COMPILER) debootstrap=debootstrap buildah=buildah podman=podman runc=runc
 
-.PHONY: help run test image-test bench check fix proto docs requirements image packages FORCE
+.PHONY: help run test image-test bench check fix proto docs requirements sbom image packages FORCE
 .DEFAULT_GOAL := help
 
 help: ## List the targets
@@ -64,6 +66,12 @@ requirements: $(READY) ## Lock the dependencies: make requirements ARGS=--upgrad
 	$(LOCK) $(ARGS) requirements/build.in --output-file requirements/build.txt
 	$(LOCK) $(ARGS) --extra dev --constraints requirements/run.txt --constraints requirements/build.txt pyproject.toml \
 		requirements/build.in --output-file requirements/dev.txt
+
+sbom: $(READY) ## List what the exporter is made of, as CycloneDX: dist/sbom.cdx.json
+	@mkdir -p $(dir $(SBOM))
+	@$(BIN)/cyclonedx-py requirements requirements/run.txt --pyproject pyproject.toml --output-reproducible \
+		--short-PURLs --output-file $(SBOM)
+	@echo "$(SBOM)"
 
 image: $(READY) ## Build the container image: make image BUILDER="podman build" DIGEST=sha256:...
 	@tools/build-image $(BUILDER)
