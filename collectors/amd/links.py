@@ -1,17 +1,21 @@
 """Links: PCIe to the host, XGMI to other GPUs.
 
 Many Radeon and some Instinct cards have their own PCIe switch; the link of the GPU behind it is inside the card and
-always fast. The relevant link is that of the card: the link of the outermost bridge of the same vendor.
+always fast. The relevant link is that of the card: the link of the outermost bridge of the same vendor. Its other end
+is the port of the slot, the first bridge of another vendor. A link can be as fast and as wide as both ends allow.
 
-Source: the kernel's `Documentation/ABI/testing/sysfs-bus-pci`, `kgd_pp_interface.h` and `amdgpu_xgmi.c`. `xgmi_error`
-is never read, because reading clears it. Bytes over PCIe are not read: `pcie_bw` blocks for a second, and the table's
-sum is in whole gigabytes of an unstated size.
+Source: the kernel's `Documentation/ABI/testing/sysfs-bus-pci`, `kgd_pp_interface.h` and `amdgpu_xgmi.c`. The two ends:
+amdgpu_device_gpu_bandwidth and amdgpu_device_partner_bandwidth in `amdgpu_device.c`. `xgmi_error` is never read,
+because reading clears it. Bytes over PCIe are not read: `pcie_bw` blocks for a second, and the table's sum is in whole
+gigabytes of an unstated size.
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
+from typing import TypeAlias
 
 from collectors import catalog
 from collectors.amd.files import read_number, read_text
@@ -41,6 +45,7 @@ _GENERATIONS = {
 _MAX_LANES = 32
 _XGMI = "xgmi"
 _HEXADECIMAL = re.compile(r"[0-9a-f]{2}")
+_Read: TypeAlias = Callable[[Path], int]
 
 
 def _card(folder: Path) -> Path:
@@ -58,24 +63,43 @@ def _is_same_vendor(folder: Path) -> bool:
         return False
 
 
-def _generation(name: str, metric: Metric, _: Root, files: GpuFiles) -> Iterator[RawValue]:
-    text = read_text(files.read_once(_card) / name)
+def _read_generation(path: Path) -> int:
+    text = read_text(path)
     speed = text.split()[0]
     if speed == _UNKNOWN:
-        raise NoDataError(f"{name}: unknown")
+        raise NoDataError(f"{path.name}: unknown")
     if speed not in _GENERATIONS:
-        raise InvalidValueError(f"{name}: {text[:40]!r}")
-    yield RawValue(metric, _GENERATIONS[speed])
+        raise InvalidValueError(f"{path.name}: {text[:40]!r}")
+    return _GENERATIONS[speed]
 
 
-def _width(name: str, metric: Metric, _: Root, files: GpuFiles) -> Iterator[RawValue]:
+def _read_width(path: Path) -> int:
     """Lanes; the kernel returns 0 or 255 if the number is unknown."""
-    lanes = read_number(files.read_once(_card) / name)
+    lanes = read_number(path)
     if lanes in {0, 255}:
-        raise NoDataError(f"{name}: {lanes}")
+        raise NoDataError(f"{path.name}: {lanes}")
     if lanes > _MAX_LANES:
-        raise InvalidValueError(f"{name}: {lanes}")
-    yield RawValue(metric, lanes)
+        raise InvalidValueError(f"{path.name}: {lanes}")
+    return lanes
+
+
+def _current(read: _Read, name: str, metric: Metric, _: Root, files: GpuFiles) -> Iterator[RawValue]:
+    yield RawValue(metric, read(files.read_once(_card) / f"current_link_{name}"))
+
+
+def _highest(read: _Read, name: str, metric: Metric, _: Root, files: GpuFiles) -> Iterator[RawValue]:
+    """What both ends of the card's link allow; what the card allows if it is in no slot, or its port states nothing.
+
+    The virtual port of a guest may state less than the link of the real device does (pcie_sync_bridge_lnk in QEMU's
+    `hw/pci/pcie.c`), and so do some real ports (the kernel's `drivers/pci/controller/pci-loongson.c`).
+    """
+    card = files.read_once(_card)
+    highest = read(card / f"max_link_{name}")
+    with suppress(UnsupportedError, NoDataError):
+        highest = min(highest, read(card.parent / f"max_link_{name}"))
+    with suppress(CollectorError):
+        highest = max(highest, read(card / f"current_link_{name}"))
+    yield RawValue(metric, highest)
 
 
 def _replays(_: Root, files: GpuFiles) -> Iterator[RawValue]:
@@ -121,10 +145,19 @@ def _bytes_per_link(_: Root, files: GpuFiles) -> Iterator[RawValue]:
 
 
 def _states(files: GpuFiles) -> list[bool]:
-    up = [state for state in _links(files).up if state is not None]
-    if not up:
+    """Whether each link is up, of those whose state is known.
+
+    Raises:
+        UnsupportedError: The table has no states of links.
+        NoDataError: It has, but the driver knows none of them: nor does it know then which trained links are up.
+    """
+    states = _links(files).up
+    if not states:
         raise UnsupportedError("gpu_metrics: no state of XGMI links")
-    return up
+    known = [state for state in states if state is not None]
+    if not known:
+        raise NoDataError("gpu_metrics: the states of XGMI links are not available")
+    return known
 
 
 def _counts(_: Root, files: GpuFiles) -> Iterator[RawValue]:
@@ -157,15 +190,13 @@ _REPLAYS = "pcie replays"
 _LINKS = "xgmi links"
 _ALWAYS: tuple[Query, ...] = (
     *(
-        Query(name, (metric,), partial(_generation, name, metric))
-        for name, metric in (
-            ("current_link_speed", catalog.PCIE_GENERATION),
-            ("max_link_speed", catalog.PCIE_MAX_GENERATION),
+        Query(f"pcie {which} {name}", (metric,), partial(query, read, name, metric))
+        for which, query, name, read, metric in (
+            ("current", _current, "speed", _read_generation, catalog.PCIE_GENERATION),
+            ("highest", _highest, "speed", _read_generation, catalog.PCIE_MAX_GENERATION),
+            ("current", _current, "width", _read_width, catalog.PCIE_WIDTH),
+            ("highest", _highest, "width", _read_width, catalog.PCIE_MAX_WIDTH),
         )
-    ),
-    *(
-        Query(name, (metric,), partial(_width, name, metric))
-        for name, metric in (("current_link_width", catalog.PCIE_WIDTH), ("max_link_width", catalog.PCIE_MAX_WIDTH))
     ),
     Query(_REPLAYS, (catalog.PCIE_REPLAYS,), _replays),
     Query("pcie replays, table", (catalog.PCIE_REPLAYS,), _table_replays, fallback_for=_REPLAYS),

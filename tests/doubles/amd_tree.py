@@ -3,7 +3,9 @@
 It also has what the real `librocm_smi64` needs: links that stay inside the tree, and the KFD files that it requires.
 """
 
+import os
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 
 from collectors.sysfs import Root
@@ -94,6 +96,28 @@ class Gpu:
         (self.tree.driver / self.address).symlink_to(_FOUND / ".." / "devices" / _BUS / self.address)
         self.present = True
         self.tree.write_topology()
+
+    def put_in_slot(self, speed: str, width: int) -> Path:
+        """Put it into a slot of this speed and width, on a card with a switch of two ports.
+
+        The bridges are those that the kernel's `amdgpu_device.c` skips: the card's have its vendor, the slot's has not.
+
+        Returns:
+            The outer port of the card's switch. The folder above is the slot's port, the one below the inner port.
+        """
+        slot = self.folder.parent / "0000:00:01.0"
+        outer = slot / "0000:01:00.0"
+        inner = outer / "0000:02:00.0"
+        own = {name: self.path(f"max_link_{name}").read_text().strip() for name in ("speed", "width")}
+        negotiated = {"speed": speed, "width": str(width)}
+        _bridge(slot, "0x1022", negotiated, negotiated)
+        _bridge(outer, f"0x{_VENDOR:04x}", negotiated, own)
+        _bridge(inner, f"0x{_VENDOR:04x}", own, own)
+        self.folder = self.folder.rename(inner / self.address)
+        for folder in (self.tree.path / "bus" / "pci" / "devices", self.tree.driver):
+            (folder / self.address).unlink()
+            (folder / self.address).symlink_to(os.path.relpath(self.folder, folder))
+        return outer
 
     def unplug(self) -> None:
         """Remove it from the bus."""
@@ -224,6 +248,7 @@ class AmdTree:
             "power/runtime_status": "active",
             **{f"hwmon/{name}": text for name, text in kind.hwmon.items()},
             **{f"ras/{block}_err_count": "ue: 0\nce: 0" for block in kind.ras},
+            **({"ras/umc_err_count": "ue: 0\nce: 0\nde: 0"} if kind.ras else {}),
         }
         for name, text in files.items():
             gpu.write(name, text)
@@ -284,6 +309,16 @@ class AmdTree:
         path = self.path / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.symlink_to(target)
+
+
+def _bridge(folder: Path, vendor: str, now: Mapping[str, str], most: Mapping[str, str]) -> None:
+    """The port of a bridge, with its current link and what it can do."""
+    folder.mkdir(parents=True, exist_ok=True)
+    files = {"vendor": vendor}
+    files |= {f"current_link_{name}": text for name, text in now.items()}
+    files |= {f"max_link_{name}": text for name, text in most.items()}
+    for name, text in files.items():
+        (folder / name).write_text(f"{text}\n")
 
 
 def eight_of(tree: AmdTree, kind: AmdCard) -> list[Gpu]:

@@ -1,4 +1,3 @@
-import os
 from pathlib import Path
 
 import pytest
@@ -24,48 +23,74 @@ def gpu(tree: AmdTree) -> Gpu:
     return tree.add(MI300X, "0000:05:00.0")
 
 
-def _bridge(folder: Path, vendor: str, speed: str, width: int) -> None:
-    folder.mkdir(parents=True)
-    files = {"vendor": vendor, "current_link_speed": speed, "current_link_width": width}
-    for name, text in files.items():
-        (folder / name).write_text(f"{text}\n")
-    for kind, text in (("speed", speed), ("width", width)):
-        (folder / f"max_link_{kind}").write_text(f"{text}\n")
+_PCIE = (catalog.PCIE_GENERATION, catalog.PCIE_WIDTH, catalog.PCIE_MAX_GENERATION, catalog.PCIE_MAX_WIDTH)
 
 
-def _put_behind_a_switch(tree: AmdTree, gpu: Gpu) -> Path:
-    """A root port of another vendor, a card's switch with two ports, the GPU. Returns the card's outer port."""
-    bus = gpu.folder.parent
-    root_port = bus / "0000:00:01.0"
-    outer = root_port / "0000:01:00.0"
-    _bridge(root_port, "0x8086", "8.0 GT/s PCIe", 4)
-    _bridge(outer, "0x1002", "8.0 GT/s PCIe", 4)
-    _bridge(outer / "0000:02:00.0", "0x1002", "16.0 GT/s PCIe", 16)
-    moved = outer / "0000:02:00.0" / gpu.address
-    gpu.folder.rename(moved)
-    for folder in (tree.path / "bus" / "pci" / "devices", tree.driver):
-        (folder / gpu.address).unlink()
-        (folder / gpu.address).symlink_to(os.path.relpath(moved, folder))
-    return outer
+def _pcie(tree: AmdTree, gpu: Gpu) -> tuple[float | None, ...]:
+    """The generation and the lanes now, and at most."""
+    reading = collector_of(tree).read(ALL)
+    assert reading.faults == ()
+    return tuple(value(reading, metric, gpu.uuid) for metric in _PCIE)
 
 
 def test_the_link_of_a_card(tree: AmdTree, gpu: Gpu) -> None:
-    reading = collector_of(tree).read(ALL)
-    assert value(reading, catalog.PCIE_GENERATION, gpu.uuid) == 5
-    assert value(reading, catalog.PCIE_MAX_GENERATION, gpu.uuid) == 5
-    assert value(reading, catalog.PCIE_WIDTH, gpu.uuid) == 16
-    assert value(reading, catalog.PCIE_MAX_WIDTH, gpu.uuid) == 16
+    assert _pcie(tree, gpu) == (5, 16, 5, 16)
 
 
-def test_the_link_of_a_card_with_a_switch_is_the_link_of_the_switch(tree: AmdTree) -> None:
+@pytest.mark.parametrize(
+    ("speed", "width", "expected"),
+    [("8.0 GT/s PCIe", 8, (3, 8, 3, 8)), ("16.0 GT/s PCIe", 4, (4, 4, 4, 4)), ("32.0 GT/s PCIe", 16, (4, 16, 4, 16))],
+    ids=["slower slot", "narrower slot", "faster slot"],
+)
+def test_a_link_is_at_most_what_card_and_slot_allow(
+    tree: AmdTree, speed: str, width: int, expected: tuple[float, ...]
+) -> None:
+    radeon = tree.add(RX_7900_XTX, "0000:03:00.0")  # generation 4, 16 lanes
+    outer = radeon.put_in_slot(speed, width)
+    if expected[0] == 4:
+        (outer / "current_link_speed").write_text("16.0 GT/s PCIe\n")
+    assert _pcie(tree, radeon) == expected
+    assert value(collector_of(tree).read(ALL), catalog.UTILIZATION, radeon.uuid) == 0.81
+
+
+def test_a_degraded_link_is_below_what_card_and_slot_allow(tree: AmdTree) -> None:
     radeon = tree.add(RX_7900_XTX, "0000:03:00.0")
-    outer = _put_behind_a_switch(tree, radeon)
-    (outer / "max_link_width").write_text("8\n")
+    outer = radeon.put_in_slot("16.0 GT/s PCIe", 16)
+    (outer / "current_link_speed").write_text("2.5 GT/s PCIe\n")
+    (outer / "current_link_width").write_text("1\n")
+    assert _pcie(tree, radeon) == (1, 1, 4, 16)
+
+
+@pytest.mark.parametrize(("speed", "width"), [("Unknown", "0"), ("Unknown", "255"), (None, None)])
+def test_a_port_that_states_nothing_does_not_limit_the_link(
+    tree: AmdTree, speed: str | None, width: str | None
+) -> None:
+    radeon = tree.add(RX_7900_XTX, "0000:03:00.0")
+    slot = radeon.put_in_slot("8.0 GT/s PCIe", 8).parent
+    for name, text in (("speed", speed), ("width", width)):
+        (slot / f"max_link_{name}").write_text(f"{text}\n")
+        if text is None:
+            (slot / f"max_link_{name}").unlink()
+    assert _pcie(tree, radeon) == (3, 8, 4, 16)
+
+
+def test_a_port_that_states_less_than_the_link_does_is_wrong(tree: AmdTree) -> None:
+    radeon = tree.add(RX_7900_XTX, "0000:03:00.0")
+    slot = radeon.put_in_slot("16.0 GT/s PCIe", 16).parent
+    (slot / "max_link_speed").write_text("2.5 GT/s PCIe\n")  # as in a virtual machine
+    (slot / "max_link_width").write_text("1\n")
+    assert _pcie(tree, radeon) == (4, 16, 4, 16)
+
+
+@pytest.mark.parametrize("name", ["speed", "width"])
+def test_with_a_garbled_port_the_maximum_is_absent(tree: AmdTree, name: str) -> None:
+    radeon = tree.add(RX_7900_XTX, "0000:03:00.0")
+    slot = radeon.put_in_slot("8.0 GT/s PCIe", 8).parent
+    (slot / f"max_link_{name}").write_text("99 GT/s\n")
     reading = collector_of(tree).read(ALL)
-    assert value(reading, catalog.PCIE_GENERATION, radeon.uuid) == 3
-    assert value(reading, catalog.PCIE_WIDTH, radeon.uuid) == 4
-    assert value(reading, catalog.PCIE_MAX_WIDTH, radeon.uuid) == 8
-    assert value(reading, catalog.UTILIZATION, radeon.uuid) == 0.81
+    metric = catalog.PCIE_MAX_GENERATION if name == "speed" else catalog.PCIE_MAX_WIDTH
+    assert value(reading, metric, radeon.uuid) is None
+    assert reasons(reading) == {(radeon.uuid, "invalid_value")}
 
 
 @pytest.mark.parametrize(
@@ -113,6 +138,41 @@ def test_links_to_other_gpus_are_summed(tree: AmdTree, gpu: Gpu) -> None:
     }
     assert values(reading, catalog.INTERCONNECT_LINKS, gpu.uuid) == {("xgmi", "up"): 6, ("xgmi", "down"): 1}
     assert value(reading, catalog.INTERCONNECT_BANDWIDTH_LIMIT, gpu.uuid, "xgmi") == 6 * 64e9
+
+
+_VIRTUAL = (2,) * 8  # every link of a virtual function
+
+
+@pytest.mark.parametrize(
+    ("statuses", "links", "bytes_per_second"),
+    [
+        (_VIRTUAL, {}, None),
+        ((1, 1, 1, 0, 2, 2, 2), {("xgmi", "up"): 3, ("xgmi", "down"): 1}, 3 * 64e9),
+        ((1, 3, 7, 0), {("xgmi", "up"): 1, ("xgmi", "down"): 1}, 64e9),
+        ((0,) * 7, {("xgmi", "up"): 0, ("xgmi", "down"): 7}, 0),
+    ],
+    ids=["virtual function", "some", "unknown numbers", "all down"],
+)
+def test_a_link_whose_state_is_not_known_is_neither_up_nor_down(
+    tree: AmdTree,
+    gpu: Gpu,
+    statuses: tuple[int, ...],
+    links: dict[tuple[str, ...], float],
+    bytes_per_second: float | None,
+) -> None:
+    gpu.write("xgmi_num_links", "00 01 01 01 01 01 01 01")  # trained at the start, which says nothing of their state
+    gpu.write_table(xgmi_status=statuses)
+    reading = collector_of(tree, parse=parse).read(ALL)
+    assert values(reading, catalog.INTERCONNECT_LINKS, gpu.uuid) == links
+    assert value(reading, catalog.INTERCONNECT_BANDWIDTH_LIMIT, gpu.uuid, "xgmi") == bytes_per_second
+    assert reading.faults == ()
+
+
+def test_a_table_without_any_state_of_links_is_replaced_by_the_trained_links(tree: AmdTree, gpu: Gpu) -> None:
+    gpu.write("xgmi_num_links", "00 01 01")
+    gpu.write_table(xgmi_status=(0xFFFF,) * 8)
+    reading = collector_of(tree, parse=parse).read(ALL)
+    assert values(reading, catalog.INTERCONNECT_LINKS, gpu.uuid) == {("xgmi", "up"): 2}
 
 
 def test_each_link_is_reported_on_request(tree: AmdTree, gpu: Gpu) -> None:

@@ -44,7 +44,7 @@ class XgmiLinks:
     Attributes:
         received_bytes: Received by each link.
         sent_bytes: Sent by each link.
-        up: Whether each link is active; empty in versions that do not report it.
+        up: Whether each link is active; None also if the driver does not know it. Empty if it reports no link's state.
         link_bytes_per_second: Bandwidth of one link in one direction.
     """
 
@@ -52,6 +52,23 @@ class XgmiLinks:
     sent_bytes: Sequence[float | None] = ()
     up: Sequence[bool | None] = ()
     link_bytes_per_second: float | None = None
+
+
+_LINK_STATES = {0: False, 1: True}
+
+
+def links_up(statuses: Sequence[int | None]) -> Sequence[bool | None]:
+    """Whether each link is active, as in `XgmiLinks.up`.
+
+    Source: enum amdgpu_xgmi_link_status in the kernel's `kgd_pp_interface.h`: 0 inactive, 1 active, 2 not available.
+    amdgpu_get_xgmi_link_status in `amdgpu_xgmi.c` returns 2 for every link of a virtual function.
+
+    Args:
+        statuses: The status of each link; None for a field that is not filled.
+    """
+    if all(status is None for status in statuses):
+        return ()
+    return [None if status is None else _LINK_STATES.get(status) for status in statuses]
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,14 @@ from collections.abc import Callable, Mapping, Sequence
 from ctypes import LittleEndianStructure
 
 from collectors.amd.gpu_metrics.layouts import LAYOUTS, Header
-from collectors.amd.gpu_metrics.model import Metrics, PartitionMetrics, Residencies, UnknownTableError, XgmiLinks
+from collectors.amd.gpu_metrics.model import (
+    Metrics,
+    PartitionMetrics,
+    Residencies,
+    UnknownTableError,
+    XgmiLinks,
+    links_up,
+)
 from collectors.query import InvalidValueError
 from collectors.units import (
     bytes_from_gigabits,
@@ -173,8 +180,7 @@ def _with_partitions(table: _Table, links_up: Sequence[bool | None] = ()) -> Met
 
 
 def _with_link_status(table: _Table) -> Metrics:
-    up = [None if status is None else status != 0 for status in table.numbers("xgmi_link_status")]
-    return _with_partitions(table, up)
+    return _with_partitions(table, links_up(table.numbers("xgmi_link_status")))
 
 
 def _partitions(table: _Table) -> list[PartitionMetrics]:
