@@ -36,6 +36,7 @@ LINK_ERROR = Label(
 # Empty, and therefore omitted, for the sum over all links of a fabric.
 LINK = Label("link", optional=True)
 MEMORY_ERROR = Label("kind", ("corrected", "uncorrected"))
+MEMORY_ERROR_OUTCOME = Label("kind", (*MEMORY_ERROR.values, "deferred"))
 ERROR_SOURCE = Label("source", ("xid", "ras", "driver"))
 ERROR_CODE = Label("code")
 ERROR_CLASS = Label("class", ("hardware", "application"))

@@ -43,8 +43,8 @@ class GpuFiles:
         self.paths = paths
         self.layout = layout
         self.throttle_time = throttle_time
+        self.architecture = architecture
         self._parse = parse
-        self._architecture = architecture
         self._narrow_energy = False
         self._results: dict[Callable[[Path], Any], Any] = {}
 
@@ -103,7 +103,7 @@ class GpuFiles:
     def _read_metrics(self, folder: Path) -> Metrics:
         table = read_bytes(folder / "gpu_metrics", _MAX_TABLE_BYTES)
         metrics = self._parse(table)
-        self._narrow_energy = is_narrow(table, self._architecture, folder)
+        self._narrow_energy = is_narrow(table, self.architecture, folder)
         return replace(metrics, energy_joules=None) if self._narrow_energy else metrics
 
 

@@ -79,7 +79,7 @@ class Health:
             self._events.setdefault(uuid, _Events()).add(counts, self._wall_clock(), session)
         pages = files.cached(ras.read_bad_pages)
         if pages is not None:
-            self._update_pages(facts, pages, memory_bytes)
+            self._update_pages(facts, pages, files, memory_bytes)
 
     def mark_lost(self, uuid: str) -> None:
         """Mark a GPU that is no longer bound to the driver. Its earlier facts are dropped, its events stay counted."""
@@ -93,7 +93,9 @@ class Health:
         """Its events."""
         return self._events[uuid].samples(uuid) if uuid in self._events else []
 
-    def _update_pages(self, facts: HealthFacts, pages: BadPages, memory_bytes: float | None) -> None:
+    def _update_pages(self, facts: HealthFacts, pages: BadPages, files: GpuFiles, memory_bytes: float | None) -> None:
         facts.bad_pages = pages.retired + pages.pending
         facts.repair_pending = pages.pending > 0
-        facts.bad_page_threshold = None if memory_bytes is None else ras.bad_page_threshold(self._sysfs, memory_bytes)
+        facts.bad_page_threshold = (
+            None if memory_bytes is None else ras.bad_page_threshold(self._sysfs, files.paths.folder, memory_bytes)
+        )

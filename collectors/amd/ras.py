@@ -1,8 +1,8 @@
 """Reliability (RAS): errors counted by the blocks of a GPU, and retired pages of its memory.
 
-Source: the kernel's `Documentation/gpu/amdgpu/ras.rst` and `drivers/gpu/drm/amd/amdgpu/amdgpu_ras.c`. Counts begin when
-the driver is loaded. Deferred errors, which newer drivers also count, are detected but have not been used by any
-program: they are neither corrected nor uncorrected, so they are not counted here.
+Source: the kernel's `Documentation/gpu/amdgpu/ras.rst`, and in `drivers/gpu/drm/amd/amdgpu`: `amdgpu_ras.c`
+(amdgpu_ras_sysfs_read, amdgpu_ras_aca_sysfs_read), `amdgpu_ras.h` (enum amdgpu_ras_block). Counts begin when the driver
+is loaded. Of all blocks only `umc`, the memory controller, counts errors of the device memory.
 """
 
 import re
@@ -23,9 +23,18 @@ _SUFFIX = "_err_count"
 _COUNT = re.compile(r"(\w+):\s*(\d+)")
 _PAGE = re.compile(r"0x[0-9a-fA-F]+\s*:\s*0x[0-9a-fA-F]+\s*:\s*([RPF])")
 _THRESHOLD = ("module", "amdgpu", "parameters", "bad_page_threshold")
-_OFF = 0
-# The driver regards one bad page in this amount of memory as typical.
+_MEMORY = "umc"
+# Before UMC 12, the driver counts deferred errors as uncorrected: `umc_v6_1.c`, `umc_v6_7.c`, `umc_v8_7.c`,
+# `umc_v8_10.c`, `umc_v8_14.c`. The count of deferred errors that it writes there is always 0.
+_WITHOUT_DEFERRED = ("gfx90", "gfx10", "gfx11", "gfx120")
+_BY_DRIVER, _OFF, _BY_SIZE = -1, 0, -2
+# The driver regards one bad page in this amount of memory as typical: RAS_BAD_PAGE_COVER.
 _BYTES_PER_BAD_PAGE = 100 * 1024 * 1024
+# Bad pages for which the driver reserves memory: 16 for each 2 MiB of AMDGPU_RAS_RESERVED_VRAM_SIZE_DEFAULT (16 MiB),
+# and on some GPUs of twice that.
+_RESERVED_PAGES = 128
+_DOUBLE_RESERVE = ("13", "0", "14")
+_SECURITY_PROCESSOR = ("ip_discovery", "die", "0", "MP0", "0")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,10 +44,12 @@ class ErrorCount:
     Attributes:
         corrected: Corrected by hardware, without loss.
         uncorrected: Not corrected, so data was lost.
+        deferred: Not corrected, but no program has used the data yet; None if the driver does not write this count.
     """
 
     corrected: int
     uncorrected: int
+    deferred: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +97,8 @@ def read_count(device: Path, block: str) -> ErrorCount:
     counts = dict(_COUNT.findall(read_text(path)))
     if not {"ue", "ce"} <= counts.keys():
         raise InvalidValueError(f"{path.name}: no counts of ue and ce")
-    return ErrorCount(corrected=int(counts["ce"]), uncorrected=int(counts["ue"]))
+    deferred = int(counts["de"]) if "de" in counts else None
+    return ErrorCount(corrected=int(counts["ce"]), uncorrected=int(counts["ue"]), deferred=deferred)
 
 
 def read_bad_pages(device: Path) -> BadPages:
@@ -105,32 +117,58 @@ def read_bad_pages(device: Path) -> BadPages:
     return BadPages(retired=flags["R"], pending=flags["P"] + flags["F"])
 
 
-def bad_page_threshold(sysfs: Root, memory_bytes: float) -> int | None:
+def bad_page_threshold(sysfs: Root, device: Path, memory_bytes: float) -> int | None:
     """The number of bad pages at which a GPU should be replaced; None if the driver's rule is disabled.
 
-    The driver's parameter if an administrator has set it, else its rule of one page in 100 MiB.
+    The driver's parameter if an administrator has set it to a number. Otherwise it means one page in 100 MiB (-2), or
+    what the driver chooses (-1, the default): since 2025 the pages that it has reserved memory for, before that also
+    one in 100 MiB. The version of the driver is not known, so the smaller number is used.
+
+    Source: amdgpu_ras_validate_threshold and amdgpu_ras_init_reserved_vram_size in `amdgpu_ras.c`; since 2026 also
+    ras_eeprom_i2c_config in `drivers/gpu/drm/amd/ras/ras_mgr/amdgpu_ras_eeprom_i2c.c`.
 
     Args:
         sysfs: The root of the host's `/sys`.
+        device: The folder of the GPU's PCI function.
         memory_bytes: Size of the device memory.
     """
     try:
         threshold = read_number(sysfs.path.joinpath(*_THRESHOLD))
     except CollectorError:
-        threshold = -1
+        threshold = _BY_DRIVER
     if threshold == _OFF:
         return None
-    return threshold if threshold > 0 else int(memory_bytes) // _BYTES_PER_BAD_PAGE or None
+    if threshold > 0:
+        return threshold
+    by_size = int(memory_bytes) // _BYTES_PER_BAD_PAGE or None
+    if by_size is None or threshold == _BY_SIZE:
+        return by_size
+    return min(by_size, _reserved_pages(device))
+
+
+def _reserved_pages(device: Path) -> int:
+    """The bad pages that the driver has reserved memory for, by the version of the security processor (MP0).
+
+    Source: amdgpu_ras_init_reserved_vram_size in the kernel's `amdgpu_ras.c`, `ip_discovery` in `amdgpu_discovery.c`.
+    """
+    root = Root(device)
+    version = tuple(root.text(*_SECURITY_PROCESSOR, part) for part in ("major", "minor", "revision"))
+    return _RESERVED_PAGES * 2 if version == _DOUBLE_RESERVE else _RESERVED_PAGES
 
 
 def _errors(_: Root, files: GpuFiles) -> Iterator[RawValue]:
-    counts = files.read_once(read_counts).values()
-    yield RawValue(catalog.MEMORY_ERRORS, sum(count.corrected for count in counts), labels=("corrected",))
-    yield RawValue(catalog.MEMORY_ERRORS, sum(count.uncorrected for count in counts), labels=("uncorrected",))
+    """Errors of the memory. Those of the other blocks are none of the memory, see `health`."""
+    count = files.read_once(read_counts).get(_MEMORY)
+    if count is None:
+        raise UnsupportedError("ras: no error counts of the memory")
+    yield RawValue(catalog.MEMORY_ERRORS, count.corrected, labels=("corrected",))
+    yield RawValue(catalog.MEMORY_ERRORS, count.uncorrected, labels=("uncorrected",))
+    if count.deferred is not None and not files.architecture.startswith(_WITHOUT_DEFERRED):
+        yield RawValue(catalog.MEMORY_ERRORS, count.deferred, labels=("deferred",))
 
 
 def _bad_pages(_: Root, files: GpuFiles) -> Iterator[RawValue]:
-    """Pages are retired because of uncorrected errors only."""
+    """Pages are retired because of errors that were not corrected, deferred ones included."""
     pages = files.read_once(read_bad_pages)
     yield RawValue(catalog.MEMORY_RETIRED_PAGES, pages.retired, labels=("uncorrected",))
     yield RawValue(catalog.MEMORY_REPAIR_PENDING, pages.pending > 0)

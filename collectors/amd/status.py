@@ -62,7 +62,7 @@ RULES: tuple[StatusRule, ...] = (
         "bad_pages",
         _PREDICTED,
         _worn_out,
-        "The number of bad pages in its memory has reached the driver's threshold, or one in 100 MiB: replace the GPU",
+        "The number of bad pages in its memory has reached the threshold: replace the GPU",
     ),
     StatusRule(
         "repair_pending",

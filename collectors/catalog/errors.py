@@ -8,9 +8,10 @@ from collectors.metric import Cadence, Kind, Metric, Unit
 MEMORY_ERRORS = counter(
     "memory_errors_total",
     Unit.NONE,
-    "Memory errors since the driver was loaded.",
+    "Errors of the device memory since the driver was loaded. A deferred error was not corrected, but no program has "
+    "used the data yet.",
     DEVICE,
-    (own.MEMORY_ERROR,),
+    (own.MEMORY_ERROR_OUTCOME,),
     Cadence.SLOW,
 )
 MEMORY_LIFETIME_ERRORS = counter(

@@ -87,6 +87,7 @@ MI300X = Profile(
     whole=_INSTINCT_300,
     partitioned=_INSTINCT_300,
     partition=_PARTITION,
+    counts_deferred=True,
 )
 MI355X = replace(
     MI300X,
@@ -138,6 +139,7 @@ MI210 = replace(
     whole=_INSTINCT_200,
     partitioned=frozenset(),
     partition=frozenset(),
+    counts_deferred=False,
 )
 # A package is two devices; the first reports power, limit and energy of both.
 MI250X = replace(
@@ -147,11 +149,12 @@ MI250X = replace(
     idle_watts=90.0,
     limit_watts=560.0,
     fabric=Fabric("xgmi", 8, 400e9, (), registers=False, counts_down=False),
+    power_shared=True,
 )
 MI250X_SECOND_DIE = replace(
     MI250X,
     name="mi250x_second_die",
-    whole=_INSTINCT_200 - (families.POWER - {catalog.POWER_MIN_LIMIT}),
+    whole=_INSTINCT_200 - families.POWER,
 )
 RX7900XTX = replace(
     MI210,

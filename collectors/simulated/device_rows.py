@@ -20,7 +20,9 @@ _OCCUPANCY_RATIO = 0.47  # same
 _HOST_BYTES = 96 << 20  # pinned by a driver without work
 _ERRORS_PER_ROW = 400  # corrected errors until a row is retired
 _SPARE_ROWS = 512
+# A card with more bad pages than one in 100 MiB, or than its driver has reserved memory for, is worn out.
 _BYTES_PER_BAD_PAGE = 100 << 20
+_RESERVED_PAGES = 128
 _COOL_CELSIUS, _HOT_CELSIUS, _LEAST_FAN_RATIO = 35.0, 85.0, 0.3
 
 
@@ -104,7 +106,7 @@ def _status(view: View) -> Values:
 def _worn_out(view: View) -> bool:
     """True if its memory cannot be repaired any more, or has too many bad pages."""
     if catalog.MEMORY_RETIRED_PAGES in view.profile.whole:
-        return _replaced_rows(view)[1] >= view.profile.memory_bytes // _BYTES_PER_BAD_PAGE
+        return _replaced_rows(view)[1] >= min(_RESERVED_PAGES, view.profile.memory_bytes // _BYTES_PER_BAD_PAGE)
     return catalog.MEMORY_REPAIR_FAILED in view.profile.whole and _out_of_spare_rows(view)
 
 
@@ -235,12 +237,6 @@ def _whole_counts(metric: Metric) -> Callable[[View], Values]:
     return lambda view: ((own, _whole(total)) for own, total in view.machine.totals(metric))
 
 
-def _memory_errors(view: View) -> Values:
-    """Of a card that counts errors by block, the sum over all blocks."""
-    others = {"uncorrected": view.machine.block_errors}
-    return ((own, _whole(total) + others.get(own[0], 0)) for own, total in view.machine.totals(catalog.MEMORY_ERRORS))
-
-
 def _exact(metric: Metric) -> Callable[[View], Values]:
     """A counter of joules or seconds."""
     return lambda view: view.machine.totals(metric)
@@ -306,7 +302,7 @@ LINK_ROWS: _Rows = {
     catalog.INTERCONNECT_BANDWIDTH_LIMIT: _bandwidth_limit,
 }
 EVENT_ROWS: _Rows = {
-    catalog.MEMORY_ERRORS: _memory_errors,
+    catalog.MEMORY_ERRORS: _whole_counts(catalog.MEMORY_ERRORS),
     catalog.ERRORS: lambda view: view.machine.events.items(),
     catalog.ERROR_LAST_TIMESTAMP: lambda view: [(c, view.unix(at)) for c, at in view.machine.last_events.items()],
 }

@@ -227,6 +227,8 @@ class Machine:
         for family in (catalog.MEMORY_ERRORS, catalog.MEMORY_LIFETIME_ERRORS):
             yield (family, ("corrected",)), 0.0 if now.lost else now.corrected_per_second
             yield (family, ("uncorrected",)), 0.0 if now.lost else now.uncorrected_per_second
+        if profile.counts_deferred:
+            yield (catalog.MEMORY_ERRORS, ("deferred",)), 0.0
 
 
 def _incidents_of(scenario: Scenario, index: int) -> Mapping[Trouble, tuple[Incident, ...]]:

@@ -142,6 +142,8 @@ class Profile:
         whole: The families of a device without partitions.
         partitioned: The families of a partitioned device.
         partition: The families of its partitions; none if it cannot be partitioned.
+        counts_deferred: True if it counts deferred memory errors.
+        power_shared: True if the power that it reports is that of a package with another device.
     """
 
     name: str
@@ -172,3 +174,5 @@ class Profile:
     whole: frozenset[Metric]
     partitioned: frozenset[Metric]
     partition: frozenset[Metric]
+    counts_deferred: bool = False
+    power_shared: bool = False

@@ -84,7 +84,8 @@ class AmdBench:
         seconds = int(self._seconds) - (self._reloaded_at or 0) + reloaded
         for gpu in self.tree.gpus:
             for block in gpu.kind.ras:
-                gpu.write(f"ras/{block}_err_count", f"ue: {seconds}\nce: {seconds}")
+                kinds = ("ue", "ce", "de") if block == "umc" else ("ue", "ce")
+                gpu.write(f"ras/{block}_err_count", "\n".join(f"{kind}: {seconds}" for kind in kinds))
             if gpu.kind.table_fields.get("energy"):
                 gpu.write_table(**_used(gpu, seconds, reloaded=reloaded))
 

@@ -32,15 +32,57 @@ def bad_pages(flags: str) -> str:
     return "\n".join(_PAGE.format(page=page, flag=flag) for page, flag in enumerate(flags))
 
 
-def test_errors_of_all_blocks_are_summed(tree: AmdTree, gpu: Gpu) -> None:
+def test_only_the_errors_of_the_memory_are_memory_errors(tree: AmdTree, gpu: Gpu) -> None:
     gpu.write("ras/umc_err_count", "ue: 2\nce: 40")
     gpu.write("ras/gfx_err_count", "ue: 1\nce: 2\nde: 9")
+    gpu.write("ras/xgmi_wafl_err_count", "ue: 0\nce: 7")
+    collector = collector_of(tree)
+    reading = collector.read(ALL)
+    assert values(reading, catalog.MEMORY_ERRORS, gpu.uuid) == {("corrected",): 40, ("uncorrected",): 2}
+    gpu.write("ras/xgmi_wafl_err_count", "ue: 7\nce: 7")
+    reading = collector.read(ALL)
+    assert values(reading, catalog.MEMORY_ERRORS, gpu.uuid) == {("corrected",): 40, ("uncorrected",): 2}
+    assert value(reading, catalog.ERRORS, gpu.uuid, "ras", "xgmi_wafl", "hardware") == 7
+    assert value(reading, catalog.STATUS_STATE, gpu.uuid, "degraded") == 1
+
+
+def test_a_card_that_does_not_count_errors_of_its_memory_has_no_memory_errors(tree: AmdTree, gpu: Gpu) -> None:
+    gpu.remove("ras/umc_err_count")
     reading = collector_of(tree).read(ALL)
-    assert values(reading, catalog.MEMORY_ERRORS, gpu.uuid) == {("corrected",): 42, ("uncorrected",): 3}
+    assert values(reading, catalog.MEMORY_ERRORS, gpu.uuid) == {}
+    assert value(reading, catalog.ERRORS, gpu.uuid, "ras", "gfx", "hardware") == 0
+    assert catalog.MEMORY_ERRORS in {each.metric for each in reading.unsupported}
+
+
+def test_deferred_errors_of_the_memory_are_a_kind_of_their_own(tree: AmdTree) -> None:
+    gpu = tree.add(MI300X, "0000:05:00.0")
+    gpu.write("ras/umc_err_count", "ue: 1\nce: 5\nde: 3")
+    gpu.write("ras/gfx_err_count", "ue: 0\nce: 0\nde: 9")
+    found = values(collector_of(tree).read(ALL), catalog.MEMORY_ERRORS, gpu.uuid)
+    assert found == {("corrected",): 5, ("uncorrected",): 1, ("deferred",): 3}
+
+
+def test_deferred_errors_are_absent_without_their_count(tree: AmdTree) -> None:
+    gpu = tree.add(MI300X, "0000:05:00.0")
+    gpu.write("ras/umc_err_count", "ue: 1\nce: 5")  # drivers before Linux 6.9
+    found = values(collector_of(tree).read(ALL), catalog.MEMORY_ERRORS, gpu.uuid)
+    assert found == {("corrected",): 5, ("uncorrected",): 1}
+
+
+def test_a_count_of_deferred_errors_that_is_always_0_is_absent(tree: AmdTree, gpu: Gpu) -> None:
+    gpu.write("ras/umc_err_count", "ue: 1\nce: 5\nde: 0")  # the driver counts them as uncorrected on this generation
+    found = values(collector_of(tree).read(ALL), catalog.MEMORY_ERRORS, gpu.uuid)
+    assert found == {("corrected",): 5, ("uncorrected",): 1}
+
+
+def test_deferred_errors_alone_do_not_make_the_card_degraded(tree: AmdTree) -> None:
+    gpu = tree.add(MI300X, "0000:05:00.0")
+    gpu.write("ras/umc_err_count", "ue: 0\nce: 0\nde: 3")
+    assert state(tree, gpu) == "ok"
 
 
 @pytest.mark.parametrize("content", ["", "ue: 1", "ce: 1", "ue: x\nce: 1", "garbage"])
-def test_with_a_torn_count_the_sum_is_absent_and_not_0(tree: AmdTree, gpu: Gpu, content: str) -> None:
+def test_with_a_torn_count_the_errors_are_absent_and_not_0(tree: AmdTree, gpu: Gpu, content: str) -> None:
     gpu.write("ras/sdma_err_count", content)
     reading = collector_of(tree).read(ALL)
     assert values(reading, catalog.MEMORY_ERRORS, gpu.uuid) == {}
@@ -125,15 +167,17 @@ def test_a_torn_list_of_bad_pages_is_absent(tree: AmdTree, gpu: Gpu, content: st
     assert reasons(reading) == {(gpu.uuid, "invalid_value")}
 
 
-# 64 GiB at one page in 100 MiB.
+# 64 GiB have 655 times 100 MiB; the driver has reserved memory for 128 pages.
 @pytest.mark.parametrize(
     ("pages", "parameter", "expected"),
     [
         (0, "-1", "ok"),
-        (654, "-1", "ok"),
-        (655, "-1", "predicted_failure"),
+        (127, "-1", "ok"),
+        (128, "-1", "predicted_failure"),
+        (654, "-2", "ok"),
         (655, "-2", "predicted_failure"),
-        (655, "garbage", "predicted_failure"),
+        (127, "garbage", "ok"),
+        (128, "garbage", "predicted_failure"),
         (9, "10", "ok"),
         (10, "10", "predicted_failure"),
         (1000, "0", "ok"),
@@ -145,6 +189,29 @@ def test_too_many_bad_pages_predict_a_failure(
     gpu.write("ras/gpu_vram_bad_pages", bad_pages("R" * pages))
     (tree.path / "module" / "amdgpu" / "parameters" / "bad_page_threshold").write_text(f"{parameter}\n")
     assert state(tree, gpu) == expected
+
+
+@pytest.mark.parametrize(
+    ("version", "threshold"), [(("13", "0", "14"), 256), (("13", "0", "6"), 128), (("13", "0"), 128)]
+)
+def test_the_driver_reserves_twice_the_memory_on_some_gpus(
+    tree: AmdTree, gpu: Gpu, version: tuple[str, ...], threshold: int
+) -> None:
+    for name, number in zip(("major", "minor", "revision"), version, strict=False):
+        gpu.write(f"ip_discovery/die/0/MP0/0/{name}", number)
+    gpu.write("ras/gpu_vram_bad_pages", bad_pages("R" * (threshold - 1)))
+    assert state(tree, gpu) == "ok"
+    gpu.write("ras/gpu_vram_bad_pages", bad_pages("R" * threshold))
+    assert state(tree, gpu) == "predicted_failure"
+
+
+def test_the_smaller_of_two_thresholds_decides(tree: AmdTree, gpu: Gpu) -> None:
+    gpu.write("mem_info_vram_total", str(8 << 30))  # 81 times 100 MiB
+    gpu.write("mem_info_vram_used", "0")
+    gpu.write("ras/gpu_vram_bad_pages", bad_pages("R" * 80))
+    assert state(tree, gpu) == "ok"
+    gpu.write("ras/gpu_vram_bad_pages", bad_pages("R" * 81))
+    assert state(tree, gpu) == "predicted_failure"
 
 
 def test_an_uncorrected_error_makes_the_card_degraded(tree: AmdTree, gpu: Gpu) -> None:

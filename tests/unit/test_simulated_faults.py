@@ -189,7 +189,7 @@ def test_a_code_without_a_counter_from_the_start_gets_one_with_its_first_event()
     assert values(troubled.read(5), catalog.ERRORS, 0, *code) == [1]
 
 
-def test_uncorrected_errors_of_an_amd_card_are_counted_by_block_and_in_their_sum() -> None:
+def test_errors_of_the_memory_of_an_amd_card_are_memory_errors_and_those_of_other_blocks_are_not() -> None:
     troubled = node(
         "kind: memory_errors, at: 0, for: 30, devices: [0], uncorrected_per_second: 0.1",
         "kind: critical_error, at: 20, devices: [0], code: gfx",
@@ -201,7 +201,8 @@ def test_uncorrected_errors_of_an_amd_card_are_counted_by_block_and_in_their_sum
         assert values(reading, catalog.ERRORS, 0, "ras", "umc", "hardware") == [3]
         assert values(reading, catalog.ERRORS, 0, "ras", "gfx", "hardware") == [1]
         assert values(reading, catalog.ERROR_LAST_TIMESTAMP, 0, "ras", "umc", "hardware") == [EPOCH + 30]
-    assert values(before, catalog.MEMORY_ERRORS, 0, "uncorrected") == [4]
+    assert values(before, catalog.MEMORY_ERRORS, 0, "uncorrected") == [3]
+    assert values(before, catalog.MEMORY_ERRORS, 0, "deferred") == [0]
     assert values(before, catalog.STATUS_STATE, 0, "degraded") == [1]
     assert values(after, catalog.MEMORY_ERRORS, 0, "uncorrected") == [0]
     assert values(after, catalog.STATUS_STATE, 0, "ok") == [1]
