@@ -104,6 +104,8 @@ class Device:
         model: The vendor's product name.
         aliases: All names under which it can be allocated.
         lost: True if it exists but no longer answers. Its identity and status are still exported, its readings are not.
+        power_shared: True if only the power of a package is measured that it shares with another device or a processor.
+            Its power and energy are then not those of the container that holds it.
     """
 
     uuid: str
@@ -112,6 +114,7 @@ class Device:
     model: str
     aliases: frozenset[Alias] = frozenset()
     lost: bool = False
+    power_shared: bool = False
 
     @property
     def subject(self) -> SubjectKey:

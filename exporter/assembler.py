@@ -124,7 +124,11 @@ class Assembler:
             samples=(*live, *occupancy),
             allocations=present,
             holder_samples=join.holder_samples(
-                present or (), live, self._accounting.usage, allocation_energy=self._allocation_energy
+                present or (),
+                live,
+                self._accounting.usage,
+                allocation_energy=self._allocation_energy,
+                power_shared={device.uuid for device in devices.values() if device.power_shared},
             ),
             processes=processes,
             process_samples=self._process_rows(processes),

@@ -82,7 +82,8 @@ CONTAINER_POWER = Metric(
     "power_watts",
     Kind.GAUGE,
     Unit.WATTS,
-    "Power drawn by the device that is allocated to this container only.",
+    "Power drawn by the device that is allocated to this container only. Absent if only the power of a package is "
+    "measured that the device shares with another device or a processor.",
     _CONTAINER,
     origin=Origin.ATTRIBUTION,
 )
@@ -90,7 +91,7 @@ CONTAINER_ENERGY = Metric(
     "energy_joules_total",
     Kind.COUNTER,
     Unit.JOULES,
-    "Energy used by the device while it was allocated to this container only.",
+    "Energy used by the device while it was allocated to this container only. Absent if its power is.",
     _CONTAINER,
     origin=Origin.ACCOUNTING,
 )

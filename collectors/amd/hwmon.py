@@ -1,6 +1,7 @@
 """Sensors of a GPU by the kernel's hwmon interface: power and its limits, temperatures, clocks, fan.
 
-Source: the kernel's `Documentation/gpu/amdgpu/thermal.rst` and `drivers/gpu/drm/amd/pm/amdgpu_pm.c`.
+Source: the kernel's `Documentation/gpu/amdgpu/thermal.rst` and `drivers/gpu/drm/amd/pm/amdgpu_pm.c`; of the two dies
+of an MI250X, `drivers/gpu/drm/amd/pm/swsmu/smu13/aldebaran_ppt.c` (aldebaran_is_primary).
 """
 
 from collections.abc import Iterator
@@ -38,17 +39,25 @@ def _sensor(files: GpuFiles, kind: str, label: str, suffix: str) -> int:
     return read_number(folder / f"{stem}_{suffix}")
 
 
-def _power(name: str, metric: Metric, _: Root, files: GpuFiles) -> Iterator[RawValue]:
-    """Microwatts. The second die of an MI250X reports 0, because the first die reports the power of the package."""
+def _microwatts(files: GpuFiles, name: str) -> int:
     microwatts = read_number(_folder(files) / name)
     if microwatts == 0:
         raise NoDataError(f"{name}: 0")
-    yield RawValue(metric, microwatts, watts_from_microwatts)
+    return microwatts
 
 
-def _lowest_limit(_: Root, files: GpuFiles) -> Iterator[RawValue]:
-    """power1_cap_min, which may be 0."""
-    yield RawValue(catalog.POWER_MIN_LIMIT, read_number(_folder(files) / "power1_cap_min"), watts_from_microwatts)
+def _power(name: str, metric: Metric, _: Root, files: GpuFiles) -> Iterator[RawValue]:
+    """Microwatts. The second die of an MI250X reports 0, because the first die reports the power of the package."""
+    yield RawValue(metric, _microwatts(files, name), watts_from_microwatts)
+
+
+def _range(name: str, metric: Metric, _: Root, files: GpuFiles) -> Iterator[RawValue]:
+    """One end of the range of power limits; the lower end may be 0.
+
+    The second die of an MI250X has the range of the package, but no limit can be set there; its own limit is 0.
+    """
+    _microwatts(files, "power1_cap")
+    yield RawValue(metric, read_number(_folder(files) / name), watts_from_microwatts)
 
 
 def _temperature(label: str, _: Root, files: GpuFiles) -> Iterator[RawValue]:
@@ -98,9 +107,9 @@ QUERIES: tuple[Query, ...] = (
         (catalog.POWER_DEFAULT_LIMIT,),
         partial(_power, "power1_cap_default", catalog.POWER_DEFAULT_LIMIT),
     ),
-    Query("lowest power limit", (catalog.POWER_MIN_LIMIT,), _lowest_limit),
+    Query("lowest power limit", (catalog.POWER_MIN_LIMIT,), partial(_range, "power1_cap_min", catalog.POWER_MIN_LIMIT)),
     Query(
-        "highest power limit", (catalog.POWER_MAX_LIMIT,), partial(_power, "power1_cap_max", catalog.POWER_MAX_LIMIT)
+        "highest power limit", (catalog.POWER_MAX_LIMIT,), partial(_range, "power1_cap_max", catalog.POWER_MAX_LIMIT)
     ),
     *(Query(f"{TEMPERATURE}, {label}", (catalog.TEMPERATURE,), partial(_temperature, label)) for label in _SENSORS),
     *(

@@ -33,6 +33,12 @@ _MODELS = {
     "0x744c": "AMD Radeon RX 7900 XT/XTX/GRE",
 }
 
+# GPUs that share a package, by PCI device id: the two dies of an MI250 or MI250X, and those of processors whose driver
+# has power limits. Source: CHIP_ALDEBARAN and AMD_IS_APU in the kernel's `drivers/gpu/drm/amd/amdgpu/amdgpu_drv.c`,
+# aldebaran_is_primary in `drivers/gpu/drm/amd/pm/swsmu/smu13/aldebaran_ppt.c`.
+_IN_SHARED_PACKAGES = frozenset({"0x7408", "0x740c", "0x74a0", "0x163f"})
+_POWERS = ("power1_average", "power1_input")
+
 
 @dataclass(frozen=True, slots=True)
 class Identity:
@@ -103,7 +109,14 @@ def read(paths: GpuPaths, node: Node, topology: Topology | None, uuids: KnownUui
         class_="gpu",
     )
     location_aliases = frozenset(map(Alias, spellings(address))) | drm_aliases(paths.drm)
-    device = Device(uuid, address, VENDOR, _model(paths, faults), frozenset({Alias(uuid)}) | location_aliases)
+    device = Device(
+        uuid,
+        address,
+        VENDOR,
+        _model(paths, faults),
+        frozenset({Alias(uuid)}) | location_aliases,
+        power_shared=_is_power_shared(paths, faults),
+    )
     return Identity(device, location_aliases, info, architecture)
 
 
@@ -124,6 +137,19 @@ def _model(paths: GpuPaths, faults: list[Fault]) -> str:
     name = _text(paths, "product_name", faults)
     device = _text(paths, "device", faults)
     return name or _MODELS.get(device, f"1002:{device.removeprefix('0x')}")
+
+
+def _is_power_shared(paths: GpuPaths, faults: list[Fault]) -> bool:
+    """Whether its power is that of a package with another die or a processor.
+
+    The driver has no power limit for the GPU of a processor (hwmon_attributes_visible in the kernel's
+    `drivers/gpu/drm/amd/pm/amdgpu_pm.c`), with few exceptions.
+    """
+    if _text(paths, "device", faults).lower() in _IN_SHARED_PACKAGES:
+        return True
+    if paths.hwmon is None or not any((paths.hwmon / name).exists() for name in _POWERS):
+        return False
+    return not (paths.hwmon / "power1_cap").exists()
 
 
 def _text(paths: GpuPaths, name: str, faults: list[Fault]) -> str:

@@ -8,7 +8,13 @@ from collectors.metric import Cadence, Kind, Metric, Unit
 # NVML documents that a fan may exceed 100 % of its nominal maximum.
 _HIGHEST_FAN_SPEED = 2.0
 
-POWER = gauge("power_watts", Unit.WATTS, "Power drawn by the device.", DEVICE)
+POWER = gauge(
+    "power_watts",
+    Unit.WATTS,
+    "Power drawn by the device. If only the power of a package is measured that it shares with another device or a "
+    "processor, it is that of the package, and the other device has none.",
+    DEVICE,
+)
 ENERGY = counter(
     "energy_joules_total",
     Unit.JOULES,

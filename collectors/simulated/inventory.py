@@ -113,7 +113,14 @@ def _device(index: int, plan: DevicePlan, identity: str, drm: _Drm) -> Simulated
     return SimulatedDevice(
         index=index,
         plan=plan,
-        device=Device(own_uuid, address, plan.profile.vendor, plan.profile.model, frozenset(aliases)),
+        device=Device(
+            own_uuid,
+            address,
+            plan.profile.vendor,
+            plan.profile.model,
+            frozenset(aliases),
+            power_shared=plan.profile.power_shared,
+        ),
         partitions=partitions,
         plugin_id=address if naming.scheme is Scheme.ADDRESS else own_uuid,
     )

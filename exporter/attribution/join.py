@@ -2,6 +2,7 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 
 from collectors import catalog
@@ -19,6 +20,7 @@ _MEASURED = {
     catalog.MEMORY_LIMIT: families.CONTAINER_MEMORY_LIMIT,
     catalog.POWER: families.CONTAINER_POWER,
 }
+_OF_PACKAGE = frozenset({catalog.POWER, catalog.ENERGY})
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,6 +238,7 @@ def holder_samples(
     usage: Callable[[Holder], UsageCounters],
     *,
     allocation_energy: bool = False,
+    power_shared: AbstractSet[str] = frozenset(),
 ) -> tuple[HolderSample, ...]:
     """Return every value about containers and allocations.
 
@@ -244,10 +247,12 @@ def holder_samples(
         live: The samples of devices and partitions that are exported now, including the exporter's own counters.
         usage: Returns how much of a subject a container has used so far.
         allocation_energy: Whether the energy of allocations is exported.
+        power_shared: Uuids of the devices whose power and energy are those of a package that they share. Which part of
+            it a holder uses is not measured, so it has none.
     """
     by_subject: dict[SubjectKey, dict[Metric, float]] = defaultdict(dict)
     for sample in live:
-        if not sample.labels:
+        if not (sample.labels or (sample.metric in _OF_PACKAGE and sample.device_uuid in power_shared)):
             by_subject[sample.subject][sample.metric] = sample.value
     samples: list[HolderSample] = []
     for edge in edges:

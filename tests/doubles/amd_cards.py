@@ -150,7 +150,7 @@ MI250X = replace(
 MI250X_SECOND_DIE = replace(
     MI250X,
     files={**MI210.files, "gpu_busy_percent": "63"},
-    hwmon={**MI210.hwmon, **_power(0, 0)},
+    hwmon={**MI210.hwmon, **_power(0, 0), "power1_cap_max": "560000000"},
     table_fields={**MI210.table_fields, "gfx": 63, "power": 0, "energy": 0},
 )
 MI300X = AmdCard(

@@ -1,8 +1,10 @@
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from collectors import catalog
+from collectors.amd.gpu_metrics.parse import parse
 from collectors.contract import AbsentError, Reason, UnavailableError
 from tests.doubles.amd_cards import APU, MI210, MI250X, MI250X_SECOND_DIE, MI300X, RX_7900_XTX, AmdCard
 from tests.doubles.amd_node import ALL, FAST, collector_of, meaning, reasons, value, values
@@ -128,6 +130,46 @@ def test_the_dies_of_a_package_are_devices_and_power_is_reported_once(tree: AmdT
     assert value(reading, catalog.POWER, second.uuid) is None
     assert value(reading, catalog.UTILIZATION, second.uuid) == 0.63
     assert reading.faults == ()
+
+
+def test_the_range_of_power_limits_is_absent_on_a_die_whose_limit_cannot_be_set(tree: AmdTree) -> None:
+    first, second = tree.add(MI250X, "0000:2e:00.0"), tree.add(MI250X_SECOND_DIE, "0000:2f:00.0")
+    reading = collector_of(tree).read(ALL)
+    limits = (catalog.POWER_LIMIT, catalog.POWER_DEFAULT_LIMIT, catalog.POWER_MAX_LIMIT, catalog.POWER_MIN_LIMIT)
+    assert [value(reading, limit, first.uuid) for limit in limits] == [560, 560, 560, 0]
+    assert [value(reading, limit, second.uuid) for limit in limits] == [None] * 4
+    assert reading.faults == ()
+
+
+def test_without_sensors_a_die_that_does_not_measure_power_has_none(tree: AmdTree) -> None:
+    second = tree.add(MI250X_SECOND_DIE, "0000:2f:00.0")
+    second.remove("hwmon/name")
+    assert value(collector_of(tree, parse=parse).read(ALL), catalog.POWER, second.uuid) is None
+
+
+_MI300A = replace(MI300X, device=0x74A0)
+_MI250 = replace(MI250X, device=0x740C)
+
+
+@pytest.mark.parametrize(
+    ("kind", "shared"),
+    [
+        (MI250X, True),
+        (MI250X_SECOND_DIE, True),
+        (_MI250, True),
+        (_MI300A, True),
+        (APU, True),
+        (MI210, False),
+        (MI300X, False),
+        (RX_7900_XTX, False),
+        (replace(RX_7900_XTX, hwmon={}), False),
+    ],
+)
+def test_power_is_shared_with_the_other_die_or_the_processor_of_the_package(
+    tree: AmdTree, kind: AmdCard, *, shared: bool
+) -> None:
+    tree.add(kind, "0000:2e:00.0")
+    assert [device.power_shared for device in collector_of(tree).read(ALL).devices] == [shared]
 
 
 def test_an_unbound_card_is_lost_until_it_is_bound_again(tree: AmdTree) -> None:

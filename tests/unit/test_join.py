@@ -353,6 +353,21 @@ def test_energy_of_an_allocation_is_exported_on_request_while_the_energy_of_the_
     assert exported(live, on_request=False) == []
 
 
+def test_the_power_of_a_shared_package_is_not_what_a_holder_uses() -> None:
+    shared = with_shares([edge(P, A), edge(P, SubjectKey("c"))], {})
+    live = (power("a", 412), energy("a", 5000), power("c", 300), energy("c", 7000))
+    used = UsageCounters(energy_joules=50, allocated_energy_joules=60)
+    found = holder_samples(shared, live, lambda *_: used, allocation_energy=True, power_shared={"a"})
+    rows = (families.CONTAINER_POWER, families.CONTAINER_ENERGY, families.ALLOCATION_ENERGY)
+    of_power = {(sample.subject.device_uuid, sample.metric) for sample in found if sample.metric in rows}
+    assert of_power == {("c", row) for row in rows}
+    assert {s.metric for s in found if s.subject == A} == {
+        families.ALLOCATION_INFO,
+        families.ALLOCATION_SHARE,
+        families.ALLOCATION_DEVICE_SECONDS,
+    }
+
+
 def test_last_active_is_absent_until_the_container_has_been_active() -> None:
     found = served((utilization("a", 0),), (P, A), used=UsageCounters(observed_seconds=4))
 

@@ -12,7 +12,7 @@ from collectors.nvidia import status as nvidia_status
 from collectors.nvidia import xid
 from collectors.simulated.profile import Profile
 from collectors.simulated.profiles import PROFILES
-from tests.doubles.amd_cards import MI300X
+from tests.doubles.amd_cards import MI210, MI250X, MI250X_SECOND_DIE, MI300X, MI355X, RX_7900_XTX, AmdCard
 from tests.doubles.amd_node import collector_of
 from tests.doubles.amd_tree import AmdTree
 from tests.doubles.exporter_process import wait_until
@@ -49,6 +49,8 @@ def simulated(profile: str, *faults: str) -> Reading:
 CORRECTED = "kind: memory_errors, at: 0, for: 90, devices: [0], corrected_per_second: 9"
 UNCORRECTED = "kind: memory_errors, at: 0, for: 10, devices: [0], uncorrected_per_second: 0.1"
 MANY = "kind: memory_errors, at: 0, for: 60, devices: [0], uncorrected_per_second: 100"
+WORN = "kind: memory_errors, at: 0, for: 32, devices: [0], uncorrected_per_second: 4"
+NEARLY = "kind: memory_errors, at: 0, for: 10, devices: [0], uncorrected_per_second: 12.7"
 HOT = "kind: throttle, at: 0, for: 90, devices: [0], reason: thermal"
 LOST = "kind: device_lost, at: 50, for: 30, devices: [0]"
 
@@ -82,12 +84,31 @@ def test_the_state_of_an_nvidia_card_follows_the_rules_of_the_collector(
         (HOT, amd_status.HealthFacts()),
         (UNCORRECTED, amd_status.HealthFacts(uncorrected_errors=1, repair_pending=True)),
         ("kind: critical_error, at: 5, devices: [0], code: gfx", amd_status.HealthFacts(uncorrected_errors=1)),
-        (MANY, amd_status.HealthFacts(bad_pages=6000, bad_page_threshold=1966)),
+        (WORN, amd_status.HealthFacts(bad_pages=128, bad_page_threshold=128)),
+        (NEARLY, amd_status.HealthFacts(bad_pages=127, bad_page_threshold=128, repair_pending=True)),
         (LOST, amd_status.HealthFacts(lost=True)),
     ],
 )
 def test_the_state_of_an_amd_card_follows_the_rules_of_the_collector(fault: str, facts: amd_status.HealthFacts) -> None:
     assert state(simulated("mi300x", fault)) == amd_status.state_of(facts)
+
+
+@pytest.mark.parametrize(
+    ("profile", "card"),
+    [
+        ("mi210", MI210),
+        ("mi250x", MI250X),
+        ("mi250x_second_die", MI250X_SECOND_DIE),
+        ("mi300x", MI300X),
+        ("mi355x", MI355X),
+        ("rx7900xtx", RX_7900_XTX),
+    ],
+)
+def test_an_amd_card_shares_its_power_as_the_real_one(tmp_path: Path, profile: str, card: AmdCard) -> None:
+    tree = AmdTree(tmp_path / "sys")
+    tree.add(card, "0000:05:00.0")
+    real, played = collector_of(tree).read(ALL), simulated(profile, HOT)
+    assert [device.power_shared for device in played.devices] == [device.power_shared for device in real.devices]
 
 
 def left_of_lost(reading: Reading) -> Left:

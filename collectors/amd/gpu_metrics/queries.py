@@ -85,7 +85,8 @@ GPU_METRICS_BATCH = Batch(
             lambda it: it.umc_ratio,
             fallback_for=load.MEMORY_BANDWIDTH,
         ),
-        _item("power, table", catalog.POWER, lambda it: it.power_watts, fallback_for=hwmon.POWER_NOW),
+        # 0 if another die of the package reports the power, as in `hwmon`.
+        _item("power, table", catalog.POWER, lambda it: it.power_watts or None, fallback_for=hwmon.POWER_NOW),
         _item(
             "video engines, table",
             catalog.ENGINE_UTILIZATION,
