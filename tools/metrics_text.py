@@ -150,7 +150,8 @@ SECTIONS: dict[Subject, Section] = {
         "Two families count energy. `accelerator_allocation_energy_joules_total` is the bill: the energy of the device "
         "is divided by the shares that are allocated, used or not, for every container. "
         "`accelerator_container_energy_joules_total` is measured, and exists only for containers that do not share "
-        "their device. It is the same energy counted in another way: never add the two.",
+        "their device. It is the same energy counted in another way: never add the two. A device whose power is "
+        "measured only for a package that it shares, such as one die of an AMD MI250X, has neither.",
         _ALLOCATED_TO_NOTE,
     ),
     Subject.PROCESS: Section(

@@ -135,7 +135,8 @@ and on (instance, uuid, partition_uuid) (
 )""",
         "Watts: joules per second of each device, divided among its containers by their allocated share. It "
         "includes exclusive and shared devices and partitions, and the sum is never more than the devices draw. The "
-        "free part of a device belongs to no namespace.",
+        "free part of a device belongs to no namespace. If only the power of a package is measured that two devices "
+        "share (AMD MI250X), all of it belongs to the holder of the first.",
     ),
     Query(
         "Energy by namespace over a day",

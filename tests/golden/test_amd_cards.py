@@ -27,10 +27,11 @@ _LATER = {"cycles": 3_610_000, "clock": 3_610_000_000_000, "ppt": 36_500}
 
 
 class Kind(NamedTuple):
-    """A card and its partition modes."""
+    """A card, its partition modes, and the speed and width of its slot."""
 
     card: AmdCard
     mode: tuple[str, str] = ("", "")
+    slot: tuple[str, int] | None = None
 
 
 KINDS = {
@@ -41,7 +42,7 @@ KINDS = {
     "mi300x": Kind(MI300X),
     "mi300x-cpx-nps4": Kind(MI300X, ("CPX", "NPS4")),
     "mi355x": Kind(MI355X),
-    "rx7900xtx": Kind(RX_7900_XTX),
+    "rx7900xtx": Kind(RX_7900_XTX, slot=("8.0 GT/s PCIe", 8)),  # the card allows generation 4 and 16 lanes
 }
 # The families that a card does not report. The APU is that of a laptop.
 _NO_RAS = {"memory_errors_total", "memory_repair_pending", "memory_retired_pages", "errors_total"}
@@ -63,7 +64,7 @@ ABSENT = {
     "mi210": _NO_MI200,
     "mi250x": _NO_MI200,
     # The first die reports the power of the package; without it there is nothing to integrate either.
-    "mi250x-second-die": _NO_MI200 | _POWER | {"energy_joules_total"},
+    "mi250x-second-die": _NO_MI200 | _POWER | {"power_min_limit_watts", "energy_joules_total"},
     "mi300x": _NO_FAN,
     "mi300x-cpx-nps4": _NO_FAN,
     "mi355x": _NO_FAN,
@@ -90,6 +91,8 @@ def _settled(running: ExporterProcess, *, by_cycles: bool) -> str | None:
 def test_exposition(name: str, host: AmdHost, request: pytest.FixtureRequest) -> None:
     kind = KINDS[name]
     gpu = host.tree.add(kind.card, _ADDRESS)
+    if kind.slot is not None:
+        gpu.put_in_slot(*kind.slot)
     if kind.mode != ("", ""):
         gpu.set_partition_mode(*kind.mode)
     host.processes.compute(10, gpu, gpu.partitions - 1, memory=1 << 30, queues=1)
