@@ -19,8 +19,8 @@ from collectors.amd.readings import PartitionFiles
 from collectors.amd.rocm_smi.queries import Backend
 from collectors.amd.throttle_time import ThrottleTime
 from collectors.contract import Device, Fault, Node, Partition, Process, Reading, Reason, Sample, SubjectKey
-from collectors.metric import Cadence, Metric
-from collectors.query_runner import QueryRunner
+from collectors.metric import Cadence, Kind, Metric
+from collectors.query_runner import QueryResult, QueryRunner
 from collectors.sysfs import Root
 
 _ROWS = {catalog.INFO, catalog.PROCESSES} | health.ROWS | readings.DEVICE_ROWS
@@ -81,6 +81,9 @@ class _GpuReading:
         self.processes = [process for process in usage.records if process.device_uuid == self.uuid]
 
 
+_FROM_LIST_OF_PAGES = (catalog.MEMORY_RETIRED_PAGES, catalog.MEMORY_REPAIR_PENDING)
+
+
 class AmdCollector:
     """Reads AMD GPUs through the files of the kernel's amdgpu and amdkfd drivers.
 
@@ -114,6 +117,7 @@ class AmdCollector:
         self._throttle_times: dict[str, ThrottleTime] = {}
         self._queries = readings.device_queries(node.options, library)
         self._unknown_tables: set[str] = set()
+        self._answered: dict[str, set[Cadence]] = {}  # cadences at which a GPU has had values
 
     def read(self, due: frozenset[Cadence]) -> Reading:
         """Read the rows whose cadence is due, on every device. See `Collector.read`."""
@@ -181,10 +185,17 @@ class AmdCollector:
         memory = (sample.value for sample in result.samples if sample.metric is catalog.MEMORY_LIMIT)
         self._health.update(uuid, files, next(memory, None), self._devices.sessions().get(uuid))
         gpu.samples = [gpu.samples[0], *result.samples, *self._health.events(uuid)]
-        if not result.failed or not all(map(_depends_on_layout, result.samples)):  # else its state is unknown
+        if self._answers(uuid, result, due):  # else its state is unknown
             gpu.samples += self._health.status(uuid)
         for info in gpu.layout.partitions:
             self._query_partition(gpu, info, files, due)
+
+    def _answers(self, uuid: str, result: QueryResult, due: frozenset[Cadence]) -> bool:
+        """Whether a GPU has values in this poll; also if it never has any at these cadences, but has at others."""
+        answered = self._answered.setdefault(uuid, set())
+        now = {sample.metric.cadence for sample in result.samples if _is_answer(sample)}
+        answered |= now
+        return bool(now) or (bool(answered) and answered.isdisjoint(due) and not result.failed)
 
     def _unknown_table(self, uuid: str, files: GpuFiles) -> Iterator[Fault]:
         """The fault of an unsupported table, once per GPU: its values are absent until another driver is loaded."""
@@ -230,6 +241,7 @@ class AmdCollector:
     def _restart(self, uuid: str) -> None:
         """Forget what a GPU and its partitions support, because its driver has a new session."""
         self._unknown_tables.discard(uuid)
+        self._answered.pop(uuid, None)
         self._query_runner.restart(uuid)
         self._partition_query_runner.restart(uuid)
 
@@ -274,6 +286,15 @@ class AmdCollector:
 def _depends_on_layout(sample: Sample) -> bool:
     by_metric = sample.metric in (catalog.PARTITIONS, catalog.PROCESSES)
     return by_metric or sample.labels == readings.PARTITIONING
+
+
+def _is_answer(sample: Sample) -> bool:
+    """Whether a value shows that the GPU answers.
+
+    The list of bad pages may be empty for either reason, and counters are judged by the exporter.
+    """
+    of_device = not _depends_on_layout(sample) and sample.metric not in _FROM_LIST_OF_PAGES
+    return of_device and sample.metric.kind is not Kind.COUNTER
 
 
 def _sleeps(paths: GpuPaths) -> bool:

@@ -249,6 +249,39 @@ def test_a_card_without_any_reading_has_no_state(tree: AmdTree, gpu: Gpu) -> Non
     assert values(collector.read(FAST), catalog.STATUS_STATE, gpu.uuid) == {}
 
 
+ALL_ONES = b"18446744073709551615\n"
+
+
+@pytest.mark.parametrize("content", [None, b"", b"\0" * 64, ALL_ONES], ids=["gone", "empty", "NUL", "all ones"])
+@pytest.mark.parametrize("from_start", [True, False])
+def test_a_card_of_which_nothing_can_be_read_is_not_ok(
+    tree: AmdTree,
+    gpu: Gpu,
+    content: bytes | None,
+    from_start: bool,  # noqa: FBT001 - the two cases
+) -> None:
+    collector = collector_of(tree)
+    if not from_start:
+        assert values(collector.read(ALL), catalog.STATUS_STATE, gpu.uuid)[("ok",)] == 1
+    for file in [path for path in gpu.folder.rglob("*") if path.is_file()]:
+        if content is None:
+            file.unlink()
+        elif file.name not in {"name", "vendor", "device", "class"}:
+            file.write_bytes(content)
+    for due in (FAST, ALL, FAST):
+        assert values(collector.read(due), catalog.STATUS_STATE, gpu.uuid) == {}
+
+
+def test_a_card_without_fast_readings_keeps_its_state_between_the_others(tree: AmdTree, gpu: Gpu) -> None:
+    for name in ("gpu_busy_percent", "mem_busy_percent", "mem_info_vram_used", "mem_info_vram_total"):
+        gpu.remove(name)
+    for name in ("mem_info_gtt_used", "hwmon/power1_average", "gpu_metrics"):
+        gpu.remove(name)
+    collector = collector_of(tree)
+    for due in (ALL, FAST, FAST):
+        assert values(collector.read(due), catalog.STATUS_STATE, gpu.uuid)[("ok",)] == 1
+
+
 @pytest.mark.parametrize(
     ("facts", "expected"),
     [

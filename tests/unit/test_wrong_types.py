@@ -95,6 +95,7 @@ WRONG_FIELDS: list[tuple[str, object]] = [
     *itertools.product(["aliases"], (None, [Alias("x")], frozenset({"x"}), frozenset({Alias("x", NO_TEXT)}))),
     ("uuid", ""),
     ("lost", None),
+    ("power_shared", 1),
 ]
 
 
