@@ -36,7 +36,7 @@ class AbsentError(CollectorError):
 
 
 class UnsupportedError(CollectorError):
-    """The device does not support this reading. Remembered per device and reading; neither logged nor counted."""
+    """The device does not support this reading. It is tried again at a slow rate, and counted only if it was lost."""
 
 
 class UnavailableError(CollectorError):

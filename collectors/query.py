@@ -7,11 +7,15 @@ from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from collectors.contract import CollectorError, Reason, UnavailableError
+from collectors.contract import CollectorError, Reason, UnavailableError, UnsupportedError
 from collectors.metric import Cadence, Metric
 
 L = TypeVar("L")
 H = TypeVar("H")
+
+
+class PermanentlyUnsupportedError(UnsupportedError):
+    """It is a fact of the loaded library that it does not supply this reading, such as a function that it lacks."""
 
 
 class NoDataError(CollectorError):
@@ -57,12 +61,14 @@ class Query(Generic[L, H]):
         read: Makes the calls.
         fallback_for: The name of the query that it replaces. It runs only if that query is unsupported. A counter is
             read from one query for a whole session: from the first that has answered.
+        once: Whether it is not run again if it was unsupported, because it blocks the device.
     """
 
     name: str
     rows: tuple[Metric, ...]
     read: Callable[[L, H], Iterable[RawValue]]
     fallback_for: str = ""
+    once: bool = False
 
     @property
     def cadence(self) -> Cadence:
@@ -80,6 +86,7 @@ class BatchItem:
         key: The key that the batch reads.
         raw_values: Converts the value that the batch returns to values of the rows.
         fallback_for: The name of the query or item that it replaces, as in `Query`.
+        once: As in `Query`.
     """
 
     name: str
@@ -87,6 +94,7 @@ class BatchItem:
     key: Hashable
     raw_values: Callable[[float], Iterable[RawValue]]
     fallback_for: str = ""
+    once: bool = False
 
     @property
     def cadence(self) -> Cadence:

@@ -1,10 +1,16 @@
-"""Runs queries and remembers which ones a device does not support, so that each of these is called only once."""
+"""Runs queries and remembers which ones a device does not support. These are run again at a slow rate.
+
+"Not supported" may be true for a moment only: a driver that is busy, a file that is missing for a second. A query that
+has answered before is run again soon, and its loss is counted.
+"""
 
 import math
-from collections.abc import Collection, Iterable, Iterator, Sequence
+import time
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Generic
 
+from collectors.backoff import Backoff
 from collectors.contract import (
     CollectorError,
     Fault,
@@ -17,10 +23,65 @@ from collectors.contract import (
 )
 from collectors.metric import Cadence, Kind, Metric
 from collectors.plausibility import ImplausibleError, require_possible
-from collectors.query import Batch, BatchItem, H, L, NoDataError, Queries, Query, RawValue, flat
+from collectors.query import (
+    Batch,
+    BatchItem,
+    H,
+    L,
+    NoDataError,
+    PermanentlyUnsupportedError,
+    Queries,
+    Query,
+    RawValue,
+    flat,
+)
 
 # Errors that do not affect the other queries.
 _SINGLE_QUERY_ERRORS = (NoDataError, UnsupportedError, UnavailableError)
+
+# Of a query that has never answered: how often it is run again with the slow readings, and the pause afterwards.
+_SLOW_ATTEMPTS = 10
+_SHORTEST_PAUSE_SECONDS = 10.0
+_LONG_PAUSE_SECONDS = 600.0
+# Of one that has answered before.
+_FIRST_SECONDS, _LONGEST_SECONDS = 1.0, 60.0
+
+
+@dataclass(slots=True)
+class _Gap:
+    """A query that the device does not support.
+
+    Attributes:
+        why: The reason, as text for people.
+        permanent: Whether it is never run again.
+        answered: Whether it has answered before in this session.
+        slow_seen: Whether slow readings were due since its last run.
+        retry_at: Monotonic seconds from which it may be run again.
+        attempts: How often it was run again.
+        backoff: Its pauses, if it has answered before.
+    """
+
+    why: str
+    permanent: bool
+    answered: bool
+    slow_seen: bool = False
+    retry_at: float = math.inf
+    attempts: int = 0
+    backoff: Backoff = field(default_factory=lambda: Backoff(_FIRST_SECONDS, _LONGEST_SECONDS))
+
+    def failed(self, why: str, now: float) -> None:
+        """It is still unsupported, or is now."""
+        self.why, self.slow_seen = why, False
+        if self.answered:
+            pause = self.backoff.failed()
+        else:
+            pause = _SHORTEST_PAUSE_SECONDS if self.attempts < _SLOW_ATTEMPTS else _LONG_PAUSE_SECONDS
+        self.attempts += 1
+        self.retry_at = now + pause
+
+    def may_retry(self, now: float) -> bool:
+        """Whether it is to be run again."""
+        return not self.permanent and now >= self.retry_at and (self.answered or self.slow_seen)
 
 
 @dataclass(slots=True)
@@ -42,20 +103,22 @@ class QueryResult:
 
 @dataclass(slots=True)
 class _SubjectQueries(Generic[L, H]):
-    """The queries of one device or partition, and why some of them are not run again.
+    """The queries of one device or partition, and why some of them are seldom run.
 
     Attributes:
         source: The queries as they were passed last.
         queries: All queries, and all items of batches.
-        gaps: Why a query is not run any more, by its name.
-        answered: Names of the queries of counters that have supplied a value in this session.
+        gaps: The unsupported queries, by name.
+        answered: Names of the queries that have supplied a value in this session.
+        sources: Those of them that are counters.
         missing: The rows that no query supplies; None until they are needed.
     """
 
     source: Queries[L, H] = ()
     queries: tuple[Query[L, H] | BatchItem, ...] = ()
-    gaps: dict[str, str] = field(default_factory=dict)
+    gaps: dict[str, _Gap] = field(default_factory=dict)
     answered: set[str] = field(default_factory=set)
+    sources: set[str] = field(default_factory=set)
     missing: dict[Metric, str] | None = None
 
     def set_queries(self, queries: Queries[L, H]) -> None:
@@ -63,10 +126,20 @@ class _SubjectQueries(Generic[L, H]):
         if queries is not self.source:
             self.source, self.queries, self.missing = queries, tuple(flat(queries)), None
 
-    def give_up(self, query: Query[L, H] | BatchItem, why: str) -> None:
-        """Do not run this query again."""
-        self.gaps[query.name] = why
+    def slow_readings_are_due(self) -> None:
+        """Let unsupported queries be run again, if their pause is over."""
+        for gap in self.gaps.values():
+            gap.slow_seen = True
+
+    def give_up(self, query: Query[L, H] | BatchItem, why: str, now: float, *, permanent: bool = False) -> bool:
+        """Do not run this query in every poll. Returns whether it is new that it is unsupported."""
+        gap = self.gaps.get(query.name)
+        if new := gap is None:
+            answered = query.name in self.answered
+            gap = self.gaps[query.name] = _Gap(why, (permanent or query.once) and not answered, answered)
+        gap.failed(why, now)
         self.missing = None
+        return new
 
     def missing_rows(self) -> dict[Metric, str]:
         """The rows that were queried and that no query supplies, with the reason."""
@@ -78,7 +151,7 @@ class _SubjectQueries(Generic[L, H]):
                 for row in query.rows
             }
             self.missing = {
-                row: self.gaps[query.name]
+                row: self.gaps[query.name].why
                 for query in self.queries
                 if query.name in self.gaps
                 for row in query.rows
@@ -86,25 +159,32 @@ class _SubjectQueries(Generic[L, H]):
             }
         return self.missing
 
-    def is_runnable(self, query: Query[L, H] | BatchItem, due: frozenset[Cadence]) -> bool:
+    def is_runnable(self, query: Query[L, H] | BatchItem, due: frozenset[Cadence], now: float) -> bool:
         """Whether a query is due, not known to be unsupported, and the one among several that is used."""
-        if query.cadence not in due or query.name in self.gaps or self._is_replaced(query):
+        if query.cadence not in due or self._is_replaced(query):
             return False
-        return not query.fallback_for or query.fallback_for in self.gaps or query.name in self.answered
+        if query.name in self.gaps and not self.gaps[query.name].may_retry(now):
+            return False
+        return not query.fallback_for or query.fallback_for in self.gaps or query.name in self.sources
 
     def record_answer(self, query: Query[L, H] | BatchItem) -> None:
         """Record that a query has supplied a value."""
-        if query.name not in self.answered and _is_counter(query):
-            self.answered.add(query.name)
+        if query.name in self.gaps:
+            del self.gaps[query.name]
             self.missing = None
+        if query.name not in self.answered:
+            self.answered.add(query.name)
+            if _is_counter(query):
+                self.sources.add(query.name)
+                self.missing = None
 
     def _is_replaced(self, query: Query[L, H] | BatchItem) -> bool:
         """Whether a counter comes from another query in this session: one that this one would replace, or replaces."""
-        if not self.answered or query.name in self.answered or not _is_counter(query):
+        if not self.sources or query.name in self.sources or not _is_counter(query):
             return False
-        if query.fallback_for in self.answered:
+        if query.fallback_for in self.sources:
             return True
-        return any(other.name in self.answered and other.fallback_for == query.name for other in self.queries)
+        return any(other.name in self.sources and other.fallback_for == query.name for other in self.queries)
 
 
 def _is_counter(query: Query[L, H] | BatchItem) -> bool:
@@ -117,15 +197,19 @@ class QueryRunner(Generic[L, H]):
     Args:
         library: The library or tree of files that is read.
         absent_marks: Raw values that mean "not available".
+        clock: Monotonic seconds.
     """
 
-    def __init__(self, library: L, absent_marks: Collection[float] = ()) -> None:
+    def __init__(
+        self, library: L, absent_marks: Collection[float] = (), clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._library = library
+        self._clock = clock
         self._absent_marks = absent_marks
         self._subjects: dict[SubjectKey, _SubjectQueries[L, H]] = {}
 
     def run(self, subject: SubjectKey, handle: H, queries: Queries[L, H], due: frozenset[Cadence]) -> QueryResult:
-        """Run the queries that are due, except those that this device or partition does not support.
+        """Run the queries that are due; those that this device or partition does not support only now and then.
 
         Args:
             subject: The device or partition.
@@ -138,11 +222,13 @@ class QueryRunner(Generic[L, H]):
         """
         known = self._subjects.setdefault(subject, _SubjectQueries())
         known.set_queries(queries)
+        if Cadence.SLOW in due:
+            known.slow_readings_are_due()
         result = QueryResult()
         for query in queries:
             if isinstance(query, Batch):
                 self._run_batch(subject, handle, query, due, result)
-            elif known.is_runnable(query, due):
+            elif known.is_runnable(query, due, self._clock()):
                 self._run_query(subject, handle, query, result)
         return result
 
@@ -183,7 +269,7 @@ class QueryRunner(Generic[L, H]):
     def _run_batch(
         self, subject: SubjectKey, handle: H, batch: Batch[L, H], due: frozenset[Cadence], result: QueryResult
     ) -> None:
-        items = [item for item in batch.items if self._subjects[subject].is_runnable(item, due)]
+        items = [item for item in batch.items if self._subjects[subject].is_runnable(item, due, self._clock())]
         if not items:
             return
         outcomes: Sequence[float | CollectorError]
@@ -192,10 +278,10 @@ class QueryRunner(Generic[L, H]):
         except (NoDataError, UnsupportedError) as error:
             outcomes = [error] * len(items)
         except UnavailableError as error:  # counted once, not once for each item
-            for item in items:
-                self._remember_denied(subject, item, error)
-            result.failed += 1
-            result.faults.append(Fault(error.reason, subject.where, str(error)))
+            new = [self._is_new(subject, item, error) for item in items]
+            if any(new):
+                result.failed += 1
+                result.faults.append(Fault(error.reason, subject.where, str(error)))
             return
         for item, outcome in zip(items, outcomes, strict=True):
             self._accept_item(subject, item, outcome, result)
@@ -218,18 +304,33 @@ class QueryRunner(Generic[L, H]):
         self, subject: SubjectKey, query: Query[L, H] | BatchItem, error: CollectorError, result: QueryResult
     ) -> None:
         if isinstance(error, UnsupportedError):
-            self._subjects[subject].give_up(query, str(error))
-        if isinstance(error, UnavailableError):
-            self._remember_denied(subject, query, error)
-            result.failed += 1
-            result.faults.append(Fault(error.reason, subject.where, str(error)))
+            self._record_unsupported(subject, query, error, result)
+        elif isinstance(error, UnavailableError):
+            if self._is_new(subject, query, error):
+                result.failed += 1
+                result.faults.append(Fault(error.reason, subject.where, str(error)))
         else:
             result.succeeded += 1
 
-    def _remember_denied(self, subject: SubjectKey, query: Query[L, H] | BatchItem, error: UnavailableError) -> None:
-        """Do not run a query again that lacks a permission: the permission does not change while the process runs."""
-        if error.reason is Reason.PERMISSION_DENIED:
-            self._subjects[subject].give_up(query, str(error))
+    def _record_unsupported(
+        self, subject: SubjectKey, query: Query[L, H] | BatchItem, error: UnsupportedError, result: QueryResult
+    ) -> None:
+        """Remember it; it is a fault once, if the query has answered before."""
+        known = self._subjects[subject]
+        permanent = isinstance(error, PermanentlyUnsupportedError)
+        new = known.give_up(query, str(error), self._clock(), permanent=permanent)
+        if new and query.name in known.answered:
+            detail = f"{query.name}: answered before, now unsupported: {error}"
+            result.faults.append(Fault(Reason.UNAVAILABLE, subject.where, detail))
+            result.failed += 1
+        else:
+            result.succeeded += 1
+
+    def _is_new(self, subject: SubjectKey, query: Query[L, H] | BatchItem, error: UnavailableError) -> bool:
+        """Whether a failure counts: a missing permission counts once, and is asked for again as if unsupported."""
+        if error.reason is not Reason.PERMISSION_DENIED:
+            return True
+        return self._subjects[subject].give_up(query, str(error), self._clock())
 
     def _accept(
         self, subject: SubjectKey, query: Query[L, H] | BatchItem, values: Iterable[RawValue], result: QueryResult
@@ -238,7 +339,7 @@ class QueryRunner(Generic[L, H]):
         known = self._subjects[subject]
         for value in values:
             if value.unsupported_at_zero and value.raw == 0 and query.name not in known.answered:
-                known.give_up(query, f"{query.name}: the counter stays at 0")
+                known.give_up(query, f"{query.name}: the counter stays at 0", self._clock())
                 return
             converted = value.convert(value.raw)
             if value.raw in self._absent_marks or not _is_possible(value.metric, converted):

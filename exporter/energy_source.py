@@ -2,7 +2,8 @@
 
 The source is chosen once for each session of the driver. A counter that later becomes unsupported or stands still is
 not replaced: the integral would be far below the counter, so the series would seem to restart, and restart again when
-the counter is back. The energy is then absent until the next session.
+the counter is back. The energy is absent until the counter is supported again; if it stood still, until the next
+session.
 """
 
 from collections.abc import Hashable
@@ -36,6 +37,7 @@ class _Device:
         changed_at: Monotonic seconds when it was read first.
         unchanged: Number of readings since the value has changed.
         used_joules: The energy that its power amounts to since then.
+        frozen: Whether its counter has stood still.
     """
 
     session: Hashable
@@ -45,6 +47,7 @@ class _Device:
     changed_at: float = 0.0
     unchanged: int = 0
     used_joules: float = 0.0
+    frozen: bool = False
 
     def is_frozen(self, at: float, joules: float, watts: float | None) -> bool:
         """Whether its counter stands still although its power was clearly above zero."""
@@ -80,6 +83,8 @@ class EnergySources:
             device.source = Source.COUNTER if counted else Source.POWER
         elif device.source is Source.COUNTER and unsupported and not counted:
             device.source = Source.NONE
+        elif device.source is Source.NONE and counted and not device.frozen:
+            device.source = Source.COUNTER
         return device.source
 
     def withdraw_if_frozen(self, uuid: str, at: float, joules: float, watts: float | None) -> bool:
@@ -96,7 +101,7 @@ class EnergySources:
         device = self._devices[uuid]
         if not device.is_frozen(at, joules, watts):
             return False
-        device.source = Source.NONE
+        device.source, device.frozen = Source.NONE, True
         return True
 
     def integrated(self) -> frozenset[str]:

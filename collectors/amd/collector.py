@@ -109,8 +109,8 @@ class AmdCollector:
         self._devices = DeviceTable(node)
         self._partitions = PartitionTable(node.sysfs)
         self._health = Health(node.sysfs, wall_clock)
-        self._query_runner: QueryRunner[Root, GpuFiles] = QueryRunner(node.sysfs)
-        self._partition_query_runner: QueryRunner[Root, PartitionFiles] = QueryRunner(node.sysfs)
+        self._query_runner: QueryRunner[Root, GpuFiles] = QueryRunner(node.sysfs, clock=clock)
+        self._partition_query_runner: QueryRunner[Root, PartitionFiles] = QueryRunner(node.sysfs, clock=clock)
         self._processes = Processes(node, clock)
         self._layouts: dict[str, PartitionLayout] = {}
         self._held = HeldLayouts(clock)

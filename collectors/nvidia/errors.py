@@ -8,7 +8,7 @@ from enum import IntEnum
 from functools import partial
 
 from collectors.contract import CollectorError, DeviceLostError, Fault, Reason, UnavailableError, UnsupportedError
-from collectors.query import InvalidValueError, NoDataError
+from collectors.query import InvalidValueError, NoDataError, PermanentlyUnsupportedError
 
 __all__ = [
     "READING_ERRORS",
@@ -118,7 +118,7 @@ _MEANING: Mapping[NvmlCode, Callable[[str], CollectorError]] = {
     NvmlCode.TIMEOUT: TimedOutError,
     NvmlCode.IRQ_ISSUE: DeviceRefusedError,
     NvmlCode.LIBRARY_NOT_FOUND: LibraryMissingError,
-    NvmlCode.FUNCTION_NOT_FOUND: UnsupportedError,
+    NvmlCode.FUNCTION_NOT_FOUND: PermanentlyUnsupportedError,
     NvmlCode.CORRUPTED_INFOROM: DeviceRefusedError,
     NvmlCode.GPU_IS_LOST: DeviceLostError,
     NvmlCode.RESET_REQUIRED: DeviceLostError,
@@ -126,8 +126,8 @@ _MEANING: Mapping[NvmlCode, Callable[[str], CollectorError]] = {
     NvmlCode.NO_DATA: NoDataError,
     NvmlCode.VGPU_ECC_NOT_SUPPORTED: UnsupportedError,
     NvmlCode.FREQ_NOT_SUPPORTED: NoDataError,
-    NvmlCode.ARGUMENT_VERSION_MISMATCH: UnsupportedError,
-    NvmlCode.DEPRECATED: UnsupportedError,
+    NvmlCode.ARGUMENT_VERSION_MISMATCH: PermanentlyUnsupportedError,
+    NvmlCode.DEPRECATED: PermanentlyUnsupportedError,
     NvmlCode.GPU_NOT_FOUND: DeviceLostError,
     NvmlCode.UNKNOWN: DeviceRefusedError,
 }

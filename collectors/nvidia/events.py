@@ -49,7 +49,9 @@ class EventWatch:
         self._sent_addresses: dict[str, int | None] = {}
         self._unread: list[Report] = []
         self._late = False
-        self.refused: dict[str, str] = {}  # the reason, by uuid, why events are unavailable in this session
+        self._denied: set[str] = set()
+        self._without_types: set[str] = set()  # refused because the device supports no type of events
+        self.refused: dict[str, str] = {}  # the reason, by uuid, why events are unavailable now
 
     def watch(self, devices: Mapping[str, Handle]) -> None:
         """Listen to events of these devices. Does nothing if they have not changed.
@@ -76,6 +78,12 @@ class EventWatch:
         """Whether a call of the thread has not returned for much too long: then events are missed."""
         since = self._listener.call_started_at
         return since is not None and self._clock() - since > _LATE_SECONDS
+
+    def retry_refused(self) -> None:
+        """Ask devices that support no events again at the next poll: they may have refused for a moment only."""
+        for uuid in self._without_types:
+            self.refused.pop(uuid, None)
+        self._without_types.clear()
 
     def drain(self) -> list[Event | Listening | Fault]:
         """The reports since the last call. Never waits."""
@@ -111,19 +119,26 @@ class EventWatch:
         try:
             types = self._nvml.call(call, handle, read=int) & WANTED_EVENTS
         except UnsupportedError as error:
-            self.refused[uuid] = str(error)
+            self._refuse(uuid, str(error))
         except (UnavailableError, NoDataError) as error:
-            if error.reason is Reason.PERMISSION_DENIED:
-                self.refused[uuid] = str(error)
-            self._unread.append(fault_of(error, uuid))
+            denied = error.reason is Reason.PERMISSION_DENIED
+            if not denied or uuid not in self._denied:  # a missing permission counts once
+                self._unread.append(fault_of(error, uuid))
+            if denied:
+                self._denied.add(uuid)
+                self._refuse(uuid, str(error))
         except DeviceLostError:
             return 0  # the readings of the device report it
         else:
             if types & XID_EVENT:
                 self._types[uuid] = types
             else:
-                self.refused[uuid] = f"{call}: the device does not support critical events"
+                self._refuse(uuid, f"{call}: the device does not support critical events")
         return self._types.get(uuid, 0)
+
+    def _refuse(self, uuid: str, why: str) -> None:
+        self.refused[uuid] = why
+        self._without_types.add(uuid)
 
     def _start(self) -> None:
         if self._thread is not None:

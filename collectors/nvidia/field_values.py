@@ -3,11 +3,11 @@
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import NamedTuple, Protocol, cast
 
-from collectors.contract import CollectorError, UnsupportedError
+from collectors.contract import CollectorError
 from collectors.metric import Metric
 from collectors.nvidia.errors import InvalidValueError, NvmlCode, from_code
 from collectors.nvidia.nvml import Batch, Handle, Nvml
-from collectors.query import BatchItem, RawValue
+from collectors.query import BatchItem, PermanentlyUnsupportedError, RawValue
 
 # The member of nvmlValue_t for each nvmlValueType_t, in its order.
 _VALUE_MEMBERS = ("dVal", "uiVal", "ulVal", "ullVal", "sllVal", "siVal", "usVal")
@@ -78,13 +78,13 @@ def _value(field: Field, value: _FieldValue) -> float | CollectorError:
     call = f"nvmlDeviceGetFieldValues({field.id})"
     code = int(value.nvmlReturn)
     if code == NvmlCode.INVALID_ARGUMENT:  # the field and its scope are the only arguments
-        return UnsupportedError(f"{call}: the driver does not know it in scope {field.scope:#x}")
+        return PermanentlyUnsupportedError(f"{call}: the driver does not know it in scope {field.scope:#x}")
     if code != NvmlCode.SUCCESS:
         return from_code(code, call)
     if value.valueType not in range(len(_VALUE_MEMBERS)):
         return InvalidValueError(f"{call}: unknown value type {value.valueType}")
     member = _VALUE_MEMBERS[value.valueType]
     if field.wide and member not in _WIDE_MEMBERS:
-        return UnsupportedError(f"{call}: the driver's counter has 32 bits and wraps within seconds")
+        return PermanentlyUnsupportedError(f"{call}: the driver's counter has 32 bits and wraps within seconds")
     number: float = getattr(value.value, member)
     return number

@@ -46,7 +46,7 @@ QUERIES: tuple[Query, ...] = tuple(
 )
 # Off by default: they take 40 ms for each device.
 BLOCKING_QUERIES: tuple[Query, ...] = tuple(
-    Query(f"pcie throughput, {direction}", (catalog.PCIE_THROUGHPUT,), partial(_throughput, direction))
+    Query(f"pcie throughput, {direction}", (catalog.PCIE_THROUGHPUT,), partial(_throughput, direction), once=True)
     for direction in _THROUGHPUT
 )
 FIELDS: tuple[BatchItem, ...] = tuple(

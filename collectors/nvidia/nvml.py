@@ -5,13 +5,13 @@ of the module are the queries of `collectors.query` and their runner, typed for 
 """
 
 import ctypes
+import time
 from collections.abc import Callable
 from enum import IntEnum
 from types import ModuleType
 from typing import Any, NamedTuple, NewType, TypeAlias, TypeVar
 
 from collectors import query, query_runner
-from collectors.contract import UnsupportedError
 from collectors.nvidia.errors import (
     InvalidArgumentError,
     InvalidValueError,
@@ -19,6 +19,7 @@ from collectors.nvidia.errors import (
     NoDataError,
     from_code,
 )
+from collectors.query import PermanentlyUnsupportedError
 
 Handle = NewType("Handle", object)
 _T = TypeVar("_T")
@@ -239,7 +240,7 @@ class Nvml:
         except self._binding.NVMLError as error:
             raise from_code(error.value, name) from None
         except self._binding.NVMLLibraryMismatchError as error:
-            raise UnsupportedError(f"{name}: {error}") from None
+            raise PermanentlyUnsupportedError(f"{name}: {error}") from None
         except UnicodeDecodeError:
             raise InvalidValueError(f"{name}: the answer is not text") from None
 
@@ -265,10 +266,11 @@ class QueryRunner(query_runner.QueryRunner[Nvml, Handle]):
 
     Args:
         nvml: The open library.
+        clock: Monotonic seconds.
     """
 
-    def __init__(self, nvml: Nvml) -> None:
-        super().__init__(nvml, _ABSENT_MARKS)
+    def __init__(self, nvml: Nvml, clock: Callable[[], float] = time.monotonic) -> None:
+        super().__init__(nvml, _ABSENT_MARKS, clock)
 
 
 def open_library() -> Nvml:

@@ -106,8 +106,9 @@ class PartitionTable:
         return self._last_partitions.get(device_uuid, ())
 
     def forget_properties(self) -> None:
-        """Read the properties of all partitions again at the next poll."""
+        """Read the properties of all partitions, and whether devices can be partitioned, again at the next poll."""
         self._properties.clear()
+        self._mig_unsupported.clear()
 
     def read(self, identity: Identity, handle: Handle) -> PartitionLayout:
         """Find the partitions of one device.
@@ -137,8 +138,12 @@ class PartitionTable:
             return False
         try:
             return self._nvml.mig_mode(handle)
-        except UnsupportedError:
-            self._mig_unsupported.add(uuid)
+        except UnsupportedError as error:
+            was_enabled, _ = self._shapes.get(uuid, (False, frozenset()))
+            if was_enabled:  # it has answered before, so it is not unsupported but fails
+                self._record_failure(uuid, error, layout)
+            else:
+                self._mig_unsupported.add(uuid)
         except (UnavailableError, NoDataError) as error:
             self._record_failure(uuid, error, layout)
         return False

@@ -89,7 +89,7 @@ class SessionReader:
         self._gpm = Gpm(nvml, context.clock)
         self._activity = Activity(self._gpm)
         self._processes = Processes()
-        self._query_runner = QueryRunner(nvml)
+        self._query_runner = QueryRunner(nvml, context.clock)
         self._partitions = PartitionTable(nvml)
         self._queries: dict[str, Queries] = {}
         self._partition_queries: dict[str, tuple[tuple[object, ...], Queries]] = {}
@@ -109,6 +109,7 @@ class SessionReader:
         """
         if Cadence.SLOW in due:
             self._partitions.forget_properties()
+            self._events.retry_refused()
         self._events.watch(
             {entry.device.uuid: entry.handle for entry in entries if entry.handle is not None and not entry.lost}
         )

@@ -246,7 +246,7 @@ def test_the_socket_may_come_later(node: Node) -> None:
     (uuid,) = node.uuids
     node.kubelet.pods = [train(uuid)]
     with running_exporter(node) as running:
-        wait_until(lambda: running.scrape().find("accelerator_device_utilization_ratio", uuid=uuid))
+        wait_until(lambda: running.scrape().find("accelerator_device_utilization_ratio", uuid=uuid) or None)
         scrape = wait_until(lambda: _down(running.scrape()))
         assert scrape.find("accelerator_device_allocated") == []
         with node.kubelet:

@@ -32,13 +32,13 @@ def _counting(running: ExporterProcess) -> Scrape | None:
 def test_a_wait_for_events_that_hangs_is_counted_and_ends_the_counts_of_events(node: Node) -> None:
     node.add_h100s(1)
     with running_exporter(node) as running:
-        wait_until(lambda: running.scrape().find("accelerator_device_errors_total"))
+        wait_until(lambda: running.scrape().find("accelerator_device_errors_total") or None)
         node.hang("nvmlEventSetWait_v2")
         hung = wait_until(lambda: None if (s := running.scrape()).find("accelerator_device_errors_total") else s)
         assert hung.value("accelerator_exporter_collector_errors_total", reason="late") == 1
         assert hung.find("accelerator_device_utilization_ratio")
         node.release()
-        wait_until(lambda: running.scrape().find("accelerator_device_errors_total"))
+        wait_until(lambda: running.scrape().find("accelerator_device_errors_total") or None)
 
 
 def test_readings_expire_during_a_hang_and_resume_after_it(node: Node) -> None:
@@ -78,7 +78,7 @@ def test_readings_expire_during_a_hang_and_resume_after_it(node: Node) -> None:
 def test_sigterm_during_a_hang_ends_the_process_within_two_seconds(node: Node) -> None:
     node.add_h100s(1)
     with running_exporter(node, *_AGES) as running:
-        wait_until(lambda: running.scrape().find("accelerator_device_utilization_ratio"))
+        wait_until(lambda: running.scrape().find("accelerator_device_utilization_ratio") or None)
         node.hang("nvmlDeviceGetUtilizationRates", 0)
         wait_until(lambda: _late(running))
         assert running.terminate(within_seconds=2) == 0

@@ -7,7 +7,7 @@ from collectors.amd.rocm_smi.backend import RocmSmiBackend
 from collectors.amd.rocm_smi.binding import Meaning
 from collectors.amd.rocm_smi.child import DiedError
 from collectors.contract import CollectorError, Reason, UnavailableError, UnsupportedError
-from collectors.query import InvalidValueError, NoDataError
+from collectors.query import InvalidValueError, NoDataError, PermanentlyUnsupportedError
 
 ADDRESS = "0000:63:00.0"
 
@@ -110,7 +110,7 @@ def test_a_reading_at_which_the_process_dies_again_and_again_is_skipped_from_the
         [first, deadly, last] = backend.read(ADDRESS, EVERY)
         assert (first, last) == (1, 3)
         errors.append(type(deadly))
-    assert errors == [UnavailableError, UnsupportedError, UnsupportedError]
+    assert errors == [UnavailableError, PermanentlyUnsupportedError, PermanentlyUnsupportedError]
     assert child.asked == [EVERY, EVERY, ["a", "c"], EVERY, ["a", "c"], ["a", "c"]]
     assert child.backoff_resets == 3
 

@@ -14,6 +14,7 @@ from collectors.nvidia.errors import (
     fault_of,
     from_code,
 )
+from collectors.query import PermanentlyUnsupportedError
 
 UNAVAILABLE = (UnavailableError, Reason.UNAVAILABLE)
 REFUSED = (DeviceRefusedError, Reason.UNAVAILABLE)
@@ -31,7 +32,7 @@ EXPECTED: dict[int, tuple[type[CollectorError], Reason | None]] = {
     10: (TimedOutError, Reason.UNAVAILABLE),
     11: REFUSED,
     12: (LibraryMissingError, Reason.LIBRARY_MISSING),
-    13: (UnsupportedError, None),
+    13: (PermanentlyUnsupportedError, None),
     14: REFUSED,
     15: (DeviceLostError, Reason.DEVICE_LOST),
     16: (DeviceLostError, Reason.DEVICE_LOST),
@@ -43,8 +44,8 @@ EXPECTED: dict[int, tuple[type[CollectorError], Reason | None]] = {
     22: (UnsupportedError, None),
     23: UNAVAILABLE,
     24: (NoDataError, None),
-    25: (UnsupportedError, None),
-    26: (UnsupportedError, None),
+    25: (PermanentlyUnsupportedError, None),
+    26: (PermanentlyUnsupportedError, None),
     27: UNAVAILABLE,
     28: (DeviceLostError, Reason.DEVICE_LOST),
     29: UNAVAILABLE,

@@ -107,6 +107,22 @@ def test_without_a_device_that_supports_events_there_is_no_thread(bench: Bench) 
     assert bench.support_queries() == [1, 1]
 
 
+@pytest.mark.parametrize("code", [NOT_SUPPORTED, NO_PERMISSION])
+def test_a_device_that_refused_for_a_moment_is_asked_again(bench: Bench, code: int) -> None:
+    bench.state.fail(SUPPORTED, code)
+    for _ in range(3):
+        bench.watcher.retry_refused()
+        bench.watch()
+    assert len(bench.faults()) == (2 if code == NO_PERMISSION else 0)  # one for each device
+    bench.state.heal()
+    bench.watch()
+    assert threads() == []
+    bench.watcher.retry_refused()
+    bench.watch()
+    assert [set(report.types) for report in bench.registrations()] == [{"GPU-0", "GPU-1"}]
+    assert bench.watcher.refused == {}
+
+
 def test_a_missing_permission_is_reported_once_and_remembered(bench: Bench) -> None:
     bench.state.fail(SUPPORTED, NO_PERMISSION, device=0)
     bench.watch()

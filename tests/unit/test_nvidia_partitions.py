@@ -205,6 +205,16 @@ def test_a_device_whose_layout_is_unreadable_keeps_its_partitions(bench: Benches
     assert uuids(PartitionLayout(partitions=partitioned.table.last_partitions("GPU-abc"))) == ["MIG-1-0"]
 
 
+def test_a_device_in_mig_mode_that_reports_it_as_unsupported_keeps_its_partitions(bench: Benches) -> None:
+    cut = bench(mig_device(1))
+    before = uuids(cut.read())
+    cut.state.fail(MODE, NOT_SUPPORTED)
+    layout = cut.read()
+    assert (layout.complete, uuids(layout)) == (False, before)
+    cut.state.heal()
+    assert uuids(cut.read()) == before
+
+
 def test_a_missing_permission_is_reported_once(bench: Benches) -> None:
     partitioned = bench(mig_device(1), mig_device(2))
     partitioned.state.fail(HANDLE, NO_PERMISSION)

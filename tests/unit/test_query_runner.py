@@ -1,13 +1,14 @@
 """Batches: queries that one call answers, each with its own result or error."""
 
 from collections.abc import Hashable, Iterable, Sequence
+from dataclasses import replace
 
 import pytest
 
 from collectors import catalog
 from collectors.contract import CollectorError, DeviceLostError, Reason, SubjectKey, UnavailableError, UnsupportedError
 from collectors.metric import Cadence, Metric
-from collectors.query import Batch, BatchItem, NoDataError, RawValue
+from collectors.query import Batch, BatchItem, NoDataError, PermanentlyUnsupportedError, RawValue
 from collectors.query_runner import QueryResult, QueryRunner
 
 ALL = frozenset(Cadence)
@@ -45,7 +46,8 @@ class Bench:
     def __init__(self, library: Library, *items: BatchItem) -> None:
         self.library = library
         self.batch: Batch[None, None] = Batch(items, library)
-        self.runner: QueryRunner[None, None] = QueryRunner(None)
+        self.now = 0.0
+        self.runner: QueryRunner[None, None] = QueryRunner(None, clock=lambda: self.now)
 
     def query(self, due: frozenset[Cadence] = ALL) -> QueryResult:
         return self.runner.run(SUBJECT, None, (self.batch,), due)
@@ -136,6 +138,92 @@ def test_a_missing_permission_for_one_item_is_reported_once() -> None:
     bench = power_and_energy(power=DENIED, energy=2)
     assert [fault.reason for fault in bench.query().faults] == [Reason.PERMISSION_DENIED]
     assert bench.query().faults == []
+
+
+def times_of_requests(bench: Bench, key: str, until: int, due: frozenset[Cadence] | None = None) -> list[int]:
+    """The seconds at which a key was requested, if fast readings are due every second, and slow ones every minute."""
+    found = []
+    for second in range(until):
+        bench.now = second
+        before = len(bench.library.requests)
+        bench.query(due or (ALL if second % 60 == 0 else FAST))
+        if any(key in keys for keys in bench.library.requests[before:]):
+            found.append(second)
+    return found
+
+
+FAST = frozenset({Cadence.FAST})
+DENIED_AND_UNSUPPORTED = [DENIED, UnsupportedError("not now")]
+
+
+@pytest.mark.parametrize("error", DENIED_AND_UNSUPPORTED)
+@pytest.mark.parametrize("whole", [False, True])
+def test_an_unsupported_query_is_run_again_with_the_slow_readings_and_later_every_ten_minutes(
+    error: CollectorError,
+    whole: bool,  # noqa: FBT001 - the two cases
+) -> None:
+    bench = power_and_energy(power=error, energy=error)
+    bench.library.whole = error if whole else None
+    seconds = times_of_requests(bench, "power", 3000)
+    assert seconds == [*range(0, 601, 60), 1200, 1800, 2400]
+    bench.library.answers["power"], bench.library.whole = 5.0, None
+    bench.now = 3000
+    assert catalog.POWER in values(bench.query())
+    assert catalog.POWER not in bench.gaps
+
+
+@pytest.mark.parametrize("error", DENIED_AND_UNSUPPORTED)
+def test_a_query_that_has_answered_before_is_run_again_soon_and_its_loss_counts_once(error: CollectorError) -> None:
+    bench = power_and_energy(power=300, energy=7)
+    bench.query(FAST)
+    bench.library.answers["power"] = error
+    faults = []
+    for second in range(1, 300):
+        bench.now = second
+        faults += bench.query(FAST).faults
+    (fault,) = faults
+    expected = DENIED.reason if error is DENIED else Reason.UNAVAILABLE
+    assert fault.reason is expected
+    assert error is DENIED or fault.detail == "power: answered before, now unsupported: not now"
+    requested = [number for number, keys in enumerate(bench.library.requests) if "power" in keys]
+    assert requested == [0, 1, 2, 4, 8, 16, 32, 64, 124, 184, 244]
+    bench.library.answers["power"] = 301.0
+    bench.now = 304
+    assert values(bench.query(FAST))[catalog.POWER] == 301
+
+
+def test_a_fact_of_the_library_is_not_asked_for_again() -> None:
+    bench = power_and_energy(power=PermanentlyUnsupportedError("no such function"), energy=7)
+    assert times_of_requests(bench, "power", 3000) == [0]
+
+
+def test_a_query_that_blocks_the_device_is_not_run_again() -> None:
+    library = Library(power=UnsupportedError("no"))
+    bench = Bench(library, replace(item("power", catalog.POWER), once=True))
+    assert times_of_requests(bench, "power", 3000) == [0]
+
+
+def test_slow_readings_need_not_be_due_together_with_the_query() -> None:
+    bench = power_and_energy(power=UnsupportedError("no"), energy=7)
+    bench.query(FAST)
+    bench.now = 60
+    bench.query(frozenset({Cadence.SLOW}))
+    bench.now = 61
+    bench.query(FAST)
+    assert ["power" in keys for keys in bench.library.requests] == [True, True]
+
+
+def test_a_primary_that_answers_again_takes_over_from_its_fallback_unless_it_is_a_counter() -> None:
+    for metric, expected in ((catalog.POWER, [3, 100]), (catalog.PCIE_REPLAYS, [3, 3])):
+        first, second = item("new", metric), item("old", metric, fallback_for="new")
+        bench = Bench(Library(new=UnsupportedError("not yet"), old=3), first, second)
+        bench.query()
+        found = [values(bench.query())[metric]]
+        bench.library.answers["new"] = 100
+        bench.now = 60
+        bench.query()
+        found.append(values(bench.query())[metric])
+        assert found == expected
 
 
 def test_a_fallback_is_queried_once_the_first_item_is_known_to_be_unsupported() -> None:

@@ -255,23 +255,26 @@ def test_energy_is_bounded_by_three_times_the_highest_power_limit(bench: Bench) 
     assert bench.read(energy("gpu-a", most + 2)).energy["gpu-a"].amount == most + 2
 
 
-@pytest.mark.parametrize("later", ["unsupported", "frozen"])
-def test_energy_is_absent_until_the_next_session_once_its_counter_has_failed(bench: Bench, later: str) -> None:
+def test_energy_is_absent_until_the_next_session_once_its_counter_stands_still(bench: Bench) -> None:
     first = bench.read(power("gpu-a", 300), energy("gpu-a", 5_000_000))
-    if later == "unsupported":
-        broken = bench.read(power("gpu-a", 300), unsupported=(no_energy("gpu-a"),))
-    else:
-        for _ in range(70):
-            broken = bench.read(power("gpu-a", 300), energy("gpu-a", 5_000_000))
+    for _ in range(70):
+        frozen = bench.read(power("gpu-a", 300), energy("gpu-a", 5_000_000))
     again = bench.read(power("gpu-a", 300), energy("gpu-a", 5_000_900))
     next_session = bench.read(power("gpu-a", 300), energy("gpu-a", 5_001_200), session=1)
 
-    def joules(accepted: Accepted) -> list[float]:
-        assert accepted.integrated_power == frozenset()
-        return [sample.value for sample in accepted.samples if sample.metric is catalog.ENERGY]
-
-    assert [joules(each) for each in (first, broken, again, next_session)] == [[5_000_000], [], [], [5_001_200]]
+    assert [joules_of(each) for each in (first, frozen, again, next_session)] == [5_000_000, None, None, 5_001_200]
+    assert {each.integrated_power for each in (first, frozen, again, next_session)} == {frozenset()}
     assert reasons(again) == [Reason.INVALID_VALUE]
+
+
+def test_energy_is_absent_while_its_counter_is_unsupported_and_power_is_not_integrated_meanwhile(bench: Bench) -> None:
+    read = [bench.read(power("gpu-a", 300), energy("gpu-a", 5_000_000))]
+    read += [bench.read(power("gpu-a", 300), unsupported=(no_energy("gpu-a"),)) for _ in range(2)]
+    read += [bench.read(power("gpu-a", 300), energy("gpu-a", 5_000_900))]
+
+    assert [joules_of(each) for each in read] == [5_000_000, None, None, 5_000_900]
+    assert {each.integrated_power for each in read} == {frozenset()}
+    assert read[-1].energy["gpu-a"].amount == 900
 
 
 def joules_of(accepted: Accepted) -> float | None:

@@ -8,7 +8,7 @@ from typing import Protocol
 from collectors.amd.rocm_smi.binding import Meaning
 from collectors.amd.rocm_smi.child import DiedError
 from collectors.contract import CollectorError, Reason, UnavailableError, UnsupportedError
-from collectors.query import InvalidValueError, NoDataError
+from collectors.query import InvalidValueError, NoDataError, PermanentlyUnsupportedError
 
 # Deaths of the child within one query; after each the others are read again.
 _MAX_DEATHS = 64
@@ -107,7 +107,7 @@ class RocmSmiBackend:
 
     def _result(self, address: str, name: str, values: Mapping[str, object]) -> float | CollectorError:
         if (address, name) in self._fatal:
-            return UnsupportedError(self._fatal[address, name])
+            return PermanentlyUnsupportedError(self._fatal[address, name])
         value = values.get(name)
         if isinstance(value, dict):
             return _ERRORS[Meaning(value["meaning"])](str(value["text"]))
