@@ -30,13 +30,15 @@ _MAX_FANS = 16
 _NO_REASONS = 0xFFFFFFFFFFFFFFFF  # not available
 # nvmlClocksEventReasons. The bits for an idle device, for clocks set by a user (application clocks, sync boost, display
 # clocks) and for no reason do not mean throttling.
+_IDLE = 0x1
 _POWER_CAP = 0x4
 _HARDWARE_SLOWDOWN = 0x8
 _SOFTWARE_THERMAL = 0x20
 _HARDWARE_THERMAL = 0x40
 _POWER_BRAKE = 0x80
 # The slowdown bit is set together with the bit of its cause, hardware thermal or power brake. If it is set alone, the
-# hardware protects itself for an unknown reason.
+# hardware does not name its reason: a fast trigger for high power or, by nvml.h, a change of the performance state. An
+# idle device changes its state all the time, so there the bit alone means nothing.
 _THROTTLE_REASONS = {
     "power": _POWER_CAP,
     "thermal": _SOFTWARE_THERMAL | _HARDWARE_THERMAL,
@@ -81,8 +83,8 @@ def _throttle_reasons(call: str, nvml: Nvml, handle: Handle) -> Iterator[RawValu
         raise InvalidValueError(f"{call}: {bits:#x}")
     for reason, mask in _THROTTLE_REASONS.items():
         yield RawValue(catalog.THROTTLE_ACTIVE, bool(bits & mask), labels=(reason,))
-    unexplained = bool(bits & _HARDWARE_SLOWDOWN) and not bits & _CAUSES_OF_SLOWDOWN
-    yield RawValue(catalog.THROTTLE_ACTIVE, unexplained, labels=("reliability",))
+    unexplained = bool(bits & _HARDWARE_SLOWDOWN) and not bits & (_CAUSES_OF_SLOWDOWN | _IDLE)
+    yield RawValue(catalog.THROTTLE_ACTIVE, unexplained, labels=("hardware",))
 
 
 THROTTLE_QUERIES: tuple[Query, ...] = (

@@ -159,7 +159,7 @@ def _temperature_margin(view: View) -> Values:
 
 
 def _clock(view: View) -> Values:
-    slowed = 0.6 if view.machine.now.throttled & {"thermal", "reliability", "external"} else 1.0
+    slowed = 0.6 if view.machine.now.throttled & {"thermal", "reliability", "external", "hardware"} else 1.0
     for clock in view.profile.clocks:
         if view.load < _IDLE_LOAD:
             yield (clock.domain,), clock.idle_hertz

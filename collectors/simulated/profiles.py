@@ -54,7 +54,7 @@ _XIDS = (
     *(ErrorCode("xid", code, "application", from_start=False) for code in ("13", "31", "43", "45")),
 )
 _NVIDIA_NAMING = Naming("GPU-", "MIG-", "nvidia.com/gpu", "nvidia.com/mig-{profile}", Scheme.MINOR)
-_REASONS = ("power", "thermal", "reliability", "external")
+_REASONS = ("power", "thermal", "hardware", "external")
 _NVLINK_ERRORS = ("crc_flit", "crc_data", "replay", "recovery")
 
 H100 = Profile(

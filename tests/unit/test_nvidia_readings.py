@@ -121,7 +121,7 @@ EVERYTHING: dict[tuple[str, ...], float] = {
     ("throttle_active", "power"): 1,
     ("throttle_active", "thermal"): 0,
     ("throttle_active", "external"): 0,
-    ("throttle_active", "reliability"): 0,
+    ("throttle_active", "hardware"): 0,
     ("engine_utilization_ratio", "encoder"): 0.1,
     ("engine_utilization_ratio", "decoder"): 0.2,
     ("engine_utilization_ratio", "jpeg"): 0.3,

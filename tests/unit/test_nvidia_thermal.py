@@ -33,8 +33,10 @@ def bench(nvml: NvmlState) -> QueriedDevice:
         (0x60, {"thermal"}),
         (0x8 | 0x80, {"external"}),
         (0x8 | 0x40 | 0x80, {"thermal", "external"}),
-        (0x8, {"reliability"}),
-        (0x4 | 0x8, {"power", "reliability"}),
+        (0x8, {"hardware"}),
+        (0x4 | 0x8, {"power", "hardware"}),
+        (0x1 | 0x8, set()),  # a change of the performance state
+        (0x1 | 0x8 | 0x40, {"thermal"}),
     ],
 )
 def test_throttle_reasons_do_not_overlap_and_all_are_reported(
@@ -42,7 +44,7 @@ def test_throttle_reasons_do_not_overlap_and_all_are_reported(
 ) -> None:
     bench.card.clocks_event_reasons = bits
     throttling = values(bench.query(), catalog.THROTTLE_ACTIVE)
-    assert set(throttling) == {("power",), ("thermal",), ("external",), ("reliability",)}
+    assert set(throttling) == {("power",), ("thermal",), ("external",), ("hardware",)}
     assert {reason for (reason,), value in throttling.items() if value} == active
 
 

@@ -261,7 +261,7 @@ BAD = {
     f"repeat: 9\n{fault('kind: hang, at: 5, for: 5')}": "s.yaml:5: faults[0].for: ends at 10, expected at most repeat, "
     "which is 9",
     fault("kind: throttle, at: 1, for: 1, devices: [0], reason: heat"): 's.yaml:4: faults[0].reason: "heat": unknown '
-    "reason, expected one of power, thermal, reliability, external",
+    "reason, expected one of power, thermal, reliability, external, hardware",
     "description: x\nseed: 1\nseed: 2": 's.yaml:3: key "seed" given twice',
     "description: &a x\ndevices: *a": "s.yaml:1: description: found an anchor or alias, expected the value itself",
     "description: !!str x": "s.yaml:1: description: found a tag, expected a plain value, list or mapping",
