@@ -113,9 +113,8 @@ class CollectorState:
 
     def exported(self, samples: Iterable[Sample]) -> tuple[Sample, ...]:
         """The samples of the devices and partitions that it exports."""
-        known = {device.uuid for device in self.devices}
-        partitions = {partition.uuid for partition in self.partitions} | {""}
-        return tuple(s for s in samples if s.device_uuid in known and s.partition_uuid in partitions)
+        known = {device.subject for device in self.devices} | {partition.subject for partition in self.partitions}
+        return tuple(sample for sample in samples if sample.subject in known)
 
     @property
     def settled(self) -> bool:
@@ -188,9 +187,9 @@ class CollectorState:
         """The processes to export now: fresh, and on devices and partitions that are present."""
         if now - self._processes_read_at > self.limits.max_age_seconds[Cadence.MEDIUM]:
             return ()
-        known = {device.uuid for device in self.devices if not device.lost}
-        partitions = {partition.uuid for partition in self.partitions} | {""}
-        return tuple(p for p in self._processes if p.device_uuid in known and p.partition_uuid in partitions)
+        present = {device.uuid for device in self.devices if not device.lost}
+        known = {device.subject for device in self.devices} | {partition.subject for partition in self.partitions}
+        return tuple(p for p in self._processes if p.device_uuid in present and p.subject in known)
 
     def health(self, now: float) -> CollectorHealth:
         """The health of the collector now."""

@@ -79,7 +79,11 @@ def _are_aliases(aliases: object) -> bool:
 
 
 def _not_listed(what: str, record: Device | Partition) -> Fault:
-    return Fault(Reason.INVALID_VALUE, f"{what} {record.uuid}", "a bug of the collector: a field of another type")
+    return Fault(
+        Reason.INVALID_VALUE,
+        f"{what} {record.uuid}",
+        "a bug of the collector: a field of another type, or a uuid that another has",
+    )
 
 
 def _devices(devices: Iterable[Device], faults: list[Fault]) -> Iterator[Device]:
@@ -93,11 +97,13 @@ def _devices(devices: Iterable[Device], faults: list[Fault]) -> Iterator[Device]
 
 
 def _partitions(partitions: Iterable[Partition], devices: set[str], faults: list[Fault]) -> Iterator[Partition]:
+    uuids = set(devices)
     for partition in partitions:
         texts = _are_texts(partition.uuid, partition.device_uuid, partition.profile)
-        if not (texts and partition.uuid and _are_aliases(partition.aliases)):
+        if not (texts and partition.uuid and _are_aliases(partition.aliases)) or partition.uuid in uuids:
             faults.append(_not_listed("partition", partition))
         elif partition.device_uuid in devices:
+            uuids.add(partition.uuid)
             yield partition
 
 

@@ -24,6 +24,8 @@ _COUNT = re.compile(r"(\w+):\s*(\d+)")
 _PAGE = re.compile(r"0x[0-9a-fA-F]+\s*:\s*0x[0-9a-fA-F]+\s*:\s*([RPF])")
 _THRESHOLD = ("module", "amdgpu", "parameters", "bad_page_threshold")
 _MEMORY = "umc"
+# Far more errors than a driver counts. A higher number is no count: it would be added to the events for good.
+_MOST_ERRORS = 2**32
 # Before UMC 12, the driver counts deferred errors as uncorrected: `umc_v6_1.c`, `umc_v6_7.c`, `umc_v8_7.c`,
 # `umc_v8_10.c`, `umc_v8_14.c`. The count of deferred errors that it writes there is always 0.
 _WITHOUT_DEFERRED = ("gfx90", "gfx10", "gfx11", "gfx120")
@@ -97,6 +99,8 @@ def read_count(device: Path, block: str) -> ErrorCount:
     counts = dict(_COUNT.findall(read_text(path)))
     if not {"ue", "ce"} <= counts.keys():
         raise InvalidValueError(f"{path.name}: no counts of ue and ce")
+    if any(int(count) > _MOST_ERRORS for count in counts.values()):
+        raise InvalidValueError(f"{path.name}: an impossible count")
     deferred = int(counts["de"]) if "de" in counts else None
     return ErrorCount(corrected=int(counts["ce"]), uncorrected=int(counts["ue"]), deferred=deferred)
 

@@ -14,6 +14,8 @@ CAUSES: Mapping[str, tuple[str, ...]] = {
     "thermal": ("socket_thm", "vr_thm", "hbm_thm"),
     "external": ("prochot",),
 }
+# Many times the interval of two readings. A longer time between them is an impossible value, or an unknown time.
+_LONGEST_SECONDS = 3600.0
 
 
 class ThrottleTime:
@@ -21,29 +23,30 @@ class ThrottleTime:
 
     def __init__(self) -> None:
         self._last: Residencies | None = None
-        self._lower: Residencies | None = None
+        self._other: Residencies | None = None  # the last reading, if it does not follow the one before
         self._seconds = dict.fromkeys(CAUSES, 0.0)
         self._active: dict[str, bool] = {}
 
     def update(self, now: Residencies) -> None:
         """Add what was counted since the last reading.
 
-        If the firmware has not counted any cycle since, nothing changes. If a counter is lower than before, this may be
-        a dip, or the counters started again, and the time in between is unknown: the next reading shows which.
+        If the firmware has not counted any cycle since, nothing changes. If a counter is lower than before or far too
+        high, this may be a wrong value, or the counters started again, and the time in between is unknown: the next
+        reading shows which.
         """
         last = self._last
         if last is None:
             self._last = now
             return
-        if now.cycles == last.cycles or now == self._lower:
+        if now.cycles == last.cycles or now == self._other:
             return
-        if _is_lower(now, last):
+        if not _follows(now, last):
             self._active = {}
-            if self._lower is None or _is_lower(now, self._lower):
-                self._lower = now
+            if self._other is None or not _follows(now, self._other):
+                self._other = now
                 return
-            last = self._lower
-        self._last, self._lower = now, None
+            last = self._other
+        self._last, self._other = now, None
         cycles, seconds = now.cycles - last.cycles, now.seconds - last.seconds
         for reason, causes in CAUSES.items():
             risen = [
@@ -68,7 +71,7 @@ class ThrottleTime:
         return [reason for reason, causes in CAUSES.items() if any(cause in now.by_cause for cause in causes)]
 
 
-def _is_lower(now: Residencies, last: Residencies) -> bool:
-    """Whether one of the counters is lower than before, or no time has passed."""
+def _follows(now: Residencies, last: Residencies) -> bool:
+    """Whether time has passed, but not too much, and no counter is lower than before."""
     fell = any(count < last.by_cause.get(cause, 0) for cause, count in now.by_cause.items())
-    return now.cycles <= last.cycles or now.seconds <= last.seconds or fell
+    return now.cycles > last.cycles and 0 < now.seconds - last.seconds <= _LONGEST_SECONDS and not fell

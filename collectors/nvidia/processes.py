@@ -5,7 +5,7 @@ namespace of the caller, but report utilization with the ids of the host. Both a
 host's namespace.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Any, NamedTuple
@@ -27,6 +27,8 @@ _MAX_PROCESSES = 4096
 _NO_INSTANCE, _LARGEST_INSTANCE = 0xFFFFFFFF, 64
 _TRIES = 3
 _FULL_PERCENT = 100
+_MICROSECONDS = 1_000_000
+_CLOCK_DIFFERENCE = 60 * _MICROSECONDS  # to be expected at most between the driver's clock and ours
 
 _ROWS = (catalog.PROCESSES,)
 
@@ -46,9 +48,14 @@ class _RunningProcess(NamedTuple):
 
 
 class Processes:
-    """The processes on the devices of one session. They are collected while the queries of a poll run."""
+    """The processes on the devices of one session. They are collected while the queries of a poll run.
 
-    def __init__(self) -> None:
+    Args:
+        wall_clock: Unix time in seconds; the driver gives samples of utilization such times.
+    """
+
+    def __init__(self, wall_clock: Callable[[], float]) -> None:
+        self._wall_clock = wall_clock
         self._running: dict[SubjectKey, list[_RunningProcess]] = {}
         self._utilizations: dict[SubjectKey, dict[int, float]] = {}
         self._last_seen: dict[str, int] = {}
@@ -100,12 +107,15 @@ class Processes:
     def _utilization(self, subject: SubjectKey, nvml: Nvml, handle: Handle) -> Iterator[RawValue]:
         """Percent by process since the last call: nvmlDeviceGetProcessUtilization, unavailable while MIG is on."""
         call = "nvmlDeviceGetProcessUtilization"
-        since = self._last_seen.get(subject.device_uuid, 0)
+        now = int(self._wall_clock() * _MICROSECONDS)
+        since = min(self._last_seen.get(subject.device_uuid, 0), now)  # the clock may have been set back
         samples: Sequence[Any] = nvml.call(call, handle, since, read=list)
         latest: dict[int, tuple[int, int]] = {}
         for sample in samples[:_MAX_PROCESSES]:
             pid, at, percent = int(sample.pid), int(sample.timeStamp), int(sample.smUtil)
-            if percent <= _FULL_PERCENT and at >= latest.get(pid, (0, 0))[0]:  # some drivers return garbage above 100
+            if percent > _FULL_PERCENT or at > now + _CLOCK_DIFFERENCE:
+                continue  # some drivers return garbage
+            if at >= latest.get(pid, (0, 0))[0]:
                 latest[pid] = (at, percent)
         self._last_seen[subject.device_uuid] = max([since, *(at for at, _ in latest.values())])
         self._utilizations[subject] = {pid: ratio_from_percent(percent) for pid, (_, percent) in latest.items()}

@@ -88,7 +88,7 @@ class SessionReader:
         self._events = EventWatch(nvml, context.clock, context.wall_clock)
         self._gpm = Gpm(nvml, context.clock)
         self._activity = Activity(self._gpm)
-        self._processes = Processes()
+        self._processes = Processes(context.wall_clock)
         self._query_runner = QueryRunner(nvml, context.clock)
         self._partitions = PartitionTable(nvml)
         self._queries: dict[str, Queries] = {}

@@ -124,6 +124,15 @@ def test_count_that_dips_is_no_event(tree: AmdTree, gpu: Gpu) -> None:
     assert counts == [0, 0, 0, 1]
 
 
+def test_impossible_count_is_no_event(tree: AmdTree, gpu: Gpu) -> None:
+    collector = collector_of(tree)
+    counted = []
+    for count in (1, 1, 2**64 - 1, 1, 2):
+        gpu.write("ras/gfx_err_count", f"ue: {count}\nce: 0")
+        counted.append(value(collector.read(ALL), catalog.ERRORS, gpu.uuid, "ras", "gfx", "hardware"))
+    assert counted == [0, 0, 0, 0, 1]
+
+
 def test_events_after_a_known_reset_are_counted_at_once(tree: AmdTree, gpu: Gpu) -> None:
     collector = collector_of(tree)
     gpu.write("ras/gfx_err_count", "ue: 7\nce: 0")

@@ -130,6 +130,14 @@ def test_an_implausible_interval_adds_nothing(cycles: int, seconds: float, ppt: 
     assert time.active() == {}
 
 
+def test_impossible_time_of_the_firmware_adds_nothing() -> None:
+    time = ThrottleTime()
+    for reading in (_at(1000, 100.0, ppt=0), _at(2000, 1.8e10, ppt=1000), _at(3000, 120.0, ppt=1000)):
+        time.update(reading)
+    time.update(_at(4000, 130.0, ppt=1500))
+    assert time.seconds()["power"] == 10 + 5  # half of the 20 s, and half of the last 10 s
+
+
 def test_a_reason_applies_at_most_for_the_elapsed_time() -> None:
     time = ThrottleTime()
     time.update(_at(1000, 10.0, ppt=0))

@@ -29,7 +29,8 @@ class Bench:
         state.devices = [h100(0)]
         state.devices[0].processes = entries
         self.state = state
-        self.processes = Processes()
+        self.now = 1_700_000_000.0
+        self.processes = Processes(lambda: self.now)
         of_device = self.processes.of_device(subject.device_uuid)
         queries = self.processes.of_partition(subject) if subject.partition_uuid else of_device
         self.device = QueriedDevice(state, queries, subject)
@@ -105,6 +106,22 @@ def test_utilization_is_the_newest_sample_of_each_process_since_the_last_query(b
     assert reader.utilization() == {7: None, 8: None, 9: None}  # no valid sample is newer than 20
     reader.device.card.processes = [entry(7), sample(7, 20, 60), sample(7, 21, 70)]
     assert reader.utilization() == {7: 0.7}
+
+
+def test_utilization_goes_on_after_the_clock_was_set_back(bench: Benches) -> None:
+    hour = 3600 * 1_000_000
+    reader = bench(entry(7), sample(7, 1_700_000_000_000_000, 50))
+    assert reader.utilization() == {7: 0.5}
+    reader.now -= 3600
+    reader.device.card.processes = [entry(7), sample(7, 1_700_000_005_000_000 - hour, 60)]
+    assert reader.utilization() == {7: 0.6}
+
+
+def test_a_sample_from_the_future_is_not_used_and_hides_no_later_one(bench: Benches) -> None:
+    reader = bench(entry(7), entry(8), sample(7, 1_700_000_000_000_000, 50), sample(8, 2**63 - 1, 3))
+    assert reader.utilization() == {7: 0.5, 8: None}
+    reader.device.card.processes = [entry(7), sample(7, 1_700_000_001_000_000, 60)]
+    assert reader.utilization() == {7: 0.6}
 
 
 def test_no_sample_of_utilization_is_no_fault(bench: Benches) -> None:

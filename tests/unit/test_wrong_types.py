@@ -119,6 +119,16 @@ def test_partition_with_a_field_of_another_type_is_one_fault(name: str, value: o
     assert (accepted.partitions, invalid(accepted)) == ((good,), [Reason.INVALID_VALUE])
 
 
+def test_partition_with_the_uuid_of_another_subject_is_one_fault() -> None:
+    b, good = gpu("gpu-b"), part("gpu-a", "s0")
+    twice, like_device = part("gpu-b", "s0"), part("gpu-b", "gpu-a")
+    samples = (utilization("gpu-a", 0.5), utilization("gpu-b", 0.25, "s0"))
+    accepted = Validator().validate(Reading((A, b), (good, twice, like_device), samples), 1.0)
+
+    assert (accepted.devices, accepted.partitions, accepted.samples) == ((A, b), (good,), samples[:1])
+    assert invalid(accepted) == [Reason.INVALID_VALUE] * 3
+
+
 def test_session_that_does_not_equal_itself_is_no_new_session_at_each_reading() -> None:
     validator = Validator()
     for at in (1.0, 2.0, 3.0):
