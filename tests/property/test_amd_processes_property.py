@@ -1,4 +1,5 @@
 import tempfile
+from itertools import cycle
 from pathlib import Path
 
 from hypothesis import given, settings
@@ -49,7 +50,7 @@ def test_no_file_content_raises_or_becomes_an_impossible_process(data: st.DataOb
         gpu = tree.add(MI300X, ADDRESS)
         gpu.set_partition_mode(data.draw(st.sampled_from(("SPX", "DPX"))))
         processes = AmdProcesses(tree, Path(folder) / "proc")
-        times = iter(data.draw(st.lists(st.floats(0, 1e9), min_size=64, max_size=64)))
+        times = cycle(data.draw(st.lists(st.floats(0, 1e9), min_size=64, max_size=64)))
         collector = collector_of(tree, procfs=processes.root, clock=lambda: next(times))
         for pid in (10, 11):
             processes.compute(pid, gpu, memory=5, queues=1)
