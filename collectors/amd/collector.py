@@ -1,6 +1,6 @@
 """The collector: reads the GPUs that amdgpu drives, and their partitions."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
@@ -17,6 +17,7 @@ from collectors.amd.partitions import PartitionInfo, PartitionLayout, PartitionT
 from collectors.amd.processes import Processes, ProcessUsage, scopes_of
 from collectors.amd.readings import PartitionFiles
 from collectors.amd.rocm_smi.queries import Backend
+from collectors.amd.tables import Tables
 from collectors.amd.throttle_time import ThrottleTime
 from collectors.contract import Device, Fault, Node, Partition, Process, Reading, Reason, Sample, SubjectKey
 from collectors.metric import Cadence, Kind, Metric
@@ -116,7 +117,7 @@ class AmdCollector:
         self._held = HeldLayouts(clock)
         self._throttle_times: dict[str, ThrottleTime] = {}
         self._queries = readings.device_queries(node.options, library)
-        self._unknown_tables: set[str] = set()
+        self._tables: dict[str, Tables] = {}
         self._answered: dict[str, set[Cadence]] = {}  # cadences at which a GPU has had values
 
     def read(self, due: frozenset[Cadence]) -> Reading:
@@ -178,10 +179,10 @@ class AmdCollector:
         gpu.queried = True
         uuid = gpu.uuid
         throttle_time = self._throttle_times.setdefault(uuid, ThrottleTime())
-        files = GpuFiles(paths, gpu.layout, self._parse, throttle_time, gpu.entry.identity.architecture)
+        tables = self._tables.setdefault(uuid, Tables())
+        files = GpuFiles(paths, gpu.layout, self._parse, throttle_time, tables, gpu.entry.identity.architecture)
         result = self._query_runner.run(SubjectKey(uuid), files, self._queries, due)
         gpu.faults += dict.fromkeys(result.faults)  # one failing file causes the same fault in several queries
-        gpu.faults += self._unknown_table(uuid, files)
         memory = (sample.value for sample in result.samples if sample.metric is catalog.MEMORY_LIMIT)
         self._health.update(uuid, files, next(memory, None), self._devices.sessions().get(uuid))
         gpu.samples = [gpu.samples[0], *result.samples, *self._health.events(uuid)]
@@ -189,6 +190,7 @@ class AmdCollector:
             gpu.samples += self._health.status(uuid)
         for info in gpu.layout.partitions:
             self._query_partition(gpu, info, files, due)
+        gpu.faults += [Fault(Reason.INVALID_VALUE, uuid, str(error)) for error in tables.newly_not_understood()]
 
     def _answers(self, uuid: str, result: QueryResult, due: frozenset[Cadence]) -> bool:
         """Whether a GPU has values in this poll; also if it never has any at these cadences, but has at others."""
@@ -197,17 +199,10 @@ class AmdCollector:
         answered |= now
         return bool(now) or (bool(answered) and answered.isdisjoint(due) and not result.failed)
 
-    def _unknown_table(self, uuid: str, files: GpuFiles) -> Iterator[Fault]:
-        """The fault of an unsupported table, once per GPU: its values are absent until another driver is loaded."""
-        error = files.unknown_table()
-        if error is not None and uuid not in self._unknown_tables:
-            self._unknown_tables.add(uuid)
-            yield Fault(Reason.INVALID_VALUE, uuid, str(error))
-
     def _query_partition(self, gpu: _GpuReading, info: PartitionInfo, files: GpuFiles, due: frozenset[Cadence]) -> None:
         device, partition = gpu.uuid, info.partition.uuid
         count = files.partition_count()
-        handle = PartitionFiles(info.node, count, files)
+        handle = PartitionFiles(info.node, info.folder, count, files)
         result = self._partition_query_runner.run(
             SubjectKey(device, partition), handle, readings.PARTITION_QUERIES, due
         )
@@ -234,13 +229,12 @@ class AmdCollector:
 
     def _forget(self, uuid: str) -> None:
         """Query all readings of a GPU and its partitions again."""
-        self._unknown_tables.discard(uuid)
         self._query_runner.forget(uuid)
         self._partition_query_runner.forget(uuid)
 
     def _restart(self, uuid: str) -> None:
         """Forget what a GPU and its partitions support, because its driver has a new session."""
-        self._unknown_tables.discard(uuid)
+        self._tables.pop(uuid, None)
         self._answered.pop(uuid, None)
         self._query_runner.restart(uuid)
         self._partition_query_runner.restart(uuid)

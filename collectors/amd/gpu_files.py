@@ -1,16 +1,17 @@
 """The files of one GPU in one poll: a file that several queries need is read once, so they all use the same values."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeAlias, TypeVar, cast
 
 from collectors import query
 from collectors.amd.files import read_bytes
-from collectors.amd.gpu_metrics.energy import is_narrow
-from collectors.amd.gpu_metrics.model import Metrics, Parse, UnknownTableError
+from collectors.amd.gpu_metrics import made_up
+from collectors.amd.gpu_metrics.model import Metrics, Parse, PartitionMetrics
+from collectors.amd.gpu_metrics.parse import parse_partition
 from collectors.amd.gpu_paths import GpuPaths
 from collectors.amd.partitions import PartitionLayout
+from collectors.amd.tables import Tables
 from collectors.amd.throttle_time import ThrottleTime
 from collectors.contract import CollectorError
 from collectors.sysfs import Root
@@ -29,6 +30,7 @@ class GpuFiles:
         layout: Its partition layout.
         parse: Parses `gpu_metrics`.
         throttle_time: Its time in throttling, kept from poll to poll.
+        tables: What is known of its tables, kept from poll to poll.
         architecture: Such as `gfx942`; empty if unknown.
     """
 
@@ -38,6 +40,7 @@ class GpuFiles:
         layout: PartitionLayout,
         parse: Parse,
         throttle_time: ThrottleTime,
+        tables: Tables,
         architecture: str = "",
     ) -> None:
         self.paths = paths
@@ -45,19 +48,34 @@ class GpuFiles:
         self.throttle_time = throttle_time
         self.architecture = architecture
         self._parse = parse
+        self._tables = tables
         self._narrow_energy = False
         self._results: dict[Callable[[Path], Any], Any] = {}
 
     def metrics(self) -> Metrics:
-        """Its table `gpu_metrics`, without an energy counter that is narrow on this GPU.
+        """Its table `gpu_metrics`, without what is made up on this GPU.
 
         Raises:
             UnsupportedError: It has no such table.
-            UnknownTableError: The version of the table is not supported.
+            UnknownTableError: The layout of the table is not supported.
             UnavailableError: It can't be read.
-            InvalidValueError: It is not such a table.
+            NoDataError: It is not such a table.
         """
         return self.read_once(self._read_metrics)
+
+    def partition_metrics(self, folder: Path) -> PartitionMetrics:
+        """The table `xcp_metrics` of one of its partitions.
+
+        Source: the kernel's `drivers/gpu/drm/amd/amdgpu/amdgpu_xcp.c` (xcp_metrics_show,
+        amdgpu_xcp_sysfs_entries_init).
+
+        Args:
+            folder: The folder of the partition's device.
+
+        Raises:
+            What `metrics` raises, for this table.
+        """
+        return self._tables.read("xcp_metrics", lambda: parse_partition(read_bytes(folder / "xcp" / "xcp_metrics")))
 
     def partition_count(self) -> int:
         """The number of partitions that it is divided into, also those that do not exist for want of DRM nodes."""
@@ -65,9 +83,10 @@ class GpuFiles:
         if self.layout.count is not None:
             return max(self.layout.count, existing)
         try:
-            return max(len(self.metrics().partitions), existing)
+            metrics = self.metrics()
         except CollectorError:
             return existing
+        return max(len(metrics.partitions) or metrics.compute_dies or 0, existing)
 
     def has_narrow_energy(self) -> bool:
         """Whether the energy counter of its table is too narrow. Raises what `metrics` raises."""
@@ -95,16 +114,17 @@ class GpuFiles:
         result = self._results.get(read)
         return None if isinstance(result, CollectorError) else cast("T | None", result)
 
-    def unknown_table(self) -> UnknownTableError | None:
-        """The error if its table was read in this poll and its version is not supported."""
-        result = self._results.get(self._read_metrics)
-        return result if isinstance(result, UnknownTableError) else None
-
     def _read_metrics(self, folder: Path) -> Metrics:
+        return self._tables.read("gpu_metrics", lambda: self._believed(folder))
+
+    def _believed(self, folder: Path) -> Metrics:
         table = read_bytes(folder / "gpu_metrics", _MAX_TABLE_BYTES)
         metrics = self._parse(table)
-        self._narrow_energy = is_narrow(table, self.architecture, folder)
-        return replace(metrics, energy_joules=None) if self._narrow_energy else metrics
+        if not made_up.may_be_made_up(table):
+            return metrics
+        architecture = made_up.known_architecture(self.architecture, folder)
+        self._narrow_energy = made_up.has_narrow_energy(architecture)
+        return made_up.without_made_up(metrics, architecture)
 
 
 # Classes, not aliases: a frozen class with slots cannot be created by an alias in Python 3.11.

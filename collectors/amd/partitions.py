@@ -9,6 +9,7 @@ partitions are reported, and the names that depend on the layout are not resolve
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 from collectors.amd import kfd
 from collectors.amd.files import read_text
@@ -45,10 +46,12 @@ class PartitionInfo:
     Attributes:
         partition: The contract's partition.
         node: Its KFD node.
+        folder: The folder of its device: the GPU's PCI function for the first one, else its platform device.
     """
 
     partition: Partition
     node: KfdNode
+    folder: Path
 
 
 @dataclass(slots=True)
@@ -187,19 +190,20 @@ class PartitionTable:
         except UnavailableError as error:
             return self._unknown(paths, error.reason, str(error))
         return PartitionLayout(
-            tuple(self._partition_info(identity, profile, node) for node in nodes),
+            tuple(self._partition_info(identity, paths, profile, node) for node in nodes),
             count=_COUNTS.get(mode) or _compute_dies(paths),
         )
 
-    def _partition_info(self, identity: Identity, profile: str, node: KfdNode) -> PartitionInfo:
+    def _partition_info(self, identity: Identity, paths: GpuPaths, profile: str, node: KfdNode) -> PartitionInfo:
         uuid = f"{identity.device.uuid}-{profile}-{node.partition}"
         if node.partition == 0:
-            aliases = identity.location_aliases
+            aliases, folder = identity.location_aliases, paths.folder
         else:
             name, drm = self._xcp[node.render]
             aliases = frozenset(Alias(each, RESOURCE_PREFIX) for each in _spellings(name)) | drm_aliases(drm)
+            folder = self._sysfs.path.joinpath(*_PLATFORM, name)
         partition = Partition(uuid, identity.device.uuid, profile, aliases | {Alias(uuid)})
-        return PartitionInfo(partition, node)
+        return PartitionInfo(partition, node, folder)
 
     def _changing(self, paths: GpuPaths, mode: str, nodes: Sequence[KfdNode]) -> PartitionLayout:
         detail = f"mode {mode} does not match the compute driver's {len(nodes)} nodes"

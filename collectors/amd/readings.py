@@ -6,12 +6,14 @@ Source of `ras/features`: the kernel's `drivers/gpu/drm/amd/amdgpu/amdgpu_ras.c`
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TypeAlias
 
 from collectors import catalog, query
 from collectors.amd import hwmon, kfd, links, load, ras, throttling
 from collectors.amd.files import read_text
 from collectors.amd.gpu_files import GpuFiles, Queries, Query
+from collectors.amd.gpu_metrics.model import PartitionMetrics
 from collectors.amd.gpu_metrics.queries import GPU_METRICS_BATCH, mean
 from collectors.amd.kfd import KfdNode
 from collectors.amd.rocm_smi.queries import LIBRARY_ROWS, Backend, library_batches
@@ -97,11 +99,13 @@ class PartitionFiles:
 
     Attributes:
         node: Its KFD node, which has its own files.
+        folder: The folder of its device.
         count: Number of partitions that its GPU is divided into.
         gpu: The files of its GPU.
     """
 
     node: KfdNode
+    folder: Path
     count: int
     gpu: GpuFiles
 
@@ -118,15 +122,23 @@ PartitionQueries: TypeAlias = query.Queries[Root, PartitionFiles]
 
 def _utilization(_: Root, files: PartitionFiles) -> Iterator[RawValue]:
     """The mean of its compute dies."""
-    partitions = files.gpu.metrics().partitions
-    if not partitions:
-        raise UnsupportedError("gpu_metrics: no values of partitions")
-    if len(partitions) != files.count:
-        raise NoDataError("gpu_metrics: another partition layout")
-    ratio = mean(partitions[files.node.partition].gfx_ratios)
+    ratio = mean(_metrics(files).gfx_ratios)
     if ratio is None:
         raise NoDataError("gpu_metrics: no value")
     yield RawValue(catalog.UTILIZATION, ratio)
+
+
+def _metrics(files: PartitionFiles) -> PartitionMetrics:
+    """Its values in the table of the GPU, which has them in versions 1.6 to 1.8; else in its own table."""
+    try:
+        partitions = files.gpu.metrics().partitions
+    except UnsupportedError:
+        partitions = ()
+    if not partitions:
+        return files.gpu.partition_metrics(files.folder)
+    if len(partitions) != files.count:
+        raise NoDataError("gpu_metrics: another partition layout")
+    return partitions[files.node.partition]
 
 
 def _memory_limit(_: Root, files: PartitionFiles) -> Iterator[RawValue]:

@@ -28,11 +28,14 @@ _MASKS = {reason: sum(1 << bit for bit in bits) for reason, bits in _REASONS.ite
 
 
 def _by_bits(_: Root, files: GpuFiles) -> Iterator[RawValue]:
-    bits = files.metrics().throttle_bits
+    """The reasons all of whose bits are known."""
+    metrics = files.metrics()
+    bits = metrics.throttle_bits
     if bits is None:
         raise UnsupportedError("gpu_metrics: no throttle status bits")
     for reason, mask in _MASKS.items():
-        yield RawValue(catalog.THROTTLE_ACTIVE, bool(bits & mask), labels=(reason,))
+        if not mask & (metrics.unknown_throttle_bits or 0):
+            yield RawValue(catalog.THROTTLE_ACTIVE, bool(bits & mask), labels=(reason,))
 
 
 def _by_cycles(_: Root, files: GpuFiles) -> Iterator[RawValue]:

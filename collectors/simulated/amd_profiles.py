@@ -185,6 +185,7 @@ RX7900XTX = replace(
     ),
     fans=1,
     engines=(EngineLoad("video", 0.07),),
+    throttle_reasons=("power", "reliability", "external"),
     fabric=None,
     error_codes=(),
     modes=(),

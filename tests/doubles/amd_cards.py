@@ -134,6 +134,7 @@ MI210 = AmdCard(
         "energy": 6_553_600_000,  # 100,000 J
         "clock": 3_600_000_000_000,
         "hbm": (50, 51, 52, 53),
+        "mm": 0,  # made up by older drivers
         "throttle_bits": 1,  # package power
     },
 )
@@ -204,6 +205,8 @@ MI300X = AmdCard(
     },
     dies=(81, 83, 85, 87, 89, 91, 93, 95),
 )
+# With a newer driver, whose table describes itself.
+MI300X_DESCRIBED = replace(MI300X, table=(1, 9))
 MI355X = replace(
     MI300X,
     name="AMD Instinct MI355X",
@@ -257,7 +260,7 @@ RX_7900_XTX = AmdCard(
         "power": 287,
         "energy": 0,
         "clock": 3_600_000_000_000,
-        "throttle_bits": 0,
+        "throttle_bits": 1 << 36,  # always set on this generation
     },
 )
 # The graphics of a Phoenix laptop: no unique id, memory of the host, no limits.

@@ -9,8 +9,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from collectors.sysfs import Root
+from tests.doubles import amd_attributes
 from tests.doubles.amd_cards import DISPLAY, AmdCard
-from tests.doubles.amd_metrics import Value, table
+from tests.doubles.amd_metrics import Fields, Value, table
 
 _VENDOR = 0x1002
 _BUS = "pci0000:00"
@@ -65,11 +66,7 @@ class Gpu:
 
     def write_bytes(self, name: str, content: bytes) -> None:
         """Change the bytes of a file. A reader finds the earlier or the new content, as in the kernel."""
-        path = self.path(name)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        new = path.with_name(f".{path.name}.new")
-        new.write_bytes(content)
-        new.replace(path)
+        _replace(self.path(name), content)
 
     def remove(self, name: str) -> None:
         """Remove a file that the driver does not have."""
@@ -138,14 +135,43 @@ class Gpu:
     def write_table(self, **fields: Value) -> None:
         """Write `gpu_metrics` with the values of the card's kind, except for the given fields."""
         kind, count = self.kind, self.partitions
-        filled, parts = {**kind.table_fields, **fields}, []
-        if kind.dies:
-            each = len(kind.dies) // count
-            parts = [
-                {"gfx": kind.dies[part * each : (part + 1) * each], "vcn": (5,), "jpeg": (3,)} for part in range(count)
-            ]
+        filled: dict[str, Value] = {**kind.table_fields, **fields}
+        if kind.table == (1, 9):
+            self._write_described(filled)
+            return
+        parts: list[Fields] = [{"gfx": dies, "vcn": (5,), "jpeg": (3,)} for dies in self._dies()] if kind.dies else []
+        if parts:
             filled.setdefault("partitions", count)
         self.write_bytes("gpu_metrics", table(kind.table, filled, parts))
+
+    def partition_folder(self, number: int) -> Path:
+        """The folder of a partition's device."""
+        return self.folder if number == 0 else self.tree.platform_device(self.xcp[number - 1][0])
+
+    def _dies(self) -> list[tuple[int, ...]]:
+        """The utilization of the compute dies of each partition."""
+        each = len(self.kind.dies) // self.partitions
+        return [self.kind.dies[first : first + each] for first in range(0, len(self.kind.dies), each)]
+
+    def _write_described(self, filled: Fields) -> None:
+        """Version 1.9: the table of the GPU has all compute dies; each partition has a table with its own."""
+        engines: Fields = {"vcn": (5,), "jpeg": (3,)}
+        self.write_bytes("gpu_metrics", amd_attributes.gpu_table({"gfx_dies": self.kind.dies, **engines, **filled}))
+        for number in range(self.partitions, len(self.xcp) + 1):
+            shutil.rmtree(self.partition_folder(number) / "xcp", ignore_errors=True)
+        for number, dies in enumerate(self._dies()):
+            self.write_partition_table(number, amd_attributes.partition_table({"gfx_dies": dies, **engines}))
+
+    def write_partition_table(self, number: int, content: bytes) -> None:
+        """Write `xcp_metrics` of a partition."""
+        _replace(self.partition_folder(number) / "xcp" / "xcp_metrics", content)
+
+
+def _replace(path: Path, content: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    new = path.with_name(f".{path.name}.new")
+    new.write_bytes(content)
+    new.replace(path)
 
 
 class AmdTree:
@@ -206,6 +232,10 @@ class AmdTree:
         self._generation += 1
         self._write("devices/virtual/kfd/kfd/topology/generation_id", str(self._generation))
 
+    def platform_device(self, number: int) -> Path:
+        """The folder of a platform device of a partition."""
+        return self.path / "devices" / "platform" / f"amdgpu_xcp{self._mark}{number}"
+
     def node(self, gpu: Gpu, partition: int = 0) -> Path:
         """The folder of a KFD node."""
         before = sum(each.partitions for each in self.gpus[: self.gpus.index(gpu)] if each.present)
@@ -261,7 +291,7 @@ class AmdTree:
         self._next_xcp, self._next_card, self._next_render = number + 1, card + 1, render + 1
         gpu.xcp.append((number, card, render))
         for name in (f"card{card}", f"renderD{render}"):
-            (self.path / "devices" / "platform" / f"amdgpu_xcp{self._mark}{number}" / "drm" / name).mkdir(parents=True)
+            (self.platform_device(number) / "drm" / name).mkdir(parents=True)
 
     def _gpu_node(self, number: int, gpu: Gpu, partition: int) -> None:
         domain, bus, rest = gpu.address.split(":")

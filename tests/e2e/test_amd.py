@@ -119,7 +119,7 @@ def _held_by(running: ExporterProcess, pods: set[str]) -> Scrape | None:
 
 def test_a_table_of_an_unsupported_version_is_counted_once_and_named(host: AmdHost) -> None:
     gpu = host.tree.add(MI300X, "0000:05:00.0")
-    gpu.write_bytes("gpu_metrics", b"\x0c\x00\x01\x09" + b"\0" * 8)
+    gpu.write_bytes("gpu_metrics", b"\x0c\x00\x01\x0a" + b"\0" * 8)
     errors = ("accelerator_exporter_collector_errors_total", "amd", "invalid_value")
     with host.running() as running:
         wait_until(lambda: _value(running, *errors) or None)
@@ -128,7 +128,7 @@ def test_a_table_of_an_unsupported_version_is_counted_once_and_named(host: AmdHo
             wait_until(lambda: _busy(running) == percent / 100)  # noqa: B023 - waited for within the loop
         assert _value(running, *errors) == 1
     checked = run_once(["check", *host.flags], {"LD_LIBRARY_PATH": "/dev/null"})
-    assert "gpu_metrics 1.9: this version is not supported" in checked.stdout
+    assert "gpu_metrics 1.10: this version is not supported" in checked.stdout
 
 
 def _value(running: ExporterProcess, name: str, collector: str, reason: str) -> float | None:

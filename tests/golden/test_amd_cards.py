@@ -12,7 +12,17 @@ import pytest
 
 from collectors.amd import SPEC
 from collectors.metric import Metric, Subject
-from tests.doubles.amd_cards import APU, MI210, MI250X, MI250X_SECOND_DIE, MI300X, MI355X, RX_7900_XTX, AmdCard
+from tests.doubles.amd_cards import (
+    APU,
+    MI210,
+    MI250X,
+    MI250X_SECOND_DIE,
+    MI300X,
+    MI300X_DESCRIBED,
+    MI355X,
+    RX_7900_XTX,
+    AmdCard,
+)
 from tests.doubles.amd_host import AmdHost, amd_host
 from tests.doubles.exporter_process import ExporterProcess, parse, wait_until
 from tests.doubles.prometheus import promtool_check
@@ -41,6 +51,8 @@ KINDS = {
     "mi250x-second-die": Kind(MI250X_SECOND_DIE),
     "mi300x": Kind(MI300X),
     "mi300x-cpx-nps4": Kind(MI300X, ("CPX", "NPS4")),
+    "mi300x-gpu-metrics-1.9": Kind(MI300X_DESCRIBED),
+    "mi300x-gpu-metrics-1.9-cpx-nps4": Kind(MI300X_DESCRIBED, ("CPX", "NPS4")),
     "mi355x": Kind(MI355X),
     "rx7900xtx": Kind(RX_7900_XTX, slot=("8.0 GT/s PCIe", 8)),  # the card allows generation 4 and 16 lanes
 }
@@ -67,6 +79,8 @@ ABSENT = {
     "mi250x-second-die": _NO_MI200 | _POWER | {"power_min_limit_watts", "energy_joules_total"},
     "mi300x": _NO_FAN,
     "mi300x-cpx-nps4": _NO_FAN,
+    "mi300x-gpu-metrics-1.9": _NO_FAN,
+    "mi300x-gpu-metrics-1.9-cpx-nps4": _NO_FAN,
     "mi355x": _NO_FAN,
     "rx7900xtx": _NO_RAS | _NO_XGMI | _NO_CYCLES | {"mode"},
 }

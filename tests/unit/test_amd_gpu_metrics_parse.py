@@ -1,3 +1,4 @@
+import struct
 from collections.abc import Callable
 from dataclasses import fields
 
@@ -22,7 +23,7 @@ FACTS: tuple[tuple[tuple[Version, ...], str, Value, Getter, object], ...] = (
     ((*CARDS, *SOCKETS), "hotspot", 48, lambda it: it.hotspot_celsius, 48),
     ((*CARDS, *SOCKETS), "memory", 52, lambda it: it.memory_celsius, 52),
     ((*CARDS, *SOCKETS), "power", 287, lambda it: it.power_watts, 287),
-    ((*CARDS, *SOCKETS, (3, 0)), "gfx", 37, lambda it: it.gfx_ratio, 0.37),
+    ((*CARDS, *SOCKETS), "gfx", 37, lambda it: it.gfx_ratio, 0.37),
     ((*CARDS, *SOCKETS), "umc", 12, lambda it: it.umc_ratio, 0.12),
     (CARDS, "mm", 7, lambda it: it.vcn_ratios, [0.07]),
     ((*WITH_STACKS, *SOCKETS), "energy", 3 << 40, lambda it: it.energy_joules, 3 * 2.0**24),
@@ -39,7 +40,7 @@ FACTS: tuple[tuple[tuple[Version, ...], str, Value, Getter, object], ...] = (
     (((2, 4),), "mm", 700, lambda it: it.vcn_ratios, [0.07]),
     (((2, 4),), "gfx_temperature", 4_150, lambda it: it.edge_celsius, 41.5),
     (((3, 0),), "power", 15_250, lambda it: it.power_watts, 15.25),
-    (((3, 0),), "vcn", 7, lambda it: it.vcn_ratios, [0.07]),
+    (((3, 0),), "vcn", 700, lambda it: it.vcn_ratios, [0.07]),
 )
 CASES = [
     (version, name, written, getter, read) for versions, name, written, getter, read in FACTS for version in versions
@@ -131,7 +132,7 @@ def test_a_32_bit_counter_is_not_an_energy_counter() -> None:
     assert parse(table((1, 0), {"energy": 1 << 20})).energy_joules is None
 
 
-@pytest.mark.parametrize("version", [(1, 9), (0, 0), (2, 5), (3, 1), (4, 0), (255, 255)])
+@pytest.mark.parametrize("version", [(1, 10), (0, 0), (2, 5), (3, 1), (4, 0), (255, 255)])
 def test_an_unsupported_version_is_named(version: Version) -> None:
     blob = bytearray(table((1, 3), {}))
     blob[2:4] = version
@@ -149,11 +150,37 @@ def test_an_incomplete_table_is_refused(version: Version) -> None:
             parse(blob[:length])
 
 
-def test_a_table_with_a_wrong_size_is_refused() -> None:
-    blob = bytearray(table((1, 3), {}))
-    blob[0] -= 1
-    with pytest.raises(InvalidValueError, match=r"gpu_metrics 1\.3: 120 bytes with 119 in the header, expected 120"):
+@pytest.mark.parametrize("version", SIZES)
+def test_a_version_with_another_size_has_another_layout(version: Version) -> None:
+    blob = bytearray(table(version, {}))
+    struct.pack_into("<H", blob, 0, len(blob) - 1)
+    expected = f"gpu_metrics {version[0]}.{version[1]}: {len(blob) - 1} bytes, expected {len(blob)}"
+    with pytest.raises(UnknownTableError, match=f"^{expected}: this layout is not supported$"):
         parse(bytes(blob))
+
+
+def test_the_first_layout_of_1_6_is_not_taken_for_the_later_one() -> None:
+    early = struct.pack("<HBB", 384, 1, 6) + b"\1" * 380
+    with pytest.raises(UnknownTableError, match=r"gpu_metrics 1\.6: 384 bytes, expected 1664"):
+        parse(early.ljust(4096, b"\0"))
+
+
+@pytest.mark.parametrize("version", SOCKETS)
+@pytest.mark.parametrize(("width", "speed"), [(0, 32), (16, 0), (0, 0), (16, 32 << 10)])
+def test_a_link_without_a_possible_speed_has_no_bandwidth(version: Version, width: int, speed: int) -> None:
+    metrics = parse(table(version, {"xgmi_width": width, "xgmi_speed": speed}))
+    assert metrics.xgmi.link_bytes_per_second is None
+
+
+@pytest.mark.parametrize("version", WITH_PARTITIONS)
+def test_causes_that_applied_in_every_cycle_since_the_start_are_not_readings(version: Version) -> None:
+    filled: Fields = {"cycles": 1000, "clock": 5, "prochot": 0, "ppt": 1000, "socket_thm": 1000, "vr_thm": 0}
+    assert parse(table(version, filled)).residencies is None
+    stuck = parse(table(version, {**filled, "ppt": 0, "socket_thm": 0, "prochot": 1000})).residencies
+    assert stuck is not None
+    assert stuck.by_cause["prochot"] == 1000
+    reset: Fields = dict.fromkeys(("cycles", "prochot", "ppt", "socket_thm", "vr_thm"), 0)
+    assert parse(table(version, {**reset, "clock": 5})).residencies is not None
 
 
 @pytest.mark.parametrize("version", SIZES)

@@ -1,7 +1,8 @@
-"""The kernel's layout of each version of `gpu_metrics`. Alignment is natural, as in `ctypes`.
+"""The kernel's layout of each version of `gpu_metrics`, and of a partition's `xcp_metrics`.
 
-Source: the kernel's `drivers/gpu/drm/amd/include/kgd_pp_interface.h`; the names of the fields are the kernel's. Version
-1.9 describes itself instead of having a layout, and is not supported: no table of this version was available.
+Alignment is natural, as in `ctypes`. Source: the kernel's `drivers/gpu/drm/amd/include/kgd_pp_interface.h`; the names
+of the fields are the kernel's. The first tables of version 1.6, which were reverted, have 384 bytes and another layout,
+and are not supported. Versions without a layout describe themselves: see `attributes`.
 """
 
 from collections.abc import Mapping
@@ -239,6 +240,18 @@ class V1p8(LittleEndianStructure):
     _fields_ = (*_FROM_1P7, *_after_partitions(Xcp2))
 
 
+class PartitionV1p0(LittleEndianStructure):
+    """Version 1.0 of a partition's own table."""
+
+    _fields_ = (
+        *_HEADER,
+        ("current_gfxclk", c_uint16 * _XCCS),
+        *((f"current_{domain}", c_uint16 * 4) for domain in ("socclk", "vclk0", "dclk0")),
+        *_u16("current_uclk", "padding"),
+        *Xcp2._fields_,
+    )
+
+
 # Processors with graphics, formats 2 and 3.
 _APU_HEAT = (
     *_u16("temperature_gfx", "temperature_soc"),
@@ -358,3 +371,5 @@ LAYOUTS: Mapping[tuple[int, int], type[LittleEndianStructure]] = {
     (2, 4): V2p4,
     (3, 0): V3p0,
 }
+
+PARTITION_LAYOUTS: Mapping[tuple[int, int], type[LittleEndianStructure]] = {(1, 0): PartitionV1p0}

@@ -87,10 +87,12 @@ class Metrics:
         memory_celsius: Temperature of the memory.
         hbm_celsius: Temperature of each memory stack.
         throttle_bits: Why clocks are reduced now, in the kernel's bits, which are the same for every card.
+        unknown_throttle_bits: The bits that say nothing on this GPU; None if all are known.
         residencies: For how long clocks were reduced.
         pcie_replays: Number of packets that were sent again.
         xgmi: Links to other GPUs.
         partitions: The existing partitions, by their numbers; empty in versions without partitions.
+        compute_dies: Number of compute dies of the whole GPU; None in versions that do not list them.
     """
 
     power_watts: float | None = None
@@ -104,15 +106,17 @@ class Metrics:
     memory_celsius: float | None = None
     hbm_celsius: Sequence[float | None] = ()
     throttle_bits: int | None = None
+    unknown_throttle_bits: int | None = None
     residencies: Residencies | None = None
     pcie_replays: int | None = None
     xgmi: XgmiLinks = field(default_factory=XgmiLinks)
     partitions: Sequence[PartitionMetrics] = ()
+    compute_dies: int | None = None
 
 
 class UnknownTableError(UnsupportedError):
-    """The version of the table is not supported."""
+    """The layout of the table is not supported."""
 
 
-# Raises UnknownTableError for an unsupported version, InvalidValueError for bytes that are not such a table.
+# Raises UnknownTableError for an unsupported layout, InvalidValueError for bytes that are not such a table.
 Parse: TypeAlias = Callable[[bytes], Metrics]

@@ -1,15 +1,18 @@
-"""Parses the bytes of `gpu_metrics`.
+"""Parses the bytes of `gpu_metrics`, and of `xcp_metrics`, the table of one partition.
 
-A field that the driver did not fill has all bits of its own width set; nothing else means "unknown". Units are those
-that the kernel's header states. It states no units for versions 2.0 to 2.3, and drivers fill them differently, so only
-the reasons for throttling are used from these; the other values of such processors are in files.
+A field that the driver did not fill has all bits of its own width set. Units are those that the kernel's header states,
+except where its drivers contradict it. It states no units for versions 2.0 to 2.3, and drivers fill them differently,
+so only the reasons for throttling are used from these; the other values of such processors are in files.
 """
 
 import ctypes
 from collections.abc import Callable, Mapping, Sequence
 from ctypes import LittleEndianStructure
+from dataclasses import replace
+from typing import NamedTuple
 
-from collectors.amd.gpu_metrics.layouts import LAYOUTS, Header
+from collectors.amd.gpu_metrics.attributes import AttributeTable
+from collectors.amd.gpu_metrics.layouts import LAYOUTS, PARTITION_LAYOUTS, Header
 from collectors.amd.gpu_metrics.model import (
     Metrics,
     PartitionMetrics,
@@ -18,6 +21,7 @@ from collectors.amd.gpu_metrics.model import (
     XgmiLinks,
     links_up,
 )
+from collectors.amd.gpu_metrics.table import StructureTable, Table
 from collectors.query import InvalidValueError
 from collectors.units import (
     bytes_from_gigabits,
@@ -32,6 +36,10 @@ from collectors.units import (
 # The kernel counts energy in units of 2^-16 J, which its header rounds to 15.259 microjoules.
 _JOULES_PER_COUNT = 2**-16
 _CAUSES = ("prochot", "ppt", "socket_thm", "vr_thm", "hbm_thm")
+# No lane is as fast; a driver that does not convert the firmware's fixed-point number reports 1,024 times too much.
+_MOST_GIGABITS = 1000
+_DESCRIBED = (1, 9)
+_PARTITION_DESCRIBED = (1, 1)
 
 
 def parse(blob: bytes) -> Metrics:
@@ -41,68 +49,83 @@ def parse(blob: bytes) -> Metrics:
         blob: The whole content of the file.
 
     Raises:
-        UnknownTableError: There is no layout for its version.
+        UnknownTableError: Its layout is not supported.
         InvalidValueError: It is not such a table, or is incomplete.
     """
-    if len(blob) < ctypes.sizeof(Header):
-        raise InvalidValueError(f"gpu_metrics: {len(blob)} bytes")
-    header = Header.from_buffer_copy(blob)
-    version = (int(header.format_revision), int(header.content_revision))
-    name = f"gpu_metrics {version[0]}.{version[1]}"
-    layout = LAYOUTS.get(version)
-    if layout is None:
-        raise UnknownTableError(f"{name}: this version is not supported")
-    size = ctypes.sizeof(layout)
-    if header.structure_size != size or len(blob) < size:
-        sizes = f"{len(blob)} bytes with {header.structure_size} in the header, expected {size}"
-        raise InvalidValueError(f"{name}: {sizes}")
-    return _READERS[version](_Table(layout.from_buffer_copy(blob)))
+    header = _header("gpu_metrics", blob)
+    if header.version == _DESCRIBED:
+        return _by_attributes(_described(header, blob))
+    table = _structure(header, LAYOUTS, blob)
+    return _READERS[header.version](table)
 
 
-class _Table:
-    """Reads a structure; fields that are not filled are None.
+def parse_partition(blob: bytes) -> PartitionMetrics:
+    """The values in the table of one partition.
 
     Args:
-        structure: A structure of any layout.
+        blob: The whole content of the file.
+
+    Raises:
+        UnknownTableError: Its layout is not supported.
+        InvalidValueError: It is not such a table, or is incomplete.
+    """
+    header = _header("xcp_metrics", blob)
+    if header.version == _PARTITION_DESCRIBED:
+        return _partition(_described(header, blob))
+    return _partition(_structure(header, PARTITION_LAYOUTS, blob))
+
+
+class _Header(NamedTuple):
+    """The start of a table.
+
+    Attributes:
+        name: What to call the table in errors.
+        version: Its version.
+        size: The size that it states.
     """
 
-    def __init__(self, structure: LittleEndianStructure) -> None:
-        self._structure = structure
-
-    def number(self, name: str) -> int | None:
-        """A field."""
-        value: int = getattr(self._structure, name)
-        return None if value == _ones(getattr(type(self._structure), name).size) else value
-
-    def numbers(self, name: str) -> list[int | None]:
-        """An array field."""
-        array: ctypes.Array[ctypes.c_uint64] = getattr(self._structure, name)
-        unfilled = _ones(ctypes.sizeof(array) // len(array))
-        return [None if value == unfilled else value for value in map(int, array)]
-
-    def converted(self, name: str, convert: Callable[[float], float]) -> float | None:
-        """A field in another unit."""
-        value = self.number(name)
-        return None if value is None else convert(value)
-
-    def all_converted(self, name: str, convert: Callable[[float], float]) -> list[float | None]:
-        """An array field in another unit."""
-        return [None if value is None else convert(value) for value in self.numbers(name)]
-
-    def parts(self, name: str) -> "list[_Table]":
-        """An array of structures."""
-        return [_Table(part) for part in getattr(self._structure, name)]
+    name: str
+    version: tuple[int, int]
+    size: int
 
 
-def _ones(size: int) -> int:
-    return (1 << 8 * size) - 1
+def _header(file: str, blob: bytes) -> _Header:
+    if len(blob) < ctypes.sizeof(Header):
+        raise InvalidValueError(f"{file}: {len(blob)} bytes")
+    header = Header.from_buffer_copy(blob)
+    version = (int(header.format_revision), int(header.content_revision))
+    return _Header(f"{file} {version[0]}.{version[1]}", version, int(header.structure_size))
+
+
+def _structure(
+    header: _Header, layouts: Mapping[tuple[int, int], type[LittleEndianStructure]], blob: bytes
+) -> StructureTable:
+    """A table with a fixed layout. Some versions have existed with several layouts, which differ in size."""
+    layout = layouts.get(header.version)
+    if layout is None:
+        raise UnknownTableError(f"{header.name}: this version is not supported")
+    size = ctypes.sizeof(layout)
+    if header.size != size:
+        raise UnknownTableError(f"{header.name}: {header.size} bytes, expected {size}: this layout is not supported")
+    return StructureTable(layout.from_buffer_copy(_whole(header, blob)))
+
+
+def _described(header: _Header, blob: bytes) -> AttributeTable:
+    return AttributeTable(_whole(header, blob), header.name)
+
+
+def _whole(header: _Header, blob: bytes) -> bytes:
+    """The table without what follows it."""
+    if len(blob) < header.size:
+        raise InvalidValueError(f"{header.name}: {len(blob)} bytes, {header.size} in the header")
+    return blob[: header.size]
 
 
 def _joules(count: float) -> float:
     return count * _JOULES_PER_COUNT
 
 
-def _card(table: _Table, *, energy: bool, stacks: bool, independent: bool) -> Metrics:
+def _card(table: Table, *, energy: bool, stacks: bool, independent: bool) -> Metrics:
     """Versions 1.0 to 1.3; the energy counter of 1.0 has 32 bits and wraps after a few minutes on a busy card."""
     return Metrics(
         power_watts=table.number("average_socket_power"),
@@ -119,7 +142,7 @@ def _card(table: _Table, *, energy: bool, stacks: bool, independent: bool) -> Me
 
 
 def _socket(  # one argument for each difference between versions
-    table: _Table,
+    table: Table,
     *,
     vcn_ratios: Sequence[float | None],
     jpeg_ratios: Sequence[float | None] = (),
@@ -144,22 +167,33 @@ def _socket(  # one argument for each difference between versions
     )
 
 
-def _xgmi(table: _Table, links_up: Sequence[bool | None]) -> XgmiLinks:
+def _xgmi(table: Table, links_up: Sequence[bool | None]) -> XgmiLinks:
     """The XGMI links; the bandwidth is the number of lanes times the gigabits per second of each lane."""
-    lanes, gigabits = table.number("xgmi_link_width"), table.number("xgmi_link_speed")
+    lanes, gigabits = table.number("xgmi_link_width") or 0, table.number("xgmi_link_speed") or 0
+    known = lanes and 0 < gigabits <= _MOST_GIGABITS
     return XgmiLinks(
-        received_bytes=table.all_converted("xgmi_read_data_acc", bytes_from_kibibytes),
-        sent_bytes=table.all_converted("xgmi_write_data_acc", bytes_from_kibibytes),
+        received_bytes=_of_links(table, "xgmi_read_data_acc"),
+        sent_bytes=_of_links(table, "xgmi_write_data_acc"),
         up=links_up,
-        link_bytes_per_second=None if lanes is None or gigabits is None else lanes * bytes_from_gigabits(gigabits),
+        link_bytes_per_second=lanes * bytes_from_gigabits(gigabits) if known else None,
     )
 
 
-def _with_vcn(table: _Table) -> Metrics:
+def _of_links(table: Table, name: str) -> list[float | None]:
+    """Bytes of each link.
+
+    A single value is not of one link: firmware of the MI400 sums the gigabytes per second of all links, although the
+    table says KB. Source: the kernel's `smu_v15_0_8_pmfw.h` (XgmiReadBandwidthAcc) and `smu_v15_0_8_ppt.c`.
+    """
+    counts = table.all_converted(name, bytes_from_kibibytes)
+    return counts if len(counts) > 1 else []
+
+
+def _with_vcn(table: Table) -> Metrics:
     return _socket(table, vcn_ratios=table.all_converted("vcn_activity", ratio_from_percent))
 
 
-def _with_jpeg(table: _Table) -> Metrics:
+def _with_jpeg(table: Table) -> Metrics:
     return _socket(
         table,
         vcn_ratios=table.all_converted("vcn_activity", ratio_from_percent),
@@ -167,7 +201,7 @@ def _with_jpeg(table: _Table) -> Metrics:
     )
 
 
-def _with_partitions(table: _Table, links_up: Sequence[bool | None] = ()) -> Metrics:
+def _with_partitions(table: StructureTable, links_up: Sequence[bool | None] = ()) -> Metrics:
     partitions = _partitions(table)
     return _socket(
         table,
@@ -179,40 +213,59 @@ def _with_partitions(table: _Table, links_up: Sequence[bool | None] = ()) -> Met
     )
 
 
-def _with_link_status(table: _Table) -> Metrics:
+def _with_link_status(table: StructureTable) -> Metrics:
     return _with_partitions(table, links_up(table.numbers("xgmi_link_status")))
 
 
-def _partitions(table: _Table) -> list[PartitionMetrics]:
+def _by_attributes(table: Table) -> Metrics:
+    """Version 1.9, which lists the engines of the whole GPU; a partition has its own table."""
+    metrics = _socket(
+        table,
+        vcn_ratios=table.all_converted("vcn_busy", ratio_from_percent),
+        jpeg_ratios=table.all_converted("jpeg_busy", ratio_from_percent),
+        residencies=_residencies(table),
+        links_up=links_up(table.numbers("xgmi_link_status")),
+    )
+    return replace(metrics, compute_dies=sum(busy is not None for busy in table.numbers("gfx_busy_inst")) or None)
+
+
+def _partitions(table: StructureTable) -> list[PartitionMetrics]:
     """The partitions, as many as the table states; none if it states more than it has space for."""
     parts = table.parts("xcp_stats")
     count = table.number("num_partition")
     if count is None or count > len(parts):
         return []
-    return [
-        PartitionMetrics(
-            gfx_ratios=part.all_converted("gfx_busy_inst", ratio_from_percent),
-            vcn_ratios=part.all_converted("vcn_busy", ratio_from_percent),
-            jpeg_ratios=part.all_converted("jpeg_busy", ratio_from_percent),
-        )
-        for part in parts[:count]
-    ]
+    return [_partition(part) for part in parts[:count]]
 
 
-def _residencies(table: _Table) -> Residencies | None:
+def _partition(table: Table) -> PartitionMetrics:
+    return PartitionMetrics(
+        gfx_ratios=table.all_converted("gfx_busy_inst", ratio_from_percent),
+        vcn_ratios=table.all_converted("vcn_busy", ratio_from_percent),
+        jpeg_ratios=table.all_converted("jpeg_busy", ratio_from_percent),
+    )
+
+
+def _residencies(table: Table) -> Residencies | None:
+    """The cycles with reduced clocks; None if several causes are said to apply in every cycle since the start.
+
+    An idle MI300X with amdgpu 6.10.5 reported this in a public recording: power and two temperatures, at 120 W.
+    """
     cycles = table.number("accumulation_counter")
     seconds = table.converted("system_clock_counter", seconds_from_nanoseconds)
     if cycles is None or seconds is None:
         return None
     by_cause = {cause: table.number(f"{cause}_residency_acc") for cause in _CAUSES}
+    if cycles and sum(count == cycles for count in by_cause.values()) > 1:
+        return None
     return Residencies(cycles, {cause: count for cause, count in by_cause.items() if count is not None}, seconds)
 
 
-def _apu(table: _Table) -> Metrics:
+def _apu(table: Table) -> Metrics:
     return Metrics(throttle_bits=table.number("indep_throttle_status"))
 
 
-def _apu_in_hundredths(table: _Table) -> Metrics:
+def _apu_in_hundredths(table: Table) -> Metrics:
     """Version 2.4."""
     return Metrics(
         power_watts=table.converted("average_socket_power", watts_from_milliwatts),
@@ -223,20 +276,24 @@ def _apu_in_hundredths(table: _Table) -> Metrics:
     )
 
 
-def _apu_filtered(table: _Table) -> Metrics:
-    """Version 3.0; the unit of its temperatures is not stated."""
+def _apu_filtered(table: Table) -> Metrics:
+    """Version 3.0; the unit of its temperatures is not stated.
+
+    Its drivers copy the firmware's numbers: the video engines are in hundredths of a percent, although the header says
+    percent, and the unit of the graphics engine depends on the firmware. Source: the kernel's `smu_v14_0_0_ppt.c` and
+    `smu_v15_0_0_ppt.c` (smu_v14_0_0_get_smu_metrics_data, METRICS_AVERAGE_VCNACTIVITY, METRICS_AVERAGE_GFXACTIVITY).
+    """
     return Metrics(
         power_watts=table.converted("average_socket_power", watts_from_milliwatts),
-        gfx_ratio=table.converted("average_gfx_activity", ratio_from_percent),
-        vcn_ratios=[table.converted("average_vcn_activity", ratio_from_percent)],
+        vcn_ratios=[table.converted("average_vcn_activity", ratio_from_centipercent)],
     )
 
 
-def _nothing(_: _Table) -> Metrics:
+def _nothing(_: Table) -> Metrics:
     return Metrics()
 
 
-_READERS: Mapping[tuple[int, int], Callable[[_Table], Metrics]] = {
+_READERS: Mapping[tuple[int, int], Callable[[StructureTable], Metrics]] = {
     (1, 0): lambda table: _card(table, energy=False, stacks=False, independent=False),
     (1, 1): lambda table: _card(table, energy=True, stacks=True, independent=False),
     (1, 2): lambda table: _card(table, energy=True, stacks=True, independent=False),

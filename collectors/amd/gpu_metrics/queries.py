@@ -41,6 +41,16 @@ def _energy(metrics: Metrics) -> float | None:
     return metrics.energy_joules
 
 
+def _power(metrics: Metrics) -> float | None:
+    """The power; 0 means that there is no reading.
+
+    So on the second die of an MI250X, and with firmware of Vega 20 that has only the momentary power. Source: the
+    kernel's `aldebaran_ppt.c` (aldebaran_get_gpu_metrics) and `vega20_hwmgr.c` (vega20_get_gpu_power,
+    vega20_get_gpu_metrics).
+    """
+    return metrics.power_watts or None
+
+
 def _stack(number: int, metrics: Metrics) -> float | None:
     return metrics.hbm_celsius[number] if number < len(metrics.hbm_celsius) else None
 
@@ -85,8 +95,7 @@ GPU_METRICS_BATCH = Batch(
             lambda it: it.umc_ratio,
             fallback_for=load.MEMORY_BANDWIDTH,
         ),
-        # 0 if another die of the package reports the power, as in `hwmon`.
-        _item("power, table", catalog.POWER, lambda it: it.power_watts or None, fallback_for=hwmon.POWER_NOW),
+        _item("power, table", catalog.POWER, _power, fallback_for=hwmon.POWER_NOW),
         _item(
             "video engines, table",
             catalog.ENGINE_UTILIZATION,

@@ -14,6 +14,7 @@ from collectors.amd.gpu_metrics.queries import GPU_METRICS_BATCH
 from collectors.amd.gpu_paths import GpuPaths
 from collectors.amd.partitions import PartitionLayout
 from collectors.amd.rocm_smi.librocm_smi import BLOCKS
+from collectors.amd.tables import Tables
 from collectors.amd.throttle_time import ThrottleTime
 from collectors.contract import CollectorError
 from collectors.sysfs import Root
@@ -43,9 +44,8 @@ class CrossCheck:
         Raises:
             CollectorError: The kernel has no value, or it can't be read, or its 0 means that there is no value.
         """
-        READERS[name](
-            self._sysfs, GpuFiles(self._locate(address), PartitionLayout(known=False), self._parse, ThrottleTime())
-        )
+        layout = PartitionLayout(known=False)
+        READERS[name](self._sysfs, GpuFiles(self._locate(address), layout, self._parse, ThrottleTime(), Tables()))
 
 
 _Reader = Callable[[Root, GpuFiles], object]
