@@ -13,6 +13,7 @@ from collectors.amd.gpu_paths import GpuPaths
 from collectors.amd.health import Health
 from collectors.amd.held_layouts import HeldLayouts
 from collectors.amd.identity import info_labels
+from collectors.amd.load import MEMORY_ROWS, memory_row
 from collectors.amd.partitions import PartitionInfo, PartitionLayout, PartitionTable
 from collectors.amd.processes import Processes, ProcessUsage, scopes_of
 from collectors.amd.readings import PartitionFiles
@@ -116,7 +117,7 @@ class AmdCollector:
         self._layouts: dict[str, PartitionLayout] = {}
         self._held = HeldLayouts(clock)
         self._throttle_times: dict[str, ThrottleTime] = {}
-        self._queries = readings.device_queries(node.options, library)
+        self._queries = {row: readings.device_queries(node.options, row, library) for row in MEMORY_ROWS}
         self._tables: dict[str, Tables] = {}
         self._answered: dict[str, set[Cadence]] = {}  # cadences at which a GPU has had values
 
@@ -179,9 +180,10 @@ class AmdCollector:
         gpu.queried = True
         uuid = gpu.uuid
         throttle_time = self._throttle_times.setdefault(uuid, ThrottleTime())
+        architecture = gpu.entry.identity.architecture
         tables = self._tables.setdefault(uuid, Tables())
-        files = GpuFiles(paths, gpu.layout, self._parse, throttle_time, tables, gpu.entry.identity.architecture)
-        result = self._query_runner.run(SubjectKey(uuid), files, self._queries, due)
+        files = GpuFiles(paths, gpu.layout, self._parse, throttle_time, tables, architecture)
+        result = self._query_runner.run(SubjectKey(uuid), files, self._queries[memory_row(architecture)], due)
         gpu.faults += dict.fromkeys(result.faults)  # one failing file causes the same fault in several queries
         memory = (sample.value for sample in result.samples if sample.metric is catalog.MEMORY_LIMIT)
         self._health.update(uuid, files, next(memory, None), self._devices.sessions().get(uuid))

@@ -24,6 +24,8 @@ _LEVELS = {
     "video": "pp_dpm_vclk",
     "display": "pp_dpm_dcefclk",
 }
+# MI300 and MI350.
+_BANDWIDTH = frozenset({"gfx940", "gfx941", "gfx942", "gfx950"})
 # The other domains have a sensor, which is more precise than a table.
 _NOW_BY_TABLE = ("soc", "fabric", "video", "display")
 
@@ -76,16 +78,11 @@ def _max_clock(domain: str, _: Root, files: GpuFiles) -> Iterator[RawValue]:
 
 
 UTILIZATION = "utilization"
-MEMORY_BANDWIDTH = "memory bandwidth"
+MEMORY = "memory activity"
 VIDEO = "video engines"
 
 QUERIES: tuple[Query, ...] = (
     Query(UTILIZATION, (catalog.UTILIZATION,), partial(_percent, "gpu_busy_percent", catalog.UTILIZATION)),
-    Query(
-        MEMORY_BANDWIDTH,
-        (catalog.MEMORY_BANDWIDTH,),
-        partial(_percent, "mem_busy_percent", catalog.MEMORY_BANDWIDTH),
-    ),
     Query(VIDEO, (catalog.ENGINE_UTILIZATION,), _video_percent),
     Query("memory usage", (catalog.MEMORY_USAGE,), partial(_bytes, "mem_info_vram_used", catalog.MEMORY_USAGE)),
     Query("memory limit", (catalog.MEMORY_LIMIT,), partial(_bytes, "mem_info_vram_total", catalog.MEMORY_LIMIT)),
@@ -93,3 +90,23 @@ QUERIES: tuple[Query, ...] = (
     *(Query(f"clock, {domain}", (catalog.CLOCK,), partial(_clock, domain)) for domain in _NOW_BY_TABLE),
     *(Query(f"highest clock, {domain}", (catalog.MAX_CLOCK,), partial(_max_clock, domain)) for domain in _LEVELS),
 )
+# The families of what the firmware reports about the memory; a GPU has one of them.
+MEMORY_ROWS: tuple[Metric, ...] = (catalog.MEMORY_BANDWIDTH, catalog.MEMORY_CONTROLLER_ACTIVITY)
+
+
+def memory_row(architecture: str) -> Metric:
+    """The family of `mem_busy_percent`, and of `average_umc_activity` in the table `gpu_metrics`, which is the same.
+
+    On MI300 and MI350 it is the used bandwidth: `DramBandwidthUtilization` in the kernel's `smu_v13_0_6_ppt.c` and
+    `smu_v13_0_12_ppt.c`. On other GPUs it is the activity of the controllers' clock domain: `AverageUclkActivity` in
+    `aldebaran_ppt.c`, `navi10_ppt.c`, `sienna_cichlid_ppt.c`, `smu_v13_0_0_ppt.c` and `smu_v14_0_2_ppt.c`.
+
+    Args:
+        architecture: Such as `gfx942`; empty if unknown.
+    """
+    return catalog.MEMORY_BANDWIDTH if architecture in _BANDWIDTH else catalog.MEMORY_CONTROLLER_ACTIVITY
+
+
+def memory_query(row: Metric) -> Query:
+    """The query for one of the families of the memory."""
+    return Query(MEMORY, (row,), partial(_percent, "mem_busy_percent", row))

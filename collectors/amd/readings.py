@@ -14,7 +14,7 @@ from collectors.amd import hwmon, kfd, links, load, ras, throttling
 from collectors.amd.files import read_text
 from collectors.amd.gpu_files import GpuFiles, Queries, Query
 from collectors.amd.gpu_metrics.model import PartitionMetrics
-from collectors.amd.gpu_metrics.queries import GPU_METRICS_BATCH, mean
+from collectors.amd.gpu_metrics.queries import mean, with_memory
 from collectors.amd.kfd import KfdNode
 from collectors.amd.rocm_smi.queries import LIBRARY_ROWS, Backend, library_batches
 from collectors.contract import CollectOptions, UnsupportedError
@@ -58,24 +58,26 @@ _MODES: tuple[Query, ...] = (
 )
 
 
-def device_queries(options: CollectOptions, library: Backend | None = None) -> Queries:
+def device_queries(options: CollectOptions, memory: Metric, library: Backend | None = None) -> Queries:
     """The queries of a GPU.
 
     Args:
         options: What to read in addition to the default.
+        memory: The family of what it reports about its memory.
         library: Replaces the files for the readings that it supports; None to read only files.
     """
     link_queries = links.QUERIES_PER_LINK if options.each_link else links.QUERIES
     files: Queries = (
         *_MODES,
         *load.QUERIES,
+        load.memory_query(memory),
         *hwmon.QUERIES,
         *link_queries,
         *ras.QUERIES,
-        GPU_METRICS_BATCH,
+        with_memory(memory),
         *throttling.QUERIES,
     )
-    return files if library is None else (*_without(files, LIBRARY_ROWS), *library_batches(library))
+    return files if library is None else (*_without(files, LIBRARY_ROWS), *library_batches(library, memory))
 
 
 def _without(
@@ -90,7 +92,9 @@ def _without(
 
 
 # Every row that can be read for a device.
-DEVICE_ROWS: frozenset[Metric] = rows_of(device_queries(CollectOptions()))
+DEVICE_ROWS: frozenset[Metric] = frozenset[Metric]().union(
+    *(rows_of(device_queries(CollectOptions(), row)) for row in load.MEMORY_ROWS)
+)
 
 
 @dataclass(frozen=True, slots=True)

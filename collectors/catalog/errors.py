@@ -49,7 +49,7 @@ MEMORY_REPAIR_PENDING = gauge(
 MEMORY_REPAIR_FAILED = gauge(
     "memory_repair_failed",
     Unit.NONE,
-    "1 if the device has no spare memory left for repairs, else 0.",
+    "1 if a repair of the memory, such as the remapping of a row, has ever failed, else 0.",
     DEVICE,
     cadence=Cadence.SLOW,
     bounds=FLAG,

@@ -1,7 +1,7 @@
 """Families about load: utilization, memory usage and number of processes."""
 
 from collectors import labels as own
-from collectors.catalog.row import BOTH, PARTITION, counter, gauge
+from collectors.catalog.row import BOTH, DEVICE, PARTITION, counter, gauge
 from collectors.metric import Cadence, Kind, Metric, Origin, Unit
 
 # Some thousand pipes at a few gigahertz.
@@ -52,9 +52,22 @@ HOST_MEMORY_USAGE = Metric(
 MEMORY_BANDWIDTH = gauge(
     "memory_bandwidth_utilization_ratio",
     Unit.RATIO,
-    "Fraction of the device memory's bandwidth that was used, if the hardware reports it (GPM); else fraction of the "
-    "last sampling period in which memory was read or written.",
+    "Fraction of the memory's bandwidth that was used.",
     BOTH,
+)
+MEMORY_BUSY = gauge(
+    "memory_busy_ratio",
+    Unit.RATIO,
+    "Fraction of the last sampling period in which memory was read or written, however fast. It says nothing about "
+    "the used bandwidth: devices that report that do not have this family.",
+    DEVICE,
+)
+MEMORY_CONTROLLER_ACTIVITY = gauge(
+    "memory_controller_activity_ratio",
+    Unit.RATIO,
+    "Activity of the memory controllers as the device's firmware computes it, where that is neither the used bandwidth "
+    "nor the time in use.",
+    DEVICE,
 )
 ENGINE_UTILIZATION = gauge(
     "engine_utilization_ratio",

@@ -22,7 +22,7 @@ from collectors.units import ratio_from_percent
 # Names of the queries for the utilization of a device and of its memory.
 UTILIZATION, MEMORY_BANDWIDTH = "utilization", "gpm memory bandwidth"
 
-# NVML_GPM_METRIC_*: percent between two samples.
+# NVML_GPM_METRIC_*: percent between two samples; of the memory, percent of the bandwidth that is possible.
 _GRAPHICS, _OCCUPANCY, _DRAM = 1, 3, 10
 _PIPES = {"sm": 2, "tensor": 5, "fp64": 11, "fp32": 12, "fp16": 13, "integer": 4}
 # Cycles since the node was booted, driver 595. The traffic over PCIe (255, 256) is not used: its unit is not stated.

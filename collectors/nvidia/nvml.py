@@ -28,7 +28,7 @@ _LIBRARY = "libnvidia-ml.so.1"
 _CORE_SENSOR = 0  # NVML_TEMPERATURE_GPU
 _ENABLED = 1  # NVML_FEATURE_ENABLED
 # NVML's marks for "not available", with 32 and 64 bits.
-_ABSENT_MARKS = frozenset({0xFFFFFFFF, 0xFFFFFFFFFFFFFFFF})
+ABSENT_MARKS = frozenset({0xFFFFFFFF, 0xFFFFFFFFFFFFFFFF})
 
 
 class ClockType(IntEnum):
@@ -270,7 +270,7 @@ class QueryRunner(query_runner.QueryRunner[Nvml, Handle]):
     """
 
     def __init__(self, nvml: Nvml, clock: Callable[[], float] = time.monotonic) -> None:
-        super().__init__(nvml, _ABSENT_MARKS, clock)
+        super().__init__(nvml, ABSENT_MARKS, clock)
 
 
 def open_library() -> Nvml:

@@ -6,7 +6,7 @@ from functools import partial
 from collectors import catalog
 from collectors.contract import CollectOptions
 from collectors.metric import Metric
-from collectors.nvidia import activity, field_values, interconnect, links, reliability, thermal
+from collectors.nvidia import activity, field_values, interconnect, links, nvlink_counters, reliability, thermal
 from collectors.nvidia.errors import InvalidValueError
 from collectors.nvidia.nvml import Batch, ClockType, Handle, Memory, Nvml, Queries, Query
 from collectors.query import RawValue, rows_of
@@ -27,9 +27,9 @@ def _utilization(nvml: Nvml, handle: Handle) -> Iterator[RawValue]:
     yield RawValue(catalog.UTILIZATION, nvml.utilization(handle).gpu, ratio_from_percent)
 
 
-def _memory_activity(nvml: Nvml, handle: Handle) -> Iterator[RawValue]:
-    """The fraction of time, not of bandwidth."""
-    yield RawValue(catalog.MEMORY_BANDWIDTH, nvml.utilization(handle).memory, ratio_from_percent)
+def _memory_busy(nvml: Nvml, handle: Handle) -> Iterator[RawValue]:
+    """The fraction of time, not of bandwidth: `nvmlUtilization_t.memory`."""
+    yield RawValue(catalog.MEMORY_BUSY, nvml.utilization(handle).memory, ratio_from_percent)
 
 
 def _memory(read: Callable[[Nvml, Handle], Memory], nvml: Nvml, handle: Handle) -> Iterator[RawValue]:
@@ -127,18 +127,19 @@ _MODE_QUERIES: tuple[Query, ...] = tuple(
 
 
 def device_queries(options: CollectOptions, activity_batches: Sequence[Batch] = ()) -> Queries:
-    """The queries of a device. One batch reads all fields with one call; a second batch reads fallback fields.
+    """The queries of one device in one session. One batch reads most fields with one call.
 
     Args:
         options: The optional readings to make.
-        activity_batches: Its activity queries, which also report the used memory bandwidth.
+        activity_batches: Its activity queries. A device that supports them reports the used memory bandwidth instead
+            of the time in which memory was in use.
     """
     each_link = options.each_link
-    preferred = activity.MEMORY_BANDWIDTH if activity_batches else ""
+    bandwidth = activity.MEMORY_BANDWIDTH if activity_batches else ""
     return (
         Query(activity.UTILIZATION, (catalog.UTILIZATION,), _utilization),
         *activity_batches,
-        Query("memory activity", (catalog.MEMORY_BANDWIDTH,), _memory_activity, fallback_for=preferred),
+        Query("memory in use", (catalog.MEMORY_BUSY,), _memory_busy, fallback_for=bandwidth),
         *_OWN_QUERIES,
         *thermal.THROTTLE_QUERIES,
         *activity.ENGINE_QUERIES,
@@ -146,15 +147,15 @@ def device_queries(options: CollectOptions, activity_batches: Sequence[Batch] = 
         *_MODE_QUERIES,
         *links.QUERIES,
         *(links.BLOCKING_QUERIES if options.pcie_throughput else ()),
-        *(interconnect.QUERIES_OF_EACH_LINK if each_link else interconnect.QUERIES),
+        *interconnect.QUERIES,
         *reliability.QUERIES,
         field_values.batch(
             *thermal.FIELDS,
             *links.FIELDS,
-            *(() if each_link else interconnect.FIELDS),
+            *(() if each_link else nvlink_counters.FIELDS),
             *reliability.ITEMS,
         ),
-        *(() if each_link else (field_values.batch(*interconnect.FALLBACK_FIELDS),)),
+        *(nvlink_counters.of_each_link() if each_link else nvlink_counters.sums()),
     )
 
 

@@ -195,6 +195,8 @@ class SessionReader:
     def _report_unreadable(self, entry: DeviceEntry, partitions: tuple[Partition, ...]) -> DeviceReading:
         """The reading of a device that is lost, asleep, or listed by the library but cannot be opened."""
         uuid = entry.device.uuid
+        if entry.lost:
+            self._queries.pop(uuid, None)  # they keep the counts of its links, which may start again
         health = self._health.mark_lost(uuid) if entry.lost else self._health.event_samples(uuid)
         infos = self._partition_info_samples.get(uuid, ())
         return DeviceReading(entry.device, partitions, [_info_sample(entry), *infos, *health])

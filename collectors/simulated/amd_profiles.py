@@ -19,23 +19,26 @@ from collectors.simulated.profile import (
 _GIB = 1 << 30
 _MEGAHERTZ = 1e6
 
-_LOAD = frozenset({catalog.UTILIZATION, catalog.MEMORY_BANDWIDTH})
 _RELIABILITY = families.EVENTS | {catalog.MEMORY_RETIRED_PAGES, catalog.MEMORY_REPAIR_PENDING}
 _XGMI = frozenset({catalog.INTERCONNECT_BYTES, catalog.INTERCONNECT_LINKS, catalog.INTERCONNECT_BANDWIDTH_LIMIT})
 _EVERY = (
     families.STATE
-    | _LOAD
-    | {catalog.MEMORY_USAGE, catalog.MEMORY_LIMIT, catalog.HOST_MEMORY_USAGE}
+    | {catalog.UTILIZATION, catalog.MEMORY_USAGE, catalog.MEMORY_LIMIT, catalog.HOST_MEMORY_USAGE}
     | families.POWER
     | {catalog.TEMPERATURE, catalog.TEMPERATURE_LIMIT}
     | {catalog.CLOCK, catalog.MAX_CLOCK, catalog.THROTTLE_ACTIVE}
     | families.PCIE
 )
 # The firmware reports the time in throttling, engines and links; a partitioned device has the same families.
-_INSTINCT_300 = _EVERY | _RELIABILITY | _XGMI | {catalog.THROTTLE_SECONDS, catalog.ENGINE_UTILIZATION}
-_INSTINCT_200 = _EVERY | _RELIABILITY | {catalog.INTERCONNECT_LINKS}
+_INSTINCT_300 = (
+    _EVERY | _RELIABILITY | _XGMI | {catalog.MEMORY_BANDWIDTH, catalog.THROTTLE_SECONDS, catalog.ENGINE_UTILIZATION}
+)
+_INSTINCT_200 = _EVERY | _RELIABILITY | {catalog.MEMORY_CONTROLLER_ACTIVITY, catalog.INTERCONNECT_LINKS}
 # No error counts; an energy counter that stays at 0, so that the power is integrated.
-_RADEON = (_EVERY | {catalog.FAN_SPEED, catalog.ENGINE_UTILIZATION}) - {catalog.ENERGY, catalog.MODE_STATE}
+_RADEON = (_EVERY | {catalog.MEMORY_CONTROLLER_ACTIVITY, catalog.FAN_SPEED, catalog.ENGINE_UTILIZATION}) - {
+    catalog.ENERGY,
+    catalog.MODE_STATE,
+}
 _PARTITION = families.SLICE | {catalog.UTILIZATION}
 
 _BLOCKS = ("umc", "sdma", "gfx", "mmhub", "xgmi_wafl")

@@ -16,6 +16,7 @@ _EXCLUSIVE = "exclusive"
 _IDLE_LOAD = 0.01
 _LEAST_POWER_LIMIT_RATIO = 0.3
 _BANDWIDTH_RATIO = 0.62  # under full load
+_MEMORY_BUSY_RATIO = 0.88  # same
 _OCCUPANCY_RATIO = 0.47  # same
 _HOST_BYTES = 96 << 20  # pinned by a driver without work
 _ERRORS_PER_ROW = 400  # corrected errors until a row is retired
@@ -104,10 +105,10 @@ def _status(view: View) -> Values:
 
 
 def _worn_out(view: View) -> bool:
-    """True if its memory cannot be repaired any more, or has too many bad pages."""
+    """True if a repair of its memory has failed, or if it has too many bad pages."""
     if catalog.MEMORY_RETIRED_PAGES in view.profile.whole:
         return _replaced_rows(view)[1] >= min(_RESERVED_PAGES, view.profile.memory_bytes // _BYTES_PER_BAD_PAGE)
-    return catalog.MEMORY_REPAIR_FAILED in view.profile.whole and _out_of_spare_rows(view)
+    return catalog.MEMORY_REPAIR_FAILED in view.profile.whole and _repair_has_failed(view)
 
 
 def _recovery(view: View) -> Values:
@@ -213,7 +214,8 @@ def _rows_waiting(view: View) -> bool:
     return _whole(view.total(catalog.MEMORY_ERRORS, "uncorrected")) >= 1
 
 
-def _out_of_spare_rows(view: View) -> bool:
+def _repair_has_failed(view: View) -> bool:
+    """True once a bad row could not be replaced, because no spare row was left."""
     return sum(_replaced_rows(view)) > _SPARE_ROWS
 
 
@@ -260,12 +262,12 @@ STATE_ROWS: _Rows = {
 # Utilization of a device or partition, computed from its profile and load.
 LOAD_ROWS: _LoadRows = {
     catalog.UTILIZATION: lambda _, load: alone(load),
-    catalog.MEMORY_BANDWIDTH: lambda _, load: alone(load * _BANDWIDTH_RATIO),
     catalog.ENGINE_UTILIZATION: lambda profile, load: [((e.name,), e.full_ratio * load) for e in profile.engines],
 }
 ACTIVITY_ROWS: _LoadRows = {
     catalog.PIPE_ACTIVITY: lambda profile, load: [((pipe.name,), pipe.full_ratio * load) for pipe in profile.pipes],
     catalog.SM_OCCUPANCY: lambda _, load: alone(load * _OCCUPANCY_RATIO),
+    catalog.MEMORY_BANDWIDTH: lambda _, load: alone(load * _BANDWIDTH_RATIO),
 }
 MEMORY_ROWS: _Rows = {
     catalog.MEMORY_USAGE: _memory_usage,
@@ -308,7 +310,7 @@ EVENT_ROWS: _Rows = {
 }
 REPAIR_ROWS: _Rows = {
     catalog.MEMORY_REPAIR_PENDING: lambda view: alone(_rows_waiting(view)),
-    catalog.MEMORY_REPAIR_FAILED: lambda view: alone(_out_of_spare_rows(view)),
+    catalog.MEMORY_REPAIR_FAILED: lambda view: alone(_repair_has_failed(view)),
 }
 # What all NVIDIA cards have, also when they are partitioned, and no card of another vendor.
 NVIDIA_ROWS: _Rows = {
@@ -329,6 +331,8 @@ ROWS: _Rows = {
     **REPAIR_ROWS,
     **NVIDIA_ROWS,
     # In no group: a profile names each that it has.
+    catalog.MEMORY_BUSY: lambda view: alone(view.load * _MEMORY_BUSY_RATIO),
+    catalog.MEMORY_CONTROLLER_ACTIVITY: lambda view: alone(view.load * _BANDWIDTH_RATIO),
     catalog.TEMPERATURE_LIMIT: _temperature_limit,
     catalog.TEMPERATURE_MARGIN: _temperature_margin,
     catalog.THROTTLE_SECONDS: _exact(catalog.THROTTLE_SECONDS),

@@ -38,7 +38,7 @@ _NVIDIA_PARTITIONED = (
 )
 _NVIDIA = _NVIDIA_PARTITIONED | families.LOAD | families.ROWS
 # What GPM supplies for whole devices and for slices, in MIG mode too.
-_GPM = families.ACTIVITY | {catalog.UTILIZATION, catalog.MEMORY_BANDWIDTH}
+_GPM = families.ACTIVITY | {catalog.UTILIZATION}
 # Ada and later report the margin instead of limits. The bytes over PCIe have 64-bit counters.
 _NEWER = families.MARGIN | {catalog.PCIE_BYTES}
 _NVIDIA_SLICE = families.SLICE | {catalog.MEMORY_RESERVED}
@@ -55,7 +55,9 @@ _XIDS = (
 )
 _NVIDIA_NAMING = Naming("GPU-", "MIG-", "nvidia.com/gpu", "nvidia.com/mig-{profile}", Scheme.MINOR)
 _REASONS = ("power", "thermal", "hardware", "external")
-_NVLINK_ERRORS = ("crc_flit", "crc_data", "replay", "recovery")
+# By the generation: as sums over the links, or of each link.
+_NVLINK_3_ERRORS = ("crc_flit", "crc_data", "replay", "recovery")
+_NVLINK_4_ERRORS = ("replay", "recovery", "crc")
 
 H100 = Profile(
     name="h100",
@@ -96,7 +98,7 @@ H100 = Profile(
     throttle_reasons=_REASONS,
     pcie_generation=5,
     pcie_width=16,
-    fabric=Fabric("nvlink", 18, 450e9, _NVLINK_ERRORS, registers=True),
+    fabric=Fabric("nvlink", 18, 450e9, _NVLINK_4_ERRORS, registers=True),
     error_codes=_XIDS,
     modes=(("ecc", True), ("persistence", True), ("exclusive", False), ("confidential", False)),
     naming=_NVIDIA_NAMING,
@@ -129,8 +131,8 @@ A100 = replace(
     ),
     pipes=(),
     pcie_generation=4,
-    fabric=Fabric("nvlink", 12, 300e9, _NVLINK_ERRORS, registers=False),
-    whole=_NVIDIA | families.LIMITS | families.LINKS,
+    fabric=Fabric("nvlink", 12, 300e9, _NVLINK_3_ERRORS, registers=False),
+    whole=_NVIDIA | families.LIMITS | families.LINKS | {catalog.MEMORY_BUSY},
     partitioned=_NVIDIA_PARTITIONED | families.LIMITS,
     partition=_NVIDIA_SLICE,
 )
@@ -162,7 +164,7 @@ L40S = replace(
     pipes=(),
     pcie_generation=4,
     fabric=None,
-    whole=_NVIDIA | _NEWER,
+    whole=_NVIDIA | _NEWER | {catalog.MEMORY_BUSY},
     partitioned=frozenset(),
     partition=frozenset(),
 )
@@ -175,7 +177,7 @@ RTX6000ADA = replace(
     limit_watts=300.0,
     full_celsius=74.0,
     fans=1,
-    whole=_NVIDIA | _NEWER | {catalog.FAN_SPEED},
+    whole=_NVIDIA | _NEWER | {catalog.MEMORY_BUSY, catalog.FAN_SPEED},
 )
 # Any other card: it has few families, and its energy is integrated from its power.
 NPU = Profile(

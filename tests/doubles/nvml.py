@@ -298,8 +298,9 @@ def _add_links(device: Device) -> None:
         device.set_field(164, 26_562, ValueType.UNSIGNED_INT, scope=link)
     for field in (138, 139):
         device.set_field(field, 0, ValueType.UNSIGNED_LONG_LONG, scope=_ALL_LINKS)
-    for field in (38, 45, 52, 59):
-        device.set_field(field, 0, ValueType.UNSIGNED_LONG_LONG)
+    for field in (161, 162, 163):  # the sums over all links are refused
+        for link in range(_LINKS):
+            device.set_field(field, 0, ValueType.UNSIGNED_LONG_LONG, scope=link)
     for field in (197, 198):
         device.set_field(field, 0, ValueType.UNSIGNED_LONG_LONG)
 

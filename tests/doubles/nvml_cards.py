@@ -21,7 +21,8 @@ _MIB = 1 << 20
 _ALL_LINKS = 0xFFFFFFFF
 _ADDRESS = "0000:3b:00.0"
 _CYCLES = (248, 249, 250, 257, 258, 259, 260)
-_OLDER_ERRORS, _NEWER_ERRORS = (38, 45, 52, 59), (206, 207, 208, 209, 210, 211, 212, 215, 221)
+# Errors of NVLinks by generation: up to 3 and 5 the driver adds them up, of generation 4 each link counts its own.
+_ERRORS_3, _ERRORS_4, _ERRORS_5 = (38, 45, 52, 59), (161, 162, 163), (206, 207, 208, 209, 210, 211, 212, 215, 221)
 _UINT, _WIDE = ValueType.UNSIGNED_INT, ValueType.UNSIGNED_LONG_LONG
 
 
@@ -42,7 +43,7 @@ class Card:
         partition_absent: Why there is no series of a partition family.
         nvlinks: Number of links, all up.
         nvlink_speed: MB/s of each link.
-        nvlink5: Whether the links count errors like the fifth generation.
+        nvlink_generation: Their generation, which decides how errors are counted.
         c2c: Number of links to the CPU.
         gpm: Whether the card has activity counters.
         cycles: Whether the activity counters count cycles.
@@ -62,7 +63,7 @@ class Card:
     partition_absent: dict[str, str] = field(default_factory=dict)
     nvlinks: int = 0
     nvlink_speed: int = 0
-    nvlink5: bool = False
+    nvlink_generation: int = 3
     c2c: int = 0
     gpm: bool = False
     cycles: bool = False
@@ -110,13 +111,20 @@ class Card:
         if self.nvlinks:
             for number in (138, 139):
                 device.set_field(number, 0, _WIDE, scope=_ALL_LINKS)
-        for scope in (*range(self.nvlinks), _ALL_LINKS) if self.nvlink5 else ():
-            for number in _NEWER_ERRORS:
-                device.set_field(number, 0, _WIDE, scope=scope)
-        for number in _OLDER_ERRORS if self.nvlinks and not self.nvlink5 else ():
-            device.set_field(number, 0, _WIDE)
+        self._add_link_errors(device)
         for number in (197, 198) if self.pcie_bytes else ():
             device.set_field(number, 0, _WIDE)
+
+    def _add_link_errors(self, device: Device) -> None:
+        each, together = range(self.nvlinks), (_ALL_LINKS,) if self.nvlinks else ()
+        numbers, scopes = {
+            3: (_ERRORS_3, (0,) if self.nvlinks else ()),
+            4: (_ERRORS_4, each),
+            5: (_ERRORS_5, (*each, *together)),
+        }[self.nvlink_generation]
+        for number in numbers:
+            for scope in scopes:
+                device.set_field(number, 0, _WIDE, scope=scope)
 
     def _mig_device(self, index: int) -> MigDevice:
         mig = MigDevice()

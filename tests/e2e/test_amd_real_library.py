@@ -35,7 +35,7 @@ class Same(NamedTuple):
 
 SERIES: Mapping[str, Same] = {
     "utilization_percent": Same(catalog.UTILIZATION, 0.01),
-    "memory_activity_percent": Same(catalog.MEMORY_BANDWIDTH, 0.01),
+    "memory_activity_percent": Same(catalog.MEMORY_CONTROLLER_ACTIVITY, 0.01),
     "vram_total_bytes": Same(catalog.MEMORY_LIMIT),
     "vram_used_bytes": Same(catalog.MEMORY_USAGE),
     "gtt_used_bytes": Same(catalog.HOST_MEMORY_USAGE),

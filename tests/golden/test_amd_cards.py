@@ -61,7 +61,8 @@ _NO_RAS = {"memory_errors_total", "memory_repair_pending", "memory_retired_pages
 _NO_XGMI = {"interconnect_bytes_total", "interconnect_links", "interconnect_bandwidth_limit_bytes_per_second"}
 _NO_FAN = {"fan_speed_ratio"}
 _NO_CYCLES = {"throttle_seconds_total"}
-_NO_MI200 = {"engine_utilization_ratio"} | (_NO_XGMI - {"interconnect_links"}) | _NO_FAN | _NO_CYCLES
+_NO_BANDWIDTH, _NO_CONTROLLERS = {"memory_bandwidth_utilization_ratio"}, {"memory_controller_activity_ratio"}
+_NO_MI200 = _NO_BANDWIDTH | {"engine_utilization_ratio"} | (_NO_XGMI - {"interconnect_links"}) | _NO_FAN | _NO_CYCLES
 _POWER = {"power_watts", "power_limit_watts", "power_default_limit_watts", "power_max_limit_watts"}
 _ALWAYS = {"error_last_timestamp_seconds"}  # nothing has happened
 ABSENT = {
@@ -69,7 +70,9 @@ ABSENT = {
     | _NO_XGMI
     | _NO_FAN
     | _NO_CYCLES
-    | {"throttle_active", "mode", "pcie_replays_total", "memory_bandwidth_utilization_ratio"}
+    | _NO_BANDWIDTH
+    | _NO_CONTROLLERS
+    | {"throttle_active", "mode", "pcie_replays_total"}
     | {"engine_utilization_ratio", "temperature_limit_celsius", "power_min_limit_watts"}
     | (_POWER - {"power_watts"})
     | {"pcie_link_generation", "pcie_link_width", "pcie_link_max_generation", "pcie_link_max_width"},
@@ -77,12 +80,12 @@ ABSENT = {
     "mi250x": _NO_MI200,
     # The first die reports the power of the package; without it there is nothing to integrate either.
     "mi250x-second-die": _NO_MI200 | _POWER | {"power_min_limit_watts", "energy_joules_total"},
-    "mi300x": _NO_FAN,
-    "mi300x-cpx-nps4": _NO_FAN,
-    "mi300x-gpu-metrics-1.9": _NO_FAN,
-    "mi300x-gpu-metrics-1.9-cpx-nps4": _NO_FAN,
-    "mi355x": _NO_FAN,
-    "rx7900xtx": _NO_RAS | _NO_XGMI | _NO_CYCLES | {"mode"},
+    "mi300x": _NO_FAN | _NO_CONTROLLERS,
+    "mi300x-cpx-nps4": _NO_FAN | _NO_CONTROLLERS,
+    "mi300x-gpu-metrics-1.9": _NO_FAN | _NO_CONTROLLERS,
+    "mi300x-gpu-metrics-1.9-cpx-nps4": _NO_FAN | _NO_CONTROLLERS,
+    "mi355x": _NO_FAN | _NO_CONTROLLERS,
+    "rx7900xtx": _NO_BANDWIDTH | _NO_RAS | _NO_XGMI | _NO_CYCLES | {"mode"},
 }
 
 

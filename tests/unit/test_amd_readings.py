@@ -20,7 +20,8 @@ _EXPECTED: list[tuple[AmdCard, Mapping[Metric, Mapping[tuple[str, ...], float]]]
         MI210,
         {
             catalog.UTILIZATION: {(): 0.37},
-            catalog.MEMORY_BANDWIDTH: {(): 0.12},
+            catalog.MEMORY_BANDWIDTH: {},
+            catalog.MEMORY_CONTROLLER_ACTIVITY: {(): 0.12},
             catalog.ENGINE_UTILIZATION: {},
             catalog.MEMORY_USAGE: {(): 16 * GIB},
             catalog.MEMORY_LIMIT: {(): 64 * GIB},
@@ -61,16 +62,28 @@ _EXPECTED: list[tuple[AmdCard, Mapping[Metric, Mapping[tuple[str, ...], float]]]
         MI300X,
         {
             catalog.UTILIZATION: {(): 0.88},
+            catalog.MEMORY_BANDWIDTH: {(): 0.31},
+            catalog.MEMORY_CONTROLLER_ACTIVITY: {},
             catalog.POWER: {(): 611.0},
             catalog.TEMPERATURE: {("hotspot",): 61.0, ("memory",): 47.0},
             catalog.FAN_SPEED: {},
         },
     ),
-    (MI355X, {catalog.POWER: {(): 1120.0}, catalog.MEMORY_LIMIT: {(): 288 * GIB}}),
+    (
+        MI355X,
+        {
+            catalog.MEMORY_BANDWIDTH: {(): 0.31},
+            catalog.MEMORY_CONTROLLER_ACTIVITY: {},
+            catalog.POWER: {(): 1120.0},
+            catalog.MEMORY_LIMIT: {(): 288 * GIB},
+        },
+    ),
     (
         RX_7900_XTX,
         {
             catalog.UTILIZATION: {(): 0.81},
+            catalog.MEMORY_BANDWIDTH: {},
+            catalog.MEMORY_CONTROLLER_ACTIVITY: {(): 0.64},
             catalog.ENGINE_UTILIZATION: {("video",): 0.07},
             catalog.POWER: {(): 287.5},
             catalog.CLOCK: {
@@ -90,6 +103,7 @@ _EXPECTED: list[tuple[AmdCard, Mapping[Metric, Mapping[tuple[str, ...], float]]]
         {
             catalog.UTILIZATION: {(): 0.05},
             catalog.MEMORY_BANDWIDTH: {},
+            catalog.MEMORY_CONTROLLER_ACTIVITY: {},
             catalog.MEMORY_LIMIT: {(): 512 * MIB},
             catalog.POWER: {(): 4.037},
             catalog.POWER_LIMIT: {},
@@ -163,7 +177,7 @@ def test_an_impossible_value_is_absent_and_counted(tree: AmdTree, content: bytes
     reading = collector_of(tree).read(ALL)
     assert value(reading, catalog.UTILIZATION, gpu.uuid) is None
     assert reasons(reading) == {(gpu.uuid, "invalid_value")}
-    assert value(reading, catalog.MEMORY_BANDWIDTH, gpu.uuid) == 0.12
+    assert value(reading, catalog.MEMORY_CONTROLLER_ACTIVITY, gpu.uuid) == 0.12
 
 
 @pytest.mark.parametrize("number", [255, 65535, 2**31 - 1, 2**32 - 1])
@@ -202,7 +216,7 @@ def test_a_missing_file_is_unsupported_and_not_a_fault(tree: AmdTree) -> None:
     gpu.remove("mem_busy_percent")
     reading = collector_of(tree).read(ALL)
     assert reading.faults == ()
-    assert catalog.MEMORY_BANDWIDTH in {each.metric for each in reading.unsupported}
+    assert catalog.MEMORY_CONTROLLER_ACTIVITY in {each.metric for each in reading.unsupported}
 
 
 def test_without_sensors_the_other_values_are_reported(tree: AmdTree) -> None:

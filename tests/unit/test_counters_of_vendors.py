@@ -58,7 +58,7 @@ NVIDIA: dict[HardwareCounter, Callable[[Device, int], None]] = {
         138, n, WIDE, scope=ALL_LINKS
     ),
     HardwareCounter(catalog.INTERCONNECT_ERRORS, ("nvlink", "replay", ""), 90, 2): lambda c, n: c.set_field(
-        52, n, WIDE
+        161, n, WIDE, scope=0
     ),
     HardwareCounter(catalog.PCIE_REPLAYS, (), 90, 2): lambda c, n: setattr(c, "pcie_replays", n),
     HardwareCounter(catalog.MEMORY_ERRORS, ("corrected",), 90, 2): lambda c, n: setattr(c, "ecc_volatile_corrected", n),

@@ -57,7 +57,7 @@ class Polling:
 
 
 def activity(result: PollResult, uuid: str, partition_uuid: str = "") -> dict[tuple[str, ...], float]:
-    families = ("pipe_", "sm_", "memory_bandwidth", "utilization")
+    families = ("pipe_", "sm_", "memory_bandwidth", "memory_busy", "utilization")
     return {key: value for key, value in result.of(uuid, partition_uuid).items() if key[0].startswith(families)}
 
 
@@ -79,7 +79,7 @@ def test_activity_needs_two_samples(state: NvmlState, polling: Polling) -> None:
     device.utilization_gpu_percent, device.utilization_memory_percent = 50, 25
     assert activity(polling.poll(), device.uuid) == {("utilization_ratio",): 0.5}
     result = polling.until(catalog.SM_OCCUPANCY, of=device.uuid)
-    # Utilization is from the driver. The used memory bandwidth replaces the time in which the memory was in use.
+    # Utilization is from the driver. The used memory bandwidth is instead of the time in which the memory was in use.
     assert activity(result, device.uuid) == EXPECTED | {("utilization_ratio",): 0.5}
 
 
@@ -91,7 +91,7 @@ def test_a_device_before_hopper_has_no_activity_and_support_is_queried_once(stat
         result = polling.poll()
         assert activity(result, device.uuid) == {
             ("utilization_ratio",): 0.5,
-            ("memory_bandwidth_utilization_ratio",): 0.25,
+            ("memory_busy_ratio",): 0.25,
         }
     assert {"pipe_activity_ratio", "sm_occupancy_ratio", "pipe_active_cycles_total"} <= set(result.unsupported)
     assert state.calls("nvmlGpmQueryDeviceSupport") == 1

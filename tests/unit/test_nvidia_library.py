@@ -63,7 +63,7 @@ def in_base_units(device: Device, index: int) -> dict[tuple[str, ...], float]:
     """The expected values."""
     return {
         ("utilization_ratio",): (10 + index) / 100,
-        ("memory_bandwidth_utilization_ratio",): (20 + index) / 100,
+        ("memory_busy_ratio",): (20 + index) / 100,
         ("memory_usage_bytes",): 1_000_000 + index,
         ("memory_limit_bytes",): device.memory_total_bytes,
         ("memory_reserved_bytes",): device.memory_reserved_bytes,
@@ -114,7 +114,7 @@ def links_in_base_units(device: Device, index: int) -> dict[tuple[str, ...], flo
         ("interconnect_links", "nvlink", "up"): 17,
         ("interconnect_links", "nvlink", "down"): 1,
         ("interconnect_bandwidth_limit_bytes_per_second", "nvlink"): 17 * 26_562e6,
-        **{("interconnect_errors_total", "nvlink", k, ""): 0 for k in ("crc_flit", "crc_data", "replay", "recovery")},
+        **{("interconnect_errors_total", "nvlink", k, ""): 0 for k in ("replay", "recovery", "crc")},
         **{("fabric_status", "nvlink", state): float(state == "completed") for state in labels.FABRIC_STATE.values},
     }
 

@@ -147,7 +147,7 @@ def test_a_temporary_failure_of_one_kind_does_not_affect_the_others(
 def test_an_impossible_number_of_links_is_refused(bench: Benches) -> None:
     card = links(2)
     card.set_field(COUNT, 4_000_000, UINT)
-    assert reasons(bench(card).query()) == ["invalid_value"] * 2  # links and bandwidth
+    assert reasons(bench(card).query()) == ["invalid_value"] * 3  # links, bandwidth and errors
 
 
 def test_errors_of_the_fifth_generation_replace_the_older_ones(bench: Benches) -> None:

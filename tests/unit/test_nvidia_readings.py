@@ -35,7 +35,9 @@ MARK = 0xFFFFFFFF
 @pytest.fixture
 def bench(nvml: NvmlState) -> QueriedDevice:
     nvml.devices = [full(h100(0))]
-    return QueriedDevice(nvml, QUERIES)
+    return QueriedDevice(
+        nvml, (*device_queries(CollectOptions()), *Processes(lambda: 1_700_000_000.0).of_device("GPU-0"))
+    )
 
 
 # Values in the units of the library.
@@ -83,13 +85,16 @@ def full(card: Device) -> Device:
     for name, number in NUMBERS.items():
         setattr(card, name, number)
     fields = {91: 2, 170: 1, 171: 1, 172: 900_000, MEMORY_TEMPERATURE_FIELD: 55}
-    counters = {38: 1, 45: 2, 52: 3, 59: 4, 197: 5_000, 198: 6_000}
+    counters = {197: 5_000, 198: 6_000}
     for number, value in fields.items():
         card.set_field(number, value, ValueType.UNSIGNED_INT)
     for number, value in counters.items():
         card.set_field(number, value, ValueType.UNSIGNED_LONG_LONG)
     for number, value in {138: 4, 139: 3}.items():
         card.set_field(number, value, ValueType.UNSIGNED_LONG_LONG, scope=MARK)
+    for number, value in {161: 3, 162: 4, 163: 5}.items():
+        card.set_field(number, value, ValueType.UNSIGNED_LONG_LONG, scope=0)
+        card.set_field(number, 10, ValueType.UNSIGNED_LONG_LONG, scope=1)
     card.set_field(165, 0, ValueType.UNSIGNED_INT, scope=1)
     kinds = {7: ProcessKind.COMPUTE, 8: ProcessKind.COMPUTE, 9: ProcessKind.GRAPHICS, 10: ProcessKind.MPS}
     card.processes = [*(process(pid, None, kind) for pid, kind in kinds.items()), process(8, 1, ProcessKind.GRAPHICS)]
@@ -99,7 +104,7 @@ def full(card: Device) -> Device:
 # The expected series.
 EVERYTHING: dict[tuple[str, ...], float] = {
     ("utilization_ratio",): 0.5,
-    ("memory_bandwidth_utilization_ratio",): 0.25,
+    ("memory_busy_ratio",): 0.25,
     ("memory_usage_bytes",): 300,
     ("memory_limit_bytes",): 1_000,
     ("memory_reserved_bytes",): 100,
@@ -168,10 +173,9 @@ EVERYTHING: dict[tuple[str, ...], float] = {
     ("pcie_bytes_total", "receive"): 6_000,
     ("interconnect_bytes_total", "nvlink", "transmit", ""): 4_096,
     ("interconnect_bytes_total", "nvlink", "receive", ""): 3_072,
-    ("interconnect_errors_total", "nvlink", "crc_flit", ""): 1,
-    ("interconnect_errors_total", "nvlink", "crc_data", ""): 2,
-    ("interconnect_errors_total", "nvlink", "replay", ""): 3,
-    ("interconnect_errors_total", "nvlink", "recovery", ""): 4,
+    ("interconnect_errors_total", "nvlink", "replay", ""): 13,
+    ("interconnect_errors_total", "nvlink", "recovery", ""): 14,
+    ("interconnect_errors_total", "nvlink", "crc", ""): 15,
     ("recovery_action", "none"): 1,
     ("recovery_action", "reset"): 0,
     ("recovery_action", "reboot"): 0,
@@ -219,7 +223,7 @@ def test_only_due_queries_run(bench: QueriedDevice, nvml: NvmlState, cadence: Ca
     ("member", "number", "query", "row"),
     [
         ("utilization_gpu_percent", 101, "utilization", catalog.UTILIZATION),
-        ("utilization_memory_percent", MARK, "memory activity", catalog.MEMORY_BANDWIDTH),
+        ("utilization_memory_percent", MARK, "memory in use", catalog.MEMORY_BUSY),
         ("power_milliwatts", MARK, "power", catalog.POWER),
         ("energy_millijoules", NOT_AVAILABLE, "energy", catalog.ENERGY),
         ("memory_reserved_bytes", NOT_AVAILABLE, "memory", catalog.MEMORY_RESERVED),

@@ -9,14 +9,13 @@ from tests.doubles.nvidia_device import QueriedDevice, reasons, values
 from tests.doubles.nvml import NvmlState, h100
 from tests.native.nvml_state import NOT_AVAILABLE
 
-QUERIES = device_queries(CollectOptions())
 FUNCTION_NOT_FOUND = 13
 
 
 @pytest.fixture
 def bench(nvml: NvmlState) -> QueriedDevice:
     nvml.devices = [h100(0)]
-    return QueriedDevice(nvml, QUERIES)
+    return QueriedDevice(nvml, device_queries(CollectOptions()))
 
 
 @pytest.mark.parametrize(

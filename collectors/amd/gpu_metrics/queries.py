@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Hashable, Iterable, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import cast
 
@@ -89,12 +90,6 @@ GPU_METRICS_BATCH = Batch(
     (
         BatchItem("energy", (catalog.ENERGY,), _energy, _energy_answer),
         _item("utilization, table", catalog.UTILIZATION, lambda it: it.gfx_ratio, fallback_for=load.UTILIZATION),
-        _item(
-            "memory bandwidth, table",
-            catalog.MEMORY_BANDWIDTH,
-            lambda it: it.umc_ratio,
-            fallback_for=load.MEMORY_BANDWIDTH,
-        ),
         _item("power, table", catalog.POWER, _power, fallback_for=hwmon.POWER_NOW),
         _item(
             "video engines, table",
@@ -132,3 +127,9 @@ GPU_METRICS_BATCH = Batch(
     ),
     _read,
 )
+
+
+def with_memory(row: Metric) -> Batch:
+    """The batch with a query for one of the families of the memory, see `load.memory_row`."""
+    item = _item("memory activity, table", row, lambda it: it.umc_ratio, fallback_for=load.MEMORY)
+    return replace(GPU_METRICS_BATCH, items=(*GPU_METRICS_BATCH.items, item))

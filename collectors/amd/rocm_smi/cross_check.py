@@ -49,7 +49,7 @@ class CrossCheck:
 
 
 _Reader = Callable[[Root, GpuFiles], object]
-_QUERIES = {query.name: query for query in (*load.QUERIES, *hwmon.QUERIES)}
+_QUERIES = {query.name: query for query in (*load.QUERIES, load.memory_query(load.memory_row("")), *hwmon.QUERIES)}
 _ITEMS = {item.name: item for item in GPU_METRICS_BATCH.items}
 
 
@@ -76,7 +76,7 @@ def _block(name: str) -> _Reader:
 
 READERS: Mapping[str, _Reader] = {
     "utilization_percent": _query(load.UTILIZATION),
-    "memory_activity_percent": _query(load.MEMORY_BANDWIDTH),
+    "memory_activity_percent": _query(load.MEMORY),
     "vram_total_bytes": _query("memory limit"),
     "vram_used_bytes": _query("memory usage"),
     "gtt_used_bytes": _query("host memory"),

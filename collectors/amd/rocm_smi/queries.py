@@ -5,6 +5,7 @@ from functools import partial
 from typing import Protocol, cast
 
 from collectors import catalog
+from collectors.amd import load
 from collectors.amd.gpu_files import Batch, GpuFiles
 from collectors.contract import CollectorError, UnsupportedError
 from collectors.metric import Metric
@@ -56,7 +57,6 @@ def _item(
 
 LIBRARY_ITEMS: tuple[BatchItem, ...] = (
     _item("utilization_percent", catalog.UTILIZATION, ratio_from_percent),
-    _item("memory_activity_percent", catalog.MEMORY_BANDWIDTH, ratio_from_percent),
     _item("vram_used_bytes", catalog.MEMORY_USAGE),
     _item("vram_total_bytes", catalog.MEMORY_LIMIT),
     _item("gtt_used_bytes", catalog.HOST_MEMORY_USAGE),
@@ -74,7 +74,12 @@ LIBRARY_FALLBACKS: tuple[BatchItem, ...] = (
     BatchItem(f"library, {_CURRENT}", (catalog.POWER,), _CURRENT, _power, fallback_for=f"library, {_AVERAGE}"),
 )
 # Rows that are read only from the library if it is used: what it does not support is absent.
-LIBRARY_ROWS: frozenset[Metric] = frozenset(row for item in LIBRARY_ITEMS for row in item.rows)
+LIBRARY_ROWS: frozenset[Metric] = frozenset(row for item in LIBRARY_ITEMS for row in item.rows) | {*load.MEMORY_ROWS}
+
+
+def memory_item(row: Metric) -> BatchItem:
+    """The query for one of the families of the memory, see `load.memory_row`."""
+    return _item("memory_activity_percent", row, ratio_from_percent)
 
 
 def _without_narrow_energy(files: GpuFiles, key: Hashable, value: float | CollectorError) -> float | CollectorError:
@@ -88,15 +93,16 @@ def _without_narrow_energy(files: GpuFiles, key: Hashable, value: float | Collec
     return UnsupportedError("energy: the firmware's counter has 32 bits") if narrow else value
 
 
-def library_batches(backend: Backend) -> tuple[Batch, ...]:
+def library_batches(backend: Backend, memory: Metric) -> tuple[Batch, ...]:
     """All queries of the library, for each GPU.
 
     Args:
         backend: Reads from the library.
+        memory: The family of what it reports about the memory.
     """
 
     def read(_: Root, files: GpuFiles, keys: Sequence[Hashable]) -> Sequence[float | CollectorError]:
         values = backend.read(files.paths.address, cast("Sequence[str]", keys))
         return [_without_narrow_energy(files, key, value) for key, value in zip(keys, values, strict=True)]
 
-    return Batch(LIBRARY_ITEMS, read), Batch(LIBRARY_FALLBACKS, read)
+    return Batch((*LIBRARY_ITEMS, memory_item(memory)), read), Batch(LIBRARY_FALLBACKS, read)
