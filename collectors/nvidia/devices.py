@@ -152,7 +152,9 @@ class DeviceTable:
     def _read_entry(self, nvml: Nvml, index: int, entries: dict[str, DeviceEntry], faults: list[Fault]) -> DeviceEntry:
         handle = nvml.device(index)
         used_uuids = {entry.identity.device.uuid for entry in entries.values()}
-        return DeviceEntry(identity.read(nvml, handle, index, self._node, used_uuids, faults), handle)
+        fresh = identity.read(nvml, handle, index, self._node, used_uuids, faults)
+        known = self._known.get(fresh.device.device)
+        return DeviceEntry(fresh if known is None else identity.completed(fresh, known, self._node, used_uuids), handle)
 
     def _add_failed(
         self, errors: dict[int, CollectorError], entries: dict[str, DeviceEntry], faults: list[Fault]

@@ -1,7 +1,7 @@
 """The identity of a device: its uuid, its names and its fixed properties."""
 
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from collectors.catalog import INFO
@@ -91,6 +91,24 @@ def read(
     )
     device = Device(uuid, address, VENDOR, text(nvml.name), _aliases(uuid, address, minor))
     return Identity(device, info, int(minor) if minor else None)
+
+
+def completed(fresh: Identity, known: Identity, node: Node, used_uuids: Collection[str]) -> Identity:
+    """An identity with what was known before in place of what could not be read this time.
+
+    Args:
+        fresh: As just read; its uuid is a generated one if the library gave none.
+        known: The last identity at the same PCI address.
+        node: The machine, for generated uuids.
+        used_uuids: The uuids of other devices.
+    """
+    device, before = fresh.device, known.device
+    unread = device.uuid == made_uuid(VENDOR, node.identity, device.device)
+    uuid = before.uuid if unread and before.uuid not in used_uuids else device.uuid
+    minor = known.minor if fresh.minor is None else fresh.minor
+    aliases = _aliases(uuid, device.device, "" if minor is None else str(minor))
+    info = tuple(new or old for new, old in zip(fresh.info, known.info, strict=True))
+    return Identity(replace(device, uuid=uuid, model=device.model or before.model, aliases=aliases), info, minor)
 
 
 def from_pci(function: PciFunction, node: Node) -> Identity:

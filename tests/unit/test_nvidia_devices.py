@@ -110,6 +110,22 @@ def test_a_property_that_fails_is_omitted_with_a_fault(bench: Bench) -> None:
     assert "serial" not in info(bench)
 
 
+@pytest.mark.parametrize("code", [NOT_SUPPORTED, NO_PERMISSION, UNKNOWN])
+def test_a_known_device_keeps_what_can_no_longer_be_read(bench: Bench, code: int) -> None:
+    bench.state.devices = a_gpu()
+    bench.enumerate()
+    (before,) = bench.table.entries
+    for call in (UUID, SERIAL, "nvmlDeviceGetName", "nvmlDeviceGetMinorNumber", "nvmlDeviceGetArchitecture"):
+        bench.state.fail(call, code)
+    bench.enumerate()
+    (now,) = bench.table.entries
+    assert now.identity == before.identity
+    bench.state.heal()
+    bench.state.devices[0].uuid = "GPU-other"  # another card in the same slot
+    bench.enumerate()
+    assert bench.uuids() == ["GPU-other"]
+
+
 @pytest.mark.parametrize("serial", ["[N/A]", "N/A", "Unknown Error", " "])
 def test_placeholder_texts_are_omitted(bench: Bench, serial: str) -> None:
     bench.state.devices = a_gpu()
