@@ -43,6 +43,7 @@ class DeviceTable:
         self._paths: dict[str, GpuPaths] = {}
         self._changed: frozenset[str] = frozenset()
         self._bindings: dict[str, int] = {}
+        self._incomplete: set[str] = set()  # addresses of GPUs whose identity could not be read completely
         self.entries: tuple[DeviceEntry, ...] = ()
 
     def locate(self, *, full: bool) -> tuple[GpuPaths, ...]:
@@ -86,7 +87,8 @@ class DeviceTable:
         faults: list[Fault] = []
         for address, paths in self._paths.items():
             known = self._known.get(address)
-            if known is None or address in self._changed or (full and not known.architecture):
+            again = full and (address in self._incomplete or (known is not None and not known.architecture))
+            if known is None or address in self._changed or again:
                 self._known[address] = self._read(paths, known, topology, faults)
         entries = [DeviceEntry(self._known[address], paths) for address, paths in self._paths.items()]
         missing = sorted(self._known.keys() - self._paths.keys())
@@ -106,9 +108,20 @@ class DeviceTable:
     def _read(
         self, paths: GpuPaths, known: Identity | None, topology: Topology | None, faults: list[Fault]
     ) -> Identity:
-        others = {each.device.uuid for address, each in self._known.items() if address != paths.address}
-        uuid = "" if known is None else known.device.uuid
-        return identity.read(paths, self._node, topology, KnownUuids(uuid, others), faults)
+        address = paths.address
+        others = {each.device.uuid for other, each in self._known.items() if other != address}
+        complete = known is not None and address not in self._incomplete
+        own = known.device.uuid if known is not None and complete else ""
+        new_faults: list[Fault] = []
+        fresh = identity.read(paths, self._node, topology, KnownUuids(own, others), new_faults)
+        faults += new_faults
+        if not new_faults:
+            self._incomplete.discard(address)
+            return fresh
+        if known is not None and complete:  # only this time: its model and serial number have not changed
+            return identity.completed(fresh, known)
+        self._incomplete.add(address)
+        return fresh
 
     def _missing_reason(self, address: str) -> Reason | None:
         """Why amdgpu no longer drives a GPU; None if it is bound to another driver now."""

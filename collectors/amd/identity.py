@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from collectors.amd.files import read_text
 from collectors.amd.gpu_paths import DrmNodes, GpuPaths
@@ -118,6 +118,13 @@ def read(paths: GpuPaths, node: Node, topology: Topology | None, uuids: KnownUui
         power_shared=_is_power_shared(paths, faults),
     )
     return Identity(device, location_aliases, info, architecture)
+
+
+def completed(fresh: Identity, known: Identity) -> Identity:
+    """An identity with what was known before in place of what could not be read this time."""
+    info = tuple(new or old for new, old in zip(fresh.info, known.info, strict=True))
+    device = replace(fresh.device, model=known.device.model, power_shared=known.device.power_shared)
+    return replace(fresh, device=device, info=info)
 
 
 def _uuid(unique_id: str) -> str:

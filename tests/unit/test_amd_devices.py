@@ -77,6 +77,36 @@ def test_a_card_keeps_its_uuid_while_its_id_cannot_be_read(tree: AmdTree) -> Non
     assert device.uuid == gpu.uuid
 
 
+_FIXED = ("unique_id", "product_name", "device", "serial_number", "vbios_version")
+
+
+def test_an_identity_that_could_not_be_read_at_first_is_read_again(tree: AmdTree) -> None:
+    gpu = tree.add(MI210, "0000:63:00.0")
+    right = collector_of(tree).read(ALL).devices
+    texts = {name: gpu.path(name).read_text() for name in _FIXED}
+    for name in _FIXED:
+        gpu.fail(name)
+    collector = collector_of(tree)
+    assert collector.read(ALL).devices[0].uuid.startswith("amd-")
+    for name, text in texts.items():
+        gpu.path(name).unlink()
+        gpu.write(name, text.strip())
+    assert collector.read(ALL).devices == right
+
+
+def test_an_identity_that_can_no_longer_be_read_is_kept(tree: AmdTree) -> None:
+    gpu = tree.add(MI210, "0000:63:00.0")
+    tree.node(gpu).rename(tree.path / "no-topology")  # so the architecture is looked for at each full reading
+    collector = collector_of(tree)
+    before = collector.read(ALL)
+    for name in _FIXED:
+        gpu.fail(name)
+    now = collector.read(ALL)
+    assert now.devices == before.devices
+    assert values(now, catalog.INFO, gpu.uuid) == values(before, catalog.INFO, gpu.uuid)
+    assert (gpu.uuid, "unavailable") in reasons(now) or ("0000:63:00.0", "unavailable") in reasons(now)
+
+
 def test_a_virtual_function_without_a_name_is_named_by_its_pci_id(tree: AmdTree) -> None:
     gpu = tree.add(MI300X, "0000:05:00.0")
     gpu.write("device", "0x74b5")
