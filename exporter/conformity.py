@@ -9,7 +9,7 @@ from collections.abc import Hashable, Iterable, Iterator, Mapping
 from dataclasses import replace
 
 from collectors.contract import Alias, Device, Fault, Partition, Process, Reading, Reason, Sample, SubjectKey
-from collectors.metric import Metric, Subject
+from collectors.metric import Kind, Metric, Origin, Subject
 from collectors.plausibility import ImplausibleError, require_number
 
 SampleKey = tuple[Metric, str, str, tuple[str, ...]]
@@ -114,13 +114,25 @@ def _samples(samples: Iterable[Sample], listed: frozenset[SubjectKey], faults: l
         if sample is None:
             continue
         key = sample_key(sample)
-        subject = Subject.PARTITION if sample.partition_uuid else Subject.DEVICE
-        meets = len(sample.labels) == len(sample.metric.labels) and subject in sample.metric.subjects
-        if not meets or key in seen or sample.subject not in listed:
+        if not _meets_row(sample) or key in seen or sample.subject not in listed:
             faults.append(refused(sample, f"a bug of the collector: {sample.value} with labels {sample.labels}"))
         else:
             seen.add(key)
             yield sample
+
+
+def _meets_row(sample: Sample) -> bool:
+    """Whether a collector may supply the row for such a subject, with these labels and this value."""
+    row = sample.metric
+    subject = Subject.PARTITION if sample.partition_uuid else Subject.DEVICE
+    if row.origin is not Origin.COLLECTOR or subject not in row.subjects or len(sample.labels) != len(row.labels):
+        return False
+    if any(
+        label.values and text and text not in label.values
+        for label, text in zip(row.labels, sample.labels, strict=True)
+    ):
+        return False
+    return row.kind is not Kind.INFO or sample.value == 1
 
 
 def _processes(processes: Iterable[Process], faults: list[Fault]) -> Iterator[Process]:

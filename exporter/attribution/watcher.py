@@ -156,8 +156,7 @@ class KubeletWatcher:
         )
         other.memory = self.memory
         other.memory.cache.set_limits(hold_seconds, min(hold_seconds, _SUSPECT_SECONDS))
-        # The first connection after one that worked does not mean that the kubelet has restarted.
-        other.memory.connections = 1 if self.memory.health is KubeletHealth.UP else 0
+        other.memory.connections = 0  # its first connection may be to a kubelet that has just restarted
         return other
 
     def start(self) -> None:

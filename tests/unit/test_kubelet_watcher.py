@@ -299,7 +299,7 @@ class TestSuccessor:
         assert states.next().claim_devices == (CLAIMED,)
         first.stop()
         other = ScriptedKubelet()
-        for result in (SocketAbsentError("no socket"), KubeletError("down"), NOTHING):
+        for result in (SocketAbsentError("no socket"), KubeletError("down"), PodResourcesList(ANSWER.pods, ())):
             other.results.put(result)
         second = first.successor(other, interval_seconds=0.01, hold_seconds=LONG)
         second.start()
@@ -308,6 +308,26 @@ class TestSuccessor:
             assert (failed.holdings, failed.claim_devices, failed.up) == ((HOLDING,), (CLAIMED,), False)
             answered = states.next()
             assert (answered.holdings, answered.claim_devices, answered.up) == ((), (), True)
+        finally:
+            second.stop()
+
+    def test_its_first_answer_may_be_of_a_kubelet_that_has_just_restarted(
+        self, watch: Watch, kubelet: ScriptedKubelet, states: States
+    ) -> None:
+        kubelet.results.put(ANSWER)
+        first = watch(interval_seconds=LONG)
+        assert states.next().holdings == (HOLDING,)
+        first.stop()
+        other = ScriptedKubelet()
+        for result in (NOTHING, ANSWER, PodResourcesList(ANSWER.pods, ())):
+            other.results.put(result)
+        second = first.successor(other, interval_seconds=0.01, hold_seconds=LONG)
+        second.start()
+        try:
+            published: list[tuple[Holding, ...] | None] = []
+            while not published or published[-1]:
+                published.append(states.next().holdings)
+            assert set(published[:-1]) <= {(HOLDING,)}  # the empty answer was not used
         finally:
             second.stop()
 

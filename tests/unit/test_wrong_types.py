@@ -129,6 +129,23 @@ def test_partition_with_the_uuid_of_another_subject_is_one_fault() -> None:
     assert invalid(accepted) == [Reason.INVALID_VALUE] * 3
 
 
+@pytest.mark.parametrize(
+    "sample",
+    [
+        Sample(catalog.ALLOCATED, "gpu-a", 1),
+        Sample(catalog.BUSY_SECONDS, "gpu-a", 777),
+        Sample(catalog.INFO, "gpu-a", 7, labels=("0",) + ("",) * (len(catalog.INFO.labels) - 1)),
+        Sample(catalog.STATUS_STATE, "gpu-a", 1, labels=("weird",)),
+        Sample(catalog.COMPUTE_RATIO, "gpu-a", 0.5),
+    ],
+    ids=lambda sample: sample.metric.stem,
+)
+def test_sample_that_a_collector_may_not_supply_is_one_fault(sample: Sample) -> None:
+    accepted = validated(sample, GOOD)
+
+    assert (accepted.samples, invalid(accepted)) == ((GOOD,), [Reason.INVALID_VALUE])
+
+
 def test_session_that_does_not_equal_itself_is_no_new_session_at_each_reading() -> None:
     validator = Validator()
     for at in (1.0, 2.0, 3.0):
