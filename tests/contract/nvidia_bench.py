@@ -28,8 +28,8 @@ _PROGRAM_FAULT = 13  # a XID that is not an error of the card
 class NvidiaBench:
     """See `Bench`. The collector of the entry point, over the real binding and a libnvidia-ml built with gcc.
 
-    Two whole H100, one of which retires pages as cards before Ampere do,
-    and one with three MIG devices. A context manager.
+    Two whole H100, one of which retires pages and has no GPM, as cards before Ampere, and one with three MIG devices.
+    A context manager.
 
     Args:
         path: Where its files go.
@@ -53,6 +53,7 @@ class NvidiaBench:
             device.utilization_gpu_percent = _HEALTHY_PERCENT
             device.processes = [process(100, 2**20), process(101, None, ProcessKind.GRAPHICS)]
         older = self._cards[_OLDER]
+        older.gpm_supported = 0
         older.remapped_rows_corrected = None
         older.retired_pages_corrected = older.retired_pages_uncorrected = older.retirement_pending = 0
         self._cards[_CUT].partition([None, *(h100_mig(_CUT, slot) for slot in range(3))])
