@@ -19,6 +19,8 @@ from tests.doubles.nvml import Device, NvmlState, ProcessKind, ValueType, h100, 
 from tests.doubles.nvml_loaded import loaded
 from tests.doubles.sysfs_tree import SysfsTree
 
+REASONS = ("power", "thermal", "external", "hardware")
+
 
 @pytest.fixture
 def state(nvml: NvmlState) -> NvmlState:
@@ -92,7 +94,7 @@ def in_base_units(device: Device, index: int) -> dict[tuple[str, ...], float]:
         ("mode", "confidential"): 0,
         **links_in_base_units(device, index),
         **errors_in_base_units(index),
-        **{("throttle_active", reason): float(reason == "thermal") for reason in labels.THROTTLE_REASON.values},
+        **{("throttle_active", reason): float(reason == "thermal") for reason in REASONS},
         **{("engine_utilization_ratio", engine): 0 for engine in ("encoder", "decoder", "jpeg", "optical_flow")},
         ("temperature_limit_celsius", "core", "slowdown"): device.threshold_slowdown_celsius,
         ("temperature_limit_celsius", "core", "shutdown"): device.threshold_shutdown_celsius,
