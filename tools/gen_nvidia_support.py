@@ -36,8 +36,15 @@ _NOTES = """\
   neither limits nor margins.
 - The PCIe bytes of GPM (255, 256) are not used, because their unit is not stated; fields 197 and 198 are used where
   they have 64 bits. If one of them falls twice in a row, it wraps, and is absent until the next session of the library.
-- Errors of NVLinks of generation 5 do not count anything twice: malformed packets and buffer overruns (206, 207) are
-  assumed to be included in the receive errors (208). Sums over all links come from the driver.
+- NVML has three sets of fields for the errors of NVLinks. The exporter uses the first that a driver supports, for a
+  whole session of the driver: those of each link (161 to 163), which it adds up; the sums of generation 5 (208 to 212,
+  215, 221); the oldest sums (38, 45, 52, 59), which on Hopper are refused or always 0. While a link is down its last
+  count is part of the sum. Nothing is counted twice: malformed packets and buffer overruns (206, 207) are assumed to be
+  included in the receive errors (208).
+- The bytes of NVLinks do not include protocol overhead (138, 139). If the driver refuses these fields, those of
+  generation 5 are used (202, 204); NVML does not state whether they include it.
+- `memory_bandwidth_utilization_ratio` is the used bandwidth, from GPM. Devices without GPM have `memory_busy_ratio`
+  instead, the time in which memory was read or written. The two cannot be compared.
 - Errors of C2C (231 to 233) are not used: no source states whether they are of one link or of all links.
 - The frame buffer's aperture (BAR1) is not used: no use for it was found.
 - GPM's values of a MIG device are those of its GPU instance, assumed to be relative to the instance. A compute instance

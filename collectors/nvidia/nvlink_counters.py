@@ -20,7 +20,7 @@ from collectors.nvidia.errors import InvalidValueError, NoDataError
 from collectors.nvidia.field_values import Field, read_fields
 from collectors.nvidia.interconnect import ACTIVE, NVLINK, STATE, links_of
 from collectors.nvidia.nvml import ABSENT_MARKS, Batch, Handle, Nvml, Queries, Query
-from collectors.query import BatchItem, RawValue
+from collectors.query import BatchItem, PermanentlyUnsupportedError, RawValue
 from collectors.units import bytes_from_kibibytes
 
 _R = TypeVar("_R")
@@ -140,11 +140,11 @@ class _ErrorSource:
         """Read fields of a group.
 
         Raises:
-            UnsupportedError: Another group is in use.
+            PermanentlyUnsupportedError: Another group is in use.
             CollectorError: The call as a whole failed.
         """
         if self._group not in ("", group):
-            raise UnsupportedError("NVLink errors are read from other fields in this session")
+            raise PermanentlyUnsupportedError("NVLink errors are read from other fields in this session")
         results = read()
         if not all(isinstance(result, UnsupportedError) for result in results):
             self._group = group

@@ -43,7 +43,10 @@ def _ecc_errors(metric: Metric, kind: str, counter: int, nvml: Nvml, handle: Han
 
 
 def _remapped_rows(nvml: Nvml, handle: Handle) -> Iterator[RawValue]:
-    """nvmlDeviceGetRemappedRows, Ampere or later; unavailable while there are MIG devices."""
+    """nvmlDeviceGetRemappedRows, Ampere or later; unavailable while there are MIG devices.
+
+    The last value is set once a remapping has failed. Spare rows may be left: each bank has its own.
+    """
     call = "nvmlDeviceGetRemappedRows"
     corrected, uncorrected, pending, failed = nvml.call(call, handle, read=tuple)
     yield RawValue(catalog.MEMORY_REMAPPED_ROWS, corrected, labels=("corrected",))

@@ -22,7 +22,7 @@ class HealthFacts:
     Attributes:
         lost: The device does not answer.
         recovery: The recovery action that the driver reports; empty if it does not report one.
-        repair_failed: The device has no spare memory left.
+        repair_failed: A repair of the memory has ever failed.
         repair_pending: Bad memory will be repaired at the next reset.
         uncorrected_errors: Uncorrected memory errors since the driver was loaded.
         effects: The effects of the events since the device was last known to work.
@@ -76,7 +76,7 @@ RULES: tuple[StatusRule, ...] = (
         "repair_failed",
         _PREDICTED,
         lambda facts: facts.repair_failed,
-        "The device has no spare memory left for a repair: replace the device",
+        "A repair of the memory has failed: replace the device",
     ),
     StatusRule(
         "recovery_advised",

@@ -5,6 +5,7 @@ import pytest
 
 from collectors import catalog
 from collectors.amd import SPEC
+from collectors.amd.load import memory_row
 from collectors.contract import CollectOptions
 from collectors.metric import Cadence, Metric
 from tests.doubles.amd_cards import APU, GIB, MI210, MI300X, MI355X, MIB, RX_7900_XTX, AmdCard
@@ -325,3 +326,26 @@ def test_features_without_a_mask_are_a_fault(tmp_path: Path, text: str) -> None:
     reading = collector_of(tree).read(ALL)
     assert value(reading, catalog.MODE_STATE, gpu.uuid, "ecc") is None
     assert reasons(reading) == {(gpu.uuid, "invalid_value")}
+
+
+@pytest.mark.parametrize(
+    ("architecture", "row"),
+    [
+        ("gfx942", catalog.MEMORY_BANDWIDTH),
+        ("gfx950", catalog.MEMORY_BANDWIDTH),
+        ("gfx90a", catalog.MEMORY_CONTROLLER_ACTIVITY),
+        ("gfx1100", catalog.MEMORY_CONTROLLER_ACTIVITY),
+        ("", catalog.MEMORY_CONTROLLER_ACTIVITY),
+    ],
+)
+def test_the_load_of_the_memory_is_named_by_what_the_firmware_reports(architecture: str, row: Metric) -> None:
+    assert memory_row(architecture) is row
+
+
+def test_a_gpu_whose_architecture_is_unknown_reports_no_used_bandwidth(tree: AmdTree) -> None:
+    gpu = tree.add(MI300X, _ADDRESS)
+    for node in (tree.root.path / "class/kfd/kfd/topology/nodes").iterdir():
+        (node / "properties").unlink()
+    reading = collector_of(tree).read(ALL)
+    assert value(reading, catalog.MEMORY_CONTROLLER_ACTIVITY, gpu.uuid) == 0.31
+    assert value(reading, catalog.MEMORY_BANDWIDTH, gpu.uuid) is None
