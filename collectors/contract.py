@@ -1,6 +1,6 @@
 """The interface of a collector: its two methods, the records it returns and the errors it may raise. No I/O."""
 
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple, Protocol
@@ -142,6 +142,11 @@ class Partition:
     def subject(self) -> SubjectKey:
         """Its key."""
         return SubjectKey(self.device_uuid, self.uuid)
+
+
+def subjects_of(devices: Iterable[Device], partitions: Iterable[Partition]) -> frozenset[SubjectKey]:
+    """The keys of devices and partitions."""
+    return frozenset(device.subject for device in devices) | {partition.subject for partition in partitions}
 
 
 @dataclass(frozen=True, slots=True)

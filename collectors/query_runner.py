@@ -224,11 +224,13 @@ class QueryRunner(Generic[L, H]):
         known.set_queries(queries)
         if Cadence.SLOW in due:
             known.slow_readings_are_due()
-        result = QueryResult()
+        result, now = QueryResult(), self._clock()
         for query in queries:
             if isinstance(query, Batch):
-                self._run_batch(subject, handle, query, due, result)
-            elif known.is_runnable(query, due, self._clock()):
+                items = [item for item in query.items if known.is_runnable(item, due, now)]
+                if items:
+                    self._run_batch(subject, handle, query, items, result)
+            elif known.is_runnable(query, due, now):
                 self._run_query(subject, handle, query, result)
         return result
 
@@ -267,11 +269,8 @@ class QueryRunner(Generic[L, H]):
             self._accept(subject, query, values, result)
 
     def _run_batch(
-        self, subject: SubjectKey, handle: H, batch: Batch[L, H], due: frozenset[Cadence], result: QueryResult
+        self, subject: SubjectKey, handle: H, batch: Batch[L, H], items: Sequence[BatchItem], result: QueryResult
     ) -> None:
-        items = [item for item in batch.items if self._subjects[subject].is_runnable(item, due, self._clock())]
-        if not items:
-            return
         outcomes: Sequence[float | CollectorError]
         try:
             outcomes = batch.read(self._library, handle, [item.key for item in items])

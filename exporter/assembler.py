@@ -9,7 +9,7 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 
 from collectors import catalog
-from collectors.contract import Process, Sample, SubjectKey
+from collectors.contract import Process, Sample, SubjectKey, subjects_of
 from collectors.metric import Cadence
 from exporter.accounting import Accounting
 from exporter.attribution import join
@@ -111,7 +111,7 @@ class Assembler:
         self._accounting.add_allocations(now, self._allocations)
         devices = {device.uuid: device for state in self._states.values() for device in state.devices}
         partitions = {part.uuid: part for state in self._states.values() for part in state.partitions}
-        known = {device.subject for device in devices.values()} | {part.subject for part in partitions.values()}
+        known = subjects_of(devices.values(), partitions.values())
         self._accounting.forget(now, known)
         live = [sample for state in self._states.values() for sample in state.samples(now)]
         live += self._accounting.samples(live)
@@ -173,7 +173,7 @@ class Assembler:
         ]
         self._join_result = join.join(state.holdings, state.claim_devices, inventories, self._holding_subjects)
         self._holding_subjects = self._join_result.subjects
-        self._remember_compute_ratios({subject for each in inventories for subject in each.subjects()})
+        self._remember_compute_ratios({subject for each in inventories for subject in each.subjects})
         self._allocations = join.with_shares(self._join_result.allocations, self._compute_ratios)
 
     def _remember_compute_ratios(self, known: AbstractSet[SubjectKey]) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from collectors import catalog
-from collectors.contract import Device, Fault, Partition, Process, Reading, Reason, Sample
+from collectors.contract import Device, Fault, Partition, Process, Reading, Reason, Sample, subjects_of
 from collectors.metric import Cadence
 from exporter.poller import CallEnded, CallStarted
 from exporter.precedence import Listing, without_duplicates
@@ -113,7 +113,7 @@ class CollectorState:
 
     def exported(self, samples: Iterable[Sample]) -> tuple[Sample, ...]:
         """The samples of the devices and partitions that it exports."""
-        known = {device.subject for device in self.devices} | {partition.subject for partition in self.partitions}
+        known = subjects_of(self.devices, self.partitions)
         return tuple(sample for sample in samples if sample.subject in known)
 
     @property
@@ -188,7 +188,7 @@ class CollectorState:
         if now - self._processes_read_at > self.limits.max_age_seconds[Cadence.MEDIUM]:
             return ()
         present = {device.uuid for device in self.devices if not device.lost}
-        known = {device.subject for device in self.devices} | {partition.subject for partition in self.partitions}
+        known = subjects_of(self.devices, self.partitions)
         return tuple(p for p in self._processes if p.device_uuid in present and p.subject in known)
 
     def health(self, now: float) -> CollectorHealth:

@@ -40,8 +40,7 @@ _EXIT_CODES: Mapping[type[Exception], int] = {
     RegistryError: EXIT_FAILED,
     VersionMismatchError: EXIT_VERSION_MISMATCH,
 }
-
-
+# How long the last log lines may take.
 _LOG_SECONDS = 0.5
 
 Write = Callable[[str], object]

@@ -8,7 +8,18 @@ import math
 from collections.abc import Hashable, Iterable, Iterator, Mapping
 from dataclasses import replace
 
-from collectors.contract import Alias, Device, Fault, Partition, Process, Reading, Reason, Sample, SubjectKey
+from collectors.contract import (
+    Alias,
+    Device,
+    Fault,
+    Partition,
+    Process,
+    Reading,
+    Reason,
+    Sample,
+    SubjectKey,
+    subjects_of,
+)
 from collectors.metric import Kind, Metric, Origin, Subject
 from collectors.plausibility import ImplausibleError, require_number
 
@@ -24,8 +35,7 @@ def conforming(reading: Reading, faults: list[Fault]) -> Reading:
     """
     devices = tuple(_devices(reading.devices, faults))
     partitions = tuple(_partitions(reading.partitions, {device.uuid for device in devices}, faults))
-    listed = frozenset(SubjectKey(device.uuid) for device in devices)
-    listed |= {SubjectKey(partition.device_uuid, partition.uuid) for partition in partitions}
+    listed = subjects_of(devices, partitions)
     return replace(
         reading,
         devices=devices,

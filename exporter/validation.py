@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from collectors import catalog
-from collectors.contract import Device, Fault, Partition, Process, Reading, Sample, SubjectKey
+from collectors.contract import Device, Fault, Partition, Process, Reading, Sample, SubjectKey, subjects_of
 from collectors.counters import Counter, CounterReading, Verdict
 from collectors.metric import Kind, Metric
 from collectors.plausibility import LIMIT_ROWS, DeviceLimits, ImplausibleError, require_possible
@@ -134,7 +134,7 @@ class Validator:
         faults: list[Fault] = []
         reading = conforming(given, faults)
         self._sessions.update(reading)
-        self._forget_old(_subjects(reading), at)
+        self._forget_old(subjects_of(reading.devices, reading.partitions), at)
         for sample in reading.samples:
             self._learn(sample)
         samples: list[Sample] = []
@@ -303,11 +303,6 @@ class Validator:
             self._energy_reads.pop(uuid, None)
         for limits in self._limits.values():
             limits.forget_partitions(subject.partition_uuid for subject in old)
-
-
-def _subjects(reading: Reading) -> frozenset[SubjectKey]:
-    devices = frozenset(device.subject for device in reading.devices)
-    return devices | {partition.subject for partition in reading.partitions}
 
 
 def _counter_faults(sample: Sample, verdict: Verdict) -> list[Fault]:

@@ -53,12 +53,12 @@ pods start and end. Join the two by `uuid` as in the [queries](#queries).
 - **Impossible values are absent**, and counted in `accelerator_exporter_collector_errors_total` with the reason
   `invalid_value`: more than three times the highest power limit, more memory than the device has, hotter or faster than
   any accelerator. [A value is missing](troubleshooting.md#a-value-was-refused) has the bounds.
-- **One family has one meaning**, whoever supplies it, so that devices can be compared. What they report about the
+- **One family has one meaning**, from every vendor, so that devices can be compared. What they report about the
   load of their memory has three meanings and so three families, of which a device has one:
   `memory_bandwidth_utilization_ratio` is the used bandwidth (NVIDIA from Hopper on, AMD MI300 and MI350),
   `memory_busy_ratio` the time in which memory was read or written (NVIDIA before Hopper), and
   `memory_controller_activity_ratio` what the firmware of other AMD GPUs computes. `utilization_ratio` is the fraction
-  of time with work for every device; it does not tell how much of the device the work used.
+  of time with work for every device; it does not show how much of the device the work used.
 - **Units are base units** at the end of the name: watts, joules, bytes, hertz, seconds, celsius, ratios from 0 to 1.
 
 The labels that name a subject:

@@ -110,16 +110,16 @@ class DeviceTable:
     ) -> Identity:
         address = paths.address
         others = {each.device.uuid for other, each in self._known.items() if other != address}
-        complete = known is not None and address not in self._incomplete
-        own = known.device.uuid if known is not None and complete else ""
+        complete = None if address in self._incomplete else known
+        own = "" if complete is None else complete.device.uuid
         new_faults: list[Fault] = []
         fresh = identity.read(paths, self._node, topology, KnownUuids(own, others), new_faults)
         faults += new_faults
         if not new_faults:
             self._incomplete.discard(address)
             return fresh
-        if known is not None and complete:  # only this time: its model and serial number have not changed
-            return identity.completed(fresh, known)
+        if complete is not None:  # only this time: its model and serial number have not changed
+            return identity.completed(fresh, complete)
         self._incomplete.add(address)
         return fresh
 

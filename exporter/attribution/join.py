@@ -1,12 +1,12 @@
 """Joins allocations with devices: the holders of each device, their shares, and what they measurably use."""
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 
 from collectors import catalog
-from collectors.contract import Device, Partition, Sample, SubjectKey
+from collectors.contract import Device, Partition, Sample, SubjectKey, subjects_of
 from collectors.metric import Metric
 from exporter import families
 from exporter.accounting import UsageCounters
@@ -39,10 +39,10 @@ class Inventory:
     resource_prefixes: tuple[str, ...] = ()
     dra_drivers: tuple[str, ...] = ()
 
-    def subjects(self) -> Iterator[SubjectKey]:
-        """Yield every known device and partition."""
-        yield from (device.subject for device in self.devices)
-        yield from (part.subject for part in self.partitions)
+    @property
+    def subjects(self) -> frozenset[SubjectKey]:
+        """Every known device and partition."""
+        return subjects_of(self.devices, self.partitions)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +112,7 @@ def join(
             the device, such as during a change of the partitions.
     """
     prefixes = tuple(prefix for each in inventories for prefix in each.resource_prefixes)
-    known = {subject for each in inventories for subject in each.subjects()}
+    known = {subject for each in inventories for subject in each.subjects}
     table = AliasTable(*_all_of(inventories))
     subjects: dict[Holding, SubjectKey] = {}
     unmatched: list[Holding] = []

@@ -17,6 +17,17 @@ from prometheus_client.parser import text_string_to_metric_families
 
 _T = TypeVar("_T")
 _GENEROUS_SECONDS = 30.0
+# The series about the exporter's own process.
+PROCESS_FAMILIES = frozenset(
+    {
+        "process_cpu_seconds_total",
+        "process_resident_memory_bytes",
+        "process_virtual_memory_bytes",
+        "process_start_time_seconds",
+        "process_open_fds",
+        "process_max_fds",
+    }
+)
 _ADDRESS = re.compile(r"address=\S*?:(\d+)\b")
 
 

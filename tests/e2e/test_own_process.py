@@ -4,26 +4,16 @@ from pathlib import Path
 
 import pytest
 
-from tests.doubles.exporter_process import exporter, wait_until
+from tests.doubles.exporter_process import PROCESS_FAMILIES, exporter, wait_until
 from tests.doubles.mounted import namespaces
 
 _MASKED = "mount -t tmpfs none /proc"
 _ONLY_PROCESSES = "mount -t proc -o subset=pid none /proc"
 
 
-ALL = {
-    "process_cpu_seconds_total",
-    "process_resident_memory_bytes",
-    "process_virtual_memory_bytes",
-    "process_start_time_seconds",
-    "process_open_fds",
-    "process_max_fds",
-}
-
-
 @pytest.mark.parametrize(
     ("mount", "served"),
-    [(_ONLY_PROCESSES, ALL - {"process_start_time_seconds"}), (_MASKED, {"process_max_fds"})],
+    [(_ONLY_PROCESSES, PROCESS_FAMILIES - {"process_start_time_seconds"}), (_MASKED, {"process_max_fds"})],
     ids=["only processes", "masked"],
 )
 def test_scrape_is_served_without_what_proc_hides(tmp_path: Path, mount: str, served: set[str]) -> None:

@@ -291,6 +291,15 @@ CLAIMED = ClaimDevice("ml", "a", "gpu.nvidia.com", "worker-1", "gpu-0")
 class TestSuccessor:
     """A watcher with other settings, which replaces one that is stopped."""
 
+    @staticmethod
+    def stopped(watch: Watch, kubelet: ScriptedKubelet, states: States) -> KubeletWatcher:
+        """A watcher that was stopped after an answer."""
+        kubelet.results.put(ANSWER)
+        first = watch(interval_seconds=LONG)
+        assert states.next().holdings == (HOLDING,)
+        first.stop()
+        return first
+
     def test_it_uses_the_map_until_its_first_answer(
         self, watch: Watch, kubelet: ScriptedKubelet, states: States
     ) -> None:
@@ -314,10 +323,7 @@ class TestSuccessor:
     def test_its_first_answer_may_be_of_a_kubelet_that_has_just_restarted(
         self, watch: Watch, kubelet: ScriptedKubelet, states: States
     ) -> None:
-        kubelet.results.put(ANSWER)
-        first = watch(interval_seconds=LONG)
-        assert states.next().holdings == (HOLDING,)
-        first.stop()
+        first = self.stopped(watch, kubelet, states)
         other = ScriptedKubelet()
         for result in (NOTHING, ANSWER, PodResourcesList(ANSWER.pods, ())):
             other.results.put(result)
@@ -334,10 +340,7 @@ class TestSuccessor:
     def test_its_hold_time_applies_to_the_map_also_while_its_first_call_hangs(
         self, watch: Watch, kubelet: ScriptedKubelet, states: States
     ) -> None:
-        kubelet.results.put(ANSWER)
-        first = watch(interval_seconds=LONG)
-        assert states.next().holdings == (HOLDING,)
-        first.stop()
+        first = self.stopped(watch, kubelet, states)
         second = first.successor(ScriptedKubelet(), interval_seconds=1.0, hold_seconds=0.2)
         second.start()
         try:

@@ -12,6 +12,7 @@ from exporter import families
 from exporter.exposition import OwnSample
 from exporter.selfmetrics import SelfMetrics, build_samples, exporter_version, health_samples, process_samples
 from exporter.snapshot import AttributionHealth, CollectorHealth, Snapshot
+from tests.doubles.exporter_process import PROCESS_FAMILIES
 
 ERRORS = {**dict.fromkeys(Reason, 0), Reason.LATE: 2}
 WELL = CollectorHealth("acme", True, True, False, 8, 0.25, 1_700_000_000.0, ERRORS)  # noqa: FBT003 - present, up, late
@@ -89,14 +90,7 @@ def test_build_info_has_the_versions() -> None:
 def test_process_series_match_the_process() -> None:
     found = {sample.metric.name(sample.metric.subjects[0]): sample.value for sample in process_samples()}
 
-    assert found.keys() == {
-        "process_cpu_seconds_total",
-        "process_resident_memory_bytes",
-        "process_virtual_memory_bytes",
-        "process_start_time_seconds",
-        "process_open_fds",
-        "process_max_fds",
-    }
+    assert found.keys() == PROCESS_FAMILIES
     assert 0 < found["process_resident_memory_bytes"] < found["process_virtual_memory_bytes"]
     assert 0 < found["process_cpu_seconds_total"] <= sum(os.times()[:2])
     assert time.time() - 86400 < found["process_start_time_seconds"] < time.time()
