@@ -15,6 +15,9 @@ _Subject = tuple[str, str]
 _SHARE_OF_NODE_NAME = re.compile(r"(?P<name>.+)/vgpu\d+", re.ASCII | re.DOTALL)
 _WORD = re.compile(r"[^\W_]+")
 _NUMBER = re.compile(r"[\W_]+\d+", re.ASCII)
+# A uuid as RFC 9562 writes it. It is recognized between any other text, and without the prefix that a vendor adds.
+_UUID = re.compile(r"(?<![0-9a-f])[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}(?![0-9a-f])", re.ASCII)
+_UUID_LENGTH = 36
 # Shorter names are indexes: they cannot be unique, whatever their scope.
 _SHORTEST_UNIQUE = 5
 
@@ -120,7 +123,7 @@ class AliasTable:
         Plugins that share devices write the share's number behind the uuid, each with its own separator. Behind the
         uuid of a partitioned device, other text than a number may name a partition, so it is not resolved.
         """
-        uuid = self._unique.uuid_before_separator(name)
+        uuid = self._unique.uuid_before_text(name)
         if uuid is None or any(end > len(uuid) for _, end in self._unique.within(name)):
             return None
         subject = _only(self._unique.subjects[uuid])
@@ -135,6 +138,15 @@ class AliasTable:
             self._scopes[name].setdefault(alias.scope, set()).add(subject)
             if not alias.scope:
                 self._unique.add(name, subject, has_uuid=any(uuid in name for uuid in uuids))
+                if name == uuids[-1]:
+                    self._add_without_prefix(name, subject)
+
+    def _add_without_prefix(self, own_uuid: str, subject: _Subject) -> None:
+        """Add `<uuid>` for the device or partition `GPU-<uuid>`: some plugins leave out the vendor's prefix."""
+        name = own_uuid[-_UUID_LENGTH:]
+        if name != own_uuid and _UUID.fullmatch(own_uuid, len(own_uuid) - _UUID_LENGTH):
+            self._scopes[name].setdefault("", set()).add(subject)
+            self._unique.add(name, subject, has_uuid=True)
 
 
 class _UniqueNames:
@@ -160,17 +172,21 @@ class _UniqueNames:
         if has_uuid:
             self._with_uuid.add(name)
 
-    def uuid_before_separator(self, name: str) -> str | None:
-        """The longest name with a uuid that begins the text and is followed by a separator."""
+    def uuid_before_text(self, name: str) -> str | None:
+        """The longest name with a uuid that begins a longer text and ends where a word ends, or with a whole uuid."""
         found = self._at(name, 0)
         return next((each for each in found if each in self._with_uuid and len(each) < len(name)), None)
 
     def within(self, name: str) -> Iterator[tuple[int, int]]:
-        """Yield begin and end of the longest unique name at each place of a text, if it consists of whole words."""
-        for word in _WORD.finditer(name):
-            longest = next(self._at(name, word.start()), None)
+        """Yield begin and end of the longest unique name at each place of a text.
+
+        Names consist of whole words, except that a uuid may stand between any characters.
+        """
+        starts = {found.start() for words in (_WORD, _UUID) for found in words.finditer(name)}
+        for start in sorted(starts):
+            longest = next(self._at(name, start), None)
             if longest is not None:
-                yield word.start(), word.start() + len(longest)
+                yield start, start + len(longest)
 
     def _at(self, name: str, start: int) -> Iterator[str]:
         """Yield every unique name at a place of a text, the longest first."""
@@ -178,8 +194,16 @@ class _UniqueNames:
             return
         for length in self._lengths:
             end = start + length
-            if name[start:end] in self.subjects and not name[end : end + 1].isalnum():
+            if name[start:end] in self.subjects and not self._cuts_word(name, end):
                 yield name[start:end]
+
+    @staticmethod
+    def _cuts_word(name: str, end: int) -> bool:
+        """Whether a name that ends here is only the beginning of a word, other than a uuid before other letters."""
+        if not name[end : end + 1].isalnum():
+            return False
+        uuid = _UUID.match(name, max(0, end - _UUID_LENGTH))
+        return uuid is None or uuid.end() != end
 
 
 def _only(subjects: set[_Subject]) -> _Subject | None:

@@ -159,6 +159,7 @@ def test_an_empty_table_resolves_nothing() -> None:
 
 
 U1, U2 = "GPU-4c5f1b7a-2f55-4c6e-9d1e-6a1f00000001", "GPU-4c5f1b7a-2f55-4c6e-9d1e-6a1f00000002"
+BARE = U1.removeprefix("GPU-")
 SLICE = "MIG-aaaaaaaa-0000-4000-8000-000000000001"
 SHARES = AliasTable(
     [
@@ -182,6 +183,11 @@ SHARES = AliasTable(
         (f"{U1}@3", (U1, "")),
         (f"{U1}-share-3", (U1, "")),
         (f"{U1.lower()}-3::1", (U1, "")),
+        (f"{U1}x3", (U1, "")),
+        (BARE, (U1, "")),
+        (f"{BARE.upper()}-3", (U1, "")),
+        (f"{BARE}::1", (U1, "")),
+        (f"{BARE}vgpu3", (U1, "")),
         (f"{U2}-3", (U2, "")),
         (f"{SLICE}-3", (U2, SLICE)),
         (f"{SLICE}-_-3", (U2, SLICE)),
@@ -189,6 +195,7 @@ SHARES = AliasTable(
         # Behind the uuid of a partitioned device, words may name a partition.
         (f"{U2}/gi3", None),
         (f"{U2}-cpx_nps4-3", None),
+        (f"{U2}x3", None),
         # Another known name behind the uuid.
         (f"{U2}/{SLICE}", None),
         (f"{U1}-{U2}", None),
@@ -234,7 +241,9 @@ def test_an_id_keeps_its_meaning_while_its_name_is_unknown() -> None:
         ("pci-0000:19:00.0-vf1", {U1}),
         (f"MIG-{U2}/9/0", {U2}),
         (f"{U1}+{SLICE}", {U1, U2}),
-        (f"x{U1}", set()),
+        (f"x{U1}", {U1}),
+        (f"vgpu{BARE}of4", {U1}),
+        (f"{BARE}{U2}", {U1, U2}),
         (f"{U1}f", set()),
         ("10000:19:00.0", set()),
         ("eth0", set()),
