@@ -12,10 +12,9 @@ from collectors.catalog.bounds import HIGHEST_WATTS, SPIKE, bounds_of
 from collectors.contract import Sample
 from collectors.metric import Metric
 
-# Not the lowest limit that can be set: if it is the only one known, it says nothing about the most.
 _POWER_LIMITS = frozenset({catalog.POWER_LIMIT, catalog.POWER_DEFAULT_LIMIT, catalog.POWER_MAX_LIMIT})
 # The rows from which a device's limits are learned.
-LIMIT_ROWS = _POWER_LIMITS | {catalog.MEMORY_LIMIT}
+LIMIT_ROWS = _POWER_LIMITS | {catalog.POWER_MIN_LIMIT, catalog.MEMORY_LIMIT}
 # Part of the memory of the same device or partition.
 _PARTS_OF_MEMORY = frozenset({catalog.MEMORY_USAGE, catalog.MEMORY_RESERVED})
 
@@ -54,7 +53,8 @@ class DeviceLimits:
     """What is possible on one device, from its own latest readings."""
 
     def __init__(self) -> None:
-        self._power_limits: dict[Metric, float] = {}
+        self._power_limits: dict[Metric, tuple[float, float]] = {}  # the latest and the one before
+        self._lowest_limit_watts = 0.0
         self._memory: dict[str, float] = {}  # by partition
 
     def learn(self, sample: Sample) -> None:
@@ -62,7 +62,10 @@ class DeviceLimits:
         if sample.value <= 0:
             return
         if sample.metric in _POWER_LIMITS:
-            self._power_limits[sample.metric] = sample.value
+            latest, _ = self._power_limits.get(sample.metric, (0.0, 0.0))
+            self._power_limits[sample.metric] = (sample.value, latest)
+        elif sample.metric is catalog.POWER_MIN_LIMIT:
+            self._lowest_limit_watts = sample.value
         elif sample.metric is catalog.MEMORY_LIMIT:
             self._memory[sample.partition_uuid] = sample.value
 
@@ -73,8 +76,13 @@ class DeviceLimits:
 
     @property
     def highest_watts(self) -> float:
-        """The most that the device can draw for a moment."""
-        return SPIKE * max(self._power_limits.values(), default=0.0) or HIGHEST_WATTS
+        """The most that the device can draw for a moment.
+
+        One wrong limit must not make every power impossible: the highest of the two latest readings counts, and none
+        below the lowest limit that can be set.
+        """
+        highest = max((watts for pair in self._power_limits.values() for watts in pair), default=0.0)
+        return SPIKE * highest if highest > 0 and highest >= self._lowest_limit_watts else HIGHEST_WATTS
 
     def most_per_second(self, metric: Metric) -> float | None:
         """The most by which a counter of the device can rise in a second; None without a physical rate."""

@@ -240,6 +240,22 @@ def test_lowest_power_limit_and_a_memory_of_no_size_are_no_limits(bench: Bench) 
     assert bench.read(*usable).samples == usable
 
 
+@pytest.mark.parametrize("row", [catalog.POWER_LIMIT, catalog.POWER_DEFAULT_LIMIT, catalog.POWER_MAX_LIMIT])
+def test_one_low_limit_makes_no_power_impossible(bench: Bench, row: Metric) -> None:
+    for watts in (LIMIT_WATTS, 1.0):
+        bench.read(Sample(row, "gpu-a", watts))
+
+    assert bench.read(power("gpu-a", LIMIT_WATTS)).samples == (power("gpu-a", LIMIT_WATTS),)
+    bench.read(Sample(row, "gpu-a", 1.0))  # a limit that stays low is one
+    assert bench.read(power("gpu-a", LIMIT_WATTS)).samples == ()
+
+
+def test_limit_below_the_lowest_that_can_be_set_makes_no_power_impossible(bench: Bench) -> None:
+    bench.read(Sample(catalog.POWER_LIMIT, "gpu-a", 1.0), Sample(catalog.POWER_MIN_LIMIT, "gpu-a", 100))
+
+    assert bench.read(power("gpu-a", 350)).samples == (power("gpu-a", 350),)
+
+
 def test_energy_that_jumps_is_never_credited(bench: Bench) -> None:
     bench.read(energy("gpu-a", 1_000_000), Sample(catalog.POWER_LIMIT, "gpu-a", LIMIT_WATTS))
     risen = [bench.read(energy("gpu-a", joules)).energy["gpu-a"].amount for joules in (2_480_000, 1_000_600, 1_001_200)]
