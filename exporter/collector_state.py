@@ -223,7 +223,7 @@ class CollectorState:
     def _accept(self, event: CallEnded, reading: Reading) -> Accepted:
         """Take over a reading. Everything that a reading can break comes before the collector counts as up."""
         accepted = self._validator.validate(reading, event.ended)
-        starting = self._count_faults((*reading.faults, *accepted.faults), event.ended)
+        starting = self._count_faults(accepted.faults, event.ended)
         self._list(Listing(accepted.devices, accepted.partitions))
         if self._late:
             _log.info("collector recovered: its late call has returned", extra={"fields": {"collector": self.name}})

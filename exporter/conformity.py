@@ -1,12 +1,13 @@
 """The part of a collector's reading that meets the contract: types, labels, subjects, and each series once.
 
 A record that does not meet it would make the whole exposition invalid, or every later snapshot fail. So it is left out
-and counted, and the rest of the reading is used.
+and counted, and the rest of the reading is used. A record may also be an object of any other type, such as None.
 """
 
 import math
 from collections.abc import Hashable, Iterable, Iterator, Mapping
 from dataclasses import replace
+from typing import TypeVar
 
 from collectors.contract import (
     Alias,
@@ -18,32 +19,51 @@ from collectors.contract import (
     Reason,
     Sample,
     SubjectKey,
+    Unsupported,
     subjects_of,
 )
 from collectors.metric import Kind, Metric, Origin, Subject
 from collectors.plausibility import ImplausibleError, require_number
 
 SampleKey = tuple[Metric, str, str, tuple[str, ...]]
+_R = TypeVar("_R")
 
 
 def conforming(reading: Reading, faults: list[Fault]) -> Reading:
     """A reading without the records that do not meet the contract.
 
     Args:
-        reading: What the collector returned. If a field of it has another type, any exception may be raised.
+        reading: What the collector returned. If one of its sequences is none, any exception may be raised.
         faults: Receives one fault for each record that is left out.
     """
-    devices = tuple(_devices(reading.devices, faults))
-    partitions = tuple(_partitions(reading.partitions, {device.uuid for device in devices}, faults))
+    devices = tuple(_devices(_of(Device, reading.devices, faults), faults))
+    uuids = {device.uuid for device in devices}
+    partitions = tuple(_partitions(_of(Partition, reading.partitions, faults), uuids, faults))
     listed = subjects_of(devices, partitions)
     return replace(
         reading,
         devices=devices,
         partitions=partitions,
-        samples=tuple(_samples(reading.samples, listed, faults)),
-        processes=tuple(_processes(reading.processes, faults)),
+        samples=tuple(_samples(_of(Sample, reading.samples, faults), listed, faults)),
+        processes=tuple(_processes(_of(Process, reading.processes, faults), faults)),
+        faults=tuple(_faults(_of(Fault, reading.faults, faults), faults)),
+        unsupported=tuple(_unsupported(_of(Unsupported, reading.unsupported, faults), faults)),
         sessions=_sessions(reading.sessions),
     )
+
+
+def _of(record: type[_R], given: Iterable[object], faults: list[Fault]) -> Iterator[_R]:
+    """The records of this type."""
+    for each in given:
+        if isinstance(each, record):
+            yield each
+        else:
+            where = f"{record.__name__.casefold()} record"
+            faults.append(_bug(where, f"a {type(each).__name__}, expected {record.__name__}"))
+
+
+def _bug(where: str, detail: str) -> Fault:
+    return Fault(Reason.INVALID_VALUE, where, f"a bug of the collector: {detail}")
 
 
 def sample_key(sample: Sample) -> SampleKey:
@@ -61,11 +81,14 @@ def typed(sample: Sample, faults: list[Fault]) -> Sample | None:
     try:
         return _with_floats(sample)
     except ImplausibleError as error:
-        faults.append(refused(sample, f"a bug of the collector: {error}"))
+        name = sample.metric.stem if isinstance(sample.metric, Metric) else f"metric {type(sample.metric).__name__}"
+        faults.append(_bug(f"{name} of {sample.device_uuid}", str(error)))
         return None
 
 
 def _with_floats(sample: Sample) -> Sample:
+    if not isinstance(sample.metric, Metric):
+        raise ImplausibleError("a metric that is no row of the catalogue")
     if not isinstance(sample.labels, tuple) or not _are_texts(
         sample.device_uuid, sample.partition_uuid, *sample.labels
     ):
@@ -89,11 +112,7 @@ def _are_aliases(aliases: object) -> bool:
 
 
 def _not_listed(what: str, record: Device | Partition) -> Fault:
-    return Fault(
-        Reason.INVALID_VALUE,
-        f"{what} {record.uuid}",
-        "a bug of the collector: a field of another type, or a uuid that another has",
-    )
+    return _bug(f"{what} {record.uuid}", "a field of another type, or a uuid that another has")
 
 
 def _devices(devices: Iterable[Device], faults: list[Fault]) -> Iterator[Device]:
@@ -150,8 +169,23 @@ def _processes(processes: Iterable[Process], faults: list[Fault]) -> Iterator[Pr
         if type(process.pid) is int and _are_texts(process.device_uuid, process.partition_uuid):
             yield process
         else:
-            where = f"process of {process.device_uuid}"
-            faults.append(Fault(Reason.INVALID_VALUE, where, "a bug of the collector: a pid or uuid of another type"))
+            faults.append(_bug(f"process of {process.device_uuid}", "a pid or uuid of another type"))
+
+
+def _faults(given: Iterable[Fault], faults: list[Fault]) -> Iterator[Fault]:
+    for fault in given:
+        if isinstance(fault.reason, Reason) and _are_texts(fault.where, fault.detail):
+            yield fault
+        else:
+            faults.append(_bug("fault record", "a reason or text of another type"))
+
+
+def _unsupported(given: Iterable[Unsupported], faults: list[Fault]) -> Iterator[Unsupported]:
+    for row in given:
+        if isinstance(row.metric, Metric) and _are_texts(row.device_uuid, row.partition_uuid, row.detail):
+            yield row
+        else:
+            faults.append(_bug("unsupported record", "a metric, uuid or text of another type"))
 
 
 def _sessions(sessions: Mapping[str, Hashable]) -> Mapping[str, Hashable]:

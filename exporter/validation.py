@@ -50,7 +50,7 @@ class Accepted:
         partitions: All that are known.
         samples: To export, and to integrate.
         processes: With possible values only.
-        faults: What was refused.
+        faults: What the collector reports, and what was refused.
         energy: By device, the joules that its counter has risen by since its last accepted reading.
         integrated_power: Devices whose power is integrated, because they have no energy counter.
     """
@@ -133,6 +133,7 @@ class Validator:
         """
         faults: list[Fault] = []
         reading = conforming(given, faults)
+        faults += reading.faults
         self._sessions.update(reading)
         self._forget_old(subjects_of(reading.devices, reading.partitions), at)
         for sample in reading.samples:

@@ -10,7 +10,7 @@ import pytest
 
 from collectors import amd, catalog, nvidia
 from collectors.amd.gpu_metrics.parse import parse
-from collectors.contract import CollectorSpec, Reading
+from collectors.contract import CollectorSpec, Reading, Reason
 from collectors.metric import Kind, Metric
 from exporter.validation import Validator
 from tests.doubles.amd_cards import MI210, MI300X
@@ -104,7 +104,7 @@ class Bench:
         if raw:
             self.unit = own.value / raw
         accepted = self.validator.validate(reading, self.now)
-        self.refused += len(accepted.faults)
+        self.refused += sum(fault.reason is Reason.INVALID_VALUE for fault in accepted.faults)
         found = [sample.value for sample in accepted.samples if self.is_counter(sample.metric, sample.labels)]
         return found[0] / self.unit if found else None
 

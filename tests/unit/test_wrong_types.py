@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from collectors import catalog
-from collectors.contract import Alias, Device, Fault, Partition, Process, Reading, Reason, Sample
+from collectors.contract import Alias, Device, Fault, Partition, Process, Reading, Reason, Sample, Unsupported
 from collectors.metric import Metric
 from collectors.plausibility import ImplausibleError, require_number, require_possible
 from exporter.assembler import Assembler, Clocks
@@ -187,15 +187,34 @@ def test_other_series_are_served_and_the_sample_is_counted(value: float) -> None
     assert b"accelerator_device_utilization_ratio{" in render(snapshot, (), Format.TEXT)
 
 
+ANYTHING: Any = object()
+RECORDS: list[dict[str, Any]] = [
+    *({field: (None,)} for field in ("devices", "partitions", "samples", "processes", "faults", "unsupported")),
+    {"samples": (Sample(ANYTHING, "gpu-a", 1),)},
+    {"samples": (Sample(NO_TEXT, "gpu-a", 1), ANYTHING, 7)},
+    {"faults": (Fault(ANYTHING, "", ""), Fault(Reason.LATE, NO_TEXT, ""))},
+    {"unsupported": (Unsupported(ANYTHING, "gpu-a", ""), Unsupported(catalog.ENERGY, NO_TEXT, ""))},
+]
+
+
+@pytest.mark.parametrize("records", RECORDS, ids=repr)
+def test_record_of_another_type_is_one_fault(records: dict[str, Any]) -> None:
+    good: dict[str, Any] = {"devices": (A,), "samples": (GOOD,)}
+    reading = Reading(**good | {field: (*found, *good.get(field, ())) for field, found in records.items()})
+    accepted = Validator().validate(reading, 1.0)
+    snapshot = Node().poll(1.0, reading)
+
+    assert (accepted.devices, accepted.samples) == ((A,), (GOOD,))
+    assert invalid(accepted) == [Reason.INVALID_VALUE] * sum(map(len, records.values()))
+    assert b"accelerator_device_utilization_ratio{" in render(snapshot, (), Format.TEXT)
+
+
 def unusable() -> list[Callable[[], Reading]]:
     anything: Any = object()
     return [
         lambda: Reading(anything),
         lambda: Reading((A,), (), anything),
-        lambda: Reading((A,), (), (anything,)),
-        lambda: Reading((A,), (), (Sample(anything, "gpu-a", 1),)),
-        lambda: Reading((A,), faults=(anything,)),
-        lambda: Reading((A,), faults=(Fault(anything, "", ""),)),
+        lambda: Reading((A,), faults=anything),
         lambda: Reading((A,), sessions=anything),
         lambda: anything,
     ]
@@ -220,7 +239,7 @@ def test_reading_that_is_not_understood_is_logged_once_and_is_no_success(caplog:
     caplog.set_level(logging.INFO, "exporter.collector_state")
     anything: Any = object()
     for at in (1.0, 2.0, 3.0):
-        assert state.ended(ended(at, Reading((A,), (), (anything,)), FAST)) == Accepted()
+        assert state.ended(ended(at, Reading((A,), (), anything), FAST)) == Accepted()
 
     health = state.health(3.0)
     assert (health.present, health.up, health.last_success_timestamp_seconds) == (True, False, None)
