@@ -10,6 +10,8 @@ from collectors import labels
 from collectors.nvidia.status import RULES
 from collectors.nvidia.xid import FROM_START, TABLE, Effect, effect, error_class
 
+COPY_ENGINES = (39, 40, 41, 70, 71, 72, 75, 76, 77, 85, *range(126, 136))
+VIDEO_ENGINES = (47, 65, 73, 82, 83, 84, 86, 88, 89, *range(96, 106), 139, 142)
 PAGE = Path(__file__).parents[2] / "docs" / "nvidia-health.md"
 
 
@@ -41,15 +43,33 @@ def test_an_application_error_has_no_effect_on_the_status() -> None:
     assert not [group for group in TABLE if group.error_class == "application" and group.from_start]
 
 
-def test_every_fatal_code_is_counted_from_0() -> None:
-    fatal = {str(code) for group in TABLE if group.effect is Effect.FAILED for code in group.codes}
-    assert fatal <= set(FROM_START)
+def test_codes_that_are_counted_from_0_need_an_alert() -> None:
     assert len(FROM_START) == len(set(FROM_START)) == 12
+    assert {error_class("xid", code) for code in FROM_START} == {"hardware"}
+    assert Effect.NONE not in {effect("xid", code) for code in FROM_START}
 
 
-@pytest.mark.parametrize("code", ["13", "31", "43", "45"])
-def test_errors_of_programs_are_not_hardware_errors(code: str) -> None:
-    assert error_class("xid", code) == "application"
+@pytest.mark.parametrize("code", [8, 13, 25, 31, 43, 45, 66, 67, 106, 107, 108, 137])
+def test_errors_of_programs_are_not_hardware_errors(code: int) -> None:
+    assert error_class("xid", str(code)) == "application"
+
+
+@pytest.mark.parametrize(
+    "code",
+    [11, 32, 37, 44, 60, 68, 69, *COPY_ENGINES, *VIDEO_ENGINES, 80, 93, 109, 141],
+)
+def test_codes_without_the_program_in_the_list_of_causes_are_not_its_errors(code: int) -> None:
+    assert (error_class("xid", str(code)), effect("xid", str(code)) is Effect.FAILED) == ("hardware", False)
+
+
+@pytest.mark.parametrize("code", [46, 62, 64, 79, 95, 110, 119, 120, 136, 140, 143, 155, 158, 168, 169])
+def test_device_that_must_be_reset_has_failed(code: int) -> None:
+    assert effect("xid", str(code)) is Effect.FAILED
+
+
+@pytest.mark.parametrize("code", [109, 156])
+def test_device_that_works_until_its_reset_is_degraded(code: int) -> None:
+    assert effect("xid", str(code)) is Effect.DEGRADED
 
 
 @pytest.mark.parametrize("source_and_code", [("xid", "4711"), ("xid", "other"), ("driver", "13")])
