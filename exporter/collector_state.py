@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from collectors import catalog
 from collectors.contract import Device, Fault, Partition, Process, Reading, Reason, Sample, subjects_of
 from collectors.metric import Cadence
+from exporter.partition_sum import device_utilization
 from exporter.poller import CallEnded, CallStarted
 from exporter.precedence import Listing, without_duplicates
 from exporter.snapshot import CollectorHealth, Failure
@@ -222,7 +223,7 @@ class CollectorState:
 
     def _accept(self, event: CallEnded, reading: Reading) -> Accepted:
         """Take over a reading. Everything that a reading can break comes before the collector counts as up."""
-        accepted = self._validator.validate(reading, event.ended)
+        accepted = self._with_sums(self._validator.validate(reading, event.ended))
         starting = self._count_faults(accepted.faults, event.ended)
         self._list(Listing(accepted.devices, accepted.partitions))
         if self._late:
@@ -244,6 +245,13 @@ class CollectorState:
             fields = {"collector": self.name, "where": fault.where, "detail": fault.detail}
             _log.warning("reading failed: %s", fault.reason, extra={"fields": fields})
         return accepted
+
+    def _with_sums(self, accepted: Accepted) -> Accepted:
+        """Also with the utilization of devices whose driver reports it for their partitions only."""
+        earlier = self._persistent.get(Cadence.SLOW, ())
+        sizes = {s.subject: s.value for s in (*earlier, *accepted.samples) if s.metric is catalog.COMPUTE_RATIO}
+        sums = tuple(device_utilization(accepted.partitions, accepted.samples, sizes))
+        return replace(accepted, samples=(*accepted.samples, *sums)) if sums else accepted
 
     def _list(self, listing: Listing) -> None:
         if listing != self.listed:

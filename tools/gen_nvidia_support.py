@@ -49,6 +49,8 @@ _NOTES = """\
 - The frame buffer's aperture (BAR1) is not used: no use for it was found.
 - GPM's values of a MIG device are those of its GPU instance, assumed to be relative to the instance. A compute instance
   with only a part of its GPU instance (profiles such as `1c.3g.40gb`) has none, even if it is alone there.
+- The utilization of a device in MIG mode that only its instances report is their sum, weighted by their sizes. It is
+  absent while that of one instance is unknown.
 - GPM compares two samples, so activity begins with the second poll, and `--once` never shows it.
 """
 
