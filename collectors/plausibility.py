@@ -10,8 +10,9 @@ from collections.abc import Iterable
 from collectors import catalog
 from collectors.catalog.bounds import HIGHEST_WATTS, SPIKE, bounds_of
 from collectors.contract import Sample
-from collectors.metric import Metric
+from collectors.metric import Kind, Metric
 
+_MARK = 2**32 - 1
 _POWER_LIMITS = frozenset({catalog.POWER_LIMIT, catalog.POWER_DEFAULT_LIMIT, catalog.POWER_MAX_LIMIT})
 # The rows from which a device's limits are learned.
 LIMIT_ROWS = _POWER_LIMITS | {catalog.POWER_MIN_LIMIT, catalog.MEMORY_LIMIT}
@@ -47,6 +48,8 @@ def require_possible(metric: Metric, value: float) -> None:
     value = require_number(value)
     if not (math.isfinite(value) and low <= value <= high):
         raise ImplausibleError(f"{value:g}, expected {low:g} to {high:g}")
+    if value == _MARK and metric.kind is Kind.COUNTER and metric.most_per_second is None:
+        raise ImplausibleError(f"{value:.0f}, which libraries return for an unknown count")
 
 
 class DeviceLimits:

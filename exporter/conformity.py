@@ -9,6 +9,7 @@ from collections.abc import Hashable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import TypeVar
 
+from collectors import catalog
 from collectors.contract import (
     Alias,
     Device,
@@ -22,10 +23,11 @@ from collectors.contract import (
     Unsupported,
     subjects_of,
 )
-from collectors.metric import Kind, Metric, Origin, Subject
+from collectors.metric import Kind, Label, Metric, Origin, Subject
 from collectors.plausibility import ImplausibleError, require_number
 
 SampleKey = tuple[Metric, str, str, tuple[str, ...]]
+_ROWS = {row: row for row in catalog.ROWS}
 _R = TypeVar("_R")
 
 
@@ -87,7 +89,8 @@ def typed(sample: Sample, faults: list[Fault]) -> Sample | None:
 
 
 def _with_floats(sample: Sample) -> Sample:
-    if not isinstance(sample.metric, Metric):
+    row = _ROWS.get(sample.metric) if isinstance(sample.metric, Metric) else None
+    if row is None:
         raise ImplausibleError("a metric that is no row of the catalogue")
     if not isinstance(sample.labels, tuple) or not _are_texts(
         sample.device_uuid, sample.partition_uuid, *sample.labels
@@ -96,9 +99,9 @@ def _with_floats(sample: Sample) -> Sample:
     value, width = require_number(sample.value), require_number(sample.width)
     if not 0 <= width < math.inf:
         raise ImplausibleError(f"the width is {width:g}")
-    if type(sample.value) is type(sample.width) is float:
+    if type(sample.value) is type(sample.width) is float and sample.metric is row:
         return sample
-    return replace(sample, value=value, width=width)
+    return replace(sample, metric=row, value=value, width=width)
 
 
 def _are_texts(*values: object) -> bool:
@@ -131,7 +134,9 @@ def _partitions(partitions: Iterable[Partition], devices: set[str], faults: list
         texts = _are_texts(partition.uuid, partition.device_uuid, partition.profile)
         if not (texts and partition.uuid and _are_aliases(partition.aliases)) or partition.uuid in uuids:
             faults.append(_not_listed("partition", partition))
-        elif partition.device_uuid in devices:
+        elif partition.device_uuid not in devices:
+            faults.append(_bug(f"partition {partition.uuid}", f"its device {partition.device_uuid} is not listed"))
+        else:
             uuids.add(partition.uuid)
             yield partition
 
@@ -156,12 +161,16 @@ def _meets_row(sample: Sample) -> bool:
     subject = Subject.PARTITION if sample.partition_uuid else Subject.DEVICE
     if row.origin is not Origin.COLLECTOR or subject not in row.subjects or len(sample.labels) != len(row.labels):
         return False
-    if any(
-        label.values and text and text not in label.values
-        for label, text in zip(row.labels, sample.labels, strict=True)
-    ):
+    if not all(_may_be(label, text, row) for label, text in zip(row.labels, sample.labels, strict=True)):
         return False
     return row.kind is not Kind.INFO or sample.value == 1
+
+
+def _may_be(label: Label, text: str, row: Metric) -> bool:
+    """Whether a label of a row may have this value: only an optional one or one of an info may be empty."""
+    if not text:
+        return label.optional or row.kind is Kind.INFO
+    return not label.values or text in label.values
 
 
 def _processes(processes: Iterable[Process], faults: list[Fault]) -> Iterator[Process]:
@@ -181,9 +190,10 @@ def _faults(given: Iterable[Fault], faults: list[Fault]) -> Iterator[Fault]:
 
 
 def _unsupported(given: Iterable[Unsupported], faults: list[Fault]) -> Iterator[Unsupported]:
-    for row in given:
-        if isinstance(row.metric, Metric) and _are_texts(row.device_uuid, row.partition_uuid, row.detail):
-            yield row
+    for gap in given:
+        row = _ROWS.get(gap.metric) if isinstance(gap.metric, Metric) else None
+        if row is not None and _are_texts(gap.device_uuid, gap.partition_uuid, gap.detail):
+            yield gap if gap.metric is row else replace(gap, metric=row)
         else:
             faults.append(_bug("unsupported record", "a metric, uuid or text of another type"))
 

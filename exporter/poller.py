@@ -2,12 +2,21 @@
 
 import logging
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from collectors.backoff import Backoff
-from collectors.contract import AbsentError, Collector, CollectorError, Reading, Reason, UnavailableError
+from collectors.contract import (
+    AbsentError,
+    Collector,
+    CollectorError,
+    Device,
+    Partition,
+    Reading,
+    Reason,
+    UnavailableError,
+)
 from collectors.metric import Cadence
 
 _log = logging.getLogger(__name__)
@@ -68,13 +77,13 @@ class _Outcome(NamedTuple):
 
     Attributes:
         reading: What it returned; None if it raised.
-        subjects: The uuids of the devices and partitions in it.
+        subjects: The devices and partitions in it.
         failure: Why it raised; also None when the vendor is absent.
         text: The error's text for people.
     """
 
     reading: Reading | None
-    subjects: frozenset[str] = frozenset()
+    subjects: frozenset[Hashable] = frozenset()
     failure: Reason | None = None
     text: str = ""
 
@@ -156,7 +165,7 @@ class Poller:
         self._schedule = Schedule(intervals)
         self._clock = clock
         self._report = report
-        self._known: frozenset[str] = frozenset()
+        self._known: frozenset[Hashable] = frozenset()
         self._released = False
         self._stop = threading.Event()
         self._wake = threading.Event()
@@ -232,7 +241,7 @@ class Poller:
             self._schedule.absent(ended)
         self._report(CallEnded(self._name, started, ended, due, outcome.reading, outcome.failure, outcome.text))
 
-    def _schedule_new_subjects(self, due: frozenset[Cadence], subjects: frozenset[str], now: float) -> None:
+    def _schedule_new_subjects(self, due: frozenset[Cadence], subjects: frozenset[Hashable], now: float) -> None:
         """Make all cadences due when there are new devices or partitions and not everything has just been read."""
         if subjects - self._known and due != _ALL:
             self._schedule.all_due(now)
@@ -262,5 +271,8 @@ class Poller:
         _log.exception(message, extra={"fields": {"collector": self._name}})
 
 
-def _subjects(reading: Reading) -> frozenset[str]:
-    return frozenset(device.uuid for device in reading.devices) | frozenset(part.uuid for part in reading.partitions)
+def _subjects(reading: Reading) -> frozenset[Hashable]:
+    """What is listed. A partition that was created again may have the same uuid and another size."""
+    devices = {str(device.uuid) for device in reading.devices if isinstance(device, Device)}
+    parts = {(str(part.uuid), str(part.profile)) for part in reading.partitions if isinstance(part, Partition)}
+    return frozenset(devices | parts)

@@ -100,9 +100,15 @@ and on (instance, uuid, partition_uuid) (
     rate(accelerator_partition_busy_seconds_total[1h])
   / rate(accelerator_partition_observed_seconds_total[1h])
   < 0.01
+)
+and on (instance, uuid, partition_uuid) (
+    min_over_time(accelerator_device_allocations[1h]) > 0
+  or
+    min_over_time(accelerator_partition_allocations[1h]) > 0
 )""",
         "The same question for containers: `namespace`, `pod` and `container` of every container that such a device "
-        "or partition is allocated to now, shared or not. It finds a forgotten notebook on a MIG instance.",
+        "or partition is allocated to now, shared or not. It finds a forgotten notebook on a MIG instance. A pod that "
+        "replaced another one in this hour is listed too.",
     ),
     Query(
         "Devices that are not allocated",

@@ -27,11 +27,14 @@ _BY_UNIT: Mapping[Unit, tuple[float, float]] = {
 }
 # Counters of another unit: higher values of 64 bits are marks or negative numbers.
 _COUNTERS = (0.0, 2.0**63)
+# Counts of errors and the like, without a physical rate: a float counts no further.
+_COUNTS = (0.0, 2.0**53)
 
 
 def bounds_of(metric: Metric) -> tuple[float, float]:
     """The lowest and the highest possible value of a row."""
     if metric.bounds is not None:
         return metric.bounds
-    is_count = metric.kind is Kind.COUNTER and metric.unit is not Unit.JOULES
-    return _COUNTERS if is_count else _BY_UNIT[metric.unit]
+    if metric.kind is not Kind.COUNTER or metric.unit is Unit.JOULES:
+        return _BY_UNIT[metric.unit]
+    return _COUNTS if metric.most_per_second is None else _COUNTERS

@@ -99,7 +99,7 @@ class PartitionTable:
         self._denied: set[tuple[str, str]] = set()
         self._properties: dict[str, MigDevice] = {}
         self._last_partitions: dict[str, tuple[Partition, ...]] = {}
-        self._shapes: dict[str, tuple[bool, frozenset[str]]] = {}
+        self._shapes: dict[str, tuple[bool, frozenset[tuple[str, str]]]] = {}
 
     def last_partitions(self, device_uuid: str) -> tuple[Partition, ...]:
         """The partitions of a device at its last reading. A lost device keeps them: they are still allocated."""
@@ -125,7 +125,7 @@ class PartitionTable:
         layout.partitions = tuple(_partition(identity, info) for info in layout.infos)
         answered = frozenset(partition.uuid for partition in layout.partitions)
         if layout.complete:
-            shape = (enabled, answered)
+            shape = (enabled, frozenset((part.uuid, part.profile) for part in layout.partitions))
             layout.changed = self._shapes.get(uuid, shape) != shape
             self._shapes[uuid] = shape
         else:
@@ -179,18 +179,28 @@ class PartitionTable:
 
     def _mig_device(self, handle: Handle, slices: int) -> MigDevice:
         uuid = self._nvml.uuid(handle)
-        if uuid not in self._properties:
-            _, _, profile = self._nvml.name(handle).rpartition(_PROFILE_MARK)
+        known = self._properties.get(uuid)
+        profile = self._profile(handle, known)
+        if known is None or known.profile != profile:  # created again, perhaps with the same uuid
             compute_ratio, fills_gpu_instance = self._read_size(handle, slices)
             self._properties[uuid] = MigDevice(
                 uuid,
-                profile.strip(),
+                profile,
                 self._nvml.gpu_instance_id(handle),
                 self._nvml.compute_instance_id(handle),
                 compute_ratio,
                 fills_gpu_instance,
             )
         return self._properties[uuid]
+
+    def _profile(self, handle: Handle, known: MigDevice | None) -> str:
+        try:
+            _, _, profile = self._nvml.name(handle).rpartition(_PROFILE_MARK)
+        except (UnsupportedError, NoDataError):
+            if known is None:
+                raise
+            return known.profile
+        return profile.strip()
 
     def _read_size(self, handle: Handle, slices: int) -> tuple[float | None, bool]:
         """The partition's fraction of the device's compute slices, and whether it has all slices of its GPU instance.

@@ -2,11 +2,13 @@
 
 import queue
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from collectors import registry
-from collectors.contract import CollectorSpec, Node
+from collectors.contract import CollectorSpec, Fault, Node, Reading, Reason
 from exporter.check.facts import CallOutcome, CollectorFacts
 from exporter.configuration.settings import PollSettings
+from exporter.conformity import conforming
 from exporter.inputs import intervals
 from exporter.poller import CallEnded, Poller, PollerEvent
 
@@ -74,13 +76,26 @@ class CollectorCalls:
                 dra_drivers=spec.dra_drivers,
             )
         state = CallOutcome.FAILED if call.failure is not None else CallOutcome.ABSENT
-        return CollectorFacts(
+        facts = CollectorFacts(
             name=spec.name,
-            state=state if call.reading is None else CallOutcome.OK,
+            state=state,
             resource_prefixes=spec.resource_prefixes,
             seconds=call.ended - call.started,
-            reading=call.reading,
             reason=call.failure,
             text=call.text,
             dra_drivers=spec.dra_drivers,
         )
+        if call.reading is None:
+            return facts
+        try:
+            return replace(facts, state=CallOutcome.OK, reading=_understood(call.reading))
+        except Exception as error:  # noqa: BLE001 - what a third-party collector returns must fail only itself
+            text = f"its reading is not understood: {type(error).__name__}: {error}"
+            return replace(facts, state=CallOutcome.FAILED, reason=Reason.BROKEN, text=text)
+
+
+def _understood(reading: Reading) -> Reading:
+    """A reading as the daemon uses it."""
+    faults: list[Fault] = []
+    conform = conforming(reading, faults)
+    return replace(conform, faults=(*conform.faults, *faults))

@@ -2,10 +2,23 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from collectors.contract import AbsentError, Collector, CollectorSpec, Node, Reading, Reason, UnavailableError
+from collectors import catalog
+from collectors.contract import (
+    AbsentError,
+    Collector,
+    CollectorSpec,
+    Device,
+    Fault,
+    Node,
+    Reading,
+    Reason,
+    UnavailableError,
+    Unsupported,
+)
 from collectors.sysfs import Root
 from exporter.check.facts import CallOutcome, CollectorFacts
 from exporter.check.hardware import CollectorCalls
@@ -38,6 +51,35 @@ def test_a_reading_is_returned() -> None:
     facts = one(READING)
     assert (facts.name, facts.state, facts.reading, facts.reason) == ("acme", CallOutcome.OK, READING, None)
     assert facts.resource_prefixes == ("acme.com/",)
+
+
+ANYTHING: Any = object()
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"devices": (gpu("a"), Device(ANYTHING, "x", "acme", "E"))},
+        {"devices": (gpu("a"), Device("b", ANYTHING, "acme", "E"))},
+        {"faults": (Fault(ANYTHING, "x", "y"),)},
+        {"unsupported": (Unsupported(catalog.ENERGY, ANYTHING, ANYTHING),)},
+        {"samples": (None,)},
+    ],
+    ids=lambda wrong: next(iter(wrong)),
+)
+def test_a_record_that_does_not_meet_the_contract_is_left_out(wrong: dict[str, Any]) -> None:
+    facts = one(Reading(**{"devices": (gpu("a"),)} | wrong))
+
+    assert (facts.state, facts.reading and facts.reading.devices) == (CallOutcome.OK, (gpu("a"),))
+    assert facts.reading is not None
+    assert [fault.reason for fault in facts.reading.faults] == [Reason.INVALID_VALUE]
+
+
+def test_a_reading_that_is_not_understood_fails() -> None:
+    facts = one(Reading((gpu("a"),), samples=ANYTHING))
+
+    assert (facts.state, facts.reason, facts.reading) == (CallOutcome.FAILED, Reason.BROKEN, None)
+    assert facts.text.startswith("its reading is not understood: TypeError")
 
 
 def test_an_absent_vendor_is_not_a_failure() -> None:

@@ -7,7 +7,7 @@ from collectors.nvidia.errors import SessionError
 from collectors.nvidia.identity import Identity
 from collectors.nvidia.partitions import PartitionLayout, PartitionTable
 from tests.doubles.nvidia_device import mig_device
-from tests.doubles.nvml import MigDevice, NvmlState, h100
+from tests.doubles.nvml import MigDevice, NvmlState, h100, h100_mig
 from tests.doubles.nvml_loaded import open_nvml
 
 MODE, COUNT, HANDLE = "nvmlDeviceGetMigMode", "nvmlDeviceGetMaxMigDeviceCount", "nvmlDeviceGetMigDeviceHandleByIndex"
@@ -49,6 +49,19 @@ def uuids(layout: PartitionLayout) -> list[str]:
 
 def reasons(layout: PartitionLayout) -> list[Reason]:
     return [fault.reason for fault in layout.faults]
+
+
+def test_a_partition_that_is_created_again_with_the_same_uuid_has_its_new_size_at_once(bench: Benches) -> None:
+    def sizes(layout: PartitionLayout) -> list[tuple[str, str, float | None]]:
+        return [(info.mig.uuid, info.mig.profile, info.mig.compute_ratio) for info in layout.infos]
+
+    large, small = h100_mig(0, 1, "3g.40gb"), h100_mig(0, 1)
+    gpu = bench(large)
+    assert sizes(gpu.read()) == [(large.uuid, "3g.40gb", 3 / 7)]
+    gpu.card.partition((small,))
+    again = gpu.read()
+
+    assert (sizes(again), again.changed) == ([(large.uuid, "1g.10gb", 1 / 7)], True)
 
 
 def test_a_device_without_mig_has_no_partitions_and_is_queried_once(bench: Benches) -> None:
@@ -105,10 +118,10 @@ def test_properties_are_read_once_until_they_are_forgotten(bench: Benches) -> No
     partitioned = bench(mig_device(1))
     partitioned.read()
     partitioned.read()
-    assert [partitioned.state.calls(call, device=0, mig=0) for call in (UUID, NAME)] == [2, 1]
+    assert [partitioned.state.calls(call, device=0, mig=0) for call in (UUID, ATTRIBUTES)] == [2, 1]
     partitioned.table.forget_properties()
     partitioned.read()
-    assert [partitioned.state.calls(call, device=0, mig=0) for call in (UUID, NAME)] == [3, 2]
+    assert [partitioned.state.calls(call, device=0, mig=0) for call in (UUID, ATTRIBUTES)] == [3, 2]
 
 
 def test_compute_instances_that_share_a_gpu_instance_report_its_memory_once(bench: Benches) -> None:

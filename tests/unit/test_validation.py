@@ -240,6 +240,17 @@ def test_lowest_power_limit_and_a_memory_of_no_size_are_no_limits(bench: Bench) 
     assert bench.read(*usable).samples == usable
 
 
+@pytest.mark.parametrize("mark", [2**32 - 1, 2**62, 2**64 - 1])
+def test_marks_for_an_unknown_count_are_never_exported(bench: Bench, mark: float) -> None:
+    def errors(count: float) -> Sample:
+        return Sample(catalog.MEMORY_ERRORS, "gpu-a", count, labels=("uncorrected",))
+
+    assert bench.read(errors(mark)).samples == ()
+    assert bench.read(errors(0)).samples == (errors(0),)
+    assert bench.read(errors(mark)).samples == (errors(0),)
+    assert bench.read(errors(1)).samples == (errors(1),)
+
+
 @pytest.mark.parametrize("row", [catalog.POWER_LIMIT, catalog.POWER_DEFAULT_LIMIT, catalog.POWER_MAX_LIMIT])
 def test_one_low_limit_makes_no_power_impossible(bench: Bench, row: Metric) -> None:
     for watts in (LIMIT_WATTS, 1.0):

@@ -2,6 +2,7 @@
 
 import itertools
 import logging
+import pickle
 from collections.abc import Callable
 from dataclasses import replace
 from decimal import Decimal
@@ -119,6 +120,29 @@ def test_partition_with_a_field_of_another_type_is_one_fault(name: str, value: o
     assert (accepted.partitions, invalid(accepted)) == ((good,), [Reason.INVALID_VALUE])
 
 
+def test_partition_of_a_device_that_is_not_listed_is_one_fault() -> None:
+    accepted = Validator().validate(Reading((A,), (part("gpu-b", "s0"),), (GOOD,)), 1.0)
+
+    assert (accepted.partitions, accepted.samples, invalid(accepted)) == ((), (GOOD,), [Reason.INVALID_VALUE])
+
+
+def test_copies_of_rows_are_the_rows() -> None:
+    """A collector that reads in another process returns copies of everything."""
+    gap = Unsupported(catalog.ENERGY, "gpu-a", "")
+    limit = Sample(catalog.POWER_LIMIT, "gpu-a", 700)
+    reading = Reading((A,), (), (power("gpu-a", 4000), limit, GOOD), unsupported=(gap,))
+    copied = Validator().validate(pickle.loads(pickle.dumps(reading)), 1.0)  # noqa: S301 - made here
+
+    assert copied == Validator().validate(reading, 1.0)
+    assert all(any(sample.metric is row for row in catalog.ROWS) for sample in copied.samples)
+
+
+def test_row_of_another_catalogue_is_one_fault() -> None:
+    accepted = validated(replace(GOOD, metric=replace(catalog.UTILIZATION, help="x")), GOOD)
+
+    assert (accepted.samples, invalid(accepted)) == ((GOOD,), [Reason.INVALID_VALUE])
+
+
 def test_partition_with_the_uuid_of_another_subject_is_one_fault() -> None:
     b, good = gpu("gpu-b"), part("gpu-a", "s0")
     twice, like_device = part("gpu-b", "s0"), part("gpu-b", "gpu-a")
@@ -137,6 +161,7 @@ def test_partition_with_the_uuid_of_another_subject_is_one_fault() -> None:
         Sample(catalog.INFO, "gpu-a", 7, labels=("0",) + ("",) * (len(catalog.INFO.labels) - 1)),
         Sample(catalog.STATUS_STATE, "gpu-a", 1, labels=("weird",)),
         Sample(catalog.COMPUTE_RATIO, "gpu-a", 0.5),
+        Sample(catalog.TEMPERATURE, "gpu-a", 50, labels=("",)),
     ],
     ids=lambda sample: sample.metric.stem,
 )
