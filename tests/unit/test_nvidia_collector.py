@@ -369,10 +369,11 @@ def test_the_number_of_partitions_is_unknown_while_one_fails(bench: Benches) -> 
 
 def test_properties_of_partitions_are_read_again_at_slow_polls(bench: Benches) -> None:
     reader = bench([partitioned(mig_device(1, profile="1g.10gb"))])
-    reader.read()
-    reader.card.mig[0].name = "NVIDIA H100 80GB HBM3 MIG 2g.20gb"
-    assert [partition.profile for partition in reader.read(MEDIUM).partitions] == ["1g.10gb"]
-    assert [partition.profile for partition in reader.read().partitions] == ["2g.20gb"]
+    assert value(reader.read(), catalog.COMPUTE_RATIO, "GPU-0", "MIG-1-0") == 1 / 7
+    reader.card.mig[0].compute_instance_slices = 2
+    reader.read(MEDIUM)
+    assert reader.state.calls("nvmlDeviceGetAttributes_v2", device=0, mig=0) == 1
+    assert value(reader.read(), catalog.COMPUTE_RATIO, "GPU-0", "MIG-1-0") == 2 / 7
 
 
 def test_switches_and_audio_functions_of_the_vendor_are_not_lost_gpus(bench: Benches) -> None:
