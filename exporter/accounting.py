@@ -6,8 +6,9 @@ them. While the input of a counter is unknown the counter is not exported; after
 
 import math
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from collectors import catalog
 from collectors.contract import Sample, SubjectKey
@@ -15,6 +16,8 @@ from exporter.snapshot import Allocation, Holder
 from exporter.validation import Accepted, Increase
 
 _FORGET_AFTER_SECONDS = 3600.0
+# More changes of one holding between two readings are not remembered.
+_MOST_CHANGES = 30
 _INTEGRATED = frozenset({catalog.UTILIZATION, catalog.ENERGY, catalog.POWER})
 
 
@@ -65,19 +68,57 @@ class UsageCounters:
     last_active: float | None = None
 
 
+class _Hold(NamedTuple):
+    """How a container holds its subject until the next change.
+
+    Attributes:
+        since: Monotonic seconds.
+        share_ratio: Its share of the device; 0 while it is unknown, or allocations are.
+        sole: Whether it is the sole holder.
+    """
+
+    since: float
+    share_ratio: float
+    sole: bool
+
+
 @dataclass(slots=True)
 class _Holding:
     """What one container holds.
 
     Attributes:
         usage: Its counters.
-        listed_since: Monotonic seconds since when it is allocated; None while allocations are unknown.
-        sole_since: Monotonic seconds since when the container is the sole holder; None while it is not.
+        listed: Whether it was in the last allocations, which were known.
+        changes: How it held the subject in the time that a reading may credit, oldest first.
     """
 
     usage: UsageCounters
-    listed_since: float | None = None
-    sole_since: float | None = None
+    listed: bool = False
+    changes: list[_Hold] = field(default_factory=list)
+
+    @property
+    def sole(self) -> bool:
+        """Whether the container is the sole holder now."""
+        return bool(self.changes) and self.changes[-1].sole
+
+    def change(self, hold: _Hold) -> None:
+        """Hold it so from now on."""
+        if not self.changes or self.changes[-1][1:] != hold[1:]:
+            self.changes = [*self.changes[-_MOST_CHANGES:], hold]
+
+    def sole_seconds(self, start: float, end: float) -> float:
+        """The time between two moments in which the container was the sole holder."""
+        return sum(seconds for seconds, hold in self._between(start, end) if hold.sole)
+
+    def share_seconds(self, start: float, end: float) -> float:
+        """The container's share of the device, integrated between two moments."""
+        return sum(seconds * hold.share_ratio for seconds, hold in self._between(start, end))
+
+    def _between(self, start: float, end: float) -> Iterator[tuple[float, _Hold]]:
+        until = end
+        for hold in reversed(self.changes):
+            yield max(0.0, until - max(hold.since, start)), hold
+            until = min(until, hold.since)
 
 
 class Accounting:
@@ -105,38 +146,32 @@ class Accounting:
         self._earlier_gap_seconds, self._earlier_gap_until = earlier, at + earlier
         self._max_gap_seconds = max_gap_seconds
 
-    def add_readings(
-        self,
-        at: float,
-        accepted: Accepted,
-        allocations: Sequence[Allocation] | None,
-    ) -> None:
-        """Integrate one poll of one collector and credit it to the subject's current sole holder.
+    def add_readings(self, at: float, accepted: Accepted) -> None:
+        """Integrate one poll of one collector and credit it to the holders, as the allocations say that were added.
 
         A holder is credited with the part of the time since the last poll in which it was the sole holder.
-        The energy of a device is also credited to each of its allocations, by their shares. The energy of one time is
-        credited once, also when its source changes between the counter and the power.
+        The energy of a device is also credited to each of its allocations, by the shares that they had in this time.
+        The energy of one time is credited once, also when its source changes between the counter and the power.
 
         Args:
             at: Monotonic seconds of the readings.
             accepted: What was accepted of this poll.
-            allocations: Every allocation; None while unknown, then no container is credited.
         """
-        holders = {allocation.subject: allocation.holder for allocation in allocations or () if allocation.sole}
-        by_device: defaultdict[str, list[Allocation]] = defaultdict(list)
-        for allocation in allocations or ():
-            by_device[allocation.subject.device_uuid].append(allocation)
+        by_device: defaultdict[str, list[_Holding]] = defaultdict(list)
+        by_subject: defaultdict[SubjectKey, list[_Holding]] = defaultdict(list)
+        for holder, holding in self._holdings.items():
+            by_device[holder.subject.device_uuid].append(holding)
+            by_subject[holder.subject].append(holding)
         for sample in accepted.samples:
             if sample.metric not in _INTEGRATED:
                 continue
-            holder = holders.get(sample.subject)
-            holding = None if holder is None else self._holdings.get(holder)
+            own = by_subject[sample.subject]
             if sample.metric is catalog.UTILIZATION:
-                self._credit_busy(at, sample, holding)
+                self._credit_busy(at, sample, own)
                 continue
             risen = self._energy_risen(at, sample, accepted)
             if risen is not None:
-                self._credit_energy(at, sample.device_uuid, risen, holding, by_device[sample.device_uuid])
+                self._credit_energy(at, sample.device_uuid, risen, own, by_device[sample.device_uuid])
 
     def add_allocations(self, at: float, allocations: Sequence[Allocation] | None) -> None:
         """Integrate the allocated shares, and drop the counters of allocations that have ended.
@@ -150,7 +185,8 @@ class Accounting:
         if allocations is None:
             self._allocations_at = None
             for holding in self._holdings.values():
-                holding.listed_since = holding.sole_since = None
+                holding.listed = False
+                holding.change(_Hold(at, 0.0, sole=False))
             return
         elapsed = 0.0 if self._allocations_at is None else at - self._allocations_at
         self._allocations_at = at
@@ -158,13 +194,10 @@ class Accounting:
         self._holdings = {holder: self._holdings.get(holder) or _Holding(UsageCounters()) for holder in listed}
         for holder, allocation in listed.items():
             holding = self._holdings[holder]
-            if allocation.share_ratio is not None and holding.listed_since is not None:
+            if allocation.share_ratio is not None and holding.listed:
                 holding.usage.device_seconds += allocation.share_ratio * self._integrable(at, elapsed)
-            holding.listed_since = at if holding.listed_since is None else holding.listed_since
-            if not allocation.sole:
-                holding.sole_since = None
-            elif holding.sole_since is None:
-                holding.sole_since = at
+            holding.listed = True
+            holding.change(_Hold(at, allocation.share_ratio or 0.0, allocation.sole))
 
     def forget(self, now: float, known: Collection[SubjectKey]) -> None:
         """Drop what was read of subjects that no collector knows, an hour after their last reading.
@@ -234,19 +267,19 @@ class Accounting:
             self._power[uuid].interrupt()
         return accepted.energy[uuid] if sample.metric is catalog.ENERGY else None
 
-    def _credit_busy(self, at: float, sample: Sample, holding: _Holding | None) -> None:
+    def _credit_busy(self, at: float, sample: Sample, holdings: Iterable[_Holding]) -> None:
         integral = self._busy.setdefault(sample.subject, Integral())
         busy_seconds, observed_seconds = integral.add(at, sample.value, self._max_gap(at))
-        if holding is None or holding.sole_since is None:
-            return
-        usage, part = holding.usage, _part_since(holding.sole_since, at, observed_seconds)
-        usage.busy_seconds += busy_seconds * part
-        usage.observed_seconds += observed_seconds * part
-        if sample.value > 0:
-            usage.last_active = self._wall_clock()
+        for holding in holdings:
+            usage, seconds = holding.usage, holding.sole_seconds(at - observed_seconds, at)
+            if seconds:
+                usage.busy_seconds += busy_seconds * seconds / observed_seconds
+                usage.observed_seconds += seconds
+            if holding.sole and sample.value > 0:
+                usage.last_active = self._wall_clock()
 
     def _credit_energy(
-        self, at: float, uuid: str, risen: Increase, sole: _Holding | None, allocations: Iterable[Allocation]
+        self, at: float, uuid: str, risen: Increase, own: Iterable[_Holding], all_parts: Iterable[_Holding]
     ) -> None:
         """Credit the energy of a device for the time that is not credited yet; nothing over a gap, as in integrals.
 
@@ -254,27 +287,19 @@ class Accounting:
             at: Monotonic seconds of the reading.
             uuid: The device.
             risen: Joules, and the time in which they were used.
-            sole: What the sole holder of the device holds, if it has one.
-            allocations: The allocations of the device and its partitions. Each is credited with its share, for the
-                part of the time in which it was listed, so that together they never get more than the device used.
+            own: The holdings of the device itself.
+            all_parts: Those of the device and its partitions. Each is credited with the share that it had at each
+                moment, so that together they never get more than the device used.
         """
         if risen.seconds <= 0 or risen.gap_seconds > self._max_gap(at):
             return
         credited = self._credited_until.get(uuid, -math.inf)
         self._credited_until[uuid] = max(credited, at)
-        if sole is not None and sole.sole_since is not None:
-            part = _part_since(max(credited, sole.sole_since), at, risen.seconds)
-            sole.usage.energy_joules += risen.amount * part
-        for allocation in allocations:
-            holding = self._holdings.get(allocation.holder)
-            if allocation.share_ratio is not None and holding is not None and holding.listed_since is not None:
-                part = _part_since(max(credited, holding.listed_since), at, risen.seconds)
-                holding.usage.allocated_energy_joules += risen.amount * allocation.share_ratio * part
-
-
-def _part_since(since: float, at: float, seconds: float) -> float:
-    """The fraction of the last seconds that is after a moment."""
-    return min(1.0, max(0.0, at - since) / seconds) if seconds else 0.0
+        start, watts = max(credited, at - risen.seconds), risen.amount / risen.seconds
+        for holding in own:
+            holding.usage.energy_joules += watts * holding.sole_seconds(start, at)
+        for holding in all_parts:
+            holding.usage.allocated_energy_joules += watts * holding.share_seconds(start, at)
 
 
 def _is_old(last_at: float | None, now: float) -> bool:

@@ -97,11 +97,11 @@ class Assembler:
             accepted = state.ended(event)
             if state.listed != before:
                 self._apply_precedence()
-            if state.listed != before or Cadence.SLOW in event.due:
-                self._update_join()
             if event.reading is not None:
                 exported = replace(accepted, samples=state.exported(accepted.samples))
-                self._accounting.add_readings(event.ended, exported, self._allocations)
+                self._accounting.add_readings(event.ended, exported)
+            if state.listed != before or Cadence.SLOW in event.due:
+                self._change_shares()
 
     def snapshot(self) -> Snapshot:
         """A snapshot of the current state."""
@@ -154,10 +154,14 @@ class Assembler:
         return (AttributionHealth(state.source, state.up, state.last_success_timestamp_seconds),)
 
     def _change_allocations(self, event: AttributionState) -> None:
-        """Use new allocations: until now the earlier holders are credited, from now on the new ones."""
+        """Use new allocations."""
+        self._attribution = event
+        self._change_shares()
+
+    def _change_shares(self) -> None:
+        """Join again: until now the earlier holders are credited with their shares, from now on the new ones."""
         now = self._clocks.monotonic()
         self._accounting.add_allocations(now, self._allocations)
-        self._attribution = event
         self._update_join()
         self._accounting.add_allocations(now, self._allocations)
 

@@ -108,7 +108,7 @@ def test_credit_of_all_holders_never_exceeds_the_device(
         now += step
         held = None if pairs is None else edges(pairs, compute)
         live = readings(load, watts)
-        books.add_readings(now, Accepted(samples=tuple(live), integrated_power=frozenset({"a"})), held)
+        books.add_readings(now, Accepted(samples=tuple(live), integrated_power=frozenset({"a"})))
         books.add_allocations(now, held)
         totals = {(s.metric.stem, SubjectKey(s.device_uuid, s.partition_uuid)): s.value for s in books.samples(live)}
         used = {(who, key): books.usage(Holder(who, key)) for who in CONTAINERS for key in SUBJECTS}

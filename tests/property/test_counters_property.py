@@ -134,7 +134,7 @@ def test_energy_of_a_container_never_falls_and_never_rises_by_more_than_the_boun
             unsupported=(no_energy("gpu-a"),) if gap else (),
             sessions={"gpu-a": now.session},
         )
-        books.add_readings(now.at, validator.validate(reading, now.at), held)
+        books.add_readings(now.at, validator.validate(reading, now.at))
         books.add_allocations(now.at, held)
         joules = books.usage(Holder(POD, SubjectKey("gpu-a"))).energy_joules
         assert before <= joules

@@ -53,7 +53,7 @@ def poll(
     """One poll and the snapshot after it."""
     unsupported = (no_energy(estimated),) if estimated else ()
     reading = Reading((gpu("gpu-a"), gpu("gpu-b")), (part("gpu-a", "slice-0"),), samples, unsupported=unsupported)
-    books.add_readings(at, books.validator.validate(reading, at), held)
+    books.add_readings(at, books.validator.validate(reading, at))
     books.add_allocations(at, held)
 
 
@@ -212,6 +212,8 @@ def test_holder_of_a_shared_device_is_measured_from_when_it_is_the_sole_holder(b
 def test_unknown_allocations_credit_nothing_and_drop_nothing(books: Books) -> None:
     mine = (sole(TRAIN),)
     for at, held in ((0.0, mine), (1.0, mine), (2.0, None), (4.0, None), (5.0, mine), (6.0, mine)):
+        if held is None:
+            books.add_allocations(at - 1, held)
         poll(books, at, utilization("gpu-a", 1.0), energy("gpu-a", 100 * at), held=held)
 
     held_now = books.usage(Holder(TRAIN, A))
@@ -378,13 +380,27 @@ def test_new_allocation_is_credited_with_energy_since_it_was_listed(books: Books
     books.add_allocations(1.5, (sharing(TRAIN), sharing(SERVE)))
     poll(books, 2.0, energy("gpu-a", 1400), held=(sharing(TRAIN), sharing(SERVE)))
 
-    assert (allocated_joules(books, TRAIN), allocated_joules(books, SERVE)) == (200, 50)
+    assert (allocated_joules(books, TRAIN), allocated_joules(books, SERVE)) == (300 + 50, 50)
+    assert books.usage(Holder(TRAIN, A)).energy_joules == 300  # until it was no longer the sole holder
+
+
+def test_energy_is_allocated_by_the_share_of_each_moment(books: Books) -> None:
+    both, alone = (sharing(TRAIN), sharing(SERVE)), (sole(TRAIN),)
+    poll(books, 0.0, energy("gpu-a", 0), held=both)
+    for at, held in ((1.0, both), (4.0, both), (4.0, alone), (6.0, alone), (6.0, both)):
+        books.add_allocations(at, held)
+    poll(books, 10.0, energy("gpu-a", 1000), held=both)
+
+    assert (allocated_joules(books, TRAIN), allocated_joules(books, SERVE)) == (200 + 200 + 200, 200)
+    assert books.usage(Holder(TRAIN, A)).energy_joules == 200
 
 
 def test_energy_is_not_allocated_over_a_gap_or_by_an_unknown_share(books: Books) -> None:
     for at, joules in ((0.0, 0), (MAX_GAP + 1, 100)):
         poll(books, at, energy("gpu-a", joules), held=(sharing(TRAIN),))
-    poll(books, MAX_GAP + 2, energy("gpu-a", 200), held=(replace(sharing(TRAIN), share_ratio=None),))
+    unknown = (replace(sharing(TRAIN), share_ratio=None),)
+    books.add_allocations(MAX_GAP + 1, unknown)
+    poll(books, MAX_GAP + 2, energy("gpu-a", 200), held=unknown)
 
     assert allocated_joules(books, TRAIN) == 0
 

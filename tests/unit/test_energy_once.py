@@ -33,7 +33,7 @@ class Books:
         if joules is not None:
             samples, unsupported = (*samples, energy("gpu-a", joules)), ()
         reading = Reading((gpu("gpu-a"),), (), samples, unsupported=unsupported, sessions={"gpu-a": session})
-        self.accounting.add_readings(at, self.validator.validate(reading, at), held)
+        self.accounting.add_readings(at, self.validator.validate(reading, at))
         self.accounting.add_allocations(at, held)
 
     @property
