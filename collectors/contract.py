@@ -106,6 +106,8 @@ class Device:
         lost: True if it exists but no longer answers. Its identity and status are still exported, its readings are not.
         power_shared: True if only the power of a package is measured that it shares with another device or a processor.
             Its power and energy are then not those of the container that holds it.
+        partitions_known: False while it may have partitions that are not listed. An allocated id that is not understood
+            may then mean one of them, so the device is not reported as free.
     """
 
     uuid: str
@@ -115,6 +117,7 @@ class Device:
     aliases: frozenset[Alias] = frozenset()
     lost: bool = False
     power_shared: bool = False
+    partitions_known: bool = True
 
     @property
     def subject(self) -> SubjectKey:

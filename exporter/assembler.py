@@ -175,7 +175,10 @@ class Assembler:
             join.Inventory(each.devices, each.partitions, self._resource_prefixes, self._dra_drivers.get(name, ()))
             for name, each in self._listings.items()
         ]
-        self._join_result = join.join(state.holdings, state.claim_devices, inventories, self._holding_subjects)
+        exported = {key for each in self._states.values() for key in subjects_of(each.devices, each.partitions)}
+        self._join_result = join.join(
+            state.holdings, state.claim_devices, inventories, self._holding_subjects, exported
+        )
         self._holding_subjects = self._join_result.subjects
         self._remember_compute_ratios({subject for each in inventories for subject in each.subjects})
         self._allocations = join.with_shares(self._join_result.allocations, self._compute_ratios)

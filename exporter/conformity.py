@@ -121,8 +121,8 @@ def _not_listed(what: str, record: Device | Partition) -> Fault:
 def _devices(devices: Iterable[Device], faults: list[Fault]) -> Iterator[Device]:
     for device in devices:
         texts = _are_texts(device.uuid, device.device, device.vendor, device.model)
-        flags = isinstance(device.lost, bool) and isinstance(device.power_shared, bool)
-        if texts and device.uuid and flags and _are_aliases(device.aliases):
+        flags = (device.lost, device.power_shared, device.partitions_known)
+        if texts and device.uuid and all(isinstance(flag, bool) for flag in flags) and _are_aliases(device.aliases):
             yield device
         else:
             faults.append(_not_listed("device", device))

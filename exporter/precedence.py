@@ -40,25 +40,39 @@ def without_duplicates(listings: Sequence[Listing]) -> list[Listing]:
 
 
 def with_exported_uuids(listings: Sequence[Listing], exported: Sequence[Listing]) -> list[Listing]:
-    """All that each collector lists, under the uuid with which the device is exported.
+    """All that each collector lists, under the uuids with which devices and partitions are exported.
 
-    The kubelet may call a device by any name that any collector knows, also by one that only the others know.
+    The kubelet may call a device or partition by any name that any collector knows, also by one that only the others
+    know. A partition that only they know is not exported, but its holder holds a part of the device.
 
     Args:
         listings: What each collector lists.
         exported: What `without_duplicates` returned for it.
     """
     uuids = {key: device.uuid for listing in reversed(exported) for device in listing.devices for key in _keys(device)}
-    return [_renamed(listing, uuids) for listing in listings]
+    parts = {
+        (part.device_uuid, name): part.uuid
+        for listing in exported
+        for part in listing.partitions
+        for name in _names(part)
+    }
+    return [_renamed(listing, uuids, parts) for listing in listings]
 
 
-def _renamed(listing: Listing, uuids: Mapping[str, str]) -> Listing:
+def _renamed(listing: Listing, uuids: Mapping[str, str], parts: Mapping[tuple[str, str], str]) -> Listing:
     own = {each.uuid: next((uuids[key] for key in _keys(each) if key in uuids), each.uuid) for each in listing.devices}
-    parts = listing.partitions
-    return Listing(
-        tuple(replace(device, uuid=own[device.uuid]) for device in listing.devices),
-        tuple(replace(part, device_uuid=own.get(part.device_uuid, part.device_uuid)) for part in parts),
-    )
+    partitions: list[Partition] = []
+    for part in listing.partitions:
+        device_uuid = own.get(part.device_uuid, part.device_uuid)
+        uuid = next((parts[device_uuid, name] for name in _names(part) if (device_uuid, name) in parts), part.uuid)
+        partitions.append(replace(part, device_uuid=device_uuid, uuid=uuid))
+    return Listing(tuple(replace(device, uuid=own[device.uuid]) for device in listing.devices), tuple(partitions))
+
+
+def _names(part: Partition) -> Iterator[str]:
+    """Every name of a partition, its uuid first."""
+    yield part.uuid.casefold()
+    yield from sorted(alias.id.casefold() for alias in part.aliases)
 
 
 def _first_of_each(devices: Iterable[Device], taken: set[str]) -> Iterator[Device]:

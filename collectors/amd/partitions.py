@@ -98,7 +98,8 @@ class PartitionLayout:
         """The device with the names that mean the whole GPU in this layout."""
         if self.known and not self.partitions:
             return identity.device
-        return replace(identity.device, aliases=identity.device.aliases - identity.location_aliases)
+        aliases = identity.device.aliases - identity.location_aliases
+        return replace(identity.device, aliases=aliases, partitions_known=self.known)
 
 
 class PartitionTable:

@@ -75,6 +75,8 @@ class PartitionLayout:
         complete: Whether nothing failed, so that `infos` has all partitions.
         changed: Whether the layout has changed since the last poll.
         faults: The failures.
+        known: Whether the device can have no other partitions. In MIG mode NVML reports a MIG device that it does not
+            find like an index without one.
     """
 
     partitions: tuple[Partition, ...] = ()
@@ -82,6 +84,7 @@ class PartitionLayout:
     complete: bool = True
     changed: bool = False
     faults: list[Fault] = field(default_factory=list)
+    known: bool = True
 
 
 class PartitionTable:
@@ -122,6 +125,7 @@ class PartitionTable:
         enabled = self._is_mig_enabled(uuid, handle, layout)
         if enabled:
             layout.infos = self._read_partitions(uuid, handle, layout)
+        layout.known = layout.complete and bool(layout.infos or not enabled)
         layout.partitions = tuple(_partition(identity, info) for info in layout.infos)
         answered = frozenset(partition.uuid for partition in layout.partitions)
         if layout.complete:

@@ -1,7 +1,7 @@
 """Reads the devices of one session, and keeps the state that is valid while the library is open."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from collectors import catalog
 from collectors.contract import (
@@ -161,7 +161,8 @@ class SessionReader:
             self._partition_queries.clear()
         result = self._query_runner.run(SubjectKey(uuid), handle, self._queries_for(uuid), due)
         samples = [_info_sample(entry), *result.samples]
-        reading = DeviceReading(entry.device, layout.partitions, samples, [*layout.faults, *result.faults])
+        device = replace(entry.device, partitions_known=layout.known)
+        reading = DeviceReading(device, layout.partitions, samples, [*layout.faults, *result.faults])
         if result.succeeded or not result.failed:  # otherwise its state is unknown
             reading.samples += self._health.update(uuid, result.samples)
         else:

@@ -68,7 +68,7 @@ class AliasTable:
     """Every name of every known device and partition.
 
     Args:
-        devices: Their `uuid` and `aliases` are used.
+        devices: Their `uuid`, `aliases` and `partitions_known` are used.
         partitions: Their `uuid`, `device_uuid` and `aliases` are used.
     """
 
@@ -78,6 +78,8 @@ class AliasTable:
         self._partitioned: set[str] = set()
         for device in devices:
             self._add(device.aliases, (device.uuid, ""))
+            if not device.partitions_known:
+                self._partitioned.add(device.uuid)
         for partition in partitions:
             self._partitioned.add(partition.device_uuid)
             self._add(partition.aliases, (partition.device_uuid, partition.uuid))

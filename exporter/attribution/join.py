@@ -1,7 +1,7 @@
 """Joins allocations with devices: the holders of each device, their shares, and what they measurably use."""
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 
@@ -59,7 +59,7 @@ class JoinResult:
             claim holds is not resolved.
         by_subject: The allocations of each allocated subject.
         held_devices: Uuids of the devices that are allocated, completely or in part.
-        possibly_held: Uuids of the devices that a claim or an unmatched id may hold.
+        possibly_held: Uuids of the devices that a claim or an unmatched id may hold, also by one of its partitions.
     """
 
     allocations: tuple[Allocation, ...]
@@ -99,6 +99,7 @@ def join(
     claim_devices: Iterable[ClaimDevice],
     inventories: Sequence[Inventory],
     earlier: Mapping[Holding, SubjectKey] | None = None,
+    exported: AbstractSet[SubjectKey] | None = None,
 ) -> JoinResult:
     """Match allocated ids with the known devices.
 
@@ -108,11 +109,11 @@ def join(
         holdings: The kubelet's allocations, in any order.
         claim_devices: The devices of resource claims.
         inventories: The devices of each collector.
-        earlier: `subjects` of an earlier result. An id that is still listed keeps its meaning while no collector knows
-            the device, such as during a change of the partitions.
+        earlier: `subjects` of an earlier result: a listed id keeps its meaning while no collector knows the device.
+        exported: The devices and partitions that have series: an id of another one is counted as unmatched. None: all.
     """
     prefixes = tuple(prefix for each in inventories for prefix in each.resource_prefixes)
-    known = {subject for each in inventories for subject in each.subjects}
+    known = {subject for each in inventories for subject in each.subjects} if exported is None else exported
     table = AliasTable(*_all_of(inventories))
     subjects: dict[Holding, SubjectKey] = {}
     unmatched: list[Holding] = []
@@ -130,10 +131,15 @@ def join(
             else:
                 others[holding.resource] += 1
     claims = _unresolved(claim_devices, inventories)
-    for each in inventories:
-        if claims.keys() & set(each.dra_drivers):
-            possibly_held |= {device.uuid for device in each.devices}
+    unknown_id = any(holding.resource.startswith(prefixes) for holding in unmatched)
+    possibly_held.update(*(_possibly_held(each, claims, unknown_id=unknown_id) for each in inventories))
     return _result(subjects, unmatched, others, claims, possibly_held)
+
+
+def _possibly_held(inventory: Inventory, claims: Mapping[str, int], *, unknown_id: bool) -> Iterator[str]:
+    """The devices that an unresolved claim of their driver may hold, or that may have the partition of an unknown id."""
+    claimed = not claims.keys().isdisjoint(inventory.dra_drivers)
+    return (each.uuid for each in inventory.devices if claimed or (unknown_id and not each.partitions_known))
 
 
 def _all_of(inventories: Sequence[Inventory]) -> tuple[list[Device], list[Partition]]:

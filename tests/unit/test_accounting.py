@@ -1,28 +1,11 @@
-from dataclasses import replace
-
 import pytest
 
 from collectors import catalog
-from collectors.contract import Reading, Sample, SubjectKey
-from exporter.accounting import Accounting, Integral
-from exporter.snapshot import Allocation, Container, Holder
-from exporter.validation import Validator
-from tests.doubles.collectors import Clock, energy, gpu, no_energy, part, power, utilization
-
-MAX_GAP = 10.0
-NO_ALLOCATIONS: tuple[Allocation, ...] = ()
-TRAIN = Container("ml", "train-0", "main")
-SERVE = Container("ml", "serve-0", "main")
-A, B = SubjectKey("gpu-a"), SubjectKey("gpu-b")
-SLICE = SubjectKey("gpu-a", "slice-0")
-
-
-class Books(Accounting):
-    """Accounting with what validates its readings."""
-
-    def __init__(self, wall: Clock) -> None:
-        super().__init__(MAX_GAP, wall)
-        self.validator = Validator()
+from collectors.contract import Sample
+from exporter.accounting import Integral
+from exporter.snapshot import Holder
+from tests.doubles.books import MAX_GAP, SERVE, SLICE, TRAIN, A, B, Books, poll, sharing, sole
+from tests.doubles.collectors import Clock, energy, power, utilization
 
 
 @pytest.fixture
@@ -33,28 +16,6 @@ def wall() -> Clock:
 @pytest.fixture
 def books(wall: Clock) -> Books:
     return Books(wall)
-
-
-def sole(container: Container, subject: SubjectKey = A, share: float | None = 1.0) -> Allocation:
-    return Allocation(container, subject, "acme.example/gpu", "device_plugin", share_ratio=share, sole=True)
-
-
-def sharing(container: Container, subject: SubjectKey = A) -> Allocation:
-    return replace(sole(container, subject, 0.5), sole=False)
-
-
-def poll(
-    books: Books,
-    at: float,
-    *samples: Sample,
-    held: tuple[Allocation, ...] | None = NO_ALLOCATIONS,
-    estimated: str = "",
-) -> None:
-    """One poll and the snapshot after it."""
-    unsupported = (no_energy(estimated),) if estimated else ()
-    reading = Reading((gpu("gpu-a"), gpu("gpu-b")), (part("gpu-a", "slice-0"),), samples, unsupported=unsupported)
-    books.add_readings(at, books.validator.validate(reading, at))
-    books.add_allocations(at, held)
 
 
 def counters(books: Books, *live: Sample) -> dict[tuple[str, str, str], float]:
@@ -351,62 +312,3 @@ def test_other_readings_are_ignored(books: Books) -> None:
 
     held = books.usage(Holder(TRAIN, A))
     assert (held.busy_seconds, held.observed_seconds, held.energy_joules) == (0.0, 0.0, 0.0)
-
-
-def allocated_joules(books: Books, container: Container, subject: SubjectKey = A) -> float:
-    return books.usage(Holder(container, subject)).allocated_energy_joules
-
-
-def test_every_allocation_is_credited_with_its_share_of_the_energy(books: Books) -> None:
-    whole, half, cut = sole(TRAIN, B), sharing(SERVE), replace(sharing(TRAIN, SLICE), share_ratio=0.125)
-    for at, joules in ((0.0, 5_000_000), (1.0, 5_000_080), (2.0, 5_000_160)):
-        poll(books, at, energy("gpu-a", joules), energy("gpu-b", joules), held=(whole, half, cut))
-
-    assert allocated_joules(books, TRAIN, B) == books.usage(Holder(TRAIN, B)).energy_joules == 160
-    assert allocated_joules(books, SERVE) == 80
-    assert allocated_joules(books, TRAIN, SLICE) == 20
-    assert books.usage(Holder(SERVE, A)).energy_joules == 0
-
-
-def test_integrated_power_is_allocated_by_share_too(books: Books) -> None:
-    for at in (0.0, 1.0, 3.0):
-        poll(books, at, power("gpu-a", 100), held=(sharing(TRAIN), sharing(SERVE)), estimated="gpu-a")
-
-    assert (allocated_joules(books, TRAIN), allocated_joules(books, SERVE)) == (150, 150)
-
-
-def test_new_allocation_is_credited_with_energy_since_it_was_listed(books: Books) -> None:
-    poll(books, 0.0, energy("gpu-a", 1000), held=(sole(TRAIN),))
-    books.add_allocations(1.5, (sharing(TRAIN), sharing(SERVE)))
-    poll(books, 2.0, energy("gpu-a", 1400), held=(sharing(TRAIN), sharing(SERVE)))
-
-    assert (allocated_joules(books, TRAIN), allocated_joules(books, SERVE)) == (300 + 50, 50)
-    assert books.usage(Holder(TRAIN, A)).energy_joules == 300  # until it was no longer the sole holder
-
-
-def test_energy_is_allocated_by_the_share_of_each_moment(books: Books) -> None:
-    both, alone = (sharing(TRAIN), sharing(SERVE)), (sole(TRAIN),)
-    poll(books, 0.0, energy("gpu-a", 0), held=both)
-    for at, held in ((1.0, both), (4.0, both), (4.0, alone), (6.0, alone), (6.0, both)):
-        books.add_allocations(at, held)
-    poll(books, 10.0, energy("gpu-a", 1000), held=both)
-
-    assert (allocated_joules(books, TRAIN), allocated_joules(books, SERVE)) == (200 + 200 + 200, 200)
-    assert books.usage(Holder(TRAIN, A)).energy_joules == 200
-
-
-def test_energy_is_not_allocated_over_a_gap_or_by_an_unknown_share(books: Books) -> None:
-    for at, joules in ((0.0, 0), (MAX_GAP + 1, 100)):
-        poll(books, at, energy("gpu-a", joules), held=(sharing(TRAIN),))
-    unknown = (replace(sharing(TRAIN), share_ratio=None),)
-    books.add_allocations(MAX_GAP + 1, unknown)
-    poll(books, MAX_GAP + 2, energy("gpu-a", 200), held=unknown)
-
-    assert allocated_joules(books, TRAIN) == 0
-
-
-def test_refused_energy_is_not_allocated(books: Books) -> None:
-    for at, joules in enumerate((5_000_000, 5_000_070, 0, 5_000_140)):
-        poll(books, float(at), energy("gpu-a", joules), held=(sharing(TRAIN), sharing(SERVE)))
-
-    assert (allocated_joules(books, TRAIN), allocated_joules(books, SERVE)) == (70, 70)

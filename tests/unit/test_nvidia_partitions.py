@@ -12,7 +12,7 @@ from tests.doubles.nvml_loaded import open_nvml
 
 MODE, COUNT, HANDLE = "nvmlDeviceGetMigMode", "nvmlDeviceGetMaxMigDeviceCount", "nvmlDeviceGetMigDeviceHandleByIndex"
 UUID, NAME, ATTRIBUTES = "nvmlDeviceGetUUID", "nvmlDeviceGetName", "nvmlDeviceGetAttributes_v2"
-NOT_SUPPORTED, NO_PERMISSION, GPU_NOT_FOUND, UNKNOWN = 3, 4, 28, 999
+NOT_SUPPORTED, NO_PERMISSION, NOT_FOUND, GPU_NOT_FOUND, UNKNOWN = 3, 4, 6, 28, 999
 
 
 class Bench:
@@ -62,6 +62,17 @@ def test_a_partition_that_is_created_again_with_the_same_uuid_has_its_new_size_a
     again = gpu.read()
 
     assert (sizes(again), again.changed) == ([(large.uuid, "1g.10gb", 1 / 7)], True)
+
+
+@pytest.mark.parametrize("code", [NO_PERMISSION, NOT_FOUND, UNKNOWN])
+def test_partitions_that_do_not_answer_are_unknown(bench: Benches, code: int) -> None:
+    gpu = bench(mig_device(1), mig_device(2))
+    assert gpu.read().known
+    gpu.state.fail(HANDLE, code, device=0)
+    assert not gpu.read().known
+    assert not gpu.read().known
+    gpu.card.unpartition()
+    assert gpu.read().known
 
 
 def test_a_device_without_mig_has_no_partitions_and_is_queried_once(bench: Benches) -> None:

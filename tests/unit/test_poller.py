@@ -169,25 +169,22 @@ def test_only_due_cadences_are_read_after_the_first_call() -> None:
     assert [report.due for report in reports.ended] == collector.calls
 
 
+OF_A, HALF = (gpu("gpu-a"),), part("gpu-a", "s0")
+
+
 @pytest.mark.parametrize(
-    "more",
-    [Reading((gpu("gpu-a"), gpu("gpu-b"))), Reading((gpu("gpu-a"),), (part("gpu-a", "s0"),))],
-    ids=["device", "partition"],
+    ("before", "after"),
+    [
+        (READING, Reading((gpu("gpu-a"), gpu("gpu-b")))),
+        (READING, Reading(OF_A, (HALF,))),
+        (Reading(OF_A, (HALF,)), Reading(OF_A, (replace(HALF, profile="third"),))),
+    ],
+    ids=["device", "partition", "size of a partition"],
 )
-def test_new_device_or_partition_is_read_completely_at_once(more: Reading) -> None:
-    collector = ScriptedCollector(READING, READING, more, more)
+def test_new_device_or_partition_is_read_completely_at_once(before: Reading, after: Reading) -> None:
+    collector = ScriptedCollector(before, before, after, after)
     with polling(collector, OFTEN) as (_, reports):
         reports.wait(6)
-
-    assert collector.calls[:6] == [EVERY, FAST, FAST, EVERY, FAST, FAST]
-
-
-def test_partition_of_another_size_with_the_same_uuid_is_read_completely_at_once() -> None:
-    half, third = (Reading((gpu("gpu-a"),), (replace(part("gpu-a", "s0"), profile=profile),)) for profile in "ab")
-    collector = ScriptedCollector(half, half, third, third)
-    with polling(collector, OFTEN) as (_, reports):
-        reports.wait(6)
-
     assert collector.calls[:6] == [EVERY, FAST, FAST, EVERY, FAST, FAST]
 
 
@@ -199,7 +196,6 @@ def test_records_of_another_type_do_not_fail_the_reading() -> None:
     reading = Reading((gpu("gpu-a"), ANYTHING, Device(UNHASHABLE, "", "", "")), (ANYTHING,))
     with polling(ScriptedCollector(reading), ONCE) as (_, reports):
         (first,) = reports.wait(1)
-
     assert (first.reading, first.failure) == (reading, None)
 
 

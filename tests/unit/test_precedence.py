@@ -196,6 +196,33 @@ def test_a_container_is_found_by_a_name_that_only_one_of_the_collectors_knows(
     node.assembler.apply(AttributionState(holdings, up=True, last_success_timestamp_seconds=0, claim_devices=claims))
     snapshot = node.assembler.snapshot()
     assert value(snapshot, "accelerator_device_allocated") == allocated
+    not_exported = device_id == "slice-known-to-acme" and order[0] == "zeta"
+    assert snapshot.unmatched == ({"acme/gpu": 1} if not_exported else {})
+
+
+@pytest.mark.parametrize("uuid", ["slice-of-zeta", "MIG-ABC"])
+@pytest.mark.parametrize("steps", ["az", "aKz", "zKa", "Kaz"])
+def test_partition_with_two_names_is_one(uuid: str, steps: str) -> None:
+    """K: the kubelet answers before one or both collectors."""
+    node = Node("acme", "zeta")
+    of_acme = Partition("MIG-abc", "gpu-a", "1g", frozenset({Alias("MIG-abc")}))
+    of_zeta = Partition(uuid, "zeta-0", "1g", frozenset({Alias("mig-ABC")}))
+    held = AttributionState(
+        (Holding("ml", "a", "main", "acme/gpu", "MIG-abc", "device_plugin"),), up=True, last_success_timestamp_seconds=0
+    )
+    for second, step in enumerate(steps if "K" in steps else f"{steps}K"):
+        if step == "K":
+            node.assembler.apply(held)
+        elif step == "a":
+            node.poll(second, "acme", 100.0, at(ADDRESS, "gpu-a"), partitions=(of_acme,))
+        else:
+            node.poll(second, "zeta", 100.0, at(ADDRESS, "zeta-0"), partitions=(of_zeta,))
+    snapshot = node.assembler.snapshot()
+
+    assert value(snapshot, "accelerator_partition_allocated") == 1
+    assert [(edge.subject, edge.holder.container.pod) for edge in snapshot.allocations or ()] == [
+        (of_acme.subject, "a")
+    ]
     assert snapshot.unmatched == {}
 
 
