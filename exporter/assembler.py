@@ -13,6 +13,7 @@ from collectors.contract import Process, Sample, SubjectKey, subjects_of
 from collectors.metric import Cadence
 from exporter.accounting import Accounting
 from exporter.attribution import join
+from exporter.attribution.finished_pods import CurrentHolders
 from exporter.attribution.holding import Holding
 from exporter.attribution.watcher import AttributionState
 from exporter.collector_state import CollectorState, Limits
@@ -73,6 +74,7 @@ class Assembler:
         self._process_rows = process_rows
         self._allocation_energy = allocation_energy
         self._attribution: AttributionState | None = None
+        self._current_holders = CurrentHolders()
         self._allocations: tuple[Allocation, ...] | None = None
         self._join_result: join.JoinResult | None = None
         self._holding_subjects: Mapping[Holding, SubjectKey] = {}
@@ -155,7 +157,8 @@ class Assembler:
 
     def _change_allocations(self, event: AttributionState) -> None:
         """Use new allocations."""
-        self._attribution = event
+        holdings = None if event.holdings is None else self._current_holders.of(event.holdings)
+        self._attribution = replace(event, holdings=holdings)
         self._change_shares()
 
     def _change_shares(self) -> None:

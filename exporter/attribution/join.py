@@ -137,7 +137,7 @@ def join(
 
 
 def _possibly_held(inventory: Inventory, claims: Mapping[str, int], *, unknown_id: bool) -> Iterator[str]:
-    """The devices that an unresolved claim of their driver may hold, or that may have the partition of an unknown id."""
+    """The devices that an unresolved claim of their driver may hold, or an unknown id by its partition."""
     claimed = not claims.keys().isdisjoint(inventory.dra_drivers)
     return (each.uuid for each in inventory.devices if claimed or (unknown_id and not each.partitions_known))
 
