@@ -214,8 +214,16 @@ and on (instance, uuid, partition_uuid) (
     ),
     Query(
         "Devices that two exporters export",
-        "count by (uuid) (accelerator_device_info) > 1",
-        "Two exporters on one node, such as two variants of the manifests: every sum counts such a device twice. "
+        """count by (uuid) (accelerator_device_info) > 1
+or
+count by (uuid) (
+    accelerator_device_info
+  and on (job, instance)
+    changes(process_start_time_seconds[15m]) > 10
+)""",
+        "Two exporters on one node, such as two variants of the manifests: every sum counts such a device twice. If "
+        "both are scraped with the name of the node as `instance`, as with the configurations in `deploy/`, they "
+        "have the same series, whose values alternate: then the second half finds them, by the start of the process. "
         "[Troubleshooting](troubleshooting.md#a-device-is-exported-twice) has an alert for it.",
     ),
     Query(

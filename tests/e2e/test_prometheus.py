@@ -1,5 +1,6 @@
 """A real Prometheus scrapes the real process: the queries of users return correct results."""
 
+import json
 import math
 import threading
 import time
@@ -12,10 +13,19 @@ import pytest
 from tests.doubles.exporter_process import ExporterProcess, wait_until
 from tests.doubles.kubelet import container, device, pod
 from tests.doubles.node import Node, gpu_node, running_exporter
-from tests.doubles.prometheus import Prometheus, prometheus
+from tests.doubles.prometheus import Prometheus, prometheus, serving
 from tools.queries import QUERIES
 
 GPU = "nvidia.com/gpu"
+# `instance` is the name of the node, as in deploy/prometheus/scrape.yaml.
+_ONE_INSTANCE = """\
+global: {{scrape_interval: 1s, scrape_timeout: 1s}}
+scrape_configs:
+- job_name: accelerator-exporter
+  honor_labels: true
+  static_configs: [{{targets: {targets}}}]
+  relabel_configs: [{{target_label: instance, replacement: worker-1}}]
+"""
 _PERIOD_SECONDS = 5.0
 _RUN_SECONDS = 30.0
 _GAP_SECONDS = 5.0  # a whole period, so that the unobserved time has the same mean as the observed time
@@ -152,6 +162,22 @@ def test_joins_from_allocations_on_a_mixed_node(mixed: tuple[Node, Prometheus]) 
     assert server.value("sum(accelerator_device_allocated)") == 3
     assert server.value("count(accelerator_container_utilization_ratio)") == 2
     assert server.value("avg(accelerator_container_utilization_ratio)") == 0.5
+
+
+def test_two_exporters_with_the_same_instance_are_found_by_the_documented_query(
+    nvml_library: Path, tmp_path: Path
+) -> None:
+    (query,) = (query.expr for query in QUERIES if query.name == "Devices that two exporters export")
+    configuration = tmp_path / "prometheus.yml"
+    with gpu_node(tmp_path, nvml_library) as node:
+        node.add_h100s(2)
+        with running_exporter(node) as first, running_exporter(node) as second:
+            addresses = [first.address, second.address]
+            configuration.write_text(_ONE_INSTANCE.format(targets=json.dumps(addresses)))
+            with serving(configuration) as server:
+                wait_until(lambda: len(server.query(query)) == 2)
+                assert server.value("count(accelerator_device_info)") == 2
+                assert {answer.labels["uuid"] for answer in server.query(query)} == set(node.uuids)
 
 
 def test_two_exporters_on_one_node_are_found_by_the_documented_query(nvml_library: Path, tmp_path: Path) -> None:
