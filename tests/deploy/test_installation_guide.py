@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from exporter.configuration.load import load_settings
 from tests.doubles.kustomize import Manifest, apply, refused
 
 ROOT = Path(__file__).parents[2]
@@ -26,7 +27,7 @@ OTHERS = [block for block in blocks() if block["kind"] != "Kustomization"]
 
 
 def test_code_blocks_are_found() -> None:
-    assert len(KUSTOMIZATIONS) == 7
+    assert len(KUSTOMIZATIONS) == 8
     assert [block["kind"] for block in OTHERS] == ["RuntimeClass", "ResourceQuota", "SecurityContextConstraints"]
 
 
@@ -49,10 +50,18 @@ def daemon_set(kustomization: Manifest) -> Manifest:
 
 def test_kustomization_sets_the_image_of_the_reader() -> None:
     with_pods = [k for k in KUSTOMIZATIONS if k["resources"] != ["../monitor"]]
-    assert len(with_pods) == 6
+    assert len(with_pods) == 7
     for kustomization in with_pods:
         (container,) = daemon_set(kustomization)["spec"]["template"]["spec"]["containers"]
         assert container["image"] == "registry.example/platform/accelerator-exporter:0.1.0"
+
+
+def test_options_in_the_environment_are_accepted() -> None:
+    (options,) = (k for k in KUSTOMIZATIONS if "ALLOCATION_ENERGY" in str(k))
+    (container,) = daemon_set(options)["spec"]["template"]["spec"]["containers"]
+    environ = {each["name"]: each["value"] for each in container["env"] if "value" in each}
+    settings = load_settings({}, environ, None)
+    assert (settings.collectors, settings.collect.allocation_energy) == (("nvidia",), True)
 
 
 def test_second_variant_runs_on_no_node_of_the_first() -> None:
