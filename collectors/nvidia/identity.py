@@ -26,7 +26,10 @@ _ARCHITECTURES = {
     8: "ada",
     9: "hopper",
     10: "blackwell",
+    11: "dla",
+    12: "dla2",
     13: "rubin",
+    15: "npu3",
 }
 _ABSENT_TEXTS = frozenset({"", "n/a", "[n/a]", "unknown", "unknown error"})
 

@@ -25,7 +25,9 @@ _MAX_LINKS = 36  # NVML_NVLINK_MAX_LINKS
 _COUNT = {NVLINK: 91, _C2C: 170}
 STATE = {NVLINK: 165, _C2C: 171}
 _SPEED = {NVLINK: 164, _C2C: 172}
-ACTIVE = 1
+# NVML_NVLINK_STATE_*. A link that sleeps to save power (2) is up, and wakes for traffic. One whose traffic is disabled
+# (3, driver 590 and later) is neither up nor down.
+ACTIVE, _SLEEPING, _DISABLED = 1, 2, 3
 
 # nvmlGpuFabricState_t.
 _FABRIC_STATES = ("not_supported", "not_started", "in_progress", "completed")
@@ -62,9 +64,10 @@ def _of_links(nvml: Nvml, handle: Handle, field: int, links: Sequence[int]) -> d
 
 
 def _active(fabric: str, nvml: Nvml, handle: Handle) -> tuple[Sequence[int], int]:
-    """The links that are up, and the number of all links."""
+    """The links that are up, and the number of those that are up or down."""
     states = _of_links(nvml, handle, STATE[fabric], links_of(fabric, nvml, handle))
-    return [link for link, state in states.items() if state == ACTIVE], len(states)
+    up = [link for link, state in states.items() if state in (ACTIVE, _SLEEPING)]
+    return up, sum(state != _DISABLED for state in states.values())
 
 
 def _states(fabric: str, nvml: Nvml, handle: Handle) -> Iterator[RawValue]:

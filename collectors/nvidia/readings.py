@@ -20,7 +20,7 @@ from collectors.units import (
 # nvmlComputeMode_t: default, exclusive thread (no longer supported), prohibited, exclusive process.
 _COMPUTE_MODES = range(4)
 _EXCLUSIVE = (1, 3)
-_CONFIDENTIAL = 1  # NVML_CC_SYSTEM_FEATURE_ENABLED
+_NOT_CONFIDENTIAL = 0  # NVML_CC_SYSTEM_FEATURE_DISABLED; there is more than one way to be enabled
 
 
 def _utilization(nvml: Nvml, handle: Handle) -> Iterator[RawValue]:
@@ -76,7 +76,7 @@ def _exclusive(nvml: Nvml, handle: Handle) -> bool:
 
 def _confidential(nvml: Nvml, _: Handle) -> bool:
     """Whether the node's GPUs are in confidential computing mode: nvmlSystemGetConfComputeState, driver 535."""
-    return nvml.call("nvmlSystemGetConfComputeState", read=lambda state: int(state.ccFeature) == _CONFIDENTIAL)
+    return nvml.call("nvmlSystemGetConfComputeState", read=lambda state: int(state.ccFeature) != _NOT_CONFIDENTIAL)
 
 
 _CLOCKS = {
@@ -153,7 +153,6 @@ def device_queries(options: CollectOptions, activity_batches: Sequence[Batch] = 
             *thermal.FIELDS,
             *links.FIELDS,
             *(() if each_link else nvlink_counters.FIELDS),
-            *reliability.ITEMS,
         ),
         *(nvlink_counters.of_each_link() if each_link else nvlink_counters.sums()),
     )

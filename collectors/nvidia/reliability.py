@@ -3,16 +3,17 @@
 A device without ECC, or with ECC off, returns NOT_SUPPORTED. Its counts are then unknown, not 0.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from functools import partial
 
 from collectors import catalog
+from collectors.contract import CollectorError
 from collectors.labels import RECOVERY
 from collectors.metric import Metric
 from collectors.nvidia.errors import InvalidValueError
-from collectors.nvidia.field_values import Field
+from collectors.nvidia.field_values import Field, read_fields
 from collectors.nvidia.nvml import Handle, Nvml, Query
-from collectors.query import BatchItem, RawValue
+from collectors.query import RawValue
 
 # nvmlMemoryErrorType_t.
 _ERROR_TYPES = {"corrected": 0, "uncorrected": 1}
@@ -22,18 +23,12 @@ _COUNTERS = (("volatile", catalog.MEMORY_ERRORS, 0), ("lifetime", catalog.MEMORY
 _RETIREMENT_CAUSES = {"corrected": 0, "uncorrected": 1}
 
 _RECOVERY_ACTION = Field(230)  # NVML_FI_DEV_GET_GPU_RECOVERY_ACTION, driver 570 or later
-# nvmlDeviceGpuRecoveryAction_t in the order of its numbers. Both reboots, of the node and of the system, are the same
-# action for an operator.
-_ACTIONS = (
-    "none",
-    "reset",
-    "reboot",
-    "drain",
-    "drain_and_reset",
-    "recover_fabric",
-    "bus_reset",
-    "reboot",
-)
+# nvmlDeviceGpuRecoveryAction_t in the order of its numbers, of which 5 has another meaning from driver 595 on. Both
+# reboots, of the node and of the system, are the same action for an operator.
+_FIRST_ACTIONS = ("none", "reset", "reboot", "drain", "drain_and_reset")
+_ACTIONS: tuple[str, ...] = (*_FIRST_ACTIONS, "recover_fabric", "bus_reset", "reboot")
+_ACTIONS_OF_OLD_DRIVERS = (*_FIRST_ACTIONS, "bus_reset")
+_NEW_DRIVER = 595
 
 
 def _ecc_errors(metric: Metric, kind: str, counter: int, nvml: Nvml, handle: Handle) -> Iterator[RawValue]:
@@ -67,11 +62,22 @@ def _retirement_pending(nvml: Nvml, handle: Handle) -> Iterator[RawValue]:
     yield RawValue(catalog.MEMORY_REPAIR_PENDING, _flag(call, nvml.call(call, handle, read=int)))
 
 
-def _recovery_action(raw: float) -> Iterable[RawValue]:
-    if raw not in range(len(_ACTIONS)):
-        raise InvalidValueError(f"recovery action: {raw}")
-    action = _ACTIONS[int(raw)]
-    return [RawValue(catalog.RECOVERY_ACTION, value == action, labels=(value,)) for value in RECOVERY.values]
+def _recovery_action(nvml: Nvml, handle: Handle) -> Iterator[RawValue]:
+    [number] = read_fields(nvml, handle, [_RECOVERY_ACTION])
+    if isinstance(number, CollectorError):
+        raise number
+    actions = _ACTIONS
+    if number >= len(_FIRST_ACTIONS) and _is_old(nvml.driver_version()):
+        actions = _ACTIONS_OF_OLD_DRIVERS
+    if number not in range(len(actions)):
+        raise InvalidValueError(f"recovery action: {number:g}")
+    for value in RECOVERY.values:
+        yield RawValue(catalog.RECOVERY_ACTION, value == actions[int(number)], labels=(value,))
+
+
+def _is_old(driver_version: str) -> bool:
+    major = driver_version.partition(".")[0]
+    return major.isdecimal() and int(major) < _NEW_DRIVER
 
 
 def _flag(call: str, raw: int) -> int:
@@ -99,7 +105,5 @@ QUERIES: tuple[Query, ...] = (
         for kind in _RETIREMENT_CAUSES
     ),
     Query("retirement pending", (catalog.MEMORY_REPAIR_PENDING,), _retirement_pending, fallback_for="remapped rows"),
-)
-ITEMS: tuple[BatchItem, ...] = (
-    BatchItem("recovery action", (catalog.RECOVERY_ACTION,), _RECOVERY_ACTION, _recovery_action),
+    Query("recovery action", (catalog.RECOVERY_ACTION,), _recovery_action),
 )

@@ -90,10 +90,11 @@ def test_links_are_counted_by_state_and_only_those_that_are_up_have_bandwidth(be
     card = links(18)
     card.set_field(STATE, 0, UINT, scope=3)
     card.set_field(STATE, 2, UINT, scope=4)  # asleep
+    card.set_field(STATE, 3, UINT, scope=5)  # its traffic is disabled
     reader = bench(card)
     assert reader.values("interconnect_links") == {
         ("interconnect_links", "nvlink", "up"): 16,
-        ("interconnect_links", "nvlink", "down"): 2,
+        ("interconnect_links", "nvlink", "down"): 1,
         ("interconnect_links", "c2c", "up"): 1,
         ("interconnect_links", "c2c", "down"): 0,
     }

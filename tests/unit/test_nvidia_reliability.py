@@ -4,14 +4,14 @@ import pytest
 
 from collectors import catalog
 from collectors.metric import Cadence
-from collectors.nvidia import field_values, reliability
+from collectors.nvidia import reliability
 from collectors.nvidia.nvml import Queries
 from tests.doubles.nvidia_device import QueriedDevice, reasons, values
 from tests.doubles.nvml import RECOVERY_ACTION_FIELD, Device, NvmlState, ValueType, h100
 
 ECC, ROWS, PAGES = "nvmlDeviceGetTotalEccErrors", "nvmlDeviceGetRemappedRows", "nvmlDeviceGetRetiredPages"
 PENDING = "nvmlDeviceGetRetiredPagesPendingStatus"
-QUERIES: Queries = (*reliability.QUERIES, field_values.batch(*reliability.ITEMS))
+QUERIES: Queries = reliability.QUERIES
 MEDIUM = frozenset({Cadence.MEDIUM})
 
 
@@ -91,24 +91,33 @@ ACTIONS = {
     2: "reboot",
     3: "drain",
     4: "drain_and_reset",
-    5: "recover_fabric",
-    6: "bus_reset",
-    7: "reboot",
 }
+NEW_ACTIONS = ACTIONS | {5: "recover_fabric", 6: "bus_reset", 7: "reboot"}
+OLD_ACTIONS = ACTIONS | {5: "bus_reset"}
 
 
-@pytest.mark.parametrize(("number", "action"), ACTIONS.items())
-def test_the_recovery_action_is_one_of_a_closed_list(queried: Queried, number: int, action: str) -> None:
+@pytest.mark.parametrize(
+    ("version", "number", "action"),
+    [
+        *(("595.45", *each) for each in NEW_ACTIONS.items()),
+        *(("580.126.09", *each) for each in OLD_ACTIONS.items()),
+    ],
+)
+def test_the_recovery_action_is_one_of_a_closed_list(
+    queried: Queried, nvml: NvmlState, version: str, number: int, action: str
+) -> None:
     device = queried(hopper())
+    nvml.driver_version = version
     device.card.set_field(RECOVERY_ACTION_FIELD, number, ValueType.UNSIGNED_INT)
     actions = values(device.query(MEDIUM), catalog.RECOVERY_ACTION)
     assert tuple(label for (label,) in actions) == catalog.RECOVERY_ACTION.labels[0].values
     assert [label for (label,), value in actions.items() if value] == [action]
 
 
-@pytest.mark.parametrize("number", [8, 0xFFFFFFFF])
-def test_an_unknown_action_is_an_invalid_value(queried: Queried, number: int) -> None:
+@pytest.mark.parametrize(("version", "number"), [("595.45", 8), ("595.45", 0xFFFFFFFF), ("580.65", 6)])
+def test_an_unknown_action_is_an_invalid_value(queried: Queried, nvml: NvmlState, version: str, number: int) -> None:
     device = queried(hopper())
+    nvml.driver_version = version
     device.card.set_field(RECOVERY_ACTION_FIELD, number, ValueType.UNSIGNED_INT)
     result = device.query()
     assert reasons(result) == ["invalid_value"]
