@@ -14,7 +14,7 @@ from pathlib import Path
 from collectors import catalog
 from collectors.amd.files import read_long_text, read_number, read_text
 from collectors.amd.gpu_files import GpuFiles, Query
-from collectors.contract import CollectorError, UnsupportedError
+from collectors.contract import CollectorError, UnavailableError, UnsupportedError
 from collectors.query import InvalidValueError, RawValue
 from collectors.sysfs import Root
 
@@ -24,6 +24,7 @@ _COUNT = re.compile(r"(\w+):\s*(\d+)")
 _PAGE = re.compile(r"0x[0-9a-fA-F]+\s*:\s*0x[0-9a-fA-F]+\s*:\s*([RPF])")
 _THRESHOLD = ("module", "amdgpu", "parameters", "bad_page_threshold")
 _MEMORY = "umc"
+_NOT_READY = "Query currently inaccessible"  # amdgpu_ras_sysfs_read, in place of the counts
 # Far more errors than a driver counts. A higher number is no count: it would be added to the events for good.
 _MOST_ERRORS = 2**32
 # Before UMC 12, the driver counts deferred errors as uncorrected: `umc_v6_1.c`, `umc_v6_7.c`, `umc_v8_7.c`,
@@ -96,7 +97,10 @@ def read_count(device: Path, block: str) -> ErrorCount:
         InvalidValueError: It is not a count.
     """
     path = device / _FOLDER / f"{block}{_SUFFIX}"
-    counts = dict(_COUNT.findall(read_text(path)))
+    text = read_text(path)
+    if text.startswith(_NOT_READY):
+        raise UnavailableError(f"{path.name}: the driver cannot read the counts now, for example during a reset")
+    counts = dict(_COUNT.findall(text))
     if not {"ue", "ce"} <= counts.keys():
         raise InvalidValueError(f"{path.name}: no counts of ue and ce")
     if any(int(count) > _MOST_ERRORS for count in counts.values()):

@@ -89,6 +89,13 @@ def test_with_a_torn_count_the_errors_are_absent_and_not_0(tree: AmdTree, gpu: G
     assert reasons(reading) == {(gpu.uuid, "invalid_value")}
 
 
+def test_counts_that_the_driver_cannot_read_now_are_unavailable(tree: AmdTree, gpu: Gpu) -> None:
+    gpu.write("ras/umc_err_count", "Query currently inaccessible")
+    reading = collector_of(tree).read(ALL)
+    assert values(reading, catalog.MEMORY_ERRORS, gpu.uuid) == {}
+    assert reasons(reading) == {(gpu.uuid, "unavailable")}
+
+
 def test_a_card_without_counts_has_no_errors_and_no_events(tree: AmdTree) -> None:
     radeon = tree.add(RX_7900_XTX, "0000:43:00.0")
     reading = collector_of(tree).read(ALL)
