@@ -46,7 +46,10 @@ _NOTES = """\
 - `memory_bandwidth_utilization_ratio` is the used bandwidth, from GPM. Devices without GPM have `memory_busy_ratio`
   instead, the time in which memory was read or written. The two cannot be compared.
 - Errors of C2C (231 to 233) are not used: no source states whether they are of one link or of all links.
-- The frame buffer's aperture (BAR1) is not used: no use for it was found.
+- The frame buffer's aperture (BAR1) is only used to tell whether a device has memory of its own. Where NVML reports
+  neither, as for GB10, the device uses the memory of its host: `host_memory_usage_bytes` is then what its processes
+  use, and absent while there are none.
+- A GPU on no PCI bus, such as that of a Jetson, is a device with the name that the kernel gives it.
 - GPM's values of a MIG device are those of its GPU instance, assumed to be relative to the instance. A compute instance
   with only a part of its GPU instance (profiles such as `1c.3g.40gb`) has none, even if it is alone there.
 - The utilization of a device in MIG mode that only its instances report is their sum, weighted by their sizes. It is

@@ -1,5 +1,6 @@
 """The identity of a device: its uuid, its names and its fixed properties."""
 
+import re
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from functools import partial
@@ -31,6 +32,10 @@ _ARCHITECTURES = {
     13: "rubin",
     15: "npu3",
 }
+_PLATFORM_DRIVER = ("bus", "platform", "drivers", "gk20a")
+_PLATFORM_DEVICE = re.compile(r"[0-9a-f]+\.[\w-]+", re.ASCII)
+# The only id that NVIDIA's device plugin uses on a Jetson: `internal/rm/tegra_devices.go`.
+_TEGRA = "tegra"
 _ABSENT_TEXTS = frozenset({"", "n/a", "[n/a]", "unknown", "unknown error"})
 
 
@@ -57,7 +62,7 @@ def info_labels(**known: str) -> tuple[str, ...]:
 def read(
     nvml: Nvml, handle: Handle, index: int, node: Node, used_uuids: Collection[str], faults: list[Fault]
 ) -> Identity:
-    """Read the identity of a device. Only its PCI address is required; other values that fail are left empty.
+    """Read the identity of a device. Only its place is required; other values that fail are left empty.
 
     Args:
         nvml: The open library.
@@ -69,22 +74,19 @@ def read(
 
     Raises:
         DeviceLostError: The device does not answer.
-        UnavailableError: The PCI address of the device is unknown.
+        UnavailableError: The PCI address of the device cannot be read.
         SessionError: The session is no longer usable.
     """
-    if (location := parse_address(nvml.pci_bus_id(handle))) is None:
-        raise InvalidValueError("nvmlDeviceGetPciInfo: the answer is not a PCI address")
-    address = str(location)
-
+    address, pci_bus_id = _location(nvml, handle, index, node)
     text = partial(_text, handle, address, faults)
     uuid = text(nvml.uuid)
     if not uuid or uuid in used_uuids:
         uuid = made_uuid(VENDOR, node.identity, address)
     minor = text(lambda it: str(nvml.minor(it)))
-    numa = numa_node(node.sysfs, address)
+    numa = numa_node(node.sysfs, pci_bus_id) if pci_bus_id else None
     info = info_labels(
         index=str(index),
-        pci_bus_id=address,
+        pci_bus_id=pci_bus_id,
         serial=text(nvml.serial),
         driver_version=text(lambda _: nvml.driver_version()),
         firmware_version=text(nvml.vbios_version),  # not the GSP's, which is part of the driver and has its version
@@ -94,6 +96,22 @@ def read(
     )
     device = Device(uuid, address, VENDOR, text(nvml.name), _aliases(uuid, address, minor))
     return Identity(device, info, int(minor) if minor else None)
+
+
+def _location(nvml: Nvml, handle: Handle, index: int, node: Node) -> tuple[str, str]:
+    """The kernel's name of the device, and its PCI address; the latter is empty for a GPU that is on no PCI bus.
+
+    Such is the GPU of a Jetson: a platform device of the driver gk20a (the kernel names it like `17000000.gpu`), for
+    which NVML does not support nvmlDeviceGetPciInfo.
+    """
+    try:
+        location = parse_address(nvml.pci_bus_id(handle))
+    except UnsupportedError:
+        names = [name for name in node.sysfs.names(*_PLATFORM_DRIVER) if _PLATFORM_DEVICE.fullmatch(name)]
+        return (names[index] if index < len(names) else f"gpu{index}"), ""
+    if location is None:
+        raise InvalidValueError("nvmlDeviceGetPciInfo: the answer is not a PCI address")
+    return str(location), str(location)
 
 
 def completed(fresh: Identity, known: Identity, node: Node, used_uuids: Collection[str]) -> Identity:
@@ -137,9 +155,11 @@ def _text(handle: Handle, address: str, faults: list[Fault], read: Callable[[Han
 def _aliases(uuid: str, address: str, minor: str) -> frozenset[Alias]:
     """The uuid, the PCI address as written by the kernel and by NVML, and the name of the device file, which GKE uses.
 
-    The index is not an alias, because drivers renumber devices.
+    The index is not an alias, because drivers renumber devices. Without a PCI address, it is the GPU of a Jetson.
     """
     names = {Alias(name) for name in (uuid, *spellings(address))}
+    if parse_address(address) is None:
+        names.add(Alias(_TEGRA, RESOURCE_PREFIX))
     if minor:
         names.add(Alias(f"nvidia{minor}", RESOURCE_PREFIX))
     return frozenset(names)

@@ -91,17 +91,8 @@ class Processes:
         )
 
     def _count(self, subject: SubjectKey, version: str, nvml: Nvml, handle: Handle) -> Iterator[RawValue]:
-        """The number of distinct processes: one with a compute and a graphics context is in both lists."""
-        found: dict[int, _RunningProcess] = {}
-        entries = _list(nvml, handle, f"{_COMPUTE}{version}")
-        for call in _OTHERS:
-            with suppress(UnsupportedError):
-                entries += _list(nvml, handle, f"{call}{version}")
-        for each in entries:
-            known = found.get(each.pid)
-            if known is None or (each.used_bytes or 0) > (known.used_bytes or 0):
-                found[each.pid] = each
-        self._running[subject] = list(found.values())
+        found = list(_distinct(nvml, handle, version).values())
+        self._running[subject] = found
         yield RawValue(catalog.PROCESSES, len(found))
 
     def _utilization(self, subject: SubjectKey, nvml: Nvml, handle: Handle) -> Iterator[RawValue]:
@@ -120,6 +111,46 @@ class Processes:
         self._last_seen[subject.device_uuid] = max([since, *(at for at, _ in latest.values())])
         self._utilizations[subject] = {pid: ratio_from_percent(percent) for pid, (_, percent) in latest.items()}
         yield from ()
+
+
+def host_memory(nvml: Nvml, handle: Handle) -> Iterator[RawValue]:
+    """What all processes use, for a device that uses the memory of its host, such as GB10.
+
+    There NVML reports neither a memory nor an aperture to it (nvmlDeviceGetBAR1MemoryInfo), but what each process uses.
+    While no process runs it is unknown: boards that never list processes are not told apart.
+
+    Raises:
+        UnsupportedError: The device has an aperture, so it has memory of its own.
+        NoDataError: No process is listed, or the memory of one is unknown.
+    """
+    if _has_own_memory(nvml, handle):
+        raise UnsupportedError("the device has memory of its own")
+    used_bytes = [each.used_bytes for each in _distinct(nvml, handle, _NEW).values()]
+    known_bytes = [each for each in used_bytes if each is not None]
+    if not used_bytes or len(known_bytes) < len(used_bytes):
+        raise NoDataError("the memory of the processes is unknown")
+    yield RawValue(catalog.HOST_MEMORY_USAGE, sum(known_bytes))
+
+
+def _has_own_memory(nvml: Nvml, handle: Handle) -> bool:
+    try:
+        return nvml.call("nvmlDeviceGetBAR1MemoryInfo", handle, read=lambda memory: int(memory.bar1Total)) > 0
+    except UnsupportedError:
+        return False
+
+
+def _distinct(nvml: Nvml, handle: Handle, version: str) -> dict[int, _RunningProcess]:
+    """The processes by id: one with a compute and a graphics context is in both lists."""
+    found: dict[int, _RunningProcess] = {}
+    entries = _list(nvml, handle, f"{_COMPUTE}{version}")
+    for call in _OTHERS:
+        with suppress(UnsupportedError):
+            entries += _list(nvml, handle, f"{call}{version}")
+    for each in entries:
+        known = found.get(each.pid)
+        if known is None or (each.used_bytes or 0) > (known.used_bytes or 0):
+            found[each.pid] = each
+    return found
 
 
 def _list(nvml: Nvml, handle: Handle, call: str) -> list[_RunningProcess]:

@@ -9,6 +9,7 @@ from collectors.metric import Metric
 from collectors.nvidia import activity, field_values, interconnect, links, nvlink_counters, reliability, thermal
 from collectors.nvidia.errors import InvalidValueError
 from collectors.nvidia.nvml import Batch, ClockType, Handle, Memory, Nvml, Queries, Query
+from collectors.nvidia.processes import host_memory
 from collectors.query import RawValue, rows_of
 from collectors.units import (
     hertz_from_megahertz,
@@ -93,12 +94,13 @@ _MODES: dict[str, Callable[[Nvml, Handle], bool]] = {
     "confidential": _confidential,
 }
 _MEMORY_ROWS = (catalog.MEMORY_USAGE, catalog.MEMORY_LIMIT, catalog.MEMORY_RESERVED)
+_OLD_MEMORY = "memory, first version"
 
 MEMORY_QUERIES: tuple[Query, ...] = (
     Query("memory", _MEMORY_ROWS, partial(_memory, Nvml.memory)),
     # Usage then includes some hundred MiB reserved by the driver, which the older call does not report separately.
     Query(
-        "memory, first version",
+        _OLD_MEMORY,
         (catalog.MEMORY_USAGE, catalog.MEMORY_LIMIT),
         partial(_memory, Nvml.memory_with_reserved_as_used),
         fallback_for="memory",
@@ -106,6 +108,7 @@ MEMORY_QUERIES: tuple[Query, ...] = (
 )
 _OWN_QUERIES: tuple[Query, ...] = (
     *MEMORY_QUERIES,
+    Query("memory of processes", (catalog.HOST_MEMORY_USAGE,), host_memory, fallback_for=_OLD_MEMORY),
     Query("power", (catalog.POWER,), partial(_milliwatts, catalog.POWER, Nvml.power)),
     Query("energy", (catalog.ENERGY,), _energy),
     Query("power limit", (catalog.POWER_LIMIT,), partial(_milliwatts, catalog.POWER_LIMIT, Nvml.power_limit)),

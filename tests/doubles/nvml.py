@@ -219,6 +219,7 @@ _H100: Mapping[str, int | str | None] = {
     "cuda_capability_major": 9,
     "cuda_capability_minor": 0,
     "utilization_period_microseconds": 167_000,
+    "bar1_total_bytes": 131_072 * _MIB,
     "memory_total_bytes": 81_559 * _MIB,
     "memory_reserved_bytes": 553 * _MIB,
     "memory_used_bytes": 4 * _MIB,

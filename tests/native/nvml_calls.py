@@ -39,6 +39,7 @@ DEVICE_CALLS = (
     "nvmlDeviceGetDecoderUtilization",
     "nvmlDeviceGetJpgUtilization",
     "nvmlDeviceGetOfaUtilization",
+    "nvmlDeviceGetBAR1MemoryInfo",
     "nvmlDeviceGetMemoryInfo",
     "nvmlDeviceGetMemoryInfo_v2",
     "nvmlDeviceGetPowerUsage",

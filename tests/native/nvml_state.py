@@ -151,6 +151,7 @@ class Device(Record):
     utilization_jpeg_percent = Number()
     utilization_ofa_percent = Number()
     utilization_period_microseconds = Number()
+    bar1_total_bytes = Number()
     memory_total_bytes = Number()
     memory_reserved_bytes = Number()
     memory_used_bytes = Number()

@@ -5,15 +5,16 @@ from collections.abc import Callable
 import pytest
 
 from collectors import catalog
-from collectors.contract import Process, SubjectKey
+from collectors.contract import CollectOptions, Process, SubjectKey
 from collectors.metric import Cadence
 from collectors.nvidia.processes import Processes
+from collectors.nvidia.readings import device_queries
 from collectors.query_runner import QueryResult
 from tests.doubles.nvidia_device import QueriedDevice, reasons, values
 from tests.doubles.nvml import NvmlState, ProcessKind, h100, process
 from tests.doubles.nvml import Process as Entry
 
-MEDIUM = frozenset({Cadence.MEDIUM})
+MEDIUM, EVERY = frozenset({Cadence.MEDIUM}), frozenset(Cadence)
 COMPUTE, GRAPHICS = "nvmlDeviceGetComputeRunningProcesses_v3", "nvmlDeviceGetGraphicsRunningProcesses_v3"
 MPS = "nvmlDeviceGetMPSComputeRunningProcesses_v3"
 OLD_COMPUTE = "nvmlDeviceGetComputeRunningProcesses_v2"
@@ -56,6 +57,36 @@ def bench(nvml: NvmlState) -> Callable[..., Bench]:
 
 
 Benches = Callable[..., Bench]
+
+
+def gb10(state: NvmlState, *entries: Entry) -> float | None:
+    """The memory of the host that a device without memory of its own uses."""
+    state.devices = [h100(0)]
+    card = state.devices[0]
+    card.memory_total_bytes = card.bar1_total_bytes = None
+    card.processes = entries
+    result = QueriedDevice(state, device_queries(CollectOptions())).query(EVERY)
+    assert values(result, catalog.MEMORY_USAGE) == values(result, catalog.MEMORY_LIMIT) == {}
+    return values(result, catalog.HOST_MEMORY_USAGE).get(())
+
+
+def test_device_without_memory_of_its_own_uses_what_its_processes_use(nvml: NvmlState) -> None:
+    both = (process(7, 2**30, ProcessKind.COMPUTE), process(7, 2**20, ProcessKind.GRAPHICS))
+    assert gb10(nvml, *both, process(8, 2**29, ProcessKind.COMPUTE)) == 2**30 + 2**29
+
+
+def test_host_memory_is_unknown_without_processes_or_their_memory(nvml: NvmlState) -> None:
+    assert gb10(nvml) is None
+    assert gb10(nvml, process(7, None, ProcessKind.COMPUTE), process(8, 5, ProcessKind.COMPUTE)) is None
+
+
+@pytest.mark.parametrize("unsupported", ["memory_total_bytes", "bar1_total_bytes"])
+def test_processes_use_no_host_memory_on_a_device_with_memory_of_its_own(nvml: NvmlState, unsupported: str) -> None:
+    nvml.devices = [h100(0)]
+    setattr(nvml.devices[0], unsupported, None)
+    nvml.devices[0].processes = (process(7, 2**30, ProcessKind.COMPUTE),)
+    result = QueriedDevice(nvml, device_queries(CollectOptions())).query(EVERY)
+    assert values(result, catalog.HOST_MEMORY_USAGE) == {}
 
 
 def entry(pid: int, used: int | None = None, kind: ProcessKind = ProcessKind.COMPUTE, instance: int = -1) -> Entry:

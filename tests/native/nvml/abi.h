@@ -53,6 +53,12 @@ typedef struct {
 } nvmlMemory_v2_t;
 
 typedef struct {
+    unsigned long long bar1Total;
+    unsigned long long bar1Free;
+    unsigned long long bar1Used;
+} nvmlBAR1Memory_t;
+
+typedef struct {
     unsigned int version;
     unsigned int sensorType;
     int temperature;

@@ -23,6 +23,21 @@ static nvmlReturn_t read_memory(const struct subject *subject, nvmlMemory_v2_t *
     return result;
 }
 
+EXPORT nvmlReturn_t nvmlDeviceGetBAR1MemoryInfo(nvmlDevice_t device, nvmlBAR1Memory_t *memory)
+{
+    struct subject subject;
+    nvmlReturn_t result = enter(CALL_nvmlDeviceGetBAR1MemoryInfo, device, TAKES_ANY, &subject);
+    if (result == NVML_SUCCESS) {
+        result = memory == NULL ? NVML_ERROR_INVALID_ARGUMENT
+                                : answer_ulonglong(subject.device.bar1_total_bytes, &memory->bar1Total);
+    }
+    if (result == NVML_SUCCESS) {
+        memory->bar1Used = 0;
+        memory->bar1Free = memory->bar1Total;
+    }
+    return result;
+}
+
 EXPORT nvmlReturn_t nvmlDeviceGetMemoryInfo(nvmlDevice_t device, nvmlMemory_t *memory)
 {
     struct subject subject;
