@@ -43,7 +43,7 @@ class NvidiaCollector:
         self._node = node
         self._session = Session(open_library, self._hardware, clock)
         self._devices = DeviceTable(node)
-        self._context = SessionContext(Health(), node.options, clock, wall_clock)
+        self._context = SessionContext(Health(clock), node.options, clock, wall_clock)
         self._sleep = SleepPolicy(partial(can_sleep, node), clock)
         self._reader: SessionReader | None = None
         self._sessions = 0

@@ -1,6 +1,6 @@
 """Health of all devices over all sessions, from their events and readings."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from collectors import catalog
@@ -69,16 +69,21 @@ class ErrorCounts:
 
 
 class Health:
-    """Status and counts of events of all devices. There is one object for each collector."""
+    """Status and counts of events of all devices. There is one object for each collector.
 
-    def __init__(self) -> None:
+    Args:
+        clock: Monotonic seconds.
+    """
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
         self._counts = ErrorCounts()
         self._late = False
-        self._status = StatusTable()
+        self._status = StatusTable(clock)
 
     def new_session(self) -> None:
         """Start a new session: the status is determined again, the counts remain."""
-        self._status = StatusTable()
+        self._status = StatusTable(self._clock)
 
     def apply_reports(self, reports: Iterable[Event | Listening | Fault], *, late: bool = False) -> list[Fault]:
         """Apply the reports of the listener, before the devices are read. Returns its failures.

@@ -29,8 +29,10 @@ _SPEED = {NVLINK: 164, _C2C: 172}
 # (3, driver 590 and later) is neither up nor down.
 ACTIVE, _SLEEPING, _DISABLED = 1, 2, 3
 
-# nvmlGpuFabricState_t.
+# nvmlGpuFabricState_t. In nvml.h it is an unsigned char, for which the binding reads four bytes: the other three are
+# padding, whose content is undefined.
 _FABRIC_STATES = ("not_supported", "not_started", "in_progress", "completed")
+_STATE_MASK = 0xFF
 
 
 def links_of(fabric: str, nvml: Nvml, handle: Handle) -> range:
@@ -85,11 +87,14 @@ def _bandwidth(fabric: str, nvml: Nvml, handle: Handle) -> Iterator[RawValue]:
 
 
 def _fabric(structure: str, nvml: Nvml, handle: Handle) -> Iterator[RawValue]:
-    """nvmlDeviceGetGpuFabricInfoV: version 3 from driver 580 on, version 2 from driver 550 on, Hopper or later."""
+    """nvmlDeviceGetGpuFabricInfoV: version 3 from driver 580 on, version 2 from driver 550 on, Hopper or later.
+
+    nvmlGpuFabricInfo_v3_t and _v2_t: `status` is that of the registration, and is valid if `state` is completed.
+    """
     call = "nvmlDeviceGetGpuFabricInfoV"
     info = nvml.structure(structure)
     nvml.call(call, handle, byref(info), read=int)
-    state, status = int(info.state), int(info.status)
+    state, status = int(info.state) & _STATE_MASK, int(info.status)
     if state not in range(len(_FABRIC_STATES)):
         raise InvalidValueError(f"{call}: state {state}")
     if state == 0:

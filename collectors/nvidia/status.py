@@ -14,6 +14,11 @@ _DEGRADED, _PREDICTED, _FAILED = "degraded", "predicted_failure", "failed"
 _REQUIRED = frozenset({"reset", "bus_reset", "reboot"})
 _RECOMMENDED = frozenset({"drain", "drain_and_reset", "recover_fabric"})
 
+# Registration with a fabric takes seconds once its fabric manager runs. The manager itself may start some minutes after
+# the driver; until it has registered the device, no program can use it.
+_UNFINISHED = frozenset({"not_started", "in_progress"})
+_FABRIC_SECONDS = 300.0
+
 
 @dataclass(slots=True)
 class HealthFacts:
@@ -25,6 +30,10 @@ class HealthFacts:
         repair_failed: A repair of the memory has ever failed.
         repair_pending: Bad memory will be repaired at the next reset.
         uncorrected_errors: Uncorrected memory errors since the driver was loaded.
+        fabric: The state of the registration with the fabric; empty if the device has no fabric.
+        fabric_unfinished_since: Monotonic seconds at which the registration was first seen unfinished; None while it is
+            not.
+        fabric_late: It has been unfinished for too long.
         effects: The effects of the events since the device was last known to work.
         new_event: Whether one of these events occurred since the last reading.
     """
@@ -34,6 +43,9 @@ class HealthFacts:
     repair_failed: bool = False
     repair_pending: bool = False
     uncorrected_errors: float = 0
+    fabric: str = ""
+    fabric_unfinished_since: float | None = None
+    fabric_late: bool = False
     effects: set[Effect] = field(default_factory=set)
     new_event: bool = False
 
@@ -102,6 +114,12 @@ RULES: tuple[StatusRule, ...] = (
         lambda facts: facts.uncorrected_errors > 0,
         "Memory errors that could not be corrected since the driver was loaded",
     ),
+    StatusRule(
+        "fabric_unregistered",
+        _DEGRADED,
+        lambda facts: facts.fabric == "failed" or facts.fabric_late,
+        "The registration with the NVLink fabric has failed, or has not finished within 5 minutes",
+    ),
 )
 
 
@@ -115,9 +133,13 @@ class StatusTable:
 
     The effects of events end when the driver reports the recovery action "none" (driver 570 or later), when the device
     is lost and found again, and with the session, which ends when the driver is unloaded.
+
+    Args:
+        clock: Monotonic seconds.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
         self._facts: dict[str, HealthFacts] = {}
 
     def apply_event(self, uuid: str, source: str, code: str) -> None:
@@ -134,7 +156,7 @@ class StatusTable:
         facts.lost = False
         for sample in samples:
             if not sample.partition_uuid:
-                _apply_sample(facts, sample)
+                _apply_sample(facts, sample, self._clock())
         facts.new_event = False
 
     def mark_lost(self, uuid: str) -> None:
@@ -153,7 +175,7 @@ class StatusTable:
         return self._facts.setdefault(uuid, HealthFacts())
 
 
-def _apply_sample(facts: HealthFacts, sample: Sample) -> None:
+def _apply_sample(facts: HealthFacts, sample: Sample, now: float) -> None:
     if sample.metric is catalog.RECOVERY_ACTION:
         if sample.value:
             facts.recovery = sample.labels[0]
@@ -166,3 +188,16 @@ def _apply_sample(facts: HealthFacts, sample: Sample) -> None:
         facts.repair_pending = bool(sample.value)
     elif sample.metric is catalog.MEMORY_ERRORS and sample.labels == ("uncorrected",):
         facts.uncorrected_errors = sample.value
+    elif sample.metric is catalog.FABRIC_STATUS and sample.value:
+        _apply_fabric(facts, sample.labels[-1], now)
+
+
+def _apply_fabric(facts: HealthFacts, state: str, now: float) -> None:
+    """Apply a reading of the registration. Without readings no time passes: what is unknown is not late."""
+    facts.fabric = state
+    if state not in _UNFINISHED:
+        facts.fabric_unfinished_since = None
+    elif facts.fabric_unfinished_since is None:
+        facts.fabric_unfinished_since = now
+    since = facts.fabric_unfinished_since
+    facts.fabric_late = since is not None and now - since >= _FABRIC_SECONDS

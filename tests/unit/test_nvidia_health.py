@@ -82,7 +82,7 @@ def test_the_number_of_series_is_limited() -> None:
 
 
 def test_health_reports_status_and_counts() -> None:
-    health = Health()
+    health = Health(lambda: 0.0)
     assert health.apply_reports([LISTENING]) == []
     samples = health.update(GPU, [])
     assert state(samples) == "ok"
@@ -94,7 +94,7 @@ def test_health_reports_status_and_counts() -> None:
 
 
 def test_a_lost_device_keeps_its_event_counts() -> None:
-    health = Health()
+    health = Health(lambda: 0.0)
     health.apply_reports([LISTENING, xid(79)])
     samples = health.mark_lost(GPU)
     assert (state(samples), counted(samples)) == ("failed", {"79": 1})
@@ -102,14 +102,14 @@ def test_a_lost_device_keeps_its_event_counts() -> None:
 
 
 def test_a_device_whose_calls_all_fail_has_only_event_counts() -> None:
-    health = Health()
+    health = Health(lambda: 0.0)
     health.apply_reports([LISTENING, xid(13)])
     samples = health.event_samples(GPU)
     assert (state(samples), counted(samples)) == (None, {"13": 1})
 
 
 def test_a_new_session_resets_the_status_and_keeps_the_counts() -> None:
-    health = Health()
+    health = Health(lambda: 0.0)
     health.apply_reports([LISTENING, xid(79)])
     health.new_session()
     samples = health.update(GPU, [])
@@ -118,12 +118,12 @@ def test_a_new_session_resets_the_status_and_keeps_the_counts() -> None:
 
 def test_faults_are_returned() -> None:
     fault = Fault(Reason.UNAVAILABLE, "events", "nvmlEventSetWait_v2: UNKNOWN (999)")
-    assert Health().apply_reports([LISTENING, fault, xid(13)]) == [fault]
+    assert Health(lambda: 0.0).apply_reports([LISTENING, fault, xid(13)]) == [fault]
 
 
 @pytest.mark.parametrize("registered_before", [False, True])
 def test_refused_events_are_unsupported_unless_they_were_registered_before(*, registered_before: bool) -> None:
-    health = Health()
+    health = Health(lambda: 0.0)
     if registered_before:
         health.apply_reports([LISTENING])
     gaps = [(gap.metric, gap.device_uuid, gap.detail) for gap in health.unsupported({GPU: "why"})]

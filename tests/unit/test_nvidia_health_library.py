@@ -251,3 +251,20 @@ def test_retired_pages_are_reported(state: NvmlState, exporter: CollectorBench, 
     assert result.values(catalog.MEMORY_RETIRED_PAGES, device.uuid) == {"corrected": pages[0], "uncorrected": pages[1]}
     assert result.value(catalog.MEMORY_REPAIR_PENDING, device.uuid) == 1
     assert status(result, device.uuid) == "degraded"
+
+
+def test_a_registration_with_the_fabric_that_does_not_finish_degrades_the_device(
+    state: NvmlState, exporter: CollectorBench
+) -> None:
+    state.devices[1].fabric_state = 2
+    uuid = state.devices[1].uuid
+    states = []
+    for _ in range(7):  # every minute
+        states.append(status(exporter.poll(), uuid))
+        exporter.pass_time(60)
+    assert states == ["ok"] * 5 + ["degraded"] * 2
+    state.devices[1].fabric_state = 3
+    assert status(exporter.poll(), uuid) == "ok"
+    assert status(exporter.poll(), state.devices[0].uuid) == "ok"
+    state.devices[1].fabric_status = 999
+    assert status(exporter.poll(), uuid) == "degraded"

@@ -19,6 +19,7 @@ FACTS: dict[str, Callable[[], HealthFacts]] = {
     "repair_pending": lambda: HealthFacts(repair_pending=True),
     "hardware_event": lambda: HealthFacts(effects={Effect.DEGRADED}),
     "uncorrected_errors": lambda: HealthFacts(uncorrected_errors=1),
+    "fabric_unregistered": lambda: HealthFacts(fabric="failed"),
 }
 STATES = {
     "lost": "failed",
@@ -29,6 +30,7 @@ STATES = {
     "repair_pending": "degraded",
     "hardware_event": "degraded",
     "uncorrected_errors": "degraded",
+    "fabric_unregistered": "degraded",
 }
 
 
@@ -38,6 +40,10 @@ def sample(metric: Metric, value: float, *own: str, partition: str = "") -> Samp
 
 def recovery(action: str) -> list[Sample]:
     return [sample(catalog.RECOVERY_ACTION, value == action, value) for value in labels.RECOVERY.values]
+
+
+def fabric(state: str) -> list[Sample]:
+    return [sample(catalog.FABRIC_STATUS, value == state, "nvlink", value) for value in labels.FABRIC_STATE.values]
 
 
 def state(table: StatusTable, uuid: str = GPU) -> str:
@@ -73,7 +79,7 @@ def test_the_worst_state_wins() -> None:
 
 @pytest.mark.parametrize("action", labels.RECOVERY.values)
 def test_every_recovery_action_has_a_state(action: str) -> None:
-    table = StatusTable()
+    table = StatusTable(lambda: 0.0)
     table.update(GPU, recovery(action))
     expected = {"none": "ok", "reset": "failed", "reboot": "failed", "bus_reset": "failed"}
     assert state(table) == expected.get(action, "degraded")
@@ -91,13 +97,13 @@ def test_every_recovery_action_has_a_state(action: str) -> None:
     ],
 )
 def test_readings_determine_the_state(samples: list[Sample], expected: str) -> None:
-    table = StatusTable()
+    table = StatusTable(lambda: 0.0)
     table.update(GPU, samples)
     assert state(table) == expected
 
 
 def test_a_reading_keeps_its_value_until_the_next() -> None:
-    table = StatusTable()
+    table = StatusTable(lambda: 0.0)
     table.update(GPU, [sample(catalog.MEMORY_REPAIR_PENDING, 1)])
     table.update(GPU, [])
     assert state(table) == "degraded"
@@ -106,7 +112,7 @@ def test_a_reading_keeps_its_value_until_the_next() -> None:
 
 
 def test_devices_do_not_share_a_state() -> None:
-    table = StatusTable()
+    table = StatusTable(lambda: 0.0)
     table.apply_event(GPU, "xid", "79")
     assert (state(table), state(table, "GPU-1")) == ("failed", "ok")
 
@@ -123,13 +129,13 @@ def test_devices_do_not_share_a_state() -> None:
     ],
 )
 def test_events_determine_the_state(source: str, code: str, expected: str) -> None:
-    table = StatusTable()
+    table = StatusTable(lambda: 0.0)
     table.apply_event(GPU, source, code)
     assert state(table) == expected
 
 
 def test_the_state_of_an_event_lasts_without_a_recovery_action() -> None:
-    table = StatusTable()
+    table = StatusTable(lambda: 0.0)
     table.apply_event(GPU, "xid", "119")
     for _ in range(100):
         table.update(GPU, [])
@@ -137,7 +143,7 @@ def test_the_state_of_an_event_lasts_without_a_recovery_action() -> None:
 
 
 def test_the_recovery_action_none_ends_the_state_of_an_event() -> None:
-    table = StatusTable()
+    table = StatusTable(lambda: 0.0)
     table.apply_event(GPU, "xid", "119")
     table.update(GPU, recovery("reset"))
     table.update(GPU, [])
@@ -147,7 +153,7 @@ def test_the_recovery_action_none_ends_the_state_of_an_event() -> None:
 
 
 def test_a_recovery_action_of_the_same_poll_does_not_end_the_state_of_an_event() -> None:
-    table = StatusTable()
+    table = StatusTable(lambda: 0.0)
     table.apply_event(GPU, "xid", "95")
     table.update(GPU, recovery("none"))
     assert state(table) == "failed"
@@ -156,10 +162,67 @@ def test_a_recovery_action_of_the_same_poll_does_not_end_the_state_of_an_event()
 
 
 def test_a_recovered_device_has_a_new_state() -> None:
-    table = StatusTable()
+    table = StatusTable(lambda: 0.0)
     table.update(GPU, [*recovery("reset"), sample(catalog.MEMORY_REPAIR_FAILED, 1)])
     table.apply_event(GPU, "xid", "79")
     table.mark_lost(GPU)
     assert state(table) == "failed"
     table.update(GPU, [])
+    assert state(table) == "ok"
+
+
+@pytest.mark.parametrize("unfinished", ["not_started", "in_progress"])
+def test_a_registration_that_does_not_finish_degrades_the_device_after_five_minutes(unfinished: str) -> None:
+    now = 1000.0
+    table = StatusTable(lambda: now)
+    table.update(GPU, fabric("not_started"))
+    now += 200
+    table.update(GPU, fabric(unfinished))
+    now += 99
+    table.update(GPU, fabric(unfinished))
+    assert state(table) == "ok"
+    now += 1
+    table.update(GPU, fabric(unfinished))
+    assert state(table) == "degraded"
+    table.update(GPU, fabric("completed"))
+    assert state(table) == "ok"
+
+
+def test_a_registration_that_is_no_longer_read_is_not_late() -> None:
+    now = 0.0
+    table = StatusTable(lambda: now)
+    table.update(GPU, fabric("in_progress"))
+    now += 3600
+    table.update(GPU, [])
+    assert state(table) == "ok"
+
+
+@pytest.mark.parametrize("lost", [False, True])
+def test_the_time_starts_again_after_a_registration_has_finished_or_a_device_was_lost(*, lost: bool) -> None:
+    now = 0.0
+    table = StatusTable(lambda: now)
+    table.update(GPU, fabric("in_progress"))
+    now += 299
+    if lost:
+        table.mark_lost(GPU)
+    else:
+        table.update(GPU, fabric("completed"))
+    for _ in range(2):
+        table.update(GPU, fabric("in_progress"))
+        assert state(table) == "ok"
+        now += 299
+
+
+def test_a_failed_registration_degrades_the_device_at_once() -> None:
+    table = StatusTable(lambda: 0.0)
+    table.update(GPU, fabric("failed"))
+    assert state(table) == "degraded"
+
+
+def test_a_device_that_does_not_belong_to_a_fabric_is_ok() -> None:
+    now = 0.0
+    table = StatusTable(lambda: now)
+    for _ in range(2):
+        table.update(GPU, fabric("not_supported"))
+        now += 3600
     assert state(table) == "ok"

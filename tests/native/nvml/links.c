@@ -1,5 +1,6 @@
 /* Links, the fabric, fans, the temperature margin and confidential computing. */
 #include <stddef.h>
+#include <string.h>
 
 #include "call.h"
 #include "state.h"
@@ -80,6 +81,8 @@ EXPORT nvmlReturn_t nvmlDeviceGetGpuFabricInfoV(nvmlDevice_t device, nvmlGpuFabr
     if (subject.device.fabric_info_version > 0 && info->version >> 24 > subject.device.fabric_info_version) {
         return NVML_ERROR_ARGUMENT_VERSION_MISMATCH;
     }
+    /* The bytes behind the state are padding, which a driver need not clear. */
+    memset(&info->state, 0xA5, offsetof(nvmlGpuFabricInfo_v2_t, healthMask) - offsetof(nvmlGpuFabricInfo_v2_t, state));
     info->state = (unsigned char)subject.device.fabric_state;
     info->status = (nvmlReturn_t)subject.device.fabric_status;
     return NVML_SUCCESS;
