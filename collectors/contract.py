@@ -314,6 +314,11 @@ class CollectOptions:
         "The family `accelerator_allocation_energy_joules_total`: one more series for each allocation, for bills.",
         read_by=("exporter",),
     )
+    diagnostics: bool = switch(
+        "Families for diagnosis: what predicts a failure of a device, and what its next reset changes. They add up to "
+        "30 series for each device.",
+        read_by=("nvidia", "simulated"),
+    )
 
 
 class AmdBackend(StrEnum):

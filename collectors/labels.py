@@ -16,6 +16,16 @@ DIRECTION = Label("direction", ("receive", "transmit"))
 FABRIC = Label("fabric", ("nvlink", "xgmi", "ici", "ethernet", "c2c", "xe_link", "neuronlink"))
 LINK_STATE = Label("state", ("up", "down"))
 FABRIC_STATE = Label("state", ("not_supported", "not_started", "in_progress", "completed", "failed"))
+FABRIC_CONDITION = Label(
+    "condition",
+    (
+        "degraded_bandwidth",
+        "route_recovery",
+        "route_unhealthy",
+        "access_timeout_recovery",
+        "incorrect_configuration",
+    ),
+)
 LINK_ERROR = Label(
     "kind",
     (

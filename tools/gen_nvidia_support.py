@@ -27,7 +27,8 @@ reason, listed below the tables. [metrics](metrics.md) explains the families, [N
 
 The tests simulate the cards with a library of their own, below the real `nvidia-ml-py`. Its values were recorded on
 real hardware where the last table says so, and are assumed elsewhere. This exporter has not yet been run on a real
-card. The tables do not contain the blocking readings of `collect.pcie_throughput`.
+card. The tables do not contain the families of `collect.pcie_throughput` and `collect.diagnostics`;
+[NVIDIA health](nvidia-health.md) lists those for diagnosis.
 """
 _NOTES = """\
 - The NVIDIA collector does not supply the time in throttling (`throttle_seconds_total`): according to the driver's

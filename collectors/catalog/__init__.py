@@ -4,7 +4,8 @@ The order of rows in the modules, and of the modules in `ROWS`, is the order of 
 renamed and described only in its module: each row there is available as `catalog.NAME`.
 """
 
-from collectors.catalog import errors, links, load, power, processes, state
+from collectors.catalog import diagnostics, errors, links, load, power, processes, state
+from collectors.catalog.diagnostics import *
 from collectors.catalog.errors import *
 from collectors.catalog.links import *
 from collectors.catalog.load import *
@@ -16,7 +17,7 @@ from collectors.metric import Metric
 # Every row, in the order of the modules.
 ROWS: tuple[Metric, ...] = tuple(
     row
-    for module in (state, load, power, links, errors, processes)
+    for module in (state, load, power, links, errors, diagnostics, processes)
     for row in vars(module).values()
     if isinstance(row, Metric)
 )

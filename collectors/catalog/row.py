@@ -21,6 +21,19 @@ def gauge(  # noqa: PLR0913 - one argument for each field of a row
     return Metric(stem, Kind.GAUGE, unit, text, subjects, labels, cadence, bounds=bounds)
 
 
+def diagnostic(
+    stem: str,
+    text: str,
+    labels: tuple[Label, ...] = (),
+    cadence: Cadence = Cadence.SLOW,
+    *,
+    kind: Kind = Kind.GAUGE,
+    bounds: tuple[float, float] | None = None,
+) -> Metric:
+    """A count or state of devices that only `collect.diagnostics` exports."""
+    return Metric(stem, kind, Unit.NONE, text, DEVICE, labels, cadence, opt_in=True, bounds=bounds)
+
+
 def counter(  # noqa: PLR0913 - same
     stem: str,
     unit: Unit,

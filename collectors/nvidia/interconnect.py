@@ -33,6 +33,13 @@ ACTIVE, _SLEEPING, _DISABLED = 1, 2, 3
 # padding, whose content is undefined.
 _FABRIC_STATES = ("not_supported", "not_started", "in_progress", "completed")
 _STATE_MASK = 0xFF
+# NVML_GPU_FABRIC_HEALTH_MASK_SHIFT_*: the positions of two bits each in `healthMask`, where 1 is true and 2 is false.
+_CONDITION_SHIFTS = {"degraded_bandwidth": 0, "route_recovery": 2, "route_unhealthy": 4, "access_timeout_recovery": 6}
+_CONDITION_BITS = 0x3
+_CONDITIONS = {1: True, 2: False}
+# Four bits: 0 where not supported, 1 for none, or one of many reasons, to which newer drivers add more.
+_CONFIGURATION, _CONFIGURATION_SHIFT, _CONFIGURATION_BITS = "incorrect_configuration", 8, 0xF
+_CONFIGURED = 1
 
 
 def links_of(fabric: str, nvml: Nvml, handle: Handle) -> range:
@@ -87,7 +94,9 @@ def _bandwidth(fabric: str, nvml: Nvml, handle: Handle) -> Iterator[RawValue]:
 
 
 def _fabric(structure: str, nvml: Nvml, handle: Handle) -> Iterator[RawValue]:
-    """nvmlDeviceGetGpuFabricInfoV: version 3 from driver 580 on, version 2 from driver 550 on, Hopper or later.
+    """State and conditions of the device in its fabric, from one call.
+
+    nvmlDeviceGetGpuFabricInfoV: version 3 from driver 580 on, version 2 from driver 550 on, Hopper or later.
 
     nvmlGpuFabricInfo_v3_t and _v2_t: `status` is that of the registration, and is valid if `state` is completed.
     """
@@ -104,9 +113,25 @@ def _fabric(structure: str, nvml: Nvml, handle: Handle) -> Iterator[RawValue]:
     )
     for value in FABRIC_STATE.values:
         yield RawValue(catalog.FABRIC_STATUS, value == reported, labels=(NVLINK, value))
+    for condition, holds in _conditions(int(info.healthMask)).items():
+        yield RawValue(catalog.FABRIC_CONDITION, holds, labels=(NVLINK, condition))
 
 
-_FABRIC_ROWS = (catalog.FABRIC_STATUS,)
+def _conditions(mask: int) -> dict[str, bool]:
+    """The conditions in a health mask, without those that the driver does not support.
+
+    NVML_GPU_FABRIC_HEALTH_MASK_* in nvml.h; the configuration is part of the mask from version 3 of the structure on,
+    and not supported before.
+    """
+    found = {name: mask >> shift & _CONDITION_BITS for name, shift in _CONDITION_SHIFTS.items()}
+    conditions = {name: _CONDITIONS[bits] for name, bits in found.items() if bits in _CONDITIONS}
+    configuration = mask >> _CONFIGURATION_SHIFT & _CONFIGURATION_BITS
+    if configuration:
+        conditions[_CONFIGURATION] = configuration != _CONFIGURED
+    return conditions
+
+
+_FABRIC_ROWS = (catalog.FABRIC_STATUS, catalog.FABRIC_CONDITION)
 QUERIES: tuple[Query, ...] = (
     *(Query(f"{fabric} links", (catalog.INTERCONNECT_LINKS,), partial(_states, fabric)) for fabric in _COUNT),
     *(

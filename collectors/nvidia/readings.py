@@ -163,5 +163,7 @@ def device_queries(options: CollectOptions, activity_batches: Sequence[Batch] = 
 
 # All rows that queries of a device can supply.
 DEVICE_ROWS: frozenset[Metric] = (
-    rows_of(device_queries(CollectOptions(pcie_throughput=True))) | activity.GPM_ROWS | {catalog.PROCESSES}
+    rows_of(device_queries(CollectOptions(pcie_throughput=True, diagnostics=True)))
+    | activity.GPM_ROWS
+    | {catalog.PROCESSES}
 )

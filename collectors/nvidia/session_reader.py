@@ -15,7 +15,7 @@ from collectors.contract import (
     SubjectKey,
     Unsupported,
 )
-from collectors.metric import Cadence
+from collectors.metric import Cadence, Metric
 from collectors.nvidia.activity import GPM_ROWS, Activity
 from collectors.nvidia.devices import DeviceEntry
 from collectors.nvidia.errors import fault_of
@@ -29,6 +29,8 @@ from collectors.nvidia.processes import Processes
 from collectors.nvidia.readings import DEVICE_ROWS, MEMORY_QUERIES, device_queries
 from collectors.query import rows_of
 
+# Rows that are read in any case, for the status, and exported only with `collect.diagnostics`.
+_FOR_STATUS = frozenset({catalog.FABRIC_CONDITION})
 SUPPLIED_ROWS = {catalog.INFO, catalog.PARTITIONS} | DEVICE_ROWS | HEALTH_ROWS
 SUPPLIED_PARTITION_ROWS = (
     {catalog.INFO, catalog.COMPUTE_RATIO} | rows_of(MEMORY_QUERIES) | GPM_ROWS | {catalog.PROCESSES}
@@ -85,6 +87,7 @@ class SessionReader:
         self.listed_count: int | None = None  # number of devices at the last enumeration; None before the first one
         self._health = context.health
         self._options = context.options
+        self._unexported: frozenset[Metric] = frozenset() if context.options.diagnostics else _FOR_STATUS
         self._events = EventWatch(nvml, context.clock, context.wall_clock)
         self._gpm = Gpm(nvml, context.clock)
         self._activity = Activity(self._gpm)
@@ -127,7 +130,7 @@ class SessionReader:
     def unsupported(self) -> tuple[Unsupported, ...]:
         """All rows that were read so far and are unsupported."""
         return (
-            *self._query_runner.unsupported(),
+            *(gap for gap in self._query_runner.unsupported() if gap.metric not in self._unexported),
             *self._health.unsupported(self._events.refused),
         )
 
@@ -160,7 +163,7 @@ class SessionReader:
             self._query_runner.forget(uuid)
             self._partition_queries.clear()
         result = self._query_runner.run(SubjectKey(uuid), handle, self._queries_for(uuid), due)
-        samples = [_info_sample(entry), *result.samples]
+        samples = [_info_sample(entry), *(s for s in result.samples if s.metric not in self._unexported)]
         device = replace(entry.device, partitions_known=layout.known)
         reading = DeviceReading(device, layout.partitions, samples, [*layout.faults, *result.faults])
         if result.succeeded or not result.failed:  # otherwise its state is unknown

@@ -18,6 +18,8 @@ _RECOMMENDED = frozenset({"drain", "drain_and_reset", "recover_fabric"})
 # the driver; until it has registered the device, no program can use it.
 _UNFINISHED = frozenset({"not_started", "in_progress"})
 _FABRIC_SECONDS = 300.0
+# A recovery of routes or after a timeout ends by itself.
+_FABRIC_TROUBLES = frozenset({"degraded_bandwidth", "route_unhealthy", "incorrect_configuration"})
 
 
 @dataclass(slots=True)
@@ -34,6 +36,7 @@ class HealthFacts:
         fabric_unfinished_since: Monotonic seconds at which the registration was first seen unfinished; None while it is
             not.
         fabric_late: It has been unfinished for too long.
+        fabric_conditions: The conditions that the fabric reports for the device.
         effects: The effects of the events since the device was last known to work.
         new_event: Whether one of these events occurred since the last reading.
     """
@@ -46,6 +49,7 @@ class HealthFacts:
     fabric: str = ""
     fabric_unfinished_since: float | None = None
     fabric_late: bool = False
+    fabric_conditions: set[str] = field(default_factory=set)
     effects: set[Effect] = field(default_factory=set)
     new_event: bool = False
 
@@ -120,6 +124,12 @@ RULES: tuple[StatusRule, ...] = (
         lambda facts: facts.fabric == "failed" or facts.fabric_late,
         "The registration with the NVLink fabric has failed, or has not finished within 5 minutes",
     ),
+    StatusRule(
+        "fabric_unhealthy",
+        _DEGRADED,
+        lambda facts: bool(facts.fabric_conditions & _FABRIC_TROUBLES),
+        "The NVLink fabric reports less bandwidth, an unhealthy route or a wrong configuration for the device",
+    ),
 )
 
 
@@ -190,6 +200,9 @@ def _apply_sample(facts: HealthFacts, sample: Sample, now: float) -> None:
         facts.uncorrected_errors = sample.value
     elif sample.metric is catalog.FABRIC_STATUS and sample.value:
         _apply_fabric(facts, sample.labels[-1], now)
+    elif sample.metric is catalog.FABRIC_CONDITION:
+        change = facts.fabric_conditions.add if sample.value else facts.fabric_conditions.discard
+        change(sample.labels[-1])
 
 
 def _apply_fabric(facts: HealthFacts, state: str, now: float) -> None:

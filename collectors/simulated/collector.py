@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from collectors import catalog
 from collectors.contract import (
+    CollectOptions,
     CollectorSpec,
     Device,
     Fault,
@@ -18,7 +19,7 @@ from collectors.contract import (
     Unsupported,
 )
 from collectors.metric import Cadence, Metric, Origin, Subject
-from collectors.simulated import device_rows, partition_rows
+from collectors.simulated import device_rows, diagnostic_rows, partition_rows
 from collectors.simulated.activity import ActivitySchedule, SlotActivity
 from collectors.simulated.clock import ScenarioClock
 from collectors.simulated.device_rows import Values, View, memory_used
@@ -29,6 +30,9 @@ from collectors.simulated.partition_rows import PartitionView
 from collectors.simulated.scenario import Incident, Scenario, Trouble
 
 NAME = "simulated"
+
+_NO_OPTIONS = CollectOptions()
+_ROWS = {**device_rows.ROWS, **diagnostic_rows.ROWS}
 
 # A lost device keeps its identity, its state and the events that are the reason, and nothing else.
 _LEFT_OF_LOST = frozenset({catalog.INFO, catalog.STATUS_STATE, catalog.ERRORS, catalog.ERROR_LAST_TIMESTAMP})
@@ -42,16 +46,25 @@ class SimulatedCollector:
         identity: The node's name, unique in the cluster.
         clock: The scenario's time.
         released: Ends a hang or a slow call when set; `close` sets it.
+        options: The optional readings.
     """
 
-    def __init__(self, scenario: Scenario, identity: str, clock: ScenarioClock, released: threading.Event) -> None:
+    def __init__(
+        self,
+        scenario: Scenario,
+        identity: str,
+        clock: ScenarioClock,
+        released: threading.Event,
+        options: CollectOptions = _NO_OPTIONS,
+    ) -> None:
+        self._options = options
         self._scenario = scenario
         self._clock = clock
         self._released = released
         schedule = ActivitySchedule(scenario)
         self._machines = tuple(Machine(device, scenario, schedule) for device in inventory(scenario, identity))
         self._lost: frozenset[str] = frozenset()
-        supplied = supplied_by(scenario)
+        supplied = self._exported(supplied_by(scenario))
         self._unsupported = tuple(gap for machine in self._machines for gap in _gaps(machine.device, supplied))
 
     def read(self, due: frozenset[Cadence]) -> Reading:
@@ -112,8 +125,8 @@ class SimulatedCollector:
         device, profile = machine.device, machine.device.profile
         view = View(machine, self._clock.unix)
         uuid = device.device.uuid
-        rows = _families(device) & _LEFT_OF_LOST if machine.now.lost else _families(device)
-        for metric, values in device_rows.ROWS.items():
+        rows = _families(device) & _LEFT_OF_LOST if machine.now.lost else self._exported(_families(device))
+        for metric, values in _ROWS.items():
             if metric in rows and metric.cadence in due:
                 yield from _made(metric, values(view), uuid)
         partition_families = profile.partition & _LEFT_OF_LOST if machine.now.lost else profile.partition
@@ -122,6 +135,10 @@ class SimulatedCollector:
             for metric, part_values in partition_rows.ROWS.items():
                 if metric in partition_families and metric.cadence in due:
                     yield from _made(metric, part_values(part_view), uuid, part.partition.uuid)
+
+    def _exported(self, rows: frozenset[Metric]) -> frozenset[Metric]:
+        """Those of these rows that the options ask for."""
+        return rows if self._options.diagnostics else rows - diagnostic_rows.ROWS.keys()
 
     def _processes(self) -> Iterator[Process]:
         for machine in self._machines:
@@ -145,7 +162,7 @@ def simulated_spec(scenario: Scenario, clock: ScenarioClock) -> CollectorSpec:
     """
 
     def create(node: Node) -> SimulatedCollector:
-        return SimulatedCollector(scenario, node.identity, clock, threading.Event())
+        return SimulatedCollector(scenario, node.identity, clock, threading.Event(), node.options)
 
     of_devices, of_partitions = _of_devices(scenario), _of_partitions(scenario)
     return CollectorSpec(

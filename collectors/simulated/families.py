@@ -1,7 +1,7 @@
 """Groups of families, of which profiles are composed. A value added to a group is in every profile with the group."""
 
 from collectors import catalog
-from collectors.simulated import device_rows, partition_rows
+from collectors.simulated import device_rows, diagnostic_rows, partition_rows
 
 STATE = frozenset(device_rows.STATE_ROWS)
 LOAD = frozenset(device_rows.LOAD_ROWS)
@@ -15,6 +15,7 @@ LINKS = frozenset(device_rows.LINK_ROWS)
 EVENTS = frozenset(device_rows.EVENT_ROWS)
 REPAIR = frozenset(device_rows.REPAIR_ROWS)
 NVIDIA = frozenset(device_rows.NVIDIA_ROWS)
+FABRIC = frozenset({catalog.FABRIC_STATUS, *diagnostic_rows.FABRIC_ROWS})
 LIMITS = frozenset({catalog.TEMPERATURE_LIMIT})
 MARGIN = frozenset({catalog.TEMPERATURE_MARGIN})
 ROWS = REPAIR | {catalog.MEMORY_REMAPPED_ROWS}

@@ -102,8 +102,8 @@ H100 = Profile(
     error_codes=_XIDS,
     modes=(("ecc", True), ("persistence", True), ("exclusive", False), ("confidential", False)),
     naming=_NVIDIA_NAMING,
-    whole=_NVIDIA | _NEWER | families.ACTIVITY | families.LINKS | {catalog.FABRIC_STATUS},
-    partitioned=_NVIDIA_PARTITIONED | _NEWER | _GPM | {catalog.FABRIC_STATUS},
+    whole=_NVIDIA | _NEWER | families.ACTIVITY | families.LINKS | families.FABRIC,
+    partitioned=_NVIDIA_PARTITIONED | _NEWER | _GPM | families.FABRIC,
     partition=_NVIDIA_SLICE | _GPM,
 )
 # Partitions of this card have only memory and processes: utilization exists from the next generation on.

@@ -3,13 +3,14 @@
 import threading
 from pathlib import Path
 
-from collectors.contract import Reading, Sample
+from collectors.contract import CollectOptions, Reading, Sample
 from collectors.metric import Cadence, Metric
 from collectors.simulated import Scenario, ScenarioClock, SimulatedCollector
 from collectors.simulated.parse import parse_scenario
 
 EPOCH = 1_700_000_000.0
 ALL = frozenset(Cadence)
+_NO_OPTIONS = CollectOptions()
 
 
 def scenario(text: str, folder: Path = Path()) -> Scenario:
@@ -43,11 +44,11 @@ class NoWait(threading.Event):
 class SimulatedNode:
     """A collector that runs a scenario under a manual clock."""
 
-    def __init__(self, played: Scenario, identity: str = "node-1") -> None:
+    def __init__(self, played: Scenario, identity: str = "node-1", options: CollectOptions = _NO_OPTIONS) -> None:
         self.time = ManualTime()
         self.clock = ScenarioClock(self.time, lambda: EPOCH)
         self.event = NoWait()
-        self.collector = SimulatedCollector(played, identity, self.clock, self.event)
+        self.collector = SimulatedCollector(played, identity, self.clock, self.event, options)
 
     def read(self, seconds: float, due: frozenset[Cadence] = ALL) -> Reading:
         """The reading of the collector at a time."""

@@ -196,6 +196,7 @@ class Device(Record):
     fan_step_percent = Number()  # by how much each fan is faster than the one before it
     fabric_state = Number()
     fabric_status = Number()
+    fabric_health_mask = Number()
     fabric_info_version = Number()  # newest version of the structure that the driver supports; 0 means all versions
     supported_event_types = Number()
     ecc_volatile_corrected = Number()

@@ -90,6 +90,7 @@ CLOSED_LABELS = frozenset(
         "action",
         "mode",
         "simulated",
+        "condition",
     }
 )
 # Prometheus, or the cluster's scrape configuration, gives these to every series.

@@ -78,11 +78,12 @@ def test_the_entry_point_lists_exactly_the_supplied_rows(bench: Benches, nvml: N
     whole.set_gpm(dict.fromkeys(CYCLES, 1.0))
     whole.gpm_supported = in_mig_mode.gpm_supported = 1
     whole.supported_event_types = XID_EVENT
+    whole.fabric_health_mask = 0x1AA
     before_ampere.remapped_rows_corrected = None
     before_ampere.retired_pages_corrected = before_ampere.retired_pages_uncorrected = 0
     before_ampere.retirement_pending = before_ampere.fan_speed_percent = 0
     before_ampere.fans, before_ampere.threshold_shutdown_celsius = 1, 92
-    reader = bench([whole, in_mig_mode, before_ampere], CollectOptions(pcie_throughput=True))
+    reader = bench([whole, in_mig_mode, before_ampere], CollectOptions(pcie_throughput=True, diagnostics=True))
     reader.read()
     nvml.happen(0, 31)
 

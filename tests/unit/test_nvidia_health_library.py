@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from collectors import catalog
+from collectors.contract import CollectOptions
 from collectors.metric import Cadence
 from collectors.nvidia.xid import FROM_START
 from tests.doubles.exporter_process import wait_until
@@ -268,3 +269,18 @@ def test_a_registration_with_the_fabric_that_does_not_finish_degrades_the_device
     assert status(exporter.poll(), state.devices[0].uuid) == "ok"
     state.devices[1].fabric_status = 999
     assert status(exporter.poll(), uuid) == "degraded"
+
+
+@pytest.mark.parametrize("diagnostics", [False, True])
+def test_conditions_of_the_fabric_decide_the_status_and_are_exported_only_if_asked_for(
+    state: NvmlState, tmp_path: Path, *, diagnostics: bool
+) -> None:
+    state.devices[0].fabric_health_mask = 0b01_10_01_10_10
+    state.devices[1].fabric_state = 0
+    route, outside = state.devices[0].uuid, state.devices[1].uuid
+    with collector_bench(tmp_path, state, CollectOptions(diagnostics=diagnostics)) as bench:
+        result = bench.poll()
+    assert (status(result, route), status(result, outside)) == ("degraded", "ok")
+    conditions = result.values(catalog.FABRIC_CONDITION, route)
+    assert [name for name, value in conditions.items() if value] == ["nvlink route_unhealthy"] * diagnostics
+    assert ("fabric_condition" in result.unsupported) == diagnostics

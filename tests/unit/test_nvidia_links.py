@@ -230,8 +230,48 @@ def test_the_fabric_is_in_one_state(bench: Benches, card: Device, expected: str)
 
 def test_a_device_outside_any_fabric_has_no_status(bench: Benches) -> None:
     reader = bench(fabric(0))
-    assert reader.values("fabric_status") == {}
-    assert catalog.FABRIC_STATUS in reader.device.gaps()
+    assert reader.values("fabric_") == {}
+    assert {catalog.FABRIC_STATUS, catalog.FABRIC_CONDITION} <= reader.device.gaps().keys()
+
+
+HEALTHY_MASK = 0b01_10_10_10_10  # the configuration is right, the other conditions are false
+
+
+@pytest.mark.parametrize(
+    ("mask", "expected"),
+    [
+        (HEALTHY_MASK, (0, 0, 0, 0, 0)),
+        (0b01_10_10_10_01, (1, 0, 0, 0, 0)),
+        (0b01_10_10_01_10, (0, 1, 0, 0, 0)),
+        (0b01_10_01_10_10, (0, 0, 1, 0, 0)),
+        (0b01_01_10_10_10, (0, 0, 0, 1, 0)),
+        (0b10_10_10_10_10, (0, 0, 0, 0, 1)),  # wrong system GUID
+        (0b1000_10_10_10_10, (0, 0, 0, 0, 1)),  # invalid state of the GPU
+        (0b1111_10_10_10_10, (0, 0, 0, 0, 1)),  # a reason that the header does not have yet
+        (0b10_10_10_10, (0, 0, 0, 0, None)),  # as version 2 of the structure reports it
+        (0b01_00_10_11_01, (1, None, 0, None, 0)),  # not supported, and a value that the header does not have
+        (0xFFFFF000 | HEALTHY_MASK, (0, 0, 0, 0, 0)),  # whether a partition is assigned, and later fields
+        (0, (None,) * 5),
+    ],
+)
+@pytest.mark.parametrize("version", [2, 3])
+def test_conditions_of_the_fabric_are_those_of_its_health_mask(
+    bench: Benches, mask: int, expected: tuple[int | None, ...], version: int
+) -> None:
+    card = fabric(3, newest=version)
+    card.fabric_health_mask = mask
+    names = (
+        "degraded_bandwidth",
+        "route_recovery",
+        "route_unhealthy",
+        "access_timeout_recovery",
+        "incorrect_configuration",
+    )
+    assert bench(card).values("fabric_condition") == {
+        ("fabric_condition", "nvlink", name): value
+        for name, value in zip(names, expected, strict=True)
+        if value is not None
+    }
 
 
 def test_pcie_bytes_of_32_bits_are_refused(bench: Benches) -> None:

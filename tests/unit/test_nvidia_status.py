@@ -20,6 +20,7 @@ FACTS: dict[str, Callable[[], HealthFacts]] = {
     "hardware_event": lambda: HealthFacts(effects={Effect.DEGRADED}),
     "uncorrected_errors": lambda: HealthFacts(uncorrected_errors=1),
     "fabric_unregistered": lambda: HealthFacts(fabric="failed"),
+    "fabric_unhealthy": lambda: HealthFacts(fabric_conditions={"degraded_bandwidth"}),
 }
 STATES = {
     "lost": "failed",
@@ -31,6 +32,7 @@ STATES = {
     "hardware_event": "degraded",
     "uncorrected_errors": "degraded",
     "fabric_unregistered": "degraded",
+    "fabric_unhealthy": "degraded",
 }
 
 
@@ -225,4 +227,13 @@ def test_a_device_that_does_not_belong_to_a_fabric_is_ok() -> None:
     for _ in range(2):
         table.update(GPU, fabric("not_supported"))
         now += 3600
+    assert state(table) == "ok"
+
+
+@pytest.mark.parametrize("condition", labels.FABRIC_CONDITION.values)
+def test_a_lasting_condition_of_the_fabric_degrades_the_device_until_it_ends(condition: str) -> None:
+    table = StatusTable(lambda: 0.0)
+    table.update(GPU, [sample(catalog.FABRIC_CONDITION, 1, "nvlink", condition)])
+    assert state(table) == ("ok" if "recovery" in condition else "degraded")
+    table.update(GPU, [sample(catalog.FABRIC_CONDITION, 0, "nvlink", condition)])
     assert state(table) == "ok"

@@ -58,7 +58,12 @@ def test_a_file_can_set_everything() -> None:
         labels=LabelSettings("k8s_namespace_name", "k8s_pod_name", "k8s_container_name"),
         amd=AmdOptions(AmdBackend.ROCM_SMI),
         collect=CollectOptions(
-            each_link=True, pcie_throughput=True, wake_sleeping=True, processes=True, allocation_energy=True
+            each_link=True,
+            pcie_throughput=True,
+            wake_sleeping=True,
+            processes=True,
+            allocation_energy=True,
+            diagnostics=True,
         ),
         collectors=("nvidia", "amd"),
     )

@@ -6,10 +6,11 @@ import pytest
 
 from collectors import catalog
 from collectors.amd import status as amd_status
-from collectors.contract import Reading
+from collectors.contract import CollectOptions, Reading
 from collectors.metric import Cadence, Metric
 from collectors.nvidia import status as nvidia_status
 from collectors.nvidia import xid
+from collectors.simulated.diagnostic_rows import ROWS as DIAGNOSTIC_ROWS
 from collectors.simulated.profile import Profile
 from collectors.simulated.profiles import PROFILES
 from tests.doubles.amd_cards import MI210, MI250X, MI250X_SECOND_DIE, MI300X, MI355X, RX_7900_XTX, AmdCard
@@ -19,6 +20,7 @@ from tests.doubles.exporter_process import wait_until
 from tests.doubles.nvidia_collector import collector_bench
 from tests.doubles.nvidia_device import mig_device
 from tests.doubles.nvml import NvmlState, h100
+from tests.doubles.nvml_cards import card as nvidia_card
 from tests.doubles.simulated_node import SimulatedNode, samples, scenario
 
 ALL = frozenset(Cadence)
@@ -109,6 +111,35 @@ def test_an_amd_card_shares_its_power_as_the_real_one(tmp_path: Path, profile: s
     tree.add(card, "0000:05:00.0")
     real, played = collector_of(tree).read(ALL), simulated(profile, HOT)
     assert [device.power_shared for device in played.devices] == [device.power_shared for device in real.devices]
+
+
+# Profile, its partitions in a scenario, and the card of the double.
+OF_DIAGNOSTICS = [
+    ("a100", "", "a100"),
+    ("a100", "{profile: 3g.40gb, count: 2, memory: 39GiB, compute: 3/7}", "a100-mig"),
+    ("h100", "", "h100"),
+    ("h100", "{profile: 1g.10gb, count: 7, memory: 9GiB, compute: 1/7}", "h100-mig"),
+    ("l40s", "", "l40s"),
+    ("rtx6000ada", "", "rtx6000ada"),
+]
+
+
+def diagnostics(reading: Reading) -> set[tuple[str, ...]]:
+    """The series of the families for diagnosis, by stem and labels."""
+    return {(s.metric.stem, *s.labels) for s in reading.samples if s.metric in DIAGNOSTIC_ROWS}
+
+
+@pytest.mark.parametrize(("profile", "partitions", "card"), OF_DIAGNOSTICS)
+def test_an_nvidia_card_has_the_families_for_diagnosis_of_the_real_one(
+    tmp_path: Path, nvml: NvmlState, profile: str, partitions: str, card: str
+) -> None:
+    options = CollectOptions(diagnostics=True)
+    nvml.devices = [nvidia_card(card).device()]
+    with collector_bench(tmp_path, nvml, options) as bench:
+        real = diagnostics(bench.read())
+    cut = f", partitions: [{partitions}]" if partitions else ""
+    node = SimulatedNode(scenario(f"devices: [{{profile: {profile}{cut}}}]"), options=options)
+    assert diagnostics(node.read(5)) == real
 
 
 def left_of_lost(reading: Reading) -> Left:

@@ -85,6 +85,7 @@ EXPORT nvmlReturn_t nvmlDeviceGetGpuFabricInfoV(nvmlDevice_t device, nvmlGpuFabr
     memset(&info->state, 0xA5, offsetof(nvmlGpuFabricInfo_v2_t, healthMask) - offsetof(nvmlGpuFabricInfo_v2_t, state));
     info->state = (unsigned char)subject.device.fabric_state;
     info->status = (nvmlReturn_t)subject.device.fabric_status;
+    info->healthMask = (unsigned int)subject.device.fabric_health_mask;
     return NVML_SUCCESS;
 }
 
