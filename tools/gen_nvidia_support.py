@@ -47,6 +47,9 @@ _NOTES = """\
 - `memory_bandwidth_utilization_ratio` is the used bandwidth, from GPM. Devices without GPM have `memory_busy_ratio`
   instead, the time in which memory was read or written. The two cannot be compared.
 - Errors of C2C (231 to 233) are not used: no source states whether they are of one link or of all links.
+- Of the families for diagnosis, those of spare rows, errors of SRAM and pending repairs exist from Ampere on. Fields
+  301 to 307 (inactive rows, and the remapping of banks) are named by the header of driver 615; their values were not
+  seen on any card.
 - The frame buffer's aperture (BAR1) is only used to tell whether a device has memory of its own. Where NVML reports
   neither, as for GB10, the device uses the memory of its host: `host_memory_usage_bytes` is then what its processes
   use, and absent while there are none.

@@ -6,7 +6,16 @@ from functools import partial
 from collectors import catalog
 from collectors.contract import CollectOptions
 from collectors.metric import Metric
-from collectors.nvidia import activity, field_values, interconnect, links, nvlink_counters, reliability, thermal
+from collectors.nvidia import (
+    activity,
+    diagnostics,
+    field_values,
+    interconnect,
+    links,
+    nvlink_counters,
+    reliability,
+    thermal,
+)
 from collectors.nvidia.errors import InvalidValueError
 from collectors.nvidia.nvml import Batch, ClockType, Handle, Memory, Nvml, Queries, Query
 from collectors.nvidia.processes import host_memory
@@ -152,10 +161,12 @@ def device_queries(options: CollectOptions, activity_batches: Sequence[Batch] = 
         *(links.BLOCKING_QUERIES if options.pcie_throughput else ()),
         *interconnect.QUERIES,
         *reliability.QUERIES,
+        *(diagnostics.QUERIES if options.diagnostics else ()),
         field_values.batch(
             *thermal.FIELDS,
             *links.FIELDS,
             *(() if each_link else nvlink_counters.FIELDS),
+            *(diagnostics.ITEMS if options.diagnostics else ()),
         ),
         *(nvlink_counters.of_each_link() if each_link else nvlink_counters.sums()),
     )

@@ -107,8 +107,8 @@ def _status(view: View) -> Values:
 def _worn_out(view: View) -> bool:
     """True if a repair of its memory has failed, or if it has too many bad pages."""
     if catalog.MEMORY_RETIRED_PAGES in view.profile.whole:
-        return _replaced_rows(view)[1] >= min(_RESERVED_PAGES, view.profile.memory_bytes // _BYTES_PER_BAD_PAGE)
-    return catalog.MEMORY_REPAIR_FAILED in view.profile.whole and _repair_has_failed(view)
+        return replaced_rows(view)[1] >= min(_RESERVED_PAGES, view.profile.memory_bytes // _BYTES_PER_BAD_PAGE)
+    return catalog.MEMORY_REPAIR_FAILED in view.profile.whole and repair_has_failed(view)
 
 
 def _recovery(view: View) -> Values:
@@ -203,7 +203,7 @@ def _fabric_status(view: View) -> Values:
     return (((fabric.name, *state), value) for state, value in one_of(labels.FABRIC_STATE, "completed"))
 
 
-def _replaced_rows(view: View) -> tuple[int, int]:
+def replaced_rows(view: View) -> tuple[int, int]:
     """Rows or pages retired because of corrected and of uncorrected errors."""
     corrected = _whole(view.total(catalog.MEMORY_LIFETIME_ERRORS, "corrected")) // _ERRORS_PER_ROW
     return corrected, _whole(view.total(catalog.MEMORY_LIFETIME_ERRORS, "uncorrected"))
@@ -214,19 +214,19 @@ def _rows_waiting(view: View) -> bool:
     return _whole(view.total(catalog.MEMORY_ERRORS, "uncorrected")) >= 1
 
 
-def _repair_has_failed(view: View) -> bool:
+def repair_has_failed(view: View) -> bool:
     """True once a bad row could not be replaced, because no spare row was left."""
-    return sum(_replaced_rows(view)) > _SPARE_ROWS
+    return sum(replaced_rows(view)) > _SPARE_ROWS
 
 
 def _rows(view: View) -> Values:
-    corrected, uncorrected = _replaced_rows(view)
+    corrected, uncorrected = replaced_rows(view)
     return ((("corrected",), corrected), (("uncorrected",), uncorrected))
 
 
 def _retired_pages(view: View) -> Values:
     """Pages are retired because of uncorrected errors only."""
-    return ((("uncorrected",), _replaced_rows(view)[1]),)
+    return ((("uncorrected",), replaced_rows(view)[1]),)
 
 
 def _whole(total: float) -> int:
@@ -310,7 +310,7 @@ EVENT_ROWS: _Rows = {
 }
 REPAIR_ROWS: _Rows = {
     catalog.MEMORY_REPAIR_PENDING: lambda view: alone(_rows_waiting(view)),
-    catalog.MEMORY_REPAIR_FAILED: lambda view: alone(_repair_has_failed(view)),
+    catalog.MEMORY_REPAIR_FAILED: lambda view: alone(repair_has_failed(view)),
 }
 # What all NVIDIA cards have, also when they are partitioned, and no card of another vendor.
 NVIDIA_ROWS: _Rows = {

@@ -1,10 +1,11 @@
 """The same for the families of `collect.diagnostics`."""
 
 from collections.abc import Callable, Mapping
+from typing import TypeAlias
 
 from collectors import catalog, labels
 from collectors.metric import Metric
-from collectors.simulated.device_rows import Values, View, one_of
+from collectors.simulated.device_rows import Values, View, one_of, repair_has_failed, replaced_rows
 
 
 def _fabric_condition(view: View) -> Values:
@@ -15,6 +16,29 @@ def _fabric_condition(view: View) -> Values:
     return (((fabric.name, *condition), value) for condition, value in one_of(labels.FABRIC_CONDITION))
 
 
-FABRIC_ROWS: Mapping[Metric, Callable[[View], Values]] = {catalog.FABRIC_CONDITION: _fabric_condition}
+def _banks(view: View) -> Values:
+    """Each replaced row is in another bank, which has some spare rows less; a failed repair has used up one bank."""
+    empty = int(repair_has_failed(view))
+    used = min(sum(replaced_rows(view)), view.profile.memory_banks - empty)
+    left = {"max": view.profile.memory_banks - used - empty, "high": used, "none": empty}
+    return (((name,), left.get(name, 0)) for name in labels.SPARE_ROWS.values)
 
-ROWS: Mapping[Metric, Callable[[View], Values]] = {**FABRIC_ROWS}
+
+def _no_errors(_: View) -> Values:
+    """The memory errors of scenarios are errors of DRAM."""
+    return (((kind,), 0) for kind in labels.MEMORY_ERROR.values)
+
+
+_Rows: TypeAlias = Mapping[Metric, Callable[[View], Values]]
+
+FABRIC_ROWS: _Rows = {catalog.FABRIC_CONDITION: _fabric_condition}
+BANK_ROWS: _Rows = {catalog.MEMORY_BANKS: _banks}
+# What NVIDIA cards from Ampere on have, also when they are partitioned.
+NVIDIA_ROWS: _Rows = {
+    catalog.REPAIR_PENDING: lambda _: ((("channel",), 0), (("tpc",), 0)),
+    catalog.SRAM_ERRORS: _no_errors,
+    catalog.SRAM_LIFETIME_ERRORS: _no_errors,
+    catalog.SRAM_THRESHOLD_EXCEEDED: lambda _: (((), 0),),
+}
+
+ROWS: _Rows = {**FABRIC_ROWS, **BANK_ROWS, **NVIDIA_ROWS}

@@ -143,6 +143,7 @@ class Profile:
         partitioned: The families of a partitioned device.
         partition: The families of its partitions; none if it cannot be partitioned.
         counts_deferred: True if it counts deferred memory errors.
+        memory_banks: Banks of the memory with spare rows of their own; 0 if it has none.
         power_shared: True if the power that it reports is that of a package with another device.
     """
 
@@ -175,4 +176,5 @@ class Profile:
     partitioned: frozenset[Metric]
     partition: frozenset[Metric]
     counts_deferred: bool = False
+    memory_banks: int = 0
     power_shared: bool = False

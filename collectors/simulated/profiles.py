@@ -105,6 +105,7 @@ H100 = Profile(
     whole=_NVIDIA | _NEWER | families.ACTIVITY | families.LINKS | families.FABRIC,
     partitioned=_NVIDIA_PARTITIONED | _NEWER | _GPM | families.FABRIC,
     partition=_NVIDIA_SLICE | _GPM,
+    memory_banks=2560,
 )
 # Partitions of this card have only memory and processes: utilization exists from the next generation on.
 A100 = replace(
@@ -135,6 +136,7 @@ A100 = replace(
     whole=_NVIDIA | families.LIMITS | families.LINKS | {catalog.MEMORY_BUSY},
     partitioned=_NVIDIA_PARTITIONED | families.LIMITS,
     partition=_NVIDIA_SLICE,
+    memory_banks=640,
 )
 L40S = replace(
     H100,
@@ -167,6 +169,7 @@ L40S = replace(
     whole=_NVIDIA | _NEWER | {catalog.MEMORY_BUSY},
     partitioned=frozenset(),
     partition=frozenset(),
+    memory_banks=192,
 )
 RTX6000ADA = replace(
     L40S,

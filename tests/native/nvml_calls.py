@@ -94,6 +94,9 @@ DEVICE_CALLS = (
     "nvmlDeviceGetRemappedRows",
     "nvmlDeviceGetRetiredPages",
     "nvmlDeviceGetRetiredPagesPendingStatus",
+    "nvmlDeviceGetRowRemapperHistogram",
+    "nvmlDeviceGetSramEccErrorStatus",
+    "nvmlDeviceGetRepairStatus",
 )
 CALLS = SYSTEM_CALLS + HANDLE_CALLS + DEVICE_CALLS
 # Exported too, but never counted, delayed or failed, because it is a pure function.

@@ -91,6 +91,9 @@ CLOSED_LABELS = frozenset(
         "mode",
         "simulated",
         "condition",
+        "spare_rows",
+        "spare_banks",
+        "part",
     }
 )
 # Prometheus, or the cluster's scrape configuration, gives these to every series.

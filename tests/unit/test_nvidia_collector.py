@@ -79,6 +79,8 @@ def test_the_entry_point_lists_exactly_the_supplied_rows(bench: Benches, nvml: N
     whole.gpm_supported = in_mig_mode.gpm_supported = 1
     whole.supported_event_types = XID_EVENT
     whole.fabric_health_mask = 0x1AA
+    for field in range(301, 308):
+        whole.set_field(field, 0, ValueType.UNSIGNED_INT)
     before_ampere.remapped_rows_corrected = None
     before_ampere.retired_pages_corrected = before_ampere.retired_pages_uncorrected = 0
     before_ampere.retirement_pending = before_ampere.fan_speed_percent = 0

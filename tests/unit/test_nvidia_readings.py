@@ -24,7 +24,7 @@ from tests.doubles.nvml import (
 from tests.native.nvml_state import NOT_AVAILABLE
 
 QUERIES = (*device_queries(CollectOptions()), *Processes(lambda: 1_700_000_000.0).of_device("GPU-0"))
-EVERY_OPTION = device_queries(CollectOptions(each_link=True, pcie_throughput=True))
+EVERY_OPTION = device_queries(CollectOptions(each_link=True, pcie_throughput=True, diagnostics=True))
 UTILIZATION, POWER = "nvmlDeviceGetUtilizationRates", "nvmlDeviceGetPowerUsage"
 ENERGY = "nvmlDeviceGetTotalEnergyConsumption"
 MEMORY, OLD_MEMORY = "nvmlDeviceGetMemoryInfo_v2", "nvmlDeviceGetMemoryInfo"

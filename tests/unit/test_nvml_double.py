@@ -36,6 +36,9 @@ STRUCTURES = {
     "nvmlMarginTemperature_t": pynvml.c_nvmlMarginTemperature_v1_t,
     "nvmlGpuFabricInfo_v2_t": pynvml.c_nvmlGpuFabricInfo_v2_t,
     "nvmlGpuFabricInfo_v3_t": pynvml.c_nvmlGpuFabricInfo_v3_t,
+    "nvmlEccSramErrorStatus_v1_t": pynvml.c_nvmlEccSramErrorStatus_v1_t,
+    "nvmlRepairStatus_v1_t": pynvml.c_nvmlRepairStatus_t,
+    "nvmlRowRemapperHistogramValues_t": pynvml.c_nvmlRowRemapperHistogramValues,
     "nvmlConfComputeSystemState_t": pynvml.c_nvmlConfComputeSystemState_t,
     "nvmlGpmMetric_t": pynvml.c_nvmlGpmMetric_t,
     "nvmlGpmMetricsGet_t": pynvml.c_nvmlGpmMetricsGet_t,
@@ -47,6 +50,8 @@ VERSIONS = {
     "NVML_STRUCT_VERSION(nvmlMarginTemperature_t, 1)": pynvml.nvmlMarginTemperature_v1,
     "NVML_STRUCT_VERSION(nvmlGpuFabricInfo_v2_t, 2)": pynvml.nvmlGpuFabricInfo_v2,
     "NVML_STRUCT_VERSION(nvmlGpuFabricInfo_v3_t, 3)": pynvml.nvmlGpuFabricInfo_v3,
+    "NVML_STRUCT_VERSION(nvmlEccSramErrorStatus_v1_t, 1)": pynvml.nvmlEccSramErrorStatus_v1,
+    "NVML_STRUCT_VERSION(nvmlRepairStatus_v1_t, 1)": pynvml.nvmlRepairStatus_v1,
     "NVML_GPM_METRICS_GET_VERSION": pynvml.NVML_GPM_METRICS_GET_VERSION,
 }
 
@@ -97,6 +102,7 @@ BINDING: dict[str, tuple[Any, ...]] = {
     "nvmlDeviceRegisterEvents": ("nvmlDeviceRegisterEvents", 8, None),
     "nvmlDeviceGetTotalEccErrors": ("nvmlDeviceGetTotalEccErrors", 0, 0),
     "nvmlDeviceGetRetiredPages": ("nvmlDeviceGetRetiredPages", 0),
+    "nvmlDeviceGetSramEccErrorStatus": ("nvmlDeviceGetSramEccErrorStatus", None),
 }
 
 

@@ -142,6 +142,16 @@ def test_an_nvidia_card_has_the_families_for_diagnosis_of_the_real_one(
     assert diagnostics(node.read(5)) == real
 
 
+@pytest.mark.parametrize(("fault", "used", "empty"), [(HOT, 0, 0), (UNCORRECTED, 1, 0), (MANY, 2559, 1)])
+def test_banks_of_the_memory_lose_spare_rows_with_each_repair(fault: str, used: int, empty: int) -> None:
+    node = SimulatedNode(
+        scenario(f"devices: [{{profile: h100, load: 0.5}}]\nfaults: [{{{fault}}}]"),
+        options=CollectOptions(diagnostics=True),
+    )
+    banks = {s.labels[0]: s.value for s in samples(node.read(60), catalog.MEMORY_BANKS)}
+    assert banks == {"max": 2560 - used - empty, "high": used, "partial": 0, "low": 0, "none": empty}
+
+
 def left_of_lost(reading: Reading) -> Left:
     """The series of the only device, which is lost, without the values of fixed properties."""
     assert [device.lost for device in reading.devices] == [True]
