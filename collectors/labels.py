@@ -57,6 +57,7 @@ ERROR_CLASS = Label("class", ("hardware", "application"))
 STATUS = Label("state", ("ok", "degraded", "predicted_failure", "failed"))
 RECOVERY = Label("action", ("none", "reset", "reboot", "drain", "drain_and_reset", "recover_fabric", "bus_reset"))
 MODE = Label("mode", ("partitioning", "ecc", "persistence", "exclusive", "confidential"))
+PENDING_MODE = Label("mode", ("partitioning", "ecc"))
 FAN = Label("fan")
 
 # The fixed properties in the info families. Unknown ones are empty.

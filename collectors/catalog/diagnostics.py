@@ -6,8 +6,20 @@ They say why a device is in its state, what predicts a failure, and what the nex
 from collectors import labels as own
 from collectors.catalog.bounds import FLAG
 from collectors.catalog.row import diagnostic
-from collectors.metric import Kind
+from collectors.metric import Cadence, Kind
 
+MODE_CHANGE_PENDING = diagnostic(
+    "mode_change_pending",
+    "1 while the mode differs from the one that was set, and changes at the next reset or reboot, else 0.",
+    (own.PENDING_MODE,),
+    bounds=FLAG,
+)
+PERFORMANCE_STATE = diagnostic(
+    "performance_state",
+    "The performance state (P-state): 0 is the fastest, 15 the slowest.",
+    cadence=Cadence.MEDIUM,
+    bounds=(0, 15),
+)
 FABRIC_CONDITION = diagnostic(
     "fabric_condition",
     "1 while the fabric reports a condition for the device, else 0. A condition on which it reports nothing is absent.",

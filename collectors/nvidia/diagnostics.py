@@ -1,4 +1,4 @@
-"""Readings of `collect.diagnostics`: what predicts a failure of a device.
+"""Readings of `collect.diagnostics`: what predicts a failure of a device, and what its next reset changes.
 
 Sources are the comments of `nvml.h`. Errors of SRAM, the memory inside the chip, are also part of the totals of
 `reliability`; what those have beyond is the errors of DRAM.
@@ -6,11 +6,12 @@ Sources are the comments of `nvml.h`. Errors of SRAM, the memory inside the chip
 
 from collections.abc import Iterator
 from ctypes import byref
+from functools import partial
 
 from collectors import catalog
 from collectors.metric import Metric
 from collectors.nvidia import field_values
-from collectors.nvidia.errors import InvalidValueError
+from collectors.nvidia.errors import InvalidValueError, NoDataError
 from collectors.nvidia.field_values import Field
 from collectors.nvidia.nvml import ABSENT_MARKS, Handle, Nvml, Query
 from collectors.query import BatchItem, RawValue
@@ -27,12 +28,32 @@ _SRAM_COUNTS: dict[Metric, dict[str, tuple[str, ...]]] = {
         "uncorrected": ("aggregateUncParity", "aggregateUncSecDed"),
     },
 }
+# Calls that return the current and the pending mode: ECC changes with a reboot, MIG with a reset or unbind.
+_PENDING = {"partitioning": "nvmlDeviceGetMigMode", "ecc": "nvmlDeviceGetEccMode"}
+_MODES = frozenset({0, 1})  # disabled, enabled
+_UNKNOWN_STATE = 32  # NVML_PSTATE_UNKNOWN
 _SPARE_ROWS = ("max", "high", "partial", "low", "none")
 # NVML_FI_DEV_REMAPPED_ROWS_COR_INACTIVE to NVML_FI_DEV_PENDING_BANK_REMAPPING, first in the header of driver 615.
 _INACTIVE_ROWS = {"corrected": 301, "uncorrected": 302}
 _BANK_REMAPPINGS = {"active": 303, "inactive": 304}
 _BANK_GROUPS = {"max": 305, "none": 306}
 _BANK_PENDING = 307
+
+
+def _pending(mode: str, nvml: Nvml, handle: Handle) -> Iterator[RawValue]:
+    """nvmlDeviceGetMigMode, Ampere or later, and nvmlDeviceGetEccMode: whether the pending mode is another one."""
+    current, pending = nvml.call(_PENDING[mode], handle, read=tuple)
+    if not {current, pending} <= _MODES:
+        raise InvalidValueError(f"{_PENDING[mode]}: found {current} and {pending}, expected 0 or 1")
+    yield RawValue(catalog.MODE_CHANGE_PENDING, current != pending, labels=(mode,))
+
+
+def _performance_state(nvml: Nvml, handle: Handle) -> Iterator[RawValue]:
+    """nvmlDeviceGetPerformanceState: nvmlPstates_t, from 0 for the highest performance to 15 for the lowest."""
+    state = nvml.call("nvmlDeviceGetPerformanceState", handle, read=int)
+    if state == _UNKNOWN_STATE:
+        raise NoDataError("nvmlDeviceGetPerformanceState: the driver does not know it")
+    yield RawValue(catalog.PERFORMANCE_STATE, state)
 
 
 def _banks(nvml: Nvml, handle: Handle) -> Iterator[RawValue]:
@@ -66,6 +87,8 @@ def _repairs(nvml: Nvml, handle: Handle) -> Iterator[RawValue]:
 
 
 QUERIES: tuple[Query, ...] = (
+    *(Query(f"pending {mode} mode", (catalog.MODE_CHANGE_PENDING,), partial(_pending, mode)) for mode in _PENDING),
+    Query("performance state", (catalog.PERFORMANCE_STATE,), _performance_state),
     Query("spare rows of banks", (catalog.MEMORY_BANKS,), _banks),
     Query("sram errors", (*_SRAM_COUNTS, catalog.SRAM_THRESHOLD_EXCEEDED), _sram),
     Query("pending repairs", (catalog.REPAIR_PENDING,), _repairs),

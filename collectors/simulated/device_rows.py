@@ -13,7 +13,7 @@ from collectors.simulated.scenario import DevicePlan
 Values = Iterable[tuple[tuple[str, ...], float]]
 
 _EXCLUSIVE = "exclusive"
-_IDLE_LOAD = 0.01
+IDLE_LOAD = 0.01
 _LEAST_POWER_LIMIT_RATIO = 0.3
 _BANDWIDTH_RATIO = 0.62  # under full load
 _MEMORY_BUSY_RATIO = 0.88  # same
@@ -162,7 +162,7 @@ def _temperature_margin(view: View) -> Values:
 def _clock(view: View) -> Values:
     slowed = 0.6 if view.machine.now.throttled & {"thermal", "reliability", "external", "hardware"} else 1.0
     for clock in view.profile.clocks:
-        if view.load < _IDLE_LOAD:
+        if view.load < IDLE_LOAD:
             yield (clock.domain,), clock.idle_hertz
         elif clock.domain == "memory":
             yield (clock.domain,), clock.max_hertz
@@ -291,7 +291,7 @@ CLOCK_ROWS: _Rows = {
     catalog.THROTTLE_ACTIVE: _throttle_active,
 }
 PCIE_ROWS: _Rows = {
-    catalog.PCIE_GENERATION: lambda view: alone(view.profile.pcie_generation if view.load >= _IDLE_LOAD else 1),
+    catalog.PCIE_GENERATION: lambda view: alone(view.profile.pcie_generation if view.load >= IDLE_LOAD else 1),
     catalog.PCIE_MAX_GENERATION: lambda view: alone(view.profile.pcie_generation),
     catalog.PCIE_WIDTH: lambda view: alone(view.profile.pcie_width),
     catalog.PCIE_MAX_WIDTH: lambda view: alone(view.profile.pcie_width),

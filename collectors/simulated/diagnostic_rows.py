@@ -5,7 +5,17 @@ from typing import TypeAlias
 
 from collectors import catalog, labels
 from collectors.metric import Metric
-from collectors.simulated.device_rows import Values, View, one_of, repair_has_failed, replaced_rows
+from collectors.simulated.device_rows import (
+    IDLE_LOAD,
+    Values,
+    View,
+    alone,
+    one_of,
+    repair_has_failed,
+    replaced_rows,
+)
+
+_IDLE_STATE = 8
 
 
 def _fabric_condition(view: View) -> Values:
@@ -14,6 +24,19 @@ def _fabric_condition(view: View) -> Values:
     if fabric is None or not fabric.registers:
         return ()
     return (((fabric.name, *condition), value) for condition, value in one_of(labels.FABRIC_CONDITION))
+
+
+def _mode_change_pending(view: View) -> Values:
+    """No scenario changes a mode."""
+    modes = ("partitioning", "ecc") if view.profile.partition else ("ecc",)
+    return (((mode,), 0) for mode in modes)
+
+
+def _performance_state(view: View) -> Values:
+    """The fastest one under load, and on cards whose memory keeps its clock."""
+    idle = view.load < IDLE_LOAD
+    slower = any(clock.domain == "memory" and clock.idle_hertz < clock.max_hertz for clock in view.profile.clocks)
+    return alone(_IDLE_STATE if idle and slower else 0)
 
 
 def _banks(view: View) -> Values:
@@ -35,10 +58,12 @@ FABRIC_ROWS: _Rows = {catalog.FABRIC_CONDITION: _fabric_condition}
 BANK_ROWS: _Rows = {catalog.MEMORY_BANKS: _banks}
 # What NVIDIA cards from Ampere on have, also when they are partitioned.
 NVIDIA_ROWS: _Rows = {
+    catalog.MODE_CHANGE_PENDING: _mode_change_pending,
+    catalog.PERFORMANCE_STATE: _performance_state,
     catalog.REPAIR_PENDING: lambda _: ((("channel",), 0), (("tpc",), 0)),
     catalog.SRAM_ERRORS: _no_errors,
     catalog.SRAM_LIFETIME_ERRORS: _no_errors,
-    catalog.SRAM_THRESHOLD_EXCEEDED: lambda _: (((), 0),),
+    catalog.SRAM_THRESHOLD_EXCEEDED: lambda _: alone(0),
 }
 
 ROWS: _Rows = {**FABRIC_ROWS, **BANK_ROWS, **NVIDIA_ROWS}

@@ -94,6 +94,7 @@ DEVICE_CALLS = (
     "nvmlDeviceGetRemappedRows",
     "nvmlDeviceGetRetiredPages",
     "nvmlDeviceGetRetiredPagesPendingStatus",
+    "nvmlDeviceGetPerformanceState",
     "nvmlDeviceGetRowRemapperHistogram",
     "nvmlDeviceGetSramEccErrorStatus",
     "nvmlDeviceGetRepairStatus",

@@ -210,6 +210,7 @@ class Device(Record):
     retired_pages_corrected = Number()
     retired_pages_uncorrected = Number()
     retirement_pending = Number()
+    performance_state = Number()
     banks_max_spare = Number()
     banks_high_spare = Number()
     banks_partial_spare = Number()

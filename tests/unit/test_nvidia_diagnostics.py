@@ -6,6 +6,7 @@ import pytest
 
 from collectors import catalog
 from collectors.contract import CollectOptions
+from collectors.metric import Cadence
 from collectors.nvidia import diagnostics
 from collectors.nvidia.readings import device_queries
 from collectors.query import rows_of
@@ -14,7 +15,8 @@ from tests.doubles.nvml import Device, NvmlState, ValueType, h100
 
 HISTOGRAM, SRAM = "nvmlDeviceGetRowRemapperHistogram", "nvmlDeviceGetSramEccErrorStatus"
 REPAIRS = "nvmlDeviceGetRepairStatus"
-CALLS = (HISTOGRAM, SRAM, REPAIRS)
+STATE = "nvmlDeviceGetPerformanceState"
+CALLS = (HISTOGRAM, SRAM, REPAIRS, STATE)
 NO_PERMISSION = 4
 QUERIES = device_queries(CollectOptions(diagnostics=True))
 
@@ -39,6 +41,7 @@ def worn() -> Device:
     card.sram_lifetime_corrected, card.sram_lifetime_parity, card.sram_lifetime_secded = 50, 20, 10
     card.sram_threshold_exceeded = 1
     card.channel_repair_pending, card.tpc_repair_pending = 1, 0
+    card.ecc_mode_pending, card.mig_mode_pending, card.performance_state = 0, 0, 5
     return card
 
 
@@ -46,10 +49,45 @@ def test_they_are_read_only_if_asked_for(nvml: NvmlState) -> None:
     nvml.devices = [worn()]
     usual = device_queries(CollectOptions())
     QueriedDevice(nvml, usual).query(times=2)
-    assert [nvml.calls(call) for call in CALLS] == [0, 0, 0]
+    assert [nvml.calls(call) for call in CALLS] == [0, 0, 0, 0]
     of_option = rows_of(QUERIES) - rows_of(usual)
     assert of_option == rows_of(diagnostics.QUERIES) | {row for item in diagnostics.ITEMS for row in item.rows}
     assert all(row.opt_in for row in of_option)
+
+
+@pytest.mark.parametrize(("current", "pending"), [(0, 0), (0, 1), (1, 0), (1, 1)])
+def test_a_mode_is_pending_if_it_is_not_the_current_one(queried: Queried, current: int, pending: int) -> None:
+    card = worn()
+    card.ecc_mode, card.ecc_mode_pending = current, pending
+    card.mig_mode, card.mig_mode_pending = pending, current
+    changes = values(queried(card).query(), catalog.MODE_CHANGE_PENDING)
+    assert changes == dict.fromkeys([("partitioning",), ("ecc",)], float(current != pending))
+
+
+def test_a_mode_that_is_neither_on_nor_off_is_an_invalid_value(queried: Queried) -> None:
+    card = worn()
+    card.ecc_mode_pending = 2
+    result = queried(card).query()
+    assert reasons(result) == ["invalid_value"]
+    assert values(result, catalog.MODE_CHANGE_PENDING) == {("partitioning",): 0}
+
+
+@pytest.mark.parametrize("state", [0, 8, 15])
+def test_the_performance_state(queried: Queried, state: int) -> None:
+    card = worn()
+    card.performance_state = state
+    assert values(queried(card).query(frozenset({Cadence.MEDIUM})), catalog.PERFORMANCE_STATE) == {(): state}
+
+
+@pytest.mark.parametrize(("state", "faults"), [(32, []), (16, ["invalid_value"])])
+def test_an_unknown_performance_state_is_absent_and_an_impossible_one_invalid(
+    queried: Queried, state: int, faults: list[str]
+) -> None:
+    card = worn()
+    card.performance_state = state
+    result = queried(card).query()
+    assert values(result, catalog.PERFORMANCE_STATE) == {}
+    assert reasons(result) == faults
 
 
 def test_banks_are_counted_by_their_spare_rows(queried: Queried) -> None:
@@ -105,6 +143,7 @@ def test_the_remapper_of_banks_is_read_by_fields(queried: Queried) -> None:
 def test_what_a_driver_does_not_have_is_unsupported_and_affects_nothing_else(queried: Queried) -> None:
     card = worn()
     card.banks_max_spare = card.sram_volatile_corrected = card.channel_repair_pending = None
+    card.ecc_mode = card.mig_mode = card.performance_state = None
     device = queried(card)
     result = device.query(times=2)
     assert result.faults == []

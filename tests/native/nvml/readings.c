@@ -17,6 +17,7 @@
     X(nvmlDeviceGetMaxPcieLinkGeneration, TAKES_DEVICE, pcie_link_max_generation) \
     X(nvmlDeviceGetMaxPcieLinkWidth, TAKES_DEVICE, pcie_link_max_width) \
     X(nvmlDeviceGetPcieReplayCounter, TAKES_DEVICE, pcie_replays) \
+    X(nvmlDeviceGetPerformanceState, TAKES_DEVICE, performance_state) \
     X(nvmlDeviceGetFanSpeed, TAKES_DEVICE, fan_speed_percent)
 
 #define ONE_BIG_NUMBER(X) \
