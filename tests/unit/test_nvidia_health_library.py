@@ -72,9 +72,9 @@ def test_severe_events_are_counted_from_0_at_the_first_poll(state: NvmlState, ex
 
 def test_events_are_counted_for_their_device(state: NvmlState, exporter: CollectorBench) -> None:
     first, second = state.devices[0].uuid, state.devices[1].uuid
+    state.devices[1].partition([h100_mig(1, 0)])
     exporter.poll()
     exporter.pass_time(2.5)
-    state.devices[1].partition([h100_mig(1, 0)])
     state.happen(0, 0, MIG_EVENT)
     state.happen(0, 31)
     state.happen(1, 48, mig=state.devices[1].mig[0])
