@@ -275,7 +275,8 @@ class Collector(Protocol):
         """Read the rows whose cadence is due, on all devices.
 
         Args:
-            due: The cadences to read. All three at the first call and after an error.
+            due: The cadences to read. All three at the first call, after an error, and when a device or partition is
+                new, or was lost and is back.
 
         Raises:
             AbsentError: The node has no device of this vendor.

@@ -252,6 +252,16 @@ class QueryRunner(Generic[L, H]):
                 self._subjects[subject].gaps.clear()
                 self._subjects[subject].missing = None
 
+    def retry(self, device_uuid: str) -> None:
+        """Run the queries of a device and its partitions again that have answered before, for example after a reset.
+
+        Those that have never answered still wait for their turn: their fallbacks answer in the meantime.
+        """
+        for subject in self._of_device(device_uuid):
+            known = self._subjects[subject]
+            known.gaps = {name: gap for name, gap in known.gaps.items() if not gap.answered}
+            known.missing = None
+
     def restart(self, device_uuid: str) -> None:
         """Forget all about a device and its partitions, because its driver has a new session."""
         for subject in self._of_device(device_uuid):

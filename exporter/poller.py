@@ -242,7 +242,7 @@ class Poller:
         self._report(CallEnded(self._name, started, ended, due, outcome.reading, outcome.failure, outcome.text))
 
     def _schedule_new_subjects(self, due: frozenset[Cadence], subjects: frozenset[Hashable], now: float) -> None:
-        """Make all cadences due when there are new devices or partitions and not everything has just been read."""
+        """Make all cadences due when devices or partitions are new or back, and not everything has just been read."""
         if subjects - self._known and due != _ALL:
             self._schedule.all_due(now)
         self._known = subjects
@@ -272,7 +272,11 @@ class Poller:
 
 
 def _subjects(reading: Reading) -> frozenset[Hashable]:
-    """What is listed. A partition that was created again may have the same uuid and another size."""
-    devices = {str(device.uuid) for device in reading.devices if isinstance(device, Device)}
-    parts = {(str(part.uuid), str(part.profile)) for part in reading.partitions if isinstance(part, Partition)}
+    """What answers, also partitions: a device that was lost is then new.
+
+    A partition that was created again may have the same uuid and another size.
+    """
+    devices = {str(device.uuid) for device in reading.devices if isinstance(device, Device) and not device.lost}
+    listed = [part for part in reading.partitions if isinstance(part, Partition)]
+    parts = {(str(part.uuid), str(part.profile)) for part in listed if str(part.device_uuid) in devices}
     return frozenset(devices | parts)

@@ -18,6 +18,8 @@ from collectors.pci import PciFunction, functions_of
 
 _PCI_VENDOR = 0x10DE
 _MAX_DEVICES = 256
+# How soon after the last search a lost device is searched for again, where the medium interval is longer.
+_SEARCH_SECONDS = 5.0
 
 METRICS: tuple[Metric, ...] = tuple(row for row in catalog.ROWS if row in SUPPLIED_ROWS)
 PARTITION_METRICS: tuple[Metric, ...] = tuple(row for row in catalog.ROWS if row in SUPPLIED_PARTITION_ROWS)
@@ -47,6 +49,8 @@ class NvidiaCollector:
         self._sleep = SleepPolicy(partial(can_sleep, node), clock)
         self._reader: SessionReader | None = None
         self._sessions = 0
+        self._clock = clock
+        self._searched_at = 0.0
         self._late_faults: list[Fault] = []
 
     def read(self, due: frozenset[Cadence]) -> Reading:
@@ -118,12 +122,15 @@ class NvidiaCollector:
 
     def _enumerate_devices(self, reader: SessionReader, due: frozenset[Cadence]) -> list[Fault]:
         """Enumerate if that can find a change: at first, if the count changes, or while a device fails or is lost."""
+        now = self._clock()
         count = reader.nvml.device_count()
         if count > _MAX_DEVICES:
             raise InvalidValueError(f"nvmlDeviceGetCount: {count} devices")
         faults: list[Fault] = []
-        rescan = Cadence.MEDIUM in due and self._devices.needs_rescan and not self._sleep.asleep
+        soon = self._devices.any_lost and now - self._searched_at >= _SEARCH_SECONDS
+        rescan = (soon or Cadence.MEDIUM in due) and self._devices.needs_rescan and not self._sleep.asleep
         if count != reader.listed_count or rescan:
+            self._searched_at = now
             reader.listed_count = count
             faults = self._devices.enumerate(reader.nvml, count, self._hardware())
         if count == 0 and self._devices.empty:

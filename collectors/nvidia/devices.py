@@ -90,9 +90,14 @@ class DeviceTable:
         return not self._known
 
     @property
+    def any_lost(self) -> bool:
+        """True while a device is lost, so that enumerating again can find it back."""
+        return any(entry.lost for entry in self.entries)
+
+    @property
     def needs_rescan(self) -> bool:
         """True while a device is lost or failed to enumerate, so that enumerating again can find a change."""
-        return not self._complete or any(entry.lost for entry in self.entries)
+        return not self._complete or self.any_lost
 
     def new_session(self) -> None:
         """Forget handles and indices: they are valid in one session only."""

@@ -97,6 +97,7 @@ class SessionReader:
         self._queries: dict[str, Queries] = {}
         self._partition_queries: dict[str, tuple[tuple[object, ...], Queries]] = {}
         self._partition_info_samples: dict[str, list[Sample]] = {}
+        self._lost: set[str] = set()
         context.health.new_session()
 
     def read(
@@ -158,6 +159,9 @@ class SessionReader:
 
     def _query_device(self, entry: DeviceEntry, handle: Handle, due: frozenset[Cadence]) -> DeviceReading:
         uuid = entry.device.uuid
+        if uuid in self._lost:
+            self._lost.discard(uuid)
+            self._query_runner.retry(uuid)  # what it refused before it was lost
         layout = self._partitions.read(entry.identity, handle)
         if layout.changed:
             self._query_runner.forget(uuid)
@@ -200,6 +204,7 @@ class SessionReader:
         """The reading of a device that is lost, asleep, or listed by the library but cannot be opened."""
         uuid = entry.device.uuid
         if entry.lost:
+            self._lost.add(uuid)
             self._queries.pop(uuid, None)  # they keep the counts of its links, which may start again
         health = self._health.mark_lost(uuid) if entry.lost else self._health.event_samples(uuid)
         infos = self._partition_info_samples.get(uuid, ())

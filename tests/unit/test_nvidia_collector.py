@@ -141,20 +141,6 @@ def test_a_lost_device_reports_only_its_status(bench: Benches) -> None:
     assert [(fault.reason, fault.where) for fault in reading.faults] == [(Reason.DEVICE_LOST, "0000:11:00.0")]
 
 
-def test_a_lost_device_is_called_again_at_the_next_medium_poll(bench: Benches) -> None:
-    reader = bench(gpus(1))
-    reader.state.lose(0)
-    reader.tree.add_pci("0000:10:00.0")
-    assert states(reader.read()) != {"GPU-0": "ok"}
-    calls = reader.state.all_calls(device=0)
-    reader.state.heal()
-    reader.read(FAST)
-    assert reader.state.all_calls(device=0) == calls
-    reading = reader.read(MEDIUM)
-    assert (lost(reading), states(reading)) == ([], {"GPU-0": "ok"})
-    assert value(reading, catalog.POWER, "GPU-0") == 71
-
-
 def test_healthy_devices_are_enumerated_once(bench: Benches) -> None:
     reader = bench(gpus(2))
     for _ in range(5):

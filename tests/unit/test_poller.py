@@ -178,8 +178,9 @@ OF_A, HALF = (gpu("gpu-a"),), part("gpu-a", "s0")
         (READING, Reading((gpu("gpu-a"), gpu("gpu-b")))),
         (READING, Reading(OF_A, (HALF,))),
         (Reading(OF_A, (HALF,)), Reading(OF_A, (replace(HALF, profile="third"),))),
+        (Reading((gpu("gpu-a", lost=True),), (HALF,)), Reading(OF_A, (HALF,))),
     ],
-    ids=["device", "partition", "size of a partition"],
+    ids=["device", "partition", "size of a partition", "device that is back"],
 )
 def test_new_device_or_partition_is_read_completely_at_once(before: Reading, after: Reading) -> None:
     collector = ScriptedCollector(before, before, after, after)

@@ -271,6 +271,20 @@ def test_counter_that_is_supported_later_does_not_replace_its_fallback_in_the_sa
     assert values(bench.query()) == {catalog.PCIE_REPLAYS: 100}
 
 
+def test_queries_that_have_answered_before_are_retried_without_a_pause() -> None:
+    bench = power_and_energy(power=1, energy=UnsupportedError("never"))
+    bench.query()
+    bench.library.answers = {"power": UnsupportedError("dying"), "energy": UnsupportedError("never")}
+    bench.query()
+    bench.library.answers = {"power": 3, "energy": 4}
+    assert values(bench.query()) == {}
+    bench.runner.retry("GPU-1")
+    assert values(bench.query()) == {}
+    bench.runner.retry(SUBJECT.device_uuid)
+    assert bench.gaps == {catalog.ENERGY}
+    assert values(bench.query()) == {catalog.POWER: 3}
+
+
 def test_counter_at_zero_is_unsupported_only_before_it_has_counted() -> None:
     def read(raw: float) -> Iterable[RawValue]:
         return (RawValue(catalog.ENERGY, raw, unsupported_at_zero=True),)
