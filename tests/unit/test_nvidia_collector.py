@@ -11,7 +11,7 @@ from collectors.nvidia import SPEC
 from tests.doubles.exporter_process import wait_until
 from tests.doubles.nvidia_collector import CollectorBench, collector_bench
 from tests.doubles.nvidia_device import gpus, mig_device
-from tests.doubles.nvml import XID_EVENT, Device, MigDevice, NvmlState, ValueType, process
+from tests.doubles.nvml import XID_EVENT, Device, MigDevice, NvmlState, ProcessKind, ValueType, h100, process
 
 ALL = frozenset(Cadence)
 NO_OPTIONS = CollectOptions()
@@ -71,6 +71,14 @@ def lost(reading: Reading) -> list[str]:
     return [device.uuid for device in reading.devices if device.lost]
 
 
+def without_memory() -> Device:
+    """A card that uses the memory of its host."""
+    card = h100(3)
+    card.memory_total_bytes = card.bar1_total_bytes = None
+    card.processes = (process(7, 2**30, ProcessKind.COMPUTE),)
+    return card
+
+
 def test_the_entry_point_lists_exactly_the_supplied_rows(bench: Benches, nvml: NvmlState) -> None:
     whole, in_mig_mode, before_ampere = gpus(3)
     in_mig_mode.partition([mig_device(1)])
@@ -85,7 +93,8 @@ def test_the_entry_point_lists_exactly_the_supplied_rows(bench: Benches, nvml: N
     before_ampere.retired_pages_corrected = before_ampere.retired_pages_uncorrected = 0
     before_ampere.retirement_pending = before_ampere.fan_speed_percent = 0
     before_ampere.fans, before_ampere.threshold_shutdown_celsius = 1, 92
-    reader = bench([whole, in_mig_mode, before_ampere], CollectOptions(pcie_throughput=True, diagnostics=True))
+    cards = [whole, in_mig_mode, before_ampere, without_memory()]
+    reader = bench(cards, CollectOptions(pcie_throughput=True, diagnostics=True))
     reader.read()
     nvml.happen(0, 31)
 

@@ -183,8 +183,7 @@ OF_A, HALF = (gpu("gpu-a"),), part("gpu-a", "s0")
     ids=["device", "partition", "size of a partition", "device that is back"],
 )
 def test_new_device_or_partition_is_read_completely_at_once(before: Reading, after: Reading) -> None:
-    collector = ScriptedCollector(before, before, after, after)
-    with polling(collector, OFTEN) as (_, reports):
+    with polling(collector := ScriptedCollector(before, before, after, after), OFTEN) as (_, reports):
         reports.wait(6)
     assert collector.calls[:6] == [EVERY, FAST, FAST, EVERY, FAST, FAST]
 
