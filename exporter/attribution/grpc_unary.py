@@ -61,6 +61,12 @@ class _Limit:
         return min(self.seconds_left(), _CHECK_SECONDS)
 
 
+class _Http(H2Connection):
+    """The HTTP/2 state. It remembers few closed streams: only the last calls can still receive late frames."""
+
+    MAX_CLOSED_STREAMS = 16  # h2 remembers 65,536, one for each call: 7.5 MB after four days
+
+
 class _Connection:
     """One connection: the socket, and the HTTP/2 state that belongs to it."""
 
@@ -74,7 +80,7 @@ class _Connection:
         except (OSError, ValueError) as error:
             self._socket.close()
             raise ConnectError(f"cannot connect to {path}: {error}", getattr(error, "errno", None)) from error
-        self._http = H2Connection(H2Configuration(client_side=True))
+        self._http = _Http(H2Configuration(client_side=True))
         self._http.local_settings = Settings(
             client=True,
             initial_values={

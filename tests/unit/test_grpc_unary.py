@@ -53,6 +53,7 @@ class TestRepeatedCalls:
             assert open_descriptors() == descriptors
             assert channel._connection is not None
             assert len(channel._connection._http.streams) <= 2
+            assert len(channel._connection._http._closed_streams) <= 16
             channel.close()
 
 
