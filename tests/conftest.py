@@ -4,11 +4,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from tests.doubles.native_build import build_nvml
 from tests.doubles.node import Node, gpu_node
 from tests.doubles.nvml import NvmlState
 from tests.doubles.nvml_loaded import loaded
+
+_MANY_EXAMPLES = 5_000  # instead of 100
+
+settings.register_profile("fuzz", max_examples=_MANY_EXAMPLES, print_blob=True)
 
 _LEFT_OUT = pytest.StashKey[list[str]]()
 # What a test needs that not every machine has, by marker.

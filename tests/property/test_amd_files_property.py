@@ -13,6 +13,7 @@ from tests.doubles.amd_cards import MI210, MI300X, RX_7900_XTX
 from tests.doubles.amd_metrics import SIZES
 from tests.doubles.amd_node import ALL, collector_of
 from tests.doubles.amd_tree import AmdTree
+from tests.property.examples import examples
 
 _KINDS = st.sampled_from((MI210, MI300X, RX_7900_XTX))
 _SECOND = "0000:83:00.0"
@@ -32,7 +33,7 @@ _TABLES = st.sampled_from(sorted(SIZES)).flatmap(
 
 
 @given(st.data())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 def test_no_file_content_raises_or_becomes_an_impossible_value(data: st.DataObject) -> None:
     with tempfile.TemporaryDirectory() as folder:
         tree = AmdTree(Path(folder) / "sys")

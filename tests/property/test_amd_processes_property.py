@@ -12,6 +12,7 @@ from tests.doubles.amd_cards import MI300X
 from tests.doubles.amd_node import ALL, collector_of
 from tests.doubles.amd_processes import AmdProcesses
 from tests.doubles.amd_tree import AmdTree
+from tests.property.examples import examples
 
 ADDRESS = "0000:63:00.0"
 _NUMBERS = st.integers(-(2**66), 2**66)
@@ -43,7 +44,7 @@ def test_file_is_parsed_or_refused(content: bytes) -> None:
 
 
 @given(st.data())
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 def test_no_file_content_raises_or_becomes_an_impossible_process(data: st.DataObject) -> None:
     with tempfile.TemporaryDirectory() as folder:
         tree = AmdTree(Path(folder) / "sys")

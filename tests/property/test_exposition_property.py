@@ -36,9 +36,10 @@ from tests.doubles.collectors import (
     utilization,
 )
 from tests.doubles.expositions import parse
+from tests.property.examples import examples
 
 # A property must not fail on a slow machine. The explain phase is off: a history depends on a seed.
-UNHURRIED = settings(deadline=None, max_examples=50, phases=set(Phase) - {Phase.explain})
+UNHURRIED = settings(deadline=None, max_examples=examples(50), phases=set(Phase) - {Phase.explain})
 
 # hw has an energy counter that may be reset, est has none, odd has one at some times.
 COLLECTORS = {"acme": ("hw", "odd"), "bolt": ("est",)}

@@ -22,6 +22,7 @@ from tests.doubles.expositions import parse
 from tests.doubles.nvml import NvmlState, h100, h100_mig, process
 from tests.doubles.sysfs_tree import SysfsTree
 from tests.native.nvml_calls import CALLS, DEVICE_CALLS
+from tests.property.examples import examples
 
 # Codes that end the session are excluded: they affect more than one reading.
 OF_ONE_READING = (2, 3, 4, 6, 7, 8, 10, 11, 14, 15, 16, 17, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 999, 4711)
@@ -116,7 +117,7 @@ def bench(tmp_path_factory: pytest.TempPathFactory, nvml_library: Path) -> Itera
         yield Bench(state, stack.enter_context(hosted))
 
 
-@settings(deadline=None, max_examples=20)
+@settings(deadline=None, max_examples=examples(20))
 @given(troubles=st.lists(st.one_of(on_card, on_mig), min_size=1, max_size=12))
 def test_errors_of_a_device_do_not_affect_others(bench: Bench, troubles: list[Trouble]) -> None:
     found = bench.exposed(troubles)
@@ -126,7 +127,7 @@ def test_errors_of_a_device_do_not_affect_others(bench: Bench, troubles: list[Tr
             assert of_device(found, uuid) == of_device(bench.healthy, uuid)
 
 
-@settings(deadline=None, max_examples=20)
+@settings(deadline=None, max_examples=examples(20))
 @given(troubles=st.lists(st.one_of(on_all, on_card, on_mig), min_size=1, max_size=12))
 def test_exposition_is_valid_for_any_failure(bench: Bench, troubles: list[Trouble]) -> None:
     bench.exposed(troubles)
