@@ -23,7 +23,7 @@ TEST_NEEDS := $(COMPILER) promtool=prometheus prometheus=prometheus chromium=chr
 	librocm_smi64.so.1=librocm-smi64-1
 IMAGE_TEST_NEEDS := $(COMPILER) debootstrap=debootstrap buildah=buildah podman=podman runc=runc
 
-.PHONY: help run test image-test bench check fix proto docs requirements sbom image packages FORCE
+.PHONY: help run test fuzz image-test bench soak check fix proto docs requirements sbom image packages FORCE
 .DEFAULT_GOAL := help
 
 help: ## List the targets
@@ -36,6 +36,10 @@ test: NEEDS := $(TEST_NEEDS)
 test: packages $(READY) ## Run the tests: make test ARGS="tests/unit -k http"
 	@$(BIN)/pytest $(ARGS)
 
+fuzz: NEEDS := $(COMPILER)
+fuzz: packages $(READY) ## Run the property tests with 50 times as many examples: make fuzz ARGS="-k http"
+	@$(BIN)/pytest --hypothesis-profile=fuzz --timeout=0 tests/property $(ARGS)
+
 image-test: NEEDS := $(IMAGE_TEST_NEEDS)
 image-test: packages $(READY) ## Build the image and run it as the manifests do: needs root
 	@$(BIN)/pytest -m image $(ARGS)
@@ -43,6 +47,10 @@ image-test: packages $(READY) ## Build the image and run it as the manifests do:
 bench: NEEDS := $(COMPILER)
 bench: packages $(READY) ## Measure what the exporter costs: make bench ARGS=--write updates docs/performance.md
 	@$(BIN)/python -m bench $(ARGS)
+
+soak: NEEDS := $(COMPILER)
+soak: packages $(READY) ## Disturb the exporter and check that nothing grows: make soak ARGS="--minutes 30"
+	@$(BIN)/python -m soak $(ARGS)
 
 check: $(READY) ## Format, lint, types, import rules, generated files: changes nothing
 	$(BIN)/ruff format --check .

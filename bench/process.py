@@ -94,6 +94,16 @@ class Process:
     def __exit__(self, *_: object) -> None:
         self._end()
 
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._process.pid
+
+    @property
+    def port(self) -> int:
+        """The port that it listens on."""
+        return self._port
+
     def cpu_seconds(self) -> float:
         """CPU time of all its threads so far, including ended ones, to the nanosecond."""
         # The clock id of another process's CPU time, as in clock_getcpuclockid(3), which the standard library lacks.
