@@ -51,7 +51,6 @@ class Soak:
         """A record at the end of each cycle, which is disturbed first and then at rest."""
         for cycle in range(cycles):
             begun = self._started + cycle * _CYCLE_SECONDS
-            self._disturbances.begin()
             while time.monotonic() < begun + _DISTURBED_SECONDS:
                 time.sleep(_TICK_SECONDS)
                 self._disturbances.tick()
@@ -65,13 +64,15 @@ class Soak:
             self._disturbances.use_energy()
 
     def _record(self) -> Record:
+        self._disturbances.still()
         with self._scraper.pause:
             blocks = int(ask(self._driver, "blocks"))
-        self._disturbances.use_energy()
+        handles = self._least_handles()
+        self._disturbances.move()
         scraper, process = self._scraper, self._process
         return Record(
             time.monotonic() - self._started,
-            Measured(process.memory_info().rss, blocks, *self._least_handles()),
+            Measured(process.memory_info().rss, blocks, *handles),
             scraper.series(),
             scraper.scrapes,
             scraper.failed,

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import grpc
 
-from soak.node import CARDS, CHANGING, CONFIGURATION, SLICED, WHOLE, SoakNode, name_of
+from soak.node import CARDS, CHANGING, CONFIGURATION, SLICED, STILL, WHOLE, SoakNode, name_of
 from tests.doubles.energy import energy_steps
 from tests.doubles.nvml import RECOVERY_ACTION_FIELD, ValueType
 from tests.native.nvml_calls import CALLS
@@ -149,10 +149,6 @@ class Disturbances:
         self._number = self._energy_ticks = 0
         self._use_energy = energy_steps(node.nvidia, node.amd)
 
-    def begin(self) -> None:
-        """End the rest: readings and calls of the kubelet become frequent."""
-        self._reload(CONFIGURATION)
-
     def tick(self) -> None:
         """Disturb: an error of a device and other processes each time, the rest from time to time."""
         self._number += 1
@@ -180,7 +176,15 @@ class Disturbances:
     def rest(self) -> None:
         """Undo everything."""
         self._node.rest()
-        os.kill(self._pid, signal.SIGHUP)
+        self._reload(CONFIGURATION)
+
+    def still(self) -> None:
+        """Let the exporter read nothing until `move`."""
+        self._reload(STILL)
+
+    def move(self) -> None:
+        """Let the exporter read again."""
+        self._reload(CONFIGURATION)
 
     def _reload(self, configuration: str) -> None:
         self._node.configuration.write_text(configuration, encoding="utf-8")

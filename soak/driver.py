@@ -3,7 +3,7 @@
     python -m soak.driver SOCKET [flags of the exporter]
 
 The socket takes one word for each connection: `blocks` returns the least number of allocated blocks in five seconds,
-because polls and scrapes need some for a moment; `trace` begins to trace allocations, `mark` keeps what is allocated
+because any work needs some for a moment; `trace` begins to trace allocations, `mark` keeps what is allocated
 then, and `growth` returns what has grown since.
 """
 
@@ -21,12 +21,11 @@ from pathlib import Path
 from exporter.cli import main
 
 _WORD_BYTES = 64
-_FRAMES = 12
+_FRAMES = 4
 _PLACES = 25
-_PARTS_OF_A_PLACE = 8
 _ANSWER_SECONDS = 120.0
 _COUNTED_SECONDS = 5.0
-_PAUSE_SECONDS = 0.005
+_PAUSE_SECONDS = 0.1
 
 
 def ask(path: Path, word: str) -> str:
@@ -44,11 +43,11 @@ def ask(path: Path, word: str) -> str:
 
 
 def _blocks() -> str:
-    gc.collect()
-    least, end = sys.getallocatedblocks(), time.monotonic() + _COUNTED_SECONDS
+    least, end = sys.maxsize, time.monotonic() + _COUNTED_SECONDS
     while time.monotonic() < end:
-        time.sleep(_PAUSE_SECONDS)
+        gc.collect()
         least = min(least, sys.getallocatedblocks())
+        time.sleep(_PAUSE_SECONDS)
     return str(least)
 
 
@@ -74,7 +73,7 @@ class _Growth:
         lines = []
         for each in grown[:_PLACES]:
             lines.append(f"{each.count_diff:+} blocks, {each.size_diff:+} bytes, now {each.count} blocks")
-            lines += each.traceback.format(_PARTS_OF_A_PLACE, most_recent_first=True)
+            lines += each.traceback.format(most_recent_first=True)
         return "\n".join(lines)
 
 

@@ -26,8 +26,8 @@ poll: {fast_interval: 200ms, medium_interval: 200ms, slow_interval: 1s, deadline
 kubelet: {interval: 500ms, timeout: 1s}
 collect: {processes: true, each_link: true, allocation_energy: true}
 """
-# With moments in which nothing is read.
-RESTING = CONFIGURATION.replace("200ms", "1s").replace("500ms", "1s")
+# Nothing is read for a while, so that memory can be counted. The last readings are not yet too old.
+STILL = CONFIGURATION.replace("200ms", "1m").replace("1s, deadline", "1m, deadline").replace("500ms", "50s")
 
 _NAMES = 40
 _PIDS = 40
@@ -66,14 +66,13 @@ class SoakNode:
         return self.amd.tree.gpus[index]
 
     def rest(self) -> None:
-        """End every fault, and return to the pods, partitions, processes and configuration of the beginning."""
+        """End every fault, and return to the pods, partitions and processes of the beginning."""
         self.repair()
         self.nvidia.kubelet.delay_seconds, self.nvidia.kubelet.status = 0.0, None
         self.nvidia.kubelet.kill()
         self.nvidia.kubelet.start()
         self.list_pods("rest", "rest")
         self.run_processes(0)
-        self.configuration.write_text(RESTING, encoding="utf-8")
 
     def repair(self) -> None:
         """End every fault of the cards."""
@@ -153,7 +152,7 @@ def soak_node(folder: Path, library: Path) -> Iterator[SoakNode]:
             amd.tree.add(MI300X, f"0000:{bus}:00.0")
         amd.tree.gpus[SLICED].set_partition_mode("CPX", "NPS4")
         node = SoakNode(nvidia, amd, folder / "configuration.yaml")
-        nvidia.kubelet.start()
+        node.configuration.write_text(CONFIGURATION, encoding="utf-8")
         node.rest()
         yield node
 

@@ -86,6 +86,7 @@ class Scraper:
         except (OSError, http.client.HTTPException, ValueError) as error:
             self.failed += 1
             self.failures.append(f"{type(error).__name__}: {error}")
+            self._seen = self._lasting_of(self._seen)  # a name that came back meanwhile begins again
             self._reconnect()
 
     def _scrape(self) -> None:
@@ -97,11 +98,12 @@ class Scraper:
         self.container_falls += of_containers
         self.other_falls += len(fallen) - of_containers
         self.fallen += [fall for fall in fallen if fall.of_container]
-        kept = {series: value for series, value in self._seen.items() if self._lasts(series)}
-        self._seen = {**kept, **now}
+        self._seen = {**self._lasting_of(self._seen), **now}
 
-    def _lasts(self, series: str) -> bool:
-        return is_of_container(series) and self._lasting in series
+    def _lasting_of(self, values: Mapping[str, float]) -> dict[str, float]:
+        return {
+            series: value for series, value in values.items() if is_of_container(series) and self._lasting in series
+        }
 
     def _get(self, path: str, headers: Mapping[str, str]) -> str:
         self._connection.request("GET", path, headers=dict(headers))
