@@ -131,7 +131,7 @@ def check_call(channel: UnaryChannel) -> None:
 
 
 @given(st.one_of(st.binary(max_size=100), st.lists(FRAMES, max_size=6).map(b"".join), mutated()), st.booleans())
-@settings(deadline=None, max_examples=examples(60))
+@settings(deadline=None, max_examples=examples(40))
 def test_any_bytes_of_a_peer_are_an_answer_or_an_error(content: bytes, stays_open: bool) -> None:  # noqa: FBT001 - drawn
     call_until_good(sending(content, stays_open=stays_open), check_call)
 

@@ -87,7 +87,7 @@ def test_the_good_request_is_answered_with_a_valid_exposition(server: Server, fo
 @example(GOOD)
 @settings(
     deadline=None,
-    max_examples=examples(100),
+    max_examples=examples(60),
     suppress_health_check=[HealthCheck.function_scoped_fixture],  # the log is emptied here
 )
 def test_any_bytes_are_answered_or_refused_and_the_next_client_is_served(
