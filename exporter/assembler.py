@@ -3,7 +3,6 @@
 import logging
 import queue
 import threading
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
@@ -136,7 +135,7 @@ class Assembler:
             process_samples=self._process_rows(processes),
             collectors=tuple(state.health(now) for state in self._states.values()),
             attribution=self._attribution_health(),
-            unmatched=Counter(holding.resource for holding in self._join_result.unmatched) if self._join_result else {},
+            unmatched=self._join_result.unmatched.by_resource() if self._join_result else {},
             unresolved_claims=self._join_result.unresolved_claims if self._join_result else {},
             ready=all(state.settled for state in self._states.values()),
         )

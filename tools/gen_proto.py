@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 _ROOT = Path(__file__).resolve().parent.parent
-_PROTO = Path("exporter/attribution/proto/podresources.proto")
+_PROTO = Path("tests/doubles/proto/podresources.proto")
 _GENERATED = (_PROTO.with_name("podresources_pb2.py"), _PROTO.with_name("podresources_pb2.pyi"))
 
 

@@ -1,6 +1,8 @@
 """Decides which of the kubelet's answers is used, and for how long. No I/O; the caller gives the time."""
 
-from exporter.attribution.holding import PodResourcesList
+import heapq
+
+from exporter.attribution.holding import Holdings, PodResourcesList
 
 
 class AllocationCache:
@@ -91,6 +93,6 @@ def _merged(good: PodResourcesList, suspect: PodResourcesList) -> PodResourcesLi
     claimed = (each for each in good.claim_devices if (each.namespace, each.pod) not in suspect.pods)
     return PodResourcesList(
         good.pods | suspect.pods,
-        tuple(sorted((*suspect.holdings, *kept))),
+        Holdings.of(heapq.merge(suspect.holdings, kept)),
         tuple(sorted((*suspect.claim_devices, *claimed))),
     )

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 from h2.config import H2Configuration
 from h2.connection import H2Connection
@@ -13,7 +14,7 @@ from h2.events import ConnectionTerminated, DataReceived, Event
 from h2.exceptions import H2Error
 from h2.settings import SettingCodes, Settings
 
-from exporter.attribution.grpc_reply import Reply
+from exporter.attribution.grpc_reply import MessageDecoder, Reply
 from exporter.attribution.rpc_error import (
     ChannelClosedError,
     ConnectError,
@@ -31,6 +32,8 @@ _CHECK_SECONDS = 0.1  # how long a waiting call may take to notice a close
 _LONGEST_TIMEOUT_MILLISECONDS = 99_999_999  # eight digits, the most that the header allows
 
 _Inode = tuple[int, int]
+
+T = TypeVar("T")
 
 
 class _Limit:
@@ -176,22 +179,24 @@ class UnaryChannel:
         self._busy = threading.Lock()
         self._connection: _Connection | None = None
 
-    def call(self, method: str, request: bytes, timeout_seconds: float) -> bytes:
+    def call(self, method: str, request: bytes, timeout_seconds: float, decoder: Callable[[], MessageDecoder[T]]) -> T:
         """Make one call. It must be safe to repeat: it is repeated if an old connection turns out to be dead.
 
         Args:
             method: Such as `/v1.PodResourcesLister/List`.
             request: The serialized message, less than 16 KiB.
             timeout_seconds: For connecting, sending, the complete answer and the second try together.
+            decoder: Creates the decoder of an answer; each try needs its own.
 
         Returns:
-            The serialized answer.
+            The decoded answer.
 
         Raises:
             ConnectError: No connection to the socket can be made.
             ConnectionLostError: The connection broke, or the peer does not use HTTP/2.
             DeadlineError: The answer was not complete in time.
-            TooLargeError: The answer is larger than allowed.
+            TooLargeError: The answer is larger than allowed, or the decoder refused its content.
+            DecodeError: The decoder cannot decode the answer.
             StatusError: The server reports that the call failed.
             ChannelClosedError: `close` was called.
             RpcError: The answer is not valid gRPC.
@@ -200,13 +205,13 @@ class UnaryChannel:
         with self._busy:
             self._drop_if_replaced()
             reused = self._connection is not None
-            reply = Reply(self._max_message_bytes)
+            reply = Reply(decoder(), self._max_message_bytes)
             try:
                 return self._exchange(method, request, limit, reply)
             except ConnectionLostError:
                 if not reused or reply.begun:
                     raise
-            return self._exchange(method, request, limit, Reply(self._max_message_bytes))
+            return self._exchange(method, request, limit, Reply(decoder(), self._max_message_bytes))
 
     def close(self) -> None:
         """Close the connection. A call in progress fails, and so do later calls. Safe to call twice."""
@@ -214,7 +219,7 @@ class UnaryChannel:
         with self._busy:
             self._drop()
 
-    def _exchange(self, method: str, request: bytes, limit: _Limit, reply: Reply) -> bytes:
+    def _exchange(self, method: str, request: bytes, limit: _Limit, reply: Reply[T]) -> T:
         """Try the call once. After any error except a status the connection is closed: its state is unknown."""
         try:
             return self._converse(method, request, limit, reply)
@@ -227,7 +232,7 @@ class UnaryChannel:
             self._drop()
             raise ConnectionLostError(f"the connection broke: {error or type(error).__name__}") from error
 
-    def _converse(self, method: str, request: bytes, limit: _Limit, reply: Reply) -> bytes:
+    def _converse(self, method: str, request: bytes, limit: _Limit, reply: Reply[T]) -> T:
         connection = self._connected(limit)
         stream = connection.request(method, request, limit)
         while not reply.ended:

@@ -11,7 +11,7 @@ from collectors.metric import Metric
 from exporter import families
 from exporter.accounting import UsageCounters
 from exporter.attribution.device_ids import AliasTable, only_monitors
-from exporter.attribution.holding import ClaimDevice, Holding
+from exporter.attribution.holding import ClaimDevice, Holding, Holdings
 from exporter.snapshot import Allocation, Container, Holder, HolderSample
 
 _MEASURED = {
@@ -64,7 +64,7 @@ class JoinResult:
 
     allocations: tuple[Allocation, ...]
     subjects: Mapping[Holding, SubjectKey]
-    unmatched: tuple[Holding, ...]
+    unmatched: Holdings
     other_resources: Mapping[str, int]
     unresolved_claims: Mapping[str, int]
     by_subject: Mapping[SubjectKey, tuple[Allocation, ...]]
@@ -112,28 +112,49 @@ def join(
         earlier: `subjects` of an earlier result: a listed id keeps its meaning while no collector knows the device.
         exported: The devices and partitions that have series: an id of another one is counted as unmatched. None: all.
     """
-    prefixes = tuple(prefix for each in inventories for prefix in each.resource_prefixes)
-    known = {subject for each in inventories for subject in each.subjects} if exported is None else exported
-    table = AliasTable(*_all_of(inventories))
-    subjects: dict[Holding, SubjectKey] = {}
-    unmatched: list[Holding] = []
-    others: Counter[str] = Counter()
-    possibly_held: set[str] = set()
-    for holding in sorted(holdings):
-        match = table.resolve(holding.resource, holding.device_id, (earlier or {}).get(holding))
-        if match is not None:
-            subjects[holding] = SubjectKey(*match)
-        if match is None or match not in known:
-            named = frozenset() if only_monitors(holding.resource) else table.named(holding.device_id)
-            possibly_held |= named if match is None else frozenset()
-            if named or (holding.resource.startswith(prefixes) and not only_monitors(holding.resource)):
-                unmatched.append(holding)
-            else:
-                others[holding.resource] += 1
+    matches = _Matches(inventories, earlier or {}, exported)
+    unmatched = Holdings.of(matches.unmatched(holdings))
     claims = _unresolved(claim_devices, inventories)
-    unknown_id = any(holding.resource.startswith(prefixes) for holding in unmatched)
-    possibly_held.update(*(_possibly_held(each, claims, unknown_id=unknown_id) for each in inventories))
-    return _result(subjects, unmatched, others, claims, possibly_held)
+    for each in inventories:
+        matches.possibly_held.update(_possibly_held(each, claims, unknown_id=matches.unknown_id))
+    return _result(matches, unmatched, claims)
+
+
+class _Matches:
+    """What the ids of one answer mean. Holdings may be many, so only those that match are kept as objects."""
+
+    def __init__(
+        self,
+        inventories: Sequence[Inventory],
+        earlier: Mapping[Holding, SubjectKey],
+        exported: AbstractSet[SubjectKey] | None,
+    ) -> None:
+        self.subjects: dict[Holding, SubjectKey] = {}
+        self.others: Counter[str] = Counter()
+        self.possibly_held: set[str] = set()
+        self.unknown_id = False  # of a resource of a collector
+        self._earlier = earlier
+        self._prefixes = tuple(prefix for each in inventories for prefix in each.resource_prefixes)
+        listed = {subject for each in inventories for subject in each.subjects}
+        self._known = listed if exported is None else exported
+        self._table = AliasTable(*_all_of(inventories))
+
+    def unmatched(self, holdings: Iterable[Holding]) -> Iterator[Holding]:
+        """Add all holdings to the attributes, and yield those that should match a device and match none."""
+        for holding in holdings:
+            match = self._table.resolve(holding.resource, holding.device_id, self._earlier.get(holding))
+            if match is not None:
+                self.subjects[holding] = SubjectKey(*match)
+            if match is None or match not in self._known:
+                monitors = only_monitors(holding.resource)
+                named = frozenset() if monitors else self._table.named(holding.device_id)
+                self.possibly_held |= named if match is None else frozenset()
+                own = holding.resource.startswith(self._prefixes) and not monitors
+                if named or own:
+                    self.unknown_id = self.unknown_id or own
+                    yield holding
+                else:
+                    self.others[holding.resource] += 1
 
 
 def _possibly_held(inventory: Inventory, claims: Mapping[str, int], *, unknown_id: bool) -> Iterator[str]:
@@ -160,15 +181,10 @@ def _unresolved(claim_devices: Iterable[ClaimDevice], inventories: Sequence[Inve
     return dict(sorted(Counter(driver for driver, *_ in devices).items()))
 
 
-def _result(
-    subjects: Mapping[Holding, SubjectKey],
-    unmatched: Sequence[Holding],
-    others: Mapping[str, int],
-    claims: Mapping[str, int],
-    possibly_held: Iterable[str],
-) -> JoinResult:
+def _result(matches: _Matches, unmatched: Holdings, claims: Mapping[str, int]) -> JoinResult:
     found: dict[tuple[Container, SubjectKey], Allocation] = {}
-    for holding, subject in subjects.items():
+    for holding in sorted(matches.subjects):
+        subject = matches.subjects[holding]
         container = Container(holding.namespace, holding.pod, holding.container)
         allocation = Allocation(container, subject, holding.resource, holding.source, holding.claim)
         found.setdefault((container, subject), allocation)
@@ -177,13 +193,13 @@ def _result(
         by_subject[found[key].subject].append(found[key])
     return JoinResult(
         tuple(found[key] for key in sorted(found)),
-        subjects,
-        tuple(unmatched),
-        dict(sorted(others.items())),
+        matches.subjects,
+        unmatched,
+        dict(sorted(matches.others.items())),
         claims,
         {subject: tuple(held) for subject, held in by_subject.items()},
         frozenset(subject.device_uuid for subject in by_subject),
-        frozenset(possibly_held),
+        frozenset(matches.possibly_held),
     )
 
 

@@ -3,26 +3,29 @@
 import errno
 import random
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
-from google.protobuf.message import DecodeError
-
 from exporter.attribution.grpc_unary import UnaryChannel
-from exporter.attribution.holding import ClaimDevice, Holding, PodResourcesList
-from exporter.attribution.proto.podresources_pb2 import ListPodResourcesRequest, ListPodResourcesResponse
-from exporter.attribution.rpc_error import ConnectError, DeadlineError, RpcError, StatusError, TooLargeError
+from exporter.attribution.holding import PodResourcesList
+from exporter.attribution.podresources_wire import PodResourcesDecoder
+from exporter.attribution.rpc_error import (
+    ConnectError,
+    DeadlineError,
+    DecodeError,
+    RpcError,
+    StatusError,
+    TooLargeError,
+)
 
 _LIST = "/v1.PodResourcesLister/List"
-_SOURCE = "device_plugin"
+_REQUEST = b""  # a ListPodResourcesRequest, which has no fields
 _DEADLINE_EXCEEDED = 4  # the server enforces the deadline too, and may report it first
 _RESOURCE_EXHAUSTED = 8
 _UNIMPLEMENTED = 12
 _RATE_LIMIT_TEXT = "rate limit"  # the same status is also used for an answer that is too large
 _SHORTEST_WAIT_SECONDS = 0.05
 _LONGEST_WAIT_SECONDS = 0.2
-# A node has some hundred pods and its plugins some thousand ids; processing this many takes about a second.
-_MOST_ENTRIES = 200_000
 
 
 class KubeletError(Exception):
@@ -72,46 +75,27 @@ class PodResourcesClient:
             SocketAbsentError: There is no socket at the path.
             KubeletError: The kubelet cannot be reached, refuses, is late, or its answer cannot be used.
         """
-        request = ListPodResourcesRequest().SerializeToString()
         try:
-            message = self._call(request)
+            return self._call()
         except RpcError as error:
-            raise self._explained(error) from error
-        try:
-            response = ListPodResourcesResponse.FromString(message)
-        except DecodeError as error:
-            raise KubeletError(
-                f"the answer of {self._path} cannot be decoded: check that the kubelet listens there"
-            ) from error
-        return self._answer(response)
+            explained = self._explained(error)
+        raise explained  # not from the error: its trace would keep all that was decoded
 
     def close(self) -> None:
         """Close the connection. A call in progress and later calls fail. Safe to call twice, from any thread."""
         self._channel.close()
 
-    def _call(self, request: bytes) -> bytes:
+    def _call(self) -> PodResourcesList:
         """Make one call, and one more after a short wait if the kubelet's rate limit refused the first."""
         ends = self._clock() + self._timeout_seconds
         try:
-            return self._channel.call(_LIST, request, self._timeout_seconds)
+            return self._channel.call(_LIST, _REQUEST, self._timeout_seconds, PodResourcesDecoder)
         except StatusError as error:
             wait = self._uniform(_SHORTEST_WAIT_SECONDS, _LONGEST_WAIT_SECONDS)
             if not _is_rate_limit(error) or self._clock() + wait >= ends:
                 raise
         self._sleep(wait)
-        return self._channel.call(_LIST, request, ends - self._clock())
-
-    def _answer(self, response: ListPodResourcesResponse) -> PodResourcesList:
-        if _has_too_many_entries(response):
-            raise KubeletError(
-                f"{self._path} lists more than {_MOST_ENTRIES} pods, containers and devices: "
-                "check that the kubelet listens there"
-            )
-        return PodResourcesList(
-            frozenset((pod.namespace, pod.name) for pod in response.pod_resources),
-            tuple(sorted(set(_holdings(response)))),
-            tuple(sorted(set(_claim_devices(response)))),
-        )
+        return self._channel.call(_LIST, _REQUEST, ends - self._clock(), PodResourcesDecoder)
 
     def _explained(self, error: RpcError) -> KubeletError:
         if isinstance(error, ConnectError):
@@ -121,8 +105,10 @@ class PodResourcesClient:
                 f"the kubelet at {self._path} gave no complete answer within {self._timeout_seconds:g} s: "
                 "check whether the node is overloaded, or raise kubelet.timeout"
             )
-        if isinstance(error, TooLargeError):
-            return KubeletError(f"{self._path}: {error.text}: check that the kubelet listens there")
+        if isinstance(error, DecodeError | TooLargeError):
+            undecodable = f"the answer of {self._path} cannot be decoded"
+            failure = undecodable if isinstance(error, DecodeError) else f"{self._path}: {error.text}"
+            return KubeletError(f"{failure}: check that the kubelet listens there")
         if isinstance(error, StatusError) and _is_rate_limit(error):
             return KubeletError(
                 f"the kubelet at {self._path} refuses calls because of its rate limit, which all clients of the node "
@@ -154,46 +140,3 @@ def _unreachable(path: Path, error: ConnectError) -> KubeletError:
             f"no process listens on {path}: the kubelet is down, or its socket file is mounted instead of the directory"
         )
     return KubeletError(f"{error.text}: check that the path is the kubelet's socket")
-
-
-def _has_too_many_entries(response: ListPodResourcesResponse) -> bool:
-    entries = len(response.pod_resources)
-    for pod in response.pod_resources:
-        if entries > _MOST_ENTRIES:
-            break
-        entries += len(pod.containers)
-        for container in pod.containers:
-            entries += sum(len(devices.device_ids) for devices in container.devices)
-            entries += sum(len(claim.claim_resources) for claim in container.dynamic_resources)
-    return entries > _MOST_ENTRIES
-
-
-def _holdings(response: ListPodResourcesResponse) -> Iterator[Holding]:
-    """Yield one holding for each id of each entry; a device on several NUMA nodes has an entry for each node."""
-    for pod in response.pod_resources:
-        for container in pod.containers:
-            for devices in container.devices:
-                for device_id in devices.device_ids:
-                    yield Holding(
-                        pod.namespace, pod.name, container.name, devices.resource_name, device_id, source=_SOURCE
-                    )
-
-
-def _claim_devices(response: ListPodResourcesResponse) -> Iterator[ClaimDevice]:
-    """Yield every listed device of a claim.
-
-    The kubelet lists all devices of a claim for each container that uses it, and repeats them if pods that share the
-    claim start at the same time. Source: the kubelet's `pkg/kubelet/cm/dra/manager.go`, GetContainerClaimInfos.
-    """
-    for pod in response.pod_resources:
-        for container in pod.containers:
-            for claim in container.dynamic_resources:
-                for listed in claim.claim_resources:
-                    yield ClaimDevice(
-                        pod.namespace,
-                        pod.name,
-                        listed.driver_name,
-                        listed.pool_name,
-                        listed.device_name,
-                        listed.share_id,
-                    )

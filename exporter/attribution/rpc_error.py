@@ -41,7 +41,11 @@ class DeadlineError(RpcError):
 
 
 class TooLargeError(RpcError):
-    """The answer is larger than the channel accepts."""
+    """The answer, or what it would take in memory, is larger than accepted."""
+
+
+class DecodeError(RpcError):
+    """The answer is not a message of the expected type."""
 
 
 class StatusError(RpcError):

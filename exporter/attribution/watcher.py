@@ -4,7 +4,7 @@ import logging
 import queue
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Protocol
@@ -28,14 +28,14 @@ class AttributionState:
     """The known allocations.
 
     Attributes:
-        holdings: Sorted; None while unknown.
+        holdings: Sorted, each once, a tuple or `Holdings`; None while unknown.
         up: True while the last call succeeded.
         last_success_timestamp_seconds: Unix time; None before the first success.
         source: The `source` label of the attribution's health.
         claim_devices: The devices of resource claims, sorted; empty while unknown.
     """
 
-    holdings: tuple[Holding, ...] | None
+    holdings: Collection[Holding] | None
     up: bool
     last_success_timestamp_seconds: float | None
     source: str = "podresources"

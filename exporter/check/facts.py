@@ -1,6 +1,6 @@
 """The facts for findings and reports: plain records. No I/O."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -144,7 +144,7 @@ class AllocationFacts:
     pods: int
     device_ids: int
     device_holders: tuple[DeviceHolders, ...]
-    unmatched: tuple[Holding, ...]
+    unmatched: Collection[Holding]
     other_resources: Mapping[str, int]
     unresolved_claims: Mapping[str, int]
 

@@ -20,7 +20,7 @@ from typing import Self
 
 import grpc
 
-from exporter.attribution.proto.podresources_pb2 import (
+from tests.doubles.proto.podresources_pb2 import (
     CDIDevice,
     ClaimResource,
     ContainerDevices,

@@ -2,10 +2,10 @@
 
 import grpc
 
-from exporter.attribution.proto.podresources_pb2 import PodResources
 from tests.doubles.exporter_process import ExporterProcess, Scrape, wait_until
 from tests.doubles.kubelet import RATE_LIMIT, claim, claiming, container, crowd, device, pod
 from tests.doubles.node import Node, running_exporter
+from tests.doubles.proto.podresources_pb2 import PodResources
 
 GPU = "nvidia.com/gpu"
 WITHIN_SECONDS = 10.0  # after the socket is back

@@ -9,9 +9,9 @@ import grpc
 import pytest
 
 from exporter.attribution.podresources import PodResourcesClient
-from exporter.attribution.proto.podresources_pb2 import ListPodResourcesResponse, PodResources
 from exporter.attribution.watcher import AttributionState, KubeletWatcher
 from tests.doubles.kubelet import RATE_LIMIT, Kubelet, container, crowd, device, pod
+from tests.doubles.proto.podresources_pb2 import ListPodResourcesResponse, PodResources
 
 PATIENT_SECONDS = 15.0
 GPU = "nvidia.com/gpu"

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from exporter.attribution.proto.podresources_pb2 import PodResources
 from tests.doubles.amd_cards import GIB, MI300X
 from tests.doubles.amd_host import amd_host
 from tests.doubles.energy import rising_energy
@@ -15,6 +14,7 @@ from tests.doubles.kubelet import container, device, pod
 from tests.doubles.node import gpu_node, running_exporter
 from tests.doubles.nvml import process
 from tests.doubles.prometheus import Answer, Prometheus
+from tests.doubles.proto.podresources_pb2 import PodResources
 from tests.doubles.scraping import often, scraping
 from tools.dashboard_queries import filled_in, panels, read, targets, window_values
 

@@ -1,5 +1,7 @@
 """Which answers are used, and for how long. Times are seconds, the hold time is 60."""
 
+from collections.abc import Collection
+
 import pytest
 
 from exporter.attribution.allocation_cache import AllocationCache
@@ -20,7 +22,7 @@ def answer(**pods: str) -> PodResourcesList:
     )
 
 
-def holdings(cache: AllocationCache, now: float) -> tuple[Holding, ...] | None:
+def holdings(cache: AllocationCache, now: float) -> Collection[Holding] | None:
     """The allocations by device plugins; None while unknown."""
     current = cache.current(now)
     return None if current is None else current.holdings

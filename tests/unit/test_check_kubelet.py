@@ -7,12 +7,12 @@ import pytest
 
 from collectors.contract import Device, Partition, Reading, SubjectKey
 from exporter.attribution.holding import Holding, PodResourcesList
-from exporter.attribution.proto.podresources_pb2 import ClaimResource, ContainerResources, DynamicResource
 from exporter.check.facts import AllocationFacts, CallOutcome, CollectorFacts, DeviceHolders, KubeletState
 from exporter.check.kubelet import allocation_facts, query_kubelet
 from exporter.snapshot import Allocation, Container
 from tests.doubles.collectors import gpu, part
 from tests.doubles.kubelet import Kubelet, container, device, pod
+from tests.doubles.proto.podresources_pb2 import ClaimResource, ContainerResources, DynamicResource
 
 BOUND_SECONDS = 30.0
 GPU = "acme.com/gpu"

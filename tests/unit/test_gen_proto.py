@@ -8,7 +8,7 @@ import pytest
 from tools.gen_proto import main
 
 ROOT = Path(__file__).parents[2]
-FOLDER = Path("exporter/attribution/proto")
+FOLDER = Path("tests/doubles/proto")
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ from h2.errors import ErrorCodes
 from exporter.attribution.grpc_unary import MAX_MESSAGE_BYTES, UnaryChannel
 from exporter.attribution.rpc_error import RpcError, StatusError, TooLargeError
 from tests.doubles.http2_peer import OK, RESPONSE, Conversation, Peer, answering, framed, replying
+from tests.doubles.whole_message import WholeMessage
 
 METHOD = "/v1.PodResourcesLister/List"
 PATIENT_SECONDS = 15.0
@@ -27,7 +28,7 @@ def channel(path: Path) -> Iterator[UnaryChannel]:
 
 
 def call(channel: UnaryChannel) -> bytes:
-    return channel.call(METHOD, b"", PATIENT_SECONDS)
+    return channel.call(METHOD, b"", PATIENT_SECONDS, WholeMessage)
 
 
 class TestAnswers:

@@ -18,6 +18,7 @@ from exporter.attribution.rpc_error import (
     RpcError,
 )
 from tests.doubles.http2_peer import OK, RESPONSE, Conversation, Peer, answering, framed
+from tests.doubles.whole_message import WholeMessage
 
 METHOD = "/v1.PodResourcesLister/List"
 PATIENT_SECONDS = 15.0
@@ -36,7 +37,7 @@ def channel(path: Path) -> Iterator[UnaryChannel]:
 
 
 def call(channel: UnaryChannel) -> bytes:
-    return channel.call(METHOD, b"", PATIENT_SECONDS)
+    return channel.call(METHOD, b"", PATIENT_SECONDS, WholeMessage)
 
 
 def open_descriptors() -> int:
@@ -170,7 +171,7 @@ class TestBrokenConnections:
             for _ in range(rounds):
                 channel = UnaryChannel(path)
                 with pytest.raises(RpcError):
-                    channel.call(METHOD, b"", PATIENT_SECONDS)
+                    channel.call(METHOD, b"", PATIENT_SECONDS, WholeMessage)
                 channel.close()
 
 
@@ -247,7 +248,7 @@ class TestDeadline:
     ) -> None:
         with Peer(path, getattr(self, manner), answering(b"pods")):
             with pytest.raises(DeadlineError, match=r"no complete answer within 0\.3 s"):
-                channel.call(METHOD, b"", 0.3)
+                channel.call(METHOD, b"", 0.3, WholeMessage)
             assert call(channel) == b"pods"
             channel.close()
 
@@ -267,8 +268,8 @@ class TestDeadline:
 
         channel = UnaryChannel(path, clock=lambda: now[0])
         with Peer(path, first, second):
-            assert channel.call(METHOD, b"", 60) == b"before"
-            assert channel.call(METHOD, b"", 60) == b"after"
+            assert channel.call(METHOD, b"", 60, WholeMessage) == b"before"
+            assert channel.call(METHOD, b"", 60, WholeMessage) == b"after"
             channel.close()
         assert timeouts == ["10000m"]
 
@@ -277,7 +278,7 @@ class TestDeadline:
         channel = UnaryChannel(path, clock=lambda: next(times, 100.0))
         with Peer(path, self.silent):
             with pytest.raises(DeadlineError):
-                channel.call(METHOD, b"", 60.0)
+                channel.call(METHOD, b"", 60.0, WholeMessage)
             channel.close()
 
 
@@ -301,7 +302,7 @@ class TestClose:
 
         def caller() -> None:
             try:
-                channel.call(METHOD, b"", 3600.0)
+                channel.call(METHOD, b"", 3600.0, WholeMessage)
             except RpcError as error:
                 caught.append(error)
 

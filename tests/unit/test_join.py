@@ -53,7 +53,7 @@ def test_an_id_becomes_an_edge_to_its_device_or_partition() -> None:
         Allocation(P, A, GPU, "device_plugin"),
         Allocation(Q, B1, GPU, "dra", "claim-1"),
     )
-    assert (found.unmatched, found.other_resources) == ((), {})
+    assert (tuple(found.unmatched), found.other_resources) == ((), {})
 
 
 def test_replicas_mirrored_resources_and_repeated_entries_are_one_edge() -> None:
@@ -101,12 +101,12 @@ def test_an_id_of_an_accelerator_resource_that_matches_no_device_is_unmatched_an
 def test_a_resource_that_only_monitors_is_neither_an_edge_nor_unmatched() -> None:
     monitoring = "acme.example/gpu_monitoring"
     found = joined(holding("a", resource=monitoring))
-    assert (found.allocations, found.unmatched, found.other_resources) == ((), (), {monitoring: 1})
+    assert (found.allocations, tuple(found.unmatched), found.other_resources) == ((), (), {monitoring: 1})
 
 
 def test_without_collectors_nothing_is_unmatched() -> None:
     found = joined(holding("z"), prefixes=())
-    assert (found.allocations, found.unmatched, found.other_resources) == ((), (), {GPU: 1})
+    assert (found.allocations, tuple(found.unmatched), found.other_resources) == ((), (), {GPU: 1})
 
 
 def test_a_sole_holder_has_the_whole_device() -> None:
@@ -248,7 +248,7 @@ NAMED = "uuid-of-a-device"
 def test_an_id_of_any_resource_that_is_a_share_of_a_device_is_allocated() -> None:
     found = join([holding(f"{NAMED}-_-3", resource="shares.example/gpu")], (), [Inventory((gpu(NAMED),), (), PREFIXES)])
     assert [each.subject for each in found.allocations] == [SubjectKey(NAMED)]
-    assert (found.unmatched, found.other_resources) == ((), {})
+    assert (tuple(found.unmatched), found.other_resources) == ((), {})
 
 
 def test_an_id_that_names_a_device_and_is_not_understood_is_unmatched_and_the_device_not_free() -> None:

@@ -3,7 +3,7 @@
 import logging
 import queue
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 
 import pytest
 
@@ -330,7 +330,7 @@ class TestSuccessor:
         second = first.successor(other, interval_seconds=0.01, hold_seconds=LONG)
         second.start()
         try:
-            published: list[tuple[Holding, ...] | None] = []
+            published: list[Collection[Holding] | None] = []
             while not published or published[-1]:
                 published.append(states.next().holdings)
             assert set(published[:-1]) <= {(HOLDING,)}  # the empty answer was not used

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-GENERATED = ROOT / "exporter" / "attribution" / "proto"
+GENERATED = ROOT / "tests" / "doubles" / "proto"
 FOLDERS = ("exporter", "collectors", "dashboards", "bench", "soak", "tools", "tests")
 MODULE_LINES = 400
 FUNCTION_LINES = 40
