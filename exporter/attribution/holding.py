@@ -57,26 +57,31 @@ class Holdings(Collection[Holding]):
 
     Args:
         groups: In any order.
+
+    Attributes:
+        groups: Sorted, one for each container and resource.
     """
 
-    __slots__ = ("_count", "_groups")
+    __slots__ = ("_count", "groups")
 
     def __init__(self, groups: Iterable[HoldingGroup]) -> None:
-        self._groups = tuple(_merged(sorted(groups)))
+        self.groups = tuple(_merged(sorted(groups)))
         self._count = sum(self.by_resource().values())
 
     @classmethod
     def of(cls, holdings: Iterable[Holding]) -> "Holdings":
-        """Pack holdings; it takes the least memory if they are sorted."""
+        """Pack holdings, if they are not packed already; it takes the least memory if they are sorted."""
+        if isinstance(holdings, Holdings):
+            return holdings
         return cls(
-            HoldingGroup(*key, packed(each.device_id.encode() for each in same))
+            HoldingGroup(*key, packed([each.device_id.encode() for each in same]))
             for key, same in groupby(holdings, key=_group_key)
         )
 
     def by_resource(self) -> Mapping[str, int]:
         """Number of holdings of each resource."""
         counts: Counter[str] = Counter()
-        for group in self._groups:
+        for group in self.groups:
             counts[group.resource] += group.ids.count(_SEPARATOR) + 1
         return counts
 
@@ -84,7 +89,7 @@ class Holdings(Collection[Holding]):
         return self._count
 
     def __iter__(self) -> Iterator[Holding]:
-        for namespace, pod, container, resource, source, claim, ids in self._groups:
+        for namespace, pod, container, resource, source, claim, ids in self.groups:
             for device_id in ids.split(_SEPARATOR):
                 yield Holding(namespace, pod, container, resource, device_id.decode(), source, claim)
 
@@ -93,7 +98,7 @@ class Holdings(Collection[Holding]):
 
     def __eq__(self, other: object) -> bool:
         if isinstance(other, Holdings):
-            return self._groups == other._groups
+            return self.groups == other.groups
         return tuple(self) == other if isinstance(other, tuple) else NotImplemented
 
     def __hash__(self) -> int:
@@ -104,16 +109,25 @@ def _group_key(holding: Holding) -> tuple[str, str, str, str, str, str]:
     return holding.namespace, holding.pod, holding.container, holding.resource, holding.source, holding.claim
 
 
-def packed(ids: Iterable[bytes]) -> bytes:
-    """Pack ids in UTF-8, sorted, each once. At least one."""
-    return _SEPARATOR.join(sorted(set(ids)))
+def packed(ids: list[bytes]) -> bytes:
+    """Pack ids in UTF-8, at least one: sorted, each once.
+
+    Made for least memory: the list itself is sorted, and `join` would take 80 bytes for each id.
+    """
+    ids.sort()
+    joined = bytearray()
+    for each, _ in groupby(ids):
+        joined += each
+        joined += _SEPARATOR
+    del joined[-1]
+    return bytes(joined)
 
 
 def _merged(groups: Iterable[HoldingGroup]) -> Iterator[HoldingGroup]:
     """Merge neighbours that differ only in their ids."""
     for _, same in groupby(groups, key=itemgetter(slice(-1))):
         first, *others = same
-        ids = (device_id for group in (first, *others) for device_id in group.ids.split(_SEPARATOR))
+        ids = [device_id for group in (first, *others) for device_id in group.ids.split(_SEPARATOR)]
         yield first._replace(ids=packed(ids)) if others else first
 
 

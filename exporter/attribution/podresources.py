@@ -4,10 +4,11 @@ import errno
 import random
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from exporter.attribution.grpc_unary import UnaryChannel
-from exporter.attribution.holding import PodResourcesList
+from exporter.attribution.holding import Holdings, PodResourcesList
 from exporter.attribution.podresources_wire import PodResourcesDecoder
 from exporter.attribution.rpc_error import (
     ConnectError,
@@ -62,6 +63,7 @@ class PodResourcesClient:
         self._uniform = uniform
         self._clock = clock
         self._channel = UnaryChannel(socket_path, clock=clock)
+        self._latest = Holdings(())
 
     @property
     def connections(self) -> int:
@@ -76,9 +78,12 @@ class PodResourcesClient:
             KubeletError: The kubelet cannot be reached, refuses, is late, or its answer cannot be used.
         """
         try:
-            return self._call()
+            answer = self._call()
         except RpcError as error:
             explained = self._explained(error)
+        else:
+            self._latest = Holdings.of(answer.holdings)
+            return answer
         raise explained  # not from the error: its trace would keep all that was decoded
 
     def close(self) -> None:
@@ -88,14 +93,15 @@ class PodResourcesClient:
     def _call(self) -> PodResourcesList:
         """Make one call, and one more after a short wait if the kubelet's rate limit refused the first."""
         ends = self._clock() + self._timeout_seconds
+        decoder = partial(PodResourcesDecoder, self._latest.groups)
         try:
-            return self._channel.call(_LIST, _REQUEST, self._timeout_seconds, PodResourcesDecoder)
+            return self._channel.call(_LIST, _REQUEST, self._timeout_seconds, decoder)
         except StatusError as error:
             wait = self._uniform(_SHORTEST_WAIT_SECONDS, _LONGEST_WAIT_SECONDS)
             if not _is_rate_limit(error) or self._clock() + wait >= ends:
                 raise
         self._sleep(wait)
-        return self._channel.call(_LIST, _REQUEST, ends - self._clock(), PodResourcesDecoder)
+        return self._channel.call(_LIST, _REQUEST, ends - self._clock(), decoder)
 
     def _explained(self, error: RpcError) -> KubeletError:
         if isinstance(error, ConnectError):

@@ -19,10 +19,10 @@ from exporter.attribution.wire_format import IncompleteError, check_length_type,
 
 MOST_POD_BYTES = 4 * 1024 * 1024
 # For all that is built of one answer, except the text: ids and names together are at most as large as the answer.
-MOST_OBJECT_BYTES = 56 * 1024 * 1024
+MOST_OBJECT_BYTES = 48 * 1024 * 1024
 
 # The memory of one of each in bytes, with its places in lists and sets. Where there is none, it stands for the time.
-_MESSAGE, _ID, _TEXT, _POD, _GROUP, _CLAIM_DEVICE = 16, 32, 64, 96, 128, 256
+_MESSAGE, _ID, _TEXT, _POD, _GROUP, _CLAIM_DEVICE = 16, 64, 64, 96, 128, 256
 _WIDEST_CHARACTER = 4  # bytes for each character of a text, if one of them needs as many
 
 _PODS = 1
@@ -40,11 +40,19 @@ class PodResourcesDecoder:
     """Decodes one answer.
 
     Args:
+        earlier: Groups of an earlier answer. Those that are equal are used again, so that two answers of which little
+            differs take the memory of one.
         most_pod_bytes: Size of the largest pod accepted.
         most_object_bytes: How many bytes of memory may be taken, without the text.
     """
 
-    def __init__(self, most_pod_bytes: int = MOST_POD_BYTES, most_object_bytes: int = MOST_OBJECT_BYTES) -> None:
+    def __init__(
+        self,
+        earlier: Iterable[HoldingGroup] = (),
+        most_pod_bytes: int = MOST_POD_BYTES,
+        most_object_bytes: int = MOST_OBJECT_BYTES,
+    ) -> None:
+        self._earlier = {group: group for group in earlier}
         self._most_pod_bytes = most_pod_bytes
         self._most_object_bytes = most_object_bytes
         self._reserved_bytes = 0
@@ -118,9 +126,9 @@ class PodResourcesDecoder:
             else:
                 held += self._container(data, start, stop, claimed)
         self._pods.append((namespace, name))
-        self._groups += [
-            HoldingGroup(namespace, name, container, resource, _SOURCE, "", ids) for container, resource, ids in held
-        ]
+        for container, resource, ids in held:
+            group = HoldingGroup(namespace, name, container, resource, _SOURCE, "", ids)
+            self._groups.append(self._earlier.get(group, group))
         self._claim_devices += [replace(device, namespace=namespace, pod=name) for device in claimed]
 
     def _container(
@@ -129,7 +137,7 @@ class PodResourcesDecoder:
         """Yield name, resource and ids; add the devices of claims, still without the pod."""
         self._reserve(_MESSAGE)
         name = ""
-        ids_of: dict[str, set[bytes]] = {}
+        ids_of: dict[str, list[bytes]] = {}
         for number, start, stop in values(data, position, end, (_CONTAINER_NAME, _DEVICES, _CLAIMS)):
             if number == _CONTAINER_NAME:
                 name = self._shared_text(data[start:stop])
@@ -141,7 +149,7 @@ class PodResourcesDecoder:
             self._reserve(_GROUP)
             yield name, resource, packed(ids)
 
-    def _devices(self, data: bytes, position: int, end: int, ids_of: dict[str, set[bytes]]) -> None:
+    def _devices(self, data: bytes, position: int, end: int, ids_of: dict[str, list[bytes]]) -> None:
         """Add the ids of one entry, which has the devices of one resource or only one of them."""
         self._reserve(_MESSAGE)
         resource = ""
@@ -153,7 +161,7 @@ class PodResourcesDecoder:
                 self._reserve(_ID)
                 ids.append(_checked(data[start:stop]))
         if ids:
-            ids_of.setdefault(resource, set()).update(ids)
+            ids_of.setdefault(resource, []).extend(ids)
 
     def _claim(self, data: bytes, position: int, end: int) -> list[ClaimDevice]:
         self._reserve(_MESSAGE)
@@ -224,5 +232,6 @@ def _each_once(devices: Iterable[ClaimDevice]) -> Iterator[ClaimDevice]:
     The kubelet lists all devices of a claim for each container that uses it, and repeats them if pods that share the
     claim start at the same time. Source: the kubelet's `pkg/kubelet/cm/dra/manager.go`, GetContainerClaimInfos.
     """
-    for _, same in groupby(sorted(devices), key=lambda each: each.identity):
+    in_order = sorted(devices, key=lambda each: (*each.identity, each.cdi_devices))
+    for _, same in groupby(in_order, key=lambda each: each.identity):
         yield next(same)

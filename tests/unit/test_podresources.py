@@ -172,6 +172,21 @@ class TestUnusableAnswer:
                 client.list()
             client.close()
 
+    def test_its_error_does_not_keep_what_was_decoded(self, client: PodResourcesClient, path: Path) -> None:
+        with Peer(path, answering(b"\xff" * 20)):
+            with pytest.raises(KubeletError) as caught:
+                client.list()
+            client.close()
+        assert (caught.value.__cause__, caught.value.__context__) == (None, None)
+
+    def test_it_ends_the_call_and_the_next_one_succeeds(self, client: PodResourcesClient, path: Path) -> None:
+        listed = ListPodResourcesResponse(pod_resources=[pod("ml", "a")]).SerializeToString()
+        with Peer(path, answering(b"\xff" * 20), answering(listed)):
+            with pytest.raises(KubeletError, match="cannot be decoded"):
+                client.list()
+            assert client.list().pods == {("ml", "a")}
+            client.close()
+
     def test_an_answer_that_would_take_too_much_memory_is_refused(self, client: PodResourcesClient, path: Path) -> None:
         with Peer(path, answering(b"\x0a\x00" * 1_000_000)):
             with pytest.raises(KubeletError, match="lists too many pods, containers and devices"):
