@@ -1,18 +1,24 @@
 """The installation guide: its examples work, and the names it uses exist."""
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import yaml
 
+from exporter.attribution.grpc_unary import MAX_MESSAGE_BYTES
+from exporter.attribution.podresources_wire import MOST_OBJECT_BYTES, MOST_POD_BYTES
 from exporter.configuration.load import load_settings
+from tests.doubles.kubelet import container, device, pod
 from tests.doubles.kustomize import Manifest, apply, refused
+from tests.doubles.proto.podresources_pb2 import ContainerDevices, ListPodResourcesResponse
 
 ROOT = Path(__file__).parents[2]
 GUIDES = (ROOT / "docs" / "installation.md", ROOT / "deploy" / "autoscaling" / "README.md")
 TEXT = GUIDES[0].read_text()
 HERE = ROOT / "deploy" / "kubernetes" / "mine"  # the folder of the reader
+KIB, MIB = 1024, 1024 * 1024
 OLDEST, NEWEST = "1.29", "1.37"
 
 
@@ -113,6 +119,29 @@ def test_resources_match_the_manifest() -> None:
     resources = pod["containers"][0]["resources"]
     assert resources == {"requests": {"cpu": "50m", "memory": "64Mi"}, "limits": {"memory": "192Mi"}}
     assert "The request is 64 MiB and 50 millicores, the limit 192 MiB of memory." in TEXT
+
+
+def test_the_memory_limit_has_room_for_two_of_the_largest_answers() -> None:
+    of_one, rest = MAX_MESSAGE_BYTES + MOST_OBJECT_BYTES, 50 * 10**6
+    assert 2 * of_one + rest < 192 * MIB
+    assert (MAX_MESSAGE_BYTES, MOST_POD_BYTES, MOST_OBJECT_BYTES) == (16 * MIB, 4 * MIB, 48 * MIB)
+    for stated in ("accepts: 16 MiB, of which one pod may have\n4 MiB", "no more than 48 MiB beside the text"):
+        assert stated in TEXT
+
+
+def test_sizes_of_ordinary_answers_are_as_stated() -> None:
+    def size(devices: Callable[[int], list[ContainerDevices]]) -> int:
+        names = (f"trainer-7d9c5b8f4c-{number:05x}" for number in range(110))
+        pods = [pod("team-research", name, container("main", devices(k))) for k, name in enumerate(names)]
+        return len(ListPodResourcesResponse(pod_resources=pods).SerializeToString())
+
+    def functions(of_pod: int) -> list[str]:
+        return [f"0000:{of_pod:02x}:{number >> 3:02x}.{number & 7}" for number in range(100)]
+
+    with_gpu = size(lambda k: device("nvidia.com/gpu", f"GPU-{k:08x}-1234-5678-9abc-{k:012x}"))
+    with_functions = size(lambda k: device("intel.com/intel_sriov_netdevice", *functions(k)))
+    assert (round(with_gpu / KIB), round(with_functions / KIB)) == (12, 575)
+    assert "12 KiB for 110 pods with a GPU\neach, 575 KiB for 110 pods with 100 virtual functions" in TEXT
 
 
 def test_autoscaler_arithmetic_is_correct() -> None:
