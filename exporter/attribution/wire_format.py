@@ -12,7 +12,7 @@ VARINT, FIXED64, LENGTH, FIXED32 = 0, 1, 2, 5
 _MOST_TAG_BYTES, _MOST_VARINT_BYTES = 5, 10
 _MOST_IN_ONE_BYTE = 0x7F
 _SHORT_TAGS = frozenset(number << 3 | LENGTH for number in range(1, 16))
-_LARGEST_TAG, _LARGEST_LENGTH = 2**32 - 1, 2**31 - 1
+_LARGEST_TAG = 2**32 - 1
 
 Field = tuple[int, int, int, int]
 
@@ -43,8 +43,6 @@ def field_at(data: bytes | bytearray, position: int, end: int) -> Field:
         raise DecodeError(f"tag {tag} is not that of a field")
     if wire_type == LENGTH:
         length, start = _varint(data, start, end, _MOST_TAG_BYTES)
-        if length > _LARGEST_LENGTH:
-            raise DecodeError(f"field {number} has {length} bytes")
         return number, wire_type, start, start + length
     if wire_type == VARINT:
         return number, wire_type, start, _varint(data, start, end, _MOST_VARINT_BYTES)[1]
