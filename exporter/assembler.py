@@ -156,8 +156,7 @@ class Assembler:
 
     def _change_allocations(self, event: AttributionState) -> None:
         """Use new allocations."""
-        holdings = None if event.holdings is None else self._current_holders.of(event.holdings)
-        self._attribution = replace(event, holdings=holdings)
+        self._attribution = event
         self._change_shares()
 
     def _change_shares(self) -> None:
@@ -179,7 +178,7 @@ class Assembler:
         ]
         exported = {key for each in self._states.values() for key in subjects_of(each.devices, each.partitions)}
         self._join_result = join.join(
-            state.holdings, state.claim_devices, inventories, self._holding_subjects, exported
+            state.holdings, state.claim_devices, inventories, self._holding_subjects, exported, self._current_holders
         )
         self._holding_subjects = self._join_result.subjects
         self._remember_compute_ratios({subject for each in inventories for subject in each.subjects})

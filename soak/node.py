@@ -10,13 +10,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from exporter.attribution.proto.podresources_pb2 import PodResources
 from tests.doubles.amd_cards import GIB, MI300X
 from tests.doubles.amd_host import AmdHost, partition_ids
 from tests.doubles.amd_tree import Gpu
 from tests.doubles.kubelet import container, device, pod
 from tests.doubles.node import Node, gpu_node
 from tests.doubles.nvml import Device, process
+from tests.doubles.proto.podresources_pb2 import PodResources
 
 LASTING = "lasting"
 CARDS = 3

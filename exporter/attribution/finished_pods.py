@@ -6,7 +6,7 @@ lists such a pod until it is deleted. Two pods with one id are thus an ended one
 """
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Collection
 
 from exporter.attribution.holding import Holding
 
@@ -17,16 +17,16 @@ _Id = tuple[str, str]
 class CurrentHolders:
     """Finds the holder of each id among the pods that are listed with it: the one that was listed last.
 
-    Pods that were listed together from the start are all kept: which of them has ended is unknown.
+    Pods that were listed together from the start are all kept: which of them has ended is unknown. Only ids of known
+    devices need this: there are few of them, even if the kubelet lists many ids.
     """
 
     def __init__(self) -> None:
         self._answers = 0
         self._since: dict[tuple[_Id, _Pod], int] = {}
 
-    def of(self, holdings: Iterable[Holding]) -> tuple[Holding, ...]:
+    def of(self, listed: Collection[Holding]) -> tuple[Holding, ...]:
         """The holdings of one answer without those of ended pods."""
-        listed = tuple(holdings)
         self._answers += 1
         keys = [((each.resource, each.device_id), (each.namespace, each.pod)) for each in listed]
         self._since = {key: self._since.get(key, self._answers) for key in keys}

@@ -11,6 +11,7 @@ from collectors.metric import Metric
 from exporter import families
 from exporter.accounting import UsageCounters
 from exporter.attribution.device_ids import AliasTable, only_monitors
+from exporter.attribution.finished_pods import CurrentHolders
 from exporter.attribution.holding import ClaimDevice, Holding, Holdings
 from exporter.snapshot import Allocation, Container, Holder, HolderSample
 
@@ -100,6 +101,7 @@ def join(
     inventories: Sequence[Inventory],
     earlier: Mapping[Holding, SubjectKey] | None = None,
     exported: AbstractSet[SubjectKey] | None = None,
+    current: CurrentHolders | None = None,
 ) -> JoinResult:
     """Match allocated ids with the known devices.
 
@@ -111,12 +113,15 @@ def join(
         inventories: The devices of each collector.
         earlier: `subjects` of an earlier result: a listed id keeps its meaning while no collector knows the device.
         exported: The devices and partitions that have series: an id of another one is counted as unmatched. None: all.
+        current: What is known of the holders from earlier answers; None: nothing.
     """
     matches = _Matches(inventories, earlier or {}, exported)
     unmatched = Holdings.of(matches.unmatched(holdings))
     claims = _unresolved(claim_devices, inventories)
     for each in inventories:
         matches.possibly_held.update(_possibly_held(each, claims, unknown_id=matches.unknown_id))
+    if current is not None:
+        matches.subjects = {holding: matches.subjects[holding] for holding in current.of(matches.subjects)}
     return _result(matches, unmatched, claims)
 
 

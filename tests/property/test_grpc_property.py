@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from exporter.attribution.grpc_unary import UnaryChannel
 from exporter.attribution.rpc_error import RpcError
 from tests.doubles.http2_peer import OK, RESPONSE, Conversation, Peer, Script, answering, framed
+from tests.doubles.whole_message import WholeMessage
 from tests.property.examples import examples
 
 METHOD = "/v1.PodResourcesLister/List"
@@ -121,7 +122,7 @@ def call_until_good(bad: Script, checked: Callable[[UnaryChannel], None]) -> Non
 
 def answer_of(channel: UnaryChannel, seconds: float) -> bytes | None:
     try:
-        return channel.call(METHOD, b"", seconds)
+        return channel.call(METHOD, b"", seconds, WholeMessage)
     except RpcError:
         return None
 
@@ -138,7 +139,7 @@ def test_any_bytes_of_a_peer_are_an_answer_or_an_error(content: bytes, stays_ope
 
 def test_the_answer_that_is_mutated_is_correct() -> None:
     def check(channel: UnaryChannel) -> None:
-        assert channel.call(METHOD, b"", GENEROUS_SECONDS) == GOOD
+        assert channel.call(METHOD, b"", GENEROUS_SECONDS, WholeMessage) == GOOD
 
     call_until_good(sending(b"".join(ANSWER), stays_open=False), check)
 

@@ -1,5 +1,7 @@
 from exporter.attribution.finished_pods import CurrentHolders
 from exporter.attribution.holding import Holding
+from exporter.attribution.join import Inventory, join
+from tests.doubles.collectors import gpu
 
 
 def held(pod: str, device_id: str = "GPU-a", container: str = "main", resource: str = "acme.com/gpu") -> Holding:
@@ -39,3 +41,13 @@ def test_a_pod_that_is_listed_again_is_a_new_one() -> None:
     holders.of((held("job-1"),))
     holders.of((held("job-2"),))
     assert holders.of((held("job-1"), held("job-2"))) == (held("job-1"),)
+
+
+def test_the_next_pod_has_the_whole_device() -> None:
+    current = CurrentHolders()
+    inventory = Inventory((gpu("GPU-a"),), (), ("acme.com/",))
+    for listed in ((held("job-1"),), (held("job-1"), held("job-2"))):
+        found = join(listed, (), [inventory], None, None, current)
+
+    assert [each.container.pod for each in found.allocations] == ["job-2"]
+    assert (len(found.unmatched), found.held_devices) == (0, frozenset({"GPU-a"}))
