@@ -257,6 +257,8 @@ class Reading:
         sessions: By device, anything that changes when its driver may have restarted its counters: the driver was
             loaded again, the device was bound again. A lower counter is then a reset. A device that is lost or not
             listed, and then back, needs no change here.
+        stuck: The uuids of the devices about which a call has not returned, see `collectors.device_calls`. They are
+            listed, with nothing but identity and events. What was read of them before is exported until it is too old.
     """
 
     devices: tuple[Device, ...]
@@ -266,6 +268,7 @@ class Reading:
     faults: tuple[Fault, ...] = ()
     unsupported: tuple[Unsupported, ...] = ()
     sessions: Mapping[str, Hashable] = field(default_factory=dict)
+    stuck: frozenset[str] = frozenset()
 
 
 class Collector(Protocol):

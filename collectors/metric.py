@@ -91,7 +91,8 @@ class Metric:
         labels: Its own labels, in addition to those of the subject.
         cadence: How often it is read.
         origin: The part of the program that supplies it.
-        persistent: True for identity, state and counts of events, which are still exported when readings stop.
+        persistent: True for identity, state and counts of events, which are also exported of a lost device; identity
+            and counts still when readings stop, the state until it is too old.
         opt_in: True if it is off by default because of the number of series or the cost of the reading.
         bounds: The lowest and highest possible value; None: those of its unit, see `collectors/catalog/bounds.py`.
         most_per_second: The most by which a counter of hardware can rise in a second; None without a physical rate.

@@ -1,13 +1,13 @@
-"""The state of one collector: its last readings, as long as they are fresh enough to export, and its health."""
+"""The state of one collector: what it exports, its health, and what is counted and logged about it."""
 
 import logging
-import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from collectors import catalog
 from collectors.contract import Device, Fault, Partition, Process, Reading, Reason, Sample, subjects_of
 from collectors.metric import Cadence
+from exporter.kept_readings import KeptReadings
 from exporter.partition_sum import device_utilization
 from exporter.poller import CallEnded, CallStarted
 from exporter.precedence import Listing, without_duplicates
@@ -33,30 +33,6 @@ class Limits:
     max_age_seconds: Mapping[Cadence, float]
 
 
-@dataclass(frozen=True, slots=True)
-class _CadenceSamples:
-    """The last samples of one cadence.
-
-    Attributes:
-        read_at: Monotonic seconds.
-        max_age_seconds: The limit then. A shorter one applies to the next samples, which are read at shorter intervals.
-        samples: The accepted ones, without the persistent ones.
-    """
-
-    read_at: float
-    max_age_seconds: float
-    samples: tuple[Sample, ...]
-
-    def are_fresh(self, now: float, max_age_seconds: float) -> bool:
-        """Whether they are not too old to export.
-
-        Args:
-            now: Monotonic seconds.
-            max_age_seconds: The limit now.
-        """
-        return now - self.read_at <= max(self.max_age_seconds, max_age_seconds)
-
-
 class CollectorState:
     """The last result of one collector, and its health. Used by one thread.
 
@@ -71,10 +47,7 @@ class CollectorState:
         self.limits = limits
         self._wall_clock = wall_clock
         self._validator = Validator()
-        self._fresh: dict[Cadence, _CadenceSamples] = {}
-        self._persistent: dict[Cadence, tuple[Sample, ...]] = {}
-        self._processes: tuple[Process, ...] = ()
-        self._processes_read_at = -math.inf
+        self._kept = KeptReadings()
         self._call_started_at: float | None = None
         self._late = False
         self._call_ended = False
@@ -86,6 +59,7 @@ class CollectorState:
         self._last_success: float | None = None
         self._errors = dict.fromkeys(Reason, 0)
         self._failing: dict[tuple[str, Reason], float] = {}
+        self._stuck: dict[str, float] = {}  # since when, by device
         self.listed = Listing()
         self._exported = Listing()
         self._duplicates: frozenset[str] = frozenset()
@@ -152,12 +126,8 @@ class CollectorState:
         self._validator.interrupt()
         self._up = False
         self._failure = None
-        self._fresh.clear()
-        self._processes = ()
-        self._persistent = {
-            cadence: tuple(sample for sample in samples if sample.metric is not catalog.STATUS_STATE)
-            for cadence, samples in self._persistent.items()
-        }
+        self._kept.end()
+        self._stuck.clear()
 
     def check_deadline(self, now: float) -> None:
         """Count the collector as late, once, when its call takes longer than the deadline."""
@@ -174,23 +144,14 @@ class CollectorState:
             )
 
     def samples(self, now: float) -> tuple[Sample, ...]:
-        """The samples to export now: fresh ones, and identity and state of any age."""
-        lost = {device.uuid for device in self.devices if device.lost}
-        samples: list[Sample] = []
-        for cadence in Cadence:
-            samples += self._persistent.get(cadence, ())
-            last = self._fresh.get(cadence)
-            if last is not None and last.are_fresh(now, self.limits.max_age_seconds[cadence]):
-                samples += (sample for sample in last.samples if sample.device_uuid not in lost)
-        return self.exported(samples)
+        """The samples to export now: fresh ones, and identity of any age."""
+        return self.exported(self._kept.samples(now, self.limits.max_age_seconds, self._lost()))
 
     def processes(self, now: float) -> tuple[Process, ...]:
         """The processes to export now: fresh, and on devices and partitions that are present."""
-        if now - self._processes_read_at > self.limits.max_age_seconds[Cadence.MEDIUM]:
-            return ()
-        present = {device.uuid for device in self.devices if not device.lost}
         known = subjects_of(self.devices, self.partitions)
-        return tuple(p for p in self._processes if p.device_uuid in present and p.subject in known)
+        kept = self._kept.processes(now, self.limits.max_age_seconds[Cadence.MEDIUM], self._lost())
+        return tuple(process for process in kept if process.subject in known)
 
     def health(self, now: float) -> CollectorHealth:
         """The health of the collector now."""
@@ -198,8 +159,8 @@ class CollectorState:
         return CollectorHealth(
             name=self.name,
             present=self._present,
-            up=self._up and not self._late,
-            late=self._late,
+            up=self._up and not (self._late or self._all_stuck),
+            late=self._late or self._all_stuck,
             devices=len(self.devices),
             duplicate_devices=len(self._duplicates),
             duration_seconds=late_seconds or self._duration_seconds,
@@ -207,7 +168,16 @@ class CollectorState:
             errors=dict(self._errors),
             failure=self._failure,
             released=self._released,
+            stuck={uuid: now - since for uuid, since in self._stuck.items()},
         )
+
+    @property
+    def _all_stuck(self) -> bool:
+        """Whether nothing is read any more, though the calls of the collector itself return."""
+        return bool(self._stuck) and all(device.lost or device.uuid in self._stuck for device in self.listed.devices)
+
+    def _lost(self) -> frozenset[str]:
+        return frozenset(device.uuid for device in self.devices if device.lost)
 
     def _accept_or_set_down(self, event: CallEnded, reading: Reading) -> Accepted:
         try:
@@ -233,14 +203,10 @@ class CollectorState:
             _log.info("collector up", extra={"fields": fields})
         self._present = self._up = True
         self._failure = None
-        self._last_success = self._wall_clock()
-        for cadence in event.due:
-            fresh = tuple(sample for sample in accepted.samples if sample.metric.cadence is cadence)
-            expiring = tuple(sample for sample in fresh if not sample.metric.persistent)
-            self._fresh[cadence] = _CadenceSamples(event.ended, self.limits.max_age_seconds[cadence], expiring)
-            self._persistent[cadence] = tuple(s for s in fresh if s.metric.persistent)
-        if Cadence.MEDIUM in event.due:
-            self._processes, self._processes_read_at = accepted.processes, event.ended
+        self._kept.replace(accepted, event.due, event.ended, self.limits.max_age_seconds)
+        self._follow_stuck(accepted, event.started)
+        if not self._all_stuck:
+            self._last_success = self._wall_clock()
         for fault in starting:
             fields = {"collector": self.name, "where": fault.where, "detail": fault.detail}
             _log.warning("reading failed: %s", fault.reason, extra={"fields": fields})
@@ -248,10 +214,30 @@ class CollectorState:
 
     def _with_sums(self, accepted: Accepted) -> Accepted:
         """Also with the utilization of devices whose driver reports it for their partitions only."""
-        earlier = self._persistent.get(Cadence.SLOW, ())
-        sizes = {s.subject: s.value for s in (*earlier, *accepted.samples) if s.metric is catalog.COMPUTE_RATIO}
+        now = {each.subject: each.value for each in accepted.samples if each.metric is catalog.COMPUTE_RATIO}
+        sizes = self._kept.compute_ratios() | now
         sums = tuple(device_utilization(accepted.partitions, accepted.samples, sizes))
         return replace(accepted, samples=(*accepted.samples, *sums)) if sums else accepted
+
+    def _follow_stuck(self, accepted: Accepted, at: float) -> None:
+        """Count a device once when a call about it does not return, and log the begin and the end.
+
+        Args:
+            accepted: The reading.
+            at: Monotonic seconds of its start.
+        """
+        before, self._stuck = self._stuck, {uuid: self._stuck.get(uuid, at) for uuid in accepted.stuck}
+        for device in accepted.devices:
+            fields = {"collector": self.name, "uuid": device.uuid, "device": device.device}
+            if device.uuid in self._stuck.keys() - before.keys():
+                self._errors[Reason.LATE] += 1
+                _log.warning(
+                    "device stuck: a driver call about it has not returned; its readings expire, other devices "
+                    "continue",
+                    extra={"fields": fields},
+                )
+            elif device.uuid in before.keys() - self._stuck.keys() and not device.lost:
+                _log.info("device recovered: the driver call about it has returned", extra={"fields": fields})
 
     def _list(self, listing: Listing) -> None:
         if listing != self.listed:
@@ -296,6 +282,5 @@ class CollectorState:
         self._validator.interrupt()
         self._failure = None
         self._list(Listing())
-        self._fresh.clear()
-        self._processes = ()
-        self._persistent.clear()
+        self._kept.clear()
+        self._stuck.clear()

@@ -51,6 +51,7 @@ def conforming(reading: Reading, faults: list[Fault]) -> Reading:
         faults=tuple(_faults(_of(Fault, reading.faults, faults), faults)),
         unsupported=tuple(_unsupported(_of(Unsupported, reading.unsupported, faults), faults)),
         sessions=_sessions(reading.sessions),
+        stuck=frozenset(uuid for uuid in reading.stuck if uuid in uuids),
     )
 
 

@@ -170,6 +170,16 @@ DUPLICATE_DEVICES = Metric(
     (_COLLECTOR,),
     origin=Origin.EXPORTER,
 )
+DEVICE_STUCK = Metric(
+    "device_stuck_seconds",
+    Kind.GAUGE,
+    Unit.SECONDS,
+    "For how long a call about the device has not returned, so that nothing new is known of it. Absent for all other "
+    "devices.",
+    _EXPORTER,
+    (_COLLECTOR, Label("uuid")),
+    origin=Origin.EXPORTER,
+)
 COLLECTOR_DURATION = Metric(
     "collector_duration_seconds",
     Kind.GAUGE,

@@ -272,11 +272,12 @@ class Poller:
 
 
 def _subjects(reading: Reading) -> frozenset[Hashable]:
-    """What answers, also partitions: a device that was lost is then new.
+    """What was read, also partitions: a device that was lost or stuck is then new.
 
     A partition that was created again may have the same uuid and another size.
     """
-    devices = {str(device.uuid) for device in reading.devices if isinstance(device, Device) and not device.lost}
+    answering = (device for device in reading.devices if isinstance(device, Device) and not device.lost)
+    devices = {str(device.uuid) for device in answering} - reading.stuck
     listed = [part for part in reading.partitions if isinstance(part, Partition)]
     parts = {(str(part.uuid), str(part.profile)) for part in listed if str(part.device_uuid) in devices}
     return frozenset(devices | parts)

@@ -45,6 +45,9 @@ def _collector(health: CollectorHealth) -> list[OwnSample]:
     samples = [OwnSample(families.COLLECTOR_DEVICES, health.devices, name)]
     if health.duplicate_devices:
         samples.append(OwnSample(families.DUPLICATE_DEVICES, health.duplicate_devices, name))
+    samples += (
+        OwnSample(families.DEVICE_STUCK, seconds, (health.name, uuid)) for uuid, seconds in health.stuck.items()
+    )
     if not health.present:
         return samples
     samples.append(OwnSample(families.COLLECTOR_UP, float(health.up), name))

@@ -90,7 +90,7 @@ class CollectorHealth:
         name: The `collector` label.
         present: False while the vendor is absent from the node, which is not an error.
         up: True while the last call succeeded in time.
-        late: True while a call has not returned by its deadline.
+        late: True while a call has not returned by its deadline, or calls about all of its devices have not.
         devices: Number of devices that it exports.
         duration_seconds: Duration of the last call, or of the late call so far; None before the first call.
         last_success_timestamp_seconds: Unix time; None before the first success.
@@ -98,6 +98,7 @@ class CollectorHealth:
         failure: Why the last call failed; None if it succeeded.
         released: True while the collector is closed at the user's request.
         duplicate_devices: Number of devices that it lists and does not export, because another collector does.
+        stuck: For how many seconds a call about a device has not returned, by its uuid.
     """
 
     name: str
@@ -111,6 +112,7 @@ class CollectorHealth:
     failure: Failure | None = None
     released: bool = False
     duplicate_devices: int = 0
+    stuck: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

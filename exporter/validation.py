@@ -53,6 +53,7 @@ class Accepted:
         faults: What the collector reports, and what was refused.
         energy: By device, the joules that its counter has risen by since its last accepted reading.
         integrated_power: Devices whose power is integrated, because they have no energy counter.
+        stuck: Devices of which nothing new is known, because a call about them has not returned.
     """
 
     devices: tuple[Device, ...] = ()
@@ -62,6 +63,7 @@ class Accepted:
     faults: tuple[Fault, ...] = ()
     energy: Mapping[str, Increase] = field(default_factory=dict)
     integrated_power: frozenset[str] = frozenset()
+    stuck: frozenset[str] = frozenset()
 
 
 class _EnergyReads(NamedTuple):
@@ -149,6 +151,7 @@ class Validator:
             tuple(faults),
             energy,
             self._energy_sources.integrated(),
+            frozenset(reading.stuck),
         )
 
     def _validate_samples(

@@ -61,7 +61,8 @@ def _anchor(title: str) -> str:
 
 
 def _persistent() -> str:
-    names = (row.name(subject) for row in _ROWS if row.persistent for subject in row.subjects)
+    rows = (row for row in _ROWS if row.persistent and row is not catalog.STATUS_STATE)
+    names = (row.name(subject) for row in rows for subject in row.subjects)
     return "\n".join(f"  - {_code(name)}" for name in names)
 
 

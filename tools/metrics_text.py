@@ -36,8 +36,10 @@ pods start and end. Join the two by `uuid` as in the [queries](#queries).
 - **Unknown is absent.** "Unknown" is never exported as 0, NaN or a largest integer. 0 is a measured zero. A reading
   that the hardware, the driver or the collector does not support has no series.
 - **Too old is absent too.** A reading is exported until `poll.max_age` after the next one was due; then its series
-  ends. Identity and state do not become too old. These families are exported while the collector lists the device and,
-  if they are about allocations, while the kubelet's answer is known:
+  ends. `accelerator_device_status` ends with the fast readings, whatever the reason: a collector that hangs, fails or
+  is released, a device that is stuck or asleep. Only identity, counts of events and allocations do not become too old.
+  These families are exported while the collector lists the device and, if they are about allocations, while the
+  kubelet's answer is known:
 
 {persistent}
 - **States are 0 and 1** for every value of a closed list, so that `avg_over_time` is the fraction of time in a

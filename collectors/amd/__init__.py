@@ -13,14 +13,20 @@ from collectors.amd.rocm_smi.backend import RocmSmiBackend
 from collectors.amd.rocm_smi.child import Child
 from collectors.amd.rocm_smi.cross_check import CrossCheck
 from collectors.contract import AmdBackend, Collector, CollectorSpec, Node
+from collectors.device_calls import DeviceCalls
 
 # Long for a library that reads files, and short enough that a late poll ends soon.
 _DEADLINE_SECONDS = 5.0
+# Longer than a request that is late and the end of its process: while one GPU waits for them, the others do too.
+_LIBRARY_CALL_SECONDS = 8.0
+_THREAD = "amd-devices"
 
 
 def _create(node: Node) -> Collector:
-    library = _library(node) if node.amd.backend is AmdBackend.ROCM_SMI else None
-    return AmdCollector(node, time.time, parse, time.monotonic, library)
+    if node.amd.backend is AmdBackend.ROCM_SMI:
+        calls = DeviceCalls(_THREAD, _LIBRARY_CALL_SECONDS)
+        return AmdCollector(node, time.time, parse, time.monotonic, calls, _library(node))
+    return AmdCollector(node, time.time, parse, time.monotonic, DeviceCalls(_THREAD))
 
 
 def _library(node: Node) -> RocmSmiBackend:

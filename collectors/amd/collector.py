@@ -2,28 +2,24 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Protocol
 
 from collectors import catalog
 from collectors.amd import health, readings
 from collectors.amd.devices import DeviceEntry, DeviceTable
-from collectors.amd.gpu_files import GpuFiles
 from collectors.amd.gpu_metrics.model import Parse
-from collectors.amd.gpu_paths import GpuPaths
+from collectors.amd.gpu_reader import GpuContext, GpuReader, GpuValues, depends_on_layout
 from collectors.amd.health import Health
 from collectors.amd.held_layouts import HeldLayouts
 from collectors.amd.identity import info_labels
-from collectors.amd.load import MEMORY_ROWS, memory_row
-from collectors.amd.partitions import PartitionInfo, PartitionLayout, PartitionTable
+from collectors.amd.load import MEMORY_ROWS
+from collectors.amd.partitions import PartitionLayout, PartitionTable
 from collectors.amd.processes import Processes, ProcessUsage, scopes_of
-from collectors.amd.readings import PartitionFiles
 from collectors.amd.rocm_smi.queries import Backend
-from collectors.amd.tables import Tables
-from collectors.amd.throttle_time import ThrottleTime
-from collectors.contract import Device, Fault, Node, Partition, Process, Reading, Reason, Sample, SubjectKey
-from collectors.metric import Cadence, Kind, Metric
-from collectors.query_runner import QueryResult, QueryRunner
-from collectors.sysfs import Root
+from collectors.contract import Device, Fault, Node, Partition, Process, Reading, Sample, Unsupported
+from collectors.device_calls import DeviceCalls, StuckError
+from collectors.metric import Cadence, Metric
 
 _ROWS = {catalog.INFO, catalog.PROCESSES} | health.ROWS | readings.DEVICE_ROWS
 _PARTITION_ROWS = {catalog.INFO, catalog.COMPUTE_RATIO, catalog.PROCESSES} | readings.PARTITION_ROWS
@@ -50,7 +46,8 @@ class _GpuReading:
         partition_samples: Samples of its partitions.
         processes: Processes on the GPU.
         faults: The readings that failed.
-        queried: Whether it was queried, that is, it is present and not suspended.
+        queried: Whether it was queried, that is, it is present and neither suspended nor stuck.
+        stuck: Whether a call about it has not returned, so that nothing new is known of it.
     """
 
     entry: DeviceEntry
@@ -60,6 +57,7 @@ class _GpuReading:
     processes: list[Process] = field(default_factory=list)
     faults: list[Fault] = field(default_factory=list)
     queried: bool = False
+    stuck: bool = False
 
     @property
     def uuid(self) -> str:
@@ -83,17 +81,18 @@ class _GpuReading:
         self.processes = [process for process in usage.records if process.device_uuid == self.uuid]
 
 
-_FROM_LIST_OF_PAGES = (catalog.MEMORY_RETIRED_PAGES, catalog.MEMORY_REPAIR_PENDING)
-
-
 class AmdCollector:
     """Reads AMD GPUs through the files of the kernel's amdgpu and amdkfd drivers.
+
+    What belongs to one GPU is in its `GpuReader`, which is called in a thread of its own; while such a call is out, it
+    belongs to the call. Everything here belongs to the collector's thread.
 
     Args:
         node: The machine.
         wall_clock: Unix time in seconds, for the times of events.
         parse: Parses the table `gpu_metrics`.
         clock: Monotonic seconds.
+        calls: Makes the calls about single GPUs.
         library: Replaces the files for the readings that it supports; None to read only files.
     """
 
@@ -103,23 +102,21 @@ class AmdCollector:
         wall_clock: Callable[[], float],
         parse: Parse,
         clock: Callable[[], float],
+        calls: DeviceCalls,
         library: Library | None = None,
     ) -> None:
-        self._node = node
+        self._calls = calls
         self._library = library
-        self._parse = parse
         self._devices = DeviceTable(node)
         self._partitions = PartitionTable(node.sysfs)
-        self._health = Health(node.sysfs, wall_clock)
-        self._query_runner: QueryRunner[Root, GpuFiles] = QueryRunner(node.sysfs, clock=clock)
-        self._partition_query_runner: QueryRunner[Root, PartitionFiles] = QueryRunner(node.sysfs, clock=clock)
+        self._health = Health(wall_clock)
+        queries = {row: readings.device_queries(node.options, row, library) for row in MEMORY_ROWS}
+        self._context = GpuContext(node, self._partitions, parse, clock, queries)
+        self._readers: dict[str, GpuReader] = {}
+        self._unsupported: dict[str, tuple[Unsupported, ...]] = {}
         self._processes = Processes(node, clock)
         self._layouts: dict[str, PartitionLayout] = {}
         self._held = HeldLayouts(clock)
-        self._throttle_times: dict[str, ThrottleTime] = {}
-        self._queries = {row: readings.device_queries(node.options, row, library) for row in MEMORY_ROWS}
-        self._tables: dict[str, Tables] = {}
-        self._answered: dict[str, set[Cadence]] = {}  # cadences at which a GPU has had values
 
     def read(self, due: frozenset[Cadence]) -> Reading:
         """Read the rows whose cadence is due, on every device. See `Collector.read`."""
@@ -133,8 +130,11 @@ class AmdCollector:
         if catalog.PROCESSES.cadence in due:
             self._read_processes([gpu for gpu in gpus if gpu.queried])
         changed = not self._partitions.unchanged()
+        busy = self._calls.stuck
         for gpu in gpus:
-            self._settle_layout(gpu, due, changed=changed)
+            if not gpu.stuck and gpu.uuid not in busy:  # one that is lost may be busy too
+                self._settle_layout(gpu, due, changed=changed)
+                self._unsupported[gpu.uuid] = self._reader_of(gpu.uuid).unsupported()
         samples = [sample for gpu in gpus for sample in (*gpu.samples, *gpu.partition_samples)]
         return Reading(
             devices=tuple(gpu.device for gpu in gpus),
@@ -142,14 +142,25 @@ class AmdCollector:
             samples=tuple(sample for sample in samples if sample.metric.cadence in due),
             processes=tuple(process for gpu in gpus for process in gpu.processes),
             faults=(*faults, *(fault for gpu in gpus for fault in gpu.faults)),
-            unsupported=(*self._query_runner.unsupported(), *self._partition_query_runner.unsupported()),
+            unsupported=tuple(gap for gaps in self._unsupported.values() for gap in gaps),
             sessions=self._devices.sessions(),
+            stuck=frozenset(gpu.uuid for gpu in gpus if gpu.stuck),
         )
 
     def close(self) -> None:
-        """End the process that calls the library; nothing else stays open between two reads."""
+        """End the process that calls the library, once no call is out; nothing else stays open between two reads."""
         if self._library is not None:
-            self._library.close()
+            self._calls.when_none_is_out(self._library.close)
+
+    def _reader_of(self, uuid: str) -> GpuReader:
+        if uuid not in self._readers:
+            self._readers[uuid] = GpuReader(uuid, self._context)
+        return self._readers[uuid]
+
+    def _restart(self, uuid: str) -> None:
+        """Forget what a GPU and its partitions support, because its driver has a new session."""
+        self._readers[uuid] = self._reader_of(uuid).restarted()
+        self._unsupported.pop(uuid, None)
 
     def _read(self, entry: DeviceEntry, due: frozenset[Cadence]) -> _GpuReading:
         uuid = entry.identity.device.uuid
@@ -158,13 +169,30 @@ class AmdCollector:
             gpu = self._base_reading(entry, self._layouts.get(uuid, PartitionLayout()))
             gpu.samples += self._health.status(uuid)
             return gpu
-        layout = self._partitions.read(entry.identity, entry.paths)
-        if layout.known:
-            self._update_layout(uuid, layout)
-        gpu = self._base_reading(entry, layout)
-        gpu.faults += layout.faults
-        if self._node.options.wake_sleeping or not _sleeps(entry.paths):
-            self._query(entry.paths, gpu, due)
+        try:
+            values = self._calls.run(uuid, partial(self._reader_of(uuid).read, entry.identity, entry.paths, due))
+        except StuckError:
+            gpu = self._base_reading(entry, self._layouts.get(uuid, PartitionLayout()))
+            gpu.stuck = True
+            return gpu
+        return self._combine(entry, values)
+
+    def _combine(self, entry: DeviceEntry, values: GpuValues) -> _GpuReading:
+        """What is reported for a GPU that was read."""
+        uuid = entry.identity.device.uuid
+        if values.layout.known:
+            self._layouts[uuid] = values.layout
+        else:
+            self._partitions.doubt()
+        if values.health is not None:
+            self._health.update(uuid, values.health, self._devices.sessions().get(uuid))
+        gpu = self._base_reading(entry, values.layout)
+        gpu.faults += values.faults
+        gpu.queried = values.health is not None
+        gpu.samples += values.samples
+        gpu.partition_samples += values.partition_samples
+        if values.answers:  # else its state is unknown
+            gpu.samples += self._health.status(uuid)
         return gpu
 
     def _base_reading(self, entry: DeviceEntry, layout: PartitionLayout) -> _GpuReading:
@@ -176,43 +204,6 @@ class AmdCollector:
             samples.append(Sample(catalog.INFO, uuid, 1, info.partition.uuid, labels))
         return _GpuReading(entry, layout, [samples[0], *self._health.events(uuid)], samples[1:])
 
-    def _query(self, paths: GpuPaths, gpu: _GpuReading, due: frozenset[Cadence]) -> None:
-        gpu.queried = True
-        uuid = gpu.uuid
-        throttle_time = self._throttle_times.setdefault(uuid, ThrottleTime())
-        architecture = gpu.entry.identity.architecture
-        tables = self._tables.setdefault(uuid, Tables())
-        files = GpuFiles(paths, gpu.layout, self._parse, throttle_time, tables, architecture)
-        result = self._query_runner.run(SubjectKey(uuid), files, self._queries[memory_row(architecture)], due)
-        gpu.faults += dict.fromkeys(result.faults)  # one failing file causes the same fault in several queries
-        memory = (sample.value for sample in result.samples if sample.metric is catalog.MEMORY_LIMIT)
-        self._health.update(uuid, files, next(memory, None), self._devices.sessions().get(uuid))
-        gpu.samples = [gpu.samples[0], *result.samples, *self._health.events(uuid)]
-        if self._answers(uuid, result, due):  # else its state is unknown
-            gpu.samples += self._health.status(uuid)
-        for info in gpu.layout.partitions:
-            self._query_partition(gpu, info, files, due)
-        gpu.faults += [Fault(Reason.INVALID_VALUE, uuid, str(error)) for error in tables.newly_not_understood()]
-
-    def _answers(self, uuid: str, result: QueryResult, due: frozenset[Cadence]) -> bool:
-        """Whether a GPU has values in this poll; also if it never has any at these cadences, but has at others."""
-        answered = self._answered.setdefault(uuid, set())
-        now = {sample.metric.cadence for sample in result.samples if _is_answer(sample)}
-        answered |= now
-        return bool(now) or (bool(answered) and answered.isdisjoint(due) and not result.failed)
-
-    def _query_partition(self, gpu: _GpuReading, info: PartitionInfo, files: GpuFiles, due: frozenset[Cadence]) -> None:
-        device, partition = gpu.uuid, info.partition.uuid
-        count = files.partition_count()
-        handle = PartitionFiles(info.node, info.folder, count, files)
-        result = self._partition_query_runner.run(
-            SubjectKey(device, partition), handle, readings.PARTITION_QUERIES, due
-        )
-        ratio = gpu.layout.compute_ratio(info, count)
-        gpu.partition_samples.append(Sample(catalog.COMPUTE_RATIO, device, ratio, partition))
-        gpu.partition_samples += result.samples
-        gpu.faults += result.faults
-
     def _read_processes(self, gpus: list[_GpuReading]) -> None:
         scopes = [
             scope
@@ -223,23 +214,6 @@ class AmdCollector:
         usage = self._processes.read(scopes)
         for gpu in gpus:
             gpu.add_processes(usage)
-
-    def _update_layout(self, uuid: str, layout: PartitionLayout) -> None:
-        if uuid in self._layouts and self._layouts[uuid].uuids != layout.uuids:
-            self._forget(uuid)
-        self._layouts[uuid] = layout
-
-    def _forget(self, uuid: str) -> None:
-        """Query all readings of a GPU and its partitions again."""
-        self._query_runner.forget(uuid)
-        self._partition_query_runner.forget(uuid)
-
-    def _restart(self, uuid: str) -> None:
-        """Forget what a GPU and its partitions support, because its driver has a new session."""
-        self._tables.pop(uuid, None)
-        self._answered.pop(uuid, None)
-        self._query_runner.restart(uuid)
-        self._partition_query_runner.restart(uuid)
 
     def _settle_layout(self, gpu: _GpuReading, due: frozenset[Cadence], *, changed: bool) -> None:
         """Replace what may belong to another partition by the last values, if the GPU is in the same mode as before.
@@ -256,7 +230,7 @@ class AmdCollector:
             certain = gpu.layout.known and not gpu.layout.partitions and self._partitions.still_whole(paths)
         else:
             certain = gpu.layout.known
-        values = [*filter(_depends_on_layout, gpu.samples), *gpu.partition_samples]
+        values = [*filter(depends_on_layout, gpu.samples), *gpu.partition_samples]
         complete = certain and not (gpu.queried and self._held.lacks(gpu.uuid, values, due))
         held = None if complete else self._held.hold(gpu.uuid)
         if held is not None and self._partitions.in_mode_of(paths, held.layout):
@@ -275,24 +249,5 @@ class AmdCollector:
         gpu.layout = PartitionLayout(known=False)
         gpu.partition_samples = []
         gpu.processes = []
-        gpu.samples = [sample for sample in gpu.samples if not _depends_on_layout(sample)]
-        self._partition_query_runner.forget(gpu.uuid)
-
-
-def _depends_on_layout(sample: Sample) -> bool:
-    by_metric = sample.metric in (catalog.PARTITIONS, catalog.PROCESSES)
-    return by_metric or sample.labels == readings.PARTITIONING
-
-
-def _is_answer(sample: Sample) -> bool:
-    """Whether a value shows that the GPU answers.
-
-    The list of bad pages may be empty for either reason, and counters are judged by the exporter.
-    """
-    of_device = not _depends_on_layout(sample) and sample.metric not in _FROM_LIST_OF_PAGES
-    return of_device and sample.metric.kind is not Kind.COUNTER
-
-
-def _sleeps(paths: GpuPaths) -> bool:
-    """Whether the kernel has suspended an idle GPU: reading it would wake it."""
-    return Root(paths.folder).text("power", "runtime_status") == "suspended"
+        gpu.samples = [sample for sample in gpu.samples if not depends_on_layout(sample)]
+        self._reader_of(gpu.uuid).forget_partitions()

@@ -1,6 +1,7 @@
 """Health of all GPUs while the collector runs: states and events derived from their error counts."""
 
 from collections.abc import Callable, Hashable, Mapping
+from dataclasses import dataclass
 
 from collectors import catalog
 from collectors.amd import ras, status
@@ -48,38 +49,65 @@ class _Events:
         return counts + times
 
 
-class Health:
-    """The health of all GPUs. One object exists as long as the collector.
+@dataclass(frozen=True, slots=True)
+class HealthReading:
+    """What one poll says about the health of a GPU.
+
+    Attributes:
+        counts: Its errors by block; None if they were not read.
+        pages: Its bad pages; None if they were not read.
+        bad_page_threshold: The number of bad pages at which it should be replaced; None if there is none.
+    """
+
+    counts: Mapping[str, ErrorCount] | None
+    pages: BadPages | None
+    bad_page_threshold: int | None
+
+
+def read_health(sysfs: Root, files: GpuFiles, memory_bytes: float | None) -> HealthReading:
+    """What the files of a GPU that were read in this poll say about its health.
 
     Args:
         sysfs: The root of the host's `/sys`.
+        files: Its files in the poll.
+        memory_bytes: The size of its memory; None if unknown.
+    """
+    pages = files.cached(ras.read_bad_pages)
+    threshold = None
+    if pages is not None and memory_bytes is not None:
+        threshold = ras.bad_page_threshold(sysfs, files.paths.folder, memory_bytes)
+    return HealthReading(files.cached(ras.read_counts), pages, threshold)
+
+
+class Health:
+    """The health of all GPUs. One object exists as long as the collector; its thread only uses it.
+
+    Args:
         wall_clock: Unix time in seconds.
     """
 
-    def __init__(self, sysfs: Root, wall_clock: Callable[[], float]) -> None:
-        self._sysfs = sysfs
+    def __init__(self, wall_clock: Callable[[], float]) -> None:
         self._wall_clock = wall_clock
         self._facts: dict[str, HealthFacts] = {}
         self._events: dict[str, _Events] = {}
 
-    def update(self, uuid: str, files: GpuFiles, memory_bytes: float | None, session: Hashable) -> None:
-        """Add the readings of a GPU in one poll.
+    def update(self, uuid: str, reading: HealthReading, session: Hashable) -> None:
+        """Add the reading of a GPU in one poll.
 
         Args:
             uuid: The GPU's uuid.
-            files: Its files in the poll.
-            memory_bytes: The size of its memory; None if unknown.
+            reading: What it says.
             session: Changes when the driver restarts its counts.
         """
         facts = self._facts.setdefault(uuid, HealthFacts())
         facts.lost = False
-        counts = files.cached(ras.read_counts)
-        if counts is not None:
-            facts.uncorrected_errors = sum(count.uncorrected for count in counts.values())
-            self._events.setdefault(uuid, _Events()).add(counts, self._wall_clock(), session)
-        pages = files.cached(ras.read_bad_pages)
-        if pages is not None:
-            self._update_pages(facts, pages, files, memory_bytes)
+        if reading.counts is not None:
+            facts.uncorrected_errors = sum(count.uncorrected for count in reading.counts.values())
+            self._events.setdefault(uuid, _Events()).add(reading.counts, self._wall_clock(), session)
+        if reading.pages is not None:
+            facts.bad_pages = reading.pages.retired + reading.pages.pending
+            facts.repair_pending = reading.pages.pending > 0
+            facts.bad_page_threshold = reading.bad_page_threshold
 
     def mark_lost(self, uuid: str) -> None:
         """Mark a GPU that is no longer bound to the driver. Its earlier facts are dropped, its events stay counted."""
@@ -92,10 +120,3 @@ class Health:
     def events(self, uuid: str) -> list[Sample]:
         """Its events."""
         return self._events[uuid].samples(uuid) if uuid in self._events else []
-
-    def _update_pages(self, facts: HealthFacts, pages: BadPages, files: GpuFiles, memory_bytes: float | None) -> None:
-        facts.bad_pages = pages.retired + pages.pending
-        facts.repair_pending = pages.pending > 0
-        facts.bad_page_threshold = (
-            None if memory_bytes is None else ras.bad_page_threshold(self._sysfs, files.paths.folder, memory_bytes)
-        )

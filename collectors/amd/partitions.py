@@ -137,6 +137,10 @@ class PartitionTable:
         """Whether the nodes have not changed since `refresh`."""
         return kfd.generation(self._sysfs) == self._generation
 
+    def doubt(self) -> None:
+        """A layout is unknown: let the next full `refresh` read the nodes again."""
+        self._consistent = False
+
     def still_whole(self, paths: GpuPaths) -> bool:
         """Whether a GPU that was whole is still whole after the nodes have changed."""
         try:
@@ -155,7 +159,7 @@ class PartitionTable:
         return profile == layout.partitions[0].partition.profile
 
     def read(self, identity: Identity, paths: GpuPaths) -> PartitionLayout:
-        """Find the partitions of one GPU."""
+        """Find the partitions of one GPU. Changes nothing, so that any thread can call it."""
         try:
             mode = _mode(paths, "current_compute_partition")
         except UnsupportedError:
@@ -211,7 +215,6 @@ class PartitionTable:
         return self._unknown(paths, Reason.UNAVAILABLE, detail)
 
     def _unknown(self, paths: GpuPaths, reason: Reason, detail: str) -> PartitionLayout:
-        self._consistent = False
         return PartitionLayout(known=False, faults=[Fault(reason, paths.address, f"partitions: {detail}")])
 
 

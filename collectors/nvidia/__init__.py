@@ -3,13 +3,14 @@
 import time
 
 from collectors.contract import Collector, CollectorSpec, Node
+from collectors.device_calls import DeviceCalls
 from collectors.nvidia.collector import METRICS, PARTITION_METRICS, NvidiaCollector
 from collectors.nvidia.identity import DRA_DRIVER, RESOURCE_PREFIX
 from collectors.nvidia.nvml import open_library
 
 
 def _create(node: Node) -> Collector:
-    return NvidiaCollector(node, open_library, time.monotonic, time.time)
+    return NvidiaCollector(node, open_library, time.monotonic, time.time, DeviceCalls("nvidia-devices"))
 
 
 SPEC = CollectorSpec(

@@ -1,18 +1,20 @@
 """The NVIDIA collector: opens the session and returns one reading of all devices at each call."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from functools import partial
 
 from collectors import catalog
-from collectors.contract import AbsentError, Fault, Node, Reading, Reason
+from collectors.contract import AbsentError, Device, Fault, Node, Reading, Reason
+from collectors.device_calls import DeviceCalls
 from collectors.metric import Cadence, Metric
+from collectors.nvidia.context import SessionContext
 from collectors.nvidia.devices import DeviceTable, bound_addresses, undriven_faults
 from collectors.nvidia.errors import InvalidValueError, SessionError
 from collectors.nvidia.health import Health
 from collectors.nvidia.nvml import Nvml
 from collectors.nvidia.session import Session
-from collectors.nvidia.session_reader import SUPPLIED_PARTITION_ROWS, SUPPLIED_ROWS, SessionContext, SessionReader
+from collectors.nvidia.session_reader import SUPPLIED_PARTITION_ROWS, SUPPLIED_ROWS, SessionReader
 from collectors.nvidia.sleep import SleepPolicy, can_sleep, closed_reading, sleep_states
 from collectors.pci import PciFunction, functions_of
 
@@ -33,6 +35,7 @@ class NvidiaCollector:
         open_library: Loads and initialises NVML.
         clock: Monotonic seconds.
         wall_clock: Unix time, for the timestamps of events.
+        calls: Makes the calls about single devices.
     """
 
     def __init__(
@@ -41,11 +44,13 @@ class NvidiaCollector:
         open_library: Callable[[], Nvml],
         clock: Callable[[], float],
         wall_clock: Callable[[], float],
+        calls: DeviceCalls,
     ) -> None:
         self._node = node
-        self._session = Session(open_library, self._hardware, clock)
+        self._calls = calls
+        self._session = Session(open_library, self._hardware, clock, calls)
         self._devices = DeviceTable(node)
-        self._context = SessionContext(Health(clock), node.options, clock, wall_clock)
+        self._context = SessionContext(Health(clock), node.options, calls, clock, wall_clock)
         self._sleep = SleepPolicy(partial(can_sleep, node), clock)
         self._reader: SessionReader | None = None
         self._sessions = 0
@@ -59,24 +64,27 @@ class NvidiaCollector:
             self.close()
             entries = self._devices.bound_entries(self._hardware())
             reading = closed_reading(entries, self._context.health.event_samples, due)
-            return replace(reading, faults=tuple(self._undriven(due)))
+            return replace(reading, faults=tuple(self._undriven(due)), stuck=self._stuck_among(reading.devices))
         try:
             reading = self._read(self._open_reader(due), due)
         except SessionError as error:
-            self._close_reader()
+            self.close()
             raise self._session.fail(error) from None
-        self._sleep.record_work(reading.samples)
+        if not reading.stuck:  # otherwise a device may work of which nothing is known
+            self._sleep.record_work(reading.samples)
         return reading
 
     def close(self) -> None:
-        """Shut NVML down; a later `read` opens it again."""
-        self._close_reader()
-        self._session.close()
-
-    def _close_reader(self) -> None:
+        """Shut NVML down, once no call is out; a later `read` opens it again."""
         reader, self._reader = self._reader, None
-        if reader is not None:
-            self._late_faults += reader.close()
+        if reader is None:
+            self._session.close()
+            return
+        self._late_faults += reader.end_events()
+        self._session.close(reader.free)
+
+    def _stuck_among(self, devices: Collection[Device]) -> frozenset[str]:
+        return self._calls.stuck & {device.uuid for device in devices}
 
     def _may_be_open(self, due: frozenset[Cadence]) -> bool:
         """Whether the library may be open. An open library wakes sleeping devices and keeps them awake."""
@@ -94,7 +102,10 @@ class NvidiaCollector:
         nvml = self._session.library()
         reader = self._reader
         if reader is not None:
-            if Cadence.MEDIUM not in due or not bound_addresses(self._hardware()) - reader.bound_addresses:
+            # While a call is out the library stays open, so that another session would not list more devices.
+            if Cadence.MEDIUM not in due or self._calls.stuck:
+                return reader
+            if not bound_addresses(self._hardware()) - reader.bound_addresses:
                 return reader
             self.close()
             nvml = self._session.library()
@@ -114,21 +125,26 @@ class NvidiaCollector:
             devices=tuple(each.device for each in readings),
             partitions=tuple(partition for each in readings for partition in each.partitions),
             samples=tuple(sample for each in readings for sample in each.samples if sample.metric.cadence in due),
-            processes=reader.processes(),
+            processes=tuple(process for each in readings for process in each.processes),
             faults=(*faults, *(fault for each in readings for fault in each.faults)),
             unsupported=reader.unsupported(),
             sessions={each.device.uuid: self._sessions for each in readings},
+            stuck=frozenset(each.device.uuid for each in readings if each.stuck),
         )
 
     def _enumerate_devices(self, reader: SessionReader, due: frozenset[Cadence]) -> list[Fault]:
-        """Enumerate if that can find a change: at first, if the count changes, or while a device fails or is lost."""
+        """Enumerate if that can find a change: at first, if the count changes, or while a device fails or is lost.
+
+        It asks every device; so while one is stuck, only if the count changes.
+        """
         now = self._clock()
         count = reader.nvml.device_count()
         if count > _MAX_DEVICES:
             raise InvalidValueError(f"nvmlDeviceGetCount: {count} devices")
         faults: list[Fault] = []
+        busy = self._sleep.asleep or self._calls.stuck
         soon = self._devices.any_lost and now - self._searched_at >= _SEARCH_SECONDS
-        rescan = (soon or Cadence.MEDIUM in due) and self._devices.needs_rescan and not self._sleep.asleep
+        rescan = (soon or Cadence.MEDIUM in due) and self._devices.needs_rescan and not busy
         if count != reader.listed_count or rescan:
             self._searched_at = now
             reader.listed_count = count

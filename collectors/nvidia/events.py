@@ -3,9 +3,11 @@
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from functools import partial
 from queue import Empty, SimpleQueue
 
 from collectors.contract import CollectorError, DeviceLostError, Fault, Reason, UnavailableError, UnsupportedError
+from collectors.device_calls import DeviceCalls, StuckError
 from collectors.nvidia.errors import NoDataError, fault_of
 from collectors.nvidia.listener import (
     WANTED_EVENTS,
@@ -34,12 +36,16 @@ class EventWatch:
 
     Args:
         nvml: The open library.
+        calls: Makes the calls about single devices.
         clock: Monotonic seconds.
         wall_clock: Unix time.
     """
 
-    def __init__(self, nvml: Nvml, clock: Callable[[], float], wall_clock: Callable[[], float]) -> None:
+    def __init__(
+        self, nvml: Nvml, calls: DeviceCalls, clock: Callable[[], float], wall_clock: Callable[[], float]
+    ) -> None:
         self._nvml = nvml
+        self._calls = calls
         self._clock = clock
         self._commands: SimpleQueue[Command] = SimpleQueue()
         self._reports: SimpleQueue[Report] = SimpleQueue()
@@ -117,7 +123,7 @@ class EventWatch:
             return self._types.get(uuid, 0)
         call = "nvmlDeviceGetSupportedEventTypes"
         try:
-            types = self._nvml.call(call, handle, read=int) & WANTED_EVENTS
+            types = self._calls.run(uuid, partial(self._nvml.call, call, handle, read=int)) & WANTED_EVENTS
         except UnsupportedError as error:
             self._refuse(uuid, str(error))
         except (UnavailableError, NoDataError) as error:
@@ -127,7 +133,7 @@ class EventWatch:
             if denied:
                 self._denied.add(uuid)
                 self._refuse(uuid, str(error))
-        except DeviceLostError:
+        except (DeviceLostError, StuckError):
             return 0  # the readings of the device report it
         else:
             if types & XID_EVENT:

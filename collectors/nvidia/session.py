@@ -1,9 +1,12 @@
 """The session with the library: it is opened once, and reopened with a back-off after the driver was unloaded."""
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
+from functools import partial
 
 from collectors.backoff import Backoff
 from collectors.contract import AbsentError, CollectorError, Reason, UnavailableError
+from collectors.device_calls import DeviceCalls
 from collectors.nvidia.devices import undriven_faults
 from collectors.nvidia.errors import LibraryMissingError, SessionError
 from collectors.nvidia.nvml import Nvml
@@ -17,6 +20,7 @@ class Session:
         open_library: Loads and initialises the library.
         hardware: Lists NVIDIA's display functions on the PCI bus. Without any, a missing library is not a failure.
         clock: Monotonic seconds.
+        calls: The calls about single devices: the library is not shut down while one of them is out.
     """
 
     def __init__(
@@ -24,7 +28,9 @@ class Session:
         open_library: Callable[[], Nvml],
         hardware: Callable[[], Sequence[PciFunction]],
         clock: Callable[[], float],
+        calls: DeviceCalls,
     ) -> None:
+        self._calls = calls
         self._open_library = open_library
         self._hardware = hardware
         self._clock = clock
@@ -60,16 +66,19 @@ class Session:
         self._retry_at = self._clock() + self._backoff.failed()
         return self._failure
 
-    def close(self) -> None:
-        """Shut the library down. May be called twice; `library` opens it again without a pause."""
+    def close(self, free: Callable[[], object] | None = None) -> None:
+        """Shut the library down. May be called twice; `library` opens it again without a pause.
+
+        The library counts how often it was initialised. So while a call of this session is out, which delays the
+        shutdown, a new session can already be used.
+
+        Args:
+            free: Frees, before that, what the session's devices use.
+        """
         nvml, self._nvml = self._nvml, None
         self._failure = None
-        if nvml is None:
-            return
-        try:
-            nvml.shutdown()
-        except CollectorError:
-            return  # it was already shut down
+        if nvml is not None:
+            self._calls.when_none_is_out(partial(_shut_down, nvml, free))
 
     def _open(self) -> Nvml:
         if self._failure is not None and self._clock() < self._retry_at:
@@ -102,3 +111,10 @@ class Session:
                 "runtimeClassName nvidia and NVIDIA_VISIBLE_DEVICES=all"
             )
         return error
+
+
+def _shut_down(nvml: Nvml, free: Callable[[], object] | None) -> None:
+    if free is not None:
+        free()
+    with suppress(CollectorError):  # it was already shut down
+        nvml.shutdown()

@@ -64,14 +64,16 @@ def _collector(collector: CollectorFacts) -> Iterator[Finding]:
 
 def _reading(subject: str, collector: CollectorFacts, reading: Reading) -> Iterator[Finding]:
     lost = [device for device in reading.devices if device.lost]
-    answering = [device for device in reading.devices if not device.lost]
-    if answering or not lost:
+    stuck = [device for device in reading.devices if device.uuid in reading.stuck]
+    answering = [device for device in reading.devices if not device.lost and device not in stuck]
+    if answering or not (lost or stuck):
         text = f"{counted(len(answering), 'device')} and {counted(len(reading.partitions), 'partition')}"
         text += f" read in {collector.seconds:.2f} s"
         yield Finding(Severity.OK, FindingCode.COLLECTOR_OK, subject, text)
     reasons = {fault.where: fault for fault in reading.faults if fault.reason is Reason.DEVICE_LOST}
     for device in lost:
         yield _lost(device, reasons.get(device.device))
+    yield from map(_stuck, stuck)
     addresses = {device.device for device in lost}
     subjects = _subjects(reading)
     for fault in reading.faults:
@@ -91,6 +93,11 @@ def _lost(device: Device, fault: Fault | None) -> Finding:
     return Finding(
         Severity.ERROR, FindingCode.DEVICE_LOST, f"device {device.device}", text + detail, _DO[Reason.DEVICE_LOST]
     )
+
+
+def _stuck(device: Device) -> Finding:
+    text = f"{device.model} is stuck: a call about it has not returned, and it has no readings until it returns"
+    return Finding(Severity.ERROR, FindingCode.DEVICE_NOT_READ, f"device {device.device}", text, _DO[Reason.LATE])
 
 
 def _fault(fault: Fault, subjects: Mapping[str, str]) -> Finding:

@@ -175,6 +175,9 @@ def _summary(view: StatusView) -> str:
     lost = sum(device.lost for device in view.devices)
     if lost:
         facts.append(f"{counted(lost, 'device')} lost")
+    stuck = sum(device.stuck_seconds is not None for device in view.devices)
+    if stuck:
+        facts.append(f"{counted(stuck, 'device')} stuck")
     if view.allocations_known:
         facts.append(f"{counted(sum(device.free for device in view.devices), 'device')} free")
     return ", ".join(facts)
@@ -202,7 +205,7 @@ def _device(device: DeviceRow) -> Html:
         element("span", device.address, class_="soft"),
         element("span", short_uuid(device.uuid), class_="soft", title=device.uuid),
     )
-    state = _LOST if device.lost else _state(device.state)
+    state = _device_state(device)
     now = device.readings
     power = _NO_READING if now.power_watts is None else watts(now.power_watts)
     cells = (name, state, _utilization(now), _memory(now), power, _temperature(now), _device_holders(device))
@@ -215,6 +218,14 @@ def _partition(part: PartitionRow) -> Html:
     return row(
         _DEVICE_COLUMNS, (name, "", _utilization(part.readings), _memory(part.readings), "", "", holders), "part"
     )
+
+
+def _device_state(device: DeviceRow) -> Html:
+    if device.lost:
+        return _LOST
+    if device.stuck_seconds is None:
+        return _state(device.state)
+    return lines(tag("stuck", "bad"), element("span", f"no answer for {duration(device.stuck_seconds)}", class_="soft"))
 
 
 def _state(state: str | None) -> Html:

@@ -87,6 +87,7 @@ class DeviceRow:
         readings: Current readings.
         holders: Containers that the whole device is allocated to; None while allocations are unknown.
         partitions: In the collector's order.
+        stuck_seconds: For how long a call about it has not returned; None while none is out.
     """
 
     uuid: str
@@ -98,6 +99,7 @@ class DeviceRow:
     readings: Readings
     holders: Holders | None
     partitions: tuple[PartitionRow, ...]
+    stuck_seconds: float | None = None
 
     @property
     def allocated_partitions(self) -> int:
@@ -208,6 +210,7 @@ class _Subjects:
         for partition in snapshot.partitions.values():
             self._partitions[partition.device_uuid].append(partition)
         self._holders = None if snapshot.allocations is None else _by_subject(snapshot)
+        self._stuck = {uuid: seconds for health in snapshot.collectors for uuid, seconds in health.stuck.items()}
 
     def device(self, device: Device) -> DeviceRow:
         key = device.subject
@@ -221,6 +224,7 @@ class _Subjects:
             readings=self._readings(key),
             holders=self._holders_of(key),
             partitions=tuple(self._partition(part) for part in self._partitions.get(device.uuid, ())),
+            stuck_seconds=self._stuck.get(device.uuid),
         )
 
     def _partition(self, partition: Partition) -> PartitionRow:

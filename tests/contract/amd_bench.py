@@ -14,12 +14,11 @@ from tests.contract.hosted import HostedCollector
 from tests.doubles.amd_cards import APU, MI210, MI250X, MI250X_SECOND_DIE, MI300X, MI355X, RX_7900_XTX
 from tests.doubles.amd_processes import AmdProcesses, engine, vram
 from tests.doubles.amd_tree import AmdTree, Gpu
-from tests.doubles.native_build import build_one
+from tests.doubles.slow_files import SlowFiles
 
 _NAME = "amd"
 KINDS = (MI210, MI250X, MI250X_SECOND_DIE, MI300X, MI355X, RX_7900_XTX, APU)
-_SLOW_FILES = Path(__file__).parents[1] / "native" / "slow_files" / "slow_files.c"
-_HANG_MILLISECONDS, _SLOW_MILLISECONDS = 600_000, 50
+_SLOW_MILLISECONDS = 50
 _CYCLES_PER_SECOND = 1000
 _JOULES = 2**16  # in the units of the table
 
@@ -49,9 +48,8 @@ class AmdBench:
         self._unloaded = path / "unloaded"
         self._seconds = 0.0
         self._reloaded_at: int | None = None
-        self._slow = path / "slow"
+        self._slow_files = SlowFiles(path)
         self._met_after = 0
-        self._library = build_one(_SLOW_FILES, path, "slow_files.so")
         self._hosted = ExitStack()
         self._draw()
 
@@ -64,7 +62,7 @@ class AmdBench:
 
     def start(self, machine: str = FIRST_MACHINE) -> Collector:
         """The collector in a separate process."""
-        environment = {"LD_PRELOAD": str(self._library), "SLOW_FILES": str(self._slow)}
+        environment = self._slow_files.environment
         paths = {"sysfs": self.tree.path, "procfs": self.processes.path}
         hosted = HostedCollector(_NAME, machine=machine, environment=environment, **paths)
         return self._hosted.enter_context(hosted)
@@ -98,12 +96,12 @@ class AmdBench:
 
     def inject(self, trouble: Trouble) -> None:
         """Start a fault of the driver."""
-        self._met_after = self._waits()
+        self._met_after = self._slow_files.waits()
         match trouble:
             case Trouble.HANG:
-                self._slow_down(_HANG_MILLISECONDS)
+                self._slow_files.slow_down(self._slow_file)
             case Trouble.SLOW:
-                self._slow_down(_SLOW_MILLISECONDS)
+                self._slow_files.slow_down(self._slow_file, _SLOW_MILLISECONDS)
             case Trouble.RAISE | Trouble.DRIVER_RELOAD:
                 for gpu in self.tree.gpus:
                     gpu.unbind()
@@ -118,11 +116,11 @@ class AmdBench:
 
     def fault_reached(self) -> bool:
         """Whether a file was slow since the fault began; one that has not been opened yet counts too."""
-        return self._waits() > self._met_after
+        return self._slow_files.waits() > self._met_after
 
     def heal(self) -> None:
         """Restore the first state."""
-        self._slow.unlink(missing_ok=True)
+        self._slow_files.release()
         if self._unloaded.exists():
             self._unloaded.rename(self._module)
         for gpu in self.tree.gpus:
@@ -130,12 +128,9 @@ class AmdBench:
                 gpu.bind()
         self.tree.gpus[0].write("gpu_busy_percent", MI210.files["gpu_busy_percent"])
 
-    def _slow_down(self, milliseconds: int) -> None:
-        self._slow.write_text(f"{self.tree.gpus[0].address}/gpu_busy_percent {milliseconds}\n")
-
-    def _waits(self) -> int:
-        met = self._slow.with_suffix(".met")
-        return met.stat().st_size if met.exists() else 0
+    @property
+    def _slow_file(self) -> str:
+        return f"{self.tree.gpus[0].address}/gpu_busy_percent"
 
     def _draw(self) -> None:
         """One of the cards executes graphics work all the time."""

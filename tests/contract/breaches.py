@@ -42,10 +42,14 @@ def breaches(spec: CollectorSpec, reading: Reading, due: frozenset[Cadence]) -> 
         yield from (f"{where}: {wrong}" for wrong in _wrong_value(sample))
         if sample.device_uuid in lost and not sample.metric.persistent:
             yield f"{where}: a reading of a lost device"
+        if sample.device_uuid in reading.stuck and (not sample.metric.persistent or sample.metric in _STATES):
+            yield f"{where}: a reading of a stuck device"
     yield from _wrong_together(reading)
     if catalog.INFO.cadence in due:
-        yield from _without_info(reading, lost)
+        yield from _without_info(reading, lost | reading.stuck)
     yield from _strangers(reading)
+    for uuid in reading.stuck - {device.uuid for device in reading.devices}:
+        yield f"stuck device {uuid!r} is not listed"
     for process in reading.processes:
         yield from _wrong_process(process)
 

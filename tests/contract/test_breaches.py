@@ -107,6 +107,8 @@ BAD = [
         replace(GOOD, unsupported=(Unsupported(catalog.ENERGY, "a", ""),)),
         "energy_joules_total of a is present but reported",
     ),
+    (replace(GOOD, stuck=frozenset({"a"})), "utilization_ratio of a: a reading of a stuck device"),
+    (replace(GOOD, stuck=frozenset({"z"})), "stuck device 'z' is not listed"),
     (replace(GOOD, processes=(Process(0, "a"),)), "pid 0 is not positive"),
     (replace(GOOD, processes=(Process(7, "a", utilization_ratio=1.5),)), "process 7 has a utilization of 1.5"),
     (replace(GOOD, processes=(Process(7, "a", memory_usage_bytes=2**64 - 1),)), "process 7 has 18446744073709551615"),

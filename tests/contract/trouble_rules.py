@@ -129,8 +129,10 @@ class TroubleRules(ReadingRules):
         bench.inject(Trouble.HANG)
         with reading_in_a_thread(collector, bench) as call:
             wait_until(bench.fault_reached)
-            assert call.outcome is None, "the call returned during the hang"
+            during = call.outcome
         assert call.outcome is not None, "the call did not return after the hang"
+        if during is not None:
+            only_the_first_is_stuck(healthy, during)
         for reading in readings([call.outcome]):
             keeps_the_contract(bench, reading)
         recovered = recover(bench, collector, healthy)
@@ -241,6 +243,13 @@ def only_the_first_suffers(healthy: Reading, now: Reading, *, lost: bool) -> Non
     missing = keys(healthy) - keys(now)
     assert missing, "the first device lost no sample: a failed or impossible reading must be absent"
     assert {device for _, device, _, _ in missing} == {first}, "other devices lost samples too"
+
+
+def only_the_first_is_stuck(healthy: Reading, outcome: Reading | CollectorError) -> None:
+    """Fail unless a read that has returned during a hang names the first device and has read the others."""
+    assert isinstance(outcome, Reading), "a hung call made a whole read fail"
+    assert outcome.stuck == {healthy.devices[0].uuid}, "the read returned during the hang without naming the device"
+    only_the_first_suffers(healthy, outcome, lost=False)
 
 
 def recover(bench: Bench, collector: Collector, healthy: Reading) -> Reading:

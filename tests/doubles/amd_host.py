@@ -2,15 +2,18 @@
 
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from types import MappingProxyType
 
 from tests.doubles.amd_processes import AmdProcesses
 from tests.doubles.amd_tree import AmdTree, Gpu
 from tests.doubles.exporter_process import ExporterProcess, exporter
 from tests.doubles.kubelet import Kubelet
 from tests.doubles.node import QUICK
+
+NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
 class AmdHost:
@@ -36,9 +39,12 @@ class AmdHost:
             f"--kubelet.socket={self.kubelet.socket_path}",
         )
 
-    def running(self, *arguments: str) -> AbstractContextManager[ExporterProcess]:
+    def running(
+        self, *arguments: str, environment: Mapping[str, str] = NOTHING
+    ) -> AbstractContextManager[ExporterProcess]:
         """The exporter on this node, with short intervals."""
-        return exporter(self.path, *self.flags, *QUICK, *arguments, environment={"LD_LIBRARY_PATH": os.devnull})
+        variables = {"LD_LIBRARY_PATH": os.devnull, **environment}
+        return exporter(self.path, *self.flags, *QUICK, *arguments, environment=variables)
 
 
 @contextmanager

@@ -6,6 +6,7 @@ from pathlib import Path
 from collectors.amd.collector import AmdCollector
 from collectors.amd.gpu_metrics.model import Metrics, Parse
 from collectors.contract import Alias, CollectOptions, Device, Node, Partition, Reading, UnsupportedError
+from collectors.device_calls import DeviceCalls
 from collectors.metric import Cadence, Metric
 from collectors.sysfs import Root
 from tests.doubles.amd_tree import AmdTree
@@ -14,6 +15,7 @@ ALL = frozenset(Cadence)
 FAST = frozenset({Cadence.FAST})
 MACHINE = "a machine"
 NOW = 1_700_000_000.0
+NO_DEADLINE = 3600.0  # of calls that return
 NOWHERE = Root(Path("/nonexistent"))
 
 
@@ -31,7 +33,8 @@ def collector_of(
     clock: Callable[[], float] = lambda: 0.0,
 ) -> AmdCollector:
     """A collector that reads the tree."""
-    return AmdCollector(Node(tree.root, procfs, MACHINE, options or CollectOptions()), wall_clock, parse, clock)
+    node = Node(tree.root, procfs, MACHINE, options or CollectOptions())
+    return AmdCollector(node, wall_clock, parse, clock, DeviceCalls("test", NO_DEADLINE))
 
 
 def values(reading: Reading, metric: Metric, uuid: str, partition: str = "") -> dict[tuple[str, ...], float]:

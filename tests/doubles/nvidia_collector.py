@@ -1,7 +1,8 @@
 """The NVIDIA collector over the NVML double that this process loaded, and its readings."""
 
 import os
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -9,16 +10,19 @@ import pytest
 
 from collectors import catalog
 from collectors.contract import CollectOptions, Node, Reading
+from collectors.device_calls import DeviceCalls
 from collectors.metric import Cadence, Metric
 from collectors.nvidia import events, listener
 from collectors.nvidia.collector import NvidiaCollector
 from collectors.nvidia.nvml import Nvml
 from collectors.sysfs import Root
+from tests.doubles.exporter_process import wait_until
 from tests.doubles.nvml import NvmlState
 from tests.doubles.nvml_loaded import open_nvml
 from tests.doubles.sysfs_tree import SysfsTree
 
 _NO_OPTIONS = CollectOptions()
+_HANG_MILLISECONDS = 600_000
 
 
 class PollResult:
@@ -80,7 +84,9 @@ class CollectorBench:
         self.opened = 0
         self.now = 0.0
         node = Node(self.tree.root, Root(Path(os.devnull)), "machine", options)
-        self.collector = NvidiaCollector(node, self._open, lambda: self.now, lambda: 1e9 + self.now)
+        self.calls = DeviceCalls("test", wait=self._wait)
+        self._hung = ""
+        self.collector = NvidiaCollector(node, self._open, lambda: self.now, lambda: 1e9 + self.now, self.calls)
 
     def read(self, due: frozenset[Cadence] = frozenset(Cadence)) -> Reading:
         """One reading of these cadences."""
@@ -94,6 +100,22 @@ class CollectorBench:
         """Move time forward for the collector and the library."""
         self.now += seconds
         self.state.pass_time(seconds)
+
+    def hang(self, call: str, *devices: int) -> None:
+        """Let a function hang for these devices until `release`: its deadline then passes as soon as it is called."""
+        self._hung = call
+        for device in devices:
+            self.state.delay(call, _HANG_MILLISECONDS, device=device)
+
+    def release(self) -> None:
+        """Let all hung calls return, and wait until they have."""
+        self._hung = ""
+        self.state.release()
+        wait_until(lambda: not self.calls.stuck)
+
+    def _wait(self, condition: threading.Condition, is_over: Callable[[], bool], _: float) -> None:
+        while not (is_over() or (self._hung and self.state.waiting(self._hung) > len(self.calls.stuck))):
+            condition.wait(0.002)
 
     def _open(self) -> Nvml:
         self.opened += 1

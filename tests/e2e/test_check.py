@@ -173,6 +173,15 @@ def test_a_call_that_hangs_is_late_and_nothing_is_left_running(pods: Node, call:
     assert pods.nvml.calls(call) >= 1
 
 
+def test_a_call_about_one_device_that_hangs_is_an_error_of_this_device(pods: Node) -> None:
+    pods.add_h100s(3)
+    pods.hang("nvmlDeviceGetUtilizationRates", 1)
+    checked = check(pods)
+    assert (checked.code, checked.codes("error")) == (1, ["device_not_read"])
+    assert checked.finding("device_not_read")["subject"] == f"device {pods.gpus[1].pci_address}"
+    assert [each["status"] for each in checked.report["devices"]] == ["ok", None, "ok"]
+
+
 def test_unsupported_metrics_are_listed_and_are_not_a_finding(pods: Node) -> None:
     pods.add_h100s(3)
     for index in (0, 2):

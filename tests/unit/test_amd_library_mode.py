@@ -16,10 +16,11 @@ from collectors.amd.rocm_smi import libamd_smi
 from collectors.amd.rocm_smi.librocm_smi import READINGS
 from collectors.amd.rocm_smi.queries import LIBRARY_FALLBACKS, LIBRARY_ITEMS, LIBRARY_ROWS, memory_item
 from collectors.contract import AmdBackend, AmdOptions, CollectorError, Node, Reason, UnavailableError, UnsupportedError
+from collectors.device_calls import DeviceCalls
 from collectors.metric import Subject
 from collectors.sysfs import Root
 from tests.doubles.amd_cards import MI210, MI300X, RX_7900_XTX
-from tests.doubles.amd_node import ALL, FAST, MACHINE, NOW, reasons, value, values
+from tests.doubles.amd_node import ALL, FAST, MACHINE, NO_DEADLINE, NOW, reasons, value, values
 from tests.doubles.amd_tree import AmdTree
 
 _ADDRESS = "0000:63:00.0"
@@ -72,7 +73,7 @@ def tree(tmp_path: Path) -> AmdTree:
 
 def _collector(tree: AmdTree, library: FakeLibrary) -> AmdCollector:
     node = Node(tree.root, Root(Path("/nonexistent")), MACHINE)
-    return AmdCollector(node, lambda: NOW, parse, lambda: 0.0, library)
+    return AmdCollector(node, lambda: NOW, parse, lambda: 0.0, DeviceCalls("test", NO_DEADLINE), library)
 
 
 def test_the_library_supplies_its_readings_and_files_the_others(tree: AmdTree) -> None:

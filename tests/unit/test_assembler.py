@@ -140,7 +140,6 @@ def test_readings_of_a_hung_collector_expire_and_its_counters_resume(assembler: 
     assert (before[BUSY, "gpu-a"], before[OBSERVED, "gpu-a"], before[CONTAINER_BUSY, "train"]) == (1.0, 2.0, 1.0)
     assert series(during).keys() == {
         ("accelerator_device_info", "gpu-a"),
-        ("accelerator_device_status", "gpu-a"),
         ("accelerator_device_allocated", "gpu-a"),
         ("accelerator_device_allocations", "gpu-a"),
         ("accelerator_allocation_info", "train"),

@@ -51,6 +51,7 @@ NOT_BASE_UNITS = frozenset(
 OPEN_LABELS = frozenset(
     {
         "driver",
+        "uuid",
         "index",
         "pci_bus_id",
         "serial",

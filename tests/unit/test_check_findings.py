@@ -103,6 +103,20 @@ CASES: tuple[tuple[NodeFacts, Severity, FindingCode, str, str], ...] = (
         "(fell off the bus)",
     ),
     (
+        replace(HEALTHY, collectors=(collector(replace(reading(), stuck=frozenset({WHOLE.uuid}))),)),
+        ERROR,
+        FindingCode.DEVICE_NOT_READ,
+        f"device {WHOLE.device}",
+        "is stuck: a call about it has not returned",
+    ),
+    (
+        replace(HEALTHY, collectors=(collector(replace(reading(), stuck=frozenset({WHOLE.uuid}))),)),
+        OK,
+        FindingCode.COLLECTOR_OK,
+        "collector nvidia",
+        "1 device and 2 partitions read",
+    ),
+    (
         with_faults(Fault(Reason.PERMISSION_DENIED, "device at index 2", "NO_PERMISSION (4)")),
         ERROR,
         FindingCode.DEVICE_NOT_READ,

@@ -89,10 +89,10 @@ def test_sample_is_exported_until_the_maximum_age_of_its_cadence(
     assert newest.samples(oldest + 0.1) == ()
 
 
-def test_identity_and_state_do_not_expire(newest: CollectorState) -> None:
+def test_identity_does_not_expire(newest: CollectorState) -> None:
     newest.ended(ended(0.0, READING))
 
-    assert set(newest.samples(1e6)) == {KNOWN, WELL}
+    assert set(newest.samples(1e6)) == {KNOWN}
 
 
 def test_lost_device_keeps_only_identity_and_state(newest: CollectorState) -> None:
@@ -119,7 +119,7 @@ def test_failure_keeps_identity_and_fresh_samples(newest: CollectorState) -> Non
 
     assert newest.devices == (A,)
     assert set(newest.samples(1.0)) == {USED, WARM, KNOWN, WELL}
-    assert set(newest.samples(15.0)) == {WARM, KNOWN, WELL}
+    assert set(newest.samples(15.0)) == {WARM, KNOWN}
 
 
 def test_health_before_the_first_call_has_ended(newest: CollectorState) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from collectors.contract import Fault, Reason
+from collectors.device_calls import DeviceCalls
 from collectors.nvidia.errors import SessionError
 from collectors.nvidia.events import EventWatch
 from collectors.nvidia.listener import WANTED_EVENTS, Event, Listening
@@ -30,7 +31,7 @@ class Bench:
         self.state = state
         self.library = open_nvml()
         self.skipped_seconds = 0.0
-        self.watcher = EventWatch(self.library, self.clock, time.time)
+        self.watcher = EventWatch(self.library, DeviceCalls("test"), self.clock, time.time)
 
     def clock(self) -> float:
         return time.monotonic() + self.skipped_seconds

@@ -8,6 +8,7 @@ import pytest
 
 from collectors import catalog, labels
 from collectors.contract import AbsentError, CollectorError, Node, UnavailableError
+from collectors.device_calls import DeviceCalls
 from collectors.metric import Cadence
 from collectors.nvidia import xid
 from collectors.nvidia.collector import NvidiaCollector
@@ -200,6 +201,6 @@ def test_a_missing_library_is_a_fault_if_the_bus_has_a_device(
     if with_device:
         tree.add_pci("0000:3b:00.0")
     node = Node(tree.root, Root(tmp_path / "no-proc"), "machine")
-    collector = NvidiaCollector(node, open_library, time.monotonic, time.time)
+    collector = NvidiaCollector(node, open_library, time.monotonic, time.time, DeviceCalls("test"))
     with pytest.raises(error, match=r"libnvidia-ml\.so\.1"):
         collector.read(frozenset(Cadence))

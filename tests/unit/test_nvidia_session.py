@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from collectors.contract import AbsentError, CollectorError, DeviceLostError, Reason, UnavailableError
+from collectors.device_calls import DeviceCalls
 from collectors.nvidia.errors import LibraryMissingError, SessionError, from_code
 from collectors.nvidia.nvml import Nvml
 from collectors.nvidia.session import Session
@@ -29,7 +30,7 @@ class Bench:
         self.now = 100.0
         self.opened = 0
         self.state = state
-        self.session = Session(self.open, lambda: hardware, lambda: self.now)
+        self.session = Session(self.open, lambda: hardware, lambda: self.now, DeviceCalls("test"))
 
     def open(self) -> Nvml:
         self.opened += 1

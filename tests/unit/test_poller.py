@@ -179,8 +179,9 @@ OF_A, HALF = (gpu("gpu-a"),), part("gpu-a", "s0")
         (READING, Reading(OF_A, (HALF,))),
         (Reading(OF_A, (HALF,)), Reading(OF_A, (replace(HALF, profile="third"),))),
         (Reading((gpu("gpu-a", lost=True),), (HALF,)), Reading(OF_A, (HALF,))),
+        (Reading(OF_A, (HALF,), stuck=frozenset({"gpu-a"})), Reading(OF_A, (HALF,))),
     ],
-    ids=["device", "partition", "size of a partition", "device that is back"],
+    ids=["device", "partition", "size of a partition", "lost device", "stuck device"],
 )
 def test_new_device_or_partition_is_read_completely_at_once(before: Reading, after: Reading) -> None:
     with polling(collector := ScriptedCollector(before, before, after, after), OFTEN) as (_, reports):
@@ -195,8 +196,7 @@ ANYTHING: Any = object()
 def test_records_of_another_type_do_not_fail_the_reading() -> None:
     reading = Reading((gpu("gpu-a"), ANYTHING, Device(UNHASHABLE, "", "", "")), (ANYTHING,))
     with polling(ScriptedCollector(reading), ONCE) as (_, reports):
-        (first,) = reports.wait(1)
-    assert (first.reading, first.failure) == (reading, None)
+        assert [(each.reading, each.failure) for each in reports.wait(1)] == [(reading, None)]
 
 
 def test_changing_uuids_do_not_cause_calls_without_pause() -> None:

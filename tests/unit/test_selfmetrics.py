@@ -3,6 +3,7 @@ import platform
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import psutil
 import pytest
@@ -38,6 +39,14 @@ def test_collector_exports_its_health_and_every_reason_from_the_start() -> None:
     assert {labels[1] for name, labels in found if name == "collector_errors_total"} == set(
         families.COLLECTOR_ERRORS.labels[1].values
     )
+
+
+def test_only_a_stuck_device_has_a_series() -> None:
+    found = by_row(health_samples(Snapshot(collectors=(replace(WELL, stuck={"gpu-a": 12.5}),))))
+
+    assert {key: value for key, value in found.items() if "stuck" in key[0]} == {
+        ("device_stuck_seconds", ("acme", "gpu-a")): 12.5
+    }
 
 
 def test_absent_vendor_is_one_series() -> None:

@@ -87,6 +87,30 @@ def test_a_device_allocated_whole_and_in_part_shows_both() -> None:
     assert text(snapshot).row("dev-g")[-1] == "ml / whole / main\n1 of 1 partition allocated"
 
 
+def stuck(seconds: float, *, ok: bool = True, lost: bool = False) -> Snapshot:
+    """A device about which a call has not returned for so long."""
+    health = replace(collector("acme", 1), stuck={"g": seconds})
+    samples = (status("g", "ok"), utilization("g", 0.5)) if ok else ()
+    return Snapshot({"g": gpu("g", lost=lost)}, samples=samples, collectors=(health,))
+
+
+@pytest.mark.parametrize("ok", [True, False], ids=["readings are fresh", "readings are too old"])
+def test_a_stuck_device_is_marked_and_not_ok(*, ok: bool) -> None:
+    page = text(stuck(75, ok=ok))
+
+    _, state, used, *_ = page.row("dev-g")
+    assert (state, used) == ("stuck\nno answer for 1m15s", "50 %" if ok else "no reading")
+    assert "1 device, 1 device stuck" in page.paragraphs
+
+
+def test_a_stuck_device_that_is_lost_is_lost() -> None:
+    assert text(stuck(75, lost=True)).row("dev-g")[1] == "lost\nnot responding"
+
+
+def test_a_device_without_a_known_state_is_not_ok() -> None:
+    assert text(Snapshot({"g": gpu("g")})).row("dev-g")[1] == "unknown"
+
+
 def test_a_lost_device_is_marked_and_has_no_readings() -> None:
     page = text(rich())
 

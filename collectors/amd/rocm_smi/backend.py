@@ -1,6 +1,7 @@
 """Readings of one device from the child process, corrected for the library's known wrong values."""
 
 import json
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Protocol
@@ -37,6 +38,9 @@ class ChildProcess(Protocol):
 class RocmSmiBackend:
     """Reads devices by their PCI addresses.
 
+    Threads may read different devices at the same time. The process answers one of them, the others wait; all other
+    state is kept by device.
+
     Args:
         child: The process that calls the library.
         verify_zero: Reads the kernel file behind a reading and raises its error, as `CrossCheck.verify_zero`. The
@@ -49,6 +53,7 @@ class RocmSmiBackend:
         self._verify_zero = verify_zero
         self._fatal: dict[tuple[str, str], str] = {}
         self._deaths: dict[tuple[str, str], int] = {}  # in a row, by reading
+        self._lock = threading.Lock()
 
     def read(self, address: str, names: Sequence[str]) -> list[float | CollectorError]:
         """The value of each reading, or why there is none.
@@ -70,7 +75,8 @@ class RocmSmiBackend:
                 if error.mark not in safe:
                     raise
                 self._count_death(address, error, died)
-                self._child.reset_backoff()
+                with self._lock:
+                    self._child.reset_backoff()
             else:
                 for name in safe:
                     self._deaths.pop((address, name), None)
@@ -79,7 +85,8 @@ class RocmSmiBackend:
 
     def close(self) -> None:
         """End the process; a later query starts another."""
-        self._child.close()
+        with self._lock:
+            self._child.close()
 
     def _count_death(self, address: str, error: DiedError, died: dict[str, UnavailableError]) -> None:
         """Blame a reading only if the process has died at it several times: it may have been killed for another reason.
@@ -97,7 +104,9 @@ class RocmSmiBackend:
             died[error.mark] = UnavailableError(str(error))
 
     def _values(self, address: str, names: Sequence[str]) -> Mapping[str, object]:
-        answer = json.loads(self._child.request(json.dumps({"address": address, "read": list(names)}).encode()))
+        request = json.dumps({"address": address, "read": list(names)}).encode()
+        with self._lock:
+            answer = json.loads(self._child.request(request))
         if "failed" in answer:
             raise UnavailableError(f"{answer['failed']}; {_ADVICE}", Reason.LIBRARY_MISSING)
         if "values" not in answer:

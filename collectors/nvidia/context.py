@@ -1,0 +1,28 @@
+"""What all sessions of a collector share."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from collectors.contract import CollectOptions
+from collectors.device_calls import DeviceCalls
+from collectors.nvidia.health import Health
+
+
+@dataclass(frozen=True, slots=True)
+class SessionContext:
+    """The objects that all readers of a collector share.
+
+    Attributes:
+        health: The health of all devices, over all sessions. Used by the collector's thread only.
+        options: The optional readings to make.
+        calls: Makes the calls about single devices. A call that is out keeps its device from being read in a later
+            session too.
+        clock: Monotonic seconds. Used by all threads.
+        wall_clock: Unix time. Used by all threads.
+    """
+
+    health: Health
+    options: CollectOptions
+    calls: DeviceCalls
+    clock: Callable[[], float]
+    wall_clock: Callable[[], float]

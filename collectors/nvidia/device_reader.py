@@ -1,0 +1,149 @@
+"""Reads one device of one session, and keeps all state of this device that is valid while the library is open.
+
+An object belongs to the thread that makes the device's call. So it shares nothing with those of other devices, and the
+collector's thread uses it only while no call of the device is out: to close it.
+"""
+
+from dataclasses import dataclass, field
+
+from collectors import catalog
+from collectors.contract import DeviceLostError, Fault, Partition, Process, Sample, SubjectKey, Unsupported
+from collectors.metric import Cadence
+from collectors.nvidia.activity import Activity
+from collectors.nvidia.context import SessionContext
+from collectors.nvidia.errors import fault_of
+from collectors.nvidia.gpm import Gpm
+from collectors.nvidia.identity import Identity, info_labels
+from collectors.nvidia.nvml import Handle, Nvml, Queries, QueryRunner
+from collectors.nvidia.partitions import PartitionInfo, PartitionLayout, PartitionTable
+from collectors.nvidia.processes import Processes
+from collectors.nvidia.readings import MEMORY_QUERIES, device_queries
+
+
+@dataclass(slots=True)
+class DeviceValues:
+    """What one call has read of a device.
+
+    Attributes:
+        partitions: Its partitions.
+        partition_infos: The fixed properties of its partitions.
+        partitions_known: Whether it can have no other partitions.
+        samples: Values of any cadence, of the device and its partitions.
+        faults: The failures.
+        processes: The processes on it.
+        unsupported: All rows that were read so far and are unsupported.
+        answers: Whether the device has answered, so that its state is known.
+    """
+
+    partitions: tuple[Partition, ...] = ()
+    partition_infos: tuple[Sample, ...] = ()
+    partitions_known: bool = True
+    samples: list[Sample] = field(default_factory=list)
+    faults: list[Fault] = field(default_factory=list)
+    processes: tuple[Process, ...] = ()
+    unsupported: tuple[Unsupported, ...] = ()
+    answers: bool = False
+
+
+class DeviceReader:
+    """Reads one device.
+
+    Args:
+        nvml: The open library.
+        identity: The device.
+        context: What all sessions share.
+    """
+
+    def __init__(self, nvml: Nvml, identity: Identity, context: SessionContext) -> None:
+        self._identity = identity
+        self._uuid = identity.device.uuid
+        self._options = context.options
+        self._gpm = Gpm(nvml, context.clock)
+        self._activity = Activity(self._gpm)
+        self._processes = Processes(context.wall_clock)
+        self._query_runner = QueryRunner(nvml, context.clock)
+        self._partitions = PartitionTable(nvml)
+        self._queries: Queries | None = None
+        self._partition_queries: dict[str, tuple[tuple[object, ...], Queries]] = {}
+
+    def read(self, handle: Handle, due: frozenset[Cadence], *, found_again: bool) -> DeviceValues:
+        """Read the rows of the device and its partitions whose cadence is due.
+
+        Args:
+            handle: The device.
+            due: The cadences to read.
+            found_again: Whether it was lost since it was last read.
+
+        Raises:
+            DeviceLostError: The device no longer answers.
+            SessionError: The session is no longer usable.
+        """
+        self._processes.drain()  # of a call that failed
+        if Cadence.SLOW in due:
+            self._partitions.forget_properties()
+        if found_again:
+            self._queries = None  # they keep the counts of its links, which may have started again
+            self._query_runner.retry(self._uuid)  # what it refused before it was lost
+        layout = self._partitions.read(self._identity, handle)
+        if layout.changed:
+            self._query_runner.forget(self._uuid)
+            self._partition_queries.clear()
+        infos = tuple(map(self._partition_info, layout.infos))
+        values = DeviceValues(layout.partitions, infos, layout.known, faults=layout.faults)
+        self._query_device(handle, layout, values, due)
+        for info in layout.infos:
+            self._query_partition(handle, info, values, due)
+        self._gpm.keep([self._uuid, *(partition.uuid for partition in layout.partitions)])
+        values.processes = self._processes.drain()
+        values.unsupported = tuple(self._query_runner.unsupported())
+        return values
+
+    def close(self) -> None:
+        """Free the samples, which is necessary before the library is shut down. May be called twice."""
+        self._gpm.close()
+
+    def _query_device(
+        self, handle: Handle, layout: PartitionLayout, values: DeviceValues, due: frozenset[Cadence]
+    ) -> None:
+        if self._queries is None:
+            queries = device_queries(self._options, self._activity.of_device(self._uuid))
+            self._queries = (*queries, *self._processes.of_device(self._uuid))
+        result = self._query_runner.run(SubjectKey(self._uuid), handle, self._queries, due)
+        values.answers = bool(result.succeeded or not result.failed)
+        values.samples += result.samples
+        values.faults += result.faults
+        if layout.complete:
+            values.samples.append(Sample(catalog.PARTITIONS, self._uuid, len(layout.infos)))
+
+    def _query_partition(
+        self, parent: Handle, info: PartitionInfo, values: DeviceValues, due: frozenset[Cadence]
+    ) -> None:
+        mig = info.mig
+        subject = SubjectKey(self._uuid, mig.uuid)
+        if mig.compute_ratio is not None:
+            values.samples.append(Sample(catalog.COMPUTE_RATIO, self._uuid, mig.compute_ratio, mig.uuid))
+        queries = self._queries_for_partition(subject, parent, info)
+        try:
+            result = self._query_runner.run(subject, info.handle, queries, due)
+        except DeviceLostError as error:  # its device just answered, so this partition was just removed
+            values.faults.append(fault_of(error, mig.uuid))
+            return
+        values.samples += result.samples
+        values.faults += result.faults
+
+    def _queries_for_partition(self, subject: SubjectKey, parent: Handle, info: PartitionInfo) -> Queries:
+        """The queries of a partition. They stay the same object while nothing changes, for the query runner."""
+        uuid, instance = subject.partition_uuid, info.mig.gpu_instance
+        now = (parent, instance, info.reports_memory, info.is_whole_instance)
+        known, queries = self._partition_queries.get(uuid, ((), ()))
+        if known != now:
+            activity = self._activity.of_partition(uuid, parent, instance, whole=info.is_whole_instance)
+            memory = MEMORY_QUERIES if info.reports_memory else ()
+            queries = (*memory, *self._processes.of_partition(subject), *activity)
+            self._partition_queries[uuid] = (now, queries)
+        return queries
+
+    def _partition_info(self, info: PartitionInfo) -> Sample:
+        mig = info.mig
+        instances = info_labels(gpu_instance_id=str(mig.gpu_instance), compute_instance_id=str(mig.compute_instance))
+        return Sample(catalog.INFO, self._uuid, 1, mig.uuid, instances)

@@ -1,0 +1,132 @@
+"""The last readings of one collector's devices: what is exported of them now, by their age.
+
+Each device has readings of its own age: those of a device that is stuck stay, while those of the others are replaced.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+
+from collectors import catalog
+from collectors.contract import Process, Sample, SubjectKey
+from collectors.metric import Cadence
+from exporter.conformity import sample_key
+from exporter.validation import Accepted
+
+MaxAges = Mapping[Cadence, float]
+
+
+@dataclass(frozen=True, slots=True)
+class _Last:
+    """The last samples of one device at one cadence.
+
+    Attributes:
+        read_at: Monotonic seconds.
+        max_age_seconds: The limit then. A shorter one applies to the next samples, which are read at shorter intervals.
+        identity: Identity and past events: exported at any age.
+        state: The state of the device: unknown when it is too old, also of a device that is lost.
+        readings: All others; not exported of a lost device.
+    """
+
+    read_at: float
+    max_age_seconds: float
+    identity: tuple[Sample, ...] = ()
+    state: tuple[Sample, ...] = ()
+    readings: tuple[Sample, ...] = ()
+
+    def are_fresh(self, now: float, max_age_seconds: float) -> bool:
+        """Whether they are not too old to export.
+
+        Args:
+            now: Monotonic seconds.
+            max_age_seconds: The limit now.
+        """
+        return now - self.read_at <= max(self.max_age_seconds, max_age_seconds)
+
+    def with_identity(self, samples: tuple[Sample, ...]) -> "_Last":
+        """The same with newer identity and events, of a device that could not be read."""
+        newer = {sample_key(sample): sample for sample in (*self.identity, *samples)}
+        return replace(self, identity=tuple(newer.values()))
+
+
+class KeptReadings:
+    """The last samples and processes of all devices of a collector. Used by one thread."""
+
+    def __init__(self) -> None:
+        self._last: dict[Cadence, dict[str, _Last]] = {}
+        self._processes: dict[str, tuple[float, tuple[Process, ...]]] = {}
+
+    def replace(self, accepted: Accepted, due: frozenset[Cadence], at: float, max_ages: MaxAges) -> None:
+        """Replace what was read; of stuck devices only what is known without a reading.
+
+        Args:
+            accepted: The reading.
+            due: Its cadences.
+            at: Monotonic seconds.
+            max_ages: How old samples may be, by cadence.
+        """
+        given: defaultdict[tuple[Cadence, str], list[Sample]] = defaultdict(list)
+        for sample in accepted.samples:
+            given[sample.metric.cadence, sample.device_uuid].append(sample)
+        for cadence in due:
+            before, now = self._last.get(cadence, {}), {}
+            for device in accepted.devices:
+                last = _last(at, max_ages[cadence], given[cadence, device.uuid])
+                if device.uuid in accepted.stuck and device.uuid in before:
+                    last = before[device.uuid].with_identity(last.identity)
+                now[device.uuid] = last
+            self._last[cadence] = now
+        if Cadence.MEDIUM in due:
+            self._replace_processes(accepted, at)
+
+    def end(self) -> None:
+        """The hardware is not read any more: only identity and past events remain."""
+        self._processes.clear()
+        self._last = {
+            cadence: {uuid: replace(last, state=(), readings=()) for uuid, last in devices.items()}
+            for cadence, devices in self._last.items()
+        }
+
+    def clear(self) -> None:
+        """There are no devices any more."""
+        self._processes.clear()
+        self._last.clear()
+
+    def samples(self, now: float, max_ages: MaxAges, lost: frozenset[str]) -> Iterator[Sample]:
+        """The samples that are not too old.
+
+        Args:
+            now: Monotonic seconds.
+            max_ages: How old they may be now, by cadence.
+            lost: The devices that no longer answer.
+        """
+        for cadence in Cadence:
+            for uuid, last in self._last.get(cadence, {}).items():
+                yield from last.identity
+                if last.are_fresh(now, max_ages[cadence]):
+                    yield from last.state
+                    yield from () if uuid in lost else last.readings
+
+    def compute_ratios(self) -> dict[SubjectKey, float]:
+        """The sizes of the partitions, as last read."""
+        kept = (sample for last in self._last.get(Cadence.SLOW, {}).values() for sample in last.identity)
+        return {sample.subject: sample.value for sample in kept if sample.metric is catalog.COMPUTE_RATIO}
+
+    def processes(self, now: float, max_age_seconds: float, lost: frozenset[str]) -> Iterator[Process]:
+        """The processes that are not too old, on devices that are not lost."""
+        for uuid, (read_at, processes) in self._processes.items():
+            if now - read_at <= max_age_seconds and uuid not in lost:
+                yield from processes
+
+    def _replace_processes(self, accepted: Accepted, at: float) -> None:
+        by_device: defaultdict[str, list[Process]] = defaultdict(list)
+        for process in accepted.processes:
+            by_device[process.device_uuid].append(process)
+        stuck = {uuid: kept for uuid, kept in self._processes.items() if uuid in accepted.stuck}
+        self._processes = {uuid: (at, tuple(processes)) for uuid, processes in by_device.items()} | stuck
+
+
+def _last(at: float, max_age_seconds: float, samples: list[Sample]) -> _Last:
+    identity = tuple(s for s in samples if s.metric.persistent and s.metric is not catalog.STATUS_STATE)
+    state = tuple(s for s in samples if s.metric is catalog.STATUS_STATE)
+    return _Last(at, max_age_seconds, identity, state, tuple(s for s in samples if not s.metric.persistent))
