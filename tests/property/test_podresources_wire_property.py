@@ -1,8 +1,8 @@
 """The decoder of the kubelet's answers understands what protobuf understands, in whatever pieces it arrives."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from google.protobuf.message import DecodeError as ProtobufError
@@ -15,7 +15,7 @@ from exporter.attribution.holding import ClaimDevice, Holding, PodResourcesList
 from exporter.attribution.podresources_wire import PodResourcesDecoder
 from exporter.attribution.rpc_error import DecodeError, TooLargeError
 from tests.doubles.proto import podresources_pb2 as pb
-from tests.doubles.wire import FIXED32, FIXED64, LENGTH, VARINT, tag, varint
+from tests.doubles.wire import FIXED32, FIXED64, LENGTH, VARINT, field, tag, varint
 
 # A property must not fail on a slow machine.
 UNHURRIED = settings(deadline=None)
@@ -50,36 +50,33 @@ def reduced() -> type[Message]:
 
 REDUCED = reduced()
 
+
+class Field(NamedTuple):
+    """A field with a length: a text or a message of fields; or, with number 0, any fields as they are."""
+
+    number: int
+    value: "bytes | list[Field]"
+
+    @property
+    def content(self) -> bytes:
+        return self.value if isinstance(self.value, bytes) else encoded(self.value)
+
+
+def encoded(fields: Sequence[Field]) -> bytes:
+    return b"".join(field(each.number, each.content) if each.number else each.content for each in fields)
+
+
+def raw(data: bytes) -> Field:
+    return Field(0, data)
+
+
 numbers = st.integers(0, 2**64 - 1)
 # Few different ones, so that names, ids and devices of claims are also equal.
-good_text = st.sampled_from(("", "a", "b", "é", "\U0001f600\0", "a" * 130)).map(str.encode)
-bad_text = good_text | st.binary(max_size=3)
-
-Framing = Callable[[int, bytes], st.SearchStrategy[bytes]]
-
-
-def good_field(number: int, value: bytes) -> st.SearchStrategy[bytes]:
-    """A field with a length, in as many bytes as a writer likes."""
-    length = st.sampled_from((1, 1, 2, 5)).map(lambda size: varint(len(value), size))
-    return length.map(lambda written: tag(number, LENGTH) + written + value)
-
-
-def bad_field(number: int, value: bytes) -> st.SearchStrategy[bytes]:
-    """A field of which something may be wrong: length, number, wire type or the size of a number."""
-    size = len(value)
-    return st.one_of(
-        *[good_field(number, value)] * 4,
-        st.sampled_from((size + 1, abs(size - 1))).map(lambda lie: tag(number, LENGTH) + varint(lie) + value),
-        st.integers(0, 7).map(lambda wire_type: tag(number, wire_type) + varint(size) + value),
-        st.integers(0, 2).map(lambda other: tag(other, LENGTH) + varint(size) + value),
-        st.integers(1, 12).map(lambda long: tag(31, VARINT) + varint(1, long)),
-        st.integers(1, 12).map(lambda long: varint(number << 3 | LENGTH, long) + varint(size, 13 - long) + value),
-        st.just(tag(31, 3) + value + tag(31, 4)),
-    )
+texts = st.sampled_from(("", "a", "b", "é", "\U0001f600\0", "a" * 130)).map(str.encode)
 
 
 @st.composite
-def unknown(draw: st.DrawFn) -> bytes:
+def unknown(draw: st.DrawFn) -> Field:
     """A field of a later kubelet."""
     number, wire_type = draw(st.integers(31, 2**29 - 1)), draw(st.sampled_from((VARINT, FIXED64, LENGTH, FIXED32)))
     value = {
@@ -88,37 +85,58 @@ def unknown(draw: st.DrawFn) -> bytes:
         LENGTH: st.binary(max_size=200).map(lambda data: varint(len(data), 2) + data),
         FIXED32: st.binary(min_size=4, max_size=4),
     }
-    return tag(number, wire_type) + draw(value[wire_type])
+    return raw(tag(number, wire_type) + draw(value[wire_type]))
 
 
-def message(*fields: st.SearchStrategy[bytes]) -> st.SearchStrategy[bytes]:
+def message(*fields: st.SearchStrategy[Field]) -> st.SearchStrategy[list[Field]]:
     """Fields of a message in any order, none of them or several of each."""
-    return st.lists(st.one_of(*fields, unknown()), max_size=6).map(b"".join)
+    return st.lists(st.one_of(*fields, unknown()), max_size=6)
 
 
-def answers(framed: Framing, text: st.SearchStrategy[bytes]) -> st.SearchStrategy[bytes]:
-    """Answers with these fields and texts."""
-
-    def of(number: int, value: st.SearchStrategy[bytes]) -> st.SearchStrategy[bytes]:
-        return value.flatmap(lambda data: framed(number, data))
-
-    def number(at: int) -> st.SearchStrategy[bytes]:
-        return numbers.map(lambda value: tag(at, VARINT) + varint(value))
-
-    topology = message(of(1, message(number(1))))
-    memory = message(of(1, text), number(2), of(3, topology))
-    devices = message(of(1, text), of(2, text), of(2, text), of(3, topology))
-    claim_resource = message(of(1, message(of(1, text))), *(of(at, text) for at in (2, 3, 4, 5)))
-    claim = message(of(2, text), of(3, text), of(4, claim_resource), of(4, claim_resource))
-    cpus = number(3) | of(3, numbers.map(varint))
-    container = message(of(1, text), of(2, devices), of(2, devices), cpus, of(4, memory), of(5, claim))
-    pod = message(of(1, text), of(2, text), of(3, container), of(3, container), number(4), of(5, memory))
-    return message(of(1, pod), of(1, pod))
+def of(number: int, value: st.SearchStrategy[bytes] | st.SearchStrategy[list[Field]]) -> st.SearchStrategy[Field]:
+    return st.builds(Field, st.just(number), value)
 
 
-good_answers = answers(good_field, good_text)
-bad_answers = answers(bad_field, bad_text)
+def scalar(number: int) -> st.SearchStrategy[Field]:
+    return numbers.map(lambda value: raw(tag(number, VARINT) + varint(value)))
+
+
+topology = message(of(1, message(scalar(1))))
+memory = message(of(1, texts), scalar(2), of(3, topology))
+devices = message(of(1, texts), of(2, texts), of(2, texts), of(3, topology))
+claim_resource = message(of(1, message(of(1, texts))), *(of(number, texts) for number in (2, 3, 4, 5)))
+claim = message(of(2, texts), of(3, texts), of(4, claim_resource), of(4, claim_resource))
+cpus = scalar(3) | of(3, numbers.map(varint))
+container = message(of(1, texts), of(2, devices), of(2, devices), cpus, of(4, memory), of(5, claim))
+pod = message(of(1, texts), of(2, texts), of(3, container), of(3, container), scalar(4), of(5, memory))
+answers = message(of(1, pod), of(1, pod))
 chunks = st.lists(st.integers(0, 40))
+
+
+def damaged(fields: Sequence[Field]) -> Iterator[bytes]:
+    """Every message that results if one field, at any depth, is damaged; the lengths around it stay right."""
+    for index, each in enumerate(fields):
+        if each.number:
+            before, behind = encoded(fields[:index]), encoded(fields[index + 1 :])
+            inner = damaged(each.value) if isinstance(each.value, list) else ()
+            for value in (*damages(each.number, each.content), *(field(each.number, part) for part in inner)):
+                yield before + value + behind
+
+
+def damages(number: int, content: bytes) -> Iterator[bytes]:
+    """The field, damaged in each way. Some of the ways are valid."""
+    length, start = varint(len(content)), tag(number, LENGTH)
+    yield from (start + varint(lie) + content for lie in (len(content) + 1, max(len(content) - 1, 0), 2**33))
+    yield from (tag(other, LENGTH) + length + content for other in range(6))
+    yield from (tag(number, wire_type) + length + content for wire_type in range(8))
+    yield from (start + varint(len(content), size) + content for size in (2, 5, 6))
+    yield from (
+        varint(number << 3 | LENGTH | high, size) + length + content for size in (2, 5, 6) for high in (0, 1 << 32)
+    )
+    yield from (
+        field(number, content + more) for more in (b"\xff", b"\xed\xa0\x80", b"\0", tag(31, VARINT) + varint(1, 11))
+    )
+    yield from (field(number, content[:-1]), start, start[:-1], tag(31, 3) + content + tag(31, 4))
 
 
 def expected(answer: Any) -> PodResourcesList:  # noqa: ANN401 - of either class
@@ -180,18 +198,26 @@ def is_deliberate(message: Message) -> bool:
 
 
 @UNHURRIED
-@given(good_answers, chunks)
-def test_it_decodes_what_protobuf_decodes(data: bytes, sizes: list[int]) -> None:
+@given(answers, chunks)
+def test_it_decodes_what_protobuf_decodes(answer: list[Field], sizes: list[int]) -> None:
+    data = encoded(answer)
     assert decoded(data, sizes) == expected(pb.ListPodResourcesResponse.FromString(data))
 
 
-def cut(data: bytes) -> st.SearchStrategy[bytes]:
-    return st.integers(0, len(data)).map(lambda size: data[:size])
+@settings(UNHURRIED, max_examples=50)
+@given(answers, chunks)
+def test_it_refuses_what_protobuf_refuses(answer: list[Field], sizes: list[int]) -> None:
+    for data in damaged(answer):
+        check_strictness(data, sizes)
 
 
-@settings(UNHURRIED, max_examples=250)
-@given(bad_answers | good_answers.flatmap(cut) | st.binary(), chunks)
-def test_it_refuses_what_protobuf_refuses(data: bytes, sizes: list[int]) -> None:
+@UNHURRIED
+@given(answers.map(encoded) | st.binary(), st.integers(0, 300), chunks)
+def test_it_refuses_what_is_cut_off_as_protobuf_does(data: bytes, size: int, sizes: list[int]) -> None:
+    check_strictness(data[:size], sizes)
+
+
+def check_strictness(data: bytes, sizes: Sequence[int]) -> None:
     """It refuses more only where it does so deliberately. What is not used is not looked at, so it may be anything."""
     try:
         reference = REDUCED.FromString(data)
