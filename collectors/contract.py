@@ -319,8 +319,8 @@ class CollectOptions:
         read_by=("exporter",),
     )
     diagnostics: bool = switch(
-        "Families for diagnosis: what predicts a failure of a device, and what its next reset changes. They add up to "
-        "30 series for each device.",
+        "Families for diagnosis: what predicts a failure of a device, what its next reset changes, and, on NVIDIA "
+        "devices, the time in throttling. They add up to 34 series for each device.",
         read_by=("nvidia", "simulated"),
     )
 

@@ -27,12 +27,18 @@ reason, listed below the tables. [metrics](metrics.md) explains the families, [N
 
 The tests simulate the cards with a library of their own, below the real `nvidia-ml-py`. Its values were recorded on
 real hardware where the last table says so, and are assumed elsewhere. This exporter has not yet been run on a real
-card. The tables do not contain the families of `collect.pcie_throughput` and `collect.diagnostics`;
+card. The tables do not contain the families that only `collect.pcie_throughput` and `collect.diagnostics` export;
 [NVIDIA health](nvidia-health.md) lists those for diagnosis.
 """
 _NOTES = """\
-- The NVIDIA collector does not supply the time in throttling (`throttle_seconds_total`): according to the driver's
-  header its counters are in nanoseconds, but its own tool prints the same numbers as microseconds.
+- The time in throttling (`throttle_seconds_total`) is read only with `collect.diagnostics`. It is the sum of
+  `throttle_active` over the fast readings: a reason that applies at both ends of an interval counts for all of it, at
+  one end for half of it; more than 70 seconds without a reading count nothing. The driver has counters for power (field
+  74), heat (251 and 252 for release 580, 269 and 270 by the header of CUDA 13) and the external brake (253 or 271): in
+  nanoseconds according to its header, while its own tool shows microseconds. The counters of a reason take the place of
+  the sum, from then on, once they agree with it within a factor of 2: over at least 60 seconds, of which the reason
+  applies for at least 5. If they disagree, they are not used until the next session of the library, or until the device
+  was lost and is back. The time is counted since the exporter started, and continues over reloads of the driver.
 - Fields 193 to 196 (T.Limit of slowdown, shutdown and maximum) are positions on the scale of the margin; they are
   neither limits nor margins.
 - The PCIe bytes of GPM (255, 256) are not used, because their unit is not stated; fields 197 and 198 are used where

@@ -1,7 +1,7 @@
 """What all sessions of a collector share."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from collectors.contract import CollectOptions
 from collectors.device_calls import DeviceCalls
@@ -19,6 +19,8 @@ class SessionContext:
             session too.
         clock: Monotonic seconds. Used by all threads.
         wall_clock: Unix time. Used by all threads.
+        throttle_seconds: The time in throttling of each device, over all sessions, by uuid and reason. Each belongs to
+            the call of its device.
     """
 
     health: Health
@@ -26,3 +28,4 @@ class SessionContext:
     calls: DeviceCalls
     clock: Callable[[], float]
     wall_clock: Callable[[], float]
+    throttle_seconds: dict[str, dict[str, float]] = field(default_factory=dict)

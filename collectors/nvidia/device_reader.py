@@ -18,6 +18,7 @@ from collectors.nvidia.nvml import Handle, Nvml, Queries, QueryRunner
 from collectors.nvidia.partitions import PartitionInfo, PartitionLayout, PartitionTable
 from collectors.nvidia.processes import Processes
 from collectors.nvidia.readings import MEMORY_QUERIES, device_queries
+from collectors.nvidia.throttle_time import ThrottleTime
 
 
 @dataclass(slots=True)
@@ -58,6 +59,8 @@ class DeviceReader:
         self._identity = identity
         self._uuid = identity.device.uuid
         self._options = context.options
+        self._clock = context.clock
+        self._throttle_seconds = context.throttle_seconds.setdefault(self._uuid, {})
         self._gpm = Gpm(nvml, context.clock)
         self._activity = Activity(self._gpm)
         self._processes = Processes(context.wall_clock)
@@ -82,7 +85,7 @@ class DeviceReader:
         if Cadence.SLOW in due:
             self._partitions.forget_properties()
         if found_again:
-            self._queries = None  # they keep the counts of its links, which may have started again
+            self._queries = None  # they keep the counts of links and time, which may have started again
             self._query_runner.retry(self._uuid)  # what it refused before it was lost
         layout = self._partitions.read(self._identity, handle)
         if layout.changed:
@@ -106,7 +109,8 @@ class DeviceReader:
         self, handle: Handle, layout: PartitionLayout, values: DeviceValues, due: frozenset[Cadence]
     ) -> None:
         if self._queries is None:
-            queries = device_queries(self._options, self._activity.of_device(self._uuid))
+            throttle = ThrottleTime(self._throttle_seconds, self._clock) if self._options.diagnostics else None
+            queries = device_queries(self._options, self._activity.of_device(self._uuid), throttle)
             self._queries = (*queries, *self._processes.of_device(self._uuid))
         result = self._query_runner.run(SubjectKey(self._uuid), handle, self._queries, due)
         values.answers = bool(result.succeeded or not result.failed)

@@ -15,10 +15,12 @@ from collectors.nvidia import (
     nvlink_counters,
     reliability,
     thermal,
+    throttle_time,
 )
 from collectors.nvidia.errors import InvalidValueError
 from collectors.nvidia.nvml import Batch, ClockType, Handle, Memory, Nvml, Queries, Query
 from collectors.nvidia.processes import host_memory
+from collectors.nvidia.throttle_time import ThrottleTime
 from collectors.query import RawValue, rows_of
 from collectors.units import (
     hertz_from_megahertz,
@@ -138,13 +140,16 @@ _MODE_QUERIES: tuple[Query, ...] = tuple(
 )
 
 
-def device_queries(options: CollectOptions, activity_batches: Sequence[Batch] = ()) -> Queries:
+def device_queries(
+    options: CollectOptions, activity_batches: Sequence[Batch] = (), throttle: ThrottleTime | None = None
+) -> Queries:
     """The queries of one device in one session. One batch reads most fields with one call.
 
     Args:
         options: The optional readings to make.
         activity_batches: Its activity queries. A device that supports them reports the used memory bandwidth instead
             of the time in which memory was in use.
+        throttle: Its time in throttling; None if it is not read.
     """
     each_link = options.each_link
     bandwidth = activity.MEMORY_BANDWIDTH if activity_batches else ""
@@ -153,7 +158,7 @@ def device_queries(options: CollectOptions, activity_batches: Sequence[Batch] = 
         *activity_batches,
         Query("memory in use", (catalog.MEMORY_BUSY,), _memory_busy, fallback_for=bandwidth),
         *_OWN_QUERIES,
-        *thermal.THROTTLE_QUERIES,
+        *(throttle.queries() if throttle else (*thermal.THROTTLE_QUERIES, throttle_time.OMITTED)),
         *activity.ENGINE_QUERIES,
         *thermal.QUERIES,
         *_MODE_QUERIES,

@@ -4,10 +4,6 @@ Up to Ampere the limits are absolute. From Ada on there are no absolute limits: 
 the degrees left until the device slows down, and the earlier calls return an error or 0. Fields 193 to 196 are the
 positions of slowdown, shutdown and the memory's maximum on the scale of that margin. They are neither limits nor
 margins, so they are not exported.
-
-The driver also counts the time of some throttle reasons (fields 74, 76 and 269 to 271). Its header says nanoseconds,
-but its own tool prints the same numbers as microseconds. Until this is measured on a device, NVIDIA has no
-`throttle_seconds_total`, because a counter in the wrong unit is worse than none.
 """
 
 from collections.abc import Callable, Iterator

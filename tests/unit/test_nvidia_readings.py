@@ -5,7 +5,7 @@ import pytest
 from collectors import catalog
 from collectors.contract import CollectOptions, DeviceLostError, Fault, Reason, SubjectKey
 from collectors.metric import Cadence, Metric
-from collectors.nvidia import activity
+from collectors.nvidia import activity, throttle_time
 from collectors.nvidia.errors import SessionError
 from collectors.nvidia.nvml import Queries
 from collectors.nvidia.processes import Processes
@@ -34,10 +34,10 @@ MARK = 0xFFFFFFFF
 
 @pytest.fixture
 def bench(nvml: NvmlState) -> QueriedDevice:
+    """A card that supports all queries. The one that only says that an option is off is left out."""
     nvml.devices = [full(h100(0))]
-    return QueriedDevice(
-        nvml, (*device_queries(CollectOptions()), *Processes(lambda: 1_700_000_000.0).of_device("GPU-0"))
-    )
+    queries = [query for query in device_queries(CollectOptions()) if query is not throttle_time.OMITTED]
+    return QueriedDevice(nvml, (*queries, *Processes(lambda: 1_700_000_000.0).of_device("GPU-0")))
 
 
 # Values in the units of the library.
