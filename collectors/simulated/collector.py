@@ -64,8 +64,7 @@ class SimulatedCollector:
         schedule = ActivitySchedule(scenario)
         self._machines = tuple(Machine(device, scenario, schedule) for device in inventory(scenario, identity))
         self._lost: frozenset[str] = frozenset()
-        supplied = self._exported(supplied_by(scenario))
-        self._unsupported = tuple(gap for machine in self._machines for gap in _gaps(machine.device, supplied))
+        self._unsupported = tuple(self._all_gaps())
 
     def read(self, due: frozenset[Cadence]) -> Reading:
         """Read the rows whose cadence is due.
@@ -125,7 +124,7 @@ class SimulatedCollector:
         device, profile = machine.device, machine.device.profile
         view = View(machine, self._clock.unix)
         uuid = device.device.uuid
-        rows = _families(device) & _LEFT_OF_LOST if machine.now.lost else self._exported(_families(device))
+        rows = _families(device) & _LEFT_OF_LOST if machine.now.lost else _families(device) - self._omitted(device)
         for metric, values in _ROWS.items():
             if metric in rows and metric.cadence in due:
                 yield from _made(metric, values(view), uuid)
@@ -136,9 +135,18 @@ class SimulatedCollector:
                 if metric in partition_families and metric.cadence in due:
                     yield from _made(metric, part_values(part_view), uuid, part.partition.uuid)
 
-    def _exported(self, rows: frozenset[Metric]) -> frozenset[Metric]:
-        """Those of these rows that the options ask for."""
-        return rows if self._options.diagnostics else rows - diagnostic_rows.ROWS.keys()
+    def _omitted(self, device: SimulatedDevice) -> frozenset[Metric]:
+        """The rows that the options do not ask for."""
+        vendor = device.profile.vendor
+        return frozenset() if self._options.diagnostics else diagnostic_rows.rows_of_option(vendor)
+
+    def _all_gaps(self) -> Iterator[Unsupported]:
+        """The rows that devices do not support. Rows that no device has without an option are not among them."""
+        absent = frozenset() if self._options.diagnostics else diagnostic_rows.ROWS.keys()
+        for machine in self._machines:
+            yield from _gaps(machine.device, supplied_by(self._scenario) - absent)
+            for metric in (self._omitted(machine.device) & _families(machine.device)) - absent:
+                yield Unsupported(metric, machine.device.device.uuid, "read only with collect.diagnostics")
 
     def _processes(self) -> Iterator[Process]:
         for machine in self._machines:

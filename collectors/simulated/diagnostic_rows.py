@@ -67,3 +67,10 @@ NVIDIA_ROWS: _Rows = {
 }
 
 ROWS: _Rows = {**FABRIC_ROWS, **BANK_ROWS, **NVIDIA_ROWS}
+# Other families that some vendor's collector reads only with the option.
+ALSO: Mapping[str, frozenset[Metric]] = {"nvidia": frozenset({catalog.THROTTLE_SECONDS})}
+
+
+def rows_of_option(vendor: str) -> frozenset[Metric]:
+    """The families that cards of this vendor have only with `collect.diagnostics`."""
+    return ALSO.get(vendor, frozenset()).union(ROWS)

@@ -30,7 +30,6 @@ _PCIE_LANE_BYTES = {4: 1.969e9, 5: 3.938e9}  # by generation, per second and dir
 _RESET_BY_DRIVER = frozenset(
     {
         catalog.ENERGY,
-        catalog.THROTTLE_SECONDS,
         catalog.PCIE_BYTES,
         catalog.PCIE_REPLAYS,
         catalog.INTERCONNECT_BYTES,

@@ -10,7 +10,7 @@ from collectors.contract import CollectOptions, Reading
 from collectors.metric import Cadence, Metric
 from collectors.nvidia import status as nvidia_status
 from collectors.nvidia import xid
-from collectors.simulated.diagnostic_rows import ROWS as DIAGNOSTIC_ROWS
+from collectors.simulated.diagnostic_rows import rows_of_option
 from collectors.simulated.profile import Profile
 from collectors.simulated.profiles import PROFILES
 from tests.doubles.amd_cards import MI210, MI250X, MI250X_SECOND_DIE, MI300X, MI355X, RX_7900_XTX, AmdCard
@@ -125,8 +125,8 @@ OF_DIAGNOSTICS = [
 
 
 def diagnostics(reading: Reading) -> set[tuple[str, ...]]:
-    """The series of the families for diagnosis, by stem and labels."""
-    return {(s.metric.stem, *s.labels) for s in reading.samples if s.metric in DIAGNOSTIC_ROWS}
+    """The series of the families that NVIDIA cards have only with the option, by stem and labels."""
+    return {(s.metric.stem, *s.labels) for s in reading.samples if s.metric in rows_of_option("nvidia")}
 
 
 @pytest.mark.parametrize(("profile", "partitions", "card"), OF_DIAGNOSTICS)
@@ -140,6 +140,33 @@ def test_an_nvidia_card_has_the_families_for_diagnosis_of_the_real_one(
     cut = f", partitions: [{partitions}]" if partitions else ""
     node = SimulatedNode(scenario(f"devices: [{{profile: {profile}{cut}}}]"), options=options)
     assert diagnostics(node.read(5)) == real
+
+
+@pytest.mark.parametrize("wanted", [False, True])
+def test_an_nvidia_card_reports_its_time_in_throttling_as_the_real_one(
+    tmp_path: Path, nvml: NvmlState, *, wanted: bool
+) -> None:
+    options = CollectOptions(diagnostics=wanted)
+    nvml.devices = [h100(0)]
+    nvml.devices[0].clocks_event_reasons = 0x20
+    with collector_bench(tmp_path, nvml, options) as bench:
+        bench.read()
+        for _ in range(30):
+            bench.pass_time(1)
+            real = bench.read()
+    node = SimulatedNode(
+        scenario(f"devices: [{{profile: h100, load: 0.5}}]\nfaults: [{{{HOT}}}, {{kind: driver_reload, at: 20}}]"),
+        options=options,
+    )
+    played = node.read(30)
+    assert throttling(played) == throttling(real)
+    assert bool(throttling(played)[0]) == wanted
+
+
+def throttling(reading: Reading) -> tuple[dict[str, float], list[str]]:
+    """The time in throttling by reason, and why it is missing."""
+    times = {s.labels[0]: s.value for s in samples(reading, catalog.THROTTLE_SECONDS)}
+    return times, [gap.detail for gap in reading.unsupported if gap.metric is catalog.THROTTLE_SECONDS]
 
 
 @pytest.mark.parametrize(("fault", "used", "empty"), [(HOT, 0, 0), (UNCORRECTED, 1, 0), (MANY, 2559, 1)])
