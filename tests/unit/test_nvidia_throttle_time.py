@@ -49,7 +49,7 @@ class Throttled:
         """One reading; returns the time by reason, as it is exported."""
         reading = self.bench.read(frozenset(due or Cadence))
         times = tuple(sample for sample in reading.samples if sample.metric is catalog.THROTTLE_SECONDS)
-        accepted = self._validator.validate(replace(reading, samples=times), self.bench.now)
+        accepted = self._validator.validate(replace(reading, samples=times, faults=()), self.bench.now)
         assert (accepted.samples, accepted.faults) == (times, ())
         found = {sample.labels[0]: sample.value for sample in times}
         if found:
