@@ -32,11 +32,12 @@ _HARDWARE_SLOWDOWN = 0x8
 _SOFTWARE_THERMAL = 0x20
 _HARDWARE_THERMAL = 0x40
 _POWER_BRAKE = 0x80
+_BOARD_LIMIT = 0x200  # the power or current of the board; from driver 615 on a bit of its own
 # The slowdown bit is set together with the bit of its cause, hardware thermal or power brake. If it is set alone, the
 # hardware does not name its reason: a fast trigger for high power or, by nvml.h, a change of the performance state. An
 # idle device changes its state all the time, so there the bit alone means nothing.
 _THROTTLE_REASONS = {
-    "power": _POWER_CAP,
+    "power": _POWER_CAP | _BOARD_LIMIT,
     "thermal": _SOFTWARE_THERMAL | _HARDWARE_THERMAL,
     "external": _POWER_BRAKE,
 }

@@ -27,6 +27,8 @@ def bench(nvml: NvmlState) -> QueriedDevice:
         (0x10, set()),  # sync boost
         (0x100, set()),  # clocks set by the display
         (0x4, {"power"}),
+        (0x200, {"power"}),
+        (0x400, set()),
         (0x20, {"thermal"}),
         (0x8 | 0x40, {"thermal"}),
         (0x60, {"thermal"}),
