@@ -120,7 +120,7 @@ def host_memory(nvml: Nvml, handle: Handle) -> Iterator[RawValue]:
     While no process runs it is unknown: boards that never list processes are not told apart.
 
     Raises:
-        UnsupportedError: The device has an aperture, so it has memory of its own.
+        UnsupportedError: The device has memory of its own, or an aperture to it.
         NoDataError: No process is listed, or the memory of one is unknown.
     """
     if _has_own_memory(nvml, handle):
@@ -133,10 +133,12 @@ def host_memory(nvml: Nvml, handle: Handle) -> Iterator[RawValue]:
 
 
 def _has_own_memory(nvml: Nvml, handle: Handle) -> bool:
-    try:
+    for read in (nvml.memory, nvml.memory_with_reserved_as_used):
+        with suppress(UnsupportedError):
+            return read(handle).total > 0
+    with suppress(UnsupportedError):
         return nvml.call("nvmlDeviceGetBAR1MemoryInfo", handle, read=lambda memory: int(memory.bar1Total)) > 0
-    except UnsupportedError:
-        return False
+    return False
 
 
 def _distinct(nvml: Nvml, handle: Handle, version: str) -> dict[int, _RunningProcess]:

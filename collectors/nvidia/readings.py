@@ -105,13 +105,11 @@ _MODES: dict[str, Callable[[Nvml, Handle], bool]] = {
     "confidential": _confidential,
 }
 _MEMORY_ROWS = (catalog.MEMORY_USAGE, catalog.MEMORY_LIMIT, catalog.MEMORY_RESERVED)
-_OLD_MEMORY = "memory, first version"
-
 MEMORY_QUERIES: tuple[Query, ...] = (
     Query("memory", _MEMORY_ROWS, partial(_memory, Nvml.memory)),
     # Usage then includes some hundred MiB reserved by the driver, which the older call does not report separately.
     Query(
-        _OLD_MEMORY,
+        "memory, first version",
         (catalog.MEMORY_USAGE, catalog.MEMORY_LIMIT),
         partial(_memory, Nvml.memory_with_reserved_as_used),
         fallback_for="memory",
@@ -119,7 +117,7 @@ MEMORY_QUERIES: tuple[Query, ...] = (
 )
 _OWN_QUERIES: tuple[Query, ...] = (
     *MEMORY_QUERIES,
-    Query("memory of processes", (catalog.HOST_MEMORY_USAGE,), host_memory, fallback_for=_OLD_MEMORY),
+    Query("memory of processes", (catalog.HOST_MEMORY_USAGE,), host_memory),
     Query("power", (catalog.POWER,), partial(_milliwatts, catalog.POWER, Nvml.power)),
     Query("energy", (catalog.ENERGY,), _energy),
     Query("power limit", (catalog.POWER_LIMIT,), partial(_milliwatts, catalog.POWER_LIMIT, Nvml.power_limit)),

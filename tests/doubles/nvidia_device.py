@@ -1,5 +1,6 @@
 """Cards of the loaded NVML double with short uuids, and one that is queried as in a session."""
 
+from collectors import catalog
 from collectors.contract import SubjectKey
 from collectors.metric import Cadence, Metric
 from collectors.nvidia.nvml import Queries, QueryRunner
@@ -53,8 +54,9 @@ class QueriedDevice:
         return result
 
     def gaps(self) -> dict[Metric, str]:
-        """The unsupported rows, each with the reason."""
-        return {gap.metric: gap.detail for gap in self._runner.unsupported()}
+        """The unsupported rows, each with the reason; without one that no card with memory of its own has."""
+        gaps = self._runner.unsupported()
+        return {gap.metric: gap.detail for gap in gaps if gap.metric is not catalog.HOST_MEMORY_USAGE}
 
     def forget(self, device_uuid: str) -> None:
         """Forget which queries of a device are unsupported."""

@@ -186,7 +186,8 @@ def test_an_old_driver_is_read_by_the_older_functions(tmp_path: Path) -> None:
         result = reader.poll()
         used = device.memory_used_bytes + device.memory_reserved_bytes
         assert result.faults == []
-        assert result.unsupported == ["memory_reserved_bytes", "temperature_limit_celsius", "fan_speed_ratio"]
+        unsupported = ["memory_reserved_bytes", "host_memory_usage_bytes", "temperature_limit_celsius"]
+        assert result.unsupported == [*unsupported, "fan_speed_ratio"]
         assert result.value(catalog.MEMORY_USAGE, device.uuid) == used
         assert result.value(catalog.TEMPERATURE, device.uuid, "core") == 31
         assert result.value(catalog.PROCESSES, device.uuid) == 0
