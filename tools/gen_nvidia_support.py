@@ -33,12 +33,13 @@ card. The tables do not contain the families that only `collect.pcie_throughput`
 _NOTES = """\
 - The time in throttling (`throttle_seconds_total`) is read only with `collect.diagnostics`. It is the sum of
   `throttle_active` over the fast readings: a reason that applies at both ends of an interval counts for all of it, at
-  one end for half of it; more than 70 seconds without a reading count nothing. The driver has counters for power (field
-  74), heat (251 and 252 for release 580, 269 and 270 by the header of CUDA 13) and the external brake (253 or 271): in
-  nanoseconds according to its header, while its own tool shows microseconds. The counters of a reason take the place of
-  the sum, from then on, once they agree with it within a factor of 2: over at least 60 seconds, of which the reason
-  applies for at least 5. If they disagree, they are not used until the next session of the library, or until the device
-  was lost and is back. The time is counted since the exporter started, and continues over reloads of the driver.
+  one end for half of it; more than 70 seconds without a reading count nothing. The driver has counters for power
+  (fields 74 and 77), heat (251 and 252 for release 580, 269 and 270 by the header of CUDA 13) and the external brake
+  (253 or 271): in nanoseconds according to its header, while its own tool shows microseconds. The counters of a reason
+  take the place of the sum, from then on, once they agree with it within a factor of 2: over at least 60 seconds, of
+  which the reason applies for at least 5. If they disagree, they are not used until the next session of the library, or
+  until the device was lost and is back. The time is counted since the exporter started, and continues over reloads of
+  the driver.
 - Fields 193 to 196 (T.Limit of slowdown, shutdown and maximum) are positions on the scale of the margin; they are
   neither limits nor margins.
 - The PCIe bytes of GPM (255, 256) are not used, because their unit is not stated; fields 197 and 198 are used where

@@ -28,7 +28,7 @@ from collectors.query import PermanentlyUnsupportedError, RawValue
 
 # The numbers that the counters of a reason may have. Counters of one reason can overlap, so the longest time is used.
 _NUMBERS: Mapping[str, tuple[tuple[int, ...], ...]] = {
-    "power": ((74,),),
+    "power": ((74, 77), (74,)),  # the limit of power, and that of the board, if the driver counts it
     "thermal": ((251, 252), (269, 270)),  # by software and by hardware
     "external": ((253,), (271,)),
 }
@@ -181,7 +181,7 @@ class ThrottleTime:
 
     def _answers(self, nvml: Nvml, handle: Handle) -> _Answers:
         """The values of all counters that may be right, or their errors."""
-        fields = [each for reason in self._reasons.values() for one in reason.counters for each in one.fields]
+        fields = sorted({each for reason in self._reasons.values() for one in reason.counters for each in one.fields})
         if not fields:
             return {}
         try:

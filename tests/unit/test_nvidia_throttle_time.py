@@ -15,10 +15,11 @@ from tests.doubles.nvidia_device import gpus
 from tests.doubles.nvml import NvmlState, ValueType
 
 FAST, MEDIUM = Cadence.FAST, Cadence.MEDIUM
-BITS = {"power": 0x4, "thermal": 0x20, "external": 0x88, "hardware": 0x8}
+BITS = {"power": 0x4, "board": 0x200, "thermal": 0x20, "external": 0x88, "hardware": 0x8}
+NOTHING = dict.fromkeys(("power", "thermal", "external", "hardware"), 0)
 FIELDS = "nvmlDeviceGetFieldValues"
 REASONS = ("nvmlDeviceGetCurrentClocksEventReasons", "nvmlDeviceGetCurrentClocksThrottleReasons")
-POWER = 74
+POWER, BOARD = 74, 77
 NANOSECONDS, MICROSECONDS = 1_000_000_000, 1_000_000
 WIDE = ValueType.UNSIGNED_LONG_LONG
 NOT_SUPPORTED, TIMEOUT = 3, 10
@@ -85,7 +86,7 @@ def throttled(nvml: NvmlState, tmp_path: Path) -> Iterator[Throttled]:
 def started(throttled: Throttled, *active: str) -> None:
     """The first reading, at which these reasons already apply."""
     throttled.bench.card.clocks_event_reasons = sum(BITS[name] for name in active)
-    assert throttled.read() == dict.fromkeys(BITS, 0)
+    assert throttled.read() == NOTHING
 
 
 def in_use(throttled: Throttled, number: int = POWER, reason: str = "power") -> None:
@@ -170,6 +171,14 @@ def test_counters_of_one_reason_overlap(throttled: Throttled) -> None:
     started(throttled, "thermal")
     assert throttled.run(60, "thermal", rates={251: 0.9, 252: 0.5})["thermal"] == 60
     assert throttled.run(10, "thermal", rates={251: 0.5, 252: 0.9})["thermal"] == pytest.approx(69)
+
+
+def test_the_limit_of_the_board_counts_as_power(throttled: Throttled) -> None:
+    """Its counter is used with that of the limit of power, also if it stood still while they were compared."""
+    throttled.count(POWER, BOARD)
+    started(throttled, "power")
+    assert throttled.run(60, "power", rates={POWER: 0.75})["power"] == 60
+    assert throttled.run(10, "board", rates={BOARD: 0.75})["power"] == 67.5
 
 
 def test_reasons_are_compared_separately(throttled: Throttled) -> None:
@@ -320,7 +329,7 @@ def test_reasons_that_fail_for_a_moment_make_no_time_unsupported(throttled: Thro
     assert catalog.THROTTLE_SECONDS.stem not in first.unsupported
     assert first.values(catalog.THROTTLE_SECONDS, throttled.bench.card.uuid) == {}
     throttled.bench.pass_time(10)
-    assert throttled.read() == dict.fromkeys(BITS, 0)
+    assert throttled.read() == NOTHING
 
 
 def test_without_the_option_it_is_not_read(nvml: NvmlState, tmp_path: Path) -> None:
