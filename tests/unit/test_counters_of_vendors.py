@@ -1,8 +1,6 @@
 """The rule for counters over every counter that the vendors' collectors read, from their doubles to the exporter."""
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 from itertools import pairwise
 from pathlib import Path
 
@@ -10,155 +8,68 @@ import pytest
 
 from collectors import amd, catalog, nvidia
 from collectors.amd.gpu_metrics.parse import parse
-from collectors.contract import CollectorSpec, Reading, Reason
-from collectors.metric import Kind, Metric
+from collectors.catalog.bounds import SPIKE
+from collectors.contract import CollectorSpec, Reading
+from collectors.counters import bound
+from collectors.metric import Kind
 from exporter.validation import Validator
-from tests.doubles.amd_cards import MI210, MI300X
+from tests.doubles.amd_cards import MI300X
 from tests.doubles.amd_node import ALL, collector_of
-from tests.doubles.amd_tree import AmdTree, Gpu
+from tests.doubles.amd_tree import AmdTree
+from tests.doubles.hardware_counters import (
+    AMD,
+    NVIDIA,
+    POLL_SECONDS,
+    Bench,
+    HardwareCounter,
+    amd_card,
+    ids,
+    nvidia_card,
+)
 from tests.doubles.nvidia_collector import collector_bench
-from tests.doubles.nvml import GPM_METRICS, Device, NvmlState, ValueType, h100
+from tests.doubles.nvml import NvmlState, h100
 
-POLL_SECONDS = 10.0
 ENERGY_CALL, NOT_SUPPORTED = "nvmlDeviceGetTotalEnergyConsumption", 3
-ALL_LINKS = 0xFFFFFFFF
-CYCLES = (248, 249, 250, 257, 258, 259, 260)
-WIDE = ValueType.UNSIGNED_LONG_LONG
 # Not read from a counter of the hardware: events and throttled time, which the collectors count themselves.
 OWN_COUNTS = {catalog.ERRORS, catalog.THROTTLE_SECONDS}
+EVERY = [*(("nvidia", each) for each in NVIDIA), *(("amd", each) for each in AMD)]
 
 
-@dataclass(frozen=True)
-class HardwareCounter:
-    """One counter of a double.
-
-    Attributes:
-        row: Its row.
-        labels: Those of its series.
-        base: A raw value far above what it can rise by in a minute.
-        step: A possible rise between two readings.
-    """
-
-    row: Metric
-    labels: tuple[str, ...]
-    base: int
-    step: int
+def chosen(holds: Callable[[HardwareCounter], bool]) -> pytest.MarkDecorator:
+    """Lets a test have only the counters for which this holds."""
+    params = [each for each in EVERY if holds(each[1])]
+    names = [name for vendor, each in params for name in ids(vendor, [each])]
+    return pytest.mark.parametrize("bench", params, ids=names, indirect=True)
 
 
-def cycles(number: int, count: int) -> dict[int, float]:
-    """All activity metrics of a device, of which one counts."""
-    return {**dict.fromkeys((*GPM_METRICS, *CYCLES), 0.0), number: float(count)}
+def is_energy(counter: HardwareCounter) -> bool:
+    return counter.row is catalog.ENERGY
 
 
-NVIDIA: dict[HardwareCounter, Callable[[Device, int], None]] = {
-    HardwareCounter(catalog.ENERGY, (), 5_000_000_000, 700_000): lambda c, n: setattr(c, "energy_millijoules", n),
-    HardwareCounter(catalog.PCIE_BYTES, ("transmit",), 2**50, 10**10): lambda c, n: c.set_field(197, n, WIDE),
-    HardwareCounter(catalog.PCIE_BYTES, ("receive",), 2**50, 10**10): lambda c, n: c.set_field(198, n, WIDE),
-    HardwareCounter(catalog.INTERCONNECT_BYTES, ("nvlink", "transmit", ""), 2**45, 10**8): lambda c, n: c.set_field(
-        138, n, WIDE, scope=ALL_LINKS
-    ),
-    HardwareCounter(catalog.INTERCONNECT_ERRORS, ("nvlink", "replay", ""), 90, 2): lambda c, n: c.set_field(
-        161, n, WIDE, scope=0
-    ),
-    HardwareCounter(catalog.PCIE_REPLAYS, (), 90, 2): lambda c, n: setattr(c, "pcie_replays", n),
-    HardwareCounter(catalog.MEMORY_ERRORS, ("corrected",), 90, 2): lambda c, n: setattr(c, "ecc_volatile_corrected", n),
-    HardwareCounter(catalog.MEMORY_LIFETIME_ERRORS, ("uncorrected",), 90, 2): lambda c, n: setattr(
-        c, "ecc_lifetime_uncorrected", n
-    ),
-    HardwareCounter(catalog.PIPE_ELAPSED_CYCLES, (), 10**15, 10**12): lambda c, n: c.set_gpm(cycles(248, n)),
-    HardwareCounter(catalog.PIPE_ACTIVE_CYCLES, ("sm",), 10**15, 10**12): lambda c, n: c.set_gpm(cycles(249, n)),
-}
-AMD: dict[HardwareCounter, Callable[[Gpu, int], None]] = {
-    HardwareCounter(catalog.ENERGY, (), 5_000_000 << 16, 700 << 16): lambda g, n: g.write_table(energy=n),
-    HardwareCounter(catalog.INTERCONNECT_BYTES, ("xgmi", "receive", ""), 2**45, 10**8): lambda g, n: g.write_table(
-        xgmi_read=(n, *[0] * 7)
-    ),
-    HardwareCounter(catalog.PCIE_REPLAYS, (), 90, 2): lambda g, n: g.write_table(replays=n),
-    HardwareCounter(catalog.MEMORY_ERRORS, ("corrected",), 90, 2): lambda g, n: g.write(
-        "ras/umc_err_count", f"ue: 0\nce: {n}"
-    ),
-    HardwareCounter(catalog.MEMORY_ERRORS, ("uncorrected",), 90, 2): lambda g, n: g.write(
-        "ras/umc_err_count", f"ue: {n}\nce: 0"
-    ),
-}
+def has_rate(counter: HardwareCounter) -> bool:
+    return counter.row.most_per_second is not None
 
 
-class Bench:
-    """One counter of one card, whose readings pass through the exporter's validation."""
-
-    def __init__(self, counter: HardwareCounter, write: Callable[[int], None], read: Callable[[], Reading]) -> None:
-        self.counter = counter
-        self.write = write
-        self.read = read
-        self.validator = Validator()
-        self.now = 0.0
-        self.unit = 1.0
-        self.refused = 0
-
-    def value(self, raw: int) -> float | None:
-        """Read a raw value; return what is exported, in raw units."""
-        self.now += POLL_SECONDS
-        self.write(raw)
-        reading = self.read()
-        own = next(sample for sample in reading.samples if self.is_counter(sample.metric, sample.labels))
-        if raw:
-            self.unit = own.value / raw
-        accepted = self.validator.validate(reading, self.now)
-        self.refused += sum(fault.reason is Reason.INVALID_VALUE for fault in accepted.faults)
-        found = [sample.value for sample in accepted.samples if self.is_counter(sample.metric, sample.labels)]
-        return found[0] / self.unit if found else None
-
-    def is_counter(self, metric: Metric, labels: tuple[str, ...]) -> bool:
-        return (metric, labels) == (self.counter.row, self.counter.labels)
-
-    def exported(self, *values: int | None) -> list[float | None]:
-        """What is exported for some steps above the base; None: a reading of 0."""
-        base, step = self.counter.base, self.counter.step
-        return [self.value(0 if value is None else base + value * step) for value in values]
-
-    def steps(self, *values: int | None) -> list[object]:
-        """The values of some steps; None: absent."""
-        base, step = self.counter.base, self.counter.step
-        return [None if value is None else pytest.approx(base + value * step, rel=1e-12) for value in values]
+def is_narrow(counter: HardwareCounter) -> bool:
+    """Whether it is known to wrap: see collectors/nvidia/links.py."""
+    return counter.row is catalog.PCIE_BYTES
 
 
-def _ids(counters: Sequence[HardwareCounter], vendor: str) -> list[str]:
-    return [" ".join((vendor, counter.row.stem, *counter.labels)) for counter in counters]
-
-
-@pytest.fixture(
-    params=[*(("nvidia", each) for each in NVIDIA), *(("amd", each) for each in AMD)],
-    ids=[*_ids(list(NVIDIA), "nvidia"), *_ids(list(AMD), "amd")],
-)
+@pytest.fixture(params=EVERY, ids=[*ids("nvidia", list(NVIDIA)), *ids("amd", list(AMD))])
 def bench(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Bench]:
     vendor, counter = request.param
-    with ExitStack() as closing:
-        if vendor == "nvidia":
-            state: NvmlState = request.getfixturevalue("nvml")
-            state.devices = [h100(0)]
-            nvml = closing.enter_context(collector_bench(tmp_path, state))
-            card = state.devices[0]
-            card.ecc_volatile_corrected = card.ecc_lifetime_uncorrected = card.pcie_replays = 0
-            card.set_gpm(dict.fromkeys((*GPM_METRICS, *CYCLES), 0.0))
-            nvml.read()  # the first of two samples
-
-            def read() -> Reading:
-                nvml.pass_time(POLL_SECONDS)
-                return nvml.read()
-
-            yield Bench(counter, lambda raw: NVIDIA[counter](card, raw), read)
-        else:
-            tree = AmdTree(tmp_path / "sys")
-            gpu = tree.add(MI300X, "0000:05:00.0")
-            collector = collector_of(tree, parse=parse)
-            collector.read(ALL)  # a fallback is read from the second reading on
-            yield Bench(counter, lambda raw: AMD[counter](gpu, raw), lambda: collector.read(ALL))
+    if vendor == "nvidia":
+        with nvidia_card(tmp_path, request.getfixturevalue("nvml"), counter) as card:
+            yield Bench(counter, card)
+    else:
+        yield Bench(counter, amd_card(tmp_path, counter))
 
 
 @pytest.mark.parametrize(("spec", "counters"), [(nvidia.SPEC, NVIDIA), (amd.SPEC, AMD)])
 def test_every_counter_is_in_the_tables(spec: CollectorSpec, counters: dict[HardwareCounter, object]) -> None:
-    rows = {row for row in (*spec.metrics, *spec.partition_metrics) if row.kind is Kind.COUNTER}
-    assert {counter.row for counter in counters} == rows - OWN_COUNTS
+    for rows, of_partition in ((spec.metrics, False), (spec.partition_metrics, True)):
+        known = {row for row in rows if row.kind is Kind.COUNTER} - OWN_COUNTS
+        assert {counter.row for counter in counters if counter.of_partition == of_partition} == known
 
 
 def test_rising(bench: Bench) -> None:
@@ -177,10 +88,53 @@ def test_dip_to_a_lower_value(bench: Bench) -> None:
 
 def test_two_zeros(bench: Bench) -> None:
     assert bench.exported(0, None, None, 3) == bench.steps(0, 0, 0, 3)
+    assert bench.refused == 2
+
+
+@chosen(has_rate)
+def test_three_zeros(bench: Bench) -> None:
+    assert bench.exported(0, None, None, None, 4) == bench.steps(0, 0, 0, 0, 4)
+    assert bench.refused == 3
+
+
+@chosen(has_rate)
+def test_fourth_zero_withdraws_the_series_until_the_value_is_back(bench: Bench) -> None:
+    assert bench.exported(0, *[None] * 6, 7, 8) == bench.steps(0, 0, 0, 0, None, None, None, 7, 8)
+    assert bench.refused == 6
+
+
+@chosen(lambda counter: not has_rate(counter))
+def test_administrators_clear(bench: Bench) -> None:
+    assert bench.exported(0, 1, None, None, None) == [*bench.steps(0, 1, 1, 1), 0]
+    assert bench.exported_again(1, 2) == bench.steps_again(1, 2)
+    assert bench.refused == 0
+
+
+@chosen(lambda counter: not has_rate(counter))
+def test_administrators_clear_of_a_counter_that_goes_on_rising(bench: Bench) -> None:
+    assert bench.exported(0) + bench.exported_again(1, 2) == bench.steps(0, 0, 0)
+    assert bench.exported_again(3, 4) == bench.steps_again(3, 4)
+    assert bench.refused == 0
+
+
+@chosen(lambda counter: not is_energy(counter))
+def test_standing_still(bench: Bench) -> None:
+    assert bench.exported(*[1] * 12) == bench.steps(*[1] * 12)
+    assert bench.refused == 0
+
+
+@chosen(is_energy)
+def test_energy_that_stands_still_while_power_is_drawn(bench: Bench) -> None:
+    assert bench.exported(*[1] * 10) == bench.steps(*[1] * 7, *[None] * 3)
+    assert bench.exported(2, 3) == bench.steps(None, None)  # it has lost what it has not counted
+    assert catalog.POWER in {sample.metric for sample in bench.accepted.samples}
+    assert bench.accepted.integrated_power == frozenset()
+    bench.validator.interrupt()
+    assert bench.exported(4, 5) == bench.steps(4, 5)
 
 
 def test_jump_that_is_impossible(bench: Bench) -> None:
-    if bench.counter.row.most_per_second is None:  # errors have no rate: the jump is a burst of them, then a clear
+    if not has_rate(bench.counter):  # errors have no rate: the jump is a burst of them, then a clear
         assert bench.exported(0, 10**6, 2, 2, 2) == bench.steps(0, 10**6, 10**6, 10**6, 2)
         return
     assert bench.exported(0, 10**6, 2) == bench.steps(0, 0, 2)
@@ -188,28 +142,71 @@ def test_jump_that_is_impossible(bench: Bench) -> None:
     assert bench.exported(8) == bench.steps(8)
 
 
+def test_mark_for_an_unknown_count(bench: Bench) -> None:
+    assert bench.exported(0) == bench.steps(0)
+    assert bench.value(bench.counter.mark) in (*bench.steps(0), None)
+    assert bench.exported(2) == bench.steps(2)
+
+
+def test_mark_for_an_unknown_count_for_good(bench: Bench) -> None:
+    assert bench.exported(0) == bench.steps(0)
+    exported = [bench.value(bench.counter.mark) for _ in range(5)]
+    assert all(value in (*bench.steps(0), None) for value in exported[:3])
+    assert exported[3:] == [None] * 2
+    assert bench.exported(*range(6, 13))[-1:] == bench.steps(12)  # a query that is unsupported is run less often
+
+
 def test_reset_that_is_not_known(bench: Bench) -> None:
-    exported = bench.exported(0, None) + [bench.value(raw * bench.counter.step) for raw in (1, 2, 3)]
+    exported = bench.exported(0, None) + bench.exported_again(1, 2, 3)
     assert exported[:2] == bench.steps(0, 0)
-    assert exported[-1] == pytest.approx(3 * bench.counter.step)
+    assert exported[-1:] == bench.steps_again(3)
     falls = [now for before, now in pairwise(exported) if now < before]  # type: ignore[operator]
     assert len(falls) == 1
 
 
-def test_reset_that_is_known(tmp_path: Path) -> None:
-    tree = AmdTree(tmp_path / "sys")
-    gpu = tree.add(MI210, "0000:05:00.0")
-    collector = collector_of(tree, parse=parse)
-    validator = Validator()
-    validator.validate(collector.read(ALL), 0.0)
-    gpu.unbind()
-    tree.add(MI300X, "0000:07:00.0")
-    validator.validate(collector.read(ALL), 10.0)
-    gpu.write_table(energy=30 << 16)
-    gpu.bind()
-    accepted = validator.validate(collector.read(ALL), 20.0)
-    [joules] = [s.value for s in accepted.samples if (s.metric, s.device_uuid) == (catalog.ENERGY, gpu.uuid)]
-    assert (joules, accepted.energy[gpu.uuid].amount) == (30, 30)
+def test_reset_that_the_exporter_knows_of(bench: Bench) -> None:
+    assert bench.exported(0, 1) == bench.steps(0, 1)
+    bench.validator.interrupt()
+    assert bench.exported_again(3, 4) == bench.steps_again(3, 4)
+    assert bench.refused == 0
+
+
+def test_reset_that_the_collector_tells(bench: Bench) -> None:
+    assert bench.exported(0, 1) == bench.steps(0, 1)
+    bench.reload(3 * bench.counter.step)
+    if is_energy(bench.counter):
+        [risen] = bench.accepted.energy.values()
+        assert risen.amount == pytest.approx(3 * bench.counter.step * bench.unit)
+    assert bench.exported_again(3, 4) == bench.steps_again(3, 4)
+    assert bench.refused == 0
+
+
+@pytest.mark.parametrize(("ratio", "credited"), [(1.0, 1.0), (1.01, 0.0)])
+@chosen(is_energy)
+def test_energy_after_a_reset_is_credited_if_it_is_possible(bench: Bench, ratio: float, credited: float) -> None:
+    bench.exported(0)
+    [limit] = [sample.value for sample in bench.accepted.samples if sample.metric is catalog.POWER_LIMIT]
+    most = bound(SPIKE * limit, POLL_SECONDS)
+    bench.validator.interrupt()
+    raw = round(ratio * most / bench.unit)
+    assert bench.value(raw) == pytest.approx(raw)
+    [risen] = bench.accepted.energy.values()
+    assert risen.amount == pytest.approx(credited * most)
+
+
+def test_only_some_counters_are_known_to_be_narrow(bench: Bench) -> None:
+    bench.exported(0)
+    assert bench.width == (2**32 if is_narrow(bench.counter) else 0)
+
+
+@chosen(is_narrow)
+def test_wrap_of_a_counter_that_can_wrap_more_than_once(bench: Bench) -> None:
+    """What it counts is unknown until it has not wrapped for eight readings."""
+    wrapped = [2 * 10**8 * number for number in range(1, 13)]
+    exported = [bench.value(raw) for raw in (4 * 10**9, 42 * 10**8, *wrapped)]
+    assert exported[:3] == [4 * 10**9, *[42 * 10**8] * 2]  # it may have been a dip
+    assert exported[3:9] == [None] * 6
+    assert exported[-3:] == wrapped[-3:]
 
 
 def energy_is_exported(read: Callable[[], Reading], stop: Callable[[], None], heal: Callable[[], None]) -> list[bool]:
