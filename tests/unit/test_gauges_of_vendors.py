@@ -1,0 +1,68 @@
+"""The rule for values over every gauge that the vendors' collectors read, from their doubles to the exporter."""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from collectors import amd, nvidia
+from collectors.contract import CollectorSpec
+from collectors.metric import Kind, Metric
+from tests.doubles.amd_gauges import AMD, AMD_EXCEPTED, amd_gauge
+from tests.doubles.hardware_gauges import GaugeBench, HardwareGauge
+from tests.doubles.nvidia_gauges import NVIDIA, NVIDIA_EXCEPTED, nvidia_gauge
+from tests.doubles.nvml import NvmlState
+from tests.doubles.nvml_loaded import loaded
+
+READINGS = 3
+EVERY = [*(("nvidia", each) for each in NVIDIA), *(("amd", each) for each in AMD)]
+
+
+@pytest.fixture(scope="module", params=EVERY, ids=[f"{vendor} {gauge.name}" for vendor, gauge in EVERY])
+def bench(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, nvml_library: Path
+) -> Iterator[GaugeBench]:
+    vendor, gauge = request.param
+    path = tmp_path_factory.mktemp("gauge")
+    with ExitStack() as closing:
+        if vendor == "nvidia":
+            state = closing.enter_context(NvmlState(path / "state"))
+            closing.enter_context(loaded(nvml_library, state))
+            write, read = closing.enter_context(nvidia_gauge(path, state, gauge))
+        else:
+            write, read = amd_gauge(path, gauge)
+        yield GaugeBench(gauge, write, read)
+
+
+@pytest.mark.parametrize(
+    ("spec", "gauges", "excepted"), [(nvidia.SPEC, NVIDIA, NVIDIA_EXCEPTED), (amd.SPEC, AMD, AMD_EXCEPTED)]
+)
+def test_every_gauge_is_in_the_tables_or_excepted(
+    spec: CollectorSpec, gauges: Mapping[HardwareGauge, Callable[..., None]], excepted: Mapping[Metric, str]
+) -> None:
+    for rows, of_partition in ((spec.metrics, False), (spec.partition_metrics, True)):
+        known = {gauge.row for gauge in gauges if gauge.of_partition == of_partition}
+        assert known | (excepted.keys() & {*rows}) == {row for row in rows if row.kind is Kind.GAUGE}
+        assert not known & excepted.keys()
+
+
+def test_implausible_once(bench: GaugeBench) -> None:
+    good = bench.exported(bench.gauge.good)
+    assert good.value == pytest.approx(bench.gauge.value)
+    assert good.invalid == 0
+    for wrong in bench.gauge.wrong:
+        outcome = bench.exported(wrong)
+        assert outcome.value == (good.value if bench.gauge.held else None), wrong
+        assert outcome.others == good.others, wrong
+        assert outcome.invalid >= 1, wrong
+        assert bench.exported(bench.gauge.good) == good, wrong
+
+
+def test_implausible_for_good(bench: GaugeBench) -> None:
+    good = bench.exported(bench.gauge.good)
+    outcomes = [bench.exported(bench.gauge.wrong[0]) for _ in range(bench.gauge.held + READINGS)]
+    assert [each.value for each in outcomes[bench.gauge.held :]] == [None] * READINGS
+    assert all(each.others == good.others for each in outcomes)
+    assert all(each.invalid for each in outcomes)
+    assert bench.exported(bench.gauge.good) == good
