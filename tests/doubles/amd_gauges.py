@@ -169,19 +169,30 @@ AMD_EXCEPTED = {
 }
 
 
-def amd_gauge(path: Path, gauge: HardwareGauge) -> tuple[Callable[[int], None], Callable[[], Reading]]:
-    """How to write the raw value of a gauge of `AMD`, and how to read its card.
+def amd_cards(path: Path) -> Mapping[str, Gpu]:
+    """The cards of all gauges, each the only one of its tree.
 
     Args:
-        path: The directory for its files.
+        path: The directory for the trees.
+    """
+    return {
+        name: AmdTree(path / str(number)).add(card, "0000:05:00.0")
+        for number, (name, card) in enumerate(_CARDS.items())
+    }
+
+
+def amd_gauge(cards: Mapping[str, Gpu], gauge: HardwareGauge) -> tuple[Callable[[int], None], Callable[[], Reading]]:
+    """How to write the raw value of a gauge of `AMD`, and how to read its card by a new collector.
+
+    Args:
+        cards: All cards.
         gauge: The gauge.
     """
-    tree = AmdTree(path / "sys")
-    gpu = tree.add(_CARDS[gauge.card], "0000:05:00.0")
+    gpu = cards[gauge.card]
     if gauge.of_partition:
         gpu.set_partition_mode("DPX")
     clock = Clock()
-    collector = collector_of(tree, parse=parse, clock=clock)
+    collector = collector_of(gpu.tree, parse=parse, clock=clock)
     collector.read(ALL)  # a fallback is read from the second reading on
 
     def read() -> Reading:

@@ -1,23 +1,20 @@
 """Every counter of hardware that the vendors' collectors read, as the doubles of their cards have it."""
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 
 from collectors import catalog
 from collectors.amd.gpu_metrics.parse import parse
 from collectors.contract import Fault, Reading, Reason, Sample
-from collectors.metric import Metric
+from collectors.metric import Cadence, Metric
 from exporter.validation import Accepted, Validator
-from tests.doubles.amd_cards import MI300X
 from tests.doubles.amd_node import ALL, collector_of
-from tests.doubles.amd_tree import AmdTree, Gpu
+from tests.doubles.amd_tree import Gpu
 from tests.doubles.collectors import Clock
-from tests.doubles.nvidia_collector import collector_bench
-from tests.doubles.nvml import GPM_METRICS, Device, NvmlState, ValueType, h100, h100_mig
+from tests.doubles.nvidia_collector import CollectorBench
+from tests.doubles.nvml import GPM_METRICS, Device, ValueType, h100, h100_mig
 
 POLL_SECONDS = 10.0
 CYCLES = (248, 249, 250, 257, 258, 259, 260)
@@ -45,6 +42,12 @@ class HardwareCounter:
     step: int
     mark: int = _LARGEST_64
     of_partition: bool = False
+
+    @property
+    def due(self) -> frozenset[Cadence]:
+        """The cadences to read: its own, that of the power, and if they are the same that of the power's limit."""
+        own = self.row.cadence
+        return frozenset({Cadence.FAST, Cadence.MEDIUM if own is Cadence.FAST else own})
 
 
 def cycles(number: int, count: int) -> dict[int, float]:
@@ -184,56 +187,52 @@ def ids(vendor: str, counters: Sequence[HardwareCounter]) -> list[str]:
     return [" ".join((vendor, *kind, each.row.stem, *each.labels)) for kind, each in zip(kinds, counters, strict=True)]
 
 
-@contextmanager
-def nvidia_card(path: Path, state: NvmlState, counter: HardwareCounter) -> Iterator[Card]:
-    """An H100 with this counter, read through NVML; cut into one partition if that has the counter.
+def nvidia_card(opened: CollectorBench, counter: HardwareCounter) -> Card:
+    """The H100 as new, with this counter, in a new session; cut into one partition if that has the counter.
 
     Args:
-        path: The directory for its files.
-        state: The state of the loaded double.
+        opened: Its collector.
         counter: One of `NVIDIA`.
     """
-    state.devices = [h100(0)]
-    device = state.devices[0]
+    device = opened.card
+    opened.collector.close()
+    device.copy_from(h100(0))
     device.ecc_volatile_corrected = device.ecc_lifetime_uncorrected = device.pcie_replays = 0
     device.set_gpm(dict.fromkeys((*GPM_METRICS, *CYCLES), 0.0))
     if counter.of_partition:
         device.partition([h100_mig(0, 0, "7g.80gb")])
-    with collector_bench(path, state) as opened:
-        opened.read()  # the first of two samples
+    opened.read()  # the first of two samples
 
-        def read() -> Reading:
-            opened.pass_time(POLL_SECONDS)
-            return opened.read()
+    def read(due: frozenset[Cadence]) -> Reading:
+        opened.pass_time(POLL_SECONDS)
+        return opened.read(due)
 
-        def reload(validate: Callable[[Reading], object]) -> None:
-            opened.collector.close()
-            validate(read())
+    def reload(validate: Callable[[Reading], object]) -> None:
+        opened.collector.close()
+        validate(read(ALL))
 
-        yield Card(lambda raw: NVIDIA[counter](device, raw), read, reload)
+    return Card(lambda raw: NVIDIA[counter](device, raw), lambda: read(counter.due), reload)
 
 
-def amd_card(path: Path, counter: HardwareCounter) -> Card:
-    """An MI300X with this counter, read from the kernel's files.
+def amd_card(gpu: Gpu, counter: HardwareCounter) -> Card:
+    """An MI300X with this counter, and a new collector.
 
     Args:
-        path: The directory for its files.
+        gpu: The only card of its tree.
         counter: One of `AMD`.
     """
-    tree = AmdTree(path / "sys")
-    gpu = tree.add(MI300X, "0000:05:00.0")
     clock = Clock()
-    collector = collector_of(tree, parse=parse, clock=clock)
+    collector = collector_of(gpu.tree, parse=parse, clock=clock)
     collector.read(ALL)  # a fallback is read from the second reading on
 
-    def read() -> Reading:
+    def read(due: frozenset[Cadence]) -> Reading:
         clock.now += POLL_SECONDS
-        return collector.read(ALL)
+        return collector.read(due)
 
     def reload(validate: Callable[[Reading], object]) -> None:
         gpu.unbind()
-        validate(read())
+        validate(read(ALL))
         gpu.bind()
-        validate(read())
+        validate(read(ALL))
 
-    return Card(lambda raw: AMD[counter](gpu, raw), read, reload)
+    return Card(lambda raw: AMD[counter](gpu, raw), lambda: read(counter.due), reload)

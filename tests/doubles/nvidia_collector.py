@@ -17,8 +17,8 @@ from collectors.nvidia.collector import NvidiaCollector
 from collectors.nvidia.nvml import Nvml
 from collectors.sysfs import Root
 from tests.doubles.exporter_process import wait_until
-from tests.doubles.nvml import NvmlState
-from tests.doubles.nvml_loaded import open_nvml
+from tests.doubles.nvml import NvmlState, h100
+from tests.doubles.nvml_loaded import loaded, open_nvml
 from tests.doubles.sysfs_tree import SysfsTree
 
 _NO_OPTIONS = CollectOptions()
@@ -137,3 +137,20 @@ def collector_bench(path: Path, state: NvmlState, options: CollectOptions = _NO_
         yield bench
         state.release()
         bench.collector.close()
+
+
+@contextmanager
+def h100_bench(path: Path, library: Path, options: CollectOptions = _NO_OPTIONS) -> Iterator[CollectorBench]:
+    """A collector of one H100, in a double that this process loads meanwhile.
+
+    Args:
+        path: The directory for the files of both.
+        library: The directory of the library, as `build_nvml` returns it.
+        options: The options of the collector.
+    """
+    with (
+        NvmlState(path / "nvml-state", [h100(0)]) as state,
+        loaded(library, state),
+        collector_bench(path, state, options) as bench,
+    ):
+        yield bench

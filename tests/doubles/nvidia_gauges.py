@@ -1,19 +1,16 @@
 """Every gauge that the collector for NVIDIA reads from hardware, on cards of the loaded NVML double."""
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Callable, Mapping
 from typing import TypeAlias
 
 from collectors import catalog
-from collectors.contract import CollectOptions, Reading
+from collectors.contract import Reading
 from tests.doubles.hardware_gauges import POLL_SECONDS, HardwareGauge, others_of
-from tests.doubles.nvidia_collector import collector_bench
+from tests.doubles.nvidia_collector import CollectorBench
 from tests.doubles.nvml import (
     MEMORY_TEMPERATURE_FIELD,
     RECOVERY_ACTION_FIELD,
     Device,
-    NvmlState,
     ValueType,
     h100,
     h100_mig,
@@ -210,8 +207,16 @@ NVIDIA_EXCEPTED = {
 }
 
 
-def _card(gauge: HardwareGauge) -> Device:
-    card = h100(0)
+def nvidia_gauge(opened: CollectorBench, gauge: HardwareGauge) -> tuple[Callable[[int], None], Callable[[], Reading]]:
+    """The card of a gauge as new, in a new session: how to write its raw value, and how to read the card.
+
+    Args:
+        opened: Its collector.
+        gauge: One of `NVIDIA`.
+    """
+    card = opened.card
+    opened.collector.close()
+    card.copy_from(h100(0))
     card.fans, card.fan_speed_percent = 1, 40
     card.threshold_shutdown_celsius, card.threshold_slowdown_celsius = 92, 89
     card.threshold_memory_celsius, card.threshold_gpu_celsius = 95, 87
@@ -220,27 +225,10 @@ def _card(gauge: HardwareGauge) -> Device:
         card.remapped_rows_corrected = None
     if gauge.of_partition:
         card.partition([h100_mig(0, 0, "7g.80gb")])
-    return card
+    opened.read()  # the first of two samples, and what is unsupported
 
+    def read() -> Reading:
+        opened.pass_time(POLL_SECONDS)
+        return opened.read()
 
-@contextmanager
-def nvidia_gauge(
-    path: Path, state: NvmlState, gauge: HardwareGauge
-) -> Iterator[tuple[Callable[[int], None], Callable[[], Reading]]]:
-    """How to write the raw value of a gauge of `NVIDIA`, and how to read its card.
-
-    Args:
-        path: The directory for its files.
-        state: The state of the loaded double.
-        gauge: The gauge.
-    """
-    state.devices = [_card(gauge)]
-    card = state.devices[0]
-    with collector_bench(path, state, CollectOptions(pcie_throughput=True)) as opened:
-        opened.read()  # the first of two samples, and what is unsupported
-
-        def read() -> Reading:
-            opened.pass_time(POLL_SECONDS)
-            return opened.read()
-
-        yield (lambda raw: NVIDIA[gauge](card, raw)), read
+    return (lambda raw: NVIDIA[gauge](card, raw)), read

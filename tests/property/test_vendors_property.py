@@ -2,7 +2,6 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from contextlib import ExitStack
 from enum import Enum, auto
 from pathlib import Path
 from typing import NamedTuple
@@ -23,9 +22,7 @@ from tests.doubles.amd_node import collector_of
 from tests.doubles.amd_tree import AmdTree
 from tests.doubles.books import TRAIN, Books, sole
 from tests.doubles.collectors import EVERY, FAST, Clock
-from tests.doubles.nvidia_collector import CollectorBench, collector_bench
-from tests.doubles.nvml import NvmlState, h100
-from tests.doubles.nvml_loaded import loaded
+from tests.doubles.nvidia_collector import CollectorBench, h100_bench
 
 BASE_JOULES = 5_000_000.0
 ENERGY_CALL, COUNT_CALL = "nvmlDeviceGetTotalEnergyConsumption", "nvmlDeviceGetCount_v2"
@@ -267,13 +264,11 @@ def card(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, nvml_library: Path
 ) -> Iterator[MeteredCard]:
     path = tmp_path_factory.mktemp("vendor")
-    with ExitStack() as closing:
-        if request.param == "amd":
-            yield AmdCard(path)
-            return
-        state = closing.enter_context(NvmlState(path / "state", [h100(0)]))
-        closing.enter_context(loaded(nvml_library, state))
-        yield NvidiaCard(closing.enter_context(collector_bench(path, state)))
+    if request.param == "amd":
+        yield AmdCard(path)
+        return
+    with h100_bench(path, nvml_library) as opened:
+        yield NvidiaCard(opened)
 
 
 STEPS = st.lists(
@@ -294,7 +289,7 @@ WRONG_AFTER_GONE = [
 ]
 
 
-@settings(deadline=None, max_examples=25)
+@settings(deadline=None, max_examples=20)
 @given(steps=STEPS)
 @example(steps=WRONG_ONCE)
 @example(steps=WRONG_AFTER_GONE)

@@ -7,15 +7,12 @@ from pathlib import Path
 import pytest
 
 from collectors import amd, catalog, nvidia
-from collectors.amd.gpu_metrics.parse import parse
 from collectors.catalog.bounds import SPIKE
-from collectors.contract import CollectorSpec, Reading
+from collectors.contract import CollectorSpec
 from collectors.counters import bound
 from collectors.metric import Kind
-from exporter.validation import Validator
 from tests.doubles.amd_cards import MI300X
-from tests.doubles.amd_node import ALL, collector_of
-from tests.doubles.amd_tree import AmdTree
+from tests.doubles.amd_tree import AmdTree, Gpu
 from tests.doubles.hardware_counters import (
     AMD,
     NVIDIA,
@@ -26,10 +23,8 @@ from tests.doubles.hardware_counters import (
     ids,
     nvidia_card,
 )
-from tests.doubles.nvidia_collector import collector_bench
-from tests.doubles.nvml import NvmlState, h100
+from tests.doubles.nvidia_collector import CollectorBench, h100_bench
 
-ENERGY_CALL, NOT_SUPPORTED = "nvmlDeviceGetTotalEnergyConsumption", 3
 # Not read from a counter of the hardware: events and throttled time, which the collectors count themselves.
 OWN_COUNTS = {catalog.ERRORS, catalog.THROTTLE_SECONDS}
 EVERY = [*(("nvidia", each) for each in NVIDIA), *(("amd", each) for each in AMD)]
@@ -55,14 +50,21 @@ def is_narrow(counter: HardwareCounter) -> bool:
     return counter.row is catalog.PCIE_BYTES
 
 
+@pytest.fixture(scope="module")
+def opened(tmp_path_factory: pytest.TempPathFactory, nvml_library: Path) -> Iterator[CollectorBench]:
+    with h100_bench(tmp_path_factory.mktemp("nvidia"), nvml_library) as bench:
+        yield bench
+
+
+@pytest.fixture(scope="module")
+def gpu(tmp_path_factory: pytest.TempPathFactory) -> Gpu:
+    return AmdTree(tmp_path_factory.mktemp("amd") / "sys").add(MI300X, "0000:05:00.0")
+
+
 @pytest.fixture(params=EVERY, ids=[*ids("nvidia", list(NVIDIA)), *ids("amd", list(AMD))])
-def bench(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Bench]:
+def bench(request: pytest.FixtureRequest, opened: CollectorBench, gpu: Gpu) -> Bench:
     vendor, counter = request.param
-    if vendor == "nvidia":
-        with nvidia_card(tmp_path, request.getfixturevalue("nvml"), counter) as card:
-            yield Bench(counter, card)
-    else:
-        yield Bench(counter, amd_card(tmp_path, counter))
+    return Bench(counter, nvidia_card(opened, counter) if vendor == "nvidia" else amd_card(gpu, counter))
 
 
 @pytest.mark.parametrize(("spec", "counters"), [(nvidia.SPEC, NVIDIA), (amd.SPEC, AMD)])
@@ -207,36 +209,3 @@ def test_wrap_of_a_counter_that_can_wrap_more_than_once(bench: Bench) -> None:
     assert exported[:3] == [4 * 10**9, *[42 * 10**8] * 2]  # it may have been a dip
     assert exported[3:9] == [None] * 6
     assert exported[-3:] == wrapped[-3:]
-
-
-def energy_is_exported(read: Callable[[], Reading], stop: Callable[[], None], heal: Callable[[], None]) -> list[bool]:
-    """Whether the energy is exported while its counter is good, has stopped, and is good again."""
-    validator = Validator()
-    exported = []
-    for second in range(8):
-        if second == 2:
-            stop()
-        if second == 5:
-            heal()
-        accepted = validator.validate(read(), float(second))
-        exported.append(catalog.ENERGY in {sample.metric for sample in accepted.samples})
-        assert accepted.integrated_power == frozenset()
-    return exported
-
-
-# Seen on real cards: 5,000,000 -> 198 -> 411 -> 5,000,000 J.
-def test_nvidia_power_is_not_integrated_in_place_of_a_counter_that_stops(tmp_path: Path, nvml: NvmlState) -> None:
-    nvml.devices = [h100(0)]
-    with collector_bench(tmp_path, nvml) as opened:
-        exported = energy_is_exported(opened.read, lambda: nvml.fail(ENERGY_CALL, NOT_SUPPORTED), nvml.heal)
-    assert exported == [True] * 2 + [False] * 6
-
-
-def test_amd_power_is_not_integrated_in_place_of_a_counter_that_stops(tmp_path: Path) -> None:
-    tree = AmdTree(tmp_path / "amd")
-    gpu = tree.add(MI300X, "0000:05:00.0")
-    collector = collector_of(tree, parse=parse)
-    exported = energy_is_exported(
-        lambda: collector.read(ALL), lambda: gpu.write_table(energy=2**64 - 1), gpu.write_table
-    )
-    assert exported == [True] * 2 + [False] * 6

@@ -1,38 +1,38 @@
 """The rule for values over every gauge that the vendors' collectors read, from their doubles to the exporter."""
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
 from collectors import amd, nvidia
-from collectors.contract import CollectorSpec
+from collectors.contract import CollectOptions, CollectorSpec
 from collectors.metric import Kind, Metric
-from tests.doubles.amd_gauges import AMD, AMD_EXCEPTED, amd_gauge
+from tests.doubles.amd_gauges import AMD, AMD_EXCEPTED, amd_cards, amd_gauge
+from tests.doubles.amd_tree import Gpu
 from tests.doubles.hardware_gauges import GaugeBench, HardwareGauge
+from tests.doubles.nvidia_collector import CollectorBench, h100_bench
 from tests.doubles.nvidia_gauges import NVIDIA, NVIDIA_EXCEPTED, nvidia_gauge
-from tests.doubles.nvml import NvmlState
-from tests.doubles.nvml_loaded import loaded
 
 READINGS = 3
 EVERY = [*(("nvidia", each) for each in NVIDIA), *(("amd", each) for each in AMD)]
 
 
+@pytest.fixture(scope="module")
+def opened(tmp_path_factory: pytest.TempPathFactory, nvml_library: Path) -> Iterator[CollectorBench]:
+    with h100_bench(tmp_path_factory.mktemp("nvidia"), nvml_library, CollectOptions(pcie_throughput=True)) as bench:
+        yield bench
+
+
+@pytest.fixture(scope="module")
+def cards(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Gpu]:
+    return amd_cards(tmp_path_factory.mktemp("amd"))
+
+
 @pytest.fixture(scope="module", params=EVERY, ids=[f"{vendor} {gauge.name}" for vendor, gauge in EVERY])
-def bench(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, nvml_library: Path
-) -> Iterator[GaugeBench]:
+def bench(request: pytest.FixtureRequest, opened: CollectorBench, cards: Mapping[str, Gpu]) -> GaugeBench:
     vendor, gauge = request.param
-    path = tmp_path_factory.mktemp("gauge")
-    with ExitStack() as closing:
-        if vendor == "nvidia":
-            state = closing.enter_context(NvmlState(path / "state"))
-            closing.enter_context(loaded(nvml_library, state))
-            write, read = closing.enter_context(nvidia_gauge(path, state, gauge))
-        else:
-            write, read = amd_gauge(path, gauge)
-        yield GaugeBench(gauge, write, read)
+    return GaugeBench(gauge, *(nvidia_gauge(opened, gauge) if vendor == "nvidia" else amd_gauge(cards, gauge)))
 
 
 @pytest.mark.parametrize(
