@@ -58,7 +58,8 @@ VENDORS: tuple[Vendor, ...] = (
         # KFD's files need the device cgroup of the GPU's render node: in Kubernetes, a privileged container.
         privileged_only="AMD partitions and ROCm process data",
         # From `/proc/<pid>/fdinfo` of every process.
-        host_processes_only="number of AMD processes that draw or decode video, which also needs SYS_PTRACE",
+        host_processes_only="number of AMD processes that draw or decode video, "
+        "which also needs SYS_PTRACE and DAC_READ_SEARCH",
     ),
     Vendor("cambricon", "Cambricon", 0xCABC),
     Vendor("furiosa", "FuriosaAI", 0x1ED2),

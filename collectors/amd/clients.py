@@ -1,7 +1,8 @@
 """Finds the clients of the graphics driver among the open files of all processes.
 
-This needs the host's process namespace and the right to read the files of other processes (CAP_SYS_PTRACE). Without
-one of them, fewer or no processes are found, which is not a fault of the node.
+This needs the host's process namespace and the right to read the files of other processes: CAP_SYS_PTRACE, for those of
+other users also CAP_DAC_READ_SEARCH. Without one of them, fewer or no processes are found, which is not a fault of the
+node.
 
 The link of every open file is read, about 6 us for each, and only files that lead to a DRM device are opened. So the
 files of a process are examined while it is new and while it has a GPU open, and otherwise in every eighth scan, which

@@ -112,7 +112,7 @@ def test_what_needs_privileges_is_reported_for_present_vendors(settings: Setting
     assert (nvidia.privileged_only, nvidia.host_processes_only) == ((), ())
     assert both.privileged_only == ("AMD partitions and ROCm process data",)
     assert both.host_processes_only == (
-        "number of AMD processes that draw or decode video, which also needs SYS_PTRACE",
+        "number of AMD processes that draw or decode video, which also needs SYS_PTRACE and DAC_READ_SEARCH",
     )
 
 
