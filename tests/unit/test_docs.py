@@ -21,7 +21,8 @@ from tools.queries import QUERIES
 ROOT = Path(__file__).parent.parent.parent
 ROWS = (*catalog.ROWS, *families.ROWS)
 NAMES = {row.name(subject) for row in ROWS for subject in row.subjects}
-PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), ROOT / "dashboards" / "README.md")
+OTHER_PAGES = (ROOT / "README.md", ROOT / "SECURITY.md", ROOT / "dashboards" / "README.md")
+PAGES = (*OTHER_PAGES, *sorted((ROOT / "docs").glob("*.md")))
 METRICS_PAGE = ROOT / "docs" / "metrics.md"
 
 # A name, or a prefix that a text uses for several names: `accelerator_device_`, `accelerator_device_*`.
