@@ -117,6 +117,10 @@ class GpuFiles:
     def _read_metrics(self, folder: Path) -> Metrics:
         return self._tables.read("gpu_metrics", lambda: self._believed(folder))
 
+    def has_all_links(self, direction: str, now: frozenset[int]) -> bool:
+        """See `Tables.has_all_links`."""
+        return self._tables.has_all_links(direction, now)
+
     def _believed(self, folder: Path) -> Metrics:
         table = read_bytes(folder / "gpu_metrics", _MAX_TABLE_BYTES)
         metrics = self._parse(table)

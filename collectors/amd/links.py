@@ -132,9 +132,11 @@ def _moved(files: GpuFiles) -> Iterator[tuple[str, Sequence[float | None]]]:
 
 def _bytes(_: Root, files: GpuFiles) -> Iterator[RawValue]:
     for direction, counts in _moved(files):
-        counted = [count for count in counts if count is not None]
+        counted = {link: count for link, count in enumerate(counts) if count is not None}
+        if not files.has_all_links(direction, frozenset(counted)):
+            raise NoDataError("gpu_metrics: an XGMI link has no count now")
         if counted:
-            yield RawValue(catalog.INTERCONNECT_BYTES, sum(counted), labels=(_XGMI, direction, ""))
+            yield RawValue(catalog.INTERCONNECT_BYTES, sum(counted.values()), labels=(_XGMI, direction, ""))
 
 
 def _bytes_per_link(_: Root, files: GpuFiles) -> Iterator[RawValue]:

@@ -25,8 +25,9 @@ _PAGE = re.compile(r"0x[0-9a-fA-F]+\s*:\s*0x[0-9a-fA-F]+\s*:\s*([RPF])")
 _THRESHOLD = ("module", "amdgpu", "parameters", "bad_page_threshold")
 _MEMORY = "umc"
 _NOT_READY = "Query currently inaccessible"  # amdgpu_ras_sysfs_read, in place of the counts
-# Far more errors than a driver counts. A higher number is no count: it would be added to the events for good.
-_MOST_ERRORS = 2**32
+# Far more errors than a driver counts. A higher number is no count, nor is the mark 2^32 - 1: it would be added to the
+# events for good.
+_MOST_ERRORS = 2**32 - 2
 # Before UMC 12, the driver counts deferred errors as uncorrected: `umc_v6_1.c`, `umc_v6_7.c`, `umc_v8_7.c`,
 # `umc_v8_10.c`, `umc_v8_14.c`. The count of deferred errors that it writes there is always 0.
 _WITHOUT_DEFERRED = ("gfx90", "gfx10", "gfx11", "gfx120")

@@ -11,12 +11,13 @@ T = TypeVar("T")
 
 
 class Tables:
-    """Reads the tables of one GPU in one session of its driver, in which their layouts never change."""
+    """What is known of the tables of one GPU in one session of its driver, in which their layouts never change."""
 
     def __init__(self) -> None:
         self._understood: set[str] = set()
         self._not_understood: set[str] = set()
         self._new: list[CollectorError] = []
+        self._links: dict[str, frozenset[int]] = {}
 
     def read(self, name: str, read: Callable[[], T]) -> T:
         """Read a table.
@@ -41,6 +42,11 @@ class Tables:
             raise NoDataError(str(error)) from None
         self._understood.add(name)
         return table
+
+    def has_all_links(self, direction: str, now: frozenset[int]) -> bool:
+        """Whether every link that has ever counted bytes in a direction counts them now; else their sum would fall."""
+        self._links[direction] = self._links.get(direction, frozenset()) | now
+        return self._links[direction] == now
 
     def newly_not_understood(self) -> list[CollectorError]:
         """Why tables were not understood, of those that were not reported before."""

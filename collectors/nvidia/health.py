@@ -1,6 +1,6 @@
 """Health of all devices over all sessions, from their events and readings."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from collectors import catalog
@@ -104,9 +104,17 @@ class Health:
                 faults.append(report)
         return faults
 
-    def update(self, uuid: str, samples: Iterable[Sample]) -> list[Sample]:
-        """Update a device from the samples of one poll. Returns its status and events."""
-        self._status.update(uuid, samples)
+    def update(
+        self, uuid: str, samples: Sequence[Sample], unsupported: Collection[Metric] = frozenset()
+    ) -> list[Sample]:
+        """Update a device from the samples of one poll. Returns its status and events.
+
+        Args:
+            uuid: The device.
+            samples: Of any cadence.
+            unsupported: The rows that it does not support now.
+        """
+        self._status.update(uuid, samples, unsupported)
         return [*self._status.samples(uuid), *self.event_samples(uuid)]
 
     def mark_lost(self, uuid: str) -> list[Sample]:

@@ -10,7 +10,7 @@ from collectors.contract import Alias, Device, Fault, Node, UnavailableError, Un
 from collectors.identity import made_uuid
 from collectors.nvidia.errors import InvalidValueError, NoDataError
 from collectors.nvidia.nvml import Handle, Nvml
-from collectors.pci import PciFunction, numa_node, parse_address, spellings
+from collectors.pci import PciFunction, functions_of, numa_node, parse_address, spellings
 
 VENDOR = "nvidia"
 RESOURCE_PREFIX = "nvidia.com/"
@@ -32,6 +32,7 @@ _ARCHITECTURES = {
     13: "rubin",
     15: "npu3",
 }
+_PCI_VENDOR = 0x10DE
 _PLATFORM_DRIVER = ("bus", "platform", "drivers", "gk20a")
 _PLATFORM_DEVICE = re.compile(r"[0-9a-f]+\.[\w-]+", re.ASCII)
 # The only id that NVIDIA's device plugin uses on a Jetson: `internal/rm/tegra_devices.go`.
@@ -106,9 +107,11 @@ def _location(nvml: Nvml, handle: Handle, index: int, node: Node) -> tuple[str, 
     """
     try:
         location = parse_address(nvml.pci_bus_id(handle))
-    except UnsupportedError:
+    except UnsupportedError as error:
         names = [name for name in node.sysfs.names(*_PLATFORM_DRIVER) if _PLATFORM_DEVICE.fullmatch(name)]
-        return (names[index] if index < len(names) else f"gpu{index}"), ""
+        if not names and functions_of(node.sysfs, _PCI_VENDOR):
+            raise UnavailableError(str(error)) from error  # it is one of these
+        return (names[min(index, len(names) - 1)] if names else f"gpu{index}"), ""
     if location is None:
         raise InvalidValueError("nvmlDeviceGetPciInfo: the answer is not a PCI address")
     return str(location), str(location)

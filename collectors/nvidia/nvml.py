@@ -26,7 +26,7 @@ _T = TypeVar("_T")
 
 _LIBRARY = "libnvidia-ml.so.1"
 _CORE_SENSOR = 0  # NVML_TEMPERATURE_GPU
-_ENABLED = 1  # NVML_FEATURE_ENABLED
+_DISABLED, _ENABLED = 0, 1  # nvmlEnableState_t
 # NVML's marks for "not available", with 32 and 64 bits.
 ABSENT_MARKS = frozenset({0xFFFFFFFF, 0xFFFFFFFFFFFFFFFF})
 
@@ -299,4 +299,6 @@ def _ignore(_: object) -> None:
 
 
 def _is_enabled(state: int) -> bool:
+    if state not in (_DISABLED, _ENABLED):
+        raise InvalidValueError(f"a mode that is neither on nor off: {state}")
     return state == _ENABLED

@@ -140,7 +140,11 @@ class SessionReader:
             values.partitions, values.partition_infos, values.partitions_known, unsupported=values.unsupported
         )
         self._were_lost.discard(uuid)
-        health = self._health.update(uuid, values.samples) if values.answers else self._health.event_samples(uuid)
+        if values.answers:
+            gaps = {gap.metric for gap in values.unsupported if not gap.partition_uuid}
+            health = self._health.update(uuid, values.samples, gaps)
+        else:
+            health = self._health.event_samples(uuid)
         exported = (sample for sample in values.samples if sample.metric not in self._unexported)
         samples = [_info_sample(entry), *values.partition_infos, *exported, *health]
         device = replace(entry.device, partitions_known=values.partitions_known)

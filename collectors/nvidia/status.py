@@ -1,10 +1,11 @@
 """The rules for the state of a device: which facts mean degraded, predicted failure or failed. No I/O."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 
 from collectors import catalog
 from collectors.contract import Sample
+from collectors.metric import Metric
 from collectors.nvidia.xid import Effect, effect
 
 OK = "ok"
@@ -16,8 +17,9 @@ _RECOMMENDED = frozenset({"drain", "drain_and_reset", "recover_fabric"})
 
 # Registration with a fabric takes seconds once its fabric manager runs. The manager itself may start some minutes after
 # the driver; until it has registered the device, no program can use it.
-_UNFINISHED = frozenset({"not_started", "in_progress"})
+_UNFINISHED = frozenset({"not_started", "in_progress", "failed"})
 _FABRIC_SECONDS = 300.0
+_FABRIC_GAP_SECONDS = 300.0  # it is read once a minute; what happened in a longer gap is unknown
 # A recovery of routes or after a timeout ends by itself.
 _FABRIC_TROUBLES = frozenset({"degraded_bandwidth", "route_unhealthy", "incorrect_configuration"})
 
@@ -33,9 +35,8 @@ class HealthFacts:
         repair_pending: Bad memory will be repaired at the next reset.
         uncorrected_errors: Uncorrected memory errors since the driver was loaded.
         fabric: The state of the registration with the fabric; empty if the device has no fabric.
-        fabric_unfinished_since: Monotonic seconds at which the registration was first seen unfinished; None while it is
-            not.
-        fabric_late: It has been unfinished for too long.
+        fabric_read_at: Monotonic seconds of its last reading.
+        fabric_unfinished_seconds: How long it has been seen unfinished or failed.
         fabric_conditions: The conditions that the fabric reports for the device.
         effects: The effects of the events since the device was last known to work.
         new_event: Whether one of these events occurred since the last reading.
@@ -47,11 +48,16 @@ class HealthFacts:
     repair_pending: bool = False
     uncorrected_errors: float = 0
     fabric: str = ""
-    fabric_unfinished_since: float | None = None
-    fabric_late: bool = False
+    fabric_read_at: float = 0.0
+    fabric_unfinished_seconds: float = 0.0
     fabric_conditions: set[str] = field(default_factory=set)
     effects: set[Effect] = field(default_factory=set)
     new_event: bool = False
+
+    def leave_fabric(self) -> None:
+        """The driver reports no registration any more, as in MIG mode: nothing is known of the fabric."""
+        self.fabric, self.fabric_unfinished_seconds = "", 0.0
+        self.fabric_conditions.clear()
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +127,7 @@ RULES: tuple[StatusRule, ...] = (
     StatusRule(
         "fabric_unregistered",
         _DEGRADED,
-        lambda facts: facts.fabric == "failed" or facts.fabric_late,
+        lambda facts: facts.fabric == "failed" or facts.fabric_unfinished_seconds >= _FABRIC_SECONDS,
         "The registration with the NVLink fabric has failed, or has not finished within 5 minutes",
     ),
     StatusRule(
@@ -160,10 +166,20 @@ class StatusTable:
             facts.effects.add(event_effect)
             facts.new_event = True
 
-    def update(self, uuid: str, samples: Iterable[Sample]) -> None:
-        """Update the facts about a device from the samples of one poll, of any cadence."""
+    def update(self, uuid: str, samples: Sequence[Sample], unsupported: Collection[Metric] = frozenset()) -> None:
+        """Update the facts about a device from the samples of one poll, of any cadence.
+
+        Args:
+            uuid: The device.
+            samples: What was read.
+            unsupported: The rows that it does not support now.
+        """
         facts = self._facts_of(uuid)
         facts.lost = False
+        if catalog.FABRIC_STATUS in unsupported:
+            facts.leave_fabric()
+        elif any(sample.metric is catalog.FABRIC_STATUS for sample in samples):
+            facts.fabric_conditions.clear()  # those that still hold are in the same reading
         for sample in samples:
             if not sample.partition_uuid:
                 _apply_sample(facts, sample, self._clock())
@@ -200,17 +216,18 @@ def _apply_sample(facts: HealthFacts, sample: Sample, now: float) -> None:
         facts.uncorrected_errors = sample.value
     elif sample.metric is catalog.FABRIC_STATUS and sample.value:
         _apply_fabric(facts, sample.labels[-1], now)
-    elif sample.metric is catalog.FABRIC_CONDITION:
-        change = facts.fabric_conditions.add if sample.value else facts.fabric_conditions.discard
-        change(sample.labels[-1])
+    elif sample.metric is catalog.FABRIC_CONDITION and sample.value:
+        facts.fabric_conditions.add(sample.labels[-1])
 
 
 def _apply_fabric(facts: HealthFacts, state: str, now: float) -> None:
-    """Apply a reading of the registration. Without readings no time passes: what is unknown is not late."""
-    facts.fabric = state
+    """Apply a reading of the registration. Without readings no time passes: what is unknown is not late.
+
+    A registration that has failed is tried again, which does not begin the time anew.
+    """
     if state not in _UNFINISHED:
-        facts.fabric_unfinished_since = None
-    elif facts.fabric_unfinished_since is None:
-        facts.fabric_unfinished_since = now
-    since = facts.fabric_unfinished_since
-    facts.fabric_late = since is not None and now - since >= _FABRIC_SECONDS
+        facts.fabric_unfinished_seconds = 0.0
+    elif facts.fabric in _UNFINISHED:
+        elapsed = now - facts.fabric_read_at
+        facts.fabric_unfinished_seconds += elapsed if elapsed <= _FABRIC_GAP_SECONDS else 0.0
+    facts.fabric, facts.fabric_read_at = state, now

@@ -124,7 +124,7 @@ class _Reason:
             self.complete = False
         self.active = active
 
-    def take(self, answers: _Answers, began: float, ended: float) -> float:
+    def drain(self, answers: _Answers, began: float, ended: float) -> float:
         """How long it applied since the last call."""
         now = _Interval(began, ended, self.bit_seconds, self.complete)
         self.bit_seconds, self.complete = 0.0, True
@@ -176,7 +176,7 @@ class ThrottleTime:
         began = self.clock()
         answers = self._answers(nvml, handle)
         for name, reason in self._reasons.items():
-            self.seconds[name] = self.seconds.get(name, 0.0) + reason.take(answers, began, self.clock())
+            self.seconds[name] = self.seconds.get(name, 0.0) + reason.drain(answers, began, self.clock())
             yield RawValue(catalog.THROTTLE_SECONDS, self.seconds[name], labels=(name,))
 
     def _answers(self, nvml: Nvml, handle: Handle) -> _Answers:

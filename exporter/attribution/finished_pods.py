@@ -30,7 +30,7 @@ class CurrentHolders:
         self._answers += 1
         keys = [((each.resource, each.device_id), (each.namespace, each.pod)) for each in listed]
         self._since = {key: self._since.get(key, self._answers) for key in keys}
-        newest: defaultdict[_Id, int] = defaultdict(int)
+        last: defaultdict[_Id, int] = defaultdict(int)
         for (device_id, _), since in self._since.items():
-            newest[device_id] = max(newest[device_id], since)
-        return tuple(each for each, key in zip(listed, keys, strict=True) if self._since[key] == newest[key[0]])
+            last[device_id] = max(last[device_id], since)
+        return tuple(each for each, key in zip(listed, keys, strict=True) if self._since[key] == last[key[0]])

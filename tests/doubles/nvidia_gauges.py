@@ -202,6 +202,7 @@ NVIDIA_EXCEPTED = {
     catalog.ERROR_LAST_TIMESTAMP: "the exporter's own clock at an event",
     catalog.PARTITIONS: "the number of partitions that are listed",
     catalog.PROCESSES: "the number of processes that are listed",
+    catalog.HOST_MEMORY_USAGE: "the sum over the processes that are listed",
     catalog.MEMORY_RETIRED_PAGES: "the number of pages that are listed",
     catalog.COMPUTE_RATIO: "a fraction of whole slices, read once for each partition",
 }

@@ -10,7 +10,7 @@ from collectors import amd, catalog, nvidia
 from collectors.catalog.bounds import SPIKE
 from collectors.contract import CollectorSpec
 from collectors.counters import bound
-from collectors.metric import Kind
+from collectors.metric import Kind, Metric
 from tests.doubles.amd_cards import MI300X
 from tests.doubles.amd_tree import AmdTree, Gpu
 from tests.doubles.hardware_counters import (
@@ -25,6 +25,8 @@ from tests.doubles.hardware_counters import (
 )
 from tests.doubles.nvidia_collector import CollectorBench, h100_bench
 
+# Read only with `collect.diagnostics`: see test_nvidia_diagnostics.py.
+DIAGNOSTICS = {row for row in vars(catalog.diagnostics).values() if isinstance(row, Metric)}
 # Not read from a counter of the hardware: events and throttled time, which the collectors count themselves.
 OWN_COUNTS = {catalog.ERRORS, catalog.THROTTLE_SECONDS}
 EVERY = [*(("nvidia", each) for each in NVIDIA), *(("amd", each) for each in AMD)]
@@ -70,7 +72,7 @@ def bench(request: pytest.FixtureRequest, opened: CollectorBench, gpu: Gpu) -> B
 @pytest.mark.parametrize(("spec", "counters"), [(nvidia.SPEC, NVIDIA), (amd.SPEC, AMD)])
 def test_every_counter_is_in_the_tables(spec: CollectorSpec, counters: dict[HardwareCounter, object]) -> None:
     for rows, of_partition in ((spec.metrics, False), (spec.partition_metrics, True)):
-        known = {row for row in rows if row.kind is Kind.COUNTER} - OWN_COUNTS
+        known = {row for row in rows if row.kind is Kind.COUNTER} - OWN_COUNTS - DIAGNOSTICS
         assert {counter.row for counter in counters if counter.of_partition == of_partition} == known
 
 

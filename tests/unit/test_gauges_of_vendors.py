@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from collectors import amd, nvidia
+from collectors import amd, catalog, nvidia
 from collectors.contract import CollectOptions, CollectorSpec
 from collectors.metric import Kind, Metric
 from tests.doubles.amd_gauges import AMD, AMD_EXCEPTED, amd_cards, amd_gauge
@@ -29,6 +29,10 @@ def cards(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Gpu]:
     return amd_cards(tmp_path_factory.mktemp("amd"))
 
 
+# Read only with `collect.diagnostics`: see test_nvidia_diagnostics.py.
+DIAGNOSTICS = {row for row in vars(catalog.diagnostics).values() if isinstance(row, Metric)}
+
+
 @pytest.fixture(scope="module", params=EVERY, ids=[f"{vendor} {gauge.name}" for vendor, gauge in EVERY])
 def bench(request: pytest.FixtureRequest, opened: CollectorBench, cards: Mapping[str, Gpu]) -> GaugeBench:
     vendor, gauge = request.param
@@ -43,7 +47,7 @@ def test_every_gauge_is_in_the_tables_or_excepted(
 ) -> None:
     for rows, of_partition in ((spec.metrics, False), (spec.partition_metrics, True)):
         known = {gauge.row for gauge in gauges if gauge.of_partition == of_partition}
-        assert known | (excepted.keys() & {*rows}) == {row for row in rows if row.kind is Kind.GAUGE}
+        assert known | (excepted.keys() & {*rows}) == {row for row in rows if row.kind is Kind.GAUGE} - DIAGNOSTICS
         assert not known & excepted.keys()
 
 

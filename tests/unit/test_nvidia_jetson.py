@@ -57,3 +57,21 @@ def test_a_place_that_cannot_be_read_is_no_platform_device(tmp_path: Path, state
 
     assert reading.devices == ()
     assert reading.faults != ()
+
+
+def test_a_gpu_on_the_bus_is_no_platform_device(tmp_path: Path, state: NvmlState) -> None:
+    with collector_bench(tmp_path, state) as bench:
+        bench.tree.add_pci("0000:10:00.0")
+        reading = bench.read()
+
+    assert [device.device for device in reading.devices] == []
+    assert [fault.reason for fault in reading.faults if "Pci" in fault.detail] != []
+
+
+def test_the_platform_device_is_named_beside_another_gpu(tmp_path: Path, state: NvmlState) -> None:
+    state.heal()
+    state.devices = [h100(1), h100(0)]
+    state.fail(PCI_INFO, NOT_SUPPORTED, device=1)
+    names = {device.device for device in read(tmp_path, state, "17000000.gpu").devices}
+
+    assert "17000000.gpu" in names

@@ -233,7 +233,31 @@ def test_a_device_that_does_not_belong_to_a_fabric_is_ok() -> None:
 @pytest.mark.parametrize("condition", labels.FABRIC_CONDITION.values)
 def test_a_lasting_condition_of_the_fabric_degrades_the_device_until_it_ends(condition: str) -> None:
     table = StatusTable(lambda: 0.0)
-    table.update(GPU, [sample(catalog.FABRIC_CONDITION, 1, "nvlink", condition)])
-    assert state(table) == ("ok" if "recovery" in condition else "degraded")
-    table.update(GPU, [sample(catalog.FABRIC_CONDITION, 0, "nvlink", condition)])
+    holds, ended = (sample(catalog.FABRIC_CONDITION, value, "nvlink", condition) for value in (1, 0))
+    for at_its_end in ([*fabric("completed"), ended], fabric("completed")):  # or it is no longer supported
+        table.update(GPU, [*fabric("completed"), holds])
+        assert state(table) == ("ok" if "recovery" in condition else "degraded")
+        table.update(GPU, [])  # not due
+        assert state(table) == ("ok" if "recovery" in condition else "degraded")
+        table.update(GPU, at_its_end)
+        assert state(table) == "ok"
+
+
+@pytest.mark.parametrize("trouble", ["failed", "condition"])
+def test_nothing_is_known_of_a_fabric_that_is_no_longer_supported(trouble: str) -> None:
+    table = StatusTable(lambda: 0.0)
+    condition = sample(catalog.FABRIC_CONDITION, 1, "nvlink", "route_unhealthy")
+    table.update(GPU, fabric("failed") if trouble == "failed" else [*fabric("completed"), condition])
+    assert state(table) == "degraded"
+    table.update(GPU, [], {catalog.FABRIC_STATUS})
     assert state(table) == "ok"
+
+
+def test_a_registration_that_fails_and_is_tried_again_does_not_begin_anew() -> None:
+    now = 0.0
+    table = StatusTable(lambda: now)
+    for attempt in range(12):
+        table.update(GPU, fabric("failed" if attempt % 2 else "in_progress"))
+        now += 60
+    table.update(GPU, fabric("in_progress"))
+    assert state(table) == "degraded"
