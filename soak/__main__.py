@@ -20,8 +20,8 @@ from tests.doubles.exporter_process import clean_environment
 from tests.doubles.native_build import build_nvml
 
 _TICK_SECONDS = 0.2
-_DISTURBED_SECONDS = 18.0
-_REST_SECONDS = 6.5  # until all readings are back
+_DISTURBED_SECONDS = 16.0
+_REST_SECONDS = 8.5  # until all readings are back
 _CYCLE_SECONDS = 30.0  # with the 5.4 s of a record
 _COUNTS, _COUNT_SECONDS = 20, 0.02
 _LOG = "exporter.log"

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import grpc
 
-from soak.node import CARDS, CHANGING, CONFIGURATION, SLICED, STILL, WHOLE, SoakNode, name_of
+from soak.node import CARDS, CHANGING, CONFIGURATION, SLICED, STILL, WHOLE, SoakNode, name_of, pid_of
 from tests.doubles.energy import energy_steps
 from tests.doubles.nvml import RECOVERY_ACTION_FIELD, ValueType
 from tests.native.nvml_calls import CALLS
@@ -154,7 +154,7 @@ class Disturbances:
         self._number += 1
         number, node = self._number, self._node
         node.nvidia.nvml.happen(number // len(_XIDS) % CARDS, _XIDS[number % len(_XIDS)])
-        node.run_processes(number)
+        node.run_processes(pid_of(number))
         if number % _TICKS_OF_PODS == 0:
             pods = number // _TICKS_OF_PODS
             node.list_pods(name_of(2 * pods), name_of(2 * pods + 1))

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from statistics import median_low
 from typing import NamedTuple
 
 _FITTED = 2  # parameters of a straight line
@@ -77,10 +78,10 @@ def falls(before: Mapping[str, float], now: Mapping[str, float]) -> list[Fall]:
 
 
 def has_grown(numbers: Sequence[int]) -> bool:
-    """Whether a number that returns to the same least value between disturbances no longer does.
+    """Whether a number that is the same after most disturbances is larger at the end than before.
 
     Args:
         numbers: In the order in which they were measured. The first quarter is ignored: the exporter warms up in it.
     """
     quarter = len(numbers) // 4
-    return quarter > 0 and min(numbers[-quarter:]) > min(numbers[quarter : 2 * quarter])
+    return quarter > 0 and median_low(numbers[-quarter:]) > median_low(numbers[quarter : 2 * quarter])

@@ -30,8 +30,9 @@ collect: {processes: true, each_link: true, allocation_energy: true}
 STILL = CONFIGURATION.replace("200ms", "1m").replace("1s, deadline", "1m, deadline").replace("500ms", "50s")
 
 _NAMES = 40
-_PIDS = 40
+_PIDS = 42  # a multiple of the number of cards, so that a pid is always on the same one
 _FIRST_PID = 1000
+_RESTING_PID = 100
 _BUSES = ("05", "26", "46")
 _MIB = 1 << 20
 
@@ -72,7 +73,7 @@ class SoakNode:
         self.nvidia.kubelet.kill()
         self.nvidia.kubelet.start()
         self.list_pods("rest", "rest")
-        self.run_processes(0)
+        self.run_processes(_RESTING_PID)
 
     def repair(self) -> None:
         """End every fault of the cards."""
@@ -105,18 +106,17 @@ class SoakNode:
         last = [(f"{name}-{each[0][:3]}", *each) for name, each in zip(changing, (nvidia_last, amd_last), strict=False)]
         self.nvidia.kubelet.pods = [_pod(*each) for each in (*held, *last)]
 
-    def run_processes(self, number: int) -> None:
-        """End all processes and start others: one on each card, with pids from a fixed set."""
+    def run_processes(self, first: int) -> None:
+        """End all processes and start others, one on each card, with pids from this one on."""
         self.end_processes()
-        for index in range(CARDS):
-            pid = _FIRST_PID + (number * CARDS + index) % _PIDS
+        for index, pid in enumerate(range(first, first + CARDS)):
+            self.amd.processes.run(pid)
+            (self.amd.processes.path / str(pid) / "comm").write_text("python3\n", encoding="utf-8")
+            self._processes.add(pid)
             running = process(pid, (100 + index) * _MIB)
             running.utilization_percent = 30
             self.gpu(index).processes = [running]
             self.amd.processes.compute(pid, self.card(index), 0, memory=GIB, queues=1)
-            self.amd.processes.run(pid)
-            (self.amd.processes.path / str(pid) / "comm").write_text("python3\n", encoding="utf-8")
-            self._processes.add(pid)
 
     def end_processes(self) -> None:
         """End all processes."""
@@ -130,6 +130,11 @@ class SoakNode:
 def name_of(number: int) -> str:
     """The name of a pod that comes and goes; a name returns after a while."""
     return f"job-{number % _NAMES}"
+
+
+def pid_of(number: int) -> int:
+    """The first pid of processes that come and go; a pid returns after a while."""
+    return _FIRST_PID + number * CARDS % _PIDS
 
 
 @contextmanager

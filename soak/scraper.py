@@ -79,6 +79,7 @@ class Scraper:
             self._try(lambda: self._get("/", {}))
         if self.scrapes % _RECONNECT_EVERY == 0:
             self._reconnect()
+            self._try(self._connection.connect)  # now: the exporter's descriptors and threads are counted in a pause
 
     def _try(self, request: Callable[[], object]) -> None:
         try:

@@ -56,6 +56,7 @@ def test_a_counter_that_is_lower_than_before_fell() -> None:
         ([5, 5, 5, 5, 5, 5, 5, 5], False),
         ([4, 5, 5, 5, 5, 5, 5, 5], False),  # while it warms up
         ([5, 5, 5, 5, 6, 5, 6, 5], False),
+        ([5, 5, 5, 5, 4, 5, 5, 5, 5, 5, 5, 5], False),  # a connection that was not there for a moment
         ([5, 5, 5, 5, 5, 5, 6, 6], True),
         ([5, 6, 7], False),  # too few to know
     ],
