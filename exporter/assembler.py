@@ -249,7 +249,8 @@ class AssemblerThread:
             try:
                 event = self._events.get(timeout=_TICK_SECONDS)
             except queue.Empty:
-                self._publish(None)
+                event = None  # else the last reading would be kept until the next report
+                self._publish(event)
                 continue
             if event is None:
                 return

@@ -1,6 +1,7 @@
 """The assembler's thread in real time, also together with a poller."""
 
 import logging
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -50,6 +51,16 @@ def test_a_snapshot_is_made_after_every_report() -> None:
         snapshot = wait_until(lambda: latest.snapshot if latest.snapshot.ready else None, BOUND_SECONDS)
 
     assert list(snapshot.devices) == ["gpu-a"]
+
+
+def test_the_last_event_is_not_kept() -> None:
+    event = ended(time.monotonic(), USED)
+    alone = sys.getrefcount(event)
+    latest = Latest()
+    with assembling(real_time("acme"), latest) as thread:
+        thread.report(event)
+        wait_until(lambda: latest.snapshot.ready, BOUND_SECONDS)
+        wait_until(lambda: sys.getrefcount(event) == alone, BOUND_SECONDS)
 
 
 def test_snapshots_are_made_without_reports() -> None:
