@@ -222,7 +222,7 @@ RECORDS: list[dict[str, Any]] = [
 ]
 
 
-@pytest.mark.parametrize("records", RECORDS, ids=repr)
+@pytest.mark.parametrize("records", RECORDS)
 def test_record_of_another_type_is_one_fault(records: dict[str, Any]) -> None:
     good: dict[str, Any] = {"devices": (A,), "samples": (GOOD,)}
     reading = Reading(**good | {field: (*found, *good.get(field, ())) for field, found in records.items()})
