@@ -20,6 +20,8 @@ from collectors.nvidia.processes import Processes
 from collectors.nvidia.readings import MEMORY_QUERIES, device_queries
 from collectors.nvidia.throttle_time import ThrottleTime
 
+_ALL = frozenset(Cadence)
+
 
 @dataclass(slots=True)
 class DeviceValues:
@@ -34,6 +36,7 @@ class DeviceValues:
         processes: The processes on it.
         unsupported: All rows that were read so far and are unsupported.
         answers: Whether the device has answered, so that its state is known.
+        incomplete: Whether a failure has kept it from being read completely since it was new or back.
     """
 
     partitions: tuple[Partition, ...] = ()
@@ -44,6 +47,7 @@ class DeviceValues:
     processes: tuple[Process, ...] = ()
     unsupported: tuple[Unsupported, ...] = ()
     answers: bool = False
+    incomplete: bool = False
 
 
 class DeviceReader:
@@ -60,22 +64,25 @@ class DeviceReader:
         self._uuid = identity.device.uuid
         self._options = context.options
         self._clock = context.clock
+        self._answered = context.answered
         self._throttle_seconds = context.throttle_seconds.setdefault(self._uuid, {})
         self._gpm = Gpm(nvml, context.clock)
         self._activity = Activity(self._gpm)
         self._processes = Processes(context.wall_clock)
-        self._query_runner = QueryRunner(nvml, context.clock)
+        self._query_runner = QueryRunner(nvml, context.clock, context.answered.get(self._uuid, {}))
+        self._unread = _ALL  # the cadences of which something has failed ever since it is new or back
         self._partitions = PartitionTable(nvml, context.procfs)
         self._queries: Queries | None = None
         self._partition_queries: dict[str, tuple[tuple[object, ...], Queries]] = {}
 
-    def read(self, handle: Handle, due: frozenset[Cadence], *, found_again: bool) -> DeviceValues:
+    def read(self, handle: Handle, due: frozenset[Cadence], *, found_again: bool, was_stuck: bool) -> DeviceValues:
         """Read the rows of the device and its partitions whose cadence is due.
 
         Args:
             handle: The device.
             due: The cadences to read.
             found_again: Whether it was lost since it was last read.
+            was_stuck: Whether a call about it had not returned since.
 
         Raises:
             DeviceLostError: The device no longer answers.
@@ -87,6 +94,8 @@ class DeviceReader:
         if found_again:
             self._queries = None  # they keep the counts of links and time, which may have started again
             self._query_runner.retry(self._uuid)  # what it refused before it was lost
+        if found_again or was_stuck:
+            self._unread = _ALL
         layout = self._partitions.read(self._identity, handle)
         if layout.changed:
             self._query_runner.forget(self._uuid)
@@ -99,11 +108,18 @@ class DeviceReader:
         self._gpm.keep([self._uuid, *(partition.uuid for partition in layout.partitions)])
         values.processes = self._processes.drain()
         values.unsupported = tuple(self._query_runner.unsupported())
+        self._record_completeness(layout, values, due)
         return values
 
     def close(self) -> None:
         """Free the samples, which is necessary before the library is shut down. May be called twice."""
         self._gpm.close()
+
+    def _record_completeness(self, layout: PartitionLayout, values: DeviceValues, due: frozenset[Cadence]) -> None:
+        self._answered[self._uuid] = self._query_runner.answered()
+        failed = not layout.complete or self._query_runner.is_waiting(self._uuid)
+        self._unread = self._unread if failed else self._unread - due
+        values.incomplete = bool(self._unread)
 
     def _query_device(
         self, handle: Handle, layout: PartitionLayout, values: DeviceValues, due: frozenset[Cadence]
