@@ -7,7 +7,7 @@ collector's thread uses it only while no call of the device is out: to close it.
 from dataclasses import dataclass, field
 
 from collectors import catalog
-from collectors.contract import DeviceLostError, Fault, Partition, Process, Sample, SubjectKey, Unsupported
+from collectors.contract import DeviceLostError, Fault, Partition, Process, Reason, Sample, SubjectKey, Unsupported
 from collectors.metric import Cadence
 from collectors.nvidia.activity import Activity
 from collectors.nvidia.context import SessionContext
@@ -18,6 +18,7 @@ from collectors.nvidia.nvml import Handle, Nvml, Queries, QueryRunner
 from collectors.nvidia.partitions import PartitionInfo, PartitionLayout, PartitionTable
 from collectors.nvidia.processes import Processes
 from collectors.nvidia.readings import MEMORY_QUERIES, device_queries
+from collectors.nvidia.reliability import RecoveryAction
 from collectors.nvidia.throttle_time import ThrottleTime
 
 _ALL = frozenset(Cadence)
@@ -37,6 +38,7 @@ class DeviceValues:
         unsupported: All rows that were read so far and are unsupported.
         answers: Whether the device has answered, so that its state is known.
         incomplete: Whether a failure has kept it from being read completely since it was new or back.
+        unknown_action: Whether the driver requires a recovery action that is not in the list.
     """
 
     partitions: tuple[Partition, ...] = ()
@@ -48,6 +50,7 @@ class DeviceValues:
     unsupported: tuple[Unsupported, ...] = ()
     answers: bool = False
     incomplete: bool = False
+    unknown_action: bool = False
 
 
 class DeviceReader:
@@ -73,6 +76,8 @@ class DeviceReader:
         self._unread = _ALL  # the cadences of which something has failed ever since it is new or back
         self._partitions = PartitionTable(nvml, context.procfs)
         self._queries: Queries | None = None
+        self._recovery = RecoveryAction()
+        self._reported_action: int | None = None
         self._partition_queries: dict[str, tuple[tuple[object, ...], Queries]] = {}
 
     def read(self, handle: Handle, due: frozenset[Cadence], *, found_again: bool, was_stuck: bool) -> DeviceValues:
@@ -92,6 +97,7 @@ class DeviceReader:
         if Cadence.SLOW in due:
             self._partitions.forget_properties()
         if found_again:
+            self._recovery = RecoveryAction()
             self._queries = None  # they keep the counts of links and time, which may have started again
             self._query_runner.retry(self._uuid)  # what it refused before it was lost
         if found_again or was_stuck:
@@ -126,14 +132,25 @@ class DeviceReader:
     ) -> None:
         if self._queries is None:
             throttle = ThrottleTime(self._throttle_seconds, self._clock) if self._options.diagnostics else None
-            queries = device_queries(self._options, self._activity.of_device(self._uuid), throttle)
+            activity = self._activity.of_device(self._uuid)
+            queries = device_queries(self._options, activity, throttle, self._recovery)
             self._queries = (*queries, *self._processes.of_device(self._uuid))
         result = self._query_runner.run(SubjectKey(self._uuid), handle, self._queries, due)
         values.answers = bool(result.succeeded or not result.failed)
         values.samples += result.samples
         values.faults += result.faults
+        self._report_unknown_action(values)
         if layout.complete:
             values.samples.append(Sample(catalog.PARTITIONS, self._uuid, len(layout.infos)))
+
+    def _report_unknown_action(self, values: DeviceValues) -> None:
+        """An unknown recovery action is a fault once, and not at each poll."""
+        action = self._recovery.unknown
+        values.unknown_action = action is not None
+        if action is not None and action != self._reported_action:
+            detail = f"recovery action {action}: this version of the exporter does not know it"
+            values.faults.append(Fault(Reason.INVALID_VALUE, self._uuid, detail))
+        self._reported_action = action
 
     def _query_partition(
         self, parent: Handle, info: PartitionInfo, values: DeviceValues, due: frozenset[Cadence]

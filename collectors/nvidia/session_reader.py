@@ -147,7 +147,7 @@ class SessionReader:
         self._were_stuck.discard(uuid)
         if values.answers:
             gaps = {gap.metric for gap in values.unsupported if not gap.partition_uuid}
-            health = self._health.update(uuid, values.samples, gaps)
+            health = self._health.update(uuid, values.samples, gaps, unknown_action=values.unknown_action)
         else:
             health = self._health.event_samples(uuid)
         exported = (sample for sample in values.samples if sample.metric not in self._unexported)
