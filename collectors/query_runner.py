@@ -26,6 +26,7 @@ from collectors.query import (
     Batch,
     BatchItem,
     H,
+    InvalidValueError,
     L,
     NoDataError,
     PermanentlyUnsupportedError,
@@ -224,12 +225,19 @@ class QueryRunner(Generic[L, H]):
         return self._subjects[subject].give_up(query, str(error), self._clock())
 
     def _accept(
-        self, subject: SubjectKey, query: Query[L, H] | BatchItem, values: Iterable[RawValue], result: QueryResult
+        self,
+        subject: SubjectKey,
+        query: Query[L, H] | BatchItem,
+        values: Iterable[RawValue | InvalidValueError],
+        result: QueryResult,
     ) -> None:
         result.succeeded += 1
         known = self._subjects[subject]
         known.waiting.discard(query.name)
         for value in values:
+            if isinstance(value, InvalidValueError):
+                result.faults.append(Fault(value.reason, subject.where, str(value)))
+                continue
             if value.unsupported_at_zero and value.raw == 0 and query.name not in known.answered:
                 known.give_up(query, f"{query.name}: the counter stays at 0", self._clock())
                 return

@@ -182,14 +182,64 @@ def test_errors_counted_while_a_link_goes_down_are_not_lost(query: Make) -> None
     assert errors(device.query())["recovery"] == 35
 
 
-@pytest.mark.parametrize(("value", "code", "reason"), [(0, NOT_READY, "unavailable"), (MARK, 0, "invalid_value")])
-def test_a_link_that_is_up_and_fails_makes_only_its_kind_fail(query: Make, value: int, code: int, reason: str) -> None:
+def test_a_link_that_is_up_and_fails_makes_only_its_kind_fail(query: Make) -> None:
     device = query(hopper())
     device.query()
-    device.card.set_field(CRC, value, WIDE, scope=1, code=code)
+    device.card.set_field(CRC, 0, WIDE, scope=1, code=NOT_READY)
     result = device.query()
     assert errors(result) == {"replay": 3, "recovery": 30}
-    assert reasons(result) == [reason]
+    assert reasons(result) == ["unavailable"]
+
+
+MARKS = {"64 bits": (MARK, WIDE), "32 bits": (2**32 - 1, UINT), "negative": (-1, ValueType.SIGNED_INT)}
+
+
+@pytest.mark.parametrize(("value", "kind"), MARKS.values(), ids=MARKS)
+@pytest.mark.parametrize("options", [SUMS, EACH_LINK], ids=["sums", "each link"])
+def test_an_impossible_count_of_one_link_does_not_affect_the_others(
+    query: Make, options: CollectOptions, value: int, kind: ValueType
+) -> None:
+    device = query(hopper(), options)
+    before = values(device.query(), catalog.INTERCONNECT_ERRORS)
+    device.card.set_field(CRC, value, kind, scope=1)
+    device.card.set_field(CRC, 205, WIDE, scope=2)
+    for _ in range(2):
+        result = device.query()
+        changed = ("nvlink", "crc", "" if options is SUMS else "2")
+        assert values(result, catalog.INTERCONNECT_ERRORS) == before | {changed: before[changed] + 5}
+        assert reasons(result) == ["invalid_value"]
+    device.card.set_field(CRC, 100, WIDE, scope=1)
+    assert device.query().faults == []
+
+
+def test_a_sum_does_not_begin_without_a_link_of_which_nothing_is_known(query: Make) -> None:
+    """It would rise by all errors of the link when that answers."""
+    card = hopper()
+    card.set_field(CRC, MARK, WIDE, scope=2)
+    device = query(card)
+    result = device.query()
+    assert errors(result) == {"replay": 3, "recovery": 30}
+    assert reasons(result) == ["invalid_value"]
+    device.card.set_field(CRC, 200, WIDE, scope=2)
+    assert errors(device.query()) == {"replay": 3, "recovery": 30, "crc": 300}
+
+
+def test_each_link_is_counted_without_one_of_which_nothing_is_known(query: Make) -> None:
+    card = hopper()
+    card.set_field(CRC, MARK, WIDE, scope=2)
+    result = query(card, EACH_LINK).query()
+    found = values(result, catalog.INTERCONNECT_ERRORS)
+    assert {link: value for (_, kind, link), value in found.items() if kind == "crc"} == {"0": 0, "1": 100}
+    assert reasons(result) == ["invalid_value"]
+
+
+def test_a_link_of_an_impossible_state_is_not_down(query: Make) -> None:
+    """So that its count is believed, also if it is lower."""
+    device = query(hopper())
+    device.query()
+    device.card.set_field(STATE, 2**32 - 1, UINT, scope=2)
+    device.card.set_field(CRC, 1, WIDE, scope=2)
+    assert errors(device.query())["crc"] == 101
 
 
 def test_a_group_of_which_all_answers_fail_at_first_is_not_replaced(query: Make) -> None:
