@@ -86,6 +86,8 @@ class BatchItem:
         key: The key that the batch reads.
         raw_values: Converts the value that the batch returns to values of the rows, or to errors as in `Query`.
         fallback_for: The name of the query or item that it replaces, as in `Query`.
+        false_zero: Whether some drivers count nothing here, and answer 0. While a counter is 0, the query that it
+            replaces is still preferred if that answers.
         once: As in `Query`.
     """
 
@@ -94,6 +96,7 @@ class BatchItem:
     key: Hashable
     raw_values: Callable[[float], Iterable[RawValue | InvalidValueError]]
     fallback_for: str = ""
+    false_zero: bool = False
     once: bool = False
 
     @property

@@ -245,7 +245,7 @@ class QueryRunner(Generic[L, H]):
             if value.raw in self._absent_marks or not _is_possible(value.metric, converted):
                 result.faults.append(Fault(Reason.INVALID_VALUE, subject.where, f"{query.name}: {value.raw}"))
                 continue
-            known.record_answer(query)
+            known.record_answer(query, value.raw)
             width = value.convert(value.width) if value.width else 0.0
             result.samples.append(
                 Sample(value.metric, subject.device_uuid, converted, subject.partition_uuid, value.labels, width)

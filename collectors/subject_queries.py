@@ -129,7 +129,7 @@ class SubjectQueries(Generic[L, H]):
             return False
         if query.name in self.gaps and not self.gaps[query.name].may_retry(now):
             return False
-        return not query.fallback_for or query.fallback_for in self.gaps or query.name in self.sources
+        return not query.fallback_for or query.fallback_for in self.gaps or self._is_in_use(query)
 
     def record_error(self, query: Query[L, H] | BatchItem, error: CollectorError) -> None:
         """Record whether a query that has supplied no value may do so soon.
@@ -151,16 +151,21 @@ class SubjectQueries(Generic[L, H]):
     def _has_ever_answered(self, query: Query[L, H] | BatchItem) -> bool:
         return query.name in self.answered or query.name in self.expected
 
-    def record_answer(self, query: Query[L, H] | BatchItem) -> None:
+    def record_answer(self, query: Query[L, H] | BatchItem, raw: float) -> None:
         """Record that a query has supplied a value."""
         if query.name in self.gaps:
             del self.gaps[query.name]
             self.missing = None
         if query.name not in self.answered:
             self.answered.add(query.name)
-            if _is_counter(query):
-                self.sources.add(query.name)
-                self.missing = None
+        doubtful = raw == 0 and isinstance(query, BatchItem) and query.false_zero
+        if _is_counter(query) and not doubtful and query.name not in self.sources:
+            self.sources.add(query.name)
+            self.missing = None
+
+    def _is_in_use(self, query: Query[L, H] | BatchItem) -> bool:
+        """Whether a counter comes from this query in this session, or from another one that replaces the same."""
+        return any(other.name in self.sources and other.fallback_for == query.fallback_for for other in self.queries)
 
     def _is_replaced(self, query: Query[L, H] | BatchItem) -> bool:
         """Whether a counter comes from another query in this session: one that this one would replace, or replaces."""

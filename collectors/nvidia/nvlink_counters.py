@@ -2,7 +2,9 @@
 
 What a driver counts depends on the generation of the links, so the fields are in groups. A group is used if the driver
 answers one of its fields, and then no other: two groups may count the same errors. A counter comes from the same group
-for a whole session of the driver.
+for a whole session of the driver. The exception is the oldest group: its 0 may be false, so it is used only until
+another group answers, as long as it has never counted an error. Then the counts of that group are the new base: the
+errors that it has counted before are no rise.
 
 Source: the `NVML_FI_DEV_NVLINK_*` fields of `nvml.h`, in releases 470 to 590. Whether they can be read for all links
 together is from DCGM, `NvmlFieldRequiresNvLinkAggregate` of `DcgmCMUtils.cpp`.
@@ -141,7 +143,8 @@ def _checked(number: int, link: int, value: float | CollectorError) -> float | C
 class _ErrorSource:
     """The group of fields that the errors of one device come from: the first that is not refused as a whole.
 
-    It is the same for the whole session, because different groups count the same errors.
+    It is the same for the whole session, because different groups count the same errors; but the oldest group only if
+    it has counted an error.
 
     Attributes:
         links: The counters of its links.
@@ -150,20 +153,40 @@ class _ErrorSource:
     def __init__(self) -> None:
         self.links = LinkCounters()
         self._group = ""
+        self._doubtful = True  # the oldest group has counted nothing
+        self._bases: dict[str, float] | None = None  # by kind, since another group has replaced the oldest
 
     def read(self, group: str, read: Callable[[], Sequence[_R]]) -> Sequence[_R]:
         """Read fields of a group.
 
         Raises:
             PermanentlyUnsupportedError: Another group is in use.
+            NoDataError: Another group has replaced this one.
             CollectorError: The call as a whole failed.
         """
-        if self._group not in ("", group):
+        replaces = self._group == _OLDEST and self._doubtful and group != _OLDEST
+        if self._group not in ("", group) and not replaces:
+            if group == _OLDEST and self._bases is not None:
+                raise NoDataError("NVLink errors are now read from newer fields")
             raise PermanentlyUnsupportedError("NVLink errors are read from other fields in this session")
         results = read()
         if not all(isinstance(result, UnsupportedError) for result in results):
             self._group = group
+            self._bases = {} if replaces else self._bases
+        if group == _OLDEST:
+            self._doubtful = self._doubtful and not any(map(_is_count, results))
         return results
+
+    def rise(self, kind: str, count: float) -> float:
+        """A count, without what it had when its group replaced the oldest one. A lower count is a new base."""
+        if self._bases is None or kind not in _OLDEST_ERRORS or count in ABSENT_MARKS:
+            return count
+        base = self._bases[kind] = min(self._bases.get(kind, count), count)
+        return count - base
+
+
+def _is_count(result: object) -> bool:
+    return isinstance(result, int | float) and result > 0 and result not in ABSENT_MARKS
 
 
 def _bytes_items(
@@ -187,6 +210,7 @@ def _error_name(group: str, kind: str) -> str:
 
 
 def _errors_batch(
+    source: _ErrorSource,
     group: str,
     keys: Mapping[str, Hashable],
     read: _ReadBatch,
@@ -196,6 +220,7 @@ def _errors_batch(
     """A batch for the sums of one group of fields.
 
     Args:
+        source: Where the errors of the device come from.
         group: The group.
         keys: The key of each kind.
         read: Reads the sums of keys.
@@ -204,13 +229,15 @@ def _errors_batch(
     """
 
     def raw_values(kind: str, key: Hashable, count: float) -> Iterator[RawValue | InvalidValueError]:
-        yield RawValue(catalog.INTERCONNECT_ERRORS, count, labels=(NVLINK, kind, ""))
+        yield RawValue(catalog.INTERCONNECT_ERRORS, source.rise(kind, count), labels=(NVLINK, kind, ""))
         yield from errors_of(key)
 
     rows = (catalog.INTERCONNECT_ERRORS,)
     return Batch(
         tuple(
-            BatchItem(_error_name(group, kind), rows, key, partial(raw_values, kind, key), fallback_for)
+            BatchItem(
+                _error_name(group, kind), rows, key, partial(raw_values, kind, key), fallback_for, group == _OLDEST
+            )
             for kind, key in keys.items()
         ),
         read,
@@ -256,15 +283,18 @@ def sums() -> Queries:
     return (
         field_values.batch(*_FALLBACK_FIELDS),
         _errors_batch(
+            source,
             _LINKS,
             _ERRORS,
             partial(_sums_of_links, source),
             errors_of=lambda number: source.links.first_wrong(cast("int", number)),
         ),
         _errors_batch(
-            _GENERATION_5, newest, partial(_sums_of_driver, source, _GENERATION_5), _error_name(_LINKS, "crc")
+            source, _GENERATION_5, newest, partial(_sums_of_driver, source, _GENERATION_5), _error_name(_LINKS, "crc")
         ),
-        _errors_batch(_OLDEST, oldest, partial(_sums_of_driver, source, _OLDEST), _error_name(_GENERATION_5, "symbol")),
+        _errors_batch(
+            source, _OLDEST, oldest, partial(_sums_of_driver, source, _OLDEST), _error_name(_GENERATION_5, "symbol")
+        ),
     )
 
 
