@@ -47,12 +47,14 @@ class QueryResult:
     Attributes:
         samples: Valid values.
         faults: The failures.
+        impossible: The rows of which a value was impossible.
         failed: Number of queries that failed.
         succeeded: Number of queries that the device answered, also with "unsupported".
     """
 
     samples: list[Sample] = field(default_factory=list)
     faults: list[Fault] = field(default_factory=list)
+    impossible: set[Metric] = field(default_factory=set)
     failed: int = 0
     succeeded: int = 0
 
@@ -198,6 +200,8 @@ class QueryRunner(Generic[L, H]):
         if isinstance(error, UnsupportedError):
             self._record_unsupported(subject, query, error, result)
         elif isinstance(error, UnavailableError):
+            if error.reason is Reason.INVALID_VALUE:
+                result.impossible.update(query.rows)
             if self._is_new(subject, query, error):
                 result.failed += 1
                 result.faults.append(Fault(error.reason, subject.where, str(error)))
@@ -244,6 +248,7 @@ class QueryRunner(Generic[L, H]):
             converted = value.convert(value.raw)
             if value.raw in self._absent_marks or not _is_possible(value.metric, converted):
                 result.faults.append(Fault(Reason.INVALID_VALUE, subject.where, f"{query.name}: {value.raw}"))
+                result.impossible.add(value.metric)
                 continue
             known.record_answer(query, value.raw)
             width = value.convert(value.width) if value.width else 0.0

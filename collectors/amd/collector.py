@@ -46,6 +46,7 @@ class _GpuReading:
         partition_samples: Samples of its partitions.
         processes: Processes on the GPU.
         faults: The readings that failed.
+        impossible: The rows of partitions of which a value was impossible, each with the uuid of the partition.
         queried: Whether it was queried, that is, it is present and neither suspended nor stuck.
         stuck: Whether a call about it has not returned, so that nothing new is known of it.
         incomplete: Whether a failure has kept it from being read completely since it was new or back.
@@ -57,6 +58,7 @@ class _GpuReading:
     partition_samples: list[Sample] = field(default_factory=list)
     processes: list[Process] = field(default_factory=list)
     faults: list[Fault] = field(default_factory=list)
+    impossible: set[tuple[Metric, str]] = field(default_factory=set)
     queried: bool = False
     stuck: bool = False
     incomplete: bool = False
@@ -199,6 +201,7 @@ class AmdCollector:
         gpu = self._base_reading(entry, values.layout)
         gpu.faults += values.faults
         gpu.incomplete = values.incomplete
+        gpu.impossible = values.impossible
         gpu.queried = values.health is not None
         gpu.samples += values.samples
         gpu.partition_samples += values.partition_samples
@@ -242,7 +245,7 @@ class AmdCollector:
         else:
             certain = gpu.layout.known
         values = [*filter(depends_on_layout, gpu.samples), *gpu.partition_samples]
-        complete = certain and not (gpu.queried and self._held.lacks(gpu.uuid, values, due))
+        complete = certain and not (gpu.queried and self._held.lacks(gpu.uuid, values, gpu.impossible, due))
         held = None if complete else self._held.hold(gpu.uuid)
         if held is not None and self._partitions.in_mode_of(paths, held.layout):
             self._withdraw(gpu)

@@ -39,6 +39,7 @@ class GpuValues:
         samples: Values of the GPU, of any cadence.
         partition_samples: Values of its partitions.
         faults: The readings that failed.
+        impossible: The rows of partitions of which a value was impossible, each with the uuid of the partition.
         health: What its health is derived from; None if it was not queried, because it is suspended.
         answers: Whether it has values, so that its state is known.
         incomplete: Whether a failure has kept it from being read completely since it was new or back.
@@ -48,6 +49,7 @@ class GpuValues:
     samples: list[Sample] = field(default_factory=list)
     partition_samples: list[Sample] = field(default_factory=list)
     faults: list[Fault] = field(default_factory=list)
+    impossible: set[tuple[Metric, str]] = field(default_factory=set)
     health: HealthReading | None = None
     answers: bool = False
     incomplete: bool = False
@@ -188,6 +190,7 @@ class GpuReader:
         values.partition_samples.append(Sample(catalog.COMPUTE_RATIO, self._uuid, ratio, partition))
         values.partition_samples += result.samples
         values.faults += result.faults
+        values.impossible |= {(row, partition) for row in result.impossible}
 
 
 def depends_on_layout(sample: Sample) -> bool:
