@@ -187,7 +187,12 @@ class GpuReader:
         subject = SubjectKey(self._uuid, partition)
         result = self._partition_query_runner.run(subject, handle, readings.PARTITION_QUERIES, due)
         ratio = values.layout.compute_ratio(info, count)
-        values.partition_samples.append(Sample(catalog.COMPUTE_RATIO, self._uuid, ratio, partition))
+        if ratio is not None:
+            values.partition_samples.append(Sample(catalog.COMPUTE_RATIO, self._uuid, ratio, partition))
+        if info.node.simd_count is None and catalog.COMPUTE_RATIO.cadence in due:
+            values.faults.append(
+                Fault(Reason.INVALID_VALUE, partition, "properties: no simd_count, or an impossible one")
+            )
         values.partition_samples += result.samples
         values.faults += result.faults
         values.impossible |= {(row, partition) for row in result.impossible}

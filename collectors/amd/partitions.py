@@ -74,15 +74,20 @@ class PartitionLayout:
     faults: list[Fault] = field(default_factory=list)
     count: int | None = None
 
-    def compute_ratio(self, info: PartitionInfo, count: int) -> float:
+    def compute_ratio(self, info: PartitionInfo, count: int) -> float | None:
         """A partition's fraction of all compute units of the GPU, also of those of partitions that do not exist.
+
+        None if the size of one of them is unknown.
 
         Args:
             info: The partition.
             count: Number of partitions that the GPU is divided into.
         """
-        existing = sum(each.node.simd_count for each in self.partitions)
-        return info.node.simd_count / existing * len(self.partitions) / count
+        sizes = [each.node.simd_count for each in self.partitions]
+        known = [size for size in sizes if size is not None]
+        if info.node.simd_count is None or len(known) < len(sizes):
+            return None
+        return info.node.simd_count / sum(known) * len(sizes) / count
 
     @property
     def uuids(self) -> frozenset[str]:

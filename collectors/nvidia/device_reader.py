@@ -123,7 +123,7 @@ class DeviceReader:
 
     def _record_completeness(self, layout: PartitionLayout, values: DeviceValues, due: frozenset[Cadence]) -> None:
         self._answered[self._uuid] = self._query_runner.answered()
-        failed = not layout.complete or self._query_runner.is_waiting(self._uuid)
+        failed = not (layout.complete and layout.sized) or self._query_runner.is_waiting(self._uuid)
         self._unread = self._unread if failed else self._unread - due
         values.incomplete = bool(self._unread)
 
