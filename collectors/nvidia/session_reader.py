@@ -93,7 +93,8 @@ class SessionReader:
         self._events.watch(
             {entry.device.uuid: entry.handle for entry in entries if entry.handle is not None and not entry.lost}
         )
-        faults = self._health.apply_reports(self._events.drain(), late=self._events.late)
+        reports = self._events.drain()
+        faults = self._health.apply_reports(reports, late=self._events.late)
         return [self._read_device(entry, due) for entry in entries], faults
 
     def unsupported(self) -> tuple[Unsupported, ...]:
