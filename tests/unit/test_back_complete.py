@@ -19,7 +19,7 @@ from tests.native.nvml_calls import CALLS
 
 _SECONDS = 10.0
 _BUSY_SECONDS = 1.5
-_TIMES = 3
+_TIMES = 2
 # Without those that find and identify the device.
 _IDENTITY = ("Count", "HandleByIndex", "UUID", "PciInfo", "Name", "MinorNumber")
 BUSY_CALLS = [
@@ -66,7 +66,7 @@ def test_an_nvidia_gpu_whose_driver_is_busy_when_it_is_back(bench: CollectorBenc
         assert polled.seconds_until(lambda: polled.families >= before, 60) <= _SECONDS - _BUSY_SECONDS
 
 
-@pytest.mark.parametrize("code", CODES.values(), ids=CODES)
+@pytest.mark.parametrize("code", [CODES["in use"], CODES["unsupported"]])
 def test_an_nvidia_driver_that_is_busy_from_the_first_answer_of_the_gpu(bench: CollectorBench, code: int) -> None:
     """The GPU is found again by a fast poll, up to 5 s after it has healed."""
     polled = _polled(bench)
