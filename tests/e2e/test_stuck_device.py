@@ -129,6 +129,15 @@ def test_the_hang_of_several_gpus_is_counted_for_each(node: Node) -> None:
         _are_fresh(node, running, [uuid for uuid in node.uuids if uuid not in hung])
 
 
+def test_a_fault_of_all_gpus_at_once_is_a_line_for_each(node: Node) -> None:
+    with _exporter(node) as running:
+        for index in range(_CARDS):
+            node.lose(index)
+        wait_until(lambda: running.log.read_text().count("device_lost") >= _CARDS)
+        lost = [line for line in running.log.read_text().splitlines() if "device_lost" in line]
+        assert [sum(f"where={gpu.pci_address}" in line for line in lost) for gpu in node.gpus] == [1] * _CARDS
+
+
 @pytest.mark.parametrize("hung", [(_HUNG,), tuple(range(_CARDS))], ids=["one", "all"])
 def test_sigterm_ends_the_process_within_two_seconds(node: Node, hung: tuple[int, ...]) -> None:
     with _exporter(node) as running:
