@@ -215,7 +215,7 @@ def test_a_call_that_is_waited_for_is_left_behind_once_another_has_returned(benc
     bench.free(*others, last)
 
 
-def test_a_slow_device_gets_more_time_until_it_is_fast_again(bench: Bench) -> None:
+def test_a_slow_device_gets_more_time_until_it_was_fast_for_a_minute(bench: Bench) -> None:
     def slowly() -> None:
         bench.clock.now += 2 * DEADLINE
 
@@ -224,10 +224,14 @@ def test_a_slow_device_gets_more_time_until_it_is_fast_again(bench: Bench) -> No
     bench.run("gpu-b", lambda: None)
     assert bench.given_seconds == [1, 2, 4, 4, 1]
 
+    bench.run("gpu-a", lambda: None)  # only one of its calls is slow
+    bench.clock.now += 59
     bench.run("gpu-a", slowly)
+    bench.clock.now += 59
     bench.run("gpu-a", lambda: None)
+    bench.clock.now += 2
     bench.run("gpu-a", lambda: None)
-    assert bench.given_seconds[5:] == [4, 4, 1]
+    assert bench.given_seconds[5:] == [4, 4, 4, 1]
 
 
 def test_an_action_is_done_at_once_while_no_call_is_out(bench: Bench) -> None:
