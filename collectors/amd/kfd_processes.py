@@ -89,7 +89,8 @@ class KfdProcess:
 def listed(sysfs: Root) -> tuple[KfdProcess, ...] | None:
     """The processes that have opened the driver; None if it does not report them.
 
-    It reads what the driver keeps in memory: which files there are, and of which GPU a queue is (kfd_procfs_queue_show).
+    It reads what the driver keeps in memory: which files there are, and of which GPU a queue is
+    (kfd_procfs_queue_show).
 
     Args:
         sysfs: The root of the host's `/sys`.
