@@ -90,6 +90,8 @@ class DeviceTable:
         self._calls = calls
         self._known: dict[str, Identity] = {}
         self._address_by_index: dict[int, str] = {}
+        self._count = 0  # at the last enumeration
+        self._indices_last = False  # whether the indices are those of the last enumeration, as the same count shows
         self._complete = True
         self.entries: tuple[DeviceEntry, ...] = ()
 
@@ -145,6 +147,7 @@ class DeviceTable:
         Raises:
             SessionError: The session is over.
         """
+        self._indices_last, self._count = count == self._count, count
         faults: list[Fault] = []
         entries: dict[str, DeviceEntry] = {}
         errors: dict[int, CollectorError] = {}
@@ -165,7 +168,8 @@ class DeviceTable:
 
     def _read_entry(self, nvml: Nvml, index: int, entries: dict[str, DeviceEntry], faults: list[Fault]) -> DeviceEntry:
         used_uuids = {entry.identity.device.uuid for entry in entries.values()}
-        last = self._known.get(self._address_by_index.get(index, ""))
+        # A device whose index may be another now must not be taken for a stuck one.
+        last = self._known.get(self._address_by_index.get(index, "")) if self._indices_last else None
         name = _at(index) if last is None else last.device.uuid
         handle, fresh, more = self._calls.run(name, partial(_identify, nvml, index, self._node, used_uuids))
         faults += more
@@ -179,6 +183,8 @@ class DeviceTable:
         unlocated = []
         before = {entry.identity.device.device: entry for entry in self.entries}
         for index, error in errors.items():
+            if isinstance(error, StuckError) and not self._indices_last:
+                self._address_by_index.pop(index, None)
             address = self._address_by_index.get(index)
             if address is None:
                 unlocated.append(error)

@@ -206,6 +206,20 @@ def test_a_known_device_that_hangs_when_it_is_found_again_is_stuck(bench: Collec
     assert outcome(bench.read()) == (set(), {*uuids})
 
 
+def test_a_device_that_is_removed_during_a_hang_changes_nothing_of_the_others(
+    bench: CollectorBench, uuids: list[str]
+) -> None:
+    bench.read()
+    bench.hang(POWER, 1)
+    bench.read()
+    bench.state.remove(0)  # the indices of the others fall
+    bench.tree.remove_pci(h100(0).pci_address)
+    for _ in range(2):
+        reading = bench.read()
+        assert outcome(reading) == ({uuids[1]}, {uuids[2]})
+        assert [device.lost for device in reading.devices] == [False, False]
+
+
 def test_sessions_during_a_hang_keep_no_samples(bench: CollectorBench) -> None:
     bench.read()
     bench.hang(POWER, 1)
