@@ -27,6 +27,8 @@ _DEADLINE_SECONDS = 1.0
 _MOST_PATIENCE = 4
 # It is given more until it has not been slow for so long: only some of its calls may be slow.
 _PATIENT_SECONDS = 60.0
+# All together get so much more at once, in deadlines, and in the long run so much of the time: the others wait for it.
+_MOST_EXTRA, _EXTRA_RATE = 3.0, 0.5
 # With more of them the driver is stuck, and not a device: every further call would cost another thread.
 MOST_STUCK = 4
 
@@ -75,6 +77,30 @@ class _Call(Generic[T]):
         return self._results[0]
 
 
+class _Extra:
+    """The time beyond the deadline that slow devices get, all together.
+
+    Args:
+        most_seconds: How much there can be.
+        now: Seconds of the clock.
+    """
+
+    def __init__(self, most_seconds: float, now: float) -> None:
+        self._most_seconds = most_seconds
+        self._seconds = most_seconds
+        self._at = now
+
+    def earn(self, now: float) -> float:
+        """How much there is now."""
+        self._seconds = min(self._most_seconds, self._seconds + (now - self._at) * _EXTRA_RATE)
+        self._at = now
+        return self._seconds
+
+    def use(self, seconds: float, now: float) -> None:
+        """So much was used until now."""
+        self._seconds = max(0.0, self.earn(now) - seconds)
+
+
 _Queue = SimpleQueue[_Call[Any] | None]
 
 
@@ -107,6 +133,7 @@ class DeviceCalls:
         self._stuck: dict[str, _Call[Any]] = {}
         self._patience: dict[str, float] = {}  # of devices that were slow, in seconds
         self._slow_at: dict[str, float] = {}  # when they were slow, by the clock
+        self._extra = _Extra(_MOST_EXTRA * deadline_seconds, clock())
         self._waiting: list[Callable[[], object]] = []
         self._worker: _Queue | None = None
         self._end_worker: weakref.finalize[..., DeviceCalls] | None = None
@@ -141,10 +168,11 @@ class DeviceCalls:
         with self._changed:
             self._wait(self._changed, lambda: call.ended, patience)
             self._changed.wait_for(lambda: call.ended or len(self._stuck) < MOST_STUCK)
+            ended = self._clock()
+            self._extra.use(max(0.0, ended - started - self._deadline_seconds), ended)
             if not call.ended:
                 self._leave(call, patience)
                 raise StuckError(f"{subject}: the call has not returned within {patience:g} s")
-        ended = self._clock()
         if ended - started > self._deadline_seconds:
             self._slow_at[subject] = ended
         return call.result()
@@ -180,13 +208,15 @@ class DeviceCalls:
         if now - self._slow_at.get(subject, now) > _PATIENT_SECONDS:
             self._patience.pop(subject, None)
             self._slow_at.pop(subject, None)
-        return self._patience.get(subject, self._deadline_seconds)
+        wanted = self._patience.get(subject, self._deadline_seconds)
+        return min(wanted, self._deadline_seconds + self._extra.earn(now))
 
     def _leave(self, call: _Call[T], patience: float) -> None:
         """Leave the worker to its call; the next call gets another one. The lock is held."""
         call.left = True
         self._stuck[call.subject] = call
-        self._patience[call.subject] = min(2 * patience, _MOST_PATIENCE * self._deadline_seconds)
+        wanted = max(2 * patience, self._patience.get(call.subject, 0.0))
+        self._patience[call.subject] = min(wanted, _MOST_PATIENCE * self._deadline_seconds)
         self._slow_at[call.subject] = self._clock()
         self._worker = None
         if self._end_worker is not None:
