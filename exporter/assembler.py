@@ -83,9 +83,10 @@ class Assembler:
     def apply(self, event: Event) -> None:
         """Apply one report, or new limits."""
         if isinstance(event, Limits):
+            now = self._clocks.monotonic()
             for state in self._states.values():
-                state.limits = event
-            self._accounting.set_max_gap(self._clocks.monotonic(), event.max_age_seconds[Cadence.FAST])
+                state.set_limits(now, event)
+            self._accounting.set_max_gap(now, event.max_age_seconds[Cadence.FAST])
         elif isinstance(event, AttributionState):
             self._change_allocations(event)
         elif isinstance(event, CallStarted):

@@ -93,6 +93,14 @@ def drm_aliases(drm: DrmNodes) -> frozenset[Alias]:
     return frozenset(names)
 
 
+def of_address(address: str, node: Node) -> Identity:
+    """The identity of a GPU of which no file could be read, generated from its PCI address."""
+    uuid = made_uuid(VENDOR, node.identity, address)
+    names = frozenset(map(Alias, spellings(address)))
+    device = Device(uuid, address, VENDOR, "AMD GPU", frozenset({Alias(uuid)}) | names)
+    return Identity(device, names, info_labels(pci_bus_id=address, class_="gpu"), "")
+
+
 def read(paths: GpuPaths, node: Node, topology: Topology | None, uuids: KnownUuids, faults: list[Fault]) -> Identity:
     """Read the identity of a GPU. Properties that can't be read are empty.
 

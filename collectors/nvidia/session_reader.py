@@ -113,10 +113,17 @@ class SessionReader:
         """
         return self._health.apply_reports(self._events.close())
 
-    def free(self) -> None:
-        """Free the samples of all devices, before the library is shut down. Called while no call is out."""
-        for reader in self._readers.values():
-            reader.close()
+    def free(self) -> list[DeviceReader]:
+        """Free the samples of all devices, before the library is shut down.
+
+        Returns:
+            The readers of the stuck devices, to be closed when no call is out.
+        """
+        stuck = self._context.calls.stuck
+        for uuid, reader in self._readers.items():
+            if uuid not in stuck:
+                reader.close()
+        return [reader for uuid, reader in self._readers.items() if uuid in stuck]
 
     def _drop_others(self, entries: tuple[DeviceEntry, ...]) -> None:
         """Drop the state of devices that do not exist any more."""
@@ -128,14 +135,14 @@ class SessionReader:
     def _read_device(self, entry: DeviceEntry, due: frozenset[Cadence]) -> DeviceReading:
         uuid = entry.device.uuid
         if entry.lost or entry.asleep or entry.handle is None:
-            return self._report_unread(entry)
+            return self._report_unread(entry, stuck=entry.stuck)
+        if uuid in self._context.calls.stuck:
+            return self._report_unread(entry, stuck=True)
         try:
             values = self._context.calls.run(uuid, self._call(entry, entry.handle, due))
         except StuckError:
-            reading = self._report_unread(entry)
-            reading.stuck = True
             self._were_stuck.add(uuid)
-            return reading
+            return self._report_unread(entry, stuck=True)
         except DeviceLostError as error:
             entry.lost = True
             reading = self._report_unread(entry)
@@ -166,7 +173,7 @@ class SessionReader:
         found_again, was_stuck = uuid in self._were_lost, uuid in self._were_stuck
         return partial(self._readers[uuid].read, handle, due, found_again=found_again, was_stuck=was_stuck)
 
-    def _report_unread(self, entry: DeviceEntry) -> DeviceReading:
+    def _report_unread(self, entry: DeviceEntry, *, stuck: bool = False) -> DeviceReading:
         """The reading of a device that is lost, asleep or stuck, or listed by the library but cannot be opened."""
         uuid = entry.device.uuid
         if entry.lost:
@@ -174,7 +181,8 @@ class SessionReader:
         health = self._health.mark_lost(uuid) if entry.lost else self._health.event_samples(uuid)
         last = self._last.get(uuid) or DeviceValues()
         device = replace(entry.device, partitions_known=last.partitions_known)
-        return DeviceReading(device, last.partitions, [_info_sample(entry), *last.partition_infos, *health])
+        samples = [_info_sample(entry), *last.partition_infos, *health]
+        return DeviceReading(device, last.partitions, samples, stuck=stuck)
 
 
 def _info_sample(entry: DeviceEntry) -> Sample:

@@ -172,8 +172,8 @@ class Settings:
     web: WebSettings = section(WebSettings, "The HTTP server.")
     log: LogSettings = section(
         LogSettings,
-        "Log lines on standard error. The same message is written at most five times at once, then once a minute with "
-        "the number of suppressed lines. Debug lines are never suppressed.",
+        "Log lines on standard error. The same message about the same device or collector is written at most five "
+        "times at once, then once a minute with the number of suppressed lines. Debug lines are never suppressed.",
     )
     path: PathSettings = section(PathSettings, "Where the host's kernel file systems are mounted.")
     node: NodeSettings = section(NodeSettings, "The machine.")
