@@ -13,7 +13,7 @@ from collectors.metric import Cadence
 from exporter.accounting import Accounting
 from exporter.attribution import join
 from exporter.attribution.finished_pods import CurrentHolders
-from exporter.attribution.holding import Holding
+from exporter.attribution.holding import HoldingGroup
 from exporter.attribution.watcher import AttributionState
 from exporter.collector_state import CollectorState, Limits
 from exporter.poller import CallStarted, PollerEvent, Released
@@ -76,7 +76,7 @@ class Assembler:
         self._current_holders = CurrentHolders()
         self._allocations: tuple[Allocation, ...] | None = None
         self._join_result: join.JoinResult | None = None
-        self._holding_subjects: Mapping[Holding, SubjectKey] = {}
+        self._holding_subjects: Mapping[HoldingGroup, SubjectKey] = {}
         self._compute_ratios: dict[SubjectKey, float] = {}
         self._listings = {name: Listing() for name in self._states}
 
