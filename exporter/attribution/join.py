@@ -22,6 +22,8 @@ _MEASURED = {
     catalog.MEMORY_LIMIT: families.CONTAINER_MEMORY_LIMIT,
     catalog.POWER: families.CONTAINER_POWER,
 }
+# A node has at most a few hundred pods. Each allocation takes about 7 kB, with its counters and series.
+MOST_ALLOCATIONS = 5_000
 _OF_PACKAGE = frozenset({catalog.POWER, catalog.ENERGY})
 
 
@@ -63,6 +65,8 @@ class JoinResult:
         by_subject: The allocations of each allocated subject.
         held_devices: Uuids of the devices that are allocated, completely or in part.
         possibly_held: Uuids of the devices that a claim or an unmatched id may hold, also by one of its partitions.
+        excess: How many allocations there are if they are more than `MOST_ALLOCATIONS`, else 0. None of them is kept
+            then, and each device may be held.
     """
 
     allocations: tuple[Allocation, ...]
@@ -73,6 +77,7 @@ class JoinResult:
     by_subject: Mapping[SubjectKey, tuple[Allocation, ...]]
     held_devices: frozenset[str]
     possibly_held: frozenset[str]
+    excess: int = 0
 
     def holders(self, subject: Device | Partition) -> tuple[Allocation, ...] | None:
         """Return the allocations of a device or partition itself, not of its parts; empty if there are none.
@@ -124,6 +129,8 @@ def join(
     claims = _unresolved(claim_devices, inventories)
     for each in inventories:
         matches.possibly_held.update(_possibly_held(each, claims, unknown_id=matches.unknown_id))
+    if len(matches.subjects) > MOST_ALLOCATIONS:
+        return _too_many(matches, inventories, unmatched, claims)
     if current is not None:
         matches.subjects = current.of(matches.subjects)
     return _result(matches, unmatched, claims)
@@ -173,6 +180,15 @@ def _result(matches: PluginIds, unmatched: Holdings, claims: Mapping[str, int]) 
         frozenset(subject.device_uuid for subject in by_subject),
         frozenset(matches.possibly_held),
     )
+
+
+def _too_many(
+    matches: PluginIds, inventories: Iterable[Inventory], unmatched: Holdings, claims: Mapping[str, int]
+) -> JoinResult:
+    """The result while who holds a device is unknown, because there are more allocations than can be exported."""
+    uuids = frozenset(device.uuid for each in inventories for device in each.devices)
+    excess = len(matches.subjects)
+    return JoinResult((), {}, unmatched, dict(sorted(matches.others.items())), claims, {}, frozenset(), uuids, excess)
 
 
 def with_shares(edges: Sequence[Allocation], compute_ratio: Mapping[SubjectKey, float]) -> tuple[Allocation, ...]:
