@@ -10,10 +10,10 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from tests.doubles.exporter_process import Scrape, wait_until
+from tests.doubles.exporter_process import Scrape, exporter, wait_until
 from tests.doubles.http2_peer import OK, Conversation, Peer, framed
 from tests.doubles.listing_process import memory_mb
-from tests.doubles.node import Node, running_exporter
+from tests.doubles.node import Node
 from tests.doubles.wire import MIB, container, device, field, fitting, ordinary_pods, pod, uuid
 
 ROOT = Path(__file__).parents[2]
@@ -151,7 +151,11 @@ def test_the_daemon_serves_16_mib_of_ids_that_match_no_device_or_the_same_one(no
     def unmatched(scrape: Scrape) -> float | None:
         return scrape.value("accelerator_exporter_unmatched_devices", resource=IDS)
 
-    with Peer(node.kubelet.socket_path, script), running_exporter(node, "--kubelet.timeout=60s") as running:
+    flags = (*node.flags, "--kubelet.timeout=60s", "--kubelet.interval=1s")
+    with (
+        Peer(node.kubelet.socket_path, script),
+        exporter(node.path, *flags, environment=node.environment) as running,
+    ):
         wait_until(lambda: len(present) == 1 and unmatched(running.scrape()), PATIENT_SECONDS)
         pid = str(running.process.pid)
         wait_until(lambda: memory_mb(pid)["resident"] < RESIDENT_DAEMON_MB, PATIENT_SECONDS)
