@@ -137,11 +137,11 @@ def test_the_worst_answers_that_are_accepted_stay_within_the_limit(tmp_path: Pat
         assert each["peak"] < LIMIT_MB
 
 
-def test_the_daemon_serves_16_mib_of_ids_that_match_no_device_or_the_same_one(node: Node) -> None:
+def test_the_daemon_serves_16_mib_of_ids_that_match_no_device_and_4_mib_of_replicas(node: Node) -> None:
     node.add_h100s(1)
     replicas = (f"{node.uuids[0]}::{number}" for number in range(10**6))
     strange = fitting(ordinary_pods(100), LARGEST)
-    matching = fitting(ordinary_pods(100, lambda _: device(next(replicas))), LARGEST)
+    matching = fitting(ordinary_pods(100, lambda _: device(next(replicas))), 4 * MIB)
     present = [renamed(strange), strange]  # the last one until there is another
 
     def script(peer: Conversation) -> None:
@@ -164,5 +164,5 @@ def test_the_daemon_serves_16_mib_of_ids_that_match_no_device_or_the_same_one(no
         allocated = running.scrape().value("accelerator_device_allocations")
         memory = memory_mb(pid)
     assert allocated is not None
-    assert allocated > 2000
+    assert allocated > 500
     assert memory["peak"] < PEAK_MB
