@@ -107,7 +107,7 @@ class Inputs:
         if isinstance(self._allocations, KubeletWatcher):
             self._allocations.stop()
             self._allocations = self._allocations.successor(
-                PodResourcesClient(kubelet.socket, kubelet.timeout),
+                _client(kubelet),
                 interval_seconds=kubelet.interval,
                 hold_seconds=kubelet.hold,
             )
@@ -130,7 +130,10 @@ class Inputs:
                 _log.warning("collector not closed: its driver call has not returned", extra={"fields": fields})
 
     def _watcher(self, kubelet: KubeletSettings) -> KubeletWatcher:
-        client = PodResourcesClient(kubelet.socket, kubelet.timeout)
         return KubeletWatcher(
-            client, interval_seconds=kubelet.interval, hold_seconds=kubelet.hold, publish=self._report
+            _client(kubelet), interval_seconds=kubelet.interval, hold_seconds=kubelet.hold, publish=self._report
         )
+
+
+def _client(kubelet: KubeletSettings) -> PodResourcesClient:
+    return PodResourcesClient(kubelet.socket, kubelet.timeout, max_answer_bytes=kubelet.max_answer_size)

@@ -21,6 +21,7 @@ from exporter.configuration.value_types import (
     duration,
     label_name,
     names,
+    size,
 )
 from exporter.families import USED_LABELS
 from exporter.logs import LogFormat, LogLevel
@@ -75,7 +76,7 @@ class NodeSettings:
 
 @dataclass(frozen=True, slots=True)
 class KubeletSettings:
-    """The kubelet's PodResources API. Durations are in seconds."""
+    """The kubelet's PodResources API. Durations are in seconds, sizes in bytes."""
 
     socket: Path = option(
         SOCKET,
@@ -94,6 +95,14 @@ class KubeletSettings:
         duration("1s", "1h"),
         "60s",
         "How long the last answer is used while the kubelet does not answer.",
+        reloadable=True,
+    )
+    max_answer_size: int = option(
+        size("1MiB", "64MiB"),
+        "16MiB",
+        "Largest answer of the kubelet that is accepted. An answer of ordinary pods takes as much memory as its size, "
+        "the worst one four times as much, and while the next one arrives there are two. A memory limit of 192 MiB is "
+        "enough for the default.",
         reloadable=True,
     )
 
