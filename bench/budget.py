@@ -13,7 +13,7 @@ from collectors.simulated.parse import parse_scenario
 _SCRAPE_INTERVAL_SECONDS = 15
 _SHORT_SECONDS = 20
 _RESIDENT_BYTES = (60e6, 80e6)
-_SERIES = {running.PLAIN: 900, running.SLICED: 2100}
+_SERIES = {running.PLAIN: 700, running.SLICED: 1400}
 
 _COST = """\
 All of them ran at the same time as real processes: the exporter at its default cadences (readings every 1 s, 10 s and

@@ -12,15 +12,18 @@ from bench.nodes import sliced
 from bench.plain import Direct, custom_registry
 from bench.played import FAST, Played
 from bench.process import series_of
+from collectors.metric import DEFAULT_SETS
 from collectors.simulated.parse import parse_scenario
 from exporter import exposition
 from exporter.scrape_bodies import compress
 from exporter.selfmetrics import SelfMetrics, process_samples
+from exporter.series import Shown
 from exporter.text_format import Format
 
 _ROUNDS = 25
 _DEVICES = 16
 _WARM_UP_SECONDS = 3
+_USUAL = Shown(sets=DEFAULT_SETS)
 
 _ABOUT = """\
 CPU time of one thread in the bench's own process, for {devices} x 7 partitions with a pod on each: {series} series.
@@ -36,7 +39,7 @@ def inside() -> Table:
     for second in range(_WARM_UP_SECONDS):
         snapshot = played.at(second)
     own = SelfMetrics(process_samples, lambda: True).samples(snapshot)
-    bodies = {form: exposition.render(snapshot, own, form) for form in Format}
+    bodies = {form: exposition.render(snapshot, own, form, _USUAL) for form in Format}
     text = bodies[Format.TEXT].decode()
     registry, direct = custom_registry(text), Direct(text)
     allocations = played.allocations(_WARM_UP_SECONDS)
@@ -45,10 +48,10 @@ def inside() -> Table:
     work: tuple[tuple[str, Callable[[int], object], bytes], ...] = (
         ("Poll: add the readings, make the snapshot", lambda n: played.apply(calls[n]), b""),
         ("Pods: add the allocations, make the snapshot", lambda _: played.apply(allocations), b""),
-        ("Scrape, text", lambda _: exposition.render(snapshot, own, Format.TEXT), bodies[Format.TEXT]),
+        ("Scrape, text", lambda _: exposition.render(snapshot, own, Format.TEXT, _USUAL), bodies[Format.TEXT]),
         (
             "Scrape, OpenMetrics",
-            lambda _: exposition.render(snapshot, own, Format.OPENMETRICS),
+            lambda _: exposition.render(snapshot, own, Format.OPENMETRICS, _USUAL),
             bodies[Format.OPENMETRICS],
         ),
         ("Gzip of it", lambda _: compress(bodies[Format.OPENMETRICS]), b""),

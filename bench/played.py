@@ -1,7 +1,7 @@
 """A scenario on a manual clock, with the real join, in this process: each piece of work can be measured separately."""
 
-from collectors.contract import CollectorError
-from collectors.metric import Cadence
+from collectors.contract import CollectOptions, CollectorError
+from collectors.metric import Cadence, MetricSet
 from collectors.simulated import Scenario, inventory, simulated_spec
 from exporter.assembler import Assembler, Clocks
 from exporter.attribution.simulated import SOURCE, holdings_at
@@ -15,6 +15,7 @@ ALL = frozenset(Cadence)
 FAST = frozenset({Cadence.FAST})
 
 _IDENTITY = "bench-node"
+_USUAL = CollectOptions()
 _LIMITS = Limits(5, {Cadence.FAST: 11, Cadence.MEDIUM: 20, Cadence.SLOW: 70})
 
 
@@ -23,15 +24,22 @@ class Played:
 
     Args:
         scenario: The scenario.
+        options: The optional readings.
     """
 
-    def __init__(self, scenario: Scenario) -> None:
+    def __init__(self, scenario: Scenario, options: CollectOptions = _USUAL) -> None:
         self._scenario = scenario
-        self._node = SimulatedNode(scenario, _IDENTITY)
+        self._node = SimulatedNode(scenario, _IDENTITY, options)
         self._devices = inventory(scenario, _IDENTITY)
         self._spec = simulated_spec(scenario, self._node.clock)
         clocks = Clocks(self._node.time, lambda: EPOCH + self._node.time.now)
-        self._assembler = Assembler([self._spec.name], self._spec.resource_prefixes, _LIMITS, clocks)
+        self._assembler = Assembler(
+            [self._spec.name],
+            self._spec.resource_prefixes,
+            _LIMITS,
+            clocks,
+            allocation_energy=MetricSet.BILLING in options.sets,
+        )
 
     def call(self, second: int, due: frozenset[Cadence]) -> CallEnded:
         """The poller's event for a call at a second."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple, Protocol
 
-from collectors.metric import Cadence, Metric
+from collectors.metric import DEFAULT_SETS, Cadence, Metric, MetricSet
 from collectors.options import choice, switch
 from collectors.sysfs import Root
 
@@ -299,12 +299,13 @@ class Collector(Protocol):
 class CollectOptions:
     """Optional readings. A collector without such a reading ignores the option.
 
-    Each field is an option `collect.*` of the exporter and is written only here.
+    Each field but the first is an option `collect.*` of the exporter and is written only here.
+
+    Attributes:
+        sets: The sets that are exported, from the option `metrics.sets`. What is in no set need not be read.
     """
 
-    each_link: bool = switch(
-        "Interconnect series for each link, instead of the sum over all links of a device.", read_by=("nvidia", "amd")
-    )
+    sets: frozenset[MetricSet] = DEFAULT_SETS
     pcie_throughput: bool = switch(
         "Readings that block while the device measures: NVML's PCIe throughput takes 20 ms per direction and device.",
         read_by=("nvidia",),
@@ -316,15 +317,6 @@ class CollectOptions:
     processes: bool = switch(
         "The families `accelerator_process_*`: series for each process on a device. Each new process adds series.",
         read_by=("exporter", "amd"),
-    )
-    allocation_energy: bool = switch(
-        "The family `accelerator_allocation_energy_joules_total`: one more series for each allocation, for bills.",
-        read_by=("exporter",),
-    )
-    diagnostics: bool = switch(
-        "Families for diagnosis: what predicts a failure of a device, what its next reset changes, and, on NVIDIA "
-        "devices, the time in throttling. They add up to 34 series for each device.",
-        read_by=("nvidia", "simulated"),
     )
 
 

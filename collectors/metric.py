@@ -1,5 +1,6 @@
 """The type of a catalogue row: the definition of one metric family."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -63,6 +64,24 @@ class Stability(StrEnum):
     STABLE = "stable"
 
 
+class MetricSet(StrEnum):
+    """A named part of the series, which the option `metrics.sets` exports or leaves out."""
+
+    CORE = "core"
+    HEALTH = "health"
+    ACTIVITY = "activity"
+    LIMITS = "limits"
+    ENGINES = "engines"
+    PIPES = "pipes"
+    LINKS = "links"
+    DIAGNOSTICS = "diagnostics"
+    BILLING = "billing"
+
+
+DEFAULT_SETS = frozenset({MetricSet.CORE, MetricSet.HEALTH, MetricSet.ACTIVITY})
+ALL_SETS = frozenset(MetricSet)
+
+
 @dataclass(frozen=True, slots=True)
 class Label:
     """A label of one family.
@@ -76,6 +95,35 @@ class Label:
     name: str
     values: tuple[str, ...] = ()
     optional: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Rare:
+    """The series of a row that belong to another set than its other series.
+
+    Attributes:
+        metric_set: Their set.
+        label: The name of one of the row's own labels, by which they are told; empty if not by a label.
+        values: The values of this label that they have; empty for every value that is not empty.
+        of_partitions: Whether all series of partitions are among them.
+    """
+
+    metric_set: MetricSet
+    label: str = ""
+    values: tuple[str, ...] = ()
+    of_partitions: bool = False
+
+    def includes(self, subject: Subject, labels: Mapping[str, str]) -> bool:
+        """Whether a series is one of them.
+
+        Args:
+            subject: Its subject.
+            labels: Its labels, at least those of the row.
+        """
+        if self.of_partitions and subject is Subject.PARTITION:
+            return True
+        value = labels.get(self.label, "")
+        return value in self.values if self.values else bool(value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +141,9 @@ class Metric:
         origin: The part of the program that supplies it.
         persistent: True for identity, state and counts of events, which are also exported of a lost device; identity
             and counts still when readings stop, the state until it is too old.
-        opt_in: True if it is off by default because of the number of series or the cost of the reading.
+        metric_set: The set that its series belong to.
+        rare: Which of its series belong to another set; None if none do.
+        option: The option that must be on too, because it needs a right or costs the device time; empty if none.
         bounds: The lowest and highest possible value; None: those of its unit, see `collectors/catalog/bounds.py`.
         most_per_second: The most by which a counter of hardware can rise in a second; None without a physical rate.
         stability: When its name and labels may change.
@@ -108,7 +158,9 @@ class Metric:
     cadence: Cadence = Cadence.FAST
     origin: Origin = Origin.COLLECTOR
     persistent: bool = False
-    opt_in: bool = False
+    metric_set: MetricSet = MetricSet.CORE
+    rare: Rare | None = None
+    option: str = ""
     bounds: tuple[float, float] | None = None
     most_per_second: float | None = None
     stability: Stability = Stability.ALPHA
@@ -116,6 +168,24 @@ class Metric:
     def __hash__(self) -> int:
         """The hash of the stem only: rows are keys in every poll, and few of them have the same stem."""
         return hash(self.stem)
+
+    @property
+    def opt_in(self) -> bool:
+        """Whether nothing of it is exported by default."""
+        return bool(self.option) or self.metric_set not in DEFAULT_SETS
+
+    def metric_set_of(self, subject: Subject) -> MetricSet:
+        """The set of its family for one subject, where its labels do not decide otherwise."""
+        return self.set_of(subject, {})
+
+    def set_of(self, subject: Subject, labels: Mapping[str, str]) -> MetricSet:
+        """The set of one of its series.
+
+        Args:
+            subject: The subject of the series.
+            labels: Its labels, at least those of the row.
+        """
+        return self.rare.metric_set if self.rare and self.rare.includes(subject, labels) else self.metric_set
 
     def name(self, subject: Subject) -> str:
         """The full name of this metric's family for one subject, as exported."""

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from collectors.contract import Reason
+from collectors.metric import MetricSet
 from collectors.sysfs import Root
 from exporter import logs
 from exporter.assembler import Assembler, AssemblerThread, Clocks, Event, Latest
@@ -19,6 +20,7 @@ from exporter.orphans import reap_orphans
 from exporter.output import LineWriter
 from exporter.process_metrics import ProcessRows, no_rows
 from exporter.selfmetrics import SelfMetrics, exporter_version, process_samples
+from exporter.series import Shown
 from exporter.signals import Signals
 from exporter.snapshot import CollectorHealth
 from exporter.text_format import Format
@@ -89,6 +91,7 @@ class Daemon:
         self._self_metrics = SelfMetrics(process_samples, lambda: reload.successful)
         self._clocks = Clocks(time.monotonic, time.time)
         self._node = settings.node.name or hardware.hostname
+        self._shown = Shown(settings.labels.ordered, settings.metrics.exported)
         self._inputs = Inputs(settings, hardware, self._report)
         specs = self._inputs.specs
         prefixes = tuple(prefix for spec in specs for prefix in spec.resource_prefixes)
@@ -105,7 +108,7 @@ class Daemon:
             self._clocks,
             rows,
             dra_drivers=drivers,
-            allocation_energy=settings.collect.allocation_energy,
+            allocation_energy=MetricSet.BILLING in settings.metrics.exported,
         )
         self._assembler = AssemblerThread(assembler, self.latest, time.monotonic)
 
@@ -120,7 +123,7 @@ class Daemon:
         server = Server(
             self._settings.web.listen_address,
             {
-                path: handlers.metrics(self.latest, self._self_metrics, self._settings.labels.ordered),
+                path: handlers.metrics(self.latest, self._self_metrics, self._shown),
                 "/": handlers.index(self.latest, path, self._node, self._clocks, simulated=self._simulated),
                 handlers.HEALTHY_PATH: handlers.healthy(self.latest, time.monotonic),
                 handlers.READY_PATH: handlers.ready(self.latest),
@@ -157,7 +160,7 @@ class Daemon:
                 time.sleep(_SETTLED_CHECK_SECONDS)
             snapshot = self.latest.snapshot
             own = self._self_metrics.samples(snapshot)
-            return exposition.render(snapshot, own, Format.TEXT, self._settings.labels.ordered)
+            return exposition.render(snapshot, own, Format.TEXT, self._shown)
         finally:
             self._stop()
 

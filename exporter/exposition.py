@@ -10,8 +10,8 @@ from prometheus_client.openmetrics.exposition import ALLOWUTF8
 from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
 
 from collectors.metric import Kind
-from exporter import families, series
-from exporter.series import OwnSample, Series
+from exporter import series
+from exporter.series import EVERYTHING, OwnSample, Series, Shown
 from exporter.snapshot import Snapshot
 from exporter.text_format import Format
 
@@ -20,7 +20,7 @@ def render(
     snapshot: Snapshot,
     own: Iterable[OwnSample],
     text_format: Format,
-    holder_labels: Sequence[str] = families.HOLDER_LABELS,
+    shown: Shown = EVERYTHING,
 ) -> bytes:
     """The exposition of a snapshot and of the exporter's own samples.
 
@@ -28,11 +28,11 @@ def render(
         snapshot: The snapshot.
         own: The samples of the exporter itself.
         text_format: The format.
-        holder_labels: The names of the labels in `families.HOLDER_LABELS`, in this order.
+        shown: What is exported.
     """
     every = list(own)
     values = series.values(snapshot, every)
-    found = ((each, values[position]) for position, each in series.ordered(snapshot, every, holder_labels))
+    found = ((each, values[position]) for position, each in series.ordered(snapshot, every, shown))
     collected = tuple(_family(list(points)) for _, points in groupby(found, key=lambda point: point[0].family))
     return _WRITERS[text_format](_SnapshotRegistry(collected))
 

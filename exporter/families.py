@@ -3,7 +3,7 @@
 from collectors import catalog
 from collectors.contract import Reason
 from collectors.labels import DEVICE_LABELS, PARTITION_LABELS
-from collectors.metric import Kind, Label, Metric, Origin, Subject, Unit
+from collectors.metric import Kind, Label, Metric, MetricSet, Origin, Subject, Unit
 
 _CONTAINER = (Subject.CONTAINER,)
 _ALLOCATION = (Subject.ALLOCATION,)
@@ -119,9 +119,9 @@ ALLOCATION_ENERGY = Metric(
     Kind.COUNTER,
     Unit.JOULES,
     "The device's energy times the container's share_ratio, for bills of whole, shared and partitioned devices. Never "
-    "add it to the measured energy of containers. With option collect.allocation_energy.",
+    "add it to the measured energy of containers.",
     _ALLOCATION,
-    opt_in=True,
+    metric_set=MetricSet.BILLING,
     origin=Origin.ACCOUNTING,
 )
 ALLOCATION_DEVICE_SECONDS = Metric(

@@ -3,7 +3,7 @@
 import logging
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from collectors import registry
 from collectors.contract import CollectorSpec, Node
@@ -53,7 +53,8 @@ def node_of(settings: Settings, hostname: str) -> Node:
     """The paths and the identity of the machine, and the options of the collectors."""
     sysfs, procfs = Root(settings.path.sysfs), Root(settings.path.procfs)
     identity = machine_identity(sysfs, settings.node.name, hostname)
-    return Node(sysfs, procfs, identity, settings.collect, settings.amd)
+    collect = replace(settings.collect, sets=settings.metrics.exported)
+    return Node(sysfs, procfs, identity, collect, settings.amd)
 
 
 class Inputs:

@@ -6,8 +6,7 @@ import zlib
 from collections.abc import Callable, Sequence
 
 from exporter import series, text_format
-from exporter.families import HOLDER_LABELS
-from exporter.series import Identities, OwnSample, Series
+from exporter.series import EVERYTHING, Identities, OwnSample, Series, Shown
 from exporter.snapshot import Snapshot
 from exporter.text_format import Format
 
@@ -33,20 +32,20 @@ class ScrapeBodies:
     Args:
         latest: Returns the latest snapshot.
         own: Returns the samples of the exporter itself.
-        holder_labels: The names of the labels of a container.
+        shown: What is exported.
     """
 
     def __init__(
         self,
         latest: Callable[[], Snapshot],
         own: Callable[[Snapshot], list[OwnSample]],
-        holder_labels: Sequence[str] = HOLDER_LABELS,
+        shown: Shown = EVERYTHING,
     ) -> None:
         self._latest = latest
         self._own = own
         self._lock = threading.Lock()
         self._snapshot: Snapshot | None = None
-        self._lines = _Lines(holder_labels)
+        self._lines = _Lines(shown)
         self._bodies: dict[tuple[Format, bool], bytes] = {}
 
     def get(self, wanted: Format, *, gzipped: bool) -> bytes:
@@ -76,8 +75,8 @@ class ScrapeBodies:
 class _Lines:
     """The text of all series. What has not changed since the last snapshot is kept."""
 
-    def __init__(self, holder_labels: Sequence[str]) -> None:
-        self._holder_labels = holder_labels
+    def __init__(self, shown: Shown) -> None:
+        self._shown = shown
         self._identities: Identities | None = None
         self._series: list[Series] = []
         self._positions: list[int] = []
@@ -111,7 +110,7 @@ class _Lines:
     def _arrange(self, snapshot: Snapshot, own: Sequence[OwnSample]) -> None:
         """Determine the series and their order anew. The text of a series that was there before is kept."""
         self._identities = None  # until all of it is done
-        found = series.ordered(snapshot, own, self._holder_labels)
+        found = series.ordered(snapshot, own, self._shown)
         self._positions = [position for position, _ in found]
         self._series = [each for _, each in found]
         self._values = [math.nan] * len(found)

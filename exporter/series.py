@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from collectors import catalog
 from collectors.contract import Device, SubjectKey
-from collectors.metric import Metric, Subject
+from collectors.metric import ALL_SETS, Metric, MetricSet, Origin, Subject
 from exporter import families
 from exporter.snapshot import Container, Snapshot
 
@@ -31,6 +31,28 @@ class OwnSample:
     metric: Metric
     value: float
     labels: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What the user lets the exposition show, and how.
+
+    Attributes:
+        holder_labels: The names of the labels in `families.HOLDER_LABELS`, in this order.
+        sets: The sets of metrics. The families of the exporter itself are shown in any case.
+    """
+
+    holder_labels: tuple[str, ...] = families.HOLDER_LABELS
+    sets: frozenset[MetricSet] = ALL_SETS
+
+    def includes(self, series: "Series") -> bool:
+        """Whether a series is exported."""
+        if series.row.origin is Origin.EXPORTER or self.sets == ALL_SETS:
+            return True
+        return series.row.set_of(series.subject, series.labels) in self.sets
+
+
+EVERYTHING = Shown()
 
 
 class Series(NamedTuple):
@@ -92,17 +114,15 @@ def values(snapshot: Snapshot, own: Sequence[OwnSample]) -> list[float]:
     return list(map(_VALUE, every))
 
 
-def ordered(
-    snapshot: Snapshot, own: Iterable[OwnSample], holder_labels: Sequence[str] = families.HOLDER_LABELS
-) -> list[tuple[int, Series]]:
-    """Return the series in the order of the exposition, each once, with the positions of their values in `values`.
+def ordered(snapshot: Snapshot, own: Iterable[OwnSample], shown: Shown = EVERYTHING) -> list[tuple[int, Series]]:
+    """Return the exported series in their order, each once, with the positions of their values in `values`.
 
     Args:
         snapshot: The snapshot.
         own: The samples of the exporter itself.
-        holder_labels: The names of the labels in `families.HOLDER_LABELS`, in this order.
+        shown: What is exported.
     """
-    labels = _LabelSets(snapshot, holder_labels)
+    labels = _LabelSets(snapshot, shown.holder_labels)
     found: list[Series] = []
     for sample in snapshot.samples:
         subject = Subject.PARTITION if sample.partition_uuid else Subject.DEVICE
@@ -115,7 +135,8 @@ def ordered(
         of_edge = labels.of_subject(held.subject) | labels.of_holder(held.container)
         found.append(_series(held.metric, held.metric.subjects[0], of_edge, held.labels))
     found += (_series(each.metric, each.metric.subjects[0], {}, each.labels) for each in own)
-    in_order = sorted(enumerate(found), key=lambda numbered: numbered[1].order)
+    exported = ((position, each) for position, each in enumerate(found) if shown.includes(each))
+    in_order = sorted(exported, key=lambda numbered: numbered[1].order)
     return [numbered for before, numbered in zip([None, *in_order], in_order, strict=False) if _new(before, numbered)]
 
 

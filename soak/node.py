@@ -24,7 +24,8 @@ WHOLE, SLICED, CHANGING = range(CARDS)
 CONFIGURATION = """\
 poll: {fast_interval: 200ms, medium_interval: 200ms, slow_interval: 1s, deadline: 1s}
 kubelet: {interval: 500ms, timeout: 1s}
-collect: {processes: true, each_link: true, allocation_energy: true}
+metrics: {sets: [core, health, activity, links, billing]}
+collect: {processes: true}
 """
 # Nothing is read for a while, so that memory can be counted. The last readings are not yet too old.
 STILL = CONFIGURATION.replace("200ms", "1m").replace("1s, deadline", "1m, deadline").replace("500ms", "50s")

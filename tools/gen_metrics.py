@@ -10,9 +10,12 @@ from collections.abc import Iterable, Sequence
 from itertools import chain
 from pathlib import Path
 
+from bench.nodes import cpx, sliced, whole
+from bench.series import by_set
 from collectors import catalog, registry
 from collectors.contract import CollectorSpec
-from collectors.metric import Label, Metric, Origin, Subject, Unit
+from collectors.metric import DEFAULT_SETS, Label, Metric, MetricSet, Origin, Rare, Subject, Unit
+from collectors.simulated.parse import parse_scenario
 from exporter import families
 from exporter.configuration.settings import OPTIONS
 from tools import metrics_text as text
@@ -43,6 +46,7 @@ def document(specs: Sequence[CollectorSpec]) -> str:
     subjects = [subject for subject in text.SECTIONS if any(subject in row.subjects for row in _ROWS)]
     parts = chain(
         (text.HEAD, _contents(subjects), text.READING.format(persistent=_persistent()), text.COLUMNS, _cadences()),
+        (text.SETS, _sets(), text.RARE, _rare()),
         *(_section(subject, specs) for subject in subjects),
         (text.VALUES, _label_values()),
         (text.QUERIES,),
@@ -52,7 +56,13 @@ def document(specs: Sequence[CollectorSpec]) -> str:
 
 
 def _contents(subjects: Iterable[Subject]) -> str:
-    titles = ("How to read them", *(text.SECTIONS[subject].title for subject in subjects), "Label values", "Queries")
+    titles = (
+        "How to read them",
+        "Sets",
+        *(text.SECTIONS[subject].title for subject in subjects),
+        "Label values",
+        "Queries",
+    )
     return "\n".join(f"- [{title}](#{_anchor(title)})" for title in titles)
 
 
@@ -80,21 +90,72 @@ def _section(subject: Subject, specs: Sequence[CollectorSpec]) -> Iterable[str]:
     if labels:
         yield f"Labels of every series: {', '.join(map(_code, labels))}.{section.labels_note}"
     cadence = ("Cadence",) if subject in _WITH_CADENCE else ()
-    header = ("Metric", "Type", "Unit", "Own labels", *cadence, "Stability", "Supplied by", "Help")
+    header = ("Metric", "Type", "Unit", "Own labels", *cadence, "Set", "Stability", "Supplied by", "Help")
     yield _table(header, (_row(row, subject, specs) for row in _ROWS if subject in row.subjects))
 
 
 def _row(row: Metric, subject: Subject, specs: Sequence[CollectorSpec]) -> tuple[str, ...]:
     return (
-        _code(row.name(subject)) + (" (opt-in)" if row.opt_in else ""),
+        _code(row.name(subject)) + (" (opt-in)" if _is_opt_in(row, subject) else ""),
         row.kind.value,
         row.unit.value if row.unit is not Unit.NONE else "",
         "<br>".join(map(_label, row.labels)),
         *((_cadence(row),) if subject in _WITH_CADENCE else ()),
+        _set(row, subject),
         row.stability.value,
         _supplied_by(row, subject, specs),
         row.help,
     )
+
+
+def _is_opt_in(row: Metric, subject: Subject) -> bool:
+    return bool(row.option) or row.metric_set_of(subject) not in DEFAULT_SETS
+
+
+def _set(row: Metric, subject: Subject) -> str:
+    """The set, and the option that it needs too; nothing for the families that are in no set."""
+    if row.origin is Origin.EXPORTER and not row.option:
+        return ""
+    name = row.metric_set_of(subject).value
+    return f"{name}<br>{_code(row.option)}" if row.option else name
+
+
+def _sets() -> str:
+    """The sets, with the number of series that each adds to a node of one device."""
+    nodes = {
+        "H100": by_set(parse_scenario(whole(1), "docs", Path())),
+        "H100 in 7": by_set(parse_scenario(sliced(1), "docs", Path())),
+        "MI300X in 8": by_set(parse_scenario(cpx(1), "docs", Path())),
+    }
+    header = ("Set", "Default", "What", *nodes, "Cost")
+    rows = (
+        (
+            _code(each.value),
+            "yes" if each in DEFAULT_SETS else "",
+            text.ABOUT_SETS[each].what,
+            *(str(numbers[each]) for numbers in nodes.values()),
+            text.ABOUT_SETS[each].cost,
+        )
+        for each in MetricSet
+    )
+    return _table(header, rows)
+
+
+def _rare() -> str:
+    """The series that are in another set than the others of their family."""
+    rows = (
+        (row.rare.metric_set.value, _code(row.name(subject)), _which(row.rare), row.metric_set.value)
+        for row in _ROWS
+        for subject in row.subjects
+        if row.rare is not None and row.metric_set_of(subject) is row.metric_set
+        if row.rare.label
+    )
+    return _table(("Set", "Metric", "Its series of this set", "Set of its other series"), rows)
+
+
+def _which(rare: Rare) -> str:
+    values = ", ".join(rare.values) or "of a single link, in place of the sum"
+    return f"{_code(rare.label)}: {values}"
 
 
 def _label(label: Label) -> str:

@@ -27,12 +27,11 @@ reason, listed below the tables. [metrics](metrics.md) explains the families, [N
 
 The tests simulate the cards with a library of their own, below the real `nvidia-ml-py`. Its values were recorded on
 real hardware where the last table says so, and are assumed elsewhere. This exporter has not yet been run on a real
-card. Cards without a column are listed under [other cards](#other-cards). The tables do not contain the families that
-only `collect.pcie_throughput` and `collect.diagnostics` export; [NVIDIA health](nvidia-health.md) lists those for
-diagnosis.
+card. Cards without a column are listed under [other cards](#other-cards). The tables are for all
+[sets](metrics.md#sets). They do not contain the families that need an option of their own.
 """
 _NOTES = """\
-- The time in throttling (`throttle_seconds_total`) is read only with `collect.diagnostics`. It is the sum of
+- The time in throttling (`throttle_seconds_total`) is read only with the set `diagnostics`. It is the sum of
   `throttle_active` over the fast readings: a reason that applies at both ends of an interval counts for all of it, at
   one end for half of it; more than 70 seconds without a reading count nothing. The driver has counters for power
   (fields 74 and 77), heat (251 and 252 for release 580, 269 and 270 by the header of CUDA 13) and the external brake
@@ -67,7 +66,7 @@ _NOTES = """\
   threshold (driver 550), pending repairs. Fields 301 to 307 (inactive rows, and the remapping of banks) are named by
   the header of driver 615; their values were not seen on any card.
 - The registration with an NVLink fabric exists from Hopper on, with driver 550. If it has not finished within five
-  minutes, has failed, or the fabric is unhealthy, `status` is `degraded`, also without `collect.diagnostics`.
+  minutes, has failed, or the fabric is unhealthy, `status` is `degraded`, also without the set `diagnostics`.
 - GPM's values of a MIG device are those of its GPU instance, assumed to be relative to the instance. A compute instance
   with only a part of its GPU instance (profiles such as `1c.3g.40gb`) has none, even if it is alone there.
 - A MIG device whose size cannot be read lacks only `compute_ratio`; the rest is read.
@@ -124,7 +123,7 @@ def _table(
 ) -> str:
     lines = [(title, *(f"{name}: {each.generation}" for name, each in cards.items()))]
     for row in rows:
-        if not row.opt_in:
+        if not row.option:
             family = row.name(subject)
             cells = (_cell(name, each, row, subject, reasons) for name, each in cards.items())
             lines.append((f"`{family}`", *cells))

@@ -38,27 +38,13 @@ QUERIES: tuple[Query, ...] = (
     ),
     Query(
         "True utilization of the whole fleet",
-        """sum(
-    rate(accelerator_device_busy_seconds_total[5m])
-  or on (instance, uuid)
-    sum by (instance, uuid) (
-        rate(accelerator_partition_busy_seconds_total[5m])
-      * on (instance, uuid, partition_uuid) accelerator_partition_compute_ratio
-    )
-)
+        """sum(rate(accelerator_device_busy_seconds_total[5m]))
 /
-sum(
-    rate(accelerator_device_observed_seconds_total[5m])
-  or on (instance, uuid)
-    sum by (instance, uuid) (
-        rate(accelerator_partition_observed_seconds_total[5m])
-      * on (instance, uuid, partition_uuid) accelerator_partition_compute_ratio
-    )
-)""",
-        "The part of the fleet's compute capacity that was executing, 0 to 1. A device without a utilization of its "
-        "own counts with its partitions, each weighted by its fraction of the device. Sums first, then divides, so "
-        "that a device observed for half of the window has half the weight. Devices and partitions without a "
-        "utilization are not included.",
+sum(rate(accelerator_device_observed_seconds_total[5m]))""",
+        "The part of the fleet's compute capacity that was executing, 0 to 1. The utilization of a partitioned device "
+        "is that of its partitions, each weighted by its fraction of the device, where the driver reports none for the "
+        "whole device. Sums first, then divides, so that a device observed for half of the window has half the weight. "
+        "Devices without a utilization are not included.",
     ),
     Query(
         "Utilization for a HorizontalPodAutoscaler",
@@ -84,7 +70,7 @@ sum(
 and on (instance, uuid, partition_uuid) (
     min_over_time(accelerator_device_allocations[1h]) > 0
   or
-    min_over_time(accelerator_partition_allocations[1h]) > 0
+    min_over_time(accelerator_partition_allocated[1h]) > 0
 )""",
         "Allocated at every scrape of the hour, and executing for less than 1 % of it. A partitioned device is listed "
         "by its partitions. What has unknown utilization is not listed: unknown is not idle.",
@@ -104,7 +90,7 @@ and on (instance, uuid, partition_uuid) (
 and on (instance, uuid, partition_uuid) (
     min_over_time(accelerator_device_allocations[1h]) > 0
   or
-    min_over_time(accelerator_partition_allocations[1h]) > 0
+    min_over_time(accelerator_partition_allocated[1h]) > 0
 )""",
         "The same question for containers: `namespace`, `pod` and `container` of every container that such a device "
         "or partition is allocated to now, shared or not. It finds a forgotten notebook on a MIG instance. A pod that "
@@ -125,9 +111,7 @@ and on (instance, uuid, partition_uuid) (
         "Devices and partitions that are shared, and by whom",
         """accelerator_allocation_info
 and on (instance, uuid, partition_uuid) (
-    accelerator_device_allocations > 1
-  or
-    accelerator_partition_allocations > 1
+  count by (instance, uuid, partition_uuid) (accelerator_allocation_info) > 1
 )""",
         "One series for each container. These containers have no utilization, memory or power of their own: the "
         "value of the device or partition divided by the number of containers would be invented.",
@@ -149,7 +133,7 @@ and on (instance, uuid, partition_uuid) (
         "sum by (namespace) (increase(accelerator_allocation_energy_joules_total[1d]))",
         "The bill of each team in joules: the energy of each device, divided among its containers by their allocated "
         "share, for exclusive and shared devices and partitions. Divide by 3.6e6 for kilowatt-hours. It needs the "
-        "option `collect.allocation_energy`.",
+        "set `billing`.",
     ),
     Query(
         "Measured energy of exclusive devices by namespace over a day",

@@ -18,7 +18,7 @@ from collectors.amd.gpu_metrics.queries import mean, with_memory
 from collectors.amd.kfd import KfdNode
 from collectors.amd.rocm_smi.queries import LIBRARY_ROWS, Backend, library_batches
 from collectors.contract import CollectOptions, UnsupportedError
-from collectors.metric import Metric
+from collectors.metric import Metric, MetricSet
 from collectors.query import InvalidValueError, NoDataError, RawValue, rows_of
 from collectors.sysfs import Root
 
@@ -66,7 +66,7 @@ def device_queries(options: CollectOptions, memory: Metric, library: Backend | N
         memory: The family of what it reports about its memory.
         library: Replaces the files for the readings that it supports; None to read only files.
     """
-    link_queries = links.QUERIES_PER_LINK if options.each_link else links.QUERIES
+    link_queries = links.QUERIES_PER_LINK if MetricSet.LINKS in options.sets else links.QUERIES
     files: Queries = (
         *_MODES,
         *load.QUERIES,

@@ -1,4 +1,4 @@
-"""Families for diagnosis, off by default: `collect.diagnostics`.
+"""Families for diagnosis, in the set `diagnostics`.
 
 They say why a device is in its state, what predicts a failure, and what the next reset changes.
 """

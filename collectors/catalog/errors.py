@@ -3,7 +3,7 @@
 from collectors import labels as own
 from collectors.catalog.bounds import FLAG
 from collectors.catalog.row import DEVICE, counter, gauge
-from collectors.metric import Cadence, Kind, Metric, Unit
+from collectors.metric import Cadence, Kind, Metric, MetricSet, Unit
 
 MEMORY_ERRORS = counter(
     "memory_errors_total",
@@ -13,6 +13,7 @@ MEMORY_ERRORS = counter(
     DEVICE,
     (own.MEMORY_ERROR_OUTCOME,),
     Cadence.SLOW,
+    metric_set=MetricSet.HEALTH,
 )
 MEMORY_LIFETIME_ERRORS = counter(
     "memory_lifetime_errors_total",
@@ -21,6 +22,7 @@ MEMORY_LIFETIME_ERRORS = counter(
     DEVICE,
     (own.MEMORY_ERROR,),
     Cadence.SLOW,
+    metric_set=MetricSet.DIAGNOSTICS,
 )
 MEMORY_RETIRED_PAGES = gauge(
     "memory_retired_pages",
@@ -29,6 +31,7 @@ MEMORY_RETIRED_PAGES = gauge(
     DEVICE,
     (own.MEMORY_ERROR,),
     Cadence.SLOW,
+    metric_set=MetricSet.HEALTH,
 )
 MEMORY_REMAPPED_ROWS = gauge(
     "memory_remapped_rows",
@@ -37,6 +40,7 @@ MEMORY_REMAPPED_ROWS = gauge(
     DEVICE,
     (own.MEMORY_ERROR,),
     Cadence.SLOW,
+    metric_set=MetricSet.HEALTH,
 )
 MEMORY_REPAIR_PENDING = gauge(
     "memory_repair_pending",
@@ -45,6 +49,7 @@ MEMORY_REPAIR_PENDING = gauge(
     DEVICE,
     cadence=Cadence.SLOW,
     bounds=FLAG,
+    metric_set=MetricSet.HEALTH,
 )
 MEMORY_REPAIR_FAILED = gauge(
     "memory_repair_failed",
@@ -53,6 +58,7 @@ MEMORY_REPAIR_FAILED = gauge(
     DEVICE,
     cadence=Cadence.SLOW,
     bounds=FLAG,
+    metric_set=MetricSet.HEALTH,
 )
 # Persistent: after the most severe events the device no longer answers, and its other readings end.
 ERRORS = Metric(
@@ -64,6 +70,7 @@ ERRORS = Metric(
     DEVICE,
     (own.ERROR_SOURCE, own.ERROR_CODE, own.ERROR_CLASS),
     persistent=True,
+    metric_set=MetricSet.HEALTH,
 )
 ERROR_LAST_TIMESTAMP = Metric(
     "error_last_timestamp_seconds",
@@ -73,4 +80,5 @@ ERROR_LAST_TIMESTAMP = Metric(
     DEVICE,
     (own.ERROR_SOURCE, own.ERROR_CODE, own.ERROR_CLASS),
     persistent=True,
+    metric_set=MetricSet.HEALTH,
 )

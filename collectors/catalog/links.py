@@ -3,7 +3,7 @@
 from collectors import labels as own
 from collectors.catalog.bounds import FLAG
 from collectors.catalog.row import DEVICE, counter, gauge
-from collectors.metric import Cadence, Kind, Metric, Unit
+from collectors.metric import Cadence, Kind, Metric, MetricSet, Rare, Unit
 
 _HIGHEST_GENERATION = 16
 _HIGHEST_WIDTH = 32  # the most lanes that PCIe defines
@@ -20,6 +20,7 @@ PCIE_GENERATION = gauge(
     DEVICE,
     cadence=Cadence.MEDIUM,
     bounds=(0, _HIGHEST_GENERATION),
+    metric_set=MetricSet.HEALTH,
 )
 PCIE_MAX_GENERATION = gauge(
     "pcie_link_max_generation",
@@ -28,6 +29,7 @@ PCIE_MAX_GENERATION = gauge(
     DEVICE,
     cadence=Cadence.SLOW,
     bounds=(0, _HIGHEST_GENERATION),
+    metric_set=MetricSet.LIMITS,
 )
 PCIE_WIDTH = gauge(
     "pcie_link_width",
@@ -36,6 +38,7 @@ PCIE_WIDTH = gauge(
     DEVICE,
     cadence=Cadence.MEDIUM,
     bounds=(0, _HIGHEST_WIDTH),
+    metric_set=MetricSet.HEALTH,
 )
 PCIE_MAX_WIDTH = gauge(
     "pcie_link_max_width",
@@ -44,6 +47,7 @@ PCIE_MAX_WIDTH = gauge(
     DEVICE,
     cadence=Cadence.SLOW,
     bounds=(0, _HIGHEST_WIDTH),
+    metric_set=MetricSet.LIMITS,
 )
 PCIE_BYTES = counter(
     "pcie_bytes_total",
@@ -53,6 +57,7 @@ PCIE_BYTES = counter(
     (own.DIRECTION,),
     Cadence.MEDIUM,
     most_per_second=_PCIE_BYTES_PER_SECOND,
+    metric_set=MetricSet.ACTIVITY,
 )
 PCIE_THROUGHPUT = Metric(
     "pcie_throughput_bytes_per_second",
@@ -63,21 +68,29 @@ PCIE_THROUGHPUT = Metric(
     DEVICE,
     (own.DIRECTION,),
     Cadence.MEDIUM,
-    opt_in=True,
+    metric_set=MetricSet.ACTIVITY,
+    option="collect.pcie_throughput",
     bounds=(0, _PCIE_BYTES_PER_SECOND),
 )
 PCIE_REPLAYS = counter(
-    "pcie_replays_total", Unit.NONE, "PCIe packets sent again because of link errors.", DEVICE, cadence=Cadence.MEDIUM
+    "pcie_replays_total",
+    Unit.NONE,
+    "PCIe packets sent again because of link errors.",
+    DEVICE,
+    cadence=Cadence.MEDIUM,
+    metric_set=MetricSet.HEALTH,
 )
 INTERCONNECT_BYTES = counter(
     "interconnect_bytes_total",
     Unit.BYTES,
-    "Bytes transferred over the links between accelerators: the sum over all links of a fabric or, with the option "
-    "collect.each_link, the bytes of each link.",
+    "Bytes transferred over the links between accelerators: the sum over all links of a fabric or, with the set "
+    "links, the bytes of each link.",
     DEVICE,
     (own.FABRIC, own.DIRECTION, own.LINK),
     Cadence.MEDIUM,
     most_per_second=_INTERCONNECT_BYTES_PER_SECOND,
+    metric_set=MetricSet.ACTIVITY,
+    rare=Rare(MetricSet.LINKS, "link"),
 )
 INTERCONNECT_LINKS = gauge(
     "interconnect_links",
@@ -87,15 +100,18 @@ INTERCONNECT_LINKS = gauge(
     (own.FABRIC, own.LINK_STATE),
     Cadence.MEDIUM,
     bounds=(0, _MOST_LINKS),
+    metric_set=MetricSet.HEALTH,
 )
 INTERCONNECT_ERRORS = counter(
     "interconnect_errors_total",
     Unit.NONE,
-    "Errors on the links between accelerators: the sum over all links of a fabric or, with the option "
-    "collect.each_link, the errors of each link.",
+    "Errors on the links between accelerators: the sum over all links of a fabric or, with the set "
+    "links, the errors of each link.",
     DEVICE,
     (own.FABRIC, own.LINK_ERROR, own.LINK),
     Cadence.MEDIUM,
+    metric_set=MetricSet.HEALTH,
+    rare=Rare(MetricSet.LINKS, "link"),
 )
 INTERCONNECT_BANDWIDTH_LIMIT = gauge(
     "interconnect_bandwidth_limit_bytes_per_second",
@@ -105,6 +121,7 @@ INTERCONNECT_BANDWIDTH_LIMIT = gauge(
     (own.FABRIC,),
     Cadence.SLOW,
     bounds=(0, _INTERCONNECT_BYTES_PER_SECOND),
+    metric_set=MetricSet.LIMITS,
 )
 FABRIC_STATUS = gauge(
     "fabric_status",
@@ -114,4 +131,5 @@ FABRIC_STATUS = gauge(
     (own.FABRIC, own.FABRIC_STATE),
     Cadence.SLOW,
     bounds=FLAG,
+    metric_set=MetricSet.DIAGNOSTICS,
 )

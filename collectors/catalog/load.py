@@ -2,7 +2,7 @@
 
 from collectors import labels as own
 from collectors.catalog.row import BOTH, DEVICE, PARTITION, counter, gauge
-from collectors.metric import Cadence, Kind, Metric, Origin, Unit
+from collectors.metric import Cadence, Kind, Metric, MetricSet, Origin, Rare, Unit
 
 # Some thousand pipes at a few gigahertz.
 _CYCLES_PER_SECOND = 1e13
@@ -41,7 +41,13 @@ MEMORY_USAGE = gauge(
 MEMORY_LIMIT = Metric(
     "memory_limit_bytes", Kind.GAUGE, Unit.BYTES, "Size of the device memory, including reserved memory.", BOTH
 )
-MEMORY_RESERVED = gauge("memory_reserved_bytes", Unit.BYTES, "Device memory reserved by driver and firmware.", BOTH)
+MEMORY_RESERVED = gauge(
+    "memory_reserved_bytes",
+    Unit.BYTES,
+    "Device memory reserved by driver and firmware.",
+    BOTH,
+    metric_set=MetricSet.LIMITS,
+)
 HOST_MEMORY_USAGE = Metric(
     "host_memory_usage_bytes",
     Kind.GAUGE,
@@ -54,6 +60,8 @@ MEMORY_BANDWIDTH = gauge(
     Unit.RATIO,
     "Fraction of the memory's bandwidth that was used.",
     BOTH,
+    metric_set=MetricSet.ACTIVITY,
+    rare=Rare(MetricSet.PIPES, of_partitions=True),
 )
 MEMORY_BUSY = gauge(
     "memory_busy_ratio",
@@ -61,6 +69,7 @@ MEMORY_BUSY = gauge(
     "Fraction of the last sampling period in which memory was read or written, however fast. It says nothing about "
     "the used bandwidth: devices that report that do not have this family.",
     DEVICE,
+    metric_set=MetricSet.ACTIVITY,
 )
 MEMORY_CONTROLLER_ACTIVITY = gauge(
     "memory_controller_activity_ratio",
@@ -68,6 +77,7 @@ MEMORY_CONTROLLER_ACTIVITY = gauge(
     "Activity of the memory controllers as the device's firmware computes it, where that is neither the used bandwidth "
     "nor the time in use.",
     DEVICE,
+    metric_set=MetricSet.ACTIVITY,
 )
 ENGINE_UTILIZATION = gauge(
     "engine_utilization_ratio",
@@ -76,6 +86,10 @@ ENGINE_UTILIZATION = gauge(
     BOTH,
     (own.ENGINE,),
     Cadence.MEDIUM,
+    metric_set=MetricSet.ACTIVITY,
+    rare=Rare(
+        MetricSet.ENGINES, "engine", ("jpeg", "optical_flow", "copy", "video_enhance", "render"), of_partitions=True
+    ),
 )
 PIPE_ACTIVITY = gauge(
     "pipe_activity_ratio",
@@ -83,6 +97,8 @@ PIPE_ACTIVITY = gauge(
     "Fraction of cycles in which an execution pipe was active. Pipes overlap: do not add them up.",
     BOTH,
     (own.PIPE,),
+    metric_set=MetricSet.ACTIVITY,
+    rare=Rare(MetricSet.PIPES, "pipe", ("fp64", "fp32", "fp16", "integer"), of_partitions=True),
 )
 PIPE_ACTIVE_CYCLES = counter(
     "pipe_active_cycles_total",
@@ -93,6 +109,7 @@ PIPE_ACTIVE_CYCLES = counter(
     (own.PIPE,),
     Cadence.MEDIUM,
     most_per_second=_CYCLES_PER_SECOND,
+    metric_set=MetricSet.PIPES,
 )
 PIPE_ELAPSED_CYCLES = counter(
     "pipe_elapsed_cycles_total",
@@ -101,12 +118,14 @@ PIPE_ELAPSED_CYCLES = counter(
     BOTH,
     cadence=Cadence.MEDIUM,
     most_per_second=_CYCLES_PER_SECOND,
+    metric_set=MetricSet.PIPES,
 )
 SM_OCCUPANCY = gauge(
     "sm_occupancy_ratio",
     Unit.RATIO,
     "Warps resident on the multiprocessors, as a fraction of the maximum.",
     BOTH,
+    metric_set=MetricSet.PIPES,
 )
 COMPUTE_RATIO = Metric(
     "compute_ratio",
@@ -116,6 +135,7 @@ COMPUTE_RATIO = Metric(
     PARTITION,
     cadence=Cadence.SLOW,
     persistent=True,
+    metric_set=MetricSet.LIMITS,
 )
 PROCESSES = Metric(
     "processes",
@@ -125,4 +145,5 @@ PROCESSES = Metric(
     BOTH,
     cadence=Cadence.MEDIUM,
     bounds=(0, _MOST_PROCESSES),
+    rare=Rare(MetricSet.DIAGNOSTICS, of_partitions=True),
 )

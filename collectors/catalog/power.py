@@ -3,7 +3,7 @@
 from collectors import labels as own
 from collectors.catalog.bounds import FLAG, HIGHEST_WATTS
 from collectors.catalog.row import DEVICE, counter, gauge
-from collectors.metric import Cadence, Kind, Metric, Unit
+from collectors.metric import Cadence, Kind, Metric, MetricSet, Rare, Unit
 
 # NVML documents that a fan may exceed 100 % of its nominal maximum.
 _HIGHEST_FAN_SPEED = 2.0
@@ -32,12 +32,23 @@ POWER_DEFAULT_LIMIT = gauge(
     "Power limit that is restored when the driver is reloaded.",
     DEVICE,
     cadence=Cadence.SLOW,
+    metric_set=MetricSet.LIMITS,
 )
 POWER_MIN_LIMIT = gauge(
-    "power_min_limit_watts", Unit.WATTS, "Lowest power limit that can be set.", DEVICE, cadence=Cadence.SLOW
+    "power_min_limit_watts",
+    Unit.WATTS,
+    "Lowest power limit that can be set.",
+    DEVICE,
+    cadence=Cadence.SLOW,
+    metric_set=MetricSet.LIMITS,
 )
 POWER_MAX_LIMIT = gauge(
-    "power_max_limit_watts", Unit.WATTS, "Highest power limit that can be set.", DEVICE, cadence=Cadence.SLOW
+    "power_max_limit_watts",
+    Unit.WATTS,
+    "Highest power limit that can be set.",
+    DEVICE,
+    cadence=Cadence.SLOW,
+    metric_set=MetricSet.LIMITS,
 )
 TEMPERATURE = Metric(
     "temperature_celsius", Kind.GAUGE, Unit.CELSIUS, "Temperature at a sensor.", DEVICE, (own.SENSOR,), Cadence.MEDIUM
@@ -49,6 +60,7 @@ TEMPERATURE_LIMIT = gauge(
     DEVICE,
     (own.SENSOR, own.LIMIT),
     Cadence.SLOW,
+    metric_set=MetricSet.LIMITS,
 )
 TEMPERATURE_MARGIN = gauge(
     "temperature_margin_celsius",
@@ -58,8 +70,17 @@ TEMPERATURE_MARGIN = gauge(
     DEVICE,
     (own.SENSOR, own.LIMIT),
     Cadence.MEDIUM,
+    metric_set=MetricSet.HEALTH,
 )
-CLOCK = gauge("clock_hertz", Unit.HERTZ, "Current clock frequency.", DEVICE, (own.DOMAIN,), Cadence.MEDIUM)
+CLOCK = gauge(
+    "clock_hertz",
+    Unit.HERTZ,
+    "Current clock frequency.",
+    DEVICE,
+    (own.DOMAIN,),
+    Cadence.MEDIUM,
+    rare=Rare(MetricSet.ENGINES, "domain", ("sm", "video", "soc", "fabric", "display")),
+)
 MAX_CLOCK = gauge(
     "max_clock_hertz",
     Unit.HERTZ,
@@ -67,6 +88,7 @@ MAX_CLOCK = gauge(
     DEVICE,
     (own.DOMAIN,),
     Cadence.SLOW,
+    metric_set=MetricSet.LIMITS,
 )
 FAN_SPEED = gauge(
     "fan_speed_ratio",
@@ -76,6 +98,7 @@ FAN_SPEED = gauge(
     (own.FAN,),
     Cadence.MEDIUM,
     bounds=(0, _HIGHEST_FAN_SPEED),
+    metric_set=MetricSet.HEALTH,
 )
 THROTTLE_ACTIVE = gauge(
     "throttle_active",
@@ -84,14 +107,16 @@ THROTTLE_ACTIVE = gauge(
     DEVICE,
     (own.THROTTLE_REASON,),
     bounds=FLAG,
+    metric_set=MetricSet.HEALTH,
 )
 THROTTLE_SECONDS = counter(
     "throttle_seconds_total",
     Unit.SECONDS,
     "Time in which clocks were reduced for this reason: from counters of firmware or driver, else from "
-    "throttle_active. NVIDIA devices have it only with the option collect.diagnostics.",
+    "throttle_active. NVIDIA devices have it only with the set diagnostics.",
     DEVICE,
     (own.THROTTLE_REASON,),
     Cadence.MEDIUM,
     most_per_second=1.0,
+    metric_set=MetricSet.HEALTH,
 )

@@ -14,7 +14,7 @@ PROCESS_MEMORY_USAGE = Metric(
     (Label("pid"), Label("name", optional=True)),
     Cadence.MEDIUM,
     Origin.EXPORTER,
-    opt_in=True,
+    option="collect.processes",
 )
 PROCESS_UTILIZATION = Metric(
     "utilization_ratio",
@@ -25,7 +25,7 @@ PROCESS_UTILIZATION = Metric(
     (Label("pid"), Label("name", optional=True)),
     Cadence.MEDIUM,
     Origin.EXPORTER,
-    opt_in=True,
+    option="collect.processes",
 )
 PROCESS_OCCUPANCY = Metric(
     "occupancy_ratio",
@@ -36,7 +36,7 @@ PROCESS_OCCUPANCY = Metric(
     (Label("pid"), Label("name", optional=True)),
     Cadence.MEDIUM,
     Origin.EXPORTER,
-    opt_in=True,
+    option="collect.processes",
 )
 PROCESS_COPY_SECONDS = Metric(
     "copy_seconds_total",
@@ -47,6 +47,6 @@ PROCESS_COPY_SECONDS = Metric(
     (Label("pid"), Label("name", optional=True)),
     Cadence.MEDIUM,
     Origin.EXPORTER,
-    opt_in=True,
+    option="collect.processes",
     most_per_second=_MOST_COPY_ENGINES,
 )

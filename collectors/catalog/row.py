@@ -1,6 +1,6 @@
 """Short forms for rows of the catalogue."""
 
-from collectors.metric import Cadence, Kind, Label, Metric, Subject, Unit
+from collectors.metric import Cadence, Kind, Label, Metric, MetricSet, Rare, Subject, Unit
 
 DEVICE = (Subject.DEVICE,)
 PARTITION = (Subject.PARTITION,)
@@ -16,9 +16,13 @@ def gauge(  # noqa: PLR0913 - one argument for each field of a row
     cadence: Cadence = Cadence.FAST,
     *,
     bounds: tuple[float, float] | None = None,
+    metric_set: MetricSet = MetricSet.CORE,
+    rare: Rare | None = None,
 ) -> Metric:
     """A gauge that collectors supply and that is no longer exported when it is too old."""
-    return Metric(stem, Kind.GAUGE, unit, text, subjects, labels, cadence, bounds=bounds)
+    return Metric(
+        stem, Kind.GAUGE, unit, text, subjects, labels, cadence, bounds=bounds, metric_set=metric_set, rare=rare
+    )
 
 
 def diagnostic(
@@ -30,8 +34,8 @@ def diagnostic(
     kind: Kind = Kind.GAUGE,
     bounds: tuple[float, float] | None = None,
 ) -> Metric:
-    """A count or state of devices that only `collect.diagnostics` exports."""
-    return Metric(stem, kind, Unit.NONE, text, DEVICE, labels, cadence, opt_in=True, bounds=bounds)
+    """A count or state of devices in the set `diagnostics`."""
+    return Metric(stem, kind, Unit.NONE, text, DEVICE, labels, cadence, bounds=bounds, metric_set=MetricSet.DIAGNOSTICS)
 
 
 def counter(  # noqa: PLR0913 - same
@@ -43,6 +47,19 @@ def counter(  # noqa: PLR0913 - same
     cadence: Cadence = Cadence.FAST,
     *,
     most_per_second: float | None = None,
+    metric_set: MetricSet = MetricSet.CORE,
+    rare: Rare | None = None,
 ) -> Metric:
     """A counter that collectors supply and that is no longer exported when it is too old."""
-    return Metric(stem, Kind.COUNTER, unit, text, subjects, labels, cadence, most_per_second=most_per_second)
+    return Metric(
+        stem,
+        Kind.COUNTER,
+        unit,
+        text,
+        subjects,
+        labels,
+        cadence,
+        most_per_second=most_per_second,
+        metric_set=metric_set,
+        rare=rare,
+    )

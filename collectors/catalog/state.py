@@ -3,7 +3,7 @@
 from collectors import labels as own
 from collectors.catalog.bounds import FLAG
 from collectors.catalog.row import BOTH, DEVICE, gauge
-from collectors.metric import Cadence, Kind, Metric, Origin, Unit
+from collectors.metric import Cadence, Kind, Metric, MetricSet, Origin, Rare, Unit
 
 _MOST_PARTITIONS = 1024
 
@@ -27,6 +27,7 @@ STATUS_STATE = Metric(
     (own.STATUS,),
     persistent=True,
     bounds=FLAG,
+    metric_set=MetricSet.HEALTH,
 )
 RECOVERY_ACTION = gauge(
     "recovery_action",
@@ -36,6 +37,7 @@ RECOVERY_ACTION = gauge(
     (own.RECOVERY,),
     Cadence.MEDIUM,
     bounds=FLAG,
+    metric_set=MetricSet.HEALTH,
 )
 MODE_STATE = gauge(
     "mode",
@@ -45,6 +47,7 @@ MODE_STATE = gauge(
     (own.MODE,),
     Cadence.SLOW,
     bounds=FLAG,
+    rare=Rare(MetricSet.LIMITS, "mode", ("persistence", "exclusive", "confidential")),
 )
 PARTITIONS = gauge(
     "partitions",
@@ -72,4 +75,5 @@ ALLOCATIONS = Metric(
     BOTH,
     origin=Origin.ATTRIBUTION,
     persistent=True,
+    rare=Rare(MetricSet.DIAGNOSTICS, of_partitions=True),
 )

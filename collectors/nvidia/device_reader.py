@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from collectors import catalog
 from collectors.contract import DeviceLostError, Fault, Partition, Process, Reason, Sample, SubjectKey, Unsupported
-from collectors.metric import Cadence
+from collectors.metric import Cadence, MetricSet
 from collectors.nvidia.activity import Activity
 from collectors.nvidia.context import SessionContext
 from collectors.nvidia.errors import fault_of
@@ -131,7 +131,8 @@ class DeviceReader:
         self, handle: Handle, layout: PartitionLayout, values: DeviceValues, due: frozenset[Cadence]
     ) -> None:
         if self._queries is None:
-            throttle = ThrottleTime(self._throttle_seconds, self._clock) if self._options.diagnostics else None
+            diagnosed = MetricSet.DIAGNOSTICS in self._options.sets
+            throttle = ThrottleTime(self._throttle_seconds, self._clock) if diagnosed else None
             activity = self._activity.of_device(self._uuid)
             queries = device_queries(self._options, activity, throttle, self._recovery)
             self._queries = (*queries, *self._processes.of_device(self._uuid))

@@ -1,4 +1,4 @@
-"""Readings of `collect.diagnostics`: what predicts a failure of a device, and what its next reset changes.
+"""Readings of the set `diagnostics`: what predicts a failure of a device, and what its next reset changes.
 
 Sources are the comments of `nvml.h`. Errors of SRAM, the memory inside the chip, are also part of the totals of
 `reliability`; what those have beyond is the errors of DRAM.

@@ -5,7 +5,7 @@ from functools import partial
 
 from collectors import catalog
 from collectors.contract import CollectOptions
-from collectors.metric import Metric
+from collectors.metric import DEFAULT_SETS, Metric, MetricSet
 from collectors.nvidia import (
     activity,
     diagnostics,
@@ -154,7 +154,7 @@ def device_queries(
         throttle: Its time in throttling; None if it is not read.
         recovery: Its recovery action; None if nobody uses an unknown one.
     """
-    each_link = options.each_link
+    each_link, diagnosed = MetricSet.LINKS in options.sets, MetricSet.DIAGNOSTICS in options.sets
     bandwidth = activity.MEMORY_BANDWIDTH if activity_batches else ""
     return (
         Query(activity.UTILIZATION, (catalog.UTILIZATION,), _utilization),
@@ -170,12 +170,12 @@ def device_queries(
         *interconnect.QUERIES,
         *reliability.QUERIES,
         (recovery or RecoveryAction()).query,
-        *(diagnostics.QUERIES if options.diagnostics else ()),
+        *(diagnostics.QUERIES if diagnosed else ()),
         field_values.batch(
             *thermal.FIELDS,
             *links.FIELDS,
             *(() if each_link else nvlink_counters.FIELDS),
-            *(diagnostics.ITEMS if options.diagnostics else ()),
+            *(diagnostics.ITEMS if diagnosed else ()),
         ),
         *(nvlink_counters.of_each_link() if each_link else nvlink_counters.sums()),
     )
@@ -183,7 +183,7 @@ def device_queries(
 
 # All rows that queries of a device can supply.
 DEVICE_ROWS: frozenset[Metric] = (
-    rows_of(device_queries(CollectOptions(pcie_throughput=True, diagnostics=True)))
+    rows_of(device_queries(CollectOptions(DEFAULT_SETS | {MetricSet.DIAGNOSTICS}, pcie_throughput=True)))
     | activity.GPM_ROWS
     | {catalog.PROCESSES}
 )

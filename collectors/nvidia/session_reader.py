@@ -6,7 +6,7 @@ from functools import partial
 from collectors import catalog
 from collectors.contract import Device, DeviceLostError, Fault, Partition, Process, Sample, Unsupported
 from collectors.device_calls import StuckError
-from collectors.metric import Cadence, Metric
+from collectors.metric import Cadence, Metric, MetricSet
 from collectors.nvidia.activity import GPM_ROWS
 from collectors.nvidia.context import SessionContext
 from collectors.nvidia.device_reader import DeviceReader, DeviceValues
@@ -18,7 +18,7 @@ from collectors.nvidia.nvml import Handle, Nvml
 from collectors.nvidia.readings import DEVICE_ROWS, MEMORY_QUERIES
 from collectors.query import rows_of
 
-# Rows that are read in any case, for the status, and exported only with `collect.diagnostics`.
+# Rows that are read in any case, for the status, and returned only with the set `diagnostics`.
 _FOR_STATUS = frozenset({catalog.FABRIC_CONDITION})
 SUPPLIED_ROWS = {catalog.INFO, catalog.PARTITIONS} | DEVICE_ROWS | HEALTH_ROWS
 SUPPLIED_PARTITION_ROWS = (
@@ -68,7 +68,9 @@ class SessionReader:
         self.listed_count: int | None = None  # number of devices at the last enumeration; None before the first one
         self._context = context
         self._health = context.health
-        self._unexported: frozenset[Metric] = frozenset() if context.options.diagnostics else _FOR_STATUS
+        self._unexported: frozenset[Metric] = (
+            frozenset() if MetricSet.DIAGNOSTICS in context.options.sets else _FOR_STATUS
+        )
         self._events = EventWatch(nvml, context.calls, context.clock, context.wall_clock)
         self._readers: dict[str, DeviceReader] = {}
         self._last: dict[str, DeviceValues] = {}  # without what is exported once

@@ -1,4 +1,4 @@
-"""Time in which a device's clocks were reduced, by reason; read with `collect.diagnostics` only.
+"""Time in which a device's clocks were reduced, by reason; read with the set `diagnostics` only.
 
 It has two sources. The bits of `throttle_active` come with the fast readings: a bit that is set at both ends of an
 interval counts for all of it, at one end for half of it. The driver also counts, in the fields
@@ -191,9 +191,9 @@ class ThrottleTime:
 
 
 def _refuse(_: Nvml, __: Handle) -> Iterator[RawValue]:
-    raise PermanentlyUnsupportedError("read only with collect.diagnostics")
+    raise PermanentlyUnsupportedError("read only with the set diagnostics")
 
 
 _NAME = "throttle time"
-# Without the option.
+# Without the set.
 OMITTED = Query(_NAME, (catalog.THROTTLE_SECONDS,), _refuse)

@@ -18,7 +18,7 @@ from collectors.contract import (
     UnavailableError,
     Unsupported,
 )
-from collectors.metric import Cadence, Metric, Origin, Subject
+from collectors.metric import Cadence, Metric, MetricSet, Origin, Subject
 from collectors.simulated import device_rows, diagnostic_rows, partition_rows
 from collectors.simulated.activity import ActivitySchedule, SlotActivity
 from collectors.simulated.clock import ScenarioClock
@@ -57,7 +57,7 @@ class SimulatedCollector:
         released: threading.Event,
         options: CollectOptions = _NO_OPTIONS,
     ) -> None:
-        self._options = options
+        self._diagnosed = MetricSet.DIAGNOSTICS in options.sets
         self._scenario = scenario
         self._clock = clock
         self._released = released
@@ -136,17 +136,17 @@ class SimulatedCollector:
                     yield from _made(metric, part_values(part_view), uuid, part.partition.uuid)
 
     def _omitted(self, device: SimulatedDevice) -> frozenset[Metric]:
-        """The rows that the options do not ask for."""
+        """The rows that only the set `diagnostics` asks for."""
         vendor = device.profile.vendor
-        return frozenset() if self._options.diagnostics else diagnostic_rows.rows_of_option(vendor)
+        return frozenset() if self._diagnosed else diagnostic_rows.rows_of_set(vendor)
 
     def _all_gaps(self) -> Iterator[Unsupported]:
-        """The rows that devices do not support. Rows that no device has without an option are not among them."""
-        absent = frozenset() if self._options.diagnostics else diagnostic_rows.ROWS.keys()
+        """The rows that devices do not support. Rows that no device has without the set are not among them."""
+        absent = frozenset() if self._diagnosed else diagnostic_rows.ROWS.keys()
         for machine in self._machines:
             yield from _gaps(machine.device, supplied_by(self._scenario) - absent)
             for metric in (self._omitted(machine.device) & _families(machine.device)) - absent:
-                yield Unsupported(metric, machine.device.device.uuid, "read only with collect.diagnostics")
+                yield Unsupported(metric, machine.device.device.uuid, "read only with the set diagnostics")
 
     def _processes(self) -> Iterator[Process]:
         for machine in self._machines:

@@ -1,4 +1,4 @@
-"""The same for the families of `collect.diagnostics`."""
+"""The same for the families that are read only with the set `diagnostics`."""
 
 from collections.abc import Callable, Mapping
 from typing import TypeAlias
@@ -67,10 +67,10 @@ NVIDIA_ROWS: _Rows = {
 }
 
 ROWS: _Rows = {**FABRIC_ROWS, **BANK_ROWS, **NVIDIA_ROWS}
-# Other families that some vendor's collector reads only with the option.
+# Other families that some vendor's collector reads only with the set.
 ALSO: Mapping[str, frozenset[Metric]] = {"nvidia": frozenset({catalog.THROTTLE_SECONDS})}
 
 
-def rows_of_option(vendor: str) -> frozenset[Metric]:
-    """The families that cards of this vendor have only with `collect.diagnostics`."""
+def rows_of_set(vendor: str) -> frozenset[Metric]:
+    """The families that cards of this vendor have only with the set `diagnostics`."""
     return ALSO.get(vendor, frozenset()).union(ROWS)

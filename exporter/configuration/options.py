@@ -186,7 +186,7 @@ def _section(declared: Field[Any]) -> Section:
     if Option in declared.metadata:
         return Section(declared.name, "An option without a section.", None, (_option(declared.name, declared),))
     settings: Any = declared.default_factory
-    options = tuple(_option(f"{declared.name}.{each.name}", each) for each in fields(settings))
+    options = tuple(_option(f"{declared.name}.{each.name}", each) for each in fields(settings) if each.metadata)
     return Section(declared.name, declared.metadata[Section], settings, options)
 
 

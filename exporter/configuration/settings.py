@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from collectors.contract import AmdOptions, CollectOptions
+from collectors.metric import ALL_SETS, DEFAULT_SETS, MetricSet
 from collectors.registry import installed_names
 from exporter.configuration.options import option, section, sections_of
 from exporter.configuration.value_types import (
@@ -153,6 +154,26 @@ class PollSettings:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class MetricsSettings:
+    """What is exported.
+
+    Attributes:
+        sets: The names of the sets; empty for all.
+    """
+
+    sets: tuple[str, ...] = option(
+        names(lambda: [each.value for each in MetricSet], "sets of metrics"),
+        ",".join(each.value for each in MetricSet if each in DEFAULT_SETS),
+        "The sets of metrics that are exported, see docs/metrics.md. The metrics of the exporter itself always are.",
+    )
+
+    @property
+    def exported(self) -> frozenset[MetricSet]:
+        """The sets."""
+        return frozenset(map(MetricSet, self.sets)) or ALL_SETS
+
+
 _LABEL = label_name(USED_LABELS)
 
 
@@ -195,6 +216,7 @@ class Settings:
         "Labels of the container that a device is allocated to. Other names are for platforms that replace them, see "
         "docs/installation.md; queries, dashboards and rules must use the same names.",
     )
+    metrics: MetricsSettings = section(MetricsSettings, "What is exported.")
     amd: AmdOptions = section(AmdOptions, "AMD GPUs.")
     collect: CollectOptions = section(CollectOptions, "Optional readings, and the handling of sleeping devices.")
     collectors: tuple[str, ...] = option(

@@ -1,11 +1,11 @@
 """HTTP handlers for metrics, the status page, liveness and readiness. They only read the newest snapshot."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 
 from exporter.assembler import Clocks, Latest
-from exporter.families import HOLDER_LABELS
 from exporter.scrape_bodies import ScrapeBodies
 from exporter.selfmetrics import SelfMetrics, exporter_version
+from exporter.series import EVERYTHING, Shown
 from exporter.web import status_page, status_view
 from exporter.web.negotiation import accepts_gzip, negotiate
 from exporter.web.server import Handler, Response
@@ -19,15 +19,15 @@ _STUCK_AFTER_SECONDS = 30.0
 _PLAIN = "text/plain; charset=utf-8"
 
 
-def metrics(latest: Latest, own: SelfMetrics, holder_labels: Sequence[str] = HOLDER_LABELS) -> Handler:
+def metrics(latest: Latest, own: SelfMetrics, shown: Shown = EVERYTHING) -> Handler:
     """`/metrics`: the newest snapshot in the format and encoding that the client accepts.
 
     Args:
         latest: Holds the newest snapshot.
         own: The samples of the exporter itself.
-        holder_labels: The names of the labels of a container.
+        shown: What is exported.
     """
-    bodies = ScrapeBodies(lambda: latest.snapshot, own.samples, holder_labels)
+    bodies = ScrapeBodies(lambda: latest.snapshot, own.samples, shown)
 
     def respond(headers: Mapping[str, str]) -> Response:
         chosen = negotiate(headers.get("accept", ""))

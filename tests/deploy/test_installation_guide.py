@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from collectors.metric import DEFAULT_SETS, MetricSet
 from exporter.attribution.grpc_unary import MAX_MESSAGE_BYTES
 from exporter.attribution.podresources import OBJECTS_OF_ANSWER, PODS_OF_ANSWER
 from exporter.configuration.load import load_settings
@@ -64,11 +65,12 @@ def test_kustomization_sets_the_image_of_the_reader() -> None:
 
 
 def test_options_in_the_environment_are_accepted() -> None:
-    (options,) = (k for k in KUSTOMIZATIONS if "ALLOCATION_ENERGY" in str(k))
+    (options,) = (k for k in KUSTOMIZATIONS if "METRICS_SETS" in str(k))
     (container,) = daemon_set(options)["spec"]["template"]["spec"]["containers"]
     environ = {each["name"]: each["value"] for each in container["env"] if "value" in each}
     settings = load_settings({}, environ, None)
-    assert (settings.collectors, settings.collect.allocation_energy) == (("nvidia",), True)
+    assert settings.collectors == ("nvidia",)
+    assert settings.metrics.exported == DEFAULT_SETS | {MetricSet.BILLING}
 
 
 def test_second_variant_runs_on_no_node_of_the_first() -> None:

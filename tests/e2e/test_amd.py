@@ -67,7 +67,7 @@ def test_whole_gpus_and_the_pods_on_them(host: AmdHost) -> None:
 def test_a_partitioned_gpu_and_the_pods_on_its_partitions(host: AmdHost) -> None:
     """Each pod has the values of its own partition; the GPU's values are the same as when it was whole."""
     whole, partitioned = host.tree.add(MI300X, "0000:05:00.0"), host.tree.add(MI300X, "0000:26:00.0")
-    with host.kubelet, host.running() as running:
+    with host.kubelet, host.running("--metrics.sets=all") as running:
         before = wait_until(lambda: _with(running, "accelerator_device_energy_joules_total", 2))
         partitioned.set_partition_mode("CPX", "NPS4")
         host.kubelet.pods = [
@@ -97,7 +97,7 @@ def test_a_partitioned_gpu_and_the_pods_on_its_partitions(host: AmdHost) -> None
 
 def test_repartitioning_while_pods_run(host: AmdHost) -> None:
     gpu = host.tree.add(MI300X, "0000:05:00.0")
-    with host.kubelet, host.running() as running:
+    with host.kubelet, host.running("--metrics.sets=all") as running:
         for mode, count in (("CPX", 8), ("DPX", 2), ("SPX", 0), ("QPX", 4)):
             gpu.set_partition_mode(mode)
             names = [f"{mode.lower()}-{number}" for number in range(count or 1)]

@@ -86,8 +86,8 @@ def server(tmp_path_factory: pytest.TempPathFactory, nvml_library: Path) -> Iter
         running.enter_context(node.kubelet)
         running.enter_context(host.kubelet)
         exporters = {
-            NVIDIA: running.enter_context(running_exporter(node, "--collect.allocation-energy=true")),
-            AMD: running.enter_context(host.running("--collect.allocation-energy=true")),
+            NVIDIA: running.enter_context(running_exporter(node, "--metrics.sets=all")),
+            AMD: running.enter_context(host.running("--metrics.sets=all")),
         }
         found = [{"targets": [each.address], "labels": {"instance": name}} for name, each in exporters.items()]
         started = running.enter_context(scraping(tmp_path_factory.mktemp("prometheus"), often(found)))

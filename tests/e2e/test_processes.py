@@ -27,7 +27,7 @@ def counted(running: ExporterProcess) -> Scrape | None:
 
 def test_processes_are_only_counted_by_default(node: Node) -> None:
     busy(node)
-    with running_exporter(node) as running:
+    with running_exporter(node, "--metrics.sets=all") as running:
         scrape = wait_until(lambda: counted(running))
     assert scrape.value("accelerator_device_processes", uuid=node.uuids[0]) == 2
     assert scrape.value("accelerator_device_processes", uuid=node.uuids[1]) == 1

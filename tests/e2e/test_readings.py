@@ -17,7 +17,7 @@ def test_eight_devices_each_with_its_own_values(node: Node) -> None:
         gpu.energy_millijoules = 1_000_000 * (index + 1)
         gpu.temperature_celsius = 30 + index
         gpu.clock_sm_megahertz = 1_000 + index
-    with running_exporter(node) as running:
+    with running_exporter(node, "--metrics.sets=all") as running:
         scrape = wait_until(
             lambda: (
                 s
@@ -62,7 +62,7 @@ def test_a_device_with_seven_instances(node: Node) -> None:
     node.partition(0, *["1g.10gb"] * 7)
     for position, mig in enumerate(node.mig(0)):
         mig.memory_used_bytes = (position + 1) * 2**20
-    with running_exporter(node) as running:
+    with running_exporter(node, "--metrics.sets=all") as running:
         scrape = wait_until(
             lambda: s if len((s := running.scrape()).find("accelerator_partition_memory_usage_bytes")) == 7 else None
         )
@@ -136,7 +136,7 @@ def test_optional_readings_are_read_when_enabled(node: Node) -> None:
         assert not [series for series in scrape.find(moved) if "link" in series.labels]
         assert scrape.find(throughput) == []
     assert node.nvml.calls("nvmlDeviceGetPcieThroughput") == 0
-    with running_exporter(node, "--collect.pcie-throughput=true", "--collect.each-link=true") as running:
+    with running_exporter(node, "--collect.pcie-throughput=true", "--metrics.sets=all") as running:
         scrape = wait_until(lambda: s if (s := running.scrape()).find(throughput) else None)
         assert scrape.value(throughput, direction="transmit") == 1_000_000
         assert scrape.value(throughput, direction="receive") == 2_000_000

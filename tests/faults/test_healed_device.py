@@ -30,7 +30,9 @@ def test_a_healed_gpu_has_all_its_families_within_ten_seconds_at_the_default_int
         node.partition(0, _PROFILE)
     lost, other = node.uuids
     last_to_come = f"accelerator_{subject}_sm_occupancy_ratio"  # it needs two samples
-    with exporter(node.path, *node.flags, "--poll.fast-interval=200ms", environment=node.environment) as running:
+    with exporter(
+        node.path, *node.flags, "--poll.fast-interval=200ms", "--metrics.sets=all", environment=node.environment
+    ) as running:
 
         def complete() -> set[str] | None:
             found = families(running.scrape(), lost)

@@ -69,7 +69,7 @@ def state(scrape: Scrape, uuid: str) -> str:
 def started(tmp_path_factory: pytest.TempPathFactory, nvml_library: Path) -> Iterator[Scene]:
     with gpu_node(tmp_path_factory.mktemp("node"), nvml_library) as node:
         node.add_h100s(2)
-        with running_exporter(node, "--poll.max-age=1s") as running:
+        with running_exporter(node, "--poll.max-age=1s", "--metrics.sets=all") as running:
             yield Scene(node, running)
 
 

@@ -26,7 +26,7 @@ from tests.doubles.amd_cards import (
 from tests.doubles.amd_host import AmdHost, amd_host
 from tests.doubles.exporter_process import ExporterProcess, parse, wait_until
 from tests.doubles.prometheus import promtool_check
-from tests.golden.test_golden import steady
+from tests.golden.test_golden import EVERYTHING, steady
 
 FOLDER = Path(__file__).parent / "amd"
 _ADDRESS = "0000:05:00.0"
@@ -113,7 +113,7 @@ def test_exposition(name: str, host: AmdHost, request: pytest.FixtureRequest) ->
     if kind.mode != ("", ""):
         gpu.set_partition_mode(*kind.mode)
     host.processes.compute(10, gpu, gpu.partitions - 1, memory=1 << 30, queues=1)
-    with host.running() as running:
+    with host.running(EVERYTHING) as running:
         by_cycles = "cycles" in kind.card.table_fields
         wait_until(lambda: _settled(running, by_cycles=False))
         if by_cycles:
@@ -134,7 +134,7 @@ def _stems(text: str, subject: Subject) -> set[str]:
 
 
 def _supplied(rows: tuple[Metric, ...]) -> set[str]:
-    return {row.stem for row in rows if not row.opt_in}
+    return {row.stem for row in rows if not row.option}
 
 
 @pytest.mark.parametrize("name", KINDS)

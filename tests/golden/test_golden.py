@@ -22,6 +22,8 @@ from tests.doubles.prometheus import promtool_check
 _FOLDER = Path(__file__).parent
 _NOTE = "# Values that differ from run to run are written as 0, versions as X.\n"
 # Only one poll, so that integrated counters stay 0.
+# Everything that a card gives: all sets, but the sums of links and not each of them.
+EVERYTHING = "--metrics.sets=core,health,activity,limits,engines,pipes,diagnostics"
 _ONE_POLL = ("--poll.fast-interval=1m", "--poll.medium-interval=1m", "--poll.slow-interval=1m")
 _VOLATILE = (
     "process_",

@@ -13,7 +13,7 @@ from tests.doubles.exporter_process import ExporterProcess, exporter, parse, wai
 from tests.doubles.node import Node
 from tests.doubles.nvml_cards import CARDS, Card, card
 from tests.doubles.prometheus import promtool_check
-from tests.golden.test_golden import steady
+from tests.golden.test_golden import EVERYTHING, steady
 
 FOLDER = Path(__file__).parent / "nvidia"
 # Activity needs two samples, and fallback queries need a second poll.
@@ -39,8 +39,8 @@ def stems(text: str, subject: Subject) -> set[str]:
 
 
 def supplied(rows: tuple[Metric, ...]) -> set[str]:
-    """The stems of the families that the collector can supply by default."""
-    return {row.stem for row in rows if not row.opt_in}
+    """The stems of the families that the collector can supply without an option."""
+    return {row.stem for row in rows if not row.option}
 
 
 @pytest.mark.parametrize("name", CARDS)
@@ -48,7 +48,7 @@ def test_exposition(name: str, node: Node, request: pytest.FixtureRequest) -> No
     of_card = card(name)
     node.nvml.driver_version = of_card.driver
     node.add(of_card.device())
-    with exporter(node.path, *node.flags, *_POLLS, environment=node.environment) as running:
+    with exporter(node.path, *node.flags, *_POLLS, EVERYTHING, environment=node.environment) as running:
         found = steady(wait_until(lambda: _settled(running, of_card, node)).decode())
     golden = FOLDER / f"{name}.prom"
     if request.config.getoption("--update-golden"):

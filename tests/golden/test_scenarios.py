@@ -10,7 +10,8 @@ from typing import NamedTuple
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from collectors.metric import Cadence
+from collectors.contract import CollectOptions
+from collectors.metric import DEFAULT_SETS, Cadence, MetricSet
 from collectors.simulated import Scenario, inventory, load_scenario, shipped_scenarios, simulated_spec
 from exporter import exposition
 from exporter.assembler import Assembler, Clocks
@@ -19,6 +20,7 @@ from exporter.attribution.watcher import AttributionState
 from exporter.collector_state import Limits
 from exporter.poller import CallEnded
 from exporter.selfmetrics import health_samples
+from exporter.series import Shown
 from exporter.text_format import Format
 from tests.doubles.prometheus import promtool_check
 from tests.doubles.simulated_node import EPOCH, SimulatedNode
@@ -64,9 +66,9 @@ def _only(scenario: Scenario, devices: tuple[int, ...]) -> Scenario:
     return replace(scenario, devices=tuple(scenario.devices[d] for d in devices), pods=tuple(pods), incidents=incidents)
 
 
-def play(scenario: Scenario, until: int) -> str:
-    """Poll once a second up to a second of the scenario and render the snapshot of that time."""
-    node = SimulatedNode(scenario, _IDENTITY)
+def play(scenario: Scenario, until: int, sets: frozenset[MetricSet] = DEFAULT_SETS) -> str:
+    """Poll once a second up to a second of the scenario and render the chosen sets of the snapshot of that time."""
+    node = SimulatedNode(scenario, _IDENTITY, CollectOptions(sets))
     spec = simulated_spec(scenario, node.clock)
     limits = Limits(5, {Cadence.FAST: 11, Cadence.MEDIUM: 20, Cadence.SLOW: 70})
     clocks = Clocks(node.time, lambda: EPOCH + node.time.now)
@@ -81,7 +83,7 @@ def play(scenario: Scenario, until: int) -> str:
         assembler.apply(AttributionState(held, up=True, last_success_timestamp_seconds=EPOCH + second, source=SOURCE))
         assembler.apply(CallEnded(spec.name, second, second, due, reading))
         snapshot = assembler.snapshot()
-    return exposition.render(snapshot, health_samples(snapshot), Format.TEXT).decode()
+    return exposition.render(snapshot, health_samples(snapshot), Format.TEXT, Shown(sets=sets)).decode()
 
 
 @pytest.mark.parametrize("name", shipped_scenarios())

@@ -7,12 +7,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from collectors.amd.gpu_metrics.parse import parse
-from collectors.contract import CollectOptions, Reading
+from collectors.contract import Reading
 from collectors.metric import Unit
 from tests.doubles.amd_cards import MI210, MI300X, RX_7900_XTX
 from tests.doubles.amd_metrics import SIZES
 from tests.doubles.amd_node import ALL, collector_of
 from tests.doubles.amd_tree import AmdTree
+from tests.doubles.options import EACH_LINK, USUAL
 from tests.property.examples import examples
 
 _KINDS = st.sampled_from((MI210, MI300X, RX_7900_XTX))
@@ -48,7 +49,7 @@ def test_no_file_content_raises_or_becomes_an_impossible_value(data: st.DataObje
         )
         for path in data.draw(st.lists(st.sampled_from(files), min_size=1, max_size=12, unique=True)):
             path.write_bytes(data.draw(_CONTENTS))
-        collector = collector_of(tree, CollectOptions(each_link=data.draw(st.booleans())), parse=parse)
+        collector = collector_of(tree, data.draw(st.sampled_from([USUAL, EACH_LINK])), parse=parse)
         for _ in range(2):
             if data.draw(st.booleans()):
                 gpu.write_bytes("gpu_metrics", data.draw(_TABLES))

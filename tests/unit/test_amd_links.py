@@ -4,11 +4,11 @@ import pytest
 
 from collectors import catalog
 from collectors.amd.gpu_metrics.parse import parse
-from collectors.contract import CollectOptions
 from collectors.metric import Metric
 from tests.doubles.amd_cards import MI210, MI300X, RX_7900_XTX
 from tests.doubles.amd_node import ALL, collector_of, reasons, value, values
 from tests.doubles.amd_tree import AmdTree, Gpu
+from tests.doubles.options import EACH_LINK
 
 _KIB = 1024
 
@@ -176,7 +176,7 @@ def test_a_table_without_any_state_of_links_is_replaced_by_the_trained_links(tre
 
 
 def test_each_link_is_reported_on_request(tree: AmdTree, gpu: Gpu) -> None:
-    reading = collector_of(tree, CollectOptions(each_link=True), parse=parse).read(ALL)
+    reading = collector_of(tree, EACH_LINK, parse=parse).read(ALL)
     assert values(reading, catalog.INTERCONNECT_BYTES, gpu.uuid) == {
         ("xgmi", direction, str(link)): (first + link) * _KIB
         for direction, first in (("receive", 1_000_000), ("transmit", 2_000_000))

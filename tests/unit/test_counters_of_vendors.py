@@ -25,7 +25,7 @@ from tests.doubles.hardware_counters import (
 )
 from tests.doubles.nvidia_collector import CollectorBench, h100_bench
 
-# Read only with `collect.diagnostics`: see test_nvidia_diagnostics.py.
+# Read only with the set `diagnostics`: see test_nvidia_diagnostics.py.
 DIAGNOSTICS = {row for row in vars(catalog.diagnostics).values() if isinstance(row, Metric)}
 # Not read from a counter of the hardware: events and throttled time, which the collectors count themselves.
 OWN_COUNTS = {catalog.ERRORS, catalog.THROTTLE_SECONDS}

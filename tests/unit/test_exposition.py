@@ -12,7 +12,7 @@ from collectors.contract import Sample, SubjectKey
 from collectors.metric import Kind, Metric, Subject
 from exporter import families
 from exporter.exposition import render
-from exporter.series import ROWS, OwnSample
+from exporter.series import ROWS, OwnSample, Shown
 from exporter.snapshot import Container, HolderSample, Snapshot
 from exporter.text_format import Format
 from tests.doubles.collectors import gpu, info, part, power, temperature, utilization
@@ -310,9 +310,10 @@ def test_the_labels_of_a_container_have_the_names_of_the_configuration() -> None
     snapshot = replace(SMALL, holder_samples=(held,))
     usual = render(snapshot, (), Format.TEXT)
     names = ("k8s_namespace_name", "k8s_pod_name", "k8s_container_name")
-    [labels] = labels_of("accelerator_container_power_watts", render(snapshot, (), Format.TEXT, names))
+    shown = Shown(names)
+    [labels] = labels_of("accelerator_container_power_watts", render(snapshot, (), Format.TEXT, shown))
     assert tuple(labels[name] for name in names) == HOLDER
     assert not labels.keys() & set(families.HOLDER_LABELS)
-    assert labels_of("accelerator_device_info", render(snapshot, (), Format.TEXT, names)) == labels_of(
+    assert labels_of("accelerator_device_info", render(snapshot, (), Format.TEXT, shown)) == labels_of(
         "accelerator_device_info", usual
     )

@@ -29,7 +29,7 @@ def cards(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Gpu]:
     return amd_cards(tmp_path_factory.mktemp("amd"))
 
 
-# Read only with `collect.diagnostics`: see test_nvidia_diagnostics.py.
+# Read only with the set `diagnostics`: see test_nvidia_diagnostics.py.
 DIAGNOSTICS = {row for row in vars(catalog.diagnostics).values() if isinstance(row, Metric)}
 
 

@@ -1,24 +1,24 @@
-"""The readings of `collect.diagnostics`, as the QueryRunner reads them."""
+"""The readings of the set `diagnostics`, as the QueryRunner reads them."""
 
 from collections.abc import Callable
 
 import pytest
 
 from collectors import catalog
-from collectors.contract import CollectOptions
 from collectors.metric import Cadence
 from collectors.nvidia import diagnostics
 from collectors.nvidia.readings import device_queries
 from collectors.query import rows_of
 from tests.doubles.nvidia_device import QueriedDevice, mig_device, reasons, values
 from tests.doubles.nvml import Device, NvmlState, ValueType, h100
+from tests.doubles.options import DIAGNOSED, USUAL
 
 HISTOGRAM, SRAM = "nvmlDeviceGetRowRemapperHistogram", "nvmlDeviceGetSramEccErrorStatus"
 REPAIRS = "nvmlDeviceGetRepairStatus"
 STATE = "nvmlDeviceGetPerformanceState"
 CALLS = (HISTOGRAM, SRAM, REPAIRS, STATE)
 NO_PERMISSION = 4
-QUERIES = device_queries(CollectOptions(diagnostics=True))
+QUERIES = device_queries(DIAGNOSED)
 
 Queried = Callable[[Device], QueriedDevice]
 
@@ -47,7 +47,7 @@ def worn() -> Device:
 
 def test_they_are_read_only_if_asked_for(nvml: NvmlState) -> None:
     nvml.devices = [worn()]
-    usual = device_queries(CollectOptions())
+    usual = device_queries(USUAL)
     QueriedDevice(nvml, usual).query(times=2)
     assert [nvml.calls(call) for call in CALLS] == [0, 0, 0, 0]
     of_option = rows_of(QUERIES) - rows_of(usual)

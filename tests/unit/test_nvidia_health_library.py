@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 
 from collectors import catalog
-from collectors.contract import CollectOptions
 from collectors.metric import Cadence
 from collectors.nvidia.xid import FROM_START
 from tests.doubles.exporter_process import wait_until
 from tests.doubles.nvidia_collector import CollectorBench, PollResult, collector_bench
 from tests.doubles.nvml import RECOVERY_ACTION_FIELD, Device, NvmlState, ValueType, h100, h100_mig
+from tests.doubles.options import DIAGNOSED, USUAL
 
 UNAVAILABLE_EVENT = 0x4000
 MIG_EVENT = 0x100
@@ -298,7 +298,7 @@ def test_conditions_of_the_fabric_decide_the_status_and_are_exported_only_if_ask
     state.devices[0].fabric_health_mask = 0b01_10_01_10_10
     state.devices[1].fabric_state = 0
     route, outside = state.devices[0].uuid, state.devices[1].uuid
-    with collector_bench(tmp_path, state, CollectOptions(diagnostics=diagnostics)) as bench:
+    with collector_bench(tmp_path, state, DIAGNOSED if diagnostics else USUAL) as bench:
         result = bench.poll()
     assert (status(result, route), status(result, outside)) == ("degraded", "ok")
     conditions = result.values(catalog.FABRIC_CONDITION, route)

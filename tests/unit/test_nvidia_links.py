@@ -11,6 +11,7 @@ from collectors.nvidia.readings import device_queries
 from collectors.query_runner import QueryResult
 from tests.doubles.nvidia_device import QueriedDevice, reasons, series
 from tests.doubles.nvml import Device, NvmlState, ValueType, h100
+from tests.doubles.options import EACH_LINK, USUAL
 
 FIELDS, THROUGHPUT = "nvmlDeviceGetFieldValues", "nvmlDeviceGetPcieThroughput"
 UINT, ULONGLONG = ValueType.UNSIGNED_INT, ValueType.UNSIGNED_LONG_LONG
@@ -18,7 +19,6 @@ INVALID_ARGUMENT, UNSUPPORTED, NOT_READY = 2, 3, 27
 ALL_LINKS = 0xFFFFFFFF
 COUNT, SPEED, STATE = 91, 164, 165
 OLDER_ERRORS = (38, 45, 52, 59)
-NO_OPTIONS, EACH_LINK = CollectOptions(), CollectOptions(each_link=True)
 
 Values = dict[tuple[str, ...], float]
 
@@ -26,7 +26,7 @@ Values = dict[tuple[str, ...], float]
 class Bench:
     """A card whose queries can be run repeatedly."""
 
-    def __init__(self, state: NvmlState, card: Device, options: CollectOptions = NO_OPTIONS) -> None:
+    def __init__(self, state: NvmlState, card: Device, options: CollectOptions = USUAL) -> None:
         state.devices = [card]
         self.state = state
         self.device = QueriedDevice(state, device_queries(options))
@@ -53,7 +53,7 @@ Benches = Callable[..., Bench]
 
 @pytest.fixture
 def bench(nvml: NvmlState) -> Benches:
-    def bench(card: Device, options: CollectOptions = NO_OPTIONS) -> Bench:
+    def bench(card: Device, options: CollectOptions = USUAL) -> Bench:
         return Bench(nvml, card, options)
 
     return bench
@@ -166,7 +166,7 @@ def test_an_impossible_speed_of_one_link_makes_the_total_unknown(bench: Benches,
     assert reasons(result) == ["invalid_value"]
 
 
-@pytest.mark.parametrize(("options", "scope"), [(EACH_LINK, 1), (NO_OPTIONS, ALL_LINKS)], ids=["each link", "sums"])
+@pytest.mark.parametrize(("options", "scope"), [(EACH_LINK, 1), (USUAL, ALL_LINKS)], ids=["each link", "sums"])
 def test_a_temporary_failure_of_one_kind_does_not_affect_the_others(
     bench: Benches, options: CollectOptions, scope: int
 ) -> None:

@@ -29,20 +29,20 @@ from tests.doubles.nvlink_cards import (
     with_sums,
 )
 from tests.doubles.nvml import Device, NvmlState, ValueType
+from tests.doubles.options import EACH_LINK, USUAL
 
 FIELDS = "nvmlDeviceGetFieldValues"
 INVALID_ARGUMENT, UNSUPPORTED, NOT_READY, GPU_IS_LOST = 2, 3, 27, 15
 MARK = 0xFFFFFFFFFFFFFFFF
 REPLAY, RECOVERY, CRC = OF_LINKS
 MEDIUM = frozenset({Cadence.MEDIUM})
-SUMS, EACH_LINK = CollectOptions(), CollectOptions(each_link=True)
 
 Make = Callable[..., QueriedDevice]
 
 
 @pytest.fixture
 def query(nvml: NvmlState) -> Make:
-    def device(card: Device, options: CollectOptions = SUMS) -> QueriedDevice:
+    def device(card: Device, options: CollectOptions = USUAL) -> QueriedDevice:
         nvml.devices = [card]
         return QueriedDevice(nvml, device_queries(options))
 
@@ -155,7 +155,7 @@ MARKS = {"64 bits": (MARK, WIDE), "32 bits": (2**32 - 1, UINT), "negative": (-1,
 
 
 @pytest.mark.parametrize(("value", "kind"), MARKS.values(), ids=MARKS)
-@pytest.mark.parametrize("options", [SUMS, EACH_LINK], ids=["sums", "each link"])
+@pytest.mark.parametrize("options", [USUAL, EACH_LINK], ids=["sums", "each link"])
 def test_an_impossible_count_of_one_link_does_not_affect_the_others(
     query: Make, options: CollectOptions, value: int, kind: ValueType
 ) -> None:
@@ -165,7 +165,7 @@ def test_an_impossible_count_of_one_link_does_not_affect_the_others(
     device.card.set_field(CRC, 205, WIDE, scope=2)
     for _ in range(2):
         result = device.query()
-        changed = ("nvlink", "crc", "" if options is SUMS else "2")
+        changed = ("nvlink", "crc", "" if options is USUAL else "2")
         assert values(result, catalog.INTERCONNECT_ERRORS) == before | {changed: before[changed] + 5}
         assert reasons(result) == ["invalid_value"]
     device.card.set_field(CRC, 100, WIDE, scope=1)

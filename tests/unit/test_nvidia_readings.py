@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 
 import pytest
 
@@ -21,10 +22,11 @@ from tests.doubles.nvml import (
     h100,
     process,
 )
+from tests.doubles.options import EVERY_SET
 from tests.native.nvml_state import NOT_AVAILABLE
 
 QUERIES = (*device_queries(CollectOptions()), *Processes(lambda: 1_700_000_000.0).of_device("GPU-0"))
-EVERY_OPTION = device_queries(CollectOptions(each_link=True, pcie_throughput=True, diagnostics=True))
+EVERY_OPTION = device_queries(replace(EVERY_SET, pcie_throughput=True))
 UTILIZATION, POWER = "nvmlDeviceGetUtilizationRates", "nvmlDeviceGetPowerUsage"
 ENERGY = "nvmlDeviceGetTotalEnergyConsumption"
 MEMORY, OLD_MEMORY = "nvmlDeviceGetMemoryInfo_v2", "nvmlDeviceGetMemoryInfo"

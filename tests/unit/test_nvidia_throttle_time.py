@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 
 from collectors import catalog
-from collectors.contract import CollectOptions
 from collectors.metric import Cadence
 from exporter.validation import Validator
 from tests.doubles.nvidia_collector import CollectorBench, collector_bench
 from tests.doubles.nvidia_device import gpus
 from tests.doubles.nvml import NvmlState, ValueType
+from tests.doubles.options import DIAGNOSED
 
 FAST, MEDIUM = Cadence.FAST, Cadence.MEDIUM
 BITS = {"power": 0x4, "board": 0x200, "thermal": 0x20, "external": 0x88, "hardware": 0x8}
@@ -79,7 +79,7 @@ class Throttled:
 def throttled(nvml: NvmlState, tmp_path: Path) -> Iterator[Throttled]:
     nvml.devices = gpus(1)
     nvml.devices[0].clocks_event_reasons = 0
-    with collector_bench(tmp_path, nvml, CollectOptions(diagnostics=True)) as bench:
+    with collector_bench(tmp_path, nvml, DIAGNOSED) as bench:
         yield Throttled(bench)
 
 
@@ -332,11 +332,11 @@ def test_reasons_that_fail_for_a_moment_make_no_time_unsupported(throttled: Thro
     assert throttled.read() == NOTHING
 
 
-def test_without_the_option_it_is_not_read(nvml: NvmlState, tmp_path: Path) -> None:
+def test_without_the_set_it_is_not_read(nvml: NvmlState, tmp_path: Path) -> None:
     nvml.devices = gpus(1)
     nvml.devices[0].set_field(POWER, 0, WIDE)
     with collector_bench(tmp_path, nvml) as bench:
         reading = bench.read()
     (gap,) = [gap for gap in reading.unsupported if gap.metric is catalog.THROTTLE_SECONDS]
-    assert gap.detail == "read only with collect.diagnostics"
+    assert gap.detail == "read only with the set diagnostics"
     assert not [s for s in reading.samples if s.metric is catalog.THROTTLE_SECONDS]

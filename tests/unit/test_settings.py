@@ -14,6 +14,7 @@ from exporter.configuration.settings import (
     KubeletSettings,
     LabelSettings,
     LogSettings,
+    MetricsSettings,
     NodeSettings,
     PathSettings,
     PollSettings,
@@ -57,14 +58,8 @@ def test_a_file_can_set_everything() -> None:
         poll=PollSettings(0.5, 5.0, 120.0, 3.0, 15.0, 90.0),
         labels=LabelSettings("k8s_namespace_name", "k8s_pod_name", "k8s_container_name"),
         amd=AmdOptions(AmdBackend.ROCM_SMI),
-        collect=CollectOptions(
-            each_link=True,
-            pcie_throughput=True,
-            wake_sleeping=True,
-            processes=True,
-            allocation_energy=True,
-            diagnostics=True,
-        ),
+        metrics=MetricsSettings(("core", "links", "diagnostics")),
+        collect=CollectOptions(pcie_throughput=True, wake_sleeping=True, processes=True),
         collectors=("nvidia", "amd"),
     )
 
@@ -122,8 +117,8 @@ def test_order_is_checked_over_all_sources_and_blames_what_was_given(tmp_path: P
 
 @pytest.mark.parametrize("text", ["true", '"true"', "'true'", "!!bool true"])
 def test_a_switch_is_written_with_or_without_quotes(tmp_path: Path, text: str) -> None:
-    assert load_settings({}, {}, written(tmp_path, f"collect:\n  each_link: {text}\n")).collect.each_link is True
-    assert load_settings({}, {}, written(tmp_path, "collect:\n  each_link: false\n")).collect.each_link is False
+    assert load_settings({}, {}, written(tmp_path, f"collect:\n  processes: {text}\n")).collect.processes is True
+    assert load_settings({}, {}, written(tmp_path, "collect:\n  processes: false\n")).collect.processes is False
 
 
 @pytest.mark.parametrize("text", ["True", "yes", "ON", "1", "enabled"])

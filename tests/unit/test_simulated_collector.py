@@ -6,13 +6,14 @@ from pathlib import Path
 import pytest
 
 from collectors import catalog
-from collectors.contract import CollectOptions, Node, Reading, Sample, UnavailableError
+from collectors.contract import Node, Reading, Sample, UnavailableError
 from collectors.metric import Cadence, Kind, Metric, Origin, Subject, Unit
-from collectors.simulated import load_scenario, shipped_scenarios, simulated_spec
+from collectors.simulated import diagnostic_rows, load_scenario, shipped_scenarios, simulated_spec
 from collectors.simulated.collector import supplied_by
 from collectors.simulated.profile import Profile
 from collectors.simulated.profiles import PROFILES
 from collectors.sysfs import Root
+from tests.doubles.options import DIAGNOSED, USUAL
 from tests.doubles.simulated_node import ALL, EPOCH, SimulatedNode, samples, scenario, values
 
 # Before and after every incident of the shipped scenarios, within seconds and after a cycle.
@@ -119,21 +120,19 @@ def test_only_what_is_due_is_read(cadence: Cadence) -> None:
 
 def test_the_profiles_together_have_every_row_that_a_collector_reads_by_default() -> None:
     newest = {catalog.PIPE_ACTIVE_CYCLES, catalog.PIPE_ELAPSED_CYCLES}  # from a driver that no profile has yet
-    read = {row for row in catalog.ROWS if row.origin is Origin.COLLECTOR and not row.opt_in} - newest
+    of_set = {row for row in vars(catalog.diagnostics).values() if isinstance(row, Metric)}
+    read = {row for row in catalog.ROWS if row.origin is Origin.COLLECTOR and not row.option} - newest - of_set
     played = frozenset().union(*(p.whole | p.partitioned | p.partition for p in PROFILES))
-    assert {row for row in played if not row.opt_in} == read
+    assert played - of_set == read
 
 
 @pytest.mark.parametrize("name", shipped_scenarios())
 def test_families_for_diagnosis_are_read_only_if_asked_for(name: str) -> None:
-    usual, more = (
-        SimulatedNode(load_scenario(name), options=CollectOptions(diagnostics=on)).read(5) for on in (False, True)
-    )
-    time = set() if "mi300x" in name else {catalog.THROTTLE_SECONDS}
-    assert [s for s in more.samples if not s.metric.opt_in and s.metric not in time] == list(usual.samples)
-    assert [sample for sample in usual.samples if sample.metric.opt_in] == []
-    assert [gap for gap in usual.unsupported if gap.metric.opt_in] == []
-    assert ("mi300x" in name) != any(sample.metric.opt_in for sample in more.samples)
+    usual, more = (SimulatedNode(load_scenario(name), options=options).read(5) for options in (USUAL, DIAGNOSED))
+    asked_for = set(diagnostic_rows.ROWS) | (set() if "mi300x" in name else {catalog.THROTTLE_SECONDS})
+    assert [s for s in more.samples if s.metric not in asked_for] == list(usual.samples)
+    assert [gap for gap in usual.unsupported if gap.metric in diagnostic_rows.ROWS] == []
+    assert ("mi300x" in name) != any(sample.metric in asked_for for sample in more.samples)
 
 
 @pytest.mark.parametrize("profile", PROFILES, ids=lambda profile: profile.name)
@@ -141,7 +140,7 @@ def test_a_device_has_every_family_of_its_profile_and_reports_the_others_as_unsu
     slices = "  partitions:\n  - {profile: half, count: 2, memory: 9GiB, compute: 0.5}\n"
     for text in ("", slices) if profile.partition else ("",):
         two = scenario(f"devices:\n- profile: {profile.name}\n{text}- profile: h100\n")
-        node = SimulatedNode(two, options=CollectOptions(diagnostics=True))
+        node = SimulatedNode(two, options=DIAGNOSED)
         reading = node.read(1)
         asked = supplied_by(node.collector._scenario)
         subjects = [("", Subject.DEVICE)] + [(part.uuid, Subject.PARTITION) for part in reading.partitions]

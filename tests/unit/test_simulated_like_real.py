@@ -6,11 +6,11 @@ import pytest
 
 from collectors import catalog
 from collectors.amd import status as amd_status
-from collectors.contract import CollectOptions, Reading
+from collectors.contract import Reading
 from collectors.metric import Cadence, Metric
 from collectors.nvidia import status as nvidia_status
 from collectors.nvidia import xid
-from collectors.simulated.diagnostic_rows import rows_of_option
+from collectors.simulated.diagnostic_rows import rows_of_set
 from collectors.simulated.profile import Profile
 from collectors.simulated.profiles import PROFILES
 from tests.doubles.amd_cards import MI210, MI250X, MI250X_SECOND_DIE, MI300X, MI355X, RX_7900_XTX, AmdCard
@@ -21,6 +21,7 @@ from tests.doubles.nvidia_collector import collector_bench
 from tests.doubles.nvidia_device import mig_device
 from tests.doubles.nvml import NvmlState, h100
 from tests.doubles.nvml_cards import card as nvidia_card
+from tests.doubles.options import DIAGNOSED, USUAL
 from tests.doubles.simulated_node import SimulatedNode, samples, scenario
 
 ALL = frozenset(Cadence)
@@ -126,14 +127,14 @@ OF_DIAGNOSTICS = [
 
 def diagnostics(reading: Reading) -> set[tuple[str, ...]]:
     """The series of the families that NVIDIA cards have only with the option, by stem and labels."""
-    return {(s.metric.stem, *s.labels) for s in reading.samples if s.metric in rows_of_option("nvidia")}
+    return {(s.metric.stem, *s.labels) for s in reading.samples if s.metric in rows_of_set("nvidia")}
 
 
 @pytest.mark.parametrize(("profile", "partitions", "card"), OF_DIAGNOSTICS)
 def test_an_nvidia_card_has_the_families_for_diagnosis_of_the_real_one(
     tmp_path: Path, nvml: NvmlState, profile: str, partitions: str, card: str
 ) -> None:
-    options = CollectOptions(diagnostics=True)
+    options = DIAGNOSED
     nvml.devices = [nvidia_card(card).device()]
     with collector_bench(tmp_path, nvml, options) as bench:
         real = diagnostics(bench.read())
@@ -146,7 +147,7 @@ def test_an_nvidia_card_has_the_families_for_diagnosis_of_the_real_one(
 def test_an_nvidia_card_reports_its_time_in_throttling_as_the_real_one(
     tmp_path: Path, nvml: NvmlState, *, wanted: bool
 ) -> None:
-    options = CollectOptions(diagnostics=wanted)
+    options = DIAGNOSED if wanted else USUAL
     nvml.devices = [h100(0)]
     nvml.devices[0].clocks_event_reasons = 0x20
     with collector_bench(tmp_path, nvml, options) as bench:
@@ -173,7 +174,7 @@ def throttling(reading: Reading) -> tuple[dict[str, float], list[str]]:
 def test_banks_of_the_memory_lose_spare_rows_with_each_repair(fault: str, used: int, empty: int) -> None:
     node = SimulatedNode(
         scenario(f"devices: [{{profile: h100, load: 0.5}}]\nfaults: [{{{fault}}}]"),
-        options=CollectOptions(diagnostics=True),
+        options=DIAGNOSED,
     )
     banks = {s.labels[0]: s.value for s in samples(node.read(60), catalog.MEMORY_BANKS)}
     assert banks == {"max": 2560 - used - empty, "high": used, "partial": 0, "low": 0, "none": empty}
