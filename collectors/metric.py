@@ -169,10 +169,9 @@ class Metric:
         """The hash of the stem only: rows are keys in every poll, and few of them have the same stem."""
         return hash(self.stem)
 
-    @property
-    def opt_in(self) -> bool:
-        """Whether nothing of it is exported by default."""
-        return bool(self.option) or self.metric_set not in DEFAULT_SETS
+    def opt_in(self, subject: Subject) -> bool:
+        """Whether its family for one subject is not exported by default."""
+        return bool(self.option) or self.metric_set_of(subject) not in DEFAULT_SETS
 
     def metric_set_of(self, subject: Subject) -> MetricSet:
         """The set of its family for one subject, where its labels do not decide otherwise."""

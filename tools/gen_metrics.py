@@ -96,7 +96,7 @@ def _section(subject: Subject, specs: Sequence[CollectorSpec]) -> Iterable[str]:
 
 def _row(row: Metric, subject: Subject, specs: Sequence[CollectorSpec]) -> tuple[str, ...]:
     return (
-        _code(row.name(subject)) + (" (opt-in)" if _is_opt_in(row, subject) else ""),
+        _code(row.name(subject)) + (" (opt-in)" if row.opt_in(subject) else ""),
         row.kind.value,
         row.unit.value if row.unit is not Unit.NONE else "",
         "<br>".join(map(_label, row.labels)),
@@ -106,10 +106,6 @@ def _row(row: Metric, subject: Subject, specs: Sequence[CollectorSpec]) -> tuple
         _supplied_by(row, subject, specs),
         row.help,
     )
-
-
-def _is_opt_in(row: Metric, subject: Subject) -> bool:
-    return bool(row.option) or row.metric_set_of(subject) not in DEFAULT_SETS
 
 
 def _set(row: Metric, subject: Subject) -> str:

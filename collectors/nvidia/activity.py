@@ -7,13 +7,13 @@ The values of a MIG device are those of its GPU instance, assumed to be relative
 A compute instance with only a part of its GPU instance, shared with others or not, has none.
 """
 
-from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import cast
 
 from collectors import catalog
 from collectors.contract import CollectorError, Reason, UnavailableError, UnsupportedError
-from collectors.metric import Metric
+from collectors.metric import ALL_SETS, Metric, MetricSet, Subject
 from collectors.nvidia.gpm import Gpm, Sampler
 from collectors.nvidia.nvml import Batch, Handle, Nvml, Query
 from collectors.query import BatchItem, RawValue
@@ -85,15 +85,34 @@ CYCLE_ITEMS: tuple[BatchItem, ...] = (
 GPM_ROWS: frozenset[Metric] = frozenset(row for item in (*DEVICE_ITEMS, *CYCLE_ITEMS) for row in item.rows)
 
 
+_PIPE_OF: Mapping[Hashable, str] = {number: pipe for pipe, number in (*_PIPES.items(), *_ACTIVE_CYCLES.items())}
+
+
+def _exported(items: Iterable[BatchItem], subject: Subject, sets: Collection[MetricSet]) -> tuple[BatchItem, ...]:
+    """The items whose series are in one of the sets."""
+
+    def set_of(item: BatchItem) -> MetricSet:
+        [row] = item.rows
+        return row.set_of(subject, {"pipe": _PIPE_OF.get(item.key, "")})
+
+    return tuple(item for item in items if set_of(item) in sets)
+
+
 class Activity:
     """Creates the activity queries for the devices and partitions of one session.
 
+    Only what is exported is read. Where nothing of it is, no samples are taken.
+
     Args:
         gpm: Their samples.
+        sets: The sets of metrics that are exported.
     """
 
-    def __init__(self, gpm: Gpm) -> None:
+    def __init__(self, gpm: Gpm, sets: Collection[MetricSet] = ALL_SETS) -> None:
         self._gpm = gpm
+        of_device, of_partition = Subject.DEVICE, Subject.PARTITION
+        self._of_device = tuple(_exported(items, of_device, sets) for items in (DEVICE_ITEMS, CYCLE_ITEMS))
+        self._of_partition = tuple(_exported(items, of_partition, sets) for items in (PARTITION_ITEMS, CYCLE_ITEMS))
         self._supported: set[str] = set()
         self._unsupported: dict[str, str] = {}  # the reason, by uuid
 
@@ -103,7 +122,7 @@ class Activity:
         def sampler_for(handle: Handle) -> Sampler:
             return self._gpm.of_device(handle)
 
-        return self._batches(uuid, DEVICE_ITEMS, sampler_for)
+        return self._batches(uuid, self._of_device, sampler_for)
 
     def of_partition(self, uuid: str, parent: Handle, gpu_instance: int, *, whole: bool) -> tuple[Batch, ...]:
         """The queries for a MIG device.
@@ -116,22 +135,23 @@ class Activity:
         """
         if not whole:
             self._gpm.drop(uuid)  # if it is the whole instance again later, the activity in between is not all its own
-            return (Batch((*PARTITION_ITEMS, *CYCLE_ITEMS), _refuse_partial_instance),)
+            items = tuple(item for group in self._of_partition for item in group)
+            return (Batch(items, _refuse_partial_instance),)
 
         def sampler_for(_: Handle) -> Sampler:
             return self._gpm.of_gpu_instance(parent, gpu_instance)
 
-        return self._batches(uuid, PARTITION_ITEMS, sampler_for, parent)
+        return self._batches(uuid, self._of_partition, sampler_for, parent)
 
     def _batches(
         self,
         uuid: str,
-        items: tuple[BatchItem, ...],
+        groups: tuple[tuple[BatchItem, ...], ...],
         sampler_for: Callable[[Handle], Sampler],
         parent: Handle | None = None,
     ) -> tuple[Batch, ...]:
         new, last = partial(self._read_new_sample, uuid, sampler_for, parent), partial(self._read_last_sample, uuid)
-        return Batch(items, new), Batch(CYCLE_ITEMS, last)
+        return tuple(Batch(items, read) for items, read in zip(groups, (new, last), strict=True) if items)
 
     def _read_new_sample(
         self,

@@ -70,7 +70,7 @@ class DeviceReader:
         self._answered = context.answered
         self._throttle_seconds = context.throttle_seconds.setdefault(self._uuid, {})
         self._gpm = Gpm(nvml, context.clock)
-        self._activity = Activity(self._gpm)
+        self._activity = Activity(self._gpm, context.options.sets)
         self._processes = Processes(context.wall_clock)
         self._query_runner = QueryRunner(nvml, context.clock, context.answered.get(self._uuid, {}))
         self._unread = _ALL  # the cadences of which something has failed ever since it is new or back

@@ -139,6 +139,13 @@ _MODE_QUERIES: tuple[Query, ...] = tuple(
 )
 
 
+def _memory_in_use(activity_batches: Sequence[Batch]) -> Query:
+    """Time in which the memory was in use: for a device that does not report the used bandwidth, if it is asked."""
+    asked = {item.name for batch in activity_batches for item in batch.items}
+    bandwidth = activity.MEMORY_BANDWIDTH if activity.MEMORY_BANDWIDTH in asked else ""
+    return Query("memory in use", (catalog.MEMORY_BUSY,), _memory_busy, fallback_for=bandwidth)
+
+
 def device_queries(
     options: CollectOptions,
     activity_batches: Sequence[Batch] = (),
@@ -155,11 +162,10 @@ def device_queries(
         recovery: Its recovery action; None if nobody uses an unknown one.
     """
     each_link, diagnosed = MetricSet.LINKS in options.sets, MetricSet.DIAGNOSTICS in options.sets
-    bandwidth = activity.MEMORY_BANDWIDTH if activity_batches else ""
     return (
         Query(activity.UTILIZATION, (catalog.UTILIZATION,), _utilization),
         *activity_batches,
-        Query("memory in use", (catalog.MEMORY_BUSY,), _memory_busy, fallback_for=bandwidth),
+        _memory_in_use(activity_batches),
         *_OWN_QUERIES,
         *(throttle.queries() if throttle else (*thermal.THROTTLE_QUERIES, throttle_time.OMITTED)),
         *activity.ENGINE_QUERIES,

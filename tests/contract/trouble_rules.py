@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from collectors.contract import AbsentError, Collector, CollectorError, CollectorSpec, Reading, Reason
-from collectors.metric import Cadence, Kind, Metric
+from collectors.metric import Cadence, Kind, Metric, Subject
 from exporter.collector_state import CollectorState, Limits
 from exporter.poller import CallEnded
 from exporter.validation import Accepted
@@ -39,8 +39,8 @@ _NEVER_LATE = Limits(1e9, dict.fromkeys(Cadence, 1e9))
 
 def unshown(spec: CollectorSpec) -> set[tuple[Metric, bool]]:
     """The rows that a collector must report, each with whether it belongs to partitions."""
-    every = [(row, False) for row in spec.metrics] + [(row, True) for row in spec.partition_metrics]
-    return {(row, of_partitions) for row, of_partitions in every if not row.opt_in}
+    of_devices = {(row, False) for row in spec.metrics if not row.opt_in(Subject.DEVICE)}
+    return of_devices | {(row, True) for row in spec.partition_metrics if not row.opt_in(Subject.PARTITION)}
 
 
 def shown(reading: Reading) -> set[tuple[Metric, bool]]:

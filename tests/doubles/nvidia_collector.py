@@ -19,9 +19,9 @@ from collectors.sysfs import Root
 from tests.doubles.exporter_process import wait_until
 from tests.doubles.nvml import NvmlState, h100
 from tests.doubles.nvml_loaded import loaded, open_nvml
+from tests.doubles.options import EVERY_PIPE
 from tests.doubles.sysfs_tree import SysfsTree
 
-_NO_OPTIONS = CollectOptions()
 _HANG_MILLISECONDS = 600_000
 
 
@@ -77,7 +77,7 @@ class CollectorBench:
         options: The options of the collector.
     """
 
-    def __init__(self, path: Path, state: NvmlState, options: CollectOptions = _NO_OPTIONS) -> None:
+    def __init__(self, path: Path, state: NvmlState, options: CollectOptions = EVERY_PIPE) -> None:
         self.tree = SysfsTree(path / "sys")
         self.state = state
         self.card = state.devices[0]
@@ -129,7 +129,7 @@ def shorten_waits(patch: pytest.MonkeyPatch) -> None:
 
 
 @contextmanager
-def collector_bench(path: Path, state: NvmlState, options: CollectOptions = _NO_OPTIONS) -> Iterator[CollectorBench]:
+def collector_bench(path: Path, state: NvmlState, options: CollectOptions = EVERY_PIPE) -> Iterator[CollectorBench]:
     """A collector that is closed at the end. See `CollectorBench`."""
     with pytest.MonkeyPatch.context() as patch:
         shorten_waits(patch)
@@ -140,7 +140,7 @@ def collector_bench(path: Path, state: NvmlState, options: CollectOptions = _NO_
 
 
 @contextmanager
-def h100_bench(path: Path, library: Path, options: CollectOptions = _NO_OPTIONS) -> Iterator[CollectorBench]:
+def h100_bench(path: Path, library: Path, options: CollectOptions = EVERY_PIPE) -> Iterator[CollectorBench]:
     """A collector of one H100, in a double that this process loads meanwhile.
 
     Args:

@@ -9,7 +9,7 @@ import pytest
 
 from collectors import catalog
 from collectors.contract import Collector, CollectorSpec, Node
-from collectors.metric import DEFAULT_SETS, Metric, Origin, Subject
+from collectors.metric import Metric, Origin, Subject
 from exporter import families
 from exporter.configuration.flags import ACTIONS, CONFIG_FILE_FLAG
 from exporter.configuration.settings import OPTIONS
@@ -74,8 +74,7 @@ def test_help_type_and_label_values_of_every_family_are_in_its_line(metrics_text
             assert row.help in line
             assert f"| {row.kind.value} |" in line
             assert row.option in line
-            off = row.option or row.metric_set_of(subject) not in DEFAULT_SETS
-            assert bool(off) == ("(opt-in)" in line)
+            assert row.opt_in(subject) == ("(opt-in)" in line)
             for label in row.labels:
                 assert f"`{label.name}`" in line
                 assert ", ".join(label.values) in line

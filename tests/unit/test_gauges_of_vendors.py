@@ -1,18 +1,20 @@
 """The rule for values over every gauge that the vendors' collectors read, from their doubles to the exporter."""
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from collectors import amd, catalog, nvidia
-from collectors.contract import CollectOptions, CollectorSpec
+from collectors.contract import CollectorSpec
 from collectors.metric import Kind, Metric
 from tests.doubles.amd_gauges import AMD, AMD_EXCEPTED, amd_cards, amd_gauge
 from tests.doubles.amd_tree import Gpu
 from tests.doubles.hardware_gauges import GaugeBench, HardwareGauge
 from tests.doubles.nvidia_collector import CollectorBench, h100_bench
 from tests.doubles.nvidia_gauges import NVIDIA, NVIDIA_EXCEPTED, nvidia_gauge
+from tests.doubles.options import EVERY_PIPE
 
 READINGS = 3
 EVERY = [*(("nvidia", each) for each in NVIDIA), *(("amd", each) for each in AMD)]
@@ -20,7 +22,9 @@ EVERY = [*(("nvidia", each) for each in NVIDIA), *(("amd", each) for each in AMD
 
 @pytest.fixture(scope="module")
 def opened(tmp_path_factory: pytest.TempPathFactory, nvml_library: Path) -> Iterator[CollectorBench]:
-    with h100_bench(tmp_path_factory.mktemp("nvidia"), nvml_library, CollectOptions(pcie_throughput=True)) as bench:
+    with h100_bench(
+        tmp_path_factory.mktemp("nvidia"), nvml_library, replace(EVERY_PIPE, pcie_throughput=True)
+    ) as bench:
         yield bench
 
 

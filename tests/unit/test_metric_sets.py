@@ -57,7 +57,7 @@ def test_a_node_has_no_more_series_than_its_budget(node: str, most: int) -> None
 
 @pytest.mark.parametrize("row", _ACTED_ON, ids=lambda row: row.stem)
 def test_what_an_operator_acts_on_is_exported_by_default(row: Metric) -> None:
-    assert not row.opt_in
+    assert not row.opt_in(row.subjects[0])
 
 
 @pytest.mark.parametrize(

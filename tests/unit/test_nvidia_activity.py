@@ -13,6 +13,7 @@ from collectors.nvidia.readings import device_queries
 from tests.doubles.nvidia_collector import CollectorBench, PollResult, collector_bench
 from tests.doubles.nvidia_device import QueriedDevice, values
 from tests.doubles.nvml import Device, NvmlState, h100, h100_mig
+from tests.doubles.options import HEALTH_ONLY, SUMS_OF_LINKS, USUAL
 
 BUSY = {1: 95.0, 2: 90.0, 3: 45.0, 4: 10.0, 5: 60.0, 10: 70.0, 11: 1.0, 12: 20.0, 13: 30.0}
 CYCLES = {248: 2.0**50, 249: 2.0**49, 250: 7.0, 257: 4.0, 258: 1.0, 259: 2.0, 260: 3.0}
@@ -27,7 +28,7 @@ def state(nvml: NvmlState) -> NvmlState:
 
 @pytest.fixture
 def polling(state: NvmlState, tmp_path: Path) -> Iterator["Polling"]:
-    with collector_bench(tmp_path, state) as bench:
+    with collector_bench(tmp_path, state, SUMS_OF_LINKS) as bench:
         yield Polling(bench)
     assert samples_in_use(state) == 0
 
@@ -240,3 +241,30 @@ def test_a_missing_engine_does_not_affect_the_others(state: NvmlState) -> None:
     assert engines == {("encoder",), ("decoder",), ("optical_flow",)}
     assert catalog.ENGINE_UTILIZATION not in device.gaps()
     assert state.calls("nvmlDeviceGetJpgUtilization") == 1
+
+
+def test_only_the_exported_activity_is_read(state: NvmlState, tmp_path: Path) -> None:
+    state.devices = [h100(0), h100(1)]
+    whole, cut = state.devices[0], state.devices[1]
+    cut.partition([h100_mig(1, 0)])
+    for each in (whole, cut.mig[0]):
+        each.set_gpm(BUSY | CYCLES)
+    with collector_bench(tmp_path, state, USUAL) as bench:
+        result = Polling(bench).until(catalog.UTILIZATION, of=cut.uuid, mig=cut.mig[0].uuid)
+        counted = state.calls("nvmlGpmMetricsGet")
+    assert {" ".join(key) for key in activity(result, whole.uuid)} == {
+        "utilization_ratio",
+        "memory_bandwidth_utilization_ratio",
+        "pipe_activity_ratio sm",
+        "pipe_activity_ratio tensor",
+    }
+    assert activity(result, cut.uuid, cut.mig[0].uuid) == {("utilization_ratio",): 0.95}
+    assert counted == 3  # one call for each device and partition, and none for cycles
+
+
+def test_no_samples_are_taken_if_no_activity_is_exported(state: NvmlState, tmp_path: Path) -> None:
+    state.devices[0].set_gpm(BUSY)
+    with collector_bench(tmp_path, state, HEALTH_ONLY) as bench:
+        for _ in range(3):
+            Polling(bench).poll()
+    assert state.calls("nvmlGpmSampleAlloc") == state.calls("nvmlGpmMetricsGet") == 0

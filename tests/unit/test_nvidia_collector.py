@@ -13,7 +13,7 @@ from tests.doubles.exporter_process import wait_until
 from tests.doubles.nvidia_collector import CollectorBench, collector_bench
 from tests.doubles.nvidia_device import gpus, mig_device
 from tests.doubles.nvml import XID_EVENT, Device, MigDevice, NvmlState, ProcessKind, ValueType, h100, process
-from tests.doubles.options import DIAGNOSED
+from tests.doubles.options import SUMS_OF_LINKS
 
 ALL = frozenset(Cadence)
 NO_OPTIONS = CollectOptions()
@@ -96,7 +96,7 @@ def test_the_entry_point_lists_exactly_the_supplied_rows(bench: Benches, nvml: N
     before_ampere.retirement_pending = before_ampere.fan_speed_percent = 0
     before_ampere.fans, before_ampere.threshold_shutdown_celsius = 1, 92
     cards = [whole, in_mig_mode, before_ampere, without_memory()]
-    reader = bench(cards, replace(DIAGNOSED, pcie_throughput=True))
+    reader = bench(cards, replace(SUMS_OF_LINKS, pcie_throughput=True))
     reader.read()
     nvml.happen(0, 31)
 

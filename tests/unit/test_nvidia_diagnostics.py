@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from collectors import catalog
-from collectors.metric import Cadence
+from collectors.metric import Cadence, Subject
 from collectors.nvidia import diagnostics
 from collectors.nvidia.readings import device_queries
 from collectors.query import rows_of
@@ -52,7 +52,7 @@ def test_they_are_read_only_if_asked_for(nvml: NvmlState) -> None:
     assert [nvml.calls(call) for call in CALLS] == [0, 0, 0, 0]
     of_option = rows_of(QUERIES) - rows_of(usual)
     assert of_option == rows_of(diagnostics.QUERIES) | {row for item in diagnostics.ITEMS for row in item.rows}
-    assert all(row.opt_in for row in of_option)
+    assert all(row.opt_in(Subject.DEVICE) for row in of_option)
 
 
 @pytest.mark.parametrize(("current", "pending"), [(0, 0), (0, 1), (1, 0), (1, 1)])
