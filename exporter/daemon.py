@@ -113,7 +113,7 @@ class Daemon:
         """Serve until a signal requests the end.
 
         Raises:
-            ListenError: The address cannot be listened on.
+            ListenError: One of the addresses cannot be listened on.
             VersionMismatchError: The version of a library has differed from its driver's for too long.
         """
         path = self._settings.web.telemetry_path
@@ -123,7 +123,7 @@ class Daemon:
             handlers.HEALTHY_PATH: handlers.healthy(self.latest, time.monotonic),
             handlers.READY_PATH: handlers.ready(self.latest),
         }
-        server = Server([Endpoint(self._settings.web.listen_address, pages)])
+        server = Server([Endpoint(address, pages) for address in self._settings.web.listen_address])
         self._signals.serving = True
         try:
             self._apply_release()
