@@ -12,6 +12,8 @@ from exporter.web.response import Handler
 
 _RECEIVED_BYTES = 16 * 1024  # at once, and the most that a client's pipelined requests keep beyond one head
 _STALLED_SECONDS = 1.0
+_BRIEF_SECONDS = 0.2
+_FAIR_SHARE = 1 / 8  # of all connections: who has fewer is not closed for having more than others
 _IPV6_NETWORK_BYTES = 8
 
 
@@ -42,7 +44,7 @@ class ConnectionLimits:
 
 
 class Phase(IntEnum):
-    """What a connection is doing. Of one client's connections, one in the lowest phase is closed first."""
+    """What a connection is doing. One in a lower phase is rather closed for another."""
 
     DRAINING = 0
     """Its last response has been sent; what the client still sends is discarded until it closes."""
@@ -176,8 +178,8 @@ class Connections:
         """Return the connection to close before a client's new one is added; None if there is room.
 
         If the client has too many itself, it is one of its own. Otherwise it is one whose client has read nothing for a
-        second, or else one of the client that has the most: first one that sends, then one that is idle, and one that
-        may still send its first request only if there is no other.
+        second, or else one of the client that has the most. Of these it is the one in the lowest phase; those that have
+        read something or have connected within the last 0.2 s come last.
 
         Args:
             peer: The client.
@@ -188,8 +190,8 @@ class Connections:
             return None
         own = [connection for connection in self._open if connection.peer == peer]
         if len(own) >= limits.connections_per_peer:
-            return _first_to_close(own, now)
-        return _first_to_close(self._open, now) if len(self._open) >= limits.connections else None
+            return _first_to_close(own, now, limits)
+        return _first_to_close(self._open, now, limits) if len(self._open) >= limits.connections else None
 
     def to_close_for_memory(self, kept: Connection) -> Connection | None:
         """Return the connection that has sent nothing for longest, if unsent bodies are too large together.
@@ -218,11 +220,14 @@ def peer_of(host: str) -> bytes:
     return address.packed[:_IPV6_NETWORK_BYTES] if mapped is None else mapped.packed
 
 
-def _first_to_close(candidates: Collection[Connection], now: float) -> Connection:
-    share = Counter(connection.peer for connection in candidates)
+def _first_to_close(candidates: Collection[Connection], now: float, limits: ConnectionLimits) -> Connection:
+    fair = int(limits.connections * _FAIR_SHARE)
+    numbers = Counter(connection.peer for connection in candidates)
 
-    def order(connection: Connection) -> tuple[bool, int, Phase, float]:
-        stalled = connection.phase <= Phase.SENDING and now - connection.since > _STALLED_SECONDS
-        return (not stalled, -share[connection.peer], connection.phase, connection.since)
+    def order(connection: Connection) -> tuple[bool, int, bool, Phase, float]:
+        phase, seconds = connection.phase, now - connection.since
+        is_stalled = phase <= Phase.SENDING and seconds > _STALLED_SECONDS
+        is_brief = phase in (Phase.SENDING, Phase.RECEIVING) and seconds <= _BRIEF_SECONDS
+        return (not is_stalled, -max(numbers[connection.peer], fair), is_brief, phase, connection.since)
 
     return min(candidates, key=order)

@@ -178,8 +178,8 @@ class EventLoop:
             self._close(replaced)
         sock.settimeout(0)
         connection = Connection(sock, address, peer, handlers)
-        self.connections.add(connection)
         self._selector.register(sock, selectors.EVENT_READ, connection)
+        self.connections.add(connection)
         self._begin(connection, Phase.RECEIVING, self._limits.request_seconds)
         return connection
 

@@ -5,6 +5,7 @@ import select
 import socket
 import threading
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -324,6 +325,24 @@ def test_the_bodies_that_clients_do_not_read_are_limited(start: Start) -> None:
 
         assert sum(len(connection.body) == BIG for connection in server._loop.connections) == 3
         assert [len(read_to_end(client)) < BIG for client in clients[:9]] == [True] * 9
+
+
+@pytest.mark.parametrize(("seconds", "complete"), [(BOUND_SECONDS, True), (0.0, False)])
+def test_closing_the_server_waits_a_bounded_time_for_unsent_responses(
+    start: Start, seconds: float, *, complete: bool
+) -> None:
+    server = start(ConnectionLimits(shutdown_seconds=seconds))
+
+    with connect(server) as client, ThreadPoolExecutor(1) as threads:
+        client.sendall(b"GET /big HTTP/1.1\r\n\r\n")
+        assert client.recv(1) == b"H"
+        closed = threads.submit(server.close)
+        assert server._loop.stopping.wait(BOUND_SECONDS)
+        if not complete:
+            closed.result(BOUND_SECONDS)
+
+        assert (len(read_to_end(client)) > BIG) is complete
+        closed.result(BOUND_SECONDS)
 
 
 def test_an_address_cannot_take_the_connections_of_another(start: Start) -> None:

@@ -13,7 +13,7 @@ from tests.doubles.exporter_process import ExporterProcess, Scrape, exporter, pa
 _UP = "accelerator_exporter_collector_up"
 _STANDARD_STREAMS = 3  # these are open: with this limit there is no number for another file
 _LITTLE_BYTES = 4 << 20  # less than the stack of a thread
-_CLIENTS = 30
+_CLIENTS = 10
 
 
 @pytest.fixture

@@ -22,10 +22,11 @@ class Clients:
 
     Args:
         sock: A socket for all of them; it is not used.
+        limits: The limits.
     """
 
-    def __init__(self, sock: socket.socket) -> None:
-        self.connections = Connections(FEW)
+    def __init__(self, sock: socket.socket, limits: ConnectionLimits = FEW) -> None:
+        self.connections = Connections(limits)
         self._sock = sock
 
     def add(self, peer: bytes, phase: Phase, age_seconds: float, body: bytes = b"") -> Connection:
@@ -52,8 +53,10 @@ def test_there_is_room_up_to_the_limit(clients: Clients) -> None:
     ("first", "next_one"),
     [
         ((Phase.DRAINING, 0.0), (Phase.SENDING, 0.5)),
-        ((Phase.SENDING, 0.0), (Phase.IDLE, 100)),
+        ((Phase.SENDING, 0.3), (Phase.IDLE, 100)),
         ((Phase.IDLE, 0.0), (Phase.RECEIVING, 9)),
+        ((Phase.RECEIVING, 0.3), (Phase.SENDING, 0.1)),
+        ((Phase.SENDING, 0.0), (Phase.RECEIVING, 0.1)),
         ((Phase.SENDING, 0.7), (Phase.SENDING, 0.6)),
         ((Phase.SENDING, 20), (Phase.SENDING, 10)),
         ((Phase.IDLE, 20), (Phase.IDLE, 10)),
@@ -85,6 +88,17 @@ def test_who_reads_nothing_for_a_second_loses_its_connection_before_who_has_most
     clients.add(US, Phase.IDLE, 100)
     expected = clients.add(THEM, Phase.SENDING, 1.1)
     clients.add(OTHERS, Phase.SENDING, 0.9)
+
+    assert clients.connections.to_close_for(b"new", NOW) is expected
+
+
+def test_two_connections_of_a_client_are_not_many(sock: socket.socket) -> None:
+    clients = Clients(sock, ConnectionLimits(connections=16, connections_per_peer=16))
+    clients.add(US, Phase.SENDING, 0.1)
+    clients.add(US, Phase.SENDING, 0.1)
+    expected = clients.add(b"0", Phase.RECEIVING, 0.5)
+    for number in range(1, 14):
+        clients.add(b"%d" % number, Phase.RECEIVING, 0.4)
 
     assert clients.connections.to_close_for(b"new", NOW) is expected
 
