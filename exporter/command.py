@@ -12,7 +12,6 @@ from collectors import registry
 from collectors.registry import RegistryError
 from collectors.simulated import DEFAULT_SCENARIO, Scenario, ScenarioError, load_scenario
 from exporter import logs
-from exporter.check.command import run_check
 from exporter.configuration.errors import ConfigError
 from exporter.configuration.flags import Action, command_line_parser, parse_command_line
 from exporter.configuration.load import load_settings
@@ -74,6 +73,8 @@ def run(arguments: Sequence[str], environ: Mapping[str, str], output: Write, err
         with _log_lines(settings, errors) as lines:
             hardware = _hardware(settings, scenario)
             if command.action is Action.CHECK:
+                from exporter.check.command import run_check  # noqa: PLC0415 - the serving daemon does without it and ssl
+
                 return run_check(settings, hardware, environ, output, as_json=command.as_json)
             daemon = Daemon(settings, hardware, Reload(load, command.file), signals, lines)
             if command.action is Action.ONCE:

@@ -23,7 +23,7 @@ from exporter.signals import Signals
 from exporter.snapshot import CollectorHealth
 from exporter.text_format import Format
 from exporter.web import handlers
-from exporter.web.server import Server
+from exporter.web.server import Endpoint, Server
 
 _log = logging.getLogger(__name__)
 
@@ -113,25 +113,23 @@ class Daemon:
         """Serve until a signal requests the end.
 
         Raises:
-            ListenError: The address cannot be listened on.
+            ListenError: One of the addresses cannot be listened on.
             VersionMismatchError: The version of a library has differed from its driver's for too long.
         """
         path = self._settings.web.telemetry_path
-        server = Server(
-            self._settings.web.listen_address,
-            {
-                path: handlers.metrics(self.latest, self._self_metrics, self._settings.labels.ordered),
-                "/": handlers.index(self.latest, path, self._node, self._clocks, simulated=self._simulated),
-                handlers.HEALTHY_PATH: handlers.healthy(self.latest, time.monotonic),
-                handlers.READY_PATH: handlers.ready(self.latest),
-            },
-        )
+        pages = {
+            path: handlers.metrics(self.latest, self._self_metrics, self._settings.labels.ordered),
+            "/": handlers.index(self.latest, path, self._node, self._clocks, simulated=self._simulated),
+            handlers.HEALTHY_PATH: handlers.healthy(self.latest, time.monotonic),
+            handlers.READY_PATH: handlers.ready(self.latest),
+        }
+        server = Server([Endpoint(address, pages) for address in self._settings.web.listen_address])
         self._signals.serving = True
         try:
             self._apply_release()
             self._start()
             server.start()
-            fields = {"version": exporter_version(), "address": server.address}
+            fields = {"version": exporter_version(), "address": ",".join(server.addresses)}
             _log.info("listening", extra={"fields": fields})
             while not self._signals.stop:
                 self._apply_settings(self._reload.changed(self._settings, self._signals.reloads))

@@ -8,7 +8,7 @@ from typing import Generic, TypeVar
 
 from collectors.vendors import vendor_of
 from exporter.check import report_json, report_text
-from exporter.check.environment import read_environment, read_mounts, socket_mount, try_listen_address
+from exporter.check.environment import read_environment, read_mounts, socket_mount, try_listen_addresses
 from exporter.check.facts import AddressFacts, AddressState, KubeletFacts, KubeletState, NodeFacts
 from exporter.check.finding import Finding, Severity, ordered, worst
 from exporter.check.findings_environment import environment_findings
@@ -97,7 +97,7 @@ def gather(settings: Settings, hardware: Hardware, environ: Mapping[str, str]) -
     node = node_of(settings, hardware.hostname)
     calls = CollectorCalls(hardware.specs, node, settings.poll, time.monotonic)
     kubelet = BackgroundCall("check-kubelet", partial(query_kubelet, settings.kubelet.socket, settings.kubelet.timeout))
-    address = BackgroundCall("check-address", partial(try_listen_address, settings.web))
+    addresses = BackgroundCall("check-address", partial(try_listen_addresses, settings.web))
     functions = accelerators_on_bus(node.sysfs)
     mounted = read_mounts(settings.path.procfs)
     collectors = calls.results()
@@ -116,8 +116,8 @@ def gather(settings: Settings, hardware: Hardware, environ: Mapping[str, str]) -
             text=reply.text,
             allocations=allocation_facts(reply.answer, collectors) if reply.answer else None,
         ),
-        address=address.result(started + _ADDRESS_SECONDS - time.monotonic())
-        or AddressFacts(settings.web.listen_address, AddressState.LATE),
+        addresses=addresses.result(started + _ADDRESS_SECONDS - time.monotonic())
+        or tuple(AddressFacts(address, AddressState.LATE) for address in settings.web.listen_address),
         environment=read_environment(settings, hardware.hostname, environ, mounted, known),
     )
 

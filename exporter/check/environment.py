@@ -185,26 +185,29 @@ def _unescaped(field: str) -> str:
     return _OCTAL_ESCAPE.sub(lambda found: chr(int(found[1], 8)), field)
 
 
-def try_listen_address(web: WebSettings) -> AddressFacts:
-    """Listen for a moment; if the address is in use, try to read an exporter's metrics from it."""
-    address = web.listen_address
+def try_listen_addresses(web: WebSettings) -> tuple[AddressFacts, ...]:
+    """Listen for a moment on each address; if one is in use, try to read an exporter's metrics from it."""
+    return tuple(_try(address, web.telemetry_path) for address in web.listen_address)
+
+
+def _try(address: str, telemetry_path: str) -> AddressFacts:
     try:
         listen.listen(address).close()
     except ListenError as error:
         if getattr(error.__cause__, "errno", None) != errno.EADDRINUSE:
             return AddressFacts(address, AddressState.REFUSED, str(error))
-        if _exporter_serves(web):
+        if _exporter_serves(address, telemetry_path):
             return AddressFacts(address, AddressState.SERVED)
         return AddressFacts(address, AddressState.TAKEN, str(error))
     return AddressFacts(address, AddressState.FREE)
 
 
-def _exporter_serves(web: WebSettings) -> bool:
-    parsed = listen.parse(web.listen_address)
+def _exporter_serves(address: str, telemetry_path: str) -> bool:
+    parsed = listen.parse(address)
     connection = http.client.HTTPConnection(parsed.host or "localhost", parsed.port, timeout=_SCRAPE_TIMEOUT_SECONDS)
     with closing(connection):
         try:
-            connection.request("GET", web.telemetry_path)
+            connection.request("GET", telemetry_path)
             return _OWN_FAMILY in connection.getresponse().read(_SCRAPE_LIMIT_BYTES)
         except (OSError, http.client.HTTPException):
             return False

@@ -185,7 +185,7 @@ class AddressState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class AddressFacts:
-    """The listen address.
+    """A listen address.
 
     Attributes:
         address: As it is configured.
@@ -274,7 +274,7 @@ class NodeFacts:
         collectors: Every collector, by name.
         pci: Accelerators on the PCI bus, by address.
         kubelet: The kubelet's socket and answer.
-        address: The listen address.
+        addresses: The listen addresses, at least one.
         environment: The rights of the process and what it can see.
     """
 
@@ -282,7 +282,7 @@ class NodeFacts:
     collectors: tuple[CollectorFacts, ...]
     pci: tuple[PciFacts, ...]
     kubelet: KubeletFacts
-    address: AddressFacts
+    addresses: tuple[AddressFacts, ...]
     environment: Environment
 
     @property

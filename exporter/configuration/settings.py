@@ -11,7 +11,7 @@ from collectors.contract import AmdOptions, CollectOptions
 from collectors.registry import installed_names
 from exporter.configuration.options import option, section, sections_of
 from exporter.configuration.value_types import (
-    ADDRESS,
+    ADDRESSES,
     ALL,
     DIRECTORY,
     NODE_NAME,
@@ -30,10 +30,10 @@ from exporter.logs import LogFormat, LogLevel
 class WebSettings:
     """The HTTP server."""
 
-    listen_address: str = option(
-        ADDRESS,
+    listen_address: tuple[str, ...] = option(
+        ADDRESSES,
         ":9410",
-        "Address to listen on. Without a host: all addresses of the machine. Port 0: any free port.",
+        "Addresses to listen on. Without a host: all addresses of the machine. Port 0: any free port.",
     )
     telemetry_path: str = option(URL_PATH, "/metrics", "URL path of the metrics.")
 

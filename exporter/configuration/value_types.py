@@ -57,12 +57,16 @@ class ValueType(Generic[T_co]):
     is_list: bool = False
 
 
-def _parse_address(text: str) -> str:
-    try:
-        parse_listen_address(text)
-    except ListenError:
-        raise RefusedError(_address_proposal(text)) from None
-    return text
+def _parse_addresses(text: str) -> tuple[str, ...]:
+    addresses = tuple(address.strip(" ") for address in text.split(","))
+    for address in addresses:
+        try:
+            parse_listen_address(address)
+        except ListenError:
+            raise RefusedError(_address_proposal(address)) from None
+        if addresses.count(address) > 1:
+            raise RefusedError(f"each of them once: {address} is repeated")
+    return addresses
 
 
 def _address_proposal(text: str) -> str:
@@ -201,10 +205,12 @@ def _duration_proposal(text: str, low: float, high: float) -> str:
     return f"did you mean {within[0]}?" if within and within[0] != text else ""
 
 
-ADDRESS = ValueType(
-    "ADDRESS",
-    f'an address such as ":9410", "127.0.0.1:9410" or "[::1]:9410", with a port from 0 to {MAX_PORT}',
-    _parse_address,
+ADDRESSES = ValueType(
+    "ADDRESSES",
+    f'an address such as ":9410", "127.0.0.1:9410" or "[::1]:9410", with a port from 0 to {MAX_PORT}, or several with '
+    "commas between them",
+    _parse_addresses,
+    is_list=True,
 )
 URL_PATH = ValueType(
     "PATH", f"a URL path such as /metrics, but not {', '.join(FIXED_PATHS[:-1])} or {FIXED_PATHS[-1]}", _parse_url_path

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from exporter.check.environment import read_environment, read_mounts, read_only_root, socket_mount, try_listen_address
+from exporter.check.environment import read_environment, read_mounts, read_only_root, socket_mount, try_listen_addresses
 from exporter.check.facts import AddressState, Environment, IdentitySource, MountFacts, SocketMount
 from exporter.configuration.load import load_settings
 from exporter.configuration.settings import Settings, WebSettings
@@ -213,26 +213,35 @@ def server(body: bytes, head: bytes = b"HTTP/1.1 200 OK\r\nConnection: close\r\n
 def test_a_free_address_is_reported_as_free_and_stays_free() -> None:
     with socket.create_server(("127.0.0.1", 0)) as once:
         address = f"127.0.0.1:{once.getsockname()[1]}"
-    assert try_listen_address(WebSettings(address, "/metrics")).state is AddressState.FREE
+    assert [facts.state for facts in try_listen_addresses(WebSettings((address,), "/metrics"))] == [AddressState.FREE]
     listen(address).close()
 
 
 def test_an_exporter_that_listens_there_is_recognized() -> None:
     with server(METRICS) as address:
-        facts = try_listen_address(WebSettings(address, "/metrics"))
+        (facts,) = try_listen_addresses(WebSettings((address,), "/metrics"))
     assert (facts.address, facts.state, facts.text) == (address, AddressState.SERVED, "")
 
 
 @pytest.mark.parametrize("head", [b"HTTP/1.1 404 Not Found\r\n\r\n", b"220 mail ready\r\n"])
 def test_another_program_that_listens_there_is_reported(head: bytes) -> None:
     with server(b"hello", head) as address:
-        facts = try_listen_address(WebSettings(address, "/metrics"))
+        (facts,) = try_listen_addresses(WebSettings((address,), "/metrics"))
     assert facts.state is AddressState.TAKEN
     assert "Address already in use" in facts.text
 
 
+def test_each_of_several_addresses_is_tried() -> None:
+    with server(METRICS) as address:
+        facts = try_listen_addresses(WebSettings((address, "192.0.2.1:9410"), "/metrics"))
+    assert [(found.address, found.state) for found in facts] == [
+        (address, AddressState.SERVED),
+        ("192.0.2.1:9410", AddressState.REFUSED),
+    ]
+
+
 def test_an_address_of_another_machine_is_refused() -> None:
-    facts = try_listen_address(WebSettings("192.0.2.1:9410", "/metrics"))
+    (facts,) = try_listen_addresses(WebSettings(("192.0.2.1:9410",), "/metrics"))
     assert facts.state is AddressState.REFUSED
     with pytest.raises(ListenError) as caught:
         listen("192.0.2.1:9410")
