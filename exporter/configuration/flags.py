@@ -174,5 +174,5 @@ def _flag(key: str) -> str:
 
 
 def _help(option: Option) -> str:
-    default = option.default or f"the value of {option.default_variable}"
+    default = option.default or (f"the value of {option.default_variable}" if option.default_variable else "none")
     return f"{option.help} Default {default}. Environment: {option.variable}."

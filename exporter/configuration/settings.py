@@ -14,7 +14,9 @@ from exporter.configuration.value_types import (
     ADDRESSES,
     ALL,
     DIRECTORY,
+    FILE,
     NODE_NAME,
+    OPTIONAL_ADDRESSES,
     SOCKET,
     URL_PATH,
     choice,
@@ -36,6 +38,21 @@ class WebSettings:
         "Addresses to listen on. Without a host: all addresses of the machine. Port 0: any free port.",
     )
     telemetry_path: str = option(URL_PATH, "/metrics", "URL path of the metrics.")
+    plain_listen_address: tuple[str, ...] = option(
+        OPTIONAL_ADDRESSES,
+        "",
+        "More addresses, with plain HTTP and without passwords whatever the web configuration file says: for probes, "
+        "where clients need a certificate. They have all pages.",
+        example="127.0.0.1:9411",
+    )
+    config_file: Path | None = option(
+        FILE,
+        "",
+        "YAML file with TLS, users and headers, as other exporters of Prometheus have it: see "
+        "docs/web-configuration.md. It is read again when it or a certificate changes.",
+        example="/etc/accelerator-exporter/web.yml",
+        usual_flag="--web.config.file",
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -69,6 +69,10 @@ def _parse_addresses(text: str) -> tuple[str, ...]:
     return addresses
 
 
+def _parse_optional_addresses(text: str) -> tuple[str, ...]:
+    return _parse_addresses(text) if text else ()
+
+
 def _address_proposal(text: str) -> str:
     if text.isascii() and text.isdigit():
         return f"did you mean :{text}?"
@@ -93,6 +97,12 @@ def _parse_path(text: str) -> Path:
     if not text.startswith("/") or not text.isprintable() or len(text.encode()) > _PATH_BYTES:
         raise RefusedError
     return Path(text)
+
+
+def _parse_file(text: str) -> Path | None:
+    if not text.isprintable() or len(text.encode()) > _PATH_BYTES:
+        raise RefusedError
+    return Path(text) if text else None
 
 
 def _parse_socket(text: str) -> Path:
@@ -212,10 +222,12 @@ ADDRESSES = ValueType(
     _parse_addresses,
     is_list=True,
 )
+OPTIONAL_ADDRESSES = ValueType(ADDRESSES.placeholder, ADDRESSES.expected, _parse_optional_addresses, is_list=True)
 URL_PATH = ValueType(
     "PATH", f"a URL path such as /metrics, but not {', '.join(FIXED_PATHS[:-1])} or {FIXED_PATHS[-1]}", _parse_url_path
 )
 DIRECTORY = ValueType("DIRECTORY", "an absolute path", _parse_path)
+FILE = ValueType("FILE", "the path of a file", _parse_file)
 SOCKET = ValueType("PATH", f"the absolute path of a socket, at most {_SOCKET_PATH_BYTES} bytes", _parse_socket)
 SWITCH = ValueType("true|false", "true or false", _parse_switch, in_yaml="a boolean")
 NODE_NAME = ValueType("NAME", "a host name: letters, digits, dots and dashes, at most 253", _parse_node_name)

@@ -1,16 +1,15 @@
 """Client connections: what each is doing, limits on all of them, and which one is closed when there are too many."""
 
 import ipaddress
-import socket
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from enum import IntEnum
 
+from exporter.web.endpoint import Endpoint
 from exporter.web.request import RequestParser
-from exporter.web.response import Handler
+from exporter.web.transport import Transport
 
-_RECEIVED_BYTES = 16 * 1024  # at once, and the most that a client's pipelined requests keep beyond one head
 _STALLED_SECONDS = 1.0
 _BRIEF_SECONDS = 0.2
 _FAIR_SHARE = 1 / 8  # of all connections: who has fewer is not closed for having more than others
@@ -28,6 +27,7 @@ class ConnectionLimits:
             may be that of many clients, if these are behind a NAT.
         request_seconds: From a request's first byte to the end of its headers; also from connecting to the first byte.
         idle_seconds: From one request to the next. Longer than usual scrape intervals.
+        check_seconds: For checking the password of a request.
         send_seconds: For sending the whole response.
         shutdown_seconds: For responses in progress when the server is closed.
         unsent_bytes: Maximum size of all bodies that are kept because clients do not read them. A body that several
@@ -38,6 +38,7 @@ class ConnectionLimits:
     connections_per_peer: int = 64
     request_seconds: float = 10.0
     idle_seconds: float = 150.0
+    check_seconds: float = 60.0
     send_seconds: float = 30.0
     shutdown_seconds: float = 0.5
     unsent_bytes: int = 16 * 1024 * 1024
@@ -54,16 +55,18 @@ class Phase(IntEnum):
     """It has had a response, and no byte of a further request has arrived."""
     RECEIVING = 3
     """It has just connected, or part of a request has arrived."""
+    CHECKING = 4
+    """The password of a request is being checked."""
 
 
 class Connection:
     """One client's socket, and how far its request and response are. It has one response at a time.
 
     Args:
-        sock: The accepted socket, non-blocking.
+        transport: Its bytes.
         address: The client's address, for the log.
         peer: The part of the address by which clients are told apart.
-        handlers: What the connection's listener serves, by path.
+        endpoint: What the connection's listener serves.
 
     Attributes:
         parser: What has arrived and has not been answered.
@@ -77,11 +80,12 @@ class Connection:
         is_open: False once it is closed.
     """
 
-    def __init__(self, sock: socket.socket, address: object, peer: bytes, handlers: Mapping[str, Handler]) -> None:
-        self.sock = sock
+    def __init__(self, transport: Transport, address: object, peer: bytes, endpoint: Endpoint) -> None:
+        self.sock = transport.sock
         self.address = address
         self.peer = peer
-        self.handlers = handlers
+        self.endpoint = endpoint
+        self._transport = transport
         self.parser = RequestParser()
         self.phase = Phase.RECEIVING
         self.since = 0.0
@@ -111,10 +115,7 @@ class Connection:
         Raises:
             OSError: The connection has failed.
         """
-        try:
-            return self.sock.recv(_RECEIVED_BYTES)
-        except BlockingIOError:
-            return None
+        return self._transport.receive()
 
     def set_response(self, head: bytes, body: bytes) -> None:
         """Set what `send` sends. The body is not copied."""
@@ -130,10 +131,7 @@ class Connection:
         Raises:
             OSError: The connection has failed.
         """
-        try:
-            sent = left = self.sock.sendmsg(self._unsent, (), socket.MSG_NOSIGNAL)
-        except BlockingIOError:
-            return 0
+        sent = left = self._transport.send(self._unsent)
         while self._unsent and left >= len(self._unsent[0]):
             left -= len(self._unsent.pop(0))
         if self._unsent:
@@ -227,7 +225,7 @@ def _first_to_close(candidates: Collection[Connection], now: float, limits: Conn
     def order(connection: Connection) -> tuple[bool, int, bool, Phase, float]:
         phase, seconds = connection.phase, now - connection.since
         is_stalled = phase <= Phase.SENDING and seconds > _STALLED_SECONDS
-        is_brief = phase in (Phase.SENDING, Phase.RECEIVING) and seconds <= _BRIEF_SECONDS
+        is_brief = phase not in (Phase.DRAINING, Phase.IDLE) and seconds <= _BRIEF_SECONDS
         return (not is_stalled, -max(numbers[connection.peer], fair), is_brief, phase, connection.since)
 
     return min(candidates, key=order)

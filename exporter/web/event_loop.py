@@ -7,13 +7,16 @@ import selectors
 import socket
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from http import HTTPStatus
 from threading import Event, Lock
 
 from exporter.web.connections import Connection, ConnectionLimits, Connections, Phase, peer_of
+from exporter.web.endpoint import Endpoint
 from exporter.web.request import BadRequestError, Request
-from exporter.web.response import Handler, Response, head, plain_text
+from exporter.web.response import Response, head, plain_text
+from exporter.web.transport import Transport
 
 _log = logging.getLogger(__name__)
 
@@ -23,8 +26,11 @@ _DRAIN_SECONDS = 1.0
 _ACCEPT_AGAIN_SECONDS = 0.1
 _AFTER_BUG_SECONDS = 0.1
 
-# Answers a request; its arguments are the request and what the listener serves.
-Respond = Callable[[Request, Mapping[str, Handler]], Response]
+# Makes a response; it is called in the thread of the loop.
+Make = Callable[[], Response]
+# Answers a request. Its arguments are the request, what the listener serves, the peer, and a function that takes the
+# answer from another thread if the result is None.
+Respond = Callable[[Request, Endpoint, bytes, Callable[[Make], None]], Response | None]
 
 
 class EventLoop:
@@ -35,7 +41,7 @@ class EventLoop:
     how much it sends.
 
     Args:
-        listeners: Listening sockets, each with what it serves by path. Closed by `run`.
+        listeners: Listening sockets, each with what it serves. Closed by `run`.
         respond: Answers a request. It is called in this thread, so it must not wait for anything.
         limits: Limits on what clients may use.
 
@@ -46,7 +52,7 @@ class EventLoop:
 
     def __init__(
         self,
-        listeners: Sequence[tuple[socket.socket, Mapping[str, Handler]]],
+        listeners: Sequence[tuple[socket.socket, Endpoint]],
         respond: Respond,
         limits: ConnectionLimits,
     ) -> None:
@@ -58,6 +64,7 @@ class EventLoop:
         self._waiting: deque[Connection] = deque()
         self._nearest = float("inf")  # no deadline is earlier
         self._accept_again: float | None = None
+        self._posted: deque[tuple[Connection, Request, Make]] = deque()
         self._waking = Lock()
         self._wake_up = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._is_closed = False
@@ -94,7 +101,7 @@ class EventLoop:
         """End all connections from another thread, while a handler keeps this one from doing it."""
         for sock in [connection.sock for connection in self.connections] + list(self._listeners):
             with contextlib.suppress(OSError):  # already disconnected, or closed
-                sock.shutdown(socket.SHUT_RDWR)
+                socket.socket.shutdown(sock, socket.SHUT_RDWR)  # not that of a TLS socket, which belongs to this thread
 
     def close(self) -> None:
         """Close all sockets. Safe to call twice."""
@@ -127,6 +134,8 @@ class EventLoop:
                 self._guarded(self._continue_sending if events & selectors.EVENT_WRITE else self._receive, key.data)
             elif key.data is not None:
                 self._accept(key.data)
+            else:
+                self._take_posted()
         for _ in range(len(self._waiting)):
             connection = self._waiting.popleft()
             connection.is_waiting = False
@@ -166,19 +175,24 @@ class EventLoop:
                 self._pause_accepting()
                 self._accept_again = time.monotonic() + _ACCEPT_AGAIN_SECONDS
                 return
-            connection = self._admit(sock, address, self._listeners[listening])
+            sock.settimeout(0)
+            try:
+                transport = self._listeners[listening].transport(sock)
+            except OSError:  # the client has disconnected before TLS began
+                sock.close()
+                continue
+            connection = self._admit(transport, address, self._listeners[listening])
             self._guarded(self._receive, connection)  # before another one can take its place
 
-    def _admit(self, sock: socket.socket, address: tuple[str, int], handlers: Mapping[str, Handler]) -> Connection:
+    def _admit(self, transport: Transport, address: tuple[str, int], endpoint: Endpoint) -> Connection:
         now = time.monotonic()
         peer = peer_of(address[0])
         replaced = self.connections.to_close_for(peer, now)
         if replaced is not None:
             _log.debug("%s: connection closed for that of %s", replaced.address, address)
             self._close(replaced)
-        sock.settimeout(0)
-        connection = Connection(sock, address, peer, handlers)
-        self._selector.register(sock, selectors.EVENT_READ, connection)
+        connection = Connection(transport, address, peer, endpoint)
+        self._selector.register(connection.sock, selectors.EVENT_READ, connection)
         self.connections.add(connection)
         self._begin(connection, Phase.RECEIVING, self._limits.request_seconds)
         return connection
@@ -217,7 +231,34 @@ class EventLoop:
             return
         if request is None:
             return
-        response = self._respond(request, connection.handlers)
+        response = self._respond(
+            request, connection.endpoint, connection.peer, partial(self._post, connection, request)
+        )
+        if response is None:
+            self._selector.unregister(connection.sock)  # nothing more is read meanwhile
+            self._begin(connection, Phase.CHECKING, self._limits.check_seconds)
+        else:
+            self._finish(connection, request, response)
+
+    def _post(self, connection: Connection, request: Request, make: Make) -> None:
+        """Take an answer from another thread."""
+        with self._waking:
+            if not self._is_closed:
+                self._posted.append((connection, request, make))
+                os.eventfd_write(self._wake_up, 1)
+
+    def _take_posted(self) -> None:
+        os.eventfd_read(self._wake_up)
+        while self._posted:
+            connection, request, make = self._posted.popleft()
+            self._guarded(partial(self._resume, request=request, make=make), connection)
+
+    def _resume(self, connection: Connection, request: Request, make: Make) -> None:
+        """Continue with a request that has waited for its answer."""
+        self._selector.register(connection.sock, selectors.EVENT_READ, connection)
+        self._finish(connection, request, make())
+
+    def _finish(self, connection: Connection, request: Request, response: Response) -> None:
         connection.discards = request.has_body
         connection.ends = request.has_body or not request.keeps_connection or self.stopping.is_set()
         self._send(connection, response, with_body=request.method != "HEAD")
@@ -251,7 +292,7 @@ class EventLoop:
     def _after_response(self, connection: Connection) -> None:
         if connection.discards:
             # Closing with unread bytes makes the kernel reset the connection, and the client may lose the response.
-            connection.sock.shutdown(socket.SHUT_WR)
+            socket.socket.shutdown(connection.sock, socket.SHUT_WR)  # without an end of TLS, which the client may send
             self._begin(connection, Phase.DRAINING, _DRAIN_SECONDS)
         elif connection.ends or self.stopping.is_set():
             self._close(connection)
@@ -283,7 +324,8 @@ class EventLoop:
         if connection.is_open:
             connection.is_open = False
             self.connections.remove(connection)
-            self._selector.unregister(connection.sock)
+            with contextlib.suppress(KeyError):  # its password was being checked
+                self._selector.unregister(connection.sock)
             connection.sock.close()
             if self._accept_again is not None:
                 self._accept_again = 0.0  # a file descriptor is free

@@ -5,6 +5,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 
+SERVER_NAME = "accelerator-exporter"
+
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _PHRASES = {status.value: status.phrase for status in HTTPStatus}
@@ -48,7 +50,7 @@ def head(response: Response, unix_seconds: float, *, close: bool) -> bytes:
     more = "".join(f"{name}: {value}\r\n" for name, value in response.headers)
     return (
         f"HTTP/1.1 {response.status:d} {_PHRASES[response.status]}\r\n"
-        "Server: accelerator-exporter\r\n"
+        f"Server: {SERVER_NAME}\r\n"
         f"Date: {_http_date(unix_seconds)}\r\n"
         f"Content-Type: {response.content_type}\r\n"
         f"Content-Length: {len(response.body)}\r\n"

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from http.client import HTTPConnection
 
 from exporter.web.connections import ConnectionLimits
+from exporter.web.endpoint import Endpoint
 from exporter.web.response import Handler
-from exporter.web.server import Endpoint, Server
+from exporter.web.server import Server
 from tests.doubles.exporter_process import wait_until
 
 BOUND_SECONDS = 30.0  # generous: reached only when something is broken

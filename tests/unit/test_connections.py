@@ -5,9 +5,12 @@ from contextlib import closing
 import pytest
 
 from exporter.web.connections import Connection, ConnectionLimits, Connections, Phase, peer_of
+from exporter.web.endpoint import Endpoint
+from exporter.web.transport import PlainTransport
 
 NOW = 1_000.0
 US, THEM, OTHERS = b"us", b"them", b"others"
+NOTHING = Endpoint("", {})
 FEW = ConnectionLimits(connections=4, connections_per_peer=3, unsent_bytes=100)
 
 
@@ -30,7 +33,7 @@ class Clients:
         self._sock = sock
 
     def add(self, peer: bytes, phase: Phase, age_seconds: float, body: bytes = b"") -> Connection:
-        connection = Connection(self._sock, ("address", 1), peer, {})
+        connection = Connection(PlainTransport(self._sock), ("address", 1), peer, NOTHING)
         connection.begin(phase, NOW - age_seconds, 10)
         connection.body = body
         self.connections.add(connection)
@@ -57,6 +60,8 @@ def test_there_is_room_up_to_the_limit(clients: Clients) -> None:
         ((Phase.IDLE, 0.0), (Phase.RECEIVING, 9)),
         ((Phase.RECEIVING, 0.3), (Phase.SENDING, 0.1)),
         ((Phase.SENDING, 0.0), (Phase.RECEIVING, 0.1)),
+        ((Phase.RECEIVING, 0.3), (Phase.CHECKING, 5)),
+        ((Phase.RECEIVING, 0.1), (Phase.CHECKING, 0.1)),
         ((Phase.SENDING, 0.7), (Phase.SENDING, 0.6)),
         ((Phase.SENDING, 20), (Phase.SENDING, 10)),
         ((Phase.IDLE, 20), (Phase.IDLE, 10)),

@@ -1,7 +1,7 @@
 import errno
 import os
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from threading import Thread
@@ -9,10 +9,11 @@ from threading import Thread
 import pytest
 
 from exporter.web.connections import ConnectionLimits
+from exporter.web.endpoint import Endpoint
 from exporter.web.event_loop import EventLoop
 from exporter.web.listen import listen
 from exporter.web.request import Request
-from exporter.web.response import Handler, Response
+from exporter.web.response import Response
 from tests.doubles.exporter_process import wait_until
 from tests.doubles.http_client import BOUND_SECONDS, read_to_end
 
@@ -20,7 +21,7 @@ GET = b"GET / HTTP/1.1\r\nConnection: close\r\n\r\n"
 KEPT = b"GET / HTTP/1.1\r\n\r\n"
 
 
-def respond(request: Request, _handlers: Mapping[str, Handler]) -> Response:
+def respond(request: Request, _endpoint: Endpoint, _peer: bytes, _later: object) -> Response:
     assert request.path != "/bug"
     return Response(200, "text/plain", b"ok")
 
@@ -33,7 +34,7 @@ class Running:
     """
 
     def __init__(self, listening: socket.socket) -> None:
-        self.loop = EventLoop([(listening, {})], respond, ConnectionLimits())
+        self.loop = EventLoop([(listening, Endpoint("", {}))], respond, ConnectionLimits())
         self.thread = Thread(target=self.loop.run)
         self.thread.start()
         self._address = listening.getsockname()

@@ -49,7 +49,7 @@ def test_without_configuration_every_option_has_its_default() -> None:
 
 def test_a_file_can_set_everything() -> None:
     assert load_settings({}, {}, DATA / "good" / "everything.yaml") == Settings(
-        web=WebSettings(("[::1]:9411",), "/accelerators/metrics"),
+        web=WebSettings(("[::1]:9411",), "/accelerators/metrics", ("[::1]:9412",), Path("/etc/web.yml")),
         log=LogSettings(LogLevel.DEBUG, LogFormat.JSON),
         path=PathSettings(Path("/host/sys"), Path("/host/proc")),
         node=NodeSettings("worker-7.example"),
@@ -69,8 +69,11 @@ def test_a_file_can_set_everything() -> None:
     )
 
 
-def test_the_example_of_the_documentation_is_the_defaults_with_a_node_name(tmp_path: Path) -> None:
-    assert load_settings({"node.name": ""}, {}, written(tmp_path, example())) == DEFAULTS
+def test_the_example_of_the_documentation_is_the_defaults_and_the_examples_of_options_without_one(
+    tmp_path: Path,
+) -> None:
+    without = {option.key: "" for option in OPTIONS if not option.default}
+    assert load_settings(without, {}, written(tmp_path, example())) == DEFAULTS
     assert load_settings({}, {}, written(tmp_path, example())).node.name == "worker-1"
 
 

@@ -8,9 +8,10 @@ from http.client import HTTPConnection
 import pytest
 
 from exporter.web.connections import ConnectionLimits
+from exporter.web.endpoint import Endpoint
 from exporter.web.listen import ListenError, listen
 from exporter.web.response import Response
-from exporter.web.server import Endpoint, Server
+from exporter.web.server import Server
 from tests.doubles.http_client import (
     BOUND_SECONDS,
     connect,
