@@ -12,8 +12,11 @@ from exporter.check.facts import AddressState, Environment, IdentitySource, Moun
 from exporter.configuration.load import load_settings
 from exporter.configuration.settings import Settings, WebSettings
 from exporter.web.listen import ListenError, listen
+from tests.doubles.certificates import Authority
+from tests.doubles.passwords import USERS
 from tests.doubles.procfs_tree import ROOT_MOUNT, WRITABLE_ROOT_MOUNT, ProcfsTree, mount_line
 from tests.doubles.sysfs_tree import SysfsTree
+from tests.doubles.tls_client import TLS, configured, protected
 
 BOUND_SECONDS = 30.0
 METRICS = b'# TYPE accelerator_exporter_build_info gauge\naccelerator_exporter_build_info{version="1"} 1\n'
@@ -221,6 +224,29 @@ def test_an_exporter_that_listens_there_is_recognized() -> None:
     with server(METRICS) as address:
         (facts,) = try_listen_addresses(WebSettings((address,), "/metrics"))
     assert (facts.address, facts.state, facts.text) == (address, AddressState.SERVED, "")
+
+
+@pytest.mark.parametrize("text", [TLS, USERS, TLS + USERS])
+def test_a_protected_exporter_that_listens_there_is_recognized(tmp_path: Path, text: str) -> None:
+    Authority(tmp_path).sign_server()
+    with protected(configured(tmp_path, text)) as running, server(METRICS) as plain:
+        web = WebSettings(running.addresses, "/metrics", (plain,), tmp_path / "web.yml")
+        states = [facts.state for facts in try_listen_addresses(web)]
+    assert states == [AddressState.SERVED, AddressState.SERVED]
+
+
+def test_another_program_is_not_taken_for_a_protected_exporter(tmp_path: Path) -> None:
+    def close_three() -> None:
+        for _ in range(3):
+            listening.accept()[0].close()
+
+    with socket.create_server(("127.0.0.1", 0), backlog=10) as listening:
+        closing = threading.Thread(target=close_three)
+        closing.start()
+        address = f"127.0.0.1:{listening.getsockname()[1]}"
+        (facts,) = try_listen_addresses(WebSettings((address,), "/metrics", (), tmp_path / "web.yml"))
+        closing.join(BOUND_SECONDS)
+    assert facts.state is AddressState.TAKEN
 
 
 @pytest.mark.parametrize("head", [b"HTTP/1.1 404 Not Found\r\n\r\n", b"220 mail ready\r\n"])
