@@ -25,6 +25,10 @@ Wait = Callable[[threading.Condition, Callable[[], bool], float], object]
 _DEADLINE_SECONDS = 1.0
 # A device that was slow and not stuck gets more time, up to so many times the deadline: else it never had a reading.
 _MOST_PATIENCE = 4
+# It is given more until it has not been slow for so long: only some of its calls may be slow.
+_PATIENT_SECONDS = 60.0
+# All together get so much more at once, in deadlines, and in the long run so much of the time: the others wait for it.
+_MOST_EXTRA, _EXTRA_RATE = 3.0, 0.5
 # With more of them the driver is stuck, and not a device: every further call would cost another thread.
 MOST_STUCK = 4
 
@@ -39,7 +43,7 @@ class _Call(Generic[T]):
     """One call.
 
     Args:
-        uuid: The device.
+        subject: What it is about.
         function: What to call.
         report_end: Called with this call when it has ended; returns whether its worker was left behind.
 
@@ -48,8 +52,8 @@ class _Call(Generic[T]):
         left: Whether its worker was left behind, so that nobody waits for its result.
     """
 
-    def __init__(self, uuid: str, function: Callable[[], T], report_end: "Callable[[_Call[T]], bool]") -> None:
-        self.uuid = uuid
+    def __init__(self, subject: str, function: Callable[[], T], report_end: "Callable[[_Call[T]], bool]") -> None:
+        self.subject = subject
         self.ended = False
         self.left = False
         self._function = function
@@ -71,6 +75,30 @@ class _Call(Generic[T]):
         if error is not None:
             raise error
         return self._results[0]
+
+
+class _Extra:
+    """The time beyond the deadline that slow devices get, all together.
+
+    Args:
+        most_seconds: How much there can be.
+        now: Seconds of the clock.
+    """
+
+    def __init__(self, most_seconds: float, now: float) -> None:
+        self._most_seconds = most_seconds
+        self._seconds = most_seconds
+        self._at = now
+
+    def earn(self, now: float) -> float:
+        """How much there is now."""
+        self._seconds = min(self._most_seconds, self._seconds + (now - self._at) * _EXTRA_RATE)
+        self._at = now
+        return self._seconds
+
+    def use(self, seconds: float, now: float) -> None:
+        """So much was used until now."""
+        self._seconds = max(0.0, self.earn(now) - seconds)
 
 
 _Queue = SimpleQueue[_Call[Any] | None]
@@ -104,44 +132,49 @@ class DeviceCalls:
         self._changed = threading.Condition()
         self._stuck: dict[str, _Call[Any]] = {}
         self._patience: dict[str, float] = {}  # of devices that were slow, in seconds
+        self._slow_at: dict[str, float] = {}  # when they were slow, by the clock
+        self._extra = _Extra(_MOST_EXTRA * deadline_seconds, clock())
         self._waiting: list[Callable[[], object]] = []
         self._worker: _Queue | None = None
         self._end_worker: weakref.finalize[..., DeviceCalls] | None = None
 
     @property
     def stuck(self) -> frozenset[str]:
-        """The devices with a call that has not returned."""
+        """The devices, and what else is called, with a call that has not returned."""
         with self._changed:
             return frozenset(self._stuck)
 
-    def run(self, uuid: str, function: Callable[[], T]) -> T:
+    def run(self, subject: str, function: Callable[[], T]) -> T:
         """Call a function that reads a device, and wait for its result.
 
         While as many calls are out as there may be, it waits without a deadline: the collector becomes late.
 
         Args:
-            uuid: The device. Nothing that belongs to it may be used elsewhere while it is stuck.
+            subject: A name of the device, always the same one; or of something else that can hang by itself. Nothing
+                that belongs to it may be used elsewhere while it is stuck.
             function: Called by another thread.
 
         Raises:
             StuckError: It has not returned within the deadline, or an earlier call about the device has not returned.
             Exception: What the function raised.
         """
-        if uuid in self.stuck:
-            raise StuckError(f"{uuid}: an earlier call has not returned")
-        call = _Call(uuid, function, self._report_end)
+        if subject in self.stuck:
+            raise StuckError(f"{subject}: an earlier call has not returned")
+        call = _Call(subject, function, self._report_end)
         started = self._clock()
         if not self._give(call):
             return function()
-        patience = self._patience.get(uuid, self._deadline_seconds)
+        patience = self._patience_with(subject, started)
         with self._changed:
             self._wait(self._changed, lambda: call.ended, patience)
             self._changed.wait_for(lambda: call.ended or len(self._stuck) < MOST_STUCK)
+            ended = self._clock()
+            self._extra.use(max(0.0, ended - started - self._deadline_seconds), ended)
             if not call.ended:
                 self._leave(call, patience)
-                raise StuckError(f"{uuid}: the call has not returned within {patience:g} s")
-        if self._clock() - started <= self._deadline_seconds:
-            self._patience.pop(uuid, None)
+                raise StuckError(f"{subject}: the call has not returned within {patience:g} s")
+        if ended - started > self._deadline_seconds:
+            self._slow_at[subject] = ended
         return call.result()
 
     def when_none_is_out(self, action: Callable[[], object]) -> None:
@@ -170,11 +203,21 @@ class DeviceCalls:
         self._worker.put(call)
         return True
 
+    def _patience_with(self, subject: str, now: float) -> float:
+        """How long a call about it may take, in seconds."""
+        if now - self._slow_at.get(subject, now) > _PATIENT_SECONDS:
+            self._patience.pop(subject, None)
+            self._slow_at.pop(subject, None)
+        wanted = self._patience.get(subject, self._deadline_seconds)
+        return min(wanted, self._deadline_seconds + self._extra.earn(now))
+
     def _leave(self, call: _Call[T], patience: float) -> None:
         """Leave the worker to its call; the next call gets another one. The lock is held."""
         call.left = True
-        self._stuck[call.uuid] = call
-        self._patience[call.uuid] = min(2 * patience, _MOST_PATIENCE * self._deadline_seconds)
+        self._stuck[call.subject] = call
+        wanted = max(2 * patience, self._patience.get(call.subject, 0.0))
+        self._patience[call.subject] = min(wanted, _MOST_PATIENCE * self._deadline_seconds)
+        self._slow_at[call.subject] = self._clock()
         self._worker = None
         if self._end_worker is not None:
             self._end_worker.detach()
@@ -185,7 +228,7 @@ class DeviceCalls:
         with self._changed:
             call.ended = True
             if call.left:
-                del self._stuck[call.uuid]
+                del self._stuck[call.subject]
                 if not self._stuck:
                     actions, self._waiting = self._waiting, []
             self._changed.notify_all()

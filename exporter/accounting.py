@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from collectors import catalog
 from collectors.contract import Sample, SubjectKey
+from exporter.changing_limit import ChangingLimit
 from exporter.snapshot import Allocation, Holder
 from exporter.validation import Accepted, Increase
 
@@ -130,8 +131,7 @@ class Accounting:
     """
 
     def __init__(self, max_gap_seconds: float, wall_clock: Callable[[], float]) -> None:
-        self._max_gap_seconds = max_gap_seconds
-        self._earlier_gap_seconds, self._earlier_gap_until = 0.0, -math.inf
+        self._max_gap = ChangingLimit(max_gap_seconds)
         self._wall_clock = wall_clock
         self._busy: dict[SubjectKey, Integral] = {}
         self._power: dict[str, Integral] = {}
@@ -141,10 +141,8 @@ class Accounting:
         self._allocations_at: float | None = None
 
     def set_max_gap(self, at: float, max_gap_seconds: float) -> None:
-        """Use another limit. A longer one still applies to the first readings: the ones before are older."""
-        earlier = self._max_gap(at)
-        self._earlier_gap_seconds, self._earlier_gap_until = earlier, at + earlier
-        self._max_gap_seconds = max_gap_seconds
+        """Use another limit."""
+        self._max_gap.change(at, max_gap_seconds)
 
     def add_readings(self, at: float, accepted: Accepted) -> None:
         """Integrate one poll of one collector and credit it to the holders, as the allocations say that were added.
@@ -248,19 +246,20 @@ class Accounting:
         counters += (Sample(catalog.ENERGY, uuid, joules) for uuid, joules in integrated.items() if uuid not in counted)
         return counters
 
-    def _max_gap(self, at: float) -> float:
-        return max(self._max_gap_seconds, self._earlier_gap_seconds if at <= self._earlier_gap_until else 0.0)
-
     def _integrable(self, at: float, elapsed_seconds: float) -> float:
         """The elapsed time; 0 if it is longer than the maximum."""
-        return elapsed_seconds if 0 < elapsed_seconds <= self._max_gap(at) else 0.0
+        return elapsed_seconds if 0 < elapsed_seconds <= self._max_gap.of(at - elapsed_seconds) else 0.0
+
+    def _add(self, integral: Integral, at: float, value: float) -> tuple[float, float]:
+        last_at = at if integral.last_at is None else integral.last_at
+        return integral.add(at, value, self._max_gap.of(last_at))
 
     def _energy_risen(self, at: float, sample: Sample, accepted: Accepted) -> Increase | None:
         """The energy that an accepted sample adds; None for power that is not integrated."""
         uuid = sample.device_uuid
         if sample.metric is catalog.POWER and uuid in accepted.integrated_power:
             self._without_energy.add(uuid)
-            joules, seconds = self._power.setdefault(uuid, Integral()).add(at, sample.value, self._max_gap(at))
+            joules, seconds = self._add(self._power.setdefault(uuid, Integral()), at, sample.value)
             return Increase(joules, seconds, seconds)
         self._without_energy.discard(uuid)
         if uuid in self._power:
@@ -269,7 +268,7 @@ class Accounting:
 
     def _credit_busy(self, at: float, sample: Sample, holdings: Iterable[_Holding]) -> None:
         integral = self._busy.setdefault(sample.subject, Integral())
-        busy_seconds, observed_seconds = integral.add(at, sample.value, self._max_gap(at))
+        busy_seconds, observed_seconds = self._add(integral, at, sample.value)
         for holding in holdings:
             usage, seconds = holding.usage, holding.sole_seconds(at - observed_seconds, at)
             if seconds:
@@ -291,7 +290,7 @@ class Accounting:
             all_parts: Those of the device and its partitions. Each is credited with the share that it had at each
                 moment, so that together they never get more than the device used.
         """
-        if risen.seconds <= 0 or risen.gap_seconds > self._max_gap(at):
+        if risen.seconds <= 0 or risen.gap_seconds > self._max_gap.of(at - risen.gap_seconds):
             return
         credited = self._credited_until.get(uuid, -math.inf)
         self._credited_until[uuid] = max(credited, at)

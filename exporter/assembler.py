@@ -13,7 +13,8 @@ from collectors.metric import Cadence
 from exporter.accounting import Accounting
 from exporter.attribution import join
 from exporter.attribution.finished_pods import CurrentHolders
-from exporter.attribution.holding import Holding
+from exporter.attribution.free_memory import return_free_memory
+from exporter.attribution.holding import HoldingGroup
 from exporter.attribution.watcher import AttributionState
 from exporter.collector_state import CollectorState, Limits
 from exporter.poller import CallStarted, PollerEvent, Released
@@ -76,16 +77,17 @@ class Assembler:
         self._current_holders = CurrentHolders()
         self._allocations: tuple[Allocation, ...] | None = None
         self._join_result: join.JoinResult | None = None
-        self._holding_subjects: Mapping[Holding, SubjectKey] = {}
+        self._holding_subjects: Mapping[HoldingGroup, SubjectKey] = {}
         self._compute_ratios: dict[SubjectKey, float] = {}
         self._listings = {name: Listing() for name in self._states}
 
     def apply(self, event: Event) -> None:
         """Apply one report, or new limits."""
         if isinstance(event, Limits):
+            now = self._clocks.monotonic()
             for state in self._states.values():
-                state.limits = event
-            self._accounting.set_max_gap(self._clocks.monotonic(), event.max_age_seconds[Cadence.FAST])
+                state.set_limits(now, event)
+            self._accounting.set_max_gap(now, event.max_age_seconds[Cadence.FAST])
         elif isinstance(event, AttributionState):
             self._change_allocations(event)
         elif isinstance(event, CallStarted):
@@ -182,7 +184,15 @@ class Assembler:
         )
         self._holding_subjects = self._join_result.subjects
         self._remember_compute_ratios({subject for each in inventories for subject in each.subjects})
-        self._allocations = join.with_shares(self._join_result.allocations, self._compute_ratios)
+        self._allocations = self._exported_allocations(self._join_result)
+
+    def _exported_allocations(self, joined: join.JoinResult) -> tuple[Allocation, ...] | None:
+        """The allocations with their shares; None while there are too many."""
+        if joined.excess:
+            text = "allocations unknown: the kubelet lists %d of known devices, more than the %d that are exported"
+            _log.warning(text, joined.excess, join.MOST_ALLOCATIONS)
+            return None
+        return join.with_shares(joined.allocations, self._compute_ratios)
 
     def _remember_compute_ratios(self, known: AbstractSet[SubjectKey]) -> None:
         """Update the sizes of partitions. An allocated partition keeps its size while its collector fails.
@@ -260,6 +270,8 @@ class AssemblerThread:
         try:
             if event is not None:
                 self._assembler.apply(event)
+            if isinstance(event, AttributionState):
+                return_free_memory()  # that of the earlier answer, which can be large
             if isinstance(event, CallStarted):
                 return  # there is nothing new to export yet
             self._latest.snapshot = self._assembler.snapshot()

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from collectors import catalog
 from collectors.contract import Device, Fault, Partition, Process, Reading, Reason, Sample, subjects_of
 from collectors.metric import Cadence
+from exporter.changing_limit import ChangingLimit
 from exporter.kept_readings import KeptReadings
 from exporter.partition_sum import device_utilization
 from exporter.poller import CallEnded, CallStarted
@@ -44,7 +45,8 @@ class CollectorState:
 
     def __init__(self, name: str, limits: Limits, wall_clock: Callable[[], float]) -> None:
         self.name = name
-        self.limits = limits
+        self._deadline_seconds = limits.deadline_seconds
+        self._max_ages = {cadence: ChangingLimit(seconds) for cadence, seconds in limits.max_age_seconds.items()}
         self._wall_clock = wall_clock
         self._validator = Validator()
         self._kept = KeptReadings()
@@ -63,6 +65,17 @@ class CollectorState:
         self.listed = Listing()
         self._exported = Listing()
         self._duplicates: frozenset[str] = frozenset()
+
+    def set_limits(self, at: float, limits: Limits) -> None:
+        """Use other limits.
+
+        Args:
+            at: Monotonic seconds.
+            limits: Deadline and ages.
+        """
+        self._deadline_seconds = limits.deadline_seconds
+        for cadence, seconds in limits.max_age_seconds.items():
+            self._max_ages[cadence].change(at, seconds)
 
     @property
     def devices(self) -> tuple[Device, ...]:
@@ -133,11 +146,11 @@ class CollectorState:
         """Count the collector as late, once, when its call takes longer than the deadline."""
         if self._call_started_at is None or self._late:
             return
-        if now - self._call_started_at > self.limits.deadline_seconds:
+        if now - self._call_started_at > self._deadline_seconds:
             self._late = True
             self._present = True
             self._errors[Reason.LATE] += 1
-            fields = {"collector": self.name, "deadline_seconds": self.limits.deadline_seconds}
+            fields = {"collector": self.name, "deadline_seconds": self._deadline_seconds}
             _log.warning(
                 "collector late: a driver call has not returned; its readings expire, other collectors continue",
                 extra={"fields": fields},
@@ -145,12 +158,12 @@ class CollectorState:
 
     def samples(self, now: float) -> tuple[Sample, ...]:
         """The samples to export now: fresh ones, and identity of any age."""
-        return self.exported(self._kept.samples(now, self.limits.max_age_seconds, self._lost()))
+        return self.exported(self._kept.samples(now, self._max_ages, self._lost()))
 
     def processes(self, now: float) -> tuple[Process, ...]:
         """The processes to export now: fresh, and on devices and partitions that are present."""
         known = subjects_of(self.devices, self.partitions)
-        kept = self._kept.processes(now, self.limits.max_age_seconds[Cadence.MEDIUM], self._lost())
+        kept = self._kept.processes(now, self._max_ages[Cadence.MEDIUM], self._lost())
         return tuple(process for process in kept if process.subject in known)
 
     def health(self, now: float) -> CollectorHealth:
@@ -203,7 +216,7 @@ class CollectorState:
             _log.info("collector up", extra={"fields": fields})
         self._present = self._up = True
         self._failure = None
-        self._kept.replace(accepted, event.due, event.ended, self.limits.max_age_seconds)
+        self._kept.replace(accepted, event.due, event.ended)
         self._follow_stuck(accepted, event.started)
         if not self._all_stuck:
             self._last_success = self._wall_clock()
@@ -247,7 +260,7 @@ class CollectorState:
     def _count_faults(self, faults: Iterable[Fault], at: float) -> list[Fault]:
         """Count them; return those to log: a reading starts to fail, or after the slow maximum age without failure."""
         starting: list[Fault] = []
-        recent = at - self.limits.max_age_seconds[Cadence.SLOW]
+        recent = at - self._max_ages[Cadence.SLOW].of(at)
         self._failing = {what: last for what, last in self._failing.items() if last >= recent}
         for fault in faults:
             self._errors[fault.reason] += 1

@@ -156,6 +156,7 @@ class Daemon:
                 self._signals.wait(_CONFIGURATION_CHECK_SECONDS)
             _log.info("shutting down")
         finally:
+            self._inputs.request_stop()  # they end while responses are completed: together this takes at most 2 s
             server.close()
             self._stop()
             self._signals.serving = False

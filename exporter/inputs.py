@@ -67,6 +67,7 @@ class Inputs:
 
     def __init__(self, settings: Settings, hardware: Hardware, report: Callable[[Event], None]) -> None:
         self._report = report
+        self._stop_by: float | None = None  # monotonic seconds
         node = node_of(settings, hardware.hostname)
         self.specs = tuple(hardware.specs)
         simulated: SimulatedPods | None = None
@@ -106,25 +107,33 @@ class Inputs:
         if isinstance(self._allocations, KubeletWatcher):
             self._allocations.stop()
             self._allocations = self._allocations.successor(
-                PodResourcesClient(kubelet.socket, kubelet.timeout),
+                _client(kubelet),
                 interval_seconds=kubelet.interval,
                 hold_seconds=kubelet.hold,
             )
             self._allocations.start()
 
-    def stop(self) -> None:
-        """Stop every part, all within a second: a thread whose driver call hangs is abandoned."""
+    def request_stop(self) -> None:
+        """Let the collectors close and their threads end. Returns at once; `stop` waits for them."""
+        if self._stop_by is None:
+            self._stop_by = time.monotonic() + _STOP_SECONDS
         for poller in self._pollers.values():
             poller.stop()
+
+    def stop(self) -> None:
+        """Stop every part, all within a second: a thread whose driver call hangs is abandoned."""
+        self.request_stop()
         self._allocations.stop()
-        deadline = time.monotonic() + _STOP_SECONDS
         for name, poller in self._pollers.items():
-            if not poller.join(max(0.0, deadline - time.monotonic())):
+            if not poller.join(max(0.0, (self._stop_by or 0.0) - time.monotonic())):
                 fields = {"collector": name}
                 _log.warning("collector not closed: its driver call has not returned", extra={"fields": fields})
 
     def _watcher(self, kubelet: KubeletSettings) -> KubeletWatcher:
-        client = PodResourcesClient(kubelet.socket, kubelet.timeout)
         return KubeletWatcher(
-            client, interval_seconds=kubelet.interval, hold_seconds=kubelet.hold, publish=self._report
+            _client(kubelet), interval_seconds=kubelet.interval, hold_seconds=kubelet.hold, publish=self._report
         )
+
+
+def _client(kubelet: KubeletSettings) -> PodResourcesClient:
+    return PodResourcesClient(kubelet.socket, kubelet.timeout, max_answer_bytes=kubelet.max_answer_size)

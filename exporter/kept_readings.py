@@ -10,10 +10,11 @@ from dataclasses import dataclass, replace
 from collectors import catalog
 from collectors.contract import Process, Sample, SubjectKey
 from collectors.metric import Cadence
+from exporter.changing_limit import ChangingLimit
 from exporter.conformity import sample_key
 from exporter.validation import Accepted
 
-MaxAges = Mapping[Cadence, float]
+MaxAges = Mapping[Cadence, ChangingLimit]
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,26 +23,15 @@ class _Last:
 
     Attributes:
         read_at: Monotonic seconds.
-        max_age_seconds: The limit then. A shorter one applies to the next samples, which are read at shorter intervals.
         identity: Identity and past events: exported at any age.
         state: The state of the device: unknown when it is too old, also of a device that is lost.
         readings: All others; not exported of a lost device.
     """
 
     read_at: float
-    max_age_seconds: float
     identity: tuple[Sample, ...] = ()
     state: tuple[Sample, ...] = ()
     readings: tuple[Sample, ...] = ()
-
-    def are_fresh(self, now: float, max_age_seconds: float) -> bool:
-        """Whether they are not too old to export.
-
-        Args:
-            now: Monotonic seconds.
-            max_age_seconds: The limit now.
-        """
-        return now - self.read_at <= max(self.max_age_seconds, max_age_seconds)
 
     def with_identity(self, samples: tuple[Sample, ...]) -> "_Last":
         """The same with newer identity and events, of a device that could not be read."""
@@ -56,14 +46,13 @@ class KeptReadings:
         self._last: dict[Cadence, dict[str, _Last]] = {}
         self._processes: dict[str, tuple[float, tuple[Process, ...]]] = {}
 
-    def replace(self, accepted: Accepted, due: frozenset[Cadence], at: float, max_ages: MaxAges) -> None:
+    def replace(self, accepted: Accepted, due: frozenset[Cadence], at: float) -> None:
         """Replace what was read; of stuck devices only what is known without a reading.
 
         Args:
             accepted: The reading.
             due: Its cadences.
             at: Monotonic seconds.
-            max_ages: How old samples may be, by cadence.
         """
         given: defaultdict[tuple[Cadence, str], list[Sample]] = defaultdict(list)
         for sample in accepted.samples:
@@ -71,7 +60,7 @@ class KeptReadings:
         for cadence in due:
             before, now = self._last.get(cadence, {}), {}
             for device in accepted.devices:
-                last = _last(at, max_ages[cadence], given[cadence, device.uuid])
+                last = _last(at, given[cadence, device.uuid])
                 if device.uuid in accepted.stuck and device.uuid in before:
                     last = before[device.uuid].with_identity(last.identity)
                 now[device.uuid] = last
@@ -97,13 +86,13 @@ class KeptReadings:
 
         Args:
             now: Monotonic seconds.
-            max_ages: How old they may be now, by cadence.
+            max_ages: How old they may be, by cadence.
             lost: The devices that no longer answer.
         """
         for cadence in Cadence:
             for uuid, last in self._last.get(cadence, {}).items():
                 yield from last.identity
-                if last.are_fresh(now, max_ages[cadence]):
+                if now - last.read_at <= max_ages[cadence].of(last.read_at):
                     yield from last.state
                     yield from () if uuid in lost else last.readings
 
@@ -112,10 +101,10 @@ class KeptReadings:
         kept = (sample for last in self._last.get(Cadence.SLOW, {}).values() for sample in last.identity)
         return {sample.subject: sample.value for sample in kept if sample.metric is catalog.COMPUTE_RATIO}
 
-    def processes(self, now: float, max_age_seconds: float, lost: frozenset[str]) -> Iterator[Process]:
+    def processes(self, now: float, max_age: ChangingLimit, lost: frozenset[str]) -> Iterator[Process]:
         """The processes that are not too old, on devices that are not lost."""
         for uuid, (read_at, processes) in self._processes.items():
-            if now - read_at <= max_age_seconds and uuid not in lost:
+            if now - read_at <= max_age.of(read_at) and uuid not in lost:
                 yield from processes
 
     def _replace_processes(self, accepted: Accepted, at: float) -> None:
@@ -126,7 +115,7 @@ class KeptReadings:
         self._processes = {uuid: (at, tuple(processes)) for uuid, processes in by_device.items()} | stuck
 
 
-def _last(at: float, max_age_seconds: float, samples: list[Sample]) -> _Last:
+def _last(at: float, samples: list[Sample]) -> _Last:
     identity = tuple(s for s in samples if s.metric.persistent and s.metric is not catalog.STATUS_STATE)
     state = tuple(s for s in samples if s.metric is catalog.STATUS_STATE)
-    return _Last(at, max_age_seconds, identity, state, tuple(s for s in samples if not s.metric.persistent))
+    return _Last(at, identity, state, tuple(s for s in samples if not s.metric.persistent))

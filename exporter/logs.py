@@ -14,9 +14,14 @@ from typing import Protocol
 
 _BARE = re.compile(r"[A-Za-z0-9_.,:/@+-]+")
 _LONGEST_TEXT = 8_192
-_BURST = 5
-_SECONDS_PER_LINE = 60.0
-_REMEMBERED_EVENTS = 1_024
+# Of one event about one subject: lines at once, and seconds until there is another one.
+_BURST, _SECONDS_PER_LINE = 5, 60.0
+# Of one event about all its subjects: more than a node has devices, so that a fault of all of them is a line for each.
+_MOST_LINES, _SECONDS_PER_ANY_LINE = 320, 12.0
+# The fields that say what a line is about. Their values are those of collectors, and not of clients.
+_SUBJECT = ("collector", "device", "uuid", "where")
+_LONGEST_SUBJECT = 200
+_REMEMBERED = 1_024
 # hpack, below the kubelet client, logs every header of every call at debug.
 _CHATTY_LOGGER = "hpack"
 _SUPPRESSED = "suppressed"
@@ -58,17 +63,30 @@ class JsonFormatter(logging.Formatter):
 
 @dataclass(slots=True)
 class _LineBudget:
-    """How many lines one event may still write, and how many were suppressed."""
+    """How many lines may still be written, and how many were suppressed."""
 
     lines: float
     since: float
     suppressed: int = 0
 
+    def earn(self, now: float, most: int, seconds_per_line: float) -> None:
+        """Add the lines for the time since the last call."""
+        self.lines = min(most, self.lines + (now - self.since) / seconds_per_line)
+        self.since = now
+
+    def use(self) -> int:
+        """Write a line. Returns how many were suppressed before it."""
+        self.lines -= 1
+        suppressed, self.suppressed = self.suppressed, 0
+        return suppressed
+
 
 class RateLimit(logging.Filter):
-    """Passes an event five times, then once a minute. The next line states how many were suppressed.
+    """Passes an event about one subject five times, then once a minute. The next line states how many were suppressed.
 
-    An event is a logger and a message template. Debug lines always pass: a user who enables them wants all of them.
+    An event is a logger and a message template; its subject is the collector, device or reading in the fields. So what
+    happens to many devices at once is a line for each. All lines of one event are limited too, for subjects without
+    end. Debug lines always pass: a user who enables them wants all of them.
 
     Args:
         clock: Monotonic seconds.
@@ -78,32 +96,37 @@ class RateLimit(logging.Filter):
         super().__init__()
         self._clock = clock
         self._lock = threading.Lock()
-        self._budgets: OrderedDict[tuple[str, str], _LineBudget] = OrderedDict()
+        self._budgets: OrderedDict[tuple[str, ...], _LineBudget] = OrderedDict()
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Whether to write the record. Adds to it the number of records suppressed before it."""
         if record.levelno <= logging.DEBUG:
             return True
+        event = (record.name, str(record.msg))
         with self._lock:
-            budget = self._budget((record.name, str(record.msg)))
-            if budget.lines < 1:
-                budget.suppressed += 1
+            of_all = self._budget(event, _MOST_LINES, _SECONDS_PER_ANY_LINE)
+            own = self._budget((*event, *_subject(record)), _BURST, _SECONDS_PER_LINE)
+            exhausted = next((budget for budget in (own, of_all) if budget.lines < 1), None)
+            if exhausted is not None:
+                exhausted.suppressed += 1
                 return False
-            budget.lines -= 1
-            record.__dict__[_SUPPRESSED] = budget.suppressed
-            budget.suppressed = 0
+            record.__dict__[_SUPPRESSED] = own.use() + of_all.use()
             return True
 
-    def _budget(self, event: tuple[str, str]) -> _LineBudget:
+    def _budget(self, key: tuple[str, ...], most: int, seconds_per_line: float) -> _LineBudget:
         now = self._clock()
-        budget = self._budgets.setdefault(event, _LineBudget(_BURST, now))
-        earned = (now - budget.since) / _SECONDS_PER_LINE
-        budget.lines = min(_BURST, budget.lines + earned)
-        budget.since = now
-        self._budgets.move_to_end(event)
-        if len(self._budgets) > _REMEMBERED_EVENTS:
+        budget = self._budgets.setdefault(key, _LineBudget(most, now))
+        budget.earn(now, most, seconds_per_line)
+        self._budgets.move_to_end(key)
+        if len(self._budgets) > _REMEMBERED:
             self._budgets.popitem(last=False)
         return budget
+
+
+def _subject(record: logging.LogRecord) -> tuple[str, ...]:
+    """What a line is about; the same length for every line, so that it is no other event's key."""
+    fields: dict[str, object] = getattr(record, "fields", {})
+    return tuple(str(fields.get(name, ""))[:_LONGEST_SUBJECT] for name in _SUBJECT)
 
 
 class Lines(Protocol):

@@ -4,7 +4,7 @@ import argparse
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import psutil
@@ -15,6 +15,7 @@ from soak.disturbances import Disturbances
 from soak.driver import ask
 from soak.node import LASTING, soak_node
 from soak.records import Measured, Record
+from soak.resting import missing_series, rest
 from soak.scraper import Scraper
 from tests.doubles.exporter_process import clean_environment
 from tests.doubles.native_build import build_nvml
@@ -22,6 +23,7 @@ from tests.doubles.native_build import build_nvml
 _TICK_SECONDS = 0.2
 _DISTURBED_SECONDS = 16.0
 _REST_SECONDS = 8.5  # until all readings are back
+_MOST_REST_SECONDS = 30.0  # a series that is missing for longer is judged as one that went
 _CYCLE_SECONDS = 30.0  # with the 5.4 s of a record
 _COUNTS, _COUNT_SECONDS = 20, 0.02
 _LOG = "exporter.log"
@@ -49,19 +51,28 @@ class Soak:
 
     def records(self, cycles: int) -> Iterator[Record]:
         """A record at the end of each cycle, which is disturbed first and then at rest."""
-        for cycle in range(cycles):
-            begun = self._started + cycle * _CYCLE_SECONDS
+        earlier: list[Record] = []
+        for _ in range(cycles):
+            begun = time.monotonic()
             while time.monotonic() < begun + _DISTURBED_SECONDS:
                 time.sleep(_TICK_SECONDS)
                 self._disturbances.tick()
             self._disturbances.rest()
-            self._rest(begun + _DISTURBED_SECONDS + _REST_SECONDS)
-            yield self._record()
+            self._rest(begun + _DISTURBED_SECONDS + _REST_SECONDS, earlier)
+            earlier.append(self._record())
+            yield earlier[-1]
 
-    def _rest(self, until: float) -> None:
-        while time.monotonic() < until:
-            time.sleep(_TICK_SECONDS)
-            self._disturbances.use_energy()
+    def _rest(self, until: float, earlier: Sequence[Record]) -> None:
+        """Rest until all series of earlier rests are back."""
+
+        def is_incomplete() -> bool:
+            return bool(missing_series(earlier, self._scraper.series()))
+
+        rest(until, until + _MOST_REST_SECONDS, is_incomplete, self._rest_a_moment, time.monotonic)
+
+    def _rest_a_moment(self) -> None:
+        time.sleep(_TICK_SECONDS)
+        self._disturbances.use_energy()
 
     def _record(self) -> Record:
         self._disturbances.still()

@@ -27,8 +27,9 @@ reason, listed below the tables. [metrics](metrics.md) explains the families, [N
 
 The tests simulate the cards with a library of their own, below the real `nvidia-ml-py`. Its values were recorded on
 real hardware where the last table says so, and are assumed elsewhere. This exporter has not yet been run on a real
-card. The tables do not contain the families that only `collect.pcie_throughput` and `collect.diagnostics` export;
-[NVIDIA health](nvidia-health.md) lists those for diagnosis.
+card. Cards without a column are listed under [other cards](#other-cards). The tables do not contain the families that
+only `collect.pcie_throughput` and `collect.diagnostics` export; [NVIDIA health](nvidia-health.md) lists those for
+diagnosis.
 """
 _NOTES = """\
 - The time in throttling (`throttle_seconds_total`) is read only with `collect.diagnostics`. It is the sum of
@@ -46,26 +47,49 @@ _NOTES = """\
   they have 64 bits. If one of them falls twice in a row, it wraps, and is absent until the next session of the library.
 - NVML has three sets of fields for the errors of NVLinks. The exporter uses the first that a driver supports, for a
   whole session of the driver: those of each link (161 to 163), which it adds up; the sums of generation 5 (208 to 212,
-  215, 221); the oldest sums (38, 45, 52, 59), which on Hopper are refused or always 0. While a link is down its last
-  count is part of the sum. Nothing is counted twice: malformed packets and buffer overruns (206, 207) are assumed to be
-  included in the receive errors (208).
+  215, 221); the oldest sums (38, 45, 52, 59), which on Hopper are refused or always 0. While the oldest sums have
+  counted nothing, another set replaces them as soon as it answers; what that had counted before does not appear as a
+  rise. While a link is down, or its count is impossible, its last count is part of the sum. Nothing is counted twice:
+  malformed packets and buffer overruns (206, 207) are assumed to be included in the receive errors (208).
+- A link that sleeps to save power is `up`. One whose traffic is disabled (driver 590), or with a state that is not
+  known, is neither `up` nor `down`. While the state or the speed of one link is impossible, the total bandwidth is
+  absent.
 - The bytes of NVLinks do not include protocol overhead (138, 139). If the driver refuses these fields, those of
   generation 5 are used (202, 204); NVML does not state whether they include it.
 - `memory_bandwidth_utilization_ratio` is the used bandwidth, from GPM. Devices without GPM have `memory_busy_ratio`
   instead, the time in which memory was read or written. The two cannot be compared.
+- `pcie_throughput_bytes_per_second` (`collect.pcie_throughput`) is what NVML states in KB/s, times 1,000. A user has
+  reported (NVIDIA/nvidia-settings, issue 114, February 2025) that a driver of that time counts MB/s, so that the value
+  is 1,000 times too low. NVIDIA has not confirmed it, and no source says which releases do so; it is not corrected.
+  `pcie_bytes_total` is not affected.
 - Errors of C2C (231 to 233) are not used: no source states whether they are of one link or of all links.
-- Of the families for diagnosis, those of spare rows, errors of SRAM and pending repairs exist from Ampere on. Fields
-  301 to 307 (inactive rows, and the remapping of banks) are named by the header of driver 615; their values were not
-  seen on any card.
-- The frame buffer's aperture (BAR1) is only used to tell whether a device has memory of its own. Where NVML reports
-  neither, as for GB10, the device uses the memory of its host: `host_memory_usage_bytes` is then what its processes
-  use, and absent while there are none.
-- A GPU on no PCI bus, such as that of a Jetson, is a device with the name that the kernel gives it.
+- Of the families for diagnosis, what predicts a failure exists from Ampere on: spare rows, errors of SRAM with their
+  threshold (driver 550), pending repairs. Fields 301 to 307 (inactive rows, and the remapping of banks) are named by
+  the header of driver 615; their values were not seen on any card.
+- The registration with an NVLink fabric exists from Hopper on, with driver 550. If it has not finished within five
+  minutes, has failed, or the fabric is unhealthy, `status` is `degraded`, also without `collect.diagnostics`.
 - GPM's values of a MIG device are those of its GPU instance, assumed to be relative to the instance. A compute instance
   with only a part of its GPU instance (profiles such as `1c.3g.40gb`) has none, even if it is alone there.
+- A MIG device whose size cannot be read lacks only `compute_ratio`; the rest is read.
 - The utilization of a device in MIG mode that only its instances report is their sum, weighted by their sizes. It is
   absent while that of one instance is unknown.
 - GPM compares two samples, so activity begins with the second poll, and `--once` never shows it.
+"""
+_OTHER_CARDS = """\
+These have no simulated card, so their families are known from documents and reports only.
+
+| Card | What is different | Why |
+| --- | --- | --- |
+| GB10 and others without memory of their own | No memory usage, limit or reserved memory; `host_memory_usage_bytes` \
+is the sum over the processes on the device, and absent while there are none | NVML reports neither a memory nor an \
+aperture to it (BAR1), but what each process uses |
+| Jetson and others on no PCI bus | A device with the kernel's name, such as `17000000.gpu`, else its index. No PCIe \
+families; `processes` may be 0 while programs run | NVML has no PCI information for it, and by public reports it never \
+lists a process |
+| GB200, GB300 | Expected as B200 with the C2C of GH200 | Not tried |
+| Virtual GPUs in a guest | What the guest's driver supports; the rest is absent, never 0 | Not tried |
+| Volta and Pascal | As T4. NVLink bytes need a driver that has fields 138 and 139; Pascal has no energy counter, so \
+its power is integrated | nvml.h: energy from Volta on |
 """
 
 
@@ -87,6 +111,8 @@ def document() -> str:
         f"{listed}\n",
         "## Notes\n",
         _NOTES,
+        "## Other cards\n",
+        _OTHER_CARDS,
         "## Sources of the values\n",
         _origins(cards.values()),
     )

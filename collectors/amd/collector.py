@@ -46,8 +46,10 @@ class _GpuReading:
         partition_samples: Samples of its partitions.
         processes: Processes on the GPU.
         faults: The readings that failed.
+        impossible: The rows of partitions of which a value was impossible, each with the uuid of the partition.
         queried: Whether it was queried, that is, it is present and neither suspended nor stuck.
         stuck: Whether a call about it has not returned, so that nothing new is known of it.
+        incomplete: Whether a failure has kept it from being read completely since it was new or back.
     """
 
     entry: DeviceEntry
@@ -56,8 +58,10 @@ class _GpuReading:
     partition_samples: list[Sample] = field(default_factory=list)
     processes: list[Process] = field(default_factory=list)
     faults: list[Fault] = field(default_factory=list)
+    impossible: set[tuple[Metric, str]] = field(default_factory=set)
     queried: bool = False
     stuck: bool = False
+    incomplete: bool = False
 
     @property
     def uuid(self) -> str:
@@ -107,14 +111,15 @@ class AmdCollector:
     ) -> None:
         self._calls = calls
         self._library = library
-        self._devices = DeviceTable(node)
-        self._partitions = PartitionTable(node.sysfs)
+        self._devices = DeviceTable(node, calls)
+        self._partitions = PartitionTable(node.sysfs, calls)
         self._health = Health(wall_clock)
         queries = {row: readings.device_queries(node.options, row, library) for row in MEMORY_ROWS}
         self._context = GpuContext(node, self._partitions, parse, clock, queries)
         self._readers: dict[str, GpuReader] = {}
         self._unsupported: dict[str, tuple[Unsupported, ...]] = {}
-        self._processes = Processes(node, clock)
+        self._processes = Processes(node, clock, calls)
+        self._were_stuck: set[str] = set()
         self._layouts: dict[str, PartitionLayout] = {}
         self._held = HeldLayouts(clock)
 
@@ -122,19 +127,16 @@ class AmdCollector:
         """Read the rows whose cadence is due, on every device. See `Collector.read`."""
         full = Cadence.MEDIUM in due
         paths = self._devices.locate(full=full)
-        self._partitions.refresh(paths, full=full)
-        faults = self._devices.identify(self._partitions.topology, full=full)
+        faults = self._partitions.refresh(paths, full=full)
+        faults += self._devices.identify(self._partitions.topology, full=full)
         for uuid in self._devices.changed():
             self._restart(uuid)
         gpus = [self._read(entry, due) for entry in self._devices.entries]
         if catalog.PROCESSES.cadence in due:
-            self._read_processes([gpu for gpu in gpus if gpu.queried])
+            faults += self._read_processes(gpus)
         changed = not self._partitions.unchanged()
-        busy = self._calls.stuck
-        for gpu in gpus:
-            if not gpu.stuck and gpu.uuid not in busy:  # one that is lost may be busy too
-                self._settle_layout(gpu, due, changed=changed)
-                self._unsupported[gpu.uuid] = self._reader_of(gpu.uuid).unsupported()
+        gpus = [self._settled(gpu, due, changed=changed) for gpu in gpus]
+        self._unsupported = {gpu.uuid: self._unsupported.get(gpu.uuid, ()) for gpu in gpus}
         samples = [sample for gpu in gpus for sample in (*gpu.samples, *gpu.partition_samples)]
         driven = {gpu.device.device for gpu in gpus}  # one that was bound again may be in both
         others = [each for each in self._devices.passed_through if each.device.device not in driven]
@@ -148,6 +150,7 @@ class AmdCollector:
             unsupported=tuple(gap for gaps in self._unsupported.values() for gap in gaps),
             sessions=self._devices.sessions(),
             stuck=frozenset(gpu.uuid for gpu in gpus if gpu.stuck),
+            incomplete=any(gpu.incomplete for gpu in gpus),
         )
 
     def close(self) -> None:
@@ -161,8 +164,8 @@ class AmdCollector:
         return self._readers[uuid]
 
     def _restart(self, uuid: str) -> None:
-        """Forget what a GPU and its partitions support, because its driver has a new session."""
-        self._readers[uuid] = self._reader_of(uuid).restarted()
+        """Find out again what a GPU and its partitions support, because its driver has a new session."""
+        self._readers[uuid] = self._reader_of(uuid).restarted(was_stuck=uuid in self._calls.stuck)
         self._unsupported.pop(uuid, None)
 
     def _read(self, entry: DeviceEntry, due: frozenset[Cadence]) -> _GpuReading:
@@ -172,13 +175,22 @@ class AmdCollector:
             gpu = self._base_reading(entry, self._layouts.get(uuid, PartitionLayout()))
             gpu.samples += self._health.status(uuid)
             return gpu
+        if entry.stuck:
+            return self._stuck_reading(entry)
+        read = partial(self._reader_of(uuid).read, entry.identity, entry.paths, due, was_stuck=uuid in self._were_stuck)
         try:
-            values = self._calls.run(uuid, partial(self._reader_of(uuid).read, entry.identity, entry.paths, due))
+            values = self._calls.run(entry.address, read)
         except StuckError:
-            gpu = self._base_reading(entry, self._layouts.get(uuid, PartitionLayout()))
-            gpu.stuck = True
-            return gpu
+            return self._stuck_reading(entry)
+        self._were_stuck.discard(uuid)
         return self._combine(entry, values)
+
+    def _stuck_reading(self, entry: DeviceEntry) -> _GpuReading:
+        uuid = entry.identity.device.uuid
+        self._were_stuck.add(uuid)
+        gpu = self._base_reading(entry, self._layouts.get(uuid, PartitionLayout()))
+        gpu.stuck = True
+        return gpu
 
     def _combine(self, entry: DeviceEntry, values: GpuValues) -> _GpuReading:
         """What is reported for a GPU that was read."""
@@ -191,6 +203,8 @@ class AmdCollector:
             self._health.update(uuid, values.health, self._devices.sessions().get(uuid))
         gpu = self._base_reading(entry, values.layout)
         gpu.faults += values.faults
+        gpu.incomplete = values.incomplete
+        gpu.impossible = values.impossible
         gpu.queried = values.health is not None
         gpu.samples += values.samples
         gpu.partition_samples += values.partition_samples
@@ -207,16 +221,33 @@ class AmdCollector:
             samples.append(Sample(catalog.INFO, uuid, 1, info.partition.uuid, labels))
         return _GpuReading(entry, layout, [samples[0], *self._health.events(uuid)], samples[1:])
 
-    def _read_processes(self, gpus: list[_GpuReading]) -> None:
-        scopes = [
-            scope
-            for gpu in gpus
-            if gpu.entry.paths is not None
-            for scope in scopes_of(gpu.uuid, gpu.entry.paths, gpu.layout, self._partitions.topology)
-        ]
-        usage = self._processes.read(scopes)
+    def _read_processes(self, gpus: list[_GpuReading]) -> tuple[Fault, ...]:
+        """Add the processes to the readings of the GPUs. Returns why nothing is known of them."""
+        located = [(gpu, gpu.entry.paths) for gpu in gpus if gpu.entry.paths is not None]
+        usage = self._processes.read(
+            [
+                scope
+                for gpu, paths in located
+                if gpu.queried
+                for scope in scopes_of(gpu.uuid, paths, gpu.layout, self._partitions.topology)
+            ],
+            [paths for _, paths in located],
+        )
         for gpu in gpus:
             gpu.add_processes(usage)
+        return usage.faults
+
+    def _settled(self, gpu: _GpuReading, due: frozenset[Cadence], *, changed: bool) -> _GpuReading:
+        """A reading whose values belong to the partitions that it names, or that of a GPU that has become stuck."""
+        if gpu.entry.address in self._calls.stuck:
+            return gpu if gpu.entry.paths is None else self._stuck_reading(gpu.entry)
+        if not gpu.stuck:
+            try:
+                self._settle_layout(gpu, due, changed=changed)
+            except StuckError:
+                return self._stuck_reading(gpu.entry)
+            self._unsupported[gpu.uuid] = self._reader_of(gpu.uuid).unsupported()
+        return gpu
 
     def _settle_layout(self, gpu: _GpuReading, due: frozenset[Cadence], *, changed: bool) -> None:
         """Replace what may belong to another partition by the last values, if the GPU is in the same mode as before.
@@ -230,13 +261,13 @@ class AmdCollector:
         if paths is None or not gpu.layout.partitionable:
             return
         if changed or not gpu.layout.intact:
-            certain = gpu.layout.known and not gpu.layout.partitions and self._partitions.still_whole(paths)
+            certain = gpu.layout.known and not gpu.layout.partitions and self._confirms(gpu, gpu.layout)
         else:
             certain = gpu.layout.known
         values = [*filter(depends_on_layout, gpu.samples), *gpu.partition_samples]
-        complete = certain and not (gpu.queried and self._held.lacks(gpu.uuid, values, due))
+        complete = certain and not (gpu.queried and self._held.lacks(gpu.uuid, values, gpu.impossible, due))
         held = None if complete else self._held.hold(gpu.uuid)
-        if held is not None and self._partitions.in_mode_of(paths, held.layout):
+        if held is not None and self._confirms(gpu, held.layout):
             self._withdraw(gpu)
             gpu.layout = held.layout
             gpu.samples += held.of_device()
@@ -246,6 +277,17 @@ class AmdCollector:
             self._withdraw(gpu)
         elif gpu.queried:
             self._held.remember(gpu.uuid, gpu.layout, values, gpu.processes, due)
+
+    def _confirms(self, gpu: _GpuReading, layout: PartitionLayout) -> bool:
+        """Whether a GPU is in the mode in which it had this layout.
+
+        Raises:
+            StuckError: The call has not returned.
+        """
+        paths = gpu.entry.paths
+        return paths is not None and self._calls.run(
+            gpu.entry.address, partial(self._partitions.in_mode_of, paths, layout)
+        )
 
     def _withdraw(self, gpu: _GpuReading) -> None:
         """Remove what depends on the layout. Files that were absent for a moment are not unsupported."""

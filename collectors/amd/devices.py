@@ -1,12 +1,17 @@
-"""Which GPUs exist: those that amdgpu drives, compared with those it drove before and with the PCI bus."""
+"""Which GPUs exist: those that amdgpu drives, compared with those it drove before and with the PCI bus.
+
+The files of one GPU are read by a call about it, named by its address. So a file that blocks costs its own GPU only.
+"""
 
 from dataclasses import dataclass
+from functools import partial
 
 from collectors.amd import gpu_paths, identity
 from collectors.amd.gpu_paths import DRIVER, PCI_DEVICES, GpuPaths
 from collectors.amd.identity import Identity, KnownUuids
 from collectors.amd.kfd import Topology
 from collectors.contract import AbsentError, Fault, Node, Reason, UnavailableError
+from collectors.device_calls import DeviceCalls, StuckError
 from collectors.passthrough import passed_through
 from collectors.pci import PciFunction, functions_of, undriven
 from collectors.vendors import is_accelerator
@@ -25,10 +30,17 @@ class DeviceEntry:
     Attributes:
         identity: Its identity.
         paths: Where its files are; None while it is lost.
+        stuck: Whether its files could not be looked for, or its identity not be read, because a call has not returned.
     """
 
     identity: Identity
     paths: GpuPaths | None
+    stuck: bool = False
+
+    @property
+    def address(self) -> str:
+        """Its PCI address, by which the calls about it are named: its uuid may not be known yet."""
+        return self.identity.device.device
 
 
 class DeviceTable:
@@ -36,15 +48,19 @@ class DeviceTable:
 
     Args:
         node: The machine.
+        calls: Makes the calls about single GPUs.
     """
 
-    def __init__(self, node: Node) -> None:
+    def __init__(self, node: Node, calls: DeviceCalls) -> None:
         self._node = node
+        self._calls = calls
         self._known: dict[str, Identity] = {}
         self._paths: dict[str, GpuPaths] = {}
         self._changed: frozenset[str] = frozenset()
         self._bindings: dict[str, int] = {}
         self._incomplete: set[str] = set()  # addresses of GPUs whose identity could not be read completely
+        self._unlocated: set[str] = set()  # those whose call to find their files has not returned
+        self._unidentified: set[str] = set()  # those whose call to read their identity has not returned
         self.entries: tuple[DeviceEntry, ...] = ()
         self.passed_through: tuple[Identity, ...] = ()
 
@@ -64,10 +80,9 @@ class DeviceTable:
         if not (bound or self.passed_through):
             self._raise_absence()
         before = self._paths
-        self._paths = {
-            address: gpu_paths.locate(self._node.sysfs, address) if full or address not in before else before[address]
-            for address in sorted(bound)
-        }
+        self._unlocated &= bound
+        self._unidentified &= bound
+        self._paths = {address: self._locate(address, before.get(address), full=full) for address in sorted(bound)}
         self._changed = frozenset(
             address for address in before.keys() | bound if before.get(address) != self._paths.get(address)
         )
@@ -92,9 +107,10 @@ class DeviceTable:
         for address, paths in self._paths.items():
             known = self._known.get(address)
             again = full and (address in self._incomplete or (known is not None and not known.architecture))
-            if known is None or address in self._changed or again:
+            if known is None or address in self._changed or address in self._unidentified or again:
                 self._known[address] = self._read(paths, known, topology, faults)
-        entries = [DeviceEntry(self._known[address], paths) for address, paths in self._paths.items()]
+        stuck = self._unlocated | self._unidentified
+        entries = [DeviceEntry(self._known[address], paths, address in stuck) for address, paths in self._paths.items()]
         missing = sorted(self._known.keys() - self._paths.keys())
         reasons = [(address, self._missing_reason(address)) for address in missing]
         entries += [
@@ -109,6 +125,16 @@ class DeviceTable:
         """Uuids of the GPUs that appeared, disappeared or changed, and whose readings must all be queried again."""
         return tuple(self._known[address].device.uuid for address in self._changed if address in self._known)
 
+    def _locate(self, address: str, known: GpuPaths | None, *, full: bool) -> GpuPaths:
+        if known is not None and not full and address not in self._unlocated:
+            return known
+        self._unlocated.discard(address)
+        try:
+            return self._calls.run(address, partial(gpu_paths.locate, self._node.sysfs, address))
+        except StuckError:
+            self._unlocated.add(address)
+            return known or gpu_paths.unlocated(self._node.sysfs, address)
+
     def _read(
         self, paths: GpuPaths, known: Identity | None, topology: Topology | None, faults: list[Fault]
     ) -> Identity:
@@ -116,8 +142,16 @@ class DeviceTable:
         others = {each.device.uuid for other, each in self._known.items() if other != address}
         complete = None if address in self._incomplete else known
         own = "" if complete is None else complete.device.uuid
-        new_faults: list[Fault] = []
-        fresh = identity.read(paths, self._node, topology, KnownUuids(own, others), new_faults)
+        read = partial(_identify, paths, self._node, topology, KnownUuids(own, others))
+        self._unidentified.discard(address)
+        try:
+            fresh, new_faults = self._calls.run(address, read)
+        except StuckError:
+            self._unidentified.add(address)
+            if known is not None:
+                return known
+            self._incomplete.add(address)
+            return identity.of_address(address, self._node)
         faults += new_faults
         if not new_faults:
             self._incomplete.discard(address)
@@ -171,6 +205,14 @@ class DeviceTable:
             "an AMD GPU on the PCI bus without a driver: bind it to amdgpu; if amdgpu has refused it, the kernel log "
             "has the reason"
         )
+
+
+def _identify(
+    paths: GpuPaths, node: Node, topology: Topology | None, uuids: KnownUuids
+) -> tuple[Identity, list[Fault]]:
+    """The identity of a GPU, and the readings that failed."""
+    faults: list[Fault] = []
+    return identity.read(paths, node, topology, uuids, faults), faults
 
 
 def _is_bound_again(before: GpuPaths | None, now: GpuPaths) -> bool:

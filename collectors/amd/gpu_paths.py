@@ -33,6 +33,12 @@ class DrmNodes:
     card: int | None
     render: int | None
 
+    @property
+    def names(self) -> frozenset[str]:
+        """The names of its nodes in `/dev/dri`."""
+        named = (("card", self.card), ("renderD", self.render))
+        return frozenset(f"{stem}{number}" for stem, number in named if number is not None)
+
 
 @dataclass(frozen=True, slots=True)
 class GpuPaths:
@@ -67,6 +73,11 @@ def locate(sysfs: Root, address: str) -> GpuPaths:
     sensors = {} if hwmon is None else _sensors(hwmon)
     made = None if hwmon is None else inode(hwmon)
     return GpuPaths(address, sysfs.path.joinpath(*parts), drm_nodes(sysfs, *parts), hwmon, made, sensors)
+
+
+def unlocated(sysfs: Root, address: str) -> GpuPaths:
+    """The paths of a GPU of which no file could be looked for."""
+    return GpuPaths(address, sysfs.path.joinpath(*PCI_DEVICES, address), DrmNodes(None, None))
 
 
 def drm_nodes(sysfs: Root, *device: str) -> DrmNodes:

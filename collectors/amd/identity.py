@@ -20,7 +20,8 @@ DRA_DRIVER = "gpu.amd.com"
 
 _UNIQUE_ID = re.compile(r"[0-9a-f]{16}")
 _NO_UNIQUE_IDS = frozenset({"0" * 16, "f" * 16})
-# For cards whose inventory chip has no name, mostly virtual functions. Source: the registry `pci.ids`.
+# For cards whose inventory chip has no name, mostly virtual functions; those not listed are named by their PCI id.
+# Source: the registry `pci.ids`.
 _MODELS = {
     "0x7408": "AMD Instinct MI250X",
     "0x740c": "AMD Instinct MI250X/MI250",
@@ -92,6 +93,14 @@ def drm_aliases(drm: DrmNodes) -> frozenset[Alias]:
     return frozenset(names)
 
 
+def of_address(address: str, node: Node) -> Identity:
+    """The identity of a GPU of which no file could be read, generated from its PCI address."""
+    uuid = made_uuid(VENDOR, node.identity, address)
+    names = frozenset(map(Alias, spellings(address)))
+    device = Device(uuid, address, VENDOR, "AMD GPU", frozenset({Alias(uuid)}) | names)
+    return Identity(device, names, info_labels(pci_bus_id=address, class_="gpu"), "")
+
+
 def read(paths: GpuPaths, node: Node, topology: Topology | None, uuids: KnownUuids, faults: list[Fault]) -> Identity:
     """Read the identity of a GPU. Properties that can't be read are empty.
 
@@ -117,14 +126,15 @@ def read(paths: GpuPaths, node: Node, topology: Topology | None, uuids: KnownUui
         numa_node="" if numa is None else str(numa),
         class_="gpu",
     )
+    pci_id = _text(paths, "device", faults).lower()
     location_aliases = frozenset(map(Alias, spellings(address))) | drm_aliases(paths.drm)
     device = Device(
         uuid,
         address,
         VENDOR,
-        _model(paths, faults),
+        _text(paths, "product_name", faults) or _MODELS.get(pci_id, f"1002:{pci_id.removeprefix('0x')}"),
         frozenset({Alias(uuid)}) | location_aliases,
-        power_shared=_is_power_shared(paths, faults),
+        power_shared=_is_power_shared(paths, pci_id),
     )
     return Identity(device, location_aliases, info, architecture)
 
@@ -166,20 +176,13 @@ def _architecture(address: str, topology: Topology | None) -> str:
     return next((node.architecture for node in nodes if node.slot == slot), "")
 
 
-def _model(paths: GpuPaths, faults: list[Fault]) -> str:
-    """The name in its inventory chip, else the name of its PCI id, else this id."""
-    name = _text(paths, "product_name", faults)
-    device = _text(paths, "device", faults)
-    return name or _MODELS.get(device, f"1002:{device.removeprefix('0x')}")
-
-
-def _is_power_shared(paths: GpuPaths, faults: list[Fault]) -> bool:
+def _is_power_shared(paths: GpuPaths, pci_id: str) -> bool:
     """Whether its power is that of a package with another die or a processor.
 
     The driver has no power limit for the GPU of a processor (hwmon_attributes_visible in the kernel's
     `drivers/gpu/drm/amd/pm/amdgpu_pm.c`), with few exceptions.
     """
-    if _text(paths, "device", faults).lower() in _IN_SHARED_PACKAGES:
+    if pci_id in _IN_SHARED_PACKAGES:
         return True
     if paths.hwmon is None or not any((paths.hwmon / name).exists() for name in _POWERS):
         return False

@@ -18,6 +18,7 @@ _TOPOLOGY = ("class", "kfd", "kfd", "topology")
 _SLOT_MASK = 0xFFF8  # bus and device; older drivers store the partition in the function's bits
 _PARTITION_SHIFT = 28
 _FUNCTION_MASK = 0x7
+_MOST_SIMDS = 1 << 16  # an MI300X has 1,216
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +43,7 @@ class KfdNode:
         slot: The slot of its GPU.
         partition: Its number within the GPU; 0 for a whole GPU too.
         render: The minor number of its render node.
-        simd_count: Number of SIMD units.
+        simd_count: Number of SIMD units; None if unknown.
         compute_units: Number of compute units; None if unknown.
         architecture: Such as `gfx942`; empty if unknown.
         gpu_id: Its id in the driver's files about processes; None if unknown.
@@ -53,7 +54,7 @@ class KfdNode:
     slot: PciSlot
     partition: int
     render: int
-    simd_count: int
+    simd_count: int | None
     compute_units: int | None
     architecture: str
     gpu_id: int | None
@@ -158,16 +159,17 @@ def _node(folder: Path) -> KfdNode | None:
     """One node; None for the node of a processor."""
     known = _properties(folder / "properties")
     simd_count = known.get("simd_count", 0)
-    if not simd_count:
+    if not simd_count and known.get("drm_render_minor", 0) <= 0:
         return None
+    counted = simd_count if 0 < simd_count <= _MOST_SIMDS else None
     location = known.get("location_id", 0)
     return KfdNode(
         folder,
         PciSlot(known.get("domain", 0), location & _SLOT_MASK),
         location >> _PARTITION_SHIFT or location & _FUNCTION_MASK,
         known.get("drm_render_minor", -1),
-        simd_count,
-        simd_count // known["simd_per_cu"] if known.get("simd_per_cu") else None,
+        counted,
+        counted // known["simd_per_cu"] if counted and known.get("simd_per_cu") else None,
         _architecture(known.get("gfx_target_version", 0)),
         _gpu_id(folder),
         _inode(folder),

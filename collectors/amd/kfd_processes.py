@@ -3,6 +3,8 @@
 Source: the kernel's `drivers/gpu/drm/amd/amdkfd/kfd_process.c`. As soon as a process opens the driver it has files for
 every GPU it may use, whether it uses them or not. So it is counted for a GPU if it has memory or a queue there.
 
+What is listed and what a GPU is asked are two steps, so that each GPU is asked by itself.
+
 `cu_occupancy` is the waves in flight at this moment, as a number of compute units, and not a fraction of time. To count
 them the driver reads registers of the GPU, and for `sdma_*` it reads counters from the memory of the process. So both
 are read only on request.
@@ -54,40 +56,86 @@ class KfdUsage:
     started: int | None = None
 
 
-def read(sysfs: Root, gpu_ids: Collection[int], *, detailed: bool) -> Mapping[int, Mapping[int, KfdUsage]] | None:
-    """The processes on each GPU. A process that ends in the meantime is left out.
+@dataclass(frozen=True, slots=True)
+class KfdContext:
+    """What the compute driver lists of one opening of the driver by a process.
+
+    Attributes:
+        folder: Its folder.
+        memory: The GPUs for which it has a file about memory, by gpu_id.
+        queued: The GPUs on which it has queues, by gpu_id.
+    """
+
+    folder: Path
+    memory: frozenset[int]
+    queued: frozenset[int]
+
+
+@dataclass(frozen=True, slots=True)
+class KfdProcess:
+    """What the compute driver lists of a process.
+
+    Attributes:
+        pid: Its id on the host.
+        contexts: How it has opened the driver.
+        started: The inode number of its folder, which is made when it opens the driver.
+    """
+
+    pid: int
+    contexts: tuple[KfdContext, ...]
+    started: int | None
+
+
+def listed(sysfs: Root) -> tuple[KfdProcess, ...] | None:
+    """The processes that have opened the driver; None if it does not report them.
+
+    It reads what the driver keeps in memory: which files there are, and of which GPU a queue is
+    (kfd_procfs_queue_show).
 
     Args:
         sysfs: The root of the host's `/sys`.
+    """
+    if _FOLDER[-1] not in sysfs.names(*_FOLDER[:-1]):
+        return None
+    folders = ((pid, sysfs.path.joinpath(*_FOLDER, str(pid))) for pid in pids(sysfs.names(*_FOLDER))[:_MAX_PROCESSES])
+    return tuple(KfdProcess(pid, tuple(_contexts(Root(folder))), inode(folder)) for pid, folder in folders)
+
+
+def read(
+    processes: Collection[KfdProcess], gpu_ids: Collection[int], *, detailed: bool
+) -> Mapping[int, Mapping[int, KfdUsage]]:
+    """What the processes use of GPUs. A process that ends in the meantime is left out.
+
+    Args:
+        processes: The processes.
         gpu_ids: The ids of the nodes to read.
         detailed: Also read the values that are expensive for the driver.
 
     Returns:
-        The usage by process id of the host and gpu_id. None if the driver does not report processes.
+        The usage by process id of the host and gpu_id.
     """
-    if _FOLDER[-1] not in sysfs.names(*_FOLDER[:-1]):
-        return None
-    listed = pids(sysfs.names(*_FOLDER))[:_MAX_PROCESSES]
-    used = {pid: _used(Root(sysfs.path.joinpath(*_FOLDER, str(pid))), gpu_ids, detailed=detailed) for pid in listed}
+    used = {process.pid: _used(process, gpu_ids, detailed=detailed) for process in processes}
     return {pid: nodes for pid, nodes in used.items() if nodes}
 
 
-def _used(process: Root, gpu_ids: Collection[int], *, detailed: bool) -> Mapping[int, KfdUsage]:
-    contexts = tuple(_contexts(process))
+def _used(process: KfdProcess, gpu_ids: Collection[int], *, detailed: bool) -> Mapping[int, KfdUsage]:
     memory: dict[int, int] = {}
     queued: set[int] = set()
-    for context in contexts:
-        for gpu_id, used in _memory(context, gpu_ids):
-            memory[gpu_id] = memory.get(gpu_id, 0) + used
-        queued.update(_queued(context))
-    started = inode(process.path) if detailed else None
-    in_use = {gpu_id for gpu_id, used in memory.items() if used} | (queued & set(gpu_ids))
-    return {gpu_id: _usage(contexts if detailed else (), gpu_id, memory.get(gpu_id), started) for gpu_id in in_use}
+    for context in process.contexts:
+        for gpu_id in context.memory.intersection(gpu_ids):
+            used = _number(context.folder / f"vram_{gpu_id}")
+            if used is not None and 0 <= used <= LARGEST_MEMORY_BYTES:
+                memory[gpu_id] = memory.get(gpu_id, 0) + used
+        queued.update(context.queued.intersection(gpu_ids))
+    started = process.started if detailed else None
+    in_use = {gpu_id for gpu_id, used in memory.items() if used} | queued
+    folders = [context.folder for context in process.contexts] if detailed else []
+    return {gpu_id: _usage(folders, gpu_id, memory.get(gpu_id), started) for gpu_id in in_use}
 
 
-def _usage(contexts: Collection[Root], gpu_id: int, memory_bytes: int | None, started: int | None) -> KfdUsage:
-    units = _sum(context.path / f"stats_{gpu_id}" / "cu_occupancy" for context in contexts)
-    microseconds = _sum(context.path / f"sdma_{gpu_id}" for context in contexts)
+def _usage(folders: Collection[Path], gpu_id: int, memory_bytes: int | None, started: int | None) -> KfdUsage:
+    units = _sum(folder / f"stats_{gpu_id}" / "cu_occupancy" for folder in folders)
+    microseconds = _sum(folder / f"sdma_{gpu_id}" for folder in folders)
     copying = None if microseconds is None else seconds_from_microseconds(microseconds)
     return KfdUsage(memory_bytes, units, copying, started)
 
@@ -98,19 +146,15 @@ def _sum(files: Iterator[Path]) -> int | None:
     return sum(counts) if counts else None
 
 
-def _contexts(process: Root) -> Iterator[Root]:
-    yield process
+def _contexts(process: Root) -> Iterator[KfdContext]:
+    yield _context(process)
     for name in [name for name in process.names() if _CONTEXT.fullmatch(name)][:_MAX_CONTEXTS]:
-        yield Root(process.path / name)
+        yield _context(Root(process.path / name))
 
 
-def _memory(context: Root, gpu_ids: Collection[int]) -> Iterator[tuple[int, int]]:
-    for name in context.names():
-        match = _MEMORY.fullmatch(name)
-        if match and int(match[1]) in gpu_ids:
-            used = _number(context.path / name)
-            if used is not None and 0 <= used <= LARGEST_MEMORY_BYTES:
-                yield int(match[1]), used
+def _context(root: Root) -> KfdContext:
+    found = (_MEMORY.fullmatch(name) for name in root.names())
+    return KfdContext(root.path, frozenset(int(match[1]) for match in found if match), frozenset(_queued(root)))
 
 
 def _queued(context: Root) -> Iterator[int]:

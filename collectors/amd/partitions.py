@@ -9,6 +9,7 @@ partitions are reported, and the names that depend on the layout are not resolve
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 from collectors.amd import kfd
@@ -26,6 +27,7 @@ from collectors.contract import (
     UnavailableError,
     UnsupportedError,
 )
+from collectors.device_calls import DeviceCalls, StuckError
 from collectors.query import InvalidValueError
 from collectors.sysfs import Root
 
@@ -74,15 +76,20 @@ class PartitionLayout:
     faults: list[Fault] = field(default_factory=list)
     count: int | None = None
 
-    def compute_ratio(self, info: PartitionInfo, count: int) -> float:
+    def compute_ratio(self, info: PartitionInfo, count: int) -> float | None:
         """A partition's fraction of all compute units of the GPU, also of those of partitions that do not exist.
+
+        None if the size of one of them is unknown.
 
         Args:
             info: The partition.
             count: Number of partitions that the GPU is divided into.
         """
-        existing = sum(each.node.simd_count for each in self.partitions)
-        return info.node.simd_count / existing * len(self.partitions) / count
+        sizes = [each.node.simd_count for each in self.partitions]
+        known = [size for size in sizes if size is not None]
+        if info.node.simd_count is None or len(known) < len(sizes):
+            return None
+        return info.node.simd_count / sum(known) * len(sizes) / count
 
     @property
     def uuids(self) -> frozenset[str]:
@@ -102,61 +109,87 @@ class PartitionLayout:
         return replace(identity.device, aliases=aliases, partitions_known=self.known)
 
 
+@dataclass(frozen=True, slots=True)
+class _Nodes:
+    """The nodes of all GPUs at one moment.
+
+    Attributes:
+        generation: The compute driver's count of changes; None if there is no such driver.
+        topology: Its nodes; None if there is no such driver, or while they change.
+        xcp: Names and DRM nodes of the partitions' platform devices, by render node.
+    """
+
+    generation: int | None = None
+    topology: Topology | None = None
+    xcp: Mapping[int, tuple[str, DrmNodes]] = field(default_factory=dict)
+
+
 class PartitionTable:
     """The partitions of all GPUs.
 
+    The nodes belong to all GPUs, so they are read by a call of their own. While it has not returned, the last ones are
+    used.
+
     Args:
         sysfs: The root of the host's `/sys`.
+        calls: Makes the calls.
     """
 
-    def __init__(self, sysfs: Root) -> None:
+    def __init__(self, sysfs: Root, calls: DeviceCalls) -> None:
         self._sysfs = sysfs
+        self._calls = calls
         self._shared_slots: frozenset[PciSlot] = frozenset()
-        self._xcp: Mapping[int, tuple[str, DrmNodes]] = {}
-        self._generation: int | None = None
+        self._nodes = _Nodes()
         self._consistent = True
-        self.topology: Topology | None = None
 
-    def refresh(self, all_paths: Sequence[GpuPaths], *, full: bool) -> None:
+    @property
+    def topology(self) -> Topology | None:
+        """The compute driver's nodes, as last read; None if unknown."""
+        return self._nodes.topology
+
+    def refresh(self, all_paths: Sequence[GpuPaths], *, full: bool) -> list[Fault]:
         """Read the nodes again if they have changed since the last poll.
 
         Args:
             all_paths: The paths of all GPUs.
-            full: Also read them again if a mode did not match its nodes.
+            full: Also read them again if a mode did not match its nodes, or if one of them could not be read.
+
+        Returns:
+            Why they could not be read, once for each full one.
         """
         slots = [kfd.slot_of(paths.address) for paths in all_paths]
         self._shared_slots = frozenset(slot for slot in slots if slots.count(slot) > 1)
-        self._generation = kfd.generation(self._sysfs)
-        known = self.topology
-        if known is None or known.generation != self._generation or (full and not self._consistent):
-            self.topology = kfd.read_topology(self._sysfs)
-            self._xcp = _platform_devices(self._sysfs)
+        known = self._nodes
+        failed = known.topology is not None and known.topology.fault is not None
+        again = full and (failed or not self._consistent)
+        try:
+            self._nodes = self._calls.run(_NODES, partial(_read_nodes, self._sysfs, None if again else known))
+        except StuckError as error:
+            return [Fault(error.reason, _NODES, str(error))] if full else []
+        if self._nodes.topology is not known.topology:
             self._consistent = True
+        return []
 
     def unchanged(self) -> bool:
-        """Whether the nodes have not changed since `refresh`."""
-        return kfd.generation(self._sysfs) == self._generation
+        """Whether the nodes are known not to have changed since `refresh`."""
+        try:
+            return self._calls.run(_NODES, partial(kfd.generation, self._sysfs)) == self._nodes.generation
+        except StuckError:
+            return False
 
     def doubt(self) -> None:
         """A layout is unknown: let the next full `refresh` read the nodes again."""
         self._consistent = False
 
-    def still_whole(self, paths: GpuPaths) -> bool:
-        """Whether a GPU that was whole is still whole after the nodes have changed."""
-        try:
-            return _mode(paths, "current_compute_partition") == _WHOLE
-        except CollectorError:
-            return False
-
     def in_mode_of(self, paths: GpuPaths, layout: PartitionLayout) -> bool:
-        """Whether a GPU is in the mode in which it had this layout."""
-        if not layout.partitions:
-            return self.still_whole(paths)
+        """Whether a GPU is in the mode in which it had this layout. Changes nothing, so that any thread can call it."""
         try:
-            profile = _profile(_mode(paths, "current_compute_partition"), paths)
+            mode = _mode(paths, "current_compute_partition")
+            if not layout.partitions:
+                return mode == _WHOLE
+            return _profile(mode, paths) == layout.partitions[0].partition.profile
         except CollectorError:
             return False
-        return profile == layout.partitions[0].partition.profile
 
     def read(self, identity: Identity, paths: GpuPaths) -> PartitionLayout:
         """Find the partitions of one GPU. Changes nothing, so that any thread can call it."""
@@ -167,15 +200,12 @@ class PartitionTable:
         except UnavailableError as error:
             return self._unknown(paths, error.reason, str(error))
         slot = kfd.slot_of(paths.address)
-        nodes = [node for node in self._nodes() if node.slot == slot]
+        nodes = [node for node in (() if self.topology is None else self.topology.nodes) if node.slot == slot]
         if mode == _WHOLE and (len(nodes) <= 1 or slot in self._shared_slots):
             return PartitionLayout()
         if mode == _WHOLE:  # several nodes: the mode is new and the nodes are old
             return self._changing(paths, mode, nodes)
         return self._partitioned(identity, paths, mode, sorted(nodes, key=lambda node: node.partition))
-
-    def _nodes(self) -> tuple[KfdNode, ...]:
-        return () if self.topology is None else self.topology.nodes
 
     def _partitioned(self, identity: Identity, paths: GpuPaths, mode: str, nodes: Sequence[KfdNode]) -> PartitionLayout:
         fault = None if self.topology is None else self.topology.fault
@@ -185,10 +215,10 @@ class PartitionTable:
         if kfd.slot_of(paths.address) in self._shared_slots:
             return self._unknown(paths, Reason.UNAVAILABLE, "several GPUs in one PCI slot: partitions are ambiguous")
         if mode not in _COUNTS:  # the others of its dies can be used while one has no DRM node
-            nodes = [node for node in nodes if node.partition == 0 or node.render in self._xcp]
+            nodes = [node for node in nodes if node.partition == 0 or node.render in self._nodes.xcp]
         if not _fits(mode, [node.partition for node in nodes]):
             return self._changing(paths, mode, nodes)
-        if nodes[0].render != paths.drm.render or any(node.render not in self._xcp for node in nodes[1:]):
+        if nodes[0].render != paths.drm.render or any(node.render not in self._nodes.xcp for node in nodes[1:]):
             return self._changing(paths, mode, nodes)
         try:
             profile = _profile(mode, paths)
@@ -204,7 +234,7 @@ class PartitionTable:
         if node.partition == 0:
             aliases, folder = identity.location_aliases, paths.folder
         else:
-            name, drm = self._xcp[node.render]
+            name, drm = self._nodes.xcp[node.render]
             aliases = frozenset(Alias(each, RESOURCE_PREFIX) for each in _spellings(name)) | drm_aliases(drm)
             folder = self._sysfs.path.joinpath(*_PLATFORM, name)
         partition = Partition(uuid, identity.device.uuid, profile, aliases | {Alias(uuid)})
@@ -218,7 +248,21 @@ class PartitionTable:
         return PartitionLayout(known=False, faults=[Fault(reason, paths.address, f"partitions: {detail}")])
 
 
+_NODES = "KFD nodes"
 _ADVICE = "to read partitions, run the container privileged"
+
+
+def _read_nodes(sysfs: Root, known: _Nodes | None) -> _Nodes:
+    """The nodes of all GPUs.
+
+    Args:
+        sysfs: The root of the host's `/sys`.
+        known: Those that are returned if they have not changed; None to read them in any case.
+    """
+    generation = kfd.generation(sysfs)
+    if known is not None and known.topology is not None and known.topology.generation == generation:
+        return known if known.generation == generation else replace(known, generation=generation)
+    return _Nodes(generation, kfd.read_topology(sysfs), _platform_devices(sysfs))
 
 
 def _mode(paths: GpuPaths, name: str) -> str:

@@ -88,7 +88,8 @@ THROTTLE_ACTIVE = gauge(
 THROTTLE_SECONDS = counter(
     "throttle_seconds_total",
     Unit.SECONDS,
-    "Time in which clocks were reduced for this reason, from hardware counters.",
+    "Time in which clocks were reduced for this reason: from counters of firmware or driver, else from "
+    "throttle_active. NVIDIA devices have it only with the option collect.diagnostics.",
     DEVICE,
     (own.THROTTLE_REASON,),
     Cadence.MEDIUM,

@@ -49,7 +49,7 @@ class NvidiaCollector:
         self._node = node
         self._calls = calls
         self._session = Session(open_library, self._hardware, clock, calls)
-        self._devices = DeviceTable(node)
+        self._devices = DeviceTable(node, calls)
         self._context = SessionContext(Health(clock), node.options, calls, clock, wall_clock, node.procfs)
         self._sleep = SleepPolicy(partial(can_sleep, node), clock)
         self._reader: SessionReader | None = None
@@ -100,7 +100,7 @@ class NvidiaCollector:
             self._session.close()
             return
         self._late_faults += reader.end_events()
-        self._session.close(reader.free)
+        self._session.close(reader.free())
 
     def _stuck_among(self, devices: Collection[Device]) -> frozenset[str]:
         return self._calls.stuck & {device.uuid for device in devices}
@@ -150,21 +150,21 @@ class NvidiaCollector:
             unsupported=reader.unsupported(),
             sessions={each.device.uuid: self._sessions for each in readings},
             stuck=frozenset(each.device.uuid for each in readings if each.stuck),
+            incomplete=any(each.incomplete for each in readings),
         )
 
     def _enumerate_devices(self, reader: SessionReader, due: frozenset[Cadence]) -> list[Fault]:
         """Enumerate if that can find a change: at first, if the count changes, or while a device fails or is lost.
 
-        It asks every device; so while one is stuck, only if the count changes.
+        It asks every device, which would wake those that sleep.
         """
         now = self._clock()
         count = reader.nvml.device_count()
         if count > _MAX_DEVICES:
             raise InvalidValueError(f"nvmlDeviceGetCount: {count} devices")
         faults: list[Fault] = []
-        busy = self._sleep.asleep or self._calls.stuck
-        soon = self._devices.any_lost and now - self._searched_at >= _SEARCH_SECONDS
-        rescan = (soon or Cadence.MEDIUM in due) and self._devices.needs_rescan and not busy
+        soon = self._devices.any_missing and now - self._searched_at >= _SEARCH_SECONDS
+        rescan = (soon or Cadence.MEDIUM in due) and self._devices.needs_rescan and not self._sleep.asleep
         if count != reader.listed_count or rescan:
             self._searched_at = now
             reader.listed_count = count

@@ -1,9 +1,14 @@
-"""Finds and identifies devices: compares those that NVML lists with those on the PCI bus."""
+"""Finds and identifies devices: compares those that NVML lists with those on the PCI bus.
+
+Each device is asked by a call about it. So one that hangs does not hide the others.
+"""
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from collectors.contract import CollectorError, Device, DeviceLostError, Fault, Node, Reason
+from collectors.device_calls import DeviceCalls, StuckError
 from collectors.nvidia import identity
 from collectors.nvidia.errors import READING_ERRORS, DeviceRefusedError, fault_of
 from collectors.nvidia.identity import Identity
@@ -28,12 +33,14 @@ class DeviceEntry:
         handle: The handle for calls; None if the library returned none.
         lost: True after it stopped answering, until it is found again.
         asleep: True while it must not be read, because that would wake it.
+        stuck: True if the library has not returned from identifying it.
     """
 
     identity: Identity
     handle: Handle | None
     lost: bool = False
     asleep: bool = False
+    stuck: bool = False
 
     @property
     def device(self) -> Device:
@@ -76,12 +83,16 @@ class DeviceTable:
 
     Args:
         node: The machine.
+        calls: Makes the calls about single devices.
     """
 
-    def __init__(self, node: Node) -> None:
+    def __init__(self, node: Node, calls: DeviceCalls) -> None:
         self._node = node
+        self._calls = calls
         self._known: dict[str, Identity] = {}
         self._address_by_index: dict[int, str] = {}
+        self._count = 0  # at the last enumeration
+        self._indices_last = False  # whether the indices are those of the last enumeration, as the same count shows
         self._complete = True
         self.entries: tuple[DeviceEntry, ...] = ()
 
@@ -91,14 +102,14 @@ class DeviceTable:
         return not self._known
 
     @property
-    def any_lost(self) -> bool:
-        """True while a device is lost, so that enumerating again can find it back."""
-        return any(entry.lost for entry in self.entries)
+    def any_missing(self) -> bool:
+        """True while a device is lost or could not be identified, so that enumerating again can find it back."""
+        return any(entry.lost or entry.stuck for entry in self.entries)
 
     @property
     def needs_rescan(self) -> bool:
         """True while a device is lost or failed to enumerate, so that enumerating again can find a change."""
-        return not self._complete or self.any_lost
+        return not self._complete or self.any_missing
 
     def new_session(self) -> None:
         """Forget handles and indices: they are valid in one session only."""
@@ -148,13 +159,14 @@ class DeviceTable:
         Raises:
             SessionError: The session is over.
         """
+        self._indices_last, self._count = count == self._count, count
         faults: list[Fault] = []
         entries: dict[str, DeviceEntry] = {}
         errors: dict[int, CollectorError] = {}
         for index in range(count):
             try:
                 entry = self._read_entry(nvml, index, entries, faults)
-            except READING_ERRORS as error:
+            except (*READING_ERRORS, StuckError) as error:
                 errors[index] = error
             else:
                 entries[entry.identity.device.device] = entry
@@ -163,13 +175,16 @@ class DeviceTable:
         self._add_unlisted(unlocated, functions, entries, faults)
         self._known |= {address: entry.identity for address, entry in entries.items()}
         self.entries = tuple(entries[address] for address in sorted(entries))
-        self._complete = not faults
+        self._complete = not (faults or errors)
         return faults
 
     def _read_entry(self, nvml: Nvml, index: int, entries: dict[str, DeviceEntry], faults: list[Fault]) -> DeviceEntry:
-        handle = nvml.device(index)
         used_uuids = {entry.identity.device.uuid for entry in entries.values()}
-        fresh = identity.read(nvml, handle, index, self._node, used_uuids, faults)
+        # A device whose index may be another now must not be taken for a stuck one.
+        last = self._known.get(self._address_by_index.get(index, "")) if self._indices_last else None
+        name = _at(index) if last is None else last.device.uuid
+        handle, fresh, more = self._calls.run(name, partial(_identify, nvml, index, self._node, used_uuids))
+        faults += more
         known = self._known.get(fresh.device.device)
         return DeviceEntry(fresh if known is None else identity.completed(fresh, known, self._node, used_uuids), handle)
 
@@ -178,13 +193,19 @@ class DeviceTable:
     ) -> list[CollectorError]:
         """Keep the devices last listed at these indices in this session. Returns the errors of the others."""
         unlocated = []
+        before = {entry.identity.device.device: entry for entry in self.entries}
         for index, error in errors.items():
+            if isinstance(error, StuckError) and not self._indices_last:
+                self._address_by_index.pop(index, None)
             address = self._address_by_index.get(index)
-            faults.append(fault_of(error, address or f"device at index {index}"))
             if address is None:
                 unlocated.append(error)
             elif address not in entries:
                 entries[address] = DeviceEntry(self._known[address], None, lost=isinstance(error, _FAILED_DEVICE))
+                if isinstance(error, StuckError):  # its handle is still that of this session
+                    entries[address] = before.get(address) or replace(entries[address], stuck=True)
+            if not isinstance(error, StuckError):
+                faults.append(fault_of(error, address or _at(index)))
         return unlocated
 
     def _add_unlisted(
@@ -194,8 +215,9 @@ class DeviceTable:
         entries: dict[str, DeviceEntry],
         faults: list[Fault],
     ) -> None:
-        if not all(isinstance(error, _FAILED_DEVICE) for error in unlocated):
+        if not all(isinstance(error, (*_FAILED_DEVICE, StuckError)) for error in unlocated):
             return  # a device that works but may not be opened would be reported as lost
+        hung = [error for error in unlocated if isinstance(error, StuckError)]
         detail = (
             f"bound to the nvidia driver, but the library cannot open it ({unlocated[0]})" if unlocated else _UNLISTED
         )
@@ -203,8 +225,11 @@ class DeviceTable:
         for function in functions:
             if function.address in missing:
                 known = self._known.get(function.address) or identity.from_pci(function, self._node)
-                entries[function.address] = DeviceEntry(known, None, lost=True)
-                faults.append(Fault(Reason.DEVICE_LOST, function.address, detail))
+                entries[function.address] = DeviceEntry(known, None, lost=not hung, stuck=bool(hung))
+                if not hung:
+                    faults.append(Fault(Reason.DEVICE_LOST, function.address, detail))
+        if hung and not missing:
+            faults.append(fault_of(hung[0], "devices"))
         if not unlocated:
             self._report_vanished(functions, entries, faults)
 
@@ -214,3 +239,15 @@ class DeviceTable:
         for address in self._known.keys() - entries.keys() - {function.address for function in functions}:
             detail = "no longer listed by the library or on the PCI bus; if it was removed, restart the exporter"
             faults.append(Fault(Reason.DEVICES_VANISHED, address, detail))
+
+
+def _at(index: int) -> str:
+    """The name of a device whose address is not known."""
+    return f"device at index {index}"
+
+
+def _identify(nvml: Nvml, index: int, node: Node, used_uuids: Collection[str]) -> tuple[Handle, Identity, list[Fault]]:
+    """The handle and the identity of a device, and the readings that failed."""
+    faults: list[Fault] = []
+    handle = nvml.device(index)
+    return handle, identity.read(nvml, handle, index, node, used_uuids, faults), faults

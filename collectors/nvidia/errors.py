@@ -8,6 +8,7 @@ from enum import IntEnum
 from functools import partial
 
 from collectors.contract import CollectorError, DeviceLostError, Fault, Reason, UnavailableError, UnsupportedError
+from collectors.device_calls import StuckError
 from collectors.query import InvalidValueError, NoDataError, PermanentlyUnsupportedError
 
 __all__ = [
@@ -147,7 +148,7 @@ _ADVICE: Mapping[NvmlCode, str] = {
 
 def fault_of(error: CollectorError, where: str) -> Fault:
     """The fault for an error of a reading that must succeed, so that "unsupported" is a failure too."""
-    counts = isinstance(error, UnavailableError | DeviceLostError)
+    counts = isinstance(error, UnavailableError | DeviceLostError | StuckError)
     return Fault(error.reason if counts else Reason.UNAVAILABLE, where, str(error))
 
 

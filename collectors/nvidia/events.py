@@ -39,6 +39,10 @@ class EventWatch:
         calls: Makes the calls about single devices.
         clock: Monotonic seconds.
         wall_clock: Unix time.
+
+    Attributes:
+        late: Whether a call of the thread had not returned for much too long at the last `drain`: events are missed.
+        refused: The reason, by uuid, why events are unavailable now.
     """
 
     def __init__(
@@ -54,10 +58,10 @@ class EventWatch:
         self._types: dict[str, int] = {}
         self._sent_addresses: dict[str, int | None] = {}
         self._unread: list[Report] = []
-        self._late = False
+        self.late = False
         self._denied: set[str] = set()
         self._without_types: set[str] = set()  # refused because the device supports no type of events
-        self.refused: dict[str, str] = {}  # the reason, by uuid, why events are unavailable now
+        self.refused: dict[str, str] = {}
 
     def watch(self, devices: Mapping[str, Handle]) -> None:
         """Listen to events of these devices. Does nothing if they have not changed.
@@ -79,12 +83,6 @@ class EventWatch:
             self._commands.put(watched)
             self._start()
 
-    @property
-    def late(self) -> bool:
-        """Whether a call of the thread has not returned for much too long: then events are missed."""
-        since = self._listener.call_started_at
-        return since is not None and self._clock() - since > _LATE_SECONDS
-
     def retry_refused(self) -> None:
         """Ask devices that support no events again at the next poll: they may have refused for a moment only."""
         for uuid in self._without_types:
@@ -93,8 +91,9 @@ class EventWatch:
 
     def drain(self) -> list[Event | Listening | Fault]:
         """The reports since the last call. Never waits."""
-        late_before, self._late = self._late, self.late
-        if self._late and not late_before:
+        since, late_before = self._listener.call_started_at, self.late
+        self.late = since is not None and self._clock() - since > _LATE_SECONDS
+        if self.late and not late_before:
             detail = f"the library has not returned from the wait for events within {_LATE_SECONDS:g} s"
             self._unread.append(Fault(Reason.LATE, "events", detail))
         return [report for report in self._all() if not isinstance(report, Ended)]

@@ -3,7 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from collectors.contract import (
@@ -18,11 +18,12 @@ from collectors.contract import (
 from collectors.nvidia.errors import READING_ERRORS, InvalidValueError, NoDataError, fault_of
 from collectors.nvidia.identity import DRA_DRIVER, RESOURCE_PREFIX, Identity
 from collectors.nvidia.mig_nodes import mig_nodes
-from collectors.nvidia.nvml import Handle, Nvml, Placement
+from collectors.nvidia.nvml import Handle, MigSlices, Nvml, Placement
 from collectors.sysfs import Root
 
 _MAX_PARTITIONS = 64
 _PROFILE_MARK = " MIG "
+_PART_OF_INSTANCE = re.compile(r"\d+c\.")  # of a profile such as 1c.3g.40gb
 _NOT_IN_DRA_NAME = re.compile(r"[^a-z0-9-]")
 
 
@@ -36,7 +37,7 @@ class MigDevice:
         gpu_instance: Id of the GPU instance, which owns the memory.
         compute_instance: Id of the compute instance in the GPU instance.
         compute_ratio: Its fraction of the device's compute slices; None if unknown.
-        fills_gpu_instance: Whether it is known to have all slices of its GPU instance.
+        fills_gpu_instance: Whether it has all slices of its GPU instance; by its profile if its size is unknown.
         placement: Where its GPU instance is on the device; None if unknown, as without privileges.
     """
 
@@ -81,6 +82,7 @@ class PartitionLayout:
         complete: Whether nothing failed, so that `infos` has all partitions.
         changed: Whether the layout has changed since the last poll.
         faults: The failures.
+        sized: Whether no size is missing because of a failure.
         known: Whether the device can have no other partitions. In MIG mode NVML reports a MIG device that it does not
             find like an index without one.
     """
@@ -90,6 +92,7 @@ class PartitionLayout:
     complete: bool = True
     changed: bool = False
     faults: list[Fault] = field(default_factory=list)
+    sized: bool = True
     known: bool = True
 
 
@@ -175,7 +178,7 @@ class PartitionTable:
             try:
                 mig_handle = self._nvml.mig_device(handle, index)
                 if mig_handle is not None:  # the list has unused indices
-                    mig = self._mig_device(handle, mig_handle, slices)
+                    mig = self._mig_device(handle, mig_handle, slices, layout)
                     answered[mig.uuid] = (mig, mig_handle)
             except READING_ERRORS as error:  # a lost MIG device was just removed; its device may be fine
                 self._record_failure(uuid, error, layout)
@@ -193,23 +196,30 @@ class PartitionTable:
             raise InvalidValueError(f"nvmlDeviceGetMaxMigDeviceCount: {slices} partitions")
         return slices
 
-    def _mig_device(self, parent: Handle, handle: Handle, slices: int) -> MigDevice:
+    def _mig_device(self, parent: Handle, handle: Handle, slices: int, layout: PartitionLayout) -> MigDevice:
         uuid = self._nvml.uuid(handle)
         known = self._properties.get(uuid)
         profile = self._profile(handle, known)
-        if known is None or known.profile != profile:  # created again, perhaps with the same uuid
-            compute_ratio, fills_gpu_instance = self._read_size(handle, slices)
-            gpu_instance = self._nvml.gpu_instance_id(handle)
-            self._properties[uuid] = MigDevice(
-                uuid,
-                profile,
-                gpu_instance,
-                self._nvml.compute_instance_id(handle),
-                compute_ratio,
-                fills_gpu_instance,
-                self._placement(parent, gpu_instance),
-            )
-        return self._properties[uuid]
+        if known is not None and known.profile == profile:
+            return known
+        # New, or created again, perhaps with the same uuid.
+        instance, compute_instance = self._nvml.gpu_instance_id(handle), self._nvml.compute_instance_id(handle)
+        whole_by_name = bool(profile) and not _PART_OF_INSTANCE.match(profile)
+        mig = MigDevice(
+            uuid, profile, instance, compute_instance, None, whole_by_name, self._placement(parent, instance)
+        )
+        try:
+            own, of_gpu_instance = self._read_size(handle, slices)
+        except (UnsupportedError, NoDataError):
+            pass
+        except UnavailableError as error:  # it is read again in the next poll
+            self._record_fault(uuid, error, layout)
+            layout.sized = False
+            return mig
+        else:
+            mig = replace(mig, compute_ratio=own / slices, fills_gpu_instance=own >= of_gpu_instance)
+        self._properties[uuid] = mig
+        return mig
 
     def _profile(self, handle: Handle, known: MigDevice | None) -> str:
         try:
@@ -220,19 +230,16 @@ class PartitionTable:
             return known.profile
         return profile.strip()
 
-    def _read_size(self, handle: Handle, slices: int) -> tuple[float | None, bool]:
-        """The partition's fraction of the device's compute slices, and whether it has all slices of its GPU instance.
+    def _read_size(self, handle: Handle, slices: int) -> MigSlices:
+        """The compute slices of a partition, and of its GPU instance.
 
         Partitions have whole slices and never share one, so the sum of the ratios never exceeds 1. Multiprocessors
         would be more precise, but NVML reports their number for the whole device to privileged callers only.
         """
-        try:
-            own, of_gpu_instance = self._nvml.mig_slices(handle)
-        except (UnsupportedError, NoDataError):
-            return None, False
-        if not 0 < own <= slices:
-            raise InvalidValueError(f"nvmlDeviceGetAttributes_v2: {own} of {slices} compute slices")
-        return own / slices, own >= of_gpu_instance
+        found = self._nvml.mig_slices(handle)
+        if not 0 < found.own <= slices:
+            raise InvalidValueError(f"nvmlDeviceGetAttributes_v2: {found.own} of {slices} compute slices")
+        return found
 
     def _placement(self, parent: Handle, gpu_instance: int) -> Placement | None:
         """Where a GPU instance is. Not a fault if it is refused: it is for a name only, and most users have no right.
@@ -261,8 +268,11 @@ class PartitionTable:
         yield from map(Alias, filter(None, paths))
 
     def _record_failure(self, uuid: str, error: CollectorError, layout: PartitionLayout) -> None:
-        """Record a failure; a missing permission only once, because it does not change while the process runs."""
         layout.complete = False
+        self._record_fault(uuid, error, layout)
+
+    def _record_fault(self, uuid: str, error: CollectorError, layout: PartitionLayout) -> None:
+        """Record a failure; a missing permission only once, because it does not change while the process runs."""
         if error.reason is Reason.PERMISSION_DENIED:
             if (uuid, str(error)) in self._denied:
                 return

@@ -7,6 +7,7 @@ from functools import partial
 from collectors.backoff import Backoff
 from collectors.contract import AbsentError, CollectorError, Reason, UnavailableError
 from collectors.device_calls import DeviceCalls
+from collectors.nvidia.device_reader import DeviceReader
 from collectors.nvidia.devices import undriven_faults
 from collectors.nvidia.errors import LibraryMissingError, SessionError
 from collectors.nvidia.nvml import Nvml
@@ -66,19 +67,19 @@ class Session:
         self._retry_at = self._clock() + self._backoff.failed()
         return self._failure
 
-    def close(self, free: Callable[[], object] | None = None) -> None:
+    def close(self, in_use: Sequence[DeviceReader] = ()) -> None:
         """Shut the library down. May be called twice; `library` opens it again without a pause.
 
         The library counts how often it was initialised. So while a call of this session is out, which delays the
         shutdown, a new session can already be used.
 
         Args:
-            free: Frees, before that, what the session's devices use.
+            in_use: The readers of stuck devices, which are closed before that.
         """
         nvml, self._nvml = self._nvml, None
         self._failure = None
         if nvml is not None:
-            self._calls.when_none_is_out(partial(_shut_down, nvml, free))
+            self._calls.when_none_is_out(partial(_shut_down, nvml, in_use))
 
     def _open(self) -> Nvml:
         if self._failure is not None and self._clock() < self._retry_at:
@@ -113,8 +114,8 @@ class Session:
         return error
 
 
-def _shut_down(nvml: Nvml, free: Callable[[], object] | None) -> None:
-    if free is not None:
-        free()
+def _shut_down(nvml: Nvml, in_use: Sequence[DeviceReader]) -> None:
+    for reader in in_use:
+        reader.close()
     with suppress(CollectorError):  # it was already shut down
         nvml.shutdown()

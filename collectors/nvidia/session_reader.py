@@ -37,6 +37,7 @@ class DeviceReading:
         faults: The failures.
         processes: The processes on it.
         stuck: Whether a call about it has not returned, so that nothing new is known of it.
+        incomplete: Whether a failure has kept it from being read completely since it was new or back.
     """
 
     device: Device
@@ -45,6 +46,7 @@ class DeviceReading:
     faults: list[Fault] = field(default_factory=list)
     processes: tuple[Process, ...] = ()
     stuck: bool = False
+    incomplete: bool = False
 
 
 class SessionReader:
@@ -71,6 +73,7 @@ class SessionReader:
         self._readers: dict[str, DeviceReader] = {}
         self._last: dict[str, DeviceValues] = {}  # without what is exported once
         self._were_lost: set[str] = set()
+        self._were_stuck: set[str] = set()
         context.health.new_session()
 
     def read(
@@ -90,7 +93,8 @@ class SessionReader:
         self._events.watch(
             {entry.device.uuid: entry.handle for entry in entries if entry.handle is not None and not entry.lost}
         )
-        faults = self._health.apply_reports(self._events.drain(), late=self._events.late)
+        reports = self._events.drain()
+        faults = self._health.apply_reports(reports, late=self._events.late)
         return [self._read_device(entry, due) for entry in entries], faults
 
     def unsupported(self) -> tuple[Unsupported, ...]:
@@ -109,10 +113,17 @@ class SessionReader:
         """
         return self._health.apply_reports(self._events.close())
 
-    def free(self) -> None:
-        """Free the samples of all devices, before the library is shut down. Called while no call is out."""
-        for reader in self._readers.values():
-            reader.close()
+    def free(self) -> list[DeviceReader]:
+        """Free the samples of all devices, before the library is shut down.
+
+        Returns:
+            The readers of the stuck devices, to be closed when no call is out.
+        """
+        stuck = self._context.calls.stuck
+        for uuid, reader in self._readers.items():
+            if uuid not in stuck:
+                reader.close()
+        return [reader for uuid, reader in self._readers.items() if uuid in stuck]
 
     def _drop_others(self, entries: tuple[DeviceEntry, ...]) -> None:
         """Drop the state of devices that do not exist any more."""
@@ -124,13 +135,14 @@ class SessionReader:
     def _read_device(self, entry: DeviceEntry, due: frozenset[Cadence]) -> DeviceReading:
         uuid = entry.device.uuid
         if entry.lost or entry.asleep or entry.handle is None:
-            return self._report_unread(entry)
+            return self._report_unread(entry, stuck=entry.stuck)
+        if uuid in self._context.calls.stuck:
+            return self._report_unread(entry, stuck=True)
         try:
             values = self._context.calls.run(uuid, self._call(entry, entry.handle, due))
         except StuckError:
-            reading = self._report_unread(entry)
-            reading.stuck = True
-            return reading
+            self._were_stuck.add(uuid)
+            return self._report_unread(entry, stuck=True)
         except DeviceLostError as error:
             entry.lost = True
             reading = self._report_unread(entry)
@@ -140,24 +152,28 @@ class SessionReader:
             values.partitions, values.partition_infos, values.partitions_known, unsupported=values.unsupported
         )
         self._were_lost.discard(uuid)
+        self._were_stuck.discard(uuid)
         if values.answers:
             gaps = {gap.metric for gap in values.unsupported if not gap.partition_uuid}
-            health = self._health.update(uuid, values.samples, gaps)
+            health = self._health.update(uuid, values.samples, gaps, unknown_action=values.unknown_action)
         else:
             health = self._health.event_samples(uuid)
         exported = (sample for sample in values.samples if sample.metric not in self._unexported)
         samples = [_info_sample(entry), *values.partition_infos, *exported, *health]
         device = replace(entry.device, partitions_known=values.partitions_known)
-        return DeviceReading(device, values.partitions, samples, values.faults, values.processes)
+        reading = DeviceReading(device, values.partitions, samples, values.faults, values.processes)
+        reading.incomplete = values.incomplete
+        return reading
 
     def _call(self, entry: DeviceEntry, handle: Handle, due: frozenset[Cadence]) -> "partial[DeviceValues]":
         """The call that reads a device. It is not given the entry, which belongs to the collector's thread."""
         uuid = entry.device.uuid
         if uuid not in self._readers:
             self._readers[uuid] = DeviceReader(self.nvml, entry.identity, self._context)
-        return partial(self._readers[uuid].read, handle, due, found_again=uuid in self._were_lost)
+        found_again, was_stuck = uuid in self._were_lost, uuid in self._were_stuck
+        return partial(self._readers[uuid].read, handle, due, found_again=found_again, was_stuck=was_stuck)
 
-    def _report_unread(self, entry: DeviceEntry) -> DeviceReading:
+    def _report_unread(self, entry: DeviceEntry, *, stuck: bool = False) -> DeviceReading:
         """The reading of a device that is lost, asleep or stuck, or listed by the library but cannot be opened."""
         uuid = entry.device.uuid
         if entry.lost:
@@ -165,7 +181,8 @@ class SessionReader:
         health = self._health.mark_lost(uuid) if entry.lost else self._health.event_samples(uuid)
         last = self._last.get(uuid) or DeviceValues()
         device = replace(entry.device, partitions_known=last.partitions_known)
-        return DeviceReading(device, last.partitions, [_info_sample(entry), *last.partition_infos, *health])
+        samples = [_info_sample(entry), *last.partition_infos, *health]
+        return DeviceReading(device, last.partitions, samples, stuck=stuck)
 
 
 def _info_sample(entry: DeviceEntry) -> Sample:

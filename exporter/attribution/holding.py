@@ -33,6 +33,9 @@ class Holding:
     claim: str = ""
 
 
+GroupKey = tuple[str, str, str, str, str, str]
+
+
 class HoldingGroup(NamedTuple):
     """The ids of one resource that one container holds; the other fields are those of `Holding`.
 
@@ -47,6 +50,20 @@ class HoldingGroup(NamedTuple):
     source: str
     claim: str
     ids: bytes
+
+    @property
+    def key(self) -> GroupKey:
+        """All but the ids."""
+        return self[:-1]
+
+    def split(self) -> list[bytes]:
+        """Return the ids, sorted."""
+        return self.ids.split(_SEPARATOR)
+
+    def of(self, ids: list[bytes]) -> "HoldingGroup":
+        """Return the group with only these of its ids, at least one and sorted; the same object for all of them."""
+        joined = _SEPARATOR.join(ids)
+        return self if joined == self.ids else self._replace(ids=joined)
 
 
 class Holdings(Collection[Holding]):
@@ -89,9 +106,9 @@ class Holdings(Collection[Holding]):
         return self._count
 
     def __iter__(self) -> Iterator[Holding]:
-        for namespace, pod, container, resource, source, claim, ids in self.groups:
-            for device_id in ids.split(_SEPARATOR):
-                yield Holding(namespace, pod, container, resource, device_id.decode(), source, claim)
+        for group in self.groups:
+            for device_id in group.split():
+                yield Holding(*group[:4], device_id.decode(), group.source, group.claim)
 
     def __contains__(self, holding: object) -> bool:
         return any(holding == each for each in self)
@@ -105,7 +122,7 @@ class Holdings(Collection[Holding]):
         return hash(tuple(self))
 
 
-def _group_key(holding: Holding) -> tuple[str, str, str, str, str, str]:
+def _group_key(holding: Holding) -> GroupKey:
     return holding.namespace, holding.pod, holding.container, holding.resource, holding.source, holding.claim
 
 
@@ -127,7 +144,7 @@ def _merged(groups: Iterable[HoldingGroup]) -> Iterator[HoldingGroup]:
     """Merge neighbours that differ only in their ids."""
     for _, same in groupby(groups, key=itemgetter(slice(-1))):
         first, *others = same
-        ids = [device_id for group in (first, *others) for device_id in group.ids.split(_SEPARATOR)]
+        ids = [device_id for group in (first, *others) for device_id in group.split()]
         yield first._replace(ids=packed(ids)) if others else first
 
 

@@ -10,9 +10,10 @@ from collectors.contract import Device, Partition, Sample, SubjectKey, subjects_
 from collectors.metric import Metric
 from exporter import families
 from exporter.accounting import UsageCounters
-from exporter.attribution.device_ids import AliasTable, only_monitors
+from exporter.attribution.device_ids import AliasTable
 from exporter.attribution.finished_pods import CurrentHolders
-from exporter.attribution.holding import ClaimDevice, Holding, Holdings
+from exporter.attribution.holding import ClaimDevice, Holding, HoldingGroup, Holdings
+from exporter.attribution.plugin_ids import PluginIds
 from exporter.snapshot import Allocation, Container, Holder, HolderSample
 
 _MEASURED = {
@@ -21,6 +22,8 @@ _MEASURED = {
     catalog.MEMORY_LIMIT: families.CONTAINER_MEMORY_LIMIT,
     catalog.POWER: families.CONTAINER_POWER,
 }
+# A node has at most a few hundred pods. Each allocation takes about 7 kB, with its counters and series.
+MOST_ALLOCATIONS = 5_000
 _OF_PACKAGE = frozenset({catalog.POWER, catalog.ENERGY})
 
 
@@ -53,7 +56,8 @@ class JoinResult:
     Attributes:
         allocations: One for each container and subject, sorted by both, without their shares. Also those of a subject
             that no collector knows at the moment, if the id was resolved before.
-        subjects: What each id of the answer means, if it is known or was known before.
+        subjects: What the ids of the answer mean, for each container, resource and meaning that is known or was known
+            before.
         unmatched: Ids that match no known device, of resources that belong to a collector or with the name of a device.
         other_resources: Number of ids by resource, for every other resource.
         unresolved_claims: Number of devices of resource claims by driver, for the drivers of collectors. Which device a
@@ -61,16 +65,19 @@ class JoinResult:
         by_subject: The allocations of each allocated subject.
         held_devices: Uuids of the devices that are allocated, completely or in part.
         possibly_held: Uuids of the devices that a claim or an unmatched id may hold, also by one of its partitions.
+        excess: How many allocations there are if they are more than `MOST_ALLOCATIONS`, else 0. None of them is kept
+            then, and each device may be held.
     """
 
     allocations: tuple[Allocation, ...]
-    subjects: Mapping[Holding, SubjectKey]
+    subjects: Mapping[HoldingGroup, SubjectKey]
     unmatched: Holdings
     other_resources: Mapping[str, int]
     unresolved_claims: Mapping[str, int]
     by_subject: Mapping[SubjectKey, tuple[Allocation, ...]]
     held_devices: frozenset[str]
     possibly_held: frozenset[str]
+    excess: int = 0
 
     def holders(self, subject: Device | Partition) -> tuple[Allocation, ...] | None:
         """Return the allocations of a device or partition itself, not of its parts; empty if there are none.
@@ -99,7 +106,7 @@ def join(
     holdings: Iterable[Holding],
     claim_devices: Iterable[ClaimDevice],
     inventories: Sequence[Inventory],
-    earlier: Mapping[Holding, SubjectKey] | None = None,
+    earlier: Mapping[HoldingGroup, SubjectKey] | None = None,
     exported: AbstractSet[SubjectKey] | None = None,
     current: CurrentHolders | None = None,
 ) -> JoinResult:
@@ -115,51 +122,18 @@ def join(
         exported: The devices and partitions that have series: an id of another one is counted as unmatched. None: all.
         current: What is known of the holders from earlier answers; None: nothing.
     """
-    matches = _Matches(inventories, earlier or {}, exported)
-    unmatched = Holdings.of(matches.unmatched(holdings))
+    known = {subject for each in inventories for subject in each.subjects} if exported is None else exported
+    prefixes = tuple(prefix for each in inventories for prefix in each.resource_prefixes)
+    matches = PluginIds(AliasTable(*_all_of(inventories)), prefixes, known, earlier or {})
+    unmatched = matches.unmatched(holdings)
     claims = _unresolved(claim_devices, inventories)
     for each in inventories:
         matches.possibly_held.update(_possibly_held(each, claims, unknown_id=matches.unknown_id))
+    if len(matches.subjects) > MOST_ALLOCATIONS:
+        return _too_many(matches, inventories, unmatched, claims)
     if current is not None:
-        matches.subjects = {holding: matches.subjects[holding] for holding in current.of(matches.subjects)}
+        matches.subjects = current.of(matches.subjects)
     return _result(matches, unmatched, claims)
-
-
-class _Matches:
-    """What the ids of one answer mean. Holdings may be many, so only those that match are kept as objects."""
-
-    def __init__(
-        self,
-        inventories: Sequence[Inventory],
-        earlier: Mapping[Holding, SubjectKey],
-        exported: AbstractSet[SubjectKey] | None,
-    ) -> None:
-        self.subjects: dict[Holding, SubjectKey] = {}
-        self.others: Counter[str] = Counter()
-        self.possibly_held: set[str] = set()
-        self.unknown_id = False  # of a resource of a collector
-        self._earlier = earlier
-        self._prefixes = tuple(prefix for each in inventories for prefix in each.resource_prefixes)
-        listed = {subject for each in inventories for subject in each.subjects}
-        self._known = listed if exported is None else exported
-        self._table = AliasTable(*_all_of(inventories))
-
-    def unmatched(self, holdings: Iterable[Holding]) -> Iterator[Holding]:
-        """Add all holdings to the attributes, and yield those that should match a device and match none."""
-        for holding in holdings:
-            match = self._table.resolve(holding.resource, holding.device_id, self._earlier.get(holding))
-            if match is not None:
-                self.subjects[holding] = SubjectKey(*match)
-            if match is None or match not in self._known:
-                monitors = only_monitors(holding.resource)
-                named = frozenset() if monitors else self._table.named(holding.device_id)
-                self.possibly_held |= named if match is None else frozenset()
-                own = holding.resource.startswith(self._prefixes) and not monitors
-                if named or own:
-                    self.unknown_id = self.unknown_id or own
-                    yield holding
-                else:
-                    self.others[holding.resource] += 1
 
 
 def _possibly_held(inventory: Inventory, claims: Mapping[str, int], *, unknown_id: bool) -> Iterator[str]:
@@ -186,12 +160,12 @@ def _unresolved(claim_devices: Iterable[ClaimDevice], inventories: Sequence[Inve
     return dict(sorted(Counter(driver for driver, *_ in devices).items()))
 
 
-def _result(matches: _Matches, unmatched: Holdings, claims: Mapping[str, int]) -> JoinResult:
+def _result(matches: PluginIds, unmatched: Holdings, claims: Mapping[str, int]) -> JoinResult:
     found: dict[tuple[Container, SubjectKey], Allocation] = {}
-    for holding in sorted(matches.subjects):
-        subject = matches.subjects[holding]
-        container = Container(holding.namespace, holding.pod, holding.container)
-        allocation = Allocation(container, subject, holding.resource, holding.source, holding.claim)
+    for group in sorted(matches.subjects):
+        subject = matches.subjects[group]
+        container = Container(group.namespace, group.pod, group.container)
+        allocation = Allocation(container, subject, group.resource, group.source, group.claim)
         found.setdefault((container, subject), allocation)
     by_subject: defaultdict[SubjectKey, list[Allocation]] = defaultdict(list)
     for key in sorted(found):
@@ -206,6 +180,15 @@ def _result(matches: _Matches, unmatched: Holdings, claims: Mapping[str, int]) -
         frozenset(subject.device_uuid for subject in by_subject),
         frozenset(matches.possibly_held),
     )
+
+
+def _too_many(
+    matches: PluginIds, inventories: Iterable[Inventory], unmatched: Holdings, claims: Mapping[str, int]
+) -> JoinResult:
+    """The result while who holds a device is unknown, because there are more allocations than can be exported."""
+    uuids = frozenset(device.uuid for each in inventories for device in each.devices)
+    excess = len(matches.subjects)
+    return JoinResult((), {}, unmatched, dict(sorted(matches.others.items())), claims, {}, frozenset(), uuids, excess)
 
 
 def with_shares(edges: Sequence[Allocation], compute_ratio: Mapping[SubjectKey, float]) -> tuple[Allocation, ...]:

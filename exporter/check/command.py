@@ -96,7 +96,7 @@ def gather(settings: Settings, hardware: Hardware, environ: Mapping[str, str]) -
     started = time.monotonic()
     node = node_of(settings, hardware.hostname)
     calls = CollectorCalls(hardware.specs, node, settings.poll, time.monotonic)
-    kubelet = BackgroundCall("check-kubelet", partial(query_kubelet, settings.kubelet.socket, settings.kubelet.timeout))
+    kubelet = BackgroundCall("check-kubelet", partial(query_kubelet, settings.kubelet))
     addresses = BackgroundCall("check-address", partial(try_listen_addresses, settings.web))
     functions = accelerators_on_bus(node.sysfs)
     mounted = read_mounts(settings.path.procfs)

@@ -2,13 +2,13 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from collectors.contract import Device, Partition
 from exporter.attribution.holding import PodResourcesList
 from exporter.attribution.join import Inventory, JoinResult, join
 from exporter.attribution.podresources import KubeletError, PodResourcesClient, SocketAbsentError
 from exporter.check.facts import AllocationFacts, CollectorFacts, DeviceHolders, KubeletState
+from exporter.configuration.settings import KubeletSettings
 from exporter.precedence import Listing, with_exported_uuids, without_duplicates
 
 
@@ -27,9 +27,9 @@ class KubeletReply:
     answer: PodResourcesList | None = None
 
 
-def query_kubelet(socket: Path, timeout_seconds: float) -> KubeletReply:
-    """List the allocations once, with the daemon's deadline for a call."""
-    client = PodResourcesClient(socket, timeout_seconds)
+def query_kubelet(kubelet: KubeletSettings) -> KubeletReply:
+    """List the allocations once, with the daemon's limits for a call."""
+    client = PodResourcesClient(kubelet.socket, kubelet.timeout, max_answer_bytes=kubelet.max_answer_size)
     try:
         answer = client.list()
     except SocketAbsentError as error:

@@ -23,6 +23,7 @@ from exporter.configuration.value_types import (
     duration,
     label_name,
     names,
+    size,
 )
 from exporter.families import USED_LABELS
 from exporter.logs import LogFormat, LogLevel
@@ -92,7 +93,7 @@ class NodeSettings:
 
 @dataclass(frozen=True, slots=True)
 class KubeletSettings:
-    """The kubelet's PodResources API. Durations are in seconds."""
+    """The kubelet's PodResources API. Durations are in seconds, sizes in bytes."""
 
     socket: Path = option(
         SOCKET,
@@ -111,6 +112,14 @@ class KubeletSettings:
         duration("1s", "1h"),
         "60s",
         "How long the last answer is used while the kubelet does not answer.",
+        reloadable=True,
+    )
+    max_answer_size: int = option(
+        size("1MiB", "64MiB"),
+        "16MiB",
+        "Largest answer of the kubelet that is accepted. An answer of ordinary pods takes as much memory as its size, "
+        "the worst one four times as much, and while the next one arrives there are two. A memory limit of 192 MiB is "
+        "enough for the default.",
         reloadable=True,
     )
 
@@ -189,8 +198,8 @@ class Settings:
     web: WebSettings = section(WebSettings, "The HTTP server.")
     log: LogSettings = section(
         LogSettings,
-        "Log lines on standard error. The same message is written at most five times at once, then once a minute with "
-        "the number of suppressed lines. Debug lines are never suppressed.",
+        "Log lines on standard error. The same message about the same device or collector is written at most five "
+        "times at once, then once a minute with the number of suppressed lines. Debug lines are never suppressed.",
     )
     path: PathSettings = section(PathSettings, "Where the host's kernel file systems are mounted.")
     node: NodeSettings = section(NodeSettings, "The machine.")

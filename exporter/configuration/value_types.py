@@ -23,6 +23,8 @@ FIXED_PATHS = ("/", "/-/healthy", "/-/ready")
 
 _LABEL = re.compile(r"(?!__)[a-zA-Z_][a-zA-Z0-9_]{0,62}")
 _URL_PATH = re.compile(r"(?:/[A-Za-z0-9._~-]+)+/?")
+_SIZE = re.compile(r"(?P<number>[0-9]{1,9})(?P<unit>[KM]iB)")
+_SIZE_UNITS = {"MiB": 1024 * 1024, "KiB": 1024}
 _NODE_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?")
 # Other common spellings of a boolean; YAML 1.1 parses most of them as booleans.
 _SPELLINGS = {
@@ -178,6 +180,22 @@ def duration(shortest: str, longest: str) -> ValueType[float]:
     return ValueType("DURATION", f"a duration from {shortest} to {longest}", parse)
 
 
+def size(smallest: str, largest: str) -> ValueType[int]:
+    """Bytes, from a lower to an upper bound, both inclusive and written as sizes."""
+    low, high = _bytes(smallest), _bytes(largest)
+
+    def parse(text: str) -> int:
+        found = _parse_size(text)
+        if found is None or not low <= found <= high:
+            proposal = next(
+                (f"{text}{unit}" for unit in _SIZE_UNITS if low <= (_parse_size(text + unit) or 0) <= high), ""
+            )
+            raise RefusedError(f"did you mean {proposal}?" if proposal else "")
+        return found
+
+    return ValueType("SIZE", f"a size from {smallest} to {largest}", parse)
+
+
 def label_name(used: Collection[str]) -> ValueType[str]:
     """The name of a label, except names with another meaning. Names that begin with two underscores are Prometheus's.
 
@@ -196,6 +214,18 @@ def label_name(used: Collection[str]) -> ValueType[str]:
 
     expected = "the name of a label: letters, digits and underscores, at most 63, and no label that series have anyway"
     return ValueType("LABEL", expected, parse)
+
+
+def _parse_size(text: str) -> int | None:
+    found = _SIZE.fullmatch(text)
+    return int(found["number"]) * _SIZE_UNITS[found["unit"]] if found else None
+
+
+def _bytes(bound: str) -> int:
+    found = _parse_size(bound)
+    if found is None:
+        raise ValueError(f"the bound {bound} is no size")
+    return found
 
 
 def _seconds(bound: str) -> float:

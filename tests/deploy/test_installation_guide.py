@@ -8,8 +8,9 @@ import pytest
 import yaml
 
 from exporter.attribution.grpc_unary import MAX_MESSAGE_BYTES
-from exporter.attribution.podresources_wire import MOST_OBJECT_BYTES, MOST_POD_BYTES
+from exporter.attribution.podresources import OBJECTS_OF_ANSWER, PODS_OF_ANSWER
 from exporter.configuration.load import load_settings
+from exporter.configuration.settings import KubeletSettings
 from tests.doubles.kubelet import container, device, pod
 from tests.doubles.kustomize import Manifest, apply, refused
 from tests.doubles.proto.podresources_pb2 import ContainerDevices, ListPodResourcesResponse
@@ -122,10 +123,15 @@ def test_resources_match_the_manifest() -> None:
 
 
 def test_the_memory_limit_has_room_for_two_of_the_largest_answers() -> None:
-    of_one, rest = MAX_MESSAGE_BYTES + MOST_OBJECT_BYTES, 50 * 10**6
+    assert KubeletSettings().max_answer_size == MAX_MESSAGE_BYTES == 16 * MIB
+    of_one, rest = MAX_MESSAGE_BYTES + OBJECTS_OF_ANSWER * MAX_MESSAGE_BYTES, 50 * 10**6
     assert 2 * of_one + rest < 192 * MIB
-    assert (MAX_MESSAGE_BYTES, MOST_POD_BYTES, MOST_OBJECT_BYTES) == (16 * MIB, 4 * MIB, 48 * MIB)
-    for stated in ("accepts: 16 MiB, of which one pod may have\n4 MiB", "no more than 48 MiB beside the text"):
+    assert (PODS_OF_ANSWER, OBJECTS_OF_ANSWER) == (4, 3)
+    for stated in (
+        "one pod may have a\nquarter of that",
+        "three times as much beside the text",
+        "`kubelet.max_answer_size`",
+    ):
         assert stated in TEXT
 
 
@@ -141,7 +147,7 @@ def test_sizes_of_ordinary_answers_are_as_stated() -> None:
     with_gpu = size(lambda k: device("nvidia.com/gpu", f"GPU-{k:08x}-1234-5678-9abc-{k:012x}"))
     with_functions = size(lambda k: device("intel.com/intel_sriov_netdevice", *functions(k)))
     assert (round(with_gpu / KIB), round(with_functions / KIB)) == (12, 575)
-    assert "12 KiB for 110 pods with a GPU\neach, 575 KiB for 110 pods with 100 virtual functions" in TEXT
+    assert "12 KiB for 110 pods with a GPU each, 575 KiB for 110\npods with 100 virtual functions" in TEXT
 
 
 def test_autoscaler_arithmetic_is_correct() -> None:

@@ -75,13 +75,13 @@ class AmdProcesses:
             lines: Further lines of its information.
         """
         content = ("pos:\t0", "drm-driver:\tamdgpu", f"drm-client-id:\t{client}", f"drm-pdev:\t{gpu.address}", *lines)
-        self.write(pid, fd, "".join(f"{line}\n" for line in content).encode())
+        self.write(pid, fd, "".join(f"{line}\n" for line in content).encode(), f"renderD{gpu.render}")
 
-    def write(self, pid: int, fd: int, content: bytes) -> None:
+    def write(self, pid: int, fd: int, content: bytes, node: str = "renderD128") -> None:
         """Let a descriptor of a process lead to a DRM device, with any content of its information."""
         if not (self.path / str(pid)).exists():
             self.run(pid)
-        self.link(pid, fd, "/dev/dri/renderD128")
+        self.link(pid, fd, f"/dev/dri/{node}")
         (self.path / str(pid) / "fdinfo" / str(fd)).write_bytes(content)
 
     def end(self, pid: int) -> None:

@@ -2,8 +2,9 @@
 
 import os
 import signal
+import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 import pytest
 
@@ -127,6 +128,16 @@ def test_the_hang_of_several_gpus_is_counted_for_each(node: Node) -> None:
         stuck = wait_until(lambda: _stuck(running, *hung))
         assert stuck.value("accelerator_exporter_collector_errors_total", reason="late") == len(hung)
         _are_fresh(node, running, [uuid for uuid in node.uuids if uuid not in hung])
+        node.release()
+        for index in range(_CARDS):
+            node.lose(index)
+        wait_until(lambda: all(_lost_lines(running, gpu.pci_address) == 1 for gpu in node.gpus))
+
+
+def _lost_lines(running: ExporterProcess, address: str) -> int:
+    """How many lines of the log say that the GPU at an address is lost."""
+    lines = [line for line in running.log.read_text().splitlines() if "device_lost" in line]
+    return sum(f"where={address}" in line for line in lines)
 
 
 @pytest.mark.parametrize("hung", [(_HUNG,), tuple(range(_CARDS))], ids=["one", "all"])
@@ -136,6 +147,19 @@ def test_sigterm_ends_the_process_within_two_seconds(node: Node, hung: tuple[int
             node.hang(_POWER, index)
         wait_until(lambda: running.scrape().value("accelerator_exporter_collector_errors_total", reason="late"))
         assert running.terminate(within_seconds=2) == 0
+
+
+def test_sigterm_ends_the_process_within_two_seconds_when_everything_hangs(node: Node) -> None:
+    with _exporter(node) as running, ExitStack() as clients:
+        for call in (_POWER, "nvmlEventSetWait_v2", "nvmlShutdown"):
+            node.hang(call)
+        for _ in range(40):
+            client = clients.enter_context(socket.create_connection(("127.0.0.1", running.port)))
+            client.sendall(b"GET /metrics HTTP/1.1\r\nHost: x\r\n")
+        node.kubelet.delay_seconds = 60
+        wait_until(lambda: running.scrape().value("accelerator_exporter_collector_errors_total", reason="late"))
+        assert running.terminate(within_seconds=2) == 0
+        node.kubelet.delay_seconds = 0
 
 
 def test_a_release_during_a_hang_shuts_the_library_down_when_the_call_returns(node: Node) -> None:

@@ -15,7 +15,7 @@ from exporter.attribution.holding import ClaimDevice, Holding, PodResourcesList
 from exporter.attribution.podresources_wire import PodResourcesDecoder
 from exporter.attribution.rpc_error import DecodeError, TooLargeError
 from tests.doubles.proto import podresources_pb2 as pb
-from tests.doubles.wire import FIXED32, FIXED64, LENGTH, VARINT, field, tag, varint
+from tests.doubles.wire import FIXED32, FIXED64, LENGTH, MIB, VARINT, field, tag, varint
 
 # A property must not fail on a slow machine.
 UNHURRIED = settings(deadline=None)
@@ -174,7 +174,7 @@ def claim_devices(answer: Any) -> Iterator[tuple[ClaimDevice, tuple[str, ...]]]:
 
 def decoded(data: bytes, sizes: Sequence[int] = ()) -> PodResourcesList:
     """Decode data that arrives in pieces of these sizes, and the rest at once."""
-    decoder = PodResourcesDecoder()
+    decoder = PodResourcesDecoder((), MIB, 10 * MIB)
     for size in sizes:
         decoder.feed(data[:size])
         data = data[size:]

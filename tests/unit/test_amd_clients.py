@@ -1,11 +1,11 @@
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 import pytest
 
 from collectors.amd import clients
-from collectors.amd.clients import Clients
+from collectors.amd.clients import Clients, ClientScan, DrmFileFinder, read_files
 from collectors.sysfs import Root
 from tests.doubles.amd_cards import MI210
 from tests.doubles.amd_processes import AmdProcesses, engine, vram
@@ -41,9 +41,23 @@ def clock() -> Clock:
     return Clock()
 
 
+class Scanner:
+    """Finds and reads the files of all processes, as the collector does for its GPUs."""
+
+    def __init__(self, procfs: Root, clock: Clock) -> None:
+        self._procfs = procfs
+        self._clock = clock
+        self._finder = DrmFileFinder(procfs)
+        self._clients = Clients()
+
+    def scan(self, first: Collection[int]) -> ClientScan:
+        found = self._finder.find(first)
+        return self._clients.scan(found, read_files(self._procfs, found.files, self._clock))
+
+
 @pytest.fixture
-def scanner(processes: AmdProcesses, clock: Clock) -> Clients:
-    return Clients(processes.root, clock)
+def scanner(processes: AmdProcesses, clock: Clock) -> Scanner:
+    return Scanner(processes.root, clock)
 
 
 @pytest.fixture
@@ -61,16 +75,16 @@ def denied(monkeypatch: pytest.MonkeyPatch) -> set[str]:
     return pids
 
 
-def numbers(scanner: Clients, *first: int) -> dict[int, list[int]]:
+def numbers(scanner: Scanner, *first: int) -> dict[int, list[int]]:
     """Client numbers by process id."""
     return {pid: [each.client.key.number for each in samples] for pid, samples in scanner.scan(first).clients.items()}
 
 
-def shares(scanner: Clients, pid: int) -> list[dict[str, float]]:
+def shares(scanner: Scanner, pid: int) -> list[dict[str, float]]:
     return [dict(sample.busy) for sample in scanner.scan(()).clients[pid]]
 
 
-def test_clients_are_found_by_the_links_that_lead_to_them(processes: AmdProcesses, gpu: Gpu, scanner: Clients) -> None:
+def test_clients_are_found_by_the_links_that_lead_to_them(processes: AmdProcesses, gpu: Gpu, scanner: Scanner) -> None:
     processes.run(10)
     processes.open(20, 5, gpu, 7)
     processes.open(30, 5, gpu, 8)
@@ -80,7 +94,7 @@ def test_clients_are_found_by_the_links_that_lead_to_them(processes: AmdProcesse
     assert numbers(scanner) == {20: [7], 40: [9]}
 
 
-def test_a_client_with_several_descriptors_is_counted_once(processes: AmdProcesses, gpu: Gpu, scanner: Clients) -> None:
+def test_a_client_with_several_descriptors_is_counted_once(processes: AmdProcesses, gpu: Gpu, scanner: Scanner) -> None:
     for fd in (5, 6):
         processes.open(20, fd, gpu, 7)
     processes.open(21, 5, gpu, 7)
@@ -89,7 +103,7 @@ def test_a_client_with_several_descriptors_is_counted_once(processes: AmdProcess
 
 
 def test_an_inherited_client_belongs_to_the_process_that_computes(
-    processes: AmdProcesses, gpu: Gpu, scanner: Clients
+    processes: AmdProcesses, gpu: Gpu, scanner: Scanner
 ) -> None:
     processes.open(20, 5, gpu, 7)  # a child, after the process ids started again
     processes.open(4000, 5, gpu, 7)
@@ -97,7 +111,7 @@ def test_an_inherited_client_belongs_to_the_process_that_computes(
 
 
 def test_a_share_is_relative_to_the_time_between_two_scans(
-    processes: AmdProcesses, gpu: Gpu, scanner: Clients, clock: Clock
+    processes: AmdProcesses, gpu: Gpu, scanner: Scanner, clock: Clock
 ) -> None:
     processes.open(20, 5, gpu, 7, engine("gfx", 1_000_000_000))
     assert shares(scanner, 20) == [{}]
@@ -108,13 +122,13 @@ def test_a_share_is_relative_to_the_time_between_two_scans(
     assert shares(scanner, 20) == [{"gfx": 0, "compute": 0}]
 
 
-def test_without_elapsed_time_the_share_is_unknown(processes: AmdProcesses, gpu: Gpu, scanner: Clients) -> None:
+def test_without_elapsed_time_the_share_is_unknown(processes: AmdProcesses, gpu: Gpu, scanner: Scanner) -> None:
     processes.open(20, 5, gpu, 7, engine("gfx", 1))
     assert [shares(scanner, 20) for _ in range(2)] == [[{}], [{}]]
 
 
 def test_with_a_falling_engine_time_the_share_is_unknown(
-    processes: AmdProcesses, gpu: Gpu, scanner: Clients, clock: Clock
+    processes: AmdProcesses, gpu: Gpu, scanner: Scanner, clock: Clock
 ) -> None:
     processes.open(20, 5, gpu, 7, engine("gfx", 5_000_000_000))
     shares(scanner, 20)
@@ -124,7 +138,7 @@ def test_with_a_falling_engine_time_the_share_is_unknown(
 
 
 def test_a_client_that_reappears_starts_again(
-    processes: AmdProcesses, gpu: Gpu, scanner: Clients, clock: Clock
+    processes: AmdProcesses, gpu: Gpu, scanner: Scanner, clock: Clock
 ) -> None:
     processes.open(20, 5, gpu, 7, engine("gfx", 1))
     scanner.scan(())
@@ -136,12 +150,12 @@ def test_a_client_that_reappears_starts_again(
 
 
 @pytest.mark.parametrize("content", [b"", b"\xff\xfe\n", b"drm-driver:\tamdgpu", b"x" * 20_000, b"drm-pdev:\n" * 1000])
-def test_other_files_are_not_clients(processes: AmdProcesses, scanner: Clients, content: bytes) -> None:
+def test_other_files_are_not_clients(processes: AmdProcesses, scanner: Scanner, content: bytes) -> None:
     processes.write(20, 5, content)
     assert numbers(scanner) == {}
 
 
-def test_a_file_that_vanishes_during_the_scan_is_left_out(processes: AmdProcesses, gpu: Gpu, scanner: Clients) -> None:
+def test_a_file_that_vanishes_during_the_scan_is_left_out(processes: AmdProcesses, gpu: Gpu, scanner: Scanner) -> None:
     processes.open(20, 5, gpu, 7)
     (processes.path / "20" / "fdinfo" / "5").unlink()
     processes.open(21, 5, gpu, 8)
@@ -153,7 +167,7 @@ def test_a_file_that_vanishes_during_the_scan_is_left_out(processes: AmdProcesse
     assert scan.complete
 
 
-def test_the_clients_of_an_ended_process_are_removed(processes: AmdProcesses, gpu: Gpu, scanner: Clients) -> None:
+def test_the_clients_of_an_ended_process_are_removed(processes: AmdProcesses, gpu: Gpu, scanner: Scanner) -> None:
     processes.open(20, 5, gpu, 7)
     assert numbers(scanner) == {20: [7]}
     processes.end(20)
@@ -161,7 +175,7 @@ def test_the_clients_of_an_ended_process_are_removed(processes: AmdProcesses, gp
 
 
 def test_an_old_process_without_a_gpu_is_scanned_less_often(
-    processes: AmdProcesses, gpu: Gpu, scanner: Clients
+    processes: AmdProcesses, gpu: Gpu, scanner: Scanner
 ) -> None:
     for pid in (19, 21):
         processes.run(pid)
@@ -173,15 +187,15 @@ def test_an_old_process_without_a_gpu_is_scanned_less_often(
     assert [numbers(scanner) for _ in range(9)] == [{19: [7], 21: [8]}] * 9
 
 
-def test_a_scan_in_another_process_namespace_is_incomplete(processes: AmdProcesses, scanner: Clients) -> None:
+def test_a_scan_in_another_process_namespace_is_incomplete(processes: AmdProcesses, scanner: Scanner) -> None:
     assert scanner.scan(()).complete
     (processes.path / "2" / "comm").write_text("sh\n")
     assert not scanner.scan(()).complete
-    assert not Clients(Root(processes.path / "nothing"), lambda: 0).scan(()).complete
+    assert not Scanner(Root(processes.path / "nothing"), Clock()).scan(()).complete
 
 
 def test_a_scan_with_a_denied_process_is_incomplete(
-    processes: AmdProcesses, gpu: Gpu, scanner: Clients, denied: set[str]
+    processes: AmdProcesses, gpu: Gpu, scanner: Scanner, denied: set[str]
 ) -> None:
     processes.open(20, 5, gpu, 7)
     processes.open(21, 5, gpu, 8)
@@ -195,7 +209,7 @@ def test_a_scan_with_a_denied_process_is_incomplete(
 
 
 def test_a_folder_that_cannot_be_listed_is_not_a_fault(
-    processes: AmdProcesses, gpu: Gpu, scanner: Clients, monkeypatch: pytest.MonkeyPatch
+    processes: AmdProcesses, gpu: Gpu, scanner: Scanner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def scandir(_: Path) -> Iterator[os.DirEntry[str]]:
         raise PermissionError
@@ -209,7 +223,7 @@ def test_a_folder_that_cannot_be_listed_is_not_a_fault(
 
 @pytest.mark.parametrize(("bound", "found"), [("_MAX_READS", 2), ("_MAX_FDS", 2), ("_MAX_PROCESSES", 1)])
 def test_every_scan_is_bounded(
-    processes: AmdProcesses, gpu: Gpu, scanner: Clients, monkeypatch: pytest.MonkeyPatch, bound: str, found: int
+    processes: AmdProcesses, gpu: Gpu, scanner: Scanner, monkeypatch: pytest.MonkeyPatch, bound: str, found: int
 ) -> None:
     monkeypatch.setattr(clients, bound, 2)  # one process is the kernel's own
     for fd in range(4):

@@ -107,6 +107,14 @@ def test_an_identity_that_can_no_longer_be_read_is_kept(tree: AmdTree) -> None:
     assert (gpu.uuid, "unavailable") in reasons(now) or ("0000:63:00.0", "unavailable") in reasons(now)
 
 
+def test_each_property_is_read_once(tree: AmdTree) -> None:
+    gpu = tree.add(MI210, "0000:63:00.0")
+    for name in _FIXED:
+        gpu.fail(name)
+    faults = [fault for fault in collector_of(tree).read(ALL).faults if fault.where == "0000:63:00.0"]
+    assert len(faults) == len({fault.detail for fault in faults}) > 0
+
+
 def test_a_virtual_function_without_a_name_is_named_by_its_pci_id(tree: AmdTree) -> None:
     gpu = tree.add(MI300X, "0000:05:00.0")
     gpu.write("device", "0x74b5")

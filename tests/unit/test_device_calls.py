@@ -49,6 +49,7 @@ class Bench:
     def __init__(self, start_thread: StartThread | None = None) -> None:
         self.clock = Clock()
         self.given_seconds: list[float] = []  # of each call that was made
+        self.takes_its_time = False  # whether the clock shows the time that a hanging call was given
         self.hanging = Hanging()  # the last one
         self.calls = DeviceCalls("test", DEADLINE, self.clock, self._wait, start_thread)
 
@@ -80,6 +81,8 @@ class Bench:
         self.given_seconds.append(seconds)
         while not (is_over() or (self.hanging.entered.is_set() and not self.hanging.released.is_set())):
             condition.wait(0.001)
+        if self.takes_its_time:
+            self.clock.now += seconds
 
 
 class CallInAThread:
@@ -215,7 +218,7 @@ def test_a_call_that_is_waited_for_is_left_behind_once_another_has_returned(benc
     bench.free(*others, last)
 
 
-def test_a_slow_device_gets_more_time_until_it_is_fast_again(bench: Bench) -> None:
+def test_a_slow_device_gets_more_time_until_it_was_fast_for_a_minute(bench: Bench) -> None:
     def slowly() -> None:
         bench.clock.now += 2 * DEADLINE
 
@@ -224,10 +227,28 @@ def test_a_slow_device_gets_more_time_until_it_is_fast_again(bench: Bench) -> No
     bench.run("gpu-b", lambda: None)
     assert bench.given_seconds == [1, 2, 4, 4, 1]
 
+    bench.run("gpu-a", lambda: None)  # only one of its calls is slow
+    bench.clock.now += 59
     bench.run("gpu-a", slowly)
+    bench.clock.now += 59
     bench.run("gpu-a", lambda: None)
+    bench.clock.now += 2
     bench.run("gpu-a", lambda: None)
-    assert bench.given_seconds[5:] == [4, 4, 1]
+    assert bench.given_seconds[5:] == [4, 4, 4, 1]
+
+
+def test_all_slow_devices_together_get_three_deadlines_more(bench: Bench) -> None:
+    devices = ALL_THAT_MAY_BE
+    for _ in range(3):
+        bench.free(*bench.hang(*devices))
+    bench.given_seconds.clear()
+    bench.takes_its_time = True
+    bench.free(*bench.hang(*devices))
+    assert bench.given_seconds == [4, 1, 1.5, 1.75], "half of the time that passes is given again"
+
+    bench.clock.now += 6
+    bench.free(*bench.hang(devices[0]))
+    assert bench.given_seconds[-1] == 4
 
 
 def test_an_action_is_done_at_once_while_no_call_is_out(bench: Bench) -> None:

@@ -42,6 +42,12 @@ def record(message: str, *arguments: object, level: int = logging.INFO, **fields
     return made
 
 
+def about(field: str, subject: str) -> logging.LogRecord:
+    made = record("lost")
+    made.fields = {field: subject}
+    return made
+
+
 def text(made: logging.LogRecord) -> str:
     return TextFormatter().format(made)
 
@@ -142,13 +148,41 @@ def test_suppressed_count_restarts_and_is_omitted_when_zero(clock: Clock) -> Non
     assert all("suppressed" not in text(line) for line in lines[1:5])
 
 
-def test_events_are_distinguished_by_logger_and_template_only(clock: Clock) -> None:
+def test_events_are_distinguished_by_logger_and_template(clock: Clock) -> None:
     limit = RateLimit(clock)
-    assert [limit.filter(record("failed: %s", n, device=n)) for n in range(6)] == [True] * 5 + [False]
+    assert [limit.filter(record("failed: %s", n, seconds=n)) for n in range(6)] == [True] * 5 + [False]
     assert limit.filter(record("other: %s", 1))
     other = record("failed: %s", 1)
     other.name = "exporter.other"
     assert limit.filter(other)
+
+
+@pytest.mark.parametrize("field", ["collector", "device", "uuid", "where"])
+def test_what_happens_to_many_at_once_is_a_line_for_each(clock: Clock, field: str) -> None:
+    limit = RateLimit(clock)
+    passed = [[limit.filter(about(field, f"gpu-{n}")) for n in range(256)] for _ in range(6)]
+    assert passed[0] == [True] * 256
+    last = about(field, "gpu-0")
+    clock.now += 3_600.0
+    assert limit.filter(last)
+    assert "suppressed" in text(last)
+
+
+def test_repeated_lines_about_one_subject_do_not_use_up_those_of_another(clock: Clock) -> None:
+    limit = RateLimit(clock)
+    first = [limit.filter(record("lost", uuid="gpu-a")) for _ in range(1_000)]
+    assert (sum(first), limit.filter(record("lost", uuid="gpu-b"))) == (5, True)
+
+
+def test_subjects_without_end_are_limited_together_and_counted(clock: Clock) -> None:
+    limit = RateLimit(clock)
+    passed = sum(limit.filter(record("refused", where=f"{n}" * 300)) for n in range(5_000))
+    assert passed == 320
+    clock.now += 12.0
+    after = record("refused", where="last")
+    assert limit.filter(after)
+    assert text(after).endswith(f" suppressed={5_000 - 320}")
+    assert not limit.filter(record("refused", where="one more"))
 
 
 def test_debug_lines_are_not_limited(clock: Clock) -> None:
@@ -161,7 +195,7 @@ def test_oldest_events_are_dropped_first(clock: Clock) -> None:
     for _ in range(6):
         limit.filter(record("kept"))
         limit.filter(record("forgotten"))
-    for number in range(1_023):
+    for number in range(511):  # an event has a budget of its own, and one for each subject
         assert limit.filter(record(f"event {number}"))
         assert not limit.filter(record("kept"))
     assert limit.filter(record("forgotten"))

@@ -4,6 +4,7 @@ import pytest
 
 from collectors.catalog import INFO
 from collectors.contract import Alias, Fault, Node, Reason
+from collectors.device_calls import DeviceCalls
 from collectors.identity import made_uuid
 from collectors.nvidia.devices import DeviceTable, bound_addresses, undriven_faults
 from collectors.nvidia.errors import SessionError
@@ -32,7 +33,7 @@ class Bench:
     def __init__(self, path: Path, state: NvmlState) -> None:
         self.tree = SysfsTree(path / "sys")
         self.node = Node(self.tree.root, Root(path / "no-proc"), "machine")
-        self.table = DeviceTable(self.node)
+        self.table = DeviceTable(self.node, DeviceCalls("test"))
         self.state = state
         self.library = open_nvml()
 

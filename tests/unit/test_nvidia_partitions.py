@@ -150,6 +150,7 @@ def test_compute_instances_that_share_a_gpu_instance_report_its_memory_once(benc
 
 def test_a_partition_is_a_whole_gpu_instance_only_with_all_its_slices(bench: Benches) -> None:
     partitioned = bench(mig_device(1, 0), mig_device(1, 1), mig_device(2), mig_device(3), mig_device(4))
+    # The size of the last one is unknown: its profile decides.
     partitioned.card.mig[3].gpu_instance_slices = 3  # a 1c.3g.40gb, alone there
     partitioned.state.fail(ATTRIBUTES, NOT_SUPPORTED, device=0, mig=4)
     whole = {found.mig.uuid: (found.is_only_instance, found.is_whole_instance) for found in partitioned.read().infos}
@@ -158,7 +159,7 @@ def test_a_partition_is_a_whole_gpu_instance_only_with_all_its_slices(bench: Ben
         "MIG-1-1": (False, False),
         "MIG-2-0": (True, True),
         "MIG-3-0": (True, False),
-        "MIG-4-0": (True, False),
+        "MIG-4-0": (True, True),
     }
 
 
@@ -201,7 +202,25 @@ def test_a_partition_whose_size_is_unknown_has_no_compute_ratio(bench: Benches) 
 def test_an_impossible_size_is_a_fault(bench: Benches, own: int) -> None:
     partitioned = bench(mig_device(1))
     partitioned.card.mig[0].compute_instance_slices = own
-    assert reasons(partitioned.read()) == [Reason.INVALID_VALUE]
+    layout = partitioned.read()
+    assert reasons(layout) == [Reason.INVALID_VALUE]
+    assert [found.mig.compute_ratio for found in layout.infos] == [None]
+
+
+@pytest.mark.parametrize("profile", ["1g.10gb", "1g.10gb+me", "1c.3g.40gb", ""])
+def test_a_partition_whose_size_fails_lacks_only_its_size(bench: Benches, profile: str) -> None:
+    partitioned = bench(mig_device(1, profile=profile), mig_device(2))
+    partitioned.state.fail(ATTRIBUTES, UNKNOWN, device=0, mig=0)
+    for _ in range(2):
+        layout = partitioned.read()
+        ratios = [(found.mig.uuid, found.mig.compute_ratio) for found in layout.infos]
+        assert ratios == [("MIG-1-0", None), ("MIG-2-0", 1 / 7)]
+        assert (layout.complete, layout.known, layout.sized, len(layout.faults)) == (True, True, False, 1)
+        assert layout.infos[0].is_whole_instance == profile.startswith("1g")
+    partitioned.state.heal()
+    layout = partitioned.read()
+    assert [found.mig.compute_ratio for found in layout.infos] == [1 / 7, 1 / 7]
+    assert (layout.sized, layout.changed, layout.faults) == (True, False, [])
 
 
 def test_an_impossible_count_is_a_fault(bench: Benches) -> None:

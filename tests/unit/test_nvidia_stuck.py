@@ -115,7 +115,7 @@ def test_the_library_is_shut_down_when_no_call_is_out(bench: CollectorBench, uui
     bench.read()
 
     bench.collector.close()
-    assert (bench.state.calls(SHUTDOWN), bench.state.calls(GPM_FREE)) == (0, 0)
+    assert bench.state.calls(SHUTDOWN) == 0
     reading = bench.read()
     assert bench.opened == 2
     assert outcome(reading) == ({uuids[1]}, {uuids[0], uuids[2]})
@@ -147,18 +147,89 @@ def test_a_session_that_fails_is_shut_down_when_no_call_is_out(bench: CollectorB
     wait_until(lambda: bench.state.calls(SHUTDOWN) == 1)
 
 
-def test_no_device_is_asked_for_its_handle_while_one_is_stuck(bench: CollectorBench, uuids: list[str]) -> None:
+def test_only_the_stuck_device_is_not_asked_for_its_handle(bench: CollectorBench, uuids: list[str]) -> None:
     bench.state.fail(HANDLE, UNKNOWN, device=2)
     bench.read()
     bench.hang(POWER, 1)
     bench.read()
-    asked = bench.state.calls(HANDLE)
+    asked = [bench.state.calls(HANDLE, device=index) for index in range(3)]
     bench.read()
-    assert bench.state.calls(HANDLE) == asked
+    assert [bench.state.calls(HANDLE, device=index) for index in range(3)] == [asked[0] + 1, asked[1], asked[2] + 1]
 
     bench.state.heal()
     bench.release()
     assert with_values(bench.read()) == {*uuids}
+
+
+def test_a_lost_device_is_found_again_while_another_is_stuck(bench: CollectorBench, uuids: list[str]) -> None:
+    bench.read()
+    bench.state.lose(2)
+    bench.hang(POWER, 1)
+    assert outcome(bench.read()) == ({uuids[1]}, {uuids[0]})
+    bench.state.heal()
+    bench.hang(POWER, 1)
+    bench.pass_time(10)
+    reading = bench.read()
+    assert outcome(reading) == ({uuids[1]}, {uuids[0], uuids[2]})
+    assert reading.faults == ()
+
+
+@pytest.mark.parametrize("call", [HANDLE, "nvmlDeviceGetPciInfo_v3", "nvmlDeviceGetName"])
+def test_a_device_that_hangs_when_it_is_found_hides_no_other(
+    bench: CollectorBench, uuids: list[str], call: str
+) -> None:
+    bench.hang(call, 1)
+    for _ in range(3):
+        reading = bench.read()
+        hung = [device for device in reading.devices if device.device == h100(1).pci_address]
+        assert outcome(reading) == ({hung[0].uuid}, {uuids[0], uuids[2]})
+        assert (reading.faults, len(reading.devices), hung[0].lost) == ((), 3, False)
+
+    bench.release()
+    reading = bench.read()
+    assert outcome(reading) == (set(), {*uuids})
+    assert {device.uuid for device in reading.devices} == {*uuids}
+
+
+def test_a_known_device_that_hangs_when_it_is_found_again_is_stuck(bench: CollectorBench, uuids: list[str]) -> None:
+    bench.read()
+    bench.state.lose(2)
+    bench.read()
+    bench.hang(HANDLE, 1)
+    for _ in range(2):
+        bench.pass_time(10)
+        reading = bench.read()
+        assert outcome(reading) == ({uuids[1]}, {uuids[0]})
+    bench.state.heal()
+    bench.release()
+    bench.pass_time(10)
+    assert outcome(bench.read()) == (set(), {*uuids})
+
+
+def test_a_device_that_is_removed_during_a_hang_changes_nothing_of_the_others(
+    bench: CollectorBench, uuids: list[str]
+) -> None:
+    bench.read()
+    bench.hang(POWER, 1)
+    bench.read()
+    bench.state.remove(0)  # the indices of the others fall
+    bench.tree.remove_pci(h100(0).pci_address)
+    for _ in range(2):
+        reading = bench.read()
+        assert outcome(reading) == ({uuids[1]}, {uuids[2]})
+        assert [device.lost for device in reading.devices] == [False, False]
+
+
+def test_sessions_during_a_hang_keep_no_samples(bench: CollectorBench) -> None:
+    bench.read()
+    bench.hang(POWER, 1)
+    bench.read()
+    unfreed = []
+    for _ in range(5):
+        bench.collector.close()
+        unfreed.append(bench.state.calls(GPM_ALLOC) - bench.state.calls(GPM_FREE))
+        bench.read()
+    assert unfreed == [1] * 5, "that of the stuck device"
 
 
 def test_a_new_device_waits_until_no_call_is_out(bench: CollectorBench, nvml: NvmlState, uuids: list[str]) -> None:

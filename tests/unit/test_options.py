@@ -9,7 +9,7 @@ from exporter.configuration.flags import ACTIONS, Action, command_line_parser, p
 from exporter.configuration.load import load_settings
 from exporter.configuration.options import Option
 from exporter.configuration.settings import OPTIONS
-from exporter.configuration.value_types import FIXED_PATHS, RefusedError, duration
+from exporter.configuration.value_types import FIXED_PATHS, RefusedError, duration, size
 from exporter.web import handlers
 from tools.gen_configuration import example, main, render
 
@@ -108,6 +108,42 @@ def test_bounds_of_durations_are_included() -> None:
     for text in ("999ms", "1m1ms"):
         with pytest.raises(RefusedError):
             value_type.parse(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "found"), [("1MiB", 1 << 20), ("1024KiB", 1 << 20), ("1025KiB", 1_049_600), ("64MiB", 64 << 20)]
+)
+def test_sizes_have_a_unit(text: str, found: int) -> None:
+    assert size("1MiB", "64MiB").parse(text) == found
+
+
+@pytest.mark.parametrize(
+    ("text", "proposal"),
+    [
+        ("16", "did you mean 16MiB?"),
+        ("2048", "did you mean 2048KiB?"),
+        ("1023KiB", ""),
+        ("65MiB", ""),
+        ("16M", ""),
+        ("16MB", ""),
+        ("16 MiB", ""),
+        ("1.5MiB", ""),
+        ("-1MiB", ""),
+        ("\u0661MiB", ""),
+        ("0x10MiB", ""),
+        ("9" * 5000 + "MiB", ""),
+        ("16777216", ""),
+        ("", ""),
+    ],
+)
+def test_other_texts_are_no_sizes(text: str, proposal: str) -> None:
+    with pytest.raises(RefusedError, match=f"^{re.escape(proposal)}$"):
+        size("1MiB", "64MiB").parse(text)
+
+
+def test_a_bound_that_is_no_size_is_a_mistake_of_the_table() -> None:
+    with pytest.raises(ValueError, match="the bound 5 is no size"):
+        size("5", "1MiB")
 
 
 def test_a_bound_that_is_no_duration_is_a_mistake_of_the_table() -> None:

@@ -10,6 +10,7 @@ import pytest
 from exporter.attribution.holding import ClaimDevice, Holding
 from exporter.attribution.podresources import KubeletError, PodResourcesClient, SocketAbsentError
 from exporter.attribution.rpc_error import ConnectError
+from tests.doubles import wire
 from tests.doubles.http2_peer import Conversation, Peer, answering
 from tests.doubles.kubelet import RATE_LIMIT, Kubelet, claim, claiming, container, device, grouped, pod
 from tests.doubles.proto.podresources_pb2 import ListPodResourcesResponse, PodResources
@@ -202,6 +203,25 @@ class TestUnusableAnswer:
 
         with Peer(path, script), pytest.raises(KubeletError, match="16777217 bytes, more than the 16777216 allowed"):
             client.list()
+
+    @pytest.mark.parametrize(
+        ("message", "refused"),
+        [
+            pytest.param(b"".join(wire.pod("a" * 1000) for _ in range(38)), "", id="of nearly the largest size"),
+            pytest.param(wire.pod("a" * 40_000), "the answer has 40012 bytes, more than the 40000", id="too large"),
+            pytest.param(wire.pod("a" * 10_000), "a pod of 10007 bytes, more than the 10000", id="a pod too large"),
+            pytest.param(b"\x0a\x00" * 2000, "more than 120000 bytes of memory", id="too many objects"),
+        ],
+    )
+    def test_all_limits_follow_from_the_largest_answer(self, path: Path, message: bytes, refused: str) -> None:
+        client = PodResourcesClient(path, PATIENT_SECONDS, max_answer_bytes=40_000)
+        with Peer(path, answering(message)):
+            if refused:
+                with pytest.raises(KubeletError, match=rf"{refused}.*, or raise kubelet\.max_answer_size$"):
+                    client.list()
+            else:
+                assert client.list().pods == {("ml", "a" * 1000)}
+            client.close()
 
 
 class TestRateLimit:

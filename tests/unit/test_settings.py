@@ -53,7 +53,7 @@ def test_a_file_can_set_everything() -> None:
         log=LogSettings(LogLevel.DEBUG, LogFormat.JSON),
         path=PathSettings(Path("/host/sys"), Path("/host/proc")),
         node=NodeSettings("worker-7.example"),
-        kubelet=KubeletSettings(Path("/run/kubelet/pod-resources.sock"), 10.0, 2.5, 90.0),
+        kubelet=KubeletSettings(Path("/run/kubelet/pod-resources.sock"), 10.0, 2.5, 90.0, 8 << 20),
         poll=PollSettings(0.5, 5.0, 120.0, 3.0, 15.0, 90.0),
         labels=LabelSettings("k8s_namespace_name", "k8s_pod_name", "k8s_container_name"),
         amd=AmdOptions(AmdBackend.ROCM_SMI),

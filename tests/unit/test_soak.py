@@ -6,6 +6,8 @@ import pytest
 from soak import records
 from soak.figures import Fall, counters, falls, has_grown, slope
 from soak.records import Measured, Record
+from soak.resting import missing_series, rest
+from tests.doubles.collectors import Clock
 
 BUSY = 'accelerator_container_busy_seconds_total{pod="a"}'
 ENERGY = 'accelerator_device_energy_joules_total{uuid="GPU-1"}'
@@ -92,3 +94,19 @@ def test_every_other_problem_is_named() -> None:
     changed = [*found[:-1], record(1800, 200_000, series=1)]
     assert records.changed_series(changed) == ["b"]
     assert records.problems(changed) == ["1 series were not in all scrapes at rest of the second half"]
+
+
+@pytest.mark.parametrize(("back_at", "rested"), [(0, 8), (8, 8), (20, 20), (100, 60)])
+def test_a_rest_lasts_until_all_series_of_earlier_rests_are_back(back_at: int, rested: int) -> None:
+    clock = Clock()
+    earlier = [record(30, 200_000, series=1), record(60, 200_000)]
+
+    def step() -> None:
+        clock.now += 1
+
+    def is_incomplete() -> bool:
+        return bool(missing_series(earlier, frozenset({"a", "b"} if clock.now >= back_at else {"a", "new"})))
+
+    rest(8, 60, is_incomplete, step, clock)
+
+    assert clock.now == rested
