@@ -1,0 +1,111 @@
+"""What the devices of resource claims can be looked up in, besides the names that collectors give. No I/O.
+
+Both are optional: the CDI files need a mount, the ResourceSlices and ResourceClaims need access to the API server.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Protocol
+
+
+class CdiAnswer(Protocol):
+    """What the CDI files say about one device of a claim; see `CdiSpecs`."""
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """Its device nodes, as paths on the host; empty if there are none."""
+        ...
+
+    @property
+    def claim_uid(self) -> str:
+        """The uid of the claim, where the name of the CDI device has it; else empty."""
+        ...
+
+    @property
+    def missing(self) -> str:
+        """Why nothing was found, a value of a closed list; empty if something was."""
+        ...
+
+
+class DeviceNodes(Protocol):
+    """Finds the device nodes that a container gets; `CdiSpecs` is the real one. Called by the assembler's thread."""
+
+    def nodes(self, cdi_devices: Sequence[str], device: str) -> CdiAnswer:
+        """Look up what was read before; no I/O.
+
+        Args:
+            cdi_devices: The names of CDI devices, as the kubelet lists them for one device of a claim.
+            device: The driver's name of that device.
+        """
+        ...
+
+
+class SliceDevice(Protocol):
+    """The attributes of one device in a ResourceSlice."""
+
+    @property
+    def pci_bus_id(self) -> str:
+        """The PCI address: of a partition that of its device. Empty if there is none."""
+        ...
+
+    @property
+    def uuid(self) -> str:
+        """The uuid, where it is unique; else empty."""
+        ...
+
+    @property
+    def type(self) -> str:
+        """The driver's word for the kind of device; empty if there is none."""
+        ...
+
+
+class ClaimResult(Protocol):
+    """One device that a ResourceClaim allocates."""
+
+    @property
+    def driver(self) -> str:
+        """The DRA driver."""
+        ...
+
+    @property
+    def pool(self) -> str:
+        """The driver's pool."""
+        ...
+
+    @property
+    def device(self) -> str:
+        """The driver's name of the device."""
+        ...
+
+    @property
+    def share_id(self) -> str:
+        """The share, as `ClaimDevice.share`."""
+        ...
+
+    @property
+    def admin_access(self) -> bool:
+        """True if the claim only monitors the device."""
+        ...
+
+
+class ClaimResults(Protocol):
+    """The allocation of one ResourceClaim."""
+
+    @property
+    def results(self) -> Iterable[ClaimResult]:
+        """Its devices."""
+        ...
+
+
+class ClaimObjects(Protocol):
+    """Knows the ResourceSlices and ResourceClaims; `ResourceSlices` is the real one. Called by the assembler's thread.
+
+    Both methods return what was read before; they never wait for the API server.
+    """
+
+    def attributes(self, driver: str, pool: str, device: str) -> SliceDevice | None:
+        """The attributes of a device; None while unknown."""
+        ...
+
+    def claim(self, namespace: str, name: str) -> ClaimResults | None:
+        """The allocation of a claim; None while unknown."""
+        ...
