@@ -4,10 +4,16 @@ Both are optional: the CDI files need a mount, the ResourceSlices and ResourceCl
 """
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 
-class CdiAnswer(Protocol):
+@dataclass(frozen=True, slots=True)
+class LookupsChanged:
+    """There is something new to look up: in the CDI files, the ResourceSlices or the ResourceClaims."""
+
+
+class FoundNodes(Protocol):
     """What the CDI files say about one device of a claim; see `CdiSpecs`."""
 
     @property
@@ -29,7 +35,7 @@ class CdiAnswer(Protocol):
 class DeviceNodes(Protocol):
     """Finds the device nodes that a container gets; `CdiSpecs` is the real one. Called by the assembler's thread."""
 
-    def nodes(self, cdi_devices: Sequence[str], device: str) -> CdiAnswer:
+    def nodes(self, cdi_devices: Sequence[str], device: str) -> FoundNodes:
         """Look up what was read before; no I/O.
 
         Args:
@@ -39,7 +45,7 @@ class DeviceNodes(Protocol):
         ...
 
 
-class SliceDevice(Protocol):
+class SliceAttributes(Protocol):
     """The attributes of one device in a ResourceSlice."""
 
     @property
@@ -58,7 +64,7 @@ class SliceDevice(Protocol):
         ...
 
 
-class ClaimResult(Protocol):
+class ClaimAllocationResult(Protocol):
     """One device that a ResourceClaim allocates."""
 
     @property
@@ -87,11 +93,11 @@ class ClaimResult(Protocol):
         ...
 
 
-class ClaimResults(Protocol):
+class ClaimAllocation(Protocol):
     """The allocation of one ResourceClaim."""
 
     @property
-    def results(self) -> Iterable[ClaimResult]:
+    def results(self) -> Iterable[ClaimAllocationResult]:
         """Its devices."""
         ...
 
@@ -102,10 +108,10 @@ class ClaimObjects(Protocol):
     Both methods return what was read before; they never wait for the API server.
     """
 
-    def attributes(self, driver: str, pool: str, device: str) -> SliceDevice | None:
+    def attributes(self, driver: str, pool: str, device: str) -> SliceAttributes | None:
         """The attributes of a device; None while unknown."""
         ...
 
-    def claim(self, namespace: str, name: str) -> ClaimResults | None:
+    def claim(self, namespace: str, name: str) -> ClaimAllocation | None:
         """The allocation of a claim; None while unknown."""
         ...
