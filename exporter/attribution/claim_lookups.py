@@ -22,11 +22,6 @@ class FoundNodes(Protocol):
         ...
 
     @property
-    def claim_uid(self) -> str:
-        """The uid of the claim, where the name of the CDI device has it; else empty."""
-        ...
-
-    @property
     def missing(self) -> str:
         """Why nothing was found, a value of a closed list; empty if something was."""
         ...
@@ -45,7 +40,7 @@ class DeviceNodes(Protocol):
         ...
 
 
-class SliceAttributes(Protocol):
+class IdentifyingAttributes(Protocol):
     """The attributes of one device in a ResourceSlice."""
 
     @property
@@ -64,8 +59,13 @@ class SliceAttributes(Protocol):
         ...
 
 
-class ClaimAllocationResult(Protocol):
+class AllocatedResult(Protocol):
     """One device that a ResourceClaim allocates."""
+
+    @property
+    def request(self) -> str:
+        """The name of the claim's request."""
+        ...
 
     @property
     def driver(self) -> str:
@@ -93,11 +93,11 @@ class ClaimAllocationResult(Protocol):
         ...
 
 
-class ClaimAllocation(Protocol):
+class AllocatedResults(Protocol):
     """The allocation of one ResourceClaim."""
 
     @property
-    def results(self) -> Iterable[ClaimAllocationResult]:
+    def results(self) -> Iterable[AllocatedResult]:
         """Its devices."""
         ...
 
@@ -105,13 +105,21 @@ class ClaimAllocation(Protocol):
 class ClaimObjects(Protocol):
     """Knows the ResourceSlices and ResourceClaims; `ResourceSlices` is the real one. Called by the assembler's thread.
 
-    Both methods return what was read before; they never wait for the API server.
+    All methods return what was read before; they never wait for the API server.
     """
 
-    def attributes(self, driver: str, pool: str, device: str) -> SliceAttributes | None:
+    def attributes(self, driver: str, pool: str, device: str) -> IdentifyingAttributes | None:
         """The attributes of a device; None while unknown."""
         ...
 
-    def claim(self, namespace: str, name: str) -> ClaimAllocation | None:
+    def claim(self, namespace: str, name: str) -> AllocatedResults | None:
         """The allocation of a claim; None while unknown."""
+        ...
+
+    def names_request(self, namespace: str, pod: str, container: str, claim: str, request: str) -> bool | None:
+        """Whether a container uses the devices of one request of a claim; None while unknown."""
+        ...
+
+    def awaited(self, namespace: str, pod: str, claim: str) -> bool:
+        """Whether a first answer about a pod's use of a claim is to be expected within moments."""
         ...

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from collectors.contract import SubjectKey
 from exporter.attribution.claim_resolution import ClaimMatch, UnresolvedReason, Way
-from exporter.attribution.holding import AllocatedDevice
+from exporter.attribution.holding import DeviceOfClaim
 from exporter.attribution.inventory import Inventory
 
 # The kubelet may have made its next answer before a partition ended; a claim that is in the one after it still exists.
@@ -33,7 +33,7 @@ class _Record:
 
     Attributes:
         since: Monotonic seconds at which it was first listed.
-        claim_uid: The claim's uid, where it is known: another claim can have the same name later.
+        claim_uid: The claim's uid, empty where it is not known: another claim can have the same name later.
         subject: What it was resolved to; None if it never was.
         way: How.
         collector: The collector that listed the subject.
@@ -54,10 +54,10 @@ class ClaimMemory:
     """What is remembered of each listed device of a claim. Used by one thread."""
 
     def __init__(self) -> None:
-        self._records: dict[AllocatedDevice, _Record] = {}
+        self._records: dict[DeviceOfClaim, _Record] = {}
         self._answers = 0
 
-    def __contains__(self, allocated: AllocatedDevice) -> bool:
+    def __contains__(self, allocated: DeviceOfClaim) -> bool:
         """Whether anything is remembered of a device."""
         return allocated in self._records
 
@@ -65,30 +65,25 @@ class ClaimMemory:
         """Record that the kubelet has given a new answer."""
         self._answers += 1
 
-    def keep_only(self, listed: AbstractSet[AllocatedDevice]) -> None:
+    def keep_only(self, listed: AbstractSet[DeviceOfClaim]) -> None:
         """Forget what is no longer listed."""
         self._records = {key: record for key, record in self._records.items() if key in listed}
 
-    def since(self, allocated: AllocatedDevice, claim_uid: str, now: float) -> float:
-        """Return when the device of the claim was first listed; a claim with another uid is another claim."""
-        record = self._records.get(allocated)
-        if record is None or (claim_uid and record.claim_uid and record.claim_uid != claim_uid):
-            record = self._records[allocated] = _Record(now, claim_uid)
-        record.claim_uid = claim_uid or record.claim_uid
-        return record.since
-
     def resolve(
-        self, allocated: AllocatedDevice, found: ClaimMatch, inventories: Sequence[Inventory], now: float
+        self, allocated: DeviceOfClaim, found: ClaimMatch, claim_uid: str, inventories: Sequence[Inventory], now: float
     ) -> ClaimMatch:
         """Return what a device of a claim is, out of what is found now and what is remembered.
 
         Args:
-            allocated: The device of the claim, for which `since` was called before.
+            allocated: The device of the claim.
             found: What is found now.
+            claim_uid: The claim's uid; empty where it is not known.
             inventories: The devices of each collector.
             now: Monotonic seconds.
         """
-        record = self._records[allocated]
+        record = self._records.get(allocated)
+        if record is None or record.claim_uid != claim_uid:
+            record = self._records[allocated] = _Record(now, claim_uid)
         remembered = self._remembered(record, inventories, now)
         if remembered is not None and (remembered.partition_uuid or remembered == found.subject):
             return ClaimMatch(remembered, record.way)
@@ -100,7 +95,7 @@ class ClaimMemory:
             return ClaimMatch(remembered, record.way)
         return current
 
-    def searched(self, allocated: AllocatedDevice, most: int) -> bool:
+    def searched(self, allocated: DeviceOfClaim, most: int) -> bool:
         """Count one more search for the device; False if there were as many as allowed."""
         record = self._records[allocated]
         record.searched += 1

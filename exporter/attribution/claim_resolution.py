@@ -93,11 +93,6 @@ class Finder:
                 of_driver[driver].update(device.uuid for device in each.devices)
         self._of_driver = {driver: frozenset(uuids) for driver, uuids in of_driver.items()}
 
-    def claim_uid(self, claimed: ClaimDevice) -> str:
-        """The uid of the claim, where a CDI device has it in its name; else empty."""
-        cdi = self._lookups.cdi
-        return cdi.nodes(claimed.cdi_devices, claimed.device).claim_uid if cdi is not None else ""
-
     def devices_of(self, driver: str) -> frozenset[str]:
         """The uuids of all devices that a claim of a driver may hold: of the collectors that know the driver."""
         return self._of_driver.get(driver, frozenset())
@@ -110,9 +105,9 @@ class Finder:
             shares: How many shares of this device the claim has. The driver describes them all in the same CDI device,
                 so if there are several, it does not say which of the device's partitions one of them is.
         """
-        subject = _only(self._table.in_scope(claimed.device, claimed.driver))
-        if subject is not None:
-            return ClaimMatch(subject, Way.NAME, own_name=not subject.partition_uuid)
+        found = self._by_name(claimed)
+        if found is not None:
+            return found
         found = self._by_nodes(claimed, shares)
         if found.subject is None and not found.devices:
             in_slice = self._by_slice(claimed)
@@ -120,6 +115,11 @@ class Finder:
         if found.subject is None and not found.devices:
             return found._replace(devices=self._named(claimed) or self.devices_of(claimed.driver))
         return found
+
+    def _by_name(self, claimed: ClaimDevice) -> ClaimMatch | None:
+        """Search for the driver's name of the device."""
+        subject = _only(self._table.in_scope(claimed.device, claimed.driver))
+        return None if subject is None else ClaimMatch(subject, Way.NAME, own_name=not subject.partition_uuid)
 
     def _by_nodes(self, claimed: ClaimDevice, shares: int) -> ClaimMatch:
         """Search for the device nodes that a container with this device gets."""

@@ -10,19 +10,18 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from collectors.contract import SubjectKey
+from exporter.attribution.cdi_names import claim_uid
 from exporter.attribution.claim_log import ClaimLog
 from exporter.attribution.claim_memory import ClaimMemory
 from exporter.attribution.claim_resolution import ClaimMatch, Finder, Lookups, UnresolvedReason, Way
 from exporter.attribution.claim_users import ClaimRules, ClaimUsers, Use
-from exporter.attribution.holding import AllocatedDevice, ClaimDevice
+from exporter.attribution.holding import ClaimDevice, DeviceOfClaim
 from exporter.attribution.inventory import Inventory
 
 _MOST_SHOWN = 100
 # A reading out of turn costs as much as the slowest cadence.
 _SECONDS_BETWEEN_SEARCHES = 2.0
 _MOST_SEARCHES = 3
-# How long a device is unresolved because its ResourceClaim is to be read; then it counts as if that could not be read.
-_LONGEST_WAIT_SECONDS = 5.0
 
 
 class ClaimEdge(NamedTuple):
@@ -95,13 +94,14 @@ class Claims:
         """
         tally = _Tally()
         shares = _shares(claim_devices)
-        finder = Finder(inventories, self._lookups) if claim_devices else None
+        finder = Finder(inventories if claim_devices else (), self._lookups)
         for claimed in claim_devices:
             allocated = claimed.allocated
-            if allocated not in tally.outcomes and finder is not None:
+            if allocated not in tally.outcomes:
                 use, found = self._outcome(claimed, finder, shares, inventories, now)
                 tally.add(claimed, use, found)
-            tally.add_edge(claimed)
+            if tally.outcomes[allocated] is not None:
+                tally.add_edge(claimed, self._users.use_of_container(claimed))
         self._memory.keep_only(tally.outcomes.keys())
         self._log.update(tally.reasons, now)
         return tally.result(self._to_read(tally, inventories, now))
@@ -115,20 +115,17 @@ class Claims:
         now: float,
     ) -> tuple[Use, ClaimMatch]:
         """What one device of a claim is used for, and which it is."""
-        allocated = claimed.allocated
-        use = self._users.use(allocated)
+        allocated, use = claimed.allocated, self._users.use(claimed)
         if use in (Use.MONITORED, Use.NO_ACCELERATOR):
             return use, ClaimMatch()
         found = finder.find(claimed, shares.get(allocated[:-1], 1))
-        if found.subject is None and not found.devices and allocated not in self._memory:
-            return Use.USED, found
-        since = self._memory.since(allocated, finder.claim_uid(claimed), now)
+        if found.subject is not None or found.devices or allocated in self._memory:
+            uid = claim_uid(claimed.cdi_devices, claimed.device)
+            found = self._memory.resolve(allocated, found, uid, inventories, now)
         if use is Use.UNKNOWN:
-            if now - since < _LONGEST_WAIT_SECONDS:
-                devices = found.devices if found.subject is None else frozenset({found.subject.device_uuid})
-                return Use.USED, ClaimMatch(reason=UnresolvedReason.CLAIM_NOT_READ, devices=devices)
-            use = self._users.use_without_object(allocated)
-        return use, self._memory.resolve(allocated, found, inventories, now) if use is Use.USED else ClaimMatch()
+            devices = found.devices if found.subject is None else frozenset({found.subject.device_uuid})
+            found = ClaimMatch(reason=UnresolvedReason.CLAIM_NOT_READ, devices=devices)
+        return Use.USED, found
 
     def _to_read(self, tally: "_Tally", inventories: Sequence[Inventory], now: float) -> frozenset[str]:
         """The collectors that may list a device that was not found, as often as it is allowed to search for it."""
@@ -150,10 +147,11 @@ class _Tally:
     """Collects the outcomes of one run."""
 
     def __init__(self) -> None:
-        self.outcomes: dict[AllocatedDevice, SubjectKey | None] = {}
-        self.possibly: dict[AllocatedDevice, frozenset[str]] = {}
+        self.outcomes: dict[DeviceOfClaim, SubjectKey | None] = {}
+        self.possibly: dict[DeviceOfClaim, frozenset[str]] = {}
         self.reasons: Counter[tuple[str, str]] = Counter()
         self._edges: list[ClaimEdge] = []
+        self._maybe_used: set[str] = set()
         self._unresolved: set[tuple[str, str, str, str]] = set()
         self._shown: list[UnresolvedClaim] = []
         self._ways: Counter[Way] = Counter()
@@ -174,11 +172,15 @@ class _Tally:
             if len(self._shown) < _MOST_SHOWN:
                 self._shown.append(UnresolvedClaim(claimed, found.reason))
 
-    def add_edge(self, claimed: ClaimDevice) -> None:
-        """Add a container that uses the claim."""
-        subject = self.outcomes.get(claimed.allocated)
-        if subject is not None:
+    def add_edge(self, claimed: ClaimDevice, use: Use) -> None:
+        """Add a container with a claim whose device is resolved."""
+        subject = self.outcomes[claimed.allocated]
+        if subject is None or use is Use.OF_OTHER_CONTAINER:
+            return
+        if use is Use.USED:
             self._edges.append(ClaimEdge(claimed, subject))
+        else:
+            self._maybe_used.add(subject.device_uuid)
 
     def result(self, to_read: frozenset[str]) -> ResolvedClaims:
         """All that was added."""
@@ -189,7 +191,7 @@ class _Tally:
             tuple(self._shown),
             self._ways,
             self._not_counted,
-            frozenset(uuid for devices in self.possibly.values() for uuid in devices),
+            frozenset(self._maybe_used.union(*set(self.possibly.values()))),
             to_read,
         )
 

@@ -131,7 +131,7 @@ def _merged(groups: Iterable[HoldingGroup]) -> Iterator[HoldingGroup]:
         yield first._replace(ids=packed(ids)) if others else first
 
 
-class AllocatedDevice(NamedTuple):
+class DeviceOfClaim(NamedTuple):
     """One device of one resource claim, for all containers that use the claim; see `ClaimDevice`."""
 
     claim_namespace: str
@@ -186,9 +186,9 @@ class ClaimDevice:
         return self.driver, self.pool, self.device, self.share
 
     @property
-    def allocated(self) -> "AllocatedDevice":
+    def allocated(self) -> "DeviceOfClaim":
         """What all containers that use the claim have in common."""
-        return AllocatedDevice(self.claim_namespace, self.claim_name, *self.key)
+        return DeviceOfClaim(self.claim_namespace, self.claim_name, *self.key)
 
 
 @dataclass(frozen=True, slots=True)
