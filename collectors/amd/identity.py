@@ -77,10 +77,18 @@ def info_labels(**known: str) -> tuple[str, ...]:
 
 
 def drm_aliases(drm: DrmNodes) -> frozenset[Alias]:
-    """The name that AMD's DRA driver derives from the DRM nodes, such as `gpu-0-128`."""
-    if drm.card is None or drm.render is None:
-        return frozenset()
-    return frozenset({Alias(f"gpu-{drm.card}-{drm.render}", DRA_DRIVER)})
+    """The DRM nodes, and the name that AMD's DRA driver derives from them, such as `gpu-0-128`.
+
+    Source: `CanonicalName` in the driver's `cmd/gpu-kubeletplugin/deviceinfo.go`,
+    https://github.com/ROCm/k8s-gpu-dra-driver. Names such as `gpu-0-cpx-nps4` are no aliases: the driver counts the
+    GPUs when it starts, and which ones it has counted cannot be seen afterwards.
+    """
+    names = {Alias(f"/dev/dri/renderD{drm.render}")} if drm.render is not None else set()
+    if drm.card is not None:
+        names.add(Alias(f"/dev/dri/card{drm.card}"))
+        if drm.render is not None:
+            names.add(Alias(f"gpu-{drm.card}-{drm.render}", DRA_DRIVER))
+    return frozenset(names)
 
 
 def read(paths: GpuPaths, node: Node, topology: Topology | None, uuids: KnownUuids, faults: list[Fault]) -> Identity:

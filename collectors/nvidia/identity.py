@@ -156,13 +156,20 @@ def _text(handle: Handle, address: str, faults: list[Fault], read: Callable[[Han
 
 
 def _aliases(uuid: str, address: str, minor: str) -> frozenset[Alias]:
-    """The uuid, the PCI address as written by the kernel and by NVML, and the name of the device file, which GKE uses.
+    """The uuid, the PCI address as written by the kernel and by NVML, and the names with the device file's number.
 
-    The index is not an alias, because drivers renumber devices. Without a PCI address, it is the GPU of a Jetson.
+    The device file is in the files that describe a claim's devices to container runtimes; its name without a path is
+    the id of GKE's plugin. NVIDIA's DRA driver writes `gpu-<minor>`: `CanonicalName` of GpuInfo in its
+    `cmd/gpu-kubelet-plugin/deviceinfo.go`, https://github.com/kubernetes-sigs/dra-driver-nvidia-gpu. The index is not
+    an alias, because drivers renumber devices. Without a PCI address, it is the GPU of a Jetson.
     """
     names = {Alias(name) for name in (uuid, *spellings(address))}
     if parse_address(address) is None:
         names.add(Alias(_TEGRA, RESOURCE_PREFIX))
     if minor:
-        names.add(Alias(f"nvidia{minor}", RESOURCE_PREFIX))
+        names |= {
+            Alias(f"nvidia{minor}", RESOURCE_PREFIX),
+            Alias(f"/dev/nvidia{minor}"),
+            Alias(f"gpu-{minor}", DRA_DRIVER),
+        }
     return frozenset(names)
