@@ -50,7 +50,7 @@ class NvidiaCollector:
         self._calls = calls
         self._session = Session(open_library, self._hardware, clock, calls)
         self._devices = DeviceTable(node)
-        self._context = SessionContext(Health(clock), node.options, calls, clock, wall_clock)
+        self._context = SessionContext(Health(clock), node.options, calls, clock, wall_clock, node.procfs)
         self._sleep = SleepPolicy(partial(can_sleep, node), clock)
         self._reader: SessionReader | None = None
         self._sessions = 0
