@@ -5,6 +5,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from functools import partial
 
+from collectors import passthrough
 from collectors.catalog import INFO
 from collectors.contract import Alias, Device, Fault, Node, UnavailableError, UnsupportedError
 from collectors.identity import made_uuid
@@ -142,6 +143,20 @@ def from_pci(function: PciFunction, node: Node) -> Identity:
     numa = numa_node(node.sysfs, function.address)
     info = info_labels(pci_bus_id=function.address, numa_node="" if numa is None else str(numa), class_="gpu")
     return Identity(Device(uuid, function.address, VENDOR, model, _aliases(uuid, function.address, "")), info)
+
+
+def passed_through(function: PciFunction, node: Node, known: Identity | None) -> Identity:
+    """The identity of a device that belongs to a virtual machine, or can be given to one.
+
+    Args:
+        function: Its PCI function.
+        node: The machine.
+        known: What was known of it while NVIDIA's driver had it; None if nothing was. Its device file is gone.
+    """
+    identity = known or from_pci(function, node)
+    names = passthrough.aliases(node.sysfs, function.address, RESOURCE_PREFIX)
+    aliases = names | {Alias(identity.device.uuid)}
+    return Identity(replace(identity.device, aliases=aliases), identity.info)
 
 
 def _text(handle: Handle, address: str, faults: list[Fault], read: Callable[[Handle], str]) -> str:
