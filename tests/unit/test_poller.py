@@ -169,18 +169,6 @@ def test_only_due_cadences_are_read_after_the_first_call() -> None:
     assert [report.due for report in reports.ended] == collector.calls
 
 
-def test_a_call_out_of_turn_reads_everything() -> None:
-    collector = ScriptedCollector(READING)
-    with polling(collector, ONCE) as (poller, reports):
-        reports.wait(1)
-        poller.read_now()
-        reports.wait(2)
-        poller.read_now()
-        reports.wait(3)
-
-    assert collector.calls == [EVERY] * 3
-
-
 OF_A, HALF = (gpu("gpu-a"),), part("gpu-a", "s0")
 
 
