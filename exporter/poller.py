@@ -144,10 +144,14 @@ class Schedule:
         if new or not incomplete:
             self._completion.succeeded()
         if new and due != _ALL:
-            self._next = dict.fromkeys(Cadence, now)
+            self.all_due(now)
         elif incomplete and Cadence.SLOW in due:
             at = self._on_fast_grid(now + self._completion.failed())
             self._next = {cadence: min(planned, at) for cadence, planned in self._next.items()}
+
+    def all_due(self, now: float) -> None:
+        """All cadences become due now, because there is something to read."""
+        self._next = dict.fromkeys(Cadence, now)
 
     def _on_fast_grid(self, at: float) -> float:
         """The fast reading that is next to a time, so that all cadences are read by one call."""
