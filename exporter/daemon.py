@@ -10,11 +10,12 @@ from collectors.contract import Reason
 from collectors.sysfs import Root
 from exporter import logs
 from exporter.assembler import Assembler, AssemblerThread, Clocks, Event, Latest
+from exporter.attribution.claims import Claims
 from exporter.collector_state import Limits
 from exporter.configuration.reload import Reload
 from exporter.configuration.settings import PollSettings, Settings
 from exporter.durations import spell_duration
-from exporter.inputs import Hardware, Inputs, intervals
+from exporter.inputs import Hardware, Inputs, claim_rules, intervals
 from exporter.orphans import reap_orphans
 from exporter.output import LineWriter
 from exporter.process_metrics import ProcessRows, no_rows
@@ -29,6 +30,7 @@ _log = logging.getLogger(__name__)
 
 _STOP_SECONDS = 0.5
 _SETTLED_CHECK_SECONDS = 0.02
+_CLAIMS_SECONDS = 2.0
 _CONFIGURATION_CHECK_SECONDS = 0.5
 
 
@@ -106,6 +108,8 @@ class Daemon:
             rows,
             dra_drivers=drivers,
             allocation_energy=settings.collect.allocation_energy,
+            claims=Claims(claim_rules(settings.attribution), self._inputs.lookups),
+            read_now=self._inputs.read_now,
         )
         self._assembler = AssemblerThread(assembler, self.latest, time.monotonic)
 
@@ -155,6 +159,7 @@ class Daemon:
         try:
             while not self._settled():
                 time.sleep(_SETTLED_CHECK_SECONDS)
+            self._wait_for_claims()
             snapshot = self.latest.snapshot
             own = self._self_metrics.samples(snapshot)
             return exposition.render(snapshot, own, Format.TEXT, self._settings.labels.ordered)
@@ -163,6 +168,12 @@ class Daemon:
 
     def _settled(self) -> bool:
         return self.latest.snapshot.ready and bool(self.latest.snapshot.attribution)
+
+    def _wait_for_claims(self) -> None:
+        """Wait for what resolves claims after the first answers: CDI files, and a second reading of partitions."""
+        ends = time.monotonic() + _CLAIMS_SECONDS
+        while self.latest.snapshot.unresolved_claims and time.monotonic() < ends:
+            time.sleep(_SETTLED_CHECK_SECONDS)
 
     def _report(self, event: Event) -> None:
         self._assembler.report(event)

@@ -12,10 +12,15 @@ from collectors.metric import Cadence
 from collectors.simulated import Scenario, ScenarioClock, simulated_spec
 from collectors.sysfs import Root
 from exporter.assembler import Event
+from exporter.attribution.cdi_reader import CdiReader
+from exporter.attribution.cdi_specs import CdiSpecs
+from exporter.attribution.claim_lookups import LookupsChanged
+from exporter.attribution.claim_resolution import Lookups
+from exporter.attribution.claim_users import ClaimRules
 from exporter.attribution.podresources import PodResourcesClient
 from exporter.attribution.simulated import SimulatedPods
-from exporter.attribution.watcher import KubeletWatcher
-from exporter.configuration.settings import KubeletSettings, PollSettings, Settings
+from exporter.attribution.watcher import AttributionState, KubeletWatcher
+from exporter.configuration.settings import AttributionSettings, KubeletSettings, PollSettings, Settings
 from exporter.poller import Poller
 
 _log = logging.getLogger(__name__)
@@ -49,6 +54,11 @@ def intervals(poll: PollSettings) -> dict[Cadence, float]:
     }
 
 
+def claim_rules(attribution: AttributionSettings) -> ClaimRules:
+    """Whose resource claims do not count."""
+    return ClaimRules(attribution.own_namespace, attribution.ignored_drivers)
+
+
 def node_of(settings: Settings, hostname: str) -> Node:
     """The paths and the identity of the machine, and the options of the collectors."""
     sysfs, procfs = Root(settings.path.sysfs), Root(settings.path.procfs)
@@ -63,6 +73,10 @@ class Inputs:
         settings: The configuration.
         hardware: The collectors, or the scenario that replaces them.
         report: Receives every event; must not block.
+
+    Attributes:
+        specs: The collectors.
+        lookups: What the devices of resource claims can be looked up in.
     """
 
     def __init__(self, settings: Settings, hardware: Hardware, report: Callable[[Event], None]) -> None:
@@ -79,6 +93,8 @@ class Inputs:
             spec.name: Poller(spec.name, registry.create(spec, node), intervals(settings.poll), time.monotonic, report)
             for spec in self.specs
         }
+        self._cdi = CdiReader(CdiSpecs(settings.attribution.cdi_dirs), lambda: report(LookupsChanged()))
+        self.lookups = Lookups(self._cdi if simulated is None else None)
         self._allocations: KubeletWatcher | SimulatedPods = simulated or self._watcher(settings.kubelet)
 
     def start(self) -> None:
@@ -86,6 +102,10 @@ class Inputs:
         self._allocations.start()
         for poller in self._pollers.values():
             poller.start()
+
+    def read_now(self, collector: str) -> None:
+        """Call a collector out of turn."""
+        self._pollers[collector].read_now()
 
     def set_intervals(self, poll: PollSettings) -> None:
         """Poll at these intervals from now on."""
@@ -124,6 +144,7 @@ class Inputs:
         """Stop every part, all within a second: a thread whose driver call hangs is abandoned."""
         self.request_stop()
         self._allocations.stop()
+        self._cdi.stop()
         for name, poller in self._pollers.items():
             if not poller.join(max(0.0, (self._stop_by or 0.0) - time.monotonic())):
                 fields = {"collector": name}
@@ -131,8 +152,15 @@ class Inputs:
 
     def _watcher(self, kubelet: KubeletSettings) -> KubeletWatcher:
         return KubeletWatcher(
-            _client(kubelet), interval_seconds=kubelet.interval, hold_seconds=kubelet.hold, publish=self._report
+            _client(kubelet),
+            interval_seconds=kubelet.interval,
+            hold_seconds=kubelet.hold,
+            publish=self._report_allocations,
         )
+
+    def _report_allocations(self, state: AttributionState) -> None:
+        self._cdi.follow(state.claim_devices)
+        self._report(state)
 
 
 def _client(kubelet: KubeletSettings) -> PodResourcesClient:

@@ -31,7 +31,7 @@ class FindingCode(StrEnum):
     KUBELET_FAILED = "kubelet_failed"
     SOCKET_FILE_MOUNTED = "socket_file_mounted"
     UNMATCHED_IDS = "unmatched_ids"
-    CLAIMS_NOT_READ = "claims_not_read"
+    CLAIMS_UNRESOLVED = "claims_unresolved"
     ADDRESS_OK = "address_ok"
     ADDRESS_TAKEN = "address_taken"
     ADDRESS_REFUSED = "address_refused"

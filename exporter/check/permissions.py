@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
+from exporter.attribution.claim_resolution import Way
 from exporter.check.facts import Environment, IdentitySource, KubeletFacts, NodeFacts, SocketMount
 
 _SHOWN_CAPABILITIES = 3
@@ -40,7 +41,14 @@ def permissions(facts: NodeFacts) -> tuple[Permission, ...]:
     """Return every right and mount, the most important first."""
     here = facts.environment
     rows = (_user(here), _socket(facts.kubelet), _sysfs(here), _node_name(here))
-    return (*rows, *_variables(here), _capabilities(here), _host_processes(here), _read_only_root(here))
+    return (
+        *rows,
+        *_for_claims(facts.kubelet),
+        *_variables(here),
+        _capabilities(here),
+        _host_processes(here),
+        _read_only_root(here),
+    )
 
 
 def _state(*, given: bool | None) -> PermissionState:
@@ -87,6 +95,21 @@ def _node_name(here: Environment) -> Permission:
         IdentitySource.HOST_NAME: "ids are generated from the host name, which may be the pod's",
     }[here.identity]
     return Permission("NODE_NAME", _state(given=bool(here.node_name)), found, cost)
+
+
+def _for_claims(kubelet: KubeletFacts) -> Iterator[Permission]:
+    """What resource claims need, if there are any."""
+    if kubelet.allocations is None or not kubelet.allocations.has_claims:
+        return
+    sources, unresolved = kubelet.claim_sources, bool(kubelet.allocations.claims.reasons)
+    found = [each.path for each in sources.cdi_directories if each.exists]
+    needed = unresolved or bool(kubelet.allocations.claims.ways.get(Way.CDI))
+    state = PermissionState.GIVEN if found else PermissionState.MISSING if needed else PermissionState.NOT_NEEDED
+    cost = "claims of new partitions, virtual machines and unknown drivers are not resolved"
+    yield Permission("CDI directories", state, ", ".join(found) or "none", cost)
+    own = sources.own_namespace
+    cost = "claims of monitors in the exporter's namespace count as users"
+    yield Permission("POD_NAMESPACE", _state(given=bool(own)), own or "not set", cost)
 
 
 def _variables(here: Environment) -> Iterator[Permission]:

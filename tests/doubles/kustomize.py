@@ -10,7 +10,7 @@ import yaml
 
 Manifest = dict[str, Any]
 
-_KNOWN = {"apiVersion", "kind", "resources", "patches", "images"}
+_KNOWN = {"apiVersion", "kind", "resources", "components", "patches", "images"}
 
 
 def read(path: Path) -> list[Any]:
@@ -31,6 +31,11 @@ def apply(kustomization: Manifest, folder: Path) -> list[Manifest]:
     for name in kustomization["resources"]:
         path = (folder / name).resolve()
         manifests += build(path) if path.is_dir() else read(path)
+    for name in kustomization.get("components", []):
+        (component,) = read(folder / name / "kustomization.yaml")
+        assert set(component) == {"apiVersion", "kind", "patches"}
+        for patch in component["patches"]:
+            _patch(manifests, patch, folder / name)
     for patch in kustomization.get("patches", []):
         _patch(manifests, patch, folder)
     for image in kustomization.get("images", []):

@@ -225,9 +225,9 @@ CASES: tuple[tuple[NodeFacts, Severity, FindingCode, str, str], ...] = (
     (
         replace(HEALTHY, kubelet=kubelet(claims=THREE_CLAIMED)),
         WARNING,
-        FindingCode.CLAIMS_NOT_READ,
-        "kubelet",
-        "3 devices are held by resource claims (DRA) of gpu.nvidia.com",
+        FindingCode.CLAIMS_UNRESOLVED,
+        "resource claims",
+        "gpu.nvidia.com: 3 devices of claims have unknown holders: no device has their name (unknown_name)",
     ),
     (with_address(AddressState.FREE), OK, FindingCode.ADDRESS_OK, "address :9410", "free"),
     (with_address(AddressState.SERVED), OK, FindingCode.ADDRESS_OK, "address :9410", "an exporter listens there"),
@@ -308,7 +308,6 @@ def test_errors_and_warnings_say_what_to_do() -> None:
         FindingCode.KUBELET_FAILED,
         FindingCode.ADDRESS_TAKEN,
         FindingCode.ADDRESS_REFUSED,
-        FindingCode.CLAIMS_NOT_READ,
     }
     without_advice = {
         finding.code
