@@ -13,7 +13,7 @@ from exporter.assembler import Assembler, AssemblerThread, Clocks, Event, Latest
 from exporter.attribution.claims import Claims
 from exporter.collector_state import Limits
 from exporter.configuration.reload import Reload
-from exporter.configuration.settings import PollSettings, Settings
+from exporter.configuration.settings import PodSource, PollSettings, Settings
 from exporter.durations import spell_duration
 from exporter.inputs import Hardware, Inputs, claim_rules, intervals
 from exporter.orphans import reap_orphans
@@ -68,6 +68,13 @@ def _limits(poll: PollSettings) -> Limits:
     return Limits(deadline_seconds=poll.deadline, max_age_seconds=ages)
 
 
+def _simulated(settings: Settings, hardware: Hardware) -> str:
+    """What comes from a scenario, in words; empty for nothing."""
+    if hardware.scenario is None:
+        return ""
+    return "devices, pods and values" if settings.simulate.pods is PodSource.SCENARIO else "devices and values"
+
+
 class Daemon:
     """The whole exporter.
 
@@ -95,7 +102,7 @@ class Daemon:
         specs = self._inputs.specs
         prefixes = tuple(prefix for spec in specs for prefix in spec.resource_prefixes)
         names = [spec.name for spec in specs]
-        self._simulated = hardware.scenario is not None
+        self._simulated = _simulated(settings, hardware)
         # The processes of a scenario do not exist on this machine.
         procfs = Path(os.devnull) if self._simulated else settings.path.procfs
         rows = ProcessRows(Root(procfs)).samples if settings.collect.processes else no_rows

@@ -20,7 +20,7 @@ from exporter.attribution.claim_users import ClaimRules
 from exporter.attribution.podresources import PodResourcesClient
 from exporter.attribution.simulated import SimulatedPods
 from exporter.attribution.watcher import AttributionState, KubeletWatcher
-from exporter.configuration.settings import AttributionSettings, KubeletSettings, PollSettings, Settings
+from exporter.configuration.settings import AttributionSettings, KubeletSettings, PodSource, PollSettings, Settings
 from exporter.poller import Poller
 
 _log = logging.getLogger(__name__)
@@ -35,7 +35,7 @@ class Hardware:
     Attributes:
         specs: The collectors to run.
         hostname: The name of the machine; its identity where no other is known.
-        scenario: Replaces the collectors and the kubelet; None without simulation.
+        scenario: Replaces the collectors, and the kubelet too unless `simulate.pods` names it; None without simulation.
         excluded: Names of installed collectors that are not to run.
     """
 
@@ -88,7 +88,8 @@ class Inputs:
         if hardware.scenario is not None:
             clock = ScenarioClock(time.monotonic, time.time)
             self.specs = (simulated_spec(hardware.scenario, clock),)
-            simulated = SimulatedPods(hardware.scenario, node.identity, clock, report)
+            if settings.simulate.pods is PodSource.SCENARIO:
+                simulated = SimulatedPods(hardware.scenario, node.identity, clock, report)
         self._pollers = {
             spec.name: Poller(spec.name, registry.create(spec, node), intervals(settings.poll), time.monotonic, report)
             for spec in self.specs

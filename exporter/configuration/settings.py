@@ -5,6 +5,7 @@ docs/configuration.md are derived from it, in this order. Options of collectors 
 """
 
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 
 from collectors.contract import AmdOptions, CollectOptions
@@ -182,6 +183,25 @@ class PollSettings:
     )
 
 
+class PodSource(StrEnum):
+    """Where the pods of a simulated node come from."""
+
+    SCENARIO = "scenario"
+    KUBELET = "kubelet"
+
+
+@dataclass(frozen=True, slots=True)
+class SimulateSettings:
+    """The simulated node; without effect on the node's own devices."""
+
+    pods: PodSource = option(
+        choice(PodSource),
+        "scenario",
+        "Where the pods of a simulated node come from: its scenario, or the kubelet of this machine. With kubelet, "
+        "simulated devices are allocated to real pods, see docs/simulation.md.",
+    )
+
+
 _LABEL = label_name(USED_LABELS)
 
 
@@ -222,6 +242,9 @@ class Settings:
         AttributionSettings, "How the devices of resource claims (DRA) are found, see docs/attribution.md."
     )
     poll: PollSettings = section(PollSettings, "How the hardware is read.")
+    simulate: SimulateSettings = section(
+        SimulateSettings, "The simulated node, which the flag --simulate starts; without the flag it has no effect."
+    )
     labels: LabelSettings = section(
         LabelSettings,
         "Labels of the container that a device is allocated to. Other names are for platforms that replace them, see "

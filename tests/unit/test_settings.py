@@ -17,8 +17,10 @@ from exporter.configuration.settings import (
     LogSettings,
     NodeSettings,
     PathSettings,
+    PodSource,
     PollSettings,
     Settings,
+    SimulateSettings,
     WebSettings,
 )
 from exporter.families import HOLDER_LABELS, SUBJECT_LABELS
@@ -58,6 +60,7 @@ def test_a_file_can_set_everything() -> None:
         kubelet=KubeletSettings(Path("/run/kubelet/pod-resources.sock"), 10.0, 2.5, 90.0, 8 << 20),
         attribution=AttributionSettings((Path("/host/cdi"), Path("/etc/cdi")), "monitors", ("nic.example.com", "x")),
         poll=PollSettings(0.5, 5.0, 120.0, 3.0, 15.0, 90.0),
+        simulate=SimulateSettings(PodSource.KUBELET),
         labels=LabelSettings("k8s_namespace_name", "k8s_pod_name", "k8s_container_name"),
         amd=AmdOptions(AmdBackend.ROCM_SMI),
         collect=CollectOptions(
