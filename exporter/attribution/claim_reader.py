@@ -141,7 +141,7 @@ class ClaimReader:
         named = requests[container, claim]
         return request in named or EVERY_REQUEST in named
 
-    def is_pending(self, namespace: str, pod: str, claim: str) -> bool:
+    def awaited(self, namespace: str, pod: str, claim: str) -> bool:
         """Whether a first answer about a pod's use of a claim is to be expected within moments."""
         with self._lock:
             return self._claims.table.is_pending((namespace, claim)) or self._pods.table.is_pending((namespace, pod))

@@ -79,9 +79,9 @@ class ResourceSlices:
         """Whether a container uses the devices of one request of a claim; None while unknown."""
         return self._claims.names_request(namespace, pod, container, claim, request)
 
-    def is_pending(self, namespace: str, pod: str, claim: str) -> bool:
+    def awaited(self, namespace: str, pod: str, claim: str) -> bool:
         """Whether a first answer about a pod's use of a claim is to be expected within moments."""
-        return self._claims.is_pending(namespace, pod, claim)
+        return self._claims.awaited(namespace, pod, claim)
 
 
 def resource_slices_of_pod(

@@ -94,8 +94,8 @@ def test_claims_are_read_in_every_served_version(double: ApiServerDouble, reader
 
 def test_nothing_is_known_of_a_claim_that_is_not_listed_or_not_there(double: ApiServerDouble, reader: Reader) -> None:
     reader.reader.follow([listed("gpu-0")])
-    assert reader.reader.is_pending("ml", "train", "one")
-    wait_until(lambda: not reader.reader.is_pending("ml", "train", "one"))
+    assert reader.reader.awaited("ml", "train", "one") is True
+    wait_until(lambda: not reader.reader.awaited("ml", "train", "one"))
     assert reader.results() is None
     assert reader.uses("main", "gpu") is None
     assert reader.claims.state is ApiState.UP
@@ -145,7 +145,7 @@ def test_without_the_right_to_get_pods_claims_are_known(
     wait_until(lambda: len(double.of_kind("pod")) > 1)  # the pause of five minutes is short here
     assert reader.results() is not None
     assert reader.uses("a", "first") is None
-    assert not reader.reader.is_pending("ml", "train", "one")
+    assert not reader.reader.awaited("ml", "train", "one")
     assert (reader.claims.state, reader.pods.state) == (ApiState.UP, ApiState.FORBIDDEN)
     assert len([line for line in caplog.messages if "without the right to get pods" in line]) == 1
 
@@ -157,7 +157,7 @@ def test_after_a_failure_nothing_is_awaited_and_the_claim_is_got_later(
     double.claims["ml", "one"] = claim(result("gpu-0"))
     double.refused["claim"] = Refusal(status)
     reader.reader.follow([listed("gpu-0")])
-    wait_until(lambda: not reader.reader.is_pending("ml", "train", "one"))
+    wait_until(lambda: not reader.reader.awaited("ml", "train", "one"))
     assert reader.results() is None
     assert reader.claims.state is (ApiState.FORBIDDEN if status == 403 else ApiState.DOWN)
     double.refused.clear()
