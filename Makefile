@@ -17,6 +17,9 @@ LOCK := $(BIN)/uv pip compile --quiet --generate-hashes --no-header --universal 
 
 SBOM := dist/sbom.cdx.json
 
+# A file's tests run in one process, one after another; the first files, those of real processes, take longest.
+PARALLEL := --numprocesses=auto --dist=loadfile --no-loadscope-reorder
+
 # What a target needs of the machine, each with the Debian packages that bring it.
 COMPILER := gcc=gcc,libc6-dev
 TEST_NEEDS := $(COMPILER) promtool=prometheus prometheus=prometheus chromium=chromium mount=mount \
@@ -34,7 +37,7 @@ run: $(RUNNABLE) ## Start the exporter, or a simulated node where there is no ac
 
 test: NEEDS := $(TEST_NEEDS)
 test: packages $(READY) ## Run the tests: make test ARGS="tests/unit -k http"
-	@$(BIN)/pytest $(ARGS)
+	@$(BIN)/pytest $(PARALLEL) $(ARGS)
 
 fuzz: NEEDS := $(COMPILER)
 fuzz: packages $(READY) ## Run the property tests with 50 times as many examples: make fuzz ARGS="-k http"

@@ -68,8 +68,8 @@ class Alias:
 
     Attributes:
         id: The name. Case is ignored.
-        scope: The prefix of resource or driver names within which the name is valid; empty for names that are globally
-            unique, such as a UUID.
+        scope: The prefix of resource or driver names within which the name is valid; empty for names that mean only
+            this device on its machine, such as a UUID, a PCI address or the path of a device file.
     """
 
     id: str

@@ -83,6 +83,10 @@ VENDORS: tuple[Vendor, ...] = (
     Vendor("tenstorrent", "Tenstorrent", 0x1E52),
 )
 
+# DRA drivers whose devices are no accelerators, though a driver of accelerators may come with them: channels between
+# nodes, cryptographic offload, network interfaces (github.com/google/dranet).
+DRIVERS_WITHOUT_ACCELERATORS = frozenset({"compute-domain.nvidia.com", "qat.intel.com", "dra.net"})
+
 
 def vendor_of(pci_id: int) -> Vendor | None:
     """The vendor with a PCI vendor id; None for a vendor that is not in the list."""

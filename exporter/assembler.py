@@ -12,8 +12,11 @@ from collectors.contract import Process, Sample, SubjectKey, subjects_of
 from collectors.metric import Cadence
 from exporter.accounting import Accounting
 from exporter.attribution import join
+from exporter.attribution.claim_lookups import LookupsChanged
+from exporter.attribution.claims import Claims
 from exporter.attribution.finished_pods import CurrentHolders
 from exporter.attribution.holding import Holding
+from exporter.attribution.inventory import Inventory
 from exporter.attribution.watcher import AttributionState
 from exporter.collector_state import CollectorState, Limits
 from exporter.poller import CallStarted, PollerEvent, Released
@@ -25,7 +28,11 @@ _log = logging.getLogger(__name__)
 
 _TICK_SECONDS = 1.0
 
-Event = PollerEvent | AttributionState | Limits
+Event = PollerEvent | AttributionState | LookupsChanged | Limits
+
+
+def _no_reading(collector: str) -> None:
+    """Used where no collector can be called out of turn."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +59,8 @@ class Assembler:
         clocks: The current time.
         process_rows: Returns the samples of single processes, where they are enabled.
         allocation_energy: Whether the energy of allocations is exported.
+        claims: Resolves the devices of resource claims; without it, only by their names.
+        read_now: Has a collector called out of turn, by its name; must not block.
     """
 
     def __init__(  # noqa: PLR0913 - what it joins, and the two opt-in kinds of series
@@ -64,6 +73,8 @@ class Assembler:
         *,
         dra_drivers: Mapping[str, tuple[str, ...]] | None = None,
         allocation_energy: bool = False,
+        claims: Claims | None = None,
+        read_now: Callable[[str], None] = _no_reading,
     ) -> None:
         self._states = {name: CollectorState(name, limits, clocks.wall) for name in collectors}
         self._resource_prefixes = resource_prefixes
@@ -74,6 +85,8 @@ class Assembler:
         self._allocation_energy = allocation_energy
         self._attribution: AttributionState | None = None
         self._current_holders = CurrentHolders()
+        self._claims = claims or Claims()
+        self._read_now = read_now
         self._allocations: tuple[Allocation, ...] | None = None
         self._join_result: join.JoinResult | None = None
         self._holding_subjects: Mapping[Holding, SubjectKey] = {}
@@ -88,6 +101,8 @@ class Assembler:
             self._accounting.set_max_gap(self._clocks.monotonic(), event.max_age_seconds[Cadence.FAST])
         elif isinstance(event, AttributionState):
             self._change_allocations(event)
+        elif isinstance(event, LookupsChanged):
+            self._change_shares()
         elif isinstance(event, CallStarted):
             self._states[event.collector].started(event)
         elif isinstance(event, Released):
@@ -157,6 +172,8 @@ class Assembler:
     def _change_allocations(self, event: AttributionState) -> None:
         """Use new allocations."""
         self._attribution = event
+        if event.up:
+            self._claims.answered()
         self._change_shares()
 
     def _change_shares(self) -> None:
@@ -172,26 +189,39 @@ class Assembler:
         if state is None or state.holdings is None:
             self._allocations = self._join_result = None
             return
-        inventories = [
-            join.Inventory(each.devices, each.partitions, self._resource_prefixes, self._dra_drivers.get(name, ()))
-            for name, each in self._listings.items()
-        ]
+        inventories = [self._inventory(name, each) for name, each in self._listings.items()]
+        claims = self._claims.resolve(state.claim_devices, inventories, self._clocks.monotonic())
         exported = {key for each in self._states.values() for key in subjects_of(each.devices, each.partitions)}
         self._join_result = join.join(
-            state.holdings, state.claim_devices, inventories, self._holding_subjects, exported, self._current_holders
+            state.holdings, claims, inventories, self._holding_subjects, exported, self._current_holders
         )
         self._holding_subjects = self._join_result.subjects
-        self._remember_compute_ratios({subject for each in inventories for subject in each.subjects})
+        known = {subject for each in inventories for subject in each.subjects}
+        self._remember_compute_ratios(known | self._join_result.by_subject.keys())
         self._allocations = join.with_shares(self._join_result.allocations, self._compute_ratios)
+        for name in claims.to_read:
+            self._read_now(name)
 
-    def _remember_compute_ratios(self, known: AbstractSet[SubjectKey]) -> None:
+    def _inventory(self, name: str, listing: Listing) -> Inventory:
+        state = self._states[name]
+        return Inventory(
+            listing.devices,
+            listing.partitions,
+            self._resource_prefixes,
+            self._dra_drivers.get(name, ()),
+            name,
+            state.healthy,
+            state.read_at,
+            state.unread,
+        )
+
+    def _remember_compute_ratios(self, kept: AbstractSet[SubjectKey]) -> None:
         """Update the sizes of partitions. An allocated partition keeps its size while its collector fails.
 
         Args:
-            known: Every device and partition that exists.
+            kept: Every device and partition that exists or is allocated.
         """
         now = self._clocks.monotonic()
-        kept = known | set(self._holding_subjects.values())
         self._compute_ratios = {key: ratio for key, ratio in self._compute_ratios.items() if key in kept} | {
             sample.subject: sample.value
             for state in self._states.values()

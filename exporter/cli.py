@@ -28,7 +28,7 @@ def main() -> None:
         code = _ENDED_BY_SIGNAL + signal.SIGPIPE
     except OutputError as error:
         code = _failed(str(error))
-    except (MemoryError, ImportError) as error:
+    except (MemoryError, ImportError, SystemError) as error:  # the last: `compile` without memory
         code = _failed(f"cannot be loaded: {str(error) or 'out of memory'}; is the memory limit too low?")
     except RuntimeError as error:
         if str(error) != _NO_THREAD:
@@ -38,6 +38,9 @@ def main() -> None:
 
 
 def _run(signals: Signals) -> int:
+    import logging  # noqa: PLC0415 - see below
+
+    logging.getLogger().addHandler(logging.NullHandler())  # else hashlib logs a traceback if its library is not loaded
     from exporter.command import run  # noqa: PLC0415 - loads everything else, with the signals already handled
 
     return run(sys.argv[1:], os.environ, write_output, write_error, signals)

@@ -1,6 +1,7 @@
 """The state of one collector: what it exports, its health, and what is counted and logged about it."""
 
 import logging
+import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
@@ -16,6 +17,7 @@ from exporter.validation import Accepted, Validator
 
 _log = logging.getLogger(__name__)
 
+_ALL = frozenset(Cadence)
 # After such a failure the driver may have been loaded again, which restarts its counters.
 _DRIVER_GONE = frozenset({Reason.DRIVER_NOT_LOADED, Reason.LIBRARY_MISSING, Reason.VERSION_MISMATCH})
 
@@ -40,6 +42,10 @@ class CollectorState:
         name: The collector's name.
         limits: Deadline and ages.
         wall_clock: Unix seconds, for the time of the last success.
+
+    Attributes:
+        listed: The devices and partitions of the last successful reading; none while the vendor is absent.
+        read_at: Monotonic seconds at which the last successful reading of all cadences began.
     """
 
     def __init__(self, name: str, limits: Limits, wall_clock: Callable[[], float]) -> None:
@@ -61,6 +67,7 @@ class CollectorState:
         self._failing: dict[tuple[str, Reason], float] = {}
         self._stuck: dict[str, float] = {}  # since when, by device
         self.listed = Listing()
+        self.read_at = -math.inf
         self._exported = Listing()
         self._duplicates: frozenset[str] = frozenset()
 
@@ -73,6 +80,16 @@ class CollectorState:
     def partitions(self) -> tuple[Partition, ...]:
         """The partitions that it exports."""
         return self._exported.partitions
+
+    @property
+    def healthy(self) -> bool:
+        """Whether its last call has succeeded in time, and it still answers."""
+        return self._up and not (self._late or self._all_stuck)
+
+    @property
+    def unread(self) -> frozenset[str]:
+        """The uuids of the devices that it lists without reading them now: lost and stuck ones."""
+        return frozenset(device.uuid for device in self.listed.devices if device.lost) | self._stuck.keys()
 
     def export(self, listing: Listing) -> None:
         """Export these of the listed devices and partitions; another collector exports the others."""
@@ -159,7 +176,7 @@ class CollectorState:
         return CollectorHealth(
             name=self.name,
             present=self._present,
-            up=self._up and not (self._late or self._all_stuck),
+            up=self.healthy,
             late=self._late or self._all_stuck,
             devices=len(self.devices),
             duplicate_devices=len(self._duplicates),
@@ -203,6 +220,8 @@ class CollectorState:
             _log.info("collector up", extra={"fields": fields})
         self._present = self._up = True
         self._failure = None
+        if event.due == _ALL:
+            self.read_at = event.started
         self._kept.replace(accepted, event.due, event.ended, self.limits.max_age_seconds)
         self._follow_stuck(accepted, event.started)
         if not self._all_stuck:

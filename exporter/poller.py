@@ -167,6 +167,7 @@ class Poller:
         self._report = report
         self._known: frozenset[Hashable] = frozenset()
         self._released = False
+        self._all_requested = False
         self._stop = threading.Event()
         self._wake = threading.Event()
         # A daemon thread: a call that never returns must not keep the process from ending.
@@ -179,6 +180,11 @@ class Poller:
     def set_intervals(self, intervals: Mapping[Cadence, float]) -> None:
         """Poll at these intervals from now on. Called from another thread."""
         self._intervals = intervals
+        self._wake.set()
+
+    def read_now(self) -> None:
+        """Call the collector at once, with all cadences due. Called from another thread."""
+        self._all_requested = True
         self._wake.set()
 
     def release(self) -> None:
@@ -208,6 +214,9 @@ class Poller:
             if self._released:
                 self._stay_released()
                 continue
+            if self._all_requested:
+                self._all_requested = False
+                self._schedule.all_due(self._clock())
             due = self._schedule.due(self._clock())
             if due:
                 self._call(due)

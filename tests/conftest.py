@@ -1,7 +1,9 @@
 """Options of the test run, and the tests it leaves out."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Protocol
 
 import pytest
 from hypothesis import settings
@@ -15,9 +17,17 @@ _MANY_EXAMPLES = 5_000  # instead of 100
 
 settings.register_profile("fuzz", max_examples=_MANY_EXAMPLES, print_blob=True)
 
+_MOST_PROCESSES = 8
 _LEFT_OUT = pytest.StashKey[list[str]]()
+_LEFT_OUT_KEY = "left_out"
 # What a test needs that not every machine has, by marker.
 _NEEDS = {"gpu": "a real device, run with -m gpu", "image": "root and container tools, run make image-test"}
+
+
+class _TestProcess(Protocol):
+    """What pytest-xdist, which has no types, says of a process of the test run."""
+
+    config: pytest.Config
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -33,6 +43,25 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if item not in left_out]
         config.stash[_LEFT_OUT] = [f"{item.nodeid}: {_need(item)}" for item in left_out]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """One process more than cores, because many tests wait; few enough for the memory of a large machine."""
+    return min(len(os.sched_getaffinity(0)) + 1, _MOST_PROCESSES)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: _TestProcess) -> None:
+    """Learn from a process of the test run what it left out: only they collect tests."""
+    node.config.stash[_LEFT_OUT] = getattr(node, "workeroutput", {}).get(_LEFT_OUT_KEY, [])
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Tell the main process of the test run what this one left out."""
+    output = getattr(session.config, "workeroutput", None)
+    if output is not None:
+        output[_LEFT_OUT_KEY] = session.config.stash.get(_LEFT_OUT, [])
 
 
 def _need(item: pytest.Item) -> str:

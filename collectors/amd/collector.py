@@ -136,8 +136,11 @@ class AmdCollector:
                 self._settle_layout(gpu, due, changed=changed)
                 self._unsupported[gpu.uuid] = self._reader_of(gpu.uuid).unsupported()
         samples = [sample for gpu in gpus for sample in (*gpu.samples, *gpu.partition_samples)]
+        driven = {gpu.device.device for gpu in gpus}  # one that was bound again may be in both
+        others = [each for each in self._devices.passed_through if each.device.device not in driven]
+        samples += (Sample(catalog.INFO, each.device.uuid, 1, labels=each.info) for each in others)
         return Reading(
-            devices=tuple(gpu.device for gpu in gpus),
+            devices=(*(gpu.device for gpu in gpus), *(each.device for each in others)),
             partitions=tuple(partition for gpu in gpus for partition in gpu.partitions),
             samples=tuple(sample for sample in samples if sample.metric.cadence in due),
             processes=tuple(process for gpu in gpus for process in gpu.processes),

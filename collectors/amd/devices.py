@@ -7,6 +7,7 @@ from collectors.amd.gpu_paths import DRIVER, PCI_DEVICES, GpuPaths
 from collectors.amd.identity import Identity, KnownUuids
 from collectors.amd.kfd import Topology
 from collectors.contract import AbsentError, Fault, Node, Reason, UnavailableError
+from collectors.passthrough import passed_through
 from collectors.pci import PciFunction, functions_of, undriven
 from collectors.vendors import is_accelerator
 
@@ -45,6 +46,7 @@ class DeviceTable:
         self._bindings: dict[str, int] = {}
         self._incomplete: set[str] = set()  # addresses of GPUs whose identity could not be read completely
         self.entries: tuple[DeviceEntry, ...] = ()
+        self.passed_through: tuple[Identity, ...] = ()
 
     def locate(self, *, full: bool) -> tuple[GpuPaths, ...]:
         """Find the GPUs that amdgpu drives.
@@ -57,7 +59,9 @@ class DeviceTable:
             UnavailableError: It has GPUs without a driver.
         """
         bound = gpu_paths.bound_addresses(self._node.sysfs)
-        if not bound:
+        if full:
+            self.passed_through = self._find_passed_through()
+        if not (bound or self.passed_through):
             self._raise_absence()
         before = self._paths
         self._paths = {
@@ -128,6 +132,11 @@ class DeviceTable:
         if self._node.sysfs.text(*PCI_DEVICES, address, "vendor") is None:
             return Reason.DEVICES_VANISHED
         return Reason.DEVICE_LOST if self._node.sysfs.link_name(*PCI_DEVICES, address, "driver") is None else None
+
+    def _find_passed_through(self) -> tuple[Identity, ...]:
+        """The GPUs that VFIO can pass to virtual machines, each as last identified while amdgpu drove it."""
+        functions = passed_through(filter(is_accelerator, functions_of(self._node.sysfs, _PCI_VENDOR)))
+        return tuple(identity.passed_through(each, self._node, self._known.get(each.address)) for each in functions)
 
     def _raise_absence(self) -> None:
         """Raise the reason why amdgpu drives no GPU, unless it has just lost all of them."""

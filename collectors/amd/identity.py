@@ -4,13 +4,14 @@ import re
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 
+from collectors import passthrough
 from collectors.amd.files import read_text
 from collectors.amd.gpu_paths import DrmNodes, GpuPaths
 from collectors.amd.kfd import Topology, slot_of
 from collectors.catalog import INFO
 from collectors.contract import Alias, Device, Fault, Node, UnavailableError, UnsupportedError
 from collectors.identity import made_uuid
-from collectors.pci import numa_node, spellings
+from collectors.pci import PciFunction, numa_node, spellings
 from collectors.query import InvalidValueError
 
 VENDOR = "amd"
@@ -77,10 +78,18 @@ def info_labels(**known: str) -> tuple[str, ...]:
 
 
 def drm_aliases(drm: DrmNodes) -> frozenset[Alias]:
-    """The name that AMD's DRA driver derives from the DRM nodes, such as `gpu-0-128`."""
-    if drm.card is None or drm.render is None:
-        return frozenset()
-    return frozenset({Alias(f"gpu-{drm.card}-{drm.render}", DRA_DRIVER)})
+    """The DRM nodes, and the name that AMD's DRA driver derives from them, such as `gpu-0-128`.
+
+    Source: `CanonicalName` in the driver's `cmd/gpu-kubeletplugin/deviceinfo.go`,
+    https://github.com/ROCm/k8s-gpu-dra-driver. Names such as `gpu-0-cpx-nps4` are no aliases: the driver counts the
+    GPUs when it starts, and which ones it has counted cannot be seen afterwards.
+    """
+    names = {Alias(f"/dev/dri/renderD{drm.render}")} if drm.render is not None else set()
+    if drm.card is not None:
+        names.add(Alias(f"/dev/dri/card{drm.card}"))
+        if drm.render is not None:
+            names.add(Alias(f"gpu-{drm.card}-{drm.render}", DRA_DRIVER))
+    return frozenset(names)
 
 
 def read(paths: GpuPaths, node: Node, topology: Topology | None, uuids: KnownUuids, faults: list[Fault]) -> Identity:
@@ -118,6 +127,24 @@ def read(paths: GpuPaths, node: Node, topology: Topology | None, uuids: KnownUui
         power_shared=_is_power_shared(paths, faults),
     )
     return Identity(device, location_aliases, info, architecture)
+
+
+def passed_through(function: PciFunction, node: Node, known: Identity | None) -> Identity:
+    """The identity of a GPU that belongs to a virtual machine, or can be given to one.
+
+    Args:
+        function: Its PCI function.
+        node: The machine.
+        known: What was known of it while amdgpu drove it; None if nothing was. Its DRM nodes are gone.
+    """
+    names = passthrough.aliases(node.sysfs, function.address, RESOURCE_PREFIX)
+    if known is not None:
+        return replace(known, device=replace(known.device, aliases=names | {Alias(known.device.uuid)}))
+    uuid = made_uuid(VENDOR, node.identity, function.address)
+    numa = numa_node(node.sysfs, function.address)
+    info = info_labels(pci_bus_id=function.address, numa_node="" if numa is None else str(numa), class_="gpu")
+    model = _MODELS.get(f"0x{function.device:04x}", f"1002:{function.device:04x}")
+    return Identity(Device(uuid, function.address, VENDOR, model, names | {Alias(uuid)}), frozenset(), info, "")
 
 
 def completed(fresh: Identity, known: Identity) -> Identity:

@@ -9,7 +9,7 @@ from collectors.contract import AbsentError, Device, Fault, Node, Reading, Reaso
 from collectors.device_calls import DeviceCalls
 from collectors.metric import Cadence, Metric
 from collectors.nvidia.context import SessionContext
-from collectors.nvidia.devices import DeviceTable, bound_addresses, undriven_faults
+from collectors.nvidia.devices import DeviceEntry, DeviceTable, bound_addresses, undriven_faults
 from collectors.nvidia.errors import InvalidValueError, SessionError
 from collectors.nvidia.health import Health
 from collectors.nvidia.nvml import Nvml
@@ -50,16 +50,35 @@ class NvidiaCollector:
         self._calls = calls
         self._session = Session(open_library, self._hardware, clock, calls)
         self._devices = DeviceTable(node)
-        self._context = SessionContext(Health(clock), node.options, calls, clock, wall_clock)
+        self._context = SessionContext(Health(clock), node.options, calls, clock, wall_clock, node.procfs)
         self._sleep = SleepPolicy(partial(can_sleep, node), clock)
         self._reader: SessionReader | None = None
         self._sessions = 0
+        self._passed_through: list[DeviceEntry] = []
+        self._all_passed_through = False
         self._clock = clock
         self._searched_at = 0.0
         self._late_faults: list[Fault] = []
 
     def read(self, due: frozenset[Cadence]) -> Reading:
         """Read the rows whose cadence is due, on all devices. See `Collector.read`."""
+        if Cadence.MEDIUM in due:
+            functions = self._hardware()
+            self._passed_through = self._devices.passed_through_entries(functions)
+            self._all_passed_through = bool(self._passed_through) and not bound_addresses(functions)
+        reading = self._read_driven(due)
+        driven = {device.device for device in reading.devices}  # one that was bound again may be in both
+        entries = [each for each in self._passed_through if each.device.device not in driven]
+        others = closed_reading(entries, lambda _: (), due)  # events of before are not those of the virtual machine
+        return replace(
+            reading, devices=(*reading.devices, *others.devices), samples=(*reading.samples, *others.samples)
+        )
+
+    def _read_driven(self, due: frozenset[Cadence]) -> Reading:
+        """Read the devices that are not passed through."""
+        if self._all_passed_through:
+            self.close()
+            return Reading(devices=(), faults=tuple(self._undriven(due)))
         if not self._may_be_open(due):
             self.close()
             entries = self._devices.bound_entries(self._hardware())
@@ -105,7 +124,8 @@ class NvidiaCollector:
             # While a call is out the library stays open, so that another session would not list more devices.
             if Cadence.MEDIUM not in due or self._calls.stuck:
                 return reader
-            if not bound_addresses(self._hardware()) - reader.bound_addresses:
+            addresses = {entry.device.device for entry in self._passed_through}
+            if not (bound_addresses(self._hardware()) - reader.bound_addresses or addresses & reader.bound_addresses):
                 return reader
             self.close()
             nvml = self._session.library()

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from collectors.contract import CollectOptions
 from collectors.device_calls import DeviceCalls
 from collectors.nvidia.health import Health
+from collectors.sysfs import Root
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +20,7 @@ class SessionContext:
             session too.
         clock: Monotonic seconds. Used by all threads.
         wall_clock: Unix time. Used by all threads.
+        procfs: The root of a `/proc`.
         throttle_seconds: The time in throttling of each device, over all sessions, by uuid and reason. Each belongs to
             the call of its device.
     """
@@ -28,4 +30,5 @@ class SessionContext:
     calls: DeviceCalls
     clock: Callable[[], float]
     wall_clock: Callable[[], float]
+    procfs: Root
     throttle_seconds: dict[str, dict[str, float]] = field(default_factory=dict)

@@ -65,7 +65,7 @@ class DeviceReader:
         self._activity = Activity(self._gpm)
         self._processes = Processes(context.wall_clock)
         self._query_runner = QueryRunner(nvml, context.clock)
-        self._partitions = PartitionTable(nvml)
+        self._partitions = PartitionTable(nvml, context.procfs)
         self._queries: Queries | None = None
         self._partition_queries: dict[str, tuple[tuple[object, ...], Queries]] = {}
 

@@ -8,6 +8,7 @@ from collectors.nvidia import identity
 from collectors.nvidia.errors import READING_ERRORS, DeviceRefusedError, fault_of
 from collectors.nvidia.identity import Identity
 from collectors.nvidia.nvml import Handle, Nvml
+from collectors.passthrough import passed_through
 from collectors.pci import PciFunction, undriven
 
 _DRIVER = "nvidia"
@@ -120,6 +121,17 @@ class DeviceTable:
             DeviceEntry(self._known.get(function.address) or identity.from_pci(function, self._node), None, asleep=True)
             for function in functions
             if function.address in bound
+        ]
+
+    def passed_through_entries(self, functions: Sequence[PciFunction]) -> list[DeviceEntry]:
+        """The devices that VFIO can pass to virtual machines, without any call to NVML.
+
+        Args:
+            functions: NVIDIA's display functions on the PCI bus.
+        """
+        return [
+            DeviceEntry(identity.passed_through(each, self._node, self._known.get(each.address)), None)
+            for each in passed_through(functions)
         ]
 
     def enumerate(self, nvml: Nvml, count: int, functions: Sequence[PciFunction]) -> list[Fault]:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from functools import partial
 
+from collectors import passthrough
 from collectors.catalog import INFO
 from collectors.contract import Alias, Device, Fault, Node, UnavailableError, UnsupportedError
 from collectors.identity import made_uuid
@@ -144,6 +145,20 @@ def from_pci(function: PciFunction, node: Node) -> Identity:
     return Identity(Device(uuid, function.address, VENDOR, model, _aliases(uuid, function.address, "")), info)
 
 
+def passed_through(function: PciFunction, node: Node, known: Identity | None) -> Identity:
+    """The identity of a device that belongs to a virtual machine, or can be given to one.
+
+    Args:
+        function: Its PCI function.
+        node: The machine.
+        known: What was known of it while NVIDIA's driver had it; None if nothing was. Its device file is gone.
+    """
+    identity = known or from_pci(function, node)
+    names = passthrough.aliases(node.sysfs, function.address, RESOURCE_PREFIX)
+    aliases = names | {Alias(identity.device.uuid)}
+    return Identity(replace(identity.device, aliases=aliases), identity.info)
+
+
 def _text(handle: Handle, address: str, faults: list[Fault], read: Callable[[Handle], str]) -> str:
     try:
         answer = read(handle).strip()
@@ -156,13 +171,20 @@ def _text(handle: Handle, address: str, faults: list[Fault], read: Callable[[Han
 
 
 def _aliases(uuid: str, address: str, minor: str) -> frozenset[Alias]:
-    """The uuid, the PCI address as written by the kernel and by NVML, and the name of the device file, which GKE uses.
+    """The uuid, the PCI address as written by the kernel and by NVML, and the names with the device file's number.
 
-    The index is not an alias, because drivers renumber devices. Without a PCI address, it is the GPU of a Jetson.
+    The device file is in the files that describe a claim's devices to container runtimes; its name without a path is
+    the id of GKE's plugin. NVIDIA's DRA driver writes `gpu-<minor>`: `CanonicalName` of GpuInfo in its
+    `cmd/gpu-kubelet-plugin/deviceinfo.go`, https://github.com/kubernetes-sigs/dra-driver-nvidia-gpu. The index is not
+    an alias, because drivers renumber devices. Without a PCI address, it is the GPU of a Jetson.
     """
     names = {Alias(name) for name in (uuid, *spellings(address))}
     if parse_address(address) is None:
         names.add(Alias(_TEGRA, RESOURCE_PREFIX))
     if minor:
-        names.add(Alias(f"nvidia{minor}", RESOURCE_PREFIX))
+        names |= {
+            Alias(f"nvidia{minor}", RESOURCE_PREFIX),
+            Alias(f"/dev/nvidia{minor}"),
+            Alias(f"gpu-{minor}", DRA_DRIVER),
+        }
     return frozenset(names)

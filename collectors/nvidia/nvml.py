@@ -69,6 +69,14 @@ class MigSlices(NamedTuple):
     of_gpu_instance: int
 
 
+class Placement(NamedTuple):
+    """Where a GPU instance is on its device: the id of its profile, its first memory slice, and their number."""
+
+    profile_id: int
+    start: int
+    size: int
+
+
 class Nvml:
     """An open session with the library.
 
@@ -216,6 +224,18 @@ class Nvml:
     def compute_instance_id(self, handle: Handle) -> int:
         """The compute instance of a MIG device, unique in its GPU instance: nvmlDeviceGetComputeInstanceId."""
         return self.call("nvmlDeviceGetComputeInstanceId", handle, read=int)
+
+    def placement(self, handle: Handle, gpu_instance: int) -> Placement:
+        """Where a GPU instance of a device is: nvmlDeviceGetGpuInstanceById, nvmlGpuInstanceGetInfo.
+
+        Both are documented to need a privileged user.
+        """
+        instance = self.call("nvmlDeviceGetGpuInstanceById", handle, gpu_instance, read=Handle)
+        return self.call(
+            "nvmlGpuInstanceGetInfo",
+            instance,
+            read=lambda info: Placement(info.profileId, info.placement.start, info.placement.size),
+        )
 
     def mig_slices(self, handle: Handle) -> MigSlices:
         """The size of a MIG device: nvmlDeviceGetAttributes_v2."""

@@ -1,7 +1,8 @@
 """MIG devices: which ones exist now, their identity, and their part of the device."""
 
+import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -15,11 +16,14 @@ from collectors.contract import (
     UnsupportedError,
 )
 from collectors.nvidia.errors import READING_ERRORS, InvalidValueError, NoDataError, fault_of
-from collectors.nvidia.identity import RESOURCE_PREFIX, Identity
-from collectors.nvidia.nvml import Handle, Nvml
+from collectors.nvidia.identity import DRA_DRIVER, RESOURCE_PREFIX, Identity
+from collectors.nvidia.mig_nodes import mig_nodes
+from collectors.nvidia.nvml import Handle, Nvml, Placement
+from collectors.sysfs import Root
 
 _MAX_PARTITIONS = 64
 _PROFILE_MARK = " MIG "
+_NOT_IN_DRA_NAME = re.compile(r"[^a-z0-9-]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +37,7 @@ class MigDevice:
         compute_instance: Id of the compute instance in the GPU instance.
         compute_ratio: Its fraction of the device's compute slices; None if unknown.
         fills_gpu_instance: Whether it is known to have all slices of its GPU instance.
+        placement: Where its GPU instance is on the device; None if unknown, as without privileges.
     """
 
     uuid: str
@@ -41,6 +46,7 @@ class MigDevice:
     compute_instance: int
     compute_ratio: float | None
     fills_gpu_instance: bool
+    placement: Placement | None = None
 
 
 class PartitionInfo(NamedTuple):
@@ -94,10 +100,13 @@ class PartitionTable:
 
     Args:
         nvml: The open library.
+        procfs: The root of a `/proc`.
     """
 
-    def __init__(self, nvml: Nvml) -> None:
+    def __init__(self, nvml: Nvml, procfs: Root) -> None:
         self._nvml = nvml
+        self._procfs = procfs
+        self._nodes: dict[int, Mapping[tuple[int, int | None], str]] = {}
         self._mig_unsupported: set[str] = set()
         self._denied: set[tuple[str, str]] = set()
         self._properties: dict[str, MigDevice] = {}
@@ -111,6 +120,7 @@ class PartitionTable:
     def forget_properties(self) -> None:
         """Read the properties of all partitions, and whether devices can be partitioned, again at the next poll."""
         self._properties.clear()
+        self._nodes = {minor: nodes for minor, nodes in self._nodes.items() if nodes}  # others may be readable now
         self._mig_unsupported.clear()
 
     def read(self, identity: Identity, handle: Handle) -> PartitionLayout:
@@ -126,9 +136,11 @@ class PartitionTable:
         if enabled:
             layout.infos = self._read_partitions(uuid, handle, layout)
         layout.known = layout.complete and bool(layout.infos or not enabled)
-        layout.partitions = tuple(_partition(identity, info) for info in layout.infos)
+        layout.partitions = tuple(self._partition(identity, info) for info in layout.infos)
         answered = frozenset(partition.uuid for partition in layout.partitions)
         if layout.complete:
+            for gone in {last.uuid for last in self.last_partitions(uuid)} - answered:
+                self._properties.pop(gone, None)  # if it is created again, it may be at another place
             shape = (enabled, frozenset((part.uuid, part.profile) for part in layout.partitions))
             layout.changed = self._shapes.get(uuid, shape) != shape
             self._shapes[uuid] = shape
@@ -163,7 +175,7 @@ class PartitionTable:
             try:
                 mig_handle = self._nvml.mig_device(handle, index)
                 if mig_handle is not None:  # the list has unused indices
-                    mig = self._mig_device(mig_handle, slices)
+                    mig = self._mig_device(handle, mig_handle, slices)
                     answered[mig.uuid] = (mig, mig_handle)
             except READING_ERRORS as error:  # a lost MIG device was just removed; its device may be fine
                 self._record_failure(uuid, error, layout)
@@ -181,19 +193,21 @@ class PartitionTable:
             raise InvalidValueError(f"nvmlDeviceGetMaxMigDeviceCount: {slices} partitions")
         return slices
 
-    def _mig_device(self, handle: Handle, slices: int) -> MigDevice:
+    def _mig_device(self, parent: Handle, handle: Handle, slices: int) -> MigDevice:
         uuid = self._nvml.uuid(handle)
         known = self._properties.get(uuid)
         profile = self._profile(handle, known)
         if known is None or known.profile != profile:  # created again, perhaps with the same uuid
             compute_ratio, fills_gpu_instance = self._read_size(handle, slices)
+            gpu_instance = self._nvml.gpu_instance_id(handle)
             self._properties[uuid] = MigDevice(
                 uuid,
                 profile,
-                self._nvml.gpu_instance_id(handle),
+                gpu_instance,
                 self._nvml.compute_instance_id(handle),
                 compute_ratio,
                 fills_gpu_instance,
+                self._placement(parent, gpu_instance),
             )
         return self._properties[uuid]
 
@@ -220,6 +234,32 @@ class PartitionTable:
             raise InvalidValueError(f"nvmlDeviceGetAttributes_v2: {own} of {slices} compute slices")
         return own / slices, own >= of_gpu_instance
 
+    def _placement(self, parent: Handle, gpu_instance: int) -> Placement | None:
+        """Where a GPU instance is. Not a fault if it is refused: it is for a name only, and most users have no right.
+
+        It is asked once for each partition, and again with the properties of all.
+        """
+        try:
+            return self._nvml.placement(parent, gpu_instance)
+        except READING_ERRORS:
+            return None
+
+    def _partition(self, identity: Identity, info: PartitionInfo) -> Partition:
+        names = frozenset(
+            (*_plugin_names(identity, info), *self._node_names(identity, info), *_dra_names(identity, info))
+        )
+        return Partition(info.mig.uuid, identity.device.uuid, info.mig.profile, names)
+
+    def _node_names(self, identity: Identity, info: PartitionInfo) -> Iterator[Alias]:
+        """Its device files. That of its GPU instance is not only its own if the instance has another partition."""
+        if identity.minor is None:
+            return
+        if identity.minor not in self._nodes:
+            self._nodes[identity.minor] = mig_nodes(self._procfs, identity.minor)
+        instances = (info.mig.compute_instance, *((None,) if info.is_only_instance else ()))
+        paths = (self._nodes[identity.minor].get((info.mig.gpu_instance, instance)) for instance in instances)
+        yield from map(Alias, filter(None, paths))
+
     def _record_failure(self, uuid: str, error: CollectorError, layout: PartitionLayout) -> None:
         """Record a failure; a missing permission only once, because it does not change while the process runs."""
         layout.complete = False
@@ -237,10 +277,25 @@ def _lowest_of_each_gpu_instance(devices: Sequence[MigDevice]) -> frozenset[str]
     return frozenset(mig.uuid for mig in lowest.values())
 
 
-def _partition(identity: Identity, info: PartitionInfo) -> Partition:
-    """With its uuid, its name in drivers before 470 and, if it is alone in its GPU instance, its name in GKE."""
+def _plugin_names(identity: Identity, info: PartitionInfo) -> Iterator[Alias]:
+    """Its uuid, its name in drivers before 470 and, if it is alone in its GPU instance, its name in GKE."""
     mig = info.mig
-    names = {Alias(mig.uuid), Alias(f"MIG-{identity.device.uuid}/{mig.gpu_instance}/{mig.compute_instance}")}
+    yield Alias(mig.uuid)
+    yield Alias(f"MIG-{identity.device.uuid}/{mig.gpu_instance}/{mig.compute_instance}")
     if identity.minor is not None and info.is_only_instance:
-        names.add(Alias(f"nvidia{identity.minor}/gi{mig.gpu_instance}", RESOURCE_PREFIX))
-    return Partition(mig.uuid, identity.device.uuid, mig.profile, frozenset(names))
+        yield Alias(f"nvidia{identity.minor}/gi{mig.gpu_instance}", RESOURCE_PREFIX)
+
+
+def _dra_names(identity: Identity, info: PartitionInfo) -> Iterator[Alias]:
+    """Its names in NVIDIA's DRA driver, now and up to version 25.8, which only has whole GPU instances.
+
+    Source: `ToCanonicalName` in the driver's `cmd/gpu-kubelet-plugin/mig.go`, and `CanonicalName` of MigDeviceInfo in
+    an earlier `deviceinfo.go`; https://github.com/kubernetes-sigs/dra-driver-nvidia-gpu.
+    """
+    profile = _NOT_IN_DRA_NAME.sub("-", info.mig.profile.replace(".", "").lower()).strip("-")
+    place = info.mig.placement
+    if identity.minor is None or place is None or not profile or not info.is_whole_instance:
+        return
+    name = f"gpu-{identity.minor}-mig"
+    yield Alias(f"{name}-{profile}-{place.profile_id}-{place.start}", DRA_DRIVER)
+    yield Alias(f"{name}-{place.profile_id}-{place.start}-{place.size}", DRA_DRIVER)

@@ -8,11 +8,14 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 
-from collectors.contract import Alias, Device, Partition
+from collectors.contract import Alias, Device, Partition, SubjectKey
 
 _Subject = tuple[str, str]
 
 _SHARE_OF_NODE_NAME = re.compile(r"(?P<name>.+)/vgpu\d+", re.ASCII | re.DOTALL)
+_NUMBERED_SHARE = re.compile(r"(?P<name>[a-z]+\d+(?:[a-z]*-\d+)?)-\d+", re.ASCII | re.IGNORECASE)
+_TEMPLATE = re.compile(r"(?P<chip>[a-z]+\d+[a-z]*)-\d+c[^-]*-\d+(?P<number>-\d+)", re.ASCII | re.IGNORECASE)
+_PCI_NAME = re.compile(r"([0-9a-f]{4,8})-([0-9a-f]{2})-([0-9a-f]{2})-([0-7])-0x[0-9a-f]{1,8}", re.ASCII | re.IGNORECASE)
 _WORD = re.compile(r"[^\W_]+")
 _NUMBER = re.compile(r"[\W_]+\d+", re.ASCII)
 # A uuid as RFC 9562 writes it. It is recognized between any other text, and without the prefix that a vendor adds.
@@ -33,7 +36,47 @@ def without_virtual_share(device_id: str) -> str:
     return found["name"] if found else device_id
 
 
-_FORMS: tuple[Callable[[str], str], ...] = (without_replica, without_virtual_share)
+def without_numbered_share(device_id: str) -> str:
+    """Return `card0` for `card0-3`, and `Ascend310P-2` for `Ascend310P-2-3`: shares of a device, by their number.
+
+    Source: `cmd/gpu_plugin/gpu_plugin.go` of https://github.com/intel/intel-device-plugins-for-kubernetes, and
+    `getNPUsByShareMode` in `component/ascend-device-plugin/pkg/device/ascendcommon.go` of
+    https://github.com/Ascend/mind-cluster.
+    """
+    found = _NUMBERED_SHARE.fullmatch(device_id)
+    return found["name"] if found else device_id
+
+
+def without_template(device_id: str) -> str:
+    """Return `Ascend910-5` for `Ascend910-2c-100-5`: a slice with 2 cores and the number 100 of device 5.
+
+    Source: `assembleSpecVirtualDevice` in the same file of Huawei's plugin.
+    """
+    found = _TEMPLATE.fullmatch(device_id)
+    return found["chip"] + found["number"] if found else device_id
+
+
+_FORMS: tuple[Callable[[str], str], ...] = (
+    without_replica,
+    without_virtual_share,
+    without_numbered_share,
+    without_template,
+)
+
+
+def pci_address_in(device: str) -> str:
+    """Return `0000:03:00.0` for `0000-03-00-0-0x56c0`: address and device id, as some DRA drivers name a device.
+
+    Source: `DeviceUIDFromPCIinfo` in https://github.com/intel/intel-resource-drivers-for-kubernetes.
+
+    Args:
+        device: The name of a device in a ResourceSlice.
+
+    Returns:
+        The address as the kernel writes it; empty for other names.
+    """
+    found = _PCI_NAME.fullmatch(device)
+    return "{}:{}:{}.{}".format(*found.groups()).lower() if found else ""
 
 
 def only_monitors(resource: str) -> bool:
@@ -105,6 +148,16 @@ class AliasTable:
             if scopes:
                 return _only(self._scopes[name][max(scopes, key=len)]) or earlier
         return earlier or (self._share(names[0]) if names else None)
+
+    def in_scope(self, name: str, scope: str) -> frozenset[SubjectKey]:
+        """Return all devices and partitions with a name in exactly this scope: that of a DRA driver, or the global one.
+
+        Args:
+            name: The driver's name of the device, or the path of a device node.
+            scope: The driver; empty for globally unique names.
+        """
+        found = self._scopes.get(name.casefold(), {}).get(scope, set())
+        return frozenset(SubjectKey(*subject) for subject in found)
 
     def named(self, device_id: str) -> frozenset[str]:
         """Return the devices that an id names anywhere in its text, by a globally unique name.

@@ -5,8 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from collectors.contract import Device, Partition
+from exporter.attribution.claims import Claims
 from exporter.attribution.holding import PodResourcesList
-from exporter.attribution.join import Inventory, JoinResult, join
+from exporter.attribution.inventory import Inventory
+from exporter.attribution.join import JoinResult, join
 from exporter.attribution.podresources import KubeletError, PodResourcesClient, SocketAbsentError
 from exporter.check.facts import AllocationFacts, CollectorFacts, DeviceHolders, KubeletState
 from exporter.precedence import Listing, with_exported_uuids, without_duplicates
@@ -41,12 +43,15 @@ def query_kubelet(socket: Path, timeout_seconds: float) -> KubeletReply:
     return KubeletReply(KubeletState.ANSWERS, answer=answer)
 
 
-def allocation_facts(answer: PodResourcesList, collectors: Sequence[CollectorFacts]) -> AllocationFacts:
+def allocation_facts(
+    answer: PodResourcesList, collectors: Sequence[CollectorFacts], claims: Claims | None = None
+) -> AllocationFacts:
     """Join the kubelet's answer with the devices of all collectors, as the daemon does.
 
     Args:
         answer: The kubelet's answer.
         collectors: All installed collectors; one that failed has no devices.
+        claims: Resolves the devices of resource claims; without it, only by their names.
     """
     listed = [_listing(each) for each in collectors]
     exported = without_duplicates(listed)
@@ -56,7 +61,8 @@ def allocation_facts(answer: PodResourcesList, collectors: Sequence[CollectorFac
     ]
     devices = [device for each in exported for device in each.devices]
     partitions = [part for each in exported for part in each.partitions]
-    joined = join(answer.holdings, answer.claim_devices, inventories)
+    resolved = (claims or Claims()).resolve(answer.claim_devices, inventories, 0.0)
+    joined = join(answer.holdings, resolved, inventories)
     return AllocationFacts(
         pods=len(answer.pods),
         device_ids=len(answer.holdings),

@@ -58,10 +58,10 @@ def _facts(
 
 
 def _state(function: PciFunction, reader: _Reader | None, collector: str) -> PciState:
+    if function.passed_through and not (reader is not None and reader.lost):
+        return PciState.PASSED_THROUGH  # a collector lists it and reads nothing of it
     if reader is not None:
         return PciState.LOST if reader.lost else PciState.READ
-    if function.passed_through:
-        return PciState.PASSED_THROUGH
     if function.virtual:
         return PciState.VIRTUAL
     return PciState.NOT_READ if collector else PciState.NO_COLLECTOR

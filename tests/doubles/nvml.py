@@ -330,6 +330,7 @@ def h100_mig(device: int, index: int, profile: str = "1g.10gb") -> MigDevice:
     mig.uuid = f"MIG-{uuid.uuid5(uuid.NAMESPACE_OID, f'device {device} part {index}')}"
     mig.name = f"{_H100['name']} MIG {profile}"
     mig.gpu_instance = 7 + index
+    mig.gpu_instance_profile = None  # as for a user without privileges
     mig.multiprocessors = multiprocessors
     mig.copy_engines = mig.decoders = mig.jpeg_engines = slices
     mig.gpu_instance_slices = mig.compute_instance_slices = slices

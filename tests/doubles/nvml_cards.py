@@ -129,6 +129,7 @@ class Card:
     def _mig_device(self, index: int) -> MigDevice:
         mig = MigDevice()
         mig.present, mig.gpu_instance, mig.compute_instance = 1, 7 + index, 0
+        mig.gpu_instance_profile = None
         mig.uuid = f"MIG-{uuid.uuid5(uuid.NAMESPACE_OID, f'{self.title} {index}')}"
         mig.name = f"{self.recorded.get('name', self.assumed.get('name'))} MIG {self.mig['profile']}"
         mig.gpu_instance_slices = mig.compute_instance_slices = self.mig["slices"]

@@ -30,8 +30,13 @@ SHARE_OF_CPX = 1 / 8
 NOT_SUPPORTED = 3  # NVML_ERROR_NOT_SUPPORTED
 # What each device executes, by its address. Of the cut device a seventh does, half of the time.
 UTILIZATION = {
-    **{"0000:1b:00.0": 0.5, "0000:27:00.0": 0.5, "0000:33:00.0": 0.5 / 7, "0000:3f:00.0": 0, "0000:4b:00.0": 0},
-    **{"0000:05:00.0": 0.88, "0000:26:00.0": 0.88},
+    "0000:1b:00.0": 0.5,
+    "0000:27:00.0": 0.5,
+    "0000:33:00.0": 0.5 / 7,
+    "0000:3f:00.0": 0,
+    "0000:4b:00.0": 0,
+    "0000:05:00.0": 0.88,
+    "0000:26:00.0": 0.88,
 }
 FAILING = 4  # the index of the device that has an XID 79 and is lost
 

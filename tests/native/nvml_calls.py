@@ -69,6 +69,8 @@ DEVICE_CALLS = (
     "nvmlDeviceGetGpuInstanceId",
     "nvmlDeviceGetComputeInstanceId",
     "nvmlDeviceGetAttributes_v2",
+    "nvmlDeviceGetGpuInstanceById",
+    "nvmlGpuInstanceGetInfo",
     "nvmlDeviceGetPersistenceMode",
     "nvmlDeviceGetComputeMode",
     "nvmlDeviceGetEccMode",

@@ -95,13 +95,19 @@ class GpmMetric(Record):
 
 
 class MigDevice(Record):
-    """A compute instance of a GPU instance."""
+    """A compute instance of a GPU instance.
+
+    Without a `gpu_instance_profile`, the caller has no permission to get its GPU instance.
+    """
 
     __slots__ = ()
     present = Number()
     uuid = Text(96)
     name = Text(96)
     gpu_instance = Number()
+    gpu_instance_profile = Number()
+    placement_start = Number()
+    placement_size = Number()
     compute_instance = Number()
     multiprocessors = Number()
     copy_engines = Number()

@@ -58,7 +58,12 @@ def test_a_driver_that_renumbers_its_nodes_changes_the_names(tmp_path: Path) -> 
     (gpu.folder / "drm" / "card0").rename(gpu.folder / "drm" / "card7")
     (new,) = collector.read(ALL).devices
     assert new.uuid == old.uuid
-    assert {alias.id for alias in new.aliases ^ old.aliases} == {"gpu-0-128", "gpu-7-128"}
+    assert {alias.id for alias in new.aliases ^ old.aliases} == {
+        "gpu-0-128",
+        "gpu-7-128",
+        "/dev/dri/card0",
+        "/dev/dri/card7",
+    }
 
 
 def test_creating_a_collector_reads_no_file(tmp_path: Path) -> None:

@@ -99,7 +99,8 @@ def test_a_device_whose_collector_is_down_or_does_not_list_it_is_not_read(sysfs:
 
 def test_a_device_reserved_for_a_virtual_machine_is_passed_through(sysfs: SysfsTree) -> None:
     sysfs.add_pci(ADDRESS, "vfio-pci")
-    assert found(sysfs, collector("nvidia")).state is PciState.PASSED_THROUGH
+    listing = collector("nvidia", Device("GPU-1", ADDRESS, "nvidia", "H100"))
+    assert [found(sysfs, each).state for each in (collector("nvidia"), listing)] == [PciState.PASSED_THROUGH] * 2
 
 
 def test_a_virtual_function_is_reported_as_such(sysfs: SysfsTree) -> None:

@@ -34,6 +34,14 @@ def test_tests_that_need_a_device_are_left_out_and_named(tmp_path: Path) -> None
     assert "test_without" not in named
 
 
+def test_they_are_named_by_several_processes_too(tmp_path: Path) -> None:
+    output = run_suite(tmp_path, "--numprocesses=2")
+
+    assert "1 passed" in output
+    named = output.partition("left out, for what they need")[2]
+    assert named.count("test_suite.py::test_with_device: a real device, run with -m gpu\n") == 1
+
+
 @pytest.mark.parametrize(("expression", "closing"), [("gpu", "1 passed, 1 deselected"), ("gpu or not gpu", "2 passed")])
 def test_a_marker_expression_brings_them_back(tmp_path: Path, expression: str, closing: str) -> None:
     output = run_suite(tmp_path, "-m", expression)

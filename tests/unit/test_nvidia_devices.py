@@ -84,6 +84,8 @@ def test_the_aliases_of_a_device_do_not_include_its_index(bench: Bench) -> None:
         Alias("0000:3b:00.0"),
         Alias("00000000:3b:00.0"),
         Alias("nvidia3", "nvidia.com/"),
+        Alias("/dev/nvidia3"),
+        Alias("gpu-3", "gpu.nvidia.com"),
     }
 
 

@@ -1,4 +1,6 @@
+import os
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -6,6 +8,7 @@ from collectors.contract import Alias, Device, DeviceLostError, Reason
 from collectors.nvidia.errors import SessionError
 from collectors.nvidia.identity import Identity
 from collectors.nvidia.partitions import PartitionLayout, PartitionTable
+from collectors.sysfs import Root
 from tests.doubles.nvidia_device import mig_device
 from tests.doubles.nvml import MigDevice, NvmlState, h100, h100_mig
 from tests.doubles.nvml_loaded import open_nvml
@@ -26,7 +29,7 @@ class Bench:
         self.identity = Identity(Device("GPU-abc", "0000:3b:00.0", "nvidia", "H100"), (), minor)
         library = open_nvml()
         self.handle = library.device(0)
-        self.table = PartitionTable(library)
+        self.table = PartitionTable(library, Root(Path(os.devnull)))
 
     def read(self) -> PartitionLayout:
         return self.table.read(self.identity, self.handle)

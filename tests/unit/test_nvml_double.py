@@ -103,6 +103,7 @@ BINDING: dict[str, tuple[Any, ...]] = {
     "nvmlDeviceGetTotalEccErrors": ("nvmlDeviceGetTotalEccErrors", 0, 0),
     "nvmlDeviceGetRetiredPages": ("nvmlDeviceGetRetiredPages", 0),
     "nvmlDeviceGetSramEccErrorStatus": ("nvmlDeviceGetSramEccErrorStatus", None),
+    "nvmlDeviceGetGpuInstanceById": ("nvmlDeviceGetGpuInstanceById", 0),
 }
 
 

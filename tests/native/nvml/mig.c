@@ -90,3 +90,42 @@ EXPORT nvmlReturn_t nvmlDeviceGetAttributes_v2(nvmlDevice_t mig, nvmlDeviceAttri
     attributes->memorySizeMB = (unsigned long long)subject.mig.memory_mebibytes;
     return NVML_SUCCESS;
 }
+
+/* The handle of a GPU instance is that of its first MIG device. */
+EXPORT nvmlReturn_t nvmlDeviceGetGpuInstanceById(nvmlDevice_t device, unsigned int id, nvmlGpuInstance_t *instance)
+{
+    struct subject subject;
+    nvmlReturn_t result = enter(CALL_nvmlDeviceGetGpuInstanceById, device, TAKES_DEVICE, &subject);
+    if (result != NVML_SUCCESS) {
+        return result;
+    }
+    if (instance == NULL) {
+        return NVML_ERROR_INVALID_ARGUMENT;
+    }
+    for (unsigned int index = 0; index < DOUBLE_MOST_MIG_DEVICES; index++) {
+        const struct double_mig_device *mig = &subject.device.mig[index];
+        if (mig->present && mig->gpu_instance == id) {
+            *instance = (nvmlGpuInstance_t)handle_of_mig(subject.slot, index);
+            return mig->gpu_instance_profile == DOUBLE_UNSUPPORTED ? NVML_ERROR_NO_PERMISSION : NVML_SUCCESS;
+        }
+    }
+    return NVML_ERROR_NOT_FOUND;
+}
+
+EXPORT nvmlReturn_t nvmlGpuInstanceGetInfo(nvmlGpuInstance_t instance, nvmlGpuInstanceInfo_t *info)
+{
+    struct subject subject;
+    nvmlReturn_t result = enter(CALL_nvmlGpuInstanceGetInfo, (nvmlDevice_t)instance, TAKES_MIG, &subject);
+    if (result != NVML_SUCCESS) {
+        return result;
+    }
+    if (info == NULL) {
+        return NVML_ERROR_INVALID_ARGUMENT;
+    }
+    info->device = handle_of_device(subject.slot);
+    info->id = (unsigned int)subject.mig.gpu_instance;
+    info->profileId = (unsigned int)subject.mig.gpu_instance_profile;
+    info->placement.start = (unsigned int)subject.mig.placement_start;
+    info->placement.size = (unsigned int)subject.mig.placement_size;
+    return NVML_SUCCESS;
+}

@@ -1,0 +1,205 @@
+"""Resolves the devices of resource claims (DRA): which device or partition each container holds. No I/O.
+
+What no way finds is counted, and the devices that it may be are neither free nor known to be held.
+"""
+
+import math
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from collectors.contract import SubjectKey
+from exporter.attribution.cdi_names import claim_uid
+from exporter.attribution.claim_log import ClaimLog
+from exporter.attribution.claim_memory import ClaimMemory
+from exporter.attribution.claim_resolution import ClaimMatch, Finder, Lookups, UnresolvedReason, Way
+from exporter.attribution.claim_users import ClaimRules, ClaimUsers, Use
+from exporter.attribution.holding import ClaimDevice, DeviceOfClaim
+from exporter.attribution.inventory import Inventory
+
+_MOST_SHOWN = 100
+# A reading out of turn costs as much as the slowest cadence.
+_SECONDS_BETWEEN_SEARCHES = 2.0
+_MOST_SEARCHES = 3
+
+
+class ClaimEdge(NamedTuple):
+    """A container, and a device or partition that it holds by a claim."""
+
+    claimed: ClaimDevice
+    subject: SubjectKey
+
+
+class UnresolvedClaim(NamedTuple):
+    """A device of a claim that is not resolved, and why; see `ClaimMatch.reason`."""
+
+    claimed: ClaimDevice
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class ResolvedClaims:
+    """The devices of all claims at one moment. Each counts once for all containers that use its claim.
+
+    Attributes:
+        edges: What containers hold.
+        unresolved: Number of devices that are not resolved, by driver; several claims of one device count once.
+        reasons: Number of devices that are not resolved, by driver and reason.
+        shown: Some of them, for people.
+        ways: Number of devices by the way in which they were found.
+        not_counted: Number of devices that are monitored or no accelerators.
+        possibly_held: Uuids of the devices that an unresolved one may be.
+        to_read: Collectors to read out of turn: they may then list what was not found.
+    """
+
+    edges: tuple[ClaimEdge, ...] = ()
+    unresolved: Mapping[str, int] = field(default_factory=dict)
+    reasons: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    shown: tuple[UnresolvedClaim, ...] = ()
+    ways: Mapping[Way, int] = field(default_factory=dict)
+    not_counted: Mapping[Use, int] = field(default_factory=dict)
+    possibly_held: frozenset[str] = frozenset()
+    to_read: frozenset[str] = frozenset()
+
+
+class Claims:
+    """Resolves claims, and remembers what they were resolved to. Used by one thread.
+
+    Args:
+        rules: Whose claims do not count.
+        lookups: What is searched besides the names of devices.
+    """
+
+    def __init__(self, rules: ClaimRules | None = None, lookups: Lookups | None = None) -> None:
+        self._lookups = lookups or Lookups()
+        self._users = ClaimUsers(rules or ClaimRules(), self._lookups.objects)
+        self._memory = ClaimMemory()
+        self._searched_at: dict[str, float] = {}
+        self._log = ClaimLog()
+
+    def answered(self) -> None:
+        """Record that the kubelet has given a new answer."""
+        self._memory.answered()
+
+    def resolve(
+        self, claim_devices: Sequence[ClaimDevice], inventories: Sequence[Inventory], now: float
+    ) -> ResolvedClaims:
+        """Resolve every device of every claim.
+
+        Args:
+            claim_devices: The devices of all claims, as the kubelet lists them.
+            inventories: The devices of each collector.
+            now: Monotonic seconds.
+        """
+        tally = _Tally()
+        shares = _shares(claim_devices)
+        finder = Finder(inventories if claim_devices else (), self._lookups)
+        for claimed in claim_devices:
+            allocated = claimed.allocated
+            if allocated not in tally.outcomes:
+                use, found = self._outcome(claimed, finder, shares, inventories, now)
+                tally.add(claimed, use, found)
+            if tally.outcomes[allocated] is not None:
+                tally.add_edge(claimed, self._users.use_of_container(claimed))
+        self._memory.keep_only(tally.outcomes.keys())
+        self._log.update(tally.reasons, now)
+        return tally.result(self._to_read(tally, inventories, now))
+
+    def _outcome(
+        self,
+        claimed: ClaimDevice,
+        finder: Finder,
+        shares: Mapping[tuple[str, ...], int],
+        inventories: Sequence[Inventory],
+        now: float,
+    ) -> tuple[Use, ClaimMatch]:
+        """What one device of a claim is used for, and which it is."""
+        allocated, use = claimed.allocated, self._users.use(claimed)
+        if use in (Use.MONITORED, Use.NO_ACCELERATOR):
+            return use, ClaimMatch()
+        found = finder.find(claimed, shares.get(allocated[:-1], 1))
+        if found.subject is not None or found.devices or allocated in self._memory:
+            uid = claim_uid(claimed.cdi_devices, claimed.device)
+            found = self._memory.resolve(allocated, found, uid, inventories, now)
+        if use is Use.UNKNOWN:
+            devices = found.devices if found.subject is None else frozenset({found.subject.device_uuid})
+            found = ClaimMatch(reason=UnresolvedReason.CLAIM_NOT_READ, devices=devices)
+        return Use.USED, found
+
+    def _to_read(self, tally: "_Tally", inventories: Sequence[Inventory], now: float) -> frozenset[str]:
+        """The collectors that may list a device that was not found, as often as it is allowed to search for it."""
+        collectors: set[str] = set()
+        for allocated, devices in tally.possibly.items():
+            names = {
+                each.collector
+                for each in inventories
+                if each.healthy and not devices.isdisjoint(device.uuid for device in each.devices)
+            }
+            due = {each for each in names if now - self._searched_at.get(each, -math.inf) >= _SECONDS_BETWEEN_SEARCHES}
+            if due and self._memory.searched(allocated, _MOST_SEARCHES):
+                collectors |= due
+        self._searched_at |= dict.fromkeys(collectors, now)
+        return frozenset(collectors)
+
+
+class _Tally:
+    """Collects the outcomes of one run."""
+
+    def __init__(self) -> None:
+        self.outcomes: dict[DeviceOfClaim, SubjectKey | None] = {}
+        self.possibly: dict[DeviceOfClaim, frozenset[str]] = {}
+        self.reasons: Counter[tuple[str, str]] = Counter()
+        self._edges: list[ClaimEdge] = []
+        self._maybe_used: set[str] = set()
+        self._unresolved: set[tuple[str, str, str, str]] = set()
+        self._shown: list[UnresolvedClaim] = []
+        self._ways: Counter[Way] = Counter()
+        self._not_counted: Counter[Use] = Counter()
+
+    def add(self, claimed: ClaimDevice, use: Use, found: ClaimMatch) -> None:
+        """Add one device of a claim."""
+        self.outcomes[claimed.allocated] = found.subject
+        if use is not Use.USED:
+            self._not_counted[use] += 1
+        elif found.subject is not None and found.way is not None:
+            self._ways[found.way] += 1
+        else:
+            self._unresolved.add(claimed.key)
+            self.reasons[claimed.driver, found.reason] += 1
+            if found.devices:
+                self.possibly[claimed.allocated] = found.devices
+            if len(self._shown) < _MOST_SHOWN:
+                self._shown.append(UnresolvedClaim(claimed, found.reason))
+
+    def add_edge(self, claimed: ClaimDevice, use: Use) -> None:
+        """Add a container with a claim whose device is resolved."""
+        subject = self.outcomes[claimed.allocated]
+        if subject is None or use is Use.OF_OTHER_CONTAINER:
+            return
+        if use is Use.USED:
+            self._edges.append(ClaimEdge(claimed, subject))
+        else:
+            self._maybe_used.add(subject.device_uuid)
+
+    def result(self, to_read: frozenset[str]) -> ResolvedClaims:
+        """All that was added."""
+        return ResolvedClaims(
+            tuple(self._edges),
+            dict(sorted(Counter(driver for driver, *_ in self._unresolved).items())),
+            dict(sorted(self.reasons.items())),
+            tuple(self._shown),
+            self._ways,
+            self._not_counted,
+            frozenset(self._maybe_used.union(*set(self.possibly.values()))),
+            to_read,
+        )
+
+
+def _shares(claim_devices: Sequence[ClaimDevice]) -> dict[tuple[str, ...], int]:
+    """How many shares of one device one claim has, where it has any."""
+    shares: defaultdict[tuple[str, ...], set[str]] = defaultdict(set)
+    for claimed in claim_devices:
+        if claimed.share:
+            shares[claimed.allocated[:-1]].add(claimed.share)
+    return {device: len(found) for device, found in shares.items()}
