@@ -19,10 +19,10 @@ from exporter.configuration.load import load_settings
 from exporter.configuration.reload import Reload
 from exporter.configuration.settings import Settings
 from exporter.daemon import Daemon, VersionMismatchError
-from exporter.exposition import ROWS
 from exporter.inputs import Hardware
 from exporter.output import LineWriter
 from exporter.selfmetrics import exporter_version
+from exporter.series import ROWS
 from exporter.signals import Signals
 from exporter.web.listen import ListenError
 

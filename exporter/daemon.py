@@ -8,7 +8,7 @@ from pathlib import Path
 
 from collectors.contract import Reason
 from collectors.sysfs import Root
-from exporter import exposition, logs
+from exporter import logs
 from exporter.assembler import Assembler, AssemblerThread, Clocks, Event, Latest
 from exporter.collector_state import Limits
 from exporter.configuration.reload import Reload
@@ -21,6 +21,7 @@ from exporter.process_metrics import ProcessRows, no_rows
 from exporter.selfmetrics import SelfMetrics, exporter_version, process_samples
 from exporter.signals import Signals
 from exporter.snapshot import CollectorHealth
+from exporter.text_format import Format
 from exporter.web import handlers
 from exporter.web.server import Server
 
@@ -146,14 +147,16 @@ class Daemon:
             self._signals.serving = False
 
     def once(self) -> bytes:
-        """One exposition, rendered as soon as every collector and the kubelet have answered, failed or been late."""
+        """One exposition, written as soon as every collector and the kubelet have answered, failed or been late."""
+        from exporter import exposition  # noqa: PLC0415 - the serving daemon does without prometheus_client
+
         self._start()
         try:
             while not self._settled():
                 time.sleep(_SETTLED_CHECK_SECONDS)
             snapshot = self.latest.snapshot
             own = self._self_metrics.samples(snapshot)
-            return exposition.render(snapshot, own, exposition.Format.TEXT, self._settings.labels.ordered)
+            return exposition.render(snapshot, own, Format.TEXT, self._settings.labels.ordered)
         finally:
             self._stop()
 

@@ -11,7 +11,7 @@ import psutil
 
 from collectors.metric import Metric
 from exporter import families
-from exporter.exposition import OwnSample
+from exporter.series import OwnSample
 from exporter.snapshot import CollectorHealth, Snapshot
 
 # What psutil raises where /proc is not as it expects, beside its own errors.
@@ -96,7 +96,7 @@ def process_samples(find: Callable[[], psutil.Process] = psutil.Process) -> list
 
 
 class SelfMetrics:
-    """The metrics of the exporter itself, for each scrape. Safe to use from any thread.
+    """The metrics of the exporter itself. Safe to use from any thread.
 
     Args:
         process: Returns the samples of the exporter's own process; a double in tests.
@@ -110,15 +110,17 @@ class SelfMetrics:
         self._scrapes = 0
         self._build = build_samples()
 
-    def samples(self, snapshot: Snapshot) -> list[OwnSample]:
-        """Count the scrape and return the exporter's own samples."""
+    def count_scrape(self) -> None:
+        """Count a scrape, once it has its response."""
         with self._lock:
             self._scrapes += 1
-            scrapes = self._scrapes
+
+    def samples(self, snapshot: Snapshot) -> list[OwnSample]:
+        """The exporter's own samples now."""
         return [
             *self._build,
             *health_samples(snapshot),
-            OwnSample(families.SCRAPES, scrapes),
+            OwnSample(families.SCRAPES, self._scrapes),
             OwnSample(families.CONFIG_RELOAD, float(self._reloaded())),
             *self._process(),
         ]

@@ -2,11 +2,12 @@
 
 from collections.abc import Callable, Mapping, Sequence
 
-from exporter import exposition
 from exporter.assembler import Clocks, Latest
 from exporter.families import HOLDER_LABELS
+from exporter.scrape_bodies import ScrapeBodies
 from exporter.selfmetrics import SelfMetrics, exporter_version
 from exporter.web import status_page, status_view
+from exporter.web.negotiation import accepts_gzip, negotiate
 from exporter.web.server import Handler, Response
 from exporter.web.status_page import About
 from exporter.web.status_view import StatusView
@@ -26,15 +27,15 @@ def metrics(latest: Latest, own: SelfMetrics, holder_labels: Sequence[str] = HOL
         own: The samples of the exporter itself.
         holder_labels: The names of the labels of a container.
     """
+    bodies = ScrapeBodies(lambda: latest.snapshot, own.samples, holder_labels)
 
     def respond(headers: Mapping[str, str]) -> Response:
-        snapshot = latest.snapshot
-        chosen = exposition.negotiate(headers.get("accept", ""))
-        body = exposition.render(snapshot, own.samples(snapshot), chosen, holder_labels)
-        varies = ("Vary", "Accept, Accept-Encoding")
-        if exposition.accepts_gzip(headers.get("accept-encoding", "")):
-            return Response(200, chosen.value, exposition.compress(body), (("Content-Encoding", "gzip"), varies))
-        return Response(200, chosen.value, body, (varies,))
+        chosen = negotiate(headers.get("accept", ""))
+        gzipped = accepts_gzip(headers.get("accept-encoding", ""))
+        body = bodies.get(chosen.text_format, gzipped=gzipped)
+        own.count_scrape()
+        encoding = (("Content-Encoding", "gzip"),) if gzipped else ()
+        return Response(200, chosen.content_type, body, (*encoding, ("Vary", "Accept, Accept-Encoding")))
 
     return respond
 

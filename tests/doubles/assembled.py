@@ -4,8 +4,9 @@ from collectors.contract import Device, Partition, Reading, Sample, Unsupported
 from exporter.assembler import Assembler
 from exporter.attribution.holding import Holding
 from exporter.attribution.watcher import AttributionState
-from exporter.exposition import Format, render
+from exporter.exposition import render
 from exporter.snapshot import Snapshot
+from exporter.text_format import Format
 from tests.doubles.collectors import Clock, ended, gpu
 from tests.doubles.expositions import parse
 

@@ -6,7 +6,7 @@ from prometheus_client.core import Metric as Family
 from prometheus_client.openmetrics import parser as openmetrics
 from prometheus_client.parser import text_string_to_metric_families as _text
 
-from exporter.exposition import Format
+from exporter.text_format import Format
 
 _PARSERS: dict[Format, Callable[[str], Iterable[Family]]] = {
     Format.TEXT: _text,

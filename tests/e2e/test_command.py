@@ -6,7 +6,7 @@ from pathlib import Path
 
 from exporter.command import run
 from exporter.configuration.settings import OPTIONS
-from exporter.exposition import ROWS
+from exporter.series import ROWS
 from exporter.signals import Signals
 from tests.doubles.exporter_process import exporter, run_once, wait_until
 

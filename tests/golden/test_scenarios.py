@@ -19,6 +19,7 @@ from exporter.attribution.watcher import AttributionState
 from exporter.collector_state import Limits
 from exporter.poller import CallEnded
 from exporter.selfmetrics import health_samples
+from exporter.text_format import Format
 from tests.doubles.prometheus import promtool_check
 from tests.doubles.simulated_node import EPOCH, SimulatedNode
 
@@ -80,7 +81,7 @@ def play(scenario: Scenario, until: int) -> str:
         assembler.apply(AttributionState(held, up=True, last_success_timestamp_seconds=EPOCH + second, source=SOURCE))
         assembler.apply(CallEnded(spec.name, second, second, due, reading))
         snapshot = assembler.snapshot()
-    return exposition.render(snapshot, health_samples(snapshot), exposition.Format.TEXT).decode()
+    return exposition.render(snapshot, health_samples(snapshot), Format.TEXT).decode()
 
 
 @pytest.mark.parametrize("name", shipped_scenarios())

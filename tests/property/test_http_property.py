@@ -11,8 +11,8 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from exporter.assembler import Clocks, Latest
-from exporter.exposition import Format
 from exporter.selfmetrics import SelfMetrics, process_samples
+from exporter.text_format import Format
 from exporter.web import handlers
 from exporter.web.server import ConnectionLimits, Server
 from tests.doubles.expositions import parse

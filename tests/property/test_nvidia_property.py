@@ -13,9 +13,10 @@ from collectors import registry
 from collectors.contract import AbsentError, Collector, CollectorError
 from collectors.metric import Cadence
 from exporter.assembler import Assembler, Clocks
-from exporter.exposition import Format, render
+from exporter.exposition import render
 from exporter.poller import CallEnded
 from exporter.selfmetrics import health_samples
+from exporter.text_format import Format
 from tests.contract.hosted import HostedCollector
 from tests.doubles.collectors import LIMITS, Clock
 from tests.doubles.expositions import parse

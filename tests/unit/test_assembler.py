@@ -7,7 +7,8 @@ from collectors.metric import Cadence
 from exporter.assembler import Assembler, Clocks, Event
 from exporter.attribution.watcher import AttributionState
 from exporter.collector_state import Limits
-from exporter.exposition import Format, render
+from exporter.exposition import render
+from exporter.text_format import Format
 from tests.doubles.assembled import BOTH, GPU, held, poll, reading, series, who_has
 from tests.doubles.collectors import (
     FAST,

@@ -14,6 +14,7 @@ from bench.process import series_of
 from bench.series import course
 from collectors.simulated.parse import parse_scenario
 from exporter import exposition
+from exporter.text_format import Format
 
 
 def test_a_window_is_scaled_to_an_hour() -> None:
@@ -60,7 +61,7 @@ def test_series_are_counted_without_comments_and_empty_lines() -> None:
 
 def test_the_plain_client_renders_the_same_samples() -> None:
     snapshot = Played(parse_scenario(sliced(1), "bench", Path())).at(0)
-    text = exposition.render(snapshot, (), exposition.Format.TEXT).decode()
+    text = exposition.render(snapshot, (), Format.TEXT).decode()
     direct = Direct(text)
     direct.poll()
     ours = _samples(text)
@@ -81,7 +82,7 @@ def _samples(text: str) -> set[tuple[str, frozenset[tuple[str, str]], float]]:
 def test_the_course_of_a_node_is_counted_as_a_scrape_is() -> None:
     scenario = parse_scenario(whole(2), "bench", Path())
     snapshot = Played(scenario).at(0)
-    rendered = series_of(exposition.render(snapshot, (), exposition.Format.TEXT))
+    rendered = series_of(exposition.render(snapshot, (), Format.TEXT))
     (counted,) = course(scenario, 1)
     assert counted > rendered  # by the exporter's own
     assert rendered == len(snapshot.samples) + len(snapshot.holder_samples)

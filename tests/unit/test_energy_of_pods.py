@@ -11,8 +11,9 @@ from exporter import families
 from exporter.assembler import Assembler, Clocks
 from exporter.attribution.holding import Holding
 from exporter.attribution.watcher import AttributionState
-from exporter.exposition import Format, render
+from exporter.exposition import render
 from exporter.snapshot import Snapshot
+from exporter.text_format import Format
 from tests.doubles.amd_cards import MI210, MI250X, MI250X_SECOND_DIE
 from tests.doubles.amd_node import ALL, collector_of
 from tests.doubles.amd_tree import AmdTree

@@ -1,28 +1,23 @@
-import gzip
 import subprocess
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 import pytest
 from prometheus_client.core import Metric as Family
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
+from prometheus_client.openmetrics.exposition import CONTENT_TYPE_LATEST
 
 from collectors import catalog
 from collectors.contract import Sample, SubjectKey
 from collectors.metric import Kind, Metric, Subject
 from exporter import families
-from exporter.exposition import ROWS, Format, OwnSample, accepts_gzip, compress, negotiate, render
+from exporter.exposition import render
+from exporter.series import ROWS, OwnSample
 from exporter.snapshot import Container, HolderSample, Snapshot
+from exporter.text_format import Format
 from tests.doubles.collectors import gpu, info, part, power, temperature, utilization
 from tests.doubles.expositions import parse
 from tests.doubles.prometheus import tool
-
-# The headers of Prometheus 2 and 3, the latter also when it prefers protobuf.
-PROMETHEUS_2 = "application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75,"
-PROMETHEUS_2 += "text/plain;version=0.0.4;q=0.5,*/*;q=0.1"
-PROMETHEUS_3 = "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,"
-PROMETHEUS_3 += "application/openmetrics-text;version=0.0.1;q=0.5,text/plain;version=1.0.0;escaping=allow-utf-8;q=0.4,"
-PROMETHEUS_3 += "text/plain;version=0.0.4;q=0.3,*/*;q=0.2"
-PROTOBUF = "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited;q=0.7,"
 
 A = gpu("gpu-a", model="A1 80GB")
 SLICE = part("gpu-a", "s0", "1g.10gb")
@@ -297,79 +292,8 @@ def test_values_keep_all_their_digits(value: float, written: str) -> None:
     assert float(written) == value
 
 
-@pytest.mark.parametrize(
-    ("accept", "wanted"),
-    [
-        ("", Format.TEXT),
-        ("*/*", Format.TEXT),
-        ("text/plain", Format.TEXT),
-        ("text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8", Format.TEXT),
-        ("application/json", Format.TEXT),
-        (PROMETHEUS_2, Format.OPENMETRICS),
-        (PROMETHEUS_3, Format.OPENMETRICS),
-        (PROTOBUF + PROMETHEUS_3, Format.OPENMETRICS),
-        ("application/openmetrics-text", Format.OPENMETRICS),
-        ("Application/OpenMetrics-Text; Version=1.0.0; Charset=utf-8", Format.OPENMETRICS),
-        ("application/openmetrics-text;version=0.0.1", Format.OPENMETRICS),
-        ("application/openmetrics-text;version=2.0.0", Format.TEXT),
-        ("application/openmetrics-text;q=0.5,text/plain;q=0.5", Format.OPENMETRICS),
-        ("application/openmetrics-text;q=0.4,text/plain;q=0.5", Format.TEXT),
-        ("application/openmetrics-text;q=0.4,text/*;q=0.5", Format.TEXT),
-        ("application/openmetrics-text;q=0.4,*/*;q=0.5", Format.TEXT),
-        ("application/openmetrics-text;q=0.4,*/*;q=0.1", Format.OPENMETRICS),
-        ("text/plain;q=0.2,application/openmetrics-text;q=0.9,text/plain;q=0.1", Format.OPENMETRICS),
-        ("application/openmetrics-text;q=0", Format.TEXT),
-        ("application/openmetrics-text;q=0,text/plain;q=0", Format.TEXT),
-        ("application/openmetrics-text;q=much", Format.TEXT),
-        ("application/openmetrics-text;q=nan", Format.TEXT),
-        ("application/openmetrics-text;q=-1", Format.TEXT),
-        (",;=,;;q", Format.TEXT),
-        ("application/openmetrics-text;;version", Format.TEXT),
-    ],
-)
-def test_the_format_is_negotiated(accept: str, wanted: Format) -> None:
-    assert negotiate(accept) is wanted
-
-
-@pytest.mark.parametrize(
-    ("accept_encoding", "accepted"),
-    [
-        ("gzip", True),
-        ("GZIP", True),
-        ("gzip, deflate, br", True),
-        ("identity;q=0.5, gzip;q=0.001", True),
-        ("*", True),
-        ("*;q=0, gzip", True),
-        ("gzip;q=1.0, *;q=0", True),
-        ("", False),
-        ("identity", False),
-        ("deflate, br", False),
-        ("gzip;q=0", False),
-        ("gzip;q=0.000", False),
-        ("gzip; Q=0", False),
-        ("*;q=0", False),
-        ("gzip;q=0, *", False),
-        ("*, gzip;q=0", False),
-        ("gzip;q=some", False),
-        ("xgzip", False),
-        (";;,=", False),
-    ],
-)
-def test_gzip_is_negotiated(accept_encoding: str, accepted: bool) -> None:  # noqa: FBT001 - a column of the table
-    assert accepts_gzip(accept_encoding) is accepted
-
-
-def test_compression_is_deterministic() -> None:
-    body = render(*FULL, Format.TEXT)
-
-    assert gzip.decompress(compress(body)) == body
-    assert compress(body) == compress(body)
-    assert len(compress(body)) < len(body) / 4
-
-
-def test_content_types_contain_format_and_version() -> None:
-    assert Format.TEXT.value == "text/plain; version=0.0.4; charset=utf-8"
-    assert Format.OPENMETRICS.value == "application/openmetrics-text; version=1.0.0; charset=utf-8"
+def test_content_types_are_those_of_the_library() -> None:
+    assert (Format.TEXT.value, Format.OPENMETRICS.value) == (CONTENT_TYPE_PLAIN_0_0_4, CONTENT_TYPE_LATEST)
 
 
 def _kinds(rows: Sequence[tuple[Metric, Subject]]) -> set[Kind]:

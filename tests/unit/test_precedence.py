@@ -9,10 +9,11 @@ from exporter.attribution.holding import ClaimDevice, Holding, PodResourcesList
 from exporter.attribution.watcher import AttributionState
 from exporter.check.facts import CallOutcome, CollectorFacts
 from exporter.check.kubelet import allocation_facts
-from exporter.exposition import Format, render
+from exporter.exposition import render
 from exporter.precedence import Listing, without_duplicates
 from exporter.selfmetrics import health_samples
 from exporter.snapshot import Snapshot
+from exporter.text_format import Format
 from tests.doubles.collectors import (
     EVERY,
     FAST,

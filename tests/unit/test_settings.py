@@ -6,7 +6,7 @@ import pytest
 
 from collectors.contract import AmdBackend, AmdOptions, CollectOptions
 from collectors.metric import Label, Metric
-from exporter import exposition
+from exporter import series
 from exporter.configuration.errors import ConfigError
 from exporter.configuration.load import load_settings
 from exporter.configuration.settings import (
@@ -257,7 +257,7 @@ def test_collectors_are_named_in_their_order(tmp_path: Path, text: str, expected
     assert load_settings({}, {}, written(tmp_path, f"collectors: [{text}]\n")).collectors == expected
 
 
-@pytest.mark.parametrize("row", exposition.ROWS, ids=lambda row: row.stem)
+@pytest.mark.parametrize("row", series.ROWS, ids=lambda row: row.stem)
 def test_no_label_of_a_family_can_be_the_name_of_a_label_of_a_container(row: Metric) -> None:
     for label in (*row.labels, *(Label(name) for name in SUBJECT_LABELS[row.subjects[0]] if name not in HOLDER_LABELS)):
         assert "expected the name of a label" in error_of({"labels.pod": label.name}, {}, None)

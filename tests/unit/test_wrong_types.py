@@ -17,8 +17,9 @@ from collectors.metric import Metric
 from collectors.plausibility import ImplausibleError, require_number, require_possible
 from exporter.assembler import Assembler, Clocks
 from exporter.collector_state import CollectorState
-from exporter.exposition import Format, render
+from exporter.exposition import render
 from exporter.snapshot import Snapshot
+from exporter.text_format import Format
 from exporter.validation import Accepted, Validator
 from tests.doubles.collectors import FAST, LIMITS, Clock, ended, energy, gpu, part, power, utilization
 

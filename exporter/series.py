@@ -1,0 +1,164 @@
+"""Which series a snapshot has: their names, labels and order.
+
+The values are apart: they change with every snapshot, and the series seldom do.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from operator import attrgetter
+from typing import NamedTuple
+
+from collectors import catalog
+from collectors.contract import Device, SubjectKey
+from collectors.metric import Metric, Subject
+from exporter import families
+from exporter.snapshot import Container, Snapshot
+
+ROWS = (*catalog.ROWS, *families.ROWS)
+
+_ORDER = {family: position for position, family in enumerate((row, each) for row in ROWS for each in row.subjects)}
+_OF_SAMPLE = attrgetter("metric", "device_uuid", "partition_uuid", "labels")
+_OF_HOLDER = attrgetter("metric", "container", "subject", "labels")
+_OF_EXPORTER = attrgetter("metric", "labels")
+_VALUE = attrgetter("value")
+
+
+@dataclass(frozen=True, slots=True)
+class OwnSample:
+    """One value about the exporter itself; labels in the order of its metric."""
+
+    metric: Metric
+    value: float
+    labels: tuple[str, ...] = ()
+
+
+class Series(NamedTuple):
+    """One series of a family.
+
+    Attributes:
+        row: The catalogue row.
+        subject: Which of the row's families it belongs to.
+        labels: Name and value of each label that is not empty, those of the subject first.
+    """
+
+    row: Metric
+    subject: Subject
+    labels: Mapping[str, str]
+
+    @property
+    def family(self) -> tuple[Metric, Subject]:
+        """What the series of one family have in common."""
+        return self.row, self.subject
+
+    @property
+    def order(self) -> tuple[int, tuple[str, ...]]:
+        """Sorts the families as the catalogue does, and the series of a family by the values of their labels."""
+        return _ORDER[self.family], tuple(self.labels.values())
+
+
+class Identities(NamedTuple):
+    """What determines the series of a snapshot. Equal for two snapshots: so are their series and their order.
+
+    Attributes:
+        samples: Of the samples about devices and partitions, then of those about processes.
+        held: Of the samples about containers and allocations.
+        own: Of the samples about the exporter.
+        devices: The labels of each device.
+        profiles: The profile of each partition.
+    """
+
+    samples: list[tuple[object, ...]]
+    held: list[tuple[object, ...]]
+    own: list[tuple[object, ...]]
+    devices: dict[str, tuple[str, str, str]]
+    profiles: dict[SubjectKey | str, str]
+
+
+def identities(snapshot: Snapshot, own: Sequence[OwnSample]) -> Identities:
+    """Return what determines the series, without making their labels."""
+    return Identities(
+        [*map(_OF_SAMPLE, snapshot.samples), *map(_OF_SAMPLE, snapshot.process_samples)],
+        list(map(_OF_HOLDER, snapshot.holder_samples)),
+        list(map(_OF_EXPORTER, own)),
+        {uuid: (each.device, each.vendor, each.model) for uuid, each in snapshot.devices.items()},
+        {key: partition.profile for key, partition in snapshot.partitions.items()},
+    )
+
+
+def values(snapshot: Snapshot, own: Sequence[OwnSample]) -> list[float]:
+    """Return all values, in the snapshot's own order."""
+    every = chain(snapshot.samples, snapshot.process_samples, snapshot.holder_samples, own)
+    return list(map(_VALUE, every))
+
+
+def ordered(
+    snapshot: Snapshot, own: Iterable[OwnSample], holder_labels: Sequence[str] = families.HOLDER_LABELS
+) -> list[tuple[int, Series]]:
+    """Return the series in the order of the exposition, each once, with the positions of their values in `values`.
+
+    Args:
+        snapshot: The snapshot.
+        own: The samples of the exporter itself.
+        holder_labels: The names of the labels in `families.HOLDER_LABELS`, in this order.
+    """
+    labels = _LabelSets(snapshot, holder_labels)
+    found: list[Series] = []
+    for sample in snapshot.samples:
+        subject = Subject.PARTITION if sample.partition_uuid else Subject.DEVICE
+        found.append(_series(sample.metric, subject, labels.of_subject(sample.subject), sample.labels))
+    found += (
+        _series(sample.metric, Subject.PROCESS, labels.of_subject(sample.subject), sample.labels)
+        for sample in snapshot.process_samples
+    )
+    for held in snapshot.holder_samples:
+        of_edge = labels.of_subject(held.subject) | labels.of_holder(held.container)
+        found.append(_series(held.metric, held.metric.subjects[0], of_edge, held.labels))
+    found += (_series(each.metric, each.metric.subjects[0], {}, each.labels) for each in own)
+    in_order = sorted(enumerate(found), key=lambda numbered: numbered[1].order)
+    return [numbered for before, numbered in zip([None, *in_order], in_order, strict=False) if _new(before, numbered)]
+
+
+def _new(before: tuple[int, Series] | None, numbered: tuple[int, Series]) -> bool:
+    """Whether it is another series than the one before: one series twice would make the whole exposition invalid."""
+    return before is None or before[1] != numbered[1]
+
+
+def _series(row: Metric, subject: Subject, of_subject: Mapping[str, str], own: tuple[str, ...]) -> Series:
+    """An empty label is omitted: Prometheus treats both the same way."""
+    if not own:
+        return Series(row, subject, of_subject)
+    named = {label.name: _clean(value) for label, value in zip(row.labels, own, strict=True) if value}
+    return Series(row, subject, {**of_subject, **named})
+
+
+def _clean(text: str) -> str:
+    """Text that UTF-8 can encode: a lone surrogate becomes a question mark."""
+    return text.encode("utf-8", "replace").decode()
+
+
+class _LabelSets:
+    """Label sets of subjects and holders, each made once."""
+
+    def __init__(self, snapshot: Snapshot, holder_labels: Sequence[str]) -> None:
+        self._holder_labels = holder_labels
+        self._devices: Mapping[str, Device] = snapshot.devices
+        self._partitions = snapshot.partitions
+        self._subjects: dict[SubjectKey, dict[str, str]] = {}
+        self._holders: dict[Container, dict[str, str]] = {}
+
+    def of_subject(self, subject: SubjectKey) -> dict[str, str]:
+        if subject not in self._subjects:
+            device = self._devices[subject.device_uuid]
+            labels = {"uuid": device.uuid, "device": device.device, "vendor": device.vendor, "model": device.model}
+            if subject.partition_uuid:
+                labels["partition_uuid"] = subject.partition_uuid
+                labels["profile"] = self._partitions[subject.partition_uuid].profile
+            self._subjects[subject] = {name: _clean(value) for name, value in labels.items() if value}
+        return self._subjects[subject]
+
+    def of_holder(self, container: Container) -> dict[str, str]:
+        if container not in self._holders:
+            named = zip(self._holder_labels, container, strict=True)
+            self._holders[container] = {name: _clean(value) for name, value in named}
+        return self._holders[container]

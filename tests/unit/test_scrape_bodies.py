@@ -1,0 +1,144 @@
+"""What scrapes get: the same bytes as `prometheus_client` writes, made once for each snapshot."""
+
+import gzip
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+import pytest
+
+from collectors import catalog
+from collectors.contract import Sample, SubjectKey
+from exporter import families
+from exporter.exposition import render
+from exporter.scrape_bodies import ScrapeBodies, compress
+from exporter.series import OwnSample
+from exporter.snapshot import Container, HolderSample, Snapshot
+from exporter.text_format import Format
+from tests.doubles.collectors import gpu, info, part, power, temperature, utilization
+
+OWN = (OwnSample(families.SCRAPES, 3), OwnSample(families.COLLECTOR_UP, 1, ("acme",)))
+HOLDER = Container("ml", "train-0", "main")
+SNAPSHOT = Snapshot(
+    devices={"gpu-a": gpu("gpu-a", model="A1 80GB")},
+    partitions={"s0": part("gpu-a", "s0", "1g.10gb")},
+    samples=(
+        temperature("gpu-a", 61),
+        temperature("gpu-a", 60.5, "board"),
+        info("gpu-a"),
+        utilization("gpu-a", 0.25, "s0"),
+        power("gpu-a", 300.5),
+    ),
+    holder_samples=(
+        HolderSample(families.ALLOCATION_INFO, HOLDER, SubjectKey("gpu-a", "s0"), 1, ("acme/slice", "dra", "")),
+    ),
+)
+
+PROCESS = Sample(catalog.PROCESS_MEMORY_USAGE, "gpu-a", 7, "", ("12", "python"))
+
+
+class Changing:
+    """The latest snapshot, and the exporter's own samples; counts how often these are made."""
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        self.snapshot = snapshot
+        self.own = list(OWN)
+        self.made = 0
+
+    def samples(self, _: Snapshot) -> list[OwnSample]:
+        self.made += 1
+        return list(self.own)
+
+    def bodies(self) -> ScrapeBodies:
+        return ScrapeBodies(lambda: self.snapshot, self.samples)
+
+
+def assert_as_the_library_writes(state: Changing, bodies: ScrapeBodies) -> None:
+    for form in Format:
+        assert bodies.get(form, gzipped=False) == render(state.snapshot, state.own, form)
+
+
+CHANGES: dict[str, Callable[[Snapshot], Snapshot]] = {
+    "a value": lambda snapshot: replace(snapshot, samples=(*snapshot.samples[:-1], power("gpu-a", 301))),
+    "a new series": lambda snapshot: replace(snapshot, samples=(*snapshot.samples, utilization("gpu-a", 0.5))),
+    "a series that ends": lambda snapshot: replace(snapshot, samples=snapshot.samples[1:]),
+    "another order": lambda snapshot: replace(snapshot, samples=snapshot.samples[::-1]),
+    "a series twice": lambda snapshot: replace(snapshot, samples=snapshot.samples * 2),
+    "the model": lambda snapshot: replace(snapshot, devices={"gpu-a": gpu("gpu-a", model="A2")}),
+    "the profile": lambda snapshot: replace(snapshot, partitions={"s0": part("gpu-a", "s0", "2g.20gb")}),
+    "no holder": lambda snapshot: replace(snapshot, holder_samples=()),
+    "processes": lambda snapshot: replace(
+        snapshot, process_samples=(Sample(catalog.PROCESS_MEMORY_USAGE, "gpu-a", 7, "", ("12", "python")),)
+    ),
+    "nothing": lambda _: Snapshot(),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+def test_every_snapshot_is_written_as_the_library_does(change: Callable[[Snapshot], Snapshot]) -> None:
+    state = Changing(SNAPSHOT)
+    bodies = state.bodies()
+    assert_as_the_library_writes(state, bodies)
+
+    state.snapshot = change(SNAPSHOT)
+    assert_as_the_library_writes(state, bodies)
+    state.snapshot = replace(SNAPSHOT)
+    assert_as_the_library_writes(state, bodies)
+
+
+def test_own_samples_are_those_of_the_first_scrape_of_a_snapshot() -> None:
+    state = Changing(SNAPSHOT)
+    bodies = state.bodies()
+    first = {(form, gzipped): bodies.get(form, gzipped=gzipped) for form in Format for gzipped in (False, True)}
+
+    state.own = [OwnSample(families.SCRAPES, 9)]
+    assert all(bodies.get(form, gzipped=gzipped) is body for (form, gzipped), body in first.items())
+    assert state.made == 1
+    state.snapshot = replace(SNAPSHOT)
+    assert_as_the_library_writes(state, bodies)
+    assert state.made == 2
+
+
+def test_zero_and_minus_zero_are_written_as_they_are() -> None:
+    state = Changing(SNAPSHOT)
+    bodies = state.bodies()
+    for watts in (0.0, -0.0, 0, 5, 0.0):
+        state.snapshot = replace(SNAPSHOT, samples=(power("gpu-a", watts),))
+        assert_as_the_library_writes(state, bodies)
+
+
+def test_concurrent_scrapes_share_one_body() -> None:
+    state = Changing(SNAPSHOT)
+    bodies, together = state.bodies(), threading.Barrier(8)
+
+    def scrape(_: int) -> bytes:
+        together.wait()
+        return bodies.get(Format.OPENMETRICS, gzipped=True)
+
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(scrape, range(8)))
+    assert {id(body) for body in found} == {id(found[0])}
+    assert state.made == 1
+
+
+def test_a_failure_fails_one_scrape_only() -> None:
+    state = Changing(SNAPSHOT)
+    bodies = state.bodies()
+    unknown_device = replace(SNAPSHOT, samples=(power("gpu-b", 1),))
+    for snapshot in (unknown_device, SNAPSHOT):
+        state.snapshot = snapshot
+        if snapshot is unknown_device:
+            with pytest.raises(KeyError):
+                bodies.get(Format.TEXT, gzipped=False)
+        else:
+            assert_as_the_library_writes(state, bodies)
+
+
+def test_compression_is_deterministic_and_one_member() -> None:
+    body = render(SNAPSHOT, OWN, Format.TEXT) * 10
+
+    assert gzip.decompress(compress(body)) == body
+    assert compress(body) == compress(body)
+    assert len(compress(body)) < len(body) / 4
+    assert compress(body).count(b"\x1f\x8b\x08") == 1
