@@ -10,6 +10,8 @@ from collectors.contract import Reason
 from collectors.sysfs import Root
 from exporter import logs
 from exporter.assembler import Assembler, AssemblerThread, Clocks, Event, Latest
+from exporter.attribution.claim_resolution import Lookups
+from exporter.attribution.claims import Claims
 from exporter.collector_state import Limits
 from exporter.configuration.reload import Reload
 from exporter.configuration.settings import PollSettings, Settings
@@ -106,6 +108,7 @@ class Daemon:
             rows,
             dra_drivers=drivers,
             allocation_energy=settings.collect.allocation_energy,
+            claims=Claims(lookups=Lookups(objects=self._inputs.resource_slices)),
         )
         self._assembler = AssemblerThread(assembler, self.latest, time.monotonic)
 
@@ -154,6 +157,8 @@ class Daemon:
         try:
             while not self._settled():
                 time.sleep(_SETTLED_CHECK_SECONDS)
+            if self._inputs.resource_slices is not None:
+                self._wait_for_snapshot()
             snapshot = self.latest.snapshot
             own = self._self_metrics.samples(snapshot)
             return exposition.render(snapshot, own, Format.TEXT, self._settings.labels.ordered)
@@ -161,7 +166,15 @@ class Daemon:
             self._stop()
 
     def _settled(self) -> bool:
-        return self.latest.snapshot.ready and bool(self.latest.snapshot.attribution)
+        slices = self._inputs.resource_slices
+        known = slices is None or slices.settled
+        return self.latest.snapshot.ready and bool(self.latest.snapshot.attribution) and known
+
+    def _wait_for_snapshot(self) -> None:
+        """Wait for the next snapshot: it has everything that has been reported until now."""
+        now = time.monotonic()
+        while self.latest.made_at <= now:
+            time.sleep(_SETTLED_CHECK_SECONDS)
 
     def _report(self, event: Event) -> None:
         self._assembler.report(event)

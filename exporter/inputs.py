@@ -2,8 +2,9 @@
 
 import logging
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from collectors import registry
 from collectors.contract import CollectorSpec, Node
@@ -12,11 +13,15 @@ from collectors.metric import Cadence
 from collectors.simulated import Scenario, ScenarioClock, simulated_spec
 from collectors.sysfs import Root
 from exporter.assembler import Event
+from exporter.attribution.claim_lookups import LookupsChanged
 from exporter.attribution.podresources import PodResourcesClient
 from exporter.attribution.simulated import SimulatedPods
-from exporter.attribution.watcher import KubeletWatcher
+from exporter.attribution.watcher import AttributionState, KubeletWatcher
 from exporter.configuration.settings import KubeletSettings, PollSettings, Settings
 from exporter.poller import Poller
+
+if TYPE_CHECKING:
+    from exporter.attribution.resource_slices import ResourceSlices
 
 _log = logging.getLogger(__name__)
 
@@ -32,12 +37,14 @@ class Hardware:
         hostname: The name of the machine; its identity where no other is known.
         scenario: Replaces the collectors and the kubelet; None without simulation.
         excluded: Names of installed collectors that are not to run.
+        environ: The environment; in a pod, it has the address of the API server.
     """
 
     specs: Sequence[CollectorSpec]
     hostname: str
     scenario: Scenario | None = None
     excluded: frozenset[str] = frozenset()
+    environ: Mapping[str, str] = field(default_factory=dict)
 
 
 def intervals(poll: PollSettings) -> dict[Cadence, float]:
@@ -63,10 +70,15 @@ class Inputs:
         settings: The configuration.
         hardware: The collectors, or the scenario that replaces them.
         report: Receives every event; must not block.
+
+    Attributes:
+        specs: The collectors.
+        resource_slices: What the API server knows of claims; None where it is not read.
     """
 
     def __init__(self, settings: Settings, hardware: Hardware, report: Callable[[Event], None]) -> None:
         self._report = report
+        self.resource_slices = _resource_slices(settings, hardware, report)
         node = node_of(settings, hardware.hostname)
         self.specs = tuple(hardware.specs)
         simulated: SimulatedPods | None = None
@@ -83,6 +95,8 @@ class Inputs:
     def start(self) -> None:
         """Start to report."""
         self._allocations.start()
+        if self.resource_slices is not None:
+            self.resource_slices.start()
         for poller in self._pollers.values():
             poller.start()
 
@@ -117,6 +131,8 @@ class Inputs:
         for poller in self._pollers.values():
             poller.stop()
         self._allocations.stop()
+        if self.resource_slices is not None:
+            self.resource_slices.stop()
         deadline = time.monotonic() + _STOP_SECONDS
         for name, poller in self._pollers.items():
             if not poller.join(max(0.0, deadline - time.monotonic())):
@@ -126,5 +142,21 @@ class Inputs:
     def _watcher(self, kubelet: KubeletSettings) -> KubeletWatcher:
         client = PodResourcesClient(kubelet.socket, kubelet.timeout)
         return KubeletWatcher(
-            client, interval_seconds=kubelet.interval, hold_seconds=kubelet.hold, publish=self._report
+            client, interval_seconds=kubelet.interval, hold_seconds=kubelet.hold, publish=self._report_allocations
         )
+
+    def _report_allocations(self, state: AttributionState) -> None:
+        if self.resource_slices is not None and state.holdings is not None:
+            self.resource_slices.follow(state.claim_devices)
+        self._report(state)
+
+
+def _resource_slices(
+    settings: Settings, hardware: Hardware, report: Callable[[Event], None]
+) -> "ResourceSlices | None":
+    """What reads the API server; None unless it is asked for, and for a scenario, whose pods are in no cluster."""
+    if not settings.attribution.resource_slices or hardware.scenario is not None:
+        return None
+    from exporter.attribution.resource_slices import resource_slices_of_pod  # noqa: PLC0415 - its TLS costs memory
+
+    return resource_slices_of_pod(hardware.environ, settings.node.name, lambda: report(LookupsChanged()))

@@ -31,7 +31,6 @@ _MOST_OBJECTS = 1_024
 _BETWEEN_CALLS_SECONDS = 0.1
 _AGAIN_SECONDS = 60.0
 _BUG_PAUSE_SECONDS = 30.0
-_STOP_SECONDS = 0.5
 
 
 @dataclass(slots=True)
@@ -69,7 +68,7 @@ class ClaimReader:
         resources: The served version.
         claims: Receives how the calls for claims end.
         pods: Receives how the calls for pods end.
-        changed: Called after what is known has changed, by any thread; must not block.
+        changed: Called after what is known has changed, by any thread; must neither block nor call back.
         clock: Monotonic seconds.
     """
 
@@ -99,12 +98,12 @@ class ClaimReader:
         """Start to get what is followed."""
         self._thread.start()
 
-    def stop(self) -> None:
-        """Stop; the API client has been closed."""
+    def stop(self, seconds: float) -> None:
+        """Stop, and wait so long for the thread to end; the API client has been closed."""
         self._stop.set()
         self._wake.set()
         if self._thread.is_alive():
-            self._thread.join(_STOP_SECONDS)
+            self._thread.join(seconds)
 
     def follow(self, devices: Iterable[ClaimDevice]) -> None:
         """Get the claims that the kubelet lists now, and forget all others. Does not block."""
@@ -118,9 +117,9 @@ class ClaimReader:
             self._pods_with_claims = {name: _listing(same, {name}) for name, same in pods.items()}
             forgotten = self._claims.follow(listed, self._clock())
             forgotten |= self._follow_pods()
+            if forgotten:
+                self._changed()
         self._wake.set()
-        if forgotten:
-            self._changed()
 
     def claim(self, namespace: str, name: str) -> ClaimAllocation | None:
         """Return what a claim allocates; None while unknown."""
@@ -145,6 +144,12 @@ class ClaimReader:
         """Whether a first answer about a pod's use of a claim is to be expected within moments."""
         with self._lock:
             return self._claims.table.is_pending((namespace, claim)) or self._pods.table.is_pending((namespace, pod))
+
+    @property
+    def settled(self) -> bool:
+        """Whether nothing is awaited."""
+        with self._lock:
+            return not self._claims.table.is_any_pending() and not self._pods.table.is_any_pending()
 
     def _follow_pods(self) -> bool:
         """Follow the pods of claims with several requests. Returns whether anything was forgotten."""
@@ -195,16 +200,15 @@ class ClaimReader:
         with self._lock:
             kind.table.found(pending, value, *(() if value is not None else (self._clock() + _AGAIN_SECONDS,)))
             self._follow_pods()
-        self._changed()
+            self._changed()
         return True
 
     def _failed(self, kind: _Kind[T], error: ApiError) -> None:
         pause = kind.health.failed(error)
         with self._lock:
             kind.not_before = self._clock() + pause
-            gave_up = kind.table.give_up()
-        if gave_up:
-            self._changed()
+            if kind.table.give_up():
+                self._changed()
 
     def _get_claim(self, name: ObjectName) -> ClaimAllocation | None:
         path = self._resources.path()

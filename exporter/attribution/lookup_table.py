@@ -109,6 +109,10 @@ class LookupTable(Generic[T]):
         """Whether the first attempt to get an object is still to end."""
         return name in self._objects and self._objects[name].awaited
 
+    def is_any_pending(self) -> bool:
+        """Whether the first attempt to get any object is still to end."""
+        return any(each.awaited for each in self._objects.values())
+
     def value(self, name: ObjectName) -> T | None:
         """Return what an object has; None if that is unknown."""
         return self._objects[name].value if name in self._objects else None

@@ -1,9 +1,10 @@
 """What the Kubernetes API says about devices and claims of this node: an option, and imported only with it."""
 
 import logging
+import time
 from collections.abc import Callable, Iterable, Mapping
 
-from exporter.attribution.api_health import ApiHealth
+from exporter.attribution.api_health import ApiHealth, ApiState
 from exporter.attribution.claim_objects import ClaimAllocation
 from exporter.attribution.claim_reader import ClaimReader
 from exporter.attribution.holding import ClaimDevice
@@ -14,7 +15,7 @@ from exporter.attribution.slice_watcher import SliceWatcher
 
 _log = logging.getLogger(__name__)
 
-SOURCE = "resource_slices"
+_STOP_SECONDS = 0.5
 
 
 class ResourceSlices:
@@ -55,9 +56,16 @@ class ResourceSlices:
     def stop(self) -> None:
         """Stop within a second; nothing is reported afterwards. Safe to call twice."""
         self._api.close()
+        ends = time.monotonic() + _STOP_SECONDS
         if self._slices is not None:
-            self._slices.stop()
-        self._claims.stop()
+            self._slices.stop(_STOP_SECONDS)
+        self._claims.stop(max(0.0, ends - time.monotonic()))
+
+    @property
+    def settled(self) -> bool:
+        """Whether the slices have been listed, or cannot be, and no claim or pod is awaited."""
+        listed = self._slices is None or self.health[0].state is not ApiState.UNKNOWN
+        return listed and self._claims.settled
 
     def follow(self, devices: Iterable[ClaimDevice]) -> None:
         """Read the claims that the kubelet lists now; to be called with every answer of the kubelet."""

@@ -24,7 +24,6 @@ _SHORTEST_PAUSE_SECONDS = 1.0
 _LONGEST_PAUSE_SECONDS = 60.0
 _BUG_PAUSE_SECONDS = 30.0
 _GONE = 410
-_STOP_SECONDS = 0.5
 
 
 class SliceWatcher:
@@ -72,11 +71,11 @@ class SliceWatcher:
         """Start to list and watch."""
         self._thread.start()
 
-    def stop(self) -> None:
-        """Stop; the API client has been closed."""
+    def stop(self, seconds: float) -> None:
+        """Stop, and wait so long for the thread to end; the API client has been closed."""
         self._stop.set()
         if self._thread.is_alive():
-            self._thread.join(_STOP_SECONDS)
+            self._thread.join(seconds)
 
     def _run(self) -> None:
         while not self._stop.is_set():

@@ -16,6 +16,7 @@ from exporter.configuration.value_types import (
     DIRECTORY,
     NODE_NAME,
     SOCKET,
+    SWITCH,
     URL_PATH,
     choice,
     duration,
@@ -95,6 +96,18 @@ class KubeletSettings:
         "60s",
         "How long the last answer is used while the kubelet does not answer.",
         reloadable=True,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class AttributionSettings:
+    """How allocations are attributed to containers, besides what the kubelet says."""
+
+    resource_slices: bool = option(
+        SWITCH,
+        "false",
+        "Read ResourceSlices, ResourceClaims and pods from the API server, to resolve more devices of resource claims "
+        "(DRA), and to tell who only monitors. Needs a service account token and rights, see docs/attribution.md.",
     )
 
 
@@ -179,6 +192,9 @@ class Settings:
     node: NodeSettings = section(NodeSettings, "The machine.")
     kubelet: KubeletSettings = section(
         KubeletSettings, "The kubelet's PodResources API, which lists the devices allocated to each container."
+    )
+    attribution: AttributionSettings = section(
+        AttributionSettings, "Where the devices of resource claims are looked up, besides the kubelet's answer."
     )
     poll: PollSettings = section(PollSettings, "How the hardware is read.")
     labels: LabelSettings = section(

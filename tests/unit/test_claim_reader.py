@@ -61,7 +61,7 @@ class Reader:
 
     def stop(self) -> None:
         self._api.close()
-        self.reader.stop()
+        self.reader.stop(5.0)
 
 
 @pytest.fixture

@@ -41,7 +41,7 @@ class Watched:
 
     def stop(self) -> None:
         self._api.close()
-        self._watcher.stop()
+        self._watcher.stop(5.0)
 
 
 def _shortest(low: float, _high: float) -> float:
