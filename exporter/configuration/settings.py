@@ -107,7 +107,7 @@ class AttributionSettings:
         SWITCH,
         "false",
         "Read ResourceSlices, ResourceClaims and pods from the API server, to resolve more devices of resource claims "
-        "(DRA), and to tell who only monitors. Needs a service account token and rights, see docs/attribution.md.",
+        "(DRA), and to tell who only monitors. Needs a service account token and rights, see docs/kubernetes-api.md.",
     )
 
 

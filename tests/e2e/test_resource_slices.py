@@ -1,0 +1,159 @@
+"""Claims that need the API server, from the kubelet and a real server over TLS to /metrics, in the real process."""
+
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from tests.doubles.exporter_process import ExporterProcess, Scrape, clean_environment, exporter, run_once, wait_until
+from tests.doubles.kubelet import claiming, pod
+from tests.doubles.kubernetes_api import ApiServerDouble, Refusal
+from tests.doubles.kubernetes_objects import NODE, claim, container, device, resource_slice, result
+from tests.doubles.kubernetes_objects import pod as pod_object
+from tests.doubles.mounted import namespaces
+from tests.doubles.node import QUICK, Node
+from tests.doubles.proto.podresources_pb2 import CDIDevice, ClaimResource, DynamicResource
+
+DRIVER = "gpu.invented.example.com"
+# A pod has its token in this directory; /var/run is a link to /run. $0 is the directory; the other arguments run in it.
+_SCRIPT = (
+    "mount -t tmpfs none /run && mkdir -p /run/secrets/kubernetes.io"
+    ' && ln -s "$0" /run/secrets/kubernetes.io/serviceaccount && exec "$@"'
+)
+# Runs the exporter, and writes which modules it has loaded.
+_MODULES = """
+import atexit, sys
+atexit.register(lambda: print("loaded:", *sorted(sys.modules), file=sys.stderr))
+from exporter.cli import main
+main()
+"""
+
+
+def listed(name: str, *devices: str) -> DynamicResource:
+    """A claim as the kubelet lists it for a container."""
+    resources = [
+        ClaimResource(
+            cdi_devices=[CDIDevice(name=f"invented/claim={each}")],
+            driver_name=DRIVER,
+            pool_name=NODE,
+            device_name=each,
+        )
+        for each in devices
+    ]
+    return DynamicResource(claim_name=name, claim_namespace="ml", claim_resources=resources)
+
+
+@pytest.fixture
+def api(tmp_path: Path) -> Iterator[ApiServerDouble]:
+    folder = tmp_path / "account"
+    folder.mkdir()
+    with ApiServerDouble(folder) as server:
+        yield server
+
+
+@pytest.fixture
+def running(node: Node, api: ApiServerDouble, tmp_path: Path) -> Iterator[ExporterProcess]:
+    node.add_h100s(4)
+    api.put(resource_slice("a", *(device(f"card-{n}", uuid=uuid) for n, uuid in enumerate(node.uuids)), driver=DRIVER))
+    environment = {
+        **node.environment,
+        "NODE_NAME": NODE,
+        "KUBERNETES_SERVICE_HOST": api.server.host,
+        "KUBERNETES_SERVICE_PORT": str(api.server.port),
+    }
+    within = ("unshare", *namespaces(), "sh", "-c", _SCRIPT, str(api.service_account))
+    flags = (*node.flags, *QUICK, "--attribution.resource-slices=true")
+    with node.kubelet, exporter(tmp_path, *flags, environment=environment, within=within) as process:
+        yield process
+
+
+def holders(scrape: Scrape) -> set[tuple[str, str, str]]:
+    """(pod, container, uuid) of every allocation."""
+    return {
+        (each.labels["pod"], each.labels["container"], each.labels["uuid"])
+        for each in scrape.find("accelerator_allocation_info", source="dra")
+    }
+
+
+def wait_for(running: ExporterProcess, *expected: tuple[str, str, str]) -> Scrape:
+    """Wait until exactly these containers have devices."""
+
+    def read() -> Scrape | None:
+        scrape = running.scrape()
+        return scrape if holders(scrape) == set(expected) else None
+
+    return wait_until(read)
+
+
+def test_claims_are_resolved_by_slices_and_monitors_and_requests_are_told_apart(
+    node: Node, api: ApiServerDouble, running: ExporterProcess
+) -> None:
+    u = node.uuids
+    api.claims["ml", "own"] = claim(result("card-0", driver=DRIVER))
+    api.claims["ml", "all"] = claim(*(result(f"card-{n}", driver=DRIVER, admin=True) for n in range(4)))
+    api.claims["ml", "two"] = claim(*(result(f"card-{n}", driver=DRIVER, request=f"r{n}") for n in (1, 2)))
+    api.pods["ml", "pair"] = pod_object(
+        container("left", ("mine", "r1")), container("right", ("mine", "r2")), claims={"mine": "two"}
+    )
+    node.kubelet.pods = [
+        pod("ml", "train", claiming("main", listed("own", "card-0"))),
+        pod("ml", "monitor", claiming("main", listed("all", "card-0", "card-1", "card-2", "card-3"))),
+        pod("ml", "pair", *(claiming(name, listed("two", "card-1", "card-2")) for name in ("left", "right"))),
+    ]
+    held = (("train", "main", u[0]), ("pair", "left", u[1]), ("pair", "right", u[2]))
+    scrape = wait_for(running, *held)
+    assert [scrape.value("accelerator_device_allocations", uuid=uuid) for uuid in u] == [1, 1, 1, 0]
+
+    api.delete("a")  # as the kubelet does when it restarts
+    wait_until(lambda: api.events[-1][1]["type"] == "DELETED")
+    calls = node.kubelet.calls
+    wait_until(lambda: node.kubelet.calls > calls + 3)
+    wait_for(running, *held)
+
+    node.kubelet.pods = node.kubelet.pods[1:]
+    wait_for(running, *held[1:])
+    assert running.terminate(10) == 0
+
+
+def test_without_any_right_each_kind_is_logged_once_and_the_rest_is_served(
+    node: Node, api: ApiServerDouble, running: ExporterProcess
+) -> None:
+    api.refused.update(dict.fromkeys(("list", "watch", "claim", "pod"), Refusal(403)))
+    api.cut()
+    node.kubelet.pods = [pod("ml", "train", claiming("main", listed("own", "card-0")))]
+    wait_until(lambda: running.log.read_text().count("without the right to") == 2)
+    assert len(running.scrape().find("accelerator_device_info")) == 4
+    calls = node.kubelet.calls
+    wait_until(lambda: node.kubelet.calls > calls + 3)
+    log = running.log.read_text()
+    assert log.count("without the right to list and watch resourceslices") == 1
+    assert log.count("without the right to get resourceclaims") == 1
+
+
+def loaded_modules(arguments: Sequence[str]) -> set[str]:
+    """The modules that the exporter has loaded when it exits."""
+    ended = subprocess.run(
+        [sys.executable, "-c", _MODULES, *arguments],
+        env=clean_environment(),
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=True,
+    )
+    (line,) = [line for line in ended.stderr.splitlines() if line.startswith("loaded:")]
+    return set(line.split())
+
+
+def test_nothing_of_it_is_loaded_without_the_option() -> None:
+    names = {f"exporter.attribution.{name}" for name in ("kubernetes_api", "resource_slices", "claim_reader")}
+    assert not names & loaded_modules(["--once"])
+    assert names < loaded_modules(["--once", "--attribution.resource-slices=true"])
+
+
+def test_outside_kubernetes_the_option_is_one_line_in_the_log() -> None:
+    ended = run_once(["--once", "--attribution.resource-slices=true"], {})
+    assert ended.returncode == 0
+    assert [line for line in ended.stderr.splitlines() if "KUBERNETES_SERVICE_HOST is not set" in line]
+    assert "accelerator_exporter_build_info" in ended.stdout
