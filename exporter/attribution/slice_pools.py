@@ -8,16 +8,10 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
+from collectors.vendors import DRIVERS_WITH_UUIDS_OF_NODES, TYPES_OF_PARTITIONS, TYPES_WITH_MADE_UP_UUIDS
 from exporter.attribution.json_fields import JsonObject, child, children, integer, text
 
 _PCI_BUS_ID = "resource.kubernetes.io/pciBusID"
-# One uuid for all chips of a node: the driver makes it from the node's name (version 0.2.0).
-_DRIVERS_WITH_UUIDS_OF_NODES = frozenset({"tpu.google.com"})
-# The uuid of a device for virtual machines is made from its PCI address: other nodes have the same.
-_TYPES_WITH_MADE_UP_UUIDS = frozenset({"vfio"})
-# Types of the drivers gpu.nvidia.com and gpu.amd.com whose PCI address is that of the partition's device.
-_TYPES_OF_PARTITIONS = frozenset({"mig", "amdgpu-partition"})
-
 DeviceKey = tuple[str, str, str]
 
 
@@ -72,11 +66,11 @@ def _devices(spec: JsonObject, driver: str) -> Iterator[tuple[str, SliceAttribut
         attributes = child(fields, "attributes")
         kind = _own_attribute(attributes, driver, "type")
         uuid = _own_attribute(attributes, driver, "uuid")
-        if driver in _DRIVERS_WITH_UUIDS_OF_NODES or kind in _TYPES_WITH_MADE_UP_UUIDS:
+        if driver in DRIVERS_WITH_UUIDS_OF_NODES or kind in TYPES_WITH_MADE_UP_UUIDS:
             uuid = ""
         address = text(child(attributes, _PCI_BUS_ID), "string")
         # Several can hold it at once, each a part: its shares may be partitions that have no name.
-        if fields.get("allowMultipleAllocations") is True or kind in _TYPES_OF_PARTITIONS:
+        if fields.get("allowMultipleAllocations") is True or kind in TYPES_OF_PARTITIONS:
             address = ""
         yield text(device, "name"), SliceAttributes(address, uuid, kind)
 
