@@ -10,13 +10,12 @@ from collectors.contract import Reason
 from collectors.sysfs import Root
 from exporter import logs
 from exporter.assembler import Assembler, AssemblerThread, Clocks, Event, Latest
-from exporter.attribution.claim_resolution import Lookups
 from exporter.attribution.claims import Claims
 from exporter.collector_state import Limits
 from exporter.configuration.reload import Reload
 from exporter.configuration.settings import PollSettings, Settings
 from exporter.durations import spell_duration
-from exporter.inputs import Hardware, Inputs, intervals
+from exporter.inputs import Hardware, Inputs, claim_rules, intervals
 from exporter.orphans import reap_orphans
 from exporter.output import LineWriter
 from exporter.process_metrics import ProcessRows, no_rows
@@ -31,6 +30,7 @@ _log = logging.getLogger(__name__)
 
 _STOP_SECONDS = 0.5
 _SETTLED_CHECK_SECONDS = 0.02
+_CLAIMS_SECONDS = 2.0
 _CONFIGURATION_CHECK_SECONDS = 0.5
 
 
@@ -108,7 +108,8 @@ class Daemon:
             rows,
             dra_drivers=drivers,
             allocation_energy=settings.collect.allocation_energy,
-            claims=Claims(lookups=Lookups(objects=self._inputs.resource_slices)),
+            claims=Claims(claim_rules(settings.attribution), self._inputs.lookups),
+            read_now=self._inputs.read_now,
         )
         self._assembler = AssemblerThread(assembler, self.latest, time.monotonic)
 
@@ -159,6 +160,7 @@ class Daemon:
                 time.sleep(_SETTLED_CHECK_SECONDS)
             if self._inputs.resource_slices is not None:
                 self._wait_for_snapshot()
+            self._wait_for_claims()
             snapshot = self.latest.snapshot
             own = self._self_metrics.samples(snapshot)
             return exposition.render(snapshot, own, Format.TEXT, self._settings.labels.ordered)
@@ -174,6 +176,12 @@ class Daemon:
         """Wait for the next snapshot: it has everything that has been reported until now."""
         now = time.monotonic()
         while self.latest.made_at <= now:
+            time.sleep(_SETTLED_CHECK_SECONDS)
+
+    def _wait_for_claims(self) -> None:
+        """Wait for what resolves claims after the first answers: CDI files, and a second reading of partitions."""
+        ends = time.monotonic() + _CLAIMS_SECONDS
+        while self.latest.snapshot.unresolved_claims and time.monotonic() < ends:
             time.sleep(_SETTLED_CHECK_SECONDS)
 
     def _report(self, event: Event) -> None:

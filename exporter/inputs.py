@@ -13,11 +13,15 @@ from collectors.metric import Cadence
 from collectors.simulated import Scenario, ScenarioClock, simulated_spec
 from collectors.sysfs import Root
 from exporter.assembler import Event
+from exporter.attribution.cdi_reader import CdiReader
+from exporter.attribution.cdi_specs import CdiSpecs
 from exporter.attribution.claim_lookups import LookupsChanged
+from exporter.attribution.claim_resolution import Lookups
+from exporter.attribution.claim_users import ClaimRules
 from exporter.attribution.podresources import PodResourcesClient
 from exporter.attribution.simulated import SimulatedPods
 from exporter.attribution.watcher import AttributionState, KubeletWatcher
-from exporter.configuration.settings import KubeletSettings, PollSettings, Settings
+from exporter.configuration.settings import AttributionSettings, KubeletSettings, PollSettings, Settings
 from exporter.poller import Poller
 
 if TYPE_CHECKING:
@@ -56,6 +60,11 @@ def intervals(poll: PollSettings) -> dict[Cadence, float]:
     }
 
 
+def claim_rules(attribution: AttributionSettings) -> ClaimRules:
+    """Whose resource claims do not count."""
+    return ClaimRules(attribution.own_namespace, attribution.ignored_drivers)
+
+
 def node_of(settings: Settings, hostname: str) -> Node:
     """The paths and the identity of the machine, and the options of the collectors."""
     sysfs, procfs = Root(settings.path.sysfs), Root(settings.path.procfs)
@@ -73,7 +82,8 @@ class Inputs:
 
     Attributes:
         specs: The collectors.
-        resource_slices: What the API server knows of claims; None where it is not read.
+        lookups: What the devices of resource claims can be looked up in.
+        resource_slices: The part of it that the API server knows; None where it is not read.
     """
 
     def __init__(self, settings: Settings, hardware: Hardware, report: Callable[[Event], None]) -> None:
@@ -90,6 +100,8 @@ class Inputs:
             spec.name: Poller(spec.name, registry.create(spec, node), intervals(settings.poll), time.monotonic, report)
             for spec in self.specs
         }
+        self._cdi = CdiReader(CdiSpecs(settings.attribution.cdi_dirs), lambda: report(LookupsChanged()))
+        self.lookups = Lookups(self._cdi if simulated is None else None, self.resource_slices)
         self._allocations: KubeletWatcher | SimulatedPods = simulated or self._watcher(settings.kubelet)
 
     def start(self) -> None:
@@ -99,6 +111,10 @@ class Inputs:
             self.resource_slices.start()
         for poller in self._pollers.values():
             poller.start()
+
+    def read_now(self, collector: str) -> None:
+        """Call a collector out of turn."""
+        self._pollers[collector].read_now()
 
     def set_intervals(self, poll: PollSettings) -> None:
         """Poll at these intervals from now on."""
@@ -131,6 +147,7 @@ class Inputs:
         for poller in self._pollers.values():
             poller.stop()
         self._allocations.stop()
+        self._cdi.stop()
         if self.resource_slices is not None:
             self.resource_slices.stop()
         deadline = time.monotonic() + _STOP_SECONDS
@@ -148,6 +165,7 @@ class Inputs:
     def _report_allocations(self, state: AttributionState) -> None:
         if self.resource_slices is not None and state.holdings is not None:
             self.resource_slices.follow(state.claim_devices)
+        self._cdi.follow(state.claim_devices)
         self._report(state)
 
 

@@ -1,16 +1,14 @@
 """Finds the device nodes of a claim's device in the node's CDI specs. Knows no vendor, and asks no API server."""
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 from exporter.attribution.cdi_files import CdiMissing, SpecStatus, list_specs, read_spec
+from exporter.attribution.cdi_names import claim_uid_in
 from exporter.attribution.cdi_spec import CdiSpec
 
-_UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII | re.IGNORECASE)
-_UUID_LENGTH = 36
 # YAML takes 3 s for each MiB; this bounds how long one call can take.
 _BYTES_AT_ONCE = 1 << 20
 # Of all specs together: kinds, names and paths. 4 MiB in practice.
@@ -112,7 +110,7 @@ class CdiSpecs:
             cdi_devices: Qualified names of CDI devices, as the kubelet lists them for the device.
             device: The DRA driver's name of the device.
         """
-        names = {each: uid for each in cdi_devices if (uid := _claim_uid(each, device)) is not None}
+        names = {each: uid for each in cdi_devices if (uid := claim_uid_in(each, device)) is not None}
         if len(names) != 1:
             return CdiAnswer(missing=CdiMissing.AMBIGUOUS if names else CdiMissing.NO_ENTRY)
         [(name, uid)] = names.items()
@@ -188,12 +186,3 @@ class CdiSpecs:
             if each in known.directories:
                 return known.directories[each], each
         return (CdiMissing.NOT_FOUND if existing else CdiMissing.NO_DIRECTORY), None
-
-
-def _claim_uid(cdi_device: str, device: str) -> str | None:
-    """The claim's UID in the name of a CDI device, empty if it has none; None if it is another device."""
-    name = cdi_device.partition("=")[2]
-    if name == device:
-        return ""
-    uid = name[:_UUID_LENGTH]
-    return uid if name == f"{uid}-{device}" and _UUID.fullmatch(uid) else None

@@ -14,7 +14,7 @@ class LookupsChanged:
 
 
 class FoundNodes(Protocol):
-    """What the CDI files say about one device of a claim; see `CdiSpecs`."""
+    """What the CDI files say about one device of a claim."""
 
     @property
     def paths(self) -> tuple[str, ...]:
@@ -28,7 +28,7 @@ class FoundNodes(Protocol):
 
 
 class DeviceNodes(Protocol):
-    """Finds the device nodes that a container gets; `CdiSpecs` is the real one. Called by the assembler's thread."""
+    """Finds the device nodes that a container gets; `CdiReader` is the real one. Called by the assembler's thread."""
 
     def nodes(self, cdi_devices: Sequence[str], device: str) -> FoundNodes:
         """Look up what was read before; no I/O.

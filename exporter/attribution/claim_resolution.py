@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from collectors.contract import SubjectKey
 from exporter.attribution.claim_lookups import ClaimObjects, DeviceNodes
-from exporter.attribution.device_ids import AliasTable
+from exporter.attribution.device_ids import AliasTable, pci_address_in
 from exporter.attribution.holding import ClaimDevice
 from exporter.attribution.inventory import Inventory
 
@@ -93,6 +93,10 @@ class Finder:
                 of_driver[driver].update(device.uuid for device in each.devices)
         self._of_driver = {driver: frozenset(uuids) for driver, uuids in of_driver.items()}
 
+    def knows(self, driver: str) -> bool:
+        """Whether a collector knows a driver, also while it has no devices."""
+        return driver in self._of_driver
+
     def devices_of(self, driver: str) -> frozenset[str]:
         """The uuids of all devices that a claim of a driver may hold: of the collectors that know the driver."""
         return self._of_driver.get(driver, frozenset())
@@ -117,9 +121,13 @@ class Finder:
         return found
 
     def _by_name(self, claimed: ClaimDevice) -> ClaimMatch | None:
-        """Search for the driver's name of the device."""
+        """Search for the driver's name of the device, then for the PCI address in it."""
         subject = _only(self._table.in_scope(claimed.device, claimed.driver))
-        return None if subject is None else ClaimMatch(subject, Way.NAME, own_name=not subject.partition_uuid)
+        if subject is None:
+            subject = _only(self._table.in_scope(pci_address_in(claimed.device), ""))
+            if subject is None or subject.device_uuid in self._partitioned:
+                return None
+        return ClaimMatch(subject, Way.NAME, own_name=not subject.partition_uuid)
 
     def _by_nodes(self, claimed: ClaimDevice, shares: int) -> ClaimMatch:
         """Search for the device nodes that a container with this device gets."""

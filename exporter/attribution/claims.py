@@ -44,7 +44,7 @@ class ResolvedClaims:
 
     Attributes:
         edges: What containers hold.
-        unresolved: Number of devices that are not resolved, by driver; several claims of one device count once.
+        used: Number of devices that are used, by driver, also of those that are not resolved.
         reasons: Number of devices that are not resolved, by driver and reason.
         shown: Some of them, for people.
         ways: Number of devices by the way in which they were found.
@@ -54,13 +54,21 @@ class ResolvedClaims:
     """
 
     edges: tuple[ClaimEdge, ...] = ()
-    unresolved: Mapping[str, int] = field(default_factory=dict)
+    used: Mapping[str, int] = field(default_factory=dict)
     reasons: Mapping[tuple[str, str], int] = field(default_factory=dict)
     shown: tuple[UnresolvedClaim, ...] = ()
     ways: Mapping[Way, int] = field(default_factory=dict)
     not_counted: Mapping[Use, int] = field(default_factory=dict)
     possibly_held: frozenset[str] = frozenset()
     to_read: frozenset[str] = frozenset()
+
+    @property
+    def unresolved(self) -> Mapping[str, int]:
+        """Number of devices that are not resolved, by driver."""
+        counts: Counter[str] = Counter()
+        for (driver, _), count in self.reasons.items():
+            counts[driver] += count
+        return counts
 
 
 class Claims:
@@ -119,7 +127,7 @@ class Claims:
         if use in (Use.MONITORED, Use.NO_ACCELERATOR):
             return use, ClaimMatch()
         found = finder.find(claimed, shares.get(allocated[:-1], 1))
-        if found.subject is not None or found.devices or allocated in self._memory:
+        if found.subject is not None or found.devices or finder.knows(claimed.driver) or allocated in self._memory:
             uid = claim_uid(claimed.cdi_devices, claimed.device)
             found = self._memory.resolve(allocated, found, uid, inventories, now)
         if use is Use.UNKNOWN:
@@ -152,7 +160,7 @@ class _Tally:
         self.reasons: Counter[tuple[str, str]] = Counter()
         self._edges: list[ClaimEdge] = []
         self._maybe_used: set[str] = set()
-        self._unresolved: set[tuple[str, str, str, str]] = set()
+        self._used: Counter[str] = Counter()
         self._shown: list[UnresolvedClaim] = []
         self._ways: Counter[Way] = Counter()
         self._not_counted: Counter[Use] = Counter()
@@ -162,10 +170,11 @@ class _Tally:
         self.outcomes[claimed.allocated] = found.subject
         if use is not Use.USED:
             self._not_counted[use] += 1
-        elif found.subject is not None and found.way is not None:
+            return
+        self._used[claimed.driver] += 1
+        if found.subject is not None and found.way is not None:
             self._ways[found.way] += 1
         else:
-            self._unresolved.add(claimed.key)
             self.reasons[claimed.driver, found.reason] += 1
             if found.devices:
                 self.possibly[claimed.allocated] = found.devices
@@ -186,7 +195,7 @@ class _Tally:
         """All that was added."""
         return ResolvedClaims(
             tuple(self._edges),
-            dict(sorted(Counter(driver for driver, *_ in self._unresolved).items())),
+            dict(sorted(self._used.items())),
             dict(sorted(self.reasons.items())),
             tuple(self._shown),
             self._ways,

@@ -185,8 +185,8 @@ def _result(matches: _Matches, unmatched: Holdings, claims: ResolvedClaims) -> J
 
 def _unresolved(claims: ResolvedClaims, known: AbstractSet[SubjectKey]) -> dict[str, int]:
     """Number of devices by driver that are not resolved, or are but have no series."""
-    unknown = {claimed.key for claimed, subject in claims.edges if subject not in known}
-    counts = Counter(claims.unresolved) + Counter(driver for driver, *_ in unknown)
+    unknown = {claimed.allocated for claimed, subject in claims.edges if subject not in known}
+    counts = Counter(claims.unresolved) + Counter(each.driver for each in unknown)
     return dict(sorted(counts.items()))
 
 

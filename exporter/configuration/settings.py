@@ -13,7 +13,10 @@ from exporter.configuration.options import option, section, sections_of
 from exporter.configuration.value_types import (
     ADDRESS,
     ALL,
+    DIRECTORIES,
     DIRECTORY,
+    DRIVERS,
+    NAMESPACE,
     NODE_NAME,
     SOCKET,
     SWITCH,
@@ -101,8 +104,28 @@ class KubeletSettings:
 
 @dataclass(frozen=True, slots=True)
 class AttributionSettings:
-    """How allocations are attributed to containers, besides what the kubelet says."""
+    """How resource claims (DRA) are resolved to devices."""
 
+    cdi_dirs: tuple[Path, ...] = option(
+        DIRECTORIES,
+        "/var/run/cdi,/etc/cdi",
+        "Directories with the CDI files of the node, those that take precedence first. They need not exist. In a "
+        "container, mount them from the host.",
+    )
+    own_namespace: str = option(
+        NAMESPACE,
+        "",
+        "Namespace of the exporter. Resource claims in it count as those of monitors, and not as users of devices.",
+        default_variable="POD_NAMESPACE",
+        example="monitoring",
+    )
+    ignored_drivers: tuple[str, ...] = option(
+        DRIVERS,
+        "",
+        "DRA drivers of devices that are no accelerators, such as network interfaces: their claims are not counted as "
+        "unresolved. Those that docs/attribution.md names are always ignored.",
+        example="nic.example.com",
+    )
     resource_slices: bool = option(
         SWITCH,
         "false",
@@ -194,7 +217,7 @@ class Settings:
         KubeletSettings, "The kubelet's PodResources API, which lists the devices allocated to each container."
     )
     attribution: AttributionSettings = section(
-        AttributionSettings, "Where the devices of resource claims are looked up, besides the kubelet's answer."
+        AttributionSettings, "How the devices of resource claims (DRA) are found, see docs/attribution.md."
     )
     poll: PollSettings = section(PollSettings, "How the hardware is read.")
     labels: LabelSettings = section(

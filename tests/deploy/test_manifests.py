@@ -97,7 +97,7 @@ def test_monitor_matches_the_operator_schema(monitor: Manifest) -> None:
 def test_every_file_belongs_to_a_kustomization() -> None:
     for folder in KUBERNETES.iterdir():
         (content,) = read(folder / "kustomization.yaml")
-        named = {*content["resources"], *(patch["path"] for patch in content.get("patches", []))}
+        named = {*content.get("resources", []), *(patch["path"] for patch in content.get("patches", []))}
         assert {path.name for path in folder.iterdir()} == {
             *(name for name in named if not name.startswith("..")),
             "kustomization.yaml",
@@ -222,10 +222,27 @@ def test_image_and_version_labels_match_the_project(manifests: list[Manifest], c
     assert versions == {version}
 
 
-def test_node_name_comes_from_the_pod_spec(container: dict[str, Any]) -> None:
+def test_names_of_node_and_namespace_come_from_the_pod(container: dict[str, Any]) -> None:
     by_name = {variable["name"]: variable for variable in container["env"]}
-    (name,) = (option for option in OPTIONS if option.key == "node.name")
-    assert by_name[name.default_variable]["valueFrom"] == {"fieldRef": {"fieldPath": "spec.nodeName"}}
+    variables = {option.key: option.default_variable for option in OPTIONS}
+    for key, path in (("node.name", "spec.nodeName"), ("attribution.own_namespace", "metadata.namespace")):
+        assert by_name[variables[key]]["valueFrom"] == {"fieldRef": {"fieldPath": path}}
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_the_cdi_directories_are_mounted_by_the_lines_that_are_commented_out(variant: str) -> None:
+    text = (KUBERNETES / variant / "kustomization.yaml").read_text()
+    content = yaml.safe_load(text.replace("# components:", "components:").replace("#   - ../cdi", "  - ../cdi"))
+    manifests = apply(content, KUBERNETES / variant)
+    assert refused(manifests, VERSIONS) == []
+    pod = of_kind(manifests, "DaemonSet")["spec"]["template"]["spec"]
+    paths = {volume["name"]: volume["hostPath"] for volume in pod["volumes"]}
+    mounts = {
+        each["mountPath"]: (paths[each["name"]]["path"], paths[each["name"]]["type"], each["readOnly"])
+        for each in pod["containers"][0]["volumeMounts"]
+        if each["name"] != "pod-resources"
+    }
+    assert mounts == {str(each): (str(each), "DirectoryOrCreate", True) for each in DEFAULTS.attribution.cdi_dirs}
 
 
 def test_only_the_nvidia_variant_requests_devices() -> None:
@@ -233,9 +250,14 @@ def test_only_the_nvidia_variant_requests_devices() -> None:
         of_kind(build(KUBERNETES / variant), "DaemonSet")["spec"]["template"]["spec"] for variant in ("base", "nvidia")
     )
     env = {variable["name"]: variable.get("value") for variable in nvidia["containers"][0]["env"]}
-    assert env == {"NODE_NAME": None, "NVIDIA_VISIBLE_DEVICES": "all", "NVIDIA_DRIVER_CAPABILITIES": "utility"}
+    assert env == {
+        "NODE_NAME": None,
+        "POD_NAMESPACE": None,
+        "NVIDIA_VISIBLE_DEVICES": "all",
+        "NVIDIA_DRIVER_CAPABILITIES": "utility",
+    }
     assert nvidia["runtimeClassName"] == "nvidia"
-    assert [variable["name"] for variable in base["containers"][0]["env"]] == ["NODE_NAME"]
+    assert [variable["name"] for variable in base["containers"][0]["env"]] == ["NODE_NAME", "POD_NAMESPACE"]
     assert not {"runtimeClassName", "affinity"} & set(base)
     for each in (base, nvidia):
         requested = {name for kind in each["containers"][0]["resources"].values() for name in kind}
