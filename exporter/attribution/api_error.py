@@ -26,5 +26,9 @@ class ApiNotFoundError(ApiError):
     """The object does not exist, or the server does not serve this version (404)."""
 
 
+class ApiTooLargeError(ApiError):
+    """The answer is larger than accepted."""
+
+
 class ApiExpiredError(ApiError):
     """The resource version or the position in a list is too old (410): list again."""

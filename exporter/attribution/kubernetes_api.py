@@ -17,7 +17,13 @@ from pathlib import Path
 from typing import cast
 from urllib.parse import urlencode
 
-from exporter.attribution.api_error import ApiError, ApiExpiredError, ApiForbiddenError, ApiNotFoundError
+from exporter.attribution.api_error import (
+    ApiError,
+    ApiExpiredError,
+    ApiForbiddenError,
+    ApiNotFoundError,
+    ApiTooLargeError,
+)
 from exporter.attribution.json_fields import JsonObject, text
 from exporter.attribution.timed_socket import TimedSocket
 
@@ -30,9 +36,9 @@ _LATE_SECONDS = 30.0  # how long after its own limit the server may end a watch
 _TOKEN_BYTES = 64 * 1024
 _ERROR_BYTES = 16 * 1024
 _RECEIVE_BYTES = 64 * 1024
-# One object is at most 1.5 MiB in etcd; its JSON is somewhat larger.
-OBJECT_BYTES = 4 * 1024 * 1024
-LIST_BYTES = 8 * 1024 * 1024
+# An object is at most 1.5 MiB in etcd, and its JSON somewhat larger. Decoded, it takes up to ten times as much memory.
+MOST_BYTES = 4 * 1024 * 1024
+_HIGHEST_PORT = 65_535
 _LONGEST_RETRY_AFTER_SECONDS = 60.0
 
 _ERRORS: Mapping[int, type[ApiError]] = {
@@ -66,7 +72,8 @@ def server_of_pod(environ: Mapping[str, str]) -> ApiServer | None:
         environ: The environment.
     """
     host, port = environ.get("KUBERNETES_SERVICE_HOST", ""), environ.get("KUBERNETES_SERVICE_PORT", "443")
-    return ApiServer(host, int(port)) if host and port.isascii() and port.isdigit() else None
+    known = host and port.isascii() and port.isdigit() and int(port) <= _HIGHEST_PORT
+    return ApiServer(host, int(port)) if known else None
 
 
 class KubernetesApi:
@@ -95,21 +102,20 @@ class KubernetesApi:
         self._open: set[TimedSocket] = set()
         self._closed = False
 
-    def get(self, path: str, query: Query | None = None, *, most_bytes: int = OBJECT_BYTES) -> JsonObject:
+    def get(self, path: str, query: Query | None = None) -> JsonObject:
         """Return an object or a list.
 
         Args:
             path: The path, `/api/v1/namespaces/ml/pods/train`.
             query: Parameters.
-            most_bytes: How large the answer may be.
 
         Raises:
             ApiError: There is no answer that can be used.
         """
         with self._response(path, query or {}) as (response, _):
-            body = response.read(most_bytes + 1)
-        if len(body) > most_bytes:
-            raise ApiError(f"GET {path}: the answer is larger than {most_bytes} bytes")
+            body = response.read(MOST_BYTES + 1)
+        if len(body) > MOST_BYTES:
+            raise ApiTooLargeError(f"{path}: the answer is larger than {MOST_BYTES} bytes")
         return _decoded(body, path)
 
     def watch(self, path: str, query: Query, seconds: int, opened: Callable[[], None]) -> Iterator[JsonObject]:
@@ -157,7 +163,7 @@ class KubernetesApi:
                 if response.status != http.client.OK:
                     raise _refusal(response, path)
                 yield response, connected
-        except (OSError, http.client.HTTPException) as error:
+        except (OSError, ValueError, http.client.HTTPException) as error:
             reason = str(error) or type(error).__name__
             raise ApiError(f"{path} of the API server at {self._server.host}:{self._server.port}: {reason}") from error
 
@@ -214,14 +220,14 @@ def _lines(response: http.client.HTTPResponse, path: str) -> Iterator[bytes]:
     while True:
         try:
             data = response.read1(_RECEIVE_BYTES)
-        except (OSError, http.client.HTTPException):
+        except (OSError, ValueError, http.client.HTTPException):
             return
         if not data:
             return
         pending += data
         if b"\n" not in data:
-            if len(pending) > OBJECT_BYTES:
-                raise ApiError(f"{path}: an event is larger than {OBJECT_BYTES} bytes")
+            if len(pending) > MOST_BYTES:
+                raise ApiTooLargeError(f"{path}: an event is larger than {MOST_BYTES} bytes")
             continue
         *lines, rest = bytes(pending).split(b"\n")
         pending = bytearray(rest)

@@ -6,17 +6,23 @@ import threading
 from collections.abc import Callable, Mapping
 
 from collectors.backoff import Backoff
-from exporter.attribution.api_error import ApiError, ApiExpiredError, ApiForbiddenError, ApiNotFoundError
+from exporter.attribution.api_error import (
+    ApiError,
+    ApiExpiredError,
+    ApiForbiddenError,
+    ApiNotFoundError,
+    ApiTooLargeError,
+)
 from exporter.attribution.api_health import ApiHealth
 from exporter.attribution.json_fields import JsonObject, child, children, integer, text
-from exporter.attribution.kubernetes_api import LIST_BYTES, KubernetesApi
+from exporter.attribution.kubernetes_api import KubernetesApi
 from exporter.attribution.resource_api import ResourceApi
 from exporter.attribution.slice_pools import DeviceKey, PoolSlice, SliceAttributes, identified_devices, parse_slice
 
 _log = logging.getLogger(__name__)
 
 # A slice has at most 128 devices of at most 32 attributes: up to 1 MiB of JSON.
-_PAGE_SLICES = 8
+_PAGE_SLICES = 4
 _MOST_PAGES = 128
 _MOST_SLICES = _PAGE_SLICES * _MOST_PAGES
 _WATCH_SECONDS = (240.0, 360.0)
@@ -115,6 +121,8 @@ class SliceWatcher:
         if isinstance(error, ApiExpiredError):
             self._version, self._from_cache = "", False
             return self._short_pause()
+        if isinstance(error, ApiTooLargeError):
+            self._version, self._from_cache = "", False  # only a list that is not out of the cache has pages
         if isinstance(error, ApiNotFoundError | ApiForbiddenError):
             self._version = ""
             self._replace({})
@@ -133,7 +141,7 @@ class SliceWatcher:
         position = {"resourceVersion": "0"} if self._from_cache else {}
         slices: dict[str, PoolSlice] = {}
         for _ in range(_MOST_PAGES):
-            page = self._api.get(path, {**query, **position}, most_bytes=LIST_BYTES)
+            page = self._api.get(path, {**query, **position})
             for item in children(page, "items"):
                 self._put(slices, item)
             metadata = child(page, "metadata")

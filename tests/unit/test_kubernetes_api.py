@@ -6,7 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from exporter.attribution.api_error import ApiError, ApiExpiredError, ApiForbiddenError, ApiNotFoundError
+from exporter.attribution.api_error import (
+    ApiError,
+    ApiExpiredError,
+    ApiForbiddenError,
+    ApiNotFoundError,
+    ApiTooLargeError,
+)
 from exporter.attribution.json_fields import JsonObject
 from exporter.attribution.kubernetes_api import ApiServer, KubernetesApi, server_of_pod
 from tests.doubles.kubernetes_api import ApiServerDouble, Refusal
@@ -45,6 +51,7 @@ def watching(api: KubernetesApi, opened: Callable[[], None] = nothing) -> Iterat
         ({"KUBERNETES_SERVICE_HOST": "10.0.0.1", "KUBERNETES_SERVICE_PORT": "6443"}, ("10.0.0.1", 6443)),
         ({"KUBERNETES_SERVICE_HOST": "fd00::1"}, ("fd00::1", 443)),
         ({"KUBERNETES_SERVICE_HOST": "10.0.0.1", "KUBERNETES_SERVICE_PORT": "tcp://10.0.0.1:443"}, None),
+        ({"KUBERNETES_SERVICE_HOST": "10.0.0.1", "KUBERNETES_SERVICE_PORT": "65536"}, None),
         ({}, None),
     ],
 )
@@ -115,6 +122,12 @@ def test_a_server_with_another_certificate_gets_no_token(
     assert double.calls == []
 
 
+@pytest.mark.parametrize("host", ["", "a..b", "x" * 300])
+def test_a_host_that_is_no_host_is_an_error(double: ApiServerDouble, host: str) -> None:
+    with pytest.raises(ApiError):
+        KubernetesApi(ApiServer(host, 1, double.service_account)).get(CLAIM)
+
+
 def test_nobody_listens(double: ApiServerDouble) -> None:
     with pytest.raises(ApiError, match=r"127\.0\.0\.1:1: .*refused"):
         KubernetesApi(ApiServer("127.0.0.1", 1, double.service_account)).get(CLAIM)
@@ -165,9 +178,9 @@ def test_what_is_no_json_object_is_an_error(double: ApiServerDouble, api: Kubern
 
 
 def test_an_answer_that_is_too_large_is_not_read(double: ApiServerDouble, api: KubernetesApi) -> None:
-    double.refuse("claim", Refusal(200, body=b" " * 2_000_000))
-    with pytest.raises(ApiError, match="larger than 1000 bytes"):
-        api.get(CLAIM, most_bytes=1_000)
+    double.refuse("claim", Refusal(200, body=b" " * 5_000_000))
+    with pytest.raises(ApiTooLargeError, match="larger than"):
+        api.get(CLAIM)
 
 
 @pytest.mark.parametrize("drip_seconds", [0.05, 60.0], ids=["byte by byte", "not at all"])

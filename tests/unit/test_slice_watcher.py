@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from random import Random
 
 import pytest
 
@@ -132,14 +133,11 @@ def test_a_list_of_many_pages_is_read_to_its_end(double: ApiServerDouble, start:
     double.compact()
     double.refuse("watch", Refusal(410))
     watched = start()
-    wait_until(lambda: len(double.of_kind("list")) >= 4)
-    wait_until(lambda: len(watched.names) == 21)
+    wait_until(lambda: double.watches == 1)
+    assert len(watched.names) == 21
     pages = double.of_kind("list")[1:]
-    assert [("continue" in page.query, page.query["limit"]) for page in pages] == [
-        (False, "8"),
-        (True, "8"),
-        (True, "8"),
-    ]
+    assert ["continue" in page.query for page in pages] == [False, *[True] * 5]
+    assert {page.query["limit"] for page in pages} == {"4"}
     assert not any("resourceVersion" in page.query for page in pages)
 
 
@@ -257,10 +255,49 @@ def test_an_endless_list_is_refused(double: ApiServerDouble, start: Start) -> No
     wait_until(lambda: "more than 128 pages" in watched.health.text)
 
 
-def test_a_list_that_is_too_large_is_refused(double: ApiServerDouble, start: Start) -> None:
-    double.refused["list"] = Refusal(200, body=b" " * 9_000_000)
+def test_a_list_that_is_too_large_is_read_in_pages(double: ApiServerDouble, start: Start) -> None:
+    filling = device("filling", note="x" * 500_000)
+    double.put(*(resource_slice(f"s{n}", filling, device(f"x{n}"), driver=f"d{n}.example.com") for n in range(9)))
+    watched = start()
+    wait_until(lambda: double.watches == 1)
+    assert len(watched.names) == 1 + 1 + 9
+    assert watched.health.state is ApiState.UP
+    assert [call.query.get("resourceVersion") for call in double.of_kind("list")] == ["0", None, None, None]
+
+
+def test_a_page_that_is_too_large_is_refused(double: ApiServerDouble, start: Start) -> None:
+    double.refused["list"] = Refusal(200, body=b" " * 5_000_000)
     watched = start()
     wait_until(lambda: "larger than" in watched.health.text)
+
+
+def test_the_devices_are_right_in_the_end_whatever_happens(double: ApiServerDouble, start: Start) -> None:
+    watched = start(idle_seconds=0.5)
+    random = Random(14)  # noqa: S311 - the same steps in every run
+    for step in range(80):
+        name = f"s{random.randrange(6)}"
+        match random.choice(("put", "put", "delete", "cut", "bookmark", "compact", "refuse")):
+            case "put":
+                double.put(resource_slice(name, device(f"x{step}"), pool=name, generation=step))
+            case "delete" if name in double.slices:
+                double.delete(name)
+            case "cut":
+                double.cut()
+            case "bookmark":
+                double.bookmark()
+            case "compact":
+                double.compact()
+            case "refuse":
+                kind = random.choice(("list", "watch"))
+                double.refuse(kind, Refusal(random.choice((401, 403, 410, 429, 500))))
+        if step % 10 == 0:
+            wait_until(lambda: watched.names == names_of(double))
+    wait_until(lambda: watched.names == names_of(double))
+
+
+def names_of(double: ApiServerDouble) -> set[str]:
+    """The names of the devices that the server has."""
+    return {each["name"] for item in list(double.slices.values()) for each in item["spec"]["devices"]}
 
 
 def test_nothing_is_reported_after_the_stop(double: ApiServerDouble, start: Start) -> None:
