@@ -4,7 +4,7 @@ import logging
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 from urllib.parse import quote
@@ -64,7 +64,7 @@ class ClaimReader:
     are got in a second, and at most 1,024 of each kind are known.
 
     Args:
-        api: Closed by the caller, before `stop`.
+        api: Closed by the caller.
         resources: The served version.
         claims: Receives how the calls for claims end.
         pods: Receives how the calls for pods end.
@@ -99,22 +99,20 @@ class ClaimReader:
         self._thread.start()
 
     def stop(self, seconds: float) -> None:
-        """Stop, and wait so long for the thread to end; the API client has been closed."""
+        """Stop, and wait so long for the thread. A call ends when the API client is closed. Safe to call twice."""
         self._stop.set()
         self._wake.set()
         if self._thread.is_alive():
             self._thread.join(seconds)
 
-    def follow(self, devices: Iterable[ClaimDevice]) -> None:
+    def follow(self, devices: Collection[ClaimDevice]) -> None:
         """Get the claims that the kubelet lists now, and forget all others. Does not block."""
-        claims: dict[ObjectName, list[ClaimDevice]] = defaultdict(list)
-        pods: dict[ObjectName, list[ClaimDevice]] = defaultdict(list)
-        for each in devices:
-            claims[each.claim_namespace, each.claim_name].append(each)
-            pods[each.namespace, each.pod].append(each)
-        listed = {name: _listing(same, {(each.namespace, each.pod) for each in same}) for name, same in claims.items()}
         with self._lock:
-            self._pods_with_claims = {name: _listing(same, {name}) for name, same in pods.items()}
+            claims = _grouped(devices, _claim_of, self._claims.table.names)
+            pods = _grouped(devices, _pod_of, self._pods.table.names)
+        listed = {name: _listing(same, map(_pod_of, same)) for name, same in claims.items()}
+        with self._lock:
+            self._pods_with_claims = {name: _listing(same, [name]) for name, same in pods.items()}
             forgotten = self._claims.follow(listed, self._clock())
             forgotten |= self._follow_pods()
             if forgotten:
@@ -228,6 +226,26 @@ class ClaimReader:
 def _in_namespace(name: ObjectName, kind: str) -> str:
     namespace, own = name
     return f"namespaces/{quote(namespace, safe='')}/{kind}/{quote(own, safe='')}"
+
+
+def _claim_of(device: ClaimDevice) -> ObjectName:
+    return device.claim_namespace, device.claim_name
+
+
+def _pod_of(device: ClaimDevice) -> ObjectName:
+    return device.namespace, device.pod
+
+
+def _grouped(
+    devices: Iterable[ClaimDevice], name_of: Callable[[ClaimDevice], ObjectName], known: Collection[ObjectName]
+) -> Mapping[ObjectName, Sequence[ClaimDevice]]:
+    """The devices of each object, of those that are known and of as many others as can be: a node can list 100,000."""
+    groups: dict[ObjectName, list[ClaimDevice]] = defaultdict(list)
+    for each in devices:
+        name = name_of(each)
+        if name in groups or name in known or len(groups) < _MOST_OBJECTS:
+            groups[name].append(each)
+    return groups
 
 
 def _listing(devices: Iterable[ClaimDevice], users: Iterable[ObjectName]) -> ObjectListing:

@@ -3,7 +3,7 @@
 An object is got again only if the kubelet's list shows that it may be another one of the same name.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -58,6 +58,11 @@ class LookupTable(Generic[T]):
     def __init__(self, most: int) -> None:
         self._most = most
         self._objects: dict[ObjectName, PendingObject[T]] = {}
+
+    @property
+    def names(self) -> Collection[ObjectName]:
+        """The objects that are known."""
+        return self._objects.keys()
 
     def follow(self, listed: Mapping[ObjectName, ObjectListing], now: float) -> bool:
         """Forget what is no longer listed, and plan to get what is new. Returns whether anything was forgotten.

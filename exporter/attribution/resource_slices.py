@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 from exporter.attribution.api_health import ApiHealth, ApiState
 from exporter.attribution.claim_objects import ClaimAllocation
@@ -16,6 +16,7 @@ from exporter.attribution.slice_watcher import SliceWatcher
 _log = logging.getLogger(__name__)
 
 _STOP_SECONDS = 0.5
+_SETTLED_SECONDS = 10.0
 
 
 class ResourceSlices:
@@ -41,6 +42,7 @@ class ResourceSlices:
         self._api = KubernetesApi(server)
         resources = ResourceApi(self._api)
         self._claims = ClaimReader(self._api, resources, claims=claims, pods=pods, changed=changed)
+        self._started_at = time.monotonic()
         self._slices: SliceWatcher | None = None
         if node:
             self._slices = SliceWatcher(self._api, resources, node, health=slices, changed=changed)
@@ -49,25 +51,28 @@ class ResourceSlices:
 
     def start(self) -> None:
         """Start to read."""
+        self._started_at = time.monotonic()
         if self._slices is not None:
             self._slices.start()
         self._claims.start()
 
     def stop(self) -> None:
         """Stop within a second; nothing is reported afterwards. Safe to call twice."""
+        parts = (self._claims,) if self._slices is None else (self._claims, self._slices)
+        for part in parts:
+            part.stop(0.0)  # first of all: the end of a call is no failure then
         self._api.close()
         ends = time.monotonic() + _STOP_SECONDS
-        if self._slices is not None:
-            self._slices.stop(_STOP_SECONDS)
-        self._claims.stop(max(0.0, ends - time.monotonic()))
+        for part in parts:
+            part.stop(max(0.0, ends - time.monotonic()))
 
     @property
     def settled(self) -> bool:
-        """Whether the slices have been listed, or cannot be, and no claim or pod is awaited."""
+        """Whether the slices have been listed, or cannot be, and no claim or pod is awaited. True after 10 s anyway."""
         listed = self._slices is None or self.health[0].state is not ApiState.UNKNOWN
-        return listed and self._claims.settled
+        return (listed and self._claims.settled) or time.monotonic() - self._started_at > _SETTLED_SECONDS
 
-    def follow(self, devices: Iterable[ClaimDevice]) -> None:
+    def follow(self, devices: Collection[ClaimDevice]) -> None:
         """Read the claims that the kubelet lists now; to be called with every answer of the kubelet."""
         self._claims.follow(devices)
 

@@ -38,7 +38,7 @@ class SliceWatcher:
     Slices that select nodes in another way than by name are not listed: they are devices beside the node.
 
     Args:
-        api: Closed by the caller, before `stop`.
+        api: Closed by the caller.
         resources: The served version.
         node: The name of the node.
         health: Receives how the calls end.
@@ -78,7 +78,7 @@ class SliceWatcher:
         self._thread.start()
 
     def stop(self, seconds: float) -> None:
-        """Stop, and wait so long for the thread to end; the API client has been closed."""
+        """Stop, and wait so long for the thread. A call ends when the API client is closed. Safe to call twice."""
         self._stop.set()
         if self._thread.is_alive():
             self._thread.join(seconds)

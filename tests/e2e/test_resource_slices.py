@@ -115,6 +115,7 @@ def test_claims_are_resolved_by_slices_and_monitors_and_requests_are_told_apart(
     node.kubelet.pods = node.kubelet.pods[1:]
     wait_for(running, *held[1:])
     assert running.terminate(10) == 0
+    assert "unavailable" not in running.log.read_text()
 
 
 def test_without_any_right_each_kind_is_logged_once_and_the_rest_is_served(

@@ -171,6 +171,18 @@ def test_names_are_escaped(double: ApiServerDouble, reader: Reader) -> None:
     assert double.calls[1].path.endswith("/namespaces/ml/resourceclaims/..%2F..%2Fsecrets%2Fx%3Fy%23z")
 
 
+def test_a_node_with_very_many_claims_is_followed_in_part(double: ApiServerDouble, reader: Reader) -> None:
+    double.claims["ml", "one"] = claim(result("gpu-0"))
+    reader.reader.follow([listed("gpu-0")])
+    wait_until(lambda: reader.results() is not None)
+    double.refused["claim"] = Refusal(500)
+    many = [listed("gpu-0", claim_name=f"c{number}", pod_name=f"p{number}") for number in range(5_000)]
+    reader.reader.follow([*many, listed("gpu-0")])
+    assert reader.results() is not None
+    assert len(reader.reader._claims.table.names) == 1_024
+    assert len(reader.reader._pods_with_claims) == 1_024
+
+
 def test_at_most_ten_objects_are_got_in_a_second(double: ApiServerDouble, reader: Reader) -> None:
     began = time.monotonic()
     reader.reader.follow([listed("gpu-0", claim_name=f"c{number}") for number in range(6)])
