@@ -88,7 +88,7 @@ class Inputs:
 
     def __init__(self, settings: Settings, hardware: Hardware, report: Callable[[Event], None]) -> None:
         self._report = report
-        self.resource_slices = _resource_slices(settings, hardware, report)
+        self.resource_slices = resource_slices_of(settings, hardware, lambda: report(LookupsChanged()))
         node = node_of(settings, hardware.hostname)
         self.specs = tuple(hardware.specs)
         simulated: SimulatedPods | None = None
@@ -169,12 +169,16 @@ class Inputs:
         self._report(state)
 
 
-def _resource_slices(
-    settings: Settings, hardware: Hardware, report: Callable[[Event], None]
-) -> "ResourceSlices | None":
-    """What reads the API server; None unless it is asked for, and for a scenario, whose pods are in no cluster."""
+def resource_slices_of(settings: Settings, hardware: Hardware, changed: Callable[[], None]) -> "ResourceSlices | None":
+    """What reads the API server; None unless it is asked for, and for a scenario, whose pods are in no cluster.
+
+    Args:
+        settings: The configuration.
+        hardware: What the daemon reads.
+        changed: Called after an answer may have changed, by any thread; must not block.
+    """
     if not settings.attribution.resource_slices or hardware.scenario is not None:
         return None
     from exporter.attribution.resource_slices import resource_slices_of_pod  # noqa: PLC0415 - its TLS costs memory
 
-    return resource_slices_of_pod(hardware.environ, settings.node.name, lambda: report(LookupsChanged()))
+    return resource_slices_of_pod(hardware.environ, settings.node.name, changed)

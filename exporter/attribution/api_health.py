@@ -35,6 +35,8 @@ class ApiHealth:
         uniform: Returns a random number between two.
 
     Attributes:
+        what: As given.
+        right: As given.
         state: How the last call ended.
         text: Why it failed; empty if it did not.
     """
@@ -43,7 +45,7 @@ class ApiHealth:
         self.what = what
         self.state = ApiState.UNKNOWN
         self.text = ""
-        self._right = right
+        self.right = right
         self._uniform = uniform
         self._backoff = Backoff(_FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS)
 
@@ -60,7 +62,7 @@ class ApiHealth:
         """
         if isinstance(error, ApiForbiddenError):
             if self._changed(ApiState.FORBIDDEN, str(error)):
-                _log.warning("%s are not used without the right to %s: %s", self.what, self._right, error)
+                _log.warning("%s are not used without the right to %s: %s", self.what, self.right, error)
             pause = _OFF_SECONDS
         elif isinstance(error, ApiNotFoundError):
             if self._changed(ApiState.NOT_SERVED, str(error)):

@@ -2,10 +2,9 @@
 
 import logging
 import threading
-from collections.abc import Callable, Iterable, Sequence
-from typing import NamedTuple, Protocol
+from collections.abc import Callable, Collection, Sequence
+from typing import Protocol
 
-from exporter.attribution.cdi_files import CdiMissing
 from exporter.attribution.cdi_specs import CdiAnswer
 from exporter.attribution.holding import ClaimDevice
 
@@ -17,20 +16,15 @@ _STOP_SECONDS = 0.5
 
 
 class SpecFiles(Protocol):
-    """What is read; `CdiSpecs` is the real one. Called by one thread only."""
+    """What is read; `CdiSpecs` is the real one."""
 
     def refresh(self) -> bool:
-        """List the directories again."""
+        """Read again what has changed; return whether an answer may be another. Called by one thread only."""
         ...
 
     def nodes(self, cdi_devices: Sequence[str], device: str) -> CdiAnswer:
-        """Look up the device nodes of one device of a claim."""
+        """Look up the device nodes of one device of a claim, in what was read before. Called by any thread."""
         ...
-
-
-class _Wanted(NamedTuple):
-    cdi_devices: tuple[str, ...]
-    device: str
 
 
 class CdiReader:
@@ -38,73 +32,68 @@ class CdiReader:
 
     Args:
         specs: The files.
-        changed: Called when an answer is new, by its own thread; must not block.
+        changed: Called when an answer may be another, by the reader's thread; must not block.
     """
 
     def __init__(self, specs: SpecFiles, changed: Callable[[], None]) -> None:
         self._specs = specs
         self._changed = changed
-        self._lock = threading.Lock()
-        self._wanted: set[_Wanted] = set()
-        self._answers: dict[_Wanted, CdiAnswer] = {}
+        self._searching = False
+        self._missing = False
         self._wake = threading.Event()
+        self._lock = threading.Lock()
         self._stopped = False
         self._thread: threading.Thread | None = None
 
     def nodes(self, cdi_devices: Sequence[str], device: str) -> CdiAnswer:
         """Return the device nodes of one device of a claim, as far as they have been read. Never blocks."""
-        wanted = _Wanted(tuple(cdi_devices), device)
-        answer = self._answers.get(wanted)
-        if answer is not None:
-            return answer
-        with self._lock:
-            self._wanted.add(wanted)
-            if self._thread is None and not self._stopped:
-                self._thread = threading.Thread(target=self._run, name="cdi-files", daemon=True)
-                self._thread.start()
-        self._wake.set()
-        return CdiAnswer(missing=CdiMissing.NOT_YET_READ)
+        answer = self._specs.nodes(cdi_devices, device)
+        if answer.missing:
+            self._missing = True
+            if not self._searching:
+                self._search()
+        return answer
 
-    def follow(self, claim_devices: Iterable[ClaimDevice]) -> None:
-        """Read the files again, and forget what is no longer listed; to be called with every answer of the kubelet.
+    def follow(self, claim_devices: Collection[ClaimDevice]) -> None:
+        """Read again what has changed; to be called with every answer of the kubelet.
 
         Args:
             claim_devices: The devices of all claims that are listed now.
         """
-        if self._thread is None:
-            return
-        listed = {(each.cdi_devices, each.device) for each in claim_devices}
-        with self._lock:
-            self._wanted &= listed
-        self._wake.set()
+        if not claim_devices:
+            self._searching = False
+        elif self._thread is not None:
+            self._wake.set()
 
     def stop(self) -> None:
         """Stop; nothing is reported afterwards. Safe to call twice."""
         with self._lock:
-            self._stopped, thread = True, self._thread
+            self._stopped = True
         self._wake.set()
-        if thread is not None:
-            thread.join(_STOP_SECONDS)
+        if self._thread is not None:
+            self._thread.join(_STOP_SECONDS)
+
+    def _search(self) -> None:
+        with self._lock:
+            self._searching = True
+            if self._thread is None and not self._stopped:
+                self._thread = threading.Thread(target=self._run, name="cdi-files", daemon=True)
+                self._thread.start()
+        self._wake.set()
 
     def _run(self) -> None:
-        missing = False
         while not self._stopped:
-            self._wake.wait(_SECONDS_BETWEEN_SEARCHES if missing else None)
+            woken = self._wake.wait(_SECONDS_BETWEEN_SEARCHES if self._searching else None)
             self._wake.clear()
-            with self._lock:
-                wanted = frozenset(self._wanted)
-            try:
-                missing = self._read(wanted)
-            except Exception:  # noqa: BLE001 - a bug must not end the thread; other claims are still resolved
-                _log.exception("CDI files not read: this is a bug, please report it")
+            if not self._stopped and (woken or self._missing):
+                self._missing = False
+                self._read()
 
-    def _read(self, wanted: frozenset[_Wanted]) -> bool:
-        """Read what is wanted; return whether something of it is missing."""
-        if wanted:
-            self._specs.refresh()
-        answers = {each: self._specs.nodes(*each) for each in wanted}
-        differs = any(self._answers.get(each) != answer for each, answer in answers.items())
-        self._answers = answers
-        if differs and not self._stopped:
-            self._changed()
-        return any(answer.missing for answer in answers.values())
+    def _read(self) -> None:
+        try:
+            changed = self._specs.refresh()
+        except Exception:  # noqa: BLE001 - a bug must not end the thread; other claims are still resolved
+            _log.exception("CDI files not read: this is a bug, please report it")
+        else:
+            if changed and not self._stopped:
+                self._changed()

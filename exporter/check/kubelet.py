@@ -69,7 +69,7 @@ def allocation_facts(
         device_holders=tuple(_device_holders(devices, partitions, joined)),
         unmatched=joined.unmatched,
         other_resources=joined.other_resources,
-        unresolved_claims=joined.unresolved_claims,
+        claims=joined.claims,
     )
 
 

@@ -1,5 +1,6 @@
 """Claims that need the API server, from the kubelet and a real server over TLS to /metrics, in the real process."""
 
+import json
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -53,17 +54,23 @@ def api(tmp_path: Path) -> Iterator[ApiServerDouble]:
         yield server
 
 
+def variables(api: ApiServerDouble) -> dict[str, str]:
+    """The environment of a pod."""
+    port = str(api.server.port)
+    return {"NODE_NAME": NODE, "KUBERNETES_SERVICE_HOST": api.server.host, "KUBERNETES_SERVICE_PORT": port}
+
+
+def in_pod(api: ApiServerDouble) -> tuple[str, ...]:
+    """A command that runs another one with the token where a pod has it."""
+    return ("unshare", *namespaces(), "sh", "-c", _SCRIPT, str(api.service_account))
+
+
 @pytest.fixture
 def running(node: Node, api: ApiServerDouble, tmp_path: Path) -> Iterator[ExporterProcess]:
     node.add_h100s(4)
     api.put(resource_slice("a", *(device(f"card-{n}", uuid=uuid) for n, uuid in enumerate(node.uuids)), driver=DRIVER))
-    environment = {
-        **node.environment,
-        "NODE_NAME": NODE,
-        "KUBERNETES_SERVICE_HOST": api.server.host,
-        "KUBERNETES_SERVICE_PORT": str(api.server.port),
-    }
-    within = ("unshare", *namespaces(), "sh", "-c", _SCRIPT, str(api.service_account))
+    environment = {**node.environment, **variables(api)}
+    within = in_pod(api)
     flags = (*node.flags, *QUICK, "--attribution.resource-slices=true")
     with node.kubelet, exporter(tmp_path, *flags, environment=environment, within=within) as process:
         yield process
@@ -131,6 +138,27 @@ def test_without_any_right_each_kind_is_logged_once_and_the_rest_is_served(
     log = running.log.read_text()
     assert log.count("without the right to list and watch resourceslices") == 1
     assert log.count("without the right to get resourceclaims") == 1
+
+
+def test_check_reads_the_api_server_as_well(node: Node, api: ApiServerDouble) -> None:
+    node.add_h100s(1)
+    api.put(resource_slice("a", device("card-0", uuid=node.uuids[0]), driver=DRIVER))
+    api.refused["claim"] = Refusal(403)
+    node.kubelet.pods = [pod("ml", "train", claiming("main", listed("own", "card-0")))]
+    command = [sys.executable, "-m", "exporter", *node.flags, "--attribution.resource-slices=true", "check", "--json"]
+    with node.kubelet:
+        ended = subprocess.run(
+            [*in_pod(api), *command],
+            env={**clean_environment(), **node.environment, **variables(api)},
+            capture_output=True,
+            text=True,
+            timeout=30,
+            check=False,
+        )
+    kubelet = json.loads(ended.stdout)["kubelet"]
+    states = [(each["what"], each["state"]) for each in kubelet["api_server"]]
+    assert states == [("resource slices", "up"), ("resource claims", "forbidden"), ("pods with claims", "unknown")]
+    assert kubelet["answer"]["claims_found_by"] == {"resource_slice": 1}
 
 
 def loaded_modules(arguments: Sequence[str]) -> set[str]:

@@ -23,31 +23,34 @@ class Files:
     """CDI files in memory.
 
     Attributes:
-        answer: What they say about every device.
-        refreshed: Released each time they are listed.
+        written: What they say about every device.
+        read: What was read of it.
+        refreshed: Released each time they are read.
         hang: Reading waits until it is set.
         error: Raised by the next reading.
     """
 
-    answer: CdiAnswer = FOUND
+    written: CdiAnswer = FOUND
+    read: CdiAnswer = NOT_YET_READ
     refreshed: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
     hang: threading.Event | None = None
     error: Exception | None = None
 
     def refresh(self) -> bool:
-        """Record that they are listed."""
+        """Read them."""
         self.refreshed.release()
         if self.hang is not None:
             assert self.hang.wait(BOUND_SECONDS)
         if self.error is not None:
             error, self.error = self.error, None
             raise error
-        return True
+        before, self.read = self.read, self.written
+        return self.read != before
 
     def nodes(self, cdi_devices: Sequence[str], device: str) -> CdiAnswer:
-        """The answer for a device that is listed."""
+        """What was read about a device that is listed."""
         assert any(name.endswith(device) for name in cdi_devices)
-        return self.answer
+        return self.read
 
 
 @pytest.fixture
@@ -96,30 +99,34 @@ def test_every_answer_of_the_kubelet_reads_again_and_only_a_change_is_reported(
     assert happened(files.refreshed)
     reader.follow([CLAIMED])
     assert happened(files.refreshed)
-    files.answer = CdiAnswer(("/dev/acme1",))
+    files.written = CdiAnswer(("/dev/acme1",))
     reader.follow([CLAIMED])
     assert happened(changes)
-    assert ask(reader) == files.answer
+    assert ask(reader) == files.written
     assert not changes.acquire(blocking=False)
 
 
 def test_what_is_missing_is_searched_again_without_an_answer_of_the_kubelet(
     reader: CdiReader, files: Files, changes: threading.Semaphore
 ) -> None:
-    files.answer = CdiAnswer(missing=CdiMissing.NOT_FOUND)
+    files.written = CdiAnswer(missing=CdiMissing.NOT_FOUND)
     ask(reader)
     assert happened(changes)
-    files.answer = FOUND
+    assert ask(reader) == files.written
+    files.written = FOUND
     assert happened(changes)
     assert ask(reader) == FOUND
 
 
-def test_what_is_no_longer_listed_is_forgotten(reader: CdiReader, changes: threading.Semaphore) -> None:
+def test_nothing_is_read_while_no_claims_are_listed(
+    reader: CdiReader, files: Files, changes: threading.Semaphore
+) -> None:
     ask(reader)
     assert happened(changes)
+    assert happened(files.refreshed)
     reader.follow([])
-    wait_until(lambda: ask(reader) == NOT_YET_READ)
-    assert happened(changes)
+    reader.stop()
+    assert not files.refreshed.acquire(blocking=False)
 
 
 def test_files_that_cannot_be_read_in_time_delay_no_answer(
