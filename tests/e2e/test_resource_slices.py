@@ -3,12 +3,12 @@
 import json
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.doubles.exporter_process import ExporterProcess, Scrape, clean_environment, exporter, run_once, wait_until
+from tests.doubles.exporter_process import ExporterProcess, Scrape, clean_environment, exporter, wait_until
 from tests.doubles.kubelet import claiming, pod
 from tests.doubles.kubernetes_api import ApiServerDouble, Refusal
 from tests.doubles.kubernetes_objects import NODE, claim, container, device, resource_slice, result
@@ -125,21 +125,6 @@ def test_claims_are_resolved_by_slices_and_monitors_and_requests_are_told_apart(
     assert "unavailable" not in running.log.read_text()
 
 
-def test_without_any_right_each_kind_is_logged_once_and_the_rest_is_served(
-    node: Node, api: ApiServerDouble, running: ExporterProcess
-) -> None:
-    api.refused.update(dict.fromkeys(("list", "watch", "claim", "pod"), Refusal(403)))
-    api.cut()
-    node.kubelet.pods = [pod("ml", "train", claiming("main", listed("own", "card-0")))]
-    wait_until(lambda: running.log.read_text().count("without the right to") == 2)
-    assert len(running.scrape().find("accelerator_device_info")) == 4
-    calls = node.kubelet.calls
-    wait_until(lambda: node.kubelet.calls > calls + 3)
-    log = running.log.read_text()
-    assert log.count("without the right to list and watch resourceslices") == 1
-    assert log.count("without the right to get resourceclaims") == 1
-
-
 def test_check_reads_the_api_server_as_well(node: Node, api: ApiServerDouble) -> None:
     node.add_h100s(1)
     api.put(resource_slice("a", device("card-0", uuid=node.uuids[0]), driver=DRIVER))
@@ -161,28 +146,24 @@ def test_check_reads_the_api_server_as_well(node: Node, api: ApiServerDouble) ->
     assert kubelet["answer"]["claims_found_by"] == {"resource_slice": 1}
 
 
-def loaded_modules(arguments: Sequence[str]) -> set[str]:
-    """The modules that the exporter has loaded when it exits."""
+def ended_with(*arguments: str) -> tuple[set[str], str]:
+    """Run the exporter once. Returns the modules that it has loaded when it exits, and its log."""
     ended = subprocess.run(
-        [sys.executable, "-c", _MODULES, *arguments],
+        [sys.executable, "-c", _MODULES, "--once", *arguments],
         env=clean_environment(),
         capture_output=True,
         text=True,
         timeout=30,
         check=True,
     )
-    (line,) = [line for line in ended.stderr.splitlines() if line.startswith("loaded:")]
-    return set(line.split())
+    log, _, modules = ended.stderr.partition("loaded:")
+    return set(modules.split()), log
 
 
-def test_nothing_of_it_is_loaded_without_the_option() -> None:
+def test_nothing_of_it_is_loaded_without_the_option_and_outside_kubernetes_it_is_a_line_in_the_log() -> None:
     names = {f"exporter.attribution.{name}" for name in ("kubernetes_api", "resource_slices", "claim_reader")}
-    assert not names & loaded_modules(["--once"])
-    assert names < loaded_modules(["--once", "--attribution.resource-slices=true"])
-
-
-def test_outside_kubernetes_the_option_is_one_line_in_the_log() -> None:
-    ended = run_once(["--once", "--attribution.resource-slices=true"], {})
-    assert ended.returncode == 0
-    assert [line for line in ended.stderr.splitlines() if "KUBERNETES_SERVICE_HOST is not set" in line]
-    assert "accelerator_exporter_build_info" in ended.stdout
+    modules, _ = ended_with()
+    assert not names & modules
+    modules, log = ended_with("--attribution.resource-slices=true")
+    assert names < modules
+    assert log.count("KUBERNETES_SERVICE_HOST is not set") == 1

@@ -2,12 +2,13 @@
 
 from collections import Counter
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from exporter.attribution.claim_objects import parse_claim, parse_requests
 from exporter.attribution.slice_pools import PoolSlice, SliceAttributes, identified_devices, parse_slice
 from tests.doubles.kubernetes_objects import NODE, Json, claim, container, device, pod, resource_slice, result
+from tests.property.examples import examples
 
 _SCALARS = st.none() | st.booleans() | st.integers() | st.text(max_size=5)
 _JSON = st.recursive(
@@ -46,6 +47,7 @@ def broken_objects(draw: st.DrawFn) -> Json:
     return found if isinstance(found, dict) else {}
 
 
+@settings(max_examples=examples(50), deadline=None)
 @given(broken_objects())
 def test_parsing_ends_with_any_object(item: Json) -> None:
     parse_slice(item, NODE)

@@ -226,7 +226,7 @@ def test_forbidden_is_logged_once_and_forgets_the_slices(
     wait_until(lambda: watched.names == {"gpu-0"})
 
 
-@pytest.mark.parametrize("status", [401, 429, 500, 503])
+@pytest.mark.parametrize("status", [401, 429, 500])
 def test_the_slices_stay_while_the_server_fails(
     double: ApiServerDouble, start: Start, caplog: pytest.LogCaptureFixture, status: int
 ) -> None:
