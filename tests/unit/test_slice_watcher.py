@@ -212,7 +212,7 @@ def test_forbidden_is_logged_once_and_forgets_the_slices(
     double: ApiServerDouble, start: Start, caplog: pytest.LogCaptureFixture
 ) -> None:
     watched = start()
-    wait_until(lambda: watched.names == {"gpu-0"})
+    wait_until(lambda: double.watches == 1 and watched.names == {"gpu-0"})
     double.refused["watch"] = double.refused["list"] = Refusal(403)
     double.cut()
     wait_until(lambda: watched.health.state is ApiState.FORBIDDEN)
@@ -232,7 +232,7 @@ def test_the_slices_stay_while_the_server_fails(
 ) -> None:
     caplog.set_level(logging.INFO)
     watched = start()
-    wait_until(lambda: watched.health.state is ApiState.UP)
+    wait_until(lambda: double.watches == 1 and watched.health.state is ApiState.UP)
     double.refused["watch"] = Refusal(status)
     double.cut()
     wait_until(lambda: len(double.of_kind("watch")) > 3)
