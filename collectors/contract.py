@@ -257,6 +257,8 @@ class Reading:
         sessions: By device, anything that changes when its driver may have restarted its counters: the driver was
             loaded again, the device was bound again. A lower counter is then a reset. A device that is lost or not
             listed, and then back, needs no change here.
+        incomplete: Whether a reading has failed of a device that has not been read completely since it was new or back:
+            a driver is busy for a moment at the start of a device. All cadences are then due again soon.
         stuck: The uuids of the devices about which a call has not returned, see `collectors.device_calls`. They are
             listed, with nothing but identity and events. What was read of them before is exported until it is too old.
     """
@@ -269,6 +271,7 @@ class Reading:
     unsupported: tuple[Unsupported, ...] = ()
     sessions: Mapping[str, Hashable] = field(default_factory=dict)
     stuck: frozenset[str] = frozenset()
+    incomplete: bool = False
 
 
 class Collector(Protocol):
@@ -278,8 +281,8 @@ class Collector(Protocol):
         """Read the rows whose cadence is due, on all devices.
 
         Args:
-            due: The cadences to read. All three at the first call, after an error, and when a device or partition is
-                new, or was lost and is back.
+            due: The cadences to read. All three at the first call, after an error, when a device or partition is new,
+                or was lost and is back, and some time after a reading that was incomplete.
 
         Raises:
             AbsentError: The node has no device of this vendor.

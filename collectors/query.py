@@ -58,7 +58,7 @@ class Query(Generic[L, H]):
     Attributes:
         name: A unique name, by which it is remembered as unsupported.
         rows: The rows it supplies, all of the same cadence.
-        read: Makes the calls.
+        read: Makes the calls. An error in place of a value is counted and does not affect the other values.
         fallback_for: The name of the query that it replaces. It runs only if that query is unsupported. A counter is
             read from one query for a whole session: from the first that has answered.
         once: Whether it is not run again if it was unsupported, because it blocks the device.
@@ -66,7 +66,7 @@ class Query(Generic[L, H]):
 
     name: str
     rows: tuple[Metric, ...]
-    read: Callable[[L, H], Iterable[RawValue]]
+    read: Callable[[L, H], Iterable[RawValue | InvalidValueError]]
     fallback_for: str = ""
     once: bool = False
 
@@ -84,16 +84,19 @@ class BatchItem:
         name: A unique name, by which it is remembered as unsupported.
         rows: The rows it supplies, all of the same cadence.
         key: The key that the batch reads.
-        raw_values: Converts the value that the batch returns to values of the rows.
+        raw_values: Converts the value that the batch returns to values of the rows, or to errors as in `Query`.
         fallback_for: The name of the query or item that it replaces, as in `Query`.
+        false_zero: Whether some drivers count nothing here, and answer 0. While a counter is 0, the query that it
+            replaces is still preferred if that answers.
         once: As in `Query`.
     """
 
     name: str
     rows: tuple[Metric, ...]
     key: Hashable
-    raw_values: Callable[[float], Iterable[RawValue]]
+    raw_values: Callable[[float], Iterable[RawValue | InvalidValueError]]
     fallback_for: str = ""
+    false_zero: bool = False
     once: bool = False
 
     @property

@@ -103,11 +103,14 @@ class Schedule:
         self._intervals = intervals
         self._next: dict[Cadence, float] = {}
         self._backoff = Backoff(intervals[Cadence.FAST], _LONGEST_BACKOFF_SECONDS)
+        self._completion = Backoff(intervals[Cadence.FAST], intervals[Cadence.SLOW])
+        self._subjects: frozenset[Hashable] = frozenset()
 
     def set_intervals(self, intervals: Mapping[Cadence, float], now: float) -> None:
         """Use these intervals; no cadence becomes due later than one new interval from now."""
         self._intervals = intervals
         self._backoff.first_seconds = intervals[Cadence.FAST]
+        self._completion = Backoff(intervals[Cadence.FAST], intervals[Cadence.SLOW])
         self._next = {cadence: min(at, now + intervals[cadence]) for cadence, at in self._next.items()}
 
     def due(self, now: float) -> frozenset[Cadence]:
@@ -123,9 +126,37 @@ class Schedule:
             missed = (now - planned) // interval + 1 if planned <= now else 0
             self._next[cadence] = planned + missed * interval
 
+    def add_missing(
+        self, due: frozenset[Cadence], subjects: frozenset[Hashable], now: float, *, incomplete: bool
+    ) -> None:
+        """Make all cadences due at once for what is new or back, and again until that has been read completely.
+
+        The pause doubles with each incomplete slow reading, up to the slow interval.
+
+        Args:
+            due: The cadences that were read.
+            subjects: What was read; see `answering_subjects`.
+            now: Monotonic seconds.
+            incomplete: Whether something of it has failed ever since it is new or back.
+        """
+        new = bool(subjects - self._subjects)
+        self._subjects = subjects
+        if new or not incomplete:
+            self._completion.succeeded()
+        if new and due != _ALL:
+            self.all_due(now)
+        elif incomplete and Cadence.SLOW in due:
+            at = self._on_fast_grid(now + self._completion.failed())
+            self._next = {cadence: min(planned, at) for cadence, planned in self._next.items()}
+
     def all_due(self, now: float) -> None:
-        """All cadences become due now, because there is something new to read."""
+        """All cadences become due now, because there is something to read."""
         self._next = dict.fromkeys(Cadence, now)
+
+    def _on_fast_grid(self, at: float) -> float:
+        """The fast reading that is next to a time, so that all cadences are read by one call."""
+        following, interval = self._next[Cadence.FAST], self._intervals[Cadence.FAST]
+        return following + max(0, round((at - following) / interval)) * interval
 
     def failed(self, now: float) -> None:
         """The call failed: all cadences become due after a back-off that doubles up to 10 s."""
@@ -165,7 +196,6 @@ class Poller:
         self._schedule = Schedule(intervals)
         self._clock = clock
         self._report = report
-        self._known: frozenset[Hashable] = frozenset()
         self._released = False
         self._all_requested = False
         self._stop = threading.Event()
@@ -243,23 +273,19 @@ class Poller:
         ended = self._clock()
         if outcome.reading is not None:
             self._schedule.succeeded(due, ended)
-            self._schedule_new_subjects(due, outcome.subjects, ended)
+            # A collector of another package may return anything.
+            incomplete = outcome.reading.incomplete is True
+            self._schedule.add_missing(due, outcome.subjects, ended, incomplete=incomplete)
         elif outcome.failure is not None:
             self._schedule.failed(ended)
         else:
             self._schedule.absent(ended)
         self._report(CallEnded(self._name, started, ended, due, outcome.reading, outcome.failure, outcome.text))
 
-    def _schedule_new_subjects(self, due: frozenset[Cadence], subjects: frozenset[Hashable], now: float) -> None:
-        """Make all cadences due when devices or partitions are new or back, and not everything has just been read."""
-        if subjects - self._known and due != _ALL:
-            self._schedule.all_due(now)
-        self._known = subjects
-
     def _read(self, due: frozenset[Cadence]) -> _Outcome:
         try:
             reading = self._collector.read(due)
-            return _Outcome(reading, _subjects(reading))
+            return _Outcome(reading, answering_subjects(reading))
         except AbsentError as error:
             return _Outcome(None, text=str(error))
         except CollectorError as error:
@@ -280,7 +306,7 @@ class Poller:
         _log.exception(message, extra={"fields": {"collector": self._name}})
 
 
-def _subjects(reading: Reading) -> frozenset[Hashable]:
+def answering_subjects(reading: Reading) -> frozenset[Hashable]:
     """What was read, also partitions: a device that was lost or stuck is then new.
 
     A partition that was created again may have the same uuid and another size.

@@ -46,8 +46,10 @@ class _GpuReading:
         partition_samples: Samples of its partitions.
         processes: Processes on the GPU.
         faults: The readings that failed.
+        impossible: The rows of partitions of which a value was impossible, each with the uuid of the partition.
         queried: Whether it was queried, that is, it is present and neither suspended nor stuck.
         stuck: Whether a call about it has not returned, so that nothing new is known of it.
+        incomplete: Whether a failure has kept it from being read completely since it was new or back.
     """
 
     entry: DeviceEntry
@@ -56,8 +58,10 @@ class _GpuReading:
     partition_samples: list[Sample] = field(default_factory=list)
     processes: list[Process] = field(default_factory=list)
     faults: list[Fault] = field(default_factory=list)
+    impossible: set[tuple[Metric, str]] = field(default_factory=set)
     queried: bool = False
     stuck: bool = False
+    incomplete: bool = False
 
     @property
     def uuid(self) -> str:
@@ -115,6 +119,7 @@ class AmdCollector:
         self._readers: dict[str, GpuReader] = {}
         self._unsupported: dict[str, tuple[Unsupported, ...]] = {}
         self._processes = Processes(node, clock)
+        self._were_stuck: set[str] = set()
         self._layouts: dict[str, PartitionLayout] = {}
         self._held = HeldLayouts(clock)
 
@@ -148,6 +153,7 @@ class AmdCollector:
             unsupported=tuple(gap for gaps in self._unsupported.values() for gap in gaps),
             sessions=self._devices.sessions(),
             stuck=frozenset(gpu.uuid for gpu in gpus if gpu.stuck),
+            incomplete=any(gpu.incomplete for gpu in gpus),
         )
 
     def close(self) -> None:
@@ -161,8 +167,8 @@ class AmdCollector:
         return self._readers[uuid]
 
     def _restart(self, uuid: str) -> None:
-        """Forget what a GPU and its partitions support, because its driver has a new session."""
-        self._readers[uuid] = self._reader_of(uuid).restarted()
+        """Find out again what a GPU and its partitions support, because its driver has a new session."""
+        self._readers[uuid] = self._reader_of(uuid).restarted(was_stuck=uuid in self._calls.stuck)
         self._unsupported.pop(uuid, None)
 
     def _read(self, entry: DeviceEntry, due: frozenset[Cadence]) -> _GpuReading:
@@ -172,12 +178,15 @@ class AmdCollector:
             gpu = self._base_reading(entry, self._layouts.get(uuid, PartitionLayout()))
             gpu.samples += self._health.status(uuid)
             return gpu
+        read = partial(self._reader_of(uuid).read, entry.identity, entry.paths, due, was_stuck=uuid in self._were_stuck)
         try:
-            values = self._calls.run(uuid, partial(self._reader_of(uuid).read, entry.identity, entry.paths, due))
+            values = self._calls.run(uuid, read)
         except StuckError:
             gpu = self._base_reading(entry, self._layouts.get(uuid, PartitionLayout()))
             gpu.stuck = True
+            self._were_stuck.add(uuid)
             return gpu
+        self._were_stuck.discard(uuid)
         return self._combine(entry, values)
 
     def _combine(self, entry: DeviceEntry, values: GpuValues) -> _GpuReading:
@@ -191,6 +200,8 @@ class AmdCollector:
             self._health.update(uuid, values.health, self._devices.sessions().get(uuid))
         gpu = self._base_reading(entry, values.layout)
         gpu.faults += values.faults
+        gpu.incomplete = values.incomplete
+        gpu.impossible = values.impossible
         gpu.queried = values.health is not None
         gpu.samples += values.samples
         gpu.partition_samples += values.partition_samples
@@ -234,7 +245,7 @@ class AmdCollector:
         else:
             certain = gpu.layout.known
         values = [*filter(depends_on_layout, gpu.samples), *gpu.partition_samples]
-        complete = certain and not (gpu.queried and self._held.lacks(gpu.uuid, values, due))
+        complete = certain and not (gpu.queried and self._held.lacks(gpu.uuid, values, gpu.impossible, due))
         held = None if complete else self._held.hold(gpu.uuid)
         if held is not None and self._partitions.in_mode_of(paths, held.layout):
             self._withdraw(gpu)

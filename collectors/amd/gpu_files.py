@@ -75,7 +75,8 @@ class GpuFiles:
         Raises:
             What `metrics` raises, for this table.
         """
-        return self._tables.read("xcp_metrics", lambda: parse_partition(read_bytes(folder / "xcp" / "xcp_metrics")))
+        path = folder / "xcp" / "xcp_metrics"
+        return self._tables.read(path, lambda: parse_partition(read_bytes(path)))
 
     def partition_count(self) -> int:
         """The number of partitions that it is divided into, also those that do not exist for want of DRM nodes."""
@@ -115,7 +116,7 @@ class GpuFiles:
         return None if isinstance(result, CollectorError) else cast("T | None", result)
 
     def _read_metrics(self, folder: Path) -> Metrics:
-        return self._tables.read("gpu_metrics", lambda: self._believed(folder))
+        return self._tables.read(folder / "gpu_metrics", lambda: self._believed(folder))
 
     def has_all_links(self, direction: str, now: frozenset[int]) -> bool:
         """See `Tables.has_all_links`."""

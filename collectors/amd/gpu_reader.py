@@ -7,6 +7,7 @@ while no call of the GPU is out.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 from collectors import catalog
 from collectors.amd import readings
@@ -25,6 +26,7 @@ from collectors.metric import Cadence, Kind, Metric
 from collectors.query_runner import QueryResult, QueryRunner
 from collectors.sysfs import Root
 
+_ALL = frozenset(Cadence)
 _FROM_LIST_OF_PAGES = (catalog.MEMORY_RETIRED_PAGES, catalog.MEMORY_REPAIR_PENDING)
 
 
@@ -37,16 +39,20 @@ class GpuValues:
         samples: Values of the GPU, of any cadence.
         partition_samples: Values of its partitions.
         faults: The readings that failed.
+        impossible: The rows of partitions of which a value was impossible, each with the uuid of the partition.
         health: What its health is derived from; None if it was not queried, because it is suspended.
         answers: Whether it has values, so that its state is known.
+        incomplete: Whether a failure has kept it from being read completely since it was new or back.
     """
 
     layout: PartitionLayout
     samples: list[Sample] = field(default_factory=list)
     partition_samples: list[Sample] = field(default_factory=list)
     faults: list[Fault] = field(default_factory=list)
+    impossible: set[tuple[Metric, str]] = field(default_factory=set)
     health: HealthReading | None = None
     answers: bool = False
+    incomplete: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,37 +81,60 @@ class GpuReader:
         uuid: The GPU.
         context: What all of them use.
         throttle_time: Its time in throttling so far.
+        expected: The queries that answered in the last session.
     """
 
-    def __init__(self, uuid: str, context: GpuContext, throttle_time: ThrottleTime | None = None) -> None:
+    def __init__(
+        self,
+        uuid: str,
+        context: GpuContext,
+        throttle_time: ThrottleTime | None = None,
+        expected: Mapping[SubjectKey, frozenset[str]] = MappingProxyType({}),
+    ) -> None:
         self._uuid = uuid
         self._context = context
         self._throttle_time = throttle_time or ThrottleTime()
         sysfs = context.node.sysfs
-        self._query_runner: QueryRunner[Root, GpuFiles] = QueryRunner(sysfs, clock=context.clock)
-        self._partition_query_runner: QueryRunner[Root, PartitionFiles] = QueryRunner(sysfs, clock=context.clock)
+        clock = context.clock
+        self._query_runner: QueryRunner[Root, GpuFiles] = QueryRunner(sysfs, clock=clock, expected=expected)
+        self._partition_query_runner: QueryRunner[Root, PartitionFiles] = QueryRunner(
+            sysfs, clock=clock, expected=expected
+        )
+        self._expected = expected
+        self._unread = _ALL  # the cadences of which something has failed ever since it is new or back
         self._tables = Tables()
         self._partition_uuids: frozenset[str] | None = None
         self._answered: set[Cadence] = set()  # the cadences at which it has had values
 
-    def restarted(self) -> "GpuReader":
-        """The reader for a new session of the driver: nothing is known of what the GPU supports."""
-        return GpuReader(self._uuid, self._context, self._throttle_time)
+    def restarted(self, *, was_stuck: bool) -> "GpuReader":
+        """The reader for a new session of the driver, which may support other readings.
 
-    def read(self, identity: Identity, paths: GpuPaths, due: frozenset[Cadence]) -> GpuValues:
+        Args:
+            was_stuck: Whether a call about the GPU is out, to which this reader still belongs.
+        """
+        expected = self._expected
+        if not was_stuck:
+            expected = {**self._query_runner.answered(), **self._partition_query_runner.answered()}
+        return GpuReader(self._uuid, self._context, self._throttle_time, expected)
+
+    def read(self, identity: Identity, paths: GpuPaths, due: frozenset[Cadence], *, was_stuck: bool) -> GpuValues:
         """Read the rows of the GPU and its partitions whose cadence is due.
 
         Args:
             identity: The GPU.
             paths: Where its files are.
             due: The cadences to read.
+            was_stuck: Whether a call about it had not returned since it was last read.
         """
+        if was_stuck:
+            self._unread = _ALL
         values = GpuValues(self._context.partitions.read(identity, paths))
         values.faults += values.layout.faults
         if values.layout.known:
             self._follow_layout(values.layout)
         if self._context.node.options.wake_sleeping or not _sleeps(paths):
             self._query(identity, paths, values, due)
+            self._record_completeness(values, due)
         return values
 
     def unsupported(self) -> tuple[Unsupported, ...]:
@@ -115,6 +144,12 @@ class GpuReader:
     def forget_partitions(self) -> None:
         """Query its partitions again: files that were absent for a moment are not unsupported."""
         self._partition_query_runner.forget(self._uuid)
+
+    def _record_completeness(self, values: GpuValues, due: frozenset[Cadence]) -> None:
+        runners = (self._query_runner, self._partition_query_runner)
+        failed = not values.layout.known or any(runner.is_waiting(self._uuid) for runner in runners)
+        self._unread = self._unread if failed else self._unread - due
+        values.incomplete = bool(self._unread)
 
     def _follow_layout(self, layout: PartitionLayout) -> None:
         if self._partition_uuids not in (None, layout.uuids):
@@ -155,6 +190,7 @@ class GpuReader:
         values.partition_samples.append(Sample(catalog.COMPUTE_RATIO, self._uuid, ratio, partition))
         values.partition_samples += result.samples
         values.faults += result.faults
+        values.impossible |= {(row, partition) for row in result.impossible}
 
 
 def depends_on_layout(sample: Sample) -> bool:

@@ -5,13 +5,13 @@ the kernel's `drivers/gpu/drm/amd/amdkfd/kfd_topology.c`, kfd_topology_update_sy
 before has the same partitions: their last values are reported for a short time.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 
 from collectors import catalog
 from collectors.amd.partitions import PartitionLayout
 from collectors.contract import Process, Sample
-from collectors.metric import Cadence
+from collectors.metric import Cadence, Metric
 
 _OF_NODES = frozenset({catalog.MEMORY_LIMIT, catalog.MEMORY_USAGE})
 _LONGEST_SECONDS = 5.0
@@ -82,12 +82,21 @@ class HeldLayouts:
         if Cadence.MEDIUM in due:
             held.processes = tuple(processes)
 
-    def lacks(self, uuid: str, samples: Iterable[Sample], due: frozenset[Cadence]) -> bool:
-        """Whether a reading has no value of a node's own files that the last one has: the files are being removed."""
+    def lacks(
+        self, uuid: str, samples: Iterable[Sample], impossible: Collection[tuple[Metric, str]], due: frozenset[Cadence]
+    ) -> bool:
+        """Whether a reading has no value of a node's own files that the last one has: the files are being removed.
+
+        Args:
+            uuid: The GPU.
+            samples: The samples that depend on its layout.
+            impossible: What was read and is impossible, by row and partition.
+            due: The cadences that were read.
+        """
         held = self._held.get(uuid)
         if held is None:
             return False
-        found = {(sample.metric, sample.partition_uuid) for sample in samples}
+        found = {(sample.metric, sample.partition_uuid) for sample in samples} | set(impossible)
         return any(
             sample.metric in _OF_NODES and (sample.metric, sample.partition_uuid) not in found
             for cadence in due

@@ -150,6 +150,7 @@ class NvidiaCollector:
             unsupported=reader.unsupported(),
             sessions={each.device.uuid: self._sessions for each in readings},
             stuck=frozenset(each.device.uuid for each in readings if each.stuck),
+            incomplete=any(each.incomplete for each in readings),
         )
 
     def _enumerate_devices(self, reader: SessionReader, due: frozenset[Cadence]) -> list[Fault]:

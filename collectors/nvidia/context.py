@@ -1,9 +1,9 @@
 """What all sessions of a collector share."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from collectors.contract import CollectOptions
+from collectors.contract import CollectOptions, SubjectKey
 from collectors.device_calls import DeviceCalls
 from collectors.nvidia.health import Health
 from collectors.sysfs import Root
@@ -23,6 +23,8 @@ class SessionContext:
         procfs: The root of a `/proc`.
         throttle_seconds: The time in throttling of each device, over all sessions, by uuid and reason. Each belongs to
             the call of its device.
+        answered: By device, the names of the queries that have ever answered, over all sessions. Each belongs to the
+            call of its device.
     """
 
     health: Health
@@ -32,3 +34,4 @@ class SessionContext:
     wall_clock: Callable[[], float]
     procfs: Root
     throttle_seconds: dict[str, dict[str, float]] = field(default_factory=dict)
+    answered: dict[str, Mapping[SubjectKey, frozenset[str]]] = field(default_factory=dict)

@@ -7,7 +7,7 @@ collector's thread uses it only while no call of the device is out: to close it.
 from dataclasses import dataclass, field
 
 from collectors import catalog
-from collectors.contract import DeviceLostError, Fault, Partition, Process, Sample, SubjectKey, Unsupported
+from collectors.contract import DeviceLostError, Fault, Partition, Process, Reason, Sample, SubjectKey, Unsupported
 from collectors.metric import Cadence
 from collectors.nvidia.activity import Activity
 from collectors.nvidia.context import SessionContext
@@ -18,7 +18,10 @@ from collectors.nvidia.nvml import Handle, Nvml, Queries, QueryRunner
 from collectors.nvidia.partitions import PartitionInfo, PartitionLayout, PartitionTable
 from collectors.nvidia.processes import Processes
 from collectors.nvidia.readings import MEMORY_QUERIES, device_queries
+from collectors.nvidia.reliability import RecoveryAction
 from collectors.nvidia.throttle_time import ThrottleTime
+
+_ALL = frozenset(Cadence)
 
 
 @dataclass(slots=True)
@@ -34,6 +37,8 @@ class DeviceValues:
         processes: The processes on it.
         unsupported: All rows that were read so far and are unsupported.
         answers: Whether the device has answered, so that its state is known.
+        incomplete: Whether a failure has kept it from being read completely since it was new or back.
+        unknown_action: Whether the driver requires a recovery action that is not in the list.
     """
 
     partitions: tuple[Partition, ...] = ()
@@ -44,6 +49,8 @@ class DeviceValues:
     processes: tuple[Process, ...] = ()
     unsupported: tuple[Unsupported, ...] = ()
     answers: bool = False
+    incomplete: bool = False
+    unknown_action: bool = False
 
 
 class DeviceReader:
@@ -60,22 +67,27 @@ class DeviceReader:
         self._uuid = identity.device.uuid
         self._options = context.options
         self._clock = context.clock
+        self._answered = context.answered
         self._throttle_seconds = context.throttle_seconds.setdefault(self._uuid, {})
         self._gpm = Gpm(nvml, context.clock)
         self._activity = Activity(self._gpm)
         self._processes = Processes(context.wall_clock)
-        self._query_runner = QueryRunner(nvml, context.clock)
+        self._query_runner = QueryRunner(nvml, context.clock, context.answered.get(self._uuid, {}))
+        self._unread = _ALL  # the cadences of which something has failed ever since it is new or back
         self._partitions = PartitionTable(nvml, context.procfs)
         self._queries: Queries | None = None
+        self._recovery = RecoveryAction()
+        self._reported_action: int | None = None
         self._partition_queries: dict[str, tuple[tuple[object, ...], Queries]] = {}
 
-    def read(self, handle: Handle, due: frozenset[Cadence], *, found_again: bool) -> DeviceValues:
+    def read(self, handle: Handle, due: frozenset[Cadence], *, found_again: bool, was_stuck: bool) -> DeviceValues:
         """Read the rows of the device and its partitions whose cadence is due.
 
         Args:
             handle: The device.
             due: The cadences to read.
             found_again: Whether it was lost since it was last read.
+            was_stuck: Whether a call about it had not returned since.
 
         Raises:
             DeviceLostError: The device no longer answers.
@@ -85,8 +97,11 @@ class DeviceReader:
         if Cadence.SLOW in due:
             self._partitions.forget_properties()
         if found_again:
+            self._recovery = RecoveryAction()
             self._queries = None  # they keep the counts of links and time, which may have started again
             self._query_runner.retry(self._uuid)  # what it refused before it was lost
+        if found_again or was_stuck:
+            self._unread = _ALL
         layout = self._partitions.read(self._identity, handle)
         if layout.changed:
             self._query_runner.forget(self._uuid)
@@ -99,25 +114,43 @@ class DeviceReader:
         self._gpm.keep([self._uuid, *(partition.uuid for partition in layout.partitions)])
         values.processes = self._processes.drain()
         values.unsupported = tuple(self._query_runner.unsupported())
+        self._record_completeness(layout, values, due)
         return values
 
     def close(self) -> None:
         """Free the samples, which is necessary before the library is shut down. May be called twice."""
         self._gpm.close()
 
+    def _record_completeness(self, layout: PartitionLayout, values: DeviceValues, due: frozenset[Cadence]) -> None:
+        self._answered[self._uuid] = self._query_runner.answered()
+        failed = not layout.complete or self._query_runner.is_waiting(self._uuid)
+        self._unread = self._unread if failed else self._unread - due
+        values.incomplete = bool(self._unread)
+
     def _query_device(
         self, handle: Handle, layout: PartitionLayout, values: DeviceValues, due: frozenset[Cadence]
     ) -> None:
         if self._queries is None:
             throttle = ThrottleTime(self._throttle_seconds, self._clock) if self._options.diagnostics else None
-            queries = device_queries(self._options, self._activity.of_device(self._uuid), throttle)
+            activity = self._activity.of_device(self._uuid)
+            queries = device_queries(self._options, activity, throttle, self._recovery)
             self._queries = (*queries, *self._processes.of_device(self._uuid))
         result = self._query_runner.run(SubjectKey(self._uuid), handle, self._queries, due)
         values.answers = bool(result.succeeded or not result.failed)
         values.samples += result.samples
         values.faults += result.faults
+        self._report_unknown_action(values)
         if layout.complete:
             values.samples.append(Sample(catalog.PARTITIONS, self._uuid, len(layout.infos)))
+
+    def _report_unknown_action(self, values: DeviceValues) -> None:
+        """An unknown recovery action is a fault once, and not at each poll."""
+        action = self._recovery.unknown
+        values.unknown_action = action is not None
+        if action is not None and action != self._reported_action:
+            detail = f"recovery action {action}: this version of the exporter does not know it"
+            values.faults.append(Fault(Reason.INVALID_VALUE, self._uuid, detail))
+        self._reported_action = action
 
     def _query_partition(
         self, parent: Handle, info: PartitionInfo, values: DeviceValues, due: frozenset[Cadence]

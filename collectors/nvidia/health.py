@@ -105,7 +105,12 @@ class Health:
         return faults
 
     def update(
-        self, uuid: str, samples: Sequence[Sample], unsupported: Collection[Metric] = frozenset()
+        self,
+        uuid: str,
+        samples: Sequence[Sample],
+        unsupported: Collection[Metric] = frozenset(),
+        *,
+        unknown_action: bool = False,
     ) -> list[Sample]:
         """Update a device from the samples of one poll. Returns its status and events.
 
@@ -113,8 +118,9 @@ class Health:
             uuid: The device.
             samples: Of any cadence.
             unsupported: The rows that it does not support now.
+            unknown_action: Whether the driver requires a recovery action that is not in the list.
         """
-        self._status.update(uuid, samples, unsupported)
+        self._status.update(uuid, samples, unsupported, unknown_action=unknown_action)
         return [*self._status.samples(uuid), *self.event_samples(uuid)]
 
     def mark_lost(self, uuid: str) -> list[Sample]:

@@ -1,17 +1,18 @@
 """Links between accelerators, and between a GPU and its CPU: the state of NVLink, C2C, and the NVLink fabric.
 
 All of it is unavailable while the device is in MIG mode. Unsupported links are omitted; if one link is unavailable, the
-reading of all links fails.
+reading of all links fails. A link with an impossible state is neither up nor down, and then the total bandwidth is
+unknown, as it is if the speed of a link that is up is impossible.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from ctypes import byref
 from functools import partial
 
 from collectors import catalog
 from collectors.contract import CollectorError, UnsupportedError
 from collectors.labels import FABRIC_STATE
-from collectors.nvidia.errors import InvalidValueError, NvmlCode
+from collectors.nvidia.errors import InvalidValueError, NoDataError, NvmlCode
 from collectors.nvidia.field_values import Field, read_fields
 from collectors.nvidia.nvml import Handle, Nvml, Query
 from collectors.query import RawValue
@@ -28,6 +29,10 @@ _SPEED = {NVLINK: 164, _C2C: 172}
 # NVML_NVLINK_STATE_*. A link that sleeps to save power (2) is up, and wakes for traffic. One whose traffic is disabled
 # (3, driver 590 and later) is neither up nor down.
 ACTIVE, _SLEEPING, _DISABLED = 1, 2, 3
+_UP, _DOWN = (ACTIVE, _SLEEPING), (0,)
+STATES = frozenset({*_UP, *_DOWN, _DISABLED})
+# The most megabytes per second of one link: ten times those of NVLink 5, and five times those of all of C2C.
+_FASTEST = {NVLINK: 500_000, _C2C: 5_000_000}
 
 # nvmlGpuFabricState_t. In nvml.h it is an unsigned char, for which the binding reads four bytes: the other three are
 # padding, whose content is undefined.
@@ -72,23 +77,36 @@ def _of_links(nvml: Nvml, handle: Handle, field: int, links: Sequence[int]) -> d
     return found
 
 
-def _active(fabric: str, nvml: Nvml, handle: Handle) -> tuple[Sequence[int], int]:
-    """The links that are up, and the number of those that are up or down."""
+def _states(fabric: str, nvml: Nvml, handle: Handle) -> Iterator[RawValue | InvalidValueError]:
     states = _of_links(nvml, handle, STATE[fabric], links_of(fabric, nvml, handle))
-    up = [link for link, state in states.items() if state in (ACTIVE, _SLEEPING)]
-    return up, sum(state != _DISABLED for state in states.values())
+    wrong = _impossible(STATE[fabric], states, lambda state: state in STATES)
+    if len(states) > len(wrong):
+        up, down = (sum(state in group for state in states.values()) for group in (_UP, _DOWN))
+        yield RawValue(catalog.INTERCONNECT_LINKS, up, labels=(fabric, "up"))
+        yield RawValue(catalog.INTERCONNECT_LINKS, down, labels=(fabric, "down"))
+    yield from wrong[:1]
 
 
-def _states(fabric: str, nvml: Nvml, handle: Handle) -> Iterator[RawValue]:
-    active, count = _active(fabric, nvml, handle)
-    yield RawValue(catalog.INTERCONNECT_LINKS, len(active), labels=(fabric, "up"))
-    yield RawValue(catalog.INTERCONNECT_LINKS, count - len(active), labels=(fabric, "down"))
+def _impossible(
+    field: int, of_links: Mapping[int, float], is_possible: Callable[[float], bool]
+) -> list[InvalidValueError]:
+    """An error for each link with an impossible value."""
+    return [
+        InvalidValueError(f"nvmlDeviceGetFieldValues({field}), link {link}: {value:g}")
+        for link, value in of_links.items()
+        if not is_possible(value)
+    ]
 
 
 def _bandwidth(fabric: str, nvml: Nvml, handle: Handle) -> Iterator[RawValue]:
     """The total of all links that are up; 0 if none is up."""
-    active, _ = _active(fabric, nvml, handle)
+    states = _of_links(nvml, handle, STATE[fabric], links_of(fabric, nvml, handle))
+    if not STATES.issuperset(states.values()):  # counted by the reading of the states
+        raise NoDataError(f"{fabric}: it is unknown whether all links are up")
+    active = [link for link, state in states.items() if state in _UP]
     speeds = _of_links(nvml, handle, _SPEED[fabric], active) if active else {}
+    for error in _impossible(_SPEED[fabric], speeds, lambda speed: 0 <= speed <= _FASTEST[fabric]):
+        raise error
     total = sum(speeds.values())
     yield RawValue(catalog.INTERCONNECT_BANDWIDTH_LIMIT, total, bytes_from_megabytes, (fabric,))
 

@@ -2,7 +2,9 @@
 
 What a driver counts depends on the generation of the links, so the fields are in groups. A group is used if the driver
 answers one of its fields, and then no other: two groups may count the same errors. A counter comes from the same group
-for a whole session of the driver.
+for a whole session of the driver. The exception is the oldest group: its 0 may be false, so it is used only until
+another group answers, as long as it has never counted an error. Then the counts of that group are the new base: the
+errors that it has counted before are no rise.
 
 Source: the `NVML_FI_DEV_NVLINK_*` fields of `nvml.h`, in releases 470 to 590. Whether they can be read for all links
 together is from DCGM, `NvmlFieldRequiresNvLinkAggregate` of `DcgmCMUtils.cpp`.
@@ -18,7 +20,7 @@ from collectors.metric import Metric
 from collectors.nvidia import field_values
 from collectors.nvidia.errors import InvalidValueError, NoDataError
 from collectors.nvidia.field_values import Field, read_fields
-from collectors.nvidia.interconnect import ACTIVE, NVLINK, STATE, links_of
+from collectors.nvidia.interconnect import ACTIVE, NVLINK, STATE, STATES, links_of
 from collectors.nvidia.nvml import ABSENT_MARKS, Batch, Handle, Nvml, Queries, Query
 from collectors.query import BatchItem, PermanentlyUnsupportedError, RawValue
 from collectors.units import bytes_from_kibibytes
@@ -64,11 +66,17 @@ class LinkCounters:
     A link that is down counts nothing, whether it is refused or answers an error or 0: its last count remains, so that
     the sum over all links does not fall. If a link that is up is refused, its last count remains too. The count of a
     link that is up may fall: then it was reset. If no link answers, nothing is known.
+
+    An impossible count of one link is an error of this link only, and its last count remains.
+
+    Attributes:
+        wrong: By field number and link, the error for an impossible count in the last reading.
     """
 
     def __init__(self) -> None:
         self._links: Sequence[int] = ()
         self._counts: dict[int, dict[int, float]] = {}  # by field number and link
+        self.wrong: dict[int, dict[int, InvalidValueError]] = {}
 
     def read(self, nvml: Nvml, handle: Handle, numbers: Sequence[int]) -> list[Mapping[int, float] | CollectorError]:
         """For each field number, the counts of the links that have answered in this session, or the error.
@@ -87,18 +95,27 @@ class LinkCounters:
         errors = [self._update(number, answers, down) for number, answers in zip(numbers, of_field[1:], strict=True)]
         return [error or self._counts[number] for number, error in zip(numbers, errors, strict=True)]
 
+    def first_wrong(self, number: int) -> tuple[InvalidValueError, ...]:
+        """The error of the first link with an impossible count: one fault, and not one for each link."""
+        return tuple(self.wrong[number].values())[:1]
+
     def _update(
         self, number: int, answers: Sequence[float | CollectorError], down: Sequence[bool]
     ) -> CollectorError | None:
         """Keep the counts of a field. Returns the error if one link that is up has failed, or if none has answered."""
+        self.wrong[number] = {}
         error: CollectorError = UnsupportedError(f"nvmlDeviceGetFieldValues({number}): no link supports it")
         answered = False
         for link, answer in zip(self._links, answers, strict=True):
-            count = _checked(number, answer)
+            count = _checked(number, link, answer)
             if isinstance(count, UnsupportedError):
                 continue
             if down[link] and isinstance(count, _LINK_ERRORS):
                 error = NoDataError(str(count))
+                continue
+            if isinstance(count, InvalidValueError):
+                error = self.wrong[number][link] = count
+                answered = answered or link in self._counts.get(number, {})
                 continue
             if isinstance(count, CollectorError):
                 return count
@@ -111,22 +128,23 @@ class LinkCounters:
 
 def _is_down(state: float | CollectorError) -> bool:
     """Whether a link is known not to be active: it is inactive or asleep."""
-    return not isinstance(state, CollectorError) and state != ACTIVE
+    return not isinstance(state, CollectorError) and state in STATES and state != ACTIVE
 
 
-def _checked(number: int, value: float | CollectorError) -> float | CollectorError:
+def _checked(number: int, link: int, value: float | CollectorError) -> float | CollectorError:
     """The count of one link, or an error: in a sum, an impossible value would not be seen."""
     if isinstance(value, CollectorError):
         return value
     if value < 0 or value in ABSENT_MARKS:
-        return InvalidValueError(f"nvmlDeviceGetFieldValues({number}): found {value}, expected a count")
+        return InvalidValueError(f"nvmlDeviceGetFieldValues({number}), link {link}: found {value}, expected a count")
     return float(value)
 
 
 class _ErrorSource:
     """The group of fields that the errors of one device come from: the first that is not refused as a whole.
 
-    It is the same for the whole session, because different groups count the same errors.
+    It is the same for the whole session, because different groups count the same errors; but the oldest group only if
+    it has counted an error.
 
     Attributes:
         links: The counters of its links.
@@ -135,20 +153,40 @@ class _ErrorSource:
     def __init__(self) -> None:
         self.links = LinkCounters()
         self._group = ""
+        self._doubtful = True  # the oldest group has counted nothing
+        self._bases: dict[str, float] | None = None  # by kind, since another group has replaced the oldest
 
     def read(self, group: str, read: Callable[[], Sequence[_R]]) -> Sequence[_R]:
         """Read fields of a group.
 
         Raises:
             PermanentlyUnsupportedError: Another group is in use.
+            NoDataError: Another group has replaced this one.
             CollectorError: The call as a whole failed.
         """
-        if self._group not in ("", group):
+        replaces = self._group == _OLDEST and self._doubtful and group != _OLDEST
+        if self._group not in ("", group) and not replaces:
+            if group == _OLDEST and self._bases is not None:
+                raise NoDataError("NVLink errors are now read from newer fields")
             raise PermanentlyUnsupportedError("NVLink errors are read from other fields in this session")
         results = read()
         if not all(isinstance(result, UnsupportedError) for result in results):
             self._group = group
+            self._bases = {} if replaces else self._bases
+        if group == _OLDEST:
+            self._doubtful = self._doubtful and not any(map(_is_count, results))
         return results
+
+    def rise(self, kind: str, count: float) -> float:
+        """A count, without what it had when its group replaced the oldest one. A lower count is a new base."""
+        if self._bases is None or kind not in _OLDEST_ERRORS or count in ABSENT_MARKS:
+            return count
+        base = self._bases[kind] = min(self._bases.get(kind, count), count)
+        return count - base
+
+
+def _is_count(result: object) -> bool:
+    return isinstance(result, int | float) and result > 0 and result not in ABSENT_MARKS
 
 
 def _bytes_items(
@@ -171,16 +209,35 @@ def _error_name(group: str, kind: str) -> str:
     return f"nvlink {kind} errors, {group}"
 
 
-def _errors_batch(group: str, keys: Mapping[str, Hashable], read: _ReadBatch, fallback_for: str = "") -> Batch:
-    """A batch for the sums of one group of fields."""
+def _errors_batch(
+    source: _ErrorSource,
+    group: str,
+    keys: Mapping[str, Hashable],
+    read: _ReadBatch,
+    fallback_for: str = "",
+    errors_of: Callable[[Hashable], Iterable[InvalidValueError]] = lambda _: (),
+) -> Batch:
+    """A batch for the sums of one group of fields.
 
-    def raw_values(kind: str, count: float) -> Iterable[RawValue]:
-        return (RawValue(catalog.INTERCONNECT_ERRORS, count, labels=(NVLINK, kind, "")),)
+    Args:
+        source: Where the errors of the device come from.
+        group: The group.
+        keys: The key of each kind.
+        read: Reads the sums of keys.
+        fallback_for: The item that these replace.
+        errors_of: The errors in a part of the last sum of a key.
+    """
+
+    def raw_values(kind: str, key: Hashable, count: float) -> Iterator[RawValue | InvalidValueError]:
+        yield RawValue(catalog.INTERCONNECT_ERRORS, source.rise(kind, count), labels=(NVLINK, kind, ""))
+        yield from errors_of(key)
 
     rows = (catalog.INTERCONNECT_ERRORS,)
     return Batch(
         tuple(
-            BatchItem(_error_name(group, kind), rows, key, partial(raw_values, kind), fallback_for)
+            BatchItem(
+                _error_name(group, kind), rows, key, partial(raw_values, kind, key), fallback_for, group == _OLDEST
+            )
             for kind, key in keys.items()
         ),
         read,
@@ -196,8 +253,18 @@ def _sums_of_driver(
 def _sums_of_links(
     source: _ErrorSource, nvml: Nvml, handle: Handle, keys: Sequence[Hashable]
 ) -> Sequence[float | CollectorError]:
-    found = source.read(_LINKS, lambda: source.links.read(nvml, handle, cast("Sequence[int]", keys)))
-    return [counts if isinstance(counts, CollectorError) else sum(counts.values()) for counts in found]
+    numbers = cast("Sequence[int]", keys)
+    found = source.read(_LINKS, lambda: source.links.read(nvml, handle, numbers))
+    return [_sum(counts, source.links.wrong[number]) for number, counts in zip(numbers, found, strict=True)]
+
+
+def _sum(
+    counts: Mapping[int, float] | CollectorError, wrong: Mapping[int, InvalidValueError]
+) -> float | CollectorError:
+    """The sum over all links. Without a link that has no count yet, it would rise by all its errors later."""
+    if isinstance(counts, CollectorError):
+        return counts
+    return next((error for link, error in wrong.items() if link not in counts), sum(counts.values()))
 
 
 # With the other fields of the device, in one call.
@@ -215,21 +282,34 @@ def sums() -> Queries:
     oldest = {kind: Field(number) for kind, number in _OLDEST_ERRORS.items()}
     return (
         field_values.batch(*_FALLBACK_FIELDS),
-        _errors_batch(_LINKS, _ERRORS, partial(_sums_of_links, source)),
         _errors_batch(
-            _GENERATION_5, newest, partial(_sums_of_driver, source, _GENERATION_5), _error_name(_LINKS, "crc")
+            source,
+            _LINKS,
+            _ERRORS,
+            partial(_sums_of_links, source),
+            errors_of=lambda number: source.links.first_wrong(cast("int", number)),
         ),
-        _errors_batch(_OLDEST, oldest, partial(_sums_of_driver, source, _OLDEST), _error_name(_GENERATION_5, "symbol")),
+        _errors_batch(
+            source, _GENERATION_5, newest, partial(_sums_of_driver, source, _GENERATION_5), _error_name(_LINKS, "crc")
+        ),
+        _errors_batch(
+            source, _OLDEST, oldest, partial(_sums_of_driver, source, _OLDEST), _error_name(_GENERATION_5, "symbol")
+        ),
     )
 
 
 def _of_each(
-    row: Metric, label: str, counts: Mapping[int, float] | CollectorError, convert: Callable[[float], float] = float
-) -> Iterator[RawValue]:
+    row: Metric,
+    label: str,
+    counts: Mapping[int, float] | CollectorError,
+    wrong: Iterable[InvalidValueError],
+    convert: Callable[[float], float] = float,
+) -> Iterator[RawValue | InvalidValueError]:
     if isinstance(counts, CollectorError):
         raise counts
     for link, count in counts.items():
         yield RawValue(row, count, convert, (NVLINK, label, str(link)))
+    yield from wrong
 
 
 def _bytes_of_each(
@@ -239,16 +319,16 @@ def _bytes_of_each(
     convert: Callable[[float], float],
     nvml: Nvml,
     handle: Handle,
-) -> Iterator[RawValue]:
+) -> Iterator[RawValue | InvalidValueError]:
     [counts] = links.read(nvml, handle, [number])
-    return _of_each(catalog.INTERCONNECT_BYTES, direction, counts, convert)
+    return _of_each(catalog.INTERCONNECT_BYTES, direction, counts, links.first_wrong(number), convert)
 
 
 def _errors_of_each(
     source: _ErrorSource, group: str, kind: str, number: int, nvml: Nvml, handle: Handle
-) -> Iterator[RawValue]:
+) -> Iterator[RawValue | InvalidValueError]:
     [counts] = source.read(group, lambda: source.links.read(nvml, handle, [number]))
-    return _of_each(catalog.INTERCONNECT_ERRORS, kind, counts)
+    return _of_each(catalog.INTERCONNECT_ERRORS, kind, counts, source.links.first_wrong(number))
 
 
 def of_each_link() -> Queries:

@@ -6,12 +6,13 @@ of the module are the queries of `collectors.query` and their runner, typed for 
 
 import ctypes
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from enum import IntEnum
-from types import ModuleType
+from types import MappingProxyType, ModuleType
 from typing import Any, NamedTuple, NewType, TypeAlias, TypeVar
 
 from collectors import query, query_runner
+from collectors.contract import SubjectKey
 from collectors.nvidia.errors import (
     InvalidArgumentError,
     InvalidValueError,
@@ -287,10 +288,16 @@ class QueryRunner(query_runner.QueryRunner[Nvml, Handle]):
     Args:
         nvml: The open library.
         clock: Monotonic seconds.
+        expected: The queries that answered in the last session.
     """
 
-    def __init__(self, nvml: Nvml, clock: Callable[[], float] = time.monotonic) -> None:
-        super().__init__(nvml, ABSENT_MARKS, clock)
+    def __init__(
+        self,
+        nvml: Nvml,
+        clock: Callable[[], float] = time.monotonic,
+        expected: Mapping[SubjectKey, frozenset[str]] = MappingProxyType({}),
+    ) -> None:
+        super().__init__(nvml, ABSENT_MARKS, clock, expected)
 
 
 def open_library() -> Nvml:

@@ -20,6 +20,7 @@ from collectors.nvidia import (
 from collectors.nvidia.errors import InvalidValueError
 from collectors.nvidia.nvml import Batch, ClockType, Handle, Memory, Nvml, Queries, Query
 from collectors.nvidia.processes import host_memory
+from collectors.nvidia.reliability import RecoveryAction
 from collectors.nvidia.throttle_time import ThrottleTime
 from collectors.query import RawValue, rows_of
 from collectors.units import (
@@ -139,7 +140,10 @@ _MODE_QUERIES: tuple[Query, ...] = tuple(
 
 
 def device_queries(
-    options: CollectOptions, activity_batches: Sequence[Batch] = (), throttle: ThrottleTime | None = None
+    options: CollectOptions,
+    activity_batches: Sequence[Batch] = (),
+    throttle: ThrottleTime | None = None,
+    recovery: RecoveryAction | None = None,
 ) -> Queries:
     """The queries of one device in one session. One batch reads most fields with one call.
 
@@ -148,6 +152,7 @@ def device_queries(
         activity_batches: Its activity queries. A device that supports them reports the used memory bandwidth instead
             of the time in which memory was in use.
         throttle: Its time in throttling; None if it is not read.
+        recovery: Its recovery action; None if nobody uses an unknown one.
     """
     each_link = options.each_link
     bandwidth = activity.MEMORY_BANDWIDTH if activity_batches else ""
@@ -164,6 +169,7 @@ def device_queries(
         *(links.BLOCKING_QUERIES if options.pcie_throughput else ()),
         *interconnect.QUERIES,
         *reliability.QUERIES,
+        (recovery or RecoveryAction()).query,
         *(diagnostics.QUERIES if options.diagnostics else ()),
         field_values.batch(
             *thermal.FIELDS,

@@ -10,7 +10,7 @@ from collectors import catalog
 from collectors.contract import CollectorError
 from collectors.labels import RECOVERY
 from collectors.metric import Metric
-from collectors.nvidia.errors import InvalidValueError
+from collectors.nvidia.errors import InvalidValueError, NoDataError
 from collectors.nvidia.field_values import Field, read_fields
 from collectors.nvidia.nvml import Handle, Nvml, Query
 from collectors.query import RawValue
@@ -29,6 +29,8 @@ _FIRST_ACTIONS = ("none", "reset", "reboot", "drain", "drain_and_reset")
 _ACTIONS: tuple[str, ...] = (*_FIRST_ACTIONS, "recover_fabric", "bus_reset", "reboot")
 _ACTIONS_OF_OLD_DRIVERS = (*_FIRST_ACTIONS, "bus_reset")
 _NEW_DRIVER = 595
+# Numbers that a later driver may give to another action. Higher ones are no action.
+_NUMBERS = range(256)
 
 
 def _ecc_errors(metric: Metric, kind: str, counter: int, nvml: Nvml, handle: Handle) -> Iterator[RawValue]:
@@ -62,17 +64,41 @@ def _retirement_pending(nvml: Nvml, handle: Handle) -> Iterator[RawValue]:
     yield RawValue(catalog.MEMORY_REPAIR_PENDING, _flag(call, nvml.call(call, handle, read=int)))
 
 
-def _recovery_action(nvml: Nvml, handle: Handle) -> Iterator[RawValue]:
-    [number] = read_fields(nvml, handle, [_RECOVERY_ACTION])
-    if isinstance(number, CollectorError):
-        raise number
-    actions = _ACTIONS
-    if number >= len(_FIRST_ACTIONS) and _is_old(nvml.driver_version()):
-        actions = _ACTIONS_OF_OLD_DRIVERS
-    if number not in range(len(actions)):
-        raise InvalidValueError(f"recovery action: {number:g}")
-    for value in RECOVERY.values:
-        yield RawValue(catalog.RECOVERY_ACTION, value == actions[int(number)], labels=(value,))
+class RecoveryAction:
+    """The recovery action that the driver requires for one device.
+
+    The actions are a closed list. For one that is not in it there is no series, but the device is not well: each
+    action of nvmlDeviceGpuRecoveryAction_t but `none` asks for something.
+
+    Attributes:
+        unknown: The number of the latest action, if it is not in the list; None if it is, or was never read.
+    """
+
+    def __init__(self) -> None:
+        self.unknown: int | None = None
+
+    @property
+    def query(self) -> Query:
+        """The query that reads it."""
+        return Query("recovery action", (catalog.RECOVERY_ACTION,), self._read)
+
+    def _read(self, nvml: Nvml, handle: Handle) -> Iterator[RawValue]:
+        [number] = read_fields(nvml, handle, [_RECOVERY_ACTION])
+        if isinstance(number, CollectorError):
+            raise number
+        if number not in _NUMBERS:
+            raise InvalidValueError(f"recovery action: {number:g}")
+        actions = _ACTIONS
+        if number >= len(_FIRST_ACTIONS) and _is_old(nvml.driver_version()):
+            actions = _ACTIONS_OF_OLD_DRIVERS
+        if number >= len(actions):
+            self.unknown = int(number)
+            raise NoDataError(f"recovery action: {number:g} is unknown")
+        self.unknown = None
+        return (
+            RawValue(catalog.RECOVERY_ACTION, value == actions[int(number)], labels=(value,))
+            for value in RECOVERY.values
+        )
 
 
 def _is_old(driver_version: str) -> bool:
@@ -105,5 +131,4 @@ QUERIES: tuple[Query, ...] = (
         for kind in _RETIREMENT_CAUSES
     ),
     Query("retirement pending", (catalog.MEMORY_REPAIR_PENDING,), _retirement_pending, fallback_for="remapped rows"),
-    Query("recovery action", (catalog.RECOVERY_ACTION,), _recovery_action),
 )

@@ -37,6 +37,7 @@ class DeviceReading:
         faults: The failures.
         processes: The processes on it.
         stuck: Whether a call about it has not returned, so that nothing new is known of it.
+        incomplete: Whether a failure has kept it from being read completely since it was new or back.
     """
 
     device: Device
@@ -45,6 +46,7 @@ class DeviceReading:
     faults: list[Fault] = field(default_factory=list)
     processes: tuple[Process, ...] = ()
     stuck: bool = False
+    incomplete: bool = False
 
 
 class SessionReader:
@@ -71,6 +73,7 @@ class SessionReader:
         self._readers: dict[str, DeviceReader] = {}
         self._last: dict[str, DeviceValues] = {}  # without what is exported once
         self._were_lost: set[str] = set()
+        self._were_stuck: set[str] = set()
         context.health.new_session()
 
     def read(
@@ -130,6 +133,7 @@ class SessionReader:
         except StuckError:
             reading = self._report_unread(entry)
             reading.stuck = True
+            self._were_stuck.add(uuid)
             return reading
         except DeviceLostError as error:
             entry.lost = True
@@ -140,22 +144,26 @@ class SessionReader:
             values.partitions, values.partition_infos, values.partitions_known, unsupported=values.unsupported
         )
         self._were_lost.discard(uuid)
+        self._were_stuck.discard(uuid)
         if values.answers:
             gaps = {gap.metric for gap in values.unsupported if not gap.partition_uuid}
-            health = self._health.update(uuid, values.samples, gaps)
+            health = self._health.update(uuid, values.samples, gaps, unknown_action=values.unknown_action)
         else:
             health = self._health.event_samples(uuid)
         exported = (sample for sample in values.samples if sample.metric not in self._unexported)
         samples = [_info_sample(entry), *values.partition_infos, *exported, *health]
         device = replace(entry.device, partitions_known=values.partitions_known)
-        return DeviceReading(device, values.partitions, samples, values.faults, values.processes)
+        reading = DeviceReading(device, values.partitions, samples, values.faults, values.processes)
+        reading.incomplete = values.incomplete
+        return reading
 
     def _call(self, entry: DeviceEntry, handle: Handle, due: frozenset[Cadence]) -> "partial[DeviceValues]":
         """The call that reads a device. It is not given the entry, which belongs to the collector's thread."""
         uuid = entry.device.uuid
         if uuid not in self._readers:
             self._readers[uuid] = DeviceReader(self.nvml, entry.identity, self._context)
-        return partial(self._readers[uuid].read, handle, due, found_again=uuid in self._were_lost)
+        found_again, was_stuck = uuid in self._were_lost, uuid in self._were_stuck
+        return partial(self._readers[uuid].read, handle, due, found_again=found_again, was_stuck=was_stuck)
 
     def _report_unread(self, entry: DeviceEntry) -> DeviceReading:
         """The reading of a device that is lost, asleep or stuck, or listed by the library but cannot be opened."""

@@ -14,6 +14,7 @@ _DEGRADED, _PREDICTED, _FAILED = "degraded", "predicted_failure", "failed"
 # Recovery actions that are required before the device can work again, and actions for a device that still works.
 _REQUIRED = frozenset({"reset", "bus_reset", "reboot"})
 _RECOMMENDED = frozenset({"drain", "drain_and_reset", "recover_fabric"})
+_UNKNOWN = "unknown"  # of a later driver
 
 # Registration with a fabric takes seconds once its fabric manager runs. The manager itself may start some minutes after
 # the driver; until it has registered the device, no program can use it.
@@ -30,7 +31,8 @@ class HealthFacts:
 
     Attributes:
         lost: The device does not answer.
-        recovery: The recovery action that the driver reports; empty if it does not report one.
+        recovery: The recovery action that the driver reports, "unknown" for one that is not in the list; empty if it
+            does not report one.
         repair_failed: A repair of the memory has ever failed.
         repair_pending: Bad memory will be repaired at the next reset.
         uncorrected_errors: Uncorrected memory errors since the driver was loaded.
@@ -107,6 +109,12 @@ RULES: tuple[StatusRule, ...] = (
         "The driver recommends to drain the device, to reset it when it is free, or to recover its fabric",
     ),
     StatusRule(
+        "recovery_unknown",
+        _DEGRADED,
+        lambda facts: facts.recovery == _UNKNOWN,
+        "The driver requires an action that this exporter does not know; `recovery_action` is then absent",
+    ),
+    StatusRule(
         "repair_pending",
         _DEGRADED,
         lambda facts: facts.repair_pending,
@@ -166,13 +174,21 @@ class StatusTable:
             facts.effects.add(event_effect)
             facts.new_event = True
 
-    def update(self, uuid: str, samples: Sequence[Sample], unsupported: Collection[Metric] = frozenset()) -> None:
+    def update(
+        self,
+        uuid: str,
+        samples: Sequence[Sample],
+        unsupported: Collection[Metric] = frozenset(),
+        *,
+        unknown_action: bool = False,
+    ) -> None:
         """Update the facts about a device from the samples of one poll, of any cadence.
 
         Args:
             uuid: The device.
             samples: What was read.
             unsupported: The rows that it does not support now.
+            unknown_action: Whether the latest recovery action is not in the list.
         """
         facts = self._facts_of(uuid)
         facts.lost = False
@@ -183,6 +199,8 @@ class StatusTable:
         for sample in samples:
             if not sample.partition_uuid:
                 _apply_sample(facts, sample, self._clock())
+        if unknown_action:
+            facts.recovery = _UNKNOWN
         facts.new_event = False
 
     def mark_lost(self, uuid: str) -> None:

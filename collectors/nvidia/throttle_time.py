@@ -20,7 +20,7 @@ from typing import NamedTuple, TypeAlias
 
 from collectors import catalog
 from collectors.contract import CollectorError, UnavailableError, UnsupportedError
-from collectors.nvidia.errors import NoDataError
+from collectors.nvidia.errors import InvalidValueError, NoDataError
 from collectors.nvidia.field_values import Field, read_fields
 from collectors.nvidia.nvml import ABSENT_MARKS, Handle, Nvml, Queries, Query
 from collectors.nvidia.thermal import THROTTLE_QUERIES
@@ -40,7 +40,7 @@ _WINDOW_SECONDS, _WINDOW_BIT_SECONDS, _FACTOR = 60.0, 5.0, 2.0
 _SLACK_SECONDS = 0.5
 
 _Answers: TypeAlias = Mapping[Field, float | CollectorError]
-_Read: TypeAlias = Callable[[Nvml, Handle], Iterable[RawValue]]
+_Read: TypeAlias = Callable[[Nvml, Handle], Iterable[RawValue | InvalidValueError]]
 
 
 class _Interval(NamedTuple):
@@ -156,7 +156,7 @@ class ThrottleTime:
 
     def _read_bits(self, read: _Read, nvml: Nvml, handle: Handle) -> Sequence[RawValue]:
         try:
-            bits = tuple(read(nvml, handle))
+            bits = [value for value in read(nvml, handle) if isinstance(value, RawValue)]
         except UnsupportedError as error:
             self._refused = str(error)
             raise

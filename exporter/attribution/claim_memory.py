@@ -5,14 +5,13 @@ is compared only with what was read after it was first listed, and it keeps its 
 the name of a whole device always means the same device. No I/O; the caller gives the time.
 """
 
-from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
 from collectors.contract import SubjectKey
 from exporter.attribution.claim_resolution import ClaimMatch, UnresolvedReason, Way
 from exporter.attribution.holding import DeviceOfClaim
-from exporter.attribution.inventory import Inventory
+from exporter.attribution.inventory import ListedSubjects
 
 # The kubelet may have made its next answer before a partition ended; a claim that is in the one after it still exists.
 _ANSWERS_AFTER_LOSS = 2
@@ -70,7 +69,7 @@ class ClaimMemory:
         self._records = {key: record for key, record in self._records.items() if key in listed}
 
     def resolve(
-        self, allocated: DeviceOfClaim, found: ClaimMatch, claim_uid: str, inventories: Sequence[Inventory], now: float
+        self, allocated: DeviceOfClaim, found: ClaimMatch, claim_uid: str, listed: ListedSubjects, now: float
     ) -> ClaimMatch:
         """Return what a device of a claim is, out of what is found now and what is remembered.
 
@@ -78,19 +77,19 @@ class ClaimMemory:
             allocated: The device of the claim.
             found: What is found now.
             claim_uid: The claim's uid; empty where it is not known.
-            inventories: The devices of each collector.
+            listed: What the collectors list now.
             now: Monotonic seconds.
         """
         record = self._records.get(allocated)
         if record is None or record.claim_uid != claim_uid:
             record = self._records[allocated] = _Record(now, claim_uid)
-        remembered = self._remembered(record, inventories, now)
+        remembered = self._remembered(record, listed, now)
         if remembered is not None and (remembered.partition_uuid or remembered == found.subject):
             return ClaimMatch(remembered, record.way)
-        current = _if_current(found, record.since, inventories)
+        current = _if_current(found, record.since, listed)
         if current.subject is not None:
             record.subject, record.way, record.lost_at = current.subject, current.way, None
-            record.collector = next((each.collector for each in inventories if current.subject in each.subjects), "")
+            record.collector = listed.collector_of(current.subject)
         elif remembered is not None and current.reason not in _CONTRADICTS:
             return ClaimMatch(remembered, record.way)
         return current
@@ -101,13 +100,13 @@ class ClaimMemory:
         record.searched += 1
         return record.searched <= most
 
-    def _remembered(self, record: _Record, inventories: Sequence[Inventory], now: float) -> SubjectKey | None:
+    def _remembered(self, record: _Record, listed: ListedSubjects, now: float) -> SubjectKey | None:
         """What it was resolved to, until the claim is still listed some time after its collector no longer lists it."""
         subject = record.subject
-        if subject is None or any(subject in each.subjects for each in inventories):
+        if subject is None or subject in listed:
             record.lost_at = None
             return subject
-        if not any(each.healthy for each in inventories if each.collector == record.collector):
+        if not listed.is_healthy(record.collector):
             return subject
         if record.lost_at is None:
             record.lost_at = self._answers
@@ -117,10 +116,8 @@ class ClaimMemory:
         return None
 
 
-def _if_current(found: ClaimMatch, since: float, inventories: Sequence[Inventory]) -> ClaimMatch:
+def _if_current(found: ClaimMatch, since: float, listed: ListedSubjects) -> ClaimMatch:
     """What is found, unless it may be what had the same name or device nodes before the claim was listed."""
-    if found.subject is None or found.own_name:
-        return found
-    if any(each.is_current(found.subject, since) for each in inventories):
+    if found.subject is None or found.own_name or listed.is_current(found.subject, since):
         return found
     return ClaimMatch(reason=UnresolvedReason.NOT_READ_YET, devices=frozenset({found.subject.device_uuid}))

@@ -39,6 +39,7 @@ class UnresolvedReason(StrEnum):
     PARTITION_NOT_LISTED = "partition_not_listed"
     NOT_READ_YET = "not_read_yet"
     CLAIM_NOT_READ = "claim_not_read"
+    TOO_MANY_CLAIMS = "too_many_claims"
 
 
 class ClaimMatch(NamedTuple):

@@ -16,9 +16,11 @@ from exporter.attribution.claim_memory import ClaimMemory
 from exporter.attribution.claim_resolution import ClaimMatch, Finder, Lookups, UnresolvedReason, Way
 from exporter.attribution.claim_users import ClaimRules, ClaimUsers, Use
 from exporter.attribution.holding import ClaimDevice, DeviceOfClaim
-from exporter.attribution.inventory import Inventory
+from exporter.attribution.inventory import Inventory, ListedSubjects
 
 _MOST_SHOWN = 100
+# Searching takes 40 microseconds for each, and a node has some hundred. The others are not resolved.
+_MOST_DEVICES = 10_000
 # A reading out of turn costs as much as the slowest cadence.
 _SECONDS_BETWEEN_SEARCHES = 2.0
 _MOST_SEARCHES = 3
@@ -100,36 +102,31 @@ class Claims:
             inventories: The devices of each collector.
             now: Monotonic seconds.
         """
-        tally = _Tally()
-        shares = _shares(claim_devices)
-        finder = Finder(inventories if claim_devices else (), self._lookups)
+        tally, known = _Tally(), inventories if claim_devices else ()
+        moment = _Moment(Finder(known, self._lookups), ListedSubjects(known), _shares(claim_devices), now)
         for claimed in claim_devices:
             allocated = claimed.allocated
             if allocated not in tally.outcomes:
-                use, found = self._outcome(claimed, finder, shares, inventories, now)
-                tally.add(claimed, use, found)
-            if tally.outcomes[allocated] is not None:
-                tally.add_edge(claimed, self._users.use_of_container(claimed))
+                if len(tally.outcomes) == _MOST_DEVICES:
+                    tally.refuse(claimed, moment.finder)
+                    continue
+                tally.add(claimed, allocated, *self._outcome(claimed, allocated, moment))
+            subject = tally.outcomes[allocated]
+            if subject is not None:
+                tally.add_edge(ClaimEdge(claimed, subject), self._users.use_of_container(claimed))
         self._memory.keep_only(tally.outcomes.keys())
         self._log.update(tally.reasons, now)
         return tally.result(self._to_read(tally, inventories, now))
 
-    def _outcome(
-        self,
-        claimed: ClaimDevice,
-        finder: Finder,
-        shares: Mapping[tuple[str, ...], int],
-        inventories: Sequence[Inventory],
-        now: float,
-    ) -> tuple[Use, ClaimMatch]:
+    def _outcome(self, claimed: ClaimDevice, allocated: DeviceOfClaim, moment: "_Moment") -> tuple[Use, ClaimMatch]:
         """What one device of a claim is used for, and which it is."""
-        allocated, use = claimed.allocated, self._users.use(claimed)
+        use, finder = self._users.use(claimed), moment.finder
         if use in (Use.MONITORED, Use.NO_ACCELERATOR):
             return use, ClaimMatch()
-        found = finder.find(claimed, shares.get(allocated[:-1], 1))
+        found = finder.find(claimed, moment.shares.get(allocated[:-1], 1))
         if found.subject is not None or found.devices or finder.knows(claimed.driver) or allocated in self._memory:
             uid = claim_uid(claimed.cdi_devices, claimed.device)
-            found = self._memory.resolve(allocated, found, uid, inventories, now)
+            found = self._memory.resolve(allocated, found, uid, moment.listed, moment.now)
         if use is Use.UNKNOWN:
             devices = found.devices if found.subject is None else frozenset({found.subject.device_uuid})
             found = ClaimMatch(reason=UnresolvedReason.CLAIM_NOT_READ, devices=devices)
@@ -151,6 +148,22 @@ class Claims:
         return frozenset(collectors)
 
 
+class _Moment(NamedTuple):
+    """What is known at the moment of one run.
+
+    Attributes:
+        finder: Searches in the present devices.
+        listed: What the collectors list.
+        shares: How many shares of one device one claim has, where it has any.
+        now: Monotonic seconds.
+    """
+
+    finder: Finder
+    listed: ListedSubjects
+    shares: Mapping[tuple[str, ...], int]
+    now: float
+
+
 class _Tally:
     """Collects the outcomes of one run."""
 
@@ -165,9 +178,9 @@ class _Tally:
         self._ways: Counter[Way] = Counter()
         self._not_counted: Counter[Use] = Counter()
 
-    def add(self, claimed: ClaimDevice, use: Use, found: ClaimMatch) -> None:
+    def add(self, claimed: ClaimDevice, allocated: DeviceOfClaim, use: Use, found: ClaimMatch) -> None:
         """Add one device of a claim."""
-        self.outcomes[claimed.allocated] = found.subject
+        self.outcomes[allocated] = found.subject
         if use is not Use.USED:
             self._not_counted[use] += 1
             return
@@ -177,19 +190,22 @@ class _Tally:
         else:
             self.reasons[claimed.driver, found.reason] += 1
             if found.devices:
-                self.possibly[claimed.allocated] = found.devices
+                self.possibly[allocated] = found.devices
             if len(self._shown) < _MOST_SHOWN:
                 self._shown.append(UnresolvedClaim(claimed, found.reason))
 
-    def add_edge(self, claimed: ClaimDevice, use: Use) -> None:
+    def refuse(self, claimed: ClaimDevice, finder: Finder) -> None:
+        """Add a device that is not searched; once for each container, because what is not kept is not recognized."""
+        self._used[claimed.driver] += 1
+        self.reasons[claimed.driver, UnresolvedReason.TOO_MANY_CLAIMS] += 1
+        self._maybe_used |= finder.devices_of(claimed.driver)
+
+    def add_edge(self, edge: ClaimEdge, use: Use) -> None:
         """Add a container with a claim whose device is resolved."""
-        subject = self.outcomes[claimed.allocated]
-        if subject is None or use is Use.OF_OTHER_CONTAINER:
-            return
         if use is Use.USED:
-            self._edges.append(ClaimEdge(claimed, subject))
-        else:
-            self._maybe_used.add(subject.device_uuid)
+            self._edges.append(edge)
+        elif use is Use.UNKNOWN:
+            self._maybe_used.add(edge.subject.device_uuid)
 
     def result(self, to_read: frozenset[str]) -> ResolvedClaims:
         """All that was added."""

@@ -1,7 +1,8 @@
 """The devices of one collector, as the allocations are matched with them. No I/O."""
 
 import math
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from collectors.contract import Device, Partition, SubjectKey, subjects_of
@@ -43,7 +44,38 @@ class Inventory:
         named = (*(each.aliases for each in self.devices), *(each.aliases for each in self.partitions))
         return frozenset(self.dra_drivers).union(alias.scope for aliases in named for alias in aliases if alias.scope)
 
+
+class ListedSubjects:
+    """Which collectors list a device or partition now.
+
+    Args:
+        inventories: The devices of each collector.
+    """
+
+    def __init__(self, inventories: Iterable[Inventory]) -> None:
+        self._by_subject: defaultdict[SubjectKey, list[Inventory]] = defaultdict(list)
+        self._healthy: set[str] = set()
+        for each in inventories:
+            if each.healthy:
+                self._healthy.add(each.collector)
+            for subject in each.subjects:
+                self._by_subject[subject].append(each)
+
+    def __contains__(self, subject: SubjectKey) -> bool:
+        """Whether a collector lists it, however old that is."""
+        return subject in self._by_subject
+
+    def collector_of(self, subject: SubjectKey) -> str:
+        """The first collector that lists it; empty if none does."""
+        return next((each.collector for each in self._by_subject.get(subject, ())), "")
+
+    def is_healthy(self, collector: str) -> bool:
+        """Whether the last call of a collector has succeeded."""
+        return collector in self._healthy
+
     def is_current(self, subject: SubjectKey, since: float) -> bool:
-        """Whether it lists the device or partition, as read after a moment of the monotonic clock."""
-        fresh = self.healthy and self.read_at >= since and subject.device_uuid not in self.unread
-        return fresh and subject in self.subjects
+        """Whether a collector lists it, as read after a moment of the monotonic clock."""
+        return any(
+            each.healthy and each.read_at >= since and subject.device_uuid not in each.unread
+            for each in self._by_subject.get(subject, ())
+        )

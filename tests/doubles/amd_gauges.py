@@ -139,14 +139,10 @@ _STATE: _Table = {
         catalog.MEMORY_REPAIR_PENDING, (), 3, 1, (-1,), together=((catalog.MEMORY_RETIRED_PAGES, ("uncorrected",)),)
     ): _pages,
 }
-# The compute driver removes the files of a partition for a moment, see collectors/amd/held_layouts.py. As long as a
-# value of such a file is missing, whatever the reason, the last values are reported.
-_HELD = 3
 _OF_PARTITIONS: _Table = {
     HardwareGauge(catalog.UTILIZATION, (), *_PERCENT_OF_TABLE, of_partition=True): _busy_dies,
-    HardwareGauge(catalog.MEMORY_USAGE, (), GIB, GIB, (97 * GIB,), of_partition=True): _bank("used_memory"),
-    HardwareGauge(catalog.MEMORY_USAGE, (), GIB, GIB, _BYTES, of_partition=True, held=_HELD): _bank("used_memory"),
-    HardwareGauge(catalog.MEMORY_LIMIT, (), 95 * GIB, 95 * GIB, _BYTES, of_partition=True, held=_HELD): _bank(
+    HardwareGauge(catalog.MEMORY_USAGE, (), GIB, GIB, (97 * GIB, *_BYTES, -1), of_partition=True): _bank("used_memory"),
+    HardwareGauge(catalog.MEMORY_LIMIT, (), 95 * GIB, 95 * GIB, _BYTES, of_partition=True): _bank(
         "properties", "heap_type 1\nsize_in_bytes {}\nflags 0"
     ),
 }

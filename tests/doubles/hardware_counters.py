@@ -34,6 +34,7 @@ class HardwareCounter:
         step: A possible rise between two readings.
         mark: The raw value for an unknown count.
         of_partition: Whether it is a counter of a partition.
+        of_one_link: Whether the raw value is the count of one link, and the counter is the sum over all links.
     """
 
     row: Metric
@@ -42,6 +43,7 @@ class HardwareCounter:
     step: int
     mark: int = _LARGEST_64
     of_partition: bool = False
+    of_one_link: bool = False
 
     @property
     def due(self) -> frozenset[Cadence]:
@@ -62,8 +64,8 @@ NVIDIA: dict[HardwareCounter, Callable[[Device, int], None]] = {
     HardwareCounter(catalog.INTERCONNECT_BYTES, ("nvlink", "transmit", ""), 2**45, 10**8): lambda c, n: c.set_field(
         138, n, _WIDE, scope=_ALL_LINKS
     ),
-    HardwareCounter(catalog.INTERCONNECT_ERRORS, ("nvlink", "replay", ""), 90, 2): lambda c, n: c.set_field(
-        161, n, _WIDE, scope=0
+    HardwareCounter(catalog.INTERCONNECT_ERRORS, ("nvlink", "replay", ""), 90, 2, of_one_link=True): lambda c, n: (
+        c.set_field(161, n, _WIDE, scope=0)
     ),
     HardwareCounter(catalog.PCIE_REPLAYS, (), 90, 2, _LARGEST_32): lambda c, n: setattr(c, "pcie_replays", n),
     HardwareCounter(catalog.MEMORY_ERRORS, ("corrected",), 90, 2): lambda c, n: setattr(c, "ecc_volatile_corrected", n),

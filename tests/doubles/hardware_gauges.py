@@ -26,7 +26,6 @@ class HardwareGauge:
         card: The name of the card that has it, if it is not the usual one.
         together: Other series that the same raw value decides.
         of_partition: Whether it is a gauge of a partition; then it is that of the first one.
-        held: For how many readings the last value may be reported instead of a wrong one.
     """
 
     row: Metric
@@ -37,7 +36,6 @@ class HardwareGauge:
     card: str = ""
     together: tuple[Series, ...] = ()
     of_partition: bool = False
-    held: int = 0
 
     @property
     def name(self) -> str:

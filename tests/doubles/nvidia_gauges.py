@@ -165,7 +165,7 @@ _STATE: _Table = {
         ("drain",),
         3,
         1,
-        (8, 2**31, _MARK_32),
+        (2**31, _MARK_32),
         together=others_of(catalog.RECOVERY_ACTION, "drain"),
     ): _field(RECOVERY_ACTION_FIELD),
 }

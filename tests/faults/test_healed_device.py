@@ -1,4 +1,7 @@
-"""A GPU that is lost and then works again has all its families back at once, and not only with the next slow poll."""
+"""A GPU that is lost and then works again has all its families back at once, and not only with the next slow poll.
+
+Its driver is busy at first: every call about a reading fails twice.
+"""
 
 import pytest
 
@@ -9,6 +12,8 @@ _PROFILE = "1g.10gb"
 _SLOW_CALL = "nvmlDeviceGetPersistenceMode"
 # Long before the next slow poll, which comes after 60 seconds.
 _SECONDS = 10.0
+_IN_USE = 19
+_BUSY_CALLS = ("nvmlDeviceGetTemperatureV", "nvmlDeviceGetPowerManagementDefaultLimit", _SLOW_CALL)
 
 
 def families(scrape: Scrape, uuid: str) -> set[str]:
@@ -39,6 +44,9 @@ def test_a_healed_gpu_has_all_its_families_within_ten_seconds_at_the_default_int
         node.partition(1, _PROFILE)  # a new partition makes slow readings due, which the lost GPU misses
         wait_until(lambda: node.nvml.calls(_SLOW_CALL, device=1) > calls)
         wait_until(lambda: "accelerator_partition_info" in families(running.scrape(), other))
-        node.nvml.heal()
+        with node.nvml.at_once():
+            node.nvml.heal()
+            for call in _BUSY_CALLS:
+                node.nvml.fail(call, _IN_USE, device=0, times=2)
         wait_until(lambda: before <= families(running.scrape(), lost), _SECONDS)
         assert running.scrape().value("accelerator_device_status", uuid=lost, state="ok") == 1

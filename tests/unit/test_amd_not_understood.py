@@ -135,6 +135,48 @@ def test_a_table_that_was_understood_before_does_not_become_unsupported(
         assert _by_partition(healed, gpu.uuid) == _by_partition(before, gpu.uuid) == pytest.approx([0.84, 0.92])
 
 
+def test_the_same_damage_is_counted_again_after_the_table_was_understood(tree: AmdTree, gpu: Gpu) -> None:
+    readings = _each_poll(tree)
+    next(readings)
+    counts = []
+    for _ in range(3):
+        gpu.write_bytes("gpu_metrics", b"")
+        counts.append([len(next(readings).faults) for _ in range(3)])
+        gpu.write_table()
+        counts.append([len(next(readings).faults)])
+    assert counts == [[1, 0, 0], [0]] * 3
+
+
+def test_another_damage_is_another_fault(tree: AmdTree, gpu: Gpu) -> None:
+    readings = _each_poll(tree)
+    next(readings)
+    contents = [b"", gpu_table({})[:100], b"", EARLY_1_6, gpu_table({})[:100], gpu_table({})[:101]]
+    counts = []
+    for content in contents:
+        gpu.write_bytes("gpu_metrics", content)
+        counts.append([len(next(readings).faults) for _ in range(2)])
+    assert counts == [[1, 0], [1, 0], [0, 0], [1, 0], [0, 0], [1, 0]]
+
+
+def test_a_table_of_random_bytes_is_not_counted_in_each_poll(tree: AmdTree, gpu: Gpu) -> None:
+    readings = _each_poll(tree)
+    next(readings)
+    faults = 0
+    for size in range(100):
+        gpu.write_bytes("gpu_metrics", gpu_table({})[:size])
+        faults += len(next(readings).faults)
+    assert faults <= 8
+
+
+def test_the_table_of_another_partition_is_another_fault(tree: AmdTree, gpu: Gpu) -> None:
+    gpu.set_partition_mode("DPX")
+    readings = _each_poll(tree)
+    next(readings)
+    for number in range(2):
+        gpu.write_partition_table(number, b"")
+        assert [len(next(readings).faults) for _ in range(2)] == [1, 0]
+
+
 PARTITION_TABLES: dict[str, tuple[Callable[[], bytes], str]] = {
     "unknown version": (lambda: struct.pack("<HBB", 8, 1, 2) + bytes(4), "xcp_metrics 1.2: this version"),
     "another size": (lambda: struct.pack("<HBB", 480, 1, 0) + bytes(476), "xcp_metrics 1.0: 480 bytes, expected 488"),

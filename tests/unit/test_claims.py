@@ -52,6 +52,13 @@ def test_of_many_only_some_are_kept_to_be_shown() -> None:
     assert (found.unresolved, len(found.shown)) == ({DRIVER: 1000}, 100)
 
 
+def test_of_very_many_devices_some_are_not_searched_and_their_devices_not_free() -> None:
+    listed = [claimed(f"gpu-{number + 2}", DRIVER, uid="") for number in range(10_000)]
+    found = resolved(*listed, claimed("gpu-0", DRIVER))
+    assert found.reasons == {(DRIVER, "not_found"): 10_000, (DRIVER, "too_many_claims"): 1}
+    assert (found.edges, found.possibly_held) == ((), frozenset("ab"))
+
+
 @pytest.mark.parametrize("driver", [*sorted(DRIVERS_WITHOUT_ACCELERATORS), "own.example"])
 def test_drivers_without_accelerators_are_ignored(driver: str) -> None:
     found = resolved(claimed("channel-0", driver), rules=ClaimRules(ignored_drivers=("own.example",)))

@@ -15,7 +15,7 @@ from tests.doubles.nvml import RECOVERY_ACTION_FIELD, Device, NvmlState, ValueTy
 
 UNAVAILABLE_EVENT = 0x4000
 MIG_EVENT = 0x100
-FAST, MEDIUM = Cadence.FAST, Cadence.MEDIUM
+FAST, MEDIUM, SLOW = Cadence
 WAIT = "nvmlEventSetWait_v2"
 FUNCTION_NOT_FOUND = 13
 
@@ -107,6 +107,26 @@ def test_the_recovery_action_none_ends_the_status_of_an_event(state: NvmlState, 
     assert status(exporter.poll(FAST), device.uuid) == "failed"
     result = exporter.poll(FAST, MEDIUM)
     assert (status(result, device.uuid), result.value(catalog.RECOVERY_ACTION, device.uuid, "none")) == ("ok", 1)
+
+
+def test_a_card_with_an_unknown_recovery_action_is_degraded_and_logged_once(
+    state: NvmlState, exporter: CollectorBench
+) -> None:
+    device = state.devices[0]
+    exporter.poll()
+    state.driver_version = "595.45"
+    device.set_field(RECOVERY_ACTION_FIELD, 8, ValueType.UNSIGNED_INT)
+    results = [exporter.poll(*due) for due in ((FAST, MEDIUM), (FAST,), (FAST, MEDIUM, SLOW))]
+    assert [status(result, device.uuid) for result in results] == ["degraded"] * 3
+    assert [result.values(catalog.RECOVERY_ACTION, device.uuid) for result in results] == [{}] * 3
+    (fault,) = [fault for result in results for fault in result.faults]
+    assert (str(fault[0]), fault[1]) == ("invalid_value", device.uuid)
+    assert "recovery action 8" in fault[2]
+    device.set_field(RECOVERY_ACTION_FIELD, 0, ValueType.UNSIGNED_INT)
+    result = exporter.poll(FAST, MEDIUM)
+    assert (status(result, device.uuid), result.value(catalog.RECOVERY_ACTION, device.uuid, "none")) == ("ok", 1)
+    device.set_field(RECOVERY_ACTION_FIELD, 8, ValueType.UNSIGNED_INT)
+    assert len(exporter.poll(FAST, MEDIUM).faults) == 1
 
 
 def test_a_card_lost_from_the_bus_reports_its_event_and_does_not_affect_the_other(

@@ -133,6 +133,39 @@ def test_a_link_without_a_state_is_omitted(bench: Benches) -> None:
     assert bench(card).values("interconnect_links")["interconnect_links", "nvlink", "up"] == 2
 
 
+@pytest.mark.parametrize("state", [4, 255, 2**32 - 1])
+def test_a_link_of_an_impossible_state_is_neither_up_nor_down(bench: Benches, state: int) -> None:
+    card = links(3)
+    card.set_field(STATE, 0, UINT, scope=2)
+    card.set_field(STATE, state, UINT, scope=1)
+    result = bench(card).query()
+    found = {key[1:]: value for key, value in series(result).items() if key[0] == "interconnect_links"}
+    assert found == {("nvlink", "up"): 1, ("nvlink", "down"): 1, ("c2c", "up"): 1, ("c2c", "down"): 0}
+    assert reasons(result) == ["invalid_value"]
+    limits = [key[1:] for key in series(result) if key[0] == "interconnect_bandwidth_limit_bytes_per_second"]
+    assert limits == [("c2c",)]  # the total is unknown
+
+
+def test_links_whose_states_are_all_impossible_have_no_series(bench: Benches) -> None:
+    card = links(2)
+    for link in range(2):
+        card.set_field(STATE, 2**32 - 1, UINT, scope=link)
+    result = bench(card).query()
+    assert {key[1] for key in series(result) if key[0].startswith("interconnect_links")} == {"c2c"}
+    assert reasons(result) == ["invalid_value"]
+
+
+@pytest.mark.parametrize(
+    ("speed", "kind"), [(1_000_000, UINT), (2**32 - 1, UINT), (2**64 - 1, ULONGLONG), (-1, ValueType.SIGNED_INT)]
+)
+def test_an_impossible_speed_of_one_link_makes_the_total_unknown(bench: Benches, speed: int, kind: ValueType) -> None:
+    card = links(3)
+    card.set_field(SPEED, speed, kind, scope=1)
+    result = bench(card).query()
+    assert [key[1:] for key in series(result) if key[0].startswith("interconnect_bandwidth")] == [("c2c",)]
+    assert reasons(result) == ["invalid_value"]
+
+
 @pytest.mark.parametrize(("options", "scope"), [(EACH_LINK, 1), (NO_OPTIONS, ALL_LINKS)], ids=["each link", "sums"])
 def test_a_temporary_failure_of_one_kind_does_not_affect_the_others(
     bench: Benches, options: CollectOptions, scope: int

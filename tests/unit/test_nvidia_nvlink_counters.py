@@ -14,24 +14,26 @@ from collectors.query_runner import QueryResult
 from exporter.validation import Validator
 from tests.doubles.nvidia_collector import collector_bench
 from tests.doubles.nvidia_device import QueriedDevice, reasons, values
-from tests.doubles.nvml import Device, NvmlState, ValueType, h100
+from tests.doubles.nvlink_cards import (
+    ALL_LINKS,
+    NEWEST,
+    OF_LINKS,
+    OLDEST,
+    STATE,
+    UINT,
+    WIDE,
+    blackwell,
+    errors,
+    hopper,
+    linked,
+    with_sums,
+)
+from tests.doubles.nvml import Device, NvmlState, ValueType
 
 FIELDS = "nvmlDeviceGetFieldValues"
-UINT, WIDE = ValueType.UNSIGNED_INT, ValueType.UNSIGNED_LONG_LONG
 INVALID_ARGUMENT, UNSUPPORTED, NOT_READY, GPU_IS_LOST = 2, 3, 27, 15
-ALL_LINKS, MARK = 0xFFFFFFFF, 0xFFFFFFFFFFFFFFFF
-COUNT, STATE = 91, 165
-REPLAY, RECOVERY, CRC = OF_LINKS = (161, 162, 163)
-OLDEST = {"crc_flit": 38, "crc_data": 45, "replay": 52, "recovery": 59}
-NEWEST = {
-    "receive": 208,
-    "receive_remote": 209,
-    "receive_general": 210,
-    "link_integrity": 211,
-    "transmit_discard": 212,
-    "recovery": 215,
-    "symbol": 221,
-}
+MARK = 0xFFFFFFFFFFFFFFFF
+REPLAY, RECOVERY, CRC = OF_LINKS
 MEDIUM = frozenset({Cadence.MEDIUM})
 SUMS, EACH_LINK = CollectOptions(), CollectOptions(each_link=True)
 
@@ -45,48 +47,6 @@ def query(nvml: NvmlState) -> Make:
         return QueriedDevice(nvml, device_queries(options))
 
     return device
-
-
-def linked(count: int) -> Device:
-    """A card whose links are up and count nothing that the driver would report."""
-    card = h100(0)
-    card.fields = ()
-    card.set_field(COUNT, count, UINT)
-    for link in range(count):
-        card.set_field(STATE, 1, UINT, scope=link)
-    return card
-
-
-def hopper(count: int = 3) -> Device:
-    """Link n counts n, 10 n and 100 n errors of the three kinds."""
-    card = linked(count)
-    for link in range(count):
-        for number, factor in zip(OF_LINKS, (1, 10, 100), strict=True):
-            card.set_field(number, factor * link, WIDE, scope=link)
-    return card
-
-
-def with_sums(card: Device, value: int) -> Device:
-    """With the sums over all links of the oldest drivers."""
-    for number in OLDEST.values():
-        card.set_field(number, value, WIDE)
-    return card
-
-
-def blackwell(count: int = 2) -> Device:
-    card = linked(count)
-    for number in NEWEST.values():
-        card.set_field(number, number, WIDE, scope=ALL_LINKS)
-        for link in range(count):
-            card.set_field(number, link, WIDE, scope=link)
-    return card
-
-
-def errors(result: QueryResult) -> dict[str, float]:
-    """The sums over the links, by kind."""
-    found = values(result, catalog.INTERCONNECT_ERRORS)
-    assert {(fabric, link) for fabric, _, link in found} <= {("nvlink", "")}
-    return {kind: value for (_, kind, _), value in found.items()}
 
 
 def transferred(result: QueryResult) -> dict[tuple[str, str], float]:
@@ -182,14 +142,64 @@ def test_errors_counted_while_a_link_goes_down_are_not_lost(query: Make) -> None
     assert errors(device.query())["recovery"] == 35
 
 
-@pytest.mark.parametrize(("value", "code", "reason"), [(0, NOT_READY, "unavailable"), (MARK, 0, "invalid_value")])
-def test_a_link_that_is_up_and_fails_makes_only_its_kind_fail(query: Make, value: int, code: int, reason: str) -> None:
+def test_a_link_that_is_up_and_fails_makes_only_its_kind_fail(query: Make) -> None:
     device = query(hopper())
     device.query()
-    device.card.set_field(CRC, value, WIDE, scope=1, code=code)
+    device.card.set_field(CRC, 0, WIDE, scope=1, code=NOT_READY)
     result = device.query()
     assert errors(result) == {"replay": 3, "recovery": 30}
-    assert reasons(result) == [reason]
+    assert reasons(result) == ["unavailable"]
+
+
+MARKS = {"64 bits": (MARK, WIDE), "32 bits": (2**32 - 1, UINT), "negative": (-1, ValueType.SIGNED_INT)}
+
+
+@pytest.mark.parametrize(("value", "kind"), MARKS.values(), ids=MARKS)
+@pytest.mark.parametrize("options", [SUMS, EACH_LINK], ids=["sums", "each link"])
+def test_an_impossible_count_of_one_link_does_not_affect_the_others(
+    query: Make, options: CollectOptions, value: int, kind: ValueType
+) -> None:
+    device = query(hopper(), options)
+    before = values(device.query(), catalog.INTERCONNECT_ERRORS)
+    device.card.set_field(CRC, value, kind, scope=1)
+    device.card.set_field(CRC, 205, WIDE, scope=2)
+    for _ in range(2):
+        result = device.query()
+        changed = ("nvlink", "crc", "" if options is SUMS else "2")
+        assert values(result, catalog.INTERCONNECT_ERRORS) == before | {changed: before[changed] + 5}
+        assert reasons(result) == ["invalid_value"]
+    device.card.set_field(CRC, 100, WIDE, scope=1)
+    assert device.query().faults == []
+
+
+def test_a_sum_does_not_begin_without_a_link_of_which_nothing_is_known(query: Make) -> None:
+    """It would rise by all errors of the link when that answers."""
+    card = hopper()
+    card.set_field(CRC, MARK, WIDE, scope=2)
+    device = query(card)
+    result = device.query()
+    assert errors(result) == {"replay": 3, "recovery": 30}
+    assert reasons(result) == ["invalid_value"]
+    device.card.set_field(CRC, 200, WIDE, scope=2)
+    assert errors(device.query()) == {"replay": 3, "recovery": 30, "crc": 300}
+
+
+def test_each_link_is_counted_without_one_of_which_nothing_is_known(query: Make) -> None:
+    card = hopper()
+    card.set_field(CRC, MARK, WIDE, scope=2)
+    result = query(card, EACH_LINK).query()
+    found = values(result, catalog.INTERCONNECT_ERRORS)
+    assert {link: value for (_, kind, link), value in found.items() if kind == "crc"} == {"0": 0, "1": 100}
+    assert reasons(result) == ["invalid_value"]
+
+
+def test_a_link_of_an_impossible_state_is_not_down(query: Make) -> None:
+    """So that its count is believed, also if it is lower."""
+    device = query(hopper())
+    device.query()
+    device.card.set_field(STATE, 2**32 - 1, UINT, scope=2)
+    device.card.set_field(CRC, 1, WIDE, scope=2)
+    assert errors(device.query())["crc"] == 101
 
 
 def test_a_group_of_which_all_answers_fail_at_first_is_not_replaced(query: Make) -> None:

@@ -11,7 +11,7 @@ from tests.doubles.nvml import RECOVERY_ACTION_FIELD, Device, NvmlState, ValueTy
 
 ECC, ROWS, PAGES = "nvmlDeviceGetTotalEccErrors", "nvmlDeviceGetRemappedRows", "nvmlDeviceGetRetiredPages"
 PENDING = "nvmlDeviceGetRetiredPagesPendingStatus"
-QUERIES: Queries = reliability.QUERIES
+QUERIES: Queries = (*reliability.QUERIES, reliability.RecoveryAction().query)
 MEDIUM = frozenset({Cadence.MEDIUM})
 
 
@@ -114,13 +114,18 @@ def test_the_recovery_action_is_one_of_a_closed_list(
     assert [label for (label,), value in actions.items() if value] == [action]
 
 
-@pytest.mark.parametrize(("version", "number"), [("595.45", 8), ("595.45", 0xFFFFFFFF), ("580.65", 6)])
-def test_an_unknown_action_is_an_invalid_value(queried: Queried, nvml: NvmlState, version: str, number: int) -> None:
+@pytest.mark.parametrize(
+    ("version", "number", "faults"),
+    [("595.45", 8, []), ("595.45", 255, []), ("595.45", 0xFFFFFFFF, ["invalid_value"]), ("580.65", 6, [])],
+)
+def test_an_unknown_action_has_no_series(
+    queried: Queried, nvml: NvmlState, version: str, number: int, faults: list[str]
+) -> None:
     device = queried(hopper())
     nvml.driver_version = version
     device.card.set_field(RECOVERY_ACTION_FIELD, number, ValueType.UNSIGNED_INT)
     result = device.query()
-    assert reasons(result) == ["invalid_value"]
+    assert reasons(result) == faults
     assert values(result, catalog.RECOVERY_ACTION) == {}
 
 
