@@ -166,6 +166,8 @@ class Daemon:
         try:
             while not self._settled():
                 time.sleep(_SETTLED_CHECK_SECONDS)
+            if self._inputs.resource_slices is not None:
+                self._wait_for_snapshot()
             self._wait_for_claims()
             snapshot = self.latest.snapshot
             own = self._self_metrics.samples(snapshot)
@@ -174,7 +176,15 @@ class Daemon:
             self._stop()
 
     def _settled(self) -> bool:
-        return self.latest.snapshot.ready and bool(self.latest.snapshot.attribution)
+        slices = self._inputs.resource_slices
+        known = slices is None or slices.settled
+        return self.latest.snapshot.ready and bool(self.latest.snapshot.attribution) and known
+
+    def _wait_for_snapshot(self) -> None:
+        """Wait for the next snapshot: it has everything that has been reported until now."""
+        now = time.monotonic()
+        while self.latest.made_at <= now:
+            time.sleep(_SETTLED_CHECK_SECONDS)
 
     def _wait_for_claims(self) -> None:
         """Wait for what resolves claims after the first answers: CDI files, and a second reading of partitions."""

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 
 from collectors.wording import counted
+from exporter.attribution.api_health import ApiState
 from exporter.attribution.cdi_files import CdiMissing
 from exporter.attribution.claim_resolution import UnresolvedReason, Way
 from exporter.attribution.claim_users import Use
@@ -57,6 +58,8 @@ def rows_of_ways(
     own = f"the namespace {sources.own_namespace}" if sources.own_namespace else "the own namespace is unknown"
     yield "1. names of devices", "always", str(found.get(Way.NAME, 0))
     yield "2. CDI files", directories, str(found.get(Way.CDI, 0))
+    for each in sources.api[:1]:
+        yield f"3. {each.what}", each.state, str(found.get(Way.SLICE, 0))
     yield "not counted: monitors", own, str(not_counted.get(Use.MONITORED, 0))
     yield "not counted: no accelerators", "by driver", str(not_counted.get(Use.NO_ACCELERATOR, 0))
 
@@ -64,6 +67,15 @@ def rows_of_ways(
 def _directory(directory: CdiDirectory) -> str:
     state = {True: "found", False: "missing", None: "unknown"}[directory.exists]
     return f"{directory.path} ({state})"
+
+
+def api_findings(sources: ClaimSources) -> Iterator[Finding]:
+    """Return a finding for each kind of objects that the API server should give and does not."""
+    for each in sources.api:
+        if each.state not in (ApiState.UP, ApiState.UNKNOWN):
+            text = f"{each.what} are not read: {each.text}"
+            do = f"see docs/kubernetes-api.md, also for the right to {each.right}"
+            yield Finding(Severity.WARNING, FindingCode.API_NOT_READ, "API server", text, do)
 
 
 def claim_findings(claims: ResolvedClaims) -> Iterator[Finding]:

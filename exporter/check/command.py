@@ -11,6 +11,7 @@ from exporter.attribution.cdi_specs import CdiSpecs
 from exporter.attribution.claim_resolution import Lookups
 from exporter.attribution.claims import Claims
 from exporter.check import report_json, report_text
+from exporter.check.api_server import read_api_server, start_reading
 from exporter.check.cdi import read_cdi_files
 from exporter.check.environment import read_environment, read_mounts, socket_mount, try_listen_address
 from exporter.check.facts import (
@@ -39,6 +40,7 @@ _NO_ERROR = 0
 _ERROR = 1
 _SLACK_SECONDS = 1.0
 _ADDRESS_SECONDS = 5.0
+_API_SECONDS = 5.0
 _CDI_SECONDS = 5.0
 
 
@@ -113,13 +115,15 @@ def gather(settings: Settings, hardware: Hardware, environ: Mapping[str, str]) -
     address = BackgroundCall("check-address", partial(try_listen_address, settings.web))
     specs = CdiSpecs(settings.attribution.cdi_dirs)
     cdi = BackgroundCall("check-cdi", partial(read_cdi_files, specs, settings.attribution.cdi_dirs))
+    slices = start_reading(settings, hardware)
     functions = accelerators_on_bus(node.sysfs)
     mounted = read_mounts(settings.path.procfs)
     collectors = calls.results()
     kubelet_ends = started + settings.kubelet.timeout + _SLACK_SECONDS
     reply = kubelet.result(kubelet_ends - time.monotonic()) or KubeletReply(KubeletState.FAILED)
     directories = cdi.result(started + _CDI_SECONDS - time.monotonic())
-    claims = Claims(claim_rules(settings.attribution), Lookups(specs))
+    api = read_api_server(slices, reply.answer, _API_SECONDS)
+    claims = Claims(claim_rules(settings.attribution), Lookups(specs, slices))
     known = {vendor.name for vendor in map(vendor_of, {each.vendor for each in functions}) if vendor is not None}
     known |= {device.vendor for each in collectors if each.reading for device in each.reading.devices}
     return NodeFacts(
@@ -135,6 +139,7 @@ def gather(settings: Settings, hardware: Hardware, environ: Mapping[str, str]) -
             claim_sources=ClaimSources(
                 directories or tuple(CdiDirectory(str(path), None) for path in settings.attribution.cdi_dirs),
                 settings.attribution.own_namespace,
+                api,
             ),
         ),
         address=address.result(started + _ADDRESS_SECONDS - time.monotonic())

@@ -7,6 +7,7 @@ from enum import StrEnum
 from collectors import catalog
 from collectors.contract import Device, Partition, Reading, Reason, Unsupported
 from collectors.metric import Subject
+from exporter.attribution.api_health import ApiState
 from exporter.attribution.claims import ResolvedClaims
 from exporter.attribution.holding import Holding
 from exporter.snapshot import Allocation
@@ -143,16 +144,35 @@ class CdiDirectory:
 
 
 @dataclass(frozen=True, slots=True)
+class ApiFacts:
+    """How calls of the API server for one kind of object ended.
+
+    Attributes:
+        what: The objects, for people.
+        right: The right that the calls need, for people.
+        state: How the last one ended; unknown if there was none.
+        text: Why it failed; empty if it did not.
+    """
+
+    what: str
+    right: str
+    state: ApiState
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class ClaimSources:
     """What the devices of resource claims are looked up in, besides the names of devices.
 
     Attributes:
         cdi_directories: The directories for CDI files.
         own_namespace: The namespace whose claims are those of monitors; empty if it is not known.
+        api: The kinds of objects of the API server; empty unless it is read.
     """
 
     cdi_directories: tuple[CdiDirectory, ...] = ()
     own_namespace: str = ""
+    api: tuple[ApiFacts, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,6 +32,7 @@ class FindingCode(StrEnum):
     SOCKET_FILE_MOUNTED = "socket_file_mounted"
     UNMATCHED_IDS = "unmatched_ids"
     CLAIMS_UNRESOLVED = "claims_unresolved"
+    API_NOT_READ = "api_not_read"
     ADDRESS_OK = "address_ok"
     ADDRESS_TAKEN = "address_taken"
     ADDRESS_REFUSED = "address_refused"

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from collectors.wording import counted
-from exporter.check.claims import claim_findings
+from exporter.check.claims import api_findings, claim_findings
 from exporter.check.facts import AllocationFacts, CallOutcome, KubeletFacts, KubeletState, NodeFacts, SocketMount
 from exporter.check.finding import Finding, FindingCode, Severity
 
@@ -31,6 +31,7 @@ def kubelet_findings(facts: NodeFacts) -> Iterator[Finding]:
         yield Finding(Severity.ERROR, FindingCode.KUBELET_FAILED, _SUBJECT, text, do)
     if kubelet.mount.kind is SocketMount.FILE:
         yield _file_mounted(kubelet)
+    yield from api_findings(kubelet.claim_sources)
 
 
 def _absent(kubelet: KubeletFacts, *, in_kubernetes: bool) -> Finding:

@@ -4,8 +4,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
+from exporter.attribution.api_health import ApiState
 from exporter.attribution.claim_resolution import Way
-from exporter.check.facts import Environment, IdentitySource, KubeletFacts, NodeFacts, SocketMount
+from exporter.check.facts import ClaimSources, Environment, IdentitySource, KubeletFacts, NodeFacts, SocketMount
 
 _SHOWN_CAPABILITIES = 3
 _NO_PODS = "no pod information, device metrics only"
@@ -44,6 +45,7 @@ def permissions(facts: NodeFacts) -> tuple[Permission, ...]:
     return (
         *rows,
         *_for_claims(facts.kubelet),
+        *_for_api(facts.kubelet.claim_sources),
         *_variables(here),
         _capabilities(here),
         _host_processes(here),
@@ -110,6 +112,18 @@ def _for_claims(kubelet: KubeletFacts) -> Iterator[Permission]:
     own = sources.own_namespace
     cost = "claims of monitors in the exporter's namespace count as users"
     yield Permission("POD_NAMESPACE", _state(given=bool(own)), own or "not set", cost)
+
+
+def _for_api(sources: ClaimSources) -> Iterator[Permission]:
+    """The rights in the API server, where it is read."""
+    states = {ApiState.UP: PermissionState.GIVEN, ApiState.FORBIDDEN: PermissionState.MISSING}
+    costs = (
+        "devices that neither name nor CDI file identifies are not resolved",
+        "claims of monitors outside the exporter's namespace count as users",
+        "every container of a pod has all devices of the claims that it names",
+    )
+    for each, cost in zip(sources.api, costs, strict=False):
+        yield Permission(f"to {each.right}", states.get(each.state, PermissionState.UNKNOWN), each.state, cost)
 
 
 def _variables(here: Environment) -> Iterator[Permission]:

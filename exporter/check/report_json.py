@@ -121,6 +121,9 @@ def _kubelet(kubelet: KubeletFacts) -> _Json:
         "cdi_directories": [
             {"path": each.path, "exists": each.exists} for each in kubelet.claim_sources.cdi_directories
         ],
+        "api_server": [
+            {"what": each.what, "state": each.state.value, "text": each.text} for each in kubelet.claim_sources.api
+        ],
         "own_namespace": kubelet.claim_sources.own_namespace or None,
     }
 

@@ -20,6 +20,7 @@ from exporter.configuration.value_types import (
     NAMESPACE,
     NODE_NAME,
     SOCKET,
+    SWITCH,
     URL_PATH,
     choice,
     duration,
@@ -134,6 +135,12 @@ class AttributionSettings:
         "DRA drivers of devices that are no accelerators, such as network interfaces: their claims are not counted as "
         "unresolved. Those that docs/attribution.md names are always ignored.",
         example="nic.example.com",
+    )
+    resource_slices: bool = option(
+        SWITCH,
+        "false",
+        "Read ResourceSlices, ResourceClaims and pods from the API server, to resolve more devices of resource claims "
+        "(DRA), and to tell who only monitors. Needs a service account token and rights, see docs/kubernetes-api.md.",
     )
 
 

@@ -1,6 +1,7 @@
 """The manifests: valid for every supported Kubernetes, and consistent with the exporter and with each other."""
 
 import copy
+import re
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +11,7 @@ import jsonschema
 import pytest
 import yaml
 
+from exporter.configuration.load import load_settings
 from exporter.configuration.settings import OPTIONS, Settings
 from exporter.web.handlers import HEALTHY_PATH, READY_PATH
 from tests.doubles.kustomize import Manifest, apply, build, read, refused
@@ -132,6 +134,44 @@ def test_pod_has_no_token_and_no_cluster_permission(manifests: list[Manifest], p
     assert pod["automountServiceAccountToken"] is False
     assert pod["serviceAccountName"] == account["metadata"]["name"]
     assert not [m for m in manifests if "Role" in m["kind"]]
+
+
+@pytest.fixture(params=VARIANTS)
+def with_slices(request: pytest.FixtureRequest) -> list[Manifest]:
+    """A variant with the component that reads resource slices."""
+    return apply({"resources": [f"../{request.param}"], "components": ["../resource-slices"]}, KUBERNETES / "mine")
+
+
+def test_resource_slices_add_a_token_and_the_option_to_a_variant(with_slices: list[Manifest]) -> None:
+    pod = of_kind(with_slices, "DaemonSet")["spec"]["template"]["spec"]
+    environ = {each["name"]: each["value"] for each in pod["containers"][0]["env"] if "value" in each}
+    assert pod["automountServiceAccountToken"] is True
+    assert load_settings({}, environ, None).attribution.resource_slices
+    assert [kind for kind in (each["kind"] for each in with_slices) if "Role" in kind] == [
+        "ClusterRole",
+        "ClusterRoleBinding",
+    ]
+    assert refused(with_slices, VERSIONS) == []
+
+
+def test_resource_slices_need_only_these_rights(with_slices: list[Manifest]) -> None:
+    role, binding = of_kind(with_slices, "ClusterRole"), of_kind(with_slices, "ClusterRoleBinding")
+    rights = {(*each["apiGroups"], *each["resources"]): each["verbs"] for each in role["rules"]}
+    assert rights == {
+        ("resource.k8s.io", "resourceslices"): ["list", "watch"],
+        ("resource.k8s.io", "resourceclaims"): ["get"],
+    }
+    assert binding["roleRef"]["name"] == role["metadata"]["name"]
+    account = of_kind(with_slices, "ServiceAccount")
+    assert binding["subjects"] == [
+        {"kind": "ServiceAccount", **{k: account["metadata"][k] for k in ("name", "namespace")}}
+    ]
+
+
+def test_right_to_read_pods_is_ready_to_be_added() -> None:
+    text = (KUBERNETES / "resource-slices" / "clusterrole.yaml").read_text()
+    (role,) = yaml.safe_load_all(re.sub(r"^  # (- |  )", r"  \1", text, flags=re.MULTILINE))
+    assert role["rules"][-1] == {"apiGroups": [""], "resources": ["pods"], "verbs": ["get"]}
 
 
 def test_namespace_admits_the_pod(manifests: list[Manifest]) -> None:

@@ -165,7 +165,7 @@ class ClaimsNode:
 
     def answer(self) -> None:
         """The kubelet answers."""
-        decoder = PodResourcesDecoder()
+        decoder = PodResourcesDecoder((), 1 << 20, 8 << 20)
         pods = [pod for held in self.held for pod in _pods(held)]
         decoder.feed(ListPodResourcesResponse(pod_resources=pods).SerializeToString())
         answer = decoder.finish()

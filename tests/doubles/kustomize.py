@@ -32,10 +32,7 @@ def apply(kustomization: Manifest, folder: Path) -> list[Manifest]:
         path = (folder / name).resolve()
         manifests += build(path) if path.is_dir() else read(path)
     for name in kustomization.get("components", []):
-        (component,) = read(folder / name / "kustomization.yaml")
-        assert set(component) == {"apiVersion", "kind", "patches"}
-        for patch in component["patches"]:
-            _patch(manifests, patch, folder / name)
+        _add_component(manifests, (folder / name).resolve())
     for patch in kustomization.get("patches", []):
         _patch(manifests, patch, folder)
     for image in kustomization.get("images", []):
@@ -53,6 +50,17 @@ def refused(manifests: Sequence[Manifest], versions: Sequence[str]) -> list[str]
             except kubernetes_validate.ValidationError as error:
                 complaints.append(f"{manifest['kind']} in {version}: {error.message}")
     return complaints
+
+
+def _add_component(manifests: list[Manifest], folder: Path) -> None:
+    """Add the resources of a component; its patches apply to everything that came before it."""
+    (content,) = read(folder / "kustomization.yaml")
+    assert content["kind"] == "Component"
+    assert set(content) <= {"apiVersion", "kind", "resources", "patches"}
+    for name in content.get("resources", []):
+        manifests += read(folder / name)
+    for patch in content["patches"]:
+        _patch(manifests, patch, folder)
 
 
 def _patch(manifests: list[Manifest], patch: Manifest, folder: Path) -> None:

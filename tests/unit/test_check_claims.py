@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from exporter.attribution.api_health import ApiState
 from exporter.attribution.cdi_files import CdiMissing
 from exporter.attribution.claim_resolution import Lookups, UnresolvedReason
 from exporter.attribution.claim_users import ClaimRules
@@ -12,7 +13,7 @@ from exporter.attribution.holding import PodResourcesList
 from exporter.check import report_text
 from exporter.check.claims import REASONS
 from exporter.check.command import all_findings
-from exporter.check.facts import CallOutcome, CdiDirectory, ClaimSources, CollectorFacts, NodeFacts
+from exporter.check.facts import ApiFacts, CallOutcome, CdiDirectory, ClaimSources, CollectorFacts, NodeFacts
 from exporter.check.finding import FindingCode
 from exporter.check.kubelet import allocation_facts
 from exporter.check.permissions import PermissionState, permissions
@@ -62,6 +63,32 @@ def test_the_report_shows_what_is_looked_at_in_order_and_what_was_found() -> Non
     assert section(facts, "DEVICES OF CLAIMS THAT ARE NOT RESOLVED") == [
         "  DRIVER            DEVICE  CLAIM  WHY",
         "  gpu.acme.example  gpu-7   seven  not_found",
+    ]
+
+
+API = (
+    ApiFacts("resource slices", "list and watch resourceslices", ApiState.UP),
+    ApiFacts("resource claims", "get resourceclaims", ApiState.FORBIDDEN, "403 refused"),
+    ApiFacts("pods with claims", "get pods", ApiState.UNKNOWN),
+)
+
+
+def test_the_api_server_is_shown_where_it_is_read() -> None:
+    facts = node(*LISTED, sources=replace(FOUND, api=API))
+    assert "  3. resource slices            up                                        0" in section(
+        facts, "RESOURCE CLAIMS"
+    )
+    rights = {each.name: each.state for each in permissions(facts)}
+    assert [rights[f"to {each.right}"] for each in API] == [
+        PermissionState.GIVEN,
+        PermissionState.MISSING,
+        PermissionState.UNKNOWN,
+    ]
+    assert [(each.text, each.do) for each in all_findings(facts) if each.code is FindingCode.API_NOT_READ] == [
+        (
+            "resource claims are not read: 403 refused",
+            "see docs/kubernetes-api.md, also for the right to get resourceclaims",
+        )
     ]
 
 

@@ -11,10 +11,11 @@ import pytest
 
 from collectors import catalog
 from collectors.contract import Reason, Unsupported
+from exporter.attribution.api_health import ApiState
 from exporter.attribution.holding import ClaimDevice
 from exporter.check import report_json, report_text
 from exporter.check.command import all_findings
-from exporter.check.facts import CallOutcome, CdiDirectory, ClaimSources, KubeletState, NodeFacts
+from exporter.check.facts import ApiFacts, CallOutcome, CdiDirectory, ClaimSources, KubeletState, NodeFacts
 from exporter.check.finding import FindingCode, Severity
 from exporter.check.text_table import WIDTH
 from tests.doubles.check_facts import (
@@ -41,7 +42,11 @@ OTHER_CLAIMS = tuple(
     for driver in ("dra.net", "gpu.unknown.example")
     for number in range(25)
 )
-CLAIM_SOURCES = ClaimSources((CdiDirectory("/var/run/cdi", exists=True), CdiDirectory("/etc/cdi", None)), "monitors")
+CLAIM_SOURCES = ClaimSources(
+    (CdiDirectory("/var/run/cdi", exists=True), CdiDirectory("/etc/cdi", None)),
+    "monitors",
+    (ApiFacts("resource slices", "list and watch resourceslices", ApiState.DOWN, "it says why"),),
+)
 PAGE = (Path(__file__).parents[2] / "docs" / "check.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```[a-z]*\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
 FACTS = {
