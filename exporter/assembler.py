@@ -36,6 +36,10 @@ def _no_reading(collector: str) -> None:
     """Used where no collector can be called out of turn."""
 
 
+def _no_files() -> None:
+    """Used where no files are read."""
+
+
 @dataclass(frozen=True, slots=True)
 class Clocks:
     """The clocks of the assembler.
@@ -62,6 +66,7 @@ class Assembler:
         allocation_energy: Whether the energy of allocations is exported.
         claims: Resolves the devices of resource claims; without it, only by their names.
         read_now: Has a collector called out of turn, by its name; must not block.
+        read_files: Has the CDI files looked at again, and `LookupsChanged` reported then; must not block.
     """
 
     def __init__(  # noqa: PLR0913 - what it joins, and the two opt-in kinds of series
@@ -76,6 +81,7 @@ class Assembler:
         allocation_energy: bool = False,
         claims: Claims | None = None,
         read_now: Callable[[str], None] = _no_reading,
+        read_files: Callable[[], None] = _no_files,
     ) -> None:
         self._states = {name: CollectorState(name, limits, clocks.wall) for name in collectors}
         self._resource_prefixes = resource_prefixes
@@ -87,7 +93,7 @@ class Assembler:
         self._attribution: AttributionState | None = None
         self._current_holders = CurrentHolders()
         self._claims = claims or Claims()
-        self._read_now = read_now
+        self._read_now, self._read_files = read_now, read_files
         self._allocations: tuple[Allocation, ...] | None = None
         self._join_result: join.JoinResult | None = None
         self._holding_subjects: Mapping[HoldingGroup, SubjectKey] = {}
@@ -203,6 +209,8 @@ class Assembler:
         self._allocations = self._exported_allocations(self._join_result)
         for name in claims.to_read:
             self._read_now(name)
+        if claims.files_to_read:
+            self._read_files()
 
     def _exported_allocations(self, joined: join.JoinResult) -> tuple[Allocation, ...] | None:
         """The allocations with their shares; None while there are too many."""
@@ -222,6 +230,7 @@ class Assembler:
             name,
             state.healthy,
             state.read_at,
+            state.read_until,
             state.unread,
         )
 

@@ -47,6 +47,7 @@ class CollectorState:
     Attributes:
         listed: The devices and partitions of the last successful reading; none while the vendor is absent.
         read_at: Monotonic seconds at which the last successful reading of all cadences began.
+        read_until: Monotonic seconds at which that one ended, or a later one that lists others.
     """
 
     def __init__(self, name: str, limits: Limits, wall_clock: Callable[[], float]) -> None:
@@ -69,7 +70,7 @@ class CollectorState:
         self._failing: dict[tuple[str, Reason], float] = {}
         self._stuck: dict[str, float] = {}  # since when, by device
         self.listed = Listing()
-        self.read_at = -math.inf
+        self.read_at, self.read_until = -math.inf, math.inf
         self._exported = Listing()
         self._duplicates: frozenset[str] = frozenset()
 
@@ -225,6 +226,7 @@ class CollectorState:
         """Take over a reading. Everything that a reading can break comes before the collector counts as up."""
         accepted = self._with_sums(self._validator.validate(reading, event.ended))
         starting = self._count_faults(accepted.faults, event.ended)
+        before = self.listed
         self._list(Listing(accepted.devices, accepted.partitions))
         if self._late:
             _log.info("collector recovered: its late call has returned", extra={"fields": {"collector": self.name}})
@@ -235,6 +237,8 @@ class CollectorState:
         self._failure = None
         if event.due == _ALL:
             self.read_at = event.started
+        if event.due == _ALL or self.listed != before:
+            self.read_until = event.ended
         self._kept.replace(accepted, event.due, event.ended)
         self._follow_stuck(accepted, event.started)
         if not self._all_stuck:

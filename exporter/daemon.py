@@ -117,6 +117,7 @@ class Daemon:
             allocation_energy=settings.collect.allocation_energy,
             claims=Claims(claim_rules(settings.attribution), self._inputs.lookups),
             read_now=self._inputs.read_now,
+            read_files=self._inputs.read_files,
         )
         self._assembler = AssemblerThread(assembler, self.latest, time.monotonic)
 

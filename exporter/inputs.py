@@ -118,6 +118,10 @@ class Inputs:
         """Call a collector out of turn."""
         self._pollers[collector].read_now()
 
+    def read_files(self) -> None:
+        """Look at the CDI files again."""
+        self._cdi.read_again()
+
     def set_intervals(self, poll: PollSettings) -> None:
         """Poll at these intervals from now on."""
         for poller in self._pollers.values():

@@ -40,6 +40,7 @@ class CdiReader:
         self._changed = changed
         self._searching = False
         self._missing = False
+        self._asked = False
         self._wake = threading.Event()
         self._lock = threading.Lock()
         self._stopped = False
@@ -53,6 +54,11 @@ class CdiReader:
             if not self._searching:
                 self._search()
         return answer
+
+    def read_again(self) -> None:
+        """Look at the files again, and report when that is done, also if nothing has changed. Never blocks."""
+        self._asked = True
+        self._search()
 
     def follow(self, claim_devices: Collection[ClaimDevice]) -> None:
         """Read again what has changed; to be called with every answer of the kubelet.
@@ -86,14 +92,14 @@ class CdiReader:
             woken = self._wake.wait(_SECONDS_BETWEEN_SEARCHES if self._searching else None)
             self._wake.clear()
             if not self._stopped and (woken or self._missing):
-                self._missing = False
-                self._read()
+                asked, self._asked, self._missing = self._asked, False, False
+                self._read(asked=asked)
 
-    def _read(self) -> None:
+    def _read(self, *, asked: bool) -> None:
         try:
             changed = self._specs.refresh()
         except Exception:  # noqa: BLE001 - a bug must not end the thread; other claims are still resolved
             _log.exception("CDI files not read: this is a bug, please report it")
         else:
-            if changed and not self._stopped:
+            if (changed or asked) and not self._stopped:
                 self._changed()

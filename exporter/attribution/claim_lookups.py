@@ -26,6 +26,21 @@ class FoundNodes(Protocol):
         """Why nothing was found, a value of a closed list; empty if something was."""
         ...
 
+    @property
+    def claim_uid(self) -> str:
+        """The claim's uid, if the files have an entry for this claim alone; else empty."""
+        ...
+
+    @property
+    def may_have_ended(self) -> bool:
+        """Whether the entry for this claim alone is not there: the driver removes it when the claim ends."""
+        ...
+
+    @property
+    def as_of(self) -> float:
+        """Monotonic seconds at which the files were looked at."""
+        ...
+
 
 class DeviceNodes(Protocol):
     """Finds the device nodes that a container gets; `CdiReader` is the real one. Called by the assembler's thread."""

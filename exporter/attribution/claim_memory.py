@@ -1,8 +1,9 @@
 """Remembers what the devices of resource claims were resolved to, and whether the collectors' listings are new enough.
 
-A partition is created for a claim, and its name, device nodes and ids can be those of an earlier partition. So a claim
-is compared only with what was read after it was first listed, and it keeps its partition as long as it is listed. Only
-the name of a whole device always means the same device. No I/O; the caller gives the time.
+A partition is created for a claim, and its name, device nodes and ids can be those of an earlier or later partition. So
+a claim is compared only with what was read after it was first listed and before its CDI file was last seen, and it
+keeps its partition as long as it is listed. Only the name of a whole device always means the same device. No I/O; the
+caller gives the time.
 """
 
 from collections.abc import Set as AbstractSet
@@ -22,6 +23,7 @@ _CONTRADICTS = frozenset(
         UnresolvedReason.SEVERAL_SHARES,
         UnresolvedReason.PARTITION_NOT_LISTED,
         UnresolvedReason.NOT_READ_YET,
+        UnresolvedReason.FILES_NOT_READ_YET,
     }
 )
 
@@ -117,7 +119,12 @@ class ClaimMemory:
 
 
 def _if_current(found: ClaimMatch, since: float, listed: ListedSubjects) -> ClaimMatch:
-    """What is found, unless it may be what had the same name or device nodes before the claim was listed."""
-    if found.subject is None or found.own_name or listed.is_current(found.subject, since):
+    """What is found, unless it may be what had the same name or device nodes before or after the claim."""
+    if found.subject is None or found.own_name:
         return found
-    return ClaimMatch(reason=UnresolvedReason.NOT_READ_YET, devices=frozenset({found.subject.device_uuid}))
+    devices = frozenset({found.subject.device_uuid})
+    if not listed.is_current(found.subject, since):
+        return ClaimMatch(reason=UnresolvedReason.NOT_READ_YET, devices=devices)
+    if not listed.is_current(found.subject, since, found.claimed_at):
+        return ClaimMatch(reason=UnresolvedReason.FILES_NOT_READ_YET, devices=devices)
+    return found

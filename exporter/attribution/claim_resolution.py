@@ -4,6 +4,7 @@ Nothing is guessed: what does not name exactly one device or partition is unreso
 that it may be. No I/O, and nothing here depends on a vendor: collectors give all names and device nodes.
 """
 
+import math
 import re
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -38,6 +39,7 @@ class UnresolvedReason(StrEnum):
     SEVERAL_SHARES = "several_shares"
     PARTITION_NOT_LISTED = "partition_not_listed"
     NOT_READ_YET = "not_read_yet"
+    FILES_NOT_READ_YET = "files_not_read_yet"
     CLAIM_NOT_READ = "claim_not_read"
     TOO_MANY_CLAIMS = "too_many_claims"
 
@@ -51,6 +53,7 @@ class ClaimMatch(NamedTuple):
         own_name: Whether it is a whole device that was found by its own name. Such a name always means this device.
         reason: Why it is not resolved: a `UnresolvedReason`, or that of missing CDI files. Empty if it is resolved.
         devices: Of an unresolved one, the uuids of the devices that it may be.
+        claimed_at: Monotonic seconds at which the CDI files still had the claim; infinite where that is not looked at.
     """
 
     subject: SubjectKey | None = None
@@ -58,6 +61,7 @@ class ClaimMatch(NamedTuple):
     own_name: bool = False
     reason: str = ""
     devices: frozenset[str] = frozenset()
+    claimed_at: float = math.inf
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,13 +126,24 @@ class Finder:
         return found
 
     def _by_name(self, claimed: ClaimDevice) -> ClaimMatch | None:
-        """Search for the driver's name of the device, then for the PCI address in it."""
+        """Search for the driver's name of the device, then for the PCI address in it.
+
+        The name of a partition is used again when the claim has ended. So it counts only while the claim's CDI file is
+        there, where such files are read.
+        """
         subject = _only(self._table.in_scope(claimed.device, claimed.driver))
         if subject is None:
             subject = _only(self._table.in_scope(pci_address_in(claimed.device), ""))
             if subject is None or subject.device_uuid in self._partitioned:
                 return None
-        return ClaimMatch(subject, Way.NAME, own_name=not subject.partition_uuid)
+        if not subject.partition_uuid:
+            return ClaimMatch(subject, Way.NAME, own_name=True)
+        if self._lookups.cdi is None:
+            return ClaimMatch(subject, Way.NAME)
+        answer = self._lookups.cdi.nodes(claimed.cdi_devices, claimed.device)
+        if answer.may_have_ended:
+            return None
+        return ClaimMatch(subject, Way.NAME, claimed_at=answer.as_of if answer.claim_uid else math.inf)
 
     def _by_nodes(self, claimed: ClaimDevice, shares: int) -> ClaimMatch:
         """Search for the device nodes that a container with this device gets."""
@@ -147,7 +162,7 @@ class Finder:
             return ClaimMatch(reason=UnresolvedReason.SEVERAL_DEVICES, devices=devices)
         if shares > 1:
             return ClaimMatch(reason=UnresolvedReason.SEVERAL_SHARES, devices=devices)
-        return self._unless_partitioned(subject, Way.CDI)
+        return self._unless_partitioned(claimed, subject, Way.CDI)._replace(claimed_at=answer.as_of)
 
     def _by_slice(self, claimed: ClaimDevice) -> ClaimMatch | None:
         """Search for the uuid, else the PCI address, which alone never means a partition: it has that of its device."""
@@ -160,12 +175,15 @@ class Finder:
         if subject is not None:
             return ClaimMatch(subject, Way.SLICE)
         subject = _only(self._table.in_scope(attributes.pci_bus_id, ""))
-        return None if subject is None else self._unless_partitioned(subject, Way.SLICE)
+        return None if subject is None else self._unless_partitioned(claimed, subject, Way.SLICE)
 
-    def _unless_partitioned(self, subject: SubjectKey, way: Way) -> ClaimMatch:
-        """The subject, unless it is a whole device of which the claim may hold a partition that is not listed."""
+    def _unless_partitioned(self, claimed: ClaimDevice, subject: SubjectKey, way: Way) -> ClaimMatch:
+        """The subject, unless it is a whole device of which the claim may hold a partition that is not listed.
+
+        It may if the device has partitions, or the claim's name for it is that of the device and more.
+        """
         uuid = subject.device_uuid
-        if not subject.partition_uuid and uuid in self._partitioned:
+        if not subject.partition_uuid and (uuid in self._partitioned or uuid in self._named(claimed)):
             return ClaimMatch(reason=UnresolvedReason.PARTITION_NOT_LISTED, devices=frozenset({uuid}))
         return ClaimMatch(subject, way)
 

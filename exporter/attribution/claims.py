@@ -53,6 +53,7 @@ class ResolvedClaims:
         not_counted: Number of devices that are monitored or no accelerators.
         possibly_held: Uuids of the devices that an unresolved one may be.
         to_read: Collectors to read out of turn: they may then list what was not found.
+        files_to_read: Whether the CDI files are to be looked at again: whether a claim still has its file.
     """
 
     edges: tuple[ClaimEdge, ...] = ()
@@ -63,6 +64,7 @@ class ResolvedClaims:
     not_counted: Mapping[Use, int] = field(default_factory=dict)
     possibly_held: frozenset[str] = frozenset()
     to_read: frozenset[str] = frozenset()
+    files_to_read: bool = False
 
     @property
     def unresolved(self) -> Mapping[str, int]:
@@ -135,7 +137,7 @@ class Claims:
     def _to_read(self, tally: "_Tally", inventories: Sequence[Inventory], now: float) -> frozenset[str]:
         """The collectors that may list a device that was not found, as often as it is allowed to search for it."""
         collectors: set[str] = set()
-        for allocated, devices in tally.possibly.items():
+        for allocated, devices in tally.to_search.items():
             names = {
                 each.collector
                 for each in inventories
@@ -169,7 +171,8 @@ class _Tally:
 
     def __init__(self) -> None:
         self.outcomes: dict[DeviceOfClaim, SubjectKey | None] = {}
-        self.possibly: dict[DeviceOfClaim, frozenset[str]] = {}
+        self.to_search: dict[DeviceOfClaim, frozenset[str]] = {}
+        self._files_to_read = False
         self.reasons: Counter[tuple[str, str]] = Counter()
         self._edges: list[ClaimEdge] = []
         self._maybe_used: set[str] = set()
@@ -189,8 +192,11 @@ class _Tally:
             self._ways[found.way] += 1
         else:
             self.reasons[claimed.driver, found.reason] += 1
-            if found.devices:
-                self.possibly[allocated] = found.devices
+            self._maybe_used |= found.devices
+            if found.reason == UnresolvedReason.FILES_NOT_READ_YET:
+                self._files_to_read = True
+            elif found.devices:
+                self.to_search[allocated] = found.devices
             if len(self._shown) < _MOST_SHOWN:
                 self._shown.append(UnresolvedClaim(claimed, found.reason))
 
@@ -216,8 +222,9 @@ class _Tally:
             tuple(self._shown),
             self._ways,
             self._not_counted,
-            frozenset(self._maybe_used.union(*set(self.possibly.values()))),
+            frozenset(self._maybe_used),
             to_read,
+            self._files_to_read,
         )
 
 

@@ -21,6 +21,8 @@ class Inventory:
         healthy: Whether its last call succeeded: what it does not list does not exist.
         read_at: Monotonic seconds at which its last successful reading of all cadences began. As a default, it is later
             than any claim.
+        read_until: Monotonic seconds at which that reading ended, or a later one that lists others. As a default, it is
+            before any file was looked at.
         unread: The uuids of devices that it lists as they were read before: lost ones, and those that do not answer.
     """
 
@@ -31,6 +33,7 @@ class Inventory:
     collector: str = ""
     healthy: bool = True
     read_at: float = math.inf
+    read_until: float = -math.inf
     unread: frozenset[str] = frozenset()
 
     @property
@@ -73,9 +76,12 @@ class ListedSubjects:
         """Whether the last call of a collector has succeeded."""
         return collector in self._healthy
 
-    def is_current(self, subject: SubjectKey, since: float) -> bool:
-        """Whether a collector lists it, as read after a moment of the monotonic clock."""
+    def is_current(self, subject: SubjectKey, since: float, until: float = math.inf) -> bool:
+        """Whether a collector lists it, as read between two moments of the monotonic clock."""
         return any(
-            each.healthy and each.read_at >= since and subject.device_uuid not in each.unread
+            each.healthy
+            and each.read_at >= since
+            and each.read_until <= until
+            and subject.device_uuid not in each.unread
             for each in self._by_subject.get(subject, ())
         )

@@ -30,6 +30,7 @@ REASONS: Mapping[str, tuple[str, str]] = {
     ),
     UnresolvedReason.PARTITION_NOT_LISTED: ("they are partitions that the collector does not list", _SEE_PARTITIONS),
     UnresolvedReason.NOT_READ_YET: ("they were not read after their claims were listed", "fix the collector first"),
+    UnresolvedReason.FILES_NOT_READ_YET: ("their CDI files were not read after the devices", _NOTHING),
     UnresolvedReason.CLAIM_NOT_READ: ("their claims have not been read yet", _NOTHING),
     UnresolvedReason.TOO_MANY_CLAIMS: ("the kubelet lists more devices of claims than are searched", _NOTHING),
     CdiMissing.NO_ENTRY: ("no device has their name, and they have no CDI device of that name", _NOTHING),

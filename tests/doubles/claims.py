@@ -1,10 +1,11 @@
 """Devices with names that claims use, and what their claims are looked up in, all in memory."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from collectors.contract import Alias, Device, Partition
-from exporter.attribution.cdi_names import claim_uid_in
+from exporter.attribution.cdi_names import claim_uid, claim_uid_in
 from exporter.attribution.holding import ClaimDevice
 
 UID = "7b0d54d5-6e0c-4f2e-9a53-0c1e35a0f7c1"
@@ -49,19 +50,26 @@ class Nodes:
 
     paths: tuple[str, ...] = ()
     missing: str = ""
+    claim_uid: str = ""
+    may_have_ended: bool = False
+    as_of: float = math.inf
 
 
 @dataclass(slots=True)
 class CdiTable:
-    """Device nodes by the part of a CDI device's name behind the equals sign."""
+    """Device nodes by the part of a CDI device's name behind the equals sign, and when they were looked at."""
 
     entries: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    as_of: float = math.inf
 
     def nodes(self, cdi_devices: Sequence[str], device: str) -> Nodes:
         """As `CdiSpecs.nodes`."""
         own = {each.partition("=")[2] for each in cdi_devices if claim_uid_in(each, device) is not None}
         paths = [self.entries[name] for name in own if name in self.entries]
-        return Nodes(paths[0]) if len(paths) == 1 else Nodes(missing="not_found")
+        uid = claim_uid(cdi_devices, device)
+        if len(paths) == 1:
+            return Nodes(paths[0], "", uid, as_of=self.as_of)
+        return Nodes((), "not_found", uid, may_have_ended=bool(uid), as_of=self.as_of)
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,8 +28,7 @@ _COLLECTOR = "acme"
 _STEP_SECONDS = 0.01
 _MOST_PARTITIONS = 2  # of each device
 # An answer and a reading, in turn: an interval is what lies between two answers.
-_STEPS_OF_ONE_INTERVAL = 2
-_STEPS_OF_TWO_INTERVALS = 2 * _STEPS_OF_ONE_INTERVAL
+_STEPS_OF_TWO_INTERVALS = 4
 
 
 class Place(NamedTuple):
@@ -99,12 +98,15 @@ class ClaimsNode:
         self.held: list[Held] = []
         self._named = named
         self._cdi = CdiFolder(folder)
-        self._specs = CdiSpecs([folder])
         self._clock = Clock(1.0)
+        self._specs = CdiSpecs([folder], clock=self._clock)
+        self._files_awaited = False
         clocks = Clocks(self._clock, self._clock)
         claims = Claims(lookups=Lookups(cdi=self._specs))
         drivers = {_COLLECTOR: (NVIDIA.name, AMD.name)}
-        self._assembler = Assembler([_COLLECTOR], (), LIMITS, clocks, dra_drivers=drivers, claims=claims)
+        self._assembler = Assembler(
+            [_COLLECTOR], (), LIMITS, clocks, dra_drivers=drivers, claims=claims, read_files=self._await_files
+        )
         self._listed: list[Held] = []
         self._begun: tuple[float, Reading, tuple[Held, ...]] | None = None
         self._born = 0
@@ -127,17 +129,7 @@ class ClaimsNode:
         self._describe(held)
 
     def free(self, held: Held) -> None:
-        """End the pods of a claim, and free what it has.
-
-        Not a partition of a claim that the kubelet has listed and that ends before its collector has read: what is in
-        its place at the next reading can be credited to it, until the next answer no longer lists it.
-        """
-        if (
-            held in self._listed
-            and held.seen < _STEPS_OF_ONE_INTERVAL
-            and any(PLACES[each].partition for each in held.places)
-        ):
-            return
+        """End the pods of a claim, and free what it has."""
         self._cdi.unprepare(held.claim)
         self.held.remove(held)
 
@@ -180,12 +172,14 @@ class ClaimsNode:
                 claim_devices=answer.claim_devices,
             )
         )
+        self._read_awaited_files()
         self._step(self.held, 0)
 
     def refresh(self) -> None:
         """Look at the CDI specs again, between two answers."""
         if self._specs.refresh():
             self._assembler.apply(LookupsChanged())
+        self._read_awaited_files()
 
     def begin_reading(self) -> None:
         """The collector begins to read, unless it reads already."""
@@ -201,6 +195,7 @@ class ClaimsNode:
         self._begun = None
         self._tick()
         self._assembler.apply(CallEnded(_COLLECTOR, began, self._clock(), EVERY if everything else FAST, reading))
+        self._read_awaited_files()
         if everything:
             self._step([held for held in known if held.seen_at <= began], 1)
 
@@ -237,6 +232,17 @@ class ClaimsNode:
             for subject in held.subjects
             if (user, subject) not in found
         ]
+
+    def _await_files(self) -> None:
+        self._files_awaited = True
+
+    def _read_awaited_files(self) -> None:
+        """Do what the thread that reads the CDI specs does within milliseconds."""
+        if self._files_awaited:
+            self._files_awaited = False
+            self._specs.refresh()
+            self._assembler.apply(LookupsChanged())
+            assert not self._files_awaited
 
     def _describe(self, held: Held) -> None:
         nodes = {PLACES[each].device: PLACES[each].nodes for each in held.places}

@@ -45,6 +45,7 @@ def assembler(clock: Clock, read: list[str], cdi: CdiTable) -> Assembler:
         dra_drivers={"acme": (DRIVER,)},
         claims=Claims(None, Lookups(cdi)),
         read_now=read.append,
+        read_files=lambda: read.append("files"),
     )
 
 
@@ -111,6 +112,35 @@ def test_a_file_that_is_written_after_the_answer_resolves_the_claim(
     assembler.apply(answer(claimed("gpu-0-part-0", DRIVER)))
     assert poll(assembler, clock, 1.0, cut()).unresolved_claims == {DRIVER: 1}
     cdi.entries[f"{UID}-gpu-0-part-0"] = nodes
+    assembler.apply(LookupsChanged())
+    assert assembler.snapshot().unresolved_claims == {}
+
+
+def test_the_files_are_looked_at_again_after_a_reading_before_it_resolves_a_claim(
+    assembler: Assembler, clock: Clock, cdi: CdiTable, read: list[str]
+) -> None:
+    cdi.as_of = 0.5
+    assembler.apply(answer(claimed("gpu-0-part-0", DRIVER)))
+    assert poll(assembler, clock, 1.0, cut()).unresolved_claims == {DRIVER: 1}
+    assert read == ["files"]
+    cdi.as_of = 1.0
+    assembler.apply(LookupsChanged())
+    assert assembler.snapshot().unresolved_claims == {}
+    cdi.as_of = 0.5
+    assert poll(assembler, clock, 2.0, cut()).unresolved_claims == {}
+    assert read == ["files"]
+
+
+def test_a_partition_that_a_quick_reading_lists_waits_for_the_files_too(
+    assembler: Assembler, clock: Clock, cdi: CdiTable
+) -> None:
+    cdi.as_of = 1.0
+    assembler.apply(answer(claimed("gpu-0-part-0", DRIVER)))
+    poll(assembler, clock, 1.0, whole())
+    clock.now = 2.0
+    assembler.apply(ended(2.0, cut(), FAST))
+    assert assembler.snapshot().unresolved_claims == {DRIVER: 1}
+    cdi.as_of = 2.0
     assembler.apply(LookupsChanged())
     assert assembler.snapshot().unresolved_claims == {}
 

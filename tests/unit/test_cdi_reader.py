@@ -106,6 +106,17 @@ def test_every_answer_of_the_kubelet_reads_again_and_only_a_change_is_reported(
     assert not changes.acquire(blocking=False)
 
 
+def test_a_reading_that_is_asked_for_is_reported_though_nothing_has_changed(
+    reader: CdiReader, changes: threading.Semaphore
+) -> None:
+    ask(reader)
+    assert happened(changes)
+    for _ in range(2):
+        reader.read_again()
+        assert happened(changes)
+    assert ask(reader) == FOUND
+
+
 def test_what_is_missing_is_searched_again_without_an_answer_of_the_kubelet(
     reader: CdiReader, files: Files, changes: threading.Semaphore
 ) -> None:

@@ -188,9 +188,30 @@ def without_partitions() -> Device:
 
 
 def test_a_device_that_becomes_partitioned_is_no_longer_that_of_a_claim_found_by_its_nodes() -> None:
-    node = ClaimsOfNode(Claims(None, Lookups(CdiTable({f"{UID}-{PLACE}": ("/dev/acme0",)}))))
-    node.held(ONE)
+    node = ClaimsOfNode(Claims(None, Lookups(CdiTable({f"{UID}-gpu-vm-0": ("/dev/acme0",)}))))
+    machine = claimed("gpu-vm-0", DRIVER)
+    node.held(machine)
     node.read()
-    assert node.held(ONE) == {"one": SubjectKey("gpu")}
+    assert node.held(machine) == {"own": SubjectKey("gpu")}
     node.inventory = replace(node.inventory, devices=(without_partitions(),))
-    assert node.held(ONE) == {}
+    assert node.held(machine) == {}
+
+
+@pytest.mark.parametrize("names", [(PLACE, NODE), (NODE,)], ids=["by its name", "by its device node"])
+def test_a_partition_is_not_that_of_a_claim_whose_file_was_last_seen_before_the_reading_ended(
+    names: tuple[str, ...],
+) -> None:
+    cdi = CdiTable({f"{UID}-{PLACE}": ("/dev/acme0", NODE)}, as_of=1.0)
+    node = ClaimsOfNode(Claims(None, Lookups(cdi)))
+    node.held(ONE)
+    node.inventory = replace(node.inventory, partitions=(partition("gpu", "new", *names, driver=DRIVER),), read_at=2.0)
+    node.inventory = replace(node.inventory, read_until=3.0)
+    found = node.claims.resolve([ONE], [node.inventory], 3.0)
+    assert (found.edges, found.files_to_read, found.to_read) == ((), True, frozenset())
+    assert found.possibly_held == {"gpu"}
+
+    ended = ClaimsOfNode(Claims(None, Lookups(CdiTable(as_of=4.0))), node.inventory)
+    assert ended.held(ONE) == {}
+    cdi.as_of = 3.0
+    found = node.claims.resolve([ONE], [node.inventory], 3.0)
+    assert ([edge.subject for edge in found.edges], found.files_to_read) == ([NEW], False)

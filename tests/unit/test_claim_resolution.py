@@ -61,8 +61,8 @@ COMMON = ("/dev/nvidiactl", "/dev/nvidia-uvm", "/dev/kfd", "/dev/vfio/vfio")
 ROWS: dict[str, tuple[str, str, tuple[str, ...], SubjectKey, Way]] = {
     "NVIDIA GPU": (NVIDIA, "gpu-3", ("/dev/nvidia3",), SubjectKey("nv-whole"), Way.NAME),
     "NVIDIA GPU that hides its partitions": (NVIDIA, "gpu-5", (), SubjectKey("nv-hidden"), Way.NAME),
-    "NVIDIA MIG": (NVIDIA, MIG, (), SubjectKey("nv-cut", "mig-named"), Way.NAME),
-    "NVIDIA MIG, driver before 25.8": (NVIDIA, OLD_MIG, (), SubjectKey("nv-cut", "mig-named"), Way.NAME),
+    "NVIDIA MIG": (NVIDIA, MIG, (f"{CAPS}12",), SubjectKey("nv-cut", "mig-named"), Way.NAME),
+    "NVIDIA MIG, driver before 25.8": (NVIDIA, OLD_MIG, (f"{CAPS}12",), SubjectKey("nv-cut", "mig-named"), Way.NAME),
     "NVIDIA MIG, without privilege, and DynamicMIG": (
         NVIDIA,
         "gpu-0-mig-1g24gb-20-3",
@@ -79,7 +79,7 @@ ROWS: dict[str, tuple[str, str, tuple[str, ...], SubjectKey, Way]] = {
     ),
     "NVIDIA vfio": (NVIDIA, "gpu-vfio-2", ("/dev/vfio/12",), SubjectKey("nv-vm"), Way.CDI),
     "AMD GPU": (AMD, "gpu-1-128", (), SubjectKey("amd-whole"), Way.NAME),
-    "AMD static partition": (AMD, "gpu-3-130", (), SubjectKey("amd-cut", "xcp-1"), Way.NAME),
+    "AMD static partition": (AMD, "gpu-3-130", ("/dev/dri/renderD130",), SubjectKey("amd-cut", "xcp-1"), Way.NAME),
     "AMD AutoPartition": (
         AMD,
         "gpu-1-cpx-nps4",
@@ -141,6 +141,15 @@ ALL_AMD = frozenset({"amd-whole", "amd-cut", "amd-vm"})
             {"nv-cut"},
             id="a new partition",
         ),
+        pytest.param(
+            NVIDIA,
+            "gpu-3-mig-2g48gb-9-0",
+            ("/dev/nvidia3", f"{CAPS}99"),
+            UnresolvedReason.PARTITION_NOT_LISTED,
+            {"nv-whole"},
+            id="the first partition of a device",
+        ),
+        pytest.param(NVIDIA, MIG, (), "not_found", {"nv-cut"}, id="a partition by name, without the claim's file"),
         pytest.param(
             NVIDIA,
             "gpu-5-mig-2g48gb-9-0",
@@ -219,6 +228,12 @@ def test_finds_by_the_attributes_in_a_slice(
     assert found.way is (Way.SLICE if subject else None)
 
 
+def test_an_address_in_a_slice_does_not_mean_the_device_whose_name_begins_that_of_a_partition() -> None:
+    objects = Objects({"gpu-3-mig-2g48gb-9-0": Attributes(pci_bus_id="0000:3b:00.0")})
+    found = search("gpu-3-mig-2g48gb-9-0", NVIDIA, objects=objects)
+    assert (found.subject, found.devices) == (None, frozenset({"nv-whole"}))
+
+
 def test_the_name_comes_before_the_nodes_and_these_before_the_slice() -> None:
     objects = Objects({name: Attributes(uuid="nv-vm") for name in ("gpu-3", "gpu-x")})
     assert search("gpu-3", NVIDIA, "/dev/nvidia0", objects=objects).subject == SubjectKey("nv-whole")
@@ -229,6 +244,7 @@ def test_the_name_comes_before_the_nodes_and_these_before_the_slice() -> None:
 def test_without_cdi_files_and_slices_only_names_are_known() -> None:
     finder = Finder(INVENTORIES, Lookups())
     assert finder.find(claimed("gpu-3", NVIDIA)).subject == SubjectKey("nv-whole")
+    assert finder.find(claimed(MIG, NVIDIA)).subject == SubjectKey("nv-cut", "mig-named")
     assert finder.find(claimed("gpu-vfio-2", NVIDIA)).reason == UnresolvedReason.UNKNOWN_NAME
 
 
