@@ -11,11 +11,12 @@ from collectors.contract import Reason
 from collectors.sysfs import Root
 from exporter import logs
 from exporter.assembler import Assembler, AssemblerThread, Clocks, Event, Latest
+from exporter.attribution.claims import Claims
 from exporter.collector_state import Limits
 from exporter.configuration.reload import Reload
-from exporter.configuration.settings import PollSettings, Settings
+from exporter.configuration.settings import PodSource, PollSettings, Settings
 from exporter.durations import spell_duration
-from exporter.inputs import Hardware, Inputs, intervals
+from exporter.inputs import Hardware, Inputs, claim_rules, intervals
 from exporter.orphans import reap_orphans
 from exporter.output import LineWriter
 from exporter.process_metrics import ProcessRows, no_rows
@@ -35,6 +36,7 @@ _log = logging.getLogger(__name__)
 
 _STOP_SECONDS = 0.5
 _SETTLED_CHECK_SECONDS = 0.02
+_CLAIMS_SECONDS = 2.0
 _CONFIGURATION_CHECK_SECONDS = 0.5
 
 
@@ -72,6 +74,13 @@ def _limits(poll: PollSettings) -> Limits:
     return Limits(deadline_seconds=poll.deadline, max_age_seconds=ages)
 
 
+def _simulated(settings: Settings, hardware: Hardware) -> str:
+    """What comes from a scenario, in words; empty for nothing."""
+    if hardware.scenario is None:
+        return ""
+    return "devices, pods and values" if settings.simulate.pods is PodSource.SCENARIO else "devices and values"
+
+
 class Daemon:
     """The whole exporter.
 
@@ -104,24 +113,8 @@ class Daemon:
         self._clocks = Clocks(time.monotonic, time.time)
         self._node = settings.node.name or hardware.hostname
         self._inputs = Inputs(settings, hardware, self._report)
-        specs = self._inputs.specs
-        prefixes = tuple(prefix for spec in specs for prefix in spec.resource_prefixes)
-        names = [spec.name for spec in specs]
-        self._simulated = hardware.scenario is not None
-        # The processes of a scenario do not exist on this machine.
-        procfs = Path(os.devnull) if self._simulated else settings.path.procfs
-        rows = ProcessRows(Root(procfs)).samples if settings.collect.processes else no_rows
-        drivers = {spec.name: spec.dra_drivers for spec in specs}
-        assembler = Assembler(
-            names,
-            prefixes,
-            _limits(settings.poll),
-            self._clocks,
-            rows,
-            dra_drivers=drivers,
-            allocation_energy=settings.collect.allocation_energy,
-        )
-        self._assembler = AssemblerThread(assembler, self.latest, time.monotonic)
+        self._simulated = _simulated(settings, hardware)
+        self._assembler = AssemblerThread(self._new_assembler(settings), self.latest, time.monotonic)
 
     def serve(self) -> None:
         """Serve until a signal requests the end.
@@ -175,14 +168,50 @@ class Daemon:
         try:
             while not self._settled():
                 time.sleep(_SETTLED_CHECK_SECONDS)
+            if self._inputs.resource_slices is not None:
+                self._wait_for_snapshot()
+            self._wait_for_claims()
             snapshot = self.latest.snapshot
             own = self._self_metrics.samples(snapshot)
             return exposition.render(snapshot, own, Format.TEXT, self._settings.labels.ordered)
         finally:
             self._stop()
 
+    def _new_assembler(self, settings: Settings) -> Assembler:
+        specs = self._inputs.specs
+        prefixes = tuple(prefix for spec in specs for prefix in spec.resource_prefixes)
+        # The processes of a scenario do not exist on this machine.
+        procfs = Path(os.devnull) if self._simulated else settings.path.procfs
+        rows = ProcessRows(Root(procfs)).samples if settings.collect.processes else no_rows
+        return Assembler(
+            [spec.name for spec in specs],
+            prefixes,
+            _limits(settings.poll),
+            self._clocks,
+            rows,
+            dra_drivers={spec.name: spec.dra_drivers for spec in specs},
+            allocation_energy=settings.collect.allocation_energy,
+            claims=Claims(claim_rules(settings.attribution), self._inputs.lookups),
+            read_now=self._inputs.read_now,
+            read_files=self._inputs.read_files,
+        )
+
     def _settled(self) -> bool:
-        return self.latest.snapshot.ready and bool(self.latest.snapshot.attribution)
+        slices = self._inputs.resource_slices
+        known = slices is None or slices.settled
+        return self.latest.snapshot.ready and bool(self.latest.snapshot.attribution) and known
+
+    def _wait_for_snapshot(self) -> None:
+        """Wait for the next snapshot: it has everything that has been reported until now."""
+        now = time.monotonic()
+        while self.latest.made_at <= now:
+            time.sleep(_SETTLED_CHECK_SECONDS)
+
+    def _wait_for_claims(self) -> None:
+        """Wait for what resolves claims after the first answers: CDI files, and a second reading of partitions."""
+        ends = time.monotonic() + _CLAIMS_SECONDS
+        while self.latest.snapshot.unresolved_claims and time.monotonic() < ends:
+            time.sleep(_SETTLED_CHECK_SECONDS)
 
     def _report(self, event: Event) -> None:
         self._assembler.report(event)

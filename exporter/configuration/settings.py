@@ -5,6 +5,7 @@ docs/configuration.md are derived from it, in this order. Options of collectors 
 """
 
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 
 from collectors.contract import AmdOptions, CollectOptions
@@ -13,11 +14,15 @@ from exporter.configuration.options import option, section, sections_of
 from exporter.configuration.value_types import (
     ADDRESSES,
     ALL,
+    DIRECTORIES,
     DIRECTORY,
+    DRIVERS,
     FILE,
+    NAMESPACE,
     NODE_NAME,
     OPTIONAL_ADDRESSES,
     SOCKET,
+    SWITCH,
     URL_PATH,
     choice,
     duration,
@@ -125,6 +130,38 @@ class KubeletSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class AttributionSettings:
+    """How resource claims (DRA) are resolved to devices."""
+
+    cdi_dirs: tuple[Path, ...] = option(
+        DIRECTORIES,
+        "/var/run/cdi,/etc/cdi",
+        "Directories with the CDI files of the node, those that take precedence first. They need not exist. In a "
+        "container, mount them from the host.",
+    )
+    own_namespace: str = option(
+        NAMESPACE,
+        "",
+        "Namespace of the exporter. Resource claims in it count as those of monitors, and not as users of devices.",
+        default_variable="POD_NAMESPACE",
+        example="monitoring",
+    )
+    ignored_drivers: tuple[str, ...] = option(
+        DRIVERS,
+        "",
+        "DRA drivers of devices that are no accelerators, such as network interfaces: their claims are not counted as "
+        "unresolved. Those that docs/attribution.md names are always ignored.",
+        example="nic.example.com",
+    )
+    resource_slices: bool = option(
+        SWITCH,
+        "false",
+        "Read ResourceSlices, ResourceClaims and pods from the API server, to resolve more devices of resource claims "
+        "(DRA), and to tell who only monitors. Needs a service account token and rights, see docs/kubernetes-api.md.",
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class PollSettings:
     """How the hardware is read. Durations are in seconds."""
 
@@ -170,6 +207,25 @@ class PollSettings:
     )
 
 
+class PodSource(StrEnum):
+    """Where the pods of a simulated node come from."""
+
+    SCENARIO = "scenario"
+    KUBELET = "kubelet"
+
+
+@dataclass(frozen=True, slots=True)
+class SimulateSettings:
+    """The simulated node; without effect on the node's own devices."""
+
+    pods: PodSource = option(
+        choice(PodSource),
+        "scenario",
+        "Where the pods of a simulated node come from: its scenario, or the kubelet of this machine. With kubelet, "
+        "simulated devices are allocated to real pods, see docs/simulation.md.",
+    )
+
+
 _LABEL = label_name(USED_LABELS)
 
 
@@ -206,7 +262,13 @@ class Settings:
     kubelet: KubeletSettings = section(
         KubeletSettings, "The kubelet's PodResources API, which lists the devices allocated to each container."
     )
+    attribution: AttributionSettings = section(
+        AttributionSettings, "How the devices of resource claims (DRA) are found, see docs/attribution.md."
+    )
     poll: PollSettings = section(PollSettings, "How the hardware is read.")
+    simulate: SimulateSettings = section(
+        SimulateSettings, "The simulated node, which the flag --simulate starts; without the flag it has no effect."
+    )
     labels: LabelSettings = section(
         LabelSettings,
         "Labels of the container that a device is allocated to. Other names are for platforms that replace them, see "

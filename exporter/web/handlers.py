@@ -42,7 +42,7 @@ def metrics(latest: Latest, own: SelfMetrics, holder_labels: Sequence[str] = HOL
     return respond
 
 
-def index(latest: Latest, metrics_path: str, node: str, clocks: Clocks, *, simulated: bool = False) -> Handler:
+def index(latest: Latest, metrics_path: str, node: str, clocks: Clocks, *, simulated: str = "") -> Handler:
     """`/`: the status page, for people.
 
     Args:
@@ -50,7 +50,7 @@ def index(latest: Latest, metrics_path: str, node: str, clocks: Clocks, *, simul
         metrics_path: Path of the metrics.
         node: The node's name; empty if unknown.
         clocks: Used for the ages of the snapshot and the readings.
-        simulated: Show that the snapshot is that of a scenario.
+        simulated: What of the snapshot comes from a scenario, as in "devices and values"; empty for nothing.
     """
     links = (("Metrics", metrics_path), ("Liveness", HEALTHY_PATH), ("Readiness", READY_PATH))
 

@@ -34,7 +34,7 @@ _SOURCE_COLUMNS = ("Allocation source", "State", "Last success")
 
 _STATE_TONES = {"ok": "good", "degraded": "warn", "predicted_failure": "warn", "failed": "bad"}
 _COLLECTOR_TONES = {CollectorStatus.UP: "good", CollectorStatus.LATE: "warn", CollectorStatus.DOWN: "bad"}
-_SIMULATED = "Simulated: devices, pods and values on this page come from a scenario, not from this machine."
+_SIMULATED = "Simulated: {} on this page come from a scenario, not from this machine."
 # Names for people of the sources of allocations.
 _SOURCES = {"podresources": "the kubelet"}
 _RELEASED = "The hardware is released: devices are not read until the exporter receives SIGUSR2."
@@ -57,13 +57,13 @@ class About:
         node: The node's name; empty if unknown.
         version: The exporter's version.
         links: Text and path of the other pages.
-        simulated: True if devices, pods and values come from a scenario.
+        simulated: What comes from a scenario, as in "devices and values"; empty for nothing.
     """
 
     node: str
     version: str
     links: tuple[tuple[str, str], ...]
-    simulated: bool = False
+    simulated: str = ""
 
 
 def handler(about: About, current_view: Callable[[], StatusView]) -> Handler:
@@ -107,7 +107,7 @@ def render(about: About, view: StatusView, style: str) -> str:
         void("link", rel="icon", href="data:,"),
         element("style", Html(style)),
     )
-    banner = (element("p", _SIMULATED, class_="banner"),) if about.simulated else ()
+    banner = (element("p", _SIMULATED.format(about.simulated), class_="banner"),) if about.simulated else ()
     content = element("main", *banner, *_notices(view), _devices(view), *_health(view))
     document = element("html", head, element("body", _header(about, view), content, _footer(about)), lang="en")
     return f"<!DOCTYPE html>\n{document.text}\n"

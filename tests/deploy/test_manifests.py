@@ -1,6 +1,7 @@
 """The manifests: valid for every supported Kubernetes, and consistent with the exporter and with each other."""
 
 import copy
+import re
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,10 +9,12 @@ from typing import Any
 
 import jsonschema
 import pytest
+import yaml
 
+from exporter.configuration.load import load_settings
 from exporter.configuration.settings import OPTIONS, Settings
 from exporter.web.handlers import HEALTHY_PATH, READY_PATH
-from tests.doubles.kustomize import Manifest, build, read, refused
+from tests.doubles.kustomize import Manifest, apply, build, read, refused
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"
@@ -94,7 +97,7 @@ def test_monitor_matches_the_operator_schema(monitor: Manifest) -> None:
 def test_every_file_belongs_to_a_kustomization() -> None:
     for folder in KUBERNETES.iterdir():
         (content,) = read(folder / "kustomization.yaml")
-        named = {*content["resources"], *(patch["path"] for patch in content.get("patches", []))}
+        named = {*content.get("resources", []), *(patch["path"] for patch in content.get("patches", []))}
         assert {path.name for path in folder.iterdir()} == {
             *(name for name in named if not name.startswith("..")),
             "kustomization.yaml",
@@ -131,6 +134,44 @@ def test_pod_has_no_token_and_no_cluster_permission(manifests: list[Manifest], p
     assert pod["automountServiceAccountToken"] is False
     assert pod["serviceAccountName"] == account["metadata"]["name"]
     assert not [m for m in manifests if "Role" in m["kind"]]
+
+
+@pytest.fixture(params=VARIANTS)
+def with_slices(request: pytest.FixtureRequest) -> list[Manifest]:
+    """A variant with the component that reads resource slices."""
+    return apply({"resources": [f"../{request.param}"], "components": ["../resource-slices"]}, KUBERNETES / "mine")
+
+
+def test_resource_slices_add_a_token_and_the_option_to_a_variant(with_slices: list[Manifest]) -> None:
+    pod = of_kind(with_slices, "DaemonSet")["spec"]["template"]["spec"]
+    environ = {each["name"]: each["value"] for each in pod["containers"][0]["env"] if "value" in each}
+    assert pod["automountServiceAccountToken"] is True
+    assert load_settings({}, environ, None).attribution.resource_slices
+    assert [kind for kind in (each["kind"] for each in with_slices) if "Role" in kind] == [
+        "ClusterRole",
+        "ClusterRoleBinding",
+    ]
+    assert refused(with_slices, VERSIONS) == []
+
+
+def test_resource_slices_need_only_these_rights(with_slices: list[Manifest]) -> None:
+    role, binding = of_kind(with_slices, "ClusterRole"), of_kind(with_slices, "ClusterRoleBinding")
+    rights = {(*each["apiGroups"], *each["resources"]): each["verbs"] for each in role["rules"]}
+    assert rights == {
+        ("resource.k8s.io", "resourceslices"): ["list", "watch"],
+        ("resource.k8s.io", "resourceclaims"): ["get"],
+    }
+    assert binding["roleRef"]["name"] == role["metadata"]["name"]
+    account = of_kind(with_slices, "ServiceAccount")
+    assert binding["subjects"] == [
+        {"kind": "ServiceAccount", **{k: account["metadata"][k] for k in ("name", "namespace")}}
+    ]
+
+
+def test_right_to_read_pods_is_ready_to_be_added() -> None:
+    text = (KUBERNETES / "resource-slices" / "clusterrole.yaml").read_text()
+    (role,) = yaml.safe_load_all(re.sub(r"^  # (- |  )", r"  \1", text, flags=re.MULTILINE))
+    assert role["rules"][-1] == {"apiGroups": [""], "resources": ["pods"], "verbs": ["get"]}
 
 
 def test_namespace_admits_the_pod(manifests: list[Manifest]) -> None:
@@ -181,10 +222,27 @@ def test_image_and_version_labels_match_the_project(manifests: list[Manifest], c
     assert versions == {version}
 
 
-def test_node_name_comes_from_the_pod_spec(container: dict[str, Any]) -> None:
+def test_names_of_node_and_namespace_come_from_the_pod(container: dict[str, Any]) -> None:
     by_name = {variable["name"]: variable for variable in container["env"]}
-    (name,) = (option for option in OPTIONS if option.key == "node.name")
-    assert by_name[name.default_variable]["valueFrom"] == {"fieldRef": {"fieldPath": "spec.nodeName"}}
+    variables = {option.key: option.default_variable for option in OPTIONS}
+    for key, path in (("node.name", "spec.nodeName"), ("attribution.own_namespace", "metadata.namespace")):
+        assert by_name[variables[key]]["valueFrom"] == {"fieldRef": {"fieldPath": path}}
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_the_cdi_directories_are_mounted_by_the_lines_that_are_commented_out(variant: str) -> None:
+    text = (KUBERNETES / variant / "kustomization.yaml").read_text()
+    content = yaml.safe_load(text.replace("# components:", "components:").replace("#   - ../cdi", "  - ../cdi"))
+    manifests = apply(content, KUBERNETES / variant)
+    assert refused(manifests, VERSIONS) == []
+    pod = of_kind(manifests, "DaemonSet")["spec"]["template"]["spec"]
+    paths = {volume["name"]: volume["hostPath"] for volume in pod["volumes"]}
+    mounts = {
+        each["mountPath"]: (paths[each["name"]]["path"], paths[each["name"]]["type"], each["readOnly"])
+        for each in pod["containers"][0]["volumeMounts"]
+        if each["name"] != "pod-resources"
+    }
+    assert mounts == {str(each): (str(each), "DirectoryOrCreate", True) for each in DEFAULTS.attribution.cdi_dirs}
 
 
 def test_only_the_nvidia_variant_requests_devices() -> None:
@@ -192,9 +250,14 @@ def test_only_the_nvidia_variant_requests_devices() -> None:
         of_kind(build(KUBERNETES / variant), "DaemonSet")["spec"]["template"]["spec"] for variant in ("base", "nvidia")
     )
     env = {variable["name"]: variable.get("value") for variable in nvidia["containers"][0]["env"]}
-    assert env == {"NODE_NAME": None, "NVIDIA_VISIBLE_DEVICES": "all", "NVIDIA_DRIVER_CAPABILITIES": "utility"}
+    assert env == {
+        "NODE_NAME": None,
+        "POD_NAMESPACE": None,
+        "NVIDIA_VISIBLE_DEVICES": "all",
+        "NVIDIA_DRIVER_CAPABILITIES": "utility",
+    }
     assert nvidia["runtimeClassName"] == "nvidia"
-    assert [variable["name"] for variable in base["containers"][0]["env"]] == ["NODE_NAME"]
+    assert [variable["name"] for variable in base["containers"][0]["env"]] == ["NODE_NAME", "POD_NAMESPACE"]
     assert not {"runtimeClassName", "affinity"} & set(base)
     for each in (base, nvidia):
         requested = {name for kind in each["containers"][0]["resources"].values() for name in kind}

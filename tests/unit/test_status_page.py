@@ -235,9 +235,9 @@ def test_devices_that_another_collector_exports_are_named() -> None:
 
 def test_a_simulated_node_has_a_banner() -> None:
     view = build_view(rich(), NOW, 0.5)
-    banner = "Simulated: devices, pods and values on this page come from a scenario, not from this machine."
+    banner = "Simulated: devices and values on this page come from a scenario, not from this machine."
 
-    assert PageText(render(replace(ABOUT, simulated=True), view, "")).paragraphs[0] == banner
+    assert PageText(render(replace(ABOUT, simulated="devices and values"), view, "")).paragraphs[0] == banner
     assert banner not in PageText(render(ABOUT, view, "")).paragraphs
 
 
