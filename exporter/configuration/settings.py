@@ -42,6 +42,12 @@ class WebSettings:
         "Address to listen on. Without a host: all addresses of the machine. Port 0: any free port.",
     )
     telemetry_path: str = option(URL_PATH, "/metrics", "URL path of the metrics.")
+    ready_requires_devices: bool = option(
+        SWITCH,
+        "false",
+        "The page /-/ready answers 503 until a device has been listed. Devices that are lost later do not change it. "
+        "For clusters that take a ready pod as proof of a device.",
+    )
 
 
 @dataclass(frozen=True, slots=True)
