@@ -31,6 +31,7 @@ SET_BY_CHART = frozenset(
         "node.name",
         "web.config_file",
         "web.listen_address",
+        "web.plain_listen_address",
     }
 )
 

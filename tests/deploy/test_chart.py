@@ -82,9 +82,7 @@ def test_helm_has_no_warning() -> None:
 @pytest.mark.parametrize("case", VALUES)
 def test_the_exporter_accepts_its_arguments_and_environment(case: str) -> None:
     for container in containers(RENDERED[case]):
-        # The option of the web configuration is added with the file itself.
-        arguments = [a for a in container.get("args", []) if not a.startswith("--web.config.file=")]
-        line = parse_command_line(arguments)
+        line = parse_command_line(container.get("args", []))
         environ = {each["name"]: each["value"] for each in container["env"] if "value" in each}
         load_settings(line.flags, environ, None)
 
@@ -133,9 +131,10 @@ def test_no_probe_can_fail_before_the_process_listens() -> None:
 def test_notes_name_a_daemon_set_that_exists(case: str) -> None:
     notes = render(VALUES[case])[NOTES]
     first = of_kind(RENDERED[case], "DaemonSet")[0]["metadata"]
-    assert f"port-forward daemonset/{first['name']} 9410" in notes
+    port = 9411 if VALUES[case].get("web", {}).get("tls") == "mutual" else 9410
+    assert f"port-forward daemonset/{first['name']} {port}" in notes
     path = VALUES[case].get("options", {}).get("web", {}).get("telemetry_path", "/metrics")
-    assert f"://localhost:9410{path} |" in notes
+    assert f"://localhost:{port}{path} |" in notes
 
 
 def test_pod_of_helm_test_is_admitted_and_asks_for_readiness() -> None:

@@ -94,6 +94,25 @@ def test_network_policy_admits_everything_if_it_must() -> None:
     assert rule == {"ports": [{"port": "metrics", "protocol": "TCP"}]}
 
 
+@pytest.mark.parametrize(
+    ("tls", "port", "scheme", "of_monitor"),
+    [("none", "metrics", None, None), ("server", "metrics", "HTTPS", "https"), ("mutual", "probes", None, "https")],
+)
+def test_probes_reach_the_exporter_without_a_certificate(
+    tls: str, port: str, scheme: str | None, of_monitor: str | None
+) -> None:
+    found = manifests({"web": {"configSecret": "web", "tls": tls}, "monitor": {"enabled": True}})
+    (container,) = of_kind(found, "DaemonSet")["spec"]["template"]["spec"]["containers"]
+    for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
+        get = container[probe]["httpGet"]
+        assert (get["port"], get.get("scheme")) == (port, scheme)
+    assert port in {each["name"] for each in container["ports"]}
+    (admitted,) = of_kind(found, "NetworkPolicy")["spec"]["ingress"]
+    assert [each["port"] for each in admitted["ports"]] == ["metrics"]  # the kubelet is always admitted
+    (endpoint,) = of_kind(found, "ServiceMonitor")["spec"]["endpoints"]
+    assert endpoint.get("scheme") == of_monitor
+
+
 @pytest.mark.parametrize("root", ["/var/lib/k0s/kubelet", "/var/snap/microk8s/common/var/lib/kubelet/"])
 def test_another_root_directory_of_the_kubelet_has_the_same_place_in_the_container(root: str) -> None:
     pod = pod_of({"kubelet": {"rootDir": root}})

@@ -2,8 +2,9 @@
 {{- define "accelerator-exporter.probe" -}}
 httpGet:
   path: {{ index . 1 }}
-  port: metrics
-  {{- if (index . 0).Values.web.tls }}
+  {{- $tls := (index . 0).Values.web.tls }}
+  port: {{ ternary "probes" "metrics" (eq $tls "mutual") }}
+  {{- if eq $tls "server" }}
   scheme: HTTPS
   {{- end }}
 {{- end -}}
