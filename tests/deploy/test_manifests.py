@@ -27,7 +27,7 @@ SELECTOR = {"app.kubernetes.io/name": "accelerator-exporter", "app.kubernetes.io
 VERSIONS = [f"1.{minor}" for minor in range(29, 38)]
 NAME = "accelerator-exporter"
 DEFAULTS = Settings()
-PORT = int(DEFAULTS.web.listen_address.removeprefix(":"))
+PORT = int(DEFAULTS.web.listen_address[0].removeprefix(":"))
 
 
 def keys_and_values(content: object) -> Iterator[tuple[str, object]]:
