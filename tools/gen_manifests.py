@@ -68,7 +68,7 @@ def _renamed(text: str, group: str) -> str:
 
 def _beside() -> str:
     """The DaemonSet of AMD with a name and a selector of its own."""
-    return _OF_HELM.sub("", _daemon_set(_VARIANTS["amd"])).replace("node-group: amd", "app.kubernetes.io/instance: amd")
+    return _OF_HELM.sub("", _daemon_set(_VARIANTS["amd"])).replace("node-group:", "app.kubernetes.io/instance:")
 
 
 def _adapter_rule() -> str:

@@ -9,6 +9,7 @@ from helm_python.errors import HelmRenderError, HelmValuesError
 from exporter.configuration.load import load_settings
 from exporter.configuration.settings import OPTIONS
 from tests.doubles.chart import of_kind, pod_of, with_features, with_group
+from tests.doubles.kustomize import refused
 from tools.chart import manifests
 from tools.gen_chart import SET_BY_CHART
 
@@ -33,6 +34,7 @@ from tools.gen_chart import SET_BY_CHART
         ({"nodeGroups": [{"name": "a", "preset": "amdd"}]}, "preset"),
         ({"nodeGroups": [{"name": "A_b"}]}, "name"),
         ({"monitor": {"enabled": "yes"}}, "enabled"),
+        ({"podLabels": {"node-group": "x"}}, "node-group"),
     ],
     ids=json.dumps,
 )
@@ -129,3 +131,21 @@ def test_monitors_set_node_instance_and_cluster(kind: str) -> None:
     node = ["__meta_kubernetes_pod_node_name"]
     assert set_by == {"instance": node, "node": node, "cluster": "east-1"}
     assert endpoint["relabelings"][-1] == {"action": "labeldrop", "regex": "(pod|service|endpoint|namespace|container)"}
+
+
+def test_names_that_look_like_numbers_are_text() -> None:
+    values = {
+        "nodeGroups": [{"name": "1"}],
+        "web": {"configSecret": "2"},
+        "networkPolicy": {"prometheusNamespace": "3"},
+        "monitor": {"enabled": True, "cluster": "4"},
+    }
+    found = manifests(values)
+    assert refused([m for m in found if m["kind"] != "ServiceMonitor"], ["1.29"]) == []
+    (endpoint,) = of_kind(found, "ServiceMonitor")["spec"]["endpoints"]
+    assert {"action": "replace", "replacement": "4", "targetLabel": "cluster"} in endpoint["relabelings"]
+
+
+def test_a_feature_that_is_removed_is_off() -> None:
+    found = manifests({"features": dict.fromkeys(("resourceSlices", "processes"), None)})
+    assert of_kind(found, "DaemonSet")["spec"]["template"]["spec"]["automountServiceAccountToken"] is False

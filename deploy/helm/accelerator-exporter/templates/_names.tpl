@@ -17,7 +17,7 @@
 {{/* What the pods of all node groups have in common. No version: a selector cannot be changed later. */}}
 {{- define "accelerator-exporter.selectorLabels" -}}
 app.kubernetes.io/name: {{ include "accelerator-exporter.name" . }}
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
 app.kubernetes.io/component: exporter
 {{- end -}}
 
