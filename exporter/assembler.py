@@ -256,10 +256,12 @@ class Latest:
     Attributes:
         snapshot: Replaced as a whole, never changed.
         made_at: Monotonic seconds at which it was made; the exporter is alive while this increases.
+        device_seen: True once a snapshot had a device; never false again.
     """
 
     snapshot: Snapshot = field(default_factory=Snapshot)
     made_at: float = 0.0
+    device_seen: bool = False
 
 
 class AssemblerThread:
@@ -314,6 +316,7 @@ class AssemblerThread:
             if isinstance(event, CallStarted):
                 return  # there is nothing new to export yet
             self._latest.snapshot = self._assembler.snapshot()
+            self._latest.device_seen |= bool(self._latest.snapshot.devices)
             self._latest.made_at = self._clock()
         except Exception:  # noqa: BLE001 - a bug here must not stop the daemon; the liveness probe fails if it lasts
             _log.exception("snapshot failed: the previous snapshot is served until one succeeds")

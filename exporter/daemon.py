@@ -128,7 +128,9 @@ class Daemon:
             path: handlers.metrics(self.latest, self._self_metrics, self._settings.labels.ordered),
             "/": handlers.index(self.latest, path, self._node, self._clocks, simulated=self._simulated),
             handlers.HEALTHY_PATH: handlers.healthy(self.latest, time.monotonic),
-            handlers.READY_PATH: handlers.ready(self.latest),
+            handlers.READY_PATH: handlers.ready(
+                self.latest, requires_devices=self._settings.web.ready_requires_devices
+            ),
         }
         server = Server(self._endpoints(pages))
         self._signals.serving = True

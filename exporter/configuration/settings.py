@@ -59,6 +59,12 @@ class WebSettings:
         example="/etc/accelerator-exporter/web.yml",
         usual_flag="--web.config.file",
     )
+    ready_requires_devices: bool = option(
+        SWITCH,
+        "false",
+        "The page /-/ready answers 503 until a device has been listed. Devices that are lost later do not change it. "
+        "For clusters that take a ready pod as proof of a device.",
+    )
 
 
 @dataclass(frozen=True, slots=True)

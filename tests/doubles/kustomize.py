@@ -66,7 +66,9 @@ def _add_component(manifests: list[Manifest], folder: Path) -> None:
 def _patch(manifests: list[Manifest], patch: Manifest, folder: Path) -> None:
     operations = read(folder / patch["path"])[0] if "path" in patch else yaml.safe_load(patch["patch"])
     target = patch["target"]
-    found = [m for m in manifests if m["kind"] == target["kind"] and m["metadata"]["name"] == target["name"]]
+    found = [
+        m for m in manifests if m["kind"] == target["kind"] and target.get("name") in (None, m["metadata"]["name"])
+    ]
     assert found, f"the patch has no target {target}"
     for manifest in found:
         for operation in operations:

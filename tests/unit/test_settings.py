@@ -52,7 +52,9 @@ def test_without_configuration_every_option_has_its_default() -> None:
 
 def test_a_file_can_set_everything() -> None:
     assert load_settings({}, {}, DATA / "good" / "everything.yaml") == Settings(
-        web=WebSettings(("[::1]:9411",), "/accelerators/metrics", ("[::1]:9412",), Path("/etc/web.yml")),
+        web=WebSettings(
+            ("[::1]:9411",), "/accelerators/metrics", ("[::1]:9412",), Path("/etc/web.yml"), ready_requires_devices=True
+        ),
         log=LogSettings(LogLevel.DEBUG, LogFormat.JSON),
         path=PathSettings(Path("/host/sys"), Path("/host/proc")),
         node=NodeSettings("worker-7.example"),
