@@ -1,10 +1,12 @@
 """A scenario on a manual clock, with the real join, in this process: each piece of work can be measured separately."""
 
+from dataclasses import replace
+
 from collectors.contract import CollectOptions, CollectorError
 from collectors.metric import Cadence, MetricSet
 from collectors.simulated import Scenario, inventory, simulated_spec
 from exporter.assembler import Assembler, Clocks
-from exporter.attribution.simulated import SOURCE, holdings_at
+from exporter.attribution.simulated import allocations_at
 from exporter.attribution.watcher import AttributionState
 from exporter.collector_state import Limits
 from exporter.poller import CallEnded
@@ -38,6 +40,7 @@ class Played:
             self._spec.resource_prefixes,
             _LIMITS,
             clocks,
+            dra_drivers={self._spec.name: self._spec.dra_drivers},
             allocation_energy=MetricSet.BILLING in options.sets,
         )
 
@@ -51,8 +54,8 @@ class Played:
 
     def allocations(self, second: int) -> AttributionState:
         """The allocations at a second."""
-        holdings = holdings_at(self._scenario, self._devices, second)
-        return AttributionState(holdings, up=True, last_success_timestamp_seconds=EPOCH + second, source=SOURCE)
+        state = allocations_at(self._scenario, self._devices, second)
+        return replace(state, last_success_timestamp_seconds=EPOCH + second)
 
     def apply(self, event: CallEnded | AttributionState) -> Snapshot:
         """What the assembler's thread does with an event."""

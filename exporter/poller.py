@@ -144,10 +144,14 @@ class Schedule:
         if new or not incomplete:
             self._completion.succeeded()
         if new and due != _ALL:
-            self._next = dict.fromkeys(Cadence, now)
+            self.all_due(now)
         elif incomplete and Cadence.SLOW in due:
             at = self._on_fast_grid(now + self._completion.failed())
             self._next = {cadence: min(planned, at) for cadence, planned in self._next.items()}
+
+    def all_due(self, now: float) -> None:
+        """All cadences become due now, because there is something to read."""
+        self._next = dict.fromkeys(Cadence, now)
 
     def _on_fast_grid(self, at: float) -> float:
         """The fast reading that is next to a time, so that all cadences are read by one call."""
@@ -193,6 +197,7 @@ class Poller:
         self._clock = clock
         self._report = report
         self._released = False
+        self._all_requested = False
         self._stop = threading.Event()
         self._wake = threading.Event()
         # A daemon thread: a call that never returns must not keep the process from ending.
@@ -205,6 +210,11 @@ class Poller:
     def set_intervals(self, intervals: Mapping[Cadence, float]) -> None:
         """Poll at these intervals from now on. Called from another thread."""
         self._intervals = intervals
+        self._wake.set()
+
+    def read_now(self) -> None:
+        """Call the collector at once, with all cadences due. Called from another thread."""
+        self._all_requested = True
         self._wake.set()
 
     def release(self) -> None:
@@ -234,6 +244,9 @@ class Poller:
             if self._released:
                 self._stay_released()
                 continue
+            if self._all_requested:
+                self._all_requested = False
+                self._schedule.all_due(self._clock())
             due = self._schedule.due(self._clock())
             if due:
                 self._call(due)

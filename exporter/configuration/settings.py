@@ -5,6 +5,7 @@ docs/configuration.md are derived from it, in this order. Options of collectors 
 """
 
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 
 from collectors.contract import AmdOptions, CollectOptions
@@ -12,11 +13,17 @@ from collectors.metric import ALL_SETS, DEFAULT_SETS, MetricSet
 from collectors.registry import installed_names
 from exporter.configuration.options import option, section, sections_of
 from exporter.configuration.value_types import (
-    ADDRESS,
+    ADDRESSES,
     ALL,
+    DIRECTORIES,
     DIRECTORY,
+    DRIVERS,
+    FILE,
+    NAMESPACE,
     NODE_NAME,
+    OPTIONAL_ADDRESSES,
     SOCKET,
+    SWITCH,
     URL_PATH,
     choice,
     duration,
@@ -32,12 +39,33 @@ from exporter.logs import LogFormat, LogLevel
 class WebSettings:
     """The HTTP server."""
 
-    listen_address: str = option(
-        ADDRESS,
+    listen_address: tuple[str, ...] = option(
+        ADDRESSES,
         ":9410",
-        "Address to listen on. Without a host: all addresses of the machine. Port 0: any free port.",
+        "Addresses to listen on. Without a host: all addresses of the machine. Port 0: any free port.",
     )
     telemetry_path: str = option(URL_PATH, "/metrics", "URL path of the metrics.")
+    plain_listen_address: tuple[str, ...] = option(
+        OPTIONAL_ADDRESSES,
+        "",
+        "More addresses, with plain HTTP and without passwords whatever the web configuration file says: for probes, "
+        "where clients need a certificate. They have all pages.",
+        example="127.0.0.1:9411",
+    )
+    config_file: Path | None = option(
+        FILE,
+        "",
+        "YAML file with TLS, users and headers, as other exporters of Prometheus have it: see "
+        "docs/web-configuration.md. It is read again when it or a certificate changes.",
+        example="/etc/accelerator-exporter/web.yml",
+        usual_flag="--web.config.file",
+    )
+    ready_requires_devices: bool = option(
+        SWITCH,
+        "false",
+        "The page /-/ready answers 503 until a device has been listed. Devices that are lost later do not change it. "
+        "For clusters that take a ready pod as proof of a device.",
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +137,38 @@ class KubeletSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class AttributionSettings:
+    """How resource claims (DRA) are resolved to devices."""
+
+    cdi_dirs: tuple[Path, ...] = option(
+        DIRECTORIES,
+        "/var/run/cdi,/etc/cdi",
+        "Directories with the CDI files of the node, those that take precedence first. They need not exist. In a "
+        "container, mount them from the host.",
+    )
+    own_namespace: str = option(
+        NAMESPACE,
+        "",
+        "Namespace of the exporter. Resource claims in it count as those of monitors, and not as users of devices.",
+        default_variable="POD_NAMESPACE",
+        example="monitoring",
+    )
+    ignored_drivers: tuple[str, ...] = option(
+        DRIVERS,
+        "",
+        "DRA drivers of devices that are no accelerators, such as network interfaces: their claims are not counted as "
+        "unresolved. Those that docs/attribution.md names are always ignored.",
+        example="nic.example.com",
+    )
+    resource_slices: bool = option(
+        SWITCH,
+        "false",
+        "Read ResourceSlices, ResourceClaims and pods from the API server, to resolve more devices of resource claims "
+        "(DRA), and to tell who only monitors. Needs a service account token and rights, see docs/kubernetes-api.md.",
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class PollSettings:
     """How the hardware is read. Durations are in seconds."""
 
@@ -174,6 +234,25 @@ class MetricsSettings:
         return frozenset(map(MetricSet, self.sets)) or ALL_SETS
 
 
+class PodSource(StrEnum):
+    """Where the pods of a simulated node come from."""
+
+    SCENARIO = "scenario"
+    KUBELET = "kubelet"
+
+
+@dataclass(frozen=True, slots=True)
+class SimulateSettings:
+    """The simulated node; without effect on the node's own devices."""
+
+    pods: PodSource = option(
+        choice(PodSource),
+        "scenario",
+        "Where the pods of a simulated node come from: its scenario, or the kubelet of this machine. With kubelet, "
+        "simulated devices are allocated to real pods, see docs/simulation.md.",
+    )
+
+
 _LABEL = label_name(USED_LABELS)
 
 
@@ -210,7 +289,13 @@ class Settings:
     kubelet: KubeletSettings = section(
         KubeletSettings, "The kubelet's PodResources API, which lists the devices allocated to each container."
     )
+    attribution: AttributionSettings = section(
+        AttributionSettings, "How the devices of resource claims (DRA) are found, see docs/attribution.md."
+    )
     poll: PollSettings = section(PollSettings, "How the hardware is read.")
+    simulate: SimulateSettings = section(
+        SimulateSettings, "The simulated node, which the flag --simulate starts; without the flag it has no effect."
+    )
     labels: LabelSettings = section(
         LabelSettings,
         "Labels of the container that a device is allocated to. Other names are for platforms that replace them, see "
