@@ -9,6 +9,7 @@ from collectors import catalog
 from collectors.contract import Device, Fault, Partition, Process, Reading, Reason, Sample, subjects_of
 from collectors.metric import Cadence
 from exporter.changing_limit import ChangingLimit
+from exporter.first_counts import FirstCounts
 from exporter.kept_readings import KeptReadings
 from exporter.partition_sum import device_utilization
 from exporter.poller import CallEnded, CallStarted
@@ -56,6 +57,7 @@ class CollectorState:
         self._max_ages = {cadence: ChangingLimit(seconds) for cadence, seconds in limits.max_age_seconds.items()}
         self._wall_clock = wall_clock
         self._validator = Validator()
+        self._first_counts = FirstCounts()
         self._kept = KeptReadings()
         self._call_started_at: float | None = None
         self._late = False
@@ -225,6 +227,8 @@ class CollectorState:
     def _accept(self, event: CallEnded, reading: Reading) -> Accepted:
         """Take over a reading. Everything that a reading can break comes before the collector counts as up."""
         accepted = self._with_sums(self._validator.validate(reading, event.ended))
+        samples = self._first_counts.at_zero_first(accepted.samples, event.ended)
+        accepted = replace(accepted, samples=samples)
         starting = self._count_faults(accepted.faults, event.ended)
         before = self.listed
         self._list(Listing(accepted.devices, accepted.partitions))

@@ -1,5 +1,6 @@
 import logging
 import math
+from dataclasses import replace
 from typing import ClassVar
 
 import pytest
@@ -337,7 +338,9 @@ def test_failed_call_returns_no_samples(newest: CollectorState) -> None:
 
 def test_released_collector_keeps_only_identity_and_past_events(newest: CollectorState) -> None:
     happened = Sample(catalog.ERRORS, "gpu-a", 3, "", ("xid", "79", "hardware"))
-    newest.ended(ended(10.0, Reading((A,), samples=(USED, WARM, KNOWN, WELL, happened))))
+    for events in (0, 3):
+        now = replace(happened, value=events)
+        newest.ended(ended(10.0, Reading((A,), samples=(USED, WARM, KNOWN, WELL, now))))
     newest.released()
 
     assert set(newest.samples(10.0)) == {KNOWN, happened}
