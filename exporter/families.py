@@ -3,7 +3,7 @@
 from collectors import catalog
 from collectors.contract import Reason
 from collectors.labels import DEVICE_LABELS, PARTITION_LABELS
-from collectors.metric import Kind, Label, Metric, MetricSet, Origin, Subject, Unit
+from collectors.metric import Kind, Label, Metric, MetricSet, Origin, Stability, Subject, Unit
 
 _CONTAINER = (Subject.CONTAINER,)
 _ALLOCATION = (Subject.ALLOCATION,)
@@ -35,6 +35,7 @@ CONTAINER_UTILIZATION = Metric(
     "several containers share it: their parts are not measured.",
     _CONTAINER,
     origin=Origin.ATTRIBUTION,
+    stability=Stability.STABLE,
 )
 CONTAINER_BUSY_SECONDS = Metric(
     "busy_seconds_total",
@@ -44,6 +45,7 @@ CONTAINER_BUSY_SECONDS = Metric(
     "observed_seconds_total.",
     _CONTAINER,
     origin=Origin.ACCOUNTING,
+    stability=Stability.STABLE,
 )
 CONTAINER_OBSERVED_SECONDS = Metric(
     "observed_seconds_total",
@@ -52,6 +54,7 @@ CONTAINER_OBSERVED_SECONDS = Metric(
     "Time in which the container's utilization was known. It does not include gaps in the readings.",
     _CONTAINER,
     origin=Origin.ACCOUNTING,
+    stability=Stability.STABLE,
 )
 CONTAINER_LAST_ACTIVE = Metric(
     "last_active_timestamp_seconds",
@@ -60,6 +63,7 @@ CONTAINER_LAST_ACTIVE = Metric(
     "Unix time of the last reading in which the container was executing. Absent before the first one.",
     _CONTAINER,
     origin=Origin.ACCOUNTING,
+    stability=Stability.STABLE,
 )
 CONTAINER_MEMORY_USAGE = Metric(
     "memory_usage_bytes",
@@ -69,6 +73,7 @@ CONTAINER_MEMORY_USAGE = Metric(
     "are not measured.",
     _CONTAINER,
     origin=Origin.ATTRIBUTION,
+    stability=Stability.STABLE,
 )
 CONTAINER_MEMORY_LIMIT = Metric(
     "memory_limit_bytes",
@@ -77,6 +82,7 @@ CONTAINER_MEMORY_LIMIT = Metric(
     "Memory size of the device or partition that is allocated to this container only.",
     _CONTAINER,
     origin=Origin.ATTRIBUTION,
+    stability=Stability.STABLE,
 )
 CONTAINER_POWER = Metric(
     "power_watts",
@@ -86,6 +92,7 @@ CONTAINER_POWER = Metric(
     "measured that the device shares with another device or a processor.",
     _CONTAINER,
     origin=Origin.ATTRIBUTION,
+    stability=Stability.STABLE,
 )
 CONTAINER_ENERGY = Metric(
     "energy_joules_total",
@@ -94,6 +101,7 @@ CONTAINER_ENERGY = Metric(
     "Energy used by the device while it was allocated to this container only. Absent if its power is.",
     _CONTAINER,
     origin=Origin.ACCOUNTING,
+    stability=Stability.STABLE,
 )
 ALLOCATION_INFO = Metric(
     "info",
@@ -104,6 +112,7 @@ ALLOCATION_INFO = Metric(
     (Label("resource"), Label("source", ("device_plugin", "dra", "job")), Label("claim")),
     origin=Origin.ATTRIBUTION,
     persistent=True,
+    stability=Stability.STABLE,
 )
 ALLOCATION_SHARE = Metric(
     "share_ratio",
@@ -113,6 +122,7 @@ ALLOCATION_SHARE = Metric(
     "containers that share it. The sum over a device never exceeds 1.",
     _ALLOCATION,
     origin=Origin.ATTRIBUTION,
+    stability=Stability.STABLE,
 )
 ALLOCATION_ENERGY = Metric(
     "energy_joules_total",
@@ -131,6 +141,7 @@ ALLOCATION_DEVICE_SECONDS = Metric(
     "Device time allocated to the container: share_ratio integrated over time, busy or not.",
     _ALLOCATION,
     origin=Origin.ACCOUNTING,
+    stability=Stability.STABLE,
 )
 BUILD_INFO = Metric(
     "build_info",
@@ -140,6 +151,7 @@ BUILD_INFO = Metric(
     _EXPORTER,
     (Label("version"), Label("python_version")),
     origin=Origin.EXPORTER,
+    stability=Stability.STABLE,
 )
 COLLECTOR_UP = Metric(
     "collector_up",
@@ -150,6 +162,7 @@ COLLECTOR_UP = Metric(
     _EXPORTER,
     (_COLLECTOR,),
     origin=Origin.EXPORTER,
+    stability=Stability.STABLE,
 )
 COLLECTOR_DEVICES = Metric(
     "collector_devices",
@@ -159,6 +172,7 @@ COLLECTOR_DEVICES = Metric(
     _EXPORTER,
     (_COLLECTOR,),
     origin=Origin.EXPORTER,
+    stability=Stability.STABLE,
 )
 DUPLICATE_DEVICES = Metric(
     "duplicate_devices",
@@ -197,6 +211,7 @@ COLLECTOR_LAST_SUCCESS = Metric(
     _EXPORTER,
     (_COLLECTOR,),
     origin=Origin.EXPORTER,
+    stability=Stability.STABLE,
 )
 COLLECTOR_ERRORS = Metric(
     "collector_errors_total",
@@ -206,6 +221,7 @@ COLLECTOR_ERRORS = Metric(
     _EXPORTER,
     (_COLLECTOR, Label("reason", tuple(reason.value for reason in Reason))),
     origin=Origin.EXPORTER,
+    stability=Stability.STABLE,
 )
 ATTRIBUTION_UP = Metric(
     "attribution_up",
@@ -215,6 +231,7 @@ ATTRIBUTION_UP = Metric(
     _EXPORTER,
     (_SOURCE,),
     origin=Origin.EXPORTER,
+    stability=Stability.STABLE,
 )
 ATTRIBUTION_LAST_SUCCESS = Metric(
     "attribution_last_success_timestamp_seconds",
@@ -224,6 +241,7 @@ ATTRIBUTION_LAST_SUCCESS = Metric(
     _EXPORTER,
     (_SOURCE,),
     origin=Origin.EXPORTER,
+    stability=Stability.STABLE,
 )
 UNMATCHED_DEVICES = Metric(
     "unmatched_devices",
@@ -252,6 +270,7 @@ SCRAPES = Metric(
     "Number of scrapes answered.",
     _EXPORTER,
     origin=Origin.EXPORTER,
+    stability=Stability.STABLE,
 )
 CONFIG_RELOAD = Metric(
     "config_last_reload_successful",
@@ -260,6 +279,7 @@ CONFIG_RELOAD = Metric(
     "1 if the configuration that was read last is in use, 0 if it was rejected.",
     _EXPORTER,
     origin=Origin.EXPORTER,
+    stability=Stability.STABLE,
 )
 PROCESS_CPU = Metric(
     "cpu_seconds_total",
@@ -268,6 +288,7 @@ PROCESS_CPU = Metric(
     "User and system CPU time used by the exporter.",
     _OWN_PROCESS,
     origin=Origin.EXPORTER,
+    stability=Stability.STABLE,
 )
 PROCESS_RESIDENT_MEMORY = Metric(
     "resident_memory_bytes",
@@ -276,6 +297,7 @@ PROCESS_RESIDENT_MEMORY = Metric(
     "Resident memory of the exporter.",
     _OWN_PROCESS,
     origin=Origin.EXPORTER,
+    stability=Stability.STABLE,
 )
 PROCESS_VIRTUAL_MEMORY = Metric(
     "virtual_memory_bytes",
@@ -284,6 +306,7 @@ PROCESS_VIRTUAL_MEMORY = Metric(
     "Virtual memory of the exporter.",
     _OWN_PROCESS,
     origin=Origin.EXPORTER,
+    stability=Stability.STABLE,
 )
 PROCESS_START_TIME = Metric(
     "start_time_seconds",
@@ -292,6 +315,7 @@ PROCESS_START_TIME = Metric(
     "Unix time at which the exporter started.",
     _OWN_PROCESS,
     origin=Origin.EXPORTER,
+    stability=Stability.STABLE,
 )
 PROCESS_OPEN_FDS = Metric(
     "open_fds",
@@ -300,6 +324,7 @@ PROCESS_OPEN_FDS = Metric(
     "Number of open file descriptors of the exporter.",
     _OWN_PROCESS,
     origin=Origin.EXPORTER,
+    stability=Stability.STABLE,
 )
 PROCESS_MAX_FDS = Metric(
     "max_fds",
@@ -308,6 +333,7 @@ PROCESS_MAX_FDS = Metric(
     "Highest number of file descriptors that the exporter may open.",
     _OWN_PROCESS,
     origin=Origin.EXPORTER,
+    stability=Stability.STABLE,
 )
 
 # All rows above, in their order.

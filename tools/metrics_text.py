@@ -89,8 +89,10 @@ In the tables below, *Supplied by* is
 - *exporter*: it is about the exporter itself, or about single processes that a collector lists;
 - *not yet supplied*: the name is reserved, but no collector of this version supplies it, so it is not in `/metrics`.
 
-*Stability*: names and labels of *stable* families change only in a major version, those of *alpha* families in any
-version.
+*Set* says with which [set](#sets) the family is exported, and the option that it needs too.
+
+*Stability*: names and labels of *stable* families change only in a major version, those of *alpha* families in a minor
+version too; [the policy](upgrading.md#what-may-change).
 
 *Cadence* is how often the reading is updated; the intervals are [options](configuration.md):
 """

@@ -3,7 +3,7 @@
 from collectors import labels as own
 from collectors.catalog.bounds import FLAG
 from collectors.catalog.row import DEVICE, counter, gauge
-from collectors.metric import Cadence, Kind, Metric, MetricSet, Unit
+from collectors.metric import Cadence, Kind, Metric, MetricSet, Stability, Unit
 
 MEMORY_ERRORS = counter(
     "memory_errors_total",
@@ -14,6 +14,7 @@ MEMORY_ERRORS = counter(
     (own.MEMORY_ERROR_OUTCOME,),
     Cadence.SLOW,
     metric_set=MetricSet.HEALTH,
+    stability=Stability.STABLE,
 )
 MEMORY_LIFETIME_ERRORS = counter(
     "memory_lifetime_errors_total",
@@ -66,11 +67,12 @@ ERRORS = Metric(
     Kind.COUNTER,
     Unit.NONE,
     "Critical events that the driver reported since the exporter started. class is application if a program is "
-    "usually the cause, else hardware.",
+    "usually the cause, else hardware. A code that does not exist from the start is at 0 for 75 seconds first.",
     DEVICE,
     (own.ERROR_SOURCE, own.ERROR_CODE, own.ERROR_CLASS),
     persistent=True,
     metric_set=MetricSet.HEALTH,
+    stability=Stability.STABLE,
 )
 ERROR_LAST_TIMESTAMP = Metric(
     "error_last_timestamp_seconds",
@@ -81,4 +83,5 @@ ERROR_LAST_TIMESTAMP = Metric(
     (own.ERROR_SOURCE, own.ERROR_CODE, own.ERROR_CLASS),
     persistent=True,
     metric_set=MetricSet.HEALTH,
+    stability=Stability.STABLE,
 )

@@ -2,7 +2,7 @@
 
 from collectors import labels as own
 from collectors.catalog.row import BOTH, DEVICE, PARTITION, counter, gauge
-from collectors.metric import Cadence, Kind, Metric, MetricSet, Origin, Rare, Unit
+from collectors.metric import Cadence, Kind, Metric, MetricSet, Origin, Rare, Stability, Unit
 
 # Some thousand pipes at a few gigahertz.
 _CYCLES_PER_SECOND = 1e13
@@ -14,6 +14,7 @@ UTILIZATION = gauge(
     "Fraction of the last sampling period in which the device or partition executed work. For a partition it is "
     "relative to the partition, not to the device.",
     BOTH,
+    stability=Stability.STABLE,
 )
 BUSY_SECONDS = Metric(
     "busy_seconds_total",
@@ -23,6 +24,7 @@ BUSY_SECONDS = Metric(
     "the rate of observed_seconds_total.",
     BOTH,
     origin=Origin.ACCOUNTING,
+    stability=Stability.STABLE,
 )
 OBSERVED_SECONDS = Metric(
     "observed_seconds_total",
@@ -31,15 +33,22 @@ OBSERVED_SECONDS = Metric(
     "Time in which the utilization of the device or partition was known. It does not include gaps in the readings.",
     BOTH,
     origin=Origin.ACCOUNTING,
+    stability=Stability.STABLE,
 )
 MEMORY_USAGE = gauge(
     "memory_usage_bytes",
     Unit.BYTES,
     "Device memory in use, without the memory reserved by the driver if the driver reports that separately.",
     BOTH,
+    stability=Stability.STABLE,
 )
 MEMORY_LIMIT = Metric(
-    "memory_limit_bytes", Kind.GAUGE, Unit.BYTES, "Size of the device memory, including reserved memory.", BOTH
+    "memory_limit_bytes",
+    Kind.GAUGE,
+    Unit.BYTES,
+    "Size of the device memory, including reserved memory.",
+    BOTH,
+    stability=Stability.STABLE,
 )
 MEMORY_RESERVED = gauge(
     "memory_reserved_bytes",

@@ -3,7 +3,7 @@
 from collectors import labels as own
 from collectors.catalog.bounds import FLAG, HIGHEST_WATTS
 from collectors.catalog.row import DEVICE, counter, gauge
-from collectors.metric import Cadence, Kind, Metric, MetricSet, Rare, Unit
+from collectors.metric import Cadence, Kind, Metric, MetricSet, Rare, Stability, Unit
 
 # NVML documents that a fan may exceed 100 % of its nominal maximum.
 _HIGHEST_FAN_SPEED = 2.0
@@ -14,6 +14,7 @@ POWER = gauge(
     "Power drawn by the device. If only the power of a package is measured that it shares with another device or a "
     "processor, it is that of the package, and the other device has none.",
     DEVICE,
+    stability=Stability.STABLE,
 )
 ENERGY = counter(
     "energy_joules_total",
@@ -22,9 +23,16 @@ ENERGY = counter(
     "its power integrated since the exporter started.",
     DEVICE,
     most_per_second=HIGHEST_WATTS,
+    stability=Stability.STABLE,
 )
 POWER_LIMIT = Metric(
-    "power_limit_watts", Kind.GAUGE, Unit.WATTS, "Power limit in force.", DEVICE, cadence=Cadence.MEDIUM
+    "power_limit_watts",
+    Kind.GAUGE,
+    Unit.WATTS,
+    "Power limit in force.",
+    DEVICE,
+    cadence=Cadence.MEDIUM,
+    stability=Stability.STABLE,
 )
 POWER_DEFAULT_LIMIT = gauge(
     "power_default_limit_watts",
@@ -51,7 +59,14 @@ POWER_MAX_LIMIT = gauge(
     metric_set=MetricSet.LIMITS,
 )
 TEMPERATURE = Metric(
-    "temperature_celsius", Kind.GAUGE, Unit.CELSIUS, "Temperature at a sensor.", DEVICE, (own.SENSOR,), Cadence.MEDIUM
+    "temperature_celsius",
+    Kind.GAUGE,
+    Unit.CELSIUS,
+    "Temperature at a sensor.",
+    DEVICE,
+    (own.SENSOR,),
+    Cadence.MEDIUM,
+    stability=Stability.STABLE,
 )
 TEMPERATURE_LIMIT = gauge(
     "temperature_limit_celsius",
@@ -80,9 +95,10 @@ CLOCK = gauge(
     (own.DOMAIN,),
     Cadence.MEDIUM,
     rare=Rare(MetricSet.ENGINES, "domain", ("sm", "video", "soc", "fabric", "display")),
+    stability=Stability.STABLE,
 )
 MAX_CLOCK = gauge(
-    "max_clock_hertz",
+    "clock_max_hertz",
     Unit.HERTZ,
     "Highest clock frequency that the device supports.",
     DEVICE,
@@ -108,6 +124,7 @@ THROTTLE_ACTIVE = gauge(
     (own.THROTTLE_REASON,),
     bounds=FLAG,
     metric_set=MetricSet.HEALTH,
+    stability=Stability.STABLE,
 )
 THROTTLE_SECONDS = counter(
     "throttle_seconds_total",

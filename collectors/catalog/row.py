@@ -1,6 +1,6 @@
 """Short forms for rows of the catalogue."""
 
-from collectors.metric import Cadence, Kind, Label, Metric, MetricSet, Rare, Subject, Unit
+from collectors.metric import Cadence, Kind, Label, Metric, MetricSet, Rare, Stability, Subject, Unit
 
 DEVICE = (Subject.DEVICE,)
 PARTITION = (Subject.PARTITION,)
@@ -18,10 +18,21 @@ def gauge(  # noqa: PLR0913 - one argument for each field of a row
     bounds: tuple[float, float] | None = None,
     metric_set: MetricSet = MetricSet.CORE,
     rare: Rare | None = None,
+    stability: Stability = Stability.ALPHA,
 ) -> Metric:
     """A gauge that collectors supply and that is no longer exported when it is too old."""
     return Metric(
-        stem, Kind.GAUGE, unit, text, subjects, labels, cadence, bounds=bounds, metric_set=metric_set, rare=rare
+        stem,
+        Kind.GAUGE,
+        unit,
+        text,
+        subjects,
+        labels,
+        cadence,
+        bounds=bounds,
+        metric_set=metric_set,
+        rare=rare,
+        stability=stability,
     )
 
 
@@ -49,6 +60,7 @@ def counter(  # noqa: PLR0913 - same
     most_per_second: float | None = None,
     metric_set: MetricSet = MetricSet.CORE,
     rare: Rare | None = None,
+    stability: Stability = Stability.ALPHA,
 ) -> Metric:
     """A counter that collectors supply and that is no longer exported when it is too old."""
     return Metric(
@@ -62,4 +74,5 @@ def counter(  # noqa: PLR0913 - same
         most_per_second=most_per_second,
         metric_set=metric_set,
         rare=rare,
+        stability=stability,
     )

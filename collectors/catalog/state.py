@@ -3,7 +3,7 @@
 from collectors import labels as own
 from collectors.catalog.bounds import FLAG
 from collectors.catalog.row import BOTH, DEVICE, gauge
-from collectors.metric import Cadence, Kind, Metric, MetricSet, Origin, Rare, Unit
+from collectors.metric import Cadence, Kind, Metric, MetricSet, Origin, Rare, Stability, Unit
 
 _MOST_PARTITIONS = 1024
 
@@ -16,6 +16,7 @@ INFO = Metric(
     own.PROPERTIES,
     Cadence.SLOW,
     persistent=True,
+    stability=Stability.STABLE,
 )
 STATUS_STATE = Metric(
     "status",
@@ -28,6 +29,7 @@ STATUS_STATE = Metric(
     persistent=True,
     bounds=FLAG,
     metric_set=MetricSet.HEALTH,
+    stability=Stability.STABLE,
 )
 RECOVERY_ACTION = gauge(
     "recovery_action",
@@ -55,6 +57,7 @@ PARTITIONS = gauge(
     "Number of hardware partitions of the device; 0 if it is not partitioned.",
     DEVICE,
     bounds=(0, _MOST_PARTITIONS),
+    stability=Stability.STABLE,
 )
 ALLOCATED = Metric(
     "allocated",
@@ -65,6 +68,7 @@ ALLOCATED = Metric(
     BOTH,
     origin=Origin.ATTRIBUTION,
     persistent=True,
+    stability=Stability.STABLE,
 )
 ALLOCATIONS = Metric(
     "allocations",
@@ -76,4 +80,5 @@ ALLOCATIONS = Metric(
     origin=Origin.ATTRIBUTION,
     persistent=True,
     rare=Rare(MetricSet.DIAGNOSTICS, of_partitions=True),
+    stability=Stability.STABLE,
 )

@@ -81,7 +81,8 @@ def _graphs() -> tuple[Builder[Panel], ...]:
                 "Device temperature",
                 "Temperature at each sensor of the device. If one device is hotter than its neighbours under the same "
                 "load, check air flow and fans. "
-                f"The device's own limits are in {catalog.TEMPERATURE_LIMIT.name(Subject.DEVICE)}.",
+                f"The device's own limits are in {catalog.TEMPERATURE_LIMIT.name(Subject.DEVICE)} "
+                "(set limits).",
             ),
             Query(series(catalog.TEMPERATURE, Subject.DEVICE), f"{_LEGEND} {{{{sensor}}}}"),
         ),

@@ -8,7 +8,7 @@ from bench.nodes import SIMULATED
 from bench.series import by_set, course
 from collectors import catalog
 from collectors.contract import Sample
-from collectors.metric import ALL_SETS, DEFAULT_SETS, Metric, MetricSet, Subject
+from collectors.metric import ALL_SETS, DEFAULT_SETS, Metric, MetricSet, Stability, Subject
 from collectors.simulated import load_scenario, shipped_scenarios
 from collectors.simulated.parse import parse_scenario
 from exporter import families, series
@@ -58,6 +58,14 @@ def test_a_node_has_no_more_series_than_its_budget(node: str, most: int) -> None
 @pytest.mark.parametrize("row", _ACTED_ON, ids=lambda row: row.stem)
 def test_what_an_operator_acts_on_is_exported_by_default(row: Metric) -> None:
     assert not row.opt_in(row.subjects[0])
+
+
+def test_stable_families_are_exported_by_default_and_those_of_containers_and_allocations_are_stable() -> None:
+    for row in series.ROWS:
+        if row.stability is Stability.STABLE:
+            assert not row.opt_in(row.subjects[0]), row.stem
+        elif not row.opt_in(row.subjects[0]):
+            assert not {Subject.CONTAINER, Subject.ALLOCATION} & set(row.subjects), row.stem
 
 
 @pytest.mark.parametrize(
@@ -111,7 +119,7 @@ def shown(*sets: MetricSet) -> list[tuple[str, str]]:
 def test_only_the_series_of_the_chosen_sets_are_exported_and_those_of_the_exporter() -> None:
     assert shown() == [("scrapes_total", "")]
     assert shown(MetricSet.CORE) == [("utilization_ratio", ""), ("scrapes_total", "")]
-    assert shown(MetricSet.LIMITS) == [("max_clock_hertz", ""), ("scrapes_total", "")]
+    assert shown(MetricSet.LIMITS) == [("clock_max_hertz", ""), ("scrapes_total", "")]
     assert shown(MetricSet.ACTIVITY) == [("pipe_activity_ratio", ""), ("scrapes_total", "")]
     assert shown(MetricSet.PIPES) == [("pipe_activity_ratio", PARTITION.uuid), ("scrapes_total", "")]
     assert len(shown(*ALL_SETS)) == 5
