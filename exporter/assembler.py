@@ -16,7 +16,7 @@ from exporter.attribution.finished_pods import CurrentHolders
 from exporter.attribution.holding import Holding
 from exporter.attribution.watcher import AttributionState
 from exporter.collector_state import CollectorState, Limits
-from exporter.poller import CallStarted, PollerEvent, Released
+from exporter.poller import CallStarted, DevicesReleased, PollerEvent, Released
 from exporter.precedence import Listing, with_exported_uuids, without_duplicates
 from exporter.process_metrics import no_rows
 from exporter.snapshot import Allocation, AttributionHealth, Snapshot
@@ -93,6 +93,8 @@ class Assembler:
             self._states[event.collector].started(event)
         elif isinstance(event, Released):
             self._states[event.collector].released()
+        elif isinstance(event, DevicesReleased):
+            self._states[event.collector].released_only(event.addresses)
         else:
             state = self._states[event.collector]
             before = state.listed

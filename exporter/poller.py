@@ -4,6 +4,7 @@ import logging
 import threading
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
 from collectors.backoff import Backoff
@@ -18,6 +19,7 @@ from collectors.contract import (
     UnavailableError,
 )
 from collectors.metric import Cadence
+from collectors.releasing import ReleasesDevices
 
 _log = logging.getLogger(__name__)
 
@@ -72,6 +74,19 @@ class Released:
     collector: str
 
 
+@dataclass(frozen=True, slots=True)
+class DevicesReleased:
+    """Only these devices of a collector are closed now, and are not opened until they are resumed.
+
+    Attributes:
+        collector: The collector's name.
+        addresses: Their addresses, as `Device.device`; also those that other collectors list.
+    """
+
+    collector: str
+    addresses: frozenset[str]
+
+
 class _Outcome(NamedTuple):
     """What a call of a collector led to.
 
@@ -88,7 +103,7 @@ class _Outcome(NamedTuple):
     text: str = ""
 
 
-PollerEvent = CallStarted | CallEnded | Released
+PollerEvent = CallStarted | CallEnded | Released | DevicesReleased
 Report = Callable[[PollerEvent], None]
 
 
@@ -175,7 +190,7 @@ class Poller:
         collector: Called by this thread only, `close` included.
         intervals: Seconds between two reads of each cadence.
         clock: Monotonic seconds.
-        report: Receives every call's start and end, and every release; must not block.
+        report: Receives every call's start and end, and what was released; must not block.
     """
 
     def __init__(
@@ -192,7 +207,10 @@ class Poller:
         self._schedule = Schedule(intervals)
         self._clock = clock
         self._report = report
-        self._released = False
+        # The devices to keep closed, by address; None for all. Then the same as it is in force.
+        self._wanted_closed: frozenset[str] | None = frozenset()
+        self._closed: frozenset[str] | None = frozenset()
+        self._addresses: frozenset[str] = frozenset()  # of the devices last listed
         self._stop = threading.Event()
         self._wake = threading.Event()
         # A daemon thread: a call that never returns must not keep the process from ending.
@@ -207,14 +225,18 @@ class Poller:
         self._intervals = intervals
         self._wake.set()
 
-    def release(self) -> None:
-        """Close the collector after its call in progress, and keep it closed. Called from another thread."""
-        self._released = True
+    def release(self, devices: frozenset[str] = frozenset()) -> None:
+        """Close devices after the call in progress, and keep them closed; read the others. Called from another thread.
+
+        Args:
+            devices: Their addresses; empty to close the collector.
+        """
+        self._wanted_closed = devices or None
         self._wake.set()
 
     def resume(self) -> None:
         """Call the collector again, with all cadences due at once. Called from another thread."""
-        self._released = False
+        self._wanted_closed = frozenset()
         self._wake.set()
 
     def stop(self) -> None:
@@ -231,8 +253,8 @@ class Poller:
     def _run(self) -> None:
         intervals = self._intervals
         while not self._stop.is_set():
-            if self._released:
-                self._stay_released()
+            if self._wanted_closed != self._closed:
+                self._close_wanted()
                 continue
             due = self._schedule.due(self._clock())
             if due:
@@ -244,14 +266,23 @@ class Poller:
                 self._schedule.set_intervals(intervals, self._clock())
         self._close()
 
-    def _stay_released(self) -> None:
-        """Keep the collector closed until it is resumed or stopped."""
+    def _close_wanted(self) -> None:
+        """Close what is to be closed; returns when something is to be read again, then all of it at once."""
+        wanted = self._closed = self._wanted_closed
+        if wanted is None or not (isinstance(self._collector, ReleasesDevices) or wanted.isdisjoint(self._addresses)):
+            self._stay_closed(wanted)
+        elif isinstance(self._collector, ReleasesDevices):
+            self._do(partial(self._collector.release_devices, wanted), "devices not released")
+            self._report(DevicesReleased(self._name, wanted))
+        self._schedule = Schedule(self._intervals)
+
+    def _stay_closed(self, wanted: frozenset[str] | None) -> None:
+        """Keep the collector closed as long as this is wanted, or until it is stopped."""
         self._close()
         self._report(Released(self._name))
-        while self._released and not self._stop.is_set():
+        while self._wanted_closed == wanted and not self._stop.is_set():
             self._wake.wait()
             self._wake.clear()
-        self._schedule = Schedule(self._intervals)
 
     def _call(self, due: frozenset[Cadence]) -> None:
         started = self._clock()
@@ -272,6 +303,7 @@ class Poller:
     def _read(self, due: frozenset[Cadence]) -> _Outcome:
         try:
             reading = self._collector.read(due)
+            self._addresses = frozenset(str(device.device) for device in reading.devices if isinstance(device, Device))
             return _Outcome(reading, answering_subjects(reading))
         except AbsentError as error:
             return _Outcome(None, text=str(error))
@@ -284,10 +316,13 @@ class Poller:
             return _Outcome(None, failure=Reason.BROKEN, text=f"{type(error).__name__}: {error}")
 
     def _close(self) -> None:
+        self._do(self._collector.close, "collector not closed")
+
+    def _do(self, action: Callable[[], object], failure: str) -> None:
         try:
-            self._collector.close()
+            action()
         except (Exception, SystemExit):  # noqa: BLE001 - a bug must not stop the thread from ending
-            self._log_bug("collector not closed: this is a bug in the collector, please report it")
+            self._log_bug(f"{failure}: this is a bug in the collector, please report it")
 
     def _log_bug(self, message: str) -> None:
         _log.exception(message, extra={"fields": {"collector": self._name}})

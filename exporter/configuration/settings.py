@@ -15,6 +15,7 @@ from exporter.configuration.value_types import (
     ALL,
     DIRECTORY,
     NODE_NAME,
+    OPTIONAL_FILE,
     SOCKET,
     URL_PATH,
     choice,
@@ -144,6 +145,20 @@ class PollSettings:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class ReleaseSettings:
+    """What SIGUSR1 releases."""
+
+    file: Path | None = option(
+        OPTIONAL_FILE,
+        "",
+        "File with the PCI addresses of the devices that SIGUSR1 releases, one in each line. SIGUSR1 releases the "
+        "whole hardware if the option is not set, the file is missing or it has no address.",
+        example="/run/accelerator-exporter/release",
+        reloadable=True,
+    )
+
+
 _LABEL = label_name(USED_LABELS)
 
 
@@ -181,6 +196,9 @@ class Settings:
         KubeletSettings, "The kubelet's PodResources API, which lists the devices allocated to each container."
     )
     poll: PollSettings = section(PollSettings, "How the hardware is read.")
+    release: ReleaseSettings = section(
+        ReleaseSettings, "What is closed for others that need it, see docs/installation.md. SIGUSR2 takes it up again."
+    )
     labels: LabelSettings = section(
         LabelSettings,
         "Labels of the container that a device is allocated to. Other names are for platforms that replace them, see "

@@ -91,6 +91,10 @@ def _parse_path(text: str) -> Path:
     return Path(text)
 
 
+def _parse_optional_path(text: str) -> Path | None:
+    return _parse_path(text) if text else None
+
+
 def _parse_socket(text: str) -> Path:
     path = _parse_path(text)
     if len(text.encode()) > _SOCKET_PATH_BYTES:
@@ -210,6 +214,7 @@ URL_PATH = ValueType(
     "PATH", f"a URL path such as /metrics, but not {', '.join(FIXED_PATHS[:-1])} or {FIXED_PATHS[-1]}", _parse_url_path
 )
 DIRECTORY = ValueType("DIRECTORY", "an absolute path", _parse_path)
+OPTIONAL_FILE = ValueType("FILE", "the absolute path of a file", _parse_optional_path)
 SOCKET = ValueType("PATH", f"the absolute path of a socket, at most {_SOCKET_PATH_BYTES} bytes", _parse_socket)
 SWITCH = ValueType("true|false", "true or false", _parse_switch, in_yaml="a boolean")
 NODE_NAME = ValueType("NAME", "a host name: letters, digits, dots and dashes, at most 253", _parse_node_name)

@@ -223,6 +223,8 @@ def _partition(part: PartitionRow) -> Html:
 def _device_state(device: DeviceRow) -> Html:
     if device.lost:
         return _LOST
+    if device.released:
+        return tag("released", "plain")
     if device.stuck_seconds is None:
         return _state(device.state)
     return lines(tag("stuck", "bad"), element("span", f"no answer for {duration(device.stuck_seconds)}", class_="soft"))

@@ -17,6 +17,7 @@ from exporter.configuration.settings import (
     NodeSettings,
     PathSettings,
     PollSettings,
+    ReleaseSettings,
     Settings,
     WebSettings,
 )
@@ -55,6 +56,7 @@ def test_a_file_can_set_everything() -> None:
         node=NodeSettings("worker-7.example"),
         kubelet=KubeletSettings(Path("/run/kubelet/pod-resources.sock"), 10.0, 2.5, 90.0),
         poll=PollSettings(0.5, 5.0, 120.0, 3.0, 15.0, 90.0),
+        release=ReleaseSettings(Path("/run/exporter/release")),
         labels=LabelSettings("k8s_namespace_name", "k8s_pod_name", "k8s_container_name"),
         amd=AmdOptions(AmdBackend.ROCM_SMI),
         collect=CollectOptions(
@@ -70,7 +72,8 @@ def test_a_file_can_set_everything() -> None:
 
 
 def test_the_example_of_the_documentation_is_the_defaults_with_a_node_name(tmp_path: Path) -> None:
-    assert load_settings({"node.name": ""}, {}, written(tmp_path, example())) == DEFAULTS
+    unset = {"node.name": "", "release.file": ""}
+    assert load_settings(unset, {}, written(tmp_path, example())) == DEFAULTS
     assert load_settings({}, {}, written(tmp_path, example())).node.name == "worker-1"
 
 
