@@ -159,10 +159,14 @@ class Schedule:
         if new or not incomplete:
             self._completion.succeeded()
         if new and due != _ALL:
-            self._next = dict.fromkeys(Cadence, now)
+            self.all_due(now)
         elif incomplete and Cadence.SLOW in due:
             at = self._on_fast_grid(now + self._completion.failed())
             self._next = {cadence: min(planned, at) for cadence, planned in self._next.items()}
+
+    def all_due(self, now: float) -> None:
+        """All cadences become due now, because there is something to read."""
+        self._next = dict.fromkeys(Cadence, now)
 
     def _on_fast_grid(self, at: float) -> float:
         """The fast reading that is next to a time, so that all cadences are read by one call."""
@@ -211,6 +215,7 @@ class Poller:
         self._wanted_closed: frozenset[str] | None = frozenset()
         self._closed: frozenset[str] | None = frozenset()
         self._addresses: frozenset[str] = frozenset()  # of the devices last listed
+        self._all_requested = False
         self._stop = threading.Event()
         self._wake = threading.Event()
         # A daemon thread: a call that never returns must not keep the process from ending.
@@ -223,6 +228,11 @@ class Poller:
     def set_intervals(self, intervals: Mapping[Cadence, float]) -> None:
         """Poll at these intervals from now on. Called from another thread."""
         self._intervals = intervals
+        self._wake.set()
+
+    def read_now(self) -> None:
+        """Call the collector at once, with all cadences due. Called from another thread."""
+        self._all_requested = True
         self._wake.set()
 
     def release(self, devices: frozenset[str] = frozenset()) -> None:
@@ -256,6 +266,9 @@ class Poller:
             if self._wanted_closed != self._closed:
                 self._close_wanted()
                 continue
+            if self._all_requested:
+                self._all_requested = False
+                self._schedule.all_due(self._clock())
             due = self._schedule.due(self._clock())
             if due:
                 self._call(due)

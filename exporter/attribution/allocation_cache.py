@@ -48,6 +48,8 @@ class AllocationCache:
             reconnected: True if it came over a new connection, not that of the previous answer.
         """
         expired = self.current(now) is None
+        if self._last_answer is not None and answer == self._last_answer:
+            answer = self._last_answer  # a large one is kept once, and not again for whoever has the earlier one
         if reconnected:
             self._reconnected_at = now
         if not self._is_suspect(answer, now):

@@ -6,31 +6,61 @@ lists such a pod until it is deleted. Two pods with one id are thus an ended one
 """
 
 from collections import defaultdict
-from collections.abc import Collection
+from collections.abc import Mapping
+from itertools import groupby
+from typing import TypeVar
 
-from exporter.attribution.holding import Holding
+from exporter.attribution.holding import HoldingGroup
 
-_Pod = tuple[str, str]
-_Id = tuple[str, str]
+T = TypeVar("T")
+
+_Holder = tuple[str, str, str]
 
 
 class CurrentHolders:
     """Finds the holder of each id among the pods that are listed with it: the one that was listed last.
 
-    Pods that were listed together from the start are all kept: which of them has ended is unknown. Only ids of known
-    devices need this: there are few of them, even if the kubelet lists many ids.
+    Pods that were listed together from the start are all kept: which of them has ended is unknown. A pod gets all
+    devices of a resource at once, so it is remembered since when a pod has some, not since when it has each.
     """
 
     def __init__(self) -> None:
         self._answers = 0
-        self._since: dict[tuple[_Id, _Pod], int] = {}
+        self._since: dict[_Holder, int] = {}
 
-    def of(self, listed: Collection[Holding]) -> tuple[Holding, ...]:
-        """The holdings of one answer without those of ended pods."""
+    def of(self, listed: Mapping[HoldingGroup, T]) -> dict[HoldingGroup, T]:
+        """The allocations of one answer without those of ended pods.
+
+        Args:
+            listed: The ids of known devices, with anything that belongs to them.
+        """
         self._answers += 1
-        keys = [((each.resource, each.device_id), (each.namespace, each.pod)) for each in listed]
-        self._since = {key: self._since.get(key, self._answers) for key in keys}
-        last: defaultdict[_Id, int] = defaultdict(int)
-        for (device_id, _), since in self._since.items():
-            last[device_id] = max(last[device_id], since)
-        return tuple(each for each, key in zip(listed, keys, strict=True) if self._since[key] == last[key[0]])
+        self._since = {key: self._since.get(key, self._answers) for key in map(_holder, listed)}
+        latest_first = sorted(listed, key=self._listed_since, reverse=True)
+        taken: defaultdict[str, set[bytes]] = defaultdict(set)
+        kept: dict[HoldingGroup, T] = {}
+        for since, same in groupby(latest_first, key=self._listed_since):
+            groups = tuple(same)
+            for group in groups:
+                left = _without(group, taken[group.resource])
+                if left is not None:
+                    kept[left] = listed[group]
+            if since != self._listed_since(latest_first[-1]):
+                for group in groups:
+                    taken[group.resource].update(group.split())
+        return kept
+
+    def _listed_since(self, group: HoldingGroup) -> int:
+        return self._since[_holder(group)]
+
+
+def _holder(group: HoldingGroup) -> _Holder:
+    return group.namespace, group.pod, group.resource
+
+
+def _without(group: HoldingGroup, taken: set[bytes]) -> HoldingGroup | None:
+    """The group without the ids that are taken; None if none is left."""
+    if not taken:
+        return group
+    left = [device_id for device_id in group.split() if device_id not in taken]
+    return group.of(left) if left else None

@@ -33,6 +33,9 @@ class Holding:
     claim: str = ""
 
 
+GroupKey = tuple[str, str, str, str, str, str]
+
+
 class HoldingGroup(NamedTuple):
     """The ids of one resource that one container holds; the other fields are those of `Holding`.
 
@@ -47,6 +50,20 @@ class HoldingGroup(NamedTuple):
     source: str
     claim: str
     ids: bytes
+
+    @property
+    def key(self) -> GroupKey:
+        """All but the ids."""
+        return self[:-1]
+
+    def split(self) -> list[bytes]:
+        """Return the ids, sorted."""
+        return self.ids.split(_SEPARATOR)
+
+    def of(self, ids: list[bytes]) -> "HoldingGroup":
+        """Return the group with only these of its ids, at least one and sorted; the same object for all of them."""
+        joined = _SEPARATOR.join(ids)
+        return self if joined == self.ids else self._replace(ids=joined)
 
 
 class Holdings(Collection[Holding]):
@@ -89,9 +106,9 @@ class Holdings(Collection[Holding]):
         return self._count
 
     def __iter__(self) -> Iterator[Holding]:
-        for namespace, pod, container, resource, source, claim, ids in self.groups:
-            for device_id in ids.split(_SEPARATOR):
-                yield Holding(namespace, pod, container, resource, device_id.decode(), source, claim)
+        for group in self.groups:
+            for device_id in group.split():
+                yield Holding(*group[:4], device_id.decode(), group.source, group.claim)
 
     def __contains__(self, holding: object) -> bool:
         return any(holding == each for each in self)
@@ -105,7 +122,7 @@ class Holdings(Collection[Holding]):
         return hash(tuple(self))
 
 
-def _group_key(holding: Holding) -> tuple[str, str, str, str, str, str]:
+def _group_key(holding: Holding) -> GroupKey:
     return holding.namespace, holding.pod, holding.container, holding.resource, holding.source, holding.claim
 
 
@@ -127,15 +144,28 @@ def _merged(groups: Iterable[HoldingGroup]) -> Iterator[HoldingGroup]:
     """Merge neighbours that differ only in their ids."""
     for _, same in groupby(groups, key=itemgetter(slice(-1))):
         first, *others = same
-        ids = [device_id for group in (first, *others) for device_id in group.ids.split(_SEPARATOR)]
+        ids = [device_id for group in (first, *others) for device_id in group.split()]
         yield first._replace(ids=packed(ids)) if others else first
+
+
+class DeviceOfClaim(NamedTuple):
+    """One device of one resource claim, for all containers that use the claim; see `ClaimDevice`."""
+
+    claim_namespace: str
+    claim_name: str
+    driver: str
+    pool: str
+    device: str
+    share: str
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class ClaimDevice:
-    """One device of a resource claim (DRA) of one pod, as the kubelet lists it.
+    """One device of a resource claim (DRA) of one container, as the kubelet lists it.
 
-    Whether the claim has admin access, which only monitors, is not listed.
+    The kubelet lists all devices of a claim for each container that uses the claim, also if the container uses only one
+    request of it (the kubelet's `pkg/kubelet/cm/dra/manager.go`, GetContainerClaimInfos). Whether the claim has admin
+    access, which only monitors, is not listed.
 
     Attributes:
         namespace: The pod's namespace.
@@ -148,6 +178,7 @@ class ClaimDevice:
         claim_name: The name of the ResourceClaim.
         cdi_devices: Qualified names of CDI devices, as listed. The kubelet's lists accumulate: that of the next device
             of the claim and driver begins with those of this one.
+        container: The container's name.
     """
 
     namespace: str
@@ -159,16 +190,22 @@ class ClaimDevice:
     claim_namespace: str = ""
     claim_name: str = ""
     cdi_devices: tuple[str, ...] = ()
+    container: str = ""
 
     @property
     def identity(self) -> tuple[str, ...]:
         """What is the same each time the kubelet lists it."""
-        return self.namespace, self.pod, *self.key, self.claim_namespace, self.claim_name
+        return self.namespace, self.pod, *self.key, self.claim_namespace, self.claim_name, self.container
 
     @property
     def key(self) -> tuple[str, str, str, str]:
-        """What the claim allocates: driver, pool, device and share. Several pods can have the same claim."""
+        """What the claim allocates: driver, pool, device and share. Several containers can have the same claim."""
         return self.driver, self.pool, self.device, self.share
+
+    @property
+    def allocated(self) -> "DeviceOfClaim":
+        """What all containers that use the claim have in common."""
+        return DeviceOfClaim(self.claim_namespace, self.claim_name, *self.key)
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +215,7 @@ class PodResourcesList:
     Attributes:
         pods: (namespace, name) of every listed pod, also of pods without devices.
         holdings: Their allocations by device plugins, sorted, each once: a tuple or `Holdings`.
-        claim_devices: The devices of their resource claims (DRA), sorted, each once for each pod.
+        claim_devices: The devices of their resource claims (DRA), sorted, each once for each container.
     """
 
     pods: frozenset[tuple[str, str]]

@@ -7,7 +7,8 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from exporter.attribution.grpc_unary import UnaryChannel
+from exporter.attribution.free_memory import return_free_memory
+from exporter.attribution.grpc_unary import MAX_MESSAGE_BYTES, UnaryChannel
 from exporter.attribution.holding import Holdings, PodResourcesList
 from exporter.attribution.podresources_wire import PodResourcesDecoder
 from exporter.attribution.rpc_error import (
@@ -25,6 +26,8 @@ _DEADLINE_EXCEEDED = 4  # the server enforces the deadline too, and may report i
 _RESOURCE_EXHAUSTED = 8
 _UNIMPLEMENTED = 12
 _RATE_LIMIT_TEXT = "rate limit"  # the same status is also used for an answer that is too large
+# The largest pod and what is built of all pods, compared with the largest answer.
+PODS_OF_ANSWER, OBJECTS_OF_ANSWER = 4, 3
 _SHORTEST_WAIT_SECONDS = 0.05
 _LONGEST_WAIT_SECONDS = 0.2
 
@@ -43,6 +46,8 @@ class PodResourcesClient:
     Args:
         socket_path: The kubelet's socket, usually `/var/lib/kubelet/pod-resources/kubelet.sock`.
         timeout_seconds: For one `list`, including its retry.
+        max_answer_bytes: Size of the largest answer accepted. One pod may have a quarter of it, and what is built of an
+            answer may take three times as much besides the text.
         sleep: Waits before the one retry after the kubelet's rate limit.
         uniform: Returns a random wait between (shortest, longest).
         clock: Monotonic seconds.
@@ -53,6 +58,7 @@ class PodResourcesClient:
         socket_path: Path,
         timeout_seconds: float,
         *,
+        max_answer_bytes: int = MAX_MESSAGE_BYTES,
         sleep: Callable[[float], None] = time.sleep,
         uniform: Callable[[float, float], float] = random.uniform,
         clock: Callable[[], float] = time.monotonic,
@@ -62,7 +68,9 @@ class PodResourcesClient:
         self._sleep = sleep
         self._uniform = uniform
         self._clock = clock
-        self._channel = UnaryChannel(socket_path, clock=clock)
+        self._channel = UnaryChannel(socket_path, max_message_bytes=max_answer_bytes, clock=clock)
+        self._most_pod_bytes = max_answer_bytes // PODS_OF_ANSWER
+        self._most_object_bytes = max_answer_bytes * OBJECTS_OF_ANSWER
         self._latest = Holdings(())
 
     @property
@@ -84,6 +92,7 @@ class PodResourcesClient:
         else:
             self._latest = Holdings.of(answer.holdings)
             return answer
+        return_free_memory()  # that of a large answer that was refused
         raise explained  # not from the error: its trace would keep all that was decoded
 
     def close(self) -> None:
@@ -93,7 +102,7 @@ class PodResourcesClient:
     def _call(self) -> PodResourcesList:
         """Make one call, and one more after a short wait if the kubelet's rate limit refused the first."""
         ends = self._clock() + self._timeout_seconds
-        decoder = partial(PodResourcesDecoder, self._latest.groups)
+        decoder = partial(PodResourcesDecoder, self._latest.groups, self._most_pod_bytes, self._most_object_bytes)
         try:
             return self._channel.call(_LIST, _REQUEST, self._timeout_seconds, decoder)
         except StatusError as error:
@@ -114,7 +123,8 @@ class PodResourcesClient:
         if isinstance(error, DecodeError | TooLargeError):
             undecodable = f"the answer of {self._path} cannot be decoded"
             failure = undecodable if isinstance(error, DecodeError) else f"{self._path}: {error.text}"
-            return KubeletError(f"{failure}: check that the kubelet listens there")
+            otherwise = ", or raise kubelet.max_answer_size" if isinstance(error, TooLargeError) else ""
+            return KubeletError(f"{failure}: check that the kubelet listens there{otherwise}")
         if isinstance(error, StatusError) and _is_rate_limit(error):
             return KubeletError(
                 f"the kubelet at {self._path} refuses calls because of its rate limit, which all clients of the node "

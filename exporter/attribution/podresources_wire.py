@@ -17,10 +17,6 @@ from exporter.attribution.holding import ClaimDevice, HoldingGroup, Holdings, Po
 from exporter.attribution.rpc_error import DecodeError, TooLargeError
 from exporter.attribution.wire_format import IncompleteError, check_length_type, field_at, values
 
-MOST_POD_BYTES = 4 * 1024 * 1024
-# For all that is built of one answer, except the text: ids and names together are at most as large as the answer.
-MOST_OBJECT_BYTES = 48 * 1024 * 1024
-
 # The memory of one of each in bytes, with its places in lists and sets. Where there is none, it stands for the time.
 _MESSAGE, _ID, _TEXT, _POD, _GROUP, _CLAIM_DEVICE = 16, 64, 64, 96, 128, 256
 _WIDEST_CHARACTER = 4  # bytes for each character of a text, if one of them needs as many
@@ -43,15 +39,11 @@ class PodResourcesDecoder:
         earlier: Groups of an earlier answer. Those that are equal are used again, so that two answers of which little
             differs take the memory of one.
         most_pod_bytes: Size of the largest pod accepted.
-        most_object_bytes: How many bytes of memory may be taken, without the text.
+        most_object_bytes: How many bytes of memory all that is built may take, without the text: ids and names together
+            are at most as large as the answer.
     """
 
-    def __init__(
-        self,
-        earlier: Iterable[HoldingGroup] = (),
-        most_pod_bytes: int = MOST_POD_BYTES,
-        most_object_bytes: int = MOST_OBJECT_BYTES,
-    ) -> None:
+    def __init__(self, earlier: Iterable[HoldingGroup], most_pod_bytes: int, most_object_bytes: int) -> None:
         self._earlier = {group: group for group in earlier}
         self._most_pod_bytes = most_pod_bytes
         self._most_object_bytes = most_object_bytes
@@ -138,13 +130,15 @@ class PodResourcesDecoder:
         self._reserve(_MESSAGE)
         name = ""
         ids_of: dict[str, list[bytes]] = {}
+        devices: list[ClaimDevice] = []
         for number, start, stop in values(data, position, end, (_CONTAINER_NAME, _DEVICES, _CLAIMS)):
             if number == _CONTAINER_NAME:
                 name = self._shared_text(data[start:stop])
             elif number == _DEVICES:
                 self._devices(data, start, stop, ids_of)
             else:
-                claimed.update(self._claim(data, start, stop))
+                devices += self._claim(data, start, stop)
+        claimed.update(replace(device, container=name) for device in devices)
         for resource, ids in ids_of.items():
             self._reserve(_GROUP)
             yield name, resource, packed(ids)
@@ -227,10 +221,9 @@ def _checked(text: bytes) -> bytes:
 
 
 def _each_once(devices: Iterable[ClaimDevice]) -> Iterator[ClaimDevice]:
-    """Yield the devices in order, each once for each pod, with the shortest of its lists of CDI devices.
+    """Yield the devices in order, each once for each container, with the shortest of its lists of CDI devices.
 
-    The kubelet lists all devices of a claim for each container that uses it, and repeats them if pods that share the
-    claim start at the same time. Source: the kubelet's `pkg/kubelet/cm/dra/manager.go`, GetContainerClaimInfos.
+    The kubelet repeats them if pods that share a claim start at the same time, as seen with Kubernetes 1.36.
     """
     in_order = sorted(devices, key=lambda each: (*each.identity, each.cdi_devices))
     for _, same in groupby(in_order, key=lambda each: each.identity):

@@ -23,7 +23,12 @@ FIXED_PATHS = ("/", "/-/healthy", "/-/ready")
 
 _LABEL = re.compile(r"(?!__)[a-zA-Z_][a-zA-Z0-9_]{0,62}")
 _URL_PATH = re.compile(r"(?:/[A-Za-z0-9._~-]+)+/?")
+_SIZE = re.compile(r"(?P<number>[0-9]{1,9})(?P<unit>[KM]iB)")
+_SIZE_UNITS = {"MiB": 1024 * 1024, "KiB": 1024}
 _NODE_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?")
+# As the API server requires them: DNS subdomains, and DNS labels.
+_DRIVER = re.compile(r"(?=.{1,63}$)[a-z0-9](?:[a-z0-9-]*[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]*[a-z0-9])?)*")
+_NAMESPACE = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 # Other common spellings of a boolean; YAML 1.1 parses most of them as booleans.
 _SPELLINGS = {
     **dict.fromkeys(("true", "yes", "on", "y", "1", "enabled"), "true"),
@@ -57,12 +62,20 @@ class ValueType(Generic[T_co]):
     is_list: bool = False
 
 
-def _parse_address(text: str) -> str:
-    try:
-        parse_listen_address(text)
-    except ListenError:
-        raise RefusedError(_address_proposal(text)) from None
-    return text
+def _parse_addresses(text: str) -> tuple[str, ...]:
+    addresses = tuple(address.strip(" ") for address in text.split(","))
+    for address in addresses:
+        try:
+            parse_listen_address(address)
+        except ListenError:
+            raise RefusedError(_address_proposal(address)) from None
+        if addresses.count(address) > 1:
+            raise RefusedError(f"each of them once: {address} is repeated")
+    return addresses
+
+
+def _parse_optional_addresses(text: str) -> tuple[str, ...]:
+    return _parse_addresses(text) if text else ()
 
 
 def _address_proposal(text: str) -> str:
@@ -91,8 +104,32 @@ def _parse_path(text: str) -> Path:
     return Path(text)
 
 
-def _parse_optional_path(text: str) -> Path | None:
-    return _parse_path(text) if text else None
+def _parse_file(text: str) -> Path | None:
+    if not text.isprintable() or len(text.encode()) > _PATH_BYTES:
+        raise RefusedError
+    return Path(text) if text else None
+
+
+def _parse_directories(text: str) -> tuple[Path, ...]:
+    """The directories in a list; nothing is an empty list."""
+    written = [each.strip() for each in text.split(",")] if text else []
+    if len(set(written)) < len(written):
+        raise RefusedError("each of them once")
+    return tuple(_parse_path(each) for each in written)
+
+
+def _parse_drivers(text: str) -> tuple[str, ...]:
+    """The names in a list; nothing is an empty list."""
+    written = [each.strip() for each in text.split(",")] if text else []
+    if any(_DRIVER.fullmatch(each) is None for each in written):
+        raise RefusedError
+    return tuple(dict.fromkeys(written))
+
+
+def _parse_namespace(text: str) -> str:
+    if text and _NAMESPACE.fullmatch(text) is None:
+        raise RefusedError
+    return text
 
 
 def _parse_socket(text: str) -> Path:
@@ -168,6 +205,22 @@ def duration(shortest: str, longest: str) -> ValueType[float]:
     return ValueType("DURATION", f"a duration from {shortest} to {longest}", parse)
 
 
+def size(smallest: str, largest: str) -> ValueType[int]:
+    """Bytes, from a lower to an upper bound, both inclusive and written as sizes."""
+    low, high = _bytes(smallest), _bytes(largest)
+
+    def parse(text: str) -> int:
+        found = _parse_size(text)
+        if found is None or not low <= found <= high:
+            proposal = next(
+                (f"{text}{unit}" for unit in _SIZE_UNITS if low <= (_parse_size(text + unit) or 0) <= high), ""
+            )
+            raise RefusedError(f"did you mean {proposal}?" if proposal else "")
+        return found
+
+    return ValueType("SIZE", f"a size from {smallest} to {largest}", parse)
+
+
 def label_name(used: Collection[str]) -> ValueType[str]:
     """The name of a label, except names with another meaning. Names that begin with two underscores are Prometheus's.
 
@@ -188,6 +241,18 @@ def label_name(used: Collection[str]) -> ValueType[str]:
     return ValueType("LABEL", expected, parse)
 
 
+def _parse_size(text: str) -> int | None:
+    found = _SIZE.fullmatch(text)
+    return int(found["number"]) * _SIZE_UNITS[found["unit"]] if found else None
+
+
+def _bytes(bound: str) -> int:
+    found = _parse_size(bound)
+    if found is None:
+        raise ValueError(f"the bound {bound} is no size")
+    return found
+
+
 def _seconds(bound: str) -> float:
     seconds = parse_duration(bound)
     if seconds is None:
@@ -205,16 +270,22 @@ def _duration_proposal(text: str, low: float, high: float) -> str:
     return f"did you mean {within[0]}?" if within and within[0] != text else ""
 
 
-ADDRESS = ValueType(
-    "ADDRESS",
-    f'an address such as ":9410", "127.0.0.1:9410" or "[::1]:9410", with a port from 0 to {MAX_PORT}',
-    _parse_address,
+ADDRESSES = ValueType(
+    "ADDRESSES",
+    f'an address such as ":9410", "127.0.0.1:9410" or "[::1]:9410", with a port from 0 to {MAX_PORT}, or several with '
+    "commas between them",
+    _parse_addresses,
+    is_list=True,
 )
+OPTIONAL_ADDRESSES = ValueType(ADDRESSES.placeholder, ADDRESSES.expected, _parse_optional_addresses, is_list=True)
 URL_PATH = ValueType(
     "PATH", f"a URL path such as /metrics, but not {', '.join(FIXED_PATHS[:-1])} or {FIXED_PATHS[-1]}", _parse_url_path
 )
 DIRECTORY = ValueType("DIRECTORY", "an absolute path", _parse_path)
-OPTIONAL_FILE = ValueType("FILE", "the absolute path of a file", _parse_optional_path)
+FILE = ValueType("FILE", "the path of a file", _parse_file)
+DIRECTORIES = ValueType("DIRECTORIES", "absolute paths with commas between them", _parse_directories, is_list=True)
+DRIVERS = ValueType("DRIVERS", "names of DRA drivers with commas between them", _parse_drivers, is_list=True)
+NAMESPACE = ValueType("NAME", "the name of a namespace: small letters, digits and dashes, at most 63", _parse_namespace)
 SOCKET = ValueType("PATH", f"the absolute path of a socket, at most {_SOCKET_PATH_BYTES} bytes", _parse_socket)
 SWITCH = ValueType("true|false", "true or false", _parse_switch, in_yaml="a boolean")
 NODE_NAME = ValueType("NAME", "a host name: letters, digits, dots and dashes, at most 253", _parse_node_name)

@@ -10,7 +10,7 @@ from collectors.wording import counted
 from exporter.durations import spell_duration
 from exporter.snapshot import Container
 from exporter.web.html import Html, Node, bar, body, element, group, lines, row, table, tag, void
-from exporter.web.server import Handler, Response
+from exporter.web.response import Handler, Response
 from exporter.web.status_view import (
     CollectorRow,
     CollectorStatus,
@@ -34,7 +34,7 @@ _SOURCE_COLUMNS = ("Allocation source", "State", "Last success")
 
 _STATE_TONES = {"ok": "good", "degraded": "warn", "predicted_failure": "warn", "failed": "bad"}
 _COLLECTOR_TONES = {CollectorStatus.UP: "good", CollectorStatus.LATE: "warn", CollectorStatus.DOWN: "bad"}
-_SIMULATED = "Simulated: devices, pods and values on this page come from a scenario, not from this machine."
+_SIMULATED = "Simulated: {} on this page come from a scenario, not from this machine."
 # Names for people of the sources of allocations.
 _SOURCES = {"podresources": "the kubelet"}
 _RELEASED = "The hardware is released: devices are not read until the exporter receives SIGUSR2."
@@ -57,13 +57,13 @@ class About:
         node: The node's name; empty if unknown.
         version: The exporter's version.
         links: Text and path of the other pages.
-        simulated: True if devices, pods and values come from a scenario.
+        simulated: What comes from a scenario, as in "devices and values"; empty for nothing.
     """
 
     node: str
     version: str
     links: tuple[tuple[str, str], ...]
-    simulated: bool = False
+    simulated: str = ""
 
 
 def handler(about: About, current_view: Callable[[], StatusView]) -> Handler:
@@ -71,7 +71,7 @@ def handler(about: About, current_view: Callable[[], StatusView]) -> Handler:
 
     Args:
         about: Facts that do not change.
-        current_view: Returns the view to render; called once per request, in the client's thread.
+        current_view: Returns the view to render; called once per request, in the server's thread.
     """
     style = resources.files("exporter.web").joinpath("status_page.css").read_text("utf-8")
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
@@ -107,7 +107,7 @@ def render(about: About, view: StatusView, style: str) -> str:
         void("link", rel="icon", href="data:,"),
         element("style", Html(style)),
     )
-    banner = (element("p", _SIMULATED, class_="banner"),) if about.simulated else ()
+    banner = (element("p", _SIMULATED.format(about.simulated), class_="banner"),) if about.simulated else ()
     content = element("main", *banner, *_notices(view), _devices(view), *_health(view))
     document = element("html", head, element("body", _header(about, view), content, _footer(about)), lang="en")
     return f"<!DOCTYPE html>\n{document.text}\n"

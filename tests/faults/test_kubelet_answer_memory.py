@@ -6,31 +6,42 @@ Every figure is of the whole process. The limit of the manifests is 192 MiB, 201
 import json
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-import pytest
-
-from tests.doubles.exporter_process import Scrape, wait_until
-from tests.doubles.http2_peer import Conversation, Peer, answering
+from tests.doubles.exporter_process import Scrape, exporter, wait_until
+from tests.doubles.http2_peer import OK, Conversation, Peer, framed
 from tests.doubles.listing_process import memory_mb
-from tests.doubles.node import Node, running_exporter
+from tests.doubles.node import Node
 from tests.doubles.wire import MIB, container, device, field, fitting, ordinary_pods, pod, uuid
 
 ROOT = Path(__file__).parents[2]
 LARGEST = 16 * MIB
 NEARLY_LARGEST = int(15.9 * MIB)
 PEAK_MB, RESIDENT_MB = 110, 60
+# The daemon also has its collectors, its server and its counters.
+RESIDENT_DAEMON_MB = 66
+LIMIT_MB = 192 * MIB / 1e6
 PATIENT_SECONDS = 150
+IDS = "nvidia.com/gpu"
 
 
-def listed(path: Path, message: bytes, calls: int = 1) -> list[dict[str, Any]]:
-    """What a process tells after each call with this answer."""
-    socket = path / "kubelet.sock"
-    with Peer(socket, answering(*[message] * calls)):
+def listed(path: Path, messages: Sequence[bytes]) -> list[dict[str, Any]]:
+    """What a process tells after each call, which has one of these answers."""
+    socket, left = path / "kubelet.sock", iter(messages)
+
+    def script(peer: Conversation) -> None:
+        """Each answer that is refused ends the connection; the next one has the other answers."""
+        while True:
+            stream = peer.request()
+            peer.respond(stream)
+            peer.data(stream, framed(next(left)))
+            peer.trailers(stream, OK)
+
+    with Peer(socket, *[script] * len(messages)):
         ended = subprocess.run(
-            [sys.executable, "-m", "tests.doubles.listing_process", str(socket), str(calls)],
+            [sys.executable, "-m", "tests.doubles.listing_process", str(socket), str(len(messages))],
             cwd=ROOT,
             stdout=subprocess.PIPE,
             timeout=PATIENT_SECONDS,
@@ -39,83 +50,119 @@ def listed(path: Path, message: bytes, calls: int = 1) -> list[dict[str, Any]]:
     return [json.loads(line) for line in ended.stdout.splitlines()]
 
 
-def one_entry(devices: int) -> bytes:
-    """A pod whose container has so many devices in one entry, as older kubelets list them."""
-    ids = (field(2, uuid(number).encode()) for number in range(devices))
-    return pod("trainer-0", container(field(2, field(1, b"nvidia.com/gpu"), *ids)))
+def renamed(message: bytes) -> bytes:
+    """The same pods with other names of the same length."""
+    return message.replace(b"trainer-", b"deleted-")
 
 
-@pytest.mark.parametrize(
-    ("message", "ids"),
-    [
-        pytest.param(lambda: fitting(ordinary_pods(100), LARGEST), 250_000, id="100 devices a pod"),
-        pytest.param(lambda: one_entry(90_000) * 4, 90_000, id="one entry with 90,000 devices, four times"),
-    ],
-)
-def test_16_mib_of_ordinary_pods_are_accepted(tmp_path: Path, message: Callable[[], bytes], ids: int) -> None:
-    for told in listed(tmp_path, message(), calls=2):
-        assert told["error"] == ""
-        assert told["ids"] >= ids
-        assert told["peak"] < PEAK_MB
-        assert told["resident"] < RESIDENT_MB
+def one_entry(ids: Iterable[bytes], resource: bytes = IDS.encode(), name: str = "trainer-0") -> bytes:
+    """A pod whose container has these devices in one entry, as older kubelets list them."""
+    return pod(name, container(field(2, field(1, resource), *(field(2, each) for each in ids))))
 
 
-def short_ids() -> bytes:
-    """Pods of nearly 4 MiB with as many different ids as fit."""
-    ids = b"".join(field(2, f"{number:x}".encode()) for number in range(580_000))
-    return pod("trainer-0", container(field(2, field(1, b"r"), ids))) * 4
+def many(count: int) -> Iterable[bytes]:
+    """So many ids of the usual length."""
+    return (uuid(number).encode() for number in range(count))
 
 
-def of_4_mib(*fields: bytes) -> bytes:
-    """Four pods of nearly 4 MiB each, whose container repeats a field."""
-    one = b"".join(fields)
-    return pod("trainer-0", container(one * (4 * 1000 * 1000 // len(one)))) * 4
+def of_4_mib(one: bytes) -> bytes:
+    """A pod of nearly 4 MiB, whose container repeats a field."""
+    return pod("trainer-0", container(one * (4 * 1000 * 1000 // len(one))))
 
 
-@pytest.mark.parametrize(
-    ("message", "error"),
-    [
-        pytest.param(lambda: b"\x0a\x00" * (2 * MIB), "too many pods", id="4 MiB of empty pods"),
-        pytest.param(lambda: b"\x0a\x00" * (NEARLY_LARGEST // 2), "too many pods", id="15.9 MiB of empty pods"),
-        pytest.param(lambda: of_4_mib(b"\x12\x00"), "too many pods", id="empty devices"),
-        pytest.param(short_ids, "too many pods", id="short ids"),
-        pytest.param(lambda: pod("a", container(device(uuid(1)) * 250_000)), "a pod of 1", id="one pod of 16 MiB"),
-    ],
-)
-def test_the_worst_answers_are_refused_within_the_same_memory(
-    tmp_path: Path, message: Callable[[], bytes], error: str
-) -> None:
-    for told in listed(tmp_path, message()):
-        assert error in told["error"]
-        assert told["peak"] < PEAK_MB
-        assert told["resident"] < RESIDENT_MB
+def claim(number: int, cdi_devices: int) -> bytes:
+    """A claim of one device with so many CDI devices."""
+    names = (field(1, field(1, f"nvidia.com/gpu=claim-{number}-{each}".encode())) for each in range(cdi_devices))
+    texts = (b"gpu.nvidia.com", b"worker-1", f"gpu-{number}".encode())
+    identity = (field(at, text) for at, text in enumerate(texts, start=2))
+    return field(5, field(2, f"claim-{number}".encode()), field(3, b"ml"), field(4, *names, *identity))
 
 
-def test_a_pod_of_nearly_4_mib_of_empty_messages_takes_no_memory_afterwards(tmp_path: Path) -> None:
-    for told in listed(tmp_path, pod("trainer-0", container(b"\x12\x00" * 1_990_000))):
-        assert (told["error"], told["pods"]) == ("", 1)
-        assert told["peak"] < PEAK_MB
-        assert told["resident"] < RESIDENT_MB
+def claiming(count: int, cdi_devices: int) -> bytes:
+    """So many pods that have one claim each."""
+    return b"".join(pod(f"trainer-{number:05x}", container(claim(number, cdi_devices))) for number in range(count))
 
 
-def test_the_daemon_serves_16_mib_of_ids_that_match_no_device(node: Node) -> None:
-    message = fitting(ordinary_pods(100), LARGEST)
-    answers: list[int] = []
+def test_16_mib_of_ordinary_pods_are_accepted(tmp_path: Path) -> None:
+    ordinary = fitting(ordinary_pods(100), LARGEST)
+    answers = {
+        "one entry with 90,000 devices, four times": (one_entry(many(90_000)) * 4, 90_000),
+        "100 devices a pod": (ordinary, 250_000),
+        "100 devices a pod, and all pods are new": (renamed(ordinary), 250_000),
+    }
+    told = listed(tmp_path, [message for message, _ in answers.values()])
+    for (name, (_, ids)), each in zip(answers.items(), told, strict=True):
+        assert each["error"] == "", name
+        assert each["ids"] >= ids, name
+        assert each["peak"] < PEAK_MB, name
+        assert each["resident"] < RESIDENT_MB, name
+
+
+def test_the_worst_answers_are_refused_within_the_same_memory(tmp_path: Path) -> None:
+    answers = {
+        "4 MiB of empty pods": (b"\x0a\x00" * (2 * MIB), "too many pods"),
+        "15.9 MiB of empty pods": (b"\x0a\x00" * (NEARLY_LARGEST // 2), "too many pods"),
+        "empty devices": (of_4_mib(b"\x12\x00") * 4, "too many pods"),
+        "short ids": (one_entry((f"{number:x}".encode() for number in range(580_000)), b"r") * 4, "too many pods"),
+        "many CDI devices": (claiming(4, 90_000), "too many pods"),
+        "many claims": (claiming(60_000, 2), "too many pods"),
+        "groups": (of_4_mib(b"\x1b" * 1000 + b"\x1c" * 1000) * 4, "cannot be decoded"),
+        "cut off": (fitting(ordinary_pods(100), LARGEST)[:-1], "cannot be decoded"),
+        "one pod of 16 MiB": (pod("a", container(device(uuid(1)) * 250_000)), "a pod of 1"),
+    }
+    told = listed(tmp_path, [message for message, _ in answers.values()])
+    for (name, (_, error)), each in zip(answers.items(), told, strict=True):
+        assert error in each["error"], name
+        assert each["peak"] < PEAK_MB, name
+        assert each["resident"] < RESIDENT_MB, name
+
+
+def test_what_is_skipped_or_empty_takes_no_memory_afterwards(tmp_path: Path) -> None:
+    topologies = container(device("GPU-1") + field(2, field(3, field(1) * 2_000_000)))
+    answers = {
+        "a pod of nearly 4 MiB of empty messages": of_4_mib(b"\x12\x00"),
+        "topologies of nearly 4 MiB": b"".join(pod(f"trainer-{number}", topologies) for number in range(4)),
+        "groups that nobody opens, in a field that is skipped": field(31, b"\x1b" * NEARLY_LARGEST),
+    }
+    for name, each in zip(answers, listed(tmp_path, list(answers.values())), strict=True):
+        assert each["error"] == "", name
+        assert each["peak"] < PEAK_MB, name
+        assert each["resident"] < RESIDENT_MB, name
+
+
+def test_the_worst_answers_that_are_accepted_stay_within_the_limit(tmp_path: Path) -> None:
+    claims = claiming(49_000, 2)
+    for each in listed(tmp_path, [claims, renamed(claims)]):
+        assert (each["error"], each["pods"]) == ("", 49_000)
+        assert each["peak"] < LIMIT_MB
+
+
+def test_the_daemon_serves_16_mib_of_ids_that_match_no_device_and_4_mib_of_replicas(node: Node) -> None:
+    node.add_h100s(1)
+    replicas = (f"{node.uuids[0]}::{number}" for number in range(10**6))
+    strange = fitting(ordinary_pods(100), LARGEST)
+    matching = fitting(ordinary_pods(100, lambda _: device(next(replicas))), 4 * MIB)
+    present = [renamed(strange), strange]  # the last one until there is another
 
     def script(peer: Conversation) -> None:
         while True:
-            peer.answer(message)
-            answers.append(len(message))
+            peer.answer(present.pop(0) if len(present) > 1 else present[0])
 
     def unmatched(scrape: Scrape) -> float | None:
-        return scrape.value("accelerator_exporter_unmatched_devices", resource="nvidia.com/gpu")
+        return scrape.value("accelerator_exporter_unmatched_devices", resource=IDS)
 
-    node.add_h100s(1)
+    flags = (*node.flags, "--kubelet.timeout=60s", "--kubelet.interval=1s")
     with (
         Peer(node.kubelet.socket_path, script),
-        running_exporter(node, "--kubelet.timeout=60s") as running,
+        exporter(node.path, *flags, environment=node.environment) as running,
     ):
-        wait_until(lambda: unmatched(running.scrape()), PATIENT_SECONDS)
-        wait_until(lambda: len(answers) > 1, PATIENT_SECONDS)
-        memory = memory_mb(str(running.process.pid))
+        wait_until(lambda: len(present) == 1 and unmatched(running.scrape()), PATIENT_SECONDS)
+        pid = str(running.process.pid)
+        wait_until(lambda: memory_mb(pid)["resident"] < RESIDENT_DAEMON_MB, PATIENT_SECONDS)
+        present.append(matching)
+        wait_until(lambda: not unmatched(running.scrape()), PATIENT_SECONDS)
+        allocated = running.scrape().value("accelerator_device_allocations")
+        memory = memory_mb(pid)
+    assert allocated is not None
+    assert allocated > 500
     assert memory["peak"] < PEAK_MB

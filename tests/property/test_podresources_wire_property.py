@@ -15,7 +15,7 @@ from exporter.attribution.holding import ClaimDevice, Holding, PodResourcesList
 from exporter.attribution.podresources_wire import PodResourcesDecoder
 from exporter.attribution.rpc_error import DecodeError, TooLargeError
 from tests.doubles.proto import podresources_pb2 as pb
-from tests.doubles.wire import FIXED32, FIXED64, LENGTH, VARINT, field, tag, varint
+from tests.doubles.wire import FIXED32, FIXED64, LENGTH, MIB, VARINT, field, tag, varint
 
 # A property must not fail on a slow machine.
 UNHURRIED = settings(deadline=None)
@@ -168,13 +168,14 @@ def claim_devices(answer: Any) -> Iterator[tuple[ClaimDevice, tuple[str, ...]]]:
             for claim in each.dynamic_resources:
                 for listed in claim.claim_resources:
                     identity = listed.driver_name, listed.pool_name, listed.device_name, listed.share_id
-                    device = ClaimDevice(pod.namespace, pod.name, *identity, claim.claim_namespace, claim.claim_name)
+                    name = claim.claim_namespace, claim.claim_name
+                    device = ClaimDevice(pod.namespace, pod.name, *identity, *name, container=each.name)
                     yield device, tuple(cdi.name for cdi in listed.cdi_devices)
 
 
 def decoded(data: bytes, sizes: Sequence[int] = ()) -> PodResourcesList:
     """Decode data that arrives in pieces of these sizes, and the rest at once."""
-    decoder = PodResourcesDecoder()
+    decoder = PodResourcesDecoder((), MIB, 10 * MIB)
     for size in sizes:
         decoder.feed(data[:size])
         data = data[size:]

@@ -54,6 +54,12 @@ class TestHoldTime:
         held.answered(NOTHING, 0, reconnected=True)
         assert holdings(held, 0) == ()
 
+    def test_an_equal_answer_is_kept_once(self, held: AllocationCache) -> None:
+        first, same = (answer(a="GPU-1") for _ in range(2))
+        held.answered(first, 0, reconnected=True)
+        held.answered(same, 50, reconnected=False)
+        assert held.current(100) is first
+
     def test_an_answer_expires_after_the_hold_time(self, held: AllocationCache) -> None:
         held.answered(FOUR, 100, reconnected=True)
         assert held.changes_at(100) == 160

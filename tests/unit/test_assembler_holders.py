@@ -5,6 +5,7 @@ import pytest
 from collectors.contract import Reading, Reason
 from exporter.assembler import Assembler, Clocks
 from exporter.attribution.holding import ClaimDevice
+from exporter.attribution.join import MOST_ALLOCATIONS
 from exporter.attribution.watcher import AttributionState
 from tests.doubles.assembled import BOTH, held, poll, reading, series, who_has
 from tests.doubles.collectors import LIMITS, Clock, compute, ended, failed, gpu, info, part, utilization
@@ -101,7 +102,7 @@ def test_devices_that_claims_may_hold_are_neither_free_nor_allocated(clock: Cloc
 
     assert who_has(snapshot, "accelerator_device_allocated") == {"gpu-b": 0.0}
     assert who_has(snapshot, "accelerator_device_allocations") == {"gpu-b": 0.0}
-    assert snapshot.unresolved_claims == {"gpu.acme.example": 1}
+    assert snapshot.unresolved_claims == {"gpu.acme.example": 1, "net.example": 1}
 
     assembler.apply(held())
     assert who_has(assembler.snapshot(), "accelerator_device_allocated") == {"gpu-a": 0.0, "gpu-b": 0.0}
@@ -116,3 +117,22 @@ def test_use_of_a_device_is_credited_to_its_pod_at_that_time(assembler: Assemble
     assert who_has(snapshot, CONTAINER_BUSY) == {"two": 1.5}
     assert who_has(snapshot, DEVICE_SECONDS) == {"two": 3.0}
     assert who_has(snapshot, BUSY) == {"gpu-a": 2.0}
+
+
+def test_allocations_are_unknown_while_there_are_more_than_are_exported(
+    assembler: Assembler, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    def listed(pods: int) -> AttributionState:
+        return held(*((f"pod-{number}", "gpu-a") for number in range(pods)))
+
+    assembler.apply(listed(1))
+    poll(assembler, clock, 0.0, USED)
+    assembler.apply(listed(MOST_ALLOCATIONS + 1))
+    during = poll(assembler, clock, 1.0, USED)
+    assembler.apply(listed(1))
+    after = poll(assembler, clock, 2.0, USED)
+
+    assert during.allocations is None
+    assert who_has(during, "accelerator_device_allocated") == {}
+    assert "the kubelet lists 5001 of known devices, more than the 5000 that are exported" in caplog.text
+    assert who_has(after, CONTAINER_BUSY).keys() == {"pod-0"}

@@ -9,6 +9,7 @@ from collectors.contract import Device, Partition, Reading, SubjectKey
 from exporter.attribution.holding import Holding, PodResourcesList
 from exporter.check.facts import AllocationFacts, CallOutcome, CollectorFacts, DeviceHolders, KubeletState
 from exporter.check.kubelet import allocation_facts, query_kubelet
+from exporter.configuration.settings import KubeletSettings
 from exporter.snapshot import Allocation, Container
 from tests.doubles.collectors import gpu, part
 from tests.doubles.kubelet import Kubelet, container, device, pod
@@ -42,7 +43,7 @@ def test_pods_ids_and_claims_are_counted(kubelet: Kubelet) -> None:
         pod("a", "claims", claimant),
     ]
     kubelet.start()
-    reply = query_kubelet(kubelet.socket_path, BOUND_SECONDS)
+    reply = query_kubelet(KubeletSettings(kubelet.socket_path, timeout=BOUND_SECONDS))
     assert reply.state is KubeletState.ANSWERS
     assert reply.answer is not None
     assert (len(reply.answer.pods), len(reply.answer.holdings), len(reply.answer.claim_devices)) == (3, 1, 3)
@@ -50,22 +51,22 @@ def test_pods_ids_and_claims_are_counted(kubelet: Kubelet) -> None:
 
 
 def test_a_missing_socket_is_distinguished_from_one_that_fails(kubelet: Kubelet) -> None:
-    reply = query_kubelet(kubelet.socket_path, BOUND_SECONDS)
+    reply = query_kubelet(KubeletSettings(kubelet.socket_path, timeout=BOUND_SECONDS))
     assert (reply.state, reply.answer) == (KubeletState.ABSENT, None)
     assert str(kubelet.socket_path) in reply.text
     kubelet.start()
     kubelet.status = (grpc.StatusCode.INTERNAL, "no")
-    reply = query_kubelet(kubelet.socket_path, BOUND_SECONDS)
+    reply = query_kubelet(KubeletSettings(kubelet.socket_path, timeout=BOUND_SECONDS))
     assert (reply.state, reply.answer) == (KubeletState.FAILED, None)
     assert str(kubelet.socket_path) in reply.text
     kubelet.kill()
-    assert "no process listens" in query_kubelet(kubelet.socket_path, BOUND_SECONDS).text
+    assert "no process listens" in query_kubelet(KubeletSettings(kubelet.socket_path, timeout=BOUND_SECONDS)).text
 
 
 def test_a_kubelet_that_takes_too_long_has_failed(kubelet: Kubelet) -> None:
     kubelet.start()
     kubelet.delay_seconds = BOUND_SECONDS
-    reply = query_kubelet(kubelet.socket_path, 0.3)
+    reply = query_kubelet(KubeletSettings(kubelet.socket_path, timeout=0.3))
     assert reply.state is KubeletState.FAILED
     assert "no complete answer within 0.3 s" in reply.text
 

@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 
 from exporter.configuration.errors import ConfigError
-from exporter.configuration.flags import ACTIONS, Action, command_line_parser, parse_command_line
+from exporter.configuration.flags import ACTIONS, SIMULATE_FLAG, Action, command_line_parser, parse_command_line
 from exporter.configuration.load import load_settings
 from exporter.configuration.options import Option
 from exporter.configuration.settings import OPTIONS
-from exporter.configuration.value_types import FIXED_PATHS, RefusedError, duration
+from exporter.configuration.value_types import FIXED_PATHS, RefusedError, duration, size
 from exporter.web import handlers
 from tools.gen_configuration import example, main, render
 
@@ -48,6 +48,14 @@ def test_flag_and_variable_follow_from_the_key() -> None:
     assert address.variable == "ACCELERATOR_EXPORTER_WEB_LISTEN_ADDRESS"
 
 
+def test_the_web_configuration_has_the_flag_of_other_exporters() -> None:
+    (option,) = [option for option in OPTIONS if option.key == "web.config_file"]
+    assert option.flag == "--web.config.file"
+    assert option.variable == "ACCELERATOR_EXPORTER_WEB_CONFIG_FILE"
+    command = parse_command_line(["--web.config.file=web.yml"])
+    assert load_settings(command.flags, {}, None).web.config_file == Path("web.yml")
+
+
 def test_help_is_whole_sentences() -> None:
     assert [option.key for option in OPTIONS if not re.fullmatch(r"([A-Z]|text:).*\.", option.help)] == []
 
@@ -63,7 +71,7 @@ def test_an_option_of_collectors_names_who_reads_it(option: Option) -> None:
 
 def test_the_flag_of_every_option_reaches_the_settings() -> None:
     texts = {option.key: option.default or option.example for option in OPTIONS}
-    command = parse_command_line([f"{option.flag}={texts[option.key]}" for option in OPTIONS])
+    command = parse_command_line([SIMULATE_FLAG, *(f"{option.flag}={texts[option.key]}" for option in OPTIONS)])
     assert (command.flags, command.action) == (texts, Action.RUN)
     for option in OPTIONS:
         with pytest.raises(ConfigError, match=f"^{option.flag}: found "):
@@ -78,7 +86,7 @@ def test_help_names_every_flag_with_variable_and_default() -> None:
         for line in (
             f"{option.flag} {option.value_type.placeholder}",
             f"Environment: {option.variable}.",
-            f"Default {option.default or 'the value of NODE_NAME'}.",
+            f"Default {option.default or ('the value of NODE_NAME' if option.default_variable else 'none')}.",
         )
     ]
     assert [line for line in expected if line not in text] == []
@@ -100,6 +108,42 @@ def test_bounds_of_durations_are_included() -> None:
     for text in ("999ms", "1m1ms"):
         with pytest.raises(RefusedError):
             value_type.parse(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "found"), [("1MiB", 1 << 20), ("1024KiB", 1 << 20), ("1025KiB", 1_049_600), ("64MiB", 64 << 20)]
+)
+def test_sizes_have_a_unit(text: str, found: int) -> None:
+    assert size("1MiB", "64MiB").parse(text) == found
+
+
+@pytest.mark.parametrize(
+    ("text", "proposal"),
+    [
+        ("16", "did you mean 16MiB?"),
+        ("2048", "did you mean 2048KiB?"),
+        ("1023KiB", ""),
+        ("65MiB", ""),
+        ("16M", ""),
+        ("16MB", ""),
+        ("16 MiB", ""),
+        ("1.5MiB", ""),
+        ("-1MiB", ""),
+        ("\u0661MiB", ""),
+        ("0x10MiB", ""),
+        ("9" * 5000 + "MiB", ""),
+        ("16777216", ""),
+        ("", ""),
+    ],
+)
+def test_other_texts_are_no_sizes(text: str, proposal: str) -> None:
+    with pytest.raises(RefusedError, match=f"^{re.escape(proposal)}$"):
+        size("1MiB", "64MiB").parse(text)
+
+
+def test_a_bound_that_is_no_size_is_a_mistake_of_the_table() -> None:
+    with pytest.raises(ValueError, match="the bound 5 is no size"):
+        size("5", "1MiB")
 
 
 def test_a_bound_that_is_no_duration_is_a_mistake_of_the_table() -> None:

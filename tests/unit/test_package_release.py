@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 import yaml
 
-from tools.package_release import ReleaseError, contradictions, main, notes, package, version_of, versions
+from tools.chart import manifests
+from tools.package_release import ReleaseError, charts, contradictions, main, notes, package, version_of, versions
 
 ROOT = Path(__file__).parents[2]
 WORKFLOW = ROOT / ".github" / "workflows" / "release.yml"
@@ -65,6 +66,14 @@ def test_every_place_of_this_project_names_its_version() -> None:
     found = dict(versions(ROOT))
     assert found
     assert set(found.values()) == {version_of(ROOT)}
+
+
+def test_the_packaged_chart_of_this_project_uses_the_image_of_the_release(tmp_path: Path) -> None:
+    image = "registry.example/platform/accelerator-exporter"
+    (chart,) = charts(ROOT)
+    objects = manifests({}, package(chart, image, tmp_path))
+    pods = [each["spec"]["template"]["spec"] for each in objects if each["kind"] == "DaemonSet"]
+    assert {container["image"] for pod in pods for container in pod["containers"]} == {f"{image}:{version_of(ROOT)}"}
 
 
 def test_a_project_that_can_be_released(project: Path) -> None:

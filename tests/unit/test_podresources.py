@@ -10,6 +10,7 @@ import pytest
 from exporter.attribution.holding import ClaimDevice, Holding
 from exporter.attribution.podresources import KubeletError, PodResourcesClient, SocketAbsentError
 from exporter.attribution.rpc_error import ConnectError
+from tests.doubles import wire
 from tests.doubles.http2_peer import Conversation, Peer, answering
 from tests.doubles.kubelet import RATE_LIMIT, Kubelet, claim, claiming, container, device, grouped, pod
 from tests.doubles.proto.podresources_pb2 import ListPodResourcesResponse, PodResources
@@ -60,11 +61,11 @@ def held(name: str, owner: str, device_id: str, resource: str = GPU) -> Holding:
     return Holding("ml", name, owner, resource, device_id, "device_plugin")
 
 
-def claimed(name: str, claim_name: str, *devices: str, share: str = "") -> ClaimDevice:
+def claimed(name: str, claim_name: str, *devices: str, share: str = "", owner: str = "main") -> ClaimDevice:
     """The last of the devices of a claim."""
     cdi_devices = tuple(f"k8s.gpu.example.com/claim=5f0c1b7a-{device}" for device in devices)
     return ClaimDevice(
-        "ml", name, "gpu.example.com", "worker-1", devices[-1], share, "ml", claim_name, cdi_devices=cdi_devices
+        "ml", name, "gpu.example.com", "worker-1", devices[-1], share, "ml", claim_name, cdi_devices, owner
     )
 
 
@@ -129,7 +130,9 @@ class TestAnswer:
         assert len(answers[0].holdings) == 40
         assert all(answer == answers[0] for answer in answers)
 
-    def test_lists_each_device_of_a_claim_once_for_each_pod(self, client: PodResourcesClient, kubelet: Kubelet) -> None:
+    def test_lists_each_device_of_a_claim_once_for_each_container(
+        self, client: PodResourcesClient, kubelet: Kubelet
+    ) -> None:
         """Containers list all devices of a claim, and the kubelet repeats them for pods that start together."""
         whole = claim("gpu.example.com", "gpu-2", "gpu-3", "gpu-2", "gpu-3")
         part = claim("gpu.example.com", "gpu-7", share="share-1")
@@ -141,7 +144,9 @@ class TestAnswer:
         assert answer.holdings == (held("a", "main", "GPU-1"),)
         assert answer.claim_devices == (
             claimed("a", "claim-gpu-2", "gpu-2"),
+            claimed("a", "claim-gpu-2", "gpu-2", owner="sidecar"),
             claimed("a", "claim-gpu-2", "gpu-2", "gpu-3"),
+            claimed("a", "claim-gpu-2", "gpu-2", "gpu-3", owner="sidecar"),
             claimed("b", "claim-gpu-2", "gpu-2"),
             claimed("b", "claim-gpu-2", "gpu-2", "gpu-3"),
             claimed("b", "claim-gpu-7", "gpu-7", share="share-1"),
@@ -202,6 +207,25 @@ class TestUnusableAnswer:
 
         with Peer(path, script), pytest.raises(KubeletError, match="16777217 bytes, more than the 16777216 allowed"):
             client.list()
+
+    @pytest.mark.parametrize(
+        ("message", "refused"),
+        [
+            pytest.param(b"".join(wire.pod("a" * 1000) for _ in range(38)), "", id="of nearly the largest size"),
+            pytest.param(wire.pod("a" * 40_000), "the answer has 40012 bytes, more than the 40000", id="too large"),
+            pytest.param(wire.pod("a" * 10_000), "a pod of 10007 bytes, more than the 10000", id="a pod too large"),
+            pytest.param(b"\x0a\x00" * 2000, "more than 120000 bytes of memory", id="too many objects"),
+        ],
+    )
+    def test_all_limits_follow_from_the_largest_answer(self, path: Path, message: bytes, refused: str) -> None:
+        client = PodResourcesClient(path, PATIENT_SECONDS, max_answer_bytes=40_000)
+        with Peer(path, answering(message)):
+            if refused:
+                with pytest.raises(KubeletError, match=rf"{refused}.*, or raise kubelet\.max_answer_size$"):
+                    client.list()
+            else:
+                assert client.list().pods == {("ml", "a" * 1000)}
+            client.close()
 
 
 class TestRateLimit:

@@ -111,7 +111,7 @@ def test_a_pod_of_the_largest_size_is_accepted_and_one_byte_more_refused_before_
 def test_what_would_take_too_much_memory_is_refused(data: bytes) -> None:
     with pytest.raises(TooLargeError, match="devices: they would take more than 10000 bytes"):
         decoder(4000).feed(data)
-    PodResourcesDecoder().feed(data)
+    decoder(4_000_000, 48_000_000).feed(data)
 
 
 def test_an_unknown_field_of_any_size_is_not_kept() -> None:
@@ -140,7 +140,7 @@ def test_a_group_that_an_earlier_answer_had_is_the_same_object() -> None:
     first = decoder(1000)
     first.feed(pod("a", container(device("GPU-1"))) + pod("b", container(device("GPU-2"))))
     earlier = Holdings.of(first.finish().holdings).groups
-    second = PodResourcesDecoder(earlier)
+    second = PodResourcesDecoder(earlier, 1000, 10_000)
     second.feed(pod("a", container(device("GPU-1"))) + pod("b", container(device("GPU-3"))))
     same, other = Holdings.of(second.finish().holdings).groups
     assert same is earlier[0]

@@ -11,14 +11,17 @@ from exporter.configuration.errors import ConfigError
 from exporter.configuration.load import load_settings
 from exporter.configuration.settings import (
     OPTIONS,
+    AttributionSettings,
     KubeletSettings,
     LabelSettings,
     LogSettings,
     NodeSettings,
     PathSettings,
+    PodSource,
     PollSettings,
     ReleaseSettings,
     Settings,
+    SimulateSettings,
     WebSettings,
 )
 from exporter.families import HOLDER_LABELS, SUBJECT_LABELS
@@ -50,13 +53,17 @@ def test_without_configuration_every_option_has_its_default() -> None:
 
 def test_a_file_can_set_everything() -> None:
     assert load_settings({}, {}, DATA / "good" / "everything.yaml") == Settings(
-        web=WebSettings("[::1]:9411", "/accelerators/metrics"),
+        web=WebSettings(
+            ("[::1]:9411",), "/accelerators/metrics", ("[::1]:9412",), Path("/etc/web.yml"), ready_requires_devices=True
+        ),
         log=LogSettings(LogLevel.DEBUG, LogFormat.JSON),
         path=PathSettings(Path("/host/sys"), Path("/host/proc")),
         node=NodeSettings("worker-7.example"),
-        kubelet=KubeletSettings(Path("/run/kubelet/pod-resources.sock"), 10.0, 2.5, 90.0),
+        kubelet=KubeletSettings(Path("/run/kubelet/pod-resources.sock"), 10.0, 2.5, 90.0, 8 << 20),
+        attribution=AttributionSettings((Path("/host/cdi"), Path("/etc/cdi")), "monitors", ("nic.example.com", "x")),
         poll=PollSettings(0.5, 5.0, 120.0, 3.0, 15.0, 90.0),
         release=ReleaseSettings(Path("/run/exporter/release")),
+        simulate=SimulateSettings(PodSource.KUBELET),
         labels=LabelSettings("k8s_namespace_name", "k8s_pod_name", "k8s_container_name"),
         amd=AmdOptions(AmdBackend.ROCM_SMI),
         collect=CollectOptions(
@@ -71,9 +78,11 @@ def test_a_file_can_set_everything() -> None:
     )
 
 
-def test_the_example_of_the_documentation_is_the_defaults_with_a_node_name(tmp_path: Path) -> None:
-    unset = {"node.name": "", "release.file": ""}
-    assert load_settings(unset, {}, written(tmp_path, example())) == DEFAULTS
+def test_the_example_of_the_documentation_is_the_defaults_and_the_examples_of_options_without_one(
+    tmp_path: Path,
+) -> None:
+    without = {option.key: "" for option in OPTIONS if not option.default}
+    assert load_settings(without, {}, written(tmp_path, example())) == DEFAULTS
     assert load_settings({}, {}, written(tmp_path, example())).node.name == "worker-1"
 
 
@@ -151,15 +160,77 @@ def test_a_bad_node_name_of_the_pod_is_named_by_its_variable() -> None:
     )
 
 
+def test_the_namespace_of_the_pod_is_the_own_namespace() -> None:
+    assert load_settings({}, {"POD_NAMESPACE": "monitors"}, None).attribution.own_namespace == "monitors"
+    assert (
+        load_settings({"attribution.own_namespace": ""}, {"POD_NAMESPACE": "x"}, None).attribution.own_namespace == ""
+    )
+    expected = "the name of a namespace: small letters, digits and dashes, at most 63"
+    assert error_of({}, {"POD_NAMESPACE": "Ours"}, None) == f'POD_NAMESPACE: found "Ours", expected {expected}'
+
+
+@pytest.mark.parametrize(
+    ("key", "text", "problem"),
+    [
+        ("cdi_dirs", "etc/cdi", "expected absolute paths with commas between them"),
+        ("cdi_dirs", "/etc/cdi,", "expected absolute paths with commas between them"),
+        ("cdi_dirs", "/a,/b, /a", "expected absolute paths with commas between them, each of them once"),
+        ("ignored_drivers", "nic.example.com,", "expected names of DRA drivers with commas between them"),
+        ("ignored_drivers", "NIC.example.com", "expected names of DRA drivers with commas between them"),
+        ("ignored_drivers", "x" * 64, "expected names of DRA drivers with commas between them"),
+    ],
+)
+def test_directories_and_drivers_that_cannot_be(key: str, text: str, problem: str) -> None:
+    flag = f"--attribution.{key.replace('_', '-')}"
+    assert error_of({f"attribution.{key}": text}, {}, None) == f'{flag}: found "{text}", {problem}'
+
+
+def test_lists_of_directories_and_drivers_may_be_empty() -> None:
+    flags = {"attribution.cdi_dirs": "", "attribution.ignored_drivers": ""}
+    assert load_settings(flags, {}, None).attribution == AttributionSettings(())
+
+
 @pytest.mark.parametrize(
     "address", [":9410", ":0", "localhost:9410", "192.0.2.1:1", "[::1]:65535", "[2001:db8::1]:9410"]
 )
 def test_addresses_that_can_be_listened_on(address: str) -> None:
-    assert load_settings({"web.listen_address": address}, {}, None).web.listen_address == address
+    assert load_settings({"web.listen_address": address}, {}, None).web.listen_address == (address,)
+
+
+@pytest.mark.parametrize("text", [":9410,[::1]:9411", ":9410, [::1]:9411"])
+def test_several_addresses(text: str) -> None:
+    assert load_settings({"web.listen_address": text}, {}, None).web.listen_address == (":9410", "[::1]:9411")
+
+
+def test_addresses_as_a_list_in_the_file(tmp_path: Path) -> None:
+    file = tmp_path / "config.yaml"
+    file.write_text('web:\n  listen_address: [":9410", "[::1]:9411"]\n')
+
+    assert load_settings({}, {}, file).web.listen_address == (":9410", "[::1]:9411")
+
+
+def test_an_address_is_not_repeated() -> None:
+    text = error_of({"web.listen_address": ":9410,:9410"}, {}, None)
+    assert text.endswith("with commas between them, each of them once: :9410 is repeated")
 
 
 @pytest.mark.parametrize(
-    "address", ["", "9410", ":", "::1:9410", ":65536", ":-1", "[::1]", "a b:1", "http://x:1", ":9410\n"]
+    "address",
+    [
+        "",
+        "9410",
+        ":",
+        "::1:9410",
+        ":65536",
+        ":-1",
+        "[::1]",
+        "a b:1",
+        "http://x:1",
+        ":9410\n",
+        ":9410,",
+        ",",
+        ":9410,9411",
+    ],
 )
 def test_addresses_that_cannot(address: str) -> None:
     assert error_of({"web.listen_address": address}, {}, None).startswith("--web.listen-address: found ")

@@ -235,9 +235,9 @@ def test_devices_that_another_collector_exports_are_named() -> None:
 
 def test_a_simulated_node_has_a_banner() -> None:
     view = build_view(rich(), NOW, 0.5)
-    banner = "Simulated: devices, pods and values on this page come from a scenario, not from this machine."
+    banner = "Simulated: devices and values on this page come from a scenario, not from this machine."
 
-    assert PageText(render(replace(ABOUT, simulated=True), view, "")).paragraphs[0] == banner
+    assert PageText(render(replace(ABOUT, simulated="devices and values"), view, "")).paragraphs[0] == banner
     assert banner not in PageText(render(ABOUT, view, "")).paragraphs
 
 
@@ -365,6 +365,20 @@ def test_the_status_page_follows_the_snapshot_and_the_clocks() -> None:
     assert "<li>snapshot made 0s ago</li>" in second
     assert "<li>readings 1m2s old</li>" in second
     assert PageText(second).row("0000:04:00.0")[2] == "7 %"
+
+
+def test_the_page_of_a_snapshot_is_made_at_most_once_a_second() -> None:
+    latest, monotonic = Latest(rich(), made_at=100), Clock(100)
+    index = handlers.index(latest, "/m", "node-7", Clocks(monotonic, Clock(NOW)))
+
+    first = index({})
+    monotonic.now = 100.9
+    assert index({}) is first
+    monotonic.now = 101
+    second = index({})
+    assert b"<li>snapshot made 1s ago</li>" in second.body
+    latest.snapshot = replace(rich(), samples=())
+    assert index({}) is not second
 
 
 def test_many_holders_make_no_long_page() -> None:
