@@ -14,9 +14,13 @@ class ReleasesDevices(Protocol):
         """Close these devices, and open those that were released before and are not among them at the next `read`.
 
         They stay listed, with nothing but identity and events, and no failure is reported of them. When this returns,
-        the process has none of them open, unless a call has not returned.
+        the process has none of them open.
 
         Args:
             addresses: All devices to keep closed, by `Device.device`; also those of other collectors.
+
+        Raises:
+            UnavailableError: They cannot be closed now, for example because a call has not returned. Nothing has
+                changed; it is tried again after the next `read`.
         """
         ...

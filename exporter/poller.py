@@ -4,7 +4,6 @@ import logging
 import threading
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
-from functools import partial
 from typing import NamedTuple
 
 from collectors.backoff import Backoff
@@ -214,6 +213,7 @@ class Poller:
         # The devices to keep closed, by address; None for all. Then the same as it is in force.
         self._wanted_closed: frozenset[str] | None = frozenset()
         self._closed: frozenset[str] | None = frozenset()
+        self._refused: frozenset[str] | None = None  # what could not be closed at the last attempt
         self._addresses: frozenset[str] = frozenset()  # of the devices last listed
         self._all_requested = False
         self._stop = threading.Event()
@@ -263,8 +263,7 @@ class Poller:
     def _run(self) -> None:
         intervals = self._intervals
         while not self._stop.is_set():
-            if self._wanted_closed != self._closed:
-                self._close_wanted()
+            if self._wanted_closed != self._closed and self._close_wanted():
                 continue
             if self._all_requested:
                 self._all_requested = False
@@ -279,15 +278,34 @@ class Poller:
                 self._schedule.set_intervals(intervals, self._clock())
         self._close()
 
-    def _close_wanted(self) -> None:
-        """Close what is to be closed; returns when something is to be read again, then all of it at once."""
-        wanted = self._closed = self._wanted_closed
+    def _close_wanted(self) -> bool:
+        """Close what is to be closed; returns when something is to be read again, then all of it at once.
+
+        Returns:
+            False if it cannot be closed now: then the collector is read as before, and it is tried again.
+        """
+        wanted = self._wanted_closed
         if wanted is None or not (isinstance(self._collector, ReleasesDevices) or wanted.isdisjoint(self._addresses)):
             self._stay_closed(wanted)
-        elif isinstance(self._collector, ReleasesDevices):
-            self._do(partial(self._collector.release_devices, wanted), "devices not released")
-            self._report(DevicesReleased(self._name, wanted))
+        elif isinstance(self._collector, ReleasesDevices) and not self._release_devices(self._collector, wanted):
+            return False
+        self._closed = wanted
         self._schedule = Schedule(self._intervals)
+        return True
+
+    def _release_devices(self, collector: ReleasesDevices, wanted: frozenset[str]) -> bool:
+        try:
+            collector.release_devices(wanted)
+        except UnavailableError as error:
+            if wanted != self._refused:
+                _log.warning("devices not released yet: %s", error, extra={"fields": {"collector": self._name}})
+            self._refused = wanted
+            return False
+        except (Exception, SystemExit):  # noqa: BLE001 - a bug must not end the thread
+            self._log_bug("devices not released: this is a bug in the collector, please report it")
+        self._refused = None
+        self._report(DevicesReleased(self._name, wanted))
+        return True
 
     def _stay_closed(self, wanted: frozenset[str] | None) -> None:
         """Keep the collector closed as long as this is wanted, or until it is stopped."""
@@ -329,13 +347,10 @@ class Poller:
             return _Outcome(None, failure=Reason.BROKEN, text=f"{type(error).__name__}: {error}")
 
     def _close(self) -> None:
-        self._do(self._collector.close, "collector not closed")
-
-    def _do(self, action: Callable[[], object], failure: str) -> None:
         try:
-            action()
+            self._collector.close()
         except (Exception, SystemExit):  # noqa: BLE001 - a bug must not stop the thread from ending
-            self._log_bug(f"{failure}: this is a bug in the collector, please report it")
+            self._log_bug("collector not closed: this is a bug in the collector, please report it")
 
     def _log_bug(self, message: str) -> None:
         _log.exception(message, extra={"fields": {"collector": self._name}})

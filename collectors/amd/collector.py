@@ -17,7 +17,18 @@ from collectors.amd.load import MEMORY_ROWS
 from collectors.amd.partitions import PartitionLayout, PartitionTable
 from collectors.amd.processes import Processes, ProcessUsage, scopes_of
 from collectors.amd.rocm_smi.queries import Backend
-from collectors.contract import Device, Fault, Node, Partition, Process, Reading, Sample, Unsupported
+from collectors.contract import (
+    Device,
+    Fault,
+    Node,
+    Partition,
+    Process,
+    Reading,
+    Reason,
+    Sample,
+    UnavailableError,
+    Unsupported,
+)
 from collectors.device_calls import DeviceCalls, StuckError
 from collectors.metric import Cadence, Metric
 
@@ -165,8 +176,10 @@ class AmdCollector:
 
         The library opens all GPUs, so while one of them is released, all others are read from the kernel's files.
         """
-        self._devices.released = addresses
         uses = self._library is not None and not self._devices.any_of(addresses)
+        if self._calls.stuck if uses != self._uses_library else self._calls.stuck & addresses:
+            raise UnavailableError("a call has not returned, which has a file or the library open", Reason.LATE)
+        self._devices.released = addresses
         if uses != self._uses_library:
             self._uses_library = uses
             self.close()

@@ -5,7 +5,7 @@ from dataclasses import replace
 from functools import partial
 
 from collectors import catalog
-from collectors.contract import AbsentError, Device, Fault, Node, Reading, Reason
+from collectors.contract import AbsentError, Device, Fault, Node, Reading, Reason, UnavailableError
 from collectors.device_calls import DeviceCalls
 from collectors.metric import Cadence, Metric
 from collectors.nvidia.context import SessionContext
@@ -87,8 +87,12 @@ class NvidiaCollector:
 
     def release_devices(self, addresses: frozenset[str]) -> None:
         """Shut NVML down if it concerns one of its devices; the next `read` opens it. See `ReleasesDevices`."""
-        changed, self._released = addresses ^ self._released, addresses
-        if changed & {function.address for function in self._hardware()}:
+        changed = addresses ^ self._released
+        concerned = not changed.isdisjoint(function.address for function in self._hardware())
+        if concerned and self._calls.stuck:
+            raise UnavailableError("a call has not returned, so that the library cannot be shut down", Reason.LATE)
+        self._released = addresses
+        if concerned:
             self.close()
 
     def _closed_reading(self, listed: Collection[str], due: frozenset[Cadence]) -> Reading:

@@ -7,7 +7,7 @@ from queue import SimpleQueue
 import pytest
 
 from collectors import catalog
-from collectors.contract import Reading
+from collectors.contract import Reading, UnavailableError
 from collectors.metric import Cadence
 from collectors.nvidia.errors import NvmlCode
 from exporter.poller import CallEnded, DevicesReleased, Poller, PollerEvent
@@ -92,6 +92,20 @@ def test_a_released_device_is_unbound_without_a_failure_and_belongs_to_a_virtual
         assert reading.faults == ()
     bench.tree.bind(address, "nvidia")
     assert catalog.UTILIZATION.stem in rows(released(bench), bench.state.devices[0].uuid)
+
+
+def test_while_a_call_is_out_nothing_is_released_and_the_library_stays_as_it_is(bench: CollectorBench) -> None:
+    address = frozenset({bench.state.devices[0].pci_address})
+    bench.hang("nvmlDeviceGetPowerUsage", 1)
+    assert bench.read().stuck == {bench.state.devices[1].uuid}
+    with pytest.raises(UnavailableError):
+        bench.collector.release_devices(address)
+    assert catalog.UTILIZATION.stem in rows(bench.read(), bench.state.devices[0].uuid)
+    assert bench.opened == 1
+    bench.release()
+    bench.collector.release_devices(address)
+    bench.read()
+    assert open_devices() == ["nvidia1"]
 
 
 def test_a_device_that_begins_to_be_unbound_is_closed_by_the_next_poll(bench: CollectorBench) -> None:

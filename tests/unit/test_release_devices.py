@@ -2,14 +2,14 @@
 
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 
 import pytest
 
 from collectors import catalog
-from collectors.contract import Process, Reading, Sample
+from collectors.contract import Process, Reading, Sample, UnavailableError
 from collectors.metric import Cadence
 from exporter.collector_state import CollectorState
 from exporter.poller import CallEnded, DevicesReleased, Poller, PollerEvent, Released
@@ -27,22 +27,24 @@ class Releasing(ScriptedCollector):
     def __init__(self, *script: Reading, error: Exception | None = None) -> None:
         super().__init__(*script)
         self.released: list[frozenset[str]] = []
-        self._error = error
+        self.error = error
 
     def release_devices(self, addresses: frozenset[str]) -> None:
         self.released.append(addresses)
-        if self._error is not None:
-            raise self._error
+        if self.error is not None:
+            raise self.error
 
 
 @contextmanager
-def polling(collector: ScriptedCollector) -> Iterator[tuple[Poller, list[PollerEvent]]]:
+def polling(
+    collector: ScriptedCollector, intervals: Mapping[Cadence, float] = ONCE
+) -> Iterator[tuple[Poller, list[PollerEvent]]]:
     """A poller whose collector has been read once."""
     reports: list[PollerEvent] = []
-    poller = Poller("acme", collector, ONCE, time.monotonic, reports.append)
+    poller = Poller("acme", collector, intervals, time.monotonic, reports.append)
     poller.start()
     try:
-        wait_until(lambda: kinds(reports).count(CallEnded) == 1, BOUND_SECONDS)
+        wait_until(lambda: CallEnded in kinds(reports), BOUND_SECONDS)
         yield poller, reports
     finally:
         poller.stop()
@@ -93,6 +95,21 @@ def test_release_of_everything_follows_that_of_a_device_and_both_end_together() 
         poller.resume()
         wait_until(lambda: kinds(reports).count(CallEnded) == 3, BOUND_SECONDS)
         assert collector.released[-1] == frozenset()
+
+
+def test_a_release_that_is_not_possible_is_tried_again_after_the_next_reading(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    collector = Releasing(READING, error=UnavailableError("a call has not returned"))
+    wanted = frozenset({A.device})
+    with polling(collector, dict.fromkeys(Cadence, 0.01)) as (poller, reports):
+        poller.release(wanted)
+        wait_until(lambda: len(collector.released) > 3, BOUND_SECONDS)
+        assert DevicesReleased not in kinds(reports)
+        assert len(collector.calls) > 2
+        collector.error = None
+        wait_until(lambda: DevicesReleased("acme", wanted) in reports, BOUND_SECONDS)
+    assert caplog.messages == ["devices not released yet: a call has not returned"]
 
 
 def test_an_error_of_a_release_does_not_end_the_thread(caplog: pytest.LogCaptureFixture) -> None:
