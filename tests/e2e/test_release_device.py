@@ -68,7 +68,7 @@ def test_the_device_in_the_file_is_closed_until_it_is_resumed(node: Node, file: 
     assert "level=error" not in running.log.read_text()
 
 
-@pytest.mark.parametrize("content", [None, "", "\n\n"])
+@pytest.mark.parametrize("content", [None, "\n\n"])
 def test_without_an_address_everything_is_released(node: Node, file: Path, content: str | None) -> None:
     node.add_h100s(2)
     if content is not None:
