@@ -130,7 +130,7 @@ class KubeletSettings:
         "16MiB",
         "Largest answer of the kubelet that is accepted. An answer of ordinary pods takes as much memory as its size, "
         "the worst one four times as much, and while the next one arrives there are two. A memory limit of 192 MiB is "
-        "enough for the default.",
+        "enough for the default; a larger size needs a higher limit, see docs/installation.md.",
         reloadable=True,
     )
 
