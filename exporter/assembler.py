@@ -20,7 +20,7 @@ from exporter.attribution.holding import HoldingGroup
 from exporter.attribution.inventory import Inventory
 from exporter.attribution.watcher import AttributionState
 from exporter.collector_state import CollectorState, Limits
-from exporter.poller import CallStarted, PollerEvent, Released
+from exporter.poller import CallStarted, DevicesReleased, PollerEvent, Released
 from exporter.precedence import Listing, with_exported_uuids, without_duplicates
 from exporter.process_metrics import no_rows
 from exporter.snapshot import Allocation, AttributionHealth, Snapshot
@@ -113,8 +113,8 @@ class Assembler:
             self._change_shares()
         elif isinstance(event, CallStarted):
             self._states[event.collector].started(event)
-        elif isinstance(event, Released):
-            self._states[event.collector].released()
+        elif isinstance(event, Released | DevicesReleased):
+            self._record_release(event)
         else:
             state = self._states[event.collector]
             before = state.listed
@@ -162,6 +162,13 @@ class Assembler:
             unresolved_claims=self._join_result.unresolved_claims if self._join_result else {},
             ready=all(state.settled for state in self._states.values()),
         )
+
+    def _record_release(self, event: Released | DevicesReleased) -> None:
+        state = self._states[event.collector]
+        if isinstance(event, Released):
+            state.released()
+        else:
+            state.released_only(event.addresses)
 
     def _apply_precedence(self) -> None:
         """Let each device be exported by the first collector that lists it."""

@@ -6,7 +6,7 @@ from collectors.wording import OneLineError, did_you_mean, shortened, shown
 
 __all__ = ["ConfigError", "shown", "unknown"]
 
-_LISTED_NAMES = 16
+_LISTED_NAMES = 12
 
 
 class ConfigError(OneLineError):

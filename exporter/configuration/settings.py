@@ -131,7 +131,7 @@ class KubeletSettings:
         "16MiB",
         "Largest answer of the kubelet that is accepted. An answer of ordinary pods takes as much memory as its size, "
         "the worst one four times as much, and while the next one arrives there are two. A memory limit of 192 MiB is "
-        "enough for the default.",
+        "enough for the default; a larger size needs a higher limit, see docs/installation.md.",
         reloadable=True,
     )
 
@@ -234,6 +234,20 @@ class MetricsSettings:
         return frozenset(map(MetricSet, self.sets)) or ALL_SETS
 
 
+@dataclass(frozen=True, slots=True)
+class ReleaseSettings:
+    """What SIGUSR1 releases."""
+
+    file: Path | None = option(
+        FILE,
+        "",
+        "File with the PCI addresses of the devices that SIGUSR1 releases, one in each line. SIGUSR1 releases the "
+        "whole hardware if the option is not set, the file is missing or it has no address.",
+        example="/run/accelerator-exporter/release",
+        reloadable=True,
+    )
+
+
 class PodSource(StrEnum):
     """Where the pods of a simulated node come from."""
 
@@ -293,6 +307,9 @@ class Settings:
         AttributionSettings, "How the devices of resource claims (DRA) are found, see docs/attribution.md."
     )
     poll: PollSettings = section(PollSettings, "How the hardware is read.")
+    release: ReleaseSettings = section(
+        ReleaseSettings, "What is closed for others that need it, see docs/installation.md. SIGUSR2 takes it up again."
+    )
     simulate: SimulateSettings = section(
         SimulateSettings, "The simulated node, which the flag --simulate starts; without the flag it has no effect."
     )
