@@ -179,8 +179,8 @@ class Assembler:
 
     def _change_allocations(self, event: AttributionState) -> None:
         """Use new allocations."""
-        self._attribution = event
-        if event.up:
+        before, self._attribution = self._attribution, event
+        if before is None or event.answers != before.answers:
             self._claims.answered()
         self._change_shares()
 

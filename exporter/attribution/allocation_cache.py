@@ -22,9 +22,13 @@ class AllocationCache:
     Args:
         hold_seconds: How long an answer is used if no newer one comes.
         suspect_seconds: How long answers may be suspect.
+
+    Attributes:
+        answers: How many answers there were that are not suspect: each lists everything that exists.
     """
 
     def __init__(self, hold_seconds: float, suspect_seconds: float) -> None:
+        self.answers = 0
         self._hold_seconds = hold_seconds
         self._suspect_seconds = suspect_seconds
         self._last_answer: PodResourcesList | None = None
@@ -54,6 +58,7 @@ class AllocationCache:
             self._reconnected_at = now
         if not self._is_suspect(answer, now):
             self._good, self._suspect_since, self._reconnected_at = answer, None, None
+            self.answers += 1
         elif self._suspect_since is None:
             self._suspect_since, self._expired = now, expired
         self._last_answer, self._answered_at = answer, now
