@@ -20,6 +20,7 @@ from exporter.attribution.holding import HoldingGroup
 from exporter.attribution.inventory import Inventory
 from exporter.attribution.watcher import AttributionState
 from exporter.collector_state import CollectorState, Limits
+from exporter.few_names import counted_by_few
 from exporter.poller import CallStarted, PollerEvent, Released
 from exporter.precedence import Listing, with_exported_uuids, without_duplicates
 from exporter.process_metrics import no_rows
@@ -158,7 +159,7 @@ class Assembler:
             process_samples=self._process_rows(processes),
             collectors=tuple(state.health(now) for state in self._states.values()),
             attribution=self._attribution_health(),
-            unmatched=self._join_result.unmatched.by_resource() if self._join_result else {},
+            unmatched=counted_by_few(self._join_result.unmatched.by_resource()) if self._join_result else {},
             unresolved_claims=self._join_result.unresolved_claims if self._join_result else {},
             ready=all(state.settled for state in self._states.values()),
         )
