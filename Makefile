@@ -22,8 +22,8 @@ PARALLEL := --numprocesses=auto --dist=loadfile --no-loadscope-reorder
 
 # What a target needs of the machine, each with the Debian packages that bring it.
 COMPILER := gcc=gcc,libc6-dev
-TEST_NEEDS := $(COMPILER) promtool=prometheus prometheus=prometheus chromium=chromium mount=mount \
-	openssl=openssl librocm_smi64.so.1=librocm-smi64-1
+TEST_NEEDS := $(COMPILER) openssl=openssl promtool=prometheus prometheus=prometheus chromium=chromium mount=mount \
+	librocm_smi64.so.1=librocm-smi64-1
 IMAGE_TEST_NEEDS := $(COMPILER) debootstrap=debootstrap buildah=buildah podman=podman runc=runc
 
 .PHONY: help run test fuzz image-test bench soak check fix proto docs requirements sbom image packages FORCE

@@ -7,12 +7,12 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
+from typing import TYPE_CHECKING
 
 from collectors import registry
 from collectors.registry import RegistryError
 from collectors.simulated import DEFAULT_SCENARIO, Scenario, ScenarioError, load_scenario
 from exporter import logs
-from exporter.check.command import run_check
 from exporter.configuration.errors import ConfigError
 from exporter.configuration.flags import Action, command_line_parser, parse_command_line
 from exporter.configuration.load import load_settings
@@ -24,7 +24,11 @@ from exporter.output import LineWriter
 from exporter.selfmetrics import exporter_version
 from exporter.series import ROWS
 from exporter.signals import Signals
+from exporter.web.handlers import HEALTHY_PATH, READY_PATH
 from exporter.web.listen import ListenError
+
+if TYPE_CHECKING:
+    from exporter.web.web_reload import WebReload
 
 _log = logging.getLogger(__name__)
 
@@ -68,14 +72,15 @@ def run(arguments: Sequence[str], environ: Mapping[str, str], output: Write, err
         load = partial(load_settings, command.flags, environ, command.file)
         settings = load()
         scenario = None if command.simulate is None else load_scenario(command.simulate or DEFAULT_SCENARIO)
+        web = _web(settings)
         if command.action is Action.CHECK_CONFIG:
             output("configuration is valid\n")
             return EXIT_OK
         with _log_lines(settings, errors) as lines:
             hardware = _hardware(settings, scenario, environ)
             if command.action is Action.CHECK:
-                return run_check(settings, hardware, environ, output, as_json=command.as_json)
-            daemon = Daemon(settings, hardware, Reload(load, command.file), signals, lines)
+                return _check(settings, hardware, environ, output, as_json=command.as_json)
+            daemon = Daemon(settings, hardware, Reload(load, command.file), signals, lines, web)
             if command.action is Action.ONCE:
                 output(daemon.once().decode())
             else:
@@ -84,6 +89,21 @@ def run(arguments: Sequence[str], environ: Mapping[str, str], output: Write, err
         errors(f"accelerator-exporter: {error}\n")
         return _EXIT_CODES[type(error)]
     return EXIT_OK
+
+
+def _check(settings: Settings, hardware: Hardware, environ: Mapping[str, str], output: Write, *, as_json: bool) -> int:
+    from exporter.check.command import run_check  # noqa: PLC0415 - the serving daemon does without it and ssl
+
+    return run_check(settings, hardware, environ, output, as_json=as_json)
+
+
+def _web(settings: Settings) -> "WebReload | None":
+    """What protects the pages, if there is a web configuration file."""
+    if settings.web.config_file is None:
+        return None
+    from exporter.web.web_reload import WebReload  # noqa: PLC0415 - 0.5 MiB that are not needed without such a file
+
+    return WebReload(settings.web.config_file, (HEALTHY_PATH, READY_PATH))
 
 
 @contextmanager

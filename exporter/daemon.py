@@ -3,8 +3,9 @@
 import logging
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from collectors.contract import Reason
 from collectors.sysfs import Root
@@ -24,7 +25,12 @@ from exporter.signals import Signals
 from exporter.snapshot import CollectorHealth
 from exporter.text_format import Format
 from exporter.web import handlers
+from exporter.web.endpoint import Endpoint
+from exporter.web.response import Handler
 from exporter.web.server import Server
+
+if TYPE_CHECKING:
+    from exporter.web.web_reload import WebReload  # loaded only with a web configuration file
 
 _log = logging.getLogger(__name__)
 
@@ -84,69 +90,58 @@ class Daemon:
         reload: Returns new settings when the configuration changes.
         signals: What signals request.
         lines: Receives log lines.
+        web: What protects the pages; None for plain HTTP for everyone.
     """
 
     def __init__(
-        self, settings: Settings, hardware: Hardware, reload: Reload, signals: Signals, lines: LineWriter
+        self,
+        settings: Settings,
+        hardware: Hardware,
+        reload: Reload,
+        signals: Signals,
+        lines: LineWriter,
+        web: "WebReload | None" = None,
     ) -> None:
         self._settings = settings
         self._lines = lines
         self._reload = reload
         self._signals = signals
+        self._web = web
         self._released = False
         self.latest = Latest()
-        self._self_metrics = SelfMetrics(process_samples, lambda: reload.successful)
+        self._self_metrics = SelfMetrics(process_samples, lambda: reload.successful and (web is None or web.successful))
         self._clocks = Clocks(time.monotonic, time.time)
         self._node = settings.node.name or hardware.hostname
         self._inputs = Inputs(settings, hardware, self._report)
-        specs = self._inputs.specs
-        prefixes = tuple(prefix for spec in specs for prefix in spec.resource_prefixes)
-        names = [spec.name for spec in specs]
         self._simulated = _simulated(settings, hardware)
-        # The processes of a scenario do not exist on this machine.
-        procfs = Path(os.devnull) if self._simulated else settings.path.procfs
-        rows = ProcessRows(Root(procfs)).samples if settings.collect.processes else no_rows
-        drivers = {spec.name: spec.dra_drivers for spec in specs}
-        assembler = Assembler(
-            names,
-            prefixes,
-            _limits(settings.poll),
-            self._clocks,
-            rows,
-            dra_drivers=drivers,
-            allocation_energy=settings.collect.allocation_energy,
-            claims=Claims(claim_rules(settings.attribution), self._inputs.lookups),
-            read_now=self._inputs.read_now,
-            read_files=self._inputs.read_files,
-        )
-        self._assembler = AssemblerThread(assembler, self.latest, time.monotonic)
+        self._assembler = AssemblerThread(self._new_assembler(settings), self.latest, time.monotonic)
 
     def serve(self) -> None:
         """Serve until a signal requests the end.
 
         Raises:
-            ListenError: The address cannot be listened on.
+            ListenError: One of the addresses cannot be listened on.
             VersionMismatchError: The version of a library has differed from its driver's for too long.
         """
         path = self._settings.web.telemetry_path
-        server = Server(
-            self._settings.web.listen_address,
-            {
-                path: handlers.metrics(self.latest, self._self_metrics, self._settings.labels.ordered),
-                "/": handlers.index(self.latest, path, self._node, self._clocks, simulated=self._simulated),
-                handlers.HEALTHY_PATH: handlers.healthy(self.latest, time.monotonic),
-                handlers.READY_PATH: handlers.ready(self.latest),
-            },
-        )
+        pages = {
+            path: handlers.metrics(self.latest, self._self_metrics, self._settings.labels.ordered),
+            "/": handlers.index(self.latest, path, self._node, self._clocks, simulated=self._simulated),
+            handlers.HEALTHY_PATH: handlers.healthy(self.latest, time.monotonic),
+            handlers.READY_PATH: handlers.ready(self.latest),
+        }
+        server = Server(self._endpoints(pages))
         self._signals.serving = True
         try:
             self._apply_release()
             self._start()
             server.start()
-            fields = {"version": exporter_version(), "address": server.address}
+            fields = {"version": exporter_version(), "address": ",".join(server.addresses)}
             _log.info("listening", extra={"fields": fields})
             while not self._signals.stop:
                 self._apply_settings(self._reload.changed(self._settings, self._signals.reloads))
+                if self._web is not None:
+                    self._web.refresh(self._signals.reloads)
                 self._apply_release()
                 health = self.latest.snapshot.collectors
                 check_version_mismatch(health, time.monotonic(), self._settings.poll.version_mismatch_timeout)
@@ -158,6 +153,12 @@ class Daemon:
             server.close()
             self._stop()
             self._signals.serving = False
+
+    def _endpoints(self, pages: Mapping[str, Handler]) -> list[Endpoint]:
+        settings, web = self._settings.web, self._web
+        protection = None if web is None else lambda: web.protection
+        protected = [Endpoint(address, pages, protection) for address in settings.listen_address]
+        return protected + [Endpoint(address, pages) for address in settings.plain_listen_address]
 
     def once(self) -> bytes:
         """One exposition, written as soon as every collector and the kubelet have answered, failed or been late."""
@@ -175,6 +176,25 @@ class Daemon:
             return exposition.render(snapshot, own, Format.TEXT, self._settings.labels.ordered)
         finally:
             self._stop()
+
+    def _new_assembler(self, settings: Settings) -> Assembler:
+        specs = self._inputs.specs
+        prefixes = tuple(prefix for spec in specs for prefix in spec.resource_prefixes)
+        # The processes of a scenario do not exist on this machine.
+        procfs = Path(os.devnull) if self._simulated else settings.path.procfs
+        rows = ProcessRows(Root(procfs)).samples if settings.collect.processes else no_rows
+        return Assembler(
+            [spec.name for spec in specs],
+            prefixes,
+            _limits(settings.poll),
+            self._clocks,
+            rows,
+            dra_drivers={spec.name: spec.dra_drivers for spec in specs},
+            allocation_energy=settings.collect.allocation_energy,
+            claims=Claims(claim_rules(settings.attribution), self._inputs.lookups),
+            read_now=self._inputs.read_now,
+            read_files=self._inputs.read_files,
+        )
 
     def _settled(self) -> bool:
         slices = self._inputs.resource_slices

@@ -21,7 +21,7 @@ _ARROW_LENGTH = 8
 _TITLE = "accelerator-exporter: threads and data"
 _DESCRIPTION = (
     "One thread for each collector calls a driver, two threads handle the kubelet. All of them send events to the "
-    "assembler, the only thread that owns state. It replaces the snapshot, which the threads of HTTP connections read."
+    "assembler, the only thread that owns state. It replaces the snapshot, which the HTTP thread reads."
 )
 _STYLE = """\
     svg { --ground: #ffffff; --ink: #1f2328; --soft: #59636e; --line: #59636e; --lane: #f6f8fa; --data: #ddf4ff; }
@@ -146,7 +146,7 @@ BOXES = (
         "snapshot",
         ("all current data;", "never changed, only", "replaced as a whole"),
     ),
-    Box(Kind.THREAD, 685, 268, 155, 91, "HTTP", ("one accepts, one", "for each client;", "they only read")),
+    Box(Kind.THREAD, 685, 268, 155, 91, "HTTP", ("one thread for", "all clients;", "it only reads")),
     Box(Kind.OUTSIDE, 880, 262, 135, 44, "Prometheus"),
     Box(Kind.OUTSIDE, 880, 320, 135, 44, "people"),
 )

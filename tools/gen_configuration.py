@@ -97,7 +97,9 @@ def _options(section: Section) -> str:
 
 
 def _default(option: Option) -> str:
-    return f"`{option.default}`" if option.default else f"the value of `{option.default_variable}`, else none"
+    if option.default:
+        return f"`{option.default}`"
+    return f"the value of `{option.default_variable}`, else none" if option.default_variable else "none"
 
 
 def _meaning(option: Option) -> str:

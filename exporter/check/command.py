@@ -13,7 +13,7 @@ from exporter.attribution.claims import Claims
 from exporter.check import report_json, report_text
 from exporter.check.api_server import read_api_server, start_reading
 from exporter.check.cdi import read_cdi_files
-from exporter.check.environment import read_environment, read_mounts, socket_mount, try_listen_address
+from exporter.check.environment import read_environment, read_mounts, socket_mount, try_listen_addresses
 from exporter.check.facts import (
     AddressFacts,
     AddressState,
@@ -112,7 +112,7 @@ def gather(settings: Settings, hardware: Hardware, environ: Mapping[str, str]) -
     node = node_of(settings, hardware.hostname)
     calls = CollectorCalls(hardware.specs, node, settings.poll, time.monotonic)
     kubelet = BackgroundCall("check-kubelet", partial(query_kubelet, settings.kubelet))
-    address = BackgroundCall("check-address", partial(try_listen_address, settings.web))
+    addresses = BackgroundCall("check-address", partial(try_listen_addresses, settings.web))
     specs = CdiSpecs(settings.attribution.cdi_dirs)
     cdi = BackgroundCall("check-cdi", partial(read_cdi_files, specs, settings.attribution.cdi_dirs))
     slices = start_reading(settings, hardware)
@@ -142,8 +142,8 @@ def gather(settings: Settings, hardware: Hardware, environ: Mapping[str, str]) -
                 api,
             ),
         ),
-        address=address.result(started + _ADDRESS_SECONDS - time.monotonic())
-        or AddressFacts(settings.web.listen_address, AddressState.LATE),
+        addresses=addresses.result(started + _ADDRESS_SECONDS - time.monotonic())
+        or tuple(AddressFacts(address, AddressState.LATE) for address in settings.web.listen_address),
         environment=read_environment(settings, hardware.hostname, environ, mounted, known),
     )
 

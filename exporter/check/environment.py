@@ -6,8 +6,9 @@ Source: the kernel's `Documentation/filesystems/proc.rst` and `include/uapi/linu
 import errno
 import http.client
 import re
+import ssl
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 
@@ -28,7 +29,9 @@ from exporter.check.facts import (
 )
 from exporter.configuration.settings import Settings, WebSettings
 from exporter.web import listen
+from exporter.web.handlers import HEALTHY_PATH
 from exporter.web.listen import ListenError
+from exporter.web.response import SERVER_NAME
 
 _CAPABILITIES = (
     *("CHOWN", "DAC_OVERRIDE", "DAC_READ_SEARCH", "FOWNER", "FSETID", "KILL", "SETGID", "SETUID", "SETPCAP"),
@@ -185,26 +188,54 @@ def _unescaped(field: str) -> str:
     return _OCTAL_ESCAPE.sub(lambda found: chr(int(found[1], 8)), field)
 
 
-def try_listen_address(web: WebSettings) -> AddressFacts:
-    """Listen for a moment; if the address is in use, try to read an exporter's metrics from it."""
-    address = web.listen_address
+def try_listen_addresses(web: WebSettings) -> tuple[AddressFacts, ...]:
+    """Listen for a moment on each address; if one is in use, try to read an exporter's metrics from it."""
+    protected = web.config_file is not None
+    return tuple(
+        _try(address, web.telemetry_path, is_protected=protected and address in web.listen_address)
+        for address in (*web.listen_address, *web.plain_listen_address)
+    )
+
+
+def _try(address: str, telemetry_path: str, *, is_protected: bool) -> AddressFacts:
     try:
         listen.listen(address).close()
     except ListenError as error:
         if getattr(error.__cause__, "errno", None) != errno.EADDRINUSE:
             return AddressFacts(address, AddressState.REFUSED, str(error))
-        if _exporter_serves(web):
+        if _exporter_serves(address, telemetry_path) or (is_protected and _protected_exporter_serves(address)):
             return AddressFacts(address, AddressState.SERVED)
         return AddressFacts(address, AddressState.TAKEN, str(error))
     return AddressFacts(address, AddressState.FREE)
 
 
-def _exporter_serves(web: WebSettings) -> bool:
-    parsed = listen.parse(web.listen_address)
+def _exporter_serves(address: str, telemetry_path: str) -> bool:
+    parsed = listen.parse(address)
     connection = http.client.HTTPConnection(parsed.host or "localhost", parsed.port, timeout=_SCRAPE_TIMEOUT_SECONDS)
     with closing(connection):
         try:
-            connection.request("GET", web.telemetry_path)
+            connection.request("GET", telemetry_path)
             return _OWN_FAMILY in connection.getresponse().read(_SCRAPE_LIMIT_BYTES)
         except (OSError, http.client.HTTPException):
             return False
+
+
+def _protected_exporter_serves(address: str) -> bool:
+    """Whether an exporter listens there that shows its metrics only to users, or by TLS: its health page has its name.
+
+    One that needs a certificate of each client is not recognized.
+    """
+    parsed = listen.parse(address)
+    host, seconds = parsed.host or "localhost", _SCRAPE_TIMEOUT_SECONDS
+    unverified = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # nothing that is sent or received is secret
+    unverified.check_hostname = False
+    unverified.verify_mode = ssl.CERT_NONE
+    for connection in (
+        http.client.HTTPConnection(host, parsed.port, timeout=seconds),
+        http.client.HTTPSConnection(host, parsed.port, timeout=seconds, context=unverified),
+    ):
+        with closing(connection), suppress(OSError, http.client.HTTPException):
+            connection.request("GET", HEALTHY_PATH)
+            if connection.getresponse().getheader("Server") == SERVER_NAME:
+                return True
+    return False

@@ -239,7 +239,7 @@ class AddressState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class AddressFacts:
-    """The listen address.
+    """A listen address.
 
     Attributes:
         address: As it is configured.
@@ -328,7 +328,7 @@ class NodeFacts:
         collectors: Every collector, by name.
         pci: Accelerators on the PCI bus, by address.
         kubelet: The kubelet's socket and answer.
-        address: The listen address.
+        addresses: The listen addresses, at least one.
         environment: The rights of the process and what it can see.
     """
 
@@ -336,7 +336,7 @@ class NodeFacts:
     collectors: tuple[CollectorFacts, ...]
     pci: tuple[PciFacts, ...]
     kubelet: KubeletFacts
-    address: AddressFacts
+    addresses: tuple[AddressFacts, ...]
     environment: Environment
 
     @property

@@ -12,7 +12,7 @@ _PROCESS = "process"
 
 def environment_findings(facts: NodeFacts) -> Iterator[Finding]:
     """Return the findings about everything except hardware and the kubelet."""
-    yield _address(facts.address)
+    yield from map(_address, facts.addresses)
     here = facts.environment
     if not here.pci_bus:
         text = (

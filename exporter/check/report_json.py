@@ -7,7 +7,15 @@ from collectors.contract import Device, Unsupported
 from exporter.attribution.claim_users import Use
 from exporter.attribution.claims import UnresolvedClaim
 from exporter.attribution.holding import Holding
-from exporter.check.facts import AllocationFacts, CollectorFacts, KubeletFacts, NodeFacts, PciFacts, family_of
+from exporter.check.facts import (
+    AddressFacts,
+    AllocationFacts,
+    CollectorFacts,
+    KubeletFacts,
+    NodeFacts,
+    PciFacts,
+    family_of,
+)
 from exporter.check.finding import Finding, worst
 from exporter.check.permissions import Permission, permissions
 from exporter.snapshot import Allocation
@@ -31,10 +39,15 @@ def render(facts: NodeFacts, findings: Sequence[Finding]) -> str:
         "unsupported": [_unsupported(gap) for gap in facts.unsupported],
         "pci": [_pci(function) for function in facts.pci],
         "kubelet": _kubelet(facts.kubelet),
-        "listen_address": {"address": facts.address.address, "state": facts.address.state.value},
+        "listen_address": _address(facts.addresses[0]),
+        "listen_addresses": [_address(address) for address in facts.addresses],
         "permissions": [_permission(permission) for permission in permissions(facts)],
     }
     return json.dumps(document, indent=2, allow_nan=False) + "\n"
+
+
+def _address(address: AddressFacts) -> _Json:
+    return {"address": address.address, "state": address.state.value}
 
 
 def _finding(finding: Finding) -> _Json:

@@ -133,10 +133,11 @@ def parse_command_line(arguments: Sequence[str]) -> CommandLine:
     actions = [Action(text) for text in (*rest, *texts_by_key.pop(_ACTIONS, []))]
     for extra in actions[1:]:
         raise ConfigError(f"{_written(extra)}: given together with {_written(actions[0])}, expected one of them")
+    lists = {option.key for option in OPTIONS if option.value_type.is_list}
     for key, texts in texts_by_key.items():
-        if len(texts) > 1:
+        if len(texts) > 1 and key not in lists:
             raise ConfigError(f"{_flag(key)}: given {len(texts)} times, expected once")
-    flags = {key: texts[0] for key, texts in texts_by_key.items()}
+    flags = {key: ",".join(texts) for key, texts in texts_by_key.items()}
     file = flags.pop(_FILE, None)
     if file == "":
         raise ConfigError(f"{CONFIG_FILE_FLAG}: found nothing, expected the path of a YAML file")
@@ -182,5 +183,5 @@ def _flag(key: str) -> str:
 
 
 def _help(option: Option) -> str:
-    default = option.default or f"the value of {option.default_variable}"
+    default = option.default or (f"the value of {option.default_variable}" if option.default_variable else "none")
     return f"{option.help} Default {default}. Environment: {option.variable}."

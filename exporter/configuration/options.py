@@ -44,6 +44,7 @@ class Option:
         not_longer_than: The name of another duration of the section that must not be shorter; else empty.
         reloadable: True if a new value takes effect without a restart.
         distinct: True if it must differ from the other options of the section with this mark.
+        usual_flag: The flag by which other exporters know it, if it does not follow from the key; else empty.
         read_by: The collectors that read it, and `exporter` if it reads an option of collectors; else empty.
     """
 
@@ -56,6 +57,7 @@ class Option:
     not_longer_than: str = ""
     reloadable: bool = False
     distinct: bool = False
+    usual_flag: str = ""
     read_by: tuple[str, ...] = ()
 
     @property
@@ -71,7 +73,7 @@ class Option:
     @property
     def flag(self) -> str:
         """The flag, `--web.listen-address`."""
-        return f"--{self.key.replace('_', '-')}"
+        return self.usual_flag or f"--{self.key.replace('_', '-')}"
 
     @property
     def variable(self) -> str:
@@ -146,6 +148,7 @@ def option(  # noqa: PLR0913 - a row of the table
     not_longer_than: str = "",
     reloadable: bool = False,
     distinct: bool = False,
+    usual_flag: str = "",
 ) -> T:
     """Declare a field of a section's settings as an option; see `Option`.
 
@@ -160,8 +163,11 @@ def option(  # noqa: PLR0913 - a row of the table
         not_longer_than: The field that is its upper bound.
         reloadable: Whether it can change without a restart.
         distinct: Whether it must differ from the other options of the section with this mark.
+        usual_flag: The flag by which other exporters know it, if it does not follow from the key.
     """
-    row = Option("", value_type, default, text, default_variable, example, not_longer_than, reloadable, distinct)
+    row = Option(
+        "", value_type, default, text, default_variable, example, not_longer_than, reloadable, distinct, usual_flag
+    )
     declared: T = field(default=value_type.parse(default), metadata={Option: row})
     return declared
 

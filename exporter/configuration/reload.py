@@ -3,22 +3,13 @@
 import logging
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
 
 from exporter.configuration.errors import ConfigError
+from exporter.configuration.file_signature import signature_of
 from exporter.configuration.settings import OPTIONS, Settings
 from exporter.configuration.value_types import ALL
 
 _log = logging.getLogger(__name__)
-
-
-class _Signature(NamedTuple):
-    """Changes when a file is written or replaced. Kubernetes replaces a symbolic link in the path of the file."""
-
-    device: int
-    inode: int
-    modified_ns: int
-    size: int
 
 
 class Reload:
@@ -35,7 +26,7 @@ class Reload:
     def __init__(self, load: Callable[[], Settings], file: Path | None) -> None:
         self._load = load
         self._file = file
-        self._seen = self._signature()
+        self._seen = signature_of(file)
         self._requests = 0
         self.successful = True
 
@@ -46,7 +37,7 @@ class Reload:
             current: The settings in force.
             requests: How often it was requested so far to read the configuration again.
         """
-        signature = self._signature()
+        signature = signature_of(self._file)
         if signature == self._seen and requests == self._requests:
             return None
         self._seen, self._requests = signature, requests
@@ -60,15 +51,6 @@ class Reload:
         self.successful = True
         _log.info("configuration reloaded")
         return settings
-
-    def _signature(self) -> _Signature | None:
-        if self._file is None:
-            return None
-        try:
-            status = self._file.stat()
-        except OSError:
-            return None
-        return _Signature(status.st_dev, status.st_ino, status.st_mtime_ns, status.st_size)
 
 
 def _refuse_fixed(current: Settings, settings: Settings) -> None:

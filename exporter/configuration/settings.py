@@ -12,13 +12,15 @@ from collectors.contract import AmdOptions, CollectOptions
 from collectors.registry import installed_names
 from exporter.configuration.options import option, section, sections_of
 from exporter.configuration.value_types import (
-    ADDRESS,
+    ADDRESSES,
     ALL,
     DIRECTORIES,
     DIRECTORY,
     DRIVERS,
+    FILE,
     NAMESPACE,
     NODE_NAME,
+    OPTIONAL_ADDRESSES,
     SOCKET,
     SWITCH,
     URL_PATH,
@@ -36,12 +38,27 @@ from exporter.logs import LogFormat, LogLevel
 class WebSettings:
     """The HTTP server."""
 
-    listen_address: str = option(
-        ADDRESS,
+    listen_address: tuple[str, ...] = option(
+        ADDRESSES,
         ":9410",
-        "Address to listen on. Without a host: all addresses of the machine. Port 0: any free port.",
+        "Addresses to listen on. Without a host: all addresses of the machine. Port 0: any free port.",
     )
     telemetry_path: str = option(URL_PATH, "/metrics", "URL path of the metrics.")
+    plain_listen_address: tuple[str, ...] = option(
+        OPTIONAL_ADDRESSES,
+        "",
+        "More addresses, with plain HTTP and without passwords whatever the web configuration file says: for probes, "
+        "where clients need a certificate. They have all pages.",
+        example="127.0.0.1:9411",
+    )
+    config_file: Path | None = option(
+        FILE,
+        "",
+        "YAML file with TLS, users and headers, as other exporters of Prometheus have it: see "
+        "docs/web-configuration.md. It is read again when it or a certificate changes.",
+        example="/etc/accelerator-exporter/web.yml",
+        usual_flag="--web.config.file",
+    )
 
 
 @dataclass(frozen=True, slots=True)

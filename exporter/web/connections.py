@@ -1,156 +1,231 @@
-"""Client connections: limits on time and bytes for each, and which one is closed when there are too many."""
+"""Client connections: what each is doing, limits on all of them, and which one is closed when there are too many."""
 
-import contextlib
-import io
-import socket
-import threading
-import time
+import ipaddress
+from collections import Counter
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
 from enum import IntEnum
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from _typeshed import WriteableBuffer
+from exporter.web.endpoint import Endpoint
+from exporter.web.request import RequestParser
+from exporter.web.transport import Transport
+
+_STALLED_SECONDS = 1.0
+_BRIEF_SECONDS = 0.2
+_FAIR_SHARE = 1 / 8  # of all connections: who has fewer is not closed for having more than others
+_IPV6_NETWORK_BYTES = 8
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionLimits:
+    """Limits on what clients may use.
+
+    Attributes:
+        connections: Maximum number of open connections; `Connections.to_close_for` says which one is closed when more
+            arrive.
+        connections_per_peer: The same for one client's address, so that there is always room for another's. One address
+            may be that of many clients, if these are behind a NAT.
+        request_seconds: From a request's first byte to the end of its headers; also from connecting to the first byte.
+        idle_seconds: From one request to the next. Longer than usual scrape intervals.
+        check_seconds: For checking the password of a request.
+        send_seconds: For sending the whole response.
+        shutdown_seconds: For responses in progress when the server is closed.
+        unsent_bytes: Maximum size of all bodies that are kept because clients do not read them. A body that several
+            clients share counts once.
+    """
+
+    connections: int = 128
+    connections_per_peer: int = 64
+    request_seconds: float = 10.0
+    idle_seconds: float = 150.0
+    check_seconds: float = 60.0
+    send_seconds: float = 30.0
+    shutdown_seconds: float = 0.5
+    unsent_bytes: int = 16 * 1024 * 1024
 
 
 class Phase(IntEnum):
-    """What a connection is doing. When there are too many, one in the lowest phase is closed first."""
+    """What a connection is doing. One in a lower phase is rather closed for another."""
 
-    RECEIVING = 0
+    DRAINING = 0
+    """Its last response has been sent; what the client still sends is discarded until it closes."""
     SENDING = 1
-    WORKING = 2
+    """Part of a response has not been sent, because the client has not read what was sent before."""
+    IDLE = 2
+    """It has had a response, and no byte of a further request has arrived."""
+    RECEIVING = 3
+    """It has just connected, or part of a request has arrived."""
+    CHECKING = 4
+    """The password of a request is being checked."""
 
 
-class RequestTooLargeError(Exception):
-    """The client sent more bytes than a request may have."""
-
-
-class Connection(io.RawIOBase):
-    """One client's socket, read and written with a deadline for the whole request or response.
-
-    A timeout per call would let a client that sends one byte per second occupy a thread forever.
+class Connection:
+    """One client's socket, and how far its request and response are. It has one response at a time.
 
     Args:
-        sock: The accepted socket; closed by `release` of its `Connections`.
+        transport: Its bytes.
+        address: The client's address, for the log.
+        peer: The part of the address by which clients are told apart.
+        endpoint: What the connection's listener serves.
 
     Attributes:
+        parser: What has arrived and has not been answered.
         phase: What it is doing.
-        phase_began: Monotonic seconds at which the phase began.
-        dropped: True once it has been shut down.
+        since: Monotonic seconds at which the phase began; while sending, at which the client last read something.
+        deadline: Monotonic seconds at which the phase must have ended.
+        body: The body of the response that is being sent, shared with all connections that send the same.
+        ends: True if it is closed after the response.
+        discards: True if the client may still send what is not read, so it is drained before it is closed.
+        is_waiting: True while a further request may have arrived already, and waits for its turn.
+        is_open: False once it is closed.
     """
 
-    def __init__(self, sock: socket.socket) -> None:
-        super().__init__()
-        self.sock = sock
+    def __init__(self, transport: Transport, address: object, peer: bytes, endpoint: Endpoint) -> None:
+        self.sock = transport.sock
+        self.address = address
+        self.peer = peer
+        self.endpoint = endpoint
+        self._transport = transport
+        self.parser = RequestParser()
         self.phase = Phase.RECEIVING
-        self.phase_began = time.monotonic()
-        self.dropped = False
-        self._deadline = self.phase_began
-        self._bytes_left: int | None = None
+        self.since = 0.0
+        self.deadline = 0.0
+        self.body = b""
+        self.ends = False
+        self.discards = False
+        self.is_waiting = False
+        self.is_open = True
+        self._unsent: list[memoryview] = []
 
-    def set_limits(self, seconds: float, size: int | None = None) -> None:
-        """Limit the following reads or writes as a whole.
+    def begin(self, phase: Phase, now: float, seconds: float) -> None:
+        """Begin a phase, even the one it is in.
 
         Args:
-            seconds: Time from now; after it they raise TimeoutError.
-            size: Bytes to read; beyond them reads raise RequestTooLargeError. None for no limit.
+            phase: The phase.
+            now: Monotonic seconds.
+            seconds: How long it may take.
         """
-        self._deadline = time.monotonic() + seconds
-        self._bytes_left = size
+        self.phase = phase
+        self.since = now
+        self.deadline = now + seconds
 
-    def readable(self) -> bool:
-        """True, as `io.BufferedReader` requires."""
-        return True
+    def receive(self) -> bytes | None:
+        """Return what has arrived, at most 16 KiB; None if there is nothing, empty bytes at the end.
 
-    def readinto(self, buffer: "WriteableBuffer", /) -> int:
-        """Read what has arrived, or wait for data until the deadline. 0 means end of stream."""
-        if self._bytes_left is not None and self._bytes_left <= 0:
-            raise RequestTooLargeError
-        self._set_timeout()
-        count = self.sock.recv_into(buffer)
-        if self._bytes_left is not None:
-            self._bytes_left -= count
-        return count
-
-    def send(self, data: bytes) -> None:
-        """Write all of the data before the deadline."""
-        self._set_timeout()
-        self.sock.sendall(data)
-
-    def drain(self, seconds: float) -> None:
-        """Shut down our side and discard what the client still sends, for a bounded time.
-
-        Closing with unread bytes makes the kernel reset the connection, and the client may lose the response.
+        Raises:
+            OSError: The connection has failed.
         """
-        discarded = bytearray(8192)
-        self.set_limits(seconds)
-        with contextlib.suppress(OSError):
-            self.sock.shutdown(socket.SHUT_WR)
-            while self.readinto(discarded):
-                pass
+        return self._transport.receive()
 
-    def _set_timeout(self) -> None:
-        seconds_left = self._deadline - time.monotonic()
-        if seconds_left <= 0:
-            raise TimeoutError("the client was too slow")
-        self.sock.settimeout(seconds_left)
+    def set_response(self, head: bytes, body: bytes) -> None:
+        """Set what `send` sends. The body is not copied."""
+        self.body = body
+        self._unsent = [memoryview(head), memoryview(body)]
+
+    def send(self) -> int:
+        """Send as much of the response as the kernel accepts.
+
+        Returns:
+            Number of bytes sent.
+
+        Raises:
+            OSError: The connection has failed.
+        """
+        sent = left = self._transport.send(self._unsent)
+        while self._unsent and left >= len(self._unsent[0]):
+            left -= len(self._unsent.pop(0))
+        if self._unsent:
+            self._unsent[0] = self._unsent[0][left:]
+        else:
+            self.body = b""
+        return sent
+
+    @property
+    def is_sent(self) -> bool:
+        """True if nothing of a response is left to send."""
+        return not self._unsent
 
 
 class Connections:
-    """All open connections, up to a maximum number.
-
-    At the maximum, a new connection replaces the one that has waited longest, so that idle and slow clients cannot lock
-    out a scraper. A connection whose response is being computed is never replaced.
+    """All open connections.
 
     Args:
-        limit: Maximum number of open connections.
+        limits: How many there may be, and how many bytes they may keep.
     """
 
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
-        self._open: set[Connection] = set()
-        self._changed = threading.Condition()
+    def __init__(self, limits: ConnectionLimits) -> None:
+        self._limits = limits
+        self._open: dict[Connection, None] = {}
 
-    def admit(self, sock: socket.socket) -> Connection | None:
-        """Add an accepted socket, dropping another connection if necessary; None if none can be dropped."""
-        with self._changed:
-            remaining = [connection for connection in self._open if not connection.dropped]
-            if len(remaining) >= self._limit:
-                waiting = [connection for connection in remaining if connection.phase is not Phase.WORKING]
-                if not waiting:
-                    return None
-                _drop(min(waiting, key=lambda connection: (connection.phase, connection.phase_began)))
-            connection = Connection(sock)
-            self._open.add(connection)
-            return connection
+    def __len__(self) -> int:
+        return len(self._open)
 
-    def set_phase(self, connection: Connection, phase: Phase) -> None:
-        """Record that a connection begins a phase, even if it is the phase it was in before."""
-        with self._changed:
-            connection.phase = phase
-            connection.phase_began = time.monotonic()
+    def __iter__(self) -> Iterator[Connection]:
+        """All of them, also while some are added or removed."""
+        return iter(tuple(self._open))
 
-    def release(self, connection: Connection) -> None:
-        """Close a connection and remove it."""
-        with self._changed:
-            self._open.discard(connection)
-            connection.close()
-            connection.sock.close()
-            self._changed.notify_all()
+    def add(self, connection: Connection) -> None:
+        """Add a connection; make room with `to_close_for` first."""
+        self._open[connection] = None
 
-    def drop(self, highest: Phase) -> None:
-        """Shut down every connection in this phase or a lower one; its thread then releases it."""
-        with self._changed:
-            for connection in self._open:
-                if connection.phase <= highest:
-                    _drop(connection)
+    def remove(self, connection: Connection) -> None:
+        """Remove a connection."""
+        self._open.pop(connection, None)
 
-    def wait_until_closed(self, seconds: float) -> bool:
-        """Wait until all connections are released; False if the time runs out first."""
-        with self._changed:
-            return self._changed.wait_for(lambda: not self._open, seconds)
+    def to_close_for(self, peer: bytes, now: float) -> Connection | None:
+        """Return the connection to close before a client's new one is added; None if there is room.
+
+        If the client has too many itself, it is one of its own. Otherwise it is one whose client has read nothing for a
+        second, or else one of the client that has the most. Of these it is the one in the lowest phase; those that have
+        read something or have connected within the last 0.2 s come last.
+
+        Args:
+            peer: The client.
+            now: Monotonic seconds.
+        """
+        limits = self._limits
+        if len(self._open) < min(limits.connections, limits.connections_per_peer):
+            return None
+        own = [connection for connection in self._open if connection.peer == peer]
+        if len(own) >= limits.connections_per_peer:
+            return _first_to_close(own, now, limits)
+        return _first_to_close(self._open, now, limits) if len(self._open) >= limits.connections else None
+
+    def to_close_for_memory(self, kept: Connection) -> Connection | None:
+        """Return the connection that has sent nothing for longest, if unsent bodies are too large together.
+
+        Args:
+            kept: A connection that is not returned, because its client has had no time to read.
+        """
+        sending = [connection for connection in self._open if connection.body]
+        size = sum({id(connection.body): len(connection.body) for connection in sending}.values())
+        others = [connection for connection in sending if connection is not kept]
+        if size <= self._limits.unsent_bytes or not others:
+            return None
+        return min(others, key=lambda connection: connection.since)
 
 
-def _drop(connection: Connection) -> None:
-    connection.dropped = True
-    with contextlib.suppress(OSError):  # the client has already closed it
-        connection.sock.shutdown(socket.SHUT_RDWR)
+def peer_of(host: str) -> bytes:
+    """The part of an IP address that is the same for all addresses a client can easily have.
+
+    Args:
+        host: An IPv4 or IPv6 address, which may have a zone. For IPv6 it is the network of 64 bits.
+    """
+    address = ipaddress.ip_address(host.partition("%")[0])
+    if isinstance(address, ipaddress.IPv4Address):
+        return address.packed
+    mapped = address.ipv4_mapped
+    return address.packed[:_IPV6_NETWORK_BYTES] if mapped is None else mapped.packed
+
+
+def _first_to_close(candidates: Collection[Connection], now: float, limits: ConnectionLimits) -> Connection:
+    fair = int(limits.connections * _FAIR_SHARE)
+    numbers = Counter(connection.peer for connection in candidates)
+
+    def order(connection: Connection) -> tuple[bool, int, bool, Phase, float]:
+        phase, seconds = connection.phase, now - connection.since
+        is_stalled = phase <= Phase.SENDING and seconds > _STALLED_SECONDS
+        is_brief = phase not in (Phase.DRAINING, Phase.IDLE) and seconds <= _BRIEF_SECONDS
+        return (not is_stalled, -max(numbers[connection.peer], fair), is_brief, phase, connection.since)
+
+    return min(candidates, key=order)

@@ -6,9 +6,10 @@ from exporter.assembler import Clocks, Latest
 from exporter.families import HOLDER_LABELS
 from exporter.scrape_bodies import ScrapeBodies
 from exporter.selfmetrics import SelfMetrics, exporter_version
+from exporter.snapshot import Snapshot
 from exporter.web import status_page, status_view
 from exporter.web.negotiation import accepts_gzip, negotiate
-from exporter.web.server import Handler, Response
+from exporter.web.response import Handler, Response
 from exporter.web.status_page import About
 from exporter.web.status_view import StatusView
 
@@ -16,6 +17,7 @@ HEALTHY_PATH = "/-/healthy"
 READY_PATH = "/-/ready"
 
 _STUCK_AFTER_SECONDS = 30.0
+_PAGE_SECONDS = 1.0
 _PLAIN = "text/plain; charset=utf-8"
 
 
@@ -56,7 +58,33 @@ def index(latest: Latest, metrics_path: str, node: str, clocks: Clocks, *, simul
         snapshot_age_seconds = clocks.monotonic() - latest.made_at
         return status_view.build_view(latest.snapshot, clocks.wall(), snapshot_age_seconds)
 
-    return status_page.handler(About(node, exporter_version(), links, simulated), current_view)
+    page = status_page.handler(About(node, exporter_version(), links, simulated), current_view)
+    return _RecentPage(page, latest, clocks.monotonic).respond
+
+
+class _RecentPage:
+    """A page of the newest snapshot, made at most once a second, so that nobody keeps the server busy by requesting it.
+
+    Args:
+        page: Makes it.
+        latest: Holds the newest snapshot.
+        clock: Monotonic seconds.
+    """
+
+    def __init__(self, page: Handler, latest: Latest, clock: Callable[[], float]) -> None:
+        self._page = page
+        self._latest = latest
+        self._clock = clock
+        self._made: tuple[Snapshot, float, Response] | None = None
+
+    def respond(self, headers: Mapping[str, str]) -> Response:
+        """The page, at most a second old."""
+        snapshot, now = self._latest.snapshot, self._clock()
+        if self._made is not None and self._made[0] is snapshot and now - self._made[1] < _PAGE_SECONDS:
+            return self._made[2]
+        response = self._page(headers)
+        self._made = snapshot, now, response
+        return response
 
 
 def healthy(latest: Latest, clock: Callable[[], float]) -> Handler:

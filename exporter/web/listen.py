@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 _ADDRESS = re.compile(r"(?:\[(?P<literal>[\w:.%]+)\]|(?P<host>[^:\[\]\s/]*)):(?P<port>[0-9]{1,5})")
 MAX_PORT = 65535
-_BACKLOG = 128
+_BACKLOG = 1024  # a client that finds the queue full tries again after a second, which is too late for a probe
 _NO_IPV6 = frozenset({errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL})
 _ADVICE = {
     errno.EADDRINUSE: "stop the process that uses it or choose another address",

@@ -10,7 +10,7 @@ from collectors.wording import counted
 from exporter.durations import spell_duration
 from exporter.snapshot import Container
 from exporter.web.html import Html, Node, bar, body, element, group, lines, row, table, tag, void
-from exporter.web.server import Handler, Response
+from exporter.web.response import Handler, Response
 from exporter.web.status_view import (
     CollectorRow,
     CollectorStatus,
@@ -71,7 +71,7 @@ def handler(about: About, current_view: Callable[[], StatusView]) -> Handler:
 
     Args:
         about: Facts that do not change.
-        current_view: Returns the view to render; called once per request, in the client's thread.
+        current_view: Returns the view to render; called once per request, in the server's thread.
     """
     style = resources.files("exporter.web").joinpath("status_page.css").read_text("utf-8")
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()

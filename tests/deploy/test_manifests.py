@@ -23,7 +23,7 @@ VARIANTS = ("base", "nvidia", "amd")
 VERSIONS = [f"1.{minor}" for minor in range(29, 38)]
 NAME = "accelerator-exporter"
 DEFAULTS = Settings()
-PORT = int(DEFAULTS.web.listen_address.removeprefix(":"))
+PORT = int(DEFAULTS.web.listen_address[0].removeprefix(":"))
 
 
 def of_kind(manifests: list[Manifest], kind: str) -> Manifest:

@@ -121,7 +121,7 @@ HEALTHY = NodeFacts(
     collectors=(collector(),),
     pci=(on_bus(WHOLE), on_bus(PARTITIONED)),
     kubelet=kubelet(TRAINING, SERVING, NETWORK),
-    address=AddressFacts(":9410", AddressState.SERVED),
+    addresses=(AddressFacts(":9410", AddressState.SERVED),),
     environment=ENVIRONMENT,
 )
 

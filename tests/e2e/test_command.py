@@ -2,6 +2,9 @@
 
 import io
 import json
+import re
+from contextlib import closing
+from http.client import HTTPConnection
 from pathlib import Path
 
 from exporter.command import run
@@ -51,7 +54,9 @@ def test_invalid_environment_variable_gives_one_line() -> None:
 
 
 def test_valid_file_is_accepted() -> None:
-    result = run_once(["--check-config", f"--config.file={_DATA / 'good' / 'everything.yaml'}"], {})
+    # The web configuration file that it names is on no machine.
+    arguments = ["--check-config", f"--config.file={_DATA / 'good' / 'everything.yaml'}", "--web.config.file="]
+    result = run_once(arguments, {})
     assert (result.returncode, result.stdout, result.stderr) == (0, "configuration is valid\n", "")
 
 
@@ -114,3 +119,14 @@ def test_simulated_node_has_devices_pods_and_values_within_seconds(tmp_path: Pat
     assert scrape.value("accelerator_exporter_collector_devices", collector="simulated") == 4
     assert scrape.value("accelerator_exporter_attribution_up", source="simulated") == 1
     assert scrape.find("accelerator_exporter_unmatched_devices") == []
+
+
+def test_several_addresses_serve_the_same(tmp_path: Path) -> None:
+    with exporter(tmp_path, "--simulate", "--web.listen-address=127.0.0.2:0") as running:
+        (found,) = re.findall(r"address=(\S+)", running.log.read_text())
+        addresses = [address.strip('"').partition(":") for address in found.split(",")]
+        assert [host for host, _, _ in addresses] == ["127.0.0.1", "127.0.0.2"]
+        for host, _, port in addresses:
+            with closing(HTTPConnection(host, int(port), timeout=10)) as connection:
+                connection.request("GET", "/-/healthy")
+                assert connection.getresponse().status == 200

@@ -8,8 +8,8 @@ import pytest
 
 from exporter.assembler import Clocks, Latest
 from exporter.web import handlers
-from exporter.web.server import Server
 from tests.doubles.browser import Browser, Tab, chromium
+from tests.doubles.http_client import serving
 from tests.doubles.status_snapshot import LONG, NOW, QUOTES, SCRIPT, rich
 
 PHONE, DESKTOP = 375, 1280
@@ -55,11 +55,9 @@ def latest() -> Latest:
 @pytest.fixture
 def url(latest: Latest) -> Iterator[str]:
     index = handlers.index(latest, "/metrics", "gpu-node-17", Clocks(lambda: 100.4, lambda: NOW))
-    with closing(
-        Server("127.0.0.1:0", {"/": index, handlers.HEALTHY_PATH: handlers.healthy(latest, lambda: 100.4)})
-    ) as server:
+    with closing(serving({"/": index, handlers.HEALTHY_PATH: handlers.healthy(latest, lambda: 100.4)})) as server:
         server.start()
-        yield f"http://{server.address}/"
+        yield f"http://{server.addresses[0]}/"
 
 
 def opened(browser: Browser, url: str, width: int = DESKTOP, scheme: str = "light") -> Tab:

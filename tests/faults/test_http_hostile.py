@@ -5,12 +5,15 @@ import select
 import socket
 import threading
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from exporter.web.server import ConnectionLimits, Response, Server
+from exporter.web.connections import ConnectionLimits
+from exporter.web.response import Response
+from exporter.web.server import Server
 from tests.doubles.exporter_process import wait_until
-from tests.doubles.http_client import BOUND_SECONDS, connect, many, read_to_end, request
+from tests.doubles.http_client import BOUND_SECONDS, connect, many, read_to_end, request, serving, wait_until_closed
 
 BIG = 10 * 1024 * 1024
 PATIENT = ConnectionLimits()
@@ -31,16 +34,12 @@ def start() -> Iterator[Start]:
     with contextlib.ExitStack() as stack:
 
         def start_with(limits: ConnectionLimits) -> Server:
-            server = Server("127.0.0.1:0", {"/metrics": page, "/big": big_page}, limits)
+            server = serving({"/metrics": page, "/big": big_page}, limits)
             stack.callback(server.close)
             server.start()
             return server
 
         yield start_with
-
-
-def client_threads() -> list[threading.Thread]:
-    return [thread for thread in threading.enumerate() if thread.name == "http-client"]
 
 
 def assert_answers(server: Server) -> None:
@@ -135,7 +134,7 @@ def test_client_that_disconnects_during_a_request_does_not_affect_others(start: 
     with connect(server) as client:
         client.sendall(sent)
 
-    assert server._listener.connections.wait_until_closed(BOUND_SECONDS)
+    wait_until_closed(server)
     assert_answers(server)
 
 
@@ -147,7 +146,7 @@ def test_client_that_resets_the_connection_does_not_affect_others(start: Start) 
         assert client.recv(1) == b"H"
         client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")  # close with a reset
 
-    assert server._listener.connections.wait_until_closed(BOUND_SECONDS)
+    wait_until_closed(server)
     assert_answers(server)
 
 
@@ -177,8 +176,31 @@ def test_pipelined_requests_are_answered_in_order(start: Start) -> None:
 
 
 @pytest.mark.parametrize(
-    "body", [b"Content-Length: 21\r\n\r\n", b"Transfer-Encoding: chunked\r\n\r\n", b"Content-Length: none\r\n\r\n"]
+    "fields",
+    [
+        b"Content-Length: 0\r\nContent-Length: 0\r\n",
+        b"Content-Length: none\r\n",
+        b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n",
+        b"Transfer-Encoding : chunked\r\n",
+        b"no colon\r\n",
+        b"Folded: a\r\n b\r\n",
+    ],
 )
+def test_a_request_that_another_parser_could_understand_differently_ends_the_connection(
+    start: Start, fields: bytes
+) -> None:
+    server = start(PATIENT)
+
+    with connect(server) as client:
+        client.sendall(b"GET /metrics HTTP/1.1\r\n" + fields + b"\r\nGET /metrics HTTP/1.1\r\n\r\n")
+        received = read_to_end(client)
+
+    assert received.startswith(b"HTTP/1.1 400 Bad Request\r\n")
+    assert received.endswith(b"\r\n\r\n400 Bad Request\n")
+    assert_answers(server)
+
+
+@pytest.mark.parametrize("body", [b"Content-Length: 21\r\n\r\n", b"Transfer-Encoding: chunked\r\n\r\n"])
 def test_body_is_never_parsed_as_a_request(start: Start, body: bytes) -> None:
     server = start(PATIENT)
 
@@ -209,7 +231,7 @@ def test_client_that_does_not_read_its_response_is_closed(start: Start) -> None:
         assert client.recv(1) == b"H"
         assert_answers(server)
 
-        assert server._listener.connections.wait_until_closed(BOUND_SECONDS)
+        wait_until_closed(server)
         assert len(read_to_end(client)) < BIG
 
 
@@ -224,7 +246,7 @@ def test_200_open_connections_do_not_block_others(start: Start, sent: bytes) -> 
     with many(server, 200, sent):
         assert_answers(server)
         assert_answers(server)
-        wait_until(lambda: len(client_threads()) <= PATIENT.connections)
+        assert server.open_connections <= PATIENT.connections
 
 
 def test_clients_that_do_not_read_do_not_block_others(start: Start) -> None:
@@ -234,40 +256,107 @@ def test_clients_that_do_not_read_do_not_block_others(start: Start) -> None:
         assert_answers(server)
 
 
-def test_an_idle_client_is_closed_before_one_that_reads_its_response(start: Start) -> None:
+def test_a_client_that_has_not_sent_yet_is_not_closed_for_others(start: Start) -> None:
     server = start(ConnectionLimits(connections=2))
 
-    with connect(server) as reading:
-        reading.sendall(b"GET /big HTTP/1.1\r\nConnection: close\r\n\r\n")
-        assert reading.recv(1) == b"H"
-        with connect(server) as idle:
-            assert_answers(server)
+    with connect(server) as blocked, connect(server) as new:
+        blocked.sendall(b"GET /big HTTP/1.1\r\n\r\n")
+        assert blocked.recv(1) == b"H"
+        assert_answers(server)
+        new.sendall(b"GET /metrics HTTP/1.1\r\nConnection: close\r\n\r\n")
 
-            assert read_to_end(idle) == b""
-        assert len(read_to_end(reading)) > BIG
+        assert read_to_end(new).endswith(b"\r\n\r\nok")
+        assert len(read_to_end(blocked)) < BIG
 
 
-def test_when_every_connection_waits_for_a_handler_the_next_gets_503() -> None:
-    began, release = threading.Semaphore(0), threading.Event()
+def test_a_client_that_reads_nothing_is_closed_before_one_that_reads(start: Start) -> None:
+    server = start(ConnectionLimits(connections=2, unsent_bytes=3 * BIG))
+
+    with connect(server) as blocked, connect(server) as reading:
+        for client in (reading, blocked):
+            client.sendall(b"GET /big HTTP/1.1\r\nConnection: close\r\n\r\n")
+            assert client.recv(1) == b"H"
+        read = 1
+        while read < BIG // 2:
+            read += len(reading.recv(65536))
+        assert_answers(server)
+
+        assert read + len(read_to_end(reading)) > BIG
+        assert len(read_to_end(blocked)) < BIG
+
+
+def test_clients_that_connect_while_a_page_is_made_are_served_afterwards() -> None:
+    began, release = threading.Event(), threading.Event()
 
     def slow(_headers: Mapping[str, str]) -> Response:
-        began.release()
+        began.set()
         release.wait(BOUND_SECONDS)
         return page({})
 
-    with contextlib.closing(
-        Server("127.0.0.1:0", {"/slow": slow, "/metrics": page}, ConnectionLimits(connections=2))
-    ) as server:
+    with contextlib.closing(serving({"/slow": slow}, ConnectionLimits(connections=2))) as server:
         server.start()
-        with many(server, 2, b"GET /slow HTTP/1.1\r\nConnection: close\r\n\r\n") as waiting:
-            assert began.acquire(timeout=BOUND_SECONDS)
-            assert began.acquire(timeout=BOUND_SECONDS)
+        sent = b"GET /slow HTTP/1.1\r\nConnection: close\r\n\r\n"
+        with many(server, 1, sent) as first:
+            assert began.wait(BOUND_SECONDS)
+            with many(server, 12, sent) as waiting:
+                release.set()
 
-            with connect(server) as refused:
-                assert read_to_end(refused).startswith(b"HTTP/1.1 503 Service Unavailable\r\n")
-            release.set()
-            assert [read_to_end(client)[-2:] for client in waiting] == [b"ok", b"ok"]
+                assert [read_to_end(client)[-2:] for client in (*first, *waiting)] == [b"ok"] * 13
+
+
+def test_nothing_more_is_read_from_a_client_that_does_not_read(start: Start) -> None:
+    server = start(PATIENT)
+
+    with connect(server) as client:
+        client.sendall(b"GET /big HTTP/1.1\r\n\r\n" + b"GET /metrics HTTP/1.1\r\n\r\n" * 4000)
+        assert client.recv(1) == b"H"
         assert_answers(server)
+        assert_answers(server)
+
+        (connection,) = [each for each in server._loop.connections if len(each.body) == BIG]
+        assert 0 < len(connection.parser._buffer) <= 16 * 1024
+
+
+def test_the_bodies_that_clients_do_not_read_are_limited(start: Start) -> None:
+    server = start(ConnectionLimits(unsent_bytes=3 * BIG))
+
+    with many(server, 12, b"GET /big HTTP/1.1\r\nConnection: close\r\n\r\n") as clients:
+        assert [client.recv(1) for client in clients] == [b"H"] * 12
+        assert_answers(server)
+        wait_until(lambda: server.open_connections == 3)
+
+        assert sum(len(read_to_end(client)) > BIG for client in clients) == 3
+
+
+@pytest.mark.parametrize(("seconds", "complete"), [(BOUND_SECONDS, True), (0.0, False)])
+def test_closing_the_server_waits_a_bounded_time_for_unsent_responses(
+    start: Start, seconds: float, *, complete: bool
+) -> None:
+    server = start(ConnectionLimits(shutdown_seconds=seconds))
+
+    with connect(server) as client, ThreadPoolExecutor(1) as threads:
+        client.sendall(b"GET /big HTTP/1.1\r\n\r\n")
+        assert client.recv(1) == b"H"
+        closed = threads.submit(server.close)
+        assert server._loop.stopping.wait(BOUND_SECONDS)
+        if not complete:
+            closed.result(BOUND_SECONDS)
+
+        assert (len(read_to_end(client)) > BIG) is complete
+        closed.result(BOUND_SECONDS)
+
+
+def test_an_address_cannot_take_the_connections_of_another(start: Start) -> None:
+    server = start(ConnectionLimits(connections=20, connections_per_peer=10))
+
+    with many(server, 5, b"GET /metrics HTTP/1.1\r\n\r\n") as kept:
+        assert [client.recv(1024)[-2:] for client in kept] == [b"ok"] * 5
+        with many(server, 60, b"GET /big HTTP/1.1\r\n\r\n", "127.0.0.2"):
+            assert request(server, "/metrics", host="127.0.0.1").body == b"ok"
+            for client in kept:
+                client.sendall(b"GET /metrics HTTP/1.1\r\nConnection: close\r\n\r\n")
+                assert read_to_end(client).endswith(b"\r\n\r\nok")
+            assert server.open_connections <= 10
 
 
 def test_no_connection_is_leaked(start: Start) -> None:
@@ -275,4 +364,4 @@ def test_no_connection_is_leaked(start: Start) -> None:
     with many(server, 100, b"GET /metrics HTTP/1.1\r\n"):
         assert_answers(server)
 
-    assert server._listener.connections.wait_until_closed(BOUND_SECONDS)
+    wait_until_closed(server)

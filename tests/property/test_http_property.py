@@ -14,9 +14,9 @@ from exporter.assembler import Clocks, Latest
 from exporter.selfmetrics import SelfMetrics, process_samples
 from exporter.text_format import Format
 from exporter.web import handlers
-from exporter.web.server import ConnectionLimits, Server
+from exporter.web.server import Server
 from tests.doubles.expositions import parse
-from tests.doubles.http_client import BOUND_SECONDS, connect, read_to_end, request
+from tests.doubles.http_client import connect, read_to_end, request, serving, wait_until_closed
 from tests.doubles.status_snapshot import NOW, rich
 from tests.property.examples import examples
 
@@ -73,7 +73,7 @@ def server() -> Iterator[Server]:
         "/": handlers.index(latest, METRICS, "worker-1", clocks),
         handlers.HEALTHY_PATH: handlers.healthy(latest, lambda: 0.0),
     }
-    with closing(Server("127.0.0.1:0", pages, ConnectionLimits())) as started:
+    with closing(serving(pages)) as started:
         started.start()
         yield started
 
@@ -100,7 +100,7 @@ def test_any_bytes_are_answered_or_refused_and_the_next_client_is_served(
         received = read_to_end(client)
     assert received == b"" or ANSWERS.match(received)
     assert {int(status) for status in ANSWERS.findall(received)} <= EXPECTED
-    assert server._listener.connections.wait_until_closed(BOUND_SECONDS)
+    wait_until_closed(server)
     assert_serves(server, Format.TEXT)
     assert [record for record in caplog.records if record.levelno > logging.INFO] == []
 

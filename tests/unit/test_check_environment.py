@@ -7,13 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from exporter.check.environment import read_environment, read_mounts, read_only_root, socket_mount, try_listen_address
+from exporter.check.environment import read_environment, read_mounts, read_only_root, socket_mount, try_listen_addresses
 from exporter.check.facts import AddressState, Environment, IdentitySource, MountFacts, SocketMount
 from exporter.configuration.load import load_settings
 from exporter.configuration.settings import Settings, WebSettings
 from exporter.web.listen import ListenError, listen
+from tests.doubles.certificates import Authority
+from tests.doubles.passwords import USERS
 from tests.doubles.procfs_tree import ROOT_MOUNT, WRITABLE_ROOT_MOUNT, ProcfsTree, mount_line
 from tests.doubles.sysfs_tree import SysfsTree
+from tests.doubles.tls_client import TLS, configured, protected
 
 BOUND_SECONDS = 30.0
 METRICS = b'# TYPE accelerator_exporter_build_info gauge\naccelerator_exporter_build_info{version="1"} 1\n'
@@ -213,26 +216,58 @@ def server(body: bytes, head: bytes = b"HTTP/1.1 200 OK\r\nConnection: close\r\n
 def test_a_free_address_is_reported_as_free_and_stays_free() -> None:
     with socket.create_server(("127.0.0.1", 0)) as once:
         address = f"127.0.0.1:{once.getsockname()[1]}"
-    assert try_listen_address(WebSettings(address, "/metrics")).state is AddressState.FREE
+    assert [facts.state for facts in try_listen_addresses(WebSettings((address,), "/metrics"))] == [AddressState.FREE]
     listen(address).close()
 
 
 def test_an_exporter_that_listens_there_is_recognized() -> None:
     with server(METRICS) as address:
-        facts = try_listen_address(WebSettings(address, "/metrics"))
+        (facts,) = try_listen_addresses(WebSettings((address,), "/metrics"))
     assert (facts.address, facts.state, facts.text) == (address, AddressState.SERVED, "")
+
+
+@pytest.mark.parametrize("text", [TLS, USERS, TLS + USERS])
+def test_a_protected_exporter_that_listens_there_is_recognized(tmp_path: Path, text: str) -> None:
+    Authority(tmp_path).sign_server()
+    with protected(configured(tmp_path, text)) as running, server(METRICS) as plain:
+        web = WebSettings(running.addresses, "/metrics", (plain,), tmp_path / "web.yml")
+        states = [facts.state for facts in try_listen_addresses(web)]
+    assert states == [AddressState.SERVED, AddressState.SERVED]
+
+
+def test_another_program_is_not_taken_for_a_protected_exporter(tmp_path: Path) -> None:
+    def close_three() -> None:
+        for _ in range(3):
+            listening.accept()[0].close()
+
+    with socket.create_server(("127.0.0.1", 0), backlog=10) as listening:
+        closing = threading.Thread(target=close_three)
+        closing.start()
+        address = f"127.0.0.1:{listening.getsockname()[1]}"
+        (facts,) = try_listen_addresses(WebSettings((address,), "/metrics", (), tmp_path / "web.yml"))
+        closing.join(BOUND_SECONDS)
+    assert facts.state is AddressState.TAKEN
 
 
 @pytest.mark.parametrize("head", [b"HTTP/1.1 404 Not Found\r\n\r\n", b"220 mail ready\r\n"])
 def test_another_program_that_listens_there_is_reported(head: bytes) -> None:
     with server(b"hello", head) as address:
-        facts = try_listen_address(WebSettings(address, "/metrics"))
+        (facts,) = try_listen_addresses(WebSettings((address,), "/metrics"))
     assert facts.state is AddressState.TAKEN
     assert "Address already in use" in facts.text
 
 
+def test_each_of_several_addresses_is_tried() -> None:
+    with server(METRICS) as address:
+        facts = try_listen_addresses(WebSettings((address, "192.0.2.1:9410"), "/metrics"))
+    assert [(found.address, found.state) for found in facts] == [
+        (address, AddressState.SERVED),
+        ("192.0.2.1:9410", AddressState.REFUSED),
+    ]
+
+
 def test_an_address_of_another_machine_is_refused() -> None:
-    facts = try_listen_address(WebSettings("192.0.2.1:9410", "/metrics"))
+    (facts,) = try_listen_addresses(WebSettings(("192.0.2.1:9410",), "/metrics"))
     assert facts.state is AddressState.REFUSED
     with pytest.raises(ListenError) as caught:
         listen("192.0.2.1:9410")

@@ -63,7 +63,7 @@ def with_faults(*faults: Fault) -> NodeFacts:
 
 
 def with_address(state: AddressState) -> NodeFacts:
-    return replace(HEALTHY, address=AddressFacts(":9410", state, "why it is refused"))
+    return replace(HEALTHY, addresses=(AddressFacts(":9410", state, "why it is refused"),))
 
 
 def without_name(identity: IdentitySource) -> NodeFacts:

@@ -28,7 +28,7 @@ METRICS_PAGE = ROOT / "docs" / "metrics.md"
 # A name, or a prefix that a text uses for several names: `accelerator_device_`, `accelerator_device_*`.
 NAME = re.compile(r"(?<![\w.])(?:accelerator|process)_[a-z0-9_]*+(?!\.[a-z])")
 PREFIXES = {f"{subject.value}_" for subject in Subject} | {"accelerator_", "process_"}
-FLAG = re.compile(r"(?<![\w-])--[a-z]+\.[a-z-]+")
+FLAG = re.compile(r"(?<![\w-])--[a-z]+(?:\.[a-z-]+)+")
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
 CODE_BLOCK = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)

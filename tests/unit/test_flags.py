@@ -60,6 +60,11 @@ def test_a_wrong_command_line_gives_one_line(arguments: list[str], line: str) ->
     assert str(caught.value) == line
 
 
+def test_the_flag_of_a_list_can_be_repeated() -> None:
+    arguments = ["--web.listen-address=:9410", "--web.listen-address=[::1]:9411"]
+    assert parse_command_line(arguments).flags == {"web.listen_address": ":9410,[::1]:9411"}
+
+
 @pytest.mark.parametrize(
     ("arguments", "scenario"),
     [

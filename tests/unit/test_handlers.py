@@ -10,9 +10,9 @@ from exporter.assembler import Clocks, Latest
 from exporter.selfmetrics import SelfMetrics, exporter_version
 from exporter.snapshot import CollectorHealth, Snapshot
 from exporter.web import handlers
-from exporter.web.server import Response, Server
+from exporter.web.response import Response
 from tests.doubles.collectors import Clock, gpu, part, power
-from tests.doubles.http_client import request
+from tests.doubles.http_client import request, serving
 
 CLOCKS = Clocks(Clock(0), Clock(0))
 
@@ -120,7 +120,7 @@ def test_readiness_waits_for_the_first_readings(latest: Latest) -> None:
 
 def test_the_pages_are_served_over_http(latest: Latest, own: SelfMetrics) -> None:
     routes = {"/metrics": handlers.metrics(latest, own), "/": handlers.index(latest, "/metrics", "node-1", CLOCKS)}
-    with closing(Server("127.0.0.1:0", routes)) as server:
+    with closing(serving(routes)) as server:
         server.start()
         plain = request(server, "/metrics")
         packed = request(server, "/metrics", Accept="application/openmetrics-text", Accept_Encoding="gzip")

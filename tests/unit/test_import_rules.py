@@ -1,5 +1,7 @@
-"""The import rules in `pyproject.toml` cover every vendor."""
+"""The import rules in `pyproject.toml` cover every vendor; the daemon does not load what only other commands need."""
 
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -22,3 +24,10 @@ def test_every_folder_of_a_vendor_is_protected() -> None:
 
     assert vendors | protected("only exporter knows simulated devices") == folders - {f"collectors.{f}" for f in SHARED}
     assert vendors == {target.partition(":")[0] for target in ENTRY_POINTS.values()}
+
+
+def test_the_daemon_loads_no_large_modules_that_it_does_not_need() -> None:
+    script = "import sys, exporter.command, exporter.daemon; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+
+    assert set(loaded.split()) & {"ssl", "http.client", "http.server", "socketserver", "prometheus_client"} == set()

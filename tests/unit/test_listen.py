@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from exporter.web.listen import Address, ListenError, listen, open_socket, parse
-from exporter.web.server import Response, Server
-from tests.doubles.http_client import request
+from exporter.web.response import Response
+from tests.doubles.http_client import port_of, request, serving
 
 NO_IPV6 = "IPv6 is off on this machine"
 HAS_IPV6 = Path("/proc/net/if_inet6").exists()
@@ -64,19 +64,19 @@ def test_a_name_that_does_not_resolve_is_refused() -> None:
 @pytest.mark.parametrize("text", [":0", "[::]:0"])
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
 def test_every_interface_means_ipv6_and_ipv4(text: str, host: str) -> None:
-    with contextlib.closing(Server(text, {"/": lambda _: Response(200, "text/plain", b"")})) as server:
+    with contextlib.closing(serving({"/": lambda _: Response(200, "text/plain", b"")}, address=text)) as server:
         server.start()
 
-        assert server.address == f"[::]:{server.port}"
+        assert server.addresses == (f"[::]:{port_of(server)}",)
         assert request(server, "/", host=host).status == 200
 
 
 @pytest.mark.skipif(not HAS_IPV6, reason=NO_IPV6)
 def test_an_ipv6_address_does_not_answer_on_ipv4() -> None:
-    with contextlib.closing(Server("[::1]:0", {"/": lambda _: Response(200, "text/plain", b"")})) as server:
+    with contextlib.closing(serving({"/": lambda _: Response(200, "text/plain", b"")}, address="[::1]:0")) as server:
         server.start()
 
-        assert server.address == f"[::1]:{server.port}"
+        assert server.addresses == (f"[::1]:{port_of(server)}",)
         assert request(server, "/", host="::1").status == 200
         with pytest.raises(ConnectionRefusedError):
             request(server, "/", host="127.0.0.1")

@@ -48,6 +48,14 @@ def test_flag_and_variable_follow_from_the_key() -> None:
     assert address.variable == "ACCELERATOR_EXPORTER_WEB_LISTEN_ADDRESS"
 
 
+def test_the_web_configuration_has_the_flag_of_other_exporters() -> None:
+    (option,) = [option for option in OPTIONS if option.key == "web.config_file"]
+    assert option.flag == "--web.config.file"
+    assert option.variable == "ACCELERATOR_EXPORTER_WEB_CONFIG_FILE"
+    command = parse_command_line(["--web.config.file=web.yml"])
+    assert load_settings(command.flags, {}, None).web.config_file == Path("web.yml")
+
+
 def test_help_is_whole_sentences() -> None:
     assert [option.key for option in OPTIONS if not re.fullmatch(r"([A-Z]|text:).*\.", option.help)] == []
 
@@ -78,7 +86,7 @@ def test_help_names_every_flag_with_variable_and_default() -> None:
         for line in (
             f"{option.flag} {option.value_type.placeholder}",
             f"Environment: {option.variable}.",
-            f"Default {option.default or 'the value of NODE_NAME'}.",
+            f"Default {option.default or ('the value of NODE_NAME' if option.default_variable else 'none')}.",
         )
     ]
     assert [line for line in expected if line not in text] == []

@@ -31,7 +31,6 @@ DATA = Path(__file__).parent.parent / "data" / "config"
 EXPECTED: dict[str, str] = json.loads((DATA / "expected.json").read_text())
 DEFAULTS = Settings()
 DEFAULT_TEXTS = {option.key: option.default for option in OPTIONS}
-WITHOUT_DEFAULT = ("node.name", "attribution.own_namespace", "attribution.ignored_drivers")
 LEVEL_VARIABLE = "ACCELERATOR_EXPORTER_LOG_LEVEL"
 
 
@@ -53,7 +52,7 @@ def test_without_configuration_every_option_has_its_default() -> None:
 
 def test_a_file_can_set_everything() -> None:
     assert load_settings({}, {}, DATA / "good" / "everything.yaml") == Settings(
-        web=WebSettings("[::1]:9411", "/accelerators/metrics"),
+        web=WebSettings(("[::1]:9411",), "/accelerators/metrics", ("[::1]:9412",), Path("/etc/web.yml")),
         log=LogSettings(LogLevel.DEBUG, LogFormat.JSON),
         path=PathSettings(Path("/host/sys"), Path("/host/proc")),
         node=NodeSettings("worker-7.example"),
@@ -75,8 +74,11 @@ def test_a_file_can_set_everything() -> None:
     )
 
 
-def test_the_example_of_the_documentation_is_the_defaults_with_the_names_of_a_pod(tmp_path: Path) -> None:
-    assert load_settings(dict.fromkeys(WITHOUT_DEFAULT, ""), {}, written(tmp_path, example())) == DEFAULTS
+def test_the_example_of_the_documentation_is_the_defaults_and_the_examples_of_options_without_one(
+    tmp_path: Path,
+) -> None:
+    without = {option.key: "" for option in OPTIONS if not option.default}
+    assert load_settings(without, {}, written(tmp_path, example())) == DEFAULTS
     assert load_settings({}, {}, written(tmp_path, example())).node.name == "worker-1"
 
 
@@ -188,11 +190,43 @@ def test_lists_of_directories_and_drivers_may_be_empty() -> None:
     "address", [":9410", ":0", "localhost:9410", "192.0.2.1:1", "[::1]:65535", "[2001:db8::1]:9410"]
 )
 def test_addresses_that_can_be_listened_on(address: str) -> None:
-    assert load_settings({"web.listen_address": address}, {}, None).web.listen_address == address
+    assert load_settings({"web.listen_address": address}, {}, None).web.listen_address == (address,)
+
+
+@pytest.mark.parametrize("text", [":9410,[::1]:9411", ":9410, [::1]:9411"])
+def test_several_addresses(text: str) -> None:
+    assert load_settings({"web.listen_address": text}, {}, None).web.listen_address == (":9410", "[::1]:9411")
+
+
+def test_addresses_as_a_list_in_the_file(tmp_path: Path) -> None:
+    file = tmp_path / "config.yaml"
+    file.write_text('web:\n  listen_address: [":9410", "[::1]:9411"]\n')
+
+    assert load_settings({}, {}, file).web.listen_address == (":9410", "[::1]:9411")
+
+
+def test_an_address_is_not_repeated() -> None:
+    text = error_of({"web.listen_address": ":9410,:9410"}, {}, None)
+    assert text.endswith("with commas between them, each of them once: :9410 is repeated")
 
 
 @pytest.mark.parametrize(
-    "address", ["", "9410", ":", "::1:9410", ":65536", ":-1", "[::1]", "a b:1", "http://x:1", ":9410\n"]
+    "address",
+    [
+        "",
+        "9410",
+        ":",
+        "::1:9410",
+        ":65536",
+        ":-1",
+        "[::1]",
+        "a b:1",
+        "http://x:1",
+        ":9410\n",
+        ":9410,",
+        ",",
+        ":9410,9411",
+    ],
 )
 def test_addresses_that_cannot(address: str) -> None:
     assert error_of({"web.listen_address": address}, {}, None).startswith("--web.listen-address: found ")

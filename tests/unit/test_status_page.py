@@ -367,6 +367,20 @@ def test_the_status_page_follows_the_snapshot_and_the_clocks() -> None:
     assert PageText(second).row("0000:04:00.0")[2] == "7 %"
 
 
+def test_the_page_of_a_snapshot_is_made_at_most_once_a_second() -> None:
+    latest, monotonic = Latest(rich(), made_at=100), Clock(100)
+    index = handlers.index(latest, "/m", "node-7", Clocks(monotonic, Clock(NOW)))
+
+    first = index({})
+    monotonic.now = 100.9
+    assert index({}) is first
+    monotonic.now = 101
+    second = index({})
+    assert b"<li>snapshot made 1s ago</li>" in second.body
+    latest.snapshot = replace(rich(), samples=())
+    assert index({}) is not second
+
+
 def test_many_holders_make_no_long_page() -> None:
     partitions = {f"s{n}": part("g", f"s{n}") for n in range(112)}
     edges = tuple(edge("g", f"pod-{n}", f"s{n % 112}") for n in range(1_500))

@@ -7,8 +7,20 @@ from http.client import HTTPConnection
 
 import pytest
 
-from exporter.web.server import ConnectionLimits, Response, Server
-from tests.doubles.http_client import BOUND_SECONDS, connect, read_to_end, request
+from exporter.web.connections import ConnectionLimits
+from exporter.web.endpoint import Endpoint
+from exporter.web.listen import ListenError, listen
+from exporter.web.response import Response
+from exporter.web.server import Server
+from tests.doubles.http_client import (
+    BOUND_SECONDS,
+    connect,
+    port_of,
+    read_to_end,
+    request,
+    serving,
+    wait_until_closed,
+)
 
 
 def hello(_headers: Mapping[str, str]) -> Response:
@@ -25,7 +37,7 @@ def broken(_headers: Mapping[str, str]) -> Response:
 
 @pytest.fixture
 def server() -> Iterator[Server]:
-    with closing(Server("127.0.0.1:0", {"/metrics": hello, "/accept": echo_accept, "/broken": broken})) as running:
+    with closing(serving({"/metrics": hello, "/accept": echo_accept, "/broken": broken})) as running:
         running.start()
         yield running
 
@@ -95,7 +107,7 @@ def test_a_page_that_raises_is_a_500_and_the_server_goes_on(server: Server, capl
 
 
 def test_a_connection_serves_several_requests(server: Server) -> None:
-    with closing(HTTPConnection("127.0.0.1", server.port, timeout=BOUND_SECONDS)) as connection:
+    with closing(HTTPConnection("127.0.0.1", port_of(server), timeout=BOUND_SECONDS)) as connection:
         sources = set()
         for _ in range(3):
             connection.request("GET", "/metrics")
@@ -116,7 +128,7 @@ def test_an_http_1_0_client_gets_its_answer_and_the_end(server: Server) -> None:
 
 
 def test_requests_are_logged_at_debug_and_not_above(server: Server, caplog: pytest.LogCaptureFixture) -> None:
-    with caplog.at_level(logging.DEBUG, "exporter.web.server"):
+    with caplog.at_level(logging.DEBUG, "exporter.web"):
         request(server, "/metrics")
         server.close()
 
@@ -138,8 +150,36 @@ def test_closing_ends_idle_connections_and_can_be_repeated(server: Server) -> No
             connect(server)
 
 
+def test_a_server_listens_on_several_addresses_each_with_its_own_pages() -> None:
+    endpoints = (Endpoint("127.0.0.1:0", {"/metrics": hello}), Endpoint("127.0.0.2:0", {"/accept": echo_accept}))
+    with closing(Server(endpoints)) as server:
+        server.start()
+        answers = {}
+        for host, _, port in (address.partition(":") for address in server.addresses):
+            for path in ("/metrics", "/accept"):
+                with closing(HTTPConnection(host, int(port), timeout=BOUND_SECONDS)) as connection:
+                    connection.request("GET", path, headers={"Accept": "a"})
+                    answers[host, path] = connection.getresponse().status
+
+    assert answers == {
+        ("127.0.0.1", "/metrics"): 200,
+        ("127.0.0.1", "/accept"): 404,
+        ("127.0.0.2", "/metrics"): 404,
+        ("127.0.0.2", "/accept"): 200,
+    }
+
+
+def test_if_one_of_several_addresses_is_taken_it_listens_on_none() -> None:
+    with closing(serving({})) as taken:
+        with listen("127.0.0.1:0") as free:
+            address = f"127.0.0.1:{free.getsockname()[1]}"
+        with pytest.raises(ListenError):
+            Server((Endpoint(address, {}), Endpoint(taken.addresses[0], {})))
+        listen(address).close()
+
+
 def test_a_server_that_was_never_started_can_be_closed() -> None:
-    server = Server("127.0.0.1:0", {})
+    server = serving({})
 
     server.close()
 
@@ -155,13 +195,13 @@ def test_an_answer_under_way_is_finished_when_the_server_closes() -> None:
         assert closing_began.wait(BOUND_SECONDS)
         return Response(200, "text/plain", b"done")
 
-    server = Server("127.0.0.1:0", {"/slow": slow}, ConnectionLimits(shutdown_seconds=BOUND_SECONDS))
+    server = serving({"/slow": slow}, ConnectionLimits(shutdown_seconds=BOUND_SECONDS))
     server.start()
     with ThreadPoolExecutor(2) as threads:
         answer = threads.submit(request, server, "/slow")
         assert asked.wait(BOUND_SECONDS)
         closed = threads.submit(server.close)
-        assert server._listener.closing.wait(BOUND_SECONDS)
+        assert server._loop.stopping.wait(BOUND_SECONDS)
         closing_began.set()
 
         assert answer.result(BOUND_SECONDS).body == b"done"
@@ -177,7 +217,7 @@ def test_closing_does_not_wait_for_a_page_that_hangs() -> None:
         release.wait(BOUND_SECONDS)
         return hello({})
 
-    server = Server("127.0.0.1:0", {"/hung": hung})
+    server = serving({"/hung": hung})
     server.start()
     with connect(server) as client:
         client.sendall(b"GET /hung HTTP/1.1\r\n\r\n")
@@ -188,4 +228,4 @@ def test_closing_does_not_wait_for_a_page_that_hangs() -> None:
         assert not release.is_set()
         assert read_to_end(client) == b""
         release.set()
-        assert server._listener.connections.wait_until_closed(BOUND_SECONDS)
+        wait_until_closed(server)
