@@ -201,23 +201,27 @@ class Assembler:
         inventories = [self._inventory(name, each) for name, each in self._listings.items()]
         claims = self._claims.resolve(state.claim_devices, inventories, self._clocks.monotonic())
         exported = {key for each in self._states.values() for key in subjects_of(each.devices, each.partitions)}
+        earlier = self._join_result
         self._join_result = join.join(
             state.holdings, claims, inventories, self._holding_subjects, exported, self._current_holders
         )
         self._holding_subjects = self._join_result.subjects
         known = {subject for each in inventories for subject in each.subjects}
         self._remember_compute_ratios(known | self._join_result.by_subject.keys())
-        self._allocations = self._exported_allocations(self._join_result)
+        self._allocations = self._exported_allocations(self._join_result, earlier)
         for name in claims.to_read:
             self._read_now(name)
         if claims.files_to_read:
             self._read_files()
 
-    def _exported_allocations(self, joined: join.JoinResult) -> tuple[Allocation, ...] | None:
-        """The allocations with their shares; None while there are too many."""
+    def _exported_allocations(
+        self, joined: join.JoinResult, earlier: join.JoinResult | None
+    ) -> tuple[Allocation, ...] | None:
+        """The allocations with their shares; None while there are too many, which is logged when it begins."""
         if joined.excess:
-            text = "allocations unknown: the kubelet lists %d of known devices, more than the %d that are exported"
-            _log.warning(text, joined.excess, join.MOST_ALLOCATIONS)
+            if earlier is None or not earlier.excess:
+                text = "allocations unknown: the kubelet lists %d of known devices, more than the %d that are exported"
+                _log.warning(text, joined.excess, join.MOST_ALLOCATIONS)
             return None
         return join.with_shares(joined.allocations, self._compute_ratios)
 

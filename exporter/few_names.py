@@ -9,7 +9,9 @@ OTHER = "other"
 
 def few_names(names: Iterable[str]) -> Mapping[str, str]:
     """Return what each name is counted as: the first 100 in their order as themselves, any other as `other`."""
-    return {name: name if number < MOST_NAMES else OTHER for number, name in enumerate(sorted(set(names)))}
+    every = set(names)
+    kept = {OTHER, *sorted(every - {OTHER})[:MOST_NAMES]}
+    return {name: name if name in kept else OTHER for name in every}
 
 
 def counted_by_few(counts: Mapping[str, int]) -> Mapping[str, int]:

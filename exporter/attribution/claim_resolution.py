@@ -20,6 +20,8 @@ from exporter.attribution.inventory import Inventory
 
 _SEPARATOR = re.compile(r"[^0-9a-z]")
 _DEVICE_FOLDER = "/dev/"
+# The driver's name of a device is a DNS label (k8s.io/api, resource/v1/types.go, `Device.Name`).
+_LONGEST_NAME = 63
 
 
 class Way(StrEnum):
@@ -199,7 +201,7 @@ class Finder:
 
     def _named(self, claimed: ClaimDevice) -> frozenset[str]:
         """The devices with whose name the name begins, such as `gpu-7` of `gpu-7-mig-1g24gb-19-0`."""
-        name = claimed.device.casefold()
+        name = claimed.device.casefold()[:_LONGEST_NAME]
         for end in _ends_of_words(name):
             subjects = self._table.in_scope(name[:end], claimed.driver)
             if subjects:

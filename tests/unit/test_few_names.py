@@ -15,3 +15,4 @@ def test_of_many_names_the_rest_counts_as_one_and_no_count_is_lost() -> None:
     assert len(few) == MOST_NAMES + 1
     assert few["name-0099"] == 99
     assert few[OTHER] == sum(range(MOST_NAMES, 1000)) + 7
+    assert counted_by_few(few) == few
