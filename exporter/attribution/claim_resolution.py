@@ -100,10 +100,6 @@ class Finder:
                 of_driver[driver].update(device.uuid for device in each.devices)
         self._of_driver = {driver: frozenset(uuids) for driver, uuids in of_driver.items()}
 
-    def knows(self, driver: str) -> bool:
-        """Whether a collector knows a driver, also while it has no devices."""
-        return driver in self._of_driver
-
     def devices_of(self, driver: str) -> frozenset[str]:
         """The uuids of all devices that a claim of a driver may hold: of the collectors that know the driver."""
         return self._of_driver.get(driver, frozenset())

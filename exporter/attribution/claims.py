@@ -126,13 +126,12 @@ class Claims:
 
     def _outcome(self, claimed: ClaimDevice, allocated: DeviceOfClaim, moment: "_Moment") -> tuple[Use, ClaimMatch]:
         """What one device of a claim is used for, and which it is."""
-        use, finder = self._users.use(claimed), moment.finder
+        use = self._users.use(claimed)
         if use in (Use.MONITORED, Use.NO_ACCELERATOR):
             return use, ClaimMatch()
-        found = finder.find(claimed, moment.shares.get(allocated[:-1], 1))
-        if found.subject is not None or found.devices or finder.knows(claimed.driver) or allocated in self._memory:
-            uid = claim_uid(claimed.cdi_devices, claimed.device)
-            found = self._memory.resolve(allocated, found, uid, moment.listed, moment.now)
+        found = moment.finder.find(claimed, moment.shares.get(allocated[:-1], 1))
+        uid = claim_uid(claimed.cdi_devices, claimed.device)
+        found = self._memory.resolve(allocated, found, uid, moment.listed, moment.now)
         if use is Use.UNKNOWN:
             devices = found.devices if found.subject is None else frozenset({found.subject.device_uuid})
             found = ClaimMatch(reason=UnresolvedReason.CLAIM_NOT_READ, devices=devices)
