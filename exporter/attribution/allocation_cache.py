@@ -10,7 +10,8 @@ class AllocationCache:
 
     A restarted kubelet answers before it knows its pods again. So an answer is suspect if it comes within
     `suspect_seconds` of a reconnection and lists fewer than half of the pods of the last good answer. While answers are
-    suspect, pods that they do not list keep their devices, unless a listed pod has the device now. This state ends with
+    suspect, pods that they do not list keep their devices, unless a listed pod has the same id of a device plugin now.
+    A device of a claim stays with both pods: two claims can have it, if one of them only monitors. This state ends with
     the first answer that lists at least half of those pods, and at the latest `suspect_seconds` after the first suspect
     answer; then the newest answer is used unchanged.
 
