@@ -21,7 +21,7 @@ from exporter.attribution.inventory import Inventory
 from exporter.attribution.watcher import AttributionState
 from exporter.collector_state import CollectorState, Limits
 from exporter.few_names import counted_by_few
-from exporter.poller import CallStarted, PollerEvent, Released
+from exporter.poller import CallStarted, DevicesReleased, PollerEvent, Released
 from exporter.precedence import Listing, with_exported_uuids, without_duplicates
 from exporter.process_metrics import no_rows
 from exporter.snapshot import Allocation, AttributionHealth, Snapshot
@@ -114,8 +114,8 @@ class Assembler:
             self._change_shares()
         elif isinstance(event, CallStarted):
             self._states[event.collector].started(event)
-        elif isinstance(event, Released):
-            self._states[event.collector].released()
+        elif isinstance(event, Released | DevicesReleased):
+            self._record_release(event)
         else:
             state = self._states[event.collector]
             before = state.listed
@@ -163,6 +163,13 @@ class Assembler:
             unresolved_claims=self._join_result.unresolved_claims if self._join_result else {},
             ready=all(state.settled for state in self._states.values()),
         )
+
+    def _record_release(self, event: Released | DevicesReleased) -> None:
+        state = self._states[event.collector]
+        if isinstance(event, Released):
+            state.released()
+        else:
+            state.released_only(event.addresses)
 
     def _apply_precedence(self) -> None:
         """Let each device be exported by the first collector that lists it."""
@@ -261,10 +268,12 @@ class Latest:
     Attributes:
         snapshot: Replaced as a whole, never changed.
         made_at: Monotonic seconds at which it was made; the exporter is alive while this increases.
+        device_seen: True once a snapshot had a device; never false again.
     """
 
     snapshot: Snapshot = field(default_factory=Snapshot)
     made_at: float = 0.0
+    device_seen: bool = False
 
 
 class AssemblerThread:
@@ -319,6 +328,7 @@ class AssemblerThread:
             if isinstance(event, CallStarted):
                 return  # there is nothing new to export yet
             self._latest.snapshot = self._assembler.snapshot()
+            self._latest.device_seen |= bool(self._latest.snapshot.devices)
             self._latest.made_at = self._clock()
         except Exception:  # noqa: BLE001 - a bug here must not stop the daemon; the liveness probe fails if it lasts
             _log.exception("snapshot failed: the previous snapshot is served until one succeeds")

@@ -63,6 +63,7 @@ class CollectorState:
         self._present = False
         self._up = False
         self._released = False
+        self._released_devices: frozenset[str] = frozenset()  # by address; also devices of other collectors
         self._failure: Failure | None = None
         self._duration_seconds: float | None = None
         self._last_success: float | None = None
@@ -160,6 +161,17 @@ class CollectorState:
         self._kept.end()
         self._stuck.clear()
 
+    def released_only(self, addresses: frozenset[str]) -> None:
+        """Record which devices are closed: their readings are dropped, their identity and past events stay."""
+        before, self._released_devices = self._released_devices, addresses
+        for device in self.listed.devices:
+            fields = {"collector": self.name, "uuid": device.uuid, "device": device.device}
+            if device.device in addresses - before:
+                _log.info("device released: closed until SIGUSR2", extra={"fields": fields})
+                self._kept.end(device.uuid)
+            elif device.device in before - addresses:
+                _log.info("device resumed", extra={"fields": fields})
+
     def check_deadline(self, now: float) -> None:
         """Count the collector as late, once, when its call takes longer than the deadline."""
         if self._call_started_at is None or self._late:
@@ -200,6 +212,9 @@ class CollectorState:
             failure=self._failure,
             released=self._released,
             stuck={uuid: now - since for uuid, since in self._stuck.items()},
+            released_devices=frozenset(
+                device.uuid for device in self.devices if device.device in self._released_devices
+            ),
         )
 
     @property

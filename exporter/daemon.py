@@ -20,6 +20,7 @@ from exporter.inputs import Hardware, Inputs, claim_rules, intervals
 from exporter.orphans import reap_orphans
 from exporter.output import LineWriter
 from exporter.process_metrics import ProcessRows, no_rows
+from exporter.release_file import ReleaseFileError, read_addresses
 from exporter.selfmetrics import SelfMetrics, exporter_version, process_samples
 from exporter.signals import Signals
 from exporter.snapshot import CollectorHealth
@@ -106,8 +107,8 @@ class Daemon:
         self._lines = lines
         self._reload = reload
         self._signals = signals
+        self._release_requests = 0
         self._web = web
-        self._released = False
         self.latest = Latest()
         self._self_metrics = SelfMetrics(process_samples, lambda: reload.successful and (web is None or web.successful))
         self._clocks = Clocks(time.monotonic, time.time)
@@ -128,7 +129,9 @@ class Daemon:
             path: handlers.metrics(self.latest, self._self_metrics, self._settings.labels.ordered),
             "/": handlers.index(self.latest, path, self._node, self._clocks, simulated=self._simulated),
             handlers.HEALTHY_PATH: handlers.healthy(self.latest, time.monotonic),
-            handlers.READY_PATH: handlers.ready(self.latest),
+            handlers.READY_PATH: handlers.ready(
+                self.latest, requires_devices=self._settings.web.ready_requires_devices
+            ),
         }
         server = Server(self._endpoints(pages))
         self._signals.serving = True
@@ -226,13 +229,26 @@ class Daemon:
 
     def _apply_release(self) -> None:
         """Release or resume as the signals request. A release that is revoked before this runs has no effect."""
-        if self._signals.release == self._released:
+        requests = self._signals.release_requests
+        if requests == self._release_requests:
             return
-        self._released = self._signals.release
-        if self._released:
-            self._inputs.release()
+        self._release_requests = requests
+        if self._signals.release:
+            self._release()
         else:
             self._inputs.resume()
+
+    def _release(self) -> None:
+        """Release the devices in the file, or everything. Nothing changes if it cannot be told which are meant."""
+        try:
+            addresses = read_addresses(self._settings.release.file)
+        except ReleaseFileError as error:
+            _log.error("nothing released: %s", error)
+            return
+        known = {device.device for device in self.latest.snapshot.devices.values()}
+        for address in sorted(addresses - known) if known else ():
+            _log.warning("no such device, so that nothing is released for it: %s", address)
+        self._inputs.release(addresses)
 
     def _apply_settings(self, settings: Settings | None) -> None:
         """Apply only the settings that have changed; everything else keeps running, with all its counters."""

@@ -127,10 +127,14 @@ class Inputs:
         for poller in self._pollers.values():
             poller.set_intervals(intervals(poll))
 
-    def release(self) -> None:
-        """Release the hardware; allocations are still read."""
+    def release(self, devices: frozenset[str]) -> None:
+        """Release devices, and resume reading the others; allocations are still read.
+
+        Args:
+            devices: Their PCI addresses; empty for the whole hardware.
+        """
         for poller in self._pollers.values():
-            poller.release()
+            poller.release(devices)
 
     def resume(self) -> None:
         """Open and read the hardware again."""

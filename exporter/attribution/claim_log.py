@@ -29,4 +29,6 @@ class ClaimLog:
             if (driver, reason) not in self._logged and now - since >= _PATIENCE_SECONDS:
                 self._logged.add((driver, reason))
                 fields = {"driver": driver, "reason": reason, "devices": reasons[driver, reason]}
-                _log.warning("devices of claims not resolved: their holders are unknown", extra={"fields": fields})
+                _log.warning(
+                    "devices of claims not resolved: accelerator-exporter check lists them", extra={"fields": fields}
+                )

@@ -15,39 +15,43 @@ SUBJECT = "resource claims"
 _MOUNT = "mount the CDI directories of the node, see docs/attribution.md"
 _SEE_PARTITIONS = "give the container the right to see partitions"
 _NOTHING = "see docs/attribution.md"
+_READ_SLICES = "--attribution.resource-slices may find them, see docs/kubernetes-api.md"
 
 # By reason: what is said about devices of claims that are not resolved, and what to do.
 REASONS: Mapping[str, tuple[str, str]] = {
-    UnresolvedReason.UNKNOWN_NAME: ("no device has their name", _MOUNT),
+    UnresolvedReason.UNKNOWN_NAME: ("no device has this name", _MOUNT),
     UnresolvedReason.UNKNOWN_NODES: (
-        "no collector knows their device nodes",
-        "if they are no accelerators, add the driver to --attribution.ignored-drivers",
+        "no collector knows the device nodes in the CDI file",
+        "check that a collector reads these devices, or, for no accelerators, set --attribution.ignored-drivers",
     ),
-    UnresolvedReason.SEVERAL_DEVICES: ("their device nodes belong to several devices or partitions", _NOTHING),
+    UnresolvedReason.SEVERAL_DEVICES: (
+        "the device nodes in the CDI file belong to several devices or partitions",
+        _NOTHING,
+    ),
     UnresolvedReason.SEVERAL_SHARES: (
         "one claim has several shares of a device, and which partition each of them is cannot be known",
         "use one claim for each share",
     ),
-    UnresolvedReason.PARTITION_NOT_LISTED: ("they are partitions that the collector does not list", _SEE_PARTITIONS),
-    UnresolvedReason.NOT_READ_YET: ("they were not read after their claims were listed", "fix the collector first"),
-    UnresolvedReason.FILES_NOT_READ_YET: ("their CDI files were not read after the devices", _NOTHING),
-    UnresolvedReason.CLAIM_NOT_READ: ("their claims have not been read yet", _NOTHING),
+    UnresolvedReason.PARTITION_NOT_LISTED: ("this means a partition that the collector does not list", _SEE_PARTITIONS),
+    UnresolvedReason.NOT_READ_YET: ("the collector was not read after the claim was listed", "fix the collector first"),
+    UnresolvedReason.FILES_NOT_READ_YET: ("the CDI files were not read after the devices", _NOTHING),
+    UnresolvedReason.CLAIM_NOT_READ: ("the ResourceClaim has not been read yet", _NOTHING),
     UnresolvedReason.TOO_MANY_CLAIMS: ("the kubelet lists more devices of claims than are searched", _NOTHING),
-    CdiMissing.NO_ENTRY: ("no device has their name, and they have no CDI device of that name", _NOTHING),
-    CdiMissing.AMBIGUOUS: ("several CDI devices have their name", _NOTHING),
-    CdiMissing.NO_DIRECTORY: ("no device has their name, and no CDI directory exists here", _MOUNT),
+    CdiMissing.NO_ENTRY: ("no device and no CDI device that the kubelet lists has this name", _READ_SLICES),
+    CdiMissing.AMBIGUOUS: ("several CDI devices that the kubelet lists have this name", _READ_SLICES),
+    CdiMissing.NO_DIRECTORY: ("no device has this name, and no CDI directory exists here", _MOUNT),
     CdiMissing.UNREADABLE: ("a CDI directory or file cannot be read", "look at its permissions and mounts"),
-    CdiMissing.NOT_REGULAR: ("their CDI file is a pipe, socket or device", "remove it"),
-    CdiMissing.TOO_LARGE: ("their CDI file is too large", _NOTHING),
+    CdiMissing.NOT_REGULAR: ("the CDI file is a pipe, socket or device", "remove it"),
+    CdiMissing.TOO_LARGE: ("the CDI file is too large", _NOTHING),
     CdiMissing.TOO_MANY: ("there are too many CDI files, or names in them", "remove files that are no longer used"),
-    CdiMissing.NOT_UNDERSTOOD: ("their CDI file is not understood", "look at the driver that has written it"),
+    CdiMissing.NOT_UNDERSTOOD: ("the CDI file is not understood", "look at the driver that has written it"),
     CdiMissing.NOT_YET_READ: ("not all CDI files could be read in time", _NOTHING),
     CdiMissing.NOT_FOUND: (
-        "no device has their name, and no CDI file describes them",
+        "no device has this name, and no CDI file describes it",
         "check that --attribution.cdi-dirs has the directories of this node's container runtime",
     ),
-    CdiMissing.CONFLICT: ("two CDI files of one directory describe them", "remove the one that is no longer used"),
-    CdiMissing.NO_DEVICE_NODES: ("their CDI file has no device nodes", _NOTHING),
+    CdiMissing.CONFLICT: ("two CDI files of one directory describe it", "remove the one that is no longer used"),
+    CdiMissing.NO_DEVICE_NODES: ("the CDI file has no device nodes", _READ_SLICES),
 }
 
 
@@ -83,6 +87,6 @@ def claim_findings(claims: ResolvedClaims) -> Iterator[Finding]:
     """Return a finding for each driver and reason of devices that are not resolved."""
     for (driver, reason), count in claims.reasons.items():
         why, do = REASONS.get(reason, (reason, ""))
-        devices = counted(count, "device of a claim has an unknown holder", "devices of claims have unknown holders")
-        text = f"{driver}: {devices}: {why} ({reason})"
+        devices = counted(count, "device of a claim is", "devices of claims are")
+        text = f"{driver}: {devices} not resolved: {why} ({reason})"
         yield Finding(Severity.WARNING, FindingCode.CLAIMS_UNRESOLVED, SUBJECT, text, do)

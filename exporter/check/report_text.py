@@ -233,9 +233,12 @@ def _unresolved(kubelet: KubeletFacts) -> list[str]:
     claims = kubelet.allocations.claims if kubelet.allocations else ResolvedClaims()
     if not claims.shown:
         return []
-    rows = [(each.driver, each.device, each.claim_name, reason) for each, reason in claims.shown]
+    rows = [
+        (each.driver, each.device, f"{each.claim_namespace}/{each.claim_name}", each.pod, reason)
+        for each, reason in claims.shown
+    ]
     more = sum(claims.reasons.values()) - len(rows[:_SHOWN])
-    lines = table(("DRIVER", "DEVICE", "CLAIM", "WHY"), rows[:_SHOWN])
+    lines = table(("DRIVER", "DEVICE", "CLAIM", "POD", "WHY"), rows[:_SHOWN])
     return [*lines, f"  and {more} more"] if more > 0 else lines
 
 

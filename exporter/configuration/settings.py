@@ -59,6 +59,12 @@ class WebSettings:
         example="/etc/accelerator-exporter/web.yml",
         usual_flag="--web.config.file",
     )
+    ready_requires_devices: bool = option(
+        SWITCH,
+        "false",
+        "The page /-/ready answers 503 until a device has been listed. Devices that are lost later do not change it. "
+        "For clusters that take a ready pod as proof of a device.",
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +130,7 @@ class KubeletSettings:
         "16MiB",
         "Largest answer of the kubelet that is accepted. An answer of ordinary pods takes as much memory as its size, "
         "the worst one four times as much, and while the next one arrives there are two. A memory limit of 192 MiB is "
-        "enough for the default.",
+        "enough for the default; a larger size needs a higher limit, see docs/installation.md.",
         reloadable=True,
     )
 
@@ -207,6 +213,20 @@ class PollSettings:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class ReleaseSettings:
+    """What SIGUSR1 releases."""
+
+    file: Path | None = option(
+        FILE,
+        "",
+        "File with the PCI addresses of the devices that SIGUSR1 releases, one in each line. SIGUSR1 releases the "
+        "whole hardware if the option is not set, the file is missing or it has no address.",
+        example="/run/accelerator-exporter/release",
+        reloadable=True,
+    )
+
+
 class PodSource(StrEnum):
     """Where the pods of a simulated node come from."""
 
@@ -266,6 +286,9 @@ class Settings:
         AttributionSettings, "How the devices of resource claims (DRA) are found, see docs/attribution.md."
     )
     poll: PollSettings = section(PollSettings, "How the hardware is read.")
+    release: ReleaseSettings = section(
+        ReleaseSettings, "What is closed for others that need it, see docs/installation.md. SIGUSR2 takes it up again."
+    )
     simulate: SimulateSettings = section(
         SimulateSettings, "The simulated node, which the flag --simulate starts; without the flag it has no effect."
     )

@@ -108,7 +108,7 @@ def render(about: About, view: StatusView, style: str) -> str:
         element("style", Html(style)),
     )
     banner = (element("p", _SIMULATED.format(about.simulated), class_="banner"),) if about.simulated else ()
-    content = element("main", *banner, *_notices(view), _devices(view), *_health(view))
+    content = element("main", *banner, *_notices(about, view), _devices(view), *_health(view))
     document = element("html", head, element("body", _header(about, view), content, _footer(about)), lang="en")
     return f"<!DOCTYPE html>\n{document.text}\n"
 
@@ -136,7 +136,7 @@ def _footer(about: About) -> Html:
     )
 
 
-def _notices(view: StatusView) -> list[Html]:
+def _notices(about: About, view: StatusView) -> list[Html]:
     notices: list[Html] = []
     if view.snapshot_age_seconds > _STALE_SECONDS:
         age = duration(view.snapshot_age_seconds)
@@ -153,7 +153,8 @@ def _notices(view: StatusView) -> list[Html]:
         notices.append(group(f"Allocations are unknown: {reason}."))
     for resource, count in view.unmatched:
         ids = counted(count, f"allocated id of {resource} matches", f"allocated ids of {resource} match")
-        notices.append(group(f"{ids} no device. Run ", element("code", _command("check")), " for details."))
+        details = () if about.simulated else (" Run ", element("code", _command("check")), " for details.")
+        notices.append(group(f"{ids} no device.", *details))
     return [element("p", notice, class_="notice") for notice in notices]
 
 
@@ -223,6 +224,8 @@ def _partition(part: PartitionRow) -> Html:
 def _device_state(device: DeviceRow) -> Html:
     if device.lost:
         return _LOST
+    if device.released:
+        return tag("released", "plain")
     if device.stuck_seconds is None:
         return _state(device.state)
     return lines(tag("stuck", "bad"), element("span", f"no answer for {duration(device.stuck_seconds)}", class_="soft"))

@@ -61,8 +61,8 @@ def test_the_report_shows_what_is_looked_at_in_order_and_what_was_found() -> Non
         "  not counted: no accelerators  by driver                                 1",
     ]
     assert section(facts, "DEVICES OF CLAIMS THAT ARE NOT RESOLVED") == [
-        "  DRIVER            DEVICE  CLAIM  WHY",
-        "  gpu.acme.example  gpu-7   seven  not_found",
+        "  DRIVER            DEVICE  CLAIM     POD    WHY",
+        "  gpu.acme.example  gpu-7   ml/seven  train  not_found",
     ]
 
 
@@ -101,8 +101,8 @@ def test_without_claims_nothing_is_shown_about_them() -> None:
 def test_what_is_not_resolved_is_a_warning_with_the_reason() -> None:
     [found] = [each for each in all_findings(node(*LISTED)) if each.code is FindingCode.CLAIMS_UNRESOLVED]
     assert found.text == (
-        "gpu.acme.example: 1 device of a claim has an unknown holder: no device has their name, and no CDI file "
-        "describes them (not_found)"
+        "gpu.acme.example: 1 device of a claim is not resolved: no device has this name, and no CDI file "
+        "describes it (not_found)"
     )
     assert "--attribution.cdi-dirs" in found.do
 

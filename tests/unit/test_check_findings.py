@@ -231,7 +231,7 @@ CASES: tuple[tuple[NodeFacts, Severity, FindingCode, str, str], ...] = (
         WARNING,
         FindingCode.CLAIMS_UNRESOLVED,
         "resource claims",
-        "gpu.nvidia.com: 3 devices of claims have unknown holders: no device has their name (unknown_name)",
+        "gpu.nvidia.com: 3 devices of claims are not resolved: no device has this name (unknown_name)",
     ),
     (with_address(AddressState.FREE), OK, FindingCode.ADDRESS_OK, "address :9410", "free"),
     (with_address(AddressState.SERVED), OK, FindingCode.ADDRESS_OK, "address :9410", "an exporter listens there"),

@@ -141,7 +141,7 @@ def test_what_stays_unresolved_is_logged_once(caplog: pytest.LogCaptureFixture) 
     times = [(second, claims.resolve([claimed("gpu-9", DRIVER)], INVENTORIES, float(second))) for second in range(40)]
     assert times
     [record] = caplog.records
-    assert record.getMessage() == "devices of claims not resolved: their holders are unknown"
+    assert record.getMessage() == "devices of claims not resolved: accelerator-exporter check lists them"
     assert vars(record)["fields"] == {"driver": DRIVER, "reason": "unknown_name", "devices": 1}
 
     claims.resolve([], INVENTORIES, 40.0)

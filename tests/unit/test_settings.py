@@ -19,6 +19,7 @@ from exporter.configuration.settings import (
     PathSettings,
     PodSource,
     PollSettings,
+    ReleaseSettings,
     Settings,
     SimulateSettings,
     WebSettings,
@@ -52,13 +53,16 @@ def test_without_configuration_every_option_has_its_default() -> None:
 
 def test_a_file_can_set_everything() -> None:
     assert load_settings({}, {}, DATA / "good" / "everything.yaml") == Settings(
-        web=WebSettings(("[::1]:9411",), "/accelerators/metrics", ("[::1]:9412",), Path("/etc/web.yml")),
+        web=WebSettings(
+            ("[::1]:9411",), "/accelerators/metrics", ("[::1]:9412",), Path("/etc/web.yml"), ready_requires_devices=True
+        ),
         log=LogSettings(LogLevel.DEBUG, LogFormat.JSON),
         path=PathSettings(Path("/host/sys"), Path("/host/proc")),
         node=NodeSettings("worker-7.example"),
         kubelet=KubeletSettings(Path("/run/kubelet/pod-resources.sock"), 10.0, 2.5, 90.0, 8 << 20),
         attribution=AttributionSettings((Path("/host/cdi"), Path("/etc/cdi")), "monitors", ("nic.example.com", "x")),
         poll=PollSettings(0.5, 5.0, 120.0, 3.0, 15.0, 90.0),
+        release=ReleaseSettings(Path("/run/exporter/release")),
         simulate=SimulateSettings(PodSource.KUBELET),
         labels=LabelSettings("k8s_namespace_name", "k8s_pod_name", "k8s_container_name"),
         amd=AmdOptions(AmdBackend.ROCM_SMI),
