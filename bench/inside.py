@@ -14,7 +14,7 @@ from bench.played import FAST, Played
 from bench.process import series_of
 from collectors.simulated.parse import parse_scenario
 from exporter import exposition
-from exporter.scrape_bodies import compress
+from exporter.gzip_member import SegmentCompressor
 from exporter.selfmetrics import SelfMetrics, process_samples
 from exporter.text_format import Format
 
@@ -51,7 +51,7 @@ def inside() -> Table:
             lambda _: exposition.render(snapshot, own, Format.OPENMETRICS),
             bodies[Format.OPENMETRICS],
         ),
-        ("Gzip of it", lambda _: compress(bodies[Format.OPENMETRICS]), b""),
+        ("Gzip of it", lambda _: SegmentCompressor().compress(bodies[Format.OPENMETRICS]), b""),
         ("`prometheus_client` custom collector: scrape, text", lambda _: generate_latest(registry), b""),
         ("`prometheus_client` direct: poll", lambda _: direct.poll(), b""),
         ("`prometheus_client` direct: scrape, text", lambda _: generate_latest(direct.registry), b""),
