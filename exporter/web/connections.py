@@ -11,7 +11,6 @@ from exporter.web.request import RequestParser
 from exporter.web.transport import Transport
 
 _STALLED_SECONDS = 1.0
-_BRIEF_SECONDS = 0.2
 _FAIR_SHARE = 1 / 8  # of all connections: who has fewer is not closed for having more than others
 _IPV6_NETWORK_BYTES = 8
 
@@ -57,6 +56,10 @@ class Phase(IntEnum):
     """It has just connected, or part of a request has arrived."""
     CHECKING = 4
     """The password of a request is being checked."""
+
+
+# A client that is starved of CPU time or is far away may take longer than others to read a little more.
+_BRIEF_SECONDS = {Phase.SENDING: _STALLED_SECONDS, Phase.RECEIVING: 0.2, Phase.CHECKING: 0.2}
 
 
 class Connection:
@@ -177,7 +180,7 @@ class Connections:
 
         If the client has too many itself, it is one of its own. Otherwise it is one whose client has read nothing for a
         second, or else one of the client that has the most. Of these it is the one in the lowest phase; those that have
-        read something or have connected within the last 0.2 s come last.
+        read something within the last second or have connected within the last 0.2 s come last, the oldest first.
 
         Args:
             peer: The client.
@@ -222,10 +225,11 @@ def _first_to_close(candidates: Collection[Connection], now: float, limits: Conn
     fair = int(limits.connections * _FAIR_SHARE)
     numbers = Counter(connection.peer for connection in candidates)
 
-    def order(connection: Connection) -> tuple[bool, int, bool, Phase, float]:
+    def order(connection: Connection) -> tuple[bool, int, bool, int, float, Phase]:
         phase, seconds = connection.phase, now - connection.since
         is_stalled = phase <= Phase.SENDING and seconds > _STALLED_SECONDS
-        is_brief = phase not in (Phase.DRAINING, Phase.IDLE) and seconds <= _BRIEF_SECONDS
-        return (not is_stalled, -max(numbers[connection.peer], fair), is_brief, phase, connection.since)
+        is_brief = seconds <= _BRIEF_SECONDS.get(phase, -1)
+        share = max(numbers[connection.peer], fair)
+        return (not is_stalled, -share, is_brief, 0 if is_brief else phase, connection.since, phase)
 
     return min(candidates, key=order)

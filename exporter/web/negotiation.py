@@ -11,6 +11,7 @@ from exporter.text_format import Format
 _OPENMETRICS = "application/openmetrics-text"
 _OLD_OPENMETRICS = Format.OPENMETRICS.value.replace("1.0.0", "0.0.1")  # the same text under its first version
 _KEPT = 8  # different headers: a client sends the same one with each request; a head has at most 64 KiB
+_LONGEST = 4096  # that of Prometheus has 400 characters
 _TEXT_RANGES = frozenset({"text/plain", "text/*", "*/*"})
 _ENTRY = re.compile(r'(?:[^",]+|"(?:[^"\\]|\\.)*"?)+', re.DOTALL)
 _PART = re.compile(r'(?:[^";]+|"(?:[^"\\]|\\.)*"?)+', re.DOTALL)
@@ -59,7 +60,12 @@ def accepts_gzip(accept_encoding: str) -> bool:
 
 
 def _entries(header: str) -> Iterator[tuple[str, dict[str, str]]]:
-    """The comma-separated entries, each with its parameters; a comma or semicolon between quotes separates nothing."""
+    """The comma-separated entries, each with its parameters; a comma or semicolon between quotes separates nothing.
+
+    A header that is too long has none: one of 60 kB could have 30,000, which take more time than a scrape.
+    """
+    if len(header) > _LONGEST:
+        return
     for entry in _ENTRY.findall(header):
         if entry.lstrip().startswith(";"):  # no value
             continue

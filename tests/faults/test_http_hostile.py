@@ -4,6 +4,7 @@ import contextlib
 import select
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 
@@ -16,6 +17,7 @@ from tests.doubles.exporter_process import wait_until
 from tests.doubles.http_client import BOUND_SECONDS, connect, many, read_to_end, request, serving, wait_until_closed
 
 BIG = 10 * 1024 * 1024
+BLOCKED_SECONDS = 1.1  # without reading anything
 PATIENT = ConnectionLimits()
 
 Start = Callable[[ConnectionLimits], Server]
@@ -259,14 +261,29 @@ def test_clients_that_do_not_read_do_not_block_others(start: Start) -> None:
 def test_a_client_that_has_not_sent_yet_is_not_closed_for_others(start: Start) -> None:
     server = start(ConnectionLimits(connections=2))
 
-    with connect(server) as blocked, connect(server) as new:
+    with connect(server) as blocked:
         blocked.sendall(b"GET /big HTTP/1.1\r\n\r\n")
         assert blocked.recv(1) == b"H"
-        assert_answers(server)
-        new.sendall(b"GET /metrics HTTP/1.1\r\nConnection: close\r\n\r\n")
+        time.sleep(BLOCKED_SECONDS)
+        with connect(server) as new:
+            assert_answers(server)
+            new.sendall(b"GET /metrics HTTP/1.1\r\nConnection: close\r\n\r\n")
 
-        assert read_to_end(new).endswith(b"\r\n\r\nok")
+            assert read_to_end(new).endswith(b"\r\n\r\nok")
         assert len(read_to_end(blocked)) < BIG
+
+
+def test_a_client_that_reads_is_not_closed_for_many_that_only_connect(start: Start) -> None:
+    server = start(PATIENT)
+
+    with connect(server) as reading, contextlib.ExitStack() as idle:
+        reading.sendall(b"GET /big HTTP/1.1\r\nConnection: close\r\n\r\n")
+        read = 0
+        for number in range(400):
+            idle.enter_context(connect(server, f"127.0.{2 + number // 200}.{1 + number % 200}"))
+            read += len(reading.recv(16384))
+
+        assert read + len(read_to_end(reading)) > BIG
 
 
 def test_a_client_that_reads_nothing_is_closed_before_one_that_reads(start: Start) -> None:
