@@ -102,7 +102,7 @@ def test_devices_that_claims_may_hold_are_neither_free_nor_allocated(clock: Cloc
 
     assert who_has(snapshot, "accelerator_device_allocated") == {"gpu-b": 0.0}
     assert who_has(snapshot, "accelerator_device_allocations") == {"gpu-b": 0.0}
-    assert snapshot.unresolved_claims == {"gpu.acme.example": 1}
+    assert snapshot.unresolved_claims == {"gpu.acme.example": 1, "net.example": 1}
 
     assembler.apply(held())
     assert who_has(assembler.snapshot(), "accelerator_device_allocated") == {"gpu-a": 0.0, "gpu-b": 0.0}
