@@ -79,6 +79,7 @@ class Connection:
         body: The body of the response that is being sent, shared with all connections that send the same.
         ends: True if it is closed after the response.
         discards: True if the client may still send what is not read, so it is drained before it is closed.
+        discarded: Number of bytes that were read while draining.
         is_waiting: True while a further request may have arrived already, and waits for its turn.
         is_open: False once it is closed.
     """
@@ -96,6 +97,7 @@ class Connection:
         self.body = b""
         self.ends = False
         self.discards = False
+        self.discarded = 0
         self.is_waiting = False
         self.is_open = True
         self._unsent: list[memoryview] = []

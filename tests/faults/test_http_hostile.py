@@ -17,6 +17,7 @@ from tests.doubles.exporter_process import wait_until
 from tests.doubles.http_client import BOUND_SECONDS, connect, many, read_to_end, request, serving, wait_until_closed
 
 BIG = 10 * 1024 * 1024
+ENDLESS = 64 * 1024 * 1024  # more than the kernel keeps
 BLOCKED_SECONDS = 1.1  # without reading anything
 PATIENT = ConnectionLimits()
 
@@ -214,6 +215,20 @@ def test_body_is_never_parsed_as_a_request(start: Start, body: bytes) -> None:
     assert received.count(b"HTTP/1.1") == 1
     assert b"\r\nConnection: close\r\n" in received
     assert received.endswith(b"\r\n\r\nok")
+
+
+def test_an_endless_body_is_not_read(start: Start) -> None:
+    server = start(PATIENT)
+
+    with connect(server) as client:
+        client.sendall(b"POST /metrics HTTP/1.1\r\nContent-Length: 1000000000000\r\n\r\n")
+        assert client.recv(4096).startswith(b"HTTP/1.1 405 Method Not Allowed\r\n")
+        sent = 0
+        with contextlib.suppress(OSError):  # the server closes the connection
+            while sent < ENDLESS:
+                sent += client.send(bytes(65536))
+        assert sent < ENDLESS
+        assert_answers(server)
 
 
 def test_client_that_expects_100_continue_gets_a_response_at_once(start: Start) -> None:
