@@ -15,7 +15,8 @@ from bench.process import series_of
 from collectors.metric import DEFAULT_SETS
 from collectors.simulated.parse import parse_scenario
 from exporter import exposition
-from exporter.scrape_bodies import compress
+from exporter.gzip_member import SegmentCompressor
+from exporter.scrape_bodies import ScrapeBodies
 from exporter.selfmetrics import SelfMetrics, process_samples
 from exporter.series import Shown
 from exporter.text_format import Format
@@ -38,7 +39,9 @@ def inside() -> Table:
     played = Played(parse_scenario(sliced(_DEVICES), "bench", Path()))
     for second in range(_WARM_UP_SECONDS):
         snapshot = played.at(second)
-    own = SelfMetrics(process_samples, lambda: True).samples(snapshot)
+    newest = [snapshot]
+    health = SelfMetrics(process_samples, lambda: True)
+    own, served = health.samples(snapshot), ScrapeBodies(lambda: newest[-1], health.samples, _USUAL)
     bodies = {form: exposition.render(snapshot, own, form, _USUAL) for form in Format}
     text = bodies[Format.TEXT].decode()
     registry, direct = custom_registry(text), Direct(text)
@@ -46,15 +49,20 @@ def inside() -> Table:
     calls = [played.call(_WARM_UP_SECONDS + round_, FAST) for round_ in range(_ROUNDS)]
     direct.poll()
     work: tuple[tuple[str, Callable[[int], object], bytes], ...] = (
-        ("Poll: add the readings, make the snapshot", lambda n: played.apply(calls[n]), b""),
         ("Pods: add the allocations, make the snapshot", lambda _: played.apply(allocations), b""),
-        ("Scrape, text", lambda _: exposition.render(snapshot, own, Format.TEXT, _USUAL), bodies[Format.TEXT]),
+        ("Poll: add the readings, make the snapshot", lambda n: newest.append(played.apply(calls[n])), b""),
         (
-            "Scrape, OpenMetrics",
+            "Scrape of a new snapshot, OpenMetrics, gzip",
+            lambda _: served.get(Format.OPENMETRICS, gzipped=True),
+            served.get(Format.OPENMETRICS, gzipped=True),
+        ),
+        ("`--once`, text", lambda _: exposition.render(snapshot, own, Format.TEXT, _USUAL), bodies[Format.TEXT]),
+        (
+            "The same, OpenMetrics",
             lambda _: exposition.render(snapshot, own, Format.OPENMETRICS, _USUAL),
             bodies[Format.OPENMETRICS],
         ),
-        ("Gzip of it", lambda _: compress(bodies[Format.OPENMETRICS]), b""),
+        ("Gzip of it", lambda _: SegmentCompressor().compress(bodies[Format.OPENMETRICS]), b""),
         ("`prometheus_client` custom collector: scrape, text", lambda _: generate_latest(registry), b""),
         ("`prometheus_client` direct: poll", lambda _: direct.poll(), b""),
         ("`prometheus_client` direct: scrape, text", lambda _: generate_latest(direct.registry), b""),

@@ -20,6 +20,7 @@ from exporter.attribution.holding import HoldingGroup
 from exporter.attribution.inventory import Inventory
 from exporter.attribution.watcher import AttributionState
 from exporter.collector_state import CollectorState, Limits
+from exporter.few_names import counted_by_few
 from exporter.poller import CallStarted, DevicesReleased, PollerEvent, Released
 from exporter.precedence import Listing, with_exported_uuids, without_duplicates
 from exporter.process_metrics import no_rows
@@ -158,7 +159,7 @@ class Assembler:
             process_samples=self._process_rows(processes),
             collectors=tuple(state.health(now) for state in self._states.values()),
             attribution=self._attribution_health(),
-            unmatched=self._join_result.unmatched.by_resource() if self._join_result else {},
+            unmatched=counted_by_few(self._join_result.unmatched.by_resource()) if self._join_result else {},
             unresolved_claims=self._join_result.unresolved_claims if self._join_result else {},
             ready=all(state.settled for state in self._states.values()),
         )
@@ -186,8 +187,8 @@ class Assembler:
 
     def _change_allocations(self, event: AttributionState) -> None:
         """Use new allocations."""
-        self._attribution = event
-        if event.up:
+        before, self._attribution = self._attribution, event
+        if before is None or event.answers != before.answers:
             self._claims.answered()
         self._change_shares()
 
@@ -207,23 +208,27 @@ class Assembler:
         inventories = [self._inventory(name, each) for name, each in self._listings.items()]
         claims = self._claims.resolve(state.claim_devices, inventories, self._clocks.monotonic())
         exported = {key for each in self._states.values() for key in subjects_of(each.devices, each.partitions)}
+        earlier = self._join_result
         self._join_result = join.join(
             state.holdings, claims, inventories, self._holding_subjects, exported, self._current_holders
         )
         self._holding_subjects = self._join_result.subjects
         known = {subject for each in inventories for subject in each.subjects}
         self._remember_compute_ratios(known | self._join_result.by_subject.keys())
-        self._allocations = self._exported_allocations(self._join_result)
+        self._allocations = self._exported_allocations(self._join_result, earlier)
         for name in claims.to_read:
             self._read_now(name)
         if claims.files_to_read:
             self._read_files()
 
-    def _exported_allocations(self, joined: join.JoinResult) -> tuple[Allocation, ...] | None:
-        """The allocations with their shares; None while there are too many."""
+    def _exported_allocations(
+        self, joined: join.JoinResult, earlier: join.JoinResult | None
+    ) -> tuple[Allocation, ...] | None:
+        """The allocations with their shares; None while there are too many, which is logged when it begins."""
         if joined.excess:
-            text = "allocations unknown: the kubelet lists %d of known devices, more than the %d that are exported"
-            _log.warning(text, joined.excess, join.MOST_ALLOCATIONS)
+            if earlier is None or not earlier.excess:
+                text = "allocations unknown: the kubelet lists %d of known devices, more than the %d that are exported"
+                _log.warning(text, joined.excess, join.MOST_ALLOCATIONS)
             return None
         return join.with_shares(joined.allocations, self._compute_ratios)
 

@@ -5,11 +5,11 @@ import resource
 import threading
 from collections.abc import Callable
 from contextlib import suppress
+from functools import cache
 from importlib.metadata import version
 
 import psutil
 
-from collectors.metric import Metric
 from exporter import families
 from exporter.series import OwnSample
 from exporter.snapshot import CollectorHealth, Snapshot
@@ -67,31 +67,38 @@ def build_samples() -> list[OwnSample]:
     return [OwnSample(families.BUILD_INFO, 1, (exporter_version(), platform.python_version()))]
 
 
-def process_samples(find: Callable[[], psutil.Process] = psutil.Process) -> list[OwnSample]:
-    """CPU, memory and file descriptors of a process, the standard `process_*` families. Source: psutil, from /proc.
+@cache
+def _this_process() -> psutil.Process:
+    """This process. To find it takes as long as to read it, so it is found once; what is raised is not kept."""
+    return psutil.Process()
 
-    A value that cannot be read is absent: /proc may be masked or mounted with `subset=pid`, and there may be no file
-    descriptor left to open it.
+
+def process_samples(find: Callable[[], psutil.Process] = _this_process) -> list[OwnSample]:
+    """CPU, memory and file descriptors of this process, the standard `process_*` families.
+
+    Source: getrusage(2) and getrlimit(2); psutil, from /proc. A value that cannot be read is absent: /proc may be
+    masked or mounted with `subset=pid`, and there may be no file descriptor left to open it.
 
     Args:
-        find: Returns the process; by default this one. May raise as psutil does.
+        find: Returns this process. May raise as psutil does.
     """
-    samples = [OwnSample(families.PROCESS_MAX_FDS, resource.getrlimit(resource.RLIMIT_NOFILE)[0])]
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    samples = [
+        OwnSample(families.PROCESS_MAX_FDS, resource.getrlimit(resource.RLIMIT_NOFILE)[0]),
+        OwnSample(families.PROCESS_CPU, used.ru_utime + used.ru_stime),
+    ]
     try:
         process = find()
     except _UNREADABLE:
         return samples
-    readings: tuple[tuple[Metric, Callable[[], float]], ...] = (
-        (families.PROCESS_CPU, lambda: sum(process.cpu_times()[:2])),
-        (families.PROCESS_RESIDENT_MEMORY, lambda: process.memory_info().rss),
-        (families.PROCESS_VIRTUAL_MEMORY, lambda: process.memory_info().vms),
-        (families.PROCESS_START_TIME, process.create_time),
-        (families.PROCESS_OPEN_FDS, process.num_fds),
-    )
-    with process.oneshot():
-        for row, read in readings:
-            with suppress(*_UNREADABLE):
-                samples.append(OwnSample(row, read()))
+    with suppress(*_UNREADABLE):
+        memory = process.memory_info()
+        samples.append(OwnSample(families.PROCESS_RESIDENT_MEMORY, memory.rss))
+        samples.append(OwnSample(families.PROCESS_VIRTUAL_MEMORY, memory.vms))
+    with suppress(*_UNREADABLE):
+        samples.append(OwnSample(families.PROCESS_START_TIME, process.create_time()))
+    with suppress(*_UNREADABLE):
+        samples.append(OwnSample(families.PROCESS_OPEN_FDS, process.num_fds()))
     return samples
 
 

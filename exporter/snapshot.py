@@ -140,8 +140,9 @@ class Snapshot:
         process_samples: Values of single processes; empty unless they are enabled.
         collectors: Health of each collector, by name.
         attribution: Health of each source of allocations.
-        unmatched: Allocated ids that match no device, counted by resource; empty while unknown.
-        unresolved_claims: Devices of resource claims that are not resolved, counted by driver; empty while unknown.
+        unmatched: Allocated ids that match no device, counted by resource, see `few_names`; empty while unknown.
+        unresolved_claims: Devices of resource claims that are not resolved, counted by driver, see `few_names`; empty
+            while unknown.
         ready: True once every collector has answered, failed or been late for the first time.
     """
 

@@ -19,6 +19,8 @@ def claim_uid_in(cdi_device: str, device: str) -> str | None:
         cdi_device: The qualified name.
         device: The driver's name of the device.
     """
+    if not cdi_device.endswith(device):
+        return None
     name = cdi_device.partition("=")[2]
     if name == device:
         return ""

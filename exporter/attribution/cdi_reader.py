@@ -33,11 +33,19 @@ class CdiReader:
     Args:
         specs: The files.
         changed: Called when an answer may be another, by the reader's thread; must not block.
+        start: Starts a thread.
     """
 
-    def __init__(self, specs: SpecFiles, changed: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        specs: SpecFiles,
+        changed: Callable[[], None],
+        start: Callable[[threading.Thread], None] = threading.Thread.start,
+    ) -> None:
         self._specs = specs
         self._changed = changed
+        self._start = start
+        self._refused = False
         self._searching = False
         self._missing = False
         self._asked = False
@@ -70,6 +78,8 @@ class CdiReader:
             self._searching = False
         elif self._thread is not None:
             self._wake.set()
+        elif self._searching:
+            self._search()
 
     def stop(self) -> None:
         """Stop; nothing is reported afterwards. Safe to call twice."""
@@ -83,9 +93,20 @@ class CdiReader:
         with self._lock:
             self._searching = True
             if self._thread is None and not self._stopped:
-                self._thread = threading.Thread(target=self._run, name="cdi-files", daemon=True)
-                self._thread.start()
+                self._thread = self._started()
         self._wake.set()
+
+    def _started(self) -> threading.Thread | None:
+        """The thread; None if no thread can be started, until the next answer of the kubelet."""
+        thread = threading.Thread(target=self._run, name="cdi-files", daemon=True)
+        try:
+            self._start(thread)
+        except RuntimeError:
+            if not self._refused:
+                _log.warning("CDI files not read: no thread can be started")
+            self._refused = True
+            return None
+        return thread
 
     def _run(self) -> None:
         while not self._stopped:

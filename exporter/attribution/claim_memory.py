@@ -58,10 +58,6 @@ class ClaimMemory:
         self._records: dict[DeviceOfClaim, _Record] = {}
         self._answers = 0
 
-    def __contains__(self, allocated: DeviceOfClaim) -> bool:
-        """Whether anything is remembered of a device."""
-        return allocated in self._records
-
     def answered(self) -> None:
         """Record that the kubelet has given a new answer."""
         self._answers += 1

@@ -20,6 +20,8 @@ from exporter.attribution.inventory import Inventory
 
 _SEPARATOR = re.compile(r"[^0-9a-z]")
 _DEVICE_FOLDER = "/dev/"
+# The driver's name of a device is a DNS label (k8s.io/api, resource/v1/types.go, `Device.Name`).
+_LONGEST_NAME = 63
 
 
 class Way(StrEnum):
@@ -97,10 +99,6 @@ class Finder:
             for driver in each.known_drivers:
                 of_driver[driver].update(device.uuid for device in each.devices)
         self._of_driver = {driver: frozenset(uuids) for driver, uuids in of_driver.items()}
-
-    def knows(self, driver: str) -> bool:
-        """Whether a collector knows a driver, also while it has no devices."""
-        return driver in self._of_driver
 
     def devices_of(self, driver: str) -> frozenset[str]:
         """The uuids of all devices that a claim of a driver may hold: of the collectors that know the driver."""
@@ -199,7 +197,7 @@ class Finder:
 
     def _named(self, claimed: ClaimDevice) -> frozenset[str]:
         """The devices with whose name the name begins, such as `gpu-7` of `gpu-7-mig-1g24gb-19-0`."""
-        name = claimed.device.casefold()
+        name = claimed.device.casefold()[:_LONGEST_NAME]
         for end in _ends_of_words(name):
             subjects = self._table.in_scope(name[:end], claimed.driver)
             if subjects:

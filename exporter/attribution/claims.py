@@ -17,6 +17,7 @@ from exporter.attribution.claim_resolution import ClaimMatch, Finder, Lookups, U
 from exporter.attribution.claim_users import ClaimRules, ClaimUsers, Use
 from exporter.attribution.holding import ClaimDevice, DeviceOfClaim
 from exporter.attribution.inventory import Inventory, ListedSubjects
+from exporter.few_names import counted_by_few, few_names
 
 _MOST_SHOWN = 100
 # Searching takes 40 microseconds for each, and a node has some hundred. The others are not resolved.
@@ -43,6 +44,8 @@ class UnresolvedClaim(NamedTuple):
 @dataclass(frozen=True, slots=True)
 class ResolvedClaims:
     """The devices of all claims at one moment. Each counts once for all containers that use its claim.
+
+    What is counted by driver has few drivers, see `few_names`.
 
     Attributes:
         edges: What containers hold.
@@ -117,18 +120,18 @@ class Claims:
             if subject is not None:
                 tally.add_edge(ClaimEdge(claimed, subject), self._users.use_of_container(claimed))
         self._memory.keep_only(tally.outcomes.keys())
-        self._log.update(tally.reasons, now)
-        return tally.result(self._to_read(tally, inventories, now))
+        resolved = tally.result(self._to_read(tally, inventories, now))
+        self._log.update(resolved.reasons, now)
+        return resolved
 
     def _outcome(self, claimed: ClaimDevice, allocated: DeviceOfClaim, moment: "_Moment") -> tuple[Use, ClaimMatch]:
         """What one device of a claim is used for, and which it is."""
-        use, finder = self._users.use(claimed), moment.finder
+        use = self._users.use(claimed)
         if use in (Use.MONITORED, Use.NO_ACCELERATOR):
             return use, ClaimMatch()
-        found = finder.find(claimed, moment.shares.get(allocated[:-1], 1))
-        if found.subject is not None or found.devices or finder.knows(claimed.driver) or allocated in self._memory:
-            uid = claim_uid(claimed.cdi_devices, claimed.device)
-            found = self._memory.resolve(allocated, found, uid, moment.listed, moment.now)
+        found = moment.finder.find(claimed, moment.shares.get(allocated[:-1], 1))
+        uid = claim_uid(claimed.cdi_devices, claimed.device)
+        found = self._memory.resolve(allocated, found, uid, moment.listed, moment.now)
         if use is Use.UNKNOWN:
             devices = found.devices if found.subject is None else frozenset({found.subject.device_uuid})
             found = ClaimMatch(reason=UnresolvedReason.CLAIM_NOT_READ, devices=devices)
@@ -173,7 +176,7 @@ class _Tally:
         self.outcomes: dict[DeviceOfClaim, SubjectKey | None] = {}
         self.to_search: dict[DeviceOfClaim, frozenset[str]] = {}
         self._files_to_read = False
-        self.reasons: Counter[tuple[str, str]] = Counter()
+        self._reasons: Counter[tuple[str, str]] = Counter()
         self._edges: list[ClaimEdge] = []
         self._maybe_used: set[str] = set()
         self._used: Counter[str] = Counter()
@@ -191,7 +194,7 @@ class _Tally:
         if found.subject is not None and found.way is not None:
             self._ways[found.way] += 1
         else:
-            self.reasons[claimed.driver, found.reason] += 1
+            self._reasons[claimed.driver, found.reason] += 1
             self._maybe_used |= found.devices
             if found.reason == UnresolvedReason.FILES_NOT_READ_YET:
                 self._files_to_read = True
@@ -203,7 +206,7 @@ class _Tally:
     def refuse(self, claimed: ClaimDevice, finder: Finder) -> None:
         """Add a device that is not searched; once for each container, because what is not kept is not recognized."""
         self._used[claimed.driver] += 1
-        self.reasons[claimed.driver, UnresolvedReason.TOO_MANY_CLAIMS] += 1
+        self._reasons[claimed.driver, UnresolvedReason.TOO_MANY_CLAIMS] += 1
         self._maybe_used |= finder.devices_of(claimed.driver)
 
     def add_edge(self, edge: ClaimEdge, use: Use) -> None:
@@ -215,10 +218,14 @@ class _Tally:
 
     def result(self, to_read: frozenset[str]) -> ResolvedClaims:
         """All that was added."""
+        drivers = few_names(self._used)
+        reasons: Counter[tuple[str, str]] = Counter()
+        for (driver, reason), count in self._reasons.items():
+            reasons[drivers[driver], reason] += count
         return ResolvedClaims(
             tuple(self._edges),
-            dict(sorted(self._used.items())),
-            dict(sorted(self.reasons.items())),
+            dict(sorted(counted_by_few(self._used).items())),
+            dict(sorted(reasons.items())),
             tuple(self._shown),
             self._ways,
             self._not_counted,

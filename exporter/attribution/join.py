@@ -17,6 +17,7 @@ from exporter.attribution.finished_pods import CurrentHolders
 from exporter.attribution.holding import Holding, HoldingGroup, Holdings
 from exporter.attribution.inventory import Inventory
 from exporter.attribution.plugin_ids import PluginIds
+from exporter.few_names import counted_by_few
 from exporter.snapshot import Allocation, Container, Holder, HolderSample
 
 _MEASURED = {
@@ -167,7 +168,7 @@ def _unresolved(claims: ResolvedClaims, known: AbstractSet[SubjectKey]) -> dict[
     """Number of devices by driver that are not resolved, or are but have no series."""
     unknown = {claimed.allocated for claimed, subject in claims.edges if subject not in known}
     counts = Counter(claims.unresolved) + Counter(each.driver for each in unknown)
-    return dict(sorted(counts.items()))
+    return dict(sorted(counted_by_few(counts).items()))
 
 
 def _plugin_allocations(matches: PluginIds) -> Iterator[Allocation]:

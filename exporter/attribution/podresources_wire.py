@@ -183,7 +183,7 @@ class PodResourcesDecoder:
         return ClaimDevice("", "", driver, pool, device, share, cdi_devices=tuple(cdi_devices))
 
     def _cdi_device(self, data: bytes, position: int, end: int) -> str:
-        self._reserve(_MESSAGE)
+        self._reserve(_MESSAGE + _TEXT)  # each is compared at each join
         name = ""
         for _, start, stop in values(data, position, end, (_CDI_NAME,)):
             name = self._shared_text(data[start:stop])

@@ -4,6 +4,7 @@ import threading
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from itertools import count
 
 from collectors.simulated import Names, Scenario, ScenarioClock, SimulatedDevice, inventory
 from collectors.simulated.scenario import ContainerPlan, PodPlan, Slot
@@ -77,10 +78,12 @@ class SimulatedPods:
             self._thread.join(_STOP_SECONDS)
 
     def _run(self) -> None:
-        while not self._stop.is_set():
+        for answers in count(1):
+            if self._stop.is_set():
+                return
             seconds = self._clock.seconds()
             state = allocations_at(self._scenario, self._devices, seconds)
-            self._publish(replace(state, last_success_timestamp_seconds=self._clock.unix(seconds)))
+            self._publish(replace(state, last_success_timestamp_seconds=self._clock.unix(seconds), answers=answers))
             self._stop.wait(_INTERVAL_SECONDS)
 
 

@@ -7,6 +7,7 @@ from collectors.wording import counted
 from exporter.check.claims import api_findings, claim_findings
 from exporter.check.facts import AllocationFacts, CallOutcome, KubeletFacts, KubeletState, NodeFacts, SocketMount
 from exporter.check.finding import Finding, FindingCode, Severity
+from exporter.few_names import counted_by_few
 
 _SUBJECT = "kubelet"
 _WITHOUT = "no pod information, device metrics only"
@@ -62,7 +63,7 @@ def _file_mounted(kubelet: KubeletFacts) -> Finding:
 
 def _unmatched(facts: NodeFacts, allocations: AllocationFacts) -> Iterator[Finding]:
     """Report ids that match no device: a note if the collector of the resource is down, else an error."""
-    counts = Counter(holding.resource for holding in allocations.unmatched)
+    counts = counted_by_few(Counter(holding.resource for holding in allocations.unmatched))
     down = (CallOutcome.FAILED, CallOutcome.LATE)
     prefixes_down = tuple(prefix for c in facts.collectors if c.state in down for prefix in c.resource_prefixes)
     for resource, count in sorted(counts.items()):

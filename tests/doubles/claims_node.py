@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+from collectors import catalog
 from collectors.contract import Alias, Device, Partition, Reading, Reason, SubjectKey
 from exporter.assembler import Assembler, Clocks
 from exporter.attribution.cdi_specs import CdiSpecs
@@ -24,7 +25,7 @@ from tests.doubles.collectors import EVERY, FAST, LIMITS, Clock, compute, failed
 from tests.doubles.kubelet_claims import AMD, INVENTED, NVIDIA, Claim, Driver, Result, claim_pod, using
 from tests.doubles.proto.podresources_pb2 import ListPodResourcesResponse, PodResources
 
-_COLLECTOR = "acme"
+_COLLECTOR, _KNOWN_DRIVERS = "acme", (NVIDIA.name, AMD.name)
 _STEP_SECONDS = 0.01
 _MOST_PARTITIONS = 2  # of each device
 # An answer and a reading, in turn: an interval is what lies between two answers.
@@ -103,13 +104,13 @@ class ClaimsNode:
         self._files_awaited = False
         clocks = Clocks(self._clock, self._clock)
         claims = Claims(lookups=Lookups(cdi=self._specs))
-        drivers = {_COLLECTOR: (NVIDIA.name, AMD.name)}
+        drivers = {_COLLECTOR: _KNOWN_DRIVERS}
         self._assembler = Assembler(
             [_COLLECTOR], (), LIMITS, clocks, dra_drivers=drivers, claims=claims, read_files=self._await_files
         )
         self._listed: list[Held] = []
         self._begun: tuple[float, Reading, tuple[Held, ...]] | None = None
-        self._born = 0
+        self._born = self._answers = 0
 
     def allocate(self, places: Sequence[int], name: str, pods: Sequence[str], containers: Sequence[str]) -> None:
         """Allocate to a claim and start its pods, unless something of it is taken."""
@@ -162,6 +163,7 @@ class ClaimsNode:
         decoder.feed(ListPodResourcesResponse(pod_resources=pods).SerializeToString())
         answer = decoder.finish()
         self._listed = list(self.held)
+        self._answers += 1
         self._specs.refresh()
         self._tick()
         self._assembler.apply(
@@ -170,6 +172,7 @@ class ClaimsNode:
                 up=True,
                 last_success_timestamp_seconds=self._clock(),
                 claim_devices=answer.claim_devices,
+                answers=self._answers,
             )
         )
         self._read_awaited_files()
@@ -232,6 +235,14 @@ class ClaimsNode:
             for subject in held.subjects
             if (user, subject) not in found
         ]
+
+    def falsely_free(self) -> set[str]:
+        """Devices that are said to be free while a listed claim of a known driver holds them or a part of them."""
+        samples = self._assembler.snapshot().samples
+        free = {each.subject for each in samples if each.metric is catalog.ALLOCATED and not each.value}
+        held = {PLACES[each] for held in self._listed for each in held.places}
+        known = {place.uuid for place in held if place.driver.name in _KNOWN_DRIVERS}
+        return {uuid for uuid in known if SubjectKey(uuid) in free}
 
     def _await_files(self) -> None:
         self._files_awaited = True

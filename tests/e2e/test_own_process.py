@@ -8,12 +8,16 @@ from tests.doubles.exporter_process import PROCESS_FAMILIES, exporter, wait_unti
 from tests.doubles.mounted import namespaces
 
 _MASKED = "mount -t tmpfs none /proc"
+_WITHOUT_PROC = {"process_max_fds", "process_cpu_seconds_total"}
 _ONLY_PROCESSES = "mount -t proc -o subset=pid none /proc"
 
 
 @pytest.mark.parametrize(
     ("mount", "served"),
-    [(_ONLY_PROCESSES, PROCESS_FAMILIES - {"process_start_time_seconds"}), (_MASKED, {"process_max_fds"})],
+    [
+        (_ONLY_PROCESSES, PROCESS_FAMILIES - {"process_start_time_seconds"}),
+        (_MASKED, {"process_max_fds", "process_cpu_seconds_total"}),
+    ],
     ids=["only processes", "masked"],
 )
 def test_scrape_is_served_without_what_proc_hides(tmp_path: Path, mount: str, served: set[str]) -> None:

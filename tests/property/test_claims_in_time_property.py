@@ -92,4 +92,5 @@ def test_no_edge_is_wrong_and_none_is_missing_after_two_intervals(choices: bytes
             ACTIONS[kind % len(ACTIONS)](node, choice)
             assert node.wrong() == []
             assert node.missing() == []
+            assert node.falsely_free() == set()
             assert max(node.shares().values(), default=0) <= WHOLE

@@ -49,8 +49,8 @@ def assembler(clock: Clock, read: list[str], cdi: CdiTable) -> Assembler:
     )
 
 
-def answer(*listed: ClaimDevice, up: bool = True) -> AttributionState:
-    return AttributionState((), up=up, last_success_timestamp_seconds=1.0, claim_devices=listed)
+def answer(*listed: ClaimDevice, up: bool = True, answers: int = 1) -> AttributionState:
+    return AttributionState((), up=up, last_success_timestamp_seconds=1.0, claim_devices=listed, answers=answers)
 
 
 def whole() -> Reading:
@@ -163,8 +163,8 @@ def test_a_partition_that_is_gone_ends_the_allocation_after_two_more_answers(
     assembler.apply(answer(claimed("gpu-0-part-0", DRIVER)))
     poll(assembler, clock, 1.0, cut())
     assert poll(assembler, clock, 2.0, whole()).unresolved_claims == {DRIVER: 1}
-    for at, up in ((3.0, False), (4.0, True), (5.0, True)):
+    for at, up, answers in ((3.0, False, 1), (4.0, True, 1), (5.0, True, 2), (6.0, True, 2), (7.0, True, 3)):
         clock.now = at
         assert who_has(assembler.snapshot(), ALLOCATED) == {"gpu-a": 1.0, "gpu-b": 0.0}
-        assembler.apply(answer(claimed("gpu-0-part-0", DRIVER), up=up))
+        assembler.apply(answer(claimed("gpu-0-part-0", DRIVER), up=up, answers=answers))
     assert who_has(assembler.snapshot(), ALLOCATED) == {"gpu-b": 0.0}

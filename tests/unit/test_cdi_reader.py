@@ -163,6 +163,30 @@ def test_a_bug_ends_one_reading_only(
     assert ask(reader) == FOUND
 
 
+def test_without_a_thread_nothing_is_found_until_a_later_answer_of_the_kubelet(
+    files: Files, changes: threading.Semaphore, caplog: pytest.LogCaptureFixture
+) -> None:
+    refused: list[threading.Thread] = []
+
+    def start(thread: threading.Thread) -> None:
+        if len(refused) < 2:
+            refused.append(thread)
+            raise RuntimeError("can't start new thread")
+        thread.start()
+
+    reader = CdiReader(files, changes.release, start)
+    for _ in range(3):
+        assert ask(reader) == NOT_YET_READ
+    assert len(refused) == 1
+    reader.follow([CLAIMED])
+    assert ask(reader) == NOT_YET_READ
+    reader.follow([CLAIMED])
+    assert happened(changes)
+    assert ask(reader) == FOUND
+    reader.stop()
+    assert caplog.text.count("no thread can be started") == 1
+
+
 def test_nothing_is_started_or_reported_after_the_end(reader: CdiReader, changes: threading.Semaphore) -> None:
     reader.stop()
     reader.stop()

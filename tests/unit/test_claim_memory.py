@@ -142,6 +142,16 @@ def test_a_claim_keeps_its_device_after_its_files_and_slices_have_gone() -> None
     assert node.held(machine) == {}
 
 
+def test_a_reading_between_a_claim_of_an_unknown_driver_and_its_file_is_enough() -> None:
+    cdi = CdiTable()
+    node = ClaimsOfNode(Claims(None, Lookups(cdi)))
+    core = claimed("core-1", "qpu.invented.example")
+    assert node.held(core) == {}
+    node.read(at=1.5)
+    cdi.entries[f"{UID}-core-1"] = ("/dev/acme0",)
+    assert node.held(core) == {"own": SubjectKey("gpu")}
+
+
 def test_nodes_of_a_device_do_not_mean_the_device_while_its_new_partition_may_not_be_listed_yet() -> None:
     node = ClaimsOfNode(Claims(None, Lookups(CdiTable({f"{UID}-{OTHER_PLACE}": ("/dev/acme0", "/dev/acme-part1")}))))
     new = claimed(OTHER_PLACE, DRIVER)

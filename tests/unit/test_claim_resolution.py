@@ -198,6 +198,11 @@ def test_a_cdi_device_with_more_in_its_name_is_not_that_of_the_device() -> None:
         assert search("gpu-vfio-2", NVIDIA, "/dev/vfio/12", key=key).subject is None
 
 
+def test_a_name_of_very_many_words_names_the_device_in_its_first_words() -> None:
+    found = search("gpu-0" + "-x" * 1_000_000, NVIDIA)
+    assert (found.subject, found.devices) == (None, frozenset({"nv-cut"}))
+
+
 def test_two_shares_of_one_claim_are_not_told_apart_by_their_nodes() -> None:
     found = search("gpu-1-cpx-nps4", AMD, "/dev/dri/renderD130", shares=2)
     assert (found.subject, found.reason, found.devices) == (

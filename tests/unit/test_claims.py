@@ -52,6 +52,12 @@ def test_of_many_only_some_are_kept_to_be_shown() -> None:
     assert (found.unresolved, len(found.shown)) == ({DRIVER: 1000}, 100)
 
 
+def test_of_many_drivers_some_are_counted_together() -> None:
+    found = resolved(*(claimed("x", f"driver-{number:03}.example") for number in range(150)))
+    for counts in (found.used, found.unresolved, {driver: count for (driver, _), count in found.reasons.items()}):
+        assert (len(counts), counts["driver-099.example"], counts["other"]) == (101, 1, 50)
+
+
 def test_of_very_many_devices_some_are_not_searched_and_their_devices_not_free() -> None:
     listed = [claimed(f"gpu-{number + 2}", DRIVER, uid="") for number in range(10_000)]
     found = resolved(*listed, claimed("gpu-0", DRIVER))

@@ -81,10 +81,10 @@ def test_pods_are_published_repeatedly_until_it_stops() -> None:
     pods.stop()
     pods.stop()
     assert first == AttributionState(
-        holdings_at(played, 0), up=True, last_success_timestamp_seconds=EPOCH, source="simulated"
+        holdings_at(played, 0), up=True, last_success_timestamp_seconds=EPOCH, source="simulated", answers=1
     )
     assert second == AttributionState(
-        holdings_at(played, 15.5), up=True, last_success_timestamp_seconds=EPOCH + 15.5, source="simulated"
+        holdings_at(played, 15.5), up=True, last_success_timestamp_seconds=EPOCH + 15.5, source="simulated", answers=2
     )
     assert not pods._thread.is_alive()
 
