@@ -257,8 +257,8 @@ UNRESOLVED_CLAIM_DEVICES = Metric(
     "unresolved_claim_devices",
     Kind.GAUGE,
     Unit.NONE,
-    "Number of devices of resource claims (DRA) that are not resolved. allocated and allocations of the devices that "
-    "they may be are absent. Absent without claims. Of more than 100 drivers, the rest counts as other.",
+    "Number of devices of resource claims (DRA) that are not resolved. allocated and allocations of the devices they "
+    "may be are absent. Absent without claims. From the 101st on, drivers are other.",
     _EXPORTER,
     (Label("driver"),),
     origin=Origin.EXPORTER,
