@@ -2,13 +2,14 @@
 
 import platform
 import resource
+import sys
 import threading
 from collections.abc import Callable
 from contextlib import suppress
-from importlib.metadata import version
 
 import psutil
 
+from collectors.distributions import version
 from collectors.metric import Metric
 from exporter import families
 from exporter.series import OwnSample
@@ -20,7 +21,7 @@ _UNREADABLE = (psutil.Error, OSError, ValueError, LookupError, RuntimeError)
 
 def exporter_version() -> str:
     """The version of the installed distribution."""
-    return version("accelerator-exporter")
+    return version("accelerator-exporter", sys.path)
 
 
 def health_samples(snapshot: Snapshot) -> list[OwnSample]:
