@@ -13,9 +13,11 @@ from bench.plain import Direct, custom_registry
 from bench.played import FAST, Played
 from bench.process import series_of
 from collectors.simulated.parse import parse_scenario
+from collectors.sysfs import Root
 from exporter import exposition
+from exporter.own_process import OwnProcess
 from exporter.scrape_bodies import compress
-from exporter.selfmetrics import SelfMetrics, process_samples
+from exporter.selfmetrics import SelfMetrics
 from exporter.text_format import Format
 
 _ROUNDS = 25
@@ -35,7 +37,7 @@ def inside() -> Table:
     played = Played(parse_scenario(sliced(_DEVICES), "bench", Path()))
     for second in range(_WARM_UP_SECONDS):
         snapshot = played.at(second)
-    own = SelfMetrics(process_samples, lambda: True).samples(snapshot)
+    own = SelfMetrics(OwnProcess(Root(Path("/proc"))).samples, lambda: True).samples(snapshot)
     bodies = {form: exposition.render(snapshot, own, form) for form in Format}
     text = bodies[Format.TEXT].decode()
     registry, direct = custom_registry(text), Direct(text)

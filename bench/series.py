@@ -7,7 +7,9 @@ from bench.nodes import SIMULATED, cpx
 from bench.played import Played
 from collectors.simulated import Scenario, load_scenario, shipped_scenarios
 from collectors.simulated.parse import parse_scenario
-from exporter.selfmetrics import SelfMetrics, process_samples
+from collectors.sysfs import Root
+from exporter.own_process import OwnProcess
+from exporter.selfmetrics import SelfMetrics
 
 _COURSE_SECONDS = 900
 _STEP_SECONDS = 10
@@ -30,7 +32,7 @@ def series() -> Table:
 def course(scenario: Scenario, seconds: int) -> list[int]:
     """The number of series at each step of a scenario."""
     played = Played(scenario)
-    own = SelfMetrics(process_samples, lambda: True)
+    own = SelfMetrics(OwnProcess(Root(Path("/proc"))).samples, lambda: True)
     numbers = []
     for second in range(0, seconds, _STEP_SECONDS):
         snapshot = played.at(second)

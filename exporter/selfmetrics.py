@@ -1,22 +1,14 @@
-"""The exporter's own health as samples: collectors, source of allocations, process."""
+"""The exporter's own health as samples: collectors and source of allocations, beside those of its process."""
 
 import platform
-import resource
 import sys
 import threading
 from collections.abc import Callable
-from contextlib import suppress
-
-import psutil
 
 from collectors.distributions import version
-from collectors.metric import Metric
 from exporter import families
 from exporter.series import OwnSample
 from exporter.snapshot import CollectorHealth, Snapshot
-
-# What psutil raises where /proc is not as it expects, beside its own errors.
-_UNREADABLE = (psutil.Error, OSError, ValueError, LookupError, RuntimeError)
 
 
 def exporter_version() -> str:
@@ -66,34 +58,6 @@ def _collector(health: CollectorHealth) -> list[OwnSample]:
 def build_samples() -> list[OwnSample]:
     """Version of the exporter and its Python."""
     return [OwnSample(families.BUILD_INFO, 1, (exporter_version(), platform.python_version()))]
-
-
-def process_samples(find: Callable[[], psutil.Process] = psutil.Process) -> list[OwnSample]:
-    """CPU, memory and file descriptors of a process, the standard `process_*` families. Source: psutil, from /proc.
-
-    A value that cannot be read is absent: /proc may be masked or mounted with `subset=pid`, and there may be no file
-    descriptor left to open it.
-
-    Args:
-        find: Returns the process; by default this one. May raise as psutil does.
-    """
-    samples = [OwnSample(families.PROCESS_MAX_FDS, resource.getrlimit(resource.RLIMIT_NOFILE)[0])]
-    try:
-        process = find()
-    except _UNREADABLE:
-        return samples
-    readings: tuple[tuple[Metric, Callable[[], float]], ...] = (
-        (families.PROCESS_CPU, lambda: sum(process.cpu_times()[:2])),
-        (families.PROCESS_RESIDENT_MEMORY, lambda: process.memory_info().rss),
-        (families.PROCESS_VIRTUAL_MEMORY, lambda: process.memory_info().vms),
-        (families.PROCESS_START_TIME, process.create_time),
-        (families.PROCESS_OPEN_FDS, process.num_fds),
-    )
-    with process.oneshot():
-        for row, read in readings:
-            with suppress(*_UNREADABLE):
-                samples.append(OwnSample(row, read()))
-    return samples
 
 
 class SelfMetrics:
