@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from collectors.contract import Collector, CollectorSpec, Node, Reading, Reason, UnavailableError
+from collectors.deferred import DeferredRows
 from collectors.distributions import entry_points
 from collectors.metric import Cadence, Metric
 
@@ -125,6 +126,8 @@ def _usable(spec: object, name: str) -> CollectorSpec:
         ("dra_drivers", spec.dra_drivers, str),
     )
     for field, values, kind in lists:
+        if isinstance(values, DeferredRows):
+            continue
         if not (isinstance(values, tuple) and all(isinstance(value, kind) for value in values)):
             raise RegistryError(f"has {field} of another type, expected a tuple of {kind.__name__}")
     return spec
