@@ -91,7 +91,7 @@ def run(arguments: Sequence[str], environ: Mapping[str, str], output: Write, err
 
 
 def _check(settings: Settings, hardware: Hardware, environ: Mapping[str, str], output: Write, *, as_json: bool) -> int:
-    from exporter.check.command import run_check  # noqa: PLC0415 - the serving daemon does without it and ssl
+    from exporter.check.command import run_check  # noqa: PLC0415 - the serving daemon does without it
 
     return run_check(settings, hardware, environ, output, as_json=as_json)
 

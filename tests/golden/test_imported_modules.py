@@ -1,7 +1,7 @@
 """The modules of a running daemon, on a node of each vendor and on one of neither.
 
-`pytest tests/golden/test_imported_modules.py --update-golden` rewrites the list and keeps its reasons. What is new costs
-memory on every node: import it only where it is needed, or write the reason beside it.
+`pytest tests/golden/test_imported_modules.py --update-golden` rewrites the list and keeps its reasons. What is new
+costs memory on every node: import it only where it is needed, or write the reason beside it.
 """
 
 import subprocess
