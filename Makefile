@@ -25,8 +25,9 @@ COMPILER := gcc=gcc,libc6-dev
 TEST_NEEDS := $(COMPILER) openssl=openssl promtool=prometheus prometheus=prometheus chromium=chromium mount=mount \
 	librocm_smi64.so.1=librocm-smi64-1
 IMAGE_TEST_NEEDS := $(COMPILER) debootstrap=debootstrap buildah=buildah podman=podman runc=runc
+RELEASE_NEEDS := buildah=buildah
 
-.PHONY: help run test fuzz image-test bench soak check fix proto docs requirements sbom image packages FORCE
+.PHONY: help run test fuzz image-test bench soak check fix proto docs requirements sbom image release packages FORCE
 .DEFAULT_GOAL := help
 
 help: ## List the targets
@@ -86,6 +87,10 @@ sbom: $(READY) ## List what the exporter is made of, as CycloneDX: dist/sbom.cdx
 
 image: $(READY) ## Build the container image: make image BUILDER="podman build" DIGEST=sha256:...
 	@tools/build-image $(BUILDER)
+
+release: NEEDS := $(RELEASE_NEEDS)
+release: packages $(READY) ## Build everything of a release into dist/: see docs/releasing.md
+	@tools/build-release
 
 packages: # before the Python tools: without root it fails, and then at once
 	@tools/require-packages $(NEEDS)

@@ -15,8 +15,9 @@ from bench.process import series_of
 from collectors.simulated.parse import parse_scenario
 from collectors.sysfs import Root
 from exporter import exposition
+from exporter.gzip_member import SegmentCompressor
 from exporter.own_process import OwnProcess
-from exporter.scrape_bodies import compress
+from exporter.scrape_bodies import ScrapeBodies
 from exporter.selfmetrics import SelfMetrics
 from exporter.text_format import Format
 
@@ -37,7 +38,9 @@ def inside() -> Table:
     played = Played(parse_scenario(sliced(_DEVICES), "bench", Path()))
     for second in range(_WARM_UP_SECONDS):
         snapshot = played.at(second)
-    own = SelfMetrics(OwnProcess(Root(Path("/proc"))).samples, lambda: True).samples(snapshot)
+    newest = [snapshot]
+    health = SelfMetrics(OwnProcess(Root(Path("/proc"))).samples, lambda: True)
+    own, served = health.samples(snapshot), ScrapeBodies(lambda: newest[-1], health.samples)
     bodies = {form: exposition.render(snapshot, own, form) for form in Format}
     text = bodies[Format.TEXT].decode()
     registry, direct = custom_registry(text), Direct(text)
@@ -45,15 +48,20 @@ def inside() -> Table:
     calls = [played.call(_WARM_UP_SECONDS + round_, FAST) for round_ in range(_ROUNDS)]
     direct.poll()
     work: tuple[tuple[str, Callable[[int], object], bytes], ...] = (
-        ("Poll: add the readings, make the snapshot", lambda n: played.apply(calls[n]), b""),
         ("Pods: add the allocations, make the snapshot", lambda _: played.apply(allocations), b""),
-        ("Scrape, text", lambda _: exposition.render(snapshot, own, Format.TEXT), bodies[Format.TEXT]),
+        ("Poll: add the readings, make the snapshot", lambda n: newest.append(played.apply(calls[n])), b""),
         (
-            "Scrape, OpenMetrics",
+            "Scrape of a new snapshot, OpenMetrics, gzip",
+            lambda _: served.get(Format.OPENMETRICS, gzipped=True),
+            served.get(Format.OPENMETRICS, gzipped=True),
+        ),
+        ("`--once`, text", lambda _: exposition.render(snapshot, own, Format.TEXT), bodies[Format.TEXT]),
+        (
+            "The same, OpenMetrics",
             lambda _: exposition.render(snapshot, own, Format.OPENMETRICS),
             bodies[Format.OPENMETRICS],
         ),
-        ("Gzip of it", lambda _: compress(bodies[Format.OPENMETRICS]), b""),
+        ("Gzip of it", lambda _: SegmentCompressor().compress(bodies[Format.OPENMETRICS]), b""),
         ("`prometheus_client` custom collector: scrape, text", lambda _: generate_latest(registry), b""),
         ("`prometheus_client` direct: poll", lambda _: direct.poll(), b""),
         ("`prometheus_client` direct: scrape, text", lambda _: generate_latest(direct.registry), b""),

@@ -55,13 +55,14 @@ SIMULATED = {
 
 
 @contextmanager
-def doubled(library: Path, count: int, *, partitioned: bool) -> Iterator[Node]:
+def doubled(library: Path, count: int, *, partitioned: bool, pods: int = 0) -> Iterator[Node]:
     """H100s of the NVML double, and a kubelet with a pod for each of them or for each of their slices.
 
     Args:
         library: The folder of the double.
         count: Number of cards.
         partitioned: True to partition each card into seven slices.
+        pods: Least number of pods; those without a device are added.
     """
     with tempfile.TemporaryDirectory(prefix="bench-") as folder, gpu_node(Path(folder), library) as node:
         node.add_h100s(count)
@@ -76,5 +77,6 @@ def doubled(library: Path, count: int, *, partitioned: bool) -> Iterator[Node]:
             pod("bench", f"worker-{number}", container("worker", device(resource, uuid)))
             for number, uuid in enumerate(held)
         ]
+        node.kubelet.pods += [pod("bench", f"other-{number}", container("worker")) for number in range(len(held), pods)]
         node.kubelet.start()
         yield node

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from bench.process import BenchError, Process
 
-_PACKAGE = "nvitop-exporter"
+PACKAGE = "nvitop-exporter"
 _INSTALL_SECONDS = 300
 
 
@@ -25,20 +25,20 @@ def install(folder: Path) -> Path:
     venv.create(folder, with_pip=True)
     programs = folder / "bin"
     done = subprocess.run(  # noqa: S603 - the environment's own pip
-        [programs / "pip", "install", "--quiet", "--disable-pip-version-check", _PACKAGE],
+        [programs / "pip", "install", "--quiet", "--disable-pip-version-check", PACKAGE],
         capture_output=True,
         text=True,
         timeout=_INSTALL_SECONDS,
         check=False,
     )
     if done.returncode != 0:
-        raise BenchError(f"{_PACKAGE} could not be installed:\n{done.stderr}")
+        raise BenchError(f"{PACKAGE} could not be installed:\n{done.stderr}")
     return programs
 
 
 def versions(programs: Path) -> str:
     """The installed versions, for the report."""
-    names = (_PACKAGE, "nvidia-ml-py")
+    names = (PACKAGE, "nvidia-ml-py")
     code = f"from importlib.metadata import version; print(', '.join(f'{{n}} {{version(n)}}' for n in {names!r}))"
     done = subprocess.run(  # noqa: S603 - the environment's own interpreter
         [programs / "python", "-c", code], capture_output=True, text=True, check=True
@@ -52,7 +52,7 @@ def start(programs: Path, environment: Mapping[str, str], log: Path) -> Process:
     Raises:
         BenchError: It ended or does not answer; the text is its output.
     """
-    command = (str(programs / _PACKAGE), "--bind-address", "127.0.0.1", "--port", "{port}")
+    command = (str(programs / PACKAGE), "--bind-address", "127.0.0.1", "--port", "{port}")
     return Process(command, {**os.environ, **environment}, log, "/metrics")
 
 

@@ -1,10 +1,12 @@
 """A scenario on a manual clock, with the real join, in this process: each piece of work can be measured separately."""
 
+from dataclasses import replace
+
 from collectors.contract import CollectorError
 from collectors.metric import Cadence
 from collectors.simulated import Scenario, inventory, simulated_spec
 from exporter.assembler import Assembler, Clocks
-from exporter.attribution.simulated import SOURCE, holdings_at
+from exporter.attribution.simulated import allocations_at
 from exporter.attribution.watcher import AttributionState
 from exporter.collector_state import Limits
 from exporter.poller import CallEnded
@@ -31,7 +33,10 @@ class Played:
         self._devices = inventory(scenario, _IDENTITY)
         self._spec = simulated_spec(scenario, self._node.clock)
         clocks = Clocks(self._node.time, lambda: EPOCH + self._node.time.now)
-        self._assembler = Assembler([self._spec.name], self._spec.resource_prefixes, _LIMITS, clocks)
+        drivers = {self._spec.name: self._spec.dra_drivers}
+        self._assembler = Assembler(
+            [self._spec.name], self._spec.resource_prefixes, _LIMITS, clocks, dra_drivers=drivers
+        )
 
     def call(self, second: int, due: frozenset[Cadence]) -> CallEnded:
         """The poller's event for a call at a second."""
@@ -43,8 +48,8 @@ class Played:
 
     def allocations(self, second: int) -> AttributionState:
         """The allocations at a second."""
-        holdings = holdings_at(self._scenario, self._devices, second)
-        return AttributionState(holdings, up=True, last_success_timestamp_seconds=EPOCH + second, source=SOURCE)
+        state = allocations_at(self._scenario, self._devices, second)
+        return replace(state, last_success_timestamp_seconds=EPOCH + second)
 
     def apply(self, event: CallEnded | AttributionState) -> Snapshot:
         """What the assembler's thread does with an event."""

@@ -4,10 +4,11 @@ The code of NVIDIA and of AMD takes 1 to 4 MiB each, and a fifth of the time to 
 """
 
 from collections.abc import Callable, Sequence
-from typing import overload
+from typing import Protocol, overload
 
 from collectors.contract import Collector, Reading
 from collectors.metric import Cadence, Metric
+from collectors.releasing import ReleasesDevices
 
 
 class DeferredRows(Sequence[Metric]):
@@ -35,6 +36,10 @@ class DeferredRows(Sequence[Metric]):
         return len(self._load())
 
 
+class ReleasingCollector(Collector, ReleasesDevices, Protocol):
+    """A collector that can release single devices."""
+
+
 class DeferredCollector:
     """A collector that is created once the node has hardware for it. Until then, the vendor is absent.
 
@@ -43,17 +48,26 @@ class DeferredCollector:
         create: Loads the code and creates the collector.
     """
 
-    def __init__(self, verify_presence: Callable[[], None], create: Callable[[], Collector]) -> None:
+    def __init__(self, verify_presence: Callable[[], None], create: Callable[[], ReleasingCollector]) -> None:
         self._verify_presence = verify_presence
         self._create = create
-        self._collector: Collector | None = None
+        self._collector: ReleasingCollector | None = None
+        self._released: frozenset[str] = frozenset()
 
     def read(self, due: frozenset[Cadence]) -> Reading:
         """Read the rows whose cadence is due. See `Collector.read`."""
         if self._collector is None:
             self._verify_presence()
-            self._collector = self._create()
+            collector = self._create()
+            collector.release_devices(self._released)
+            self._collector = collector
         return self._collector.read(due)
+
+    def release_devices(self, addresses: frozenset[str]) -> None:
+        """Close these devices, also those that are not there yet. See `ReleasesDevices`."""
+        if self._collector is not None:
+            self._collector.release_devices(addresses)
+        self._released = addresses
 
     def close(self) -> None:
         """Close what is open. See `Collector.close`."""

@@ -83,6 +83,19 @@ VENDORS: tuple[Vendor, ...] = (
     Vendor("tenstorrent", "Tenstorrent", 0x1E52),
 )
 
+# DRA drivers whose devices are no accelerators, though a driver of accelerators may come with them: channels between
+# nodes, cryptographic offload, network interfaces (github.com/google/dranet).
+DRIVERS_WITHOUT_ACCELERATORS = frozenset({"compute-domain.nvidia.com", "qat.intel.com", "dra.net"})
+
+# DRA drivers whose attribute `uuid` does not identify a device: this one makes it from the node's name (version 0.2.0),
+# so that all chips of a node have the same.
+DRIVERS_WITH_UUIDS_OF_NODES = frozenset({"tpu.google.com"})
+# Values of the attribute `type` of the DRA drivers of NVIDIA and AMD.
+# A partition, whose `resource.kubernetes.io/pciBusID` is that of its device.
+TYPES_OF_PARTITIONS = frozenset({"mig", "amdgpu-partition"})
+# A device for virtual machines, whose `uuid` is made from its PCI address: other nodes have the same.
+TYPES_WITH_MADE_UP_UUIDS = frozenset({"vfio"})
+
 
 def vendor_of(pci_id: int) -> Vendor | None:
     """The vendor with a PCI vendor id; None for a vendor that is not in the list."""

@@ -12,12 +12,16 @@ from collectors.contract import Process, Sample, SubjectKey, subjects_of
 from collectors.metric import Cadence
 from exporter.accounting import Accounting
 from exporter.attribution import join
+from exporter.attribution.claim_lookups import LookupsChanged
+from exporter.attribution.claims import Claims
 from exporter.attribution.finished_pods import CurrentHolders
 from exporter.attribution.free_memory import return_free_memory
 from exporter.attribution.holding import HoldingGroup
+from exporter.attribution.inventory import Inventory
 from exporter.attribution.watcher import AttributionState
 from exporter.collector_state import CollectorState, Limits
-from exporter.poller import CallStarted, PollerEvent, Released
+from exporter.few_names import counted_by_few
+from exporter.poller import CallStarted, DevicesReleased, PollerEvent, Released
 from exporter.precedence import Listing, with_exported_uuids, without_duplicates
 from exporter.process_metrics import no_rows
 from exporter.snapshot import Allocation, AttributionHealth, Snapshot
@@ -26,7 +30,15 @@ _log = logging.getLogger(__name__)
 
 _TICK_SECONDS = 1.0
 
-Event = PollerEvent | AttributionState | Limits
+Event = PollerEvent | AttributionState | LookupsChanged | Limits
+
+
+def _no_reading(collector: str) -> None:
+    """Used where no collector can be called out of turn."""
+
+
+def _no_files() -> None:
+    """Used where no files are read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +65,9 @@ class Assembler:
         clocks: The current time.
         process_rows: Returns the samples of single processes, where they are enabled.
         allocation_energy: Whether the energy of allocations is exported.
+        claims: Resolves the devices of resource claims; without it, only by their names.
+        read_now: Has a collector called out of turn, by its name; must not block.
+        read_files: Has the CDI files looked at again, and `LookupsChanged` reported then; must not block.
     """
 
     def __init__(  # noqa: PLR0913 - what it joins, and the two opt-in kinds of series
@@ -65,6 +80,9 @@ class Assembler:
         *,
         dra_drivers: Mapping[str, tuple[str, ...]] | None = None,
         allocation_energy: bool = False,
+        claims: Claims | None = None,
+        read_now: Callable[[str], None] = _no_reading,
+        read_files: Callable[[], None] = _no_files,
     ) -> None:
         self._states = {name: CollectorState(name, limits, clocks.wall) for name in collectors}
         self._resource_prefixes = resource_prefixes
@@ -75,6 +93,8 @@ class Assembler:
         self._allocation_energy = allocation_energy
         self._attribution: AttributionState | None = None
         self._current_holders = CurrentHolders()
+        self._claims = claims or Claims()
+        self._read_now, self._read_files = read_now, read_files
         self._allocations: tuple[Allocation, ...] | None = None
         self._join_result: join.JoinResult | None = None
         self._holding_subjects: Mapping[HoldingGroup, SubjectKey] = {}
@@ -90,10 +110,12 @@ class Assembler:
             self._accounting.set_max_gap(now, event.max_age_seconds[Cadence.FAST])
         elif isinstance(event, AttributionState):
             self._change_allocations(event)
+        elif isinstance(event, LookupsChanged):
+            self._change_shares()
         elif isinstance(event, CallStarted):
             self._states[event.collector].started(event)
-        elif isinstance(event, Released):
-            self._states[event.collector].released()
+        elif isinstance(event, Released | DevicesReleased):
+            self._record_release(event)
         else:
             state = self._states[event.collector]
             before = state.listed
@@ -137,10 +159,17 @@ class Assembler:
             process_samples=self._process_rows(processes),
             collectors=tuple(state.health(now) for state in self._states.values()),
             attribution=self._attribution_health(),
-            unmatched=self._join_result.unmatched.by_resource() if self._join_result else {},
+            unmatched=counted_by_few(self._join_result.unmatched.by_resource()) if self._join_result else {},
             unresolved_claims=self._join_result.unresolved_claims if self._join_result else {},
             ready=all(state.settled for state in self._states.values()),
         )
+
+    def _record_release(self, event: Released | DevicesReleased) -> None:
+        state = self._states[event.collector]
+        if isinstance(event, Released):
+            state.released()
+        else:
+            state.released_only(event.addresses)
 
     def _apply_precedence(self) -> None:
         """Let each device be exported by the first collector that lists it."""
@@ -158,7 +187,9 @@ class Assembler:
 
     def _change_allocations(self, event: AttributionState) -> None:
         """Use new allocations."""
-        self._attribution = event
+        before, self._attribution = self._attribution, event
+        if before is None or event.answers != before.answers:
+            self._claims.answered()
         self._change_shares()
 
     def _change_shares(self) -> None:
@@ -174,34 +205,54 @@ class Assembler:
         if state is None or state.holdings is None:
             self._allocations = self._join_result = None
             return
-        inventories = [
-            join.Inventory(each.devices, each.partitions, self._resource_prefixes, self._dra_drivers.get(name, ()))
-            for name, each in self._listings.items()
-        ]
+        inventories = [self._inventory(name, each) for name, each in self._listings.items()]
+        claims = self._claims.resolve(state.claim_devices, inventories, self._clocks.monotonic())
         exported = {key for each in self._states.values() for key in subjects_of(each.devices, each.partitions)}
+        earlier = self._join_result
         self._join_result = join.join(
-            state.holdings, state.claim_devices, inventories, self._holding_subjects, exported, self._current_holders
+            state.holdings, claims, inventories, self._holding_subjects, exported, self._current_holders
         )
         self._holding_subjects = self._join_result.subjects
-        self._remember_compute_ratios({subject for each in inventories for subject in each.subjects})
-        self._allocations = self._exported_allocations(self._join_result)
+        known = {subject for each in inventories for subject in each.subjects}
+        self._remember_compute_ratios(known | self._join_result.by_subject.keys())
+        self._allocations = self._exported_allocations(self._join_result, earlier)
+        for name in claims.to_read:
+            self._read_now(name)
+        if claims.files_to_read:
+            self._read_files()
 
-    def _exported_allocations(self, joined: join.JoinResult) -> tuple[Allocation, ...] | None:
-        """The allocations with their shares; None while there are too many."""
+    def _exported_allocations(
+        self, joined: join.JoinResult, earlier: join.JoinResult | None
+    ) -> tuple[Allocation, ...] | None:
+        """The allocations with their shares; None while there are too many, which is logged when it begins."""
         if joined.excess:
-            text = "allocations unknown: the kubelet lists %d of known devices, more than the %d that are exported"
-            _log.warning(text, joined.excess, join.MOST_ALLOCATIONS)
+            if earlier is None or not earlier.excess:
+                text = "allocations unknown: the kubelet lists %d of known devices, more than the %d that are exported"
+                _log.warning(text, joined.excess, join.MOST_ALLOCATIONS)
             return None
         return join.with_shares(joined.allocations, self._compute_ratios)
 
-    def _remember_compute_ratios(self, known: AbstractSet[SubjectKey]) -> None:
+    def _inventory(self, name: str, listing: Listing) -> Inventory:
+        state = self._states[name]
+        return Inventory(
+            listing.devices,
+            listing.partitions,
+            self._resource_prefixes,
+            self._dra_drivers.get(name, ()),
+            name,
+            state.healthy,
+            state.read_at,
+            state.read_until,
+            state.unread,
+        )
+
+    def _remember_compute_ratios(self, kept: AbstractSet[SubjectKey]) -> None:
         """Update the sizes of partitions. An allocated partition keeps its size while its collector fails.
 
         Args:
-            known: Every device and partition that exists.
+            kept: Every device and partition that exists or is allocated.
         """
         now = self._clocks.monotonic()
-        kept = known | set(self._holding_subjects.values())
         self._compute_ratios = {key: ratio for key, ratio in self._compute_ratios.items() if key in kept} | {
             sample.subject: sample.value
             for state in self._states.values()
@@ -217,10 +268,12 @@ class Latest:
     Attributes:
         snapshot: Replaced as a whole, never changed.
         made_at: Monotonic seconds at which it was made; the exporter is alive while this increases.
+        device_seen: True once a snapshot had a device; never false again.
     """
 
     snapshot: Snapshot = field(default_factory=Snapshot)
     made_at: float = 0.0
+    device_seen: bool = False
 
 
 class AssemblerThread:
@@ -275,6 +328,7 @@ class AssemblerThread:
             if isinstance(event, CallStarted):
                 return  # there is nothing new to export yet
             self._latest.snapshot = self._assembler.snapshot()
+            self._latest.device_seen |= bool(self._latest.snapshot.devices)
             self._latest.made_at = self._clock()
         except Exception:  # noqa: BLE001 - a bug here must not stop the daemon; the liveness probe fails if it lasts
             _log.exception("snapshot failed: the previous snapshot is served until one succeeds")

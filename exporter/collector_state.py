@@ -1,6 +1,7 @@
 """The state of one collector: what it exports, its health, and what is counted and logged about it."""
 
 import logging
+import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
@@ -17,6 +18,7 @@ from exporter.validation import Accepted, Validator
 
 _log = logging.getLogger(__name__)
 
+_ALL = frozenset(Cadence)
 # After such a failure the driver may have been loaded again, which restarts its counters.
 _DRIVER_GONE = frozenset({Reason.DRIVER_NOT_LOADED, Reason.LIBRARY_MISSING, Reason.VERSION_MISMATCH})
 
@@ -41,6 +43,11 @@ class CollectorState:
         name: The collector's name.
         limits: Deadline and ages.
         wall_clock: Unix seconds, for the time of the last success.
+
+    Attributes:
+        listed: The devices and partitions of the last successful reading; none while the vendor is absent.
+        read_at: Monotonic seconds at which the last successful reading of all cadences began.
+        read_until: Monotonic seconds at which that one ended, or a later one that lists others.
     """
 
     def __init__(self, name: str, limits: Limits, wall_clock: Callable[[], float]) -> None:
@@ -56,6 +63,7 @@ class CollectorState:
         self._present = False
         self._up = False
         self._released = False
+        self._released_devices: frozenset[str] = frozenset()  # by address; also devices of other collectors
         self._failure: Failure | None = None
         self._duration_seconds: float | None = None
         self._last_success: float | None = None
@@ -63,6 +71,7 @@ class CollectorState:
         self._failing: dict[tuple[str, Reason], float] = {}
         self._stuck: dict[str, float] = {}  # since when, by device
         self.listed = Listing()
+        self.read_at, self.read_until = -math.inf, math.inf
         self._exported = Listing()
         self._duplicates: frozenset[str] = frozenset()
 
@@ -86,6 +95,16 @@ class CollectorState:
     def partitions(self) -> tuple[Partition, ...]:
         """The partitions that it exports."""
         return self._exported.partitions
+
+    @property
+    def healthy(self) -> bool:
+        """Whether its last call has succeeded in time, and it still answers."""
+        return self._up and not (self._late or self._all_stuck)
+
+    @property
+    def unread(self) -> frozenset[str]:
+        """The uuids of the devices that it lists without reading them now: lost and stuck ones."""
+        return frozenset(device.uuid for device in self.listed.devices if device.lost) | self._stuck.keys()
 
     def export(self, listing: Listing) -> None:
         """Export these of the listed devices and partitions; another collector exports the others."""
@@ -142,6 +161,17 @@ class CollectorState:
         self._kept.end()
         self._stuck.clear()
 
+    def released_only(self, addresses: frozenset[str]) -> None:
+        """Record which devices are closed: their readings are dropped, their identity and past events stay."""
+        before, self._released_devices = self._released_devices, addresses
+        for device in self.listed.devices:
+            fields = {"collector": self.name, "uuid": device.uuid, "device": device.device}
+            if device.device in addresses - before:
+                _log.info("device released: closed until SIGUSR2", extra={"fields": fields})
+                self._kept.end(device.uuid)
+            elif device.device in before - addresses:
+                _log.info("device resumed", extra={"fields": fields})
+
     def check_deadline(self, now: float) -> None:
         """Count the collector as late, once, when its call takes longer than the deadline."""
         if self._call_started_at is None or self._late:
@@ -172,7 +202,7 @@ class CollectorState:
         return CollectorHealth(
             name=self.name,
             present=self._present,
-            up=self._up and not (self._late or self._all_stuck),
+            up=self.healthy,
             late=self._late or self._all_stuck,
             devices=len(self.devices),
             duplicate_devices=len(self._duplicates),
@@ -182,6 +212,9 @@ class CollectorState:
             failure=self._failure,
             released=self._released,
             stuck={uuid: now - since for uuid, since in self._stuck.items()},
+            released_devices=frozenset(
+                device.uuid for device in self.devices if device.device in self._released_devices
+            ),
         )
 
     @property
@@ -208,6 +241,7 @@ class CollectorState:
         """Take over a reading. Everything that a reading can break comes before the collector counts as up."""
         accepted = self._with_sums(self._validator.validate(reading, event.ended))
         starting = self._count_faults(accepted.faults, event.ended)
+        before = self.listed
         self._list(Listing(accepted.devices, accepted.partitions))
         if self._late:
             _log.info("collector recovered: its late call has returned", extra={"fields": {"collector": self.name}})
@@ -216,6 +250,10 @@ class CollectorState:
             _log.info("collector up", extra={"fields": fields})
         self._present = self._up = True
         self._failure = None
+        if event.due == _ALL:
+            self.read_at = event.started
+        if event.due == _ALL or self.listed != before:
+            self.read_until = event.ended
         self._kept.replace(accepted, event.due, event.ended)
         self._follow_stuck(accepted, event.started)
         if not self._all_stuck:

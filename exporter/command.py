@@ -76,7 +76,7 @@ def run(arguments: Sequence[str], environ: Mapping[str, str], output: Write, err
             output("configuration is valid\n")
             return EXIT_OK
         with _log_lines(settings, errors) as lines:
-            hardware = _hardware(settings, scenario)
+            hardware = _hardware(settings, scenario, environ)
             if command.action is Action.CHECK:
                 return _check(settings, hardware, environ, output, as_json=command.as_json)
             daemon = Daemon(settings, hardware, Reload(load, command.file), signals, lines, web)
@@ -131,7 +131,7 @@ def _log_lines(settings: Settings, errors: Write) -> Iterator[LineWriter]:
         lines.stop(_LOG_SECONDS)
 
 
-def _hardware(settings: Settings, scenario: "Scenario | None") -> Hardware:
+def _hardware(settings: Settings, scenario: "Scenario | None", environ: Mapping[str, str]) -> Hardware:
     """What is read. Logs which folders of the kernel do not exist."""
     folders = (("path.sysfs", settings.path.sysfs), ("path.procfs", settings.path.procfs))
     for key, folder in folders:
@@ -139,7 +139,7 @@ def _hardware(settings: Settings, scenario: "Scenario | None") -> Hardware:
             _log.warning("%s: there is no such folder, so nothing below it can be read: %s", key, folder)
     specs = registry.load(names=settings.collectors)
     excluded = frozenset(registry.installed_names()) - {spec.name for spec in specs}
-    return Hardware(specs, socket.gethostname(), scenario, excluded)
+    return Hardware(specs, socket.gethostname(), scenario, excluded, environ)
 
 
 def _version() -> str:

@@ -11,15 +11,17 @@ from collectors.contract import Reason
 from collectors.sysfs import Root
 from exporter import logs
 from exporter.assembler import Assembler, AssemblerThread, Clocks, Event, Latest
+from exporter.attribution.claims import Claims
 from exporter.collector_state import Limits
 from exporter.configuration.reload import Reload
-from exporter.configuration.settings import PollSettings, Settings
+from exporter.configuration.settings import PodSource, PollSettings, Settings
 from exporter.durations import spell_duration
-from exporter.inputs import Hardware, Inputs, intervals
+from exporter.inputs import Hardware, Inputs, claim_rules, intervals
 from exporter.orphans import reap_orphans
 from exporter.output import LineWriter
 from exporter.own_process import OwnProcess
 from exporter.process_metrics import ProcessRows, no_rows
+from exporter.release_file import ReleaseFileError, read_addresses
 from exporter.selfmetrics import SelfMetrics, exporter_version
 from exporter.signals import Signals
 from exporter.snapshot import CollectorHealth
@@ -37,6 +39,7 @@ _log = logging.getLogger(__name__)
 _OWN_PROC = Root(Path("/proc"))  # of this container; `path.procfs` may be that of the host
 _STOP_SECONDS = 0.5
 _SETTLED_CHECK_SECONDS = 0.02
+_CLAIMS_SECONDS = 2.0
 _CONFIGURATION_CHECK_SECONDS = 0.5
 
 
@@ -74,6 +77,13 @@ def _limits(poll: PollSettings) -> Limits:
     return Limits(deadline_seconds=poll.deadline, max_age_seconds=ages)
 
 
+def _simulated(settings: Settings, hardware: Hardware) -> str:
+    """What comes from a scenario, in words; empty for nothing."""
+    if hardware.scenario is None:
+        return ""
+    return "devices, pods and values" if settings.simulate.pods is PodSource.SCENARIO else "devices and values"
+
+
 class Daemon:
     """The whole exporter.
 
@@ -99,32 +109,16 @@ class Daemon:
         self._lines = lines
         self._reload = reload
         self._signals = signals
+        self._release_requests = 0
         self._web = web
-        self._released = False
         self.latest = Latest()
         process = OwnProcess(_OWN_PROC)
         self._self_metrics = SelfMetrics(process.samples, lambda: reload.successful and (web is None or web.successful))
         self._clocks = Clocks(time.monotonic, time.time)
         self._node = settings.node.name or hardware.hostname
         self._inputs = Inputs(settings, hardware, self._report)
-        specs = self._inputs.specs
-        prefixes = tuple(prefix for spec in specs for prefix in spec.resource_prefixes)
-        names = [spec.name for spec in specs]
-        self._simulated = hardware.scenario is not None
-        # The processes of a scenario do not exist on this machine.
-        procfs = Path(os.devnull) if self._simulated else settings.path.procfs
-        rows = ProcessRows(Root(procfs)).samples if settings.collect.processes else no_rows
-        drivers = {spec.name: spec.dra_drivers for spec in specs}
-        assembler = Assembler(
-            names,
-            prefixes,
-            _limits(settings.poll),
-            self._clocks,
-            rows,
-            dra_drivers=drivers,
-            allocation_energy=settings.collect.allocation_energy,
-        )
-        self._assembler = AssemblerThread(assembler, self.latest, time.monotonic)
+        self._simulated = _simulated(settings, hardware)
+        self._assembler = AssemblerThread(self._new_assembler(settings), self.latest, time.monotonic)
 
     def serve(self) -> None:
         """Serve until a signal requests the end.
@@ -138,7 +132,9 @@ class Daemon:
             path: handlers.metrics(self.latest, self._self_metrics, self._settings.labels.ordered),
             "/": handlers.index(self.latest, path, self._node, self._clocks, simulated=self._simulated),
             handlers.HEALTHY_PATH: handlers.healthy(self.latest, time.monotonic),
-            handlers.READY_PATH: handlers.ready(self.latest),
+            handlers.READY_PATH: handlers.ready(
+                self.latest, requires_devices=self._settings.web.ready_requires_devices
+            ),
         }
         server = Server(self._endpoints(pages))
         self._signals.serving = True
@@ -178,14 +174,50 @@ class Daemon:
         try:
             while not self._settled():
                 time.sleep(_SETTLED_CHECK_SECONDS)
+            if self._inputs.resource_slices is not None:
+                self._wait_for_snapshot()
+            self._wait_for_claims()
             snapshot = self.latest.snapshot
             own = self._self_metrics.samples(snapshot)
             return exposition.render(snapshot, own, Format.TEXT, self._settings.labels.ordered)
         finally:
             self._stop()
 
+    def _new_assembler(self, settings: Settings) -> Assembler:
+        specs = self._inputs.specs
+        prefixes = tuple(prefix for spec in specs for prefix in spec.resource_prefixes)
+        # The processes of a scenario do not exist on this machine.
+        procfs = Path(os.devnull) if self._simulated else settings.path.procfs
+        rows = ProcessRows(Root(procfs)).samples if settings.collect.processes else no_rows
+        return Assembler(
+            [spec.name for spec in specs],
+            prefixes,
+            _limits(settings.poll),
+            self._clocks,
+            rows,
+            dra_drivers={spec.name: spec.dra_drivers for spec in specs},
+            allocation_energy=settings.collect.allocation_energy,
+            claims=Claims(claim_rules(settings.attribution), self._inputs.lookups),
+            read_now=self._inputs.read_now,
+            read_files=self._inputs.read_files,
+        )
+
     def _settled(self) -> bool:
-        return self.latest.snapshot.ready and bool(self.latest.snapshot.attribution)
+        slices = self._inputs.resource_slices
+        known = slices is None or slices.settled
+        return self.latest.snapshot.ready and bool(self.latest.snapshot.attribution) and known
+
+    def _wait_for_snapshot(self) -> None:
+        """Wait for the next snapshot: it has everything that has been reported until now."""
+        now = time.monotonic()
+        while self.latest.made_at <= now:
+            time.sleep(_SETTLED_CHECK_SECONDS)
+
+    def _wait_for_claims(self) -> None:
+        """Wait for what resolves claims after the first answers: CDI files, and a second reading of partitions."""
+        ends = time.monotonic() + _CLAIMS_SECONDS
+        while self.latest.snapshot.unresolved_claims and time.monotonic() < ends:
+            time.sleep(_SETTLED_CHECK_SECONDS)
 
     def _report(self, event: Event) -> None:
         self._assembler.report(event)
@@ -200,13 +232,26 @@ class Daemon:
 
     def _apply_release(self) -> None:
         """Release or resume as the signals request. A release that is revoked before this runs has no effect."""
-        if self._signals.release == self._released:
+        requests = self._signals.release_requests
+        if requests == self._release_requests:
             return
-        self._released = self._signals.release
-        if self._released:
-            self._inputs.release()
+        self._release_requests = requests
+        if self._signals.release:
+            self._release()
         else:
             self._inputs.resume()
+
+    def _release(self) -> None:
+        """Release the devices in the file, or everything. Nothing changes if it cannot be told which are meant."""
+        try:
+            addresses = read_addresses(self._settings.release.file)
+        except ReleaseFileError as error:
+            _log.error("nothing released: %s", error)
+            return
+        known = {device.device for device in self.latest.snapshot.devices.values()}
+        for address in sorted(addresses - known) if known else ():
+            _log.warning("no such device, so that nothing is released for it: %s", address)
+        self._inputs.release(addresses)
 
     def _apply_settings(self, settings: Settings | None) -> None:
         """Apply only the settings that have changed; everything else keeps running, with all its counters."""

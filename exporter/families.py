@@ -230,7 +230,7 @@ UNMATCHED_DEVICES = Metric(
     Kind.GAUGE,
     Unit.NONE,
     "Number of allocated device ids that match no device of any collector, of accelerator resources or with the name "
-    "of a device in the id.",
+    "of a device in the id. Of more than 100 resources, the rest counts as other.",
     _EXPORTER,
     (Label("resource"),),
     origin=Origin.EXPORTER,
@@ -240,7 +240,7 @@ UNRESOLVED_CLAIM_DEVICES = Metric(
     Kind.GAUGE,
     Unit.NONE,
     "Number of devices of resource claims (DRA) that are not resolved. allocated and allocations of the devices that "
-    "they may be are absent. Absent without claims.",
+    "they may be are absent. Absent without claims. Of more than 100 drivers, the rest counts as other.",
     _EXPORTER,
     (Label("driver"),),
     origin=Origin.EXPORTER,

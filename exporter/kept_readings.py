@@ -68,11 +68,18 @@ class KeptReadings:
         if Cadence.MEDIUM in due:
             self._replace_processes(accepted, at)
 
-    def end(self) -> None:
-        """The hardware is not read any more: only identity and past events remain."""
-        self._processes.clear()
+    def end(self, device: str | None = None) -> None:
+        """The hardware is not read any more: only identity and past events remain.
+
+        Args:
+            device: The uuid of the only device that is meant; None for all.
+        """
+        ended = {uuid for devices in self._last.values() for uuid in devices} if device is None else {device}
+        self._processes = {uuid: kept for uuid, kept in self._processes.items() if uuid not in ended}
         self._last = {
-            cadence: {uuid: replace(last, state=(), readings=()) for uuid, last in devices.items()}
+            cadence: {
+                uuid: replace(last, state=(), readings=()) if uuid in ended else last for uuid, last in devices.items()
+            }
             for cadence, devices in self._last.items()
         }
 

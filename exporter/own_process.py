@@ -1,6 +1,6 @@
 """CPU, memory and file descriptors of the exporter's own process: the standard `process_*` families.
 
-Source: the kernel's `Documentation/filesystems/proc.rst`.
+Sources: the kernel's `Documentation/filesystems/proc.rst`, getrusage(2) and getrlimit(2).
 """
 
 import os
@@ -31,8 +31,9 @@ class OwnProcess:
 
     def samples(self) -> list[OwnSample]:
         """The samples now."""
+        used = resource.getrusage(resource.RUSAGE_SELF)
         values = (
-            (families.PROCESS_CPU, sum(os.times()[:2])),
+            (families.PROCESS_CPU, used.ru_utime + used.ru_stime),
             *zip((families.PROCESS_VIRTUAL_MEMORY, families.PROCESS_RESIDENT_MEMORY), self._memory(), strict=False),
             (families.PROCESS_START_TIME, self._start()),
             (families.PROCESS_OPEN_FDS, self._descriptors()),

@@ -18,6 +18,7 @@ from collectors.contract import (
     UnavailableError,
 )
 from collectors.metric import Cadence
+from collectors.releasing import ReleasesDevices
 
 _log = logging.getLogger(__name__)
 
@@ -72,6 +73,19 @@ class Released:
     collector: str
 
 
+@dataclass(frozen=True, slots=True)
+class DevicesReleased:
+    """Only these devices of a collector are closed now, and are not opened until they are resumed.
+
+    Attributes:
+        collector: The collector's name.
+        addresses: Their addresses, as `Device.device`; also those that other collectors list.
+    """
+
+    collector: str
+    addresses: frozenset[str]
+
+
 class _Outcome(NamedTuple):
     """What a call of a collector led to.
 
@@ -88,7 +102,7 @@ class _Outcome(NamedTuple):
     text: str = ""
 
 
-PollerEvent = CallStarted | CallEnded | Released
+PollerEvent = CallStarted | CallEnded | Released | DevicesReleased
 Report = Callable[[PollerEvent], None]
 
 
@@ -144,10 +158,14 @@ class Schedule:
         if new or not incomplete:
             self._completion.succeeded()
         if new and due != _ALL:
-            self._next = dict.fromkeys(Cadence, now)
+            self.all_due(now)
         elif incomplete and Cadence.SLOW in due:
             at = self._on_fast_grid(now + self._completion.failed())
             self._next = {cadence: min(planned, at) for cadence, planned in self._next.items()}
+
+    def all_due(self, now: float) -> None:
+        """All cadences become due now, because there is something to read."""
+        self._next = dict.fromkeys(Cadence, now)
 
     def _on_fast_grid(self, at: float) -> float:
         """The fast reading that is next to a time, so that all cadences are read by one call."""
@@ -175,7 +193,7 @@ class Poller:
         collector: Called by this thread only, `close` included.
         intervals: Seconds between two reads of each cadence.
         clock: Monotonic seconds.
-        report: Receives every call's start and end, and every release; must not block.
+        report: Receives every call's start and end, and what was released; must not block.
     """
 
     def __init__(
@@ -192,7 +210,12 @@ class Poller:
         self._schedule = Schedule(intervals)
         self._clock = clock
         self._report = report
-        self._released = False
+        # The devices to keep closed, by address; None for all. Then the same as it is in force.
+        self._wanted_closed: frozenset[str] | None = frozenset()
+        self._closed: frozenset[str] | None = frozenset()
+        self._refused: frozenset[str] | None = None  # what could not be closed at the last attempt
+        self._addresses: frozenset[str] = frozenset()  # of the devices last listed
+        self._all_requested = False
         self._stop = threading.Event()
         self._wake = threading.Event()
         # A daemon thread: a call that never returns must not keep the process from ending.
@@ -207,14 +230,23 @@ class Poller:
         self._intervals = intervals
         self._wake.set()
 
-    def release(self) -> None:
-        """Close the collector after its call in progress, and keep it closed. Called from another thread."""
-        self._released = True
+    def read_now(self) -> None:
+        """Call the collector at once, with all cadences due. Called from another thread."""
+        self._all_requested = True
+        self._wake.set()
+
+    def release(self, devices: frozenset[str] = frozenset()) -> None:
+        """Close devices after the call in progress, and keep them closed; read the others. Called from another thread.
+
+        Args:
+            devices: Their addresses; empty to close the collector.
+        """
+        self._wanted_closed = devices or None
         self._wake.set()
 
     def resume(self) -> None:
         """Call the collector again, with all cadences due at once. Called from another thread."""
-        self._released = False
+        self._wanted_closed = frozenset()
         self._wake.set()
 
     def stop(self) -> None:
@@ -231,9 +263,11 @@ class Poller:
     def _run(self) -> None:
         intervals = self._intervals
         while not self._stop.is_set():
-            if self._released:
-                self._stay_released()
+            if self._wanted_closed != self._closed and self._close_wanted():
                 continue
+            if self._all_requested:
+                self._all_requested = False
+                self._schedule.all_due(self._clock())
             due = self._schedule.due(self._clock())
             if due:
                 self._call(due)
@@ -244,14 +278,42 @@ class Poller:
                 self._schedule.set_intervals(intervals, self._clock())
         self._close()
 
-    def _stay_released(self) -> None:
-        """Keep the collector closed until it is resumed or stopped."""
+    def _close_wanted(self) -> bool:
+        """Close what is to be closed; returns when something is to be read again, then all of it at once.
+
+        Returns:
+            False if it cannot be closed now: then the collector is read as before, and it is tried again.
+        """
+        wanted = self._wanted_closed
+        if wanted is None or not (isinstance(self._collector, ReleasesDevices) or wanted.isdisjoint(self._addresses)):
+            self._stay_closed(wanted)
+        elif isinstance(self._collector, ReleasesDevices) and not self._release_devices(self._collector, wanted):
+            return False
+        self._closed = wanted
+        self._schedule = Schedule(self._intervals)
+        return True
+
+    def _release_devices(self, collector: ReleasesDevices, wanted: frozenset[str]) -> bool:
+        try:
+            collector.release_devices(wanted)
+        except UnavailableError as error:
+            if wanted != self._refused:
+                _log.warning("devices not released yet: %s", error, extra={"fields": {"collector": self._name}})
+            self._refused = wanted
+            return False
+        except (Exception, SystemExit):  # noqa: BLE001 - a bug must not end the thread
+            self._log_bug("devices not released: this is a bug in the collector, please report it")
+        self._refused = None
+        self._report(DevicesReleased(self._name, wanted))
+        return True
+
+    def _stay_closed(self, wanted: frozenset[str] | None) -> None:
+        """Keep the collector closed as long as this is wanted, or until it is stopped."""
         self._close()
         self._report(Released(self._name))
-        while self._released and not self._stop.is_set():
+        while self._wanted_closed == wanted and not self._stop.is_set():
             self._wake.wait()
             self._wake.clear()
-        self._schedule = Schedule(self._intervals)
 
     def _call(self, due: frozenset[Cadence]) -> None:
         started = self._clock()
@@ -272,6 +334,7 @@ class Poller:
     def _read(self, due: frozenset[Cadence]) -> _Outcome:
         try:
             reading = self._collector.read(due)
+            self._addresses = frozenset(str(device.device) for device in reading.devices if isinstance(device, Device))
             return _Outcome(reading, answering_subjects(reading))
         except AbsentError as error:
             return _Outcome(None, text=str(error))

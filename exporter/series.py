@@ -3,7 +3,7 @@
 The values are apart: they change with every snapshot, and the series seldom do.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from operator import attrgetter
@@ -18,10 +18,11 @@ from exporter.snapshot import Container, Snapshot
 ROWS = (*catalog.ROWS, *families.ROWS)
 
 _ORDER = {family: position for position, family in enumerate((row, each) for row in ROWS for each in row.subjects)}
-_OF_SAMPLE = attrgetter("metric", "device_uuid", "partition_uuid", "labels")
-_OF_HOLDER = attrgetter("metric", "container", "subject", "labels")
-_OF_EXPORTER = attrgetter("metric", "labels")
+_OF_SAMPLE = tuple(map(attrgetter, ("metric", "device_uuid", "partition_uuid", "labels")))
+_OF_HOLDER = tuple(map(attrgetter, ("metric", "container", "subject", "labels")))
+_OF_EXPORTER = tuple(map(attrgetter, ("metric", "labels")))
 _VALUE = attrgetter("value")
+_Columns = list[list[object]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,17 +61,22 @@ class Series(NamedTuple):
 class Identities(NamedTuple):
     """What determines the series of a snapshot. Equal for two snapshots: so are their series and their order.
 
+    The samples are there column by column, one list for each of their attributes: a tuple for each sample takes three
+    times as long to make, and four times as long to compare.
+
     Attributes:
-        samples: Of the samples about devices and partitions, then of those about processes.
-        held: Of the samples about containers and allocations.
-        own: Of the samples about the exporter.
+        samples: Of the samples about devices and partitions.
+        processes: Of those about processes.
+        held: Of those about containers and allocations.
+        own: Of those about the exporter.
         devices: The labels of each device.
         profiles: The profile of each partition.
     """
 
-    samples: list[tuple[object, ...]]
-    held: list[tuple[object, ...]]
-    own: list[tuple[object, ...]]
+    samples: _Columns
+    processes: _Columns
+    held: _Columns
+    own: _Columns
     devices: dict[str, tuple[str, str, str]]
     profiles: dict[SubjectKey | str, str]
 
@@ -78,12 +84,17 @@ class Identities(NamedTuple):
 def identities(snapshot: Snapshot, own: Sequence[OwnSample]) -> Identities:
     """Return what determines the series, without making their labels."""
     return Identities(
-        [*map(_OF_SAMPLE, snapshot.samples), *map(_OF_SAMPLE, snapshot.process_samples)],
-        list(map(_OF_HOLDER, snapshot.holder_samples)),
-        list(map(_OF_EXPORTER, own)),
+        _columns(_OF_SAMPLE, snapshot.samples),
+        _columns(_OF_SAMPLE, snapshot.process_samples),
+        _columns(_OF_HOLDER, snapshot.holder_samples),
+        _columns(_OF_EXPORTER, own),
         {uuid: (each.device, each.vendor, each.model) for uuid, each in snapshot.devices.items()},
         {key: partition.profile for key, partition in snapshot.partitions.items()},
     )
+
+
+def _columns(attributes: Iterable[Callable[[object], object]], samples: Sequence[object]) -> _Columns:
+    return [list(map(attribute, samples)) for attribute in attributes]
 
 
 def values(snapshot: Snapshot, own: Sequence[OwnSample]) -> list[float]:

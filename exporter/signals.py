@@ -20,6 +20,7 @@ class Signals:
         stop: True from the first SIGTERM or SIGINT on.
         reloads: How often SIGHUP has requested to read the configuration again.
         release: True from SIGUSR1, which requests to release the hardware, until SIGUSR2.
+        release_requests: How often SIGUSR1 or SIGUSR2 has been received: SIGUSR1 may now mean other devices.
     """
 
     def __init__(self, end: Callable[[int], None]) -> None:
@@ -29,6 +30,7 @@ class Signals:
         self.stop = False
         self.reloads = 0
         self.release = False
+        self.release_requests = 0
 
     def install(self) -> None:
         """Handle the signals. Must be called in the main thread, before anything that takes long."""
@@ -43,6 +45,7 @@ class Signals:
             self.reloads += 1
         elif number in (signal.SIGUSR1, signal.SIGUSR2):
             self.release = number == signal.SIGUSR1
+            self.release_requests += 1
         elif self.serving and not self.stop:
             self.stop = True
         else:

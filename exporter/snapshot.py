@@ -99,6 +99,7 @@ class CollectorHealth:
         released: True while the collector is closed at the user's request.
         duplicate_devices: Number of devices that it lists and does not export, because another collector does.
         stuck: For how many seconds a call about a device has not returned, by its uuid.
+        released_devices: The uuids of its devices that alone are closed at the user's request.
     """
 
     name: str
@@ -113,6 +114,7 @@ class CollectorHealth:
     released: bool = False
     duplicate_devices: int = 0
     stuck: Mapping[str, float] = field(default_factory=dict)
+    released_devices: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,8 +140,9 @@ class Snapshot:
         process_samples: Values of single processes; empty unless they are enabled.
         collectors: Health of each collector, by name.
         attribution: Health of each source of allocations.
-        unmatched: Allocated ids that match no device, counted by resource; empty while unknown.
-        unresolved_claims: Devices of resource claims that are not resolved, counted by driver; empty while unknown.
+        unmatched: Allocated ids that match no device, counted by resource, see `few_names`; empty while unknown.
+        unresolved_claims: Devices of resource claims that are not resolved, counted by driver, see `few_names`; empty
+            while unknown.
         ready: True once every collector has answered, failed or been late for the first time.
     """
 

@@ -4,12 +4,14 @@ The result is, byte for byte, what `prometheus_client` writes. It is our own bec
 is kept from one snapshot to the next.
 """
 
+from collections.abc import Sequence
 from enum import Enum
 
 from collectors.metric import Kind
 from exporter.series import Series
 
 _PLAIN_DIGITS = 6  # Go, whose format this is, writes 1e+06
+_PLAIN = 10**_PLAIN_DIGITS
 _SPECIAL = {"inf": "+Inf", "-inf": "-Inf", "nan": "NaN"}
 
 
@@ -54,6 +56,14 @@ def number(value: float) -> str:
         mantissa = f"{text[0]}.{text[1:point]}{text[point + 1 :]}".rstrip("0.")
         return f"{mantissa}e+{point - 1:02d}"
     return text if point > 0 else _SPECIAL.get(text, text)
+
+
+def numbers(values: Sequence[float]) -> list[str]:
+    """What `number` writes for each of many floats, in less time."""
+    texts = list(map(repr, values))
+    for place in [place for place, value in enumerate(values) if not -_PLAIN < value < _PLAIN]:
+        texts[place] = number(values[place])
+    return texts
 
 
 def _escaped(text: str, *, quotes: bool = False) -> str:

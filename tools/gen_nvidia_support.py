@@ -81,8 +81,10 @@ These have no simulated card, so their families are known from documents and rep
 | Card | What is different | Why |
 | --- | --- | --- |
 | GB10 and others without memory of their own | No memory usage, limit or reserved memory; `host_memory_usage_bytes` \
-is the sum over the processes on the device, and absent while there are none | NVML reports neither a memory nor an \
-aperture to it (BAR1), but what each process uses |
+is the sum over the processes on the device, and absent while there are none. So containers have no memory usage or \
+limit either. By reports, GB10 also has no power limit, no ECC and no fan, and its PCIe link reads as generation 1 \
+with one lane, which is not how it is connected | NVML reports neither a memory nor an aperture to it (BAR1), but \
+what each process uses. The reports: snowflakedb/ArcticTraining, pull request 345, and Syllo/nvtop, issue 426 |
 | Jetson and others on no PCI bus | A device with the kernel's name, such as `17000000.gpu`, else its index. No PCIe \
 families; `processes` may be 0 while programs run | NVML has no PCI information for it, and by public reports it never \
 lists a process |

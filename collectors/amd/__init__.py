@@ -5,7 +5,7 @@ from functools import partial
 
 from collectors.amd.names import DRA_DRIVER, PCI_DRIVER, PCI_VENDOR, RESOURCE_PREFIX
 from collectors.contract import AbsentError, Collector, CollectorSpec, Node
-from collectors.deferred import DeferredCollector, DeferredRows
+from collectors.deferred import DeferredCollector, DeferredRows, ReleasingCollector
 from collectors.metric import Metric
 from collectors.pci import functions_of
 
@@ -20,7 +20,7 @@ def _verify_presence(node: Node) -> None:
         raise AbsentError("no AMD GPU on this node")
 
 
-def _create_loaded(node: Node) -> Collector:
+def _create_loaded(node: Node) -> ReleasingCollector:
     from collectors.amd.factory import create  # noqa: PLC0415 - see `collectors.deferred`
 
     return create(node)

@@ -17,7 +17,18 @@ from collectors.amd.load import MEMORY_ROWS
 from collectors.amd.partitions import PartitionLayout, PartitionTable
 from collectors.amd.processes import Processes, ProcessUsage, scopes_of
 from collectors.amd.rocm_smi.queries import Backend
-from collectors.contract import Device, Fault, Node, Partition, Process, Reading, Sample, Unsupported
+from collectors.contract import (
+    Device,
+    Fault,
+    Node,
+    Partition,
+    Process,
+    Reading,
+    Reason,
+    Sample,
+    UnavailableError,
+    Unsupported,
+)
 from collectors.device_calls import DeviceCalls, StuckError
 from collectors.metric import Cadence, Metric
 
@@ -114,8 +125,9 @@ class AmdCollector:
         self._devices = DeviceTable(node, calls)
         self._partitions = PartitionTable(node.sysfs, calls)
         self._health = Health(wall_clock)
-        queries = {row: readings.device_queries(node.options, row, library) for row in MEMORY_ROWS}
-        self._context = GpuContext(node, self._partitions, parse, clock, queries)
+        self._node, self._parse, self._clock = node, parse, clock
+        self._context = self._make_context(library)
+        self._uses_library = library is not None
         self._readers: dict[str, GpuReader] = {}
         self._unsupported: dict[str, tuple[Unsupported, ...]] = {}
         self._processes = Processes(node, clock, calls)
@@ -136,6 +148,7 @@ class AmdCollector:
             faults += self._read_processes(gpus)
         changed = not self._partitions.unchanged()
         gpus = [self._settled(gpu, due, changed=changed) for gpu in gpus]
+        gpus += [self._base_reading(each, self._last_layout(each)) for each in self._devices.closed()]
         self._unsupported = {gpu.uuid: self._unsupported.get(gpu.uuid, ()) for gpu in gpus}
         samples = [sample for gpu in gpus for sample in (*gpu.samples, *gpu.partition_samples)]
         driven = {gpu.device.device for gpu in gpus}  # one that was bound again may be in both
@@ -158,6 +171,26 @@ class AmdCollector:
         if self._library is not None:
             self._calls.when_none_is_out(self._library.close)
 
+    def release_devices(self, addresses: frozenset[str]) -> None:
+        """Do not open the files of these GPUs. See `ReleasesDevices`.
+
+        The library opens all GPUs, so while one of them is released, all others are read from the kernel's files.
+        """
+        uses = self._library is not None and not self._devices.any_of(addresses)
+        if self._calls.stuck if uses != self._uses_library else self._calls.stuck & addresses:
+            raise UnavailableError("a call has not returned, which has a file or the library open", Reason.LATE)
+        self._devices.released = addresses
+        if uses != self._uses_library:
+            self._uses_library = uses
+            self.close()
+            self._context = self._make_context(self._library if uses else None)
+            for uuid in [*self._readers]:
+                self._restart(uuid)
+
+    def _make_context(self, library: Library | None) -> GpuContext:
+        queries = {row: readings.device_queries(self._node.options, row, library) for row in MEMORY_ROWS}
+        return GpuContext(self._node, self._partitions, self._parse, self._clock, queries)
+
     def _reader_of(self, uuid: str) -> GpuReader:
         if uuid not in self._readers:
             self._readers[uuid] = GpuReader(uuid, self._context)
@@ -165,14 +198,14 @@ class AmdCollector:
 
     def _restart(self, uuid: str) -> None:
         """Find out again what a GPU and its partitions support, because its driver has a new session."""
-        self._readers[uuid] = self._reader_of(uuid).restarted(was_stuck=uuid in self._calls.stuck)
+        self._readers[uuid] = self._reader_of(uuid).restarted(self._context, was_stuck=uuid in self._calls.stuck)
         self._unsupported.pop(uuid, None)
 
     def _read(self, entry: DeviceEntry, due: frozenset[Cadence]) -> _GpuReading:
         uuid = entry.identity.device.uuid
         if entry.paths is None:
             self._health.mark_lost(uuid)
-            gpu = self._base_reading(entry, self._layouts.get(uuid, PartitionLayout()))
+            gpu = self._base_reading(entry, self._last_layout(entry))
             gpu.samples += self._health.status(uuid)
             return gpu
         if entry.stuck:
@@ -188,7 +221,7 @@ class AmdCollector:
     def _stuck_reading(self, entry: DeviceEntry) -> _GpuReading:
         uuid = entry.identity.device.uuid
         self._were_stuck.add(uuid)
-        gpu = self._base_reading(entry, self._layouts.get(uuid, PartitionLayout()))
+        gpu = self._base_reading(entry, self._last_layout(entry))
         gpu.stuck = True
         return gpu
 
@@ -211,6 +244,9 @@ class AmdCollector:
         if values.answers:  # else its state is unknown
             gpu.samples += self._health.status(uuid)
         return gpu
+
+    def _last_layout(self, entry: DeviceEntry) -> PartitionLayout:
+        return self._layouts.get(entry.identity.device.uuid, PartitionLayout())
 
     def _base_reading(self, entry: DeviceEntry, layout: PartitionLayout) -> _GpuReading:
         """What is reported for a GPU without querying it."""

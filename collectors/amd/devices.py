@@ -63,6 +63,7 @@ class DeviceTable:
         self._unidentified: set[str] = set()  # those whose call to read their identity has not returned
         self.entries: tuple[DeviceEntry, ...] = ()
         self.passed_through: tuple[Identity, ...] = ()
+        self.released: frozenset[str] = frozenset()  # addresses of GPUs whose files must not be opened
 
     def locate(self, *, full: bool) -> tuple[GpuPaths, ...]:
         """Find the GPUs that amdgpu drives.
@@ -74,10 +75,10 @@ class DeviceTable:
             AbsentError: This node has no GPUs.
             UnavailableError: It has GPUs without a driver.
         """
-        bound = gpu_paths.bound_addresses(self._node.sysfs)
+        bound = gpu_paths.bound_addresses(self._node.sysfs) - self.released
         if full:
             self.passed_through = self._find_passed_through()
-        if not (bound or self.passed_through):
+        if not (bound or self.passed_through or self.closed()):
             self._raise_absence()
         before = self._paths
         self._unlocated &= bound
@@ -90,6 +91,20 @@ class DeviceTable:
             if _is_bound_again(before.get(address), paths):
                 self._bindings[address] = self._bindings.get(address, 0) + 1
         return tuple(self._paths.values())
+
+    def closed(self) -> list[DeviceEntry]:
+        """The released GPUs on the bus, as last identified; those that are passed through are not among them."""
+        passed = {each.device.device for each in self.passed_through}
+        sysfs = self._node.sysfs
+        return [
+            DeviceEntry(self._known[address], gpu_paths.unlocated(sysfs, address))
+            for address in sorted(self.released & self._known.keys() - passed)
+            if sysfs.text(*PCI_DEVICES, address, "vendor") is not None
+        ]
+
+    def any_of(self, addresses: frozenset[str]) -> bool:
+        """Whether one of these addresses is that of a GPU that amdgpu drives or has driven."""
+        return bool(addresses & (self._known.keys() | gpu_paths.bound_addresses(self._node.sysfs)))
 
     def sessions(self) -> dict[str, int]:
         """How often each GPU has been bound to the driver since the start, by uuid. It restarts the GPU's counters."""
@@ -111,7 +126,7 @@ class DeviceTable:
                 self._known[address] = self._read(paths, known, topology, faults)
         stuck = self._unlocated | self._unidentified
         entries = [DeviceEntry(self._known[address], paths, address in stuck) for address, paths in self._paths.items()]
-        missing = sorted(self._known.keys() - self._paths.keys())
+        missing = sorted(self._known.keys() - self._paths.keys() - self.released)
         reasons = [(address, self._missing_reason(address)) for address in missing]
         entries += [
             DeviceEntry(self._known[address], None) for address, reason in reasons if reason is Reason.DEVICE_LOST
@@ -119,7 +134,8 @@ class DeviceTable:
         self.entries = tuple(sorted(entries, key=lambda entry: entry.identity.device.device))
         reported = [(address, reason) for address, reason in reasons if full or address in self._changed]
         faults += [Fault(reason, address, _DETAILS[reason]) for address, reason in reported if reason is not None]
-        return faults + (self._undriven_faults({address for address, reason in reasons if reason}) if full else [])
+        reported_anyway = self.released.union(address for address, reason in reasons if reason)
+        return faults + (self._undriven_faults(reported_anyway) if full else [])
 
     def changed(self) -> tuple[str, ...]:
         """Uuids of the GPUs that appeared, disappeared or changed, and whose readings must all be queried again."""
@@ -186,7 +202,7 @@ class DeviceTable:
         functions = filter(is_accelerator, functions_of(self._node.sysfs, PCI_VENDOR))
         return [each for each in undriven(functions, DRIVER) if each.driver in (None, _GIM)]
 
-    def _undriven_faults(self, reported: set[str]) -> list[Fault]:
+    def _undriven_faults(self, reported: frozenset[str]) -> list[Fault]:
         return [
             Fault(Reason.DRIVER_NOT_LOADED, function.address, self._why_undriven(function))
             for function in self._undriven()

@@ -106,16 +106,17 @@ class GpuReader:
         self._partition_uuids: frozenset[str] | None = None
         self._answered: set[Cadence] = set()  # the cadences at which it has had values
 
-    def restarted(self, *, was_stuck: bool) -> "GpuReader":
+    def restarted(self, context: GpuContext, *, was_stuck: bool) -> "GpuReader":
         """The reader for a new session of the driver, which may support other readings.
 
         Args:
+            context: What the new reader uses.
             was_stuck: Whether a call about the GPU is out, to which this reader still belongs.
         """
         expected = self._expected
         if not was_stuck:
             expected = {**self._query_runner.answered(), **self._partition_query_runner.answered()}
-        return GpuReader(self._uuid, self._context, self._throttle_time, expected)
+        return GpuReader(self._uuid, context, self._throttle_time, expected)
 
     def read(self, identity: Identity, paths: GpuPaths, due: frozenset[Cadence], *, was_stuck: bool) -> GpuValues:
         """Read the rows of the GPU and its partitions whose cadence is due.

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from functools import partial
 
 from collectors.contract import AbsentError, Collector, CollectorSpec, Node
-from collectors.deferred import DeferredCollector, DeferredRows
+from collectors.deferred import DeferredCollector, DeferredRows, ReleasingCollector
 from collectors.metric import Metric
 from collectors.nvidia.names import DRA_DRIVER, LIBRARY, PCI_VENDOR, RESOURCE_PREFIX
 from collectors.pci import functions_of
@@ -26,7 +26,7 @@ def _verify_presence(node: Node) -> None:
         raise AbsentError(f"no NVIDIA device on this node (cannot load {LIBRARY}: {error})") from None
 
 
-def _create_loaded(node: Node) -> Collector:
+def _create_loaded(node: Node) -> ReleasingCollector:
     from collectors.device_calls import DeviceCalls  # noqa: PLC0415 - see `collectors.deferred`
     from collectors.nvidia.collector import NvidiaCollector  # noqa: PLC0415
     from collectors.nvidia.nvml import open_library  # noqa: PLC0415

@@ -1,27 +1,29 @@
 """The NVIDIA collector: opens the session and returns one reading of all devices at each call."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from functools import partial
 
 from collectors import catalog
-from collectors.contract import AbsentError, Device, Fault, Node, Reading, Reason
+from collectors.contract import AbsentError, Device, Fault, Node, Reading, Reason, UnavailableError
 from collectors.device_calls import DeviceCalls
 from collectors.metric import Cadence, Metric
 from collectors.nvidia.context import SessionContext
-from collectors.nvidia.devices import DeviceEntry, DeviceTable, bound_addresses, undriven_faults
+from collectors.nvidia.device_reader import DeviceValues
+from collectors.nvidia.devices import DeviceEntry, DeviceTable, Place, bound_addresses, undriven_faults
 from collectors.nvidia.errors import InvalidValueError, SessionError
 from collectors.nvidia.health import Health
 from collectors.nvidia.names import PCI_VENDOR
-from collectors.nvidia.nvml import Nvml
-from collectors.nvidia.session import Session
+from collectors.nvidia.session import OpenLibrary, Session
 from collectors.nvidia.session_reader import SUPPLIED_PARTITION_ROWS, SUPPLIED_ROWS, SessionReader
 from collectors.nvidia.sleep import SleepPolicy, can_sleep, closed_reading, sleep_states
+from collectors.nvidia.unbinding import leaving
 from collectors.pci import PciFunction, functions_of
 
 _MAX_DEVICES = 256
 # How soon after the last search a lost device is searched for again, where the medium interval is longer.
 _SEARCH_SECONDS = 5.0
+_UNKNOWN = DeviceValues(partitions_known=False)
 
 METRICS: tuple[Metric, ...] = tuple(row for row in catalog.ROWS if row in SUPPLIED_ROWS)
 PARTITION_METRICS: tuple[Metric, ...] = tuple(row for row in catalog.ROWS if row in SUPPLIED_PARTITION_ROWS)
@@ -41,7 +43,7 @@ class NvidiaCollector:
     def __init__(
         self,
         node: Node,
-        open_library: Callable[[], Nvml],
+        open_library: OpenLibrary,
         clock: Callable[[], float],
         wall_clock: Callable[[], float],
         calls: DeviceCalls,
@@ -59,6 +61,11 @@ class NvidiaCollector:
         self._clock = clock
         self._searched_at = 0.0
         self._late_faults: list[Fault] = []
+        self._released: frozenset[str] = frozenset()
+        self._last: dict[str, DeviceValues] = {}  # of earlier sessions, by uuid
+        self._left: frozenset[str] = (
+            frozenset()
+        )  # those that were unbound while the library was open, until bound again
 
     def read(self, due: frozenset[Cadence]) -> Reading:
         """Read the rows whose cadence is due, on all devices. See `Collector.read`."""
@@ -70,18 +77,53 @@ class NvidiaCollector:
         driven = {device.device for device in reading.devices}  # one that was bound again may be in both
         entries = [each for each in self._passed_through if each.device.device not in driven]
         others = closed_reading(entries, lambda _: (), due)  # events of before are not those of the virtual machine
+        closed = self._closed_reading(driven | {entry.device.device for entry in entries}, due)
         return replace(
-            reading, devices=(*reading.devices, *others.devices), samples=(*reading.samples, *others.samples)
+            reading,
+            devices=(*reading.devices, *others.devices, *closed.devices),
+            partitions=(*reading.partitions, *closed.partitions),
+            samples=(*reading.samples, *others.samples, *closed.samples),
         )
+
+    def release_devices(self, addresses: frozenset[str]) -> None:
+        """Shut NVML down if it concerns one of its devices; the next `read` opens it. See `ReleasesDevices`."""
+        changed = addresses ^ self._released
+        concerned = not changed.isdisjoint(function.address for function in self._hardware())
+        if concerned and self._calls.stuck:
+            raise UnavailableError("a call has not returned, so that the library cannot be shut down", Reason.LATE)
+        self._released = addresses
+        if concerned:
+            self.close()
+
+    def _closed_reading(self, listed: Collection[str], due: frozenset[Cadence]) -> Reading:
+        """The devices that are released or were unbound, except those that are listed anyway."""
+        closed = (self._released | self._left).difference(listed)
+        if not closed:
+            return Reading(devices=())
+        entries = self._devices.closed_entries([each for each in self._hardware() if each.address in closed])
+        reading = closed_reading(entries, self._context.health.event_samples, due)
+        last = {device.uuid: self._last.get(device.uuid, _UNKNOWN) for device in reading.devices}
+        infos = (info for values in last.values() for info in values.partition_infos if catalog.INFO.cadence in due)
+        return replace(
+            reading,
+            devices=tuple(replace(each, partitions_known=last[each.uuid].partitions_known) for each in reading.devices),
+            partitions=tuple(partition for values in last.values() for partition in values.partitions),
+            samples=(*reading.samples, *infos),
+        )
+
+    def _bound(self) -> frozenset[str]:
+        """The addresses of the devices to read: bound to NVIDIA's driver and not released."""
+        return bound_addresses(self._hardware()) - self._released
 
     def _read_driven(self, due: frozenset[Cadence]) -> Reading:
         """Read the devices that are not passed through."""
-        if self._all_passed_through:
+        if self._all_passed_through or (self._released and not self._bound()):
             self.close()
             return Reading(devices=(), faults=tuple(self._undriven(due)))
         if not self._may_be_open(due):
             self.close()
-            entries = self._devices.bound_entries(self._hardware())
+            bound = self._bound()
+            entries = self._devices.closed_entries([each for each in self._hardware() if each.address in bound])
             reading = closed_reading(entries, self._context.health.event_samples, due)
             return replace(reading, faults=tuple(self._undriven(due)), stuck=self._stuck_among(reading.devices))
         try:
@@ -99,6 +141,7 @@ class NvidiaCollector:
         if reader is None:
             self._session.close()
             return
+        self._last |= reader.last_values()
         self._late_faults += reader.end_events()
         self._session.close(reader.free())
 
@@ -109,7 +152,7 @@ class NvidiaCollector:
         """Whether the library may be open. An open library wakes sleeping devices and keeps them awake."""
         if self._node.options.wake_sleeping or (self._session.is_open and Cadence.MEDIUM not in due):
             return True
-        states = sleep_states(self._node, bound_addresses(self._hardware()))
+        states = sleep_states(self._node, self._bound())
         return self._sleep.may_be_open(states, is_open=self._session.is_open)
 
     def _hardware(self) -> tuple[PciFunction, ...]:
@@ -117,22 +160,35 @@ class NvidiaCollector:
         return tuple(function for function in functions if function.is_display)
 
     def _open_reader(self, due: frozenset[Cadence]) -> SessionReader:
-        """The reader of the open session, or of a new one after a failure or if the bus has a new device."""
-        nvml = self._session.library()
+        """The reader of the open session, or of a new one after a failure or if a device is new or being unbound."""
         reader = self._reader
         if reader is not None:
             # While a call is out the library stays open, so that another session would not list more devices.
-            if Cadence.MEDIUM not in due or self._calls.stuck:
-                return reader
-            addresses = {entry.device.device for entry in self._passed_through}
-            if not (bound_addresses(self._hardware()) - reader.bound_addresses or addresses & reader.bound_addresses):
+            if self._calls.stuck or not self._must_reopen(reader, due):
                 return reader
             self.close()
-            nvml = self._session.library()
+        bound = self._bound()
+        self._left -= bound
+        attach = not (self._released or self._left)
+        nvml = self._session.library(attach=attach)
         self._devices.new_session()
         self._sessions += 1
-        self._reader = SessionReader(nvml, bound_addresses(self._hardware()), self._context)
+        self._reader = SessionReader(nvml, bound, self._context, attached=attach)
         return self._reader
+
+    def _must_reopen(self, reader: SessionReader, due: frozenset[Cadence]) -> bool:
+        """Whether a device of the session is being unbound, or was unbound, or one of the bus is not in the session."""
+        left = leaving(self._node.sysfs, reader.bound_addresses)
+        self._left |= left
+        return bool(
+            left
+            or reader.unbind_events.occurred()
+            or (Cadence.MEDIUM in due and self._bound() - reader.bound_addresses)
+        )
+
+    def _places(self, reader: SessionReader, count: int) -> Sequence[Place]:
+        """Where to look for the devices: looking at an index would open a device that is to stay closed."""
+        return range(count) if reader.attached else sorted(reader.bound_addresses)
 
     def _read(self, reader: SessionReader, due: frozenset[Cadence]) -> Reading:
         faults = self._enumerate_devices(reader, due)
@@ -168,13 +224,17 @@ class NvidiaCollector:
         if count != reader.listed_count or rescan:
             self._searched_at = now
             reader.listed_count = count
-            faults = self._devices.enumerate(reader.nvml, count, self._hardware())
+            places = self._places(reader, count)
+            faults = self._devices.enumerate(reader.nvml, places, self._hardware(), self._released)
         if count == 0 and self._devices.empty:
-            for fault in undriven_faults(self._hardware()):
+            for fault in self._undriven_functions():
                 raise SessionError(f"{fault.where}: {fault.detail}", Reason.DRIVER_NOT_LOADED)
             raise AbsentError("the NVIDIA library lists no device")
         return faults
 
     def _undriven(self, due: frozenset[Cadence]) -> list[Fault]:
         """The devices on the bus that NVIDIA's driver does not drive, so that no library lists them."""
-        return undriven_faults(self._hardware()) if Cadence.MEDIUM in due else []
+        return self._undriven_functions() if Cadence.MEDIUM in due else []
+
+    def _undriven_functions(self) -> list[Fault]:
+        return undriven_faults(each for each in self._hardware() if each.address not in self._released)

@@ -4,6 +4,7 @@ Each device is asked by a call about it. So one that hangs does not hide the oth
 """
 
 from collections.abc import Collection, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -78,6 +79,10 @@ def _why_undriven(function: PciFunction) -> str:
     return f"an NVIDIA GPU bound to {function.driver}: bind it to nvidia, or to vfio-pci to give it to a machine"
 
 
+# Where a device is looked up: its index in the list of the library, or its PCI address.
+Place = int | str
+
+
 class DeviceTable:
     """The devices of a node over all sessions. A device keeps its identity when it stops answering.
 
@@ -91,8 +96,8 @@ class DeviceTable:
         self._calls = calls
         self._known: dict[str, Identity] = {}
         self._address_by_index: dict[int, str] = {}
-        self._count = 0  # at the last enumeration
-        self._indices_last = False  # whether the indices are those of the last enumeration, as the same count shows
+        self._places: Sequence[Place] = ()  # at the last enumeration
+        self._places_last = False  # whether the places mean what they meant then, as the same places show
         self._complete = True
         self.entries: tuple[DeviceEntry, ...] = ()
 
@@ -121,17 +126,15 @@ class DeviceTable:
         for entry in self.entries:
             entry.asleep = entry.identity.device.device in addresses
 
-    def bound_entries(self, functions: Sequence[PciFunction]) -> list[DeviceEntry]:
-        """The devices bound to NVIDIA's driver, without any call to NVML: as last identified, else from their address.
+    def closed_entries(self, functions: Sequence[PciFunction]) -> list[DeviceEntry]:
+        """Devices that are not opened, without any call to NVML: as last identified, else from their address.
 
         Args:
-            functions: NVIDIA's display functions on the PCI bus.
+            functions: Their PCI functions.
         """
-        bound = bound_addresses(functions)
         return [
             DeviceEntry(self._known.get(function.address) or identity.from_pci(function, self._node), None, asleep=True)
             for function in functions
-            if function.address in bound
         ]
 
     def passed_through_entries(self, functions: Sequence[PciFunction]) -> list[DeviceEntry]:
@@ -145,13 +148,20 @@ class DeviceTable:
             for each in passed_through(functions)
         ]
 
-    def enumerate(self, nvml: Nvml, count: int, functions: Sequence[PciFunction]) -> list[Fault]:
+    def enumerate(
+        self,
+        nvml: Nvml,
+        places: Sequence[Place],
+        functions: Sequence[PciFunction],
+        released: Collection[str] = (),
+    ) -> list[Fault]:
         """Find all devices and read their fixed properties. A failing device does not affect the others.
 
         Args:
             nvml: The open library.
-            count: Number of devices that it lists.
+            places: Where it is to look for them.
             functions: NVIDIA's display functions on the PCI bus.
+            released: The addresses of those that must not be opened, and are in none of the places.
 
         Returns:
             Failed, lost and vanished devices.
@@ -159,45 +169,57 @@ class DeviceTable:
         Raises:
             SessionError: The session is over.
         """
-        self._indices_last, self._count = count == self._count, count
+        self._places_last, self._places = places == self._places, places
         faults: list[Fault] = []
         entries: dict[str, DeviceEntry] = {}
-        errors: dict[int, CollectorError] = {}
-        for index in range(count):
+        errors: dict[Place, CollectorError] = {}
+        for place in places:
             try:
-                entry = self._read_entry(nvml, index, entries, faults)
+                entry = self._read_entry(nvml, place, entries, faults)
             except (*READING_ERRORS, StuckError) as error:
-                errors[index] = error
+                errors[place] = error
             else:
                 entries[entry.identity.device.device] = entry
-                self._address_by_index[index] = entry.identity.device.device
         unlocated = self._add_failed(errors, entries, faults)
-        self._add_unlisted(unlocated, functions, entries, faults)
+        self._add_unlisted(unlocated, [each for each in functions if each.address not in released], entries, faults)
+        if not unlocated:
+            self._report_vanished({each.address for each in functions}.union(entries, released), faults)
         self._known |= {address: entry.identity for address, entry in entries.items()}
         self.entries = tuple(entries[address] for address in sorted(entries))
         self._complete = not (faults or errors)
         return faults
 
-    def _read_entry(self, nvml: Nvml, index: int, entries: dict[str, DeviceEntry], faults: list[Fault]) -> DeviceEntry:
+    def _read_entry(
+        self, nvml: Nvml, place: Place, entries: dict[str, DeviceEntry], faults: list[Fault]
+    ) -> DeviceEntry:
         used_uuids = {entry.identity.device.uuid for entry in entries.values()}
         # A device whose index may be another now must not be taken for a stuck one.
-        last = self._known.get(self._address_by_index.get(index, "")) if self._indices_last else None
-        name = _at(index) if last is None else last.device.uuid
-        handle, fresh, more = self._calls.run(name, partial(_identify, nvml, index, self._node, used_uuids))
+        certain = isinstance(place, str) or self._places_last
+        last = self._known.get(self._last_address_at(place) or "") if certain else None
+        name = _at(place) if last is None else last.device.uuid
+        handle, fresh, more = self._calls.run(name, partial(_identify, nvml, place, self._node, used_uuids))
         faults += more
+        if isinstance(place, int):
+            self._address_by_index[place] = fresh.device.device
         known = self._known.get(fresh.device.device)
         return DeviceEntry(fresh if known is None else identity.completed(fresh, known, self._node, used_uuids), handle)
 
+    def _last_address_at(self, place: Place) -> str | None:
+        """The address of the device last found at a place in this session, or of the known device at this address."""
+        if isinstance(place, str):
+            return place if place in self._known else None
+        return self._address_by_index.get(place)
+
     def _add_failed(
-        self, errors: dict[int, CollectorError], entries: dict[str, DeviceEntry], faults: list[Fault]
+        self, errors: dict[Place, CollectorError], entries: dict[str, DeviceEntry], faults: list[Fault]
     ) -> list[CollectorError]:
-        """Keep the devices last listed at these indices in this session. Returns the errors of the others."""
+        """Keep the devices last found at these places in this session. Returns the errors of the others."""
         unlocated = []
         before = {entry.identity.device.device: entry for entry in self.entries}
-        for index, error in errors.items():
-            if isinstance(error, StuckError) and not self._indices_last:
-                self._address_by_index.pop(index, None)
-            address = self._address_by_index.get(index)
+        for place, error in errors.items():
+            if isinstance(error, StuckError) and isinstance(place, int) and not self._places_last:
+                self._address_by_index.pop(place, None)
+            address = self._last_address_at(place)
             if address is None:
                 unlocated.append(error)
             elif address not in entries:
@@ -205,7 +227,7 @@ class DeviceTable:
                 if isinstance(error, StuckError):  # its handle is still that of this session
                     entries[address] = before.get(address) or replace(entries[address], stuck=True)
             if not isinstance(error, StuckError):
-                faults.append(fault_of(error, address or _at(index)))
+                faults.append(fault_of(error, address or _at(place)))
         return unlocated
 
     def _add_unlisted(
@@ -230,24 +252,28 @@ class DeviceTable:
                     faults.append(Fault(Reason.DEVICE_LOST, function.address, detail))
         if hung and not missing:
             faults.append(fault_of(hung[0], "devices"))
-        if not unlocated:
-            self._report_vanished(functions, entries, faults)
 
-    def _report_vanished(
-        self, functions: Sequence[PciFunction], entries: dict[str, DeviceEntry], faults: list[Fault]
-    ) -> None:
-        for address in self._known.keys() - entries.keys() - {function.address for function in functions}:
+    def _report_vanished(self, present: Collection[str], faults: list[Fault]) -> None:
+        for address in self._known.keys() - present:
             detail = "no longer listed by the library or on the PCI bus; if it was removed, restart the exporter"
             faults.append(Fault(Reason.DEVICES_VANISHED, address, detail))
 
 
-def _at(index: int) -> str:
-    """The name of a device whose address is not known."""
-    return f"device at index {index}"
+def _at(place: Place) -> str:
+    """The name of a device that is not known."""
+    return place if isinstance(place, str) else f"device at index {place}"
 
 
-def _identify(nvml: Nvml, index: int, node: Node, used_uuids: Collection[str]) -> tuple[Handle, Identity, list[Fault]]:
+def _identify(
+    nvml: Nvml, place: Place, node: Node, used_uuids: Collection[str]
+) -> tuple[Handle, Identity, list[Fault]]:
     """The handle and the identity of a device, and the readings that failed."""
     faults: list[Fault] = []
-    handle = nvml.device(index)
+    index: int | None = None
+    if isinstance(place, int):
+        handle, index = nvml.device(place), place
+    else:
+        handle = nvml.device_at(place)
+        with suppress(*READING_ERRORS):
+            index = nvml.index(handle)
     return handle, identity.read(nvml, handle, index, node, used_uuids, faults), faults

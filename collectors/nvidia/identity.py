@@ -60,14 +60,14 @@ def info_labels(**known: str) -> tuple[str, ...]:
 
 
 def read(
-    nvml: Nvml, handle: Handle, index: int, node: Node, used_uuids: Collection[str], faults: list[Fault]
+    nvml: Nvml, handle: Handle, index: int | None, node: Node, used_uuids: Collection[str], faults: list[Fault]
 ) -> Identity:
     """Read the identity of a device. Only its place is required; other values that fail are left empty.
 
     Args:
         nvml: The open library.
         handle: The device.
-        index: Its index in the library's list.
+        index: Its index in the library's list; None if unknown.
         node: The machine, for NUMA nodes and generated uuids.
         used_uuids: The uuids of other devices, which are not accepted again.
         faults: Receives the failures.
@@ -85,7 +85,7 @@ def read(
     minor = text(lambda it: str(nvml.minor(it)))
     numa = numa_node(node.sysfs, pci_bus_id) if pci_bus_id else None
     info = info_labels(
-        index=str(index),
+        index="" if index is None else str(index),
         pci_bus_id=pci_bus_id,
         serial=text(nvml.serial),
         driver_version=text(lambda _: nvml.driver_version()),
@@ -98,7 +98,7 @@ def read(
     return Identity(device, info, int(minor) if minor else None)
 
 
-def _location(nvml: Nvml, handle: Handle, index: int, node: Node) -> tuple[str, str]:
+def _location(nvml: Nvml, handle: Handle, index: int | None, node: Node) -> tuple[str, str]:
     """The kernel's name of the device, and its PCI address; the latter is empty for a GPU that is on no PCI bus.
 
     Such is the GPU of a Jetson: a platform device of the driver gk20a (the kernel names it like `17000000.gpu`), for
@@ -110,7 +110,7 @@ def _location(nvml: Nvml, handle: Handle, index: int, node: Node) -> tuple[str, 
         names = [name for name in node.sysfs.names(*_PLATFORM_DRIVER) if _PLATFORM_DEVICE.fullmatch(name)]
         if not names and functions_of(node.sysfs, PCI_VENDOR):
             raise UnavailableError(str(error)) from error  # it is one of these
-        return (names[min(index, len(names) - 1)] if names else f"gpu{index}"), ""
+        return (names[min(index or 0, len(names) - 1)] if names else f"gpu{index or 0}"), ""
     if location is None:
         raise InvalidValueError("nvmlDeviceGetPciInfo: the answer is not a PCI address")
     return str(location), str(location)

@@ -23,7 +23,7 @@ UNAVAILABLE_EVENT = 0x4000  # nvmlEventTypeGpuUnavailableError, driver 565 or la
 WANTED_EVENTS = XID_EVENT | UNAVAILABLE_EVENT
 
 _WHERE = "events"
-_WAIT_MILLISECONDS = 500  # the end of a session may take that long
+_WAIT_MILLISECONDS = 200  # the end of a session may take that long: of a release, and after SIGTERM
 _MAX_REMAINING_EVENTS = 256
 _MAX_UNREAD_REPORTS = 10_000
 

@@ -94,6 +94,10 @@ class Nvml:
         """A new ctypes structure of the binding, for calls that fill one."""
         return getattr(self._binding, name)()
 
+    def structures(self, name: str, count: int) -> Any:  # noqa: ANN401 - as above
+        """A new array of structures of the binding."""
+        return (getattr(self._binding, name) * count)()
+
     def shutdown(self) -> None:
         """End the session: nvmlShutdown."""
         self.call("nvmlShutdown", read=_ignore)
@@ -109,6 +113,18 @@ class Nvml:
     def device(self, index: int) -> Handle:
         """The device at an index of this session: nvmlDeviceGetHandleByIndex_v2."""
         return self.call("nvmlDeviceGetHandleByIndex", index, read=Handle)
+
+    def device_at(self, address: str) -> Handle:
+        """The device at a PCI address. Opens only this device: nvmlDeviceGetHandleByPciBusId_v2.
+
+        Args:
+            address: In the kernel's spelling.
+        """
+        return self.call("nvmlDeviceGetHandleByPciBusId", address, read=Handle)
+
+    def index(self, handle: Handle) -> int:
+        """Its index in this session: nvmlDeviceGetIndex."""
+        return self.call("nvmlDeviceGetIndex", handle, read=int)
 
     def uuid(self, handle: Handle) -> str:
         """The uuid of a device or MIG device: nvmlDeviceGetUUID."""
@@ -300,8 +316,12 @@ class QueryRunner(query_runner.QueryRunner[Nvml, Handle]):
         super().__init__(nvml, ABSENT_MARKS, clock, expected)
 
 
-def open_library() -> Nvml:
+def open_library(*, attach: bool = True) -> Nvml:
     """Load and initialise NVML.
+
+    Args:
+        attach: Whether to open all devices; otherwise a device is opened when its handle is looked up. Source: nvml.h,
+            NVML_INIT_FLAG_NO_ATTACH and nvmlDeviceGetHandleByPciBusId_v2 ("causes NVML to initialize the target GPU").
 
     Raises:
         LibraryMissingError: The dynamic loader cannot load it; the text contains the loader's message.
@@ -315,7 +335,7 @@ def open_library() -> Nvml:
     import pynvml  # noqa: PLC0415 - costs 17 MiB, so it is imported only if there is a library
 
     try:
-        pynvml.nvmlInitWithFlags(0)
+        pynvml.nvmlInitWithFlags(0 if attach else pynvml.NVML_INIT_FLAG_NO_ATTACH)
     except pynvml.NVMLError as error:
         raise from_code(error.value, "nvmlInitWithFlags") from None
     return Nvml(pynvml)

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
+from typing import Protocol
 
 from collectors.backoff import Backoff
 from collectors.contract import AbsentError, CollectorError, Reason, UnavailableError
@@ -12,6 +13,14 @@ from collectors.nvidia.devices import undriven_faults
 from collectors.nvidia.errors import LibraryMissingError, SessionError
 from collectors.nvidia.nvml import Nvml
 from collectors.pci import PciFunction
+
+
+class OpenLibrary(Protocol):
+    """Loads and initialises the library."""
+
+    def __call__(self, *, attach: bool) -> Nvml:
+        """The open library; `attach` tells whether all devices are opened."""
+        ...
 
 
 class Session:
@@ -26,7 +35,7 @@ class Session:
 
     def __init__(
         self,
-        open_library: Callable[[], Nvml],
+        open_library: OpenLibrary,
         hardware: Callable[[], Sequence[PciFunction]],
         clock: Callable[[], float],
         calls: DeviceCalls,
@@ -40,15 +49,18 @@ class Session:
         self._failure: UnavailableError | None = None
         self._retry_at = 0.0
 
-    def library(self) -> Nvml:
+    def library(self, *, attach: bool = True) -> Nvml:
         """The open library; a new object after each initialisation.
+
+        Args:
+            attach: Whether to open all devices if it is not open yet.
 
         Raises:
             AbsentError: There is neither a library nor a device for it.
             UnavailableError: It cannot be opened, or the pause after the last failure has not ended.
         """
         if self._nvml is None:
-            self._nvml = self._open()
+            self._nvml = self._open(attach=attach)
         return self._nvml
 
     @property
@@ -81,11 +93,11 @@ class Session:
         if nvml is not None:
             self._calls.when_none_is_out(partial(_shut_down, nvml, in_use))
 
-    def _open(self) -> Nvml:
+    def _open(self, *, attach: bool) -> Nvml:
         if self._failure is not None and self._clock() < self._retry_at:
             raise self._failure.with_traceback(None)  # otherwise the traceback would grow with each raise
         try:
-            return self._open_library()
+            return self._open_library(attach=attach)
         except CollectorError as error:
             explained = self._explain(error)
         raise self.fail(explained)

@@ -16,6 +16,7 @@ from collectors.nvidia.events import EventWatch
 from collectors.nvidia.health import HEALTH_ROWS
 from collectors.nvidia.nvml import Handle, Nvml
 from collectors.nvidia.readings import DEVICE_ROWS, MEMORY_QUERIES
+from collectors.nvidia.unbinding import UnbindEvents
 from collectors.query import rows_of
 
 # Rows that are read in any case, for the status, and exported only with `collect.diagnostics`.
@@ -57,14 +58,20 @@ class SessionReader:
 
     Args:
         nvml: The open library.
-        bound_addresses: The addresses bound to NVIDIA's driver when the session was opened. The library does not list
-            devices that were bound later.
+        bound_addresses: The addresses bound to NVIDIA's driver when the session was opened, without those of released
+            devices. The library does not list devices that were bound later.
+        attached: Whether the library has opened all devices. Otherwise it opens those whose handles are looked up.
         context: The objects that it shares with readers of other sessions.
     """
 
-    def __init__(self, nvml: Nvml, bound_addresses: frozenset[str], context: SessionContext) -> None:
+    def __init__(
+        self, nvml: Nvml, bound_addresses: frozenset[str], context: SessionContext, *, attached: bool = True
+    ) -> None:
         self.nvml = nvml
         self.bound_addresses = bound_addresses
+        self.attached = attached
+        self.unbind_events = UnbindEvents(nvml)
+        self.unbind_events.register()
         self.listed_count: int | None = None  # number of devices at the last enumeration; None before the first one
         self._context = context
         self._health = context.health
@@ -105,12 +112,17 @@ class SessionReader:
             *self._health.unsupported(self._events.refused),
         )
 
+    def last_values(self) -> dict[str, DeviceValues]:
+        """What the last call about each device has returned, by uuid, without what is exported once."""
+        return dict(self._last)
+
     def end_events(self) -> list[Fault]:
-        """Free the event set, which is necessary before the library is shut down.
+        """Free the event sets, which is necessary before the library is shut down.
 
         Returns:
             The failures since the last read.
         """
+        self.unbind_events.close()
         return self._health.apply_reports(self._events.close())
 
     def free(self) -> list[DeviceReader]:

@@ -8,11 +8,13 @@ from collectors.simulated.clock import ScenarioClock
 from collectors.simulated.collector import SimulatedCollector, simulated_spec
 from collectors.simulated.error import ScenarioError
 from collectors.simulated.inventory import SimulatedDevice, inventory
+from collectors.simulated.names import Names
 from collectors.simulated.scenario import Scenario
 from collectors.simulated.shipped import DEFAULT_SCENARIO, load_scenario, shipped_scenarios
 
 __all__ = [
     "DEFAULT_SCENARIO",
+    "Names",
     "Scenario",
     "ScenarioClock",
     "ScenarioError",

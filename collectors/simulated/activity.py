@@ -68,6 +68,7 @@ class ActivitySchedule:
     def __init__(self, scenario: Scenario) -> None:
         self._scenario = scenario
         self._jobs = _jobs(scenario)
+        self._claims = _claims(scenario)
 
     def at(self, slot: Slot, second: int) -> SlotActivity:
         """What happens in a slot.
@@ -95,6 +96,49 @@ class ActivitySchedule:
             for pid in job.pids
         )
         return SlotActivity(min(1.0, sum(loads)), min(_MOST_MEMORY, sum(memories)), processes)
+
+    def period(self, slot: Slot, second: int) -> str | None:
+        """Name the time for which a partition exists; different periods are different partitions in the same place.
+
+        Args:
+            slot: A partition.
+            second: Whole seconds since the scenario began.
+
+        Returns:
+            Empty for a partition that always exists; None while a dynamic one does not.
+        """
+        claims = self._claims.get(slot)
+        if claims is None:
+            return ""
+        in_cycle = self._scenario.in_cycle(second)
+        for pod, claim in claims:
+            if pod.runs_at(in_cycle):
+                return f"{pod.namespace}/{claim}/{self._cycle(pod, second)}"
+        return None
+
+    def _cycle(self, pod: PodPlan, second: int) -> int:
+        """The number of the cycle in which a pod was started; 0 for one that never ends."""
+        repeat = self._scenario.repeat
+        if repeat is None or (pod.since == 0 and pod.until in (None, repeat)):
+            return 0
+        return second // repeat
+
+
+def _claims(scenario: Scenario) -> Mapping[Slot, tuple[tuple[PodPlan, str], ...]]:
+    """The pods and claims that create each dynamic partition."""
+    dynamic = {
+        Slot(index, part): ()
+        for index, device in enumerate(scenario.devices)
+        for part, plan in enumerate(device.partitions)
+        if plan.dynamic
+    }
+    claims: dict[Slot, tuple[tuple[PodPlan, str], ...]] = dict(dynamic)
+    for pod in scenario.pods:
+        for container in pod.containers:
+            for slot in container.slots:
+                if slot in claims:
+                    claims[slot] = (*claims[slot], (pod, container.claim))
+    return claims
 
 
 def _jobs(scenario: Scenario) -> Mapping[Slot, tuple[Job, ...]]:

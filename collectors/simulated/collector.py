@@ -11,6 +11,7 @@ from collectors.contract import (
     Device,
     Fault,
     Node,
+    Partition,
     Process,
     Reading,
     Reason,
@@ -26,8 +27,9 @@ from collectors.simulated.device_rows import Values, View, memory_used
 from collectors.simulated.garbage import checked, garbled
 from collectors.simulated.inventory import SimulatedDevice, inventory
 from collectors.simulated.machine import Machine
+from collectors.simulated.names import driver_of
 from collectors.simulated.partition_rows import PartitionView
-from collectors.simulated.scenario import Incident, Scenario, Trouble
+from collectors.simulated.scenario import DevicePlan, Incident, Scenario, Trouble
 
 NAME = "simulated"
 
@@ -36,6 +38,8 @@ _ROWS = {**device_rows.ROWS, **diagnostic_rows.ROWS}
 
 # A lost device keeps its identity, its state and the events that are the reason, and nothing else.
 _LEFT_OF_LOST = frozenset({catalog.INFO, catalog.STATUS_STATE, catalog.ERRORS, catalog.ERROR_LAST_TIMESTAMP})
+# No driver of the node reads a device that is passed to virtual machines.
+_LEFT_OF_PASSTHROUGH = frozenset({catalog.INFO})
 
 
 class SimulatedCollector:
@@ -64,7 +68,8 @@ class SimulatedCollector:
         schedule = ActivitySchedule(scenario)
         self._machines = tuple(Machine(device, scenario, schedule) for device in inventory(scenario, identity))
         self._lost: frozenset[str] = frozenset()
-        self._unsupported = tuple(self._all_gaps())
+        self._partitions: tuple[Partition, ...] | None = None
+        self._unsupported: tuple[Unsupported, ...] = ()
 
     def read(self, due: frozenset[Cadence]) -> Reading:
         """Read the rows whose cadence is due.
@@ -85,9 +90,12 @@ class SimulatedCollector:
             self._lost = self._lost | {where} if machine.now.lost else self._lost - {where}
             raw = self._samples(machine, due)
             samples += checked(map(garbled, raw) if machine.now.garbled else raw, where, faults)
+        partitions = tuple(part.partition for machine in self._machines for part, _ in machine.partitions)
+        if partitions != self._partitions:
+            self._partitions, self._unsupported = partitions, tuple(self._all_gaps())
         return Reading(
             devices=tuple(_identity(machine) for machine in self._machines),
-            partitions=tuple(part.partition for machine in self._machines for part in machine.device.partitions),
+            partitions=partitions,
             samples=tuple(samples),
             processes=tuple(self._processes()) if catalog.PROCESSES.cadence in due else (),
             faults=tuple(faults),
@@ -129,7 +137,7 @@ class SimulatedCollector:
             if metric in rows and metric.cadence in due:
                 yield from _made(metric, values(view), uuid)
         partition_families = profile.partition & _LEFT_OF_LOST if machine.now.lost else profile.partition
-        for part, activity in zip(device.partitions, machine.now.partitions, strict=True):
+        for part, activity in machine.partitions:
             part_view = PartitionView(profile, part, activity)
             for metric, part_values in partition_rows.ROWS.items():
                 if metric in partition_families and metric.cadence in due:
@@ -144,7 +152,9 @@ class SimulatedCollector:
         """The rows that devices do not support. Rows that no device has without an option are not among them."""
         absent = frozenset() if self._options.diagnostics else diagnostic_rows.ROWS.keys()
         for machine in self._machines:
-            yield from _gaps(machine.device, supplied_by(self._scenario) - absent)
+            if machine.device.plan.passthrough:
+                continue
+            yield from _gaps(machine, supplied_by(self._scenario) - absent)
             for metric in (self._omitted(machine.device) & _families(machine.device)) - absent:
                 yield Unsupported(metric, machine.device.device.uuid, "read only with collect.diagnostics")
 
@@ -155,7 +165,7 @@ class SimulatedCollector:
             if not device.partitions:
                 has_utilization = catalog.UTILIZATION in profile.whole
                 yield from _using(machine.now.whole, device.device.uuid, "", usable, has_utilization=has_utilization)
-            for part, activity in zip(device.partitions, machine.now.partitions, strict=True):
+            for part, activity in machine.partitions:
                 where = (part.partition.device_uuid, part.partition.uuid)
                 # No vendor reports the utilization of one process on a partition.
                 yield from _using(activity, *where, part.plan.memory_bytes, has_utilization=False)
@@ -179,6 +189,7 @@ def simulated_spec(scenario: Scenario, clock: ScenarioClock) -> CollectorSpec:
         resource_prefixes=_resource_prefixes(scenario),
         create=create,
         partition_metrics=tuple(metric for metric in catalog.ROWS if metric in of_partitions),
+        dra_drivers=tuple(sorted({driver_of(plan.profile.naming) for plan in scenario.devices})),
     )
 
 
@@ -188,10 +199,7 @@ def supplied_by(scenario: Scenario) -> frozenset[Metric]:
 
 
 def _of_devices(scenario: Scenario) -> frozenset[Metric]:
-    plans = scenario.devices
-    return frozenset(
-        row for plan in plans for row in (plan.profile.partitioned if plan.partitions else plan.profile.whole)
-    )
+    return frozenset(row for plan in scenario.devices for row in _of_plan(plan))
 
 
 def _of_partitions(scenario: Scenario) -> frozenset[Metric]:
@@ -206,8 +214,14 @@ def _resource_prefixes(scenario: Scenario) -> tuple[str, ...]:
     return tuple(sorted({f"{resource.partition('/')[0]}/" for resource in resources}))
 
 
+def _of_plan(plan: DevicePlan) -> frozenset[Metric]:
+    if plan.passthrough:
+        return _LEFT_OF_PASSTHROUGH
+    return plan.profile.partitioned if plan.partitions else plan.profile.whole
+
+
 def _families(device: SimulatedDevice) -> frozenset[Metric]:
-    return device.profile.partitioned if device.partitions else device.profile.whole
+    return _of_plan(device.plan)
 
 
 def _identity(machine: Machine) -> Device:
@@ -227,8 +241,9 @@ def _using(
         yield Process(use.pid, device_uuid, partition_uuid, memory_used(usable, use.memory_ratio), utilization)
 
 
-def _gaps(device: SimulatedDevice, supplied: Iterable[Metric]) -> Iterator[Unsupported]:
+def _gaps(machine: Machine, supplied: Iterable[Metric]) -> Iterator[Unsupported]:
     """The rows that this device does not support, although the scenario has them."""
+    device = machine.device
     profile, uuid = device.profile, device.device.uuid
     for metric in catalog.ROWS:
         if metric.origin is not Origin.COLLECTOR or metric not in {*supplied, catalog.ENERGY}:
@@ -236,5 +251,5 @@ def _gaps(device: SimulatedDevice, supplied: Iterable[Metric]) -> Iterator[Unsup
         if Subject.DEVICE in metric.subjects and metric not in _families(device):
             yield Unsupported(metric, uuid, f"not in profile {profile.name}")
         if Subject.PARTITION in metric.subjects and metric not in profile.partition:
-            for part in device.partitions:
+            for part, _ in machine.partitions:
                 yield Unsupported(metric, uuid, f"not for partitions of profile {profile.name}", part.partition.uuid)

@@ -83,6 +83,8 @@ def info(**known: str) -> Values:
 def _info(view: View) -> Values:
     device, profile = view.machine.device, view.profile
     by_address = profile.naming.scheme is Scheme.ADDRESS
+    if device.plan.passthrough:  # what the kernel knows without a driver
+        return info(pci_bus_id=device.device.device, numa_node=str(device.index % 2), class_=profile.device_class)
     return info(
         index="" if by_address else str(device.index),
         pci_bus_id=device.device.device,
@@ -256,7 +258,7 @@ STATE_ROWS: _Rows = {
     catalog.INFO: _info,
     catalog.STATUS_STATE: _status,
     catalog.MODE_STATE: _mode,
-    catalog.PARTITIONS: lambda view: alone(len(view.plan.partitions)),
+    catalog.PARTITIONS: lambda view: alone(sum(1 for _ in view.machine.partitions)),
     catalog.PROCESSES: _processes,
 }
 # Utilization of a device or partition, computed from its profile and load.

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from collectors import catalog, labels
 from collectors.metric import Metric
 from collectors.simulated.activity import IDLE, ActivitySchedule, SlotActivity
-from collectors.simulated.inventory import SimulatedDevice
+from collectors.simulated.inventory import SimulatedDevice, SimulatedPartition, in_period
 from collectors.simulated.profile import Profile
 from collectors.simulated.scenario import Incident, Scenario, Slot, Trouble
 
@@ -47,6 +47,7 @@ class Second:
         lost: True while it does not answer.
         whole: What happens on the whole device; on a partitioned one, the sum of its partitions.
         partitions: What happens on each partition.
+        periods: The time for which each partition exists, see `ActivitySchedule.period`; None for one that does not.
         watts: The power it draws.
         throttled: The reasons why clocks are reduced.
         corrected_per_second: Corrected memory errors.
@@ -57,6 +58,7 @@ class Second:
     lost: bool
     whole: SlotActivity
     partitions: tuple[SlotActivity, ...]
+    periods: tuple[str | None, ...]
     watts: float
     throttled: frozenset[str]
     corrected_per_second: float
@@ -96,6 +98,13 @@ class Machine:
     def now(self) -> Second:
         """What it does in the current second."""
         return self._now
+
+    @property
+    def partitions(self) -> Iterator[tuple[SimulatedPartition, SlotActivity]]:
+        """The partitions that exist now, each with what happens on it."""
+        for part, period, activity in zip(self.device.partitions, self._now.periods, self._now.partitions, strict=True):
+            if period is not None:
+                yield in_period(self.device, part, period), activity
 
     @property
     def reloads(self) -> int:
@@ -172,6 +181,7 @@ class Machine:
             lost=lost,
             whole=whole,
             partitions=slices,
+            periods=tuple(self._schedule.period(part.slot, tick) for part in parts),
             watts=0.0 if lost else profile.idle_watts + (profile.limit_watts - profile.idle_watts) * whole.load,
             throttled=frozenset(throttled),
             corrected_per_second=sum(incident.corrected_per_second for incident in errors),

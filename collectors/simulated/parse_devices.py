@@ -39,8 +39,9 @@ _DEVICE_KEYS = (
     "resource",
     *WORK_KEYS,
     "partitions",
+    "passthrough",
 )
-_PARTITION_KEYS = ("profile", "count", "memory", "compute", "resource", *WORK_KEYS)
+_PARTITION_KEYS = ("profile", "count", "memory", "compute", "resource", "dynamic", *WORK_KEYS)
 
 
 def reader(folder: Path) -> Reader[tuple[DevicePlan, ...]]:
@@ -72,12 +73,17 @@ def _group(node: Node, folder: Path) -> tuple[DevicePlan, ...]:
     if "partitions" in section and not profile.partition:
         raise section.error("partitions", f"a card of the profile {profile.name} cannot be partitioned")
     partitions = tuple(partition for group in groups for partition, _ in group)
+    passthrough = section.get("passthrough", fields.flag, default=False)
+    if passthrough and partitions:
+        raise section.error("passthrough", "a partitioned device cannot be passed to a virtual machine")
     for key in WORK_KEYS:
         if partitions and key in section:
             raise section.error(key, f"a partitioned device has no work of its own, expected {key} on its partitions")
+        if passthrough and key in section:
+            raise section.error(key, "nothing is measured on a device that is passed to a virtual machine")
     _check_partitions(section, profile, partitions, sum(compute for group in groups for _, compute in group))
     count = section.get("count", fields.whole(1, MOST_DEVICES), 1)
-    return tuple(DevicePlan(profile, work, position, partitions) for position in range(count))
+    return tuple(DevicePlan(profile, work, position, partitions, passthrough) for position in range(count))
 
 
 def _profile(section: ScenarioSection) -> Profile:
@@ -115,9 +121,16 @@ def _partitions(node: Node, folder: Path, profile: Profile) -> tuple[tuple[Parti
     size = section.need("memory", fields.memory)
     resource = section.get("resource", RESOURCE, resource)
     work = work_of(section, folder, Work())
+    dynamic = section.get("dynamic", fields.flag, default=False)
+    for key in WORK_KEYS:
+        if dynamic and key in section:
+            raise section.error(
+                key, f"a dynamic partition exists only while it is allocated, expected {key} on its pods"
+            )
     count = section.get("count", fields.whole(1, MOST_PARTITIONS), 1)
     return tuple(
-        (PartitionPlan(name, size, float(compute), resource, work, position), compute) for position in range(count)
+        (PartitionPlan(name, size, float(compute), resource, work, position, dynamic), compute)
+        for position in range(count)
     )
 
 

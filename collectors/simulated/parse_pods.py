@@ -2,6 +2,7 @@
 
 import re
 from collections import defaultdict
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
@@ -11,6 +12,7 @@ from collectors.simulated.document import Items, Node, Scalar
 from collectors.simulated.error import ScenarioError, shown
 from collectors.simulated.fields import ScenarioSection
 from collectors.simulated.load import Constant, Load
+from collectors.simulated.parse_claims import CLAIM_KEYS, MOST_SHARES, check_dynamic, claim_of
 from collectors.simulated.parse_devices import RESOURCE
 from collectors.simulated.parse_load import LONGEST_SECONDS, WORK_KEYS, work_of
 from collectors.simulated.scenario import ContainerPlan, DevicePlan, PodPlan, Slot, Work
@@ -18,9 +20,8 @@ from collectors.simulated.scenario import ContainerPlan, DevicePlan, PodPlan, Sl
 MOST_PODS = 2_000
 
 _MOST_CONTAINERS = 16
-_MOST_REPLICAS = 1_000
 _POD_KEYS = ("namespace", "name", "from", "until", "spread", "containers")
-_CONTAINER_KEYS = ("name", "devices", "partitions", "resource", "replica", *WORK_KEYS)
+_CONTAINER_KEYS = ("name", "devices", "partitions", "resource", "replica", *CLAIM_KEYS, *WORK_KEYS)
 _NAME = fields.matching(r"(?=.{1,63}\Z)[a-z0-9]([a-z0-9-]*[a-z0-9])?", "a name of lower-case letters, digits, dashes")
 _POD_NAME = fields.matching(
     r"(?=.{1,240}\Z)[a-z0-9]([a-z0-9.-]*[a-z0-9])?", "a name of lower-case letters, digits, dashes and dots"
@@ -54,6 +55,7 @@ def pods_of(node: Node, frame: Frame) -> tuple[PodPlan, ...]:
     if len(pods) > MOST_PODS:
         raise fields.refused(node, f"at most {MOST_PODS} pods in total, not {len(pods)}")
     _check_names(node, pods)
+    check_dynamic(node, pods, frame.devices)
     return pods
 
 
@@ -91,13 +93,14 @@ def _pods(node: Node, frame: Frame) -> tuple[PodPlan, ...]:
         raise section.error("spread", f"found {len(containers)} containers, expected one in a pod with spread")
     (container,) = containers
     return tuple(
-        PodPlan(namespace, f"{name}-{number}", since, until, (_narrowed(container, slot),))
+        PodPlan(namespace, f"{name}-{number}", since, until, (_narrowed(container, slot, number),))
         for number, slot in enumerate(container.slots)
     )
 
 
-def _narrowed(container: ContainerPlan, slot: Slot) -> ContainerPlan:
-    return ContainerPlan(container.name, (slot,), container.resource, container.replica, container.work)
+def _narrowed(container: ContainerPlan, slot: Slot, number: int) -> ContainerPlan:
+    """The container of one of the pods, which has a claim of its own."""
+    return replace(container, slots=(slot,), claim=f"{container.claim}-{number}" if container.claim else "")
 
 
 def _container(node: Node, frame: Frame) -> ContainerPlan:
@@ -107,13 +110,16 @@ def _container(node: Node, frame: Frame) -> ContainerPlan:
     slots = tuple(sorted({*devices, *partitions}))
     if not slots:
         raise ScenarioError(f"{section.place}: nothing is allocated, expected devices or partitions")
-    replica = section.get("replica", fields.whole(0, _MOST_REPLICAS), None)
+    replica = section.get("replica", fields.whole(0, MOST_SHARES), None)
+    claim, share = claim_of(section)
     return ContainerPlan(
         name=section.need("name", _NAME),
         slots=slots,
         resource=section.get("resource", RESOURCE, ""),
         replica=replica,
         work=work_of(section, frame.folder, _BUSY_CONTAINER),
+        claim=claim,
+        share=share,
     )
 
 

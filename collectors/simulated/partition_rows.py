@@ -8,7 +8,8 @@ from collectors import catalog
 from collectors.metric import Metric
 from collectors.simulated.activity import SlotActivity
 from collectors.simulated.device_rows import ACTIVITY_ROWS, LOAD_ROWS, Values, alone, info, memory_used
-from collectors.simulated.inventory import SimulatedPartition, gpu_instance
+from collectors.simulated.inventory import SimulatedPartition
+from collectors.simulated.names import gpu_instance
 from collectors.simulated.profile import Profile, Scheme
 
 _RESERVED_BYTES = 16 << 20

@@ -39,6 +39,7 @@ class PartitionPlan:
         resource: The Kubernetes resource under which it is allocated.
         work: What runs on it besides the pods' work.
         position: Its position in its group, for the stagger of loads.
+        dynamic: True if it exists only while it is allocated.
     """
 
     profile: str
@@ -47,6 +48,7 @@ class PartitionPlan:
     resource: str
     work: Work
     position: int
+    dynamic: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,12 +60,14 @@ class DevicePlan:
         work: What runs on it besides the pods' work.
         position: Its position in its group, for the stagger of loads.
         partitions: Its partitions; empty for a whole device.
+        passthrough: True if it is reserved for virtual machines, so that nothing on the node reads it.
     """
 
     profile: Profile
     work: Work
     position: int
     partitions: tuple[PartitionPlan, ...] = ()
+    passthrough: bool = False
 
 
 class Slot(NamedTuple):
@@ -83,6 +87,8 @@ class ContainerPlan:
         resource: The Kubernetes resource; empty for the resource of each device or partition.
         replica: The number of its share if a device plugin shares the device; None for an exclusive device.
         work: What it does on each of them.
+        claim: The resource claim that it holds them through; empty for a device plugin.
+        share: The number of its share if its claim has only a share of the device; None for an exclusive device.
     """
 
     name: str
@@ -90,6 +96,8 @@ class ContainerPlan:
     resource: str
     replica: int | None
     work: Work
+    claim: str = ""
+    share: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

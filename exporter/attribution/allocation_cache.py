@@ -10,7 +10,8 @@ class AllocationCache:
 
     A restarted kubelet answers before it knows its pods again. So an answer is suspect if it comes within
     `suspect_seconds` of a reconnection and lists fewer than half of the pods of the last good answer. While answers are
-    suspect, pods that they do not list keep their devices, unless a listed pod has the device now. This state ends with
+    suspect, pods that they do not list keep their devices, unless a listed pod has the same id of a device plugin now.
+    A device of a claim stays with both pods: two claims can have it, if one of them only monitors. This state ends with
     the first answer that lists at least half of those pods, and at the latest `suspect_seconds` after the first suspect
     answer; then the newest answer is used unchanged.
 
@@ -22,9 +23,13 @@ class AllocationCache:
     Args:
         hold_seconds: How long an answer is used if no newer one comes.
         suspect_seconds: How long answers may be suspect.
+
+    Attributes:
+        answers: How many answers there were that are not suspect: each lists everything that exists.
     """
 
     def __init__(self, hold_seconds: float, suspect_seconds: float) -> None:
+        self.answers = 0
         self._hold_seconds = hold_seconds
         self._suspect_seconds = suspect_seconds
         self._last_answer: PodResourcesList | None = None
@@ -54,6 +59,7 @@ class AllocationCache:
             self._reconnected_at = now
         if not self._is_suspect(answer, now):
             self._good, self._suspect_since, self._reconnected_at = answer, None, None
+            self.answers += 1
         elif self._suspect_since is None:
             self._suspect_since, self._expired = now, expired
         self._last_answer, self._answered_at = answer, now

@@ -1,23 +1,24 @@
 """Finds the device nodes of a claim's device in the node's CDI specs. Knows no vendor, and asks no API server."""
 
-import re
+import math
+import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple
 
 from exporter.attribution.cdi_files import CdiMissing, SpecStatus, list_specs, read_spec
+from exporter.attribution.cdi_names import claim_uid_in
 from exporter.attribution.cdi_spec import CdiSpec
 
-_UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII | re.IGNORECASE)
-_UUID_LENGTH = 36
 # YAML takes 3 s for each MiB; this bounds how long one call can take.
 _BYTES_AT_ONCE = 1 << 20
 # Of all specs together: kinds, names and paths. 4 MiB in practice.
 _MOST_NAMES = 32_768
 
 
-class CdiAnswer(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class CdiAnswer:
     """What is known about one device.
 
     Attributes:
@@ -25,12 +26,19 @@ class CdiAnswer(NamedTuple):
         claim_uid: The UID of its ResourceClaim, where the name of its CDI device has it; else empty.
         missing: Why `paths` is empty, a `CdiMissing`; empty otherwise.
         file: The file or directory that `missing` is about, where there is one.
+        as_of: Monotonic seconds at which the files were last looked at.
     """
 
     paths: tuple[str, ...] = ()
     claim_uid: str = ""
     missing: str = ""
     file: str = ""
+    as_of: float = field(default=-math.inf, compare=False)
+
+    @property
+    def may_have_ended(self) -> bool:
+        """Whether a file of this claim alone is not there: the driver removes it when the claim ends."""
+        return bool(self.claim_uid) and self.missing in (CdiMissing.NOT_FOUND, CdiMissing.NOT_YET_READ)
 
 
 class _SpecFile(NamedTuple):
@@ -47,12 +55,14 @@ class _Known:
         files: Why files have no spec.
         directories: Why directories are not, or not all, known.
         complete: False if files are left to read.
+        as_of: Monotonic seconds at which the directories were listed.
     """
 
     specs: Mapping[str, CdiSpec | None]
     files: Mapping[Path, CdiMissing]
     directories: Mapping[Path, CdiMissing]
     complete: bool
+    as_of: float = field(default=-math.inf, compare=False)
 
 
 class CdiSpecs:
@@ -72,13 +82,18 @@ class CdiSpecs:
     Args:
         directories: The CDI directories as this process sees them; they need not exist.
         read_spec: Reads one file.
+        clock: Monotonic seconds.
     """
 
     def __init__(
-        self, directories: Sequence[Path], read_spec: Callable[[Path], CdiSpec | CdiMissing] = read_spec
+        self,
+        directories: Sequence[Path],
+        read_spec: Callable[[Path], CdiSpec | CdiMissing] = read_spec,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._directories = tuple(dict.fromkeys(directories))
         self._read_spec = read_spec
+        self._clock = clock
         self._files: dict[Path, _SpecFile] = {}
         self._known = _Known({}, {}, {}, complete=False)
 
@@ -90,6 +105,7 @@ class CdiSpecs:
         Returns:
             True if an answer can differ from what it was before.
         """
+        as_of = self._clock()
         listings = {directory: list_specs(directory) for directory in self._directories}
         problems = {each: listing.problem for each, listing in listings.items() if listing.problem is not None}
         statuses = [status for listing in listings.values() for status in listing.files]
@@ -99,7 +115,9 @@ class CdiSpecs:
         if not is_same or problems != before.directories or not before.complete or self._unread():
             self._read()
             failed = {path: file.content for path, file in self._files.items() if isinstance(file.content, CdiMissing)}
-            self._known = _Known(self._by_name(), failed, problems, complete=not self._unread())
+            self._known = _Known(self._by_name(), failed, problems, complete=not self._unread(), as_of=as_of)
+        else:
+            self._known = replace(before, as_of=as_of)
         return self._known != before
 
     def nodes(self, cdi_devices: Sequence[str], device: str) -> CdiAnswer:
@@ -112,21 +130,26 @@ class CdiSpecs:
             cdi_devices: Qualified names of CDI devices, as the kubelet lists them for the device.
             device: The DRA driver's name of the device.
         """
-        names = {each: uid for each in cdi_devices if (uid := _claim_uid(each, device)) is not None}
-        if len(names) != 1:
-            return CdiAnswer(missing=CdiMissing.AMBIGUOUS if names else CdiMissing.NO_ENTRY)
-        [(name, uid)] = names.items()
         known = self._known
+        names = {each: uid for each in cdi_devices if (uid := claim_uid_in(each, device)) is not None}
+        if len(names) != 1:
+            return CdiAnswer(missing=CdiMissing.AMBIGUOUS if names else CdiMissing.NO_ENTRY, as_of=known.as_of)
+        [(name, uid)] = names.items()
+        return replace(self._answer(known, name, uid), claim_uid=uid, as_of=known.as_of)
+
+    def _answer(self, known: _Known, cdi_device: str, claim_uid: str) -> CdiAnswer:
+        """What is known of the device nodes of a CDI device."""
+        kind, _, name = cdi_device.partition("=")
         if not known.complete:
-            return CdiAnswer(claim_uid=uid, missing=CdiMissing.NOT_YET_READ)
-        if name not in known.specs:
-            missing, place = self._why_not_found(known, name.partition("=")[0], uid)
-            return CdiAnswer(claim_uid=uid, missing=missing, file=str(place or ""))
-        spec = known.specs[name]
+            return CdiAnswer(missing=CdiMissing.NOT_YET_READ)
+        if cdi_device not in known.specs:
+            missing, place = self._why_not_found(known, kind, claim_uid)
+            return CdiAnswer(missing=missing, file=str(place or ""))
+        spec = known.specs[cdi_device]
         if spec is None:
-            return CdiAnswer(claim_uid=uid, missing=CdiMissing.CONFLICT)
-        paths = spec.nodes(name.partition("=")[2])
-        return CdiAnswer(paths, uid, "" if paths else CdiMissing.NO_DEVICE_NODES)
+            return CdiAnswer(missing=CdiMissing.CONFLICT)
+        paths = spec.nodes(name)
+        return CdiAnswer(paths, missing="" if paths else CdiMissing.NO_DEVICE_NODES)
 
     def _kept(self, status: SpecStatus, *, is_same: bool) -> _SpecFile:
         """A file with what was read from it, unless it is to be read again.
@@ -188,12 +211,3 @@ class CdiSpecs:
             if each in known.directories:
                 return known.directories[each], each
         return (CdiMissing.NOT_FOUND if existing else CdiMissing.NO_DIRECTORY), None
-
-
-def _claim_uid(cdi_device: str, device: str) -> str | None:
-    """The claim's UID in the name of a CDI device, empty if it has none; None if it is another device."""
-    name = cdi_device.partition("=")[2]
-    if name == device:
-        return ""
-    uid = name[:_UUID_LENGTH]
-    return uid if name == f"{uid}-{device}" and _UUID.fullmatch(uid) else None

@@ -8,7 +8,7 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 
-from collectors.contract import Alias, Device, Partition
+from collectors.contract import Alias, Device, Partition, SubjectKey
 
 _Subject = tuple[str, str]
 
@@ -148,6 +148,16 @@ class AliasTable:
             if scopes:
                 return _only(self._scopes[name][max(scopes, key=len)]) or earlier
         return earlier or (self._share(names[0]) if names else None)
+
+    def in_scope(self, name: str, scope: str) -> frozenset[SubjectKey]:
+        """Return all devices and partitions with a name in exactly this scope: that of a DRA driver, or the global one.
+
+        Args:
+            name: The driver's name of the device, or the path of a device node.
+            scope: The driver; empty for globally unique names.
+        """
+        found = self._scopes.get(name.casefold(), {}).get(scope, set())
+        return frozenset(SubjectKey(*subject) for subject in found)
 
     def named(self, device_id: str) -> frozenset[str]:
         """Return the devices that an id names anywhere in its text, by a globally unique name.

@@ -148,11 +148,24 @@ def _merged(groups: Iterable[HoldingGroup]) -> Iterator[HoldingGroup]:
         yield first._replace(ids=packed(ids)) if others else first
 
 
+class DeviceOfClaim(NamedTuple):
+    """One device of one resource claim, for all containers that use the claim; see `ClaimDevice`."""
+
+    claim_namespace: str
+    claim_name: str
+    driver: str
+    pool: str
+    device: str
+    share: str
+
+
 @dataclass(frozen=True, slots=True, order=True)
 class ClaimDevice:
-    """One device of a resource claim (DRA) of one pod, as the kubelet lists it.
+    """One device of a resource claim (DRA) of one container, as the kubelet lists it.
 
-    Whether the claim has admin access, which only monitors, is not listed.
+    The kubelet lists all devices of a claim for each container that uses the claim, also if the container uses only one
+    request of it (the kubelet's `pkg/kubelet/cm/dra/manager.go`, GetContainerClaimInfos). Whether the claim has admin
+    access, which only monitors, is not listed.
 
     Attributes:
         namespace: The pod's namespace.
@@ -165,6 +178,7 @@ class ClaimDevice:
         claim_name: The name of the ResourceClaim.
         cdi_devices: Qualified names of CDI devices, as listed. The kubelet's lists accumulate: that of the next device
             of the claim and driver begins with those of this one.
+        container: The container's name.
     """
 
     namespace: str
@@ -176,16 +190,22 @@ class ClaimDevice:
     claim_namespace: str = ""
     claim_name: str = ""
     cdi_devices: tuple[str, ...] = ()
+    container: str = ""
 
     @property
     def identity(self) -> tuple[str, ...]:
         """What is the same each time the kubelet lists it."""
-        return self.namespace, self.pod, *self.key, self.claim_namespace, self.claim_name
+        return self.namespace, self.pod, *self.key, self.claim_namespace, self.claim_name, self.container
 
     @property
     def key(self) -> tuple[str, str, str, str]:
-        """What the claim allocates: driver, pool, device and share. Several pods can have the same claim."""
+        """What the claim allocates: driver, pool, device and share. Several containers can have the same claim."""
         return self.driver, self.pool, self.device, self.share
+
+    @property
+    def allocated(self) -> "DeviceOfClaim":
+        """What all containers that use the claim have in common."""
+        return DeviceOfClaim(self.claim_namespace, self.claim_name, *self.key)
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,7 +215,7 @@ class PodResourcesList:
     Attributes:
         pods: (namespace, name) of every listed pod, also of pods without devices.
         holdings: Their allocations by device plugins, sorted, each once: a tuple or `Holdings`.
-        claim_devices: The devices of their resource claims (DRA), sorted, each once for each pod.
+        claim_devices: The devices of their resource claims (DRA), sorted, each once for each container.
     """
 
     pods: frozenset[tuple[str, str]]

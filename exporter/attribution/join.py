@@ -4,16 +4,20 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
+from itertools import groupby
 
 from collectors import catalog
-from collectors.contract import Device, Partition, Sample, SubjectKey, subjects_of
+from collectors.contract import Device, Partition, Sample, SubjectKey
 from collectors.metric import Metric
 from exporter import families
 from exporter.accounting import UsageCounters
+from exporter.attribution.claims import ResolvedClaims
 from exporter.attribution.device_ids import AliasTable
 from exporter.attribution.finished_pods import CurrentHolders
-from exporter.attribution.holding import ClaimDevice, Holding, HoldingGroup, Holdings
+from exporter.attribution.holding import Holding, HoldingGroup, Holdings
+from exporter.attribution.inventory import Inventory
 from exporter.attribution.plugin_ids import PluginIds
+from exporter.few_names import counted_by_few
 from exporter.snapshot import Allocation, Container, Holder, HolderSample
 
 _MEASURED = {
@@ -25,28 +29,9 @@ _MEASURED = {
 # A node has at most a few hundred pods. Each allocation takes about 7 kB, with its counters and series.
 MOST_ALLOCATIONS = 5_000
 _OF_PACKAGE = frozenset({catalog.POWER, catalog.ENERGY})
-
-
-@dataclass(frozen=True, slots=True)
-class Inventory:
-    """The devices of one collector, and what the kubelet may call them.
-
-    Attributes:
-        devices: Every known device.
-        partitions: Every known partition.
-        resource_prefixes: Resources whose ids should match a device.
-        dra_drivers: DRA drivers whose claims hold such devices.
-    """
-
-    devices: Sequence[Device]
-    partitions: Sequence[Partition]
-    resource_prefixes: tuple[str, ...] = ()
-    dra_drivers: tuple[str, ...] = ()
-
-    @property
-    def subjects(self) -> frozenset[SubjectKey]:
-        """Every known device and partition."""
-        return subjects_of(self.devices, self.partitions)
+# A container can hold a device by a claim and by a device plugin; the first of these names the edge.
+_SOURCES = ("dra", "device_plugin")
+_CLAIM_SOURCE = _SOURCES[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +45,9 @@ class JoinResult:
             before.
         unmatched: Ids that match no known device, of resources that belong to a collector or with the name of a device.
         other_resources: Number of ids by resource, for every other resource.
-        unresolved_claims: Number of devices of resource claims by driver, for the drivers of collectors. Which device a
-            claim holds is not resolved.
+        claims: The devices of resource claims.
+        unresolved_claims: Number of devices of resource claims that are not resolved, or not known at the moment, by
+            driver.
         by_subject: The allocations of each allocated subject.
         held_devices: Uuids of the devices that are allocated, completely or in part.
         possibly_held: Uuids of the devices that a claim or an unmatched id may hold, also by one of its partitions.
@@ -73,6 +59,7 @@ class JoinResult:
     subjects: Mapping[HoldingGroup, SubjectKey]
     unmatched: Holdings
     other_resources: Mapping[str, int]
+    claims: ResolvedClaims
     unresolved_claims: Mapping[str, int]
     by_subject: Mapping[SubjectKey, tuple[Allocation, ...]]
     held_devices: frozenset[str]
@@ -101,10 +88,14 @@ class JoinResult:
             return None
         return self.by_subject.get(key, ())
 
+    def all_known(self, subject: SubjectKey) -> bool:
+        """Whether all allocations of a device or partition are known. Who holds it alone shares it with no other."""
+        return subject.device_uuid not in self.possibly_held or len(self.by_subject.get(subject, ())) <= 1
+
 
 def join(
     holdings: Iterable[Holding],
-    claim_devices: Iterable[ClaimDevice],
+    claims: ResolvedClaims,
     inventories: Sequence[Inventory],
     earlier: Mapping[HoldingGroup, SubjectKey] | None = None,
     exported: AbstractSet[SubjectKey] | None = None,
@@ -116,7 +107,7 @@ def join(
 
     Args:
         holdings: The kubelet's allocations, in any order.
-        claim_devices: The devices of resource claims.
+        claims: The devices of resource claims, resolved with the same inventories.
         inventories: The devices of each collector.
         earlier: `subjects` of an earlier result: a listed id keeps its meaning while no collector knows the device.
         exported: The devices and partitions that have series: an id of another one is counted as unmatched. None: all.
@@ -126,20 +117,23 @@ def join(
     prefixes = tuple(prefix for each in inventories for prefix in each.resource_prefixes)
     matches = PluginIds(AliasTable(*_all_of(inventories)), prefixes, known, earlier or {})
     unmatched = matches.unmatched(holdings)
-    claims = _unresolved(claim_devices, inventories)
-    for each in inventories:
-        matches.possibly_held.update(_possibly_held(each, claims, unknown_id=matches.unknown_id))
-    if len(matches.subjects) > MOST_ALLOCATIONS:
-        return _too_many(matches, inventories, unmatched, claims)
+    matches.possibly_held |= claims.possibly_held
+    if matches.unknown_id:
+        matches.possibly_held.update(_may_have_unknown_partitions(inventories))
+    unresolved = _unresolved(claims, known)
+    excess = len(matches.subjects) + len(claims.edges)
+    if excess > MOST_ALLOCATIONS:
+        uuids = frozenset(device.uuid for each in inventories for device in each.devices)
+        others = dict(sorted(matches.others.items()))
+        return JoinResult((), {}, unmatched, others, claims, unresolved, {}, frozenset(), uuids, excess)
     if current is not None:
         matches.subjects = current.of(matches.subjects)
-    return _result(matches, unmatched, claims)
+    return _result(matches, unmatched, claims, unresolved)
 
 
-def _possibly_held(inventory: Inventory, claims: Mapping[str, int], *, unknown_id: bool) -> Iterator[str]:
-    """The devices that an unresolved claim of their driver may hold, or an unknown id by its partition."""
-    claimed = not claims.keys().isdisjoint(inventory.dra_drivers)
-    return (each.uuid for each in inventory.devices if claimed or (unknown_id and not each.partitions_known))
+def _may_have_unknown_partitions(inventories: Iterable[Inventory]) -> Iterator[str]:
+    """The devices that an unknown id may mean by a partition that is not listed."""
+    return (device.uuid for each in inventories for device in each.devices if not device.partitions_known)
 
 
 def _all_of(inventories: Sequence[Inventory]) -> tuple[list[Device], list[Partition]]:
@@ -150,45 +144,64 @@ def _all_of(inventories: Sequence[Inventory]) -> tuple[list[Device], list[Partit
     )
 
 
-def _unresolved(claim_devices: Iterable[ClaimDevice], inventories: Sequence[Inventory]) -> dict[str, int]:
-    """Number of devices by driver, each once for all pods that share it, for the drivers of collectors.
-
-    Drivers of other things also list devices: `compute-domain.nvidia.com`, or those of network interfaces.
-    """
-    drivers = {driver for each in inventories for driver in each.dra_drivers}
-    devices = {claimed.key for claimed in claim_devices if claimed.driver in drivers}
-    return dict(sorted(Counter(driver for driver, *_ in devices).items()))
-
-
-def _result(matches: PluginIds, unmatched: Holdings, claims: Mapping[str, int]) -> JoinResult:
-    found: dict[tuple[Container, SubjectKey], Allocation] = {}
-    for group in sorted(matches.subjects):
-        subject = matches.subjects[group]
-        container = Container(group.namespace, group.pod, group.container)
-        allocation = Allocation(container, subject, group.resource, group.source, group.claim)
-        found.setdefault((container, subject), allocation)
+def _result(
+    matches: PluginIds, unmatched: Holdings, claims: ResolvedClaims, unresolved: Mapping[str, int]
+) -> JoinResult:
+    found = _edges([*_plugin_allocations(matches), *_claim_allocations(claims)])
     by_subject: defaultdict[SubjectKey, list[Allocation]] = defaultdict(list)
-    for key in sorted(found):
-        by_subject[found[key].subject].append(found[key])
+    for allocation in found:
+        by_subject[allocation.subject].append(allocation)
     return JoinResult(
-        tuple(found[key] for key in sorted(found)),
+        found,
         matches.subjects,
         unmatched,
         dict(sorted(matches.others.items())),
         claims,
+        unresolved,
         {subject: tuple(held) for subject, held in by_subject.items()},
         frozenset(subject.device_uuid for subject in by_subject),
         frozenset(matches.possibly_held),
     )
 
 
-def _too_many(
-    matches: PluginIds, inventories: Iterable[Inventory], unmatched: Holdings, claims: Mapping[str, int]
-) -> JoinResult:
-    """The result while who holds a device is unknown, because there are more allocations than can be exported."""
-    uuids = frozenset(device.uuid for each in inventories for device in each.devices)
-    excess = len(matches.subjects)
-    return JoinResult((), {}, unmatched, dict(sorted(matches.others.items())), claims, {}, frozenset(), uuids, excess)
+def _unresolved(claims: ResolvedClaims, known: AbstractSet[SubjectKey]) -> dict[str, int]:
+    """Number of devices by driver that are not resolved, or are but have no series."""
+    unknown = {claimed.allocated for claimed, subject in claims.edges if subject not in known}
+    counts = Counter(claims.unresolved) + Counter(each.driver for each in unknown)
+    return dict(sorted(counted_by_few(counts).items()))
+
+
+def _plugin_allocations(matches: PluginIds) -> Iterator[Allocation]:
+    for group, subject in matches.subjects.items():
+        container = Container(group.namespace, group.pod, group.container)
+        yield Allocation(container, subject, group.resource, group.source, group.claim)
+
+
+def _claim_allocations(claims: ResolvedClaims) -> Iterator[Allocation]:
+    """The edges of claims. The kubelet does not list what was requested, so the driver stands for the resource."""
+    for claimed, subject in claims.edges:
+        container = Container(claimed.namespace, claimed.pod, claimed.container)
+        yield Allocation(container, subject, claimed.driver, _CLAIM_SOURCE, claimed.claim_name)
+
+
+def _edges(allocations: Iterable[Allocation]) -> tuple[Allocation, ...]:
+    """One allocation for each container and subject, sorted by both: of the first source, with the names of all claims.
+
+    Args:
+        allocations: In any order.
+    """
+    edges: list[Allocation] = []
+    for _, same in groupby(sorted(allocations, key=_edge_order), key=lambda each: (each.container, each.subject)):
+        first, *others = same
+        names = sorted({each.claim for each in (first, *others) if each.claim})
+        edges.append(replace(first, claim=",".join(names)))
+    return tuple(edges)
+
+
+def _edge_order(allocation: Allocation) -> tuple[Container, SubjectKey, int, str, str, str]:
+    source = allocation.source
+    rank = _SOURCES.index(source) if source in _SOURCES else len(_SOURCES)
+    return allocation.container, allocation.subject, rank, source, allocation.resource, allocation.claim
 
 
 def with_shares(edges: Sequence[Allocation], compute_ratio: Mapping[SubjectKey, float]) -> tuple[Allocation, ...]:
@@ -228,17 +241,16 @@ def occupancy(devices: Iterable[Device], partitions: Iterable[Partition], joined
     for device in devices:
         holders = joined.holders(device)
         if holders is not None:
-            samples += (
-                Sample(catalog.ALLOCATED, device.uuid, float(device.uuid in joined.held_devices)),
-                Sample(catalog.ALLOCATIONS, device.uuid, len(holders)),
-            )
+            samples.append(Sample(catalog.ALLOCATED, device.uuid, float(device.uuid in joined.held_devices)))
+            if joined.all_known(device.subject):
+                samples.append(Sample(catalog.ALLOCATIONS, device.uuid, len(holders)))
     for partition in partitions:
         holders = joined.holders(partition)
         if holders is not None:
-            samples += (
-                Sample(catalog.ALLOCATED, partition.device_uuid, float(bool(holders)), partition.uuid),
-                Sample(catalog.ALLOCATIONS, partition.device_uuid, len(holders), partition.uuid),
-            )
+            uuid, own = partition.device_uuid, partition.uuid
+            samples.append(Sample(catalog.ALLOCATED, uuid, float(bool(holders)), own))
+            if joined.all_known(partition.subject):
+                samples.append(Sample(catalog.ALLOCATIONS, uuid, len(holders), own))
     return samples
 
 

@@ -130,13 +130,15 @@ class PodResourcesDecoder:
         self._reserve(_MESSAGE)
         name = ""
         ids_of: dict[str, list[bytes]] = {}
+        devices: list[ClaimDevice] = []
         for number, start, stop in values(data, position, end, (_CONTAINER_NAME, _DEVICES, _CLAIMS)):
             if number == _CONTAINER_NAME:
                 name = self._shared_text(data[start:stop])
             elif number == _DEVICES:
                 self._devices(data, start, stop, ids_of)
             else:
-                claimed.update(self._claim(data, start, stop))
+                devices += self._claim(data, start, stop)
+        claimed.update(replace(device, container=name) for device in devices)
         for resource, ids in ids_of.items():
             self._reserve(_GROUP)
             yield name, resource, packed(ids)
@@ -181,7 +183,7 @@ class PodResourcesDecoder:
         return ClaimDevice("", "", driver, pool, device, share, cdi_devices=tuple(cdi_devices))
 
     def _cdi_device(self, data: bytes, position: int, end: int) -> str:
-        self._reserve(_MESSAGE)
+        self._reserve(_MESSAGE + _TEXT)  # each is compared at each join
         name = ""
         for _, start, stop in values(data, position, end, (_CDI_NAME,)):
             name = self._shared_text(data[start:stop])
@@ -219,10 +221,9 @@ def _checked(text: bytes) -> bytes:
 
 
 def _each_once(devices: Iterable[ClaimDevice]) -> Iterator[ClaimDevice]:
-    """Yield the devices in order, each once for each pod, with the shortest of its lists of CDI devices.
+    """Yield the devices in order, each once for each container, with the shortest of its lists of CDI devices.
 
-    The kubelet lists all devices of a claim for each container that uses it, and repeats them if pods that share the
-    claim start at the same time. Source: the kubelet's `pkg/kubelet/cm/dra/manager.go`, GetContainerClaimInfos.
+    The kubelet repeats them if pods that share a claim start at the same time, as seen with Kubernetes 1.36.
     """
     in_order = sorted(devices, key=lambda each: (*each.identity, each.cdi_devices))
     for _, same in groupby(in_order, key=lambda each: each.identity):

@@ -1,21 +1,25 @@
 """The pods of a simulated node: reports allocations as the kubelet would, from the scenario's plan."""
 
 import threading
-from collections.abc import Callable, Sequence
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from itertools import count
 
-from collectors.simulated import Scenario, ScenarioClock, SimulatedDevice, inventory
+from collectors.simulated import Names, Scenario, ScenarioClock, SimulatedDevice, inventory
 from collectors.simulated.scenario import ContainerPlan, PodPlan, Slot
-from exporter.attribution.holding import Holding
+from exporter.attribution.holding import ClaimDevice, Holding
 from exporter.attribution.watcher import AttributionState
 
 SOURCE = "simulated"
 
 _INTERVAL_SECONDS = 1.0
 _STOP_SECONDS = 0.5
+_POOL = "simulated"  # of every device
 
 
-def holdings_at(scenario: Scenario, devices: Sequence[SimulatedDevice], seconds: float) -> tuple[Holding, ...]:
-    """Return the allocations at a time, sorted.
+def allocations_at(scenario: Scenario, devices: Sequence[SimulatedDevice], seconds: float) -> AttributionState:
+    """Return the allocations at a time, without the time of the answer.
 
     Args:
         scenario: The scenario with the pods.
@@ -23,14 +27,19 @@ def holdings_at(scenario: Scenario, devices: Sequence[SimulatedDevice], seconds:
         seconds: Seconds since the scenario began.
     """
     second = scenario.in_cycle(int(max(0.0, seconds)))
-    return tuple(
-        sorted(
-            _holding(pod, container, slot, devices)
-            for pod in scenario.pods
-            if pod.runs_at(second)
-            for container in pod.containers
-            for slot in container.slots
-        )
+    containers = [(pod, container) for pod in scenario.pods if pod.runs_at(second) for container in pod.containers]
+    plugged = (
+        _holding(pod, container, slot, devices)
+        for pod, container in containers
+        if not container.claim
+        for slot in container.slots
+    )
+    return AttributionState(
+        tuple(sorted(plugged)),
+        up=True,
+        last_success_timestamp_seconds=None,
+        source=SOURCE,
+        claim_devices=tuple(sorted(_claimed(containers, devices))),
     )
 
 
@@ -69,11 +78,12 @@ class SimulatedPods:
             self._thread.join(_STOP_SECONDS)
 
     def _run(self) -> None:
-        while not self._stop.is_set():
+        for answers in count(1):
+            if self._stop.is_set():
+                return
             seconds = self._clock.seconds()
-            now = self._clock.unix(seconds)
-            holdings = holdings_at(self._scenario, self._devices, seconds)
-            self._publish(AttributionState(holdings, up=True, last_success_timestamp_seconds=now, source=SOURCE))
+            state = allocations_at(self._scenario, self._devices, seconds)
+            self._publish(replace(state, last_success_timestamp_seconds=self._clock.unix(seconds), answers=answers))
             self._stop.wait(_INTERVAL_SECONDS)
 
 
@@ -94,3 +104,33 @@ def _holding(pod: PodPlan, container: ContainerPlan, slot: Slot, devices: Sequen
         device_id=device_id,
         source="device_plugin",
     )
+
+
+def _claimed(
+    containers: Sequence[tuple[PodPlan, ContainerPlan]], devices: Sequence[SimulatedDevice]
+) -> Iterator[ClaimDevice]:
+    """Yield every device of the claim of each container: the kubelet does not list which of them it asks for."""
+    held: dict[tuple[str, str], set[tuple[Slot, int | None]]] = {}
+    for pod, container in containers:
+        if container.claim:
+            slots = held.setdefault((pod.namespace, container.claim), set())
+            slots |= {(slot, container.share) for slot in container.slots}
+    for pod, container in containers:
+        for slot, share in held.get((pod.namespace, container.claim), ()):
+            driver, device, _ = _names(slot, devices)
+            yield ClaimDevice(
+                namespace=pod.namespace,
+                pod=pod.name,
+                driver=driver,
+                pool=_POOL,
+                device=device,
+                share="" if share is None else str(uuid.uuid5(uuid.NAMESPACE_OID, f"{device}/{share}")),
+                claim_namespace=pod.namespace,
+                claim_name=container.claim,
+                container=container.name,
+            )
+
+
+def _names(slot: Slot, devices: Sequence[SimulatedDevice]) -> Names:
+    device = devices[slot.device]
+    return device.names if slot.partition is None else device.partitions[slot.partition].names

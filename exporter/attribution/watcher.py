@@ -1,4 +1,4 @@
-"""Queries the kubelet periodically, and publishes the allocations whenever they change."""
+"""Queries the kubelet periodically, and publishes the allocations after each answer and when they expire."""
 
 import logging
 import queue
@@ -33,6 +33,7 @@ class AttributionState:
         last_success_timestamp_seconds: Unix time; None before the first success.
         source: The `source` label of the attribution's health.
         claim_devices: The devices of resource claims, sorted; empty while unknown.
+        answers: Number of complete answers so far: two states with the same number are about the same answer.
     """
 
     holdings: Collection[Holding] | None
@@ -40,6 +41,7 @@ class AttributionState:
     last_success_timestamp_seconds: float | None
     source: str = "podresources"
     claim_devices: tuple[ClaimDevice, ...] = ()
+    answers: int = 0
 
 
 class KubeletClient(Protocol):
@@ -224,6 +226,7 @@ class KubeletWatcher:
             up=self.memory.health is KubeletHealth.UP,
             last_success_timestamp_seconds=self.memory.last_success,
             claim_devices=() if current is None else current.claim_devices,
+            answers=self.memory.cache.answers,
         )
         if state != self.memory.published:
             self.memory.published = state

@@ -7,9 +7,22 @@ from functools import partial
 from typing import Generic, TypeVar
 
 from collectors.vendors import vendor_of
+from exporter.attribution.cdi_specs import CdiSpecs
+from exporter.attribution.claim_resolution import Lookups
+from exporter.attribution.claims import Claims
 from exporter.check import report_json, report_text
+from exporter.check.api_server import read_api_server, start_reading
+from exporter.check.cdi import read_cdi_files
 from exporter.check.environment import read_environment, read_mounts, socket_mount, try_listen_addresses
-from exporter.check.facts import AddressFacts, AddressState, KubeletFacts, KubeletState, NodeFacts
+from exporter.check.facts import (
+    AddressFacts,
+    AddressState,
+    CdiDirectory,
+    ClaimSources,
+    KubeletFacts,
+    KubeletState,
+    NodeFacts,
+)
 from exporter.check.finding import Finding, Severity, ordered, worst
 from exporter.check.findings_environment import environment_findings
 from exporter.check.findings_hardware import hardware_findings
@@ -18,7 +31,7 @@ from exporter.check.hardware import CollectorCalls
 from exporter.check.kubelet import KubeletReply, allocation_facts, query_kubelet
 from exporter.check.pci_bus import accelerators_on_bus, pci_facts
 from exporter.configuration.settings import Settings
-from exporter.inputs import Hardware, node_of
+from exporter.inputs import Hardware, claim_rules, node_of
 from exporter.selfmetrics import exporter_version
 
 T = TypeVar("T")
@@ -27,6 +40,8 @@ _NO_ERROR = 0
 _ERROR = 1
 _SLACK_SECONDS = 1.0
 _ADDRESS_SECONDS = 5.0
+_API_SECONDS = 5.0
+_CDI_SECONDS = 5.0
 
 
 class BackgroundCall(Generic[T]):
@@ -98,11 +113,17 @@ def gather(settings: Settings, hardware: Hardware, environ: Mapping[str, str]) -
     calls = CollectorCalls(hardware.specs, node, settings.poll, time.monotonic)
     kubelet = BackgroundCall("check-kubelet", partial(query_kubelet, settings.kubelet))
     addresses = BackgroundCall("check-address", partial(try_listen_addresses, settings.web))
+    specs = CdiSpecs(settings.attribution.cdi_dirs)
+    cdi = BackgroundCall("check-cdi", partial(read_cdi_files, specs, settings.attribution.cdi_dirs))
+    slices = start_reading(settings, hardware)
     functions = accelerators_on_bus(node.sysfs)
     mounted = read_mounts(settings.path.procfs)
     collectors = calls.results()
     kubelet_ends = started + settings.kubelet.timeout + _SLACK_SECONDS
     reply = kubelet.result(kubelet_ends - time.monotonic()) or KubeletReply(KubeletState.FAILED)
+    directories = cdi.result(started + _CDI_SECONDS - time.monotonic())
+    api = read_api_server(slices, reply.answer, _API_SECONDS)
+    claims = Claims(claim_rules(settings.attribution), Lookups(specs, slices))
     known = {vendor.name for vendor in map(vendor_of, {each.vendor for each in functions}) if vendor is not None}
     known |= {device.vendor for each in collectors if each.reading for device in each.reading.devices}
     return NodeFacts(
@@ -114,7 +135,12 @@ def gather(settings: Settings, hardware: Hardware, environ: Mapping[str, str]) -
             mount=socket_mount(mounted, settings.kubelet.socket),
             state=reply.state,
             text=reply.text,
-            allocations=allocation_facts(reply.answer, collectors) if reply.answer else None,
+            allocations=allocation_facts(reply.answer, collectors, claims) if reply.answer else None,
+            claim_sources=ClaimSources(
+                directories or tuple(CdiDirectory(str(path), None) for path in settings.attribution.cdi_dirs),
+                settings.attribution.own_namespace,
+                api,
+            ),
         ),
         addresses=addresses.result(started + _ADDRESS_SECONDS - time.monotonic())
         or tuple(AddressFacts(address, AddressState.LATE) for address in settings.web.listen_address),

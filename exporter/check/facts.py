@@ -7,6 +7,8 @@ from enum import StrEnum
 from collectors import catalog
 from collectors.contract import Device, Partition, Reading, Reason, Unsupported
 from collectors.metric import Subject
+from exporter.attribution.api_health import ApiState
+from exporter.attribution.claims import ResolvedClaims
 from exporter.attribution.holding import Holding
 from exporter.snapshot import Allocation
 
@@ -129,6 +131,51 @@ class DeviceHolders:
 
 
 @dataclass(frozen=True, slots=True)
+class CdiDirectory:
+    """A directory for CDI files.
+
+    Attributes:
+        path: The directory.
+        exists: Whether it exists; None if that is not known in time.
+    """
+
+    path: str
+    exists: bool | None
+
+
+@dataclass(frozen=True, slots=True)
+class ApiFacts:
+    """How calls of the API server for one kind of object ended.
+
+    Attributes:
+        what: The objects, for people.
+        right: The right that the calls need, for people.
+        state: How the last one ended; unknown if there was none.
+        text: Why it failed; empty if it did not.
+    """
+
+    what: str
+    right: str
+    state: ApiState
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimSources:
+    """What the devices of resource claims are looked up in, besides the names of devices.
+
+    Attributes:
+        cdi_directories: The directories for CDI files.
+        own_namespace: The namespace whose claims are those of monitors; empty if it is not known.
+        api: The kinds of objects of the API server; empty unless it is read.
+    """
+
+    cdi_directories: tuple[CdiDirectory, ...] = ()
+    own_namespace: str = ""
+    api: tuple[ApiFacts, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class AllocationFacts:
     """The kubelet's answer, joined with the devices.
 
@@ -138,7 +185,7 @@ class AllocationFacts:
         device_holders: Every known device and partition with its holders.
         unmatched: Ids that match no known device, of resources that belong to a collector.
         other_resources: Number of ids by resource, for resources that belong to no collector.
-        unresolved_claims: Number of devices of resource claims by driver, for the drivers of collectors.
+        claims: The devices of resource claims.
     """
 
     pods: int
@@ -146,12 +193,17 @@ class AllocationFacts:
     device_holders: tuple[DeviceHolders, ...]
     unmatched: Collection[Holding]
     other_resources: Mapping[str, int]
-    unresolved_claims: Mapping[str, int]
+    claims: ResolvedClaims
 
     @property
     def claim_devices(self) -> int:
-        """Number of devices of resource claims, of all drivers of collectors."""
-        return sum(self.unresolved_claims.values())
+        """Number of devices of resource claims that are used."""
+        return sum(self.claims.used.values())
+
+    @property
+    def has_claims(self) -> bool:
+        """Whether there are claims of any kind."""
+        return bool(self.claims.used or self.claims.not_counted)
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +216,7 @@ class KubeletFacts:
         state: How the call ended.
         text: Why it failed: what, where, what to do.
         allocations: Its answer; None if it did not answer.
+        claim_sources: What the devices of its resource claims are looked up in.
     """
 
     socket: str
@@ -171,6 +224,7 @@ class KubeletFacts:
     state: KubeletState
     text: str = ""
     allocations: AllocationFacts | None = None
+    claim_sources: ClaimSources = ClaimSources()
 
 
 class AddressState(StrEnum):

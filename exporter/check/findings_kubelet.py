@@ -4,8 +4,10 @@ from collections import Counter
 from collections.abc import Iterator
 
 from collectors.wording import counted
+from exporter.check.claims import api_findings, claim_findings
 from exporter.check.facts import AllocationFacts, CallOutcome, KubeletFacts, KubeletState, NodeFacts, SocketMount
 from exporter.check.finding import Finding, FindingCode, Severity
+from exporter.few_names import counted_by_few
 
 _SUBJECT = "kubelet"
 _WITHOUT = "no pod information, device metrics only"
@@ -20,7 +22,7 @@ def kubelet_findings(facts: NodeFacts) -> Iterator[Finding]:
         text = f"answers: {counted(allocations.pods, 'pod')}, {counted(allocations.device_ids, 'allocated device id')}"
         yield Finding(Severity.OK, FindingCode.KUBELET_OK, _SUBJECT, text)
         yield from _unmatched(facts, allocations)
-        yield from _claims(allocations)
+        yield from claim_findings(allocations.claims)
     elif kubelet.state is KubeletState.ABSENT:
         yield _absent(kubelet, in_kubernetes=facts.environment.in_kubernetes)
     else:
@@ -30,6 +32,7 @@ def kubelet_findings(facts: NodeFacts) -> Iterator[Finding]:
         yield Finding(Severity.ERROR, FindingCode.KUBELET_FAILED, _SUBJECT, text, do)
     if kubelet.mount.kind is SocketMount.FILE:
         yield _file_mounted(kubelet)
+    yield from api_findings(kubelet.claim_sources)
 
 
 def _absent(kubelet: KubeletFacts, *, in_kubernetes: bool) -> Finding:
@@ -60,7 +63,7 @@ def _file_mounted(kubelet: KubeletFacts) -> Finding:
 
 def _unmatched(facts: NodeFacts, allocations: AllocationFacts) -> Iterator[Finding]:
     """Report ids that match no device: a note if the collector of the resource is down, else an error."""
-    counts = Counter(holding.resource for holding in allocations.unmatched)
+    counts = counted_by_few(Counter(holding.resource for holding in allocations.unmatched))
     down = (CallOutcome.FAILED, CallOutcome.LATE)
     prefixes_down = tuple(prefix for c in facts.collectors if c.state in down for prefix in c.resource_prefixes)
     for resource, count in sorted(counts.items()):
@@ -86,14 +89,3 @@ def _show_all(facts: NodeFacts) -> str:
         else "check that the container sees every device"
     )
     return f"{first}; if partitions were created or removed, restart the device plugin; the report lists the ids"
-
-
-def _claims(allocations: AllocationFacts) -> Iterator[Finding]:
-    if allocations.claim_devices:
-        devices = counted(allocations.claim_devices, "device is", "devices are")
-        drivers = ", ".join(allocations.unresolved_claims)
-        text = (
-            f"{devices} held by resource claims (DRA) of {drivers}: this version does not resolve claims, so it is "
-            "unknown which devices are free"
-        )
-        yield Finding(Severity.WARNING, FindingCode.CLAIMS_NOT_READ, _SUBJECT, text)

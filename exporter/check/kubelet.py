@@ -4,8 +4,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from collectors.contract import Device, Partition
+from exporter.attribution.claims import Claims
 from exporter.attribution.holding import PodResourcesList
-from exporter.attribution.join import Inventory, JoinResult, join
+from exporter.attribution.inventory import Inventory
+from exporter.attribution.join import JoinResult, join
 from exporter.attribution.podresources import KubeletError, PodResourcesClient, SocketAbsentError
 from exporter.check.facts import AllocationFacts, CollectorFacts, DeviceHolders, KubeletState
 from exporter.configuration.settings import KubeletSettings
@@ -41,12 +43,15 @@ def query_kubelet(kubelet: KubeletSettings) -> KubeletReply:
     return KubeletReply(KubeletState.ANSWERS, answer=answer)
 
 
-def allocation_facts(answer: PodResourcesList, collectors: Sequence[CollectorFacts]) -> AllocationFacts:
+def allocation_facts(
+    answer: PodResourcesList, collectors: Sequence[CollectorFacts], claims: Claims | None = None
+) -> AllocationFacts:
     """Join the kubelet's answer with the devices of all collectors, as the daemon does.
 
     Args:
         answer: The kubelet's answer.
         collectors: All installed collectors; one that failed has no devices.
+        claims: Resolves the devices of resource claims; without it, only by their names.
     """
     listed = [_listing(each) for each in collectors]
     exported = without_duplicates(listed)
@@ -56,14 +61,15 @@ def allocation_facts(answer: PodResourcesList, collectors: Sequence[CollectorFac
     ]
     devices = [device for each in exported for device in each.devices]
     partitions = [part for each in exported for part in each.partitions]
-    joined = join(answer.holdings, answer.claim_devices, inventories)
+    resolved = (claims or Claims()).resolve(answer.claim_devices, inventories, 0.0)
+    joined = join(answer.holdings, resolved, inventories)
     return AllocationFacts(
         pods=len(answer.pods),
         device_ids=len(answer.holdings),
         device_holders=tuple(_device_holders(devices, partitions, joined)),
         unmatched=joined.unmatched,
         other_resources=joined.other_resources,
-        unresolved_claims=joined.unresolved_claims,
+        claims=joined.claims,
     )
 
 

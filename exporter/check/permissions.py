@@ -4,7 +4,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
-from exporter.check.facts import Environment, IdentitySource, KubeletFacts, NodeFacts, SocketMount
+from exporter.attribution.api_health import ApiState
+from exporter.attribution.claim_resolution import Way
+from exporter.check.facts import ClaimSources, Environment, IdentitySource, KubeletFacts, NodeFacts, SocketMount
 
 _SHOWN_CAPABILITIES = 3
 _NO_PODS = "no pod information, device metrics only"
@@ -40,7 +42,15 @@ def permissions(facts: NodeFacts) -> tuple[Permission, ...]:
     """Return every right and mount, the most important first."""
     here = facts.environment
     rows = (_user(here), _socket(facts.kubelet), _sysfs(here), _node_name(here))
-    return (*rows, *_variables(here), _capabilities(here), _host_processes(here), _read_only_root(here))
+    return (
+        *rows,
+        *_for_claims(facts.kubelet),
+        *_for_api(facts.kubelet.claim_sources),
+        *_variables(here),
+        _capabilities(here),
+        _host_processes(here),
+        _read_only_root(here),
+    )
 
 
 def _state(*, given: bool | None) -> PermissionState:
@@ -87,6 +97,33 @@ def _node_name(here: Environment) -> Permission:
         IdentitySource.HOST_NAME: "ids are generated from the host name, which may be the pod's",
     }[here.identity]
     return Permission("NODE_NAME", _state(given=bool(here.node_name)), found, cost)
+
+
+def _for_claims(kubelet: KubeletFacts) -> Iterator[Permission]:
+    """What resource claims need, if there are any."""
+    if kubelet.allocations is None or not kubelet.allocations.has_claims:
+        return
+    sources, unresolved = kubelet.claim_sources, bool(kubelet.allocations.claims.reasons)
+    found = [each.path for each in sources.cdi_directories if each.exists]
+    needed = unresolved or bool(kubelet.allocations.claims.ways.get(Way.CDI))
+    state = PermissionState.GIVEN if found else PermissionState.MISSING if needed else PermissionState.NOT_NEEDED
+    cost = "claims of new partitions, virtual machines and unknown drivers are not resolved"
+    yield Permission("CDI directories", state, ", ".join(found) or "none", cost)
+    own = sources.own_namespace
+    cost = "claims of monitors in the exporter's namespace count as users"
+    yield Permission("POD_NAMESPACE", _state(given=bool(own)), own or "not set", cost)
+
+
+def _for_api(sources: ClaimSources) -> Iterator[Permission]:
+    """The rights in the API server, where it is read."""
+    states = {ApiState.UP: PermissionState.GIVEN, ApiState.FORBIDDEN: PermissionState.MISSING}
+    costs = (
+        "devices that neither name nor CDI file identifies are not resolved",
+        "claims of monitors outside the exporter's namespace count as users",
+        "every container of a pod has all devices of the claims that it names",
+    )
+    for each, cost in zip(sources.api, costs, strict=False):
+        yield Permission(f"to {each.right}", states.get(each.state, PermissionState.UNKNOWN), each.state, cost)
 
 
 def _variables(here: Environment) -> Iterator[Permission]:

@@ -4,6 +4,8 @@ import json
 from collections.abc import Sequence
 
 from collectors.contract import Device, Unsupported
+from exporter.attribution.claim_users import Use
+from exporter.attribution.claims import UnresolvedClaim
 from exporter.attribution.holding import Holding
 from exporter.check.facts import (
     AddressFacts,
@@ -129,6 +131,13 @@ def _kubelet(kubelet: KubeletFacts) -> _Json:
         "mount_point": kubelet.mount.point or None,
         "mount_replaced": kubelet.mount.replaced,
         "answer": _answer(kubelet.allocations),
+        "cdi_directories": [
+            {"path": each.path, "exists": each.exists} for each in kubelet.claim_sources.cdi_directories
+        ],
+        "api_server": [
+            {"what": each.what, "state": each.state.value, "text": each.text} for each in kubelet.claim_sources.api
+        ],
+        "own_namespace": kubelet.claim_sources.own_namespace or None,
     }
 
 
@@ -139,7 +148,10 @@ def _answer(allocations: AllocationFacts | None) -> _Json | None:
         "pods": allocations.pods,
         "device_ids": allocations.device_ids,
         "claim_devices": allocations.claim_devices,
-        "claim_devices_by_driver": dict(allocations.unresolved_claims),
+        "claim_devices_by_driver": dict(allocations.claims.used),
+        "claims_found_by": {way.value: count for way, count in allocations.claims.ways.items()},
+        "claims_monitoring": allocations.claims.not_counted.get(Use.MONITORED, 0),
+        "claims_unresolved": [_unresolved(each) for each in allocations.claims.shown],
         "other_resources": dict(allocations.other_resources),
         "unmatched": [_unmatched(holding) for holding in allocations.unmatched],
     }
@@ -152,6 +164,20 @@ def _unmatched(holding: Holding) -> _Json:
         "namespace": holding.namespace,
         "pod": holding.pod,
         "container": holding.container,
+    }
+
+
+def _unresolved(unresolved: UnresolvedClaim) -> _Json:
+    claimed = unresolved.claimed
+    return {
+        "driver": claimed.driver,
+        "pool": claimed.pool,
+        "device": claimed.device,
+        "share": claimed.share,
+        "claim": claimed.claim_name,
+        "namespace": claimed.namespace,
+        "pod": claimed.pod,
+        "why": unresolved.reason,
     }
 
 

@@ -5,6 +5,8 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from collectors.wording import counted
+from exporter.attribution.claims import ResolvedClaims
+from exporter.check.claims import rows_of_ways
 from exporter.check.facts import (
     CallOutcome,
     CollectorFacts,
@@ -66,8 +68,10 @@ def render(facts: NodeFacts, findings: Sequence[Finding]) -> str:
         ("UNSUPPORTED METRICS", _unsupported(facts)),
         ("PCI BUS", _pci(facts)),
         ("KUBELET", _kubelet(facts.kubelet)),
+        ("RESOURCE CLAIMS", _claims(facts.kubelet)),
         ("ALLOCATIONS", _device_holders(facts)),
         ("ALLOCATED IDS THAT MATCH NO DEVICE", _unmatched(facts)),
+        ("DEVICES OF CLAIMS THAT ARE NOT RESOLVED", _unresolved(facts.kubelet)),
         ("RIGHTS AND MOUNTS", _permissions(facts)),
         ("VERDICT", list(_verdict(findings))),
     )
@@ -169,7 +173,7 @@ def _kubelet(kubelet: KubeletFacts) -> list[str]:
             ("allocated device ids", str(answer.device_ids)),
             ("ids that match no device", str(len(answer.unmatched))),
             ("ids of other resources", _counts(answer.other_resources)),
-            ("devices of resource claims", _counts(answer.unresolved_claims)),
+            ("devices of resource claims", _counts(answer.claims.used)),
         )
     return entries(rows)
 
@@ -214,6 +218,28 @@ def _unmatched(facts: NodeFacts) -> list[str]:
     more = len(rows) - _SHOWN
     lines = table(("RESOURCE", "ID", "ALLOCATED TO"), rows[:_SHOWN])
     return [*lines, f"  and {more} more; --json lists all"] if more > 0 else lines
+
+
+def _claims(kubelet: KubeletFacts) -> list[str]:
+    """Return what the devices of claims are looked up in, if there are any claims."""
+    if kubelet.allocations is None or not kubelet.allocations.has_claims:
+        return []
+    claims = kubelet.allocations.claims
+    rows = tuple(rows_of_ways(kubelet.claim_sources, claims.ways, claims.not_counted))
+    return table(("LOOKED UP IN", "HERE", "DEVICES"), rows)
+
+
+def _unresolved(kubelet: KubeletFacts) -> list[str]:
+    claims = kubelet.allocations.claims if kubelet.allocations else ResolvedClaims()
+    if not claims.shown:
+        return []
+    rows = [
+        (each.driver, each.device, f"{each.claim_namespace}/{each.claim_name}", each.pod, reason)
+        for each, reason in claims.shown
+    ]
+    more = sum(claims.reasons.values()) - len(rows[:_SHOWN])
+    lines = table(("DRIVER", "DEVICE", "CLAIM", "POD", "WHY"), rows[:_SHOWN])
+    return [*lines, f"  and {more} more"] if more > 0 else lines
 
 
 def _permissions(facts: NodeFacts) -> list[str]:

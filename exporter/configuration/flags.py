@@ -1,7 +1,7 @@
 """The command line: an action, a configuration file, and a flag for each row of the option table."""
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -48,6 +48,7 @@ ACTIONS = (
 
 _FILE = "config.file"
 _SIMULATE = "simulate"
+_OF_SIMULATION = f"{_SIMULATE}."  # begins the keys of the options that only a simulated node has
 _ACTIONS = "actions"
 _JSON = "json"
 
@@ -145,9 +146,17 @@ def parse_command_line(arguments: Sequence[str]) -> CommandLine:
     action = actions[0] if actions else Action.RUN
     if as_json and action is not Action.CHECK:
         raise ConfigError(f"{JSON_FLAG}: given without {Action.CHECK}, which is the only command that prints JSON")
+    _check_simulation(simulate, action, flags)
+    return CommandLine(action, flags, None if file is None else Path(file), simulate, as_json)
+
+
+def _check_simulation(simulate: str | None, action: Action, flags: Mapping[str, str]) -> None:
+    """Refuse a simulated node with `check`, and its options without a simulated node."""
     if simulate is not None and action is Action.CHECK:
         raise ConfigError(f"{SIMULATE_FLAG}: given together with {Action.CHECK}, which checks this node itself")
-    return CommandLine(action, flags, None if file is None else Path(file), simulate, as_json)
+    for key in flags:
+        if simulate is None and key.startswith(_OF_SIMULATION):
+            raise ConfigError(f"{_flag(key)}: given without {SIMULATE_FLAG}, which starts the simulated node")
 
 
 def _refuse(argument: str) -> NoReturn:

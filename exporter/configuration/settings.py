@@ -5,6 +5,7 @@ docs/configuration.md are derived from it, in this order. Options of collectors 
 """
 
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 
 from collectors.contract import AmdOptions, CollectOptions
@@ -13,11 +14,15 @@ from exporter.configuration.options import option, section, sections_of
 from exporter.configuration.value_types import (
     ADDRESSES,
     ALL,
+    DIRECTORIES,
     DIRECTORY,
+    DRIVERS,
     FILE,
+    NAMESPACE,
     NODE_NAME,
     OPTIONAL_ADDRESSES,
     SOCKET,
+    SWITCH,
     URL_PATH,
     choice,
     duration,
@@ -53,6 +58,12 @@ class WebSettings:
         "docs/web-configuration.md. It is read again when it or a certificate changes.",
         example="/etc/accelerator-exporter/web.yml",
         usual_flag="--web.config.file",
+    )
+    ready_requires_devices: bool = option(
+        SWITCH,
+        "false",
+        "The page /-/ready answers 503 until a device has been listed. Devices that are lost later do not change it. "
+        "For clusters that take a ready pod as proof of a device.",
     )
 
 
@@ -119,8 +130,40 @@ class KubeletSettings:
         "16MiB",
         "Largest answer of the kubelet that is accepted. An answer of ordinary pods takes as much memory as its size, "
         "the worst one four times as much, and while the next one arrives there are two. A memory limit of 192 MiB is "
-        "enough for the default.",
+        "enough for the default; a larger size needs a higher limit, see docs/installation.md.",
         reloadable=True,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class AttributionSettings:
+    """How resource claims (DRA) are resolved to devices."""
+
+    cdi_dirs: tuple[Path, ...] = option(
+        DIRECTORIES,
+        "/var/run/cdi,/etc/cdi",
+        "Directories with the CDI files of the node, those that take precedence first. They need not exist. In a "
+        "container, mount them from the host.",
+    )
+    own_namespace: str = option(
+        NAMESPACE,
+        "",
+        "Namespace of the exporter. Resource claims in it count as those of monitors, and not as users of devices.",
+        default_variable="POD_NAMESPACE",
+        example="monitoring",
+    )
+    ignored_drivers: tuple[str, ...] = option(
+        DRIVERS,
+        "",
+        "DRA drivers of devices that are no accelerators, such as network interfaces: their claims are not counted as "
+        "unresolved. Those that docs/attribution.md names are always ignored.",
+        example="nic.example.com",
+    )
+    resource_slices: bool = option(
+        SWITCH,
+        "false",
+        "Read ResourceSlices, ResourceClaims and pods from the API server, to resolve more devices of resource claims "
+        "(DRA), and to tell who only monitors. Needs a service account token and rights, see docs/kubernetes-api.md.",
     )
 
 
@@ -170,6 +213,39 @@ class PollSettings:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class ReleaseSettings:
+    """What SIGUSR1 releases."""
+
+    file: Path | None = option(
+        FILE,
+        "",
+        "File with the PCI addresses of the devices that SIGUSR1 releases, one in each line. SIGUSR1 releases the "
+        "whole hardware if the option is not set, the file is missing or it has no address.",
+        example="/run/accelerator-exporter/release",
+        reloadable=True,
+    )
+
+
+class PodSource(StrEnum):
+    """Where the pods of a simulated node come from."""
+
+    SCENARIO = "scenario"
+    KUBELET = "kubelet"
+
+
+@dataclass(frozen=True, slots=True)
+class SimulateSettings:
+    """The simulated node; without effect on the node's own devices."""
+
+    pods: PodSource = option(
+        choice(PodSource),
+        "scenario",
+        "Where the pods of a simulated node come from: its scenario, or the kubelet of this machine. With kubelet, "
+        "simulated devices are allocated to real pods, see docs/simulation.md.",
+    )
+
+
 _LABEL = label_name(USED_LABELS)
 
 
@@ -206,7 +282,16 @@ class Settings:
     kubelet: KubeletSettings = section(
         KubeletSettings, "The kubelet's PodResources API, which lists the devices allocated to each container."
     )
+    attribution: AttributionSettings = section(
+        AttributionSettings, "How the devices of resource claims (DRA) are found, see docs/attribution.md."
+    )
     poll: PollSettings = section(PollSettings, "How the hardware is read.")
+    release: ReleaseSettings = section(
+        ReleaseSettings, "What is closed for others that need it, see docs/installation.md. SIGUSR2 takes it up again."
+    )
+    simulate: SimulateSettings = section(
+        SimulateSettings, "The simulated node, which the flag --simulate starts; without the flag it has no effect."
+    )
     labels: LabelSettings = section(
         LabelSettings,
         "Labels of the container that a device is allocated to. Other names are for platforms that replace them, see "

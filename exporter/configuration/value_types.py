@@ -26,6 +26,9 @@ _URL_PATH = re.compile(r"(?:/[A-Za-z0-9._~-]+)+/?")
 _SIZE = re.compile(r"(?P<number>[0-9]{1,9})(?P<unit>[KM]iB)")
 _SIZE_UNITS = {"MiB": 1024 * 1024, "KiB": 1024}
 _NODE_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?")
+# As the API server requires them: DNS subdomains, and DNS labels.
+_DRIVER = re.compile(r"(?=.{1,63}$)[a-z0-9](?:[a-z0-9-]*[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]*[a-z0-9])?)*")
+_NAMESPACE = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 # Other common spellings of a boolean; YAML 1.1 parses most of them as booleans.
 _SPELLINGS = {
     **dict.fromkeys(("true", "yes", "on", "y", "1", "enabled"), "true"),
@@ -105,6 +108,28 @@ def _parse_file(text: str) -> Path | None:
     if not text.isprintable() or len(text.encode()) > _PATH_BYTES:
         raise RefusedError
     return Path(text) if text else None
+
+
+def _parse_directories(text: str) -> tuple[Path, ...]:
+    """The directories in a list; nothing is an empty list."""
+    written = [each.strip() for each in text.split(",")] if text else []
+    if len(set(written)) < len(written):
+        raise RefusedError("each of them once")
+    return tuple(_parse_path(each) for each in written)
+
+
+def _parse_drivers(text: str) -> tuple[str, ...]:
+    """The names in a list; nothing is an empty list."""
+    written = [each.strip() for each in text.split(",")] if text else []
+    if any(_DRIVER.fullmatch(each) is None for each in written):
+        raise RefusedError
+    return tuple(dict.fromkeys(written))
+
+
+def _parse_namespace(text: str) -> str:
+    if text and _NAMESPACE.fullmatch(text) is None:
+        raise RefusedError
+    return text
 
 
 def _parse_socket(text: str) -> Path:
@@ -258,6 +283,9 @@ URL_PATH = ValueType(
 )
 DIRECTORY = ValueType("DIRECTORY", "an absolute path", _parse_path)
 FILE = ValueType("FILE", "the path of a file", _parse_file)
+DIRECTORIES = ValueType("DIRECTORIES", "absolute paths with commas between them", _parse_directories, is_list=True)
+DRIVERS = ValueType("DRIVERS", "names of DRA drivers with commas between them", _parse_drivers, is_list=True)
+NAMESPACE = ValueType("NAME", "the name of a namespace: small letters, digits and dashes, at most 63", _parse_namespace)
 SOCKET = ValueType("PATH", f"the absolute path of a socket, at most {_SOCKET_PATH_BYTES} bytes", _parse_socket)
 SWITCH = ValueType("true|false", "true or false", _parse_switch, in_yaml="a boolean")
 NODE_NAME = ValueType("NAME", "a host name: letters, digits, dots and dashes, at most 253", _parse_node_name)

@@ -11,7 +11,6 @@ from exporter.web.request import RequestParser
 from exporter.web.transport import Transport
 
 _STALLED_SECONDS = 1.0
-_BRIEF_SECONDS = 0.2
 _FAIR_SHARE = 1 / 8  # of all connections: who has fewer is not closed for having more than others
 _IPV6_NETWORK_BYTES = 8
 
@@ -59,6 +58,10 @@ class Phase(IntEnum):
     """The password of a request is being checked."""
 
 
+# A client that is starved of CPU time or is far away may take longer than others to read a little more.
+_BRIEF_SECONDS = {Phase.SENDING: _STALLED_SECONDS, Phase.RECEIVING: 0.2, Phase.CHECKING: 0.2}
+
+
 class Connection:
     """One client's socket, and how far its request and response are. It has one response at a time.
 
@@ -76,6 +79,7 @@ class Connection:
         body: The body of the response that is being sent, shared with all connections that send the same.
         ends: True if it is closed after the response.
         discards: True if the client may still send what is not read, so it is drained before it is closed.
+        discarded: Number of bytes that were read while draining.
         is_waiting: True while a further request may have arrived already, and waits for its turn.
         is_open: False once it is closed.
     """
@@ -93,6 +97,7 @@ class Connection:
         self.body = b""
         self.ends = False
         self.discards = False
+        self.discarded = 0
         self.is_waiting = False
         self.is_open = True
         self._unsent: list[memoryview] = []
@@ -177,7 +182,7 @@ class Connections:
 
         If the client has too many itself, it is one of its own. Otherwise it is one whose client has read nothing for a
         second, or else one of the client that has the most. Of these it is the one in the lowest phase; those that have
-        read something or have connected within the last 0.2 s come last.
+        read something within the last second or have connected within the last 0.2 s come last, the oldest first.
 
         Args:
             peer: The client.
@@ -222,10 +227,11 @@ def _first_to_close(candidates: Collection[Connection], now: float, limits: Conn
     fair = int(limits.connections * _FAIR_SHARE)
     numbers = Counter(connection.peer for connection in candidates)
 
-    def order(connection: Connection) -> tuple[bool, int, bool, Phase, float]:
+    def order(connection: Connection) -> tuple[bool, int, bool, int, float, Phase]:
         phase, seconds = connection.phase, now - connection.since
         is_stalled = phase <= Phase.SENDING and seconds > _STALLED_SECONDS
-        is_brief = phase not in (Phase.DRAINING, Phase.IDLE) and seconds <= _BRIEF_SECONDS
-        return (not is_stalled, -max(numbers[connection.peer], fair), is_brief, phase, connection.since)
+        is_brief = seconds <= _BRIEF_SECONDS.get(phase, -1)
+        share = max(numbers[connection.peer], fair)
+        return (not is_stalled, -share, is_brief, 0 if is_brief else phase, connection.since, phase)
 
     return min(candidates, key=order)

@@ -23,6 +23,7 @@ _log = logging.getLogger(__name__)
 _KERNEL_BYTES = 128 * 1024  # of each response; the kernel doubles it, and it counts as memory of the container
 _ACCEPTED_AT_ONCE = 16  # then those already there get their turn
 _DRAIN_SECONDS = 1.0
+_DRAIN_BYTES = 256 * 1024  # more than a head: whoever sends endlessly must not keep the thread busy
 _ACCEPT_AGAIN_SECONDS = 0.1
 _AFTER_BUG_SECONDS = 0.1
 
@@ -216,7 +217,11 @@ class EventLoop:
             return
         if not received:
             self._close(connection)
-        elif connection.phase is not Phase.DRAINING:
+        elif connection.phase is Phase.DRAINING:
+            connection.discarded += len(received)
+            if connection.discarded > _DRAIN_BYTES:  # the client still has time to read its response
+                self._selector.unregister(connection.sock)
+        else:
             if connection.parser.is_empty:
                 self._begin(connection, Phase.RECEIVING, self._limits.request_seconds)
             connection.parser.feed(received)
@@ -324,7 +329,7 @@ class EventLoop:
         if connection.is_open:
             connection.is_open = False
             self.connections.remove(connection)
-            with contextlib.suppress(KeyError):  # its password was being checked
+            with contextlib.suppress(KeyError):  # nothing is read from it at the moment
                 self._selector.unregister(connection.sock)
             connection.sock.close()
             if self._accept_again is not None:

@@ -40,7 +40,7 @@ def metrics(latest: Latest, own: SelfMetrics, holder_labels: Sequence[str] = HOL
     return respond
 
 
-def index(latest: Latest, metrics_path: str, node: str, clocks: Clocks, *, simulated: bool = False) -> Handler:
+def index(latest: Latest, metrics_path: str, node: str, clocks: Clocks, *, simulated: str = "") -> Handler:
     """`/`: the status page, for people.
 
     Args:
@@ -48,7 +48,7 @@ def index(latest: Latest, metrics_path: str, node: str, clocks: Clocks, *, simul
         metrics_path: Path of the metrics.
         node: The node's name; empty if unknown.
         clocks: Used for the ages of the snapshot and the readings.
-        simulated: Show that the snapshot is that of a scenario.
+        simulated: What of the snapshot comes from a scenario, as in "devices and values"; empty for nothing.
     """
     links = (("Metrics", metrics_path), ("Liveness", HEALTHY_PATH), ("Readiness", READY_PATH))
 
@@ -105,12 +105,19 @@ def healthy(latest: Latest, clock: Callable[[], float]) -> Handler:
     return respond
 
 
-def ready(latest: Latest) -> Handler:
-    """`/-/ready`: 200 once every collector has reported readings, failed or timed out for the first time."""
+def ready(latest: Latest, *, requires_devices: bool = False) -> Handler:
+    """`/-/ready`: 200 once every collector has reported readings, failed or timed out for the first time.
+
+    Args:
+        latest: Holds the newest snapshot.
+        requires_devices: Also wait for the first device. A device that is lost later does not revoke it.
+    """
 
     def respond(_headers: Mapping[str, str]) -> Response:
-        if latest.snapshot.ready:
-            return Response(200, _PLAIN, b"ready\n")
-        return Response(503, _PLAIN, b"waiting for the first readings\n")
+        if not latest.snapshot.ready:
+            return Response(503, _PLAIN, b"waiting for the first readings\n")
+        if requires_devices and not latest.device_seen:
+            return Response(503, _PLAIN, b"waiting for the first device\n")
+        return Response(200, _PLAIN, b"ready\n")
 
     return respond

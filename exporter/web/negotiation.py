@@ -3,12 +3,15 @@
 import math
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import NamedTuple
 
 from exporter.text_format import Format
 
 _OPENMETRICS = "application/openmetrics-text"
 _OLD_OPENMETRICS = Format.OPENMETRICS.value.replace("1.0.0", "0.0.1")  # the same text under its first version
+_KEPT = 8  # different headers: a client sends the same one with each request; a head has at most 64 KiB
+_LONGEST = 4096  # that of Prometheus has 400 characters
 _TEXT_RANGES = frozenset({"text/plain", "text/*", "*/*"})
 _ENTRY = re.compile(r'(?:[^",]+|"(?:[^"\\]|\\.)*"?)+', re.DOTALL)
 _PART = re.compile(r'(?:[^";]+|"(?:[^"\\]|\\.)*"?)+', re.DOTALL)
@@ -26,6 +29,7 @@ class Negotiated(NamedTuple):
     content_type: str
 
 
+@lru_cache(_KEPT)
 def negotiate(accept: str) -> Negotiated:
     """Return the format for an `Accept` header: OpenMetrics where its weight is at least that of plain text.
 
@@ -48,6 +52,7 @@ def negotiate(accept: str) -> Negotiated:
     return Negotiated(Format.TEXT, Format.TEXT.value)
 
 
+@lru_cache(_KEPT)
 def accepts_gzip(accept_encoding: str) -> bool:
     """Return True when an `Accept-Encoding` header allows gzip."""
     allowed = {coding: _weight(parameters) > 0 for coding, parameters in _entries(accept_encoding)}
@@ -55,7 +60,12 @@ def accepts_gzip(accept_encoding: str) -> bool:
 
 
 def _entries(header: str) -> Iterator[tuple[str, dict[str, str]]]:
-    """The comma-separated entries, each with its parameters; a comma or semicolon between quotes separates nothing."""
+    """The comma-separated entries, each with its parameters; a comma or semicolon between quotes separates nothing.
+
+    A header that is too long has none: one of 60 kB could have 30,000, which take more time than a scrape.
+    """
+    if len(header) > _LONGEST:
+        return
     for entry in _ENTRY.findall(header):
         if entry.lstrip().startswith(";"):  # no value
             continue

@@ -36,7 +36,7 @@ _SOURCE_COLUMNS = ("Allocation source", "State", "Last success")
 
 _STATE_TONES = {"ok": "good", "degraded": "warn", "predicted_failure": "warn", "failed": "bad"}
 _COLLECTOR_TONES = {CollectorStatus.UP: "good", CollectorStatus.LATE: "warn", CollectorStatus.DOWN: "bad"}
-_SIMULATED = "Simulated: devices, pods and values on this page come from a scenario, not from this machine."
+_SIMULATED = "Simulated: {} on this page come from a scenario, not from this machine."
 # Names for people of the sources of allocations.
 _SOURCES = {"podresources": "the kubelet"}
 _RELEASED = "The hardware is released: devices are not read until the exporter receives SIGUSR2."
@@ -59,13 +59,13 @@ class About:
         node: The node's name; empty if unknown.
         version: The exporter's version.
         links: Text and path of the other pages.
-        simulated: True if devices, pods and values come from a scenario.
+        simulated: What comes from a scenario, as in "devices and values"; empty for nothing.
     """
 
     node: str
     version: str
     links: tuple[tuple[str, str], ...]
-    simulated: bool = False
+    simulated: str = ""
 
 
 def handler(about: About, current_view: Callable[[], StatusView]) -> Handler:
@@ -108,8 +108,8 @@ def render(about: About, view: StatusView, style: str) -> str:
         void("link", rel="icon", href="data:,"),
         element("style", Html(style)),
     )
-    banner = (element("p", _SIMULATED, class_="banner"),) if about.simulated else ()
-    content = element("main", *banner, *_notices(view), _devices(view), *_health(view))
+    banner = (element("p", _SIMULATED.format(about.simulated), class_="banner"),) if about.simulated else ()
+    content = element("main", *banner, *_notices(about, view), _devices(view), *_health(view))
     document = element("html", head, element("body", _header(about, view), content, _footer(about)), lang="en")
     return f"<!DOCTYPE html>\n{document.text}\n"
 
@@ -137,7 +137,7 @@ def _footer(about: About) -> Html:
     )
 
 
-def _notices(view: StatusView) -> list[Html]:
+def _notices(about: About, view: StatusView) -> list[Html]:
     notices: list[Html] = []
     if view.snapshot_age_seconds > _STALE_SECONDS:
         age = duration(view.snapshot_age_seconds)
@@ -154,7 +154,8 @@ def _notices(view: StatusView) -> list[Html]:
         notices.append(group(f"Allocations are unknown: {reason}."))
     for resource, count in view.unmatched:
         ids = counted(count, f"allocated id of {resource} matches", f"allocated ids of {resource} match")
-        notices.append(group(f"{ids} no device. Run ", element("code", _command("check")), " for details."))
+        details = () if about.simulated else (" Run ", element("code", _command("check")), " for details.")
+        notices.append(group(f"{ids} no device.", *details))
     return [element("p", notice, class_="notice") for notice in notices]
 
 
@@ -224,6 +225,8 @@ def _partition(part: PartitionRow) -> Html:
 def _device_state(device: DeviceRow) -> Html:
     if device.lost:
         return _LOST
+    if device.released:
+        return tag("released", "plain")
     if device.stuck_seconds is None:
         return _state(device.state)
     return lines(tag("stuck", "bad"), element("span", f"no answer for {duration(device.stuck_seconds)}", class_="soft"))

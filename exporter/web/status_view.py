@@ -88,6 +88,7 @@ class DeviceRow:
         holders: Containers that the whole device is allocated to; None while allocations are unknown.
         partitions: In the collector's order.
         stuck_seconds: For how long a call about it has not returned; None while none is out.
+        released: True while it is closed at the user's request, and the others are read.
     """
 
     uuid: str
@@ -100,6 +101,7 @@ class DeviceRow:
     holders: Holders | None
     partitions: tuple[PartitionRow, ...]
     stuck_seconds: float | None = None
+    released: bool = False
 
     @property
     def allocated_partitions(self) -> int:
@@ -210,6 +212,7 @@ class _Subjects:
         for partition in snapshot.partitions.values():
             self._partitions[partition.device_uuid].append(partition)
         self._holders = None if snapshot.allocations is None else _by_subject(snapshot)
+        self._released = {uuid for health in snapshot.collectors for uuid in health.released_devices}
         self._stuck = {uuid: seconds for health in snapshot.collectors for uuid, seconds in health.stuck.items()}
 
     def device(self, device: Device) -> DeviceRow:
@@ -225,6 +228,7 @@ class _Subjects:
             holders=self._holders_of(key),
             partitions=tuple(self._partition(part) for part in self._partitions.get(device.uuid, ())),
             stuck_seconds=self._stuck.get(device.uuid),
+            released=device.uuid in self._released,
         )
 
     def _partition(self, partition: Partition) -> PartitionRow:

@@ -1,7 +1,10 @@
-"""Builds and runs the image as the DaemonSet starts it, with the restrictions of the DaemonSet."""
+"""Builds a release and runs its image as the DaemonSet starts it, with the restrictions of the DaemonSet."""
 
+import hashlib
 import json
+import subprocess
 import tempfile
+import venv
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,9 +16,11 @@ from tests.doubles.image import ROOT, Container, Engine
 from tests.doubles.kubelet import container, device, pod
 from tests.doubles.kustomize import build
 from tests.doubles.node import Node, gpu_node
+from tools import package_release
 
 pytestmark = [pytest.mark.image, pytest.mark.timeout(1200)]
 
+VERSION = package_release.version_of(ROOT)
 _LIBRARY = "/usr/local/nvidia/lib64"
 _STATE = "/nvml.state"
 _SYSFS = "/host/sys"
@@ -30,11 +35,27 @@ class Image(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def image() -> Iterator[Image]:
+def engine() -> Iterator[Engine]:
     with tempfile.TemporaryDirectory(prefix="image-") as folder:
-        engine = Engine(Path(folder))
-        engine.make_base()
-        yield Image(engine, engine.build())
+        made = Engine(Path(folder))
+        made.make_base()
+        try:
+            yield made
+        finally:
+            made.close()
+
+
+@pytest.fixture(scope="module")
+def release(engine: Engine) -> Path:
+    """The folder with everything of a release."""
+    return engine.build_release()
+
+
+@pytest.fixture(scope="module")
+def image(engine: Engine, release: Path) -> Image:
+    """The image of the release."""
+    (archive,) = release.glob("*.oci.tar")
+    return Image(engine, engine.load(archive))
 
 
 @pytest.fixture(scope="module")
@@ -159,8 +180,36 @@ def test_image_has_expected_configuration_and_labels(image: Image) -> None:
     assert not [variable for variable in config["Env"] if "NVIDIA" in variable]
     labels = {name.removeprefix("org.opencontainers.image."): value for name, value in config["Labels"].items()}
     assert labels["title"] == "accelerator-exporter"
-    assert labels["version"] == image.name.partition(":")[2]
+    assert labels["version"] == image.name.rpartition(":")[2] == VERSION
     assert {"description", "licenses", "revision"} <= set(labels)
+
+
+def test_everything_of_a_release_has_one_version_and_a_right_checksum(release: Path) -> None:
+    charts = {f"{chart.name}-{VERSION}.tgz" for chart in package_release.charts(ROOT)}
+    names = {
+        f"accelerator_exporter-{VERSION}-py3-none-any.whl",
+        f"accelerator-exporter-{VERSION}.oci.tar",
+        f"accelerator-exporter-{VERSION}.cdx.json",
+        *charts,
+    }
+    assert {file.name for file in release.iterdir()} == names | {"SHA256SUMS"}
+    lines = [line.split() for line in (release / "SHA256SUMS").read_text().splitlines()]
+    assert {name: checksum for checksum, name in lines} == {
+        name: hashlib.sha256((release / name).read_bytes()).hexdigest() for name in names
+    }
+    sbom = json.loads((release / f"accelerator-exporter-{VERSION}.cdx.json").read_text())
+    assert sbom["metadata"]["component"]["version"] == VERSION
+
+
+def test_wheel_of_a_release_runs_in_an_empty_environment(release: Path, tmp_path: Path) -> None:
+    (wheel,) = release.glob("*.whl")
+    venv.create(tmp_path, with_pip=True)
+    pip = (str(tmp_path / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check")
+    wheels = f"--find-links={ROOT / 'build' / 'wheels'}"
+    subprocess.run([*pip, "--no-index", wheels, str(wheel)], check=True, timeout=300)
+    command = str(tmp_path / "bin" / "accelerator-exporter")
+    done = subprocess.run([command, "--version"], check=True, capture_output=True, text=True, timeout=60)
+    assert done.stdout.startswith(f"accelerator-exporter {VERSION} ")
 
 
 def test_memory_is_within_the_manifest_request(running: Container, manifest: dict[str, Any]) -> None:

@@ -14,6 +14,8 @@ from exporter.configuration.settings import KubeletSettings
 from tests.doubles.kubelet import container, device, pod
 from tests.doubles.kustomize import Manifest, apply, refused
 from tests.doubles.proto.podresources_pb2 import ContainerDevices, ListPodResourcesResponse
+from tests.doubles.scheduling import runs_on
+from tools.chart import manifests
 
 ROOT = Path(__file__).parents[2]
 GUIDES = (ROOT / "docs" / "installation.md", ROOT / "deploy" / "autoscaling" / "README.md")
@@ -29,12 +31,14 @@ def blocks() -> list[Manifest]:
     return [yaml.safe_load(text) for _, text in found]
 
 
-KUSTOMIZATIONS = [block for block in blocks() if block["kind"] == "Kustomization"]
-OTHERS = [block for block in blocks() if block["kind"] != "Kustomization"]
+KUSTOMIZATIONS = [block for block in blocks() if block.get("kind") == "Kustomization"]
+OTHERS = [block for block in blocks() if block.get("kind") not in (None, "Kustomization")]
+VALUES = [block for block in blocks() if "kind" not in block]
 
 
 def test_code_blocks_are_found() -> None:
-    assert len(KUSTOMIZATIONS) == 8
+    assert len(KUSTOMIZATIONS) == 6
+    assert [list(block) for block in VALUES] == [["nodeGroups"]]
     assert [block["kind"] for block in OTHERS] == ["RuntimeClass", "ResourceQuota", "SecurityContextConstraints"]
 
 
@@ -50,17 +54,22 @@ def test_each_other_object_is_valid() -> None:
     assert refused(known, [OLDEST, NEWEST]) == []
 
 
+def daemon_sets(kustomization: Manifest) -> list[Manifest]:
+    return [m for m in apply(kustomization, HERE) if m["kind"] == "DaemonSet"]
+
+
 def daemon_set(kustomization: Manifest) -> Manifest:
-    (found,) = (m for m in apply(kustomization, HERE) if m["kind"] == "DaemonSet")
+    (found,) = daemon_sets(kustomization)
     return found
 
 
 def test_kustomization_sets_the_image_of_the_reader() -> None:
     with_pods = [k for k in KUSTOMIZATIONS if k["resources"] != ["../monitor"]]
-    assert len(with_pods) == 7
+    assert len(with_pods) == 5
     for kustomization in with_pods:
-        (container,) = daemon_set(kustomization)["spec"]["template"]["spec"]["containers"]
-        assert container["image"] == "registry.example/platform/accelerator-exporter:0.1.0"
+        for each in daemon_sets(kustomization):
+            (container,) = each["spec"]["template"]["spec"]["containers"]
+            assert container["image"] == "registry.example/platform/accelerator-exporter:0.1.0"
 
 
 def test_options_in_the_environment_are_accepted() -> None:
@@ -71,28 +80,38 @@ def test_options_in_the_environment_are_accepted() -> None:
     assert (settings.collectors, settings.collect.allocation_energy) == (("nvidia",), True)
 
 
-def test_second_variant_runs_on_no_node_of_the_first() -> None:
-    (second,) = (k for k in KUSTOMIZATIONS if "accelerator-exporter-amd" in str(k))
-    affinity = daemon_set(second)["spec"]["template"]["spec"]["affinity"]["nodeAffinity"]
-    terms = affinity["requiredDuringSchedulingIgnoredDuringExecution"]["nodeSelectorTerms"]
-    excluded = {"key": "nvidia.com/gpu.present", "operator": "NotIn", "values": ["true"]}
-    assert [excluded in term["matchExpressions"] for term in terms] == [True] * len(terms)
-    assert daemon_set({"resources": ["../amd"]})["spec"]["selector"] != daemon_set(second)["spec"]["selector"]
+def test_values_of_node_groups_give_one_pod_on_each_node() -> None:
+    (values,) = VALUES
+    groups = [m for m in manifests(values) if m["kind"] == "DaemonSet"]
+    nvidia, amd = {"nvidia.com/gpu.present": "true"}, {"feature.node.kubernetes.io/amd-gpu": "true"}
+    for labels, expected in (
+        ({**nvidia, "pool": "training"}, "accelerator-exporter-nvidia"),
+        ({**nvidia, "pool": "inference"}, "accelerator-exporter-nvidia-inference"),
+        (amd, "accelerator-exporter-amd"),
+    ):
+        node = {"kubernetes.io/os": "linux", **labels}
+        assert [each["metadata"]["name"] for each in groups if runs_on(each, node)] == [expected]
 
 
-def test_privileged_container_allows_escalation() -> None:
-    """Kubernetes refuses privileged containers that forbid escalation, and no schema checks this."""
-    privileged = [k for k in KUSTOMIZATIONS if "privileged" in str(k.get("patches"))]
-    assert len(privileged) == 2
-    for kustomization in privileged:
-        (container,) = daemon_set(kustomization)["spec"]["template"]["spec"]["containers"]
-        assert container["securityContext"]["privileged"] is True
-        assert container["securityContext"]["allowPrivilegeEscalation"] is True
+def test_two_variants_have_different_names_and_selectors() -> None:
+    (both,) = (k for k in KUSTOMIZATIONS if "../amd-beside-nvidia" in k["resources"])
+    first, second = daemon_sets(both)
+    assert first["metadata"]["name"] != second["metadata"]["name"]
+    assert first["spec"]["selector"] != second["spec"]["selector"]
+
+
+def test_every_value_in_the_text_exists() -> None:
+    page = (ROOT / "docs" / "helm-values.md").read_text()
+    values = set(re.findall(r"^\| `([\w.]+)` \|", page, re.MULTILINE))
+    features = re.findall(r"`(features\.\w+\.enabled)`", TEXT)
+    assert len(set(features)) == 6
+    for value in (*features, *re.findall(r"--set ([\w.]+)=", TEXT), "networkPolicy.allowAll", "kubelet.rootDir"):
+        assert value in values
 
 
 def test_security_constraints_allow_what_the_manifest_requests() -> None:
     (constraints,) = (block for block in OTHERS if block["kind"] == "SecurityContextConstraints")
-    pod = daemon_set({"resources": ["../base"]})["spec"]["template"]["spec"]
+    pod = daemon_set({"resources": ["../common", "../base"]})["spec"]["template"]["spec"]
     context = pod["containers"][0]["securityContext"]
     assert constraints["requiredDropCapabilities"] == context["capabilities"]["drop"]
     assert constraints["readOnlyRootFilesystem"] == context["readOnlyRootFilesystem"]
@@ -116,7 +135,7 @@ def test_links_have_a_target(guide: Path) -> None:
 
 
 def test_resources_match_the_manifest() -> None:
-    pod = daemon_set({"resources": ["../base"]})["spec"]["template"]["spec"]
+    pod = daemon_set({"resources": ["../common", "../base"]})["spec"]["template"]["spec"]
     resources = pod["containers"][0]["resources"]
     assert resources == {"requests": {"cpu": "50m", "memory": "64Mi"}, "limits": {"memory": "192Mi"}}
     assert "The request is 64 MiB and 50 millicores, the limit 192 MiB of memory." in TEXT

@@ -15,6 +15,7 @@ TEXT = (ROOT / "docs" / "web-configuration.md").read_text()
 HERE = ROOT / "deploy" / "kubernetes" / "mine"  # the folder of the reader
 BLOCKS = re.findall(r"^```yaml\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL)
 EXAMPLE, KUSTOMIZATION, SCRAPE = BLOCKS
+PROBES = ("startupProbe", "livenessProbe", "readinessProbe")
 OPTIONAL = re.compile(r"^( *)# (- op|  path|  value)", re.MULTILINE)
 
 
@@ -43,14 +44,14 @@ def test_the_manifest_mounts_the_secret_and_names_the_file_in_it() -> None:
     assert [volume["secret"] for volume in pod["volumes"] if volume["name"] == "web"] == [
         {"secretName": "accelerator-exporter-web"}
     ]
-    assert {container[probe]["httpGet"]["scheme"] for probe in ("livenessProbe", "readinessProbe")} == {"HTTPS"}
+    assert {container[probe]["httpGet"]["scheme"] for probe in PROBES} == {"HTTPS"}
 
 
 def test_the_operations_for_mutual_tls_send_the_probes_to_the_plain_address() -> None:
     (container,) = daemon_set(OPTIONAL.sub(r"\1\2", KUSTOMIZATION))["containers"]
     (variable,) = (each for each in container["env"] if each["name"] == "ACCELERATOR_EXPORTER_WEB_PLAIN_LISTEN_ADDRESS")
     assert variable["value"] == ":9411"
-    assert {container[probe]["httpGet"]["port"] for probe in ("livenessProbe", "readinessProbe")} == {9411}
+    assert {container[probe]["httpGet"]["port"] for probe in PROBES} == {9411}
 
 
 def test_the_scrape_settings_are_yaml() -> None:

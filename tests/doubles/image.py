@@ -7,6 +7,7 @@ what the Dockerfile needs: Python, with pip at the same path as in the official 
 import importlib.util
 import json
 import os
+import platform
 import shutil
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,6 +22,7 @@ _SUITE, _PYTHON = "bookworm", "3.11"
 _SITE = f"usr/local/lib/python{_PYTHON}/dist-packages"
 # podman's own limits are above what a machine may allow.
 _LIMITS = ("--ulimit=nofile=1024:1024", "--ulimit=nproc=4096:4096")
+_PLATFORMS = {"x86_64": "amd64", "aarch64": "arm64"}
 _BUILD_SECONDS = 600.0
 _RUN_SECONDS = 60.0
 
@@ -60,10 +62,29 @@ class Engine:
         shutil.rmtree(base)
         archive.unlink()
 
-    def build(self) -> str:
-        """Build the image with the project's script; returns its name."""
-        command = [str(ROOT / "tools" / "build-image"), *self._buildah, "bud", "--isolation=chroot"]
-        return _run(command, _BUILD_SECONDS, {"BASE": _BASE, "PYTHON_VERSION": _PYTHON}).stdout.strip()
+    def build_release(self) -> Path:
+        """Build everything of a release for this machine, with the project's script; returns its folder."""
+        made = self._folder / "dist"
+        environment = {
+            "BASE": _BASE,
+            "BUILDAH": " ".join(self._buildah),
+            "BUILDAH_ISOLATION": "chroot",
+            "DIST": str(made),
+            "PLATFORMS": f"linux/{_PLATFORMS[platform.machine()]}",
+            "PYTHON_VERSION": _PYTHON,
+        }
+        _run([str(ROOT / "tools" / "build-release")], _BUILD_SECONDS, environment)
+        return made
+
+    def load(self, archive: Path) -> str:
+        """Load the image in an archive; returns its name."""
+        return self._podman("load", "--quiet", f"--input={archive}", seconds=_BUILD_SECONDS).split()[-1]
+
+    def close(self) -> None:
+        """Remove the mount that podman leaves; then the folder can be removed."""
+        layers = self._folder / "storage" / "overlay"
+        if layers.is_mount():
+            _run([_tool("umount"), str(layers)], _RUN_SECONDS)
 
     def inspect(self, name: str) -> dict[str, Any]:
         """The properties of an image or a container."""

@@ -111,7 +111,8 @@ class Kubelet:
         socket_path: The path of the socket. The folder must exist.
 
     Attributes:
-        pods: The answer of `List`. The order of the pods, and of the devices of a container, changes at each call.
+        pods: The answer of `List`. The order of the pods, and of the devices and claims of a container, changes at
+            each call.
         delay_seconds: How long each call takes.
         status: (code, text) with which every call fails; None to answer.
         reject_next: The number of next calls that the rate limit refuses.
@@ -197,5 +198,8 @@ class Kubelet:
                     self._random.shuffle(entries)
                     del resources.devices[:]
                     resources.devices.extend(entries)
+                    claims = self._random.sample(resources.dynamic_resources, len(resources.dynamic_resources))
+                    del resources.dynamic_resources[:]
+                    resources.dynamic_resources.extend(claims)
                 shuffled.append(copy)
         return shuffled

@@ -117,9 +117,9 @@ class CollectorBench:
         while not (is_over() or (self._hung and self.state.waiting(self._hung) > len(self.calls.stuck))):
             condition.wait(0.002)
 
-    def _open(self) -> Nvml:
+    def _open(self, *, attach: bool) -> Nvml:
         self.opened += 1
-        return open_nvml()
+        return open_nvml(attach=attach)
 
 
 def shorten_waits(patch: pytest.MonkeyPatch) -> None:

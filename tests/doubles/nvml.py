@@ -48,6 +48,7 @@ MEMORY_TEMPERATURE_FIELD = 82  # NVML_FI_DEV_MEMORY_TEMP
 RECOVERY_ACTION_FIELD = 230  # NVML_FI_DEV_GET_GPU_RECOVERY_ACTION
 GPM_METRICS = (1, 2, 3, 4, 5, 10, 11, 12, 13)  # NVML_GPM_METRIC_*, those without the cycles of driver 595
 XID_EVENT = 0x8  # nvmlEventTypeXidCriticalError
+UNBIND_EVENT = 0x1  # nvmlSystemEventTypeGpuDriverUnbind
 _GPU_IS_LOST = 15
 _MIB = 1024 * 1024
 _LINKS, _ALL_LINKS = 18, 0xFFFFFFFF
@@ -156,6 +157,14 @@ class NvmlState(State):
             event.gpu_instance = NO_INSTANCE if mig is None else mig.gpu_instance
             event.compute_instance = NO_INSTANCE if mig is None else mig.compute_instance
             self.event_count += 1
+
+    def begin_to_unbind(self, device: int) -> None:
+        """Let the driver report that it unbinds a device; 575 or later."""
+        with self.at_once():
+            place, gone = self.system_events[self.system_event_count % MOST_EVENTS], self.devices[device]
+            place.type = UNBIND_EVENT
+            place.gpu_id = gone.pci_domain << 16 | gone.pci_bus << 8 | gone.pci_slot
+            self.system_event_count += 1
 
     def heal(self) -> None:
         """End every injected error and every delay."""

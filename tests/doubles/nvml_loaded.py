@@ -35,14 +35,17 @@ def loaded(library: Path, state: NvmlState) -> Iterator[None]:
                     pynvml.nvmlShutdown()
 
 
-def open_nvml() -> Nvml:
+def open_nvml(*, attach: bool = True) -> Nvml:
     """A session with the loaded double.
+
+    Args:
+        attach: Whether it opens all devices.
 
     Raises:
         CollectorError: The initialisation fails.
     """
     try:
-        pynvml.nvmlInitWithFlags(0)
+        pynvml.nvmlInitWithFlags(0 if attach else pynvml.NVML_INIT_FLAG_NO_ATTACH)
     except pynvml.NVMLError as error:
         raise from_code(error.value, "nvmlInitWithFlags") from None
     return Nvml(pynvml)

@@ -132,24 +132,41 @@ def test_shares_of_other_plugins_resolve_and_ids_that_are_not_understood_are_cou
         assert scrape.value("accelerator_exporter_unmatched_devices", resource="example.com/gpu") == 1
 
 
-def test_devices_held_by_claims_are_not_free(node: Node) -> None:
-    """Seven pods hold the eight devices of the node; two of them share a claim, and the kubelet repeats its devices."""
+def test_devices_held_by_claims_have_holders_and_what_is_not_resolved_is_not_free(node: Node) -> None:
+    """Six pods hold seven of eight devices; two of them share a claim, and the kubelet repeats its devices."""
     node.add_h100s(8)
+    u = node.uuids
     shared = claim("gpu.nvidia.com", "gpu-0", "gpu-1", "gpu-0", "gpu-1")
     node.kubelet.pods = [
         *(pod("ml", f"shared-{n}", claiming("main", shared), claiming("sidecar", shared)) for n in range(2)),
         *(pod("ml", f"own-{n}", claiming("main", claim("gpu.nvidia.com", f"gpu-{n + 2}"))) for n in range(4)),
-        pod("ml", "own-4", claiming("main", claim("gpu.nvidia.com", "gpu-6", "gpu-7"), claim("dra.net", "eth1"))),
+        pod("ml", "own-4", claiming("main", claim("gpu.nvidia.com", "gpu-6"), claim("dra.net", "eth1"))),
     ]
-    claimed = "accelerator_exporter_unresolved_claim_devices"
+    expected = {
+        *(("ml", f"shared-{n}", each, u[k]) for n in range(2) for each in ("main", "sidecar") for k in range(2)),
+        *(("ml", f"own-{n}", "main", u[n + 2]) for n in range(5)),
+    }
+    unresolved = "accelerator_exporter_unresolved_claim_devices"
     with node.kubelet, running_exporter(node) as running:
-        wait_until(lambda: len(running.scrape().find("accelerator_device_utilization_ratio")) == 8)
-        scrape = wait_until(lambda: s if (s := running.scrape()).find(claimed) else None)
-        assert [(series.labels, series.value) for series in scrape.find(claimed)] == [({"driver": "gpu.nvidia.com"}, 8)]
+        scrape = wait_for_holders(running, expected)
+        assert scrape.find(unresolved) == []
+        allocated = {each.labels["uuid"]: each.value for each in scrape.find("accelerator_device_allocated")}
+        assert allocated == {**dict.fromkeys(u[:7], 1), u[7]: 0}
+        assert scrape.value("accelerator_device_allocations", uuid=u[0]) == 4
+        (edge,) = scrape.find("accelerator_allocation_info", pod="own-0")
+        assert [edge.labels[name] for name in ("resource", "source", "claim")] == [
+            "gpu.nvidia.com",
+            "dra",
+            "claim-gpu-2",
+        ]
+
+        node.kubelet.pods = [pod("ml", "new", claiming("main", claim("gpu.nvidia.com", "gpu-17")))]
+        scrape = wait_until(lambda: s if (s := running.scrape()).find(unresolved) else None)
+        assert scrape.value(unresolved, driver="gpu.nvidia.com") == 1
         assert scrape.find("accelerator_device_allocated") == []
-        assert scrape.find("accelerator_device_allocations") == []
+
         node.kubelet.pods = [pod("ml", "network", claiming("main", claim("dra.net", "eth1")))]
-        scrape = wait_until(lambda: s if not (s := running.scrape()).find(claimed) else None)
+        scrape = wait_until(lambda: s if not (s := running.scrape()).find(unresolved) else None)
         assert {series.value for series in scrape.find("accelerator_device_allocated")} == {0}
 
 

@@ -229,18 +229,24 @@ def test_allocated_ids_that_match_no_device_are_listed_with_their_containers(pod
     ]
 
 
-def test_devices_of_claims_are_counted_and_not_read(pods: Node) -> None:
+def test_devices_of_claims_have_holders_and_the_others_are_listed_with_the_reason(pods: Node) -> None:
     pods.add_h100s(1)
     shared = claim("gpu.nvidia.com", "gpu-0", "gpu-0")
     pods.kubelet.pods = [
         *(pod("a", f"claimant-{n}", claiming("main", shared), claiming("sidecar", shared)) for n in range(3)),
-        pod("a", "network", claiming("main", claim("dra.net", "eth1"))),
+        pod("a", "network", claiming("main", claim("dra.net", "eth1"), claim("gpu.nvidia.com", "gpu-9"))),
     ]
-    checked = check(pods)
-    assert (checked.code, checked.codes("warning")) == (0, ["claims_not_read"])
-    assert checked.report["kubelet"]["answer"]["claim_devices"] == 1
-    assert checked.report["kubelet"]["answer"]["claim_devices_by_driver"] == {"gpu.nvidia.com": 1}
-    assert [each["holders"] for each in checked.report["devices"]] == [None]
+    checked = check(pods, "--attribution.cdi-dirs=/no/cdi")
+    answer = checked.report["kubelet"]["answer"]
+    assert (checked.code, checked.codes("warning")) == (0, ["claims_unresolved"])
+    assert (answer["claim_devices_by_driver"], answer["claims_found_by"]) == ({"gpu.nvidia.com": 2}, {"name": 1})
+    assert [(each["device"], each["pod"], each["why"]) for each in answer["claims_unresolved"]] == [
+        ("gpu-9", "network", "no_entry")
+    ]
+    (holders,) = [each["holders"] for each in checked.report["devices"]]
+    assert [(each["pod"], each["container"]) for each in holders] == [
+        (f"claimant-{n}", name) for n in range(3) for name in ("main", "sidecar")
+    ]
 
 
 @pytest.mark.usefixtures("procfs")

@@ -8,6 +8,7 @@ from tests.doubles.exporter_process import PROCESS_FAMILIES, exporter, wait_unti
 from tests.doubles.mounted import namespaces
 
 _MASKED = "mount -t tmpfs none /proc"
+_WITHOUT_PROC = {"process_max_fds", "process_cpu_seconds_total"}
 _ONLY_PROCESSES = "mount -t proc -o subset=pid none /proc"
 
 

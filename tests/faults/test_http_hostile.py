@@ -4,6 +4,7 @@ import contextlib
 import select
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 
@@ -16,6 +17,8 @@ from tests.doubles.exporter_process import wait_until
 from tests.doubles.http_client import BOUND_SECONDS, connect, many, read_to_end, request, serving, wait_until_closed
 
 BIG = 10 * 1024 * 1024
+ENDLESS = 64 * 1024 * 1024  # more than the kernel keeps
+BLOCKED_SECONDS = 1.1  # without reading anything
 PATIENT = ConnectionLimits()
 
 Start = Callable[[ConnectionLimits], Server]
@@ -214,6 +217,20 @@ def test_body_is_never_parsed_as_a_request(start: Start, body: bytes) -> None:
     assert received.endswith(b"\r\n\r\nok")
 
 
+def test_an_endless_body_is_not_read(start: Start) -> None:
+    server = start(PATIENT)
+
+    with connect(server) as client:
+        client.sendall(b"POST /metrics HTTP/1.1\r\nContent-Length: 1000000000000\r\n\r\n")
+        assert client.recv(4096).startswith(b"HTTP/1.1 405 Method Not Allowed\r\n")
+        sent = 0
+        with contextlib.suppress(OSError):  # the server closes the connection
+            while sent < ENDLESS:
+                sent += client.send(bytes(65536))
+        assert sent < ENDLESS
+        assert_answers(server)
+
+
 def test_client_that_expects_100_continue_gets_a_response_at_once(start: Start) -> None:
     server = start(PATIENT)
 
@@ -259,14 +276,29 @@ def test_clients_that_do_not_read_do_not_block_others(start: Start) -> None:
 def test_a_client_that_has_not_sent_yet_is_not_closed_for_others(start: Start) -> None:
     server = start(ConnectionLimits(connections=2))
 
-    with connect(server) as blocked, connect(server) as new:
+    with connect(server) as blocked:
         blocked.sendall(b"GET /big HTTP/1.1\r\n\r\n")
         assert blocked.recv(1) == b"H"
-        assert_answers(server)
-        new.sendall(b"GET /metrics HTTP/1.1\r\nConnection: close\r\n\r\n")
+        time.sleep(BLOCKED_SECONDS)
+        with connect(server) as new:
+            assert_answers(server)
+            new.sendall(b"GET /metrics HTTP/1.1\r\nConnection: close\r\n\r\n")
 
-        assert read_to_end(new).endswith(b"\r\n\r\nok")
+            assert read_to_end(new).endswith(b"\r\n\r\nok")
         assert len(read_to_end(blocked)) < BIG
+
+
+def test_a_client_that_reads_is_not_closed_for_many_that_only_connect(start: Start) -> None:
+    server = start(PATIENT)
+
+    with connect(server) as reading, contextlib.ExitStack() as idle:
+        reading.sendall(b"GET /big HTTP/1.1\r\nConnection: close\r\n\r\n")
+        read = 0
+        for number in range(400):
+            idle.enter_context(connect(server, f"127.0.{2 + number // 200}.{1 + number % 200}"))
+            read += len(reading.recv(16384))
+
+        assert read + len(read_to_end(reading)) > BIG
 
 
 def test_a_client_that_reads_nothing_is_closed_before_one_that_reads(start: Start) -> None:

@@ -14,8 +14,7 @@ from collectors.metric import Cadence
 from collectors.simulated import Scenario, inventory, load_scenario, shipped_scenarios, simulated_spec
 from exporter import exposition
 from exporter.assembler import Assembler, Clocks
-from exporter.attribution.simulated import SOURCE, holdings_at
-from exporter.attribution.watcher import AttributionState
+from exporter.attribution.simulated import allocations_at
 from exporter.collector_state import Limits
 from exporter.poller import CallEnded
 from exporter.selfmetrics import health_samples
@@ -36,6 +35,7 @@ class Scene(NamedTuple):
 
 
 _SCENES = {
+    "claims": Scene((0, 3, 4), 300),  # partitions that claims have created, shares, a device of a virtual machine
     "failing": Scene((1, 2), 115),  # memory errors, throttling and a critical error, just before the GPU is lost
     "inference": Scene((0, 1), 250),  # MIG, and a device shared by three
     "load": Scene((0,), 60),
@@ -70,15 +70,16 @@ def play(scenario: Scenario, until: int) -> str:
     spec = simulated_spec(scenario, node.clock)
     limits = Limits(5, {Cadence.FAST: 11, Cadence.MEDIUM: 20, Cadence.SLOW: 70})
     clocks = Clocks(node.time, lambda: EPOCH + node.time.now)
-    assembler = Assembler([spec.name], spec.resource_prefixes, limits, clocks)
+    drivers = {spec.name: spec.dra_drivers}
+    assembler = Assembler([spec.name], spec.resource_prefixes, limits, clocks, dra_drivers=drivers)
     devices = inventory(scenario, _IDENTITY)
     for second in range(until + 1):
         due = frozenset(
             c for c, every in ((Cadence.FAST, 1), (Cadence.MEDIUM, 10), (Cadence.SLOW, 60)) if second % every == 0
         )
         reading = node.read(second, due)
-        held = holdings_at(scenario, devices, second)
-        assembler.apply(AttributionState(held, up=True, last_success_timestamp_seconds=EPOCH + second, source=SOURCE))
+        held = allocations_at(scenario, devices, second)
+        assembler.apply(replace(held, last_success_timestamp_seconds=EPOCH + second))
         assembler.apply(CallEnded(spec.name, second, second, due, reading))
         snapshot = assembler.snapshot()
     return exposition.render(snapshot, health_samples(snapshot), Format.TEXT).decode()

@@ -15,6 +15,10 @@ SYSTEM_CALLS = (
     "nvmlEventSetCreate",
     "nvmlEventSetWait_v2",
     "nvmlEventSetFree",
+    "nvmlSystemEventSetCreate",
+    "nvmlSystemRegisterEvents",
+    "nvmlSystemEventSetWait",
+    "nvmlSystemEventSetFree",
 )
 HANDLE_CALLS = (
     "nvmlDeviceGetHandleByIndex_v2",

@@ -310,6 +310,14 @@ class Event(Record):
     compute_instance = Number()
 
 
+class SystemEvent(Record):
+    """An event of the driver. The id of a GPU is its PCI address: domain, bus and device, with 16, 8 and 8 bits."""
+
+    __slots__ = ()
+    type = Number()
+    gpu_id = Number()
+
+
 class Call(Record):
     """The settings and counts of one function for one handle; the library writes the last two fields.
 
@@ -327,7 +335,8 @@ class Call(Record):
 class State(Record):
     """The whole state. `cells` has a row of functions for each handle and one for calls without a handle.
 
-    `events` is a ring of the last of `event_count` events: the place of an event is its number modulo the size.
+    `events` is a ring of the last of `event_count` events: the place of an event is its number modulo the size. So is
+    `system_events`.
     `unreal_devices` are counted and can't be opened. `passed_milliseconds` are added to the time of activity samples.
     """
 
@@ -342,6 +351,9 @@ class State(Record):
     devices = Many(Device, MOST_DEVICES)
     event_count = Number()
     events = Many(Event, MOST_EVENTS)
+    system_events_supported = Number()
+    system_event_count = Number()
+    system_events = Many(SystemEvent, MOST_EVENTS)
     cells = Many(Call, (SYSTEM_ROW + 1) * len(CALLS))
 
 

@@ -168,7 +168,8 @@ def claim_devices(answer: Any) -> Iterator[tuple[ClaimDevice, tuple[str, ...]]]:
             for claim in each.dynamic_resources:
                 for listed in claim.claim_resources:
                     identity = listed.driver_name, listed.pool_name, listed.device_name, listed.share_id
-                    device = ClaimDevice(pod.namespace, pod.name, *identity, claim.claim_namespace, claim.claim_name)
+                    name = claim.claim_namespace, claim.claim_name
+                    device = ClaimDevice(pod.namespace, pod.name, *identity, *name, container=each.name)
                     yield device, tuple(cdi.name for cdi in listed.cdi_devices)
 
 

@@ -45,6 +45,10 @@ MORE_KEYS = (
     "at",
     "for",
     "until",
+    "claim",
+    "share",
+    "dynamic",
+    "passthrough",
 )
 # Pieces of YAML that exercise more of the parser than random characters.
 PIECES = st.one_of(

@@ -45,6 +45,14 @@ def restarted(held: AllocationCache) -> AllocationCache:
     return held
 
 
+def test_suspect_answers_are_not_counted(restarted: AllocationCache) -> None:
+    assert restarted.answers == 1
+    restarted.answered(NOTHING, 20, reconnected=False)
+    assert restarted.answers == 1
+    restarted.answered(FOUR, 30, reconnected=False)
+    assert restarted.answers == 2
+
+
 class TestHoldTime:
     def test_unknown_before_the_first_answer(self, held: AllocationCache) -> None:
         assert holdings(held, 0) is None

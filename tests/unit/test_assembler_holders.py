@@ -4,7 +4,7 @@ import pytest
 
 from collectors.contract import Reading, Reason
 from exporter.assembler import Assembler, Clocks
-from exporter.attribution.holding import ClaimDevice
+from exporter.attribution.holding import ClaimDevice, Holding
 from exporter.attribution.join import MOST_ALLOCATIONS
 from exporter.attribution.watcher import AttributionState
 from tests.doubles.assembled import BOTH, held, poll, reading, series, who_has
@@ -102,7 +102,7 @@ def test_devices_that_claims_may_hold_are_neither_free_nor_allocated(clock: Cloc
 
     assert who_has(snapshot, "accelerator_device_allocated") == {"gpu-b": 0.0}
     assert who_has(snapshot, "accelerator_device_allocations") == {"gpu-b": 0.0}
-    assert snapshot.unresolved_claims == {"gpu.acme.example": 1}
+    assert snapshot.unresolved_claims == {"gpu.acme.example": 1, "net.example": 1}
 
     assembler.apply(held())
     assert who_has(assembler.snapshot(), "accelerator_device_allocated") == {"gpu-a": 0.0, "gpu-b": 0.0}
@@ -127,12 +127,22 @@ def test_allocations_are_unknown_while_there_are_more_than_are_exported(
 
     assembler.apply(listed(1))
     poll(assembler, clock, 0.0, USED)
-    assembler.apply(listed(MOST_ALLOCATIONS + 1))
+    for _ in range(2):
+        assembler.apply(listed(MOST_ALLOCATIONS + 1))
     during = poll(assembler, clock, 1.0, USED)
     assembler.apply(listed(1))
     after = poll(assembler, clock, 2.0, USED)
 
     assert during.allocations is None
     assert who_has(during, "accelerator_device_allocated") == {}
-    assert "the kubelet lists 5001 of known devices, more than the 5000 that are exported" in caplog.text
+    text = "the kubelet lists 5001 of known devices, more than the 5000 that are exported"
+    assert caplog.text.count(text) == 1
     assert who_has(after, CONTAINER_BUSY).keys() == {"pod-0"}
+
+
+def test_resources_with_unmatched_ids_have_few_series(assembler: Assembler, clock: Clock) -> None:
+    holdings = tuple(Holding("ns", "p", "c", f"acme/gpu-{number:03}", "x", "device_plugin") for number in range(150))
+    poll(assembler, clock, 1.0, reading())
+    assembler.apply(AttributionState(holdings, up=True, last_success_timestamp_seconds=1.0))
+    unmatched = assembler.snapshot().unmatched
+    assert (len(unmatched), unmatched["other"]) == (101, 50)

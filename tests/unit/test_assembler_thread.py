@@ -53,6 +53,19 @@ def test_a_snapshot_is_made_after_every_report() -> None:
     assert list(snapshot.devices) == ["gpu-a"]
 
 
+def test_a_device_that_was_listed_once_counts_as_seen_after_its_loss() -> None:
+    latest = Latest()
+    with assembling(real_time("acme"), latest) as thread:
+        thread.report(ended(time.monotonic(), Reading(())))
+        wait_until(lambda: latest.snapshot.ready, BOUND_SECONDS)
+        assert not latest.device_seen
+        thread.report(ended(time.monotonic(), USED))
+        thread.report(ended(time.monotonic(), Reading(())))
+        wait_until(lambda: latest.device_seen and not latest.snapshot.devices, BOUND_SECONDS)
+
+    assert latest.device_seen
+
+
 def test_the_last_event_is_not_kept() -> None:
     event = ended(time.monotonic(), USED)
     alone = sys.getrefcount(event)

@@ -8,6 +8,7 @@ import pytest
 
 from exporter.attribution.cdi_files import CdiMissing
 from exporter.attribution.cdi_specs import CdiAnswer, CdiSpecs
+from tests.doubles.collectors import Clock
 
 UID, OTHER_UID = "7d9f3c1a-0b52-4c7e-9a51-2f6f1f0f4a11", "0a0a0a0a-0b52-4c7e-9a51-2f6f1f0f4a11"
 KIND = "k8s.accel.example/claim"
@@ -150,3 +151,16 @@ def test_without_a_directory_nothing_is_found_until_one_appears(tmp_path: Path) 
 
 def test_no_directories_at_all() -> None:
     assert refreshed().nodes([f"{KIND}=x"], "x") == CdiAnswer(missing=CdiMissing.NO_DIRECTORY)
+
+
+def test_an_answer_says_when_the_files_were_looked_at_and_whether_a_file_of_the_claim_is_gone(tmp_path: Path) -> None:
+    clock = Clock(5.0)
+    specs = CdiSpecs([tmp_path], clock=clock)
+    listed = (f"k8s.acme.example/claim={UID}-gpu-0",)
+    assert specs.nodes(listed, "gpu-0").may_have_ended
+    specs.refresh()
+    clock.now = 6.0
+    specs.refresh()
+    found = specs.nodes(listed, "gpu-0")
+    assert (found.as_of, found.missing, found.may_have_ended) == (6.0, CdiMissing.NOT_FOUND, True)
+    assert not specs.nodes(("k8s.acme.example/gpu=gpu-0",), "gpu-0").may_have_ended

@@ -6,12 +6,15 @@ from dataclasses import replace
 import pytest
 
 from collectors.contract import Fault, Reading, Reason
+from exporter.attribution.api_health import ApiState
 from exporter.attribution.holding import ClaimDevice
 from exporter.check.command import all_findings
 from exporter.check.facts import (
     AddressFacts,
     AddressState,
+    ApiFacts,
     CallOutcome,
+    ClaimSources,
     IdentitySource,
     KubeletState,
     MountFacts,
@@ -83,6 +86,7 @@ THREE_CLAIMED = tuple(
 )
 UNMATCHED = replace(HEALTHY, kubelet=kubelet(TRAINING, unmatched_holding(), unmatched_holding(1)))
 
+API_DOWN = ApiFacts("resource slices", "list and watch resourceslices", ApiState.DOWN, "it says why")
 CASES: tuple[tuple[NodeFacts, Severity, FindingCode, str, str], ...] = (
     (HEALTHY, OK, FindingCode.COLLECTOR_OK, "collector nvidia", "2 devices and 2 partitions read in 0.03 s"),
     (NOTHING, NOTE, FindingCode.COLLECTOR_ABSENT, "collector nvidia", "no NVIDIA device on this node"),
@@ -225,9 +229,9 @@ CASES: tuple[tuple[NodeFacts, Severity, FindingCode, str, str], ...] = (
     (
         replace(HEALTHY, kubelet=kubelet(claims=THREE_CLAIMED)),
         WARNING,
-        FindingCode.CLAIMS_NOT_READ,
-        "kubelet",
-        "3 devices are held by resource claims (DRA) of gpu.nvidia.com",
+        FindingCode.CLAIMS_UNRESOLVED,
+        "resource claims",
+        "gpu.nvidia.com: 3 devices of claims are not resolved: no device has this name (unknown_name)",
     ),
     (with_address(AddressState.FREE), OK, FindingCode.ADDRESS_OK, "address :9410", "free"),
     (with_address(AddressState.SERVED), OK, FindingCode.ADDRESS_OK, "address :9410", "an exporter listens there"),
@@ -261,6 +265,13 @@ CASES: tuple[tuple[NodeFacts, Severity, FindingCode, str, str], ...] = (
         FindingCode.MORE_RIGHTS_THAN_NEEDED,
         "process",
         "has 1 capability and needs none on most nodes",
+    ),
+    (
+        replace(HEALTHY, kubelet=replace(HEALTHY.kubelet, claim_sources=ClaimSources(api=(API_DOWN,)))),
+        WARNING,
+        FindingCode.API_NOT_READ,
+        "API server",
+        "resource slices are not read: it says why",
     ),
     (
         replace(HEALTHY, environment=replace(ENVIRONMENT, read_only_root=False)),
@@ -308,7 +319,6 @@ def test_errors_and_warnings_say_what_to_do() -> None:
         FindingCode.KUBELET_FAILED,
         FindingCode.ADDRESS_TAKEN,
         FindingCode.ADDRESS_REFUSED,
-        FindingCode.CLAIMS_NOT_READ,
     }
     without_advice = {
         finding.code

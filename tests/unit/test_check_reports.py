@@ -11,12 +11,15 @@ import pytest
 
 from collectors import catalog
 from collectors.contract import Reason, Unsupported
+from exporter.attribution.api_health import ApiState
+from exporter.attribution.holding import ClaimDevice
 from exporter.check import report_json, report_text
 from exporter.check.command import all_findings
-from exporter.check.facts import CallOutcome, KubeletState, NodeFacts
+from exporter.check.facts import ApiFacts, CallOutcome, CdiDirectory, ClaimSources, KubeletState, NodeFacts
 from exporter.check.finding import FindingCode, Severity
 from exporter.check.text_table import WIDTH
 from tests.doubles.check_facts import (
+    DRA_DRIVER,
     HEALTHY,
     IDLE_SLICE,
     SERVING,
@@ -33,6 +36,17 @@ from tests.doubles.check_facts import (
     unmatched_holding,
 )
 
+CLAIMED = ClaimDevice("ml", "train", DRA_DRIVER, "worker-1", "gpu-9", "", "ml", "train-gpu")
+OTHER_CLAIMS = tuple(
+    ClaimDevice("ml", "train", driver, "worker-1", f"device-{number}", "", "ml", "other")
+    for driver in ("dra.net", "gpu.unknown.example")
+    for number in range(25)
+)
+CLAIM_SOURCES = ClaimSources(
+    (CdiDirectory("/var/run/cdi", exists=True), CdiDirectory("/etc/cdi", None)),
+    "monitors",
+    (ApiFacts("resource slices", "list and watch resourceslices", ApiState.DOWN, "it says why"),),
+)
 PAGE = (Path(__file__).parents[2] / "docs" / "check.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```[a-z]*\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
 FACTS = {
@@ -42,6 +56,7 @@ FACTS = {
     "lost": replace(HEALTHY, collectors=(collector(reading(devices=(WHOLE, h100(3, lost=True)))),)),
     "without kubelet": replace(HEALTHY, kubelet=silent_kubelet(KubeletState.ABSENT)),
     "unmatched ids": replace(HEALTHY, kubelet=kubelet(*(unmatched_holding(number) for number in range(25)))),
+    "claims": replace(HEALTHY, kubelet=replace(kubelet(claims=(CLAIMED, *OTHER_CLAIMS)), claim_sources=CLAIM_SOURCES)),
     "nothing": replace(HEALTHY, collectors=(), pci=()),
 }
 
@@ -152,10 +167,12 @@ def keys(value: object, path: str = "") -> Iterator[str]:
 
 
 def test_every_key_of_the_object_is_documented_and_no_other() -> None:
-    full = document(replace(HEALTHY, kubelet=kubelet(TRAINING, SERVING, unmatched_holding())))
+    answered = kubelet(TRAINING, SERVING, unmatched_holding(), claims=(CLAIMED,))
+    full = document(replace(HEALTHY, kubelet=replace(answered, claim_sources=CLAIM_SOURCES)))
     section = PAGE.partition("## The JSON object")[2]
     documented = set(re.findall(r"^\| `([a-z_.\[\]]+)` \|", section, re.MULTILINE))
-    assert set(keys(full)) == documented
+    of_drivers = f"kubelet.answer.claim_devices_by_driver.{DRA_DRIVER}"
+    assert set(keys(full)) - {of_drivers} == documented
 
 
 def test_every_code_is_documented() -> None:

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from collectors import amd, catalog, nvidia
-from collectors.contract import AbsentError, Collector, CollectorSpec, Node, Reading
-from collectors.deferred import DeferredCollector, DeferredRows
+from collectors.contract import AbsentError, CollectorSpec, Node, Reading
+from collectors.deferred import DeferredCollector, DeferredRows, ReleasingCollector
 from collectors.metric import Cadence
 from collectors.sysfs import Root
 from tests.doubles.sysfs_tree import SysfsTree
@@ -21,6 +21,7 @@ ALL = frozenset(Cadence)
 class Counting:
     def __init__(self) -> None:
         self.created = self.closed = 0
+        self.released: list[frozenset[str]] = []
 
     def read(self, _due: frozenset[Cadence]) -> Reading:
         return Reading(devices=())
@@ -28,7 +29,10 @@ class Counting:
     def close(self) -> None:
         self.closed += 1
 
-    def create(self) -> Collector:
+    def release_devices(self, addresses: frozenset[str]) -> None:
+        self.released.append(addresses)
+
+    def create(self) -> ReleasingCollector:
         self.created += 1
         return self
 
@@ -54,6 +58,19 @@ def test_a_collector_is_created_once_its_hardware_is_there() -> None:
     collector.read(ALL)  # what becomes of known devices is the collector's to say
     collector.close()
     assert (made.created, made.closed) == (1, 1)
+
+
+def test_devices_that_are_released_before_the_collector_exists_stay_released() -> None:
+    made = Counting()
+    collector = DeferredCollector(lambda: None, made.create)
+    early, later = frozenset({"0000:01:00.0"}), frozenset({"0000:02:00.0"})
+
+    collector.release_devices(early)
+    assert made.created == 0
+    collector.read(ALL)
+    collector.release_devices(later)
+    collector.read(ALL)
+    assert made.released == [early, later]
 
 
 def test_rows_are_loaded_when_they_are_read() -> None:

@@ -1,6 +1,8 @@
+from exporter.attribution.claims import ResolvedClaims
 from exporter.attribution.finished_pods import CurrentHolders
 from exporter.attribution.holding import Holding, Holdings
-from exporter.attribution.join import Inventory, join
+from exporter.attribution.inventory import Inventory
+from exporter.attribution.join import join
 from tests.doubles.collectors import gpu
 
 
@@ -59,7 +61,7 @@ def test_the_next_pod_has_the_whole_device() -> None:
     holders = CurrentHolders()
     inventory = Inventory((gpu("GPU-a"),), (), ("acme.com/",))
     for listed in ((held("job-1"),), (held("job-1"), held("job-2"))):
-        found = join(listed, (), [inventory], None, None, holders)
+        found = join(listed, ResolvedClaims(), [inventory], None, None, holders)
 
     assert [each.container.pod for each in found.allocations] == ["job-2"]
     assert (len(found.unmatched), found.held_devices) == (0, frozenset({"GPU-a"}))

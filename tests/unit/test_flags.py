@@ -50,6 +50,7 @@ def test_help_has_a_short_flag() -> None:
         (["--log.level=info", "--log.level=debug"], "--log.level: given 2 times, expected once"),
         (["--config.file=a", "--config.file=b"], "--config.file: given 2 times, expected once"),
         (["--config.file="], "--config.file: found nothing, expected the path of a YAML file"),
+        (["--simulate.pods=kubelet"], "--simulate.pods: given without --simulate, which starts the simulated node"),
         (["--once", "--version"], "--version: given together with --once, expected one of them"),
     ],
 )
@@ -71,6 +72,7 @@ def test_the_flag_of_a_list_can_be_repeated() -> None:
         (["--simulate"], ""),
         (["--simulate=mig"], "mig"),
         (["--simulate", "--log.level=debug"], ""),
+        (["--simulate", "--simulate.pods=kubelet"], ""),
     ],
 )
 def test_simulate_takes_a_scenario_or_none(arguments: list[str], scenario: str | None) -> None:

@@ -118,6 +118,23 @@ def test_readiness_waits_for_the_first_readings(latest: Latest) -> None:
     assert (page({}).status, page({}).body) == (503, b"waiting for the first readings\n")
 
 
+@pytest.mark.parametrize(
+    ("all_answered", "seen", "body"),
+    [
+        (False, False, b"waiting for the first readings\n"),
+        (False, True, b"waiting for the first readings\n"),
+        (True, False, b"waiting for the first device\n"),
+        (True, True, b"ready\n"),
+    ],
+)
+def test_readiness_that_requires_devices(all_answered: bool, seen: bool, body: bytes) -> None:  # noqa: FBT001 - a table
+    latest = Latest(Snapshot(ready=all_answered), device_seen=seen)
+
+    answer = handlers.ready(latest, requires_devices=True)({})
+
+    assert (answer.status, answer.body) == (200 if body == b"ready\n" else 503, body)
+
+
 def test_the_pages_are_served_over_http(latest: Latest, own: SelfMetrics) -> None:
     routes = {"/metrics": handlers.metrics(latest, own), "/": handlers.index(latest, "/metrics", "node-1", CLOCKS)}
     with closing(serving(routes)) as server:

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from collectors.contract import Collector, CollectorSpec, Node, Reading
-from exporter.configuration.settings import Settings
+from collectors.simulated import load_scenario
+from exporter.configuration.settings import PodSource, Settings
 from exporter.inputs import Hardware, Inputs
 from tests.doubles.collectors import BOUND_SECONDS, Hang, ScriptedCollector
 from tests.doubles.exporter_process import wait_until
@@ -48,3 +49,19 @@ def test_collectors_close_at_the_request_also_while_another_one_hangs(tmp_path: 
     inputs.stop()
     hang.released.set()
     assert hangs.closed.wait(BOUND_SECONDS)
+
+
+@pytest.mark.parametrize(("pods", "reads"), [(PodSource.SCENARIO, False), (PodSource.KUBELET, True)])
+def test_the_api_server_is_read_for_simulated_devices_only_with_the_pods_of_a_kubelet(
+    pods: PodSource, *, reads: bool
+) -> None:
+    settings = Settings()
+    simulated = replace(
+        settings,
+        simulate=replace(settings.simulate, pods=pods),
+        attribution=replace(settings.attribution, resource_slices=True),
+    )
+    scenario = load_scenario("claims")
+    cluster = {"KUBERNETES_SERVICE_HOST": "192.0.2.1", "KUBERNETES_SERVICE_PORT": "443"}
+    inputs = Inputs(simulated, Hardware((), "machine", scenario, environ=cluster), lambda _: None)
+    assert (inputs.resource_slices is not None) is reads

@@ -9,8 +9,10 @@ from collectors.contract import Device, Partition, Sample, SubjectKey
 from collectors.metric import Subject
 from exporter import families
 from exporter.accounting import UsageCounters
-from exporter.attribution.holding import ClaimDevice, Holding, Holdings
-from exporter.attribution.join import Inventory, JoinResult, holder_samples, join, occupancy, with_shares
+from exporter.attribution.claims import ResolvedClaims
+from exporter.attribution.holding import Holding, Holdings
+from exporter.attribution.inventory import Inventory
+from exporter.attribution.join import JoinResult, holder_samples, join, occupancy, with_shares
 from exporter.snapshot import Allocation, Container
 from tests.doubles.collectors import energy, gpu, info, part, power, temperature, utilization
 
@@ -22,6 +24,7 @@ PREFIXES = ("acme.example/",)
 P = Container("ns", "p", "c")
 Q = Container("ns", "q", "c")
 R = Container("ns", "r", "c")
+NO_CLAIMS = ResolvedClaims()
 A, B = SubjectKey("a"), SubjectKey("b")
 B0, B1 = SubjectKey("b", "b0"), SubjectKey("b", "b1")
 
@@ -31,7 +34,7 @@ def holding(device_id: str, container: Container = P, resource: str = GPU, **mor
 
 
 def joined(*held: Holding, prefixes: tuple[str, ...] = PREFIXES) -> JoinResult:
-    return join(held, (), [Inventory(DEVICES, PARTITIONS, prefixes)])
+    return join(held, NO_CLAIMS, [Inventory(DEVICES, PARTITIONS, prefixes)])
 
 
 def edge(container: Container, subject: SubjectKey) -> Allocation:
@@ -78,7 +81,7 @@ def test_edges_do_not_depend_on_the_order_of_the_answer() -> None:
 
     found = {joined(*order).allocations for order in itertools.permutations(held)}
 
-    assert found == {(Allocation(P, A, GPU, "dra", "claim-1"), Allocation(Q, B0, GPU, "device_plugin"))}
+    assert found == {(Allocation(P, A, GPU, "dra", "claim-1,claim-2"), Allocation(Q, B0, GPU, "device_plugin"))}
 
 
 def test_each_container_of_a_pod_has_its_own_edge() -> None:
@@ -155,7 +158,7 @@ Occupancy = dict[SubjectKey, tuple[float, float]]
 
 def occupied(devices: Sequence[Device], partitions: Sequence[Partition], *held: Holding) -> Occupancy:
     """(allocated, allocations) of every subject for which they are known."""
-    result = join(held, (), [Inventory(devices, partitions, PREFIXES)])
+    result = join(held, NO_CLAIMS, [Inventory(devices, partitions, PREFIXES)])
     found: defaultdict[SubjectKey, dict[str, float]] = defaultdict(dict)
     for sample in occupancy(devices, partitions, result):
         found[SubjectKey(sample.device_uuid, sample.partition_uuid)][sample.metric.stem] = sample.value
@@ -193,60 +196,14 @@ def test_whether_a_lost_device_is_free_is_unknown_while_an_id_matches_no_device(
     assert occupied(devices, partitions, *(holding(each) for each in held)) == known
 
 
-C = SubjectKey("c")
-ACME = Inventory(DEVICES, PARTITIONS, PREFIXES, ("gpu.acme.example",))
-OTHER_VENDOR = Inventory((gpu("c"),), (), ("other.example/",), ("gpu.other.example",))
-
-
-def claimed(device: str, pod: str = "p", driver: str = "gpu.acme.example", share: str = "") -> ClaimDevice:
-    return ClaimDevice("ns", pod, driver, "worker-1", device, share)
-
-
-def known_of(result: JoinResult) -> set[SubjectKey]:
-    """The subjects whose `allocated` and `allocations` are exported."""
-    devices, partitions = (*DEVICES, gpu("c")), PARTITIONS
-    samples = occupancy(devices, partitions, result)
-    subjects = [SubjectKey(sample.device_uuid, sample.partition_uuid) for sample in samples]
-    assert all(subjects.count(subject) == 2 for subject in subjects)
-    return set(subjects)
-
-
-def test_devices_that_a_claim_may_hold_are_not_free() -> None:
-    found = join((), [claimed("gpu-0")], [ACME, OTHER_VENDOR])
-    assert known_of(found) == {C}
-    assert found.unresolved_claims == {"gpu.acme.example": 1}
-
-
-def test_a_device_or_partition_that_a_device_plugin_allocated_is_known_beside_claims() -> None:
-    assert known_of(join([holding("a")], [claimed("gpu-1")], [ACME, OTHER_VENDOR])) == {A, C}
-    assert known_of(join([holding("b0")], [claimed("gpu-1")], [ACME, OTHER_VENDOR])) == {B, B0, C}
-    assert known_of(join([holding("b")], [claimed("gpu-1")], [ACME, OTHER_VENDOR])) == {B, B0, B1, C}
-
-
-def test_a_claimed_device_or_share_counts_once_for_all_its_pods() -> None:
-    devices = [
-        *(claimed("gpu-0", pod) for pod in "pqr"),
-        claimed("gpu-1"),
-        *(claimed("gpu-2", share=share) for share in ("s1", "s2")),
-        claimed("gpu-0", driver="gpu.other.example"),
-    ]
-    found = join((), devices, [ACME, OTHER_VENDOR])
-    assert found.unresolved_claims == {"gpu.acme.example": 4, "gpu.other.example": 1}
-    assert known_of(found) == set()
-
-
-@pytest.mark.parametrize("driver", ["compute-domain.nvidia.com", "dra.net", "qat.intel.com", "gpu.acme.example.com"])
-def test_a_driver_that_no_collector_knows_affects_no_device(driver: str) -> None:
-    found = join((), [claimed("eth1", driver=driver)], [ACME, OTHER_VENDOR])
-    assert known_of(found) == {A, B, B0, B1, C}
-    assert found.unresolved_claims == {}
-
-
+ACME = Inventory(DEVICES, PARTITIONS, PREFIXES)
 NAMED = "uuid-of-a-device"
 
 
 def test_an_id_of_any_resource_that_is_a_share_of_a_device_is_allocated() -> None:
-    found = join([holding(f"{NAMED}-_-3", resource="shares.example/gpu")], (), [Inventory((gpu(NAMED),), (), PREFIXES)])
+    found = join(
+        [holding(f"{NAMED}-_-3", resource="shares.example/gpu")], NO_CLAIMS, [Inventory((gpu(NAMED),), (), PREFIXES)]
+    )
     assert [each.subject for each in found.allocations] == [SubjectKey(NAMED)]
     assert (tuple(found.unmatched), found.other_resources) == ((), {})
 
@@ -256,7 +213,7 @@ def test_an_id_that_names_a_device_and_is_not_understood_is_unmatched_and_the_de
     network = holding("eth0", resource="shares.example/net")
     monitor = holding(f"all-{NAMED}", resource="shares.example/monitoring")
     inventory = Inventory((gpu(NAMED), gpu("a")), (), PREFIXES)
-    found = join([strange, network, monitor], (), [inventory])
+    found = join([strange, network, monitor], NO_CLAIMS, [inventory])
     assert found.unmatched == (strange,)
     assert found.other_resources == {network.resource: 1, monitor.resource: 1}
     assert found.holders(gpu(NAMED)) is None
@@ -265,17 +222,17 @@ def test_an_id_that_names_a_device_and_is_not_understood_is_unmatched_and_the_de
 
 def test_a_listed_id_keeps_its_meaning_while_its_partition_is_unknown() -> None:
     held = [holding("b0"), holding("a", Q)]
-    before = join(held, (), [ACME])
+    before = join(held, NO_CLAIMS, [ACME])
     without = Inventory(DEVICES, (), PREFIXES)
-    during = join(held, (), [without], before.subjects)
+    during = join(held, NO_CLAIMS, [without], before.subjects)
     assert during.allocations == before.allocations
     assert during.held_devices == {"a", "b"}
     assert during.unmatched == (held[0],)
-    assert join(held, (), [ACME], during.subjects) == before
+    assert join(held, NO_CLAIMS, [ACME], during.subjects) == before
 
-    ended = join(held[1:], (), [without], during.subjects)
+    ended = join(held[1:], NO_CLAIMS, [without], during.subjects)
     assert Holdings(ended.subjects) == (held[1],)
-    assert join(held, (), [without], ended.subjects).allocations == ended.allocations
+    assert join(held, NO_CLAIMS, [without], ended.subjects).allocations == ended.allocations
 
 
 def test_occupancy_is_absent_while_allocations_are_unknown() -> None:

@@ -98,7 +98,17 @@ class TestPublished:
     def test_an_answer_is_published_with_its_time(self, watch: Watch, kubelet: ScriptedKubelet, states: States) -> None:
         kubelet.results.put(ANSWER)
         watch()
-        assert states.next() == AttributionState((HOLDING,), up=True, last_success_timestamp_seconds=1_700_000_000.0)
+        assert states.next() == AttributionState(
+            (HOLDING,), up=True, last_success_timestamp_seconds=1_700_000_000.0, answers=1
+        )
+
+    def test_each_answer_is_published_also_if_it_is_the_same_again(
+        self, watch: Watch, kubelet: ScriptedKubelet, states: States
+    ) -> None:
+        watch()
+        for number in (1, 2, 3):
+            kubelet.results.put(ANSWER)
+            assert states.next().answers == number
 
     def test_nothing_is_published_before_the_first_call_ends(
         self, watch: Watch, kubelet: ScriptedKubelet, states: States

@@ -50,6 +50,8 @@ PROTOBUF = "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFam
         ('text/plain; a="x, application/openmetrics-text"', Format.TEXT),
         ('application/openmetrics-text; a="\\"; q=0', Format.OPENMETRICS),  # the quote does not end
         ("application/openmetrics-text;;version", Format.TEXT),
+        ("application/openmetrics-text" + " ," * 2_000, Format.OPENMETRICS),
+        ("application/openmetrics-text" + " ," * 30_000, Format.TEXT),  # too long to be worth its time
     ],
 )
 def test_the_format_is_negotiated(accept: str, wanted: Format) -> None:
@@ -83,6 +85,7 @@ def test_the_format_is_negotiated(accept: str, wanted: Format) -> None:
         ("xgzip", False),
         (";;,=", False),
         (";gzip", False),
+        ("gzip" + " ," * 30_000, False),
     ],
 )
 def test_gzip_is_negotiated(accept_encoding: str, accepted: bool) -> None:  # noqa: FBT001 - a column of the table

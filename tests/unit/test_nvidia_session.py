@@ -32,11 +32,11 @@ class Bench:
         self.state = state
         self.session = Session(self.open, lambda: hardware, lambda: self.now, DeviceCalls("test"))
 
-    def open(self) -> Nvml:
+    def open(self, *, attach: bool) -> Nvml:
         self.opened += 1
         if self.failure is not None:
             raise self.failure
-        return open_nvml()
+        return open_nvml(attach=attach)
 
 
 Benches = Callable[..., Bench]

@@ -43,6 +43,11 @@ STRUCTURES = {
     "nvmlGpmMetric_t": pynvml.c_nvmlGpmMetric_t,
     "nvmlGpmMetricsGet_t": pynvml.c_nvmlGpmMetricsGet_t,
     "nvmlGpmSupport_t": pynvml.c_nvmlGpmSupport_t,
+    "nvmlSystemEventSetCreateRequest_v1_t": pynvml.c_nvmlSystemEventSetCreateRequest_v1_t,
+    "nvmlSystemEventSetFreeRequest_v1_t": pynvml.c_nvmlSystemEventSetFreeRequest_v1_t,
+    "nvmlSystemRegisterEventRequest_v1_t": pynvml.c_nvmlSystemRegisterEventRequest_v1_t,
+    "nvmlSystemEventData_v1_t": pynvml.c_nvmlSystemEventData_v1_t,
+    "nvmlSystemEventSetWaitRequest_v1_t": pynvml.c_nvmlSystemEventSetWaitRequest_v1_t,
 }
 VERSIONS = {
     "NVML_STRUCT_VERSION(nvmlMemory_v2_t, 2)": pynvml.nvmlMemory_v2,
@@ -52,6 +57,7 @@ VERSIONS = {
     "NVML_STRUCT_VERSION(nvmlGpuFabricInfo_v3_t, 3)": pynvml.nvmlGpuFabricInfo_v3,
     "NVML_STRUCT_VERSION(nvmlEccSramErrorStatus_v1_t, 1)": pynvml.nvmlEccSramErrorStatus_v1,
     "NVML_STRUCT_VERSION(nvmlRepairStatus_v1_t, 1)": pynvml.nvmlRepairStatus_v1,
+    "NVML_STRUCT_VERSION(nvmlSystemEventSetCreateRequest_v1_t, 1)": pynvml.nvmlSystemEventSetCreateRequest_v1,
     "NVML_GPM_METRICS_GET_VERSION": pynvml.NVML_GPM_METRICS_GET_VERSION,
 }
 
@@ -99,6 +105,10 @@ BINDING: dict[str, tuple[Any, ...]] = {
     "nvmlDeviceGetProcessUtilization": ("nvmlDeviceGetProcessUtilization", 0),
     "nvmlEventSetWait_v2": ("nvmlEventSetWait_v2", None, 0),
     "nvmlEventSetFree": ("nvmlEventSetFree", None),
+    "nvmlSystemEventSetCreate": ("nvmlSystemEventSetCreate", pynvml.nvmlSystemEventSetCreateRequest_v1),
+    "nvmlSystemRegisterEvents": ("nvmlSystemRegisterEvents", pynvml.nvmlSystemRegisterEventRequest_v1, 1, None),
+    "nvmlSystemEventSetWait": ("nvmlSystemEventSetWait", pynvml.nvmlSystemEventSetWaitRequest_v1, None, 0, None, 0),
+    "nvmlSystemEventSetFree": ("nvmlSystemEventSetFree", pynvml.nvmlSystemEventSetFreeRequest_v1, None),
     "nvmlDeviceRegisterEvents": ("nvmlDeviceRegisterEvents", 8, None),
     "nvmlDeviceGetTotalEccErrors": ("nvmlDeviceGetTotalEccErrors", 0, 0),
     "nvmlDeviceGetRetiredPages": ("nvmlDeviceGetRetiredPages", 0),

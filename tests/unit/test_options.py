@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from exporter.configuration.errors import ConfigError
-from exporter.configuration.flags import ACTIONS, Action, command_line_parser, parse_command_line
+from exporter.configuration.flags import ACTIONS, SIMULATE_FLAG, Action, command_line_parser, parse_command_line
 from exporter.configuration.load import load_settings
 from exporter.configuration.options import Option
 from exporter.configuration.settings import OPTIONS
@@ -71,7 +71,7 @@ def test_an_option_of_collectors_names_who_reads_it(option: Option) -> None:
 
 def test_the_flag_of_every_option_reaches_the_settings() -> None:
     texts = {option.key: option.default or option.example for option in OPTIONS}
-    command = parse_command_line([f"{option.flag}={texts[option.key]}" for option in OPTIONS])
+    command = parse_command_line([SIMULATE_FLAG, *(f"{option.flag}={texts[option.key]}" for option in OPTIONS)])
     assert (command.flags, command.action) == (texts, Action.RUN)
     for option in OPTIONS:
         with pytest.raises(ConfigError, match=f"^{option.flag}: found "):

@@ -1,7 +1,10 @@
 """Ids can be many: what is kept of them is little, and more allocations than can be exported are unknown."""
 
-from exporter.attribution.holding import Holding, Holdings
-from exporter.attribution.join import MOST_ALLOCATIONS, Inventory, JoinResult, join, occupancy
+from collectors.contract import SubjectKey
+from exporter.attribution.claims import ClaimEdge, ResolvedClaims
+from exporter.attribution.holding import ClaimDevice, Holding, Holdings
+from exporter.attribution.inventory import Inventory
+from exporter.attribution.join import MOST_ALLOCATIONS, JoinResult, join, occupancy
 from tests.doubles.collectors import gpu
 
 DEVICES = (gpu("a"), gpu("b"))
@@ -13,7 +16,7 @@ def holding(device_id: str, pod: str = "p") -> Holding:
 
 
 def joined(*held: Holding) -> JoinResult:
-    return join(held, (), [INVENTORY])
+    return join(held, ResolvedClaims(), [INVENTORY])
 
 
 def replicas(containers: int, each: int = 3) -> list[Holding]:
@@ -30,7 +33,7 @@ def test_replicas_are_kept_together_for_each_container_and_device() -> None:
 
 def test_ids_that_all_mean_the_same_or_match_nothing_are_not_copied() -> None:
     held = Holdings.of([*(holding(f"a::{n}") for n in range(3)), *(holding(f"z-{n}", "q") for n in range(3))])
-    found = join(held, (), [INVENTORY])
+    found = join(held, ResolvedClaims(), [INVENTORY])
     assert next(iter(found.subjects)).ids is held.groups[0].ids
     assert found.unmatched.groups[0].ids is held.groups[1].ids
 
@@ -45,3 +48,13 @@ def test_more_allocations_than_are_exported_are_unknown() -> None:
     assert (found.allocations, dict(found.subjects)) == ((), {})
     assert found.unmatched == (strange,)
     assert occupancy(DEVICES, (), found) == []
+
+
+def test_the_edges_of_claims_are_among_those_that_can_be_too_many() -> None:
+    claimed = ClaimDevice("ns", "p", "gpu.acme.example", "node", "gpu-0", "", "ns", "claim", (), "c")
+    claims = ResolvedClaims((ClaimEdge(claimed, SubjectKey("a")),))
+    held = replicas(MOST_ALLOCATIONS // 2, each=1)
+    assert join(held[1:], claims, [INVENTORY]).excess == 0
+    found = join(held, claims, [INVENTORY])
+    assert found.excess == MOST_ALLOCATIONS + 1
+    assert (found.allocations, occupancy(DEVICES, (), found)) == ((), [])

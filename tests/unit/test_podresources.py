@@ -61,11 +61,11 @@ def held(name: str, owner: str, device_id: str, resource: str = GPU) -> Holding:
     return Holding("ml", name, owner, resource, device_id, "device_plugin")
 
 
-def claimed(name: str, claim_name: str, *devices: str, share: str = "") -> ClaimDevice:
+def claimed(name: str, claim_name: str, *devices: str, share: str = "", owner: str = "main") -> ClaimDevice:
     """The last of the devices of a claim."""
     cdi_devices = tuple(f"k8s.gpu.example.com/claim=5f0c1b7a-{device}" for device in devices)
     return ClaimDevice(
-        "ml", name, "gpu.example.com", "worker-1", devices[-1], share, "ml", claim_name, cdi_devices=cdi_devices
+        "ml", name, "gpu.example.com", "worker-1", devices[-1], share, "ml", claim_name, cdi_devices, owner
     )
 
 
@@ -130,7 +130,9 @@ class TestAnswer:
         assert len(answers[0].holdings) == 40
         assert all(answer == answers[0] for answer in answers)
 
-    def test_lists_each_device_of_a_claim_once_for_each_pod(self, client: PodResourcesClient, kubelet: Kubelet) -> None:
+    def test_lists_each_device_of_a_claim_once_for_each_container(
+        self, client: PodResourcesClient, kubelet: Kubelet
+    ) -> None:
         """Containers list all devices of a claim, and the kubelet repeats them for pods that start together."""
         whole = claim("gpu.example.com", "gpu-2", "gpu-3", "gpu-2", "gpu-3")
         part = claim("gpu.example.com", "gpu-7", share="share-1")
@@ -142,7 +144,9 @@ class TestAnswer:
         assert answer.holdings == (held("a", "main", "GPU-1"),)
         assert answer.claim_devices == (
             claimed("a", "claim-gpu-2", "gpu-2"),
+            claimed("a", "claim-gpu-2", "gpu-2", owner="sidecar"),
             claimed("a", "claim-gpu-2", "gpu-2", "gpu-3"),
+            claimed("a", "claim-gpu-2", "gpu-2", "gpu-3", owner="sidecar"),
             claimed("b", "claim-gpu-2", "gpu-2"),
             claimed("b", "claim-gpu-2", "gpu-2", "gpu-3"),
             claimed("b", "claim-gpu-7", "gpu-7", share="share-1"),

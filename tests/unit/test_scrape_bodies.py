@@ -1,7 +1,9 @@
 """What scrapes get: the same bytes as `prometheus_client` writes, made once for each snapshot."""
 
 import gzip
+import math
 import threading
+import zlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -12,7 +14,8 @@ from collectors import catalog
 from collectors.contract import Sample, SubjectKey
 from exporter import families
 from exporter.exposition import render
-from exporter.scrape_bodies import ScrapeBodies, compress
+from exporter.gzip_member import SegmentCompressor, member
+from exporter.scrape_bodies import ScrapeBodies
 from exporter.series import OwnSample
 from exporter.snapshot import Container, HolderSample, Snapshot
 from exporter.text_format import Format
@@ -135,10 +138,48 @@ def test_a_failure_fails_one_scrape_only() -> None:
             assert_as_the_library_writes(state, bodies)
 
 
-def test_compression_is_deterministic_and_one_member() -> None:
-    body = render(SNAPSHOT, OWN, Format.TEXT) * 10
+def test_a_member_is_one_and_its_segments_can_be_used_again() -> None:
+    text = render(SNAPSHOT, OWN, Format.TEXT) * 10
+    first, second = SegmentCompressor(), SegmentCompressor()
+    packed = [first.compress(text), first.compress(b"# EOF\n")]
 
-    assert gzip.decompress(compress(body)) == body
-    assert compress(body) == compress(body)
-    assert len(compress(body)) < len(body) / 4
-    assert compress(body).count(b"\x1f\x8b\x08") == 1
+    assert [second.compress(b"# EOF\n"), second.compress(text)] == packed[::-1]
+    for segments, body in ((packed, text + b"# EOF\n"), (packed * 2, (text + b"# EOF\n") * 2), ([], b"")):
+        written = zlib.decompressobj(zlib.MAX_WBITS | 16)
+        assert written.decompress(member(segments, body)) == body
+        assert written.eof
+        assert not written.unused_data
+    assert len(member(packed, text)) < len(text) / 4
+
+
+def node(powers: dict[int, float]) -> Snapshot:
+    """Ninety devices, so that there are several segments, with 100 W except these."""
+    uuids = [f"gpu-{number}" for number in range(90)]
+    samples = [each for uuid in uuids for each in (temperature(uuid, 60), info(uuid), utilization(uuid, 0.25))]
+    samples += [power(uuid, powers.get(number, 100)) for number, uuid in enumerate(uuids)]
+    return Snapshot(devices={uuid: gpu(uuid) for uuid in uuids}, samples=tuple(samples))
+
+
+@pytest.mark.parametrize("form", Format)
+def test_what_is_kept_does_not_show_in_the_bytes(form: Format) -> None:
+    state = Changing(Snapshot())
+    kept = state.bodies()
+    for powers in ({}, {3: 101.5}, {3: 101.5}, {3: math.nan}, {3: math.nan, 89: math.inf}, {0: -math.inf, 1: 1e6}, {}):
+        state.snapshot = node(powers)
+        packed = kept.get(form, gzipped=True)
+
+        assert gzip.decompress(packed) == kept.get(form, gzipped=False) == render(state.snapshot, state.own, form)
+        assert packed == state.bodies().get(form, gzipped=True)
+
+
+def test_a_format_that_is_asked_for_again_has_what_changed_meanwhile() -> None:
+    state = Changing(node({}))
+    bodies = state.bodies()
+    for number in range(3):
+        for form in Format if number != 1 else (Format.TEXT,):
+            bodies.get(form, gzipped=True)
+        state.snapshot = node({number: 1.5})
+    assert_as_the_library_writes(state, bodies)
+    assert gzip.decompress(bodies.get(Format.OPENMETRICS, gzipped=True)) == bodies.get(
+        Format.OPENMETRICS, gzipped=False
+    )

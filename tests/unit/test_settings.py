@@ -11,13 +11,17 @@ from exporter.configuration.errors import ConfigError
 from exporter.configuration.load import load_settings
 from exporter.configuration.settings import (
     OPTIONS,
+    AttributionSettings,
     KubeletSettings,
     LabelSettings,
     LogSettings,
     NodeSettings,
     PathSettings,
+    PodSource,
     PollSettings,
+    ReleaseSettings,
     Settings,
+    SimulateSettings,
     WebSettings,
 )
 from exporter.families import HOLDER_LABELS, SUBJECT_LABELS
@@ -49,12 +53,17 @@ def test_without_configuration_every_option_has_its_default() -> None:
 
 def test_a_file_can_set_everything() -> None:
     assert load_settings({}, {}, DATA / "good" / "everything.yaml") == Settings(
-        web=WebSettings(("[::1]:9411",), "/accelerators/metrics", ("[::1]:9412",), Path("/etc/web.yml")),
+        web=WebSettings(
+            ("[::1]:9411",), "/accelerators/metrics", ("[::1]:9412",), Path("/etc/web.yml"), ready_requires_devices=True
+        ),
         log=LogSettings(LogLevel.DEBUG, LogFormat.JSON),
         path=PathSettings(Path("/host/sys"), Path("/host/proc")),
         node=NodeSettings("worker-7.example"),
         kubelet=KubeletSettings(Path("/run/kubelet/pod-resources.sock"), 10.0, 2.5, 90.0, 8 << 20),
+        attribution=AttributionSettings((Path("/host/cdi"), Path("/etc/cdi")), "monitors", ("nic.example.com", "x")),
         poll=PollSettings(0.5, 5.0, 120.0, 3.0, 15.0, 90.0),
+        release=ReleaseSettings(Path("/run/exporter/release")),
+        simulate=SimulateSettings(PodSource.KUBELET),
         labels=LabelSettings("k8s_namespace_name", "k8s_pod_name", "k8s_container_name"),
         amd=AmdOptions(AmdBackend.ROCM_SMI),
         collect=CollectOptions(
@@ -149,6 +158,36 @@ def test_a_bad_node_name_of_the_pod_is_named_by_its_variable() -> None:
     assert error_of({}, {"NODE_NAME": "$(NODE)"}, None) == (
         'NODE_NAME: found "$(NODE)", expected a host name: letters, digits, dots and dashes, at most 253'
     )
+
+
+def test_the_namespace_of_the_pod_is_the_own_namespace() -> None:
+    assert load_settings({}, {"POD_NAMESPACE": "monitors"}, None).attribution.own_namespace == "monitors"
+    assert (
+        load_settings({"attribution.own_namespace": ""}, {"POD_NAMESPACE": "x"}, None).attribution.own_namespace == ""
+    )
+    expected = "the name of a namespace: small letters, digits and dashes, at most 63"
+    assert error_of({}, {"POD_NAMESPACE": "Ours"}, None) == f'POD_NAMESPACE: found "Ours", expected {expected}'
+
+
+@pytest.mark.parametrize(
+    ("key", "text", "problem"),
+    [
+        ("cdi_dirs", "etc/cdi", "expected absolute paths with commas between them"),
+        ("cdi_dirs", "/etc/cdi,", "expected absolute paths with commas between them"),
+        ("cdi_dirs", "/a,/b, /a", "expected absolute paths with commas between them, each of them once"),
+        ("ignored_drivers", "nic.example.com,", "expected names of DRA drivers with commas between them"),
+        ("ignored_drivers", "NIC.example.com", "expected names of DRA drivers with commas between them"),
+        ("ignored_drivers", "x" * 64, "expected names of DRA drivers with commas between them"),
+    ],
+)
+def test_directories_and_drivers_that_cannot_be(key: str, text: str, problem: str) -> None:
+    flag = f"--attribution.{key.replace('_', '-')}"
+    assert error_of({f"attribution.{key}": text}, {}, None) == f'{flag}: found "{text}", {problem}'
+
+
+def test_lists_of_directories_and_drivers_may_be_empty() -> None:
+    flags = {"attribution.cdi_dirs": "", "attribution.ignored_drivers": ""}
+    assert load_settings(flags, {}, None).attribution == AttributionSettings(())
 
 
 @pytest.mark.parametrize(

@@ -44,13 +44,14 @@ def fault(text: str) -> str:
 
 
 def test_the_list_of_shipped_scenarios() -> None:
-    assert shipped_scenarios() == ("failing", "inference", "load", "mi300x", "mig", "training")
+    assert shipped_scenarios() == ("claims", "failing", "inference", "load", "mi300x", "mig", "training")
     assert DEFAULT_SCENARIO in shipped_scenarios()
 
 
 def test_every_shipped_scenario_can_be_loaded_and_is_documented() -> None:
     loaded = {name: load_scenario(name) for name in shipped_scenarios()}
     assert {name: (len(scenario.devices), len(scenario.pods)) for name, scenario in loaded.items()} == {
+        "claims": (6, 8),
         "failing": (4, 4),
         "inference": (4, 9),
         "load": (16, 112),
@@ -72,7 +73,7 @@ def test_shipped_scenarios_have_the_documented_sizes() -> None:
 def test_for_a_misspelt_name_the_right_one_is_suggested() -> None:
     with pytest.raises(ScenarioError, match=r'^scenario "inferense": unknown scenario, did you mean inference'):
         load_scenario("inferense")
-    with pytest.raises(ScenarioError, match="expected one of failing, inference, load, mi300x, mig, training"):
+    with pytest.raises(ScenarioError, match="expected one of claims, failing, inference, load, mi300x, mig, training"):
         load_scenario("zzz")
 
 
@@ -119,9 +120,12 @@ def test_the_example_of_the_documentation_is_parsed_as_described(tmp_path: Path)
     assert [(d.profile.vendor, len(d.partitions)) for d in scenario.devices] == [
         ("nvidia", 0),
         ("nvidia", 0),
-        ("nvidia", 4),
+        ("nvidia", 5),
         ("acme", 0),
+        ("nvidia", 0),
     ]
+    assert [part.dynamic for part in scenario.devices[2].partitions] == [False] * 4 + [True]
+    assert [device.passthrough for device in scenario.devices] == [False] * 4 + [True]
     assert scenario.devices[0].work == Work(Load(Constant(0.05)), 0.1, 1)
     acme = scenario.devices[3].profile
     assert (acme.model, acme.memory_bytes, acme.limit_watts) == ("Acme N1", 24 << 30, 90)
@@ -132,6 +136,13 @@ def test_the_example_of_the_documentation_is_parsed_as_described(tmp_path: Path)
         "embedder-2",
         "ana",
         "boris",
+        "claimed",
+        "half",
+    ]
+    assert [(pod.containers[0].claim, pod.containers[0].share) for pod in scenario.pods[-3:]] == [
+        ("", None),
+        ("pair", None),
+        ("half", 0),
     ]
     assert scenario.pods[0].containers[0].work.load == Load(Square(0.1, 0.98, 120, 0.9))
     assert scenario.pods[0].containers[1].work == Work(Load(Constant(0.5)), 0.5, 1)

@@ -202,6 +202,12 @@ def test_unmatched_ids_are_named_with_what_to_do() -> None:
     ]
 
 
+def test_check_is_not_recommended_on_a_simulated_node_which_it_refuses() -> None:
+    view = build_view(replace(rich(), unmatched={"a.com/gpu": 1}), NOW, 0)
+    page = PageText(render(replace(ABOUT, simulated="devices and values"), view, ""))
+    assert page.paragraphs[1] == "1 allocated id of a.com/gpu matches no device."
+
+
 def test_the_header_shows_node_version_and_ages() -> None:
     for fact in ("node node-7", "version 1.2.3", "snapshot made 1m15s ago", "readings 2s old"):
         assert f"<li>{fact}</li>" in html(rich(), 75)
@@ -235,9 +241,9 @@ def test_devices_that_another_collector_exports_are_named() -> None:
 
 def test_a_simulated_node_has_a_banner() -> None:
     view = build_view(rich(), NOW, 0.5)
-    banner = "Simulated: devices, pods and values on this page come from a scenario, not from this machine."
+    banner = "Simulated: devices and values on this page come from a scenario, not from this machine."
 
-    assert PageText(render(replace(ABOUT, simulated=True), view, "")).paragraphs[0] == banner
+    assert PageText(render(replace(ABOUT, simulated="devices and values"), view, "")).paragraphs[0] == banner
     assert banner not in PageText(render(ABOUT, view, "")).paragraphs
 
 

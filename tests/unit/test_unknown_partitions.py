@@ -3,8 +3,10 @@
 from dataclasses import replace
 
 from collectors.contract import Device, Partition
+from exporter.attribution.claims import ResolvedClaims
 from exporter.attribution.holding import Holding
-from exporter.attribution.join import Inventory, JoinResult, join
+from exporter.attribution.inventory import Inventory
+from exporter.attribution.join import JoinResult, join
 from tests.doubles.collectors import gpu, part
 
 CUT, OTHER = replace(gpu("a"), partitions_known=False), gpu("b")
@@ -13,7 +15,7 @@ PARTS = (part("a", "a0"), part("b", "b0"))
 
 def joined(*held: tuple[str, str], devices: tuple[Device, ...] = (CUT, OTHER)) -> JoinResult:
     holdings = [Holding("ns", f"pod-{n}", "c", *each, "device_plugin") for n, each in enumerate(held)]
-    return join(holdings, (), [Inventory(devices, PARTS, ("acme.example/",))])
+    return join(holdings, ResolvedClaims(), [Inventory(devices, PARTS, ("acme.example/",))])
 
 
 def holders(found: JoinResult, *subjects: Device | Partition) -> list[int | None]:

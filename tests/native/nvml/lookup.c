@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "attach.h"
 #include "call.h"
 #include "handle.h"
 #include "session.h"
@@ -30,7 +31,7 @@ EXPORT nvmlReturn_t nvmlDeviceGetCount_v2(unsigned int *count)
     return answer_uint(listed, count);
 }
 
-/* The row of the device applies to a handle that was found, the system row to one that was not. */
+/* The row of the device applies to a handle that was found, the system row to one that was not. Finding it opens it. */
 static nvmlReturn_t hand_out(
     enum double_call_number call, nvmlDevice_t found, nvmlReturn_t missing, nvmlDevice_t *device)
 {
@@ -40,6 +41,10 @@ static nvmlReturn_t hand_out(
     }
     if (found == NULL) {
         return missing;
+    }
+    struct place place;
+    if (handle_place(found, &place)) {
+        attach(place.slot);
     }
     *device = found;
     return NVML_SUCCESS;

@@ -3,6 +3,7 @@
 
 #include <pthread.h>
 
+#include "attach.h"
 #include "call.h"
 #include "state.h"
 
@@ -19,7 +20,6 @@ bool session_is_open(void)
 
 EXPORT nvmlReturn_t nvmlInitWithFlags(unsigned int flags)
 {
-    (void)flags;
     pthread_mutex_lock(&mutex);
     bool usable = references > 0 || state_open();
     pthread_mutex_unlock(&mutex);
@@ -31,6 +31,9 @@ EXPORT nvmlReturn_t nvmlInitWithFlags(unsigned int flags)
         pthread_mutex_lock(&mutex);
         references++;
         pthread_mutex_unlock(&mutex);
+        if ((flags & NVML_INIT_FLAG_NO_ATTACH) == 0) {
+            attach_all();
+        }
     }
     return result;
 }
@@ -51,6 +54,8 @@ EXPORT nvmlReturn_t nvmlShutdown(void)
     pthread_mutex_unlock(&mutex);
     if (last) {
         free_event_sets();
+        free_system_event_set();
+        detach_all();
     }
     return result;
 }

@@ -6,7 +6,8 @@
 
 bool session_is_open(void);
 
-/* Free every event set: the last session has ended. */
+/* Free every event set of devices, and that of the driver: the last session has ended. */
 void free_event_sets(void);
+void free_system_event_set(void);
 
 #endif

@@ -1,0 +1,59 @@
+{{- define "accelerator-exporter.name" -}}
+{{- default .Chart.Name .Values.nameOverride | trunc 40 | trimSuffix "-" -}}
+{{- end -}}
+
+{{/* Short enough for the name of a node group behind it. */}}
+{{- define "accelerator-exporter.fullname" -}}
+{{- $name := include "accelerator-exporter.name" . -}}
+{{- if .Values.fullnameOverride -}}
+{{- .Values.fullnameOverride | trunc 40 | trimSuffix "-" -}}
+{{- else if contains $name .Release.Name -}}
+{{- .Release.Name | trunc 40 | trimSuffix "-" -}}
+{{- else -}}
+{{- printf "%s-%s" .Release.Name $name | trunc 40 | trimSuffix "-" -}}
+{{- end -}}
+{{- end -}}
+
+{{/* What the pods of all node groups have in common. No version: a selector cannot be changed later. */}}
+{{- define "accelerator-exporter.selectorLabels" -}}
+app.kubernetes.io/name: {{ include "accelerator-exporter.name" . }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
+app.kubernetes.io/component: exporter
+{{- end -}}
+
+{{- define "accelerator-exporter.labels" -}}
+{{ include "accelerator-exporter.selectorLabels" . }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
+{{- end -}}
+
+{{- define "accelerator-exporter.image" -}}
+{{- if .Values.image.digest -}}
+{{- printf "%s@%s" .Values.image.repository .Values.image.digest -}}
+{{- else -}}
+{{- printf "%s:%s" .Values.image.repository (default .Chart.AppVersion .Values.image.tag) -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "accelerator-exporter.metricsPath" -}}
+{{- dig "web" "telemetry_path" "/metrics" .Values.options -}}
+{{- end -}}
+
+{{/*
+Text with the names of the container's labels in place of the default ones. All are replaced at once, so that a new name
+may be the old name of another. Call with (list root text what), where what is the expression of what stands before a name.
+*/}}
+{{- define "accelerator-exporter.withLabelNames" -}}
+{{- $labels := (index . 0).Values.labels -}}
+{{- $text := index . 1 -}}
+{{- $before := index . 2 -}}
+{{- $marks := dict "namespace" "\x01" "pod" "\x02" "container" "\x03" -}}
+{{- range $name, $mark := $marks -}}
+{{- $text = regexReplaceAll (printf "(%s)%s\\b" $before $name) $text (print "${1}" $mark) -}}
+{{- end -}}
+{{- range $name, $mark := $marks -}}
+{{- $text = replace $mark (get $labels $name) $text -}}
+{{- end -}}
+{{- $text -}}
+{{- end -}}
