@@ -14,10 +14,12 @@ from bench.played import FAST, Played
 from bench.process import series_of
 from collectors.metric import DEFAULT_SETS
 from collectors.simulated.parse import parse_scenario
+from collectors.sysfs import Root
 from exporter import exposition
 from exporter.gzip_member import SegmentCompressor
+from exporter.own_process import OwnProcess
 from exporter.scrape_bodies import ScrapeBodies
-from exporter.selfmetrics import SelfMetrics, process_samples
+from exporter.selfmetrics import SelfMetrics
 from exporter.series import Shown
 from exporter.text_format import Format
 
@@ -40,7 +42,7 @@ def inside() -> Table:
     for second in range(_WARM_UP_SECONDS):
         snapshot = played.at(second)
     newest = [snapshot]
-    health = SelfMetrics(process_samples, lambda: True)
+    health = SelfMetrics(OwnProcess(Root(Path("/proc"))).samples, lambda: True)
     own, served = health.samples(snapshot), ScrapeBodies(lambda: newest[-1], health.samples, _USUAL)
     bodies = {form: exposition.render(snapshot, own, form, _USUAL) for form in Format}
     text = bodies[Format.TEXT].decode()

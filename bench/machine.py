@@ -8,7 +8,7 @@ from pathlib import Path
 
 import psutil
 
-_PACKAGES = ("prometheus-client", "h2", "psutil", "nvidia-ml-py")
+_PACKAGES = ("prometheus-client", "h2", "nvidia-ml-py")
 
 
 def machine() -> str:

@@ -10,8 +10,10 @@ from collectors.contract import CollectOptions
 from collectors.metric import ALL_SETS, DEFAULT_SETS, MetricSet, Origin
 from collectors.simulated import Scenario, load_scenario, shipped_scenarios
 from collectors.simulated.parse import parse_scenario
+from collectors.sysfs import Root
 from exporter import series as exposed
-from exporter.selfmetrics import SelfMetrics, process_samples
+from exporter.own_process import OwnProcess
+from exporter.selfmetrics import SelfMetrics
 from exporter.series import Series, Shown
 
 _COURSE_SECONDS = 900
@@ -36,7 +38,7 @@ def series() -> Table:
 def course(scenario: Scenario, seconds: int) -> list[int]:
     """The number of series at each step of a scenario."""
     played = Played(scenario)
-    own = SelfMetrics(process_samples, lambda: True)
+    own = SelfMetrics(OwnProcess(Root(Path("/proc"))).samples, lambda: True)
     numbers = []
     for second in range(0, seconds, _STEP_SECONDS):
         snapshot = played.at(second)

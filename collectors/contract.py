@@ -1,6 +1,6 @@
 """The interface of a collector: its two methods, the records it returns and the errors it may raise. No I/O."""
 
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple, Protocol
@@ -365,16 +365,17 @@ class CollectorSpec:
 
     Attributes:
         name: The `collector` label, unique among installed collectors.
-        metrics: The catalogue rows that it can supply for whole devices. Documentation and contract tests use it.
+        metrics: The catalogue rows that it can supply for whole devices, a tuple or `DeferredRows`. Documentation and
+            contract tests use it.
         resource_prefixes: Prefixes of the Kubernetes resources whose ids refer to its devices.
         create: Creates the collector. Must not access hardware: the first `read` does.
-        partition_metrics: The catalogue rows that it can supply for partitions.
+        partition_metrics: The same for partitions.
         dra_drivers: The DRA drivers whose resource claims hold its devices, such as `gpu.example.com`.
     """
 
     name: str
-    metrics: tuple[Metric, ...]
+    metrics: Sequence[Metric]
     resource_prefixes: tuple[str, ...]
     create: Callable[[Node], Collector]
-    partition_metrics: tuple[Metric, ...] = ()
+    partition_metrics: Sequence[Metric] = ()
     dra_drivers: tuple[str, ...] = ()

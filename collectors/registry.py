@@ -3,12 +3,14 @@
 A package that cannot be used costs only its own collector: in its place is one that always fails, which is counted.
 """
 
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from importlib.metadata import entry_points
 from typing import Protocol
 
 from collectors.contract import Collector, CollectorSpec, Node, Reading, Reason, UnavailableError
+from collectors.deferred import DeferredRows
+from collectors.distributions import entry_points
 from collectors.metric import Cadence, Metric
 
 GROUP = "accelerator_exporter.collectors"
@@ -38,7 +40,7 @@ class EntryPoint(Protocol):
 
 def installed() -> Iterable[EntryPoint]:
     """The entry points of this group in every installed distribution."""
-    return entry_points(group=GROUP)
+    return entry_points(GROUP, sys.path)
 
 
 def installed_names() -> tuple[str, ...]:
@@ -124,6 +126,8 @@ def _usable(spec: object, name: str) -> CollectorSpec:
         ("dra_drivers", spec.dra_drivers, str),
     )
     for field, values, kind in lists:
+        if isinstance(values, DeferredRows):
+            continue
         if not (isinstance(values, tuple) and all(isinstance(value, kind) for value in values)):
             raise RegistryError(f"has {field} of another type, expected a tuple of {kind.__name__}")
     return spec

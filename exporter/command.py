@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 from collectors import registry
 from collectors.registry import RegistryError
-from collectors.simulated import DEFAULT_SCENARIO, Scenario, ScenarioError, load_scenario
 from exporter import logs
 from exporter.configuration.errors import ConfigError
 from exporter.configuration.flags import Action, command_line_parser, parse_command_line
@@ -28,6 +27,7 @@ from exporter.web.handlers import HEALTHY_PATH, READY_PATH
 from exporter.web.listen import ListenError
 
 if TYPE_CHECKING:
+    from collectors.simulated import Scenario
     from exporter.web.web_reload import WebReload
 
 _log = logging.getLogger(__name__)
@@ -39,7 +39,6 @@ EXIT_VERSION_MISMATCH = 4
 
 _EXIT_CODES: Mapping[type[Exception], int] = {
     ConfigError: EXIT_CONFIGURATION,
-    ScenarioError: EXIT_CONFIGURATION,
     ListenError: EXIT_FAILED,
     RegistryError: EXIT_FAILED,
     VersionMismatchError: EXIT_VERSION_MISMATCH,
@@ -71,7 +70,7 @@ def run(arguments: Sequence[str], environ: Mapping[str, str], output: Write, err
             return EXIT_OK
         load = partial(load_settings, command.flags, environ, command.file)
         settings = load()
-        scenario = None if command.simulate is None else load_scenario(command.simulate or DEFAULT_SCENARIO)
+        scenario = None if command.simulate is None else _scenario(command.simulate)
         web = _web(settings)
         if command.action is Action.CHECK_CONFIG:
             output("configuration is valid\n")
@@ -92,9 +91,23 @@ def run(arguments: Sequence[str], environ: Mapping[str, str], output: Write, err
 
 
 def _check(settings: Settings, hardware: Hardware, environ: Mapping[str, str], output: Write, *, as_json: bool) -> int:
-    from exporter.check.command import run_check  # noqa: PLC0415 - the serving daemon does without it and ssl
+    from exporter.check.command import run_check  # noqa: PLC0415 - the serving daemon does without it
 
     return run_check(settings, hardware, environ, output, as_json=as_json)
+
+
+def _scenario(name: str) -> "Scenario":
+    """The scenario of this name; the default one if it is empty.
+
+    Raises:
+        ConfigError: It cannot be used.
+    """
+    from collectors.simulated import DEFAULT_SCENARIO, ScenarioError, load_scenario  # noqa: PLC0415 - 6 MiB, with YAML
+
+    try:
+        return load_scenario(name or DEFAULT_SCENARIO)
+    except ScenarioError as error:
+        raise ConfigError(str(error)) from None
 
 
 def _web(settings: Settings) -> "WebReload | None":
@@ -118,7 +131,7 @@ def _log_lines(settings: Settings, errors: Write) -> Iterator[LineWriter]:
         lines.stop(_LOG_SECONDS)
 
 
-def _hardware(settings: Settings, scenario: Scenario | None, environ: Mapping[str, str]) -> Hardware:
+def _hardware(settings: Settings, scenario: "Scenario | None", environ: Mapping[str, str]) -> Hardware:
     """What is read. Logs which folders of the kernel do not exist."""
     folders = (("path.sysfs", settings.path.sysfs), ("path.procfs", settings.path.procfs))
     for key, folder in folders:

@@ -20,9 +20,10 @@ from exporter.durations import spell_duration
 from exporter.inputs import Hardware, Inputs, claim_rules, intervals
 from exporter.orphans import reap_orphans
 from exporter.output import LineWriter
+from exporter.own_process import OwnProcess
 from exporter.process_metrics import ProcessRows, no_rows
 from exporter.release_file import ReleaseFileError, read_addresses
-from exporter.selfmetrics import SelfMetrics, exporter_version, process_samples
+from exporter.selfmetrics import SelfMetrics, exporter_version
 from exporter.series import Shown
 from exporter.signals import Signals
 from exporter.snapshot import CollectorHealth
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
+_OWN_PROC = Root(Path("/proc"))  # of this container; `path.procfs` may be that of the host
 _STOP_SECONDS = 0.5
 _SETTLED_CHECK_SECONDS = 0.02
 _CLAIMS_SECONDS = 2.0
@@ -112,7 +114,8 @@ class Daemon:
         self._release_requests = 0
         self._web = web
         self.latest = Latest()
-        self._self_metrics = SelfMetrics(process_samples, lambda: reload.successful and (web is None or web.successful))
+        process = OwnProcess(_OWN_PROC)
+        self._self_metrics = SelfMetrics(process.samples, lambda: reload.successful and (web is None or web.successful))
         self._clocks = Clocks(time.monotonic, time.time)
         self._node = settings.node.name or hardware.hostname
         self._shown = Shown(settings.labels.ordered, settings.metrics.exported)
@@ -151,7 +154,7 @@ class Daemon:
                 self._apply_release()
                 health = self.latest.snapshot.collectors
                 check_version_mismatch(health, time.monotonic(), self._settings.poll.version_mismatch_timeout)
-                reap_orphans()
+                reap_orphans(_OWN_PROC)
                 self._signals.wait(_CONFIGURATION_CHECK_SECONDS)
             _log.info("shutting down")
         finally:

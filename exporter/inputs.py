@@ -10,7 +10,6 @@ from collectors import registry
 from collectors.contract import CollectorSpec, Node
 from collectors.identity import machine_identity
 from collectors.metric import Cadence
-from collectors.simulated import Scenario, ScenarioClock, simulated_spec
 from collectors.sysfs import Root
 from exporter.assembler import Event
 from exporter.attribution.cdi_reader import CdiReader
@@ -19,13 +18,14 @@ from exporter.attribution.claim_lookups import LookupsChanged
 from exporter.attribution.claim_resolution import Lookups
 from exporter.attribution.claim_users import ClaimRules
 from exporter.attribution.podresources import PodResourcesClient
-from exporter.attribution.simulated import SimulatedPods
 from exporter.attribution.watcher import AttributionState, KubeletWatcher
 from exporter.configuration.settings import AttributionSettings, KubeletSettings, PodSource, PollSettings, Settings
 from exporter.poller import Poller
 
 if TYPE_CHECKING:
+    from collectors.simulated import Scenario
     from exporter.attribution.resource_slices import ResourceSlices
+    from exporter.attribution.simulated import SimulatedPods
 
 _log = logging.getLogger(__name__)
 
@@ -46,7 +46,7 @@ class Hardware:
 
     specs: Sequence[CollectorSpec]
     hostname: str
-    scenario: Scenario | None = None
+    scenario: "Scenario | None" = None
     excluded: frozenset[str] = frozenset()
     environ: Mapping[str, str] = field(default_factory=dict)
 
@@ -95,10 +95,13 @@ class Inputs:
         self.specs = tuple(hardware.specs)
         simulated: SimulatedPods | None = None
         if hardware.scenario is not None:
+            from collectors.simulated import ScenarioClock, simulated_spec  # noqa: PLC0415 - only for a simulated node
+            from exporter.attribution import simulated as simulation  # noqa: PLC0415
+
             clock = ScenarioClock(time.monotonic, time.time)
             self.specs = (simulated_spec(hardware.scenario, clock),)
             if settings.simulate.pods is PodSource.SCENARIO:
-                simulated = SimulatedPods(hardware.scenario, node.identity, clock, report)
+                simulated = simulation.SimulatedPods(hardware.scenario, node.identity, clock, report)
         self._pollers = {
             spec.name: Poller(spec.name, registry.create(spec, node), intervals(settings.poll), time.monotonic, report)
             for spec in self.specs

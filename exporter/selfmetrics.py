@@ -1,26 +1,19 @@
-"""The exporter's own health as samples: collectors, source of allocations, process."""
+"""The exporter's own health as samples: collectors and source of allocations, beside those of its process."""
 
 import platform
-import resource
+import sys
 import threading
 from collections.abc import Callable
-from contextlib import suppress
-from functools import cache
-from importlib.metadata import version
 
-import psutil
-
+from collectors.distributions import version
 from exporter import families
 from exporter.series import OwnSample
 from exporter.snapshot import CollectorHealth, Snapshot
 
-# What psutil raises where /proc is not as it expects, beside its own errors.
-_UNREADABLE = (psutil.Error, OSError, ValueError, LookupError, RuntimeError)
-
 
 def exporter_version() -> str:
     """The version of the installed distribution."""
-    return version("accelerator-exporter")
+    return version("accelerator-exporter", sys.path)
 
 
 def health_samples(snapshot: Snapshot) -> list[OwnSample]:
@@ -65,41 +58,6 @@ def _collector(health: CollectorHealth) -> list[OwnSample]:
 def build_samples() -> list[OwnSample]:
     """Version of the exporter and its Python."""
     return [OwnSample(families.BUILD_INFO, 1, (exporter_version(), platform.python_version()))]
-
-
-@cache
-def _this_process() -> psutil.Process:
-    """This process. To find it takes as long as to read it, so it is found once; what is raised is not kept."""
-    return psutil.Process()
-
-
-def process_samples(find: Callable[[], psutil.Process] = _this_process) -> list[OwnSample]:
-    """CPU, memory and file descriptors of this process, the standard `process_*` families.
-
-    Source: getrusage(2) and getrlimit(2); psutil, from /proc. A value that cannot be read is absent: /proc may be
-    masked or mounted with `subset=pid`, and there may be no file descriptor left to open it.
-
-    Args:
-        find: Returns this process. May raise as psutil does.
-    """
-    used = resource.getrusage(resource.RUSAGE_SELF)
-    samples = [
-        OwnSample(families.PROCESS_MAX_FDS, resource.getrlimit(resource.RLIMIT_NOFILE)[0]),
-        OwnSample(families.PROCESS_CPU, used.ru_utime + used.ru_stime),
-    ]
-    try:
-        process = find()
-    except _UNREADABLE:
-        return samples
-    with suppress(*_UNREADABLE):
-        memory = process.memory_info()
-        samples.append(OwnSample(families.PROCESS_RESIDENT_MEMORY, memory.rss))
-        samples.append(OwnSample(families.PROCESS_VIRTUAL_MEMORY, memory.vms))
-    with suppress(*_UNREADABLE):
-        samples.append(OwnSample(families.PROCESS_START_TIME, process.create_time()))
-    with suppress(*_UNREADABLE):
-        samples.append(OwnSample(families.PROCESS_OPEN_FDS, process.num_fds()))
-    return samples
 
 
 class SelfMetrics:

@@ -1,45 +1,48 @@
 """AMD GPUs, read from the kernel's files. Importing this module does not access the hardware."""
 
-import sys
-import time
+from collections.abc import Sequence
 from functools import partial
 
-from collectors.amd.collector import METRICS, PARTITION_METRICS, AmdCollector
-from collectors.amd.gpu_metrics.parse import parse
-from collectors.amd.gpu_paths import locate
-from collectors.amd.identity import DRA_DRIVER, RESOURCE_PREFIX
-from collectors.amd.rocm_smi import worker
-from collectors.amd.rocm_smi.backend import RocmSmiBackend
-from collectors.amd.rocm_smi.child import Child
-from collectors.amd.rocm_smi.cross_check import CrossCheck
-from collectors.contract import AmdBackend, Collector, CollectorSpec, Node
-from collectors.device_calls import DeviceCalls
-
-# Long for a library that reads files, and short enough that a late poll ends soon.
-_DEADLINE_SECONDS = 5.0
-# Longer than a request that is late and the end of its process: while one GPU waits for them, the others do too.
-_LIBRARY_CALL_SECONDS = 8.0
-_THREAD = "amd-devices"
+from collectors.amd.names import DRA_DRIVER, PCI_DRIVER, PCI_VENDOR, RESOURCE_PREFIX
+from collectors.contract import AbsentError, Collector, CollectorSpec, Node
+from collectors.deferred import DeferredCollector, DeferredRows, ReleasingCollector
+from collectors.metric import Metric
+from collectors.pci import functions_of
 
 
 def _create(node: Node) -> Collector:
-    if node.amd.backend is AmdBackend.ROCM_SMI:
-        calls = DeviceCalls(_THREAD, _LIBRARY_CALL_SECONDS)
-        return AmdCollector(node, time.time, parse, time.monotonic, calls, _library(node))
-    return AmdCollector(node, time.time, parse, time.monotonic, DeviceCalls(_THREAD))
+    return DeferredCollector(partial(_verify_presence, node), partial(_create_loaded, node))
 
 
-def _library(node: Node) -> RocmSmiBackend:
-    command = (sys.executable, "-m", worker.__name__)
-    check = CrossCheck(node.sysfs, partial(locate, node.sysfs), parse)
-    return RocmSmiBackend(Child(command, time.monotonic, _DEADLINE_SECONDS), check.verify_zero)
+def _verify_presence(node: Node) -> None:
+    """Raise an AbsentError if the PCI bus has no device of AMD and the driver of its GPUs is not loaded."""
+    if not (node.sysfs.names(*PCI_DRIVER) or functions_of(node.sysfs, PCI_VENDOR)):
+        raise AbsentError("no AMD GPU on this node")
+
+
+def _create_loaded(node: Node) -> ReleasingCollector:
+    from collectors.amd.factory import create  # noqa: PLC0415 - see `collectors.deferred`
+
+    return create(node)
+
+
+def _metrics() -> Sequence[Metric]:
+    from collectors.amd.collector import METRICS  # noqa: PLC0415 - see `collectors.deferred`
+
+    return METRICS
+
+
+def _partition_metrics() -> Sequence[Metric]:
+    from collectors.amd.collector import PARTITION_METRICS  # noqa: PLC0415 - see `collectors.deferred`
+
+    return PARTITION_METRICS
 
 
 SPEC = CollectorSpec(
     name="amd",
-    metrics=METRICS,
+    metrics=DeferredRows(_metrics),
     resource_prefixes=(RESOURCE_PREFIX, DRA_DRIVER),
     create=_create,
-    partition_metrics=PARTITION_METRICS,
+    partition_metrics=DeferredRows(_partition_metrics),
     dra_drivers=(DRA_DRIVER,),
 )

@@ -7,16 +7,16 @@ from dataclasses import dataclass
 from functools import partial
 
 from collectors.amd import gpu_paths, identity
-from collectors.amd.gpu_paths import DRIVER, PCI_DEVICES, GpuPaths
+from collectors.amd.gpu_paths import PCI_DEVICES, GpuPaths
 from collectors.amd.identity import Identity, KnownUuids
 from collectors.amd.kfd import Topology
+from collectors.amd.names import DRIVER, PCI_VENDOR
 from collectors.contract import AbsentError, Fault, Node, Reason, UnavailableError
 from collectors.device_calls import DeviceCalls, StuckError
 from collectors.passthrough import passed_through
 from collectors.pci import PciFunction, functions_of, undriven
 from collectors.vendors import is_accelerator
 
-_PCI_VENDOR = 0x1002
 _MODULE = ("module", DRIVER)
 # AMD's driver for hosts of virtual machines: it splits a GPU into virtual functions.
 # Source: https://github.com/amd/MxGPU-Virtualization.
@@ -185,7 +185,7 @@ class DeviceTable:
 
     def _find_passed_through(self) -> tuple[Identity, ...]:
         """The GPUs that VFIO can pass to virtual machines, each as last identified while amdgpu drove it."""
-        functions = passed_through(filter(is_accelerator, functions_of(self._node.sysfs, _PCI_VENDOR)))
+        functions = passed_through(filter(is_accelerator, functions_of(self._node.sysfs, PCI_VENDOR)))
         return tuple(identity.passed_through(each, self._node, self._known.get(each.address)) for each in functions)
 
     def _raise_absence(self) -> None:
@@ -199,7 +199,7 @@ class DeviceTable:
 
     def _undriven(self) -> list[PciFunction]:
         """The GPUs that amdgpu should drive and does not. A driver that is neither of AMD's is a choice of the user."""
-        functions = filter(is_accelerator, functions_of(self._node.sysfs, _PCI_VENDOR))
+        functions = filter(is_accelerator, functions_of(self._node.sysfs, PCI_VENDOR))
         return [each for each in undriven(functions, DRIVER) if each.driver in (None, _GIM)]
 
     def _undriven_faults(self, reported: frozenset[str]) -> list[Fault]:

@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from collectors.amd.gpu_paths import DRIVER
 from collectors.amd.kfd_processes import LARGEST_MEMORY_BYTES
+from collectors.amd.names import DRIVER
 from collectors.query import InvalidValueError
 
 # The engines that compute. The driver has more, for copies and video, each with its own time.

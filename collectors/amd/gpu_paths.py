@@ -10,13 +10,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from collectors.amd.files import inode, read_text
+from collectors.amd.names import DRIVER, PCI_DRIVER
 from collectors.contract import CollectorError
 from collectors.pci import parse_address
 from collectors.sysfs import Root
 
-DRIVER = "amdgpu"
 PCI_DEVICES = ("bus", "pci", "devices")
-_PCI_DRIVER = ("bus", "pci", "drivers", DRIVER)
 _DRM = re.compile(r"(card|renderD)(\d+)")
 _LABEL = re.compile(r"((?:temp|freq)\d+)_label")
 
@@ -63,7 +62,7 @@ class GpuPaths:
 
 def bound_addresses(sysfs: Root) -> frozenset[str]:
     """Addresses of the PCI functions that amdgpu drives."""
-    return frozenset(name for name in sysfs.names(*_PCI_DRIVER) if parse_address(name))
+    return frozenset(name for name in sysfs.names(*PCI_DRIVER) if parse_address(name))
 
 
 def locate(sysfs: Root, address: str) -> GpuPaths:

@@ -8,6 +8,7 @@ from collectors import passthrough
 from collectors.amd.files import read_text
 from collectors.amd.gpu_paths import DrmNodes, GpuPaths
 from collectors.amd.kfd import Topology, slot_of
+from collectors.amd.names import DRA_DRIVER, RESOURCE_PREFIX
 from collectors.catalog import INFO
 from collectors.contract import Alias, Device, Fault, Node, UnavailableError, UnsupportedError
 from collectors.identity import made_uuid
@@ -15,8 +16,6 @@ from collectors.pci import PciFunction, numa_node, spellings
 from collectors.query import InvalidValueError
 
 VENDOR = "amd"
-RESOURCE_PREFIX = "amd.com/"
-DRA_DRIVER = "gpu.amd.com"
 
 _UNIQUE_ID = re.compile(r"[0-9a-f]{16}")
 _NO_UNIQUE_IDS = frozenset({"0" * 16, "f" * 16})

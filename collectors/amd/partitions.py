@@ -15,8 +15,9 @@ from pathlib import Path
 from collectors.amd import kfd
 from collectors.amd.files import read_text
 from collectors.amd.gpu_paths import DrmNodes, GpuPaths, drm_nodes
-from collectors.amd.identity import RESOURCE_PREFIX, Identity, drm_aliases
+from collectors.amd.identity import Identity, drm_aliases
 from collectors.amd.kfd import KfdNode, PciSlot, Topology
+from collectors.amd.names import RESOURCE_PREFIX
 from collectors.contract import (
     Alias,
     CollectorError,

@@ -13,13 +13,13 @@ from collectors.nvidia.device_reader import DeviceValues
 from collectors.nvidia.devices import DeviceEntry, DeviceTable, Place, bound_addresses, undriven_faults
 from collectors.nvidia.errors import InvalidValueError, SessionError
 from collectors.nvidia.health import Health
+from collectors.nvidia.names import PCI_VENDOR
 from collectors.nvidia.session import OpenLibrary, Session
 from collectors.nvidia.session_reader import SUPPLIED_PARTITION_ROWS, SUPPLIED_ROWS, SessionReader
 from collectors.nvidia.sleep import SleepPolicy, can_sleep, closed_reading, sleep_states
 from collectors.nvidia.unbinding import leaving
 from collectors.pci import PciFunction, functions_of
 
-_PCI_VENDOR = 0x10DE
 _MAX_DEVICES = 256
 # How soon after the last search a lost device is searched for again, where the medium interval is longer.
 _SEARCH_SECONDS = 5.0
@@ -156,7 +156,7 @@ class NvidiaCollector:
         return self._sleep.may_be_open(states, is_open=self._session.is_open)
 
     def _hardware(self) -> tuple[PciFunction, ...]:
-        functions = functions_of(self._node.sysfs, _PCI_VENDOR)
+        functions = functions_of(self._node.sysfs, PCI_VENDOR)
         return tuple(function for function in functions if function.is_display)
 
     def _open_reader(self, due: frozenset[Cadence]) -> SessionReader:

@@ -10,12 +10,11 @@ from collectors.catalog import INFO
 from collectors.contract import Alias, Device, Fault, Node, UnavailableError, UnsupportedError
 from collectors.identity import made_uuid
 from collectors.nvidia.errors import InvalidValueError, NoDataError
+from collectors.nvidia.names import DRA_DRIVER, PCI_VENDOR, RESOURCE_PREFIX
 from collectors.nvidia.nvml import Handle, Nvml
 from collectors.pci import PciFunction, functions_of, numa_node, parse_address, spellings
 
 VENDOR = "nvidia"
-RESOURCE_PREFIX = "nvidia.com/"
-DRA_DRIVER = "gpu.nvidia.com"
 
 # nvmlDeviceArchitecture_t.
 _ARCHITECTURES = {
@@ -33,7 +32,6 @@ _ARCHITECTURES = {
     13: "rubin",
     15: "npu3",
 }
-_PCI_VENDOR = 0x10DE
 _PLATFORM_DRIVER = ("bus", "platform", "drivers", "gk20a")
 _PLATFORM_DEVICE = re.compile(r"[0-9a-f]+\.[\w-]+", re.ASCII)
 # The only id that NVIDIA's device plugin uses on a Jetson: `internal/rm/tegra_devices.go`.
@@ -110,7 +108,7 @@ def _location(nvml: Nvml, handle: Handle, index: int | None, node: Node) -> tupl
         location = parse_address(nvml.pci_bus_id(handle))
     except UnsupportedError as error:
         names = [name for name in node.sysfs.names(*_PLATFORM_DRIVER) if _PLATFORM_DEVICE.fullmatch(name)]
-        if not names and functions_of(node.sysfs, _PCI_VENDOR):
+        if not names and functions_of(node.sysfs, PCI_VENDOR):
             raise UnavailableError(str(error)) from error  # it is one of these
         return (names[min(index or 0, len(names) - 1)] if names else f"gpu{index or 0}"), ""
     if location is None:

@@ -20,12 +20,12 @@ from collectors.nvidia.errors import (
     NoDataError,
     from_code,
 )
+from collectors.nvidia.names import LIBRARY
 from collectors.query import PermanentlyUnsupportedError
 
 Handle = NewType("Handle", object)
 _T = TypeVar("_T")
 
-_LIBRARY = "libnvidia-ml.so.1"
 _CORE_SENSOR = 0  # NVML_TEMPERATURE_GPU
 _DISABLED, _ENABLED = 0, 1  # nvmlEnableState_t
 # NVML's marks for "not available", with 32 and 64 bits.
@@ -329,9 +329,9 @@ def open_library(*, attach: bool = True) -> Nvml:
     """
     try:
         # The binding reports every failure to load as "not found"; the loader reports the cause.
-        ctypes.CDLL(_LIBRARY)
+        ctypes.CDLL(LIBRARY)
     except OSError as error:
-        raise LibraryMissingError(f"cannot load {_LIBRARY}: {error}") from None
+        raise LibraryMissingError(f"cannot load {LIBRARY}: {error}") from None
     import pynvml  # noqa: PLC0415 - costs 17 MiB, so it is imported only if there is a library
 
     try:

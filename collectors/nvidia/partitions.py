@@ -16,8 +16,9 @@ from collectors.contract import (
     UnsupportedError,
 )
 from collectors.nvidia.errors import READING_ERRORS, InvalidValueError, NoDataError, fault_of
-from collectors.nvidia.identity import DRA_DRIVER, RESOURCE_PREFIX, Identity
+from collectors.nvidia.identity import Identity
 from collectors.nvidia.mig_nodes import mig_nodes
+from collectors.nvidia.names import DRA_DRIVER, RESOURCE_PREFIX
 from collectors.nvidia.nvml import Handle, MigSlices, Nvml, Placement
 from collectors.sysfs import Root
 

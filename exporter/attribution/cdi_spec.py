@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from collectors.text_file import TextError
-from exporter.attribution.cdi_yaml import read_yaml
 
 _KIND = re.compile(r"[^/=\s]+/[^/=\s]+")
 _LONGEST = 255
@@ -80,6 +79,8 @@ def _document(text: str, *, is_json: bool) -> object:
     if not text.endswith("\n"):
         # Every part of a YAML text up to the end of a value is YAML too, also with a path that is not complete.
         raise TextError("the last line has no end")
+    from exporter.attribution.cdi_yaml import read_yaml  # noqa: PLC0415 - 2 MiB; most drivers write JSON
+
     return read_yaml(text)
 
 

@@ -4,20 +4,15 @@ Source: the kernel's `Documentation/filesystems/proc.rst` and `include/uapi/linu
 """
 
 import errno
-import http.client
 import re
-import ssl
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 
 from collectors.identity import product_uuid
-from collectors.metric import Subject
 from collectors.procfs import host_processes_visible
 from collectors.sysfs import Root
 from collectors.vendors import VENDORS, Vendor
-from exporter import families
 from exporter.check.facts import (
     AddressFacts,
     AddressState,
@@ -27,11 +22,10 @@ from exporter.check.facts import (
     SocketMount,
     VariableFacts,
 )
+from exporter.check.listener import exporter_serves, protected_exporter_serves
 from exporter.configuration.settings import Settings, WebSettings
 from exporter.web import listen
-from exporter.web.handlers import HEALTHY_PATH
 from exporter.web.listen import ListenError
-from exporter.web.response import SERVER_NAME
 
 _CAPABILITIES = (
     *("CHOWN", "DAC_OVERRIDE", "DAC_READ_SEARCH", "FOWNER", "FSETID", "KILL", "SETGID", "SETUID", "SETPCAP"),
@@ -47,9 +41,6 @@ _MOUNTINFO_LIMIT_BYTES = 1 << 20
 _OCTAL_ESCAPE = re.compile(r"\\([0-7]{3})")
 _REMOVED_SUFFIX = "//deleted"
 _MOUNT_FIELDS = 6  # id, parent, device, root, mount point, options; later fields are not used
-_SCRAPE_TIMEOUT_SECONDS = 2.0
-_SCRAPE_LIMIT_BYTES = 16 << 20
-_OWN_FAMILY = families.BUILD_INFO.name(Subject.EXPORTER).encode()
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,39 +194,7 @@ def _try(address: str, telemetry_path: str, *, is_protected: bool) -> AddressFac
     except ListenError as error:
         if getattr(error.__cause__, "errno", None) != errno.EADDRINUSE:
             return AddressFacts(address, AddressState.REFUSED, str(error))
-        if _exporter_serves(address, telemetry_path) or (is_protected and _protected_exporter_serves(address)):
+        if exporter_serves(address, telemetry_path) or (is_protected and protected_exporter_serves(address)):
             return AddressFacts(address, AddressState.SERVED)
         return AddressFacts(address, AddressState.TAKEN, str(error))
     return AddressFacts(address, AddressState.FREE)
-
-
-def _exporter_serves(address: str, telemetry_path: str) -> bool:
-    parsed = listen.parse(address)
-    connection = http.client.HTTPConnection(parsed.host or "localhost", parsed.port, timeout=_SCRAPE_TIMEOUT_SECONDS)
-    with closing(connection):
-        try:
-            connection.request("GET", telemetry_path)
-            return _OWN_FAMILY in connection.getresponse().read(_SCRAPE_LIMIT_BYTES)
-        except (OSError, http.client.HTTPException):
-            return False
-
-
-def _protected_exporter_serves(address: str) -> bool:
-    """Whether an exporter listens there that shows its metrics only to users, or by TLS: its health page has its name.
-
-    One that needs a certificate of each client is not recognized.
-    """
-    parsed = listen.parse(address)
-    host, seconds = parsed.host or "localhost", _SCRAPE_TIMEOUT_SECONDS
-    unverified = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # nothing that is sent or received is secret
-    unverified.check_hostname = False
-    unverified.verify_mode = ssl.CERT_NONE
-    for connection in (
-        http.client.HTTPConnection(host, parsed.port, timeout=seconds),
-        http.client.HTTPSConnection(host, parsed.port, timeout=seconds, context=unverified),
-    ):
-        with closing(connection), suppress(OSError, http.client.HTTPException):
-            connection.request("GET", HEALTHY_PATH)
-            if connection.getresponse().getheader("Server") == SERVER_NAME:
-                return True
-    return False

@@ -6,7 +6,6 @@ from typing import Any
 
 from exporter.configuration.environment import read_defaults, read_environment
 from exporter.configuration.errors import ConfigError, shown
-from exporter.configuration.file import read_config_file
 from exporter.configuration.options import Option, RawOption
 from exporter.configuration.settings import OPTIONS, SECTIONS, Settings
 
@@ -27,7 +26,7 @@ def load_settings(flags: Mapping[str, str], environ: Mapping[str, str], file: Pa
     sources = _OptionSources(
         (
             read_defaults(environ),
-            {} if file is None else read_config_file(file),
+            {} if file is None else _read_file(file),
             read_environment(environ),
             {option.key: RawOption(flags[option.key], option.flag) for option in OPTIONS if option.key in flags},
         )
@@ -39,6 +38,12 @@ def load_settings(flags: Mapping[str, str], environ: Mapping[str, str], file: Pa
         for one, other in section.distinct_pairs():
             _check_distinct(values[section.name], sources, one, other)
     return Settings(**values)
+
+
+def _read_file(file: Path) -> Mapping[str, RawOption]:
+    from exporter.configuration.file import read_config_file  # noqa: PLC0415 - without a file, YAML is not needed
+
+    return read_config_file(file)
 
 
 class _OptionSources:

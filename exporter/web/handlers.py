@@ -1,17 +1,15 @@
 """HTTP handlers for metrics, the status page, liveness and readiness. They only read the newest snapshot."""
 
 from collections.abc import Callable, Mapping
+from functools import cache
 
 from exporter.assembler import Clocks, Latest
 from exporter.scrape_bodies import ScrapeBodies
 from exporter.selfmetrics import SelfMetrics, exporter_version
 from exporter.series import EVERYTHING, Shown
 from exporter.snapshot import Snapshot
-from exporter.web import status_page, status_view
 from exporter.web.negotiation import accepts_gzip, negotiate
 from exporter.web.response import Handler, Response
-from exporter.web.status_page import About
-from exporter.web.status_view import StatusView
 
 HEALTHY_PATH = "/-/healthy"
 READY_PATH = "/-/ready"
@@ -54,11 +52,19 @@ def index(latest: Latest, metrics_path: str, node: str, clocks: Clocks, *, simul
     """
     links = (("Metrics", metrics_path), ("Liveness", HEALTHY_PATH), ("Readiness", READY_PATH))
 
-    def current_view() -> StatusView:
-        snapshot_age_seconds = clocks.monotonic() - latest.made_at
-        return status_view.build_view(latest.snapshot, clocks.wall(), snapshot_age_seconds)
+    @cache
+    def loaded() -> Handler:
+        from exporter.web import status_page, status_view  # noqa: PLC0415 - not needed until a person looks at it
 
-    page = status_page.handler(About(node, exporter_version(), links, simulated), current_view)
+        about = status_page.About(node, exporter_version(), links, simulated)
+        return status_page.handler(
+            about,
+            lambda: status_view.build_view(latest.snapshot, clocks.wall(), clocks.monotonic() - latest.made_at),
+        )
+
+    def page(headers: Mapping[str, str]) -> Response:
+        return loaded()(headers)
+
     return _RecentPage(page, latest, clocks.monotonic).respond
 
 

@@ -4,7 +4,7 @@
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -133,7 +133,7 @@ def _stems(text: str, subject: Subject) -> set[str]:
     return {series.name.removeprefix(prefix) for series in parse(text) if series.name.startswith(prefix)}
 
 
-def _supplied(rows: tuple[Metric, ...]) -> set[str]:
+def _supplied(rows: Sequence[Metric]) -> set[str]:
     return {row.stem for row in rows if not row.option}
 
 

@@ -3,6 +3,7 @@
 `pytest tests/golden --update-golden` rewrites the files.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -38,7 +39,7 @@ def stems(text: str, subject: Subject) -> set[str]:
     return {series.name.removeprefix(prefix) for series in parse(text) if series.name.startswith(prefix)}
 
 
-def supplied(rows: tuple[Metric, ...]) -> set[str]:
+def supplied(rows: Sequence[Metric]) -> set[str]:
     """The stems of the families that the collector can supply without an option."""
     return {row.stem for row in rows if not row.option}
 

@@ -5,13 +5,16 @@ import re
 import socket
 from collections.abc import Iterator
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from collectors.sysfs import Root
 from exporter.assembler import Clocks, Latest
-from exporter.selfmetrics import SelfMetrics, process_samples
+from exporter.own_process import OwnProcess
+from exporter.selfmetrics import SelfMetrics
 from exporter.text_format import Format
 from exporter.web import handlers
 from exporter.web.server import Server
@@ -66,7 +69,7 @@ def mutated(draw: st.DrawFn) -> bytes:
 @pytest.fixture(scope="module")
 def server() -> Iterator[Server]:
     latest = Latest(rich(), made_at=0.0)
-    own = SelfMetrics(process_samples, lambda: True)
+    own = SelfMetrics(OwnProcess(Root(Path("/proc"))).samples, lambda: True)
     clocks = Clocks(lambda: 0.0, lambda: NOW)
     pages = {
         METRICS: handlers.metrics(latest, own),

@@ -1,18 +1,15 @@
 import platform
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
-import psutil
 import pytest
 
 from collectors.contract import Reason
 from exporter import families
-from exporter.selfmetrics import SelfMetrics, build_samples, exporter_version, health_samples, process_samples
+from exporter.selfmetrics import SelfMetrics, build_samples, exporter_version, health_samples
 from exporter.series import OwnSample
 from exporter.snapshot import AttributionHealth, CollectorHealth, Snapshot
-from tests.doubles.exporter_process import PROCESS_FAMILIES
 
 ERRORS = {**dict.fromkeys(Reason, 0), Reason.LATE: 2}
 WELL = CollectorHealth("acme", True, True, False, 8, 0.25, 1_700_000_000.0, ERRORS)  # noqa: FBT003 - present, up, late
@@ -93,57 +90,6 @@ def test_unmatched_ids_are_counted_by_resource() -> None:
 def test_build_info_has_the_versions() -> None:
     assert by_row(build_samples()) == {("build_info", (exporter_version(), platform.python_version())): 1}
     assert exporter_version()[0].isdigit()
-
-
-def test_process_series_match_the_process() -> None:
-    found = {sample.metric.name(sample.metric.subjects[0]): sample.value for sample in process_samples()}
-
-    assert found.keys() == PROCESS_FAMILIES
-    assert 0 < found["process_resident_memory_bytes"] < found["process_virtual_memory_bytes"]
-    assert 0 < found["process_cpu_seconds_total"] <= time.process_time()
-    assert time.time() - 86400 < found["process_start_time_seconds"] < time.time()
-    assert 3 <= found["process_open_fds"] < found["process_max_fds"]
-
-
-UNREADABLE = [
-    FileNotFoundError(2, "No such file or directory"),
-    OSError(24, "Too many open files"),
-    PermissionError(13, "Permission denied"),
-    psutil.NoSuchProcess(7),
-    psutil.AccessDenied(7),
-    RuntimeError("line 'btime' not found in /proc/stat"),
-    IndexError("list index out of range"),
-    ValueError("not a number"),
-]
-
-
-class Unreadable(psutil.Process):
-    """This process, of which some values cannot be read."""
-
-    error: Exception
-
-    def create_time(self) -> float:
-        raise self.error
-
-    def num_fds(self) -> int:
-        raise self.error
-
-
-@pytest.mark.parametrize("error", UNREADABLE, ids=repr)
-def test_process_series_that_cannot_be_read_are_absent(error: Exception) -> None:
-    process = Unreadable()
-    process.error = error
-
-    def find() -> psutil.Process:
-        raise error
-
-    assert {sample.metric for sample in process_samples(lambda: process)} == {
-        families.PROCESS_CPU,
-        families.PROCESS_RESIDENT_MEMORY,
-        families.PROCESS_VIRTUAL_MEMORY,
-        families.PROCESS_MAX_FDS,
-    }
-    assert {sample.metric for sample in process_samples(find)} == {families.PROCESS_MAX_FDS, families.PROCESS_CPU}
 
 
 def scrapes(samples: list[OwnSample]) -> float:
