@@ -56,8 +56,7 @@ class Allocation:
         return Holder(self.container, self.subject)
 
 
-@dataclass(frozen=True, slots=True)
-class HolderSample:
+class HolderSample(NamedTuple):
     """One value of a container or an allocation, in the base unit of its metric."""
 
     metric: Metric
