@@ -67,6 +67,7 @@ class CollectorState:
         self._released_devices: frozenset[str] = frozenset()  # by address; also devices of other collectors
         self._failure: Failure | None = None
         self._duration_seconds: float | None = None
+        self._cpu_seconds: float | None = None
         self._last_success: float | None = None
         self._errors = dict.fromkeys(Reason, 0)
         self._failing: dict[tuple[str, Reason], float] = {}
@@ -147,6 +148,7 @@ class CollectorState:
         self._call_ended = True
         self._released = False
         self._duration_seconds = event.ended - event.started
+        self._cpu_seconds = event.cpu_seconds
         accepted = Accepted()
         if event.reading is not None:
             accepted = self._accept_or_set_down(event, event.reading)
@@ -220,6 +222,7 @@ class CollectorState:
             failure=self._failure,
             released=self._released,
             stuck={uuid: now - since for uuid, since in self._stuck.items()},
+            cpu_seconds=self._cpu_seconds,
             released_devices=frozenset(
                 device.uuid for device in self.devices if device.device in self._released_devices
             ),

@@ -164,6 +164,7 @@ class AmdCollector:
             sessions=self._devices.sessions(),
             stuck=frozenset(gpu.uuid for gpu in gpus if gpu.stuck),
             incomplete=any(gpu.incomplete for gpu in gpus),
+            cpu_seconds=self._calls.cpu_seconds,
         )
 
     def close(self) -> None:

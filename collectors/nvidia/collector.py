@@ -82,6 +82,7 @@ class NvidiaCollector:
         closed = self._closed_reading(driven | {entry.device.device for entry in entries}, due)
         return replace(
             reading,
+            cpu_seconds=self._calls.cpu_seconds,
             devices=(*reading.devices, *others.devices, *closed.devices),
             partitions=(*reading.partitions, *closed.partitions),
             samples=(*reading.samples, *others.samples, *closed.samples),

@@ -53,7 +53,7 @@ class EventWatch:
         self._clock = clock
         self._commands: SimpleQueue[Command] = SimpleQueue()
         self._reports: SimpleQueue[Report] = SimpleQueue()
-        self._listener = Listener(nvml, self._commands, self._reports, clock, wall_clock)
+        self._listener = Listener(nvml, self._commands, self._reports, clock, wall_clock, calls.add_cpu_time)
         self._thread: threading.Thread | None = None
         self._types: dict[str, int] = {}
         self._watched: dict[str, Handle] = {}
