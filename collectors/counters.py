@@ -111,10 +111,13 @@ class Counter:
     def read(self, now: CounterReading) -> Verdict:
         """Apply the rule to a reading."""
         self.read_at = now.at
-        self._extend_row(now)
         last = self._last
-        if last is None:
-            return self._accept(now, 0.0, confirmed=False)
+        if last is not None and last is self._previous and now[1:] == last[1:]:
+            return self._repeat(now, last)
+        self._extend_row(now)
+        return self._accept(now, 0.0, confirmed=False) if last is None else self._apply(now, last)
+
+    def _apply(self, now: CounterReading, last: CounterReading) -> Verdict:
         most = bound(now.most_per_second, now.at - last.at)
         rise = now.value - last.value
         reset_known = now.session != last.session
@@ -127,6 +130,13 @@ class Counter:
         if now.most_per_second is not None and last.value < now.width:
             return self._unwrap(now, rise + now.width, most)
         return self._fall(now, most)
+
+    def _repeat(self, now: CounterReading, last: CounterReading) -> Verdict:
+        """Accept a reading that equals the last one, which was accepted: the rule says nothing else of it."""
+        self._row += 1
+        self._last = self._previous = now
+        self._base_confirmed = True
+        return Verdict(now.value + self._wrapped, 0.0, now.at - last.at)
 
     def refuse(self, at: float) -> Verdict:
         """Apply the rule to a reading that is no number of a counter."""

@@ -50,6 +50,7 @@ class _Call(Generic[T]):
     Attributes:
         ended: Whether it has returned or raised.
         left: Whether its worker was left behind, so that nobody waits for its result.
+        cpu_seconds: The CPU time that it has taken, once it has ended.
     """
 
     def __init__(self, subject: str, function: Callable[[], T], report_end: "Callable[[_Call[T]], bool]") -> None:
@@ -60,13 +61,16 @@ class _Call(Generic[T]):
         self._report_end = report_end
         self._results: list[T] = []
         self._error: BaseException | None = None
+        self.cpu_seconds = 0.0
 
     def make(self) -> bool:
         """Call the function. Returns whether the worker is to end."""
+        started = time.thread_time()
         try:
             self._results.append(self._function())
         except BaseException as error:  # noqa: BLE001 - raised again in the collector's thread
             self._error = error
+        self.cpu_seconds = time.thread_time() - started
         return self._report_end(self)
 
     def result(self) -> T:
@@ -133,6 +137,7 @@ class DeviceCalls:
         self._stuck: dict[str, _Call[Any]] = {}
         self._patience: dict[str, float] = {}  # of devices that were slow, in seconds
         self._slow_at: dict[str, float] = {}  # when they were slow, by the clock
+        self._cpu_seconds = 0.0
         self._extra = _Extra(_MOST_EXTRA * deadline_seconds, clock())
         self._waiting: list[Callable[[], object]] = []
         self._worker: _Queue | None = None
@@ -143,6 +148,17 @@ class DeviceCalls:
         """The devices, and what else is called, with a call that has not returned."""
         with self._changed:
             return frozenset(self._stuck)
+
+    @property
+    def cpu_seconds(self) -> float:
+        """The CPU time of the threads that have worked for the collector, without that of calls that are out."""
+        with self._changed:
+            return self._cpu_seconds
+
+    def add_cpu_time(self, seconds: float) -> None:
+        """Add the CPU time of another thread that works for the collector. Called from any thread."""
+        with self._changed:
+            self._cpu_seconds += seconds
 
     def run(self, subject: str, function: Callable[[], T]) -> T:
         """Call a function that reads a device, and wait for its result.
@@ -227,6 +243,7 @@ class DeviceCalls:
         actions: list[Callable[[], object]] = []
         with self._changed:
             call.ended = True
+            self._cpu_seconds += call.cpu_seconds
             if call.left:
                 del self._stuck[call.subject]
                 if not self._stuck:

@@ -52,6 +52,14 @@ def require_possible(metric: Metric, value: float) -> None:
         raise ImplausibleError(f"{value:.0f}, which libraries return for an unknown count")
 
 
+def is_possible(metric: Metric, value: float) -> bool:
+    """Whether a value that was read is possible. Of a counter, the exporter also decides which high values are."""
+    if metric.kind is Kind.COUNTER:
+        return math.isfinite(value) and value >= 0
+    low, high = bounds_of(metric)
+    return low <= value <= high and math.isfinite(value)
+
+
 class DeviceLimits:
     """What is possible on one device, from its own latest readings."""
 

@@ -5,7 +5,7 @@
 
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 from collectors.contract import CollectorError, Reason, UnavailableError, UnsupportedError
 from collectors.metric import Cadence, Metric
@@ -29,8 +29,7 @@ class InvalidValueError(UnavailableError):
         super().__init__(text, Reason.INVALID_VALUE)
 
 
-@dataclass(frozen=True, slots=True)
-class RawValue:
+class RawValue(NamedTuple):
     """One value as the library reports it.
 
     Attributes:

@@ -3,10 +3,10 @@
 The loss of a query that has answered before is counted.
 """
 
-import math
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from types import MappingProxyType
 from typing import Generic
 
@@ -20,8 +20,8 @@ from collectors.contract import (
     Unsupported,
     UnsupportedError,
 )
-from collectors.metric import Cadence, Kind, Metric
-from collectors.plausibility import ImplausibleError, require_possible
+from collectors.metric import Cadence, Metric
+from collectors.plausibility import is_possible
 from collectors.query import (
     Batch,
     BatchItem,
@@ -34,7 +34,7 @@ from collectors.query import (
     Query,
     RawValue,
 )
-from collectors.subject_queries import SubjectQueries
+from collectors.subject_queries import Step, SubjectQueries
 
 # Errors that do not affect the other queries.
 _SINGLE_QUERY_ERRORS = (NoDataError, UnsupportedError, UnavailableError)
@@ -82,6 +82,8 @@ class QueryRunner(Generic[L, H]):
         self._expected = expected
         self._absent_marks = absent_marks
         self._subjects: dict[SubjectKey, SubjectQueries[L, H]] = {}
+        self._unsupported_parts: list[tuple[Unsupported, ...]] = []
+        self._unsupported: tuple[Unsupported, ...] = ()
 
     def run(self, subject: SubjectKey, handle: H, queries: Queries[L, H], due: frozenset[Cadence]) -> QueryResult:
         """Run the queries that are due; those that this device or partition does not support only now and then.
@@ -103,20 +105,21 @@ class QueryRunner(Generic[L, H]):
         if Cadence.SLOW in due:
             known.slow_readings_are_due()
         result, now = QueryResult(), self._clock()
-        for query in queries:
-            if isinstance(query, Batch):
-                items = [item for item in query.items if known.is_runnable(item, due, now)]
-                if items:
-                    self._run_batch(subject, handle, query, items, result)
-            elif known.is_runnable(query, due, now):
-                self._run_query(subject, handle, query, result)
+        plan = known.plan(due, now)
+        for step in plan.steps:
+            self._run_step(subject, handle, step, result)
+            if known.plans.get(due) is not plan:  # a query that has just failed may have a fallback
+                for other in known.steps_from(step.place + 1, due, now):
+                    self._run_step(subject, handle, other, result)
+                break
         return result
 
-    def unsupported(self) -> Iterator[Unsupported]:
-        """All rows that were queried and that no query supplies."""
-        for subject, known in self._subjects.items():
-            for row, detail in known.missing_rows().items():
-                yield Unsupported(row, subject.device_uuid, detail, subject.partition_uuid)
+    def unsupported(self) -> tuple[Unsupported, ...]:
+        """All rows that were queried and that no query supplies. The same object until it changes."""
+        parts = [known.missing_rows(subject) for subject, known in self._subjects.items()]
+        if parts != self._unsupported_parts:
+            self._unsupported_parts, self._unsupported = parts, tuple(chain.from_iterable(parts))
+        return self._unsupported
 
     def forget(self, device_uuid: str) -> None:
         """Run all queries of a device and its partitions again, for example after a change of its partition layout.
@@ -127,8 +130,7 @@ class QueryRunner(Generic[L, H]):
             if subject.partition_uuid:
                 del self._subjects[subject]
             else:
-                self._subjects[subject].gaps.clear()
-                self._subjects[subject].missing = None
+                self._subjects[subject].forget_gaps()
 
     def retry(self, device_uuid: str) -> None:
         """Run the queries of a device and its partitions again that have answered before, for example after a reset.
@@ -136,9 +138,7 @@ class QueryRunner(Generic[L, H]):
         Those that have never answered still wait for their turn: their fallbacks answer in the meantime.
         """
         for subject in self._of_device(device_uuid):
-            known = self._subjects[subject]
-            known.gaps = {name: gap for name, gap in known.gaps.items() if not gap.answered}
-            known.missing = None
+            self._subjects[subject].forget_gaps(answered_only=True)
 
     def is_waiting(self, device_uuid: str) -> bool:
         """Whether a query of a device or its partitions has failed that may answer soon."""
@@ -146,11 +146,17 @@ class QueryRunner(Generic[L, H]):
 
     def answered(self) -> dict[SubjectKey, frozenset[str]]:
         """The names of the queries that have ever supplied a value, by device and partition."""
-        now = {subject: known.expected | known.answered for subject, known in self._subjects.items()}
+        now = {subject: known.ever_answered() for subject, known in self._subjects.items()}
         return {**self._expected, **now}
 
     def _of_device(self, device_uuid: str) -> list[SubjectKey]:
         return [subject for subject in self._subjects if subject.device_uuid == device_uuid]
+
+    def _run_step(self, subject: SubjectKey, handle: H, step: Step[L, H], result: QueryResult) -> None:
+        if isinstance(step.query, Batch):
+            self._run_batch(subject, handle, step.query, step, result)
+        else:
+            self._run_query(subject, handle, step.query, result)
 
     def _run_query(self, subject: SubjectKey, handle: H, query: Query[L, H], result: QueryResult) -> None:
         try:
@@ -161,11 +167,12 @@ class QueryRunner(Generic[L, H]):
             self._accept(subject, query, values, result)
 
     def _run_batch(
-        self, subject: SubjectKey, handle: H, batch: Batch[L, H], items: Sequence[BatchItem], result: QueryResult
+        self, subject: SubjectKey, handle: H, batch: Batch[L, H], step: Step[L, H], result: QueryResult
     ) -> None:
+        items = step.items
         outcomes: Sequence[float | CollectorError]
         try:
-            outcomes = batch.read(self._library, handle, [item.key for item in items])
+            outcomes = batch.read(self._library, handle, step.keys)
         except (NoDataError, UnsupportedError) as error:
             outcomes = [error] * len(items)
         except UnavailableError as error:  # counted once, not once for each item
@@ -182,16 +189,17 @@ class QueryRunner(Generic[L, H]):
     def _accept_item(
         self, subject: SubjectKey, item: BatchItem, outcome: float | CollectorError, result: QueryResult
     ) -> None:
-        if isinstance(outcome, CollectorError) and not isinstance(outcome, _SINGLE_QUERY_ERRORS):
+        if not isinstance(outcome, CollectorError):
+            try:
+                values = tuple(item.raw_values(outcome))
+            except _SINGLE_QUERY_ERRORS as error:
+                outcome = error
+            else:
+                self._accept(subject, item, values, result)
+                return
+        if not isinstance(outcome, _SINGLE_QUERY_ERRORS):
             raise outcome
-        try:
-            values = () if isinstance(outcome, CollectorError) else tuple(item.raw_values(outcome))
-        except _SINGLE_QUERY_ERRORS as error:
-            outcome = error
-        if isinstance(outcome, CollectorError):
-            self._record_error(subject, item, outcome, result)
-        else:
-            self._accept(subject, item, values, result)
+        self._record_error(subject, item, outcome, result)
 
     def _record_error(
         self, subject: SubjectKey, query: Query[L, H] | BatchItem, error: CollectorError, result: QueryResult
@@ -232,13 +240,18 @@ class QueryRunner(Generic[L, H]):
         self,
         subject: SubjectKey,
         query: Query[L, H] | BatchItem,
-        values: Iterable[RawValue | InvalidValueError],
+        values: Sequence[RawValue | InvalidValueError],
         result: QueryResult,
     ) -> None:
         result.succeeded += 1
         known = self._subjects[subject]
         known.waiting.discard(query.name)
-        for value in values:
+        last = known.last.get(query.name, ())
+        if query.name in known.settled and len(last) == len(values) and all(map(_is_same, last, values)):
+            result.samples += last
+            return
+        first = len(result.samples)
+        for place, value in enumerate(values):
             if isinstance(value, InvalidValueError):
                 result.faults.append(Fault(value.reason, subject.where, str(value)))
                 continue
@@ -246,23 +259,28 @@ class QueryRunner(Generic[L, H]):
                 known.give_up(query, f"{query.name}: the counter stays at 0", self._clock())
                 return
             converted = value.convert(value.raw)
-            if value.raw in self._absent_marks or not _is_possible(value.metric, converted):
+            if value.raw in self._absent_marks or not is_possible(value.metric, converted):
                 result.faults.append(Fault(Reason.INVALID_VALUE, subject.where, f"{query.name}: {value.raw}"))
                 result.impossible.add(value.metric)
                 continue
             known.record_answer(query, value.raw)
-            width = value.convert(value.width) if value.width else 0.0
+            if place < len(last) and _is_same(last[place], value):
+                result.samples.append(last[place])
+                continue
+            width = float(value.convert(value.width)) if value.width else 0.0
+            labels, number = value.labels, float(converted)
             result.samples.append(
-                Sample(value.metric, subject.device_uuid, converted, subject.partition_uuid, value.labels, width)
+                Sample(value.metric, subject.device_uuid, number, subject.partition_uuid, labels, width)
             )
+        known.last[query.name] = tuple(result.samples[first:])
 
 
-def _is_possible(metric: Metric, value: float) -> bool:
-    """Whether a value is possible. Of a counter, the exporter also decides which high values are."""
-    if metric.kind is Kind.COUNTER:
-        return math.isfinite(value) and value >= 0
-    try:
-        require_possible(metric, value)
-    except ImplausibleError:
-        return False
-    return True
+def _is_same(sample: Sample, value: RawValue | InvalidValueError) -> bool:
+    """Whether a value is that of the last sample at its place, which was possible: most values do not change."""
+    return (
+        not isinstance(value, InvalidValueError)
+        and sample.value == value.convert(value.raw)
+        and sample.metric is value.metric
+        and sample.labels == value.labels
+        and not (sample.width or value.width)
+    )

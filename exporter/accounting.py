@@ -6,7 +6,7 @@ them. While the input of a counter is unknown the counter is not exported; after
 
 import math
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -19,7 +19,8 @@ from exporter.validation import Accepted, Increase
 _FORGET_AFTER_SECONDS = 3600.0
 # More changes of one holding between two readings are not remembered.
 _MOST_CHANGES = 30
-_INTEGRATED = frozenset({catalog.UTILIZATION, catalog.ENERGY, catalog.POWER})
+# By identity, because a row is hashed slowly.
+_INTEGRATED = frozenset(map(id, (catalog.UTILIZATION, catalog.ENERGY, catalog.POWER)))
 
 
 @dataclass(slots=True)
@@ -139,6 +140,10 @@ class Accounting:
         self._credited_until: dict[str, float] = {}
         self._holdings: dict[Holder, _Holding] = {}
         self._allocations_at: float | None = None
+        self._allocations: Sequence[Allocation] | None = None
+        self._credited: list[tuple[float | None, _Holding]] = []  # the share of each allocation, and its holding
+        self._by_device: Mapping[str, Sequence[_Holding]] = {}
+        self._by_subject: Mapping[SubjectKey, Sequence[_Holding]] = {}
 
     def set_max_gap(self, at: float, max_gap_seconds: float) -> None:
         """Use another limit."""
@@ -155,21 +160,17 @@ class Accounting:
             at: Monotonic seconds of the readings.
             accepted: What was accepted of this poll.
         """
-        by_device: defaultdict[str, list[_Holding]] = defaultdict(list)
-        by_subject: defaultdict[SubjectKey, list[_Holding]] = defaultdict(list)
-        for holder, holding in self._holdings.items():
-            by_device[holder.subject.device_uuid].append(holding)
-            by_subject[holder.subject].append(holding)
+        by_device, by_subject = self._by_device, self._by_subject
         for sample in accepted.samples:
-            if sample.metric not in _INTEGRATED:
+            if id(sample.metric) not in _INTEGRATED:
                 continue
-            own = by_subject[sample.subject]
+            own = by_subject.get(sample.subject, ())
             if sample.metric is catalog.UTILIZATION:
                 self._credit_busy(at, sample, own)
                 continue
             risen = self._energy_risen(at, sample, accepted)
             if risen is not None:
-                self._credit_energy(at, sample.device_uuid, risen, own, by_device[sample.device_uuid])
+                self._credit_energy(at, sample.device_uuid, risen, own, by_device.get(sample.device_uuid, ()))
 
     def add_allocations(self, at: float, allocations: Sequence[Allocation] | None) -> None:
         """Integrate the allocated shares, and drop the counters of allocations that have ended.
@@ -181,13 +182,17 @@ class Accounting:
             allocations: Every allocation; None while unknown: nothing is integrated and nothing is dropped.
         """
         if allocations is None:
-            self._allocations_at = None
+            self._allocations_at = self._allocations = None
             for holding in self._holdings.values():
                 holding.listed = False
                 holding.change(_Hold(at, 0.0, sole=False))
             return
         elapsed = 0.0 if self._allocations_at is None else at - self._allocations_at
         self._allocations_at = at
+        if allocations is self._allocations:
+            self._integrate_shares(self._integrable(at, elapsed))
+            return
+        self._allocations = allocations
         listed = {allocation.holder: allocation for allocation in allocations}
         self._holdings = {holder: self._holdings.get(holder) or _Holding(UsageCounters()) for holder in listed}
         for holder, allocation in listed.items():
@@ -196,6 +201,7 @@ class Accounting:
                 holding.usage.device_seconds += allocation.share_ratio * self._integrable(at, elapsed)
             holding.listed = True
             holding.change(_Hold(at, allocation.share_ratio or 0.0, allocation.sole))
+        self._index([(listed[holder].share_ratio, holder, holding) for holder, holding in self._holdings.items()])
 
     def forget(self, now: float, known: Collection[SubjectKey]) -> None:
         """Drop what was read of subjects that no collector knows, an hour after their last reading.
@@ -245,6 +251,22 @@ class Accounting:
                 counted.add(sample.device_uuid)
         counters += (Sample(catalog.ENERGY, uuid, joules) for uuid, joules in integrated.items() if uuid not in counted)
         return counters
+
+    def _index(self, held: Iterable[tuple[float | None, Holder, _Holding]]) -> None:
+        """Arrange what is held for the readings and for the time until the allocations change."""
+        by_device: defaultdict[str, list[_Holding]] = defaultdict(list)
+        by_subject: defaultdict[SubjectKey, list[_Holding]] = defaultdict(list)
+        self._credited.clear()
+        for share_ratio, holder, holding in held:
+            by_device[holder.subject.device_uuid].append(holding)
+            by_subject[holder.subject].append(holding)
+            self._credited.append((share_ratio, holding))
+        self._by_device, self._by_subject = dict(by_device), dict(by_subject)
+
+    def _integrate_shares(self, seconds: float) -> None:
+        for share_ratio, holding in self._credited:
+            if share_ratio is not None:
+                holding.usage.device_seconds += share_ratio * seconds
 
     def _integrable(self, at: float, elapsed_seconds: float) -> float:
         """The elapsed time; 0 if it is longer than the maximum."""

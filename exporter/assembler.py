@@ -22,7 +22,7 @@ from exporter.attribution.watcher import AttributionState
 from exporter.collector_state import CollectorState, Limits
 from exporter.few_names import counted_by_few
 from exporter.poller import CallStarted, DevicesReleased, PollerEvent, Released
-from exporter.precedence import Listing, with_exported_uuids, without_duplicates
+from exporter.precedence import Exported, Listing, with_exported_uuids, without_duplicates
 from exporter.process_metrics import no_rows
 from exporter.snapshot import Allocation, AttributionHealth, Snapshot
 
@@ -99,6 +99,10 @@ class Assembler:
         self._join_result: join.JoinResult | None = None
         self._holding_subjects: Mapping[HoldingGroup, SubjectKey] = {}
         self._compute_ratios: dict[SubjectKey, float] = {}
+        self._exported: Exported | None = None
+        self._listings_exported: Sequence[Listing] = ()
+        self._occupancy: Sequence[Sample] = ()
+        self._occupancy_made_of: tuple[Exported, join.JoinResult | None] | None = None
         self._listings = {name: Listing() for name in self._states}
 
     def apply(self, event: Event) -> None:
@@ -134,26 +138,25 @@ class Assembler:
         for state in self._states.values():
             state.check_deadline(now)
         self._accounting.add_allocations(now, self._allocations)
-        devices = {device.uuid: device for state in self._states.values() for device in state.devices}
-        partitions = {part.uuid: part for state in self._states.values() for part in state.partitions}
-        known = subjects_of(devices.values(), partitions.values())
-        self._accounting.forget(now, known)
+        exported = self._exported_now()
+        self._accounting.forget(now, exported.subjects)
         live = [sample for state in self._states.values() for sample in state.samples(now)]
         live += self._accounting.samples(live)
         processes = tuple(process for state in self._states.values() for process in state.processes(now))
-        present = None if self._allocations is None else tuple(e for e in self._allocations if e.subject in known)
-        occupancy = join.occupancy(devices.values(), partitions.values(), self._join_result)
+        present = None
+        if self._allocations is not None:
+            present = tuple(each for each in self._allocations if each.subject in exported.subjects)
         return Snapshot(
-            devices=devices,
-            partitions=partitions,
-            samples=(*live, *occupancy),
+            devices=exported.devices,
+            partitions=exported.partitions,
+            samples=(*live, *self._occupancy_of(exported)),
             allocations=present,
             holder_samples=join.holder_samples(
                 present or (),
                 live,
                 self._accounting.usage,
                 allocation_energy=self._allocation_energy,
-                power_shared={device.uuid for device in devices.values() if device.power_shared},
+                power_shared=exported.power_shared,
             ),
             processes=processes,
             process_samples=self._process_rows(processes),
@@ -163,6 +166,22 @@ class Assembler:
             unresolved_claims=self._join_result.unresolved_claims if self._join_result else {},
             ready=all(state.settled for state in self._states.values()),
         )
+
+    def _exported_now(self) -> Exported:
+        """What all collectors export. The same object until it changes."""
+        listings = [state.listing for state in self._states.values()]
+        if self._exported is None or listings != self._listings_exported:
+            self._listings_exported, self._exported = listings, Exported.of(listings)
+        return self._exported
+
+    def _occupancy_of(self, exported: Exported) -> Sequence[Sample]:
+        """Which devices and partitions are allocated. The same object until they or the allocations change."""
+        made_of = (exported, self._join_result)
+        if self._occupancy_made_of != made_of:
+            partitions, joined = exported.partitions.values(), self._join_result
+            self._occupancy = join.occupancy(exported.devices.values(), partitions, joined)
+            self._occupancy_made_of = made_of
+        return self._occupancy
 
     def _record_release(self, event: Released | DevicesReleased) -> None:
         state = self._states[event.collector]

@@ -4,6 +4,7 @@ import logging
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from itertools import chain
 
 from collectors import catalog
 from collectors.contract import Device, Fault, Partition, Process, Reading, Reason, Sample, subjects_of
@@ -68,6 +69,7 @@ class CollectorState:
         self._released_devices: frozenset[str] = frozenset()  # by address; also devices of other collectors
         self._failure: Failure | None = None
         self._duration_seconds: float | None = None
+        self._cpu_seconds: float | None = None
         self._last_success: float | None = None
         self._errors = dict.fromkeys(Reason, 0)
         self._failing: dict[tuple[str, Reason], float] = {}
@@ -87,6 +89,11 @@ class CollectorState:
         self._deadline_seconds = limits.deadline_seconds
         for cadence, seconds in limits.max_age_seconds.items():
             self._max_ages[cadence].change(at, seconds)
+
+    @property
+    def listing(self) -> Listing:
+        """The devices and partitions that it exports. The same object until they change."""
+        return self._exported
 
     @property
     def devices(self) -> tuple[Device, ...]:
@@ -110,7 +117,7 @@ class CollectorState:
 
     def export(self, listing: Listing) -> None:
         """Export these of the listed devices and partitions; another collector exports the others."""
-        self._exported = listing
+        self._exported = self.listed if listing == self.listed else listing
         uuids = {device.uuid for device in listing.devices}
         duplicates = frozenset(device.uuid for device in self.listed.devices if device.uuid not in uuids)
         for uuid in sorted(duplicates - self._duplicates):
@@ -121,7 +128,9 @@ class CollectorState:
         self._duplicates = duplicates
 
     def exported(self, samples: Iterable[Sample]) -> tuple[Sample, ...]:
-        """The samples of the devices and partitions that it exports."""
+        """Those of the samples of its last reading that are of devices and partitions that it exports."""
+        if self._exported is self.listed:
+            return tuple(samples)
         known = subjects_of(self.devices, self.partitions)
         return tuple(sample for sample in samples if sample.subject in known)
 
@@ -141,6 +150,7 @@ class CollectorState:
         self._call_ended = True
         self._released = False
         self._duration_seconds = event.ended - event.started
+        self._cpu_seconds = event.cpu_seconds
         accepted = Accepted()
         if event.reading is not None:
             accepted = self._accept_or_set_down(event, event.reading)
@@ -190,7 +200,7 @@ class CollectorState:
 
     def samples(self, now: float) -> tuple[Sample, ...]:
         """The samples to export now: fresh ones, and identity of any age."""
-        return self.exported(self._kept.samples(now, self._max_ages, self._lost()))
+        return tuple(chain.from_iterable(self._kept.samples(now, self._max_ages, self._exported)))
 
     def processes(self, now: float) -> tuple[Process, ...]:
         """The processes to export now: fresh, and on devices and partitions that are present."""
@@ -214,6 +224,7 @@ class CollectorState:
             failure=self._failure,
             released=self._released,
             stuck={uuid: now - since for uuid, since in self._stuck.items()},
+            cpu_seconds=self._cpu_seconds,
             released_devices=frozenset(
                 device.uuid for device in self.devices if device.device in self._released_devices
             ),
@@ -258,7 +269,7 @@ class CollectorState:
             self.read_at = event.started
         if event.due == _ALL or self.listed != before:
             self.read_until = event.ended
-        self._kept.replace(accepted, event.due, event.ended)
+        self._kept.replace(accepted, event.due, event.ended, self.listed)
         self._follow_stuck(accepted, event.started)
         if not self._all_stuck:
             self._last_success = self._wall_clock()
@@ -269,6 +280,8 @@ class CollectorState:
 
     def _with_sums(self, accepted: Accepted) -> Accepted:
         """Also with the utilization of devices whose driver reports it for their partitions only."""
+        if not accepted.partitions:
+            return accepted
         now = {each.subject: each.value for each in accepted.samples if each.metric is catalog.COMPUTE_RATIO}
         sizes = self._kept.compute_ratios() | now
         sums = tuple(device_utilization(accepted.partitions, accepted.samples, sizes))
@@ -297,7 +310,8 @@ class CollectorState:
     def _list(self, listing: Listing) -> None:
         if listing != self.listed:
             self.listed = listing
-            (self._exported,) = without_duplicates([listing])
+            (exported,) = without_duplicates([listing])
+            self._exported = listing if exported == listing else exported
 
     def _count_faults(self, faults: Iterable[Fault], at: float) -> list[Fault]:
         """Count them; return those to log: a reading starts to fail, or after the slow maximum age without failure."""

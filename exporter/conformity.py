@@ -25,34 +25,88 @@ from collectors.contract import (
 )
 from collectors.metric import Kind, Label, Metric, Origin, Subject
 from collectors.plausibility import ImplausibleError, require_number
+from exporter.series_order import SeriesOrder
 
+_MOST_ORDERS = 8
 SampleKey = tuple[Metric, str, str, tuple[str, ...]]
 _ROWS = {row: row for row in catalog.ROWS}
 _R = TypeVar("_R")
 
 
-def conforming(reading: Reading, faults: list[Fault]) -> Reading:
-    """A reading without the records that do not meet the contract.
+class Conformity:
+    """Checks the readings of one collector. Used by one thread.
 
-    Args:
-        reading: What the collector returned. If one of its sequences is none, any exception may be raised.
-        faults: Receives one fault for each record that is left out.
+    Most readings have the same devices and the same series as one before, so these are checked once.
     """
-    devices = tuple(_devices(_of(Device, reading.devices, faults), faults))
-    uuids = {device.uuid for device in devices}
-    partitions = tuple(_partitions(_of(Partition, reading.partitions, faults), uuids, faults))
-    listed = subjects_of(devices, partitions)
-    return replace(
-        reading,
-        devices=devices,
-        partitions=partitions,
-        samples=tuple(_samples(_of(Sample, reading.samples, faults), listed, faults)),
-        processes=tuple(_processes(_of(Process, reading.processes, faults), faults)),
-        faults=tuple(_faults(_of(Fault, reading.faults, faults), faults)),
-        unsupported=tuple(_unsupported(_of(Unsupported, reading.unsupported, faults), faults)),
-        sessions=_sessions(reading.sessions),
-        stuck=frozenset(uuid for uuid in reading.stuck if uuid in uuids),
-    )
+
+    def __init__(self) -> None:
+        self._given: tuple[object, object] | None = None  # the last devices and partitions, if nothing was left out
+        self._listed: frozenset[SubjectKey] = frozenset()
+        self._uuids: frozenset[str] = frozenset()
+        self._unsupported_given: object = None
+        self._series: dict[int, SeriesOrder] = {}  # by number of series
+
+    def conforming(self, reading: Reading, faults: list[Fault]) -> Reading:
+        """A reading without the records that do not meet the contract.
+
+        Args:
+            reading: What the collector returned. If one of its sequences is none, any exception may be raised.
+            faults: Receives one fault for each record that is left out.
+        """
+        if self._given == (reading.devices, reading.partitions):
+            devices, partitions = reading.devices, reading.partitions
+        else:
+            devices, partitions = self._list(reading, faults)
+        return replace(
+            reading,
+            devices=devices,
+            partitions=partitions,
+            samples=self._conforming_samples(reading, faults),
+            processes=tuple(_processes(_of(Process, reading.processes, faults), faults)),
+            faults=tuple(_faults(_of(Fault, reading.faults, faults), faults)),
+            unsupported=self._conforming_gaps(reading, faults),
+            sessions=_sessions(reading.sessions),
+            stuck=frozenset(uuid for uuid in reading.stuck if uuid in self._uuids),
+        )
+
+    def order_of(self, samples: tuple[Sample, ...]) -> SeriesOrder:
+        """The order of the series in conforming samples: the same object as for an earlier reading in this order."""
+        known = self._series.get(len(samples))
+        if known is not None and known.samples is samples:
+            return known
+        if len(self._series) > _MOST_ORDERS:
+            self._series.clear()
+        order = self._series[len(samples)] = SeriesOrder(samples)
+        return order
+
+    def _list(self, reading: Reading, faults: list[Fault]) -> tuple[tuple[Device, ...], tuple[Partition, ...]]:
+        left_out = len(faults)
+        devices = tuple(_devices(_of(Device, reading.devices, faults), faults))
+        self._uuids = frozenset(device.uuid for device in devices)
+        partitions = tuple(_partitions(_of(Partition, reading.partitions, faults), self._uuids, faults))
+        self._listed = subjects_of(devices, partitions)
+        same = len(faults) == left_out and (devices, partitions) == (reading.devices, reading.partitions)
+        self._given = (devices, partitions) if same else None
+        self._series.clear()
+        return devices, partitions
+
+    def _conforming_samples(self, reading: Reading, faults: list[Fault]) -> tuple[Sample, ...]:
+        given = reading.samples
+        known = self._series.get(len(given)) if isinstance(given, tuple) else None
+        if known is not None and known.has_same(given):
+            known.samples = given
+            return given
+        return tuple(_samples(_of(Sample, given, faults), self._listed, faults))
+
+    def _conforming_gaps(self, reading: Reading, faults: list[Fault]) -> tuple[Unsupported, ...]:
+        given = reading.unsupported
+        if given is self._unsupported_given:
+            return given
+        left_out = len(faults)
+        gaps = tuple(_unsupported(_of(Unsupported, given, faults), faults))
+        # Later readings often have the very same object. What is left out is counted each time.
+        self._unsupported_given = given if len(faults) == left_out and gaps == given else None
+        return gaps
 
 
 def _of(record: type[_R], given: Iterable[object], faults: list[Fault]) -> Iterator[_R]:
@@ -129,7 +183,7 @@ def _devices(devices: Iterable[Device], faults: list[Fault]) -> Iterator[Device]
             faults.append(_not_listed("device", device))
 
 
-def _partitions(partitions: Iterable[Partition], devices: set[str], faults: list[Fault]) -> Iterator[Partition]:
+def _partitions(partitions: Iterable[Partition], devices: frozenset[str], faults: list[Fault]) -> Iterator[Partition]:
     uuids = set(devices)
     for partition in partitions:
         texts = _are_texts(partition.uuid, partition.device_uuid, partition.profile)

@@ -203,6 +203,15 @@ COLLECTOR_DURATION = Metric(
     (_COLLECTOR,),
     origin=Origin.EXPORTER,
 )
+COLLECTOR_CPU = Metric(
+    "collector_cpu_seconds_total",
+    Kind.COUNTER,
+    Unit.SECONDS,
+    "CPU time used by the collector's own threads, the time that they spend in a vendor's library included.",
+    _EXPORTER,
+    (_COLLECTOR,),
+    origin=Origin.EXPORTER,
+)
 COLLECTOR_LAST_SUCCESS = Metric(
     "collector_last_success_timestamp_seconds",
     Kind.GAUGE,

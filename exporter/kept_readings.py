@@ -6,15 +6,50 @@ Each device has readings of its own age: those of a device that is stuck stay, w
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from operator import is_
 
 from collectors import catalog
-from collectors.contract import Process, Sample, SubjectKey
+from collectors.contract import Process, Sample, SubjectKey, subjects_of
 from collectors.metric import Cadence
 from exporter.changing_limit import ChangingLimit
 from exporter.conformity import sample_key
+from exporter.precedence import Listing
 from exporter.validation import Accepted
 
 MaxAges = Mapping[Cadence, ChangingLimit]
+
+
+@dataclass(frozen=True, slots=True)
+class _Samples:
+    """The samples of one device at one cadence, by what becomes of them.
+
+    Attributes:
+        given: All of them.
+        identity: Identity and past events: exported at any age.
+        state: The state of the device: unknown when it is too old, also of a device that is lost.
+        readings: All others; not exported of a lost device.
+    """
+
+    given: tuple[Sample, ...] = ()
+    identity: tuple[Sample, ...] = ()
+    state: tuple[Sample, ...] = ()
+    readings: tuple[Sample, ...] = ()
+
+    def with_identity(self, samples: tuple[Sample, ...]) -> "_Samples":
+        """The same with newer identity and events, of a device that could not be read."""
+        newer = {sample_key(sample): sample for sample in (*self.identity, *samples)}
+        return replace(self, given=(), identity=tuple(newer.values()))
+
+    def updated(self, given: tuple[Sample, ...]) -> "_Samples":
+        """These samples instead; what is the same as before stays the same object."""
+        if len(given) == len(self.given) and all(map(is_, given, self.given)):
+            return self
+        now = _samples(given)
+        return replace(
+            now,
+            identity=self.identity if now.identity == self.identity else now.identity,
+            state=self.state if now.state == self.state else now.state,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,20 +58,13 @@ class _Last:
 
     Attributes:
         read_at: Monotonic seconds.
-        identity: Identity and past events: exported at any age.
-        state: The state of the device: unknown when it is too old, also of a device that is lost.
-        readings: All others; not exported of a lost device.
+        listing: The devices and partitions that were listed then.
+        samples: The samples.
     """
 
     read_at: float
-    identity: tuple[Sample, ...] = ()
-    state: tuple[Sample, ...] = ()
-    readings: tuple[Sample, ...] = ()
-
-    def with_identity(self, samples: tuple[Sample, ...]) -> "_Last":
-        """The same with newer identity and events, of a device that could not be read."""
-        newer = {sample_key(sample): sample for sample in (*self.identity, *samples)}
-        return replace(self, identity=tuple(newer.values()))
+    listing: Listing
+    samples: _Samples
 
 
 class KeptReadings:
@@ -46,24 +74,28 @@ class KeptReadings:
         self._last: dict[Cadence, dict[str, _Last]] = {}
         self._processes: dict[str, tuple[float, tuple[Process, ...]]] = {}
 
-    def replace(self, accepted: Accepted, due: frozenset[Cadence], at: float) -> None:
+    def replace(self, accepted: Accepted, due: frozenset[Cadence], at: float, listing: Listing) -> None:
         """Replace what was read; of stuck devices only what is known without a reading.
 
         Args:
             accepted: The reading.
             due: Its cadences.
             at: Monotonic seconds.
+            listing: The devices and partitions in it.
         """
-        given: defaultdict[tuple[Cadence, str], list[Sample]] = defaultdict(list)
+        by_device: defaultdict[str, list[Sample]] = defaultdict(list)
         for sample in accepted.samples:
-            given[sample.metric.cadence, sample.device_uuid].append(sample)
+            by_device[sample.device_uuid].append(sample)
         for cadence in due:
             before, now = self._last.get(cadence, {}), {}
             for device in accepted.devices:
-                last = _last(at, given[cadence, device.uuid])
-                if device.uuid in accepted.stuck and device.uuid in before:
-                    last = before[device.uuid].with_identity(last.identity)
-                now[device.uuid] = last
+                given = tuple(each for each in by_device[device.uuid] if each.metric.cadence is cadence)
+                last = before.get(device.uuid)
+                if device.uuid in accepted.stuck and last is not None:
+                    now[device.uuid] = replace(last, samples=last.samples.with_identity(_samples(given).identity))
+                else:
+                    kept = _samples(given) if last is None else last.samples.updated(given)
+                    now[device.uuid] = _Last(at, listing, kept)
             self._last[cadence] = now
         if Cadence.MEDIUM in due:
             self._replace_processes(accepted, at)
@@ -78,7 +110,8 @@ class KeptReadings:
         self._processes = {uuid: kept for uuid, kept in self._processes.items() if uuid not in ended}
         self._last = {
             cadence: {
-                uuid: replace(last, state=(), readings=()) if uuid in ended else last for uuid, last in devices.items()
+                uuid: replace(last, samples=_Samples(identity=last.samples.identity)) if uuid in ended else last
+                for uuid, last in devices.items()
             }
             for cadence, devices in self._last.items()
         }
@@ -88,24 +121,28 @@ class KeptReadings:
         self._processes.clear()
         self._last.clear()
 
-    def samples(self, now: float, max_ages: MaxAges, lost: frozenset[str]) -> Iterator[Sample]:
-        """The samples that are not too old.
+    def samples(self, now: float, max_ages: MaxAges, exported: Listing) -> Iterator[tuple[Sample, ...]]:
+        """The samples that are not too old, in parts. A part that has not changed is the same object as before.
 
         Args:
             now: Monotonic seconds.
             max_ages: How old they may be, by cadence.
-            lost: The devices that no longer answer.
+            exported: The devices and partitions that are exported.
         """
+        known = subjects_of(exported.devices, exported.partitions)
+        lost = frozenset(device.uuid for device in exported.devices if device.lost)
         for cadence in Cadence:
             for uuid, last in self._last.get(cadence, {}).items():
-                yield from last.identity
+                samples = last.samples
+                parts = [samples.identity]
                 if now - last.read_at <= max_ages[cadence].of(last.read_at):
-                    yield from last.state
-                    yield from () if uuid in lost else last.readings
+                    parts += (samples.state,) if uuid in lost else (samples.state, samples.readings)
+                for part in parts:
+                    yield part if last.listing is exported else tuple(each for each in part if each.subject in known)
 
     def compute_ratios(self) -> dict[SubjectKey, float]:
         """The sizes of the partitions, as last read."""
-        kept = (sample for last in self._last.get(Cadence.SLOW, {}).values() for sample in last.identity)
+        kept = (sample for last in self._last.get(Cadence.SLOW, {}).values() for sample in last.samples.identity)
         return {sample.subject: sample.value for sample in kept if sample.metric is catalog.COMPUTE_RATIO}
 
     def processes(self, now: float, max_age: ChangingLimit, lost: frozenset[str]) -> Iterator[Process]:
@@ -122,7 +159,7 @@ class KeptReadings:
         self._processes = {uuid: (at, tuple(processes)) for uuid, processes in by_device.items()} | stuck
 
 
-def _last(at: float, samples: list[Sample]) -> _Last:
-    identity = tuple(s for s in samples if s.metric.persistent and s.metric is not catalog.STATUS_STATE)
-    state = tuple(s for s in samples if s.metric is catalog.STATUS_STATE)
-    return _Last(at, identity, state, tuple(s for s in samples if not s.metric.persistent))
+def _samples(given: tuple[Sample, ...]) -> _Samples:
+    identity = tuple(s for s in given if s.metric.persistent and s.metric is not catalog.STATUS_STATE)
+    state = tuple(s for s in given if s.metric is catalog.STATUS_STATE)
+    return _Samples(given, identity, state, tuple(s for s in given if not s.metric.persistent))

@@ -1,7 +1,9 @@
 """Calls one collector on its cadences, from one thread, and reports each call. Calls never overlap."""
 
 import logging
+import math
 import threading
+import time
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -51,6 +53,7 @@ class CallEnded:
         reading: What it returned; None if it raised.
         failure: Why it raised; also None when the vendor is absent.
         text: The error's text for people.
+        cpu_seconds: The CPU time that the collector has used since it was created, in all its threads; None if unknown.
     """
 
     collector: str
@@ -60,6 +63,7 @@ class CallEnded:
     reading: Reading | None
     failure: Reason | None = None
     text: str = ""
+    cpu_seconds: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,6 +198,7 @@ class Poller:
         intervals: Seconds between two reads of each cadence.
         clock: Monotonic seconds.
         report: Receives every call's start and end, and what was released; must not block.
+        cpu_clock: The CPU time of the calling thread, in seconds.
     """
 
     def __init__(
@@ -203,8 +208,11 @@ class Poller:
         intervals: Mapping[Cadence, float],
         clock: Callable[[], float],
         report: Report,
+        cpu_clock: Callable[[], float] = time.thread_time,
     ) -> None:
         self._name = name
+        self._cpu_clock = cpu_clock
+        self._cpu_seconds_of_others = 0.0
         self._collector = collector
         self._intervals = intervals
         self._schedule = Schedule(intervals)
@@ -329,11 +337,13 @@ class Poller:
             self._schedule.failed(ended)
         else:
             self._schedule.absent(ended)
-        self._report(CallEnded(self._name, started, ended, due, outcome.reading, outcome.failure, outcome.text))
+        spent = self._cpu_clock() + self._cpu_seconds_of_others
+        self._report(CallEnded(self._name, started, ended, due, outcome.reading, outcome.failure, outcome.text, spent))
 
     def _read(self, due: frozenset[Cadence]) -> _Outcome:
         try:
             reading = self._collector.read(due)
+            self._cpu_seconds_of_others = max(self._cpu_seconds_of_others, _seconds(reading.cpu_seconds))
             self._addresses = frozenset(str(device.device) for device in reading.devices if isinstance(device, Device))
             return _Outcome(reading, answering_subjects(reading))
         except AbsentError as error:
@@ -354,6 +364,11 @@ class Poller:
 
     def _log_bug(self, message: str) -> None:
         _log.exception(message, extra={"fields": {"collector": self._name}})
+
+
+def _seconds(given: object) -> float:
+    """A time; 0 for anything else, which a collector of another package may return."""
+    return float(given) if isinstance(given, (int, float)) and 0 <= given < math.inf else 0.0
 
 
 def answering_subjects(reading: Reading) -> frozenset[Hashable]:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from collectors.contract import Device, Partition
+from collectors.contract import Device, Partition, SubjectKey, subjects_of
 from collectors.pci import parse_address
 
 
@@ -13,6 +13,31 @@ class Listing:
 
     devices: tuple[Device, ...] = ()
     partitions: tuple[Partition, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """The devices and partitions that all collectors together export.
+
+    Attributes:
+        devices: By uuid.
+        partitions: By uuid.
+        subjects: The keys of both.
+        power_shared: Uuids of the devices whose power and energy are those of a package that they share.
+    """
+
+    devices: Mapping[str, Device]
+    partitions: Mapping[str, Partition]
+    subjects: frozenset[SubjectKey]
+    power_shared: frozenset[str]
+
+    @classmethod
+    def of(cls, listings: Sequence[Listing]) -> "Exported":
+        """What is exported of these; no device or partition is in two of them."""
+        devices = {device.uuid: device for listing in listings for device in listing.devices}
+        partitions = {part.uuid: part for listing in listings for part in listing.partitions}
+        power_shared = frozenset(uuid for uuid, device in devices.items() if device.power_shared)
+        return cls(devices, partitions, subjects_of(devices.values(), partitions.values()), power_shared)
 
 
 def without_duplicates(listings: Sequence[Listing]) -> list[Listing]:

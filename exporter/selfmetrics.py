@@ -46,6 +46,8 @@ def _collector(health: CollectorHealth) -> list[OwnSample]:
     samples.append(OwnSample(families.COLLECTOR_UP, float(health.up), name))
     if health.duration_seconds is not None:
         samples.append(OwnSample(families.COLLECTOR_DURATION, health.duration_seconds, name))
+    if health.cpu_seconds is not None:
+        samples.append(OwnSample(families.COLLECTOR_CPU, health.cpu_seconds, name))
     if health.last_success_timestamp_seconds is not None:
         samples.append(OwnSample(families.COLLECTOR_LAST_SUCCESS, health.last_success_timestamp_seconds, name))
     samples += (

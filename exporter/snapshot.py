@@ -56,8 +56,7 @@ class Allocation:
         return Holder(self.container, self.subject)
 
 
-@dataclass(frozen=True, slots=True)
-class HolderSample:
+class HolderSample(NamedTuple):
     """One value of a container or an allocation, in the base unit of its metric."""
 
     metric: Metric
@@ -99,6 +98,7 @@ class CollectorHealth:
         released: True while the collector is closed at the user's request.
         duplicate_devices: Number of devices that it lists and does not export, because another collector does.
         stuck: For how many seconds a call about a device has not returned, by its uuid.
+        cpu_seconds: The CPU time that it has used; None before the first call.
         released_devices: The uuids of its devices that alone are closed at the user's request.
     """
 
@@ -114,6 +114,7 @@ class CollectorHealth:
     released: bool = False
     duplicate_devices: int = 0
     stuck: Mapping[str, float] = field(default_factory=dict)
+    cpu_seconds: float | None = None
     released_devices: frozenset[str] = frozenset()
 
 

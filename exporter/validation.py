@@ -5,20 +5,36 @@ Every collector's readings pass here, also those of collectors from other packag
 
 import math
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from collectors import catalog
-from collectors.contract import Device, Fault, Partition, Process, Reading, Sample, SubjectKey, subjects_of
+from collectors.contract import (
+    Device,
+    Fault,
+    Partition,
+    Process,
+    Reading,
+    Sample,
+    SubjectKey,
+    Unsupported,
+    subjects_of,
+)
 from collectors.counters import Counter, CounterReading, Verdict
 from collectors.metric import Kind, Metric
-from collectors.plausibility import LIMIT_ROWS, DeviceLimits, ImplausibleError, require_possible
-from exporter.conformity import SampleKey, conforming, refused, sample_key, typed
+from collectors.plausibility import DeviceLimits, ImplausibleError, require_possible
+from exporter.conformity import Conformity, SampleKey, refused, sample_key, typed
 from exporter.energy_source import EnergySources, Source
+from exporter.series_order import SeriesOrder
 
 # How long the state of a device or partition that is not listed is kept, and that of a series that is not read.
 _UNLISTED_SECONDS = 3600.0
 _UNREAD_SECONDS = 86_400.0
+# How often those that are not read are looked for.
+_SEARCH_SECONDS = 600.0
+# Of readings: one for each set of due cadences, and for a reading without some of its values.
+_MOST_ORDERS = 8
 _PROCESS_ROWS: Mapping[str, Metric] = {
     "memory_usage_bytes": catalog.PROCESS_MEMORY_USAGE,
     "utilization_ratio": catalog.PROCESS_UTILIZATION,
@@ -113,14 +129,18 @@ class Validator:
     """Validates the readings of one collector. Used by one thread."""
 
     def __init__(self) -> None:
+        self._conformity = Conformity()
         self._limits: dict[str, DeviceLimits] = {}
         self._counters: dict[SampleKey, Counter] = {}
+        self._counters_in: dict[SeriesOrder, list[Counter | None]] = {}  # for each series
+        self._without_counter: tuple[tuple[Unsupported, ...], frozenset[str]] = ((), frozenset())
         self._process_counters: dict[SampleKey, Counter] = {}  # of the processes that were listed last
         self._sessions = _Sessions()
         self._energy_sources = EnergySources()
         self._listed_at: dict[SubjectKey, float] = {}
         self._energy_reads: dict[str, _EnergyReads] = {}
         self._validated_at = -math.inf
+        self._searched_at = -math.inf
 
     def interrupt(self) -> None:
         """The driver may have been unloaded: a lower counter is a reset, and the sources of energy are chosen again."""
@@ -134,15 +154,16 @@ class Validator:
             at: Monotonic seconds.
         """
         faults: list[Fault] = []
-        reading = conforming(given, faults)
+        reading = self._conformity.conforming(given, faults)
+        order = self._conformity.order_of(reading.samples)
         faults += reading.faults
         self._sessions.update(reading)
         self._forget_old(subjects_of(reading.devices, reading.partitions), at)
-        for sample in reading.samples:
-            self._learn(sample)
+        for place in order.limits:
+            self._learn(reading.samples[place])
         samples: list[Sample] = []
         energy: dict[str, Increase] = {}
-        self._validate_samples(reading, at, samples, energy, faults)
+        self._validate_samples(reading, order, at, samples, energy, faults)
         return Accepted(
             reading.devices,
             reading.partitions,
@@ -155,34 +176,54 @@ class Validator:
         )
 
     def _validate_samples(
-        self, reading: Reading, at: float, samples: list[Sample], energy: dict[str, Increase], faults: list[Fault]
+        self,
+        reading: Reading,
+        order: SeriesOrder,
+        at: float,
+        samples: list[Sample],
+        energy: dict[str, Increase],
+        faults: list[Fault],
     ) -> None:
-        sources = self._choose_energy_sources(reading)
-        watts = self._watts(reading.samples)
-        for sample in reading.samples:
-            if sample.metric.kind is not Kind.COUNTER:
+        sources = self._choose_energy_sources(reading, order)
+        watts = self._watts(reading.samples[place] for place in order.power)
+        sessions = {subject: self._sessions.of(reading, subject) for subject in dict.fromkeys(order.subjects)}
+        series = zip(reading.samples, order.bounds, self._counters_of(order), order.subjects, strict=True)
+        for sample, bounds, counter, subject in series:
+            if bounds is not None and bounds[0] <= sample.value <= bounds[1]:
+                samples.append(sample)
+                continue
+            if counter is None:
                 samples += self._possible(sample, faults)
                 continue
             if sample.metric is catalog.ENERGY and not self._is_source(sample, sources, faults):
                 continue
-            counter = self._counters.setdefault(sample_key(sample), Counter())
-            verdict = self._read_counter(counter, sample, at, self._sessions.of(reading, sample.subject))
+            verdict = self._read_counter(counter, sample, at, sessions[subject])
             if sample.metric is catalog.ENERGY:
                 if self._is_frozen(sample, at, verdict, watts, faults):
                     continue
                 energy[sample.device_uuid] = self._increase(sample.device_uuid, at, verdict)
             if verdict.value is not None:
                 samples.append(sample if verdict.value == sample.value else replace(sample, value=verdict.value))
-            faults += _counter_faults(sample, verdict)
+            if verdict.refused:
+                faults += _counter_faults(sample, verdict)
 
-    def _watts(self, samples: Iterable[Sample]) -> Mapping[str, float]:
+    def _counters_of(self, order: SeriesOrder) -> list[Counter | None]:
+        """The counter of each series, if it is one."""
+        found = self._counters_in.get(order)
+        if found is None:
+            if len(self._counters_in) > _MOST_ORDERS:
+                self._counters_in.clear()
+            found = self._counters_in[order] = [
+                self._counters.setdefault(sample_key(sample), Counter()) if sample.metric.kind is Kind.COUNTER else None
+                for sample in order.samples
+            ]
+        return found
+
+    def _watts(self, powers: Iterable[Sample]) -> Mapping[str, float]:
         """The power of each device, as far as it is possible."""
-        powers = (sample for sample in samples if sample.metric is catalog.POWER)
         return {power.device_uuid: power.value for sample in powers for power in self._possible(sample, [])}
 
     def _learn(self, sample: Sample) -> None:
-        if sample.metric not in LIMIT_ROWS:
-            return
         try:
             require_possible(sample.metric, sample.value)
         except ImplausibleError:
@@ -236,14 +277,16 @@ class Validator:
         changed: Callable[..., Process] = replace
         return changed(process, **possible) if possible else process
 
-    def _choose_energy_sources(self, reading: Reading) -> Mapping[str, Source]:
-        counted = {sample.device_uuid for sample in reading.samples if sample.metric is catalog.ENERGY}
-        unsupported = {gap.device_uuid for gap in reading.unsupported if gap.metric is catalog.ENERGY}
+    def _choose_energy_sources(self, reading: Reading, order: SeriesOrder) -> Mapping[str, Source]:
+        known, unsupported = self._without_counter
+        if known is not reading.unsupported:
+            unsupported = frozenset(gap.device_uuid for gap in reading.unsupported if gap.metric is catalog.ENERGY)
+            self._without_counter = (reading.unsupported, unsupported)
         return {
             device.uuid: self._energy_sources.update(
                 device.uuid,
                 self._sessions.of(reading, device.subject),
-                counted=device.uuid in counted,
+                counted=device.uuid in order.counted,
                 unsupported=device.uuid in unsupported,
             )
             for device in reading.devices
@@ -292,11 +335,9 @@ class Validator:
         last_read, self._validated_at = self._validated_at, at
         self._listed_at |= dict.fromkeys(listed, at)
         old = {subject for subject, last in self._listed_at.items() if last < last_read - _UNLISTED_SECONDS}
-        self._counters = {
-            key: counter
-            for key, counter in self._counters.items()
-            if counter.read_at >= last_read - _UNREAD_SECONDS and SubjectKey(key[1], key[2]) not in old
-        }
+        if old or at - self._searched_at >= _SEARCH_SECONDS:
+            self._searched_at = at
+            self._forget_counters(old, last_read - _UNREAD_SECONDS)
         for subject in old:
             del self._listed_at[subject]
         devices = frozenset(subject.device_uuid for subject in old if not subject.partition_uuid)
@@ -307,6 +348,14 @@ class Validator:
             self._energy_reads.pop(uuid, None)
         for limits in self._limits.values():
             limits.forget_partitions(subject.partition_uuid for subject in old)
+
+    def _forget_counters(self, subjects: AbstractSet[SubjectKey], unread_since: float) -> None:
+        self._counters_in.clear()
+        self._counters = {
+            key: counter
+            for key, counter in self._counters.items()
+            if counter.read_at >= unread_since and SubjectKey(key[1], key[2]) not in subjects
+        }
 
 
 def _counter_faults(sample: Sample, verdict: Verdict) -> list[Fault]:

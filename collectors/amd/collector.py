@@ -92,7 +92,7 @@ class _GpuReading:
         for (device, partition), count in usage.counts.items():
             if device == self.uuid:
                 samples = self.partition_samples if partition else self.samples
-                samples.append(Sample(catalog.PROCESSES, device, count, partition))
+                samples.append(Sample(catalog.PROCESSES, device, float(count), partition))
         self.processes = [process for process in usage.records if process.device_uuid == self.uuid]
 
 
@@ -153,7 +153,7 @@ class AmdCollector:
         samples = [sample for gpu in gpus for sample in (*gpu.samples, *gpu.partition_samples)]
         driven = {gpu.device.device for gpu in gpus}  # one that was bound again may be in both
         others = [each for each in self._devices.passed_through if each.device.device not in driven]
-        samples += (Sample(catalog.INFO, each.device.uuid, 1, labels=each.info) for each in others)
+        samples += (Sample(catalog.INFO, each.device.uuid, 1.0, labels=each.info) for each in others)
         return Reading(
             devices=(*(gpu.device for gpu in gpus), *(each.device for each in others)),
             partitions=tuple(partition for gpu in gpus for partition in gpu.partitions),
@@ -164,6 +164,7 @@ class AmdCollector:
             sessions=self._devices.sessions(),
             stuck=frozenset(gpu.uuid for gpu in gpus if gpu.stuck),
             incomplete=any(gpu.incomplete for gpu in gpus),
+            cpu_seconds=self._calls.cpu_seconds,
         )
 
     def close(self) -> None:
@@ -251,10 +252,10 @@ class AmdCollector:
     def _base_reading(self, entry: DeviceEntry, layout: PartitionLayout) -> _GpuReading:
         """What is reported for a GPU without querying it."""
         uuid = entry.identity.device.uuid
-        samples = [Sample(catalog.INFO, uuid, 1, labels=entry.identity.info)]
+        samples = [Sample(catalog.INFO, uuid, 1.0, labels=entry.identity.info)]
         for info in layout.partitions:
             labels = info_labels(index=str(info.node.partition), pci_bus_id=entry.identity.device.device)
-            samples.append(Sample(catalog.INFO, uuid, 1, info.partition.uuid, labels))
+            samples.append(Sample(catalog.INFO, uuid, 1.0, info.partition.uuid, labels))
         return _GpuReading(entry, layout, [samples[0], *self._health.events(uuid)], samples[1:])
 
     def _read_processes(self, gpus: list[_GpuReading]) -> tuple[Fault, ...]:

@@ -44,7 +44,9 @@ class _Events:
     def samples(self, uuid: str) -> list[Sample]:
         """`errors_total`, and the time of the last error of each block that had one."""
         labels = {block: (_SOURCE, block, _CLASS) for block in self._counts}
-        counts = [Sample(catalog.ERRORS, uuid, count, labels=labels[block]) for block, count in self._counts.items()]
+        counts = [
+            Sample(catalog.ERRORS, uuid, float(count), labels=labels[block]) for block, count in self._counts.items()
+        ]
         times = [Sample(catalog.ERROR_LAST_TIMESTAMP, uuid, at, labels=labels[b]) for b, at in self._last.items()]
         return counts + times
 

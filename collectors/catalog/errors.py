@@ -67,7 +67,7 @@ ERRORS = Metric(
     Kind.COUNTER,
     Unit.NONE,
     "Critical events that the driver reported since the exporter started. class is application if a program is "
-    "usually the cause, else hardware. A code that does not exist from the start is at 0 for 75 seconds first.",
+    "usually the cause, else hardware. A new code is at 0 for 75 seconds first.",
     DEVICE,
     (own.ERROR_SOURCE, own.ERROR_CODE, own.ERROR_CLASS),
     persistent=True,

@@ -61,6 +61,7 @@ class NvidiaCollector:
         self._clock = clock
         self._searched_at = 0.0
         self._late_faults: list[Fault] = []
+        self._functions: tuple[PciFunction, ...] | None = None
         self._released: frozenset[str] = frozenset()
         self._last: dict[str, DeviceValues] = {}  # of earlier sessions, by uuid
         self._left: frozenset[str] = (
@@ -69,6 +70,7 @@ class NvidiaCollector:
 
     def read(self, due: frozenset[Cadence]) -> Reading:
         """Read the rows whose cadence is due, on all devices. See `Collector.read`."""
+        self._functions = None
         if Cadence.MEDIUM in due:
             functions = self._hardware()
             self._passed_through = self._devices.passed_through_entries(functions)
@@ -80,6 +82,7 @@ class NvidiaCollector:
         closed = self._closed_reading(driven | {entry.device.device for entry in entries}, due)
         return replace(
             reading,
+            cpu_seconds=self._calls.cpu_seconds,
             devices=(*reading.devices, *others.devices, *closed.devices),
             partitions=(*reading.partitions, *closed.partitions),
             samples=(*reading.samples, *others.samples, *closed.samples),
@@ -87,6 +90,7 @@ class NvidiaCollector:
 
     def release_devices(self, addresses: frozenset[str]) -> None:
         """Shut NVML down if it concerns one of its devices; the next `read` opens it. See `ReleasesDevices`."""
+        self._functions = None
         changed = addresses ^ self._released
         concerned = not changed.isdisjoint(function.address for function in self._hardware())
         if concerned and self._calls.stuck:
@@ -156,8 +160,11 @@ class NvidiaCollector:
         return self._sleep.may_be_open(states, is_open=self._session.is_open)
 
     def _hardware(self) -> tuple[PciFunction, ...]:
-        functions = functions_of(self._node.sysfs, PCI_VENDOR)
-        return tuple(function for function in functions if function.is_display)
+        """NVIDIA's display functions on the bus, listed at most once in a reading."""
+        if self._functions is None:
+            functions = functions_of(self._node.sysfs, PCI_VENDOR)
+            self._functions = tuple(function for function in functions if function.is_display)
+        return self._functions
 
     def _open_reader(self, due: frozenset[Cadence]) -> SessionReader:
         """The reader of the open session, or of a new one after a failure or if a device is new or being unbound."""

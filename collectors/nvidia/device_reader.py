@@ -15,7 +15,7 @@ from collectors.nvidia.errors import fault_of
 from collectors.nvidia.gpm import Gpm
 from collectors.nvidia.identity import Identity, info_labels
 from collectors.nvidia.nvml import Handle, Nvml, Queries, QueryRunner
-from collectors.nvidia.partitions import PartitionInfo, PartitionLayout, PartitionTable
+from collectors.nvidia.partitions import MigDevice, PartitionInfo, PartitionLayout, PartitionTable
 from collectors.nvidia.processes import Processes
 from collectors.nvidia.readings import MEMORY_QUERIES, device_queries
 from collectors.nvidia.reliability import RecoveryAction
@@ -78,6 +78,7 @@ class DeviceReader:
         self._queries: Queries | None = None
         self._recovery = RecoveryAction()
         self._reported_action: int | None = None
+        self._partition_infos: dict[str, tuple[MigDevice, Sample]] = {}
         self._partition_queries: dict[str, tuple[tuple[object, ...], Queries]] = {}
 
     def read(self, handle: Handle, due: frozenset[Cadence], *, found_again: bool, was_stuck: bool) -> DeviceValues:
@@ -106,6 +107,7 @@ class DeviceReader:
         if layout.changed:
             self._query_runner.forget(self._uuid)
             self._partition_queries.clear()
+            self._partition_infos.clear()
         infos = tuple(map(self._partition_info, layout.infos))
         values = DeviceValues(layout.partitions, infos, layout.known, faults=layout.faults)
         self._query_device(handle, layout, values, due)
@@ -113,7 +115,7 @@ class DeviceReader:
             self._query_partition(handle, info, values, due)
         self._gpm.keep([self._uuid, *(partition.uuid for partition in layout.partitions)])
         values.processes = self._processes.drain()
-        values.unsupported = tuple(self._query_runner.unsupported())
+        values.unsupported = self._query_runner.unsupported()
         self._record_completeness(layout, values, due)
         return values
 
@@ -142,7 +144,7 @@ class DeviceReader:
         values.faults += result.faults
         self._report_unknown_action(values)
         if layout.complete:
-            values.samples.append(Sample(catalog.PARTITIONS, self._uuid, len(layout.infos)))
+            values.samples.append(Sample(catalog.PARTITIONS, self._uuid, float(len(layout.infos))))
 
     def _report_unknown_action(self, values: DeviceValues) -> None:
         """An unknown recovery action is a fault once, and not at each poll."""
@@ -158,7 +160,7 @@ class DeviceReader:
     ) -> None:
         mig = info.mig
         subject = SubjectKey(self._uuid, mig.uuid)
-        if mig.compute_ratio is not None:
+        if mig.compute_ratio is not None and catalog.COMPUTE_RATIO.cadence in due:
             values.samples.append(Sample(catalog.COMPUTE_RATIO, self._uuid, mig.compute_ratio, mig.uuid))
         queries = self._queries_for_partition(subject, parent, info)
         try:
@@ -183,5 +185,10 @@ class DeviceReader:
 
     def _partition_info(self, info: PartitionInfo) -> Sample:
         mig = info.mig
-        instances = info_labels(gpu_instance_id=str(mig.gpu_instance), compute_instance_id=str(mig.compute_instance))
-        return Sample(catalog.INFO, self._uuid, 1, mig.uuid, instances)
+        known, sample = self._partition_infos.get(mig.uuid, (None, None))
+        if sample is None or known is not mig:
+            gpu_instance, compute_instance = str(mig.gpu_instance), str(mig.compute_instance)
+            instances = info_labels(gpu_instance_id=gpu_instance, compute_instance_id=compute_instance)
+            sample = Sample(catalog.INFO, self._uuid, 1.0, mig.uuid, instances)
+            self._partition_infos[mig.uuid] = (mig, sample)
+        return sample

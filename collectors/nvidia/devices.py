@@ -46,7 +46,8 @@ class DeviceEntry:
     @property
     def device(self) -> Device:
         """The device as the contract defines it."""
-        return replace(self.identity.device, lost=self.lost)
+        device = self.identity.device
+        return device if device.lost == self.lost else replace(device, lost=self.lost)
 
 
 def bound_addresses(functions: Iterable[PciFunction]) -> frozenset[str]:

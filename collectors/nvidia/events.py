@@ -53,9 +53,10 @@ class EventWatch:
         self._clock = clock
         self._commands: SimpleQueue[Command] = SimpleQueue()
         self._reports: SimpleQueue[Report] = SimpleQueue()
-        self._listener = Listener(nvml, self._commands, self._reports, clock, wall_clock)
+        self._listener = Listener(nvml, self._commands, self._reports, clock, wall_clock, calls.add_cpu_time)
         self._thread: threading.Thread | None = None
         self._types: dict[str, int] = {}
+        self._watched: dict[str, Handle] = {}
         self._sent_addresses: dict[str, int | None] = {}
         self._unread: list[Report] = []
         self.late = False
@@ -72,6 +73,9 @@ class EventWatch:
         Raises:
             SessionError: The session is no longer usable.
         """
+        if devices == self._watched and all(uuid in self._types or uuid in self.refused for uuid in devices):
+            return
+        self._watched = dict(devices)
         watched: dict[str, Watched] = {}
         for uuid, handle in devices.items():
             types = self._supported(uuid, handle)

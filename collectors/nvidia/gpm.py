@@ -4,10 +4,12 @@ A metric describes the time between two samples of the same device or MIG device
 library. Source: nvmlGpm* of `nvml.h`, driver 520 or later, for MIG devices 525.
 """
 
+import ctypes
 import math
 from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from struct import Struct
 from typing import Any, NewType
 
 from collectors.contract import CollectorError, UnsupportedError
@@ -23,6 +25,10 @@ _MIN_SECONDS = 0.1
 _MAX_SECONDS = 15.0
 _MAX_LAST_GAPS = 2
 _VERSION = 1  # NVML_GPM_METRICS_GET_VERSION
+# nvmlGpmMetric_t: its number, its code, its value, and pointers to its names and unit. The fields of the binding's
+# structure are many times slower.
+_METRIC = Struct("=IId24x")
+_SUCCESS = int(NvmlCode.SUCCESS)
 
 
 @dataclass(slots=True)
@@ -59,6 +65,7 @@ class Gpm:
         self._clock = clock
         self._pairs: dict[str, _SamplePair] = {}
         self._request: Any = None
+        self._blanks: dict[tuple[int, ...], bytes] = {}  # what a request contains before the call
 
     def require(self, handle: Handle) -> None:
         """Check that a device supports GPM: nvmlGpmQueryDeviceSupport.
@@ -107,18 +114,30 @@ class Gpm:
         request = self._request = self._request or self._nvml.structure("c_nvmlGpmMetricsGet_t")
         request.version, request.numMetrics = _VERSION, len(ids)
         request.sample1, request.sample2 = pair.older, pair.newer
-        metrics = [request.metrics[place] for place in range(len(ids))]
-        for metric, number in zip(metrics, ids, strict=True):
-            # The result if the library skips the metric, instead of the value of the last request.
-            metric.metricId, metric.nvmlReturn, metric.value = number, NvmlCode.NOT_SUPPORTED, math.nan
+        blank = self._blank(tuple(ids))
+        metrics = (ctypes.c_ubyte * len(blank)).from_buffer(request, type(request).metrics.offset)
+        ctypes.memmove(metrics, blank, len(blank))
         try:
             self._nvml.call("nvmlGpmMetricsGet", request, read=_ignore)
         except InvalidArgumentError as error:
             if pair.served:
-                raise UnsupportedError(f"{error}: the driver does not know some of {ids}") from None
+                raise UnsupportedError(f"{error}: the driver does not know some of {list(ids)}") from None
             raise
         pair.served = True
-        return [_value(metric) for metric in metrics]
+        return [
+            value
+            if code == _SUCCESS and value == value  # noqa: PLR0124 - not NaN
+            else _error(number, code)
+            for number, code, value in _METRIC.iter_unpack(metrics)
+        ]
+
+    def _blank(self, ids: tuple[int, ...]) -> bytes:
+        """The metrics of a request: the result if the library skips one, instead of the value of the last request."""
+        found = self._blanks.get(ids)
+        if found is None:
+            entries = (_METRIC.pack(number, NvmlCode.NOT_SUPPORTED, math.nan) for number in ids)
+            found = self._blanks[ids] = b"".join(entries)
+        return found
 
     def drop(self, uuid: str) -> None:
         """Free the samples of a device or MIG device, if any: later samples are not compared with them."""
@@ -152,16 +171,12 @@ class Gpm:
                     self._nvml.call("nvmlGpmSampleFree", sample, read=_ignore)
 
 
-def _value(metric: Any) -> float | CollectorError:  # noqa: ANN401 - a structure of the binding
-    call = f"nvmlGpmMetricsGet({metric.metricId})"
-    code, value = int(metric.nvmlReturn), float(metric.value)
+def _error(number: int, code: int) -> CollectorError:
+    """Why a metric has no value."""
+    call = f"nvmlGpmMetricsGet({number})"
     if code == NvmlCode.INVALID_ARGUMENT:  # the number of the metric is the only argument
         return UnsupportedError(f"{call}: the driver does not know it")
-    if code != NvmlCode.SUCCESS:
-        return from_code(code, call)
-    if math.isnan(value):
-        return InvalidValueError(f"{call}: not a number")
-    return value
+    return InvalidValueError(f"{call}: not a number") if code == _SUCCESS else from_code(code, call)
 
 
 def _ignore(_: object) -> None:

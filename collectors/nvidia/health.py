@@ -32,6 +32,7 @@ class ErrorCounts:
 
     def __init__(self) -> None:
         self._counts: dict[str, dict[tuple[str, str], _ErrorCount]] = {}
+        self._samples: dict[str, list[Sample]] = {}  # until a count changes
 
     def __contains__(self, uuid: str) -> bool:
         """Whether a device has counts."""
@@ -39,6 +40,7 @@ class ErrorCounts:
 
     def start(self, listening: Listening) -> None:
         """Start the counts at 0 whose first event must not be missed."""
+        self._samples.clear()
         for uuid, types in listening.types.items():
             counts = self._counts.setdefault(uuid, {})
             if types & XID_EVENT:
@@ -49,6 +51,7 @@ class ErrorCounts:
 
     def count(self, event: Event) -> None:
         """Count an event."""
+        self._samples.pop(event.uuid, None)
         counts = self._counts.setdefault(event.uuid, {})
         key = (event.source, event.code)
         if key not in counts and len(counts) >= _MAX_CODES:
@@ -59,10 +62,16 @@ class ErrorCounts:
 
     def samples(self, uuid: str) -> list[Sample]:
         """`errors_total` and, after the first event, `error_last_timestamp_seconds` of one device."""
+        found = self._samples.get(uuid)
+        if found is None:
+            found = self._samples[uuid] = self._new_samples(uuid)
+        return found
+
+    def _new_samples(self, uuid: str) -> list[Sample]:
         samples = []
         for (source, code), count in self._counts.get(uuid, {}).items():
             labels = (source, code, error_class(source, code))
-            samples.append(Sample(catalog.ERRORS, uuid, count.events, labels=labels))
+            samples.append(Sample(catalog.ERRORS, uuid, float(count.events), labels=labels))
             if count.last is not None:
                 samples.append(Sample(catalog.ERROR_LAST_TIMESTAMP, uuid, count.last, labels=labels))
         return samples

@@ -2,6 +2,7 @@
 
 import ctypes
 import math
+import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from queue import Empty, SimpleQueue
@@ -101,6 +102,7 @@ class Listener:
         reports: Receives the reports for the collector's thread.
         clock: Monotonic seconds.
         wall_clock: Unix time.
+        add_cpu_time: Receives the CPU time of the thread, in seconds, from call to call.
 
     Attributes:
         call_started_at: When its present call of the library started, by the clock; None between two calls.
@@ -113,8 +115,11 @@ class Listener:
         reports: "SimpleQueue[Report]",
         clock: Callable[[], float],
         wall_clock: Callable[[], float],
+        add_cpu_time: Callable[[float], None] = lambda _: None,
     ) -> None:
         self._nvml = nvml
+        self._add_cpu_time = add_cpu_time
+        self._counted_cpu_seconds = 0.0
         self._commands = commands
         self._reports = reports
         self._clock = clock
@@ -228,6 +233,8 @@ class Listener:
             return self._nvml.call(name, *arguments, read=read)
         finally:
             self.call_started_at = None
+            before, self._counted_cpu_seconds = self._counted_cpu_seconds, time.thread_time()
+            self._add_cpu_time(self._counted_cpu_seconds - before)
 
     def _apply_commands(self) -> None:
         try:

@@ -72,6 +72,10 @@ class PartitionInfo(NamedTuple):
         """Whether it is the whole GPU instance, so that values of the GPU instance are also its own."""
         return self.is_only_instance and self.mig.fills_gpu_instance
 
+    def has_names_of(self, other: "PartitionInfo") -> bool:
+        """Whether it has the same names as another one: its handle is not one of them."""
+        return self.mig is other.mig and self.is_only_instance == other.is_only_instance
+
 
 @dataclass(slots=True)
 class PartitionLayout:
@@ -114,6 +118,7 @@ class PartitionTable:
         self._mig_unsupported: set[str] = set()
         self._denied: set[tuple[str, str]] = set()
         self._properties: dict[str, MigDevice] = {}
+        self._named: dict[str, tuple[PartitionInfo, Partition]] = {}
         self._last_partitions: dict[str, tuple[Partition, ...]] = {}
         self._shapes: dict[str, tuple[bool, frozenset[tuple[str, str]]]] = {}
 
@@ -124,6 +129,7 @@ class PartitionTable:
     def forget_properties(self) -> None:
         """Read the properties of all partitions, and whether devices can be partitioned, again at the next poll."""
         self._properties.clear()
+        self._named.clear()
         self._nodes = {minor: nodes for minor, nodes in self._nodes.items() if nodes}  # others may be readable now
         self._mig_unsupported.clear()
 
@@ -145,6 +151,7 @@ class PartitionTable:
         if layout.complete:
             for gone in {last.uuid for last in self.last_partitions(uuid)} - answered:
                 self._properties.pop(gone, None)  # if it is created again, it may be at another place
+                self._named.pop(gone, None)
             shape = (enabled, frozenset((part.uuid, part.profile) for part in layout.partitions))
             layout.changed = self._shapes.get(uuid, shape) != shape
             self._shapes[uuid] = shape
@@ -253,6 +260,14 @@ class PartitionTable:
             return None
 
     def _partition(self, identity: Identity, info: PartitionInfo) -> Partition:
+        """A partition with its names, which are made once for what they are made of."""
+        made_of, partition = self._named.get(info.mig.uuid, (None, None))
+        if partition is None or made_of is None or not made_of.has_names_of(info):
+            partition = self._new_partition(identity, info)
+            self._named[info.mig.uuid] = (info, partition)
+        return partition
+
+    def _new_partition(self, identity: Identity, info: PartitionInfo) -> Partition:
         names = frozenset(
             (*_plugin_names(identity, info), *self._node_names(identity, info), *_dra_names(identity, info))
         )

@@ -78,9 +78,13 @@ class SessionReader:
         self._unexported: frozenset[Metric] = (
             frozenset() if MetricSet.DIAGNOSTICS in context.options.sets else _FOR_STATUS
         )
+        self._unexported_ids = frozenset(map(id, self._unexported))  # a row is hashed slowly
         self._events = EventWatch(nvml, context.calls, context.clock, context.wall_clock)
         self._readers: dict[str, DeviceReader] = {}
         self._last: dict[str, DeviceValues] = {}  # without what is exported once
+        self._gaps: dict[str, tuple[tuple[Unsupported, ...] | None, frozenset[Metric]]] = {}
+        self._unsupported: tuple[Unsupported, ...] = ()
+        self._unsupported_parts: list[tuple[Unsupported, ...]] = []
         self._were_lost: set[str] = set()
         self._were_stuck: set[str] = set()
         context.health.new_session()
@@ -107,12 +111,14 @@ class SessionReader:
         return [self._read_device(entry, due) for entry in entries], faults
 
     def unsupported(self) -> tuple[Unsupported, ...]:
-        """All rows that were read so far and are unsupported."""
-        gaps = (gap for values in self._last.values() for gap in values.unsupported)
-        return (
-            *(gap for gap in gaps if gap.metric not in self._unexported),
-            *self._health.unsupported(self._events.refused),
-        )
+        """All rows that were read so far and are unsupported. The same object until they change."""
+        parts = [values.unsupported for values in self._last.values()]
+        parts.append(tuple(self._health.unsupported(self._events.refused)))
+        if parts != self._unsupported_parts:
+            gaps = (gap for part in parts for gap in part)
+            self._unsupported = tuple(gap for gap in gaps if gap.metric not in self._unexported)
+            self._unsupported_parts = parts
+        return self._unsupported
 
     def last_values(self) -> dict[str, DeviceValues]:
         """What the last call about each device has returned, by uuid, without what is exported once."""
@@ -145,6 +151,7 @@ class SessionReader:
         for uuid in gone:
             self._readers.pop(uuid).close()
             self._last.pop(uuid, None)
+            self._gaps.pop(uuid, None)
 
     def _read_device(self, entry: DeviceEntry, due: frozenset[Cadence]) -> DeviceReading:
         uuid = entry.device.uuid
@@ -168,16 +175,26 @@ class SessionReader:
         self._were_lost.discard(uuid)
         self._were_stuck.discard(uuid)
         if values.answers:
-            gaps = {gap.metric for gap in values.unsupported if not gap.partition_uuid}
+            gaps = self._gaps_of(uuid, values.unsupported)
             health = self._health.update(uuid, values.samples, gaps, unknown_action=values.unknown_action)
         else:
             health = self._health.event_samples(uuid)
-        exported = (sample for sample in values.samples if sample.metric not in self._unexported)
+        exported = values.samples
+        if self._unexported:
+            exported = [sample for sample in values.samples if id(sample.metric) not in self._unexported_ids]
         samples = [_info_sample(entry), *values.partition_infos, *exported, *health]
-        device = replace(entry.device, partitions_known=values.partitions_known)
+        device = _with_partitions_known(entry.device, known=values.partitions_known)
         reading = DeviceReading(device, values.partitions, samples, values.faults, values.processes)
         reading.incomplete = values.incomplete
         return reading
+
+    def _gaps_of(self, uuid: str, unsupported: tuple[Unsupported, ...]) -> frozenset[Metric]:
+        """The unsupported rows of a device itself."""
+        known, gaps = self._gaps.get(uuid, (None, frozenset()))
+        if known is not unsupported:
+            gaps = frozenset(gap.metric for gap in unsupported if not gap.partition_uuid)
+            self._gaps[uuid] = (unsupported, gaps)
+        return gaps
 
     def _call(self, entry: DeviceEntry, handle: Handle, due: frozenset[Cadence]) -> "partial[DeviceValues]":
         """The call that reads a device. It is not given the entry, which belongs to the collector's thread."""
@@ -194,10 +211,14 @@ class SessionReader:
             self._were_lost.add(uuid)
         health = self._health.mark_lost(uuid) if entry.lost else self._health.event_samples(uuid)
         last = self._last.get(uuid) or DeviceValues()
-        device = replace(entry.device, partitions_known=last.partitions_known)
+        device = _with_partitions_known(entry.device, known=last.partitions_known)
         samples = [_info_sample(entry), *last.partition_infos, *health]
         return DeviceReading(device, last.partitions, samples, stuck=stuck)
 
 
+def _with_partitions_known(device: Device, *, known: bool) -> Device:
+    return device if device.partitions_known is known else replace(device, partitions_known=known)
+
+
 def _info_sample(entry: DeviceEntry) -> Sample:
-    return Sample(catalog.INFO, entry.identity.device.uuid, 1, labels=entry.identity.info)
+    return Sample(catalog.INFO, entry.identity.device.uuid, 1.0, labels=entry.identity.info)

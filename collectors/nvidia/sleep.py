@@ -128,7 +128,7 @@ def closed_reading(
         events: Returns the samples of events of the device with a uuid.
         due: The cadences to read.
     """
-    samples = [Sample(catalog.INFO, entry.device.uuid, 1, labels=entry.identity.info) for entry in entries]
+    samples = [Sample(catalog.INFO, entry.device.uuid, 1.0, labels=entry.identity.info) for entry in entries]
     samples += (sample for entry in entries for sample in events(entry.device.uuid))
     return Reading(
         devices=tuple(entry.device for entry in entries),

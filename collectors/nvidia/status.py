@@ -165,6 +165,7 @@ class StatusTable:
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._facts: dict[str, HealthFacts] = {}
+        self._samples: dict[tuple[str, str], list[Sample]] = {}  # by device and state
 
     def apply_event(self, uuid: str, source: str, code: str) -> None:
         """Apply a critical event of a device."""
@@ -210,10 +211,13 @@ class StatusTable:
     def samples(self, uuid: str) -> list[Sample]:
         """`status` of one device: 1 for its state, 0 for the others."""
         now = state_of(self._facts_of(uuid))
-        return [
-            Sample(catalog.STATUS_STATE, uuid, float(state == now), labels=(state,))
-            for state in catalog.STATUS_STATE.labels[0].values
-        ]
+        found = self._samples.get((uuid, now))
+        if found is None:
+            found = self._samples[uuid, now] = [
+                Sample(catalog.STATUS_STATE, uuid, float(state == now), labels=(state,))
+                for state in catalog.STATUS_STATE.labels[0].values
+            ]
+        return found
 
     def _facts_of(self, uuid: str) -> HealthFacts:
         return self._facts.setdefault(uuid, HealthFacts())

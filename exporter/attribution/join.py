@@ -26,6 +26,8 @@ _MEASURED = {
     catalog.MEMORY_LIMIT: families.CONTAINER_MEMORY_LIMIT,
     catalog.POWER: families.CONTAINER_POWER,
 }
+# By identity, because a row is hashed slowly.
+_USED = frozenset(map(id, (*_MEASURED, catalog.ENERGY)))
 # A node has at most a few hundred pods. Each allocation takes about 7 kB, with its counters and series.
 MOST_ALLOCATIONS = 5_000
 _OF_PACKAGE = frozenset({catalog.POWER, catalog.ENERGY})
@@ -272,10 +274,7 @@ def holder_samples(
         power_shared: Uuids of the devices whose power and energy are those of a package that they share. Which part of
             it a holder uses is not measured, so it has none.
     """
-    by_subject: dict[SubjectKey, dict[Metric, float]] = defaultdict(dict)
-    for sample in live:
-        if not (sample.labels or (sample.metric in _OF_PACKAGE and sample.device_uuid in power_shared)):
-            by_subject[sample.subject][sample.metric] = sample.value
+    by_subject = _usable(live, power_shared)
     samples: list[HolderSample] = []
     for edge in edges:
         counters = usage(edge.holder)
@@ -293,6 +292,17 @@ def holder_samples(
             values += ((row, value, ()) for row, value in _used(by_subject.get(edge.subject, {}), counters))
         samples += (HolderSample(row, edge.container, edge.subject, value, own) for row, value, own in values)
     return tuple(samples)
+
+
+def _usable(live: Iterable[Sample], power_shared: AbstractSet[str]) -> Mapping[SubjectKey, Mapping[Metric, float]]:
+    """The values that may be those of a holder, by device or partition."""
+    by_subject: dict[SubjectKey, dict[Metric, float]] = defaultdict(dict)
+    for sample in live:
+        if id(sample.metric) not in _USED or sample.labels:
+            continue
+        if not (sample.metric in _OF_PACKAGE and sample.device_uuid in power_shared):
+            by_subject[sample.subject][sample.metric] = sample.value
+    return by_subject
 
 
 def _used(now: Mapping[Metric, float], counters: UsageCounters) -> list[tuple[Metric, float]]:

@@ -8,7 +8,7 @@ from collectors import registry
 from collectors.contract import CollectorSpec, Fault, Node, Reading, Reason
 from exporter.check.facts import CallOutcome, CollectorFacts
 from exporter.configuration.settings import PollSettings
-from exporter.conformity import conforming
+from exporter.conformity import Conformity
 from exporter.inputs import intervals
 from exporter.poller import CallEnded, Poller, PollerEvent
 
@@ -97,5 +97,5 @@ class CollectorCalls:
 def _understood(reading: Reading) -> Reading:
     """A reading as the daemon uses it."""
     faults: list[Fault] = []
-    conform = conforming(reading, faults)
+    conform = Conformity().conforming(reading, faults)
     return replace(conform, faults=(*conform.faults, *faults))

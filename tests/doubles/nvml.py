@@ -1,7 +1,9 @@
 """Controls the NVML double: a test changes devices, readings, errors and delays while a process uses them."""
 
+import ctypes
 import fcntl
 import mmap
+import os
 import threading
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
@@ -52,6 +54,8 @@ UNBIND_EVENT = 0x1  # nvmlSystemEventTypeGpuDriverUnbind
 _GPU_IS_LOST = 15
 _MIB = 1024 * 1024
 _LINKS, _ALL_LINKS = 18, 0xFFFFFFFF
+_FUTEX = {"x86_64": 202, "aarch64": 98}[os.uname().machine]  # the number of the system call
+_FUTEX_WAKE, _ALL = 1, 2**31 - 1
 
 
 class NvmlState(State):
@@ -64,7 +68,7 @@ class NvmlState(State):
         devices: The first devices.
     """
 
-    __slots__ = ("_depth", "_file", "_lock", "path")
+    __slots__ = ("_changes", "_depth", "_file", "_lock", "path")
 
     def __init__(self, path: Path, devices: Iterable[Device] = ()) -> None:
         self.path = path
@@ -73,7 +77,9 @@ class NvmlState(State):
         with path.open("xb") as new:
             new.truncate(self.WORDS * WORD_BYTES)
         self._file = path.open("r+b")
-        super().__init__(memoryview(mmap.mmap(self._file.fileno(), 0)).cast("q"), self.at_once)
+        memory = mmap.mmap(self._file.fileno(), 0)
+        self._changes = ctypes.c_int64.from_buffer(memory, State.changes.offset * WORD_BYTES)
+        super().__init__(memoryview(memory).cast("q"), self.at_once)
         with self.at_once():
             self.layout = LAYOUT
             self.driver_version = "570.124.06"
@@ -108,7 +114,13 @@ class NvmlState(State):
             finally:
                 self._depth -= 1
                 if self._depth == 0:
+                    self._changes.value += 1
                     fcntl.flock(self._file, fcntl.LOCK_UN)
+                    self._wake()
+
+    def _wake(self) -> None:
+        """Let the calls that wait for an event look again, in all processes."""
+        ctypes.CDLL(None).syscall(_FUTEX, ctypes.byref(self._changes), _FUTEX_WAKE, _ALL, None, None, 0)
 
     def add(self, device: Device) -> Device:
         """Add a device in the first free slot; returns it. Writing to it changes the answers of the library."""

@@ -27,6 +27,7 @@ EVERYTHING = "--metrics.sets=core,health,activity,limits,engines,pipes,diagnosti
 _ONE_POLL = ("--poll.fast-interval=1m", "--poll.medium-interval=1m", "--poll.slow-interval=1m")
 _VOLATILE = (
     "process_",
+    families.COLLECTOR_CPU.name(families.COLLECTOR_CPU.subjects[0]),
     families.COLLECTOR_DURATION.name(families.COLLECTOR_DURATION.subjects[0]),
     families.COLLECTOR_LAST_SUCCESS.name(families.COLLECTOR_LAST_SUCCESS.subjects[0]),
     families.ATTRIBUTION_LAST_SUCCESS.name(families.ATTRIBUTION_LAST_SUCCESS.subjects[0]),

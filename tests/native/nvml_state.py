@@ -335,13 +335,13 @@ class Call(Record):
 class State(Record):
     """The whole state. `cells` has a row of functions for each handle and one for calls without a handle.
 
-    `events` is a ring of the last of `event_count` events: the place of an event is its number modulo the size. So is
-    `system_events`.
+    The place of an event in `events` and `system_events` is its number modulo the size. `changes` counts the writes.
     `unreal_devices` are counted and can't be opened. `passed_milliseconds` are added to the time of activity samples.
     """
 
     __slots__ = ()
     layout = Number()
+    changes = Number()
     driver_version = Text(80)
     nvml_version = Text(80)
     cuda_driver_version = Number()

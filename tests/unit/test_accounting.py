@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from collectors import catalog
@@ -312,3 +314,15 @@ def test_other_readings_are_ignored(books: Books) -> None:
 
     held = books.usage(Holder(TRAIN, A))
     assert (held.busy_seconds, held.observed_seconds, held.energy_joules) == (0.0, 0.0, 0.0)
+
+
+def test_allocations_that_stay_the_same_are_credited_like_new_ones_that_are_equal(wall: Clock) -> None:
+    kept, renewed = Books(wall), Books(wall)
+    both = (sole(TRAIN), sole(SERVE, B, None))
+    for at, known in ((0.0, True), (2.0, True), (3.0, False), (4.0, True), (6.0, True), (60.0, True), (61.0, True)):
+        samples = utilization("gpu-a", 0.5), energy("gpu-a", 100 * at), utilization("gpu-b", 1.0)
+        poll(kept, at, *samples, held=both if known else None)
+        poll(renewed, at, *samples, held=tuple(replace(each) for each in both) if known else None)
+        for container, subject in ((TRAIN, A), (SERVE, B)):
+            assert kept.usage(Holder(container, subject)) == renewed.usage(Holder(container, subject))
+    assert kept.usage(Holder(TRAIN, A)).device_seconds == 5.0  # without the gaps

@@ -2,6 +2,7 @@
 
 import gc
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TypeVar
@@ -27,17 +28,20 @@ class Hanging:
         entered: Set when it is made.
         error: What it raises instead of returning.
         threads: The threads that made it.
+        at_the_end: What it does before it returns.
     """
 
     released: threading.Event = field(default_factory=threading.Event)
     entered: threading.Event = field(default_factory=threading.Event)
     error: BaseException | None = None
     threads: set[int] = field(default_factory=set)
+    at_the_end: Callable[[], None] = lambda: None
 
     def __call__(self) -> str:
         self.threads.add(threading.get_ident())
         self.entered.set()
         assert self.released.wait(BOUND_SECONDS), "never released"
+        self.at_the_end()
         if self.error is not None:
             raise self.error
         return "late"
@@ -127,6 +131,29 @@ def test_a_call_returns_its_result_or_raises_its_error(bench: Bench) -> None:
     with pytest.raises(SystemExit):
         bench.run("gpu-a", end_with_code_3)
     assert bench.calls.stuck == frozenset()
+
+
+def work() -> None:
+    """Use 10 ms of CPU time."""
+    started = time.thread_time()
+    while time.thread_time() - started < 0.01:
+        pass
+
+
+def test_the_cpu_time_of_the_calls_is_counted_also_that_of_one_that_was_left_behind(bench: Bench) -> None:
+    bench.run("gpu-0", work)
+    first = bench.calls.cpu_seconds
+    assert first >= 0.01
+
+    [hanging] = bench.hang("gpu-0")
+    hanging.at_the_end = work
+    assert bench.calls.cpu_seconds == first
+    hanging.released.set()
+    wait_until(lambda: not bench.calls.stuck)
+    assert bench.calls.cpu_seconds >= first + 0.01
+
+    bench.calls.add_cpu_time(5)
+    assert bench.calls.cpu_seconds >= first + 5.01
 
 
 def test_one_worker_makes_all_calls_that_return(bench: Bench) -> None:

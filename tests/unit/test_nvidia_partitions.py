@@ -121,6 +121,17 @@ def test_a_reused_handle_with_reused_ids_gets_its_new_uuid_at_once(bench: Benche
     assert (first.changed, second.changed, partitioned.read().changed) == (False, True, False)
 
 
+def test_a_partition_is_the_same_object_until_its_names_change(bench: Benches) -> None:
+    one = bench(mig_device(1), mig_device(2))
+    first, second = (one.read().partitions for _ in range(2))
+    assert all(before is after for before, after in zip(first, second, strict=True))
+
+    one.card.partition([mig_device(1), mig_device(1, 1, uuid="MIG-new")])
+    alone, shared = first[0], one.read().partitions[0]
+    assert alone.uuid == shared.uuid
+    assert {alias.id for alias in alone.aliases - shared.aliases} == {"nvidia0/gi1"}
+
+
 def test_leaving_mig_mode_is_a_change(bench: Benches) -> None:
     partitioned = bench()
     assert not partitioned.read().changed

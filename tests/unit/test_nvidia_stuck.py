@@ -171,7 +171,8 @@ def test_a_lost_device_is_found_again_while_another_is_stuck(bench: CollectorBen
     bench.pass_time(10)
     reading = bench.read()
     assert outcome(reading) == ({uuids[1]}, {uuids[0], uuids[2]})
-    assert reading.faults == ()
+    # The wait for events may have failed once, before or after the reading in which the device was lost.
+    assert [fault for fault in reading.faults if fault.where != "events"] == []
 
 
 @pytest.mark.parametrize("call", [HANDLE, "nvmlDeviceGetPciInfo_v3", "nvmlDeviceGetName"])

@@ -45,7 +45,7 @@ class Bench:
 
     def __init__(self, library: Library, *items: BatchItem) -> None:
         self.library = library
-        self.batch: Batch[None, None] = Batch(items, library)
+        self.queries: tuple[Batch[None, None]] = (Batch(items, library),)
         self.now = 0.0
         self.runner: QueryRunner[None, None] = QueryRunner(None, clock=lambda: self.now)
 
@@ -53,7 +53,7 @@ class Bench:
         self.runner = QueryRunner(None, clock=lambda: self.now, expected=self.runner.answered())
 
     def query(self, due: frozenset[Cadence] = ALL) -> QueryResult:
-        return self.runner.run(SUBJECT, None, (self.batch,), due)
+        return self.runner.run(SUBJECT, None, self.queries, due)
 
     @property
     def gaps(self) -> set[Metric]:
@@ -141,6 +141,32 @@ def test_a_missing_permission_for_one_item_is_reported_once() -> None:
     bench = power_and_energy(power=DENIED, energy=2)
     assert [fault.reason for fault in bench.query().faults] == [Reason.PERMISSION_DENIED]
     assert bench.query().faults == []
+
+
+def test_a_value_that_stays_is_the_same_sample() -> None:
+    bench = power_and_energy(power=300, energy=7)
+    first = bench.query()
+    bench.library.answers["energy"] = 8
+    second = bench.query()
+    bench.library.answers |= {"power": UnavailableError("busy"), "energy": 8}
+    bench.query()
+    bench.library.answers["power"] = 300
+    third = bench.query()
+    assert [sample.value for sample in second.samples] == [300, 8]
+    assert second.samples[0] is first.samples[0] is third.samples[0]
+    assert second.samples[1] is third.samples[1]
+    assert {type(sample.value) for sample in first.samples} == {float}
+
+
+def test_what_is_unsupported_is_the_same_object_until_it_changes() -> None:
+    bench = power_and_energy(power=UnsupportedError("too old"), energy=7)
+    bench.query()
+    first = bench.runner.unsupported()
+    bench.query()
+    assert bench.runner.unsupported() is first
+    bench.library.answers["energy"] = UnsupportedError("too old")
+    bench.query()
+    assert bench.gaps == {catalog.POWER, catalog.ENERGY}
 
 
 def times_of_requests(bench: Bench, key: str, until: int, due: frozenset[Cadence] | None = None) -> list[int]:

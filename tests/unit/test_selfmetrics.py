@@ -12,7 +12,7 @@ from exporter.series import OwnSample
 from exporter.snapshot import AttributionHealth, CollectorHealth, Snapshot
 
 ERRORS = {**dict.fromkeys(Reason, 0), Reason.LATE: 2}
-WELL = CollectorHealth("acme", True, True, False, 8, 0.25, 1_700_000_000.0, ERRORS)  # noqa: FBT003 - present, up, late
+WELL = CollectorHealth("acme", True, True, False, 8, 0.25, 1_700_000_000.0, ERRORS, cpu_seconds=1.5)  # noqa: FBT003
 
 
 def by_row(samples: list[OwnSample]) -> dict[tuple[str, tuple[str, ...]], float]:
@@ -30,6 +30,7 @@ def test_collector_exports_its_health_and_every_reason_from_the_start() -> None:
         ("collector_up", ("acme",)): 1,
         ("collector_devices", ("acme",)): 8,
         ("collector_duration_seconds", ("acme",)): 0.25,
+        ("collector_cpu_seconds_total", ("acme",)): 1.5,
         ("collector_last_success_timestamp_seconds", ("acme",)): 1_700_000_000,
     }
     assert {labels[1] for name, labels in found if name == "collector_errors_total"} == set(

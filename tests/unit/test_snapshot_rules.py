@@ -11,10 +11,10 @@ from exporter import snapshot as module
 from exporter.assembler import Assembler, Clocks, Event
 from exporter.attribution.holding import Holding
 from exporter.attribution.watcher import AttributionState
-from exporter.snapshot import Allocation, AttributionHealth, CollectorHealth, Failure, HolderSample, Snapshot
+from exporter.snapshot import Allocation, AttributionHealth, CollectorHealth, Failure, Snapshot
 from tests.doubles.collectors import LIMITS, Clock, absent, ended, failed, gpu, power, started, utilization
 
-RECORDS = [Snapshot, Allocation, HolderSample, CollectorHealth, Failure, AttributionHealth]
+RECORDS = [Snapshot, Allocation, CollectorHealth, Failure, AttributionHealth]
 READING = Reading((gpu("gpu-a"),), samples=(utilization("gpu-a", 0.5), power("gpu-a", 90)))
 HELD = AttributionState((Holding("ns", "p", "c", "acme/gpu", "gpu-a", "device_plugin"),), True, 1.0)  # noqa: FBT003 - up
 

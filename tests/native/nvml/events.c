@@ -10,7 +10,7 @@
 #include "session.h"
 #include "state.h"
 
-enum { MOST_SETS = 16, POLL_NANOSECONDS = 2000000 };
+enum { MOST_SETS = 16 };
 
 struct double_event_set {
     bool used;
@@ -42,6 +42,7 @@ void free_event_sets(void)
         sets[index].used = false;
     }
     pthread_mutex_unlock(&mutex);
+    state_changed();
 }
 
 static int64_t events_so_far(void)
@@ -88,6 +89,7 @@ EXPORT nvmlReturn_t nvmlEventSetFree(nvmlEventSet_t set)
     pthread_mutex_lock(&mutex);
     set->used = false;
     pthread_mutex_unlock(&mutex);
+    state_changed();
     return NVML_SUCCESS;
 }
 
@@ -165,7 +167,6 @@ static int64_t milliseconds_now(void)
 
 EXPORT nvmlReturn_t nvmlEventSetWait_v2(nvmlEventSet_t set, nvmlEventData_t *data, unsigned int timeout_milliseconds)
 {
-    const struct timespec pause = {.tv_sec = 0, .tv_nsec = POLL_NANOSECONDS};
     nvmlReturn_t result = enter_system(CALL_nvmlEventSetWait_v2);
     if (result != NVML_SUCCESS) {
         return result;
@@ -175,13 +176,15 @@ EXPORT nvmlReturn_t nvmlEventSetWait_v2(nvmlEventSet_t set, nvmlEventData_t *dat
     }
     int64_t deadline = milliseconds_now() + timeout_milliseconds;
     do {
+        uint32_t seen = state_changes();
         if (!session_is_open() || !is_used(set)) {
             return NVML_ERROR_UNINITIALIZED;
         }
         result = look(set, data);
-        if (result != NVML_ERROR_TIMEOUT || milliseconds_now() >= deadline) {
+        int64_t left = deadline - milliseconds_now();
+        if (result != NVML_ERROR_TIMEOUT || left <= 0) {
             return result;
         }
-        nanosleep(&pause, NULL);
+        state_wait(seen, left);
     } while (true);
 }

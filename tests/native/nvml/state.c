@@ -6,6 +6,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
+#include <linux/futex.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,6 +15,8 @@
 #include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
@@ -92,4 +96,34 @@ struct double_call *state_call(enum double_call_number call, unsigned int row)
     struct double_call *found = &state->cells[(size_t)row * DOUBLE_CALLS + call];
     pthread_mutex_unlock(&mutex);
     return found;
+}
+
+/* The low half of the number: a futex has 32 bits. A test's process waits for none, so all waiters are woken at once;
+ * a condition variable in the file would block the test for ever if a waiting process was killed. */
+static uint32_t *changes(void)
+{
+    pthread_mutex_lock(&mutex);
+    uint32_t *found = (uint32_t *)&state->changes;
+    pthread_mutex_unlock(&mutex);
+    return found + (__BYTE_ORDER__ == __ORDER_BIG_ENDIAN__);
+}
+
+uint32_t state_changes(void)
+{
+    return __atomic_load_n(changes(), __ATOMIC_ACQUIRE);
+}
+
+void state_wait(uint32_t seen, int64_t milliseconds)
+{
+    struct timespec most = {.tv_sec = milliseconds / 1000, .tv_nsec = milliseconds % 1000 * 1000000};
+    syscall(SYS_futex, changes(), FUTEX_WAIT, seen, &most, NULL, 0);
+}
+
+void state_changed(void)
+{
+    uint32_t *number = changes();
+    state_lock(); /* not while a test adds to it */
+    __atomic_add_fetch(number, 1, __ATOMIC_ACQ_REL);
+    state_unlock();
+    syscall(SYS_futex, number, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
 }
