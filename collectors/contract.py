@@ -274,7 +274,7 @@ class Reading:
     sessions: Mapping[str, Hashable] = field(default_factory=dict)
     stuck: frozenset[str] = frozenset()
     incomplete: bool = False
-    cpu_seconds: float = 0.0
+    cpu_seconds: float = field(default=0.0, compare=False)  # two readings with the same content are equal
 
 
 class Collector(Protocol):

@@ -40,7 +40,7 @@ def memory_bytes(running: ExporterProcess, name: str) -> int:
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ExporterProcess]:
     """An exporter that can get no more memory than the limit of the manifests allows."""
-    with exporter(tmp_path_factory.mktemp("attacked"), "--simulate=load") as process:
+    with exporter(tmp_path_factory.mktemp("attacked"), "--simulate=load", "--metrics.sets=all") as process:
         wait_until(lambda: len(process.get("/metrics")[2]) > MIB)
         room = MANIFEST_BYTES - memory_bytes(process, "VmRSS")
         limit = memory_bytes(process, "VmSize") + room

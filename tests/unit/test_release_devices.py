@@ -127,7 +127,7 @@ def test_only_the_identity_and_past_events_of_a_released_device_are_exported(
     samples = {
         device.uuid: (
             Sample(catalog.INFO, device.uuid, 1, labels=("",) * len(catalog.INFO.labels)),
-            Sample(catalog.ERRORS, device.uuid, 3, labels=("xid", "79", "hardware")),
+            Sample(catalog.ERRORS, device.uuid, 0, labels=("xid", "79", "hardware")),
             Sample(catalog.UTILIZATION, device.uuid, 0.5),
             Sample(catalog.STATUS_STATE, device.uuid, 1, labels=("ok",)),
         )
