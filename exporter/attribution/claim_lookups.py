@@ -3,9 +3,15 @@
 Both are optional: the CDI files need a mount, the ResourceSlices and ResourceClaims need access to the API server.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
+
+from exporter.attribution.cdi_specs import CdiAnswer
+
+if TYPE_CHECKING:  # they are loaded only if the API server is read
+    from exporter.attribution.claim_objects import ClaimAllocation
+    from exporter.attribution.slice_pools import SliceAttributes
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,39 +19,10 @@ class LookupsChanged:
     """There is something new to look up: in the CDI files, the ResourceSlices or the ResourceClaims."""
 
 
-class FoundNodes(Protocol):
-    """What the CDI files say about one device of a claim."""
-
-    @property
-    def paths(self) -> tuple[str, ...]:
-        """Its device nodes, as paths on the host; empty if there are none."""
-        ...
-
-    @property
-    def missing(self) -> str:
-        """Why nothing was found, a value of a closed list; empty if something was."""
-        ...
-
-    @property
-    def claim_uid(self) -> str:
-        """The claim's uid, if the files have an entry for this claim alone; else empty."""
-        ...
-
-    @property
-    def may_have_ended(self) -> bool:
-        """Whether the entry for this claim alone is not there: the driver removes it when the claim ends."""
-        ...
-
-    @property
-    def as_of(self) -> float:
-        """Monotonic seconds at which the files were looked at."""
-        ...
-
-
 class DeviceNodes(Protocol):
     """Finds the device nodes that a container gets; `CdiReader` is the real one. Called by the assembler's thread."""
 
-    def nodes(self, cdi_devices: Sequence[str], device: str) -> FoundNodes:
+    def nodes(self, cdi_devices: Sequence[str], device: str) -> CdiAnswer:
         """Look up what was read before; no I/O.
 
         Args:
@@ -55,79 +32,17 @@ class DeviceNodes(Protocol):
         ...
 
 
-class IdentifyingAttributes(Protocol):
-    """The attributes of one device in a ResourceSlice."""
-
-    @property
-    def pci_bus_id(self) -> str:
-        """The PCI address: of a partition that of its device. Empty if there is none."""
-        ...
-
-    @property
-    def uuid(self) -> str:
-        """The uuid, where it is unique; else empty."""
-        ...
-
-    @property
-    def type(self) -> str:
-        """The driver's word for the kind of device; empty if there is none."""
-        ...
-
-
-class AllocatedResult(Protocol):
-    """One device that a ResourceClaim allocates."""
-
-    @property
-    def request(self) -> str:
-        """The name of the claim's request."""
-        ...
-
-    @property
-    def driver(self) -> str:
-        """The DRA driver."""
-        ...
-
-    @property
-    def pool(self) -> str:
-        """The driver's pool."""
-        ...
-
-    @property
-    def device(self) -> str:
-        """The driver's name of the device."""
-        ...
-
-    @property
-    def share_id(self) -> str:
-        """The share, as `ClaimDevice.share`."""
-        ...
-
-    @property
-    def admin_access(self) -> bool:
-        """True if the claim only monitors the device."""
-        ...
-
-
-class AllocatedResults(Protocol):
-    """The allocation of one ResourceClaim."""
-
-    @property
-    def results(self) -> Iterable[AllocatedResult]:
-        """Its devices."""
-        ...
-
-
 class ClaimObjects(Protocol):
     """Knows the ResourceSlices and ResourceClaims; `ResourceSlices` is the real one. Called by the assembler's thread.
 
     All methods return what was read before; they never wait for the API server.
     """
 
-    def attributes(self, driver: str, pool: str, device: str) -> IdentifyingAttributes | None:
+    def attributes(self, driver: str, pool: str, device: str) -> "SliceAttributes | None":
         """The attributes of a device; None while unknown."""
         ...
 
-    def claim(self, namespace: str, name: str) -> AllocatedResults | None:
+    def claim(self, namespace: str, name: str) -> "ClaimAllocation | None":
         """The allocation of a claim; None while unknown."""
         ...
 

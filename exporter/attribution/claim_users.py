@@ -8,10 +8,14 @@ Which request of a claim a container uses is written in the pod only; where that
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
+from typing import TYPE_CHECKING
 
 from collectors.vendors import DRIVERS_WITHOUT_ACCELERATORS
-from exporter.attribution.claim_lookups import AllocatedResult, ClaimObjects
+from exporter.attribution.claim_lookups import ClaimObjects
 from exporter.attribution.holding import ClaimDevice
+
+if TYPE_CHECKING:  # loaded only if the API server is read
+    from exporter.attribution.claim_objects import AllocatedDevice
 
 
 class Use(Enum):
@@ -81,7 +85,7 @@ class ClaimUsers:
         awaited = True not in named and self._objects.awaited(*where, claimed.claim_name)
         return Use.UNKNOWN if awaited else Use.USED
 
-    def _results(self, claimed: ClaimDevice) -> Sequence[AllocatedResult] | None:
+    def _results(self, claimed: ClaimDevice) -> "Sequence[AllocatedDevice] | None":
         """What the ResourceClaim says about the device; None while it is not known."""
         if self._objects is None:
             return None
@@ -91,5 +95,5 @@ class ClaimUsers:
         return [each for each in allocation.results if _key(each) == claimed.key]
 
 
-def _key(result: AllocatedResult) -> tuple[str, str, str, str]:
+def _key(result: "AllocatedDevice") -> tuple[str, str, str, str]:
     return result.driver, result.pool, result.device, result.share_id

@@ -5,8 +5,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from collectors.contract import Alias, Device, Partition
+from exporter.attribution.cdi_files import CdiMissing
 from exporter.attribution.cdi_names import claim_uid, claim_uid_in
+from exporter.attribution.cdi_specs import CdiAnswer
+from exporter.attribution.claim_objects import ClaimAllocation
 from exporter.attribution.holding import ClaimDevice
+from exporter.attribution.slice_pools import SliceAttributes
 
 UID = "7b0d54d5-6e0c-4f2e-9a53-0c1e35a0f7c1"
 OTHER_UID = "0f0e42ab-8a49-45de-a5fb-3a7b3c1c9d02"
@@ -44,17 +48,6 @@ def claimed(
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Nodes:
-    """What `CdiTable` finds."""
-
-    paths: tuple[str, ...] = ()
-    missing: str = ""
-    claim_uid: str = ""
-    may_have_ended: bool = False
-    as_of: float = math.inf
-
-
 @dataclass(slots=True)
 class CdiTable:
     """Device nodes by the part of a CDI device's name behind the equals sign, and when they were looked at."""
@@ -62,58 +55,30 @@ class CdiTable:
     entries: dict[str, tuple[str, ...]] = field(default_factory=dict)
     as_of: float = math.inf
 
-    def nodes(self, cdi_devices: Sequence[str], device: str) -> Nodes:
+    def nodes(self, cdi_devices: Sequence[str], device: str) -> CdiAnswer:
         """As `CdiSpecs.nodes`."""
         own = {each.partition("=")[2] for each in cdi_devices if claim_uid_in(each, device) is not None}
         paths = [self.entries[name] for name in own if name in self.entries]
         uid = claim_uid(cdi_devices, device)
         if len(paths) == 1:
-            return Nodes(paths[0], "", uid, as_of=self.as_of)
-        return Nodes((), "not_found", uid, may_have_ended=bool(uid), as_of=self.as_of)
-
-
-@dataclass(frozen=True, slots=True)
-class Attributes:
-    """What a ResourceSlice says about a device."""
-
-    pci_bus_id: str = ""
-    uuid: str = ""
-    type: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Result:
-    """One device of an allocated claim."""
-
-    request: str
-    driver: str
-    pool: str
-    device: str
-    share_id: str = ""
-    admin_access: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Allocated:
-    """What a ResourceClaim allocates."""
-
-    results: tuple[Result, ...]
+            return CdiAnswer(paths[0], uid, as_of=self.as_of)
+        return CdiAnswer((), uid, CdiMissing.NOT_FOUND, as_of=self.as_of)
 
 
 @dataclass(slots=True)
 class Objects:
     """The objects of an API server, and what is still to be read."""
 
-    slices: Mapping[str, Attributes] = field(default_factory=dict)
-    claims: dict[str, Allocated] = field(default_factory=dict)
+    slices: Mapping[str, SliceAttributes] = field(default_factory=dict)
+    claims: dict[str, ClaimAllocation] = field(default_factory=dict)
     requests: dict[tuple[str, str], bool] = field(default_factory=dict)
     awaited_pods: set[str] = field(default_factory=set)
 
-    def attributes(self, driver: str, pool: str, device: str) -> Attributes | None:
+    def attributes(self, driver: str, pool: str, device: str) -> SliceAttributes | None:
         """As `ResourceSlices.attributes`; the device's name is enough here."""
         return self.slices.get(device) if driver and pool else None
 
-    def claim(self, namespace: str, name: str) -> Allocated | None:
+    def claim(self, namespace: str, name: str) -> ClaimAllocation | None:
         """As `ResourceSlices.claim`."""
         return self.claims.get(name) if namespace else None
 

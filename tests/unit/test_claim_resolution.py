@@ -9,7 +9,8 @@ import pytest
 from collectors.contract import SubjectKey
 from exporter.attribution.claim_resolution import ClaimMatch, Finder, Lookups, UnresolvedReason, Way
 from exporter.attribution.inventory import Inventory
-from tests.doubles.claims import OTHER_UID, UID, Attributes, CdiTable, Objects, claimed, device, partition
+from exporter.attribution.slice_pools import SliceAttributes
+from tests.doubles.claims import OTHER_UID, UID, CdiTable, Objects, claimed, device, partition
 
 NVIDIA, AMD, TPU, NEURON = "gpu.nvidia.com", "gpu.amd.com", "tpu.google.com", "neuron.aws.com"
 CAPS = "/dev/nvidia-caps/nvidia-cap"
@@ -216,17 +217,17 @@ def test_two_shares_of_one_claim_are_not_told_apart_by_their_nodes() -> None:
 @pytest.mark.parametrize(
     ("attributes", "subject", "devices"),
     [
-        (Attributes(uuid="mig", pci_bus_id="0000:1b:00.0"), SubjectKey("nv-cut", "mig"), ()),
-        (Attributes(uuid="nv-whole"), SubjectKey("nv-whole"), ()),
-        (Attributes(pci_bus_id="0000:3b:00.0"), SubjectKey("nv-whole"), ()),
-        (Attributes(pci_bus_id="0000:3B:00.0"), SubjectKey("nv-whole"), ()),
-        (Attributes(uuid="unknown", pci_bus_id="0000:1b:00.0"), None, {"nv-cut"}),
-        (Attributes(uuid="unknown"), None, ALL_NVIDIA),
+        (SliceAttributes(uuid="mig", pci_bus_id="0000:1b:00.0"), SubjectKey("nv-cut", "mig"), ()),
+        (SliceAttributes(uuid="nv-whole"), SubjectKey("nv-whole"), ()),
+        (SliceAttributes(pci_bus_id="0000:3b:00.0"), SubjectKey("nv-whole"), ()),
+        (SliceAttributes(pci_bus_id="0000:3B:00.0"), SubjectKey("nv-whole"), ()),
+        (SliceAttributes(uuid="unknown", pci_bus_id="0000:1b:00.0"), None, {"nv-cut"}),
+        (SliceAttributes(uuid="unknown"), None, ALL_NVIDIA),
     ],
     ids=["uuid of a partition", "uuid", "PCI address", "in capitals", "PCI address of a partition", "nothing known"],
 )
 def test_finds_by_the_attributes_in_a_slice(
-    attributes: Attributes, subject: SubjectKey | None, devices: set[str]
+    attributes: SliceAttributes, subject: SubjectKey | None, devices: set[str]
 ) -> None:
     found = search("dev-x", NVIDIA, objects=Objects({"dev-x": attributes}))
     assert (found.subject, found.devices) == (subject, frozenset(devices))
@@ -234,13 +235,13 @@ def test_finds_by_the_attributes_in_a_slice(
 
 
 def test_an_address_in_a_slice_does_not_mean_the_device_whose_name_begins_that_of_a_partition() -> None:
-    objects = Objects({"gpu-3-mig-2g48gb-9-0": Attributes(pci_bus_id="0000:3b:00.0")})
+    objects = Objects({"gpu-3-mig-2g48gb-9-0": SliceAttributes(pci_bus_id="0000:3b:00.0")})
     found = search("gpu-3-mig-2g48gb-9-0", NVIDIA, objects=objects)
     assert (found.subject, found.devices) == (None, frozenset({"nv-whole"}))
 
 
 def test_the_name_comes_before_the_nodes_and_these_before_the_slice() -> None:
-    objects = Objects({name: Attributes(uuid="nv-vm") for name in ("gpu-3", "gpu-x")})
+    objects = Objects({name: SliceAttributes(uuid="nv-vm") for name in ("gpu-3", "gpu-x")})
     assert search("gpu-3", NVIDIA, "/dev/nvidia0", objects=objects).subject == SubjectKey("nv-whole")
     assert search("gpu-x", NVIDIA, "/dev/nvidia3", objects=objects).subject == SubjectKey("nv-whole")
     assert search("gpu-x", NVIDIA, objects=objects).subject == SubjectKey("nv-vm")

@@ -6,12 +6,13 @@ import pytest
 
 from collectors.contract import SubjectKey
 from collectors.vendors import DRIVERS_WITHOUT_ACCELERATORS
+from exporter.attribution.claim_objects import AllocatedDevice, ClaimAllocation
 from exporter.attribution.claim_resolution import Lookups, UnresolvedReason, Way
 from exporter.attribution.claim_users import ClaimRules, Use
 from exporter.attribution.claims import Claims, ResolvedClaims
 from exporter.attribution.holding import ClaimDevice
 from exporter.attribution.inventory import Inventory
-from tests.doubles.claims import Allocated, CdiTable, Objects, Result, claimed, device
+from tests.doubles.claims import CdiTable, Objects, claimed, device
 
 DRIVER = "gpu.acme.example"
 DEVICES = (device("a", "gpu-0", driver=DRIVER), device("b", "gpu-1", driver=DRIVER))
@@ -78,9 +79,11 @@ def test_claims_in_the_own_namespace_are_those_of_monitors() -> None:
     assert (found.unresolved, found.not_counted, found.possibly_held) == ({}, {Use.MONITORED: 2}, frozenset())
 
 
-def allocated(*devices: tuple[str, str], admin: bool = False) -> Allocated:
+def allocated(*devices: tuple[str, str], admin: bool = False) -> ClaimAllocation:
     """The devices of a claim's requests."""
-    return Allocated(tuple(Result(request, DRIVER, "node", name, "", admin) for request, name in devices))
+    return ClaimAllocation(
+        tuple(AllocatedDevice(request, DRIVER, "node", name, "", admin) for request, name in devices)
+    )
 
 
 def test_a_claim_with_admin_access_holds_nothing_in_any_namespace() -> None:
