@@ -103,7 +103,7 @@ class Rare:
 
     Attributes:
         metric_set: Their set.
-        label: The name of one of the row's own labels, by which they are told; empty if not by a label.
+        label: The name of one of the row's own labels, that distinguishes them; empty if none does.
         values: The values of this label that they have; empty for every value that is not empty.
         of_partitions: Whether all series of partitions are among them.
     """

@@ -245,7 +245,7 @@ class Daemon:
             self._inputs.resume()
 
     def _release(self) -> None:
-        """Release the devices in the file, or everything. Nothing changes if it cannot be told which are meant."""
+        """Release the devices in the file, or everything. Nothing changes if the file cannot be read or understood."""
         try:
             addresses = read_addresses(self._settings.release.file)
         except ReleaseFileError as error:

@@ -1,4 +1,4 @@
-"""Bounds how many values a label can have: its names come from whoever may create pods or drivers. No I/O."""
+"""Bounds how many values a label can have: its names come from those who may create pods or drivers. No I/O."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping

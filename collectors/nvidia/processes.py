@@ -117,7 +117,7 @@ def host_memory(nvml: Nvml, handle: Handle) -> Iterator[RawValue]:
     """What all processes use, for a device that uses the memory of its host, such as GB10.
 
     There NVML reports neither a memory nor an aperture to it (nvmlDeviceGetBAR1MemoryInfo), but what each process uses.
-    While no process runs it is unknown: boards that never list processes are not told apart.
+    While no process runs it is unknown: boards that never list processes are not distinguished.
 
     Raises:
         UnsupportedError: The device has memory of its own, or an aperture to it.

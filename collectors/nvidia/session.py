@@ -19,7 +19,7 @@ class OpenLibrary(Protocol):
     """Loads and initialises the library."""
 
     def __call__(self, *, attach: bool) -> Nvml:
-        """The open library; `attach` tells whether all devices are opened."""
+        """The open library; all devices are opened if `attach` is True."""
         ...
 
 

@@ -54,7 +54,7 @@ class AllocationCache:
         """
         expired = self.current(now) is None
         if self._last_answer is not None and answer == self._last_answer:
-            answer = self._last_answer  # a large one is kept once, and not again for whoever has the earlier one
+            answer = self._last_answer  # a large one is kept once: others still use the earlier object
         if reconnected:
             self._reconnected_at = now
         if not self._is_suspect(answer, now):

@@ -68,7 +68,7 @@ class Connection:
     Args:
         transport: Its bytes.
         address: The client's address, for the log.
-        peer: The part of the address by which clients are told apart.
+        peer: The part of the address that distinguishes clients.
         endpoint: What the connection's listener serves.
 
     Attributes:
