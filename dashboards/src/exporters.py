@@ -23,7 +23,11 @@ _RELOAD_LOOKS = {1: Look("ok", "green"), 0: Look("failed", "red")}
 
 def _now(scope: Scope) -> Panels:
     return (
-        _number("Exporters", "Exporters that Prometheus scrapes now.", count(_of_exporter(scope, families.BUILD_INFO))),
+        _number(
+            "Scraped",
+            "Exporters that Prometheus scrapes now, one for each node.",
+            count(_of_exporter(scope, families.BUILD_INFO)),
+        ),
         _number(
             "Exporters gone",
             "Exporters that were scraped in the time range chosen above and are not now: the node was removed, or its "
@@ -141,7 +145,7 @@ def _serving(scope: Scope) -> Panels:
         events(
             About(
                 "Exporter starts",
-                "1 where the process was started since the point before. Start after start is a crash, or two "
+                "It is 1 where the process was started since the point before. Start after start is a crash, or two "
                 "exporters under one name: see troubleshooting.md.",
             ),
             Query(_only_exporters(scope, started), _NODE),

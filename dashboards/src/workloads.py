@@ -23,7 +23,9 @@ def _now(scope: Scope) -> Panels:
 def _held_now(scope: Scope) -> Panels:
     on_bad = rank_of_held(scope, "namespace", "pod").where("> bool 0")
     return (
-        _number("Pods", "Pods that a device or a partition is allocated to now.", count(pods.of_edges(scope))),
+        _number(
+            "Pods with devices", "Pods that a device or a partition is allocated to now.", count(pods.of_edges(scope))
+        ),
         _number(
             "Pods on bad devices",
             "Pods that have a device that is degraded, is predicted to fail, failed, or whose state is unknown. They "
