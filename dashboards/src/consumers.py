@@ -63,6 +63,7 @@ def _table(scope: Scope) -> Builder[Panel]:
         "Pods",
         "Device-hours, the idle ones among them, and energy of each pod in the time range chosen above; power now. "
         "Pods that ended are listed without a state.",
+        width=24,
     )
     return rows(
         about,
@@ -81,6 +82,7 @@ def _power(scope: Scope) -> Builder[Panel]:
             "Power by pod",
             "Power of the devices, divided among their containers by their share. The sum is never more than the "
             "devices draw; the free part of a device belongs to no pod.",
+            width=24,
         ),
         Query(held_power(scope, *_POD), _NAME),
         link=POD_OF_SERIES,

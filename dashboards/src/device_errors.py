@@ -7,7 +7,7 @@ from collectors import catalog
 from collectors.metric import Metric, Subject
 from dashboards.src.device_tables import NAME, OF_TABLE, critical_events
 from dashboards.src.links import DEVICE_OF_SERIES
-from dashboards.src.measures import new_device_events
+from dashboards.src.measures import new_critical_events, new_events
 from dashboards.src.page import Panels
 from dashboards.src.panels import About, Query, events
 from dashboards.src.promql import Expression, largest, total
@@ -21,7 +21,7 @@ _FAILED = {0: Look("no", "green"), 1: Look("failed", "red")}
 
 def panels(scope: Scope) -> Panels:
     """When it happened, to whom, and what is left to repair."""
-    return (*_over_time(scope), critical_events(scope, width=24), _repairs(scope))
+    return (*_over_time(scope), critical_events(scope), _repairs(scope))
 
 
 def _over_time(scope: Scope) -> Panels:
@@ -34,7 +34,7 @@ def _over_time(scope: Scope) -> Panels:
                 "reset or a repair. The vendor's list explains the codes.",
             ),
             Query(
-                new_device_events(scope, catalog.ERRORS),
+                new_critical_events(scope),
                 f"{NAME} {{{{source}}}} {{{{code}}}} {{{{class}}}}",
             ),
             link=DEVICE_OF_SERIES,
@@ -46,7 +46,7 @@ def _over_time(scope: Scope) -> Panels:
                 "errors are normal. Uncorrected errors end programs: reset the device when it is free, and replace it "
                 "if they occur again.",
             ),
-            Query(new_device_events(scope, catalog.MEMORY_ERRORS), f"{NAME} {{{{kind}}}}"),
+            Query(new_events(scope.series(catalog.MEMORY_ERRORS, Subject.DEVICE)), f"{NAME} {{{{kind}}}}"),
             link=DEVICE_OF_SERIES,
         ),
     )

@@ -6,7 +6,7 @@ from grafana_foundation_sdk.models.dashboard import Panel
 from collectors import catalog
 from collectors.metric import Metric, Subject
 from dashboards.src.device_tables import NAME, OF_TABLE
-from dashboards.src.measures import new_device_events
+from dashboards.src.measures import new_events
 from dashboards.src.page import Panels
 from dashboards.src.panels import About, Query, Step, events, lines
 from dashboards.src.promql import POINT, RANGE, Expression, increase, largest, rate, total
@@ -84,6 +84,8 @@ def _traffic(scope: Scope) -> Panels:
 
 
 def _errors(scope: Scope) -> Builder[Panel]:
+    errors = scope.series(catalog.INTERCONNECT_ERRORS, Subject.DEVICE)
+    replays = scope.series(catalog.PCIE_REPLAYS, Subject.DEVICE)
     return events(
         About(
             "Link errors",
@@ -91,8 +93,6 @@ def _errors(scope: Scope) -> Builder[Panel]:
             "any are not shown. Single replays are normal. If they go on, check connector, cable or riser.",
             width=8,
         ),
-        Query(
-            new_device_events(scope, catalog.INTERCONNECT_ERRORS), f"{NAME} {{{{fabric}}}} {{{{kind}}}} {{{{link}}}}"
-        ),
-        Query(new_device_events(scope, catalog.PCIE_REPLAYS), f"{NAME} PCIe replays"),
+        Query(new_events(errors), f"{NAME} {{{{fabric}}}} {{{{kind}}}} {{{{link}}}}"),
+        Query(new_events(replays), f"{NAME} PCIe replays"),
     )

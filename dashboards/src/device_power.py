@@ -7,7 +7,7 @@ from dashboards.src.links import DEVICE_OF_SERIES
 from dashboards.src.measures import temperature_limits
 from dashboards.src.page import Panels
 from dashboards.src.panels import About, Query, lines, margins
-from dashboards.src.promql import POINT, part_of_time, rate
+from dashboards.src.promql import POINT, limited_to_one, part_of_time, rate
 from dashboards.src.scope import Scope
 
 
@@ -53,7 +53,7 @@ def _causes(scope: Scope) -> Panels:
 
 
 def _effects(scope: Scope) -> Panels:
-    counted = rate(scope.series(catalog.THROTTLE_SECONDS, Subject.DEVICE), POINT)
+    counted = limited_to_one(rate(scope.series(catalog.THROTTLE_SECONDS, Subject.DEVICE), POINT))
     sampled = part_of_time(scope.series(catalog.THROTTLE_ACTIVE, Subject.DEVICE), POINT)
     return (
         lines(

@@ -58,7 +58,7 @@ def history(scope: Scope, about: About, *, only_not_ok: bool) -> Builder[Panel]:
     return states(about, STATE_LOOKS, Query(shown, NAME), link=DEVICE_OF_SERIES)
 
 
-def critical_events(scope: Scope, width: int) -> Builder[Panel]:
+def critical_events(scope: Scope) -> Builder[Panel]:
     """The last event of each device that had one, with the pods that the device is allocated to."""
     times = scope.series(catalog.ERROR_LAST_TIMESTAMP, Subject.DEVICE)
     last = times.equal_to_one_of(largest(times, *DEVICE_KEY), *DEVICE_KEY)
@@ -68,7 +68,8 @@ def critical_events(scope: Scope, width: int) -> Builder[Panel]:
         "The last event of each device in the time range chosen above, by source and code (NVIDIA: XID), with the "
         "present state and pods of the device. It includes events whose counter did not exist before. Class "
         "application is most often a fault of the program; class hardware needs a reset or a repair.",
-        width=width,
+        width=24,
+        height=6,
     )
     return rows(
         about,

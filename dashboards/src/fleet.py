@@ -104,21 +104,23 @@ def _health(scope: Scope) -> Panels:
         "History of devices that were not ok",
         "Devices that were in another state than ok at any time of the range chosen above. A gap is time without an "
         "answer.",
+        width=24,
+        height=6,
     )
     return (
         devices(scope, height=11),
         history(scope, not_ok, only_not_ok=True),
-        critical_events(scope, width=12),
+        critical_events(scope),
         events(
             About(
                 "Critical events",
                 "Events that the drivers reported since the point before, by source and code, also of codes whose "
                 "counter did not exist before.",
                 width=24,
-                height=7,
+                height=6,
             ),
             Query(
-                measures.new_device_events(scope, catalog.ERRORS),
+                measures.new_critical_events(scope),
                 f"{NAME} {{{{source}}}} {{{{code}}}} {{{{class}}}}",
             ),
             link=DEVICE_OF_SERIES,
@@ -158,7 +160,7 @@ def _use(scope: Scope, title: str, labels: Mapping[str, str]) -> Builder[Panel]:
         "Current numbers of devices as in the row Fleet now, with the worst state among them first; the failed ones "
         "are counted in Failed. Utilization is the mean of the last 5 minutes.",
         width=24,
-        height=7,
+        height=6,
     )
     return rows(
         about,
@@ -188,7 +190,7 @@ def _partitions(scope: Scope) -> Builder[Panel]:
         "devices. If none of the profile that pods wait for is free, partition another device, or change a partition "
         "layout.",
         width=24,
-        height=7,
+        height=6,
     )
     worst = held.times("0", Unit.NONE).plus_one_of(rank(scope, *DEVICE_KEY), *DEVICE_KEY)
     return rows(

@@ -1,7 +1,7 @@
 """Values computed from more than one family: quotients and joins that several panels need."""
 
 from collectors import catalog
-from collectors.metric import Metric, Subject, Unit
+from collectors.metric import Subject, Unit
 from dashboards.src.promql import (
     POINT,
     RANGE,
@@ -151,12 +151,13 @@ def new_events(counter: Expression) -> Expression:
     return counter.minus(earlier).where("> 0").or_else(counter.smaller_than(earlier).where("> 0"))
 
 
-def new_device_events(scope: Scope, row: Metric) -> Expression:
-    """The same for devices, whose counters of rare codes may not exist before the first event.
+def new_critical_events(scope: Scope) -> Expression:
+    """The same for critical events, whose rare codes may have no counter before the first event.
 
-    A series that did not exist at the point before counts as a whole if its device was known then.
+    Such a counter is new at its first point: it counts as a whole if its device was known at the point before. Only
+    these counters also go on while a device is lost, so that one that appears is never one that returned.
     """
-    counter = scope.series(row, Subject.DEVICE)
+    counter = scope.series(catalog.ERRORS, Subject.DEVICE)
     known = before(scope.series(catalog.INFO, Subject.DEVICE), STEP)
     appeared = counter.where("> 0").those_not_in(before(counter, STEP)).those_in(known, *DEVICE_KEY)
     return new_events(counter).or_else(appeared)

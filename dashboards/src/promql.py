@@ -183,6 +183,11 @@ def complement(states: Expression) -> Expression:
     return Expression(f"1 - {states.part()}", states.unit, whole=False)
 
 
+def limited_to_one(ratio: Expression) -> Expression:
+    """A ratio of counted time that a rate estimates slightly above 1."""
+    return Expression(f"clamp_max({ratio.text}, 1)", ratio.unit)
+
+
 def since(timestamps: Expression) -> Expression:
     """Seconds since a Unix time."""
     return Expression(f"time() - {timestamps.part()}", Unit.SECONDS, whole=False)
