@@ -22,6 +22,10 @@ _RELOAD_LOOKS = {1: Look("ok", "green"), 0: Look("failed", "red")}
 
 
 def _now(scope: Scope) -> Panels:
+    return (*_parts_now(scope), *_devices_now(scope))
+
+
+def _parts_now(scope: Scope) -> Panels:
     return (
         _number(
             "Scraped",
@@ -49,6 +53,11 @@ def _now(scope: Scope) -> Panels:
             total(exporter_parts.down(scope, families.ATTRIBUTION_UP)),
             *_BAD_FROM_ONE,
         ),
+    )
+
+
+def _devices_now(scope: Scope) -> Panels:
+    return (
         _number(
             "Unmatched devices",
             "Allocated devices that the exporter could not find among those that it reads, of device plugins and of "

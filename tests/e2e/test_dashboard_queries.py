@@ -100,6 +100,10 @@ FAULTS = {
 }
 # Whether there is any depends on the minute: separate tests are about them.
 BY_MINUTE = {f"{WORKLOADS}: Allocated but idle-{letter}" for letter in "AB"} | {f"{NODE_AND_DEVICE}: Throttled-A"}
+# Queries of idle device-hours: they read the utilization of devices, else that of partitions.
+ONE_IS_ENOUGH = {
+    f"{WORKLOADS}: {title}" for title in ("Idle device-hours-A", "Namespaces-E", "Most idle device-hours-A", "Pods-C")
+}
 # Events are shown at the point at which they happen.
 EVENTS = {name for name, target in queries().items() if target.step_seconds}
 # Shorter intervals for slow readings: memory errors are read once a minute by default.
@@ -146,36 +150,28 @@ def not_reported(node: str) -> tuple[str, ...]:
     return tuple(f"accelerator_{'' if stem == 'partition_' else 'device_'}{stem}" for stem in stems)
 
 
-def needs_what_is_missing(target: Target, node: str) -> bool:
-    # The state of a device, the temperature of its core and its events are joined from families that every card has.
-    families = re.findall(r"accelerator_\w+", target.expr)
-    return any(family.startswith(not_reported(node)) for family in families)
+def without_data(node: str) -> set[str]:
+    """The queries that need a family that the node does not have."""
+    missing = not_reported(node)
+    return {
+        name
+        for name, target in queries().items()
+        if any(family.startswith(missing) for family in re.findall(r"accelerator_\w+", target.expr))
+    } - ONE_IS_ENOUGH
 
 
 @pytest.mark.parametrize("node", NODES)
 def test_every_query_returns_data_of_every_vendor(server: Prometheus, node: str) -> None:
-    empty = {*NO_SUCH_TROUBLE, *BY_MINUTE, *(FAULTS if node != "mixed" else ())}
-    wanted = {
-        name: filled(name, target, node=node)
-        for name, target in queries().items()
-        if name not in empty and not (needs_what_is_missing(target, node) and name not in ALSO_WITHOUT)
-    }
+    empty = {*NO_SUCH_TROUBLE, *BY_MINUTE, *without_data(node), *(FAULTS if node != "mixed" else ())}
+    wanted = {name: filled(name, target, node=node) for name, target in queries().items() if name not in empty}
     assert len(wanted) > len(queries()) / 2
 
     server.wait_for_all(wanted)
 
 
-# Queries that need one of several families, and have a result without the others.
-ALSO_WITHOUT = {
-    name
-    for name, target in queries().items()
-    if " or\n" in target.expr or "\nor\n" in target.expr or "\nor on" in target.expr
-} - {name for name in queries() if "Partitions and their pods" in name or "Partitions by profile" in name}
-
-
 @pytest.mark.parametrize("node", NODES)
 def test_panels_without_data_are_those_of_the_lists(server: Prometheus, node: str) -> None:
-    rightly_empty = {*NO_SUCH_TROUBLE, *(FAULTS if node != "mixed" else ())}
+    rightly_empty = {*NO_SUCH_TROUBLE, *without_data(node), *(FAULTS if node != "mixed" else ())}
     assert rightly_empty <= set(queries())
     found = {name: server.query(filled(name, queries()[name], node=node)) for name in rightly_empty}
     assert [name for name, answers in found.items() if answers] == []
