@@ -245,6 +245,7 @@ class _Handler(BaseHTTPRequestHandler):
             cuts = double.cuts
             double.watches += 1
         self.send_response(200)
+        self._agree_to_close()
         self.send_header("Transfer-Encoding", "chunked")
         self.end_headers()
         ends = time.monotonic() + int(query["timeoutSeconds"])
@@ -270,8 +271,14 @@ class _Handler(BaseHTTPRequestHandler):
         status = {"kind": "Status", "code": refusal.status, "message": f"refused with {refusal.status}"}
         self._respond(refusal.status, refusal.body or json.dumps(status).encode(), refusal.headers)
 
+    def _agree_to_close(self) -> None:
+        """Say that the connection ends with this response, where the client asks for it, as Go's server does."""
+        if self.headers.get("Connection") == "close":
+            self.send_header("Connection", "close")
+
     def _respond(self, status: int, body: bytes, headers: Mapping[str, str]) -> None:
         self.send_response(status)
+        self._agree_to_close()
         self.send_header("Content-Length", str(len(body)))
         for name, value in headers.items():
             self.send_header(name, value)
