@@ -60,14 +60,17 @@ def run(arguments: Sequence[str], environ: Mapping[str, str], output: Write, err
         signals: What signals request.
 
     Returns:
-        The exit code: 0 on success, 1 when the exporter cannot run or `check` finds errors, 2 when the configuration
-        is invalid, 4 when the version of a library differs from its driver's for too long.
+        The exit code: 0 on success, 1 when the exporter cannot run or `check` or `conformance` find errors, 2 when the
+        configuration is invalid or `conformance` reaches nothing, 4 when the version of a library differs from its
+        driver's for too long.
     """
     try:
         command = parse_command_line(arguments)
         if command.action in _PRINTED:
             output(_PRINTED[command.action]())
             return EXIT_OK
+        if command.action is Action.CONFORMANCE:
+            return _conformance(command.rest, environ, output, errors)
         load = partial(load_settings, command.flags, environ, command.file)
         settings = load()
         scenario = None if command.simulate is None else _scenario(command.simulate)
@@ -94,6 +97,12 @@ def _check(settings: Settings, hardware: Hardware, environ: Mapping[str, str], o
     from exporter.check.command import run_check  # noqa: PLC0415 - the serving daemon does without it
 
     return run_check(settings, hardware, environ, output, as_json=as_json)
+
+
+def _conformance(arguments: Sequence[str], environ: Mapping[str, str], output: Write, errors: Write) -> int:
+    from exporter.conformance.command import run_conformance  # noqa: PLC0415 - the serving daemon does without it
+
+    return run_conformance(arguments, environ, output, errors)
 
 
 def _scenario(name: str) -> "Scenario":
