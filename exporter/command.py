@@ -60,24 +60,21 @@ def run(arguments: Sequence[str], environ: Mapping[str, str], output: Write, err
         signals: What signals request.
 
     Returns:
-        The exit code: 0 on success, 1 when the exporter cannot run or `check` or `conformance` find errors, 2 when the
-        configuration is invalid or `conformance` reaches nothing, 4 when the version of a library differs from its
-        driver's for too long.
+        The exit code: 0 on success, 1 when the exporter cannot run or `check` finds errors, 2 when the configuration
+        is invalid, 4 when the version of a library differs from its driver's for too long. `conformance` has its own.
     """
     try:
         command = parse_command_line(arguments)
-        if command.action in _PRINTED:
-            output(_PRINTED[command.action]())
-            return EXIT_OK
         if command.action is Action.CONFORMANCE:
             return _conformance(command.rest, environ, output, errors)
+        if command.action in _PRINTED:
+            return _print(_PRINTED[command.action](), output)
         load = partial(load_settings, command.flags, environ, command.file)
         settings = load()
         scenario = None if command.simulate is None else _scenario(command.simulate)
         web = _web(settings)
         if command.action is Action.CHECK_CONFIG:
-            output("configuration is valid\n")
-            return EXIT_OK
+            return _print("configuration is valid\n", output)
         with _log_lines(settings, errors) as lines:
             hardware = _hardware(settings, scenario, environ)
             if command.action is Action.CHECK:
@@ -90,6 +87,11 @@ def run(arguments: Sequence[str], environ: Mapping[str, str], output: Write, err
     except tuple(_EXIT_CODES) as error:
         errors(f"accelerator-exporter: {error}\n")
         return _EXIT_CODES[type(error)]
+    return EXIT_OK
+
+
+def _print(text: str, output: Write) -> int:
+    output(text)
     return EXIT_OK
 
 

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from collectors.wording import counted
-from exporter.conformance.endpoint import Page
 from exporter.conformance.metric_names import MetricNames
 from exporter.conformance.official import (
     DEVICE_LABELS,
@@ -19,6 +18,7 @@ from exporter.conformance.official import (
     read_samples,
 )
 from exporter.conformance.outcome import ConformanceTest, Outcome, Subtest, failed, one_line, passed, skipped
+from exporter.conformance.scrape import Page
 
 TEST = "TestAcceleratorPerformanceMetrics"
 _SHOWN = 5

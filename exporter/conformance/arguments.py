@@ -8,8 +8,8 @@ from exporter.configuration.errors import ConfigError, shown, unknown
 from exporter.configuration.flags import FlagParser
 from exporter.configuration.value_types import RefusedError, duration
 from exporter.conformance.autoscaling import Autoscaler
-from exporter.conformance.endpoint import Endpoint, parse_endpoint
 from exporter.conformance.metric_names import MetricNames
+from exporter.conformance.scrape import ScrapeTarget, parse_target
 
 _WATCH = duration("10s", "1h")
 _DESCRIPTION = (
@@ -38,7 +38,7 @@ class Arguments:
     """The parsed command line.
 
     Attributes:
-        endpoint: What to judge.
+        target: What to judge.
         names: The metrics that the operator names; empty where not.
         watch_seconds: How long to watch; 0 for not at all.
         autoscaler: The autoscaler to judge, if any.
@@ -46,7 +46,7 @@ class Arguments:
         as_json: Whether to print JSON.
     """
 
-    endpoint: Endpoint
+    target: ScrapeTarget
     names: MetricNames
     watch_seconds: float
     autoscaler: Autoscaler | None
@@ -85,7 +85,7 @@ def parse_arguments(arguments: Sequence[str]) -> Arguments | None:
     if not texts["--url"]:
         raise ConfigError("--url: not given, expected the address of the metrics")
     return Arguments(
-        parse_endpoint(texts["--url"], _path(texts["--ca-file"])),
+        parse_target(texts["--url"], _path(texts["--ca-file"])),
         MetricNames(texts["--utilization-metric"], texts["--memory-metric"]),
         _watch_seconds(texts["--watch"]),
         _autoscaler(texts["--autoscaling"]),

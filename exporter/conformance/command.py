@@ -10,7 +10,6 @@ from exporter.configuration.errors import ConfigError
 from exporter.conformance.accelerator_metrics import accelerator_metrics_test, draft_verdicts
 from exporter.conformance.arguments import Arguments, parse_arguments, parser
 from exporter.conformance.autoscaling import ScalingWatch
-from exporter.conformance.endpoint import DEADLINE_SECONDS, Endpoint, Page, UnreachableError, read_page
 from exporter.conformance.evidence import evidence_files, report_json, write_files
 from exporter.conformance.format_checks import OPENMETRICS_ACCEPTED, format_test
 from exporter.conformance.load_watch import BASELINE_SCRAPES, LoadWatch
@@ -18,6 +17,7 @@ from exporter.conformance.metric_names import choose, official_flags
 from exporter.conformance.official import DRAFT_2, OfficialSample, read_samples
 from exporter.conformance.outcome import ConformanceTest
 from exporter.conformance.report import Report, render
+from exporter.conformance.scrape import DEADLINE_SECONDS, Page, ScrapeTarget, UnreachableError, read_page
 from exporter.selfmetrics import exporter_version
 
 _CONFORMANT = 0
@@ -112,7 +112,7 @@ class _Run:
             UnreachableError: The endpoint cannot be reached.
         """
         began, started = datetime.now(UTC), self._timing.clock()
-        endpoint = self._arguments.endpoint
+        target = self._arguments.target
         scaling = self._scaling(server)
         page = self._read()
         text = page.body.decode("utf-8", "replace")
@@ -124,18 +124,18 @@ class _Run:
             tests += self._watched(LoadWatch(names.utilization), scaling)
         return Report(
             version=exporter_version(),
-            url=endpoint.url,
+            url=target.url,
             began=began,
             seconds=self._timing.clock() - started,
             drafts=draft_verdicts(page, text, names),
-            flags=official_flags(endpoint, names),
-            notes=_notes(endpoint),
+            flags=official_flags(target, names),
+            notes=_notes(target),
             tests=tuple(tests),
         )
 
     def _read(self, accept: str = "") -> Page:
         timing = self._timing
-        return read_page(self._arguments.endpoint, accept, deadline_seconds=timing.deadline_seconds, clock=timing.clock)
+        return read_page(self._arguments.target, accept, deadline_seconds=timing.deadline_seconds, clock=timing.clock)
 
     def _scaling(self, server: ApiServer | None) -> ScalingWatch | None:
         if self._arguments.autoscaler is None:
@@ -183,13 +183,13 @@ class _Run:
         return [] if page.problem else read_samples(page.body.decode("utf-8", "replace"), DRAFT_2)
 
 
-def _notes(endpoint: Endpoint) -> tuple[str, ...]:
+def _notes(target: ScrapeTarget) -> tuple[str, ...]:
     """What keeps the newer draft from reading this endpoint although its metrics pass."""
     notes = []
-    if endpoint.scheme != "http":
+    if target.scheme != "http":
         notes.append("the newer draft speaks plain HTTP only: offer a port without TLS to it")
-    if endpoint.path != _METRICS_PATH:
-        notes.append(f"the newer draft reads the path {_METRICS_PATH} only, and this is {endpoint.path}")
-    if not all(endpoint.service):
+    if target.path != _METRICS_PATH:
+        notes.append(f"the newer draft reads the path {_METRICS_PATH} only, and this is {target.path}")
+    if not all(target.service):
         notes.append("replace NAMESPACE and SERVICE, and the port if that of the Service is another")
     return tuple(notes)

@@ -11,9 +11,9 @@ from prometheus_client.core import Metric as Family
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as _parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as _parse_text
 
-from exporter.conformance.endpoint import Page
 from exporter.conformance.metric_names import MetricNames, full_scale
 from exporter.conformance.outcome import ConformanceTest, Subtest, failed, passed, skipped
+from exporter.conformance.scrape import Page
 
 TEST = "TestExpositionFormat"
 OPENMETRICS_ACCEPTED = "application/openmetrics-text; version=1.0.0"

@@ -5,8 +5,8 @@ from typing import NamedTuple
 
 from collectors import catalog
 from collectors.metric import Subject
-from exporter.conformance.endpoint import Endpoint
 from exporter.conformance.official import DRAFT_1, UTILIZATION_PATTERNS, OfficialSample, find
+from exporter.conformance.scrape import ScrapeTarget
 
 # The figure of a whole device is in one metric among several with similar names: documented names come first. They are
 # this exporter's, those of OpenTelemetry's hardware conventions, of dcgm-exporter and of AMD's device-metrics-exporter.
@@ -70,18 +70,18 @@ def _length_and_name(name: str) -> tuple[int, str]:
     return len(name), name
 
 
-def official_flags(endpoint: Endpoint, names: MetricNames) -> tuple[str, ...]:
+def official_flags(target: ScrapeTarget, names: MetricNames) -> tuple[str, ...]:
     """The flags with which draft 2 of the official test finds these metrics behind a Service.
 
     Args:
-        endpoint: What was read; namespace and Service are known if its host is the name of a Service.
+        target: What was read; namespace and Service are known if its host is the name of a Service.
         names: The metrics.
     """
-    service, namespace = endpoint.service
+    service, namespace = target.service
     return (
         f"-metrics-namespace={namespace or 'NAMESPACE'}",
         f"-metrics-service-name={service or 'SERVICE'}",
-        f"-metrics-service-port={endpoint.port}",
+        f"-metrics-service-port={target.port}",
         *((f"-metrics-utilization-metric={names.utilization}",) if names.utilization else ()),
         *((f"-metrics-memory-metric={names.memory}",) if names.memory else ()),
     )

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import pytest
 
-from exporter.conformance.endpoint import MOST_BYTES
+from exporter.conformance.scrape import MOST_BYTES
 from tests.doubles.conformance_run import QUICK, conformance
 from tests.doubles.metrics_endpoint import GOOD, TEXT, MetricsEndpoint, response
 

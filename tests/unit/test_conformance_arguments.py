@@ -8,13 +8,13 @@ from exporter.command import run
 from exporter.configuration.errors import ConfigError
 from exporter.conformance.arguments import Arguments, parse_arguments
 from exporter.conformance.autoscaling import Autoscaler
-from exporter.conformance.endpoint import Endpoint, parse_endpoint
 from exporter.conformance.metric_names import MetricNames
+from exporter.conformance.scrape import ScrapeTarget, parse_target
 from exporter.signals import Signals
 
 
 def test_an_address_is_enough() -> None:
-    endpoint = Endpoint("http", "localhost", 9410, "/metrics")
+    endpoint = ScrapeTarget("http", "localhost", 9410, "/metrics")
     expected = Arguments(endpoint, MetricNames("", ""), 0.0, None, None, as_json=False)
     assert parse_arguments(["--url", "http://localhost:9410/metrics"]) == expected
 
@@ -32,7 +32,7 @@ def test_every_flag_is_read() -> None:
             "--json",
         ]
     )
-    endpoint = Endpoint("https", "::1", 443, "/m?x=1", Path("ca.crt"))
+    endpoint = ScrapeTarget("https", "::1", 443, "/m?x=1", Path("ca.crt"))
     autoscaler = Autoscaler("serving", "inference")
     assert parsed == Arguments(endpoint, MetricNames("u", "m"), 300.0, autoscaler, Path("out"), as_json=True)
     assert endpoint.url == "https://[::1]:443/m?x=1"
@@ -81,7 +81,7 @@ def test_an_address_that_cannot_be_read_is_refused(url: str) -> None:
     with pytest.raises(
         ConfigError, match=r"^--url: found .* expected an address such as http://localhost:9410/metrics"
     ):
-        parse_endpoint(url, None)
+        parse_target(url, None)
 
 
 @pytest.mark.parametrize(
@@ -96,7 +96,7 @@ def test_an_address_that_cannot_be_read_is_refused(url: str) -> None:
     ],
 )
 def test_a_host_can_name_a_service(host: str, service: tuple[str, str]) -> None:
-    assert parse_endpoint(f"http://{host}:9410/metrics", None).service == service
+    assert parse_target(f"http://{host}:9410/metrics", None).service == service
 
 
 @pytest.mark.parametrize(("arguments", "code"), [(["--help"], 0), (["-h"], 0), (["--hlp"], 2)])

@@ -31,7 +31,7 @@ class UnreachableError(OneLineError):
 
 
 @dataclass(frozen=True, slots=True)
-class Endpoint:
+class ScrapeTarget:
     """What is read.
 
     Attributes:
@@ -63,8 +63,8 @@ class Endpoint:
         return (parts[0], parts[1]) if named and all(map(_LABEL.fullmatch, parts)) else ("", "")
 
 
-def parse_endpoint(url: str, ca_file: Path | None) -> Endpoint:
-    """The endpoint of an address.
+def parse_target(url: str, ca_file: Path | None) -> ScrapeTarget:
+    """The target of an address.
 
     Args:
         url: As the operator has written it.
@@ -83,7 +83,7 @@ def parse_endpoint(url: str, ca_file: Path | None) -> Endpoint:
     if ca_file is not None and parts.scheme != "https":
         raise ConfigError("--ca-file: given with an address that is not https")
     path = f"{parts.path or '/'}{f'?{parts.query}' if parts.query else ''}"
-    return Endpoint(parts.scheme, parts.hostname or "", port or _PORTS[parts.scheme], path, ca_file)
+    return ScrapeTarget(parts.scheme, parts.hostname or "", port or _PORTS[parts.scheme], path, ca_file)
 
 
 def _is_usable(url: str, parts: SplitResult) -> bool:
@@ -109,7 +109,7 @@ class Page:
 
 
 def read_page(
-    endpoint: Endpoint,
+    target: ScrapeTarget,
     accept: str = "",
     *,
     deadline_seconds: float = DEADLINE_SECONDS,
@@ -118,7 +118,7 @@ def read_page(
     """Read the endpoint once.
 
     Args:
-        endpoint: What to read.
+        target: What to read.
         accept: The formats to ask for; empty for none, as the official test does.
         deadline_seconds: For everything together.
         clock: Monotonic seconds.
@@ -126,21 +126,21 @@ def read_page(
     Raises:
         UnreachableError: No connection can be made.
     """
-    with _connected(endpoint, deadline_seconds, clock) as connected:
+    with _connected(target, deadline_seconds, clock) as connected:
         try:
-            return _page(endpoint, accept, connected)
+            return _page(target, accept, connected)
         except TimeoutError:
             return Page(problem=f"no complete answer within {deadline_seconds:g} s")
         except (OSError, ValueError, http.client.HTTPException) as error:
             return Page(problem=f"no complete answer: {str(error) or type(error).__name__}")
 
 
-def _page(endpoint: Endpoint, accept: str, connected: TimedSocket) -> Page:
-    connection = http.client.HTTPConnection(endpoint.host, endpoint.port)
+def _page(target: ScrapeTarget, accept: str, connected: TimedSocket) -> Page:
+    connection = http.client.HTTPConnection(target.host, target.port)
     connection.auto_open = 0  # it has its connection already
     connection.sock = cast("socket.socket", connected)
     headers = {"Connection": "close", "User-Agent": "accelerator-exporter"}
-    connection.request("GET", endpoint.path, headers={**headers, **({"Accept": accept} if accept else {})})
+    connection.request("GET", target.path, headers={**headers, **({"Accept": accept} if accept else {})})
     with connection.getresponse() as response:
         body = response.read(MOST_BYTES + 1)
         missing = response.length or 0
@@ -159,7 +159,7 @@ def _page(endpoint: Endpoint, accept: str, connected: TimedSocket) -> Page:
 
 
 @contextmanager
-def _connected(endpoint: Endpoint, seconds: float, clock: Callable[[], float]) -> Iterator[TimedSocket]:
+def _connected(target: ScrapeTarget, seconds: float, clock: Callable[[], float]) -> Iterator[TimedSocket]:
     """Connect.
 
     Raises:
@@ -167,20 +167,20 @@ def _connected(endpoint: Endpoint, seconds: float, clock: Callable[[], float]) -
     """
     ends = clock() + seconds
     try:
-        connection = socket.create_connection((endpoint.host, endpoint.port), seconds)
+        connection = socket.create_connection((target.host, target.port), seconds)
         try:
             connection.settimeout(max(ends - clock(), 0.001))
-            encrypted = _encrypted(endpoint, connection) if endpoint.scheme == "https" else connection
+            encrypted = _encrypted(target, connection) if target.scheme == "https" else connection
         except BaseException:
             connection.close()
             raise
     except ssl.SSLCertVerificationError as error:
         advice = "name the file with its certificate authority by --ca-file"
         reason = error.verify_message
-        raise UnreachableError(f"{endpoint.url}: the certificate is not trusted: {reason}; {advice}") from None
+        raise UnreachableError(f"{target.url}: the certificate is not trusted: {reason}; {advice}") from None
     except (OSError, ValueError) as error:  # ValueError: a name that cannot be encoded
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-        raise UnreachableError(f"{endpoint.url}: {reason}; is the exporter running there?") from None
+        raise UnreachableError(f"{target.url}: {reason}; is the exporter running there?") from None
     connected = TimedSocket(encrypted, max(ends - clock(), 0.0), clock)
     try:
         yield connected
@@ -188,14 +188,14 @@ def _connected(endpoint: Endpoint, seconds: float, clock: Callable[[], float]) -
         connected.close()
 
 
-def _encrypted(endpoint: Endpoint, connection: socket.socket) -> socket.socket:
+def _encrypted(target: ScrapeTarget, connection: socket.socket) -> socket.socket:
     # Python's stricter default context refuses the certificates of some clusters: their CA has no key identifier.
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     try:
-        if endpoint.ca_file is None:
+        if target.ca_file is None:
             context.load_default_certs()
         else:
-            context.load_verify_locations(endpoint.ca_file)
+            context.load_verify_locations(target.ca_file)
     except OSError as error:
-        raise ConfigError(f"--ca-file: {endpoint.ca_file}: {error.strerror or error}") from None
-    return context.wrap_socket(connection, server_hostname=endpoint.host)
+        raise ConfigError(f"--ca-file: {target.ca_file}: {error.strerror or error}") from None
+    return context.wrap_socket(connection, server_hostname=target.host)
