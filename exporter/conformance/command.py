@@ -23,7 +23,7 @@ from exporter.selfmetrics import exporter_version
 _CONFORMANT = 0
 _NOT_CONFORMANT = 1
 _NOT_JUDGED = 2
-_INTERVAL_SECONDS = 2.0
+_INTERVAL_SECONDS = 1.0
 _METRICS_PATH = "/metrics"
 
 Write = Callable[[str], object]
