@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import NamedTuple
 
@@ -17,7 +18,7 @@ from exporter.conformance.metric_names import choose, official_flags
 from exporter.conformance.official import DRAFT_2, OfficialSample, read_samples
 from exporter.conformance.outcome import ConformanceTest
 from exporter.conformance.report import Report, render
-from exporter.conformance.scrape import DEADLINE_SECONDS, Page, ScrapeTarget, UnreachableError, read_page
+from exporter.conformance.scrape import DEADLINE_SECONDS, Page, ScrapeTarget, UnreachableError, every_target, read_page
 from exporter.selfmetrics import exporter_version
 
 _CONFORMANT = 0
@@ -29,23 +30,25 @@ _METRICS_PATH = "/metrics"
 Write = Callable[[str], object]
 
 
-class Timing(NamedTuple):
-    """The clock of a run, and its waits.
+class Scraping(NamedTuple):
+    """How the endpoint is read.
 
     Attributes:
-        deadline_seconds: For each time that the endpoint is read.
+        deadline_seconds: For each time that it is read.
         interval_seconds: Between two of them, while watching.
         clock: Monotonic seconds.
         sleep: Waits for some seconds.
+        targets: Every exporter behind a name, for the load: the pod that causes it can be on any node.
     """
 
     deadline_seconds: float = DEADLINE_SECONDS
     interval_seconds: float = _INTERVAL_SECONDS
     clock: Callable[[], float] = time.monotonic
     sleep: Callable[[float], object] = time.sleep
+    targets: Callable[[ScrapeTarget], Sequence[ScrapeTarget]] = every_target
 
 
-_TIMING = Timing()
+_SCRAPING = Scraping()
 
 
 def run_conformance(
@@ -55,7 +58,7 @@ def run_conformance(
     errors: Write,
     *,
     server: ApiServer | None = None,
-    timing: Timing = _TIMING,
+    scraping: Scraping = _SCRAPING,
 ) -> int:
     """Judge an endpoint.
 
@@ -65,7 +68,7 @@ def run_conformance(
         output: Writes the report.
         errors: Writes progress, and why nothing could be judged.
         server: The API server in place of that of the environment.
-        timing: The clock and the waits.
+        scraping: How the endpoint is read.
 
     Returns:
         The exit code: 0 if it is conformant, 1 if not, 2 if nothing could be judged.
@@ -75,7 +78,7 @@ def run_conformance(
         if parsed is None:
             output(parser().format_help())
             return _CONFORMANT
-        report = _Run(parsed, errors, timing).report(server or server_of_pod(environ))
+        report = _Run(parsed, errors, scraping).report(server or server_of_pod(environ))
         files = evidence_files(report)
         content = report_json(report, files)
         if parsed.output_dir is not None:
@@ -93,13 +96,13 @@ class _Run:
     Args:
         arguments: What to judge.
         progress: Writes lines for the operator.
-        timing: The clock and the waits.
+        scraping: How the endpoint is read.
     """
 
-    def __init__(self, arguments: Arguments, progress: Write, timing: Timing) -> None:
+    def __init__(self, arguments: Arguments, progress: Write, scraping: Scraping) -> None:
         self._arguments = arguments
         self._progress = progress
-        self._timing = timing
+        self._scraping = scraping
 
     def report(self, server: ApiServer | None) -> Report:
         """Read and judge.
@@ -111,31 +114,31 @@ class _Run:
             ConfigError: An autoscaler is to be judged, and no API server is known.
             UnreachableError: The endpoint cannot be reached.
         """
-        began, started = datetime.now(UTC), self._timing.clock()
+        began, started = datetime.now(UTC), self._scraping.clock()
         target = self._arguments.target
         scaling = self._scaling(server)
-        page = self._read()
+        page = self._read(target)
         text = page.body.decode("utf-8", "replace")
         samples = read_samples(text, DRAFT_2)
         names = choose(samples, self._arguments.names)
         tests = [accelerator_metrics_test(page, samples, names)]
         if not page.problem:
-            tests.append(format_test(page, self._read(OPENMETRICS_ACCEPTED), names))
+            tests.append(format_test(page, self._read(target, OPENMETRICS_ACCEPTED), names))
             tests += self._watched(LoadWatch(names.utilization), scaling)
         return Report(
             version=exporter_version(),
             url=target.url,
             began=began,
-            seconds=self._timing.clock() - started,
+            seconds=self._scraping.clock() - started,
             drafts=draft_verdicts(page, text, names),
             flags=official_flags(target, names),
             notes=_notes(target),
             tests=tuple(tests),
         )
 
-    def _read(self, accept: str = "") -> Page:
-        timing = self._timing
-        return read_page(self._arguments.target, accept, deadline_seconds=timing.deadline_seconds, clock=timing.clock)
+    def _read(self, target: ScrapeTarget, accept: str = "") -> Page:
+        scraping = self._scraping
+        return read_page(target, accept, deadline_seconds=scraping.deadline_seconds, clock=scraping.clock)
 
     def _scaling(self, server: ApiServer | None) -> ScalingWatch | None:
         if self._arguments.autoscaler is None:
@@ -158,14 +161,14 @@ class _Run:
 
     def _watch(self, load: LoadWatch, scaling: ScalingWatch | None) -> None:
         """Read before and during a load, until everything is seen or the time is over."""
-        ends = self._timing.clock() + self._arguments.watch_seconds
+        ends = self._scraping.clock() + self._arguments.watch_seconds
         for _ in range(BASELINE_SCRAPES):
-            self._timing.sleep(self._timing.interval_seconds)
+            self._scraping.sleep(self._scraping.interval_seconds)
             load.add(self._samples())
         self._progress("Read the utilization before the load. Start the load now.\n")
         said = False
-        while self._timing.clock() < ends and not (load.seen and (scaling is None or scaling.seen)):
-            self._timing.sleep(self._timing.interval_seconds)
+        while self._scraping.clock() < ends and not (load.seen and (scaling is None or scaling.seen)):
+            self._scraping.sleep(self._scraping.interval_seconds)
             if not load.seen:
                 load.add(self._samples())
             elif not said:
@@ -175,12 +178,13 @@ class _Run:
                 scaling.observe()
 
     def _samples(self) -> list[OfficialSample]:
-        """The samples of one more scrape; none if it fails, as a gap in Prometheus."""
-        try:
-            page = self._read()
-        except UnreachableError:
-            return []
-        return [] if page.problem else read_samples(page.body.decode("utf-8", "replace"), DRAFT_2)
+        """The samples of one more scrape of every exporter; none of one that fails, as a gap in Prometheus."""
+        samples: list[OfficialSample] = []
+        for target in self._scraping.targets(self._arguments.target):
+            with suppress(UnreachableError):
+                page = self._read(target)
+                samples += [] if page.problem else read_samples(page.body.decode("utf-8", "replace"), DRAFT_2)
+        return samples
 
 
 def _notes(target: ScrapeTarget) -> tuple[str, ...]:

@@ -80,6 +80,6 @@ class LoadWatch:
         line = f"Within {seconds:g} s no utilization rose: {change}."
         remedy = (
             f"a rise by at least {self._rise:g} in {_LOADED_SCRAPES} scrapes in a row: begin with an idle accelerator, "
-            "start the load after the message, and read the exporter of its node, not a Service of several"
+            "and start the load after the message, on a node whose exporter is read"
         )
         return failed(name, line, remedy)

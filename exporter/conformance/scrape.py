@@ -5,9 +5,9 @@ import re
 import socket
 import ssl
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
 from urllib.parse import SplitResult, urlsplit
@@ -20,6 +20,7 @@ from exporter.configuration.errors import ConfigError, shown
 DEADLINE_SECONDS = 10.0
 # A node with 16 devices in seven partitions has about 1 MiB.
 MOST_BYTES = 8 * 1024 * 1024
+_MOST_TARGETS = 64
 _PORTS = {"http": 80, "https": 443}
 _EXPECTED = "expected an address such as http://localhost:9410/metrics"
 _LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?")
@@ -89,6 +90,21 @@ def parse_target(url: str, ca_file: Path | None) -> ScrapeTarget:
 def _is_usable(url: str, parts: SplitResult) -> bool:
     plain = url.isascii() and url.isprintable() and " " not in url
     return plain and parts.scheme in _PORTS and bool(parts.hostname) and "@" not in parts.netloc
+
+
+def every_target(target: ScrapeTarget) -> Sequence[ScrapeTarget]:
+    """A target for each address of a host, such as the pods of a headless Service, but at most so many.
+
+    With TLS the name is needed for the certificate, so that there is only one.
+    """
+    if target.scheme == "https":
+        return (target,)
+    try:
+        found = socket.getaddrinfo(target.host, target.port, type=socket.SOCK_STREAM)
+    except (OSError, ValueError):
+        return (target,)
+    addresses = sorted({str(address[0]) for *_, address in found})
+    return tuple(replace(target, host=address) for address in addresses[:_MOST_TARGETS])
 
 
 @dataclass(frozen=True, slots=True)

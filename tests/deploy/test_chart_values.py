@@ -35,6 +35,8 @@ from tools.gen_chart import SET_BY_CHART
         ({"nodeGroups": [{"name": "A_b"}]}, "name"),
         ({"monitor": {"enabled": "yes"}}, "enabled"),
         ({"podLabels": {"node-group": "x"}}, "node-group"),
+        ({"conformance": {"args": []}}, "args"),
+        ({"conformance": {"autoscaling": "inference"}}, "autoscaling"),
     ],
     ids=json.dumps,
 )
@@ -49,8 +51,19 @@ def test_a_wrong_value_is_refused_and_its_key_named(values: dict[str, Any], key:
         ({"nodeGroups": [{"name": "a"}, {"name": "a", "preset": "amd"}]}, "two groups have the name a"),
         (with_features("processesAmdFdinfo"), "processesAmdFdinfo needs features.processes"),
         ({"monitor": {"enabled": True}, "service": {"enabled": False}}, "use the kind PodMonitor"),
+        (
+            {"conformance": {"enabled": True}, "service": {"enabled": False}},
+            "conformance.enabled needs service.enabled",
+        ),
+        ({"conformance": {"enabled": True}, "web": {"tls": "server"}}, "the official test speaks plain HTTP"),
     ],
-    ids=["two groups of one name", "fdinfo without processes", "monitor without service"],
+    ids=[
+        "two groups of one name",
+        "fdinfo without processes",
+        "monitor without service",
+        "conformance without service",
+        "conformance with TLS",
+    ],
 )
 def test_values_that_contradict_each_other_are_refused(values: dict[str, Any], text: str) -> None:
     with pytest.raises(HelmRenderError, match=text):

@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from exporter.attribution.kubernetes_api import ApiServer
-from exporter.conformance.command import Timing, run_conformance
+from exporter.conformance.command import Scraping, run_conformance
 
-QUICK = Timing(deadline_seconds=2.0, interval_seconds=0.0)
+QUICK = Scraping(deadline_seconds=2.0, interval_seconds=0.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,10 +39,12 @@ class ConformanceRun:
         return [each["outcome"] for each in self.output["drafts"]]
 
 
-def conformance(url: str, *arguments: str, server: ApiServer | None = None, timing: Timing = QUICK) -> ConformanceRun:
+def conformance(
+    url: str, *arguments: str, server: ApiServer | None = None, scraping: Scraping = QUICK
+) -> ConformanceRun:
     """Run the command, with `--json`."""
     output: list[str] = []
     errors: list[str] = []
     flags = [f"--url={url}", "--json", *arguments]
-    code = run_conformance(flags, {}, output.append, errors.append, server=server, timing=timing)
+    code = run_conformance(flags, {}, output.append, errors.append, server=server, scraping=scraping)
     return ConformanceRun(code, json.loads("".join(output) or "{}"), "".join(errors))

@@ -117,7 +117,7 @@ def test_a_fault_is_named_with_what_is_needed(fault: Fault) -> None:
 
 def test_an_endpoint_that_hangs_is_not_waited_for() -> None:
     with MetricsEndpoint(lambda _request: None) as endpoint:
-        run = conformance(endpoint.url, timing=QUICK._replace(deadline_seconds=0.2))
+        run = conformance(endpoint.url, scraping=QUICK._replace(deadline_seconds=0.2))
     assert run.code == 1
     assert "no complete answer within 0.2 s" in run.subtests("FAIL")[REACHABLE]["lines"][0]
 

@@ -9,7 +9,7 @@ from exporter.configuration.errors import ConfigError
 from exporter.conformance.arguments import Arguments, parse_arguments
 from exporter.conformance.autoscaling import Autoscaler
 from exporter.conformance.metric_names import MetricNames
-from exporter.conformance.scrape import ScrapeTarget, parse_target
+from exporter.conformance.scrape import ScrapeTarget, every_target, parse_target
 from exporter.signals import Signals
 
 
@@ -97,6 +97,16 @@ def test_an_address_that_cannot_be_read_is_refused(url: str) -> None:
 )
 def test_a_host_can_name_a_service(host: str, service: tuple[str, str]) -> None:
     assert parse_target(f"http://{host}:9410/metrics", None).service == service
+
+
+def test_every_address_of_a_name_is_a_target() -> None:
+    plain = parse_target("http://localhost:9410/metrics", None)
+    assert {"127.0.0.1", "::1"} >= {each.host for each in every_target(plain)} >= {"127.0.0.1"}
+    assert {(each.port, each.path) for each in every_target(plain)} == {(9410, "/metrics")}
+    encrypted = parse_target("https://localhost/metrics", None)
+    assert every_target(encrypted) == (encrypted,)
+    nowhere = parse_target("http://no-such-host.invalid/metrics", None)
+    assert every_target(nowhere) == (nowhere,)
 
 
 @pytest.mark.parametrize(("arguments", "code"), [(["--help"], 0), (["-h"], 0), (["--hlp"], 2)])

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 import yaml
 
-from exporter.conformance.command import Timing
+from exporter.conformance.command import Scraping
+from exporter.conformance.scrape import parse_target
 from tests.doubles.conformance_run import ConformanceRun, conformance
 from tests.doubles.kubernetes_api import ApiServerDouble, Refusal
 from tests.doubles.metrics_endpoint import GOOD, MetricsEndpoint, response
@@ -60,14 +61,14 @@ class Stage:
         return response(GOOD.replace("0.5", str(self.at(self.utilization))))
 
     @property
-    def timing(self) -> Timing:
-        return Timing(deadline_seconds=5.0, clock=lambda: self.now, sleep=self.sleep)
+    def scraping(self) -> Scraping:
+        return Scraping(deadline_seconds=5.0, clock=lambda: self.now, sleep=self.sleep)
 
 
 def judged(stage: Stage, *arguments: str) -> ConformanceRun:
     with MetricsEndpoint(stage.answer) as endpoint:
         server = None if stage.api is None else stage.api.server
-        return conformance(endpoint.url, *arguments, server=server, timing=stage.timing)
+        return conformance(endpoint.url, *arguments, server=server, scraping=stage.scraping)
 
 
 def product(run: ConformanceRun, section: str) -> dict[str, Any]:
@@ -99,6 +100,16 @@ def test_a_load_that_is_not_seen_is_a_failure(utilization: list[float]) -> None:
     failure = run.subtests("FAIL")["TestUtilizationFollowsLoad/UtilizationRises"]
     assert "Within 60 s no utilization rose" in failure["lines"][0]
     assert "start the load after the message" in failure["needed"]
+
+
+def test_the_load_may_be_on_any_node_behind_a_name() -> None:
+    idle, busy = Stage(), Stage()
+    busy.utilization = [0.1, 0.1, 0.1, 0.9]
+    with MetricsEndpoint(idle.answer) as first, MetricsEndpoint(busy.answer) as second, MetricsEndpoint(b"") as third:
+        nodes = [parse_target(each.url, None) for each in (first, second, third)]
+        scraping = busy.scraping._replace(targets=lambda _target: nodes)
+        assert conformance(first.url, "--watch=1m", scraping=scraping).code == 0
+        assert conformance(first.url, "--watch=10s", scraping=idle.scraping).code == 1
 
 
 def test_an_endpoint_that_fails_while_it_is_watched_is_a_gap() -> None:
