@@ -112,13 +112,11 @@ class Page:
     """What an endpoint has answered.
 
     Attributes:
-        status: The status; 0 if there is none.
         content_type: As it was sent; empty if it was not.
         body: The body, or the part of it that came.
         problem: Why the answer is not complete or cannot be used; empty if it can.
     """
 
-    status: int = 0
     content_type: str = ""
     body: bytes = b""
     problem: str = ""
@@ -171,7 +169,7 @@ def _page(target: ScrapeTarget, accept: str, connected: TimedSocket) -> Page:
             problem = f"the status is {response.status} {response.reason}".rstrip()
         elif encoding != "identity":
             problem = f"the answer has the encoding {encoding}, which was not asked for"
-        return Page(response.status, content_type, body[:MOST_BYTES], problem)
+        return Page(content_type, body[:MOST_BYTES], problem)
 
 
 @contextmanager
