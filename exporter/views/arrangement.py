@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from collectors.contract import SubjectKey
 from exporter.series import AnySeries, Arrangement, ForeignSeries, Formula
 from exporter.snapshot import Holder, Snapshot
-from exporter.views.facts import Facts, Point
+from exporter.views.facts import SnapshotFacts, Point
 from exporter.views.table import AS_IS, Entity, NumberOfHighest, Row, Scale, Term
 
 
@@ -74,11 +74,11 @@ class TableView:
     """
 
     rows: tuple[Row, ...]
-    entities: Callable[[Facts], Iterable[Entity]]
+    entities: Callable[[SnapshotFacts], Iterable[Entity]]
 
     def arrange(self, snapshot: Snapshot, first: int) -> Arrangement:
         """The series of a snapshot, see `exporter.series.View`."""
-        facts = Facts(snapshot)
+        facts = SnapshotFacts(snapshot)
         entities = [entity._replace(labels=_clean(entity.labels)) for entity in self.entities(facts)]
         families = dict.fromkeys(row.family.name for row in self.rows)
         found: dict[str, dict[Sequence[tuple[str, str]], tuple[ForeignSeries, Formula | int]]]
@@ -110,7 +110,7 @@ def _formulas(found: Iterable[tuple[ForeignSeries, Formula | int]]) -> Iterable[
     return dict.fromkeys(source for _, source in found if not isinstance(source, int))
 
 
-def _filled(row: Row, entity: Entity, facts: Facts) -> Iterator[tuple[dict[str, str], Formula | int]]:
+def _filled(row: Row, entity: Entity, facts: SnapshotFacts) -> Iterator[tuple[dict[str, str], Formula | int]]:
     """The series of one row about one thing: labels, and a formula or the position of a value that is the same."""
     first, *others = row.terms
     terms = [(term.negative, _matching(term, entity, facts)) for term in others]
@@ -126,7 +126,7 @@ def _filled(row: Row, entity: Entity, facts: Facts) -> Iterator[tuple[dict[str, 
         yield {**entity.labels, **row.fixed, **dict(labels)}, source
 
 
-def _matching(term: Term, entity: Entity, facts: Facts) -> Sequence[Point]:
+def _matching(term: Term, entity: Entity, facts: SnapshotFacts) -> Sequence[Point]:
     key = _device_of(entity) if term.of_device else entity.key
     points = facts.points(term.metric, key)
     if not term.where:

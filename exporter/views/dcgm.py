@@ -22,7 +22,7 @@ from exporter.series import ForeignFamily
 from exporter.snapshot import Container
 from exporter.views import ViewOptions
 from exporter.views.arrangement import TableView
-from exporter.views.facts import Facts
+from exporter.views.facts import SnapshotFacts
 from exporter.views.table import Entity, NumberOfHighest, Row, Scale, Term
 
 READ = frozenset({MetricSet.ACTIVITY, MetricSet.PIPES})
@@ -240,7 +240,7 @@ def view(options: ViewOptions) -> TableView:
     return TableView(ROWS, partial(_entities, options))
 
 
-def _entities(options: ViewOptions, facts: Facts) -> Iterator[Entity]:
+def _entities(options: ViewOptions, facts: SnapshotFacts) -> Iterator[Entity]:
     """Each MIG instance, and each device that has none."""
     partitions: dict[str, list[Partition]] = {}
     for partition in facts.snapshot.partitions.values():
@@ -255,7 +255,9 @@ def _entities(options: ViewOptions, facts: Facts) -> Iterator[Entity]:
             yield Entity(Subject.DEVICE, device.subject, device.vendor, labels)
 
 
-def _instances(options: ViewOptions, facts: Facts, device: Device, partitions: list[Partition]) -> Iterator[Entity]:
+def _instances(
+    options: ViewOptions, facts: SnapshotFacts, device: Device, partitions: list[Partition]
+) -> Iterator[Entity]:
     """The memory is that of the GPU instance, so compute instances that share it are one entity."""
     instances: dict[str, list[Partition]] = {}
     for partition in sorted(partitions, key=lambda each: each.uuid):
@@ -267,7 +269,7 @@ def _instances(options: ViewOptions, facts: Facts, device: Device, partitions: l
         yield Entity(Subject.PARTITION, parts[0].subject, device.vendor, labels)
 
 
-def _instance_id(facts: Facts, key: SubjectKey) -> str:
+def _instance_id(facts: SnapshotFacts, key: SubjectKey) -> str:
     """The id of its GPU instance; of a partition of another vendor, its index."""
     properties = facts.properties(key)
     return properties.get("gpu_instance_id") or properties.get("index") or ""
@@ -275,7 +277,7 @@ def _instance_id(facts: Facts, key: SubjectKey) -> str:
 
 def _labels(
     options: ViewOptions,
-    facts: Facts,
+    facts: SnapshotFacts,
     device: Device,
     profile: str,
     instance: str,

@@ -24,7 +24,7 @@ class Point(NamedTuple):
     position: int
 
 
-class Facts:
+class SnapshotFacts:
     """The samples of a snapshot by what they describe, the properties of devices, and who holds them.
 
     Args:
