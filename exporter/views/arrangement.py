@@ -7,7 +7,7 @@ from collectors.contract import SubjectKey
 from exporter.series import AnySeries, Arrangement, ForeignSeries, Formula
 from exporter.snapshot import Holder, Snapshot
 from exporter.views.facts import SnapshotFacts, Point
-from exporter.views.table import AS_IS, Entity, NumberOfHighest, Row, Scale, Term
+from exporter.views.table import AS_IS, Entity, NumberOfHighest, Quotient, Row, Scale, Term
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +65,24 @@ class Highest:
 
 
 @dataclass(frozen=True, slots=True)
+class Part:
+    """A value divided by another.
+
+    Attributes:
+        dividend: The position of the value.
+        divisor: That of the other.
+    """
+
+    dividend: int
+    divisor: int
+
+    def __call__(self, values: Sequence[float]) -> float:
+        """Compute it."""
+        whole = values[self.divisor]
+        return values[self.dividend] / whole if whole else 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class TableView:
     """A view that is a table.
 
@@ -79,7 +97,9 @@ class TableView:
     def arrange(self, snapshot: Snapshot, first: int) -> Arrangement:
         """The series of a snapshot, see `exporter.series.View`."""
         facts = SnapshotFacts(snapshot)
-        entities = [entity._replace(labels=_clean(entity.labels)) for entity in self.entities(facts)]
+        entities = [
+            each._replace(labels=_clean(each.labels), holder=_clean(each.holder)) for each in self.entities(facts)
+        ]
         families = dict.fromkeys(row.family.name for row in self.rows)
         found: dict[str, dict[Sequence[tuple[str, str]], tuple[ForeignSeries, Formula | int]]]
         found = {name: {} for name in families}
@@ -121,9 +141,10 @@ def _filled(row: Row, entity: Entity, facts: SnapshotFacts) -> Iterator[tuple[di
         labels = _own_labels(row, point)
         if labels is not None:
             groups.setdefault(labels, []).append(point)
+    of_all = {**entity.labels, **entity.holder} if row.of_holder else entity.labels
     for labels, points in groups.items():
         source = _source(row, [(first.negative, points), *terms])
-        yield {**entity.labels, **row.fixed, **dict(labels)}, source
+        yield {**of_all, **row.fixed, **dict(labels)}, source
 
 
 def _matching(term: Term, entity: Entity, facts: SnapshotFacts) -> Sequence[Point]:
@@ -160,6 +181,8 @@ def _source(row: Row, terms: Sequence[tuple[bool, Sequence[Point]]]) -> Formula 
     if isinstance(row.value, NumberOfHighest):
         place = [label.name for label in row.terms[0].metric.labels].index(row.value.label)
         return Highest(tuple(int(point.labels[place]) for _, points in terms for point in points), added)
+    if isinstance(row.value, Quotient):
+        return Part(*added)
     if len(added) > 1 or subtracted:
         return Sum(row.value, added, subtracted)
     return added[0] if row.value == AS_IS else Scaled(row.value, added[0])
