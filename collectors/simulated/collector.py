@@ -23,7 +23,7 @@ from collectors.metric import Cadence, Metric, MetricSet, Origin, Subject
 from collectors.simulated import device_rows, diagnostic_rows, partition_rows
 from collectors.simulated.activity import ActivitySchedule, SlotActivity
 from collectors.simulated.clock import ScenarioClock
-from collectors.simulated.device_rows import Values, DeviceView, memory_used
+from collectors.simulated.device_rows import DeviceView, Values, memory_used
 from collectors.simulated.garbage import checked, garbled
 from collectors.simulated.inventory import SimulatedDevice, inventory
 from collectors.simulated.machine import Machine

@@ -7,8 +7,8 @@ from collectors import catalog, labels
 from collectors.metric import Metric
 from collectors.simulated.device_rows import (
     IDLE_LOAD,
-    Values,
     DeviceView,
+    Values,
     alone,
     one_of,
     repair_has_failed,

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from collectors.contract import SubjectKey
 from exporter.series import AnySeries, Arrangement, ForeignSeries, Formula
 from exporter.snapshot import Holder, Snapshot
-from exporter.views.facts import SnapshotFacts, Point
+from exporter.views.facts import Point, SnapshotFacts
 from exporter.views.table import AS_IS, Entity, NumberOfHighest, Quotient, Row, Scale, Term
 
 

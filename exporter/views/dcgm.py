@@ -12,7 +12,8 @@ A series that no container or more than one holds has no labels of a pod.
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 
 from collectors import catalog
@@ -36,6 +37,23 @@ _MEBIBYTES = Scale(divisor=2**20)
 _MEGAHERTZ = Scale(divisor=1e6)
 _MILLIJOULES = Scale(multiplier=1000)
 _NONE_YET = Scale(multiplier=0)
+
+# The labels in their order. Those that are unknown are absent.
+LABELS = (
+    "gpu",
+    "UUID",
+    "pci_bus_id",
+    "device",
+    "modelName",
+    "GPU_I_PROFILE",
+    "GPU_I_ID",
+    "Hostname",
+    "hostname",
+    "DCGM_FI_DRIVER_VERSION",
+    "container",
+    "namespace",
+    "pod",
+)
 
 # NVIDIA's profile of a compute instance with a part of its GPU instance: `1c.3g.40gb`.
 _PART_OF_INSTANCE = re.compile(r"^\d+c\.")
@@ -245,28 +263,31 @@ def _entities(options: ViewOptions, facts: SnapshotFacts) -> Iterator[Entity]:
     partitions: dict[str, list[Partition]] = {}
     for partition in facts.snapshot.partitions.values():
         partitions.setdefault(partition.device_uuid, []).append(partition)
+    counts: Counter[str] = Counter()
     for device in sorted(facts.snapshot.devices.values(), key=lambda each: (each.device, each.uuid)):
         if options.dcgm_vendors and device.vendor not in options.dcgm_vendors:
             continue
+        labels = _labels_of_device(options, facts, device, place=counts[device.vendor])
+        counts[device.vendor] += 1
         if device.uuid in partitions:
-            yield from _instances(options, facts, device, partitions[device.uuid])
+            yield from _instances(facts, device, labels, partitions[device.uuid])
         else:
-            labels = _labels(options, facts, device, "", "", facts.holders(device.subject))
-            yield Entity(Subject.DEVICE, device.subject, device.vendor, labels)
+            labels |= _labels_of_holder(facts.holders(device.subject))
+            yield Entity(Subject.DEVICE, device.subject, device.vendor, _in_order(labels))
 
 
 def _instances(
-    options: ViewOptions, facts: SnapshotFacts, device: Device, partitions: list[Partition]
+    facts: SnapshotFacts, device: Device, of_device: Mapping[str, str], partitions: Iterable[Partition]
 ) -> Iterator[Entity]:
     """The memory is that of the GPU instance, so compute instances that share it are one entity."""
     instances: dict[str, list[Partition]] = {}
     for partition in sorted(partitions, key=lambda each: each.uuid):
         instances.setdefault(_instance_id(facts, partition.subject), []).append(partition)
     for number, parts in sorted(instances.items(), key=lambda each: (len(each[0]), each[0])):
-        holders = dict.fromkeys(holder for part in parts for holder in facts.holders(part.subject))
         profile = _PART_OF_INSTANCE.sub("", parts[0].profile)
-        labels = _labels(options, facts, device, profile, number, tuple(holders))
-        yield Entity(Subject.PARTITION, parts[0].subject, device.vendor, labels)
+        holders = dict.fromkeys(holder for part in parts for holder in facts.holders(part.subject))
+        labels = {"GPU_I_PROFILE": profile, "GPU_I_ID": number, **_labels_of_holder(tuple(holders))}
+        yield Entity(Subject.PARTITION, parts[0].subject, device.vendor, _in_order({**of_device, **labels}))
 
 
 def _instance_id(facts: SnapshotFacts, key: SubjectKey) -> str:
@@ -275,32 +296,39 @@ def _instance_id(facts: SnapshotFacts, key: SubjectKey) -> str:
     return properties.get("gpu_instance_id") or properties.get("index") or ""
 
 
-def _labels(
-    options: ViewOptions,
-    facts: SnapshotFacts,
-    device: Device,
-    profile: str,
-    instance: str,
-    holders: tuple[Container, ...],
-) -> Mapping[str, str]:
+def _labels_of_device(options: ViewOptions, facts: SnapshotFacts, device: Device, *, place: int) -> dict[str, str]:
+    """What all series of a device have in common.
+
+    Args:
+        options: The options.
+        facts: The snapshot.
+        device: The device.
+        place: Its place among the devices of its vendor, in the order of their addresses: its number if its vendor's
+            library does not number devices.
+    """
     properties = facts.properties(device.subject)
-    index = properties.get("index", "")
-    holder = holders[0] if len(holders) == 1 else Container("", "", "")
+    number = properties.get("index") or str(place)
     return {
-        "gpu": index,
+        "gpu": number,
         "UUID": device.uuid,
         "pci_bus_id": _bus_id(properties.get("pci_bus_id", "")),
-        "device": f"{device.vendor}{index}" if index else "",
+        "device": f"{device.vendor}{number}",
         "modelName": device.model,
-        "GPU_I_PROFILE": profile,
-        "GPU_I_ID": instance,
         "Hostname": options.node,
         "hostname": options.node,
         "DCGM_FI_DRIVER_VERSION": properties.get("driver_version", ""),
-        "container": holder.container,
-        "namespace": holder.namespace,
-        "pod": holder.pod,
     }
+
+
+def _labels_of_holder(holders: Sequence[Container]) -> dict[str, str]:
+    if len(holders) != 1:
+        return {}
+    [holder] = holders
+    return {"container": holder.container, "namespace": holder.namespace, "pod": holder.pod}
+
+
+def _in_order(labels: Mapping[str, str]) -> dict[str, str]:
+    return {name: labels.get(name, "") for name in LABELS}
 
 
 def _bus_id(address: str) -> str:
