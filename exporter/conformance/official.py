@@ -69,12 +69,17 @@ class OfficialSample(NamedTuple):
 
     @property
     def accelerator(self) -> str:
-        """What distinguishes its accelerator: `label=value`; empty if the test does not know a label of it."""
-        return next((f"{label}={self.labels[label]}" for label in _BY_IDENTITY if label in self.labels), "")
+        """What distinguishes its accelerator: `label=value`; empty if the test does not know a label of it.
+
+        An endpoint can have series with `uuid` and others with `UUID` of the same device: both are `uuid` here.
+        """
+        found = next((label for label in _BY_IDENTITY if label in self.labels), "")
+        return f"{found.lower() if found in _UUIDS else found}={self.labels[found]}" if found else ""
 
 
+_UUIDS = ("uuid", "UUID")
 # The labels in the order in which they identify a device best.
-_BY_IDENTITY = tuple(sorted(DEVICE_LABELS, key=lambda label: label.lower() != "uuid"))
+_BY_IDENTITY = tuple(sorted(DEVICE_LABELS, key=lambda label: label not in _UUIDS))
 
 
 def read_samples(body: str, draft: Draft) -> list[OfficialSample]:

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -26,15 +26,35 @@ devices:
     partitions: [{ profile: 1g.10gb, count: 7, memory: 9856MiB, compute: 1/7 }]
 """
 MIG_WITHOUT_GPM = MIG_ONLY.replace("h100", "a100").replace("1g.10gb", "1g.5gb").replace("9856MiB", "4864MiB")
+PAGE = Path(__file__).parents[2] / "docs" / "conformance.md"
 _PATIENCE_SECONDS = 60.0
 
 
+class View(NamedTuple):
+    """A view, the metrics of its printed flags, whether memory needs its flag, and how many of the profiles it shows."""
+
+    name: str
+    utilization: str
+    memory: str
+    without_flags: str
+    profiles: int = len(PROFILES)
+
+
+VIEWS = (
+    View("native", DEVICE_UTILIZATION, DEVICE_MEMORY, "FAIL"),
+    # By their vendors: those of NVIDIA and AMD, whose names dashboards of dcgm-exporter can show.
+    View("dcgm", "DCGM_FI_DEV_GPU_UTIL", "DCGM_FI_DEV_FB_USED", "PASS", len(PROFILES) - 1),
+    View("otel", "hw_gpu_utilization_ratio", "hw_gpu_memory_usage_bytes", "FAIL"),
+    View("native,dcgm,otel", DEVICE_UTILIZATION, DEVICE_MEMORY, "PASS"),
+)
+
+
 @contextmanager
-def simulated(folder: Path, scenario: str) -> Iterator[ExporterProcess]:
+def simulated(folder: Path, scenario: str, *arguments: str) -> Iterator[ExporterProcess]:
     """An exporter of a simulated node that has read it once."""
     file = folder / "scenario.yaml"
     file.write_text(scenario)
-    with exporter(folder, f"--simulate={file}") as running:
+    with exporter(folder, f"--simulate={file}", *arguments) as running:
         wait_until(lambda: running.get("/-/ready")[0] == 200)
         yield running
 
@@ -53,22 +73,28 @@ def lines(report: dict[str, Any], subtest: str) -> list[str]:
     return [str(line) for line in found["lines"]]
 
 
-@pytest.mark.parametrize(
-    ("scenario", "accelerators"),
-    [(EVERY_PROFILE, f"of {len(PROFILES)} accelerators, "), (MIG_ONLY, "of 1 accelerator, ")],
-    ids=["every profile", "a card in slices"],
-)
-def test_the_exporter_passes_with_the_printed_flags(tmp_path: Path, scenario: str, accelerators: str) -> None:
-    with simulated(tmp_path, scenario) as running:
+@pytest.mark.parametrize("view", VIEWS, ids=lambda view: view.name)
+def test_every_card_passes_in_every_view_with_the_printed_flags(tmp_path: Path, view: View) -> None:
+    arguments = (f"--metrics.views={view.name}", "--metrics.dcgm-vendors=nvidia,amd")
+    with simulated(tmp_path, EVERY_PROFILE, *arguments) as running:
         code, report = judged(running)
     assert (code, report["conformant"]) == (0, True)
-    assert report["drafts"][-1]["outcome"] == "PASS"
-    flags = dict(flag.split("=") for flag in report["official_flags"])
-    assert flags["-metrics-utilization-metric"] == DEVICE_UTILIZATION
-    assert flags["-metrics-memory-metric"] == DEVICE_MEMORY
+    assert [each["outcome"] for each in report["drafts"]] == ["PASS", view.without_flags, "PASS"]
+    assert report["official_flags"][-2:] == [
+        f"-metrics-utilization-metric={view.utilization}",
+        f"-metrics-memory-metric={view.memory}",
+    ]
     for figure in ("Utilization", "Memory"):  # one line: no second one about accelerators that lack it
         [line] = lines(report, f"PerAccelerator{figure}Metric")
-        assert accelerators in line
+        assert f" of {view.profiles} accelerators, " in line
+    assert f"`{view.utilization}` | `{view.memory}`" in PAGE.read_text()
+
+
+@pytest.mark.parametrize("view", VIEWS, ids=lambda view: view.name)
+def test_a_card_in_slices_passes_in_every_view(tmp_path: Path, view: View) -> None:
+    with simulated(tmp_path, MIG_ONLY, f"--metrics.views={view.name}") as running:
+        code, report = judged(running)
+    assert (code, report["drafts"][-1]["outcome"]) == (0, "PASS")
 
 
 def test_slices_without_utilization_are_no_reason_to_pass(tmp_path: Path) -> None:

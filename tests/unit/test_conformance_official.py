@@ -86,7 +86,7 @@ def test_an_exact_name_needs_a_label_of_a_device_too() -> None:
 @pytest.mark.parametrize(
     ("labels", "accelerator"),
     [
-        ({"gpu": "0", "UUID": "GPU-a", "pci_bus_id": "x"}, "UUID=GPU-a"),
+        ({"gpu": "0", "UUID": "GPU-a", "pci_bus_id": "x"}, "uuid=GPU-a"),
         ({"pci_bus_id": "x", "uuid": "b"}, "uuid=b"),
         ({"card_id": "1"}, "card_id=1"),
         ({"hw_id": "1"}, ""),
