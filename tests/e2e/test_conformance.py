@@ -31,7 +31,7 @@ _PATIENCE_SECONDS = 60.0
 
 
 class View(NamedTuple):
-    """A view, the metrics of its printed flags, whether memory needs its flag, and how many of the profiles it shows."""
+    """A view: the metrics of its flags, the result of draft 2 without them, and how many of the profiles it shows."""
 
     name: str
     utilization: str
