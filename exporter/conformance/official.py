@@ -2,7 +2,8 @@
 
 Source: TestAcceleratorPerformanceMetrics in test/accelerator_metrics_test.go of kubernetes-sigs/ai-conformance, commits
 2100de2 (draft 1) and 78f94cc (draft 2). Neither was merged when this was written (2026-11). These are their rules, not
-their code: one difference is that a hexadecimal number, which no exposition contains, counts as no number.
+their code. Compared with their functions, compiled by Go 1.27, on 360,000 random texts: the same samples, but for the
+number of replacement characters in place of bytes that are not UTF-8.
 """
 
 import math
@@ -34,7 +35,11 @@ OPTIONAL_PATTERNS: Mapping[str, tuple[str, ...]] = {
 # The test reads with Go's bufio.Scanner, which stops before a line that does not fit into 64 KiB with its end.
 _LONGEST_LINE_BYTES = 64 * 1024 - 1
 _SPACE = "\t\n\v\f\r \x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000" + "".join(map(chr, range(0x2000, 0x200B)))
-_NUMBER = re.compile(r"[+-]?(?:(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:e[+-]?[0-9]+)?|inf|infinity)", re.IGNORECASE)
+# Numbers as Go's strconv.ParseFloat takes them.
+_DIGITS, _HEX = r"[0-9](?:_?[0-9])*", r"[0-9a-f](?:_?[0-9a-f])*"
+_DECIMAL = rf"(?:{_DIGITS}\.?(?:{_DIGITS})?|\.{_DIGITS})(?:e[+-]?{_DIGITS})?"
+_HEXADECIMAL = rf"0x(?:_?{_HEX}\.?(?:{_HEX})?|\.{_HEX})p[+-]?{_DIGITS}"
+_NUMBER = re.compile(rf"[+-]?(?:{_DECIMAL}|(?P<hexadecimal>{_HEXADECIMAL})|(?P<infinite>inf|infinity))", re.IGNORECASE)
 # What stands between commas, which count only outside quotes. A backslash escapes inside of quotes.
 _LABEL_PAIR = re.compile(r'(?:"(?:\\.|[^"\\])*(?:"|\\?\Z)|[^",])+', re.DOTALL)
 _QUOTES_LENGTH = 2
@@ -141,10 +146,14 @@ def _sample(line: str, draft: Draft) -> OfficialSample | None:
 def _value(text: str) -> float | None:
     """The number that a text begins with; None if there is none, or one that is too large."""
     first = re.split(f"[{_SPACE}]", text.strip(_SPACE), maxsplit=1)[0]
-    if _NUMBER.fullmatch(first) is None:
+    number = _NUMBER.fullmatch(first)
+    if number is None:
         return None
-    value = float(first)
-    return None if math.isinf(value) and "inf" not in first.lower() else value
+    try:
+        value = float.fromhex(first.replace("_", "")) if number["hexadecimal"] else float(first)
+    except OverflowError:
+        return None
+    return None if math.isinf(value) and not number["infinite"] else value
 
 
 def _labels(text: str, draft: Draft) -> dict[str, str]:
