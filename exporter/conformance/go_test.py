@@ -1,7 +1,8 @@
 """Writes results as `go test` does: e2e.log, results.json and junit.xml, the evidence that the programme recommends.
 
-Sources: https://pkg.go.dev/cmd/test2json, and test/README.md of kubernetes-sigs/ai-conformance for the three files. The
-package is named after this command: the files have the form of the official test, and do not claim to be of it.
+Sources: https://pkg.go.dev/cmd/test2json, and test/README.md of kubernetes-sigs/ai-conformance for the three files. Go's
+own test2json makes of e2e.log the events that are in results.json. The package is named after this command: the files
+have the form of the official test, and do not claim to be of it.
 """
 
 import json
@@ -70,9 +71,12 @@ def _events_of(test: ConformanceTest) -> Iterator[_Event]:
     yield from _run(test.name, test.lines)
     for subtest in test.subtests:
         yield from _run(_full_name(test, subtest), _lines(subtest))
-    yield from _end(test.name, test.outcome, "")
+    yield _Event("output", test.name, f"--- {test.outcome.value}: {test.name} (0.00s)\n")
     for subtest in test.subtests:
-        yield from _end(_full_name(test, subtest), subtest.outcome, _INDENT)
+        name, outcome = _full_name(test, subtest), subtest.outcome.value
+        yield _Event("output", name, f"{_INDENT}--- {outcome}: {name} (0.00s)\n")
+        yield _Event(outcome.lower(), name, seconds=0.0)
+    yield _Event(test.outcome.value.lower(), test.name, seconds=0.0)
 
 
 def _run(name: str, lines: tuple[str, ...]) -> Iterator[_Event]:
@@ -80,11 +84,6 @@ def _run(name: str, lines: tuple[str, ...]) -> Iterator[_Event]:
     yield _Event("output", name, f"=== RUN   {name}\n")
     for line in lines:
         yield _Event("output", name, f"{_INDENT}conformance: {line}\n")
-
-
-def _end(name: str, outcome: Outcome, indent: str) -> Iterator[_Event]:
-    yield _Event("output", name, f"{indent}--- {outcome.value}: {name} (0.00s)\n")
-    yield _Event(outcome.value.lower(), name, seconds=0.0)
 
 
 def _full_name(test: ConformanceTest, subtest: Subtest) -> str:
