@@ -167,9 +167,9 @@ def test_the_service_of_dcgm_selects_the_exporters_and_no_monitor_selects_it() -
     found = manifests(
         {**with_group(), "views": ["dcgm"], "dcgmService": {"enabled": True}, "monitor": {"enabled": True}}
     )
-    services = {each["metadata"]["name"]: each for each in of_kind(found, "Service")}
+    services = {each["metadata"]["name"]: each for each in found if each["kind"] == "Service"}
     ours, theirs = services["accelerator-exporter"], services["nvidia-dcgm-exporter"]
-    [monitor] = of_kind(found, "ServiceMonitor")
+    monitor = of_kind(found, "ServiceMonitor")
 
     assert theirs["spec"]["selector"] == ours["spec"]["selector"]
     # An address of its own: behind a headless Service, port 9400 would be that of the pod.
