@@ -65,7 +65,7 @@ class Highest:
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class Ratio:
     """A value divided by another.
 
     Attributes:
@@ -182,7 +182,7 @@ def _source(row: Row, terms: Sequence[tuple[bool, Sequence[Point]]]) -> Formula 
         place = [label.name for label in row.terms[0].metric.labels].index(row.value.label)
         return Highest(tuple(int(point.labels[place]) for _, points in terms for point in points), added)
     if isinstance(row.value, Quotient):
-        return Part(*added)
+        return Ratio(*added)
     if len(added) > 1 or subtracted:
         return Sum(row.value, added, subtracted)
     return added[0] if row.value == AS_IS else Scaled(row.value, added[0])
