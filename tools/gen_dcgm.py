@@ -118,7 +118,7 @@ def _source(row: Row) -> str:
     if isinstance(row.value, NumberOfHighest):
         return f"the {row.value.label} of the highest {terms}"
     together = f"({terms})" if len(row.terms) > 1 else terms
-    return terms if row.value == AS_IS else f"{together}{_factor(row.value)}"
+    return f"{together}{_factor(row.value)}" if isinstance(row.value, Scale) and row.value != AS_IS else terms
 
 
 def _factor(scale: Scale) -> str:

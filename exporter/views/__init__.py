@@ -30,6 +30,7 @@ NATIVE = "native"
 # The module of each view; imported only if the view is used.
 _MODULES = {
     "dcgm": "exporter.views.dcgm",
+    "otel": "exporter.views.otel",
 }
 # The names for the option `metrics.views`.
 NAMES = (NATIVE, *_MODULES)

@@ -7,7 +7,7 @@ from collectors.contract import SubjectKey
 from exporter.series import AnySeries, Arrangement, ForeignSeries, Formula
 from exporter.snapshot import Holder, Snapshot
 from exporter.views.facts import Point, SnapshotFacts
-from exporter.views.table import AS_IS, Entity, NumberOfHighest, Row, Scale, Term
+from exporter.views.table import AS_IS, Entity, NumberOfHighest, Quotient, Row, Scale, Term
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +65,24 @@ class Highest:
 
 
 @dataclass(frozen=True, slots=True)
+class Ratio:
+    """A value divided by another.
+
+    Attributes:
+        dividend: The position of the value.
+        divisor: That of the other.
+    """
+
+    dividend: int
+    divisor: int
+
+    def __call__(self, values: Sequence[float]) -> float:
+        """Compute it."""
+        whole = values[self.divisor]
+        return values[self.dividend] / whole if whole else 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class TableView:
     """A view that is a table.
 
@@ -79,7 +97,9 @@ class TableView:
     def arrange(self, snapshot: Snapshot, first: int) -> Arrangement:
         """The series of a snapshot, see `exporter.series.View`."""
         facts = SnapshotFacts(snapshot)
-        entities = [entity._replace(labels=_clean(entity.labels)) for entity in self.entities(facts)]
+        entities = [
+            each._replace(labels=_clean(each.labels), holder=_clean(each.holder)) for each in self.entities(facts)
+        ]
         families = dict.fromkeys(row.family.name for row in self.rows)
         found: dict[str, dict[Sequence[tuple[str, str]], tuple[ForeignSeries, Formula | int]]]
         found = {name: {} for name in families}
@@ -117,13 +137,14 @@ def _filled(row: Row, entity: Entity, facts: SnapshotFacts) -> Iterator[tuple[di
     if not all(points for _, points in terms):
         return
     groups: dict[tuple[tuple[str, str], ...], list[Point]] = {}
-    for point in _matching(first, entity, facts):
+    for point in _usable(row, _matching(first, entity, facts)):
         labels = _own_labels(row, point)
         if labels is not None:
             groups.setdefault(labels, []).append(point)
+    of_all = {**entity.labels, **entity.holder} if row.of_holder else entity.labels
     for labels, points in groups.items():
         source = _source(row, [(first.negative, points), *terms])
-        yield {**entity.labels, **row.fixed, **dict(labels)}, source
+        yield {**of_all, **row.fixed, **dict(labels)}, source
 
 
 def _matching(term: Term, entity: Entity, facts: SnapshotFacts) -> Sequence[Point]:
@@ -134,6 +155,19 @@ def _matching(term: Term, entity: Entity, facts: SnapshotFacts) -> Sequence[Poin
     names = [label.name for label in term.metric.labels]
     wanted = [(names.index(name), value) for name, value in term.where.items()]
     return [point for point in points if all(point.labels[place] == value for place, value in wanted)]
+
+
+def _usable(row: Row, points: Sequence[Point]) -> Sequence[Point]:
+    """Without the samples that have no number where one is needed: a collector may have codes of another kind."""
+    if not isinstance(row.value, NumberOfHighest):
+        return points
+    wanted = row.value
+    return [point for point in points if _text(row, wanted, point).isdecimal()]
+
+
+def _text(row: Row, wanted: NumberOfHighest, point: Point) -> str:
+    """The value of the label that has the number."""
+    return point.labels[[label.name for label in row.terms[0].metric.labels].index(wanted.label)]
 
 
 def _device_of(entity: Entity) -> SubjectKey:
@@ -158,8 +192,9 @@ def _source(row: Row, terms: Sequence[tuple[bool, Sequence[Point]]]) -> Formula 
     added = tuple(point.position for negative, points in terms if not negative for point in points)
     subtracted = tuple(point.position for negative, points in terms if negative for point in points)
     if isinstance(row.value, NumberOfHighest):
-        place = [label.name for label in row.terms[0].metric.labels].index(row.value.label)
-        return Highest(tuple(int(point.labels[place]) for _, points in terms for point in points), added)
+        return Highest(tuple(int(_text(row, row.value, point)) for _, points in terms for point in points), added)
+    if isinstance(row.value, Quotient):
+        return Ratio(*added)
     if len(added) > 1 or subtracted:
         return Sum(row.value, added, subtracted)
     return added[0] if row.value == AS_IS else Scaled(row.value, added[0])

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import NamedTuple, TypeAlias
 
 from collectors.contract import SubjectKey
@@ -53,6 +54,11 @@ class NumberOfHighest:
 
 
 @dataclass(frozen=True, slots=True)
+class Quotient:
+    """The value is the sample of the first term divided by that of the second; 0 if that is 0."""
+
+
+@dataclass(frozen=True, slots=True)
 class Term:
     """The sum of the native samples of one metric that belong to the described thing and match.
 
@@ -95,6 +101,7 @@ class Row:
         value: How the value follows from the sum, or from the samples.
         fixed: Labels with a fixed value.
         labels: Labels from own labels of the first term's metric.
+        of_holder: Whether its series have the labels of the container that holds the described thing alone.
         vendors: The vendors of the devices that have it; empty for every vendor.
         note: What users must know, for the documentation: where meaning or presence differ from the original.
     """
@@ -102,9 +109,10 @@ class Row:
     family: ForeignFamily
     subjects: tuple[Subject, ...]
     terms: tuple[Term, ...]
-    value: Scale | NumberOfHighest = AS_IS
+    value: Scale | NumberOfHighest | Quotient = AS_IS
     fixed: Mapping[str, str] = field(default_factory=dict)
     labels: Mapping[str, OwnLabel] = field(default_factory=dict)
+    of_holder: bool = False
     vendors: tuple[str, ...] = ()
     note: str = ""
 
@@ -117,9 +125,11 @@ class Entity(NamedTuple):
         key: Whose samples its rows take.
         vendor: The vendor of its device.
         labels: The labels of each of its series, in the order in which they are written. Empty ones are left out.
+        holder: The labels of the only container that holds it, for rows with `of_holder`.
     """
 
     subject: Subject
     key: Key
     vendor: str
     labels: Mapping[str, str]
+    holder: Mapping[str, str] = MappingProxyType({})
