@@ -1,8 +1,8 @@
 """Writes results as `go test` does: e2e.log, results.json and junit.xml, the evidence that the programme recommends.
 
-Sources: https://pkg.go.dev/cmd/test2json, and test/README.md of kubernetes-sigs/ai-conformance for the three files. Go's
-own test2json makes of e2e.log the events that are in results.json. The package is named after this command: the files
-have the form of the official test, and do not claim to be of it.
+Sources: https://pkg.go.dev/cmd/test2json, and test/README.md of kubernetes-sigs/ai-conformance for the three files. The
+test2json of Go 1.27 makes of e2e.log the events that are in results.json. The package is named after this command: the
+files have the form of the official test, and do not claim to be of it.
 """
 
 import json

@@ -65,7 +65,7 @@ class Highest:
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class Ratio:
     """A value divided by another.
 
     Attributes:
@@ -137,7 +137,7 @@ def _filled(row: Row, entity: Entity, facts: SnapshotFacts) -> Iterator[tuple[di
     if not all(points for _, points in terms):
         return
     groups: dict[tuple[tuple[str, str], ...], list[Point]] = {}
-    for point in _matching(first, entity, facts):
+    for point in _usable(row, _matching(first, entity, facts)):
         labels = _own_labels(row, point)
         if labels is not None:
             groups.setdefault(labels, []).append(point)
@@ -155,6 +155,19 @@ def _matching(term: Term, entity: Entity, facts: SnapshotFacts) -> Sequence[Poin
     names = [label.name for label in term.metric.labels]
     wanted = [(names.index(name), value) for name, value in term.where.items()]
     return [point for point in points if all(point.labels[place] == value for place, value in wanted)]
+
+
+def _usable(row: Row, points: Sequence[Point]) -> Sequence[Point]:
+    """Without the samples that have no number where one is needed: a collector may have codes of another kind."""
+    if not isinstance(row.value, NumberOfHighest):
+        return points
+    wanted = row.value
+    return [point for point in points if _text(row, wanted, point).isdecimal()]
+
+
+def _text(row: Row, wanted: NumberOfHighest, point: Point) -> str:
+    """The value of the label that has the number."""
+    return point.labels[[label.name for label in row.terms[0].metric.labels].index(wanted.label)]
 
 
 def _device_of(entity: Entity) -> SubjectKey:
@@ -179,10 +192,9 @@ def _source(row: Row, terms: Sequence[tuple[bool, Sequence[Point]]]) -> Formula 
     added = tuple(point.position for negative, points in terms if not negative for point in points)
     subtracted = tuple(point.position for negative, points in terms if negative for point in points)
     if isinstance(row.value, NumberOfHighest):
-        place = [label.name for label in row.terms[0].metric.labels].index(row.value.label)
-        return Highest(tuple(int(point.labels[place]) for _, points in terms for point in points), added)
+        return Highest(tuple(int(_text(row, row.value, point)) for _, points in terms for point in points), added)
     if isinstance(row.value, Quotient):
-        return Part(*added)
+        return Ratio(*added)
     if len(added) > 1 or subtracted:
         return Sum(row.value, added, subtracted)
     return added[0] if row.value == AS_IS else Scaled(row.value, added[0])

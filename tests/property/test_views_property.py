@@ -22,7 +22,7 @@ from exporter.text_format import Format
 from exporter.views import NAMES, NATIVE, ViewOptions, load_views
 from exporter.views.arrangement import TableView
 from exporter.views.facts import SnapshotFacts
-from exporter.views.table import Entity, Key, Row, Scale, Term
+from exporter.views.table import Entity, Key, Quotient, Row, Scale, Term
 from tests.property.examples import examples
 
 OPTIONS = ViewOptions("node-1")
@@ -112,7 +112,7 @@ def natives(snapshot: Snapshot, entity: Entity, term: Term) -> list[tuple[Mappin
 
 
 def foreign_labels(row: Row, entity: Entity, own: Mapping[str, str]) -> frozenset[tuple[str, str]] | None:
-    labels = {**entity.labels, **row.fixed}
+    labels = {**entity.labels, **(entity.holder if row.of_holder else {}), **row.fixed}
     for name, label in row.labels.items():
         if label.values and own[label.name] not in label.values:
             return None
@@ -125,6 +125,9 @@ def totals(row: Row, entity: Entity, snapshot: Snapshot) -> dict[frozenset[tuple
     first, *others = ([(own, -v if t.negative else v) for own, v in natives(snapshot, entity, t)] for t in row.terms)
     found: dict[frozenset[tuple[str, str]], float] = {}
     if all(others):
+        if isinstance(row.value, Quotient):
+            [(_, whole)] = others[0]
+            others, first = [], [(own, part / whole if whole else 0.0) for own, part in first]
         for own, native in first:
             labels = foreign_labels(row, entity, own)
             if labels is not None:
@@ -164,6 +167,8 @@ def test_every_value_converts_back_to_the_native_one(name: str, random: Random) 
     for key, (row, native) in wanted.items():
         if isinstance(row.value, Scale) and row.value.multiplier:
             assert close(row.value.native(values[key]), native), key
+        if isinstance(row.value, Quotient):
+            assert close(values[key], native), key
 
 
 @UNHURRIED
@@ -178,6 +183,28 @@ def test_the_memory_of_the_view_dcgm_adds_up(random: Random) -> None:
     for found in parts.values():
         if {"TOTAL", "USED"} <= found.keys():
             assert close(found["FREE"] + found["USED"] + found.get("RESERVED", 0), found["TOTAL"])
+
+
+@UNHURRIED
+@given(st.randoms(use_true_random=True))
+def test_sums_over_the_devices_of_the_view_otel_are_the_native_ones(random: Random) -> None:
+    snapshot = node(random)
+    arranged = series.arrange(snapshot, OWN, Shown(native=False, views=load_views(["otel"], OPTIONS)))
+    foreign: dict[str, float] = {}
+    for each, number in zip(arranged.series, arranged.values(snapshot, OWN), strict=True):
+        if "hw_parent" not in each.labels:
+            foreign[each.name] = foreign.get(each.name, 0) + number
+    for name, row in {
+        "hw_gpu_memory_usage_bytes": catalog.MEMORY_USAGE,
+        "hw_gpu_memory_limit_bytes": catalog.MEMORY_LIMIT,
+        "hw_gpu_io_bytes_total": catalog.PCIE_BYTES,
+        "hw_errors_total": catalog.MEMORY_ERRORS,
+        "hw_energy_joules_total": catalog.ENERGY,
+        "hw_power_watts": catalog.POWER,
+        "hw_status": catalog.STATUS_STATE,
+    }.items():
+        native = [each.value for each in snapshot.samples if each.metric is row and not each.partition_uuid]
+        assert close(foreign.get(name, 0), sum(native)), name
 
 
 @UNHURRIED

@@ -170,6 +170,7 @@ def test_last_xid_is_the_newest_one() -> None:
     assert dcgm(last()).endswith("} 0.0\n")
     assert dcgm(last(("31", 5.0), ("79", 4.0))).endswith("} 31.0\n")
     assert dcgm(last(("31", 5.0), ("79", 6.0))).endswith("} 79.0\n")
+    assert dcgm(last(("31", 5.0), ("unknown", 6.0))).endswith("} 31.0\n")
     assert "XID" not in dcgm(node(power("gpu-a", 1)))
 
 
