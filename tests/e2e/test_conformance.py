@@ -143,6 +143,7 @@ def test_a_load_that_starts_is_followed(node: Node) -> None:
             node.set_utilization(1, 96)
             output, errors = process.communicate(timeout=_PATIENCE_SECONDS)
     assert (process.returncode, errors) == (0, "")
+    assert output.startswith("{\n")  # docs/conformance.md finds the report in a log by this line
     [watched] = [test for test in json.loads(output)["tests"] if test["name"] == "TestUtilizationFollowsLoad"]
     assert f"uuid={node.uuids[1]} was 0.03 before and 0.96 after" in watched["subtests"][0]["lines"][0]
 
