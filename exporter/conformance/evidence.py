@@ -1,7 +1,7 @@
 """The files of a run: what an operator submits, and one object with everything for programs."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from exporter.configuration.errors import ConfigError
@@ -83,13 +83,16 @@ def _product(report: Report) -> str:
 
 def _metrics_entry(report: Report, tests: Mapping[str, ConformanceTest]) -> str:
     judged = [test for name, test in tests.items() if name != autoscaling.TEST]
-    conformant = all(test.outcome is not Outcome.FAIL for test in judged)
+    failures = [f"{test.name}/{each.name}" for test in judged for each in test.failures()]
     load = "and during a load" if load_watch.TEST in tests else "but not under a load"
     notes = (
         f"Judged by accelerator-exporter {report.version} by the rules of {report.drafts[-1].draft} of {METRICS_TEST}, "
         f"{load}. Flags of the official test: {' '.join(report.flags)}"
     )
-    return _entry("accelerator_metrics", "Implemented" if conformant else "Not Implemented", METRICS_TEST, notes)
+    if failures:
+        notes = f"Failed: {', '.join(failures)}."
+    named = [name for name in (METRICS_TEST, load_watch.TEST) if name in tests]
+    return _entry("accelerator_metrics", "Not Implemented" if failures else "Implemented", named, notes)
 
 
 def _autoscaling_entry(test: ConformanceTest) -> str:
@@ -100,12 +103,12 @@ def _autoscaling_entry(test: ConformanceTest) -> str:
         if shown
         else f"Not shown by this run: {', '.join(missing)}."
     )
-    return _entry("pod_autoscaling", "Implemented" if shown else "", autoscaling.TEST, notes)
+    return _entry("pod_autoscaling", "Implemented" if shown else "", [test.name], notes)
 
 
-def _entry(requirement: str, status: str, test: str, notes: str) -> str:
-    evidence = (f"file://{_JUNIT}#{test}", f"file://{_RESULTS}#{test}", f"file://{_E2E_LOG}")
-    lines = "".join(f"        - {json.dumps(each)}\n" for each in evidence)
+def _entry(requirement: str, status: str, tests: Sequence[str], notes: str) -> str:
+    anchors = [f"{name}#{test}" for test in tests for name in (_JUNIT, _RESULTS)]
+    lines = "".join(f"        - {json.dumps(f'file://{each}')}\n" for each in (*anchors, _E2E_LOG))
     return (
         f"    - id: {requirement}\n      level: MUST\n      status: {json.dumps(status)}\n"
         f"      evidence:\n{lines}      notes: {json.dumps(notes)}\n"

@@ -84,7 +84,9 @@ def test_a_load_that_raises_utilization_is_seen() -> None:
     [line] = run.subtests("PASS")["TestUtilizationFollowsLoad/UtilizationRises"]["lines"]
     assert "accelerator_utilization_ratio of uuid=a was 0.12 before and 0.95 after" in line
     assert run.errors == "Read the utilization before the load. Start the load now.\n"
-    assert "and during a load" in product(run, "observability")["notes"]
+    entry = product(run, "observability")
+    assert "and during a load" in entry["notes"]
+    assert "file://junit.xml#TestUtilizationFollowsLoad" in entry["evidence"]
 
 
 @pytest.mark.parametrize(

@@ -78,8 +78,8 @@ def test_the_entry_of_the_checklist(text: str, status: str, tmp_path: Path) -> N
     assert product == {"spec": {}}
     assert (entry["id"], entry["level"], entry["status"]) == ("accelerator_metrics", "MUST", status)
     assert entry["evidence"] == [f"file://junit.xml#{TEST}", f"file://results.json#{TEST}", "file://e2e.log"]
-    assert "78f94cc" in entry["notes"]
-    assert "not under a load" in entry["notes"]
+    assert ("78f94cc" in entry["notes"]) == ("not under a load" in entry["notes"]) == (text == GOOD)
+    assert (f"Failed: {TEST}/PerAcceleratorUtilizationMetric" in entry["notes"]) == (text == CRIPPLED)
 
 
 def test_a_folder_that_cannot_be_written_is_no_verdict(tmp_path: Path) -> None:
