@@ -4,7 +4,6 @@ The sources are the table of the view and the catalogue. `python tools/gen_opent
 `--check` it writes nothing, and the exit code is 1 if the file is out of date.
 """
 
-import argparse
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -14,9 +13,10 @@ from collectors.metric import Metric, Origin, Subject
 from exporter import families
 from exporter.views import otel
 from exporter.views.table import Quotient, Row, Term
+from tools.chart import ROOT
+from tools.gen_chart import write
 
-_ROOT = Path(__file__).resolve().parent.parent
-_DOCUMENT = Path("docs/opentelemetry.md")
+_DOCUMENT = ROOT / "docs" / "opentelemetry.md"
 _SUBJECTS = (Subject.DEVICE, Subject.PARTITION, Subject.CONTAINER, Subject.ALLOCATION)
 _OF = {Subject.DEVICE: "device", Subject.PARTITION: "partition"}
 
@@ -59,7 +59,7 @@ _ATTRIBUTES = """\
 | `error.type` | `error_type` | `corrected`, `uncorrected`; AMD also has `deferred`, a value of ours |
 | `network.io.direction` | `network_io_direction` | `receive`, `transmit` |
 | `hw.sensor_location` | `hw_sensor_location` | The sensor: `core`, `memory`, `hotspot`, ...; of a fan its number |
-| `hw.limit_type` | `hw_limit_type` | `high.degraded` (slowdown), `high.critical` (shutdown), `max` (highest in operation) |
+| `hw.limit_type` | `hw_limit_type` | `high.degraded` (slowdown), `high.critical` (shutdown), `max` |
 | `k8s.namespace.name`<br>`k8s.pod.name`<br>`k8s.container.name` | `k8s_namespace_name`<br>`k8s_pod_name`<br>\
 `k8s_container_name` | The container that holds the device or partition alone |
 | none | `uuid` | The uuid of the device, also for a partition |
@@ -86,10 +86,11 @@ Utilization of each pod, as a HorizontalPodAutoscaler needs it:
 avg by (k8s_namespace_name, k8s_pod_name) (hw_gpu_utilization_ratio{hw_gpu_task="general",k8s_pod_name!=""})
 ```
 
-Memory in use by model:
+Fraction of the memory in use, by model:
 
 ```promql
-sum by (hw_model) (hw_gpu_memory_usage_bytes{hw_parent=""}) / sum by (hw_model) (hw_gpu_memory_limit_bytes{hw_parent=""})
+sum by (hw_model) (hw_gpu_memory_usage_bytes{hw_parent=""})
+  / sum by (hw_model) (hw_gpu_memory_limit_bytes{hw_parent=""})
 ```
 
 Power of a node, from the energy counter, which the conventions prefer:
@@ -190,16 +191,11 @@ def _table(head: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in (head, (rule,), *lines))
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None, folder: Path = ROOT) -> int:
     """Write the page, or check it."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--check", action="store_true", help="write nothing, fail if the file is out of date")
-    path, content = _ROOT / _DOCUMENT, document()
-    if not parser.parse_args().check:
-        path.write_text(content, encoding="utf-8")
-    elif not path.exists() or path.read_text(encoding="utf-8") != content:
-        sys.exit(f"{_DOCUMENT} is out of date: run `make docs`")
+    page = {folder / _DOCUMENT.relative_to(ROOT): document()}
+    return write(page, sys.argv[1:] if arguments is None else arguments, __doc__)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -1,6 +1,8 @@
 """The view otel where its golden expositions do not show it."""
 
+import re
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -17,6 +19,7 @@ from exporter.views.otel import CONVENTIONS, HOLDER_LABELS, ROWS, Convention
 from tests.doubles.collectors import energy, gpu, info, part, utilization
 from tests.doubles.exporter_process import Scrape, parse
 
+ROOT = Path(__file__).parents[2]
 A = gpu("gpu-a", vendor="nvidia")
 MAIN, OTHER = Container("ml", "train", "main"), Container("ml", "serve", "main")
 
@@ -116,6 +119,27 @@ def test_engines_without_a_word_in_the_conventions_are_left_out() -> None:
     found = shown(node(*samples))
 
     assert [each.labels["hw_gpu_task"] for each in found] == ["encoder"]
+
+
+def test_a_fan_and_the_limits_of_a_sensor_are_attributed_to_the_device() -> None:
+    limits = [Sample(catalog.TEMPERATURE_LIMIT, "gpu-a", 90, "", ("core", each)) for each in ("slowdown", "maximum")]
+    found = shown(node(*limits, Sample(catalog.FAN_SPEED, "gpu-a", 0.5, "", ("1",))))
+
+    kinds = ("hw_id", "hw_type", "hw_sensor_location", "hw_limit_type")
+    assert [tuple(each.labels.get(name) for name in kinds) for each in found] == [
+        ("gpu-a", None, "core", "high.degraded"),
+        ("gpu-a", None, "core", "max"),
+        ("gpu-a", "fan", "1", None),
+    ]
+
+
+def test_the_page_lists_exactly_the_labels_of_the_view() -> None:
+    files = (ROOT / "tests" / "golden" / "views").glob("otel-*.prom")
+    used = {label for file in files for each in parse(file.read_text()) for label in each.labels}
+    attributes = (ROOT / "docs" / "opentelemetry.md").read_text().partition("## Attributes")[2].partition("\n\n- ")[0]
+    cells = [line.split(" | ")[1] for line in attributes.splitlines() if line.startswith("| ")]
+
+    assert set(re.findall(r"`(\w+)`", " ".join(cells))) == used
 
 
 def test_the_view_adds_no_readings() -> None:
