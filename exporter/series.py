@@ -24,8 +24,8 @@ _OF_EXPORTER = tuple(map(attrgetter, ("metric", "labels")))
 _VALUE = attrgetter("value")
 _OF_THE_EXPORTER = (Subject.EXPORTER, Subject.OWN_PROCESS)
 _Columns = list[list[object]]
-# Computes a value from all values of a snapshot, in the order of `values`.
-Formula: TypeAlias = Callable[[Sequence[float]], float]
+# Computes values from all values of a snapshot, in the order of `values`.
+Formula: TypeAlias = Callable[[Sequence[float]], Sequence[float]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +149,7 @@ class Arrangement(NamedTuple):
     Attributes:
         series: The series, each once.
         positions: For each, the position of its value: in `values` or, behind those, among the computed ones.
-        formulas: How each computed value follows from the others.
+        formulas: How the computed values follow from the others: each formula computes those behind the one before.
     """
 
     series: list[AnySeries]
@@ -159,7 +159,7 @@ class Arrangement(NamedTuple):
     def values(self, snapshot: Snapshot, own: Sequence[OwnSample]) -> list[float]:
         """The values of the series in their order, for a snapshot with the same identities."""
         every = values(snapshot, own)
-        every += [formula(every) for formula in self.formulas]
+        every += [computed for formula in self.formulas for computed in formula(every)]
         return list(map(every.__getitem__, self.positions))
 
 
@@ -261,7 +261,9 @@ def arrange(snapshot: Snapshot, own: Sequence[OwnSample], shown: Shown = EVERYTH
     arranged = Arrangement([each for _, each in native], [position for position, _ in native], [])
     known = len(snapshot.samples) + len(snapshot.process_samples) + len(snapshot.holder_samples) + len(own)
     for view in shown.views:
-        foreign = view.arrange(snapshot, known + len(arranged.formulas))
+        foreign = view.arrange(snapshot, known)
+        # Each computed value belongs to a series, so the last of them is the highest position.
+        known = max([known, *(position + 1 for position in foreign.positions)])
         arranged.series.extend(foreign.series)
         arranged.positions.extend(foreign.positions)
         arranged.formulas.extend(foreign.formulas)

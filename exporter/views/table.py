@@ -1,6 +1,6 @@
 """The form of a view: a table of rows, and what its series describe. See `exporter/views/__init__.py`. No I/O."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import NamedTuple, TypeAlias
@@ -33,6 +33,13 @@ class Scale:
         return (
             round(native * self.multiplier, _DIGITS) / self.divisor if self.multiplier != 1 else native / self.divisor
         )
+
+    def foreign_of(self, natives: Iterable[float]) -> list[float]:
+        """The foreign values of many."""
+        multiplier, divisor = self.multiplier, self.divisor
+        if multiplier == 1:
+            return [native / divisor for native in natives]
+        return [round(native * multiplier, _DIGITS) / divisor for native in natives]
 
     def native(self, foreign: float) -> float:
         """The native value of a foreign one."""
