@@ -26,6 +26,15 @@ class Query:
     explanation: str
 
 
+# The alert about it has the same expression.
+EXPORTED_TWICE = """count by (uuid) (last_over_time(accelerator_device_info[2m])) > 1
+or
+count by (uuid) (
+    last_over_time(accelerator_device_info[2m])
+  and on (job, instance)
+    changes(process_start_time_seconds[15m]) > 10
+)"""
+
 QUERIES: tuple[Query, ...] = (
     Query(
         "True utilization of each device over a window",
@@ -198,17 +207,11 @@ and on (instance, uuid, partition_uuid) (
     ),
     Query(
         "Devices that two exporters export",
-        """count by (uuid) (accelerator_device_info) > 1
-or
-count by (uuid) (
-    accelerator_device_info
-  and on (job, instance)
-    changes(process_start_time_seconds[15m]) > 10
-)""",
+        EXPORTED_TWICE,
         "Two exporters on one node, such as two variants of the manifests: every sum counts such a device twice. If "
         "both are scraped with the name of the node as `instance`, as with the configurations in `deploy/`, they "
         "have the same series, whose values alternate: then the second half finds them, by the start of the process. "
-        "[Troubleshooting](troubleshooting.md#a-device-is-exported-twice) has an alert for it.",
+        "[An alert](runbooks.md#acceleratorexportedtwice) has the same expression.",
     ),
     Query(
         "Parts of the exporter that do not work",
