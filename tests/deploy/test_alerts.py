@@ -65,7 +65,9 @@ _BUILD = _exporter("accelerator_exporter_build_info", 1, ',version="1"')
 _UP = _exporter("up", 1)
 
 CASES: Mapping[str, Case] = {
-    "AcceleratorDeviceLost": Case(3, (_status("failed", 1),), (_status("failed", 1), _READ)),
+    "AcceleratorDeviceLost": Case(
+        3, (_status("failed", 1),), (_status("failed", 1), _READ), labels=f'{DEVICE},state="failed"'
+    ),
     "AcceleratorDeviceFailed": Case(
         4,
         (
@@ -74,6 +76,7 @@ CASES: Mapping[str, Case] = {
             _of("device_recovery_action", 1, labels=f'{DEVICE},action="reset"'),
         ),
         (_status("failed", 0), _READ),
+        labels=f'{DEVICE},state="failed"',
         quiet_at=1,
         listed={"recovery_action": "reset"},
     ),
@@ -104,11 +107,11 @@ CASES: Mapping[str, Case] = {
         11, (_of("device_memory_repair_pending", 1),), (_of("device_memory_repair_pending", 0),), quiet_at=9
     ),
     "AcceleratorThrottled": Case(
-        20,
+        17,
         (_throttle("thermal", 1), _throttle("hardware", 1), _throttle("external", 0)),
         (_throttle("power", 1), _throttle("thermal", 0)),
-        quiet_at=4,
-        ends_after=16,
+        quiet_at=14,
+        ends_after=6,
         listed={"throttle_active": "hardware, thermal"},
     ),
     "AcceleratorHot": Case(
@@ -146,11 +149,11 @@ CASES: Mapping[str, Case] = {
         value="2",
     ),
     "AcceleratorPcieLinkDegraded": Case(
-        31,
+        17,
         (_of("device_pcie_link_width", 8), _of("device_pcie_link_width", 16, labels=PEER), *_load(0.9)),
         (_of("device_pcie_link_width", 16), _of("device_pcie_link_width", 8, labels=PEER), *_load(0.9)),
         quiet_at=14,
-        ends_after=17,
+        ends_after=11,
     ),
     "AcceleratorIdle": Case(
         **_HOUR,

@@ -54,7 +54,7 @@ ERROR_CODES = "Events: {}.".format(
 )
 THROTTLE_REASONS = "Reasons: {}.".format(
     listed(
-        'avg_over_time(accelerator_device_throttle_active{uuid=%q,reason!="power"}[15m]) > 0.5',
+        'avg_over_time(accelerator_device_throttle_active{uuid=%q,reason!="power"}[5m]) > 0.5',
         "$labels.uuid",
         "{{ $one.Labels.reason }}",
         "reason",

@@ -1,16 +1,12 @@
 """Rules as records: the one source of the rule files, of the chart's copies and of docs/runbooks.md."""
 
-import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
 # The place of the page about the alerts. The chart replaces it by the address that its users give.
 RUNBOOKS = "docs/runbooks.md"
-
-_DURATION = re.compile(r"(?<=\[)(\d+)([smhd])(?=[\]:])")
-_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
 class Severity(StrEnum):
@@ -63,13 +59,6 @@ class Alert:
             },
         }
 
-    def faster(self, factor: int) -> "Alert":
-        """The same alert for a time that runs faster: every duration in it is divided, to milliseconds."""
-        hold = _divided(self.hold, factor) if self.hold else ""
-        return replace(
-            self, expr=_faster(self.expr, factor), hold=hold, description=_faster(self.description, factor)
-        )
-
 
 @dataclass(frozen=True, slots=True)
 class Record:
@@ -99,11 +88,3 @@ class Group:
 def document(groups: tuple[Group, ...]) -> Mapping[str, Any]:
     """A file of rules as Prometheus reads it."""
     return {"groups": [{"name": group.name, "rules": [rule.document() for rule in group.rules]} for group in groups]}
-
-
-def _faster(text: str, factor: int) -> str:
-    return _DURATION.sub(lambda found: _divided(found[0], factor), text)
-
-
-def _divided(duration: str, factor: int) -> str:
-    return f"{int(duration[:-1]) * _SECONDS[duration[-1]] * 1000 // factor}ms"

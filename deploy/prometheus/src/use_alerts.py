@@ -9,11 +9,11 @@ from deploy.prometheus.src.rule import Alert, Group, Severity
 
 _THROTTLED = Alert(
     "AcceleratorThrottled",
-    'max without (reason) (avg_over_time(accelerator_device_throttle_active{reason!="power"}[15m])) > 0.5',
-    "5m",
+    'max without (reason) (avg_over_time(accelerator_device_throttle_active{reason!="power"}[5m])) > 0.5',
+    "15m",
     Severity.WARNING,
     f"{DEVICE} runs at reduced clocks",
-    f"{UUID} Clocks were reduced for more than half of the last 15 minutes. {THROTTLE_REASONS} {PODS}",
+    f"{UUID} Clocks are reduced for more than half of the time. {THROTTLE_REASONS} {PODS}",
     "The device reduces its clocks because of heat, an external brake or a fault, and its work takes longer. Throttling "
     "at the power limit is normal under full load and is not included.",
     (
@@ -112,7 +112,7 @@ _LINK_DOWN = Alert(
 
 def _pcie(reading: str) -> str:
     """Devices whose highest value is below what they can have or, where that is not exported, below their peers."""
-    current = f"max_over_time(accelerator_device_pcie_link_{reading}[15m])"
+    current = f"max_over_time(accelerator_device_pcie_link_{reading}[10m])"
     limit = f"last_over_time(accelerator_device_pcie_link_max_{reading}[2m])"
     return f"""    {current}
   < {limit}
@@ -132,8 +132,8 @@ _PCIE = Alert(
 {_pcie("generation")}
 )
 and on (instance, uuid)
-    rate(accelerator_device_busy_seconds_total[15m])
-  / rate(accelerator_device_observed_seconds_total[15m])
+    rate(accelerator_device_busy_seconds_total[10m])
+  / rate(accelerator_device_observed_seconds_total[10m])
   > 0.2""",
     "15m",
     Severity.WARNING,
