@@ -12,7 +12,6 @@ from tests.doubles.rule_tests import DEVICE, EXPORTER, PARTITION, PEER, STEP_SEC
 from tools.gen_alerts import RULES
 
 _READ = Series(f"accelerator_device_temperature_celsius{{{DEVICE}}}", 50)
-_HOUR = {"fires_at": 61, "quiet_at": 50}
 
 
 def _status(state: str, value: float) -> Series:
@@ -156,11 +155,11 @@ CASES: Mapping[str, Case] = {
         ends_after=11,
     ),
     "AcceleratorIdle": Case(
-        **_HOUR,
-        bad=(*_load(0), _of("device_allocations", 2)),
-        good=(*_load(0), _of("device_allocations", 0)),
+        61,
+        (*_load(0), _of("device_allocations", 2)),
+        (*_load(0), _of("device_allocations", 0)),
+        quiet_at=50,
         ends_after=8,
-        identity=DEVICE,
     ),
     "AcceleratorCollectorDown": Case(
         6,
@@ -209,9 +208,7 @@ CASES: Mapping[str, Case] = {
         labels='uuid="GPU-{0}"',
         quiet_at=14,
     ),
-    "AcceleratorExporterDown": Case(
-        8, (_exporter("up", 0), _BUILD), (_UP, _BUILD), labels=EXPORTER, quiet_at=4
-    ),
+    "AcceleratorExporterDown": Case(8, (_exporter("up", 0), _BUILD), (_UP, _BUILD), labels=EXPORTER, quiet_at=4),
     "AcceleratorExporterAbsent": Case(
         16,
         (_node("nvidia_com_gpu", 8), _node("nvidia_com_mig_1g_10gb", 7), _node("cpu", 64)),

@@ -1,8 +1,8 @@
 """Test files for `promtool test rules`, made from a table of cases: one unit test for each alert.
 
-Every test has the same subjects, of which each has its own node: `held` and `free` are in the state that fires, and pods
-hold the first; `gap` is too, and its scrape failed just when the alert is looked at; `ends` stops to exist afterwards;
-`good` is not in that state, and of `unknown` nothing but its identity is known.
+Every test has the same subjects, of which each has its own node: `held` and `free` are in the state that fires, and
+pods hold the first; `gap` is too, and its scrape failed just when the alert is looked at; `ends` ceases to exist
+afterwards; `good` is not in that state, and of `unknown` nothing but its identity is known.
 """
 
 import re
@@ -107,9 +107,7 @@ class Case:
         for subject, pods in firing.items():
             labels = dict(_LABEL.findall(self.labels.replace("{0}", subject)))
             document = alert.document()
-            annotations = {
-                name: self._filled_in(text, labels, pods) for name, text in document["annotations"].items()
-            }
+            annotations = {name: self._filled_in(text, labels, pods) for name, text in document["annotations"].items()}
             found.append({"exp_labels": {**labels, **document["labels"]}, "exp_annotations": annotations})
         return {"eval_time": f"{minutes}m", "alertname": alert.name, "exp_alerts": found}
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from contextlib import ExitStack
-from pathlib import Path
 
 import pytest
 
@@ -75,7 +74,10 @@ def names(*groups: Group) -> list[str]:
 def test_what_alerts_ask_for_exists_except_what_a_vendor_does_not_have(server: Prometheus, node: str) -> None:
     ignored = {*ONLY_WHEN_WRONG, *(name for alert in alerts() for name in alert.external)}
     asked = {
-        selector.name: selector for alert in alerts() for selector in selectors(alert.expr) if selector.name not in ignored
+        selector.name: selector
+        for alert in alerts()
+        for selector in selectors(alert.expr)
+        if selector.name not in ignored
     }
     missing = {name for name in asked if name and not server.query(f'{name}{{instance="{node}"}}')}
     assert missing == ABSENT[node]
@@ -87,7 +89,9 @@ def test_every_expression_of_an_alert_can_be_evaluated_and_nothing_fires(server:
 
 def test_every_recorded_series_has_data(server: Prometheus) -> None:
     server.wait_for_all({name: name for name in names(*records.GROUPS, *openshift.GROUPS)})
-    of_nodes = {f"{name} {node}": f'{name}{{instance="{node}"}}' for name in names(records.GROUPS[2]) for node in ABSENT}
+    of_nodes = {
+        f"{name} {node}": f'{name}{{instance="{node}"}}' for name in names(records.GROUPS[2]) for node in ABSENT
+    }
     server.wait_for_all(of_nodes)
     shown = {f"{name} {node}": f'{name}{{instance="{node}"}}' for name in names(*openshift.GROUPS) for node in ABSENT}
     server.wait_for_all(shown)

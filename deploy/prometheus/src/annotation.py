@@ -25,16 +25,16 @@ def listed(query: str, labels: str, shown: str, sort_by: str) -> str:
     )
 
 
-def _pods(matchers: str, labels: str, window: str) -> str:
+def _pods(what: str, matchers: str, labels: str, window: str) -> str:
     query = f"count by (namespace, pod) (last_over_time(accelerator_allocation_info{{{matchers}}}[{window}]))"
     shown = "{{ $one.Labels.namespace }}/{{ $one.Labels.pod }}"
-    return f"Pods: {listed(query, labels, shown, 'pod')}."
+    return f"{what}: {listed(query, labels, shown, 'pod')}."
 
 
 # The pods that hold the device or a partition of it, those that held it in the last minutes, those on the partition.
-PODS = _pods("uuid=%q", "$labels.uuid", "2m")
-RECENT_PODS = _pods("uuid=%q", "$labels.uuid", "10m")
-PARTITION_PODS = _pods("uuid=%q,partition_uuid=%q", "$labels.uuid $labels.partition_uuid", "2m")
+PODS = _pods("Pods", "uuid=%q", "$labels.uuid", "2m")
+RECENT_PODS = _pods("Pods of the last 10 minutes", "uuid=%q", "$labels.uuid", "10m")
+PARTITION_PODS = _pods("Pods", "uuid=%q,partition_uuid=%q", "$labels.uuid $labels.partition_uuid", "2m")
 
 RECOVERY = "Action that the driver requires: {}.".format(
     listed(

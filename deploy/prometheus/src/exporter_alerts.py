@@ -34,18 +34,22 @@ _COLLECTOR = Alert(
     Severity.WARNING,
     "The collector {{ $labels.collector }} on {{ $labels.instance }} fails or is late",
     "Nothing new is known of its devices. The status page and the log of the exporter on this node give the reason.",
-    "The exporter cannot read the devices of a vendor on this node: library or driver fails, or a call does not return. "
-    "Readings and status of these devices are absent, so no other alert about them can fire.",
+    "The exporter cannot read the devices of a vendor on this node: library or driver fails, or a call does not "
+    "return. Readings and status of these devices are absent, so no other alert about them can fire.",
     (
         "`increase(accelerator_exporter_collector_errors_total[15m])`, by `reason`.",
         _POD_LOG,
         _CHECK,
     ),
     (
-        "[A collector is down](troubleshooting.md#a-collector-is-down) has a remedy for each reason; "
-        "[a collector is late](troubleshooting.md#a-collector-is-late) if the reason is `late`.",
-        "During the upgrade of a driver this is expected: "
-        "[the hardware is released](troubleshooting.md#the-hardware-is-released).",
+        (
+            "[A collector is down](troubleshooting.md#a-collector-is-down) has a remedy for each reason; "
+            "[a collector is late](troubleshooting.md#a-collector-is-late) if the reason is `late`."
+        ),
+        (
+            "During the upgrade of a driver this is expected: "
+            "[the hardware is released](troubleshooting.md#the-hardware-is-released)."
+        ),
     ),
 )
 _STUCK = Alert(
@@ -130,8 +134,10 @@ _EXPORTER_DOWN = Alert(
         "`kubectl -n accelerator-exporter get pods -o wide` and the log of the pod on that node.",
     ),
     (
-        "Connection refused or timed out: the pod does not run, or the NetworkPolicy does not admit Prometheus, see "
-        "[Network policy](installation.md#network-policy).",
+        (
+            "Connection refused or timed out: the pod does not run, or the NetworkPolicy does not admit Prometheus, "
+            "see [Network policy](installation.md#network-policy)."
+        ),
         "401 or a TLS error: see [web configuration](web-configuration.md).",
         "The pod restarts: [exit codes](troubleshooting.md#exit-codes).",
     ),
@@ -148,8 +154,8 @@ unless on (node) ({_DOWN})""",
     "kube-state-metrics reports a node with accelerators, and no exporter on it is scraped. Nodes are found by their "
     "allocatable devices of NVIDIA or AMD or, where devices are claimed through DRA, by the node labels "
     "`nvidia.com/gpu.present` and `feature.node.kubernetes.io/amd-gpu`. kube-state-metrics exports labels only if its "
-    "option `--metric-labels-allowlist` names them. The series of the exporter need the label `node`, which the shipped "
-    "scrape configurations set.",
+    "option `--metric-labels-allowlist` names them. The series of the exporter need the label `node`, which the "
+    "shipped scrape configurations set.",
     (
         "`kubectl -n accelerator-exporter get daemonset,pods -o wide`: whether a pod should be on that node.",
         "`kubectl describe node`: labels and taints, compared with the node affinity of the DaemonSet.",

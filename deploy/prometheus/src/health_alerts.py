@@ -50,8 +50,8 @@ _FAILED_ALERT = Alert(
     Severity.CRITICAL,
     f"{DEVICE} has failed and must be reset",
     f"{UUID} {RECOVERY} {PODS}",
-    "The device still answers, but it must be reset before it can be used: the driver requires it, or an event occurred "
-    "after which the results of programs may be wrong or never come.",
+    "The device still answers, but it must be reset before it can be used: the driver requires it, or an event "
+    "occurred after which the results of programs may be wrong or never come.",
     (_STATUS_RULES, _KERNEL_LOG, "`accelerator_device_recovery_action == 1`: the action that the driver requires."),
     (_TAKE_OUT, _RESET, "The alert ends by itself after the reset."),
 )
@@ -75,14 +75,15 @@ _EVENT = Alert(
     "",
     Severity.WARNING,
     f"{DEVICE} reported a hardware error",
-    f"{UUID} {ERROR_CODES} Pods of the last 10 minutes: {RECENT_PODS.removeprefix('Pods: ')}",
-    "The driver reported an event whose cause is usually the hardware, its firmware or the driver (`class=\"hardware\"`: "
-    "an XID of NVIDIA, a RAS error of AMD). Programs on the device have probably ended. The alert ends 10 minutes after "
-    "the last event. If the event was fatal, "
+    f"{UUID} {ERROR_CODES} {RECENT_PODS}",
+    'The driver reported an event whose cause is usually the hardware, its firmware or the driver (`class="hardware"`: '
+    "an XID of NVIDIA, a RAS error of AMD). Programs on the device have probably ended. The alert ends 10 minutes "
+    "after the last event. If the event was fatal, "
     "[AcceleratorDeviceFailed](#acceleratordevicefailed) or [AcceleratorDeviceLost](#acceleratordevicelost) follows.",
     ("[The codes of NVIDIA](nvidia-health.md#codes) and [of AMD](amd.md).", _KERNEL_LOG),
     (
         "See whether the pods that the alert names have restarted.",
+        "[What to do](nvidia-health.md#what-to-do) for each code of NVIDIA.",
         "If the status of the device is not `ok`, go on with the alert for that status.",
         "If a code comes back on the same device, let the vendor's diagnostics run on it.",
     ),
@@ -93,7 +94,7 @@ _UNCORRECTED = Alert(
     "",
     Severity.WARNING,
     f"{DEVICE} has new uncorrected memory errors",
-    f"{UUID} Pods of the last 10 minutes: {RECENT_PODS.removeprefix('Pods: ')}",
+    f"{UUID} {RECENT_PODS}",
     "Memory of the device had errors that could not be corrected (ECC). Programs that used it have ended. The alert "
     "ends 10 minutes after the last error.",
     (

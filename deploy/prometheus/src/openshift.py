@@ -1,8 +1,8 @@
 """The names that OpenShift's dashboards and rules read, for devices of every vendor.
 
 Recording rules for DCGM give the same names there, with utilization from 0 to 100. One series for each device, or for
-each partition of a partitioned device, so that no sum counts one twice. It has the labels of the container that holds it
-alone; what nobody holds, or several containers share, has none. Power, temperature and clocks are the device's.
+each partition of a partitioned device, so that no sum counts one twice. It has the labels of the container that holds
+it alone; what nobody holds, or several containers share, has none. Power, temperature and clocks are the device's.
 """
 
 from deploy.prometheus.src.rule import Group, Record

@@ -34,9 +34,7 @@ _NODE = "cluster, node, instance"
 _OF_NODES = (
     Record("node:accelerator_devices:count", f"count by ({_NODE}) (accelerator_device_info)"),
     Record("node:accelerator_allocated_devices:sum", f"sum by ({_NODE}) (accelerator_allocation_share_ratio)"),
-    Record(
-        "node:accelerator_failed_devices:sum", f'sum by ({_NODE}) (accelerator_device_status{{state="failed"}})'
-    ),
+    Record("node:accelerator_failed_devices:sum", f'sum by ({_NODE}) (accelerator_device_status{{state="failed"}})'),
     Record(
         "node:accelerator_power_watts:rate5m", f"sum by ({_NODE}) (rate(accelerator_device_energy_joules_total[5m]))"
     ),

@@ -18,12 +18,11 @@ What each alert in [alerts.yaml](../deploy/prometheus/rules/alerts.yaml) means, 
 | `warning` | A device or the exporter does not work as it should. Act today |
 | `info` | Capacity is wasted, or may become short. No fault |
 
-Each alert fires once for each device, partition, collector or node, whatever the number of its series and pods. A missed
-scrape neither starts nor ends an alert, if the scrape interval is 30 seconds or less. The annotation `description` names
-the pods that hold the device, as `namespace/pod`; an alert about an event names those of the last 10 minutes. What is
-unknown does not fire: without readings an alert about readings ends, and
-[AcceleratorCollectorDown](#acceleratorcollectordown) or
-[AcceleratorExporterDown](#acceleratorexporterdown) fires.
+Each alert fires once for each device, partition, collector or node, whatever the number of its series and pods. A
+missed scrape neither starts nor ends an alert, if the scrape interval is 30 seconds or less. The annotation
+`description` names the pods that hold the device, as `namespace/pod`; an alert about an event names those of the last
+10 minutes. What is unknown does not fire: without readings an alert about readings ends, and
+[AcceleratorCollectorDown](#acceleratorcollectordown) or [AcceleratorExporterDown](#acceleratorexporterdown) fires.
 
 | Alert | Severity | After | What has happened |
 | --- | --- | --- | --- |
@@ -37,7 +36,12 @@ def page(alerts: Sequence[Alert]) -> str:
 
 def _row(alert: Alert) -> str:
     first_sentence = alert.meaning.partition(". ")[0].rstrip(".")
-    return f"| [{alert.name}](#{alert.name.lower()}) | `{alert.severity.value}` | {alert.hold or 'at once'} | {first_sentence} |\n"
+    cells = (_link(alert), f"`{alert.severity.value}`", alert.hold or "at once", first_sentence)
+    return f"| {' | '.join(cells)} |\n"
+
+
+def _link(alert: Alert) -> str:
+    return f"[{alert.name}](#{alert.name.lower()})"
 
 
 def _section(alert: Alert) -> str:

@@ -14,12 +14,14 @@ _THROTTLED = Alert(
     Severity.WARNING,
     f"{DEVICE} runs at reduced clocks",
     f"{UUID} Clocks are reduced for more than half of the time. {THROTTLE_REASONS} {PODS}",
-    "The device reduces its clocks because of heat, an external brake or a fault, and its work takes longer. Throttling "
-    "at the power limit is normal under full load and is not included.",
+    "The device reduces its clocks because of heat, an external brake or a fault, and its work takes longer. "
+    "Throttling at the power limit is normal under full load and is not included.",
     (
         "`avg_over_time(accelerator_device_throttle_active[15m])` of the device, by `reason`.",
-        "`accelerator_device_temperature_celsius` and `accelerator_device_fan_speed_ratio`, compared with the other "
-        "devices of the node.",
+        (
+            "`accelerator_device_temperature_celsius` and `accelerator_device_fan_speed_ratio`, compared with the "
+            "other devices of the node."
+        ),
     ),
     (
         "`thermal`: check fans, airflow and the temperature of the room; then dust and the contact of the heat sink.",
@@ -41,13 +43,15 @@ _HOT = Alert(
     Severity.WARNING,
     f"{DEVICE} is within 5 degrees of a temperature limit",
     f"{UUID} Degrees left: {{{{ $value }}}}. {PODS}",
-    "A sensor of the device is at most 5 degrees below the temperature at which it slows down or shuts down, or that it "
-    "should not exceed. Newer GPUs of NVIDIA report this difference. For all other devices the alert needs the "
+    "A sensor of the device is at most 5 degrees below the temperature at which it slows down or shuts down, or that "
+    "it should not exceed. Newer GPUs of NVIDIA report this difference. For all other devices the alert needs the "
     "[set](metrics.md#sets) `limits`: without it, it never fires for them.",
     (
         "`accelerator_device_temperature_celsius` of the device, compared with the other devices of the node.",
-        "`accelerator_device_temperature_margin_celsius` or, with the set `limits`, "
-        "`accelerator_device_temperature_limit_celsius`: which sensor and which limit.",
+        (
+            "`accelerator_device_temperature_margin_celsius` or, with the set `limits`, "
+            "`accelerator_device_temperature_limit_celsius`: which sensor and which limit."
+        ),
     ),
     (
         "Check fans, airflow and the temperature of the room.",
@@ -71,8 +75,8 @@ _FULL = Alert(
     Severity.INFO,
     f"{DEVICE}: more than 95 % of the memory is in use",
     f"{PARTITION} In use: {{{{ $value | humanizePercentage }}}}. {PARTITION_PODS}",
-    "The memory of the device or partition is nearly full, and the next allocation may fail. Some frameworks reserve all "
-    "memory when they start; for them this is normal, and the alert can be silenced for their namespaces or nodes.",
+    "The memory of the device or partition is nearly full, and the next allocation may fail. Some frameworks reserve "
+    "all memory when they start; for them this is normal, and the alert can be silenced for their namespaces or nodes.",
     (
         "`accelerator_container_memory_usage_bytes` of the pods that the alert names.",
         "Their logs, for messages about memory of the device.",
@@ -94,11 +98,13 @@ _LINK_DOWN = Alert(
     f"{DEVICE}: {{{{ $value }}}} links to other accelerators are down",
     f"{UUID} {PODS}",
     "A link between accelerators (NVLink, XGMI) is down, and others of the same kind on this node are up. Work on "
-    "several devices is slower or fails. Where no device of the model has a link that is up, the links are not connected, "
-    "and nothing fires.",
+    "several devices is slower or fails. Where no device of the model has a link that is up, the links are not "
+    "connected, and nothing fires.",
     (
-        "`accelerator_device_interconnect_links` of all devices of the node: the device at the other end has a link down "
-        "too.",
+        (
+            "`accelerator_device_interconnect_links` of all devices of the node: the device at the other end has a "
+            "link down too."
+        ),
         "`increase(accelerator_device_interconnect_errors_total[1d])`.",
         "`nvidia-smi nvlink --status`, `amd-smi xgmi`; the log of the fabric manager.",
     ),
@@ -139,11 +145,11 @@ and on (instance, uuid)
     Severity.WARNING,
     f"{DEVICE}: PCIe runs with fewer lanes or a lower generation",
     f"{UUID} {PODS}",
-    "Under load, the PCIe link of the device has fewer lanes or a lower generation than it should: less than device and "
-    "slot support or, without the [set](metrics.md#sets) `limits`, less than the best device of the same model on the "
-    "node. Where slots differ by design, use the set `limits`.",
+    "Under load, the PCIe link of the device has fewer lanes or a lower generation than it should: less than device "
+    "and slot support or, without the [set](metrics.md#sets) `limits`, less than the best device of the same model on "
+    "the node. Where slots differ by design, use the set `limits`.",
     (
-        "`accelerator_device_pcie_link_width` and `accelerator_device_pcie_link_generation` of all devices of the node.",
+        "`accelerator_device_pcie_link_width` and `accelerator_device_pcie_link_generation` of all devices on it.",
         "`increase(accelerator_device_pcie_replays_total[1d])`: many mean a bad contact.",
         "`lspci -vv` on the node, the lines `LnkCap` and `LnkSta`.",
     ),
@@ -174,8 +180,8 @@ and on (instance, uuid, partition_uuid) (
     Severity.INFO,
     f"{DEVICE} is allocated and has been idle for an hour",
     f"{PARTITION} {PARTITION_PODS}",
-    "A device or partition was allocated at every scrape of the last hour, and executed for less than 1 % of it. What has "
-    "no known utilization never fires.",
+    "A device or partition was allocated at every scrape of the last hour, and executed for less than 1 % of it. What "
+    "has no known utilization never fires.",
     (
         "`accelerator_container_last_active_timestamp_seconds` of the pods that the alert names.",
         "Their logs: a program that waits for data or for its peers is idle too.",
