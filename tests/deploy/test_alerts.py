@@ -1,7 +1,8 @@
 """Each alert, evaluated by promtool: it fires, does not fire, survives a failed scrape, and ends with its series."""
 
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import yaml
@@ -218,12 +219,83 @@ CASES: Mapping[str, Case] = {
     ),
 }
 
+# Other ways to fire, and not to.
+FURTHER: Sequence[tuple[str, Case]] = (
+    (
+        "AcceleratorDeviceDegraded",
+        Case(
+            6,
+            (_status("predicted_failure", 1), _errors(1)),
+            (_status("ok", 1),),
+            labels=f'{DEVICE},state="predicted_failure"',
+            listed={"errors_total": "xid 79"},
+        ),
+    ),
+    (
+        "AcceleratorHot",
+        Case(6, (_sensor("margin_", -1, limit="slowdown"),), (_sensor("", 95),), value="-1"),
+    ),
+    (
+        "AcceleratorMemoryNearlyFull",
+        Case(
+            16,
+            (_of("device_memory_usage_bytes", 98), _of("device_memory_limit_bytes", 100), _of("device_partitions", 0)),
+            (_of("device_memory_usage_bytes", 98), _of("device_memory_limit_bytes", 100), _of("device_partitions", 7)),
+            value="98%",
+        ),
+    ),
+    (
+        "AcceleratorPcieLinkDegraded",  # with the set `limits`: the peers do not matter
+        Case(
+            17,
+            (_of("device_pcie_link_generation", 3), _of("device_pcie_link_max_generation", 5), *_load(0.5)),
+            (
+                *(_of(f"device_pcie_link_{name}width", 8) for name in ("", "max_")),
+                _of("device_pcie_link_width", 16, labels=PEER),
+                *_load(0.5),
+            ),
+            ends_after=11,
+        ),
+    ),
+    (
+        "AcceleratorPcieLinkDegraded",  # an idle link has a lower generation
+        Case(
+            17,
+            (_of("device_pcie_link_generation", 3), _of("device_pcie_link_generation", 5, labels=PEER), *_load(0.5)),
+            (_of("device_pcie_link_generation", 1), _of("device_pcie_link_max_generation", 5), *_load(0)),
+            ends_after=11,
+        ),
+    ),
+    (
+        "AcceleratorIdle",
+        Case(
+            61,
+            (*_load(0.001, "partition", PARTITION), _of("partition_allocated", 1, labels=PARTITION)),
+            (*_load(0.02, "partition", PARTITION), _of("partition_allocated", 1, labels=PARTITION)),
+            labels=PARTITION,
+            identity=PARTITION,
+            ends_after=8,
+        ),
+    ),
+    (
+        "AcceleratorExporterAbsent",  # AcceleratorExporterDown has fired for the other one
+        Case(
+            30,
+            (_node("amd_com_cpx_nps4", 8),),
+            (_node("amd_com_gpu", 8), _exporter("up", 0), replace(_BUILD, minutes=5)),
+            labels='node="node-{0}"',
+        ),
+    ),
+)
+
 
 def test_every_alert_fires_and_ends_as_it_should(tmp_path: Path) -> None:
+    by_name = {alert.name: alert for alert in alerts()}
+    cases = (*CASES.items(), *FURTHER)
     tests = {
         "rule_files": [str(RULES / "alerts.yaml")],
         "evaluation_interval": f"{STEP_SECONDS}s",
-        "tests": [CASES[alert.name].unit_test(alert) for alert in alerts()],
+        "tests": [case.unit_test(by_name[name]) for name, case in cases],
     }
     file = tmp_path / "alerts.yaml"
     file.write_text(yaml.safe_dump(tests, sort_keys=False))

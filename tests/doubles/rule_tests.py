@@ -32,14 +32,17 @@ class Series:
         name: The family, with the labels of its own, such as `up{job="x",{0}}`; `{0}` is the subject.
         start: Its first value.
         step: What it rises in 30 seconds.
+        minutes: When it ends; 0 for never.
     """
 
     name: str
     start: float
     step: float = 0
+    minutes: int = 0
 
     def samples(self, count: int) -> list[str]:
-        return [f"{self.start + self.step * number:g}" for number in range(count)]
+        values = [f"{self.start + self.step * number:g}" for number in range(count)]
+        return [*values[: self.minutes * _PER_MINUTE], _STALE] if self.minutes else values
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,7 +54,8 @@ def test_failing_node_fires_exactly_the_expected_alerts_which_name_the_pod_and_e
     )
     for alert in seen.values():
         assert "research/finetune-2." in alert.annotations["description"]
-    assert "Events: xid 48" in seen["AcceleratorHardwareError"].annotations["description"]
+    assert "Hardware errors: xid 48" in seen["AcceleratorHardwareError"].annotations["description"]
+    assert "last hour: xid 48, xid 79." in seen["AcceleratorDeviceLost"].annotations["description"]
     assert seen["AcceleratorDeviceLost"].annotations["summary"] == (
         f"NVIDIA H100 80GB HBM3 {LOST_DEVICE} on node-1 no longer answers"
     )

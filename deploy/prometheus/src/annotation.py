@@ -44,14 +44,15 @@ RECOVERY = "Action that the driver requires: {}.".format(
         "action",
     )
 )
-ERROR_CODES = "Events: {}.".format(
-    listed(
-        'increase(accelerator_device_errors_total{uuid=%q,class="hardware"}[10m]) > 0',
-        "$labels.uuid",
-        "{{ $one.Labels.source }} {{ $one.Labels.code }}",
-        "code",
-    )
-)
+
+
+def _events(what: str, window: str) -> str:
+    query = f'increase(accelerator_device_errors_total{{uuid=%q,class="hardware"}}[{window}]) > 0'
+    return f"{what}: {listed(query, '$labels.uuid', '{{ $one.Labels.source }} {{ $one.Labels.code }}', 'code')}."
+
+
+EVENTS = _events("Hardware errors", "10m")
+EVENTS_BEFORE = _events("Hardware errors of the last hour", "1h")
 THROTTLE_REASONS = "Reasons: {}.".format(
     listed(
         'avg_over_time(accelerator_device_throttle_active{uuid=%q,reason!="power"}[5m]) > 0.5',

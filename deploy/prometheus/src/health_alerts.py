@@ -3,7 +3,7 @@
 Expressions take the last value of two minutes, so that a missed scrape neither delays nor ends an alert.
 """
 
-from deploy.prometheus.src.annotation import DEVICE, ERROR_CODES, PODS, RECENT_PODS, RECOVERY, UUID
+from deploy.prometheus.src.annotation import DEVICE, EVENTS, EVENTS_BEFORE, PODS, RECENT_PODS, RECOVERY, UUID
 from deploy.prometheus.src.rule import Alert, Group, Severity
 
 # Readings that every collector supplies; a device without any of them is not read.
@@ -33,13 +33,16 @@ _LOST = Alert(
     "1m",
     Severity.CRITICAL,
     f"{DEVICE} no longer answers",
-    f"{UUID} {PODS}",
+    f"{UUID} {EVENTS_BEFORE} {PODS}",
     "The device has failed, and nothing can be read from it: it has fallen off its bus, or the driver no longer lists "
     "it. Work on it has stopped.",
     (
         _KERNEL_LOG,
         "[A device is lost](troubleshooting.md#a-device-is-lost), which also names a wrong setup that looks the same.",
-        "`increase(accelerator_device_errors_total[1h])` of the device: a code just before the loss is the cause.",
+        (
+            "The hardware errors that the alert names: a code just before the loss is usually the cause. "
+            "[What to do](nvidia-health.md#what-to-do) for each code of NVIDIA."
+        ),
     ),
     (_TAKE_OUT, _RESET, "If it is lost again, replace it. The alert ends by itself when the device is found again."),
 )
@@ -49,7 +52,7 @@ _FAILED_ALERT = Alert(
     "2m",
     Severity.CRITICAL,
     f"{DEVICE} has failed and must be reset",
-    f"{UUID} {RECOVERY} {PODS}",
+    f"{UUID} {RECOVERY} {EVENTS_BEFORE} {PODS}",
     "The device still answers, but it must be reset before it can be used: the driver requires it, or an event "
     "occurred after which the results of programs may be wrong or never come.",
     (_STATUS_RULES, _KERNEL_LOG, "`accelerator_device_recovery_action == 1`: the action that the driver requires."),
@@ -61,7 +64,7 @@ _DEGRADED = Alert(
     "5m",
     Severity.WARNING,
     f"{DEVICE} has the status {{{{ $labels.state }}}}",
-    f"{UUID} {RECOVERY} {PODS}",
+    f"{UUID} {RECOVERY} {EVENTS_BEFORE} {PODS}",
     "The device works, but not as it should. `degraded`: a reset or a repair is due. `predicted_failure`: replace it.",
     (_STATUS_RULES, _KERNEL_LOG, _STATUS_PAGE),
     (
@@ -75,7 +78,7 @@ _EVENT = Alert(
     "",
     Severity.WARNING,
     f"{DEVICE} reported a hardware error",
-    f"{UUID} {ERROR_CODES} {RECENT_PODS}",
+    f"{UUID} {EVENTS} {RECENT_PODS}",
     'The driver reported an event whose cause is usually the hardware, its firmware or the driver (`class="hardware"`: '
     "an XID of NVIDIA, a RAS error of AMD). Programs on the device have probably ended. The alert ends 10 minutes "
     "after the last event. If the event was fatal, "
