@@ -5,11 +5,12 @@ import subprocess
 from pathlib import Path
 
 import pytest
+import yaml
 
 from collectors import catalog
 from collectors.metric import Metric, Subject
 from deploy.prometheus.src.files import FILES, alerts
-from deploy.prometheus.src.rule import RUNBOOKS, Alert, Record
+from deploy.prometheus.src.rule import RUNBOOKS, Alert, Record, Severity
 from exporter import families
 from tests.doubles.prometheus import tool
 from tests.doubles.promql import selectors
@@ -102,3 +103,15 @@ def test_every_alert_has_a_section_with_what_to_do() -> None:
             assert f"- {text}\n" in section
         assert alert.look
         assert alert.action
+
+
+def test_the_rule_for_alertmanager_leaves_only_critical_alerts_about_a_device() -> None:
+    (text,) = re.findall(r"```yaml\n(inhibit_rules:.*?)```", (ROOT / RUNBOOKS).read_text(encoding="utf-8"), re.DOTALL)
+    (rule,) = yaml.safe_load(text)["inhibit_rules"]
+    (source,) = rule["source_matchers"]
+    name, _ = rule["target_matchers"]
+    left, stopped = (re.compile(matcher.removeprefix("alertname=~").strip('"')) for matcher in (source, name))
+    assert {a.name for a in alerts() if left.fullmatch(a.name)} == {
+        a.name for a in alerts() if a.severity is Severity.CRITICAL
+    }
+    assert all(stopped.fullmatch(alert.name) for alert in alerts())

@@ -24,6 +24,15 @@ missed scrape neither starts nor ends an alert, if the scrape interval is 30 sec
 10 minutes. What is unknown does not fire: without readings an alert about readings ends, and
 [AcceleratorCollectorDown](#acceleratorcollectordown) or [AcceleratorExporterDown](#acceleratorexporterdown) fires.
 
+One fault often has several alerts. With this rule Alertmanager sends only the worst about a device:
+
+```yaml
+inhibit_rules:
+  - source_matchers: [alertname=~"AcceleratorDevice(Lost|Failed)"]
+    target_matchers: [alertname=~"Accelerator.+", severity!="critical"]
+    equal: [uuid]
+```
+
 | Alert | Severity | After | What has happened |
 | --- | --- | --- | --- |
 """

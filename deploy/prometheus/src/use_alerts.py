@@ -6,6 +6,7 @@ alert.
 
 from deploy.prometheus.src.annotation import DEVICE, PARTITION, PARTITION_PODS, PODS, THROTTLE_REASONS, UUID
 from deploy.prometheus.src.rule import Alert, Group, Severity
+from tools.queries import ALLOCATED, IDLE, SUBJECT
 
 _THROTTLED = Alert(
     "AcceleratorThrottled",
@@ -157,25 +158,13 @@ and on (instance, uuid)
 )
 _IDLE = Alert(
     "AcceleratorIdle",
-    """(
-    rate(accelerator_device_busy_seconds_total[1h])
-  / rate(accelerator_device_observed_seconds_total[1h])
-  < 0.01
-  or
-    rate(accelerator_partition_busy_seconds_total[1h])
-  / rate(accelerator_partition_observed_seconds_total[1h])
-  < 0.01
-)
-and on (instance, uuid, partition_uuid) (
+    f"""{IDLE}
+and on ({SUBJECT}) (
     rate(accelerator_device_observed_seconds_total[1h]) > 0.9
   or
     rate(accelerator_partition_observed_seconds_total[1h]) > 0.9
 )
-and on (instance, uuid, partition_uuid) (
-    min_over_time(accelerator_device_allocations[1h]) > 0
-  or
-    min_over_time(accelerator_partition_allocated[1h]) > 0
-)""",
+and on ({SUBJECT}) {ALLOCATED}""",
     "",
     Severity.INFO,
     f"{DEVICE} is allocated and has been idle for an hour",
