@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from collectors import registry
 from collectors.registry import RegistryError
 from exporter import logs
+from exporter.c_allocator import use_one_arena
 from exporter.configuration.errors import ConfigError
 from exporter.configuration.flags import Action, command_line_parser, parse_command_line
 from exporter.configuration.load import load_settings
@@ -75,6 +76,7 @@ def run(arguments: Sequence[str], environ: Mapping[str, str], output: Write, err
         if command.action is Action.CHECK_CONFIG:
             output("configuration is valid\n")
             return EXIT_OK
+        use_one_arena()
         with _log_lines(settings, errors) as lines:
             hardware = _hardware(settings, scenario, environ)
             if command.action is Action.CHECK:
