@@ -186,6 +186,16 @@ class Metric:
         """
         return self.rare.metric_set if self.rare and self.rare.includes(subject, labels) else self.metric_set
 
+    def exported_with(self, subject: Subject) -> tuple[str, ...]:
+        """The names of the sets of its series for one subject, and of the option that must be on too.
+
+        Empty for what is always exported.
+        """
+        sets = [] if self.origin is Origin.EXPORTER else [self.metric_set_of(subject)]
+        if self.rare and self.rare.label and self.rare.metric_set not in sets:
+            sets.append(self.rare.metric_set)
+        return (*(each.value for each in sets), *([self.option] if self.option else []))
+
     def name(self, subject: Subject) -> str:
         """The full name of this metric's family for one subject, as exported."""
         return f"{subject.value}_{self.stem}"

@@ -21,8 +21,8 @@ HELD_SECONDS = 75.0
 _MOST_SERIES = 10_000
 
 
-class _Held(NamedTuple):
-    """What is exported of a count, and until when (monotonic seconds)."""
+class _Delay(NamedTuple):
+    """What is exported of a count at first, and until when (monotonic seconds)."""
 
     value: float
     until: float
@@ -35,7 +35,7 @@ class FirstCounts:
         self._given: list[Sample] = []
         self._present: Mapping[SampleKey, float] = {}  # what is exported of the last reading
         self._before: dict[SampleKey, float] = {}  # what was exported last of all others
-        self._held: dict[SampleKey, _Held] = {}
+        self._held: dict[SampleKey, _Delay] = {}
 
     def end(self) -> None:
         """No count is exported any more, until the next reading."""
@@ -72,7 +72,7 @@ class FirstCounts:
         for key in counts.keys() - self._present.keys():
             before = self._before.pop(key, 0.0)
             if counts[key] > before and len(self._present) + len(self._before) < _MOST_SERIES:
-                self._held[key] = _Held(before, at + HELD_SECONDS)
+                self._held[key] = _Delay(before, at + HELD_SECONDS)
 
     def _keep_apart(self, present: Mapping[SampleKey, float]) -> None:
         """Change what is exported, and remember what no longer is."""

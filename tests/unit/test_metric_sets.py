@@ -90,6 +90,22 @@ def test_each_series_is_in_one_set(row: Metric, subject: Subject, own: dict[str,
     assert row.set_of(subject, {"uuid": "GPU-0", **own}) is expected
 
 
+@pytest.mark.parametrize(
+    ("row", "subject", "expected"),
+    [
+        (catalog.POWER, Subject.DEVICE, ("core",)),
+        (catalog.PIPE_ACTIVITY, Subject.DEVICE, ("activity", "pipes")),
+        (catalog.PIPE_ACTIVITY, Subject.PARTITION, ("pipes",)),
+        (catalog.MEMORY_BANDWIDTH, Subject.DEVICE, ("activity",)),
+        (catalog.PCIE_THROUGHPUT, Subject.DEVICE, ("activity", "collect.pcie_throughput")),
+        (catalog.PROCESS_MEMORY_USAGE, Subject.PROCESS, ("collect.processes",)),
+        (families.SCRAPES, Subject.EXPORTER, ()),
+    ],
+)
+def test_a_family_says_what_exports_it(row: Metric, subject: Subject, expected: tuple[str, ...]) -> None:
+    assert row.exported_with(subject) == expected
+
+
 def test_values_that_are_rare_are_values_of_a_label_of_their_series() -> None:
     vendor = Label("vendor", tuple(each.name for each in VENDORS))
     for row in series.ROWS:
