@@ -1,5 +1,6 @@
 """Histories of a node at random: what two collectors report of changing devices, and who holds them."""
 
+import math
 from collections.abc import Iterator
 from functools import lru_cache
 from random import Random
@@ -12,6 +13,7 @@ from collectors.metric import Cadence
 from exporter.assembler import Assembler, Clocks, Event
 from exporter.attribution.holding import Holding
 from exporter.attribution.watcher import AttributionState
+from exporter.collector_state import Limits
 from exporter.poller import CallEnded, CallStarted
 from exporter.snapshot import Snapshot
 from tests.doubles.collectors import (
@@ -34,7 +36,7 @@ COLLECTORS = {"acme": ("hw", "odd"), "bolt": ("est",)}
 PARTITIONS = {"odd": ("s0", "s1"), "est": ("t0",)}
 IDS = ("hw", "hw::0", "hw::1", "odd", "s0", "s1", "s0::4", "est", "t0", "unknown")
 RESOURCES = ("acme/gpu", "acme/gpu.shared", "other/nic")
-KINDS = ("read", "read", "read", "read", "read", "read", "start", "fail", "absent", "held", "held", "unknown")
+KINDS = ("read", "read", "read", "read", "read", "read", "start", "fail", "absent", "held", "held", "unknown", "limits")
 GAPS = (0.0, 0.5, 1.0, 1.0, 1.0, 1.0, 5.0, 15.0, 4000.0)
 TURNS = st.lists(st.tuples(st.sampled_from(GAPS), st.sampled_from(KINDS)), min_size=10, max_size=25)
 
@@ -71,7 +73,7 @@ def samples_of(random: Random, device: str, parts: tuple[Partition, ...]) -> Ite
     yield info(device, index=random.choice("0001"))
     yield status(device, random.choice(("ok", "failed")))
     yield utilization(device, ratio(random))
-    yield power(device, random.uniform(0, 700))
+    yield power(device, random.choice((0.0, -0.0, math.nan, 350.0, random.uniform(0, 700))))
     yield temperature(device, random.uniform(-20, 120))
     yield Sample(catalog.MEMORY_USAGE, device, float(random.choice((0, 2**30, random.randrange(2**40)))))
     for code in random.sample("abc", 2):
@@ -120,6 +122,8 @@ def event(random: Random, kind: str, now: float) -> Event:
         holdings = tuple(holding(random) for _ in range(random.randrange(6)))
         up = random.random() < 0.9
         return AttributionState(holdings if kind == "held" else None, up, 5.0 if up else None)
+    if kind == "limits":
+        return Limits(random.choice((1.0, 2.0)), {each: random.choice((3.0, 11.0, 70.0)) for each in Cadence})
     collector = random.choice(sorted(COLLECTORS))
     due = random.choice((frozenset(Cadence), frozenset({Cadence.FAST}), frozenset({Cadence.MEDIUM})))
     if kind == "start":
