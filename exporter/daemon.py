@@ -86,6 +86,14 @@ def _simulated(settings: Settings, hardware: Hardware) -> str:
     return "devices, pods and values" if settings.simulate.pods is PodSource.SCENARIO else "devices and values"
 
 
+def _check_command(settings: Settings, hardware: Hardware) -> str:
+    """The command that checks this node, for a person. The host name of a pod is the name of the pod."""
+    namespace = settings.attribution.own_namespace
+    outside = f"kubectl -n {namespace} exec {hardware.hostname} -- " if namespace else ""
+    inside = "" if hardware.scenario is None else " --simulate=SCENARIO"
+    return f"{outside}{handlers.CHECK_COMMAND}{inside}"
+
+
 class Daemon:
     """The whole exporter.
 
@@ -121,6 +129,7 @@ class Daemon:
         self._shown = Shown(settings.labels.ordered, settings.metrics.exported)
         self._inputs = Inputs(settings, hardware, self._report)
         self._simulated = _simulated(settings, hardware)
+        self._check_command = _check_command(settings, hardware)
         self._assembler = AssemblerThread(self._new_assembler(settings), self.latest, time.monotonic)
 
     def serve(self) -> None:
@@ -133,7 +142,9 @@ class Daemon:
         path = self._settings.web.telemetry_path
         pages = {
             path: handlers.metrics(self.latest, self._self_metrics, self._shown),
-            "/": handlers.index(self.latest, path, self._node, self._clocks, simulated=self._simulated),
+            "/": handlers.index(
+                self.latest, path, self._node, self._clocks, simulated=self._simulated, check=self._check_command
+            ),
             handlers.HEALTHY_PATH: handlers.healthy(self.latest, time.monotonic),
             handlers.READY_PATH: handlers.ready(
                 self.latest, requires_devices=self._settings.web.ready_requires_devices

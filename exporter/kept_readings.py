@@ -140,6 +140,18 @@ class KeptReadings:
                 for part in parts:
                     yield part if last.listing is exported else tuple(each for each in part if each.subject in known)
 
+    def states(self, now: float, max_ages: MaxAges) -> Iterator[tuple[str, str]]:
+        """The uuid of each device with a known state, and the state."""
+        cadence = catalog.STATUS_STATE.cadence
+        for uuid, last in self._last.get(cadence, {}).items():
+            if now - last.read_at <= max_ages[cadence].of(last.read_at):
+                yield from ((uuid, each.labels[0]) for each in last.samples.state if each.value)
+
+    def ages(self, now: float) -> Iterator[tuple[str, float]]:
+        """The uuid of each device, and for how many seconds it has not been read."""
+        for uuid, last in self._last.get(Cadence.FAST, {}).items():
+            yield uuid, now - last.read_at
+
     def compute_ratios(self) -> dict[SubjectKey, float]:
         """The sizes of the partitions, as last read."""
         kept = (sample for last in self._last.get(Cadence.SLOW, {}).values() for sample in last.samples.identity)

@@ -1,10 +1,11 @@
 """A collector without hardware: reads a scenario instead of a vendor's library."""
 
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 
 from collectors import catalog
+from collectors.condition import Condition, CriticalEvent
 from collectors.contract import (
     CollectOptions,
     CollectorSpec,
@@ -23,6 +24,7 @@ from collectors.metric import Cadence, Metric, MetricSet, Origin, Subject
 from collectors.simulated import device_rows, diagnostic_rows, partition_rows
 from collectors.simulated.activity import ActivitySchedule, SlotActivity
 from collectors.simulated.clock import ScenarioClock
+from collectors.simulated.conditions import conditions_of, new_events
 from collectors.simulated.device_rows import Values, View, memory_used
 from collectors.simulated.garbage import checked, garbled
 from collectors.simulated.inventory import SimulatedDevice, inventory
@@ -68,6 +70,7 @@ class SimulatedCollector:
         schedule = ActivitySchedule(scenario)
         self._machines = tuple(Machine(device, scenario, schedule) for device in inventory(scenario, identity))
         self._lost: frozenset[str] = frozenset()
+        self._counted: dict[str, Mapping[tuple[str, ...], int]] = {}  # events of each device until the last reading
         self._partitions: tuple[Partition, ...] | None = None
         self._unsupported: tuple[Unsupported, ...] = ()
 
@@ -101,11 +104,27 @@ class SimulatedCollector:
             faults=tuple(faults),
             unsupported=self._unsupported,
             sessions={machine.device.device.uuid: machine.reloads for machine in self._machines},
+            conditions=dict(self._conditions()),
+            events=tuple(self._new_events()),
         )
 
     def close(self) -> None:
         """End a hanging call. Safe to call twice and from any thread; a later `read` works again."""
         self._released.set()
+
+    def _conditions(self) -> Iterator[tuple[str, tuple[Condition, ...]]]:
+        """Why devices are not ok, by uuid."""
+        for machine in self._machines:
+            if not machine.device.plan.passthrough:
+                found = conditions_of(View(machine, self._clock.unix))
+                if found:
+                    yield machine.device.device.uuid, found
+
+    def _new_events(self) -> Iterator[CriticalEvent]:
+        for machine in self._machines:
+            uuid = machine.device.device.uuid
+            yield from new_events(machine, self._counted.get(uuid, {}))
+            self._counted[uuid] = dict(machine.events)
 
     def _apply_library_faults(self) -> None:
         """Apply the current faults of the whole library: first delays, then failures."""

@@ -23,7 +23,7 @@ from exporter.check.facts import (
     KubeletState,
     NodeFacts,
 )
-from exporter.check.finding import Finding, Severity, ordered, worst
+from exporter.check.finding import Finding, ordered, worst
 from exporter.check.findings_environment import environment_findings
 from exporter.check.findings_hardware import hardware_findings
 from exporter.check.findings_kubelet import kubelet_findings
@@ -33,6 +33,7 @@ from exporter.check.pci_bus import accelerators_on_bus, pci_facts
 from exporter.configuration.settings import Settings
 from exporter.inputs import Hardware, claim_rules, node_of
 from exporter.selfmetrics import exporter_version
+from exporter.severity import Severity
 
 T = TypeVar("T")
 

@@ -3,14 +3,7 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
-
-class Severity(StrEnum):
-    """The severities, the most severe first. Only an error makes the check fail."""
-
-    ERROR = "error"
-    WARNING = "warning"
-    NOTE = "note"
-    OK = "ok"
+from exporter.severity import Severity
 
 
 class FindingCode(StrEnum):

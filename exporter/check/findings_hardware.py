@@ -6,7 +6,8 @@ from collectors import catalog
 from collectors.contract import Device, Fault, Reading, Reason
 from collectors.wording import counted
 from exporter.check.facts import CallOutcome, CollectorFacts, NodeFacts, PciFacts, PciState, VariableFacts
-from exporter.check.finding import Finding, FindingCode, Severity
+from exporter.check.finding import Finding, FindingCode
+from exporter.severity import Severity
 
 _PARTITIONING = ("partitioning",)
 _OF_ONE_READING = frozenset({Reason.PERMISSION_DENIED, Reason.UNAVAILABLE, Reason.INVALID_VALUE})

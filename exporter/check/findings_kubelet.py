@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from collectors.wording import counted
 from exporter.check.claims import api_findings, claim_findings
 from exporter.check.facts import AllocationFacts, CallOutcome, KubeletFacts, KubeletState, NodeFacts, SocketMount
-from exporter.check.finding import Finding, FindingCode, Severity
+from exporter.check.finding import Finding, FindingCode
 from exporter.few_names import counted_by_few
+from exporter.severity import Severity
 
 _SUBJECT = "kubelet"
 _WITHOUT = "no pod information, device metrics only"

@@ -18,9 +18,10 @@ from exporter.check.facts import (
     SocketMount,
     family_of,
 )
-from exporter.check.finding import Finding, Severity
+from exporter.check.finding import Finding
 from exporter.check.permissions import PermissionState, permissions
 from exporter.check.text_table import entries, paragraph, table
+from exporter.severity import Severity
 from exporter.snapshot import Allocation
 
 _SHOWN = 20  # entries of a list that can be long

@@ -23,7 +23,8 @@ from exporter.check.facts import (
     PciState,
     SocketMount,
 )
-from exporter.check.finding import Finding, FindingCode, Severity, ordered, worst
+from exporter.check.finding import Finding, FindingCode, ordered, worst
+from exporter.severity import Severity
 from tests.doubles.check_facts import (
     DRA_DRIVER,
     ENVIRONMENT,

@@ -16,8 +16,9 @@ from exporter.attribution.holding import ClaimDevice
 from exporter.check import report_json, report_text
 from exporter.check.command import all_findings
 from exporter.check.facts import ApiFacts, CallOutcome, CdiDirectory, ClaimSources, KubeletState, NodeFacts
-from exporter.check.finding import FindingCode, Severity
+from exporter.check.finding import FindingCode
 from exporter.check.text_table import WIDTH
+from exporter.severity import Severity
 from tests.doubles.check_facts import (
     DRA_DRIVER,
     HEALTHY,

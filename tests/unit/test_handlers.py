@@ -83,14 +83,14 @@ def test_the_status_page_has_the_version_and_links(latest: Latest) -> None:
     assert (answer.status, answer.content_type) == (200, "text/html; charset=utf-8")
     assert exporter_version() in text
     for path in ("/metrics", "/-/healthy", "/-/ready"):
-        assert f'<a href="{path}">' in text
+        assert f'<a href=".{path}">' in text
 
 
 def test_the_status_page_escapes_the_path(latest: Latest) -> None:
     body = handlers.index(latest, '/"><script>', "node-1", CLOCKS)({}).body
 
     assert b"<script>" not in body
-    assert b'href="/&quot;&gt;&lt;script&gt;"' in body
+    assert b'href="./&quot;&gt;&lt;script&gt;"' in body
 
 
 @pytest.mark.parametrize(("age", "status"), [(0.0, 200), (30.0, 200), (30.5, 503), (3600.0, 503)])

@@ -13,12 +13,12 @@ GPU = "GPU-0"
 FACTS: dict[str, Callable[[], HealthFacts]] = {
     "lost": lambda: HealthFacts(lost=True),
     "recovery_required": lambda: HealthFacts(recovery="reset"),
-    "fatal_event": lambda: HealthFacts(effects={Effect.FAILED}),
+    "fatal_event": lambda: HealthFacts(events={("xid", "79"): Effect.FAILED}),
     "repair_failed": lambda: HealthFacts(repair_failed=True),
     "recovery_advised": lambda: HealthFacts(recovery="drain_and_reset"),
     "recovery_unknown": lambda: HealthFacts(recovery="unknown"),
     "repair_pending": lambda: HealthFacts(repair_pending=True),
-    "hardware_event": lambda: HealthFacts(effects={Effect.DEGRADED}),
+    "hardware_event": lambda: HealthFacts(events={("xid", "48"): Effect.DEGRADED}),
     "uncorrected_errors": lambda: HealthFacts(uncorrected_errors=1),
     "fabric_unregistered": lambda: HealthFacts(fabric="failed"),
     "fabric_unhealthy": lambda: HealthFacts(fabric_conditions={"degraded_bandwidth"}),
@@ -78,7 +78,10 @@ def test_the_worst_state_wins() -> None:
     ranks = [severity[rule.state] for rule in RULES]
     assert ranks == sorted(ranks, reverse=True)
     assert state_of(HealthFacts(repair_pending=True, repair_failed=True, recovery="drain")) == "predicted_failure"
-    assert state_of(HealthFacts(repair_failed=True, effects={Effect.DEGRADED, Effect.FAILED})) == "failed"
+    assert (
+        state_of(HealthFacts(repair_failed=True, events={("xid", "48"): Effect.DEGRADED, ("xid", "79"): Effect.FAILED}))
+        == "failed"
+    )
 
 
 @pytest.mark.parametrize("action", labels.RECOVERY.values)
