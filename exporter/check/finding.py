@@ -15,6 +15,8 @@ class FindingCode(StrEnum):
     COLLECTOR_LATE = "collector_late"
     NO_ACCELERATOR = "no_accelerator"
     DEVICE_LOST = "device_lost"
+    DEVICE_NOT_OK = "device_not_ok"
+    DEVICE_THROTTLED = "device_throttled"
     DEVICE_NOT_READ = "device_not_read"
     READING_FAILED = "reading_failed"
     NO_COLLECTOR = "no_collector"

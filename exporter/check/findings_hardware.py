@@ -1,15 +1,20 @@
 """Findings about collectors, devices and the PCI bus. No I/O."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from collectors import catalog
 from collectors.contract import Device, Fault, Reading, Reason
 from collectors.wording import counted
 from exporter.check.facts import CallOutcome, CollectorFacts, NodeFacts, PciFacts, PciState, VariableFacts
 from exporter.check.finding import Finding, FindingCode
-from exporter.severity import Severity
+from exporter.severity import OF_HANGING, OF_STATES, Severity
+from exporter.throttling import throttled
+
+_Holders = Mapping[str, Sequence[str]]  # the pods, by the uuid of a device
 
 _PARTITIONING = ("partitioning",)
+_INDEX = [label.name for label in catalog.INFO.labels].index("index")
+_MOST_PODS = 8
 _OF_ONE_READING = frozenset({Reason.PERMISSION_DENIED, Reason.UNAVAILABLE, Reason.INVALID_VALUE})
 
 _DO: Mapping[Reason, str] = {
@@ -29,10 +34,11 @@ _DO: Mapping[Reason, str] = {
 def hardware_findings(facts: NodeFacts) -> Iterator[Finding]:
     """Return the findings about collectors, devices and the PCI bus."""
     no_hardware = not facts.pci and all(c.state is CallOutcome.ABSENT for c in facts.collectors)
+    holders = _holders(facts)
     for collector in facts.collectors:
         # An absent vendor is reported only if every vendor is absent.
         if no_hardware or collector.state is not CallOutcome.ABSENT:
-            yield from _collector(collector)
+            yield from _collector(collector, holders)
     yield from _bus(facts)
     yield from _hidden_partitions(facts)
     if no_hardware and not facts.devices:
@@ -40,10 +46,10 @@ def hardware_findings(facts: NodeFacts) -> Iterator[Finding]:
         yield Finding(Severity.NOTE, FindingCode.NO_ACCELERATOR, "node", text)
 
 
-def _collector(collector: CollectorFacts) -> Iterator[Finding]:
+def _collector(collector: CollectorFacts, holders: _Holders) -> Iterator[Finding]:
     subject = f"collector {collector.name}"
     if collector.reading is not None:
-        yield from _reading(subject, collector, collector.reading)
+        yield from _reading(subject, collector, collector.reading, holders)
     elif collector.state is CallOutcome.ABSENT:
         text = collector.text or "no device of its vendor on this node"
         yield Finding(Severity.NOTE, FindingCode.COLLECTOR_ABSENT, subject, text)
@@ -63,7 +69,7 @@ def _collector(collector: CollectorFacts) -> Iterator[Finding]:
         yield Finding(Severity.ERROR, FindingCode.COLLECTOR_FAILED, subject, text, _DO[reason])
 
 
-def _reading(subject: str, collector: CollectorFacts, reading: Reading) -> Iterator[Finding]:
+def _reading(subject: str, collector: CollectorFacts, reading: Reading, holders: _Holders) -> Iterator[Finding]:
     lost = [device for device in reading.devices if device.lost]
     stuck = [device for device in reading.devices if device.uuid in reading.stuck]
     answering = [device for device in reading.devices if not device.lost and device not in stuck]
@@ -73,8 +79,10 @@ def _reading(subject: str, collector: CollectorFacts, reading: Reading) -> Itera
         yield Finding(Severity.OK, FindingCode.COLLECTOR_OK, subject, text)
     reasons = {fault.where: fault for fault in reading.faults if fault.reason is Reason.DEVICE_LOST}
     for device in lost:
-        yield _lost(device, reasons.get(device.device))
-    yield from map(_stuck, stuck)
+        yield _lost(device, reasons.get(device.device), reading, holders)
+    yield from (_stuck(device, reading, holders) for device in stuck)
+    for device in answering:
+        yield from _not_ok(device, reading, holders)
     addresses = {device.device for device in lost}
     subjects = _subjects(reading)
     for fault in reading.faults:
@@ -88,17 +96,59 @@ def _subjects(reading: Reading) -> dict[str, str]:
     return subjects | {part.uuid: f"partition {part.uuid}" for part in reading.partitions}
 
 
-def _lost(device: Device, fault: Fault | None) -> Finding:
-    text = f"{device.model} does not answer: its status is failed, and it has no readings"
+def _holders(facts: NodeFacts) -> _Holders:
+    """The pods that have each device or a part of it, by its uuid; not the devices whose holders are unknown."""
+    held: dict[str, set[str]] = {}
+    for row in facts.kubelet.allocations.device_holders if facts.kubelet.allocations else ():
+        if row.holders is not None:
+            names = (f"{each.container.namespace}/{each.container.pod}" for each in row.holders)
+            held.setdefault(row.device.uuid, set()).update(names)
+    return {uuid: sorted(pods) for uuid, pods in held.items()}
+
+
+def _named(device: Device, reading: Reading, holders: _Holders) -> str:
+    """A device for people: model, index, uuid and the pods that have it."""
+    infos = (each for each in reading.samples if each.metric is catalog.INFO and each.subject == device.subject)
+    index = next((each.labels[_INDEX] for each in infos), "")
+    pods = holders.get(device.uuid)
+    more = f" and {len(pods) - _MOST_PODS} more" if pods and len(pods) > _MOST_PODS else ""
+    held = "" if pods is None else f", held by {', '.join(pods[:_MOST_PODS]) or 'no pod'}{more}"
+    return f"{device.model}, {f'index {index}, ' if index else ''}{device.uuid}{held}"
+
+
+def _lost(device: Device, fault: Fault | None, reading: Reading, holders: _Holders) -> Finding:
+    text = f"{_named(device, reading, holders)}: it does not answer, its status is failed, and it has no readings"
+    conditions = reading.conditions.get(device.uuid, ())
+    why = "".join(f"; {condition.text}" for condition in conditions)
     detail = f" ({fault.detail})" if fault is not None else ""
-    return Finding(
-        Severity.ERROR, FindingCode.DEVICE_LOST, f"device {device.device}", text + detail, _DO[Reason.DEVICE_LOST]
+    do = conditions[0].do if conditions else _DO[Reason.DEVICE_LOST]
+    return Finding(OF_STATES["failed"], FindingCode.DEVICE_LOST, f"device {device.device}", text + why + detail, do)
+
+
+def _stuck(device: Device, reading: Reading, holders: _Holders) -> Finding:
+    text = (
+        f"{_named(device, reading, holders)}: it is stuck, because a call about it has not returned, and it has no "
+        "readings until it returns"
     )
+    return Finding(OF_HANGING, FindingCode.DEVICE_NOT_READ, f"device {device.device}", text, _DO[Reason.LATE])
 
 
-def _stuck(device: Device) -> Finding:
-    text = f"{device.model} is stuck: a call about it has not returned, and it has no readings until it returns"
-    return Finding(Severity.ERROR, FindingCode.DEVICE_NOT_READ, f"device {device.device}", text, _DO[Reason.LATE])
+def _not_ok(device: Device, reading: Reading, holders: _Holders) -> Iterator[Finding]:
+    """Report the state of a device that answers, and whether its clocks are reduced."""
+    subject = f"device {device.device}"
+    states = (each for each in reading.samples if each.metric is catalog.STATUS_STATE and each.value)
+    state = next((each.labels[0] for each in states if each.device_uuid == device.uuid), "ok")
+    severity = OF_STATES.get(state, Severity.NOTE)
+    if severity is not Severity.OK:
+        conditions = reading.conditions.get(device.uuid, ())
+        why = "; ".join(each.text for each in conditions) or "the collector gives no reason"
+        text = f"{_named(device, reading, holders)}: {state.replace('_', ' ')}: {why}"
+        do = conditions[0].do if conditions else "see dmesg on the node"
+        yield Finding(severity, FindingCode.DEVICE_NOT_OK, subject, text, do)
+    for uuid, condition in throttled(reading.samples):
+        if uuid == device.uuid:
+            text = f"{_named(device, reading, holders)}: {condition.text}"
+            yield Finding(Severity.WARNING, FindingCode.DEVICE_THROTTLED, subject, text, condition.do)
 
 
 def _fault(fault: Fault, subjects: Mapping[str, str]) -> Finding:

@@ -32,6 +32,7 @@ def render(facts: NodeFacts, findings: Sequence[Finding]) -> str:
         "schema_version": SCHEMA_VERSION,
         "exporter_version": facts.version,
         "node": facts.node,
+        "simulated_second": None if facts.simulated is None else round(facts.simulated, 3),
         "verdict": worst(tuple(findings)).value,
         "findings": [_finding(finding) for finding in findings],
         "collectors": [_collector(collector) for collector in facts.collectors],
@@ -72,6 +73,12 @@ def _collector(collector: CollectorFacts) -> _Json:
 
 def _devices(facts: NodeFacts) -> list[_Json]:
     states = facts.device_states
+    conditions = {
+        uuid: [condition._asdict() for condition in why]
+        for collector in facts.collectors
+        if collector.reading
+        for uuid, why in collector.reading.conditions.items()
+    }
     allocations = facts.kubelet.allocations
     rows = allocations.device_holders if allocations else ()
     holders = {(each.device.uuid, each.partition.uuid if each.partition else ""): each.holders for each in rows}
@@ -79,6 +86,7 @@ def _devices(facts: NodeFacts) -> list[_Json]:
         {
             **_device(device),
             "status": states.get(device.uuid),
+            "conditions": conditions.get(device.uuid, []),
             "holders": _holders(holders.get((device.uuid, ""))),
             "partitions": [
                 {
@@ -138,6 +146,20 @@ def _kubelet(kubelet: KubeletFacts) -> _Json:
             {"what": each.what, "state": each.state.value, "text": each.text} for each in kubelet.claim_sources.api
         ],
         "own_namespace": kubelet.claim_sources.own_namespace or None,
+        "last_answer": _last_answer(kubelet),
+    }
+
+
+def _last_answer(kubelet: KubeletFacts) -> _Json | None:
+    running = kubelet.running
+    if running is None:
+        return None
+    age = running.answer_age_seconds
+    return {
+        "address": running.address,
+        "age_seconds": None if age is None else round(age, 3),
+        "hold_seconds": kubelet.hold_seconds,
+        "held": [each._asdict() for each in running.held],
     }
 
 

@@ -77,8 +77,8 @@ def test_a_loss_names_the_device_its_pods_the_reason_and_the_next_step(log: Devi
     log.follow(node(FALLEN, lost=True), {"g": "failed"})
     assert list(map(body, written.lines)) == [
         (
-            f'level=error logger=exporter.device_log msg="device lost" {NAMES} reason="XID 79: it has fallen off the bus" '
-            'do="Power-cycle the node" detail="GPU_IS_LOST (15)"'
+            f'level=error logger=exporter.device_log msg="device lost" {NAMES} '
+            'reason="XID 79: it has fallen off the bus" do="Power-cycle the node" detail="GPU_IS_LOST (15)"'
         )
     ]
 
@@ -165,8 +165,8 @@ def test_events_have_their_code_their_meaning_and_the_next_step(log: DeviceLog, 
             'events=2 reason="XID 79: it has fallen off the bus" do="Power-cycle the node"'
         ),
         (
-            f'level=warning logger=exporter.device_log msg="critical event" {NAMES} source=xid code=31 class=application '
-            'events=1 reason="A program" do="Ask its owner"'
+            f'level=warning logger=exporter.device_log msg="critical event" {NAMES} source=xid code=31 '
+            'class=application events=1 reason="A program" do="Ask its owner"'
         ),
     ]
 
