@@ -142,9 +142,7 @@ class Daemon:
         path = self._settings.web.telemetry_path
         pages = {
             path: handlers.metrics(self.latest, self._self_metrics, self._shown),
-            "/": handlers.index(
-                self.latest, path, self._node, self._clocks, simulated=self._simulated, check=self._check_command
-            ),
+            "/": self._status_page(path),
             handlers.HEALTHY_PATH: handlers.healthy(self.latest, time.monotonic),
             handlers.READY_PATH: handlers.ready(
                 self.latest, requires_devices=self._settings.web.ready_requires_devices
@@ -173,6 +171,12 @@ class Daemon:
             server.close()
             self._stop()
             self._signals.serving = False
+
+    def _status_page(self, metrics_path: str) -> Handler:
+        check = self._check_command
+        return handlers.index(
+            self.latest, metrics_path, self._node, self._clocks, simulated=self._simulated, check=check
+        )
 
     def _endpoints(self, pages: Mapping[str, Handler]) -> list[Endpoint]:
         settings, web = self._settings.web, self._web

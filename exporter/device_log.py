@@ -4,9 +4,9 @@ import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from collectors import catalog
 from collectors.condition import Condition, CriticalEvent
-from collectors.contract import Device, Sample
+from collectors.contract import Device
+from exporter.device_names import index_of, some_pods
 from exporter.durations import spell_duration
 from exporter.severity import OF_HANGING, OF_STATES, Severity
 from exporter.snapshot import Snapshot
@@ -20,8 +20,6 @@ _LEVELS: Mapping[Severity, int] = {
     Severity.OK: logging.INFO,
 }
 _REMINDER_SECONDS = 3600.0
-_MOST_PODS = 8
-_INDEX = [label.name for label in catalog.INFO.labels].index("index")
 _LOST, _STUCK, _OK = "lost", "stuck", "ok"
 _HANGS = Condition(
     _STUCK,
@@ -151,17 +149,11 @@ def _write(level: int, text: str, device: Device, snapshot: Snapshot, fields: Ma
     """Write a line with the names of a device and of the pods that it or a part of it is allocated to."""
     named = {
         "device": device.device,
-        "index": _index(device.uuid, snapshot.samples),
+        "index": index_of(device.uuid, snapshot.samples),
         "uuid": device.uuid,
         "pods": _pods(device.uuid, snapshot),
     }
     _log.log(level, text, extra={"fields": {**named, **{key: value for key, value in fields.items() if value != ""}}})
-
-
-def _index(uuid: str, samples: Iterable[Sample]) -> str:
-    """The driver's number of a device; empty if unknown."""
-    infos = (each for each in samples if each.metric is catalog.INFO and each.subject == (uuid, ""))
-    return next((each.labels[_INDEX] for each in infos), "")
 
 
 def _pods(uuid: str, snapshot: Snapshot) -> str:
@@ -169,6 +161,4 @@ def _pods(uuid: str, snapshot: Snapshot) -> str:
     if snapshot.allocations is None:
         return "unknown"
     held = (each.container for each in snapshot.allocations if each.subject.device_uuid == uuid)
-    pods = sorted({f"{container.namespace}/{container.pod}" for container in held})
-    more = f", and {len(pods) - _MOST_PODS} more" if len(pods) > _MOST_PODS else ""
-    return ", ".join(pods[:_MOST_PODS]) + more or "none"
+    return some_pods({f"{container.namespace}/{container.pod}" for container in held}) or "none"

@@ -169,7 +169,7 @@ class AmdCollector:
             incomplete=any(gpu.incomplete for gpu in gpus),
             cpu_seconds=self._calls.cpu_seconds,
             conditions={gpu.uuid: gpu.conditions for gpu in gpus if gpu.conditions},
-            events=self._health.take_events(),
+            events=self._health.drain_events(),
         )
 
     def close(self) -> None:

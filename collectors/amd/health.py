@@ -44,7 +44,7 @@ class _Events:
                 self._last[block] = now
                 self._new[block] = self._new.get(block, 0) + new
 
-    def take(self, uuid: str) -> Iterator[CriticalEvent]:
+    def drain(self, uuid: str) -> Iterator[CriticalEvent]:
         """The new errors since the last call, by block. Any of them makes the GPU degraded."""
         taken, self._new = self._new, {}
         for block, count in taken.items():
@@ -133,9 +133,9 @@ class Health:
         """Why a GPU is not ok, the worst first; nothing if it is."""
         return status.conditions_of(self._facts[uuid])
 
-    def take_events(self) -> tuple[CriticalEvent, ...]:
+    def drain_events(self) -> tuple[CriticalEvent, ...]:
         """The events since the last call, once for each GPU and block."""
-        return tuple(event for uuid, events in self._events.items() for event in events.take(uuid))
+        return tuple(event for uuid, events in self._events.items() for event in events.drain(uuid))
 
     def events(self, uuid: str) -> list[Sample]:
         """Its events."""

@@ -83,7 +83,7 @@ class NvidiaCollector:
         return replace(
             reading,
             cpu_seconds=self._calls.cpu_seconds,
-            events=self._context.health.take_events(),
+            events=self._context.health.drain_events(),
             devices=(*reading.devices, *others.devices, *closed.devices),
             partitions=(*reading.partitions, *closed.partitions),
             samples=(*reading.samples, *others.samples, *closed.samples),

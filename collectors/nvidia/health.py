@@ -127,7 +127,7 @@ class Health:
                 faults.append(report)
         return faults
 
-    def take_events(self) -> tuple[CriticalEvent, ...]:
+    def drain_events(self) -> tuple[CriticalEvent, ...]:
         """The events since the last call, once for each device and code."""
         taken, self._new_events = self._new_events, {}
         return tuple(_described(*which, count) for which, count in taken.items())

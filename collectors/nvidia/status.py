@@ -34,7 +34,7 @@ REQUIRED = {
 RECOMMENDED = {
     "drain": Said(
         "The driver recommends to stop the programs that access the memory of other devices",
-        "Stop them; then the action changes to the next one that is needed",
+        "Stop these programs; then the action changes to the next one that is needed",
     ),
     "drain_and_reset": Said(
         "The driver recommends to reset the device when it is free",

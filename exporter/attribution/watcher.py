@@ -249,7 +249,7 @@ class KubeletWatcher:
         ):
             self.memory.health = KubeletHealth.DOWN
             trace = None if isinstance(error, KubeletError) else error
-            kept = ""
+            fields = {}
             if self.memory.last_success is not None:
-                kept = f", allocations are kept for {spell_duration(self.memory.cache.hold_seconds)}"
-            _log.error("kubelet unavailable%s: %s", kept, error, exc_info=trace)
+                fields["allocations_kept_for"] = spell_duration(self.memory.cache.hold_seconds)
+            _log.error("kubelet unavailable: %s", error, exc_info=trace, extra={"fields": fields})

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Generic, NamedTuple, TypeVar
 
@@ -21,6 +21,7 @@ from exporter.check.facts import (
     AddressState,
     CdiDirectory,
     ClaimSources,
+    CollectorFacts,
     KubeletFacts,
     KubeletState,
     NodeFacts,
@@ -127,13 +128,11 @@ def gather(settings: Settings, hardware: Hardware, environ: Mapping[str, str]) -
     collectors = calls.results()
     kubelet_ends = started + settings.kubelet.timeout + _SLACK_SECONDS
     reply = kubelet.result(kubelet_ends - time.monotonic()) or KubeletReply(KubeletState.FAILED)
-    directories = cdi.result(started + _CDI_SECONDS - time.monotonic())
+    directories = cdi.result(started + _CDI_SECONDS - time.monotonic()) or _unknown_directories(settings)
     api = read_api_server(slices, reply.answer, _API_SECONDS)
     claims = Claims(claim_rules(settings.attribution), Lookups(specs, slices))
-    known = {vendor.name for vendor in map(vendor_of, {each.vendor for each in subject.functions}) if vendor}
-    if subject.second is None:
-        known |= {device.vendor for each in collectors if each.reading for device in each.reading.devices}
     listened = addresses.result(started + _ADDRESS_SECONDS - time.monotonic()) or _late(settings)
+    sources = ClaimSources(directories, settings.attribution.own_namespace, api)
     return NodeFacts(
         version=exporter_version(),
         collectors=collectors,
@@ -144,17 +143,13 @@ def gather(settings: Settings, hardware: Hardware, environ: Mapping[str, str]) -
             state=reply.state,
             text=reply.text,
             allocations=allocation_facts(reply.answer, collectors, claims) if reply.answer else None,
-            claim_sources=ClaimSources(
-                directories or tuple(CdiDirectory(str(path), None) for path in settings.attribution.cdi_dirs),
-                settings.attribution.own_namespace,
-                api,
-            ),
+            claim_sources=sources,
             hold_seconds=settings.kubelet.hold,
-            running=None if reply.answer else ask_running_exporter(listened, settings, time.time()),
         ),
         addresses=listened,
-        environment=read_environment(settings, hardware.hostname, environ, mounted, known),
+        environment=read_environment(settings, hardware.hostname, environ, mounted, _vendors(subject, collectors)),
         simulated=subject.second,
+        running=ask_running_exporter(listened, settings, time.time()),
     )
 
 
@@ -189,6 +184,18 @@ def _subject(
     if settings.simulate.pods is PodSource.SCENARIO:
         query, socket = pods, _OF_SCENARIO
     return _Subject((spec,), query, socket, (), second)
+
+
+def _vendors(subject: _Subject, collectors: Iterable[CollectorFacts]) -> set[str]:
+    """The vendors of the node's own devices."""
+    known = {vendor.name for vendor in map(vendor_of, {each.vendor for each in subject.functions}) if vendor}
+    if subject.second is None:
+        known |= {device.vendor for each in collectors if each.reading for device in each.reading.devices}
+    return known
+
+
+def _unknown_directories(settings: Settings) -> tuple[CdiDirectory, ...]:
+    return tuple(CdiDirectory(str(path), None) for path in settings.attribution.cdi_dirs)
 
 
 def _late(settings: Settings) -> tuple[AddressFacts, ...]:

@@ -219,8 +219,6 @@ class KubeletFacts:
         allocations: Its answer; None if it did not answer.
         claim_sources: What the devices of its resource claims are looked up in.
         hold_seconds: How long the exporter uses the last answer of a kubelet that does not answer any more.
-        running: The exporter that runs here, if the kubelet does not answer; None if there is none, or if its metrics
-            are not shown to all.
     """
 
     socket: str
@@ -230,7 +228,6 @@ class KubeletFacts:
     allocations: AllocationFacts | None = None
     claim_sources: ClaimSources = ClaimSources()
     hold_seconds: float = 0.0
-    running: RunningExporter | None = None
 
 
 class AddressState(StrEnum):
@@ -341,6 +338,7 @@ class NodeFacts:
         addresses: The listen addresses, at least one.
         environment: The rights of the process and what it can see.
         simulated: The second of the scenario that is played instead of this node's hardware; None for none.
+        running: The exporter that serves here; None if there is none, or if its metrics are not shown to all.
     """
 
     version: str
@@ -350,6 +348,7 @@ class NodeFacts:
     addresses: tuple[AddressFacts, ...]
     environment: Environment
     simulated: float | None = None
+    running: RunningExporter | None = None
 
     @property
     def node(self) -> str:

@@ -1,20 +1,22 @@
 """Findings about collectors, devices and the PCI bus. No I/O."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping
+from typing import NamedTuple
 
 from collectors import catalog
 from collectors.contract import Device, Fault, Reading, Reason
 from collectors.wording import counted
 from exporter.check.facts import CallOutcome, CollectorFacts, NodeFacts, PciFacts, PciState, VariableFacts
 from exporter.check.finding import Finding, FindingCode
+from exporter.check.running_facts import RunningExporter
+from exporter.device_names import index_of, some_pods
+from exporter.durations import spell_duration
 from exporter.severity import OF_HANGING, OF_STATES, Severity
 from exporter.throttling import throttled
 
-_Holders = Mapping[str, Sequence[str]]  # the pods, by the uuid of a device
-
 _PARTITIONING = ("partitioning",)
-_INDEX = [label.name for label in catalog.INFO.labels].index("index")
-_MOST_PODS = 8
+_MOST_EVENTS = 4
+_OK = "ok"
 _OF_ONE_READING = frozenset({Reason.PERMISSION_DENIED, Reason.UNAVAILABLE, Reason.INVALID_VALUE})
 
 _DO: Mapping[Reason, str] = {
@@ -31,14 +33,37 @@ _DO: Mapping[Reason, str] = {
 }
 
 
+class _Known(NamedTuple):
+    """What is known of devices besides their reading.
+
+    Attributes:
+        holders: The pods that have each device or a part of it, by its uuid; not the devices whose holders are unknown.
+        running: What the running exporter says.
+    """
+
+    holders: Mapping[str, Collection[str]]
+    running: RunningExporter | None
+
+    def state(self, uuid: str) -> str:
+        """The state by the running exporter."""
+        return self.running.states.get(uuid, _OK) if self.running else _OK
+
+    def events(self, uuid: str) -> str:
+        """The last critical events of a device that the running exporter has counted, as the end of a text."""
+        events = [each for each in self.running.events if each.uuid == uuid] if self.running else []
+        named = (f"{each.source} {each.code} {spell_duration(round(each.age_seconds))} ago" for each in events)
+        shown = ", ".join(list(named)[:_MOST_EVENTS])
+        return f"; the running exporter has counted {shown}" if shown else ""
+
+
 def hardware_findings(facts: NodeFacts) -> Iterator[Finding]:
     """Return the findings about collectors, devices and the PCI bus."""
     no_hardware = not facts.pci and all(c.state is CallOutcome.ABSENT for c in facts.collectors)
-    holders = _holders(facts)
+    known = _Known(_holders(facts), facts.running)
     for collector in facts.collectors:
         # An absent vendor is reported only if every vendor is absent.
         if no_hardware or collector.state is not CallOutcome.ABSENT:
-            yield from _collector(collector, holders)
+            yield from _collector(collector, known)
     yield from _bus(facts)
     yield from _hidden_partitions(facts)
     if no_hardware and not facts.devices:
@@ -46,10 +71,10 @@ def hardware_findings(facts: NodeFacts) -> Iterator[Finding]:
         yield Finding(Severity.NOTE, FindingCode.NO_ACCELERATOR, "node", text)
 
 
-def _collector(collector: CollectorFacts, holders: _Holders) -> Iterator[Finding]:
+def _collector(collector: CollectorFacts, known: _Known) -> Iterator[Finding]:
     subject = f"collector {collector.name}"
     if collector.reading is not None:
-        yield from _reading(subject, collector, collector.reading, holders)
+        yield from _reading(subject, collector, collector.reading, known)
     elif collector.state is CallOutcome.ABSENT:
         text = collector.text or "no device of its vendor on this node"
         yield Finding(Severity.NOTE, FindingCode.COLLECTOR_ABSENT, subject, text)
@@ -69,7 +94,7 @@ def _collector(collector: CollectorFacts, holders: _Holders) -> Iterator[Finding
         yield Finding(Severity.ERROR, FindingCode.COLLECTOR_FAILED, subject, text, _DO[reason])
 
 
-def _reading(subject: str, collector: CollectorFacts, reading: Reading, holders: _Holders) -> Iterator[Finding]:
+def _reading(subject: str, collector: CollectorFacts, reading: Reading, known: _Known) -> Iterator[Finding]:
     lost = [device for device in reading.devices if device.lost]
     stuck = [device for device in reading.devices if device.uuid in reading.stuck]
     answering = [device for device in reading.devices if not device.lost and device not in stuck]
@@ -79,10 +104,10 @@ def _reading(subject: str, collector: CollectorFacts, reading: Reading, holders:
         yield Finding(Severity.OK, FindingCode.COLLECTOR_OK, subject, text)
     reasons = {fault.where: fault for fault in reading.faults if fault.reason is Reason.DEVICE_LOST}
     for device in lost:
-        yield _lost(device, reasons.get(device.device), reading, holders)
-    yield from (_stuck(device, reading, holders) for device in stuck)
+        yield _lost(device, reasons.get(device.device), reading, known)
+    yield from (_stuck(device, reading, known) for device in stuck)
     for device in answering:
-        yield from _not_ok(device, reading, holders)
+        yield from _not_ok(device, reading, known)
     addresses = {device.device for device in lost}
     subjects = _subjects(reading)
     for fault in reading.faults:
@@ -96,59 +121,63 @@ def _subjects(reading: Reading) -> dict[str, str]:
     return subjects | {part.uuid: f"partition {part.uuid}" for part in reading.partitions}
 
 
-def _holders(facts: NodeFacts) -> _Holders:
+def _holders(facts: NodeFacts) -> dict[str, set[str]]:
     """The pods that have each device or a part of it, by its uuid; not the devices whose holders are unknown."""
     held: dict[str, set[str]] = {}
     for row in facts.kubelet.allocations.device_holders if facts.kubelet.allocations else ():
         if row.holders is not None:
             names = (f"{each.container.namespace}/{each.container.pod}" for each in row.holders)
             held.setdefault(row.device.uuid, set()).update(names)
-    return {uuid: sorted(pods) for uuid, pods in held.items()}
+    return held
 
 
-def _named(device: Device, reading: Reading, holders: _Holders) -> str:
+def _named(device: Device, reading: Reading, known: _Known) -> str:
     """A device for people: model, index, uuid and the pods that have it."""
-    infos = (each for each in reading.samples if each.metric is catalog.INFO and each.subject == device.subject)
-    index = next((each.labels[_INDEX] for each in infos), "")
-    pods = holders.get(device.uuid)
-    more = f" and {len(pods) - _MOST_PODS} more" if pods and len(pods) > _MOST_PODS else ""
-    held = "" if pods is None else f", held by {', '.join(pods[:_MOST_PODS]) or 'no pod'}{more}"
+    index, pods = index_of(device.uuid, reading.samples), known.holders.get(device.uuid)
+    held = "" if pods is None else f", held by {some_pods(pods) or 'no pod'}"
     return f"{device.model}, {f'index {index}, ' if index else ''}{device.uuid}{held}"
 
 
-def _lost(device: Device, fault: Fault | None, reading: Reading, holders: _Holders) -> Finding:
-    text = f"{_named(device, reading, holders)}: it does not answer, its status is failed, and it has no readings"
+def _lost(device: Device, fault: Fault | None, reading: Reading, known: _Known) -> Finding:
+    text = f"{_named(device, reading, known)}: it does not answer, its status is failed, and it has no readings"
     conditions = reading.conditions.get(device.uuid, ())
     why = "".join(f"; {condition.text}" for condition in conditions)
     detail = f" ({fault.detail})" if fault is not None else ""
     do = conditions[0].do if conditions else _DO[Reason.DEVICE_LOST]
-    return Finding(OF_STATES["failed"], FindingCode.DEVICE_LOST, f"device {device.device}", text + why + detail, do)
+    text += f"{why}{detail}{known.events(device.uuid)}"
+    return Finding(OF_STATES["failed"], FindingCode.DEVICE_LOST, f"device {device.device}", text, do)
 
 
-def _stuck(device: Device, reading: Reading, holders: _Holders) -> Finding:
+def _stuck(device: Device, reading: Reading, known: _Known) -> Finding:
     text = (
-        f"{_named(device, reading, holders)}: it is stuck, because a call about it has not returned, and it has no "
-        "readings until it returns"
+        f"{_named(device, reading, known)}: it is stuck: a call about it has not returned, and it has no readings "
+        "until it returns"
     )
     return Finding(OF_HANGING, FindingCode.DEVICE_NOT_READ, f"device {device.device}", text, _DO[Reason.LATE])
 
 
-def _not_ok(device: Device, reading: Reading, holders: _Holders) -> Iterator[Finding]:
+def _not_ok(device: Device, reading: Reading, known: _Known) -> Iterator[Finding]:
     """Report the state of a device that answers, and whether its clocks are reduced."""
     subject = f"device {device.device}"
-    states = (each for each in reading.samples if each.metric is catalog.STATUS_STATE and each.value)
-    state = next((each.labels[0] for each in states if each.device_uuid == device.uuid), "ok")
-    severity = OF_STATES.get(state, Severity.NOTE)
-    if severity is not Severity.OK:
+    samples = (each for each in reading.samples if each.metric is catalog.STATUS_STATE and each.value)
+    own = next((each.labels[0] for each in samples if each.device_uuid == device.uuid), _OK)
+    # What this process reads for the first time says nothing of events that the running exporter has seen.
+    state = min(own, known.state(device.uuid), key=lambda each: list(Severity).index(_severity(each)))
+    if _severity(state) is not Severity.OK:
         conditions = reading.conditions.get(device.uuid, ())
-        why = "; ".join(each.text for each in conditions) or "the collector gives no reason"
-        text = f"{_named(device, reading, holders)}: {state.replace('_', ' ')}: {why}"
-        do = conditions[0].do if conditions else "see dmesg on the node"
-        yield Finding(severity, FindingCode.DEVICE_NOT_OK, subject, text, do)
+        why = "; ".join(each.text for each in conditions) or "no reason is known here"
+        by = "" if state == own else f" by the running exporter at {known.running.address}" if known.running else ""
+        text = f"{_named(device, reading, known)}: {state.replace('_', ' ')}{by}: {why}{known.events(device.uuid)}"
+        do = conditions[0].do if conditions else "see the page and the log of the exporter, and dmesg on the node"
+        yield Finding(_severity(state), FindingCode.DEVICE_NOT_OK, subject, text, do)
     for uuid, condition in throttled(reading.samples):
         if uuid == device.uuid:
-            text = f"{_named(device, reading, holders)}: {condition.text}"
+            text = f"{_named(device, reading, known)}: {condition.text}"
             yield Finding(Severity.WARNING, FindingCode.DEVICE_THROTTLED, subject, text, condition.do)
+
+
+def _severity(state: str) -> Severity:
+    return OF_STATES.get(state, Severity.NOTE)
 
 
 def _fault(fault: Fault, subjects: Mapping[str, str]) -> Finding:

@@ -36,9 +36,9 @@ def kubelet_findings(facts: NodeFacts) -> Iterator[Finding]:
         yield from _unmatched(facts, allocations)
         yield from claim_findings(allocations.claims)
     elif kubelet.state is KubeletState.ABSENT:
-        yield _absent(kubelet, in_kubernetes=facts.environment.in_kubernetes)
+        yield _absent(facts)
     else:
-        text = f"{kubelet.text or 'no answer in time'}; {_meanwhile(kubelet)}"
+        text = f"{kubelet.text or 'no answer in time'}; {_meanwhile(facts)}"
         stale = kubelet.mount.replaced and kubelet.mount.kind is SocketMount.DIRECTORY
         do = "restart the pod: the mounted directory has been replaced on the node" if stale else ""
         yield Finding(Severity.ERROR, FindingCode.KUBELET_FAILED, _SUBJECT, text, do)
@@ -47,11 +47,12 @@ def kubelet_findings(facts: NodeFacts) -> Iterator[Finding]:
     yield from api_findings(kubelet.claim_sources)
 
 
-def _absent(kubelet: KubeletFacts, *, in_kubernetes: bool) -> Finding:
-    if not in_kubernetes:
+def _absent(facts: NodeFacts) -> Finding:
+    kubelet = facts.kubelet
+    if not facts.environment.in_kubernetes:
         text = f"no socket at {kubelet.socket}, which is normal outside Kubernetes: {_WITHOUT}"
         return Finding(Severity.NOTE, FindingCode.KUBELET_ABSENT, _SUBJECT, text)
-    text = f"no socket at {kubelet.socket}; {_meanwhile(kubelet)}"
+    text = f"no socket at {kubelet.socket}; {_meanwhile(facts)}"
     if kubelet.mount.kind is SocketMount.DIRECTORY:
         do = (
             f"{kubelet.mount.point} is mounted: check that the kubelet runs, and that this is its pod-resources "
@@ -62,13 +63,13 @@ def _absent(kubelet: KubeletFacts, *, in_kubernetes: bool) -> Finding:
     return Finding(Severity.ERROR, FindingCode.KUBELET_ABSENT, _SUBJECT, text, do)
 
 
-def _meanwhile(kubelet: KubeletFacts) -> str:
+def _meanwhile(facts: NodeFacts) -> str:
     """What is known without the kubelet, and for how long."""
-    running = kubelet.running
+    running, hold_seconds = facts.running, facts.kubelet.hold_seconds
     if running is None or running.answer_age_seconds is None:
         return f"until the kubelet answers: {_WITHOUT}"
-    age, hold = spell_duration(round(running.answer_age_seconds)), spell_duration(kubelet.hold_seconds)
-    left = kubelet.hold_seconds - running.answer_age_seconds
+    age, hold = spell_duration(round(running.answer_age_seconds)), spell_duration(hold_seconds)
+    left = hold_seconds - running.answer_age_seconds
     last = f"its last answer to the exporter at {running.address} came {age} ago"
     if left <= 0 or not running.held:
         return f"{last} and is used for {hold}: {_WITHOUT}"

@@ -18,6 +18,7 @@ from exporter.check.facts import (
 )
 from exporter.check.finding import Finding, worst
 from exporter.check.permissions import Permission, permissions
+from exporter.check.running_facts import RunningExporter
 from exporter.snapshot import Allocation
 
 # Increases when a key is removed or changes its meaning, but not for a new key.
@@ -40,6 +41,7 @@ def render(facts: NodeFacts, findings: Sequence[Finding]) -> str:
         "unsupported": [_unsupported(gap) for gap in facts.unsupported],
         "pci": [_pci(function) for function in facts.pci],
         "kubelet": _kubelet(facts.kubelet),
+        "running_exporter": _running(facts.running),
         "listen_address": _address(facts.addresses[0]),
         "listen_addresses": [_address(address) for address in facts.addresses],
         "permissions": [_permission(permission) for permission in permissions(facts)],
@@ -146,20 +148,20 @@ def _kubelet(kubelet: KubeletFacts) -> _Json:
             {"what": each.what, "state": each.state.value, "text": each.text} for each in kubelet.claim_sources.api
         ],
         "own_namespace": kubelet.claim_sources.own_namespace or None,
-        "last_answer": _last_answer(kubelet),
+        "hold_seconds": kubelet.hold_seconds,
     }
 
 
-def _last_answer(kubelet: KubeletFacts) -> _Json | None:
-    running = kubelet.running
+def _running(running: RunningExporter | None) -> _Json | None:
     if running is None:
         return None
     age = running.answer_age_seconds
     return {
         "address": running.address,
-        "age_seconds": None if age is None else round(age, 3),
-        "hold_seconds": kubelet.hold_seconds,
+        "answer_age_seconds": None if age is None else round(age, 3),
         "held": [each._asdict() for each in running.held],
+        "states": [{"uuid": uuid, "state": state} for uuid, state in running.states.items()],
+        "events": [{**each._asdict(), "age_seconds": round(each.age_seconds, 3)} for each in running.events],
     }
 
 

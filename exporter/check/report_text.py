@@ -72,7 +72,7 @@ def render(facts: NodeFacts, findings: Sequence[Finding]) -> str:
         ("KUBELET", _kubelet(facts.kubelet)),
         ("RESOURCE CLAIMS", _claims(facts.kubelet)),
         ("ALLOCATIONS", _device_holders(facts)),
-        ("STILL HELD BY THE LAST ANSWER OF THE KUBELET", _still_held(facts.kubelet)),
+        ("STILL HELD BY THE LAST ANSWER OF THE KUBELET", _still_held(facts)),
         ("ALLOCATED IDS THAT MATCH NO DEVICE", _unmatched(facts)),
         ("DEVICES OF CLAIMS THAT ARE NOT RESOLVED", _unresolved(facts.kubelet)),
         ("RIGHTS AND MOUNTS", _permissions(facts)),
@@ -211,11 +211,11 @@ def _holders_row(row: DeviceHolders, partitioned: Collection[str]) -> tuple[str,
     return row.device.device, partition, _shortened([_holder(each) for each in row.holders]) or empty
 
 
-def _still_held(kubelet: KubeletFacts) -> list[str]:
+def _still_held(facts: NodeFacts) -> list[str]:
     """Return what an exporter that runs here still shows as allocated while its kubelet does not answer."""
-    if kubelet.running is None or not kubelet.running.held:
+    if facts.running is None or facts.kubelet.allocations is not None or not facts.running.held:
         return []
-    rows = [(each.device, each.uuid, f"{each.holder} ({each.resource})") for each in kubelet.running.held]
+    rows = [(each.device, each.uuid, f"{each.holder} ({each.resource})") for each in facts.running.held]
     more = len(rows) - _SHOWN
     lines = table(("DEVICE", "UUID", "ALLOCATED TO"), rows[:_SHOWN])
     return [*lines, f"  and {more} more; --json lists all"] if more > 0 else lines

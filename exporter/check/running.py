@@ -1,17 +1,23 @@
-"""What the exporter that serves on this node says: who holds which device by the kubelet's last answer, and its age."""
+"""What the exporter that serves on this node says: holders by the kubelet's last answer, states, past events."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 
+from collectors import catalog
 from collectors.metric import Subject
 from exporter import families
 from exporter.check.facts import AddressFacts, AddressState
 from exporter.check.listener import exposition
-from exporter.check.running_facts import HeldDevice, RunningExporter
+from exporter.check.running_facts import HeldDevice, PastEvent, RunningExporter
 from exporter.configuration.settings import Settings
 
 _EDGE = families.ALLOCATION_INFO.name(Subject.ALLOCATION)
 _ANSWERED = families.ATTRIBUTION_LAST_SUCCESS.name(Subject.EXPORTER)
+_STATUS = catalog.STATUS_STATE.name(Subject.DEVICE)
+_EVENT = catalog.ERROR_LAST_TIMESTAMP.name(Subject.DEVICE)
+_HARDWARE = "hardware"
 _STARTED = "process_start_time_seconds"
 _SIMULATED = 'simulated="true"'
 _LABEL = re.compile(r'([^={,]+)="((?:[^"\\]|\\.)*)"')
@@ -45,39 +51,50 @@ def understood(address: str, text: str, holder_labels: tuple[str, ...], unix_sec
         holder_labels: The names of the labels for namespace, pod and container.
         unix_seconds: The present time.
     """
-    answered = next(_values(text, _ANSWERED), None)
-    started = next(_values(text, _STARTED), None)
+    answered = _value(text, _ANSWERED)
+    started = _value(text, _STARTED)
     return RunningExporter(
         address=address,
         answer_age_seconds=None if answered is None else max(0.0, unix_seconds - answered),
         running_seconds=None if started is None else max(0.0, unix_seconds - started),
         simulated=_SIMULATED in text,
         held=tuple(sorted(_held(text, holder_labels))),
+        states={labels["uuid"]: labels["state"] for labels, value in _series(text, _STATUS) if value},
+        events=tuple(
+            sorted(
+                (
+                    PastEvent(labels["uuid"], labels["source"], labels["code"], max(0.0, unix_seconds - at))
+                    for labels, at in _series(text, _EVENT)
+                    if labels["class"] == _HARDWARE
+                ),
+                key=lambda event: event.age_seconds,
+            )
+        ),
     )
 
 
 def _held(text: str, holder_labels: tuple[str, ...]) -> Iterator[HeldDevice]:
-    for line in _lines(text, _EDGE):
-        labels = {name: _unescaped(value) for name, value in _LABEL.findall(line)}
+    for labels, _ in _series(text, _EDGE):
         namespace, pod, container = (labels.get(name, "") for name in holder_labels)
         yield HeldDevice(
-            labels.get("device", ""),
-            labels.get("partition_uuid") or labels.get("uuid", ""),
+            labels["device"],
+            labels.get("partition_uuid") or labels["uuid"],
             f"{namespace}/{pod}/{container}",
             labels.get("resource", ""),
         )
 
 
-def _values(text: str, family: str) -> Iterator[float]:
-    for line in _lines(text, family):
-        try:
-            yield float(line.rpartition(" ")[2])
-        except ValueError:
-            continue
+def _value(text: str, family: str) -> float | None:
+    return next((value for _, value in _series(text, family)), None)
 
 
-def _lines(text: str, family: str) -> Iterator[str]:
-    return (line for line in text.splitlines() if line.startswith((f"{family} ", f"{family}{{")))
+def _series(text: str, family: str) -> Iterator[tuple[Mapping[str, str], float]]:
+    """The labels and the value of each series of a family; the text is that of an exporter, whatever its version."""
+    for line in text.splitlines():
+        if line.startswith((f"{family} ", f"{family}{{")):
+            labels = defaultdict(str, ((name, _unescaped(value)) for name, value in _LABEL.findall(line)))
+            with suppress(ValueError):
+                yield labels, float(line.rpartition(" ")[2])
 
 
 def _unescaped(value: str) -> str:

@@ -1,6 +1,7 @@
 """What an exporter that serves on the node says: plain records. No I/O."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 
@@ -20,6 +21,22 @@ class HeldDevice(NamedTuple):
     resource: str
 
 
+class PastEvent(NamedTuple):
+    """The last critical event of one code that an exporter has counted.
+
+    Attributes:
+        uuid: The device.
+        source: As in the label `source`.
+        code: As in the label `code`.
+        age_seconds: Time since then.
+    """
+
+    uuid: str
+    source: str
+    code: str
+    age_seconds: float
+
+
 @dataclass(frozen=True, slots=True)
 class RunningExporter:
     """The exporter that serves on this node's address.
@@ -30,6 +47,8 @@ class RunningExporter:
         running_seconds: Time since its start; None if unknown.
         simulated: Whether it plays a scenario.
         held: What it shows as allocated, sorted.
+        states: The state of each device, by uuid.
+        events: The critical events of the class hardware, the newest first.
     """
 
     address: str
@@ -37,3 +56,5 @@ class RunningExporter:
     running_seconds: float | None
     simulated: bool
     held: tuple[HeldDevice, ...]
+    states: Mapping[str, str] = field(default_factory=dict)
+    events: tuple[PastEvent, ...] = ()

@@ -7,8 +7,9 @@ from enum import StrEnum
 
 from collectors import catalog
 from collectors.condition import Condition
-from collectors.contract import Device, Partition, SubjectKey
+from collectors.contract import Device, Partition, Sample, SubjectKey
 from collectors.metric import Metric
+from exporter.device_names import index_of
 from exporter.severity import OF_HANGING, OF_STATES, Severity
 from exporter.snapshot import AttributionHealth, CollectorHealth, Container, Snapshot
 from exporter.throttling import throttled
@@ -16,7 +17,6 @@ from exporter.throttling import throttled
 MAX_SHOWN_HOLDERS = 5
 
 _CORE = "core"
-_INDEX = [label.name for label in catalog.INFO.labels].index("index")
 
 
 class CollectorStatus(StrEnum):
@@ -233,7 +233,7 @@ class _Subjects:
         self._plain: dict[SubjectKey, dict[Metric, float]] = defaultdict(dict)
         self._temperatures: dict[str, dict[str, float]] = defaultdict(dict)
         self._states: dict[str, str] = {}
-        self._indices: dict[str, str] = {}
+        self._infos: dict[str, Sample] = {}
         for sample in snapshot.samples:
             if not sample.labels:
                 key = sample.subject
@@ -243,7 +243,7 @@ class _Subjects:
             elif sample.metric is catalog.STATUS_STATE and sample.value:
                 self._states[sample.device_uuid] = sample.labels[0]
             elif sample.metric is catalog.INFO and not sample.partition_uuid:
-                self._indices[sample.device_uuid] = sample.labels[_INDEX]
+                self._infos[sample.device_uuid] = sample
         self._partitions: dict[str, list[Partition]] = defaultdict(list)
         for partition in snapshot.partitions.values():
             self._partitions[partition.device_uuid].append(partition)
@@ -274,7 +274,7 @@ class _Subjects:
             partitions=tuple(self._partition(part) for part in self._partitions.get(device.uuid, ())),
             stuck_seconds=self._stuck.get(device.uuid),
             released=device.uuid in self._released,
-            index=self._indices.get(device.uuid, ""),
+            index=index_of(device.uuid, filter(None, [self._infos.get(device.uuid)])),
             unread_seconds=unread_seconds,
             unread_severity=unread_severity,
             conditions=tuple(self._conditions.get(device.uuid, ())),

@@ -93,7 +93,7 @@ def test_a_stuck_device_is_counted_once(newest: CollectorState) -> None:
         newest.ended(ended(float(at), BOTH if at < 4 else STUCK))
 
     health = newest.health(8.0)
-    assert (health.up, health.late, health.stuck.keys()) == (True, False, {"gpu-a"})
+    assert (health.up, health.late, list(health.stuck)) == (True, False, ["gpu-a"])
     assert health.errors[Reason.LATE] == 1
 
 
