@@ -44,16 +44,30 @@ class _Known(NamedTuple):
     holders: Mapping[str, Collection[str]]
     running: RunningExporter | None
 
-    def state(self, uuid: str) -> str:
-        """The state by the running exporter."""
-        return self.running.states.get(uuid, _OK) if self.running else _OK
+    def named(self, device: Device) -> tuple[str, str]:
+        """The uuid and the index of a device by the running exporter: one that is lost may have told them only there.
 
-    def events(self, uuid: str) -> str:
+        Returns:
+            Its own uuid and no index, if it is not known there.
+        """
+        return self.running.devices.get(device.device, (device.uuid, "")) if self.running else (device.uuid, "")
+
+    def pods(self, device: Device) -> Collection[str] | None:
+        """The pods that hold a device, here or by the running exporter; None if that is unknown."""
+        held = self.running.held if self.running else ()
+        there = {each.holder.rpartition("/")[0] for each in held if each.device == device.device}
+        return there or self.holders.get(device.uuid)
+
+    def state(self, device: Device) -> str:
+        """The state by the running exporter."""
+        return self.running.states.get(self.named(device)[0], _OK) if self.running else _OK
+
+    def events(self, device: Device) -> str:
         """The last critical events of a device that the running exporter has counted, as the end of a text."""
+        uuid = self.named(device)[0]
         events = [each for each in self.running.events if each.uuid == uuid] if self.running else []
-        named = (f"{each.source} {each.code} {spell_duration(round(each.age_seconds))} ago" for each in events)
-        shown = ", ".join(list(named)[:_MOST_EVENTS])
-        return f"; the running exporter has counted {shown}" if shown else ""
+        named = [f"{each.source} {each.code} {spell_duration(round(each.age_seconds))} ago" for each in events]
+        return f"; the running exporter has counted {', '.join(named[:_MOST_EVENTS])}" if named else ""
 
 
 def hardware_findings(facts: NodeFacts) -> Iterator[Finding]:
@@ -133,9 +147,10 @@ def _holders(facts: NodeFacts) -> dict[str, set[str]]:
 
 def _named(device: Device, reading: Reading, known: _Known) -> str:
     """A device for people: model, index, uuid and the pods that have it."""
-    index, pods = index_of(device.uuid, reading.samples), known.holders.get(device.uuid)
+    (uuid, there), pods = known.named(device), known.pods(device)
+    index = index_of(device.uuid, reading.samples) or there
     held = "" if pods is None else f", held by {some_pods(pods) or 'no pod'}"
-    return f"{device.model}, {f'index {index}, ' if index else ''}{device.uuid}{held}"
+    return f"{device.model}, {f'index {index}, ' if index else ''}{uuid}{held}"
 
 
 def _lost(device: Device, fault: Fault | None, reading: Reading, known: _Known) -> Finding:
@@ -144,7 +159,7 @@ def _lost(device: Device, fault: Fault | None, reading: Reading, known: _Known) 
     why = "".join(f"; {condition.text}" for condition in conditions)
     detail = f" ({fault.detail})" if fault is not None else ""
     do = conditions[0].do if conditions else _DO[Reason.DEVICE_LOST]
-    text += f"{why}{detail}{known.events(device.uuid)}"
+    text += f"{why}{detail}{known.events(device)}"
     return Finding(OF_STATES["failed"], FindingCode.DEVICE_LOST, f"device {device.device}", text, do)
 
 
@@ -162,12 +177,12 @@ def _not_ok(device: Device, reading: Reading, known: _Known) -> Iterator[Finding
     samples = (each for each in reading.samples if each.metric is catalog.STATUS_STATE and each.value)
     own = next((each.labels[0] for each in samples if each.device_uuid == device.uuid), _OK)
     # What this process reads for the first time says nothing of events that the running exporter has seen.
-    state = min(own, known.state(device.uuid), key=lambda each: list(Severity).index(_severity(each)))
+    state = min(own, known.state(device), key=lambda each: list(Severity).index(_severity(each)))
     if _severity(state) is not Severity.OK:
         conditions = reading.conditions.get(device.uuid, ())
         why = "; ".join(each.text for each in conditions) or "no reason is known here"
         by = "" if state == own else f" by the running exporter at {known.running.address}" if known.running else ""
-        text = f"{_named(device, reading, known)}: {state.replace('_', ' ')}{by}: {why}{known.events(device.uuid)}"
+        text = f"{_named(device, reading, known)}: {state.replace('_', ' ')}{by}: {why}{known.events(device)}"
         do = conditions[0].do if conditions else "see the page and the log of the exporter, and dmesg on the node"
         yield Finding(_severity(state), FindingCode.DEVICE_NOT_OK, subject, text, do)
     for uuid, condition in throttled(reading.samples):

@@ -123,7 +123,10 @@ def _remedy(facts: NodeFacts, ids: Sequence[str]) -> str:
         steps.append(f"make every device visible to the container ({settings})")
     explained = tuple(begin for each in hiding for begin in each.hidden_ids)
     foreign = [each for each in ids if not (explained and each.upper().startswith(explained))]
-    if foreign:
+    lost = [device.device for device in facts.devices if device.lost]
+    if foreign and lost:
+        steps.append(f"{shortened(foreign[0])} may be the id of a device that does not answer ({', '.join(lost)})")
+    elif foreign:
         steps.append(
             f"this node has no device with the id {shortened(foreign[0])}: if a device was replaced, or partitions "
             "were created or removed, restart the device plugin, then the pod"

@@ -16,6 +16,7 @@ from exporter.configuration.settings import Settings
 _EDGE = families.ALLOCATION_INFO.name(Subject.ALLOCATION)
 _ANSWERED = families.ATTRIBUTION_LAST_SUCCESS.name(Subject.EXPORTER)
 _STATUS = catalog.STATUS_STATE.name(Subject.DEVICE)
+_INFO = catalog.INFO.name(Subject.DEVICE)
 _EVENT = catalog.ERROR_LAST_TIMESTAMP.name(Subject.DEVICE)
 _HARDWARE = "hardware"
 _STARTED = "process_start_time_seconds"
@@ -60,6 +61,7 @@ def understood(address: str, text: str, holder_labels: tuple[str, ...], unix_sec
         simulated=_SIMULATED in text,
         held=tuple(sorted(_held(text, holder_labels))),
         states={labels["uuid"]: labels["state"] for labels, value in _series(text, _STATUS) if value},
+        devices={labels["device"]: (labels["uuid"], labels["index"]) for labels, _ in _series(text, _INFO)},
         events=tuple(
             sorted(
                 (

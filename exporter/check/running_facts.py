@@ -48,6 +48,7 @@ class RunningExporter:
         simulated: Whether it plays a scenario.
         held: What it shows as allocated, sorted.
         states: The state of each device, by uuid.
+        devices: Its devices: uuid and index, by address. A device that does not answer has told it both before.
         events: The critical events of the class hardware, the newest first.
     """
 
@@ -57,4 +58,5 @@ class RunningExporter:
     simulated: bool
     held: tuple[HeldDevice, ...]
     states: Mapping[str, str] = field(default_factory=dict)
+    devices: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     events: tuple[PastEvent, ...] = ()

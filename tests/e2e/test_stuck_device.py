@@ -136,8 +136,8 @@ def test_the_hang_of_several_gpus_is_counted_for_each(node: Node) -> None:
 
 def _lost_lines(running: ExporterProcess, address: str) -> int:
     """How many lines of the log say that the GPU at an address is lost."""
-    lines = [line for line in running.log.read_text().splitlines() if "device_lost" in line]
-    return sum(f"where={address}" in line for line in lines)
+    lines = [line for line in running.log.read_text().splitlines() if 'msg="device lost"' in line]
+    return sum(f"device={address}" in line for line in lines)
 
 
 @pytest.mark.parametrize("hung", [(_HUNG,), tuple(range(_CARDS))], ids=["one", "all"])

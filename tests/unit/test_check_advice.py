@@ -23,9 +23,11 @@ from tests.doubles.check_facts import (
     MOUNTED,
     NOT_MOUNTED,
     WHOLE,
+    collector,
     h100,
     kubelet,
     on_bus,
+    reading,
     silent_kubelet,
     unmatched_holding,
 )
@@ -134,12 +136,25 @@ def test_what_only_the_running_exporter_has_seen_is_a_finding_of_the_device() ->
     assert '"code": "79"' in as_json(replace(HEALTHY, running=running), ())
 
 
+def test_a_lost_device_is_called_what_the_running_exporter_calls_it() -> None:
+    lost = replace(h100(3, lost=True), uuid="nvidia-made-up")
+    held = (HeldDevice(lost.device, "GPU-known", "research/train-1/main", GPU),)
+    running = replace(RUNNING, held=held, devices={lost.device: ("GPU-known", "3")})
+    facts = replace(HEALTHY, collectors=(collector(reading(devices=(WHOLE, lost))),), running=running)
+    text = finding(facts, FindingCode.DEVICE_LOST).text
+    assert text.startswith(f"{lost.model}, index 3, GPU-known, held by research/train-1: it does not answer")
+    holding = replace(FOREIGN, device_id="GPU-known")
+    unmatched = finding(replace(facts, kubelet=kubelet(holding)), FindingCode.UNMATCHED_IDS)
+    assert unmatched.do == f"GPU-known may be the id of a device that does not answer ({lost.device})"
+
+
 EXPOSITION = r"""HTTP/1.1 200 OK
 
 # TYPE accelerator_allocation_info gauge
 accelerator_allocation_info{uuid="GPU-1",device="0000:1b:00.0",k8s_ns="ns",pod="a\"b",container="c",resource="r"} 1
 accelerator_allocation_info{uuid="GPU-2",device="d",partition_uuid="MIG-1",k8s_ns="n",pod="p",container="c"} 1
 accelerator_allocation_info_other{uuid="GPU-3"} 1
+accelerator_device_info{uuid="GPU-1",device="0000:1b:00.0",index="3"} 1
 accelerator_device_status{uuid="GPU-1",state="ok"} 0
 accelerator_device_status{uuid="GPU-1",state="failed"} 1
 accelerator_device_error_last_timestamp_seconds{uuid="GPU-1",source="xid",code="48",class="hardware"} 1.6999999e9
@@ -158,6 +173,7 @@ def test_an_exposition_is_understood() -> None:
         simulated=False,
         held=(HeldDevice("0000:1b:00.0", "GPU-1", 'ns/a"b/c', "r"), HeldDevice("d", "MIG-1", "n/p/c", "")),
         states={"GPU-1": "failed"},
+        devices={"0000:1b:00.0": ("GPU-1", "3")},
         events=(PastEvent("GPU-1", "xid", "79", 10.0), PastEvent("GPU-1", "xid", "48", 100.0)),
     )
 
