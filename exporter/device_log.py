@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 from collectors.condition import Condition, CriticalEvent
 from collectors.contract import Device
+from exporter.advice import FOR_HANGING
 from exporter.device_names import index_of, some_pods
 from exporter.durations import spell_duration
 from exporter.severity import OF_HANGING, OF_STATES, Severity
@@ -24,7 +25,7 @@ _LOST, _STUCK, _OK = "lost", "stuck", "ok"
 _HANGS = Condition(
     _STUCK,
     "A driver call about the device has not returned; its readings expire, other devices continue",
-    "See dmesg on the node. If nvidia-smi or rocm-smi hangs too, drain the node, then reset the device or reboot",
+    FOR_HANGING,
 )
 
 

@@ -6,6 +6,7 @@ from typing import NamedTuple
 from collectors import catalog
 from collectors.contract import Device, Fault, Reading, Reason
 from collectors.wording import counted
+from exporter.advice import OF_REASONS
 from exporter.check.facts import CallOutcome, CollectorFacts, NodeFacts, PciFacts, PciState, VariableFacts
 from exporter.check.finding import Finding, FindingCode
 from exporter.check.running_facts import RunningExporter
@@ -18,19 +19,6 @@ _PARTITIONING = ("partitioning",)
 _MOST_EVENTS = 4
 _OK = "ok"
 _OF_ONE_READING = frozenset({Reason.PERMISSION_DENIED, Reason.UNAVAILABLE, Reason.INVALID_VALUE})
-
-_DO: Mapping[Reason, str] = {
-    Reason.UNAVAILABLE: "run check again; if it still fails, see dmesg on the node",
-    Reason.PERMISSION_DENIED: "check that the runtime gives the container this device, and that it runs as uid 0",
-    Reason.DEVICE_LOST: "see dmesg on the node; drain it, then reset the device or reboot",
-    Reason.DEVICES_VANISHED: "see dmesg on the node, unless the device was removed on purpose",
-    Reason.LIBRARY_MISSING: "let the container runtime mount the vendor's library, then restart the pod",
-    Reason.DRIVER_NOT_LOADED: "see lsmod and dmesg on the node; the exporter retries by itself",
-    Reason.VERSION_MISMATCH: "restart the exporter's pod: only a new container gets the new library",
-    Reason.INVALID_VALUE: "nothing, if it is rare: the value is dropped; otherwise report it to the driver's vendor",
-    Reason.LATE: "see dmesg on the node",
-    Reason.BROKEN: "report it, with the output on standard error",
-}
 
 
 class _Known(NamedTuple):
@@ -105,7 +93,7 @@ def _collector(collector: CollectorFacts, known: _Known) -> Iterator[Finding]:
     else:
         reason = collector.reason or Reason.BROKEN
         text = f"{reason.value}: {collector.text}"
-        yield Finding(Severity.ERROR, FindingCode.COLLECTOR_FAILED, subject, text, _DO[reason])
+        yield Finding(Severity.ERROR, FindingCode.COLLECTOR_FAILED, subject, text, OF_REASONS[reason])
 
 
 def _reading(subject: str, collector: CollectorFacts, reading: Reading, known: _Known) -> Iterator[Finding]:
@@ -158,7 +146,7 @@ def _lost(device: Device, fault: Fault | None, reading: Reading, known: _Known) 
     conditions = reading.conditions.get(device.uuid, ())
     why = "".join(f"; {condition.text}" for condition in conditions)
     detail = f" ({fault.detail})" if fault is not None else ""
-    do = conditions[0].do if conditions else _DO[Reason.DEVICE_LOST]
+    do = conditions[0].do if conditions else OF_REASONS[Reason.DEVICE_LOST]
     text += f"{why}{detail}{known.events(device)}"
     return Finding(OF_STATES["failed"], FindingCode.DEVICE_LOST, f"device {device.device}", text, do)
 
@@ -168,7 +156,7 @@ def _stuck(device: Device, reading: Reading, known: _Known) -> Finding:
         f"{_named(device, reading, known)}: it is stuck: a call about it has not returned, and it has no readings "
         "until it returns"
     )
-    return Finding(OF_HANGING, FindingCode.DEVICE_NOT_READ, f"device {device.device}", text, _DO[Reason.LATE])
+    return Finding(OF_HANGING, FindingCode.DEVICE_NOT_READ, f"device {device.device}", text, OF_REASONS[Reason.LATE])
 
 
 def _not_ok(device: Device, reading: Reading, known: _Known) -> Iterator[Finding]:
@@ -201,7 +189,7 @@ def _fault(fault: Fault, subjects: Mapping[str, str]) -> Finding:
     severity = Severity.WARNING if single else Severity.ERROR
     code = FindingCode.READING_FAILED if single else FindingCode.DEVICE_NOT_READ
     subject = subjects.get(fault.where, fault.where)
-    return Finding(severity, code, subject, f"{fault.reason.value}: {fault.detail}", _DO[fault.reason])
+    return Finding(severity, code, subject, f"{fault.reason.value}: {fault.detail}", OF_REASONS[fault.reason])
 
 
 def _bus(facts: NodeFacts) -> Iterator[Finding]:

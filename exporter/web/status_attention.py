@@ -1,12 +1,14 @@
-"""What is wrong with devices, on the status page: why, what to do next, and whose pods are concerned."""
+"""What is not well, on the status page: why, what to do next, and whose pods are concerned."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 
+from collectors.wording import counted
+from exporter.advice import FOR_HANGING, OF_REASONS
 from exporter.severity import OF_STATES, Severity
 from exporter.snapshot import Container
 from exporter.web.html import Html, Node, body, element, group, lines, row, table, tag
 from exporter.web.quantities import ago, duration
-from exporter.web.status_view import DeviceRow
+from exporter.web.status_view import CollectorRow, CollectorStatus, DeviceRow, StatusView
 
 # Classes of the style sheet.
 TONES: Mapping[Severity, str] = {
@@ -17,22 +19,19 @@ TONES: Mapping[Severity, str] = {
 }
 _COLUMNS = ("Device", "State", "Why", "What to do next", "Pods")
 _MOST_PODS = 8
-_HANGS = (
-    "A driver call has not returned. See dmesg on the node; if the vendor's tool hangs too, drain the node, then reset "
-    "the device or reboot."
-)
-_DOWN = "Its collector fails. See the notices and collectors on this page, and the log."
 
 
-def attention(devices: Iterable[DeviceRow]) -> Iterator[Html]:
-    """The section about devices that are not well, the most severe first; nothing if all are."""
+def attention(view: StatusView) -> Iterator[Html]:
+    """The section about what is not well, the most severe first: collectors, then devices. Nothing if all is well."""
     severities = list(Severity)
+    failing = [each for each in view.collectors if each.state in {CollectorStatus.LATE, CollectorStatus.DOWN}]
     wanting = sorted(
-        (device for device in devices if device.needs_attention), key=lambda each: severities.index(each.severity)
+        (device for device in view.devices if device.needs_attention), key=lambda each: severities.index(each.severity)
     )
-    if wanting:
+    if failing or wanting:
         title = element("h2", "Needs attention", id="attention")
-        yield element("section", title, table("attention", _COLUMNS, body(*map(_row, wanting))))
+        rows = (*map(_collector_row, failing), *map(_row, wanting))
+        yield element("section", title, table("attention", _COLUMNS, body(*rows)))
 
 
 def state_tag(device: DeviceRow) -> Html:
@@ -58,6 +57,22 @@ def _row(device: DeviceRow) -> Html:
     name = lines(element("strong", f"{index}{device.address}"), _soft(device.uuid), _soft(device.model))
     cells = (name, state_tag(device), lines(*_why(device)), lines(*_next(device)), _pods(device))
     return row(_COLUMNS, cells, "lost" if device.severity is Severity.ERROR else "")
+
+
+def _collector_row(collector: CollectorRow) -> Html:
+    unread = counted(collector.unread_devices, "device is not read", "devices are not read")
+    since = f"The last reading was {ago(collector.last_success_age_seconds)}; {unread}."
+    if collector.failure is not None:
+        reason = collector.failure.reason
+        why, step = f"{reason.replace('_', ' ')}: {collector.failure.text}", OF_REASONS[reason]
+    else:
+        why, step = "A driver call has not returned.", FOR_HANGING
+    pods = _soft(
+        f"those of {counted(collector.unread_devices, 'device')} below" if collector.unread_devices else "none"
+    )
+    name = element("strong", f"collector {collector.name}")
+    state = tag(collector.state, TONES[Severity.ERROR])
+    return row(_COLUMNS, (name, state, lines(why, since), _sentence(step), pods), "lost")
 
 
 def _tag(device: DeviceRow) -> Html:
@@ -88,17 +103,16 @@ def _why(device: DeviceRow) -> list[Node]:
     """Why it needs attention."""
     why = [f"{condition.text}." for condition in device.conditions]
     if device.unread_seconds is not None and not device.lost:
-        why.insert(0, f"Nothing has been read of it for {duration(device.unread_seconds)}.")
+        hangs = f"A driver call has not returned: nothing has been read of it for {duration(device.unread_seconds)}."
+        why.insert(0, hangs)
     return [*why] or ["The collector gives no reason."]
 
 
 def _next(device: DeviceRow) -> list[Node]:
     """What to do, the most urgent first."""
     steps = [f"{each}." for each in dict.fromkeys(condition.do for condition in device.conditions)]
-    if device.stuck_seconds is not None and not device.lost:
-        steps.insert(0, _HANGS)
-    elif device.unread_seconds is not None and not device.lost:
-        steps.insert(0, _DOWN if device.unread_severity is Severity.ERROR else _HANGS)
+    if (device.stuck_seconds is not None or device.unread_seconds is not None) and not device.lost:
+        steps.insert(0, _sentence(FOR_HANGING))
     return [*steps] or ["See the log of the exporter, and dmesg on the node."]
 
 
@@ -118,3 +132,7 @@ def _pods(device: DeviceRow) -> Node:
 
 def _soft(text: str) -> Html:
     return element("span", text, class_="soft")
+
+
+def _sentence(text: str) -> str:
+    return f"{text[0].upper()}{text[1:]}."

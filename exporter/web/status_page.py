@@ -114,9 +114,7 @@ def render(about: About, view: StatusView, style: str) -> str:
         element("style", Html(style)),
     )
     banner = (element("p", _SIMULATED.format(about.simulated), class_="banner"),) if about.simulated else ()
-    content = element(
-        "main", *banner, *_notices(about, view), *attention(view.devices), *_devices(about, view), *_health(view)
-    )
+    content = element("main", *banner, *_notices(about, view), *attention(view), *_devices(about, view), *_health(view))
     document = element("html", head, element("body", _header(about, view), content, _footer(about)), lang="en")
     return f"<!DOCTYPE html>\n{document.text}\n"
 

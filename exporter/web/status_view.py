@@ -11,7 +11,7 @@ from collectors.contract import Device, Partition, Sample, SubjectKey
 from collectors.metric import Metric
 from exporter.device_names import index_of
 from exporter.severity import OF_HANGING, OF_STATES, Severity
-from exporter.snapshot import AttributionHealth, CollectorHealth, Container, Snapshot
+from exporter.snapshot import AttributionHealth, CollectorHealth, Container, Failure, Snapshot
 from exporter.throttling import throttled
 
 MAX_SHOWN_HOLDERS = 5
@@ -130,8 +130,12 @@ class DeviceRow:
 
     @property
     def needs_attention(self) -> bool:
-        """True if something is wrong with it."""
-        return self.severity in {Severity.ERROR, Severity.WARNING}
+        """True if something is wrong with itself, and not only with its collector."""
+        if self.released and not self.lost:
+            return False
+        slow = self.unread_seconds is not None and self.unread_severity is Severity.WARNING
+        unwell = OF_STATES.get(self.state or "", Severity.NOTE) in {Severity.ERROR, Severity.WARNING}
+        return self.lost or slow or unwell or self.stuck_seconds is not None or bool(self.conditions)
 
     @property
     def allocated_partitions(self) -> int:
@@ -155,6 +159,8 @@ class CollectorRow:
         last_success_age_seconds: None before the first success.
         errors: Reason and count of the readings that failed.
         duplicate_devices: Number of devices that it lists and another collector exports.
+        failure: Why it is down; None if it is not.
+        unread_devices: Number of its devices that are not read.
     """
 
     name: str
@@ -163,6 +169,8 @@ class CollectorRow:
     last_success_age_seconds: float | None
     errors: tuple[tuple[str, int], ...]
     duplicate_devices: int = 0
+    failure: Failure | None = None
+    unread_devices: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -326,6 +334,8 @@ def _collector(health: CollectorHealth, unix_seconds: float) -> CollectorRow:
         last_success_age_seconds=_age(health.last_success_timestamp_seconds, unix_seconds),
         errors=tuple((reason.value, count) for reason, count in health.errors.items() if count),
         duplicate_devices=health.duplicate_devices,
+        failure=health.failure,
+        unread_devices=len(health.unread),
     )
 
 

@@ -108,13 +108,12 @@ def test_the_devices_of_a_collector_that_hangs_are_as_of_their_last_reading(node
 
         def aged() -> PageText | None:
             page = _page(running)
-            return page if len(page.attention) == 1 + _CARDS else None
+            states = [page.row(gpu.pci_address)[1] for gpu in node.gpus]
+            read = [state for state in states if state.partition("\n")[0] not in {"stuck", "not read"}]
+            return page if not read and all("as of " in state for state in states) else None
 
         page = wait_until(aged)
-        for gpu in node.gpus:
-            state = page.row(gpu.pci_address)[1]
-            assert state.partition("\n")[0] in {"stuck", "not read"}
-            assert "as of " in state
+        assert page.attention[1][:2] == ["collector nvidia", "late"]
         node.release()
 
 

@@ -29,7 +29,7 @@ BUSY = Sample(catalog.THROTTLE_ACTIVE, "g", 1.0, labels=("power",))
 def test_a_device_that_is_not_ok_has_its_reasons_its_next_steps_and_its_pods() -> None:
     bad = Condition("failed", "XID 79: it has fallen off the bus", "Power-cycle the node")
     page = page_of(replace(rich(), conditions={LOST: (bad, WORN)}))
-    assert page.attention[1] == [
+    assert page.attention[3] == [
         f"0000:0d:00.0\n{LOST}\nNVIDIA H100 80GB HBM3",
         "lost\nnot responding",
         "XID 79: it has fallen off the bus.\nA repair has failed.",
@@ -87,8 +87,8 @@ def test_a_stuck_device_has_the_age_of_its_readings_and_the_next_step() -> None:
     page = page_of(Snapshot({"g": gpu("g")}, samples=(status("g", "ok"),), collectors=(health,)))
     _, state, why, step, _ = page.attention[1]
     assert state == "stuck\nno answer for 14s\nas of 16s ago"
-    assert why == "Nothing has been read of it for 16s."
-    assert step.startswith("A driver call has not returned. See dmesg on the node")
+    assert why == "A driver call has not returned: nothing has been read of it for 16s."
+    assert step.startswith("See dmesg on the node; if the vendor's tool hangs too, ")
 
 
 def test_the_pods_of_all_partitions_are_concerned() -> None:

@@ -123,7 +123,7 @@ def test_a_lost_device_is_marked_and_has_no_readings() -> None:
         "ml / llama-finetune-1 / trainer",
     ]
     assert [attributes["class"] for name, attributes in page.elements if name == "tr" and "class" in attributes] == [
-        "lost",  # among those that need attention
+        *["lost"] * 3,  # what needs attention: two collectors and the device
         "part",
         "part",
         "lost",
