@@ -86,7 +86,7 @@ def _amd_facts(view: View) -> amd.HealthFacts:
         return amd.HealthFacts(lost=True)
     pages = catalog.MEMORY_RETIRED_PAGES in view.profile.whole
     return amd.HealthFacts(
-        uncorrected_errors=view.machine.block_errors,
+        uncorrected_errors=view.machine.block_errors + rows_waiting(view),
         bad_pages=replaced_rows(view)[1],
         bad_page_threshold=bad_page_threshold(view) if pages else None,
         repair_pending=rows_waiting(view),
