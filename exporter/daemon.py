@@ -28,6 +28,7 @@ from exporter.series import Shown
 from exporter.signals import Signals
 from exporter.snapshot import CollectorHealth
 from exporter.text_format import Format
+from exporter.views import NATIVE, ViewOptions, load_views
 from exporter.web import handlers
 from exporter.web.endpoint import Endpoint
 from exporter.web.response import Handler
@@ -94,6 +95,12 @@ def _check_command(settings: Settings, hardware: Hardware) -> str:
     return f"{outside}{handlers.CHECK_COMMAND}{inside}"
 
 
+def _shown(settings: Settings, node: str) -> Shown:
+    metrics = settings.metrics
+    views = load_views(metrics.shown_views, ViewOptions(node, metrics.dcgm_vendors))
+    return Shown(settings.labels.ordered, metrics.exported, NATIVE in metrics.shown_views, views)
+
+
 class Daemon:
     """The whole exporter.
 
@@ -126,7 +133,7 @@ class Daemon:
         self._self_metrics = SelfMetrics(process.samples, lambda: reload.successful and (web is None or web.successful))
         self._clocks = Clocks(time.monotonic, time.time)
         self._node = settings.node.name or hardware.hostname
-        self._shown = Shown(settings.labels.ordered, settings.metrics.exported)
+        self._shown = _shown(settings, self._node)
         self._inputs = Inputs(settings, hardware, self._report)
         self._simulated = _simulated(settings, hardware)
         self._check_command = _check_command(settings, hardware)

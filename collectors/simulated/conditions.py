@@ -8,7 +8,7 @@ from collectors.condition import Condition, CriticalEvent
 from collectors.nvidia import status as nvidia
 from collectors.nvidia import xid
 from collectors.simulated.device_rows import (
-    View,
+    DeviceView,
     bad_page_threshold,
     recovery_action,
     repair_has_failed,
@@ -28,7 +28,7 @@ _OTHERS: tuple[Condition, ...] = (
 )
 
 
-def conditions_of(view: View) -> tuple[Condition, ...]:
+def conditions_of(view: DeviceView) -> tuple[Condition, ...]:
     """Why a device is not ok, the worst first; nothing if it is."""
     scheme = view.profile.naming.scheme
     if scheme is Scheme.MINOR:
@@ -62,7 +62,7 @@ def _state_after(code: ErrorCode) -> str:
     return "" if has is xid.Effect.NONE else has.value
 
 
-def _nvidia_facts(view: View) -> nvidia.HealthFacts:
+def _nvidia_facts(view: DeviceView) -> nvidia.HealthFacts:
     machine, whole = view.machine, view.profile.whole
     if machine.now.lost:
         return nvidia.HealthFacts(lost=True, before_loss=_effects(machine.before_loss))
@@ -81,7 +81,7 @@ def _effects(codes: Iterable[ErrorCode]) -> nvidia.Events:
     return {event: has for event, has in effects.items() if has is not xid.Effect.NONE}
 
 
-def _amd_facts(view: View) -> amd.HealthFacts:
+def _amd_facts(view: DeviceView) -> amd.HealthFacts:
     if view.machine.now.lost:
         return amd.HealthFacts(lost=True)
     pages = catalog.MEMORY_RETIRED_PAGES in view.profile.whole
