@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from tests.doubles.exporter_process import ExporterProcess, exporter, run_once, wait_until
-from tests.doubles.kubelet import container, device, pod
 from tests.doubles.node import Node, running_exporter
 from tests.doubles.page_text import PageText
 
@@ -19,11 +18,7 @@ _POWER = "nvmlDeviceGetPowerUsage"
 @contextmanager
 def _exporter(node: Node, *arguments: str) -> Iterator[ExporterProcess]:
     """The exporter on a node with eight cards, each allocated to a pod, after it knows who holds them."""
-    node.add_h100s(_CARDS)
-    node.kubelet.pods = [
-        pod("research", f"train-{index}", container("main", device("nvidia.com/gpu", uuid)))
-        for index, uuid in enumerate(node.uuids)
-    ]
+    node.train_on_h100s(_CARDS)
     with node.kubelet, running_exporter(node, *arguments) as running:
         wait_until(lambda: len(running.scrape().find("accelerator_allocation_info")) == _CARDS)
         yield running
