@@ -21,6 +21,8 @@ _LEVELS: Mapping[Severity, int] = {
     Severity.OK: logging.INFO,
 }
 _REMINDER_SECONDS = 3600.0
+# After the start, lines wait so long for the first answer about allocations: they name the pods.
+_FIRST_ANSWER_SECONDS = 5.0
 _LOST, _STUCK, _OK = "lost", "stuck", "ok"
 _HANGS = Condition(
     _STUCK,
@@ -61,6 +63,7 @@ class DeviceLog:
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
+        self._names_pods_from = clock() + _FIRST_ANSWER_SECONDS
         self._events: list[CriticalEvent] = []
         self._troubles: dict[str, _Trouble] = {}
         self._written: dict[str, float] = {}  # when the last line about a trouble was written, by device
@@ -76,6 +79,8 @@ class DeviceLog:
             snapshot: The newest one.
             states: The states of the devices that are known now, by uuid.
         """
+        if not snapshot.attribution and self._clock() < self._names_pods_from:
+            return
         events, self._events = self._events, []
         for event in events:
             _write_event(event, snapshot)

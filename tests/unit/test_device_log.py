@@ -9,7 +9,7 @@ import pytest
 from collectors.condition import Condition, CriticalEvent
 from exporter.device_log import DeviceLog
 from exporter.logs import LogFormat, LogLevel, configure
-from exporter.snapshot import Snapshot
+from exporter.snapshot import AttributionHealth, Snapshot
 from tests.doubles.collectors import Clock, gpu, info
 from tests.doubles.status_snapshot import collector, edge
 
@@ -17,6 +17,7 @@ HOUR = 3600.0
 FALLEN = Condition("failed", "XID 79: it has fallen off the bus", "Power-cycle the node")
 WORN = Condition("degraded", "Bad memory", "Reset it later")
 LINKS = Condition("degraded", "A link failed", "See the fabric")
+ANSWERS = (AttributionHealth("podresources", up=True, last_success_timestamp_seconds=None),)
 OK: Mapping[str, str] = {"g": "ok"}
 
 
@@ -60,6 +61,7 @@ def node(*conditions: Condition, lost: bool = False, stuck: bool = False) -> Sna
         samples=(info("g", index="3"),),
         allocations=(edge("g", "train-1"), edge("g", "train-0"), edge("other", "chat-0")),
         collectors=(health,),
+        attribution=ANSWERS,
         conditions={"g": conditions} if conditions else {},
     )
 
@@ -103,8 +105,8 @@ def test_a_return_of_a_device_that_is_degraded_is_followed_by_that(log: DeviceLo
 
 def test_all_of_many_devices_that_are_lost_at_once_have_a_line(log: DeviceLog, written: Written) -> None:
     names = [f"g{number}" for number in range(64)]
-    lost = Snapshot({name: gpu(name, lost=True) for name in names}, conditions=dict.fromkeys(names, (FALLEN,)))
-    log.follow(lost, {})
+    devices = {name: gpu(name, lost=True) for name in names}
+    log.follow(Snapshot(devices, attribution=ANSWERS, conditions=dict.fromkeys(names, (FALLEN,))), {})
     assert [line.partition(" uuid=")[2].partition(" ")[0] for line in written.lines] == names
 
 
@@ -189,6 +191,20 @@ def test_the_pods_are_unknown_while_allocations_are(log: DeviceLog, written: Wri
 
 def test_a_device_that_is_not_listed_any_more_is_forgotten(log: DeviceLog, written: Written) -> None:
     log.follow(node(WORN), {"g": "degraded"})
-    log.follow(Snapshot(), {})
+    log.follow(Snapshot(attribution=ANSWERS), {})
     log.follow(node(WORN), {"g": "degraded"})
     assert len(written.lines) == 2
+
+
+def test_the_first_lines_wait_for_the_first_answer_about_pods(log: DeviceLog, written: Written, clock: Clock) -> None:
+    log.add((CriticalEvent("g", "xid", "79", "hardware", FALLEN.text, FALLEN.do, "failed"),))
+    silent = replace(node(FALLEN), attribution=(), allocations=None)
+    log.follow(silent, {"g": "failed"})
+    assert written.lines == []
+    log.follow(node(FALLEN), {"g": "failed"})
+    assert [NAMES in line for line in written.lines] == [True, True]
+
+    another = DeviceLog(clock)
+    clock.now = 5.0
+    another.follow(silent, {"g": "failed"})
+    assert " pods=unknown " in written.lines[2]
