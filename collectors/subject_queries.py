@@ -14,7 +14,19 @@ from typing import Generic, NamedTuple
 from collectors.backoff import Backoff
 from collectors.contract import CollectorError, Reason, Sample, SubjectKey, Unsupported, UnsupportedError
 from collectors.metric import Cadence, Kind
-from collectors.query import Batch, BatchItem, H, L, NoDataError, PermanentlyUnsupportedError, Queries, Query, flat
+from collectors.query import (
+    Batch,
+    BatchItem,
+    H,
+    InvalidValueError,
+    L,
+    NoDataError,
+    PermanentlyUnsupportedError,
+    Queries,
+    Query,
+    RawValue,
+    flat,
+)
 
 # Errors that a device gives for ever if it does not have a reading.
 _ANSWERS = frozenset({Reason.PERMISSION_DENIED, Reason.INVALID_VALUE})
@@ -80,6 +92,18 @@ class Step(NamedTuple, Generic[L, H]):
     keys: Sequence[Hashable] = ()
 
 
+class Supplied(NamedTuple):
+    """What a query has supplied.
+
+    Attributes:
+        values: The values that were read, also those that were refused.
+        samples: The samples that were made of them.
+    """
+
+    values: Sequence[RawValue | InvalidValueError]
+    samples: tuple[Sample, ...]
+
+
 class Plan(NamedTuple, Generic[L, H]):
     """The queries to run if certain cadences are due.
 
@@ -106,7 +130,7 @@ class SubjectQueries(Generic[L, H]):
         sources: Those that have answered and are counters.
         settled: Those of which another answer says nothing new.
         plans: What to run, by due cadences, until something changes.
-        last: The samples that each query has supplied last, by its name.
+        last: What each query has supplied last, by its name.
         unsupported: The rows that no query supplies; None until they are needed.
         all_answered: `answered` and `expected` together; None until it is needed.
     """
@@ -120,7 +144,7 @@ class SubjectQueries(Generic[L, H]):
     sources: set[str] = field(default_factory=set)
     settled: set[str] = field(default_factory=set)
     plans: dict[frozenset[Cadence], Plan[L, H]] = field(default_factory=dict)
-    last: dict[str, tuple[Sample, ...]] = field(default_factory=dict)
+    last: dict[str, Supplied] = field(default_factory=dict)
     unsupported: tuple[Unsupported, ...] | None = None
     all_answered: frozenset[str] | None = None
 

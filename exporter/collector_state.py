@@ -198,9 +198,10 @@ class CollectorState:
                 extra={"fields": fields},
             )
 
-    def samples(self, now: float) -> tuple[Sample, ...]:
-        """The samples to export now: fresh ones, and identity of any age."""
-        return tuple(chain.from_iterable(self._kept.samples(now, self._max_ages, self._exported)))
+    def samples(self, now: float, *cadences: Cadence) -> tuple[Sample, ...]:
+        """The samples of these cadences to export now, or of all: fresh ones, and identity of any age."""
+        parts = (self._kept.samples(now, each, self._max_ages[each], self._exported) for each in cadences or Cadence)
+        return tuple(chain.from_iterable(chain.from_iterable(parts)))
 
     def processes(self, now: float) -> tuple[Process, ...]:
         """The processes to export now: fresh, and on devices and partitions that are present."""
