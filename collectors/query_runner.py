@@ -34,7 +34,7 @@ from collectors.query import (
     Query,
     RawValue,
 )
-from collectors.subject_queries import Supplied, Step, SubjectQueries
+from collectors.subject_queries import Step, SubjectQueries, Supplied
 
 # Errors that do not affect the other queries.
 _SINGLE_QUERY_ERRORS = (NoDataError, UnsupportedError, UnavailableError)

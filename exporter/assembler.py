@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 from itertools import chain
+from typing import NamedTuple
 
 from collectors import catalog
 from collectors.contract import Process, Sample, SubjectKey, subjects_of
@@ -42,8 +43,7 @@ def _no_files() -> None:
     """Used where no files are read."""
 
 
-@dataclass(frozen=True, slots=True)
-class Clocks:
+class Clocks(NamedTuple):
     """The clocks of the assembler.
 
     Attributes:
