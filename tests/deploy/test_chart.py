@@ -59,8 +59,11 @@ def test_every_object_matches_the_schema_of_every_kubernetes() -> None:
         "ClusterRoleBinding",
         "ConfigMap",
         "DaemonSet",
+        "Job",
         "NetworkPolicy",
         "Pod",
+        "Role",
+        "RoleBinding",
         "Service",
         "ServiceAccount",
     }
