@@ -14,19 +14,7 @@ from typing import Generic, NamedTuple
 from collectors.backoff import Backoff
 from collectors.contract import CollectorError, Reason, Sample, SubjectKey, Unsupported, UnsupportedError
 from collectors.metric import Cadence, Kind
-from collectors.query import (
-    Batch,
-    BatchItem,
-    H,
-    InvalidValueError,
-    L,
-    NoDataError,
-    PermanentlyUnsupportedError,
-    Queries,
-    Query,
-    RawValue,
-    flat,
-)
+from collectors.query import Batch, BatchItem, H, L, NoDataError, PermanentlyUnsupportedError, Queries, Query, flat
 
 # Errors that a device gives for ever if it does not have a reading.
 _ANSWERS = frozenset({Reason.PERMISSION_DENIED, Reason.INVALID_VALUE})
@@ -96,11 +84,11 @@ class Supplied(NamedTuple):
     """What a query has supplied.
 
     Attributes:
-        values: The values that were read, also those that were refused.
+        values: The raw values that were read, also those that were refused. They are only compared.
         samples: The samples that were made of them.
     """
 
-    values: Sequence[RawValue | InvalidValueError]
+    values: Sequence[object]
     samples: tuple[Sample, ...]
 
 
