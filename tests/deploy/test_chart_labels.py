@@ -23,7 +23,7 @@ SWAPPED = {"namespace": "pod", "pod": "container", "container": "namespace"}
 
 @pytest.mark.parametrize("labels", [RENAMED, SWAPPED], ids=["renamed", "swapped"])
 def test_one_value_renames_the_labels_everywhere(labels: Mapping[str, str]) -> None:
-    found = manifests({**with_group(), "labels": labels, "adapterRule": {"enabled": True}})
+    found = manifests({**with_group(), "labels": labels, "autoscaling": {"enabled": True}})
     (container,) = of_kind(found, "DaemonSet")["spec"]["template"]["spec"]["containers"]
     environ = {each["name"]: each["value"] for each in container["env"] if "value" in each}
     assert load_settings({}, environ, None).labels.ordered == tuple(
