@@ -29,12 +29,18 @@ def test_one_value_renames_the_labels_everywhere(labels: Mapping[str, str]) -> N
     assert load_settings({}, environ, None).labels.ordered == tuple(
         labels[name] for name in ("namespace", "pod", "container")
     )
-    (rule,) = yaml.safe_load(of_kind(found, "ConfigMap")["data"]["prometheus-adapter-rule.yaml"])["rules"]
+    data = of_kind(found, "ConfigMap")["data"]
+    (rule,) = yaml.safe_load(data["prometheus-adapter-rule.yaml"])["rules"]
     assert rule["resources"]["overrides"] == {
         labels["namespace"]: {"resource": "namespace"},
         labels["pod"]: {"resource": "pod"},
     }
     assert rule["seriesQuery"].endswith(f'{{{labels["namespace"]}!="",{labels["pod"]}!=""}}')
+    (trigger,) = yaml.safe_load(data["scaledobject.yaml"])["spec"]["triggers"]
+    query = trigger["metadata"]["query"]
+    promql_parser.parse(query)
+    assert f"avg by ({labels['namespace']}, {labels['pod']})" in query
+    assert set(re.findall(r"(\w+)=~?\"", query)) == {labels["namespace"], labels["pod"]}
 
 
 def dashboards(labels: Mapping[str, str] | None = None) -> dict[str, str]:

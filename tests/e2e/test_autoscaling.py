@@ -1,7 +1,8 @@
 """The queries of the shipped autoscalers, as KEDA and prometheus-adapter ask them, against a real Prometheus."""
 
+import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -34,6 +35,7 @@ OF_ONE, OF_TWO, OF_NEW = 0.3, (0.2 + 0.6) / 2, 0.8
 TARGET = 0.7
 TOLERANCE = 1.1  # Kubernetes changes nothing within 10 % of the target
 _GENEROUS_SECONDS = 60.0
+_LOG = logging.getLogger(__name__)
 
 
 class Cluster(NamedTuple):
@@ -164,8 +166,8 @@ def test_a_pod_that_starts_and_ends_changes_the_value_once(cluster: Cluster) -> 
     assert NEW in by_pod(server, query), "the window still contains its samples"
 
 
-def test_a_step_of_load_crosses_the_target(cluster: Cluster, record_property: Callable[[str, object], None]) -> None:
-    """With the scrape interval and the window of the fast preset. The seconds are recorded, not judged."""
+def test_a_step_of_load_crosses_the_target(cluster: Cluster) -> None:
+    """With the scrape interval and the window of the fast preset. The seconds are logged, not judged."""
     node, _, fast = cluster
     replicas = 2
 
@@ -180,4 +182,4 @@ def test_a_step_of_load_crosses_the_target(cluster: Cluster, record_property: Ca
         node.set_utilization(index, 100)
     begin = time.monotonic()
     wait_until(lambda: (ratio() or 0) > TOLERANCE, _GENEROUS_SECONDS)
-    record_property("seconds_from_load_to_crossing", round(time.monotonic() - begin, 1))
+    _LOG.info("the query crossed the target %.1f s after the load changed", time.monotonic() - begin)
