@@ -8,7 +8,7 @@ from operator import ne
 
 from exporter import series, text_format
 from exporter.gzip_member import SegmentCompressor, member
-from exporter.series import Identities, OwnSample, Series, Shown
+from exporter.series import Arrangement, Identities, OwnSample, Shown
 from exporter.snapshot import Snapshot
 from exporter.text_format import Format
 
@@ -67,8 +67,7 @@ class KeptText:
     def __init__(self, shown: Shown) -> None:
         self._shown = shown
         self._identities: Identities | None = None
-        self._series: list[Series] = []
-        self._positions: list[int] = []
+        self._arrangement = Arrangement([], [], [])
         self._bits: list[int] = []
         self._numbers: list[str] = []
         self._starts: dict[tuple[object, ...], str] = {}
@@ -82,8 +81,7 @@ class KeptText:
         if identities != self._identities:
             self._arrange(snapshot, own)
             self._identities = identities
-        every = series.values(snapshot, own)
-        values = array("d", [every[position] for position in self._positions])
+        values = array("d", self._arrangement.values(snapshot, own))
         # Their bits are compared, because 0 equals -0, whose text is another, and NaN does not equal itself.
         bits = memoryview(values).cast("B").cast("Q").tolist()
         changed = list(compress(range(len(bits)), map(ne, bits, self._bits)))
@@ -112,16 +110,14 @@ class KeptText:
         """Determine the series and their order anew. The text of a series that was there before is kept."""
         self._identities = None  # until all of it is done
         self._written.clear()
-        found = series.ordered(snapshot, own, self._shown)
-        self._positions = [position for position, _ in found]
-        self._series = [each for _, each in found]
+        self._arrangement = series.arrange(snapshot, own, self._shown)
+        found = self._arrangement.series
         self._bits = [_NO_BITS] * len(found)
         self._numbers = [""] * len(found)
         known = self._starts
-        keys = [(each.row.stem, each.subject, *each.labels.items()) for each in self._series]
+        keys = [(each.name, *each.labels.items()) for each in found]
         self._starts = {
-            key: known.get(key) or f"\n{text_format.line_start(each)}"
-            for key, each in zip(keys, self._series, strict=True)
+            key: known.get(key) or f"\n{text_format.line_start(each)}" for key, each in zip(keys, found, strict=True)
         }
         self._segment_of = self._divided()
 
@@ -130,7 +126,7 @@ class KeptText:
         segments: list[int] = []
         segment = characters = 0
         family = None
-        for each, start in zip(self._series, self._starts.values(), strict=True):
+        for each, start in zip(self._arrangement.series, self._starts.values(), strict=True):
             if each.family != family and characters >= _SEGMENT_CHARACTERS:
                 segment += 1
                 characters = 0
@@ -144,7 +140,7 @@ class KeptText:
         pieces: list[str] = []
         family = None
         line_end = ""
-        for each, start in zip(self._series, self._starts.values(), strict=True):
+        for each, start in zip(self._arrangement.series, self._starts.values(), strict=True):
             first = each.family != family
             family = each.family
             pieces += (f"{line_end}{text_format.heading(each, wanted)}{start[1:]}" if first else start, "")
