@@ -3,8 +3,9 @@
 import logging
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import chain
+from typing import NamedTuple
 
 from collectors import catalog
 from collectors.condition import Condition
@@ -28,8 +29,7 @@ _DRIVER_GONE = frozenset({Reason.DRIVER_NOT_LOADED, Reason.LIBRARY_MISSING, Reas
 _HANGING_SECONDS = 3.0
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(NamedTuple):
     """When a collector is late, and when its readings are too old.
 
     Attributes:
@@ -205,9 +205,10 @@ class CollectorState:
                 extra={"fields": fields},
             )
 
-    def samples(self, now: float) -> tuple[Sample, ...]:
-        """The samples to export now: fresh ones, and identity of any age."""
-        return tuple(chain.from_iterable(self._kept.samples(now, self._max_ages, self._exported)))
+    def samples(self, now: float, *cadences: Cadence) -> tuple[Sample, ...]:
+        """The samples of these cadences to export now, or of all: fresh ones, and identity of any age."""
+        parts = (self._kept.samples(now, each, self._max_ages[each], self._exported) for each in cadences or Cadence)
+        return tuple(chain.from_iterable(chain.from_iterable(parts)))
 
     def processes(self, now: float) -> tuple[Process, ...]:
         """The processes to export now: fresh, and on devices and partitions that are present."""
@@ -217,7 +218,8 @@ class CollectorState:
 
     def known_states(self, now: float) -> Iterator[tuple[str, str]]:
         """The uuid of each device that it exports and whose state is known now, and the state."""
-        return (known for known in self._kept.states(now, self._max_ages) if known[0] not in self._duplicates)
+        max_age = self._max_ages[catalog.STATUS_STATE.cadence]
+        return (known for known in self._kept.states(now, max_age) if known[0] not in self._duplicates)
 
     def conditions(self) -> Iterator[tuple[str, tuple[Condition, ...]]]:
         """The uuid of each device that it exports and that was not ok when last read, and why."""

@@ -41,7 +41,7 @@ VARIABLES = tuple(
 HIDING = replace(ENVIRONMENT, variables=VARIABLES)
 UNLISTED = (*HEALTHY.pci, on_bus(h100(3), PciState.NOT_READ))
 FOREIGN = unmatched_holding()
-MIG = replace(FOREIGN, resource="nvidia.com/mig-1g.10gb", device_id="MIG-dead")
+MIG = FOREIGN._replace(resource="nvidia.com/mig-1g.10gb", device_id="MIG-dead")
 
 
 def finding(facts: NodeFacts, code: FindingCode) -> Finding:
@@ -143,7 +143,7 @@ def test_a_lost_device_is_called_what_the_running_exporter_calls_it() -> None:
     facts = replace(HEALTHY, collectors=(collector(reading(devices=(WHOLE, lost))),), running=running)
     text = finding(facts, FindingCode.DEVICE_LOST).text
     assert text.startswith(f"{lost.model}, index 3, GPU-known, held by research/train-1: it does not answer")
-    holding = replace(FOREIGN, device_id="GPU-known")
+    holding = FOREIGN._replace(device_id="GPU-known")
     unmatched = finding(replace(facts, kubelet=kubelet(holding)), FindingCode.UNMATCHED_IDS)
     assert unmatched.do == f"GPU-known may be the id of a device that does not answer ({lost.device})"
 
