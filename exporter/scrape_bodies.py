@@ -42,17 +42,11 @@ class ScrapeBodies:
                 self._text.update(snapshot, self._own(snapshot))
                 self._snapshot = snapshot
                 self._bodies.clear()
-            body = self._body(wanted)
-            return self._compressed(wanted, body) if gzipped else body
+            return self._body(wanted, gzipped=gzipped)
 
-    def _body(self, wanted: Format) -> bytes:
-        found = self._bodies.get((wanted, False))
+    def _body(self, wanted: Format, *, gzipped: bool) -> bytes:
+        found = self._bodies.get((wanted, gzipped))
         if found is None:
-            found = self._bodies[wanted, False] = self._text.body(wanted)
-        return found
-
-    def _compressed(self, wanted: Format, body: bytes) -> bytes:
-        found = self._bodies.get((wanted, True))
-        if found is None:
-            found = self._bodies[wanted, True] = self._text.gzipped(wanted, body)
+            found = self._text.gzipped(wanted) if gzipped else self._text.body(wanted)
+            self._bodies[wanted, gzipped] = found
         return found
