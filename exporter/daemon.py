@@ -28,6 +28,7 @@ from exporter.series import Shown
 from exporter.signals import Signals
 from exporter.snapshot import CollectorHealth
 from exporter.text_format import Format
+from exporter.views import NATIVE, ViewOptions, load_views
 from exporter.web import handlers
 from exporter.web.endpoint import Endpoint
 from exporter.web.response import Handler
@@ -86,6 +87,12 @@ def _simulated(settings: Settings, hardware: Hardware) -> str:
     return "devices, pods and values" if settings.simulate.pods is PodSource.SCENARIO else "devices and values"
 
 
+def _shown(settings: Settings, node: str) -> Shown:
+    metrics = settings.metrics
+    views = load_views(metrics.shown_views, ViewOptions(node, metrics.dcgm_vendors))
+    return Shown(settings.labels.ordered, metrics.exported, NATIVE in metrics.shown_views, views)
+
+
 class Daemon:
     """The whole exporter.
 
@@ -118,7 +125,7 @@ class Daemon:
         self._self_metrics = SelfMetrics(process.samples, lambda: reload.successful and (web is None or web.successful))
         self._clocks = Clocks(time.monotonic, time.time)
         self._node = settings.node.name or hardware.hostname
-        self._shown = Shown(settings.labels.ordered, settings.metrics.exported)
+        self._shown = _shown(settings, self._node)
         self._inputs = Inputs(settings, hardware, self._report)
         self._simulated = _simulated(settings, hardware)
         self._assembler = AssemblerThread(self._new_assembler(settings), self.latest, time.monotonic)

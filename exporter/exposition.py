@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from itertools import groupby
+from typing import Self
 
 from prometheus_client.core import Metric as Family
 from prometheus_client.exposition import generate_latest
@@ -11,9 +12,9 @@ from prometheus_client.openmetrics.exposition import generate_latest as generate
 
 from collectors.metric import Kind
 from exporter import series
-from exporter.series import EVERYTHING, OwnSample, Series, Shown
+from exporter.series import EVERYTHING, AnySeries, OwnSample, Shown
 from exporter.snapshot import Snapshot
-from exporter.text_format import Format
+from exporter.text_format import Format, is_plain_counter
 
 
 def render(
@@ -31,10 +32,20 @@ def render(
         shown: What is exported.
     """
     every = list(own)
-    values = series.values(snapshot, every)
-    found = ((each, values[position]) for position, each in series.ordered(snapshot, every, shown))
-    collected = tuple(_family(list(points)) for _, points in groupby(found, key=lambda point: point[0].family))
-    return _WRITERS[text_format](_SnapshotRegistry(collected))
+    arranged = series.arrange(snapshot, every, shown)
+    found = zip(arranged.series, arranged.values(snapshot, every), strict=True)
+    families = [list(points) for _, points in groupby(found, key=lambda point: point[0].family)]
+    written = _WRITERS[text_format](_SnapshotRegistry(tuple(map(_family, families))))
+    if text_format is Format.TEXT:
+        for (first, _), *_ in families:
+            if is_plain_counter(first):
+                written = written.replace(b"\n# TYPE %s untyped\n" % first.name.encode(), _plain_counter_type(first))
+    return written
+
+
+def _plain_counter_type(each: AnySeries) -> bytes:
+    """The line that the library cannot write: it adds `_total` to the name of every counter."""
+    return f"\n# TYPE {each.name} counter\n".encode()
 
 
 class _SnapshotRegistry:
@@ -55,11 +66,29 @@ _WRITERS: dict[Format, Callable[[_SnapshotRegistry], bytes]] = {
 }
 
 
-def _family(points: Sequence[tuple[Series, float]]) -> Family:
-    row, subject, _ = points[0][0]
-    name = row.name(subject)
-    stem = name.removesuffix("_total").removesuffix("_info") if row.kind is not Kind.GAUGE else name
-    family = Family(stem, row.help, row.kind.value, row.unit.value)
+def _family(points: Sequence[tuple[AnySeries, float]]) -> Family:
+    first, _ = points[0]
+    name = first.name
+    stem = name.removesuffix("_total").removesuffix("_info") if first.kind is not Kind.GAUGE else name
+    family = Family(stem, first.help, "unknown" if is_plain_counter(first) else first.kind.value, first.unit.value)
     for each, value in points:
-        family.add_sample(name, dict(each.labels), value)
+        labels: dict[str, str] = {
+            _PlacedName(place, label): text for place, (label, text) in enumerate(each.written_labels)
+        }
+        family.add_sample(name, labels, value)
     return family
+
+
+class _PlacedName(str):
+    """The name of a label, less than those behind it: the library sorts labels, and views have their own order."""
+
+    __slots__ = ("_place",)
+    _place: int
+
+    def __new__(cls, place: int, name: str) -> Self:
+        placed = super().__new__(cls, name)
+        placed._place = place
+        return placed
+
+    def __lt__(self, other: str) -> bool:
+        return isinstance(other, _PlacedName) and self._place < other._place

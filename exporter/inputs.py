@@ -21,6 +21,7 @@ from exporter.attribution.podresources import PodResourcesClient
 from exporter.attribution.watcher import AttributionState, KubeletWatcher
 from exporter.configuration.settings import AttributionSettings, KubeletSettings, PodSource, PollSettings, Settings
 from exporter.poller import Poller
+from exporter.views import sets_read_for
 
 if TYPE_CHECKING:
     from collectors.simulated import Scenario
@@ -69,7 +70,8 @@ def node_of(settings: Settings, hostname: str) -> Node:
     """The paths and the identity of the machine, and the options of the collectors."""
     sysfs, procfs = Root(settings.path.sysfs), Root(settings.path.procfs)
     identity = machine_identity(sysfs, settings.node.name, hostname)
-    collect = replace(settings.collect, sets=settings.metrics.exported)
+    metrics = settings.metrics
+    collect = replace(settings.collect, sets=metrics.exported | sets_read_for(metrics.shown_views))
     return Node(sysfs, procfs, identity, collect, settings.amd)
 
 

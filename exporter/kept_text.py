@@ -1,37 +1,41 @@
 """The text of all series. What has not changed since the snapshot before is kept: labels, numbers, compressed text."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from itertools import chain, compress, groupby
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby
 
 from exporter import series, text_format
 from exporter.gzip_member import GzipMember
 from exporter.kept_values import KeptValues
-from exporter.series import OwnSample, Series, Shown
+from exporter.series import AnySeries, OwnSample, Shown
 from exporter.snapshot import Snapshot
 from exporter.text_format import Format
 
 
-@dataclass(frozen=True, slots=True)
 class _Family:
     """One family, whose series follow each other.
 
-    Attributes:
+    Args:
         first: Its first series.
         starts: Each line up to its number, with the end of the line before.
-        positions: The positions of the numbers.
+        place: The place of its first series among all.
+
+    Attributes:
+        numbers: The text of each number.
+        place: The places of its series.
     """
 
-    first: Series
-    starts: list[str]
-    positions: list[int]
+    def __init__(self, first: AnySeries, starts: Sequence[str], place: int) -> None:
+        self.numbers: Sequence[str] = ()
+        self.place = slice(place, place + len(starts))
+        self._first = first
+        self._starts = starts
 
-    def written(self, numbers: Sequence[str], wanted: Format) -> bytes:
+    def written(self, wanted: Format) -> bytes:
         """Its lines."""
-        pieces = [""] * (2 * len(self.starts))
-        pieces[::2] = self.starts
-        pieces[1::2] = map(numbers.__getitem__, self.positions)
-        pieces[0] = text_format.heading(self.first, wanted) + self.starts[0][1:]
+        pieces = [""] * (2 * len(self._starts))
+        pieces[::2] = self._starts
+        pieces[1::2] = self.numbers
+        pieces[0] = text_format.heading(self._first, wanted) + self._starts[0][1:]
         pieces.append("\n")
         return "".join(pieces).encode()
 
@@ -44,7 +48,7 @@ class _Written:
         families: The families.
 
     Attributes:
-        stale: The families with another number than their text.
+        stale: The numbers of the families with other values than in their text.
     """
 
     def __init__(self, wanted: Format, families: Sequence[_Family]) -> None:
@@ -54,17 +58,17 @@ class _Written:
         self._texts = [b""] * len(families) + [wanted.end.encode()]
         self._member = GzipMember(len(self._texts))
 
-    def texts(self, numbers: Sequence[str]) -> list[bytes]:
-        """The text of each family, then the end. Only what has another number is made anew."""
+    def texts(self) -> list[bytes]:
+        """The text of each family, then the end. Only what has other numbers is made anew."""
         for place in self.stale:
-            self._texts[place] = self._families[place].written(numbers, self._wanted)
+            self._texts[place] = self._families[place].written(self._wanted)
         self._member.changed |= self.stale
         self.stale.clear()
         return self._texts
 
-    def gzipped(self, numbers: Sequence[str]) -> bytes:
+    def gzipped(self) -> bytes:
         """The same as one gzip member."""
-        return self._member.of(self.texts(numbers))
+        return self._member.of(self.texts())
 
 
 class KeptText:
@@ -78,67 +82,66 @@ class KeptText:
         self._shown = shown
         self._values = KeptValues()
         self._is_complete = False
-        self._numbers: list[str] = []
         self._starts: dict[tuple[object, ...], str] = {}
         self._families: list[_Family] = []
-        self._family_of: list[tuple[int, ...]] = []
+        self._bits = memoryview(b"").cast("Q")
         self._written: dict[Format, _Written] = {}
 
     def update(self, snapshot: Snapshot, own: Sequence[OwnSample]) -> None:
         """Use the values of another snapshot."""
         was_complete, self._is_complete = self._is_complete, False  # if this fails, the next call begins anew
-        changed = self._values.update(snapshot, own) if was_complete else None
-        if changed is None:
+        if not (was_complete and self._values.update(snapshot, own)):
             self._arrange(snapshot, own)
-            changed = list(range(len(self._numbers)))
-        self._write_numbers(list(compress(changed, map(self._family_of.__getitem__, changed))))
+        # Their bits are compared, because 0 equals -0, whose text is another, and NaN does not equal itself.
+        before, self._bits = self._bits, memoryview(self._values.now.tobytes()).cast("Q")
+        changed = [
+            number for number, family in enumerate(self._families) if self._bits[family.place] != before[family.place]
+        ]
+        self._write_numbers([self._families[number] for number in changed])
+        for written in self._written.values():
+            written.stale.update(changed)
         self._is_complete = True
 
     def body(self, wanted: Format) -> bytes:
         """The whole exposition."""
-        return b"".join(self._in(wanted).texts(self._numbers))
+        return b"".join(self._in(wanted).texts())
 
     def gzipped(self, wanted: Format) -> bytes:
         """The same as one gzip member."""
-        return self._in(wanted).gzipped(self._numbers)
+        return self._in(wanted).gzipped()
 
     def _in(self, wanted: Format) -> _Written:
         if wanted not in self._written:
             self._written[wanted] = _Written(wanted, self._families)
         return self._written[wanted]
 
-    def _write_numbers(self, changed: Sequence[int]) -> None:
-        """Write the values at these positions."""
-        every, numbers = self._values.every, self._numbers
-        bits = list(map(self._values.bits.__getitem__, changed))
-        # A container's value is often that of its device.
-        different = dict(zip(bits, map(every.__getitem__, changed), strict=True))
-        texts = dict(zip(different, text_format.numbers(list(different.values())), strict=True))
-        for position, text in zip(changed, map(texts.__getitem__, bits), strict=True):
-            numbers[position] = text
-        stale = set(chain.from_iterable(map(self._family_of.__getitem__, changed)))
-        for written in self._written.values():
-            written.stale |= stale
-
     def _arrange(self, snapshot: Snapshot, own: Sequence[OwnSample]) -> None:
         """Determine the series and their order anew. The text of a series that was there before is kept."""
         self._written.clear()
-        self._values.replace(snapshot, own)
+        arranged = series.arrange(snapshot, own, self._shown)
+        self._values.replace(snapshot, own, arranged)
+        self._bits = memoryview(b"").cast("Q")  # no family has the same
         known, self._starts = self._starts, {}
-        self._families = list(self._found(series.ordered(snapshot, own, self._shown), known))
-        self._numbers = [""] * len(self._values.every)
-        family_of: list[tuple[int, ...]] = [()] * len(self._numbers)
-        for place, family in enumerate(self._families):
-            for position in family.positions:
-                family_of[position] = (place,)
-        self._family_of = family_of
+        self._families = list(self._divided(arranged.series, known))
 
-    def _found(self, ordered: Sequence[tuple[int, Series]], known: dict[tuple[object, ...], str]) -> Iterator[_Family]:
-        for _, members in groupby(ordered, key=lambda numbered: numbered[1].family):
-            positions, found = zip(*members, strict=True)
-            keys = [(each.row.stem, each.subject, *each.labels.items()) for each in found]
+    def _divided(self, found: Iterable[AnySeries], known: dict[tuple[object, ...], str]) -> Iterator[_Family]:
+        place = 0
+        for _, members in groupby(found, key=lambda each: each.family):
+            family = list(members)
+            keys = [(each.name, *each.labels.items()) for each in family]
             starts = [
-                known.get(key) or f"\n{text_format.line_start(each)}" for key, each in zip(keys, found, strict=True)
+                known.get(key) or f"\n{text_format.line_start(each)}" for key, each in zip(keys, family, strict=True)
             ]
             self._starts.update(zip(keys, starts, strict=True))
-            yield _Family(found[0], starts, list(positions))
+            yield _Family(family[0], starts, place)
+            place += len(family)
+
+    def _write_numbers(self, families: Sequence[_Family]) -> None:
+        """Write the numbers of families; equal ones once, because a container's value is often that of its device."""
+        bits, values = self._bits, self._values.now
+        different: dict[int, float] = {}
+        for family in families:
+            different.update(zip(bits[family.place], values[family.place], strict=True))
+        texts = dict(zip(different, text_format.numbers(list(different.values())), strict=True))
+        for family in families:
+            family.numbers = list(map(texts.__getitem__, bits[family.place]))

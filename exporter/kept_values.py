@@ -1,15 +1,12 @@
-"""The values of one snapshot after the other. Only samples that are other objects than before are looked at.
-
-Collectors give the same sample again while what they read does not change, and most of it changes seldom.
-"""
+"""The values of one snapshot after the other, as long as they have the same series."""
 
 from array import array
 from collections.abc import Callable, Mapping, Sequence
-from itertools import chain, compress
-from operator import attrgetter, is_not, ne
+from itertools import compress
+from operator import attrgetter, is_not
 
 from collectors.contract import Device, Partition
-from exporter.series import OwnSample, Valued, sample_groups
+from exporter.series import Arrangement, OwnSample, Valued, sample_groups
 from exporter.snapshot import Snapshot
 
 _OF_SAMPLE = ("metric", "device_uuid", "partition_uuid", "labels")
@@ -17,83 +14,62 @@ _OF_HOLDER = ("metric", "container", "subject", "labels")
 # What determines the series of a sample, for each group of samples: column by column, because a tuple for each sample
 # takes three times as long to make, and four times as long to compare.
 _SHAPES = tuple(tuple(map(attrgetter, names)) for names in (_OF_SAMPLE, _OF_SAMPLE, _OF_HOLDER, ("metric", "labels")))
-_VALUE = attrgetter("value")
 
 
 class KeptValues:
-    """The values of all samples, in the order of `series.values`.
+    """The values of the exported series, in their order.
 
     Attributes:
-        every: The values.
-        bits: The bits of each value. They are compared, because 0 equals -0, whose text is another, and NaN does not
-            equal itself.
+        now: The values.
     """
 
     def __init__(self) -> None:
-        self.every = array("d")
-        self.bits: list[int] = []
+        self.now = array("d")
         self._groups: list[_Group] = []
         self._subjects = _Subjects(Snapshot())
+        self._arrangement = Arrangement([], [], [])
 
-    def replace(self, snapshot: Snapshot, own: Sequence[OwnSample]) -> None:
+    def replace(self, snapshot: Snapshot, own: Sequence[OwnSample], arrangement: Arrangement) -> None:
         """Take a snapshot, whatever series it has."""
         groups = sample_groups(snapshot, own)
         self._groups = [_Group(shape, samples) for shape, samples in zip(_SHAPES, groups, strict=True)]
         self._subjects = _Subjects(snapshot)
-        self.every = array("d", map(_VALUE, chain(*groups)))
-        self.bits = _bits_of(self.every)
+        self._arrangement = arrangement
+        self.now = array("d", arrangement.values(snapshot, own))
 
-    def update(self, snapshot: Snapshot, own: Sequence[OwnSample]) -> list[int] | None:
-        """Take a snapshot with the same series in the same order.
-
-        Returns:
-            The positions of the values that are not the same; None if the series are not: then nothing is taken.
-        """
+    def update(self, snapshot: Snapshot, own: Sequence[OwnSample]) -> bool:
+        """Take a snapshot with the same series in the same order. Return False if the series are others."""
         if not (self._groups and self._subjects.are_those_of(snapshot)):
-            return None
-        positions: list[int] = []
-        values = array("d")
-        first = 0
-        for group, samples in zip(self._groups, sample_groups(snapshot, own), strict=True):
-            places = group.new_places(samples)
-            if places is None:
-                return None
-            positions += map(first.__add__, places)
-            values.extend(map(_VALUE, map(samples.__getitem__, places)))
-            first += len(samples)
-        for group, samples in zip(self._groups, sample_groups(snapshot, own), strict=True):
-            group.samples = samples
-        return self._take(positions, values)
-
-    def _take(self, positions: Sequence[int], values: "array[float]") -> list[int]:
-        """Take values; return the positions of those that are not the same."""
-        bits = _bits_of(values)
-        is_other = list(map(ne, bits, map(self.bits.__getitem__, positions)))
-        changed = list(compress(positions, is_other))
-        new = zip(changed, compress(values, is_other), compress(bits, is_other), strict=True)
-        for position, value, value_bits in new:
-            self.every[position] = value
-            self.bits[position] = value_bits
-        return changed
+            return False
+        groups = sample_groups(snapshot, own)
+        if not all(group.take(samples) for group, samples in zip(self._groups, groups, strict=True)):
+            return False
+        self.now = array("d", self._arrangement.values(snapshot, own))
+        return True
 
 
 class _Group:
-    """The samples of one kind, and what determines their series."""
+    """What determines the series of the samples of one kind."""
 
     def __init__(self, shape: Sequence[Callable[[object], object]], samples: Sequence[Valued]) -> None:
-        self.samples = samples
+        self._samples = samples
         self._shape = [(attribute, list(map(attribute, samples))) for attribute in shape]
 
-    def new_places(self, samples: Sequence[Valued]) -> list[int] | None:
-        """The places of other objects; None if not all of them have the series of those before."""
-        if len(samples) != len(self.samples):
-            return None
-        places = list(compress(range(len(samples)), map(is_not, samples, self.samples)))
+    def take(self, samples: Sequence[Valued]) -> bool:
+        """Take other samples; return whether all of them have the series of those before.
+
+        Collectors give the same sample again until they read it again, so only the others are looked at.
+        """
+        if len(samples) != len(self._samples):
+            return False
+        places = list(compress(range(len(samples)), map(is_not, samples, self._samples)))
+        self._samples = samples
+        if 2 * len(places) > len(samples):  # looking at all takes less time
+            return all(list(map(attribute, samples)) == column for attribute, column in self._shape)
         found = list(map(samples.__getitem__, places))
-        for attribute, column in self._shape:
-            if list(map(attribute, found)) != list(map(column.__getitem__, places)):
-                return None
-        return places
+        return all(
+            list(map(attribute, found)) == list(map(column.__getitem__, places)) for attribute, column in self._shape
+        )
 
 
 class _Subjects:
@@ -115,7 +91,3 @@ def _labels(devices: Mapping[str, Device], partitions: Mapping[str, Partition]) 
         {uuid: (each.device, each.vendor, each.model) for uuid, each in devices.items()},
         {uuid: partition.profile for uuid, partition in partitions.items()},
     )
-
-
-def _bits_of(values: "array[float]") -> list[int]:
-    return memoryview(values).cast("B").cast("Q").tolist()

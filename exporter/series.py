@@ -3,15 +3,15 @@
 The values are apart: they change with every snapshot, and the series seldom do.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from operator import attrgetter
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, TypeAlias
 
 from collectors import catalog
 from collectors.contract import Device, SubjectKey
-from collectors.metric import ALL_SETS, Metric, MetricSet, Origin, Subject
+from collectors.metric import ALL_SETS, Kind, Metric, MetricSet, Origin, Subject, Unit
 from exporter import families
 from exporter.snapshot import Container, Snapshot
 
@@ -19,10 +19,12 @@ ROWS = (*catalog.ROWS, *families.ROWS)
 
 _ORDER = {family: position for position, family in enumerate((row, each) for row in ROWS for each in row.subjects)}
 _VALUE = attrgetter("value")
+_OF_THE_EXPORTER = (Subject.EXPORTER, Subject.OWN_PROCESS)
+# Computes a value from all values of a snapshot, in the order of `values`.
+Formula: TypeAlias = Callable[[Sequence[float]], float]
 
 
-@dataclass(frozen=True, slots=True)
-class OwnSample:
+class OwnSample(NamedTuple):
     """One value about the exporter itself; labels in the order of its metric."""
 
     metric: Metric
@@ -30,30 +32,8 @@ class OwnSample:
     labels: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Shown:
-    """What the user lets the exposition show, and how.
-
-    Attributes:
-        holder_labels: The names of the labels in `families.HOLDER_LABELS`, in this order.
-        sets: The sets of metrics. The families of the exporter itself are shown in any case.
-    """
-
-    holder_labels: tuple[str, ...] = families.HOLDER_LABELS
-    sets: frozenset[MetricSet] = ALL_SETS
-
-    def includes(self, series: "Series") -> bool:
-        """Whether a series is exported."""
-        if series.row.origin is Origin.EXPORTER or self.sets == ALL_SETS:
-            return True
-        return series.row.set_of(series.subject, series.labels) in self.sets
-
-
-EVERYTHING = Shown()
-
-
 class Series(NamedTuple):
-    """One series of a family.
+    """One series of a family of the catalogue.
 
     Attributes:
         row: The catalogue row.
@@ -74,6 +54,149 @@ class Series(NamedTuple):
     def order(self) -> tuple[int, tuple[str, ...]]:
         """Sorts the families as the catalogue does, and the series of a family by the values of their labels."""
         return _ORDER[self.family], tuple(self.labels.values())
+
+    @property
+    def name(self) -> str:
+        """The name of the family."""
+        return self.row.name(self.subject)
+
+    @property
+    def kind(self) -> Kind:
+        """The kind of the family."""
+        return self.row.kind
+
+    @property
+    def unit(self) -> Unit:
+        """The unit of the family."""
+        return self.row.unit
+
+    @property
+    def help(self) -> str:
+        """The help of the family."""
+        return self.row.help
+
+    @property
+    def written_labels(self) -> Sequence[tuple[str, str]]:
+        """The labels in the order in which they are written."""
+        return sorted(self.labels.items())
+
+
+@dataclass(frozen=True, slots=True)
+class ForeignFamily:
+    """A family of a view: under a name that another project has chosen.
+
+    Attributes:
+        name: Its full name, with whatever suffix the other project gives it.
+        kind: Gauge or counter.
+        help: One or two sentences for people.
+        unit: The unit at the end of its name; NONE if the name does not end with a unit of the catalogue.
+    """
+
+    name: str
+    kind: Kind
+    help: str
+    unit: Unit = Unit.NONE
+
+
+class ForeignSeries(NamedTuple):
+    """One series of a view.
+
+    Attributes:
+        family: Its family.
+        labels: Name and value of each label that is not empty, in the order in which they are written.
+    """
+
+    family: ForeignFamily
+    labels: Mapping[str, str]
+
+    @property
+    def name(self) -> str:
+        """The name of the family."""
+        return self.family.name
+
+    @property
+    def kind(self) -> Kind:
+        """The kind of the family."""
+        return self.family.kind
+
+    @property
+    def unit(self) -> Unit:
+        """The unit of the family."""
+        return self.family.unit
+
+    @property
+    def help(self) -> str:
+        """The help of the family."""
+        return self.family.help
+
+    @property
+    def written_labels(self) -> Sequence[tuple[str, str]]:
+        """The labels in the order in which they are written."""
+        return tuple(self.labels.items())
+
+
+AnySeries: TypeAlias = Series | ForeignSeries
+
+
+class Arrangement(NamedTuple):
+    """The exported series in their order, and where their values come from.
+
+    Attributes:
+        series: The series, each once.
+        positions: For each, the position of its value: in `values` or, behind those, among the computed ones.
+        formulas: How each computed value follows from the others.
+    """
+
+    series: list[AnySeries]
+    positions: list[int]
+    formulas: list[Formula]
+
+    def values(self, snapshot: Snapshot, own: Sequence[OwnSample]) -> list[float]:
+        """The values of the series in their order, for a snapshot with the same identities."""
+        every = values(snapshot, own)
+        every += [formula(every) for formula in self.formulas]
+        return list(map(every.__getitem__, self.positions))
+
+
+class View(Protocol):
+    """A naming of the same samples, see `exporter/views/__init__.py`."""
+
+    def arrange(self, snapshot: Snapshot, first: int) -> Arrangement:
+        """The series of a snapshot under the names of the view.
+
+        Args:
+            snapshot: The snapshot.
+            first: The position of the first computed value.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What the user lets the exposition show, and how.
+
+    Attributes:
+        holder_labels: The names of the labels in `families.HOLDER_LABELS`, in this order.
+        sets: The sets of metrics. The families of the exporter itself are shown in any case.
+        native: Whether the families of the catalogue are shown. Those of the exporter itself are in any case.
+        views: What is shown under other names, behind them.
+    """
+
+    holder_labels: tuple[str, ...] = families.HOLDER_LABELS
+    sets: frozenset[MetricSet] = ALL_SETS
+    native: bool = True
+    views: tuple[View, ...] = ()
+
+    def includes(self, series: Series) -> bool:
+        """Whether a series of the catalogue is exported."""
+        if not self.native:
+            return series.subject in _OF_THE_EXPORTER
+        if series.row.origin is Origin.EXPORTER or self.sets == ALL_SETS:
+            return True
+        return series.row.set_of(series.subject, series.labels) in self.sets
+
+
+EVERYTHING = Shown()
 
 
 class Valued(Protocol):
@@ -99,8 +222,29 @@ def values(snapshot: Snapshot, own: Sequence[OwnSample]) -> list[float]:
     return list(map(_VALUE, chain(*sample_groups(snapshot, own))))
 
 
+def arrange(snapshot: Snapshot, own: Sequence[OwnSample], shown: Shown = EVERYTHING) -> Arrangement:
+    """Return the exported series in their order, those of views behind those of the catalogue.
+
+    Args:
+        snapshot: The snapshot.
+        own: The samples of the exporter itself.
+        shown: What is exported.
+    """
+    native = ordered(snapshot, own, shown)
+    arranged = Arrangement([each for _, each in native], [position for position, _ in native], [])
+    known = len(snapshot.samples) + len(snapshot.process_samples) + len(snapshot.holder_samples) + len(own)
+    for view in shown.views:
+        foreign = view.arrange(snapshot, known + len(arranged.formulas))
+        arranged.series.extend(foreign.series)
+        arranged.positions.extend(foreign.positions)
+        arranged.formulas.extend(foreign.formulas)
+    return arranged
+
+
 def ordered(snapshot: Snapshot, own: Iterable[OwnSample], shown: Shown = EVERYTHING) -> list[tuple[int, Series]]:
-    """Return the exported series in their order, each once, with the positions of their values in `values`.
+    """Return the exported series of the catalogue in their order, with the positions of their values in `values`.
+
+    Each is there once.
 
     Args:
         snapshot: The snapshot.

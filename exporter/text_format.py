@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from enum import Enum
 
 from collectors.metric import Kind
-from exporter.series import Series
+from exporter.series import AnySeries
 
 _PLAIN_DIGITS = 6  # Go, whose format this is, writes 1e+06
 _PLAIN = 10**_PLAIN_DIGITS
@@ -27,25 +27,33 @@ class Format(Enum):
         return "# EOF\n" if self is Format.OPENMETRICS else ""
 
 
-def heading(series: Series, text_format: Format) -> str:
-    """The lines before the first series of a family."""
-    row = series.row
-    name = row.name(series.subject)
+def heading(series: AnySeries, text_format: Format) -> str:
+    """The lines before the first series of a family.
+
+    A counter of a view may have a name that does not end with `_total`. OpenMetrics has no such counter, so its type is
+    unknown there.
+    """
+    name, kind = series.name, series.kind
     if text_format is Format.TEXT:
-        kind = Kind.GAUGE if row.kind is Kind.INFO else row.kind
-        return f"# HELP {name} {_escaped(row.help)}\n# TYPE {name} {kind}\n"
-    stem = name if row.kind is Kind.GAUGE else name.removesuffix("_total").removesuffix("_info")
-    unit = f"# UNIT {stem} {row.unit}\n" if row.unit else ""
-    return f"# HELP {stem} {_escaped(row.help, quotes=True)}\n# TYPE {stem} {row.kind}\n{unit}"
+        kind = Kind.GAUGE if kind is Kind.INFO else kind
+        return f"# HELP {name} {_escaped(series.help)}\n# TYPE {name} {kind}\n"
+    named = "unknown" if is_plain_counter(series) else kind
+    stem = name if kind is Kind.GAUGE else name.removesuffix("_total").removesuffix("_info")
+    unit = f"# UNIT {stem} {series.unit}\n" if series.unit else ""
+    return f"# HELP {stem} {_escaped(series.help, quotes=True)}\n# TYPE {stem} {named}\n{unit}"
 
 
-def line_start(series: Series) -> str:
+def is_plain_counter(series: AnySeries) -> bool:
+    """Whether it is a counter with a name that does not say so."""
+    return series.kind is Kind.COUNTER and not series.name.endswith("_total")
+
+
+def line_start(series: AnySeries) -> str:
     """A line up to its value."""
-    name = series.row.name(series.subject)
     if not series.labels:
-        return f"{name} "
-    labels = ",".join(f'{label}="{_escaped(value, quotes=True)}"' for label, value in sorted(series.labels.items()))
-    return f"{name}{{{labels}}} "
+        return f"{series.name} "
+    labels = ",".join(f'{label}="{_escaped(value, quotes=True)}"' for label, value in series.written_labels)
+    return f"{series.name}{{{labels}}} "
 
 
 def number(value: float) -> str:

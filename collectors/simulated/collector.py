@@ -23,7 +23,7 @@ from collectors.metric import Cadence, Metric, MetricSet, Origin, Subject
 from collectors.simulated import device_rows, diagnostic_rows, partition_rows
 from collectors.simulated.activity import ActivitySchedule, SlotActivity
 from collectors.simulated.clock import ScenarioClock
-from collectors.simulated.device_rows import Values, View, memory_used
+from collectors.simulated.device_rows import DeviceView, Values, memory_used
 from collectors.simulated.garbage import checked, garbled
 from collectors.simulated.inventory import SimulatedDevice, inventory
 from collectors.simulated.machine import Machine
@@ -130,7 +130,7 @@ class SimulatedCollector:
 
     def _samples(self, machine: Machine, due: frozenset[Cadence]) -> Iterator[Sample]:
         device, profile = machine.device, machine.device.profile
-        view = View(machine, self._clock.unix)
+        view = DeviceView(machine, self._clock.unix)
         uuid = device.device.uuid
         rows = _families(device) & _LEFT_OF_LOST if machine.now.lost else _families(device) - self._omitted(device)
         for metric, values in _ROWS.items():

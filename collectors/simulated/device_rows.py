@@ -28,7 +28,7 @@ _COOL_CELSIUS, _HOT_CELSIUS, _LEAST_FAN_RATIO = 35.0, 85.0, 0.3
 
 
 @dataclass(frozen=True, slots=True)
-class View:
+class DeviceView:
     """One device at one time, as the rows read it.
 
     Attributes:
@@ -80,7 +80,7 @@ def info(**known: str) -> Values:
     return ((tuple(named.get(label.name, named.get(f"{label.name}_", "")) for label in catalog.INFO.labels), 1.0),)
 
 
-def _info(view: View) -> Values:
+def _info(view: DeviceView) -> Values:
     device, profile = view.machine.device, view.profile
     by_address = profile.naming.scheme is Scheme.ADDRESS
     if device.plan.passthrough:  # what the kernel knows without a driver
@@ -97,7 +97,7 @@ def _info(view: View) -> Values:
     )
 
 
-def _status(view: View) -> Values:
+def _status(view: DeviceView) -> Values:
     """By the rules of the real collectors: neither corrected errors nor throttling change the state."""
     if view.machine.now.lost or view.machine.must_be_reset:
         return one_of(labels.STATUS, "failed")
@@ -106,20 +106,20 @@ def _status(view: View) -> Values:
     return one_of(labels.STATUS, "degraded" if view.machine.block_errors or _rows_waiting(view) else "ok")
 
 
-def _worn_out(view: View) -> bool:
+def _worn_out(view: DeviceView) -> bool:
     """True if a repair of its memory has failed, or if it has too many bad pages."""
     if catalog.MEMORY_RETIRED_PAGES in view.profile.whole:
         return replaced_rows(view)[1] >= min(_RESERVED_PAGES, view.profile.memory_bytes // _BYTES_PER_BAD_PAGE)
     return catalog.MEMORY_REPAIR_FAILED in view.profile.whole and repair_has_failed(view)
 
 
-def _recovery(view: View) -> Values:
+def _recovery(view: DeviceView) -> Values:
     if view.machine.must_be_reset:
         return one_of(labels.RECOVERY, "reset")
     return one_of(labels.RECOVERY, "drain_and_reset" if _rows_waiting(view) else "none")
 
 
-def _mode(view: View) -> Iterator[tuple[tuple[str], float]]:
+def _mode(view: DeviceView) -> Iterator[tuple[tuple[str], float]]:
     if view.profile.partition:
         yield ("partitioning",), float(bool(view.plan.partitions))
     for mode, on in view.profile.modes:
@@ -127,32 +127,32 @@ def _mode(view: View) -> Iterator[tuple[tuple[str], float]]:
             yield (mode,), float(on)
 
 
-def _memory_usage(view: View) -> Values:
+def _memory_usage(view: DeviceView) -> Values:
     usable = view.profile.memory_bytes - view.profile.reserved_bytes
     return alone(memory_used(usable, view.machine.now.whole.memory_ratio))
 
 
-def _processes(view: View) -> Values:
+def _processes(view: DeviceView) -> Values:
     now = view.machine.now
     return alone(sum(len(activity.processes) for activity in (now.whole, *now.partitions)))
 
 
-def _celsius(view: View) -> Iterator[tuple[str, float]]:
+def _celsius(view: DeviceView) -> Iterator[tuple[str, float]]:
     used = view.machine.now.watts / view.profile.limit_watts
     for sensor in view.profile.sensors:
         offset = sensor.idle_offset + (sensor.full_offset - sensor.idle_offset) * used
         yield sensor.name, float(round(view.machine.core_celsius + offset))
 
 
-def _temperature(view: View) -> Values:
+def _temperature(view: DeviceView) -> Values:
     return (((sensor,), celsius) for sensor, celsius in _celsius(view))
 
 
-def _temperature_limit(view: View) -> Values:
+def _temperature_limit(view: DeviceView) -> Values:
     return (((limit.sensor, limit.limit), limit.celsius) for limit in view.profile.limits)
 
 
-def _temperature_margin(view: View) -> Values:
+def _temperature_margin(view: DeviceView) -> Values:
     now = dict(_celsius(view))
     return (
         ((limit.sensor, limit.limit), limit.celsius - now[limit.sensor])
@@ -161,7 +161,7 @@ def _temperature_margin(view: View) -> Values:
     )
 
 
-def _clock(view: View) -> Values:
+def _clock(view: DeviceView) -> Values:
     slowed = 0.6 if view.machine.now.throttled & {"thermal", "reliability", "external", "hardware"} else 1.0
     for clock in view.profile.clocks:
         if view.load < IDLE_LOAD:
@@ -174,18 +174,18 @@ def _clock(view: View) -> Values:
             yield (clock.domain,), max(clock.idle_hertz, hertz // 15e6 * 15e6)
 
 
-def _fan_speed(view: View) -> Values:
+def _fan_speed(view: DeviceView) -> Values:
     _, celsius = next(_celsius(view))
     ratio = (celsius - _COOL_CELSIUS) / (_HOT_CELSIUS - _COOL_CELSIUS)
     return (((str(fan),), min(1.0, max(_LEAST_FAN_RATIO, round(ratio, 2)))) for fan in range(view.profile.fans))
 
 
-def _throttle_active(view: View) -> Values:
+def _throttle_active(view: DeviceView) -> Values:
     throttled = view.machine.now.throttled
     return (((reason,), float(reason in throttled)) for reason in view.profile.throttle_reasons)
 
 
-def _links(view: View) -> Values:
+def _links(view: DeviceView) -> Values:
     fabric = view.profile.fabric
     if fabric is None:
         return ()
@@ -193,40 +193,40 @@ def _links(view: View) -> Values:
     return (((fabric.name, "up"), fabric.links), *down)
 
 
-def _bandwidth_limit(view: View) -> Values:
+def _bandwidth_limit(view: DeviceView) -> Values:
     fabric = view.profile.fabric
     return () if fabric is None else (((fabric.name,), fabric.bytes_per_second),)
 
 
-def _fabric_status(view: View) -> Values:
+def _fabric_status(view: DeviceView) -> Values:
     fabric = view.profile.fabric
     if fabric is None or not fabric.registers:
         return ()
     return (((fabric.name, *state), value) for state, value in one_of(labels.FABRIC_STATE, "completed"))
 
 
-def replaced_rows(view: View) -> tuple[int, int]:
+def replaced_rows(view: DeviceView) -> tuple[int, int]:
     """Rows or pages retired because of corrected and of uncorrected errors."""
     corrected = _whole(view.total(catalog.MEMORY_LIFETIME_ERRORS, "corrected")) // _ERRORS_PER_ROW
     return corrected, _whole(view.total(catalog.MEMORY_LIFETIME_ERRORS, "uncorrected"))
 
 
-def _rows_waiting(view: View) -> bool:
+def _rows_waiting(view: DeviceView) -> bool:
     """True while a row with an uncorrected error since the driver's start is not replaced yet."""
     return _whole(view.total(catalog.MEMORY_ERRORS, "uncorrected")) >= 1
 
 
-def repair_has_failed(view: View) -> bool:
+def repair_has_failed(view: DeviceView) -> bool:
     """True once a bad row could not be replaced, because no spare row was left."""
     return sum(replaced_rows(view)) > _SPARE_ROWS
 
 
-def _rows(view: View) -> Values:
+def _rows(view: DeviceView) -> Values:
     corrected, uncorrected = replaced_rows(view)
     return ((("corrected",), corrected), (("uncorrected",), uncorrected))
 
 
-def _retired_pages(view: View) -> Values:
+def _retired_pages(view: DeviceView) -> Values:
     """Pages are retired because of uncorrected errors only."""
     return ((("uncorrected",), replaced_rows(view)[1]),)
 
@@ -236,21 +236,21 @@ def _whole(total: float) -> int:
     return int(total + 1e-6)
 
 
-def _whole_counts(metric: Metric) -> Callable[[View], Values]:
+def _whole_counts(metric: Metric) -> Callable[[DeviceView], Values]:
     """A counter of events or bytes: whole numbers."""
     return lambda view: ((own, _whole(total)) for own, total in view.machine.totals(metric))
 
 
-def _exact(metric: Metric) -> Callable[[View], Values]:
+def _exact(metric: Metric) -> Callable[[DeviceView], Values]:
     """A counter of joules or seconds."""
     return lambda view: view.machine.totals(metric)
 
 
-def _of_load(values: Callable[[Profile, float], Values]) -> Callable[[View], Values]:
+def _of_load(values: Callable[[Profile, float], Values]) -> Callable[[DeviceView], Values]:
     return lambda view: values(view.profile, view.load)
 
 
-_Rows: TypeAlias = Mapping[Metric, Callable[[View], Values]]
+_Rows: TypeAlias = Mapping[Metric, Callable[[DeviceView], Values]]
 _LoadRows: TypeAlias = Mapping[Metric, Callable[[Profile, float], Values]]
 
 # Groups of families: a profile with a group has each of its families, see `families`.

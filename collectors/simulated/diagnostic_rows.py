@@ -7,8 +7,8 @@ from collectors import catalog, labels
 from collectors.metric import Metric
 from collectors.simulated.device_rows import (
     IDLE_LOAD,
+    DeviceView,
     Values,
-    View,
     alone,
     one_of,
     repair_has_failed,
@@ -18,7 +18,7 @@ from collectors.simulated.device_rows import (
 _IDLE_STATE = 8
 
 
-def _fabric_condition(view: View) -> Values:
+def _fabric_condition(view: DeviceView) -> Values:
     """No scenario disturbs a fabric."""
     fabric = view.profile.fabric
     if fabric is None or not fabric.registers:
@@ -26,20 +26,20 @@ def _fabric_condition(view: View) -> Values:
     return (((fabric.name, *condition), value) for condition, value in one_of(labels.FABRIC_CONDITION))
 
 
-def _mode_change_pending(view: View) -> Values:
+def _mode_change_pending(view: DeviceView) -> Values:
     """No scenario changes a mode."""
     modes = ("partitioning", "ecc") if view.profile.partition else ("ecc",)
     return (((mode,), 0) for mode in modes)
 
 
-def _performance_state(view: View) -> Values:
+def _performance_state(view: DeviceView) -> Values:
     """The fastest one under load, and on cards whose memory keeps its clock."""
     idle = view.load < IDLE_LOAD
     slower = any(clock.domain == "memory" and clock.idle_hertz < clock.max_hertz for clock in view.profile.clocks)
     return alone(_IDLE_STATE if idle and slower else 0)
 
 
-def _banks(view: View) -> Values:
+def _banks(view: DeviceView) -> Values:
     """Each replaced row is in another bank, which has some spare rows less; a failed repair has used up one bank."""
     empty = int(repair_has_failed(view))
     used = min(sum(replaced_rows(view)), view.profile.memory_banks - empty)
@@ -47,12 +47,12 @@ def _banks(view: View) -> Values:
     return (((name,), left.get(name, 0)) for name in labels.SPARE_ROWS.values)
 
 
-def _no_errors(_: View) -> Values:
+def _no_errors(_: DeviceView) -> Values:
     """The memory errors of scenarios are errors of DRAM."""
     return (((kind,), 0) for kind in labels.MEMORY_ERROR.values)
 
 
-_Rows: TypeAlias = Mapping[Metric, Callable[[View], Values]]
+_Rows: TypeAlias = Mapping[Metric, Callable[[DeviceView], Values]]
 
 FABRIC_ROWS: _Rows = {catalog.FABRIC_CONDITION: _fabric_condition}
 BANK_ROWS: _Rows = {catalog.MEMORY_BANKS: _banks}

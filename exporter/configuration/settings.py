@@ -11,6 +11,7 @@ from pathlib import Path
 from collectors.contract import AmdOptions, CollectOptions
 from collectors.metric import ALL_SETS, DEFAULT_SETS, MetricSet
 from collectors.registry import installed_names
+from collectors.vendors import VENDORS
 from exporter.configuration.options import option, section, sections_of
 from exporter.configuration.value_types import (
     ADDRESSES,
@@ -33,6 +34,8 @@ from exporter.configuration.value_types import (
 )
 from exporter.families import USED_LABELS
 from exporter.logs import LogFormat, LogLevel
+from exporter.views import NAMES as VIEW_NAMES
+from exporter.views import NATIVE
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,6 +223,8 @@ class MetricsSettings:
 
     Attributes:
         sets: The names of the sets; empty for all.
+        views: The names of the views; empty for all.
+        dcgm_vendors: The vendors of the devices in the view `dcgm`; empty for all.
     """
 
     sets: tuple[str, ...] = option(
@@ -227,11 +232,29 @@ class MetricsSettings:
         ",".join(each.value for each in MetricSet if each in DEFAULT_SETS),
         "The sets of metrics that are exported, see docs/metrics.md. The metrics of the exporter itself always are.",
     )
+    views: tuple[str, ...] = option(
+        names(lambda: VIEW_NAMES, "views"),
+        NATIVE,
+        "The names under which metrics are exported: native are those in docs/metrics.md, dcgm those of NVIDIA's "
+        "dcgm-exporter, see docs/from-dcgm-exporter.md. The metrics of the exporter itself are exported in any case. "
+        "A view has what it needs of every set; metrics.sets is about native.",
+    )
+    dcgm_vendors: tuple[str, ...] = option(
+        names(lambda: [each.name for each in VENDORS], "vendors"),
+        "nvidia",
+        "Vendors of the devices in the view dcgm. A device of another vendor than nvidia has no XID, no NVLink and no "
+        "DCGM_FI_PROF_* there.",
+    )
 
     @property
     def exported(self) -> frozenset[MetricSet]:
         """The sets."""
         return frozenset(map(MetricSet, self.sets)) or ALL_SETS
+
+    @property
+    def shown_views(self) -> tuple[str, ...]:
+        """The names of the views."""
+        return self.views or VIEW_NAMES
 
 
 @dataclass(frozen=True, slots=True)
