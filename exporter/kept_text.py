@@ -30,12 +30,16 @@ class _Family:
         self._first = first
         self._starts = starts
 
-    def written(self, wanted: Format) -> bytes:
+    def heading(self, wanted: Format) -> str:
+        """Its lines before the first series."""
+        return text_format.heading(self._first, wanted)
+
+    def written(self, heading: str) -> bytes:
         """Its lines."""
         pieces = [""] * (2 * len(self._starts))
         pieces[::2] = self._starts
         pieces[1::2] = self.numbers
-        pieces[0] = text_format.heading(self._first, wanted) + self._starts[0][1:]
+        pieces[0] = heading + self._starts[0][1:]
         pieces.append("\n")
         return "".join(pieces).encode()
 
@@ -53,15 +57,15 @@ class _Written:
 
     def __init__(self, wanted: Format, families: Sequence[_Family]) -> None:
         self.stale = set(range(len(families)))
-        self._wanted = wanted
         self._families = families
+        self._headings = [family.heading(wanted) for family in families]
         self._texts = [b""] * len(families) + [wanted.end.encode()]
         self._member = GzipMember(len(self._texts))
 
     def texts(self) -> list[bytes]:
         """The text of each family, then the end. Only what has other numbers is made anew."""
         for place in self.stale:
-            self._texts[place] = self._families[place].written(self._wanted)
+            self._texts[place] = self._families[place].written(self._headings[place])
         self._member.changed |= self.stale
         self.stale.clear()
         return self._texts
