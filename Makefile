@@ -11,7 +11,7 @@ PIP := $(BIN)/pip install --quiet --disable-pip-version-check
 MADE_BY := $(VENV)/.python
 RUNNABLE := $(VENV)/.runnable
 READY := $(VENV)/.ready
-GENERATORS := $(wildcard tools/gen_*.py)
+GENERATORS := $(sort $(wildcard tools/gen_*.py))
 DOCS := $(filter-out tools/gen_proto.py,$(GENERATORS))
 LOCK := $(BIN)/uv pip compile --quiet --generate-hashes --no-header --universal --python-version 3.11
 
@@ -24,7 +24,8 @@ PARALLEL := --numprocesses=auto --dist=loadfile --no-loadscope-reorder
 COMPILER := gcc=gcc,libc6-dev
 TEST_NEEDS := $(COMPILER) openssl=openssl promtool=prometheus prometheus=prometheus chromium=chromium mount=mount \
 	librocm_smi64.so.1=librocm-smi64-1
-IMAGE_TEST_NEEDS := $(COMPILER) debootstrap=debootstrap buildah=buildah podman=podman runc=runc
+IMAGE_TEST_NEEDS := $(COMPILER) debootstrap=debootstrap buildah=buildah podman=podman runc=runc \
+	qemu-x86_64-static=qemu-user-static,binfmt-support qemu-aarch64-static=qemu-user-static,binfmt-support
 RELEASE_NEEDS := buildah=buildah
 
 .PHONY: help run test fuzz image-test bench soak check fix proto docs requirements sbom image release packages FORCE

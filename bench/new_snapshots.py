@@ -130,11 +130,17 @@ def new_snapshots(folder: Path, library: Path) -> Table:
 def _ours(stack: ExitStack, folder: Path, library: Path) -> list[_Way]:
     kept, new = (_doubled(stack, folder, library, name) for name in ("kept", "new"))
     small, large = (_simulated(stack, folder, name, text) for name, text in (("h100", whole(8)), ("mig", sliced(16))))
+    all_small, all_large = (
+        _simulated(stack, folder, f"views-{name}", text, "--metrics.views=all")
+        for name, text in (("h100", whole(8)), ("mig", sliced(16)))
+    )
     return [
         _Way("8 x H100, 8 pods, simulated, OpenMetrics, gzip", small, PROMETHEUS),
+        _Way("8 x H100, 8 pods, simulated, all views, OpenMetrics, gzip", all_small, PROMETHEUS),
         _Way("8 x H100, 250 pods, OpenMetrics, gzip", kept, PROMETHEUS),
         _Way("8 x H100, 250 pods, text, new connection", new, _TEXT, keeps=False),
         _Way("16 x 7 MIG, 112 pods, simulated, OpenMetrics, gzip", large, PROMETHEUS),
+        _Way("16 x 7 MIG, 112 pods, simulated, all views, OpenMetrics, gzip", all_large, PROMETHEUS),
     ]
 
 
@@ -143,10 +149,10 @@ def _doubled(stack: ExitStack, folder: Path, library: Path, name: str) -> Proces
     return stack.enter_context(exporter((*node.flags, *_POLLS), node.environment, folder / f"new-{name}.log"))
 
 
-def _simulated(stack: ExitStack, folder: Path, name: str, scenario: str) -> Process:
+def _simulated(stack: ExitStack, folder: Path, name: str, scenario: str, *flags: str) -> Process:
     file = folder / f"new-{name}.yaml"
     file.write_text(scenario, encoding="utf-8")
-    return stack.enter_context(exporter((f"--simulate={file}", *_POLLS), {}, file.with_suffix(".log")))
+    return stack.enter_context(exporter((f"--simulate={file}", *_POLLS, *flags), {}, file.with_suffix(".log")))
 
 
 def _bare(stack: ExitStack, folder: Path, number: int, way: _Way) -> _Way:

@@ -15,10 +15,10 @@ from exporter.attribution import join
 from exporter.attribution.claim_lookups import LookupsChanged
 from exporter.attribution.claims import Claims
 from exporter.attribution.finished_pods import CurrentHolders
-from exporter.attribution.free_memory import return_free_memory
 from exporter.attribution.holding import HoldingGroup
 from exporter.attribution.inventory import Inventory
 from exporter.attribution.watcher import AttributionState
+from exporter.c_allocator import return_free_memory
 from exporter.collector_state import CollectorState, Limits
 from exporter.few_names import counted_by_few
 from exporter.poller import CallStarted, DevicesReleased, PollerEvent, Released

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from collectors import registry
 from collectors.registry import RegistryError
 from exporter import logs
+from exporter.c_allocator import use_one_arena
 from exporter.configuration.errors import ConfigError
 from exporter.configuration.flags import Action, command_line_parser, parse_command_line
 from exporter.configuration.load import load_settings
@@ -61,20 +62,21 @@ def run(arguments: Sequence[str], environ: Mapping[str, str], output: Write, err
 
     Returns:
         The exit code: 0 on success, 1 when the exporter cannot run or `check` finds errors, 2 when the configuration
-        is invalid, 4 when the version of a library differs from its driver's for too long.
+        is invalid, 4 when the version of a library differs from its driver's for too long. `conformance` has its own.
     """
     try:
         command = parse_command_line(arguments)
+        if command.action is Action.CONFORMANCE:
+            return _conformance(command.rest, environ, output, errors)
         if command.action in _PRINTED:
-            output(_PRINTED[command.action]())
-            return EXIT_OK
+            return _print(_PRINTED[command.action](), output)
         load = partial(load_settings, command.flags, environ, command.file)
         settings = load()
         scenario = None if command.simulate is None else _scenario(command.simulate)
         web = _web(settings)
         if command.action is Action.CHECK_CONFIG:
-            output("configuration is valid\n")
-            return EXIT_OK
+            return _print("configuration is valid\n", output)
+        use_one_arena()
         with _log_lines(settings, errors) as lines:
             hardware = _hardware(settings, scenario, environ)
             if command.action is Action.CHECK:
@@ -90,10 +92,21 @@ def run(arguments: Sequence[str], environ: Mapping[str, str], output: Write, err
     return EXIT_OK
 
 
+def _print(text: str, output: Write) -> int:
+    output(text)
+    return EXIT_OK
+
+
 def _check(settings: Settings, hardware: Hardware, environ: Mapping[str, str], output: Write, *, as_json: bool) -> int:
     from exporter.check.command import run_check  # noqa: PLC0415 - the serving daemon does without it
 
     return run_check(settings, hardware, environ, output, as_json=as_json)
+
+
+def _conformance(arguments: Sequence[str], environ: Mapping[str, str], output: Write, errors: Write) -> int:
+    from exporter.conformance.command import run_conformance  # noqa: PLC0415 - the serving daemon does without it
+
+    return run_conformance(arguments, environ, output, errors)
 
 
 def _scenario(name: str) -> "Scenario":

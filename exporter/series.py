@@ -20,8 +20,8 @@ ROWS = (*catalog.ROWS, *families.ROWS)
 _ORDER = {family: position for position, family in enumerate((row, each) for row in ROWS for each in row.subjects)}
 _VALUE = attrgetter("value")
 _OF_THE_EXPORTER = (Subject.EXPORTER, Subject.OWN_PROCESS)
-# Computes a value from all values of a snapshot, in the order of `values`.
-Formula: TypeAlias = Callable[[Sequence[float]], float]
+# Computes values from all values of a snapshot, in the order of `values`.
+Formula: TypeAlias = Callable[[Sequence[float]], Sequence[float]]
 
 
 class OwnSample(NamedTuple):
@@ -61,21 +61,6 @@ class Series(NamedTuple):
         return self.row.name(self.subject)
 
     @property
-    def kind(self) -> Kind:
-        """The kind of the family."""
-        return self.row.kind
-
-    @property
-    def unit(self) -> Unit:
-        """The unit of the family."""
-        return self.row.unit
-
-    @property
-    def help(self) -> str:
-        """The help of the family."""
-        return self.row.help
-
-    @property
     def written_labels(self) -> Sequence[tuple[str, str]]:
         """The labels in the order in which they are written."""
         return sorted(self.labels.items())
@@ -102,32 +87,22 @@ class ForeignSeries(NamedTuple):
     """One series of a view.
 
     Attributes:
-        family: Its family.
+        row: Its family.
         labels: Name and value of each label that is not empty, in the order in which they are written.
     """
 
-    family: ForeignFamily
+    row: ForeignFamily
     labels: Mapping[str, str]
+
+    @property
+    def family(self) -> str:
+        """What the series of one family have in common."""
+        return self.row.name
 
     @property
     def name(self) -> str:
         """The name of the family."""
-        return self.family.name
-
-    @property
-    def kind(self) -> Kind:
-        """The kind of the family."""
-        return self.family.kind
-
-    @property
-    def unit(self) -> Unit:
-        """The unit of the family."""
-        return self.family.unit
-
-    @property
-    def help(self) -> str:
-        """The help of the family."""
-        return self.family.help
+        return self.row.name
 
     @property
     def written_labels(self) -> Sequence[tuple[str, str]]:
@@ -144,7 +119,7 @@ class Arrangement(NamedTuple):
     Attributes:
         series: The series, each once.
         positions: For each, the position of its value: in `values` or, behind those, among the computed ones.
-        formulas: How each computed value follows from the others.
+        formulas: How the computed values follow from the others: each formula computes those behind the one before.
     """
 
     series: list[AnySeries]
@@ -154,7 +129,7 @@ class Arrangement(NamedTuple):
     def values(self, snapshot: Snapshot, own: Sequence[OwnSample]) -> list[float]:
         """The values of the series in their order, for a snapshot with the same identities."""
         every = values(snapshot, own)
-        every += [formula(every) for formula in self.formulas]
+        every += [computed for formula in self.formulas for computed in formula(every)]
         return list(map(every.__getitem__, self.positions))
 
 
@@ -234,7 +209,9 @@ def arrange(snapshot: Snapshot, own: Sequence[OwnSample], shown: Shown = EVERYTH
     arranged = Arrangement([each for _, each in native], [position for position, _ in native], [])
     known = len(snapshot.samples) + len(snapshot.process_samples) + len(snapshot.holder_samples) + len(own)
     for view in shown.views:
-        foreign = view.arrange(snapshot, known + len(arranged.formulas))
+        foreign = view.arrange(snapshot, known)
+        # Each computed value belongs to a series, so the last of them is the highest position.
+        known = max([known, *(position + 1 for position in foreign.positions)])
         arranged.series.extend(foreign.series)
         arranged.positions.extend(foreign.positions)
         arranged.formulas.extend(foreign.formulas)

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import NamedTuple
 
 from collectors import catalog
@@ -49,6 +50,7 @@ class SeriesOrder:
         return all(map(_is_same_series, samples, self.samples))
 
 
+@lru_cache(maxsize=512)  # more than there are metrics: one object for all series of a metric
 def _bounds(metric: Metric) -> Bounds | None:
     low, high = bounds_of(metric)
     fixed = metric.kind is not Kind.COUNTER and metric not in _OF_DEVICE and math.isfinite(low) and math.isfinite(high)

@@ -20,7 +20,7 @@ from soak.scraper import Scraper
 from tests.doubles.exporter_process import clean_environment
 from tests.doubles.native_build import build_nvml
 
-_TICK_SECONDS = 0.2
+_TICK_SECONDS = 0.12  # all faults in a cycle
 _DISTURBED_SECONDS = 16.0
 _REST_SECONDS = 8.5  # until all readings are back
 _MOST_REST_SECONDS = 30.0  # a series that is missing for longer is judged as one that went

@@ -138,6 +138,9 @@ _CONFIGURATIONS = (
 class Disturbances:
     """All of them; `tick` is called several times per second.
 
+    After each rest they begin anew, in the same order: what a rest leaves in memory depends on what was before it, so
+    only equal disturbances leave equal numbers of blocks. Pods and processes are others each time.
+
     Args:
         node: The node.
         pid: The exporter's process.
@@ -147,16 +150,18 @@ class Disturbances:
         self._node = node
         self._pid = pid
         self._number = self._energy_ticks = 0
+        self._since_rest = 0
         self._use_energy = energy_steps(node.nvidia, node.amd)
 
     def tick(self) -> None:
         """Disturb: an error of a device and other processes each time, the rest from time to time."""
         self._number += 1
-        number, node = self._number, self._node
+        self._since_rest += 1
+        number, node = self._since_rest, self._node
         node.nvidia.nvml.happen(number // len(_XIDS) % CARDS, _XIDS[number % len(_XIDS)])
-        node.run_processes(pid_of(number))
+        node.run_processes(pid_of(self._number))
         if number % _TICKS_OF_PODS == 0:
-            pods = number // _TICKS_OF_PODS
+            pods = self._number // _TICKS_OF_PODS
             node.list_pods(name_of(2 * pods), name_of(2 * pods + 1))
         if number % _TICKS_OF_FAULTS == 0:
             node.repair()
@@ -175,6 +180,7 @@ class Disturbances:
 
     def rest(self) -> None:
         """Undo everything."""
+        self._since_rest = 0
         self._node.rest()
         self._reload(CONFIGURATION)
 

@@ -15,6 +15,7 @@ import yaml
 from exporter.configuration.options import Option
 from exporter.configuration.settings import SECTIONS
 from exporter.configuration.value_types import SWITCH
+from exporter.views import NAMES as VIEW_NAMES
 from tools.chart import CHART, ROOT
 
 _SCHEMA = "values.schema.json"
@@ -28,6 +29,7 @@ SET_BY_CHART = frozenset(
         "labels.container",
         "labels.namespace",
         "labels.pod",
+        "metrics.views",
         "node.name",
         "web.config_file",
         "web.listen_address",
@@ -72,9 +74,10 @@ def options_schema() -> dict[str, Any]:
 
 
 def schema() -> dict[str, Any]:
-    """The schema of the values. All but the options is written by hand."""
+    """The schema of the values. All but the options and the names of the views is written by hand."""
     content: dict[str, Any] = json.loads((CHART / _SCHEMA).read_text())
     options = content["properties"]["options"]
+    content["properties"]["views"]["items"] = {"enum": list(VIEW_NAMES)}
     content["properties"]["options"] = {"description": options["description"], **options_schema()}
     return content
 

@@ -12,6 +12,7 @@ from exporter.configuration.flags import (
     CHECK_HELP,
     CONFIG_FILE_FLAG,
     CONFIG_FILE_HELP,
+    CONFORMANCE_HELP,
     JSON_FLAG,
     JSON_HELP,
     SIMULATE_FLAG,
@@ -84,6 +85,7 @@ def _actions() -> str:
         (f"`{SIMULATE_FLAG}[=SCENARIO]`", SIMULATE_HELP),
         (f"`{Action.CHECK}`", CHECK_HELP),
         (f"`{JSON_FLAG}`", JSON_HELP),
+        (f"`{Action.CONFORMANCE}`", CONFORMANCE_HELP),
     ]
     return _table(("Flag", "Meaning"), [(flag, _linked(text)) for flag, text in (*others, *rows)])
 

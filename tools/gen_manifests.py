@@ -37,6 +37,7 @@ _BESIDE = "amd-beside-nvidia"
 
 # Labels that only a release of Helm has. Without them the selectors are those that the plain manifests always had.
 _OF_HELM = re.compile(r"^ *(?:app\.kubernetes\.io/(?:instance|managed-by)|helm\.sh/chart): .*\n", re.MULTILINE)
+_HOOK = re.compile(r"^ *annotations:\n(?: *helm\.sh/hook.*\n)+", re.MULTILINE)
 _GROUP = re.compile(r"^ *node-group: .*\n", re.MULTILINE)
 
 
@@ -54,7 +55,7 @@ def golden(case: Path) -> str:
 
 def plain(text: str) -> str:
     """A rendered manifest without what belongs to Helm."""
-    return _GROUP.sub("", _OF_HELM.sub("", text))
+    return _GROUP.sub("", _HOOK.sub("", _OF_HELM.sub("", text)))
 
 
 def _daemon_set(group: Mapping[str, Any]) -> str:
@@ -77,6 +78,12 @@ def _adapter_rule() -> str:
     return rule
 
 
+def _conformance_job() -> str:
+    """The Job without what says how Helm runs it."""
+    text = plain(render({"conformance": {"enabled": True}})["tests/conformance.yaml"])
+    return text[text.index("apiVersion:") :]
+
+
 def plain_manifests() -> dict[Path, str]:
     """Every manifest in deploy/ that the chart renders, and its content."""
     shared = render({"features": {"resourceSlices": {"enabled": True}}, "monitor": {"enabled": True}})
@@ -92,6 +99,7 @@ def plain_manifests() -> dict[Path, str]:
         _KUBERNETES / "monitor" / "servicemonitor.yaml": plain(shared["monitor.yaml"]),
         _KUBERNETES / "resource-slices" / "clusterrole.yaml": plain(role),
         _KUBERNETES / "resource-slices" / "clusterrolebinding.yaml": plain(binding),
+        _KUBERNETES / "conformance" / "job.yaml": _conformance_job(),
         _AUTOSCALING / "prometheus-adapter-rule.yaml": _adapter_rule(),
     }
 

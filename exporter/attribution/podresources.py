@@ -7,7 +7,6 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from exporter.attribution.free_memory import return_free_memory
 from exporter.attribution.grpc_unary import MAX_MESSAGE_BYTES, UnaryChannel
 from exporter.attribution.holding import Holdings, PodResourcesList
 from exporter.attribution.podresources_wire import PodResourcesDecoder
@@ -19,6 +18,7 @@ from exporter.attribution.rpc_error import (
     StatusError,
     TooLargeError,
 )
+from exporter.c_allocator import return_free_memory
 
 _LIST = "/v1.PodResourcesLister/List"
 _REQUEST = b""  # a ListPodResourcesRequest, which has no fields

@@ -13,10 +13,11 @@ from exporter.configuration.settings import OPTIONS, SECTIONS
 
 
 class Action(StrEnum):
-    """What the program does; the value is the flag without dashes, for `CHECK` the word."""
+    """What the program does; the value is the flag without dashes, for `CHECK` and `CONFORMANCE` the word."""
 
     RUN = "run"
     CHECK = "check"
+    CONFORMANCE = "conformance"
     ONCE = "once"
     CHECK_CONFIG = "check-config"
     LIST_METRICS = "list-metrics"
@@ -27,6 +28,10 @@ class Action(StrEnum):
 CHECK_HELP = (
     "Check the node once: print what was found, what is missing and the consequences. Exits with 1 if there is an "
     "error. See docs/check.md."
+)
+CONFORMANCE_HELP = (
+    "Judge the endpoint of an exporter as the AI Conformance programme does. Its flags stand after the word: see "
+    "`conformance --help`, and docs/conformance.md."
 )
 JSON_FLAG = "--json"
 JSON_HELP = "With check: print one JSON object instead of tables."
@@ -63,6 +68,7 @@ class CommandLine:
         file: The configuration file, if one was named.
         simulate: The scenario to play in place of the node's own hardware; empty for the default one.
         as_json: True where `check` is to print JSON.
+        rest: For `Action.CONFORMANCE` its arguments, unchecked.
     """
 
     action: Action
@@ -70,17 +76,24 @@ class CommandLine:
     file: Path | None
     simulate: str | None = None
     as_json: bool = False
+    rest: tuple[str, ...] = ()
 
 
 class FlagParser(argparse.ArgumentParser):
-    """An argument parser that raises ConfigError where argparse prints its usage and exits."""
+    """An argument parser that raises ConfigError where argparse prints its usage and exits.
 
-    def __init__(self) -> None:
+    Args:
+        usage: The form of the command line, with `%(prog)s` for the name of the command.
+        description: What the command does.
+        epilog: What stands at the end of the help.
+    """
+
+    def __init__(self, usage: str, description: str, epilog: str = "") -> None:
         super().__init__(
             prog="accelerator-exporter",
-            usage="%(prog)s [check] [flags]",
-            description="Prometheus exporter for the accelerators of a Kubernetes node and the pods that use them.",
-            epilog="A flag overrides its environment variable, which overrides the configuration file.",
+            usage=usage,
+            description=description,
+            epilog=epilog,
             add_help=False,
             allow_abbrev=False,
         )
@@ -92,13 +105,18 @@ class FlagParser(argparse.ArgumentParser):
 
 def command_line_parser() -> FlagParser:
     """The parser of every flag; `format_help()` of it is the text for `--help`."""
-    parser = FlagParser()
+    parser = FlagParser(
+        "%(prog)s [check] [flags]\n       %(prog)s conformance --url=URL [flags]",
+        "Prometheus exporter for the accelerators of a Kubernetes node and the pods that use them.",
+        "A flag overrides its environment variable, which overrides the configuration file.",
+    )
     actions = parser.add_argument_group("instead of running")
     for action, text in ACTIONS:
         names = ("-h", f"--{action}") if action is Action.HELP else (f"--{action}",)
         actions.add_argument(*names, dest=_ACTIONS, action="append_const", const=action, help=text)
     check = parser.add_argument_group(Action.CHECK.value, CHECK_HELP)
     check.add_argument(JSON_FLAG, dest=_JSON, action="append_const", const="", help=JSON_HELP)
+    parser.add_argument_group(Action.CONFORMANCE.value, CONFORMANCE_HELP)
     file = parser.add_argument_group("configuration file")
     file.add_argument(CONFIG_FILE_FLAG, dest=_FILE, action="append", metavar="FILE", help=CONFIG_FILE_HELP)
     simulation = parser.add_argument_group("simulation")
@@ -123,6 +141,8 @@ def parse_command_line(arguments: Sequence[str]) -> CommandLine:
     Raises:
         ConfigError: An argument is unknown, lacks its value or is given twice, or two actions are.
     """
+    if arguments and arguments[0] == Action.CONFORMANCE:
+        return CommandLine(Action.CONFORMANCE, {}, None, rest=tuple(arguments[1:]))
     parsed, rest = command_line_parser().parse_known_args(arguments)
     if Action.HELP in (parsed.actions or ()):
         return CommandLine(Action.HELP, {}, None)
@@ -145,7 +165,7 @@ def parse_command_line(arguments: Sequence[str]) -> CommandLine:
     as_json = flags.pop(_JSON, None) is not None
     action = actions[0] if actions else Action.RUN
     if as_json and action is not Action.CHECK:
-        raise ConfigError(f"{JSON_FLAG}: given without {Action.CHECK}, which is the only command that prints JSON")
+        raise ConfigError(f"{JSON_FLAG}: given without {Action.CHECK}, which prints JSON")
     _check_simulation(simulate, action, flags)
     return CommandLine(action, flags, None if file is None else Path(file), simulate, as_json)
 
@@ -163,7 +183,10 @@ def _refuse(argument: str) -> NoReturn:
     name = argument.partition("=")[0]
     if not name.startswith("-"):
         found = shown(argument) if argument else '""'
-        raise ConfigError(f"unexpected argument {found}; the only command is {Action.CHECK}; write --flag=value")
+        if argument == Action.CONFORMANCE:
+            raise ConfigError(f"unexpected argument {found}; it must be the first one")
+        commands = f"{Action.CHECK} and {Action.CONFORMANCE}"
+        raise ConfigError(f"unexpected argument {found}; the commands are {commands}; write --flag=value")
     known = (
         *(f"--{action}" for action, _ in ACTIONS),
         JSON_FLAG,

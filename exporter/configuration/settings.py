@@ -236,8 +236,9 @@ class MetricsSettings:
         names(lambda: VIEW_NAMES, "views"),
         NATIVE,
         "The names under which metrics are exported: native are those in docs/metrics.md, dcgm those of NVIDIA's "
-        "dcgm-exporter, see docs/from-dcgm-exporter.md. The metrics of the exporter itself are exported in any case. "
-        "A view has what it needs of every set; metrics.sets is about native.",
+        "dcgm-exporter, see docs/from-dcgm-exporter.md, otel those of OpenTelemetry, see docs/opentelemetry.md. The "
+        "metrics of the exporter itself are exported in any case. A view has what it needs of every set; metrics.sets "
+        "is about native.",
     )
     dcgm_vendors: tuple[str, ...] = option(
         names(lambda: [each.name for each in VENDORS], "vendors"),

@@ -1,7 +1,8 @@
 """The form of a view: a table of rows, and what its series describe. See `exporter/views/__init__.py`. No I/O."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import NamedTuple, TypeAlias
 
 from collectors.contract import SubjectKey
@@ -33,6 +34,13 @@ class Scale:
             round(native * self.multiplier, _DIGITS) / self.divisor if self.multiplier != 1 else native / self.divisor
         )
 
+    def foreign_of(self, natives: Iterable[float]) -> list[float]:
+        """The foreign values of many."""
+        multiplier, divisor = self.multiplier, self.divisor
+        if multiplier == 1:
+            return [native / divisor for native in natives]
+        return [round(native * multiplier, _DIGITS) / divisor for native in natives]
+
     def native(self, foreign: float) -> float:
         """The native value of a foreign one."""
         return foreign * self.divisor / self.multiplier
@@ -50,6 +58,11 @@ class NumberOfHighest:
     """
 
     label: str
+
+
+@dataclass(frozen=True, slots=True)
+class Quotient:
+    """The value is the sample of the first term divided by that of the second; 0 if that is 0."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +108,7 @@ class Row:
         value: How the value follows from the sum, or from the samples.
         fixed: Labels with a fixed value.
         labels: Labels from own labels of the first term's metric.
+        of_holder: Whether its series have the labels of the container that holds the described thing alone.
         vendors: The vendors of the devices that have it; empty for every vendor.
         note: What users must know, for the documentation: where meaning or presence differ from the original.
     """
@@ -102,9 +116,10 @@ class Row:
     family: ForeignFamily
     subjects: tuple[Subject, ...]
     terms: tuple[Term, ...]
-    value: Scale | NumberOfHighest = AS_IS
+    value: Scale | NumberOfHighest | Quotient = AS_IS
     fixed: Mapping[str, str] = field(default_factory=dict)
     labels: Mapping[str, OwnLabel] = field(default_factory=dict)
+    of_holder: bool = False
     vendors: tuple[str, ...] = ()
     note: str = ""
 
@@ -117,9 +132,11 @@ class Entity(NamedTuple):
         key: Whose samples its rows take.
         vendor: The vendor of its device.
         labels: The labels of each of its series, in the order in which they are written. Empty ones are left out.
+        holder: The labels of the only container that holds it, for rows with `of_holder`.
     """
 
     subject: Subject
     key: Key
     vendor: str
     labels: Mapping[str, str]
+    holder: Mapping[str, str] = MappingProxyType({})

@@ -127,3 +127,46 @@ def test_files_of_rules_become_objects(tmp_path: Path, labels: dict[str, str], e
     alert, record = rule["spec"]["groups"][0]["rules"]
     assert (alert["expr"], alert["annotations"]["summary"]) == (expression, summary)
     assert record == {"record": "example:count", "expr": "count(accelerator_device_info)"}
+
+
+def rules(labels: Mapping[str, str] | None = None, **values: object) -> dict[str, list[dict[str, Any]]]:
+    """The rules of each PrometheusRule by the name of its file."""
+    renamed = {"labels": labels} if labels else {}
+    found = manifests({**with_group(), **renamed, "rules": {"enabled": True, **values}})
+    return {
+        m["metadata"]["name"].removeprefix(f"{NAME}-"): [
+            each for group in m["spec"]["groups"] for each in group["rules"]
+        ]
+        for m in found
+        if m["kind"] == "PrometheusRule"
+    }
+
+
+def rules_of_the_project() -> dict[str, list[dict[str, Any]]]:
+    folder = ROOT / "deploy" / "prometheus" / "rules"
+    return {
+        path.stem: [rule for group in yaml.safe_load(path.read_text())["groups"] for rule in group["rules"]]
+        for path in sorted(folder.iterdir())
+    }
+
+
+def test_rules_are_those_of_the_project() -> None:
+    assert rules(openshiftNames=True) == rules_of_the_project()
+    assert rules().keys() == {"alerts", "recording"}
+
+
+def test_rules_use_the_renamed_labels_in_expressions_and_in_actions_of_texts() -> None:
+    for before, after in zip(rules_of_the_project()["alerts"], rules(RENAMED)["alerts"], strict=True):
+        old, new = (f"{r['expr']}{''.join(re.findall(r'{{.*?}}', str(r['annotations'])))}" for r in (before, after))
+        for label, renamed in RENAMED.items():
+            assert len(re.findall(rf"\b{renamed}\b", new)) == len(re.findall(rf"\b{label}\b", old))
+            assert not re.search(rf"\b{label}\b", new)
+        words = [re.sub(r"{{.*?}}", "", r["annotations"]["description"]) for r in (before, after)]
+        assert words[0] == words[1]
+    pods = rules(RENAMED)["recording"][0]["expr"]
+    assert pods == "sum by (cluster, k8s_namespace_name, k8s_pod_name) (accelerator_allocation_share_ratio)"
+
+
+def test_address_of_the_runbooks_is_a_value() -> None:
+    (url, *_) = (rule["annotations"]["runbook_url"] for rule in rules(runbookUrl="https://wiki.example/run")["alerts"])
+    assert url == "https://wiki.example/run#acceleratordevicelost"

@@ -26,6 +26,8 @@ from tools.gen_chart import SET_BY_CHART
         ({"options": {"web": {"listen_address": ":1"}}}, "listen_address"),
         ({"options": {"log": {"level": "loud"}}}, "level"),
         ({"labels": {"pods": "x"}}, "pods"),
+        ({"views": ["dgcm"]}, "views"),
+        ({"options": {"metrics": {"views": "dcgm"}}}, "views"),
         ({"labels": {"pod": "k8s.pod"}}, "pod"),
         ({"updateStrategy": {"maxSurge": 1}}, "maxSurge"),
         ({"nodeGroups": []}, "nodeGroups"),
@@ -35,6 +37,8 @@ from tools.gen_chart import SET_BY_CHART
         ({"nodeGroups": [{"name": "A_b"}]}, "name"),
         ({"monitor": {"enabled": "yes"}}, "enabled"),
         ({"podLabels": {"node-group": "x"}}, "node-group"),
+        ({"conformance": {"args": []}}, "args"),
+        ({"conformance": {"autoscaling": "inference"}}, "autoscaling"),
     ],
     ids=json.dumps,
 )
@@ -49,8 +53,21 @@ def test_a_wrong_value_is_refused_and_its_key_named(values: dict[str, Any], key:
         ({"nodeGroups": [{"name": "a"}, {"name": "a", "preset": "amd"}]}, "two groups have the name a"),
         (with_features("processesAmdFdinfo"), "processesAmdFdinfo needs features.processes"),
         ({"monitor": {"enabled": True}, "service": {"enabled": False}}, "use the kind PodMonitor"),
+        (
+            {"conformance": {"enabled": True}, "service": {"enabled": False}},
+            "conformance.enabled needs service.enabled",
+        ),
+        ({"conformance": {"enabled": True}, "web": {"tls": "server"}}, "the official test speaks plain HTTP"),
+        ({"dcgmService": {"enabled": True}}, "needs dcgm in views"),
     ],
-    ids=["two groups of one name", "fdinfo without processes", "monitor without service"],
+    ids=[
+        "two groups of one name",
+        "fdinfo without processes",
+        "monitor without service",
+        "conformance without service",
+        "conformance with TLS",
+        "dcgm's service alone",
+    ],
 )
 def test_values_that_contradict_each_other_are_refused(values: dict[str, Any], text: str) -> None:
     with pytest.raises(HelmRenderError, match=text):
@@ -149,3 +166,29 @@ def test_names_that_look_like_numbers_are_text() -> None:
 def test_a_feature_that_is_removed_is_off() -> None:
     found = manifests({"features": dict.fromkeys(("resourceSlices", "processes"), None)})
     assert of_kind(found, "DaemonSet")["spec"]["template"]["spec"]["automountServiceAccountToken"] is False
+
+
+def test_views_reach_the_exporter() -> None:
+    def environ(views: list[str]) -> list[dict[str, Any]]:
+        (container,) = pod_of({**with_group(), "views": views})["containers"]
+        return [each for each in container["env"] if each["name"].endswith("_VIEWS")]
+
+    assert environ(["native"]) == []
+    assert environ(["native", "dcgm"]) == [{"name": "ACCELERATOR_EXPORTER_METRICS_VIEWS", "value": "native,dcgm"}]
+
+
+def test_the_service_of_dcgm_selects_the_exporters_and_no_monitor_selects_it() -> None:
+    found = manifests(
+        {**with_group(), "views": ["dcgm"], "dcgmService": {"enabled": True}, "monitor": {"enabled": True}}
+    )
+    services = {each["metadata"]["name"]: each for each in found if each["kind"] == "Service"}
+    ours, theirs = services["accelerator-exporter"], services["nvidia-dcgm-exporter"]
+    monitor = of_kind(found, "ServiceMonitor")
+
+    assert theirs["spec"]["selector"] == ours["spec"]["selector"]
+    # An address of its own: behind a headless Service, port 9400 would be that of the pod.
+    assert "clusterIP" not in theirs["spec"]
+    assert [(port["port"], port["targetPort"]) for port in theirs["spec"]["ports"]] == [(9400, "metrics")]
+    selected = monitor["spec"]["selector"]["matchLabels"].items()
+    assert selected <= ours["metadata"]["labels"].items()
+    assert not selected <= theirs["metadata"]["labels"].items()

@@ -22,7 +22,8 @@ _SUITE, _PYTHON = "bookworm", "3.11"
 _SITE = f"usr/local/lib/python{_PYTHON}/dist-packages"
 # podman's own limits are above what a machine may allow.
 _LIMITS = ("--ulimit=nofile=1024:1024", "--ulimit=nproc=4096:4096")
-_PLATFORMS = {"x86_64": "amd64", "aarch64": "arm64"}
+PROCESSORS = {"amd64": "x86_64", "arm64": "aarch64"}
+"""The name of each processor in the platform of an image, and in Python."""
 _BUILD_SECONDS = 600.0
 _RUN_SECONDS = 60.0
 
@@ -46,9 +47,19 @@ class Engine:
         return _run([*self._podman_command, *arguments], seconds).stdout
 
     def make_base(self) -> None:
-        """Make a base image with Debian's Python and pip."""
+        """Make a base image with Debian's Python and pip, for every processor."""
+        _run([*self._buildah, "manifest", "create", _BASE], _RUN_SECONDS)
+        for processor, machine in PROCESSORS.items():
+            assert platform.machine() == machine or Path(f"/proc/sys/fs/binfmt_misc/qemu-{machine}").exists(), (
+                f"this kernel runs no {machine} programs: mount binfmt_misc, then apt-get install qemu-user-static"
+            )
+            image = f"{_BASE}-{processor}"
+            self._make_base(processor, image)
+            _run([*self._buildah, "manifest", "add", _BASE, f"containers-storage:{image}"], _RUN_SECONDS)
+
+    def _make_base(self, processor: str, image: str) -> None:
         base = self._folder / "base"
-        bootstrap = ["--variant=minbase", "--include=python3", _SUITE, str(base)]
+        bootstrap = [f"--arch={processor}", "--variant=minbase", "--include=python3", _SUITE, str(base)]
         _run([_tool("debootstrap"), *bootstrap], _BUILD_SECONDS)
         pip = importlib.util.find_spec("pip")
         assert pip is not None
@@ -58,19 +69,19 @@ class Engine:
         shutil.rmtree(base / "var" / "cache" / "apt")
         archive = self._folder / "base.tar"
         _run([_tool("tar"), "-C", str(base), "-cf", str(archive), "."], _BUILD_SECONDS)
-        self._podman("import", "--quiet", str(archive), _BASE, seconds=_BUILD_SECONDS)
+        architecture = f"--arch={processor}"
+        self._podman("import", "--quiet", architecture, str(archive), image, seconds=_BUILD_SECONDS)
         shutil.rmtree(base)
         archive.unlink()
 
     def build_release(self) -> Path:
-        """Build everything of a release for this machine, with the project's script; returns its folder."""
+        """Build everything of a release, with the project's script; returns its folder."""
         made = self._folder / "dist"
         environment = {
             "BASE": _BASE,
             "BUILDAH": " ".join(self._buildah),
             "BUILDAH_ISOLATION": "chroot",
             "DIST": str(made),
-            "PLATFORMS": f"linux/{_PLATFORMS[platform.machine()]}",
             "PYTHON_VERSION": _PYTHON,
         }
         _run([str(ROOT / "tools" / "build-release")], _BUILD_SECONDS, environment)
@@ -80,10 +91,20 @@ class Engine:
         """Load the image in an archive; returns its name."""
         return self._podman("load", "--quiet", f"--input={archive}", seconds=_BUILD_SECONDS).split()[-1]
 
+    def pull(self, archive: Path, processor: str) -> str:
+        """Load the image for a processor from an archive; returns its id."""
+        wanted = ("--quiet", f"--platform=linux/{processor}", f"oci-archive:{archive}")
+        return self._podman("pull", *wanted, seconds=_BUILD_SECONDS).split()[-1]
+
+    def run(self, image: str, *command: str, entrypoint: str) -> str:
+        """Run a command in a new container without a network; its output."""
+        options = ("--rm", "--network=none", *_LIMITS, f"--entrypoint={entrypoint}")
+        return self._podman("run", *options, image, *command)
+
     def close(self) -> None:
-        """Remove the mount that podman leaves; then the folder can be removed."""
+        """Remove the mounts that buildah and podman leave; then the folder can be removed."""
         layers = self._folder / "storage" / "overlay"
-        if layers.is_mount():
+        while layers.is_mount():
             _run([_tool("umount"), str(layers)], _RUN_SECONDS)
 
     def inspect(self, name: str) -> dict[str, Any]:

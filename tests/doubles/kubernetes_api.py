@@ -1,4 +1,4 @@
-"""A small API server over real TLS: the group resource.k8s.io and pods, as much of it as the exporter uses."""
+"""A small API server over real TLS: the group resource.k8s.io, pods and other objects, as much as the exporter uses."""
 
 import json
 import ssl
@@ -18,6 +18,7 @@ from exporter.attribution.kubernetes_api import ApiServer
 from tests.doubles.kubernetes_objects import Json, as_v1beta1
 
 _GROUP = "/apis/resource.k8s.io"
+_OTHER_GROUPS = ("/apis/autoscaling/", "/apis/custom.metrics.k8s.io")
 _PATIENCE_SECONDS = 20.0
 _STEP_SECONDS = 0.2
 
@@ -57,6 +58,7 @@ class ApiServerDouble:
         token: The accepted token.
         slices: By name.
         claims: By namespace and name; so are pods.
+        objects: All others, by path.
         calls: All requests.
         watches: How many watches have begun: what happens from then on is sent to the last one.
         refusals: By kind of call: what to answer instead, the next first; the last for ever if it is in `refused`.
@@ -70,6 +72,7 @@ class ApiServerDouble:
         self.slices: dict[str, Json] = {}
         self.claims: dict[tuple[str, str], Json] = {}
         self.pods: dict[tuple[str, str], Json] = {}
+        self.objects: dict[str, Json] = {}
         self.calls: list[Call] = []
         self.refusals: dict[str, deque[Refusal]] = {}
         self.refused: dict[str, Refusal] = {}
@@ -200,6 +203,8 @@ class _Handler(BaseHTTPRequestHandler):
             self._refuse(planned.popleft() if planned else double.refused[kind])
         elif token != double.token:
             self._refuse(Refusal(401))
+        elif kind == "object":
+            self._refuse(Refusal(404)) if url.path not in double.objects else self._json(double.objects[url.path])
         elif kind == "group":
             self._json({"versions": [{"version": version} for version in double.versions]})
         elif kind != "pod" and parts[2] not in double.versions:
@@ -245,6 +250,7 @@ class _Handler(BaseHTTPRequestHandler):
             cuts = double.cuts
             double.watches += 1
         self.send_response(200)
+        self._agree_to_close()
         self.send_header("Transfer-Encoding", "chunked")
         self.end_headers()
         ends = time.monotonic() + int(query["timeoutSeconds"])
@@ -270,8 +276,14 @@ class _Handler(BaseHTTPRequestHandler):
         status = {"kind": "Status", "code": refusal.status, "message": f"refused with {refusal.status}"}
         self._respond(refusal.status, refusal.body or json.dumps(status).encode(), refusal.headers)
 
+    def _agree_to_close(self) -> None:
+        """Say that the connection ends with this response, where the client asks for it, as Go's server does."""
+        if self.headers.get("Connection") == "close":
+            self.send_header("Connection", "close")
+
     def _respond(self, status: int, body: bytes, headers: Mapping[str, str]) -> None:
         self.send_response(status)
+        self._agree_to_close()
         self.send_header("Content-Length", str(len(body)))
         for name, value in headers.items():
             self.send_header(name, value)
@@ -288,6 +300,8 @@ class _Handler(BaseHTTPRequestHandler):
 def _kind(path: str, query: dict[str, str]) -> str:
     if path == _GROUP:
         return "group"
+    if path.startswith(_OTHER_GROUPS):
+        return "object"
     if path.endswith("/resourceslices"):
         return "watch" if query.get("watch") == "true" else "list"
     return "claim" if "/resourceclaims/" in path else "pod"

@@ -8,8 +8,8 @@ import sys
 from pathlib import Path
 
 import exporter.command  # noqa: F401 - its memory is part of what is measured
-from exporter.attribution.free_memory import return_free_memory
 from exporter.attribution.podresources import KubeletError, PodResourcesClient
+from exporter.c_allocator import return_free_memory
 
 _PATIENT_SECONDS = 120.0
 

@@ -20,6 +20,7 @@ from tests.doubles.scraping import often, scraping
 from tools.queries import QUERIES
 
 AMD, NVIDIA = "mi300x", "h100"
+SHOWN = ("--metrics.sets=all", "--metrics.views=all", "--metrics.dcgm-vendors=all")
 GPU, MIG = "nvidia.com/gpu", "nvidia.com/mig-1g.10gb"
 BY_NAME = {query.name: query.expr for query in QUERIES}
 DOCUMENTED = [query for page in PAGES for query in documented_queries(page)]
@@ -86,8 +87,8 @@ def server(tmp_path_factory: pytest.TempPathFactory, nvml_library: Path) -> Iter
         running.enter_context(node.kubelet)
         running.enter_context(host.kubelet)
         exporters = {
-            NVIDIA: running.enter_context(running_exporter(node, "--metrics.sets=all")),
-            AMD: running.enter_context(host.running("--metrics.sets=all")),
+            NVIDIA: running.enter_context(running_exporter(node, *SHOWN)),
+            AMD: running.enter_context(host.running(*SHOWN)),
         }
         found = [{"targets": [each.address], "labels": {"instance": name}} for name, each in exporters.items()]
         started = running.enter_context(scraping(tmp_path_factory.mktemp("prometheus"), often(found)))

@@ -1,0 +1,154 @@
+"""Whether the exposition is valid, and the two figures possible: stricter than the official test, which skips lines.
+
+Source: https://prometheus.io/docs/instrumenting/exposition_formats/ and the OpenMetrics specification 1.0.
+"""
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping
+
+from prometheus_client.core import Metric as Family
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as _parse_openmetrics
+from prometheus_client.parser import text_string_to_metric_families as _parse_text
+
+from exporter.conformance.metric_names import MetricNames, full_scale
+from exporter.conformance.outcome import ConformanceTest, Subtest, failed, passed, skipped
+from exporter.conformance.scrape import Page
+
+TEST = "TestExpositionFormat"
+OPENMETRICS_ACCEPTED = "application/openmetrics-text; version=1.0.0"
+
+_TEXT, _OPENMETRICS = "text/plain", "application/openmetrics-text"
+# Versions that Prometheus reads; a missing one means the first.
+_VERSIONS: Mapping[str, tuple[str, ...]] = {_TEXT: ("0.0.4", "1.0.0"), _OPENMETRICS: ("1.0.0", "0.0.1")}
+_PARSERS: Mapping[str, Callable[[str], Iterable[Family]]] = {_TEXT: _parse_text, _OPENMETRICS: _parse_openmetrics}
+_UNTYPED = "unknown"  # prometheus_client's word for a family without a TYPE
+_NOT_PARSED = "Not examined: the text cannot be parsed."
+
+
+class InvalidTextError(Exception):
+    """The text violates its format. The text says how."""
+
+
+def format_test(page: Page, openmetrics: Page, names: MetricNames) -> ConformanceTest:
+    """The test of the exposition.
+
+    Args:
+        page: The answer to a request that asks for no format, as the official test's.
+        openmetrics: The answer to one that asks for OpenMetrics.
+        names: The metrics of the two figures.
+    """
+    context = "The rules are those of the exposition formats, and of this command for the two figures."
+    sent = _media_type(page.content_type)
+    subtests = [_content_type(page.content_type, sent)]
+    try:
+        families = parse(page.body, sent or _TEXT)
+    except InvalidTextError as error:
+        remedy = "text in the exposition format of Prometheus or OpenMetrics, in UTF-8, with a line end after each line"
+        rest = ("Types", "UniqueSeries", "Values")
+        subtests += [failed("Syntax", str(error), remedy), *(skipped(name, _NOT_PARSED) for name in rest)]
+    else:
+        count = sum(len(family.samples) for family in families)
+        subtests += [passed("Syntax", f"{len(families)} families with {count} samples are valid.")]
+        subtests += [_types(families, names), _unique(families), _values(families, names)]
+    return ConformanceTest(TEST, (context,), (*subtests, _openmetrics(openmetrics)))
+
+
+def parse(body: bytes, media_type: str) -> list[Family]:
+    """The families of a body, parsed by the parsers of the Prometheus client.
+
+    Args:
+        body: The body.
+        media_type: That of the text format or of OpenMetrics.
+
+    Raises:
+        InvalidTextError: It is no valid text.
+    """
+    try:
+        text = body.decode()
+        families = list(_PARSERS[media_type](text))
+    except UnicodeDecodeError as error:
+        raise InvalidTextError(f"The text is not UTF-8 from byte {error.start} on.") from None
+    except Exception as error:  # noqa: BLE001 - on broken text the parsers raise errors of many types
+        raise InvalidTextError(f"The text is invalid: {str(error) or type(error).__name__}.") from None
+    if text and not text.endswith("\n"):
+        raise InvalidTextError("The last line has no end, as if the text were cut off.")
+    return families
+
+
+def _media_type(content_type: str) -> str:
+    """The media type of a content type; empty if it is not one of a text that Prometheus reads."""
+    media_type, *parameters = (part.strip() for part in content_type.lower().split(";"))
+    values = dict(parameter.partition("=")[::2] for parameter in parameters)
+    version = values.get("version", "").strip('"')
+    known = media_type in _VERSIONS and (not version or version in _VERSIONS[media_type])
+    return media_type if known else ""
+
+
+def _content_type(content_type: str, sent: str) -> Subtest:
+    name = "ContentType"
+    if sent:
+        return passed(name, f"The content type is {content_type}.")
+    line = f"The content type is {content_type}." if content_type else "There is no content type."
+    return failed(name, line, "Content-Type: text/plain; version=0.0.4; charset=utf-8")
+
+
+def _types(families: Iterable[Family], names: MetricNames) -> Subtest:
+    """Whether the two figures have a type."""
+    untyped = {sample.name for family in families if family.type == _UNTYPED for sample in family.samples}
+    missing = [name for name in names if name in untyped]
+    if missing:
+        line = f"There is no TYPE of {' and '.join(missing)}."
+        return failed("Types", line, " and ".join(f"a line `# TYPE {name} gauge`" for name in missing))
+    return passed("Types", "Utilization and memory have a type.") if any(names) else _no_figures("Types")
+
+
+def _no_figures(name: str) -> Subtest:
+    return skipped(name, "Not examined: there is neither utilization nor memory.")
+
+
+def _unique(families: Iterable[Family]) -> Subtest:
+    seen: set[tuple[str, frozenset[tuple[str, str]]]] = set()
+    twice: set[str] = set()
+    for family in families:
+        for sample in family.samples:
+            key = sample.name, frozenset(sample.labels.items())
+            twice |= {sample.name} & ({sample.name} if key in seen else set())
+            seen.add(key)
+    if twice:
+        line = f"Series are there twice, with the same name and labels: {', '.join(sorted(twice))}."
+        return failed("UniqueSeries", line, "each series once, or a label that distinguishes them")
+    return passed("UniqueSeries", "No series is there twice.")
+
+
+def _values(families: Iterable[Family], names: MetricNames) -> Subtest:
+    """Whether every value of the two figures is possible."""
+    if not any(names):
+        return _no_figures("Values")
+    for problem in _impossible(families, names):
+        return problem
+    return passed("Values", "Every value of utilization and memory is possible.")
+
+
+def _impossible(families: Iterable[Family], names: MetricNames) -> Iterator[Subtest]:
+    highest = {names.memory: math.inf, names.utilization: full_scale(names.utilization)}
+    for sample in (sample for family in families for sample in family.samples if sample.name in highest):
+        line = f"The value of {sample.name} is {sample.value:g}."
+        if not math.isfinite(sample.value):
+            yield failed("Values", line, "a number; no series at all where the value is unknown")
+        elif not 0 <= sample.value <= highest[sample.name]:
+            bound = f"at least 0 and at most {highest[sample.name]:g}"
+            yield failed("Values", line, f"values of {sample.name} of {bound.removesuffix(' and at most inf')}")
+
+
+def _openmetrics(page: Page) -> Subtest:
+    """OpenMetrics is not required; what is sent as OpenMetrics must be valid."""
+    name = "OpenMetrics"
+    if not page.problem and _media_type(page.content_type) != _OPENMETRICS:
+        return skipped(name, "The endpoint does not offer OpenMetrics, which is not required.")
+    if page.problem:
+        return failed(name, f"Asked for OpenMetrics: {page.problem}", "the same answer as without an Accept header")
+    try:
+        parse(page.body, _OPENMETRICS)
+    except InvalidTextError as error:
+        return failed(name, str(error), "valid OpenMetrics, or text/plain for clients that ask for OpenMetrics")
+    return passed(name, "The endpoint offers OpenMetrics, and it is valid.")
