@@ -30,7 +30,7 @@ class KeptValues:
         self._arrangement = Arrangement([], [], [])
 
     def replace(self, snapshot: Snapshot, own: Sequence[OwnSample], arrangement: Arrangement) -> None:
-        """Take a snapshot, whatever series it has."""
+        """Use a snapshot, whatever series it has."""
         groups = sample_groups(snapshot, own)
         self._groups = [_Group(shape, samples) for shape, samples in zip(_SHAPES, groups, strict=True)]
         self._subjects = _Subjects(snapshot)
@@ -38,11 +38,11 @@ class KeptValues:
         self.now = array("d", arrangement.values(snapshot, own))
 
     def update(self, snapshot: Snapshot, own: Sequence[OwnSample]) -> bool:
-        """Take a snapshot with the same series in the same order. Return False if the series are others."""
+        """Use a snapshot with the same series in the same order. Return False if the series are others."""
         if not (self._groups and self._subjects.are_those_of(snapshot)):
             return False
         groups = sample_groups(snapshot, own)
-        if not all(group.take(samples) for group, samples in zip(self._groups, groups, strict=True)):
+        if not all(group.update(samples) for group, samples in zip(self._groups, groups, strict=True)):
             return False
         self.now = array("d", self._arrangement.values(snapshot, own))
         return True
@@ -55,8 +55,8 @@ class _Group:
         self._samples = samples
         self._shape = [(attribute, list(map(attribute, samples))) for attribute in shape]
 
-    def take(self, samples: Sequence[Valued]) -> bool:
-        """Take other samples; return whether all of them have the series of those before.
+    def update(self, samples: Sequence[Valued]) -> bool:
+        """Use other samples; return whether all of them have the series of those before.
 
         Collectors give the same sample again until they read it again, so only the others are looked at.
         """

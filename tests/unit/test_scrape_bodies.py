@@ -65,6 +65,15 @@ def assert_as_the_library_writes(state: Changing, bodies: ScrapeBodies) -> None:
 
 CHANGES: dict[str, Callable[[Snapshot], Snapshot]] = {
     "a value": lambda snapshot: replace(snapshot, samples=(*snapshot.samples[:-1], power("gpu-a", 301))),
+    "another series in its place": lambda snapshot: replace(
+        snapshot, samples=(*snapshot.samples[:-1], utilization("gpu-a", 0.5))
+    ),
+    "other labels in its place": lambda snapshot: replace(
+        snapshot, samples=(snapshot.samples[0], temperature("gpu-a", 60.5, "memory"), *snapshot.samples[2:])
+    ),
+    "two exchanged": lambda snapshot: replace(
+        snapshot, samples=(*snapshot.samples[:2], *snapshot.samples[3:1:-1], *snapshot.samples[4:])
+    ),
     "a new series": lambda snapshot: replace(snapshot, samples=(*snapshot.samples, utilization("gpu-a", 0.5))),
     "a series that ends": lambda snapshot: replace(snapshot, samples=snapshot.samples[1:]),
     "another order": lambda snapshot: replace(snapshot, samples=snapshot.samples[::-1]),
