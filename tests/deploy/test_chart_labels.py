@@ -16,6 +16,7 @@ from exporter.configuration.load import load_settings
 from tests.doubles.chart import of_kind, with_group
 from tests.doubles.kustomize import read
 from tools.chart import CHART, NAME, ROOT, manifests
+from tools.dashboard_queries import filled_in, window_values
 
 RENAMED = {"namespace": "k8s_namespace_name", "pod": "k8s_pod_name", "container": "k8s_container_name"}
 SWAPPED = {"namespace": "pod", "pod": "container", "container": "namespace"}
@@ -49,19 +50,28 @@ def test_dashboards_are_those_of_the_project() -> None:
         assert json.loads(text) == json.loads((ROOT / "dashboards" / name).read_text())
 
 
+# In a variable, a legend, the address of a link, from the series of a graph, and as the column of a table.
+_USES = (r"\$\{?LABEL\b", r"\{\{LABEL\}\}", r"var-LABEL=", r"__field\.labels\.LABEL\b", r'"LABEL": "[A-Z]')
+
+
 def test_dashboards_use_the_renamed_labels() -> None:
+    """In queries, legends, variables, columns of tables and the addresses of links."""
     for name, text in dashboards(RENAMED).items():
         before = (ROOT / "dashboards" / name).read_text()
         old, new = (json.dumps([each["expr"] for each in targets(json.loads(t))]) for t in (before, text))
         for label, renamed in RENAMED.items():
             assert len(re.findall(rf"\b{renamed}\b", new)) == len(re.findall(rf"\b{label}\b", old))
             assert not re.search(rf"\b{label}\b", new)
-            assert len(re.findall(rf"\$\{{?{renamed}\b", text)) == len(re.findall(rf"\$\{{?{label}\b", before))
-        variables = {each["name"] for each in json.loads(text)["templating"]["list"]}
-        assert {RENAMED["namespace"], RENAMED["pod"]} <= variables
+            for use in _USES:
+                found, expected = (
+                    re.findall(use.replace("LABEL", each), t) for each, t in ((renamed, text), (label, before))
+                )
+                assert len(found) == len(expected)
+        variables = [each["name"] for each in json.loads(before)["templating"]["list"]]
+        renamed_variables = [each["name"] for each in json.loads(text)["templating"]["list"]]
+        assert renamed_variables == [RENAMED.get(variable, variable) for variable in variables]
         for target in targets(json.loads(text)):
-            seconds = re.sub(r"\$\{?__range_s\}?", "600", target["expr"])
-            promql_parser.parse(re.sub(r"\$\{?__\w+\}?", "600s", seconds))
+            promql_parser.parse(filled_in(target["expr"], window_values(600, 60, 5)))
 
 
 def targets(content: object) -> Iterator[dict[str, Any]]:
