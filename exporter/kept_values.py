@@ -6,7 +6,7 @@ from itertools import compress
 from operator import attrgetter, is_not
 
 from collectors.contract import Device, Partition
-from exporter.series import Arrangement, OwnSample, Valued, sample_groups
+from exporter.series import Arrangement, OwnSample, Valued, sample_groups, values
 from exporter.snapshot import Snapshot
 
 _OF_SAMPLE = ("metric", "device_uuid", "partition_uuid", "labels")
@@ -25,6 +25,7 @@ class KeptValues:
 
     def __init__(self) -> None:
         self.now = array("d")
+        self._every: list[float] = []
         self._groups: list[_Group] = []
         self._subjects = _Subjects(Snapshot())
         self._arrangement = Arrangement([], [], [])
@@ -35,16 +36,22 @@ class KeptValues:
         self._groups = [_Group(shape, samples) for shape, samples in zip(_SHAPES, groups, strict=True)]
         self._subjects = _Subjects(snapshot)
         self._arrangement = arrangement
-        self.now = array("d", arrangement.values(snapshot, own))
+        self._every = values(snapshot, own)
+        self.now = array("d", arrangement.values(self._every))
 
     def update(self, snapshot: Snapshot, own: Sequence[OwnSample]) -> bool:
         """Use a snapshot with the same series in the same order. Return False if the series are others."""
         if not (self._groups and self._subjects.are_those_of(snapshot)):
             return False
-        groups = sample_groups(snapshot, own)
-        if not all(group.update(samples) for group, samples in zip(self._groups, groups, strict=True)):
-            return False
-        self.now = array("d", self._arrangement.values(snapshot, own))
+        first = 0
+        for group, samples in zip(self._groups, sample_groups(snapshot, own), strict=True):
+            places = group.update(samples)
+            if places is None:
+                return False
+            for place in places:
+                self._every[first + place] = samples[place].value
+            first += len(samples)
+        self.now = array("d", self._arrangement.values(self._every))
         return True
 
 
@@ -55,21 +62,24 @@ class _Group:
         self._samples = samples
         self._shape = [(attribute, list(map(attribute, samples))) for attribute in shape]
 
-    def update(self, samples: Sequence[Valued]) -> bool:
-        """Use other samples; return whether all of them have the series of those before.
+    def update(self, samples: Sequence[Valued]) -> Sequence[int] | None:
+        """Use other samples.
 
         Collectors give the same sample again until they read it again, so only the others are looked at.
+
+        Returns:
+            The places of the samples that are other objects; None if not all have the series of those before.
         """
         if len(samples) != len(self._samples):
-            return False
+            return None
         places = list(compress(range(len(samples)), map(is_not, samples, self._samples)))
         self._samples = samples
-        if 2 * len(places) > len(samples):  # looking at all takes less time
-            return all(list(map(attribute, samples)) == column for attribute, column in self._shape)
-        found = list(map(samples.__getitem__, places))
-        return all(
-            list(map(attribute, found)) == list(map(column.__getitem__, places)) for attribute, column in self._shape
-        )
+        if len(places) == len(samples):
+            found, shape = samples, self._shape
+        else:
+            found = list(map(samples.__getitem__, places))
+            shape = [(attribute, list(map(column.__getitem__, places))) for attribute, column in self._shape]
+        return places if all(list(map(attribute, found)) == column for attribute, column in shape) else None
 
 
 class _Subjects:

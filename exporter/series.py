@@ -126,11 +126,14 @@ class Arrangement(NamedTuple):
     positions: list[int]
     formulas: list[Formula]
 
-    def values(self, snapshot: Snapshot, own: Sequence[OwnSample]) -> list[float]:
-        """The values of the series in their order, for a snapshot with the same identities."""
-        every = values(snapshot, own)
-        every += [computed for formula in self.formulas for computed in formula(every)]
-        return list(map(every.__getitem__, self.positions))
+    def values(self, every: Sequence[float]) -> list[float]:
+        """The values of the series in their order.
+
+        Args:
+            every: All values of a snapshot with these series, as `values` returns them.
+        """
+        computed = [value for formula in self.formulas for value in formula(every)]
+        return list(map([*every, *computed].__getitem__, self.positions))
 
 
 class View(Protocol):
