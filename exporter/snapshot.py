@@ -132,7 +132,7 @@ class AttributionHealth:
     last_success_timestamp_seconds: float | None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, weakref_slot=True)
 class Snapshot:
     """Everything that is exported, at one moment.
 

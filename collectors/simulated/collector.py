@@ -26,6 +26,7 @@ from collectors.simulated.activity import ActivitySchedule, SlotActivity
 from collectors.simulated.clock import ScenarioClock
 from collectors.simulated.conditions import conditions_of, new_events
 from collectors.simulated.device_rows import DeviceView, Values, memory_used
+from collectors.simulated.families import ACTIVITY
 from collectors.simulated.garbage import checked, garbled
 from collectors.simulated.inventory import SimulatedDevice, inventory
 from collectors.simulated.machine import Machine
@@ -63,7 +64,9 @@ class SimulatedCollector:
         released: threading.Event,
         options: CollectOptions = _NO_OPTIONS,
     ) -> None:
+        self._sets = options.sets
         self._diagnosed = MetricSet.DIAGNOSTICS in options.sets
+        self._is_exported: dict[tuple[Metric, Subject, tuple[str, ...]], bool] = {}
         self._scenario = scenario
         self._clock = clock
         self._released = released
@@ -154,13 +157,28 @@ class SimulatedCollector:
         rows = _families(device) & _LEFT_OF_LOST if machine.now.lost else _families(device) - self._omitted(device)
         for metric, values in _ROWS.items():
             if metric in rows and metric.cadence in due:
-                yield from _made(metric, values(view), uuid)
+                read = self._of_sets(metric, Subject.DEVICE, values(view))
+                yield from _made(metric, read, uuid)
         partition_families = profile.partition & _LEFT_OF_LOST if machine.now.lost else profile.partition
         for part, activity in machine.partitions:
             part_view = PartitionView(profile, part, activity)
             for metric, part_values in partition_rows.ROWS.items():
                 if metric in partition_families and metric.cadence in due:
-                    yield from _made(metric, part_values(part_view), uuid, part.partition.uuid)
+                    read = self._of_sets(metric, Subject.PARTITION, part_values(part_view))
+                    yield from _made(metric, read, uuid, part.partition.uuid)
+
+    def _of_sets(self, metric: Metric, subject: Subject, values: Values) -> Values:
+        """The values that are exported, of rows that collectors read only if they are."""
+        if metric not in ACTIVITY:
+            yield from values
+            return
+        for own, value in values:
+            what = (metric, subject, own)
+            if what not in self._is_exported:
+                named = {label.name: text for label, text in zip(metric.labels, own, strict=True)}
+                self._is_exported[what] = metric.set_of(subject, named) in self._sets
+            if self._is_exported[what]:
+                yield own, value
 
     def _omitted(self, device: SimulatedDevice) -> frozenset[Metric]:
         """The rows that only the set `diagnostics` asks for."""

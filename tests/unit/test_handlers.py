@@ -146,3 +146,21 @@ def test_the_pages_are_served_over_http(latest: Latest, own: SelfMetrics) -> Non
     assert plain.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
     assert packed.headers["content-encoding"] == "gzip"
     assert SERIES in gzip.decompress(packed.body)
+
+
+def test_a_snapshot_that_cannot_be_written_fails_its_scrapes_only_and_says_nothing_about_it(
+    latest: Latest, own: SelfMetrics
+) -> None:
+    with closing(serving({"/metrics": handlers.metrics(latest, own)})) as server:
+        server.start()
+        assert SERIES in request(server, "/metrics").body
+        latest.snapshot = replace(READY, samples=(power("unlisted", 1),))
+        for _ in range(2):
+            failed = request(server, "/metrics")
+            assert (failed.status, failed.body) == (500, b"500 internal error, see the exporter's log\n")
+            assert "unlisted" not in str(failed.headers)
+        latest.snapshot = replace(READY)
+        answer = request(server, "/metrics")
+
+    assert answer.status == 200
+    assert SERIES in answer.body
