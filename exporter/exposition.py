@@ -69,8 +69,10 @@ _WRITERS: dict[Format, Callable[[_SnapshotRegistry], bytes]] = {
 def _family(points: Sequence[tuple[AnySeries, float]]) -> Family:
     first, _ = points[0]
     name = first.name
-    stem = name.removesuffix("_total").removesuffix("_info") if first.kind is not Kind.GAUGE else name
-    family = Family(stem, first.help, "unknown" if is_plain_counter(first) else first.kind.value, first.unit.value)
+    stem = name.removesuffix("_total").removesuffix("_info") if first.row.kind is not Kind.GAUGE else name
+    family = Family(
+        stem, first.row.help, "unknown" if is_plain_counter(first) else first.row.kind.value, first.row.unit.value
+    )
     for each, value in points:
         labels: dict[str, str] = {
             _PlacedName(place, label): text for place, (label, text) in enumerate(each.written_labels)

@@ -66,21 +66,6 @@ class Series(NamedTuple):
         return self.row.name(self.subject)
 
     @property
-    def kind(self) -> Kind:
-        """The kind of the family."""
-        return self.row.kind
-
-    @property
-    def unit(self) -> Unit:
-        """The unit of the family."""
-        return self.row.unit
-
-    @property
-    def help(self) -> str:
-        """The help of the family."""
-        return self.row.help
-
-    @property
     def written_labels(self) -> Sequence[tuple[str, str]]:
         """The labels in the order in which they are written."""
         return sorted(self.labels.items())
@@ -107,32 +92,22 @@ class ForeignSeries(NamedTuple):
     """One series of a view.
 
     Attributes:
-        family: Its family.
+        row: Its family.
         labels: Name and value of each label that is not empty, in the order in which they are written.
     """
 
-    family: ForeignFamily
+    row: ForeignFamily
     labels: Mapping[str, str]
+
+    @property
+    def family(self) -> str:
+        """What the series of one family have in common."""
+        return self.row.name
 
     @property
     def name(self) -> str:
         """The name of the family."""
-        return self.family.name
-
-    @property
-    def kind(self) -> Kind:
-        """The kind of the family."""
-        return self.family.kind
-
-    @property
-    def unit(self) -> Unit:
-        """The unit of the family."""
-        return self.family.unit
-
-    @property
-    def help(self) -> str:
-        """The help of the family."""
-        return self.family.help
+        return self.row.name
 
     @property
     def written_labels(self) -> Sequence[tuple[str, str]]:

@@ -33,19 +33,19 @@ def heading(series: AnySeries, text_format: Format) -> str:
     A counter of a view may have a name that does not end with `_total`. OpenMetrics has no such counter, so its type is
     unknown there.
     """
-    name, kind = series.name, series.kind
+    name, kind = series.name, series.row.kind
     if text_format is Format.TEXT:
         kind = Kind.GAUGE if kind is Kind.INFO else kind
-        return f"# HELP {name} {_escaped(series.help)}\n# TYPE {name} {kind}\n"
+        return f"# HELP {name} {_escaped(series.row.help)}\n# TYPE {name} {kind}\n"
     named = "unknown" if is_plain_counter(series) else kind
     stem = name if kind is Kind.GAUGE else name.removesuffix("_total").removesuffix("_info")
-    unit = f"# UNIT {stem} {series.unit}\n" if series.unit else ""
-    return f"# HELP {stem} {_escaped(series.help, quotes=True)}\n# TYPE {stem} {named}\n{unit}"
+    unit = f"# UNIT {stem} {series.row.unit}\n" if series.row.unit else ""
+    return f"# HELP {stem} {_escaped(series.row.help, quotes=True)}\n# TYPE {stem} {named}\n{unit}"
 
 
 def is_plain_counter(series: AnySeries) -> bool:
     """Whether it is a counter with a name that does not say so."""
-    return series.kind is Kind.COUNTER and not series.name.endswith("_total")
+    return series.row.kind is Kind.COUNTER and not series.name.endswith("_total")
 
 
 def line_start(series: AnySeries) -> str:

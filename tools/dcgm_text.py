@@ -65,8 +65,8 @@ STEPS = """\
 What it costs: about 30 series for each GPU or MIG instance, and the readings of the sets `activity` and `pipes`, which
 the exporter then takes although the native view may not show them. The other sets cost no reading, so `metrics.sets`
 does not matter to the view. `DCGM_FI_PROF_PCIE_*` needs `collect.pcie_throughput`, which blocks the driver for 40 ms
-for each device and reading. In a run of `make bench`, a scrape with all views took 1.3 times the CPU time of one with
-native names on 8 H100, and 1.5 times on 16 H100 with 7 MIG instances each.
+for each device and reading. A scrape with all views took 1.3 times the CPU time of one with native names on 8 H100, and
+1.5 times on 16 H100 with 7 MIG instances each, measured with `bench/new_snapshots.py`.
 
 Devices of other vendors are shown too if you name them: `--metrics.dcgm-vendors=nvidia,amd`. Dashboards then see their
 utilization, memory, power, temperature and clocks. They never have XIDs, NVLinks or `DCGM_FI_PROF_*`. `device` is then
