@@ -164,23 +164,28 @@ class _Run:
         ends = self._scraping.clock() + self._arguments.watch_seconds
         for _ in range(BASELINE_SCRAPES):
             self._scraping.sleep(self._scraping.interval_seconds)
-            load.add(self._samples())
+            load.add(self._samples(ends))
         self._progress("Read the utilization before the load. Start the load now.\n")
         said = False
         while self._scraping.clock() < ends and not (load.seen and (scaling is None or scaling.seen)):
             self._scraping.sleep(self._scraping.interval_seconds)
             if not load.seen:
-                load.add(self._samples())
+                load.add(self._samples(ends))
             elif not said:
                 said = True
                 self._progress("Utilization has risen. Keep the load until there are more replicas, then end it.\n")
             if scaling is not None:
                 scaling.observe()
 
-    def _samples(self) -> list[OfficialSample]:
-        """The samples of one more scrape of every exporter; none of one that fails, as a gap in Prometheus."""
+    def _samples(self, ends: float) -> list[OfficialSample]:
+        """The samples of one more scrape of every exporter; none of one that fails, as a gap in Prometheus.
+
+        Exporters that are not reached before the end of the watch are left out: each of many may hang.
+        """
         samples: list[OfficialSample] = []
         for target in self._scraping.targets(self._arguments.target):
+            if self._scraping.clock() >= ends:
+                break
             with suppress(UnreachableError):
                 page = self._read(target)
                 samples += [] if page.problem else read_samples(page.body.decode("utf-8", "replace"), DRAFT_2)

@@ -1,5 +1,6 @@
 """Chooses the metrics that are judged, and writes the flags with which the official test finds the same ones."""
 
+import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -26,6 +27,7 @@ _MEMORY = (
     catalog.MEMORY_USAGE.name(Subject.PARTITION),
 )
 _RATIO = "_ratio"
+_NAME = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")
 
 
 class MetricNames(NamedTuple):
@@ -44,6 +46,15 @@ def full_scale(name: str) -> float:
     return 1.0 if name.endswith(_RATIO) else 100.0
 
 
+def is_metric_name(text: str) -> bool:
+    """Whether a text can be the name of a metric.
+
+    Args:
+        text: The text.
+    """
+    return _NAME.fullmatch(text) is not None
+
+
 def choose(samples: Sequence[OfficialSample], given: MetricNames) -> MetricNames:
     """The metrics to judge.
 
@@ -58,8 +69,12 @@ def choose(samples: Sequence[OfficialSample], given: MetricNames) -> MetricNames
 
 
 def _best(samples: Sequence[OfficialSample], documented: Sequence[str], patterns: Sequence[str]) -> str:
-    """The metric that most accelerators have: a documented one, else the shortest name that contains a pattern."""
-    for names in (documented, sorted({sample.name for sample in find(samples, "", patterns)}, key=_length_and_name)):
+    """The metric that most accelerators have: a documented one, else the shortest name that contains a pattern.
+
+    What is no name of a metric is never chosen: it would be in a command that the operator copies into a shell.
+    """
+    others = {sample.name for sample in find(samples, "", patterns) if is_metric_name(sample.name)}
+    for names in (documented, sorted(others, key=_length_and_name)):
         counts = {name: len({sample.accelerator for sample in find(samples, name, ())}) for name in names}
         if any(counts.values()):
             return max(counts, key=counts.__getitem__)

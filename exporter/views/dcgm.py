@@ -291,9 +291,9 @@ def _instances(
 
 
 def _instance_id(facts: SnapshotFacts, key: SubjectKey) -> str:
-    """The id of its GPU instance; of a partition of another vendor, its index."""
+    """The id of its GPU instance; of a partition of another vendor, its index, or its uuid if it has none."""
     properties = facts.properties(key)
-    return properties.get("gpu_instance_id") or properties.get("index") or ""
+    return properties.get("gpu_instance_id") or properties.get("index") or key.partition_uuid
 
 
 def _labels_of_device(options: ViewOptions, facts: SnapshotFacts, device: Device, *, place: int) -> dict[str, str]:
