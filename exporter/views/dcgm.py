@@ -201,7 +201,7 @@ ROWS: tuple[Row, ...] = (
         _of_either(catalog.INTERCONNECT_BYTES, fabric="nvlink", link=""),
         _MEBIBYTES,
         vendors=_NVIDIA,
-        note="A counter, as its type says, for rate(). DCGM serves a rate in MiB/s under the type counter.",
+        note="A counter, for rate(). DCGM serves a rate in MiB/s under this name.",
     ),
     Row(
         _gauge("PROF_GR_ENGINE_ACTIVE", "Fraction of time in which the graphics or compute engine was active, 0 to 1."),
