@@ -11,7 +11,7 @@ PIP := $(BIN)/pip install --quiet --disable-pip-version-check
 MADE_BY := $(VENV)/.python
 RUNNABLE := $(VENV)/.runnable
 READY := $(VENV)/.ready
-GENERATORS := $(wildcard tools/gen_*.py)
+GENERATORS := $(sort $(wildcard tools/gen_*.py))
 DOCS := $(filter-out tools/gen_proto.py,$(GENERATORS))
 LOCK := $(BIN)/uv pip compile --quiet --generate-hashes --no-header --universal --python-version 3.11
 

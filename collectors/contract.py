@@ -62,8 +62,7 @@ class BrokenError(CollectorError):
     """A bug in the exporter, or a library that violates its own contract. Logged with a traceback, and counted."""
 
 
-@dataclass(frozen=True, slots=True)
-class Alias:
+class Alias(NamedTuple):
     """A name that the kubelet, a device plugin or a DRA driver may use for a device or partition.
 
     Attributes:
@@ -209,8 +208,7 @@ class Sample:
         return SubjectKey(self.device_uuid, self.partition_uuid)
 
 
-@dataclass(frozen=True, slots=True)
-class Fault:
+class Fault(NamedTuple):
     """A reading that failed without affecting the others.
 
     Attributes:

@@ -34,10 +34,11 @@ from collectors.query import (
     Query,
     RawValue,
 )
-from collectors.subject_queries import Step, SubjectQueries
+from collectors.subject_queries import Step, SubjectQueries, Supplied
 
 # Errors that do not affect the other queries.
 _SINGLE_QUERY_ERRORS = (NoDataError, UnsupportedError, UnavailableError)
+_NOTHING = Supplied((), ())
 
 
 @dataclass(slots=True)
@@ -246,8 +247,8 @@ class QueryRunner(Generic[L, H]):
         result.succeeded += 1
         known = self._subjects[subject]
         known.waiting.discard(query.name)
-        last = known.last.get(query.name, ())
-        if query.name in known.settled and len(last) == len(values) and all(map(_is_same, last, values)):
+        last_values, last = known.last.get(query.name, _NOTHING)
+        if values == last_values and len(values) == len(last) and query.name in known.settled:
             result.samples += last
             return
         first = len(result.samples)
@@ -272,7 +273,7 @@ class QueryRunner(Generic[L, H]):
             result.samples.append(
                 Sample(value.metric, subject.device_uuid, number, subject.partition_uuid, labels, width)
             )
-        known.last[query.name] = tuple(result.samples[first:])
+        known.last[query.name] = Supplied(values, tuple(result.samples[first:]))
 
 
 def _is_same(sample: Sample, value: RawValue | InvalidValueError) -> bool:

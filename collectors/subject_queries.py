@@ -80,6 +80,18 @@ class Step(NamedTuple, Generic[L, H]):
     keys: Sequence[Hashable] = ()
 
 
+class Supplied(NamedTuple):
+    """What a query has supplied.
+
+    Attributes:
+        values: The raw values that were read, also those that were refused. They are only compared.
+        samples: The samples that were made of them.
+    """
+
+    values: Sequence[object]
+    samples: tuple[Sample, ...]
+
+
 class Plan(NamedTuple, Generic[L, H]):
     """The queries to run if certain cadences are due.
 
@@ -106,7 +118,7 @@ class SubjectQueries(Generic[L, H]):
         sources: Those that have answered and are counters.
         settled: Those of which another answer says nothing new.
         plans: What to run, by due cadences, until something changes.
-        last: The samples that each query has supplied last, by its name.
+        last: What each query has supplied last, by its name.
         unsupported: The rows that no query supplies; None until they are needed.
         all_answered: `answered` and `expected` together; None until it is needed.
     """
@@ -120,7 +132,7 @@ class SubjectQueries(Generic[L, H]):
     sources: set[str] = field(default_factory=set)
     settled: set[str] = field(default_factory=set)
     plans: dict[frozenset[Cadence], Plan[L, H]] = field(default_factory=dict)
-    last: dict[str, tuple[Sample, ...]] = field(default_factory=dict)
+    last: dict[str, Supplied] = field(default_factory=dict)
     unsupported: tuple[Unsupported, ...] | None = None
     all_answered: frozenset[str] | None = None
 

@@ -6,6 +6,8 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
+from itertools import chain
+from typing import NamedTuple
 
 from collectors import catalog
 from collectors.contract import Process, Sample, SubjectKey, subjects_of
@@ -41,8 +43,7 @@ def _no_files() -> None:
     """Used where no files are read."""
 
 
-@dataclass(frozen=True, slots=True)
-class Clocks:
+class Clocks(NamedTuple):
     """The clocks of the assembler.
 
     Attributes:
@@ -140,8 +141,10 @@ class Assembler:
         self._accounting.add_allocations(now, self._allocations)
         exported = self._exported_now()
         self._accounting.forget(now, exported.subjects)
-        live = [sample for state in self._states.values() for sample in state.samples(now)]
-        live += self._accounting.samples(live)
+        parts = {cadence: self._live(now, cadence) for cadence in Cadence}
+        # What is integrated and what holders use is all read at the fast cadence.
+        fast = parts[Cadence.FAST]
+        fast += self._accounting.samples(fast)
         processes = tuple(process for state in self._states.values() for process in state.processes(now))
         present = None
         if self._allocations is not None:
@@ -149,11 +152,11 @@ class Assembler:
         return Snapshot(
             devices=exported.devices,
             partitions=exported.partitions,
-            samples=(*live, *self._occupancy_of(exported)),
+            samples=tuple(chain(*parts.values(), self._occupancy_of(exported))),
             allocations=present,
             holder_samples=join.holder_samples(
                 present or (),
-                live,
+                fast,
                 self._accounting.usage,
                 allocation_energy=self._allocation_energy,
                 power_shared=exported.power_shared,
@@ -166,6 +169,10 @@ class Assembler:
             unresolved_claims=self._join_result.unresolved_claims if self._join_result else {},
             ready=all(state.settled for state in self._states.values()),
         )
+
+    def _live(self, now: float, cadence: Cadence) -> list[Sample]:
+        """The samples of one cadence that all collectors export now."""
+        return [sample for state in self._states.values() for sample in state.samples(now, cadence)]
 
     def _exported_now(self) -> Exported:
         """What all collectors export. The same object until it changes."""
@@ -275,7 +282,7 @@ class Assembler:
         self._compute_ratios = {key: ratio for key, ratio in self._compute_ratios.items() if key in kept} | {
             sample.subject: sample.value
             for state in self._states.values()
-            for sample in state.samples(now)
+            for sample in state.samples(now, catalog.COMPUTE_RATIO.cadence)
             if sample.metric is catalog.COMPUTE_RATIO
         }
 

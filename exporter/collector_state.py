@@ -3,8 +3,9 @@
 import logging
 import math
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import chain
+from typing import NamedTuple
 
 from collectors import catalog
 from collectors.contract import Device, Fault, Partition, Process, Reading, Reason, Sample, subjects_of
@@ -25,8 +26,7 @@ _ALL = frozenset(Cadence)
 _DRIVER_GONE = frozenset({Reason.DRIVER_NOT_LOADED, Reason.LIBRARY_MISSING, Reason.VERSION_MISMATCH})
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(NamedTuple):
     """When a collector is late, and when its readings are too old.
 
     Attributes:
@@ -198,9 +198,10 @@ class CollectorState:
                 extra={"fields": fields},
             )
 
-    def samples(self, now: float) -> tuple[Sample, ...]:
-        """The samples to export now: fresh ones, and identity of any age."""
-        return tuple(chain.from_iterable(self._kept.samples(now, self._max_ages, self._exported)))
+    def samples(self, now: float, *cadences: Cadence) -> tuple[Sample, ...]:
+        """The samples of these cadences to export now, or of all: fresh ones, and identity of any age."""
+        parts = (self._kept.samples(now, each, self._max_ages[each], self._exported) for each in cadences or Cadence)
+        return tuple(chain.from_iterable(chain.from_iterable(parts)))
 
     def processes(self, now: float) -> tuple[Process, ...]:
         """The processes to export now: fresh, and on devices and partitions that are present."""

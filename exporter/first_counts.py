@@ -4,7 +4,9 @@
 of a code would be missed. Codes that need an alert exist at 0 from the start, and are counted at once.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
+from operator import is_
 
 from collectors import catalog
 from collectors.contract import Sample
@@ -21,6 +23,7 @@ class FirstCounts:
 
     def __init__(self) -> None:
         self._counts_from: dict[SampleKey, float] = {}  # since when a series counts, in monotonic seconds
+        self._counting: Sequence[Sample] = ()  # the counts of the last reading, if none of them was early
 
     def at_zero_first(self, samples: tuple[Sample, ...], at: float) -> tuple[Sample, ...]:
         """The samples, with 0 in place of the counts that have begun above 0 a short time ago.
@@ -29,12 +32,14 @@ class FirstCounts:
             samples: What was accepted of one reading.
             at: Monotonic seconds of the reading.
         """
-        early = {
-            n for n, sample in enumerate(samples) if sample.metric is catalog.ERRORS and self._is_early(sample, at)
-        }
+        counts = [sample for sample in samples if sample.metric is catalog.ERRORS]
+        if len(counts) == len(self._counting) and all(map(is_, counts, self._counting)):
+            return samples
+        early = {id(sample) for sample in counts if self._is_early(sample, at)}
+        self._counting = () if early else counts
         if not early:
             return samples
-        return tuple(replace(sample, value=0.0) if n in early else sample for n, sample in enumerate(samples))
+        return tuple(replace(sample, value=0.0) if id(sample) in early else sample for sample in samples)
 
     def _is_early(self, sample: Sample, at: float) -> bool:
         key = sample_key(sample)

@@ -189,7 +189,9 @@ class Validator:
         sessions = {subject: self._sessions.of(reading, subject) for subject in dict.fromkeys(order.subjects)}
         series = zip(reading.samples, order.bounds, self._counters_of(order), order.subjects, strict=True)
         for sample, bounds, counter, subject in series:
-            if bounds is not None and bounds[0] <= sample.value <= bounds[1]:
+            if (bounds is not None and bounds[0] <= sample.value <= bounds[1]) or (
+                counter is not None and _only_counts(sample) and counter.repeats(at, sample.value, sessions[subject])
+            ):
                 samples.append(sample)
                 continue
             if counter is None:
@@ -356,6 +358,11 @@ class Validator:
             for key, counter in self._counters.items()
             if counter.read_at >= unread_since and SubjectKey(key[1], key[2]) not in subjects
         }
+
+
+def _only_counts(sample: Sample) -> bool:
+    """Whether a counter has neither a rate nor a width. The energy has a rate, which depends on its device."""
+    return sample.metric.most_per_second is None and sample.metric is not catalog.ENERGY and not sample.width
 
 
 def _counter_faults(sample: Sample, verdict: Verdict) -> list[Fault]:

@@ -26,6 +26,33 @@ class Query:
     explanation: str
 
 
+# What queries and an alert have in common: devices and partitions that were idle for an hour, those that were allocated
+# for an hour, and the labels by which they are compared.
+SUBJECT = "instance, uuid, partition_uuid"
+IDLE = """(
+    rate(accelerator_device_busy_seconds_total[1h])
+  / rate(accelerator_device_observed_seconds_total[1h])
+  < 0.01
+  or
+    rate(accelerator_partition_busy_seconds_total[1h])
+  / rate(accelerator_partition_observed_seconds_total[1h])
+  < 0.01
+)"""
+ALLOCATED = """(
+    min_over_time(accelerator_device_allocations[1h]) > 0
+  or
+    min_over_time(accelerator_partition_allocated[1h]) > 0
+)"""
+
+# The alert about it has the same expression.
+EXPORTED_TWICE = """count by (uuid) (last_over_time(accelerator_device_info[2m])) > 1
+or
+count by (uuid) (
+    last_over_time(accelerator_device_info[2m])
+  and on (job, instance)
+    changes(process_start_time_seconds[15m]) > 10
+)"""
+
 QUERIES: tuple[Query, ...] = (
     Query(
         "True utilization of each device over a window",
@@ -58,40 +85,13 @@ sum(rate(accelerator_device_observed_seconds_total[5m]))""",
     ),
     Query(
         "Devices and partitions that were allocated but idle for an hour",
-        """(
-    rate(accelerator_device_busy_seconds_total[1h])
-  / rate(accelerator_device_observed_seconds_total[1h])
-  < 0.01
-  or
-    rate(accelerator_partition_busy_seconds_total[1h])
-  / rate(accelerator_partition_observed_seconds_total[1h])
-  < 0.01
-)
-and on (instance, uuid, partition_uuid) (
-    min_over_time(accelerator_device_allocations[1h]) > 0
-  or
-    min_over_time(accelerator_partition_allocated[1h]) > 0
-)""",
+        f"{IDLE}\nand on ({SUBJECT}) {ALLOCATED}",
         "Allocated at every scrape of the hour, and executing for less than 1 % of it. A partitioned device is listed "
         "by its partitions. What has unknown utilization is not listed: unknown is not idle.",
     ),
     Query(
         "Containers that an idle device or partition is allocated to",
-        """accelerator_allocation_info
-and on (instance, uuid, partition_uuid) (
-    rate(accelerator_device_busy_seconds_total[1h])
-  / rate(accelerator_device_observed_seconds_total[1h])
-  < 0.01
-  or
-    rate(accelerator_partition_busy_seconds_total[1h])
-  / rate(accelerator_partition_observed_seconds_total[1h])
-  < 0.01
-)
-and on (instance, uuid, partition_uuid) (
-    min_over_time(accelerator_device_allocations[1h]) > 0
-  or
-    min_over_time(accelerator_partition_allocated[1h]) > 0
-)""",
+        f"accelerator_allocation_info\nand on ({SUBJECT}) {IDLE}\nand on ({SUBJECT}) {ALLOCATED}",
         "The same question for containers: `namespace`, `pod` and `container` of every container that such a device "
         "or partition is allocated to now, shared or not. It finds a forgotten notebook on a MIG instance. A pod that "
         "replaced another one in this hour is listed too.",
@@ -198,17 +198,11 @@ and on (instance, uuid, partition_uuid) (
     ),
     Query(
         "Devices that two exporters export",
-        """count by (uuid) (accelerator_device_info) > 1
-or
-count by (uuid) (
-    accelerator_device_info
-  and on (job, instance)
-    changes(process_start_time_seconds[15m]) > 10
-)""",
+        EXPORTED_TWICE,
         "Two exporters on one node, such as two variants of the manifests: every sum counts such a device twice. If "
         "both are scraped with the name of the node as `instance`, as with the configurations in `deploy/`, they "
         "have the same series, whose values alternate: then the second half finds them, by the start of the process. "
-        "[Troubleshooting](troubleshooting.md#a-device-is-exported-twice) has an alert for it.",
+        "[An alert](runbooks.md#acceleratorexportedtwice) has the same expression.",
     ),
     Query(
         "Parts of the exporter that do not work",

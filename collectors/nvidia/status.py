@@ -23,6 +23,20 @@ _FABRIC_SECONDS = 300.0
 _FABRIC_GAP_SECONDS = 300.0  # it is read once a minute; what happened in a longer gap is unknown
 # A recovery of routes or after a timeout ends by itself.
 _FABRIC_TROUBLES = frozenset({"degraded_bandwidth", "route_unhealthy", "incorrect_configuration"})
+# The rows that the rules use, by identity, because a row is hashed slowly.
+_ROWS = frozenset(
+    map(
+        id,
+        (
+            catalog.RECOVERY_ACTION,
+            catalog.MEMORY_REPAIR_FAILED,
+            catalog.MEMORY_REPAIR_PENDING,
+            catalog.MEMORY_ERRORS,
+            catalog.FABRIC_STATUS,
+            catalog.FABRIC_CONDITION,
+        ),
+    )
+)
 
 
 @dataclass(slots=True)
@@ -193,13 +207,13 @@ class StatusTable:
         """
         facts = self._facts_of(uuid)
         facts.lost = False
+        concerned = [sample for sample in samples if id(sample.metric) in _ROWS and not sample.partition_uuid]
         if catalog.FABRIC_STATUS in unsupported:
             facts.leave_fabric()
-        elif any(sample.metric is catalog.FABRIC_STATUS for sample in samples):
+        elif any(sample.metric is catalog.FABRIC_STATUS for sample in concerned):
             facts.fabric_conditions.clear()  # those that still hold are in the same reading
-        for sample in samples:
-            if not sample.partition_uuid:
-                _apply_sample(facts, sample, self._clock())
+        for sample in concerned:
+            _apply_sample(facts, sample, self._clock())
         if unknown_action:
             facts.recovery = _UNKNOWN
         facts.new_event = False

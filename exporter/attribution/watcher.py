@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from enum import Enum, auto
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from collectors.backoff import Backoff
 from exporter.attribution.allocation_cache import AllocationCache
@@ -23,8 +23,7 @@ _STOP_SECONDS = 0.5  # for each of two threads
 _SUSPECT_SECONDS = 8.0
 
 
-@dataclass(frozen=True, slots=True)
-class AttributionState:
+class AttributionState(NamedTuple):
     """The known allocations.
 
     Attributes:
@@ -73,8 +72,7 @@ class KubeletHealth(Enum):
     DOWN = auto()
 
 
-@dataclass(frozen=True, slots=True)
-class _Outcome:
+class _Outcome(NamedTuple):
     """How one call ended: with an answer or an error."""
 
     at: float

@@ -123,8 +123,8 @@ class CollectorBench:
 
 
 def shorten_waits(patch: pytest.MonkeyPatch) -> None:
-    """Shorten a wait for events, because the end of a session takes as long as a wait."""
-    patch.setattr(listener, "_WAIT_MILLISECONDS", 10)
+    """Shorten the pauses in which nobody receives events, and the wait for a listener that hangs."""
+    patch.setattr(listener, "_PAUSE_SECONDS", 0.01)
     patch.setattr(events, "_END_SECONDS", 0.2)
 
 

@@ -47,6 +47,13 @@ class Answer(NamedTuple):
     value: float
 
 
+class FiringAlert(NamedTuple):
+    """One alert of a rule, with its texts filled in."""
+
+    labels: dict[str, str]
+    annotations: dict[str, str]
+
+
 class Prometheus:
     """A running server.
 
@@ -77,6 +84,12 @@ class Prometheus:
                 message = json.load(error)["error"]
             raise AssertionError(f"{expression}: {message}") from error
         return [Answer(row["metric"], float(row["value"][1])) for row in answer["data"]["result"]]
+
+    def firing(self) -> list[FiringAlert]:
+        """The alerts that fire now."""
+        with urllib.request.urlopen(f"{self._base}/api/v1/alerts", timeout=10) as response:
+            found = json.load(response)["data"]["alerts"]
+        return [FiringAlert(each["labels"], each["annotations"]) for each in found if each["state"] == "firing"]
 
     def wait_for_all(self, queries: Mapping[str, str]) -> None:
         """Wait until each query has a result; the test fails with the names of those without one."""

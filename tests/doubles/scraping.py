@@ -37,14 +37,15 @@ def often(targets: list[dict[str, Any]]) -> Job:
     }
 
 
-def write_configuration(path: Path, jobs: Sequence[Job]) -> Path:
-    """A whole configuration file."""
-    path.write_text(yaml.safe_dump({"scrape_configs": list(jobs)}))
+def write_configuration(path: Path, jobs: Sequence[Job], rules: Sequence[Path] = ()) -> Path:
+    """A whole configuration file, with files of rules that are evaluated every second."""
+    evaluated = {"global": {"evaluation_interval": "1s"}, "rule_files": [str(file) for file in rules]} if rules else {}
+    path.write_text(yaml.safe_dump({**evaluated, "scrape_configs": list(jobs)}))
     return path
 
 
 @contextmanager
-def scraping(folder: Path, *jobs: Job) -> Iterator[Prometheus]:
-    """Start a server with these jobs; end it."""
-    with serving(write_configuration(folder / "scraping.yml", jobs)) as server:
+def scraping(folder: Path, *jobs: Job, rules: Sequence[Path] = ()) -> Iterator[Prometheus]:
+    """Start a server with these jobs and files of rules; end it."""
+    with serving(write_configuration(folder / "scraping.yml", jobs, rules)) as server:
         yield server

@@ -79,7 +79,7 @@ def test_the_text_fits_a_terminal_and_has_no_control_characters(facts: NodeFacts
 
 
 def test_text_from_a_peer_cannot_control_the_terminal() -> None:
-    malicious = replace(unmatched_holding(), device_id="GPU-\x1b[31m\r\nerror  all is lost")
+    malicious = unmatched_holding()._replace(device_id="GPU-\x1b[31m\r\nerror  all is lost")
     report = text(replace(HEALTHY, kubelet=kubelet(malicious)))
     assert "GPU-\\x1b[31m\\r\\nerror" in report
     assert "\x1b" not in report

@@ -6,7 +6,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 GENERATED = ROOT / "tests" / "doubles" / "proto"
-FOLDERS = ("exporter", "collectors", "dashboards", "bench", "soak", "tools", "tests")
+FOLDERS = ("exporter", "collectors", "dashboards", "deploy", "bench", "soak", "tools", "tests")
 MODULE_LINES = 400
 FUNCTION_LINES = 40
 MODULES = sorted(path for folder in FOLDERS for path in (ROOT / folder).rglob("*.py") if GENERATED not in path.parents)

@@ -57,3 +57,19 @@ may be the old name of another. Call with (list root text what), where what is t
 {{- end -}}
 {{- $text -}}
 {{- end -}}
+
+{{/*
+The text of an annotation with the names of the container's labels in its template actions: elsewhere they are words.
+Call with (list root text).
+*/}}
+{{- define "accelerator-exporter.annotation" -}}
+{{- $root := index . 0 -}}
+{{- range $number, $part := splitList "{{" (index . 1) -}}
+{{- if eq $number 0 -}}
+{{- $part -}}
+{{- else -}}
+{{- $ends := splitn "}}" 2 $part -}}
+{{- print "{{" (include "accelerator-exporter.withLabelNames" (list $root $ends._0 "\\b")) "}}" $ends._1 -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
