@@ -11,13 +11,14 @@ from exporter.conformance.scrape import ScrapeTarget
 
 # The figure of a whole device is in one metric among several with similar names: documented names come first. They are
 # this exporter's, those of OpenTelemetry's hardware conventions, of dcgm-exporter and of AMD's device-metrics-exporter.
+_ENGINE_ACTIVE = "DCGM_FI_PROF_GR_ENGINE_ACTIVE"
 _UTILIZATION = (
     catalog.UTILIZATION.name(Subject.DEVICE),
     "hw_gpu_utilization_ratio",
     "DCGM_FI_DEV_GPU_UTIL",
     "gpu_gfx_activity",
     catalog.UTILIZATION.name(Subject.PARTITION),
-    "DCGM_FI_PROF_GR_ENGINE_ACTIVE",
+    _ENGINE_ACTIVE,
 )
 _MEMORY = (
     catalog.MEMORY_USAGE.name(Subject.DEVICE),
@@ -38,12 +39,12 @@ class MetricNames(NamedTuple):
 
 
 def full_scale(name: str) -> float:
-    """The highest value of a utilization: 1 for a ratio, else 100 percent.
+    """The highest value of a utilization: 1 for a ratio, as dcgm-exporter has for MIG, else 100 percent.
 
     Args:
         name: The name of the metric.
     """
-    return 1.0 if name.endswith(_RATIO) else 100.0
+    return 1.0 if name.endswith(_RATIO) or name == _ENGINE_ACTIVE else 100.0
 
 
 def is_metric_name(text: str) -> bool:

@@ -111,6 +111,23 @@ def test_a_load_that_is_not_seen_is_a_failure(utilization: list[float]) -> None:
     assert "start the load after the message" in failure["needed"]
 
 
+@pytest.mark.parametrize(("busy", "code"), [(0.9, 0), (0.15, 1), (90.0, 1)])
+def test_the_load_of_mig_instances_in_dcgm_exporter_is_a_ratio(busy: float, code: int) -> None:
+    stage = Stage()
+    stage.utilization = [0.1, 0.1, 0.1, busy]
+
+    def answer(request: str) -> bytes:
+        return stage.answer(request).replace(b"accelerator_utilization_ratio", b"DCGM_FI_PROF_GR_ENGINE_ACTIVE")
+
+    with MetricsEndpoint(lambda request: lengthened(answer(request))) as endpoint:
+        assert conformance(endpoint.url, "--watch=1m", scraping=stage.scraping).code == code
+
+
+def lengthened(answer: bytes) -> bytes:
+    """The response with the length that its body has now."""
+    return response(answer.partition(b"\r\n\r\n")[2])
+
+
 def test_the_load_may_be_on_any_node_behind_a_name() -> None:
     idle, busy = Stage(), Stage()
     busy.utilization = [0.1, 0.1, 0.1, 0.9]
