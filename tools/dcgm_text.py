@@ -133,8 +133,8 @@ spec:
   externalName: nvidia-dcgm-exporter.accelerator-exporter.svc.cluster.local
 ```
 
-The NetworkPolicy of the chart admits only Prometheus. Add the namespace of the script to `networkPolicy.from`. Such scripts
-speak plain HTTP without a password: with `web.tls` they get no metrics.
+The NetworkPolicy of the chart admits only Prometheus. Add the namespace of the script to `networkPolicy.from`. Such
+scripts speak plain HTTP without a password: with `web.tls` they get no metrics.
 """
 NAMES = """\
 ## Name by name

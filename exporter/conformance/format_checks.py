@@ -79,9 +79,9 @@ def parse(body: bytes, media_type: str) -> list[Family]:
     """
     try:
         text = body.decode()
-        families = list(_PARSERS[media_type](text))
         if media_type == _TEXT:
             _read_lines(text)
+        families = list(_PARSERS[media_type](text))
     except UnicodeDecodeError as error:
         raise InvalidTextError(f"The text is not UTF-8 from byte {error.start} on.") from None
     except InvalidTextError:
@@ -100,11 +100,14 @@ def _read_lines(text: str) -> None:
         InvalidTextError: A line is invalid.
     """
     for number, line in enumerate(text.split("\n"), 1):
-        typed = _TYPE.fullmatch(line)
+        typed, content = _TYPE.fullmatch(line), line.strip(" \t")
         if typed and typed[1].strip(" \t") not in _TYPES:
-            raise InvalidTextError(f"Line {number} has a type that Prometheus does not read: {line}")
-        if line.strip(" \t") and not line.lstrip(" \t").startswith("#") and not _is_sample(line):
-            raise InvalidTextError(f"Line {number} is no sample that Prometheus reads: {line}")
+            fault = "has a type that Prometheus does not read"
+        elif content and not content.startswith("#") and not _is_sample(line):
+            fault = "is no sample that Prometheus reads"
+        else:
+            continue
+        raise InvalidTextError(f"The text is invalid: line {number} {fault}: {line}")
 
 
 def _is_sample(line: str) -> bool:

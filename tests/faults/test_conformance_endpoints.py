@@ -69,6 +69,8 @@ FAULTS = (
         "each series once",
     ),
     Fault("an invalid line", response(GOOD + "not a line of it\n"), SYNTAX, "invalid", "exposition format"),
+    Fault("Windows line ends", response(GOOD.replace("\n", "\r\n")), SYNTAX, "line 1 has a type", "line end"),
+    Fault("a unit", response(GOOD.replace("} 0.5", "} 0.5%")), SYNTAX, "line 2 is no sample", "exposition format"),
     Fault("a cut text", response(GOOD[:-1]), SYNTAX, "cut off", "line end"),
     Fault("bytes that are not UTF-8", response(GOOD.encode() + b"\xff 1\n"), SYNTAX, "not UTF-8", "UTF-8"),
     Fault("a page for people", response("<html><body>up</body></html>\n", "text/html"), SYNTAX, "invalid", "text"),
