@@ -146,7 +146,7 @@ class QueryRunner(Generic[L, H]):
         return any(self._subjects[subject].is_waiting for subject in self._of_device(device_uuid))
 
     def answered(self) -> dict[SubjectKey, frozenset[str]]:
-        """The names of the queries that have ever supplied a value, by device and partition."""
+        """The names of the queries that have ever answered, by device and partition."""
         now = {subject: known.ever_answered() for subject, known in self._subjects.items()}
         return {**self._expected, **now}
 
@@ -251,6 +251,8 @@ class QueryRunner(Generic[L, H]):
         if values == last_values and len(values) == len(last) and query.name in known.settled:
             result.samples += last
             return
+        if not values:
+            known.record_answer(query, None)
         first = len(result.samples)
         for place, value in enumerate(values):
             if isinstance(value, InvalidValueError):
