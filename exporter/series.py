@@ -258,11 +258,11 @@ def _series(row: Metric, subject: Subject, of_subject: Mapping[str, str], own: t
     """An empty label is omitted: Prometheus treats both the same way."""
     if not own:
         return Series(row, subject, of_subject)
-    named = {label.name: _clean(value) for label, value in zip(row.labels, own, strict=True) if value}
+    named = {label.name: clean(value) for label, value in zip(row.labels, own, strict=True) if value}
     return Series(row, subject, {**of_subject, **named})
 
 
-def _clean(text: str) -> str:
+def clean(text: str) -> str:
     """Text that UTF-8 can encode: a lone surrogate becomes a question mark."""
     return text.encode("utf-8", "replace").decode()
 
@@ -284,11 +284,11 @@ class _LabelSets:
             if subject.partition_uuid:
                 labels["partition_uuid"] = subject.partition_uuid
                 labels["profile"] = self._partitions[subject.partition_uuid].profile
-            self._subjects[subject] = {name: _clean(value) for name, value in labels.items() if value}
+            self._subjects[subject] = {name: clean(value) for name, value in labels.items() if value}
         return self._subjects[subject]
 
     def of_holder(self, container: Container) -> dict[str, str]:
         if container not in self._holders:
             named = zip(self._holder_labels, container, strict=True)
-            self._holders[container] = {name: _clean(value) for name, value in named}
+            self._holders[container] = {name: clean(value) for name, value in named}
         return self._holders[container]
