@@ -1,8 +1,8 @@
 """The command: what each action of the command line does, and its exit code."""
 
 import logging
-import platform
 import socket
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -156,7 +156,7 @@ def _hardware(settings: Settings, scenario: "Scenario | None", environ: Mapping[
 
 
 def _version() -> str:
-    return f"accelerator-exporter {exporter_version()} (Python {platform.python_version()})\n"
+    return f"accelerator-exporter {exporter_version()} (Python {sys.version.split()[0]})\n"
 
 
 def _metrics() -> str:

@@ -5,7 +5,6 @@ import math
 import threading
 import time
 from collections.abc import Callable, Hashable, Mapping
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from collectors.backoff import Backoff
@@ -28,8 +27,7 @@ _ALL = frozenset(Cadence)
 _LONGEST_BACKOFF_SECONDS = 10.0
 
 
-@dataclass(frozen=True, slots=True)
-class CallStarted:
+class CallStarted(NamedTuple):
     """A collector's `read` has been called.
 
     Attributes:
@@ -41,8 +39,7 @@ class CallStarted:
     at: float
 
 
-@dataclass(frozen=True, slots=True)
-class CallEnded:
+class CallEnded(NamedTuple):
     """A collector's `read` has returned or raised.
 
     Attributes:
@@ -66,8 +63,7 @@ class CallEnded:
     cpu_seconds: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Released:
+class Released(NamedTuple):
     """A collector has been closed and is not called until its hardware is resumed.
 
     Attributes:
@@ -77,8 +73,7 @@ class Released:
     collector: str
 
 
-@dataclass(frozen=True, slots=True)
-class DevicesReleased:
+class DevicesReleased(NamedTuple):
     """Only these devices of a collector are closed now, and are not opened until they are resumed.
 
     Attributes:

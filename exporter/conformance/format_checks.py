@@ -4,6 +4,7 @@ Source: https://prometheus.io/docs/instrumenting/exposition_formats/ and the Ope
 """
 
 import math
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from prometheus_client.core import Metric as Family
@@ -15,12 +16,25 @@ from exporter.conformance.outcome import ConformanceTest, Subtest, failed, passe
 from exporter.conformance.scrape import Page
 
 TEST = "TestExpositionFormat"
-OPENMETRICS_ACCEPTED = "application/openmetrics-text; version=1.0.0"
+# As Prometheus asks: an endpoint without OpenMetrics may send its text.
+OPENMETRICS_ACCEPTED = "application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5,*/*;q=0.1"
 
 _TEXT, _OPENMETRICS = "text/plain", "application/openmetrics-text"
 # Versions that Prometheus reads; a missing one means the first.
 _VERSIONS: Mapping[str, tuple[str, ...]] = {_TEXT: ("0.0.4", "1.0.0"), _OPENMETRICS: ("1.0.0", "0.0.1")}
 _PARSERS: Mapping[str, Callable[[str], Iterable[Family]]] = {_TEXT: _parse_text, _OPENMETRICS: _parse_openmetrics}
+# A line with a sample, as Prometheus reads it. Repetitions are possessive: a long line takes no long time.
+_SPACE, _QUOTED = r"[ \t]*+", r'"(?:\\.|[^"\\])*+"'
+_LABEL = rf"(?:[a-zA-Z_][a-zA-Z0-9_]*+{_SPACE}={_SPACE})?+{_QUOTED}(?:{_SPACE}={_SPACE}{_QUOTED})?+{_SPACE}"
+_LABELS = rf"\{{{_SPACE}(?:{_LABEL}(?:,{_SPACE}{_LABEL})*+,?{_SPACE})?+\}}"
+_NUMBER = r"[+-]?(?:(?:[0-9]++\.?[0-9]*+|\.[0-9]++)(?:e[+-]?[0-9]++)?|(?P<infinite>inf(?:inity)?))|nan"
+_SAMPLE = re.compile(
+    rf"{_SPACE}(?:[a-z_:][a-z0-9_:]*+(?:{_SPACE}{_LABELS}|[ \t])|{_LABELS}){_SPACE}(?P<value>{_NUMBER})"
+    rf"(?:[ \t]++-?[0-9]++)?{_SPACE}",
+    re.IGNORECASE | re.DOTALL | re.ASCII,
+)
+_TYPE = re.compile(r"[ \t]*+#[ \t]++TYPE[ \t]++[^ \t]++[ \t]++(.*)", re.DOTALL)
+_TYPES = ("counter", "gauge", "histogram", "summary", "untyped")
 _UNTYPED = "unknown"  # prometheus_client's word for a family without a TYPE
 _NOT_PARSED = "Not examined: the text cannot be parsed."
 
@@ -65,14 +79,40 @@ def parse(body: bytes, media_type: str) -> list[Family]:
     """
     try:
         text = body.decode()
+        if media_type == _TEXT:
+            _read_lines(text)
         families = list(_PARSERS[media_type](text))
     except UnicodeDecodeError as error:
         raise InvalidTextError(f"The text is not UTF-8 from byte {error.start} on.") from None
+    except InvalidTextError:
+        raise
     except Exception as error:  # noqa: BLE001 - on broken text the parsers raise errors of many types
         raise InvalidTextError(f"The text is invalid: {str(error) or type(error).__name__}.") from None
     if text and not text.endswith("\n"):
         raise InvalidTextError("The last line has no end, as if the text were cut off.")
     return families
+
+
+def _read_lines(text: str) -> None:
+    """Read each line as Prometheus does; the parser of the client library accepts more than Prometheus reads.
+
+    Raises:
+        InvalidTextError: A line is invalid.
+    """
+    for number, line in enumerate(text.split("\n"), 1):
+        typed, content = _TYPE.fullmatch(line), line.strip(" \t")
+        if typed and typed[1].strip(" \t") not in _TYPES:
+            fault = "has a type that Prometheus does not read"
+        elif content and not content.startswith("#") and not _is_sample(line):
+            fault = "is no sample that Prometheus reads"
+        else:
+            continue
+        raise InvalidTextError(f"The text is invalid: line {number} {fault}: {line}")
+
+
+def _is_sample(line: str) -> bool:
+    sample = _SAMPLE.fullmatch(line)
+    return sample is not None and (bool(sample["infinite"]) or not math.isinf(float(sample["value"])))
 
 
 def _media_type(content_type: str) -> str:

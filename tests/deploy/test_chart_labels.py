@@ -24,18 +24,24 @@ SWAPPED = {"namespace": "pod", "pod": "container", "container": "namespace"}
 
 @pytest.mark.parametrize("labels", [RENAMED, SWAPPED], ids=["renamed", "swapped"])
 def test_one_value_renames_the_labels_everywhere(labels: Mapping[str, str]) -> None:
-    found = manifests({**with_group(), "labels": labels, "adapterRule": {"enabled": True}})
+    found = manifests({**with_group(), "labels": labels, "autoscaling": {"enabled": True}})
     (container,) = of_kind(found, "DaemonSet")["spec"]["template"]["spec"]["containers"]
     environ = {each["name"]: each["value"] for each in container["env"] if "value" in each}
     assert load_settings({}, environ, None).labels.ordered == tuple(
         labels[name] for name in ("namespace", "pod", "container")
     )
-    (rule,) = yaml.safe_load(of_kind(found, "ConfigMap")["data"]["prometheus-adapter-rule.yaml"])["rules"]
+    data = of_kind(found, "ConfigMap")["data"]
+    (rule,) = yaml.safe_load(data["prometheus-adapter-rule.yaml"])["rules"]
     assert rule["resources"]["overrides"] == {
         labels["namespace"]: {"resource": "namespace"},
         labels["pod"]: {"resource": "pod"},
     }
     assert rule["seriesQuery"].endswith(f'{{{labels["namespace"]}!="",{labels["pod"]}!=""}}')
+    (trigger,) = yaml.safe_load(data["scaledobject.yaml"])["spec"]["triggers"]
+    query = trigger["metadata"]["query"]
+    promql_parser.parse(query)
+    assert f"avg by ({labels['namespace']}, {labels['pod']})" in query
+    assert set(re.findall(r"(\w+)=~?\"", query)) == {labels["namespace"], labels["pod"]}
 
 
 def dashboards(labels: Mapping[str, str] | None = None) -> dict[str, str]:

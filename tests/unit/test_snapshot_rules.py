@@ -57,7 +57,7 @@ def changes() -> Iterator[Event]:
     yield failed(13.0, Reason.UNAVAILABLE)
     yield ended(14.0, Reading((gpu("gpu-a", lost=True), gpu("gpu-b"))))
     yield AttributionState(None, False, 1.0)  # noqa: FBT003 - up
-    yield replace(HELD, holdings=())
+    yield HELD._replace(holdings=())
     yield absent(15.0)
 
 
