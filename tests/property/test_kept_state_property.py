@@ -1,7 +1,9 @@
 """What is kept from one snapshot to the next changes nothing: a process that keeps nothing exports the same."""
 
 import zlib
+from copy import copy
 from dataclasses import replace
+from operator import is_
 from random import Random
 
 from hypothesis import given
@@ -32,10 +34,10 @@ def copied(happened: Event) -> Event:
     if not isinstance(happened, CallEnded) or happened.reading is None:
         return happened
     reading = happened.reading
-    devices, parts, samples = (
-        tuple(replace(each) for each in some) for some in (reading.devices, reading.partitions, reading.samples)
-    )
-    return replace(happened, reading=replace(reading, devices=devices, partitions=parts, samples=samples))
+    devices, parts = tuple(map(copy, reading.devices)), tuple(map(copy, reading.partitions))
+    samples = tuple(map(copy, reading.samples))
+    assert not any(map(is_, samples, reading.samples))
+    return happened._replace(reading=replace(reading, devices=devices, partitions=parts, samples=samples))
 
 
 def exposition(snapshot: Snapshot, shown: Shown) -> bytes:
