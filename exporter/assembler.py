@@ -22,6 +22,7 @@ from exporter.attribution.inventory import Inventory
 from exporter.attribution.watcher import AttributionState
 from exporter.c_allocator import return_free_memory
 from exporter.collector_state import CollectorState, Limits
+from exporter.device_log import DeviceLog
 from exporter.few_names import counted_by_few
 from exporter.poller import CallStarted, DevicesReleased, PollerEvent, Released
 from exporter.precedence import Exported, Listing, with_exported_uuids, without_duplicates
@@ -105,6 +106,7 @@ class Assembler:
         self._occupancy: Sequence[Sample] = ()
         self._occupancy_made_of: tuple[Exported, join.JoinResult | None] | None = None
         self._listings = {name: Listing() for name in self._states}
+        self._device_log = DeviceLog(clocks.monotonic)
 
     def apply(self, event: Event) -> None:
         """Apply one report, or new limits."""
@@ -128,13 +130,14 @@ class Assembler:
             if state.listed != before:
                 self._apply_precedence()
             if event.reading is not None:
+                self._device_log.add(accepted.events)
                 exported = replace(accepted, samples=state.exported(accepted.samples))
                 self._accounting.add_readings(event.ended, exported)
             if state.listed != before or Cadence.SLOW in event.due:
                 self._change_shares()
 
     def snapshot(self) -> Snapshot:
-        """A snapshot of the current state."""
+        """A snapshot of the current state. What has happened to devices since the last one is logged."""
         now = self._clocks.monotonic()
         for state in self._states.values():
             state.check_deadline(now)
@@ -149,7 +152,7 @@ class Assembler:
         present = None
         if self._allocations is not None:
             present = tuple(each for each in self._allocations if each.subject in exported.subjects)
-        return Snapshot(
+        snapshot = Snapshot(
             devices=exported.devices,
             partitions=exported.partitions,
             samples=tuple(chain(*parts.values(), self._occupancy_of(exported))),
@@ -168,7 +171,11 @@ class Assembler:
             unmatched=counted_by_few(self._join_result.unmatched.by_resource()) if self._join_result else {},
             unresolved_claims=self._join_result.unresolved_claims if self._join_result else {},
             ready=all(state.settled for state in self._states.values()),
+            conditions={uuid: why for state in self._states.values() for uuid, why in state.conditions()},
         )
+        states = dict(known for state in self._states.values() for known in state.known_states(now))
+        self._device_log.follow(snapshot, states)
+        return snapshot
 
     def _live(self, now: float, cadence: Cadence) -> list[Sample]:
         """The samples of one cadence that all collectors export now."""

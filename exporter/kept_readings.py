@@ -143,6 +143,17 @@ class KeptReadings:
                 known = known or subjects_of(exported.devices, exported.partitions)
                 yield from (tuple(each for each in part if each.subject in known) for part in parts)
 
+    def states(self, now: float, max_age: ChangingLimit) -> Iterator[tuple[str, str]]:
+        """The uuid of each device with a known state, and the state; `max_age` is that of its cadence."""
+        for uuid, last in self._last.get(catalog.STATUS_STATE.cadence, {}).items():
+            if now - last.read_at <= max_age.of(last.read_at):
+                yield from ((uuid, each.labels[0]) for each in last.samples.state if each.value)
+
+    def ages(self, now: float) -> Iterator[tuple[str, float]]:
+        """The uuid of each device, and for how many seconds it has not been read."""
+        for uuid, last in self._last.get(Cadence.FAST, {}).items():
+            yield uuid, now - last.read_at
+
     def compute_ratios(self) -> dict[SubjectKey, float]:
         """The sizes of the partitions, as last read."""
         kept = (sample for last in self._last.get(Cadence.SLOW, {}).values() for sample in last.samples.identity)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from collectors import catalog
+from collectors.condition import Condition, CriticalEvent
 from collectors.contract import (
     Device,
     Fault,
@@ -70,6 +71,8 @@ class Accepted:
         energy: By device, the joules that its counter has risen by since its last accepted reading.
         integrated_power: Devices whose power is integrated, because they have no energy counter.
         stuck: Devices of which nothing new is known, because a call about them has not returned.
+        conditions: By the uuid of each device that is not ok: why.
+        events: The critical events since the last reading.
     """
 
     devices: tuple[Device, ...] = ()
@@ -80,6 +83,8 @@ class Accepted:
     energy: Mapping[str, Increase] = field(default_factory=dict)
     integrated_power: frozenset[str] = frozenset()
     stuck: frozenset[str] = frozenset()
+    conditions: Mapping[str, tuple[Condition, ...]] = field(default_factory=dict)
+    events: tuple[CriticalEvent, ...] = ()
 
 
 class _EnergyReads(NamedTuple):
@@ -173,6 +178,8 @@ class Validator:
             energy,
             self._energy_sources.integrated(),
             frozenset(reading.stuck),
+            reading.conditions,
+            reading.events,
         )
 
     def _validate_samples(

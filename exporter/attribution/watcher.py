@@ -13,6 +13,7 @@ from collectors.backoff import Backoff
 from exporter.attribution.allocation_cache import AllocationCache
 from exporter.attribution.holding import ClaimDevice, Holding, PodResourcesList
 from exporter.attribution.podresources import KubeletError, SocketAbsentError
+from exporter.durations import spell_duration
 
 _log = logging.getLogger(__name__)
 
@@ -246,4 +247,7 @@ class KubeletWatcher:
         ):
             self.memory.health = KubeletHealth.DOWN
             trace = None if isinstance(error, KubeletError) else error
-            _log.warning("kubelet unavailable: %s", error, exc_info=trace)
+            fields = {}
+            if self.memory.last_success is not None:
+                fields["allocations_kept_for"] = spell_duration(self.memory.cache.hold_seconds)
+            _log.error("kubelet unavailable: %s", error, exc_info=trace, extra={"fields": fields})

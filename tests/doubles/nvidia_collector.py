@@ -33,6 +33,8 @@ class PollResult:
     """
 
     def __init__(self, reading: Reading) -> None:
+        self.events = [(event.device_uuid, event.text, event.state, event.occurrences) for event in reading.events]
+        self.conditions = {uuid: [each.text for each in why] for uuid, why in reading.conditions.items()}
         self.lost = {device.uuid: device.lost for device in reading.devices}
         self.partitions = [partition.uuid for partition in reading.partitions]
         self.faults = [(fault.reason, fault.where, fault.detail) for fault in reading.faults]
