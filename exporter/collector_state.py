@@ -280,7 +280,7 @@ class CollectorState:
     def _accept(self, event: CallEnded, reading: Reading) -> Accepted:
         """Take over a reading. Everything that a reading can break comes before the collector counts as up."""
         accepted = self._with_sums(self._validator.validate(reading, event.ended))
-        samples = self._first_counts.at_zero_first(accepted.samples, event.ended)
+        samples = self._first_counts.held_first(accepted.samples, event.due, event.ended)
         accepted = replace(accepted, samples=samples)
         starting = self._count_faults(accepted.faults, event.ended)
         before = self.listed
@@ -382,6 +382,7 @@ class CollectorState:
         self._failure = None
         self._list(Listing())
         self._kept.clear()
+        self._first_counts.end()
         self._stuck.clear()
         self._conditions.clear()
         self._losses.clear()
