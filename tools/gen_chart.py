@@ -13,8 +13,9 @@ from typing import Any
 import yaml
 
 from exporter.configuration.options import Option
-from exporter.configuration.settings import SECTIONS, USED_LABELS
+from exporter.configuration.settings import SECTIONS
 from exporter.configuration.value_types import SWITCH, RefusedError
+from exporter.families import USED_LABELS
 from exporter.views import NAMES as VIEW_NAMES
 from tools.chart import CHART, ROOT
 
