@@ -16,7 +16,7 @@ from collectors.metric import DEFAULT_SETS
 from collectors.simulated.parse import parse_scenario
 from collectors.sysfs import Root
 from exporter import exposition
-from exporter.gzip_member import SegmentCompressor
+from exporter.gzip_member import GzipMember
 from exporter.own_process import OwnProcess
 from exporter.scrape_bodies import ScrapeBodies
 from exporter.selfmetrics import SelfMetrics
@@ -64,7 +64,7 @@ def inside() -> Table:
             lambda _: exposition.render(snapshot, own, Format.OPENMETRICS, _USUAL),
             bodies[Format.OPENMETRICS],
         ),
-        ("Gzip of it", lambda _: SegmentCompressor().compress(bodies[Format.OPENMETRICS]), b""),
+        ("Gzip of it", lambda _: GzipMember(1).of([bodies[Format.OPENMETRICS]]), b""),
         ("`prometheus_client` custom collector: scrape, text", lambda _: generate_latest(registry), b""),
         ("`prometheus_client` direct: poll", lambda _: direct.poll(), b""),
         ("`prometheus_client` direct: scrape, text", lambda _: generate_latest(direct.registry), b""),

@@ -1,7 +1,5 @@
 """A scenario on a manual clock, with the real join, in this process: each piece of work can be measured separately."""
 
-from dataclasses import replace
-
 from collectors.contract import CollectOptions, CollectorError
 from collectors.metric import Cadence, MetricSet
 from collectors.simulated import Scenario, inventory, simulated_spec
@@ -55,7 +53,7 @@ class Played:
     def allocations(self, second: int) -> AttributionState:
         """The allocations at a second."""
         state = allocations_at(self._scenario, self._devices, second)
-        return replace(state, last_success_timestamp_seconds=EPOCH + second)
+        return state._replace(last_success_timestamp_seconds=EPOCH + second)
 
     def apply(self, event: CallEnded | AttributionState) -> Snapshot:
         """What the assembler's thread does with an event."""

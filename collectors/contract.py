@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple, Protocol
 
+from collectors.condition import Condition, CriticalEvent
 from collectors.metric import DEFAULT_SETS, Cadence, Metric, MetricSet
 from collectors.options import choice, switch
 from collectors.sysfs import Root
@@ -62,8 +63,7 @@ class BrokenError(CollectorError):
     """A bug in the exporter, or a library that violates its own contract. Logged with a traceback, and counted."""
 
 
-@dataclass(frozen=True, slots=True)
-class Alias:
+class Alias(NamedTuple):
     """A name that the kubelet, a device plugin or a DRA driver may use for a device or partition.
 
     Attributes:
@@ -209,8 +209,7 @@ class Sample:
         return SubjectKey(self.device_uuid, self.partition_uuid)
 
 
-@dataclass(frozen=True, slots=True)
-class Fault:
+class Fault(NamedTuple):
     """A reading that failed without affecting the others.
 
     Attributes:
@@ -263,6 +262,8 @@ class Reading:
             listed, with nothing but identity and events. What was read of them before is exported until it is too old.
         cpu_seconds: The CPU time that threads of the collector have used since it was created, without the thread that
             calls `read`; 0 if it has no threads. It never falls.
+        conditions: By the uuid of each device whose state is known and not ok: why, the worst first.
+        events: The critical events since the last reading, once for each device and code.
     """
 
     devices: tuple[Device, ...]
@@ -275,6 +276,8 @@ class Reading:
     stuck: frozenset[str] = frozenset()
     incomplete: bool = False
     cpu_seconds: float = field(default=0.0, compare=False)  # two readings with the same content are equal
+    conditions: Mapping[str, tuple[Condition, ...]] = field(default_factory=dict)
+    events: tuple[CriticalEvent, ...] = ()
 
 
 class Collector(Protocol):

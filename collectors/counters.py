@@ -117,6 +117,20 @@ class Counter:
         self._extend_row(now)
         return self._accept(now, 0.0, confirmed=False) if last is None else self._apply(now, last)
 
+    def repeats(self, at: float, value: float, session: Hashable) -> bool:
+        """Accept a reading that says nothing new of a counter without a rate and a width: most counts of errors stand.
+
+        Returns:
+            Whether it equals the last reading, which was accepted; else it is to be read.
+        """
+        last = self._last
+        if last is None or last is not self._previous:
+            return False
+        if value != last.value or session != last.session:
+            return False
+        self.read_at = at
+        return True
+
     def _apply(self, now: CounterReading, last: CounterReading) -> Verdict:
         most = bound(now.most_per_second, now.at - last.at)
         rise = now.value - last.value

@@ -190,14 +190,15 @@ class DeviceCalls:
         patience = self._patience_with(subject, started)
         with self._changed:
             self._wait(self._changed, lambda: call.ended, patience)
-            self._changed.wait_for(lambda: call.ended or len(self._stuck) < MOST_STUCK)
+            if not call.ended:
+                self._changed.wait_for(lambda: call.ended or len(self._stuck) < MOST_STUCK)
             ended = self._clock()
-            self._extra.use(max(0.0, ended - started - self._deadline_seconds), ended)
+            if ended - started > self._deadline_seconds:
+                self._extra.use(ended - started - self._deadline_seconds, ended)
+                self._slow_at[subject] = ended
             if not call.ended:
                 self._leave(call, patience)
                 raise StuckError(f"{subject}: the call has not returned within {patience:g} s")
-        if ended - started > self._deadline_seconds:
-            self._slow_at[subject] = ended
         return call.result()
 
     def when_none_is_out(self, action: Callable[[], object]) -> None:
@@ -231,8 +232,8 @@ class DeviceCalls:
         if now - self._slow_at.get(subject, now) > _PATIENT_SECONDS:
             self._patience.pop(subject, None)
             self._slow_at.pop(subject, None)
-        wanted = self._patience.get(subject, self._deadline_seconds)
-        return min(wanted, self._deadline_seconds + self._extra.earn(now))
+        wanted = self._patience.get(subject)
+        return self._deadline_seconds if wanted is None else min(wanted, self._deadline_seconds + self._extra.earn(now))
 
     def _leave(self, call: _Call[T], patience: float) -> None:
         """Leave the worker to its call; the next call gets another one. The lock is held."""

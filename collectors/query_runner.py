@@ -34,10 +34,11 @@ from collectors.query import (
     Query,
     RawValue,
 )
-from collectors.subject_queries import Step, SubjectQueries
+from collectors.subject_queries import Step, SubjectQueries, Supplied
 
 # Errors that do not affect the other queries.
 _SINGLE_QUERY_ERRORS = (NoDataError, UnsupportedError, UnavailableError)
+_NOTHING = Supplied((), ())
 
 
 @dataclass(slots=True)
@@ -145,7 +146,7 @@ class QueryRunner(Generic[L, H]):
         return any(self._subjects[subject].is_waiting for subject in self._of_device(device_uuid))
 
     def answered(self) -> dict[SubjectKey, frozenset[str]]:
-        """The names of the queries that have ever supplied a value, by device and partition."""
+        """The names of the queries that have ever answered, by device and partition."""
         now = {subject: known.ever_answered() for subject, known in self._subjects.items()}
         return {**self._expected, **now}
 
@@ -246,10 +247,12 @@ class QueryRunner(Generic[L, H]):
         result.succeeded += 1
         known = self._subjects[subject]
         known.waiting.discard(query.name)
-        last = known.last.get(query.name, ())
-        if query.name in known.settled and len(last) == len(values) and all(map(_is_same, last, values)):
+        last_values, last = known.last.get(query.name, _NOTHING)
+        if values == last_values and len(values) == len(last) and query.name in known.settled:
             result.samples += last
             return
+        if not values:
+            known.record_answer(query, None)
         first = len(result.samples)
         for place, value in enumerate(values):
             if isinstance(value, InvalidValueError):
@@ -272,7 +275,7 @@ class QueryRunner(Generic[L, H]):
             result.samples.append(
                 Sample(value.metric, subject.device_uuid, number, subject.partition_uuid, labels, width)
             )
-        known.last[query.name] = tuple(result.samples[first:])
+        known.last[query.name] = Supplied(values, tuple(result.samples[first:]))
 
 
 def _is_same(sample: Sample, value: RawValue | InvalidValueError) -> bool:

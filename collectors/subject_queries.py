@@ -80,6 +80,18 @@ class Step(NamedTuple, Generic[L, H]):
     keys: Sequence[Hashable] = ()
 
 
+class Supplied(NamedTuple):
+    """What a query has supplied.
+
+    Attributes:
+        values: The raw values that were read, also those that were refused. They are only compared.
+        samples: The samples that were made of them.
+    """
+
+    values: Sequence[object]
+    samples: tuple[Sample, ...]
+
+
 class Plan(NamedTuple, Generic[L, H]):
     """The queries to run if certain cadences are due.
 
@@ -100,13 +112,13 @@ class SubjectQueries(Generic[L, H]):
         source: The queries as they were passed last.
         queries: All queries, and all items of batches.
         gaps: The unsupported queries, by name.
-        answered: Names of the queries that have supplied a value in this session.
-        expected: Names of the queries that supplied one in an earlier session: if they fail, they may answer soon.
+        answered: Names of the queries that have answered in this session.
+        expected: Names of the queries that answered in an earlier session: if they fail, they may answer soon.
         waiting: Names of the queries whose last run failed and that may answer soon.
         sources: Those that have answered and are counters.
         settled: Those of which another answer says nothing new.
         plans: What to run, by due cadences, until something changes.
-        last: The samples that each query has supplied last, by its name.
+        last: What each query has supplied last, by its name.
         unsupported: The rows that no query supplies; None until they are needed.
         all_answered: `answered` and `expected` together; None until it is needed.
     """
@@ -120,7 +132,7 @@ class SubjectQueries(Generic[L, H]):
     sources: set[str] = field(default_factory=set)
     settled: set[str] = field(default_factory=set)
     plans: dict[frozenset[Cadence], Plan[L, H]] = field(default_factory=dict)
-    last: dict[str, tuple[Sample, ...]] = field(default_factory=dict)
+    last: dict[str, Supplied] = field(default_factory=dict)
     unsupported: tuple[Unsupported, ...] | None = None
     all_answered: frozenset[str] | None = None
 
@@ -225,7 +237,7 @@ class SubjectQueries(Generic[L, H]):
         return bool(waiting) and any(query.name in waiting and not self._is_replaced(query) for query in self.queries)
 
     def ever_answered(self) -> frozenset[str]:
-        """The names of the queries that have supplied a value in this session or an earlier one."""
+        """The names of the queries that have answered in this session or an earlier one."""
         if self.all_answered is None:
             self.all_answered = self.expected | self.answered
         return self.all_answered
@@ -233,12 +245,13 @@ class SubjectQueries(Generic[L, H]):
     def _has_ever_answered(self, query: Query[L, H] | BatchItem) -> bool:
         return query.name in self.answered or query.name in self.expected
 
-    def record_answer(self, query: Query[L, H] | BatchItem, raw: float) -> None:
-        """Record that a query has supplied a value."""
+    def record_answer(self, query: Query[L, H] | BatchItem, raw: float | None) -> None:
+        """Record that a query has answered, and with which value; None if there is nothing to report at present."""
         name = query.name
         if name in self.settled:
             return
-        doubtful = raw == 0 and isinstance(query, BatchItem) and query.false_zero
+        false_zero = raw == 0 and isinstance(query, BatchItem) and query.false_zero
+        doubtful = false_zero or (raw is None and _is_counter(query))
         changed = self.gaps.pop(name, None) is not None
         if name not in self.answered:
             self.answered.add(name)

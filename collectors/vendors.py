@@ -18,11 +18,15 @@ class Variable:
         name: The name of the variable.
         shows_all: The value that shows everything.
         shows: What may be hidden from the container without this value.
+        hidden_ids: The beginnings of the ids of what may be hidden, in upper case.
+        hides_devices: Whether it can hide whole devices, not only parts of them.
     """
 
     name: str
     shows_all: str
     shows: str
+    hidden_ids: tuple[str, ...] = ()
+    hides_devices: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +78,8 @@ VENDORS: tuple[Vendor, ...] = (
         0x10DE,
         graphics=True,
         variables=(
-            Variable("NVIDIA_VISIBLE_DEVICES", "all", "devices of the node"),
-            Variable("NVIDIA_MIG_MONITOR_DEVICES", "all", "MIG instances of its devices"),
+            Variable("NVIDIA_VISIBLE_DEVICES", "all", "devices of the node", ("GPU-", "MIG-"), hides_devices=True),
+            Variable("NVIDIA_MIG_MONITOR_DEVICES", "all", "MIG instances of its devices", ("MIG-",)),
         ),
     ),
     Vendor("qualcomm", "Qualcomm", 0x17CB),

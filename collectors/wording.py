@@ -1,6 +1,5 @@
 """Wording that messages, reports and pages share."""
 
-import difflib
 from collections.abc import Iterable
 
 
@@ -35,4 +34,6 @@ def shortened(text: str, limit: int = 80) -> str:
 
 def did_you_mean(text: str, known: Iterable[str]) -> str | None:
     """The known name that is most similar to the text, or None if none is similar."""
+    import difflib  # noqa: PLC0415 - only an error needs it
+
     return next(iter(difflib.get_close_matches(shortened(text), tuple(known), n=1)), None)

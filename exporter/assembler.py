@@ -6,6 +6,8 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
+from itertools import chain
+from typing import NamedTuple
 
 from collectors import catalog
 from collectors.contract import Process, Sample, SubjectKey, subjects_of
@@ -20,6 +22,7 @@ from exporter.attribution.inventory import Inventory
 from exporter.attribution.watcher import AttributionState
 from exporter.c_allocator import return_free_memory
 from exporter.collector_state import CollectorState, Limits
+from exporter.device_log import DeviceLog
 from exporter.few_names import counted_by_few
 from exporter.poller import CallStarted, DevicesReleased, PollerEvent, Released
 from exporter.precedence import Exported, Listing, with_exported_uuids, without_duplicates
@@ -41,8 +44,7 @@ def _no_files() -> None:
     """Used where no files are read."""
 
 
-@dataclass(frozen=True, slots=True)
-class Clocks:
+class Clocks(NamedTuple):
     """The clocks of the assembler.
 
     Attributes:
@@ -104,6 +106,7 @@ class Assembler:
         self._occupancy: Sequence[Sample] = ()
         self._occupancy_made_of: tuple[Exported, join.JoinResult | None] | None = None
         self._listings = {name: Listing() for name in self._states}
+        self._device_log = DeviceLog(clocks.monotonic)
 
     def apply(self, event: Event) -> None:
         """Apply one report, or new limits."""
@@ -127,33 +130,36 @@ class Assembler:
             if state.listed != before:
                 self._apply_precedence()
             if event.reading is not None:
+                self._device_log.add(accepted.events)
                 exported = replace(accepted, samples=state.exported(accepted.samples))
                 self._accounting.add_readings(event.ended, exported)
             if state.listed != before or Cadence.SLOW in event.due:
                 self._change_shares()
 
     def snapshot(self) -> Snapshot:
-        """A snapshot of the current state."""
+        """A snapshot of the current state. What has happened to devices since the last one is logged."""
         now = self._clocks.monotonic()
         for state in self._states.values():
             state.check_deadline(now)
         self._accounting.add_allocations(now, self._allocations)
         exported = self._exported_now()
         self._accounting.forget(now, exported.subjects)
-        live = [sample for state in self._states.values() for sample in state.samples(now)]
-        live += self._accounting.samples(live)
+        parts = {cadence: self._live(now, cadence) for cadence in Cadence}
+        # What is integrated and what holders use is all read at the fast cadence.
+        fast = parts[Cadence.FAST]
+        fast += self._accounting.samples(fast)
         processes = tuple(process for state in self._states.values() for process in state.processes(now))
         present = None
         if self._allocations is not None:
             present = tuple(each for each in self._allocations if each.subject in exported.subjects)
-        return Snapshot(
+        snapshot = Snapshot(
             devices=exported.devices,
             partitions=exported.partitions,
-            samples=(*live, *self._occupancy_of(exported)),
+            samples=tuple(chain(*parts.values(), self._occupancy_of(exported))),
             allocations=present,
             holder_samples=join.holder_samples(
                 present or (),
-                live,
+                fast,
                 self._accounting.usage,
                 allocation_energy=self._allocation_energy,
                 power_shared=exported.power_shared,
@@ -163,9 +169,17 @@ class Assembler:
             collectors=tuple(state.health(now) for state in self._states.values()),
             attribution=self._attribution_health(),
             unmatched=counted_by_few(self._join_result.unmatched.by_resource()) if self._join_result else {},
-            unresolved_claims=self._join_result.unresolved_claims if self._join_result else {},
+            unresolved_claims=dict(self._join_result.unresolved_claims) if self._join_result else {},
             ready=all(state.settled for state in self._states.values()),
+            conditions={uuid: why for state in self._states.values() for uuid, why in state.conditions()},
         )
+        states = dict(known for state in self._states.values() for known in state.known_states(now))
+        self._device_log.follow(snapshot, states)
+        return snapshot
+
+    def _live(self, now: float, cadence: Cadence) -> list[Sample]:
+        """The samples of one cadence that all collectors export now."""
+        return [sample for state in self._states.values() for sample in state.samples(now, cadence)]
 
     def _exported_now(self) -> Exported:
         """What all collectors export. The same object until it changes."""
@@ -275,7 +289,7 @@ class Assembler:
         self._compute_ratios = {key: ratio for key, ratio in self._compute_ratios.items() if key in kept} | {
             sample.subject: sample.value
             for state in self._states.values()
-            for sample in state.samples(now)
+            for sample in state.samples(now, catalog.COMPUTE_RATIO.cadence)
             if sample.metric is catalog.COMPUTE_RATIO
         }
 

@@ -2,11 +2,13 @@
 
 import logging
 import math
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from itertools import chain
+from typing import NamedTuple
 
 from collectors import catalog
+from collectors.condition import Condition
 from collectors.contract import Device, Fault, Partition, Process, Reading, Reason, Sample, subjects_of
 from collectors.metric import Cadence
 from exporter.changing_limit import ChangingLimit
@@ -23,10 +25,11 @@ _log = logging.getLogger(__name__)
 _ALL = frozenset(Cadence)
 # After such a failure the driver may have been loaded again, which restarts its counters.
 _DRIVER_GONE = frozenset({Reason.DRIVER_NOT_LOADED, Reason.LIBRARY_MISSING, Reason.VERSION_MISMATCH})
+# A call takes milliseconds. What was read before one that takes longer than this is shown with its age.
+_HANGING_SECONDS = 3.0
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(NamedTuple):
     """When a collector is late, and when its readings are too old.
 
     Attributes:
@@ -74,6 +77,8 @@ class CollectorState:
         self._errors = dict.fromkeys(Reason, 0)
         self._failing: dict[tuple[str, Reason], float] = {}
         self._stuck: dict[str, float] = {}  # since when, by device
+        self._losses: dict[str, str] = {}
+        self._conditions: dict[str, tuple[Condition, ...]] = {}
         self.listed = Listing()
         self.read_at, self.read_until = -math.inf, math.inf
         self._exported = Listing()
@@ -178,6 +183,7 @@ class CollectorState:
         self._failure = None
         self._kept.end()
         self._stuck.clear()
+        self._conditions.clear()
 
     def released_only(self, addresses: frozenset[str]) -> None:
         """Record which devices are closed: their readings are dropped, their identity and past events stay."""
@@ -187,6 +193,7 @@ class CollectorState:
             if device.device in addresses - before:
                 _log.info("device released: closed until SIGUSR2", extra={"fields": fields})
                 self._kept.end(device.uuid)
+                self._conditions.pop(device.uuid, None)
             elif device.device in before - addresses:
                 _log.info("device resumed", extra={"fields": fields})
 
@@ -199,20 +206,30 @@ class CollectorState:
             self._present = True
             self._errors[Reason.LATE] += 1
             fields = {"collector": self.name, "deadline_seconds": self._deadline_seconds}
-            _log.warning(
+            _log.error(
                 "collector late: a driver call has not returned; its readings expire, other collectors continue",
                 extra={"fields": fields},
             )
 
-    def samples(self, now: float) -> tuple[Sample, ...]:
-        """The samples to export now: fresh ones, and identity of any age."""
-        return tuple(chain.from_iterable(self._kept.samples(now, self._max_ages, self._exported)))
+    def samples(self, now: float, *cadences: Cadence) -> tuple[Sample, ...]:
+        """The samples of these cadences to export now, or of all: fresh ones, and identity of any age."""
+        parts = (self._kept.samples(now, each, self._max_ages[each], self._exported) for each in cadences or Cadence)
+        return tuple(chain.from_iterable(chain.from_iterable(parts)))
 
     def processes(self, now: float) -> tuple[Process, ...]:
         """The processes to export now: fresh, and on devices and partitions that are present."""
         known = subjects_of(self.devices, self.partitions)
         kept = self._kept.processes(now, self._max_ages[Cadence.MEDIUM], self._lost())
         return tuple(process for process in kept if process.subject in known)
+
+    def known_states(self, now: float) -> Iterator[tuple[str, str]]:
+        """The uuid of each device that it exports and whose state is known now, and the state."""
+        max_age = self._max_ages[catalog.STATUS_STATE.cadence]
+        return (known for known in self._kept.states(now, max_age) if known[0] not in self._duplicates)
+
+    def conditions(self) -> Iterator[tuple[str, tuple[Condition, ...]]]:
+        """The uuid of each device that it exports and that was not ok when last read, and why."""
+        return ((uuid, why) for uuid, why in self._conditions.items() if uuid not in self._duplicates)
 
     def health(self, now: float) -> CollectorHealth:
         """The health of the collector now."""
@@ -234,12 +251,22 @@ class CollectorState:
             released_devices=frozenset(
                 device.uuid for device in self.devices if device.device in self._released_devices
             ),
+            unread=self._unread(now),
+            losses=dict(self._losses),
         )
 
     @property
     def _all_stuck(self) -> bool:
         """Whether nothing is read any more, though the calls of the collector itself return."""
         return bool(self._stuck) and all(device.lost or device.uuid in self._stuck for device in self.listed.devices)
+
+    def _unread(self, now: float) -> dict[str, float]:
+        """For how many seconds devices have not been read: all while calls hang or fail, else those that are stuck."""
+        hangs = self._call_started_at is not None and now - self._call_started_at > _HANGING_SECONDS
+        if not (hangs or self._late or self._stuck or not self._up) or self._released:
+            return {}
+        all_of_them = hangs or self._late or not self._up
+        return {uuid: age for uuid, age in self._kept.ages(now) if all_of_them or uuid in self._stuck}
 
     def _lost(self) -> frozenset[str]:
         return frozenset(device.uuid for device in self.devices if device.lost)
@@ -259,7 +286,7 @@ class CollectorState:
     def _accept(self, event: CallEnded, reading: Reading) -> Accepted:
         """Take over a reading. Everything that a reading can break comes before the collector counts as up."""
         accepted = self._with_sums(self._validator.validate(reading, event.ended))
-        samples = self._first_counts.at_zero_first(accepted.samples, event.ended)
+        samples = self._first_counts.held_first(accepted.samples, event.due, event.ended)
         accepted = replace(accepted, samples=samples)
         starting = self._count_faults(accepted.faults, event.ended)
         before = self.listed
@@ -277,9 +304,13 @@ class CollectorState:
             self.read_until = event.ended
         self._kept.replace(accepted, event.due, event.ended, self.listed)
         self._follow_stuck(accepted, event.started)
+        self._explain(accepted)
         if not self._all_stuck:
             self._last_success = self._wall_clock()
+        lost = _lost_by_name(accepted.devices)
         for fault in starting:
+            if fault.reason is Reason.DEVICE_LOST and fault.where in lost:
+                continue  # the line about the loss has its detail
             fields = {"collector": self.name, "where": fault.where, "detail": fault.detail}
             _log.warning("reading failed: %s", fault.reason, extra={"fields": fields})
         return accepted
@@ -294,24 +325,23 @@ class CollectorState:
         return replace(accepted, samples=(*accepted.samples, *sums)) if sums else accepted
 
     def _follow_stuck(self, accepted: Accepted, at: float) -> None:
-        """Count a device once when a call about it does not return, and log the begin and the end.
+        """Count a device once when a call about it does not return.
 
         Args:
             accepted: The reading.
             at: Monotonic seconds of its start.
         """
         before, self._stuck = self._stuck, {uuid: self._stuck.get(uuid, at) for uuid in accepted.stuck}
-        for device in accepted.devices:
-            fields = {"collector": self.name, "uuid": device.uuid, "device": device.device}
-            if device.uuid in self._stuck.keys() - before.keys():
-                self._errors[Reason.LATE] += 1
-                _log.warning(
-                    "device stuck: a driver call about it has not returned; its readings expire, other devices "
-                    "continue",
-                    extra={"fields": fields},
-                )
-            elif device.uuid in before.keys() - self._stuck.keys() and not device.lost:
-                _log.info("device recovered: the driver call about it has returned", extra={"fields": fields})
+        self._errors[Reason.LATE] += len(self._stuck.keys() - before.keys())
+
+    def _explain(self, accepted: Accepted) -> None:
+        """Remember why devices are not ok; of a stuck one, what was known before."""
+        earlier = {uuid: why for uuid, why in self._conditions.items() if uuid in self._stuck}
+        self._conditions = {**earlier, **accepted.conditions}
+        lost = _lost_by_name(accepted.devices)
+        faults = (fault for fault in accepted.faults if fault.reason is Reason.DEVICE_LOST and fault.where in lost)
+        found = {lost[fault.where]: fault.detail for fault in faults}
+        self._losses = {uuid: why for uuid, why in self._losses.items() if uuid in lost.values()} | found
 
     def _list(self, listing: Listing) -> None:
         if listing != self.listed:
@@ -358,4 +388,12 @@ class CollectorState:
         self._failure = None
         self._list(Listing())
         self._kept.clear()
+        self._first_counts.end()
         self._stuck.clear()
+        self._conditions.clear()
+        self._losses.clear()
+
+
+def _lost_by_name(devices: Iterable[Device]) -> dict[str, str]:
+    """The uuids of the devices that do not answer, by each name that a fault has for them."""
+    return {name: device.uuid for device in devices if device.lost for name in (device.uuid, device.device)}

@@ -1,8 +1,8 @@
 """The command: what each action of the command line does, and its exit code."""
 
 import logging
-import platform
 import socket
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -156,19 +156,24 @@ def _hardware(settings: Settings, scenario: "Scenario | None", environ: Mapping[
 
 
 def _version() -> str:
-    return f"accelerator-exporter {exporter_version()} (Python {platform.python_version()})\n"
+    return f"accelerator-exporter {exporter_version()} (Python {sys.version.split()[0]})\n"
 
 
 def _metrics() -> str:
-    """Every metric family, one line each: name, type, help."""
-    families = [(row.name(subject), row.kind.value, row.help) for row in ROWS for subject in row.subjects]
-    width = max(len(name) for name, _, _ in families)
-    return "".join(_lines(families, width))
+    """Every metric family, one line each: name, type, what exports it, help."""
+    families = [
+        (row.name(subject), row.kind.value, ",".join(row.exported_with(subject)) or "always", row.help)
+        for row in ROWS
+        for subject in row.subjects
+    ]
+    widths = [max(map(len, column)) for column in zip(*families, strict=True)][:-1]
+    return "".join(_lines(families, widths))
 
 
-def _lines(families: Sequence[tuple[str, str, str]], width: int) -> Iterator[str]:
-    for name, kind, text in families:
-        yield f"{name:<{width}}  {kind:<7}  {text}\n"
+def _lines(families: Sequence[tuple[str, ...]], widths: Sequence[int]) -> Iterator[str]:
+    for *short, text in families:
+        columns = [f"{cell:<{width}}" for cell, width in zip(short, widths, strict=True)]
+        yield f"{'  '.join((*columns, text))}\n"
 
 
 _PRINTED = {

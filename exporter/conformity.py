@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import TypeVar
 
 from collectors import catalog
+from collectors.condition import Condition, CriticalEvent
 from collectors.contract import (
     Alias,
     Device,
@@ -25,9 +26,13 @@ from collectors.contract import (
 )
 from collectors.metric import Kind, Label, Metric, Origin, Subject
 from collectors.plausibility import ImplausibleError, require_number
+from collectors.wording import shortened
 from exporter.series_order import SeriesOrder
+from exporter.severity import OF_STATES
 
 _MOST_ORDERS = 8
+_STATES_WITH_REASON = frozenset(OF_STATES) - {"ok"}
+_LONGEST_TEXT = 500
 SampleKey = tuple[Metric, str, str, tuple[str, ...]]
 _ROWS = {row: row for row in catalog.ROWS}
 _R = TypeVar("_R")
@@ -67,6 +72,8 @@ class Conformity:
             unsupported=self._conforming_gaps(reading, faults),
             sessions=_sessions(reading.sessions),
             stuck=frozenset(uuid for uuid in reading.stuck if uuid in self._uuids),
+            conditions=self._conforming_conditions(reading, faults),
+            events=tuple(_events(_of(CriticalEvent, reading.events, faults), faults)),
         )
 
     def order_of(self, samples: tuple[Sample, ...]) -> SeriesOrder:
@@ -97,6 +104,13 @@ class Conformity:
             known.samples = given
             return given
         return tuple(_samples(_of(Sample, given, faults), self._listed, faults))
+
+    def _conforming_conditions(self, reading: Reading, faults: list[Fault]) -> Mapping[str, tuple[Condition, ...]]:
+        return {
+            uuid: tuple(_conditions(_of(Condition, given, faults), faults))
+            for uuid, given in reading.conditions.items()
+            if uuid in self._uuids
+        }
 
     def _conforming_gaps(self, reading: Reading, faults: list[Fault]) -> tuple[Unsupported, ...]:
         given = reading.unsupported
@@ -256,3 +270,20 @@ def _unsupported(given: Iterable[Unsupported], faults: list[Fault]) -> Iterator[
 def _sessions(sessions: Mapping[str, Hashable]) -> Mapping[str, Hashable]:
     """Without values that do not equal themselves, such as NaN: every reading would be another session."""
     return {uuid: session for uuid, session in sessions.items() if session == session}  # noqa: PLR0124 - finds NaN
+
+
+def _conditions(given: Iterable[Condition], faults: list[Fault]) -> Iterator[Condition]:
+    for each in given:
+        if each.state in _STATES_WITH_REASON and _are_texts(each.text, each.do):
+            yield Condition(each.state, shortened(each.text, _LONGEST_TEXT), shortened(each.do, _LONGEST_TEXT))
+        else:
+            faults.append(_bug("condition record", "a state that is not in the list, or a text of another type"))
+
+
+def _events(given: Iterable[CriticalEvent], faults: list[Fault]) -> Iterator[CriticalEvent]:
+    for each in given:
+        known = each.state in {"", *_STATES_WITH_REASON} and type(each.occurrences) is int
+        if known and _are_texts(*each[:-1]):
+            yield each
+        else:
+            faults.append(_bug("event record", "a state that is not in the list, or a field of another type"))

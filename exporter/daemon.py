@@ -87,6 +87,14 @@ def _simulated(settings: Settings, hardware: Hardware) -> str:
     return "devices, pods and values" if settings.simulate.pods is PodSource.SCENARIO else "devices and values"
 
 
+def _check_command(settings: Settings, hardware: Hardware) -> str:
+    """The command that checks this node, for a person. The host name of a pod is the name of the pod."""
+    namespace = settings.attribution.own_namespace
+    outside = f"kubectl -n {namespace} exec {hardware.hostname} -- " if namespace else ""
+    inside = "" if hardware.scenario is None else " --simulate=SCENARIO"
+    return f"{outside}{handlers.CHECK_COMMAND}{inside}"
+
+
 def _shown(settings: Settings, node: str) -> Shown:
     metrics = settings.metrics
     views = load_views(metrics.shown_views, ViewOptions(node, metrics.dcgm_vendors))
@@ -128,6 +136,7 @@ class Daemon:
         self._shown = _shown(settings, self._node)
         self._inputs = Inputs(settings, hardware, self._report)
         self._simulated = _simulated(settings, hardware)
+        self._check_command = _check_command(settings, hardware)
         self._assembler = AssemblerThread(self._new_assembler(settings), self.latest, time.monotonic)
 
     def serve(self) -> None:
@@ -140,7 +149,7 @@ class Daemon:
         path = self._settings.web.telemetry_path
         pages = {
             path: handlers.metrics(self.latest, self._self_metrics, self._shown),
-            "/": handlers.index(self.latest, path, self._node, self._clocks, simulated=self._simulated),
+            "/": self._status_page(path),
             handlers.HEALTHY_PATH: handlers.healthy(self.latest, time.monotonic),
             handlers.READY_PATH: handlers.ready(
                 self.latest, requires_devices=self._settings.web.ready_requires_devices
@@ -169,6 +178,12 @@ class Daemon:
             server.close()
             self._stop()
             self._signals.serving = False
+
+    def _status_page(self, metrics_path: str) -> Handler:
+        check = self._check_command
+        return handlers.index(
+            self.latest, metrics_path, self._node, self._clocks, simulated=self._simulated, check=check
+        )
 
     def _endpoints(self, pages: Mapping[str, Handler]) -> list[Endpoint]:
         settings, web = self._settings.web, self._web

@@ -33,7 +33,7 @@ def render(
     """
     every = list(own)
     arranged = series.arrange(snapshot, every, shown)
-    found = zip(arranged.series, arranged.values(snapshot, every), strict=True)
+    found = zip(arranged.series, arranged.values(series.values(snapshot, every)), strict=True)
     families = [list(points) for _, points in groupby(found, key=lambda point: point[0].family)]
     written = _WRITERS[text_format](_SnapshotRegistry(tuple(map(_family, families))))
     if text_format is Format.TEXT:

@@ -4,7 +4,7 @@ Each device has readings of its own age: those of a device that is stuck stay, w
 """
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from operator import is_
 
@@ -15,8 +15,6 @@ from exporter.changing_limit import ChangingLimit
 from exporter.conformity import sample_key
 from exporter.precedence import Listing
 from exporter.validation import Accepted
-
-MaxAges = Mapping[Cadence, ChangingLimit]
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,13 +81,13 @@ class KeptReadings:
             at: Monotonic seconds.
             listing: The devices and partitions in it.
         """
-        by_device: defaultdict[str, list[Sample]] = defaultdict(list)
+        grouped: defaultdict[tuple[Cadence, str], list[Sample]] = defaultdict(list)
         for sample in accepted.samples:
-            by_device[sample.device_uuid].append(sample)
+            grouped[sample.metric.cadence, sample.device_uuid].append(sample)
         for cadence in due:
             before, now = self._last.get(cadence, {}), {}
             for device in accepted.devices:
-                given = tuple(each for each in by_device[device.uuid] if each.metric.cadence is cadence)
+                given = tuple(grouped.get((cadence, device.uuid), ()))
                 last = before.get(device.uuid)
                 if device.uuid in accepted.stuck and last is not None:
                     now[device.uuid] = replace(last, samples=last.samples.with_identity(_samples(given).identity))
@@ -121,24 +119,40 @@ class KeptReadings:
         self._processes.clear()
         self._last.clear()
 
-    def samples(self, now: float, max_ages: MaxAges, exported: Listing) -> Iterator[tuple[Sample, ...]]:
-        """The samples that are not too old, in parts. A part that has not changed is the same object as before.
+    def samples(
+        self, now: float, cadence: Cadence, max_age: ChangingLimit, exported: Listing
+    ) -> Iterator[tuple[Sample, ...]]:
+        """The samples of one cadence that are not too old, in parts.
 
         Args:
             now: Monotonic seconds.
-            max_ages: How old they may be, by cadence.
+            cadence: Their cadence.
+            max_age: How old they may be.
             exported: The devices and partitions that are exported.
         """
-        known = subjects_of(exported.devices, exported.partitions)
-        lost = frozenset(device.uuid for device in exported.devices if device.lost)
-        for cadence in Cadence:
-            for uuid, last in self._last.get(cadence, {}).items():
-                samples = last.samples
-                parts = [samples.identity]
-                if now - last.read_at <= max_ages[cadence].of(last.read_at):
-                    parts += (samples.state,) if uuid in lost else (samples.state, samples.readings)
-                for part in parts:
-                    yield part if last.listing is exported else tuple(each for each in part if each.subject in known)
+        lost = {device.uuid for device in exported.devices if device.lost}
+        known: frozenset[SubjectKey] | None = None
+        for uuid, last in self._last.get(cadence, {}).items():
+            samples = last.samples
+            parts = [samples.identity]
+            if now - last.read_at <= max_age.of(last.read_at):
+                parts += (samples.state,) if uuid in lost else (samples.state, samples.readings)
+            if last.listing is exported:
+                yield from parts
+            else:
+                known = known or subjects_of(exported.devices, exported.partitions)
+                yield from (tuple(each for each in part if each.subject in known) for part in parts)
+
+    def states(self, now: float, max_age: ChangingLimit) -> Iterator[tuple[str, str]]:
+        """The uuid of each device with a known state, and the state; `max_age` is that of its cadence."""
+        for uuid, last in self._last.get(catalog.STATUS_STATE.cadence, {}).items():
+            if now - last.read_at <= max_age.of(last.read_at):
+                yield from ((uuid, each.labels[0]) for each in last.samples.state if each.value)
+
+    def ages(self, now: float) -> Iterator[tuple[str, float]]:
+        """The uuid of each device, and for how many seconds it has not been read."""
+        for uuid, last in self._last.get(Cadence.FAST, {}).items():
+            yield uuid, now - last.read_at
 
     def compute_ratios(self) -> dict[SubjectKey, float]:
         """The sizes of the partitions, as last read."""
@@ -160,6 +174,14 @@ class KeptReadings:
 
 
 def _samples(given: tuple[Sample, ...]) -> _Samples:
-    identity = tuple(s for s in given if s.metric.persistent and s.metric is not catalog.STATUS_STATE)
-    state = tuple(s for s in given if s.metric is catalog.STATUS_STATE)
-    return _Samples(given, identity, state, tuple(s for s in given if not s.metric.persistent))
+    identity: list[Sample] = []
+    state: list[Sample] = []
+    readings: list[Sample] = []
+    for sample in given:
+        if not sample.metric.persistent:
+            readings.append(sample)
+        elif sample.metric is catalog.STATUS_STATE:
+            state.append(sample)
+        else:
+            identity.append(sample)
+    return _Samples(given, tuple(identity), tuple(state), tuple(readings))

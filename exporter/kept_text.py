@@ -1,60 +1,78 @@
 """The text of all series. What has not changed since the snapshot before is kept: labels, numbers, compressed text."""
 
-from array import array
-from collections import Counter
-from collections.abc import Sequence
-from itertools import accumulate, compress
-from operator import ne
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby
 
 from exporter import series, text_format
-from exporter.gzip_member import SegmentCompressor, member
-from exporter.series import Arrangement, Identities, OwnSample, Shown
+from exporter.gzip_member import GzipMember
+from exporter.kept_values import KeptValues
+from exporter.series import AnySeries, OwnSample, Shown
 from exporter.snapshot import Snapshot
 from exporter.text_format import Format
 
-_NO_BITS = -1  # of no number: the next one is written
-# Shorter segments compress worse, and longer ones more often have a number that has changed.
-_SEGMENT_CHARACTERS = 16 * 1024
+
+class _Family:
+    """One family, whose series follow each other.
+
+    Args:
+        first: Its first series.
+        starts: Each line up to its number, with the end of the line before.
+        place: The place of its first series among all.
+
+    Attributes:
+        numbers: The text of each number.
+        place: The places of its series.
+    """
+
+    def __init__(self, first: AnySeries, starts: Sequence[str], place: int) -> None:
+        self.numbers: Sequence[str] = ()
+        self.place = slice(place, place + len(starts))
+        self._first = first
+        self._starts = starts
+
+    def heading(self, wanted: Format) -> str:
+        """Its lines before the first series."""
+        return text_format.heading(self._first, wanted)
+
+    def written(self, heading: str) -> bytes:
+        """Its lines."""
+        pieces = [""] * (2 * len(self._starts))
+        pieces[::2] = self._starts
+        pieces[1::2] = self.numbers
+        pieces[0] = heading + self._starts[0][1:]
+        pieces.append("\n")
+        return "".join(pieces).encode()
 
 
 class _Written:
-    """The exposition in one format, in segments: whole families each. The last segment is the end.
+    """The exposition in one format, family by family.
 
     Args:
-        pieces: The text before each number, and the number behind it.
-        segment_of: The segment of each number.
-        end: The text behind the last number.
+        wanted: The format.
+        families: The families.
 
     Attributes:
-        pieces: The same.
-        stale: The segments with another number than their text.
+        stale: The numbers of the families with other values than in their text.
     """
 
-    def __init__(self, pieces: list[str], segment_of: Sequence[int], end: str) -> None:
-        self.pieces = pieces
-        self.stale = set(segment_of)
-        sizes = Counter(segment_of)  # in their order
-        self._bounds = list(accumulate((2 * size for size in sizes.values()), initial=0))
-        self._texts = [b""] * len(sizes) + [end.encode()]
-        self._packed: list[bytes | None] = [None] * len(self._texts)
+    def __init__(self, wanted: Format, families: Sequence[_Family]) -> None:
+        self.stale = set(range(len(families)))
+        self._families = families
+        self._headings = [family.heading(wanted) for family in families]
+        self._texts = [b""] * len(families) + [wanted.end.encode()]
+        self._member = GzipMember(len(self._texts))
 
-    def body(self) -> bytes:
-        """All text. Only segments with another number are made anew."""
-        for number in self.stale:
-            first, after = self._bounds[number : number + 2]
-            self._texts[number] = "".join(self.pieces[first:after]).encode()
-            self._packed[number] = None
+    def texts(self) -> list[bytes]:
+        """The text of each family, then the end. Only what has other numbers is made anew."""
+        for place in self.stale:
+            self._texts[place] = self._families[place].written(self._headings[place])
+        self._member.changed |= self.stale
         self.stale.clear()
-        return b"".join(self._texts)
+        return self._texts
 
-    def gzipped(self, body: bytes, compressor: SegmentCompressor) -> bytes:
+    def gzipped(self) -> bytes:
         """The same as one gzip member."""
-        packed = [
-            compressor.compress(text) if known is None else known
-            for known, text in zip(self._packed, self._texts, strict=True)
-        ]
-        self._packed[:] = packed
-        return member(packed, body)
+        return self._member.of(self.texts())
 
 
 class KeptText:
@@ -66,83 +84,68 @@ class KeptText:
 
     def __init__(self, shown: Shown) -> None:
         self._shown = shown
-        self._identities: Identities | None = None
-        self._arrangement = Arrangement([], [], [])
-        self._bits: list[int] = []
-        self._numbers: list[str] = []
+        self._values = KeptValues()
+        self._is_complete = False
         self._starts: dict[tuple[object, ...], str] = {}
-        self._segment_of: list[int] = []
+        self._families: list[_Family] = []
+        self._bits = memoryview(b"").cast("Q")
         self._written: dict[Format, _Written] = {}
-        self._compressor = SegmentCompressor()
 
     def update(self, snapshot: Snapshot, own: Sequence[OwnSample]) -> None:
         """Use the values of another snapshot."""
-        identities = series.identities(snapshot, own)
-        if identities != self._identities:
+        was_complete, self._is_complete = self._is_complete, False  # if this fails, the next call begins anew
+        if not (was_complete and self._values.update(snapshot, own)):
             self._arrange(snapshot, own)
-            self._identities = identities
-        values = array("d", self._arrangement.values(snapshot, own))
         # Their bits are compared, because 0 equals -0, whose text is another, and NaN does not equal itself.
-        bits = memoryview(values).cast("B").cast("Q").tolist()
-        changed = list(compress(range(len(bits)), map(ne, bits, self._bits)))
-        different = {bits[place]: values[place] for place in changed}  # a container's value is often that of its device
-        texts = dict(zip(different, text_format.numbers(list(different.values())), strict=True))
-        for place in changed:
-            self._numbers[place] = texts[bits[place]]
-        stale = set(map(self._segment_of.__getitem__, changed))
+        before, self._bits = self._bits, memoryview(self._values.now.tobytes()).cast("Q")
+        changed = [
+            number for number, family in enumerate(self._families) if self._bits[family.place] != before[family.place]
+        ]
+        self._write_numbers([self._families[number] for number in changed])
         for written in self._written.values():
-            written.stale |= stale
-        self._bits = bits
+            written.stale.update(changed)
+        self._is_complete = True
 
     def body(self, wanted: Format) -> bytes:
         """The whole exposition."""
-        written = self._written.get(wanted)
-        if written is None:
-            written = self._written[wanted] = self._without_numbers(wanted)
-        written.pieces[1::2] = self._numbers
-        return written.body()
+        return b"".join(self._in(wanted).texts())
 
-    def gzipped(self, wanted: Format, body: bytes) -> bytes:
-        """Compress what `body` has just returned for the same format, as one gzip member."""
-        return self._written[wanted].gzipped(body, self._compressor)
+    def gzipped(self, wanted: Format) -> bytes:
+        """The same as one gzip member."""
+        return self._in(wanted).gzipped()
+
+    def _in(self, wanted: Format) -> _Written:
+        if wanted not in self._written:
+            self._written[wanted] = _Written(wanted, self._families)
+        return self._written[wanted]
 
     def _arrange(self, snapshot: Snapshot, own: Sequence[OwnSample]) -> None:
         """Determine the series and their order anew. The text of a series that was there before is kept."""
-        self._identities = None  # until all of it is done
         self._written.clear()
-        self._arrangement = series.arrange(snapshot, own, self._shown)
-        found = self._arrangement.series
-        self._bits = [_NO_BITS] * len(found)
-        self._numbers = [""] * len(found)
-        known = self._starts
-        keys = [(each.name, *each.labels.items()) for each in found]
-        self._starts = {
-            key: known.get(key) or f"\n{text_format.line_start(each)}" for key, each in zip(keys, found, strict=True)
-        }
-        self._segment_of = self._divided()
+        arranged = series.arrange(snapshot, own, self._shown)
+        self._values.replace(snapshot, own, arranged)
+        self._bits = memoryview(b"").cast("Q")  # no family has the same
+        known, self._starts = self._starts, {}
+        self._families = list(self._divided(arranged.series, known))
 
-    def _divided(self) -> list[int]:
-        """The segment of each series: families as a whole, until there are enough characters."""
-        segments: list[int] = []
-        segment = characters = 0
-        family = None
-        for each, start in zip(self._arrangement.series, self._starts.values(), strict=True):
-            if each.family != family and characters >= _SEGMENT_CHARACTERS:
-                segment += 1
-                characters = 0
-            family = each.family
-            characters += len(start)
-            segments.append(segment)
-        return segments
+    def _divided(self, found: Iterable[AnySeries], known: dict[tuple[object, ...], str]) -> Iterator[_Family]:
+        place = 0
+        for _, members in groupby(found, key=lambda each: each.family):
+            family = list(members)
+            keys = [(each.name, *each.labels.items()) for each in family]
+            starts = [
+                known.get(key) or f"\n{text_format.line_start(each)}" for key, each in zip(keys, family, strict=True)
+            ]
+            self._starts.update(zip(keys, starts, strict=True))
+            yield _Family(family[0], starts, place)
+            place += len(family)
 
-    def _without_numbers(self, wanted: Format) -> _Written:
-        """Everything but the numbers. The end of a line is in front of the next one."""
-        pieces: list[str] = []
-        family = None
-        line_end = ""
-        for each, start in zip(self._arrangement.series, self._starts.values(), strict=True):
-            first = each.family != family
-            family = each.family
-            pieces += (f"{line_end}{text_format.heading(each, wanted)}{start[1:]}" if first else start, "")
-            line_end = "\n"
-        return _Written(pieces, self._segment_of, line_end + wanted.end)
+    def _write_numbers(self, families: Sequence[_Family]) -> None:
+        """Write the numbers of families; equal ones once, because a container's value is often that of its device."""
+        bits, values = self._bits, self._values.now
+        different: dict[int, float] = {}
+        for family in families:
+            different.update(zip(bits[family.place], values[family.place], strict=True))
+        texts = dict(zip(different, text_format.numbers(list(different.values())), strict=True))
+        for family in families:
+            family.numbers = list(map(texts.__getitem__, bits[family.place]))

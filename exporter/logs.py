@@ -19,7 +19,7 @@ _BURST, _SECONDS_PER_LINE = 5, 60.0
 # Of one event about all its subjects: more than a node has devices, so that a fault of all of them is a line for each.
 _MOST_LINES, _SECONDS_PER_ANY_LINE = 320, 12.0
 # The fields that say what a line is about. Their values are those of collectors, and not of clients.
-_SUBJECT = ("collector", "device", "uuid", "where")
+_SUBJECT = ("collector", "device", "uuid", "where", "code")
 _LONGEST_SUBJECT = 200
 _REMEMBERED = 1_024
 # hpack, below the kubelet client, logs every header of every call at debug.

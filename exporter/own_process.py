@@ -26,8 +26,8 @@ class OwnProcess:
     def __init__(self, procfs: Root) -> None:
         self._procfs = procfs
         self._page_bytes = os.sysconf("SC_PAGESIZE")
-        # Taken once, so that a change of the clock does not change the time of the start.
         self._boot_seconds = time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
+        self._started: float | None = None
 
     def samples(self) -> list[OwnSample]:
         """The samples now."""
@@ -49,8 +49,10 @@ class OwnProcess:
         return ()
 
     def _start(self) -> float | None:
-        stat = process_stat(self._procfs, "self")
-        return None if stat is None else self._boot_seconds + stat.start_seconds
+        """Read once: it does not change, and a change of the clock must not change it."""
+        if self._started is None and (stat := process_stat(self._procfs, "self")) is not None:
+            self._started = self._boot_seconds + stat.start_seconds
+        return self._started
 
     def _descriptors(self) -> int | None:
         return len(self._procfs.names("self", "fd")) or None

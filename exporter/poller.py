@@ -5,7 +5,6 @@ import math
 import threading
 import time
 from collections.abc import Callable, Hashable, Mapping
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from collectors.backoff import Backoff
@@ -30,8 +29,7 @@ _LONGEST_BACKOFF_SECONDS = 10.0
 _LATE_SECONDS = 0.2
 
 
-@dataclass(frozen=True, slots=True)
-class CallStarted:
+class CallStarted(NamedTuple):
     """A collector's `read` has been called.
 
     Attributes:
@@ -43,8 +41,7 @@ class CallStarted:
     at: float
 
 
-@dataclass(frozen=True, slots=True)
-class CallEnded:
+class CallEnded(NamedTuple):
     """A collector's `read` has returned or raised.
 
     Attributes:
@@ -68,8 +65,7 @@ class CallEnded:
     cpu_seconds: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Released:
+class Released(NamedTuple):
     """A collector is not called until its hardware is resumed.
 
     Attributes:
@@ -81,8 +77,7 @@ class Released:
     closed: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class DevicesReleased:
+class DevicesReleased(NamedTuple):
     """Only these devices of a collector are closed now, and are not opened until they are resumed.
 
     Attributes:

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable
+from weakref import ref
 
 from exporter.kept_text import KeptText
 from exporter.series import EVERYTHING, OwnSample, Shown
@@ -30,7 +31,8 @@ class ScrapeBodies:
         self._latest = latest
         self._own = own
         self._lock = threading.Lock()
-        self._snapshot: Snapshot | None = None
+        # Weak, so that it is freed as soon as there is another, and not by a scrape.
+        self._made_of: ref[Snapshot] | None = None
         self._text = KeptText(shown)
         self._bodies: dict[tuple[Format, bool], bytes] = {}
 
@@ -38,21 +40,15 @@ class ScrapeBodies:
         """Return the exposition of the latest snapshot in a format, compressed or not."""
         with self._lock:
             snapshot = self._latest()
-            if snapshot is not self._snapshot:
+            if self._made_of is None or self._made_of() is not snapshot:
                 self._text.update(snapshot, self._own(snapshot))
-                self._snapshot = snapshot
+                self._made_of = ref(snapshot)
                 self._bodies.clear()
-            body = self._body(wanted)
-            return self._compressed(wanted, body) if gzipped else body
+            return self._body(wanted, gzipped=gzipped)
 
-    def _body(self, wanted: Format) -> bytes:
-        found = self._bodies.get((wanted, False))
+    def _body(self, wanted: Format, *, gzipped: bool) -> bytes:
+        found = self._bodies.get((wanted, gzipped))
         if found is None:
-            found = self._bodies[wanted, False] = self._text.body(wanted)
-        return found
-
-    def _compressed(self, wanted: Format, body: bytes) -> bytes:
-        found = self._bodies.get((wanted, True))
-        if found is None:
-            found = self._bodies[wanted, True] = self._text.gzipped(wanted, body)
+            found = self._text.gzipped(wanted) if gzipped else self._text.body(wanted)
+            self._bodies[wanted, gzipped] = found
         return found

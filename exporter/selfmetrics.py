@@ -1,6 +1,5 @@
 """The exporter's own health as samples: collectors and source of allocations, beside those of its process."""
 
-import platform
 import sys
 import threading
 from collections.abc import Callable
@@ -59,7 +58,7 @@ def _collector(health: CollectorHealth) -> list[OwnSample]:
 
 def build_samples() -> list[OwnSample]:
     """Version of the exporter and its Python."""
-    return [OwnSample(families.BUILD_INFO, 1, (exporter_version(), platform.python_version()))]
+    return [OwnSample(families.BUILD_INFO, 1, (exporter_version(), sys.version.split()[0]))]
 
 
 class SelfMetrics:

@@ -18,18 +18,13 @@ from exporter.snapshot import Container, Snapshot
 ROWS = (*catalog.ROWS, *families.ROWS)
 
 _ORDER = {family: position for position, family in enumerate((row, each) for row in ROWS for each in row.subjects)}
-_OF_SAMPLE = tuple(map(attrgetter, ("metric", "device_uuid", "partition_uuid", "labels")))
-_OF_HOLDER = tuple(map(attrgetter, ("metric", "container", "subject", "labels")))
-_OF_EXPORTER = tuple(map(attrgetter, ("metric", "labels")))
 _VALUE = attrgetter("value")
 _OF_THE_EXPORTER = (Subject.EXPORTER, Subject.OWN_PROCESS)
-_Columns = list[list[object]]
 # Computes values from all values of a snapshot, in the order of `values`.
 Formula: TypeAlias = Callable[[Sequence[float]], Sequence[float]]
 
 
-@dataclass(frozen=True, slots=True)
-class OwnSample:
+class OwnSample(NamedTuple):
     """One value about the exporter itself; labels in the order of its metric."""
 
     metric: Metric
@@ -131,11 +126,14 @@ class Arrangement(NamedTuple):
     positions: list[int]
     formulas: list[Formula]
 
-    def values(self, snapshot: Snapshot, own: Sequence[OwnSample]) -> list[float]:
-        """The values of the series in their order, for a snapshot with the same identities."""
-        every = values(snapshot, own)
-        every += [computed for formula in self.formulas for computed in formula(every)]
-        return list(map(every.__getitem__, self.positions))
+    def values(self, every: Sequence[float]) -> list[float]:
+        """The values of the series in their order.
+
+        Args:
+            every: All values of a snapshot with these series, as `values` returns them.
+        """
+        computed = [value for formula in self.formulas for value in formula(every)]
+        return list(map([*every, *computed].__getitem__, self.positions))
 
 
 class View(Protocol):
@@ -179,49 +177,27 @@ class Shown:
 EVERYTHING = Shown()
 
 
-class Identities(NamedTuple):
-    """What determines the series of a snapshot. Equal for two snapshots: so are their series and their order.
+class Valued(Protocol):
+    """What has a value: a sample of any kind."""
 
-    The samples are there column by column, one list for each of their attributes: a tuple for each sample takes three
-    times as long to make, and four times as long to compare.
+    @property
+    def value(self) -> float:
+        """The value, in the base unit of its metric."""
+        ...
 
-    Attributes:
-        samples: Of the samples about devices and partitions.
-        processes: Of those about processes.
-        held: Of those about containers and allocations.
-        own: Of those about the exporter.
-        devices: The labels of each device.
-        profiles: The profile of each partition.
+
+def sample_groups(snapshot: Snapshot, own: Sequence[OwnSample]) -> tuple[Sequence[Valued], ...]:
+    """All samples in the snapshot's own order, by what they are about.
+
+    Returns:
+        Those of devices and partitions, of processes, of containers and allocations, and of the exporter.
     """
-
-    samples: _Columns
-    processes: _Columns
-    held: _Columns
-    own: _Columns
-    devices: dict[str, tuple[str, str, str]]
-    profiles: dict[SubjectKey | str, str]
-
-
-def identities(snapshot: Snapshot, own: Sequence[OwnSample]) -> Identities:
-    """Return what determines the series, without making their labels."""
-    return Identities(
-        _columns(_OF_SAMPLE, snapshot.samples),
-        _columns(_OF_SAMPLE, snapshot.process_samples),
-        _columns(_OF_HOLDER, snapshot.holder_samples),
-        _columns(_OF_EXPORTER, own),
-        {uuid: (each.device, each.vendor, each.model) for uuid, each in snapshot.devices.items()},
-        {key: partition.profile for key, partition in snapshot.partitions.items()},
-    )
-
-
-def _columns(attributes: Iterable[Callable[[object], object]], samples: Sequence[object]) -> _Columns:
-    return [list(map(attribute, samples)) for attribute in attributes]
+    return snapshot.samples, snapshot.process_samples, snapshot.holder_samples, own
 
 
 def values(snapshot: Snapshot, own: Sequence[OwnSample]) -> list[float]:
     """Return all values, in the snapshot's own order."""
-    every = chain(snapshot.samples, snapshot.process_samples, snapshot.holder_samples, own)
-    return list(map(_VALUE, every))
+    return list(map(_VALUE, chain(*sample_groups(snapshot, own))))
 
 
 def arrange(snapshot: Snapshot, own: Sequence[OwnSample], shown: Shown = EVERYTHING) -> Arrangement:
@@ -282,11 +258,11 @@ def _series(row: Metric, subject: Subject, of_subject: Mapping[str, str], own: t
     """An empty label is omitted: Prometheus treats both the same way."""
     if not own:
         return Series(row, subject, of_subject)
-    named = {label.name: _clean(value) for label, value in zip(row.labels, own, strict=True) if value}
+    named = {label.name: clean(value) for label, value in zip(row.labels, own, strict=True) if value}
     return Series(row, subject, {**of_subject, **named})
 
 
-def _clean(text: str) -> str:
+def clean(text: str) -> str:
     """Text that UTF-8 can encode: a lone surrogate becomes a question mark."""
     return text.encode("utf-8", "replace").decode()
 
@@ -308,11 +284,11 @@ class _LabelSets:
             if subject.partition_uuid:
                 labels["partition_uuid"] = subject.partition_uuid
                 labels["profile"] = self._partitions[subject.partition_uuid].profile
-            self._subjects[subject] = {name: _clean(value) for name, value in labels.items() if value}
+            self._subjects[subject] = {name: clean(value) for name, value in labels.items() if value}
         return self._subjects[subject]
 
     def of_holder(self, container: Container) -> dict[str, str]:
         if container not in self._holders:
             named = zip(self._holder_labels, container, strict=True)
-            self._holders[container] = {name: _clean(value) for name, value in named}
+            self._holders[container] = {name: clean(value) for name, value in named}
         return self._holders[container]

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from collectors.condition import Condition
 from collectors.contract import Device, Partition, Process, Reason, Sample, SubjectKey
 from collectors.metric import Metric
 
@@ -100,6 +101,8 @@ class CollectorHealth:
         stuck: For how many seconds a call about a device has not returned, by its uuid.
         cpu_seconds: The CPU time that it has used; None before the first call.
         released_devices: The uuids of its devices that alone are closed at the user's request.
+        unread: For how many seconds nothing has been read of a device that should be read, by its uuid.
+        losses: What the library or kernel says about a device that does not answer, by its uuid.
     """
 
     name: str
@@ -116,6 +119,8 @@ class CollectorHealth:
     stuck: Mapping[str, float] = field(default_factory=dict)
     cpu_seconds: float | None = None
     released_devices: frozenset[str] = frozenset()
+    unread: Mapping[str, float] = field(default_factory=dict)
+    losses: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +132,7 @@ class AttributionHealth:
     last_success_timestamp_seconds: float | None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, weakref_slot=True)
 class Snapshot:
     """Everything that is exported, at one moment.
 
@@ -145,6 +150,7 @@ class Snapshot:
         unresolved_claims: Devices of resource claims that are not resolved, counted by driver, see `few_names`; empty
             while unknown.
         ready: True once every collector has answered, failed or been late for the first time.
+        conditions: By the uuid of each device that is not ok: why, the worst first.
     """
 
     devices: Mapping[str, Device] = field(default_factory=dict)
@@ -159,3 +165,4 @@ class Snapshot:
     unmatched: Mapping[str, int] = field(default_factory=dict)
     unresolved_claims: Mapping[str, int] = field(default_factory=dict)
     ready: bool = False
+    conditions: Mapping[str, tuple[Condition, ...]] = field(default_factory=dict)

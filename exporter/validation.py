@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from collectors import catalog
+from collectors.condition import Condition, CriticalEvent
 from collectors.contract import (
     Device,
     Fault,
@@ -70,6 +71,8 @@ class Accepted:
         energy: By device, the joules that its counter has risen by since its last accepted reading.
         integrated_power: Devices whose power is integrated, because they have no energy counter.
         stuck: Devices of which nothing new is known, because a call about them has not returned.
+        conditions: By the uuid of each device that is not ok: why.
+        events: The critical events since the last reading.
     """
 
     devices: tuple[Device, ...] = ()
@@ -80,6 +83,8 @@ class Accepted:
     energy: Mapping[str, Increase] = field(default_factory=dict)
     integrated_power: frozenset[str] = frozenset()
     stuck: frozenset[str] = frozenset()
+    conditions: Mapping[str, tuple[Condition, ...]] = field(default_factory=dict)
+    events: tuple[CriticalEvent, ...] = ()
 
 
 class _EnergyReads(NamedTuple):
@@ -173,6 +178,8 @@ class Validator:
             energy,
             self._energy_sources.integrated(),
             frozenset(reading.stuck),
+            reading.conditions,
+            reading.events,
         )
 
     def _validate_samples(
@@ -189,7 +196,9 @@ class Validator:
         sessions = {subject: self._sessions.of(reading, subject) for subject in dict.fromkeys(order.subjects)}
         series = zip(reading.samples, order.bounds, self._counters_of(order), order.subjects, strict=True)
         for sample, bounds, counter, subject in series:
-            if bounds is not None and bounds[0] <= sample.value <= bounds[1]:
+            if (bounds is not None and bounds[0] <= sample.value <= bounds[1]) or (
+                counter is not None and _only_counts(sample) and counter.repeats(at, sample.value, sessions[subject])
+            ):
                 samples.append(sample)
                 continue
             if counter is None:
@@ -356,6 +365,11 @@ class Validator:
             for key, counter in self._counters.items()
             if counter.read_at >= unread_since and SubjectKey(key[1], key[2]) not in subjects
         }
+
+
+def _only_counts(sample: Sample) -> bool:
+    """Whether a counter has neither a rate nor a width. The energy has a rate, which depends on its device."""
+    return sample.metric.most_per_second is None and sample.metric is not catalog.ENERGY and not sample.width
 
 
 def _counter_faults(sample: Sample, verdict: Verdict) -> list[Fault]:

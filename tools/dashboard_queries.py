@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dashboards.src.variables import CHOICES
-
 Json = dict[str, Any]  # of a dashboard
+
+EVERYTHING = ".*"  # the value of a variable with "All"
 
 _VARIABLE = re.compile(r"\$\{?(\w+)\}?")
 _LEGEND_LABEL = re.compile(r"\{\{(\w+)\}\}")
@@ -26,6 +26,7 @@ class Target:
         expr: The PromQL with variables.
         legend: The name of a series; empty for tables.
         instant: True if only the current value is queried.
+        step_seconds: The smallest distance between two points.
     """
 
     panel: int
@@ -34,6 +35,7 @@ class Target:
     expr: str
     legend: str
     instant: bool
+    step_seconds: int
 
 
 def read(path: Path) -> Json:
@@ -51,7 +53,8 @@ def targets(panel: Json) -> Iterator[Target]:
     """The queries of a panel."""
     for target in panel["targets"]:
         legend = target.get("legendFormat", "")
-        yield Target(panel["id"], panel["title"], target["refId"], target["expr"], legend, target["instant"])
+        step = int(panel.get("interval", "0m").removesuffix("m")) * 60
+        yield Target(panel["id"], panel["title"], target["refId"], target["expr"], legend, target["instant"], step)
 
 
 def series_name(target: Target, labels: Mapping[str, str]) -> str:
@@ -59,9 +62,15 @@ def series_name(target: Target, labels: Mapping[str, str]) -> str:
     return _LEGEND_LABEL.sub(lambda found: labels.get(found.group(1), ""), target.legend).strip()
 
 
-def window_values(range_seconds: int, step_seconds: int) -> dict[str, str]:
-    """Grafana's own variables for a time range and the distance between two points."""
-    return {"__range": f"{range_seconds}s", "__range_s": str(range_seconds), "__rate_interval": f"{step_seconds}s"}
+def window_values(range_seconds: int, rate_seconds: int, step_seconds: int) -> dict[str, str]:
+    """Grafana's own variables for a time range, the window of a rate, and the distance between two points."""
+    return {
+        "__range": f"{range_seconds}s",
+        "__range_s": str(range_seconds),
+        "__rate_interval": f"{rate_seconds}s",
+        "__interval": f"{step_seconds}s",
+        "__interval_ms": str(step_seconds * 1000),
+    }
 
 
 def filled_in(expr: str, windows: Mapping[str, str], choices: Mapping[str, str] | None = None) -> str:
@@ -72,6 +81,5 @@ def filled_in(expr: str, windows: Mapping[str, str], choices: Mapping[str, str] 
         windows: The result of `window_values`.
         choices: The selected value by variable name; a variable that is not given selects everything.
     """
-    everything = dict.fromkeys((choice.name for choice in CHOICES), ".*")
-    values = {**everything, **windows, **(choices or {})}
-    return _VARIABLE.sub(lambda found: values[found.group(1)], expr)
+    values = {**windows, **(choices or {})}
+    return _VARIABLE.sub(lambda found: values.get(found.group(1), EVERYTHING), expr)

@@ -36,10 +36,15 @@ or the native counters, which have a direction |
 there with the option `collect.pcie_throughput` |
 | `DCGM_EXP_*`, and fields that `default-counters.csv` has in comments | Nothing but `FB_TOTAL` and the pipes. The \
 native view has ECC errors, throttling and XID counts, see [metrics](metrics.md) |
+| `DCGM_FI_DEV_RETIRED_SBE` and `RETIRED_DBE`, which `dcp-metrics-included.csv` of the GPU operator has in some \
+releases | `memory_retired_pages` of the native view |
+| `err_code` and `err_msg`, labels of `DCGM_FI_DEV_XID_ERRORS` | The value is the code. In the texts of alerts write \
+`$value` instead of `$labels.err_code` |
 | The labels of pods, and `pod_uid` | Join them from kube-state-metrics |
 | The labels `hpc_job` and `vgpu`, and series for each pod of a shared GPU | A shared device has one series without a \
 pod. `accelerator_container_*` has the parts that can be measured |
 | A CSV file with other fields | The names are fixed; drop what you do not want by `metric_relabel_configs` |
+| The options `--use-old-namespace` and `--replace-blanks-in-model-name` | The labels are those without them |
 """
 STEPS = """\
 ## The switch
@@ -59,8 +64,29 @@ STEPS = """\
    scraped, a `sum` over both jobs counts each GPU twice.
 3. Switch dcgm-exporter off. In the GPU operator: `dcgmExporter.enabled: false`. `dcgm.enabled` may stay off too: the
    exporter needs no host engine.
-4. What selects by `job` needs another value. In dashboards and rules nothing else changes. The usual dashboard (Grafana
-   12239) selects by `instance` and `gpu`: `instance` is the name of the node here.
+4. What selects by `job` needs another value. The usual dashboard (Grafana 12239) selects by `instance` and `gpu`:
+   `instance` is the name of the node here.
+5. Do your queries have `exported_pod`, `exported_namespace` or `exported_container`? So Prometheus names the labels of
+   the workload if the monitor of dcgm-exporter does not set `honorLabels`, as that of the GPU operator does not. The
+   monitor of this chart sets it: the labels are `pod`, `namespace` and `container`. These values add the others, so
+   that both kinds of queries work:
+
+   ```yaml
+   monitor:
+     metricRelabelings:
+       - sourceLabels: [__name__, pod]
+         regex: DCGM_FI_.+;(.+)
+         targetLabel: exported_pod
+       - sourceLabels: [__name__, namespace]
+         regex: DCGM_FI_.+;(.+)
+         targetLabel: exported_namespace
+       - sourceLabels: [__name__, container]
+         regex: DCGM_FI_.+;(.+)
+         targetLabel: exported_container
+   ```
+
+   Nothing else changes in dashboards and rules. A query for the pod, namespace, service or endpoint of dcgm-exporter
+   itself finds nothing: the target has no such labels, and one for `pod=""` finds the free devices.
 
 What it costs: about 30 series for each GPU or MIG instance, and the readings of the sets `activity` and `pipes`, which
 the exporter then takes although the native view may not show them. The other sets cost no reading, so `metrics.sets`
@@ -107,7 +133,8 @@ spec:
   externalName: nvidia-dcgm-exporter.accelerator-exporter.svc.cluster.local
 ```
 
-The NetworkPolicy of the chart admits only Prometheus. Add the namespace of the script to `networkPolicy.from`.
+The NetworkPolicy of the chart admits only Prometheus. Add the namespace of the script to `networkPolicy.from`. Such
+scripts speak plain HTTP without a password: with `web.tls` they get no metrics.
 """
 NAMES = """\
 ## Name by name
@@ -132,7 +159,10 @@ DIFFERENCES = """\
 - Unknown is absent. dcgm-exporter sometimes writes 0.
 - `DCGM_FI_DEV_XID_ERRORS` is 0 until the first XID, and exists from the start. Like the original it never returns to 0.
   For alerts use `increase(accelerator_device_errors_total[5m])`, which returns to 0 after five minutes.
-- `DCGM_FI_DEV_NVLINK_BANDWIDTH_TOTAL` is a real counter, in MiB: use `rate()`.
+- `DCGM_FI_DEV_NVLINK_BANDWIDTH_TOTAL` is a real counter, in MiB: use `rate()`. That of dcgm-exporter is a rate in
+  MiB/s, of the type counter or, in newer releases, gauge.
+- Scripts that read the text see numbers such as `1965.0` and `3.45e+06`, where dcgm-exporter writes digits. The address
+  for health is `/-/healthy`, not `/health`.
 - `DCGM_FI_DEV_TOTAL_ENERGY_CONSUMPTION`, `DCGM_FI_DEV_PCIE_REPLAY_COUNTER` and the like are counters without `_total`
   in their name. OpenMetrics has no such counters, so their type is `unknown` in this format. Queries give the same.
 - In MIG mode, power, energy, clocks and temperatures are those of the whole device, once for each instance, as with

@@ -13,10 +13,11 @@ from pathlib import Path
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
-from dashboards.src import node_and_pods
+from dashboards.src import exporters, fleet, node, workloads
 
 _ROOT = Path(__file__).resolve().parent.parent
 _FOLDER = Path("dashboards")
+PAGES = (fleet.PAGE, node.PAGE, workloads.PAGE, exporters.PAGE)
 
 
 def document(dashboard: Dashboard) -> str:
@@ -26,7 +27,7 @@ def document(dashboard: Dashboard) -> str:
 
 def documents() -> dict[Path, str]:
     """Every file, relative to the project, and its content. A file is named after the dashboard's uid."""
-    return {_FOLDER / f"{dashboard.uid}.json": document(dashboard) for dashboard in (node_and_pods.dashboard(),)}
+    return {_FOLDER / f"{page.uid}.json": document(page.dashboard()) for page in PAGES}
 
 
 def main(arguments: Sequence[str], root: Path = _ROOT) -> int:

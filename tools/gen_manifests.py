@@ -17,6 +17,7 @@ from tools.chart import CHART, NAME, NOTES, ROOT, documents, render
 from tools.gen_chart import write
 
 CASES = CHART / "ci"
+FAST_AUTOSCALING = CHART / "autoscaling-fast.yaml"
 GOLDEN = ROOT / "tests" / "deploy" / "golden"
 _KUBERNETES = ROOT / "deploy" / "kubernetes"
 _AUTOSCALING = ROOT / "deploy" / "autoscaling"
@@ -72,10 +73,17 @@ def _beside() -> str:
     return _OF_HELM.sub("", _daemon_set(_VARIANTS["amd"])).replace("node-group:", "app.kubernetes.io/instance:")
 
 
-def _adapter_rule() -> str:
-    content = yaml.safe_load(render({"adapterRule": {"enabled": True}})["adapter-rule.yaml"])
-    rule: str = content["data"]["prometheus-adapter-rule.yaml"]
-    return rule
+def _autoscaling(folder: Path, values: Mapping[str, Any]) -> dict[Path, str]:
+    """The manifests in the chart's ConfigMap for autoscaling, as files of a folder."""
+    data: dict[str, str] = yaml.safe_load(render(values)["autoscaling.yaml"])["data"]
+    return {folder / name: text for name, text in data.items()}
+
+
+def _fast() -> dict[Path, str]:
+    """The same manifests for fast decisions, and the monitor that they need."""
+    values = yaml.safe_load(FAST_AUTOSCALING.read_text())
+    folder = _AUTOSCALING / "fast"
+    return {**_autoscaling(folder, values), folder / "servicemonitor.yaml": plain(render(values)["monitor.yaml"])}
 
 
 def _conformance_job() -> str:
@@ -100,7 +108,8 @@ def plain_manifests() -> dict[Path, str]:
         _KUBERNETES / "resource-slices" / "clusterrole.yaml": plain(role),
         _KUBERNETES / "resource-slices" / "clusterrolebinding.yaml": plain(binding),
         _KUBERNETES / "conformance" / "job.yaml": _conformance_job(),
-        _AUTOSCALING / "prometheus-adapter-rule.yaml": _adapter_rule(),
+        **_autoscaling(_AUTOSCALING, {"autoscaling": {"enabled": True}}),
+        **_fast(),
     }
 
 

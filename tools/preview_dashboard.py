@@ -1,7 +1,7 @@
-"""Draws a generated dashboard without Grafana, with data of a running Prometheus, and makes a picture with Chromium.
+"""Draws the generated dashboards without Grafana, with data of a running Prometheus; Chromium makes the pictures.
 
-`python tools/preview_dashboard.py http://localhost:9090` writes docs/images/dashboard-preview.png. The picture is an
-approximation: it shows the results of the queries, not how Grafana looks.
+`python tools/preview_dashboard.py http://localhost:9090` writes a picture of each dashboard to docs/images. They are
+approximations: they show the results of the queries, not how Grafana looks.
 """
 
 import argparse
@@ -14,6 +14,7 @@ import time
 import urllib.parse
 import urllib.request
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from html import escape
 from pathlib import Path
 
@@ -22,11 +23,12 @@ from tools import preview_drawing as drawing
 from tools.dashboard_queries import Json, Target
 from tools.png_palette import reduced
 from tools.preview_drawing import Series, Span
+from tools.preview_graph import graph
 from tools.preview_table import table
 
 _ROOT = Path(__file__).resolve().parent.parent
-_DASHBOARD = _ROOT / "dashboards" / "accelerators-node-and-pods.json"
-_PICTURE = _ROOT / "docs" / "images" / "dashboard-preview.png"
+_DASHBOARDS = _ROOT / "dashboards"
+_PICTURES = _ROOT / "docs" / "images"
 _STYLE = Path(__file__).with_name("preview_dashboard.css")
 
 _MINUTES = 10
@@ -48,6 +50,7 @@ _CHROMIUM = (
     "--disable-component-update",
     "--disable-sync",
     "--hide-scrollbars",
+    "--force-device-scale-factor=0.75",  # the pictures are shown small, and half as many pixels are half as many bytes
     "--disable-lcd-text",  # grey edges of letters, which need fewer colours
 )
 
@@ -58,12 +61,14 @@ class Answers:
     Args:
         base: Its address.
         span: The time range of the dashboard.
+        choices: The selected value by variable name.
     """
 
-    def __init__(self, base: str, span: Span) -> None:
+    def __init__(self, base: str, span: Span, choices: Mapping[str, str] | None = None) -> None:
         self.span = span
         self._base = base.rstrip("/")
-        self._windows = queries.window_values(round(span.end - span.start), _RATE_SECONDS)
+        self._range = round(span.end - span.start)
+        self._choices = dict(choices or {})
 
     def now(self, target: Target) -> list[tuple[dict[str, str], float]]:
         """Labels and value of each element at the end of the range."""
@@ -77,7 +82,8 @@ class Answers:
                 Series(queries.series_name(target, labels), ((self.span.end, value),))
                 for labels, value in self.now(target)
             ]
-        window = {"start": self.span.start, "end": self.span.end, "step": self.span.step}
+        step = max(self.span.step, target.step_seconds)
+        window = {"start": self.span.start, "end": self.span.end, "step": step}
         result = self._query("query_range", target, window)
         return [
             Series(
@@ -88,7 +94,9 @@ class Answers:
         ]
 
     def _query(self, kind: str, target: Target, when: Mapping[str, float]) -> list[Json]:
-        fields = {"query": queries.filled_in(target.expr, self._windows), **when}
+        step = round(max(self.span.step, target.step_seconds))
+        windows = queries.window_values(self._range, _RATE_SECONDS, step)
+        fields = {"query": queries.filled_in(target.expr, windows, self._choices), **when}
         body = urllib.parse.urlencode(fields).encode()
         address = f"{self._base}/api/v1/{kind}"
         with urllib.request.urlopen(address, body, _TIMEOUT_SECONDS) as answer:  # noqa: S310 - the user names it
@@ -136,7 +144,12 @@ def _content(panel: Json, answers: Answers) -> str:
     targets = list(queries.targets(panel))
     if panel["type"] == "table":
         return table(panel, [answers.now(target) for target in targets])
-    series = sorted((one for target in targets for one in answers.course(target)), key=lambda one: one.name)
+    limits = _limits(panel)
+    series = [
+        replace(one, limit=target.letter in limits)
+        for target in targets
+        for one in _in_order(target, answers.course(target))
+    ]
     match panel["type"]:
         case "stat":
             return drawing.stat(panel, series)
@@ -145,8 +158,23 @@ def _content(panel: Json, answers: Answers) -> str:
         case "state-timeline":
             return drawing.bands(panel, series, answers.span)
         case "timeseries":
-            return drawing.lines(panel, series, answers.span, _graph_size(panel))
+            return graph(panel, series, answers.span, _graph_size(panel))
     raise ValueError(f"panel {panel['title']!r}: cannot draw the type {panel['type']!r}")
+
+
+def _in_order(target: Target, series: list[Series]) -> list[Series]:
+    """Lines by name; current values in the order of the query."""
+    return series if target.instant else sorted(series, key=lambda one: one.name)
+
+
+def _limits(panel: Json) -> set[str]:
+    """The letters of the queries that are drawn dashed."""
+    overrides = panel["fieldConfig"]["overrides"]
+    return {
+        override["matcher"]["options"]
+        for override in overrides
+        if any(each["id"] == "custom.lineStyle" for each in override["properties"])
+    }
 
 
 def _graph_size(panel: Json) -> tuple[int, int]:
@@ -176,17 +204,21 @@ def photograph(html: str, height: int, picture: Path) -> None:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Query, draw, write the picture; returns the exit status."""
+    """Query, draw, write the pictures; returns the exit status."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("prometheus", help="address of the Prometheus to query, such as http://localhost:9090")
     parser.add_argument("--minutes", type=float, default=_MINUTES, help="length of the time range")
-    parser.add_argument("--output", type=Path, default=_PICTURE, help="the PNG to write")
+    parser.add_argument("--only", default="*", help="the name of one dashboard, without .json")
+    parser.add_argument("--node", help="the node that is selected")
+    parser.add_argument("--folder", type=Path, default=_PICTURES, help="where the PNG files are written")
     chosen = parser.parse_args(arguments)
     end = time.time()
     span = Span(end - chosen.minutes * 60, end, chosen.minutes * 60 / _POINTS)
-    dashboard = queries.read(_DASHBOARD)
-    html = page(dashboard, Answers(chosen.prometheus, span))
-    photograph(html, page_height(dashboard), chosen.output)
+    choices = {"node": chosen.node} if chosen.node else {}
+    for path in sorted(_DASHBOARDS.glob(f"{chosen.only}.json")):
+        dashboard = queries.read(path)
+        html = page(dashboard, Answers(chosen.prometheus, span, choices))
+        photograph(html, page_height(dashboard), chosen.folder / f"{path.stem}.png")
     return 0
 
 

@@ -76,12 +76,15 @@ sum(rate(accelerator_device_observed_seconds_total[5m]))""",
     Query(
         "Utilization for a HorizontalPodAutoscaler",
         """avg by (namespace, pod) (
-    rate(accelerator_container_busy_seconds_total[1m])
-  / rate(accelerator_container_observed_seconds_total[1m])
+  rate(accelerator_container_busy_seconds_total[1m])
+  /
+  (rate(accelerator_container_observed_seconds_total[1m]) > 0)
 )""",
         "One value for each pod, with the two labels that the custom metrics API needs, and no join. A pod with "
         "several devices has their mean. A pod that shares its device has no series, so do not scale on this query "
-        "where devices are shared. The window must contain at least two scrapes, better four.",
+        "where devices are shared. The window must contain at least two scrapes, better four. Without the comparison a "
+        "device whose readings stop would have the value NaN for a while, which prometheus-adapter serves as 0. "
+        "[autoscaling.md](autoscaling.md) has the complete examples.",
     ),
     Query(
         "Devices and partitions that were allocated but idle for an hour",

@@ -17,6 +17,7 @@ from collectors.amd.load import MEMORY_ROWS
 from collectors.amd.partitions import PartitionLayout, PartitionTable
 from collectors.amd.processes import Processes, ProcessUsage, scopes_of
 from collectors.amd.rocm_smi.queries import Backend
+from collectors.condition import Condition
 from collectors.contract import (
     Device,
     Fault,
@@ -61,6 +62,7 @@ class _GpuReading:
         queried: Whether it was queried, that is, it is present and neither suspended nor stuck.
         stuck: Whether a call about it has not returned, so that nothing new is known of it.
         incomplete: Whether a failure has kept it from being read completely since it was new or back.
+        conditions: Why its state is not ok; nothing if it is, or is unknown.
     """
 
     entry: DeviceEntry
@@ -73,6 +75,7 @@ class _GpuReading:
     queried: bool = False
     stuck: bool = False
     incomplete: bool = False
+    conditions: tuple[Condition, ...] = ()
 
     @property
     def uuid(self) -> str:
@@ -165,6 +168,8 @@ class AmdCollector:
             stuck=frozenset(gpu.uuid for gpu in gpus if gpu.stuck),
             incomplete=any(gpu.incomplete for gpu in gpus),
             cpu_seconds=self._calls.cpu_seconds,
+            conditions={gpu.uuid: gpu.conditions for gpu in gpus if gpu.conditions},
+            events=self._health.drain_events(),
         )
 
     @property
@@ -213,6 +218,7 @@ class AmdCollector:
             self._health.mark_lost(uuid)
             gpu = self._base_reading(entry, self._last_layout(entry))
             gpu.samples += self._health.status(uuid)
+            gpu.conditions = self._health.conditions(uuid)
             return gpu
         if entry.stuck:
             return self._stuck_reading(entry)
@@ -249,6 +255,7 @@ class AmdCollector:
         gpu.partition_samples += values.partition_samples
         if values.answers:  # else its state is unknown
             gpu.samples += self._health.status(uuid)
+            gpu.conditions = self._health.conditions(uuid)
         return gpu
 
     def _last_layout(self, entry: DeviceEntry) -> PartitionLayout:

@@ -1,6 +1,6 @@
 """Health of all GPUs while the collector runs: states and events derived from their error counts."""
 
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import dataclass
 
 from collectors import catalog
@@ -8,6 +8,7 @@ from collectors.amd import ras, status
 from collectors.amd.gpu_files import GpuFiles
 from collectors.amd.ras import BadPages, ErrorCount
 from collectors.amd.status import HealthFacts
+from collectors.condition import Condition, CriticalEvent
 from collectors.contract import Sample
 from collectors.counters import Counter, CounterReading
 from collectors.metric import Metric
@@ -25,6 +26,7 @@ class _Events:
         self._counters: dict[str, Counter] = {}
         self._counts: dict[str, int] = {}
         self._last: dict[str, float] = {}
+        self._new: dict[str, int] = {}
 
     def add(self, counts: Mapping[str, ErrorCount], now: float, session: Hashable) -> None:
         """Add the new errors.
@@ -40,6 +42,14 @@ class _Events:
             self._counts[block] = self._counts.get(block, 0) + new
             if new:
                 self._last[block] = now
+                self._new[block] = self._new.get(block, 0) + new
+
+    def drain(self, uuid: str) -> Iterator[CriticalEvent]:
+        """The new errors since the last call, by block. Any of them makes the GPU degraded."""
+        taken, self._new = self._new, {}
+        for block, count in taken.items():
+            text, do = status.event_texts(block)
+            yield CriticalEvent(uuid, _SOURCE, block, _CLASS, text, do, status.DEGRADED, count)
 
     def samples(self, uuid: str) -> list[Sample]:
         """`errors_total`, and the time of the last error of each block that had one."""
@@ -118,6 +128,14 @@ class Health:
     def status(self, uuid: str) -> list[Sample]:
         """`status` of one GPU."""
         return status.samples(uuid, self._facts.setdefault(uuid, HealthFacts()))
+
+    def conditions(self, uuid: str) -> tuple[Condition, ...]:
+        """Why a GPU is not ok, the worst first; nothing if it is."""
+        return status.conditions_of(self._facts[uuid])
+
+    def drain_events(self) -> tuple[CriticalEvent, ...]:
+        """The events since the last call, once for each GPU and block."""
+        return tuple(event for uuid, events in self._events.items() for event in events.drain(uuid))
 
     def events(self, uuid: str) -> list[Sample]:
         """Its events."""

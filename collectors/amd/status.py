@@ -4,10 +4,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from collectors import catalog
+from collectors.condition import Condition
 from collectors.contract import Sample
 
-OK = "ok"
-_DEGRADED, _PREDICTED, _FAILED = "degraded", "predicted_failure", "failed"
+OK, DEGRADED = "ok", "degraded"
+_PREDICTED, _FAILED = "predicted_failure", "failed"
 
 
 @dataclass(slots=True)
@@ -37,13 +38,15 @@ class StatusRule:
         name: Name of the rule, for the documentation.
         state: The state of the GPU if the rule applies.
         holds: Whether the rule applies to the facts.
-        text: When the rule applies, for the documentation.
+        text: When the rule applies, for the documentation and for people whose GPU it is.
+        do: What to do next, for people.
     """
 
     name: str
     state: str
     holds: Callable[[HealthFacts], bool]
     text: str
+    do: str
 
 
 def _worn_out(facts: HealthFacts) -> bool:
@@ -57,24 +60,28 @@ RULES: tuple[StatusRule, ...] = (
         _FAILED,
         lambda facts: facts.lost,
         "The GPU is on the PCI bus but no longer bound to a driver, and amdgpu is still loaded",
+        "See dmesg on the node for lines with amdgpu. Drain the node, then bind the GPU again or reboot",
     ),
     StatusRule(
         "bad_pages",
         _PREDICTED,
         _worn_out,
-        "The number of bad pages in its memory has reached the threshold: replace the GPU",
+        "The number of bad pages in its memory has reached the threshold",
+        "Replace the GPU. Until then it works",
     ),
     StatusRule(
         "repair_pending",
-        _DEGRADED,
+        DEGRADED,
         lambda facts: facts.repair_pending,
         "A bad page of its memory is still in use until the next reset",
+        "Reset the GPU at the next opportunity",
     ),
     StatusRule(
         "uncorrected_errors",
-        _DEGRADED,
+        DEGRADED,
         lambda facts: facts.uncorrected_errors > 0,
         "Uncorrected errors since the driver was loaded, in memory or in another block",
+        "`errors_total` has the block. Reset the GPU at the next opportunity. If the errors repeat, have it checked",
     ),
 )
 
@@ -82,6 +89,16 @@ RULES: tuple[StatusRule, ...] = (
 def state_of(facts: HealthFacts) -> str:
     """The state of the first rule that applies."""
     return next((rule.state for rule in RULES if rule.holds(facts)), OK)
+
+
+def conditions_of(facts: HealthFacts) -> tuple[Condition, ...]:
+    """Why a GPU is not ok, the worst first; nothing if it is."""
+    return tuple(Condition(rule.state, rule.text, rule.do) for rule in RULES if rule.holds(facts))
+
+
+def event_texts(block: str) -> tuple[str, str]:
+    """What an uncorrected error of a block means, and what to do next. For people."""
+    return f"Uncorrected errors in the block {block}", "If it repeats, reset the GPU and have it checked"
 
 
 def samples(uuid: str, facts: HealthFacts) -> list[Sample]:

@@ -83,6 +83,7 @@ class NvidiaCollector:
         return replace(
             reading,
             cpu_seconds=self._calls.cpu_seconds,
+            events=self._context.health.drain_events(),
             devices=(*reading.devices, *others.devices, *closed.devices),
             partitions=(*reading.partitions, *closed.partitions),
             samples=(*reading.samples, *others.samples, *closed.samples),
@@ -219,6 +220,7 @@ class NvidiaCollector:
             sessions={each.device.uuid: self._sessions for each in readings},
             stuck=frozenset(each.device.uuid for each in readings if each.stuck),
             incomplete=any(each.incomplete for each in readings),
+            conditions={each.device.uuid: each.conditions for each in readings if each.conditions},
         )
 
     def _enumerate_devices(self, reader: SessionReader, due: frozenset[Cadence]) -> list[Fault]:

@@ -4,11 +4,21 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from dataclasses import dataclass
 
 from collectors import catalog
+from collectors.condition import Condition, CriticalEvent
 from collectors.contract import Fault, Sample, Unsupported
 from collectors.metric import Metric
 from collectors.nvidia.listener import UNAVAILABLE_EVENT, XID_EVENT, Event, Listening
 from collectors.nvidia.status import StatusTable
-from collectors.nvidia.xid import DRIVER_SOURCE, FROM_START, GPU_UNAVAILABLE, XID_SOURCE, error_class
+from collectors.nvidia.xid import (
+    DRIVER_SOURCE,
+    FROM_START,
+    GPU_UNAVAILABLE,
+    XID_SOURCE,
+    Effect,
+    effect,
+    error_class,
+    meaning,
+)
 
 _EVENT_ROWS = (catalog.ERRORS, catalog.ERROR_LAST_TIMESTAMP)
 HEALTH_ROWS: frozenset[Metric] = frozenset({catalog.STATUS_STATE, *_EVENT_ROWS})
@@ -16,6 +26,8 @@ HEALTH_ROWS: frozenset[Metric] = frozenset({catalog.STATUS_STATE, *_EVENT_ROWS})
 # Per device. Further codes are counted together.
 _MAX_CODES = 64
 _OTHER = "other"
+# Of all devices, between two readings.
+_MAX_NEW_EVENTS = 1_024
 
 
 @dataclass(slots=True)
@@ -89,6 +101,7 @@ class Health:
         self._counts = ErrorCounts()
         self._late = False
         self._status = StatusTable(clock)
+        self._new_events: dict[tuple[str, str, str], int] = {}
 
     def new_session(self) -> None:
         """Start a new session: the status is determined again, the counts remain."""
@@ -106,12 +119,22 @@ class Health:
         for report in reports:
             if isinstance(report, Event):
                 self._counts.count(report)
+                self._remember(report)
                 self._status.apply_event(report.uuid, report.source, report.code)
             elif isinstance(report, Listening):
                 self._counts.start(report)
             else:
                 faults.append(report)
         return faults
+
+    def drain_events(self) -> tuple[CriticalEvent, ...]:
+        """The events since the last call, once for each device and code."""
+        taken, self._new_events = self._new_events, {}
+        return tuple(_described(*which, count) for which, count in taken.items())
+
+    def conditions(self, uuid: str) -> tuple[Condition, ...]:
+        """Why a device is not ok, after its `update` or `mark_lost`; nothing if it is."""
+        return self._status.conditions(uuid)
 
     def update(
         self,
@@ -142,6 +165,12 @@ class Health:
         samples = self._counts.samples(uuid)
         return [sample for sample in samples if sample.metric is not catalog.ERRORS] if self._late else samples
 
+    def _remember(self, event: Event) -> None:
+        """Remember a new event. Of very many codes, those that come last are only counted."""
+        which = (event.uuid, event.source, event.code)
+        if which in self._new_events or len(self._new_events) < _MAX_NEW_EVENTS:
+            self._new_events[which] = self._new_events.get(which, 0) + 1
+
     def unsupported(self, reasons: Mapping[str, str]) -> Iterator[Unsupported]:
         """The unsupported rows of devices whose events are unavailable.
 
@@ -151,3 +180,9 @@ class Health:
         for uuid, detail in reasons.items():
             if uuid not in self._counts:
                 yield from (Unsupported(row, uuid, detail) for row in _EVENT_ROWS)
+
+
+def _described(uuid: str, source: str, code: str, count: int) -> CriticalEvent:
+    has = effect(source, code)
+    state = "" if has is Effect.NONE else has.value
+    return CriticalEvent(uuid, source, code, error_class(source, code), *meaning(source, code), state, count)

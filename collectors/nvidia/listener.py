@@ -1,4 +1,4 @@
-"""The thread that waits for events of a session. It shares two queues with other threads, and the start of its call."""
+"""The thread that receives events of a session. It shares two queues with other threads, and the start of its call."""
 
 import ctypes
 import math
@@ -24,7 +24,10 @@ UNAVAILABLE_EVENT = 0x4000  # nvmlEventTypeGpuUnavailableError, driver 565 or la
 WANTED_EVENTS = XID_EVENT | UNAVAILABLE_EVENT
 
 _WHERE = "events"
-_WAIT_MILLISECONDS = 200  # the end of a session may take that long: of a release, and after SIGTERM
+# The driver keeps events until they are asked for, so a call of the library need not wait for them. A command ends a
+# pause at once; it could not end a call, so that the end of a session would take as long as that.
+_PAUSE_SECONDS = 1.0
+_WAIT_MILLISECONDS = 1
 _MAX_REMAINING_EVENTS = 256
 _MAX_UNREAD_REPORTS = 10_000
 
@@ -146,7 +149,7 @@ class Listener:
             retry_at = math.inf if complete else self._clock() + self._backoff.failed()
             while self._may_continue(retry_at):
                 if self._uuid_at:
-                    self._wait()
+                    self._receive()
                     if complete:
                         self._backoff.succeeded()
                 else:
@@ -207,12 +210,14 @@ class Listener:
         self._set = None
         self._uuid_at.clear()
 
-    def _wait(self) -> None:
+    def _receive(self) -> None:
+        """Report the next event; pause if there is none."""
         try:
             event = self._call("nvmlEventSetWait_v2", self._set, _WAIT_MILLISECONDS, read=_event_fields)
         except TimedOutError:
-            return
-        self._report_event(event)
+            self._wait_for_command(_PAUSE_SECONDS)
+        else:
+            self._report_event(event)
 
     def _report_event(self, event: tuple[int | None, int, int]) -> None:
         address, kind, data = event

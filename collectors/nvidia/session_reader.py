@@ -4,6 +4,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 
 from collectors import catalog
+from collectors.condition import Condition
 from collectors.contract import Device, DeviceLostError, Fault, Partition, Process, Sample, Unsupported
 from collectors.device_calls import StuckError
 from collectors.metric import Cadence, Metric, MetricSet
@@ -39,6 +40,7 @@ class DeviceReading:
         processes: The processes on it.
         stuck: Whether a call about it has not returned, so that nothing new is known of it.
         incomplete: Whether a failure has kept it from being read completely since it was new or back.
+        conditions: Why its state is not ok; nothing if it is, or is unknown.
     """
 
     device: Device
@@ -48,6 +50,7 @@ class DeviceReading:
     processes: tuple[Process, ...] = ()
     stuck: bool = False
     incomplete: bool = False
+    conditions: tuple[Condition, ...] = ()
 
 
 class SessionReader:
@@ -186,6 +189,7 @@ class SessionReader:
         device = _with_partitions_known(entry.device, known=values.partitions_known)
         reading = DeviceReading(device, values.partitions, samples, values.faults, values.processes)
         reading.incomplete = values.incomplete
+        reading.conditions = self._health.conditions(uuid) if values.answers else ()
         return reading
 
     def _gaps_of(self, uuid: str, unsupported: tuple[Unsupported, ...]) -> frozenset[Metric]:
@@ -213,7 +217,8 @@ class SessionReader:
         last = self._last.get(uuid) or DeviceValues()
         device = _with_partitions_known(entry.device, known=last.partitions_known)
         samples = [_info_sample(entry), *last.partition_infos, *health]
-        return DeviceReading(device, last.partitions, samples, stuck=stuck)
+        conditions = self._health.conditions(uuid) if entry.lost else ()
+        return DeviceReading(device, last.partitions, samples, stuck=stuck, conditions=conditions)
 
 
 def _with_partitions_known(device: Device, *, known: bool) -> Device:

@@ -7,7 +7,7 @@ margins, so they are not exported.
 """
 
 from collections.abc import Callable, Iterator
-from functools import partial
+from functools import lru_cache, partial
 
 from collectors import catalog
 from collectors.contract import UnsupportedError
@@ -74,14 +74,18 @@ def _fans(nvml: Nvml, handle: Handle) -> Iterator[RawValue]:
         yield RawValue(catalog.FAN_SPEED, percent, ratio_from_percent, (str(fan),))
 
 
-def _throttle_reasons(call: str, nvml: Nvml, handle: Handle) -> Iterator[RawValue]:
+def _throttle_reasons(call: str, nvml: Nvml, handle: Handle) -> tuple[RawValue, ...]:
     bits = nvml.call(call, handle, read=int)
     if bits == _NO_REASONS:
         raise InvalidValueError(f"{call}: {bits:#x}")
-    for reason, mask in _THROTTLE_REASONS.items():
-        yield RawValue(catalog.THROTTLE_ACTIVE, bool(bits & mask), labels=(reason,))
-    unexplained = bool(bits & _HARDWARE_SLOWDOWN) and not bits & (_CAUSES_OF_SLOWDOWN | _IDLE)
-    yield RawValue(catalog.THROTTLE_ACTIVE, unexplained, labels=("hardware",))
+    return _throttle_states(bits)
+
+
+@lru_cache(maxsize=64)  # asked of every device in every poll; few combinations occur
+def _throttle_states(bits: int) -> tuple[RawValue, ...]:
+    states = {reason: bool(bits & mask) for reason, mask in _THROTTLE_REASONS.items()}
+    states["hardware"] = bool(bits & _HARDWARE_SLOWDOWN) and not bits & (_CAUSES_OF_SLOWDOWN | _IDLE)
+    return tuple(RawValue(catalog.THROTTLE_ACTIVE, state, labels=(reason,)) for reason, state in states.items())
 
 
 THROTTLE_QUERIES: tuple[Query, ...] = (

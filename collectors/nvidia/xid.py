@@ -48,6 +48,7 @@ class XidGroup:
         meaning: The meaning, for the documentation.
         from_start: Whether each device exports it at 0 from the start, so that `increase()` counts the first event.
             Each such code costs a series per device, so only codes that need an alert have it.
+        special_advice: What to do next, for people; empty where that depends on class and effect only, see `advice`.
     """
 
     codes: tuple[int, ...]
@@ -55,7 +56,36 @@ class XidGroup:
     effect: Effect
     meaning: str
     from_start: bool = False
+    special_advice: str = ""
 
+    @property
+    def advice(self) -> str:
+        """What to do next, for people."""
+        if self.special_advice:
+            return self.special_advice
+        if self.error_class == APPLICATION:
+            return ASK_OWNER
+        return RESET if self.effect is Effect.FAILED else WATCH
+
+
+# What to do, for people. The first three are for all groups without advice of their own.
+ASK_OWNER = (
+    "Inform the pod's owner. If one program fails on many devices, the cause is the program; if many programs fail on "
+    "one device, check the device"
+)
+WATCH = "If it repeats, look for the cause in the driver's log, which dmesg shows on the node"
+RESET = (
+    "Remove the pods that use the device, then reset it. If the error repeats, have the device and its links checked"
+)
+_CHECK_MEMORY = "Reset the device. If the error repeats, have the device checked"
+_CHECK_LINKS = (
+    "See `nvidia-smi nvlink --status` and the fabric manager's log; reset all devices of the fabric. If the error "
+    "repeats, check cables, bridges and switches"
+)
+_POWER_CYCLE = "Drain the node and power-cycle it. If the error repeats, check power supply, cooling, slot and device"
+_OTHER_DRIVER = "Reset the device. If the error repeats, use another driver version"
+_END_PROGRAM = "Find the program that hangs and end it. If programs of other owners hang too, reset the device"
+_RESET_LATER = "Reset the device at the next opportunity"
 
 _COPY_ENGINES = (39, 40, 41, 70, 71, 72, 75, 76, 77, 85, *range(126, 136))
 _VIDEO_ENGINES = (47, 60, 65, 68, 73, 82, 83, 84, 86, 88, 89, *range(96, 106), 139, 142)
@@ -87,15 +117,35 @@ TABLE: tuple[XidGroup, ...] = (
         _VIDEO_ENGINES, HARDWARE, Effect.NONE, "A video, image or optical flow engine failed during a program's work"
     ),
     XidGroup((46,), HARDWARE, Effect.FAILED, "The device did not answer the driver in time"),
-    XidGroup((48,), HARDWARE, Effect.DEGRADED, "Double-bit memory error, not corrected", from_start=True),
-    XidGroup((54,), HARDWARE, Effect.DEGRADED, "Auxiliary power is not connected"),
+    XidGroup(
+        (48,),
+        HARDWARE,
+        Effect.DEGRADED,
+        "Double-bit memory error, not corrected",
+        from_start=True,
+        special_advice=_CHECK_MEMORY,
+    ),
+    XidGroup(
+        (54,),
+        HARDWARE,
+        Effect.DEGRADED,
+        "Auxiliary power is not connected",
+        special_advice="Check the power cables of the device",
+    ),
     XidGroup((62,), HARDWARE, Effect.FAILED, "The controller of power and clocks has halted", from_start=True),
     XidGroup((63,), HARDWARE, Effect.NONE, "Bad memory is marked for repair at the next reset"),
     XidGroup((64,), HARDWARE, Effect.FAILED, "Bad memory could not be marked for repair", from_start=True),
     XidGroup((66, 67), APPLICATION, Effect.NONE, "An access that is not allowed, by a program through its driver"),
     XidGroup((69,), HARDWARE, Effect.NONE, "The compute engine refused a command of a class"),
-    XidGroup((74,), HARDWARE, Effect.DEGRADED, "An NVLink failed", from_start=True),
-    XidGroup((79,), HARDWARE, Effect.FAILED, "The device has fallen off the bus", from_start=True),
+    XidGroup((74,), HARDWARE, Effect.DEGRADED, "An NVLink failed", from_start=True, special_advice=_CHECK_LINKS),
+    XidGroup(
+        (79,),
+        HARDWARE,
+        Effect.FAILED,
+        "The device has fallen off the bus",
+        from_start=True,
+        special_advice=_POWER_CYCLE,
+    ),
     XidGroup((92,), HARDWARE, Effect.NONE, "High rate of corrected memory errors"),
     XidGroup((93,), HARDWARE, Effect.NONE, "The device's own store is written more often than planned"),
     XidGroup(
@@ -104,6 +154,7 @@ TABLE: tuple[XidGroup, ...] = (
         Effect.DEGRADED,
         "Memory error that could not be corrected; only the program that used the memory was ended",
         from_start=True,
+        special_advice=_CHECK_MEMORY,
     ),
     XidGroup(
         (95,),
@@ -111,30 +162,76 @@ TABLE: tuple[XidGroup, ...] = (
         Effect.FAILED,
         "Memory error that could not be corrected; the work of any program may be wrong",
         from_start=True,
+        special_advice=_CHECK_MEMORY,
     ),
     XidGroup(
-        (109,), HARDWARE, Effect.DEGRADED, "Switching between programs did not end in time; often a program hangs"
+        (109,),
+        HARDWARE,
+        Effect.DEGRADED,
+        "Switching between programs did not end in time; often a program hangs",
+        special_advice=_END_PROGRAM,
     ),
     XidGroup((106, 107), APPLICATION, Effect.NONE, "Test messages, not errors"),
     XidGroup((108, 137), APPLICATION, Effect.NONE, "A program used memory of another device that it may not use"),
     XidGroup((110,), HARDWARE, Effect.FAILED, "The device's security unit failed"),
-    XidGroup((119,), HARDWARE, Effect.FAILED, "The device's system processor (GSP) does not answer", from_start=True),
-    XidGroup((120,), HARDWARE, Effect.FAILED, "The device's system processor (GSP) failed", from_start=True),
+    XidGroup(
+        (119,),
+        HARDWARE,
+        Effect.FAILED,
+        "The device's system processor (GSP) does not answer",
+        from_start=True,
+        special_advice=_OTHER_DRIVER,
+    ),
+    XidGroup(
+        (120,),
+        HARDWARE,
+        Effect.FAILED,
+        "The device's system processor (GSP) failed",
+        from_start=True,
+        special_advice=_OTHER_DRIVER,
+    ),
     XidGroup((121,), HARDWARE, Effect.NONE, "Error on the chip-to-chip link (C2C)"),
     XidGroup((136,), HARDWARE, Effect.FAILED, "An NVLink could not be trained"),
-    XidGroup((140,), HARDWARE, Effect.FAILED, "Memory error that was not recovered", from_start=True),
+    XidGroup(
+        (140,),
+        HARDWARE,
+        Effect.FAILED,
+        "Memory error that was not recovered",
+        from_start=True,
+        special_advice=_CHECK_MEMORY,
+    ),
     XidGroup((141,), HARDWARE, Effect.NONE, "A program's work failed on CUDA's fast path"),
-    XidGroup((143,), HARDWARE, Effect.FAILED, "The device could not be initialised", from_start=True),
+    XidGroup(
+        (143,),
+        HARDWARE,
+        Effect.FAILED,
+        "The device could not be initialised",
+        from_start=True,
+        special_advice=_POWER_CYCLE,
+    ),
     XidGroup(
         _NVLINK_5,
         HARDWARE,
         Effect.NONE,
         "NVLink error of Blackwell or later; the recovery action shows how severe it is",
+        special_advice=_CHECK_LINKS,
     ),
-    XidGroup((151,), HARDWARE, Effect.DEGRADED, "Keys could not be renewed: restart the virtual machine"),
+    XidGroup(
+        (151,),
+        HARDWARE,
+        Effect.DEGRADED,
+        "Keys could not be renewed: restart the virtual machine",
+        special_advice="Restart the virtual machine",
+    ),
     XidGroup((154,), HARDWARE, Effect.NONE, "The recovery action changed: a notice about another error"),
     XidGroup((155,), HARDWARE, Effect.FAILED, "NVLink error detected by software"),
-    XidGroup((156,), HARDWARE, Effect.DEGRADED, "A part of the device is retired from the next reset on"),
+    XidGroup(
+        (156,),
+        HARDWARE,
+        Effect.DEGRADED,
+        "A part of the device is retired from the next reset on",
+        special_advice=_RESET_LATER,
+    ),
     XidGroup((157,), HARDWARE, Effect.NONE, "A part of the device could not be retired"),
     XidGroup((158,), HARDWARE, Effect.FAILED, "A timeout from which the device does not recover", from_start=True),
     XidGroup((160,), HARDWARE, Effect.NONE, "A channel of the memory is retired"),
@@ -142,7 +239,13 @@ TABLE: tuple[XidGroup, ...] = (
     XidGroup((162, 163), HARDWARE, Effect.NONE, "Power smoothing is on again (162) or off (163)"),
     XidGroup((164,), HARDWARE, Effect.NONE, "The circuit for power smoothing is near the end of its life"),
     XidGroup((165,), HARDWARE, Effect.NONE, "The circuit for power smoothing is at the end of its life"),
-    XidGroup((167,), HARDWARE, Effect.DEGRADED, "Fatal timeout on the PCIe link"),
+    XidGroup(
+        (167,),
+        HARDWARE,
+        Effect.DEGRADED,
+        "Fatal timeout on the PCIe link",
+        special_advice="Check the slot of the device, and reboot the node",
+    ),
     XidGroup((168,), HARDWARE, Effect.FAILED, "Errors in the protected memory of the device's own controllers"),
     XidGroup((169,), HARDWARE, Effect.FAILED, "The device's security controller has halted"),
     XidGroup((171, 172), HARDWARE, Effect.NONE, "Location of an uncorrectable memory error: DRAM (171) or SRAM (172)"),
@@ -158,6 +261,16 @@ def error_class(source: str, code: str) -> str:
     """The class of an event: hardware unless the code is listed as application."""
     known = _BY_CODE.get(code) if source == XID_SOURCE else None
     return HARDWARE if known is None else known.error_class
+
+
+def meaning(source: str, code: str) -> tuple[str, str]:
+    """What an event means, with its code, and what to do next. For people."""
+    if source == DRIVER_SOURCE:
+        return f"{code}: the driver no longer uses the device", RESET
+    known = _BY_CODE.get(code)
+    if known is None:
+        return f"XID {code}: see NVIDIA's catalogue of XIDs", WATCH
+    return f"XID {code}: {known.meaning}", known.advice
 
 
 def effect(source: str, code: str) -> Effect:

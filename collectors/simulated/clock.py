@@ -4,17 +4,18 @@ from collections.abc import Callable
 
 
 class ScenarioClock:
-    """A clock that starts at 0 when it is created.
+    """A clock that starts when it is created.
 
     Args:
         monotonic: Monotonic seconds.
         wall: Unix seconds.
+        start: What it shows then, in seconds.
     """
 
-    def __init__(self, monotonic: Callable[[], float], wall: Callable[[], float]) -> None:
+    def __init__(self, monotonic: Callable[[], float], wall: Callable[[], float], start: float = 0.0) -> None:
         self._monotonic = monotonic
-        self._began = monotonic()
-        self._epoch = wall()
+        self._began = monotonic() - start
+        self._epoch = wall() - start
 
     def seconds(self) -> float:
         """Seconds since the scenario began."""

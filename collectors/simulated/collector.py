@@ -1,10 +1,11 @@
 """A collector without hardware: reads a scenario instead of a vendor's library."""
 
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 
 from collectors import catalog
+from collectors.condition import Condition, CriticalEvent
 from collectors.contract import (
     CollectOptions,
     CollectorSpec,
@@ -23,7 +24,9 @@ from collectors.metric import Cadence, Metric, MetricSet, Origin, Subject
 from collectors.simulated import device_rows, diagnostic_rows, partition_rows
 from collectors.simulated.activity import ActivitySchedule, SlotActivity
 from collectors.simulated.clock import ScenarioClock
+from collectors.simulated.conditions import conditions_of, new_events
 from collectors.simulated.device_rows import DeviceView, Values, memory_used
+from collectors.simulated.families import ACTIVITY
 from collectors.simulated.garbage import checked, garbled
 from collectors.simulated.inventory import SimulatedDevice, inventory
 from collectors.simulated.machine import Machine
@@ -61,13 +64,16 @@ class SimulatedCollector:
         released: threading.Event,
         options: CollectOptions = _NO_OPTIONS,
     ) -> None:
+        self._sets = options.sets
         self._diagnosed = MetricSet.DIAGNOSTICS in options.sets
+        self._is_exported: dict[tuple[Metric, Subject, tuple[str, ...]], bool] = {}
         self._scenario = scenario
         self._clock = clock
         self._released = released
         schedule = ActivitySchedule(scenario)
         self._machines = tuple(Machine(device, scenario, schedule) for device in inventory(scenario, identity))
         self._lost: frozenset[str] = frozenset()
+        self._counted: dict[str, Mapping[tuple[str, ...], int]] = {}  # events of each device until the last reading
         self._partitions: tuple[Partition, ...] | None = None
         self._unsupported: tuple[Unsupported, ...] = ()
 
@@ -101,11 +107,27 @@ class SimulatedCollector:
             faults=tuple(faults),
             unsupported=self._unsupported,
             sessions={machine.device.device.uuid: machine.reloads for machine in self._machines},
+            conditions=dict(self._conditions()),
+            events=tuple(self._new_events()),
         )
 
     def close(self) -> None:
         """End a hanging call. Safe to call twice and from any thread; a later `read` works again."""
         self._released.set()
+
+    def _conditions(self) -> Iterator[tuple[str, tuple[Condition, ...]]]:
+        """Why devices are not ok, by uuid."""
+        for machine in self._machines:
+            if not machine.device.plan.passthrough:
+                found = conditions_of(DeviceView(machine, self._clock.unix))
+                if found:
+                    yield machine.device.device.uuid, found
+
+    def _new_events(self) -> Iterator[CriticalEvent]:
+        for machine in self._machines:
+            uuid = machine.device.device.uuid
+            yield from new_events(machine, self._counted.get(uuid, {}))
+            self._counted[uuid] = dict(machine.events)
 
     def _apply_library_faults(self) -> None:
         """Apply the current faults of the whole library: first delays, then failures."""
@@ -135,13 +157,28 @@ class SimulatedCollector:
         rows = _families(device) & _LEFT_OF_LOST if machine.now.lost else _families(device) - self._omitted(device)
         for metric, values in _ROWS.items():
             if metric in rows and metric.cadence in due:
-                yield from _made(metric, values(view), uuid)
+                read = self._of_sets(metric, Subject.DEVICE, values(view))
+                yield from _made(metric, read, uuid)
         partition_families = profile.partition & _LEFT_OF_LOST if machine.now.lost else profile.partition
         for part, activity in machine.partitions:
             part_view = PartitionView(profile, part, activity)
             for metric, part_values in partition_rows.ROWS.items():
                 if metric in partition_families and metric.cadence in due:
-                    yield from _made(metric, part_values(part_view), uuid, part.partition.uuid)
+                    read = self._of_sets(metric, Subject.PARTITION, part_values(part_view))
+                    yield from _made(metric, read, uuid, part.partition.uuid)
+
+    def _of_sets(self, metric: Metric, subject: Subject, values: Values) -> Values:
+        """The values that are exported, of rows that collectors read only if they are."""
+        if metric not in ACTIVITY:
+            yield from values
+            return
+        for own, value in values:
+            what = (metric, subject, own)
+            if what not in self._is_exported:
+                named = {label.name: text for label, text in zip(metric.labels, own, strict=True)}
+                self._is_exported[what] = metric.set_of(subject, named) in self._sets
+            if self._is_exported[what]:
+                yield own, value
 
     def _omitted(self, device: SimulatedDevice) -> frozenset[Metric]:
         """The rows that only the set `diagnostics` asks for."""

@@ -101,22 +101,32 @@ def _status(view: DeviceView) -> Values:
     """By the rules of the real collectors: neither corrected errors nor throttling change the state."""
     if view.machine.now.lost or view.machine.must_be_reset:
         return one_of(labels.STATUS, "failed")
-    if _worn_out(view):
+    if worn_out(view):
         return one_of(labels.STATUS, "predicted_failure")
-    return one_of(labels.STATUS, "degraded" if view.machine.block_errors or _rows_waiting(view) else "ok")
+    return one_of(labels.STATUS, "degraded" if view.machine.block_errors or rows_waiting(view) else "ok")
 
 
-def _worn_out(view: DeviceView) -> bool:
+def worn_out(view: DeviceView) -> bool:
     """True if a repair of its memory has failed, or if it has too many bad pages."""
     if catalog.MEMORY_RETIRED_PAGES in view.profile.whole:
-        return replaced_rows(view)[1] >= min(_RESERVED_PAGES, view.profile.memory_bytes // _BYTES_PER_BAD_PAGE)
+        return replaced_rows(view)[1] >= bad_page_threshold(view)
     return catalog.MEMORY_REPAIR_FAILED in view.profile.whole and repair_has_failed(view)
 
 
-def _recovery(view: DeviceView) -> Values:
+def bad_page_threshold(view: DeviceView) -> int:
+    """The number of bad pages from which on a card is worn out, where its pages are retired."""
+    return min(_RESERVED_PAGES, view.profile.memory_bytes // _BYTES_PER_BAD_PAGE)
+
+
+def recovery_action(view: DeviceView) -> str:
+    """The action that the driver requires."""
     if view.machine.must_be_reset:
-        return one_of(labels.RECOVERY, "reset")
-    return one_of(labels.RECOVERY, "drain_and_reset" if _rows_waiting(view) else "none")
+        return "reset"
+    return "drain_and_reset" if rows_waiting(view) else "none"
+
+
+def _recovery(view: DeviceView) -> Values:
+    return one_of(labels.RECOVERY, recovery_action(view))
 
 
 def _mode(view: DeviceView) -> Iterator[tuple[tuple[str], float]]:
@@ -211,7 +221,7 @@ def replaced_rows(view: DeviceView) -> tuple[int, int]:
     return corrected, _whole(view.total(catalog.MEMORY_LIFETIME_ERRORS, "uncorrected"))
 
 
-def _rows_waiting(view: DeviceView) -> bool:
+def rows_waiting(view: DeviceView) -> bool:
     """True while a row with an uncorrected error since the driver's start is not replaced yet."""
     return _whole(view.total(catalog.MEMORY_ERRORS, "uncorrected")) >= 1
 
@@ -311,7 +321,7 @@ EVENT_ROWS: _Rows = {
     catalog.ERROR_LAST_TIMESTAMP: lambda view: [(c, view.unix(at)) for c, at in view.machine.last_events.items()],
 }
 REPAIR_ROWS: _Rows = {
-    catalog.MEMORY_REPAIR_PENDING: lambda view: alone(_rows_waiting(view)),
+    catalog.MEMORY_REPAIR_PENDING: lambda view: alone(rows_waiting(view)),
     catalog.MEMORY_REPAIR_FAILED: lambda view: alone(repair_has_failed(view)),
 }
 # What all NVIDIA cards have, also when they are partitioned, and no card of another vendor.

@@ -4,14 +4,14 @@ Within a second every gauge is constant and every counter rises evenly, so a cou
 The state at a time depends only on the scenario and that time, not on when it was read.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 from collectors import catalog, labels
 from collectors.metric import Metric
 from collectors.simulated.activity import IDLE, ActivitySchedule, SlotActivity
 from collectors.simulated.inventory import SimulatedDevice, SimulatedPartition, in_period
-from collectors.simulated.profile import Profile
+from collectors.simulated.profile import ErrorCode, Profile
 from collectors.simulated.scenario import Incident, Scenario, Slot, Trouble
 
 Count = tuple[Metric, tuple[str, ...]]
@@ -88,7 +88,8 @@ class Machine:
         self._events: dict[tuple[str, ...], int] = {
             code.labels: 0 for code in device.profile.error_codes if code.from_start
         }
-        self._must_be_reset = False
+        self._unrepaired: dict[ErrorCode, None] = {}
+        self._before_loss: dict[ErrorCode, None] = {}
         self._block_errors = 0
         self._last_events: dict[tuple[str, ...], int] = {}
         self._core_celsius = _settled_celsius(device.profile, device.profile.idle_watts)
@@ -124,7 +125,17 @@ class Machine:
     @property
     def must_be_reset(self) -> bool:
         """True after a fatal event, until the device is lost and found again or the driver is reloaded."""
-        return self._must_be_reset
+        return any(code.fatal for code in self._unrepaired)
+
+    @property
+    def unrepaired(self) -> Collection[ErrorCode]:
+        """The events since the device was last found again or its driver loaded, each once."""
+        return self._unrepaired.keys()
+
+    @property
+    def before_loss(self) -> Collection[ErrorCode]:
+        """The same of a lost device: those after which it was lost."""
+        return self._before_loss.keys()
 
     @property
     def block_errors(self) -> int:
@@ -203,8 +214,9 @@ class Machine:
                 if count[0] in _RESET_BY_DRIVER:
                     self._totals[count] = 0.0
             self._block_errors = 0
+        self._before_loss = {**self._before_loss, **self._unrepaired} if self._now.lost else {}
         if self._now.lost or any(self._incidents(Trouble.DRIVER_RELOAD)):
-            self._must_be_reset = False
+            self._unrepaired.clear()
         for incident in self._incidents(Trouble.CRITICAL_ERROR):
             self._block_errors += self._count_events(incident.code, 1)
 
@@ -215,7 +227,7 @@ class Machine:
             return 0
         self._events[code.labels] = self._events.get(code.labels, 0) + number
         self._last_events[code.labels] = self._tick
-        self._must_be_reset |= code.fatal and not self._now.lost
+        (self._before_loss if self._now.lost else self._unrepaired)[code] = None
         return number if code.source == _BLOCKS else 0
 
     def _rates(self) -> Iterator[tuple[Count, float]]:

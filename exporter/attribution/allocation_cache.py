@@ -26,11 +26,12 @@ class AllocationCache:
 
     Attributes:
         answers: How many answers there were that are not suspect: each lists everything that exists.
+        hold_seconds: How long an answer is used if no newer one comes.
     """
 
     def __init__(self, hold_seconds: float, suspect_seconds: float) -> None:
         self.answers = 0
-        self._hold_seconds = hold_seconds
+        self.hold_seconds = hold_seconds
         self._suspect_seconds = suspect_seconds
         self._last_answer: PodResourcesList | None = None
         self._answered_at = 0.0
@@ -41,7 +42,7 @@ class AllocationCache:
 
     def set_limits(self, hold_seconds: float, suspect_seconds: float) -> None:
         """Use other times from now on."""
-        self._hold_seconds = hold_seconds
+        self.hold_seconds = hold_seconds
         self._suspect_seconds = suspect_seconds
 
     def answered(self, answer: PodResourcesList, now: float, *, reconnected: bool) -> None:
@@ -66,7 +67,7 @@ class AllocationCache:
 
     def current(self, now: float) -> PodResourcesList | None:
         """Return the allocations at this moment; None while unknown."""
-        if self._last_answer is None or now - self._answered_at >= self._hold_seconds:
+        if self._last_answer is None or now - self._answered_at >= self.hold_seconds:
             return None
         if self._suspect_since is None or now - self._suspect_since >= self._suspect_seconds:
             return self._last_answer
@@ -76,7 +77,7 @@ class AllocationCache:
         """Return when `current` may next change without a new answer; None if never."""
         if self._last_answer is None:
             return None
-        ends = [self._answered_at + self._hold_seconds]
+        ends = [self._answered_at + self.hold_seconds]
         if self._suspect_since is not None:
             ends.append(self._suspect_since + self._suspect_seconds)
         return min((end for end in ends if end > now), default=None)

@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from itertools import groupby
 from operator import itemgetter
 from typing import NamedTuple
@@ -10,8 +9,7 @@ from typing import NamedTuple
 _SEPARATOR = b"\xff"  # never part of UTF-8
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Holding:
+class Holding(NamedTuple):
     """One device id that is allocated to one container, as its source reports it.
 
     Attributes:
@@ -159,8 +157,7 @@ class DeviceOfClaim(NamedTuple):
     share: str
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class ClaimDevice:
+class ClaimDevice(NamedTuple):
     """One device of a resource claim (DRA) of one container, as the kubelet lists it.
 
     The kubelet lists all devices of a claim for each container that uses the claim, also if the container uses only one
@@ -208,8 +205,7 @@ class ClaimDevice:
         return DeviceOfClaim(self.claim_namespace, self.claim_name, *self.key)
 
 
-@dataclass(frozen=True, slots=True)
-class PodResourcesList:
+class PodResourcesList(NamedTuple):
     """One complete answer of the kubelet.
 
     Attributes:

@@ -20,17 +20,18 @@ from exporter.attribution.plugin_ids import PluginIds
 from exporter.few_names import counted_by_few
 from exporter.snapshot import Allocation, Container, Holder, HolderSample
 
+# All of what follows is by identity, because a row is hashed slowly.
 _MEASURED = {
-    catalog.UTILIZATION: families.CONTAINER_UTILIZATION,
-    catalog.MEMORY_USAGE: families.CONTAINER_MEMORY_USAGE,
-    catalog.MEMORY_LIMIT: families.CONTAINER_MEMORY_LIMIT,
-    catalog.POWER: families.CONTAINER_POWER,
+    id(catalog.UTILIZATION): families.CONTAINER_UTILIZATION,
+    id(catalog.MEMORY_USAGE): families.CONTAINER_MEMORY_USAGE,
+    id(catalog.MEMORY_LIMIT): families.CONTAINER_MEMORY_LIMIT,
+    id(catalog.POWER): families.CONTAINER_POWER,
 }
-# By identity, because a row is hashed slowly.
-_USED = frozenset(map(id, (*_MEASURED, catalog.ENERGY)))
+_UTILIZATION, _ENERGY = id(catalog.UTILIZATION), id(catalog.ENERGY)
+_OF_PACKAGE = frozenset({id(catalog.POWER), _ENERGY})
+_USED = frozenset({*_MEASURED, _ENERGY})
 # A node has at most a few hundred pods. Each allocation takes about 7 kB, with its counters and series.
 MOST_ALLOCATIONS = 5_000
-_OF_PACKAGE = frozenset({catalog.POWER, catalog.ENERGY})
 # A container can hold a device by a claim and by a device plugin; the first of these names the edge.
 _SOURCES = ("dra", "device_plugin")
 _CLAIM_SOURCE = _SOURCES[0]
@@ -268,7 +269,8 @@ def holder_samples(
 
     Args:
         edges: The allocations, with shares.
-        live: The samples of devices and partitions that are exported now, including the exporter's own counters.
+        live: The samples of devices and partitions that are exported now, including the exporter's own counters; at
+            least those of the fast cadence.
         usage: Returns how much of a subject a container has used so far.
         allocation_energy: Whether the energy of allocations is exported.
         power_shared: Uuids of the devices whose power and energy are those of a package that they share. Which part of
@@ -286,7 +288,7 @@ def holder_samples(
                 (families.ALLOCATION_SHARE, edge.share_ratio, ()),
                 (families.ALLOCATION_DEVICE_SECONDS, counters.device_seconds, ()),
             )
-            if allocation_energy and catalog.ENERGY in by_subject.get(SubjectKey(edge.subject.device_uuid), {}):
+            if allocation_energy and _ENERGY in by_subject.get(SubjectKey(edge.subject.device_uuid), {}):
                 values.append((families.ALLOCATION_ENERGY, counters.allocated_energy_joules, ()))
         if edge.sole:
             values += ((row, value, ()) for row, value in _used(by_subject.get(edge.subject, {}), counters))
@@ -294,27 +296,28 @@ def holder_samples(
     return tuple(samples)
 
 
-def _usable(live: Iterable[Sample], power_shared: AbstractSet[str]) -> Mapping[SubjectKey, Mapping[Metric, float]]:
-    """The values that may be those of a holder, by device or partition."""
-    by_subject: dict[SubjectKey, dict[Metric, float]] = defaultdict(dict)
+def _usable(live: Iterable[Sample], power_shared: AbstractSet[str]) -> Mapping[SubjectKey, Mapping[int, float]]:
+    """The values that may be those of a holder, by device or partition and by the identity of the row."""
+    by_subject: dict[SubjectKey, dict[int, float]] = defaultdict(dict)
     for sample in live:
-        if id(sample.metric) not in _USED or sample.labels:
+        row = id(sample.metric)
+        if row not in _USED or sample.labels:
             continue
-        if not (sample.metric in _OF_PACKAGE and sample.device_uuid in power_shared):
-            by_subject[sample.subject][sample.metric] = sample.value
+        if not (row in _OF_PACKAGE and sample.device_uuid in power_shared):
+            by_subject[sample.subject][row] = sample.value
     return by_subject
 
 
-def _used(now: Mapping[Metric, float], counters: UsageCounters) -> list[tuple[Metric, float]]:
+def _used(now: Mapping[int, float], counters: UsageCounters) -> list[tuple[Metric, float]]:
     """Return what a sole holder uses: the subject's current readings, and own counters while their input is known."""
     values = [(row, now[source]) for source, row in _MEASURED.items() if source in now]
-    if catalog.UTILIZATION in now:
+    if _UTILIZATION in now:
         values += (
             (families.CONTAINER_BUSY_SECONDS, counters.busy_seconds),
             (families.CONTAINER_OBSERVED_SECONDS, counters.observed_seconds),
         )
         if counters.last_active is not None:
             values.append((families.CONTAINER_LAST_ACTIVE, counters.last_active))
-    if catalog.ENERGY in now:
+    if _ENERGY in now:
         values.append((families.CONTAINER_ENERGY, counters.energy_joules))
     return values

@@ -10,7 +10,6 @@ skipped unread, and a used field of another wire type or a group is an error.
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 from itertools import groupby
 
 from exporter.attribution.holding import ClaimDevice, HoldingGroup, Holdings, PodResourcesList, packed
@@ -121,7 +120,7 @@ class PodResourcesDecoder:
         for container, resource, ids in held:
             group = HoldingGroup(namespace, name, container, resource, _SOURCE, "", ids)
             self._groups.append(self._earlier.get(group, group))
-        self._claim_devices += [replace(device, namespace=namespace, pod=name) for device in claimed]
+        self._claim_devices += [device._replace(namespace=namespace, pod=name) for device in claimed]
 
     def _container(
         self, data: bytes, position: int, end: int, claimed: set[ClaimDevice]
@@ -138,7 +137,7 @@ class PodResourcesDecoder:
                 self._devices(data, start, stop, ids_of)
             else:
                 devices += self._claim(data, start, stop)
-        claimed.update(replace(device, container=name) for device in devices)
+        claimed.update(device._replace(container=name) for device in devices)
         for resource, ids in ids_of.items():
             self._reserve(_GROUP)
             yield name, resource, packed(ids)
@@ -168,7 +167,7 @@ class PodResourcesDecoder:
                 namespace = self._shared_text(data[start:stop])
             else:
                 devices.append(self._claim_resource(data, start, stop))
-        return [replace(device, claim_namespace=namespace, claim_name=name) for device in devices]
+        return [device._replace(claim_namespace=namespace, claim_name=name) for device in devices]
 
     def _claim_resource(self, data: bytes, position: int, end: int) -> ClaimDevice:
         self._reserve(_MESSAGE + _CLAIM_DEVICE)

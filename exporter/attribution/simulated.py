@@ -3,7 +3,6 @@
 import threading
 import uuid
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 from itertools import count
 
 from collectors.simulated import Names, Scenario, ScenarioClock, SimulatedDevice, inventory
@@ -83,7 +82,7 @@ class SimulatedPods:
                 return
             seconds = self._clock.seconds()
             state = allocations_at(self._scenario, self._devices, seconds)
-            self._publish(replace(state, last_success_timestamp_seconds=self._clock.unix(seconds), answers=answers))
+            self._publish(state._replace(last_success_timestamp_seconds=self._clock.unix(seconds), answers=answers))
             self._stop.wait(_INTERVAL_SECONDS)
 
 

@@ -7,12 +7,13 @@ import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from enum import Enum, auto
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from collectors.backoff import Backoff
 from exporter.attribution.allocation_cache import AllocationCache
 from exporter.attribution.holding import ClaimDevice, Holding, PodResourcesList
 from exporter.attribution.podresources import KubeletError, SocketAbsentError
+from exporter.durations import spell_duration
 
 _log = logging.getLogger(__name__)
 
@@ -23,8 +24,7 @@ _STOP_SECONDS = 0.5  # for each of two threads
 _SUSPECT_SECONDS = 8.0
 
 
-@dataclass(frozen=True, slots=True)
-class AttributionState:
+class AttributionState(NamedTuple):
     """The known allocations.
 
     Attributes:
@@ -73,8 +73,7 @@ class KubeletHealth(Enum):
     DOWN = auto()
 
 
-@dataclass(frozen=True, slots=True)
-class _Outcome:
+class _Outcome(NamedTuple):
     """How one call ended: with an answer or an error."""
 
     at: float
@@ -248,4 +247,7 @@ class KubeletWatcher:
         ):
             self.memory.health = KubeletHealth.DOWN
             trace = None if isinstance(error, KubeletError) else error
-            _log.warning("kubelet unavailable: %s", error, exc_info=trace)
+            fields = {}
+            if self.memory.last_success is not None:
+                fields["allocations_kept_for"] = spell_duration(self.memory.cache.hold_seconds)
+            _log.error("kubelet unavailable: %s", error, exc_info=trace, extra={"fields": fields})

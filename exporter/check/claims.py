@@ -9,7 +9,8 @@ from exporter.attribution.claim_resolution import UnresolvedReason, Way
 from exporter.attribution.claim_users import Use
 from exporter.attribution.claims import ResolvedClaims
 from exporter.check.facts import CdiDirectory, ClaimSources
-from exporter.check.finding import Finding, FindingCode, Severity
+from exporter.check.finding import Finding, FindingCode
+from exporter.severity import Severity
 
 SUBJECT = "resource claims"
 _MOUNT = "mount the CDI directories of the node, see docs/attribution.md"

@@ -2,10 +2,12 @@
 
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
+from collectors.contract import CollectorSpec, Node
+from collectors.pci import PciFunction
 from collectors.vendors import vendor_of
 from exporter.attribution.cdi_specs import CdiSpecs
 from exporter.attribution.claim_resolution import Lookups
@@ -19,20 +21,24 @@ from exporter.check.facts import (
     AddressState,
     CdiDirectory,
     ClaimSources,
+    CollectorFacts,
     KubeletFacts,
     KubeletState,
     NodeFacts,
 )
-from exporter.check.finding import Finding, Severity, ordered, worst
+from exporter.check.finding import Finding, ordered, worst
 from exporter.check.findings_environment import environment_findings
 from exporter.check.findings_hardware import hardware_findings
 from exporter.check.findings_kubelet import kubelet_findings
 from exporter.check.hardware import CollectorCalls
 from exporter.check.kubelet import KubeletReply, allocation_facts, query_kubelet
 from exporter.check.pci_bus import accelerators_on_bus, pci_facts
-from exporter.configuration.settings import Settings
+from exporter.check.running import ask_running_exporter
+from exporter.check.simulation import play, second_of
+from exporter.configuration.settings import PodSource, Settings
 from exporter.inputs import Hardware, claim_rules, node_of
 from exporter.selfmetrics import exporter_version
+from exporter.severity import Severity
 
 T = TypeVar("T")
 
@@ -42,6 +48,7 @@ _SLACK_SECONDS = 1.0
 _ADDRESS_SECONDS = 5.0
 _API_SECONDS = 5.0
 _CDI_SECONDS = 5.0
+_OF_SCENARIO = "none: the pods are those of the scenario"
 
 
 class BackgroundCall(Generic[T]):
@@ -91,7 +98,7 @@ def run_check(
 
     Args:
         settings: The same settings as for the daemon.
-        hardware: The hardware that the daemon would read; a scenario is not read.
+        hardware: What the daemon would read.
         environ: The environment of the process.
         output: Writes the report.
         as_json: Write one JSON object instead of tables.
@@ -110,42 +117,89 @@ def gather(settings: Settings, hardware: Hardware, environ: Mapping[str, str]) -
     """Return every fact about the node; slow calls run at the same time."""
     started = time.monotonic()
     node = node_of(settings, hardware.hostname)
-    calls = CollectorCalls(hardware.specs, node, settings.poll, time.monotonic)
-    kubelet = BackgroundCall("check-kubelet", partial(query_kubelet, settings.kubelet))
     addresses = BackgroundCall("check-address", partial(try_listen_addresses, settings.web))
+    subject = _subject(settings, hardware, node, addresses)
+    calls = CollectorCalls(subject.specs, node, settings.poll, time.monotonic)
+    kubelet = BackgroundCall("check-kubelet", subject.query_pods)
     specs = CdiSpecs(settings.attribution.cdi_dirs)
     cdi = BackgroundCall("check-cdi", partial(read_cdi_files, specs, settings.attribution.cdi_dirs))
     slices = start_reading(settings, hardware)
-    functions = accelerators_on_bus(node.sysfs)
     mounted = read_mounts(settings.path.procfs)
     collectors = calls.results()
     kubelet_ends = started + settings.kubelet.timeout + _SLACK_SECONDS
     reply = kubelet.result(kubelet_ends - time.monotonic()) or KubeletReply(KubeletState.FAILED)
-    directories = cdi.result(started + _CDI_SECONDS - time.monotonic())
+    directories = cdi.result(started + _CDI_SECONDS - time.monotonic()) or _unknown_directories(settings)
     api = read_api_server(slices, reply.answer, _API_SECONDS)
     claims = Claims(claim_rules(settings.attribution), Lookups(specs, slices))
-    known = {vendor.name for vendor in map(vendor_of, {each.vendor for each in functions}) if vendor is not None}
-    known |= {device.vendor for each in collectors if each.reading for device in each.reading.devices}
+    listened = addresses.result(started + _ADDRESS_SECONDS - time.monotonic()) or _late(settings)
+    sources = ClaimSources(directories, settings.attribution.own_namespace, api)
     return NodeFacts(
         version=exporter_version(),
         collectors=collectors,
-        pci=pci_facts(functions, collectors, hardware.excluded),
+        pci=pci_facts(subject.functions, collectors, hardware.excluded),
         kubelet=KubeletFacts(
-            socket=str(settings.kubelet.socket),
+            socket=subject.socket,
             mount=socket_mount(mounted, settings.kubelet.socket),
             state=reply.state,
             text=reply.text,
             allocations=allocation_facts(reply.answer, collectors, claims) if reply.answer else None,
-            claim_sources=ClaimSources(
-                directories or tuple(CdiDirectory(str(path), None) for path in settings.attribution.cdi_dirs),
-                settings.attribution.own_namespace,
-                api,
-            ),
+            claim_sources=sources,
+            hold_seconds=settings.kubelet.hold,
         ),
-        addresses=addresses.result(started + _ADDRESS_SECONDS - time.monotonic())
-        or tuple(AddressFacts(address, AddressState.LATE) for address in settings.web.listen_address),
-        environment=read_environment(settings, hardware.hostname, environ, mounted, known),
+        addresses=listened,
+        environment=read_environment(settings, hardware.hostname, environ, mounted, _vendors(subject, collectors)),
+        simulated=subject.second,
+        running=ask_running_exporter(listened, settings, time.time()),
     )
+
+
+class _Subject(NamedTuple):
+    """What is checked: this node, or a simulated one.
+
+    Attributes:
+        specs: The collectors.
+        query_pods: Asks the kubelet, or the scenario.
+        socket: The kubelet's socket, or what replaces it.
+        functions: The accelerators on the PCI bus.
+        second: The second of the scenario; None for this node.
+    """
+
+    specs: Sequence[CollectorSpec]
+    query_pods: Callable[[], KubeletReply]
+    socket: str
+    functions: Sequence[PciFunction]
+    second: float | None = None
+
+
+def _subject(
+    settings: Settings, hardware: Hardware, node: Node, addresses: BackgroundCall[tuple[AddressFacts, ...]]
+) -> _Subject:
+    query: Callable[[], KubeletReply] = partial(query_kubelet, settings.kubelet)
+    socket = str(settings.kubelet.socket)
+    if hardware.scenario is None:
+        return _Subject(hardware.specs, query, socket, accelerators_on_bus(node.sysfs))
+    running = ask_running_exporter(addresses.result(_ADDRESS_SECONDS) or (), settings, time.time())
+    second = second_of(hardware.scenario, running)
+    spec, pods = play(hardware.scenario, node, second)
+    if settings.simulate.pods is PodSource.SCENARIO:
+        query, socket = pods, _OF_SCENARIO
+    return _Subject((spec,), query, socket, (), second)
+
+
+def _vendors(subject: _Subject, collectors: Iterable[CollectorFacts]) -> set[str]:
+    """The vendors of the node's own devices."""
+    known = {vendor.name for vendor in map(vendor_of, {each.vendor for each in subject.functions}) if vendor}
+    if subject.second is None:
+        known |= {device.vendor for each in collectors if each.reading for device in each.reading.devices}
+    return known
+
+
+def _unknown_directories(settings: Settings) -> tuple[CdiDirectory, ...]:
+    return tuple(CdiDirectory(str(path), None) for path in settings.attribution.cdi_dirs)
+
+
+def _late(settings: Settings) -> tuple[AddressFacts, ...]:
+    return tuple(AddressFacts(address, AddressState.LATE) for address in settings.web.listen_address)
 
 
 def all_findings(facts: NodeFacts) -> tuple[Finding, ...]:

@@ -127,7 +127,15 @@ def _identity(sysfs: Root, node_name: str | None) -> IdentitySource:
 def _variables(environ: Mapping[str, str], present: Iterable[Vendor]) -> Iterator[VariableFacts]:
     for vendor in present:
         for each in vendor.variables:
-            yield VariableFacts(vendor.name, each.name, environ.get(each.name), each.shows_all, each.shows)
+            yield VariableFacts(
+                vendor.name,
+                each.name,
+                environ.get(each.name),
+                each.shows_all,
+                each.shows,
+                each.hidden_ids,
+                each.hides_devices,
+            )
 
 
 def read_mounts(procfs: Path) -> tuple[Mount, ...]:

@@ -10,6 +10,7 @@ from collectors.metric import Subject
 from exporter.attribution.api_health import ApiState
 from exporter.attribution.claims import ResolvedClaims
 from exporter.attribution.holding import Holding
+from exporter.check.running_facts import RunningExporter
 from exporter.snapshot import Allocation
 
 _FAILED = "failed"
@@ -217,6 +218,7 @@ class KubeletFacts:
         text: Why it failed: what, where, what to do.
         allocations: Its answer; None if it did not answer.
         claim_sources: What the devices of its resource claims are looked up in.
+        hold_seconds: How long the exporter uses the last answer of a kubelet that does not answer any more.
     """
 
     socket: str
@@ -225,6 +227,7 @@ class KubeletFacts:
     text: str = ""
     allocations: AllocationFacts | None = None
     claim_sources: ClaimSources = ClaimSources()
+    hold_seconds: float = 0.0
 
 
 class AddressState(StrEnum):
@@ -270,6 +273,8 @@ class VariableFacts:
         value: Its value here; None if not set.
         shows_all: The value that hides nothing.
         shows: What may be hidden without this value.
+        hidden_ids: The beginnings of the ids of what may be hidden.
+        hides_devices: Whether it can hide whole devices, not only parts of them.
     """
 
     vendor: str
@@ -277,6 +282,8 @@ class VariableFacts:
     value: str | None
     shows_all: str
     shows: str
+    hidden_ids: tuple[str, ...] = ()
+    hides_devices: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -330,6 +337,8 @@ class NodeFacts:
         kubelet: The kubelet's socket and answer.
         addresses: The listen addresses, at least one.
         environment: The rights of the process and what it can see.
+        simulated: The second of the scenario that is played instead of this node's hardware; None for none.
+        running: The exporter that serves here; None if there is none, or if its metrics are not shown to all.
     """
 
     version: str
@@ -338,6 +347,8 @@ class NodeFacts:
     kubelet: KubeletFacts
     addresses: tuple[AddressFacts, ...]
     environment: Environment
+    simulated: float | None = None
+    running: RunningExporter | None = None
 
     @property
     def node(self) -> str:

@@ -3,14 +3,7 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
-
-class Severity(StrEnum):
-    """The severities, the most severe first. Only an error makes the check fail."""
-
-    ERROR = "error"
-    WARNING = "warning"
-    NOTE = "note"
-    OK = "ok"
+from exporter.severity import Severity
 
 
 class FindingCode(StrEnum):
@@ -22,6 +15,8 @@ class FindingCode(StrEnum):
     COLLECTOR_LATE = "collector_late"
     NO_ACCELERATOR = "no_accelerator"
     DEVICE_LOST = "device_lost"
+    DEVICE_NOT_OK = "device_not_ok"
+    DEVICE_THROTTLED = "device_throttled"
     DEVICE_NOT_READ = "device_not_read"
     READING_FAILED = "reading_failed"
     NO_COLLECTOR = "no_collector"

@@ -4,7 +4,8 @@ from collections.abc import Iterator
 
 from collectors.wording import counted
 from exporter.check.facts import AddressFacts, AddressState, Environment, IdentitySource, NodeFacts
-from exporter.check.finding import Finding, FindingCode, Severity
+from exporter.check.finding import Finding, FindingCode
+from exporter.severity import Severity
 
 _NODE = "node"
 _PROCESS = "process"

@@ -1,37 +1,71 @@
 """Findings about collectors, devices and the PCI bus. No I/O."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from typing import NamedTuple
 
 from collectors import catalog
 from collectors.contract import Device, Fault, Reading, Reason
 from collectors.wording import counted
+from exporter.advice import OF_REASONS
 from exporter.check.facts import CallOutcome, CollectorFacts, NodeFacts, PciFacts, PciState, VariableFacts
-from exporter.check.finding import Finding, FindingCode, Severity
+from exporter.check.finding import Finding, FindingCode
+from exporter.check.running_facts import RunningExporter
+from exporter.device_names import index_of, some_pods
+from exporter.durations import spell_duration
+from exporter.severity import OF_HANGING, OF_STATES, Severity
+from exporter.throttling import throttled
 
 _PARTITIONING = ("partitioning",)
+_MOST_EVENTS = 4
+_OK = "ok"
 _OF_ONE_READING = frozenset({Reason.PERMISSION_DENIED, Reason.UNAVAILABLE, Reason.INVALID_VALUE})
 
-_DO: Mapping[Reason, str] = {
-    Reason.UNAVAILABLE: "run check again; if it still fails, see dmesg on the node",
-    Reason.PERMISSION_DENIED: "check that the runtime gives the container this device, and that it runs as uid 0",
-    Reason.DEVICE_LOST: "see dmesg on the node; drain it, then reset the device or reboot",
-    Reason.DEVICES_VANISHED: "see dmesg on the node, unless the device was removed on purpose",
-    Reason.LIBRARY_MISSING: "let the container runtime mount the vendor's library, then restart the pod",
-    Reason.DRIVER_NOT_LOADED: "see lsmod and dmesg on the node; the exporter retries by itself",
-    Reason.VERSION_MISMATCH: "restart the exporter's pod: only a new container gets the new library",
-    Reason.INVALID_VALUE: "nothing, if it is rare: the value is dropped; otherwise report it to the driver's vendor",
-    Reason.LATE: "see dmesg on the node",
-    Reason.BROKEN: "report it, with the output on standard error",
-}
+
+class _Known(NamedTuple):
+    """What is known of devices besides their reading.
+
+    Attributes:
+        holders: The pods that have each device or a part of it, by its uuid; not the devices whose holders are unknown.
+        running: What the running exporter says.
+    """
+
+    holders: Mapping[str, Collection[str]]
+    running: RunningExporter | None
+
+    def named(self, device: Device) -> tuple[str, str]:
+        """The uuid and the index of a device by the running exporter: one that is lost may have told them only there.
+
+        Returns:
+            Its own uuid and no index, if it is not known there.
+        """
+        return self.running.devices.get(device.device, (device.uuid, "")) if self.running else (device.uuid, "")
+
+    def pods(self, device: Device) -> Collection[str] | None:
+        """The pods that hold a device, here or by the running exporter; None if that is unknown."""
+        held = self.running.held if self.running else ()
+        there = {each.holder.rpartition("/")[0] for each in held if each.device == device.device}
+        return there or self.holders.get(device.uuid)
+
+    def state(self, device: Device) -> str:
+        """The state by the running exporter."""
+        return self.running.states.get(self.named(device)[0], _OK) if self.running else _OK
+
+    def events(self, device: Device) -> str:
+        """The last critical events of a device that the running exporter has counted, as the end of a text."""
+        uuid = self.named(device)[0]
+        events = [each for each in self.running.events if each.uuid == uuid] if self.running else []
+        named = [f"{each.source} {each.code} {spell_duration(round(each.age_seconds))} ago" for each in events]
+        return f"; the running exporter has counted {', '.join(named[:_MOST_EVENTS])}" if named else ""
 
 
 def hardware_findings(facts: NodeFacts) -> Iterator[Finding]:
     """Return the findings about collectors, devices and the PCI bus."""
     no_hardware = not facts.pci and all(c.state is CallOutcome.ABSENT for c in facts.collectors)
+    known = _Known(_holders(facts), facts.running)
     for collector in facts.collectors:
         # An absent vendor is reported only if every vendor is absent.
         if no_hardware or collector.state is not CallOutcome.ABSENT:
-            yield from _collector(collector)
+            yield from _collector(collector, known)
     yield from _bus(facts)
     yield from _hidden_partitions(facts)
     if no_hardware and not facts.devices:
@@ -39,10 +73,10 @@ def hardware_findings(facts: NodeFacts) -> Iterator[Finding]:
         yield Finding(Severity.NOTE, FindingCode.NO_ACCELERATOR, "node", text)
 
 
-def _collector(collector: CollectorFacts) -> Iterator[Finding]:
+def _collector(collector: CollectorFacts, known: _Known) -> Iterator[Finding]:
     subject = f"collector {collector.name}"
     if collector.reading is not None:
-        yield from _reading(subject, collector, collector.reading)
+        yield from _reading(subject, collector, collector.reading, known)
     elif collector.state is CallOutcome.ABSENT:
         text = collector.text or "no device of its vendor on this node"
         yield Finding(Severity.NOTE, FindingCode.COLLECTOR_ABSENT, subject, text)
@@ -59,10 +93,10 @@ def _collector(collector: CollectorFacts) -> Iterator[Finding]:
     else:
         reason = collector.reason or Reason.BROKEN
         text = f"{reason.value}: {collector.text}"
-        yield Finding(Severity.ERROR, FindingCode.COLLECTOR_FAILED, subject, text, _DO[reason])
+        yield Finding(Severity.ERROR, FindingCode.COLLECTOR_FAILED, subject, text, OF_REASONS[reason])
 
 
-def _reading(subject: str, collector: CollectorFacts, reading: Reading) -> Iterator[Finding]:
+def _reading(subject: str, collector: CollectorFacts, reading: Reading, known: _Known) -> Iterator[Finding]:
     lost = [device for device in reading.devices if device.lost]
     stuck = [device for device in reading.devices if device.uuid in reading.stuck]
     answering = [device for device in reading.devices if not device.lost and device not in stuck]
@@ -72,8 +106,10 @@ def _reading(subject: str, collector: CollectorFacts, reading: Reading) -> Itera
         yield Finding(Severity.OK, FindingCode.COLLECTOR_OK, subject, text)
     reasons = {fault.where: fault for fault in reading.faults if fault.reason is Reason.DEVICE_LOST}
     for device in lost:
-        yield _lost(device, reasons.get(device.device))
-    yield from map(_stuck, stuck)
+        yield _lost(device, reasons.get(device.device), reading, known)
+    yield from (_stuck(device, reading, known) for device in stuck)
+    for device in answering:
+        yield from _not_ok(device, reading, known)
     addresses = {device.device for device in lost}
     subjects = _subjects(reading)
     for fault in reading.faults:
@@ -87,17 +123,64 @@ def _subjects(reading: Reading) -> dict[str, str]:
     return subjects | {part.uuid: f"partition {part.uuid}" for part in reading.partitions}
 
 
-def _lost(device: Device, fault: Fault | None) -> Finding:
-    text = f"{device.model} does not answer: its status is failed, and it has no readings"
+def _holders(facts: NodeFacts) -> dict[str, set[str]]:
+    """The pods that have each device or a part of it, by its uuid; not the devices whose holders are unknown."""
+    held: dict[str, set[str]] = {}
+    for row in facts.kubelet.allocations.device_holders if facts.kubelet.allocations else ():
+        if row.holders is not None:
+            names = (f"{each.container.namespace}/{each.container.pod}" for each in row.holders)
+            held.setdefault(row.device.uuid, set()).update(names)
+    return held
+
+
+def _named(device: Device, reading: Reading, known: _Known) -> str:
+    """A device for people: model, index, uuid and the pods that have it."""
+    (uuid, there), pods = known.named(device), known.pods(device)
+    index = index_of(device.uuid, reading.samples) or there
+    held = "" if pods is None else f", held by {some_pods(pods) or 'no pod'}"
+    return f"{device.model}, {f'index {index}, ' if index else ''}{uuid}{held}"
+
+
+def _lost(device: Device, fault: Fault | None, reading: Reading, known: _Known) -> Finding:
+    text = f"{_named(device, reading, known)}: it does not answer, its status is failed, and it has no readings"
+    conditions = reading.conditions.get(device.uuid, ())
+    why = "".join(f"; {condition.text}" for condition in conditions)
     detail = f" ({fault.detail})" if fault is not None else ""
-    return Finding(
-        Severity.ERROR, FindingCode.DEVICE_LOST, f"device {device.device}", text + detail, _DO[Reason.DEVICE_LOST]
+    do = conditions[0].do if conditions else OF_REASONS[Reason.DEVICE_LOST]
+    text += f"{why}{detail}{known.events(device)}"
+    return Finding(OF_STATES["failed"], FindingCode.DEVICE_LOST, f"device {device.device}", text, do)
+
+
+def _stuck(device: Device, reading: Reading, known: _Known) -> Finding:
+    text = (
+        f"{_named(device, reading, known)}: it is stuck: a call about it has not returned, and it has no readings "
+        "until it returns"
     )
+    return Finding(OF_HANGING, FindingCode.DEVICE_NOT_READ, f"device {device.device}", text, OF_REASONS[Reason.LATE])
 
 
-def _stuck(device: Device) -> Finding:
-    text = f"{device.model} is stuck: a call about it has not returned, and it has no readings until it returns"
-    return Finding(Severity.ERROR, FindingCode.DEVICE_NOT_READ, f"device {device.device}", text, _DO[Reason.LATE])
+def _not_ok(device: Device, reading: Reading, known: _Known) -> Iterator[Finding]:
+    """Report the state of a device that answers, and whether its clocks are reduced."""
+    subject = f"device {device.device}"
+    samples = (each for each in reading.samples if each.metric is catalog.STATUS_STATE and each.value)
+    own = next((each.labels[0] for each in samples if each.device_uuid == device.uuid), _OK)
+    # What this process reads for the first time says nothing of events that the running exporter has seen.
+    state = min(own, known.state(device), key=lambda each: list(Severity).index(_severity(each)))
+    if _severity(state) is not Severity.OK:
+        conditions = reading.conditions.get(device.uuid, ())
+        why = "; ".join(each.text for each in conditions) or "no reason is known here"
+        by = "" if state == own else f" by the running exporter at {known.running.address}" if known.running else ""
+        text = f"{_named(device, reading, known)}: {state.replace('_', ' ')}{by}: {why}{known.events(device)}"
+        do = conditions[0].do if conditions else "see the page and the log of the exporter, and dmesg on the node"
+        yield Finding(_severity(state), FindingCode.DEVICE_NOT_OK, subject, text, do)
+    for uuid, condition in throttled(reading.samples):
+        if uuid == device.uuid:
+            text = f"{_named(device, reading, known)}: {condition.text}"
+            yield Finding(Severity.WARNING, FindingCode.DEVICE_THROTTLED, subject, text, condition.do)
+
+
+def _severity(state: str) -> Severity:
+    return OF_STATES.get(state, Severity.NOTE)
 
 
 def _fault(fault: Fault, subjects: Mapping[str, str]) -> Finding:
@@ -106,7 +189,7 @@ def _fault(fault: Fault, subjects: Mapping[str, str]) -> Finding:
     severity = Severity.WARNING if single else Severity.ERROR
     code = FindingCode.READING_FAILED if single else FindingCode.DEVICE_NOT_READ
     subject = subjects.get(fault.where, fault.where)
-    return Finding(severity, code, subject, f"{fault.reason.value}: {fault.detail}", _DO[fault.reason])
+    return Finding(severity, code, subject, f"{fault.reason.value}: {fault.detail}", OF_REASONS[fault.reason])
 
 
 def _bus(facts: NodeFacts) -> Iterator[Finding]:

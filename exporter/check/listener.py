@@ -6,7 +6,7 @@ It does not use the client of the standard library, which loads TLS and the pars
 import socket
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 
 from collectors.metric import Subject
 from exporter import families
@@ -45,16 +45,34 @@ def protected_exporter_serves(address: str) -> bool:
     return _answers(address, HEALTHY_PATH, _OWN_NAME) or _answers(address, HEALTHY_PATH, _OWN_NAME, _wrap_in_tls)
 
 
-def _answers(address: str, path: str, expected: bytes, wrap: _Wrap | None = None) -> bool:
-    """Whether the answer to a request has these bytes."""
+def exposition(address: str, telemetry_path: str) -> str:
+    """The metrics that an exporter shows there, with the head of its answer; what there is of it if it is too slow.
+
+    Args:
+        address: What it listens on, as in the options.
+        telemetry_path: The path of its metrics.
+    """
+    with suppress(OSError), _requested(address, telemetry_path) as connection:
+        return b"".join(_received(connection)).decode(errors="replace")
+    return ""
+
+
+@contextmanager
+def _requested(address: str, path: str, wrap: _Wrap | None = None) -> Iterator[socket.socket]:
+    """A connection on which a request has been sent."""
     parsed = listen.parse(address)
     request = f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode()
     with (
-        suppress(OSError),
         socket.create_connection((parsed.host or "localhost", parsed.port), _WAIT_SECONDS) as plain,
         plain if wrap is None else wrap(plain) as connection,
     ):
         connection.sendall(request)
+        yield connection
+
+
+def _answers(address: str, path: str, expected: bytes, wrap: _Wrap | None = None) -> bool:
+    """Whether the answer to a request has these bytes."""
+    with suppress(OSError), _requested(address, path, wrap) as connection:
         tail = b""
         for chunk in _received(connection):
             if expected in tail + chunk:

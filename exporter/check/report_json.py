@@ -18,6 +18,7 @@ from exporter.check.facts import (
 )
 from exporter.check.finding import Finding, worst
 from exporter.check.permissions import Permission, permissions
+from exporter.check.running_facts import RunningExporter
 from exporter.snapshot import Allocation
 
 # Increases when a key is removed or changes its meaning, but not for a new key.
@@ -32,6 +33,7 @@ def render(facts: NodeFacts, findings: Sequence[Finding]) -> str:
         "schema_version": SCHEMA_VERSION,
         "exporter_version": facts.version,
         "node": facts.node,
+        "simulated_second": None if facts.simulated is None else round(facts.simulated, 3),
         "verdict": worst(tuple(findings)).value,
         "findings": [_finding(finding) for finding in findings],
         "collectors": [_collector(collector) for collector in facts.collectors],
@@ -39,6 +41,7 @@ def render(facts: NodeFacts, findings: Sequence[Finding]) -> str:
         "unsupported": [_unsupported(gap) for gap in facts.unsupported],
         "pci": [_pci(function) for function in facts.pci],
         "kubelet": _kubelet(facts.kubelet),
+        "running_exporter": _running(facts.running),
         "listen_address": _address(facts.addresses[0]),
         "listen_addresses": [_address(address) for address in facts.addresses],
         "permissions": [_permission(permission) for permission in permissions(facts)],
@@ -72,6 +75,12 @@ def _collector(collector: CollectorFacts) -> _Json:
 
 def _devices(facts: NodeFacts) -> list[_Json]:
     states = facts.device_states
+    conditions = {
+        uuid: [condition._asdict() for condition in why]
+        for collector in facts.collectors
+        if collector.reading
+        for uuid, why in collector.reading.conditions.items()
+    }
     allocations = facts.kubelet.allocations
     rows = allocations.device_holders if allocations else ()
     holders = {(each.device.uuid, each.partition.uuid if each.partition else ""): each.holders for each in rows}
@@ -79,6 +88,7 @@ def _devices(facts: NodeFacts) -> list[_Json]:
         {
             **_device(device),
             "status": states.get(device.uuid),
+            "conditions": conditions.get(device.uuid, []),
             "holders": _holders(holders.get((device.uuid, ""))),
             "partitions": [
                 {
@@ -138,6 +148,20 @@ def _kubelet(kubelet: KubeletFacts) -> _Json:
             {"what": each.what, "state": each.state.value, "text": each.text} for each in kubelet.claim_sources.api
         ],
         "own_namespace": kubelet.claim_sources.own_namespace or None,
+        "hold_seconds": kubelet.hold_seconds,
+    }
+
+
+def _running(running: RunningExporter | None) -> _Json | None:
+    if running is None:
+        return None
+    age = running.answer_age_seconds
+    return {
+        "address": running.address,
+        "answer_age_seconds": None if age is None else round(age, 3),
+        "held": [each._asdict() for each in running.held],
+        "states": [{"uuid": uuid, "state": state} for uuid, state in running.states.items()],
+        "events": [{**each._asdict(), "age_seconds": round(each.age_seconds, 3)} for each in running.events],
     }
 
 

@@ -18,9 +18,10 @@ from exporter.check.facts import (
     SocketMount,
     family_of,
 )
-from exporter.check.finding import Finding, Severity
+from exporter.check.finding import Finding
 from exporter.check.permissions import PermissionState, permissions
 from exporter.check.text_table import entries, paragraph, table
+from exporter.severity import Severity
 from exporter.snapshot import Allocation
 
 _SHOWN = 20  # entries of a list that can be long
@@ -38,6 +39,7 @@ _READ_BY = {
     PciState.PASSED_THROUGH: "none: reserved for a virtual machine",
     PciState.VIRTUAL: "none: a virtual function",
 }
+_SIMULATED = "simulated: devices and values are those of second {:.0f} of a scenario, not of this machine"
 _COUNTED = (Severity.ERROR, Severity.WARNING, Severity.NOTE)
 
 
@@ -70,12 +72,15 @@ def render(facts: NodeFacts, findings: Sequence[Finding]) -> str:
         ("KUBELET", _kubelet(facts.kubelet)),
         ("RESOURCE CLAIMS", _claims(facts.kubelet)),
         ("ALLOCATIONS", _device_holders(facts)),
+        ("STILL HELD BY THE LAST ANSWER OF THE KUBELET", _still_held(facts)),
         ("ALLOCATED IDS THAT MATCH NO DEVICE", _unmatched(facts)),
         ("DEVICES OF CLAIMS THAT ARE NOT RESOLVED", _unresolved(facts.kubelet)),
         ("RIGHTS AND MOUNTS", _permissions(facts)),
         ("VERDICT", list(_verdict(findings))),
     )
     lines = paragraph(f"accelerator-exporter {facts.version} on {facts.node}", "", "")
+    if facts.simulated is not None:
+        lines += paragraph(_SIMULATED.format(facts.simulated), "", "")
     for title, content in sections:
         if content:
             lines += ["", title, *content]
@@ -204,6 +209,16 @@ def _holders_row(row: DeviceHolders, partitioned: Collection[str]) -> tuple[str,
         return row.device.device, partition, "unknown"
     empty = "see its partitions" if row.partition is None and row.device.uuid in partitioned else "no container"
     return row.device.device, partition, _shortened([_holder(each) for each in row.holders]) or empty
+
+
+def _still_held(facts: NodeFacts) -> list[str]:
+    """Return what an exporter that runs here still shows as allocated while its kubelet does not answer."""
+    if facts.running is None or facts.kubelet.allocations is not None or not facts.running.held:
+        return []
+    rows = [(each.device, each.uuid, f"{each.holder} ({each.resource})") for each in facts.running.held]
+    more = len(rows) - _SHOWN
+    lines = table(("DEVICE", "UUID", "ALLOCATED TO"), rows[:_SHOWN])
+    return [*lines, f"  and {more} more; --json lists all"] if more > 0 else lines
 
 
 def _holder(holder: Allocation) -> str:

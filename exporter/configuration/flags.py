@@ -36,9 +36,7 @@ CONFORMANCE_HELP = (
 JSON_FLAG = "--json"
 JSON_HELP = "With check: print one JSON object instead of tables."
 SIMULATE_FLAG = "--simulate"
-SIMULATE_HELP = (
-    "Serve a simulated node instead of this one: the name of a shipped scenario, or a file. See docs/simulation.md."
-)
+SIMULATE_HELP = "Serve or check a simulated node: the name of a shipped scenario, or a file. See docs/simulation.md."
 CONFIG_FILE_FLAG = "--config.file"
 CONFIG_FILE_HELP = "YAML file with the keys of the sections below. By default no file is read."
 
@@ -46,7 +44,7 @@ CONFIG_FILE_HELP = "YAML file with the keys of the sections below. By default no
 ACTIONS = (
     (Action.ONCE, "Read the hardware and the kubelet once, print the metrics and exit."),
     (Action.CHECK_CONFIG, "Check flags, environment and file, and exit."),
-    (Action.LIST_METRICS, "Print every metric the exporter knows, and exit."),
+    (Action.LIST_METRICS, "Print every metric with its type, its set or option, and its meaning, and exit."),
     (Action.VERSION, "Print the version and exit."),
     (Action.HELP, "Print this help and exit."),
 )
@@ -166,14 +164,12 @@ def parse_command_line(arguments: Sequence[str]) -> CommandLine:
     action = actions[0] if actions else Action.RUN
     if as_json and action is not Action.CHECK:
         raise ConfigError(f"{JSON_FLAG}: given without {Action.CHECK}, which prints JSON")
-    _check_simulation(simulate, action, flags)
+    _check_simulation(simulate, flags)
     return CommandLine(action, flags, None if file is None else Path(file), simulate, as_json)
 
 
-def _check_simulation(simulate: str | None, action: Action, flags: Mapping[str, str]) -> None:
-    """Refuse a simulated node with `check`, and its options without a simulated node."""
-    if simulate is not None and action is Action.CHECK:
-        raise ConfigError(f"{SIMULATE_FLAG}: given together with {Action.CHECK}, which checks this node itself")
+def _check_simulation(simulate: str | None, flags: Mapping[str, str]) -> None:
+    """Refuse the options of a simulated node without one."""
     for key in flags:
         if simulate is None and key.startswith(_OF_SIMULATION):
             raise ConfigError(f"{_flag(key)}: given without {SIMULATE_FLAG}, which starts the simulated node")

@@ -15,7 +15,6 @@ from exporter.conformance.official import (
     OfficialSample,
     find,
     per_accelerator,
-    read_samples,
 )
 from exporter.conformance.outcome import ConformanceTest, Outcome, Subtest, failed, one_line, passed, skipped
 from exporter.conformance.scrape import Page
@@ -43,24 +42,26 @@ class DraftVerdict(NamedTuple):
         return Outcome.FAIL if self.missing else Outcome.PASS
 
 
-def draft_verdicts(page: Page, text: str, names: MetricNames) -> tuple[DraftVerdict, ...]:
+def draft_verdicts(
+    page: Page, older: Sequence[OfficialSample], newer: Sequence[OfficialSample], names: MetricNames
+) -> tuple[DraftVerdict, ...]:
     """The verdict of each draft; the last one is that of the newer draft with the printed flags, which counts.
 
     Args:
         page: The answer.
-        text: Its body.
+        older: The samples that draft 1 reads from it.
+        newer: Those that draft 2 reads.
         names: The metrics of the printed flags.
     """
     patterns = MetricNames("", "")
     return (
-        DraftVerdict(DRAFT_1.name, "patterns", _missing(page, text, DRAFT_1, patterns)),
-        DraftVerdict(DRAFT_2.name, "patterns", _missing(page, text, DRAFT_2, patterns)),
-        DraftVerdict(DRAFT_2.name, "the flags below", _missing(page, text, DRAFT_2, names)),
+        DraftVerdict(DRAFT_1.name, "patterns", _missing(page, older, DRAFT_1, patterns)),
+        DraftVerdict(DRAFT_2.name, "patterns", _missing(page, newer, DRAFT_2, patterns)),
+        DraftVerdict(DRAFT_2.name, "the flags below", _missing(page, newer, DRAFT_2, names)),
     )
 
 
-def _missing(page: Page, text: str, draft: Draft, names: MetricNames) -> tuple[str, ...]:
-    samples = read_samples(text, draft)
+def _missing(page: Page, samples: Sequence[OfficialSample], draft: Draft, names: MetricNames) -> tuple[str, ...]:
     if page.problem or (draft.reads_values and not samples):
         return ("the endpoint",)
     figures = {

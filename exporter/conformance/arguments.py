@@ -1,5 +1,6 @@
 """The flags of the command `conformance`."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,10 +9,11 @@ from exporter.configuration.errors import ConfigError, shown, unknown
 from exporter.configuration.flags import FlagParser
 from exporter.configuration.value_types import RefusedError, duration
 from exporter.conformance.autoscaling import Autoscaler
-from exporter.conformance.metric_names import MetricNames
+from exporter.conformance.metric_names import MetricNames, is_metric_name
 from exporter.conformance.scrape import ScrapeTarget, parse_target
 
 _WATCH = duration("10s", "1h")
+_OBJECT_NAME = re.compile(r"[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?")
 _DESCRIPTION = (
     "Judge the endpoint of any exporter as the CNCF Kubernetes AI Conformance programme does. Exits with 0 if it is "
     "conformant, with 1 if not, and with 2 if the flags are wrong or nothing can be reached. See docs/conformance.md."
@@ -86,7 +88,7 @@ def parse_arguments(arguments: Sequence[str]) -> Arguments | None:
         raise ConfigError("--url: not given, expected the address of the metrics")
     return Arguments(
         parse_target(texts["--url"], _path(texts["--ca-file"])),
-        MetricNames(texts["--utilization-metric"], texts["--memory-metric"]),
+        MetricNames(*(_metric(flag, texts[flag]) for flag in ("--utilization-metric", "--memory-metric"))),
         _watch_seconds(texts["--watch"]),
         _autoscaler(texts["--autoscaling"]),
         _path(texts["--output-dir"]),
@@ -109,6 +111,12 @@ def _path(text: str) -> Path | None:
     return Path(text) if text else None
 
 
+def _metric(flag: str, text: str) -> str:
+    if text and not is_metric_name(text):
+        raise ConfigError(f"{flag}: found {shown(text)}, expected the name of a metric")
+    return text
+
+
 def _watch_seconds(text: str) -> float:
     try:
         return _WATCH.parse(text) if text else 0.0
@@ -118,7 +126,7 @@ def _watch_seconds(text: str) -> float:
 
 
 def _autoscaler(text: str) -> Autoscaler | None:
-    namespace, slash, name = text.partition("/")
-    if text and not (namespace and slash and name and "/" not in name):
+    namespace, _, name = text.partition("/")
+    if text and not (_OBJECT_NAME.fullmatch(namespace) and _OBJECT_NAME.fullmatch(name)):
         raise ConfigError(f"--autoscaling: found {shown(text)}, expected NAMESPACE/NAME of a HorizontalPodAutoscaler")
     return Autoscaler(namespace, name) if text else None

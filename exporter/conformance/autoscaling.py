@@ -104,7 +104,7 @@ class ScalingWatch:
             return failed(subtest, f"The autoscaler has no value of {name}, of the type {kind}.", "its metrics server")
         try:
             version = _version(self._api.get(_CUSTOM_METRICS))
-            pods = f"namespaces/{quote(self._autoscaler.namespace)}/pods/*/{quote(name)}"
+            pods = f"namespaces/{quote(self._autoscaler.namespace)}/pods/*/{quote(name, safe='', errors='replace')}"
             items = list(children(self._api.get(f"{_CUSTOM_METRICS}/{version}/{pods}"), "items"))
         except ApiError as error:
             return _refused(subtest, error)

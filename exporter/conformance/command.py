@@ -15,7 +15,7 @@ from exporter.conformance.evidence import evidence_files, report_json, write_fil
 from exporter.conformance.format_checks import OPENMETRICS_ACCEPTED, format_test
 from exporter.conformance.load_watch import BASELINE_SCRAPES, LoadWatch
 from exporter.conformance.metric_names import choose, official_flags
-from exporter.conformance.official import DRAFT_2, OfficialSample, read_samples
+from exporter.conformance.official import DRAFT_1, DRAFT_2, Draft, OfficialSample, read_samples
 from exporter.conformance.outcome import ConformanceTest
 from exporter.conformance.report import Report, render
 from exporter.conformance.scrape import DEADLINE_SECONDS, Page, ScrapeTarget, UnreachableError, every_target, read_page
@@ -118,8 +118,7 @@ class _Run:
         target = self._arguments.target
         scaling = self._scaling(server)
         page = self._read(target)
-        text = page.body.decode("utf-8", "replace")
-        samples = read_samples(text, DRAFT_2)
+        samples = _official(page, DRAFT_2)
         names = choose(samples, self._arguments.names)
         tests = [accelerator_metrics_test(page, samples, names)]
         if not page.problem:
@@ -130,7 +129,7 @@ class _Run:
             url=target.url,
             began=began,
             seconds=self._scraping.clock() - started,
-            drafts=draft_verdicts(page, text, names),
+            drafts=draft_verdicts(page, _official(page, DRAFT_1), samples, names),
             flags=official_flags(target, names),
             notes=_notes(target),
             tests=tuple(tests),
@@ -164,27 +163,36 @@ class _Run:
         ends = self._scraping.clock() + self._arguments.watch_seconds
         for _ in range(BASELINE_SCRAPES):
             self._scraping.sleep(self._scraping.interval_seconds)
-            load.add(self._samples())
+            load.add(self._samples(ends))
         self._progress("Read the utilization before the load. Start the load now.\n")
         said = False
         while self._scraping.clock() < ends and not (load.seen and (scaling is None or scaling.seen)):
             self._scraping.sleep(self._scraping.interval_seconds)
             if not load.seen:
-                load.add(self._samples())
+                load.add(self._samples(ends))
             elif not said:
                 said = True
                 self._progress("Utilization has risen. Keep the load until there are more replicas, then end it.\n")
             if scaling is not None:
                 scaling.observe()
 
-    def _samples(self) -> list[OfficialSample]:
-        """The samples of one more scrape of every exporter; none of one that fails, as a gap in Prometheus."""
+    def _samples(self, ends: float) -> list[OfficialSample]:
+        """The samples of one more scrape of every exporter; none of one that fails, as a gap in Prometheus.
+
+        Exporters that are not reached before the end of the watch are left out: each of many may hang.
+        """
         samples: list[OfficialSample] = []
         for target in self._scraping.targets(self._arguments.target):
+            if self._scraping.clock() >= ends:
+                break
             with suppress(UnreachableError):
-                page = self._read(target)
-                samples += [] if page.problem else read_samples(page.body.decode("utf-8", "replace"), DRAFT_2)
+                samples += _official(self._read(target), DRAFT_2)
         return samples
+
+
+def _official(page: Page, draft: Draft) -> list[OfficialSample]:
+    """What a draft of the official test reads; nothing of an answer that cannot be used, which may be very long."""
+    return [] if page.problem else read_samples(page.body.decode("utf-8", "replace"), draft)
 
 
 def _notes(target: ScrapeTarget) -> tuple[str, ...]:

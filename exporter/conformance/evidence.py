@@ -69,7 +69,7 @@ def write_files(folder: Path, files: Mapping[str, str]) -> None:
         for name, content in files.items():
             (folder / name).write_text(content, encoding="utf-8")
     except OSError as error:
-        raise ConfigError(f"--output-dir: {folder}: {error.strerror or error}") from None
+        raise ConfigError(f"--output-dir: {error.filename or folder}: {error.strerror or error}") from None
 
 
 def _product(report: Report) -> str:

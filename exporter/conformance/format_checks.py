@@ -4,6 +4,7 @@ Source: https://prometheus.io/docs/instrumenting/exposition_formats/ and the Ope
 """
 
 import math
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from prometheus_client.core import Metric as Family
@@ -15,12 +16,42 @@ from exporter.conformance.outcome import ConformanceTest, Subtest, failed, passe
 from exporter.conformance.scrape import Page
 
 TEST = "TestExpositionFormat"
-OPENMETRICS_ACCEPTED = "application/openmetrics-text; version=1.0.0"
+# As Prometheus asks: an endpoint without OpenMetrics may send its text.
+OPENMETRICS_ACCEPTED = "application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5,*/*;q=0.1"
 
 _TEXT, _OPENMETRICS = "text/plain", "application/openmetrics-text"
 # Versions that Prometheus reads; a missing one means the first.
 _VERSIONS: Mapping[str, tuple[str, ...]] = {_TEXT: ("0.0.4", "1.0.0"), _OPENMETRICS: ("1.0.0", "0.0.1")}
 _PARSERS: Mapping[str, Callable[[str], Iterable[Family]]] = {_TEXT: _parse_text, _OPENMETRICS: _parse_openmetrics}
+# Lines as Prometheus reads them. Repetitions are possessive: a long line takes no long time.
+_NAME, _QUOTED = r"[a-zA-Z_:][a-zA-Z0-9_:]*+", r'"(?:\\.|[^"\\])*+"'
+_REAL, _SPECIAL = r"[+-]?(?:[0-9]++\.?[0-9]*+|\.[0-9]++)(?:[eE][+-]?[0-9]++)?", r"(?i:[+-]?inf(?:inity)?|nan)"
+_VALUE = rf"(?P<value>{_REAL}|(?P<special>{_SPECIAL}))"
+
+
+def _labels(space: str) -> str:
+    """Labels in braces, with this between their parts; the name of a metric or label may be quoted."""
+    label = rf"(?:[a-zA-Z_][a-zA-Z0-9_]*+{space}={space})?+{_QUOTED}(?:{space}={space}{_QUOTED})?+{space}"
+    return rf"\{{{space}(?:{label}(?:,{space}{label})*+,?{space})?+\}}"
+
+
+_SPACE = r"[ \t]*+"
+_BLANKS = r"[ \t]++"
+_TEXT_SAMPLE = (
+    rf"(?:{_NAME}(?:{_SPACE}{_labels(_SPACE)}|[ \t])|{_labels(_SPACE)}){_SPACE}{_VALUE}(?:{_BLANKS}-?[0-9]++)?"
+)
+_TEXT_TYPE = rf"#{_BLANKS}TYPE{_BLANKS}[^ \t]++{_BLANKS}(?:counter|gauge|histogram|summary|untyped)"
+_TEXT_COMMENT = rf"#(?!{_BLANKS}TYPE[ \t]).*"
+_EXEMPLAR = rf"# {_labels('')} (?:{_REAL}|{_SPECIAL})(?: {_REAL})?"
+_OPENMETRICS_SAMPLE = rf"(?:{_NAME}(?:{_labels('')})?|{_labels('')}) {_VALUE}(?: {_REAL})?(?: {_EXEMPLAR})?"
+_OPENMETRICS_TYPE = r"(?:counter|gauge|histogram|gaugehistogram|stateset|info|summary|unknown)"
+_OPENMETRICS_COMMENT = (
+    rf"# (?:EOF|TYPE (?:{_NAME}|{_QUOTED}) {_OPENMETRICS_TYPE}|(?:HELP|UNIT) (?:{_NAME}|{_QUOTED})(?: .*)?)"
+)
+_LINES: Mapping[str, re.Pattern[str]] = {
+    _TEXT: re.compile(rf"{_SPACE}(?:{_TEXT_SAMPLE}|{_TEXT_TYPE}|{_TEXT_COMMENT})?{_SPACE}", re.DOTALL),
+    _OPENMETRICS: re.compile(rf"{_OPENMETRICS_SAMPLE}|{_OPENMETRICS_COMMENT}", re.DOTALL),
+}
 _UNTYPED = "unknown"  # prometheus_client's word for a family without a TYPE
 _NOT_PARSED = "Not examined: the text cannot be parsed."
 
@@ -65,14 +96,30 @@ def parse(body: bytes, media_type: str) -> list[Family]:
     """
     try:
         text = body.decode()
+        _read_lines(text, _LINES[media_type])
         families = list(_PARSERS[media_type](text))
     except UnicodeDecodeError as error:
         raise InvalidTextError(f"The text is not UTF-8 from byte {error.start} on.") from None
+    except InvalidTextError:
+        raise
     except Exception as error:  # noqa: BLE001 - on broken text the parsers raise errors of many types
         raise InvalidTextError(f"The text is invalid: {str(error) or type(error).__name__}.") from None
     if text and not text.endswith("\n"):
         raise InvalidTextError("The last line has no end, as if the text were cut off.")
     return families
+
+
+def _read_lines(text: str, line_form: re.Pattern[str]) -> None:
+    """Read each line as Prometheus does; the parsers of the client library accept more than Prometheus reads.
+
+    Raises:
+        InvalidTextError: A line is invalid.
+    """
+    for number, line in enumerate(text.removesuffix("\n").split("\n"), 1):
+        found = line_form.fullmatch(line)
+        value = found["value"] if found and not found["special"] else None
+        if not found or (value and math.isinf(float(value))):
+            raise InvalidTextError(f"The text is invalid: Prometheus does not read line {number}: {line}")
 
 
 def _media_type(content_type: str) -> str:

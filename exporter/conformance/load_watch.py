@@ -26,7 +26,8 @@ class LoadWatch:
 
     def __init__(self, metric: str) -> None:
         self._metric = metric
-        self._rise = _RISE * full_scale(metric)
+        self._full_scale = full_scale(metric)
+        self._rise = _RISE * self._full_scale
         self._scrapes = 0
         self._before: dict[str, float] = {}
         self._highest: dict[str, float] = {}
@@ -40,12 +41,13 @@ class LoadWatch:
     def add(self, samples: Sequence[OfficialSample]) -> None:
         """Add a scrape; the first ones are those before the load.
 
-        An accelerator of several series, such as one with partitions, counts with the highest.
+        An accelerator of several series, such as one with partitions, counts with the highest. A value that is no
+        possible utilization does not count.
         """
         self._scrapes += 1
         values: dict[str, float] = {}
         for sample in find(samples, self._metric, ()):
-            if sample.value is not None:
+            if sample.value is not None and 0 <= sample.value <= self._full_scale:
                 values[sample.accelerator] = max(sample.value, values.get(sample.accelerator, 0.0))
         for accelerator, value in values.items():
             if self._scrapes <= BASELINE_SCRAPES:

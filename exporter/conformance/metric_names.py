@@ -1,5 +1,6 @@
 """Chooses the metrics that are judged, and writes the flags with which the official test finds the same ones."""
 
+import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -10,13 +11,14 @@ from exporter.conformance.scrape import ScrapeTarget
 
 # The figure of a whole device is in one metric among several with similar names: documented names come first. They are
 # this exporter's, those of OpenTelemetry's hardware conventions, of dcgm-exporter and of AMD's device-metrics-exporter.
+_ENGINE_ACTIVE = "DCGM_FI_PROF_GR_ENGINE_ACTIVE"
 _UTILIZATION = (
     catalog.UTILIZATION.name(Subject.DEVICE),
     "hw_gpu_utilization_ratio",
     "DCGM_FI_DEV_GPU_UTIL",
     "gpu_gfx_activity",
     catalog.UTILIZATION.name(Subject.PARTITION),
-    "DCGM_FI_PROF_GR_ENGINE_ACTIVE",
+    _ENGINE_ACTIVE,
 )
 _MEMORY = (
     catalog.MEMORY_USAGE.name(Subject.DEVICE),
@@ -26,6 +28,7 @@ _MEMORY = (
     catalog.MEMORY_USAGE.name(Subject.PARTITION),
 )
 _RATIO = "_ratio"
+_NAME = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")
 
 
 class MetricNames(NamedTuple):
@@ -36,12 +39,21 @@ class MetricNames(NamedTuple):
 
 
 def full_scale(name: str) -> float:
-    """The highest value of a utilization: 1 for a ratio, else 100 percent.
+    """The highest value of a utilization: 1 for a ratio, as dcgm-exporter has for MIG, else 100 percent.
 
     Args:
         name: The name of the metric.
     """
-    return 1.0 if name.endswith(_RATIO) else 100.0
+    return 1.0 if name.endswith(_RATIO) or name == _ENGINE_ACTIVE else 100.0
+
+
+def is_metric_name(text: str) -> bool:
+    """Whether a text can be the name of a metric.
+
+    Args:
+        text: The text.
+    """
+    return _NAME.fullmatch(text) is not None
 
 
 def choose(samples: Sequence[OfficialSample], given: MetricNames) -> MetricNames:
@@ -58,8 +70,12 @@ def choose(samples: Sequence[OfficialSample], given: MetricNames) -> MetricNames
 
 
 def _best(samples: Sequence[OfficialSample], documented: Sequence[str], patterns: Sequence[str]) -> str:
-    """The metric that most accelerators have: a documented one, else the shortest name that contains a pattern."""
-    for names in (documented, sorted({sample.name for sample in find(samples, "", patterns)}, key=_length_and_name)):
+    """The metric that most accelerators have: a documented one, else the shortest name that contains a pattern.
+
+    What is no name of a metric is never chosen: it would be in a command that the operator copies into a shell.
+    """
+    others = {sample.name for sample in find(samples, "", patterns) if is_metric_name(sample.name)}
+    for names in (documented, sorted(others, key=_length_and_name)):
         counts = {name: len({sample.accelerator for sample in find(samples, name, ())}) for name in names}
         if any(counts.values()):
             return max(counts, key=counts.__getitem__)

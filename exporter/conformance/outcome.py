@@ -64,12 +64,12 @@ class ConformanceTest:
 
 def passed(name: str, *lines: str) -> Subtest:
     """A subtest that passed."""
-    return Subtest(name, Outcome.PASS, tuple(map(one_line, lines)))
+    return Subtest(_test_name(name), Outcome.PASS, tuple(map(one_line, lines)))
 
 
 def skipped(name: str, *lines: str) -> Subtest:
     """A subtest that does not apply here."""
-    return Subtest(name, Outcome.SKIP, tuple(map(one_line, lines)))
+    return Subtest(_test_name(name), Outcome.SKIP, tuple(map(one_line, lines)))
 
 
 def failed(name: str, line: str, remedy: str) -> Subtest:
@@ -80,7 +80,12 @@ def failed(name: str, line: str, remedy: str) -> Subtest:
         line: What was found.
         remedy: What would satisfy it.
     """
-    return Subtest(name, Outcome.FAIL, (one_line(line),), one_line(remedy))
+    return Subtest(_test_name(name), Outcome.FAIL, (one_line(line),), one_line(remedy))
+
+
+def _test_name(text: str) -> str:
+    """A name, which may contain what a server has sent, as go test writes it: spaces become underscores."""
+    return "_".join(one_line(text).split())
 
 
 def one_line(text: str) -> str:

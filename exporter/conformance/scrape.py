@@ -88,8 +88,10 @@ def parse_target(url: str, ca_file: Path | None) -> ScrapeTarget:
 
 
 def _is_usable(url: str, parts: SplitResult) -> bool:
+    if parts.port == 0 or not parts.hostname or ".." in parts.hostname:
+        return False
     plain = url.isascii() and url.isprintable() and " " not in url
-    return plain and parts.scheme in _PORTS and bool(parts.hostname) and "@" not in parts.netloc
+    return plain and parts.scheme in _PORTS and "@" not in parts.netloc
 
 
 def every_target(target: ScrapeTarget) -> Sequence[ScrapeTarget]:
@@ -188,18 +190,27 @@ def _connected(target: ScrapeTarget, seconds: float, clock: Callable[[], float])
         except BaseException:
             connection.close()
             raise
-    except ssl.SSLCertVerificationError as error:
-        advice = "name the file with its certificate authority by --ca-file"
-        reason = error.verify_message
-        raise UnreachableError(f"{target.url}: the certificate is not trusted: {reason}; {advice}") from None
     except (OSError, ValueError) as error:  # ValueError: a name that cannot be encoded
-        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-        raise UnreachableError(f"{target.url}: {reason}; is the exporter running there?") from None
+        raise UnreachableError(f"{target.url}: {_reason(error, seconds)}") from None
     connected = TimedSocket(encrypted, max(ends - clock(), 0.0), clock)
     try:
         yield connected
     finally:
         connected.close()
+
+
+def _reason(error: OSError | ValueError, seconds: float) -> str:
+    """Why no connection can be made, and what to do."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        advice = "name the file with its certificate authority by --ca-file"
+        return f"the certificate is not trusted: {error.verify_message}; {advice}"
+    if isinstance(error, ssl.SSLError):
+        reason = (error.reason or "unknown").replace("_", " ").lower()
+        return f"TLS fails: {reason}; does https belong to this port?"
+    if isinstance(error, TimeoutError):
+        return f"no answer within {seconds:g} s; is the exporter running there?"
+    reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return f"{reason}; is the exporter running there?"
 
 
 def _encrypted(target: ScrapeTarget, connection: socket.socket) -> socket.socket:
@@ -210,6 +221,8 @@ def _encrypted(target: ScrapeTarget, connection: socket.socket) -> socket.socket
             context.load_default_certs()
         else:
             context.load_verify_locations(target.ca_file)
+    except ssl.SSLError:
+        raise ConfigError(f"--ca-file: {target.ca_file}: found no certificate in PEM form") from None
     except OSError as error:
         raise ConfigError(f"--ca-file: {target.ca_file}: {error.strerror or error}") from None
     return context.wrap_socket(connection, server_hostname=target.host)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from collectors.contract import SubjectKey
-from exporter.series import AnySeries, Arrangement, ForeignSeries, Formula
+from exporter.series import AnySeries, Arrangement, ForeignSeries, Formula, clean
 from exporter.snapshot import Holder, Snapshot
 from exporter.views.facts import Point, SnapshotFacts
 from exporter.views.table import AS_IS, Entity, NumberOfHighest, Quotient, Row, Scale, Term
@@ -125,7 +125,7 @@ class TableView:
 
 def _clean(labels: Mapping[str, str]) -> dict[str, str]:
     """The labels that have a value, as text that UTF-8 can encode."""
-    return {name: value.encode("utf-8", "replace").decode() for name, value in labels.items() if value}
+    return {name: clean(value) for name, value in labels.items() if value}
 
 
 def _placed(found: Sequence[tuple[ForeignSeries, Source]], first: int) -> Arrangement:
@@ -216,7 +216,7 @@ def _own_labels(row: Row, point: Point) -> tuple[tuple[str, str], ...] | None:
         if own.values and not value:
             return None
         if value:
-            found.append((name, value))
+            found.append((name, clean(value)))
     return tuple(found)
 
 

@@ -201,7 +201,8 @@ ROWS: tuple[Row, ...] = (
         _of_either(catalog.INTERCONNECT_BYTES, fabric="nvlink", link=""),
         _MEBIBYTES,
         vendors=_NVIDIA,
-        note="A counter, as its type says, for rate(). DCGM serves a rate in MiB/s under the type counter.",
+        note="A counter, for rate(). DCGM serves a rate in MiB/s under this name. Absent with the set `links`, which "
+        "has each link in place of the sum.",
     ),
     Row(
         _gauge("PROF_GR_ENGINE_ACTIVE", "Fraction of time in which the graphics or compute engine was active, 0 to 1."),
@@ -291,9 +292,9 @@ def _instances(
 
 
 def _instance_id(facts: SnapshotFacts, key: SubjectKey) -> str:
-    """The id of its GPU instance; of a partition of another vendor, its index."""
+    """The id of its GPU instance; of a partition of another vendor, its index, or its uuid if it has none."""
     properties = facts.properties(key)
-    return properties.get("gpu_instance_id") or properties.get("index") or ""
+    return properties.get("gpu_instance_id") or properties.get("index") or key.partition_uuid
 
 
 def _labels_of_device(options: ViewOptions, facts: SnapshotFacts, device: Device, *, place: int) -> dict[str, str]:

@@ -36,10 +36,12 @@ class SnapshotFacts:
 
     def __init__(self, snapshot: Snapshot) -> None:
         self.snapshot = snapshot
-        self._points: dict[tuple[Metric, Key], list[Point]] = {}
+        points: dict[tuple[Metric, Key], dict[tuple[str, ...], Point]] = {}
         self._holders: dict[SubjectKey, dict[Container, None]] = {}
         for metric, key, point in chain(_of_subjects(snapshot), _of_holders(snapshot)):
-            self._points.setdefault((metric, key), []).append(point)
+            # Of a series that a collector gives twice the first counts, as for native names.
+            points.setdefault((metric, key), {}).setdefault(point.labels, point)
+        self._points = {about: tuple(found.values()) for about, found in points.items()}
         for held in snapshot.holder_samples:
             if held.metric is families.ALLOCATION_INFO:
                 self._holders.setdefault(held.subject, {})[held.container] = None

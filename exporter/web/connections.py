@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import lru_cache
 
 from exporter.web.endpoint import Endpoint
 from exporter.web.request import RequestParser
@@ -13,6 +14,7 @@ from exporter.web.transport import Transport
 _STALLED_SECONDS = 1.0
 _FAIR_SHARE = 1 / 8  # of all connections: who has fewer is not closed for having more than others
 _IPV6_NETWORK_BYTES = 8
+_KEPT_PEERS = 16  # who scrapes, and the kubelet
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,6 +212,7 @@ class Connections:
         return min(others, key=lambda connection: connection.since)
 
 
+@lru_cache(_KEPT_PEERS)
 def peer_of(host: str) -> bytes:
     """The part of an IP address that is the same for all addresses a client can easily have.
 

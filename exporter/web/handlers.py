@@ -13,6 +13,7 @@ from exporter.web.response import Handler, Response
 
 HEALTHY_PATH = "/-/healthy"
 READY_PATH = "/-/ready"
+CHECK_COMMAND = "accelerator-exporter check"
 
 _STUCK_AFTER_SECONDS = 30.0
 _PAGE_SECONDS = 1.0
@@ -40,7 +41,9 @@ def metrics(latest: Latest, own: SelfMetrics, shown: Shown = EVERYTHING) -> Hand
     return respond
 
 
-def index(latest: Latest, metrics_path: str, node: str, clocks: Clocks, *, simulated: str = "") -> Handler:
+def index(
+    latest: Latest, metrics_path: str, node: str, clocks: Clocks, *, simulated: str = "", check: str = CHECK_COMMAND
+) -> Handler:
     """`/`: the status page, for people.
 
     Args:
@@ -49,6 +52,7 @@ def index(latest: Latest, metrics_path: str, node: str, clocks: Clocks, *, simul
         node: The node's name; empty if unknown.
         clocks: Used for the ages of the snapshot and the readings.
         simulated: What of the snapshot comes from a scenario, as in "devices and values"; empty for nothing.
+        check: The command that checks this node.
     """
     links = (("Metrics", metrics_path), ("Liveness", HEALTHY_PATH), ("Readiness", READY_PATH))
 
@@ -56,7 +60,7 @@ def index(latest: Latest, metrics_path: str, node: str, clocks: Clocks, *, simul
     def loaded() -> Handler:
         from exporter.web import status_page, status_view  # noqa: PLC0415 - not needed until a person looks at it
 
-        about = status_page.About(node, exporter_version(), links, simulated)
+        about = status_page.About(node, exporter_version(), links, check, simulated)
         return status_page.handler(
             about,
             lambda: status_view.build_view(latest.snapshot, clocks.wall(), clocks.monotonic() - latest.made_at),

@@ -14,6 +14,7 @@ from typing import NamedTuple
 _LONGEST_LINE = 8 * 1024
 _LARGEST_HEAD = 64 * 1024
 _MOST_FIELDS = 100
+_KEPT_HEAD = 2 * 1024
 
 _END = b"\r\n\r\n"
 _NAME = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
@@ -59,11 +60,15 @@ class Request(NamedTuple):
 
 
 class RequestParser:
-    """Bytes in, requests out. Keeps at most one head of 64 KiB and what was fed last."""
+    """Bytes in, requests out. Keeps at most one head of 64 KiB and what was fed last.
+
+    It also keeps the last request if its head is short: a client that scrapes sends the same head each time.
+    """
 
     def __init__(self) -> None:
         self._buffer = bytearray()
         self._searched = 0
+        self._last: tuple[bytes, Request] | None = None
 
     @property
     def is_empty(self) -> bool:
@@ -88,7 +93,11 @@ class RequestParser:
         head = bytes(self._buffer[:end])
         del self._buffer[: end + len(_END)]
         self._searched = 0
-        return parse_head(head)
+        if self._last is not None and head == self._last[0]:
+            return self._last[1]
+        request = parse_head(head)
+        self._last = (head, request) if len(head) <= _KEPT_HEAD else None
+        return request
 
     def _check_incomplete(self) -> None:
         """Refuse at once what no further byte can make a request, so that it is not waited for."""

@@ -1,7 +1,9 @@
 """Answers requests: whether a client may get an answer, the handler for the path, what is logged if it fails."""
 
 import logging
+import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import partial
 from http import HTTPStatus
 from typing import TYPE_CHECKING
@@ -16,12 +18,32 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
+_LOG_AGAIN_SECONDS = 60.0
+
+
+@dataclass(slots=True)
+class _Failures:
+    """The failures of one page.
+
+    Attributes:
+        logged_at: Monotonic seconds of the last one that was logged.
+        unlogged: Number of those since.
+    """
+
+    logged_at: float
+    unlogged: int = 0
+
 
 class Responder:
-    """Finds the handler for a request and calls it. Only GET and HEAD are answered, and only for known paths."""
+    """Finds the handler for a request and calls it. Only GET and HEAD are answered, and only for known paths.
 
-    def __init__(self) -> None:
-        self._failed_paths: set[str] = set()
+    Args:
+        clock: Monotonic seconds.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._failures: dict[str, _Failures] = {}
 
     def respond(
         self, request: Request, endpoint: Endpoint, peer: bytes, later: Callable[[Callable[[], Response]], None]
@@ -62,8 +84,15 @@ class Responder:
             return plain_text(HTTPStatus.INTERNAL_SERVER_ERROR, "internal error, see the exporter's log")
 
     def _log_failure(self, path: str, error: Exception) -> None:
-        """Log that a handler raised: with a traceback the first time for its path, one line after that."""
-        first = path not in self._failed_paths
-        self._failed_paths.add(path)
-        text = "request for %s failed: %s: %s; this is a bug in the exporter, please report it"
-        _log.error(text, path, type(error).__name__, error, exc_info=error if first else None)
+        """Log that a handler raised, once a minute for its path: whoever requests it must not fill the disk.
+
+        The first line has a traceback.
+        """
+        now, before = self._clock(), self._failures.get(path)
+        if before is not None and now - before.logged_at < _LOG_AGAIN_SECONDS:
+            before.unlogged += 1
+            return
+        self._failures[path] = _Failures(now)
+        unlogged = f" ({before.unlogged} more requests have failed since the last such line)" if before else ""
+        text = "request for %s failed%s: %s: %s; this is a bug in the exporter, please report it"
+        _log.error(text, path, unlogged, type(error).__name__, error, exc_info=None if before else error)

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from http import HTTPStatus
 
 SERVER_NAME = "accelerator-exporter"
@@ -51,7 +52,7 @@ def head(response: Response, unix_seconds: float, *, close: bool) -> bytes:
     return (
         f"HTTP/1.1 {response.status:d} {_PHRASES[response.status]}\r\n"
         f"Server: {SERVER_NAME}\r\n"
-        f"Date: {_http_date(unix_seconds)}\r\n"
+        f"Date: {_http_date(int(unix_seconds))}\r\n"
         f"Content-Type: {response.content_type}\r\n"
         f"Content-Length: {len(response.body)}\r\n"
         "X-Content-Type-Options: nosniff\r\n"
@@ -60,7 +61,8 @@ def head(response: Response, unix_seconds: float, *, close: bool) -> bytes:
     ).encode("latin-1")
 
 
-def _http_date(unix_seconds: float) -> str:
+@lru_cache(1)
+def _http_date(unix_seconds: int) -> str:
     """IMF-fixdate of RFC 9110, section 5.6.7; its names are English in every locale."""
     t = time.gmtime(unix_seconds)
     day = f"{_DAYS[t.tm_wday]}, {t.tm_mday:02} {_MONTHS[t.tm_mon - 1]} {t.tm_year}"

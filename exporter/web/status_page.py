@@ -1,14 +1,15 @@
 """The status page: a view rendered to HTML on the server, without scripts and external resources."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from collectors.wording import counted
-from exporter.durations import spell_duration
-from exporter.snapshot import Container
+from exporter.severity import OF_HANGING, Severity
 from exporter.web.html import Html, Node, bar, body, element, group, lines, row, table, tag, void
+from exporter.web.quantities import ago, celsius, duration, percent, short_uuid, size, watts
 from exporter.web.response import Handler, Response
+from exporter.web.status_attention import TONES, attention, container, state_tag
 from exporter.web.status_view import (
     CollectorRow,
     CollectorStatus,
@@ -22,7 +23,7 @@ from exporter.web.status_view import (
 
 STYLE_SHEET = Path(__file__).with_name("status_page.css")
 # Its SHA-256 in base64. Not computed here: to do so, Python loads 4 MiB of a cryptographic library.
-STYLE_DIGEST = "gNtViIl9n3Cvv6Um2GbaYieq4c/+5PPPFaHdfHzUTEo="
+STYLE_DIGEST = "FgLw23DwERwd1kDk8pyzrm13rL5KtWRHKbaOQkuZLUg="
 
 _REFRESH_SECONDS = 5
 _STALE_SECONDS = 10.0  # a snapshot is made every second
@@ -31,24 +32,26 @@ _POLICY = "default-src 'none'; img-src data:; base-uri 'none'; form-action 'none
 _DOCUMENTS = "docs/metrics.md, docs/configuration.md, docs/troubleshooting.md and docs/simulation.md"
 
 _DEVICE_COLUMNS = ("Device", "Status", "Utilization", "Memory", "Power", "Temperature", "Allocated to")
-_COLLECTOR_COLUMNS = ("Collector", "State", "Devices", "Last success", "Errors since start")
+_COLLECTOR_COLUMNS = ("Collector", "State", "Devices", "Last success", "Failed readings since start")
 _SOURCE_COLUMNS = ("Allocation source", "State", "Last success")
 
-_STATE_TONES = {"ok": "good", "degraded": "warn", "predicted_failure": "warn", "failed": "bad"}
-_COLLECTOR_TONES = {CollectorStatus.UP: "good", CollectorStatus.LATE: "warn", CollectorStatus.DOWN: "bad"}
+_COLLECTOR_SEVERITIES = {
+    CollectorStatus.UP: Severity.OK,
+    CollectorStatus.LATE: OF_HANGING,
+    CollectorStatus.DOWN: Severity.ERROR,
+}
 _SIMULATED = "Simulated: {} on this page come from a scenario, not from this machine."
 # Names for people of the sources of allocations.
 _SOURCES = {"podresources": "the kubelet"}
 _RELEASED = "The hardware is released: devices are not read until the exporter receives SIGUSR2."
 
-_KIB, _MIB, _GIB = 1 << 10, 1 << 20, 1 << 30
-_MINUTE, _HOUR = 60, 3600
-_LEAST_PERCENT = 0.01
-_LEADING, _TRAILING = 8, 6  # of a uuid: it starts with a vendor's prefix, and similar cards differ at the end
 
 _UNKNOWN = element("span", "unknown", class_="soft")
 _NO_READING = element("span", "no reading", class_="soft")
-_LOST = lines(tag("lost", "bad"), element("span", "not responding", class_="soft"))
+
+
+# How severe it is, and the parts of its text.
+_Notice = tuple[Severity, *tuple[Node, ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,12 +62,14 @@ class About:
         node: The node's name; empty if unknown.
         version: The exporter's version.
         links: Text and path of the other pages.
+        check: The command that checks this node.
         simulated: What comes from a scenario, as in "devices and values"; empty for nothing.
     """
 
     node: str
     version: str
     links: tuple[tuple[str, str], ...]
+    check: str
     simulated: str = ""
 
 
@@ -109,7 +114,7 @@ def render(about: About, view: StatusView, style: str) -> str:
         element("style", Html(style)),
     )
     banner = (element("p", _SIMULATED.format(about.simulated), class_="banner"),) if about.simulated else ()
-    content = element("main", *banner, *_notices(about, view), _devices(view), *_health(view))
+    content = element("main", *banner, *_notices(about, view), *attention(view), *_devices(about, view), *_health(view))
     document = element("html", head, element("body", _header(about, view), content, _footer(about)), lang="en")
     return f"<!DOCTYPE html>\n{document.text}\n"
 
@@ -128,7 +133,8 @@ def _header(about: About, view: StatusView) -> Html:
 
 
 def _footer(about: About) -> Html:
-    links = (element("li", element("a", text, href=path)) for text, path in about.links)
+    # Relative, so that they also work behind a proxy that adds a prefix, such as that of the API server.
+    links = (element("li", element("a", text, href=f".{path}")) for text, path in about.links)
     return element(
         "footer",
         element("nav", element("ul", *links, class_="facts"), aria_label="Other pages"),
@@ -138,33 +144,63 @@ def _footer(about: About) -> Html:
 
 
 def _notices(about: About, view: StatusView) -> list[Html]:
-    notices: list[Html] = []
+    return [
+        element("p", *text, class_="notice bad" if severity is Severity.ERROR else "notice")
+        for severity, *text in (*_notices_of_readings(view), *_notices_of_allocations(about, view))
+    ]
+
+
+def _notices_of_readings(view: StatusView) -> Iterator[_Notice]:
     if view.snapshot_age_seconds > _STALE_SECONDS:
         age = duration(view.snapshot_age_seconds)
-        notices.append(group(f"This page is out of date: the last snapshot is {age} old. See the exporter's log."))
+        text = f"This page is out of date: the last snapshot is {age} old. See the exporter's log."
+        yield Severity.ERROR, text
     if any(collector.state is CollectorStatus.RELEASED for collector in view.collectors):
-        notices.append(group(_RELEASED))
+        yield Severity.NOTE, _RELEASED
     for collector in view.collectors:
         if collector.duplicate_devices:
             devices = counted(collector.duplicate_devices, "device")
-            notices.append(group(f"{devices} of collector {collector.name}: exported as another collector reads them."))
+            yield (
+                Severity.WARNING,
+                f"{devices} of collector {collector.name}: exported as another collector reads them.",
+            )
+
+
+def _notices_of_allocations(about: About, view: StatusView) -> Iterator[_Notice]:
+    down = [source for source in view.sources if not source.up]
+    names = ", ".join(_SOURCES.get(source.name, source.name) for source in down)
     if not view.allocations_known:
-        down = ", ".join(_SOURCES.get(source.name, source.name) for source in view.sources if not source.up)
-        reason = f"{down} does not answer" if down else "no answer yet"
-        notices.append(group(f"Allocations are unknown: {reason}."))
+        reason = f"{names} does not answer" if down else "no answer yet"
+        yield _severity_of(down), f"Allocations are unknown: {reason}."
+    elif down:
+        since = ago(down[0].last_success_age_seconds)
+        yield _severity_of(down), f"{names[0].upper()}{names[1:]} does not answer: allocations are as of {since}."
+    details = (" Run ", element("code", about.check), " for details.")
     for resource, count in view.unmatched:
         ids = counted(count, f"allocated id of {resource} matches", f"allocated ids of {resource} match")
-        details = () if about.simulated else (" Run ", element("code", _command("check")), " for details.")
-        notices.append(group(f"{ids} no device.", *details))
-    return [element("p", notice, class_="notice") for notice in notices]
+        yield Severity.ERROR, f"{ids} no device.", *details
+    for driver, count in view.unresolved_claims:
+        devices = counted(count, "device", "devices")
+        yield (
+            Severity.WARNING,
+            f"{devices} of resource claims of {driver} not resolved: it is not known which pods hold which devices.",
+            *details,
+        )
 
 
-def _devices(view: StatusView) -> Html:
+def _severity_of(sources: Iterable[SourceRow]) -> Severity:
+    """Of sources that do not answer. One that has never answered may not exist, as outside Kubernetes."""
+    lost = any(source.last_success_age_seconds is not None for source in sources)
+    return Severity.ERROR if lost else Severity.WARNING
+
+
+def _devices(about: About, view: StatusView) -> Iterator[Html]:
     title = element("h2", "Devices", id="devices")
     if not view.devices:
-        return element("section", title, element("p", *_no_devices(view), class_="empty"))
+        yield element("section", title, element("p", *_no_devices(about, view), class_="empty"))
+        return
     bodies = (body(_device(device), *(_partition(part) for part in device.partitions)) for device in view.devices)
-    return element(
+    yield element(
         "section", title, element("p", _summary(view), class_="soft"), table("devices", _DEVICE_COLUMNS, *bodies)
     )
 
@@ -177,6 +213,10 @@ def _summary(view: StatusView) -> str:
     lost = sum(device.lost for device in view.devices)
     if lost:
         facts.append(f"{counted(lost, 'device')} lost")
+    for state, words in (("failed", "failed"), ("predicted_failure", "predicted to fail"), ("degraded", "degraded")):
+        number = sum(device.state == state and not device.lost for device in view.devices)
+        if number:
+            facts.append(f"{counted(number, 'device')} {words}")
     stuck = sum(device.stuck_seconds is not None for device in view.devices)
     if stuck:
         facts.append(f"{counted(stuck, 'device')} stuck")
@@ -185,20 +225,16 @@ def _summary(view: StatusView) -> str:
     return ", ".join(facts)
 
 
-def _no_devices(view: StatusView) -> tuple[Node, ...]:
-    check = element("code", _command("check"))
+def _no_devices(about: About, view: StatusView) -> tuple[Node, ...]:
+    check = element("code", about.check)
     if not view.ready:
         return ("Waiting for the collectors' first readings.",)
     if any(collector.state is CollectorStatus.RELEASED for collector in view.collectors):
         return ("No devices: nothing is read while the hardware is released.",)
     if any(collector.state in {CollectorStatus.LATE, CollectorStatus.DOWN} for collector in view.collectors):
         return ("No devices can be read: a collector below fails. Run ", check, " for the cause.")
-    simulate = element("code", _command("--simulate"))
+    simulate = element("code", "accelerator-exporter --simulate")
     return ("No accelerators found. Run ", check, " for the reason, or ", simulate, " for a simulated node.")
-
-
-def _command(argument: str) -> str:
-    return f"accelerator-exporter {argument}"
 
 
 def _device(device: DeviceRow) -> Html:
@@ -207,7 +243,7 @@ def _device(device: DeviceRow) -> Html:
         element("span", device.address, class_="soft"),
         element("span", short_uuid(device.uuid), class_="soft", title=device.uuid),
     )
-    state = _device_state(device)
+    state = state_tag(device)
     now = device.readings
     power = _NO_READING if now.power_watts is None else watts(now.power_watts)
     cells = (name, state, _utilization(now), _memory(now), power, _temperature(now), _device_holders(device))
@@ -220,20 +256,6 @@ def _partition(part: PartitionRow) -> Html:
     return row(
         _DEVICE_COLUMNS, (name, "", _utilization(part.readings), _memory(part.readings), "", "", holders), "part"
     )
-
-
-def _device_state(device: DeviceRow) -> Html:
-    if device.lost:
-        return _LOST
-    if device.released:
-        return tag("released", "plain")
-    if device.stuck_seconds is None:
-        return _state(device.state)
-    return lines(tag("stuck", "bad"), element("span", f"no answer for {duration(device.stuck_seconds)}", class_="soft"))
-
-
-def _state(state: str | None) -> Html:
-    return _UNKNOWN if state is None else tag(state.replace("_", " "), _STATE_TONES.get(state, "plain"))
 
 
 def _utilization(now: Readings) -> Html:
@@ -269,17 +291,12 @@ def _device_holders(device: DeviceRow) -> Html:
 def _holders(holders: Holders) -> Html:
     if not holders.count:
         return tag("free", "plain")
-    named = [element("li", _container(container)) for container in holders.first]
+    named = [element("li", container(each)) for each in holders.first]
     more = holders.count - len(holders.first)
     if more:
         named.append(element("li", f"and {more} more", class_="soft"))
     several = element("ul", *named, class_="holders")
     return group(tag(f"shared by {holders.count}", "plain"), several) if holders.count > 1 else several
-
-
-def _container(container: Container) -> Html:
-    where = element("span", container.namespace, " / ", class_="soft")
-    return group(where, container.pod, element("span", " / ", container.container, class_="soft"))
 
 
 def _health(view: StatusView) -> list[Html]:
@@ -296,50 +313,15 @@ def _health(view: StatusView) -> list[Html]:
 
 
 def _collector(collector: CollectorRow) -> Html:
-    state = tag(collector.state, _COLLECTOR_TONES.get(collector.state, "plain"))
-    errors = ", ".join(f"{reason.replace('_', ' ')} {count}" for reason, count in collector.errors) or "none"
+    state = tag(collector.state, TONES[_COLLECTOR_SEVERITIES.get(collector.state, Severity.NOTE)])
+    # Counts of readings: a lost device is counted at each reading, so that the number is none of devices.
+    errors = ", ".join(
+        f"{reason.replace('_', ' ')} ({counted(count, 'reading')})" for reason, count in collector.errors
+    )
     age = ago(collector.last_success_age_seconds)
-    return row(_COLLECTOR_COLUMNS, (collector.name, state, str(collector.devices), age, errors))
+    return row(_COLLECTOR_COLUMNS, (collector.name, state, str(collector.devices), age, errors or "none"))
 
 
 def _source(source: SourceRow) -> Html:
-    state = tag("up", "good") if source.up else tag("down", "bad")
+    state = tag("up", "good") if source.up else tag("down", TONES[_severity_of([source])])
     return row(_SOURCE_COLUMNS, (source.name, state, ago(source.last_success_age_seconds)))
-
-
-def percent(ratio: float) -> str:
-    """A ratio from 0 to 1 in whole percent; a small utilization is not shown as zero."""
-    return "<1 %" if 0 < ratio < _LEAST_PERCENT else f"{ratio * 100:.0f} %"
-
-
-def size(count: float) -> str:
-    """Bytes in GiB, smaller amounts in MiB or KiB."""
-    if round(count / _MIB) >= _KIB:
-        return f"{count / _GIB:.1f} GiB"
-    return f"{count / _MIB:.0f} MiB" if count >= _MIB or not count else f"{count / _KIB:.0f} KiB"
-
-
-def watts(power: float) -> str:
-    """Power in whole watts."""
-    return f"{power:.0f} W"
-
-
-def celsius(temperature: float) -> str:
-    """A temperature in whole degrees."""
-    return f"{temperature:.0f} °C"
-
-
-def duration(seconds: float) -> str:
-    """A duration, in minutes from one hour on; 0 for a negative one, as after the clock was set back."""
-    whole = max(0, round(seconds))
-    return spell_duration(whole if whole < _HOUR else whole - whole % _MINUTE)
-
-
-def ago(seconds: float | None) -> str:
-    """Time since an event; None if it never happened."""
-    return "never" if seconds is None else f"{duration(seconds)} ago"
-
-
-def short_uuid(uuid: str) -> str:
-    """A uuid's beginning and end, enough to distinguish the devices of a node."""
-    return uuid if len(uuid) <= _LEADING + _TRAILING + 2 else f"{uuid[:_LEADING]}…{uuid[-_TRAILING:]}"

@@ -6,9 +6,13 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from collectors import catalog
-from collectors.contract import Device, Partition, SubjectKey
+from collectors.condition import Condition
+from collectors.contract import Device, Partition, Sample, SubjectKey
 from collectors.metric import Metric
-from exporter.snapshot import AttributionHealth, CollectorHealth, Container, Snapshot
+from exporter.device_names import index_of
+from exporter.severity import OF_HANGING, OF_STATES, Severity
+from exporter.snapshot import AttributionHealth, CollectorHealth, Container, Failure, Snapshot
+from exporter.throttling import throttled
 
 MAX_SHOWN_HOLDERS = 5
 
@@ -89,6 +93,10 @@ class DeviceRow:
         partitions: In the collector's order.
         stuck_seconds: For how long a call about it has not returned; None while none is out.
         released: True while it is closed at the user's request, and the others are read.
+        index: The driver's number of it; empty if unknown.
+        unread_seconds: For how long nothing has been read of it that should have been; None if it is read.
+        unread_severity: How severe that is.
+        conditions: Why it needs attention, the worst first.
     """
 
     uuid: str
@@ -102,6 +110,32 @@ class DeviceRow:
     partitions: tuple[PartitionRow, ...]
     stuck_seconds: float | None = None
     released: bool = False
+    index: str = ""
+    unread_seconds: float | None = None
+    unread_severity: Severity = Severity.OK
+    conditions: tuple[Condition, ...] = ()
+
+    @property
+    def severity(self) -> Severity:
+        """How severe the worst is that is known about it."""
+        if self.lost:
+            return OF_STATES["failed"]
+        if self.released:
+            return Severity.NOTE
+        facts = [OF_STATES.get(condition.state, Severity.NOTE) for condition in self.conditions]
+        facts.append(Severity.NOTE if self.state is None else OF_STATES.get(self.state, Severity.NOTE))
+        facts.append(Severity.OK if self.unread_seconds is None else self.unread_severity)
+        facts.append(Severity.OK if self.stuck_seconds is None else OF_HANGING)
+        return min(facts, key=list(Severity).index)
+
+    @property
+    def needs_attention(self) -> bool:
+        """True if something is wrong with itself, and not only with its collector."""
+        if self.released and not self.lost:
+            return False
+        slow = self.unread_seconds is not None and self.unread_severity is Severity.WARNING
+        unwell = OF_STATES.get(self.state or "", Severity.NOTE) in {Severity.ERROR, Severity.WARNING}
+        return self.lost or slow or unwell or self.stuck_seconds is not None or bool(self.conditions)
 
     @property
     def allocated_partitions(self) -> int:
@@ -123,8 +157,10 @@ class CollectorRow:
         state: Its state.
         devices: Number of its devices.
         last_success_age_seconds: None before the first success.
-        errors: Reason and count of the errors that occurred.
+        errors: Reason and count of the readings that failed.
         duplicate_devices: Number of devices that it lists and another collector exports.
+        failure: Why it is down; None if it is not.
+        unread_devices: Number of its devices that are not read.
     """
 
     name: str
@@ -133,6 +169,8 @@ class CollectorRow:
     last_success_age_seconds: float | None
     errors: tuple[tuple[str, int], ...]
     duplicate_devices: int = 0
+    failure: Failure | None = None
+    unread_devices: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +191,7 @@ class StatusView:
         collectors: In the snapshot's order.
         sources: Sources of allocations; empty before the first request.
         unmatched: Resource and number of its allocated ids that match no device.
+        unresolved_claims: Driver and number of its devices of resource claims that are not resolved.
         allocations_known: False while no source has reported allocations.
         ready: True once every collector has reported readings, failed or timed out.
         snapshot_age_seconds: Time since the snapshot was made.
@@ -163,6 +202,7 @@ class StatusView:
     collectors: tuple[CollectorRow, ...]
     sources: tuple[SourceRow, ...]
     unmatched: tuple[tuple[str, int], ...]
+    unresolved_claims: tuple[tuple[str, int], ...]
     allocations_known: bool
     ready: bool
     snapshot_age_seconds: float
@@ -177,7 +217,7 @@ def build_view(snapshot: Snapshot, unix_seconds: float, snapshot_age_seconds: fl
         unix_seconds: Current time.
         snapshot_age_seconds: Age of the snapshot by a monotonic clock.
     """
-    subjects = _Subjects(snapshot)
+    subjects = _Subjects(snapshot, snapshot_age_seconds)
     ordered = sorted(snapshot.devices.values(), key=lambda d: (d.vendor, len(d.device), d.device, d.uuid))
     collectors = tuple(_collector(health, unix_seconds) for health in snapshot.collectors)
     ages = [c.last_success_age_seconds for c in collectors if c.devices and c.last_success_age_seconds is not None]
@@ -186,6 +226,7 @@ def build_view(snapshot: Snapshot, unix_seconds: float, snapshot_age_seconds: fl
         collectors=collectors,
         sources=tuple(_source(health, unix_seconds) for health in snapshot.attribution),
         unmatched=tuple(sorted(snapshot.unmatched.items())),
+        unresolved_claims=tuple(sorted(snapshot.unresolved_claims.items())),
         allocations_known=snapshot.allocations is not None,
         ready=snapshot.ready,
         snapshot_age_seconds=snapshot_age_seconds,
@@ -196,10 +237,11 @@ def build_view(snapshot: Snapshot, unix_seconds: float, snapshot_age_seconds: fl
 class _Subjects:
     """A snapshot's samples and allocations, indexed by device and partition."""
 
-    def __init__(self, snapshot: Snapshot) -> None:
+    def __init__(self, snapshot: Snapshot, snapshot_age_seconds: float) -> None:
         self._plain: dict[SubjectKey, dict[Metric, float]] = defaultdict(dict)
         self._temperatures: dict[str, dict[str, float]] = defaultdict(dict)
         self._states: dict[str, str] = {}
+        self._infos: dict[str, Sample] = {}
         for sample in snapshot.samples:
             if not sample.labels:
                 key = sample.subject
@@ -208,15 +250,26 @@ class _Subjects:
                 self._temperatures[sample.device_uuid][sample.labels[0]] = sample.value
             elif sample.metric is catalog.STATUS_STATE and sample.value:
                 self._states[sample.device_uuid] = sample.labels[0]
+            elif sample.metric is catalog.INFO and not sample.partition_uuid:
+                self._infos[sample.device_uuid] = sample
         self._partitions: dict[str, list[Partition]] = defaultdict(list)
         for partition in snapshot.partitions.values():
             self._partitions[partition.device_uuid].append(partition)
         self._holders = None if snapshot.allocations is None else _by_subject(snapshot)
         self._released = {uuid for health in snapshot.collectors for uuid in health.released_devices}
         self._stuck = {uuid: seconds for health in snapshot.collectors for uuid, seconds in health.stuck.items()}
+        self._unread = {
+            uuid: (seconds + snapshot_age_seconds, Severity.WARNING if health.up else OF_HANGING)
+            for health in snapshot.collectors
+            for uuid, seconds in health.unread.items()
+        }
+        self._conditions: dict[str, list[Condition]] = defaultdict(list)
+        for uuid, why in (*snapshot.conditions.items(), *((uuid, (why,)) for uuid, why in throttled(snapshot.samples))):
+            self._conditions[uuid] += why
 
     def device(self, device: Device) -> DeviceRow:
         key = device.subject
+        unread_seconds, unread_severity = self._unread.get(device.uuid, (None, Severity.OK))
         return DeviceRow(
             uuid=device.uuid,
             address=device.device,
@@ -229,6 +282,10 @@ class _Subjects:
             partitions=tuple(self._partition(part) for part in self._partitions.get(device.uuid, ())),
             stuck_seconds=self._stuck.get(device.uuid),
             released=device.uuid in self._released,
+            index=index_of(device.uuid, filter(None, [self._infos.get(device.uuid)])),
+            unread_seconds=unread_seconds,
+            unread_severity=unread_severity,
+            conditions=tuple(self._conditions.get(device.uuid, ())),
         )
 
     def _partition(self, partition: Partition) -> PartitionRow:
@@ -277,6 +334,8 @@ def _collector(health: CollectorHealth, unix_seconds: float) -> CollectorRow:
         last_success_age_seconds=_age(health.last_success_timestamp_seconds, unix_seconds),
         errors=tuple((reason.value, count) for reason, count in health.errors.items() if count),
         duplicate_devices=health.duplicate_devices,
+        failure=health.failure,
+        unread_devices=len(health.unread),
     )
 
 

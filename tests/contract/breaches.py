@@ -52,6 +52,7 @@ def breaches(spec: CollectorSpec, reading: Reading, due: frozenset[Cadence]) -> 
         yield f"stuck device {uuid!r} is not listed"
     for process in reading.processes:
         yield from _wrong_process(process)
+    yield from _wrong_conditions(reading)
 
 
 def _wrong_ids(reading: Reading) -> Iterator[str]:
@@ -164,3 +165,20 @@ def _wrong_process(process: Process) -> Iterator[str]:
         and not 0 <= process.memory_usage_bytes <= bounds_of(catalog.PROCESS_MEMORY_USAGE)[1]
     ):
         yield f"process {process.pid} has {process.memory_usage_bytes} bytes"
+
+
+def _wrong_conditions(reading: Reading) -> Iterator[str]:
+    """Reasons of a state that is another, and texts that say nothing."""
+    states = {s.device_uuid: s.labels[0] for s in reading.samples if s.metric is catalog.STATUS_STATE and s.value}
+    listed = {device.uuid for device in reading.devices}
+    for uuid, why in reading.conditions.items():
+        if uuid not in listed:
+            yield f"conditions of device {uuid!r}, which is not listed"
+        if not why or why[0].state != states.get(uuid, why[0].state):
+            yield f"the first condition of {uuid} is not one of its state {states.get(uuid)}"
+        for condition in why:
+            if not condition.text.strip() or not condition.do.strip():
+                yield f"a condition of {uuid} says not what is wrong, or not what to do"
+    for event in reading.events:
+        if not event.text.strip() or not event.do.strip() or event.occurrences < 1:
+            yield f"event {event.code} of {event.device_uuid} says not what it means, or what to do, or never happened"

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from collectors import catalog, labels
+from collectors.condition import Condition, CriticalEvent
 from collectors.contract import Alias, CollectorSpec, Device, Node, Partition, Process, Reading, Sample, Unsupported
 from collectors.metric import Cadence, Label, Metric
 from tests.contract.breaches import breaches
@@ -16,6 +17,8 @@ MEMORY_AND_MORE = (catalog.INFO, catalog.STATUS_STATE, catalog.UTILIZATION, cata
 STATES = tuple(Sample(catalog.STATUS_STATE, "a", float(s == "ok"), labels=(s,)) for s in labels.STATUS.values)
 USED = Sample(catalog.UTILIZATION, "a", 0.5)
 HOT = Sample(catalog.TEMPERATURE, "a", 40, labels=("core",))
+BAD_MEMORY = Condition("degraded", "Bad memory", "Reset it")
+FALLEN = CriticalEvent("a", "xid", "79", "hardware", "It has fallen off the bus", "Power-cycle the node", "failed")
 GOOD = Reading(
     devices=(gpu("a"), gpu("b", lost=True)),
     partitions=(part("a", "s0"), part("a", "s1")),
@@ -25,6 +28,8 @@ GOOD = Reading(
     ),
     processes=(Process(7, "a", "s0", 5, 0.5), Process(8, "a")),
     unsupported=(Unsupported(catalog.POWER, "a", "has none"),),
+    conditions={"b": (BAD_MEMORY,)},
+    events=(FALLEN,),
 )
 ALL = frozenset(Cadence)
 
@@ -109,6 +114,11 @@ BAD = [
     ),
     (replace(GOOD, stuck=frozenset({"a"})), "utilization_ratio of a: a reading of a stuck device"),
     (replace(GOOD, stuck=frozenset({"z"})), "stuck device 'z' is not listed"),
+    (replace(GOOD, conditions={"z": (BAD_MEMORY,)}), "conditions of device 'z', which is not listed"),
+    (replace(GOOD, conditions={"a": (BAD_MEMORY,)}), "the first condition of a is not one of its state ok"),
+    (replace(GOOD, conditions={"b": ()}), "the first condition of b is not one of its state None"),
+    (replace(GOOD, conditions={"b": (BAD_MEMORY._replace(do=""),)}), "a condition of b says not what is wrong"),
+    (replace(GOOD, events=(FALLEN._replace(text=" "),)), "event 79 of a says not what it means"),
     (replace(GOOD, processes=(Process(0, "a"),)), "pid 0 is not positive"),
     (replace(GOOD, processes=(Process(7, "a", utilization_ratio=1.5),)), "process 7 has a utilization of 1.5"),
     (replace(GOOD, processes=(Process(7, "a", memory_usage_bytes=2**64 - 1),)), "process 7 has 18446744073709551615"),
@@ -132,7 +142,7 @@ def test_sample_that_was_not_due_is_named() -> None:
 def test_info_is_required_only_when_due_and_not_of_lost_devices() -> None:
     medium = replace(GOOD, samples=(HOT,))
     assert list(breaches(SPEC, medium, frozenset({Cadence.MEDIUM}))) == []
-    gone = replace(GOOD, devices=(gpu("a", lost=True),), samples=(), processes=(), unsupported=())
+    gone = replace(GOOD, devices=(gpu("a", lost=True),), samples=(), processes=(), unsupported=(), conditions={})
     assert list(breaches(SPEC, gone, ALL)) == []
 
 

@@ -16,6 +16,7 @@ from exporter.configuration.load import load_settings
 from tests.doubles.chart import of_kind, with_group
 from tests.doubles.kustomize import read
 from tools.chart import CHART, NAME, ROOT, manifests
+from tools.dashboard_queries import filled_in, window_values
 
 RENAMED = {"namespace": "k8s_namespace_name", "pod": "k8s_pod_name", "container": "k8s_container_name"}
 SWAPPED = {"namespace": "pod", "pod": "container", "container": "namespace"}
@@ -23,18 +24,24 @@ SWAPPED = {"namespace": "pod", "pod": "container", "container": "namespace"}
 
 @pytest.mark.parametrize("labels", [RENAMED, SWAPPED], ids=["renamed", "swapped"])
 def test_one_value_renames_the_labels_everywhere(labels: Mapping[str, str]) -> None:
-    found = manifests({**with_group(), "labels": labels, "adapterRule": {"enabled": True}})
+    found = manifests({**with_group(), "labels": labels, "autoscaling": {"enabled": True}})
     (container,) = of_kind(found, "DaemonSet")["spec"]["template"]["spec"]["containers"]
     environ = {each["name"]: each["value"] for each in container["env"] if "value" in each}
     assert load_settings({}, environ, None).labels.ordered == tuple(
         labels[name] for name in ("namespace", "pod", "container")
     )
-    (rule,) = yaml.safe_load(of_kind(found, "ConfigMap")["data"]["prometheus-adapter-rule.yaml"])["rules"]
+    data = of_kind(found, "ConfigMap")["data"]
+    (rule,) = yaml.safe_load(data["prometheus-adapter-rule.yaml"])["rules"]
     assert rule["resources"]["overrides"] == {
         labels["namespace"]: {"resource": "namespace"},
         labels["pod"]: {"resource": "pod"},
     }
     assert rule["seriesQuery"].endswith(f'{{{labels["namespace"]}!="",{labels["pod"]}!=""}}')
+    (trigger,) = yaml.safe_load(data["scaledobject.yaml"])["spec"]["triggers"]
+    query = trigger["metadata"]["query"]
+    promql_parser.parse(query)
+    assert f"avg by ({labels['namespace']}, {labels['pod']})" in query
+    assert set(re.findall(r"(\w+)=~?\"", query)) == {labels["namespace"], labels["pod"]}
 
 
 def dashboards(labels: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -49,19 +56,28 @@ def test_dashboards_are_those_of_the_project() -> None:
         assert json.loads(text) == json.loads((ROOT / "dashboards" / name).read_text())
 
 
+# In a variable, a legend, the address of a link, from the series of a graph, and as the column of a table.
+_USES = (r"\$\{?LABEL\b", r"\{\{LABEL\}\}", r"var-LABEL=", r"__field\.labels\.LABEL\b", r'"LABEL": "[A-Z]')
+
+
 def test_dashboards_use_the_renamed_labels() -> None:
+    """In queries, legends, variables, columns of tables and the addresses of links."""
     for name, text in dashboards(RENAMED).items():
         before = (ROOT / "dashboards" / name).read_text()
         old, new = (json.dumps([each["expr"] for each in targets(json.loads(t))]) for t in (before, text))
         for label, renamed in RENAMED.items():
             assert len(re.findall(rf"\b{renamed}\b", new)) == len(re.findall(rf"\b{label}\b", old))
             assert not re.search(rf"\b{label}\b", new)
-            assert len(re.findall(rf"\$\{{?{renamed}\b", text)) == len(re.findall(rf"\$\{{?{label}\b", before))
-        variables = {each["name"] for each in json.loads(text)["templating"]["list"]}
-        assert {RENAMED["namespace"], RENAMED["pod"]} <= variables
+            for use in _USES:
+                found, expected = (
+                    re.findall(use.replace("LABEL", each), t) for each, t in ((renamed, text), (label, before))
+                )
+                assert len(found) == len(expected)
+        variables = [each["name"] for each in json.loads(before)["templating"]["list"]]
+        renamed_variables = [each["name"] for each in json.loads(text)["templating"]["list"]]
+        assert renamed_variables == [RENAMED.get(variable, variable) for variable in variables]
         for target in targets(json.loads(text)):
-            seconds = re.sub(r"\$\{?__range_s\}?", "600", target["expr"])
-            promql_parser.parse(re.sub(r"\$\{?__\w+\}?", "600s", seconds))
+            promql_parser.parse(filled_in(target["expr"], window_values(600, 60, 5)))
 
 
 def targets(content: object) -> Iterator[dict[str, Any]]:

@@ -34,6 +34,7 @@ EVERYTHING: dict[str, Any] = {
     "monitor": {"enabled": True},
     "rules": {"enabled": True},
     "dashboards": {"enabled": True},
+    "autoscaling": {"enabled": True},
     "conformance": {"enabled": True, "autoscaling": "12/34"},
     "views": ["native", "dcgm"],
     "dcgmService": {"enabled": True},

@@ -10,7 +10,7 @@ from tools import gen_dcgm
 from tools.chart import ROOT, manifests
 
 TEXT = (ROOT / "docs" / "from-dcgm-exporter.md").read_text()
-VALUES, SERVICE, ALIAS = (
+VALUES, EXPORTED, SERVICE, ALIAS = (
     yaml.safe_load(block) for block in re.findall(r"^ *```yaml\n(.*?)^ *```$", TEXT, re.MULTILINE | re.DOTALL)
 )
 
@@ -41,6 +41,15 @@ def test_the_service_of_the_chart_is_the_one_of_the_page() -> None:
     assert service["spec"]["selector"].items() >= SERVICE["spec"]["selector"].items()
     name, namespace = service["metadata"]["name"], service["metadata"]["namespace"]
     assert ALIAS["spec"]["externalName"].startswith(f"{name}.{namespace}.svc.")
+
+
+def test_the_values_are_those_of_the_chart() -> None:
+    [monitor] = of_kind(
+        manifests({**VALUES, "monitor": {**VALUES["monitor"], **EXPORTED["monitor"]}}), "ServiceMonitor"
+    )
+    [endpoint] = monitor["spec"]["endpoints"]
+    assert endpoint["honorLabels"] is True
+    assert endpoint["metricRelabelings"] == EXPORTED["monitor"]["metricRelabelings"]
 
 
 def test_labels_are_listed_in_their_order() -> None:

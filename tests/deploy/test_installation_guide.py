@@ -205,17 +205,3 @@ def test_sizes_of_ordinary_answers_are_as_stated() -> None:
     with_functions = size(lambda k: device("intel.com/intel_sriov_netdevice", *functions(k)))
     assert (round(with_gpu / KIB), round(with_functions / KIB)) == (12, 575)
     assert "12 KiB for 110 pods with a GPU each, 575 KiB for 110\npods with 100 virtual functions" in TEXT
-
-
-def test_autoscaler_arithmetic_is_correct() -> None:
-    rows = re.findall(
-        r"^\| (\d) \| ([\d., ]+) \| ([\d.]+) \| ([\d.]+) \| (\d) \|$", GUIDES[1].read_text(), re.MULTILINE
-    )
-    assert len(rows) == 4
-    for replicas, values, total, quotient, wanted in rows:
-        each = [float(value) for value in values.split(", ")]
-        assert len(each) == int(replicas)
-        assert sum(each) == pytest.approx(float(total))
-        assert sum(each) / 0.7 == pytest.approx(float(quotient), abs=0.005)
-        within_tolerance = abs(sum(each) / len(each) / 0.7 - 1) <= 0.1
-        assert int(wanted) == (int(replicas) if within_tolerance else -int(-sum(each) // 0.7))

@@ -79,12 +79,6 @@ def test_every_other_variant_matches_the_kubernetes_schema(variant: str) -> None
     assert refused(found, VERSIONS) == []
 
 
-def test_autoscaler_matches_the_kubernetes_schema() -> None:
-    (autoscaler,) = read(DEPLOY / "autoscaling" / "horizontalpodautoscaler.yaml")
-    assert autoscaler["apiVersion"] == "autoscaling/v2"
-    assert refused([autoscaler], VERSIONS) == []
-
-
 def test_misspelt_key_fails_the_schema(manifests: list[Manifest]) -> None:
     wrong = copy.deepcopy(of_kind(manifests, "DaemonSet"))
     wrong["spec"]["template"]["spec"]["containers"][0]["securityContex"] = {}

@@ -17,7 +17,6 @@ from tests.doubles.kustomize import read
 from tests.doubles.node import gpu_node, running_exporter
 from tests.doubles.prometheus import Answer, Prometheus, tool
 from tests.doubles.scraping import Job, scraping, without_discovery, write_configuration
-from tools.queries import QUERIES
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 ADAPTER_RULE = DEPLOY / "autoscaling" / "prometheus-adapter-rule.yaml"
@@ -167,30 +166,10 @@ def test_other_pods_other_ports_and_finished_pods_are_not_targets(server: Promet
 
 
 def test_autoscaler_query_returns_one_value_for_the_pod(server: Prometheus) -> None:
-    query = expression(
-        ADAPTER_RULE, "namespace", "pod", matchers='namespace="serving",pod=~"chat-0|chat-1",way="plain"'
-    )
-    (answer,) = server.query(query)
-    assert answer.labels == {"namespace": "serving", "pod": "chat-0"}
+    matchers = 'namespace="serving",pod=~"chat-0|chat-1",way="plain"'
+    (answer,) = server.query(expression(rule(ADAPTER_RULE), "pod", matchers=matchers))
+    assert answer.labels == {"pod": "chat-0"}
     assert answer.value == pytest.approx(0.5, abs=0.01)
-
-
-def test_autoscaler_query_matches_the_documentation() -> None:
-    (documented,) = (query.expr for query in QUERIES if "HorizontalPodAutoscaler" in query.name)
-
-    def plain(query: str) -> str:
-        return re.sub(r"\s|{}", "", query)
-
-    assert plain(expression(ADAPTER_RULE, "namespace", "pod")) == plain(documented)
-
-
-def test_autoscaler_requests_the_metric_of_the_rule() -> None:
-    (autoscaler,) = read(DEPLOY / "autoscaling" / "horizontalpodautoscaler.yaml")
-    (metric,) = autoscaler["spec"]["metrics"]
-    given = rule(ADAPTER_RULE)
-    assert metric["pods"]["metric"]["name"] == given["name"]["as"]
-    assert given["seriesQuery"].partition("{")[0] == given["name"]["matches"].strip("^$") == BUSY
-    assert set(given["resources"]["overrides"]) == {"namespace", "pod"}
 
 
 @pytest.mark.parametrize("job", [plain_job, operator_job], ids=SHIPPED)

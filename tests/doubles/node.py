@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 from tests.doubles.exporter_process import ExporterProcess, exporter
-from tests.doubles.kubelet import Kubelet
+from tests.doubles.kubelet import Kubelet, container, device, pod
 from tests.doubles.nvml import Device, MigDevice, NvmlState, h100, h100_mig
 from tests.doubles.sysfs_tree import SysfsTree
 
@@ -63,10 +63,18 @@ class Node:
             self.gpus.append(self.nvml.add(h100(index)))
             self.sysfs.add_pci(self.gpus[-1].pci_address)
 
-    def add(self, device: Device) -> None:
+    def train_on_h100s(self, count: int) -> None:
+        """Add cards, each allocated to a pod of its own: `research/train-0` and so on."""
+        self.add_h100s(count)
+        self.kubelet.pods = [
+            pod("research", f"train-{index}", container("main", device("nvidia.com/gpu", uuid)))
+            for index, uuid in enumerate(self.uuids)
+        ]
+
+    def add(self, card: Device) -> None:
         """Add one card, with driver and library."""
         self._has_library = True
-        self.gpus.append(self.nvml.add(device))
+        self.gpus.append(self.nvml.add(card))
         self.sysfs.add_pci(self.gpus[-1].pci_address)
 
     def remove_library(self) -> None:

@@ -33,6 +33,8 @@ class PollResult:
     """
 
     def __init__(self, reading: Reading) -> None:
+        self.events = [(event.device_uuid, event.text, event.state, event.occurrences) for event in reading.events]
+        self.conditions = {uuid: [each.text for each in why] for uuid, why in reading.conditions.items()}
         self.lost = {device.uuid: device.lost for device in reading.devices}
         self.partitions = [partition.uuid for partition in reading.partitions]
         self.faults = [(fault.reason, fault.where, fault.detail) for fault in reading.faults]
@@ -123,8 +125,8 @@ class CollectorBench:
 
 
 def shorten_waits(patch: pytest.MonkeyPatch) -> None:
-    """Shorten a wait for events, because the end of a session takes as long as a wait."""
-    patch.setattr(listener, "_WAIT_MILLISECONDS", 10)
+    """Shorten the pauses in which nobody receives events, and the wait for a listener that hangs."""
+    patch.setattr(listener, "_PAUSE_SECONDS", 0.01)
     patch.setattr(events, "_END_SECONDS", 0.2)
 
 

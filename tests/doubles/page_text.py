@@ -10,7 +10,8 @@ class PageText(HTMLParser):
 
     Attributes:
         elements: Name and attributes of every element, in order.
-        cells: The text of every table row, cell by cell.
+        cells: The text of every table row, cell by cell, except those of the table `attention`.
+        attention: The same of the table about devices that are not well.
         paragraphs: The text of every paragraph.
         title: The document's title.
     """
@@ -19,6 +20,8 @@ class PageText(HTMLParser):
         super().__init__(convert_charrefs=True)
         self.elements: list[tuple[str, dict[str, str | None]]] = []
         self.cells: list[list[str]] = []
+        self.attention: list[list[str]] = []
+        self._rows = self.cells
         self.paragraphs: list[str] = []
         self.title = ""
         self._open: list[str] = []
@@ -40,12 +43,14 @@ class PageText(HTMLParser):
         self.elements.append((tag, dict(attrs)))
         if tag not in _VOID:
             self._open.append(tag)
+        if tag == "table":
+            self._rows = self.attention if dict(attrs)["aria-labelledby"] == "attention" else self.cells
         if tag == "tr":
-            self.cells.append([])
+            self._rows.append([])
         elif tag in {"td", "th"}:
-            self.cells[-1].append("")
-        elif tag in {"div", "li"} and {"td", "th"} & set(self._open) and self.cells[-1][-1]:
-            self.cells[-1][-1] += "\n"  # as it is displayed
+            self._rows[-1].append("")
+        elif tag in {"div", "li"} and {"td", "th"} & set(self._open) and self._rows[-1][-1]:
+            self._rows[-1][-1] += "\n"  # as it is displayed
         elif tag == "p":
             self.paragraphs.append("")
 
@@ -54,7 +59,7 @@ class PageText(HTMLParser):
         assert self._open
         assert self._open.pop() == tag
         if tag in {"td", "th"}:
-            self.cells[-1][-1] = self.cells[-1][-1].rstrip("\n")  # a last line without text is a bar
+            self._rows[-1][-1] = self._rows[-1][-1].rstrip("\n")  # a last line without text is a bar
 
     def handle_data(self, data: str) -> None:
         """Add text to the elements that contain it."""
@@ -63,4 +68,4 @@ class PageText(HTMLParser):
         if "p" in self._open:
             self.paragraphs[-1] += data
         if {"td", "th"} & set(self._open):
-            self.cells[-1][-1] += data
+            self._rows[-1][-1] += data

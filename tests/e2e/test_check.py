@@ -293,6 +293,6 @@ def test_the_address_of_a_running_exporter_is_ok(pods: Node) -> None:
 
 
 def test_a_configuration_mistake_is_exit_code_2_and_no_report() -> None:
-    for arguments in (["check", "--log.level=loud"], ["check", "--simulate"], ["--json"]):
+    for arguments in (["check", "--log.level=loud"], ["check", "--simulate=no-such-scenario"], ["--json"]):
         result = run_once(arguments, {})
         assert (result.returncode, result.stdout, result.stderr.count("\n")) == (2, "", 1)

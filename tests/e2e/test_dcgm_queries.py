@@ -1,5 +1,6 @@
 """The queries that others run on dcgm-exporter's metrics have results on the view `dcgm`, or a reason why not."""
 
+import re
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -20,6 +21,7 @@ from tests.doubles.scraping import Job, often, scraping
 DATA = Path(__file__).parents[1] / "data" / "dcgm_queries.yaml"
 NVIDIA_CARDS = {"h100": "h100", "mig": "h100-mig", "a100": "a100"}
 NODES = (*NVIDIA_CARDS, "mi300x")
+PAGE = (Path(__file__).parents[2] / "docs" / "from-dcgm-exporter.md").read_text(encoding="utf-8")
 VIEW = "--metrics.views=dcgm"
 
 
@@ -88,6 +90,17 @@ def _renaming(targets: list[dict[str, Any]]) -> Job:
     return {**often(named), "job_name": "renamed", "honor_labels": False}
 
 
+def _with_both_names(targets: list[dict[str, Any]]) -> Job:
+    """A job with the values of docs/from-dcgm-exporter.md for queries that expect renamed labels."""
+    [block] = re.findall(r"^ *```yaml\n( *monitor:\n *metricRelabelings:.*?)^ *```$", PAGE, re.MULTILINE | re.DOTALL)
+    names = {"sourceLabels": "source_labels", "targetLabel": "target_label"}
+    rules = [
+        {names.get(name, name): value for name, value in rule.items()}
+        for rule in yaml.safe_load(block)["monitor"]["metricRelabelings"]
+    ]
+    return {**often(targets), "job_name": "both", "metric_relabel_configs": rules}
+
+
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory, nvml_library: Path) -> Iterator[Prometheus]:
     """A Prometheus that scrapes all nodes and has a result for each query that should have one."""
@@ -98,7 +111,7 @@ def server(tmp_path_factory: pytest.TempPathFactory, nvml_library: Path) -> Iter
         }
         exporters["mi300x"] = _amd(running, tmp_path_factory.mktemp("mi300x"))
         targets = [{"targets": [each.address], "labels": {"instance": name}} for name, each in exporters.items()]
-        jobs = ({**often(targets), "job_name": "kept"}, _renaming(targets))
+        jobs = ({**often(targets), "job_name": "kept"}, _renaming(targets), _with_both_names(targets))
         started = running.enter_context(scraping(tmp_path_factory.mktemp("prometheus"), *jobs))
         answered = [(query, node) for query in QUERIES for node in NODES if node not in query.empty]
         started.wait_for_all({f"{node}: {query.name}": query.of_node(node) for query, node in answered})
@@ -111,6 +124,20 @@ def test_exactly_the_queries_with_a_reason_have_no_result(server: Prometheus, no
     assert empty == {query.name for query in QUERIES if node in query.empty}
 
 
+@pytest.mark.parametrize("node", NODES)
+def test_with_the_values_of_the_page_queries_for_renamed_labels_have_results(server: Prometheus, node: str) -> None:
+    of_renamed = [query for query in QUERIES if query.job == "renamed" and node not in query.empty]
+    server.wait_for_all({query.name: query._replace(job="both").of_node(node) for query in of_renamed})
+    kept = query_of_pods(server, node, "pod", "namespace", "container")
+    assert kept == query_of_pods(server, node, "exported_pod", "exported_namespace", "exported_container")
+    assert server.query(f'{{__name__!~"DCGM.*",job="both",instance="{node}",exported_pod!=""}}') == []
+
+
+def query_of_pods(server: Prometheus, node: str, *labels: str) -> set[tuple[str, ...]]:
+    selector = f'DCGM_FI_DEV_FB_USED{{instance="{node}",job="both",namespace="team"}}'
+    return {tuple(answer.labels[label] for label in labels) for answer in server.query(selector)}
+
+
 def test_the_pod_of_a_device_is_found_under_its_own_labels(server: Prometheus) -> None:
     for node, pods in (("h100", 1), ("mig", 7), ("a100", 1), ("mi300x", 1)):
         selector = f'DCGM_FI_DEV_FB_USED{{instance="{node}",job="kept",namespace="team",container="main"}}'
@@ -119,6 +146,7 @@ def test_the_pod_of_a_device_is_found_under_its_own_labels(server: Prometheus) -
 
 def test_every_query_names_a_node_and_every_reason_is_used() -> None:
     assert all("$node" in query.text for query in QUERIES)
+    assert {query.job for query in QUERIES} == {"kept", "renamed"}
     assert len({query.name for query in QUERIES}) == len(QUERIES)
     assert {node for query in QUERIES for node in query.empty} <= set(NODES)
     assert {reason for query in QUERIES for reason in query.empty.values()} == set(CONTENT["reasons"])

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.doubles.adapter import expression
 from tests.doubles.amd_cards import MI300X
 from tests.doubles.amd_host import AmdHost, amd_host, partition_ids
 from tests.doubles.documented_queries import PAGES, ROOT, documented_queries
@@ -24,7 +23,6 @@ SHOWN = ("--metrics.sets=all", "--metrics.views=all", "--metrics.dcgm-vendors=al
 GPU, MIG = "nvidia.com/gpu", "nvidia.com/mig-1g.10gb"
 BY_NAME = {query.name: query.expr for query in QUERIES}
 DOCUMENTED = [query for page in PAGES for query in documented_queries(page)]
-ADAPTER_RULE = ROOT / "deploy" / "autoscaling" / "prometheus-adapter-rule.yaml"
 RIGHTLY_EMPTY = {BY_NAME["Devices that two exporters export"], BY_NAME["Parts of the exporter that do not work"]}
 XID = BY_NAME["Containers that were on a device when it had XID 79"]
 SHARE_OF_CPX = 1 / 8
@@ -127,13 +125,13 @@ def pods(server: Prometheus, name: str) -> set[str]:
 def test_every_page_with_queries_is_covered() -> None:
     pages = {page.relative_to(ROOT).as_posix() for page in PAGES if documented_queries(page)}
     assert {"README.md", "docs/metrics.md", "docs/nvidia-health.md", "docs/installation.md"} < pages
-    assert "deploy/autoscaling/README.md" in pages
+    assert "docs/autoscaling.md" in pages
     assert set(BY_NAME.values()) < set(DOCUMENTED)
 
 
 def test_every_query_has_a_result(server: Prometheus) -> None:
     # Prometheus evaluates a subquery at multiples of its step, so a minute might not occur in a test.
-    queries = [query.replace("[1d:1m]", "[1d:1s]") for query in (*DOCUMENTED, expression(ADAPTER_RULE, "pod"))]
+    queries = [query.replace("[1d:1m]", "[1d:1s]") for query in DOCUMENTED]
     assert {query for query in queries if not server.query(query)} == RIGHTLY_EMPTY
 
 

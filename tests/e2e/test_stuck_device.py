@@ -9,7 +9,6 @@ from contextlib import ExitStack, contextmanager
 import pytest
 
 from tests.doubles.exporter_process import ExporterProcess, Scrape, wait_until
-from tests.doubles.kubelet import container, device, pod
 from tests.doubles.node import Node, running_exporter
 from tests.doubles.page_text import PageText
 
@@ -30,11 +29,7 @@ _NOT_READINGS = (
 @contextmanager
 def _exporter(node: Node) -> Iterator[ExporterProcess]:
     """The exporter on a node with eight cards, each allocated to a pod, after its first readings."""
-    node.add_h100s(_CARDS)
-    node.kubelet.pods = [
-        pod("research", f"train-{index}", container("main", device("nvidia.com/gpu", uuid)))
-        for index, uuid in enumerate(node.uuids)
-    ]
+    node.train_on_h100s(_CARDS)
     with node.kubelet, running_exporter(node, *_AGES) as running:
         wait_until(lambda: len(running.scrape().find("accelerator_container_energy_joules_total")) == _CARDS)
         yield running
@@ -136,8 +131,8 @@ def test_the_hang_of_several_gpus_is_counted_for_each(node: Node) -> None:
 
 def _lost_lines(running: ExporterProcess, address: str) -> int:
     """How many lines of the log say that the GPU at an address is lost."""
-    lines = [line for line in running.log.read_text().splitlines() if "device_lost" in line]
-    return sum(f"where={address}" in line for line in lines)
+    lines = [line for line in running.log.read_text().splitlines() if 'msg="device lost"' in line]
+    return sum(f"device={address}" in line for line in lines)
 
 
 @pytest.mark.parametrize("hung", [(_HUNG,), tuple(range(_CARDS))], ids=["one", "all"])

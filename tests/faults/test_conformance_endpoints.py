@@ -1,6 +1,7 @@
 """The command `conformance` on endpoints with one fault each: it names the fault, and never fails itself."""
 
 import socket
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
@@ -68,6 +69,8 @@ FAULTS = (
         "each series once",
     ),
     Fault("an invalid line", response(GOOD + "not a line of it\n"), SYNTAX, "invalid", "exposition format"),
+    Fault("Windows line ends", response(GOOD.replace("\n", "\r\n")), SYNTAX, "does not read line 1", "line end"),
+    Fault("a unit", response(GOOD.replace("} 0.5", "} 0.5%")), SYNTAX, "does not read line 2", "exposition format"),
     Fault("a cut text", response(GOOD[:-1]), SYNTAX, "cut off", "line end"),
     Fault("bytes that are not UTF-8", response(GOOD.encode() + b"\xff 1\n"), SYNTAX, "not UTF-8", "UTF-8"),
     Fault("a page for people", response("<html><body>up</body></html>\n", "text/html"), SYNTAX, "invalid", "text"),
@@ -133,6 +136,25 @@ def test_openmetrics_that_is_offered_must_be_valid() -> None:
     assert "EOF" in run.subtests("FAIL")[f"{FORMAT}/OpenMetrics"]["lines"][0]
 
 
+def test_an_endpoint_may_have_no_openmetrics() -> None:
+    def answer(request: str) -> bytes:
+        readable = "text/plain" in request or "Accept:" not in request
+        return response(GOOD) if readable else response("", status="406 Not Acceptable")
+
+    with MetricsEndpoint(answer) as endpoint:
+        run = conformance(endpoint.url)
+    assert (run.code, set(run.subtests("SKIP"))) == (0, {f"{FORMAT}/OpenMetrics"})
+
+
+def test_no_command_of_an_endpoint_is_in_the_command_that_is_printed() -> None:
+    hostile = without("utilization") + '$(touch${IFS}x)util{uuid="a"} 1\n'
+    with MetricsEndpoint(response(hostile)) as endpoint:
+        run = conformance(endpoint.url)
+    assert run.code == 1
+    assert [flag for flag in run.output["official_flags"] if "utilization" in flag] == []
+    assert "touch" not in run.output["files"]["PRODUCT.yaml"]
+
+
 def test_nobody_listening_is_no_verdict(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
@@ -144,6 +166,38 @@ def test_nobody_listening_is_no_verdict(tmp_path: Path) -> None:
     assert not (tmp_path / "out").exists()
 
 
+def _refuse_once(listener: socket.socket) -> None:
+    connection, _ = listener.accept()
+    with connection:
+        connection.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+        connection.recv(4096)
+
+
+def test_tls_that_hangs_is_not_waited_for() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        url = f"https://127.0.0.1:{listener.getsockname()[1]}/metrics"
+        run = conformance(url, scraping=QUICK._replace(deadline_seconds=0.2))
+    assert run.code == 2
+    assert "no answer within 0.2 s" in run.errors
+
+
+def test_tls_on_a_port_without_it_is_no_verdict() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener, ThreadPoolExecutor(1) as pool:
+        pool.submit(_refuse_once, listener)
+        run = conformance(f"https://127.0.0.1:{listener.getsockname()[1]}/metrics")
+    assert (run.code, run.output, run.errors.count("\n")) == (2, {}, 1)
+    assert "TLS fails: wrong version number" in run.errors
+    assert "does https belong to this port?" in run.errors
+
+
+def test_a_file_of_authorities_without_certificate_is_named(tmp_path: Path) -> None:
+    (tmp_path / "ca.crt").write_text("no certificate")
+    with MetricsEndpoint(b"") as endpoint:
+        run = conformance(endpoint.url.replace("http:", "https:"), f"--ca-file={tmp_path / 'ca.crt'}")
+    assert (run.code, run.output) == (2, {})
+    assert run.errors == (f"accelerator-exporter: --ca-file: {tmp_path / 'ca.crt'}: found no certificate in PEM form\n")
+
+
 def test_a_host_that_does_not_exist_is_no_verdict() -> None:
     run = conformance("http://no-such-host.invalid/metrics")
     assert (run.code, run.output, run.errors.count("\n")) == (2, {}, 1)
@@ -151,9 +205,9 @@ def test_a_host_that_does_not_exist_is_no_verdict() -> None:
 
 
 def test_a_name_with_control_characters_stays_on_its_line() -> None:
-    hostile = GOOD + 'util\x1b[31m\x00]]>&"{uuid="c"} 1\n'
+    hostile = GOOD.replace("accelerator_utilization_ratio{", 'util\x1b[31m\x00]]>&"{')
     with MetricsEndpoint(response(hostile)) as endpoint:
-        run = conformance(endpoint.url, '--utilization-metric=util\x1b[31m\x00]]>&"')
+        run = conformance(endpoint.url)
     assert run.code == 1  # the text is invalid
     printed = "".join(run.output["files"].values())
     assert {char for char in printed if not char.isprintable()} == {"\n", "\t"}

@@ -81,7 +81,7 @@ def play(scenario: Scenario, until: int, sets: frozenset[MetricSet] = DEFAULT_SE
         )
         reading = node.read(second, due)
         held = allocations_at(scenario, devices, second)
-        assembler.apply(replace(held, last_success_timestamp_seconds=EPOCH + second))
+        assembler.apply(held._replace(last_success_timestamp_seconds=EPOCH + second))
         assembler.apply(CallEnded(spec.name, second, second, due, reading))
         snapshot = assembler.snapshot()
     return exposition.render(snapshot, health_samples(snapshot), Format.TEXT, Shown(sets=sets)).decode()

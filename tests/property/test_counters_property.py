@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from collectors import catalog
 from collectors.contract import Reading, Sample, SubjectKey
-from collectors.counters import BASE_READINGS, HELD_READINGS, Counter, CounterReading, bound
+from collectors.counters import BASE_READINGS, HELD_READINGS, Counter, CounterReading, Verdict, bound
 from exporter.accounting import Accounting
 from exporter.snapshot import Allocation, Container, Holder
 from exporter.validation import Validator
@@ -67,6 +67,20 @@ def test_rise_is_never_more_than_the_bound(steps: list[Step], most: float | None
     for now in readings(steps, most):
         verdict = counter.read(now)
         assert 0 <= verdict.rise <= bound(most, verdict.seconds)
+
+
+@UNHURRIED
+@given(st.lists(st.tuples(st.sampled_from([0.0, 3.0, 4.0, 4.0, 5.0]), st.sampled_from("aaab")), max_size=30))
+def test_a_repeated_count_says_nothing_new(counts: list[tuple[float, str]]) -> None:
+    quick, full = Counter(), Counter()
+    for at, (count, session) in enumerate(counts):
+        now = CounterReading(at, count, None, session)
+        expected = full.read(now)._replace(seconds=0.0)
+        if quick.repeats(now.at, now.value, now.session):
+            assert expected == Verdict(now.value)
+        else:
+            assert quick.read(now)._replace(seconds=0.0) == expected
+        assert quick.read_at == full.read_at
 
 
 @UNHURRIED

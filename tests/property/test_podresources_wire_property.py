@@ -1,7 +1,6 @@
 """The decoder of the kubelet's answers understands what protobuf understands, in whatever pieces it arrives."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from typing import Any, NamedTuple
 
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
@@ -157,7 +156,7 @@ def expected(answer: Any) -> PodResourcesList:  # noqa: ANN401 - of either class
                 }
             )
         ),
-        tuple(replace(device, cdi_devices=names) for device, names in sorted(cdi_devices.items())),
+        tuple(device._replace(cdi_devices=names) for device, names in sorted(cdi_devices.items())),
     )
 
 

@@ -41,7 +41,7 @@ def page(names: list[str]) -> PageText:
         attribution=(AttributionHealth(source, up=True, last_success_timestamp_seconds=None),),
         unmatched={resource: 1},
     )
-    return PageText(render(About(node, node, ((node, node),)), build_view(snapshot, NOW, 0), ""))
+    return PageText(render(About(node, node, ((node, node),), node), build_view(snapshot, NOW, 0), ""))
 
 
 def shape(read: PageText) -> list[tuple[str, list[str]]]:

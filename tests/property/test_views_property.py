@@ -159,7 +159,7 @@ def test_every_value_converts_back_to_the_native_one(name: str, random: Random) 
     [view] = load_views([name], OPTIONS)
     assert isinstance(view, TableView)
     arranged = series.arrange(snapshot, OWN, Shown(native=False, views=(view,)))
-    found = zip(arranged.series, arranged.values(snapshot, OWN), strict=True)
+    found = zip(arranged.series, arranged.values(series.values(snapshot, OWN)), strict=True)
     values = {(each.name, frozenset(each.written_labels)): foreign for each, foreign in found}
     wanted = expected(view, snapshot)
 
@@ -177,7 +177,7 @@ def test_the_memory_of_the_view_dcgm_adds_up(random: Random) -> None:
     snapshot = node(random)
     arranged = series.arrange(snapshot, OWN, Shown(native=False, views=load_views(["dcgm"], OPTIONS)))
     parts: dict[object, dict[str, float]] = {}
-    for each, foreign in zip(arranged.series, arranged.values(snapshot, OWN), strict=True):
+    for each, foreign in zip(arranged.series, arranged.values(series.values(snapshot, OWN)), strict=True):
         stem = each.name.removeprefix("DCGM_FI_DEV_FB_")
         parts.setdefault(frozenset(each.written_labels), {})[stem] = foreign
     for found in parts.values():
@@ -191,7 +191,7 @@ def test_sums_over_the_devices_of_the_view_otel_are_the_native_ones(random: Rand
     snapshot = node(random)
     arranged = series.arrange(snapshot, OWN, Shown(native=False, views=load_views(["otel"], OPTIONS)))
     foreign: dict[str, float] = {}
-    for each, number in zip(arranged.series, arranged.values(snapshot, OWN), strict=True):
+    for each, number in zip(arranged.series, arranged.values(series.values(snapshot, OWN)), strict=True):
         if "hw_parent" not in each.labels:
             foreign[each.name] = foreign.get(each.name, 0) + number
     for name, row in {

@@ -235,6 +235,22 @@ def test_an_uncorrected_error_makes_the_card_degraded(tree: AmdTree, gpu: Gpu) -
     assert state(tree, gpu) == "degraded"
 
 
+def test_new_errors_are_events_once_and_reasons_of_the_state_while_it_lasts(tree: AmdTree, gpu: Gpu) -> None:
+    gpu.write("ras/gfx_err_count", "ue: 0\nce: 0")
+    collector = collector_of(tree)
+    assert (collector.read(ALL).events, collector.read(ALL).conditions) == ((), {})
+    gpu.write("ras/gfx_err_count", "ue: 2\nce: 0")
+    reading = collector.read(ALL)
+    (event,) = reading.events
+    assert (event.code, event.text, event.occurrences) == ("gfx", "Uncorrected errors in the block gfx", 2)
+    later = collector.read(ALL)
+    assert later.events == ()
+    for each in (reading, later):
+        assert [(why.state, why.text) for why in each.conditions[gpu.uuid]] == [
+            ("degraded", "Uncorrected errors since the driver was loaded, in memory or in another block")
+        ]
+
+
 def test_corrected_errors_do_not_make_the_card_degraded(tree: AmdTree, gpu: Gpu) -> None:
     gpu.write("ras/umc_err_count", "ue: 0\nce: 99999")
     assert state(tree, gpu) == "ok"
@@ -321,6 +337,6 @@ def test_rules_are_sorted_by_severity() -> None:
 
 def test_the_documentation_has_every_rule_in_order() -> None:
     page = (Path(__file__).parents[2] / "docs" / "amd.md").read_text(encoding="utf-8")
-    rows = [f"| `{rule.name}` | `{rule.state}` | {rule.text} |" for rule in RULES]
+    rows = [f"| `{rule.name}` | `{rule.state}` | {rule.text} | {rule.do} |" for rule in RULES]
     assert "\n".join(rows) in page
     assert sum(page.count(f"| `{state}` |") for state in ("failed", "degraded", "predicted_failure")) == len(RULES)

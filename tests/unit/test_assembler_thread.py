@@ -6,7 +6,6 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 
 import pytest
 
@@ -124,7 +123,7 @@ def test_hung_collector_is_late_and_recovers() -> None:
     hang = Hang(USED)
     collector = ScriptedCollector(USED, hang, USED)
     latest = Latest()
-    limits = replace(LIMITS, deadline_seconds=0.2)
+    limits = LIMITS._replace(deadline_seconds=0.2)
     with assembling(Assembler(["acme"], (), limits, Clocks(time.monotonic, time.time)), latest) as thread:
         intervals = dict.fromkeys(INTERVALS, 0.01)
         poller = Poller("acme", collector, intervals, time.monotonic, thread.report)

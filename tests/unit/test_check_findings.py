@@ -5,7 +5,9 @@ from dataclasses import replace
 
 import pytest
 
-from collectors.contract import Fault, Reading, Reason
+from collectors import catalog
+from collectors.condition import Condition
+from collectors.contract import Fault, Reading, Reason, Sample
 from exporter.attribution.api_health import ApiState
 from exporter.attribution.holding import ClaimDevice
 from exporter.check.command import all_findings
@@ -23,14 +25,13 @@ from exporter.check.facts import (
     PciState,
     SocketMount,
 )
-from exporter.check.finding import Finding, FindingCode, Severity, ordered, worst
+from exporter.check.finding import Finding, FindingCode, ordered, worst
+from exporter.severity import Severity
 from tests.doubles.check_facts import (
     DRA_DRIVER,
     ENVIRONMENT,
     GPU,
     HEALTHY,
-    MOUNTED,
-    NOT_MOUNTED,
     PARTITIONED,
     SOCKET,
     TRAINING,
@@ -84,6 +85,12 @@ THREE_CLAIMED = tuple(
         ("c", "dra.net", "eth1"),
     )
 )
+UNWELL = replace(
+    reading(),
+    samples=(Sample(catalog.STATUS_STATE, WHOLE.uuid, 1, labels=("degraded",)),),
+    conditions={WHOLE.uuid: (Condition("degraded", "Bad memory", "Reset it"),)},
+)
+HOT = replace(reading(), samples=(Sample(catalog.THROTTLE_ACTIVE, WHOLE.uuid, 1, labels=("thermal",)),))
 UNMATCHED = replace(HEALTHY, kubelet=kubelet(TRAINING, unmatched_holding(), unmatched_holding(1)))
 
 API_DOWN = ApiFacts("resource slices", "list and watch resourceslices", ApiState.DOWN, "it says why")
@@ -233,6 +240,20 @@ CASES: tuple[tuple[NodeFacts, Severity, FindingCode, str, str], ...] = (
         "resource claims",
         "gpu.nvidia.com: 3 devices of claims are not resolved: no device has this name (unknown_name)",
     ),
+    (
+        replace(HEALTHY, collectors=(collector(UNWELL),)),
+        WARNING,
+        FindingCode.DEVICE_NOT_OK,
+        f"device {WHOLE.device}",
+        f"{WHOLE.model}, {WHOLE.uuid}, held by research/train-0: degraded: Bad memory",
+    ),
+    (
+        replace(HEALTHY, collectors=(collector(HOT),)),
+        WARNING,
+        FindingCode.DEVICE_THROTTLED,
+        f"device {WHOLE.device}",
+        "Clocks are reduced: the device is too hot",
+    ),
     (with_address(AddressState.FREE), OK, FindingCode.ADDRESS_OK, "address :9410", "free"),
     (with_address(AddressState.SERVED), OK, FindingCode.ADDRESS_OK, "address :9410", "an exporter listens there"),
     (
@@ -348,26 +369,6 @@ def test_partitions_are_not_reported_as_hidden_if_no_variable_hides_them() -> No
     facts = replace(HEALTHY, collectors=(collector(UNPARTITIONED),))
     assert found(facts, FindingCode.PARTITIONS_HIDDEN) == []
     assert found(replace(HEALTHY, environment=HIDING), FindingCode.PARTITIONS_HIDDEN) == []
-
-
-def test_advice_for_a_missing_socket_depends_on_the_mount() -> None:
-    mounted, unmounted = (
-        found(replace(HEALTHY, kubelet=silent_kubelet(KubeletState.ABSENT, mount)), FindingCode.KUBELET_ABSENT)[0].do
-        for mount in (MOUNTED, NOT_MOUNTED)
-    )
-    assert mounted.startswith(f"{MOUNTED.point} is mounted: check that the kubelet runs")
-    assert unmounted.startswith("mount the kubelet's pod-resources directory")
-
-
-def test_a_replaced_directory_needs_a_restart_of_the_pod() -> None:
-    facts = replace(HEALTHY, kubelet=silent_kubelet(KubeletState.FAILED, replace(MOUNTED, replaced=True)))
-    assert found(facts, FindingCode.KUBELET_FAILED)[0].do.startswith("restart the pod")
-
-
-def test_the_variable_that_hides_devices_is_named_if_ids_match_no_device() -> None:
-    do = found(replace(UNMATCHED, environment=HIDING), FindingCode.UNMATCHED_IDS)[0].do
-    assert "NVIDIA_VISIBLE_DEVICES=all" in do
-    assert "NVIDIA_VISIBLE_DEVICES" not in found(UNMATCHED, FindingCode.UNMATCHED_IDS)[0].do
 
 
 def test_rights_and_names_are_findings_in_pods_only() -> None:

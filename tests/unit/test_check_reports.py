@@ -10,14 +10,17 @@ from typing import Any
 import pytest
 
 from collectors import catalog
+from collectors.condition import Condition
 from collectors.contract import Reason, Unsupported
 from exporter.attribution.api_health import ApiState
 from exporter.attribution.holding import ClaimDevice
 from exporter.check import report_json, report_text
 from exporter.check.command import all_findings
 from exporter.check.facts import ApiFacts, CallOutcome, CdiDirectory, ClaimSources, KubeletState, NodeFacts
-from exporter.check.finding import FindingCode, Severity
+from exporter.check.finding import FindingCode
+from exporter.check.running_facts import HeldDevice, PastEvent, RunningExporter
 from exporter.check.text_table import WIDTH
+from exporter.severity import Severity
 from tests.doubles.check_facts import (
     DRA_DRIVER,
     HEALTHY,
@@ -46,6 +49,15 @@ CLAIM_SOURCES = ClaimSources(
     (CdiDirectory("/var/run/cdi", exists=True), CdiDirectory("/etc/cdi", None)),
     "monitors",
     (ApiFacts("resource slices", "list and watch resourceslices", ApiState.DOWN, "it says why"),),
+)
+RUNNING = RunningExporter(
+    ":9410",
+    1.0,
+    2.0,
+    simulated=False,
+    held=(HeldDevice("0000:1b:00.0", WHOLE.uuid, "research/train-0/main", "nvidia.com/gpu"),),
+    states={WHOLE.uuid: "failed"},
+    events=(PastEvent(WHOLE.uuid, "xid", "79", 10.0),),
 )
 PAGE = (Path(__file__).parents[2] / "docs" / "check.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```[a-z]*\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
@@ -79,7 +91,7 @@ def test_the_text_fits_a_terminal_and_has_no_control_characters(facts: NodeFacts
 
 
 def test_text_from_a_peer_cannot_control_the_terminal() -> None:
-    malicious = replace(unmatched_holding(), device_id="GPU-\x1b[31m\r\nerror  all is lost")
+    malicious = unmatched_holding()._replace(device_id="GPU-\x1b[31m\r\nerror  all is lost")
     report = text(replace(HEALTHY, kubelet=kubelet(malicious)))
     assert "GPU-\\x1b[31m\\r\\nerror" in report
     assert "\x1b" not in report
@@ -168,7 +180,9 @@ def keys(value: object, path: str = "") -> Iterator[str]:
 
 def test_every_key_of_the_object_is_documented_and_no_other() -> None:
     answered = kubelet(TRAINING, SERVING, unmatched_holding(), claims=(CLAIMED,))
-    full = document(replace(HEALTHY, kubelet=replace(answered, claim_sources=CLAIM_SOURCES)))
+    unwell = replace(reading(), conditions={WHOLE.uuid: (Condition("degraded", "Bad memory", "Reset it"),)})
+    facts = replace(HEALTHY, collectors=(collector(unwell),), running=RUNNING)
+    full = document(replace(facts, kubelet=replace(answered, claim_sources=CLAIM_SOURCES)))
     section = PAGE.partition("## The JSON object")[2]
     documented = set(re.findall(r"^\| `([a-z_.\[\]]+)` \|", section, re.MULTILINE))
     of_drivers = f"kubelet.answer.claim_devices_by_driver.{DRA_DRIVER}"

@@ -56,6 +56,18 @@ def test_every_flag_is_read() -> None:
             ["--url=http://a", "--autoscaling=inference"],
             '--autoscaling: found "inference", expected NAMESPACE/NAME of a HorizontalPodAutoscaler',
         ),
+        (
+            ["--url=http://a", "--autoscaling=../.."],
+            '--autoscaling: found "../..", expected NAMESPACE/NAME of a HorizontalPodAutoscaler',
+        ),
+        (
+            ["--url=http://a", "--memory-metric=a$(id)"],
+            '--memory-metric: found "a$(id)", expected the name of a metric',
+        ),
+        (
+            ["--url=http://a", "--utilization-metric=\udcff"],
+            '--utilization-metric: found "\\udcff", expected the name of a metric',
+        ),
     ],
 )
 def test_a_wrong_command_line_gives_one_line(arguments: list[str], line: str) -> None:
@@ -75,6 +87,8 @@ def test_a_wrong_command_line_gives_one_line(arguments: list[str], line: str) ->
         "http://u:p@a/",
         "http://a/b c",
         "http://[a/",
+        "http://a:0/",
+        "http://../",
     ],
 )
 def test_an_address_that_cannot_be_read_is_refused(url: str) -> None:

@@ -91,8 +91,15 @@ def test_a_load_that_raises_utilization_is_seen() -> None:
 
 @pytest.mark.parametrize(
     "utilization",
-    [[0.1, 0.1, 0.1, 0.15], [0.9, 0.9, 0.9, 0.95], [0.1, 0.1, 0.1, *([0.9, 0.1] * 40)], [0.1, 0.9, 0.1, 0.9, 0.9]],
-    ids=["no load", "busy before", "one peak after the other", "as busy before"],
+    [
+        [0.1, 0.1, 0.1, 0.15],
+        [0.9, 0.9, 0.9, 0.95],
+        [0.1, 0.1, 0.1, *([0.9, 0.1] * 40)],
+        [0.1, 0.9, 0.1, 0.9, 0.9],
+        [0.1, 0.1, 0.1, float("inf")],
+        [0.1, 0.1, 0.1, 90.0],
+    ],
+    ids=["no load", "busy before", "one peak after the other", "as busy before", "infinite", "percent"],
 )
 def test_a_load_that_is_not_seen_is_a_failure(utilization: list[float]) -> None:
     stage = Stage()
@@ -104,6 +111,23 @@ def test_a_load_that_is_not_seen_is_a_failure(utilization: list[float]) -> None:
     assert "start the load after the message" in failure["needed"]
 
 
+@pytest.mark.parametrize(("busy", "code"), [(0.9, 0), (0.15, 1), (90.0, 1)])
+def test_the_load_of_mig_instances_in_dcgm_exporter_is_a_ratio(busy: float, code: int) -> None:
+    stage = Stage()
+    stage.utilization = [0.1, 0.1, 0.1, busy]
+
+    def answer(request: str) -> bytes:
+        return stage.answer(request).replace(b"accelerator_utilization_ratio", b"DCGM_FI_PROF_GR_ENGINE_ACTIVE")
+
+    with MetricsEndpoint(lambda request: lengthened(answer(request))) as endpoint:
+        assert conformance(endpoint.url, "--watch=1m", scraping=stage.scraping).code == code
+
+
+def lengthened(answer: bytes) -> bytes:
+    """The response with the length that its body has now."""
+    return response(answer.partition(b"\r\n\r\n")[2])
+
+
 def test_the_load_may_be_on_any_node_behind_a_name() -> None:
     idle, busy = Stage(), Stage()
     busy.utilization = [0.1, 0.1, 0.1, 0.9]
@@ -112,6 +136,20 @@ def test_the_load_may_be_on_any_node_behind_a_name() -> None:
         scraping = busy.scraping._replace(targets=lambda _target: nodes)
         assert conformance(first.url, "--watch=1m", scraping=scraping).code == 0
         assert conformance(first.url, "--watch=10s", scraping=idle.scraping).code == 1
+
+
+def test_exporters_that_hang_do_not_prolong_the_watch() -> None:
+    stage = Stage()
+
+    def hang(_request: str) -> bytes:
+        stage.now += 5.0
+        return b""
+
+    with MetricsEndpoint(stage.answer) as judged_one, MetricsEndpoint(hang) as hanging:
+        targets = [parse_target(hanging.url, None)] * 64
+        scraping = stage.scraping._replace(targets=lambda _target: targets)
+        assert conformance(judged_one.url, "--watch=30s", scraping=scraping).code == 1
+    assert stage.now <= 45.0
 
 
 def test_an_endpoint_that_fails_while_it_is_watched_is_a_gap() -> None:
@@ -216,6 +254,23 @@ def test_a_metric_of_another_type_counts_if_the_autoscaler_has_its_value(
         {"type": "External", "external": {"metric": {"name": name}}} for name in current
     ]
     assert judged(Stage(api), "--autoscaling=serving/inference").code == code
+
+
+@pytest.mark.parametrize("name", ["a/../b", "\ud800", "a b\n--- FAIL: x", "x" * 9999])
+def test_the_name_of_a_metric_cannot_break_the_files(api: ApiServerDouble, name: str) -> None:
+    metric = {"type": "Pods", "pods": {"metric": {"name": name}}}
+    api.objects[HPA] = autoscaler(1, metric)
+    run = judged(Stage(api), "--autoscaling=serving/inference")
+    assert run.code == 1
+    [path] = {call.path for call in api.calls if "/pods/*/" in call.path}
+    assert path.startswith(f"{GROUP}/v1beta2/namespaces/serving/pods/*/")
+    assert "/" not in path.rpartition("/pods/*/")[2]
+    [failed] = run.subtests("FAIL")
+    assert failed.startswith(f"{TEST}/CustomMetric/")
+    assert failed.isprintable()
+    assert " " not in failed
+    assert "--- FAIL: x" not in run.output["files"]["e2e.log"].splitlines()
+    product(run, "schedulingOrchestration")
 
 
 def test_outside_a_pod_there_is_no_api_server() -> None:

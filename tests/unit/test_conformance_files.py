@@ -88,3 +88,11 @@ def test_a_folder_that_cannot_be_written_is_no_verdict(tmp_path: Path) -> None:
         run = conformance(endpoint.url, f"--output-dir={tmp_path / 'taken'}")
     assert (run.code, run.output) == (2, {})
     assert run.errors == f"accelerator-exporter: --output-dir: {tmp_path / 'taken'}: File exists\n"
+
+
+def test_the_file_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "junit.xml").mkdir()
+    with MetricsEndpoint(response(GOOD)) as endpoint:
+        run = conformance(endpoint.url, f"--output-dir={tmp_path}")
+    assert (run.code, run.output) == (2, {})
+    assert run.errors == f"accelerator-exporter: --output-dir: {tmp_path / 'junit.xml'}: Is a directory\n"

@@ -1,6 +1,9 @@
+"""The committed dashboards: their form, their layout, their links and their tables."""
+
 import json
 import re
 from collections import Counter
+from collections.abc import Iterator
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -9,55 +12,36 @@ import promql_parser
 import pytest
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
-from collectors import catalog
-from collectors.labels import STATUS
-from collectors.metric import Kind, Metric, Subject, Unit
-from dashboards.src import devices, node_and_pods, promql
+from collectors.metric import Unit
+from dashboards.src.status import STATE_LOOKS
 from dashboards.src.units import GRAFANA_UNITS
-from dashboards.src.variables import CHOICES, SCOPES
-from exporter import families
+from tests.doubles.dashboard_expressions import labels_of_selected, parsed
+from tests.doubles.dashboards import DASHBOARDS, EXPORTERS, FLEET, FOLDER, NODE_AND_DEVICE, WORKLOADS, panel
 from tools import gen_dashboards
-from tools.dashboard_queries import Json, filled_in, panels, read, targets, window_values
+from tools.dashboard_queries import Json, Target, panels, targets
 
-ROOT = Path(__file__).parents[2]
-FOLDER = ROOT / "dashboards"
-DASHBOARD = read(FOLDER / "accelerators-node-and-pods.json")
-PANELS = panels(DASHBOARD)
-BUILDERS = sorted((FOLDER / "src").glob("*.py"))
-TARGETS = [target for panel in PANELS for target in targets(panel)]
-FAMILIES: dict[str, tuple[Metric, Subject]] = {
-    row.name(subject): (row, subject) for row in (*catalog.ROWS, *families.ROWS) for subject in row.subjects
-}
-ADDED_BY_PROMETHEUS = {"instance", "job", "cluster"}
+PAGES = {page.uid: page for page in gen_dashboards.PAGES}
+PANELS = {f"{name}: {each['title']}": each for name, dashboard in DASHBOARDS.items() for each in panels(dashboard)}
 LEGEND_LABEL = re.compile(r"\{\{(\w+)\}\}")
+TABLES = {name: each for name, each in PANELS.items() if each["type"] == "table"}
 
-
-def parsed(expr: str) -> promql_parser.Expr:
-    return promql_parser.parse(filled_in(expr, window_values(3600, 60)))
-
-
-def nodes(expr: promql_parser.Expr) -> list[promql_parser.Expr]:
-    found: list[promql_parser.Expr] = []
-    promql_parser.walk(expr, found.append)
-    return found
-
-
-def selectors(expr: str) -> list[promql_parser.VectorSelector]:
-    return [node for node in nodes(parsed(expr)) if isinstance(node, promql_parser.VectorSelector)]
-
-
-def labels_of(name: str) -> set[str]:
-    row, subject = FAMILIES[name]
-    return {*families.SUBJECT_LABELS[subject], *(label.name for label in row.labels), *ADDED_BY_PROMETHEUS}
+every_dashboard = pytest.mark.parametrize("dashboard", DASHBOARDS)
+every_panel = pytest.mark.parametrize("name", PANELS)
 
 
 def boxes(items: list[Json]) -> list[tuple[int, int, int, int]]:
     return [tuple(item["gridPos"][side] for side in "xywh") for item in items]
 
 
-def test_the_file_is_what_the_builders_give() -> None:
+@every_dashboard
+def test_the_types_of_the_library_read_it_and_write_it_again(dashboard: str) -> None:
+    again = gen_dashboards.document(Dashboard.from_json(DASHBOARDS[dashboard]))
+    assert again == gen_dashboards.document(PAGES[dashboard].dashboard())
+
+
+def test_the_files_are_what_the_builders_give() -> None:
     assert gen_dashboards.main(["--check"]) == 0
-    assert sorted(path.name for path in FOLDER.glob("*.json")) == sorted(p.name for p in gen_dashboards.documents())
+    assert list(DASHBOARDS) == sorted(path.stem for path in gen_dashboards.documents())
 
 
 def test_the_builders_give_the_same_every_time() -> None:
@@ -68,225 +52,225 @@ def test_the_check_passes_on_what_was_written_and_names_the_file_otherwise(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert gen_dashboards.main(["--check"], tmp_path) == 1
-    file = "dashboards/accelerators-node-and-pods.json"
-    assert capsys.readouterr().err == f"{file} is out of date: run `make docs`\n"
+    file = f"dashboards/{FLEET}.json"
+    assert f"{file} is out of date: run `make docs`\n" in capsys.readouterr().err
     assert gen_dashboards.main([], tmp_path) == 0
     assert gen_dashboards.main(["--check"], tmp_path) == 0
     (tmp_path / file).write_text((tmp_path / file).read_text() + "\n")
     assert gen_dashboards.main(["--check"], tmp_path) == 1
 
 
-def test_the_types_of_the_library_read_it_and_write_it_again() -> None:
-    assert gen_dashboards.document(Dashboard.from_json(DASHBOARD)) == gen_dashboards.document(node_and_pods.dashboard())
+def test_addresses_do_not_change() -> None:
+    """The second one is that of the only dashboard that there was before."""
+    assert set(DASHBOARDS) == {
+        "accelerators-exporters",
+        "accelerators-node-and-pods",
+        "accelerators-fleet",
+        "accelerators-workloads",
+    }
+    assert {name: dashboard["uid"] for name, dashboard in DASHBOARDS.items()} == {name: name for name in DASHBOARDS}
 
 
-def test_it_keeps_its_address_and_its_numbers_are_unique() -> None:
-    assert DASHBOARD["uid"] == "accelerators-node-and-pods"
-    assert "id" not in DASHBOARD
-    numbers = [panel["id"] for panel in DASHBOARD["panels"]]
+@every_dashboard
+def test_numbers_of_panels_are_unique(dashboard: str) -> None:
+    assert "id" not in DASHBOARDS[dashboard]
+    numbers = [each["id"] for each in DASHBOARDS[dashboard]["panels"]]
     assert numbers == list(range(1, len(numbers) + 1))
 
 
-def test_the_rows_are_those_of_the_design() -> None:
-    heads = [panel["title"] for panel in DASHBOARD["panels"] if panel["type"] == "row"]
-    assert heads == ["Overview", "Devices", "Pods", "Partitions", "Health"]
-
-
-def test_panels_lie_side_by_side_within_the_page() -> None:
-    for (x, y, w, h), (other_x, other_y, other_w, other_h) in combinations(boxes(DASHBOARD["panels"]), 2):
+@every_dashboard
+def test_panels_lie_side_by_side_within_the_page(dashboard: str) -> None:
+    placed = boxes(DASHBOARDS[dashboard]["panels"])
+    for (x, y, w, h), (other_x, other_y, other_w, other_h) in combinations(placed, 2):
         assert x + w <= other_x or other_x + other_w <= x or y + h <= other_y or other_y + other_h <= y
-    assert all(x + w <= 24 for x, _, w, _ in boxes(DASHBOARD["panels"]))
-    widths = Counter({y: 0 for _, y, _, _ in boxes(DASHBOARD["panels"])})
-    for _, y, w, _ in boxes(DASHBOARD["panels"]):
+    widths = Counter[int]()
+    for _, y, w, _ in placed:
         widths[y] += w
     assert set(widths.values()) == {24}
 
 
-def test_no_two_panels_have_one_title() -> None:
-    assert [title for title, count in Counter(panel["title"] for panel in PANELS).items() if count > 1] == []
+@every_dashboard
+def test_no_two_panels_have_one_title(dashboard: str) -> None:
+    titles = Counter(each["title"] for each in panels(DASHBOARDS[dashboard]))
+    assert [title for title, count in titles.items() if count > 1] == []
 
 
-def test_a_panel_says_how_to_read_it() -> None:
-    defaults = [panel["fieldConfig"]["defaults"] for panel in PANELS]
-    assert [panel["title"] for panel in PANELS if not re.fullmatch(r"[A-Z].{40,}\.", panel["description"])] == []
-    assert [
-        panel["title"] for panel, default in zip(PANELS, defaults, strict=True) if not default["noValue"].strip()
-    ] == []
+@every_panel
+def test_a_panel_says_how_to_read_it_and_what_is_empty(name: str) -> None:
+    assert re.fullmatch(r"[A-Z].{40,}\.", PANELS[name]["description"])
+    assert PANELS[name]["fieldConfig"]["defaults"]["noValue"].strip()
+    assert PANELS[name]["fieldConfig"]["defaults"]["unit"] in GRAFANA_UNITS.values()
 
 
-def test_a_panel_queries_the_chosen_data_source() -> None:
+@every_panel
+def test_a_panel_queries_the_chosen_data_source(name: str) -> None:
     chosen = {"type": "prometheus", "uid": "${datasource}"}
-    assert [panel["title"] for panel in PANELS if not panel["targets"]] == []
-    assert [
-        panel["title"] for panel in PANELS for item in (panel, *panel["targets"]) if item["datasource"] != chosen
-    ] == []
+    assert PANELS[name]["targets"]
+    assert all(item["datasource"] == chosen for item in (PANELS[name], *PANELS[name]["targets"]))
 
 
-def test_a_panel_has_a_unit() -> None:
-    units = {panel["title"]: panel["fieldConfig"]["defaults"]["unit"] for panel in PANELS}
-    assert {title: unit for title, unit in units.items() if unit not in GRAFANA_UNITS.values()} == {}
+@every_panel
+def test_now_means_now(name: str) -> None:
+    """Numbers, bars and tables ask for the current value only; a graph asks for the whole range."""
+    over_time = PANELS[name]["type"] in ("timeseries", "state-timeline")
+    assert {target.instant for target in targets(PANELS[name])} == {not over_time}
 
 
-def test_a_series_is_named_by_labels_it_has() -> None:
-    known = {t: set.union(*(labels_of(str(s.name)) for s in selectors(t.expr))) for t in TARGETS}
-    assert [(t.title, name) for t in TARGETS for name in LEGEND_LABEL.findall(t.legend) if name not in known[t]] == []
+GRAPHS = {name: each for name, each in PANELS.items() if each["type"] == "timeseries"}
 
 
-def test_many_series_have_many_names() -> None:
-    one_name_for_all = ("stat", "table")
-    assert [
-        (panel["title"], target.legend)
-        for panel in PANELS
-        for target in targets(panel)
-        if bool(LEGEND_LABEL.search(target.legend)) == (panel["type"] in one_name_for_all)
-    ] == []
+@pytest.mark.parametrize("name", GRAPHS)
+def test_a_legend_is_a_table_of_mean_last_and_maximum(name: str) -> None:
+    legend = GRAPHS[name]["options"]["legend"]
+    events = "interval" in GRAPHS[name]  # their mean and their last value say nothing
+    assert (legend["displayMode"], legend["placement"]) == ("table", "bottom")
+    assert legend["calcs"] == (["max"] if events else ["mean", "last", "max"])
 
 
-def test_a_query_uses_known_families_and_their_labels() -> None:
-    queries = [(target.title, selectors(target.expr)) for target in TARGETS]
-    assert [title for title, found in queries if not found] == []
-    assert [(title, s.name) for title, found in queries for s in found if s.name not in FAMILIES] == []
-    assert [
-        (title, matcher.name)
-        for title, found in queries
-        for selector in found
-        for matcher in selector.matchers.matchers
-        if matcher.name not in labels_of(str(selector.name))
-    ] == []
+# Quotients that can be above 1.
+_NOT_TO_ONE = {"Power as a part of the limit", "CPU of collectors", "Exporter CPU"}
 
 
-def test_a_query_follows_the_variables_of_its_subject() -> None:
-    names = {choice.label: choice.name for choice in CHOICES}
-    wrong = []
-    for target in TARGETS:
-        for selector in selectors(target.expr):
-            _, subject = FAMILIES[str(selector.name)]
-            followed = {str(matcher) for matcher in SCOPES[subject]}
-            chosen = {f'{m.name}=~"${names[m.name]}"' for m in selector.matchers.matchers if m.name in names}
-            if chosen != followed:
-                wrong.append((target.title, chosen, followed))
-    assert wrong == []
+@pytest.mark.parametrize("name", GRAPHS)
+def test_a_ratio_is_drawn_from_0_to_1(name: str) -> None:
+    defaults = GRAPHS[name]["fieldConfig"]["defaults"]
+    if defaults["unit"] != GRAFANA_UNITS[Unit.RATIO]:
+        return
+    if GRAPHS[name]["title"] in _NOT_TO_ONE:
+        assert (defaults["min"], defaults["custom"]["axisSoftMax"]) == (0, 1)
+    else:
+        assert (defaults["min"], defaults["max"]) == (0, 1)
 
 
-# This counter starts with the container's allocation: its value is the time for which the container has been observed.
-READ_AS_A_TIME = {
-    (families.CONTAINER_OBSERVED_SECONDS.name(Subject.CONTAINER), title)
-    for title in ("Allocations", "Time since last active")
-}
+@every_panel
+def test_many_series_have_many_names(name: str) -> None:
+    one_name_for_all = PANELS[name]["type"] in ("stat", "table") or PANELS[name]["title"] == "Use of the fleet"
+    assert {bool(LEGEND_LABEL.search(target.legend)) for target in targets(PANELS[name])} == {not one_name_for_all}
 
 
-def test_rate_and_increase_are_used_for_counters_and_only_for_them() -> None:
-    wrong = []
-    for target in TARGETS:
-        raised = [
-            str(argument.vector_selector.name)
-            for node in nodes(parsed(target.expr))
-            if isinstance(node, promql_parser.Call) and node.func.name in ("rate", "increase")
-            for argument in node.args
-        ]
-        counters = [str(s.name) for s in selectors(target.expr) if FAMILIES[str(s.name)][0].kind is Kind.COUNTER]
-        plain = Counter(counters) - Counter(raised)
-        if Counter(raised) - Counter(counters) or {(name, target.title) for name in plain} - READ_AS_A_TIME:
-            wrong.append((target.title, raised, counters))
-    assert wrong == []
+def test_each_dashboard_has_the_variables_of_its_subject() -> None:
+    common = ["cluster", "vendor", "model", "node"]
+    assert {name: [choice.name for choice in page.choices] for name, page in PAGES.items()} == {
+        FLEET: common,
+        NODE_AND_DEVICE: [*common, "device"],
+        WORKLOADS: [*common, "namespace", "pod"],
+        EXPORTERS: ["cluster", "node"],
+    }
 
 
-def test_what_is_read_as_it_is_has_the_unit_of_the_catalogue() -> None:
-    units = {panel["id"]: panel["fieldConfig"]["defaults"]["unit"] for panel in PANELS}
-    plain = [(target, parsed(target.expr)) for target in TARGETS]
-    assert [
-        (target.title, units[target.panel])
-        for target, expr in plain
-        if isinstance(expr, promql_parser.VectorSelector)
-        and units[target.panel] != GRAFANA_UNITS[FAMILIES[str(expr.name)][0].unit]
-    ] == []
+@every_dashboard
+def test_each_dashboard_leads_to_the_others_with_its_variables(dashboard: str) -> None:
+    (link,) = DASHBOARDS[dashboard]["links"]
+    assert link["tags"] == DASHBOARDS[dashboard]["tags"] == ["accelerator-exporter"]
+    assert (link["type"], link["includeVars"], link["keepTime"]) == ("dashboards", True, True)
 
 
-def test_units_follow_from_what_is_done_with_them() -> None:
-    energy = promql.series(catalog.ENERGY, Subject.DEVICE)
-    usage = promql.series(catalog.MEMORY_USAGE, Subject.DEVICE)
-    share = promql.series(families.ALLOCATION_SHARE, Subject.ALLOCATION)
-    info = promql.series(catalog.INFO, Subject.DEVICE)
-    power = promql.rate(energy, promql.POINT)
-    assert power.unit is Unit.WATTS
-    assert promql.increase(energy, promql.RANGE).unit is Unit.JOULES
-    assert usage.over(usage).unit is Unit.RATIO
-    assert share.times_one_of(power, "uuid").unit is Unit.WATTS
-    assert power.times_one_of(info, "uuid").unit is Unit.WATTS
-    assert promql.since(promql.series(families.CONTAINER_LAST_ACTIVE, Subject.CONTAINER)).unit is Unit.SECONDS
+def links(content: object) -> Iterator[str]:
+    """The address of every link of a value, at any depth."""
+    if isinstance(content, dict):
+        if "url" in content and "title" in content:
+            yield content["url"]
+        for value in content.values():
+            yield from links(value)
+    elif isinstance(content, list):
+        for value in content:
+            yield from links(value)
 
 
-def test_grafana_knows_every_unit() -> None:
-    assert set(GRAFANA_UNITS) == set(Unit)
+@every_panel
+def test_links_of_values_lead_to_a_dashboard_and_choose_what_it_has(name: str) -> None:
+    for url in links(PANELS[name]["fieldConfig"]):
+        uid, chosen = re.fullmatch(r"/d/([\w-]+)\?(.+)", url).groups()  # type: ignore[union-attr]  # as above
+        assert {"${datasource:queryparam}", "${cluster:queryparam}", "${__url_time_range}"} < set(chosen.split("&"))
+        assert set(re.findall(r"var-(\w+)=", chosen)) <= {choice.name for choice in PAGES[uid].choices}
+        assert set(re.findall(r"__data\.fields\.(\w+)", chosen)) <= set(titles(PANELS[name]).values())
+        for target in targets(PANELS[name]):
+            assert set(re.findall(r"__field\.labels\.(\w+)", chosen)) <= labels_of_selected(target.expr)
 
 
-def test_what_is_put_together_means_what_it_says() -> None:
-    one = promql.Expression("a", Unit.NONE)
-    both = promql.complement(one).over(promql.complement(one))
-    assert both.text == "(1 - a)\n/ (1 - a)"
-    assert both.where("> 0").text == f"({both.text}) > 0"
-    assert promql.total(both, "pod").text == f"sum by (cluster, pod) ({both.text})"
-    assert promql.largest(one, "pod").text == "max by (cluster, pod) (a)"
+def test_there_are_links_from_tables_and_from_graphs() -> None:
+    kinds = Counter(each["type"] for each in PANELS.values() if list(links(each["fieldConfig"])))
+    assert set(kinds) == {"table", "timeseries", "state-timeline", "bargauge"}
 
 
-def test_variables_narrow_each_other_in_order() -> None:
-    first, *others = DASHBOARD["templating"]["list"]
-    assert (first["name"], first["type"], first["query"]) == ("datasource", "datasource", "prometheus")
-    assert [variable["name"] for variable in others] == ["cluster", "node", "namespace", "pod", "device"]
-    before: set[str] = set()
-    for variable in others:
-        inner, label = re.fullmatch(r"label_values\((.+), (\w+)\)", variable["query"], re.DOTALL).groups()  # type: ignore[union-attr]  # an AttributeError fails the test as well
-        (selector,) = selectors(inner)
-        assert label in labels_of(str(selector.name))
-        assert set(re.findall(r"\$(\w+)", inner)) <= before
-        assert variable["allValue"] == ".*"  # fits series without the label, too
-        assert variable["current"]["value"] == ["$__all"]
-        before.add(variable["name"])
+def titles(of: Json) -> dict[str, str]:
+    """The titles of a table's columns by the name of the field; of another panel none."""
+    found: dict[str, str] = of["transformations"][1]["options"]["renameByName"] if of["type"] == "table" else {}
+    return found
 
 
-def test_every_state_of_a_device_has_a_colour() -> None:
-    assert set(devices.STATUS_COLORS) == set(STATUS.values)
+def test_every_state_of_a_device_has_its_own_colour() -> None:
+    assert len({look.color for look in STATE_LOOKS.values()}) == len(STATE_LOOKS)
+    mapped = panel(NODE_AND_DEVICE, "Status history")["fieldConfig"]["defaults"]["mappings"][0]["options"]
+    assert {int(value): look["text"] for value, look in mapped.items()} == {
+        rank: look.text for rank, look in STATE_LOOKS.items()
+    }
 
 
-TABLES = [panel for panel in PANELS if panel["type"] == "table"]
-
-
-@pytest.mark.parametrize("panel", TABLES, ids=lambda panel: panel["title"])
-def test_a_table_names_what_its_queries_give(panel: Json) -> None:
-    merge, organize = panel["transformations"]
+@pytest.mark.parametrize("name", TABLES)
+def test_a_table_names_what_its_queries_give(name: str) -> None:
+    merge, organize = TABLES[name]["transformations"]
     assert (merge["id"], organize["id"]) == ("merge", "organize")
-    queries = list(targets(panel))
-    given = {f"Value #{t.letter}" for t in queries} if len(queries) > 1 else {"Value"}
-    for target in queries:
-        for node in nodes(parsed(target.expr)):
-            if isinstance(node, promql_parser.AggregateExpr):
-                assert node.modifier is not None
-                given |= set(node.modifier.labels)
     options = organize["options"]
+    queried = list(targets(TABLES[name]))
+    values = {f"Value #{target.letter}" for target in queried} if len(queried) > 1 else {"Value"}
+    labels = {label for target in queried for label in labels_of_result(target)}
     shown = set(options["renameByName"]) - set(options["excludeByName"])
-    assert set(options["excludeByName"]) - {"Time"} < given
-    assert given == shown | set(options["excludeByName"]) - {"Time"}
-    titles = {options["renameByName"][name] for name in shown}
-    assert {override["matcher"]["options"] for override in panel["fieldConfig"]["overrides"]} <= titles
+    assert values <= shown | set(options["excludeByName"])
+    assert shown | set(options["excludeByName"]) - {"Time"} == values | labels
+    named = {options["renameByName"][field] for field in shown}
+    assert {override["matcher"]["options"] for override in TABLES[name]["fieldConfig"]["overrides"]} <= named
 
 
-def test_there_are_four_tables() -> None:
-    assert len(TABLES) == 4
+def labels_of_result(target: Target) -> set[str]:
+    """The labels that the outermost aggregations of a query leave, and those that joins add."""
+    return {
+        label
+        for expr in outermost(parsed(target.expr))
+        for label in (expr.modifier.labels if isinstance(expr, promql_parser.AggregateExpr) and expr.modifier else ())
+    }
 
 
-def test_builders_take_names_from_the_catalogue() -> None:
-    name = re.compile(r"\b(?:accelerator|process)_\w+")
-    assert [(path.name, found) for path in BUILDERS for found in name.findall(path.read_text())] == []
-    assert FOLDER / "src" / "node_and_pods.py" in BUILDERS
+def outermost(expr: promql_parser.Expr) -> Iterator[promql_parser.Expr]:
+    """The aggregations that give the labels of the result."""
+    match expr:
+        case promql_parser.AggregateExpr():
+            yield expr
+        case promql_parser.ParenExpr() | promql_parser.UnaryExpr():
+            yield from outermost(expr.expr)
+        case promql_parser.Call():
+            for argument in expr.args:
+                yield from outermost(argument)
+        case promql_parser.BinaryExpr():
+            yield from outermost(expr.lhs)
+            yield from outermost(expr.rhs)
 
 
-def test_the_guide_names_every_variable_and_the_file() -> None:
+@pytest.mark.parametrize("name", TABLES)
+def test_a_table_has_the_worst_first(name: str) -> None:
+    """Query and table are sorted by the same column: by the state, wherever the table is about devices or pods."""
+    table = TABLES[name]
+    first = next(targets(table))
+    (order,) = table["options"]["sortBy"]
+    value = f"Value #{first.letter}" if len(table["targets"]) > 1 else "Value"
+    assert (titles(table)[value], True) == (order["displayName"], order["desc"])
+    assert first.expr.startswith("sort_desc(")
+    by_use = {f"{WORKLOADS}: Allocated but idle", f"{FLEET}: Energy by model"}
+    expected = "Problems" if name.startswith(EXPORTERS) else "State"
+    assert name in by_use or order["displayName"] == expected
+
+
+def test_the_guide_names_every_variable_and_every_file() -> None:
     guide = (FOLDER / "README.md").read_text()
-    for name in ("datasource", *(choice.name for choice in CHOICES), "accelerators-node-and-pods.json"):
+    for name in ("datasource", *(choice.name for page in PAGES.values() for choice in page.choices)):
         assert f"`{name}`" in guide
+    for name, dashboard in DASHBOARDS.items():
+        assert f"`{name}.json`" in guide
+        assert dashboard["title"].removeprefix("Accelerators: ") in guide.lower()
 
 
-def test_json_is_written_for_people_to_compare() -> None:
-    text = (FOLDER / "accelerators-node-and-pods.json").read_text()
+@every_dashboard
+def test_json_is_written_for_people_to_compare(dashboard: str) -> None:
+    text = (FOLDER / f"{dashboard}.json").read_text()
     content: dict[str, Any] = json.loads(text)
     assert text == json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False) + "\n"

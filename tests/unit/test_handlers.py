@@ -83,14 +83,14 @@ def test_the_status_page_has_the_version_and_links(latest: Latest) -> None:
     assert (answer.status, answer.content_type) == (200, "text/html; charset=utf-8")
     assert exporter_version() in text
     for path in ("/metrics", "/-/healthy", "/-/ready"):
-        assert f'<a href="{path}">' in text
+        assert f'<a href=".{path}">' in text
 
 
 def test_the_status_page_escapes_the_path(latest: Latest) -> None:
     body = handlers.index(latest, '/"><script>', "node-1", CLOCKS)({}).body
 
     assert b"<script>" not in body
-    assert b'href="/&quot;&gt;&lt;script&gt;"' in body
+    assert b'href="./&quot;&gt;&lt;script&gt;"' in body
 
 
 @pytest.mark.parametrize(("age", "status"), [(0.0, 200), (30.0, 200), (30.5, 503), (3600.0, 503)])
@@ -146,3 +146,21 @@ def test_the_pages_are_served_over_http(latest: Latest, own: SelfMetrics) -> Non
     assert plain.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
     assert packed.headers["content-encoding"] == "gzip"
     assert SERIES in gzip.decompress(packed.body)
+
+
+def test_a_snapshot_that_cannot_be_written_fails_its_scrapes_only_and_says_nothing_about_it(
+    latest: Latest, own: SelfMetrics
+) -> None:
+    with closing(serving({"/metrics": handlers.metrics(latest, own)})) as server:
+        server.start()
+        assert SERIES in request(server, "/metrics").body
+        latest.snapshot = replace(READY, samples=(power("unlisted", 1),))
+        for _ in range(2):
+            failed = request(server, "/metrics")
+            assert (failed.status, failed.body) == (500, b"500 internal error, see the exporter's log\n")
+            assert "unlisted" not in str(failed.headers)
+        latest.snapshot = replace(READY)
+        answer = request(server, "/metrics")
+
+    assert answer.status == 200
+    assert SERIES in answer.body

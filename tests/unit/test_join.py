@@ -6,7 +6,7 @@ import pytest
 
 from collectors import catalog
 from collectors.contract import Device, Partition, Sample, SubjectKey
-from collectors.metric import Subject
+from collectors.metric import Cadence, Subject
 from exporter import families
 from exporter.accounting import UsageCounters
 from exporter.attribution.claims import ResolvedClaims
@@ -347,3 +347,15 @@ def test_the_edge_has_the_requested_resource_and_its_source() -> None:
 
 def test_readings_of_another_subject_are_not_used_for_the_holder() -> None:
     assert served((utilization("b", 0.9), utilization("b", 0.8, "b0")), (P, A)) == ALLOCATION
+
+
+def test_what_holders_use_is_read_at_the_fast_cadence() -> None:
+    """The assembler passes only that."""
+    held = [Allocation(P, A, GPU, "device_plugin", share_ratio=1.0, sole=True)]
+
+    def found(*live: Sample) -> int:
+        return len(holder_samples(held, live, lambda *_: USED, allocation_energy=True))
+
+    used = {row for row in catalog.ROWS if found(Sample(row, "a", 1.0)) > found()}
+    assert {catalog.UTILIZATION, catalog.POWER, catalog.ENERGY} < used
+    assert {row.cadence for row in used} == {Cadence.FAST}

@@ -249,21 +249,21 @@ class TestLog:
             ),
             pytest.param(
                 [ANSWER, KubeletError("refused: why"), SocketAbsentError("no socket"), KubeletError("late"), ANSWER],
-                [UP, ("WARNING", "kubelet unavailable: refused: why"), UP],
+                [UP, ("ERROR", "kubelet unavailable: refused: why"), UP],
                 id="one line for each end of an outage",
             ),
             pytest.param(
                 [SocketAbsentError("no socket"), KubeletError("permission denied"), SocketAbsentError("no socket")],
                 [
                     ("INFO", "no pod information, device metrics only: no socket"),
-                    ("WARNING", "kubelet unavailable: permission denied"),
+                    ("ERROR", "kubelet unavailable: permission denied"),
                     UP_AT_THE_END,
                 ],
                 id="a socket that appears and fails is logged",
             ),
             pytest.param(
                 [ANSWER, SocketAbsentError("no socket")],
-                [UP, ("WARNING", "kubelet unavailable: no socket"), UP_AT_THE_END],
+                [UP, ("ERROR", "kubelet unavailable: no socket"), UP_AT_THE_END],
                 id="a socket that disappears is logged",
             ),
         ],

@@ -87,6 +87,31 @@ def test_events_are_counted_for_their_device(state: NvmlState, exporter: Collect
     assert result.faults == []
 
 
+def test_events_are_reported_once_in_words_and_are_reasons_of_the_state(
+    state: NvmlState, exporter: CollectorBench
+) -> None:
+    first, second = state.devices[0].uuid, state.devices[1].uuid
+    exporter.poll()
+    state.happen(0, 31)
+    events: list[tuple[str, str, str, int]] = []
+    state.happen(1, 48)
+
+    def both() -> PollResult | None:
+        result = exporter.poll(FAST)
+        events.extend(result.events)
+        return result if len(events) == 2 else None
+
+    result = wait_until(both)
+    assert sorted(events) == sorted(
+        [
+            (first, "XID 31: A program used memory that is not mapped", "", 1),
+            (second, "XID 48: Double-bit memory error, not corrected", "degraded", 1),
+        ]
+    )
+    assert result.conditions == {second: ["XID 48: Double-bit memory error, not corrected"]}
+    assert exporter.poll().events == []
+
+
 def test_events_before_the_registration_are_not_counted(state: NvmlState, exporter: CollectorBench) -> None:
     uuid = state.devices[0].uuid
     state.happen(0, 79)

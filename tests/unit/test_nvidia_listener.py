@@ -10,6 +10,7 @@ import pynvml
 import pytest
 
 from collectors.contract import Fault, Reason
+from collectors.nvidia import listener
 from collectors.nvidia.listener import (
     UNAVAILABLE_EVENT,
     WANTED_EVENTS,
@@ -28,6 +29,7 @@ from tests.doubles.nvml import XID_EVENT, NvmlState
 from tests.doubles.nvml_loaded import open_nvml
 
 CREATE, FREE, WAIT = "nvmlEventSetCreate", "nvmlEventSetFree", "nvmlEventSetWait_v2"
+PAUSE_SECONDS = 0.25  # unlike every pause after a failure
 REGISTER = "nvmlDeviceRegisterEvents"
 NO_PERMISSION, TIMEOUT, GPU_IS_LOST, UNKNOWN = 4, 10, 15, 999
 ALL_TYPES, MIG_EVENT = 0xC10B, 0x100
@@ -38,7 +40,10 @@ T = TypeVar("T")
 
 
 class Commands(SimpleQueue[Command]):
-    """Commands of the test. Pauses are only recorded; after `most_pauses` pauses the command is to end."""
+    """Commands of the test. Pauses are only recorded; after `most_pauses` pauses the command is to end.
+
+    The pauses between two waits for events take no time and are not counted.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -49,6 +54,8 @@ class Commands(SimpleQueue[Command]):
         try:
             return self.get_nowait()
         except Empty:
+            if timeout == PAUSE_SECONDS:
+                raise
             self.pauses.append(timeout)
             if len(self.pauses) > self.most_pauses:
                 return None
@@ -104,7 +111,7 @@ class Bench:
     # Steps
 
     def nothing(self) -> None:
-        """The wait ends without an event."""
+        """There is no event."""
         self.state.fail(WAIT, TIMEOUT, times=1)
 
     def does(self, *actions: Step) -> Step:
@@ -140,7 +147,8 @@ def open_sets(state: NvmlState) -> int:
 
 
 @pytest.fixture
-def bench(nvml: NvmlState) -> Iterator[Bench]:
+def bench(nvml: NvmlState, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
+    monkeypatch.setattr(listener, "_PAUSE_SECONDS", PAUSE_SECONDS)
     nvml.devices = gpus(2)
     for slot in range(2):
         nvml.devices[slot].supported_event_types = ALL_TYPES

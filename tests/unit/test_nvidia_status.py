@@ -5,7 +5,7 @@ import pytest
 from collectors import catalog, labels
 from collectors.contract import Sample
 from collectors.metric import Metric
-from collectors.nvidia.status import RULES, HealthFacts, StatusTable, state_of
+from collectors.nvidia.status import RULES, HealthFacts, StatusTable, conditions_of, state_of
 from collectors.nvidia.xid import Effect
 
 GPU = "GPU-0"
@@ -13,12 +13,12 @@ GPU = "GPU-0"
 FACTS: dict[str, Callable[[], HealthFacts]] = {
     "lost": lambda: HealthFacts(lost=True),
     "recovery_required": lambda: HealthFacts(recovery="reset"),
-    "fatal_event": lambda: HealthFacts(effects={Effect.FAILED}),
+    "fatal_event": lambda: HealthFacts(events={("xid", "79"): Effect.FAILED}),
     "repair_failed": lambda: HealthFacts(repair_failed=True),
     "recovery_advised": lambda: HealthFacts(recovery="drain_and_reset"),
     "recovery_unknown": lambda: HealthFacts(recovery="unknown"),
     "repair_pending": lambda: HealthFacts(repair_pending=True),
-    "hardware_event": lambda: HealthFacts(effects={Effect.DEGRADED}),
+    "hardware_event": lambda: HealthFacts(events={("xid", "48"): Effect.DEGRADED}),
     "uncorrected_errors": lambda: HealthFacts(uncorrected_errors=1),
     "fabric_unregistered": lambda: HealthFacts(fabric="failed"),
     "fabric_unhealthy": lambda: HealthFacts(fabric_conditions={"degraded_bandwidth"}),
@@ -69,6 +69,49 @@ def test_each_rule_alone_decides_the_state(name: str) -> None:
     assert state_of(facts) == STATES[name]
 
 
+@pytest.mark.parametrize("name", FACTS)
+def test_each_rule_says_why_and_what_to_do(name: str) -> None:
+    conditions = conditions_of(FACTS[name]())
+    assert {condition.state for condition in conditions} == {STATES[name]}
+    assert all(condition.text and condition.do and not condition.text.endswith(".") for condition in conditions)
+
+
+def test_events_and_actions_are_named_in_words_the_worst_first() -> None:
+    events = {("xid", "48"): Effect.DEGRADED, ("xid", "79"): Effect.FAILED}
+    facts = HealthFacts(recovery="drain_and_reset", events=events, fabric_conditions={"route_unhealthy"})
+    assert [(condition.state, condition.text) for condition in conditions_of(facts)] == [
+        ("failed", "XID 79: The device has fallen off the bus"),
+        ("degraded", "The driver recommends to reset the device when it is free"),
+        ("degraded", "XID 48: Double-bit memory error, not corrected"),
+        ("degraded", "The NVLink fabric reports an unhealthy route for the device"),
+    ]
+
+
+@pytest.mark.parametrize("action", labels.RECOVERY.values)
+def test_every_recovery_action_has_words(action: str) -> None:
+    assert bool(conditions_of(HealthFacts(recovery=action))) is (action != "none")
+
+
+def test_events_before_a_loss_are_its_likely_cause_until_the_device_is_back() -> None:
+    table = StatusTable(lambda: 0.0)
+    for code in ("48", "79", "31"):
+        table.apply_event(GPU, "xid", code)
+    for _ in range(2):
+        table.mark_lost(GPU)
+    assert state(table) == "failed"
+    [lost] = table.conditions(GPU)
+    assert lost.text == (
+        "The device no longer answers. Before that: XID 79: The device has fallen off the bus; XID 48: Double-bit "
+        "memory error, not corrected"
+    )
+    assert lost.do.startswith("Drain the node and power-cycle it.")
+    table.update(GPU, [])
+    assert (state(table), table.conditions(GPU)) == ("ok", ())
+    table.mark_lost(GPU)
+    assert state(table) == "failed"
+    assert "Before that" not in table.conditions(GPU)[0].text
+
+
 def test_without_a_matching_rule_the_state_is_ok() -> None:
     assert state_of(HealthFacts(recovery="none")) == state_of(HealthFacts()) == "ok"
 
@@ -78,7 +121,10 @@ def test_the_worst_state_wins() -> None:
     ranks = [severity[rule.state] for rule in RULES]
     assert ranks == sorted(ranks, reverse=True)
     assert state_of(HealthFacts(repair_pending=True, repair_failed=True, recovery="drain")) == "predicted_failure"
-    assert state_of(HealthFacts(repair_failed=True, effects={Effect.DEGRADED, Effect.FAILED})) == "failed"
+    assert (
+        state_of(HealthFacts(repair_failed=True, events={("xid", "48"): Effect.DEGRADED, ("xid", "79"): Effect.FAILED}))
+        == "failed"
+    )
 
 
 @pytest.mark.parametrize("action", labels.RECOVERY.values)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from collectors import labels
-from collectors.nvidia.status import RULES
+from collectors.nvidia.status import RECOMMENDED, REQUIRED, RULES
 from collectors.nvidia.xid import FROM_START, TABLE, Effect, effect, error_class
 
 COPY_ENGINES = (39, 40, 41, 70, 71, 72, 75, 76, 77, 85, *range(126, 136))
@@ -79,7 +79,7 @@ def test_an_unknown_code_is_a_hardware_error_without_effect(source_and_code: tup
 
 
 def test_the_page_has_every_rule_in_its_order() -> None:
-    assert section("Status") == [f"| `{rule.name}` | `{rule.state}` | {rule.text} |" for rule in RULES]
+    assert section("Status") == [f"| `{rule.name}` | `{rule.state}` | {rule.said.text} |" for rule in RULES]
 
 
 def test_the_page_has_every_code() -> None:
@@ -89,3 +89,23 @@ def test_the_page_has_every_code() -> None:
         from_start = "yes" if group.from_start else ""
         lines.append(f"| {spans(group.codes)} | {group.error_class} | {status} | {from_start} | {group.meaning} |")
     assert section("Codes") == lines
+
+
+# What is said of them depends on the action or the event.
+GENERAL = {"recovery_required", "fatal_event", "recovery_advised", "hardware_event"}
+
+
+def test_the_page_says_what_to_do_in_the_words_of_the_status_page_and_the_log() -> None:
+    codes: dict[str, list[int]] = {}
+    for group in TABLE:
+        codes.setdefault(group.advice, []).extend(group.codes)
+    actions = (REQUIRED | RECOMMENDED).items()
+    expected = [
+        *(f'| `recovery_action{{action="{name}"}}` | {said.do} |' for name, said in actions),
+        *(f"| Rule `{rule.name}` | {rule.said.do} |" for rule in RULES if rule.name not in GENERAL),
+        *(
+            f"| XID {spans(tuple(sorted(numbers)))} | {advice} |"
+            for advice, numbers in sorted(codes.items(), key=lambda item: min(item[1]))
+        ),
+    ]
+    assert section("What to do")[: len(expected)] == expected

@@ -157,7 +157,7 @@ def test_reading_is_reported_with_times_and_cadences() -> None:
 
     start, end = reports[0], reports.ended[0]
     assert start == CallStarted("acme", 101.0)
-    assert replace(end, cpu_seconds=None) == CallEnded("acme", 101.0, 102.0, EVERY, READING)
+    assert end._replace(cpu_seconds=None) == CallEnded("acme", 101.0, 102.0, EVERY, READING)
 
 
 def test_only_due_cadences_are_read_after_the_first_call() -> None:

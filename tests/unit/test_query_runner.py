@@ -202,6 +202,20 @@ def test_an_unsupported_query_is_run_again_with_the_slow_readings_and_later_ever
 
 
 @pytest.mark.parametrize("error", DENIED_AND_UNSUPPORTED)
+def test_a_query_that_has_answered_with_nothing_has_answered(error: CollectorError) -> None:
+    bench = Bench(Library(listing=0), BatchItem("listing", (catalog.PROCESSES,), "listing", lambda _: ()))
+    for _ in range(3):
+        bench.library.answers["listing"] = 0
+        bench.query()
+        assert bench.gaps == set()
+        bench.library.answers["listing"] = error
+        (fault,) = bench.query().faults
+        assert fault.reason is (DENIED.reason if error is DENIED else Reason.UNAVAILABLE)
+        assert bench.gaps == {catalog.PROCESSES}
+        bench.now += 2  # the first pause is a second
+
+
+@pytest.mark.parametrize("error", DENIED_AND_UNSUPPORTED)
 def test_a_query_that_has_answered_before_is_run_again_soon_and_its_loss_counts_once(error: CollectorError) -> None:
     bench = power_and_energy(power=300, energy=7)
     bench.query(FAST)

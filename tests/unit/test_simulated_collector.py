@@ -13,7 +13,7 @@ from collectors.simulated.collector import supplied_by
 from collectors.simulated.profile import Profile
 from collectors.simulated.profiles import PROFILES
 from collectors.sysfs import Root
-from tests.doubles.options import DIAGNOSED, USUAL
+from tests.doubles.options import DIAGNOSED, EVERY_SET, USUAL
 from tests.doubles.simulated_node import ALL, EPOCH, SimulatedNode, samples, scenario, values
 
 # Before and after every incident of the shipped scenarios, within seconds and after a cycle.
@@ -143,7 +143,7 @@ def test_a_device_has_every_family_of_its_profile_and_reports_the_others_as_unsu
     slices = "  partitions:\n  - {profile: half, count: 2, memory: 9GiB, compute: 0.5}\n"
     for text in ("", slices) if profile.partition else ("",):
         two = scenario(f"devices:\n- profile: {profile.name}\n{text}- profile: h100\n")
-        node = SimulatedNode(two, options=DIAGNOSED)
+        node = SimulatedNode(two, options=EVERY_SET)
         reading = node.read(1)
         asked = supplied_by(node.collector._scenario)
         subjects = [("", Subject.DEVICE)] + [(part.uuid, Subject.PARTITION) for part in reading.partitions]

@@ -6,6 +6,7 @@ import pytest
 
 from collectors import catalog
 from collectors.amd import status as amd_status
+from collectors.condition import Condition
 from collectors.contract import Reading
 from collectors.metric import Cadence, Metric
 from collectors.nvidia import status as nvidia_status
@@ -43,6 +44,11 @@ def state(reading: Reading) -> str:
     return found
 
 
+def worst(reading: Reading) -> tuple[Condition, ...]:
+    """The worst reason why the device is not ok."""
+    return reading.conditions.get(reading.devices[0].uuid, ())[:1]
+
+
 def simulated(profile: str, *faults: str) -> Reading:
     """The reading of a device at second 60."""
     listed = "".join(f"- {{{fault}}}\n" for fault in faults)
@@ -75,6 +81,7 @@ def test_the_state_of_an_nvidia_card_follows_the_rules_of_the_collector(
 ) -> None:
     reading = simulated("h100", fault)
     assert state(reading) == nvidia_status.state_of(facts)
+    assert [each.state for each in worst(reading)] == [each.state for each in nvidia_status.conditions_of(facts)[:1]]
     if not facts.lost:
         (action,) = (s.labels[0] for s in samples(reading, catalog.RECOVERY_ACTION) if s.value)
         assert action == facts.recovery or (action, facts.recovery) == ("none", "")
@@ -93,7 +100,9 @@ def test_the_state_of_an_nvidia_card_follows_the_rules_of_the_collector(
     ],
 )
 def test_the_state_of_an_amd_card_follows_the_rules_of_the_collector(fault: str, facts: amd_status.HealthFacts) -> None:
-    assert state(simulated("mi300x", fault)) == amd_status.state_of(facts)
+    reading = simulated("mi300x", fault)
+    assert state(reading) == amd_status.state_of(facts)
+    assert worst(reading) == amd_status.conditions_of(facts)[:1]
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ from tests.doubles.status_snapshot import LOST, NOW, QUOTES, SCRIPT, SHARED, WHO
 CLOCKS = Clocks(Clock(0), Clock(0))
 
 ROOT = Path(__file__).parents[2]
-ABOUT = About("node-7", "1.2.3", (("Metrics", "/metrics"),))
+ABOUT = About("node-7", "1.2.3", (("Metrics", "/metrics"),), "accelerator-exporter check")
 
 
 def html(snapshot: Snapshot, age_seconds: float = 0.5) -> str:
@@ -123,6 +123,7 @@ def test_a_lost_device_is_marked_and_has_no_readings() -> None:
         "ml / llama-finetune-1 / trainer",
     ]
     assert [attributes["class"] for name, attributes in page.elements if name == "tr" and "class" in attributes] == [
+        *["lost"] * 3,  # what needs attention: two collectors and the device
         "part",
         "part",
         "lost",
@@ -145,7 +146,7 @@ def test_while_allocations_are_unknown_the_page_says_so_everywhere() -> None:
 
     assert {cells[-1] for cells in page.cells if len(cells) == 7} == {"Allocated to", "unknown"}
     assert "Allocations are unknown: no answer yet." in page.paragraphs
-    assert "5 devices, 2 partitions, 1 device lost" in page.paragraphs
+    assert "5 devices, 2 partitions, 1 device lost, 1 device predicted to fail" in page.paragraphs
 
 
 def test_a_source_that_does_not_answer_is_named() -> None:
@@ -180,15 +181,16 @@ def test_a_state_that_is_unknown_or_new_is_shown_as_such() -> None:
 
 
 def test_the_summary_counts() -> None:
-    assert "5 devices, 2 partitions, 1 device lost, 1 device free" in text(rich()).paragraphs
+    summary = "5 devices, 2 partitions, 1 device lost, 1 device predicted to fail, 1 device free"
+    assert summary in text(rich()).paragraphs
     assert "1 device, 0 devices free" in text(Snapshot({"g": gpu("g")}, allocations=(edge("g", "p"),))).paragraphs
 
 
 def test_collectors_and_sources_show_their_state() -> None:
     page = text(rich())
 
-    assert page.row("amd") == ["amd", "down", "1", "2s ago", "unavailable 3"]
-    assert page.row("nvidia") == ["nvidia", "late", "4", "2s ago", "device lost 12, late 1"]
+    assert page.row("amd") == ["amd", "down", "1", "2s ago", "unavailable (3 readings)"]
+    assert page.row("nvidia") == ["nvidia", "late", "4", "2s ago", "device lost (12 readings), late (1 reading)"]
     assert page.row("tpu") == ["tpu", "not on this node", "0", "never", "none"]
     assert page.row("podresources") == ["podresources", "up", "4s ago"]
 
@@ -200,12 +202,6 @@ def test_unmatched_ids_are_named_with_what_to_do() -> None:
         "1 allocated id of a.com/gpu matches no device. Run accelerator-exporter check for details.",
         "2 allocated ids of b.com/gpu match no device. Run accelerator-exporter check for details.",
     ]
-
-
-def test_check_is_not_recommended_on_a_simulated_node_which_it_refuses() -> None:
-    view = build_view(replace(rich(), unmatched={"a.com/gpu": 1}), NOW, 0)
-    page = PageText(render(replace(ABOUT, simulated="devices and values"), view, ""))
-    assert page.paragraphs[1] == "1 allocated id of a.com/gpu matches no device."
 
 
 def test_the_header_shows_node_version_and_ages() -> None:
@@ -309,7 +305,7 @@ def test_the_page_is_accessible() -> None:
         if name == "table":
             assert ("h2", {"id": attributes["aria-labelledby"]}) in page.elements
     ids = [attributes["id"] for _, attributes in page.elements if "id" in attributes]
-    assert len(set(ids)) == len(ids) == 3
+    assert len(set(ids)) == len(ids) == 4
 
 
 def test_every_cell_of_a_card_is_named_unless_it_is_empty() -> None:

@@ -14,8 +14,10 @@ from tests.doubles.collectors import (
     Clock,
     absent,
     ended,
+    failed,
     gpu,
     info,
+    started,
     status,
     temperature,
     utilization,
@@ -85,35 +87,40 @@ def test_processes_of_a_stuck_device_stay_until_they_are_too_old(newest: Collect
     assert set(newest.processes(20.1)) == {third}
 
 
-def test_a_stuck_device_is_counted_and_logged_once_with_its_name(
-    newest: CollectorState, log: pytest.LogCaptureFixture
-) -> None:
+def test_a_stuck_device_is_counted_once(newest: CollectorState) -> None:
     newest.ended(ended(0.0, BOTH))
-    log.clear()
-    for at in (5.0, 6.0, 7.0):
-        newest.ended(ended(at, STUCK, FAST, took=1.0))
+    for at in range(1, 8):
+        newest.ended(ended(float(at), BOTH if at < 4 else STUCK))
 
     health = newest.health(8.0)
-    assert (health.up, health.late, dict(health.stuck)) == (True, False, {"gpu-a": 4.0})
+    assert (health.up, health.late, list(health.stuck)) == (True, False, ["gpu-a"])
     assert health.errors[Reason.LATE] == 1
-    [record] = log.records
-    assert record.getMessage().startswith("device stuck: ")
-    assert vars(record)["fields"] == {"collector": "acme", "uuid": "gpu-a", "device": "dev-gpu-a"}
 
 
-def test_the_end_of_a_hang_is_logged_and_the_next_one_is_counted(
-    newest: CollectorState, log: pytest.LogCaptureFixture
-) -> None:
+def test_after_the_end_of_a_hang_the_next_one_is_counted(newest: CollectorState) -> None:
     for at, reading in enumerate((BOTH, STUCK, BOTH, STUCK)):
         newest.ended(ended(float(at), reading))
-
-    assert [record.getMessage().partition(":")[0] for record in log.records] == [
-        "collector up",
-        "device stuck",
-        "device recovered",
-        "device stuck",
-    ]
     assert newest.health(3.0).errors[Reason.LATE] == 2
+
+
+def test_what_was_read_of_a_stuck_device_has_an_age(newest: CollectorState) -> None:
+    newest.ended(ended(0.0, BOTH))
+    newest.ended(ended(1.0, STUCK))
+    newest.ended(ended(9.0, STUCK, FAST))
+    assert newest.health(9.5).unread == {"gpu-a": 9.5}
+    newest.ended(ended(10.0, BOTH))
+    assert newest.health(10.0).unread == {}
+
+
+def test_what_was_read_before_a_call_that_hangs_or_fails_has_an_age(newest: CollectorState) -> None:
+    newest.ended(ended(0.0, BOTH))
+    newest.started(started(1.0))
+    assert newest.health(3.0).unread == {}
+    assert newest.health(4.5).unread == {"gpu-a": 4.5, "gpu-b": 4.5}
+    newest.ended(failed(5.0, Reason.UNAVAILABLE))
+    assert newest.health(6.0).unread == {"gpu-a": 6.0, "gpu-b": 6.0}
+    newest.ended(ended(7.0, BOTH))
+    assert newest.health(7.0).unread == {}
 
 
 @pytest.mark.parametrize("stuck", ["gpu-z", ""])

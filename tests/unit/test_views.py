@@ -174,6 +174,39 @@ def test_last_xid_is_the_newest_one() -> None:
     assert "XID" not in dcgm(node(power("gpu-a", 1)))
 
 
+def test_a_series_that_a_collector_gives_twice_counts_once() -> None:
+    twice = (Sample(catalog.MEMORY_USAGE, "gpu-a", 2.0**20),) * 2
+    snapshot = node(Sample(catalog.MEMORY_LIMIT, "gpu-a", 2.0**21), *twice)
+    shown = Shown(views=load_views(NAMES, ViewOptions("node-1")))
+    text = render(snapshot, OWN, Format.TEXT, shown).decode()
+
+    assert text.count(" 1.048576e+06\n") == 2  # native, and hw_gpu_memory_usage_bytes
+    assert [line[-4:] for line in text.splitlines() if line.startswith("DCGM_FI_DEV_FB_USED{")] == [" 1.0"]
+    assert [line[-4:] for line in text.splitlines() if line.startswith("hw_gpu_memory_utilization_ratio{")] == [" 0.5"]
+
+
+def test_text_that_utf_8_cannot_encode_is_replaced_in_every_label() -> None:
+    broken = "a\udcff"
+    device = Device(broken, broken, broken, broken)
+    sample = Sample(catalog.TEMPERATURE, broken, 40, labels=(broken,))
+    held = HolderSample(
+        families.ALLOCATION_INFO, Container(broken, broken, broken), device.subject, 1, ("r", "device_plugin", "")
+    )
+    snapshot = Snapshot({broken: device}, samples=(sample, power(broken, 5)), holder_samples=(held,))
+    shown = Shown(views=load_views(NAMES, ViewOptions(broken, ())))
+
+    assert b'hw_sensor_location="a?"' in render(snapshot, OWN, Format.TEXT, shown)
+
+
+def test_partitions_without_a_number_stay_apart() -> None:
+    parts = {uuid: part("gpu-a", uuid, "1x") for uuid in ("p0", "p1")}
+    samples = (Sample(catalog.MEMORY_USAGE, "gpu-a", 2.0**20 * (n + 1), uuid) for n, uuid in enumerate(parts))
+    text = dcgm(replace(node(*samples), partitions=parts))
+
+    assert 'GPU_I_ID="p0",Hostname="node-1",hostname="node-1"} 1.0\n' in text
+    assert 'GPU_I_ID="p1",Hostname="node-1",hostname="node-1"} 2.0\n' in text
+
+
 def test_compute_instances_of_one_gpu_instance_are_one_series() -> None:
     def about(uuid: str, instance: str) -> tuple[Sample, Sample]:
         own = tuple({"gpu_instance_id": instance}.get(label.name, "") for label in catalog.INFO.labels)

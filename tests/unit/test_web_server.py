@@ -10,6 +10,8 @@ import pytest
 from exporter.web.connections import ConnectionLimits
 from exporter.web.endpoint import Endpoint
 from exporter.web.listen import ListenError, listen
+from exporter.web.request import Request
+from exporter.web.responder import Responder
 from exporter.web.response import Response
 from exporter.web.server import Server
 from tests.doubles.http_client import (
@@ -21,6 +23,7 @@ from tests.doubles.http_client import (
     serving,
     wait_until_closed,
 )
+from tests.doubles.simulated_node import ManualTime
 
 
 def hello(_headers: Mapping[str, str]) -> Response:
@@ -102,8 +105,26 @@ def test_a_page_that_raises_is_a_500_and_the_server_goes_on(server: Server, capl
     assert answers[0].body == b"500 internal error, see the exporter's log\n"
     assert request(server, "/metrics").status == 200
     errors = [record for record in caplog.records if record.levelno == logging.ERROR]
-    assert [bool(record.exc_info) for record in errors] == [True, False]
+    assert [bool(record.exc_info) for record in errors] == [True]
     assert "request for /broken failed: ValueError: a number was not a number" in errors[0].getMessage()
+
+
+def test_failures_of_a_page_are_logged_once_a_minute(caplog: pytest.LogCaptureFixture) -> None:
+    clock = ManualTime()
+    responder = Responder(clock)
+    endpoint = Endpoint(":0", {"/broken": broken, "/other": broken})
+    for second in range(125):
+        clock.now = float(second)
+        for path in ("/broken", "/other"):
+            asked = Request("", "GET", path, {}, keeps_connection=True, has_body=False)
+            answer = responder.respond(asked, endpoint, b"", lambda _: None)
+            assert answer is not None
+            assert answer.status == 500
+
+    lines = [record for record in caplog.records if "/broken" in record.getMessage()]
+    assert [bool(record.exc_info) for record in lines] == [True, False, False]
+    assert "/broken failed (59 more requests have failed since the last such line): ValueError" in lines[2].getMessage()
+    assert len(caplog.records) == 6
 
 
 def test_a_connection_serves_several_requests(server: Server) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from collectors import catalog
+from collectors.condition import Condition, CriticalEvent
 from collectors.contract import Alias, Device, Fault, Partition, Process, Reading, Reason, Sample, Unsupported
 from collectors.metric import Metric
 from collectors.plausibility import ImplausibleError, require_number, require_possible
@@ -214,12 +215,14 @@ def test_other_series_are_served_and_the_sample_is_counted(value: float) -> None
 
 
 ANYTHING: Any = object()
+EVENT = CriticalEvent("gpu-a", "acme", "7", "hardware", "It burns", "Put it out")
 RECORDS: list[dict[str, Any]] = [
     *({field: (None,)} for field in ("devices", "partitions", "samples", "processes", "faults", "unsupported")),
     {"samples": (Sample(ANYTHING, "gpu-a", 1),)},
     {"samples": (Sample(NO_TEXT, "gpu-a", 1), ANYTHING, 7)},
     {"faults": (Fault(ANYTHING, "", ""), Fault(Reason.LATE, NO_TEXT, ""))},
     {"unsupported": (Unsupported(ANYTHING, "gpu-a", ""), Unsupported(catalog.ENERGY, NO_TEXT, ""))},
+    {"events": (None, EVENT._replace(occurrences=ANYTHING), EVENT._replace(state="odd"), EVENT._replace(code=NO_TEXT))},
 ]
 
 
@@ -235,6 +238,22 @@ def test_record_of_another_type_is_one_fault(records: dict[str, Any]) -> None:
     assert b"accelerator_device_utilization_ratio{" in render(snapshot, (), Format.TEXT)
 
 
+def test_conditions_that_say_nothing_of_a_listed_device_are_left_out() -> None:
+    good = Condition("failed", "It burns", "Put it out")
+    wrong: list[Any] = [None, Condition("ok", "a", "b"), Condition("failed", ANYTHING, "b")]
+    conditions: dict[str, Any] = {"gpu-a": (good, *wrong), "gpu-z": (good,), "gpu-y": ANYTHING}
+    accepted = Validator().validate(Reading((A,), samples=(GOOD,), conditions=conditions), 1.0)
+
+    assert accepted.conditions == {"gpu-a": (good,)}
+    assert invalid(accepted) == [Reason.INVALID_VALUE] * len(wrong)
+
+
+def test_a_text_without_end_is_shortened() -> None:
+    endless = {"gpu-a": (Condition("failed", "a" * 10_000, "b" * 10_000),)}
+    (condition,) = Validator().validate(Reading((A,), conditions=endless), 1.0).conditions["gpu-a"]
+    assert max(map(len, condition)) < 600
+
+
 def unusable() -> list[Callable[[], Reading]]:
     anything: Any = object()
     return [
@@ -242,6 +261,8 @@ def unusable() -> list[Callable[[], Reading]]:
         lambda: Reading((A,), (), anything),
         lambda: Reading((A,), faults=anything),
         lambda: Reading((A,), sessions=anything),
+        lambda: Reading((A,), conditions=anything),
+        lambda: Reading((A,), events=anything),
         lambda: anything,
     ]
 

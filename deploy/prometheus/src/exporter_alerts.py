@@ -56,7 +56,7 @@ _STUCK = Alert(
     "AcceleratorDeviceStuck",
     "last_over_time(accelerator_exporter_device_stuck_seconds[2m]) > 60",
     "1m",
-    Severity.WARNING,
+    Severity.CRITICAL,
     "The driver does not answer about the device {{ $labels.uuid }} on {{ $labels.instance }}",
     f"A call has not returned for {{{{ $value | humanizeDuration }}}}. {PODS}",
     "A call of the driver about one device does not return, and nothing new is known of it. Other devices are read. "

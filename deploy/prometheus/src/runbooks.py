@@ -28,7 +28,7 @@ One fault often has several alerts. With this rule Alertmanager sends only the w
 
 ```yaml
 inhibit_rules:
-  - source_matchers: [alertname=~"AcceleratorDevice(Lost|Failed)"]
+  - source_matchers: [alertname=~"AcceleratorDevice(Lost|Failed|Stuck)"]
     target_matchers: [alertname=~"Accelerator.+", severity!="critical"]
     equal: [uuid]
 ```

@@ -1,13 +1,13 @@
 import pytest
 
-from exporter.web import status_page
+from exporter.web import quantities
 
 
 @pytest.mark.parametrize(
     ("ratio", "text"), [(0, "0 %"), (0.0001, "<1 %"), (0.01, "1 %"), (0.634, "63 %"), (1, "100 %"), (1.02, "102 %")]
 )
 def test_ratios_are_per_cent(ratio: float, text: str) -> None:
-    assert status_page.percent(ratio) == text
+    assert quantities.percent(ratio) == text
 
 
 @pytest.mark.parametrize(
@@ -24,7 +24,7 @@ def test_ratios_are_per_cent(ratio: float, text: str) -> None:
     ],
 )
 def test_bytes_are_gibibytes_or_less(count: float, text: str) -> None:
-    assert status_page.size(count) == text
+    assert quantities.size(count) == text
 
 
 @pytest.mark.parametrize(
@@ -32,16 +32,16 @@ def test_bytes_are_gibibytes_or_less(count: float, text: str) -> None:
     [(-5, "0s"), (0.4, "0s"), (59.6, "1m"), (192, "3m12s"), (3599, "59m59s"), (3601, "1h"), (90_061, "25h1m")],
 )
 def test_durations_grow_coarser(seconds: float, text: str) -> None:
-    assert status_page.duration(seconds) == text
-    assert status_page.ago(seconds) == f"{text} ago"
+    assert quantities.duration(seconds) == text
+    assert quantities.ago(seconds) == f"{text} ago"
 
 
 def test_what_never_was_has_no_age() -> None:
-    assert status_page.ago(None) == "never"
+    assert quantities.ago(None) == "never"
 
 
 def test_watts_and_degrees_are_whole() -> None:
-    assert (status_page.watts(641.4), status_page.celsius(65.6)) == ("641 W", "66 °C")
+    assert (quantities.watts(641.4), quantities.celsius(65.6)) == ("641 W", "66 °C")
 
 
 @pytest.mark.parametrize(
@@ -54,4 +54,4 @@ def test_watts_and_degrees_are_whole() -> None:
     ],
 )
 def test_a_long_uuid_keeps_both_ends(uuid: str, text: str) -> None:
-    assert status_page.short_uuid(uuid) == text
+    assert quantities.short_uuid(uuid) == text
