@@ -200,7 +200,7 @@ class Assembler:
     def _record_release(self, event: Released | DevicesReleased) -> None:
         state = self._states[event.collector]
         if isinstance(event, Released):
-            state.released()
+            state.released(closed=event.closed)
         else:
             state.released_only(event.addresses)
 

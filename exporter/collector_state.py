@@ -166,12 +166,18 @@ class CollectorState:
         self._late = False
         return accepted
 
-    def released(self) -> None:
-        """Record that the collector is closed: its readings are dropped, identity and past events stay."""
-        if self._present:
-            fields = {"collector": self.name}
+    def released(self, *, closed: bool = True) -> None:
+        """Record that the collector is closed: its readings are dropped, identity and past events stay.
+
+        Args:
+            closed: False if it only is not read any more, because a call has not returned and keeps it open.
+        """
+        fields = {"collector": self.name}
+        if not closed:
+            _log.warning("collector not released yet: a driver call has not returned", extra={"fields": fields})
+        elif self._present:
             _log.info("collector released: closed until SIGUSR2", extra={"fields": fields})
-        self._released = True
+        self._released = closed
         self._validator.interrupt()
         self._up = False
         self._failure = None
