@@ -21,10 +21,10 @@ _WARM_UP_POLLS = 3
 
 _ABOUT = f"""\
 The AMD collector alone, with the kernel files of eight MI300X in a plain directory. The columns are opened files and
-folders, and wall time, of three kinds of poll; medians of {ROUNDS}. "Fast" reads what is due every second, "with
-medium" also what is due every 10 s, and "with slow" everything. The cost of an average second at these cadences is
-computed from them. A plain file is read at once, so the time is that of this exporter; amdgpu adds the time in which it
-queries the card's firmware. A process computes on each GPU or partition."""
+folders, without those that stay open from an earlier poll, and wall time, of three kinds of poll; medians of {ROUNDS}.
+"Fast" reads what is due every second, "with medium" also what is due every 10 s, and "with slow" everything. The cost
+of an average second at these cadences is computed from them. A plain file is read at once, so the time is that of this
+exporter; amdgpu adds the time in which it queries the card's firmware. A process computes on each GPU or partition."""
 
 
 class _Opened:

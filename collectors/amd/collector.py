@@ -144,8 +144,9 @@ class AmdCollector:
         paths = self._devices.locate(full=full)
         faults = self._partitions.refresh(paths, full=full)
         faults += self._devices.identify(self._partitions.topology, full=full)
-        for uuid in self._devices.changed():
-            self._restart(uuid)
+        for device in self._devices.changed():
+            self._restart(device)
+        self._close_unused()
         gpus = [self._read(entry, due) for entry in self._devices.entries]
         if catalog.PROCESSES.cadence in due:
             faults += self._read_processes(gpus)
@@ -178,7 +179,15 @@ class AmdCollector:
         return self._calls.none_is_out
 
     def close(self) -> None:
-        """End the process that calls the library, once no call is out; nothing else stays open between two reads."""
+        """Close the files, and end the process that calls the library; what a call uses, once no call is out."""
+        for reader in [*self._readers.values()]:
+            if reader.device.device in self._calls.stuck:
+                self._restart(reader.device)
+            else:
+                reader.close()
+        self._close_library()
+
+    def _close_library(self) -> None:
         if self._library is not None:
             self._calls.when_none_is_out(self._library.close)
 
@@ -193,24 +202,43 @@ class AmdCollector:
         self._devices.released = addresses
         if uses != self._uses_library:
             self._uses_library = uses
-            self.close()
+            self._close_library()
             self._context = self._make_context(self._library if uses else None)
-            for uuid in [*self._readers]:
-                self._restart(uuid)
+            for reader in [*self._readers.values()]:
+                self._restart(reader.device)
+        for reader in self._readers.values():
+            if reader.device.device in addresses:
+                reader.close()
 
     def _make_context(self, library: Library | None) -> GpuContext:
         queries = {row: readings.device_queries(self._node.options, row, library) for row in MEMORY_ROWS}
         return GpuContext(self._node, self._partitions, self._parse, self._clock, queries)
 
-    def _reader_of(self, uuid: str) -> GpuReader:
-        if uuid not in self._readers:
-            self._readers[uuid] = GpuReader(uuid, self._context)
-        return self._readers[uuid]
+    def _reader_of(self, device: Device) -> GpuReader:
+        if device.uuid not in self._readers:
+            self._readers[device.uuid] = GpuReader(device, self._context)
+        return self._readers[device.uuid]
 
-    def _restart(self, uuid: str) -> None:
-        """Find out again what a GPU and its partitions support, because its driver has a new session."""
-        self._readers[uuid] = self._reader_of(uuid).restarted(self._context, was_stuck=uuid in self._calls.stuck)
-        self._unsupported.pop(uuid, None)
+    def _restart(self, device: Device) -> None:
+        """Find out again what a GPU and its partitions support, because its driver has a new session.
+
+        The files of the last session are closed, or when the call that uses them has returned.
+        """
+        last = self._reader_of(device)
+        is_stuck = last.device.device in self._calls.stuck
+        self._readers[device.uuid] = last.restarted(device, self._context, was_stuck=is_stuck)
+        if is_stuck:
+            self._calls.when_none_is_out(last.close)
+        else:
+            last.close()
+        self._unsupported.pop(device.uuid, None)
+
+    def _close_unused(self) -> None:
+        """Close the files of what is no longer read, such as a GPU under the uuid that it had before."""
+        used = {entry.identity.device.uuid for entry in self._devices.entries}
+        for uuid in self._readers.keys() - used:
+            if self._readers[uuid].device.device not in self._calls.stuck:
+                self._readers[uuid].close()
 
     def _read(self, entry: DeviceEntry, due: frozenset[Cadence]) -> _GpuReading:
         uuid = entry.identity.device.uuid
@@ -222,7 +250,8 @@ class AmdCollector:
             return gpu
         if entry.stuck:
             return self._stuck_reading(entry)
-        read = partial(self._reader_of(uuid).read, entry.identity, entry.paths, due, was_stuck=uuid in self._were_stuck)
+        reader = self._reader_of(entry.identity.device)
+        read = partial(reader.read, entry.identity, entry.paths, due, was_stuck=uuid in self._were_stuck)
         try:
             values = self._calls.run(entry.address, read)
         except StuckError:
@@ -295,7 +324,7 @@ class AmdCollector:
                 self._settle_layout(gpu, due, changed=changed)
             except StuckError:
                 return self._stuck_reading(gpu.entry)
-            self._unsupported[gpu.uuid] = self._reader_of(gpu.uuid).unsupported()
+            self._unsupported[gpu.uuid] = self._reader_of(gpu.entry.identity.device).unsupported()
         return gpu
 
     def _settle_layout(self, gpu: _GpuReading, due: frozenset[Cadence], *, changed: bool) -> None:
@@ -334,9 +363,8 @@ class AmdCollector:
             StuckError: The call has not returned.
         """
         paths = gpu.entry.paths
-        return paths is not None and self._calls.run(
-            gpu.entry.address, partial(self._partitions.in_mode_of, paths, layout)
-        )
+        reader = self._reader_of(gpu.entry.identity.device)
+        return paths is not None and self._calls.run(gpu.entry.address, partial(reader.in_mode_of, paths, layout))
 
     def _withdraw(self, gpu: _GpuReading) -> None:
         """Remove what depends on the layout. Files that were absent for a moment are not unsupported."""
@@ -344,4 +372,4 @@ class AmdCollector:
         gpu.partition_samples = []
         gpu.processes = []
         gpu.samples = [sample for sample in gpu.samples if not depends_on_layout(sample)]
-        self._reader_of(gpu.uuid).forget_partitions()
+        self._reader_of(gpu.entry.identity.device).forget_partitions()

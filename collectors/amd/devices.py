@@ -11,7 +11,7 @@ from collectors.amd.gpu_paths import PCI_DEVICES, GpuPaths
 from collectors.amd.identity import Identity, KnownUuids
 from collectors.amd.kfd import Topology
 from collectors.amd.names import DRIVER, PCI_VENDOR
-from collectors.contract import AbsentError, Fault, Node, Reason, UnavailableError
+from collectors.contract import AbsentError, Device, Fault, Node, Reason, UnavailableError
 from collectors.device_calls import DeviceCalls, StuckError
 from collectors.passthrough import passed_through
 from collectors.pci import PciFunction, functions_of, undriven
@@ -137,9 +137,9 @@ class DeviceTable:
         reported_anyway = self.released.union(address for address, reason in reasons if reason)
         return faults + (self._undriven_faults(reported_anyway) if full else [])
 
-    def changed(self) -> tuple[str, ...]:
-        """Uuids of the GPUs that appeared, disappeared or changed, and whose readings must all be queried again."""
-        return tuple(self._known[address].device.uuid for address in self._changed if address in self._known)
+    def changed(self) -> tuple[Device, ...]:
+        """The GPUs that appeared, disappeared or changed, and whose readings must all be queried again."""
+        return tuple(self._known[address].device for address in self._changed if address in self._known)
 
     def _locate(self, address: str, known: GpuPaths | None, *, full: bool) -> GpuPaths:
         if known is not None and not full and address not in self._unlocated:

@@ -6,15 +6,18 @@ support it. None of these is a 0.
 
 import errno
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 from collectors.contract import CollectorError, Reason, UnavailableError, UnsupportedError
 from collectors.query import InvalidValueError
 
 # The most that a text attribute can contain: one page of the kernel.
-_PAGE_BYTES = 4096
+PAGE_BYTES = 4096
 # For a list that grows, such as the list of bad pages: some ten thousand lines.
-_MAX_LIST_BYTES = 1 << 20
+MAX_LIST_BYTES = 1 << 20
+# A pipe in place of a file must not block, and a child process must not inherit a descriptor.
+OPEN_FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK
 
 # The file or its function does not exist: the device does not support this reading.
 _UNSUPPORTED = frozenset({errno.ENOENT, errno.ENOTDIR, errno.EOPNOTSUPP, errno.EINVAL, errno.ENODATA, errno.ENOSYS})
@@ -29,7 +32,7 @@ class ReadRefusedError(UnavailableError):
     """
 
 
-def read_bytes(path: Path, limit: int = _PAGE_BYTES) -> bytes:
+def read_bytes(path: Path, limit: int = PAGE_BYTES) -> bytes:
     """The content of a file, by raw reads, because stat returns a wrong size for these files.
 
     Args:
@@ -42,17 +45,26 @@ def read_bytes(path: Path, limit: int = _PAGE_BYTES) -> bytes:
         InvalidValueError: It is longer than the limit.
     """
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        descriptor = os.open(path, OPEN_FLAGS)
     except OSError as error:
         raise error_of(path, error, opened=False) from None
     try:
-        content = _read_up_to(descriptor, limit + 1)
+        content = read_up_to(lambda count, _: os.read(descriptor, count), limit + 1)
     except OSError as error:
         raise error_of(path, error, opened=True) from None
     finally:
         os.close(descriptor)
+    return within(path.name, content, limit)
+
+
+def within(name: str, content: bytes, limit: int) -> bytes:
+    """The content of a file, of which one byte more than the limit was asked for.
+
+    Raises:
+        InvalidValueError: It is longer than the limit.
+    """
     if len(content) > limit:
-        raise InvalidValueError(f"{path.name}: longer than {limit} bytes")
+        raise InvalidValueError(f"{name}: longer than {limit} bytes")
     return content
 
 
@@ -74,7 +86,7 @@ def read_text(path: Path) -> str:
         UnsupportedError, UnavailableError: As `read_bytes`.
         InvalidValueError: It is empty, or not text.
     """
-    return _text(path, read_bytes(path))
+    return text_of(path.name, read_bytes(path))
 
 
 def read_long_text(path: Path) -> str:
@@ -84,8 +96,7 @@ def read_long_text(path: Path) -> str:
         UnsupportedError, UnavailableError: As `read_bytes`.
         InvalidValueError: It is not text, or longer than 1 MiB.
     """
-    content = read_bytes(path, _MAX_LIST_BYTES)
-    return _text(path, content) if content.strip(b"\0 \n") else ""
+    return long_text_of(path.name, read_bytes(path, MAX_LIST_BYTES))
 
 
 def read_number(path: Path) -> int:
@@ -95,10 +106,15 @@ def read_number(path: Path) -> int:
         UnsupportedError, UnavailableError: As `read_bytes`.
         InvalidValueError: It is empty, or not a number.
     """
-    text = read_text(path)
+    return number_of(path.name, read_bytes(path))
+
+
+def number_of(name: str, content: bytes) -> int:
+    """See `read_number`: the number in the content of a file."""
+    text = text_of(name, content)
     digits = text.removeprefix("-")
     if not (digits.isascii() and digits.isdigit()):  # int() accepts more, such as 1_000
-        raise InvalidValueError(f"{path.name}: found {text[:40]!r}, expected a number")
+        raise InvalidValueError(f"{name}: found {text[:40]!r}, expected a number")
     return int(text)
 
 
@@ -118,22 +134,37 @@ def error_of(path: Path, error: OSError, *, opened: bool) -> CollectorError:
     return ReadRefusedError(text) if opened else UnavailableError(text, Reason.PERMISSION_DENIED)
 
 
-def _read_up_to(descriptor: int, limit: int) -> bytes:
-    content = os.read(descriptor, limit)
-    if len(content) < _PAGE_BYTES:  # the first read returns the whole text attribute
+def read_up_to(read: Callable[[int, int], bytes], limit: int) -> bytes:
+    """The first bytes of a file.
+
+    Args:
+        read: Reads at most so many bytes at an offset, to which the bytes before have been read.
+        limit: The most bytes.
+
+    Raises:
+        OSError: What `read` raised.
+    """
+    content = read(limit, 0)
+    if len(content) < PAGE_BYTES:  # the first read returns the whole text attribute
         return content
-    while len(content) < limit and (more := os.read(descriptor, limit - len(content))):
+    while len(content) < limit and (more := read(limit - len(content), len(content))):
         content += more
     return content
 
 
-def _text(path: Path, content: bytes) -> str:
+def long_text_of(name: str, content: bytes) -> str:
+    """See `read_long_text`: the text in the content of a file."""
+    return text_of(name, content) if content.strip(b"\0 \n") else ""
+
+
+def text_of(name: str, content: bytes) -> str:
+    """See `read_text`: the text in the content of a file."""
     text = content.split(b"\0", 1)[0].decode("utf-8", "replace").strip()
     if not text:
-        raise InvalidValueError(f"{path.name}: empty")
+        raise InvalidValueError(f"{name}: empty")
     if (
         not all(character.isprintable() or character.isspace() for character in text)
         or "\N{REPLACEMENT CHARACTER}" in text
     ):
-        raise InvalidValueError(f"{path.name}: found {text[:40]!r}, expected text")
+        raise InvalidValueError(f"{name}: found {text[:40]!r}, expected text")
     return text

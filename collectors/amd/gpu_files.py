@@ -1,15 +1,16 @@
 """The files of one GPU in one poll: a file that several queries need is read once, so they all use the same values."""
 
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias, TypeVar, cast
 
 from collectors import query
-from collectors.amd.files import read_bytes
 from collectors.amd.gpu_metrics import made_up
 from collectors.amd.gpu_metrics.model import Metrics, Parse, PartitionMetrics
 from collectors.amd.gpu_metrics.parse import parse_partition
 from collectors.amd.gpu_paths import GpuPaths
+from collectors.amd.kept_files import KeptFiles
 from collectors.amd.partitions import PartitionLayout
 from collectors.amd.tables import Tables
 from collectors.amd.throttle_time import ThrottleTime
@@ -22,6 +23,21 @@ T = TypeVar("T")
 _MAX_TABLE_BYTES = 8192
 
 
+@dataclass(frozen=True, slots=True)
+class GpuState:
+    """What lasts of one GPU from poll to poll, in one session of its driver.
+
+    Attributes:
+        throttle_time: Its time in throttling, also in earlier sessions.
+        tables: What is known of its tables.
+        kept: Its files that are read often.
+    """
+
+    throttle_time: ThrottleTime = field(default_factory=ThrottleTime)
+    tables: Tables = field(default_factory=Tables)
+    kept: KeptFiles = field(default_factory=KeptFiles)
+
+
 class GpuFiles:
     """The files of one GPU, each read at most once in one poll.
 
@@ -29,8 +45,7 @@ class GpuFiles:
         paths: Where its files are.
         layout: Its partition layout.
         parse: Parses `gpu_metrics`.
-        throttle_time: Its time in throttling, kept from poll to poll.
-        tables: What is known of its tables, kept from poll to poll.
+        state: What lasts from poll to poll.
         architecture: Such as `gfx942`; empty if unknown.
     """
 
@@ -39,16 +54,16 @@ class GpuFiles:
         paths: GpuPaths,
         layout: PartitionLayout,
         parse: Parse,
-        throttle_time: ThrottleTime,
-        tables: Tables,
+        state: GpuState,
         architecture: str = "",
     ) -> None:
         self.paths = paths
         self.layout = layout
-        self.throttle_time = throttle_time
+        self.throttle_time = state.throttle_time
         self.architecture = architecture
+        self.kept = state.kept
         self._parse = parse
-        self._tables = tables
+        self._tables = state.tables
         self._narrow_energy = False
         self._results: dict[Callable[[Path], Any], Any] = {}
 
@@ -75,8 +90,8 @@ class GpuFiles:
         Raises:
             What `metrics` raises, for this table.
         """
-        path = folder / "xcp" / "xcp_metrics"
-        return self._tables.read(path, lambda: parse_partition(read_bytes(path)))
+        inner, name = folder / "xcp", "xcp_metrics"
+        return self._tables.read(inner / name, lambda: parse_partition(self.kept.read_bytes(inner, name)))
 
     def partition_count(self) -> int:
         """The number of partitions that it is divided into, also those that do not exist for want of DRM nodes."""
@@ -123,7 +138,7 @@ class GpuFiles:
         return self._tables.has_all_links(direction, now)
 
     def _believed(self, folder: Path) -> Metrics:
-        table = read_bytes(folder / "gpu_metrics", _MAX_TABLE_BYTES)
+        table = self.kept.read_bytes(folder, "gpu_metrics", _MAX_TABLE_BYTES)
         metrics = self._parse(table)
         if not made_up.may_be_made_up(table):
             return metrics

@@ -11,7 +11,7 @@ from types import MappingProxyType
 
 from collectors import catalog
 from collectors.amd import readings
-from collectors.amd.gpu_files import GpuFiles, Queries
+from collectors.amd.gpu_files import GpuFiles, GpuState, Queries
 from collectors.amd.gpu_metrics.model import Parse
 from collectors.amd.gpu_paths import GpuPaths
 from collectors.amd.health import HealthReading, read_health
@@ -19,14 +19,14 @@ from collectors.amd.identity import Identity
 from collectors.amd.load import memory_row
 from collectors.amd.partitions import PartitionInfo, PartitionLayout, PartitionTable
 from collectors.amd.readings import PartitionFiles
-from collectors.amd.tables import Tables
 from collectors.amd.throttle_time import ThrottleTime
-from collectors.contract import Fault, Node, Reason, Sample, SubjectKey, Unsupported
+from collectors.contract import CollectorError, Device, Fault, Node, Reason, Sample, SubjectKey, Unsupported
 from collectors.metric import Cadence, Kind, Metric
 from collectors.query_runner import QueryResult, QueryRunner
 from collectors.sysfs import Root
 
 _ALL = frozenset(Cadence)
+_RUNTIME_STATUS = "power/runtime_status"
 _FROM_LIST_OF_PAGES = (catalog.MEMORY_RETIRED_PAGES, catalog.MEMORY_REPAIR_PENDING)
 
 
@@ -75,10 +75,10 @@ class GpuContext:
 
 
 class GpuReader:
-    """Reads one GPU.
+    """Reads one GPU, with its files kept open between two reads.
 
     Args:
-        uuid: The GPU.
+        device: The GPU.
         context: What all of them use.
         throttle_time: Its time in throttling so far.
         expected: The queries that answered in the last session.
@@ -86,14 +86,15 @@ class GpuReader:
 
     def __init__(
         self,
-        uuid: str,
+        device: Device,
         context: GpuContext,
         throttle_time: ThrottleTime | None = None,
         expected: Mapping[SubjectKey, frozenset[str]] = MappingProxyType({}),
     ) -> None:
-        self._uuid = uuid
+        self.device = device
+        self._uuid = device.uuid
         self._context = context
-        self._throttle_time = throttle_time or ThrottleTime()
+        self._state = GpuState(throttle_time or ThrottleTime())
         sysfs = context.node.sysfs
         clock = context.clock
         self._query_runner: QueryRunner[Root, GpuFiles] = QueryRunner(sysfs, clock=clock, expected=expected)
@@ -102,21 +103,21 @@ class GpuReader:
         )
         self._expected = expected
         self._unread = _ALL  # the cadences of which something has failed ever since it is new or back
-        self._tables = Tables()
         self._partition_uuids: frozenset[str] | None = None
         self._answered: set[Cadence] = set()  # the cadences at which it has had values
 
-    def restarted(self, context: GpuContext, *, was_stuck: bool) -> "GpuReader":
+    def restarted(self, device: Device, context: GpuContext, *, was_stuck: bool) -> "GpuReader":
         """The reader for a new session of the driver, which may support other readings.
 
         Args:
+            device: The GPU, as it is identified now.
             context: What the new reader uses.
             was_stuck: Whether a call about the GPU is out, to which this reader still belongs.
         """
         expected = self._expected
         if not was_stuck:
             expected = {**self._query_runner.answered(), **self._partition_query_runner.answered()}
-        return GpuReader(self._uuid, context, self._throttle_time, expected)
+        return GpuReader(device, context, self._state.throttle_time, expected)
 
     def read(self, identity: Identity, paths: GpuPaths, due: frozenset[Cadence], *, was_stuck: bool) -> GpuValues:
         """Read the rows of the GPU and its partitions whose cadence is due.
@@ -129,11 +130,12 @@ class GpuReader:
         """
         if was_stuck:
             self._unread = _ALL
-        values = GpuValues(self._context.partitions.read(identity, paths))
+        self._state.kept.keep(new=Cadence.SLOW not in due)  # what is read rarely is not worth it
+        values = GpuValues(self._context.partitions.read(identity, paths, self._state.kept))
         values.faults += values.layout.faults
         if values.layout.known:
             self._follow_layout(values.layout)
-        if self._context.node.options.wake_sleeping or not _sleeps(paths):
+        if self._context.node.options.wake_sleeping or not self._sleeps(paths):
             self._query(identity, paths, values, due)
             self._record_completeness(values, due)
         return values
@@ -145,6 +147,21 @@ class GpuReader:
     def forget_partitions(self) -> None:
         """Query its partitions again: files that were absent for a moment are not unsupported."""
         self._partition_query_runner.forget(self._uuid)
+
+    def in_mode_of(self, paths: GpuPaths, layout: PartitionLayout) -> bool:
+        """Whether the GPU is in the mode in which it had this layout. Called in a call of the GPU."""
+        return self._context.partitions.in_mode_of(paths, layout, self._state.kept)
+
+    def close(self) -> None:
+        """Close its files; a later read opens them again. Called while no call of the GPU is out."""
+        self._state.kept.close()
+
+    def _sleeps(self, paths: GpuPaths) -> bool:
+        """Whether the kernel has suspended an idle GPU: reading it would wake it."""
+        try:
+            return self._state.kept.read_text(paths.folder, _RUNTIME_STATUS) == "suspended"
+        except CollectorError:
+            return False
 
     def _record_completeness(self, values: GpuValues, due: frozenset[Cadence]) -> None:
         runners = (self._query_runner, self._partition_query_runner)
@@ -160,7 +177,7 @@ class GpuReader:
 
     def _query(self, identity: Identity, paths: GpuPaths, values: GpuValues, due: frozenset[Cadence]) -> None:
         context, architecture = self._context, identity.architecture
-        files = GpuFiles(paths, values.layout, context.parse, self._throttle_time, self._tables, architecture)
+        files = GpuFiles(paths, values.layout, context.parse, self._state, architecture)
         queries = context.queries[memory_row(architecture)]
         result = self._query_runner.run(SubjectKey(self._uuid), files, queries, due)
         values.samples += result.samples
@@ -170,7 +187,7 @@ class GpuReader:
         values.answers = self._answers(result, due)
         for info in values.layout.partitions:
             self._query_partition(values, info, files, due)
-        new = self._tables.newly_not_understood()
+        new = self._state.tables.newly_not_understood()
         values.faults += [Fault(Reason.INVALID_VALUE, self._uuid, str(error)) for error in new]
 
     def _answers(self, result: QueryResult, due: frozenset[Cadence]) -> bool:
@@ -212,8 +229,3 @@ def _is_answer(sample: Sample) -> bool:
     """
     of_device = not depends_on_layout(sample) and sample.metric not in _FROM_LIST_OF_PAGES
     return of_device and sample.metric.kind is not Kind.COUNTER
-
-
-def _sleeps(paths: GpuPaths) -> bool:
-    """Whether the kernel has suspended an idle GPU: reading it would wake it."""
-    return Root(paths.folder).text("power", "runtime_status") == "suspended"

@@ -9,7 +9,6 @@ from functools import partial
 from pathlib import Path
 
 from collectors import catalog
-from collectors.amd.files import read_number
 from collectors.amd.gpu_files import GpuFiles, Query
 from collectors.contract import UnsupportedError
 from collectors.metric import Metric
@@ -36,11 +35,11 @@ def _sensor(files: GpuFiles, kind: str, label: str, suffix: str) -> int:
     stem = files.paths.sensors.get(f"{kind} {label}")
     if stem is None:
         raise UnsupportedError(f"hwmon: no {kind} sensor labelled {label}")
-    return read_number(folder / f"{stem}_{suffix}")
+    return files.kept.read_number(folder, f"{stem}_{suffix}")
 
 
 def _microwatts(files: GpuFiles, name: str) -> int:
-    microwatts = read_number(_folder(files) / name)
+    microwatts = files.kept.read_number(_folder(files), name)
     if microwatts == 0:
         raise NoDataError(f"{name}: 0")
     return microwatts
@@ -57,7 +56,7 @@ def _range(name: str, metric: Metric, _: Root, files: GpuFiles) -> Iterator[RawV
     The second die of an MI250X has the range of the package, but no limit can be set there; its own limit is 0.
     """
     _microwatts(files, "power1_cap")
-    yield RawValue(metric, read_number(_folder(files) / name), watts_from_microwatts)
+    yield RawValue(metric, files.kept.read_number(_folder(files), name), watts_from_microwatts)
 
 
 def _temperature(label: str, _: Root, files: GpuFiles) -> Iterator[RawValue]:
@@ -82,15 +81,15 @@ def _clock(label: str, _: Root, files: GpuFiles) -> Iterator[RawValue]:
 
 def _fan(_: Root, files: GpuFiles) -> Iterator[RawValue]:
     """fan1_input divided by fan1_max: current revolutions per minute divided by the nominal maximum."""
-    maximum = read_number(_folder(files) / "fan1_max")
+    maximum = files.kept.read_number(_folder(files), "fan1_max")
     if maximum <= 0:
         raise InvalidValueError(f"fan1_max: {maximum}")
-    yield RawValue(catalog.FAN_SPEED, read_number(_folder(files) / "fan1_input") / maximum, labels=("0",))
+    yield RawValue(catalog.FAN_SPEED, files.kept.read_number(_folder(files), "fan1_input") / maximum, labels=("0",))
 
 
 def _fan_duty(_: Root, files: GpuFiles) -> Iterator[RawValue]:
     """pwm1: 0 to 255."""
-    yield RawValue(catalog.FAN_SPEED, read_number(_folder(files) / "pwm1") / _FULL_SPEED, labels=("0",))
+    yield RawValue(catalog.FAN_SPEED, files.kept.read_number(_folder(files), "pwm1") / _FULL_SPEED, labels=("0",))
 
 
 POWER = "power, average"

@@ -103,7 +103,7 @@ def _highest(read: _Read, name: str, metric: Metric, _: Root, files: GpuFiles) -
 
 
 def _replays(_: Root, files: GpuFiles) -> Iterator[RawValue]:
-    yield RawValue(catalog.PCIE_REPLAYS, read_number(files.paths.folder / "pcie_replay_count"))
+    yield RawValue(catalog.PCIE_REPLAYS, files.kept.read_number(files.paths.folder, "pcie_replay_count"))
 
 
 def _table_replays(_: Root, files: GpuFiles) -> Iterator[RawValue]:

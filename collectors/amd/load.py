@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from functools import partial
 
 from collectors import catalog
-from collectors.amd.files import read_long_text, read_number
 from collectors.amd.gpu_files import GpuFiles, Query
 from collectors.metric import Metric
 from collectors.query import InvalidValueError, NoDataError, RawValue
@@ -31,17 +30,17 @@ _NOW_BY_TABLE = ("soc", "fabric", "video", "display")
 
 
 def _percent(name: str, metric: Metric, _: Root, files: GpuFiles) -> Iterator[RawValue]:
-    yield RawValue(metric, read_number(files.paths.folder / name), ratio_from_percent)
+    yield RawValue(metric, files.kept.read_number(files.paths.folder, name), ratio_from_percent)
 
 
 def _video_percent(_: Root, files: GpuFiles) -> Iterator[RawValue]:
     """vcn_busy_percent: the video engines decode and encode; the file does not distinguish the two."""
-    percent = read_number(files.paths.folder / "vcn_busy_percent")
+    percent = files.kept.read_number(files.paths.folder, "vcn_busy_percent")
     yield RawValue(catalog.ENGINE_UTILIZATION, percent, ratio_from_percent, ("video",))
 
 
 def _bytes(name: str, metric: Metric, _: Root, files: GpuFiles) -> Iterator[RawValue]:
-    yield RawValue(metric, read_number(files.paths.folder / name))
+    yield RawValue(metric, files.kept.read_number(files.paths.folder, name))
 
 
 def _levels(domain: str, files: GpuFiles) -> tuple[list[int], list[int]]:
@@ -53,7 +52,7 @@ def _levels(domain: str, files: GpuFiles) -> tuple[list[int], list[int]]:
     """
     name = _LEVELS[domain]
     levels, now = [], []
-    for line in read_long_text(files.paths.folder / name).splitlines():
+    for line in files.kept.read_long_text(files.paths.folder, name).splitlines():
         words = line.lower().replace("*", " *").split()
         try:
             megahertz = int(words[1].removesuffix("mhz"))

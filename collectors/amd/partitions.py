@@ -13,9 +13,9 @@ from functools import partial
 from pathlib import Path
 
 from collectors.amd import kfd
-from collectors.amd.files import read_text
 from collectors.amd.gpu_paths import DrmNodes, GpuPaths, drm_nodes
 from collectors.amd.identity import Identity, drm_aliases
+from collectors.amd.kept_files import KeptFiles
 from collectors.amd.kfd import KfdNode, PciSlot, Topology
 from collectors.amd.names import RESOURCE_PREFIX
 from collectors.contract import (
@@ -182,20 +182,23 @@ class PartitionTable:
         """A layout is unknown: let the next full `refresh` read the nodes again."""
         self._consistent = False
 
-    def in_mode_of(self, paths: GpuPaths, layout: PartitionLayout) -> bool:
-        """Whether a GPU is in the mode in which it had this layout. Changes nothing, so that any thread can call it."""
+    def in_mode_of(self, paths: GpuPaths, layout: PartitionLayout, kept: KeptFiles) -> bool:
+        """Whether a GPU is in the mode in which it had this layout.
+
+        Changes nothing but the kept files of the GPU, so that the thread that reads the GPU can call it.
+        """
         try:
-            mode = _mode(paths, "current_compute_partition")
+            mode = _mode(paths, "current_compute_partition", kept)
             if not layout.partitions:
                 return mode == _WHOLE
-            return _profile(mode, paths) == layout.partitions[0].partition.profile
+            return _profile(mode, paths, kept) == layout.partitions[0].partition.profile
         except CollectorError:
             return False
 
-    def read(self, identity: Identity, paths: GpuPaths) -> PartitionLayout:
-        """Find the partitions of one GPU. Changes nothing, so that any thread can call it."""
+    def read(self, identity: Identity, paths: GpuPaths, kept: KeptFiles) -> PartitionLayout:
+        """Find the partitions of one GPU. See `in_mode_of` for the thread."""
         try:
-            mode = _mode(paths, "current_compute_partition")
+            mode = _mode(paths, "current_compute_partition", kept)
         except UnsupportedError:
             return PartitionLayout(partitionable=False)
         except UnavailableError as error:
@@ -206,9 +209,11 @@ class PartitionTable:
             return PartitionLayout()
         if mode == _WHOLE:  # several nodes: the mode is new and the nodes are old
             return self._changing(paths, mode, nodes)
-        return self._partitioned(identity, paths, mode, sorted(nodes, key=lambda node: node.partition))
+        return self._partitioned(identity, paths, mode, sorted(nodes, key=lambda node: node.partition), kept)
 
-    def _partitioned(self, identity: Identity, paths: GpuPaths, mode: str, nodes: Sequence[KfdNode]) -> PartitionLayout:
+    def _partitioned(
+        self, identity: Identity, paths: GpuPaths, mode: str, nodes: Sequence[KfdNode], kept: KeptFiles
+    ) -> PartitionLayout:
         fault = None if self.topology is None else self.topology.fault
         if fault is not None:
             advice = f"; {_ADVICE}" if fault.reason is Reason.PERMISSION_DENIED else ""
@@ -222,7 +227,7 @@ class PartitionTable:
         if nodes[0].render != paths.drm.render or any(node.render not in self._nodes.xcp for node in nodes[1:]):
             return self._changing(paths, mode, nodes)
         try:
-            profile = _profile(mode, paths)
+            profile = _profile(mode, paths, kept)
         except UnavailableError as error:
             return self._unknown(paths, error.reason, str(error))
         return PartitionLayout(
@@ -266,17 +271,17 @@ def _read_nodes(sysfs: Root, known: _Nodes | None) -> _Nodes:
     return _Nodes(generation, kfd.read_topology(sysfs), _platform_devices(sysfs))
 
 
-def _mode(paths: GpuPaths, name: str) -> str:
-    mode = read_text(paths.folder / name)
+def _mode(paths: GpuPaths, name: str, kept: KeptFiles) -> str:
+    mode = kept.read_text(paths.folder, name)
     if not _MODE.fullmatch(mode) or mode == "UNKNOWN":
         raise InvalidValueError(f"{name}: {mode[:40]!r}")
     return mode
 
 
-def _profile(mode: str, paths: GpuPaths) -> str:
+def _profile(mode: str, paths: GpuPaths, kept: KeptFiles) -> str:
     """The name that AMD's device plugin uses, such as `cpx_nps4`; without the memory mode if it is unsupported."""
     try:
-        return f"{mode}_{_mode(paths, 'current_memory_partition')}".lower()
+        return f"{mode}_{_mode(paths, 'current_memory_partition', kept)}".lower()
     except UnsupportedError:
         return mode.lower()
 

@@ -1,4 +1,4 @@
-"""Files of a tree that are slow to open for one process, like those of a driver that waits for its device."""
+"""Files of a tree that are slow to open and to read again, like those of a driver that waits for its device."""
 
 from pathlib import Path
 
@@ -31,10 +31,10 @@ class SlowFiles:
         written.rename(self._control)
 
     def release(self) -> None:
-        """No file is slow; opening one that was ends."""
+        """No file is slow; opening or reading one that was ends."""
         self._control.unlink(missing_ok=True)
 
     def waits(self) -> int:
-        """How often the opening of a slow file has begun."""
+        """How often opening a slow file, or reading it again, has begun."""
         met = self._control.with_suffix(".met")
         return met.stat().st_size if met.exists() else 0

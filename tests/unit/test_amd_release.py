@@ -1,5 +1,6 @@
 """One AMD GPU is released: none of its files is opened, and the others are read."""
 
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from collectors.device_calls import DeviceCalls
 from tests.doubles.amd_cards import MI210, MI300X
 from tests.doubles.amd_node import ALL, FAST, MACHINE, NO_DEADLINE, NOW, NOWHERE, collector_of, value
 from tests.doubles.amd_tree import AmdTree, Gpu
+from tests.doubles.open_files import open_below
 
 FIRST, SECOND = "0000:05:00.0", "0000:63:00.0"
 
@@ -44,11 +46,6 @@ class Library:
         self.closed += 1
 
 
-def descriptors_below(folder: Path) -> list[str]:
-    links = [str(link.readlink()) for link in Path("/proc/self/fd").iterdir() if link.exists()]
-    return [link for link in links if link.startswith(str(folder))]
-
-
 def test_a_released_gpu_is_listed_with_its_partitions_and_not_read(tree: AmdTree) -> None:
     collector = collector_of(tree)
     before = collector.read(ALL)
@@ -60,10 +57,57 @@ def test_a_released_gpu_is_listed_with_its_partitions_and_not_read(tree: AmdTree
         assert catalog.UTILIZATION.stem in rows(reading, tree.gpus[1])
         assert reading.partitions == before.partitions
         assert reading.faults == ()
-    assert descriptors_below(tree.root.path) == []
+        assert open_below(tree.gpus[0].folder) == []
+    assert open_below(tree.gpus[1].folder) != []
     collector.release_devices(frozenset())
     assert catalog.UTILIZATION.stem in rows(collector.read(FAST), tree.gpus[1])
     assert rows(collector.read(ALL), tree.gpus[0]) == rows(before, tree.gpus[0])
+
+
+def test_the_files_of_a_gpu_are_closed_when_it_is_released(tree: AmdTree) -> None:
+    collector = collector_of(tree)
+    collector.read(FAST)
+    both = open_below(tree.path)
+    assert open_below(tree.gpus[0].folder) != []
+    for _ in range(100):
+        collector.release_devices(frozenset({FIRST}))
+        assert open_below(tree.path) == open_below(tree.gpus[1].folder) != []
+        collector.release_devices(frozenset())
+        collector.read(FAST)
+        assert open_below(tree.path) == both
+    collector.release_devices(frozenset({FIRST, SECOND}))
+    assert open_below(tree.path) == []
+
+
+def test_all_files_are_closed_with_the_collector_and_opened_by_the_next_reading(tree: AmdTree) -> None:
+    collector = collector_of(tree)
+    for _ in range(100):
+        assert catalog.UTILIZATION.stem in rows(collector.read(FAST), tree.gpus[1])
+        assert open_below(tree.path) != []
+        collector.close()
+        assert collector.closed
+        assert open_below(tree.path) == []
+
+
+def test_the_files_of_a_gpu_that_the_driver_drops_are_closed(tree: AmdTree) -> None:
+    collector = collector_of(tree)
+    collector.read(FAST)
+    tree.gpus[1].unbind()
+    collector.read(FAST)
+    assert open_below(tree.path) == open_below(tree.gpus[0].folder) != []
+
+
+def test_the_files_of_a_gpu_that_was_removed_and_put_back_are_read_anew(tree: AmdTree) -> None:
+    collector = collector_of(tree)
+    other = tree.gpus[1]
+    assert value(collector.read(FAST), catalog.UTILIZATION, other.uuid) not in {None, 0.41}
+    old = other.folder.rename(tree.path / "removed")
+    shutil.copytree(old, other.folder, symlinks=True)
+    shutil.rmtree(old)
+    other.write("gpu_busy_percent", "41")
+    assert value(collector.read(FAST), catalog.UTILIZATION, other.uuid) == 0.41
+    collector.read(ALL)  # finds the new folder of its sensors
+    assert all(not path.endswith("(deleted)") for path in open_below(tree.path))
 
 
 def test_all_gpus_can_be_released(tree: AmdTree) -> None:

@@ -18,6 +18,7 @@ from tests.doubles.amd_node import ALL, FAST, MACHINE, NOW, NOWHERE, value
 from tests.doubles.amd_tree import AmdTree, Gpu
 from tests.doubles.collectors import BOUND_SECONDS
 from tests.doubles.exporter_process import wait_until
+from tests.doubles.open_files import open_below
 
 
 @dataclass
@@ -167,3 +168,29 @@ def test_the_library_is_closed_when_no_call_is_out(bench: Bench) -> None:
     assert bench.closed == 0
     bench.release()
     wait_until(lambda: bench.closed == 1)
+
+
+def test_the_files_of_a_stuck_gpu_are_closed_by_its_call_and_the_others_at_once(bench: Bench) -> None:
+    bench.collector.read(FAST)
+    assert open_below(bench.other.folder) != []
+    bench.hang()
+
+    bench.collector.close()
+    assert open_below(bench.tree.path) == open_below(bench.hung.folder) != []
+    assert not bench.collector.closed
+    bench.release()
+    wait_until(lambda: bench.collector.closed)
+    assert open_below(bench.tree.path) == []
+    assert with_values(bench.collector.read(FAST)) == {bench.hung.uuid, bench.other.uuid}
+
+
+def test_the_files_of_a_gpu_that_the_driver_drops_during_its_hang_are_closed_after_it(bench: Bench) -> None:
+    bench.collector.read(FAST)
+    bench.hang()
+    bench.hung.unbind()
+    bench.collector.read(FAST)
+    assert open_below(bench.hung.folder) != []
+    bench.release()
+
+    bench.collector.read(FAST)
+    wait_until(lambda: open_below(bench.hung.folder) == [])

@@ -8,14 +8,13 @@ from collections.abc import Callable, Mapping
 
 from collectors.amd import hwmon, load, ras
 from collectors.amd.files import read_number
-from collectors.amd.gpu_files import GpuFiles
+from collectors.amd.gpu_files import GpuFiles, GpuState
 from collectors.amd.gpu_metrics.model import Parse
 from collectors.amd.gpu_metrics.queries import GPU_METRICS_BATCH
 from collectors.amd.gpu_paths import GpuPaths
+from collectors.amd.kept_files import KeptFiles
 from collectors.amd.partitions import PartitionLayout
 from collectors.amd.rocm_smi.librocm_smi import BLOCKS
-from collectors.amd.tables import Tables
-from collectors.amd.throttle_time import ThrottleTime
 from collectors.contract import CollectorError
 from collectors.sysfs import Root
 
@@ -45,7 +44,8 @@ class CrossCheck:
             CollectorError: The kernel has no value, or it can't be read, or its 0 means that there is no value.
         """
         layout = PartitionLayout(known=False)
-        READERS[name](self._sysfs, GpuFiles(self._locate(address), layout, self._parse, ThrottleTime(), Tables()))
+        state = GpuState(kept=KeptFiles(most=0))  # a zero is rare: nothing is read often
+        READERS[name](self._sysfs, GpuFiles(self._locate(address), layout, self._parse, state))
 
 
 _Reader = Callable[[Root, GpuFiles], object]

@@ -1,4 +1,5 @@
-/* Preloaded into a process, it makes the opening of one file slow, like a driver that waits for its device.
+/* Preloaded into a process, it makes opening one file, and reading it at an offset, slow: like a driver that waits for
+ * its device.
  * SLOW_FILES names a control file with the end of the path and the milliseconds of the delay. Without the control file
  * there is no delay, and waits in progress end. Every wait adds a byte to the control file's name with `.met` appended.
  */
@@ -14,6 +15,7 @@
 #define EXPORT __attribute__((visibility("default")))
 
 typedef int (*opening)(const char *, int, ...);
+typedef ssize_t (*reading)(int, void *, size_t, off_t);
 
 static opening real(const char *name) {
   opening found;
@@ -68,4 +70,25 @@ EXPORT int open64(const char *path, int flags, ...) {
   mode_t mode = flags & O_CREAT ? va_arg(rest, mode_t) : 0;
   va_end(rest);
   return open_slowly("open64", path, flags, mode);
+}
+
+static ssize_t read_slowly(const char *name, int file, void *content, size_t size, off_t offset) {
+  char link[40], path[4096];
+  reading found;
+  snprintf(link, sizeof link, "/proc/self/fd/%d", file);
+  ssize_t length = readlink(link, path, sizeof path - 1);
+  if (length > 0) {
+    path[length] = '\0';
+    wait_for(path);
+  }
+  *(void **)&found = dlsym(RTLD_NEXT, name);
+  return found(file, content, size, offset);
+}
+
+EXPORT ssize_t pread(int file, void *content, size_t size, off_t offset) {
+  return read_slowly("pread", file, content, size, offset);
+}
+
+EXPORT ssize_t pread64(int file, void *content, size_t size, off_t offset) {
+  return read_slowly("pread64", file, content, size, offset);
 }
