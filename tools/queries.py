@@ -40,16 +40,22 @@ IDLE = """(
 )"""
 ALLOCATED = """(
     min_over_time(accelerator_device_allocations[1h]) > 0
+  and
+    count_over_time(accelerator_device_allocations[1h])
+  > 0.9 * count_over_time(accelerator_device_observed_seconds_total[1h])
   or
     min_over_time(accelerator_partition_allocated[1h]) > 0
+  and
+    count_over_time(accelerator_partition_allocated[1h])
+  > 0.9 * count_over_time(accelerator_partition_observed_seconds_total[1h])
 )"""
 
 # The alert about it has the same expression.
-EXPORTED_TWICE = """count by (uuid) (last_over_time(accelerator_device_info[2m])) > 1
+EXPORTED_TWICE = """count by (cluster, uuid) (last_over_time(accelerator_device_info[2m])) > 1
 or
-count by (uuid) (
+count by (cluster, uuid) (
     last_over_time(accelerator_device_info[2m])
-  and on (job, instance)
+  and on (cluster, job, instance)
     changes(process_start_time_seconds[15m]) > 10
 )"""
 

@@ -57,7 +57,7 @@ def test_rule_asks_only_for_families_and_labels_that_exist(rule: Alert | Record)
         assert name is not None
         if name not in external:
             row, subject = FAMILIES[name]
-            known = {*families.SUBJECT_LABELS[subject], *(label.name for label in row.labels)}
+            known = {*families.SUBJECT_LABELS[subject], *(label.name for label in row.labels), *ADDED_BY_PROMETHEUS}
             assert {matcher.name for matcher in selector.matchers.matchers} <= known
 
 
