@@ -130,7 +130,7 @@ and on (instance, uuid, partition_uuid) (
         """sum by (namespace) (
     accelerator_allocation_share_ratio
   * on (instance, uuid) group_left ()
-    rate(accelerator_device_energy_joules_total[5m])
+    max by (instance, uuid) (rate(accelerator_device_energy_joules_total[5m]))
 )""",
         "Watts: joules per second of each device, divided among its containers by their allocated share. It "
         "includes exclusive and shared devices and partitions, and the sum is never more than the devices draw. The "
@@ -170,7 +170,9 @@ and on (instance, uuid, partition_uuid) (
         "A partition's reading with the containers it is allocated to",
         """accelerator_allocation_info
   * on (instance, uuid, partition_uuid) group_left ()
-    (accelerator_device_memory_usage_bytes or accelerator_partition_memory_usage_bytes)""",
+    max by (instance, uuid, partition_uuid) (
+      accelerator_device_memory_usage_bytes or accelerator_partition_memory_usage_bytes
+    )""",
         "The pattern for readings that devices and partitions have: each container has the value of the device or of "
         "the partition that is allocated to it.",
     ),

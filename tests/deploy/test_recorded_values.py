@@ -105,7 +105,11 @@ OF_NODES = {
     "accelerator_memory_usage_bytes:sum": {OF_NODE: 160},
     "accelerator_memory_limit_bytes:sum": {OF_NODE: 320},
 }
-LEVELS: Mapping[str, Mapping[str, Mapping[str, float]]] = {"namespace_pod": OF_PODS, "namespace": OF_NAMESPACES, "node": OF_NODES}
+LEVELS: Mapping[str, Mapping[str, Mapping[str, float]]] = {
+    "namespace_pod": OF_PODS,
+    "namespace": OF_NAMESPACES,
+    "node": OF_NODES,
+}
 ALL_RECORDS = {
     query: elements
     for level, records in LEVELS.items()

@@ -4,6 +4,7 @@ import re
 import subprocess
 from pathlib import Path
 
+import promql_parser
 import pytest
 import yaml
 
@@ -13,9 +14,10 @@ from deploy.prometheus.src.files import FILES, alerts
 from deploy.prometheus.src.rule import RUNBOOKS, Alert, Record, Severity
 from exporter import families
 from tests.doubles.prometheus import tool
-from tests.doubles.promql import selectors
+from tests.doubles.promql import ambiguous_joins, parts, selectors
 from tools import gen_alerts
 from tools.gen_chart import stale
+from tools.queries import QUERIES, Query
 
 ROOT = Path(__file__).parents[2]
 RULES = [rule for groups in FILES.values() for group in groups for rule in group.rules]
@@ -59,6 +61,24 @@ def test_rule_asks_only_for_families_and_labels_that_exist(rule: Alert | Record)
             row, subject = FAMILIES[name]
             known = {*families.SUBJECT_LABELS[subject], *(label.name for label in row.labels), *ADDED_BY_PROMETHEUS}
             assert {matcher.name for matcher in selector.matchers.matchers} <= known
+
+
+@pytest.mark.parametrize("rule", [*RULES, *QUERIES], ids=lambda rule: rule.name)
+def test_one_device_with_several_series_makes_no_rule_an_error(rule: Alert | Record | Query) -> None:
+    assert ambiguous_joins(promql_parser.parse(rule.expr)) == []
+
+
+# AcceleratorExporterAbsent also compares without a cluster where one side has none: test_alert_situations.py.
+@pytest.mark.parametrize(
+    "rule", [rule for rule in RULES if rule.name != "AcceleratorExporterAbsent"], ids=lambda rule: rule.name
+)
+def test_what_has_the_same_name_in_two_clusters_is_compared_by_cluster(rule: Alert | Record) -> None:
+    for part in parts(rule.expr):
+        modifier = getattr(part, "modifier", None)
+        matching = getattr(modifier, "matching", modifier)
+        labels = set(getattr(matching, "labels", ()))
+        if labels & {"node", "model", "namespace"}:
+            assert "cluster" in labels
 
 
 @pytest.mark.parametrize("alert", alerts(), ids=lambda alert: alert.name)
