@@ -15,6 +15,7 @@ import yaml
 from exporter.configuration.options import Option
 from exporter.configuration.settings import SECTIONS
 from exporter.configuration.value_types import SWITCH
+from exporter.families import USED_LABELS
 from exporter.views import NAMES as VIEW_NAMES
 from tools.chart import CHART, ROOT
 
@@ -74,11 +75,13 @@ def options_schema() -> dict[str, Any]:
 
 
 def schema() -> dict[str, Any]:
-    """The schema of the values. All but the options and the names of the views is written by hand."""
+    """The schema of the values. All but the options and the names of views and labels is written by hand."""
     content: dict[str, Any] = json.loads((CHART / _SCHEMA).read_text())
     options = content["properties"]["options"]
     content["properties"]["views"]["items"] = {"enum": list(VIEW_NAMES)}
     content["properties"]["options"] = {"description": options["description"], **options_schema()}
+    for label in content["properties"]["labels"]["properties"].values():
+        label["not"] = {"enum": sorted(USED_LABELS)}
     return content
 
 
