@@ -13,6 +13,7 @@ from collectors.metric import Metric, Subject
 from deploy.prometheus.src.files import FILES, alerts
 from deploy.prometheus.src.rule import RUNBOOKS, Alert, Record, Severity
 from exporter import families
+from exporter import severity as check
 from tests.doubles.prometheus import tool
 from tests.doubles.promql import ambiguous_joins, parts, selectors
 from tools import gen_alerts
@@ -123,6 +124,23 @@ def test_every_alert_has_a_section_with_what_to_do() -> None:
             assert f"- {text}\n" in section
         assert alert.look
         assert alert.action
+
+
+def test_an_alert_about_a_device_is_as_severe_as_the_page_the_log_and_the_check_say() -> None:
+    words = {check.Severity.ERROR: Severity.CRITICAL, check.Severity.WARNING: Severity.WARNING}
+    by_name = {alert.name: alert for alert in alerts()}
+    of_states = [alert for alert in by_name.values() if "accelerator_device_status" in alert.expr]
+    assert len(of_states) == len({"lost", "failed", "degraded"})
+    for alert in of_states:
+        (states,) = {
+            matcher.value
+            for each in selectors(alert.expr)
+            for matcher in each.matchers.matchers
+            if matcher.name == "state"
+        }
+        assert {words[check.OF_STATES[state]] for state in states.split("|")} == {alert.severity}
+    assert by_name["AcceleratorDeviceStuck"].severity is words[check.OF_HANGING]
+    assert by_name["AcceleratorThrottled"].severity is Severity.WARNING
 
 
 def test_the_rule_for_alertmanager_leaves_only_critical_alerts_about_a_device() -> None:

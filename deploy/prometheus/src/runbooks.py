@@ -18,6 +18,10 @@ What each alert in [alerts.yaml](../deploy/prometheus/rules/alerts.yaml) means, 
 | `warning` | A device or the exporter does not work as it should. Act today |
 | `info` | Capacity is wasted, or may become short. No fault |
 
+The status page, the log and `check` have other words for the same. About a device, their `error` is `critical` here
+and their `warning` is `warning`. Where the exporter itself does not see something, they report an error, and the alert
+is a `warning`: the work on the devices continues, so nobody has to be woken.
+
 Each alert fires once for each device, partition, collector or node, whatever the number of its series and pods. A
 missed scrape neither starts nor ends an alert, if the scrape interval is 30 seconds or less. The annotation
 `description` names the pods that hold the device, as `namespace/pod`; an alert about an event names those of the last
