@@ -92,7 +92,10 @@ _ATTRIBUTION = Alert(
     "The kubelet does not answer the exporter. Readings of devices go on, but nobody is charged for them, and "
     "autoscaling by devices stands still on this node.",
     (_POD_LOG, _CHECK, "Whether the kubelet of that node works: `kubectl get node`."),
-    ("[The kubelet does not answer](troubleshooting.md#the-kubelet-does-not-answer).",),
+    (
+        "[The kubelet does not answer](troubleshooting.md#the-kubelet-does-not-answer).",
+        "A machine outside Kubernetes has no kubelet, and the alert does not end: silence it for such machines.",
+    ),
 )
 _UNMATCHED = Alert(
     "AcceleratorUnmatchedDevices",
