@@ -25,6 +25,8 @@ WATTS = {1: 100, 2: 300, 3: 400, 4: 20}
 HOLDINGS = ((GPUS[1], ONE, 0.5, False), (GPUS[1], TWO, 0.5, False), (GPUS[2], ONE, 1, True), (HALF, THREE, 0.5, True))
 STEP_SECONDS = 15
 
+Values = Mapping[str, Mapping[str, float]]
+
 
 def _counter(per_second: float) -> str:
     return f"0+{per_second * STEP_SECONDS:g}x60"
@@ -82,21 +84,21 @@ def _recorded(name: str, elements: Mapping[str, float], matcher: str = "") -> di
 SERIES = _series()
 POD_ONE, POD_TWO, POD_THREE = (f'cluster="a",{pod}' for pod in PODS)
 X, Y, OF_NODE = 'cluster="a",namespace="x"', 'cluster="a",namespace="y"', 'cluster="a",instance="n1",node="n1"'
-OF_PODS = {
+OF_PODS: Values = {
     "accelerator_allocated_devices:sum": {POD_ONE: 1.5, POD_TWO: 0.5, POD_THREE: 0.5},
     "accelerator_power_watts:rate5m": {POD_ONE: 350, POD_TWO: 50, POD_THREE: 200},
     "accelerator_utilization:ratio_rate5m": {POD_ONE: 0.25, POD_THREE: 0.25},
     "accelerator_memory_usage_bytes:sum": {POD_ONE: 10, POD_THREE: 10},
     "accelerator_memory_limit_bytes:sum": {POD_ONE: 20, POD_THREE: 20},
 }
-OF_NAMESPACES = {
+OF_NAMESPACES: Values = {
     "accelerator_allocated_devices:sum": {X: 2, Y: 0.5},
     "accelerator_power_watts:rate5m": {X: 550, Y: 50},
     "accelerator_utilization:ratio_rate5m": {X: 0.25},
     "accelerator_memory_usage_bytes:sum": {X: 20},
     "accelerator_memory_limit_bytes:sum": {X: 40},
 }
-OF_NODES = {
+OF_NODES: Values = {
     "accelerator_devices:count": {OF_NODE: 4},
     "accelerator_allocated_devices:sum": {OF_NODE: 2.5},
     "accelerator_failed_devices:sum": {OF_NODE: 1},
@@ -105,7 +107,7 @@ OF_NODES = {
     "accelerator_memory_usage_bytes:sum": {OF_NODE: 160},
     "accelerator_memory_limit_bytes:sum": {OF_NODE: 320},
 }
-LEVELS: Mapping[str, Mapping[str, Mapping[str, float]]] = {
+LEVELS = {
     "namespace_pod": OF_PODS,
     "namespace": OF_NAMESPACES,
     "node": OF_NODES,
