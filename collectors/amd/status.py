@@ -61,7 +61,7 @@ def _worn_out(facts: HealthFacts) -> bool:
 
 def _failing_blocks(facts: HealthFacts) -> str:
     blocks = "block" if len(facts.failing_blocks) == 1 else "blocks"
-    return f"Uncorrected errors since the driver was loaded, in the {blocks} {', '.join(facts.failing_blocks)}"
+    return f"Uncorrected errors in the {blocks} {', '.join(facts.failing_blocks)} since the driver was loaded"
 
 
 _RESET_SOON = "Reset the GPU at the next opportunity. If the errors repeat, have it checked"

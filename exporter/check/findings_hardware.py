@@ -172,7 +172,10 @@ def _lost(device: Device, fault: Fault | None, reading: Reading, known: _Known) 
     why = "".join(f"; {condition.text}" for condition in conditions)
     detail = f" ({fault.detail})" if fault is not None else ""
     do = conditions[0].do if conditions else OF_REASONS[Reason.DEVICE_LOST]
-    text += f"{why}{detail}{known.and_events(device)}"
+    events = known.and_events(device)
+    text += f"{why}{detail}{events}"
+    if events:
+        do = f"{do}. The status page has the next step after these errors"
     return Finding(OF_STATES["failed"], FindingCode.DEVICE_LOST, f"device {device.device}", text, do)
 
 

@@ -98,7 +98,8 @@ def _unmatched(facts: NodeFacts, allocations: AllocationFacts) -> Iterator[Findi
     unread = _unread(facts)
     for resource, count in sorted(counts.items()):
         ids = [each.device_id for each in allocations.unmatched if each.resource == resource]
-        of_unread = {each: unread[_whole(each)] for each in ids if _whole(each) in unread}
+        down_now = resource.startswith(prefixes_down)
+        of_unread = {} if down_now else {each: unread[_whole(each)] for each in ids if _whole(each) in unread}
         ids = [each for each in ids if each not in of_unread]
         if of_unread:
             yield _of_unread(resource, of_unread)
@@ -110,7 +111,7 @@ def _unmatched(facts: NodeFacts, allocations: AllocationFacts) -> Iterator[Findi
             "allocated ids match no device; their pods have no series",
         )
         text = f"{resource}: {named}{_shown(ids)}"
-        if resource.startswith(prefixes_down):
+        if down_now:
             do = "fix the collector first"
             yield Finding(Severity.NOTE, FindingCode.UNMATCHED_IDS, _SUBJECT, text, do)
         else:

@@ -247,7 +247,7 @@ def test_new_errors_are_events_once_and_reasons_of_the_state_while_it_lasts(tree
     assert later.events == ()
     for each in (reading, later):
         assert [(why.state, why.text) for why in each.conditions[gpu.uuid]] == [
-            ("degraded", "Uncorrected errors since the driver was loaded, in the block gfx")
+            ("degraded", "Uncorrected errors in the block gfx since the driver was loaded")
         ]
 
 

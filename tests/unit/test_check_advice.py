@@ -9,7 +9,7 @@ from collectors.contract import Fault, Reason
 from collectors.simulated import load_scenario
 from exporter.attribution.holding import Holding
 from exporter.check.command import all_findings
-from exporter.check.facts import KubeletState, NodeFacts, PciState, VariableFacts
+from exporter.check.facts import CallOutcome, KubeletState, NodeFacts, PciState, VariableFacts
 from exporter.check.finding import Finding, FindingCode
 from exporter.check.report_json import render as as_json
 from exporter.check.report_text import render as as_text
@@ -25,6 +25,7 @@ from tests.doubles.check_facts import (
     NOT_MOUNTED,
     WHOLE,
     collector,
+    failed,
     h100,
     kubelet,
     on_bus,
@@ -150,6 +151,17 @@ def test_a_lost_device_is_called_what_the_running_exporter_calls_it() -> None:
     assert unmatched.text == f"{GPU}: 1 allocated id is that of a device that cannot be read now (GPU-known)"
 
 
+def test_the_next_step_after_the_errors_of_a_lost_device_is_on_the_page() -> None:
+    lost = h100(3, lost=True)
+    running = replace(
+        RUNNING, devices={lost.device: (lost.uuid, "3")}, events=(PastEvent(lost.uuid, "xid", "79", 30.0),)
+    )
+    facts = replace(HEALTHY, collectors=(collector(reading(devices=(WHOLE, lost))),), running=running)
+    found = finding(facts, FindingCode.DEVICE_LOST)
+    assert found.text.endswith("the running exporter has counted xid 79 (30s ago)")
+    assert found.do.endswith("The status page has the next step after these errors")
+
+
 def test_an_unmatched_id_is_of_a_lost_device_only_if_that_is_known() -> None:
     lost = replace(h100(3, lost=True), uuid="nvidia-made-up")
     facts = replace(HEALTHY, collectors=(collector(reading(devices=(WHOLE, lost))),))
@@ -165,6 +177,16 @@ def test_ids_of_a_lost_device_and_of_no_device_are_counted_apart() -> None:
     error, note = [each for each in all_findings(facts) if each.code is FindingCode.UNMATCHED_IDS]
     assert error.text.startswith(f"{GPU}: 1 allocated id matches no device; its pod has no series (GPU-unmatched-0)")
     assert (note.severity, note.do) == (Severity.NOTE, f"repair the device first ({without.address})")
+
+
+def test_ids_of_a_collector_that_hangs_are_no_reason_to_repair_its_devices() -> None:
+    hanging = (failed(CallOutcome.LATE),)
+    bus = (on_bus(WHOLE, PciState.NOT_READ),)
+    running = replace(RUNNING, devices={WHOLE.device: (WHOLE.uuid, "0")})
+    holding = FOREIGN._replace(device_id=WHOLE.uuid)
+    facts = replace(HEALTHY, collectors=hanging, pci=bus, running=running)
+    found = finding(replace(facts, kubelet=kubelet(holding, collectors=hanging)), FindingCode.UNMATCHED_IDS)
+    assert (found.severity, found.do) == (Severity.NOTE, "fix the collector first")
 
 
 def test_a_device_that_has_lost_its_driver_is_as_severe_as_in_the_running_exporter() -> None:
