@@ -8,7 +8,7 @@ from typing import Protocol, overload
 
 from collectors.contract import Collector, Reading
 from collectors.metric import Cadence, Metric
-from collectors.releasing import ReleasesDevices
+from collectors.releasing import ClosesLate, ReleasesDevices
 
 
 class DeferredRows(Sequence[Metric]):
@@ -36,8 +36,8 @@ class DeferredRows(Sequence[Metric]):
         return len(self._load())
 
 
-class ReleasingCollector(Collector, ReleasesDevices, Protocol):
-    """A collector that can release single devices."""
+class ReleasingCollector(Collector, ReleasesDevices, ClosesLate, Protocol):
+    """A collector that can release single devices, and says whether it is closed."""
 
 
 class DeferredCollector:
@@ -68,6 +68,11 @@ class DeferredCollector:
         if self._collector is not None:
             self._collector.release_devices(addresses)
         self._released = addresses
+
+    @property
+    def closed(self) -> bool:
+        """See `ClosesLate`."""
+        return self._collector is None or self._collector.closed
 
     def close(self) -> None:
         """Close what is open. See `Collector.close`."""

@@ -140,6 +140,7 @@ class DeviceCalls:
         self._cpu_seconds = 0.0
         self._extra = _Extra(_MOST_EXTRA * deadline_seconds, clock())
         self._waiting: list[Callable[[], object]] = []
+        self._acting = 0  # threads that do what has waited
         self._worker: _Queue | None = None
         self._end_worker: weakref.finalize[..., DeviceCalls] | None = None
 
@@ -148,6 +149,12 @@ class DeviceCalls:
         """The devices, and what else is called, with a call that has not returned."""
         with self._changed:
             return frozenset(self._stuck)
+
+    @property
+    def none_is_out(self) -> bool:
+        """Whether no call is out, and what waited for that has been done. See `when_none_is_out`."""
+        with self._changed:
+            return not self._stuck and not self._acting
 
     @property
     def cpu_seconds(self) -> float:
@@ -247,11 +254,15 @@ class DeviceCalls:
             self._cpu_seconds += call.cpu_seconds
             if call.left:
                 del self._stuck[call.subject]
-                if not self._stuck:
+                if not self._stuck and self._waiting:
                     actions, self._waiting = self._waiting, []
+                    self._acting += 1
             self._changed.notify_all()
         for action in actions:
             action()
+        if actions:
+            with self._changed:
+                self._acting -= 1
         return call.left
 
     def _start_daemon(self, function: Callable[[], None]) -> None:

@@ -103,7 +103,7 @@ class Rare:
 
     Attributes:
         metric_set: Their set.
-        label: The name of one of the row's own labels, that distinguishes them; empty if none does.
+        label: The name of the label that distinguishes them, one of the row's own or `vendor`; empty if none does.
         values: The values of this label that they have; empty for every value that is not empty.
         of_partitions: Whether all series of partitions are among them.
     """
@@ -118,7 +118,7 @@ class Rare:
 
         Args:
             subject: Its subject.
-            labels: Its labels, at least those of the row.
+            labels: Its labels, at least those of the row and the vendor.
         """
         if self.of_partitions and subject is Subject.PARTITION:
             return True
@@ -182,9 +182,19 @@ class Metric:
 
         Args:
             subject: The subject of the series.
-            labels: Its labels, at least those of the row.
+            labels: Its labels, at least those of the row and the vendor.
         """
         return self.rare.metric_set if self.rare and self.rare.includes(subject, labels) else self.metric_set
+
+    def exported_with(self, subject: Subject) -> tuple[str, ...]:
+        """The names of the sets of its series for one subject, and of the option that must be on too.
+
+        Empty for what is always exported.
+        """
+        sets = [] if self.origin is Origin.EXPORTER else [self.metric_set_of(subject)]
+        if self.rare and self.rare.label and self.rare.metric_set not in sets:
+            sets.append(self.rare.metric_set)
+        return (*(each.value for each in sets), *([self.option] if self.option else []))
 
     def name(self, subject: Subject) -> str:
         """The full name of this metric's family for one subject, as exported."""

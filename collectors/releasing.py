@@ -1,4 +1,4 @@
-"""An optional part of the interface of a collector: it can release single devices."""
+"""Optional parts of the interface of a collector: it can release single devices, and be closed late."""
 
 from typing import Protocol, runtime_checkable
 
@@ -23,4 +23,17 @@ class ReleasesDevices(Protocol):
             UnavailableError: They cannot be closed now, for example because a call has not returned. Nothing has
                 changed; it is tried again after the next `read`.
         """
+        ...
+
+
+@runtime_checkable
+class ClosesLate(Protocol):
+    """A collector that may still have the hardware open when `close` returns. A property in addition to `Collector`.
+
+    A collector without it has closed everything when `close` returns.
+    """
+
+    @property
+    def closed(self) -> bool:
+        """Whether the process has nothing of the hardware open; asked after `close`, until it is true."""
         ...

@@ -176,7 +176,7 @@ class Assembler:
             collectors=tuple(state.health(now) for state in self._states.values()),
             attribution=self._attribution_health(),
             unmatched=counted_by_few(self._join_result.unmatched.by_resource()) if self._join_result else {},
-            unresolved_claims=self._join_result.unresolved_claims if self._join_result else {},
+            unresolved_claims=dict(self._join_result.unresolved_claims) if self._join_result else {},
             ready=all(state.settled for state in self._states.values()),
             conditions={uuid: why for state in self._states.values() for uuid, why in state.conditions()},
             events=self._recent_events(now),
@@ -223,7 +223,7 @@ class Assembler:
     def _record_release(self, event: Released | DevicesReleased) -> None:
         state = self._states[event.collector]
         if isinstance(event, Released):
-            state.released()
+            state.released(closed=event.closed)
         else:
             state.released_only(event.addresses)
 

@@ -167,12 +167,18 @@ class CollectorState:
         self._late = False
         return accepted
 
-    def released(self) -> None:
-        """Record that the collector is closed: its readings are dropped, identity and past events stay."""
-        if self._present:
-            fields = {"collector": self.name}
+    def released(self, *, closed: bool = True) -> None:
+        """Record that the collector is closed: its readings are dropped, identity and past events stay.
+
+        Args:
+            closed: False if it only is not read any more, because a call has not returned and keeps it open.
+        """
+        fields = {"collector": self.name}
+        if not closed:
+            _log.warning("collector not released yet: a driver call has not returned", extra={"fields": fields})
+        elif self._present:
             _log.info("collector released: closed until SIGUSR2", extra={"fields": fields})
-        self._released = True
+        self._released = closed
         self._validator.interrupt()
         self._up = False
         self._failure = None
@@ -281,7 +287,7 @@ class CollectorState:
     def _accept(self, event: CallEnded, reading: Reading) -> Accepted:
         """Take over a reading. Everything that a reading can break comes before the collector counts as up."""
         accepted = self._with_sums(self._validator.validate(reading, event.ended))
-        samples = self._first_counts.at_zero_first(accepted.samples, event.ended)
+        samples = self._first_counts.held_first(accepted.samples, event.due, event.ended)
         accepted = replace(accepted, samples=samples)
         starting = self._count_faults(accepted.faults, event.ended)
         before = self.listed
@@ -384,6 +390,7 @@ class CollectorState:
         self._failure = None
         self._list(Listing())
         self._kept.clear()
+        self._first_counts.end()
         self._stuck.clear()
         self._conditions.clear()
         self._losses.clear()

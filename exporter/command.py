@@ -160,15 +160,20 @@ def _version() -> str:
 
 
 def _metrics() -> str:
-    """Every metric family, one line each: name, type, help."""
-    families = [(row.name(subject), row.kind.value, row.help) for row in ROWS for subject in row.subjects]
-    width = max(len(name) for name, _, _ in families)
-    return "".join(_lines(families, width))
+    """Every metric family, one line each: name, type, what exports it, help."""
+    families = [
+        (row.name(subject), row.kind.value, ",".join(row.exported_with(subject)) or "always", row.help)
+        for row in ROWS
+        for subject in row.subjects
+    ]
+    widths = [max(map(len, column)) for column in zip(*families, strict=True)][:-1]
+    return "".join(_lines(families, widths))
 
 
-def _lines(families: Sequence[tuple[str, str, str]], width: int) -> Iterator[str]:
-    for name, kind, text in families:
-        yield f"{name:<{width}}  {kind:<7}  {text}\n"
+def _lines(families: Sequence[tuple[str, ...]], widths: Sequence[int]) -> Iterator[str]:
+    for *short, text in families:
+        columns = [f"{cell:<{width}}" for cell, width in zip(short, widths, strict=True)]
+        yield f"{'  '.join((*columns, text))}\n"
 
 
 _PRINTED = {

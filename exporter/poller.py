@@ -19,12 +19,14 @@ from collectors.contract import (
     UnavailableError,
 )
 from collectors.metric import Cadence
-from collectors.releasing import ReleasesDevices
+from collectors.releasing import ClosesLate, ReleasesDevices
 
 _log = logging.getLogger(__name__)
 
 _ALL = frozenset(Cadence)
 _LONGEST_BACKOFF_SECONDS = 10.0
+# How often a collector that is not closed yet is asked.
+_LATE_SECONDS = 0.2
 
 
 class CallStarted(NamedTuple):
@@ -64,13 +66,15 @@ class CallEnded(NamedTuple):
 
 
 class Released(NamedTuple):
-    """A collector has been closed and is not called until its hardware is resumed.
+    """A collector is not called until its hardware is resumed.
 
     Attributes:
         collector: The collector's name.
+        closed: Whether it has closed the hardware. If not, the same is reported again when it has.
     """
 
     collector: str
+    closed: bool = True
 
 
 class DevicesReleased(NamedTuple):
@@ -313,10 +317,17 @@ class Poller:
     def _stay_closed(self, wanted: frozenset[str] | None) -> None:
         """Keep the collector closed as long as this is wanted, or until it is stopped."""
         self._close()
-        self._report(Released(self._name))
+        closed = self._is_closed()
+        self._report(Released(self._name, closed))
         while self._wanted_closed == wanted and not self._stop.is_set():
-            self._wake.wait()
+            self._wake.wait(None if closed else _LATE_SECONDS)
             self._wake.clear()
+            if not closed and self._is_closed():
+                closed = True
+                self._report(Released(self._name))
+
+    def _is_closed(self) -> bool:
+        return not isinstance(self._collector, ClosesLate) or self._collector.closed is not False
 
     def _call(self, due: frozenset[Cadence]) -> None:
         started = self._clock()

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 from collectors.contract import Device, Partition, SubjectKey, subjects_of
 from collectors.pci import parse_address
@@ -37,7 +38,9 @@ class Exported:
         devices = {device.uuid: device for listing in listings for device in listing.devices}
         partitions = {part.uuid: part for listing in listings for part in listing.partitions}
         power_shared = frozenset(uuid for uuid, device in devices.items() if device.power_shared)
-        return cls(devices, partitions, subjects_of(devices.values(), partitions.values()), power_shared)
+        # Snapshots share them.
+        known = MappingProxyType(devices), MappingProxyType(partitions)
+        return cls(*known, subjects_of(devices.values(), partitions.values()), power_shared)
 
 
 def without_duplicates(listings: Sequence[Listing]) -> list[Listing]:

@@ -14,7 +14,8 @@ import yaml
 
 from exporter.configuration.options import Option
 from exporter.configuration.settings import SECTIONS
-from exporter.configuration.value_types import SWITCH
+from exporter.configuration.value_types import SWITCH, RefusedError
+from exporter.families import USED_LABELS
 from exporter.views import NAMES as VIEW_NAMES
 from tools.chart import CHART, ROOT
 
@@ -50,15 +51,36 @@ error names it.
 """
 
 
+# What a text must look like at least, by the placeholder of its type. The exporter also checks bounds.
+_PATTERNS = {
+    "DURATION": "^([0-9]+(y|w|d|h|m|s|ms))+$",
+    "SIZE": "^[0-9]+[KM]iB$",
+    "PATH": "^(/[A-Za-z0-9._~-]+)+/?$",
+    "DIRECTORY": "^/",
+}
+# Values whose removal, by null, means that there is none.
+_REMOVABLE = frozenset({"priorityClassName", "tolerations", "resources"})
+
+
 def option_schema(option: Option) -> dict[str, Any]:
     """The JSON schema of an option's value."""
     if option.value_type is SWITCH:
         return {"type": "boolean"}
     if option.value_type.is_list:
-        return {"type": ["array", "string"], "items": {"type": "string"}}
+        some = {} if _may_be_empty(option) else {"minItems": 1, "minLength": 1}
+        return {"type": ["array", "string"], **some, "items": {"type": "string"}}
     if "|" in option.value_type.placeholder:
         return {"enum": option.value_type.placeholder.split("|")}
-    return {"type": "string"}
+    pattern = _PATTERNS.get(option.value_type.placeholder)
+    return {"type": "string", **({"pattern": pattern} if pattern else {})}
+
+
+def _may_be_empty(option: Option) -> bool:
+    try:
+        option.value_type.parse("")
+    except RefusedError:
+        return False
+    return True
 
 
 def options_schema() -> dict[str, Any]:
@@ -74,18 +96,42 @@ def options_schema() -> dict[str, Any]:
 
 
 def schema() -> dict[str, Any]:
-    """The schema of the values. All but the options and the names of the views is written by hand."""
+    """The schema of the values. Options, names of views and of labels, and what is required follow from elsewhere."""
     content: dict[str, Any] = json.loads((CHART / _SCHEMA).read_text())
     options = content["properties"]["options"]
     content["properties"]["views"]["items"] = {"enum": list(VIEW_NAMES)}
     content["properties"]["options"] = {"description": options["description"], **options_schema()}
+    for label in content["properties"]["labels"]["properties"].values():
+        label["not"] = {"enum": sorted(USED_LABELS)}
+    _require(content, _defaults())
     return content
+
+
+def _require(content: dict[str, Any], defaults: Mapping[str, Any]) -> None:
+    """Require every value that templates cannot do without: null removes a default."""
+    properties = content["properties"]
+    for name in properties.keys() & defaults.keys() - {"features"}:
+        if "properties" in properties[name]:
+            _require(properties[name], defaults[name])
+    required = [
+        name
+        for name, inner in properties.items()
+        if name in defaults
+        and name not in _REMOVABLE
+        and ("properties" in inner or (defaults[name] and isinstance(defaults[name], str | list)))
+    ]
+    if required:
+        content["required"] = required
+
+
+def _defaults() -> dict[str, Any]:
+    values: dict[str, Any] = yaml.safe_load((CHART / "values.yaml").read_text())
+    return values
 
 
 def page(content: Mapping[str, Any]) -> str:
     """The page about the values, from their schema."""
-    defaults = yaml.safe_load((CHART / "values.yaml").read_text())
-    rows = _rows("", content["properties"], defaults)
+    rows = _rows("", content["properties"], _defaults())
     return _INTRODUCTION + "".join(f"| `{key}` | {default} | {text}. |\n" for key, default, text in rows)
 
 

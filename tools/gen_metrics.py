@@ -109,11 +109,8 @@ def _row(row: Metric, subject: Subject, specs: Sequence[CollectorSpec]) -> tuple
 
 
 def _set(row: Metric, subject: Subject) -> str:
-    """The set, and the option that it needs too; nothing for the families that are in no set."""
-    if row.origin is Origin.EXPORTER and not row.option:
-        return ""
-    name = row.metric_set_of(subject).value
-    return f"{name}<br>{_code(row.option)}" if row.option else name
+    """The sets, and the option that it needs too; nothing for the families that are always exported."""
+    return "<br>".join(_code(name) if name == row.option else name for name in row.exported_with(subject))
 
 
 def _sets() -> str:

@@ -10,7 +10,7 @@ HEAD = """
 # Metrics
 
 All families that the exporter can export, and example queries. `accelerator-exporter --list-metrics` prints the list
-too.
+too, with the set or option of each.
 """
 
 READING = """
@@ -89,7 +89,8 @@ In the tables below, *Supplied by* is
 - *exporter*: it is about the exporter itself, or about single processes that a collector lists;
 - *not yet supplied*: the name is reserved, but no collector of this version supplies it, so it is not in `/metrics`.
 
-*Set* says with which [set](#sets) the family is exported, and the option that it needs too.
+*Set* says with which [set](#sets) the family is exported, and the option that it needs too. Where there are two sets,
+[a label](#sets) decides.
 
 *Stability*: names and labels of *stable* families change only in a major version, those of *alpha* families in a minor
 version too; [the policy](upgrading.md#what-may-change).
@@ -100,9 +101,10 @@ version too; [the policy](upgrading.md#what-may-change).
 SETS = """
 ## Sets
 
-Every series is in one set, except those of the exporter itself, which are always exported. `--metrics.sets` says which
-sets are exported: names with commas between them, or `all`. The numbers are the series of a node with one such device,
-with a pod on the device or on each of its partitions.
+Every series is in one set, except those of the exporter itself, which are always exported, and those of single
+processes, which an option exports. `--metrics.sets` says which sets are exported: names with commas between them, or
+`all`. They replace the default: `--metrics.sets=core,health,activity,limits` adds `limits` to it. The numbers are the
+series of a node with one such device, with a pod on the device or on each of its partitions.
 """
 
 RARE = """

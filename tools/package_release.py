@@ -18,7 +18,9 @@ import yaml
 
 _ROOT = Path(__file__).resolve().parent.parent
 _CHARTS = Path("deploy") / "helm"
-_IMAGE_NAME = re.compile(r"[a-z0-9][a-z0-9._:/-]*")
+_IMAGE_NAME = re.compile(r"[a-z0-9][a-z0-9._-]*((:[0-9]+)?(/[a-z0-9][a-z0-9._-]*)+)?")
+# Versions of packages and of charts are spelled differently if they have more than three numbers.
+_VERSION = re.compile(r"(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)")
 _REPOSITORY = re.compile(r"(?m)^(image:\n(?:[ ]+.*\n|\n)*?[ ]+repository: )\S+$")
 _MANIFEST_IMAGE = re.compile(r"(?m)^\s+image: \S+:(\S+)$")
 # With 0 as the time of every file, the same tree always gives the same package.
@@ -66,8 +68,10 @@ def versions(root: Path) -> Iterator[tuple[str, str]]:
 def contradictions(root: Path, tag: str) -> Iterator[str]:
     """What contradicts a tag, in words."""
     version = version_of(root)
+    if _VERSION.fullmatch(version) is None:
+        yield f"pyproject.toml: found the version {version}, expected three numbers such as 1.2.3"
     if tag != f"v{version}":
-        yield f"the tag is {tag}, and the version in pyproject.toml is {version}: expected the tag v{version}"
+        yield f"the tag is {tag!r}, and the version in pyproject.toml is {version}: expected the tag v{version}"
     for place, other in versions(root):
         if other != version:
             yield f"{place}: found {other}, expected {version}"
@@ -91,8 +95,11 @@ def package(chart: Path, image: str, folder: Path) -> Path:
         folder: Receives the package.
 
     Raises:
-        ReleaseError: The image is no name, or the chart has no default image in the expected form.
+        ReleaseError: The image is no name, there is no such folder, or the chart has no default image in the expected
+            form.
     """
+    if not folder.is_dir():
+        raise ReleaseError(f"{folder}: no such folder")
     if _IMAGE_NAME.fullmatch(image) is None:
         raise ReleaseError(f"found {image!r}, expected the name of an image without a tag, in lower case")
     version = yaml.safe_load((chart / "Chart.yaml").read_text())["version"]

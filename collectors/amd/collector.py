@@ -172,6 +172,11 @@ class AmdCollector:
             events=self._health.drain_events(),
         )
 
+    @property
+    def closed(self) -> bool:
+        """See `ClosesLate`."""
+        return self._calls.none_is_out
+
     def close(self) -> None:
         """End the process that calls the library, once no call is out; nothing else stays open between two reads."""
         if self._library is not None:

@@ -136,4 +136,5 @@ THROTTLE_SECONDS = counter(
     Cadence.MEDIUM,
     most_per_second=1.0,
     metric_set=MetricSet.HEALTH,
+    rare=Rare(MetricSet.DIAGNOSTICS, "vendor", ("nvidia",)),
 )

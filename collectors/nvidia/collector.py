@@ -140,6 +140,11 @@ class NvidiaCollector:
             self._sleep.record_work(reading.samples)
         return reading
 
+    @property
+    def closed(self) -> bool:
+        """See `ClosesLate`."""
+        return self._calls.none_is_out
+
     def close(self) -> None:
         """Shut NVML down, once no call is out; a later `read` opens it again."""
         reader, self._reader = self._reader, None

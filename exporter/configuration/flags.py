@@ -44,7 +44,7 @@ CONFIG_FILE_HELP = "YAML file with the keys of the sections below. By default no
 ACTIONS = (
     (Action.ONCE, "Read the hardware and the kubelet once, print the metrics and exit."),
     (Action.CHECK_CONFIG, "Check flags, environment and file, and exit."),
-    (Action.LIST_METRICS, "Print every metric the exporter knows, and exit."),
+    (Action.LIST_METRICS, "Print every metric with its type, its set or option, and its meaning, and exit."),
     (Action.VERSION, "Print the version and exit."),
     (Action.HELP, "Print this help and exit."),
 )

@@ -230,7 +230,8 @@ class MetricsSettings:
     sets: tuple[str, ...] = option(
         names(lambda: [each.value for each in MetricSet], "sets of metrics"),
         ",".join(each.value for each in MetricSet if each in DEFAULT_SETS),
-        "The sets of metrics that are exported, see docs/metrics.md. The metrics of the exporter itself always are.",
+        f"The sets of metrics that are exported, out of {', '.join(MetricSet)}. docs/metrics.md says "
+        "what each has and costs. The metrics of the exporter itself are always exported.",
     )
     views: tuple[str, ...] = option(
         names(lambda: VIEW_NAMES, "views"),

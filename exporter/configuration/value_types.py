@@ -189,7 +189,7 @@ def names(known: Callable[[], Iterable[str]], what: str) -> ValueType[tuple[str,
                 raise RefusedError(f"each of them once: {name} is repeated")
         return written
 
-    return ValueType("NAMES", f"{ALL}, or the names of {what} with commas between them", parse, is_list=True)
+    return ValueType(f"{ALL}|NAMES", f"{ALL}, or the names of {what} with commas between them", parse, is_list=True)
 
 
 def duration(shortest: str, longest: str) -> ValueType[float]:

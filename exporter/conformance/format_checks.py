@@ -23,18 +23,35 @@ _TEXT, _OPENMETRICS = "text/plain", "application/openmetrics-text"
 # Versions that Prometheus reads; a missing one means the first.
 _VERSIONS: Mapping[str, tuple[str, ...]] = {_TEXT: ("0.0.4", "1.0.0"), _OPENMETRICS: ("1.0.0", "0.0.1")}
 _PARSERS: Mapping[str, Callable[[str], Iterable[Family]]] = {_TEXT: _parse_text, _OPENMETRICS: _parse_openmetrics}
-# A line with a sample, as Prometheus reads it. Repetitions are possessive: a long line takes no long time.
-_SPACE, _QUOTED = r"[ \t]*+", r'"(?:\\.|[^"\\])*+"'
-_LABEL = rf"(?:[a-zA-Z_][a-zA-Z0-9_]*+{_SPACE}={_SPACE})?+{_QUOTED}(?:{_SPACE}={_SPACE}{_QUOTED})?+{_SPACE}"
-_LABELS = rf"\{{{_SPACE}(?:{_LABEL}(?:,{_SPACE}{_LABEL})*+,?{_SPACE})?+\}}"
-_NUMBER = r"[+-]?(?:(?:[0-9]++\.?[0-9]*+|\.[0-9]++)(?:e[+-]?[0-9]++)?|(?P<infinite>inf(?:inity)?))|nan"
-_SAMPLE = re.compile(
-    rf"{_SPACE}(?:[a-z_:][a-z0-9_:]*+(?:{_SPACE}{_LABELS}|[ \t])|{_LABELS}){_SPACE}(?P<value>{_NUMBER})"
-    rf"(?:[ \t]++-?[0-9]++)?{_SPACE}",
-    re.IGNORECASE | re.DOTALL | re.ASCII,
+# Lines as Prometheus reads them. Repetitions are possessive: a long line takes no long time.
+_NAME, _QUOTED = r"[a-zA-Z_:][a-zA-Z0-9_:]*+", r'"(?:\\.|[^"\\])*+"'
+_REAL, _SPECIAL = r"[+-]?(?:[0-9]++\.?[0-9]*+|\.[0-9]++)(?:[eE][+-]?[0-9]++)?", r"(?i:[+-]?inf(?:inity)?|nan)"
+_VALUE = rf"(?P<value>{_REAL}|(?P<special>{_SPECIAL}))"
+
+
+def _labels(space: str) -> str:
+    """Labels in braces, with this between their parts; the name of a metric or label may be quoted."""
+    label = rf"(?:[a-zA-Z_][a-zA-Z0-9_]*+{space}={space})?+{_QUOTED}(?:{space}={space}{_QUOTED})?+{space}"
+    return rf"\{{{space}(?:{label}(?:,{space}{label})*+,?{space})?+\}}"
+
+
+_SPACE = r"[ \t]*+"
+_BLANKS = r"[ \t]++"
+_TEXT_SAMPLE = (
+    rf"(?:{_NAME}(?:{_SPACE}{_labels(_SPACE)}|[ \t])|{_labels(_SPACE)}){_SPACE}{_VALUE}(?:{_BLANKS}-?[0-9]++)?"
 )
-_TYPE = re.compile(r"[ \t]*+#[ \t]++TYPE[ \t]++[^ \t]++[ \t]++(.*)", re.DOTALL)
-_TYPES = ("counter", "gauge", "histogram", "summary", "untyped")
+_TEXT_TYPE = rf"#{_BLANKS}TYPE{_BLANKS}[^ \t]++{_BLANKS}(?:counter|gauge|histogram|summary|untyped)"
+_TEXT_COMMENT = rf"#(?!{_BLANKS}TYPE[ \t]).*"
+_EXEMPLAR = rf"# {_labels('')} (?:{_REAL}|{_SPECIAL})(?: {_REAL})?"
+_OPENMETRICS_SAMPLE = rf"(?:{_NAME}(?:{_labels('')})?|{_labels('')}) {_VALUE}(?: {_REAL})?(?: {_EXEMPLAR})?"
+_OPENMETRICS_TYPE = r"(?:counter|gauge|histogram|gaugehistogram|stateset|info|summary|unknown)"
+_OPENMETRICS_COMMENT = (
+    rf"# (?:EOF|TYPE (?:{_NAME}|{_QUOTED}) {_OPENMETRICS_TYPE}|(?:HELP|UNIT) (?:{_NAME}|{_QUOTED})(?: .*)?)"
+)
+_LINES: Mapping[str, re.Pattern[str]] = {
+    _TEXT: re.compile(rf"{_SPACE}(?:{_TEXT_SAMPLE}|{_TEXT_TYPE}|{_TEXT_COMMENT})?{_SPACE}", re.DOTALL),
+    _OPENMETRICS: re.compile(rf"{_OPENMETRICS_SAMPLE}|{_OPENMETRICS_COMMENT}", re.DOTALL),
+}
 _UNTYPED = "unknown"  # prometheus_client's word for a family without a TYPE
 _NOT_PARSED = "Not examined: the text cannot be parsed."
 
@@ -79,8 +96,7 @@ def parse(body: bytes, media_type: str) -> list[Family]:
     """
     try:
         text = body.decode()
-        if media_type == _TEXT:
-            _read_lines(text)
+        _read_lines(text, _LINES[media_type])
         families = list(_PARSERS[media_type](text))
     except UnicodeDecodeError as error:
         raise InvalidTextError(f"The text is not UTF-8 from byte {error.start} on.") from None
@@ -93,26 +109,17 @@ def parse(body: bytes, media_type: str) -> list[Family]:
     return families
 
 
-def _read_lines(text: str) -> None:
-    """Read each line as Prometheus does; the parser of the client library accepts more than Prometheus reads.
+def _read_lines(text: str, line_form: re.Pattern[str]) -> None:
+    """Read each line as Prometheus does; the parsers of the client library accept more than Prometheus reads.
 
     Raises:
         InvalidTextError: A line is invalid.
     """
-    for number, line in enumerate(text.split("\n"), 1):
-        typed, content = _TYPE.fullmatch(line), line.strip(" \t")
-        if typed and typed[1].strip(" \t") not in _TYPES:
-            fault = "has a type that Prometheus does not read"
-        elif content and not content.startswith("#") and not _is_sample(line):
-            fault = "is no sample that Prometheus reads"
-        else:
-            continue
-        raise InvalidTextError(f"The text is invalid: line {number} {fault}: {line}")
-
-
-def _is_sample(line: str) -> bool:
-    sample = _SAMPLE.fullmatch(line)
-    return sample is not None and (bool(sample["infinite"]) or not math.isinf(float(sample["value"])))
+    for number, line in enumerate(text.removesuffix("\n").split("\n"), 1):
+        found = line_form.fullmatch(line)
+        value = found["value"] if found and not found["special"] else None
+        if not found or (value and math.isinf(float(value))):
+            raise InvalidTextError(f"The text is invalid: Prometheus does not read line {number}: {line}")
 
 
 def _media_type(content_type: str) -> str:

@@ -201,7 +201,8 @@ ROWS: tuple[Row, ...] = (
         _of_either(catalog.INTERCONNECT_BYTES, fabric="nvlink", link=""),
         _MEBIBYTES,
         vendors=_NVIDIA,
-        note="A counter, for rate(). DCGM serves a rate in MiB/s under this name.",
+        note="A counter, for rate(). DCGM serves a rate in MiB/s under this name. Absent with the set `links`, which "
+        "has each link in place of the sum.",
     ),
     Row(
         _gauge("PROF_GR_ENGINE_ACTIVE", "Fraction of time in which the graphics or compute engine was active, 0 to 1."),

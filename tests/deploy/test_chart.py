@@ -13,7 +13,8 @@ from helm_python.chart import Chart, lint, package
 from exporter.configuration.flags import parse_command_line
 from exporter.configuration.load import load_settings
 from exporter.web.handlers import HEALTHY_PATH, READY_PATH
-from tests.doubles.kustomize import Manifest, read, refused
+from tests.doubles.chart import SCHEMAS
+from tests.doubles.kustomize import Manifest, refused
 from tools import gen_chart, gen_manifests
 from tools.chart import CHART, NAME, NOTES, ROOT, manifests, render
 from tools.gen_manifests import CASES, GOLDEN
@@ -24,15 +25,6 @@ VALUES: dict[str, dict[str, Any]] = {
 }
 RENDERED = {case: manifests(values) for case, values in VALUES.items()}
 VERSION = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
-SCHEMAS = {
-    kind: read(Path(__file__).parent / f"{name}.schema.yaml")[0]
-    for kind, name in (
-        ("ServiceMonitor", "monitor"),
-        ("PodMonitor", "monitor"),
-        ("PrometheusRule", "prometheusrule"),
-        ("SecurityContextConstraints", "securitycontextconstraints"),
-    )
-}
 
 
 def of_kind(found: list[Manifest], kind: str) -> list[Manifest]:

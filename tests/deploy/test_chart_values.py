@@ -1,77 +1,14 @@
-"""What the values of the Helm chart do, and that wrong ones are refused."""
+"""What the values of the Helm chart do."""
 
-import json
 from typing import Any
 
 import pytest
-from helm_python.errors import HelmRenderError, HelmValuesError
 
 from exporter.configuration.load import load_settings
 from exporter.configuration.settings import OPTIONS
-from tests.doubles.chart import of_kind, pod_of, with_features, with_group
-from tests.doubles.kustomize import refused
+from tests.doubles.chart import of_kind, pod_of, with_group
 from tools.chart import manifests
 from tools.gen_chart import SET_BY_CHART
-
-
-@pytest.mark.parametrize(
-    ("values", "key"),
-    [
-        ({"monitr": {"enabled": True}}, "monitr"),
-        ({"networkPolicy": {"form": []}}, "form"),
-        ({"image": {"tga": "1"}}, "tga"),
-        ({"features": {"cid": {"enabled": True}}}, "cid"),
-        ({"features": {"cdi": {"enable": True}}}, "enable"),
-        ({"options": {"poll": {"fast_intervall": "1s"}}}, "fast_intervall"),
-        ({"options": {"web": {"listen_address": ":1"}}}, "listen_address"),
-        ({"options": {"log": {"level": "loud"}}}, "level"),
-        ({"labels": {"pods": "x"}}, "pods"),
-        ({"views": ["dgcm"]}, "views"),
-        ({"options": {"metrics": {"views": "dcgm"}}}, "views"),
-        ({"labels": {"pod": "k8s.pod"}}, "pod"),
-        ({"updateStrategy": {"maxSurge": 1}}, "maxSurge"),
-        ({"nodeGroups": []}, "nodeGroups"),
-        ({"nodeGroups": [{"preset": "amd"}]}, "name"),
-        ({"nodeGroups": [{"name": "a", "prset": "amd"}]}, "prset"),
-        ({"nodeGroups": [{"name": "a", "preset": "amdd"}]}, "preset"),
-        ({"nodeGroups": [{"name": "A_b"}]}, "name"),
-        ({"monitor": {"enabled": "yes"}}, "enabled"),
-        ({"podLabels": {"node-group": "x"}}, "node-group"),
-        ({"conformance": {"args": []}}, "args"),
-        ({"conformance": {"autoscaling": "inference"}}, "autoscaling"),
-    ],
-    ids=json.dumps,
-)
-def test_a_wrong_value_is_refused_and_its_key_named(values: dict[str, Any], key: str) -> None:
-    with pytest.raises(HelmValuesError, match=rf"\b{key}\b"):
-        manifests(values)
-
-
-@pytest.mark.parametrize(
-    ("values", "text"),
-    [
-        ({"nodeGroups": [{"name": "a"}, {"name": "a", "preset": "amd"}]}, "two groups have the name a"),
-        (with_features("processesAmdFdinfo"), "processesAmdFdinfo needs features.processes"),
-        ({"monitor": {"enabled": True}, "service": {"enabled": False}}, "use the kind PodMonitor"),
-        (
-            {"conformance": {"enabled": True}, "service": {"enabled": False}},
-            "conformance.enabled needs service.enabled",
-        ),
-        ({"conformance": {"enabled": True}, "web": {"tls": "server"}}, "the official test speaks plain HTTP"),
-        ({"dcgmService": {"enabled": True}}, "needs dcgm in views"),
-    ],
-    ids=[
-        "two groups of one name",
-        "fdinfo without processes",
-        "monitor without service",
-        "conformance without service",
-        "conformance with TLS",
-        "dcgm's service alone",
-    ],
-)
-def test_values_that_contradict_each_other_are_refused(values: dict[str, Any], text: str) -> None:
-    with pytest.raises(HelmRenderError, match=text):
-        manifests(values)
 
 
 def test_every_option_of_the_schema_reaches_the_exporter() -> None:
@@ -120,7 +57,8 @@ def test_network_policy_admits_everything_if_it_must() -> None:
 def test_probes_reach_the_exporter_without_a_certificate(
     tls: str, port: str, scheme: str | None, of_monitor: str | None
 ) -> None:
-    found = manifests({"web": {"configSecret": "web", "tls": tls}, "monitor": {"enabled": True}})
+    monitor = {"enabled": True, "tlsConfig": {"serverName": "exporter"}}
+    found = manifests({"web": {"configSecret": "web", "tls": tls}, "monitor": monitor})
     (container,) = of_kind(found, "DaemonSet")["spec"]["template"]["spec"]["containers"]
     for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
         get = container[probe]["httpGet"]
@@ -148,19 +86,6 @@ def test_monitors_set_node_instance_and_cluster(kind: str) -> None:
     node = ["__meta_kubernetes_pod_node_name"]
     assert set_by == {"instance": node, "node": node, "cluster": "east-1"}
     assert endpoint["relabelings"][-1] == {"action": "labeldrop", "regex": "(pod|service|endpoint|namespace|container)"}
-
-
-def test_names_that_look_like_numbers_are_text() -> None:
-    values = {
-        "nodeGroups": [{"name": "1"}],
-        "web": {"configSecret": "2"},
-        "networkPolicy": {"prometheusNamespace": "3"},
-        "monitor": {"enabled": True, "cluster": "4"},
-    }
-    found = manifests(values)
-    assert refused([m for m in found if m["kind"] != "ServiceMonitor"], ["1.29"]) == []
-    (endpoint,) = of_kind(found, "ServiceMonitor")["spec"]["endpoints"]
-    assert {"action": "replace", "replacement": "4", "targetLabel": "cluster"} in endpoint["relabelings"]
 
 
 def test_a_feature_that_is_removed_is_off() -> None:

@@ -13,7 +13,7 @@ from exporter.attribution.podresources import OBJECTS_OF_ANSWER, PODS_OF_ANSWER
 from exporter.configuration.load import load_settings
 from exporter.configuration.settings import KubeletSettings
 from tests.doubles.kubelet import container, device, pod
-from tests.doubles.kustomize import Manifest, apply, refused
+from tests.doubles.kustomize import Manifest, apply, read, refused
 from tests.doubles.proto.podresources_pb2 import ContainerDevices, ListPodResourcesResponse
 from tests.doubles.scheduling import runs_on
 from tools.chart import manifests
@@ -93,6 +93,42 @@ def test_values_of_node_groups_give_one_pod_on_each_node() -> None:
     ):
         node = {"kubernetes.io/os": "linux", **labels}
         assert [each["metadata"]["name"] for each in groups if runs_on(each, node)] == [expected]
+
+
+def test_nothing_of_the_plain_manifests_is_in_the_way_of_helm() -> None:
+    section = TEXT.partition("### Upgrading from the plain manifests")[2].partition("### ")[0]
+    deleted = re.findall(r"delete ([a-z,]+) (-l )?(\S+)", section)
+    plain = [m for path in (ROOT / "deploy" / "kubernetes").rglob("*.yaml") for m in read(path) if "metadata" in m]
+    features = {"resourceSlices": {"enabled": True}}
+    values = {"features": features, "monitor": {"enabled": True}, "conformance": {"enabled": True}, **VALUES[0]}
+    taken = {(m["kind"], m["metadata"]["name"]) for m in (*manifests(values), *manifests({}))}
+    in_the_way = [m for m in plain if m["kind"] == "DaemonSet" or (m["kind"], m["metadata"]["name"]) in taken]
+    assert {m["kind"] for m in in_the_way} >= {
+        "DaemonSet",
+        "Service",
+        "ServiceAccount",
+        "ServiceMonitor",
+        "ClusterRole",
+    }
+    for manifest in in_the_way:
+        (selected,) = (each for each in deleted if manifest["kind"].lower() in each[0].split(","))
+        metadata = manifest["metadata"]
+        label, _, value = selected[2].partition("=")
+        assert metadata["labels"][label] == value if selected[1] else metadata["name"] == selected[2]
+
+
+def test_two_releases_have_nothing_in_common() -> None:
+    """In one namespace; also with objects that have none."""
+    values = {"features": {"resourceSlices": {"enabled": True}, "openshiftScc": {"enabled": True}}, **VALUES[0]}
+    first, second = (manifests(values, release=release) for release in ("accelerator-exporter", "simulated"))
+    named = [{(m["kind"], m["metadata"]["name"]) for m in found} for found in (first, second)]
+    assert not named[0] & named[1]
+    pods = [m["spec"]["template"]["metadata"]["labels"] for m in first if m["kind"] == "DaemonSet"]
+    for manifest in second:
+        spec = manifest.get("spec", {})
+        selector = spec.get("podSelector", spec.get("selector"))
+        if selector is not None:
+            assert not [pod for pod in pods if selector.get("matchLabels", selector).items() <= pod.items()]
 
 
 def test_two_variants_have_different_names_and_selectors() -> None:

@@ -3,8 +3,19 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from tests.doubles.kustomize import Manifest
-from tools.chart import manifests
+from tests.doubles.kustomize import Manifest, read
+from tools.chart import ROOT, manifests
+
+# Of kinds that Kubernetes itself does not have.
+SCHEMAS = {
+    kind: read(ROOT / "tests" / "deploy" / f"{name}.schema.yaml")[0]
+    for kind, name in (
+        ("ServiceMonitor", "monitor"),
+        ("PodMonitor", "monitor"),
+        ("PrometheusRule", "prometheusrule"),
+        ("SecurityContextConstraints", "securitycontextconstraints"),
+    )
+}
 
 
 def of_kind(found: list[Manifest], kind: str) -> Manifest:

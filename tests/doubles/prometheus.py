@@ -138,3 +138,16 @@ def prometheus(tmp_path: Path, *targets: str) -> Iterator[Prometheus]:
     configuration.write_text(_CONFIGURATION.format(targets=", ".join(f'"{target}"' for target in targets)))
     with serving(configuration) as server:
         yield server
+
+
+@contextmanager
+def backfilled(folder: Path, open_metrics: str) -> Iterator[Prometheus]:
+    """Start a server that has the samples of a text, each with its time, and scrapes nothing; end it."""
+    text = folder / "samples.txt"
+    text.write_text(open_metrics)
+    command = [tool("promtool"), "tsdb", "create-blocks-from", "openmetrics", str(text), str(folder / "tsdb")]
+    subprocess.run(command, capture_output=True, check=True)
+    configuration = folder / "nothing.yml"
+    configuration.write_text("scrape_configs: []\n")
+    with serving(configuration) as server:
+        yield server

@@ -62,9 +62,13 @@ def test_valid_file_is_accepted() -> None:
 
 def test_list_metrics_prints_every_family() -> None:
     result = run_once(["--list-metrics"], {})
-    listed = [line.split()[0] for line in result.stdout.splitlines()]
+    listed = [tuple(line.split(maxsplit=3)) for line in result.stdout.splitlines()]
     assert result.returncode == 0
-    assert listed == [row.name(subject) for row in ROWS for subject in row.subjects]
+    assert listed == [
+        (row.name(subject), row.kind.value, ",".join(row.exported_with(subject)) or "always", row.help)
+        for row in ROWS
+        for subject in row.subjects
+    ]
 
 
 def test_help_is_printed_wherever_it_is_requested() -> None:

@@ -95,6 +95,10 @@ def test_a_card_in_slices_passes_in_every_view(tmp_path: Path, view: View) -> No
     with simulated(tmp_path, MIG_ONLY, f"--metrics.views={view.name}") as running:
         code, report = judged(running)
     assert (code, report["drafts"][-1]["outcome"]) == (0, "PASS")
+    if view.name == "dcgm":
+        assert report["drafts"][1]["missing"] == ["utilization"]
+        used = [flag.partition("=")[2] for flag in report["official_flags"][-2:]]
+        assert f"| `{used[0]}` | `{used[1]}` | with the flag for utilization |" in PAGE.read_text()
 
 
 def test_slices_without_utilization_are_no_reason_to_pass(tmp_path: Path) -> None:

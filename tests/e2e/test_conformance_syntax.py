@@ -7,7 +7,7 @@ import pytest
 
 from exporter.conformance.format_checks import InvalidTextError, parse
 from tests.doubles.exporter_process import wait_until
-from tests.doubles.metrics_endpoint import MetricsEndpoint, response
+from tests.doubles.metrics_endpoint import TEXT, MetricsEndpoint, response
 from tests.doubles.scraping import often, scraping
 
 TEXTS = (
@@ -66,34 +66,58 @@ TEXTS = (
     "# HELP a\n#x\na 1\n",
     "",
 )
+# Before the end of each.
+OPENMETRICS = (
+    "# TYPE a gauge\na 1\n",
+    "# TYPE a gauge\na 1\r\n",
+    "# TYPE a gauge\na 1 \n",
+    "# TYPE a gauge\n a 1\n",
+    "# TYPE a gauge\na  1\n",
+    "# TYPE a gauge\n\na 1\n",
+    "# TYPE  a gauge\na 1\n",
+    "# TYPE a gauge\r\na 1\n",
+    "# TYPE a foo\na 1\n",
+    "# TYPE a untyped\na 1\n",
+    "#x\n# TYPE a gauge\na 1\n",
+    '# TYPE a gauge\na{b="c"}1\n',
+    '# TYPE a gauge\na{b= "c"} 1\n',
+    "# TYPE a gauge\na 1 1.5\n",
+    "# TYPE a gauge\na 1e400\n",
+    "# TYPE a_bytes gauge\n# UNIT a_bytes bytes\na_bytes 1\n",
+    '# TYPE a counter\na_total{b="\\"\\\\\\n"} 5 # {c="d"} 1 1.5\n',
+)
+EXPOSITIONS = (
+    *((TEXT, text) for text in TEXTS),
+    *(("application/openmetrics-text; version=1.0.0; charset=utf-8", f"{text}# EOF\n") for text in OPENMETRICS),
+)
 
 
 @pytest.fixture(scope="module")
-def read(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, bool]]:
-    """For each text, whether a server has read it."""
+def read(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[tuple[str, str], bool]]:
+    """For each content type and text, whether a server has read it."""
     with ExitStack() as running:
-        endpoints = [running.enter_context(MetricsEndpoint(response(text))) for text in TEXTS]
+        endpoints = [running.enter_context(MetricsEndpoint(response(text, sent))) for sent, text in EXPOSITIONS]
         targets = [
             {"targets": [each.url.split("/")[2]], "labels": {"instance": str(number)}}
             for number, each in enumerate(endpoints)
         ]
         server = running.enter_context(scraping(tmp_path_factory.mktemp("prometheus"), often(targets)))
-        answers = wait_until(lambda: found if len(found := server.query("up")) == len(TEXTS) else None)
-        yield {TEXTS[int(answer.labels["instance"])]: answer.value == 1 for answer in answers}
+        answers = wait_until(lambda: found if len(found := server.query("up")) == len(EXPOSITIONS) else None)
+        yield {EXPOSITIONS[int(answer.labels["instance"])]: answer.value == 1 for answer in answers}
 
 
-def is_valid(text: str) -> bool:
+def is_valid(sent: str, text: str) -> bool:
     try:
-        parse(text.encode(), "text/plain")
+        parse(text.encode(), sent.partition(";")[0])
     except InvalidTextError:
         return False
     return True
 
 
-@pytest.mark.parametrize("text", TEXTS)
-def test_a_text_is_valid_if_prometheus_reads_it(text: str, read: dict[str, bool]) -> None:
-    assert is_valid(text) == read[text]
+@pytest.mark.parametrize(("sent", "text"), EXPOSITIONS)
+def test_a_text_is_valid_if_prometheus_reads_it(sent: str, text: str, read: dict[tuple[str, str], bool]) -> None:
+    assert is_valid(sent, text) == read[sent, text]
 
 
 def test_a_text_without_its_last_line_end_is_cut() -> None:
-    assert not is_valid("a 1")
+    assert not is_valid(TEXT, "a 1")

@@ -13,8 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tests.doubles.dashboards import EXPORTERS, FLEET, NODE_AND_DEVICE, WORKLOADS, panel
 from tests.doubles.exporter_process import clean_environment
-from tests.doubles.prometheus import Answer, Prometheus, serving, tool
-from tests.doubles.scraping import write_configuration
+from tests.doubles.prometheus import Answer, Prometheus, backfilled
 from tools.dashboard_queries import filled_in, targets, window_values
 from tools.preview_table import Row, lines
 
@@ -122,12 +121,7 @@ def rare_errors(node: list[Sample]) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory, node: list[Sample]) -> Iterator[Prometheus]:
-    folder = tmp_path_factory.mktemp("prometheus")
-    text = folder / "fleet.txt"
-    text.write_text("\n".join(open_metrics(node)) + "\n")
-    command = [tool("promtool"), "tsdb", "create-blocks-from", "openmetrics", str(text), str(folder / "tsdb")]
-    subprocess.run(command, capture_output=True, check=True)
-    with serving(write_configuration(folder / "nothing.yml", [])) as started:
+    with backfilled(tmp_path_factory.mktemp("prometheus"), "\n".join(open_metrics(node)) + "\n") as started:
         yield started
 
 

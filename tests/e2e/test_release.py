@@ -9,6 +9,7 @@ from pathlib import Path
 from tests.doubles.exporter_process import ExporterProcess, Scrape, clean_environment, exporter, parse, wait_until
 from tests.doubles.kubelet import container, device, pod
 from tests.doubles.node import Node, running_exporter
+from tests.doubles.open_devices import open_devices
 from tests.native.nvml_calls import CALLS
 
 _UP = "accelerator_exporter_collector_up"
@@ -148,6 +149,26 @@ def test_call_in_progress_returns_before_the_library_is_closed(node: Node) -> No
         node.nvml.release()
         assert wait_until(lambda: _is_up(running, 0)).find(_UTILIZATION) == []
         wait_until(lambda: _sessions(node) == (1, 1))  # closed by the thread of the call, when that returns
+
+
+def test_release_is_not_reported_while_a_stuck_device_keeps_the_library_open(node: Node) -> None:
+    node.add_h100s(2)
+    with running_exporter(node) as running:
+        wait_until(lambda: _is_up(running, 1))
+        node.hang("nvmlDeviceGetPowerUsage", 0)
+        wait_until(lambda: "device stuck" in running.log.read_text())
+        os.kill(running.process.pid, signal.SIGUSR1)
+        wait_until(lambda: "collector not released yet" in running.log.read_text())
+        assert _RELEASED not in running.log.read_text()
+        assert wait_until(lambda: _is_up(running, 0)).find(_UTILIZATION) == []
+        assert open_devices(running.process.pid) == ["nvidia0", "nvidia1"]
+        node.release()
+        wait_until(lambda: _RELEASED in running.log.read_text())
+        assert open_devices(running.process.pid) == []
+        _resume(running)
+        os.kill(running.process.pid, signal.SIGUSR1)
+        wait_until(lambda: running.log.read_text().count(_RELEASED) == 2)
+        assert running.log.read_text().count("not released yet") == 1
 
 
 def test_once_is_not_ended_by_the_signals(node: Node) -> None:

@@ -2,7 +2,6 @@
 
 import math
 from collections import defaultdict
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from random import Random
 
@@ -11,116 +10,27 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from collectors import catalog
-from collectors.contract import Device, Fault, Partition, Reading, Reason, Sample, SubjectKey
-from collectors.metric import Cadence
+from collectors.contract import SubjectKey
 from exporter import families
-from exporter.assembler import Assembler, Clocks, Event
-from exporter.attribution.holding import Holding
-from exporter.attribution.watcher import AttributionState
 from exporter.exposition import render
-from exporter.poller import CallEnded, CallStarted
 from exporter.scrape_bodies import ScrapeBodies
 from exporter.selfmetrics import health_samples
 from exporter.series import OwnSample
 from exporter.snapshot import Container, HolderSample, Snapshot
 from exporter.text_format import Format
 from tests.doubles.collectors import (
-    LIMITS,
-    Clock,
-    compute,
-    energy,
     gpu,
     info,
-    no_energy,
-    part,
-    power,
-    status,
-    temperature,
-    utilization,
 )
 from tests.doubles.expositions import parse
+from tests.doubles.node_history import GAPS, KINDS, TURNS, happen
 from tests.property.examples import examples
 
 # A property must not fail on a slow machine. The explain phase is off: a history depends on a seed.
 UNHURRIED = settings(deadline=None, max_examples=examples(50), phases=set(Phase) - {Phase.explain})
 
-# hw has an energy counter that may be reset, est has none, odd has one at some times.
-COLLECTORS = {"acme": ("hw", "odd"), "bolt": ("est",)}
-PARTITIONS = {"odd": ("s0", "s1"), "est": ("t0",)}
-IDS = ("hw", "hw::0", "hw::1", "odd", "s0", "s1", "s0::4", "est", "t0", "unknown")
-RESOURCES = ("acme/gpu", "acme/gpu.shared", "other/nic")
-KINDS = ("read", "read", "read", "read", "read", "read", "start", "fail", "absent", "held", "held", "unknown")
-GAPS = (0.0, 0.5, 1.0, 1.0, 1.0, 1.0, 5.0, 15.0, 4000.0)
-TURNS = st.lists(st.tuples(st.sampled_from(GAPS), st.sampled_from(KINDS)), min_size=10, max_size=25)
-
-
-def ratio(random: Random) -> float:
-    return random.choice((0.0, 1.0, random.random()))
-
-
-def devices_of(random: Random, names: tuple[str, ...]) -> tuple[Device, ...]:
-    present = [name for name in names if random.random() < 0.95]
-    return tuple(gpu(name, lost=random.random() < 0.1) for name in present)
-
-
-def samples_of(random: Random, device: str, parts: tuple[Partition, ...]) -> Iterator[Sample]:
-    yield info(device)
-    yield status(device, random.choice(("ok", "failed")))
-    yield utilization(device, ratio(random))
-    yield power(device, random.uniform(0, 700))
-    yield temperature(device, random.uniform(-20, 120))
-    yield Sample(catalog.MEMORY_USAGE, device, random.randrange(2**40))
-    if device == "hw" or (device == "odd" and random.random() < 0.3):
-        yield energy(device, random.uniform(0, 1e9))
-    for partition in parts:
-        if partition.device_uuid == device:
-            yield info(device, partition.uuid)
-            yield utilization(device, ratio(random), partition.uuid)
-            yield compute(device, partition.uuid, ratio(random))
-
-
-def reading(random: Random, collector: str, due: frozenset[Cadence]) -> Reading:
-    """A reading that meets the contract; optional parts are missing at random."""
-    devices = devices_of(random, COLLECTORS[collector])
-    parts = tuple(
-        part(device.uuid, name)
-        for device in devices
-        for name in PARTITIONS.get(device.uuid, ())
-        if random.random() < 0.9
-    )
-    samples = tuple(
-        sample
-        for device in devices
-        for sample in samples_of(random, device.uuid, parts)
-        if sample.metric.cadence in due and random.random() < 0.95
-    )
-    counted = {sample.device_uuid for sample in samples if sample.metric is catalog.ENERGY}
-    without = tuple(no_energy(d.uuid) for d in devices if d.uuid != "hw" and d.uuid not in counted)
-    faults = (Fault(random.choice(list(Reason)), "here", "what"),) if random.random() < 0.1 else ()
-    return Reading(devices, parts, samples, faults=faults, unsupported=without)
-
-
-def holding(random: Random) -> Holding:
-    container = random.choice(("main", "sidecar"))
-    source = random.choice(("device_plugin", "dra"))
-    return Holding("ns", random.choice("pqr"), container, random.choice(RESOURCES), random.choice(IDS), source)
-
-
-def event(random: Random, kind: str, now: float) -> Event:
-    """An event of a poller or of the kubelet watcher."""
-    if kind in ("held", "unknown"):
-        holdings = tuple(holding(random) for _ in range(random.randrange(6)))
-        up = random.random() < 0.9
-        return AttributionState(holdings if kind == "held" else None, up, 5.0 if up else None)
-    collector = random.choice(sorted(COLLECTORS))
-    due = random.choice((frozenset(Cadence), frozenset({Cadence.FAST}), frozenset({Cadence.MEDIUM})))
-    if kind == "start":
-        return CallStarted(collector, now)
-    if kind == "read":
-        return CallEnded(collector, now, now, due, reading(random, collector, due))
-    return CallEnded(collector, now, now, due, None, random.choice(list(Reason)) if kind == "fail" else None)
-
-
+ERRORS = "accelerator_device_errors_total"
+OF_HARDWARE = {"accelerator_device_energy_joules_total", ERRORS}
 Series = tuple[str, frozenset[tuple[str, str]]]
 
 
@@ -166,7 +76,7 @@ class Watcher:
         """Except hardware counters, and those of allocations that ended and returned."""
         for key, value in now.items():
             assert value >= 0
-            if key[0] != "accelerator_device_energy_joules_total" or dict(key[1])["uuid"] == "est":
+            if key[0] not in OF_HARDWARE or (dict(key[1])["uuid"] == "est" and key[0] != ERRORS):
                 assert value >= self.counters.get(key, 0), key
         self.counters |= now
         edges = None if snapshot.allocations is None else {(e.container, e.subject) for e in snapshot.allocations}
@@ -238,16 +148,6 @@ def containers_have_no_more_than_what_they_hold(values: dict[Series, float], res
         for (family, labels), busy in values.items():
             if family == f"accelerator_{kind}_busy_seconds_total":
                 assert busy <= values[f"accelerator_{kind}_observed_seconds_total", labels]
-
-
-def happen(turns: list[tuple[float, str]], random: Random) -> Iterator[tuple[Snapshot, float]]:
-    """The snapshot after every step, and the time since the first."""
-    clock = Clock()
-    assembler = Assembler(list(COLLECTORS), ("acme/",), LIMITS, Clocks(clock, lambda: 1e9 + clock.now))
-    for after_seconds, kind in turns:
-        clock.now += after_seconds
-        assembler.apply(event(random, kind, clock.now))
-        yield assembler.snapshot(), clock.now
 
 
 @UNHURRIED

@@ -20,14 +20,15 @@ ALL = frozenset(Cadence)
 
 class Counting:
     def __init__(self) -> None:
-        self.created = self.closed = 0
+        self.created = self.closings = 0
+        self.closed = False
         self.released: list[frozenset[str]] = []
 
     def read(self, _due: frozenset[Cadence]) -> Reading:
         return Reading(devices=())
 
     def close(self) -> None:
-        self.closed += 1
+        self.closings += 1
 
     def release_devices(self, addresses: frozenset[str]) -> None:
         self.released.append(addresses)
@@ -50,14 +51,14 @@ def test_a_collector_is_created_once_its_hardware_is_there() -> None:
         with pytest.raises(AbsentError, match="nothing yet"):
             collector.read(ALL)
     collector.close()
-    assert (made.created, made.closed) == (0, 0)
+    assert (made.created, made.closings) == (0, 0)
 
     there.append(True)
     assert [collector.read(ALL), collector.read(ALL)] == [Reading(devices=())] * 2
     there.clear()
     collector.read(ALL)  # what becomes of known devices is the collector's to say
     collector.close()
-    assert (made.created, made.closed) == (1, 1)
+    assert (made.created, made.closings) == (1, 1)
 
 
 def test_devices_that_are_released_before_the_collector_exists_stay_released() -> None:
@@ -71,6 +72,17 @@ def test_devices_that_are_released_before_the_collector_exists_stay_released() -
     collector.release_devices(later)
     collector.read(ALL)
     assert made.released == [early, later]
+
+
+def test_it_is_closed_when_the_collector_is() -> None:
+    made = Counting()
+    collector = DeferredCollector(lambda: None, made.create)
+    assert collector.closed
+
+    collector.read(ALL)
+    assert not collector.closed
+    made.closed = True
+    assert collector.closed
 
 
 def test_rows_are_loaded_when_they_are_read() -> None:

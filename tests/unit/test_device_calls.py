@@ -295,8 +295,10 @@ def test_actions_wait_for_all_calls_that_are_out_and_are_done_once(bench: Bench)
     bench.free(first)
     bench.run("gpu-c", lambda: None)
     assert done == []
+    assert not bench.calls.none_is_out
     second.released.set()
-    wait_until(lambda: len(done) == 2)
+    wait_until(lambda: bench.calls.none_is_out)
+    assert len(done) == 2
 
     assert done == ["free the samples", "shut down"]
     bench.free(*bench.hang("gpu-a"))

@@ -8,9 +8,10 @@ from bench.nodes import SIMULATED
 from bench.series import by_set, course
 from collectors import catalog
 from collectors.contract import Sample
-from collectors.metric import ALL_SETS, DEFAULT_SETS, Metric, MetricSet, Stability, Subject
+from collectors.metric import ALL_SETS, DEFAULT_SETS, Label, Metric, MetricSet, Stability, Subject
 from collectors.simulated import load_scenario, shipped_scenarios
 from collectors.simulated.parse import parse_scenario
+from collectors.vendors import VENDORS
 from exporter import families, series
 from exporter.series import OwnSample, Shown
 from exporter.snapshot import Snapshot
@@ -78,6 +79,8 @@ def test_stable_families_are_exported_by_default_and_those_of_containers_and_all
         (catalog.PIPE_ACTIVITY, Subject.PARTITION, {"pipe": "tensor"}, MetricSet.PIPES),
         (catalog.INTERCONNECT_BYTES, Subject.DEVICE, {"direction": "receive"}, MetricSet.ACTIVITY),
         (catalog.INTERCONNECT_BYTES, Subject.DEVICE, {"direction": "receive", "link": "0"}, MetricSet.LINKS),
+        (catalog.THROTTLE_SECONDS, Subject.DEVICE, {"vendor": "nvidia", "reason": "power"}, MetricSet.DIAGNOSTICS),
+        (catalog.THROTTLE_SECONDS, Subject.DEVICE, {"vendor": "amd", "reason": "power"}, MetricSet.HEALTH),
         (catalog.PROCESSES, Subject.DEVICE, {}, MetricSet.CORE),
         (catalog.PROCESSES, Subject.PARTITION, {}, MetricSet.DIAGNOSTICS),
         (families.ALLOCATION_ENERGY, Subject.ALLOCATION, {}, MetricSet.BILLING),
@@ -87,10 +90,27 @@ def test_each_series_is_in_one_set(row: Metric, subject: Subject, own: dict[str,
     assert row.set_of(subject, {"uuid": "GPU-0", **own}) is expected
 
 
-def test_values_that_are_rare_are_values_of_a_label_of_their_row() -> None:
+@pytest.mark.parametrize(
+    ("row", "subject", "expected"),
+    [
+        (catalog.POWER, Subject.DEVICE, ("core",)),
+        (catalog.PIPE_ACTIVITY, Subject.DEVICE, ("activity", "pipes")),
+        (catalog.PIPE_ACTIVITY, Subject.PARTITION, ("pipes",)),
+        (catalog.MEMORY_BANDWIDTH, Subject.DEVICE, ("activity",)),
+        (catalog.PCIE_THROUGHPUT, Subject.DEVICE, ("activity", "collect.pcie_throughput")),
+        (catalog.PROCESS_MEMORY_USAGE, Subject.PROCESS, ("collect.processes",)),
+        (families.SCRAPES, Subject.EXPORTER, ()),
+    ],
+)
+def test_a_family_says_what_exports_it(row: Metric, subject: Subject, expected: tuple[str, ...]) -> None:
+    assert row.exported_with(subject) == expected
+
+
+def test_values_that_are_rare_are_values_of_a_label_of_their_series() -> None:
+    vendor = Label("vendor", tuple(each.name for each in VENDORS))
     for row in series.ROWS:
         if row.rare is not None and row.rare.label:
-            [label] = [each for each in row.labels if each.name == row.rare.label]
+            [label] = [each for each in (*row.labels, vendor) if each.name == row.rare.label]
             assert set(row.rare.values) < set(label.values) or (label.optional and not row.rare.values)
         assert row.rare is None or row.rare.metric_set is not row.metric_set
 

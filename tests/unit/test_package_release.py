@@ -84,9 +84,10 @@ def test_a_project_that_can_be_released(project: Path) -> None:
 @pytest.mark.parametrize(
     ("file", "old", "new", "found"),
     [
-        ("pyproject.toml", "1.2.3", "1.2.4", "the tag is v1.2.3, and the version in pyproject.toml is 1.2.4"),
+        ("pyproject.toml", "1.2.3", "1.2.4", "the tag is 'v1.2.3', and the version in pyproject.toml is 1.2.4"),
         ("deploy/helm/acme/Chart.yaml", "appVersion: 1.2.3", "appVersion: 1.2", "Chart.yaml: appVersion: found 1.2,"),
         ("deploy/kubernetes/base/daemonset.yaml", ":1.2.3", ":latest", "daemonset.yaml: image: found latest,"),
+        ("pyproject.toml", "1.2.3", "1.2.3rc1", "found the version 1.2.3rc1, expected three numbers"),
         ("CHANGELOG.md", "[1.2.3] - 2027-01-31", "[1.2.3]", "no section '## [1.2.3] - YYYY-MM-DD'"),
         ("CHANGELOG.md", "### Added\n\n- A thing.\n", "", "the section of 1.2.3 is empty"),
     ],
@@ -113,12 +114,29 @@ def test_a_packaged_chart_has_the_image_as_its_default_and_nothing_ignored(proje
     assert package(chart, image, tmp_path).read_bytes() == content
 
 
-@pytest.mark.parametrize(("image", "values"), [("a:Tag", VALUES), ("a b", VALUES), ("", VALUES), ("a", "image: {}\n")])
+@pytest.mark.parametrize(
+    ("image", "values"),
+    [
+        ("a:Tag", VALUES),
+        ("a:5000", VALUES),
+        ("registry.example:5000/a:1", VALUES),
+        ("https://registry.example/a", VALUES),
+        ("a/", VALUES),
+        ("a b", VALUES),
+        ("", VALUES),
+        ("a", "image: {}\n"),
+    ],
+)
 def test_a_chart_without_a_clear_image_is_not_packaged(project: Path, image: str, values: str) -> None:
     (project / "deploy" / "helm" / "acme" / "values.yaml").write_text(values)
     assert main(["charts", str(project), f"--image={image}"], project) == 1
     with pytest.raises(ReleaseError):
         package(project / "deploy" / "helm" / "acme", image, project)
+
+
+def test_a_folder_that_does_not_exist_is_named(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["charts", str(project / "dist"), "--image=a"], project) == 1
+    assert capsys.readouterr().err == f"{project / 'dist'}: no such folder\n"
 
 
 def test_the_changelog_is_in_order() -> None:

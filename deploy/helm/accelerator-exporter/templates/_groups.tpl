@@ -5,6 +5,7 @@ a false or an empty list.
 {{- define "accelerator-exporter.groups" -}}
 {{- $groups := list -}}
 {{- $names := list -}}
+{{- $places := dict -}}
 {{- range .Values.nodeGroups -}}
 {{- if has .name $names -}}
 {{- fail (printf "nodeGroups: two groups have the name %s; give each its own" .name) -}}
@@ -34,6 +35,11 @@ a false or an empty list.
 {{- if and $features.processesAmdFdinfo (not $features.processes) -}}
 {{- fail (printf "features.processesAmdFdinfo needs features.processes (node group %s): without the host's process ids there is nothing to read" .name) -}}
 {{- end -}}
+{{- $place := toJson (pick $group "nodeSelector" "nodeSelectorTerms" "nodeExclusions" "tolerations") -}}
+{{- with get $places $place -}}
+{{- fail (printf "nodeGroups: %s and %s have the same nodes, so each of these nodes would have two exporters; give one of them a nodeSelector" . $group.name) -}}
+{{- end -}}
+{{- $_ := set $places $place $group.name -}}
 {{- $groups = append $groups $group -}}
 {{- end -}}
 {{- $groups | toJson -}}
@@ -57,40 +63,11 @@ a false or an empty list.
 {{- range .nodeSelectorTerms | default (list dict) }}
 - matchExpressions:
     {{- range concat (.matchExpressions | default list) $exclusions }}
-    - key: {{ .key }}
+    - key: {{ .key | toYaml }}
       operator: {{ .operator }}
       {{- with .values }}
       values: [{{ range $index, $value := . }}{{ if $index }}, {{ end }}{{ $value | quote }}{{ end }}]
       {{- end }}
     {{- end }}
 {{- end }}
-{{- end -}}
-
-{{/* The exporter's options as environment variables. Names of labels only where they are not the default. */}}
-{{- define "accelerator-exporter.options" -}}
-{{- $options := deepCopy .Values.options -}}
-{{- $labels := dict -}}
-{{- range $name, $label := .Values.labels -}}
-{{- if ne $name $label -}}
-{{- $_ := set $labels $name $label -}}
-{{- end -}}
-{{- end -}}
-{{- if $labels -}}
-{{- $_ := set $options "labels" $labels -}}
-{{- end -}}
-{{- range $section, $content := $options }}
-{{- if kindIs "map" $content }}
-{{- range $name, $value := $content }}
-- name: ACCELERATOR_EXPORTER_{{ printf "%s_%s" $section $name | upper }}
-  value: {{ include "accelerator-exporter.option" $value | quote }}
-{{- end }}
-{{- else }}
-- name: ACCELERATOR_EXPORTER_{{ $section | upper }}
-  value: {{ include "accelerator-exporter.option" $content | quote }}
-{{- end }}
-{{- end }}
-{{- end -}}
-
-{{- define "accelerator-exporter.option" -}}
-{{- if kindIs "slice" . }}{{ join "," . }}{{ else }}{{ . }}{{ end -}}
 {{- end -}}

@@ -1,22 +1,30 @@
 {{- define "accelerator-exporter.name" -}}
-{{- default .Chart.Name .Values.nameOverride | trunc 40 | trimSuffix "-" -}}
+{{- default .Chart.Name .Values.nameOverride | trunc 40 | trimAll "-" -}}
 {{- end -}}
 
-{{/* Short enough for the name of a node group behind it. */}}
+{{/*
+The name of every object: short enough for the name of a node group behind it, and one that a Service can have, which is
+stricter than the name of a release.
+*/}}
 {{- define "accelerator-exporter.fullname" -}}
 {{- $name := include "accelerator-exporter.name" . -}}
 {{- if .Values.fullnameOverride -}}
-{{- .Values.fullnameOverride | trunc 40 | trimSuffix "-" -}}
+{{- $name = .Values.fullnameOverride -}}
 {{- else if contains $name .Release.Name -}}
-{{- .Release.Name | trunc 40 | trimSuffix "-" -}}
+{{- $name = .Release.Name -}}
 {{- else -}}
-{{- printf "%s-%s" .Release.Name $name | trunc 40 | trimSuffix "-" -}}
+{{- $name = printf "%s-%s" .Release.Name $name -}}
 {{- end -}}
+{{- $name = $name | replace "." "-" | trunc 40 | trimAll "-" -}}
+{{- if or (not (regexMatch "^[a-z]" $name)) (ne $name (toYaml $name)) -}}
+{{- fail (printf "fullnameOverride: found the name %s, expected one that begins with a letter and that YAML reads as text; it is the release's name unless fullnameOverride is set" $name) -}}
+{{- end -}}
+{{- $name -}}
 {{- end -}}
 
 {{/* What the pods of all node groups have in common. No version: a selector cannot be changed later. */}}
 {{- define "accelerator-exporter.selectorLabels" -}}
-app.kubernetes.io/name: {{ include "accelerator-exporter.name" . }}
+app.kubernetes.io/name: {{ include "accelerator-exporter.name" . | toYaml }}
 app.kubernetes.io/instance: {{ .Release.Name | quote }}
 app.kubernetes.io/component: exporter
 {{- end -}}
