@@ -371,9 +371,8 @@ class CollectorState:
         if before is not None and before.reason is failure.reason:
             failure = replace(failure, since=before.since)
         else:
-            fields = {"collector": self.name, "reason": failure.reason.value, "detail": failure.text}
-            fields["do"] = OF_REASONS[failure.reason]
-            _log.error("collector down", extra={"fields": fields})
+            why = {"reason": failure.reason.value, "detail": failure.text, "do": OF_REASONS[failure.reason]}
+            _log.error("collector down", extra={"fields": {"collector": self.name, **why}})
         self._failure = failure
         self._present = True
         self._up = False
