@@ -145,7 +145,7 @@ def test_an_alert_about_a_device_is_as_severe_as_the_page_the_log_and_the_check_
 
 def test_the_rule_for_alertmanager_leaves_only_critical_alerts_about_a_device() -> None:
     (text,) = re.findall(r"```yaml\n(inhibit_rules:.*?)```", (ROOT / RUNBOOKS).read_text(encoding="utf-8"), re.DOTALL)
-    (rule,) = yaml.safe_load(text)["inhibit_rules"]
+    rule, of_links = yaml.safe_load(text)["inhibit_rules"]
     (source,) = rule["source_matchers"]
     name, _ = rule["target_matchers"]
     left, stopped = (re.compile(matcher.removeprefix("alertname=~").strip('"')) for matcher in (source, name))
@@ -153,3 +153,6 @@ def test_the_rule_for_alertmanager_leaves_only_critical_alerts_about_a_device() 
         a.name for a in alerts() if a.severity is Severity.CRITICAL
     }
     assert all(stopped.fullmatch(alert.name) for alert in alerts())
+    assert of_links["source_matchers"] == rule["source_matchers"]
+    (target,) = of_links["target_matchers"]
+    assert target.removeprefix("alertname=").strip('"') in {alert.name for alert in alerts()}

@@ -102,8 +102,9 @@ _UNMATCHED = Alert(
     "sum without (resource) (last_over_time(accelerator_exporter_unmatched_devices[2m])) > 0",
     "15m",
     Severity.WARNING,
-    "{{ $value }} allocated device ids on {{ $labels.instance }} match no device",
-    "Their pods have no series, and devices may look free that are not. The log of the exporter names the ids.",
+    "Allocated device ids on {{ $labels.instance }} that match no device: {{ $value }}",
+    "Their pods have no series, and devices may look free that are not. The log of the exporter names the ids and the "
+    "pods.",
     "The kubelet lists devices of pods that the exporter cannot find among the devices that it reads. Either it cannot "
     "see these devices, or their device plugin uses a form of id that it does not know.",
     ("`accelerator_exporter_unmatched_devices`, by `resource`.", _POD_LOG, _CHECK),

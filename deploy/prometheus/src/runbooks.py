@@ -28,13 +28,17 @@ missed scrape neither starts nor ends an alert, if the scrape interval is 30 sec
 10 minutes. What is unknown does not fire: without readings an alert about readings ends, and
 [AcceleratorCollectorDown](#acceleratorcollectordown) or [AcceleratorExporterDown](#acceleratorexporterdown) fires.
 
-One fault often has several alerts. With this rule Alertmanager sends only the worst about a device:
+One fault often has several alerts. With these rules Alertmanager sends only the worst about a device, and not that the
+links of the other devices to it are down:
 
 ```yaml
 inhibit_rules:
   - source_matchers: [alertname=~"AcceleratorDevice(Lost|Failed|Stuck)"]
     target_matchers: [alertname=~"Accelerator.+", severity!="critical"]
     equal: [uuid]
+  - source_matchers: [alertname=~"AcceleratorDevice(Lost|Failed|Stuck)"]
+    target_matchers: [alertname="AcceleratorLinkDown"]
+    equal: [instance]
 ```
 
 | Alert | Severity | After | What has happened |

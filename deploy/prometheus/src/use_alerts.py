@@ -97,7 +97,7 @@ _LINK_DOWN = Alert(
 )""",
     "10m",
     Severity.WARNING,
-    f"{DEVICE}: {{{{ $value }}}} links to other accelerators are down",
+    f"{DEVICE}: links to other accelerators that are down: {{{{ $value }}}}",
     f"{UUID} {PODS}",
     "A link between accelerators (NVLink, XGMI) is down, and others of the same kind on this node are up. Work on "
     "several devices is slower or fails. Where no device of the model has a link that is up, the links are not "
