@@ -79,7 +79,7 @@ class UnmatchedLog:
         for group in self._lasting.due(unmatched.groups, now):
             groups[group.resource].append(group)
         for resource, held in islice(groups.items(), _MOST_RESOURCES):
-            _log.error("allocated ids match no device", extra={"fields": _fields(resource, held)})
+            _log.warning("allocated ids match no device", extra={"fields": _fields(resource, held)})
 
 
 def _fields(resource: str, held: Collection[HoldingGroup]) -> Mapping[str, str]:

@@ -91,7 +91,7 @@ def _file_mounted(kubelet: KubeletFacts) -> Finding:
 
 
 def _unmatched(facts: NodeFacts, allocations: AllocationFacts) -> Iterator[Finding]:
-    """Report ids that match no device: a note if the collector of the resource is down, else an error."""
+    """Report ids that match no device: a note if the collector of the resource is down, else a warning."""
     counts = counted_by_few(Counter(holding.resource for holding in allocations.unmatched))
     down = (CallOutcome.FAILED, CallOutcome.LATE)
     prefixes_down = tuple(prefix for c in facts.collectors if c.state in down for prefix in c.resource_prefixes)
@@ -115,7 +115,7 @@ def _unmatched(facts: NodeFacts, allocations: AllocationFacts) -> Iterator[Findi
             do = "fix the collector first"
             yield Finding(Severity.NOTE, FindingCode.UNMATCHED_IDS, _SUBJECT, text, do)
         else:
-            yield Finding(Severity.ERROR, FindingCode.UNMATCHED_IDS, _SUBJECT, text, _remedy(facts, ids))
+            yield Finding(Severity.WARNING, FindingCode.UNMATCHED_IDS, _SUBJECT, text, _remedy(facts, ids))
 
 
 def _unread(facts: NodeFacts) -> Mapping[str, str]:

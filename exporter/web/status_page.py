@@ -180,7 +180,7 @@ def _notices_of_allocations(about: About, view: StatusView) -> Iterator[_Notice]
     details = (" Run ", element("code", about.check), " for details.")
     for resource, count in view.unmatched:
         ids = counted(count, f"allocated id of {resource} matches", f"allocated ids of {resource} match")
-        yield Severity.ERROR, f"{ids} no device.", *details
+        yield Severity.WARNING, f"{ids} no device.", *details
     for driver, count in view.unresolved_claims:
         devices = counted(count, "device", "devices")
         yield (

@@ -217,14 +217,14 @@ CASES: tuple[tuple[NodeFacts, Severity, FindingCode, str, str], ...] = (
     ),
     (
         UNMATCHED,
-        ERROR,
+        WARNING,
         FindingCode.UNMATCHED_IDS,
         "kubelet",
         f"{GPU}: 2 allocated ids match no device; their pods have no series",
     ),
     (
         replace(NOTHING, kubelet=kubelet(TRAINING, collectors=(ABSENT,))),
-        ERROR,
+        WARNING,
         FindingCode.UNMATCHED_IDS,
         "kubelet",
         "1 allocated id matches no device; its pod has no series",

@@ -160,10 +160,10 @@ def test_allocations_of_a_source_that_does_not_answer_are_as_of_its_last_answer(
     )
 
 
-def test_what_is_an_error_elsewhere_is_not_shown_as_a_warning() -> None:
+def test_what_is_a_warning_elsewhere_is_not_shown_as_an_error() -> None:
     page = page_of(replace(rich(), unmatched={"a.com/gpu": 1}, unresolved_claims={"b.com": 1}))
     classes = [attributes["class"] for name, attributes in page.elements if name == "p" and "class" in attributes]
-    assert classes[:2] == ["notice bad", "notice"]
+    assert classes[:2] == ["notice", "notice"]
 
 
 def test_the_check_of_a_simulated_node_names_the_scenario() -> None:

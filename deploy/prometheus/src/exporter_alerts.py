@@ -43,7 +43,7 @@ _COLLECTOR = Alert(
     "AcceleratorCollectorDown",
     "last_over_time(accelerator_exporter_collector_up[2m]) == 0",
     "5m",
-    Severity.WARNING,
+    Severity.CRITICAL,
     "The collector {{ $labels.collector }} on {{ $labels.instance }} fails or is late",
     "Nothing new is known of its devices. The status page and the log of the exporter on this node give the reason.",
     "The exporter cannot read the devices of a vendor on this node: library or driver fails, or a call does not "
@@ -86,7 +86,7 @@ _ATTRIBUTION = Alert(
     "AcceleratorAttributionDown",
     "last_over_time(accelerator_exporter_attribution_up[2m]) == 0",
     "5m",
-    Severity.WARNING,
+    Severity.CRITICAL,
     "The exporter on {{ $labels.instance }} does not know which pods hold the devices",
     "The source {{ $labels.source }} does not answer. Series of containers and allocations are absent.",
     "The kubelet does not answer the exporter. Readings of devices go on, but nobody is charged for them, and "

@@ -14,13 +14,12 @@ What each alert in [alerts.yaml](../deploy/prometheus/rules/alerts.yaml) means, 
 
 | Severity | Meaning |
 | --- | --- |
-| `critical` | A device cannot be used, and work on it has stopped. Act now |
+| `critical` | A device cannot be used, and work on it has stopped; or nothing is known of the devices or pods of a node, so that no other alert about them can fire and autoscaling by them stands still. Act now |
 | `warning` | A device or the exporter does not work as it should. Act today |
 | `info` | Capacity is wasted, or may become short. No fault |
 
-The status page, the log and `check` have other words for the same. About a device, their `error` is `critical` here
-and their `warning` is `warning`. Where the exporter itself does not see something, they report an error, and the alert
-is a `warning`: the work on the devices continues, so nobody has to be woken.
+The status page, the log and `check` have other words for the same: their `error` is `critical` here, and their `warning`
+is `warning`.
 
 Each alert fires once for each device, partition, collector or node, whatever the number of its series and pods. A
 missed scrape neither starts nor ends an alert, if the scrape interval is 30 seconds or less. The annotation
