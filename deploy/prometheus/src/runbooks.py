@@ -14,12 +14,12 @@ What each alert in [alerts.yaml](../deploy/prometheus/rules/alerts.yaml) means, 
 
 | Severity | Meaning |
 | --- | --- |
-| `critical` | A device cannot be used, and work on it has stopped; or nothing is known of the devices or pods of a node, so that no other alert about them can fire and autoscaling by them stands still. Act now |
+| `critical` | Work on a device has stopped, or devices or pods of a node are no longer seen. Act now |
 | `warning` | A device or the exporter does not work as it should. Act today |
 | `info` | Capacity is wasted, or may become short. No fault |
 
-The status page, the log and `check` have other words for the same: their `error` is `critical` here, and their `warning`
-is `warning`.
+The status page, the log and `check` have other words for the same: their `error` is `critical` here, and their
+`warning` is `warning`.
 
 Each alert fires once for each device, partition, collector or node, whatever the number of its series and pods. A
 missed scrape neither starts nor ends an alert, if the scrape interval is 30 seconds or less. The annotation
