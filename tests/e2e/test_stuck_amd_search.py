@@ -43,6 +43,10 @@ def _all_back(running: ExporterProcess) -> Scrape | None:
     return scrape if complete and not scrape.find(_STUCK) else None
 
 
+def _named(running: ExporterProcess) -> set[str]:
+    return {each.labels["uuid"] for each in running.scrape().find("accelerator_device_info")}
+
+
 def _have(running: ExporterProcess, power: set[str], processes: set[str]) -> Scrape | None:
     """A scrape in which these GPUs have readings, these have processes, and no other."""
     scrape = running.scrape()
@@ -95,6 +99,5 @@ def test_a_gpu_that_blocks_from_the_start_has_a_name(host: AmdHost, files: SlowF
         assert found.value("accelerator_device_info", uuid=stuck.labels["uuid"], pci_bus_id=hung.address) == 1
         files.release()
         wait_until(lambda: _all_back(running))
-        assert {each.labels["uuid"] for each in running.scrape().find("accelerator_device_info")} == {
-            gpu.uuid for gpu in host.tree.gpus
-        }
+        uuids = {gpu.uuid for gpu in host.tree.gpus}
+        wait_until(lambda: _named(running) == uuids)
