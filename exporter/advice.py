@@ -1,9 +1,20 @@
-"""What to do about a failed reading, by its reason: the same on the status page and in `check`."""
+"""What to do about what fails in the exporter: the same on the status page, in the log and in `check`."""
 
 from collections.abc import Mapping
 
 from collectors.contract import Reason
 
+FOR_HANGING = "see dmesg on the node; if the vendor's tool hangs too, drain the node, then reset the device or reboot"
+FOR_KUBELET = (
+    "check that the kubelet of this node runs; docs/troubleshooting.md, 'The kubelet does not answer', has a remedy "
+    "for each message"
+)
+FOR_PAST_EVENT = (
+    "its state is ok now: see whether its pods have restarted; if the error comes back, see docs/runbooks.md, "
+    "AcceleratorHardwareError"
+)
+FOR_UNMATCHED = "run accelerator-exporter check in this container: it has the reason and what to do"
+# By the reason of a failed reading.
 OF_REASONS: Mapping[Reason, str] = {
     Reason.UNAVAILABLE: "run check again; if it still fails, see dmesg on the node",
     Reason.PERMISSION_DENIED: "check that the runtime gives the container this device, and that it runs as uid 0",
@@ -13,7 +24,6 @@ OF_REASONS: Mapping[Reason, str] = {
     Reason.DRIVER_NOT_LOADED: "see lsmod and dmesg on the node; the exporter retries by itself",
     Reason.VERSION_MISMATCH: "restart the exporter's pod: only a new container gets the new library",
     Reason.INVALID_VALUE: "nothing, if it is rare: the value is dropped; otherwise report it to the driver's vendor",
-    Reason.LATE: "see dmesg on the node",
+    Reason.LATE: FOR_HANGING,
     Reason.BROKEN: "report it, with the output on standard error",
 }
-FOR_HANGING = "see dmesg on the node; if the vendor's tool hangs too, drain the node, then reset the device or reboot"

@@ -3,13 +3,14 @@
 import logging
 import queue
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 from itertools import chain
 from typing import NamedTuple
 
 from collectors import catalog
+from collectors.condition import CriticalEvent
 from collectors.contract import Process, Sample, SubjectKey, subjects_of
 from collectors.metric import Cadence
 from exporter.accounting import Accounting
@@ -19,6 +20,7 @@ from exporter.attribution.claims import Claims
 from exporter.attribution.finished_pods import CurrentHolders
 from exporter.attribution.holding import HoldingGroup
 from exporter.attribution.inventory import Inventory
+from exporter.attribution.unresolved_log import UnmatchedLog
 from exporter.attribution.watcher import AttributionState
 from exporter.c_allocator import return_free_memory
 from exporter.collector_state import CollectorState, Limits
@@ -27,11 +29,13 @@ from exporter.few_names import counted_by_few
 from exporter.poller import CallStarted, DevicesReleased, PollerEvent, Released
 from exporter.precedence import Exported, Listing, with_exported_uuids, without_duplicates
 from exporter.process_metrics import no_rows
-from exporter.snapshot import Allocation, AttributionHealth, Snapshot
+from exporter.snapshot import Allocation, AttributionHealth, RecentEvent, Snapshot
 
 _log = logging.getLogger(__name__)
 
 _TICK_SECONDS = 1.0
+_HARDWARE = "hardware"
+_RECENT_SECONDS = 600.0  # the window of the alert AcceleratorHardwareError
 
 Event = PollerEvent | AttributionState | LookupsChanged | Limits
 
@@ -96,6 +100,7 @@ class Assembler:
         self._attribution: AttributionState | None = None
         self._current_holders = CurrentHolders()
         self._claims = claims or Claims()
+        self._unmatched_log = UnmatchedLog()
         self._read_now, self._read_files = read_now, read_files
         self._allocations: tuple[Allocation, ...] | None = None
         self._join_result: join.JoinResult | None = None
@@ -107,6 +112,7 @@ class Assembler:
         self._occupancy_made_of: tuple[Exported, join.JoinResult | None] | None = None
         self._listings = {name: Listing() for name in self._states}
         self._device_log = DeviceLog(clocks.monotonic)
+        self._events: dict[tuple[str, str, str], tuple[CriticalEvent, float]] = {}  # the last of each device and code
 
     def apply(self, event: Event) -> None:
         """Apply one report, or new limits."""
@@ -131,6 +137,7 @@ class Assembler:
                 self._apply_precedence()
             if event.reading is not None:
                 self._device_log.add(accepted.events)
+                self._remember_events(accepted.events)
                 exported = replace(accepted, samples=state.exported(accepted.samples))
                 self._accounting.add_readings(event.ended, exported)
             if state.listed != before or Cadence.SLOW in event.due:
@@ -172,10 +179,26 @@ class Assembler:
             unresolved_claims=dict(self._join_result.unresolved_claims) if self._join_result else {},
             ready=all(state.settled for state in self._states.values()),
             conditions={uuid: why for state in self._states.values() for uuid, why in state.conditions()},
+            events=self._recent_events(now),
         )
-        states = dict(known for state in self._states.values() for known in state.known_states(now))
-        self._device_log.follow(snapshot, states)
+        self._device_log.follow(snapshot, self._known_states(now))
         return snapshot
+
+    def _known_states(self, now: float) -> Mapping[str, str]:
+        return dict(known for state in self._states.values() for known in state.known_states(now))
+
+    def _remember_events(self, events: Iterable[CriticalEvent]) -> None:
+        now = self._clocks.monotonic()
+        for event in events:
+            if event.error_class == _HARDWARE:
+                self._events[event.device_uuid, event.source, event.code] = (event, now)
+
+    def _recent_events(self, now: float) -> tuple[RecentEvent, ...]:
+        """The newest first; older ones are forgotten."""
+        since = now - _RECENT_SECONDS
+        self._events = {key: known for key, known in self._events.items() if known[1] >= since}
+        recent = [RecentEvent(event, now - at) for event, at in self._events.values()]
+        return tuple(sorted(recent, key=lambda each: each.age_seconds))
 
     def _live(self, now: float, cadence: Cadence) -> list[Sample]:
         """The samples of one cadence that all collectors export now."""
@@ -246,6 +269,7 @@ class Assembler:
             state.holdings, claims, inventories, self._holding_subjects, exported, self._current_holders
         )
         self._holding_subjects = self._join_result.subjects
+        self._unmatched_log.update(self._join_result.unmatched, self._clocks.monotonic())
         known = {subject for each in inventories for subject in each.subjects}
         self._remember_compute_ratios(known | self._join_result.by_subject.keys())
         self._allocations = self._exported_allocations(self._join_result, earlier)

@@ -11,6 +11,7 @@ from collectors import catalog
 from collectors.condition import Condition
 from collectors.contract import Device, Fault, Partition, Process, Reading, Reason, Sample, subjects_of
 from collectors.metric import Cadence
+from exporter.advice import FOR_HANGING, OF_REASONS
 from exporter.changing_limit import ChangingLimit
 from exporter.first_counts import FirstCounts
 from exporter.kept_readings import KeptReadings
@@ -205,7 +206,7 @@ class CollectorState:
             self._late = True
             self._present = True
             self._errors[Reason.LATE] += 1
-            fields = {"collector": self.name, "deadline_seconds": self._deadline_seconds}
+            fields = {"collector": self.name, "deadline_seconds": self._deadline_seconds, "do": FOR_HANGING}
             _log.error(
                 "collector late: a driver call has not returned; its readings expire, other collectors continue",
                 extra={"fields": fields},
@@ -370,8 +371,8 @@ class CollectorState:
         if before is not None and before.reason is failure.reason:
             failure = replace(failure, since=before.since)
         else:
-            fields = {"collector": self.name, "reason": failure.reason.value, "detail": failure.text}
-            _log.error("collector down", extra={"fields": fields})
+            why = {"reason": failure.reason.value, "detail": failure.text, "do": OF_REASONS[failure.reason]}
+            _log.error("collector down", extra={"fields": {"collector": self.name, **why}})
         self._failure = failure
         self._present = True
         self._up = False

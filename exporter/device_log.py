@@ -159,7 +159,8 @@ def _write(level: int, text: str, device: Device, snapshot: Snapshot, fields: Ma
         "uuid": device.uuid,
         "pods": _pods(device.uuid, snapshot),
     }
-    _log.log(level, text, extra={"fields": {**named, **{key: value for key, value in fields.items() if value != ""}}})
+    known = {key: value for key, value in {**named, **fields}.items() if value != ""}
+    _log.log(level, text, extra={"fields": known})
 
 
 def _pods(uuid: str, snapshot: Snapshot) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from collectors.condition import Condition
+from collectors.condition import Condition, CriticalEvent
 from collectors.contract import Device, Partition, Process, Reason, Sample, SubjectKey
 from collectors.metric import Metric
 
@@ -55,6 +55,18 @@ class Allocation:
     def holder(self) -> Holder:
         """What identifies the edge."""
         return Holder(self.container, self.subject)
+
+
+class RecentEvent(NamedTuple):
+    """A critical event of the last minutes.
+
+    Attributes:
+        event: The last one of its device and code.
+        age_seconds: Time since it was reported.
+    """
+
+    event: CriticalEvent
+    age_seconds: float
 
 
 class HolderSample(NamedTuple):
@@ -151,6 +163,7 @@ class Snapshot:
             while unknown.
         ready: True once every collector has answered, failed or been late for the first time.
         conditions: By the uuid of each device that is not ok: why, the worst first.
+        events: The critical events of the class hardware of the last 10 minutes, the newest first.
     """
 
     devices: Mapping[str, Device] = field(default_factory=dict)
@@ -166,3 +179,4 @@ class Snapshot:
     unresolved_claims: Mapping[str, int] = field(default_factory=dict)
     ready: bool = False
     conditions: Mapping[str, tuple[Condition, ...]] = field(default_factory=dict)
+    events: tuple[RecentEvent, ...] = ()

@@ -40,16 +40,22 @@ IDLE = """(
 )"""
 ALLOCATED = """(
     min_over_time(accelerator_device_allocations[1h]) > 0
+  and
+    count_over_time(accelerator_device_allocations[1h])
+  > 0.9 * count_over_time(accelerator_device_observed_seconds_total[1h])
   or
     min_over_time(accelerator_partition_allocated[1h]) > 0
+  and
+    count_over_time(accelerator_partition_allocated[1h])
+  > 0.9 * count_over_time(accelerator_partition_observed_seconds_total[1h])
 )"""
 
 # The alert about it has the same expression.
-EXPORTED_TWICE = """count by (uuid) (last_over_time(accelerator_device_info[2m])) > 1
+EXPORTED_TWICE = """count by (cluster, uuid) (last_over_time(accelerator_device_info[2m])) > 1
 or
-count by (uuid) (
+count by (cluster, uuid) (
     last_over_time(accelerator_device_info[2m])
-  and on (job, instance)
+  and on (cluster, job, instance)
     changes(process_start_time_seconds[15m]) > 10
 )"""
 
@@ -124,7 +130,7 @@ and on (instance, uuid, partition_uuid) (
         """sum by (namespace) (
     accelerator_allocation_share_ratio
   * on (instance, uuid) group_left ()
-    rate(accelerator_device_energy_joules_total[5m])
+    max by (instance, uuid) (rate(accelerator_device_energy_joules_total[5m]))
 )""",
         "Watts: joules per second of each device, divided among its containers by their allocated share. It "
         "includes exclusive and shared devices and partitions, and the sum is never more than the devices draw. The "
@@ -164,7 +170,9 @@ and on (instance, uuid, partition_uuid) (
         "A partition's reading with the containers it is allocated to",
         """accelerator_allocation_info
   * on (instance, uuid, partition_uuid) group_left ()
-    (accelerator_device_memory_usage_bytes or accelerator_partition_memory_usage_bytes)""",
+    max by (instance, uuid, partition_uuid) (
+      accelerator_device_memory_usage_bytes or accelerator_partition_memory_usage_bytes
+    )""",
         "The pattern for readings that devices and partitions have: each container has the value of the device or of "
         "the partition that is allocated to it.",
     ),

@@ -114,7 +114,7 @@ class Health:
         facts = self._facts.setdefault(uuid, HealthFacts())
         facts.lost = False
         if reading.counts is not None:
-            facts.uncorrected_errors = sum(count.uncorrected for count in reading.counts.values())
+            facts.failing_blocks = tuple(sorted(name for name, count in reading.counts.items() if count.uncorrected))
             self._events.setdefault(uuid, _Events()).add(reading.counts, self._wall_clock(), session)
         if reading.pages is not None:
             facts.bad_pages = reading.pages.retired + reading.pages.pending

@@ -17,17 +17,21 @@ class HealthFacts:
 
     Attributes:
         lost: It is no longer bound to the driver.
-        uncorrected_errors: Sum over its blocks since the driver was loaded.
+        failing_blocks: Its blocks with uncorrected errors since the driver was loaded, sorted.
         bad_pages: Pages of its memory that are retired, or will be.
         bad_page_threshold: Number of bad pages at which it should be replaced; None if unknown or disabled.
         repair_pending: Whether a bad page is still in use.
     """
 
     lost: bool = False
-    uncorrected_errors: int = 0
+    failing_blocks: tuple[str, ...] = ()
     bad_pages: int = 0
     bad_page_threshold: int | None = None
     repair_pending: bool = False
+
+
+def _nothing(_: HealthFacts) -> str:
+    return ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +44,7 @@ class StatusRule:
         holds: Whether the rule applies to the facts.
         text: When the rule applies, for the documentation and for people whose GPU it is.
         do: What to do next, for people.
+        details: What is said of a GPU instead, where the facts say more; empty where they do not.
     """
 
     name: str
@@ -47,12 +52,19 @@ class StatusRule:
     holds: Callable[[HealthFacts], bool]
     text: str
     do: str
+    details: Callable[[HealthFacts], str] = _nothing
 
 
 def _worn_out(facts: HealthFacts) -> bool:
     return facts.bad_page_threshold is not None and facts.bad_pages >= facts.bad_page_threshold
 
 
+def _failing_blocks(facts: HealthFacts) -> str:
+    blocks = "block" if len(facts.failing_blocks) == 1 else "blocks"
+    return f"Uncorrected errors in the {blocks} {', '.join(facts.failing_blocks)} since the driver was loaded"
+
+
+_RESET_SOON = "Reset the GPU at the next opportunity. If the errors repeat, have it checked"
 # The first rule that applies decides; the worst state comes first.
 RULES: tuple[StatusRule, ...] = (
     StatusRule(
@@ -79,9 +91,10 @@ RULES: tuple[StatusRule, ...] = (
     StatusRule(
         "uncorrected_errors",
         DEGRADED,
-        lambda facts: facts.uncorrected_errors > 0,
+        lambda facts: bool(facts.failing_blocks),
         "Uncorrected errors since the driver was loaded, in memory or in another block",
-        "`errors_total` has the block. Reset the GPU at the next opportunity. If the errors repeat, have it checked",
+        _RESET_SOON,
+        _failing_blocks,
     ),
 )
 
@@ -93,12 +106,14 @@ def state_of(facts: HealthFacts) -> str:
 
 def conditions_of(facts: HealthFacts) -> tuple[Condition, ...]:
     """Why a GPU is not ok, the worst first; nothing if it is."""
-    return tuple(Condition(rule.state, rule.text, rule.do) for rule in RULES if rule.holds(facts))
+    return tuple(
+        Condition(rule.state, rule.details(facts) or rule.text, rule.do) for rule in RULES if rule.holds(facts)
+    )
 
 
 def event_texts(block: str) -> tuple[str, str]:
     """What an uncorrected error of a block means, and what to do next. For people."""
-    return f"Uncorrected errors in the block {block}", "If it repeats, reset the GPU and have it checked"
+    return f"Uncorrected errors in the block {block}", _RESET_SOON
 
 
 def samples(uuid: str, facts: HealthFacts) -> list[Sample]:

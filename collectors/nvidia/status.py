@@ -22,8 +22,8 @@ class Said(NamedTuple):
 
 
 _REMOVE_AND_RESET = (
-    "Remove the pods that use the device, then run `nvidia-smi --gpu-reset -i ID`. No process may have the device "
-    "open, including the exporter: release it first"
+    "Remove the pods that use the device, then run `nvidia-smi --gpu-reset -i ID` on the node, with the index or uuid "
+    "as ID. No process may have the device open, including the exporter: docs/installation.md, Releasing one device"
 )
 # Recovery actions that are required before the device can work again, and actions for a device that still works.
 REQUIRED = {
@@ -34,7 +34,8 @@ REQUIRED = {
 RECOMMENDED = {
     "drain": Said(
         "The driver recommends to stop the programs that access the memory of other devices",
-        "Stop these programs; then the action changes to the next one that is needed",
+        "Stop the programs that access the memory of other devices; then the action changes to the next one that is "
+        "needed",
     ),
     "drain_and_reset": Said(
         "The driver recommends to reset the device when it is free",
@@ -49,6 +50,8 @@ _UNKNOWN = "unknown"  # of a later driver
 
 Events = dict[tuple[str, str], Effect]  # by source and code
 
+# A device can still answer for a moment after the event that ends in its loss, and require no action then.
+_BEFORE_LOSS_SECONDS = 600.0
 # Registration with a fabric takes seconds once its fabric manager runs. The manager itself may start some minutes after
 # the driver; until it has registered the device, no program can use it.
 _UNFINISHED = frozenset({"not_started", "in_progress", "failed"})
@@ -92,6 +95,8 @@ class HealthFacts:
         fabric_unfinished_seconds: How long it has been seen unfinished or failed.
         fabric_conditions: The conditions that the fabric reports for the device.
         events: The events since the device was last known to work that have an effect.
+        ended_events: Those that have no effect any more because the driver requires no action, and since when, in
+            monotonic seconds.
         new_event: Whether one of these events occurred since the last reading.
         before_loss: The events after which a lost device was lost.
     """
@@ -106,6 +111,7 @@ class HealthFacts:
     fabric_unfinished_seconds: float = 0.0
     fabric_conditions: set[str] = field(default_factory=set)
     events: Events = field(default_factory=dict)
+    ended_events: dict[tuple[str, str], tuple[Effect, float]] = field(default_factory=dict)
     new_event: bool = False
     before_loss: Events = field(default_factory=dict)
 
@@ -163,7 +169,7 @@ RULES: tuple[StatusRule, ...] = (
         _FAILED,
         lambda facts: facts.lost,
         Said(
-            "The device no longer answers, or is on the bus but not listed",
+            "The device no longer answers, or the driver no longer lists it",
             "See dmesg on the node for lines with Xid. Drain the node, then reset the device or reboot",
         ),
         _lost_after,
@@ -213,7 +219,7 @@ RULES: tuple[StatusRule, ...] = (
         lambda facts: facts.repair_pending,
         Said(
             "Bad memory will be replaced at the next reset",
-            "Running programs are not affected. Reset the device at the next opportunity",
+            "Reset the device at the next opportunity. Programs that run now can go on until then",
         ),
     ),
     StatusRule(
@@ -324,8 +330,9 @@ class StatusTable:
 
     def mark_lost(self, uuid: str) -> None:
         """Mark a device as lost. Its other facts are no longer valid; its events are the likely cause."""
-        before = self._facts_of(uuid)
-        self._facts[uuid] = HealthFacts(lost=True, before_loss=before.before_loss | before.events)
+        before, since = self._facts_of(uuid), self._clock() - _BEFORE_LOSS_SECONDS
+        ended = {event: has for event, (has, at) in before.ended_events.items() if at >= since}
+        self._facts[uuid] = HealthFacts(lost=True, before_loss=before.before_loss | ended | before.events)
 
     def conditions(self, uuid: str) -> tuple[Condition, ...]:
         """Why a device was not ok when `samples` was last called, the worst first; nothing if it was."""
@@ -352,6 +359,7 @@ def _apply_sample(facts: HealthFacts, sample: Sample, now: float) -> None:
             facts.recovery = sample.labels[0]
             # In the poll in which an event is received, the action may have been read before the event.
             if facts.recovery == "none" and not facts.new_event:
+                facts.ended_events |= {event: (has, now) for event, has in facts.events.items()}
                 facts.events.clear()
     elif sample.metric is catalog.MEMORY_REPAIR_FAILED:
         facts.repair_failed = bool(sample.value)

@@ -19,6 +19,7 @@ from collectors.simulated.machine import Machine
 from collectors.simulated.profile import ErrorCode, Scheme
 
 _RAS = "ras"
+_MEMORY = "umc"  # its block
 # Of cards of other vendors, by state.
 _OTHERS: tuple[Condition, ...] = (
     Condition(
@@ -86,7 +87,7 @@ def _amd_facts(view: DeviceView) -> amd.HealthFacts:
         return amd.HealthFacts(lost=True)
     pages = catalog.MEMORY_RETIRED_PAGES in view.profile.whole
     return amd.HealthFacts(
-        uncorrected_errors=view.machine.block_errors + rows_waiting(view),
+        failing_blocks=tuple(sorted({*view.machine.failing_blocks, *([_MEMORY] if rows_waiting(view) else ())})),
         bad_pages=replaced_rows(view)[1],
         bad_page_threshold=bad_page_threshold(view) if pages else None,
         repair_pending=rows_waiting(view),

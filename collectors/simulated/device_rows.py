@@ -103,7 +103,7 @@ def _status(view: DeviceView) -> Values:
         return one_of(labels.STATUS, "failed")
     if worn_out(view):
         return one_of(labels.STATUS, "predicted_failure")
-    return one_of(labels.STATUS, "degraded" if view.machine.block_errors or rows_waiting(view) else "ok")
+    return one_of(labels.STATUS, "degraded" if view.machine.failing_blocks or rows_waiting(view) else "ok")
 
 
 def worn_out(view: DeviceView) -> bool:

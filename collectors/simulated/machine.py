@@ -5,6 +5,7 @@ The state at a time depends only on the scenario and that time, not on when it w
 """
 
 from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
 from collectors import catalog, labels
@@ -90,7 +91,7 @@ class Machine:
         }
         self._unrepaired: dict[ErrorCode, None] = {}
         self._before_loss: dict[ErrorCode, None] = {}
-        self._block_errors = 0
+        self._failing_blocks: set[str] = set()
         self._last_events: dict[tuple[str, ...], int] = {}
         self._core_celsius = _settled_celsius(device.profile, device.profile.idle_watts)
         self._apply_events()
@@ -138,9 +139,9 @@ class Machine:
         return self._before_loss.keys()
 
     @property
-    def block_errors(self) -> int:
-        """Uncorrected errors since the driver was loaded, of blocks other than the memory; 0 if it has no blocks."""
-        return self._block_errors
+    def failing_blocks(self) -> AbstractSet[str]:
+        """The blocks with critical events since the driver was loaded; empty for a card without blocks."""
+        return self._failing_blocks
 
     @property
     def last_events(self) -> Mapping[tuple[str, ...], int]:
@@ -213,22 +214,24 @@ class Machine:
             for count in self._totals:
                 if count[0] in _RESET_BY_DRIVER:
                     self._totals[count] = 0.0
-            self._block_errors = 0
+            self._failing_blocks.clear()
         self._before_loss = {**self._before_loss, **self._unrepaired} if self._now.lost else {}
         if self._now.lost or any(self._incidents(Trouble.DRIVER_RELOAD)):
             self._unrepaired.clear()
         for incident in self._incidents(Trouble.CRITICAL_ERROR):
-            self._block_errors += self._count_events(incident.code, 1)
+            code = self._count_events(incident.code, 1)
+            if code is not None and code.source == _BLOCKS:
+                self._failing_blocks.add(code.code)
 
-    def _count_events(self, name: str, number: int) -> int:
-        """Count events of one code, if the card has it. Returns the number of those that are errors of a block."""
+    def _count_events(self, name: str, number: int) -> ErrorCode | None:
+        """Count events of one code, if the card has it and there are any. Returns that code."""
         code = next((code for code in self.device.profile.error_codes if code.code == name), None)
         if code is None or not number:
-            return 0
+            return None
         self._events[code.labels] = self._events.get(code.labels, 0) + number
         self._last_events[code.labels] = self._tick
         (self._before_loss if self._now.lost else self._unrepaired)[code] = None
-        return number if code.source == _BLOCKS else 0
+        return code
 
     def _rates(self) -> Iterator[tuple[Count, float]]:
         """Every counter of the hardware, and by how much it rises per second now."""

@@ -72,10 +72,10 @@ class Expression:
         return type(self)(f"{self.part()}\n/ {other.part()}", unit, whole=False)
 
     def times_one_of(self, other: Self, *on: str, adding: tuple[str, ...] = ()) -> Self:
-        """The product with the one element of the other that has the same labels; it has the other's unit, if any.
+        """The product with the largest element of the other that has the same labels; it has the other's unit, if any.
 
         Args:
-            other: The side with one element for each combination of labels, where this side may have many.
+            other: The side of which one element for each combination of labels is used, where this side may have many.
             on: The labels to compare, in addition to the cluster.
             adding: Labels to copy from the other.
         """
@@ -109,7 +109,16 @@ class Expression:
         self, operator: str, other: Self, on: tuple[str, ...], adding: tuple[str, ...], unit: Unit
     ) -> Self:
         matching = f"on ({_list(CLUSTER, *on)}) group_left ({_list(*adding)})"
-        return type(self)(f"{self.part()}\n{operator} {matching}\n{other.part()}", unit, whole=False)
+        return type(self)(f"{self.part()}\n{operator} {matching}\n{other._one_of(*on, *adding)}", unit, whole=False)
+
+    def _one_of(self, *by: str) -> str:
+        """The largest element of each combination of labels, as the one side of a join.
+
+        Usually there is only one. A device that is exported twice has several, and so has, within the range of a rate,
+        one whose labels have changed. Without this, one such device would make the whole query an error.
+        """
+        aggregation = f"max by ({_list(CLUSTER, *by)}) ("
+        return self.text if self.text.startswith(aggregation) else f"{aggregation}{self.text})"
 
 
 def rate(counter: Expression, window: str) -> Expression:

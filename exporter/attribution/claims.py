@@ -11,12 +11,12 @@ from typing import NamedTuple
 
 from collectors.contract import SubjectKey
 from exporter.attribution.cdi_names import claim_uid
-from exporter.attribution.claim_log import ClaimLog
 from exporter.attribution.claim_memory import ClaimMemory
 from exporter.attribution.claim_resolution import ClaimMatch, Finder, Lookups, UnresolvedReason, Way
 from exporter.attribution.claim_users import ClaimRules, ClaimUsers, Use
 from exporter.attribution.holding import ClaimDevice, DeviceOfClaim
 from exporter.attribution.inventory import Inventory, ListedSubjects
+from exporter.attribution.unresolved_log import ClaimLog
 from exporter.few_names import counted_by_few, few_names
 
 _MOST_SHOWN = 100

@@ -10,6 +10,7 @@ from enum import Enum, auto
 from typing import NamedTuple, Protocol
 
 from collectors.backoff import Backoff
+from exporter.advice import FOR_KUBELET
 from exporter.attribution.allocation_cache import AllocationCache
 from exporter.attribution.holding import ClaimDevice, Holding, PodResourcesList
 from exporter.attribution.podresources import KubeletError, SocketAbsentError
@@ -247,7 +248,7 @@ class KubeletWatcher:
         ):
             self.memory.health = KubeletHealth.DOWN
             trace = None if isinstance(error, KubeletError) else error
-            fields = {}
+            fields = {"do": FOR_KUBELET}
             if self.memory.last_success is not None:
                 fields["allocations_kept_for"] = spell_duration(self.memory.cache.hold_seconds)
             _log.error("kubelet unavailable: %s", error, exc_info=trace, extra={"fields": fields})

@@ -16,6 +16,7 @@ class FindingCode(StrEnum):
     NO_ACCELERATOR = "no_accelerator"
     DEVICE_LOST = "device_lost"
     DEVICE_NOT_OK = "device_not_ok"
+    DEVICE_EVENT = "device_event"
     DEVICE_THROTTLED = "device_throttled"
     DEVICE_NOT_READ = "device_not_read"
     READING_FAILED = "reading_failed"

@@ -53,10 +53,10 @@ def _address(address: AddressFacts) -> Finding:
     if address.state is AddressState.SERVED:
         return Finding(Severity.OK, FindingCode.ADDRESS_OK, subject, "an exporter listens there")
     if address.state is AddressState.TAKEN:
-        text = f"{address.text}; another program listens there"
+        text = f"{address.text}; another program listens there, or an exporter that does not answer"
         return Finding(Severity.ERROR, FindingCode.ADDRESS_TAKEN, subject, text)
     if address.state is AddressState.LATE:
         text = "testing whether it is free took too long"
-        do = "check that its host name resolves"
+        do = "check that its host name resolves, and that what listens there answers"
         return Finding(Severity.WARNING, FindingCode.ADDRESS_LATE, subject, text, do)
     return Finding(Severity.ERROR, FindingCode.ADDRESS_REFUSED, subject, address.text)

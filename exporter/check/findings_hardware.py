@@ -1,12 +1,13 @@
 """Findings about collectors, devices and the PCI bus. No I/O."""
 
-from collections.abc import Collection, Iterator, Mapping
+import math
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from collectors import catalog
 from collectors.contract import Device, Fault, Reading, Reason
 from collectors.wording import counted
-from exporter.advice import OF_REASONS
+from exporter.advice import FOR_HANGING, FOR_PAST_EVENT, OF_REASONS
 from exporter.check.facts import CallOutcome, CollectorFacts, NodeFacts, PciFacts, PciState, VariableFacts
 from exporter.check.finding import Finding, FindingCode
 from exporter.check.running_facts import RunningExporter
@@ -17,7 +18,9 @@ from exporter.throttling import throttled
 
 _PARTITIONING = ("partitioning",)
 _MOST_EVENTS = 4
+_RECENT_SECONDS = 600.0  # the window of the alert AcceleratorHardwareError
 _OK = "ok"
+_SEE_LOG = "see the page and the log of the exporter, and dmesg on the node"
 _OF_ONE_READING = frozenset({Reason.PERMISSION_DENIED, Reason.UNAVAILABLE, Reason.INVALID_VALUE})
 
 
@@ -38,24 +41,36 @@ class _Known(NamedTuple):
         Returns:
             Its own uuid and no index, if it is not known there.
         """
-        return self.running.devices.get(device.device, (device.uuid, "")) if self.running else (device.uuid, "")
+        return self.at(device.device) or (device.uuid, "")
+
+    def at(self, address: str) -> tuple[str, str] | None:
+        """The uuid and the index of the device at an address by the running exporter; None if it knows none there."""
+        return self.running.devices.get(address) if self.running else None
 
     def pods(self, device: Device) -> Collection[str] | None:
         """The pods that hold a device, here or by the running exporter; None if that is unknown."""
+        return self.pods_at(device.device) or self.holders.get(device.uuid)
+
+    def pods_at(self, address: str) -> Collection[str]:
+        """The pods that hold the device at an address by the running exporter; none if it does not know."""
         held = self.running.held if self.running else ()
-        there = {each.holder.rpartition("/")[0] for each in held if each.device == device.device}
-        return there or self.holders.get(device.uuid)
+        return {each.holder.rpartition("/")[0] for each in held if each.device == address}
 
     def state(self, device: Device) -> str:
         """The state by the running exporter."""
         return self.running.states.get(self.named(device)[0], _OK) if self.running else _OK
 
-    def events(self, device: Device) -> str:
-        """The last critical events of a device that the running exporter has counted, as the end of a text."""
-        uuid = self.named(device)[0]
-        events = [each for each in self.running.events if each.uuid == uuid] if self.running else []
-        named = [f"{each.source} {each.code} {spell_duration(round(each.age_seconds))} ago" for each in events]
-        return f"; the running exporter has counted {', '.join(named[:_MOST_EVENTS])}" if named else ""
+    def events(self, uuid: str, within_seconds: float = math.inf) -> str:
+        """The last critical events of a device that the running exporter has counted; empty without any."""
+        known = self.running.events if self.running else ()
+        events = [each for each in known if each.uuid == uuid and each.age_seconds <= within_seconds]
+        named = [f"{each.source} {each.code} ({spell_duration(round(each.age_seconds))} ago)" for each in events]
+        return f"the running exporter has counted {', '.join(named[:_MOST_EVENTS])}" if named else ""
+
+    def and_events(self, device: Device) -> str:
+        """The same as the end of a text."""
+        events = self.events(self.named(device)[0])
+        return f"; {events}" if events else ""
 
 
 def hardware_findings(facts: NodeFacts) -> Iterator[Finding]:
@@ -66,7 +81,7 @@ def hardware_findings(facts: NodeFacts) -> Iterator[Finding]:
         # An absent vendor is reported only if every vendor is absent.
         if no_hardware or collector.state is not CallOutcome.ABSENT:
             yield from _collector(collector, known)
-    yield from _bus(facts)
+    yield from _bus(facts, known)
     yield from _hidden_partitions(facts)
     if no_hardware and not facts.devices:
         text = "no accelerator on this node: the exporter exports only its own health"
@@ -85,10 +100,7 @@ def _collector(collector: CollectorFacts, known: _Known) -> Iterator[Finding]:
             f"a call to the hardware has not returned within {collector.seconds:g} s: until it returns, the exporter "
             "has no readings of its devices"
         )
-        do = (
-            "see dmesg on the node, because drivers can hang; to distinguish a slow driver from a hung one, run check "
-            "with a longer --poll.deadline"
-        )
+        do = f"{FOR_HANGING}; to distinguish a slow driver from one that hangs, run check with a longer --poll.deadline"
         yield Finding(Severity.ERROR, FindingCode.COLLECTOR_LATE, subject, text, do)
     else:
         reason = collector.reason or Reason.BROKEN
@@ -112,7 +124,8 @@ def _reading(subject: str, collector: CollectorFacts, reading: Reading, known: _
         yield from _not_ok(device, reading, known)
     addresses = {device.device for device in lost}
     subjects = _subjects(reading)
-    for fault in reading.faults:
+    faults = _located(reading.faults, subjects, len(lost))
+    for fault in faults:
         if fault.where not in addresses and fault.reason is not Reason.DRIVER_NOT_LOADED:
             yield _fault(fault, subjects)
 
@@ -121,6 +134,18 @@ def _subjects(reading: Reading) -> dict[str, str]:
     """Return the subject of faults by the names that collectors use in `Fault.where`."""
     subjects = {name: f"device {each.device}" for each in reading.devices for name in (each.uuid, each.device)}
     return subjects | {part.uuid: f"partition {part.uuid}" for part in reading.partitions}
+
+
+def _located(faults: Sequence[Fault], subjects: Collection[str], lost: int) -> Sequence[Fault]:
+    """The faults without those about a lost device that name no device: each lost device has its own finding.
+
+    Args:
+        faults: All faults of a reading.
+        subjects: The names of devices and partitions.
+        lost: The number of lost devices that are known by name.
+    """
+    nameless = [each for each in faults if each.reason is Reason.DEVICE_LOST and each.where not in subjects]
+    return [each for each in faults if each not in nameless] if len(nameless) <= lost else faults
 
 
 def _holders(facts: NodeFacts) -> dict[str, set[str]]:
@@ -147,7 +172,10 @@ def _lost(device: Device, fault: Fault | None, reading: Reading, known: _Known) 
     why = "".join(f"; {condition.text}" for condition in conditions)
     detail = f" ({fault.detail})" if fault is not None else ""
     do = conditions[0].do if conditions else OF_REASONS[Reason.DEVICE_LOST]
-    text += f"{why}{detail}{known.events(device)}"
+    events = known.and_events(device)
+    text += f"{why}{detail}{events}"
+    if events:
+        do = f"{do}. The status page has the next step after these errors"
     return Finding(OF_STATES["failed"], FindingCode.DEVICE_LOST, f"device {device.device}", text, do)
 
 
@@ -170,9 +198,12 @@ def _not_ok(device: Device, reading: Reading, known: _Known) -> Iterator[Finding
         conditions = reading.conditions.get(device.uuid, ())
         why = "; ".join(each.text for each in conditions) or "no reason is known here"
         by = "" if state == own else f" by the running exporter at {known.running.address}" if known.running else ""
-        text = f"{_named(device, reading, known)}: {state.replace('_', ' ')}{by}: {why}{known.events(device)}"
-        do = conditions[0].do if conditions else "see the page and the log of the exporter, and dmesg on the node"
+        text = f"{_named(device, reading, known)}: {state.replace('_', ' ')}{by}: {why}{known.and_events(device)}"
+        do = conditions[0].do if conditions else _SEE_LOG
         yield Finding(_severity(state), FindingCode.DEVICE_NOT_OK, subject, text, do)
+    elif events := known.events(known.named(device)[0], _RECENT_SECONDS):
+        text = f"{_named(device, reading, known)}: {events}"
+        yield Finding(Severity.WARNING, FindingCode.DEVICE_EVENT, subject, text, FOR_PAST_EVENT)
     for uuid, condition in throttled(reading.samples):
         if uuid == device.uuid:
             text = f"{_named(device, reading, known)}: {condition.text}"
@@ -192,7 +223,7 @@ def _fault(fault: Fault, subjects: Mapping[str, str]) -> Finding:
     return Finding(severity, code, subject, f"{fault.reason.value}: {fault.detail}", OF_REASONS[fault.reason])
 
 
-def _bus(facts: NodeFacts) -> Iterator[Finding]:
+def _bus(facts: NodeFacts, known: _Known) -> Iterator[Finding]:
     """Report the devices on the bus that nothing reads: a device without its driver also causes a fault."""
     readings = {collector.name: collector.reading for collector in facts.collectors if collector.reading is not None}
     undriven = {
@@ -209,26 +240,38 @@ def _bus(facts: NodeFacts) -> Iterator[Finding]:
             do = f"install a collector for {function.vendor}, if this device should be read"
             yield Finding(Severity.WARNING, FindingCode.NO_COLLECTOR, subject, text, do)
         elif function.address in undriven:
-            text = f"{name} is {undriven[function.address]}"
-            yield Finding(
-                Severity.WARNING, FindingCode.DEVICE_NOT_READ, subject, text, "see lsmod and dmesg on the node"
-            )
+            text, do = f"is {undriven[function.address]}", "see lsmod and dmesg on the node"
+            yield _not_read(function, text, do, known)
         elif function.state is PciState.NOT_READ and function.collector in readings:
-            yield _not_read(function, subject, name)
+            yield _not_listed(function, known)
 
 
-def _not_read(function: PciFacts, subject: str, name: str) -> Finding:
+def _not_listed(function: PciFacts, known: _Known) -> Finding:
     if function.driver is None:
-        text = (
-            f"{name} is on the PCI bus and no driver is bound to it: the collector {function.collector} cannot read it"
-        )
-        return Finding(Severity.WARNING, FindingCode.DEVICE_NOT_READ, subject, text, "see dmesg on the node")
+        text = f"is on the PCI bus and no driver is bound to it: the collector {function.collector} cannot read it"
+        return _not_read(function, text, "see dmesg on the node", known)
     text = (
-        f"{name} is on the PCI bus, bound to the driver {function.driver}, and the collector {function.collector} "
-        "does not list it"
+        f"is on the PCI bus, bound to the driver {function.driver}, and the collector {function.collector} does not "
+        "list it"
     )
     do = "check that the container gets every device, and that the driver is the vendor's"
-    return Finding(Severity.WARNING, FindingCode.DEVICE_NOT_READ, subject, text, do)
+    return _not_read(function, text, do, known)
+
+
+def _not_read(function: PciFacts, text: str, do: str, known: _Known) -> Finding:
+    """A device that nothing reads here. Where the running exporter has read it before, it is lost."""
+    subject, name = f"device {function.address}", f"{function.vendor} {function.ids}"
+    uuid, index = known.at(function.address) or ("", "")
+    if known.running is None or _severity(known.running.states.get(uuid, _OK)) is not Severity.ERROR:
+        return Finding(Severity.WARNING, FindingCode.DEVICE_NOT_READ, subject, f"{name} {text}", do)
+    held = some_pods(known.pods_at(function.address)) or "no pod"
+    events = known.events(uuid)
+    text = (
+        f"{name}, {f'index {index}, ' if index else ''}{uuid}, held by {held}: failed by the running exporter at "
+        f"{known.running.address}; it {text}{f'; {events}' if events else ''}"
+    )
+    do += "; drain the node, then bind the device to its driver again or reboot"
+    return Finding(Severity.ERROR, FindingCode.DEVICE_LOST, subject, text, do)
 
 
 def _hidden_partitions(facts: NodeFacts) -> Iterator[Finding]:

@@ -1,9 +1,10 @@
 """Findings about the kubelet's socket and its answer. No I/O."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from collectors.wording import counted, shortened
+from exporter.advice import FOR_KUBELET
 from exporter.check.claims import api_findings, claim_findings
 from exporter.check.facts import (
     AllocationFacts,
@@ -40,7 +41,7 @@ def kubelet_findings(facts: NodeFacts) -> Iterator[Finding]:
     else:
         text = f"{kubelet.text or 'no answer in time'}; {_meanwhile(facts)}"
         stale = kubelet.mount.replaced and kubelet.mount.kind is SocketMount.DIRECTORY
-        do = "restart the pod: the mounted directory has been replaced on the node" if stale else ""
+        do = "restart the pod: the mounted directory has been replaced on the node" if stale else FOR_KUBELET
         yield Finding(Severity.ERROR, FindingCode.KUBELET_FAILED, _SUBJECT, text, do)
     if kubelet.mount.kind is SocketMount.FILE:
         yield _file_mounted(kubelet)
@@ -90,23 +91,58 @@ def _file_mounted(kubelet: KubeletFacts) -> Finding:
 
 
 def _unmatched(facts: NodeFacts, allocations: AllocationFacts) -> Iterator[Finding]:
-    """Report ids that match no device: a note if the collector of the resource is down, else an error."""
+    """Report ids that match no device: a note if the collector of the resource is down, else a warning."""
     counts = counted_by_few(Counter(holding.resource for holding in allocations.unmatched))
     down = (CallOutcome.FAILED, CallOutcome.LATE)
     prefixes_down = tuple(prefix for c in facts.collectors if c.state in down for prefix in c.resource_prefixes)
+    unread = _unread(facts)
     for resource, count in sorted(counts.items()):
         ids = [each.device_id for each in allocations.unmatched if each.resource == resource]
+        down_now = resource.startswith(prefixes_down)
+        of_unread = {} if down_now else {each: unread[_whole(each)] for each in ids if _whole(each) in unread}
+        ids = [each for each in ids if each not in of_unread]
+        if of_unread:
+            yield _of_unread(resource, of_unread)
+        if count == len(of_unread):
+            continue
         named = counted(
-            count,
+            count - len(of_unread),
             "allocated id matches no device; its pod has no series",
             "allocated ids match no device; their pods have no series",
         )
         text = f"{resource}: {named}{_shown(ids)}"
-        if resource.startswith(prefixes_down):
+        if down_now:
             do = "fix the collector first"
             yield Finding(Severity.NOTE, FindingCode.UNMATCHED_IDS, _SUBJECT, text, do)
         else:
-            yield Finding(Severity.ERROR, FindingCode.UNMATCHED_IDS, _SUBJECT, text, _remedy(facts, ids))
+            yield Finding(Severity.WARNING, FindingCode.UNMATCHED_IDS, _SUBJECT, text, _remedy(facts, ids))
+
+
+def _unread(facts: NodeFacts) -> Mapping[str, str]:
+    """The addresses of the devices of this node that cannot be read, by what their ids may be: address and uuids."""
+    known, held = (facts.running.devices, facts.running.held) if facts.running else ({}, ())
+    addresses = {device.device for device in facts.devices if device.lost}
+    addresses |= {each.address for each in facts.pci if each.state is PciState.NOT_READ}
+    names = {each: each for each in addresses}
+    names |= {known[each][0]: each for each in addresses if each in known}
+    return names | {each.uuid: each.device for each in held if each.device in addresses}
+
+
+def _whole(device_id: str) -> str:
+    """The id without the number of a replica."""
+    return device_id.partition("::")[0]
+
+
+def _of_unread(resource: str, addresses: Mapping[str, str]) -> Finding:
+    """Report ids whose device is on the node: it has a finding of its own, which has what to do."""
+    named = counted(
+        len(addresses),
+        "allocated id is that of a device that cannot be read now",
+        "allocated ids are those of devices that cannot be read now",
+    )
+    devices = ", ".join(dict.fromkeys(addresses.values()))
+    text = f"{resource}: {named}{_shown(list(addresses))}"
+    return Finding(Severity.NOTE, FindingCode.UNMATCHED_IDS, _SUBJECT, text, f"repair the device first ({devices})")
 
 
 def _shown(ids: Sequence[str]) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 from exporter.configuration.errors import ConfigError
 from exporter.conformance import autoscaling, load_watch
 from exporter.conformance.accelerator_metrics import TEST as METRICS_TEST
-from exporter.conformance.go_test import e2e_log, junit_xml, results_json
+from exporter.conformance.go_output import e2e_log, junit_xml, results_json
 from exporter.conformance.outcome import ConformanceTest, Outcome
 from exporter.conformance.report import Report
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 
 from collectors.wording import counted
-from exporter.advice import FOR_HANGING, OF_REASONS
+from exporter.advice import FOR_HANGING, FOR_PAST_EVENT, OF_REASONS
 from exporter.severity import OF_STATES, Severity
 from exporter.snapshot import Container
 from exporter.web.html import Html, Node, body, element, group, lines, row, table, tag
@@ -19,6 +19,7 @@ TONES: Mapping[Severity, str] = {
 }
 _COLUMNS = ("Device", "State", "Why", "What to do next", "Pods")
 _MOST_PODS = 8
+_MOST_EVENTS = 4
 
 
 def attention(view: StatusView) -> Iterator[Html]:
@@ -26,7 +27,8 @@ def attention(view: StatusView) -> Iterator[Html]:
     severities = list(Severity)
     failing = [each for each in view.collectors if each.state in {CollectorStatus.LATE, CollectorStatus.DOWN}]
     wanting = sorted(
-        (device for device in view.devices if device.needs_attention), key=lambda each: severities.index(each.severity)
+        (device for device in view.devices if device.needs_attention),
+        key=lambda each: (severities.index(each.severity), each.state == "ok"),
     )
     if failing or wanting:
         title = element("h2", "Needs attention", id="attention")
@@ -52,6 +54,11 @@ def container(held_by: Container) -> Html:
     return group(where, held_by.pod, _soft(f" / {held_by.container}"))
 
 
+def sentence(text: str) -> str:
+    """A text with a capital at its begin and a full stop at its end."""
+    return f"{text[0].upper()}{text[1:]}."
+
+
 def _row(device: DeviceRow) -> Html:
     index = f"index {device.index}, " if device.index else ""
     name = lines(element("strong", f"{index}{device.address}"), _soft(device.uuid), _soft(device.model))
@@ -72,7 +79,7 @@ def _collector_row(collector: CollectorRow) -> Html:
     )
     name = element("strong", f"collector {collector.name}")
     state = tag(collector.state, TONES[Severity.ERROR])
-    return row(_COLUMNS, (name, state, lines(why, since), _sentence(step), pods), "lost")
+    return row(_COLUMNS, (name, state, lines(why, since), sentence(step), pods), "lost")
 
 
 def _tag(device: DeviceRow) -> Html:
@@ -93,7 +100,7 @@ def _tag_text(device: DeviceRow) -> tuple[str, Severity | None]:
     elif device.state is None:
         return "unknown", None
     elif device.state == "ok" and device.needs_attention:
-        found = "ok, slowed down", device.severity
+        found = "ok, slowed down" if device.conditions else "ok, recent error", device.severity
     else:
         found = device.state.replace("_", " "), OF_STATES.get(device.state, Severity.NOTE)
     return found
@@ -102,6 +109,7 @@ def _tag_text(device: DeviceRow) -> tuple[str, Severity | None]:
 def _why(device: DeviceRow) -> list[Node]:
     """Why it needs attention."""
     why = [f"{condition.text}." for condition in device.conditions]
+    why += [f"{ago(recent.age_seconds)}: {recent.event.text}." for recent in device.events[:_MOST_EVENTS]]
     if device.unread_seconds is not None and not device.lost:
         hangs = f"A driver call has not returned: nothing has been read of it for {duration(device.unread_seconds)}."
         why.insert(0, hangs)
@@ -110,9 +118,14 @@ def _why(device: DeviceRow) -> list[Node]:
 
 def _next(device: DeviceRow) -> list[Node]:
     """What to do, the most urgent first."""
-    steps = [f"{each}." for each in dict.fromkeys(condition.do for condition in device.conditions)]
+    works = device.state == "ok" and device.unread_seconds is None
+    past = () if works else device.events[:_MOST_EVENTS]
+    advice = (*(each.do for each in device.conditions), *(each.event.do for each in past))
+    steps = [f"{each}." for each in dict.fromkeys(advice)]
+    if works and device.events:
+        steps.append(sentence(FOR_PAST_EVENT))
     if (device.stuck_seconds is not None or device.unread_seconds is not None) and not device.lost:
-        steps.insert(0, _sentence(FOR_HANGING))
+        steps.insert(0, sentence(FOR_HANGING))
     return [*steps] or ["See the log of the exporter, and dmesg on the node."]
 
 
@@ -132,7 +145,3 @@ def _pods(device: DeviceRow) -> Node:
 
 def _soft(text: str) -> Html:
     return element("span", text, class_="soft")
-
-
-def _sentence(text: str) -> str:
-    return f"{text[0].upper()}{text[1:]}."

@@ -5,11 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from collectors.wording import counted
+from exporter.advice import FOR_KUBELET
 from exporter.severity import OF_HANGING, Severity
 from exporter.web.html import Html, Node, bar, body, element, group, lines, row, table, tag, void
 from exporter.web.quantities import ago, celsius, duration, percent, short_uuid, size, watts
 from exporter.web.response import Handler, Response
-from exporter.web.status_attention import TONES, attention, container, state_tag
+from exporter.web.status_attention import TONES, attention, container, sentence, state_tag
 from exporter.web.status_view import (
     CollectorRow,
     CollectorStatus,
@@ -174,11 +175,12 @@ def _notices_of_allocations(about: About, view: StatusView) -> Iterator[_Notice]
         yield _severity_of(down), f"Allocations are unknown: {reason}."
     elif down:
         since = ago(down[0].last_success_age_seconds)
-        yield _severity_of(down), f"{names[0].upper()}{names[1:]} does not answer: allocations are as of {since}."
+        text = f"{names[0].upper()}{names[1:]} does not answer: allocations are as of {since}."
+        yield _severity_of(down), f"{text} {sentence(FOR_KUBELET)}"
     details = (" Run ", element("code", about.check), " for details.")
     for resource, count in view.unmatched:
         ids = counted(count, f"allocated id of {resource} matches", f"allocated ids of {resource} match")
-        yield Severity.ERROR, f"{ids} no device.", *details
+        yield Severity.WARNING, f"{ids} no device.", *details
     for driver, count in view.unresolved_claims:
         devices = counted(count, "device", "devices")
         yield (
@@ -220,6 +222,11 @@ def _summary(view: StatusView) -> str:
     stuck = sum(device.stuck_seconds is not None for device in view.devices)
     if stuck:
         facts.append(f"{counted(stuck, 'device')} stuck")
+    unread = sum(
+        each.unread_seconds is not None and each.stuck_seconds is None and not each.lost for each in view.devices
+    )
+    if unread:
+        facts.append(f"{counted(unread, 'device')} not read")
     if view.allocations_known:
         facts.append(f"{counted(sum(device.free for device in view.devices), 'device')} free")
     return ", ".join(facts)

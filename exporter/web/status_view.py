@@ -11,7 +11,7 @@ from collectors.contract import Device, Partition, Sample, SubjectKey
 from collectors.metric import Metric
 from exporter.device_names import index_of
 from exporter.severity import OF_HANGING, OF_STATES, Severity
-from exporter.snapshot import AttributionHealth, CollectorHealth, Container, Failure, Snapshot
+from exporter.snapshot import AttributionHealth, CollectorHealth, Container, Failure, RecentEvent, Snapshot
 from exporter.throttling import throttled
 
 MAX_SHOWN_HOLDERS = 5
@@ -97,6 +97,7 @@ class DeviceRow:
         unread_seconds: For how long nothing has been read of it that should have been; None if it is read.
         unread_severity: How severe that is.
         conditions: Why it needs attention, the worst first.
+        events: Its critical events of the last 10 minutes, the newest first, without those that are a condition.
     """
 
     uuid: str
@@ -114,6 +115,7 @@ class DeviceRow:
     unread_seconds: float | None = None
     unread_severity: Severity = Severity.OK
     conditions: tuple[Condition, ...] = ()
+    events: tuple[RecentEvent, ...] = ()
 
     @property
     def severity(self) -> Severity:
@@ -126,6 +128,7 @@ class DeviceRow:
         facts.append(Severity.NOTE if self.state is None else OF_STATES.get(self.state, Severity.NOTE))
         facts.append(Severity.OK if self.unread_seconds is None else self.unread_severity)
         facts.append(Severity.OK if self.stuck_seconds is None else OF_HANGING)
+        facts.append(Severity.WARNING if self.events else Severity.OK)
         return min(facts, key=list(Severity).index)
 
     @property
@@ -135,7 +138,7 @@ class DeviceRow:
             return False
         slow = self.unread_seconds is not None and self.unread_severity is Severity.WARNING
         unwell = OF_STATES.get(self.state or "", Severity.NOTE) in {Severity.ERROR, Severity.WARNING}
-        return self.lost or slow or unwell or self.stuck_seconds is not None or bool(self.conditions)
+        return self.lost or slow or unwell or self.stuck_seconds is not None or bool(self.conditions or self.events)
 
     @property
     def allocated_partitions(self) -> int:
@@ -267,6 +270,13 @@ class _Subjects:
         for uuid, why in (*snapshot.conditions.items(), *((uuid, (why,)) for uuid, why in throttled(snapshot.samples))):
             self._conditions[uuid] += why
 
+        self._events: dict[str, list[RecentEvent]] = defaultdict(list)
+        for recent in snapshot.events:
+            named = any(recent.event.text in each.text for each in self._conditions.get(recent.event.device_uuid, ()))
+            if not named:
+                since = recent.age_seconds + snapshot_age_seconds
+                self._events[recent.event.device_uuid].append(RecentEvent(recent.event, since))
+
     def device(self, device: Device) -> DeviceRow:
         key = device.subject
         unread_seconds, unread_severity = self._unread.get(device.uuid, (None, Severity.OK))
@@ -286,6 +296,7 @@ class _Subjects:
             unread_seconds=unread_seconds,
             unread_severity=unread_severity,
             conditions=tuple(self._conditions.get(device.uuid, ())),
+            events=tuple(self._events.get(device.uuid, ())),
         )
 
     def _partition(self, partition: Partition) -> PartitionRow:

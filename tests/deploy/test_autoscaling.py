@@ -18,6 +18,7 @@ from tests.doubles.adapter import expression, of_pods, rule
 from tests.doubles.keda import trigger_in
 from tests.doubles.kustomize import Manifest, read, refused
 from tests.doubles.prometheus import Prometheus, serving, tool
+from tests.doubles.promql import selectors
 from tests.doubles.scraping import write_configuration
 from tools.chart import CHART, ROOT, manifests
 from tools.queries import QUERIES
@@ -107,6 +108,8 @@ def test_the_deployment_is_the_one_that_is_scaled(preset: str) -> None:
         ("inference-5c6d8b9f7-bb2zq", True),
         ("inference-batch-7d9c5b8f4c-x2k7p", False),
         ("inference-batch-x2k7p", False),
+        ("inference-vllm-x2k7p", False),  # of a DaemonSet or a Job whose name has no vowels
+        ("inference-7d9c5b8f4c-x2k7p-extra", False),
         ("my-inference-7d9c5b8f4c-x2k7p", False),
         ("inference-0", False),
     ],
@@ -115,6 +118,18 @@ def test_only_pods_of_the_deployment_are_selected(preset: str, pod: str, *, sele
     query = preset_object(preset, "scaledobject")["spec"]["triggers"][0]["metadata"]["query"]
     (pattern,) = re.findall(r'pod=~"([^"]+)"', query)
     assert bool(re.fullmatch(pattern, pod)) == selected
+
+
+@pytest.mark.parametrize("cluster", ["east-1", 'a"b'])
+def test_pods_of_the_same_name_in_another_cluster_are_not_added(cluster: str) -> None:
+    values = {"autoscaling": {"enabled": True}, "monitor": {"enabled": True, "cluster": cluster}}
+    (found,) = (each for each in manifests(values) if each["metadata"]["name"].endswith("-autoscaling"))
+    (given,) = yaml.safe_load(found["data"]["scaledobject.yaml"])["spec"]["triggers"]
+    asked = selectors(given["metadata"]["query"])
+    assert {matcher.value for each in asked for matcher in each.matchers.matchers if matcher.name == "cluster"} == {
+        cluster
+    }
+    assert all("cluster" in {matcher.name for matcher in each.matchers.matchers} for each in asked)
 
 
 def test_the_adapter_query_matches_the_documentation() -> None:

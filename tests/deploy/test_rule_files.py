@@ -4,6 +4,7 @@ import re
 import subprocess
 from pathlib import Path
 
+import promql_parser
 import pytest
 import yaml
 
@@ -12,10 +13,12 @@ from collectors.metric import Metric, Subject
 from deploy.prometheus.src.files import FILES, alerts
 from deploy.prometheus.src.rule import RUNBOOKS, Alert, Record, Severity
 from exporter import families
+from exporter import severity as check
 from tests.doubles.prometheus import tool
-from tests.doubles.promql import selectors
+from tests.doubles.promql import ambiguous_joins, parts, selectors
 from tools import gen_alerts
 from tools.gen_chart import stale
+from tools.queries import QUERIES, Query
 
 ROOT = Path(__file__).parents[2]
 RULES = [rule for groups in FILES.values() for group in groups for rule in group.rules]
@@ -57,8 +60,26 @@ def test_rule_asks_only_for_families_and_labels_that_exist(rule: Alert | Record)
         assert name is not None
         if name not in external:
             row, subject = FAMILIES[name]
-            known = {*families.SUBJECT_LABELS[subject], *(label.name for label in row.labels)}
+            known = {*families.SUBJECT_LABELS[subject], *(label.name for label in row.labels), *ADDED_BY_PROMETHEUS}
             assert {matcher.name for matcher in selector.matchers.matchers} <= known
+
+
+@pytest.mark.parametrize("rule", [*RULES, *QUERIES], ids=lambda rule: rule.name)
+def test_one_device_with_several_series_makes_no_rule_an_error(rule: Alert | Record | Query) -> None:
+    assert ambiguous_joins(promql_parser.parse(rule.expr)) == []
+
+
+# AcceleratorExporterAbsent also compares without a cluster where one side has none: test_alert_situations.py.
+@pytest.mark.parametrize(
+    "rule", [rule for rule in RULES if rule.name != "AcceleratorExporterAbsent"], ids=lambda rule: rule.name
+)
+def test_what_has_the_same_name_in_two_clusters_is_compared_by_cluster(rule: Alert | Record) -> None:
+    for part in parts(rule.expr):
+        modifier = getattr(part, "modifier", None)
+        matching = getattr(modifier, "matching", modifier)
+        labels = set(getattr(matching, "labels", ()))
+        if labels & {"node", "model", "namespace"}:
+            assert "cluster" in labels
 
 
 @pytest.mark.parametrize("alert", alerts(), ids=lambda alert: alert.name)
@@ -105,13 +126,33 @@ def test_every_alert_has_a_section_with_what_to_do() -> None:
         assert alert.action
 
 
+def test_an_alert_about_a_device_is_as_severe_as_the_page_the_log_and_the_check_say() -> None:
+    words = {check.Severity.ERROR: Severity.CRITICAL, check.Severity.WARNING: Severity.WARNING}
+    by_name = {alert.name: alert for alert in alerts()}
+    of_states = [alert for alert in by_name.values() if "accelerator_device_status" in alert.expr]
+    assert len(of_states) == len({"lost", "failed", "degraded"})
+    for alert in of_states:
+        (states,) = {
+            matcher.value
+            for each in selectors(alert.expr)
+            for matcher in each.matchers.matchers
+            if matcher.name == "state"
+        }
+        assert {words[check.OF_STATES[state]] for state in states.split("|")} == {alert.severity}
+    assert by_name["AcceleratorDeviceStuck"].severity is words[check.OF_HANGING]
+    assert by_name["AcceleratorThrottled"].severity is Severity.WARNING
+
+
 def test_the_rule_for_alertmanager_leaves_only_critical_alerts_about_a_device() -> None:
     (text,) = re.findall(r"```yaml\n(inhibit_rules:.*?)```", (ROOT / RUNBOOKS).read_text(encoding="utf-8"), re.DOTALL)
-    (rule,) = yaml.safe_load(text)["inhibit_rules"]
+    rule, of_links = yaml.safe_load(text)["inhibit_rules"]
     (source,) = rule["source_matchers"]
     name, _ = rule["target_matchers"]
     left, stopped = (re.compile(matcher.removeprefix("alertname=~").strip('"')) for matcher in (source, name))
     assert {a.name for a in alerts() if left.fullmatch(a.name)} == {
-        a.name for a in alerts() if a.severity is Severity.CRITICAL
+        a.name for a in alerts() if a.severity is Severity.CRITICAL and a.name.startswith("AcceleratorDevice")
     }
     assert all(stopped.fullmatch(alert.name) for alert in alerts())
+    assert of_links["source_matchers"] == rule["source_matchers"]
+    (target,) = of_links["target_matchers"]
+    assert target.removeprefix("alertname=").strip('"') in {alert.name for alert in alerts()}

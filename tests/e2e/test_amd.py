@@ -75,7 +75,8 @@ def test_a_partitioned_gpu_and_the_pods_on_its_partitions(host: AmdHost) -> None
             for number, name in enumerate(partition_ids(partitioned))
         ]
         host.kubelet.pods.append(pod("serving", "large", container("server", device("amd.com/gpu", whole.address))))
-        scrape = wait_until(lambda: _with(running, _UTILIZATION, 9))
+        wait_until(lambda: _with(running, _UTILIZATION, 9))
+        scrape = wait_until(lambda: _with(running, "accelerator_allocation_share_ratio", 9))
     assert {series.labels["pod"]: series.value for series in scrape.find(_UTILIZATION, uuid=partitioned.uuid)} == {
         f"small-{number}": ratio for number, ratio in enumerate(_DIES)
     }

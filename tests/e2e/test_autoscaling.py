@@ -93,7 +93,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory, nvml_library: Path) -> Ite
 def trigger(preset: str = "default", workload: str = "inference") -> dict[str, str]:
     """The metadata of the shipped trigger, for another workload if it is named."""
     found = trigger_in((PRESETS[preset] / "scaledobject.yaml").read_text())
-    return {**found, "query": found["query"].replace('"inference(', f'"{workload}(')}
+    return {**found, "query": found["query"].replace('"inference-', f'"{workload}-')}
 
 
 def value_now(server: Prometheus, asked: dict[str, str]) -> float | None:

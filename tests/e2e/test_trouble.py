@@ -73,13 +73,15 @@ def test_an_event_a_loss_and_a_return_are_one_line_each_with_reason_pods_and_nex
         assert f"index {_BAD}, {node.uuids[_BAD]}, held by research/train-{_BAD}: " in found["text"]
         assert "the running exporter has counted xid 79 " in found["text"]
         assert {"uuid": node.uuids[_BAD], "state": "failed"} in report["running_exporter"]["states"]
-        assert f"may be the id of a device that does not answer ({node.gpus[_BAD].pci_address})" in str(report)
+        assert _finding(report, "unmatched_ids")["do"] == f"repair the device first ({node.gpus[_BAD].pci_address})"
+        assert [each["code"] for each in report["findings"] if each["severity"] == "error"] == ["device_lost"]
 
         node.nvml.heal()
         [back] = wait_until(lambda: _lines(running, "device back") or None)
         assert "level=info" in back
         assert _names(node, _BAD) in back
-        wait_until(lambda: not _page(running).attention or None)
+        row = wait_until(lambda: row if (row := _page(running).attention[1])[1] == "ok, recent error" else None)
+        assert "ago: XID 79: The device has fallen off the bus." in row[2]
 
 
 def test_all_of_eight_lost_devices_have_a_line(node: Node) -> None:

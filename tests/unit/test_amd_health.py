@@ -247,7 +247,7 @@ def test_new_errors_are_events_once_and_reasons_of_the_state_while_it_lasts(tree
     assert later.events == ()
     for each in (reading, later):
         assert [(why.state, why.text) for why in each.conditions[gpu.uuid]] == [
-            ("degraded", "Uncorrected errors since the driver was loaded, in memory or in another block")
+            ("degraded", "Uncorrected errors in the block gfx since the driver was loaded")
         ]
 
 
@@ -318,11 +318,11 @@ def test_a_card_without_fast_readings_keeps_its_state_between_the_others(tree: A
     ("facts", "expected"),
     [
         (HealthFacts(), "ok"),
-        (HealthFacts(lost=True, uncorrected_errors=1), "failed"),
+        (HealthFacts(lost=True, failing_blocks=("umc",)), "failed"),
         (HealthFacts(bad_pages=5, bad_page_threshold=5, repair_pending=True), "predicted_failure"),
         (HealthFacts(bad_pages=5), "ok"),
         (HealthFacts(repair_pending=True), "degraded"),
-        (HealthFacts(uncorrected_errors=1), "degraded"),
+        (HealthFacts(failing_blocks=("umc",)), "degraded"),
     ],
 )
 def test_the_worst_rule_decides(facts: HealthFacts, expected: str) -> None:

@@ -1,7 +1,10 @@
 """What holders are credited with, and for how long, while partitions, collectors and allocations come and go."""
 
+from dataclasses import replace
+
 import pytest
 
+from collectors.condition import CriticalEvent
 from collectors.contract import Reading, Reason
 from exporter.assembler import Assembler, Clocks
 from exporter.attribution.holding import ClaimDevice, Holding
@@ -146,3 +149,39 @@ def test_resources_with_unmatched_ids_have_few_series(assembler: Assembler, cloc
     assembler.apply(AttributionState(holdings, up=True, last_success_timestamp_seconds=1.0))
     unmatched = assembler.snapshot().unmatched
     assert (len(unmatched), unmatched["other"]) == (101, 50)
+
+
+def test_ids_that_match_no_device_for_some_time_are_one_line_with_their_pods(
+    assembler: Assembler, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    poll(assembler, clock, 0.0, USED)
+    strangers = held(("known", "gpu-a"), *((f"pod-{number}", f"gpu-x{number}") for number in range(4)))
+    for second in (1.0, 10.0, 20.0, 30.0):
+        clock.now = second
+        assembler.apply(strangers)
+    [line] = [record for record in caplog.records if record.getMessage() == "allocated ids match no device"]
+    fields = vars(line)["fields"]
+    assert line.levelname == "ERROR"
+    assert fields["ids"] == "gpu-x0, gpu-x1, gpu-x2 and 1 more id"
+    assert fields["pods"] == "ns/pod-0, ns/pod-1, ns/pod-2, ns/pod-3"
+    assert fields["do"].startswith("run accelerator-exporter check")
+
+
+def test_ids_that_match_a_device_soon_are_not_logged(
+    assembler: Assembler, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    assembler.apply(held(("pod", "gpu-a")))
+    for second in (10.0, 30.0):
+        poll(assembler, clock, second, USED)
+        assembler.apply(held(("pod", "gpu-a")))
+    assert "match no device" not in caplog.text
+
+
+def test_critical_events_are_known_for_ten_minutes(assembler: Assembler, clock: Clock) -> None:
+    hardware = CriticalEvent("gpu-a", "xid", "63", "hardware", "XID 63", "see it")
+    program = hardware._replace(code="31", error_class="application")
+    poll(assembler, clock, 1.0, replace(USED, events=(hardware, program)))
+    poll(assembler, clock, 101.0, replace(USED, events=(hardware._replace(code="94"),)))
+    known = poll(assembler, clock, 601.0, USED).events
+    assert [(each.event.code, each.age_seconds) for each in known] == [("94", 500.0), ("63", 600.0)]
+    assert [each.event.code for each in poll(assembler, clock, 602.0, USED).events] == ["94"]

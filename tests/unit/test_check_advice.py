@@ -5,10 +5,11 @@ from dataclasses import replace
 import pytest
 
 from collectors import vendors
+from collectors.contract import Fault, Reason
 from collectors.simulated import load_scenario
 from exporter.attribution.holding import Holding
 from exporter.check.command import all_findings
-from exporter.check.facts import KubeletState, NodeFacts, PciState, VariableFacts
+from exporter.check.facts import CallOutcome, KubeletState, NodeFacts, PciState, VariableFacts
 from exporter.check.finding import Finding, FindingCode
 from exporter.check.report_json import render as as_json
 from exporter.check.report_text import render as as_text
@@ -24,6 +25,7 @@ from tests.doubles.check_facts import (
     NOT_MOUNTED,
     WHOLE,
     collector,
+    failed,
     h100,
     kubelet,
     on_bus,
@@ -131,7 +133,7 @@ def test_what_only_the_running_exporter_has_seen_is_a_finding_of_the_device() ->
     assert found.severity is Severity.ERROR
     assert found.text == (
         f"{WHOLE.model}, {WHOLE.uuid}, held by research/train-0: failed by the running exporter at :9410: no reason is "
-        "known here; the running exporter has counted xid 79 2m10s ago"
+        "known here; the running exporter has counted xid 79 (2m10s ago)"
     )
     assert '"code": "79"' in as_json(replace(HEALTHY, running=running), ())
 
@@ -145,7 +147,67 @@ def test_a_lost_device_is_called_what_the_running_exporter_calls_it() -> None:
     assert text.startswith(f"{lost.model}, index 3, GPU-known, held by research/train-1: it does not answer")
     holding = FOREIGN._replace(device_id="GPU-known")
     unmatched = finding(replace(facts, kubelet=kubelet(holding)), FindingCode.UNMATCHED_IDS)
-    assert unmatched.do == f"GPU-known may be the id of a device that does not answer ({lost.device})"
+    assert (unmatched.severity, unmatched.do) == (Severity.NOTE, f"repair the device first ({lost.device})")
+    assert unmatched.text == f"{GPU}: 1 allocated id is that of a device that cannot be read now (GPU-known)"
+
+
+def test_the_next_step_after_the_errors_of_a_lost_device_is_on_the_page() -> None:
+    lost = h100(3, lost=True)
+    running = replace(
+        RUNNING, devices={lost.device: (lost.uuid, "3")}, events=(PastEvent(lost.uuid, "xid", "79", 30.0),)
+    )
+    facts = replace(HEALTHY, collectors=(collector(reading(devices=(WHOLE, lost))),), running=running)
+    found = finding(facts, FindingCode.DEVICE_LOST)
+    assert found.text.endswith("the running exporter has counted xid 79 (30s ago)")
+    assert found.do.endswith("The status page has the next step after these errors")
+
+
+def test_an_unmatched_id_is_of_a_lost_device_only_if_that_is_known() -> None:
+    lost = replace(h100(3, lost=True), uuid="nvidia-made-up")
+    facts = replace(HEALTHY, collectors=(collector(reading(devices=(WHOLE, lost))),))
+    unmatched = finding(replace(facts, kubelet=kubelet(FOREIGN)), FindingCode.UNMATCHED_IDS)
+    assert unmatched.severity is Severity.WARNING
+    assert unmatched.do == f"GPU-unmatched-0 may be the id of a device that does not answer ({lost.device})"
+
+
+def test_ids_of_a_lost_device_and_of_no_device_are_counted_apart() -> None:
+    without = on_bus(h100(3), PciState.NOT_READ, None)
+    shared = FOREIGN._replace(device_id=f"{without.address}::1")
+    facts = replace(HEALTHY, pci=(*HEALTHY.pci, without), kubelet=kubelet(shared, FOREIGN))
+    error, note = [each for each in all_findings(facts) if each.code is FindingCode.UNMATCHED_IDS]
+    assert error.text.startswith(f"{GPU}: 1 allocated id matches no device; its pod has no series (GPU-unmatched-0)")
+    assert (note.severity, note.do) == (Severity.NOTE, f"repair the device first ({without.address})")
+
+
+def test_ids_of_a_collector_that_hangs_are_no_reason_to_repair_its_devices() -> None:
+    hanging = (failed(CallOutcome.LATE),)
+    bus = (on_bus(WHOLE, PciState.NOT_READ),)
+    running = replace(RUNNING, devices={WHOLE.device: (WHOLE.uuid, "0")})
+    holding = FOREIGN._replace(device_id=WHOLE.uuid)
+    facts = replace(HEALTHY, collectors=hanging, pci=bus, running=running)
+    found = finding(replace(facts, kubelet=kubelet(holding, collectors=hanging)), FindingCode.UNMATCHED_IDS)
+    assert (found.severity, found.do) == (Severity.NOTE, "fix the collector first")
+
+
+def test_a_device_that_has_lost_its_driver_is_as_severe_as_in_the_running_exporter() -> None:
+    without = on_bus(h100(3), PciState.NOT_READ, None)
+    facts = replace(HEALTHY, pci=(*HEALTHY.pci, without))
+    assert finding(facts, FindingCode.DEVICE_NOT_READ).severity is Severity.WARNING
+    held = (HeldDevice(without.address, "GPU-known", "serving/llm-6/server", "amd.com/gpu"),)
+    running = replace(RUNNING, held=held, devices={without.address: ("GPU-known", "")}, states={"GPU-known": "failed"})
+    found = finding(replace(facts, running=running), FindingCode.DEVICE_LOST)
+    assert found.severity is Severity.ERROR
+    name = "NVIDIA 10de:2330, GPU-known, held by serving/llm-6"
+    assert found.text.startswith(f"{name}: failed by the running exporter at :9410; it is on the PCI bus ")
+    assert found.do == "see dmesg on the node; drain the node, then bind the device to its driver again or reboot"
+
+
+def test_a_lost_device_that_the_library_does_not_name_is_one_finding() -> None:
+    fault = Fault(Reason.DEVICE_LOST, "device at index 3", "GPU_IS_LOST")
+    lost = h100(3, lost=True)
+    for devices, codes in (((WHOLE, lost), {FindingCode.DEVICE_LOST}), ((WHOLE,), {FindingCode.DEVICE_NOT_READ})):
+        facts = replace(HEALTHY, collectors=(collector(reading(fault, devices=devices)),))
+        assert {each.code for each in all_findings(facts) if each.severity is Severity.ERROR} == codes
 
 
 EXPOSITION = r"""HTTP/1.1 200 OK

@@ -26,6 +26,7 @@ from exporter.check.facts import (
     SocketMount,
 )
 from exporter.check.finding import Finding, FindingCode, ordered, worst
+from exporter.check.running_facts import PastEvent, RunningExporter
 from exporter.severity import Severity
 from tests.doubles.check_facts import (
     DRA_DRIVER,
@@ -94,6 +95,8 @@ HOT = replace(reading(), samples=(Sample(catalog.THROTTLE_ACTIVE, WHOLE.uuid, 1,
 UNMATCHED = replace(HEALTHY, kubelet=kubelet(TRAINING, unmatched_holding(), unmatched_holding(1)))
 
 API_DOWN = ApiFacts("resource slices", "list and watch resourceslices", ApiState.DOWN, "it says why")
+RUNNING = RunningExporter(":9410", 23.4, 900.0, simulated=False, held=())
+
 CASES: tuple[tuple[NodeFacts, Severity, FindingCode, str, str], ...] = (
     (HEALTHY, OK, FindingCode.COLLECTOR_OK, "collector nvidia", "2 devices and 2 partitions read in 0.03 s"),
     (NOTHING, NOTE, FindingCode.COLLECTOR_ABSENT, "collector nvidia", "no NVIDIA device on this node"),
@@ -214,14 +217,14 @@ CASES: tuple[tuple[NodeFacts, Severity, FindingCode, str, str], ...] = (
     ),
     (
         UNMATCHED,
-        ERROR,
+        WARNING,
         FindingCode.UNMATCHED_IDS,
         "kubelet",
         f"{GPU}: 2 allocated ids match no device; their pods have no series",
     ),
     (
         replace(NOTHING, kubelet=kubelet(TRAINING, collectors=(ABSENT,))),
-        ERROR,
+        WARNING,
         FindingCode.UNMATCHED_IDS,
         "kubelet",
         "1 allocated id matches no device; its pod has no series",
@@ -246,6 +249,13 @@ CASES: tuple[tuple[NodeFacts, Severity, FindingCode, str, str], ...] = (
         FindingCode.DEVICE_NOT_OK,
         f"device {WHOLE.device}",
         f"{WHOLE.model}, {WHOLE.uuid}, held by research/train-0: degraded: Bad memory",
+    ),
+    (
+        replace(HEALTHY, running=replace(RUNNING, events=(PastEvent(WHOLE.uuid, "xid", "63", 30.0),))),
+        WARNING,
+        FindingCode.DEVICE_EVENT,
+        f"device {WHOLE.device}",
+        f"{WHOLE.model}, {WHOLE.uuid}, held by research/train-0: the running exporter has counted xid 63 (30s ago)",
     ),
     (
         replace(HEALTHY, collectors=(collector(HOT),)),
@@ -337,7 +347,6 @@ def test_a_node_without_devices_has_no_error_and_no_warning() -> None:
 
 def test_errors_and_warnings_say_what_to_do() -> None:
     explained_by_the_text = {
-        FindingCode.KUBELET_FAILED,
         FindingCode.ADDRESS_TAKEN,
         FindingCode.ADDRESS_REFUSED,
     }

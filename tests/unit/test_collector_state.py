@@ -253,7 +253,8 @@ def test_collector_down_logs_its_reason_even_after_a_late_call(
 
     assert [record.getMessage().partition(":")[0] for record in log.records] == ["collector late", "collector down"]
     fields = log.records[-1].__dict__["fields"]
-    assert fields == {"collector": "acme", "reason": "driver_not_loaded", "detail": "load it"}
+    do = "see lsmod and dmesg on the node; the exporter retries by itself"
+    assert fields == {"collector": "acme", "reason": "driver_not_loaded", "detail": "load it", "do": do}
 
 
 def test_collector_down_for_another_reason_is_logged(newest: CollectorState, log: pytest.LogCaptureFixture) -> None:

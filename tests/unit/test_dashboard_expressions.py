@@ -14,6 +14,7 @@ from dashboards.src.units import GRAFANA_UNITS
 from exporter import families
 from tests.doubles.dashboard_expressions import FAMILIES, labels_of, labels_of_selected, nodes, parsed, selectors
 from tests.doubles.dashboards import DASHBOARDS, FOLDER, WORKLOADS, queries
+from tests.doubles.promql import ambiguous_joins
 from tools import gen_dashboards
 from tools.dashboard_queries import panels
 
@@ -106,6 +107,11 @@ def test_what_is_read_as_it_is_has_the_unit_of_the_catalogue(name: str) -> None:
     if isinstance(expr, promql_parser.VectorSelector):
         unit = PANELS[name.rpartition("-")[0]]["fieldConfig"]["defaults"]["unit"]
         assert unit == GRAFANA_UNITS[FAMILIES[str(expr.name)][0].unit]
+
+
+@every_query
+def test_one_device_with_several_series_makes_no_query_an_error(name: str) -> None:
+    assert ambiguous_joins(parsed(TARGETS[name].expr)) == []
 
 
 def test_units_follow_from_what_is_done_with_them() -> None:

@@ -85,6 +85,11 @@ def test_a_loss_names_the_device_its_pods_the_reason_and_the_next_step(log: Devi
     ]
 
 
+def test_a_device_without_an_index_has_no_empty_field(log: DeviceLog, written: Written) -> None:
+    log.follow(replace(node(FALLEN, lost=True), samples=()), {"g": "failed"})
+    assert "device=dev-g uuid=g pods=" in written.lines[0]
+
+
 def test_a_return_says_how_long_it_lasted(log: DeviceLog, written: Written, clock: Clock) -> None:
     log.follow(node(FALLEN, lost=True), {"g": "failed"})
     clock.now = 90.4

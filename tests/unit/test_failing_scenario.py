@@ -130,12 +130,18 @@ def test_the_page_has_the_device_with_its_reason_and_its_pod(played: Played, sec
     assert row[4] == "research / finetune-2 / trainer"
 
 
-def test_before_and_after_the_faults_nothing_needs_attention(played: Played) -> None:
-    assert attention(played, 10) == attention(played, 305) == []
+def test_before_the_faults_nothing_needs_attention_and_after_them_only_the_errors_of_the_last_minutes(
+    played: Played,
+) -> None:
+    assert attention(played, 10) == []
+    [row] = attention(played, 305)
+    assert row[1] == "ok, recent error"
+    assert "ago: XID 79: The device has fallen off the bus." in row[2]
+    assert row[3].startswith("Its state is ok now: ")
 
 
 def test_a_collector_that_fails_says_why(played: Played) -> None:
-    [row] = attention(played, 565)
+    row, *_ = attention(played, 565)
     assert row[:2] == ["collector simulated", "down"]
     assert row[2].startswith("unavailable: simulated fault: every call fails from second 560 to 580")
     assert row[2].endswith("The last reading was 6s ago; 4 devices are not read.")
@@ -144,6 +150,6 @@ def test_a_collector_that_fails_says_why(played: Played) -> None:
 
 def test_a_hung_collector_is_not_green(played: Played) -> None:
     page = played.pages[655]
-    [row] = page.attention[1:]
+    row, *_ = page.attention[1:]
     assert (row[:2], row[2].partition("\n")[0]) == (["collector simulated", "late"], "A driver call has not returned.")
     assert [cells[1] for cells in page.cells if cells[0].startswith("NVIDIA")] == ["not read\nas of 16s ago"] * 4

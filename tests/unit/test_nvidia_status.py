@@ -7,6 +7,7 @@ from collectors.contract import Sample
 from collectors.metric import Metric
 from collectors.nvidia.status import RULES, HealthFacts, StatusTable, conditions_of, state_of
 from collectors.nvidia.xid import Effect
+from tests.doubles.collectors import Clock
 
 GPU = "GPU-0"
 # For each rule, facts for which only this rule holds.
@@ -90,6 +91,23 @@ def test_events_and_actions_are_named_in_words_the_worst_first() -> None:
 @pytest.mark.parametrize("action", labels.RECOVERY.values)
 def test_every_recovery_action_has_words(action: str) -> None:
     assert bool(conditions_of(HealthFacts(recovery=action))) is (action != "none")
+
+
+@pytest.mark.parametrize(("seconds", "named"), [(590.0, True), (610.0, False)])
+def test_an_event_is_the_cause_of_a_loss_also_if_the_device_worked_for_a_moment(
+    seconds: float,
+    named: bool,  # noqa: FBT001 - the two cases
+) -> None:
+    clock = Clock()
+    table = StatusTable(clock)
+    table.apply_event(GPU, "xid", "79")
+    for _ in range(2):
+        table.update(GPU, recovery("none"))
+    assert state(table) == "ok"
+    clock.now += seconds
+    table.mark_lost(GPU)
+    assert state(table) == "failed"
+    assert ("Before that: XID 79" in table.conditions(GPU)[0].text) is named
 
 
 def test_events_before_a_loss_are_its_likely_cause_until_the_device_is_back() -> None:

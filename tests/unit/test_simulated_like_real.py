@@ -92,8 +92,8 @@ def test_the_state_of_an_nvidia_card_follows_the_rules_of_the_collector(
     [
         (CORRECTED, amd_status.HealthFacts()),
         (HOT, amd_status.HealthFacts()),
-        (UNCORRECTED, amd_status.HealthFacts(uncorrected_errors=1, repair_pending=True)),
-        ("kind: critical_error, at: 5, devices: [0], code: gfx", amd_status.HealthFacts(uncorrected_errors=1)),
+        (UNCORRECTED, amd_status.HealthFacts(failing_blocks=("umc",), repair_pending=True)),
+        ("kind: critical_error, at: 5, devices: [0], code: gfx", amd_status.HealthFacts(failing_blocks=("gfx",))),
         (WORN, amd_status.HealthFacts(bad_pages=128, bad_page_threshold=128)),
         (NEARLY, amd_status.HealthFacts(bad_pages=127, bad_page_threshold=128, repair_pending=True)),
         (LOST, amd_status.HealthFacts(lost=True)),

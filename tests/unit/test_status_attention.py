@@ -5,9 +5,10 @@ from dataclasses import replace
 import pytest
 
 from collectors import catalog
-from collectors.condition import Condition
+from collectors.condition import Condition, CriticalEvent
 from collectors.contract import Sample
-from exporter.snapshot import AttributionHealth, Snapshot
+from exporter.advice import FOR_PAST_EVENT
+from exporter.snapshot import AttributionHealth, RecentEvent, Snapshot
 from exporter.web.status_page import About, render
 from exporter.web.status_view import build_view
 from tests.doubles.collectors import gpu, info, part, status
@@ -66,6 +67,42 @@ def test_a_device_whose_collector_hangs_is_not_shown_as_ok(state: str, shown: st
     assert "tag good" not in tags
 
 
+def test_the_summary_counts_the_devices_that_are_not_read() -> None:
+    health = replace(collector("acme", 2, late=True, up=False), unread={"a": 15.5, "b": 15.5}, stuck={"b": 15.0})
+    page = page_of(Snapshot({"a": gpu("a"), "b": gpu("b")}, collectors=(health,)))
+    assert "2 devices, 1 device stuck, 1 device not read" in page.paragraphs
+
+
+XID_63 = CriticalEvent("g", "xid", "63", "hardware", "XID 63: Bad memory is marked", "See dmesg")
+XID_94 = CriticalEvent("g", "xid", "94", "hardware", "XID 94: Memory error", "Reset it")
+RECENT = (RecentEvent(XID_63, 30.2), RecentEvent(XID_94, 31.2))
+
+
+def test_a_device_that_works_again_is_shown_with_its_errors_of_the_last_minutes() -> None:
+    page = page_of(Snapshot({"g": gpu("g")}, samples=(status("g", "ok"),), events=RECENT))
+    assert page.attention[1][1:4] == [
+        "ok, recent error",
+        "31s ago: XID 63: Bad memory is marked.\n32s ago: XID 94: Memory error.",
+        f"I{FOR_PAST_EVENT[1:]}.",
+    ]
+
+
+def test_an_error_that_is_the_reason_of_the_state_is_named_once() -> None:
+    why = {"g": (Condition("degraded", XID_94.text, XID_94.do),)}
+    page = page_of(Snapshot({"g": gpu("g")}, samples=(status("g", "degraded"),), conditions=why, events=RECENT))
+    assert page.attention[1][1:4] == [
+        "degraded",
+        "XID 94: Memory error.\n31s ago: XID 63: Bad memory is marked.",
+        "Reset it.\nSee dmesg.",
+    ]
+
+
+def test_a_degraded_device_stands_above_one_that_is_only_slowed_down() -> None:
+    devices = {name: gpu(name) for name in ("g", "h")}
+    page = page_of(Snapshot(devices, samples=(status("g", "ok"), HOT, status("h", "degraded"))))
+    assert [row[1] for row in page.attention[1:]] == ["degraded", "ok, slowed down"]
+
+
 TAGS = {"tag good", "tag warn", "tag bad", "tag plain"}
 
 
@@ -118,13 +155,15 @@ def test_claims_that_are_not_resolved_are_named_with_what_to_do() -> None:
 def test_allocations_of_a_source_that_does_not_answer_are_as_of_its_last_answer() -> None:
     silent = AttributionHealth("podresources", up=False, last_success_timestamp_seconds=NOW - 23)
     page = page_of(replace(rich(), unmatched={}, attribution=(silent,)))
-    assert page.paragraphs[0] == "The kubelet does not answer: allocations are as of 23s ago."
+    assert page.paragraphs[0].startswith(
+        "The kubelet does not answer: allocations are as of 23s ago. Check that the kubelet of this node runs; "
+    )
 
 
-def test_what_is_an_error_elsewhere_is_not_shown_as_a_warning() -> None:
+def test_what_is_a_warning_elsewhere_is_not_shown_as_an_error() -> None:
     page = page_of(replace(rich(), unmatched={"a.com/gpu": 1}, unresolved_claims={"b.com": 1}))
     classes = [attributes["class"] for name, attributes in page.elements if name == "p" and "class" in attributes]
-    assert classes[:2] == ["notice bad", "notice"]
+    assert classes[:2] == ["notice", "notice"]
 
 
 def test_the_check_of_a_simulated_node_names_the_scenario() -> None:

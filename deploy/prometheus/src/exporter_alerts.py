@@ -11,15 +11,27 @@ from tools.queries import EXPORTED_TWICE
 _POD_LOG = "The log of the exporter's pod on that node, and its status page."
 _CHECK = "`accelerator-exporter check`, executed in that pod: what is missing, and how to repair it."
 
-# Targets that are down and have exported this within a day: a scrape job may have other targets too.
-_DOWN = """max_over_time(up[2m]) == 0
-and on (job, instance)
-last_over_time(accelerator_exporter_build_info[1d])"""
+
+def _down(matchers: str = "") -> str:
+    """Targets that are down and have exported this within a day: a scrape job may have other targets too."""
+    return f"""max_over_time(up{matchers}[2m]) == 0
+  and on (job, instance)
+    last_over_time(accelerator_exporter_build_info[1d])"""
+
+
+def _seen(matchers: str = "") -> str:
+    """Exporters that are scraped, and those for which AcceleratorExporterDown fires."""
+    return f"""(
+    last_over_time(accelerator_exporter_build_info{matchers}[5m])
+  or
+    {_down(matchers)}
+)"""
+
 
 # Names as kube-state-metrics writes them. Allocatable devices show a node of a device plugin. The labels, of NVIDIA's
 # GPU operator and of node feature discovery, show the others, if kube-state-metrics is told to export them.
 _RESOURCES = "nvidia_com_(gpu|mig_).*|amd_com_(gpu|[a-z]+_nps[0-9]+)"
-_NODES = f"""max by (node) (
+_NODES = f"""max by (cluster, node) (
     last_over_time(kube_node_status_allocatable{{resource=~"{_RESOURCES}"}}[2m]) > 0
   or
     last_over_time(kube_node_labels{{label_nvidia_com_gpu_present="true"}}[2m])
@@ -31,7 +43,7 @@ _COLLECTOR = Alert(
     "AcceleratorCollectorDown",
     "last_over_time(accelerator_exporter_collector_up[2m]) == 0",
     "5m",
-    Severity.WARNING,
+    Severity.CRITICAL,
     "The collector {{ $labels.collector }} on {{ $labels.instance }} fails or is late",
     "Nothing new is known of its devices. The status page and the log of the exporter on this node give the reason.",
     "The exporter cannot read the devices of a vendor on this node: library or driver fails, or a call does not "
@@ -74,21 +86,25 @@ _ATTRIBUTION = Alert(
     "AcceleratorAttributionDown",
     "last_over_time(accelerator_exporter_attribution_up[2m]) == 0",
     "5m",
-    Severity.WARNING,
+    Severity.CRITICAL,
     "The exporter on {{ $labels.instance }} does not know which pods hold the devices",
     "The source {{ $labels.source }} does not answer. Series of containers and allocations are absent.",
     "The kubelet does not answer the exporter. Readings of devices go on, but nobody is charged for them, and "
     "autoscaling by devices stands still on this node.",
     (_POD_LOG, _CHECK, "Whether the kubelet of that node works: `kubectl get node`."),
-    ("[The kubelet does not answer](troubleshooting.md#the-kubelet-does-not-answer).",),
+    (
+        "[The kubelet does not answer](troubleshooting.md#the-kubelet-does-not-answer).",
+        "A machine outside Kubernetes has no kubelet, and the alert does not end: silence it for such machines.",
+    ),
 )
 _UNMATCHED = Alert(
     "AcceleratorUnmatchedDevices",
     "sum without (resource) (last_over_time(accelerator_exporter_unmatched_devices[2m])) > 0",
     "15m",
     Severity.WARNING,
-    "{{ $value }} allocated device ids on {{ $labels.instance }} match no device",
-    "Their pods have no series, and devices may look free that are not. The log of the exporter names the ids.",
+    "Allocated device ids on {{ $labels.instance }} that match no device: {{ $value }}",
+    "Their pods have no series, and devices may look free that are not. The log of the exporter names the ids and the "
+    "pods.",
     "The kubelet lists devices of pods that the exporter cannot find among the devices that it reads. Either it cannot "
     "see these devices, or their device plugin uses a form of id that it does not know.",
     ("`accelerator_exporter_unmatched_devices`, by `resource`.", _POD_LOG, _CHECK),
@@ -122,7 +138,7 @@ _TWICE = Alert(
 )
 _EXPORTER_DOWN = Alert(
     "AcceleratorExporterDown",
-    _DOWN,
+    _down(),
     "5m",
     Severity.WARNING,
     "The exporter on {{ $labels.instance }} cannot be scraped",
@@ -142,11 +158,14 @@ _EXPORTER_DOWN = Alert(
         "The pod restarts: [exit codes](troubleshooting.md#exit-codes).",
     ),
 )
+# A node is compared within its cluster. The label may be missing on one side: kube-state-metrics often lacks a label
+# that the exporters have, or has one that they lack. Then the name of the node decides alone.
 _ABSENT = Alert(
     "AcceleratorExporterAbsent",
     f"""{_NODES}
-unless on (node) last_over_time(accelerator_exporter_build_info[5m])
-unless on (node) ({_DOWN})""",
+unless on (cluster, node) {_seen()}
+unless on (cluster, node) max by (node) {_seen()}
+unless on (node) {_seen('{cluster=""}')}""",
     "15m",
     Severity.WARNING,
     "The node {{ $labels.node }} has accelerators and no exporter",

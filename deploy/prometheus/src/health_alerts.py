@@ -6,13 +6,15 @@ Expressions take the last value of two minutes, so that a missed scrape neither 
 from deploy.prometheus.src.annotation import DEVICE, EVENTS, EVENTS_BEFORE, PODS, RECENT_PODS, RECOVERY, UUID
 from deploy.prometheus.src.rule import Alert, Group, Severity
 
-# Readings that every collector supplies; a device without any of them is not read.
+# Readings that every collector supplies; a device without any of them is not read. The window is longer than the
+# scrape interval that most Prometheus servers have by default, a minute, and shorter than what AcceleratorDeviceFailed
+# waits: a device that fails and is lost at once is only lost.
 _READ = """(
-    last_over_time(accelerator_device_temperature_celsius[1m])
+    last_over_time(accelerator_device_temperature_celsius[90s])
   or
-    last_over_time(accelerator_device_memory_usage_bytes[1m])
+    last_over_time(accelerator_device_memory_usage_bytes[90s])
   or
-    last_over_time(accelerator_device_clock_hertz[1m])
+    last_over_time(accelerator_device_clock_hertz[90s])
 )"""
 _FAILED = 'last_over_time(accelerator_device_status{state="failed"}[2m]) == 1'
 

@@ -28,7 +28,7 @@ def _of_devices(reading: str) -> str:
     """A reading that only devices have, one element for each device."""
     return f"""  {_HOLDERS}
   * on (instance, uuid) group_left ()
-    ({reading})
+    max by (instance, uuid) ({reading})
 or on (instance, uuid)
   ({reading})"""
 

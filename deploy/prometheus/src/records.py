@@ -1,7 +1,8 @@
 """Recording rules: by pod, by namespace and by node, for dashboards of many nodes, long times and federation.
 
 Each series is the sum, or the quotient of two sums, of one family, so none counts a device twice. Watts are the joules
-of five minutes, so they include what happens between two scrapes.
+of five minutes, so they include what happens between two scrapes. A device whose labels change, or that is exported
+twice, has several series for that time: without the aggregation by device one such device would end the record.
 """
 
 from deploy.prometheus.src.rule import Group, Record
@@ -12,7 +13,7 @@ _USE = """  sum by ({by}) (rate(accelerator_{subject}_busy_seconds_total[5m]))
 _SHARED_WATTS = """sum by ({by}) (
     accelerator_allocation_share_ratio
   * on (instance, uuid) group_left ()
-    rate(accelerator_device_energy_joules_total[5m])
+    max by (instance, uuid) (rate(accelerator_device_energy_joules_total[5m]))
 )"""
 
 

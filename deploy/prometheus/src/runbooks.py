@@ -14,9 +14,12 @@ What each alert in [alerts.yaml](../deploy/prometheus/rules/alerts.yaml) means, 
 
 | Severity | Meaning |
 | --- | --- |
-| `critical` | A device cannot be used, and work on it has stopped. Act now |
+| `critical` | Work on a device has stopped, or devices or pods of a node are no longer seen. Act now |
 | `warning` | A device or the exporter does not work as it should. Act today |
 | `info` | Capacity is wasted, or may become short. No fault |
+
+The status page, the log and `check` have other words for the same: their `error` is `critical` here, and their
+`warning` is `warning`.
 
 Each alert fires once for each device, partition, collector or node, whatever the number of its series and pods. A
 missed scrape neither starts nor ends an alert, if the scrape interval is 30 seconds or less. The annotation
@@ -24,13 +27,17 @@ missed scrape neither starts nor ends an alert, if the scrape interval is 30 sec
 10 minutes. What is unknown does not fire: without readings an alert about readings ends, and
 [AcceleratorCollectorDown](#acceleratorcollectordown) or [AcceleratorExporterDown](#acceleratorexporterdown) fires.
 
-One fault often has several alerts. With this rule Alertmanager sends only the worst about a device:
+One fault often has several alerts. With these rules Alertmanager sends only the worst about a device, and not that the
+links of the other devices to it are down:
 
 ```yaml
 inhibit_rules:
   - source_matchers: [alertname=~"AcceleratorDevice(Lost|Failed|Stuck)"]
     target_matchers: [alertname=~"Accelerator.+", severity!="critical"]
     equal: [uuid]
+  - source_matchers: [alertname=~"AcceleratorDevice(Lost|Failed|Stuck)"]
+    target_matchers: [alertname="AcceleratorLinkDown"]
+    equal: [instance]
 ```
 
 | Alert | Severity | After | What has happened |

@@ -1,7 +1,8 @@
 """Alerts about how devices work: slow, hot, full, badly connected, idle.
 
 Expressions take the last value of two minutes or a longer window, so that a missed scrape neither delays nor ends an
-alert.
+alert. The one side of a join is aggregated: a device whose labels change has two series for the length of the window,
+and without the aggregation one such device would end the alert for all others.
 """
 
 from deploy.prometheus.src.annotation import DEVICE, PARTITION, PARTITION_PODS, PODS, THROTTLE_REASONS, UUID
@@ -37,7 +38,7 @@ _HOT = Alert(
   or
     last_over_time(accelerator_device_temperature_limit_celsius[2m])
   - on (instance, uuid, sensor) group_left ()
-    last_over_time(accelerator_device_temperature_celsius[2m])
+    max by (instance, uuid, sensor) (last_over_time(accelerator_device_temperature_celsius[2m]))
 )
 <= 5""",
     "5m",
@@ -91,12 +92,12 @@ _LINK_DOWN = Alert(
     "AcceleratorLinkDown",
     """max without (fabric, state) (
     last_over_time(accelerator_device_interconnect_links{state="down"}[2m]) > 0
-  and on (instance, model, fabric)
-    max by (instance, model, fabric) (max_over_time(accelerator_device_interconnect_links{state="up"}[1h])) > 0
+  and on (cluster, instance, model, fabric)
+    max by (cluster, instance, model, fabric) (max_over_time(accelerator_device_interconnect_links{state="up"}[1h])) > 0
 )""",
     "10m",
     Severity.WARNING,
-    f"{DEVICE}: {{{{ $value }}}} links to other accelerators are down",
+    f"{DEVICE}: links to other accelerators that are down: {{{{ $value }}}}",
     f"{UUID} {PODS}",
     "A link between accelerators (NVLink, XGMI) is down, and others of the same kind on this node are up. Work on "
     "several devices is slower or fails. Where no device of the model has a link that is up, the links are not "
@@ -125,8 +126,8 @@ def _pcie(reading: str) -> str:
   < {limit}
   or
     {current}
-  < on (instance, model) group_left ()
-    max by (instance, model) ({current})
+  < on (cluster, instance, model) group_left ()
+    max by (cluster, instance, model) ({current})
   unless on (instance, uuid)
     {limit}"""
 

@@ -49,6 +49,22 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end -}}
 
 {{/*
+Fails where objects are asked for that read the native view and it is not exported: alerts would never fire, and panels
+would be empty. Call with (list root value), where value is the name of what asks for them.
+*/}}
+{{- define "accelerator-exporter.needsNative" -}}
+{{- if not (has "native" (index . 0).Values.views) -}}
+{{- fail (printf "%s needs native in views: it reads no other names" (index . 1)) -}}
+{{- end -}}
+{{- end -}}
+
+{{/* A duration of one number and one unit, in milliseconds. */}}
+{{- define "accelerator-exporter.milliseconds" -}}
+{{- $unit := regexFind "[a-z]+" . -}}
+{{- mul (trimSuffix $unit .) (get (dict "ms" 1 "s" 1000 "m" 60000) $unit) -}}
+{{- end -}}
+
+{{/*
 Text with the names of the container's labels in place of the default ones. All are replaced at once, so that a new name
 may be the old name of another. Call with (list root text what), where what is the expression of what stands before a name.
 */}}
