@@ -72,7 +72,9 @@ class DeviceReader:
         self._gpm = Gpm(nvml, context.clock)
         self._activity = Activity(self._gpm, context.options.sets)
         self._processes = Processes(context.wall_clock)
-        self._query_runner = QueryRunner(nvml, context.clock, context.answered.get(self._uuid, {}))
+        own = nvml.for_one_device()
+        self._fields = own.fields
+        self._query_runner = QueryRunner(own, context.clock, context.answered.get(self._uuid, {}))
         self._unread = _ALL  # the cadences of which something has failed ever since it is new or back
         self._partitions = PartitionTable(nvml, context.procfs)
         self._queries: Queries | None = None
@@ -138,7 +140,9 @@ class DeviceReader:
             activity = self._activity.of_device(self._uuid)
             queries = device_queries(self._options, activity, throttle, self._recovery)
             self._queries = (*queries, *self._processes.of_device(self._uuid))
+        self._fields.begin(due)
         result = self._query_runner.run(SubjectKey(self._uuid), handle, self._queries, due)
+        self._fields.end()
         values.answers = bool(result.succeeded or not result.failed)
         values.samples += result.samples
         values.faults += result.faults

@@ -13,6 +13,7 @@ from collectors import catalog
 from collectors.contract import CollectorError, UnsupportedError
 from collectors.labels import FABRIC_STATE
 from collectors.nvidia.errors import InvalidValueError, NoDataError, NvmlCode
+from collectors.nvidia.field_calls import fields_of_links
 from collectors.nvidia.field_values import Field, read_fields
 from collectors.nvidia.nvml import Handle, Nvml, Query
 from collectors.query import RawValue
@@ -66,7 +67,7 @@ def links_of(fabric: str, nvml: Nvml, handle: Handle) -> range:
 def _of_links(nvml: Nvml, handle: Handle, field: int, links: Sequence[int]) -> dict[int, float]:
     """The value of a field for each link that supports it. If one link is unavailable, the error is raised."""
     found: dict[int, float] = {}
-    for link, value in zip(links, read_fields(nvml, handle, [Field(field, link) for link in links]), strict=True):
+    for link, value in zip(links, read_fields(nvml, handle, fields_of_links((field,), links)), strict=True):
         if isinstance(value, UnsupportedError):
             continue
         if isinstance(value, CollectorError):
@@ -103,7 +104,7 @@ def _bandwidth(fabric: str, nvml: Nvml, handle: Handle) -> Iterator[RawValue]:
     states = _of_links(nvml, handle, STATE[fabric], links_of(fabric, nvml, handle))
     if not STATES.issuperset(states.values()):  # counted by the reading of the states
         raise NoDataError(f"{fabric}: it is unknown whether all links are up")
-    active = [link for link, state in states.items() if state in _UP]
+    active = tuple(link for link, state in states.items() if state in _UP)
     speeds = _of_links(nvml, handle, _SPEED[fabric], active) if active else {}
     for error in _impossible(_SPEED[fabric], speeds, lambda speed: 0 <= speed <= _FASTEST[fabric]):
         raise error

@@ -19,6 +19,7 @@ from collectors.contract import CollectorError, UnavailableError, UnsupportedErr
 from collectors.metric import Metric
 from collectors.nvidia import field_values
 from collectors.nvidia.errors import InvalidValueError, NoDataError
+from collectors.nvidia.field_calls import fields_of_links
 from collectors.nvidia.field_values import Field, read_fields
 from collectors.nvidia.interconnect import ACTIVE, NVLINK, STATE, STATES, links_of
 from collectors.nvidia.nvml import ABSENT_MARKS, Batch, Handle, Nvml, Queries, Query
@@ -88,8 +89,7 @@ class LinkCounters:
             CollectorError: The call as a whole failed.
         """
         links = self._links = self._links or links_of(NVLINK, nvml, handle)
-        fields = [Field(number, link) for number in (STATE[NVLINK], *numbers) for link in links]
-        values = read_fields(nvml, handle, fields)
+        values = read_fields(nvml, handle, fields_of_links((STATE[NVLINK], *numbers), links))
         of_field = [values[begin : begin + len(links)] for begin in range(0, len(values), len(links))]
         down = [_is_down(state) for state in of_field[0]]
         errors = [self._update(number, answers, down) for number, answers in zip(numbers, of_field[1:], strict=True)]

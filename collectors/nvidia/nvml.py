@@ -7,6 +7,7 @@ of the module are the queries of `collectors.query` and their runner, typed for 
 import ctypes
 import time
 from collections.abc import Callable, Mapping
+from copy import copy
 from enum import IntEnum
 from types import MappingProxyType, ModuleType
 from typing import Any, NamedTuple, NewType, TypeAlias, TypeVar
@@ -18,8 +19,10 @@ from collectors.nvidia.errors import (
     InvalidValueError,
     LibraryMissingError,
     NoDataError,
+    NvmlCode,
     from_code,
 )
+from collectors.nvidia.field_calls import FieldCalls
 from collectors.nvidia.names import LIBRARY
 from collectors.query import PermanentlyUnsupportedError
 
@@ -85,10 +88,20 @@ class Nvml:
 
     Args:
         binding: The module `pynvml` with the library loaded and initialised.
+
+    Attributes:
+        fields: The calls for field values.
     """
 
     def __init__(self, binding: ModuleType) -> None:
         self._binding = binding
+        self.fields = FieldCalls(self._fill_field_values)
+
+    def for_one_device(self) -> "Nvml":
+        """The same session, for the thread that reads one device: polls of its field values share nothing."""
+        other = copy(self)
+        other.fields = FieldCalls(self._fill_field_values)
+        return other
 
     def structure(self, name: str) -> Any:  # noqa: ANN401 - the binding's structures have no types
         """A new ctypes structure of the binding, for calls that fill one."""
@@ -261,6 +274,16 @@ class Nvml:
             handle,
             read=lambda attributes: MigSlices(attributes.computeInstanceSliceCount, attributes.gpuInstanceSliceCount),
         )
+
+    def _fill_field_values(self, handle: object, count: int, values: ctypes.Array[ctypes.c_uint64]) -> None:
+        """Make the call of `FieldCalls`, without the binding's function: that makes a new array for each call."""
+        call = "nvmlDeviceGetFieldValues"
+        try:
+            code = getattr(self._binding.nvmlLib, call)(handle, count, values)
+        except AttributeError:
+            code = NvmlCode.FUNCTION_NOT_FOUND
+        if code != NvmlCode.SUCCESS:
+            raise from_code(code, call)
 
     def call(self, name: str, *arguments: object, read: Callable[[Any], _T]) -> _T:
         """Call a function of the binding. All errors of the binding are converted to errors of the contract.

@@ -167,6 +167,7 @@ def device_queries(
         *activity_batches,
         _memory_in_use(activity_batches),
         *_OWN_QUERIES,
+        # Before all other field values: it compares its own with the time of their call.
         *(throttle.queries() if throttle else (*thermal.THROTTLE_QUERIES, throttle_time.OMITTED)),
         *activity.ENGINE_QUERIES,
         *thermal.QUERIES,

@@ -41,7 +41,7 @@ class QueriedDevice:
 
     def __init__(self, state: NvmlState, queries: Queries, subject: SubjectKey = _GPU) -> None:
         self.card = state.devices[0]
-        self._nvml = open_nvml()
+        self._nvml = open_nvml().for_one_device()
         self._handle = self._nvml.device(0)
         self._runner = QueryRunner(self._nvml)
         self._queries = queries
@@ -50,7 +50,9 @@ class QueriedDevice:
     def query(self, due: frozenset[Cadence] = ALL, times: int = 1) -> QueryResult:
         """Run the due queries this many times; returns the last result."""
         for _ in range(times):
+            self._nvml.fields.begin(due)
             result = self._runner.run(self._subject, self._handle, self._queries, due)
+            self._nvml.fields.end()
         return result
 
     def gaps(self) -> dict[Metric, str]:

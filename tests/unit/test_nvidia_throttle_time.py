@@ -131,19 +131,11 @@ def test_counters_of_another_unit_or_size_are_not_used(
     assert throttled.run(200, "power", rates=0.75)["power"] == 200
 
 
-def test_without_counters_the_bits_count_and_refused_fields_are_not_asked_for_again(
-    throttled: Throttled, nvml: NvmlState
-) -> None:
+def test_without_counters_the_bits_count_and_refused_fields_are_not_used_later(throttled: Throttled) -> None:
     started(throttled, "power")
-    calls = nvml.calls(FIELDS)
-    throttled.run(9, "power")
-    throttled.bench.pass_time(1)
-    throttled.read(FAST, MEDIUM)
-    others = nvml.calls(FIELDS) - calls
-    for _ in range(3):
-        throttled.run(10, "power")
-    assert nvml.calls(FIELDS) - calls == 4 * others
-    assert throttled.seconds["power"] == 40
+    assert throttled.run(40, "power")["power"] == 40
+    throttled.count(POWER)
+    assert throttled.run(100, "power", rates=0.75)["power"] == 140
 
 
 @pytest.mark.parametrize(
