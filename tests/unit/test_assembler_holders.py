@@ -161,7 +161,7 @@ def test_ids_that_match_no_device_for_some_time_are_one_line_with_their_pods(
         assembler.apply(strangers)
     [line] = [record for record in caplog.records if record.getMessage() == "allocated ids match no device"]
     fields = vars(line)["fields"]
-    assert line.levelname == "ERROR"
+    assert line.levelname == "WARNING"
     assert fields["ids"] == "gpu-x0, gpu-x1, gpu-x2 and 1 more id"
     assert fields["pods"] == "ns/pod-0, ns/pod-1, ns/pod-2, ns/pod-3"
     assert fields["do"].startswith("run accelerator-exporter check")
