@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from bench import budget, running
+from bench import budget, comparing, running
 from bench.figures import Table
 from bench.inside import inside
 from bench.machine import machine
@@ -25,7 +25,7 @@ _HEAD = """\
 # Performance
 
 The cost of the exporter, as measured by one run of `make bench ARGS=--write`. `make bench` prints the same tables for
-the machine it runs on; it takes about six minutes. No test asserts any of these figures.
+the machine it runs on; it takes about eight minutes. No test asserts any of these figures.
 
 {machine}
 The machine may be shared with others, so the figures are medians of repeated measurements, and CPU time instead of wall
@@ -56,6 +56,9 @@ def main() -> None:
 def _parts(folder: Path) -> Iterator[str]:
     """Each part of the report as soon as it is measured."""
     library = build_nvml(folder)
+    costs, beside = running.run(folder, library)
+    by_name = {cost.name: cost for cost in costs}
+    yield from (table.markdown() for table in comparing.tables(by_name))
     tables: tuple[Callable[[], Table], ...] = (
         series,
         lambda: scrapes(folder),
@@ -67,8 +70,8 @@ def _parts(folder: Path) -> Iterator[str]:
     )
     for table in tables:
         yield table().markdown()
-    costs, beside = running.run(folder, library)
-    yield from (table.markdown() for table in budget.tables(costs))
+    compared = {*running.OF_DEVICES.values(), *running.OF_PODS.values()} - {running.PLAIN}
+    yield from (table.markdown() for table in budget.tables([each for each in costs if each.name not in compared]))
     yield budget.beside_text(beside)
 
 

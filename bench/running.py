@@ -18,6 +18,11 @@ PLAIN = "8 x H100, 8 pods"
 SLICED = "8 x 7 MIG, 56 pods"
 SIMULATED = "16 x 7 MIG, 112 pods, simulated"
 NVITOP = "nvitop-exporter"
+NVITOP_PLAIN, NVITOP_SLICED = f"{NVITOP}, 8 x H100", f"{NVITOP}, 8 x 7 MIG"
+OF_DEVICES = {1: "1 x H100, 1 pod", 4: "4 x H100, 4 pods", 8: PLAIN, 16: "16 x H100, 16 pods"}
+"""The processes that differ in their number of devices."""
+OF_PODS = {number: f"8 x H100, {number} pods" for number in (10, 60, 120, 250)}
+"""Those that differ in their number of pods."""
 WINDOWS = 3
 WINDOW_SECONDS = 60  # the slow cadence, so each window has one slow reading
 ROUNDS = 5
@@ -95,7 +100,7 @@ def run(folder: Path, library: Path) -> tuple[list[Cost], Beside]:
     """
     with _ours(folder, library) as ours, ExitStack() as stack:
         other, beside = _theirs(stack, folder / "nvitop", library)
-        every = [*ours, *other]
+        every = [*ours, *other, *_others(stack, folder, library)]
         time.sleep(_SETTLE_SECONDS)
         for _ in range(WINDOWS):
             _window(every)
@@ -118,15 +123,26 @@ def _ours(folder: Path, library: Path) -> Iterator[list[Running]]:
         yield [Running(PLAIN, first, plain.nvml), Running(SLICED, second, sliced_node.nvml), Running(SIMULATED, third)]
 
 
+def _others(stack: ExitStack, folder: Path, library: Path) -> Iterator[Running]:
+    """The nodes that differ in one number only."""
+    sizes = {name: (number, 0) for number, name in OF_DEVICES.items() if name != PLAIN}
+    sizes |= {name: (8, number) for number, name in OF_PODS.items()}
+    for name, (devices, pods) in sizes.items():
+        node = stack.enter_context(doubled(library, devices, partitioned=False, pods=pods))
+        log = folder / f"{name}.log"
+        process = stack.enter_context(exporter(node.flags, node.environment, log))
+        yield Running(name, process, node.nvml)
+
+
 def _theirs(stack: ExitStack, folder: Path, library: Path) -> tuple[list[Running], Beside]:
     running = []
     try:
         programs = nvitop.install(folder)
-        for name, partitioned in (("8 x H100", False), ("8 x 7 MIG", True)):
+        for name, partitioned in ((NVITOP_PLAIN, False), (NVITOP_SLICED, True)):
             node = stack.enter_context(doubled(library, 8, partitioned=partitioned))
             log = folder / f"{name}.log"
             process = stack.enter_context(nvitop.start(programs, node.environment, log))
-            running.append(Running(f"{NVITOP}, {name}", process, node.nvml))
+            running.append(Running(name, process, node.nvml))
     except BenchError as error:
         return running, Beside(problem=str(error))
     return running, Beside(versions=nvitop.versions(programs))

@@ -4,13 +4,14 @@ import pytest
 from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from bench import figures
+from bench import comparing, figures, running
 from bench.figures import Table
 from bench.nodes import sliced, whole
 from bench.nvitop import complaints
 from bench.plain import Direct, custom_registry
 from bench.played import Played
-from bench.process import series_of
+from bench.process import ScrapeCost, series_of
+from bench.running import Cost
 from bench.series import course
 from collectors.metric import DEFAULT_SETS
 from collectors.simulated.parse import parse_scenario
@@ -94,3 +95,27 @@ def test_a_log_is_summed_up_by_its_kinds_of_errors(tmp_path: Path) -> None:
     log = tmp_path / "log"
     log.write_text("INFO: fine\nERROR: <a at 0x7f01>\nTraceback\nERROR: <a at 0x7f02>\nWARNING: b\n")
     assert complaints(log) == ["ERROR: <a>", "WARNING: b"]
+
+
+def cost(name: str, cpu_per_hour: float) -> Cost:
+    scrape = ScrapeCost(cpu_per_hour / 1000, 0.001, round(1000 * cpu_per_hour))
+    return Cost(name, round(10 * cpu_per_hour), cpu_per_hour, 8.0, 0, 0, round(1e6 * cpu_per_hour), scrape)
+
+
+def test_what_each_added_device_and_pod_costs_is_the_slope() -> None:
+    devices = {name: cost(name, 5 + 2 * number) for number, name in running.OF_DEVICES.items()}
+    pods = {name: cost(name, 5.0) for name in running.OF_PODS.values()}
+    of_devices, of_pods = comparing.tables(devices | pods)
+    assert of_devices.rows[-1] == ("each added one", "20", "2.00 s", "0.0", "2.0 MB", "2.0 kB")
+    assert of_pods.rows[-1] == ("each added one", "0", "0.00 s", "0.0", "0.0 kB", "0.0 kB")
+    assert [row[0] for row in of_devices.rows[:-1]] == ["1", "4", "8", "16"]
+
+
+def test_ratios_are_those_to_nvitop_exporter_if_it_was_measured() -> None:
+    costs = {name: cost(name, 10) for name in (*running.OF_DEVICES.values(), *running.OF_PODS.values(), running.SLICED)}
+    costs |= {running.NVITOP_PLAIN: cost("", 20), running.NVITOP_SLICED: cost("", 5)}
+    ratios, *_ = comparing.tables(costs)
+    assert ratios.rows == [
+        (running.PLAIN, "0.50", "0.50", "0.50", "1.00"),
+        (running.SLICED, "2.00", "2.00", "2.00", "1.00"),
+    ]
