@@ -61,7 +61,7 @@ _FIGURES: Sequence[tuple[Callable[[Cost], float], Callable[[float], str]]] = (
     (lambda cost: cost.cpu_per_hour, lambda seconds: f"{seconds:.2f} s"),
     (lambda cost: cost.calls_per_second or 0.0, lambda calls: f"{calls:.1f}"),
     (lambda cost: cost.scraped_bytes, lambda size: megabytes(size) if abs(size) >= 1e6 else kilobytes(size)),  # noqa: PLR2004
-    (lambda cost: cost.scrape.size, kilobytes),
+    (lambda cost: cost.scrape.size, lambda size: kilobytes(round(size, -2) + 0.0)),  # no -0.0
 )
 
 
