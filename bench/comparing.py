@@ -7,6 +7,7 @@ from bench import running
 from bench.figures import Table, count, kilobytes, megabytes
 from bench.running import Cost
 
+_MEGABYTE = 1e6
 _RATIOS = """\
 The exporter divided by nvitop-exporter. Both read the same cards of the NVML double in the same minutes, so the speed
 of the machine matters little. nvitop-exporter joins no pods. The figures themselves are in the tables below."""
@@ -60,7 +61,7 @@ _FIGURES: Sequence[tuple[Callable[[Cost], float], Callable[[float], str]]] = (
     (lambda cost: cost.series, count),
     (lambda cost: cost.cpu_per_hour, lambda seconds: f"{seconds:.2f} s"),
     (lambda cost: cost.calls_per_second or 0.0, lambda calls: f"{calls:.1f}"),
-    (lambda cost: cost.scraped_bytes, lambda size: megabytes(size) if abs(size) >= 1e6 else kilobytes(size)),  # noqa: PLR2004
+    (lambda cost: cost.scraped_bytes, lambda size: kilobytes(size) if abs(size) < _MEGABYTE else megabytes(size)),
     (lambda cost: cost.scrape.size, lambda size: kilobytes(round(size, -2) + 0.0)),  # no -0.0
 )
 

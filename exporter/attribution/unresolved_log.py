@@ -1,4 +1,4 @@
-"""Logs once what of the kubelet's answers stays unresolved: devices of resource claims (DRA), and ids of no device."""
+"""Logs once which allocations remain unresolved: devices of resource claims (DRA), and ids that match no device."""
 
 import logging
 from collections import defaultdict

@@ -36,7 +36,7 @@ class _Known(NamedTuple):
     running: RunningExporter | None
 
     def named(self, device: Device) -> tuple[str, str]:
-        """The uuid and the index of a device by the running exporter: one that is lost may have told them only there.
+        """The uuid and the index of a device in the running exporter, which may have read them before it was lost.
 
         Returns:
             Its own uuid and no index, if it is not known there.

@@ -48,7 +48,7 @@ class RunningExporter:
         simulated: Whether it plays a scenario.
         held: What it shows as allocated, sorted.
         states: The state of each device, by uuid.
-        devices: Its devices: uuid and index, by address. A device that does not answer has told it both before.
+        devices: Its devices: uuid and index, by address. Of a device that does not answer, those it had before.
         events: The critical events of the class hardware, the newest first.
     """
 

@@ -84,7 +84,7 @@ class Responder:
             return plain_text(HTTPStatus.INTERNAL_SERVER_ERROR, "internal error, see the exporter's log")
 
     def _log_failure(self, path: str, error: Exception) -> None:
-        """Log that a handler raised, once a minute for its path: whoever requests it must not fill the disk.
+        """Log that a handler raised, once a minute for its path: repeated requests must not fill the disk.
 
         The first line has a traceback.
         """

@@ -183,7 +183,7 @@ SITUATIONS = (
         dict.fromkeys((6, 9, 10, 11, 12, 13), HOT_FIRES),
     ),
     RuleTest(
-        "two jobs scrape one exporter: that is told, and hides nothing on other nodes",
+        "two jobs scrape one exporter: that is an alert, and hides nothing on other nodes",
         healthy() | with_labels(healthy(), 'job="accelerator-exporter"', 'job="second"') | HOT,
         {30: [*HOT_FIRES, 'alertname="AcceleratorExportedTwice",uuid="GPU-1"']},
     ),

@@ -10,7 +10,7 @@ import yaml
 
 from tests.doubles.prometheus import tool
 
-# The alerts that fire, by what tells their subjects apart.
+# The alerts that fire, by the labels that distinguish their subjects.
 FIRING = 'count by (alertname, cluster, node, uuid) (ALERTS{alertstate="firing"})'
 
 

@@ -29,7 +29,7 @@ def _seen(matchers: str = "") -> str:
 
 
 # Names as kube-state-metrics writes them. Allocatable devices show a node of a device plugin. The labels, of NVIDIA's
-# GPU operator and of node feature discovery, show the others, if kube-state-metrics is told to export them.
+# GPU operator and of node feature discovery, show the others, if kube-state-metrics is configured to export them.
 _RESOURCES = "nvidia_com_(gpu|mig_).*|amd_com_(gpu|[a-z]+_nps[0-9]+)"
 _NODES = f"""max by (cluster, node) (
     last_over_time(kube_node_status_allocatable{{resource=~"{_RESOURCES}"}}[2m]) > 0

@@ -170,8 +170,8 @@ and on ({SUBJECT}) {ALLOCATED}""",
     Severity.INFO,
     f"{DEVICE} is allocated and has been idle for an hour",
     f"{PARTITION} {PARTITION_PODS}",
-    "A device or partition was allocated at every scrape of the last hour, and executed for less than 1 % of it. What "
-    "has no known utilization never fires.",
+    "A device or partition was allocated at every scrape of the last hour, and executed for less than 1 % of it. The "
+    "alert does not fire while the utilization is unknown.",
     (
         "`accelerator_container_last_active_timestamp_seconds` of the pods that the alert names.",
         "Their logs: a program that waits for data or for its peers is idle too.",
