@@ -2,6 +2,9 @@
 
 from typing import NamedTuple
 
+HARDWARE = "hardware"
+"""The value of the label `class` of `catalog.ERRORS` for events whose cause is the hardware."""
+
 
 class Condition(NamedTuple):
     """A reason why the state of a device is not ok.

@@ -278,11 +278,10 @@ class QueryRunner(Generic[L, H]):
         known.last[query.name] = Supplied(values, tuple(result.samples[first:]))
 
 
-def _is_same(sample: Sample, value: RawValue | InvalidValueError) -> bool:
+def _is_same(sample: Sample, value: RawValue) -> bool:
     """Whether a value is that of the last sample at its place, which was possible: most values do not change."""
     return (
-        not isinstance(value, InvalidValueError)
-        and sample.value == value.convert(value.raw)
+        sample.value == value.convert(value.raw)
         and sample.metric is value.metric
         and sample.labels == value.labels
         and not (sample.width or value.width)

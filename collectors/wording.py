@@ -1,6 +1,6 @@
 """Wording that messages, reports and pages share."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 
 class OneLineError(Exception):
@@ -20,6 +20,12 @@ def counted(number: int, one: str, more: str = "") -> str:
         more: The plural, for all other numbers; by default the singular with an s.
     """
     return f"{number} {one if number == 1 else more or f'{one}s'}"
+
+
+def first_of(names: Sequence[str], most: int) -> str:
+    """The names; of many the first ones, and how many more there are; empty without names."""
+    more = len(names) - most
+    return ", ".join(names[:most]) + (f" and {more} more" if more > 0 else "")
 
 
 def shown(text: str) -> str:

@@ -10,7 +10,7 @@ from itertools import chain
 from typing import NamedTuple
 
 from collectors import catalog
-from collectors.condition import CriticalEvent
+from collectors.condition import HARDWARE, CriticalEvent
 from collectors.contract import Process, Sample, SubjectKey, subjects_of
 from collectors.metric import Cadence
 from exporter.accounting import Accounting
@@ -29,13 +29,11 @@ from exporter.few_names import counted_by_few
 from exporter.poller import CallStarted, DevicesReleased, PollerEvent, Released
 from exporter.precedence import Exported, Listing, with_exported_uuids, without_duplicates
 from exporter.process_metrics import no_rows
-from exporter.snapshot import Allocation, AttributionHealth, RecentEvent, Snapshot
+from exporter.snapshot import RECENT_SECONDS, Allocation, AttributionHealth, RecentEvent, Snapshot
 
 _log = logging.getLogger(__name__)
 
 _TICK_SECONDS = 1.0
-_HARDWARE = "hardware"
-_RECENT_SECONDS = 600.0  # the window of the alert AcceleratorHardwareError
 
 Event = PollerEvent | AttributionState | LookupsChanged | Limits
 
@@ -190,12 +188,12 @@ class Assembler:
     def _remember_events(self, events: Iterable[CriticalEvent]) -> None:
         now = self._clocks.monotonic()
         for event in events:
-            if event.error_class == _HARDWARE:
+            if event.error_class == HARDWARE:
                 self._events[event.device_uuid, event.source, event.code] = (event, now)
 
     def _recent_events(self, now: float) -> tuple[RecentEvent, ...]:
         """The newest first; older ones are forgotten."""
-        since = now - _RECENT_SECONDS
+        since = now - RECENT_SECONDS
         self._events = {key: known for key, known in self._events.items() if known[1] >= since}
         recent = [RecentEvent(event, now - at) for event, at in self._events.values()]
         return tuple(sorted(recent, key=lambda each: each.age_seconds))

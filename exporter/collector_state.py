@@ -263,9 +263,9 @@ class CollectorState:
 
     def _unread(self, now: float) -> dict[str, float]:
         """For how many seconds devices have not been read: all while calls hang or fail, else those that are stuck."""
-        hangs = self._call_started_at is not None and now - self._call_started_at > _HANGING_SECONDS
-        if not (hangs or self._late or self._stuck or not self._up) or self._released:
+        if self._released:
             return {}
+        hangs = self._call_started_at is not None and now - self._call_started_at > _HANGING_SECONDS
         all_of_them = hangs or self._late or not self._up
         return {uuid: age for uuid, age in self._kept.ages(now) if all_of_them or uuid in self._stuck}
 
@@ -305,10 +305,10 @@ class CollectorState:
             self.read_until = event.ended
         self._kept.replace(accepted, event.due, event.ended, self.listed)
         self._follow_stuck(accepted, event.started)
-        self._explain(accepted)
+        lost = _lost_by_name(accepted.devices)
+        self._explain(accepted, lost)
         if not self._all_stuck:
             self._last_success = self._wall_clock()
-        lost = _lost_by_name(accepted.devices)
         for fault in starting:
             if fault.reason is Reason.DEVICE_LOST and fault.where in lost:
                 continue  # the line about the loss has its detail
@@ -335,11 +335,10 @@ class CollectorState:
         before, self._stuck = self._stuck, {uuid: self._stuck.get(uuid, at) for uuid in accepted.stuck}
         self._errors[Reason.LATE] += len(self._stuck.keys() - before.keys())
 
-    def _explain(self, accepted: Accepted) -> None:
+    def _explain(self, accepted: Accepted, lost: Mapping[str, str]) -> None:
         """Remember why devices are not ok; of a stuck one, what was known before."""
         earlier = {uuid: why for uuid, why in self._conditions.items() if uuid in self._stuck}
         self._conditions = {**earlier, **accepted.conditions}
-        lost = _lost_by_name(accepted.devices)
         faults = (fault for fault in accepted.faults if fault.reason is Reason.DEVICE_LOST and fault.where in lost)
         found = {lost[fault.where]: fault.detail for fault in faults}
         self._losses = {uuid: why for uuid, why in self._losses.items() if uuid in lost.values()} | found

@@ -4,6 +4,7 @@ from collections.abc import Collection, Iterable
 
 from collectors import catalog
 from collectors.contract import Sample
+from collectors.wording import first_of
 
 _MOST_PODS = 8
 _INDEX = [label.name for label in catalog.INFO.labels].index("index")
@@ -22,6 +23,4 @@ def index_of(uuid: str, samples: Iterable[Sample]) -> str:
 
 def some_pods(pods: Collection[str]) -> str:
     """The names of pods in their order, of many the first ones; empty without pods."""
-    named = sorted(pods)
-    more = f" and {len(named) - _MOST_PODS} more" if len(named) > _MOST_PODS else ""
-    return ", ".join(named[:_MOST_PODS]) + more
+    return first_of(sorted(pods), _MOST_PODS)

@@ -210,7 +210,7 @@ def arrange(snapshot: Snapshot, own: Sequence[OwnSample], shown: Shown = EVERYTH
     """
     native = ordered(snapshot, own, shown)
     arranged = Arrangement([each for _, each in native], [position for position, _ in native], [])
-    known = len(snapshot.samples) + len(snapshot.process_samples) + len(snapshot.holder_samples) + len(own)
+    known = sum(map(len, sample_groups(snapshot, own)))
     for view in shown.views:
         foreign = view.arrange(snapshot, known)
         # Each computed value belongs to a series, so the last of them is the highest position.

@@ -20,5 +20,17 @@ OF_STATES: Mapping[str, Severity] = {
     "predicted_failure": Severity.WARNING,
     "failed": Severity.ERROR,
 }
+
+
+def of_state(state: str | None) -> Severity:
+    """How severe the state of a device is; a note if it is unknown."""
+    return OF_STATES.get(state or "", Severity.NOTE)
+
+
+def rank(severity: Severity) -> int:
+    """Its place in the order; 0 for the most severe."""
+    return list(Severity).index(severity)
+
+
 # A call of the driver has not returned: nothing is known of what it is about.
 OF_HANGING = Severity.ERROR

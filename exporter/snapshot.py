@@ -8,6 +8,9 @@ from collectors.condition import Condition, CriticalEvent
 from collectors.contract import Device, Partition, Process, Reason, Sample, SubjectKey
 from collectors.metric import Metric
 
+RECENT_SECONDS = 600.0
+"""For how long an event is recent: the window of the alert AcceleratorHardwareError."""
+
 
 class Container(NamedTuple):
     """A Kubernetes container to which a device or partition is allocated."""

@@ -14,10 +14,9 @@ from collectors.nvidia.xid import (
     FROM_START,
     GPU_UNAVAILABLE,
     XID_SOURCE,
-    Effect,
-    effect,
     error_class,
     meaning,
+    state_after,
 )
 
 _EVENT_ROWS = (catalog.ERRORS, catalog.ERROR_LAST_TIMESTAMP)
@@ -183,6 +182,5 @@ class Health:
 
 
 def _described(uuid: str, source: str, code: str, count: int) -> CriticalEvent:
-    has = effect(source, code)
-    state = "" if has is Effect.NONE else has.value
-    return CriticalEvent(uuid, source, code, error_class(source, code), *meaning(source, code), state, count)
+    text, do = meaning(source, code)
+    return CriticalEvent(uuid, source, code, error_class(source, code), text, do, state_after(source, code), count)

@@ -279,3 +279,9 @@ def effect(source: str, code: str) -> Effect:
         return Effect.FAILED if code == GPU_UNAVAILABLE else Effect.NONE
     known = _BY_CODE.get(code)
     return Effect.NONE if known is None else known.effect
+
+
+def state_after(source: str, code: str) -> str:
+    """The state of its device that an event leads to; empty if it does not affect the state."""
+    has = effect(source, code)
+    return "" if has is Effect.NONE else has.value

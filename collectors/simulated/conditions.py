@@ -15,11 +15,9 @@ from collectors.simulated.device_rows import (
     replaced_rows,
     rows_waiting,
 )
-from collectors.simulated.machine import Machine
+from collectors.simulated.machine import BLOCKS, MEMORY_BLOCK, Machine
 from collectors.simulated.profile import ErrorCode, Scheme
 
-_RAS = "ras"
-_MEMORY = "umc"  # its block
 # Of cards of other vendors, by state.
 _OTHERS: tuple[Condition, ...] = (
     Condition(
@@ -52,15 +50,12 @@ def new_events(machine: Machine, before: Mapping[tuple[str, ...], int]) -> Itera
     for code in machine.device.profile.error_codes:
         count = machine.events.get(code.labels, 0) - before.get(code.labels, 0)
         if count:
-            text, do = amd.event_texts(code.code) if code.source == _RAS else xid.meaning(code.source, code.code)
+            text, do = amd.event_texts(code.code) if code.source == BLOCKS else xid.meaning(code.source, code.code)
             yield CriticalEvent(machine.device.device.uuid, *code.labels, text, do, _state_after(code), count)
 
 
 def _state_after(code: ErrorCode) -> str:
-    if code.source == _RAS:
-        return amd.DEGRADED
-    has = xid.effect(code.source, code.code)
-    return "" if has is xid.Effect.NONE else has.value
+    return amd.DEGRADED if code.source == BLOCKS else xid.state_after(code.source, code.code)
 
 
 def _nvidia_facts(view: DeviceView) -> nvidia.HealthFacts:
@@ -87,7 +82,7 @@ def _amd_facts(view: DeviceView) -> amd.HealthFacts:
         return amd.HealthFacts(lost=True)
     pages = catalog.MEMORY_RETIRED_PAGES in view.profile.whole
     return amd.HealthFacts(
-        failing_blocks=tuple(sorted({*view.machine.failing_blocks, *([_MEMORY] if rows_waiting(view) else ())})),
+        failing_blocks=tuple(sorted({*view.machine.failing_blocks, *([MEMORY_BLOCK] if rows_waiting(view) else ())})),
         bad_pages=replaced_rows(view)[1],
         bad_page_threshold=bad_page_threshold(view) if pages else None,
         repair_pending=rows_waiting(view),

@@ -101,12 +101,12 @@ def _status(view: DeviceView) -> Values:
     """By the rules of the real collectors: neither corrected errors nor throttling change the state."""
     if view.machine.now.lost or view.machine.must_be_reset:
         return one_of(labels.STATUS, "failed")
-    if worn_out(view):
+    if _worn_out(view):
         return one_of(labels.STATUS, "predicted_failure")
     return one_of(labels.STATUS, "degraded" if view.machine.failing_blocks or rows_waiting(view) else "ok")
 
 
-def worn_out(view: DeviceView) -> bool:
+def _worn_out(view: DeviceView) -> bool:
     """True if a repair of its memory has failed, or if it has too many bad pages."""
     if catalog.MEMORY_RETIRED_PAGES in view.profile.whole:
         return replaced_rows(view)[1] >= bad_page_threshold(view)

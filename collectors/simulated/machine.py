@@ -22,7 +22,7 @@ _WARMING_RATIO = 1 / 40  # of the difference to the final temperature, each seco
 _THROTTLE_KELVIN = 16.0  # added to the final temperature while thermal throttling is simulated
 _POWER_LIMITED_LOAD = 0.97
 # AMD's cards count uncorrected errors by block; one of the blocks is the memory.
-_BLOCKS, _MEMORY_BLOCK = "ras", "umc"
+BLOCKS, MEMORY_BLOCK = "ras", "umc"
 _UNCORRECTED: Count = (catalog.MEMORY_LIFETIME_ERRORS, ("uncorrected",))
 _ROUNDING = 1e-6  # ten tenths are 1
 _PCIE_LOADED_RATIO = 0.12  # of the link's bandwidth, under full load
@@ -164,7 +164,7 @@ class Machine:
             self._tick += 1
             self._now = self._second(self._tick)
             self._apply_events()
-            self._count_events(_MEMORY_BLOCK, int(self._totals[_UNCORRECTED] + _ROUNDING) - before)
+            self._count_events(MEMORY_BLOCK, int(self._totals[_UNCORRECTED] + _ROUNDING) - before)
         self._part = seconds - self._tick
 
     def totals(self, metric: Metric) -> Iterator[tuple[tuple[str, ...], float]]:
@@ -220,7 +220,7 @@ class Machine:
             self._unrepaired.clear()
         for incident in self._incidents(Trouble.CRITICAL_ERROR):
             code = self._count_events(incident.code, 1)
-            if code is not None and code.source == _BLOCKS:
+            if code is not None and code.source == BLOCKS:
                 self._failing_blocks.add(code.code)
 
     def _count_events(self, name: str, number: int) -> ErrorCode | None:

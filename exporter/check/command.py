@@ -34,6 +34,7 @@ from exporter.check.hardware import CollectorCalls
 from exporter.check.kubelet import KubeletReply, allocation_facts, query_kubelet
 from exporter.check.pci_bus import accelerators_on_bus, pci_facts
 from exporter.check.running import ask_running_exporter
+from exporter.check.running_facts import RunningExporter
 from exporter.check.simulation import play, second_of
 from exporter.configuration.settings import PodSource, Settings
 from exporter.inputs import Hardware, claim_rules, node_of
@@ -132,6 +133,7 @@ def gather(settings: Settings, hardware: Hardware, environ: Mapping[str, str]) -
     api = read_api_server(slices, reply.answer, _API_SECONDS)
     claims = Claims(claim_rules(settings.attribution), Lookups(specs, slices))
     listened = addresses.result(started + _ADDRESS_SECONDS - time.monotonic()) or _late(settings)
+    running = ask_running_exporter(listened, settings, time.time()) if subject.second is None else subject.running
     sources = ClaimSources(directories, settings.attribution.own_namespace, api)
     return NodeFacts(
         version=exporter_version(),
@@ -149,7 +151,7 @@ def gather(settings: Settings, hardware: Hardware, environ: Mapping[str, str]) -
         addresses=listened,
         environment=read_environment(settings, hardware.hostname, environ, mounted, _vendors(subject, collectors)),
         simulated=subject.second,
-        running=ask_running_exporter(listened, settings, time.time()),
+        running=running,
     )
 
 
@@ -162,6 +164,7 @@ class _Subject(NamedTuple):
         socket: The kubelet's socket, or what replaces it.
         functions: The accelerators on the PCI bus.
         second: The second of the scenario; None for this node.
+        running: What the exporter that serves here says; asked for a scenario only.
     """
 
     specs: Sequence[CollectorSpec]
@@ -169,6 +172,7 @@ class _Subject(NamedTuple):
     socket: str
     functions: Sequence[PciFunction]
     second: float | None = None
+    running: RunningExporter | None = None
 
 
 def _subject(
@@ -183,7 +187,7 @@ def _subject(
     spec, pods = play(hardware.scenario, node, second)
     if settings.simulate.pods is PodSource.SCENARIO:
         query, socket = pods, _OF_SCENARIO
-    return _Subject((spec,), query, socket, (), second)
+    return _Subject((spec,), query, socket, (), second, running)
 
 
 def _vendors(subject: _Subject, collectors: Iterable[CollectorFacts]) -> set[str]:

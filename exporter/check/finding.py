@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
-from exporter.severity import Severity
+from exporter.severity import Severity, rank
 
 
 class FindingCode(StrEnum):
@@ -59,11 +59,9 @@ class Finding:
 
 def ordered(findings: list[Finding]) -> tuple[Finding, ...]:
     """Return the findings, the most severe first; those of one severity keep their order."""
-    severities = list(Severity)
-    return tuple(sorted(findings, key=lambda finding: severities.index(finding.severity)))
+    return tuple(sorted(findings, key=lambda finding: rank(finding.severity)))
 
 
 def worst(findings: tuple[Finding, ...]) -> Severity:
     """Return the highest severity of the findings; ok if there are none."""
-    severities = list(Severity)
-    return min((finding.severity for finding in findings), key=severities.index, default=Severity.OK)
+    return min((finding.severity for finding in findings), key=rank, default=Severity.OK)

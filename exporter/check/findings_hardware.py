@@ -13,12 +13,12 @@ from exporter.check.finding import Finding, FindingCode
 from exporter.check.running_facts import RunningExporter
 from exporter.device_names import index_of, some_pods
 from exporter.durations import spell_duration
-from exporter.severity import OF_HANGING, OF_STATES, Severity
+from exporter.severity import OF_HANGING, Severity, of_state, rank
+from exporter.snapshot import RECENT_SECONDS
 from exporter.throttling import throttled
 
 _PARTITIONING = ("partitioning",)
 _MOST_EVENTS = 4
-_RECENT_SECONDS = 600.0  # the window of the alert AcceleratorHardwareError
 _OK = "ok"
 _SEE_LOG = "see the page and the log of the exporter, and dmesg on the node"
 _OF_ONE_READING = frozenset({Reason.PERMISSION_DENIED, Reason.UNAVAILABLE, Reason.INVALID_VALUE})
@@ -176,7 +176,7 @@ def _lost(device: Device, fault: Fault | None, reading: Reading, known: _Known) 
     text += f"{why}{detail}{events}"
     if events:
         do = f"{do}. The status page has the next step after these errors"
-    return Finding(OF_STATES["failed"], FindingCode.DEVICE_LOST, f"device {device.device}", text, do)
+    return Finding(of_state("failed"), FindingCode.DEVICE_LOST, f"device {device.device}", text, do)
 
 
 def _stuck(device: Device, reading: Reading, known: _Known) -> Finding:
@@ -193,25 +193,21 @@ def _not_ok(device: Device, reading: Reading, known: _Known) -> Iterator[Finding
     samples = (each for each in reading.samples if each.metric is catalog.STATUS_STATE and each.value)
     own = next((each.labels[0] for each in samples if each.device_uuid == device.uuid), _OK)
     # What this process reads for the first time says nothing of events that the running exporter has seen.
-    state = min(own, known.state(device), key=lambda each: list(Severity).index(_severity(each)))
-    if _severity(state) is not Severity.OK:
+    state = min(own, known.state(device), key=lambda each: rank(of_state(each)))
+    if of_state(state) is not Severity.OK:
         conditions = reading.conditions.get(device.uuid, ())
         why = "; ".join(each.text for each in conditions) or "no reason is known here"
         by = "" if state == own else f" by the running exporter at {known.running.address}" if known.running else ""
         text = f"{_named(device, reading, known)}: {state.replace('_', ' ')}{by}: {why}{known.and_events(device)}"
         do = conditions[0].do if conditions else _SEE_LOG
-        yield Finding(_severity(state), FindingCode.DEVICE_NOT_OK, subject, text, do)
-    elif events := known.events(known.named(device)[0], _RECENT_SECONDS):
+        yield Finding(of_state(state), FindingCode.DEVICE_NOT_OK, subject, text, do)
+    elif events := known.events(known.named(device)[0], RECENT_SECONDS):
         text = f"{_named(device, reading, known)}: {events}"
         yield Finding(Severity.WARNING, FindingCode.DEVICE_EVENT, subject, text, FOR_PAST_EVENT)
     for uuid, condition in throttled(reading.samples):
         if uuid == device.uuid:
             text = f"{_named(device, reading, known)}: {condition.text}"
             yield Finding(Severity.WARNING, FindingCode.DEVICE_THROTTLED, subject, text, condition.do)
-
-
-def _severity(state: str) -> Severity:
-    return OF_STATES.get(state, Severity.NOTE)
 
 
 def _fault(fault: Fault, subjects: Mapping[str, str]) -> Finding:
@@ -262,7 +258,7 @@ def _not_read(function: PciFacts, text: str, do: str, known: _Known) -> Finding:
     """A device that nothing reads here. Where the running exporter has read it before, it is lost."""
     subject, name = f"device {function.address}", f"{function.vendor} {function.ids}"
     uuid, index = known.at(function.address) or ("", "")
-    if known.running is None or _severity(known.running.states.get(uuid, _OK)) is not Severity.ERROR:
+    if known.running is None or of_state(known.running.states.get(uuid, _OK)) is not Severity.ERROR:
         return Finding(Severity.WARNING, FindingCode.DEVICE_NOT_READ, subject, f"{name} {text}", do)
     held = some_pods(known.pods_at(function.address)) or "no pod"
     events = known.events(uuid)

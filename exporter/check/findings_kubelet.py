@@ -3,8 +3,9 @@
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
-from collectors.wording import counted, shortened
+from collectors.wording import counted, first_of, shortened
 from exporter.advice import FOR_KUBELET
+from exporter.attribution.device_ids import without_replica
 from exporter.check.claims import api_findings, claim_findings
 from exporter.check.facts import (
     AllocationFacts,
@@ -99,7 +100,9 @@ def _unmatched(facts: NodeFacts, allocations: AllocationFacts) -> Iterator[Findi
     for resource, count in sorted(counts.items()):
         ids = [each.device_id for each in allocations.unmatched if each.resource == resource]
         down_now = resource.startswith(prefixes_down)
-        of_unread = {} if down_now else {each: unread[_whole(each)] for each in ids if _whole(each) in unread}
+        of_unread = {}
+        if not down_now:
+            of_unread = {each: unread[without_replica(each)] for each in ids if without_replica(each) in unread}
         ids = [each for each in ids if each not in of_unread]
         if of_unread:
             yield _of_unread(resource, of_unread)
@@ -128,11 +131,6 @@ def _unread(facts: NodeFacts) -> Mapping[str, str]:
     return names | {each.uuid: each.device for each in held if each.device in addresses}
 
 
-def _whole(device_id: str) -> str:
-    """The id without the number of a replica."""
-    return device_id.partition("::")[0]
-
-
 def _of_unread(resource: str, addresses: Mapping[str, str]) -> Finding:
     """Report ids whose device is on the node: it has a finding of its own, which has what to do."""
     named = counted(
@@ -146,8 +144,7 @@ def _of_unread(resource: str, addresses: Mapping[str, str]) -> Finding:
 
 
 def _shown(ids: Sequence[str]) -> str:
-    more = f" and {len(ids) - _SHOWN_IDS} more" if len(ids) > _SHOWN_IDS else ""
-    return f" ({', '.join(map(shortened, ids[:_SHOWN_IDS]))}{more})" if ids else ""
+    return f" ({first_of([*map(shortened, ids)], _SHOWN_IDS)})" if ids else ""
 
 
 def _remedy(facts: NodeFacts, ids: Sequence[str]) -> str:

@@ -4,7 +4,7 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from collectors.wording import counted
+from collectors.wording import counted, first_of
 from exporter.attribution.claims import ResolvedClaims
 from exporter.check.claims import rows_of_ways
 from exporter.check.facts import (
@@ -188,8 +188,14 @@ def _counts(by_resource: Mapping[str, int]) -> str:
 
 
 def _shortened(texts: Sequence[str]) -> str:
-    more = len(texts) - _SHOWN
-    return ", ".join(texts[:_SHOWN]) + (f" and {more} more" if more > 0 else "")
+    return first_of(texts, _SHOWN)
+
+
+def _long_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """A table; of many rows the first ones."""
+    more = len(rows) - _SHOWN
+    lines = table(header, rows[:_SHOWN])
+    return [*lines, f"  and {more} more; --json lists all"] if more > 0 else lines
 
 
 def _device_holders(facts: NodeFacts) -> list[str]:
@@ -216,9 +222,7 @@ def _still_held(facts: NodeFacts) -> list[str]:
     if facts.running is None or facts.kubelet.allocations is not None or not facts.running.held:
         return []
     rows = [(each.device, each.uuid, f"{each.holder} ({each.resource})") for each in facts.running.held]
-    more = len(rows) - _SHOWN
-    lines = table(("DEVICE", "UUID", "ALLOCATED TO"), rows[:_SHOWN])
-    return [*lines, f"  and {more} more; --json lists all"] if more > 0 else lines
+    return _long_table(("DEVICE", "UUID", "ALLOCATED TO"), rows)
 
 
 def _holder(holder: Allocation) -> str:
@@ -230,9 +234,7 @@ def _unmatched(facts: NodeFacts) -> list[str]:
     if not unmatched:
         return []
     rows = [(each.resource, each.device_id, f"{each.namespace}/{each.pod}/{each.container}") for each in unmatched]
-    more = len(rows) - _SHOWN
-    lines = table(("RESOURCE", "ID", "ALLOCATED TO"), rows[:_SHOWN])
-    return [*lines, f"  and {more} more; --json lists all"] if more > 0 else lines
+    return _long_table(("RESOURCE", "ID", "ALLOCATED TO"), rows)
 
 
 def _claims(kubelet: KubeletFacts) -> list[str]:

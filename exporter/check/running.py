@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 
 from collectors import catalog
+from collectors.condition import HARDWARE
 from collectors.metric import Subject
 from exporter import families
 from exporter.check.facts import AddressFacts, AddressState
@@ -18,7 +19,6 @@ _ANSWERED = families.ATTRIBUTION_LAST_SUCCESS.name(Subject.EXPORTER)
 _STATUS = catalog.STATUS_STATE.name(Subject.DEVICE)
 _INFO = catalog.INFO.name(Subject.DEVICE)
 _EVENT = catalog.ERROR_LAST_TIMESTAMP.name(Subject.DEVICE)
-_HARDWARE = "hardware"
 _STARTED = "process_start_time_seconds"
 _SIMULATED = 'simulated="true"'
 _LABEL = re.compile(r'([^={,]+)="((?:[^"\\]|\\.)*)"')
@@ -67,7 +67,7 @@ def understood(address: str, text: str, holder_labels: tuple[str, ...], unix_sec
                 (
                     PastEvent(labels["uuid"], labels["source"], labels["code"], max(0.0, unix_seconds - at))
                     for labels, at in _series(text, _EVENT)
-                    if labels["class"] == _HARDWARE
+                    if labels["class"] == HARDWARE
                 ),
                 key=lambda event: event.age_seconds,
             )

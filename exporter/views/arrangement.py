@@ -23,10 +23,6 @@ class Scaled:
     scale: Scale
     position: int
 
-    def __call__(self, values: Sequence[float]) -> float:
-        """Compute it."""
-        return self.scale.foreign(values[self.position])
-
 
 @dataclass(frozen=True, slots=True)
 class Sum:
@@ -87,9 +83,10 @@ class Ratio:
         return values[self.dividend] / whole if whole else 0.0
 
 
-Computed: TypeAlias = Scaled | Sum | Highest | Ratio
+# A formula that is computed by itself.
+Computed: TypeAlias = Sum | Highest | Ratio
 # A formula, or the position of a value that stays as it is.
-Source: TypeAlias = Computed | int
+Source: TypeAlias = Scaled | Computed | int
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +136,7 @@ def _placed(found: Sequence[tuple[ForeignSeries, Source]], first: int) -> Arrang
             scaled.setdefault(formula.scale, []).append(formula)
         else:
             others.append(formula)
-    in_order = [*(formula for group in scaled.values() for formula in group), *others]
+    in_order: list[Scaled | Computed] = [*(formula for group in scaled.values() for formula in group), *others]
     places = {formula: first + place for place, formula in enumerate(in_order)}
     positions = [source if isinstance(source, int) else places[source] for _, source in found]
     batches: list[Formula] = [_batch(scale, [each.position for each in group]) for scale, group in scaled.items()]

@@ -261,17 +261,14 @@ def view(options: ViewOptions) -> TableView:
 
 def _entities(options: ViewOptions, facts: SnapshotFacts) -> Iterator[Entity]:
     """Each MIG instance, and each device that has none."""
-    partitions: dict[str, list[Partition]] = {}
-    for partition in facts.snapshot.partitions.values():
-        partitions.setdefault(partition.device_uuid, []).append(partition)
     counts: Counter[str] = Counter()
-    for device in sorted(facts.snapshot.devices.values(), key=lambda each: (each.device, each.uuid)):
+    for device, partitions in facts.devices():
         if options.dcgm_vendors and device.vendor not in options.dcgm_vendors:
             continue
         labels = _labels_of_device(options, facts, device, place=counts[device.vendor])
         counts[device.vendor] += 1
-        if device.uuid in partitions:
-            yield from _instances(facts, device, labels, partitions[device.uuid])
+        if partitions:
+            yield from _instances(facts, device, labels, partitions)
         else:
             labels |= _labels_of_holder(facts.holders(device.subject))
             yield Entity(Subject.DEVICE, device.subject, device.vendor, _in_order(labels))
@@ -282,7 +279,7 @@ def _instances(
 ) -> Iterator[Entity]:
     """The memory is that of the GPU instance, so compute instances that share it are one entity."""
     instances: dict[str, list[Partition]] = {}
-    for partition in sorted(partitions, key=lambda each: each.uuid):
+    for partition in partitions:
         instances.setdefault(_instance_id(facts, partition.subject), []).append(partition)
     for number, parts in sorted(instances.items(), key=lambda each: (len(each[0]), each[0])):
         profile = _PART_OF_INSTANCE.sub("", parts[0].profile)

@@ -5,7 +5,7 @@ from itertools import chain
 from typing import NamedTuple
 
 from collectors import catalog
-from collectors.contract import SubjectKey
+from collectors.contract import Device, Partition, SubjectKey
 from collectors.metric import Metric
 from exporter import families
 from exporter.snapshot import Container, Holder, Snapshot
@@ -55,6 +55,14 @@ class SnapshotFacts:
         named = (label.name for label in catalog.INFO.labels)
         known = self.points(catalog.INFO, key)
         return dict(zip(named, known[0].labels, strict=True)) if known else {}
+
+    def devices(self) -> Iterator[tuple[Device, Sequence[Partition]]]:
+        """Each device in the order of the addresses, with its partitions in the order of their uuids."""
+        partitions: dict[str, list[Partition]] = {}
+        for partition in sorted(self.snapshot.partitions.values(), key=lambda each: each.uuid):
+            partitions.setdefault(partition.device_uuid, []).append(partition)
+        for device in sorted(self.snapshot.devices.values(), key=lambda each: (each.device, each.uuid)):
+            yield device, partitions.get(device.uuid, ())
 
     def holders(self, key: SubjectKey) -> tuple[Container, ...]:
         """The containers to which a device or partition itself is allocated."""

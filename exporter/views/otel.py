@@ -17,7 +17,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from collectors import catalog
-from collectors.contract import Device, Partition, SubjectKey
+from collectors.contract import Device, SubjectKey
 from collectors.metric import Kind, Metric, MetricSet, Subject, Unit
 from collectors.vendors import VENDORS
 from exporter.series import ForeignFamily
@@ -172,14 +172,11 @@ def view(options: ViewOptions) -> TableView:  # noqa: ARG001 - it needs none
 
 def _entities(facts: SnapshotFacts) -> Iterator[Entity]:
     """Each device, followed by its partitions."""
-    partitions: dict[str, list[Partition]] = {}
-    for partition in sorted(facts.snapshot.partitions.values(), key=lambda each: each.uuid):
-        partitions.setdefault(partition.device_uuid, []).append(partition)
-    for device in sorted(facts.snapshot.devices.values(), key=lambda each: (each.device, each.uuid)):
+    for device, partitions in facts.devices():
         known = facts.properties(device.subject)
         labels = {"hw_id": device.uuid, "hw_name": device.device, **_described(device, known)}
         yield _entity(Subject.DEVICE, device.subject, device, labels, facts)
-        for part in partitions.get(device.uuid, ()):
+        for part in partitions:
             name = f"{device.device} {part.profile}".strip()
             own = {"hw_id": part.uuid, "hw_name": name, "hw_parent": device.uuid, **_described(device, known)}
             yield _entity(Subject.PARTITION, part.subject, device, own, facts)

@@ -30,9 +30,7 @@ class Scale:
 
     def foreign(self, native: float) -> float:
         """The foreign value of a native one."""
-        return (
-            round(native * self.multiplier, _DIGITS) / self.divisor if self.multiplier != 1 else native / self.divisor
-        )
+        return self.foreign_of((native,))[0]
 
     def foreign_of(self, natives: Iterable[float]) -> list[float]:
         """The foreign values of many."""

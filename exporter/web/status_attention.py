@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 
 from collectors.wording import counted
 from exporter.advice import FOR_HANGING, FOR_PAST_EVENT, OF_REASONS
-from exporter.severity import OF_STATES, Severity
+from exporter.severity import OF_STATES, Severity, of_state, rank
 from exporter.snapshot import Container
 from exporter.web.html import Html, Node, body, element, group, lines, row, table, tag
 from exporter.web.quantities import ago, duration
@@ -24,11 +24,10 @@ _MOST_EVENTS = 4
 
 def attention(view: StatusView) -> Iterator[Html]:
     """The section about what is not well, the most severe first: collectors, then devices. Nothing if all is well."""
-    severities = list(Severity)
     failing = [each for each in view.collectors if each.state in {CollectorStatus.LATE, CollectorStatus.DOWN}]
     wanting = sorted(
         (device for device in view.devices if device.needs_attention),
-        key=lambda each: (severities.index(each.severity), each.state == "ok"),
+        key=lambda each: (rank(each.severity), each.state == "ok"),
     )
     if failing or wanting:
         title = element("h2", "Needs attention", id="attention")
@@ -102,7 +101,7 @@ def _tag_text(device: DeviceRow) -> tuple[str, Severity | None]:
     elif device.state == "ok" and device.needs_attention:
         found = "ok, slowed down" if device.conditions else "ok, recent error", device.severity
     else:
-        found = device.state.replace("_", " "), OF_STATES.get(device.state, Severity.NOTE)
+        found = device.state.replace("_", " "), of_state(device.state)
     return found
 
 

@@ -115,7 +115,7 @@ def render(about: About, view: StatusView, style: str) -> str:
         element("style", Html(style)),
     )
     banner = (element("p", _SIMULATED.format(about.simulated), class_="banner"),) if about.simulated else ()
-    content = element("main", *banner, *_notices(about, view), *attention(view), *_devices(about, view), *_health(view))
+    content = element("main", *banner, *_notices(about, view), *attention(view), _devices(about, view), *_health(view))
     document = element("html", head, element("body", _header(about, view), content, _footer(about)), lang="en")
     return f"<!DOCTYPE html>\n{document.text}\n"
 
@@ -196,13 +196,12 @@ def _severity_of(sources: Iterable[SourceRow]) -> Severity:
     return Severity.ERROR if lost else Severity.WARNING
 
 
-def _devices(about: About, view: StatusView) -> Iterator[Html]:
+def _devices(about: About, view: StatusView) -> Html:
     title = element("h2", "Devices", id="devices")
     if not view.devices:
-        yield element("section", title, element("p", *_no_devices(about, view), class_="empty"))
-        return
+        return element("section", title, element("p", *_no_devices(about, view), class_="empty"))
     bodies = (body(_device(device), *(_partition(part) for part in device.partitions)) for device in view.devices)
-    yield element(
+    return element(
         "section", title, element("p", _summary(view), class_="soft"), table("devices", _DEVICE_COLUMNS, *bodies)
     )
 

@@ -10,7 +10,7 @@ from collectors.condition import Condition
 from collectors.contract import Device, Partition, Sample, SubjectKey
 from collectors.metric import Metric
 from exporter.device_names import index_of
-from exporter.severity import OF_HANGING, OF_STATES, Severity
+from exporter.severity import OF_HANGING, OF_STATES, Severity, of_state, rank
 from exporter.snapshot import AttributionHealth, CollectorHealth, Container, Failure, RecentEvent, Snapshot
 from exporter.throttling import throttled
 
@@ -124,12 +124,11 @@ class DeviceRow:
             return OF_STATES["failed"]
         if self.released:
             return Severity.NOTE
-        facts = [OF_STATES.get(condition.state, Severity.NOTE) for condition in self.conditions]
-        facts.append(Severity.NOTE if self.state is None else OF_STATES.get(self.state, Severity.NOTE))
+        facts = [of_state(each) for each in (*(condition.state for condition in self.conditions), self.state)]
         facts.append(Severity.OK if self.unread_seconds is None else self.unread_severity)
         facts.append(Severity.OK if self.stuck_seconds is None else OF_HANGING)
         facts.append(Severity.WARNING if self.events else Severity.OK)
-        return min(facts, key=list(Severity).index)
+        return min(facts, key=rank)
 
     @property
     def needs_attention(self) -> bool:
@@ -137,7 +136,7 @@ class DeviceRow:
         if self.released and not self.lost:
             return False
         slow = self.unread_seconds is not None and self.unread_severity is Severity.WARNING
-        unwell = OF_STATES.get(self.state or "", Severity.NOTE) in {Severity.ERROR, Severity.WARNING}
+        unwell = of_state(self.state) in {Severity.ERROR, Severity.WARNING}
         return self.lost or slow or unwell or self.stuck_seconds is not None or bool(self.conditions or self.events)
 
     @property
