@@ -73,17 +73,17 @@ def _beside() -> str:
     return _OF_HELM.sub("", _daemon_set(_VARIANTS["amd"])).replace("node-group:", "app.kubernetes.io/instance:")
 
 
-def _autoscaling(folder: Path, values: Mapping[str, Any]) -> dict[Path, str]:
+def _autoscaling(folder: Path, rendered: Mapping[str, str]) -> dict[Path, str]:
     """The manifests in the chart's ConfigMap for autoscaling, as files of a folder."""
-    data: dict[str, str] = yaml.safe_load(render(values)["autoscaling.yaml"])["data"]
+    data: dict[str, str] = yaml.safe_load(rendered["autoscaling.yaml"])["data"]
     return {folder / name: text for name, text in data.items()}
 
 
 def _fast() -> dict[Path, str]:
     """The same manifests for fast decisions, and the monitor that they need."""
-    values = yaml.safe_load(FAST_AUTOSCALING.read_text())
+    rendered = render(yaml.safe_load(FAST_AUTOSCALING.read_text()))
     folder = _AUTOSCALING / "fast"
-    return {**_autoscaling(folder, values), folder / "servicemonitor.yaml": plain(render(values)["monitor.yaml"])}
+    return {**_autoscaling(folder, rendered), folder / "servicemonitor.yaml": plain(rendered["monitor.yaml"])}
 
 
 def _conformance_job() -> str:
@@ -108,7 +108,7 @@ def plain_manifests() -> dict[Path, str]:
         _KUBERNETES / "resource-slices" / "clusterrole.yaml": plain(role),
         _KUBERNETES / "resource-slices" / "clusterrolebinding.yaml": plain(binding),
         _KUBERNETES / "conformance" / "job.yaml": _conformance_job(),
-        **_autoscaling(_AUTOSCALING, {"autoscaling": {"enabled": True}}),
+        **_autoscaling(_AUTOSCALING, render({"autoscaling": {"enabled": True}})),
         **_fast(),
     }
 

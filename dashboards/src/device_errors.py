@@ -5,7 +5,7 @@ from grafana_foundation_sdk.models.dashboard import Panel
 
 from collectors import catalog
 from collectors.metric import Metric, Subject
-from dashboards.src.device_tables import NAME, OF_TABLE, critical_events
+from dashboards.src.device_tables import EVENT, NAME, OF_TABLE, critical_events
 from dashboards.src.links import DEVICE_OF_SERIES
 from dashboards.src.measures import new_critical_events, new_events
 from dashboards.src.page import Panels
@@ -35,7 +35,7 @@ def _over_time(scope: Scope) -> Panels:
             ),
             Query(
                 new_critical_events(scope),
-                f"{NAME} {{{{source}}}} {{{{code}}}} {{{{class}}}}",
+                EVENT,
             ),
             link=DEVICE_OF_SERIES,
         ),

@@ -16,6 +16,7 @@ from dashboards.src.tables import Column, rows, state
 OF_TABLE = {"instance": "Node", "device": "Device", "model": "Model"}
 PODS = {"namespace": "Namespace", "pod": "Pod"}
 NAME = "{{instance}} {{device}}"
+EVENT = f"{NAME} {{{{source}}}} {{{{code}}}} {{{{class}}}}"
 
 # In kelvin, before the driver reduces clocks or switches the device off.
 MARGIN_STEPS = (Step(0, "red"), Step(5, "yellow"), Step(10, "green"))

@@ -7,14 +7,13 @@ from collectors.metric import Metric, Subject, Unit
 from dashboards.src import exporter_parts
 from dashboards.src.links import EXPORTERS, NODE_OF_SERIES
 from dashboards.src.page import Page, Panels
-from dashboards.src.panels import About, Query, Step, events, lines, number, quotients
+from dashboards.src.panels import BAD_FROM_ONE, About, Query, Step, events, lines, number, quotients
 from dashboards.src.promql import POINT, STEP, Expression, before, count, largest, largest_first, rate, total
 from dashboards.src.scope import CLUSTERS, EXPORTER_NODES, Scope
 from dashboards.src.status import Look
 from dashboards.src.tables import Column, rows
 from exporter import families
 
-_BAD_FROM_ONE = (Step(0, "green"), Step(1, "red"))
 _NODE = "{{instance}}"
 _NUMBER_WIDTH = 4
 _SCRAPED_LOOKS = {1: Look("yes", "green"), 0: Look("no", "red")}
@@ -37,21 +36,21 @@ def _parts_now(scope: Scope) -> Panels:
             "Exporters that were scraped in the time range chosen above and are not now: the node was removed, or its "
             "exporter does not run. The table below names them.",
             total(exporter_parts.scraped(scope).where("== bool 0")),
-            *_BAD_FROM_ONE,
+            *BAD_FROM_ONE,
         ),
         _number(
             "Collectors down",
             "Collectors whose hardware library does not answer. Their readings end, and all others continue: run "
             "`accelerator-exporter check` on that node.",
             total(exporter_parts.down(scope, families.COLLECTOR_UP)),
-            *_BAD_FROM_ONE,
+            *BAD_FROM_ONE,
         ),
         _number(
             "Attribution down",
             "Sources of the allocations that do not answer, such as the kubelet. The last known allocations stay for a "
             "minute; then pods, allocated and free are unknown.",
             total(exporter_parts.down(scope, families.ATTRIBUTION_UP)),
-            *_BAD_FROM_ONE,
+            *BAD_FROM_ONE,
         ),
     )
 
@@ -63,14 +62,14 @@ def _devices_now(scope: Scope) -> Panels:
             "Allocated devices that the exporter could not find among those that it reads, of device plugins and of "
             "resource claims. See troubleshooting.md.",
             total(exporter_parts.unmatched(scope)),
-            *_BAD_FROM_ONE,
+            *BAD_FROM_ONE,
         ),
         _number(
             "Stuck devices",
             "Devices about which a call does not return. Nothing new is known of them: restart the node's driver, or "
             "the node.",
             total(exporter_parts.stuck(scope)),
-            *_BAD_FROM_ONE,
+            *BAD_FROM_ONE,
         ),
     )
 
@@ -92,7 +91,7 @@ def _list_of_exporters(scope: Scope) -> Panels:
     return (
         rows(
             about,
-            Column("Problems", largest_first(exporter_parts.problems(scope)), steps=_BAD_FROM_ONE),
+            Column("Problems", largest_first(exporter_parts.problems(scope)), steps=BAD_FROM_ONE),
             {"instance": "Node"},
             Column("Scraped", exporter_parts.scraped(scope), looks=_SCRAPED_LOOKS),
             Column("Version", build, "version"),

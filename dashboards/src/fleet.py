@@ -8,11 +8,11 @@ from grafana_foundation_sdk.models.dashboard import Panel
 from collectors import catalog
 from collectors.metric import Subject, Unit
 from dashboards.src import measures
-from dashboards.src.device_tables import NAME, critical_events, devices, history
+from dashboards.src.device_tables import EVENT, critical_events, devices, history
 from dashboards.src.links import DEVICE_OF_SERIES, FLEET
 from dashboards.src.measures import active, allocated, effective, free, provisioned
 from dashboards.src.page import Page, Panels
-from dashboards.src.panels import About, Query, Step, events, lines, number, quotients
+from dashboards.src.panels import BAD_FROM_ONE, About, Query, Step, events, lines, number, quotients
 from dashboards.src.promql import (
     POINT,
     RANGE,
@@ -29,7 +29,6 @@ from dashboards.src.status import DEVICE_KEY, OF_DEVICE, rank
 from dashboards.src.tables import Column, rows, state
 
 _MODEL = ("vendor", "model")
-_BAD_FROM_ONE = (Step(0, "green"), Step(1, "red"))
 
 
 def _now(scope: Scope) -> Panels:
@@ -78,14 +77,14 @@ def _trouble_now(scope: Scope) -> Panels:
             "Failed",
             "Devices that no longer answer or must be reset. If above 0: they are the first lines of the table below. "
             "Drain the node and do what the column Action says.",
-            total(scope.series(catalog.STATUS_STATE, Subject.DEVICE, 'state="failed"')),
-            *_BAD_FROM_ONE,
+            _failed(scope),
+            *BAD_FROM_ONE,
         ),
         _number(
             "Not ok",
             "Devices that are degraded, are predicted to fail, failed, or whose state is unknown.",
             total(rank(scope, *OF_DEVICE).where("> bool 0")),
-            *_BAD_FROM_ONE,
+            *BAD_FROM_ONE,
         ),
         _number(
             "Power",
@@ -121,7 +120,7 @@ def _health(scope: Scope) -> Panels:
             ),
             Query(
                 measures.new_critical_events(scope),
-                f"{NAME} {{{{source}}}} {{{{code}}}} {{{{class}}}}",
+                EVENT,
             ),
             link=DEVICE_OF_SERIES,
         ),
@@ -168,8 +167,8 @@ def _use(scope: Scope, title: str, labels: Mapping[str, str]) -> Builder[Panel]:
         labels,
         Column(
             "Failed",
-            total(scope.series(catalog.STATUS_STATE, Subject.DEVICE, 'state="failed"'), *labels),
-            steps=_BAD_FROM_ONE,
+            _failed(scope, *labels),
+            steps=BAD_FROM_ONE,
         ),
         Column("Provisioned", provisioned(scope, *labels)),
         Column("Allocated", allocated(scope, *labels)),
@@ -244,3 +243,8 @@ PAGE = Page(
     (CLUSTERS, VENDORS, MODELS, NODES),
     (("Fleet now", _now), ("Health", _health), ("Capacity", _capacity), ("Power", _power)),
 )
+
+
+def _failed(scope: Scope, *by: str) -> Expression:
+    """The number of failed devices; 0 where none has failed, while their states are known."""
+    return total(scope.series(catalog.STATUS_STATE, Subject.DEVICE, 'state="failed"'), *by)

@@ -112,14 +112,16 @@ def held_power(scope: Scope, *by: str) -> Expression:
 
     The gauge is used and not the rate of the energy, because a rate falls slowly to 0 when a device's readings end.
     """
-    share = scope.series(families.ALLOCATION_SHARE, Subject.ALLOCATION)
-    return total(share.times_one_of(scope.series(catalog.POWER, Subject.DEVICE), *DEVICE_KEY), *by)
+    return _held(scope, scope.series(catalog.POWER, Subject.DEVICE), *by)
 
 
 def held_power_by_energy(scope: Scope, *by: str) -> Expression:
     """The same by the energy counters, which miss nothing between two points: for sums over time."""
+    return _held(scope, rate(scope.series(catalog.ENERGY, Subject.DEVICE), POINT), *by)
+
+
+def _held(scope: Scope, power: Expression, *by: str) -> Expression:
     share = scope.series(families.ALLOCATION_SHARE, Subject.ALLOCATION)
-    power = rate(scope.series(catalog.ENERGY, Subject.DEVICE), POINT)
     return total(share.times_one_of(power, *DEVICE_KEY), *by)
 
 

@@ -94,6 +94,9 @@ class Step:
     color: str
 
 
+BAD_FROM_ONE = (Step(0, "green"), Step(1, "red"))
+
+
 class _PanelBuilder(Protocol):
     """The common methods of the library's panel builders."""
 

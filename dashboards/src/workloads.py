@@ -8,7 +8,7 @@ from dashboards.src import consumers, pods
 from dashboards.src.links import WORKLOADS
 from dashboards.src.measures import device_hours, held_power, held_power_by_energy, idle_device_hours
 from dashboards.src.page import Page, Panels
-from dashboards.src.panels import About, Query, Step, lines, number
+from dashboards.src.panels import BAD_FROM_ONE, About, Query, Step, lines, number
 from dashboards.src.promql import Expression, count, energy_in_range, total
 from dashboards.src.scope import CLUSTERS, MODELS, NAMESPACES, NODES, PODS, VENDORS, Scope
 from dashboards.src.status import rank_of_held
@@ -31,8 +31,7 @@ def _held_now(scope: Scope) -> Panels:
             "Pods that have a device that is degraded, is predicted to fail, failed, or whose state is unknown. They "
             "are the first lines of the tables below.",
             total(on_bad),
-            Step(0, "green"),
-            Step(1, "red"),
+            *BAD_FROM_ONE,
         ),
         _number(
             "Allocated devices",

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from collectors.wording import counted
+from collectors.wording import counted, first_of
 from exporter.conformance.metric_names import MetricNames
 from exporter.conformance.official import (
     DEVICE_LABELS,
@@ -14,6 +14,7 @@ from exporter.conformance.official import (
     Draft,
     OfficialSample,
     find,
+    named,
     per_accelerator,
 )
 from exporter.conformance.outcome import ConformanceTest, Outcome, Subtest, failed, one_line, passed, skipped
@@ -110,22 +111,17 @@ def _figure(figure: str, metric: str, patterns: Sequence[str], samples: Sequence
     names = ", ".join(sorted({sample.name for sample in found}))
     lines = [f"Found {names} of {counted(len(having), 'accelerator')}, {counted(len(found), 'sample')}."]
     if lacking:
-        lines.append(f"Note: {counted(len(lacking), 'accelerator has', 'accelerators have')} none: {_some(lacking)}.")
+        lack = counted(len(lacking), "accelerator has", "accelerators have")
+        lines.append(f"Note: {lack} none: {first_of(lacking, _SHOWN)}.")
     return passed(name, *lines)
 
 
 def _absent(name: str, figure: str, metric: str, patterns: Sequence[str], samples: Sequence[OfficialSample]) -> Subtest:
     wanted = f"the metric {metric}" if metric else f"a metric whose name contains {' or '.join(patterns)}"
     labels = ", ".join(DEVICE_LABELS)
-    unlabelled = sorted(
-        {
-            sample.name
-            for sample in samples
-            if (sample.name == metric if metric else any(pattern in sample.name.lower() for pattern in patterns))
-        }
-    )
+    unlabelled = sorted({sample.name for sample in named(samples, metric, patterns)})
     if unlabelled:
-        line = f"Without a label of a device, these do not count as {figure}: {_some(unlabelled)}."
+        line = f"Without a label of a device, these do not count as {figure}: {first_of(unlabelled, _SHOWN)}."
         return failed(name, line, f"{wanted} with one of the labels {labels}")
     line = f"There is no {figure} of an accelerator: {wanted} was not found."
     return failed(name, line, f"{wanted}, a number, and one of the labels {labels}; or name yours by --{figure}-metric")
@@ -138,11 +134,6 @@ def _optional(samples: Sequence[OfficialSample]) -> Subtest:
         names = sorted({sample.name for sample in find(samples, "", patterns)})
         present += bool(names)
         absent = f"no metric of an accelerator whose name contains {' or '.join(patterns)}"
-        lines.append(f"{what}: {_some(names) or absent}")
+        lines.append(f"{what}: {first_of(names, _SHOWN) or absent}")
     summary = f"{present} of {len(lines)} figures that an accelerator should have are there."
     return passed("OptionalMetrics", summary, *lines) if present else skipped("OptionalMetrics", summary, *lines)
-
-
-def _some(names: Sequence[str]) -> str:
-    more = len(names) - _SHOWN
-    return ", ".join(names[:_SHOWN]) + (f" and {more} more" if more > 0 else "")

@@ -11,7 +11,7 @@ from collectors.wording import counted
 from exporter.attribution.api_error import ApiError, ApiForbiddenError, ApiNotFoundError
 from exporter.attribution.json_fields import JsonObject, child, children, integer, text
 from exporter.attribution.kubernetes_api import KubernetesApi
-from exporter.conformance.outcome import ConformanceTest, Outcome, Subtest, failed, passed, skipped
+from exporter.conformance.outcome import ConformanceTest, Subtest, failed, passed, skipped
 
 TEST = "TestPodAutoscaling"
 _CUSTOM_METRICS = "/apis/custom.metrics.k8s.io"
@@ -137,11 +137,6 @@ class ScalingWatch:
             else:
                 subtests.append(skipped(name, f"Not watched: repeat with --watch, and {action}."))
         return subtests[0], subtests[1]
-
-
-def is_shown(test: ConformanceTest) -> bool:
-    """Whether a test has shown all that KAR-0057 asks: nothing failed, and nothing was left out."""
-    return all(each.outcome is Outcome.PASS for each in test.subtests)
 
 
 def _field(kind: str) -> str:

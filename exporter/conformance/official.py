@@ -110,10 +110,14 @@ def find(samples: Iterable[OfficialSample], name: str, patterns: Sequence[str]) 
         name: The exact name; empty for none.
         patterns: In small letters.
     """
-    found = per_accelerator(samples)
+    return named(per_accelerator(samples), name, patterns)
+
+
+def named(samples: Iterable[OfficialSample], name: str, patterns: Sequence[str]) -> list[OfficialSample]:
+    """The same of all samples, also those without a label of a device."""
     if name:
-        return [sample for sample in found if sample.name == name]
-    return [sample for sample in found if any(pattern in sample.name.lower() for pattern in patterns)]
+        return [sample for sample in samples if sample.name == name]
+    return [sample for sample in samples if any(pattern in sample.name.lower() for pattern in patterns)]
 
 
 def _samples(body: str, draft: Draft) -> Iterator[OfficialSample]:

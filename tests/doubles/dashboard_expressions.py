@@ -8,6 +8,7 @@ from collectors import catalog
 from collectors.metric import Metric, Subject
 from exporter import families
 from tests.doubles.dashboards import WINDOWS
+from tests.doubles.promql import nodes
 from tools.dashboard_queries import filled_in
 
 FAMILIES: dict[str, tuple[Metric, Subject]] = {
@@ -20,13 +21,6 @@ ADDED_BY_PROMETHEUS = {"instance", "job", "cluster"}
 def parsed(expr: str) -> promql_parser.Expr:
     """The query with its variables replaced."""
     return promql_parser.parse(filled_in(expr, WINDOWS))
-
-
-def nodes(expr: promql_parser.Expr) -> list[promql_parser.Expr]:
-    """Every part of an expression."""
-    found: list[promql_parser.Expr] = []
-    promql_parser.walk(expr, found.append)
-    return found
 
 
 def selectors(expr: str) -> list[promql_parser.VectorSelector]:

@@ -3,11 +3,16 @@
 import promql_parser
 
 
-def parts(expr: str) -> list[promql_parser.Expr]:
+def nodes(expr: promql_parser.Expr) -> list[promql_parser.Expr]:
     """Every part of an expression, itself included."""
     found: list[promql_parser.Expr] = []
-    promql_parser.walk(promql_parser.parse(expr), found.append)
+    promql_parser.walk(expr, found.append)
     return found
+
+
+def parts(expr: str) -> list[promql_parser.Expr]:
+    """The same of its text."""
+    return nodes(promql_parser.parse(expr))
 
 
 def selectors(expr: str) -> list[promql_parser.VectorSelector]:
@@ -20,11 +25,9 @@ def ambiguous_joins(expr: promql_parser.Expr) -> list[str]:
 
     Such a side can have several elements for one device, which makes the query an error.
     """
-    found: list[promql_parser.Expr] = []
-    promql_parser.walk(expr, found.append)
     return [
         str(one)
-        for each in found
+        for each in nodes(expr)
         if isinstance(each, promql_parser.BinaryExpr) and each.modifier is not None
         for one in _one_side(each, each.modifier)
     ]

@@ -57,11 +57,16 @@ class RuleTest:
 
 def failures(rules: Sequence[Path], tests: Sequence[RuleTest], folder: Path) -> str:
     """What promtool complains about; empty if every test passes. The rules are evaluated every 30 seconds."""
+    return complaints(rules, [test.document() for test in tests], folder)
+
+
+def complaints(rules: Sequence[Path], documents: Sequence[Mapping[str, Any]], folder: Path) -> str:
+    """The same for tests that have promtool's form already."""
     file = folder / "tests.yaml"
     content = {
         "rule_files": [str(path) for path in rules],
         "evaluation_interval": "30s",
-        "tests": [test.document() for test in tests],
+        "tests": list(documents),
     }
     file.write_text(yaml.safe_dump(content, sort_keys=False))
     command = [tool("promtool"), "test", "rules", str(file)]

@@ -12,9 +12,9 @@ from dashboards.src import promql
 from dashboards.src.scope import CLUSTERS, NODES, Scope
 from dashboards.src.units import GRAFANA_UNITS
 from exporter import families
-from tests.doubles.dashboard_expressions import FAMILIES, labels_of, labels_of_selected, nodes, parsed, selectors
+from tests.doubles.dashboard_expressions import FAMILIES, labels_of, labels_of_selected, parsed, selectors
 from tests.doubles.dashboards import DASHBOARDS, FOLDER, WORKLOADS, queries
-from tests.doubles.promql import ambiguous_joins
+from tests.doubles.promql import ambiguous_joins, nodes
 from tools import gen_dashboards
 from tools.dashboard_queries import panels
 
