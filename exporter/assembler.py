@@ -29,7 +29,8 @@ from exporter.few_names import counted_by_few
 from exporter.poller import CallStarted, DevicesReleased, PollerEvent, Released
 from exporter.precedence import Exported, Listing, with_exported_uuids, without_duplicates
 from exporter.process_metrics import no_rows
-from exporter.snapshot import RECENT_SECONDS, Allocation, AttributionHealth, RecentEvent, Snapshot
+from exporter.sample_group import FollowedSeries, SampleGroup, samples_of
+from exporter.snapshot import RECENT_SECONDS, Allocation, AttributionHealth, HolderSample, RecentEvent, Snapshot
 
 _log = logging.getLogger(__name__)
 
@@ -38,12 +39,8 @@ _TICK_SECONDS = 1.0
 Event = PollerEvent | AttributionState | LookupsChanged | Limits
 
 
-def _no_reading(collector: str) -> None:
-    """Used where no collector can be called out of turn."""
-
-
-def _no_files() -> None:
-    """Used where no files are read."""
+def _nothing(*_: str) -> None:
+    """Used where no collector can be called out of turn, and where no files are read."""
 
 
 class Clocks(NamedTuple):
@@ -85,8 +82,8 @@ class Assembler:
         dra_drivers: Mapping[str, tuple[str, ...]] | None = None,
         allocation_energy: bool = False,
         claims: Claims | None = None,
-        read_now: Callable[[str], None] = _no_reading,
-        read_files: Callable[[], None] = _no_files,
+        read_now: Callable[[str], None] = _nothing,
+        read_files: Callable[[], None] = _nothing,
     ) -> None:
         self._states = {name: CollectorState(name, limits, clocks.wall) for name in collectors}
         self._resource_prefixes = resource_prefixes
@@ -106,9 +103,10 @@ class Assembler:
         self._compute_ratios: dict[SubjectKey, float] = {}
         self._exported: Exported | None = None
         self._listings_exported: Sequence[Listing] = ()
-        self._occupancy: Sequence[Sample] = ()
+        self._occupancy: SampleGroup[Sample] = SampleGroup.of(())
         self._occupancy_made_of: tuple[Exported, join.JoinResult | None] | None = None
         self._listings = {name: Listing() for name in self._states}
+        self._followed = FollowedSeries()
         self._device_log = DeviceLog(clocks.monotonic)
         self._events: dict[tuple[str, str, str], tuple[CriticalEvent, float]] = {}  # the last of each device and code
 
@@ -149,28 +147,27 @@ class Assembler:
         self._accounting.add_allocations(now, self._allocations)
         exported = self._exported_now()
         self._accounting.forget(now, exported.subjects)
-        parts = {cadence: self._live(now, cadence) for cadence in Cadence}
+        groups = {cadence: self._live(now, cadence) for cadence in Cadence}
         # What is integrated and what holders use is all read at the fast cadence.
-        fast = parts[Cadence.FAST]
-        fast += self._accounting.samples(fast)
+        read = samples_of(groups[Cadence.FAST])
+        counted = SampleGroup.of(self._accounting.samples(read))
+        fast = read + counted.samples
         processes = tuple(process for state in self._states.values() for process in state.processes(now))
         present = None
         if self._allocations is not None:
             present = tuple(each for each in self._allocations if each.subject in exported.subjects)
+        groups[Cadence.FAST].append(counted)
+        of_devices = [*chain(*groups.values()), self._occupancy_of(exported)]
+        of_processes = SampleGroup.of(self._process_rows(processes))
+        of_holders = SampleGroup.of(self._holder_samples(present or (), fast, exported))
         snapshot = Snapshot(
             devices=exported.devices,
             partitions=exported.partitions,
-            samples=tuple(chain(*parts.values(), self._occupancy_of(exported))),
+            samples=samples_of(of_devices),
             allocations=present,
-            holder_samples=join.holder_samples(
-                present or (),
-                fast,
-                self._accounting.usage,
-                allocation_energy=self._allocation_energy,
-                power_shared=exported.power_shared,
-            ),
+            holder_samples=of_holders.samples,
             processes=processes,
-            process_samples=self._process_rows(processes),
+            process_samples=of_processes.samples,
             collectors=tuple(state.health(now) for state in self._states.values()),
             attribution=self._attribution_health(),
             unmatched=counted_by_few(self._join_result.unmatched.by_resource()) if self._join_result else {},
@@ -178,9 +175,21 @@ class Assembler:
             ready=all(state.settled for state in self._states.values()),
             conditions={uuid: why for state in self._states.values() for uuid, why in state.conditions()},
             events=self._recent_events(now),
+            series=self._followed.of([*(group.series for group in of_devices), of_processes.series, of_holders.series]),
         )
         self._device_log.follow(snapshot, self._known_states(now))
         return snapshot
+
+    def _holder_samples(
+        self, allocations: Sequence[Allocation], fast: Sequence[Sample], exported: Exported
+    ) -> tuple[HolderSample, ...]:
+        return join.holder_samples(
+            allocations,
+            fast,
+            self._accounting.usage,
+            allocation_energy=self._allocation_energy,
+            power_shared=exported.power_shared,
+        )
 
     def _known_states(self, now: float) -> Mapping[str, str]:
         return dict(known for state in self._states.values() for known in state.known_states(now))
@@ -198,9 +207,9 @@ class Assembler:
         recent = [RecentEvent(event, now - at) for event, at in self._events.values()]
         return tuple(sorted(recent, key=lambda each: each.age_seconds))
 
-    def _live(self, now: float, cadence: Cadence) -> list[Sample]:
+    def _live(self, now: float, cadence: Cadence) -> list[SampleGroup[Sample]]:
         """The samples of one cadence that all collectors export now."""
-        return [sample for state in self._states.values() for sample in state.samples(now, cadence)]
+        return [group for state in self._states.values() for group in state.groups(now, cadence)]
 
     def _exported_now(self) -> Exported:
         """What all collectors export. The same object until it changes."""
@@ -209,13 +218,13 @@ class Assembler:
             self._listings_exported, self._exported = listings, Exported.of(listings)
         return self._exported
 
-    def _occupancy_of(self, exported: Exported) -> Sequence[Sample]:
+    def _occupancy_of(self, exported: Exported) -> SampleGroup[Sample]:
         """Which devices and partitions are allocated. The same object until they or the allocations change."""
         made_of = (exported, self._join_result)
         if self._occupancy_made_of != made_of:
             partitions, joined = exported.partitions.values(), self._join_result
-            self._occupancy = join.occupancy(exported.devices.values(), partitions, joined)
-            self._occupancy_made_of = made_of
+            self._occupancy = SampleGroup.of(join.occupancy(exported.devices.values(), partitions, joined))
+        self._occupancy_made_of = made_of  # the same objects are compared fastest
         return self._occupancy
 
     def _record_release(self, event: Released | DevicesReleased) -> None:

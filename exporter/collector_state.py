@@ -18,6 +18,7 @@ from exporter.kept_readings import KeptReadings
 from exporter.partition_sum import device_utilization
 from exporter.poller import CallEnded, CallStarted
 from exporter.precedence import Listing, without_duplicates
+from exporter.sample_group import SampleGroup, samples_of
 from exporter.snapshot import CollectorHealth, Failure
 from exporter.validation import Accepted, Validator
 
@@ -214,8 +215,11 @@ class CollectorState:
 
     def samples(self, now: float, *cadences: Cadence) -> tuple[Sample, ...]:
         """The samples of these cadences to export now, or of all: fresh ones, and identity of any age."""
-        parts = (self._kept.samples(now, each, self._max_ages[each], self._exported) for each in cadences or Cadence)
-        return tuple(chain.from_iterable(chain.from_iterable(parts)))
+        return samples_of(chain.from_iterable(self.groups(now, each) for each in cadences or Cadence))
+
+    def groups(self, now: float, cadence: Cadence) -> Iterator[SampleGroup[Sample]]:
+        """The samples of one cadence to export now: fresh ones, and identity of any age."""
+        return self._kept.groups(now, cadence, self._max_ages[cadence], self._exported)
 
     def processes(self, now: float) -> tuple[Process, ...]:
         """The processes to export now: fresh, and on devices and partitions that are present."""
@@ -326,12 +330,7 @@ class CollectorState:
         return replace(accepted, samples=(*accepted.samples, *sums)) if sums else accepted
 
     def _follow_stuck(self, accepted: Accepted, at: float) -> None:
-        """Count a device once when a call about it does not return.
-
-        Args:
-            accepted: The reading.
-            at: Monotonic seconds of its start.
-        """
+        """Count a device once when a call about it does not return; `at` is the start of the reading."""
         before, self._stuck = self._stuck, {uuid: self._stuck.get(uuid, at) for uuid in accepted.stuck}
         self._errors[Reason.LATE] += len(self._stuck.keys() - before.keys())
 

@@ -4,9 +4,9 @@ Each device has readings of its own age: those of a device that is stuck stay, w
 """
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from operator import is_
+from typing import NamedTuple
 
 from collectors import catalog
 from collectors.contract import Process, Sample, SubjectKey, subjects_of
@@ -14,40 +14,74 @@ from collectors.metric import Cadence
 from exporter.changing_limit import ChangingLimit
 from exporter.conformity import sample_key
 from exporter.precedence import Listing
+from exporter.sample_group import SampleGroup, SeriesColumns, samples_of
 from exporter.validation import Accepted
 
+# One for each set of due cadences, and for a reading without some of its values.
+_MOST_DIVISIONS = 8
+_NONE: SampleGroup[Sample] = SampleGroup.of(())
 
-@dataclass(frozen=True, slots=True)
-class _Samples:
+
+class _Samples(NamedTuple):
     """The samples of one device at one cadence, by what becomes of them.
 
     Attributes:
-        given: All of them.
         identity: Identity and past events: exported at any age.
         state: The state of the device: unknown when it is too old, also of a device that is lost.
         readings: All others; not exported of a lost device.
     """
 
-    given: tuple[Sample, ...] = ()
-    identity: tuple[Sample, ...] = ()
-    state: tuple[Sample, ...] = ()
-    readings: tuple[Sample, ...] = ()
+    identity: SampleGroup[Sample] = _NONE
+    state: SampleGroup[Sample] = _NONE
+    readings: SampleGroup[Sample] = _NONE
 
-    def with_identity(self, samples: tuple[Sample, ...]) -> "_Samples":
+    def with_identity(self, newer: SampleGroup[Sample]) -> "_Samples":
         """The same with newer identity and events, of a device that could not be read."""
-        newer = {sample_key(sample): sample for sample in (*self.identity, *samples)}
-        return replace(self, given=(), identity=tuple(newer.values()))
+        known = {sample_key(sample): sample for sample in (*self.identity.samples, *newer.samples)}
+        return self._replace(identity=SampleGroup.of(known.values()))
 
-    def updated(self, given: tuple[Sample, ...]) -> "_Samples":
-        """These samples instead; what is the same as before stays the same object."""
-        if len(given) == len(self.given) and all(map(is_, given, self.given)):
-            return self
-        now = _samples(given)
-        return replace(
-            now,
-            identity=self.identity if now.identity == self.identity else now.identity,
-            state=self.state if now.state == self.state else now.state,
+
+class _Division:
+    """How the samples of readings with the same series are divided.
+
+    Args:
+        accepted: Such a reading.
+    """
+
+    def __init__(self, accepted: Accepted) -> None:
+        samples = accepted.samples
+        self._order = accepted.order
+        self._series = SeriesColumns.of(samples)
+        places: defaultdict[tuple[Cadence, str], tuple[list[int], ...]] = defaultdict(lambda: ([], [], []))
+        for place, sample in enumerate(samples):
+            places[sample.metric.cadence, sample.device_uuid][_becomes(sample)].append(place)
+        self._places = {
+            key: [(each, SeriesColumns.of([samples[place] for place in each])) for each in divided]
+            for key, divided in places.items()
+        }
+
+    def fits(self, accepted: Accepted) -> bool:
+        """Whether the same number of samples of another reading is divided in the same way."""
+        order = accepted.order
+        checked = 0 if order is None or order is not self._order else len(order.samples)
+        return self._series.are_those_of(accepted.samples, checked)
+
+    def of(self, samples: Sequence[Sample], cadence: Cadence, device_uuid: str) -> _Samples:
+        """Those of one device at one cadence."""
+        divided = self._places.get((cadence, device_uuid), ())
+        return _Samples(
+            *(
+                SampleGroup.of(map(samples.__getitem__, places), series) if places else _NONE
+                for places, series in divided
+            )
         )
+
+
+def _becomes(sample: Sample) -> int:
+    """The place in `_Samples` to which a sample belongs."""
+    if not sample.metric.persistent:
+        return 2
+    return 1 if sample.metric is catalog.STATUS_STATE else 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +104,7 @@ class KeptReadings:
 
     def __init__(self) -> None:
         self._last: dict[Cadence, dict[str, _Last]] = {}
+        self._divisions: dict[int, _Division] = {}  # by number of samples
         self._processes: dict[str, tuple[float, tuple[Process, ...]]] = {}
 
     def replace(self, accepted: Accepted, due: frozenset[Cadence], at: float, listing: Listing) -> None:
@@ -81,19 +116,17 @@ class KeptReadings:
             at: Monotonic seconds.
             listing: The devices and partitions in it.
         """
-        grouped: defaultdict[tuple[Cadence, str], list[Sample]] = defaultdict(list)
-        for sample in accepted.samples:
-            grouped[sample.metric.cadence, sample.device_uuid].append(sample)
+        samples = accepted.samples
+        division = self._divided(accepted)
         for cadence in due:
             before, now = self._last.get(cadence, {}), {}
             for device in accepted.devices:
-                given = tuple(grouped.get((cadence, device.uuid), ()))
+                found = division.of(samples, cadence, device.uuid)
                 last = before.get(device.uuid)
                 if device.uuid in accepted.stuck and last is not None:
-                    now[device.uuid] = replace(last, samples=last.samples.with_identity(_samples(given).identity))
+                    now[device.uuid] = replace(last, samples=last.samples.with_identity(found.identity))
                 else:
-                    kept = _samples(given) if last is None else last.samples.updated(given)
-                    now[device.uuid] = _Last(at, listing, kept)
+                    now[device.uuid] = _Last(at, listing, found)
             self._last[cadence] = now
         if Cadence.MEDIUM in due:
             self._replace_processes(accepted, at)
@@ -119,10 +152,10 @@ class KeptReadings:
         self._processes.clear()
         self._last.clear()
 
-    def samples(
+    def groups(
         self, now: float, cadence: Cadence, max_age: ChangingLimit, exported: Listing
-    ) -> Iterator[tuple[Sample, ...]]:
-        """The samples of one cadence that are not too old, in parts.
+    ) -> Iterator[SampleGroup[Sample]]:
+        """The samples of one cadence that are not too old.
 
         Args:
             now: Monotonic seconds.
@@ -134,20 +167,20 @@ class KeptReadings:
         known: frozenset[SubjectKey] | None = None
         for uuid, last in self._last.get(cadence, {}).items():
             samples = last.samples
-            parts = [samples.identity]
+            groups = [samples.identity]
             if now - last.read_at <= max_age.of(last.read_at):
-                parts += (samples.state,) if uuid in lost else (samples.state, samples.readings)
+                groups += (samples.state,) if uuid in lost else (samples.state, samples.readings)
             if last.listing is exported:
-                yield from parts
+                yield from groups
             else:
                 known = known or subjects_of(exported.devices, exported.partitions)
-                yield from (tuple(each for each in part if each.subject in known) for part in parts)
+                yield from (SampleGroup.of(each for each in group.samples if each.subject in known) for group in groups)
 
     def states(self, now: float, max_age: ChangingLimit) -> Iterator[tuple[str, str]]:
         """The uuid of each device with a known state, and the state; `max_age` is that of its cadence."""
         for uuid, last in self._last.get(catalog.STATUS_STATE.cadence, {}).items():
             if now - last.read_at <= max_age.of(last.read_at):
-                yield from ((uuid, each.labels[0]) for each in last.samples.state if each.value)
+                yield from ((uuid, each.labels[0]) for each in last.samples.state.samples if each.value)
 
     def ages(self, now: float) -> Iterator[tuple[str, float]]:
         """The uuid of each device, and for how many seconds it has not been read."""
@@ -156,7 +189,7 @@ class KeptReadings:
 
     def compute_ratios(self) -> dict[SubjectKey, float]:
         """The sizes of the partitions, as last read."""
-        kept = (sample for last in self._last.get(Cadence.SLOW, {}).values() for sample in last.samples.identity)
+        kept = samples_of(last.samples.identity for last in self._last.get(Cadence.SLOW, {}).values())
         return {sample.subject: sample.value for sample in kept if sample.metric is catalog.COMPUTE_RATIO}
 
     def processes(self, now: float, max_age: ChangingLimit, lost: frozenset[str]) -> Iterator[Process]:
@@ -165,23 +198,20 @@ class KeptReadings:
             if now - read_at <= max_age.of(read_at) and uuid not in lost:
                 yield from processes
 
+    def _divided(self, accepted: Accepted) -> _Division:
+        """How the samples are divided: known, if a reading before had the same series."""
+        number = len(accepted.samples)
+        known = self._divisions.get(number)
+        if known is not None and known.fits(accepted):
+            return known
+        if len(self._divisions) > _MOST_DIVISIONS:
+            self._divisions.clear()
+        division = self._divisions[number] = _Division(accepted)
+        return division
+
     def _replace_processes(self, accepted: Accepted, at: float) -> None:
         by_device: defaultdict[str, list[Process]] = defaultdict(list)
         for process in accepted.processes:
             by_device[process.device_uuid].append(process)
         stuck = {uuid: kept for uuid, kept in self._processes.items() if uuid in accepted.stuck}
         self._processes = {uuid: (at, tuple(processes)) for uuid, processes in by_device.items()} | stuck
-
-
-def _samples(given: tuple[Sample, ...]) -> _Samples:
-    identity: list[Sample] = []
-    state: list[Sample] = []
-    readings: list[Sample] = []
-    for sample in given:
-        if not sample.metric.persistent:
-            readings.append(sample)
-        elif sample.metric is catalog.STATUS_STATE:
-            state.append(sample)
-        else:
-            identity.append(sample)
-    return _Samples(given, tuple(identity), tuple(state), tuple(readings))

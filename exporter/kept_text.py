@@ -10,6 +10,8 @@ from exporter.series import AnySeries, OwnSample, Shown
 from exporter.snapshot import Snapshot
 from exporter.text_format import Format
 
+_VALUE_BYTES = 8
+
 
 class _Family:
     """One family, whose series follow each other.
@@ -22,11 +24,13 @@ class _Family:
     Attributes:
         numbers: The text of each number.
         place: The places of its series.
+        raw: The places of the bytes of its values.
     """
 
     def __init__(self, first: AnySeries, starts: Sequence[str], place: int) -> None:
         self.numbers: Sequence[str] = ()
         self.place = slice(place, place + len(starts))
+        self.raw = slice(self.place.start * _VALUE_BYTES, self.place.stop * _VALUE_BYTES)
         self._first = first
         self._starts = starts
 
@@ -88,7 +92,7 @@ class KeptText:
         self._is_complete = False
         self._starts: dict[tuple[object, ...], str] = {}
         self._families: list[_Family] = []
-        self._bits = memoryview(b"").cast("Q")
+        self._raw = b""
         self._written: dict[Format, _Written] = {}
 
     def update(self, snapshot: Snapshot, own: Sequence[OwnSample]) -> None:
@@ -96,11 +100,10 @@ class KeptText:
         was_complete, self._is_complete = self._is_complete, False  # if this fails, the next call begins anew
         if not (was_complete and self._values.update(snapshot, own)):
             self._arrange(snapshot, own)
-        # Their bits are compared, because 0 equals -0, whose text is another, and NaN does not equal itself.
-        before, self._bits = self._bits, memoryview(self._values.now.tobytes()).cast("Q")
-        changed = [
-            number for number, family in enumerate(self._families) if self._bits[family.place] != before[family.place]
-        ]
+        # Their bytes are compared, because 0 equals -0, whose text is another, and NaN does not equal itself.
+        before, self._raw = self._raw, self._values.now.tobytes()
+        now = self._raw
+        changed = [number for number, family in enumerate(self._families) if now[family.raw] != before[family.raw]]
         self._write_numbers([self._families[number] for number in changed])
         for written in self._written.values():
             written.stale.update(changed)
@@ -124,7 +127,7 @@ class KeptText:
         self._written.clear()
         arranged = series.arrange(snapshot, own, self._shown)
         self._values.replace(snapshot, own, arranged)
-        self._bits = memoryview(b"").cast("Q")  # no family has the same
+        self._raw = b""  # no family has the same
         known, self._starts = self._starts, {}
         self._families = list(self._divided(arranged.series, known))
 
@@ -142,7 +145,7 @@ class KeptText:
 
     def _write_numbers(self, families: Sequence[_Family]) -> None:
         """Write the numbers of families; equal ones once, because a container's value is often that of its device."""
-        bits, values = self._bits, self._values.now
+        bits, values = memoryview(self._raw).cast("Q"), self._values.now
         different: dict[int, float] = {}
         for family in families:
             different.update(zip(bits[family.place], values[family.place], strict=True))

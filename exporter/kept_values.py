@@ -1,19 +1,15 @@
 """The values of one snapshot after the other, as long as they have the same series."""
 
 from array import array
-from collections.abc import Callable, Mapping, Sequence
-from itertools import compress
-from operator import attrgetter, is_not
+from collections.abc import Mapping, Sequence
+from operator import attrgetter
 
 from collectors.contract import Device, Partition
-from exporter.series import Arrangement, OwnSample, Valued, sample_groups, values
+from exporter.sample_group import SeriesColumns
+from exporter.series import Arrangement, OwnSample, values
 from exporter.snapshot import Snapshot
 
-_OF_SAMPLE = ("metric", "device_uuid", "partition_uuid", "labels")
-_OF_HOLDER = ("metric", "container", "subject", "labels")
-# What determines the series of a sample, for each group of samples: column by column, because a tuple for each sample
-# takes three times as long to make, and four times as long to compare.
-_SHAPES = tuple(tuple(map(attrgetter, names)) for names in (_OF_SAMPLE, _OF_SAMPLE, _OF_HOLDER, ("metric", "labels")))
+_OF_OWN = (attrgetter("metric"), attrgetter("labels"))
 
 
 class KeptValues:
@@ -25,61 +21,27 @@ class KeptValues:
 
     def __init__(self) -> None:
         self.now = array("d")
-        self._every: list[float] = []
-        self._groups: list[_Group] = []
+        self._series: object = None
+        self._own = SeriesColumns.of((), _OF_OWN)
         self._subjects = _Subjects(Snapshot())
         self._arrangement = Arrangement([], [], [])
 
     def replace(self, snapshot: Snapshot, own: Sequence[OwnSample], arrangement: Arrangement) -> None:
         """Use a snapshot, whatever series it has."""
-        groups = sample_groups(snapshot, own)
-        self._groups = [_Group(shape, samples) for shape, samples in zip(_SHAPES, groups, strict=True)]
+        self._series = snapshot.series
+        self._own = SeriesColumns.of(own, _OF_OWN)
         self._subjects = _Subjects(snapshot)
         self._arrangement = arrangement
-        self._every = values(snapshot, own)
-        self.now = array("d", arrangement.values(self._every))
+        self.now = array("d", arrangement.values(values(snapshot, own)))
 
     def update(self, snapshot: Snapshot, own: Sequence[OwnSample]) -> bool:
-        """Use a snapshot with the same series in the same order. Return False if the series are others."""
-        if not (self._groups and self._subjects.are_those_of(snapshot)):
+        """Use a snapshot with the same series in the same order. Return False if the series may be others."""
+        if snapshot.series is None or snapshot.series is not self._series:
             return False
-        first = 0
-        for group, samples in zip(self._groups, sample_groups(snapshot, own), strict=True):
-            places = group.update(samples)
-            if places is None:
-                return False
-            for place in places:
-                self._every[first + place] = samples[place].value
-            first += len(samples)
-        self.now = array("d", self._arrangement.values(self._every))
+        if not (self._subjects.are_those_of(snapshot) and self._own.are_those_of(own)):
+            return False
+        self.now = array("d", self._arrangement.values(values(snapshot, own)))
         return True
-
-
-class _Group:
-    """What determines the series of the samples of one kind."""
-
-    def __init__(self, shape: Sequence[Callable[[object], object]], samples: Sequence[Valued]) -> None:
-        self._samples = samples
-        self._shape = [(attribute, list(map(attribute, samples))) for attribute in shape]
-
-    def update(self, samples: Sequence[Valued]) -> Sequence[int] | None:
-        """Use other samples.
-
-        Collectors give the same sample again until they read it again, so only the others are looked at.
-
-        Returns:
-            The places of the samples that are other objects; None if not all have the series of those before.
-        """
-        if len(samples) != len(self._samples):
-            return None
-        places = list(compress(range(len(samples)), map(is_not, samples, self._samples)))
-        self._samples = samples
-        if len(places) == len(samples):
-            found, shape = samples, self._shape
-        else:
-            found = list(map(samples.__getitem__, places))
-            shape = [(attribute, list(map(column.__getitem__, places))) for attribute, column in self._shape]
-        return places if all(list(map(attribute, found)) == column for attribute, column in shape) else None
 
 
 class _Subjects:

@@ -6,7 +6,7 @@ The values are apart: they change with every snapshot, and the series seldom do.
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from operator import attrgetter
+from operator import attrgetter, itemgetter
 from typing import NamedTuple, Protocol, TypeAlias
 
 from collectors import catalog
@@ -19,6 +19,7 @@ ROWS = (*catalog.ROWS, *families.ROWS)
 
 _ORDER = {family: position for position, family in enumerate((row, each) for row in ROWS for each in row.subjects)}
 _VALUE = attrgetter("value")
+_LEAST_TOGETHER = 2  # with fewer items, `itemgetter` returns no tuple
 _OF_THE_EXPORTER = (Subject.EXPORTER, Subject.OWN_PROCESS)
 # Computes values from all values of a snapshot, in the order of `values`.
 Formula: TypeAlias = Callable[[Sequence[float]], Sequence[float]]
@@ -126,14 +127,18 @@ class Arrangement(NamedTuple):
     positions: list[int]
     formulas: list[Formula]
 
-    def values(self, every: Sequence[float]) -> list[float]:
+    def values(self, every: Sequence[float]) -> Sequence[float]:
         """The values of the series in their order.
 
         Args:
             every: All values of a snapshot with these series, as `values` returns them.
         """
-        computed = [value for formula in self.formulas for value in formula(every)]
-        return list(map([*every, *computed].__getitem__, self.positions))
+        if self.formulas:
+            every = [*every, *(value for formula in self.formulas for value in formula(every))]
+        if len(self.positions) < _LEAST_TOGETHER:
+            return [every[position] for position in self.positions]
+        found: Sequence[float] = itemgetter(*self.positions)(every)  # in half the time
+        return found
 
 
 class View(Protocol):

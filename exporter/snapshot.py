@@ -167,6 +167,8 @@ class Snapshot:
         ready: True once every collector has answered, failed or been late for the first time.
         conditions: By the uuid of each device that is not ok: why, the worst first.
         events: The critical events of the class hardware of the last 10 minutes, the newest first.
+        series: Stands for what the samples are the values of: the same object in two snapshots if both have the same
+            samples in the same order, apart from their values. None if this is not known.
     """
 
     devices: Mapping[str, Device] = field(default_factory=dict)
@@ -183,3 +185,4 @@ class Snapshot:
     ready: bool = False
     conditions: Mapping[str, tuple[Condition, ...]] = field(default_factory=dict)
     events: tuple[RecentEvent, ...] = ()
+    series: object = None

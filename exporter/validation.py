@@ -73,6 +73,8 @@ class Accepted:
         stuck: Devices of which nothing new is known, because a call about them has not returned.
         conditions: By the uuid of each device that is not ok: why.
         events: The critical events since the last reading.
+        order: The order of the series at the beginning of `samples`: the same object as in other readings with this
+            order. None if a sample of the reading was not accepted.
     """
 
     devices: tuple[Device, ...] = ()
@@ -85,6 +87,7 @@ class Accepted:
     stuck: frozenset[str] = frozenset()
     conditions: Mapping[str, tuple[Condition, ...]] = field(default_factory=dict)
     events: tuple[CriticalEvent, ...] = ()
+    order: SeriesOrder | None = None
 
 
 class _EnergyReads(NamedTuple):
@@ -180,6 +183,7 @@ class Validator:
             frozenset(reading.stuck),
             reading.conditions,
             reading.events,
+            order if len(samples) == len(reading.samples) else None,
         )
 
     def _validate_samples(

@@ -278,33 +278,32 @@ def holder_samples(
     """
     by_subject = _usable(live, power_shared)
     samples: list[HolderSample] = []
+    add = samples.append
     for edge in edges:
-        counters = usage(edge.holder)
-        values: list[tuple[Metric, float, tuple[str, ...]]] = [
-            (families.ALLOCATION_INFO, 1.0, (edge.resource, edge.source, edge.claim)),
-        ]
+        container, subject, counters = edge.container, edge.subject, usage(edge.holder)
+        labels = (edge.resource, edge.source, edge.claim)
+        add(HolderSample(families.ALLOCATION_INFO, container, subject, 1.0, labels))
         if edge.share_ratio is not None:
-            values += (
-                (families.ALLOCATION_SHARE, edge.share_ratio, ()),
-                (families.ALLOCATION_DEVICE_SECONDS, counters.device_seconds, ()),
-            )
-            if allocation_energy and _ENERGY in by_subject.get(SubjectKey(edge.subject.device_uuid), {}):
-                values.append((families.ALLOCATION_ENERGY, counters.allocated_energy_joules, ()))
+            add(HolderSample(families.ALLOCATION_SHARE, container, subject, edge.share_ratio))
+            add(HolderSample(families.ALLOCATION_DEVICE_SECONDS, container, subject, counters.device_seconds))
+            if allocation_energy and _ENERGY in by_subject.get((subject.device_uuid, ""), {}):
+                joules = counters.allocated_energy_joules
+                add(HolderSample(families.ALLOCATION_ENERGY, container, subject, joules))
         if edge.sole:
-            values += ((row, value, ()) for row, value in _used(by_subject.get(edge.subject, {}), counters))
-        samples += (HolderSample(row, edge.container, edge.subject, value, own) for row, value, own in values)
+            for row, value in _used(by_subject.get(subject, {}), counters):
+                add(HolderSample(row, container, subject, value))
     return tuple(samples)
 
 
-def _usable(live: Iterable[Sample], power_shared: AbstractSet[str]) -> Mapping[SubjectKey, Mapping[int, float]]:
+def _usable(live: Iterable[Sample], power_shared: AbstractSet[str]) -> Mapping[tuple[str, str], Mapping[int, float]]:
     """The values that may be those of a holder, by device or partition and by the identity of the row."""
-    by_subject: dict[SubjectKey, dict[int, float]] = defaultdict(dict)
+    by_subject: dict[tuple[str, str], dict[int, float]] = defaultdict(dict)
     for sample in live:
         row = id(sample.metric)
         if row not in _USED or sample.labels:
             continue
         if not (row in _OF_PACKAGE and sample.device_uuid in power_shared):
-            by_subject[sample.subject][row] = sample.value
+            by_subject[sample.device_uuid, sample.partition_uuid][row] = sample.value
     return by_subject
 
 

@@ -23,6 +23,7 @@ from exporter.views import NAMES, NATIVE, ViewOptions, load_views
 from exporter.views.arrangement import TableView
 from exporter.views.facts import SnapshotFacts
 from exporter.views.table import Entity, Key, Quotient, Row, Scale, Term
+from tests.doubles.followed import FollowedSnapshots
 from tests.property.examples import examples
 
 OPTIONS = ViewOptions("node-1")
@@ -221,7 +222,8 @@ def test_all_views_together_are_what_the_library_writes(random: Random) -> None:
         ),
         holder_samples=first.holder_samples,
     )
-    for snapshot in (first, moved, second):
+    followed = FollowedSnapshots()
+    for snapshot in map(followed.after_the_last, (first, moved, second)):
         text.update(snapshot, OWN)
         for form in Format:
             assert text.body(form) == render(snapshot, OWN, form, shown)

@@ -21,6 +21,7 @@ from exporter.series import OwnSample
 from exporter.snapshot import Container, HolderSample, Snapshot
 from exporter.text_format import Format
 from tests.doubles.collectors import gpu, info, part, power, temperature, utilization
+from tests.doubles.followed import FollowedSnapshots
 
 OWN = (OwnSample(families.SCRAPES, 3), OwnSample(families.COLLECTOR_UP, 1, ("acme",)))
 HOLDER = Container("ml", "train-0", "main")
@@ -46,9 +47,18 @@ class Changing:
     """The latest snapshot, and the exporter's own samples; counts how often these are made."""
 
     def __init__(self, snapshot: Snapshot) -> None:
+        self._followed = FollowedSnapshots()
         self.snapshot = snapshot
         self.own = list(OWN)
         self.made = 0
+
+    @property
+    def snapshot(self) -> Snapshot:
+        return self._snapshot
+
+    @snapshot.setter
+    def snapshot(self, snapshot: Snapshot) -> None:
+        self._snapshot = self._followed.after_the_last(snapshot)
 
     def samples(self, _: Snapshot) -> list[OwnSample]:
         self.made += 1
