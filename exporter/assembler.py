@@ -175,7 +175,7 @@ class Assembler:
             ready=all(state.settled for state in self._states.values()),
             conditions={uuid: why for state in self._states.values() for uuid, why in state.conditions()},
             events=self._recent_events(now),
-            series=self._followed.of([*(group.series for group in of_devices), of_processes.series, of_holders.series]),
+            values=self._followed.of(*of_devices, of_processes, of_holders),
         )
         self._device_log.follow(snapshot, self._known_states(now))
         return snapshot

@@ -9,6 +9,7 @@ from exporter.sample_group import SeriesColumns
 from exporter.series import Arrangement, OwnSample, values
 from exporter.snapshot import Snapshot
 
+_VALUE = attrgetter("value")
 _OF_OWN = (attrgetter("metric"), attrgetter("labels"))
 
 
@@ -28,7 +29,7 @@ class KeptValues:
 
     def replace(self, snapshot: Snapshot, own: Sequence[OwnSample], arrangement: Arrangement) -> None:
         """Use a snapshot, whatever series it has."""
-        self._series = snapshot.series
+        self._series = snapshot.values and snapshot.values.series
         self._own = SeriesColumns.of(own, _OF_OWN)
         self._subjects = _Subjects(snapshot)
         self._arrangement = arrangement
@@ -36,11 +37,12 @@ class KeptValues:
 
     def update(self, snapshot: Snapshot, own: Sequence[OwnSample]) -> bool:
         """Use a snapshot with the same series in the same order. Return False if the series may be others."""
-        if snapshot.series is None or snapshot.series is not self._series:
+        if snapshot.values is None or snapshot.values.series is not self._series:
             return False
         if not (self._subjects.are_those_of(snapshot) and self._own.are_those_of(own)):
             return False
-        self.now = array("d", self._arrangement.values(values(snapshot, own)))
+        every = [*snapshot.values.every, *map(_VALUE, own)]
+        self.now = array("d", self._arrangement.values(every))
         return True
 
 

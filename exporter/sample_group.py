@@ -3,14 +3,16 @@
 Nearly all snapshots have the same series in the same order, and other values.
 """
 
+from array import array
 from collections.abc import Callable, Iterable, Sequence
 from itertools import chain
 from operator import attrgetter
 from typing import Generic, NamedTuple, TypeAlias, TypeVar
 
 from collectors.contract import Sample
-from exporter.snapshot import HolderSample
+from exporter.snapshot import HolderSample, SampleValues
 
+_VALUE = attrgetter("value")
 Shape: TypeAlias = tuple[Callable[[object], object], ...]
 # What determines the series of a sample: column by column, because a tuple for each sample takes three times as long to
 # make, and four times as long to compare.
@@ -54,10 +56,13 @@ class SampleGroup(NamedTuple, Generic[_S]):
     Attributes:
         series: What they are the values of: usually the same object as that of the samples before.
         samples: The samples.
+        values: Their values, in one piece of memory: a scrape, which comes much later, finds them there in a fraction
+            of the time that it takes to find the samples.
     """
 
     series: SeriesColumns
     samples: tuple[_S, ...]
+    values: "array[float]"
 
     @classmethod
     def of(cls, samples: Iterable[_S], series: SeriesColumns | None = None) -> "SampleGroup[_S]":
@@ -69,7 +74,8 @@ class SampleGroup(NamedTuple, Generic[_S]):
         """
         every = tuple(samples)
         shape = _OF_HOLDER if every and isinstance(every[0], HolderSample) else _OF_SAMPLE
-        return cls(series or SeriesColumns.of(every, shape), every)
+        values = array("d", list(map(_VALUE, every)))  # made of an iterator, it would take longer
+        return cls(series or SeriesColumns.of(every, shape), every, values)
 
 
 def samples_of(groups: Iterable[SampleGroup[_S]]) -> tuple[_S, ...]:
@@ -81,12 +87,16 @@ class FollowedSeries:
     """Compares the series of each snapshot with those of the one before. Used by one thread."""
 
     def __init__(self) -> None:
-        self._series: Sequence[SeriesColumns] = []
-        self._stands_for: object = None
+        self._columns: Sequence[SeriesColumns] = []
+        self._series = object()
 
-    def of(self, series: Sequence[SeriesColumns]) -> object:
-        """The same object as for the snapshot before, if all series and their order are the same."""
-        before, self._series = self._series, series
-        if self._stands_for is None or before != series:
-            self._stands_for = object()
-        return self._stands_for
+    def of(self, *groups: SampleGroup[Sample] | SampleGroup[HolderSample]) -> SampleValues:
+        """The values of a snapshot's samples.
+
+        Args:
+            groups: Its samples, its process samples, then its holder samples.
+        """
+        before, self._columns = self._columns, [group.series for group in groups]
+        if before != self._columns:
+            self._series = object()
+        return SampleValues(self._series, array("d", b"".join(group.values for group in groups)))

@@ -1,5 +1,6 @@
 """The snapshot: everything known at one moment. Immutable; made by one thread, read by all."""
 
+from array import array
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -80,6 +81,19 @@ class HolderSample(NamedTuple):
     subject: SubjectKey
     value: float
     labels: tuple[str, ...] = ()
+
+
+class SampleValues(NamedTuple):
+    """The values of all samples of a snapshot.
+
+    Attributes:
+        series: Stands for what they are the values of: the same object for two snapshots if both have the same samples
+            in the same order, apart from their values.
+        every: The values of the samples, of the process samples and of the holder samples, each in their order.
+    """
+
+    series: object
+    every: "array[float]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,8 +181,7 @@ class Snapshot:
         ready: True once every collector has answered, failed or been late for the first time.
         conditions: By the uuid of each device that is not ok: why, the worst first.
         events: The critical events of the class hardware of the last 10 minutes, the newest first.
-        series: Stands for what the samples are the values of: the same object in two snapshots if both have the same
-            samples in the same order, apart from their values. None if this is not known.
+        values: The values of all samples; None if it is not known whether the series are those of another snapshot.
     """
 
     devices: Mapping[str, Device] = field(default_factory=dict)
@@ -185,4 +198,4 @@ class Snapshot:
     ready: bool = False
     conditions: Mapping[str, tuple[Condition, ...]] = field(default_factory=dict)
     events: tuple[RecentEvent, ...] = ()
-    series: object = None
+    values: SampleValues | None = None

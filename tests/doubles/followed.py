@@ -13,7 +13,6 @@ class FollowedSnapshots:
         self._followed = FollowedSeries()
 
     def after_the_last(self, snapshot: Snapshot) -> Snapshot:
-        """A snapshot with its `series`."""
-        of_devices = [SampleGroup.of(each).series for each in (snapshot.samples, snapshot.process_samples)]
-        series = self._followed.of([*of_devices, SampleGroup.of(snapshot.holder_samples).series])
-        return replace(snapshot, series=series)
+        """A snapshot with its `values`."""
+        of_devices = [SampleGroup.of(each) for each in (snapshot.samples, snapshot.process_samples)]
+        return replace(snapshot, values=self._followed.of(*of_devices, SampleGroup.of(snapshot.holder_samples)))

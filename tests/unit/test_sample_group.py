@@ -7,11 +7,11 @@ import pytest
 
 from collectors.contract import SubjectKey
 from collectors.metric import Cadence
-from exporter import families
+from exporter import families, series
 from exporter.assembler import Assembler
 from exporter.attribution.watcher import AttributionState
 from exporter.poller import CallEnded
-from exporter.sample_group import FollowedSeries, SampleGroup, samples_of
+from exporter.sample_group import SampleGroup, samples_of
 from exporter.snapshot import Container, HolderSample, Snapshot
 from tests.doubles.collectors import Clock, power, temperature, utilization
 from tests.doubles.followed import FollowedSnapshots
@@ -37,12 +37,19 @@ OTHERS: dict[str, Snapshot] = {
 }
 
 
+def series_after_the_last(followed: FollowedSnapshots, snapshot: Snapshot) -> object:
+    values = followed.after_the_last(snapshot).values
+    assert values is not None
+    assert list(values.every) == series.values(snapshot, ())
+    return values.series
+
+
 @pytest.mark.parametrize("other", OTHERS.values(), ids=OTHERS)
 def test_another_series_is_noticed(other: Snapshot) -> None:
     followed = FollowedSnapshots()
-    first, second, third = (followed.after_the_last(each).series for each in (SNAPSHOT, other, other))
+    first, second, third = (series_after_the_last(followed, each) for each in (SNAPSHOT, other, other))
 
-    assert None is not first is not second
+    assert first is not second
     assert second is third
 
 
@@ -50,14 +57,13 @@ def test_other_values_are_the_same_series() -> None:
     followed = FollowedSnapshots()
     warmer = replace(SNAPSHOT, samples=tuple(replace(each, value=each.value + 1) for each in SAMPLES))
 
-    assert followed.after_the_last(SNAPSHOT).series is followed.after_the_last(warmer).series
+    assert series_after_the_last(followed, SNAPSHOT) is series_after_the_last(followed, warmer)
 
 
 def test_groups_are_read_in_their_order() -> None:
     groups = [SampleGroup.of(SAMPLES[:1]), SampleGroup.of(()), SampleGroup.of(iter(SAMPLES[1:]))]
 
     assert samples_of(groups) == SAMPLES
-    assert FollowedSeries().of([]) is not FollowedSeries().of([])
 
 
 def answers(now: float) -> tuple[list[CallEnded], list[AttributionState]]:
@@ -91,5 +97,5 @@ def test_the_same_series_are_recognized_whichever_cadences_are_due() -> None:
 
     assert len(snapshots[0].samples) > 30
     assert len(snapshots[0].holder_samples) > 5
-    assert len({id(each.series) for each in snapshots}) == 1
+    assert len({id(each.values.series) for each in snapshots if each.values is not None}) == 1
     assert len({id(each) for each in snapshots}) == len(turns)
