@@ -4,7 +4,7 @@ Each device has readings of its own age: those of a device that is stuck stay, w
 """
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -46,25 +46,28 @@ class _Division:
 
     Args:
         accepted: Such a reading.
+        last: What was kept before, by cadence and device: equal series are shared with it.
     """
 
-    def __init__(self, accepted: Accepted) -> None:
+    def __init__(self, accepted: Accepted, last: Mapping[Cadence, Mapping[str, "_Last"]]) -> None:
         samples = accepted.samples
         self._order = accepted.order
-        self._series = SeriesColumns.of(samples)
+        self._ordered = 0 if self._order is None else len(self._order.samples)
+        self._others = SeriesColumns.of(samples[self._ordered :])
         places: defaultdict[tuple[Cadence, str], tuple[list[int], ...]] = defaultdict(lambda: ([], [], []))
         for place, sample in enumerate(samples):
             places[sample.metric.cadence, sample.device_uuid][_becomes(sample)].append(place)
-        self._places = {
-            key: [(each, SeriesColumns.of([samples[place] for place in each])) for each in divided]
-            for key, divided in places.items()
-        }
+        self._places: dict[tuple[Cadence, str], list[tuple[list[int], SeriesColumns]]] = {}
+        for (cadence, uuid), divided in places.items():
+            before = last.get(cadence, {}).get(uuid)
+            known = _Samples() if before is None else before.samples
+            found = (SeriesColumns.of([samples[place] for place in each]) for each in divided)
+            shared = [old.series if old.series == new else new for old, new in zip(known, found, strict=True)]
+            self._places[cadence, uuid] = list(zip(divided, shared, strict=True))
 
     def fits(self, accepted: Accepted) -> bool:
         """Whether the same number of samples of another reading is divided in the same way."""
-        order = accepted.order
-        checked = 0 if order is None or order is not self._order else len(order.samples)
-        return self._series.are_those_of(accepted.samples, checked)
+        return accepted.order is self._order and self._others.are_those_of(accepted.samples[self._ordered :])
 
     def of(self, samples: Sequence[Sample], cadence: Cadence, device_uuid: str) -> _Samples:
         """Those of one device at one cadence."""
@@ -206,7 +209,7 @@ class KeptReadings:
             return known
         if len(self._divisions) > _MOST_DIVISIONS:
             self._divisions.clear()
-        division = self._divisions[number] = _Division(accepted)
+        division = self._divisions[number] = _Division(accepted, self._last)
         return division
 
     def _replace_processes(self, accepted: Accepted, at: float) -> None:

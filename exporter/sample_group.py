@@ -38,16 +38,10 @@ class SeriesColumns(NamedTuple):
         """That of samples."""
         return cls(shape, [list(map(attribute, samples)) for attribute in shape])
 
-    def are_those_of(self, samples: Sequence[object], first: int = 0) -> bool:
-        """Whether other samples have these series in this order.
-
-        Args:
-            samples: The samples.
-            first: The first one to look at. Those before are known to have the same series.
-        """
-        found = samples[first:]
+    def are_those_of(self, samples: Sequence[object]) -> bool:
+        """Whether other samples have these series in this order."""
         columns = zip(self.shape, self.columns, strict=True)
-        return all(list(map(attribute, found)) == column[first:] for attribute, column in columns)
+        return all(list(map(attribute, samples)) == column for attribute, column in columns)
 
 
 class SampleGroup(NamedTuple, Generic[_S]):
