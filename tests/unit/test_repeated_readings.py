@@ -148,7 +148,7 @@ def test_a_fast_reading_leaves_everything_else_as_it_is() -> None:
     assembler.apply(ended(1.0, changed(1, value=0.75), FAST))
     after = assembler.snapshot()
 
-    new = [sample for sample in after.samples if not any(sample is old for old in before.samples)]
+    new = [sample for sample in after.samples if sample not in before.samples]
     assert {(sample.metric, sample.device_uuid, sample.partition_uuid) for sample in new} <= {
         (row, device, partition)
         for row in (catalog.UTILIZATION, catalog.BUSY_SECONDS, catalog.OBSERVED_SECONDS)
