@@ -85,7 +85,7 @@ class KeptText:
         self._shown = shown
         self._values = KeptValues()
         self._is_complete = False
-        self._starts: dict[tuple[object, ...], str] = {}
+        self._starts: dict[tuple[str, ...], str] = {}
         self._families: list[_Family] = []
         self._bits = memoryview(b"").cast("Q")
         self._written: dict[Format, _Written] = {}
@@ -127,11 +127,11 @@ class KeptText:
         known, self._starts = self._starts, {}
         self._families = list(self._divided(arranged.series, known))
 
-    def _divided(self, found: Iterable[AnySeries], known: dict[tuple[object, ...], str]) -> Iterator[_Family]:
+    def _divided(self, found: Iterable[AnySeries], known: dict[tuple[str, ...], str]) -> Iterator[_Family]:
         place = 0
         for _, members in groupby(found, key=lambda each: each.family):
             family = list(members)
-            keys = [(each.name, *each.labels.items()) for each in family]
+            keys = [(each.name, *chain.from_iterable(each.labels.items())) for each in family]
             starts = [
                 known.get(key) or f"\n{text_format.line_start(each)}" for key, each in zip(keys, family, strict=True)
             ]
