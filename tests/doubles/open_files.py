@@ -1,6 +1,9 @@
-"""Which files below a folder this process has open."""
+"""Which files this process has open, and how many it may open."""
 
-from contextlib import suppress
+import os
+import resource
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 
@@ -11,3 +14,21 @@ def open_below(folder: Path) -> list[str]:
         with suppress(FileNotFoundError):  # the descriptor that lists them
             found.append(str(link.readlink()))
     return sorted(path for path in found if path.startswith(f"{folder.resolve()}/"))
+
+
+@contextmanager
+def most_descriptors(number: int) -> Iterator[None]:
+    """Let this process open no descriptor with this number or a higher one."""
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (number, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+
+def next_descriptor() -> int:
+    """The number that the next opened file gets."""
+    number = os.open(os.devnull, os.O_RDONLY)
+    os.close(number)
+    return number

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.doubles.exporter_process import ExporterProcess, Scrape, exporter, parse, wait_until
+from tests.doubles.exporter_process import PROCESS_FAMILIES, ExporterProcess, Scrape, exporter, parse, wait_until
 
 _UP = "accelerator_exporter_collector_up"
 _STANDARD_STREAMS = 3  # these are open: with this limit there is no number for another file
@@ -51,10 +51,12 @@ def test_without_a_file_descriptor_open_connections_are_served_and_new_ones_wait
         assert scrape_over(served).find("process_open_fds")
         with limited(pid, resource.RLIMIT_NOFILE, _STANDARD_STREAMS):
             waiting.request("GET", "/metrics")
-            scrape = wait_until(lambda: None if (s := scrape_over(served)).find("process_open_fds") else s)
+            scrape = wait_until(
+                lambda: s if (s := scrape_over(served)).value("process_max_fds") == _STANDARD_STREAMS else None
+            )
             assert scrape.value(_UP) == 1
+            assert {series.name for series in scrape} >= PROCESS_FAMILIES
         assert parse(waiting.getresponse().read().decode()).value(_UP) == 1
-        wait_until(lambda: scrape_over(served).find("process_open_fds") or None)
     assert running.terminate(10) == 0
     assert "Traceback" not in running.log.read_text()
 

@@ -2,7 +2,6 @@
 
 import fcntl
 import os
-import resource
 import socket
 import struct
 import subprocess
@@ -16,7 +15,7 @@ import pytest
 from collectors.amd.kept_files import MOST_KEPT, KeptFiles
 from collectors.contract import CollectorError, UnavailableError, UnsupportedError
 from collectors.query import InvalidValueError
-from tests.doubles.open_files import open_below
+from tests.doubles.open_files import most_descriptors, next_descriptor, open_below
 
 _BUSY = "gpu_busy_percent"
 _TUN = Path("/dev/net/tun")
@@ -163,22 +162,6 @@ def test_a_file_that_is_read_rarely_is_not_kept(kept: KeptFiles, tmp_path: Path)
     assert kept.read_number(tmp_path, _BUSY) == 37
     kept.keep(new=False)
     assert len(open_below(tmp_path)) == 1
-
-
-@contextmanager
-def most_descriptors(number: int) -> Iterator[None]:
-    before = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (number, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_NOFILE, before)
-
-
-def next_descriptor() -> int:
-    number = os.open(os.devnull, os.O_RDONLY)
-    os.close(number)
-    return number
 
 
 def test_without_a_free_descriptor_the_kept_ones_are_closed_and_everything_is_read(

@@ -38,6 +38,17 @@ def test_collector_exports_its_health_and_every_reason_from_the_start() -> None:
     )
 
 
+def test_the_errors_are_those_of_each_snapshot_and_collector() -> None:
+    def late(name: str, count: int) -> OwnSample:
+        health = replace(WELL, name=name, errors={**ERRORS, Reason.LATE: count})
+        [found] = [each for each in health_samples(Snapshot(collectors=(health,))) if each.labels == (name, "late")]
+        return found
+
+    for name, count in (("acme", 2), ("acme", 3), ("other", 3), ("acme", 2)):
+        assert late(name, count) == OwnSample(families.COLLECTOR_ERRORS, count, (name, "late"))
+    assert late("acme", 2) is late("acme", 2)
+
+
 def test_only_a_stuck_device_has_a_series() -> None:
     found = by_row(health_samples(Snapshot(collectors=(replace(WELL, stuck={"gpu-a": 12.5}),))))
 
