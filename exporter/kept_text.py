@@ -1,7 +1,7 @@
 """The text of all series. What has not changed since the snapshot before is kept: labels, numbers, compressed text."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import groupby
+from itertools import chain, groupby
 
 from exporter import series, text_format
 from exporter.gzip_member import GzipMember
@@ -22,30 +22,29 @@ class _Family:
         place: The place of its first series among all.
 
     Attributes:
-        numbers: The text of each number.
         place: The places of its series.
         raw: The places of the bytes of its values.
     """
 
     def __init__(self, first: AnySeries, starts: Sequence[str], place: int) -> None:
-        self.numbers: Sequence[str] = ()
         self.place = slice(place, place + len(starts))
         self.raw = slice(self.place.start * _VALUE_BYTES, self.place.stop * _VALUE_BYTES)
         self._first = first
-        self._starts = starts
+        self._start = starts[0].removeprefix("\n")
+        self._pieces = [*chain.from_iterable((start, "") for start in starts), "\n"]
 
-    def heading(self, wanted: Format) -> str:
-        """Its lines before the first series."""
-        return text_format.heading(self._first, wanted)
+    def beginning(self, wanted: Format) -> str:
+        """Its lines before the first series, and this series up to its number."""
+        return text_format.heading(self._first, wanted) + self._start
 
-    def written(self, heading: str) -> bytes:
-        """Its lines."""
-        pieces = [""] * (2 * len(self._starts))
-        pieces[::2] = self._starts
-        pieces[1::2] = self.numbers
-        pieces[0] = heading + self._starts[0][1:]
-        pieces.append("\n")
-        return "".join(pieces).encode()
+    def set_numbers(self, texts: Sequence[str]) -> None:
+        """Use other texts for the numbers of its series."""
+        self._pieces[1::2] = texts
+
+    def written(self, beginning: str) -> bytes:
+        """Its lines, with this beginning."""
+        self._pieces[0] = beginning
+        return "".join(self._pieces).encode()
 
 
 class _Written:
@@ -62,14 +61,14 @@ class _Written:
     def __init__(self, wanted: Format, families: Sequence[_Family]) -> None:
         self.stale = set(range(len(families)))
         self._families = families
-        self._headings = [family.heading(wanted) for family in families]
+        self._beginnings = [family.beginning(wanted) for family in families]
         self._texts = [b""] * len(families) + [wanted.end.encode()]
         self._member = GzipMember(len(self._texts))
 
     def texts(self) -> list[bytes]:
         """The text of each family, then the end. Only what has other numbers is made anew."""
         for place in self.stale:
-            self._texts[place] = self._families[place].written(self._headings[place])
+            self._texts[place] = self._families[place].written(self._beginnings[place])
         self._member.changed |= self.stale
         self.stale.clear()
         return self._texts
@@ -90,7 +89,7 @@ class KeptText:
         self._shown = shown
         self._values = KeptValues()
         self._is_complete = False
-        self._starts: dict[tuple[object, ...], str] = {}
+        self._starts: dict[tuple[str, ...], str] = {}
         self._families: list[_Family] = []
         self._raw = b""
         self._written: dict[Format, _Written] = {}
@@ -131,11 +130,11 @@ class KeptText:
         known, self._starts = self._starts, {}
         self._families = list(self._divided(arranged.series, known))
 
-    def _divided(self, found: Iterable[AnySeries], known: dict[tuple[object, ...], str]) -> Iterator[_Family]:
+    def _divided(self, found: Iterable[AnySeries], known: dict[tuple[str, ...], str]) -> Iterator[_Family]:
         place = 0
         for _, members in groupby(found, key=lambda each: each.family):
             family = list(members)
-            keys = [(each.name, *each.labels.items()) for each in family]
+            keys = [(each.name, *chain.from_iterable(each.labels.items())) for each in family]
             starts = [
                 known.get(key) or f"\n{text_format.line_start(each)}" for key, each in zip(keys, family, strict=True)
             ]
@@ -151,4 +150,4 @@ class KeptText:
             different.update(zip(bits[family.place], values[family.place], strict=True))
         texts = dict(zip(different, text_format.numbers(list(different.values())), strict=True))
         for family in families:
-            family.numbers = list(map(texts.__getitem__, bits[family.place]))
+            family.set_numbers(list(map(texts.__getitem__, bits[family.place])))
