@@ -3,7 +3,6 @@
 import socket
 import time
 from collections.abc import Callable, Collection
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from exporter.web.access import Access
@@ -32,7 +31,7 @@ class Protection:
 
     Attributes:
         config: The web configuration.
-        transport: Makes the transport of an accepted socket, which is non-blocking.
+        transport: Makes the transport of an accepted socket.
         users: The users; None if nobody needs a password.
         requests: The limit on requests; None if there is none.
 
@@ -82,7 +81,7 @@ class Protection:
         if not self._headers:
             return response
         own = tuple(header for header in response.headers if header[0] not in self._headers)
-        return replace(response, headers=(*own, *self._headers.items()))
+        return response._replace(headers=(*own, *self._headers.items()))
 
     def _limit(self) -> TokenBucket | None:
         limit = self.config.rate_limit

@@ -2,19 +2,20 @@
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import lru_cache
 from http import HTTPStatus
+from typing import NamedTuple
 
 SERVER_NAME = "accelerator-exporter"
 
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+_DAY_SECONDS = 24 * 3600
+_KEPT = 16  # more than there are pages, and kinds of each
 _PHRASES = {status.value: status.phrase for status in HTTPStatus}
 
 
-@dataclass(frozen=True, slots=True)
-class Response:
+class Response(NamedTuple):
     """What a handler returns.
 
     Attributes:
@@ -48,22 +49,29 @@ def head(response: Response, unix_seconds: float, *, close: bool) -> bytes:
         unix_seconds: When it is made, for the `Date` header.
         close: Whether the connection is closed after it.
     """
-    more = "".join(f"{name}: {value}\r\n" for name, value in response.headers)
+    days, seconds = divmod(int(unix_seconds), _DAY_SECONDS)
+    connection = "close" if close else "keep-alive"
+    start = _until_the_time(response.status, response.content_type, response.headers, connection, days)
+    time_of_day = (seconds // 3600, seconds // 60 % 60, seconds % 60)
+    return b"%b %02d:%02d:%02d GMT\r\nContent-Length: %d\r\n\r\n" % (start, *time_of_day, len(response.body))
+
+
+@lru_cache(_KEPT)
+def _until_the_time(
+    status: int, content_type: str, headers: tuple[tuple[str, str], ...], connection: str, unix_days: int
+) -> bytes:
+    """The part of a head that stays the same for a day. It ends with the day in the `Date` header.
+
+    The date has the form of RFC 9110, section 5.6.7; its names are English in every locale.
+    """
+    more = "".join(f"{name}: {value}\r\n" for name, value in headers)
+    t = time.gmtime(unix_days * _DAY_SECONDS)
     return (
-        f"HTTP/1.1 {response.status:d} {_PHRASES[response.status]}\r\n"
+        f"HTTP/1.1 {status:d} {_PHRASES[status]}\r\n"
         f"Server: {SERVER_NAME}\r\n"
-        f"Date: {_http_date(int(unix_seconds))}\r\n"
-        f"Content-Type: {response.content_type}\r\n"
-        f"Content-Length: {len(response.body)}\r\n"
+        f"Content-Type: {content_type}\r\n"
         "X-Content-Type-Options: nosniff\r\n"
-        f"Connection: {'close' if close else 'keep-alive'}\r\n"
-        f"{more}\r\n"
+        f"Connection: {connection}\r\n"
+        f"{more}"
+        f"Date: {_DAYS[t.tm_wday]}, {t.tm_mday:02} {_MONTHS[t.tm_mon - 1]} {t.tm_year}"
     ).encode("latin-1")
-
-
-@lru_cache(1)
-def _http_date(unix_seconds: int) -> str:
-    """IMF-fixdate of RFC 9110, section 5.6.7; its names are English in every locale."""
-    t = time.gmtime(unix_seconds)
-    day = f"{_DAYS[t.tm_wday]}, {t.tm_mday:02} {_MONTHS[t.tm_mon - 1]} {t.tm_year}"
-    return f"{day} {t.tm_hour:02}:{t.tm_min:02}:{t.tm_sec:02} GMT"
