@@ -74,11 +74,13 @@ class Connection:
         endpoint: What the connection's listener serves.
 
     Attributes:
+        transport: Its bytes.
         parser: What has arrived and has not been answered.
         phase: What it is doing.
         since: Monotonic seconds at which the phase began; while sending, at which the client last read something.
         deadline: Monotonic seconds at which the phase must have ended.
         body: The body of the response that is being sent, shared with all connections that send the same.
+        unsent: Number of bytes of the response that have not been sent.
         ends: True if it is closed after the response.
         discards: True if the client may still send what is not read, so it is drained before it is closed.
         discarded: Number of bytes that were read while draining.
@@ -91,7 +93,7 @@ class Connection:
         self.address = address
         self.peer = peer
         self.endpoint = endpoint
-        self._transport = transport
+        self.transport = transport
         self.parser = RequestParser()
         self.phase = Phase.RECEIVING
         self.since = 0.0
@@ -102,7 +104,8 @@ class Connection:
         self.discarded = 0
         self.is_waiting = False
         self.is_open = True
-        self._unsent: list[memoryview] = []
+        self.unsent = 0
+        self._buffers: list[bytes | memoryview] = []
 
     def begin(self, phase: Phase, now: float, seconds: float) -> None:
         """Begin a phase, even the one it is in.
@@ -116,18 +119,11 @@ class Connection:
         self.since = now
         self.deadline = now + seconds
 
-    def receive(self) -> bytes | None:
-        """Return what has arrived, at most 16 KiB; None if there is nothing, empty bytes at the end.
-
-        Raises:
-            OSError: The connection has failed.
-        """
-        return self._transport.receive()
-
     def set_response(self, head: bytes, body: bytes) -> None:
         """Set what `send` sends. The body is not copied."""
         self.body = body
-        self._unsent = [memoryview(head), memoryview(body)]
+        self.unsent = len(head) + len(body)
+        self._buffers = [head, body]
 
     def send(self) -> int:
         """Send as much of the response as the kernel accepts.
@@ -138,19 +134,21 @@ class Connection:
         Raises:
             OSError: The connection has failed.
         """
-        sent = left = self._transport.send(self._unsent)
-        while self._unsent and left >= len(self._unsent[0]):
-            left -= len(self._unsent.pop(0))
-        if self._unsent:
-            self._unsent[0] = self._unsent[0][left:]
+        sent = self.transport.send(self._buffers)
+        self.unsent -= sent
+        if self.unsent:
+            self._buffers = _rest(self._buffers, sent)
         else:
-            self.body = b""
+            self.body, self._buffers = b"", []
         return sent
 
-    @property
-    def is_sent(self) -> bool:
-        """True if nothing of a response is left to send."""
-        return not self._unsent
+
+def _rest(buffers: list[bytes | memoryview], sent: int) -> list[bytes | memoryview]:
+    """What follows the first bytes of some buffers. It is not copied."""
+    while sent >= len(buffers[0]):
+        sent -= len(buffers[0])
+        buffers = buffers[1:]
+    return [memoryview(buffers[0])[sent:], *buffers[1:]]
 
 
 class Connections:

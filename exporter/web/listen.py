@@ -5,6 +5,7 @@ import re
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 _ADDRESS = re.compile(r"(?:\[(?P<literal>[\w:.%]+)\]|(?P<host>[^:\[\]\s/]*)):(?P<port>[0-9]{1,5})")
 MAX_PORT = 65535
@@ -51,6 +52,18 @@ def parse(text: str) -> Address:
     return Address(match["literal"] or match["host"] or "", port)
 
 
+class _ListeningSocket(socket.socket):
+    """Finds out its family and type once: `accept` asks for them each time, and making enumerations of them is slow."""
+
+    @cached_property
+    def family(self) -> socket.AddressFamily:
+        return super().family
+
+    @cached_property
+    def type(self) -> socket.SocketKind:
+        return super().type
+
+
 def open_socket(family: socket.AddressFamily, host: str, port: int) -> socket.socket:
     """Open a listening socket; an IPv6 socket on all interfaces also accepts IPv4 connections.
 
@@ -58,7 +71,7 @@ def open_socket(family: socket.AddressFamily, host: str, port: int) -> socket.so
         OSError: The address cannot be resolved or bound.
     """
     found = socket.getaddrinfo(host or None, port, family, socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-    listening = socket.socket(family, socket.SOCK_STREAM)
+    listening = _ListeningSocket(family, socket.SOCK_STREAM)
     try:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family is socket.AF_INET6:

@@ -8,13 +8,15 @@ to be refused in addition to it. http.server adds 7 MiB.
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from http import HTTPStatus
 from typing import NamedTuple
 
 _LONGEST_LINE = 8 * 1024
 _LARGEST_HEAD = 64 * 1024
 _MOST_FIELDS = 100
-_KEPT_HEAD = 2 * 1024
+_LONGEST_KEPT = 2 * 1024
+_MOST_KEPT = 8  # from all clients together
 
 _END = b"\r\n\r\n"
 _NAME = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
@@ -63,21 +65,19 @@ class RequestParser:
     """Bytes in, requests out. Keeps at most one head of 64 KiB and what was fed last.
 
     It also keeps the last request if its head is short: a client that scrapes sends the same head each time.
+
+    Attributes:
+        unread: What has arrived of further requests.
     """
 
     def __init__(self) -> None:
-        self._buffer = bytearray()
+        self.unread = b""
         self._searched = 0
         self._last: tuple[bytes, Request] | None = None
 
-    @property
-    def is_empty(self) -> bool:
-        """True if no byte of a further request has arrived."""
-        return not self._buffer
-
     def feed(self, data: bytes) -> None:
         """Add what has arrived."""
-        self._buffer += data
+        self.unread = self.unread + data if self.unread else data
 
     def next_request(self) -> Request | None:
         """Return the next request, or None until all of its head has arrived.
@@ -85,23 +85,27 @@ class RequestParser:
         Raises:
             BadRequestError: It is malformed or too large. All later calls are meaningless.
         """
-        end = self._buffer.find(_END, max(0, self._searched - len(_END) + 1))
+        if self._last is not None and self.unread.startswith(self._last[0]):
+            self._remove(len(self._last[0]))
+            return self._last[1]
+        end = self.unread.find(_END, max(0, self._searched - len(_END) + 1))
         if end < 0:
             self._check_incomplete()
-            self._searched = len(self._buffer)
+            self._searched = len(self.unread)
             return None
-        head = bytes(self._buffer[:end])
-        del self._buffer[: end + len(_END)]
-        self._searched = 0
-        if self._last is not None and head == self._last[0]:
-            return self._last[1]
-        request = parse_head(head)
-        self._last = (head, request) if len(head) <= _KEPT_HEAD else None
+        taken = self._remove(end + len(_END))
+        request = parse_head(taken[:end])
+        self._last = (taken, request) if end <= _LONGEST_KEPT else None
         return request
+
+    def _remove(self, count: int) -> bytes:
+        taken, self.unread = self.unread[:count], self.unread[count:]
+        self._searched = 0
+        return taken
 
     def _check_incomplete(self) -> None:
         """Refuse at once what no further byte can make a request, so that it is not waited for."""
-        buffer = self._buffer
+        buffer = self.unread
         if buffer.startswith((b"\r", b"\n")):
             raise BadRequestError
         last_line = buffer.rfind(b"\n") + 1
@@ -116,9 +120,22 @@ class RequestParser:
 def parse_head(head: bytes) -> Request:
     """Parse a request line and headers, without the empty line that ends them.
 
+    A short head is kept, for clients that connect anew for each scrape, unless it may hold a secret.
+
     Raises:
         BadRequestError: They are malformed or too large.
     """
+    lower = head.lower()
+    has_secret = b"authorization" in lower or b"cookie" in lower
+    return _parse(head) if has_secret or len(head) > _LONGEST_KEPT else _parse_once(head)
+
+
+@lru_cache(_MOST_KEPT)
+def _parse_once(head: bytes) -> Request:
+    return _parse(head)
+
+
+def _parse(head: bytes) -> Request:
     line, *fields = head.decode("latin-1").split("\r\n")
     if len(line) > _LONGEST_LINE:
         raise BadRequestError(HTTPStatus.REQUEST_URI_TOO_LONG)

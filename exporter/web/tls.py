@@ -140,7 +140,7 @@ class TlsTransport:
     """The bytes of one connection, encrypted. The handshake takes place inside the first calls of `receive`.
 
     Args:
-        sock: The accepted socket, non-blocking; the transport takes it over.
+        sock: The accepted socket; the transport takes it over.
         context: What `make_context` returns.
         allowed_names: The client's certificate must have one of these names; empty for any.
 
@@ -154,6 +154,7 @@ class TlsTransport:
     def __init__(self, sock: socket.socket, context: ssl.SSLContext, allowed_names: frozenset[str]) -> None:
         self._allowed_names = allowed_names
         self._is_accepted = False
+        sock.settimeout(0)
         self.sock = context.wrap_socket(sock, server_side=True, do_handshake_on_connect=False)
 
     def receive(self) -> bytes | None:
@@ -171,13 +172,14 @@ class TlsTransport:
         except ssl.SSLWantReadError:
             return None
 
-    def send(self, buffers: Sequence[memoryview]) -> int:
+    def send(self, buffers: Sequence[bytes | memoryview]) -> int:
         """See `Transport`. Sends record by record, so that it is known how much of a response the client has read."""
         sent = 0
         with contextlib.suppress(ssl.SSLWantWriteError):
             for buffer in buffers:
-                for begin in range(0, len(buffer), _RECORD_BYTES):
-                    sent += self.sock.send(buffer[begin : begin + _RECORD_BYTES])
+                view = memoryview(buffer)
+                for begin in range(0, len(view), _RECORD_BYTES):
+                    sent += self.sock.send(view[begin : begin + _RECORD_BYTES])
         return sent
 
     def _check_names(self) -> None:

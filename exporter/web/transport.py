@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 _RECEIVED_BYTES = 16 * 1024  # at once, and the most that pipelined requests keep beyond one head
+_SEND_FLAGS = socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL
 
 
 class Transport(Protocol):
@@ -21,7 +22,7 @@ class Transport(Protocol):
             OSError: The connection has failed.
         """
 
-    def send(self, buffers: Sequence[memoryview]) -> int:
+    def send(self, buffers: Sequence[bytes | memoryview]) -> int:
         """Send as much as the kernel accepts.
 
         Returns:
@@ -36,7 +37,7 @@ class PlainTransport:
     """The bytes of a TCP connection as they are.
 
     Args:
-        sock: The accepted socket, non-blocking.
+        sock: The accepted socket. It need not be non-blocking, which would be a further system call.
 
     Attributes:
         sock: The same.
@@ -48,13 +49,13 @@ class PlainTransport:
     def receive(self) -> bytes | None:
         """See `Transport`."""
         try:
-            return self.sock.recv(_RECEIVED_BYTES)
+            return self.sock.recv(_RECEIVED_BYTES, socket.MSG_DONTWAIT)
         except BlockingIOError:
             return None
 
-    def send(self, buffers: Sequence[memoryview]) -> int:
+    def send(self, buffers: Sequence[bytes | memoryview]) -> int:
         """See `Transport`."""
         try:
-            return self.sock.sendmsg(buffers, (), socket.MSG_NOSIGNAL)
+            return self.sock.sendmsg(buffers, (), _SEND_FLAGS)
         except BlockingIOError:
             return 0

@@ -346,7 +346,7 @@ def test_nothing_more_is_read_from_a_client_that_does_not_read(start: Start) -> 
         assert_answers(server)
 
         (connection,) = [each for each in server._loop.connections if len(each.body) == BIG]
-        assert 0 < len(connection.parser._buffer) <= 16 * 1024
+        assert 0 < len(connection.parser.unread) <= 16 * 1024
 
 
 def test_the_bodies_that_clients_do_not_read_are_limited(start: Start) -> None:

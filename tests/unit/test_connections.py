@@ -1,5 +1,5 @@
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 
 import pytest
@@ -129,6 +129,46 @@ def test_a_body_of_any_size_is_sent_to_one_client(clients: Clients) -> None:
     only = clients.add(US, Phase.SENDING, 0, bytes(1_000))
 
     assert clients.connections.to_close_for_memory(only) is None
+
+
+class Narrow(PlainTransport):
+    """A transport that sends few bytes at once.
+
+    Args:
+        sock: A socket; it is not used.
+        count: How many bytes.
+    """
+
+    def __init__(self, sock: socket.socket, count: int) -> None:
+        super().__init__(sock)
+        self._count = count
+        self.sent = b""
+
+    def send(self, buffers: Sequence[bytes | memoryview]) -> int:
+        taken = b"".join(buffers)[: self._count]
+        self.sent += taken
+        return len(taken)
+
+
+@pytest.mark.parametrize("count", [1, 3, 4, 5, 7, 100])
+@pytest.mark.parametrize("body", [b"", b"body"])
+def test_a_response_is_sent_once_however_much_is_accepted_at_once(sock: socket.socket, count: int, body: bytes) -> None:
+    transport = Narrow(sock, count)
+    connection = Connection(transport, ("address", 1), US, NOTHING)
+    connection.set_response(b"head", body)
+    while connection.unsent:
+        assert connection.body is body
+        assert connection.send() <= count
+
+    assert (transport.sent, connection.body) == (b"head" + body, b"")
+
+
+def test_nothing_is_lost_while_nothing_is_accepted(sock: socket.socket) -> None:
+    transport = Narrow(sock, 0)
+    connection = Connection(transport, ("address", 1), US, NOTHING)
+    connection.set_response(b"head", b"body")
+
+    assert (connection.send(), connection.unsent) == (0, 8)
 
 
 @pytest.mark.parametrize(

@@ -2,15 +2,15 @@ import errno
 import os
 import socket
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
-from threading import Thread
+from threading import Event, Thread
 
 import pytest
 
 from exporter.web.connections import ConnectionLimits
 from exporter.web.endpoint import Endpoint
-from exporter.web.event_loop import EventLoop
+from exporter.web.event_loop import EventLoop, Respond
 from exporter.web.listen import listen
 from exporter.web.request import Request
 from exporter.web.response import Response
@@ -31,10 +31,14 @@ class Running:
 
     Args:
         listening: What it listens on.
+        respond: Answers a request.
+        limits: Limits on what clients may use.
     """
 
-    def __init__(self, listening: socket.socket) -> None:
-        self.loop = EventLoop([(listening, Endpoint("", {}))], respond, ConnectionLimits())
+    def __init__(
+        self, listening: socket.socket, respond: Respond = respond, limits: ConnectionLimits | None = None
+    ) -> None:
+        self.loop = EventLoop([(listening, Endpoint("", {}))], respond, limits or ConnectionLimits())
         self.thread = Thread(target=self.loop.run)
         self.thread.start()
         self._address = listening.getsockname()
@@ -78,6 +82,44 @@ def test_a_bug_ends_one_connection_and_is_logged(running: Running, caplog: pytes
         assert read_to_end(client).endswith(b"ok")
 
     assert ["this is a bug in the exporter" in record.getMessage() for record in caplog.records] == [True]
+
+
+def test_part_of_a_further_request_is_not_waited_for_as_long_as_an_idle_client() -> None:
+    limits = ConnectionLimits(request_seconds=0.2)
+    with closing(Running(listen("127.0.0.1:0"), limits=limits)) as running, running.connect() as client:
+        client.sendall(KEPT)
+        wait_until(lambda: client.recv(1024, socket.MSG_PEEK).endswith(b"ok"))
+        client.sendall(KEPT[:5])
+
+        assert b"HTTP/1.1 408 Request Timeout\r\n" in read_to_end(client)
+
+
+def test_a_connection_that_was_closed_for_another_is_not_served_in_the_same_turn(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    began, release = Event(), Event()
+
+    def slow(request: Request, *_: object) -> Response:
+        if request.path == "/slow":
+            began.set()
+            release.wait(BOUND_SECONDS)
+        return Response(200, "text/plain", b"ok")
+
+    listening = listen("127.0.0.1:0")
+    with closing(Running(listening, slow, ConnectionLimits(connections=2))) as running, ExitStack() as stack:
+        first, second = (stack.enter_context(running.connect()) for _ in range(2))
+        second.sendall(KEPT)
+        assert second.recv(1024)
+        first.sendall(b"GET /slow HTTP/1.1\r\n\r\n")
+        assert began.wait(BOUND_SECONDS)
+        others = [stack.enter_context(running.connect()) for _ in range(8)]
+        second.sendall(KEPT)  # after the others have connected
+        for client in others:
+            client.sendall(GET)
+        release.set()
+
+        assert [read_to_end(client)[-2:] for client in others] == [b"ok"] * 8
+    assert [record for record in caplog.records if "bug" in record.getMessage()] == []
 
 
 class WithoutDescriptors(socket.socket):

@@ -236,13 +236,32 @@ def test_requests_come_one_after_the_other_however_they_are_split() -> None:
     first = parser.next_request()
     assert first is not None
     assert first.method == "GET"
-    assert not parser.is_empty
+    assert parser.unread
     assert parser.next_request() is None
     parser.feed(b"\n")
     second = parser.next_request()
     assert second is not None
     assert second.method == "HEAD"
-    assert parser.is_empty
+    assert not parser.unread
+
+
+def test_a_short_head_is_parsed_once_for_all_clients_that_send_it() -> None:
+    head = GET + b"Host: once\r\n\r\n"
+
+    assert complete(head) is complete(head)
+
+
+@pytest.mark.parametrize(
+    "field",
+    [b"Authorization: Basic dTpw", b"PROXY-AUTHORIZATION: Basic dTpw", b"Cookie: a=b", b"X-Long: " + b"x" * 2048],
+)
+def test_a_head_that_is_long_or_may_hold_a_secret_is_kept_only_for_its_connection(field: bytes) -> None:
+    head = GET + field + b"\r\n\r\n"
+    parser = RequestParser()
+    parser.feed(head + head)
+
+    assert parser.next_request() == parser.next_request() == complete(head)
+    assert complete(head) is not complete(head)
 
 
 def test_an_error_has_nothing_of_what_was_sent() -> None:
