@@ -47,7 +47,7 @@ class KeptValues:
 
 
 class _Subjects:
-    """The labels of the devices and partitions of a snapshot."""
+    """What the series say of the devices and partitions of a snapshot, and views of which device a partition is."""
 
     def __init__(self, snapshot: Snapshot) -> None:
         self._devices, self._partitions = snapshot.devices, snapshot.partitions
@@ -63,5 +63,5 @@ class _Subjects:
 def _labels(devices: Mapping[str, Device], partitions: Mapping[str, Partition]) -> tuple[object, object]:
     return (
         {uuid: (each.device, each.vendor, each.model) for uuid, each in devices.items()},
-        {uuid: partition.profile for uuid, partition in partitions.items()},
+        {uuid: (each.device_uuid, each.profile) for uuid, each in partitions.items()},
     )

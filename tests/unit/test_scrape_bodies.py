@@ -17,9 +17,10 @@ from exporter import families
 from exporter.exposition import render
 from exporter.gzip_member import GzipMember
 from exporter.scrape_bodies import ScrapeBodies
-from exporter.series import OwnSample
+from exporter.series import OwnSample, Shown
 from exporter.snapshot import Container, HolderSample, Snapshot
 from exporter.text_format import Format
+from exporter.views import NAMES, ViewOptions, load_views
 from tests.doubles.collectors import gpu, info, part, power, temperature, utilization
 from tests.doubles.followed import FollowedSnapshots
 
@@ -108,6 +109,19 @@ def test_every_snapshot_is_written_as_the_library_does(change: Callable[[Snapsho
     assert_as_the_library_writes(state, bodies)
     state.snapshot = replace(SNAPSHOT)
     assert_as_the_library_writes(state, bodies)
+
+
+def test_views_follow_a_partition_to_another_device() -> None:
+    devices = {name: gpu(name, vendor="nvidia") for name in ("gpu-a", "gpu-b")}
+    before = Snapshot(devices, {"s0": part("gpu-a", "s0")}, (power("gpu-a", 100), power("gpu-b", 200)))
+    state = Changing(before)
+    shown = Shown(views=load_views(NAMES, ViewOptions("node-1")))
+    bodies = ScrapeBodies(lambda: state.snapshot, state.samples, shown)
+
+    for snapshot in (before, replace(before, partitions={"s0": part("gpu-b", "s0")})):
+        state.snapshot = snapshot
+        for form in Format:
+            assert bodies.get(form, gzipped=False) == render(snapshot, state.own, form, shown)
 
 
 def test_own_samples_are_those_of_the_first_scrape_of_a_snapshot() -> None:
