@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, groupby
+from struct import Struct
 
 from exporter import series, text_format
 from exporter.gzip_member import GzipMember
@@ -19,16 +20,13 @@ class _Family:
     Args:
         first: Its first series.
         starts: Each line up to its number, with the end of the line before.
-        place: The place of its first series among all.
 
     Attributes:
-        place: The places of its series.
-        raw: The places of the bytes of its values.
+        size: Number of its series.
     """
 
-    def __init__(self, first: AnySeries, starts: Sequence[str], place: int) -> None:
-        self.place = slice(place, place + len(starts))
-        self.raw = slice(self.place.start * _VALUE_BYTES, self.place.stop * _VALUE_BYTES)
+    def __init__(self, first: AnySeries, starts: Sequence[str]) -> None:
+        self.size = len(starts)
         self._first = first
         self._start = starts[0].removeprefix("\n")
         self._pieces = [*chain.from_iterable((start, "") for start in starts), "\n"]
@@ -91,7 +89,8 @@ class KeptText:
         self._is_complete = False
         self._starts: dict[tuple[str, ...], str] = {}
         self._families: list[_Family] = []
-        self._raw = b""
+        self._layout = Struct("")
+        self._raw: Sequence[bytes] = ()
         self._written: dict[Format, _Written] = {}
 
     def update(self, snapshot: Snapshot, own: Sequence[OwnSample]) -> None:
@@ -100,10 +99,9 @@ class KeptText:
         if not (was_complete and self._values.update(snapshot, own)):
             self._arrange(snapshot, own)
         # Their bytes are compared, because 0 equals -0, whose text is another, and NaN does not equal itself.
-        before, self._raw = self._raw, self._values.now.tobytes()
-        now = self._raw
-        changed = [number for number, family in enumerate(self._families) if now[family.raw] != before[family.raw]]
-        self._write_numbers([self._families[number] for number in changed])
+        before, self._raw = self._raw, self._layout.unpack(self._values.now)
+        changed = [number for number, (old, new) in enumerate(zip(before, self._raw, strict=True)) if old != new]
+        self._write_numbers(changed)
         for written in self._written.values():
             written.stale.update(changed)
         self._is_complete = True
@@ -126,12 +124,12 @@ class KeptText:
         self._written.clear()
         arranged = series.arrange(snapshot, own, self._shown)
         self._values.replace(snapshot, own, arranged)
-        self._raw = b""  # no family has the same
         known, self._starts = self._starts, {}
         self._families = list(self._divided(arranged.series, known))
+        self._layout = Struct("".join(f"{_VALUE_BYTES * family.size}s" for family in self._families))
+        self._raw = [b""] * len(self._families)  # no family has the same
 
     def _divided(self, found: Iterable[AnySeries], known: dict[tuple[str, ...], str]) -> Iterator[_Family]:
-        place = 0
         for _, members in groupby(found, key=lambda each: each.family):
             family = list(members)
             keys = [(each.name, *chain.from_iterable(each.labels.items())) for each in family]
@@ -139,15 +137,14 @@ class KeptText:
                 known.get(key) or f"\n{text_format.line_start(each)}" for key, each in zip(keys, family, strict=True)
             ]
             self._starts.update(zip(keys, starts, strict=True))
-            yield _Family(family[0], starts, place)
-            place += len(family)
+            yield _Family(family[0], starts)
 
-    def _write_numbers(self, families: Sequence[_Family]) -> None:
+    def _write_numbers(self, changed: Iterable[int]) -> None:
         """Write the numbers of families; equal ones once, because a container's value is often that of its device."""
-        bits, values = memoryview(self._raw).cast("Q"), self._values.now
+        raw = {number: memoryview(self._raw[number]) for number in changed}
         different: dict[int, float] = {}
-        for family in families:
-            different.update(zip(bits[family.place], values[family.place], strict=True))
+        for values in raw.values():
+            different.update(zip(values.cast("Q"), values.cast("d"), strict=True))
         texts = dict(zip(different, text_format.numbers(list(different.values())), strict=True))
-        for family in families:
-            family.set_numbers(list(map(texts.__getitem__, bits[family.place])))
+        for number, values in raw.items():
+            self._families[number].set_numbers(list(map(texts.__getitem__, values.cast("Q"))))

@@ -22,6 +22,8 @@ class Format(Enum):
     TEXT = "text/plain; version=0.0.4; charset=utf-8"
     OPENMETRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 
+    __hash__ = object.__hash__  # that of Enum is Python code, and every scrape looks up its format
+
     @property
     def end(self) -> str:
         """The last line."""
