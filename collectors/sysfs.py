@@ -1,10 +1,14 @@
 """Reads small kernel files below a root directory, which tests replace by a tree of fixtures."""
 
 import os
+from collections.abc import MutableMapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 _LIMIT_BYTES = 4096
+_Name = TypeVar("_Name")
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +21,14 @@ class Root:
 
     path: Path
 
+    def open(self, *parts: str) -> int:
+        """A descriptor of a file or folder, for reading. The caller closes it.
+
+        Raises:
+            OSError: It cannot be opened.
+        """
+        return os.open(self._join(parts), os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+
     def text(self, *parts: str) -> str | None:
         """The stripped content of one attribute file, or None if it cannot be read.
 
@@ -24,7 +36,7 @@ class Root:
         EAGAIN forever to a reader that polls.
         """
         try:
-            descriptor = os.open(self._join(parts), os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+            descriptor = self.open(*parts)
         except OSError:
             return None
         try:
@@ -52,3 +64,10 @@ class Root:
     def _join(self, parts: tuple[str, ...]) -> str:
         """The path of a file or folder. A `Path` would take longer to make than such a file takes to read."""
         return "/".join((str(self.path), *parts))
+
+
+def close_all(descriptors: MutableMapping[_Name, int]) -> None:
+    """Close descriptors that are kept by name, and forget them."""
+    while descriptors:
+        with suppress(OSError):
+            os.close(descriptors.popitem()[1])

@@ -9,7 +9,6 @@ from exporter.sample_group import SeriesColumns
 from exporter.series import Arrangement, OwnSample, values
 from exporter.snapshot import Snapshot
 
-_VALUE = attrgetter("value")
 _OF_OWN = (attrgetter("metric"), attrgetter("labels"))
 
 
@@ -41,7 +40,7 @@ class KeptValues:
             return False
         if not (self._subjects.are_those_of(snapshot) and self._own.are_those_of(own)):
             return False
-        every = [*snapshot.values.every, *map(_VALUE, own)]
+        every = [*snapshot.values.every, *(each.value for each in own)]
         self.now = array("d", self._arrangement.values(every))
         return True
 

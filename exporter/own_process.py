@@ -12,7 +12,7 @@ from contextlib import suppress
 from typing import TypeVar
 
 from collectors.procfs import process_stat
-from collectors.sysfs import Root
+from collectors.sysfs import Root, close_all
 from exporter import families
 from exporter.series import OwnSample
 
@@ -92,9 +92,9 @@ class _KeptOpen:
     """
 
     def __init__(self, procfs: Root) -> None:
-        self._folder = str(procfs.path / "self")
+        self._procfs = procfs
         self._descriptors: dict[str, int] = {}
-        weakref.finalize(self, _close_all, self._descriptors).atexit = False
+        weakref.finalize(self, close_all, self._descriptors).atexit = False
 
     def ask(self, name: str, question: Callable[[int], Answer]) -> Answer | None:
         """What a question about an open file or folder returns; None if it cannot be opened, read or understood."""
@@ -113,12 +113,5 @@ class _KeptOpen:
     def _descriptor(self, name: str) -> int:
         found = self._descriptors.get(name)
         if found is None:
-            found = os.open(f"{self._folder}/{name}", os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-            self._descriptors[name] = found
+            found = self._descriptors[name] = self._procfs.open("self", name)
         return found
-
-
-def _close_all(descriptors: dict[str, int]) -> None:
-    while descriptors:
-        with suppress(OSError):
-            os.close(descriptors.popitem()[1])

@@ -24,6 +24,7 @@ from collectors.amd.files import (
     text_of,
     within,
 )
+from collectors.sysfs import close_all
 
 # Enough for all that an MI300X with eight partitions reads at the fast and medium cadence.
 MOST_KEPT = 32
@@ -47,7 +48,7 @@ class KeptFiles:
         self._keeps_new = True
         self._descriptors: dict[tuple[Path, str], int] = {}
         # For a collector that is dropped without being closed.
-        weakref.finalize(self, _close_all, self._descriptors).atexit = False
+        weakref.finalize(self, close_all, self._descriptors).atexit = False
 
     def keep(self, *, new: bool) -> None:
         """Keep the files that are opened from now on, or close each after its reading; those that are kept stay so."""
@@ -55,7 +56,7 @@ class KeptFiles:
 
     def close(self) -> None:
         """Close all; a later read opens a file again."""
-        _close_all(self._descriptors)
+        close_all(self._descriptors)
 
     def read_bytes(self, folder: Path, name: str, limit: int = PAGE_BYTES) -> bytes:
         """The content of a file.
@@ -136,9 +137,3 @@ class KeptFiles:
     def _forget(self, key: tuple[Path, str]) -> None:
         with suppress(OSError):
             os.close(self._descriptors.pop(key))
-
-
-def _close_all(descriptors: dict[tuple[Path, str], int]) -> None:
-    while descriptors:
-        with suppress(OSError):
-            os.close(descriptors.popitem()[1])
